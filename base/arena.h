@@ -1,0 +1,52 @@
+/* An arena: memory that is freed all at once, with a budget.
+ *
+ * A query, a scrape and a configuration each own one. Nothing in it is freed alone. Memory comes in blocks that grow from
+ * 4 KB to 1 MB; what a reset gives back is reused. When the budget would be passed the arena calls `on_full`, which must
+ * not return (an evaluator sets it to a longjmp to the one place where the query ends), or, without one, arena_alloc
+ * returns NULL. Freshly reset memory is poisoned under AddressSanitizer. One thread at a time.
+ *
+ * arena_alloc gives memory aligned to 16 bytes, not zeroed; arena_bytes gives unaligned bytes from a separate block, so
+ * that texts waste nothing.
+ */
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
+
+#include "base/str.h"
+
+#include <stdarg.h>
+
+struct arena_block;
+struct arena {
+    struct arena_block *_aligned, *_bytes; /* the blocks in use, newest first */
+    size_t used;                           /* bytes taken from the system */
+    size_t max;                            /* budget in bytes, 0 = none */
+    size_t peak;
+    void (*on_full)(struct arena *a, size_t wanted, void *arg); /* must not return; NULL: allocation returns NULL */
+    void *on_full_arg;
+    size_t fail_after; /* tests: the k-th allocation from now is refused as if the budget were reached; 0 = off */
+};
+
+void arena_init(struct arena *a, size_t max);
+void arena_free(struct arena *a);  /* everything back to the system; the arena can be used again */
+
+void *arena_alloc(struct arena *a, size_t n);
+void *arena_zalloc(struct arena *a, size_t n);
+char *arena_bytes(struct arena *a, size_t n);
+struct str arena_str(struct arena *a, struct str s);        /* a copy */
+char *arena_z(struct arena *a, struct str s);               /* a NUL-terminated copy */
+struct str arena_printf(struct arena *a, const char *format, ...) PRINTF(2, 3);
+
+#define ARENA_NEW(a, type)      ((type *)arena_zalloc((a), sizeof(type)))
+#define ARENA_ARRAY(a, type, n) ((type *)arena_array((a), (n), sizeof(type)))
+void *arena_array(struct arena *a, size_t count, size_t size); /* zeroed; a product that overflows is over the budget */
+
+/* Grows an array that lives in the arena: at least `need` elements, doubling, old ones copied (the old place is lost
+ * until the arena ends; extends in place when the array was the last allocation). items is a T **. */
+void arena_grow(struct arena *a, void *items, size_t *cap, size_t need, size_t size);
+
+/* A mark to which everything allocated later can be taken back. Marks nest. */
+struct arena_mark { struct arena_block *aligned, *bytes; size_t aligned_n, bytes_n; };
+struct arena_mark arena_mark(struct arena *a);
+void arena_release(struct arena *a, struct arena_mark mark);
+
+#endif

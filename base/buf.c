@@ -1,0 +1,93 @@
+#include "base/buf.h"
+
+#include <stdio.h>
+
+void buf_free(struct buf *b)
+{
+    mem_free(b->p);
+    b->p = NULL;
+    b->n = b->cap = 0;
+    b->over = false;
+}
+
+/* The capacity that holds `need` bytes, or 0 when that is not allowed. */
+static size_t next_cap(const struct buf *b, size_t more)
+{
+    size_t need;
+    if (__builtin_add_overflow(b->n, more, &need) || (b->max && need > b->max))
+        return 0;
+    size_t cap = b->cap ? b->cap + b->cap / 2 : 64;
+    if (cap < need)
+        cap = need;
+    if (b->max && cap > b->max)
+        cap = b->max;
+    return cap;
+}
+
+bool buf_grow(struct buf *b, size_t more)
+{
+    size_t cap = next_cap(b, more);
+    if (cap == 0) {
+        b->over = true;
+        return false;
+    }
+    b->p = mem_realloc(b->p, cap);
+    b->cap = cap;
+    return true;
+}
+
+bool buf_try_reserve(struct buf *b, size_t more)
+{
+    if (b->cap - b->n >= more)
+        return true;
+    size_t cap = next_cap(b, more);
+    char *p = cap ? mem_try_realloc(b->p, cap) : NULL;
+    if (p == NULL) {
+        b->over = true;
+        return false;
+    }
+    b->p = p;
+    b->cap = cap;
+    return true;
+}
+
+void buf_vprintf(struct buf *b, const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    size_t room = b->cap - b->n;
+    int n = vsnprintf(room ? b->p + b->n : NULL, room, format, args);
+    if (n >= 0 && (size_t)n < room)
+        b->n += (size_t)n;
+    else if (n >= 0 && buf_reserve(b, (size_t)n + 1)) {
+        vsnprintf(b->p + b->n, (size_t)n + 1, format, again);
+        b->n += (size_t)n;
+    }
+    va_end(again);
+}
+
+void buf_printf(struct buf *b, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(b, format, args);
+    va_end(args);
+}
+
+void buf_drop_front(struct buf *b, size_t n)
+{
+    if (n >= b->n) {
+        b->n = 0;
+        return;
+    }
+    memmove(b->p, b->p + n, b->n - n);
+    b->n -= n;
+}
+
+const char *buf_z(struct buf *b)
+{
+    if (!buf_reserve(b, 1))
+        return "";
+    b->p[b->n] = 0;
+    return b->p;
+}

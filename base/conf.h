@@ -1,0 +1,96 @@
+/* Configuration as tables of rows. One row says a key's name, type, default, bounds and meaning; from the rows come the
+ * YAML parser, the defaults, the printed configuration (secrets masked), --help and the check of docs/configuration.md.
+ *
+ * A section is a C struct and its rows. Strings are struct str in the configuration's arena (NUL-terminated behind n).
+ * Unknown keys, wrong types and bad values are errors "FILE:LINE: section: what" with the nearest known key.
+ *
+ *   struct global { int64_t scrape_interval; struct str_list rule_files; };
+ *   static const struct conf_row global_rows[] = {
+ *       {CONF_DURATION, "scrape_interval", offsetof(struct global, scrape_interval), .preset = "1m", .help = "How often ..."},
+ *       {0}};
+ *   const struct conf_section global_section = {"global", sizeof(struct global), global_rows};
+ */
+#ifndef BASE_CONF_H
+#define BASE_CONF_H
+
+#include "base/yaml.h"
+
+enum conf_type {
+    CONF_END = 0,
+    CONF_STRING,   /* struct str */
+    CONF_SECRET,   /* struct str, printed as <secret> */
+    CONF_URL,      /* struct str; printed with its password masked */
+    CONF_FILE,     /* struct str; a relative path is made relative to the file's folder when loaded */
+    CONF_BOOL,     /* bool */
+    CONF_INT,      /* int64_t, min..max */
+    CONF_FLOAT,    /* double */
+    CONF_DURATION, /* int64_t ms, Prometheus form; conf_context.loose_durations allows Go's too */
+    CONF_SIZE,     /* int64_t bytes: 10, 16MB, 1GiB */
+    CONF_ENUM,     /* int; values in .names, NULL-terminated; stored as the index */
+    CONF_STRINGS,  /* struct str_list; a single scalar counts as a list of one */
+    CONF_MAP,      /* struct str_map: string to string, in the file's order */
+    CONF_MULTIMAP, /* struct multimap: string to list of strings (params) */
+    CONF_SECTION,  /* a struct inside: .section; absent = its defaults */
+    CONF_OPTIONAL, /* pointer to a struct (.section), NULL when absent */
+    CONF_SECTIONS, /* struct conf_items: list of structs (.section) */
+    CONF_CUSTOM,   /* .custom parses the node into the field */
+    CONF_YAML,     /* const struct yaml *: kept as it is (parsed by somebody else) */
+    CONF_ACCEPTED, /* accepted and not acted on: a warning at every load; no field */
+    CONF_IGNORED,  /* accepted without a word: has no meaning here and cannot matter */
+};
+
+struct str_list { struct str *items; size_t n; };
+struct str_map { struct str *keys, *values; size_t n; };
+struct multimap { struct str *keys; struct str_list *values; size_t n; };
+struct conf_items { void *items; size_t n; }; /* n structs of the section's size, side by side */
+
+struct conf_context {
+    struct arena *arena;
+    const char *file;        /* for messages */
+    struct str dir;          /* folder that relative paths start from */
+    bool loose_durations;    /* the vmagent dialect: 1.5h, bare seconds */
+    bool lenient_keys;       /* unknown keys are warnings (promscrape.config.strictParse=false) */
+    void (*warn)(void *arg, const char *text); /* FILE:LINE: ... ; each warning once per load */
+    void *warn_arg;
+    void *user;              /* for custom parsers and checks */
+};
+
+struct conf_section;
+struct conf_row {
+    enum conf_type type;
+    const char *name;
+    size_t offset;
+    const char *preset;              /* default as it would stand in the file; NULL = zero */
+    const char *help;
+    int64_t min, max;                /* INT, DURATION, SIZE: bounds when max > min */
+    const char *const *names;        /* ENUM */
+    const struct conf_section *section;
+    bool (*custom)(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
+    void (*print)(struct buf *out, const void *field, unsigned indent); /* for CUSTOM; NULL = not printed */
+    const char *alias;               /* another name of the key that is accepted silently */
+    bool required;
+};
+struct conf_section {
+    const char *name;                /* for messages and docs: "scrape_config" */
+    size_t size;
+    const struct conf_row *rows;     /* ends with CONF_END */
+    bool (*check)(struct conf_context *c, const struct yaml *node, void *value, struct err *err); /* after all rows; may be NULL */
+    const char *help;
+};
+
+/* Fills `value` (section->size bytes) with defaults, then with the map `node` (NULL or YAML_NULL: defaults only). */
+bool conf_load(struct conf_context *c, const struct conf_section *s, const struct yaml *node, void *value, struct err *err) MUST_USE;
+bool conf_defaults(struct conf_context *c, const struct conf_section *s, void *value, struct err *err) MUST_USE;
+/* Which rows did the file give? True when key `name` stands in the map. */
+static inline bool conf_given(const struct yaml *node, const char *name) { return node && yaml_get(node, name) != NULL; }
+
+void conf_print(struct buf *out, const struct conf_section *s, const void *value, unsigned indent); /* YAML, secrets masked, all keys */
+/* One Markdown table row per conf_row: | `name` | type | default | meaning |. docs/configuration.md is checked against it. */
+void conf_document(struct buf *out, const struct conf_section *s);
+/* Bounds, enums, durations: parses one scalar the way a row would; flags use it. */
+bool conf_scalar(struct conf_context *c, const struct conf_row *row, struct str text, void *value, struct err *err) MUST_USE;
+
+/* "FILE:LINE: ..." for a node; returns false. */
+bool conf_err(const struct yaml *node, struct err *err, const char *format, ...) PRINTF(3, 4);
+
+#endif

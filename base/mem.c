@@ -1,0 +1,73 @@
+#define MEM_NO_BANS
+#include "base/mem.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define MEM_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MEM_ASAN 1
+#endif
+#endif
+#ifdef MEM_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+static void *check(void *p, size_t n)
+{
+    if (p == NULL) {
+        fprintf(stderr, "sluice: out of memory: an allocation of %zu bytes failed\n", n);
+        abort();
+    }
+    return p;
+}
+
+void *mem_alloc(size_t n) { return check(malloc(n ? n : 1), n); }
+void *mem_zalloc(size_t n) { return check(calloc(1, n ? n : 1), n); }
+void *mem_realloc(void *p, size_t n) { return check(realloc(p, n ? n : 1), n); }
+void mem_free(void *p) { free(p); }
+void *mem_try_alloc(size_t n) { return malloc(n ? n : 1); }
+void *mem_try_realloc(void *p, size_t n) { return realloc(p, n ? n : 1); }
+void mem_trim(void) { malloc_trim(0); }
+
+void *mem_dup(const void *p, size_t n)
+{
+    void *copy = mem_alloc(n);
+    if (n > 0)
+        memcpy(copy, p, n);
+    return copy;
+}
+
+char *mem_strdup(const char *s) { return mem_dup(s, strlen(s) + 1); }
+
+void mem_grow(void *items, size_t *cap, size_t need, size_t size)
+{
+    if (need <= *cap)
+        return;
+    size_t n = *cap ? *cap : 8;
+    while (n < need)
+        n *= 2;
+    void *p;
+    memcpy(&p, items, sizeof p); /* items is a T **; reading it through void ** would break aliasing */
+    p = mem_realloc(p, n * size);
+    memcpy(items, &p, sizeof p);
+    *cap = n;
+}
+
+void mem_poison(const void *p UNUSED, size_t n UNUSED)
+{
+#ifdef MEM_ASAN
+    __asan_poison_memory_region(p, n);
+#endif
+}
+
+void mem_unpoison(const void *p UNUSED, size_t n UNUSED)
+{
+#ifdef MEM_ASAN
+    __asan_unpoison_memory_region(p, n);
+#endif
+}

@@ -1,0 +1,50 @@
+/* Memory and the rules that the compiler keeps for us.
+ *
+ * Two families: mem_* never fails (a small allocation that cannot be had ends the process with one line on stderr);
+ * mem_try_* is for sizes that a peer or a file chooses and returns NULL. Anything that lives as long as a query, a
+ * scrape or a configuration belongs in an arena (base/arena.h) instead. Any thread may call these.
+ */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define MUST_USE     __attribute__((warn_unused_result))
+#define PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define UNUSED       __attribute__((unused))
+#define LEN(array)   (sizeof(array) / sizeof((array)[0]))
+
+/* container_of: from a pointer to a member to the struct around it. */
+#define CONTAINER(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+
+void *mem_alloc(size_t n) __attribute__((malloc, returns_nonnull));
+void *mem_zalloc(size_t n) __attribute__((malloc, returns_nonnull));
+void *mem_realloc(void *p, size_t n) __attribute__((returns_nonnull));
+void *mem_dup(const void *p, size_t n) __attribute__((returns_nonnull));
+char *mem_strdup(const char *s) __attribute__((returns_nonnull));
+void mem_free(void *p); /* NULL is fine */
+
+void *mem_try_alloc(size_t n) MUST_USE;
+void *mem_try_realloc(void *p, size_t n) MUST_USE; /* NULL: p is still valid */
+
+/* Grows *items (element size `size`) so that it holds at least `need` elements, doubling. Never fails. */
+void mem_grow(void *items, size_t *cap, size_t need, size_t size);
+
+/* Marks bytes that must not be touched (and may be again) to AddressSanitizer; nothing without it. */
+void mem_poison(const void *p, size_t n);
+void mem_unpoison(const void *p, size_t n);
+
+/* Gives freed pages back to the system, after a large query or a reload. */
+void mem_trim(void);
+
+/* Functions nobody here should call: using one fails to build, with the reason. */
+#ifndef MEM_NO_BANS
+char *strcpy(char *, const char *) __attribute__((error("use struct buf or memcpy with a known length")));
+char *strcat(char *, const char *) __attribute__((error("use struct buf")));
+char *strtok(char *, const char *) __attribute__((error("use str_cut")));
+int sprintf(char *, const char *, ...) __attribute__((error("use buf_printf or snprintf")));
+int atoi(const char *) __attribute__((error("use num_parse_i64")));
+#endif
+
+#endif

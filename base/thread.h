@@ -1,0 +1,32 @@
+/* Threads and the few locks there are. pthread.h is included by base only. docs/architecture.md lists every thread and
+ * every mutex; nothing else may lock.
+ */
+#ifndef BASE_THREAD_H
+#define BASE_THREAD_H
+
+#include "base/mem.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct thread;
+struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg); /* name: at most 15 bytes, seen in top -H */
+void thread_join(struct thread *t);                                                /* and frees it */
+
+struct mutex { void *_impl[6]; };
+void mutex_init(struct mutex *m);
+void mutex_free(struct mutex *m);
+void mutex_lock(struct mutex *m);
+void mutex_unlock(struct mutex *m);
+
+struct cond { void *_impl[7]; };
+void cond_init(struct cond *c);
+void cond_free(struct cond *c);
+void cond_wait(struct cond *c, struct mutex *m);
+bool cond_wait_ms(struct cond *c, struct mutex *m, int64_t ms); /* false when the time passed */
+void cond_signal(struct cond *c);
+void cond_broadcast(struct cond *c);
+
+unsigned thread_cores(void); /* cores that this process may use: affinity and cgroup cpu.max, at least 1 */
+
+#endif

@@ -1,0 +1,32 @@
+/* URLs and forms. Slices point into what was parsed. Pure; any thread. */
+#ifndef BASE_URL_H
+#define BASE_URL_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+struct url {
+    struct str scheme, user, password, host, port, path, query, fragment; /* host without [] for IPv6; path begins with / or is empty */
+};
+bool url_parse(struct str s, struct url *u, struct err *err) MUST_USE; /* http and https only */
+
+/* Percent-decoding; plus: '+' is a space too (forms). False at a broken escape. Output in the arena. */
+bool url_decode(struct arena *a, struct str s, bool plus, struct str *out) MUST_USE;
+void url_encode(struct buf *out, struct str s);      /* unreserved characters (RFC 3986 2.3) stay */
+
+/* base + path with exactly one slash between them. */
+void url_join(struct buf *out, struct str base, struct str path);
+
+/* A URL that may be shown: user, password and the values of query parameters that look like secrets are "xxxxx". */
+void url_redact(struct buf *out, struct str s);
+
+struct form_field { struct str name, value; };
+struct form { struct form_field *fields; size_t n, _cap; };
+/* Adds the fields of "a=1&b=2" (decoded, in the arena). At most 10,000 fields. Invalid escapes are an error as in Go. */
+bool form_parse(struct arena *a, struct form *f, struct str text, struct err *err) MUST_USE;
+struct str form_get(const struct form *f, const char *name);  /* the last one, so that a body added after the URL wins; {NULL,0} when absent */
+size_t form_count(const struct form *f, const char *name);
+struct str form_nth(const struct form *f, const char *name, size_t i);
+
+#endif

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Who may include whom. Run by `make test`; prints each offence as file: reason.
+cd "$(dirname "$0")/.." || exit 1
+bad=0
+say() { echo "$1"; bad=1; }
+
+files() { find "$1" -name '*.[ch]' -o -name '*.cc' | sort; }
+includes() { sed -n 's/^#include "\([^"]*\)".*/\1/p' "$1"; }
+
+sees() {   # sees LAYER OTHER...   a layer sees itself and the ones named here
+    layer=$1; shift
+    for f in $(files "$layer"); do
+        for h in $(includes "$f"); do
+            d=${h%%/*}
+            case $h in *.pb-c.h) [ -e "${h%.pb-c.h}.proto" ] || say "$f: $h has no .proto"; continue ;; */*) ;; *) say "$f: say the layer in #include \"$h\"" ;; esac
+            [ -e "$h" ] || say "$f: $h does not exist"
+            case " $layer $* " in *" $d "*) ;; *) say "$f: must not include $h" ;; esac
+            case $d in    # the engines show one header each to the outside
+            promql|writer|scraper) [ "$d" = "$layer" ] || [ "$h" = "$d/$d.h" ] || say "$f: include $d/$d.h, not $h" ;;
+            esac
+        done
+    done
+}
+only() {   # only HEADER FILE...   a library is spoken to in one place
+    header=$1; shift
+    for f in $(grep -rlE "#include <$header>" base model promql writer scraper gateway 2>/dev/null); do
+        case " $* " in *" $f "*) ;; *) say "$f: <$header> belongs to $*" ;; esac
+    done
+}
+
+sees base
+sees model   base
+sees promql  base model
+sees writer  base model
+sees scraper base model
+sees gateway base model promql writer scraper
+only microhttpd.h   gateway/http.c
+only curl/curl.h    base/client.c base/client_profile.c
+only yaml.h         base/yaml.c
+only snappy-c.h     base/compress.c
+only zstd.h         base/compress.c
+only zlib.h         base/compress.c
+only xxhash.h       base/compress.c
+only re2/re2.h      base/re2.cc
+only jansson.h      base/json_tree.c
+only pthread.h      base/loop.c base/log.c base/stats.c base/thread.c
+exit $bad
