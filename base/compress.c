@@ -1,0 +1,295 @@
+/* A sender's word about a length is believed only as far as `max`: snappy's header and zstd's frame header are looked at
+ * before memory is taken, and streams without a declared length (gzip, deflate, streamed zstd) grow the buffer step by
+ * step and stop at the limit. */
+#include "base/compress.h"
+
+#include <snappy-c.h>
+#include <xxhash.h>
+#include <zlib.h>
+#include <zstd.h>
+
+enum {
+    STEP = 64 << 10, /* least room that a stream is given at a time */
+    WINDOW_LOG = 23, /* 8 MB, what RFC 8878 asks every decoder for: a frame header may not make us take more */
+};
+
+static const char *const names[] = {"identity", "snappy", "zstd", "gzip", "deflate"};
+
+const char *codec_name(enum codec c) { return names[c]; }
+
+bool codec_from_name(struct str name, enum codec *c)
+{
+    if (name.n == 0)
+        name = str_of(names[CODEC_NONE]);
+    if (str_ieq(name, STR("x-gzip")))
+        name = str_of(names[CODEC_GZIP]);
+    for (unsigned i = 0; i < LEN(names); i++)
+        if (str_ieq(name, str_of(names[i]))) {
+            *c = (enum codec)i;
+            return true;
+        }
+    return false;
+}
+
+uint64_t hash_bytes(const void *p, size_t n) { return XXH3_64bits(p, n); }
+uint64_t hash_xxh64(const void *p, size_t n) { return XXH64(p, n, 0); }
+
+/* Packing. The buffer's own limit is lifted for the time: what we pack is ours. */
+
+static char *room(struct buf *out, size_t n)
+{
+    size_t max = out->max;
+    out->max = 0;
+    buf_reserve(out, n);
+    out->max = max;
+    return out->p + out->n;
+}
+
+void snappy_pack(struct buf *out, struct str in)
+{
+    size_t n = snappy_max_compressed_length(in.n);
+    char *to = room(out, n);
+    snappy_compress(in.p ? in.p : "", in.n, to, &n); /* fails only when the room is too small */
+    out->n += n;
+}
+
+struct zstd {
+    ZSTD_CCtx *pack;
+    ZSTD_DCtx *unpack;
+};
+
+struct zstd *zstd_new(void) { return mem_zalloc(sizeof(struct zstd)); }
+
+void zstd_free(struct zstd *z)
+{
+    if (z == NULL)
+        return;
+    ZSTD_freeCCtx(z->pack);
+    ZSTD_freeDCtx(z->unpack);
+    mem_free(z);
+}
+
+void zstd_pack(struct zstd *z, struct buf *out, struct str in, int level)
+{
+    if (z->pack == NULL)
+        z->pack = ZSTD_createCCtx();
+    size_t n = ZSTD_compressBound(in.n);
+    char *to = room(out, n);
+    n = ZSTD_compressCCtx(z->pack, to, n, in.p, in.n, level);
+    if (!ZSTD_isError(n)) /* only memory can fail; an empty message is refused by every receiver */
+        out->n += n;
+}
+
+enum { GZIP_WRAPPER = 16, ANY_WRAPPER = 32 }; /* added to zlib's window bits */
+
+void gzip_pack(struct buf *out, struct str in, int level)
+{
+    z_stream s = {0};
+    if (deflateInit2(&s, level, Z_DEFLATED, MAX_WBITS + GZIP_WRAPPER, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        return;
+    s.next_in = (Bytef *)(uintptr_t)in.p;
+    int result = Z_OK;
+    size_t left = in.n;
+    do { /* zlib counts in 32 bits */
+        s.avail_in = left > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uInt)left;
+        left -= s.avail_in;
+        do {
+            s.next_out = (Bytef *)room(out, STEP);
+            s.avail_out = STEP;
+            result = deflate(&s, left ? Z_NO_FLUSH : Z_FINISH);
+            out->n += STEP - s.avail_out;
+        } while (s.avail_out == 0);
+    } while (left > 0 && result == Z_OK);
+    deflateEnd(&s);
+}
+
+/* Unpacking. */
+
+static bool too_large(struct err *err, const char *what, size_t max)
+{
+    return err_set(err, ERR_TOO_LARGE, "%s data unpacks to more than %zu bytes", what, max);
+}
+
+/* Room for `n` bytes whose number the sender chose. */
+static bool ask_room(struct buf *out, size_t n, struct err *err)
+{
+    size_t max = out->max;
+    out->max = 0;
+    bool got = buf_try_reserve(out, n);
+    out->max = max;
+    return got || err_set(err, ERR_LIMIT, "no memory to unpack %zu bytes", n);
+}
+
+static bool unpack_snappy(struct str in, size_t max, struct buf *out, struct err *err)
+{
+    size_t n;
+    if (in.n == 0 || snappy_uncompressed_length(in.p, in.n, &n) != SNAPPY_OK)
+        return err_set(err, ERR_BAD_DATA, "damaged snappy data: no length at its front");
+    if (n > max)
+        return too_large(err, "snappy", max);
+    if (!ask_room(out, n + 1, err)) /* + 1: never a NULL pointer for an empty message */
+        return false;
+    if (snappy_uncompress(in.p, in.n, out->p + out->n, &n) != SNAPPY_OK)
+        return err_set(err, ERR_BAD_DATA, "damaged snappy data (%zu bytes)", in.n);
+    out->n += n;
+    return true;
+}
+
+/* How much room to give a stream next; one byte more than the limit allows, so that passing it is noticed. */
+static size_t next_step(size_t had, size_t max) { return STEP > max - had ? max - had + 1 : STEP; }
+
+static bool zstd_stream(struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
+{
+    ZSTD_inBuffer from = {in.p, in.n, 0};
+    size_t start = out->n, hint = 1;
+    while (from.pos < in.n || hint != 0) {
+        size_t had = out->n - start;
+        if (had > max)
+            return too_large(err, "zstd", max);
+        if (!ask_room(out, next_step(had, max), err))
+            return false;
+        ZSTD_outBuffer to = {out->p + out->n, out->cap - out->n, 0};
+        size_t before = from.pos;
+        hint = ZSTD_decompressStream(z->unpack, &to, &from);
+        if (ZSTD_isError(hint))
+            return err_set(err, ERR_BAD_DATA, "damaged zstd data: %s", ZSTD_getErrorName(hint));
+        out->n += to.pos;
+        if (hint != 0 && from.pos == before && to.pos == 0)
+            return err_set(err, ERR_BAD_DATA, "damaged zstd data: it ends in the middle of a frame");
+    }
+    return out->n - start <= max || too_large(err, "zstd", max);
+}
+
+static bool zstd_whole(struct zstd *z, struct str in, size_t n, struct buf *out, struct err *err)
+{
+    if (!ask_room(out, n + 1, err))
+        return false;
+    n = ZSTD_decompressDCtx(z->unpack, out->p + out->n, n, in.p, in.n);
+    if (ZSTD_isError(n))
+        return err_set(err, ERR_BAD_DATA, "damaged zstd data: %s", ZSTD_getErrorName(n));
+    out->n += n;
+    return true;
+}
+
+static bool unpack_zstd(struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
+{
+    unsigned long long n = in.n ? ZSTD_getFrameContentSize(in.p, in.n) : ZSTD_CONTENTSIZE_ERROR;
+    if (n == ZSTD_CONTENTSIZE_ERROR)
+        return err_set(err, ERR_BAD_DATA, "damaged zstd data: no frame at its front");
+    if (n != ZSTD_CONTENTSIZE_UNKNOWN && n > max)
+        return too_large(err, "zstd", max);
+    if (z->unpack == NULL) {
+        z->unpack = ZSTD_createDCtx();
+        ZSTD_DCtx_setParameter(z->unpack, ZSTD_d_windowLogMax, WINDOW_LOG);
+    }
+    ZSTD_DCtx_reset(z->unpack, ZSTD_reset_session_only);
+    if (n != ZSTD_CONTENTSIZE_UNKNOWN && ZSTD_findFrameCompressedSize(in.p, in.n) == in.n)
+        return zstd_whole(z, in, (size_t)n, out, err);
+    return zstd_stream(z, in, max, out, err);
+}
+
+struct gunzip {
+    z_stream s;
+    size_t total;  /* bytes given out since the reset */
+    bool raw_next; /* nothing was read yet: a first byte that is no zlib header means raw deflate */
+    bool ended;    /* the last member is complete */
+};
+
+struct gunzip *gunzip_new(void)
+{
+    struct gunzip *g = mem_zalloc(sizeof *g);
+    inflateInit2(&g->s, MAX_WBITS + ANY_WRAPPER); /* a failure shows as Z_STREAM_ERROR at the first inflate */
+    g->raw_next = true;
+    return g;
+}
+
+void gunzip_reset(struct gunzip *g)
+{
+    inflateReset2(&g->s, MAX_WBITS + ANY_WRAPPER);
+    g->total = 0;
+    g->raw_next = true;
+    g->ended = false;
+}
+
+void gunzip_free(struct gunzip *g)
+{
+    if (g == NULL)
+        return;
+    inflateEnd(&g->s);
+    mem_free(g);
+}
+
+/* HTTP's deflate is the zlib format, but some senders leave its header out. The low half of a zlib header's first byte is
+ * 8 (the method); in raw deflate that would be a stored block with a first length byte that no sender writes. */
+static void choose_wrapper(struct gunzip *g, uint8_t first)
+{
+    g->raw_next = false;
+    if (first != 0x1f && (first & 0x0f) != Z_DEFLATED)
+        inflateReset2(&g->s, -MAX_WBITS);
+}
+
+static bool inflate_step(struct gunzip *g, size_t max, struct buf *out, struct err *err)
+{
+    if (!ask_room(out, next_step(g->total, max), err))
+        return false;
+    size_t got = out->cap - out->n > UINT32_MAX / 2 ? UINT32_MAX / 2 : out->cap - out->n;
+    g->s.next_out = (Bytef *)out->p + out->n;
+    g->s.avail_out = (uInt)got;
+    int result = inflate(&g->s, Z_NO_FLUSH);
+    got -= g->s.avail_out;
+    out->n += got;
+    g->total += got;
+    if (g->total > max)
+        return too_large(err, "gzip", max);
+    g->ended = result == Z_STREAM_END;
+    return g->ended || result == Z_OK || result == Z_BUF_ERROR ||
+           err_set(err, ERR_BAD_DATA, "damaged gzip data: %s", g->s.msg ? g->s.msg : "inflate failed");
+}
+
+bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, bool *done, struct err *err)
+{
+    if (in.n > UINT32_MAX / 2)
+        return err_set(err, ERR_TOO_LARGE, "%zu bytes of gzip data at once", in.n);
+    g->s.next_in = (Bytef *)(uintptr_t)in.p;
+    g->s.avail_in = (uInt)in.n;
+    if (g->raw_next && in.n > 0)
+        choose_wrapper(g, (uint8_t)in.p[0]);
+    do {
+        if (g->ended) { /* gzip files may be several members one behind the other */
+            if (g->s.avail_in == 0 || *g->s.next_in != 0x1f)
+                break; /* padding behind the end is not ours to judge */
+            inflateReset(&g->s);
+        }
+        if (!inflate_step(g, max, out, err))
+            return false;
+    } while (g->s.avail_in > 0 || g->s.avail_out == 0);
+    *done = g->ended;
+    return true;
+}
+
+static bool unpack_gzip(struct str in, size_t max, struct buf *out, struct err *err)
+{
+    struct gunzip *g = gunzip_new();
+    bool done = false, fine = gunzip_feed(g, in, max, out, &done, err);
+    gunzip_free(g);
+    return fine && (done || err_set(err, ERR_BAD_DATA, "damaged gzip data: it ends too early"));
+}
+
+bool unpack(enum codec c, struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
+{
+    switch (c) {
+    case CODEC_SNAPPY: return unpack_snappy(in, max, out, err);
+    case CODEC_ZSTD: return unpack_zstd(z, in, max, out, err);
+    case CODEC_GZIP:
+    case CODEC_DEFLATE: return unpack_gzip(in, max, out, err);
+    case CODEC_NONE: break;
+    }
+    if (in.n > max)
+        return err_set(err, ERR_TOO_LARGE, "%zu bytes are more than %zu", in.n, max);
+    if (!ask_room(out, in.n, err))
+        return false;
+    if (in.n > 0)
+        memcpy(out->p + out->n, in.p, in.n);
+    out->n += in.n;
+    return true;
+}

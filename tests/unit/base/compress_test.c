@@ -1,0 +1,241 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/compress.h"
+
+#include <stdlib.h>
+#include <zlib.h>
+
+enum { BIG = 1 << 20 };
+static char *text;
+static struct zstd *z;
+
+static int setup(void **state UNUSED)
+{
+    text = mem_alloc(BIG);
+    srand(1);
+    for (size_t i = 0; i < BIG; i++)
+        text[i] = "abcdefgh"[rand() % (1 + (int)(i * 7 / BIG))];
+    z = zstd_new();
+    return 0;
+}
+
+static int teardown(void **state UNUSED)
+{
+    mem_free(text);
+    zstd_free(z);
+    return 0;
+}
+
+static void pack(enum codec c, struct buf *out, struct str in)
+{
+    switch (c) {
+    case CODEC_SNAPPY: snappy_pack(out, in); break;
+    case CODEC_ZSTD: zstd_pack(z, out, in, 1); break;
+    case CODEC_GZIP: gzip_pack(out, in, 6); break;
+    default: buf_add_str(out, in);
+    }
+}
+
+static const enum codec codecs[] = {CODEC_NONE, CODEC_SNAPPY, CODEC_ZSTD, CODEC_GZIP};
+
+static void test_round_trip(void **state UNUSED)
+{
+    static const size_t sizes[] = {0, 1, 100, 65535, 65536, 65537, BIG};
+    for (size_t k = 0; k < LEN(codecs) * LEN(sizes); k++) {
+        enum codec c = codecs[k / LEN(sizes)];
+        size_t n = sizes[k % LEN(sizes)];
+        struct buf packed = {0}, back = {0};
+        struct err err = {0};
+        pack(c, &packed, str_n(text, n));
+        buf_add_z(&back, "kept");
+        assert_true(unpack(c, z, buf_str(&packed), n, &back, &err));
+        assert_int_equal(back.n, 4 + n);
+        assert_memory_equal(back.p, "kept", 4);
+        assert_memory_equal(back.p + 4, text, n);
+        if (n > 0) {
+            assert_false(unpack(c, z, buf_str(&packed), n - 1, &back, &err));
+            assert_int_equal(err.kind, ERR_TOO_LARGE);
+        }
+        buf_free(&packed);
+        buf_free(&back);
+    }
+}
+
+static void test_cut_short(void **state UNUSED)
+{
+    for (size_t k = 1; k < LEN(codecs); k++) {
+        struct buf packed = {0}, back = {0};
+        pack(codecs[k], &packed, str_n(text, 3000));
+        for (size_t n = 0; n < packed.n; n++) {
+            struct err err = {0};
+            assert_false(unpack(codecs[k], z, str_n(packed.p, n), BIG, &back, &err));
+            assert_int_equal(err.kind, ERR_BAD_DATA);
+            buf_clear(&back);
+        }
+        buf_free(&packed);
+        buf_free(&back);
+    }
+}
+
+static void test_damaged(void **state UNUSED)
+{
+    srand(2);
+    for (size_t k = 1; k < LEN(codecs); k++) {
+        struct buf packed = {0}, back = {0};
+        pack(codecs[k], &packed, str_n(text + BIG / 2, 3000));
+        for (int i = 0; i < 3000; i++) { /* any answer will do; the sanitizers look on */
+            struct buf copy = {0};
+            struct err err = {0};
+            buf_add(&copy, packed.p, packed.n);
+            copy.p[(size_t)rand() % copy.n] ^= (char)(1 + rand() % 255);
+            if (unpack(codecs[k], z, buf_str(&copy), 10000, &back, &err))
+                assert_true(back.n <= 10000);
+            buf_clear(&back);
+            buf_free(&copy);
+        }
+        buf_free(&packed);
+        buf_free(&back);
+    }
+}
+
+/* A header may claim terabytes; nothing is taken for it. */
+static void test_bombs(void **state UNUSED)
+{
+    struct buf back = {0};
+    struct err err = {0};
+    assert_false(unpack(CODEC_SNAPPY, z, STR("\xff\xff\xff\xff\x0f" "abc"), BIG, &back, &err));
+    assert_int_equal(err.kind, ERR_TOO_LARGE);
+    assert_false(unpack(CODEC_ZSTD, z, STR("\x28\xb5\x2f\xfd\xe0\0\0\0\0\0\1\0\0\1\0\0"), BIG, &back, &err));
+    assert_int_equal(err.kind, ERR_TOO_LARGE);
+    struct buf zeros = {0}, packed = {0};
+    assert_true(buf_reserve(&zeros, 64 << 20));
+    memset(zeros.p, 0, 64 << 20);
+    zeros.n = 64 << 20;
+    gzip_pack(&packed, buf_str(&zeros), 9);
+    assert_false(unpack(CODEC_GZIP, z, buf_str(&packed), BIG, &back, &err));
+    assert_int_equal(err.kind, ERR_TOO_LARGE);
+    assert_true(back.cap < 4 * BIG);
+    buf_free(&zeros);
+    buf_free(&packed);
+    buf_free(&back);
+}
+
+static void test_zstd_frames(void **state UNUSED)
+{
+    struct buf packed = {0}, back = {0};
+    struct err err = {0};
+    zstd_pack(z, &packed, str_n(text, 1000), 3);
+    zstd_pack(z, &packed, str_n(text + 1000, 200000), 1);
+    assert_true(unpack(CODEC_ZSTD, z, buf_str(&packed), 201000, &back, &err));
+    assert_int_equal(back.n, 201000);
+    assert_memory_equal(back.p, text, 201000);
+    assert_false(unpack(CODEC_ZSTD, z, buf_str(&packed), 200999, &back, &err));
+    assert_int_equal(err.kind, ERR_TOO_LARGE);
+    buf_free(&packed);
+    buf_free(&back);
+}
+
+static void test_gunzip_in_pieces(void **state UNUSED)
+{
+    struct buf packed = {0}, back = {0};
+    struct gunzip *g = gunzip_new();
+    struct err err = {0};
+    gzip_pack(&packed, str_n(text, 100000), 6);
+    gzip_pack(&packed, str_n(text + 100000, 100), 6); /* a second member */
+    for (size_t piece = 1; piece < packed.n; piece = piece * 3 + 1) {
+        bool done = false;
+        for (size_t at = 0; at < packed.n; at += piece)
+            assert_true(gunzip_feed(g, str_first(str_skip(buf_str(&packed), at), piece), BIG, &back, &done, &err));
+        assert_true(done);
+        assert_int_equal(back.n, 100100);
+        assert_memory_equal(back.p, text, back.n);
+        gunzip_reset(g);
+        buf_clear(&back);
+    }
+    gunzip_free(g);
+    buf_free(&packed);
+    buf_free(&back);
+}
+
+static size_t deflate_all(int window, char *to, size_t room, struct str in)
+{
+    z_stream s = {0};
+    deflateInit2(&s, 6, Z_DEFLATED, window, 8, Z_DEFAULT_STRATEGY);
+    s.next_in = (Bytef *)(uintptr_t)in.p;
+    s.avail_in = (uInt)in.n;
+    s.next_out = (Bytef *)to;
+    s.avail_out = (uInt)room;
+    deflate(&s, Z_FINISH);
+    deflateEnd(&s);
+    return s.total_out;
+}
+
+/* "deflate" is the zlib format, but the bare one is seen too. */
+static void test_deflate(void **state UNUSED)
+{
+    char packed[20000];
+    struct buf back = {0};
+    struct err err = {0};
+    for (int window = -15; window <= 15; window += 30) {
+        size_t n = deflate_all(window, packed, sizeof packed, str_n(text + BIG / 2, 5000));
+        buf_clear(&back);
+        assert_true(unpack(CODEC_DEFLATE, z, str_n(packed, n), 5000, &back, &err));
+        assert_int_equal(back.n, 5000);
+        assert_memory_equal(back.p, text + BIG / 2, 5000);
+    }
+    buf_free(&back);
+}
+
+static void test_names(void **state UNUSED)
+{
+    enum codec c;
+    for (enum codec i = CODEC_NONE; i <= CODEC_DEFLATE; i++) {
+        assert_true(codec_from_name(str_of(codec_name(i)), &c));
+        assert_int_equal(c, i);
+    }
+    assert_true(codec_from_name(STR("X-GZip"), &c) && c == CODEC_GZIP);
+    assert_true(codec_from_name(STR(""), &c) && c == CODEC_NONE);
+    assert_false(codec_from_name(STR("br"), &c));
+}
+
+static void assert_md5(struct str in, const char *hex)
+{
+    uint8_t sum[16];
+    hash_md5(in.p, in.n, sum);
+    struct buf b = {0};
+    for (int i = 0; i < 16; i++)
+        buf_printf(&b, "%02x", sum[i]);
+    assert_string_equal(buf_z(&b), hex);
+    buf_free(&b);
+}
+
+static void test_hashes(void **state UNUSED)
+{
+    assert_true(hash_bytes("", 0) == 0x2d06800538d394c2);
+    assert_true(hash_xxh64("", 0) == 0xef46db3751d8e999);
+    assert_md5(STR(""), "d41d8cd98f00b204e9800998ecf8427e");
+    assert_md5(STR("abc"), "900150983cd24fb0d6963f7d28e17f72");
+    assert_md5(STR("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"), "d174ab98d277d9f5a5611c2c9f419d9f");
+    assert_md5(STR("12345678901234567890123456789012345678901234567890123456789012345678901234567890"),
+               "57edf4a22be3c955ac49da2e2107b67a");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_bombs),
+        cmocka_unit_test(test_zstd_frames),
+        cmocka_unit_test(test_gunzip_in_pieces),
+        cmocka_unit_test(test_deflate),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_hashes),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
