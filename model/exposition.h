@@ -1,0 +1,32 @@
+/* A pull parser for the text exposition format 0.0.4 (with Prometheus 3's quoted UTF-8 names; `# EOF` and exemplars of
+ * OpenMetrics are passed over). It allocates nothing: slices point into the page. Strict: the first bad line ends
+ * it with its number, as Prometheus does. SSE2 finds the quotes and line ends.
+ * Source: https://prometheus.io/docs/instrumenting/exposition_formats/
+ */
+#ifndef MODEL_EXPOSITION_H
+#define MODEL_EXPOSITION_H
+
+#include "model/labels.h"
+
+enum exposition_kind { EXPOSITION_END, EXPOSITION_SERIES, EXPOSITION_HELP, EXPOSITION_TYPE, EXPOSITION_UNIT, EXPOSITION_ERROR };
+struct exposition {
+    const char *p, *end;  /* what is left */
+    unsigned line;        /* of the entry just read, 1-based */
+    struct str series;    /* SERIES: the text from the name to the closing brace: the key of a series of this target */
+    double value;
+    int64_t t;            /* ms; only when has_t */
+    bool has_t;
+    struct str name, text; /* HELP, TYPE, UNIT: metric name, and the text (HELP still escaped) */
+    struct err err;        /* ERROR: "line 12: expected a value after `foo{a=\"b\"}`" */
+};
+void exposition_start(struct exposition *e, struct str page);
+enum exposition_kind exposition_next(struct exposition *e);
+/* A guess for callers that know which series text comes next (`known`): when the line begins with exactly these bytes followed
+ * by a blank, the value is read without looking at the labels. Falls back to exposition_next by itself; *hit tells. */
+enum exposition_kind exposition_next_known(struct exposition *e, struct str known, bool *hit);
+
+/* The labels of a series text: name and labels as they stand (unescaped into the arena where needed), in text order into
+ * the builder (which is started empty). False with the reason: a label name twice, bad escape, invalid UTF-8. */
+bool exposition_labels(struct str series, struct labels_builder *b, struct err *err) MUST_USE;
+
+#endif

@@ -1,0 +1,16 @@
+/* Warnings and infos that travel beside an answer. Deduplicated by text, in order of arrival; the API shows at most ten
+ * of each. One thread (the query's worker). Texts live in the arena.
+ */
+#ifndef MODEL_NOTES_H
+#define MODEL_NOTES_H
+
+#include "base/arena.h"
+
+struct note_list { struct str *items; size_t n, _cap; };
+struct notes { struct arena *arena; struct note_list warnings, infos; };
+
+void notes_warn(struct notes *n, const char *format, ...) PRINTF(2, 3);
+void notes_info(struct notes *n, const char *format, ...) PRINTF(2, 3);
+void notes_merge(struct notes *to, const struct notes *from);
+
+#endif

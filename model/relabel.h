@@ -1,0 +1,38 @@
+/* Relabel rules: every action of Prometheus (replace keep drop keepequal dropequal hashmod labelmap labeldrop labelkeep
+ * lowercase uppercase). Rules are immutable and shared by threads; what changes per use is the builder.
+ * Source: https://prometheus.io/docs/prometheus/latest/configuration/configuration/#relabel_config
+ */
+#ifndef MODEL_RELABEL_H
+#define MODEL_RELABEL_H
+
+#include "base/conf.h"
+#include "model/labels.h"
+#include "base/regex.h"
+
+enum relabel_action {
+    RELABEL_REPLACE, RELABEL_KEEP, RELABEL_DROP, RELABEL_KEEPEQUAL, RELABEL_DROPEQUAL, RELABEL_HASHMOD,
+    RELABEL_LABELMAP, RELABEL_LABELDROP, RELABEL_LABELKEEP, RELABEL_LOWERCASE, RELABEL_UPPERCASE
+};
+struct relabel_rule {
+    int action; /* enum relabel_action */
+    struct str_list source_labels;
+    struct str separator, target_label, regex_text, replacement;
+    int64_t modulus;
+    struct regex *regex;
+};
+struct relabel_rules { const struct relabel_rule *rules; size_t n; };
+
+extern const struct conf_section relabel_section; /* one rule: struct relabel_rule, checked per action, regex compiled */
+/* For a CONF_SECTIONS field filled through relabel_section. */
+static inline struct relabel_rules relabel_rules(struct conf_items items) { return (struct relabel_rules){items.items, items.n}; }
+void relabel_rules_free(struct relabel_rules r); /* the regexes (the arrays live in the configuration's arena) */
+
+/* Changes the builder's labels (scratch arena must be set). False: the series or target is dropped. */
+bool relabel_apply(struct relabel_rules r, struct labels_builder *b);
+/* Could the rules change or drop a series? False for an empty list. */
+static inline bool relabel_any(struct relabel_rules r) { return r.n > 0; }
+bool relabel_equal(struct relabel_rules a, struct relabel_rules b); /* same text: for sharing streams */
+/* Names whose values the rules read; when they read all names (labelmap, labelkeep, labeldrop) all = true. */
+void relabel_reads(struct relabel_rules r, struct arena *a, struct str_list *names, bool *all);
+
+#endif

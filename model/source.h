@@ -1,0 +1,87 @@
+/* Where samples are read from. The gateway implements it over server groups, the recent store over its chunks, a test
+ * over arrays; PromQL reads through it.
+ *
+ * Called by a query worker, which may block in it until the answer is there. All results live in the query's arena or are
+ * kept alive until source_release. All leaves of a query are asked for in one call, so that they are fetched at once.
+ */
+#ifndef MODEL_SOURCE_H
+#define MODEL_SOURCE_H
+
+#include "model/matcher.h"
+#include "model/notes.h"
+#include "model/series.h"
+
+#include <stdatomic.h>
+
+/* What every call carries: until when, whether the client left, where to allocate and to note. */
+struct query_ctx {
+    struct arena *arena;
+    struct notes *notes;
+    int64_t deadline_mono;        /* clock_mono_ms; 0 = none */
+    const atomic_bool *canceled;  /* may be NULL */
+    void *user;                   /* the gateway's own state of this query; sources under it know the type */
+};
+/* True when the query must end: fills err with ERR_TIMEOUT ("query timed out in " where) or ERR_CANCELED. */
+bool query_ended(const struct query_ctx *q, const char *where, struct err *err);
+
+enum select_kind {
+    SELECT_INSTANT, /* a vector selector: the newest sample in (t - lookback, t] at every grid point, unless it is stale */
+    SELECT_RANGE,   /* a matrix selector: all samples in (t - range, t] at every grid point */
+};
+struct select {
+    enum select_kind kind;
+    const struct matcher *matchers; size_t n_matchers;
+    int64_t t_min, t_max;           /* samples with t_min <= t <= t_max (ms) can matter */
+    /* The grid on which it is evaluated, in the selector's own time (offset and @ already applied). start == end: one point. */
+    int64_t start, end, step;
+    int64_t window;                 /* lookback (INSTANT) or range (RANGE), ms */
+    bool wants_origin;              /* timestamp() is asked of it: when the answer is exact, series.origins must be filled */
+    const char *func;               /* the function around it, "" when none: a hint */
+};
+
+struct series_set {
+    struct series *series; size_t n; /* no label set twice; any order */
+    /* false: raw samples, stale markers included, lookback still to be applied.
+     * true (INSTANT only): sample at t is the value at grid point t exactly; there is none where it is absent. */
+    bool exact;
+    /* When load is set, series[i] has its labels only, and load gives the samples when they are needed, into memory that the
+     * next load may overwrite (out->samples, out->hists). Lets an evaluator go through 10,000 series in one small buffer. */
+    bool (*load)(struct series_set *set, size_t i, struct series *out, struct err *err);
+    void (*release)(struct series_set *set); /* may be NULL; called once when the query is over */
+    void *impl;
+};
+bool series_set_get(struct series_set *set, size_t i, struct series *out, struct err *err) MUST_USE; /* load or the array */
+static inline void series_set_release(struct series_set *set)
+{
+    if (set->release)
+        set->release(set);
+    set->release = NULL;
+}
+
+struct series_query { /* labels, values, series, metadata, exemplars */
+    const struct matcher *const *sets; const size_t *set_sizes; size_t n_sets; /* match[]: any of them; 0 sets = all */
+    int64_t t_min, t_max;
+    size_t limit;             /* 0 = none; an answer may be larger: the caller cuts */
+};
+struct str_set { struct str *items; size_t n; bool truncated; };
+struct labels_set { struct labels *items; size_t n; bool truncated; };
+struct metadata_set { struct metadata *items; size_t n; };
+struct exemplar_series { struct labels labels; struct str *exemplars; size_t n; };
+struct exemplar_set { struct exemplar_series *items; size_t n; };
+
+/* The fetched form of a sub-expression that the other side evaluates (push-down). */
+struct exec_request { struct str expr; int64_t start, end, step; int64_t lookback; };
+
+struct source;
+struct source_ops {
+    bool (*select)(struct source *s, struct query_ctx *q, const struct select *sel, size_t n, struct series_set *out, struct err *err);
+    bool (*label_names)(struct source *s, struct query_ctx *q, const struct series_query *sq, struct str_set *out, struct err *err);
+    bool (*label_values)(struct source *s, struct query_ctx *q, struct str name, const struct series_query *sq, struct str_set *out, struct err *err);
+    bool (*series)(struct source *s, struct query_ctx *q, const struct series_query *sq, struct labels_set *out, struct err *err);
+    bool (*metadata)(struct source *s, struct query_ctx *q, struct str metric, size_t limit, struct metadata_set *out, struct err *err);
+    bool (*exemplars)(struct source *s, struct query_ctx *q, const struct series_query *sq, struct exemplar_set *out, struct err *err); /* may be NULL */
+    bool (*exec)(struct source *s, struct query_ctx *q, const struct exec_request *r, struct series_set *out, struct err *err); /* may be NULL */
+};
+struct source { const struct source_ops *ops; }; /* first member of the implementation's struct */
+
+#endif
