@@ -1,0 +1,92 @@
+/* The scraper: discovers targets, fetches their pages at stable places in the interval, and writes what they expose to
+ * a sink, with `up` and the other automatic series, stale markers, relabeling and limits as Prometheus has them.
+ *
+ * Threads. scraper_* is called by the main thread (which also runs discovery); each target belongs to one lane and is
+ * touched by that lane's thread only. scraper_targets and scraper_metadata may be called by any thread: they copy what
+ * a lane publishes once per scrape under a mutex of its own.
+ * Files: job.c (configuration), discovery.c (static and file_sd), target.c (labels, URL, identity), schedule.c (when),
+ * scrape.c (one scrape), page.c (from text to staged samples), intern.c (texts and labels kept once per lane), stale.c.
+ */
+#ifndef SCRAPER_SCRAPER_H
+#define SCRAPER_SCRAPER_H
+
+#include "base/client_conf.h"
+#include "base/loop.h"
+#include "model/relabel.h"
+#include "model/sink.h"
+
+struct scrape_globals {               /* what scrape_configs inherit from `global:` */
+    int64_t scrape_interval, scrape_timeout;
+    struct str_map external_labels;   /* part of every target's identity of streams, added by the writer, not here */
+    int64_t sample_limit, label_limit, body_size_limit;
+    bool honor_timestamps;            /* default of the dialect */
+    bool broken_lines_fail;           /* Prometheus: one bad line fails the page; vmagent: it is skipped and counted */
+    bool no_stale_markers;
+    int64_t file_sd_interval;
+};
+
+struct scrape_job {                   /* one scrape_configs entry, as the file says it */
+    struct str job_name, metrics_path, scheme;
+    int64_t scrape_interval, scrape_timeout;
+    bool honor_labels, honor_timestamps, disable_compression;
+    struct multimap params;
+    int64_t sample_limit, label_limit, label_name_length_limit, label_value_length_limit, target_limit, body_size_limit, series_limit;
+    struct http_conf http;
+    struct conf_items relabel_configs, metric_relabel_configs; /* struct relabel_rule */
+    struct conf_items static_configs;  /* struct static_group */
+    struct conf_items file_sd_configs; /* struct file_sd */
+    int64_t scrape_offset, scrape_align_interval;
+    bool no_stale_markers;
+};
+struct static_group { struct str_list targets; struct str_map labels; };
+struct file_sd { struct str_list files; int64_t refresh_interval; };
+extern const struct conf_section scrape_job_section, static_group_section, file_sd_section;
+
+/* Applies the globals' defaults to a parsed job and checks it (timeout <= interval or, in the loose dialect, clamped). */
+bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g, struct err *err) MUST_USE;
+
+struct scraper;
+struct scraper_env {
+    struct loop *main;                 /* discovery runs here */
+    struct loop *const *lanes; unsigned n_lanes;
+    struct sink *const *sinks;         /* sinks[i] belongs to lanes[i] */
+    const char *user_agent;            /* NULL: "sluice/VERSION" */
+    unsigned max_inflight;             /* concurrent scrapes per lane; 0 = 64 */
+};
+struct scraper *scraper_new(const struct scraper_env *env);
+/* A new set of jobs. Everything is checked and built first; on false nothing has changed. Targets whose settings and labels
+ * are the same keep their timers, series and connections; gone ones end with stale markers. The arena that holds the
+ * jobs must live until the next apply has returned: release is then called. */
+bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, const struct scrape_globals *g,
+                   void (*release)(void *arg), void *release_arg, struct err *err) MUST_USE;
+/* Stops scraping; done on the main loop when no lane has a scrape under way. No stale markers: a restart is no end. */
+void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg);
+void scraper_free(struct scraper *s);
+
+enum target_health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN };
+struct target_status {                 /* a copy in the caller's arena */
+    struct str job, url;
+    struct labels discovered, labels;  /* before and after relabeling */
+    enum target_health health;
+    struct str last_error;
+    int64_t last_scrape;               /* Unix ms, 0 = never */
+    double last_duration;              /* seconds */
+    int64_t interval, timeout;
+    uint64_t scrapes, failures, last_samples, last_bytes;
+    uint64_t id;                       /* stable over restarts: hash of job, url and labels */
+};
+struct dropped_target { struct str job; struct labels discovered; };
+struct scraper_targets {
+    struct target_status *active; size_t n_active;  /* sorted by job, url, labels */
+    struct dropped_target *dropped; size_t n_dropped; /* at most 10,000 are remembered */
+    struct { struct str job; size_t dropped; } *pools; size_t n_pools; /* every job, empty ones too */
+};
+void scraper_targets(struct scraper *s, struct arena *a, struct scraper_targets *out);
+
+struct target_metadata { struct labels target; struct metadata metadata; };
+/* HELP and TYPE of what active targets expose; metric empty = all. */
+void scraper_metadata(struct scraper *s, struct arena *a, struct str metric, struct target_metadata **out, size_t *n);
+
+bool scraper_ready(struct scraper *s); /* every job had its first discovery */
+
+#endif
