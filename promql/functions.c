@@ -4,7 +4,10 @@
 
 #include <stdlib.h>
 
-enum { V = VALUE_VECTOR, M = VALUE_MATRIX, S = VALUE_SCALAR, T = VALUE_STRING };
+#define V    VALUE_VECTOR
+#define M    VALUE_MATRIX
+#define S    VALUE_SCALAR
+#define T    VALUE_STRING
 #define NONE VALUE_NONE
 
 /* id, name, result, variadic, experimental, number of arguments, their types; in byte order of the names. */
