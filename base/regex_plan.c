@@ -1,0 +1,404 @@
+/* A pattern is read by recursive descent into a `struct reading`: up to three finite sets of strings with `.*` or `.+`
+ * between them. Concatenation multiplies the neighbouring sets, alternation of readings without wildcards unites them.
+ * A union costs no more than the pattern's own length, so it needs no limit; a product is limited to 1,000 strings, and
+ * all products of a pattern together by a budget of bytes.
+ *
+ * Everything works on bytes although a pattern is about characters: literals are valid UTF-8, so in a valid subject a
+ * literal can only be found where a character begins, and one byte left for `.+` is one character left.
+ */
+#include "base/regex_plan.h"
+
+#include "base/arena.h"
+#include "base/utf8.h"
+
+enum { DEPTH_MAX = 50, WILD_MAX = 2, BUDGET_FIXED = 1 << 20, BUDGET_PER_BYTE = 64 };
+
+struct set { struct str *items; size_t n, cap; };
+struct reading {
+    struct set sets[WILD_MAX + 1]; /* sets[0] wild sets[1] wild sets[2]; those up to `wilds` are not empty */
+    unsigned gap[WILD_MAX];        /* what the wildcard needs at least: 0 or 1 */
+    unsigned wilds;
+};
+
+struct reader {
+    struct str rest;
+    struct arena *arena;
+    unsigned depth;
+    size_t budget; /* bytes that products may still take */
+    bool general;  /* something was met that is RE2's business; sticky */
+};
+
+static struct reading give_up(struct reader *r)
+{
+    r->general = true;
+    return (struct reading){0};
+}
+
+static void set_add(struct reader *r, struct set *to, struct str s)
+{
+    arena_grow(r->arena, &to->items, &to->cap, to->n + 1, sizeof *to->items);
+    to->items[to->n++] = s;
+}
+
+static struct set set_of(struct reader *r, struct str s)
+{
+    struct set one = {0};
+    set_add(r, &one, s);
+    return one;
+}
+
+static struct reading empty_reading(struct reader *r) { return (struct reading){.sets[0] = set_of(r, STR(""))}; }
+
+static struct str join(struct arena *a, struct str x, struct str y)
+{
+    if (x.n == 0 || y.n == 0)
+        return x.n ? x : y;
+    char *p = arena_bytes(a, x.n + y.n);
+    memcpy(p, x.p, x.n);
+    memcpy(p + x.n, y.p, y.n);
+    return str_n(p, x.n + y.n);
+}
+
+static size_t set_bytes(const struct set *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++)
+        n += s->items[i].n;
+    return n;
+}
+
+static struct set set_product(struct reader *r, const struct set *x, const struct set *y)
+{
+    struct set product = {0};
+    size_t n = x->n * y->n, bytes = n * sizeof *x->items + set_bytes(x) * y->n + set_bytes(y) * x->n;
+    if ((x->n > 1 && y->n > 1 && n > PLAN_PRODUCT_MAX) || bytes > r->budget) {
+        r->general = true;
+        return product;
+    }
+    r->budget -= bytes;
+    for (size_t i = 0; i < x->n; i++)
+        for (size_t j = 0; j < y->n; j++)
+            set_add(r, &product, join(r->arena, x->items[i], y->items[j]));
+    return product;
+}
+
+static void append_set(struct reader *r, struct reading *to, const struct set *more)
+{
+    to->sets[to->wilds] = set_product(r, &to->sets[to->wilds], more);
+}
+
+/* Two wildcards side by side are one, unless both want a character. */
+static void append_wild(struct reader *r, struct reading *to, unsigned gap)
+{
+    const struct set *last = &to->sets[to->wilds];
+    bool beside = to->wilds > 0 && last->n == 1 && last->items[0].n == 0;
+    if (beside && to->gap[to->wilds - 1] + gap <= 1) {
+        to->gap[to->wilds - 1] += gap;
+    } else if (beside || to->wilds == WILD_MAX) {
+        r->general = true;
+    } else {
+        to->gap[to->wilds++] = gap;
+        to->sets[to->wilds] = set_of(r, STR(""));
+    }
+}
+
+static void append(struct reader *r, struct reading *to, const struct reading *more)
+{
+    for (unsigned i = 0; i <= more->wilds && !r->general; i++) {
+        append_set(r, to, &more->sets[i]);
+        if (i < more->wilds && !r->general)
+            append_wild(r, to, more->gap[i]);
+    }
+}
+
+static int peek(const struct reader *r) { return r->rest.n ? (unsigned char)r->rest.p[0] : -1; }
+static bool is_one_of(int c, const char *chars) { return c > 0 && strchr(chars, c) != NULL; }
+
+static bool take(struct reader *r, char c)
+{
+    if (peek(r) != c)
+        return false;
+    r->rest = str_skip(r->rest, 1);
+    return true;
+}
+
+static bool at_quantifier(const struct reader *r) { return is_one_of(peek(r), "*+?{"); }
+
+/* `\.` and its like; any other escape is RE2's. */
+static int read_escape(struct reader *r)
+{
+    int c = r->rest.n > 1 ? (unsigned char)r->rest.p[1] : -1;
+    if (!is_one_of(c, "!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~ "))
+        return -1;
+    r->rest = str_skip(r->rest, 2);
+    return c;
+}
+
+/* One character of a class, -1 when it is not a plain ASCII one. */
+static int read_class_char(struct reader *r)
+{
+    int c = peek(r);
+    if (c == '\\')
+        return read_escape(r);
+    if (c <= 0 || c >= 0x80 || c == '[')
+        return -1;
+    r->rest = str_skip(r->rest, 1);
+    return c;
+}
+
+static struct reading read_class(struct reader *r)
+{
+    struct reading out = {0};
+    char seen[128] = {0};
+    if (is_one_of(peek(r), "^]"))
+        return give_up(r);
+    while (!take(r, ']')) {
+        int from = read_class_char(r), to = from;
+        if (from >= 0 && r->rest.n > 1 && r->rest.p[0] == '-' && r->rest.p[1] != ']') {
+            r->rest = str_skip(r->rest, 1);
+            to = read_class_char(r);
+        }
+        if (from < 0 || to < from)
+            return give_up(r);
+        for (int c = from; c <= to; c++)
+            seen[c] = 1;
+    }
+    for (int c = 0; c < 128; c++) {
+        char one = (char)c;
+        if (seen[c])
+            set_add(r, &out.sets[0], arena_str(r->arena, str_n(&one, 1)));
+    }
+    return out;
+}
+
+static struct reading read_any(struct reader *r); /* an alternation */
+
+static struct reading read_group(struct reader *r)
+{
+    if (peek(r) == '?') {
+        if (!str_starts(r->rest, STR("?:")))
+            return give_up(r);
+        r->rest = str_skip(r->rest, 2);
+    }
+    if (++r->depth > DEPTH_MAX)
+        return give_up(r);
+    struct reading out = read_any(r);
+    r->depth--;
+    return !r->general && take(r, ')') ? out : give_up(r);
+}
+
+static struct reading read_dot(struct reader *r)
+{
+    struct reading out = empty_reading(r);
+    if (!is_one_of(peek(r), "*+"))
+        return give_up(r);
+    append_wild(r, &out, peek(r) == '+');
+    r->rest = str_skip(r->rest, 1);
+    take(r, '?'); /* lazy or not, the same strings match */
+    return out;
+}
+
+/* As many plain characters as there are, but not the one that a quantifier behind them is about. */
+static struct reading read_text(struct reader *r)
+{
+    size_t n = 0, last = 0;
+    while (n < r->rest.n && !is_one_of(r->rest.p[n], "\\.+*?()|[{^$") && r->rest.p[n] != 0) {
+        last = n;
+        n++;
+        while (n < r->rest.n && ((unsigned char)r->rest.p[n] & 0xc0) == 0x80)
+            n++;
+    }
+    if (n == 0)
+        return give_up(r);
+    if (last > 0 && n < r->rest.n && is_one_of(r->rest.p[n], "*+?{"))
+        n = last;
+    struct str text = str_first(r->rest, n);
+    r->rest = str_skip(r->rest, n);
+    return (struct reading){.sets[0] = set_of(r, text)};
+}
+
+static struct reading read_piece(struct reader *r)
+{
+    if (take(r, '('))
+        return read_group(r);
+    if (take(r, '['))
+        return read_class(r);
+    if (take(r, '.'))
+        return read_dot(r);
+    if (peek(r) != '\\')
+        return read_text(r);
+    int c = read_escape(r);
+    char one = (char)c;
+    return c < 0 ? give_up(r) : (struct reading){.sets[0] = set_of(r, arena_str(r->arena, str_n(&one, 1)))};
+}
+
+/* `?` makes the empty string one more of them; other quantifiers are RE2's. */
+static void read_quantifier(struct reader *r, struct reading *piece)
+{
+    if (!at_quantifier(r))
+        return;
+    if (piece->wilds > 0 || !take(r, '?')) {
+        r->general = true;
+        return;
+    }
+    set_add(r, &piece->sets[0], STR(""));
+    take(r, '?');
+    if (at_quantifier(r))
+        r->general = true;
+}
+
+static bool at_branch_end(const struct reader *r) { return r->rest.n == 0 || peek(r) == '|' || peek(r) == ')'; }
+
+static struct reading read_branch(struct reader *r)
+{
+    struct reading out = empty_reading(r);
+    if (r->depth == 0)
+        take(r, '^'); /* anchored anyway */
+    while (!r->general && !at_branch_end(r)) {
+        if (r->depth == 0 && take(r, '$')) {
+            if (!at_branch_end(r))
+                r->general = true;
+            break;
+        }
+        struct reading piece = read_piece(r);
+        if (!r->general)
+            read_quantifier(r, &piece);
+        if (!r->general)
+            append(r, &out, &piece);
+    }
+    return out;
+}
+
+static struct reading read_any(struct reader *r)
+{
+    struct reading out = read_branch(r);
+    while (!r->general && take(r, '|')) {
+        struct reading branch = read_branch(r);
+        if (out.wilds > 0 || branch.wilds > 0)
+            r->general = true;
+        for (size_t i = 0; i < branch.sets[0].n && !r->general; i++)
+            set_add(r, &out.sets[0], branch.sets[0].items[i]);
+    }
+    return out;
+}
+
+/* One block: the slices, then their bytes. */
+static struct str *copy_strings(const struct str *items, size_t n)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += items[i].n;
+    struct str *copy = mem_alloc(n * sizeof *copy + bytes);
+    char *p = (char *)(copy + n);
+    for (size_t i = 0; i < n; i++) {
+        if (items[i].n > 0)
+            memcpy(p, items[i].p, items[i].n);
+        copy[i] = str_n(p, items[i].n);
+        p += items[i].n;
+    }
+    return copy;
+}
+
+static void keep_literals(struct regex_plan *plan, const struct set *set)
+{
+    plan->shape = PLAN_LITERALS;
+    plan->literals = copy_strings(set->items, set->n);
+    if (set->n == 1) {
+        plan->n_literals = 1;
+        plan->prefix = plan->literals[0];
+        return;
+    }
+    for (size_t i = 0; i < set->n; i++) {
+        bool added;
+        map_add(&plan->set, plan->literals[i], &added);
+        if (added)
+            plan->literals[plan->n_literals++] = plan->literals[i];
+    }
+}
+
+static void keep_around(struct regex_plan *plan, const struct reading *reading)
+{
+    struct str parts[WILD_MAX + 1] = {STR(""), STR(""), STR("")};
+    for (unsigned i = 0; i <= reading->wilds; i++)
+        parts[i] = reading->sets[i].items[0];
+    plan->shape = PLAN_AROUND;
+    plan->has_middle = reading->wilds == 2;
+    plan->literals = copy_strings(parts, LEN(parts));
+    plan->prefix = plan->literals[0];
+    plan->middle = plan->has_middle ? plan->literals[1] : STR_NONE;
+    plan->suffix = plan->literals[reading->wilds];
+    memcpy(plan->gap, reading->gap, sizeof plan->gap);
+}
+
+/* The plain characters at the front of a pattern that RE2 matches. With an alternation somewhere: none. */
+static void keep_prefix(struct regex_plan *plan, struct str pattern)
+{
+    if (pattern.n == 0 || memchr(pattern.p, '|', pattern.n) || is_one_of(pattern.p[0], "*+?{"))
+        return;
+    struct arena scratch;
+    arena_init(&scratch, 0);
+    struct reader r = {.rest = pattern, .arena = &scratch};
+    struct reading text = read_text(&r);
+    if (!r.general && !at_quantifier(&r)) {
+        plan->literals = copy_strings(text.sets[0].items, 1);
+        plan->prefix = plan->literals[0];
+    }
+    arena_free(&scratch);
+}
+
+static bool all_single(const struct reading *reading)
+{
+    for (unsigned i = 0; i <= reading->wilds; i++)
+        if (reading->sets[i].n != 1)
+            return false;
+    return true;
+}
+
+struct regex_plan plan_of(struct str pattern)
+{
+    struct regex_plan plan = {.shape = PLAN_GENERAL};
+    if (!utf8_valid(pattern))
+        return plan;
+    struct arena scratch;
+    arena_init(&scratch, 0);
+    struct reader r = {.rest = pattern, .arena = &scratch, .budget = BUDGET_FIXED + BUDGET_PER_BYTE * pattern.n};
+    struct reading reading = read_any(&r);
+    if (r.general || r.rest.n > 0)
+        keep_prefix(&plan, pattern);
+    else if (reading.wilds == 0)
+        keep_literals(&plan, &reading.sets[0]);
+    else if (all_single(&reading))
+        keep_around(&plan, &reading);
+    else
+        keep_prefix(&plan, pattern);
+    arena_free(&scratch);
+    return plan;
+}
+
+void plan_free(struct regex_plan *plan)
+{
+    map_free(&plan->set);
+    mem_free(plan->literals);
+}
+
+static bool match_around(const struct regex_plan *plan, struct str s)
+{
+    if (s.n < plan->prefix.n + plan->suffix.n || !str_starts(s, plan->prefix) || !str_ends(s, plan->suffix))
+        return false;
+    struct str inner = str_n(s.p + plan->prefix.n, s.n - plan->prefix.n - plan->suffix.n);
+    if (!plan->has_middle)
+        return inner.n >= plan->gap[0];
+    if (inner.n < plan->gap[0] + plan->middle.n + plan->gap[1])
+        return false;
+    inner = str_n(inner.p + plan->gap[0], inner.n - plan->gap[0] - plan->gap[1]);
+    return plan->middle.n == 0 || str_find_str(inner, plan->middle) < inner.n;
+}
+
+bool plan_match(const struct regex_plan *plan, struct str s)
+{
+    if (plan->shape == PLAN_AROUND)
+        return match_around(plan, s);
+    if (plan->n_literals == 1)
+        return str_eq(s, plan->literals[0]);
+    return map_find(&plan->set, s) != NULL;
+}
