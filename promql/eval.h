@@ -15,6 +15,7 @@
 #define PROMQL_EVAL_H
 
 #include "promql/ast.h"
+#include "promql/functions.h"
 #include "promql/promql.h"
 
 #include <setjmp.h>
@@ -110,7 +111,6 @@ struct call { /* a call whose arguments are all evaluated */
  *  rows:  vectors, scalars and strings in; fills *out (type already set to the function's). Scalar results: out->scalar.
  *  walk:  gets the tree and evaluates its arguments itself with eval_expr (info). */
 struct function_impl {
-    const char *name;
     void (*range)(struct eval *ev, const struct range_input *in, struct row *out);
     void (*finish)(struct eval *ev, const struct expr *call, struct value *out);
     void (*rows)(struct eval *ev, const struct call *c, struct value *out);
@@ -119,7 +119,7 @@ struct function_impl {
     bool sets_labels;   /* rows: label_replace, label_join: equal label sets are merged, or refused, at once */
     bool anchored_safe, smoothed_safe;
 };
-const struct function_impl *function_impl(struct str name); /* NULL: none (timestamp of a selector is eval's own) */
+const struct function_impl *function_impl(enum function_id id); /* never NULL. timestamp(selector) is eval's own and does not get here */
 
 /* --- what eval offers ---------------------------------------------------------------------------------------------- */
 void eval_expr(struct eval *ev, const struct expr *e, struct value *out); /* on ev->grid */
