@@ -4,7 +4,8 @@
 #   make run             install what the build needs, build, start with deploy/quickstart.yml
 #   make test            install what the tests need, build, run every test; ends with N passed, N failed, N skipped
 #   make test SAN=address|undefined|thread
-#                        the same under a sanitizer, in its own build folder (address brings undefined along)
+#                        the same under a sanitizer, in its own build folder (address brings undefined along);
+#                        LANES=4 starts sluice with that many lanes
 #   make unit            unit and text tests only (T=labels: those whose name has "labels")
 #   make system          tests of the running program (T=...: likewise)
 #   make demo            node_exporter, VictoriaMetrics, Prometheus and sluice together on loopback
@@ -27,6 +28,7 @@ CXX        ?= c++
 PKG_CONFIG ?= pkg-config
 PACKAGES   := libmicrohttpd libcurl yaml-0.1 jansson libzstd snappy libprotobuf-c libxxhash re2 zlib
 BUILD      ?= build
+comma      := ,
 
 # What the code needs comes first; CFLAGS and LDFLAGS stay the packager's.
 STD   := -std=c11 -D_GNU_SOURCE
@@ -38,26 +40,35 @@ HARD  := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fno-omit-frame-pointer
 ifdef SAN
   MODE  := $(SAN)
   OPT   := -O1 -g
-  SANS  := $(if $(filter address,$(SAN)),address$(comma)undefined,$(SAN))
-  HARD  := -fsanitize=$(SANS) -fno-sanitize-recover=all -fno-omit-frame-pointer
+  SANS  := $(SAN)
+  ifneq ($(filter address fuzz,$(SAN)),)
+    SANS := address$(comma)undefined
+  endif
+  HARD  := -fsanitize=$(SANS)$(if $(filter fuzz,$(SAN)),$(comma)fuzzer-no-link) -fno-sanitize-recover=all -fno-omit-frame-pointer
   LINK  := -fsanitize=$(SANS)
 else
   MODE  ?= release
 endif
-comma := ,
 OUT := $(BUILD)/$(MODE)
 
-ALL_CPPFLAGS = -I. -I$(OUT) -DVERSION='"$(VERSION)"' $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CPPFLAGS)
+# pkg-config is asked when something is compiled or linked, and once: make deps may be what installs it.
+once      = $(eval $(1) := $(2))$($(1))
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
+PKG_LIBS   = $(call once,PKG_LIBS,$(shell $(PKG_CONFIG) --libs $(PACKAGES)))
+
+ALL_CPPFLAGS = -I. -I$(OUT) -DVERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS   = $(STD) $(OPT) $(WARN) $(WARNC) $(HARD) -MMD -MP $(CFLAGS)
 ALL_CXXFLAGS = -std=c++17 $(OPT) $(WARN) $(HARD) -MMD -MP $(CXXFLAGS)
 ALL_LDFLAGS  = $(LINK) $(LDFLAGS)
-LIBS         = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lstdc++ -lpthread -lm
+LIBS         = $(PKG_LIBS) -lstdc++ -lpthread -lm
 
 # Each layer is one archive; a layer links against itself and those named here. The order is the layering.
 LAYERS := base model promql writer scraper gateway
 dirs    = $(sort $(1) $(patsubst %/,%,$(wildcard $(1)/*/)))
 src     = $(sort $(wildcard $(addsuffix /*.c,$(call dirs,$(1)))) $(wildcard $(addsuffix /*.cc,$(call dirs,$(1)))))
-obj     = $(patsubst %.cc,$(OUT)/%.o,$(patsubst %.c,$(OUT)/%.o,$(filter-out gateway/main.c,$(call src,$(1)))))
+PROTO  := $(patsubst %.proto,$(OUT)/%.pb-c,$(sort $(wildcard model/*.proto)))
+obj     = $(patsubst %.cc,$(OUT)/%.o,$(patsubst %.c,$(OUT)/%.o,$(filter-out gateway/main.c,$(call src,$(1))))) \
+          $(if $(filter model,$(1)),$(PROTO:%=%.o))
 ARCHIVES := $(LAYERS:%=$(OUT)/%.a)
 links_base    := base
 links_model   := model base
@@ -67,14 +78,21 @@ links_scraper := scraper model base
 links_gateway := gateway scraper writer promql model base
 archives = $(patsubst %,$(OUT)/%.a,$(links_$(1)))
 
-# tests/unit/LAYER/NAME_test.c is one program, linked with what its layer may see.
+# tests/unit/LAYER/NAME_test.c is one program, linked with what its layer may see. tests/promql/*.c together are one,
+# which runs a folder of .test files; tests/fuzz/NAME.c is a libFuzzer target.
 UNIT  := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(sort $(wildcard tests/unit/*/*_test.c)))
+TEXT  := $(if $(wildcard tests/promql/*.c),$(OUT)/promqltest)
 BENCH := $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(sort $(wildcard tests/bench/*_bench.c)))
+FUZZ  := $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
+chosen = $(if $(T),$(foreach f,$(1),$(if $(findstring $(T),$(f)),$(f))),$(1))
 
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(Q),@printf '  %-5s %s\n' $(1) $@)
+export OUT LANES
+# What builds from nothing uses all cores, unless the caller said how many.
+together = $(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: all deps run demo test unit system layers bench torture fuzz lint install clean help
+.PHONY: all deps run demo test test-deps unit system layers bench torture fuzz lint install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
@@ -89,7 +107,7 @@ $(ARCHIVES): $(OUT)/%.a: $$(call obj,%)
 	$(call say,AR)
 	$(Q)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $^
 
-$(OUT)/%.o: %.c Makefile
+$(OUT)/%.o: %.c Makefile | $(PROTO:%=%.h)
 	$(call say,CC)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
@@ -97,33 +115,82 @@ $(OUT)/%.o: %.cc Makefile
 	$(call say,CXX)
 	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_CPPFLAGS) $(ALL_CXXFLAGS) -c -o $@ $<
 
+# protobuf-c reads the rare messages (remote_read) and, in tests, judges our own remote-write code.
+$(PROTO:%=%.o): %.o: %.c
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+$(OUT)/model/%.pb-c.c $(OUT)/model/%.pb-c.h: model/%.proto
+	$(call say,PROTO)
+	$(Q)mkdir -p $(OUT)/model && protoc-c --c_out=$(OUT) $<
+
 $(OUT)/unit/%: $(OUT)/tests/unit/%.o $$(call archives,$$(firstword $$(subst /, ,$$*)))
 	$(call say,LD)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+$(OUT)/promqltest: $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/promql/*.c)) $$(call archives,promql)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(OUT)/bench/%: $(OUT)/tests/bench/%.o $$(call archives,gateway)
 	$(call say,LD)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# protobuf-c reads the rare messages (remote_read) and, in tests, judges our own remote-write code.
-$(OUT)/model/%.pb-c.c $(OUT)/model/%.pb-c.h: model/%.proto
-	$(call say,PROTO)
-	$(Q)mkdir -p $(OUT)/model && protoc-c --c_out=$(OUT) $<
+$(OUT)/fuzz/%: $(OUT)/tests/fuzz/%.o $$(call archives,gateway)
+	$(call say,LD)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 deps:
 	$(Q)deploy/install-packages build
-unit: $(filter %$(T)%,$(UNIT)) $(UNIT)
-	$(Q)OUT=$(OUT) tests/run unit $(T)
+test-deps:
+	$(Q)deploy/install-packages build test
+
+run: deps
+	$(Q)$(together) all
+	$(Q)exec $(OUT)/$(NAME) --config.file=deploy/quickstart.yml
+demo: test-deps
+	$(Q)$(together) all
+	$(Q)exec deploy/demo.py
+
+test: test-deps
+	$(Q)$(together) all $(UNIT) $(TEXT)
+	$(Q)tests/run all $(T)
+unit: $$(call chosen,$(UNIT)) $(TEXT)
+	$(Q)tests/run unit $(T)
 system: $(OUT)/$(NAME)
-	$(Q)OUT=$(OUT) tests/run system $(T)
+	$(Q)tests/run system $(T)
+torture: $(OUT)/$(NAME)
+	$(Q)tests/run torture $(T)
 layers:
 	$(Q)tests/layers.sh
-test:
-	$(Q)tests/run all
 bench: $(OUT)/$(NAME) $(BENCH)
-	$(Q)OUT=$(OUT) tests/bench/run
+	$(Q)tests/bench/run
+
+FUZZ_SECONDS ?= 60
+ifeq ($(SAN),fuzz)
+fuzz: $(call chosen,$(FUZZ))
+	$(Q)for f in $^; do corpus=$(BUILD)/corpus/$${f##*/}; mkdir -p $$corpus && echo "  FUZZ  $$f" && \
+	    $$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+	        -artifact_prefix=$$corpus- $$corpus $$(ls -d tests/fuzz/corpus/$${f##*/} 2>/dev/null) >$$corpus.log 2>&1 || \
+	    { tail -n 40 $$corpus.log; exit 1; }; tail -n 1 $$corpus.log; done
+else
+fuzz:
+	$(Q)deploy/install-packages build fuzz
+	$(Q)$(together) SAN=fuzz CC=clang CXX=clang++ fuzz
+endif
+
+lint: layers
+	$(Q)deploy/install-packages build lint
+	$(Q)$(together) BUILD=$(BUILD)/lint CFLAGS=-Werror CXXFLAGS=-Werror all
+	$(Q)tests/lint.sh $(LAYERS)
+
+install: all
+	install -D -m 755 $(OUT)/$(NAME) $(DESTDIR)$(PREFIX)/bin/$(NAME)
+	install -D -m 644 deploy/sluice.service $(DESTDIR)$(UNITDIR)/$(NAME).service
+	[ -e $(DESTDIR)$(SYSCONFDIR)/$(NAME)/sluice.yml ] || \
+	    install -D -m 644 deploy/sluice.yml $(DESTDIR)$(SYSCONFDIR)/$(NAME)/sluice.yml
 clean:
-	rm -rf build
+	rm -rf $(BUILD)
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
