@@ -37,7 +37,9 @@ uint64_t labels_hash_prometheus(struct labels l); /* labels.Hash() of Prometheus
 int labels_cmp(struct labels a, struct labels b); /* Prometheus' order: name, value, name, value ...; then the shorter */
 struct labels labels_copy(struct arena *a, struct labels l);
 
-void labels_print(struct buf *out, struct labels l);  /* name{a="b"}, names quoted when they need it: {"a.b"="c"} */
+void labels_print(struct buf *out, struct labels l);  /* name{a="b", c="d"}, quoted where needed: {"a.b", "c d"="e"}; {} */
+void labels_print_name(struct buf *out, struct str name); /* in quotes unless it is a legacy name */
+void labels_quote(struct buf *out, struct str s);     /* "..." with \\ \" \n \t and other control bytes escaped as Go does */
 void labels_append(struct buf *out, struct str name, struct str value); /* one more pair of wire bytes; the caller keeps the order */
 size_t labels_pair_size(struct str name, struct str value);
 
@@ -58,7 +60,11 @@ void builder_start(struct labels_builder *b, struct labels from); /* forgets wha
 struct str builder_get(const struct labels_builder *b, struct str name);
 void builder_set(struct labels_builder *b, struct str name, struct str value); /* an empty value deletes */
 void builder_del(struct labels_builder *b, struct str name);
-/* Sorted wire bytes appended to out (or into the arena). Of a name set twice only the last stands. */
+/* For readers of foreign labels: adds without looking whether the name is there; then builder_twice tells (it sorts). */
+void builder_add(struct labels_builder *b, struct str name, struct str value);
+bool builder_twice(struct labels_builder *b, struct str *name);
+size_t builder_size(const struct labels_builder *b, size_t *count); /* wire bytes and number of the labels now there */
+/* Sorted wire bytes appended to out (or into the arena). */
 struct labels builder_labels(struct labels_builder *b, struct arena *a);
 struct labels builder_append(struct labels_builder *b, struct buf *out); /* points into out: valid until it grows */
 

@@ -1,0 +1,189 @@
+/* Reading label bytes. See model/labels.h for the form. Checked bytes are walked without looking at their bounds; the
+ * outer length of a pair lets labels_get step over names that are not the one sought. */
+#include "model/labels.h"
+
+#include "base/compress.h"
+#include "base/utf8.h"
+#include "model/varint.h"
+
+enum { TAG_LABEL = 0x0a, TAG_NAME = 0x0a, TAG_VALUE = 0x12 };
+
+static inline const uint8_t *trusted_length(const uint8_t *p, size_t *n)
+{
+    size_t v = *p++;
+    if (v >= 0x80) {
+        v &= 0x7f;
+        unsigned shift = 7;
+        do
+            v |= (size_t)(*p & 0x7f) << shift;
+        while (shift += 7, *p++ >= 0x80);
+    }
+    *n = v;
+    return p;
+}
+
+bool labels_next(struct labels_iter *it, struct label *out)
+{
+    if (it->p >= it->end)
+        return false;
+    size_t n;
+    const uint8_t *p = trusted_length(it->p + 1, &n);
+    p = trusted_length(p + 1, &n);
+    out->name = str_n(p, n);
+    p = trusted_length(p + n + 1, &n);
+    out->value = str_n(p, n);
+    it->p = p + n;
+    return true;
+}
+
+/* A tag and a length in its shortest form that fits what is left; NULL when it is not there. */
+static inline const uint8_t *checked_length(const uint8_t *p, const uint8_t *end, uint8_t tag, size_t *n)
+{
+    if (end - p < 2 || *p != tag)
+        return NULL;
+    uint64_t v;
+    const uint8_t *at = varint_get(p + 1, end, &v);
+    if (at == NULL || (at > p + 2 && at[-1] == 0) || v > (uint64_t)(end - at))
+        return NULL;
+    *n = v;
+    return at;
+}
+
+bool labels_next_checked(struct labels_iter *it, struct label *out)
+{
+    size_t n;
+    const uint8_t *p = checked_length(it->p, it->end, TAG_LABEL, &n);
+    if (p == NULL)
+        return false;
+    const uint8_t *end = p + n;
+    if ((p = checked_length(p, end, TAG_NAME, &n)) == NULL)
+        return false;
+    out->name = str_n(p, n);
+    if ((p = checked_length(p + n, end, TAG_VALUE, &n)) == NULL || p + n != end)
+        return false;
+    out->value = str_n(p, n);
+    it->p = end;
+    return true;
+}
+
+bool labels_check(const uint8_t *p, size_t n, struct labels *out)
+{
+    if (n > LABELS_MAX_BYTES)
+        return false;
+    struct labels_iter it = {p, p + n};
+    struct label l;
+    struct str before = STR_NONE;
+    uint32_t count = 0;
+    while (it.p < it.end) {
+        if (!labels_next_checked(&it, &l) || l.value.n == 0 || ++count > LABELS_MAX_COUNT)
+            return false;
+        if (str_cmp(before, l.name) >= 0) /* an empty first name is caught here too */
+            return false;
+        if (!utf8_valid(l.name) || !utf8_valid(l.value))
+            return false;
+        before = l.name;
+    }
+    *out = (struct labels){p, (uint32_t)n, count};
+    return true;
+}
+
+struct str labels_get(struct labels l, struct str name)
+{
+    const uint8_t *p = l.p, *end = l.p + l.n;
+    while (p < end) {
+        size_t pair, n;
+        p = trusted_length(p + 1, &pair);
+        const uint8_t *at = trusted_length(p + 1, &n);
+        if (n == name.n && memcmp(at, name.p, n) == 0) {
+            at = trusted_length(at + n + 1, &n);
+            return str_n(at, n);
+        }
+        p += pair;
+    }
+    return STR_NONE;
+}
+
+uint64_t labels_hash(struct labels l)
+{
+    uint64_t h = hash_bytes(l.p, l.n);
+    return h ? h : 1;
+}
+
+uint64_t labels_hash_prometheus(struct labels l)
+{
+    struct labels_iter it = labels_iter(l);
+    struct label pair;
+    uint8_t small[1024];
+    uint8_t *text = l.n <= sizeof small ? small : mem_alloc(l.n); /* two separators a pair; the wire form has four bytes more */
+    size_t n = 0;
+    while (labels_next(&it, &pair)) {
+        memcpy(text + n, pair.name.p, pair.name.n);
+        n += pair.name.n;
+        text[n++] = 0xff;
+        memcpy(text + n, pair.value.p, pair.value.n);
+        n += pair.value.n;
+        text[n++] = 0xff;
+    }
+    uint64_t h = hash_xxh64(text, n);
+    if (text != small)
+        mem_free(text);
+    return h;
+}
+
+int labels_cmp(struct labels a, struct labels b)
+{
+    struct labels_iter ia = labels_iter(a), ib = labels_iter(b);
+    struct label la, lb;
+    for (;;) {
+        bool more_a = labels_next(&ia, &la), more_b = labels_next(&ib, &lb);
+        if (!more_a || !more_b)
+            return more_a - more_b;
+        int c = str_cmp(la.name, lb.name);
+        if (c == 0)
+            c = str_cmp(la.value, lb.value);
+        if (c != 0)
+            return c;
+    }
+}
+
+struct labels labels_copy(struct arena *a, struct labels l)
+{
+    char *p = l.n ? arena_bytes(a, l.n) : NULL;
+    if (p == NULL)
+        return (struct labels){0};
+    memcpy(p, l.p, l.n);
+    return (struct labels){(const uint8_t *)p, l.n, l.count};
+}
+
+static size_t body_size(struct str name, struct str value)
+{
+    return 2 + varint_size(name.n) + name.n + varint_size(value.n) + value.n;
+}
+
+size_t labels_pair_size(struct str name, struct str value)
+{
+    size_t body = body_size(name, value);
+    return 1 + varint_size(body) + body;
+}
+
+static uint8_t *put_bytes(uint8_t *p, uint8_t tag, struct str s)
+{
+    *p++ = tag;
+    p = varint_put(p, s.n);
+    if (s.n > 0)
+        memcpy(p, s.p, s.n);
+    return p + s.n;
+}
+
+void labels_append(struct buf *out, struct str name, struct str value)
+{
+    size_t body = body_size(name, value), whole = 1 + varint_size(body) + body;
+    if (!buf_reserve(out, whole))
+        return;
+    uint8_t *p = (uint8_t *)out->p + out->n;
+    *p++ = TAG_LABEL;
+    p = varint_put(p, body);
+    p = put_bytes(p, TAG_NAME, name);
+    put_bytes(p, TAG_VALUE, value);
+    out->n += whole;
+}
