@@ -24,9 +24,9 @@ enum { NUM_MAX = 32, NUM_PLAIN_MAX = 400 };
 /* Each writes at most NUM_MAX bytes to `to`, no NUL, and returns how many. */
 size_t num_format(char *to, double v);      /* as in JSON sample values: 'f' for 1e-6 <= |v| < 1e21 or 0, else 'e' with two
                                                exponent digits at least: 1e+21 1e-07 +Inf -Inf NaN -0 */
-size_t num_format_go(char *to, double v);   /* Go's 'g' with shortest digits (exponent when < -4 or >= 21): label values of
-                                               count_values, le, PromQL literals */
-size_t num_format_plain(char *to, double v); /* always 'f' (scalars); needs NUM_PLAIN_MAX bytes */
+size_t num_format_go(char *to, double v);   /* Go's FormatFloat(v, 'g', -1, 64): exponent when < -4 or >= 6, so 1e+06: le labels */
+size_t num_format_plain(char *to, double v); /* always 'f': scalars, count_values, PromQL literals; needs
+                                                NUM_PLAIN_MAX bytes */
 size_t num_format_i64(char *to, int64_t v);
 size_t num_format_u64(char *to, uint64_t v);
 size_t num_format_ms(char *to, int64_t ms); /* a timestamp in seconds as the API prints it: 12, 12.345 (three decimals) */
