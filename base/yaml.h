@@ -1,5 +1,6 @@
 /* YAML as a tree with line numbers. libyaml is spoken to in yaml.c only. The tree lives in the caller's arena and is
  * immutable. Limits: 32 MiB, nesting 64, 1,000,000 nodes; aliases and merge keys (<<) are resolved, a bomb is an error.
+ * One document a file. Texts have a NUL behind them.
  */
 #ifndef BASE_YAML_H
 #define BASE_YAML_H
@@ -24,7 +25,7 @@ struct yaml {
 struct yaml *yaml_parse(struct arena *a, struct str text, const char *file, struct err *err) MUST_USE;
 const struct yaml *yaml_get(const struct yaml *map, const char *key); /* NULL when absent or not a map */
 
-/* Writes a tree as block YAML, keys in their order; `mask(path_key, value)` may replace a scalar's text (secrets). */
+/* Writes a tree as block YAML, keys in their order; nothing is masked. */
 void yaml_write(struct buf *out, const struct yaml *y);
 /* Writes one scalar, quoted when it has to be. */
 void yaml_write_scalar(struct buf *out, struct str s);
