@@ -1,0 +1,175 @@
+"""The two ends of sluice that a test controls: a target that tells a script, a storage that remembers everything."""
+import gzip
+import http.server
+import threading
+import time
+
+import wire
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """HTTP/1.1 on a loopback port of its own, in threads of this process."""
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, owner, port):
+        self.owner, self.sockets = owner, set()
+        super().__init__(("127.0.0.1", port), Handler)
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def process_request(self, request, client_address):
+        self.sockets.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request):
+        self.sockets.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request, client_address):
+        pass  # a peer that goes away is part of the tests
+
+    def stop(self):
+        """Closes the port and cuts every connection."""
+        self.shutdown()
+        self.server_close()
+        for s in list(self.sockets):
+            try:
+                s.shutdown(2)
+            except OSError:
+                pass
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        self.server.owner.answer(self, b"")
+
+    def do_POST(self):
+        self.server.owner.answer(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+    def reply(self, status, body=b"", **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), str(value))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Fake:
+    """Starts at once on a port of its own; stop() and start() take it off the network and put it back."""
+
+    def __init__(self, port=0):
+        self.lock = threading.Lock()
+        self.server = Server(self, port)
+        self.port = self.server.server_address[1]
+        self.address = f"127.0.0.1:{self.port}"
+
+    def stop(self):
+        if self.server:
+            self.server.stop()
+        self.server = None
+
+    def start(self):
+        self.server = Server(self, self.port)
+
+
+class ScriptedExporter(Fake):
+    """A target whose n-th page is page(n, Unix ms); by default `series` counters whose value is n, once without a
+    timestamp (scripted_counter) and once with the time of the answer (scripted_stamped_counter).
+
+    served: (n, ms, text) of every page that was given. To misbehave: status, delay (seconds), body (bytes to send
+    instead), gzip (compress when asked), cut (close in the middle).
+    """
+
+    def __init__(self, series=10, page=None):
+        self.page, self.series, self.n, self.served = page or self.counters, series, 0, []
+        self.status, self.delay, self.body, self.gzip, self.cut = 200, 0, None, False, False
+        super().__init__()
+
+    def counters(self, n, ms):
+        lines = ["# HELP scripted_counter Number of this page.", "# TYPE scripted_counter counter"]
+        lines += [f'scripted_counter{{id="{i}"}} {n}' for i in range(self.series)]
+        lines += ["# TYPE scripted_stamped_counter counter"]
+        lines += [f'scripted_stamped_counter{{id="{i}"}} {n} {ms}' for i in range(self.series)]
+        return "\n".join(lines) + "\n"
+
+    def answer(self, request, _):
+        if self.delay:
+            time.sleep(self.delay)
+        if self.status != 200:
+            return request.reply(self.status, b"scripted\n")
+        with self.lock:
+            n, ms = self.n, int(time.time() * 1000)
+            self.n += 1
+            text = self.page(n, ms)
+            self.served.append((n, ms, text))
+        body = text.encode() if self.body is None else self.body
+        headers = {"Content_Type": "text/plain; version=0.0.4; charset=utf-8"}
+        if self.gzip and "gzip" in request.headers.get("Accept-Encoding", ""):
+            body, headers["Content_Encoding"] = gzip.compress(body), "gzip"
+        if self.cut:
+            request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:len(body) // 2])
+            request.close_connection = True
+            return None
+        return request.reply(200, body, **headers)
+
+    def numbers(self):
+        with self.lock:
+            return [n for n, _, _ in self.served]
+
+
+class RecordingSink(Fake):
+    """A remote-write 1.0 receiver that keeps every sample it accepted, in order of arrival.
+
+    To misbehave: status (with retry_after), hang (seconds before the answer), drop (read, then close without an
+    answer), lose_answer (accept, then close). zstd bodies get 415 unless zstd=True. requests: (monotonic seconds,
+    status, headers, bytes on the wire) of each; `damaged` holds what could not be decoded.
+    """
+
+    def __init__(self, zstd=False):
+        self.zstd, self.status, self.retry_after, self.hang = zstd, 204, None, 0
+        self.drop = self.lose_answer = False
+        self.requests, self.accepted, self.damaged, self.decoded = [], [], [], 0
+        self.arrived = {}
+        super().__init__()
+        self.url = f"http://{self.address}/api/v1/write"
+
+    def answer(self, request, body):
+        time.sleep(self.hang)
+        status, zipped = self.status, request.headers.get("Content-Encoding", "")
+        if zipped == "zstd" and not self.zstd:
+            status = 415
+        with self.lock:
+            self.requests.append((time.monotonic(), None if self.drop else status, dict(request.headers), len(body)))
+            if not self.drop and status // 100 == 2:
+                self.accepted.append((zipped, body))
+        if self.drop or self.lose_answer:
+            request.close_connection = True
+            return None
+        extra = {"Retry_After": self.retry_after} if self.retry_after is not None else {}
+        return request.reply(status, b"" if status == 204 else b"scripted answer\n", **extra)
+
+    def samples(self):
+        """{labels as a sorted tuple of pairs: [(t, v), ...]} in order of arrival."""
+        with self.lock:
+            for zipped, body in self.accepted[self.decoded:]:
+                try:
+                    plain = wire.zstd_decompress(body) if zipped == "zstd" else wire.snappy_decompress(body)
+                    for labels, samples in wire.parse_write_request(plain):
+                        self.arrived.setdefault(tuple(labels.items()), []).extend(samples)
+                except (ValueError, IndexError, KeyError) as e:
+                    self.damaged.append(str(e))
+            self.decoded = len(self.accepted)
+            return {labels: list(samples) for labels, samples in self.arrived.items()}
+
+    def find(self, name, **labels):
+        """The same for the series of this name that have these labels."""
+        want = {"__name__": name, **labels}
+        return {key: s for key, s in self.samples().items() if want.items() <= dict(key).items()}
