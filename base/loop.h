@@ -1,9 +1,9 @@
 /* An event loop: epoll, timers, and tasks posted from other threads. One thread owns a loop; only loop_post and
  * loop_stop may be called from others.
  *
- * Time. loop_now is Unix milliseconds, taken once per turn; timers are due in the loop's monotonic clock
- * (loop_mono), so that a jump of the wall clock moves no timer. A test gives both with loop_set_clock and runs turns by
- * hand: nothing then waits.
+ * Time. loop_now is Unix milliseconds, taken once per turn (outside a turn it is read from the clock at each call); timers
+ * are due in the loop's monotonic clock (loop_mono), so that a jump of the wall clock moves no timer. A test gives both
+ * with loop_set_clock and runs turns by hand: nothing then waits for a timer.
  * Fairness. A turn runs due timers, then posted tasks that were there when the turn began, then ready descriptors. Work
  * that takes more than about 2 ms posts itself again.
  */
@@ -39,15 +39,17 @@ struct loop *loop_new(void);
 void loop_free(struct loop *l); /* no watch, timer or task may be left; tasks still posted are dropped */
 
 void loop_run(struct loop *l);                    /* until loop_stop */
-void loop_stop(struct loop *l);                   /* any thread */
+void loop_stop(struct loop *l);                   /* any thread; tasks posted before are still run */
 void loop_turn(struct loop *l, int64_t wait_ms);  /* one turn; waits at most so long (-1 = as long as timers allow) */
 
 int64_t loop_now(const struct loop *l);
 int64_t loop_mono(const struct loop *l);
 struct loop_clock { int64_t (*wall)(void *arg); int64_t (*mono)(void *arg); void *arg; };
-void loop_set_clock(struct loop *l, struct loop_clock clock); /* tests; a loop with a set clock never sleeps for timers */
+void loop_set_clock(struct loop *l, struct loop_clock clock); /* tests; such a loop sleeps only as loop_turn's wait_ms says, -1 being 0 */
 
-void loop_post(struct loop *l, struct loop_task *task); /* any thread; FIFO per posting thread; wakes the loop */
+/* Any thread; in the order of posting; wakes the loop. A task that waits already keeps its place and runs once; from the
+ * moment it runs it may be posted again. */
+void loop_post(struct loop *l, struct loop_task *task);
 void loop_timer_at(struct loop *l, struct loop_timer *t, int64_t due_mono); /* arms or moves */
 void loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ms);
 void loop_timer_stop(struct loop *l, struct loop_timer *t);                 /* fine when not armed */

@@ -1,0 +1,12 @@
+/* What the control group of this process allows: version 2 (the tightest of the group and those above it) or version 1.
+ * Reads files under /proc and /sys at each call; any thread.
+ */
+#ifndef BASE_CGROUP_H
+#define BASE_CGROUP_H
+
+#include "base/mem.h"
+
+double cgroup_cores(void);    /* CPU seconds a second; 0 = no limit */
+uint64_t cgroup_memory(void); /* bytes; 0 = no limit */
+
+#endif

@@ -1,0 +1,119 @@
+#include "base/thread.h"
+
+#include "base/cgroup.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+_Static_assert(sizeof(struct mutex) >= sizeof(pthread_mutex_t), "struct mutex is too small for this C library");
+_Static_assert(sizeof(struct cond) >= sizeof(pthread_cond_t), "struct cond is too small for this C library");
+
+struct thread {
+    pthread_t id;
+    char name[16];
+    void (*run)(void *arg);
+    void *arg;
+};
+
+/* A lock that does not lock would lose data silently; there is nobody to report to. */
+static void must(int rc, const char *what)
+{
+    if (rc != 0) {
+        fprintf(stderr, "sluice: %s: %s\n", what, strerror(rc));
+        abort();
+    }
+}
+
+static void *start(void *arg)
+{
+    struct thread *t = arg;
+    pthread_setname_np(pthread_self(), t->name);
+    t->run(t->arg);
+    return NULL;
+}
+
+/* Signals are the main thread's: a new thread gets none but those that a fault raises. */
+static void mask_signals(sigset_t *before)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
+    sigset_t all;
+    sigfillset(&all);
+    for (size_t i = 0; i < LEN(faults); i++)
+        sigdelset(&all, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &all, before);
+}
+
+struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg)
+{
+    struct thread *t = mem_zalloc(sizeof *t);
+    snprintf(t->name, sizeof t->name, "%s", name);
+    t->run = run;
+    t->arg = arg;
+    sigset_t before;
+    mask_signals(&before);
+    must(pthread_create(&t->id, NULL, start, t), "cannot start a thread");
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return t;
+}
+
+void thread_join(struct thread *t)
+{
+    must(pthread_join(t->id, NULL), "cannot join a thread");
+    mem_free(t);
+}
+
+static pthread_mutex_t *mutex_of(struct mutex *m) { return (void *)m; }
+static pthread_cond_t *cond_of(struct cond *c) { return (void *)c; }
+
+void mutex_init(struct mutex *m) { must(pthread_mutex_init(mutex_of(m), NULL), "mutex_init"); }
+void mutex_free(struct mutex *m) { must(pthread_mutex_destroy(mutex_of(m)), "mutex_free"); }
+void mutex_lock(struct mutex *m) { must(pthread_mutex_lock(mutex_of(m)), "mutex_lock"); }
+void mutex_unlock(struct mutex *m) { must(pthread_mutex_unlock(mutex_of(m)), "mutex_unlock"); }
+
+void cond_init(struct cond *c)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    must(pthread_cond_init(cond_of(c), &attr), "cond_init");
+    pthread_condattr_destroy(&attr);
+}
+
+void cond_free(struct cond *c) { must(pthread_cond_destroy(cond_of(c)), "cond_free"); }
+void cond_wait(struct cond *c, struct mutex *m) { must(pthread_cond_wait(cond_of(c), mutex_of(m)), "cond_wait"); }
+
+bool cond_wait_ms(struct cond *c, struct mutex *m, int64_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    int rc = pthread_cond_timedwait(cond_of(c), mutex_of(m), &until);
+    if (rc == ETIMEDOUT)
+        return false;
+    must(rc, "cond_wait_ms");
+    return true;
+}
+
+void cond_signal(struct cond *c) { must(pthread_cond_signal(cond_of(c)), "cond_signal"); }
+void cond_broadcast(struct cond *c) { must(pthread_cond_broadcast(cond_of(c)), "cond_broadcast"); }
+
+unsigned thread_cores(void)
+{
+    cpu_set_t set;
+    unsigned n = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+    double quota = cgroup_cores();
+    if (quota > 0 && quota < n)
+        n = (unsigned)(quota + 0.999);
+    return n > 0 ? n : 1;
+}

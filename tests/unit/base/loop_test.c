@@ -1,0 +1,271 @@
+#include "base/loop.h"
+
+#include "base/thread.h"
+#include "base/times.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- a clock that the test moves ---- */
+
+static int64_t fake_wall(void *arg) { return 1000000 + *(int64_t *)arg; }
+static int64_t fake_mono(void *arg) { return *(int64_t *)arg; }
+
+static struct loop *loop_at(int64_t *ms)
+{
+    struct loop *l = loop_new();
+    loop_set_clock(l, (struct loop_clock){fake_wall, fake_mono, ms});
+    return l;
+}
+
+struct alarm {
+    struct loop_timer timer;
+    struct loop *loop;
+    int64_t fired; /* loop_mono, -1 = not yet */
+    int64_t again; /* ms, < 0 = once */
+    int times;
+};
+
+static void ring(struct loop_timer *t)
+{
+    struct alarm *a = CONTAINER(t, struct alarm, timer);
+    a->fired = loop_mono(a->loop);
+    a->times++;
+    if (a->again >= 0)
+        loop_timer_in(a->loop, t, a->again);
+}
+
+static void timers_fire_when_due_and_in_order(void **state UNUSED)
+{
+    enum { N = 500 };
+    static struct alarm alarms[N];
+    int64_t ms = 0;
+    struct loop *l = loop_at(&ms);
+    srand(7);
+    for (int i = 0; i < N; i++) {
+        alarms[i] = (struct alarm){.timer.run = ring, .loop = l, .fired = -1, .again = -1};
+        loop_timer_at(l, &alarms[i].timer, rand() % 1000);
+    }
+    for (int i = 0; i < N; i += 3) /* some move, earlier or later */
+        loop_timer_at(l, &alarms[i].timer, rand() % 1000);
+    for (int i = 0; i < N; i += 5) {
+        loop_timer_stop(l, &alarms[i].timer);
+        loop_timer_stop(l, &alarms[i].timer);
+    }
+    for (ms = 0; ms < 1000; ms++)
+        loop_turn(l, -1);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(alarms[i].fired, i % 5 == 0 ? -1 : alarms[i].timer.due);
+    loop_free(l);
+}
+
+static void a_timer_that_rearms_for_now_does_not_hold_the_turn(void **state UNUSED)
+{
+    int64_t ms = 5;
+    struct loop *l = loop_at(&ms);
+    struct alarm a = {.timer.run = ring, .loop = l, .again = 0};
+    loop_timer_in(l, &a.timer, 0);
+    for (int i = 0; i < 10; i++)
+        loop_turn(l, -1);
+    assert_int_equal(a.times, 10);
+    loop_timer_stop(l, &a.timer);
+    assert_false(loop_timer_armed(&a.timer));
+    loop_free(l);
+}
+
+static void time_stands_still_within_a_turn_only(void **state UNUSED)
+{
+    int64_t ms = 1;
+    struct loop *l = loop_at(&ms);
+    assert_int_equal(loop_now(l), 1000001);
+    ms = 2;
+    assert_int_equal(loop_mono(l), 2);
+    loop_free(l);
+}
+
+/* ---- tasks ---- */
+
+struct job {
+    struct loop_task task;
+    struct loop *loop;
+    int *order, place; /* place = (*order)++ when it ran */
+    int again;         /* posts itself so often */
+    int runs;
+};
+
+static void work(struct loop_task *t)
+{
+    struct job *j = CONTAINER(t, struct job, task);
+    j->place = (*j->order)++;
+    j->runs++;
+    if (j->again-- > 0)
+        loop_post(j->loop, t);
+}
+
+static void tasks_run_in_order_and_once_a_turn(void **state UNUSED)
+{
+    struct loop *l = loop_new();
+    int order = 0;
+    struct job a = {{.run = work}, l, &order, -1, 2, 0}, b = {{.run = work}, l, &order, -1, 0, 0};
+    loop_post(l, &a.task);
+    loop_post(l, &b.task);
+    loop_post(l, &a.task); /* waits already */
+    loop_turn(l, -1);
+    assert_int_equal(a.runs, 1);
+    assert_int_equal(a.place, 0);
+    assert_int_equal(b.place, 1);
+    loop_turn(l, -1); /* must not sleep: a waits */
+    loop_turn(l, -1);
+    assert_int_equal(a.runs, 3);
+    loop_free(l);
+}
+
+struct counted {
+    struct loop_task task;
+    int *n;
+};
+
+static void count(struct loop_task *t)
+{
+    struct counted *c = CONTAINER(t, struct counted, task);
+    ++*c->n;
+    mem_free(c);
+}
+
+struct poster {
+    struct loop *loop;
+    int *n;
+};
+
+static void post_many(void *arg)
+{
+    struct poster *p = arg;
+    for (int i = 0; i < 5000; i++) {
+        struct counted *c = mem_zalloc(sizeof *c);
+        c->task.run = count;
+        c->n = p->n;
+        loop_post(p->loop, &c->task);
+    }
+    loop_stop(p->loop);
+}
+
+static void nothing_posted_by_another_thread_is_lost(void **state UNUSED)
+{
+    struct loop *l = loop_new();
+    int n = 0;
+    struct poster p = {l, &n};
+    struct thread *threads[4];
+    for (unsigned i = 0; i < LEN(threads); i++)
+        threads[i] = thread_start("poster", post_many, &p);
+    while (n < 5000 * (int)LEN(threads))
+        loop_turn(l, 1000);
+    for (unsigned i = 0; i < LEN(threads); i++)
+        thread_join(threads[i]);
+    loop_free(l);
+}
+
+static void stop_later(void *arg)
+{
+    struct poster *p = arg;
+    usleep(20000);
+    struct counted *c = mem_zalloc(sizeof *c);
+    c->task.run = count;
+    c->n = p->n;
+    loop_post(p->loop, &c->task);
+    loop_stop(p->loop);
+}
+
+static void a_sleeping_loop_is_woken_and_stopped(void **state UNUSED)
+{
+    struct loop *l = loop_new();
+    int n = 0;
+    struct poster p = {l, &n};
+    struct thread *t = thread_start("stopper", stop_later, &p);
+    loop_run(l);
+    assert_int_equal(n, 1);
+    thread_join(t);
+    loop_stop(l); /* before the run: it returns at once */
+    loop_run(l);
+    loop_free(l);
+}
+
+static void a_real_loop_sleeps_until_its_timer(void **state UNUSED)
+{
+    struct loop *l = loop_new();
+    struct alarm a = {.timer.run = ring, .loop = l, .again = -1};
+    int64_t begin = clock_mono_ms();
+    loop_timer_in(l, &a.timer, 30);
+    int turns = 0;
+    for (; a.times == 0; turns++)
+        loop_turn(l, -1);
+    assert_in_range(clock_mono_ms() - begin, 30, 5000);
+    assert_in_range(turns, 1, 4);
+    loop_free(l);
+}
+
+/* ---- descriptors ---- */
+
+struct end {
+    struct loop_fd watch;
+    struct loop *loop;
+    struct end *other; /* unwatched by this one's run */
+    int runs;
+};
+
+static void readable(struct loop_fd *w, uint32_t events)
+{
+    struct end *e = CONTAINER(w, struct end, watch);
+    char c;
+    assert_true(events & EPOLLIN);
+    assert_int_equal(read(w->fd, &c, 1), 1);
+    e->runs++;
+    if (e->other)
+        loop_unwatch(e->loop, &e->other->watch);
+}
+
+static void an_unwatched_descriptor_is_silent_even_in_the_same_batch(void **state UNUSED)
+{
+    struct loop *l = loop_new();
+    int one[2], two[2];
+    assert_int_equal(pipe(one) | pipe(two), 0);
+    struct end a = {.watch = {.run = readable, .fd = one[0]}, .loop = l}, b = {.watch = {.run = readable, .fd = two[0]}, .loop = l};
+    a.other = &b;
+    b.other = &a;
+    assert_true(loop_watch(l, &a.watch, EPOLLIN));
+    assert_true(loop_watch(l, &a.watch, EPOLLIN | EPOLLRDHUP));
+    assert_true(loop_watch(l, &b.watch, EPOLLIN));
+    assert_int_equal(write(one[1], "x", 1) + write(two[1], "x", 1), 2);
+    loop_turn(l, 1000);
+    assert_int_equal(a.runs + b.runs, 1);
+    loop_unwatch(l, &a.watch);
+    loop_unwatch(l, &b.watch);
+    loop_turn(l, 0);
+    assert_int_equal(a.runs + b.runs, 1);
+    struct loop_fd bad = {.run = readable, .fd = -1};
+    assert_false(loop_watch(l, &bad, EPOLLIN));
+    for (int i = 0; i < 2; i++) {
+        close(one[i]);
+        close(two[i]);
+    }
+    loop_free(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(timers_fire_when_due_and_in_order),
+        cmocka_unit_test(a_timer_that_rearms_for_now_does_not_hold_the_turn),
+        cmocka_unit_test(time_stands_still_within_a_turn_only),
+        cmocka_unit_test(tasks_run_in_order_and_once_a_turn),
+        cmocka_unit_test(nothing_posted_by_another_thread_is_lost),
+        cmocka_unit_test(a_sleeping_loop_is_woken_and_stopped),
+        cmocka_unit_test(a_real_loop_sleeps_until_its_timer),
+        cmocka_unit_test(an_unwatched_descriptor_is_silent_even_in_the_same_batch),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
