@@ -9,6 +9,8 @@
 
 #include "model/source.h"
 
+enum { PROMQL_MAX_NESTING = 1000 };
+
 enum expr_kind {
     EXPR_NUMBER, EXPR_STRING, EXPR_PAREN, EXPR_UNARY, EXPR_BINARY, EXPR_AGGREGATE, EXPR_CALL,
     EXPR_SELECTOR,  /* instant vector */
@@ -45,8 +47,9 @@ struct duration_expr {
     enum { DUR_NUMBER, DUR_ADD, DUR_SUB, DUR_MUL, DUR_DIV, DUR_MOD, DUR_POW, DUR_NEG, DUR_STEP, DUR_RANGE, DUR_MIN, DUR_MAX, DUR_PAREN } kind;
     double seconds;                            /* DUR_NUMBER */
     bool as_duration;                          /* written as 5m, not 300: for printing */
-    const struct duration_expr *left, *right;
+    const struct duration_expr *left, *right;  /* NEG and PAREN: left only; NUMBER, STEP and RANGE: none */
     uint32_t pos, end;
+    uint32_t height;                           /* levels under it and its own; at most PROMQL_MAX_NESTING */
 };
 
 enum at_kind { AT_NONE, AT_TIME, AT_START, AT_END };
@@ -63,6 +66,7 @@ struct expr {
     enum expr_kind kind;
     enum value_type type;
     uint32_t pos, end;                         /* bytes of the text: [pos, end) */
+    uint32_t height;                           /* levels under it and its own: bounds what may recurse over a tree */
     union {
         struct { double v; bool as_duration; } number;
         struct str string;                     /* unquoted */
