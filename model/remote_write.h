@@ -22,13 +22,14 @@ const char *metric_type_name(enum metric_type t);               /* "counter"; "u
 enum metric_type metric_type_parse(struct str s);               /* untyped and anything else: unknown */
 
 /* Walking. Nothing is allocated but the arrays in `w`, which are reused from series to series. */
+enum { RW_MAX_ITEMS = 1 << 20 }; /* samples, histograms or exemplars of one series in one body; more is an error */
 enum rw_item { RW_END, RW_SERIES, RW_METADATA, RW_ERROR };
 struct rw_walk {
     const uint8_t *p, *end;
     /* RW_SERIES: */
     const uint8_t *label_bytes; size_t label_n; /* the label fields as they stood, side by side when contiguous, else NULL: see labels */
-    struct labels labels;       /* canonical; in `scratch` when they had to be rebuilt */
-    bool labels_ok;             /* false: a name twice, no UTF-8, empty name or no labels: `reason` says it; the caller drops the series */
+    struct labels labels;       /* canonical; when they had to be rebuilt, valid until the next call */
+    bool labels_ok;             /* false: a name twice, no UTF-8, empty name, no labels or too many: `reason` says it; the caller drops the series */
     const char *reason;
     struct sample *samples; size_t n_samples;
     struct str *hists; size_t n_hists;          /* prometheus.Histogram messages */
@@ -36,14 +37,14 @@ struct rw_walk {
     struct metadata metadata;   /* RW_METADATA */
     struct err err;             /* RW_ERROR */
     size_t _cap_samples, _cap_hists, _cap_exemplars;
+    const uint8_t *_start;
     struct labels_builder _builder;
-    struct arena scratch;
     struct buf _label_buf;
 };
 void rw_walk_init(struct rw_walk *w);
 void rw_walk_free(struct rw_walk *w);
 void rw_walk_start(struct rw_walk *w, struct str body); /* the uncompressed body; borrowed */
-enum rw_item rw_walk_next(struct rw_walk *w);
+enum rw_item rw_walk_next(struct rw_walk *w); /* after RW_ERROR: RW_ERROR again */
 int64_t rw_hist_time(struct str hist); /* timestamp of a prometheus.Histogram message */
 int64_t rw_exemplar_time(struct str exemplar);
 

@@ -1,0 +1,129 @@
+/* Writing prometheus.WriteRequest. A series is measured, room is made once, and it is written front to back: the label
+ * bytes are copied as they are. Zeros are left out, as proto3 does. */
+#include "model/remote_write.h"
+#include "model/varint.h"
+
+enum { TAG_TIMESERIES = 0x0a, TAG_SAMPLE = 0x12, TAG_EXEMPLAR = 0x1a, TAG_HISTOGRAM = 0x22, TAG_SAMPLE_VALUE = 0x09, TAG_SAMPLE_TIME = 0x10 };
+enum { FIELD_METADATA = 3, FIELD_TYPE = 1, FIELD_FAMILY = 2, FIELD_HELP = 4, FIELD_UNIT = 5 };
+
+static inline size_t sample_size(struct sample s)
+{
+    return (double_bits(s.v) ? 9 : 0) + (s.t ? 1 + varint_size((uint64_t)s.t) : 0);
+}
+
+static inline uint8_t *put_sample(uint8_t *p, struct sample s)
+{
+    *p++ = TAG_SAMPLE;
+    *p++ = (uint8_t)sample_size(s); /* at most 20 */
+    if (double_bits(s.v)) {
+        *p++ = TAG_SAMPLE_VALUE;
+        memcpy(p, &s.v, 8);
+        p += 8;
+    }
+    if (s.t) {
+        *p++ = TAG_SAMPLE_TIME;
+        p = varint_put(p, (uint64_t)s.t);
+    }
+    return p;
+}
+
+static size_t messages_size(const struct str *items, size_t n)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++)
+        size += 1 + varint_size(items[i].n) + items[i].n;
+    return size;
+}
+
+static uint8_t *put_messages(uint8_t *p, uint8_t tag, const struct str *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        *p++ = tag;
+        p = varint_put(p, items[i].n);
+        if (items[i].n > 0)
+            memcpy(p, items[i].p, items[i].n);
+        p += items[i].n;
+    }
+    return p;
+}
+
+/* Room for a series whose message has `size` bytes, its head written; NULL when the buffer may not grow so far. */
+static inline uint8_t *begin_series(struct buf *out, struct labels labels, size_t size)
+{
+    if (!buf_reserve(out, 1 + varint_size(size) + size))
+        return NULL;
+    uint8_t *p = (uint8_t *)out->p + out->n;
+    *p++ = TAG_TIMESERIES;
+    p = varint_put(p, size);
+    if (labels.n > 0)
+        memcpy(p, labels.p, labels.n);
+    return p + labels.n;
+}
+
+static inline size_t samples_size(const struct sample *samples, size_t n)
+{
+    size_t size = 2 * n;
+    for (size_t i = 0; i < n; i++)
+        size += sample_size(samples[i]);
+    return size;
+}
+
+void rw_append_series(struct buf *out, struct labels labels, const struct sample *samples, size_t n)
+{
+    uint8_t *p = begin_series(out, labels, labels.n + samples_size(samples, n));
+    if (p == NULL)
+        return;
+    for (size_t i = 0; i < n; i++)
+        p = put_sample(p, samples[i]);
+    out->n = (size_t)(p - (uint8_t *)out->p);
+}
+
+void rw_append_full(struct buf *out, struct labels labels, const struct sample *samples, size_t n,
+                    const struct str *hists, size_t n_hists, const struct str *exemplars, size_t n_exemplars)
+{
+    size_t size = labels.n + samples_size(samples, n) + messages_size(hists, n_hists) + messages_size(exemplars, n_exemplars);
+    uint8_t *p = begin_series(out, labels, size);
+    if (p == NULL)
+        return;
+    for (size_t i = 0; i < n; i++)
+        p = put_sample(p, samples[i]);
+    p = put_messages(p, TAG_EXEMPLAR, exemplars, n_exemplars);
+    p = put_messages(p, TAG_HISTOGRAM, hists, n_hists);
+    out->n = (size_t)(p - (uint8_t *)out->p);
+}
+
+static size_t text_size(struct str s) { return s.n ? 1 + varint_size(s.n) + s.n : 0; }
+
+static void add_text(struct buf *out, unsigned field, struct str s)
+{
+    if (s.n > 0)
+        pb_add_bytes(out, field, s);
+}
+
+void rw_append_metadata(struct buf *out, const struct metadata *m)
+{
+    size_t size = (m->type ? 2 : 0) + text_size(m->family) + text_size(m->help) + text_size(m->unit);
+    if (!buf_reserve(out, 1 + VARINT_MAX + size))
+        return;
+    pb_add_varint(out, FIELD_METADATA << 3 | 2);
+    pb_add_varint(out, size);
+    if (m->type)
+        pb_add_int(out, FIELD_TYPE, m->type);
+    add_text(out, FIELD_FAMILY, m->family);
+    add_text(out, FIELD_HELP, m->help);
+    add_text(out, FIELD_UNIT, m->unit);
+}
+
+static const char *const type_names[] = {
+    "unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset",
+};
+
+const char *metric_type_name(enum metric_type t) { return t < LEN(type_names) ? type_names[t] : type_names[0]; }
+
+enum metric_type metric_type_parse(struct str s)
+{
+    for (size_t i = 0; i < LEN(type_names); i++)
+        if (str_is(s, type_names[i]))
+            return (enum metric_type)i;
+    return METRIC_UNKNOWN;
+}

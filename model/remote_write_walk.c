@@ -1,0 +1,248 @@
+/* Reading prometheus.WriteRequest where it lies. A series is gone through once: samples into the reused array, histograms
+ * and exemplars as slices, labels as the run of bytes they are. Only when that run is not canonical (another sender's
+ * order, empty values, padded lengths, labels after samples) are the labels rebuilt. Every length is compared with what
+ * is left before it is believed; one series holds at most RW_MAX_ITEMS of a kind, so that a small body cannot claim much
+ * memory. */
+#include "model/remote_write.h"
+
+#include "base/utf8.h"
+#include "model/varint.h"
+
+enum { FIELD_TIMESERIES = 1, FIELD_METADATA = 3 };                            /* WriteRequest */
+enum { FIELD_LABEL = 1, FIELD_SAMPLE = 2, FIELD_EXEMPLAR = 3, FIELD_HISTOGRAM = 4 }; /* TimeSeries */
+enum { FIELD_TYPE = 1, FIELD_FAMILY = 2, FIELD_HELP = 4, FIELD_UNIT = 5 };    /* MetricMetadata */
+enum { FIELD_HIST_TIME = 15 };                                                /* Histogram */
+enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2 };
+
+void rw_walk_init(struct rw_walk *w) { *w = (struct rw_walk){0}; }
+
+void rw_walk_free(struct rw_walk *w)
+{
+    mem_free(w->samples);
+    mem_free(w->hists);
+    mem_free(w->exemplars);
+    builder_free(&w->_builder);
+    buf_free(&w->_label_buf);
+    rw_walk_init(w);
+}
+
+void rw_walk_start(struct rw_walk *w, struct str body)
+{
+    w->_start = w->p = (const uint8_t *)body.p;
+    w->end = w->p + body.n;
+}
+
+static bool damaged(struct rw_walk *w, const uint8_t *at, const char *what)
+{
+    return err_set(&w->err, ERR_BAD_DATA, "remote write body, byte %zu: %s", (size_t)(at - w->_start), what);
+}
+
+static bool next_field(struct rw_walk *w, const uint8_t **p, const uint8_t *end, struct pb_field *f)
+{
+    return pb_next(p, end, f) || (*p != end && damaged(w, *p, "a field is cut off or malformed"));
+}
+
+/* `09 value 10 time`, as every sender that does not leave out zeros writes it. */
+static inline bool usual_sample(struct str s, struct sample *out)
+{
+    const uint8_t *p = (const uint8_t *)s.p, *end = p + s.n;
+    uint64_t t = 0;
+    if (s.n < 11 || p[0] != 0x09 || p[9] != 0x10 || varint_get(p + 10, end, &t) != end)
+        return false;
+    memcpy(&out->v, p + 1, 8);
+    out->t = (int64_t)t;
+    return true;
+}
+
+static bool any_sample(struct rw_walk *w, struct str s, struct sample *out)
+{
+    const uint8_t *p = (const uint8_t *)s.p, *end = p + s.n;
+    struct pb_field f;
+    *out = (struct sample){0};
+    while (pb_next(&p, end, &f)) {
+        if ((f.number == 1 && f.wire != WIRE_64) || (f.number == 2 && f.wire != WIRE_VARINT))
+            return damaged(w, p, "a sample has a field of the wrong type");
+        if (f.number == 1)
+            out->v = double_from_bits(f.value);
+        else if (f.number == 2)
+            out->t = (int64_t)f.value;
+    }
+    return p == end || damaged(w, p, "a sample is cut off or malformed");
+}
+
+static bool add_sample(struct rw_walk *w, struct str bytes)
+{
+    if (w->n_samples == RW_MAX_ITEMS)
+        return damaged(w, (const uint8_t *)bytes.p, "a series has too many samples");
+    if (w->n_samples == w->_cap_samples)
+        mem_grow(&w->samples, &w->_cap_samples, w->n_samples + 1, sizeof *w->samples);
+    struct sample *s = &w->samples[w->n_samples++];
+    return usual_sample(bytes, s) || any_sample(w, bytes, s);
+}
+
+/* Histograms and exemplars are passed on as they are; what is not even a message is refused here. */
+static bool add_message(struct rw_walk *w, struct str bytes, struct str **items, size_t *n, size_t *cap)
+{
+    const uint8_t *p = (const uint8_t *)bytes.p, *end = p + bytes.n;
+    struct pb_field f;
+    while (next_field(w, &p, end, &f))
+        ;
+    if (p != end)
+        return false;
+    if (*n == RW_MAX_ITEMS)
+        return damaged(w, p, "a series has too many histograms or exemplars");
+    mem_grow(items, cap, *n + 1, sizeof **items);
+    (*items)[(*n)++] = bytes;
+    return true;
+}
+
+static bool series_field(struct rw_walk *w, const struct pb_field *f)
+{
+    if (f->number < FIELD_LABEL || f->number > FIELD_HISTOGRAM)
+        return true;
+    if (f->wire != WIRE_BYTES)
+        return damaged(w, w->p, "a series has a field of the wrong type");
+    switch (f->number) {
+    case FIELD_SAMPLE: return add_sample(w, f->bytes);
+    case FIELD_EXEMPLAR: return add_message(w, f->bytes, &w->exemplars, &w->n_exemplars, &w->_cap_exemplars);
+    case FIELD_HISTOGRAM: return add_message(w, f->bytes, &w->hists, &w->n_hists, &w->_cap_hists);
+    default: return true; /* labels: see below */
+    }
+}
+
+static bool read_label(struct rw_walk *w, struct str bytes, struct label *out)
+{
+    const uint8_t *p = (const uint8_t *)bytes.p, *end = p + bytes.n;
+    struct pb_field f;
+    *out = (struct label){0};
+    while (next_field(w, &p, end, &f)) {
+        if (f.number > 2)
+            continue;
+        if (f.wire != WIRE_BYTES)
+            return damaged(w, p, "a label has a field of the wrong type");
+        *(f.number == 1 ? &out->name : &out->value) = f.bytes;
+    }
+    return p == end;
+}
+
+static bool refuse(struct rw_walk *w, const char *reason)
+{
+    w->labels_ok = false;
+    w->reason = reason;
+    return true; /* the body goes on: only this series is bad */
+}
+
+static bool build_labels(struct rw_walk *w)
+{
+    struct str name;
+    size_t count, size = builder_size(&w->_builder, &count);
+    if (builder_twice(&w->_builder, &name))
+        return refuse(w, "a label name stands twice");
+    if (count == 0)
+        return refuse(w, "no labels");
+    if (size > LABELS_MAX_BYTES)
+        return refuse(w, "labels too long");
+    buf_clear(&w->_label_buf);
+    w->labels = builder_append(&w->_builder, &w->_label_buf);
+    return true;
+}
+
+static bool rebuild_labels(struct rw_walk *w, struct str series)
+{
+    const uint8_t *p = (const uint8_t *)series.p, *end = p + series.n;
+    struct pb_field f;
+    struct label l;
+    builder_start(&w->_builder, (struct labels){0});
+    while (pb_next(&p, end, &f)) {
+        if (f.number != FIELD_LABEL)
+            continue;
+        if (!read_label(w, f.bytes, &l))
+            return false;
+        if (!label_name_valid(l.name))
+            return refuse(w, l.name.n ? "a label name is not UTF-8" : "a label has no name");
+        if (!utf8_valid(l.value))
+            return refuse(w, "a label value is not UTF-8");
+        if (w->_builder.n == LABELS_MAX_COUNT)
+            return refuse(w, "too many labels");
+        builder_add(&w->_builder, l.name, l.value);
+    }
+    return build_labels(w);
+}
+
+/* Goes through the fields once; on the way the run of labels is found. */
+static bool walk_series(struct rw_walk *w, struct str series)
+{
+    const uint8_t *p = (const uint8_t *)series.p, *end = p + series.n, *run = NULL, *run_end = NULL;
+    bool split = false;
+    struct pb_field f;
+    for (const uint8_t *from = p; next_field(w, &p, end, &f); from = p) {
+        if (!series_field(w, &f))
+            return false;
+        if (f.number != FIELD_LABEL)
+            continue;
+        split = split || (run && from != run_end);
+        run = run ? run : from;
+        run_end = p;
+    }
+    if (p != end)
+        return false;
+    w->label_bytes = split ? NULL : run;
+    w->label_n = split ? 0 : (size_t)(run_end - run);
+    if (w->label_n > 0 && labels_check(w->label_bytes, w->label_n, &w->labels))
+        return true;
+    return rebuild_labels(w, series);
+}
+
+static bool walk_metadata(struct rw_walk *w, struct str bytes)
+{
+    const uint8_t *p = (const uint8_t *)bytes.p, *end = p + bytes.n;
+    struct pb_field f;
+    w->metadata = (struct metadata){0};
+    while (next_field(w, &p, end, &f)) {
+        bool known = f.number == FIELD_TYPE || f.number == FIELD_FAMILY || f.number == FIELD_HELP || f.number == FIELD_UNIT;
+        if (known && f.wire != (f.number == FIELD_TYPE ? WIRE_VARINT : WIRE_BYTES))
+            return damaged(w, p, "metadata has a field of the wrong type");
+        switch (f.number) {
+        case FIELD_TYPE: w->metadata.type = f.value <= METRIC_STATESET ? (enum metric_type)f.value : METRIC_UNKNOWN; break;
+        case FIELD_FAMILY: w->metadata.family = f.bytes; break;
+        case FIELD_HELP: w->metadata.help = f.bytes; break;
+        case FIELD_UNIT: w->metadata.unit = f.bytes; break;
+        }
+    }
+    return p == end;
+}
+
+enum rw_item rw_walk_next(struct rw_walk *w)
+{
+    const uint8_t *p = w->p;
+    struct pb_field f;
+    while (next_field(w, &p, w->end, &f)) {
+        if (f.number != FIELD_TIMESERIES && f.number != FIELD_METADATA)
+            continue;
+        if (f.wire != WIRE_BYTES) {
+            damaged(w, p, "a field of the wrong type");
+            return RW_ERROR;
+        }
+        w->n_samples = w->n_hists = w->n_exemplars = 0;
+        w->labels = (struct labels){0};
+        w->labels_ok = true;
+        w->reason = NULL;
+        bool series = f.number == FIELD_TIMESERIES;
+        if (!(series ? walk_series(w, f.bytes) : walk_metadata(w, f.bytes)))
+            return RW_ERROR;
+        w->p = p;
+        return series ? RW_SERIES : RW_METADATA;
+    }
+    return p == w->end ? RW_END : RW_ERROR;
+}
+
+int64_t rw_hist_time(struct str hist)
+{
+    const uint8_t *p = (const uint8_t *)hist.p, *end = p + hist.n;
+    struct pb_field f;
+    int64_t t = 0;
+    while (pb_next(&p, end, &f))
+        if (f.number == FIELD_HIST_TIME && f.wire == WIRE_VARINT)
+            t = (int64_t)f.value;
+    return t;
+}
