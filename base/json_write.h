@@ -1,8 +1,8 @@
 /* Writing JSON by appending: no tree, no escaping work beyond one pass. The caller keeps the order right; the writer
- * keeps the commas. One thread at a time.
+ * keeps the commas. One thread at a time. (libjansson owns the names json_object, json_array and json_null.)
  *
  *   struct json_writer w = {.out = &buf};
- *   json_object(&w); json_key(&w, "status"); json_z(&w, "success"); json_end_object(&w);
+ *   json_begin_object(&w); json_key(&w, "status"); json_z(&w, "success"); json_end_object(&w);
  */
 #ifndef BASE_JSON_WRITE_H
 #define BASE_JSON_WRITE_H
@@ -14,9 +14,9 @@ struct json_writer {
     bool comma; /* the next value needs a comma before it */
 };
 
-void json_object(struct json_writer *w);
+void json_begin_object(struct json_writer *w);
 void json_end_object(struct json_writer *w);
-void json_array(struct json_writer *w);
+void json_begin_array(struct json_writer *w);
 void json_end_array(struct json_writer *w);
 void json_key(struct json_writer *w, const char *key);      /* a plain ASCII key */
 void json_key_str(struct json_writer *w, struct str key);   /* any key, escaped */
@@ -28,7 +28,7 @@ void json_i64(struct json_writer *w, int64_t v);
 void json_double(struct json_writer *w, double v);          /* a JSON number, shortest; NaN and Inf are written as null */
 void json_ms(struct json_writer *w, int64_t ms);            /* a number: seconds, see num_format_ms */
 void json_num_str(struct json_writer *w, double v);         /* "1.5": a sample value in quotes */
-void json_null(struct json_writer *w);
+void json_put_null(struct json_writer *w);
 void json_raw(struct json_writer *w, struct str text);      /* text that is JSON already */
 
 /* The inner bytes of a string, escaped, without quotes. */
