@@ -1,7 +1,7 @@
 /* Arithmetic and statistics of native histograms, with the results of Prometheus.
  *
  * A histogram is never changed: every operation makes a new one in the arena (which may share spans and bounds with its
- * operands, so operands and result must live in arenas that end together; histogram_copy shares nothing). The exception is struct
+ * operands, so that operands must not end before results; histogram_copy shares nothing). The exception is struct
  * histogram_sum, an accumulator that keeps its memory from one use to the next.
  *
  * Nothing here words a message. What happened on the way comes back as flags (enum histogram_flags) that are or-ed into
@@ -34,7 +34,7 @@ struct histogram *histogram_add(struct arena *a, const struct histogram *x, cons
 struct histogram *histogram_sub(struct arena *a, const struct histogram *x, const struct histogram *y, unsigned *flags);
 struct histogram *histogram_mul(struct arena *a, const struct histogram *h, double factor);  /* unary minus: -1. < 0 makes a gauge */
 struct histogram *histogram_div(struct arena *a, const struct histogram *h, double divisor); /* by 0: no buckets, Inf or NaN sums */
-struct histogram *histogram_compact(struct arena *a, const struct histogram *h); /* without empty buckets */
+struct histogram *histogram_compact(struct arena *a, const struct histogram *h); /* without empty buckets; add, sub, trim are so already */
 struct histogram *histogram_reduce(struct arena *a, const struct histogram *h, int32_t schema); /* to a lower exponential schema */
 /* x </ at keeps the observations below at, x >/ at those above; count and sum are estimated anew when anything was cut. */
 struct histogram *histogram_trim_upper(struct arena *a, const struct histogram *h, double at);
@@ -81,25 +81,34 @@ struct bucket_iter buckets_negative(const struct histogram *h);
 bool bucket_next(struct bucket_iter *it, struct bucket *b);
 
 /* --- sums of many ---------------------------------------------------------------------------------------------------------- */
-/* Adds up histograms with Kahan-Neumaier compensation in every count. A zeroed accumulator with an arena is ready;
- * histogram_sum_start makes it so again and keeps its memory. Adding a histogram whose buckets are known allocates nothing.
- *   total: histogram_sum_add ..., then histogram_sum_total
- *   mean:  histogram_mean_add ..., then histogram_mean (running mean once the sum would overflow)
- * The hint of the result: of the first, weakened by the others. Both results are compact. After HISTOGRAM_INCOMPATIBLE there is no result. */
-struct flat_side { int32_t *index; double *count, *comp; size_t n, _cap; }; /* sorted by index, not by value of the bound */
-struct histogram_sum {
-    struct arena *arena;
-    size_t n;              /* histograms added; 0 = no result yet */
+/* Adds up histograms with Kahan-Neumaier compensation in every count. histogram_sum_start makes a zeroed accumulator
+ * ready, or a used one again (it keeps its memory). Adding a histogram whose buckets are known allocates nothing.
+ *   total: histogram_sum_add and _sub ..., then histogram_sum_total
+ *   mean:  histogram_mean_add ..., then histogram_sum_mean (a running mean once the sum would overflow)
+ * The hint of the result: that of the first, weakened by the others; HISTOGRAM_HINT_COLLISION when both a reset and a non-reset
+ * were among them. Results are compact. After HISTOGRAM_INCOMPATIBLE the accumulator is as it was before. */
+struct flat_bucket { int32_t index; double count, comp; };
+struct flat_side { struct flat_bucket *items; size_t n, _cap; }; /* ascending index */
+struct flat_histogram {
     struct histogram h;    /* all but the buckets */
     double c_zero, c_count, c_sum;
     struct flat_side positive, negative;
+};
+struct histogram_sum {
+    struct arena *arena;
+    size_t n;              /* histograms taken; 0 = there is no result */
     bool running_mean;     /* what is here is the mean of n, not their sum */
+    bool saw_reset, saw_no_reset;
+    struct flat_histogram now, other, backup;
 };
 void histogram_sum_start(struct histogram_sum *s, struct arena *a);
 void histogram_sum_add(struct histogram_sum *s, const struct histogram *h, unsigned *flags);
+void histogram_sum_sub(struct histogram_sum *s, const struct histogram *h, unsigned *flags); /* not the first */
 void histogram_mean_add(struct histogram_sum *s, const struct histogram *h, unsigned *flags);
-struct histogram *histogram_sum_total(struct histogram_sum *s, struct arena *out);
-struct histogram *histogram_mean(struct histogram_sum *s, struct arena *out);
+void histogram_sum_mul(struct histogram_sum *s, double factor);
+double histogram_sum_count(const struct histogram_sum *s); /* observations in the total */
+struct histogram *histogram_sum_total(const struct histogram_sum *s, struct arena *out);
+struct histogram *histogram_sum_mean(const struct histogram_sum *s, struct arena *out);
 
 /* One step of Kahan-Neumaier summation: *sum + *c is the total. */
 static inline void kahan_add(double x, double *sum, double *c)
