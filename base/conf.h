@@ -2,7 +2,8 @@
  * YAML parser, the defaults, the printed configuration (secrets masked), --help and the check of docs/configuration.md.
  *
  * A section is a C struct and its rows. Strings are struct str in the configuration's arena (NUL-terminated behind n).
- * Unknown keys, wrong types and bad values are errors "FILE:LINE: section: what" with the nearest known key.
+ * Unknown keys, wrong types and bad values are errors "FILE:LINE: section.key: what" with the nearest known key. A key
+ * whose value is null counts as absent. Nothing survives a failed load but what is in the arena.
  *
  *   struct global { int64_t scrape_interval; struct str_list rule_files; };
  *   static const struct conf_row global_rows[] = {
@@ -34,7 +35,7 @@ enum conf_type {
     CONF_OPTIONAL, /* pointer to a struct (.section), NULL when absent */
     CONF_SECTIONS, /* struct conf_items: list of structs (.section) */
     CONF_CUSTOM,   /* .custom parses the node into the field */
-    CONF_YAML,     /* const struct yaml *: kept as it is (parsed by somebody else) */
+    CONF_YAML,     /* const struct yaml *: kept as it is (parsed by somebody else), not printed */
     CONF_ACCEPTED, /* accepted and not acted on: a warning at every load; no field */
     CONF_IGNORED,  /* accepted without a word: has no meaning here and cannot matter */
 };
@@ -66,7 +67,8 @@ struct conf_row {
     const char *const *names;        /* ENUM */
     const struct conf_section *section;
     bool (*custom)(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
-    void (*print)(struct buf *out, const void *field, unsigned indent); /* for CUSTOM; NULL = not printed */
+    /* for CUSTOM; NULL = not printed. Writes what follows `key:`: " value\n", or "\n" and lines that begin at `indent`. */
+    void (*print)(struct buf *out, const void *field, unsigned indent);
     const char *alias;               /* another name of the key that is accepted silently */
     bool required;
 };
@@ -74,7 +76,7 @@ struct conf_section {
     const char *name;                /* for messages and docs: "scrape_config" */
     size_t size;
     const struct conf_row *rows;     /* ends with CONF_END */
-    bool (*check)(struct conf_context *c, const struct yaml *node, void *value, struct err *err); /* after all rows; may be NULL */
+    bool (*check)(struct conf_context *c, const struct yaml *node, void *value, struct err *err); /* after all rows, when the section stands in the file; may be NULL */
     const char *help;
 };
 
@@ -87,7 +89,7 @@ static inline bool conf_given(const struct yaml *node, const char *name) { retur
 void conf_print(struct buf *out, const struct conf_section *s, const void *value, unsigned indent); /* YAML, secrets masked, all keys */
 /* One Markdown table row per conf_row: | `name` | type | default | meaning |. docs/configuration.md is checked against it. */
 void conf_document(struct buf *out, const struct conf_section *s);
-/* Bounds, enums, durations: parses one scalar the way a row would; flags use it. */
+/* Parses one scalar the way a row would; flags use it. The error names neither key nor place (err_wrap). */
 bool conf_scalar(struct conf_context *c, const struct conf_row *row, struct str text, void *value, struct err *err) MUST_USE;
 
 /* "FILE:LINE: ..." for a node; returns false. */
