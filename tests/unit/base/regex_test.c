@@ -72,6 +72,49 @@ static void test_plans_answer_as_re2(void **state UNUSED)
         compare(general[i]);
 }
 
+/* Patterns put together at random, mostly of what the analyser understands; the same ones in every run. */
+static void random_pattern(struct buf *out, uint64_t *seed)
+{
+    static const char *const pieces[] = {"a", "b", "ab", ".*", ".+", "|", "(", ")", "(?:", "?", "[ab]", "[^a]", "\\.", "^", "$", "\xc3\xa9",
+                                         ".", "*", "+", "{2}", "]", "-", "\\", "(?i)", "\\Qa", "\\E", "[a-", "*?"};
+    buf_clear(out);
+    for (size_t i = 0, n = *seed % 9; i < n; i++) {
+        *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+        size_t among = *seed >> 62 ? 16 : LEN(pieces); /* three times of four without what is likely to be refused */
+        buf_add_z(out, pieces[(*seed >> 33) % among]);
+    }
+    *seed += 0x9e3779b97f4a7c15u;
+}
+
+static void test_random_patterns_answer_as_re2(void **state UNUSED)
+{
+    static const char *const texts[] = {"", "a", "b", "ab", "ba", "aa", "aab", "abab", "A", ".", "a.b", "\xc3\xa9", "a\xc3\xa9", "\xc3\xa9" "b", "\n",
+                                        "a\nb", "b\nab", "a]", "-", "abb", "bab", "bb", "a{2}", "x", "axb", "(", "abxab", "aba"};
+    struct buf pattern = {0};
+    uint64_t seed = 7;
+    size_t valid = 0;
+    for (int i = 0; i < 30000; i++) {
+        random_pattern(&pattern, &seed);
+        struct re2_error error;
+        struct err err;
+        struct re2_pattern *expected = re2_new(buf_z(&pattern), pattern.n, &error);
+        struct regex *re = regex_new(buf_str(&pattern), &err);
+        if ((re == NULL) != (expected == NULL))
+            fail_msg("%s: RE2 says %s", buf_z(&pattern), expected ? "valid" : error.what);
+        for (size_t j = 0; re && j < LEN(texts); j++)
+            if (regex_match(re, str_of(texts[j])) != re2_match(expected, texts[j], strlen(texts[j])))
+                fail_msg("pattern %s, subject \"%s\"", buf_z(&pattern), texts[j]);
+        for (size_t j = 0; re && j < LEN(texts); j++)
+            if (regex_match(re, str_of(texts[j])) && !str_starts(str_of(texts[j]), regex_prefix(re)))
+                fail_msg("pattern %s matches \"%s\" without its prefix", buf_z(&pattern), texts[j]);
+        valid += re != NULL;
+        regex_free(re);
+        re2_free(expected);
+    }
+    assert_true(valid > 10000);
+    buf_free(&pattern);
+}
+
 static struct regex *regex_of(const char *pattern)
 {
     struct err err = {0};
@@ -255,7 +298,8 @@ static void test_references(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plans_answer_as_re2), cmocka_unit_test(test_literals), cmocka_unit_test(test_prefix),
+        cmocka_unit_test(test_plans_answer_as_re2), cmocka_unit_test(test_random_patterns_answer_as_re2),
+        cmocka_unit_test(test_literals), cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_many_literals), cmocka_unit_test(test_products_are_bounded), cmocka_unit_test(test_expand),
         cmocka_unit_test(test_replace_all), cmocka_unit_test(test_errors), cmocka_unit_test(test_references),
     };
