@@ -99,7 +99,7 @@ const struct str *regex_literals(const struct regex *re, size_t *n)
 
 struct str regex_prefix(const struct regex *re) { return re->plan.prefix; }
 
-/* What a reference in a template stands for: text, and where its groups are found. */
+/* What the references in a replacement stand for. */
 struct match {
     const struct re2_pattern *compiled; /* NULL: no names, and only the groups given */
     const struct re2_span *groups;
@@ -124,19 +124,27 @@ static bool take_name(struct str *rest, struct str *name)
     return true;
 }
 
-/* A number without leading zeros; m->n, which no group has, for a name that is not one. */
-static size_t group_number(const struct match *m, struct str name)
+/* Digits without a leading zero; Go reads no number beyond 10^8. */
+static bool parse_group_number(struct str name, size_t *number)
 {
-    size_t number = 0;
+    *number = 0;
     for (size_t i = 0; i < name.n; i++) {
-        if (!is_digit(name.p[i]) || number >= 100000000 || (name.p[0] == '0' && name.n > 1))
-            goto named;
-        number = number * 10 + (size_t)(name.p[i] - '0');
+        if (!is_digit(name.p[i]) || *number >= 100000000)
+            return false;
+        *number = *number * 10 + (size_t)(name.p[i] - '0');
     }
-    return number;
-named:;
-    size_t found = m->compiled ? re2_group_named(m->compiled, name.p, name.n) : 0;
-    return found ? found : m->n;
+    return name.n == 1 || name.p[0] != '0';
+}
+
+/* Empty when there is no such group, or it took no part in the match. */
+static struct str group_text(const struct match *m, struct str name)
+{
+    size_t group;
+    if (!parse_group_number(name, &group)) {
+        size_t named = m->compiled ? re2_group_named(m->compiled, name.p, name.n) : 0;
+        group = named ? named : m->n;
+    }
+    return group < m->n ? str_n(m->groups[group].p, m->groups[group].n) : STR_NONE;
 }
 
 static void expand(const struct match *m, struct str template, struct buf *out)
@@ -154,9 +162,7 @@ static void expand(const struct match *m, struct str template, struct buf *out)
         } else if (!take_name(&template, &name)) {
             buf_add_char(out, '$');
         } else {
-            size_t group = group_number(m, name);
-            if (group < m->n)
-                buf_add(out, m->groups[group].p, m->groups[group].n);
+            buf_add_str(out, group_text(m, name));
         }
     }
 }

@@ -1,6 +1,6 @@
 #include "base/regex_dialect.h"
 
-/* Length of what begins at the front of `s` and means nothing to the rewriting: an escape, \Q...\E, a class, or one byte. */
+/* `s` begins with [; a ] right behind it, and those of [:alpha:] and of escapes, do not end the class. */
 static size_t class_length(struct str s)
 {
     size_t i = 1;
@@ -19,6 +19,7 @@ static size_t class_length(struct str s)
     return i < s.n ? i + 1 : s.n;
 }
 
+/* Length of what must be taken together: an escape, \Q...\E, a class, or one byte. */
 static size_t unit_length(struct str s)
 {
     if (s.p[0] == '[')
