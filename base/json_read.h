@@ -34,16 +34,18 @@ struct json_reader {
     const char *_p, *_end;
     uint8_t _stack[JSON_DEPTH];
     unsigned _depth, _state;
+    unsigned _skip; /* json_skip under way: the depth where it ends, plus one */
     bool _finished;
 };
 
 void json_reader_init(struct json_reader *r);
 void json_reader_free(struct json_reader *r);
-/* Borrows the bytes until they are consumed or the next feed; what is left of the last feed is kept by a copy. */
+/* Borrows the bytes until JSON_MORE is returned or the next feed; what is left then is kept by a copy. */
 void json_feed(struct json_reader *r, const char *p, size_t n);
 void json_finish(struct json_reader *r); /* no more bytes will come */
 enum json_token json_next(struct json_reader *r);
-/* After JSON_KEY, or for a value just begun (an OBJECT or ARRAY token): skips it whole. JSON_MORE: call again after feeding. */
+/* After JSON_KEY, or for a value just begun (an OBJECT or ARRAY token): skips it whole. JSON_MORE: call again after feeding;
+ * JSON_ERROR; any other token: done. */
 enum json_token json_skip(struct json_reader *r);
 
 struct json_pair { int64_t t_ms; double v; };
