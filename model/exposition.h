@@ -11,13 +11,14 @@
 enum exposition_kind { EXPOSITION_END, EXPOSITION_SERIES, EXPOSITION_HELP, EXPOSITION_TYPE, EXPOSITION_UNIT, EXPOSITION_ERROR };
 struct exposition {
     const char *p, *end;  /* what is left */
-    unsigned line;        /* of the entry just read, 1-based */
+    const char *_start;
+    unsigned line;        /* ERROR: of what is wrong, 1-based */
     struct str series;    /* SERIES: the text from the name to the closing brace: the key of a series of this target */
-    double value;
+    double value;         /* never the stale marker: every NaN is the ordinary one */
     int64_t t;            /* ms; only when has_t */
     bool has_t;
     struct str name, text; /* HELP, TYPE, UNIT: metric name, and the text (HELP still escaped) */
-    struct err err;        /* ERROR: "line 12: expected a value after `foo{a=\"b\"}`" */
+    struct err err;        /* ERROR: "line 12: expected a value, got `x` in `foo{a=\"b\"} x`"; every later call says the same */
 };
 void exposition_start(struct exposition *e, struct str page);
 enum exposition_kind exposition_next(struct exposition *e);
@@ -25,8 +26,8 @@ enum exposition_kind exposition_next(struct exposition *e);
  * by a blank, the value is read without looking at the labels. Falls back to exposition_next by itself; *hit tells. */
 enum exposition_kind exposition_next_known(struct exposition *e, struct str known, bool *hit);
 
-/* The labels of a series text: name and labels as they stand (unescaped into the arena where needed), in text order into
- * the builder (which is started empty). False with the reason: a label name twice, bad escape, invalid UTF-8. */
+/* The labels of a series text, into the builder (which is started empty; unescaped values go into its scratch arena, the
+ * others point into the text). False with the reason: a label name twice, an empty name, invalid UTF-8, too many labels. */
 bool exposition_labels(struct str series, struct labels_builder *b, struct err *err) MUST_USE;
 
 #endif

@@ -1,0 +1,227 @@
+/* The text format as Prometheus' own lexer takes it, which is wider than the page that describes it in some places
+ * (blanks anywhere between tokens, no comma needed between labels, line feeds inside label values) and narrower in others
+ * (no carriage return, no hexadecimal value, one blank between name and type). Wider than Prometheus here: UNIT lines,
+ * the type names of OpenMetrics and exemplars are understood or skipped. Narrower: a NUL byte ends nothing, it is an error.
+ */
+#include "model/exposition.h"
+
+#include "base/num.h"
+#include "base/utf8.h"
+#include "model/exposition_scan.h"
+#include "model/remote_write.h"
+
+void exposition_start(struct exposition *e, struct str page)
+{
+    *e = (struct exposition){.p = page.p, .end = page.p + page.n, ._start = page.p};
+}
+
+static const char *line_end(const char *p, const char *end)
+{
+    const char *at = p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
+    return at ? at : end;
+}
+
+static struct str excerpt(const char *p, const char *end)
+{
+    enum { MOST = 100 };
+    return str_first(str_n(p, (size_t)(line_end(p, end) - p)), MOST);
+}
+
+/* Counted when it is needed: pages are long and seldom wrong. */
+static unsigned line_at(const struct exposition *e, const char *p)
+{
+    unsigned line = 1;
+    for (const char *at = e->_start; (at = line_end(at, p)) < p; at++)
+        line++;
+    return line;
+}
+
+/* The position goes back to the entry, so that whoever asks again is told the same. */
+static enum exposition_kind fail(struct exposition *e, const char *entry, const char *at, const char *expected)
+{
+    e->p = entry;
+    e->line = line_at(e, at);
+    struct str line = excerpt(entry, e->end), got = str_first(excerpt(at, e->end), 20);
+    err_set(&e->err, ERR_BAD_DATA, "line %u: expected %s, got `%.*s` in `%.*s`", e->line, expected, STR_ARG(got), STR_ARG(line));
+    return EXPOSITION_ERROR;
+}
+
+static enum exposition_kind fail_text(struct exposition *e, const char *entry, const char *what, struct str text)
+{
+    e->p = entry;
+    e->line = line_at(e, entry);
+    text = str_first(text, 100);
+    err_set(&e->err, ERR_BAD_DATA, "line %u: %s `%.*s`", e->line, what, STR_ARG(text));
+    return EXPOSITION_ERROR;
+}
+
+static bool metric_type_known(struct str s)
+{
+    return metric_type_parse(s) != METRIC_UNKNOWN || str_is(s, "untyped") || str_is(s, "unknown");
+}
+
+/* A metric name, plain or in quotes; NULL when there is none. */
+static const char *read_name(const char *p, const char *end, struct str *name)
+{
+    bool quoted = p < end && *p == '"';
+    p += quoted;
+    const char *stop = quoted ? exposition_quote_end(p, end) : exposition_name_end(p, end, true);
+    if (stop == NULL || stop == p)
+        return NULL;
+    *name = str_n(p, (size_t)(stop - p));
+    return stop + quoted;
+}
+
+static enum exposition_kind comment_kind(struct str word)
+{
+    return str_is(word, "HELP") ? EXPOSITION_HELP : str_is(word, "TYPE") ? EXPOSITION_TYPE : str_is(word, "UNIT") ? EXPOSITION_UNIT : EXPOSITION_END;
+}
+
+/* A line that begins with #: END when it is just a comment. */
+static enum exposition_kind read_comment(struct exposition *e, const char *start)
+{
+    enum { WORD = 4 };
+    const char *eol = line_end(start, e->end), *p = exposition_blanks_end(start + 1, eol);
+    e->p = eol + (eol < e->end);
+    if (p == start + 1 || eol - p <= WORD || (p[WORD] != ' ' && p[WORD] != '\t'))
+        return EXPOSITION_END;
+    enum exposition_kind kind = comment_kind(str_n(p, WORD));
+    if (kind == EXPOSITION_END)
+        return kind;
+    p = exposition_blanks_end(p + WORD, eol);
+    const char *after = read_name(p, eol, &e->name);
+    if (after == NULL)
+        return fail(e, start, p, "a metric name");
+    e->text = str_skip(str_n(after, (size_t)(eol - after)), 1);
+    if (kind == EXPOSITION_TYPE && !metric_type_known(e->text))
+        return fail_text(e, start, "unknown metric type", e->text);
+    if (kind == EXPOSITION_HELP && !utf8_valid(e->text))
+        return fail_text(e, start, "this help is not UTF-8:", e->text);
+    return kind;
+}
+
+/* Values that are not plain decimals: Inf and NaN in Go's spellings. Prometheus keeps to the numbers of old Go: no hexadecimal
+ * (it would need a p), no underscores; and out of range is wrong. */
+static const char *read_odd_value(const char *p, const char *end, double *v)
+{
+    const char *stop = p;
+    while (stop < end && *stop != ' ' && *stop != '\t' && *stop != '\n' && *stop != '{')
+        stop++;
+    struct str token = str_n(p, (size_t)(stop - p));
+    if (str_find(token, 'p') < token.n || str_find(token, 'P') < token.n || str_find(token, '_') < token.n || !num_parse(token, v))
+        return NULL;
+    if (isinf(*v) && str_find(token, 'n') == token.n && str_find(token, 'N') == token.n)
+        return NULL;
+    if (isnan(*v))
+        *v = normal_nan();
+    return stop;
+}
+
+static inline const char *read_value(const char *p, const char *end, double *v)
+{
+    const char *stop = num_scan(p, end, v);
+    if (stop && (stop == end || *stop == '\n' || *stop == ' ' || *stop == '\t') && !isinf(*v))
+        return stop;
+    return read_odd_value(p, end, v);
+}
+
+static const char *read_time(const char *p, const char *end, int64_t *t)
+{
+    const char *stop = p;
+    while (stop < end && *stop >= '0' && *stop <= '9')
+        stop++;
+    return stop > p && num_parse_i64(str_n(p, (size_t)(stop - p)), t) ? stop : NULL;
+}
+
+/* What may follow a value: a time, an exemplar (skipped), the end of the line. */
+static enum exposition_kind read_rest(struct exposition *e, const char *p)
+{
+    const char *end = e->end, *entry = e->series.p;
+    p = exposition_blanks_end(p, end);
+    if (p < end && *p >= '0' && *p <= '9') {
+        const char *stop = read_time(p, end, &e->t);
+        if (stop == NULL)
+            return fail(e, entry, p, "a time in milliseconds");
+        e->has_t = true;
+        p = exposition_blanks_end(stop, end);
+    }
+    if (end - p >= 3 && memcmp(p, "# {", 3) == 0)
+        p = line_end(p, end);
+    if (p < end && *p != '\n')
+        return fail(e, entry, p, e->has_t ? "the end of the line" : "a time in milliseconds or the end of the line");
+    e->p = p + (p < end);
+    return EXPOSITION_SERIES;
+}
+
+static inline enum exposition_kind value_read(struct exposition *e, const char *p)
+{
+    e->has_t = false;
+    if (p < e->end && *p == '\n') {
+        e->p = p + 1;
+        return EXPOSITION_SERIES;
+    }
+    return read_rest(e, p);
+}
+
+/* From the opening to behind the closing brace; NULL after an error. */
+static const char *read_braces(struct exposition *e, const char *start, const char *p, bool named)
+{
+    struct scan_piece piece;
+    enum scan kind;
+    while ((kind = exposition_scan(&p, e->end, &piece)) == SCAN_LABEL || (kind == SCAN_METRIC && !named))
+        named = named || kind == SCAN_METRIC;
+    if (kind == SCAN_CLOSE && named)
+        return p;
+    fail(e, start, p, kind == SCAN_BAD ? piece.expected : kind == SCAN_METRIC ? "one metric name only" : "a metric name before the braces or inside");
+    return NULL;
+}
+
+static enum exposition_kind read_series(struct exposition *e, const char *start)
+{
+    const char *end = e->end, *p = exposition_name_end(start, end, true), *brace = exposition_blanks_end(p, end);
+    if (brace < end && *brace == '{') {
+        p = read_braces(e, start, brace + 1, p > start);
+        if (p == NULL)
+            return EXPOSITION_ERROR;
+    } else if (p == start) {
+        return fail(e, start, start, "a metric name, a comment or an empty line");
+    }
+    e->series = str_n(start, (size_t)(p - start));
+    p = exposition_blanks_end(p, end);
+    const char *stop = read_value(p, end, &e->value);
+    return stop ? value_read(e, stop) : fail(e, start, p, "a value");
+}
+
+enum exposition_kind exposition_next(struct exposition *e)
+{
+    for (;;) {
+        const char *p = exposition_blanks_end(e->p, e->end);
+        if (p == e->end)
+            return EXPOSITION_END;
+        if (*p == '\n') {
+            e->p = p + 1;
+        } else if (*p == '#') {
+            enum exposition_kind kind = read_comment(e, p);
+            if (kind != EXPOSITION_END)
+                return kind;
+        } else {
+            return read_series(e, p);
+        }
+    }
+}
+
+enum exposition_kind exposition_next_known(struct exposition *e, struct str known, bool *hit)
+{
+    const char *p = e->p, *end = e->end;
+    *hit = false;
+    if (known.n == 0 || (size_t)(end - p) <= known.n || (p[known.n] != ' ' && p[known.n] != '\t') || memcmp(p, known.p, known.n) != 0)
+        return exposition_next(e);
+    double v;
+    const char *stop = read_value(exposition_blanks_end(p + known.n, end), end, &v);
+    if (stop == NULL)
+        return exposition_next(e); /* a brace after the blank, or a fault: let the whole line be read */
+    *hit = true;
+    e->series = str_n(p, known.n);
+    e->value = v;
+    return value_read(e, stop);
+}

@@ -1,0 +1,75 @@
+/* From the text of a series to its labels. Done once for a text that a target shows for the first time. */
+#include "model/exposition.h"
+
+#include "base/utf8.h"
+#include "model/exposition_scan.h"
+
+/* \\, \" and \n; a backslash before anything else stands for itself, as in Prometheus. */
+static struct str unescaped(struct arena *a, struct str s)
+{
+    if (str_find(s, '\\') == s.n)
+        return s;
+    char *to = arena_bytes(a, s.n);
+    size_t n = 0;
+    for (size_t i = 0; to && i < s.n; i++) {
+        char next = i + 1 < s.n ? s.p[i + 1] : 0;
+        bool escape = s.p[i] == '\\' && (next == '\\' || next == '"' || next == 'n');
+        to[n++] = !escape ? s.p[i] : next == 'n' ? '\n' : next;
+        i += escape;
+    }
+    return str_n(to, n);
+}
+
+static bool refuse(struct err *err, const char *what, struct str series)
+{
+    series = str_first(series, 200);
+    return err_set(err, ERR_BAD_DATA, "%s in `%.*s`", what, STR_ARG(series));
+}
+
+static bool add(struct labels_builder *b, struct str name, struct str value, struct str series, struct err *err)
+{
+    name = unescaped(b->scratch, name);
+    value = unescaped(b->scratch, value);
+    if (!label_name_valid(name))
+        return refuse(err, name.n ? "a label name is not UTF-8" : "a label name is empty", series);
+    if (!utf8_valid(value))
+        return refuse(err, "a label value is not UTF-8", series);
+    if (b->n == LABELS_MAX_COUNT)
+        return refuse(err, "too many labels", series);
+    builder_add(b, name, value);
+    return true;
+}
+
+static bool add_piece(struct labels_builder *b, enum scan kind, const struct scan_piece *piece, struct str series, struct err *err)
+{
+    if (kind == SCAN_LABEL)
+        return add(b, piece->name, piece->value, series, err);
+    if (piece->name.n == 0)
+        return refuse(err, "the metric name is empty", series);
+    return add(b, STR(METRIC_NAME), piece->name, series, err);
+}
+
+bool exposition_labels(struct str series, struct labels_builder *b, struct err *err)
+{
+    const char *start = series.p, *end = start + series.n, *p = exposition_name_end(start, end, true);
+    builder_start(b, (struct labels){0});
+    if (p > start && !add(b, STR(METRIC_NAME), str_n(start, (size_t)(p - start)), series, err))
+        return false;
+    p = exposition_blanks_end(p, end);
+    if (p < end && *p++ == '{') {
+        struct scan_piece piece;
+        enum scan kind;
+        while ((kind = exposition_scan(&p, end, &piece)) == SCAN_LABEL || kind == SCAN_METRIC)
+            if (!add_piece(b, kind, &piece, series, err))
+                return false;
+        if (kind == SCAN_BAD)
+            return err_set(err, ERR_BAD_DATA, "expected %s in `%.*s`", piece.expected, STR_ARG(str_first(series, 200)));
+    }
+    struct str name;
+    size_t count;
+    if (p != end)
+        return refuse(err, "unexpected bytes behind the labels", series);
+    if (builder_twice(b, &name))
+        return err_set(err, ERR_BAD_DATA, "label name `%.*s` stands twice in `%.*s`", STR_ARG(str_first(name, 100)), STR_ARG(str_first(series, 200)));
+    return builder_size(b, &count) <= LABELS_MAX_BYTES || refuse(err, "labels too long", series);
+}

@@ -1,0 +1,26 @@
+/* What stands between the braces of a series, piece by piece. Shared by exposition.c, which looks whether a line is right,
+ * and exposition_labels.c, which wants the pieces. Pure. */
+#ifndef MODEL_EXPOSITION_SCAN_H
+#define MODEL_EXPOSITION_SCAN_H
+
+#include "base/str.h"
+
+enum scan { SCAN_LABEL, SCAN_METRIC /* a quoted metric name, in piece.name */, SCAN_CLOSE, SCAN_BAD };
+struct scan_piece {
+    struct str name, value; /* without quotes, still escaped */
+    const char *expected;   /* BAD: what should have stood at *p */
+};
+/* Reads the piece at *p and moves *p behind it, and behind a comma that follows. BAD: *p is where it went wrong. */
+enum scan exposition_scan(const char **p, const char *end, struct scan_piece *piece);
+
+const char *exposition_name_end(const char *p, const char *end, bool metric); /* p itself when no name stands there */
+const char *exposition_quote_end(const char *p, const char *end); /* p behind the opening quote; the closing one or NULL */
+
+static inline const char *exposition_blanks_end(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t'))
+        p++;
+    return p;
+}
+
+#endif
