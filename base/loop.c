@@ -90,12 +90,6 @@ void loop_set_clock(struct loop *l, struct loop_clock clock)
     l->clock_set = true;
 }
 
-static void take_time(struct loop *l)
-{
-    l->now = l->clock.wall(l->clock.arg);
-    l->mono = l->clock.mono(l->clock.arg);
-}
-
 /* ---- timers ---- */
 
 static void put(struct loop *l, size_t i, struct loop_timer *t)
@@ -254,12 +248,12 @@ void loop_unwatch(struct loop *l, struct loop_fd *w)
             l->events[i].data.ptr = NULL;
 }
 
-/* How long the turn may sleep: no longer than the next timer and not at all when there is something to do. */
+/* How long the turn may sleep: no longer than until the next timer. */
 static int sleep_ms(const struct loop *l, int64_t wait_ms)
 {
     int64_t ms = l->clock_set && wait_ms < 0 ? 0 : wait_ms;
     if (l->n_timers > 0) {
-        int64_t left = l->timers[0]->due - l->mono;
+        int64_t left = l->timers[0]->due - loop_mono(l);
         if (left <= 0)
             return 0;
         if (!l->clock_set && (ms < 0 || left < ms))
@@ -268,38 +262,44 @@ static int sleep_ms(const struct loop *l, int64_t wait_ms)
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
-static void run_descriptors(struct loop *l, int64_t wait_ms)
+static void wait_for_events(struct loop *l, int64_t wait_ms)
 {
     int ms = sleep_ms(l, wait_ms);
     mutex_lock(&l->mutex);
-    if (l->n_tasks > 0 || l->stop_asked || l->stopped)
+    if (l->n_tasks > 0 || l->stop_asked)
         ms = 0;
     l->sleeping = ms != 0;
     mutex_unlock(&l->mutex);
     int n = epoll_wait(l->epoll, l->events, BATCH, ms);
+    if (n < 0 && errno != EINTR)
+        die("epoll_wait");
     mutex_lock(&l->mutex);
     l->sleeping = false;
     mutex_unlock(&l->mutex);
-    if (n < 0 && errno != EINTR)
-        die("epoll_wait");
-    take_time(l);
+    l->at = 0;
     l->n = n > 0 ? n : 0;
-    for (l->at = 0; l->at < l->n;) {
+}
+
+static void run_descriptors(struct loop *l)
+{
+    while (l->at < l->n) {
         struct epoll_event e = l->events[l->at++];
         struct loop_fd *w = e.data.ptr;
         if (w != NULL) /* neither the eventfd nor unwatched meanwhile */
             w->run(w, e.events);
     }
-    l->at = l->n = 0;
 }
 
+/* Waiting comes first, so that whoever turns the loop until something has happened sees it before the next sleep. */
 void loop_turn(struct loop *l, int64_t wait_ms)
 {
-    take_time(l);
+    wait_for_events(l, wait_ms);
+    l->now = l->clock.wall(l->clock.arg);
+    l->mono = l->clock.mono(l->clock.arg);
     l->turning = true;
     run_timers(l);
     run_tasks(l);
-    run_descriptors(l, wait_ms);
+    run_descriptors(l);
     l->turning = false;
 }
 

@@ -4,8 +4,8 @@
  * Time. loop_now is Unix milliseconds, taken once per turn (outside a turn it is read from the clock at each call); timers
  * are due in the loop's monotonic clock (loop_mono), so that a jump of the wall clock moves no timer. A test gives both
  * with loop_set_clock and runs turns by hand: nothing then waits for a timer.
- * Fairness. A turn runs due timers, then posted tasks that were there when the turn began, then ready descriptors. Work
- * that takes more than about 2 ms posts itself again.
+ * Fairness. A turn waits for something to do, then runs due timers, then the tasks posted until then, then ready
+ * descriptors. Work that takes more than about 2 ms posts itself again.
  */
 #ifndef BASE_LOOP_H
 #define BASE_LOOP_H

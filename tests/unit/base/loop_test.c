@@ -120,7 +120,8 @@ static void tasks_run_in_order_and_once_a_turn(void **state UNUSED)
     assert_int_equal(a.place, 0);
     assert_int_equal(b.place, 1);
     loop_turn(l, -1); /* must not sleep: a waits */
-    loop_turn(l, -1);
+    assert_int_equal(a.runs, 2);
+    loop_turn(l, 0);
     assert_int_equal(a.runs, 3);
     loop_free(l);
 }
