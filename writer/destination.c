@@ -1,0 +1,222 @@
+#include "writer/destination.h"
+
+#include "base/compress.h"
+#include "base/url.h"
+#include "writer/shard.h"
+
+#include <stdio.h>
+
+/* --- configuration -------------------------------------------------------------------------------------------------- */
+
+#define ROW(field) offsetof(struct destination_conf, field)
+static const char *const protocols[] = {"auto", "snappy", "zstd", NULL};
+static const char *const durabilities[] = {"memory", "spill", "always", NULL};
+static const char *const full_policies[] = {"drop_oldest", "push_back", NULL};
+
+static const struct conf_row queue_rows[] = {
+    {CONF_INT, "shards", offsetof(struct queue_conf, shards), .preset = "8", .min = 1, .max = 256, .help = "Persistent shards, each with one request in flight; a series always leaves through the same one"},
+    {CONF_DURATION, "min_backoff", offsetof(struct queue_conf, min_backoff), .preset = "30ms", .min = 1, .max = 3600000, .help = "First delay after a failed request"},
+    {CONF_DURATION, "max_backoff", offsetof(struct queue_conf, max_backoff), .preset = "5s", .min = 1, .max = 3600000, .help = "Longest delay"},
+    {CONF_DURATION, "sample_age_limit", offsetof(struct queue_conf, sample_age_limit), .preset = "0s", .help = "Waiting blocks whose newest sample is older are dropped; 0 = never"},
+    {CONF_BOOL, "retry_on_http_429", offsetof(struct queue_conf, retry_on_http_429), .preset = "true", .help = "Accepted; 429 is always tried again"},
+    {CONF_INT, "capacity", offsetof(struct queue_conf, capacity), .preset = "10000", .help = "Accepted from Prometheus' files; `max_memory_bytes` bounds memory here"},
+    {CONF_INT, "max_shards", offsetof(struct queue_conf, max_shards), .preset = "50", .help = "Accepted; the number of shards does not change by itself"},
+    {CONF_INT, "min_shards", offsetof(struct queue_conf, min_shards), .preset = "1", .help = "Accepted, see `shards`"},
+    {CONF_INT, "max_samples_per_send", offsetof(struct queue_conf, max_samples_per_send), .preset = "2000", .help = "Accepted; blocks hold about 2,000 samples"},
+    {CONF_DURATION, "batch_send_deadline", offsetof(struct queue_conf, batch_send_deadline), .preset = "5s", .help = "Accepted; the flush interval is a process setting"},
+    {CONF_END}};
+static const struct conf_section queue_section = {"queue_config", sizeof(struct queue_conf), queue_rows, NULL, "How a destination's queue is sent"};
+
+static const struct conf_row rows[] = {
+    {CONF_URL, "url", ROW(url), .required = true, .help = "Where blocks are POSTed"},
+    {CONF_STRING, "name", ROW(name), .help = "Name in logs, metrics, `written_by` and `recent.like`; must be unique"},
+    {CONF_DURATION, "remote_timeout", ROW(remote_timeout), .preset = "30s", .min = 1, .max = 3600000, .help = "Longest time of one request"},
+    {CONF_SECTIONS, "write_relabel_configs", ROW(write_relabel_configs), .section = &relabel_section, .help = "Rules on every series before it leaves"},
+    {CONF_SECTION, "queue_config", ROW(queue), .section = &queue_section, .help = "Shards, delays, age limit"},
+    {CONF_ENUM, "protocol", ROW(protocol), .preset = "auto", .names = protocols, .help = "`auto`: zstd first, snappy once the receiver refuses it"},
+    {CONF_ENUM, "durability", ROW(durability), .preset = "spill", .names = durabilities, .help = "When a push is answered: `memory` before the block is written, `spill` after the write, `always` after fdatasync"},
+    {CONF_ENUM, "on_full", ROW(on_full), .preset = "drop_oldest", .names = full_policies, .help = "What happens when disk and memory are full: the oldest blocks go, or pushes get 429"},
+    {CONF_SIZE, "max_disk_bytes", ROW(max_disk_bytes), .preset = "0", .help = "Largest queue on disk; 0 = the disk's size"},
+    {CONF_SIZE, "max_memory_bytes", ROW(max_memory_bytes), .preset = "16MiB", .help = "Blocks that wait in memory"},
+    {CONF_MAP, "extra_labels", ROW(extra_labels), .help = "Labels set on everything sent, after relabeling"},
+    {CONF_BOOL, "send_metadata", ROW(send_metadata), .preset = "true", .help = "Send HELP and TYPE too"},
+    {CONF_ACCEPTED, "send_exemplars", 0, .help = "Exemplars that are pushed in are always sent on"},
+    {CONF_IGNORED, "send_native_histograms", 0, .help = "Native histograms are always sent on"},
+    {CONF_IGNORED, "metadata_config", 0, .help = "See `send_metadata`"},
+    {CONF_ACCEPTED, "protobuf_message", 0, .help = "Remote write 1.0 is sent"},
+    {CONF_IGNORED, "round_robin_dns", 0, .help = "Has no meaning here"},
+    HTTP_CONF_ROWS(struct destination_conf, http),
+    {CONF_END}};
+
+static bool check(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+{
+    struct destination_conf *d = value;
+    struct url url;
+    struct err bad;
+    if (!url_parse(d->url, &url, &bad))
+        return conf_err(node, err, "remote_write: url: %s", bad.text);
+    if (d->queue.min_backoff > d->queue.max_backoff)
+        return conf_err(node, err, "remote_write: queue_config: min_backoff is longer than max_backoff");
+    return http_conf_check(node, &d->http, err);
+}
+
+const struct conf_section remote_write_section = {"remote_write", sizeof(struct destination_conf), rows, check, "One destination that everything is sent to"};
+
+/* --- settings ------------------------------------------------------------------------------------------------------- */
+
+bool destination_settings(const struct destination_conf *c, struct dest_settings *out, struct err *err)
+{
+    struct client_profile *profile = http_conf_profile(&c->http, err);
+    if (profile == NULL)
+        return err_wrap(err, "remote_write %.*s", STR_ARG(c->name));
+    *out = (struct dest_settings){
+        .url = str_dup(c->url), .profile = profile, .timeout = c->remote_timeout, .min_backoff = c->queue.min_backoff,
+        .max_backoff = c->queue.max_backoff, .age_limit = c->queue.sample_age_limit, .protocol = (enum wire_protocol)c->protocol,
+        .durability = (enum durability)c->durability, .on_full = (enum queue_full)c->on_full,
+        .disk = (uint64_t)c->max_disk_bytes, .memory = (size_t)c->max_memory_bytes, .metadata = c->send_metadata};
+    return true;
+}
+
+void dest_settings_free(struct dest_settings *s)
+{
+    client_profile_unref(s->profile);
+    mem_free(s->url);
+    mem_free(s);
+}
+
+/* --- identity ------------------------------------------------------------------------------------------------------- */
+
+/* Names the queue's folder: the destination's own name when it has one, else its URL without query and fragment. Never its place in
+ * the list: changing the order must not orphan or swap queues. The hash keeps apart what a file name cannot say. */
+char *destination_identity(const struct destination_conf *c)
+{
+    struct url u;
+    struct buf key = {0}, name = {0};
+    if (c->name.n > 0)
+        buf_printf(&key, "name %.*s", STR_ARG(c->name));
+    else if (url_parse(c->url, &u, NULL))
+        buf_printf(&key, "url %.*s://%.*s:%.*s%.*s", STR_ARG(u.scheme), STR_ARG(u.host), STR_ARG(u.port), STR_ARG(u.path));
+    struct str shown = c->name.n > 0 ? c->name : u.host;
+    for (size_t i = 0; i < shown.n && i < 40; i++) {
+        char ch = shown.p[i];
+        bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '-' || (ch == '.' && i > 0);
+        buf_add_char(&name, plain ? ch : '_');
+    }
+    buf_printf(&name, "-%016llx", (unsigned long long)hash_bytes(key.p, key.n));
+    char *identity = str_dup(buf_str(&name));
+    buf_free(&key);
+    buf_free(&name);
+    return identity;
+}
+
+static char *label_of(const struct destination_conf *c, size_t position, bool show_urls, const char *redacted)
+{
+    char text[64];
+    if (c->name.n > 0)
+        return str_dup(c->name);
+    if (show_urls)
+        return mem_strdup(redacted);
+    snprintf(text, sizeof text, "%zu:secret-url", position + 1);
+    return mem_strdup(text);
+}
+
+/* --- open and close ------------------------------------------------------------------------------------------------- */
+
+static void add_generation(struct destination *d, const struct queue_generation *from)
+{
+    struct destination_generation *g = mem_zalloc(sizeof *g);
+    g->number = from->number;
+    g->n_shards = from->n_shards;
+    g->shards = mem_zalloc(from->n_shards * sizeof(struct shard *));
+    atomic_init(&g->undrained, from->n_shards);
+    for (unsigned i = 0; i < from->n_shards; i++)
+        g->shards[i] = shard_new(d, g, d->n_generations, i, from->shards[i]);
+    mem_grow(&d->generations, &d->_cap_generations, d->n_generations + 1, sizeof *d->generations);
+    d->generations[d->n_generations++] = g;
+    atomic_store(&d->published, d->n_generations);
+}
+
+struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env, struct err *err)
+{
+    struct destination *d = mem_zalloc(sizeof *d);
+    struct buf path = {0}, shown = {0};
+    d->identity = destination_identity(c);
+    url_redact(&shown, c->url);
+    d->redacted_url = str_dup(buf_str(&shown));
+    d->label = label_of(c, position, env->show_urls, d->redacted_url);
+    d->name = c->name.n ? str_dup(c->name) : mem_strdup(d->label);
+    d->lanes = env->lanes;
+    d->n_lanes = env->n_lanes;
+    d->per_lane = mem_zalloc(env->n_lanes * sizeof *d->per_lane);
+    mutex_init(&d->lock);
+    atomic_init(&d->zstd, c->protocol != PROTOCOL_SNAPPY);
+    buf_printf(&path, "%.*s/%s", STR_ARG(env->queue_dir), d->identity);
+    struct queue_options o = {.dir = buf_z(&path), .shards = (unsigned)c->queue.shards, .max_bytes = (uint64_t)c->max_disk_bytes, .sync_writes = c->durability == DURABILITY_ALWAYS};
+    d->queue = queue_open(&o, err);
+    buf_free(&path);
+    buf_free(&shown);
+    if (d->queue == NULL) {
+        destination_close(d);
+        return NULL;
+    }
+    const struct queue_generation *found;
+    size_t n = queue_generations(d->queue, &found);
+    for (size_t i = 0; i < n; i++)
+        add_generation(d, &found[i]);
+    return d;
+}
+
+bool destination_reshard(struct destination *d, unsigned shards, struct err *err)
+{
+    if (d->generations[d->n_generations - 1]->n_shards == shards)
+        return true;
+    const struct queue_generation *g = queue_grow(d->queue, shards, err);
+    if (g == NULL)
+        return false;
+    add_generation(d, g);
+    return true;
+}
+
+/* Shards belong to lanes by now, and went with them. */
+void destination_close(struct destination *d)
+{
+    if (d->queue)
+        queue_close(d->queue);
+    for (size_t i = 0; i < d->n_generations; i++) {
+        mem_free(d->generations[i]->shards);
+        mem_free(d->generations[i]);
+    }
+    mem_free(d->generations);
+    mem_free(d->per_lane);
+    mem_free(d->name);
+    mem_free(d->label);
+    mem_free(d->identity);
+    mem_free(d->redacted_url);
+    mutex_free(&d->lock);
+    mem_free(d);
+}
+
+/* --- what happened -------------------------------------------------------------------------------------------------- */
+
+void destination_note_status(struct destination *d, int status)
+{
+    if (status >= 200 && status < 300)
+        status = 200; /* vmagent's dashboards know all of them as 2XX */
+    mutex_lock(&d->lock);
+    size_t i = 0;
+    while (i < d->n_statuses && d->statuses[i].status != status)
+        i++;
+    if (i == d->n_statuses && i < LEN(d->statuses))
+        d->statuses[d->n_statuses++].status = status;
+    if (i < d->n_statuses)
+        d->statuses[i].n++;
+    mutex_unlock(&d->lock);
+}
+
+void destination_note_error(struct destination *d, int64_t now, const char *text)
+{
+    mutex_lock(&d->lock);
+    snprintf(d->last_error, sizeof d->last_error, "%s", text);
+    d->last_error_at = now;
+    mutex_unlock(&d->lock);
+}

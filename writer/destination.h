@@ -1,0 +1,57 @@
+/* A destination at work: identity, queue, counters, and its shards, each owned by one lane.
+ *
+ * The struct is made and freed by main. Lanes read what never changes (name, queue, counters) and their own copy of what a
+ * reload may change (struct dest_lane.settings), which the switch to a new plan replaces on the lane itself.
+ */
+#ifndef WRITER_DESTINATION_H
+#define WRITER_DESTINATION_H
+
+#include "base/thread.h"
+#include "writer/queue.h"
+#include "writer/writer.h"
+
+struct dest_settings {          /* immutable; one per plan */
+    char *url;
+    struct client_profile *profile;
+    int64_t timeout, min_backoff, max_backoff, age_limit;
+    enum wire_protocol protocol;
+    enum durability durability;
+    enum queue_full on_full;
+    uint64_t disk;              /* largest queue, 0 = no limit */
+    size_t memory;              /* bytes of blocks that may wait in RAM, all shards together */
+    bool metadata;
+};
+struct destination_generation { uint32_t number; unsigned n_shards; struct shard **shards; atomic_uint undrained; };
+struct destination {
+    char *name, *label;         /* label: "1:secret-url", or name, or the URL when it may be shown */
+    char *identity;             /* names the folder */
+    char *redacted_url;
+    struct queue *queue;
+    struct destination_generation **generations; size_t n_generations, _cap_generations; /* main's */
+    atomic_size_t published;    /* n_generations as lanes may see it */
+    atomic_size_t active;       /* index of the generation that may send */
+    struct loop *const *lanes; unsigned n_lanes;
+    struct dest_lane **per_lane; /* [n_lanes], each touched by its lane */
+    /* counters, relaxed: once per block, never per sample */
+    atomic_ullong pending_bytes, pending_blocks, reserved_bytes;
+    atomic_ullong sent_blocks, sent_samples, sent_bytes, retries, dropped_blocks, dropped_samples, requests_ok, errors;
+    atomic_ullong relabel_dropped, send_ns, rows_pushed;
+    atomic_llong oldest_ms, last_ok;
+    atomic_bool zstd;
+    struct mutex lock;          /* last_error and the status counts below */
+    char last_error[256];
+    int64_t last_error_at;
+    struct { int status; uint64_t n; } statuses[24]; size_t n_statuses;
+};
+
+struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env, struct err *err) MUST_USE;
+/* Another number of shards: a new generation behind the old ones. Its shards belong to no lane yet. */
+bool destination_reshard(struct destination *d, unsigned shards, struct err *err) MUST_USE;
+void destination_close(struct destination *d); /* after every lane has left */
+char *destination_identity(const struct destination_conf *c);
+bool destination_settings(const struct destination_conf *c, struct dest_settings *out, struct err *err) MUST_USE;
+void dest_settings_free(struct dest_settings *s);
+void destination_note_status(struct destination *d, int status);
+void destination_note_error(struct destination *d, int64_t now, const char *text);
+
+#endif

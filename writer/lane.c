@@ -1,0 +1,189 @@
+#include "writer/lane.h"
+
+#include "writer/recent/recent.h"
+
+struct plan *plan_ref(struct plan *p)
+{
+    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    return p;
+}
+
+void plan_unref(struct plan *p)
+{
+    if (p == NULL || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    for (size_t i = 0; i < p->n_streams; i++)
+        mem_free(p->streams[i].destinations);
+    mem_free(p->streams);
+    mem_free(p->destinations);
+    if (p->recent)
+        recent_unref(p->recent);
+    if (p->release)
+        p->release(p->release_arg);
+    mem_free(p);
+}
+
+/* --- flushing ------------------------------------------------------------------------------------------------------- */
+
+static void seal_due(struct writer_lane *l, int64_t until)
+{
+    for (size_t i = 0; i < l->n_streams; i++)
+        for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++) {
+            struct pile *p = &l->streams[i].piles[shard];
+            if (list_linked(&p->node) && p->due <= until)
+                lane_seal(l, l->streams[i].stream, shard, p);
+        }
+}
+
+static void run_flush(struct loop_timer *timer)
+{
+    struct writer_lane *l = CONTAINER(timer, struct writer_lane, flush);
+    seal_due(l, loop_mono(l->loop));
+    int64_t next = INT64_MAX;
+    for (struct list *n = l->open.next; n != &l->open; n = n->next) {
+        int64_t due = CONTAINER(n, struct pile, node)->due;
+        next = due < next ? due : next;
+    }
+    if (next != INT64_MAX)
+        loop_timer_at(l->loop, &l->flush, next);
+}
+
+void lane_seal_all(struct writer_lane *l) { seal_due(l, INT64_MAX); }
+
+/* --- plans come and go ---------------------------------------------------------------------------------------------- */
+
+void lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all, int64_t flush_ms)
+{
+    memset(l, 0, sizeof *l);
+    l->sink.ops = &lane_sink_ops;
+    l->id = id;
+    l->n_lanes = n_lanes;
+    l->loop = loop;
+    l->all = all;
+    l->flush_ms = flush_ms;
+    l->flush.run = run_flush;
+    list_init(&l->open);
+    packer_init(&l->packer);
+}
+
+static void free_streams(struct writer_lane *l)
+{
+    for (size_t i = 0; i < l->n_streams; i++) {
+        struct lane_stream *ls = &l->streams[i];
+        for (unsigned shard = 0; shard < ls->stream->shards; shard++)
+            pile_free(&ls->piles[shard]);
+        mem_free(ls->piles);
+        stream_labels_free(&ls->labels);
+    }
+    mem_free(l->streams);
+    l->streams = NULL;
+    l->n_streams = 0;
+}
+
+static void take_streams(struct writer_lane *l, const struct plan *p)
+{
+    l->streams = mem_zalloc(p->n_streams * sizeof *l->streams);
+    l->n_streams = p->n_streams;
+    for (size_t i = 0; i < p->n_streams; i++) {
+        struct lane_stream *ls = &l->streams[i];
+        ls->stream = &p->streams[i];
+        ls->piles = mem_zalloc(ls->stream->shards * sizeof *ls->piles);
+        stream_labels_init(&ls->labels, ls->stream);
+    }
+}
+
+static struct dest_lane *part_of(struct writer_lane *l, struct destination *d)
+{
+    if (l->client == NULL)
+        l->client = client_new(l->loop, &(struct client_conf){.max_inflight = 1024, .connections = 64});
+    struct dest_lane *dl = d->per_lane[l->id];
+    dl->client = l->client;
+    dl->packer = &l->packer;
+    return dl;
+}
+
+/* What main prepared for this lane (new shards, new settings) is taken into use. */
+static void adopt(struct writer_lane *l, struct destination *d)
+{
+    struct dest_lane *dl = part_of(l, d);
+    struct dest_settings *next = atomic_exchange(&dl->next_settings, NULL);
+    if (next) {
+        if (dl->settings == NULL || dl->settings->protocol != next->protocol)
+            dl->codec = next->protocol == PROTOCOL_SNAPPY ? CODEC_SNAPPY : CODEC_ZSTD;
+        if (dl->settings)
+            dest_settings_free(dl->settings);
+        dl->settings = next;
+    }
+    const struct destination_generation *newest = NULL;
+    for (size_t g = dl->generations; g < atomic_load(&d->published); g++) {
+        newest = d->generations[g];
+        for (unsigned i = l->id; i < newest->n_shards; i += l->n_lanes)
+            dest_lane_add(dl, newest->shards[i]);
+        dl->generations = g + 1;
+    }
+    if (newest) {
+        dl->current = newest->shards;
+        dl->n_current = newest->n_shards;
+    }
+}
+
+static bool keeps(const struct plan *p, const struct destination *d)
+{
+    for (size_t i = 0; p && i < p->n; i++)
+        if (p->destinations[i] == d)
+            return true;
+    return false;
+}
+
+static void leave(struct writer_lane *l, struct destination *d)
+{
+    struct dest_lane *dl = d->per_lane[l->id];
+    loop_timer_stop(l->loop, &dl->retry);
+    for (size_t i = 0; i < dl->n; i++)
+        shard_stop(dl->shards[i]);
+}
+
+void lane_switch(struct writer_lane *l, struct plan *next)
+{
+    lane_seal_all(l);
+    free_streams(l);
+    struct plan *old = l->plan;
+    for (size_t i = 0; old && i < old->n; i++)
+        if (!keeps(next, old->destinations[i]))
+            leave(l, old->destinations[i]);
+    l->plan = next;
+    if (next) {
+        for (size_t i = 0; i < next->n; i++)
+            adopt(l, next->destinations[i]);
+        take_streams(l, next);
+        for (size_t i = 0; i < next->n; i++) {
+            struct dest_lane *dl = next->destinations[i]->per_lane[l->id];
+            for (size_t k = 0; k < dl->n; k++)
+                shard_kick(dl->shards[k]);
+        }
+    }
+    plan_unref(old);
+}
+
+bool lane_idle(const struct writer_lane *l)
+{
+    for (size_t i = 0; l->plan && i < l->plan->n; i++) {
+        const struct dest_lane *dl = l->plan->destinations[i]->per_lane[l->id];
+        for (size_t k = 0; k < dl->n; k++)
+            if (!shard_empty(dl->shards[k]))
+                return false;
+    }
+    return true;
+}
+
+void lane_stop(struct writer_lane *l)
+{
+    loop_timer_stop(l->loop, &l->flush);
+    lane_switch(l, NULL);
+    loop_timer_stop(l->loop, &l->flush);
+    if (l->client)
+        client_free(l->client);
+    l->client = NULL;
+}
+
+void lane_free(struct writer_lane *l) { packer_free(&l->packer); }

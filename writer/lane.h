@@ -1,0 +1,59 @@
+/* What one lane has of the writer: its sink, its open piles, its part of every destination. Touched by its own thread only; main
+ * and other lanes post to its loop.
+ */
+#ifndef WRITER_LANE_H
+#define WRITER_LANE_H
+
+#include "writer/pile.h"
+#include "writer/shard.h"
+#include "writer/stream.h"
+
+struct plan { /* what a configuration became; immutable, shared, counted */
+    atomic_uint refs;
+    struct stream *streams; size_t n_streams;
+    struct destination **destinations; size_t n;
+    struct recent *recent;
+    void (*release)(void *arg); void *release_arg; /* the configuration's memory, which rules and labels point into */
+};
+struct plan *plan_ref(struct plan *p);
+void plan_unref(struct plan *p); /* any thread */
+
+struct lane_stream {
+    const struct stream *stream;
+    struct stream_labels labels;
+    struct pile *piles;   /* [shards]: open where this lane owns the shard, else what the batch stages for its owner */
+};
+struct writer_lane {
+    struct sink sink;     /* first */
+    unsigned id, n_lanes;
+    struct loop *loop;
+    struct writer_lane *all; /* [n_lanes], to post to */
+    int64_t flush_ms;
+    struct client *client;
+    struct packer packer;
+    struct plan *plan;
+    struct lane_stream *streams; size_t n_streams;
+    struct list open;     /* piles that hold bytes */
+    struct loop_timer flush;
+    struct sink_batch batch;
+    struct loop_timer grace; /* stopping */
+    bool stopping;
+    void (*stopped)(struct writer_lane *l); void *stopped_arg;
+    uint64_t samples, batches; /* taken */
+};
+
+void lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all, int64_t flush_ms);
+void lane_free(struct writer_lane *l);
+/* All on the lane's thread: */
+void lane_switch(struct writer_lane *l, struct plan *next);
+void lane_seal_all(struct writer_lane *l);
+bool lane_idle(const struct writer_lane *l); /* nothing waits to be sent */
+void lane_stop(struct writer_lane *l);       /* ends requests and lets go of the plan */
+
+extern const struct sink_ops lane_sink_ops;
+/* sink.c: a pile's bytes become blocks on their way to every destination of the stream. */
+void lane_seal(struct writer_lane *l, const struct stream *stream, unsigned shard, struct pile *p);
+void lane_pile_changed(struct writer_lane *l, struct lane_stream *ls, unsigned shard, int64_t due);
+static inline bool lane_owns(const struct writer_lane *l, unsigned shard) { return shard % l->n_lanes == l->id; }
+
+#endif

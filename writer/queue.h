@@ -1,0 +1,64 @@
+/* The queue on disk of one destination, and the io thread that owns its files.
+ *
+ * A block is written when it is sealed (page cache, no sync); fdatasync at most once a second, and only while the destination
+ * is behind. Positions are written on every answer. After kill -9 nothing that was sealed is lost; after power
+ * loss at most a second of it. The format is told in queue.c.
+ *
+ * Threads. queue_open and queue_close: main. The other calls: the lane that owns the shard; they post to the io thread, which
+ * answers by posting to the lane. Order of calls of one lane is kept.
+ */
+#ifndef WRITER_QUEUE_H
+#define WRITER_QUEUE_H
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "writer/block.h"
+#include "writer/receipt.h"
+
+struct queue;
+struct queue_shard; /* one shard of one generation */
+
+struct queue_options {
+    const char *dir;        /* made when it is not there */
+    unsigned shards;        /* wanted now; another number on disk becomes an older generation, to be sent first */
+    uint64_t max_bytes;     /* 0 = none; over it the oldest segments go */
+    bool sync_writes;       /* durability always: a receipt is dropped after fdatasync */
+};
+struct queue *queue_open(const struct queue_options *o, struct err *err) MUST_USE;
+void queue_close(struct queue *q); /* main; after every lane's last call. Writes what was posted, syncs, ends the thread */
+
+struct queue_generation { uint32_t number; unsigned n_shards; struct queue_shard **shards; };
+/* Oldest first; the last one is written to. Older ones without anything to send are deleted by queue_open. */
+size_t queue_generations(const struct queue *q, const struct queue_generation **out);
+/* A generation with another number of shards behind the others, while the queue is in use (a reload). Waits for the io thread. */
+const struct queue_generation *queue_grow(struct queue *q, unsigned shards, struct err *err) MUST_USE;
+void queue_limit(struct queue *q, uint64_t max_bytes, bool sync_writes); /* new limits, any time */
+uint64_t queue_bytes(const struct queue *q); /* on disk and not yet acknowledged; any thread */
+bool queue_failing(const struct queue *q);   /* the last write did not work; any thread */
+
+struct queue_state { uint64_t first, next; }; /* sequence numbers: [first, next) wait to be sent */
+struct queue_state queue_shard_state(const struct queue_shard *s); /* as found by queue_open */
+
+/* Takes one reference of the block. The receipts' holds are dropped when it is as safe as the options ask. */
+void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct receipt *const *receipts, size_t n_receipts);
+void queue_ack(struct queue_shard *s, uint64_t next); /* everything before `next` is delivered or given up */
+
+struct queue_read {             /* one at a time per shard; the memory is the caller's until done has run */
+    struct loop_task task;      /* private */
+    struct queue_shard *shard;  /* private */
+    struct loop *home;
+    uint64_t from;              /* first sequence number wanted */
+    size_t max_bytes;
+    void (*done)(struct queue_read *r);
+    struct { struct block *block; uint64_t seq; } items[64]; /* references are the caller's */
+    unsigned n;
+    uint64_t next;              /* after the last one read; larger than expected when records were lost */
+};
+void queue_read(struct queue_shard *s, struct queue_read *r);
+void queue_behind(struct queue_shard *s, bool behind); /* whether syncs are wanted */
+
+/* Counted by the io thread, read by anyone. */
+struct queue_stats { atomic_ullong blocks_dropped, samples_dropped, bytes_written, bytes_read, bad_records, write_errors, syncs, write_ns, read_ns; };
+const struct queue_stats *queue_stats(const struct queue *q);
+
+#endif

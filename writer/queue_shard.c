@@ -1,0 +1,360 @@
+/* A shard's folder:
+ *
+ *   %016llx.seg   segments (segment.c), about 16 MiB each
+ *   position      two slots of 24 bytes, written in turn: "SLP1", 4 bytes zero, the sequence number before which everything is
+ *                 done, XXH3-64 of these 16 bytes. The larger of the good ones counts, so that a torn write costs nothing.
+ *
+ * While the destination keeps up there is one small segment: as soon as everything in it is acknowledged and it has grown
+ * past 1 MiB it is truncated and used again. Sequence numbers never go back.
+ */
+#include "writer/queue_shard.h"
+
+#include "base/log.h"
+#include "base/num.h"
+#include "base/times.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { SLOT = 24, REUSE_BYTES = 1 << 20, PATH_BYTES = 4096 };
+
+static void segment_path(const struct queue_shard *s, uint64_t name, char path[PATH_BYTES])
+{
+    snprintf(path, PATH_BYTES, "%s/%016llx.seg", s->dir, (unsigned long long)name);
+}
+
+/* --- position ------------------------------------------------------------------------------------------------------- */
+
+static void slot_encode(uint8_t slot[SLOT], uint64_t acked)
+{
+    memcpy(slot, "SLP1\0\0\0\0", 8);
+    memcpy(slot + 8, &acked, 8); /* little endian machines only: the Makefile's target is x86-64 and arm64 */
+    uint64_t sum = hash_bytes(slot, 16);
+    memcpy(slot + 16, &sum, 8);
+}
+
+static bool position_open(struct queue_shard *s, struct err *err)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/position", s->dir);
+    s->position_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (s->position_fd < 0)
+        return err_set(err, ERR_INTERNAL, "%s: cannot be opened: %s", path, strerror(errno));
+    uint8_t slots[2 * SLOT], want[SLOT];
+    ssize_t n = pread(s->position_fd, slots, sizeof slots, 0);
+    for (ssize_t at = 0; at + SLOT <= n; at += SLOT) {
+        uint64_t acked;
+        memcpy(&acked, slots + at + 8, 8);
+        slot_encode(want, acked);
+        if (memcmp(want, slots + at, SLOT) == 0 && acked > s->acked)
+            s->acked = acked;
+    }
+    return true;
+}
+
+static void position_write(struct queue_shard *s)
+{
+    uint8_t slot[SLOT];
+    slot_encode(slot, s->acked);
+    if (pwrite(s->position_fd, slot, SLOT, (s->acked & 1) * SLOT) != SLOT)
+        log_warn("queue", "the position of a queue could not be written; blocks may be sent twice after a restart", "dir", s->dir, "err", strerror(errno));
+}
+
+/* --- opening -------------------------------------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+    uint64_t x = ((const struct segment *)a)->name, y = ((const struct segment *)b)->name;
+    return x < y ? -1 : x > y;
+}
+
+static struct segment *add_segment(struct queue_shard *s, uint64_t name)
+{
+    mem_grow(&s->segments, &s->_cap, s->n + 1, sizeof *s->segments);
+    struct segment *g = &s->segments[s->n++];
+    *g = (struct segment){.name = name, .first = UINT64_MAX};
+    return g;
+}
+
+static void note_record(struct segment *g, uint64_t seq)
+{
+    if (g->first == UINT64_MAX)
+        g->first = seq;
+    g->last = seq;
+    g->n_blocks++;
+}
+
+static bool list_segments(struct queue_shard *s, struct err *err)
+{
+    DIR *d = opendir(s->dir);
+    if (d == NULL)
+        return err_set(err, ERR_INTERNAL, "%s: cannot be read: %s", s->dir, strerror(errno));
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        char *end;
+        unsigned long long name = strtoull(e->d_name, &end, 16);
+        if (end == e->d_name + 16 && strcmp(end, ".seg") == 0)
+            add_segment(s, name);
+    }
+    closedir(d);
+    if (s->n > 1)
+        qsort(s->segments, s->n, sizeof *s->segments, by_name);
+    return true;
+}
+
+/* Walks the headers; what is damaged is told once, with what it cost. */
+static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *err)
+{
+    char path[PATH_BYTES];
+    segment_path(s, g->name, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        if (fd >= 0)
+            close(fd);
+        return err_set(err, ERR_INTERNAL, "%s: cannot be opened: %s", path, strerror(errno));
+    }
+    g->size = (uint64_t)st.st_size;
+    uint64_t at = 0, skipped = 0;
+    struct record r;
+    while (segment_next(fd, g->size, &at, &r, NULL, &skipped))
+        note_record(g, r.seq);
+    close(fd);
+    if (skipped > 0) {
+        char text[32];
+        text[num_format_u64(text, skipped)] = 0;
+        log_warn("queue", "damaged bytes in a queue file are passed over", "file", path, "bytes", text);
+    }
+    return true;
+}
+
+static void remove_segment(struct queue_shard *s, size_t i)
+{
+    char path[PATH_BYTES];
+    segment_path(s, s->segments[i].name, path);
+    unlink(path);
+    memmove(&s->segments[i], &s->segments[i + 1], (s->n - i - 1) * sizeof *s->segments);
+    s->n--;
+}
+
+static bool segment_done(const struct queue_shard *s, const struct segment *g) { return g->first == UINT64_MAX || g->last < s->acked; }
+
+bool shard_files_open(struct queue_shard *s, struct err *err)
+{
+    s->fd = s->position_fd = s->read_fd = -1;
+    if (mkdir(s->dir, 0750) != 0 && errno != EEXIST)
+        return err_set(err, ERR_INTERNAL, "%s: cannot be made: %s", s->dir, strerror(errno));
+    if (!position_open(s, err) || !list_segments(s, err))
+        return false;
+    s->next = s->acked;
+    for (size_t i = 0; i < s->n; i++) {
+        struct segment *g = &s->segments[i];
+        if (!scan_segment(s, g, err))
+            return false;
+        if (g->first != UINT64_MAX && g->last + 1 > s->next)
+            s->next = g->last + 1;
+    }
+    while (s->n > 0 && segment_done(s, &s->segments[0]))
+        remove_segment(s, 0);
+    if (s->n > 0 && s->segments[0].first > s->acked && s->segments[0].first != UINT64_MAX)
+        s->acked = s->segments[0].first; /* older ones were dropped for room */
+    return true;
+}
+
+void shard_files_close(struct queue_shard *s)
+{
+    int *fds[] = {&s->fd, &s->position_fd, &s->read_fd};
+    for (size_t i = 0; i < LEN(fds); i++) {
+        if (*fds[i] >= 0)
+            close(*fds[i]);
+        *fds[i] = -1;
+    }
+    mem_free(s->segments);
+    s->segments = NULL;
+    s->n = s->_cap = 0;
+}
+
+bool shard_files_remove(struct queue_shard *s)
+{
+    while (s->n > 0)
+        remove_segment(s, s->n - 1);
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/position", s->dir);
+    unlink(path);
+    return rmdir(s->dir) == 0;
+}
+
+/* --- writing -------------------------------------------------------------------------------------------------------- */
+
+static bool open_last(struct queue_shard *s, uint64_t seq)
+{
+    struct segment *g = s->n ? &s->segments[s->n - 1] : NULL;
+    if (g && g->size >= SEGMENT_BYTES) {
+        if (s->fd >= 0) {
+            if (s->dirty)
+                shard_files_sync(s);
+            close(s->fd);
+        }
+        s->fd = -1;
+        g = NULL;
+    }
+    if (s->fd >= 0)
+        return true;
+    char path[PATH_BYTES];
+    segment_path(s, g ? g->name : seq, path);
+    s->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+    if (s->fd < 0)
+        return false;
+    if (g == NULL)
+        add_segment(s, seq);
+    return true;
+}
+
+bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t seq)
+{
+    if (!open_last(s, seq))
+        return false;
+    struct segment *g = &s->segments[s->n - 1];
+    uint8_t head[RECORD_HEADER];
+    record_encode(head, b, seq);
+    struct iovec parts[2] = {{head, sizeof head}, {(void *)(uintptr_t)b->bytes, b->n}};
+    ssize_t want = (ssize_t)(sizeof head + b->n), n = pwritev(s->fd, parts, 2, (off_t)g->size);
+    if (n != want) {
+        int saved = n < 0 ? errno : ENOSPC;
+        if (n > 0 && ftruncate(s->fd, (off_t)g->size) != 0) /* half a record: the next write goes over it anyway */
+            saved = errno;
+        errno = saved;
+        return false;
+    }
+    g->size += (uint64_t)want;
+    note_record(g, seq);
+    s->next = seq + 1;
+    s->dirty = true;
+    return true;
+}
+
+bool shard_files_sync(struct queue_shard *s)
+{
+    s->dirty = false;
+    return s->fd < 0 || fdatasync(s->fd) == 0;
+}
+
+static void reuse_last(struct queue_shard *s)
+{
+    struct segment *g = &s->segments[0];
+    if (s->n != 1 || g->size < REUSE_BYTES || !segment_done(s, g) || s->fd < 0 || ftruncate(s->fd, 0) != 0)
+        return;
+    g->size = 0;
+    g->first = UINT64_MAX;
+    g->n_blocks = 0;
+    s->dirty = false;
+    if (s->read_fd >= 0)
+        close(s->read_fd);
+    s->read_fd = -1;
+}
+
+void shard_files_ack(struct queue_shard *s, uint64_t next)
+{
+    if (next <= s->acked)
+        return;
+    s->acked = next;
+    position_write(s);
+    while (s->n > 1 && segment_done(s, &s->segments[0]))
+        remove_segment(s, 0);
+    if (s->n == 1)
+        reuse_last(s);
+}
+
+uint64_t shard_files_bytes(const struct queue_shard *s)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < s->n; i++)
+        if (!segment_done(s, &s->segments[i]))
+            n += s->segments[i].size;
+    return n;
+}
+
+uint64_t shard_files_drop_oldest(struct queue_shard *s)
+{
+    if (s->n < 2)
+        return 0;
+    char path[PATH_BYTES];
+    segment_path(s, s->segments[0].name, path);
+    uint64_t bytes = s->segments[0].size, at = 0, skipped = 0, blocks = 0, samples = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct record r;
+    while (fd >= 0 && segment_next(fd, bytes, &at, &r, NULL, &skipped))
+        if (r.seq >= s->acked && r.seq >= s->read_next) {
+            blocks++;
+            samples += r.n_samples;
+        }
+    if (fd >= 0)
+        close(fd);
+    struct queue_stats *stats = queue_counters(s->queue);
+    atomic_fetch_add(&stats->blocks_dropped, blocks);
+    atomic_fetch_add(&stats->samples_dropped, samples);
+    remove_segment(s, 0);
+    return bytes;
+}
+
+/* --- reading -------------------------------------------------------------------------------------------------------- */
+
+/* The segment in which `from` is, or the first one behind it. NULL: nothing there. */
+static struct segment *segment_of(struct queue_shard *s, uint64_t from)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (s->segments[i].first != UINT64_MAX && s->segments[i].last >= from)
+            return &s->segments[i];
+    return NULL;
+}
+
+static bool reader_open(struct queue_shard *s, const struct segment *g)
+{
+    if (s->read_fd >= 0 && s->read_name == g->name)
+        return true;
+    if (s->read_fd >= 0)
+        close(s->read_fd);
+    char path[PATH_BYTES];
+    segment_path(s, g->name, path);
+    s->read_fd = open(path, O_RDONLY | O_CLOEXEC);
+    s->read_name = g->name;
+    s->read_at = 0;
+    return s->read_fd >= 0;
+}
+
+void shard_files_read(struct queue_shard *s, struct queue_read *r)
+{
+    struct queue_stats *stats = queue_counters(s->queue);
+    size_t bytes = 0;
+    r->n = 0;
+    r->next = r->from;
+    if (s->read_fd >= 0 && s->read_next != r->from) { /* not where the reader stands: from the segment's beginning */
+        close(s->read_fd);
+        s->read_fd = -1;
+    }
+    struct segment *g;
+    while (r->n < LEN(r->items) && bytes < r->max_bytes && (g = segment_of(s, r->next)) != NULL && reader_open(s, g)) {
+        struct record rec;
+        struct block *b = NULL;
+        uint64_t skipped = 0;
+        if (!segment_next(s->read_fd, g->size, &s->read_at, &rec, &b, &skipped)) {
+            r->next = g->last + 1; /* the rest of this segment is damaged */
+        } else if (rec.seq < r->next) {
+            block_unref(b);
+        } else {
+            r->items[r->n].block = b;
+            r->items[r->n++].seq = rec.seq;
+            r->next = rec.seq + 1;
+            bytes += b->n;
+        }
+        if (skipped > 0)
+            atomic_fetch_add(&stats->bad_records, 1);
+    }
+    s->read_next = r->next;
+    atomic_fetch_add(&stats->bytes_read, bytes);
+}

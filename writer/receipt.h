@@ -1,0 +1,24 @@
+/* A receipt: "is what I committed safe yet?" A batch holds one; every place that its bytes go through holds it too, and when
+ * the last hold is dropped `done` runs on the loop of the lane that committed. Holds are atomic: lanes and io threads drop them.
+ */
+#ifndef WRITER_RECEIPT_H
+#define WRITER_RECEIPT_H
+
+#include "base/loop.h"
+
+#include <stdatomic.h>
+
+struct receipt {
+    struct loop_task task;
+    atomic_uint holds;
+    atomic_bool failed;
+    struct loop *home;
+    void (*done)(void *arg, bool ok);
+    void *arg;
+};
+
+struct receipt *receipt_new(struct loop *home, void (*done)(void *arg, bool ok), void *arg); /* one hold: the batch's own */
+static inline struct receipt *receipt_hold(struct receipt *r) { atomic_fetch_add_explicit(&r->holds, 1, memory_order_relaxed); return r; }
+void receipt_drop(struct receipt *r, bool ok); /* any thread */
+
+#endif

@@ -1,0 +1,29 @@
+/* The recent store: the newest samples of one stream in memory, compressed, bounded in bytes and time.
+ *
+ * Written by lanes: a series always comes through the same lane (its shard's owner), so each lane has a part of its own. Read by
+ * query workers through the source interface (model/source.h) without stopping a lane: sealed chunks are shared by
+ * reference, the open chunk is copied, matchers are answered from postings.
+ * As a replica it is whole over [recent_from, now] and must not be asked for a window that begins earlier.
+ */
+#ifndef WRITER_RECENT_RECENT_H
+#define WRITER_RECENT_RECENT_H
+
+#include "model/sink.h"
+#include "model/source.h"
+#include "writer/writer.h"
+
+struct recent;
+struct recent *recent_new(const struct recent_conf *c, unsigned n_lanes, int64_t now); /* one reference */
+struct recent *recent_ref(struct recent *r);
+void recent_unref(struct recent *r);          /* any thread */
+/* Series in remote-write form with canonical labels, as a pile holds them; trusted bytes. Lane thread. */
+void recent_take(struct recent *r, unsigned lane, struct str series, int64_t now);
+struct source *recent_source(struct recent *r); /* borrowed: lives as long as the reference */
+struct recent *recent_of(struct source *s);
+int64_t recent_from(const struct recent *r);    /* whole since then: max(start, eviction edge) */
+void recent_set_from(struct recent *r, int64_t t); /* a change of relabeling: what is older has other labels */
+
+struct recent_stats { uint64_t series, samples, chunk_bytes, index_bytes, evicted_samples, evicted_series, rejected_samples; };
+void recent_stats(struct recent *r, struct recent_stats *out);
+
+#endif

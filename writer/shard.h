@@ -1,0 +1,74 @@
+/* A shard of a destination: keeps the order of its series, sends one block at a time, and reads back from disk what did not
+ * fit into memory. Belongs to one lane.
+ *
+ * Invariants: entries are ascending in seq; entries hold [head.seq, ...) without a hole while !behind;
+ * behind: blocks from read_seq on are on disk only. next_seq is the number of the next sealed block.
+ */
+#ifndef WRITER_SHARD_H
+#define WRITER_SHARD_H
+
+#include "writer/destination.h"
+
+enum shard_state {
+    SHARD_IDLE,    /* nothing under way */
+    SHARD_SENDING, /* one POST in flight */
+    SHARD_WAITING, /* in its dest_lane's waiting list: the destination does not take anything just now */
+    SHARD_STOPPED  /* the lane has left it; nothing is sent any more */
+};
+struct entry { struct block *block; uint64_t seq; int64_t queued_at; };
+struct shard {
+    struct destination *dest;
+    struct dest_lane *lane;
+    struct destination_generation *generation; size_t generation_at;
+    unsigned index;
+    struct queue_shard *disk;
+    enum shard_state state;
+    struct entry *entries; size_t head, n, cap; /* a ring */
+    size_t memory;         /* bytes of the blocks in entries */
+    uint64_t next_seq, read_seq;
+    bool behind, reading, drained_told;
+    struct queue_read read;
+    struct client_call *call;
+    bool resent_as_snappy; /* the head was refused as zstd and is tried once more */
+    struct list node;      /* in waiting */
+};
+
+struct dest_lane { /* what one lane knows of one destination */
+    struct destination *dest;
+    struct dest_settings *settings; /* owned */
+    struct dest_settings *_Atomic next_settings; /* put there by main for the next switch */
+    size_t generations;    /* how many of the destination's have been adopted */
+    struct loop *loop;
+    struct client *client;
+    struct packer *packer;
+    enum codec codec;      /* that new requests use */
+    bool down;             /* waiting shards are let go one at a time */
+    int64_t backoff;
+    struct list waiting;
+    struct loop_timer retry;
+    struct shard **shards; size_t n, _cap; /* owned by this lane, all generations, oldest first */
+    struct shard *const *current; /* the newest generation's shards by index; only this lane's own may be touched */
+    size_t n_current;
+};
+
+struct shard *shard_new(struct destination *d, struct destination_generation *g, size_t at, unsigned index, struct queue_shard *disk);
+void shard_free(struct shard *s);
+struct dest_lane *dest_lane_new(struct destination *d, struct loop *loop); /* main */
+void dest_lane_free(struct dest_lane *dl);
+void dest_lane_add(struct dest_lane *dl, struct shard *s);
+
+/* Takes one reference of the block. */
+void shard_push(struct shard *s, struct block *b, struct receipt *const *receipts, size_t n);
+void shard_kick(struct shard *s);      /* sends when there is something to send */
+void shard_stop(struct shard *s);      /* ends what is under way; memory-only blocks are written to disk */
+static inline bool shard_empty(const struct shard *s) { return s->n == 0 && !s->behind; }
+
+/* For sender.c. */
+struct block *shard_head(struct shard *s);
+void shard_accepted(struct shard *s);  /* the destination takes blocks (again): those that wait go on */
+void shard_delivered(struct shard *s); /* the head is done, one way or the other */
+void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n);
+void shard_refused(struct shard *s, int64_t wait_ms); /* not now: wait_ms 0 = the backoff decides */
+void sender_send(struct shard *s);
+
+#endif

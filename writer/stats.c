@@ -1,0 +1,123 @@
+#include "writer/stats.h"
+
+#include "base/num.h"
+#include "writer/recent/recent.h"
+
+#include <stdio.h>
+
+/* One family per row: each is written for all destinations before the next begins, as the format wants it. */
+struct family {
+    const char *name;
+    enum stats_kind kind;
+    const char *help;
+    double (*value)(struct destination *d);
+    bool of_queue; /* labelled {path,name} as vm_persistentqueue_* are, else {url} */
+};
+
+static double load(const atomic_ullong *c) { return (double)atomic_load_explicit((atomic_ullong *)(uintptr_t)c, memory_order_relaxed); }
+
+#define QUEUE(field)  load(&queue_stats(d->queue)->field)
+static double sent_blocks(struct destination *d) { return load(&d->sent_blocks); }
+static double sent_bytes(struct destination *d) { return load(&d->sent_bytes); }
+static double sent_samples(struct destination *d) { return load(&d->sent_samples); }
+static double retries(struct destination *d) { return load(&d->retries); }
+static double errors(struct destination *d) { return load(&d->errors); }
+static double dropped_blocks(struct destination *d) { return load(&d->dropped_blocks) + QUEUE(blocks_dropped); }
+static double dropped_samples(struct destination *d) { return load(&d->dropped_samples) + QUEUE(samples_dropped); }
+static double send_seconds(struct destination *d) { return load(&d->send_ns) / 1e9; }
+static double memory_bytes(struct destination *d) { return load(&d->pending_bytes); }
+static double memory_blocks(struct destination *d) { return load(&d->pending_blocks); }
+static double shards(struct destination *d) { return d->generations[d->n_generations - 1]->n_shards; }
+static double zstd(struct destination *d) { return atomic_load(&d->zstd); }
+static double queue_pending(struct destination *d) { return (double)queue_bytes(d->queue); }
+static double queue_dropped(struct destination *d) { return QUEUE(blocks_dropped); }
+static double queue_written(struct destination *d) { return QUEUE(bytes_written); }
+static double queue_read_bytes(struct destination *d) { return QUEUE(bytes_read); }
+static double queue_write_seconds(struct destination *d) { return QUEUE(write_ns) / 1e9; }
+static double queue_read_seconds(struct destination *d) { return QUEUE(read_ns) / 1e9; }
+static double queue_bad(struct destination *d) { return QUEUE(bad_records); }
+static double queue_errors(struct destination *d) { return QUEUE(write_errors); }
+static double queue_syncs(struct destination *d) { return QUEUE(syncs); }
+
+static const struct family families[] = {
+    {"vmagent_remotewrite_blocks_sent_total", STATS_COUNTER, "Blocks that the destination took", sent_blocks, false},
+    {"vmagent_remotewrite_bytes_sent_total", STATS_COUNTER, "Bytes of these blocks on the wire", sent_bytes, false},
+    {"vmagent_remotewrite_block_size_rows_sum", STATS_COUNTER, "Samples that the destination took", sent_samples, false},
+    {"vmagent_remotewrite_retries_count_total", STATS_COUNTER, "Requests made again after a failure", retries, false},
+    {"vmagent_remotewrite_errors_total", STATS_COUNTER, "Requests that failed and will be made again", errors, false},
+    {"vmagent_remotewrite_packets_dropped_total", STATS_COUNTER, "Blocks given up: refused for good, too old, or dropped for room", dropped_blocks, false},
+    {"vmagent_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples in these blocks", dropped_samples, false},
+    {"vmagent_remotewrite_send_duration_seconds_total", STATS_COUNTER, "Time spent in requests", send_seconds, false},
+    {"vmagent_remotewrite_pending_data_bytes", STATS_GAUGE, "Bytes of blocks that wait in memory", memory_bytes, false},
+    {"vmagent_remotewrite_pending_inmemory_blocks", STATS_GAUGE, "Blocks that wait in memory", memory_blocks, false},
+    {"vmagent_remotewrite_queues", STATS_GAUGE, "Shards of the destination", shards, false},
+    {"sluice_remotewrite_zstd", STATS_GAUGE, "1 while blocks are sent with zstd, 0 with snappy", zstd, false},
+    {"vm_persistentqueue_bytes_pending", STATS_GAUGE, "Bytes on disk that are not delivered yet", queue_pending, true},
+    {"vm_persistentqueue_blocks_dropped_total", STATS_COUNTER, "Blocks dropped from disk for room", queue_dropped, true},
+    {"vm_persistentqueue_bytes_written_total", STATS_COUNTER, "Bytes written to disk", queue_written, true},
+    {"vm_persistentqueue_bytes_read_total", STATS_COUNTER, "Bytes read back from disk", queue_read_bytes, true},
+    {"vm_persistentqueue_write_duration_seconds_total", STATS_COUNTER, "Time spent writing", queue_write_seconds, true},
+    {"vm_persistentqueue_read_duration_seconds_total", STATS_COUNTER, "Time spent reading", queue_read_seconds, true},
+    {"sluice_queue_bad_records_total", STATS_COUNTER, "Damaged places in queue files that were passed over", queue_bad, true},
+    {"sluice_queue_write_errors_total", STATS_COUNTER, "Blocks that could not be written to disk", queue_errors, true},
+    {"sluice_queue_syncs_total", STATS_COUNTER, "Calls of fdatasync", queue_syncs, true},
+};
+
+struct visit { struct stats_out *out; const struct family *family; };
+
+static void write_value(struct destination *d, void *arg)
+{
+    struct visit *v = arg;
+    const struct stats_label url[] = {{"url", str_of(d->label)}};
+    const struct stats_label queue[] = {{"name", str_of(d->label)}, {"path", str_of(d->identity)}};
+    if (v->family->of_queue)
+        stats_value(v->out, v->family->name, queue, 2, v->family->value(d));
+    else
+        stats_value(v->out, v->family->name, url, 1, v->family->value(d));
+}
+
+static void write_statuses(struct destination *d, void *arg)
+{
+    struct visit *v = arg;
+    mutex_lock(&d->lock);
+    for (size_t i = 0; i < d->n_statuses; i++) {
+        char code[24] = "2XX";
+        if (d->statuses[i].status != 200)
+            code[num_format_i64(code, d->statuses[i].status)] = 0;
+        const struct stats_label labels[] = {{"url", str_of(d->label)}, {"status_code", str_of(code)}};
+        stats_value(v->out, "vmagent_remotewrite_requests_total", labels, 2, (double)d->statuses[i].n);
+    }
+    mutex_unlock(&d->lock);
+}
+
+static void write_recent(struct writer *w, struct stats_out *out)
+{
+    struct source *source = writer_recent(w);
+    if (source == NULL)
+        return;
+    struct recent_stats s;
+    recent_stats(recent_of(source), &s);
+    writer_recent_unref(source);
+    stats_single(out, "sluice_recent_series", STATS_GAUGE, "Series in the recent store", (double)s.series);
+    stats_single(out, "sluice_recent_samples", STATS_GAUGE, "Samples in the recent store", (double)s.samples);
+    stats_single(out, "sluice_recent_chunk_bytes", STATS_GAUGE, "Bytes of compressed samples", (double)s.chunk_bytes);
+    stats_single(out, "sluice_recent_index_bytes", STATS_GAUGE, "Bytes of labels and index", (double)s.index_bytes);
+    stats_single(out, "sluice_recent_evicted_samples_total", STATS_COUNTER, "Samples forgotten for room or age", (double)s.evicted_samples);
+    stats_single(out, "sluice_recent_evicted_series_total", STATS_COUNTER, "Series forgotten", (double)s.evicted_series);
+    stats_single(out, "sluice_recent_rejected_samples_total", STATS_COUNTER, "Samples not taken: too old", (double)s.rejected_samples);
+}
+
+static void collect(struct stats_out *out, void *arg)
+{
+    struct writer *w = arg;
+    for (size_t i = 0; i < LEN(families); i++) {
+        stats_family(out, families[i].name, families[i].kind, families[i].help);
+        writer_each_destination(w, write_value, &(struct visit){out, &families[i]});
+    }
+    stats_family(out, "vmagent_remotewrite_requests_total", STATS_COUNTER, "Requests by answer; status_code 0: no answer came");
+    writer_each_destination(w, write_statuses, &(struct visit){out, NULL});
+    write_recent(w, out);
+}
+
+void writer_stats_start(struct writer *w) { stats_collector(collect, w); }
+void writer_stats_stop(struct writer *w) { stats_collector_remove(collect, w); }

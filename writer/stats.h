@@ -1,0 +1,14 @@
+/* The writer's metrics, under the names that vmagent's dashboards and alerts use (docs/metrics.md). */
+#ifndef WRITER_STATS_H
+#define WRITER_STATS_H
+
+#include "writer/destination.h"
+
+struct writer;
+void writer_stats_start(struct writer *w);
+void writer_stats_stop(struct writer *w);
+
+/* writer.c: every destination, under the writer's lock. */
+void writer_each_destination(struct writer *w, void (*visit)(struct destination *d, void *arg), void *arg);
+
+#endif
