@@ -163,7 +163,7 @@ void value_merge(struct eval *ev, struct value *v);
  * the values are the samples' own times in seconds (timestamp(), info()). */
 enum sample_part { PART_VALUE, PART_TIME };
 void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_part part, struct value *out);
-/* One more select while evaluating (info()). The set is released at the end of the query. */
+/* One more select while evaluating (info()). `out` is in the arena; the set is released at the end of the query. */
 void eval_select(struct eval *ev, const struct select *sel, struct series_set *out);
 
 #endif

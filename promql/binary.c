@@ -1,0 +1,198 @@
+/* Binary operators, element by element: float or histogram on either side, columns of scalars and rows of vectors. What joins the
+ * series of two vectors is in join.c and set.c.
+ */
+#include "promql/walk.h"
+
+#include "model/histogram_math.h"
+
+#include <math.h>
+
+double binary_float(enum binary_op op, double l, double r)
+{
+    switch (op) {
+    case OP_ADD: return l + r;
+    case OP_SUB: return l - r;
+    case OP_MUL: return l * r;
+    case OP_DIV: return l / r;
+    case OP_MOD: return fmod(l, r);
+    case OP_POW: return pow(l, r);
+    case OP_ATAN2: return atan2(l, r);
+    case OP_EQ: return l == r;
+    case OP_NE: return l != r;
+    case OP_LT: return l < r;
+    case OP_GT: return l > r;
+    case OP_LE: return l <= r;
+    case OP_GE: return l >= r;
+    default: return normal_nan(); /* set operators and trimming never get here */
+    }
+}
+
+static bool mismatch(struct eval *ev, const struct expr *at, const char *left, const char *right)
+{
+    const char *op = binary_op_text(at->u.binary.op);
+    eval_info(ev, at, "incompatible sample types encountered for binary operator \"%s\": %s %s %s", op, left, op, right);
+    return false;
+}
+
+/* Warnings of adding and subtracting; an incompatible pair has no result. Only the last of a vector's notes is kept by Prometheus;
+ * here all are. */
+static bool histogram_sum_of(struct eval *ev, const struct expr *at, const struct histogram *l, const struct histogram *r, struct element *out)
+{
+    bool add = at->u.binary.op == OP_ADD;
+    const char *operation = add ? "addition" : "subtraction";
+    unsigned flags = 0;
+    const struct histogram *h = add ? histogram_add(ev->arena, l, r, &flags) : histogram_sub(ev->arena, l, r, &flags);
+    if (flags & HISTOGRAM_INCOMPATIBLE) {
+        eval_warn(ev, at, "incompatible bucket layout encountered for binary operator %s", binary_op_text(at->u.binary.op));
+        return false;
+    }
+    if (flags & HISTOGRAM_BOUNDS_RECONCILED)
+        eval_info(ev, at, "mismatched custom buckets were reconciled during %s", operation);
+    if (flags & HISTOGRAM_HINT_COLLISION)
+        eval_warn(ev, at, "conflicting counter resets during histogram %s", operation);
+    out->h = add ? h : histogram_hinted(ev->arena, h, RESET_GAUGE);
+    return !(flags & HISTOGRAM_HINT_COLLISION); /* Prometheus gives no result beside this warning */
+}
+
+static bool two_histograms(struct eval *ev, const struct expr *at, const struct histogram *l, const struct histogram *r, struct element *out)
+{
+    switch (at->u.binary.op) {
+    case OP_ADD:
+    case OP_SUB:
+        return histogram_sum_of(ev, at, l, r, out);
+    case OP_EQ:
+    case OP_NE:
+        out->h = l;
+        out->keep = histogram_equal(l, r) == (at->u.binary.op == OP_EQ);
+        return true;
+    default:
+        return mismatch(ev, at, "histogram", "histogram");
+    }
+}
+
+static bool histogram_and_float(struct eval *ev, const struct expr *at, const struct histogram *l, double r, struct element *out)
+{
+    switch (at->u.binary.op) {
+    case OP_MUL: out->h = histogram_compact(ev->arena, histogram_mul(ev->arena, l, r)); return true;
+    case OP_DIV: out->h = histogram_compact(ev->arena, histogram_div(ev->arena, l, r)); return true;
+    case OP_TRIM_UPPER: out->h = histogram_trim_upper(ev->arena, l, r); return true;
+    case OP_TRIM_LOWER: out->h = histogram_trim_lower(ev->arena, l, r); return true;
+    default: return mismatch(ev, at, "histogram", "float");
+    }
+}
+
+bool binary_element(struct eval *ev, const struct expr *at, double lv, const struct histogram *lh, double rv, const struct histogram *rh,
+                    struct element *out)
+{
+    enum binary_op op = at->u.binary.op;
+    *out = (struct element){.keep = true};
+    if (lh && rh)
+        return two_histograms(ev, at, lh, rh, out);
+    if (lh)
+        return histogram_and_float(ev, at, lh, rv, out);
+    if (rh) {
+        if (op != OP_MUL)
+            return mismatch(ev, at, "float", "histogram");
+        out->h = histogram_compact(ev->arena, histogram_mul(ev->arena, rh, lv));
+        return true;
+    }
+    if (op == OP_TRIM_UPPER || op == OP_TRIM_LOWER)
+        return mismatch(ev, at, "float", "float");
+    out->v = binary_float(op, lv, rv);
+    if (binary_is_comparison(op)) {
+        out->keep = out->v != 0;
+        out->v = lv;
+    }
+    return true;
+}
+
+/* --- two scalars -------------------------------------------------------------------------------------------------------------- */
+
+static void scalars(struct eval *ev, const struct expr *e, struct value *l, const struct value *r, struct value *out)
+{
+    for (uint32_t i = 0; i < ev->grid.n; i++)
+        l->scalar[i] = binary_float(e->u.binary.op, l->scalar[i], r->scalar[i]);
+    out->scalar = l->scalar;
+}
+
+/* --- a vector and a scalar ------------------------------------------------------------------------------------------------------ */
+
+static void element_with_scalar(struct eval *ev, const struct expr *e, struct row *row, uint32_t i, double scalar, bool scalar_left)
+{
+    struct element x;
+    double v = row->v[i];
+    const struct histogram *h = row_hist(row, i);
+    bool ok = scalar_left ? binary_element(ev, e, scalar, NULL, v, h, &x) : binary_element(ev, e, v, h, scalar, NULL, &x);
+    if (!ok || (!x.keep && !e->u.binary.is_bool)) {
+        row_clear(row, i);
+        return;
+    }
+    if (binary_is_comparison(e->u.binary.op)) { /* a filter passes the vector's element, whichever side it stands on */
+        x.v = v;
+        x.h = h;
+    }
+    if (e->u.binary.is_bool)
+        row_set(row, i, x.keep);
+    else if (x.h)
+        row_set_hist(ev, row, i, x.h);
+    else
+        row_set(row, i, x.v);
+}
+
+/* The four arithmetic operators over a row of floats: loops that the compiler can turn into vector code. */
+static bool plain_arithmetic(enum binary_op op, double *v, const double *l, const double *r, uint32_t n)
+{
+#define EACH(expression)                                                                                                                   \
+    for (uint32_t i = 0; i < n; i++) {                                                                                                     \
+        double x = (expression);                                                                                                           \
+        v[i] = is_absent(v[i]) ? v[i] : x;                                                                                                 \
+    }                                                                                                                                      \
+    return true
+    switch (op) {
+    case OP_ADD: EACH(l[i] + r[i]);
+    case OP_SUB: EACH(l[i] - r[i]);
+    case OP_MUL: EACH(l[i] * r[i]);
+    case OP_DIV: EACH(l[i] / r[i]);
+    default: return false;
+    }
+#undef EACH
+}
+
+static void row_with_scalar(struct eval *ev, const struct expr *e, struct row *row, const double *scalar, bool scalar_left)
+{
+    enum binary_op op = e->u.binary.op;
+    const double *l = scalar_left ? scalar : row->v, *r = scalar_left ? row->v : scalar;
+    if (row->h || !plain_arithmetic(op, row->v, l, r, ev->grid.n))
+        for (uint32_t i = 0; i < ev->grid.n; i++)
+            if (!is_absent(row->v[i]))
+                element_with_scalar(ev, e, row, i, scalar[i], scalar_left);
+    if (binary_changes_meaning(op) || e->u.binary.is_bool)
+        row_drop_name(ev, row);
+}
+
+static void vector_and_scalar(struct eval *ev, const struct expr *e, struct value *vector, const double *scalar, bool scalar_left, struct value *out)
+{
+    for (size_t i = 0; i < vector->n; i++)
+        row_with_scalar(ev, e, &vector->rows[i], scalar, scalar_left);
+    value_drop_empty(vector, ev->grid.n);
+    *out = *vector;
+}
+
+void eval_binary(struct eval *ev, const struct expr *e, struct value *out)
+{
+    struct value l, r;
+    eval_expr(ev, e->u.binary.left, &l);
+    eval_expr(ev, e->u.binary.right, &r);
+    if (l.type == VALUE_SCALAR && r.type == VALUE_SCALAR)
+        scalars(ev, e, &l, &r, out);
+    else if (r.type == VALUE_SCALAR)
+        vector_and_scalar(ev, e, &l, r.scalar, false, out);
+    else if (l.type == VALUE_SCALAR)
+        vector_and_scalar(ev, e, &r, l.scalar, true, out);
+    else if (binary_is_set(e->u.binary.op))
+        eval_set_operator(ev, e, &l, &r, out);
+    else
+        eval_join(ev, e, &l, &r, out);
+    if (!ev->delayed_names || ev->grid.n > 1)
+        value_merge(ev, out);
+}

@@ -1,0 +1,45 @@
+/* Calls: which kind a function is, and timestamp(), which sees more of a selector than its values. */
+#include "promql/walk.h"
+
+static void eval_timestamp(struct eval *ev, const struct expr *selector, struct value *out)
+{
+    eval_instant(ev, selector, &ev->sets[selector->u.selector.leaf], PART_TIME, out);
+    for (size_t i = 0; i < out->n; i++)
+        row_drop_name(ev, &out->rows[i]);
+}
+
+static void eval_rows_call(struct eval *ev, const struct function_impl *impl, const struct expr *e, struct value *out)
+{
+    struct call c = {.expr = e, .args = arguments(ev, e->u.call.n_args), .n_args = e->u.call.n_args};
+    for (size_t i = 0; i < c.n_args; i++)
+        eval_expr(ev, e->u.call.args[i], &c.args[i]);
+    impl->rows(ev, &c, out);
+    value_drop_empty(out, ev->grid.n);
+}
+
+static bool is_sort(enum function_id id)
+{
+    return id == FN_SORT || id == FN_SORT_DESC || id == FN_SORT_BY_LABEL || id == FN_SORT_BY_LABEL_DESC;
+}
+
+void eval_call(struct eval *ev, const struct expr *e, struct value *out)
+{
+    enum function_id id = e->u.call.fn->id;
+    const struct function_impl *impl = function_impl(id);
+    for (size_t i = 0; i < e->u.call.n_args; i++) {
+        if (e->u.call.args[i]->type == VALUE_MATRIX) {
+            eval_range_call(ev, e, i, out);
+            return;
+        }
+    }
+    if (is_sort(id) && ev->grid.n > 1)
+        eval_warn(ev, e, "sort is ineffective for range queries since results are always ordered by labels");
+    if (id == FN_TIMESTAMP && e->u.call.args[0]->kind == EXPR_SELECTOR)
+        eval_timestamp(ev, e->u.call.args[0], out);
+    else if (impl->walk)
+        impl->walk(ev, e, out);
+    else
+        eval_rows_call(ev, impl, e, out);
+    if (impl->sets_labels || !ev->delayed_names || ev->grid.n > 1)
+        value_merge(ev, out);
+}

@@ -1,0 +1,273 @@
+/* From the tree as parsed (immutable, perhaps shared) to the tree as evaluated: a copy in the query's arena in which
+ *   - duration expressions, start(), end(), range(), step() and @ start()/@ end() are numbers,
+ *   - parentheses around arguments of calls and aggregations are gone,
+ *   - the largest parts that have the same value at every step stand under EXPR_STEP_INVARIANT,
+ *   - selectors know their number among the leaves.
+ */
+#include "promql/walk.h"
+
+#include <math.h>
+
+/* --- durations -------------------------------------------------------------------------------------------------------------- */
+
+static double grid_seconds(const struct eval *ev) { return ev->params->range ? (double)ev->outer.step / 1000 : 0; }
+static double range_seconds(const struct eval *ev) { return (double)(ev->params->end - ev->params->start) / 1000; }
+
+static double divide(struct eval *ev, const struct duration_expr *d, double l, double r)
+{
+    if (r == 0)
+        eval_fail(ev, ERR_BAD_DATA, "%u:%u: %s by zero", d->pos, d->end, d->kind == DUR_DIV ? "division" : "modulo");
+    return d->kind == DUR_DIV ? l / r : fmod(l, r);
+}
+
+double prepare_duration(struct eval *ev, const struct duration_expr *d)
+{
+    double l = d->left ? prepare_duration(ev, d->left) : 0, r = d->right ? prepare_duration(ev, d->right) : 0;
+    switch (d->kind) {
+    case DUR_NUMBER: return d->seconds;
+    case DUR_ADD: return l + r;
+    case DUR_SUB: return l - r;
+    case DUR_MUL: return l * r;
+    case DUR_DIV:
+    case DUR_MOD: return divide(ev, d, l, r);
+    case DUR_POW: return pow(l, r);
+    case DUR_NEG: return d->left ? -l : -r;
+    case DUR_STEP: return grid_seconds(ev);
+    case DUR_RANGE: return range_seconds(ev);
+    case DUR_MIN: return fmin(l, r);
+    case DUR_MAX: return fmax(l, r);
+    case DUR_PAREN: return d->left ? l : r;
+    }
+    return 0;
+}
+
+static int64_t signed_duration(struct eval *ev, const struct duration_expr *d)
+{
+    const double longest = 9223372036.854775; /* seconds: what Prometheus can hold, 292 years */
+    double s = prepare_duration(ev, d);
+    if (!isfinite(s))
+        eval_fail(ev, ERR_BAD_DATA, "%u:%u: duration is NaN or infinite", d->pos, d->end);
+    if (fabs(s) > longest)
+        eval_fail(ev, ERR_BAD_DATA, "%u:%u: duration is out of range", d->pos, d->end);
+    return (int64_t)(s * 1000);
+}
+
+static int64_t positive_duration(struct eval *ev, const struct duration_expr *d)
+{
+    double s = prepare_duration(ev, d);
+    if (s <= 0)
+        eval_fail(ev, ERR_BAD_DATA, "%u:%u: duration must be greater than 0", d->pos, d->end);
+    return signed_duration(ev, d);
+}
+
+/* --- the copy ---------------------------------------------------------------------------------------------------------------- */
+
+static void resolve_shift(struct eval *ev, struct time_shift *s)
+{
+    if (s->offset_expr)
+        s->offset = signed_duration(ev, s->offset_expr);
+    if (s->at == AT_START)
+        s->at_time = ev->params->start;
+    else if (s->at == AT_END)
+        s->at_time = ev->params->end;
+    if (s->at != AT_NONE)
+        s->at = AT_TIME;
+}
+
+static const struct expr *without_parens(const struct expr *e)
+{
+    while (e && e->kind == EXPR_PAREN)
+        e = e->u.paren.inner;
+    return e;
+}
+
+static struct expr *copy_tree(struct eval *ev, const struct expr *e);
+
+static struct expr *number(struct expr *e, double v)
+{
+    e->kind = EXPR_NUMBER;
+    e->type = VALUE_SCALAR;
+    e->u.number.v = v;
+    e->u.number.as_duration = false;
+    return e;
+}
+
+static struct expr *copy_call(struct eval *ev, struct expr *e)
+{
+    switch (e->u.call.fn->id) {
+    case FN_START: return number(e, (double)ev->params->start / 1000);
+    case FN_END: return number(e, (double)ev->params->end / 1000);
+    case FN_RANGE: return number(e, range_seconds(ev));
+    case FN_STEP: return number(e, ev->params->start == ev->params->end ? 0 : grid_seconds(ev));
+    default: break;
+    }
+    struct expr **args = ARENA_ARRAY(ev->arena, struct expr *, e->u.call.n_args);
+    for (size_t i = 0; i < e->u.call.n_args; i++)
+        args[i] = copy_tree(ev, without_parens(e->u.call.args[i]));
+    e->u.call.args = args;
+    return e;
+}
+
+static void copy_subquery(struct eval *ev, struct expr *e)
+{
+    e->u.subquery.inner = copy_tree(ev, e->u.subquery.inner);
+    if (e->u.subquery.range_expr)
+        e->u.subquery.range = positive_duration(ev, e->u.subquery.range_expr);
+    if (e->u.subquery.step_expr)
+        e->u.subquery.step = positive_duration(ev, e->u.subquery.step_expr);
+    resolve_shift(ev, &e->u.subquery.shift);
+}
+
+static struct expr *copy_tree(struct eval *ev, const struct expr *from)
+{
+    if (from == NULL)
+        return NULL;
+    struct expr *e = arena_alloc(ev->arena, sizeof *e);
+    *e = *from;
+    switch (e->kind) {
+    case EXPR_PAREN:
+        e->u.paren.inner = copy_tree(ev, e->u.paren.inner);
+        break;
+    case EXPR_UNARY:
+        e->u.unary.inner = copy_tree(ev, e->u.unary.inner);
+        break;
+    case EXPR_BINARY:
+        e->u.binary.left = copy_tree(ev, e->u.binary.left);
+        e->u.binary.right = copy_tree(ev, e->u.binary.right);
+        break;
+    case EXPR_AGGREGATE:
+        e->u.aggregate.inner = copy_tree(ev, without_parens(e->u.aggregate.inner));
+        e->u.aggregate.param = copy_tree(ev, without_parens(e->u.aggregate.param));
+        break;
+    case EXPR_CALL:
+        return copy_call(ev, e);
+    case EXPR_SELECTOR:
+        resolve_shift(ev, &e->u.selector.shift);
+        break;
+    case EXPR_MATRIX:
+        e->u.matrix.selector = copy_tree(ev, e->u.matrix.selector);
+        if (e->u.matrix.range_expr)
+            e->u.matrix.range = positive_duration(ev, e->u.matrix.range_expr);
+        break;
+    case EXPR_SUBQUERY:
+        copy_subquery(ev, e);
+        break;
+    case EXPR_NUMBER:
+    case EXPR_STRING:
+    case EXPR_STEP_INVARIANT:
+    case EXPR_FETCHED:
+        break;
+    }
+    return e;
+}
+
+/* --- what does not change from step to step ---------------------------------------------------------------------------------------- */
+
+/* `same`: the same at every step. `wrap`: and worth evaluating once (a literal is not; a range vector cannot be spread). */
+struct invariance { bool same, wrap; };
+
+static struct expr *wrap(struct eval *ev, struct expr *inner)
+{
+    struct expr *e = ARENA_NEW(ev->arena, struct expr);
+    *e = (struct expr){.kind = EXPR_STEP_INVARIANT, .type = inner->type, .pos = inner->pos, .end = inner->end};
+    e->u.invariant.inner = inner;
+    return e;
+}
+
+static struct invariance mark(struct eval *ev, struct expr *e);
+
+static void mark_argument(struct eval *ev, struct expr **e)
+{
+    if (mark(ev, *e).wrap)
+        *e = wrap(ev, *e);
+}
+
+/* These look at the time of evaluation, even where their argument is fixed by @. */
+static bool looks_at_time(enum function_id id)
+{
+    switch (id) {
+    case FN_DAYS_IN_MONTH: case FN_DAY_OF_MONTH: case FN_DAY_OF_WEEK: case FN_DAY_OF_YEAR: case FN_HOUR: case FN_MINUTE:
+    case FN_MONTH: case FN_YEAR: case FN_PREDICT_LINEAR: case FN_TIME: case FN_TIMESTAMP:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static struct invariance mark_call(struct eval *ev, struct expr *e)
+{
+    size_t n = e->u.call.n_args;
+    enum function_id id = e->u.call.fn->id;
+    struct invariance *args = ARENA_ARRAY(ev->arena, struct invariance, n);
+    bool all_same = true;
+    for (size_t i = 0; i < n; i++) {
+        args[i] = mark(ev, e->u.call.args[i]);
+        all_same = all_same && args[i].same;
+    }
+    bool own_time = id == FN_TIMESTAMP && n == 1 && e->u.call.args[0]->kind == EXPR_SELECTOR; /* of the sample, not the step */
+    if (all_same && (own_time || !looks_at_time(id)))
+        return (struct invariance){true, true};
+    for (size_t i = 0; i < n; i++)
+        if (args[i].wrap)
+            e->u.call.args[i] = wrap(ev, e->u.call.args[i]);
+    return (struct invariance){false, false};
+}
+
+static struct invariance mark_binary(struct eval *ev, struct expr *e)
+{
+    struct invariance l = mark(ev, e->u.binary.left), r = mark(ev, e->u.binary.right);
+    if (l.same && r.same)
+        return (struct invariance){true, true};
+    if (l.wrap)
+        e->u.binary.left = wrap(ev, e->u.binary.left);
+    if (r.wrap)
+        e->u.binary.right = wrap(ev, e->u.binary.right);
+    return (struct invariance){false, false};
+}
+
+static struct invariance mark_subquery(struct eval *ev, struct expr *e)
+{
+    if (mark(ev, e->u.subquery.inner).same)
+        e->u.subquery.inner = wrap(ev, e->u.subquery.inner);
+    return (struct invariance){e->u.subquery.shift.at != AT_NONE, false};
+}
+
+static struct invariance mark(struct eval *ev, struct expr *e)
+{
+    bool fixed;
+    switch (e->kind) {
+    case EXPR_NUMBER:
+    case EXPR_STRING:
+        return (struct invariance){true, false};
+    case EXPR_PAREN:
+        return mark(ev, e->u.paren.inner);
+    case EXPR_UNARY:
+        return mark(ev, e->u.unary.inner);
+    case EXPR_BINARY:
+        return mark_binary(ev, e);
+    case EXPR_AGGREGATE: /* decided by the aggregated expression alone, as in Prometheus; its parameter does not count */
+        if (e->u.aggregate.param)
+            mark_argument(ev, &e->u.aggregate.param);
+        return mark(ev, e->u.aggregate.inner);
+    case EXPR_CALL:
+        return mark_call(ev, e);
+    case EXPR_SELECTOR:
+        fixed = e->u.selector.shift.at != AT_NONE;
+        return (struct invariance){fixed, fixed};
+    case EXPR_MATRIX:
+        return (struct invariance){e->u.matrix.selector->u.selector.shift.at != AT_NONE, false};
+    case EXPR_SUBQUERY:
+        return mark_subquery(ev, e);
+    case EXPR_STEP_INVARIANT:
+    case EXPR_FETCHED:
+        break;
+    }
+    return (struct invariance){false, false};
+}
+
+struct expr *prepare_tree(struct eval *ev, const struct expr *e)
+{
+    struct expr *tree = copy_tree(ev, e);
+    struct invariance i = mark(ev, tree);
+    return i.wrap ? wrap(ev, tree) : tree;
+}

@@ -1,0 +1,178 @@
+/* From rows to the answer: names that were to be dropped go, equal label sets are refused, matrices are sorted, steps become
+ * points. A range vector at the top of an instant query is not evaluated at all: its samples are the answer.
+ */
+#include "promql/walk.h"
+
+#include "base/times.h"
+
+#include <stdlib.h>
+
+static void drop_names(struct eval *ev, struct value *v)
+{
+    if (!ev->delayed_names)
+        return;
+    for (size_t i = 0; i < v->n; i++)
+        if (v->rows[i].drop_name)
+            v->rows[i].labels = labels_without_name(ev->arena, v->rows[i].labels);
+    value_merge(ev, v);
+}
+
+static struct promql_series row_points(struct eval *ev, const struct row *row, const struct grid *g)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < g->n; i++)
+        n += !is_absent(row->v[i]);
+    struct promql_point *points = ARENA_ARRAY(ev->arena, struct promql_point, n), *p = points;
+    for (uint32_t i = 0; i < g->n; i++)
+        if (!is_absent(row->v[i]))
+            *p++ = (struct promql_point){grid_time(g, i), row->v[i], row_hist(row, i)};
+    return (struct promql_series){row->labels, points, n};
+}
+
+static void rows_to_series(struct eval *ev, const struct value *v, const struct grid *g, struct promql_result *out)
+{
+    out->series = ARENA_ARRAY(ev->arena, struct promql_series, v->n);
+    for (size_t i = 0; i < v->n; i++)
+        out->series[out->n++] = row_points(ev, &v->rows[i], g);
+}
+
+static int by_labels(const void *a, const void *b)
+{
+    return labels_cmp(((const struct promql_series *)a)->labels, ((const struct promql_series *)b)->labels);
+}
+
+static void sort_series(struct eval *ev, struct promql_result *out)
+{
+    int64_t start = clock_mono_ns();
+    qsort(out->series, out->n, sizeof *out->series, by_labels);
+    ev->stats.sort_ns = clock_mono_ns() - start;
+}
+
+/* --- range vectors as they are --------------------------------------------------------------------------------------------------------- */
+
+static struct promql_series sample_points(struct eval *ev, const struct range_input *in)
+{
+    struct promql_point *points = ARENA_ARRAY(ev->arena, struct promql_point, (size_t)in->n_samples + in->n_hists), *p = points;
+    uint32_t f = 0, h = 0;
+    while (f < in->n_samples || h < in->n_hists) {
+        if (h == in->n_hists || (f < in->n_samples && in->samples[f].t <= in->hists[h].t)) {
+            *p++ = (struct promql_point){in->samples[f].t, in->samples[f].v, NULL};
+            f++;
+        } else {
+            *p++ = (struct promql_point){in->hists[h].t, 0, in->hists[h].h};
+            h++;
+        }
+    }
+    return (struct promql_series){in->labels, points, (size_t)(p - points)};
+}
+
+static double at_edge(const struct sample *p, const struct sample *q, int64_t t)
+{
+    return p->v + (q->v - p->v) * (double)(t - p->t) / (double)(q->t - p->t);
+}
+
+/* anchored: the value that stood at the window's beginning, those in it, and the last one again at its end; smoothed: the edges are
+ * interpolated. False: nothing is in the window. */
+static bool extend(struct eval *ev, struct range_input *in)
+{
+    int64_t end = window_end(in, 0), start = end - in->range;
+    const struct sample *s = in->samples;
+    uint32_t first = 0, last = in->n_samples - 1;
+    while (first + 1 <= last && s[first + 1].t <= start)
+        first++;
+    while (in->smoothed && last > 0 && s[last - 1].t >= end)
+        last--;
+    if (s[last].t <= start)
+        return false;
+    struct sample *to = ARENA_ARRAY(ev->arena, struct sample, (size_t)in->n_samples + 2), *p = to;
+    *p++ = (struct sample){start, in->smoothed && s[first].t < start ? at_edge(&s[first], &s[first + 1], start) : s[first].v};
+    for (uint32_t i = first; i <= last; i++)
+        if (s[i].t > start && s[i].t < end)
+            *p++ = s[i];
+    *p++ = (struct sample){end, in->smoothed && last > 0 && s[last].t > end ? at_edge(&s[last - 1], &s[last], end) : s[last].v};
+    in->samples = to;
+    in->n_samples = (uint32_t)(p - to);
+    return true;
+}
+
+static bool prepare_input(struct eval *ev, struct range_input *in)
+{
+    if (!in->anchored && !in->smoothed)
+        return true;
+    if (in->n_hists > 0)
+        eval_fail(ev, ERR_EXEC, "%s modifier is not supported with histograms", in->anchored ? "anchored" : "smoothed");
+    return extend(ev, in);
+}
+
+static void matrix_result(struct eval *ev, const struct expr *e, struct promql_result *out)
+{
+    const struct expr *selector = e->u.matrix.selector;
+    struct series_set *set = &ev->sets[selector->u.selector.leaf];
+    struct range_input in = {.arg = e, .first_end = shift_gaze(&ev->grid, &selector->u.selector.shift).first, .range = e->u.matrix.range,
+                             .lookback = ev->lookback, .anchored = selector->u.selector.anchored, .smoothed = selector->u.selector.smoothed};
+    struct range_feed feed = {0};
+    out->series = ARENA_ARRAY(ev->arena, struct promql_series, set->n);
+    for (size_t i = 0; i < set->n; i++) {
+        if (!feed_series(ev, &feed, set, i, &in) || !prepare_input(ev, &in))
+            continue;
+        uint64_t weight = in.n_samples;
+        for (uint32_t h = 0; h < in.n_hists; h++)
+            weight += histogram_weight(in.hists[h].h);
+        eval_hold(ev, weight);
+        eval_count_read(ev, 0, weight);
+        out->series[out->n++] = sample_points(ev, &in);
+    }
+}
+
+static void subquery_result(struct eval *ev, const struct expr *e, struct promql_result *out)
+{
+    struct value rows;
+    struct grid outer = ev->grid, inner;
+    eval_subquery(ev, e, &rows, &inner);
+    ev->grid = inner;
+    drop_names(ev, &rows);
+    ev->grid = outer;
+    rows_to_series(ev, &rows, &inner, out);
+}
+
+/* --- the rest ------------------------------------------------------------------------------------------------------------------------------ */
+
+static void scalar_result(struct eval *ev, const struct value *v, struct promql_result *out)
+{
+    struct value one = {.type = VALUE_VECTOR, .rows = &(struct row){.v = v->scalar}, .n = ev->grid.n > 0};
+    if (ev->params->range)
+        rows_to_series(ev, &one, &ev->grid, out);
+    else
+        out->scalar = v->scalar[0];
+}
+
+static enum promql_type result_type(const struct eval *ev, const struct expr *e)
+{
+    if (ev->params->range || e->type == VALUE_MATRIX)
+        return PROMQL_MATRIX;
+    return e->type == VALUE_SCALAR ? PROMQL_SCALAR : e->type == VALUE_STRING ? PROMQL_STRING : PROMQL_VECTOR;
+}
+
+void make_result(struct eval *ev, const struct expr *e, struct promql_result *out)
+{
+    while (e->kind == EXPR_PAREN)
+        e = e->u.paren.inner;
+    out->t = ev->params->start;
+    out->type = result_type(ev, e);
+    if (e->kind == EXPR_MATRIX) {
+        matrix_result(ev, e, out);
+    } else if (e->kind == EXPR_SUBQUERY) {
+        subquery_result(ev, e, out);
+    } else {
+        struct value v;
+        eval_expr(ev, e, &v);
+        drop_names(ev, &v);
+        out->string = v.string;
+        if (v.type == VALUE_SCALAR)
+            scalar_result(ev, &v, out);
+        else if (v.type == VALUE_VECTOR)
+            rows_to_series(ev, &v, &ev->grid, out);
+    }
+    if (out->type == PROMQL_MATRIX)
+        sort_series(ev, out);
+}

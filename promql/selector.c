@@ -1,0 +1,104 @@
+/* From a selector's series to an instant vector: at each step the newest sample of the left-open window (t - lookback, t],
+ * unless that sample is a stale marker. Sets that are exact have their values at the steps already.
+ */
+#include "promql/walk.h"
+
+/* Floats and histograms of one series, walked together in order of time. */
+struct cursor {
+    const struct series *s;
+    uint32_t floats, hists; /* how many are not after the time looked at */
+};
+
+static void move_to(struct cursor *c, int64_t t)
+{
+    while (c->floats < c->s->n_samples && c->s->samples[c->floats].t <= t)
+        c->floats++;
+    while (c->hists < c->s->n_hists && c->s->hists[c->hists].t <= t)
+        c->hists++;
+}
+
+/* The newest sample at or before the time moved to: false when there is none or it is stale. */
+static bool newest(const struct cursor *c, int64_t *t, double *v, const struct histogram **h)
+{
+    const struct sample *f = c->floats ? &c->s->samples[c->floats - 1] : NULL;
+    const struct hist_sample *hs = c->hists ? &c->s->hists[c->hists - 1] : NULL;
+    if (hs && (f == NULL || hs->t > f->t)) {
+        *t = hs->t;
+        *h = hs->h;
+        *v = 0;
+        return !histogram_is_stale(hs->h);
+    }
+    *h = NULL;
+    if (f == NULL)
+        return false;
+    *t = f->t;
+    *v = f->v;
+    return !is_stale(f->v);
+}
+
+static int64_t origin(const struct cursor *c, const struct histogram *h, int64_t t)
+{
+    return h == NULL && c->s->origins ? c->s->origins[c->floats - 1] : t;
+}
+
+static void fill_row(struct eval *ev, struct row *row, const struct series *s, struct gaze gaze, int64_t window, enum sample_part part)
+{
+    struct cursor c = {.s = s};
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        int64_t now = gaze.first + (int64_t)i * gaze.stride, t;
+        const struct histogram *h;
+        double v;
+        move_to(&c, now);
+        if (!newest(&c, &t, &v, &h) || t <= now - window)
+            continue;
+        eval_count_read(ev, i, h ? histogram_weight(h) : 1);
+        if (part == PART_TIME)
+            row_set(row, i, (double)origin(&c, h, t) / 1000);
+        else if (h)
+            row_set_hist(ev, row, i, h);
+        else
+            row_set(row, i, v);
+    }
+}
+
+static uint64_t row_weight(const struct row *row, uint32_t n)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += is_absent(row->v[i]) ? 0 : row_hist(row, i) ? histogram_weight(row->h[i]) : 1;
+    return sum;
+}
+
+void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_part part, struct value *out)
+{
+    struct gaze gaze = shift_gaze(&ev->grid, &selector->u.selector.shift);
+    int64_t window = set->exact ? 1 : ev->lookback; /* exact: nothing but the sample at the step itself */
+    struct row spare = {0};                         /* a column that no series filled is used for the next */
+    for (size_t i = 0; i < set->n; i++) {
+        struct series s;
+        eval_check(ev);
+        if (!series_set_get(set, i, &s, ev->err))
+            eval_stop(ev);
+        if (spare.v == NULL)
+            spare.v = eval_column(ev);
+        spare.labels = s.labels;
+        fill_row(ev, &spare, &s, gaze, window, part);
+        uint64_t weight = row_weight(&spare, ev->grid.n);
+        if (weight == 0)
+            continue;
+        eval_hold(ev, weight);
+        arena_grow(ev->arena, &out->rows, &out->_cap, out->n + 1, sizeof *out->rows);
+        out->rows[out->n++] = spare;
+        spare = (struct row){0};
+    }
+}
+
+static void release_set(void *set) { series_set_release(set); }
+
+void eval_select(struct eval *ev, const struct select *sel, struct series_set *out)
+{
+    *out = (struct series_set){0};
+    eval_on_end(ev, release_set, out);
+    if (!ev->source->ops->select(ev->source, ev->q, sel, 1, out, ev->err))
+        eval_stop(ev);
+}

@@ -1,0 +1,114 @@
+/* Rows and their columns. */
+#include "promql/walk.h"
+
+#include "base/map.h"
+
+double *eval_column(struct eval *ev)
+{
+    double *v = arena_alloc(ev->arena, ev->grid.n * sizeof *v);
+    for (uint32_t i = 0; i < ev->grid.n; i++)
+        v[i] = absent_value();
+    return v;
+}
+
+struct row *value_add_row(struct eval *ev, struct value *v, struct labels labels)
+{
+    arena_grow(ev->arena, &v->rows, &v->_cap, v->n + 1, sizeof *v->rows);
+    struct row *r = &v->rows[v->n++];
+    *r = (struct row){.labels = labels, .v = eval_column(ev)};
+    return r;
+}
+
+void row_need_hist(struct eval *ev, struct row *r)
+{
+    if (r->h == NULL)
+        r->h = ARENA_ARRAY(ev->arena, const struct histogram *, ev->grid.n);
+}
+
+struct labels labels_without_name(struct arena *a, struct labels l)
+{
+    static const struct str names[] = {{METRIC_NAME, sizeof METRIC_NAME - 1}, {"__type__", 8}, {"__unit__", 8}};
+    return labels_drop(a, l, names, LEN(names));
+}
+
+void row_drop_name(struct eval *ev, struct row *r)
+{
+    if (!ev->delayed_names)
+        r->labels = labels_without_name(ev->arena, r->labels);
+    r->drop_name = true;
+}
+
+static bool any_value(const struct row *r, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (!is_absent(r->v[i]))
+            return true;
+    return false;
+}
+
+void value_drop_empty(struct value *v, uint32_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < v->n; i++)
+        if (any_value(&v->rows[i], n))
+            v->rows[kept++] = v->rows[i];
+    v->n = kept;
+}
+
+static void merge_row(struct eval *ev, struct row *to, const struct row *from)
+{
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        if (is_absent(from->v[i]))
+            continue;
+        if (!is_absent(to->v[i]))
+            eval_fail(ev, ERR_EXEC, "vector cannot contain metrics with the same labelset");
+        if (row_hist(from, i))
+            row_set_hist(ev, to, i, from->h[i]);
+        else
+            row_set(to, i, from->v[i]);
+    }
+}
+
+static void free_map(void *map) { map_free(map); }
+
+void value_merge(struct eval *ev, struct value *v)
+{
+    if (v->n < 2)
+        return;
+    struct map *seen = ARENA_NEW(ev->arena, struct map);
+    eval_on_end(ev, free_map, seen);
+    size_t kept = 0;
+    for (size_t i = 0; i < v->n; i++) {
+        bool added;
+        struct map_entry *e = map_add(seen, str_n(v->rows[i].labels.p, v->rows[i].labels.n), &added);
+        if (added) {
+            e->value.u = kept;
+            v->rows[kept++] = v->rows[i];
+        } else {
+            merge_row(ev, &v->rows[e->value.u], &v->rows[i]);
+        }
+    }
+    v->n = kept;
+    map_free(seen);
+}
+
+uint64_t histogram_weight(const struct histogram *h)
+{
+    enum { FIXED = 168, TIME = 8, SAMPLE = 16 }; /* bytes, as Prometheus counts them */
+    uint64_t words = (uint64_t)h->positive.n_spans + h->negative.n_spans + h->positive.n_counts + h->negative.n_counts + h->n_custom;
+    return (FIXED + TIME + 8 * words) / SAMPLE;
+}
+
+uint64_t value_weight(const struct value *v, const struct grid *g)
+{
+    uint64_t sum = v->type == VALUE_SCALAR ? g->n : 0;
+    for (size_t r = 0; r < v->n; r++) {
+        const struct row *row = &v->rows[r];
+        for (uint32_t i = 0; i < g->n; i++)
+            sum += !is_absent(row->v[i]);
+        for (uint32_t i = 0; row->h && i < g->n; i++)
+            if (row->h[i])
+                sum += histogram_weight(row->h[i]) - 1;
+    }
+    return sum;
+}

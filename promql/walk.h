@@ -1,0 +1,96 @@
+/* The parts of the evaluator, for one another. Each works on ev->grid and fills *out, whose type the caller has set.
+ *
+ *   query.c       promql_eval: prepare, select, evaluate, result; the one place where errors land
+ *   prepare.c     a copy of the tree in which everything known beforehand is filled in; leaves.c: what it will read
+ *   eval.c        which node goes where; value.c: rows; note.c: annotations
+ *   selector.c    series -> instant vectors; smoothed.c: the same, interpolated
+ *   range.c       calls on range vectors; call.c: all other calls
+ *   binary.c      operators element by element; matching.c, join.c, set.c: between vectors
+ *   aggregate.c   sum ... quantile; pick.c: topk ... limit_ratio; count_values.c
+ *   result.c      names dropped, duplicates found, sorted, points
+ */
+#ifndef PROMQL_WALK_H
+#define PROMQL_WALK_H
+
+#include "promql/eval.h"
+
+/* --- prepare.c: what is known before the first sample ---------------------------------------------------------------------- */
+/* A copy of the tree: durations computed, start()/end()/range()/step() and @ start()/end() replaced by their values, parentheses
+  * around arguments gone, step-invariant parts marked. */
+struct expr *prepare_tree(struct eval *ev, const struct expr *e);
+/* What the leaves of a prepared tree need (leaves.c). */
+struct select *prepare_selects(struct eval *ev, struct expr *e, size_t *n); /* numbers the leaves in e */
+double prepare_duration(struct eval *ev, const struct duration_expr *d); /* seconds */
+
+/* --- grids and windows -------------------------------------------------------------------------------------------------------- */
+/* When the steps of a grid look at their data: at first, first + stride, ... A selector with @ stands still. */
+struct gaze { int64_t first, stride; };
+struct gaze shift_gaze(const struct grid *g, const struct time_shift *shift);
+/* The grid of a subquery's inner expression within a grid; n is 0 when no step falls into the window. */
+struct grid subquery_grid(const struct eval *ev, const struct grid *g, const struct expr *subquery);
+
+/* --- range.c ---------------------------------------------------------------------------------------------------------------------- */
+struct range_feed { /* room for one series, used again for the next */
+    struct sample *samples; size_t samples_cap;
+    struct hist_sample *hists; size_t hists_cap;
+};
+/* Loads series i and fills in->labels, samples and hists with what the windows (set already) can see; false when that is nothing.
+ * Valid until the next call with this feed or set. */
+bool feed_series(struct eval *ev, struct range_feed *f, struct series_set *set, size_t i, struct range_input *in);
+
+/* --- nodes ---------------------------------------------------------------------------------------------------------------------- */
+void eval_call(struct eval *ev, const struct expr *e, struct value *out);
+void eval_range_call(struct eval *ev, const struct expr *e, size_t at, struct value *out); /* args[at] is the range vector */
+void eval_subquery(struct eval *ev, const struct expr *e, struct value *out, struct grid *inner); /* rows on *inner */
+void eval_smoothed(struct eval *ev, const struct expr *selector, struct series_set *set, struct value *out);
+void eval_binary(struct eval *ev, const struct expr *e, struct value *out);
+void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out);
+void eval_set_operator(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out);
+void eval_aggregate(struct eval *ev, const struct expr *e, struct value *out);
+void eval_pick(struct eval *ev, const struct expr *e, struct value *in, const double *param, struct value *out);
+void eval_count_values(struct eval *ev, const struct expr *e, struct value *in, struct str label, struct value *out);
+
+/* --- operators on elements (binary.c) -------------------------------------------------------------------------------------------- */
+struct element { double v; const struct histogram *h; bool keep; }; /* keep: false for a comparison that does not hold */
+/* False: the types do not go together (noted at `at`), there is no result. */
+bool binary_element(struct eval *ev, const struct expr *at, double lv, const struct histogram *lh, double rv,
+                    const struct histogram *rh, struct element *out);
+double binary_float(enum binary_op op, double l, double r);       /* comparisons give 1 or 0 */
+static inline bool binary_changes_meaning(enum binary_op op) { return op <= OP_ATAN2; } /* so the result loses its name */
+
+/* --- matching (matching.c) ---------------------------------------------------------------------------------------------------------- */
+/* Rows of both sides with equal matching labels have the same group number. */
+struct match_groups {
+    size_t n;
+    uint32_t *left, *right;      /* a group number per row */
+    struct labels *labels;       /* per group: the labels that were compared */
+};
+void match_groups(struct eval *ev, const struct matching *m, const struct value *left, const struct value *right, struct match_groups *out);
+
+/* --- label names and groups of rows (grouping.c) ------------------------------------------------------------------------------------- */
+struct names { const struct str *items; size_t n; };  /* sorted, none twice */
+struct names names_sorted(struct eval *ev, const struct str *items, size_t n, struct str one_more); /* one_more: "" for none */
+struct grouping { struct names names; bool without; };  /* without(): the name of the metric is among them */
+struct grouping grouping_of(struct eval *ev, const struct expr *aggregate, struct str one_more_by);
+struct labels grouping_labels(struct eval *ev, const struct grouping *g, struct labels l);
+struct row_groups {
+    size_t n;
+    struct labels *labels;       /* per group */
+    uint32_t *rows;              /* row numbers, group by group, in row order within one */
+    uint32_t *start;             /* n + 1: group g has rows[start[g] .. start[g + 1]) */
+};
+void group_rows(struct eval *ev, const struct grouping *g, const struct value *in, struct row_groups *out);
+
+/* --- accounting (eval.c) ------------------------------------------------------------------------------------------------------------------ */
+void eval_hold(struct eval *ev, uint64_t samples);  /* samples are held from here on; ERR_LIMIT when too many */
+uint64_t histogram_weight(const struct histogram *h); /* in samples of 16 bytes */
+uint64_t value_weight(const struct value *v, const struct grid *g);
+/* `samples` were read at step i of ev->grid. */
+void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples);
+
+/* --- result.c --------------------------------------------------------------------------------------------------------------------------------- */
+void make_result(struct eval *ev, const struct expr *e, struct promql_result *out); /* evaluates e, too */
+
+static inline struct value *arguments(struct eval *ev, size_t n) { return ARENA_ARRAY(ev->arena, struct value, n ? n : 1); }
+
+#endif
