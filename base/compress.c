@@ -180,6 +180,8 @@ static bool unpack_zstd(struct zstd *z, struct str in, size_t max, struct buf *o
         return too_large(err, "zstd", max);
     if (z->unpack == NULL) {
         z->unpack = ZSTD_createDCtx();
+        if (z->unpack == NULL)
+            return err_set(err, ERR_LIMIT, "no memory for a zstd context");
         ZSTD_DCtx_setParameter(z->unpack, ZSTD_d_windowLogMax, WINDOW_LOG);
     }
     ZSTD_DCtx_reset(z->unpack, ZSTD_reset_session_only);
@@ -275,15 +277,8 @@ static bool unpack_gzip(struct str in, size_t max, struct buf *out, struct err *
     return fine && (done || err_set(err, ERR_BAD_DATA, "damaged gzip data: it ends too early"));
 }
 
-bool unpack(enum codec c, struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
+static bool unpack_none(struct str in, size_t max, struct buf *out, struct err *err)
 {
-    switch (c) {
-    case CODEC_SNAPPY: return unpack_snappy(in, max, out, err);
-    case CODEC_ZSTD: return unpack_zstd(z, in, max, out, err);
-    case CODEC_GZIP:
-    case CODEC_DEFLATE: return unpack_gzip(in, max, out, err);
-    case CODEC_NONE: break;
-    }
     if (in.n > max)
         return err_set(err, ERR_TOO_LARGE, "%zu bytes are more than %zu", in.n, max);
     if (!ask_room(out, in.n, err))
@@ -292,4 +287,25 @@ bool unpack(enum codec c, struct zstd *z, struct str in, size_t max, struct buf 
         memcpy(out->p + out->n, in.p, in.n);
     out->n += in.n;
     return true;
+}
+
+static bool unpack_any(enum codec c, struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
+{
+    switch (c) {
+    case CODEC_SNAPPY: return unpack_snappy(in, max, out, err);
+    case CODEC_ZSTD: return unpack_zstd(z, in, max, out, err);
+    case CODEC_GZIP:
+    case CODEC_DEFLATE: return unpack_gzip(in, max, out, err);
+    case CODEC_NONE: break;
+    }
+    return unpack_none(in, max, out, err);
+}
+
+bool unpack(enum codec c, struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
+{
+    size_t before = out->n;
+    bool good = unpack_any(c, z, in, max, out, err);
+    if (!good)
+        out->n = before;
+    return good;
 }

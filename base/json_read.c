@@ -119,8 +119,8 @@ static enum json_token close_value(struct json_reader *r)
 
 /* Strings. */
 
-/* The closing quote of the string whose text begins at p; NULL when it has not arrived. *bits collects what was seen: its
- * lowest bits are those of all bytes together, ESCAPE and CONTROL are set on their own. */
+/* The closing quote of the string whose text begins at p; NULL when it has not arrived. *bits collects what was seen:
+ * its lowest eight bits are those of all bytes together, ESCAPE and CONTROL are set on their own. */
 enum { HIGH = 0x80, ESCAPE = 0x100, CONTROL = 0x200 };
 
 static const char *closing_quote(const char *p, const char *end, unsigned *bits)
@@ -202,7 +202,10 @@ static bool is_number(struct str s)
     return p == end;
 }
 
-static bool in_number(char c) { return (unsigned char)(c - '0') < 10 || c == '-' || c == '+' || c == '.' || (c | 0x20) == 'e'; }
+static bool in_number(char c)
+{
+    return (unsigned char)(c - '0') < 10 || c == '-' || c == '+' || c == '.' || (c | 0x20) == 'e';
+}
 
 static enum json_token read_number(struct json_reader *r)
 {
@@ -257,6 +260,11 @@ static bool take_separator(struct json_reader *r, char c)
     return c == ',';
 }
 
+static bool between_documents(const struct json_reader *r)
+{
+    return r->_state == AFTER_DOCUMENT || (r->many && r->_depth == 0);
+}
+
 enum json_token json_next(struct json_reader *r)
 {
     for (;;) {
@@ -264,7 +272,7 @@ enum json_token json_next(struct json_reader *r)
         if (r->_state == BROKEN)
             return JSON_ERROR;
         if (r->_p == r->_end)
-            return r->_finished && r->_state == AFTER_DOCUMENT ? JSON_END : need_more(r, 0);
+            return r->_finished && between_documents(r) ? JSON_END : need_more(r, 0);
         char c = *r->_p;
         switch ((enum state)r->_state) {
         case AT_FIRST:
@@ -286,7 +294,9 @@ enum json_token json_next(struct json_reader *r)
                 return fail(r, "a comma, a colon or a bracket was expected");
             break;
         default:
-            return fail(r, "something follows the document");
+            if (!r->many)
+                return fail(r, "something follows the document");
+            r->_state = AT_VALUE;
         }
     }
 }
@@ -328,7 +338,8 @@ static const char *any_time(const char *p, const char *end, int64_t *ms, const c
         return NULL;
     double v = NAN;
     struct str text = str_trim(str_n(p, (size_t)(comma - p)));
-    if (!is_number(text) || num_scan(text.p, text.p + text.n, &v) == NULL || !(fabs(v) < (double)(INT64_MAX / 1000))) {
+    bool good = is_number(text) && num_scan(text.p, text.p + text.n, &v);
+    if (!good || !(fabs(v) < (double)(INT64_MAX / 1000))) {
         *wrong = "a malformed time";
         return NULL;
     }

@@ -27,6 +27,7 @@ struct json_reader {
     struct str text;
     double number;
     size_t max_string;   /* 0 = 1 MiB */
+    bool many;           /* the caller says: documents one behind the other, as in JSON lines; none is fine too */
     uint64_t offset;     /* of the byte to be read next, for messages */
     struct err err;      /* set when JSON_ERROR was returned */
     /* private */

@@ -129,7 +129,8 @@ static void escape(struct buf *out, struct str s, const bool special[256])
 }
 
 static const bool special[256] = {[0 ... 0x1f] = true, ['"'] = true, ['\\'] = true};
-static const bool special_html[256] = {[0 ... 0x1f] = true, ['"'] = true, ['\\'] = true, ['<'] = true, ['>'] = true, ['&'] = true};
+static const bool special_html[256] = {[0 ... 0x1f] = true, ['"'] = true, ['\\'] = true,
+                                       ['<'] = true,        ['>'] = true, ['&'] = true};
 
 static void quoted(struct json_writer *w, struct str s, const bool which[256])
 {

@@ -221,7 +221,8 @@ static bool parse_zone(struct str s, int64_t *east)
     if (str_is(s, "Z"))
         return true;
     bool west = s.n > 0 && s.p[0] == '-';
-    if (!take_pattern(&s, west ? "-DD:DD" : "+DD:DD", (int *const[]){&hours, &minutes}) || s.n > 0 || hours > 23 || minutes > 59)
+    int *const fields[] = {&hours, &minutes};
+    if (!take_pattern(&s, west ? "-DD:DD" : "+DD:DD", fields) || s.n > 0 || hours > 23 || minutes > 59)
         return false;
     *east = (hours * 3600 + minutes * 60) * (west ? -1 : 1);
     return true;

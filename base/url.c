@@ -218,8 +218,9 @@ static bool add_field(struct arena *a, struct form *f, struct str text, struct e
         return err_set(err, ERR_BAD_DATA, "a semicolon between parameters is not allowed; use &");
     size_t equal = str_find(text, '=');
     struct form_field field;
-    if (!url_decode(a, str_first(text, equal), true, &field.name) || !url_decode(a, str_skip(text, equal + 1), true, &field.value))
-        return err_set(err, ERR_BAD_DATA, "invalid URL escape in parameter \"%.*s\"", STR_ARG(str_first(text, equal)));
+    struct str name = str_first(text, equal), value = str_skip(text, equal + 1);
+    if (!url_decode(a, name, true, &field.name) || !url_decode(a, value, true, &field.value))
+        return err_set(err, ERR_BAD_DATA, "invalid URL escape in parameter \"%.*s\"", STR_ARG(name));
     arena_grow(a, &f->fields, &f->_cap, f->n + 1, sizeof f->fields[0]);
     if (f->_cap == f->n)
         return err_set(err, ERR_LIMIT, "no memory for the parameters of the request");

@@ -1,5 +1,5 @@
-/* How fast a large matrix is decoded: json_reader in 64 KB pieces, as a client receives them, beside jansson's tree of the
- * whole body. Prints MB/s of the best of several rounds; the check sums must agree. */
+/* How fast a large matrix is decoded: json_reader in 64 KB pieces, as a client receives them, beside jansson's tree of
+ * the whole body. Prints MB/s of the best of several rounds; the check sums must agree. */
 /* Both libraries have enumerators of these names. */
 #define JSON_OBJECT JANSSON_OBJECT
 #define JSON_ARRAY  JANSSON_ARRAY
@@ -24,7 +24,11 @@
 
 enum { SERIES = 10000, SAMPLES = 120, PIECE = 64 << 10, ROUNDS = 7 };
 
-struct sums { uint64_t labels, samples; int64_t ms; double values; };
+struct sums {
+    uint64_t labels, samples;
+    int64_t ms;
+    double values;
+};
 
 static double sample_value(int series, int i)
 {
@@ -67,7 +71,10 @@ static void write_matrix(struct buf *out)
     buf_add_z(out, "}}");
 }
 
-struct feed { struct json_reader r; struct str body; };
+struct feed {
+    struct json_reader r;
+    struct str body;
+};
 
 static void feed(struct feed *f)
 {
@@ -166,8 +173,9 @@ int main(void)
     struct sums theirs = measure("jansson", decode_jansson, buf_str(&body), 2);
     bool agree = ours.samples == theirs.samples && ours.ms == theirs.ms && ours.values == theirs.values;
     if (!agree)
-        printf("the check sums differ: %llu %lld %.17g, %llu %lld %.17g\n", (unsigned long long)ours.samples, (long long)ours.ms,
-               ours.values, (unsigned long long)theirs.samples, (long long)theirs.ms, theirs.values);
+        printf("the check sums differ: %llu %lld %.17g, %llu %lld %.17g\n", (unsigned long long)ours.samples,
+               (long long)ours.ms, ours.values, (unsigned long long)theirs.samples, (long long)theirs.ms,
+               theirs.values);
     buf_free(&body);
     return agree ? 0 : 1;
 }

@@ -91,11 +91,13 @@ static void test_tokens(void **state UNUSED)
 {
     struct buf out = {0};
     tokens(&out, STR(nasty), sizeof nasty);
-    assert_string_equal(buf_z(&out),
-                        "{k(a)[n(1)1n(-0.5e-3)-0.00050000000000000001n(1E+2)100tfz[]{}]k()s()k(esc\"\\/\b\f\n\r\t)s(A\xc3\xa9\xe2\x82\xac"
-                        "\xf0\x9f\x98\x80\xef\xbf\xbdx\xef\xbf\xbd\xef\xbf\xbd" "A)k(gr\xc3\xbcn \xf0\x9f\x98\x80)s(bad \xef\xbf\xbd\xef\xbf\xbd( end)"
-                        "k(deep)[[[[[[{k(x)[{k(y)n(-0)-0}]}]]]]]]k(esc\\)s(\\)k(n)[n(0)0n(12345678901234567890)1.2345678901234567e+19"
-                        "n(1e999)infn(0.1)0.10000000000000001]}.");
+    assert_string_equal(
+        buf_z(&out),
+        "{k(a)[n(1)1n(-0.5e-3)-0.00050000000000000001n(1E+2)100tfz[]{}]k()s()k(esc\"\\/\b\f\n\r\t)s(A\xc3\xa9\xe2\x82\xac"
+        "\xf0\x9f\x98\x80\xef\xbf\xbdx\xef\xbf\xbd\xef\xbf\xbd"
+        "A)k(gr\xc3\xbcn \xf0\x9f\x98\x80)s(bad \xef\xbf\xbd\xef\xbf\xbd( end)"
+        "k(deep)[[[[[[{k(x)[{k(y)n(-0)-0}]}]]]]]]k(esc\\)s(\\)k(n)[n(0)0n(12345678901234567890)1.2345678901234567e+19"
+        "n(1e999)infn(0.1)0.10000000000000001]}.");
     buf_free(&out);
 }
 
@@ -114,7 +116,8 @@ static void test_pieces(void **state UNUSED)
 
 static void test_scalars(void **state UNUSED)
 {
-    static const char *const docs[][2] = {{"1", "n(1)1."}, {" -12.5 ", "n(-12.5)-12.5."}, {"\"x\"", "s(x)."}, {"null", "z."}, {"[]", "[]."}};
+    static const char *const docs[][2] = {
+        {"1", "n(1)1."}, {" -12.5 ", "n(-12.5)-12.5."}, {"\"x\"", "s(x)."}, {"null", "z."}, {"[]", "[]."}};
     for (size_t i = 0; i < LEN(docs) * 2; i++) {
         struct buf out = {0};
         tokens(&out, str_of(docs[i / 2][0]), 1 + i % 2 * 100);
@@ -126,10 +129,18 @@ static void test_scalars(void **state UNUSED)
 static void test_bad(void **state UNUSED)
 {
     static const char *const bad[] = {
-        "", " ", "{", "[", "[1", "[1,", "[1,]", "[,1]", "{,}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{\"a\" 1}", "[1 2]", "[1:2]",
-        "{\"a\":1:2}", "{\"a\",1}", "]", "}", "[}", "{]", "1 2", "[] []", "nul", "nulL", "truex", "tru", "True", "NaN", "Infinity", "01", "-", "-01",
-        "+1", ".5", "1.", "1.e5", "1e", "1e+", "0x1", "1.2.3", "--1", "\"", "\"abc", "\"\\\"", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\",
-        "\"a\nb\"", "\"\\\n\"", "'a'", "[1]]", "{\"a\":1}}", "\x01", "\"a\tb\"", "// x\n1", "[1,,2]", "\xef\xbb\xbf[]",
+        "",         " ",           "{",         "[",           "[1",
+        "[1,",      "[1,]",        "[,1]",      "{,}",         "{\"a\"}",
+        "{\"a\":}", "{\"a\":1,}",  "{a:1}",     "{\"a\" 1}",   "[1 2]",
+        "[1:2]",    "{\"a\":1:2}", "{\"a\",1}", "]",           "}",
+        "[}",       "{]",          "1 2",       "[] []",       "nul",
+        "nulL",     "truex",       "tru",       "True",        "NaN",
+        "Infinity", "01",          "-",         "-01",         "+1",
+        ".5",       "1.",          "1.e5",      "1e",          "1e+",
+        "0x1",      "1.2.3",       "--1",       "\"",          "\"abc",
+        "\"\\\"",   "\"\\x\"",     "\"\\u12\"", "\"\\u12g4\"", "\"\\",
+        "\"a\nb\"", "\"\\\n\"",    "'a'",       "[1]]",        "{\"a\":1}}",
+        "\x01",     "\"a\tb\"",    "// x\n1",   "[1,,2]",      "\xef\xbb\xbf[]",
     };
     for (size_t i = 0; i < LEN(bad) * 2; i++) {
         struct buf out = {0};
@@ -183,7 +194,8 @@ static void test_limits(void **state UNUSED)
 
 static void test_skip(void **state UNUSED)
 {
-    static const char doc[] = "{\"a\":{\"x\":[1,{\"y\":\"}]\"}],\"z\":{}},\"b\":5,\"c\":[[],[1]],\"d\":[1,[2],3],\"e\":\"s\"}";
+    static const char doc[] =
+        "{\"a\":{\"x\":[1,{\"y\":\"}]\"}],\"z\":{}},\"b\":5,\"c\":[[],[1]],\"d\":[1,[2],3],\"e\":\"s\"}";
     for (size_t piece = 1; piece <= sizeof doc; piece++) {
         struct feeder f;
         feeder_init(&f, STR(doc), piece);
@@ -210,9 +222,28 @@ static void test_skip(void **state UNUSED)
     }
 }
 
+static void test_lines(void **state UNUSED)
+{
+    static const char *const docs[] = {"{\"a\":1}\n[2]\n3\n", "", " \n", "{\"a\":1}\n{"};
+    static const int counts[] = {9, 1, 1, 6}; /* tokens up to JSON_END or JSON_ERROR */
+    for (size_t i = 0; i < LEN(docs) * 2; i++) {
+        struct feeder f;
+        feeder_init(&f, str_of(docs[i / 2]), 1 + i % 2 * 100);
+        f.r.many = true;
+        int n = 1;
+        enum json_token token;
+        while ((token = next(&f)) != JSON_END && token != JSON_ERROR)
+            n++;
+        assert_int_equal(token, i / 2 < 3 ? JSON_END : JSON_ERROR);
+        assert_int_equal(n, counts[i / 2]);
+        feeder_free(&f);
+    }
+}
+
 static const struct json_pair expected_pairs[] = {
-    {1435781430781, 1}, {1435781430000, NAN}, {1435700000000, INFINITY}, {0, -INFINITY}, {-1500, 1e21}, {500, -0.0}, {1435781430700, 0.1},
-    {1435781430780, 5e-324}, {1435781430781, 12345678.25}, {1000, 255}, {2000, 7}, {1435781430781, 1.5}, {999999999999999000, 2},
+    {1435781430781, 1}, {1435781430000, NAN}, {1435700000000, INFINITY}, {0, -INFINITY}, {-1500, 1e21}, {500, -0.0},
+    {1435781430700, 0.1}, {1435781430780, 5e-324}, {1435781430781, 12345678.25}, {1000, 255}, {2000, 7},
+    {1435781430781, 1.5}, {999999999999999000, 2},
 };
 static const char pairs_doc[] =
     "{\"values\":[[1435781430.781,\"1\"],[1435781430,\"NaN\"] , [ 1.4357e9 , \"+Inf\" ],[0,\"-Inf\"],[-1.5,\"1e+21\"],[0.5,\"-0\"],"
@@ -270,9 +301,10 @@ static void test_pairs_empty(void **state UNUSED)
 static void test_pairs_bad(void **state UNUSED)
 {
     static const char *const bad[] = {
-        "[[1,\"\\u0031\"]]", "[[1,\"x\"]]", "[[1,\"\"]]", "[[1,2]]", "[[\"1\",\"2\"]]", "[[1]]", "[[1,\"2\",3]]", "[[1,\"2\"],]", "[,[1,\"2\"]]",
-        "[[1,\"2\"][3,\"4\"]]", "[1,\"2\"]", "[[1,\"2\"]", "[[1,\"2\"", "[[NaN,\"2\"]]", "[[1e300,\"2\"]]", "[[01,\"2\"]]", "[[1.,\"2\"]]", "[[+1,\"2\"]]",
-        "[[,\"2\"]]", "[[1,\"1 \"]]", "[null]", "[{}]", "[[1,null]]", "[[1,\"1_0\"]]", "[[.5,\"1\"]]", "[[-,\"1\"]]",
+        "[[1,\"\\u0031\"]]", "[[1,\"x\"]]", "[[1,\"\"]]", "[[1,2]]", "[[\"1\",\"2\"]]", "[[1]]", "[[1,\"2\",3]]",
+        "[[1,\"2\"],]", "[,[1,\"2\"]]", "[[1,\"2\"][3,\"4\"]]", "[1,\"2\"]", "[[1,\"2\"]", "[[1,\"2\"",
+        "[[NaN,\"2\"]]", "[[1e300,\"2\"]]", "[[01,\"2\"]]", "[[1.,\"2\"]]", "[[+1,\"2\"]]", "[[,\"2\"]]",
+        "[[1,\"1 \"]]", "[null]", "[{}]", "[[1,null]]", "[[1,\"1_0\"]]", "[[.5,\"1\"]]", "[[-,\"1\"]]",
     };
     for (size_t i = 0; i < LEN(bad) * 2; i++) {
         struct feeder f;
@@ -334,8 +366,9 @@ static void test_written(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tokens), cmocka_unit_test(test_pieces), cmocka_unit_test(test_scalars), cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_limits), cmocka_unit_test(test_skip), cmocka_unit_test(test_pairs), cmocka_unit_test(test_pairs_empty),
+        cmocka_unit_test(test_tokens),    cmocka_unit_test(test_pieces),  cmocka_unit_test(test_scalars),
+        cmocka_unit_test(test_bad),       cmocka_unit_test(test_limits),  cmocka_unit_test(test_skip),
+        cmocka_unit_test(test_lines),     cmocka_unit_test(test_pairs),   cmocka_unit_test(test_pairs_empty),
         cmocka_unit_test(test_pairs_bad), cmocka_unit_test(test_damaged), cmocka_unit_test(test_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,8 +36,9 @@ static void test_document(void **state UNUSED)
     json_key(&w, "z");
     json_html_str(&w, STR("<a&b>"));
     json_end_object(&w);
-    assert_string_equal(buf_z(&b), "{\"status\":\"success\",\"a\\\"b\":[[1.500,\"1e+21\"],{},null,true,false,-5,0.1,null,\"-Inf\",[1]],"
-                                   "\"z\":\"\\u003ca\\u0026b\\u003e\"}");
+    assert_string_equal(
+        buf_z(&b), "{\"status\":\"success\",\"a\\\"b\":[[1.500,\"1e+21\"],{},null,true,false,-5,0.1,null,\"-Inf\",[1]],"
+                   "\"z\":\"\\u003ca\\u0026b\\u003e\"}");
     json_t *tree = json_loadb(b.p, b.n, 0, NULL);
     assert_non_null(tree);
     json_decref(tree);
@@ -59,7 +60,10 @@ static void test_escapes(void **state UNUSED)
     assert_escaped(STR("\"\\\n\r\t\b\f"), "\\\"\\\\\\n\\r\\t\\b\\f");
     assert_escaped(STR("a\0b\x1f\x7f"), "a\\u0000b\\u001f\x7f");
     assert_escaped(STR("gr\xc3\xbcn \xf0\x9f\x98\x80"), "gr\xc3\xbcn \xf0\x9f\x98\x80");
-    assert_escaped(STR("\xff" "a\xc3"), "\xef\xbf\xbd" "a\xef\xbf\xbd");
+    assert_escaped(STR("\xff"
+                       "a\xc3"),
+                   "\xef\xbf\xbd"
+                   "a\xef\xbf\xbd");
     assert_escaped(STR("\xef\xbf\xbd"), "\xef\xbf\xbd");
     assert_escaped(STR("\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
 }

@@ -72,7 +72,7 @@ static void test_shortest(void **unused UNUSED)
         significant(text, best);
         significant(z, ours);
         back = strtod(z, NULL);
-        /* At the same length there may be two candidates; printf's is the nearest to the true value, and so must ours be. */
+        /* Of two candidates of the same length printf's is the nearest to the true value, and so must ours be. */
         if (!same(back, v) || strlen(ours) > strlen(best) || (strlen(ours) == strlen(best) && strcmp(ours, best) != 0))
             fail_msg("%.17g is printed as %s, shortest is %s", v, z, text);
     }
@@ -122,10 +122,11 @@ static void test_read_hard(void **unused UNUSED)
         "0", "-0", "0.0e999999999999", "1e-400", "1e400", "-1e400", "4.9e-324", "2.4703282292062327e-324",
         "2.4703282292062328e-324", "2.2250738585072011e-308", "2.2250738585072014e-308", "1.7976931348623157e308",
         "1.7976931348623158e308", "1.7976931348623159e308", "9007199254740993", "9007199254740993.0",
-        "9007199254740993.00000000000000000000000000000000000001", "9007199254740992.9999999999999999999999",
-        "0.1", "0.30000000000000004", "8.5e22", "1e22", "1e23", "123456789012345678901234567890", "5e-1", "00000000000000000000001",
-        "0.000000000000000000000000000001234", "100000000000000000000000000000000e-32", ".5", "5.", "+1",
-        "6929495644600919.5", "3.7455744005952583e15", "18446744073709551615", "18446744073709551616", "1E5", "1e+5", "1e-0",
+        "9007199254740993.00000000000000000000000000000000000001", "9007199254740992.9999999999999999999999", "0.1",
+        "0.30000000000000004", "8.5e22", "1e22", "1e23", "123456789012345678901234567890", "5e-1",
+        "00000000000000000000001", "0.000000000000000000000000000001234", "100000000000000000000000000000000e-32",
+        ".5", "5.", "+1", "6929495644600919.5", "3.7455744005952583e15", "18446744073709551615",
+        "18446744073709551616", "1E5", "1e+5", "1e-0",
     };
     for (size_t i = 0; i < LEN(texts); i++)
         assert_as_strtod(texts[i]);
@@ -140,9 +141,14 @@ static void test_read_hard(void **unused UNUSED)
 
 static void test_scan_stops(void **unused UNUSED)
 {
-    static const struct { const char *text; int n; double v; } cases[] = {
-        {"1,", 1, 1}, {"1.5 x", 3, 1.5}, {"2e", 1, 2}, {"2e+", 1, 2}, {"2e+x", 1, 2}, {"-3\n", 2, -3}, {"1.2.3", 3, 1.2},
-        {"x", -1, 0}, {"", -1, 0}, {"-", -1, 0}, {".", -1, 0}, {"+.e5", -1, 0}, {"Inf", -1, 0}, {"NaN", -1, 0}, {"0x1p1", 1, 0},
+    static const struct {
+        const char *text;
+        int n;
+        double v;
+    } cases[] = {
+        {"1,", 1, 1},    {"1.5 x", 3, 1.5}, {"2e", 1, 2},   {"2e+", 1, 2},  {"2e+x", 1, 2},
+        {"-3\n", 2, -3}, {"1.2.3", 3, 1.2}, {"x", -1, 0},   {"", -1, 0},    {"-", -1, 0},
+        {".", -1, 0},    {"+.e5", -1, 0},   {"Inf", -1, 0}, {"NaN", -1, 0}, {"0x1p1", 1, 0},
     };
     for (size_t i = 0; i < LEN(cases); i++) {
         double v = 0;
@@ -158,13 +164,17 @@ static void test_scan_stops(void **unused UNUSED)
 
 static void test_parse(void **unused UNUSED)
 {
-    static const struct { const char *text; double v; } good[] = {
+    static const struct {
+        const char *text;
+        double v;
+    } good[] = {
         {"Inf", INFINITY}, {"+inf", INFINITY}, {"-INF", -INFINITY}, {"infinity", INFINITY}, {"-Infinity", -INFINITY},
         {"0x1p-2", 0.25}, {"-0X1.8P1", -3}, {"0x.8p0", 0.5}, {"0x1fp0", 31}, {"0x1p+3", 8}, {"1e999", INFINITY},
         {"-1e999", -INFINITY}, {"0x1p9999", INFINITY}, {"1e21", 1e21}, {".5", 0.5}, {"5.", 5}, {"+7", 7}, {"007", 7},
     };
-    static const char *const bad[] = {"", " 1", "1 ", "1_000", "+nan", "-NaN", "infin", "0x", "0x1", "0x1.8", "0xp1", "0x1p", "0x1p+",
-                                      "1e", "e1", "1e1.5", "--1", "+", ".", "1f", "00x1p1", "x1p1", "0x1p1x", "nan(1)", "1,5"};
+    static const char *const bad[] = {"",      " 1",   "1 ",     "1_000", "+nan",   "-NaN",   "infin", "0x",  "0x1",
+                                      "0x1.8", "0xp1", "0x1p",   "0x1p+", "1e",     "e1",     "1e1.5", "--1", "+",
+                                      ".",     "1f",   "00x1p1", "x1p1",  "0x1p1x", "nan(1)", "1,5"};
     double v;
     for (size_t i = 0; i < LEN(good); i++) {
         assert_true(num_parse(str_of(good[i].text), &v));
@@ -178,18 +188,23 @@ static void test_parse(void **unused UNUSED)
 
 static void test_layout(void **unused UNUSED)
 {
-    static const struct { double v; const char *api, *go, *plain; } cases[] = {
+    static const struct {
+        double v;
+        const char *api, *go, *plain;
+    } cases[] = {
         {0, "0", "0", "0"}, {-0.0, "-0", "-0", "-0"}, {1, "1", "1", "1"}, {-1.5, "-1.5", "-1.5", "-1.5"},
         {100000, "100000", "100000", "100000"}, {1e6, "1000000", "1e+06", "1000000"},
         {123456789, "123456789", "1.23456789e+08", "123456789"}, {1e-4, "0.0001", "0.0001", "0.0001"},
         {1e-5, "0.00001", "1e-05", "0.00001"}, {1e-6, "0.000001", "1e-06", "0.000001"},
         {1e-7, "1e-07", "1e-07", "0.0000001"}, {1e20, "100000000000000000000", "1e+20", "100000000000000000000"},
-        {1e21, "1e+21", "1e+21", "1000000000000000000000"}, {1.5e100, "1.5e+100", "1.5e+100", NULL}, {5e-324, "5e-324", "5e-324", NULL},
+        {1e21, "1e+21", "1e+21", "1000000000000000000000"}, {1.5e100, "1.5e+100", "1.5e+100", NULL},
+        {5e-324, "5e-324", "5e-324", NULL},
         {1.7976931348623157e308, "1.7976931348623157e+308", "1.7976931348623157e+308", NULL},
         {9007199254740993.0, "9007199254740992", "9.007199254740992e+15", "9007199254740992"},
         {123456789012345678.0, "123456789012345680", "1.2345678901234568e+17", "123456789012345680"},
-        {0.1 + 0.2, "0.30000000000000004", "0.30000000000000004", "0.30000000000000004"}, {1e23, "1e+23", "1e+23", NULL},
-        {INFINITY, "+Inf", "+Inf", "+Inf"}, {-INFINITY, "-Inf", "-Inf", "-Inf"}, {NAN, "NaN", "NaN", "NaN"},
+        {0.1 + 0.2, "0.30000000000000004", "0.30000000000000004", "0.30000000000000004"},
+        {1e23, "1e+23", "1e+23", NULL}, {INFINITY, "+Inf", "+Inf", "+Inf"}, {-INFINITY, "-Inf", "-Inf", "-Inf"},
+        {NAN, "NaN", "NaN", "NaN"},
     };
     for (size_t i = 0; i < LEN(cases); i++) {
         assert_string_equal(format_z(num_format, cases[i].v), cases[i].api);
@@ -231,9 +246,12 @@ static void test_integers(void **unused UNUSED)
 
 static void test_ms(void **unused UNUSED)
 {
-    static const struct { int64_t ms; const char *text; } cases[] = {
-        {0, "0"}, {12000, "12"}, {12345, "12.345"}, {1500, "1.500"}, {5, "0.005"}, {-1250, "-1.250"}, {-1000, "-1"}, {-1, "-0.001"},
-        {INT64_MIN, "-9223372036854775.808"}, {1435781430781, "1435781430.781"},
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } cases[] = {
+        {0, "0"}, {12000, "12"}, {12345, "12.345"}, {1500, "1.500"}, {5, "0.005"}, {-1250, "-1.250"}, {-1000, "-1"},
+        {-1, "-0.001"}, {INT64_MIN, "-9223372036854775.808"}, {1435781430781, "1435781430.781"},
     };
     for (size_t i = 0; i < LEN(cases); i++) {
         struct buf b = {0};
@@ -245,9 +263,13 @@ static void test_ms(void **unused UNUSED)
 
 static void test_size(void **unused UNUSED)
 {
-    static const struct { const char *text; uint64_t bytes; } good[] = {
-        {"10", 10}, {"16MB", 16000000}, {"16MiB", 16 << 20}, {"1.5GiB", 3u << 29}, {"512KB", 512000}, {"1TB", 1000000000000},
-        {"64Mi", 64 << 20}, {"64 MiB", 64 << 20}, {"1k", 1000}, {"7B", 7}, {"0", 0}, {"18446744073709551615", UINT64_MAX},
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = {
+        {"10", 10}, {"16MB", 16000000}, {"16MiB", 16 << 20}, {"1.5GiB", 3u << 29}, {"512KB", 512000},
+        {"1TB", 1000000000000}, {"64Mi", 64 << 20}, {"64 MiB", 64 << 20}, {"1k", 1000}, {"7B", 7}, {"0", 0},
+        {"18446744073709551615", UINT64_MAX},
     };
     static const char *const bad[] = {"", "-1", "MB", "1X", "1KiBB", "1ib", "1e30GB", "1MMB", "NaN", "1 2"};
     uint64_t bytes;
@@ -262,9 +284,10 @@ static void test_size(void **unused UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shortest), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_read_as_strtod),
+        cmocka_unit_test(test_shortest),  cmocka_unit_test(test_round_trip), cmocka_unit_test(test_read_as_strtod),
         cmocka_unit_test(test_read_hard), cmocka_unit_test(test_scan_stops), cmocka_unit_test(test_parse),
-        cmocka_unit_test(test_layout), cmocka_unit_test(test_integers), cmocka_unit_test(test_ms), cmocka_unit_test(test_size),
+        cmocka_unit_test(test_layout),    cmocka_unit_test(test_integers),   cmocka_unit_test(test_ms),
+        cmocka_unit_test(test_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,8 +26,10 @@ static void test_parse(void **state UNUSED)
 
 static void test_parse_bad(void **state UNUSED)
 {
-    static const char *const bad[] = {"", "host:9090", "ftp://h/", "http:/h", "http://", "http:///p", "http://h:x/", "http://h:0/",
-                                      "http://h:65536/", "http://[::1", "http://[::1]x", "http://a b/", "http://h/\n", "://h", "http://:80/"};
+    static const char *const bad[] = {
+        "", "host:9090", "ftp://h/", "http:/h", "http://", "http:///p", "http://h:x/", "http://h:0/",
+        "http://h:65536/", "http://[::1", "http://[::1]x", "http://a b/", "http://h/\n", "://h", "http://:80/",
+    };
     struct url u;
     for (size_t i = 0; i < LEN(bad); i++) {
         struct err err = {0};
@@ -45,15 +47,11 @@ static void test_parse_bad(void **state UNUSED)
 static void test_redact(void **state UNUSED)
 {
     static const char *const cases[][2] = {
-        {"http://h:80/p?a=b", "http://h:80/p?a=b"},
-        {"http://me:hush@h/p@q", "http://xxxxx:xxxxx@h/p@q"},
-        {"http://me@h", "http://xxxxx@h"},
-        {"http://me:@h", "http://xxxxx:xxxxx@h"},
+        {"http://h:80/p?a=b", "http://h:80/p?a=b"}, {"http://me:hush@h/p@q", "http://xxxxx:xxxxx@h/p@q"},
+        {"http://me@h", "http://xxxxx@h"}, {"http://me:@h", "http://xxxxx:xxxxx@h"},
         {"http://me:x@[::1]:80/", "http://xxxxx:xxxxx@[::1]:80/"},
         {"http://h/p?apiKey=1&b=2&Access_Token=3&c#f", "http://h/p?apiKey=xxxxx&b=2&Access_Token=xxxxx&c#f"},
-        {"//me:hush@h/p?token=1", "xxxxx@h/p?token=xxxxx"},
-        {"nonsense", "nonsense"},
-        {"", ""},
+        {"//me:hush@h/p?token=1", "xxxxx@h/p?token=xxxxx"}, {"nonsense", "nonsense"}, {"", ""},
     };
     for (size_t i = 0; i < LEN(cases); i++) {
         struct buf b = {0};
@@ -89,8 +87,9 @@ static void test_escapes(void **state UNUSED)
 
 static void test_join(void **state UNUSED)
 {
-    static const char *const cases[][3] = {
-        {"http://h", "api", "http://h/api"}, {"http://h/", "/api", "http://h/api"}, {"http://h/x//", "api/v1", "http://h/x/api/v1"}};
+    static const char *const cases[][3] = {{"http://h", "api", "http://h/api"},
+                                           {"http://h/", "/api", "http://h/api"},
+                                           {"http://h/x//", "api/v1", "http://h/x/api/v1"}};
     for (size_t i = 0; i < LEN(cases); i++) {
         struct buf b = {0};
         url_join(&b, str_of(cases[i][0]), str_of(cases[i][1]));
@@ -140,8 +139,9 @@ static void test_form_limit(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse), cmocka_unit_test(test_parse_bad), cmocka_unit_test(test_redact), cmocka_unit_test(test_escapes),
-        cmocka_unit_test(test_join), cmocka_unit_test(test_form), cmocka_unit_test(test_form_limit),
+        cmocka_unit_test(test_parse),      cmocka_unit_test(test_parse_bad), cmocka_unit_test(test_redact),
+        cmocka_unit_test(test_escapes),    cmocka_unit_test(test_join),      cmocka_unit_test(test_form),
+        cmocka_unit_test(test_form_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,7 +24,10 @@ static void test_invalid(void **state UNUSED)
     static const struct str bad[] = {
         {"\x80", 1}, {"\xc0\x80", 2}, {"\xc1\xbf", 2}, {"\xe0\x9f\xbf", 3}, {"\xed\xa0\x80", 3}, {"\xed\xbf\xbf", 3},
         {"\xf0\x8f\xbf\xbf", 4}, {"\xf4\x90\x80\x80", 4}, {"\xf5\x80\x80\x80", 4}, {"\xff", 1}, {"\xe2\x82", 2},
-        {"\xe2\x28\xa1", 3}, {"abcdefgh\xff", 9}, {"abcdefg\xff", 8}, {"\xff" "abcdefgh", 9},
+        {"\xe2\x28\xa1", 3}, {"abcdefgh\xff", 9}, {"abcdefg\xff", 8},
+        {"\xff"
+         "abcdefgh",
+         9},
     };
     for (size_t i = 0; i < LEN(bad); i++)
         assert_false(utf8_valid(bad[i]));
