@@ -1,0 +1,80 @@
+/* The HTTP server: libmicrohttpd, spoken to in http.c only. Main accepts and hands every descriptor to a lane; a lane runs its
+ * daemon inside its loop (epoll descriptor in the loop's epoll, no internal thread).
+ *
+ * A handler runs on a lane and must be quick, or it is marked ROUTE_WORKER: then the connection is suspended, a query worker runs
+ * the handler, and the lane resumes it with the reply. If the client leaves meanwhile, `canceled` is set.
+ * Every request has an arena of its own, which lives until the reply is sent. Bodies: forms are parsed into `form` (joined to the
+ * URL's parameters; of a one-valued parameter the body's wins), others are in `body`, at most the route's max_body (413 beyond).
+ */
+#ifndef GATEWAY_HTTP_H
+#define GATEWAY_HTTP_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/loop.h"
+#include "base/url.h"
+#include "model/sink.h"
+
+#include <stdatomic.h>
+
+enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PUT = 4, HTTP_DELETE = 8, HTTP_OPTIONS = 16, HTTP_HEAD = 32 };
+
+struct http_server;
+struct lane;
+struct http_request {
+    enum http_method method;
+    struct str path;           /* without the route prefix, still percent-encoded */
+    struct str tail;           /* what stands at the * of the route's path, percent-decoded */
+    struct form form;
+    struct str body;
+    struct arena arena;
+    struct lane *lane;
+    int64_t started_mono;
+    atomic_bool canceled;      /* the client left */
+    struct buf out;            /* the reply's body: the handler appends here */
+    int status;                /* the handler sets it; 200 before */
+    const char *content_type;  /* "text/plain; charset=utf-8" before */
+    int retry_after;           /* seconds, 0 = no header */
+    const char *location;      /* for 3xx */
+    bool packed;               /* `out` is gzip already */
+    void *user;                /* for handlers that answer later */
+    struct http_connection *_connection;
+};
+struct str http_header(struct http_request *r, const char *name); /* on the lane, or by a worker's handler; {NULL,0} when absent */
+bool http_accepts_gzip(struct http_request *r);
+
+typedef void http_handler(struct http_request *r);
+enum route_flags { ROUTE_WORKER = 1, ROUTE_LATER = 2 /* the handler calls http_finish itself, later, on the same lane */ };
+struct route {
+    unsigned methods;          /* of enum http_method; HEAD goes with GET, OPTIONS is answered by the server */
+    const char *path;          /* "/api/v1/label/ * /values" (without blanks): one * stands for one segment, or for the rest at the end */
+    http_handler *handler;
+    unsigned flags;
+    size_t max_body;           /* 0 = 1 MiB (forms) */
+};
+/* ROUTE_LATER: the reply is complete. */
+void http_finish(struct http_request *r);
+
+struct http_conf_server {
+    const struct route *routes; size_t n_routes;
+    const char *prefix;        /* -http.pathPrefix, --web.route-prefix; "" = none */
+    const char *cors_origin;   /* regex, ".*" = any */
+    int64_t idle_timeout;      /* ms */
+    unsigned max_connections;
+};
+/* The daemon of one lane. */
+struct http_server *http_server_new(struct lane *lane, struct loop *loop, const struct http_conf_server *conf);
+void http_server_add(struct http_server *s, int fd);   /* on the lane's thread */
+void http_server_stop(struct http_server *s);          /* on the lane's thread: cancels, resumes and closes everything */
+
+/* Listening: main. Distributes accepted descriptors round robin by posting to the lanes' loops. `address` is host:port, :port. */
+struct http_listener;
+struct http_listener *http_listen(const char *address, struct loop *main, struct lane *const *lanes, unsigned n, struct err *err) MUST_USE;
+const char *http_listener_address(const struct http_listener *l); /* with the port really taken */
+void http_listener_close(struct http_listener *l);
+
+/* The usual replies. */
+void http_text(struct http_request *r, int status, const char *text);
+void http_error(struct http_request *r, const struct err *e); /* the Prometheus API's error object, and its status */
+
+#endif

@@ -1,0 +1,62 @@
+/* The servers that queries are answered from: server groups of replicas, and the recent store. As a struct source, with the
+ * answers of replicas merged and of groups united, as if one Prometheus held everything.
+ *
+ * One per configuration, immutable but for health and statistics (atomics), refcounted. Called by query workers:
+ * query_ctx.user is the struct worker, whose loop is turned until the last answer is there.
+ */
+#ifndef GATEWAY_UPSTREAM_UPSTREAM_H
+#define GATEWAY_UPSTREAM_UPSTREAM_H
+
+#include "base/client_conf.h"
+#include "model/source.h"
+
+enum server_kind { SERVER_AUTO, SERVER_PROMETHEUS, SERVER_VICTORIAMETRICS };
+enum overlap { OVERLAP_NONE, OVERLAP_MERGE };
+enum read_mode { READ_MERGE, READ_HEDGE, READ_FIRST };
+
+struct server_group_conf {             /* rows in upstream/group_conf.c; promxy's names */
+    struct str name, scheme, path_prefix;
+    struct str_map labels;
+    struct conf_items static_configs;  /* struct group_static */
+    struct conf_items relabel_configs; /* on the targets */
+    struct anti_affinity_conf { bool automatic; int64_t ms; } anti_affinity; /* auto, or a duration */
+    bool anti_affinity_dynamic, prefer_max;
+    bool remote_read; struct str remote_read_path;
+    struct multimap query_params;
+    struct str_map group_http_headers;
+    int64_t timeout;                   /* ms of one request; default from the query's timeout */
+    bool ignore_error, downgrade_error;
+    int overlap, read_mode, kind;
+    struct str written_by;             /* name of the destination that fills the group */
+    struct http_conf http;             /* promxy's http_client: */
+    int64_t dial_timeout;
+};
+struct group_static { struct str_list targets; struct str_map labels; };
+extern const struct conf_section server_group_section;
+
+struct upstream;
+struct upstream_env {
+    int64_t lookback;
+    size_t max_answer;                 /* bytes of one downstream answer; 0 = 1 GiB */
+    /* The recent store, and the destination whose stream it keeps ("" = everything); NULL when off. get gives a reference. */
+    struct source *(*recent_get)(void *arg);
+    void (*recent_put)(struct source *s);
+    int64_t (*recent_from)(struct source *s);
+    void *recent_arg;
+    struct str recent_like;
+    bool recent_alone;                 /* there are no groups: the recent store is the only source */
+};
+struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env, struct err *err) MUST_USE;
+struct upstream *upstream_ref(struct upstream *u);
+void upstream_unref(struct upstream *u);
+struct source *upstream_source(struct upstream *u); /* borrowed */
+
+struct server_status {                 /* for /targets and metrics */
+    struct str group, url;
+    bool down; struct str last_error; int64_t last_error_at, last_ok_at;
+    uint64_t requests, failures, bytes, samples; double seconds;
+    const char *kind;
+};
+void upstream_status(struct upstream *u, struct arena *a, struct server_status **out, size_t *n);
+
+#endif
