@@ -1,0 +1,434 @@
+/* The lexer's states are those of Prometheus, so that a wrong text is refused at the same place with the same words:
+ * outside, in braces (no keywords, matchers' operators), behind '[' (only durations, until the first number was read).
+ */
+#include "promql/lexer.h"
+
+#include "base/utf8.h"
+#include "promql/lexer_number.h"
+#include "promql/quote.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void lexer_init(struct lexer *lx, struct str text) { *lx = (struct lexer){.text = text}; }
+
+/* --- characters ------------------------------------------------------------------------------------------------------ */
+
+static struct str rest(const struct lexer *lx) { return str_skip(lx->text, lx->pos); }
+static bool is_space(int32_t c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+static bool is_digit(int32_t c) { return c >= '0' && c <= '9'; }
+static bool is_alpha(int32_t c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+static int32_t peek(const struct lexer *lx, size_t *len)
+{
+    *len = 0;
+    return lx->pos < lx->text.n ? (int32_t)utf8_next(rest(lx), len) : -1;
+}
+
+static int32_t peek_rune(const struct lexer *lx)
+{
+    size_t len;
+    return peek(lx, &len);
+}
+
+static int32_t next_rune(struct lexer *lx)
+{
+    size_t len;
+    int32_t c = peek(lx, &len);
+    lx->pos += len;
+    return c;
+}
+
+static bool take(struct lexer *lx, char c)
+{
+    bool is = lx->pos < lx->text.n && lx->text.p[lx->pos] == c;
+    lx->pos += is;
+    return is;
+}
+
+/* --- tokens ---------------------------------------------------------------------------------------------------------- */
+
+static struct token token(const struct lexer *lx, enum token_kind kind)
+{
+    return (struct token){kind, lx->start, str_n(lx->text.p + lx->start, lx->pos - lx->start)};
+}
+
+static struct token fail(struct lexer *lx, const char *text)
+{
+    snprintf(lx->error, sizeof lx->error, "%s", text);
+    return token(lx, TOKEN_ERROR);
+}
+
+static struct token fail_rune(struct lexer *lx, const char *before, int32_t c, const char *after)
+{
+    struct buf quoted = {0};
+    quote_rune(&quoted, c);
+    snprintf(lx->error, sizeof lx->error, "%s%s%s", before, buf_z(&quoted), after);
+    buf_free(&quoted);
+    return token(lx, TOKEN_ERROR);
+}
+
+/* A bracket that should not have been there is reported behind it, as the Prometheus lexer does. */
+static struct token fail_behind(struct lexer *lx, const char *before, int32_t c)
+{
+    lx->start = lx->pos;
+    return c ? fail_rune(lx, before, c, "") : fail(lx, before);
+}
+
+static struct token fail_code_point(struct lexer *lx, const char *before, int32_t c, const char *after)
+{
+    struct buf shown = {0};
+    quote_code_point(&shown, c);
+    snprintf(lx->error, sizeof lx->error, "%s%s%s", before, buf_z(&shown), after);
+    buf_free(&shown);
+    return token(lx, TOKEN_ERROR);
+}
+
+/* --- words ----------------------------------------------------------------------------------------------------------- */
+
+struct word { const char *text; enum token_kind kind; };
+static const struct word words[] = { /* in byte order */
+    {"anchored", TOKEN_ANCHORED}, {"and", TOKEN_AND}, {"atan2", TOKEN_ATAN2}, {"avg", TOKEN_AVG}, {"bool", TOKEN_BOOL},
+    {"bottomk", TOKEN_BOTTOMK}, {"by", TOKEN_BY}, {"count", TOKEN_COUNT}, {"count_values", TOKEN_COUNT_VALUES},
+    {"end", TOKEN_END}, {"fill", TOKEN_FILL}, {"fill_left", TOKEN_FILL_LEFT}, {"fill_right", TOKEN_FILL_RIGHT},
+    {"group", TOKEN_GROUP}, {"group_left", TOKEN_GROUP_LEFT}, {"group_right", TOKEN_GROUP_RIGHT}, {"ignoring", TOKEN_IGNORING},
+    {"inf", TOKEN_NUMBER}, {"limit_ratio", TOKEN_LIMIT_RATIO}, {"limitk", TOKEN_LIMITK}, {"max", TOKEN_MAX},
+    {"max_of", TOKEN_MAX_OF}, {"min", TOKEN_MIN}, {"min_of", TOKEN_MIN_OF}, {"nan", TOKEN_NUMBER}, {"offset", TOKEN_OFFSET},
+    {"on", TOKEN_ON}, {"or", TOKEN_OR}, {"quantile", TOKEN_QUANTILE}, {"range", TOKEN_RANGE}, {"smoothed", TOKEN_SMOOTHED},
+    {"start", TOKEN_START}, {"stddev", TOKEN_STDDEV}, {"stdvar", TOKEN_STDVAR}, {"step", TOKEN_STEP}, {"sum", TOKEN_SUM},
+    {"topk", TOKEN_TOPK}, {"unless", TOKEN_UNLESS}, {"without", TOKEN_WITHOUT},
+};
+
+static int compare_word(const void *text, const void *word)
+{
+    return str_icmp(*(const struct str *)text, str_of(((const struct word *)word)->text));
+}
+
+static bool paren_follows(const struct lexer *lx)
+{
+    size_t i = lx->pos;
+    while (i < lx->text.n && is_space(lx->text.p[i]))
+        i++;
+    return i < lx->text.n && lx->text.p[i] == '(';
+}
+
+static struct token read_word(struct lexer *lx)
+{
+    for (int32_t c = peek_rune(lx); is_alpha(c) || is_digit(c) || c == ':'; c = peek_rune(lx))
+        lx->pos++;
+    struct token t = token(lx, TOKEN_IDENTIFIER);
+    const struct word *w = bsearch(&t.text, words, LEN(words), sizeof words[0], compare_word);
+    if (w) /* the fill modifiers came late: they stay usable as names */
+        t.kind = w->kind >= TOKEN_FILL && w->kind <= TOKEN_FILL_RIGHT && !paren_follows(lx) ? TOKEN_IDENTIFIER : w->kind;
+    else if (str_find(t.text, ':') < t.text.n)
+        t.kind = TOKEN_METRIC_IDENTIFIER;
+    return t;
+}
+
+static struct token read_identifier(struct lexer *lx)
+{
+    for (int32_t c = peek_rune(lx); is_alpha(c) || is_digit(c); c = peek_rune(lx))
+        lx->pos++;
+    return token(lx, TOKEN_IDENTIFIER);
+}
+
+static bool starts_duration_word(int32_t c) { return c > 0 && c < 0x80 && strchr("srm", tolower(c)) != NULL; }
+
+/* step, range, max_of or min_of; what was read of another word stays read. */
+static bool read_duration_word(struct lexer *lx, struct token *t)
+{
+    while (is_alpha(peek_rune(lx)))
+        lx->pos++;
+    *t = token(lx, TOKEN_IDENTIFIER);
+    const struct word *w = bsearch(&t->text, words, LEN(words), sizeof words[0], compare_word);
+    if (w == NULL || w->kind < TOKEN_STEP)
+        return false;
+    t->kind = w->kind;
+    return true;
+}
+
+/* --- strings --------------------------------------------------------------------------------------------------------- */
+
+static unsigned digit_value(int32_t c) { return c > 0 && c < 0x80 && isxdigit(c) ? (is_digit(c) ? (unsigned)c - '0' : (unsigned)(c | 0x20) - 'a' + 10) : 16; }
+
+/* The digits of \ooo, \xhh, \uhhhh or \Uhhhhhhhh. */
+static bool read_code(struct lexer *lx, unsigned digits, unsigned base, uint32_t max)
+{
+    uint32_t code = 0;
+    for (; digits > 0; digits--) {
+        int32_t c = next_rune(lx);
+        unsigned d = digit_value(c);
+        if (d >= base) {
+            if (c < 0)
+                fail(lx, "escape sequence not terminated");
+            else
+                fail_code_point(lx, "illegal character ", c, " in escape sequence");
+            return false;
+        }
+        code = code * base + d;
+    }
+    if (code > max || (code >= 0xd800 && code < 0xe000)) {
+        fail(lx, "escape sequence is an invalid Unicode code point");
+        return false;
+    }
+    return true;
+}
+
+static bool read_escape(struct lexer *lx, int32_t quote)
+{
+    int32_t c = next_rune(lx);
+    if (c >= '0' && c <= '7') {
+        lx->pos--;
+        return read_code(lx, 3, 8, 255);
+    }
+    switch (c) {
+    case 'x': return read_code(lx, 2, 16, 255);
+    case 'u': return read_code(lx, 4, 16, 0x10ffff);
+    case 'U': return read_code(lx, 8, 16, 0x10ffff);
+    case -1: fail(lx, "escape sequence not terminated"); return false;
+    }
+    if (c == quote || (c > 0 && c < 0x80 && strchr("abfnrtv\\", c)))
+        return true;
+    fail_code_point(lx, "unknown escape sequence ", c, "");
+    return false;
+}
+
+static struct token read_string(struct lexer *lx, int32_t quote)
+{
+    bool raw = quote == '`';
+    for (;;) {
+        int32_t c = next_rune(lx);
+        if (c == quote)
+            return token(lx, TOKEN_STRING);
+        if (c == 0xfffd)
+            return fail(lx, "invalid UTF-8 rune");
+        if (c < 0 || (c == '\n' && !raw))
+            return fail(lx, raw ? "unterminated raw string" : "unterminated quoted string");
+        if (c == '\\' && !raw && !read_escape(lx, quote))
+            return token(lx, TOKEN_ERROR);
+    }
+}
+
+/* --- the three places ------------------------------------------------------------------------------------------------ */
+
+static struct token read_number(struct lexer *lx)
+{
+    lx->in_duration = false;
+    if (lexer_scan_number(lx))
+        return token(lx, TOKEN_NUMBER);
+    if (lexer_scan_duration(lx))
+        return token(lx, TOKEN_DURATION);
+    struct token t = token(lx, TOKEN_ERROR);
+    snprintf(lx->error, sizeof lx->error, "bad number or duration syntax: \"%.*s\"", STR_ARG(t.text));
+    return t;
+}
+
+static bool number_starts(const struct lexer *lx, int32_t c)
+{
+    return is_digit(c) || (c == '.' && is_digit(peek_rune(lx)));
+}
+
+static struct token close_paren(struct lexer *lx)
+{
+    return --lx->parens < 0 ? fail_behind(lx, "unexpected right parenthesis ", ')') : token(lx, TOKEN_RIGHT_PAREN);
+}
+
+static struct token close_bracket(struct lexer *lx)
+{
+    lx->in_brackets = lx->in_duration = false;
+    return token(lx, TOKEN_RIGHT_BRACKET);
+}
+
+static enum token_kind arithmetic(int32_t c) /* TOKEN_ERROR for none */
+{
+    switch (c) {
+    case '+': return TOKEN_ADD;
+    case '-': return TOKEN_SUB;
+    case '*': return TOKEN_MUL;
+    case '/': return TOKEN_DIV;
+    case '%': return TOKEN_MOD;
+    case '^': return TOKEN_POW;
+    case ',': return TOKEN_COMMA;
+    default: return TOKEN_ERROR;
+    }
+}
+
+static struct token read_duration(struct lexer *lx)
+{
+    int32_t c = next_rune(lx);
+    struct token t;
+    if (arithmetic(c) != TOKEN_ERROR)
+        return token(lx, arithmetic(c));
+    switch (c) {
+    case -1: return fail(lx, "unexpected end of input in duration expression");
+    case ']': return close_bracket(lx);
+    case '(': lx->parens++; return token(lx, TOKEN_LEFT_PAREN);
+    case ')': return close_paren(lx);
+    case ':':
+        if (!lx->got_number)
+            return fail_behind(lx, "unexpected colon before duration in duration expression", 0);
+        if (lx->got_colon)
+            return fail_behind(lx, "unexpected repeated colon in duration expression", 0);
+        lx->got_colon = true;
+        return token(lx, TOKEN_COLON);
+    }
+    if (number_starts(lx, c)) {
+        lx->pos--;
+        lx->got_number = true;
+        return read_number(lx);
+    }
+    if (starts_duration_word(c) && read_duration_word(lx, &t))
+        return t;
+    return fail_rune(lx, "unexpected character in duration expression: ", c, "");
+}
+
+static struct token read_in_braces(struct lexer *lx)
+{
+    int32_t c = next_rune(lx);
+    if (is_alpha(c))
+        return read_identifier(lx);
+    switch (c) {
+    case -1: return fail(lx, "unexpected end of input inside braces");
+    case ',': return token(lx, TOKEN_COMMA);
+    case '"': case '\'': case '`': return read_string(lx, c);
+    case '=': return token(lx, take(lx, '~') ? TOKEN_EQL_REGEX : TOKEN_EQL);
+    case '!':
+        if (take(lx, '~'))
+            return token(lx, TOKEN_NEQ_REGEX);
+        if (take(lx, '='))
+            return token(lx, TOKEN_NEQ);
+        return fail_rune(lx, "unexpected character after '!' inside braces: ", next_rune(lx), "");
+    case '{': return fail_rune(lx, "unexpected left brace ", c, "");
+    case '}':
+        lx->in_braces = false;
+        return token(lx, TOKEN_RIGHT_BRACE);
+    default: return fail_rune(lx, "unexpected character inside braces: ", c, "");
+    }
+}
+
+/* Letters and ':' behind the number in brackets. */
+static struct token read_in_brackets(struct lexer *lx, int32_t c)
+{
+    struct token t;
+    if (c == ':') {
+        if (lx->got_colon)
+            return fail_rune(lx, "unexpected colon ", c, "");
+        lx->got_colon = true;
+        return token(lx, TOKEN_COLON);
+    }
+    if (starts_duration_word(c) && read_duration_word(lx, &t))
+        return t;
+    return fail_rune(lx, "unexpected character: ", c, ", expected ':'");
+}
+
+static struct token read_comparison(struct lexer *lx, int32_t c)
+{
+    switch (c) {
+    case '=':
+        if (take(lx, '='))
+            return token(lx, TOKEN_EQLC);
+        if (peek_rune(lx) == '~')
+            return fail_rune(lx, "unexpected character after '=': ", '~', "");
+        return token(lx, TOKEN_EQL);
+    case '!':
+        if (take(lx, '='))
+            return token(lx, TOKEN_NEQ);
+        return fail_rune(lx, "unexpected character after '!': ", next_rune(lx), "");
+    case '<':
+        return token(lx, take(lx, '=') ? TOKEN_LTE : take(lx, '/') ? TOKEN_TRIM_UPPER : TOKEN_LSS);
+    default:
+        return token(lx, take(lx, '=') ? TOKEN_GTE : take(lx, '/') ? TOKEN_TRIM_LOWER : TOKEN_GTR);
+    }
+}
+
+static struct token read_bracket(struct lexer *lx, int32_t c)
+{
+    switch (c) {
+    case '(':
+        lx->parens++;
+        return token(lx, TOKEN_LEFT_PAREN);
+    case ')':
+        return close_paren(lx);
+    case '{':
+        lx->in_braces = true;
+        return token(lx, TOKEN_LEFT_BRACE);
+    case '[':
+        if (lx->in_brackets)
+            return fail_rune(lx, "unexpected left bracket ", c, "");
+        lx->in_brackets = lx->in_duration = true;
+        lx->got_colon = false;
+        return token(lx, TOKEN_LEFT_BRACKET);
+    default:
+        return lx->in_brackets ? close_bracket(lx) : fail_rune(lx, "unexpected right bracket ", c, "");
+    }
+}
+
+static struct token read_outside(struct lexer *lx)
+{
+    int32_t c = next_rune(lx);
+    if (arithmetic(c) != TOKEN_ERROR)
+        return token(lx, arithmetic(c));
+    if (number_starts(lx, c)) {
+        lx->pos--;
+        return read_number(lx);
+    }
+    if (is_alpha(c) || c == ':')
+        return lx->in_brackets ? read_in_brackets(lx, c) : read_word(lx);
+    switch (c) {
+    case -1:
+        if (lx->parens != 0)
+            return fail(lx, "unclosed left parenthesis");
+        return lx->in_brackets ? fail(lx, "unclosed left bracket") : token(lx, TOKEN_EOF);
+    case '=': case '!': case '<': case '>': return read_comparison(lx, c);
+    case '"': case '\'': case '`': return read_string(lx, c);
+    case '(': case ')': case '{': case '[': case ']': return read_bracket(lx, c);
+    case '@': return token(lx, TOKEN_AT);
+    default: return fail_rune(lx, "unexpected character: ", c, "");
+    }
+}
+
+static void skip_blanks(struct lexer *lx)
+{
+    while (lx->pos < lx->text.n) {
+        char c = lx->text.p[lx->pos];
+        if (c == '#' && !lx->in_duration) {
+            while (lx->pos < lx->text.n && lx->text.p[lx->pos] != '\n' && lx->text.p[lx->pos] != '\r')
+                lx->pos++;
+        } else if (is_space(c)) {
+            lx->pos++;
+        } else {
+            return;
+        }
+    }
+}
+
+struct token lexer_next(struct lexer *lx)
+{
+    skip_blanks(lx);
+    lx->start = lx->pos;
+    if (lx->in_braces)
+        return read_in_braces(lx);
+    return lx->in_duration ? read_duration(lx) : read_outside(lx);
+}
+
+void token_describe(struct buf *out, struct token t)
+{
+    static const char *const kinds[] = {
+        [TOKEN_IDENTIFIER] = "identifier ", [TOKEN_METRIC_IDENTIFIER] = "metric identifier ", [TOKEN_STRING] = "string ",
+        [TOKEN_NUMBER] = "number ", [TOKEN_DURATION] = "duration ",
+    };
+    if (t.kind == TOKEN_EOF) {
+        buf_add_z(out, "end of input");
+    } else if (token_is_operator(t.kind) || token_is_aggregate(t.kind) || token_is_keyword(t.kind)) {
+        buf_printf(out, "<%s%.*s>", token_is_operator(t.kind) ? "op:" : token_is_aggregate(t.kind) ? "aggr:" : "", STR_ARG(t.text));
+    } else {
+        buf_add_z(out, t.kind < LEN(kinds) ? kinds[t.kind] : "");
+        bool cut = t.text.n > 10 && t.kind != TOKEN_IDENTIFIER && t.kind != TOKEN_METRIC_IDENTIFIER;
+        size_t n = 0, len;
+        for (unsigned runes = 0; cut && runes < 10 && n < t.text.n; runes++, n += len)
+            utf8_next(str_skip(t.text, n), &len);
+        quote_text(out, cut ? str_first(t.text, n) : t.text);
+        buf_add_z(out, cut ? "..." : "");
+    }
+}

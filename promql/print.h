@@ -1,0 +1,13 @@
+/* The pieces that one line and many lines have in common. */
+#ifndef PROMQL_PRINT_H
+#define PROMQL_PRINT_H
+
+#include "promql/ast.h"
+#include "promql/promql.h"
+
+void print_number(struct buf *out, double v);                             /* without an exponent, as Go's 'f' */
+void print_aggregate_head(struct buf *out, const struct expr *e);         /* sum by (a) */
+void print_operator(struct buf *out, const struct expr *e);               /* == bool on (a) group_left () */
+void print_subquery_suffix(struct buf *out, const struct expr *e);        /* [5m:1m] offset 1h */
+
+#endif
