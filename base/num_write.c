@@ -11,6 +11,8 @@
 #include <limits.h>
 #include <math.h>
 
+static const double all_exact_below = 9007199254740992; /* 2^53: integers below it are doubles */
+
 struct decimal { uint64_t digits; int exp; }; /* digits * 10^exp, no trailing zero in digits */
 
 /* Upper half of g * c / 2^64, its lowest bit set when anything was below: comparing such numbers compares the true ones. */
@@ -181,7 +183,7 @@ static inline size_t format(char *to, double v, int low, int high)
 
 size_t num_format(char *to, double v)
 {
-    if (v > -0x1p53 && v < 0x1p53 && v == (double)(int64_t)v && v != 0) /* counters, mostly */
+    if (fabs(v) < all_exact_below && v == (double)(int64_t)v && v != 0) /* counters, mostly */
         return num_format_i64(to, (int64_t)v);
     return format(to, v, -6, 21);
 }
