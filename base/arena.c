@@ -14,6 +14,12 @@ struct arena_block {
     char bytes[] __attribute__((aligned(ALIGN)));
 };
 
+struct arena_end {
+    struct arena_end *next; /* registered before */
+    void (*fn)(void *arg);
+    void *arg;
+};
+
 void arena_init(struct arena *a, size_t max) { *a = (struct arena){.max = max}; }
 
 static void free_until(struct arena *a, struct arena_block **list, struct arena_block *keep)
@@ -27,8 +33,30 @@ static void free_until(struct arena *a, struct arena_block **list, struct arena_
     }
 }
 
+bool arena_at_end(struct arena *a, void (*fn)(void *arg), void *arg)
+{
+    struct arena_end *end = arena_alloc(a, sizeof *end);
+    if (end == NULL) {
+        fn(arg);
+        return false;
+    }
+    *end = (struct arena_end){a->_ends, fn, arg};
+    a->_ends = end;
+    return true;
+}
+
+static void end_until(struct arena *a, struct arena_end *keep)
+{
+    while (a->_ends != keep) {
+        struct arena_end *end = a->_ends;
+        a->_ends = end->next;
+        end->fn(end->arg);
+    }
+}
+
 void arena_free(struct arena *a)
 {
+    end_until(a, NULL);
     free_until(a, &a->_aligned, NULL);
     free_until(a, &a->_bytes, NULL);
 }
@@ -173,11 +201,12 @@ void arena_grow(struct arena *a, void *items, size_t *cap, size_t need, size_t s
 
 struct arena_mark arena_mark(struct arena *a)
 {
-    return (struct arena_mark){a->_aligned, a->_bytes, a->_aligned ? a->_aligned->n : 0, a->_bytes ? a->_bytes->n : 0};
+    return (struct arena_mark){a->_aligned, a->_bytes, a->_aligned ? a->_aligned->n : 0, a->_bytes ? a->_bytes->n : 0, a->_ends};
 }
 
 void arena_release(struct arena *a, struct arena_mark m)
 {
+    end_until(a, m.ends);
     free_until(a, &a->_aligned, m.aligned);
     free_until(a, &a->_bytes, m.bytes);
     if (m.aligned) {

@@ -23,6 +23,7 @@ struct arena {
     size_t peak;
     void (*on_full)(struct arena *a, size_t wanted, void *arg); /* must not return; NULL: allocation returns NULL */
     void *on_full_arg;
+    struct arena_end *_ends;
     size_t fail_after; /* tests: the k-th allocation from now is refused as if the budget were reached; 0 = off */
 };
 
@@ -44,8 +45,12 @@ void *arena_array(struct arena *a, size_t count, size_t size); /* zeroed; a prod
  * until the arena ends; extends in place when the array was the last allocation). items is a T **. */
 void arena_grow(struct arena *a, void *items, size_t *cap, size_t need, size_t size);
 
+/* Calls fn(arg) when the arena is freed, or released to a mark made before this: for what lives outside it, such as a compiled
+ * regular expression. The last one registered runs first. When the budget is reached fn runs at once: false. */
+bool arena_at_end(struct arena *a, void (*fn)(void *arg), void *arg) MUST_USE;
+
 /* A mark to which everything allocated later can be taken back. Marks nest. */
-struct arena_mark { struct arena_block *aligned, *bytes; size_t aligned_n, bytes_n; };
+struct arena_mark { struct arena_block *aligned, *bytes; size_t aligned_n, bytes_n; struct arena_end *ends; };
 struct arena_mark arena_mark(struct arena *a);
 void arena_release(struct arena *a, struct arena_mark mark);
 

@@ -54,6 +54,7 @@ struct labels_builder {
     struct label_slot *slots; /* not sorted */
     size_t n, _cap;
     struct arena *scratch;    /* where new values live; the caller resets it */
+    struct buf _text;         /* where they are put together */
 };
 void builder_free(struct labels_builder *b);
 void builder_start(struct labels_builder *b, struct labels from); /* forgets what was there */

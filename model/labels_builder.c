@@ -7,6 +7,7 @@
 void builder_free(struct labels_builder *b)
 {
     mem_free(b->slots);
+    buf_free(&b->_text);
     b->slots = NULL;
     b->n = b->_cap = 0;
 }

@@ -1,5 +1,6 @@
 /* Relabel rules: every action of Prometheus (replace keep drop keepequal dropequal hashmod labelmap labeldrop labelkeep
- * lowercase uppercase). Rules are immutable and shared by threads; what changes per use is the builder.
+ * lowercase uppercase; the last two change ASCII letters only, where Prometheus knows all of Unicode's). Rules are
+ * immutable and shared by threads; what changes per use is the builder.
  * Source: https://prometheus.io/docs/prometheus/latest/configuration/configuration/#relabel_config
  */
 #ifndef MODEL_RELABEL_H
@@ -22,10 +23,11 @@ struct relabel_rule {
 };
 struct relabel_rules { const struct relabel_rule *rules; size_t n; };
 
-extern const struct conf_section relabel_section; /* one rule: struct relabel_rule, checked per action, regex compiled */
+/* One rule: struct relabel_rule, checked per action as Prometheus checks, regex compiled. The regex lives as long as the
+ * arena of the configuration. As with vmagent `regex` may be a list, any of which may match. */
+extern const struct conf_section relabel_section;
 /* For a CONF_SECTIONS field filled through relabel_section. */
 static inline struct relabel_rules relabel_rules(struct conf_items items) { return (struct relabel_rules){items.items, items.n}; }
-void relabel_rules_free(struct relabel_rules r); /* the regexes (the arrays live in the configuration's arena) */
 
 /* Changes the builder's labels (scratch arena must be set). False: the series or target is dropped. */
 bool relabel_apply(struct relabel_rules r, struct labels_builder *b);

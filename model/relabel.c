@@ -1,0 +1,186 @@
+/* Applying rules to a builder. New values are put together in the builder's own buffer and kept in its scratch arena. */
+#include "model/relabel.h"
+
+#include "base/compress.h"
+#include "base/num.h"
+
+static struct str value_of(const struct labels_builder *b, struct str name)
+{
+    struct str value = builder_get(b, name);
+    return value.p ? value : STR("");
+}
+
+/* What the regex is matched with: the source values with the separator between them. */
+static struct str source(const struct relabel_rule *r, struct labels_builder *b)
+{
+    if (r->source_labels.n == 0)
+        return STR("");
+    if (r->source_labels.n == 1)
+        return value_of(b, r->source_labels.items[0]);
+    buf_clear(&b->_text);
+    for (size_t i = 0; i < r->source_labels.n; i++) {
+        if (i > 0)
+            buf_add_str(&b->_text, r->separator);
+        buf_add_str(&b->_text, builder_get(b, r->source_labels.items[i]));
+    }
+    return arena_str(b->scratch, buf_str(&b->_text));
+}
+
+static bool has_groups(struct str template) { return str_find(template, '$') < template.n; }
+static bool takes_all(const struct relabel_rule *r) { return str_is(r->regex_text, "(.*)"); }
+
+/* The template with its groups filled in; false when the regex does not match. Most rules name no group or all of the text:
+ * they need no captures, which cost ten times a match. */
+static bool expand(const struct relabel_rule *r, struct labels_builder *b, struct str text, struct str template, struct str *out)
+{
+    if (!has_groups(template)) {
+        *out = template;
+        return takes_all(r) || regex_match(r->regex, text);
+    }
+    if (takes_all(r) && (str_is(template, "$1") || str_is(template, "${1}"))) {
+        *out = text;
+        return true;
+    }
+    buf_clear(&b->_text);
+    if (!regex_expand(r->regex, text, template, &b->_text))
+        return false;
+    *out = arena_str(b->scratch, buf_str(&b->_text));
+    return true;
+}
+
+static void replace(const struct relabel_rule *r, struct labels_builder *b)
+{
+    struct str text = source(r, b), target, value;
+    if (!expand(r, b, text, r->replacement, &value) || !expand(r, b, text, r->target_label, &target))
+        return;
+    if (!has_groups(r->target_label) || label_name_valid(target))
+        builder_set(b, target, value);
+}
+
+static void hashmod(const struct relabel_rule *r, struct labels_builder *b)
+{
+    struct str text = source(r, b);
+    uint8_t sum[16];
+    hash_md5(text.p, text.n, sum);
+    uint64_t h = 0;
+    for (size_t i = 8; i < sizeof sum; i++)
+        h = h << 8 | sum[i];
+    char digits[NUM_MAX];
+    size_t n = num_format_u64(digits, h % (uint64_t)r->modulus);
+    builder_set(b, r->target_label, arena_str(b->scratch, str_n(digits, n)));
+}
+
+/* All new names are found before the first is set: what a rule adds is not mapped by it again. */
+static void labelmap(const struct relabel_rule *r, struct labels_builder *b)
+{
+    struct label *mapped = ARENA_ARRAY(b->scratch, struct label, b->n);
+    size_t n = 0;
+    for (size_t i = 0; mapped && i < b->n; i++) {
+        const struct label_slot *slot = &b->slots[i];
+        if (!slot->gone && expand(r, b, slot->label.name, r->replacement, &mapped[n].name) && label_name_valid(mapped[n].name))
+            mapped[n++].value = slot->label.value;
+    }
+    for (size_t i = 0; i < n; i++)
+        builder_set(b, mapped[i].name, mapped[i].value);
+}
+
+static void drop_names(const struct relabel_rule *r, struct labels_builder *b, bool matching)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (!b->slots[i].gone && regex_match(r->regex, b->slots[i].label.name) == matching)
+            b->slots[i].gone = true;
+}
+
+static void change_case(const struct relabel_rule *r, struct labels_builder *b, char first, char last)
+{
+    struct str text = arena_str(b->scratch, source(r, b));
+    char *p = (char *)text.p;
+    for (size_t i = 0; i < text.n; i++)
+        if (p[i] >= first && p[i] <= last)
+            p[i] ^= 'a' ^ 'A';
+    builder_set(b, r->target_label, text);
+}
+
+static bool equal(const struct relabel_rule *r, struct labels_builder *b)
+{
+    return str_eq(source(r, b), value_of(b, r->target_label));
+}
+
+static bool apply(const struct relabel_rule *r, struct labels_builder *b)
+{
+    switch ((enum relabel_action)r->action) {
+    case RELABEL_KEEP: return regex_match(r->regex, source(r, b));
+    case RELABEL_DROP: return !regex_match(r->regex, source(r, b));
+    case RELABEL_KEEPEQUAL: return equal(r, b);
+    case RELABEL_DROPEQUAL: return !equal(r, b);
+    case RELABEL_REPLACE: replace(r, b); break;
+    case RELABEL_HASHMOD: hashmod(r, b); break;
+    case RELABEL_LABELMAP: labelmap(r, b); break;
+    case RELABEL_LABELDROP: drop_names(r, b, true); break;
+    case RELABEL_LABELKEEP: drop_names(r, b, false); break;
+    case RELABEL_LOWERCASE: change_case(r, b, 'A', 'Z'); break;
+    case RELABEL_UPPERCASE: change_case(r, b, 'a', 'z'); break;
+    }
+    return true;
+}
+
+bool relabel_apply(struct relabel_rules r, struct labels_builder *b)
+{
+    for (size_t i = 0; i < r.n; i++)
+        if (!apply(&r.rules[i], b))
+            return false;
+    return true;
+}
+
+static bool same_names(struct str_list a, struct str_list b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++)
+        if (!str_eq(a.items[i], b.items[i]))
+            return false;
+    return true;
+}
+
+static bool same_rule(const struct relabel_rule *a, const struct relabel_rule *b)
+{
+    return a->action == b->action && a->modulus == b->modulus && same_names(a->source_labels, b->source_labels) &&
+           str_eq(a->separator, b->separator) && str_eq(a->target_label, b->target_label) &&
+           str_eq(a->regex_text, b->regex_text) && str_eq(a->replacement, b->replacement);
+}
+
+bool relabel_equal(struct relabel_rules a, struct relabel_rules b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++)
+        if (!same_rule(&a.rules[i], &b.rules[i]))
+            return false;
+    return true;
+}
+
+static void add_name(struct arena *a, struct str_list *names, size_t *cap, struct str name)
+{
+    for (size_t i = 0; i < names->n; i++)
+        if (str_eq(names->items[i], name))
+            return;
+    arena_grow(a, &names->items, cap, names->n + 1, sizeof *names->items);
+    if (names->n < *cap)
+        names->items[names->n++] = name;
+}
+
+void relabel_reads(struct relabel_rules r, struct arena *a, struct str_list *names, bool *all)
+{
+    size_t cap = 0;
+    *names = (struct str_list){0};
+    *all = false;
+    for (size_t i = 0; i < r.n; i++) {
+        const struct relabel_rule *rule = &r.rules[i];
+        for (size_t k = 0; k < rule->source_labels.n; k++)
+            add_name(a, names, &cap, rule->source_labels.items[k]);
+        if (rule->action == RELABEL_KEEPEQUAL || rule->action == RELABEL_DROPEQUAL)
+            add_name(a, names, &cap, rule->target_label);
+        if (rule->action == RELABEL_LABELMAP || rule->action == RELABEL_LABELDROP || rule->action == RELABEL_LABELKEEP)
+            *all = true;
+    }
+}

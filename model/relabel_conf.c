@@ -1,0 +1,116 @@
+/* A relabel rule in a configuration file, and what Prometheus demands of it, action by action, in its words. */
+#include "model/relabel.h"
+
+static const char *const actions[] = {
+    [RELABEL_REPLACE] = "replace", [RELABEL_KEEP] = "keep", [RELABEL_DROP] = "drop", [RELABEL_KEEPEQUAL] = "keepequal",
+    [RELABEL_DROPEQUAL] = "dropequal", [RELABEL_HASHMOD] = "hashmod", [RELABEL_LABELMAP] = "labelmap",
+    [RELABEL_LABELDROP] = "labeldrop", [RELABEL_LABELKEEP] = "labelkeep", [RELABEL_LOWERCASE] = "lowercase",
+    [RELABEL_UPPERCASE] = "uppercase", NULL,
+};
+
+/* What an action asks of the other keys. */
+enum { NEEDS_TARGET = 1, NO_REPLACEMENT = 2, ONLY_SOURCE_AND_TARGET = 4, ONLY_REGEX = 8 };
+static const unsigned char demands[] = {
+    [RELABEL_REPLACE] = NEEDS_TARGET,
+    [RELABEL_HASHMOD] = NEEDS_TARGET,
+    [RELABEL_LOWERCASE] = NEEDS_TARGET | NO_REPLACEMENT,
+    [RELABEL_UPPERCASE] = NEEDS_TARGET | NO_REPLACEMENT,
+    [RELABEL_KEEPEQUAL] = NEEDS_TARGET | NO_REPLACEMENT | ONLY_SOURCE_AND_TARGET,
+    [RELABEL_DROPEQUAL] = NEEDS_TARGET | NO_REPLACEMENT | ONLY_SOURCE_AND_TARGET,
+    [RELABEL_LABELDROP] = ONLY_REGEX,
+    [RELABEL_LABELKEEP] = ONLY_REGEX,
+};
+
+static bool check_target(const struct yaml *node, const struct relabel_rule *r, struct err *err)
+{
+    const char *action = actions[r->action];
+    if (r->target_label.n == 0)
+        return conf_err(node, err, "relabel configuration for %s action requires 'target_label' value", action);
+    if (!label_name_valid(r->target_label))
+        return conf_err(node, err, "\"%.*s\" is invalid 'target_label' for %s action", STR_ARG(r->target_label), action);
+    return true;
+}
+
+static bool check_demands(const struct yaml *node, const struct relabel_rule *r, struct err *err)
+{
+    unsigned d = demands[r->action];
+    const char *action = actions[r->action];
+    bool usual = str_is(r->separator, ";") && str_is(r->replacement, "$1") && r->modulus == 0;
+    if (r->action == RELABEL_HASHMOD && r->modulus == 0)
+        return conf_err(node, err, "relabel configuration for hashmod requires non-zero modulus");
+    if (d & NEEDS_TARGET && !check_target(node, r, err))
+        return false;
+    if (d & NO_REPLACEMENT && !str_is(r->replacement, "$1"))
+        return conf_err(node, err, "'replacement' can not be set for %s action", action);
+    if (d & ONLY_SOURCE_AND_TARGET && (!usual || conf_given(node, "regex")))
+        return conf_err(node, err, "%s action requires only 'source_labels' and `target_label`, and no other fields", action);
+    if (d & ONLY_REGEX && (!usual || r->source_labels.n > 0 || r->target_label.n > 0))
+        return conf_err(node, err, "%s action requires only 'regex', and no other fields", action);
+    if (r->action == RELABEL_LABELMAP && !label_name_valid(r->replacement))
+        return conf_err(node, err, "\"%.*s\" is invalid 'replacement' for labelmap action", STR_ARG(r->replacement));
+    return true;
+}
+
+static void drop_regex(void *re) { regex_free(re); }
+
+static bool check(struct conf_context *c, const struct yaml *node, void *value, struct err *err)
+{
+    struct relabel_rule *r = value;
+    for (size_t i = 0; i < r->source_labels.n; i++)
+        if (!label_name_valid(r->source_labels.items[i]))
+            return conf_err(node, err, "\"%.*s\" is not a valid label name", STR_ARG(r->source_labels.items[i]));
+    if (!check_demands(node, r, err))
+        return false;
+    struct err why;
+    r->regex = regex_new(r->regex_text, &why);
+    if (r->regex == NULL)
+        return conf_err(node, err, "regex: %s", why.text);
+    return arena_at_end(c->arena, drop_regex, r->regex) || conf_err(node, err, "the configuration needs more memory than it may have");
+}
+
+/* A string, or a list of strings any of which may match. */
+static bool load_regex(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
+{
+    bool list = node->kind == YAML_LIST;
+    struct buf text = {0};
+    for (size_t i = 0; i < (list ? node->n : 1); i++) {
+        const struct yaml *item = list ? &node->items[i] : node;
+        if (item->kind != YAML_SCALAR) {
+            buf_free(&text);
+            return conf_err(item, err, "regex: expected a string or a list of strings");
+        }
+        if (i > 0)
+            buf_add_char(&text, '|');
+        buf_add_str(&text, item->text);
+    }
+    char *copy = arena_z(c->arena, buf_str(&text));
+    *(struct str *)field = str_n(copy, text.n);
+    buf_free(&text);
+    return copy || conf_err(node, err, "the configuration needs more memory than it may have");
+}
+
+static void print_regex(struct buf *out, const void *field, unsigned indent UNUSED)
+{
+    buf_add_char(out, ' ');
+    yaml_write_scalar(out, *(const struct str *)field);
+    buf_add_char(out, '\n');
+}
+
+#define AT(field) offsetof(struct relabel_rule, field)
+static const struct conf_row rows[] = {
+    {CONF_STRINGS, "source_labels", AT(source_labels), .help = "Labels whose values are joined and matched"},
+    {CONF_STRING, "separator", AT(separator), .preset = ";", .help = "What stands between the joined values"},
+    {CONF_STRING, "target_label", AT(target_label), .help = "The label that is written; groups of the regex may be named in it (replace)"},
+    {CONF_CUSTOM, "regex", AT(regex_text), .preset = "(.*)", .custom = load_regex, .print = print_regex,
+     .help = "Matched with the whole of the joined values or of a label's name; a list means any of them"},
+    {CONF_INT, "modulus", AT(modulus), .max = INT64_MAX, .help = "For hashmod: the number of classes"},
+    {CONF_STRING, "replacement", AT(replacement), .preset = "$1", .help = "The new value (replace) or name (labelmap), with groups of the regex"},
+    {CONF_ENUM, "action", AT(action), .preset = "replace", .names = actions, .help = "What is done"},
+    {0},
+};
+#undef AT
+
+const struct conf_section relabel_section = {
+    "relabel_config", sizeof(struct relabel_rule), rows, .check = check,
+    .help = "One step that renames, rewrites or drops",
+};

@@ -1,0 +1,135 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "model/exposition.h"
+#include "model/relabel.h"
+#include "tests/unit/model/cases.h"
+
+struct holder { struct conf_items rules; };
+static const struct conf_row holder_rows[] = {
+    {CONF_SECTIONS, "rules", offsetof(struct holder, rules), .section = &relabel_section}, {0}};
+static const struct conf_section holder_section = {"", sizeof(struct holder), holder_rows};
+
+/* The rules of a YAML list; false with the error. */
+static bool load_rules(struct arena *a, struct str yaml, struct relabel_rules *rules, struct err *err)
+{
+    struct conf_context c = {.arena = a, .file = "case"};
+    struct yaml *list = yaml_parse(a, yaml, "case", err);
+    if (list == NULL)
+        return false;
+    struct yaml key = {.kind = YAML_SCALAR, .text = STR("rules")};
+    struct yaml map = {.kind = YAML_MAP, .keys = &key, .items = list, .n = 1};
+    struct holder h;
+    if (!conf_load(&c, &holder_section, &map, &h, err))
+        return false;
+    *rules = relabel_rules(h.rules);
+    return true;
+}
+
+static void start(struct labels_builder *b, struct str series)
+{
+    struct err err;
+    if (!exposition_labels(series, b, &err))
+        fail_msg("%s", err.text);
+    builder_start(b, builder_labels(b, b->scratch)); /* sorted, as labels come */
+}
+
+static void outcome(struct buf *out, struct arena *a, const struct one_case *c)
+{
+    struct relabel_rules rules;
+    struct err err;
+    if (!load_rules(a, c->parts[1].text, &rules, &err)) {
+        buf_add_z(out, err.text);
+        return;
+    }
+    struct labels_builder b = {.scratch = a};
+    start(&b, str_trim(c->parts[0].text));
+    if (relabel_apply(rules, &b))
+        labels_print(out, builder_labels(&b, a));
+    else
+        buf_add_z(out, "dropped");
+    builder_free(&b);
+}
+
+static void test_cases(void **state UNUSED)
+{
+    struct cases cases;
+    struct one_case c;
+    unsigned n = 0, bad = 0;
+    assert_true(cases_open(&cases, "tests/relabel/actions.test"));
+    for (; cases_next(&cases, &c); n++) {
+        struct arena a;
+        struct buf got = {0};
+        arena_init(&a, 0);
+        assert_int_equal(c.n, 3);
+        outcome(&got, &a, &c);
+        struct str want = str_trim(c.parts[2].text);
+        if (!str_eq(buf_str(&got), want)) {
+            print_error("%s:%u: %.*s\n got %s\nwant %.*s\n", c.file, c.line, STR_ARG(c.name), buf_z(&got), STR_ARG(want));
+            bad++;
+        }
+        buf_free(&got);
+        arena_free(&a);
+    }
+    assert_true(n > 35);
+    assert_int_equal(bad, 0);
+}
+
+static void test_equal_and_reads(void **state UNUSED)
+{
+    static const char *const yaml =
+        "- {source_labels: [a, b], target_label: c}\n"
+        "- {source_labels: [b], target_label: d, action: keepequal}\n";
+    struct arena a;
+    arena_init(&a, 0);
+    struct relabel_rules one, same, other, mapping;
+    struct err err;
+    assert_true(load_rules(&a, str_of(yaml), &one, &err) && load_rules(&a, str_of(yaml), &same, &err));
+    assert_true(load_rules(&a, STR("- {source_labels: [a, b], target_label: c, separator: x}\n"), &other, &err));
+    assert_true(load_rules(&a, STR("- {action: labeldrop, regex: x}\n"), &mapping, &err));
+    assert_true(relabel_equal(one, same));
+    assert_false(relabel_equal(one, other));
+    assert_false(relabel_equal((struct relabel_rules){one.rules, 1}, other));
+    assert_true(relabel_any(one) && !relabel_any((struct relabel_rules){0}));
+    struct str_list names;
+    bool all;
+    relabel_reads(one, &a, &names, &all);
+    assert_int_equal(names.n, 3);
+    assert_true(str_is(names.items[0], "a") && str_is(names.items[1], "b") && str_is(names.items[2], "d") && !all);
+    relabel_reads(mapping, &a, &names, &all);
+    assert_true(all);
+    arena_free(&a);
+}
+
+static void test_section_prints(void **state UNUSED)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    struct relabel_rules rules, again;
+    struct err err;
+    assert_true(load_rules(&a, STR("- {source_labels: [a], regex: [x, y], target_label: c}\n"), &rules, &err));
+    struct buf out = {0};
+    conf_print(&out, &holder_section, &(struct holder){{(void *)rules.rules, rules.n}}, 0);
+    struct yaml *y = yaml_parse(&a, buf_str(&out), "printed", &err);
+    assert_non_null(y);
+    buf_clear(&out);
+    yaml_write(&out, yaml_get(y, "rules"));
+    assert_true(load_rules(&a, buf_str(&out), &again, &err));
+    assert_true(relabel_equal(rules, again));
+    assert_true(str_is(again.rules[0].regex_text, "x|y"));
+    buf_free(&out);
+    arena_free(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_equal_and_reads),
+        cmocka_unit_test(test_section_prints),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
