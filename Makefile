@@ -44,7 +44,8 @@ ifdef SAN
   ifneq ($(filter address fuzz,$(SAN)),)
     SANS := address$(comma)undefined
   endif
-  HARD  := -fsanitize=$(SANS)$(if $(filter fuzz,$(SAN)),$(comma)fuzzer-no-link) -fno-sanitize-recover=all -fno-omit-frame-pointer
+  HARD  := -fsanitize=$(SANS) $(if $(filter fuzz,$(SAN)),-fsanitize=fuzzer-no-link) \
+           -fno-sanitize-recover=all -fno-omit-frame-pointer
   LINK  := -fsanitize=$(SANS)
 else
   MODE  ?= release

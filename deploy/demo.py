@@ -130,7 +130,8 @@ def interrupt(*_):
 
 
 def main():
-    for line in subprocess.run([f"{ROOT}/tests/peers.sh"], stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines():
+    peers = subprocess.run([f"{ROOT}/tests/peers.sh"], stdout=subprocess.PIPE, check=True, text=True).stdout
+    for line in peers.splitlines():
         if "missing:" in line and line.split()[0] in ("prometheus", "victoria-metrics", "node_exporter"):
             sys.exit(f"the demo needs {line}")
     shutil.rmtree(FOLDER, ignore_errors=True)

@@ -7,7 +7,8 @@ echo "longest functions:"
 awk 'FNR == 1 { start = 0 }
      /^[a-z].*\)$/ || /^[a-z].*,$/ { name = $0 }
      /^{$/ { start = FNR }
-     /^}$/ && start { printf "%5d  %s:%d  %s\n", FNR - start - 1, FILENAME, start, name; start = 0 }' $files | sort -rn | head -n 10
+     /^}$/ && start { printf "%5d  %s:%d  %s\n", FNR - start - 1, FILENAME, start, name; start = 0 }' $files |
+    sort -rn | head -n 10
 echo "longest files:"
 wc -l $files | grep -v ' total$' | sort -rn | head -n 10
 

@@ -26,8 +26,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 OUT = os.environ.get("OUT", "build/release")
 PEERS = f"{ROOT}/build/peers/bin"
 __all__ = ["ROOT", "OUT", "Skip", "seconds", "alone", "folder", "write_file", "free_port", "wait_until", "request",
-           "push", "same_answer", "Process", "Sluice", "Prometheus", "VictoriaMetrics", "NodeExporter", "VMAgent",
-           "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer"]
+           "push", "same_answer", "Process", "HTTPProcess", "Sluice", "Prometheus", "VictoriaMetrics", "NodeExporter",
+           "VMAgent", "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer"]
 
 
 class Skip(Exception):

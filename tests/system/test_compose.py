@@ -1,0 +1,151 @@
+"""deploy/docker-compose.yml without a docker engine: each service's command line, started with the local programs.
+
+What a container gives is put in its place: mounted files are copied with `service:port` turned into loopback
+addresses, volumes become folders, each container's port becomes a free one. Grafana is not started; the files it
+mounts are read.
+"""
+import json
+import os
+import re
+import shlex
+
+from lib import *
+
+try:
+    import yaml
+except ImportError:
+    yaml = None
+
+# image or service: (program under build/peers/bin, its port, the flag for its address, arguments of the image)
+IMAGES = {
+    "prom/prometheus": ("prometheus", 9090, "--web.listen-address",
+                        ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]),
+    "victoriametrics/victoria-metrics": ("victoria-metrics", 8428, "-httpListenAddr", []),
+    "prom/node-exporter": ("node_exporter", 9100, "--web.listen-address", []),
+    "sluice": (None, 8429, "--web.listen-address", None)}
+READY = {"prometheus": "/-/ready", "victoria-metrics": "/health", "node_exporter": "/", None: "/-/ready"}
+
+
+def compose():
+    if yaml is None:
+        raise Skip("python3-yaml")
+    with open(f"{ROOT}/deploy/docker-compose.yml", encoding="utf-8") as f:
+        return yaml.safe_load(f)
+
+
+def image_of(service):
+    """`repository` without registry and tag; what is built here is sluice."""
+    if "build" in service:
+        return "sluice"
+    return re.sub(r":[^/]*$", "", service["image"]).removeprefix("docker.io/").removeprefix("quay.io/")
+
+
+def arguments(words):
+    return shlex.split(words) if isinstance(words, str) else [str(w) for w in words]
+
+
+def dockerfile(word):
+    """The JSON list of the last ENTRYPOINT or CMD of deploy/Dockerfile."""
+    with open(f"{ROOT}/deploy/Dockerfile", encoding="utf-8") as f:
+        found = re.findall(rf"^{word} (\[.*\])", f.read(), re.M)
+    return json.loads(found[-1]) if found else []
+
+
+class Stack:
+    def __init__(self, services):
+        self.services = {name: s for name, s in services.items() if image_of(s) in IMAGES}
+        self.ports = {name: free_port() for name in self.services}
+
+    def localize(self, text, name):
+        """Addresses of services become loopback addresses; localhost means the container itself."""
+        for other, service in self.services.items():
+            usual = IMAGES[image_of(service)][1]
+            hosts = f"{other}|localhost|127\\.0\\.0\\.1" if other == name else other
+            text = re.sub(rf"(?<![\w.-])(?:{hosts}):{usual}\b", f"127.0.0.1:{self.ports[other]}", text)
+        return text
+
+    def mounts(self, name):
+        """{path in the container: path here}."""
+        out = {}
+        for i, mount in enumerate(self.services[name].get("volumes", [])):
+            source, target = mount.split(":")[:2] if isinstance(mount, str) else (mount["source"], mount["target"])
+            if source.startswith("/"):
+                out[target] = source
+            elif source.startswith("."):
+                with open(os.path.join(ROOT, "deploy", source), encoding="utf-8") as f:
+                    out[target] = write_file(f"{name}-{i}-{os.path.basename(source)}", self.localize(f.read(), name))
+            else:
+                out[target] = f"{folder()}/{name}-{source}"
+                os.makedirs(out[target], exist_ok=True)
+        return out
+
+    def command(self, name):
+        service = self.services[name]
+        program, usual, listen, default = IMAGES[image_of(service)]
+        if default is None:
+            words = dockerfile("ENTRYPOINT")[1:] + arguments(service.get("command", dockerfile("CMD")))
+        else:
+            words = arguments(service.get("command", default))
+        paths = {**{"/prometheus": f"{folder()}/{name}-tsdb"}, **self.mounts(name)}
+        out = []
+        for word in words:
+            for inside, here in sorted(paths.items(), key=lambda p: -len(p[0])):
+                word, n = re.subn(rf"(?<=[= ]){re.escape(inside)}(?=/|$)|^{re.escape(inside)}(?=/|$)",
+                                  "" if here == "/" else here, word)
+                if n:
+                    word = word if not word.endswith("=") else word + "/"
+                    break
+            own = f"127.0.0.1:{self.ports[name]}"
+            out.append(re.sub(rf"(?:0\.0\.0\.0)?(?<![\w.]):{usual}$", own, self.localize(word, name)))
+        if not any(str(self.ports[name]) in w and "listen" in w.lower() for w in out):
+            out.append(f"{listen}=127.0.0.1:{self.ports[name]}")
+        if default is None and not any("tmpDataPath" in w for w in out):
+            out.append(f"-remoteWrite.tmpDataPath={folder()}/queue")
+        return [f"{ROOT}/{OUT}/sluice" if program is None else peer(program)] + out
+
+    def start(self, name):
+        p = self.process(name)
+        p.ready_path = READY[IMAGES[image_of(self.services[name])][0]]
+        return p.wait_ready(60)
+
+    def process(self, name):
+        if image_of(self.services[name]) != "sluice":
+            return HTTPProcess(name, self.command(name), self.ports[name])
+        sluice = Sluice(None, name=name, port=self.ports[name], start=False)
+        sluice.command = self.command(name)
+        return sluice.start()
+
+
+@seconds(150)
+def test_services_work_together():
+    stack = Stack(compose()["services"])
+    images = {image_of(s): name for name, s in stack.services.items()}
+    assert set(images) == set(IMAGES), f"services for {sorted(images)}"
+    sluice = [stack.start(name) for name in sorted(stack.services, key=lambda n: n == images["sluice"])][-1]
+
+    def all_up():
+        up = {s["metric"]["job"]: s["value"][1] for s in sluice.query("up")["result"]}
+        return len(up) >= 2 and set(up.values()) == {"1"}
+    wait_until(all_up, 90, "every job of the stack is up, asked through sluice", every=1)
+    assert sluice.query("node_load1")["result"], "node_exporter's series through sluice"
+
+
+def test_grafana_is_provisioned():
+    services = compose()["services"]
+    sluice = next(name for name, s in services.items() if image_of(s) == "sluice")
+    grafana = next(s for s in services.values() if image_of(s).startswith("grafana/"))
+    files = []
+    for mount in grafana["volumes"]:
+        source = mount.split(":")[0]
+        if source.startswith("."):
+            path = os.path.join(ROOT, "deploy", source)
+            assert os.path.exists(path), f"{source} does not exist"
+            files += [os.path.join(d, f) for d, _, names in os.walk(path) for f in names] or [path]
+    texts = {}
+    for path in files:
+        with open(path, encoding="utf-8") as f:
+            texts[path] = json.load(f) if path.endswith(".json") else yaml.safe_load(f)
+    sources = [d for t in texts.values() for d in t.get("datasources", [])]
+    assert any(d["type"] == "prometheus" and f"//{sluice}:8429" in d["url"] for d in sources), sources
+    dashboards = [t for path, t in texts.items() if path.endswith(".json")]
+    assert dashboards and all(t["panels"] and t["title"] for t in dashboards), "one dashboard"

@@ -1,0 +1,89 @@
+"""kill -9 in the middle of an outage: only samples younger than the flush interval are missing."""
+import time
+
+from lib import *
+
+FLUSH_MS = 1000
+SLACK_MS = 500  # a scrape of 100 series on a busy machine, and the write of the sealed block
+
+CONFIG = """
+global: {{scrape_interval: 500ms}}
+scrape_configs:
+- job_name: scripted
+  scrape_timeout: 400ms
+  static_configs: [{{targets: ['{exporter.address}']}}]
+remote_write:
+- {{name: sink, url: '{sink.url}'}}
+"""
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+@seconds(150)
+def test_kill_in_an_outage():
+    exporter, sink = ScriptedExporter(series=100), RecordingSink()
+    sluice = Sluice(CONFIG.format(exporter=exporter, sink=sink))
+    wait_until(lambda: len(exporter.served) > 6 and sink.find("scripted_stamped_counter"), what="samples arrive")
+
+    sink.stop()
+    outage_began = now_ms()
+    time.sleep(6)
+    accepted_before = len(sink.accepted)
+    code = sluice.kill9()
+    killed = now_ms()
+    assert code == -9, f"sluice was not killed, it left with {code}"
+    served_before_kill = len(exporter.served)
+    time.sleep(1)
+    assert len(exporter.served) == served_before_kill, "something scraped while sluice was dead"
+
+    sluice.start().wait_ready()
+    time.sleep(3)
+    assert len(sink.accepted) == accepted_before, "there was no outage: the sink took something"
+    sink.start()
+    wait_until(lambda: len(exporter.served) > served_before_kill + 8)
+    exporter.status = 503
+    last = (exporter.served[-1][1], float(exporter.served[-1][0]))
+    wait_until(lambda: len([s for s in sink.find("scripted_stamped_counter").values() if last in s]) == 100, 30,
+               "the last page of all 100 series")
+
+    served = {(ms, float(n)) for n, ms, _ in exporter.served}
+    found = sink.find("scripted_stamped_counter")
+    assert len(found) == 100 and not sink.damaged, (len(found), sink.damaged)
+    missing = {page: [dict(labels)["id"] for labels, samples in found.items() if page not in samples]
+               for page in sorted(served)}
+    missing = {page: ids for page, ids in missing.items() if ids}
+    twice = sum(len(samples) - len(set(samples)) for samples in found.values())
+    in_outage = [ms for ms, _ in served if outage_began < ms < killed - FLUSH_MS - SLACK_MS]
+    print(f"{len(served) * 100} samples served, {len(in_outage) * 100} of them in the outage before the kill; "
+          f"{sum(map(len, missing.values()))} missing, {twice} twice")
+    for (ms, n), ids in missing.items():
+        print(f"  missing: page {n:.0f}, {killed - ms} ms before the kill, id {' '.join(ids)}")
+    assert len(in_outage) >= 5, "no outage worth the name before the kill"
+    too_old = [page for page in missing if not -SLACK_MS <= killed - page[0] <= FLUSH_MS + SLACK_MS]
+    assert not too_old, f"missing, and not younger than the flush interval at the kill: {too_old}"
+    assert all(not set(samples) - served for samples in found.values()), "a sample that was never served"
+
+
+@seconds(90)
+def test_torn_tail_is_skipped_by_itself():
+    """Bytes cut off and bytes damaged at the end of a segment cost what they held, and nothing else."""
+    import glob
+    import os
+    exporter, sink = ScriptedExporter(series=100), RecordingSink()
+    sink.status = 503
+    sluice = Sluice(CONFIG.format(exporter=exporter, sink=sink))
+    wait_until(lambda: len(exporter.served) > 12)
+    sluice.stop()
+    files = [f for f in glob.glob(f"{sluice.data_folder}/**", recursive=True) if os.path.isfile(f)]
+    largest = max(files, key=os.path.getsize)
+    os.truncate(largest, os.path.getsize(largest) - 7)
+    sink.status = 204
+    stopped = exporter.n
+    sluice.start().wait_ready()
+    wait_until(lambda: exporter.n > stopped + 2)
+    wait_until(lambda: any(v >= stopped for s in sink.find("scripted_stamped_counter").values() for _, v in s), 20,
+               "samples of the new run")
+    kept = {v for s in sink.find("scripted_stamped_counter").values() for _, v in s}
+    assert len([n for n in range(stopped) if n in kept]) >= 6, f"the queue was wiped: {sorted(kept)}"

@@ -1,0 +1,119 @@
+"""Command lines and files of usual how-tos for vmagent and promxy, as they stand but for paths and ports."""
+import shlex
+import time
+
+from lib import *
+
+VMAGENT_UNIT = """
+[Unit]
+Description=vmagent
+After=network.target
+[Service]
+Type=simple
+ExecStart=/usr/local/bin/vmagent \\
+  -promscrape.config=/etc/vmagent/config.yml \\
+  -remoteWrite.url=http://127.0.0.1:8428/api/v1/write \\
+  -remoteWrite.tmpDataPath=/var/lib/vmagent \\
+  -httpListenAddr=:8429
+Restart=always
+[Install]
+WantedBy=multi-user.target
+"""
+
+VMAGENT_CONFIG = """
+global:
+  scrape_interval: 1s
+scrape_configs:
+  - job_name: 'node'
+    static_configs:
+      - targets: ['127.0.0.1:9100']
+"""
+
+# As an article of promxy's early days has it.
+PROMXY_CONFIG = """
+global:
+  evaluation_interval: 5s
+  external_labels:
+    source: promxy
+promxy_server:
+  server_groups:
+    - static_configs:
+        - targets:
+          - {a}
+          - {b}
+      labels:
+        sg: localhost_9090
+      anti_affinity: 10s
+      scheme: http
+      path_prefix: /api/v1
+      remote_read: true
+"""
+
+
+def exec_start(unit, replace):
+    """The arguments of its command, with these paths and ports in place of the how-to's."""
+    line = next(line for line in unit.replace("\\\n", " ").splitlines() if line.startswith("ExecStart="))
+    for old, new in replace.items():
+        assert old in line, f"{old} is not in the unit"
+        line = line.replace(old, new)
+    return shlex.split(line)[1:]
+
+
+def test_vmagent_unit():
+    exporter, storage, port = ScriptedExporter(), VictoriaMetrics(), free_port()
+    config = write_file("config.yml", VMAGENT_CONFIG.replace("127.0.0.1:9100", exporter.address))
+    sluice = Sluice(None, port=port, start=False)
+    sluice.command = [sluice.program] + exec_start(VMAGENT_UNIT, {
+        "/etc/vmagent/config.yml": config, "/var/lib/vmagent": f"{folder()}/queue",
+        "http://127.0.0.1:8428": storage.url, ":8429": f":{port}"})
+    sluice.start().wait_ready()
+    wait_until(lambda: storage.query("scripted_counter")["result"], 20, "samples in the storage")
+    up = storage.query('up{job="node"}')["result"]
+    assert up and up[0]["metric"]["instance"] == exporter.address, up
+
+    # curl lines of the same how-to.
+    metrics = sluice.get("/metrics")
+    assert metrics.status == 200 and "vmagent_remotewrite_" in metrics.text, metrics.text[:300]
+    for path in ("/targets", "/api/v1/targets", "/-/healthy", "/-/ready"):
+        assert sluice.get(path).status == 200, path
+    assert exporter.address in sluice.get("/targets").text
+    with open(config, "a", encoding="utf-8") as f:
+        f.write(f"  - job_name: 'more'\n    static_configs: [{{targets: ['{exporter.address}']}}]\n")
+    assert sluice.post("/-/reload").status // 100 == 2
+    wait_until(lambda: storage.query('up{job="more"}')["result"], 20, "the new job after a reload")
+
+
+def test_vmagent_two_dashes_and_arrays():
+    """Repeated flags are positional: each URL gets the labels and options given for it."""
+    exporter, first, second = ScriptedExporter(series=1), RecordingSink(), RecordingSink()
+    Sluice(VMAGENT_CONFIG.replace("127.0.0.1:9100", exporter.address), f"--remoteWrite.url={first.url}",
+           f"--remoteWrite.url={second.url}", "-remoteWrite.label=dc=lab", "-remoteWrite.queues=2",
+           config_flag="--promscrape.config", listen_flag="--httpListenAddr")
+    for sink in (first, second):
+        found = wait_until(lambda: sink.find("scripted_counter"), 20, "samples in both")
+        assert all(("dc", "lab") in labels for labels in found), found.keys()
+
+
+def test_promxy_article():
+    start = int(time.time()) - 300
+    samples = [(t * 1000, t - start) for t in range(start, start + 240, 15)]
+    a, b = Prometheus(name="a"), Prometheus(name="b")
+    for server, part in ((a, samples[:6]), (b, samples[3:])):
+        assert push(server.write_url, [({"__name__": "m", "instance": "x"}, part)]).status == 204
+    sluice = Sluice(PROMXY_CONFIG.format(a=a.address, b=b.address), config_flag="--config", listen_flag="--bind-addr")
+    whole = sluice.query_range("m", start, start + 225, 15)["result"]
+    assert len(whole) == 1, whole
+    assert whole[0]["metric"] == {"__name__": "m", "instance": "x", "sg": "localhost_9090"}, whole
+    assert [float(v) for _, v in whole[0]["values"]] == [15 * k for k in range(16)], whole
+    assert "promxy_server" in sluice.log(), "the old name is accepted with a warning"
+    by_label = sluice.query('sum_over_time(m{sg="localhost_9090"}[10m])', start + 230)["result"]
+    assert by_label[0]["value"][1] == str(15 * 120), by_label
+
+
+def test_prometheus_flags():
+    exporter = ScriptedExporter(series=1)
+    sluice = Sluice(VMAGENT_CONFIG.replace("127.0.0.1:9100", exporter.address), "--query.lookback-delta=2m",
+                    "--query.timeout=30s", "--query.max-samples=1000000", "--web.enable-lifecycle", "--log.level=info")
+    wait_until(lambda: sluice.query("scripted_counter")["result"])
+    flags = sluice.data("/api/v1/status/flags")
+    assert flags["query.lookback-delta"] == "2m", flags

@@ -1,0 +1,140 @@
+"""Scrape and forward to several storages; one is away for a while; each has every sample exactly once."""
+import time
+
+from lib import *
+
+JOBS = """
+global: {{scrape_interval: 1s, external_labels: {{dc: lab}}}}
+scrape_configs:
+- job_name: scripted
+  static_configs: [{{targets: ['{exporter.address}']}}]
+"""
+NODE = """
+- job_name: node
+  static_configs: [{{targets: ['{node.address}']}}]
+"""
+
+
+def remote_write(**storages):
+    return "remote_write:\n" + "".join(f"- {{name: {name}, url: '{s.write_url}'}}\n" for name, s in storages.items())
+
+
+def series_of(storage, name, exporter):
+    """{labels: live samples}: stale markers are another test's."""
+    found = storage.raw(name)
+    assert len(found) == exporter.series, found.keys()
+    assert all(("dc", "lab") in labels and ("job", "scripted") in labels for labels in found), found.keys()
+    return {labels: [(t, v) for t, v in samples if v == v] for labels, samples in found.items()}
+
+
+def is_whole(storage, exporter):
+    """Each page's values are there once; those with a timestamp at that time, the others at the time of the scrape."""
+    served = [(ms, n) for n, ms, _ in exporter.served]
+    for labels, samples in series_of(storage, "scripted_stamped_counter", exporter).items():
+        assert samples == served, f"{storage.name} {dict(labels)}, of {len(served)} pages: missing " \
+            f"{sorted(set(served) - set(samples))}, strange {sorted(set(samples) - set(served))}, {len(samples)} samples"
+    for labels, samples in series_of(storage, "scripted_counter", exporter).items():
+        values = [v for _, v in samples]
+        assert values == [n for _, n in served], f"{storage.name} {dict(labels)}, of {len(served)} pages: {values}"
+        off = [(t, ms) for (t, _), (ms, _) in zip(samples, served) if not ms - 500 <= t <= ms + 50]
+        assert not off, f"{storage.name} {dict(labels)}: scrape times off: {off}"
+    return True
+
+
+def check_whole(storage, exporter):
+    wait_until(lambda: is_whole(storage, exporter), 60, f"{storage.name} is whole", every=1)
+
+
+@seconds(240)
+def test_outage_of_one_storage():
+    exporter, node = ScriptedExporter(), NodeExporter()
+    victoria, prometheus = VictoriaMetrics(), Prometheus()
+    sluice = Sluice((JOBS + NODE).format(exporter=exporter, node=node) +
+                    remote_write(victoria=victoria, prometheus=prometheus))
+    time.sleep(60)
+    before = len(exporter.served)
+    assert before > 55, f"{before} scrapes in 60 s"
+
+    prometheus.stop()
+    time.sleep(20)
+    assert not prometheus.alive() and len(exporter.served) - before > 15, "no outage happened"
+    prometheus.start().wait_ready()
+    time.sleep(5)
+    exporter.status = 503
+
+    check_whole(victoria, exporter)
+    check_whole(prometheus, exporter)
+    plain = [series_of(storage, "scripted_counter", exporter) for storage in (victoria, prometheus)]
+    assert plain[0] == plain[1], "the same scrape has two times"
+    assert "out of order" not in prometheus.log().lower()
+    count = 'count(last_over_time({job="node"}[2m]))'
+    assert victoria.query(count)["result"][0]["value"][1] == prometheus.query(count)["result"][0]["value"][1]
+    sluice.stop()
+
+
+@seconds(180)
+def test_receivers_of_2022():
+    """Debian 12's own: no zstd, strict order. Both are away for a while, one after the other."""
+    exporter = ScriptedExporter()
+    victoria, prometheus = VictoriaMetrics(old=True), Prometheus(old=True)
+    Sluice(JOBS.format(exporter=exporter) + remote_write(victoria=victoria, prometheus=prometheus))
+    wait_until(lambda: len(exporter.served) > 5)
+    for storage in (victoria, prometheus):
+        storage.stop()
+        time.sleep(6)
+        storage.start().wait_ready()
+    time.sleep(3)
+    exporter.status = 503
+    check_whole(victoria, exporter)
+    check_whole(prometheus, exporter)
+    assert "out of order" not in prometheus.log().lower()
+
+
+def test_stop_and_start_lose_nothing():
+    """A clean stop in the middle of an outage leaves everything on disk; the next start sends it."""
+    exporter, sink = ScriptedExporter(series=20), RecordingSink()
+    sluice = Sluice(JOBS.format(exporter=exporter) + f"remote_write:\n- {{name: sink, url: '{sink.url}'}}\n")
+    wait_until(lambda: len(sink.find("scripted_counter")) == 20, what="samples arrive")
+    sink.status = 503
+    during = len(exporter.served)
+    wait_until(lambda: len(exporter.served) >= during + 4)
+    sluice.stop()
+    stopped = len(exporter.served)
+    sink.status = 204
+    sluice.start().wait_ready()
+    wait_until(lambda: len(exporter.served) > stopped)
+    exporter.status = 503
+    pages = [(ms, float(n)) for n, ms, _ in exporter.served]
+
+    def whole():
+        found = sink.find("scripted_stamped_counter")
+        return len(found) == 20 and all(set(s) >= set(pages) for s in found.values())
+    wait_until(whole, 30, f"all {len(pages)} pages in the sink")
+    for samples in sink.find("scripted_stamped_counter").values():
+        assert [s for s in samples if s[1] == s[1]] == pages, "in order, and each once"
+    assert not sink.damaged, sink.damaged
+
+
+def test_retry_after_and_drops():
+    """503 and 429 are tried again, and Retry-After is kept; 400 is dropped and counted."""
+    exporter, sink = ScriptedExporter(series=2), RecordingSink()
+    sink.status, sink.retry_after = 429, 3
+    sluice = Sluice(JOBS.format(exporter=exporter) + f"remote_write:\n- {{name: sink, url: '{sink.url}'}}\n")
+    wait_until(lambda: sink.requests, what="a request")
+    time.sleep(2)
+    times = [t for t, *_ in sink.requests]
+    assert len(times) <= 8, f"{len(times)} requests while Retry-After: 3 was in force, at most one a shard"
+    sink.status, sink.retry_after = 204, None
+    wait_until(lambda: sink.find("scripted_stamped_counter"), 15, "the samples after the wait")
+    arrived = [v for _, v in next(iter(sink.find("scripted_stamped_counter").values()))]
+    assert arrived[0] == 0, f"what was answered with 429 was lost: {arrived}"
+
+    sink.status = 400
+    refused = exporter.n
+    wait_until(lambda: sink.requests[-1][1] == 400 and exporter.n > refused + 2)
+    sink.status = 204
+    recovered = exporter.n
+    wait_until(lambda: exporter.n > recovered + 2)
+    arrived = [v for _, v in next(iter(sink.find("scripted_stamped_counter").values()))]
+    assert any(n not in arrived for n in range(refused, recovered)), "a block answered with 400 was sent again"
+    assert sluice.metric("vmagent_remotewrite_packets_dropped_total") > 0
