@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { HISTOGRAM_CUSTOM = -53, HISTOGRAM_SCHEMA_MIN = -4, HISTOGRAM_SCHEMA_MAX = 8 };
+enum { HISTOGRAM_CUSTOM = -53, HISTOGRAM_SCHEMA_MIN = -4, HISTOGRAM_SCHEMA_MAX = 8, HISTOGRAM_MAX_BUCKETS = 1 << 16 };
 enum reset_hint { RESET_UNKNOWN, RESET_YES, RESET_NO, RESET_GAUGE };
 struct span { int32_t offset; uint32_t length; };
 struct buckets { const struct span *spans; uint32_t n_spans; const double *counts; uint32_t n_counts; };
@@ -24,7 +24,8 @@ struct histogram {
     uint32_t n_custom;
 };
 
-/* The message prometheus.Histogram -> float form in the arena, checked (spans and counts agree, sizes bounded). */
+/* The message prometheus.Histogram -> float form in the arena, checked (spans and counts agree, every bucket has bounds, at
+ * most HISTOGRAM_MAX_BUCKETS a side; counts may be anything, as those of gauges are). */
 bool histogram_decode(struct arena *a, const uint8_t *p, size_t n, int64_t *t, struct histogram *out, struct err *err) MUST_USE;
 /* Appends a prometheus.Histogram message (float form, without tag and length). */
 void histogram_encode(struct buf *out, const struct histogram *h, int64_t t);
