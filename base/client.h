@@ -41,10 +41,11 @@ struct client_conf {
     const char *user_agent;     /* NULL = "sluice/VERSION" */
 };
 struct client *client_new(struct loop *loop, const struct client_conf *conf);
-void client_free(struct client *c); /* cancels what is under way, without callbacks */
+void client_free(struct client *c); /* cancels what is under way, without callbacks; not from a callback */
 
 struct client_reply {
-    int status;                /* 0 when no answer came; then err says why (ERR_GATEWAY_TIME for a timeout, else ERR_BAD_GATEWAY) */
+    int status;                /* in done: 0 when no whole answer came; then err says why (ERR_GATEWAY_TIME for a timeout,
+                                  ERR_TOO_LARGE, what `data` said, else ERR_BAD_GATEWAY), naming method and URL */
     struct err err;
     struct str content_type, content_encoding;
     struct str retry_after;    /* header text, empty when absent */
@@ -71,7 +72,7 @@ struct client_request {
     void *arg;
 };
 struct client_call *client_send(struct client *c, const struct client_request *req);
-void client_cancel(struct client_call *call); /* no callback comes after it */
+void client_cancel(struct client_call *call); /* no callback comes after it; allowed in callbacks */
 size_t client_inflight(const struct client *c);
 size_t client_waiting(const struct client *c);
 

@@ -1,0 +1,288 @@
+/* A profile never changes but for its files with secrets: each is looked at no more than once a second, and read again
+ * when its time, size or inode changed. Lanes share profiles, so a profile that has such files has a mutex for them; the
+ * others are read without one.
+ *
+ * curl has no option for the name in the TLS handshake. For tls server_name the URL's host is replaced by that name (so
+ * it is what is sent and verified), CONNECT_TO leads the connection to the real host, and Host: says the real one.
+ */
+#include "base/client_profile.h"
+
+#include "base/buf.h"
+#include "base/thread.h"
+#include "base/times.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+enum { SECRET_MAX = 64 << 10, LOOK_EVERY_MS = 1000, MOST_REDIRECTS = 10 };
+
+struct secret { /* a value that is given, or read from a file */
+    char *text; /* NULL: none, or not read yet */
+    char *file;
+    int64_t looked; /* monotonic ms of the last look at the file; 0 = never */
+    struct stat seen;
+};
+
+struct client_profile {
+    atomic_uint refs;
+    struct mutex mutex; /* guards the secrets */
+    struct secret username, password, credentials;
+    char *auth_type;
+    char *ca, *ca_file, *cert, *cert_file, *key, *key_file, *server_name, *proxy_url, *no_proxy;
+    bool insecure_skip_verify, proxy_from_environment, no_follow_redirects;
+    long ssl_version;
+    char **headers;
+    size_t n_headers;
+};
+
+/* ---- making ---- */
+
+static char *copy(const char *s) { return s && *s ? mem_strdup(s) : NULL; }
+
+static bool parse_version(const char *text, long *version, struct err *err)
+{
+    static const struct {
+        const char *name;
+        long version;
+    } known[] = {{"TLS10", CURL_SSLVERSION_TLSv1_0}, {"TLS11", CURL_SSLVERSION_TLSv1_1},
+                 {"TLS12", CURL_SSLVERSION_TLSv1_2}, {"TLS13", CURL_SSLVERSION_TLSv1_3}};
+    *version = CURL_SSLVERSION_TLSv1_2;
+    if (text == NULL || *text == 0)
+        return true;
+    for (size_t i = 0; i < LEN(known); i++)
+        if (strcmp(text, known[i].name) == 0) {
+            *version = known[i].version;
+            return true;
+        }
+    return err_set(err, ERR_BAD_DATA, "min_version: \"%s\" is none of TLS10, TLS11, TLS12, TLS13", text);
+}
+
+static bool check_header(const char *line, struct err *err)
+{
+    struct str rest = str_of(line), name;
+    if (!str_cut(&rest, ':', &name) || rest.p == NULL || name.n == 0 || strpbrk(line, "\r\n"))
+        return err_set(err, ERR_BAD_DATA, "headers: \"%s\" is not of the form \"Name: value\"", line);
+    return true;
+}
+
+struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err)
+{
+    long version;
+    if (!parse_version(c->min_version, &version, err))
+        return NULL;
+    for (size_t i = 0; i < c->n_headers; i++)
+        if (!check_header(c->headers[i], err))
+            return NULL;
+    struct client_profile *p = mem_zalloc(sizeof *p);
+    atomic_init(&p->refs, 1);
+    mutex_init(&p->mutex);
+    p->username = (struct secret){.text = copy(c->username), .file = copy(c->username_file)};
+    p->password = (struct secret){.text = copy(c->password), .file = copy(c->password_file)};
+    p->credentials = (struct secret){.text = copy(c->credentials), .file = copy(c->credentials_file)};
+    p->auth_type = mem_strdup(c->auth_type && *c->auth_type ? c->auth_type : "Bearer");
+    p->ca = copy(c->ca);
+    p->ca_file = copy(c->ca_file);
+    p->cert = copy(c->cert);
+    p->cert_file = copy(c->cert_file);
+    p->key = copy(c->key);
+    p->key_file = copy(c->key_file);
+    p->server_name = copy(c->server_name);
+    p->proxy_url = copy(c->proxy_url);
+    p->no_proxy = copy(c->no_proxy);
+    p->insecure_skip_verify = c->insecure_skip_verify;
+    p->proxy_from_environment = c->proxy_from_environment;
+    p->no_follow_redirects = c->no_follow_redirects;
+    p->ssl_version = version;
+    p->headers = mem_zalloc(c->n_headers * sizeof *p->headers);
+    for (; p->n_headers < c->n_headers; p->n_headers++)
+        p->headers[p->n_headers] = mem_strdup(c->headers[p->n_headers]);
+    return p;
+}
+
+struct client_profile *client_profile_ref(struct client_profile *p)
+{
+    if (p)
+        atomic_fetch_add(&p->refs, 1);
+    return p;
+}
+
+void client_profile_unref(struct client_profile *p)
+{
+    if (p == NULL || atomic_fetch_sub(&p->refs, 1) > 1)
+        return;
+    char *texts[] = {p->username.text,    p->username.file,    p->password.text, p->password.file, p->credentials.text,
+                     p->credentials.file, p->auth_type,        p->ca,            p->ca_file,       p->cert,
+                     p->cert_file,        p->key,              p->key_file,      p->server_name,   p->proxy_url,
+                     p->no_proxy};
+    for (size_t i = 0; i < LEN(texts); i++)
+        mem_free(texts[i]);
+    for (size_t i = 0; i < p->n_headers; i++)
+        mem_free(p->headers[i]);
+    mem_free(p->headers);
+    mutex_free(&p->mutex);
+    mem_free(p);
+}
+
+/* ---- secrets ---- */
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_size == b->st_size
+           && a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+/* Takes the file's text without white space at its ends. A line break within would end a header, so it is refused. */
+static bool read_secret(struct secret *s, struct err *err)
+{
+    char bytes[4096];
+    struct buf all = {.max = SECRET_MAX};
+    FILE *f = fopen(s->file, "re");
+    if (f == NULL)
+        return err_set(err, ERR_BAD_GATEWAY, "cannot read %s: %s", s->file, strerror(errno));
+    for (size_t n; (n = fread(bytes, 1, sizeof bytes, f)) > 0;)
+        buf_add(&all, bytes, n);
+    bool ok = !ferror(f) && !all.over;
+    fclose(f);
+    struct str text = str_trim(buf_str(&all));
+    if (!ok)
+        err_set(err, ERR_BAD_GATEWAY, "%s cannot be read or is over %d bytes", s->file, SECRET_MAX);
+    else if (str_find(text, '\n') < text.n || str_find(text, 0) < text.n) {
+        ok = false;
+        err_set(err, ERR_BAD_GATEWAY, "%s has more than one line", s->file);
+    } else {
+        mem_free(s->text);
+        s->text = str_dup(text);
+    }
+    buf_free(&all);
+    return ok;
+}
+
+static bool refresh(struct secret *s, struct err *err)
+{
+    int64_t now = clock_mono_ms();
+    if (s->file == NULL || (s->looked && s->text && now - s->looked < LOOK_EVERY_MS))
+        return true;
+    struct stat st;
+    if (stat(s->file, &st) < 0)
+        return err_set(err, ERR_BAD_GATEWAY, "cannot read %s: %s", s->file, strerror(errno));
+    if ((s->text == NULL || !same_file(&st, &s->seen)) && !read_secret(s, err))
+        return false;
+    s->seen = st;
+    s->looked = now;
+    return true;
+}
+
+static void append(struct curl_slist **list, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(*list, line);
+    if (longer)
+        *list = longer;
+}
+
+static bool apply_secrets(struct client_profile *p, CURL *easy, struct curl_slist **headers, struct err *err)
+{
+    if (!refresh(&p->username, err) || !refresh(&p->password, err) || !refresh(&p->credentials, err))
+        return false;
+    if (p->username.text || p->password.text) {
+        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+        curl_easy_setopt(easy, CURLOPT_USERNAME, p->username.text ? p->username.text : "");
+        curl_easy_setopt(easy, CURLOPT_PASSWORD, p->password.text ? p->password.text : "");
+    }
+    if (p->credentials.text) { /* curl keeps an Authorization header from another host after a redirect */
+        struct buf line = {0};
+        buf_printf(&line, "Authorization: %s %s", p->auth_type, p->credentials.text);
+        append(headers, buf_z(&line));
+        buf_free(&line);
+    }
+    return true;
+}
+
+static bool apply_auth(struct client_profile *p, CURL *easy, struct curl_slist **headers, struct err *err)
+{
+    bool shared = p->username.file || p->password.file || p->credentials.file;
+    if (shared)
+        mutex_lock(&p->mutex);
+    bool ok = apply_secrets(p, easy, headers, err);
+    if (shared)
+        mutex_unlock(&p->mutex);
+    return ok;
+}
+
+/* ---- TLS ---- */
+
+static void set_blob(CURL *easy, CURLoption option, char *text)
+{
+    struct curl_blob blob = {.data = text, .len = text ? strlen(text) : 0, .flags = CURL_BLOB_NOCOPY};
+    if (text)
+        curl_easy_setopt(easy, option, &blob);
+}
+
+static void set_text(CURL *easy, CURLoption option, const char *text)
+{
+    if (text)
+        curl_easy_setopt(easy, option, text);
+}
+
+static void apply_tls(const struct client_profile *p, CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, p->ssl_version);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, p->insecure_skip_verify ? 0L : 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, p->insecure_skip_verify ? 0L : 2L);
+    set_text(easy, CURLOPT_CAINFO, p->ca_file);
+    set_text(easy, CURLOPT_SSLCERT, p->cert_file);
+    set_text(easy, CURLOPT_SSLKEY, p->key_file);
+    set_blob(easy, CURLOPT_CAINFO_BLOB, p->ca);
+    set_blob(easy, CURLOPT_SSLCERT_BLOB, p->cert);
+    set_blob(easy, CURLOPT_SSLKEY_BLOB, p->key);
+}
+
+/* Puts server_name in the URL and leads the connection to the URL's own host; see above. */
+static bool apply_server_name(const struct client_profile *p, CURL *easy, const char *url, struct curl_slist **headers,
+                              struct curl_slist **connect_to, struct err *err)
+{
+    CURLU *u = curl_url();
+    char *host = NULL, *port = NULL, *changed = NULL;
+    bool ok = u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK && curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK
+              && curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK
+              && curl_url_set(u, CURLUPART_HOST, p->server_name, 0) == CURLUE_OK
+              && curl_url_get(u, CURLUPART_URL, &changed, 0) == CURLUE_OK;
+    if (ok) {
+        struct buf line = {0};
+        buf_printf(&line, "%s:%s:%s:%s", p->server_name, port, host, port);
+        append(connect_to, buf_z(&line));
+        buf_clear(&line);
+        buf_printf(&line, "Host: %s:%s", host, port);
+        append(headers, buf_z(&line));
+        buf_free(&line);
+        curl_easy_setopt(easy, CURLOPT_URL, changed);
+        curl_easy_setopt(easy, CURLOPT_CONNECT_TO, *connect_to);
+    } else
+        err_set(err, ERR_BAD_DATA, "server_name \"%s\" cannot be used with this URL", p->server_name);
+    curl_free(host);
+    curl_free(port);
+    curl_free(changed);
+    curl_url_cleanup(u);
+    return ok;
+}
+
+bool client_profile_apply(struct client_profile *p, void *easy, const char *url, struct curl_slist **headers,
+                          struct curl_slist **connect_to, struct err *err)
+{
+    static struct client_profile defaults = {.ssl_version = CURL_SSLVERSION_TLSv1_2};
+    if (p == NULL)
+        p = &defaults;
+    for (size_t i = 0; i < p->n_headers; i++)
+        append(headers, p->headers[i]);
+    apply_tls(p, easy);
+    if (!p->proxy_from_environment || p->proxy_url)
+        curl_easy_setopt(easy, CURLOPT_PROXY, p->proxy_url ? p->proxy_url : "");
+    set_text(easy, CURLOPT_NOPROXY, p->no_proxy);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, p->no_follow_redirects ? 0L : 1L);
+    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)MOST_REDIRECTS);
+    if (p->server_name && strncmp(url, "https:", 6) == 0 && !apply_server_name(p, easy, url, headers, connect_to, err))
+        return false;
+    return apply_auth(p, easy, headers, err);
+}

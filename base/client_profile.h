@@ -1,0 +1,14 @@
+/* Inside base only: what client.c asks of a profile for one request. `easy` is a CURL handle. */
+#ifndef BASE_CLIENT_PROFILE_H
+#define BASE_CLIENT_PROFILE_H
+
+#include "base/client.h"
+
+struct curl_slist;
+
+/* Sets credentials, TLS, proxy and redirects, and appends the profile's headers. `*connect_to` gets a list that must live,
+ * and be freed, with the request; it is NULL unless tls server_name is set. `p` may be NULL: the defaults. */
+bool client_profile_apply(struct client_profile *p, void *easy, const char *url, struct curl_slist **headers,
+                          struct curl_slist **connect_to, struct err *err) MUST_USE;
+
+#endif
