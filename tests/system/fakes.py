@@ -130,7 +130,7 @@ class RecordingSink(Fake):
 
     To misbehave: status (with retry_after), hang (seconds before the answer), drop (read, then close without an
     answer), lose_answer (accept, then close). zstd bodies get 415 unless zstd=True. requests: (monotonic seconds,
-    status, headers, bytes on the wire) of each; `damaged` holds what could not be decoded.
+    status, headers, bytes on the wire) of each. What cannot be decoded fails the test at the next look.
     """
 
     def __init__(self, zstd=False):
@@ -167,6 +167,7 @@ class RecordingSink(Fake):
                 except (ValueError, IndexError, KeyError) as e:
                     self.damaged.append(str(e))
             self.decoded = len(self.accepted)
+            assert not self.damaged, f"damaged bodies: {self.damaged[:5]}"
             return {labels: list(samples) for labels, samples in self.arrived.items()}
 
     def find(self, name, **labels):

@@ -51,16 +51,25 @@ def alone(test):
 _test = {"folder": None, "processes": [], "ports": set()}
 
 
-def begin(name):
+def begin(name, limit):
+    """limit: seconds after which the test fails where it is."""
+    def too_long(*_):
+        raise AssertionError(f"still running after {limit} s")
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(limit)
     _test["folder"] = f"{ROOT}/build/tests/{name}"
     shutil.rmtree(_test["folder"], ignore_errors=True)
     os.makedirs(_test["folder"])
 
 
 def end(keep):
-    """Stops everything, sluice first. False when a sluice did not leave as it should."""
+    """Stops everything, sluice first; keep: the test failed, so its files stay and the end of sluice's log is shown.
+    False when a sluice did not leave as it should."""
+    signal.alarm(0)
     clean = True
     for p in sorted(_test["processes"], key=lambda p: not isinstance(p, Sluice)):
+        if keep and isinstance(p, Sluice):
+            print(f"{p.name}.log ends:\n{p.log()[-2000:]}")
         try:
             p.stop()
         except AssertionError as why:
