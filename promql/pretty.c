@@ -15,9 +15,9 @@ static void indent(struct buf *out, int level)
 
 static bool is_short(const struct expr *e)
 {
-    struct buf line = {.max = LINE};
+    struct buf line = {.max = 16 * LINE}; /* a long one need not be printed to its end */
     promql_print(&line, e);
-    bool fits = !line.over;
+    bool fits = !line.over && line.n <= LINE;
     buf_free(&line);
     return fits;
 }
