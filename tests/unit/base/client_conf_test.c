@@ -1,0 +1,97 @@
+#include "base/client_conf.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+struct job { struct http_conf http; };
+
+static bool check_job(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+{
+    const struct job *j = value;
+    return http_conf_check(node, &j->http, err);
+}
+
+static const struct conf_row job_rows[] = {HTTP_CONF_ROWS(struct job, http), {0}};
+static const struct conf_section job_section = {"job", sizeof(struct job), job_rows, .check = check_job};
+
+static struct arena arena;
+
+static bool load(const char *text, struct job *job, struct err *err)
+{
+    struct conf_context c = {.arena = &arena, .file = "f.yml", .dir = STR("/etc")};
+    const struct yaml *y = yaml_parse(&arena, str_of(text), "f.yml", err);
+    return y != NULL && conf_load(&c, &job_section, y, job, err);
+}
+
+static void everything_at_once(void **state UNUSED)
+{
+    struct job job;
+    struct err err = {0};
+    bool ok = load("basic_auth: {username: u, password_file: p.txt}\n"
+                   "tls_config: {ca_file: ca.pem, server_name: s, min_version: TLS13}\n"
+                   "proxy_url: http://p:1\nfollow_redirects: false\nheaders: ['X-A: 1']\n"
+                   "http_headers: {X-B: {values: [b, bb], secrets: [c]}, X-D: {values: [d]}}\n",
+                   &job, &err);
+    if (!ok)
+        fail_msg("%s", err.text);
+    assert_true(str_is(job.http.basic_auth->username, "u"));
+    assert_true(str_is(job.http.basic_auth->password_file, "/etc/p.txt"));
+    assert_true(str_is(job.http.tls.ca_file, "/etc/ca.pem"));
+    assert_false(job.http.follow_redirects);
+    assert_int_equal(job.http.http_headers.n, 4);
+    assert_true(str_is(job.http.http_headers.keys[2], "X-B") && str_is(job.http.http_headers.values[2], "c"));
+    assert_true(str_is(job.http.http_headers.values[3], "d"));
+    struct client_profile *p = http_conf_profile(&job.http, &err);
+    assert_non_null(p);
+    client_profile_unref(p);
+}
+
+static void nothing_is_fine_too(void **state UNUSED)
+{
+    struct job job;
+    struct err err = {0};
+    assert_true(load("{}", &job, &err));
+    assert_true(job.http.follow_redirects);
+    struct client_profile *p = http_conf_profile(&job.http, &err);
+    assert_non_null(p);
+    client_profile_unref(p);
+}
+
+static void expect(const char *text, const char *words)
+{
+    struct job job;
+    struct err err = {0};
+    assert_false(load(text, &job, &err));
+    if (strstr(err.text, words) == NULL || strstr(err.text, "f.yml:1") == NULL)
+        fail_msg("\"%s\" does not say \"%s\" and its place", err.text, words);
+}
+
+static void contradictions_are_refused(void **state UNUSED)
+{
+    expect("{bearer_token: a, basic_auth: {username: u}}", "basic_auth and bearer_token are both given");
+    expect("{bearer_token: a, bearer_token_file: b}", "bearer_token and bearer_token_file are both given");
+    expect("basic_auth: {password: a, password_file: b}", "password and password_file are both given");
+    expect("authorization: {type: Basic, credentials: x}", "use basic_auth");
+    expect("tls_config: {cert_file: a}", "needs both");
+    expect("http_headers: {X: {files: [a]}}", "files is not supported");
+    expect("oauth2: {}", "oauth2");
+}
+
+static int tear_down(void **state UNUSED)
+{
+    arena_free(&arena);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everything_at_once),
+        cmocka_unit_test(nothing_is_fine_too),
+        cmocka_unit_test(contradictions_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, tear_down);
+}

@@ -1,0 +1,481 @@
+/* The client against a small server on loopback. The server is a thread that serves one connection after the other, in
+ * order of their arrival, and answers by the path of the request. */
+#include "base/client.h"
+
+#include "base/compress.h"
+#include "base/thread.h"
+#include "base/times.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- the server ---- */
+
+struct server {
+    int fd;
+    unsigned port, other_port; /* where /away leads to */
+    struct thread *thread;
+    char request[65536];       /* the thread's */
+    struct mutex mutex;
+    char published[65536];     /* a copy of the last request, under the mutex */
+    atomic_uint connections;
+};
+static struct server one, two;
+
+static void reply(int fd, const char *head, struct str body)
+{
+    struct buf out = {0};
+    buf_printf(&out, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n", head, body.n);
+    buf_add_str(&out, body);
+    for (size_t at = 0; at < out.n;) {
+        ssize_t n = send(fd, out.p + at, out.n - at, MSG_NOSIGNAL);
+        if (n <= 0)
+            break;
+        at += (size_t)n;
+    }
+    buf_free(&out);
+}
+
+/* Reads one request, with its body, into s->request; false at the end of the connection. */
+static bool read_request(struct server *s, int fd)
+{
+    size_t n = 0, want = 0;
+    while (want == 0 || n < want) {
+        ssize_t more = recv(fd, s->request + n, sizeof s->request - 1 - n, 0);
+        if (more <= 0)
+            return false;
+        n += (size_t)more;
+        s->request[n] = 0;
+        mutex_lock(&s->mutex);
+        memcpy(s->published, s->request, n + 1);
+        mutex_unlock(&s->mutex);
+        if (s->request[0] == 0x16) /* the beginning of a TLS handshake */
+            return snprintf(s->request, sizeof s->request, "GET /tls HTTP/1.1\r\n\r\n") > 0;
+        char *end = strstr(s->request, "\r\n\r\n"), *length = strstr(s->request, "Content-Length: ");
+        if (end)
+            want = (size_t)(end + 4 - s->request) + (length && length < end ? strtoul(length + 16, NULL, 10) : 0);
+    }
+    return true;
+}
+
+static bool asks(const struct server *s, const char *path) { return strncmp(strchr(s->request, ' ') + 1, path, strlen(path)) == 0; }
+
+/* False: the connection is to be closed. */
+static bool answer(struct server *s, int fd)
+{
+    static char zeros[1 << 20];
+    char head[256];
+    if (asks(s, "/gzip")) {
+        struct buf packed = {0};
+        gzip_pack(&packed, str_n(zeros, sizeof zeros), 6);
+        reply(fd, "200 OK\r\nContent-Encoding: gzip", buf_str(&packed));
+        buf_free(&packed);
+    } else if (asks(s, "/big"))
+        reply(fd, "200 OK", str_n(zeros, sizeof zeros));
+    else if (asks(s, "/busy"))
+        reply(fd, "429 Slow Down\r\nRetry-After: 7\r\nContent-Type: text/plain; charset=utf-8", STR("later"));
+    else if (asks(s, "/loop"))
+        reply(fd, "302 Found\r\nLocation: /loop", STR("x"));
+    else if (asks(s, "/away")) {
+        snprintf(head, sizeof head, "302 Found\r\nLocation: http://localhost:%u/there", s->other_port);
+        reply(fd, head, STR("x"));
+    } else if (asks(s, "/cut"))
+        return send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc", 43, MSG_NOSIGNAL) < 0; /* closes */
+    else if (asks(s, "/once")) {
+        reply(fd, "200 OK\r\nConnection: close", STR("hello"));
+        return false;
+    } else if (asks(s, "/drop"))
+        return false;
+    else if (asks(s, "/silent"))
+        return read_request(s, fd); /* until the client has had enough */
+    else
+        reply(fd, "200 OK\r\nContent-Type: text/plain", STR("hello"));
+    return true;
+}
+
+static void serve(void *arg)
+{
+    struct server *s = arg;
+    for (int fd; (fd = accept(s->fd, NULL, NULL)) >= 0; close(fd)) {
+        s->connections++;
+        while (read_request(s, fd) && answer(s, fd)) {}
+    }
+}
+
+static void open_server(struct server *s)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(s->fd, (struct sockaddr *)&at, size), 0);
+    assert_int_equal(listen(s->fd, 64), 0);
+    assert_int_equal(getsockname(s->fd, (struct sockaddr *)&at, &size), 0);
+    s->port = ntohs(at.sin_port);
+    s->connections = 0;
+    mutex_init(&s->mutex);
+    s->thread = thread_start("server", serve, s);
+}
+
+/* The last request. Valid until the next call. */
+static const char *asked(struct server *s)
+{
+    static char copy[sizeof s->published];
+    mutex_lock(&s->mutex);
+    memcpy(copy, s->published, sizeof copy);
+    mutex_unlock(&s->mutex);
+    return copy;
+}
+
+static void close_server(struct server *s)
+{
+    shutdown(s->fd, SHUT_RDWR);
+    thread_join(s->thread);
+    mutex_free(&s->mutex);
+    close(s->fd);
+}
+
+/* ---- the client ---- */
+
+static struct loop *loop;
+static struct client *client;
+
+struct result {
+    struct buf body;
+    int done, pieces;
+    struct client_reply reply;
+    char content_type[64], retry_after[16];
+    bool refuse;              /* data returns false */
+    struct client_call *call; /* data cancels it */
+};
+
+static bool take(void *arg, const struct client_reply *r, struct str piece, struct err *err)
+{
+    struct result *res = arg;
+    assert_true(r->status != 0);
+    res->pieces++;
+    buf_add_str(&res->body, piece);
+    if (res->call)
+        client_cancel(res->call);
+    return !res->refuse || err_set(err, ERR_LIMIT, "enough");
+}
+
+static void done(void *arg, const struct client_reply *r)
+{
+    struct result *res = arg;
+    res->done++;
+    res->reply = *r;
+    snprintf(res->content_type, sizeof res->content_type, "%.*s", STR_ARG(r->content_type));
+    snprintf(res->retry_after, sizeof res->retry_after, "%.*s", STR_ARG(r->retry_after));
+}
+
+static const char *url_of(const struct server *s, const char *path)
+{
+    static char text[256];
+    snprintf(text, sizeof text, "http://127.0.0.1:%u%s", s->port, path);
+    return text;
+}
+
+static struct client_request get(const char *path, struct result *res)
+{
+    return (struct client_request){.method = "GET", .url = url_of(&one, path), .timeout_ms = 10000, .data = take, .done = done, .arg = res};
+}
+
+static struct client_call *send_request(const struct client_request *req, struct result *res)
+{
+    buf_free(&res->body);
+    *res = (struct result){.refuse = res->refuse};
+    return client_send(client, req);
+}
+
+static void perform(const struct client_request *req, struct result *res)
+{
+    send_request(req, res);
+    while (!res->done)
+        loop_turn(loop, -1);
+    assert_int_equal(res->done, 1);
+}
+
+static int set_up(void **state UNUSED)
+{
+    open_server(&one);
+    open_server(&two);
+    one.other_port = two.port;
+    loop = loop_new();
+    client = client_new(loop, &(struct client_conf){.max_inflight = 2, .connections = 600});
+    return 0;
+}
+
+static int tear_down(void **state UNUSED)
+{
+    client_free(client);
+    loop_free(loop);
+    close_server(&one);
+    close_server(&two);
+    return 0;
+}
+
+/* ---- the tests ---- */
+
+static void a_get_and_a_kept_connection(void **state UNUSED)
+{
+    struct result res = {.done = 0};
+    const char *headers[] = {"X-Scope: a"};
+    struct client_request req = get("/x?y=1", &res);
+    req.headers = headers;
+    req.n_headers = 1;
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, 200);
+    assert_string_equal(buf_z(&res.body), "hello");
+    assert_string_equal(res.content_type, "text/plain");
+    assert_false(res.reply.reused);
+    assert_int_equal(res.reply.body_bytes, 5);
+    assert_non_null(strstr(asked(&one), "GET /x?y=1 HTTP/1.1\r\n"));
+    assert_non_null(strstr(asked(&one), "\r\nX-Scope: a\r\n"));
+    assert_non_null(strstr(asked(&one), "\r\nUser-Agent: sluice/" VERSION "\r\n"));
+    assert_null(strstr(asked(&one), "Accept-Encoding"));
+    perform(&req, &res);
+    assert_true(res.reply.reused);
+    assert_int_equal(one.connections, 1);
+    buf_free(&res.body);
+}
+
+static void a_post_sends_its_body_without_expect(void **state UNUSED)
+{
+    static char body[40000];
+    memset(body, 'b', sizeof body);
+    struct result res = {.done = 0};
+    struct client_request req = get("/x", &res);
+    req.method = "POST";
+    req.body = str_n(body, sizeof body);
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, 200);
+    assert_non_null(strstr(asked(&one), "POST /x HTTP/1.1\r\n"));
+    assert_null(strstr(asked(&one), "Expect"));
+    assert_memory_equal(strstr(asked(&one), "\r\n\r\n") + 4, body, sizeof body);
+    buf_free(&res.body);
+}
+
+static void an_error_status_is_an_answer(void **state UNUSED)
+{
+    struct result res = {.done = 0};
+    struct client_request req = get("/busy", &res);
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, 429);
+    assert_string_equal(res.retry_after, "7");
+    assert_string_equal(buf_z(&res.body), "later");
+    assert_int_equal(res.reply.err.kind, ERR_NONE);
+    buf_free(&res.body);
+}
+
+static void gzip_is_decoded_within_the_limit(void **state UNUSED)
+{
+    struct result res = {.done = 0};
+    struct client_request req = get("/gzip", &res);
+    req.accept_gzip = true;
+    req.max_body = 1 << 20;
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, 200);
+    assert_int_equal(res.body.n, 1 << 20);
+    assert_true(res.pieces > 1 && res.reply.body_bytes < 10000);
+    assert_non_null(strstr(asked(&one), "Accept-Encoding: gzip\r\n"));
+    req.max_body--;
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, 0);
+    assert_int_equal(res.reply.err.kind, ERR_TOO_LARGE);
+    assert_true(res.body.n < 1 << 20);
+    buf_free(&res.body);
+}
+
+static void the_data_callback_ends_or_cancels_a_call(void **state UNUSED)
+{
+    struct result res = {.refuse = true};
+    struct client_request req = get("/big", &res);
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, 0);
+    assert_string_equal(res.reply.err.text, "enough");
+    res.refuse = false;
+    res.call = send_request(&req, &res);
+    while (client_inflight(client) > 0)
+        loop_turn(loop, -1);
+    assert_int_equal(res.done, 0);
+    assert_int_equal(res.pieces, 1);
+    buf_free(&res.body);
+}
+
+/* `where` is a path of server one, or a URL. */
+static void expect_error(const char *where, int64_t timeout_ms, enum err_kind kind, const char *words)
+{
+    struct result res = {.done = 0};
+    struct client_request req = get(where, &res);
+    if (where[0] != '/')
+        req.url = where;
+    req.timeout_ms = timeout_ms;
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, 0);
+    assert_int_equal(res.reply.err.kind, kind);
+    if (strstr(res.reply.err.text, words) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", res.reply.err.text, words);
+    assert_int_equal(strncmp(res.reply.err.text, "GET ", 4), 0);
+    buf_free(&res.body);
+}
+
+static void failures_are_told_in_words(void **state UNUSED)
+{
+    expect_error("http://127.0.0.1:1/x", 1000, ERR_BAD_GATEWAY, "GET http://127.0.0.1:1/x: connection refused");
+    expect_error("http://name.invalid/x", 5000, ERR_BAD_GATEWAY, "could not resolve host: name.invalid");
+    expect_error("/silent", 100, ERR_GATEWAY_TIME, "timed out after 10");
+    expect_error("/cut", 1000, ERR_BAD_GATEWAY, "the connection ended within the answer");
+    expect_error("/drop", 1000, ERR_BAD_GATEWAY, "closed the connection without an answer");
+    expect_error("/loop", 1000, ERR_BAD_GATEWAY, "more than 10 redirects");
+    expect_error("ftp://127.0.0.1/x", 1000, ERR_BAD_GATEWAY, "ftp");
+    char tls[64];
+    snprintf(tls, sizeof tls, "https://127.0.0.1:%u/", two.port); /* its answer to a handshake is "HTTP/1.1 200 OK" */
+    expect_error(tls, 1000, ERR_BAD_GATEWAY, ": TLS: ");
+}
+
+static void no_more_than_max_inflight_run(void **state UNUSED)
+{
+    enum { N = 20 };
+    struct result res[N] = {{.done = 0}};
+    int all = 0;
+    for (int i = 0; i < N; i++) {
+        struct client_request req = get("/once", &res[i]);
+        req.slot = (uint32_t)i;
+        send_request(&req, &res[i]);
+    }
+    assert_int_equal(client_inflight(client), 2);
+    assert_int_equal(client_waiting(client), N - 2);
+    for (int64_t end = clock_mono_ms() + 10000; all < N && clock_mono_ms() < end; loop_turn(loop, 100)) {
+        assert_true(client_inflight(client) <= 2);
+        all = 0;
+        for (int i = 0; i < N; i++)
+            all += res[i].done;
+    }
+    assert_int_equal(client_inflight(client), 0);
+    for (int i = 0; i < N; i++)
+        buf_free(&res[i].body);
+}
+
+static void canceled_calls_say_nothing(void **state UNUSED)
+{
+    struct result res[3] = {{.done = 0}};
+    struct client_call *calls[3];
+    for (int i = 0; i < 3; i++) {
+        struct client_request req = get("/silent", &res[i]);
+        calls[i] = send_request(&req, &res[i]);
+    }
+    loop_turn(loop, 10);
+    client_cancel(calls[2]); /* waiting */
+    client_cancel(calls[0]); /* running */
+    assert_int_equal(client_inflight(client) + client_waiting(client), 1);
+    loop_turn(loop, 10);
+    assert_int_equal(res[0].done + res[1].done + res[2].done, 0);
+    /* the third is canceled by client_free */
+}
+
+/* ---- profiles ---- */
+
+static struct client_profile *profile_of(struct client_profile_conf conf)
+{
+    struct err err = {0};
+    struct client_profile *p = client_profile_new(&conf, &err);
+    if (p == NULL)
+        fail_msg("%s", err.text);
+    return p;
+}
+
+static void credentials_are_sent_but_not_to_another_host(void **state UNUSED)
+{
+    struct result res = {.done = 0};
+    const char *headers[] = {"X-Tenant: 7"};
+    struct client_profile *p = profile_of((struct client_profile_conf){.credentials = "s3cret", .headers = headers, .n_headers = 1});
+    struct client_request req = get("/away", &res);
+    req.profile = p;
+    perform(&req, &res);
+    assert_non_null(strstr(asked(&one), "\r\nAuthorization: Bearer s3cret\r\n"));
+    assert_non_null(strstr(asked(&one), "\r\nX-Tenant: 7\r\n"));
+    assert_non_null(strstr(asked(&two), "GET /there "));
+    assert_null(strstr(asked(&two), "Authorization"));
+    client_profile_unref(p);
+    p = profile_of((struct client_profile_conf){.username = "u", .password = "p", .no_follow_redirects = true});
+    req.profile = p;
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, 302);
+    assert_non_null(strstr(asked(&one), "\r\nAuthorization: Basic dTpw\r\n"));
+    client_profile_unref(p);
+    buf_free(&res.body);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void a_token_file_is_read_again(void **state UNUSED)
+{
+    char path[] = "/tmp/sluice-client-test-XXXXXX";
+    close(mkstemp(path));
+    struct result res = {.done = 0};
+    struct client_profile *p = profile_of((struct client_profile_conf){.credentials_file = path});
+    struct client_request req = get("/x", &res);
+    req.profile = p;
+    write_file(path, "first\n");
+    perform(&req, &res);
+    assert_non_null(strstr(asked(&one), "Authorization: Bearer first\r\n"));
+    write_file(path, "the second");
+    perform(&req, &res);
+    assert_non_null(strstr(asked(&one), "Bearer first\r\n")); /* within the second */
+    usleep(1050000);
+    perform(&req, &res);
+    assert_non_null(strstr(asked(&one), "Bearer the second\r\n"));
+    unlink(path);
+    usleep(1050000);
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, 0);
+    assert_non_null(strstr(res.reply.err.text, path));
+    client_profile_unref(p);
+    buf_free(&res.body);
+}
+
+static void bad_profiles_are_refused(void **state UNUSED)
+{
+    struct err err = {0};
+    const char *headers[] = {"no colon"};
+    assert_null(client_profile_new(&(struct client_profile_conf){.min_version = "SSL3"}, &err));
+    assert_non_null(strstr(err.text, "\"SSL3\""));
+    assert_null(client_profile_new(&(struct client_profile_conf){.headers = headers, .n_headers = 1}, &err));
+    assert_non_null(strstr(err.text, "no colon"));
+}
+
+#define WITH_SERVERS(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_SERVERS(a_get_and_a_kept_connection),
+        WITH_SERVERS(a_post_sends_its_body_without_expect),
+        WITH_SERVERS(an_error_status_is_an_answer),
+        WITH_SERVERS(gzip_is_decoded_within_the_limit),
+        WITH_SERVERS(the_data_callback_ends_or_cancels_a_call),
+        WITH_SERVERS(failures_are_told_in_words),
+        WITH_SERVERS(no_more_than_max_inflight_run),
+        WITH_SERVERS(canceled_calls_say_nothing),
+        WITH_SERVERS(credentials_are_sent_but_not_to_another_host),
+        WITH_SERVERS(a_token_file_is_read_again),
+        cmocka_unit_test(bad_profiles_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
