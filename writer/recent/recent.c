@@ -1,0 +1,68 @@
+#include "writer/recent/recent.h"
+
+#include "writer/recent/part.h"
+
+struct recent *recent_new(const struct recent_conf *c, unsigned n_lanes, int64_t now)
+{
+    struct recent *r = mem_zalloc(sizeof *r);
+    atomic_init(&r->refs, 1);
+    r->source.ops = &recent_source_ops;
+    r->budget = (size_t)c->budget;
+    r->retention = c->retention;
+    atomic_init(&r->from, c->retention ? now : INT64_MIN);
+    r->n_parts = n_lanes;
+    r->parts = mem_zalloc(n_lanes * sizeof *r->parts);
+    for (unsigned i = 0; i < n_lanes; i++)
+        part_init(&r->parts[i], r);
+    return r;
+}
+
+struct recent *recent_ref(struct recent *r)
+{
+    atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+    return r;
+}
+
+void recent_unref(struct recent *r)
+{
+    if (atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    for (unsigned i = 0; i < r->n_parts; i++)
+        part_free(&r->parts[i]);
+    mem_free(r->parts);
+    mem_free(r);
+}
+
+void recent_take(struct recent *r, unsigned lane, struct str series, int64_t now)
+{
+    struct part *p = &r->parts[lane];
+    mutex_lock(&p->lock);
+    part_take(p, series, now);
+    mutex_unlock(&p->lock);
+}
+
+struct source *recent_source(struct recent *r) { return &r->source; }
+struct recent *recent_of(struct source *s) { return recent_from_source(s); }
+int64_t recent_from(const struct recent *r) { return atomic_load(&((struct recent *)(uintptr_t)r)->from); }
+
+void recent_set_from(struct recent *r, int64_t t)
+{
+    if (r->retention)
+        atomic_store(&r->from, t);
+}
+
+void recent_stats(struct recent *r, struct recent_stats *out)
+{
+    *out = (struct recent_stats){.chunk_bytes = atomic_load(&r->bytes)};
+    for (unsigned i = 0; i < r->n_parts; i++) {
+        struct part *p = &r->parts[i];
+        mutex_lock(&p->lock);
+        out->series += p->n_alive;
+        out->index_bytes += p->index.bytes;
+        out->samples += p->samples;
+        out->evicted_samples += p->evicted_samples;
+        out->evicted_series += p->evicted_series;
+        out->rejected_samples += p->rejected;
+        mutex_unlock(&p->lock);
+    }
+}
