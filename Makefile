@@ -125,7 +125,8 @@ $(OUT)/model/%.pb-c.c $(OUT)/model/%.pb-c.h: model/%.proto
 	$(call say,PROTO)
 	$(Q)mkdir -p $(OUT)/model && protoc-c --c_out=$(OUT) $<
 
-$(OUT)/unit/%: $(OUT)/tests/unit/%.o $$(call archives,$$(firstword $$(subst /, ,$$*)))
+helpers = $(patsubst %.c,$(OUT)/%.o,$(filter-out %_test.c,$(wildcard tests/unit/$(1)/*.c)))
+$(OUT)/unit/%: $(OUT)/tests/unit/%.o $$(call helpers,$$(firstword $$(subst /, ,$$*))) $$(call archives,$$(firstword $$(subst /, ,$$*)))
 	$(call say,LD)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
