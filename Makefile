@@ -157,7 +157,7 @@ demo: test-deps
 test: test-deps
 	$(Q)$(together) all $(UNIT) $(TEXT)
 	$(Q)tests/run all $(T)
-unit: $$(call chosen,$(UNIT)) $(TEXT)
+unit: $(call chosen,$(UNIT) $(TEXT))
 	$(Q)tests/run unit $(T)
 system: $(OUT)/$(NAME)
 	$(Q)tests/run system $(T)

@@ -315,6 +315,8 @@ class Sluice(HTTPProcess):
         if config is not None:
             self.config_path = write_file(f"{name}.yml", config)
             command.append(f"{config_flag}={self.config_path}")
+            if config_flag == "--config.file":
+                command.append("--web.enable-lifecycle")
         if not any("tmpDataPath" in flag for flag in flags):
             command.append(f"-remoteWrite.tmpDataPath={self.data_folder}")
         if os.environ.get("LANES"):

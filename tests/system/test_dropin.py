@@ -113,7 +113,7 @@ def test_promxy_article():
 def test_prometheus_flags():
     exporter = ScriptedExporter(series=1)
     sluice = Sluice(VMAGENT_CONFIG.replace("127.0.0.1:9100", exporter.address), "--query.lookback-delta=2m",
-                    "--query.timeout=30s", "--query.max-samples=1000000", "--web.enable-lifecycle", "--log.level=info")
+                    "--query.timeout=30s", "--query.max-samples=1000000", "--log.level=info")
     wait_until(lambda: sluice.query("scripted_counter")["result"])
     flags = sluice.data("/api/v1/status/flags")
     assert flags["query.lookback-delta"] == "2m", flags
