@@ -6,6 +6,7 @@
 
 #include "base/num.h"
 #include "model/histogram_math.h"
+#include "promql/quote.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -295,9 +296,13 @@ static void aggregate_groups(struct eval *ev, const struct expr *e, struct value
 
 static struct str count_values_label(struct eval *ev, const struct expr *param)
 {
-    if (!label_name_valid(param->u.string))
-        eval_fail(ev, ERR_EXEC, "invalid label name \"%.*s\"", STR_ARG(param->u.string));
-    return param->u.string;
+    if (label_name_valid(param->u.string))
+        return param->u.string;
+    struct buf name = {0};
+    quote_text(&name, param->u.string);
+    err_set(ev->err, ERR_EXEC, "invalid label name %.*s", STR_ARG(buf_str(&name)));
+    buf_free(&name);
+    eval_stop(ev);
 }
 
 void eval_aggregate(struct eval *ev, const struct expr *e, struct value *out)

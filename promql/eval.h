@@ -159,9 +159,10 @@ void value_drop_empty(struct value *v, uint32_t n); /* rows without any value go
  * same step. */
 void value_merge(struct eval *ev, struct value *v);
 
-/* The instant vector of a selector's series (staleness, lookback) on ev->grid; `selector` is EXPR_SELECTOR. When times is true
- * the values are the samples' own times in seconds (timestamp(), info()). */
-enum sample_part { PART_VALUE, PART_TIME };
+/* The instant vector of a selector's series (staleness, lookback) on ev->grid; `selector` is EXPR_SELECTOR. Or
+ * the values are the samples' own times in seconds: PART_TIME for timestamp(), PART_INFO_TIME for info(), where a histogram is an
+ * error. */
+enum sample_part { PART_VALUE, PART_TIME, PART_INFO_TIME };
 void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_part part, struct value *out);
 /* One more select while evaluating (info()). `out` is in the arena; the set is released at the end of the query. */
 void eval_select(struct eval *ev, const struct select *sel, struct series_set *out);

@@ -91,18 +91,13 @@ static void add_to_side(struct join *j, struct one_side *s, size_t r, struct dup
 
 static void fail_duplicate(struct join *j, const struct duplicate *d)
 {
-    struct buf text[3] = {{0}, {0}, {0}};
-    labels_print(&text[0], j->groups.labels[j->one_group[d->first]]);
-    labels_print(&text[1], j->one->rows[d->first].labels);
-    labels_print(&text[2], j->one->rows[d->second].labels);
-    bool order = str_cmp(buf_str(&text[1]), buf_str(&text[2])) <= 0;
-    err_set(j->ev->err, ERR_EXEC,
-            "found duplicate series for the match group %.*s on the %s hand-side of the operation: [%.*s, %.*s]"
-            ";many-to-many matching not allowed: matching labels must be unique on one side",
-            STR_ARG(buf_str(&text[0])), j->swapped ? "left" : "right", STR_ARG(buf_str(&text[order ? 1 : 2])), STR_ARG(buf_str(&text[order ? 2 : 1])));
-    for (size_t i = 0; i < LEN(text); i++)
-        buf_free(&text[i]);
-    eval_stop(j->ev);
+    struct str group = labels_quoted(j->ev, j->groups.labels[j->one_group[d->first]]);
+    struct str x = labels_quoted(j->ev, j->one->rows[d->first].labels), y = labels_quoted(j->ev, j->one->rows[d->second].labels);
+    bool ordered = str_cmp(x, y) <= 0;
+    eval_fail(j->ev, ERR_EXEC,
+              "found duplicate series for the match group %.*s on the %s hand-side of the operation: [%.*s, %.*s]"
+              ";many-to-many matching not allowed: matching labels must be unique on one side",
+              STR_ARG(group), j->swapped ? "left" : "right", STR_ARG(ordered ? x : y), STR_ARG(ordered ? y : x));
 }
 
 static void build_one_side(struct join *j)

@@ -52,7 +52,9 @@ static void fill_row(struct eval *ev, struct row *row, const struct series *s, s
         if (!newest(&c, &t, &v, &h) || t <= now - window)
             continue;
         eval_count_read(ev, i, h ? histogram_weight(h) : 1);
-        if (part == PART_TIME)
+        if (part == PART_INFO_TIME && h)
+            eval_fail(ev, ERR_EXEC, "this should be an info metric, with float samples: %.*s", STR_ARG(labels_quoted(ev, s->labels)));
+        if (part != PART_VALUE)
             row_set(row, i, (double)origin(&c, h, t) / 1000);
         else if (h)
             row_set_hist(ev, row, i, h);

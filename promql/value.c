@@ -2,6 +2,7 @@
 #include "promql/walk.h"
 
 #include "base/map.h"
+#include "promql/quote.h"
 
 double *eval_column(struct eval *ev)
 {
@@ -36,6 +37,24 @@ void row_drop_name(struct eval *ev, struct row *r)
     if (!ev->delayed_names)
         r->labels = labels_without_name(ev->arena, r->labels);
     r->drop_name = true;
+}
+
+struct str labels_quoted(struct eval *ev, struct labels l)
+{
+    struct buf b = {0};
+    struct labels_iter it = labels_iter(l);
+    buf_add_char(&b, '{');
+    for (struct label pair; labels_next(&it, &pair);) {
+        if (b.n > 1)
+            buf_add_z(&b, ", ");
+        quote_label(&b, pair.name);
+        buf_add_char(&b, '=');
+        quote_text(&b, pair.value);
+    }
+    buf_add_char(&b, '}');
+    struct str text = arena_str(ev->arena, buf_str(&b));
+    buf_free(&b);
+    return text;
 }
 
 static bool any_value(const struct row *r, uint32_t n)

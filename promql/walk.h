@@ -88,6 +88,9 @@ uint64_t value_weight(const struct value *v, const struct grid *g);
 /* `samples` were read at step i of ev->grid. */
 void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples);
 
+/* --- value.c ---------------------------------------------------------------------------------------------------------------------------------- */
+struct str labels_quoted(struct eval *ev, struct labels l); /* {__name__="up", job="a"}: as error messages have label sets */
+
 /* --- result.c --------------------------------------------------------------------------------------------------------------------------------- */
 void make_result(struct eval *ev, const struct expr *e, struct promql_result *out); /* evaluates e, too */
 
