@@ -39,7 +39,7 @@ void mem_unpoison(const void *p, size_t n);
 void mem_trim(void);
 
 /* Functions nobody here should call: using one fails to build, with the reason. */
-#ifndef MEM_NO_BANS
+#if !defined MEM_NO_BANS && !defined __clang__ /* clang wants the attribute on the first declaration */
 char *strcpy(char *, const char *) __attribute__((error("use struct buf or memcpy with a known length")));
 char *strcat(char *, const char *) __attribute__((error("use struct buf")));
 char *strtok(char *, const char *) __attribute__((error("use str_cut")));

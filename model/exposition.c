@@ -74,7 +74,11 @@ static const char *read_name(const char *p, const char *end, struct str *name)
 
 static enum exposition_kind comment_kind(struct str word)
 {
-    return str_is(word, "HELP") ? EXPOSITION_HELP : str_is(word, "TYPE") ? EXPOSITION_TYPE : str_is(word, "UNIT") ? EXPOSITION_UNIT : EXPOSITION_END;
+    if (str_is(word, "HELP"))
+        return EXPOSITION_HELP;
+    if (str_is(word, "TYPE"))
+        return EXPOSITION_TYPE;
+    return str_is(word, "UNIT") ? EXPOSITION_UNIT : EXPOSITION_END;
 }
 
 /* A line that begins with #: END when it is just a comment. */
@@ -100,17 +104,23 @@ static enum exposition_kind read_comment(struct exposition *e, const char *start
     return kind;
 }
 
-/* Values that are not plain decimals: Inf and NaN in Go's spellings. Prometheus keeps to the numbers of old Go: no hexadecimal
- * (it would need a p), no underscores; and out of range is wrong. */
+static bool has_any(struct str s, const char *chars)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] && strchr(chars, s.p[i]))
+            return true;
+    return false;
+}
+
+/* Values that are not plain decimals: Inf and NaN in Go's spellings. Prometheus keeps to the numbers of old Go: no
+ * hexadecimal (it would need a p), no underscores; and out of range is wrong. */
 static const char *read_odd_value(const char *p, const char *end, double *v)
 {
     const char *stop = p;
     while (stop < end && *stop != ' ' && *stop != '\t' && *stop != '\n' && *stop != '{')
         stop++;
     struct str token = str_n(p, (size_t)(stop - p));
-    if (str_find(token, 'p') < token.n || str_find(token, 'P') < token.n || str_find(token, '_') < token.n || !num_parse(token, v))
-        return NULL;
-    if (isinf(*v) && str_find(token, 'n') == token.n && str_find(token, 'N') == token.n)
+    if (has_any(token, "pP_") || !num_parse(token, v) || (isinf(*v) && !has_any(token, "nN")))
         return NULL;
     if (isnan(*v))
         *v = normal_nan();
@@ -172,7 +182,8 @@ static const char *read_braces(struct exposition *e, const char *start, const ch
         named = named || kind == SCAN_METRIC;
     if (kind == SCAN_CLOSE && named)
         return p;
-    fail(e, start, p, kind == SCAN_BAD ? piece.expected : kind == SCAN_METRIC ? "one metric name only" : "a metric name before the braces or inside");
+    const char *expected = kind == SCAN_METRIC ? "one metric name only" : "a metric name before the braces or inside";
+    fail(e, start, p, kind == SCAN_BAD ? piece.expected : expected);
     return NULL;
 }
 
@@ -214,7 +225,9 @@ enum exposition_kind exposition_next_known(struct exposition *e, struct str know
 {
     const char *p = e->p, *end = e->end;
     *hit = false;
-    if (known.n == 0 || (size_t)(end - p) <= known.n || (p[known.n] != ' ' && p[known.n] != '\t') || memcmp(p, known.p, known.n) != 0)
+    if (known.n == 0 || (size_t)(end - p) <= known.n || (p[known.n] != ' ' && p[known.n] != '\t'))
+        return exposition_next(e);
+    if (memcmp(p, known.p, known.n) != 0)
         return exposition_next(e);
     double v;
     const char *stop = read_value(exposition_blanks_end(p + known.n, end), end, &v);

@@ -40,7 +40,8 @@ static bool add(struct labels_builder *b, struct str name, struct str value, str
     return true;
 }
 
-static bool add_piece(struct labels_builder *b, enum scan kind, const struct scan_piece *piece, struct str series, struct err *err)
+static bool add_piece(struct labels_builder *b, enum scan kind, const struct scan_piece *piece, struct str series,
+                      struct err *err)
 {
     if (kind == SCAN_LABEL)
         return add(b, piece->name, piece->value, series, err);
@@ -70,6 +71,7 @@ bool exposition_labels(struct str series, struct labels_builder *b, struct err *
     if (p != end)
         return refuse(err, "unexpected bytes behind the labels", series);
     if (builder_twice(b, &name))
-        return err_set(err, ERR_BAD_DATA, "label name `%.*s` stands twice in `%.*s`", STR_ARG(str_first(name, 100)), STR_ARG(str_first(series, 200)));
+        return err_set(err, ERR_BAD_DATA, "label name `%.*s` stands twice in `%.*s`", STR_ARG(str_first(name, 100)),
+                       STR_ARG(str_first(series, 200)));
     return builder_size(b, &count) <= LABELS_MAX_BYTES || refuse(err, "labels too long", series);
 }

@@ -17,8 +17,9 @@
 #include "model/varint.h"
 
 enum {
-    COUNT_INT = 1, COUNT_FLOAT, SUM, SCHEMA, ZERO_THRESHOLD, ZERO_INT, ZERO_FLOAT, NEGATIVE_SPANS, NEGATIVE_DELTAS, NEGATIVE_COUNTS,
-    POSITIVE_SPANS, POSITIVE_DELTAS, POSITIVE_COUNTS, RESET_HINT, TIME, CUSTOM, FIELDS
+    COUNT_INT = 1, COUNT_FLOAT, SUM, SCHEMA, ZERO_THRESHOLD, ZERO_INT, ZERO_FLOAT,
+    NEGATIVE_SPANS, NEGATIVE_DELTAS, NEGATIVE_COUNTS, POSITIVE_SPANS, POSITIVE_DELTAS, POSITIVE_COUNTS,
+    RESET_HINT, TIME, CUSTOM, FIELDS
 };
 enum { SPAN_OFFSET = 1, SPAN_LENGTH = 2 };
 enum { VARINT = 1 << 0, FIXED64 = 1 << 1, BYTES = 1 << 2 }; /* as bits: 1 << wire type */
@@ -47,9 +48,13 @@ struct reader {
     int64_t t;
 };
 
-static bool refuse(const struct reader *r, const char *what) { return err_set(r->err, ERR_BAD_DATA, "native histogram: %s", what); }
+static bool refuse(const struct reader *r, const char *what)
+{
+    return err_set(r->err, ERR_BAD_DATA, "native histogram: %s", what);
+}
 
 static int64_t zigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
+static uint32_t to_zigzag(int32_t v) { return v < 0 ? ~((uint32_t)v << 1) : (uint32_t)v << 1; }
 
 static bool reserve(struct reader *r, void *items, size_t *cap, size_t n, size_t more, size_t size)
 {
@@ -81,18 +86,15 @@ static bool add_delta(struct reader *r, struct side *s, uint64_t v)
     return true;
 }
 
-static bool add_deltas(struct reader *r, struct side *s, const struct pb_field *f)
+static bool add_packed_deltas(struct reader *r, struct side *s, struct str bytes)
 {
+    const uint8_t *p = (const uint8_t *)bytes.p, *end = p + bytes.n;
     struct numbers *to = &s->from_deltas;
-    bool packed = 1 << f->wire == BYTES;
-    const uint8_t *p = (const uint8_t *)f->bytes.p, *end = p + f->bytes.n;
-    size_t n = !packed;
+    size_t n = 0;
     for (const uint8_t *at = p; at < end; at++)
-        n += *at < 0x80;
+        n += *at < 0x80; /* each number has one such byte, its last */
     if (!reserve(r, &to->items, &to->cap, to->n, n, sizeof *to->items))
         return false;
-    if (!packed)
-        return add_delta(r, s, f->value);
     while (p < end) {
         uint64_t v = 0;
         p = varint_get(p, end, &v);
@@ -102,6 +104,14 @@ static bool add_deltas(struct reader *r, struct side *s, const struct pb_field *
             return false;
     }
     return true;
+}
+
+static bool add_deltas(struct reader *r, struct side *s, const struct pb_field *f)
+{
+    struct numbers *to = &s->from_deltas;
+    if (1 << f->wire == BYTES)
+        return add_packed_deltas(r, s, f->bytes);
+    return reserve(r, &to->items, &to->cap, to->n, 1, sizeof *to->items) && add_delta(r, s, f->value);
 }
 
 static bool add_span(struct reader *r, struct side *s, struct str bytes)
@@ -230,8 +240,7 @@ static void add_double(struct buf *out, unsigned field, double v)
 static void add_spans(struct buf *out, unsigned field, const struct buckets *b)
 {
     for (uint32_t i = 0; i < b->n_spans; i++) {
-        uint64_t offset = (uint32_t)b->spans[i].offset << 1 ^ (uint32_t)(b->spans[i].offset >> 31);
-        uint64_t length = b->spans[i].length;
+        uint64_t offset = to_zigzag(b->spans[i].offset), length = b->spans[i].length;
         pb_add_varint(out, field << 3 | 2);
         pb_add_varint(out, (offset ? 1 + varint_size(offset) : 0) + (length ? 1 + varint_size(length) : 0));
         if (offset)
@@ -252,7 +261,7 @@ void histogram_encode(struct buf *out, const struct histogram *h, int64_t t)
     pb_add_double(out, COUNT_FLOAT, h->count); /* zero too: it tells the form */
     add_double(out, SUM, h->sum);
     if (h->schema)
-        pb_add_int(out, SCHEMA, (uint32_t)h->schema << 1 ^ (uint32_t)(h->schema >> 31));
+        pb_add_int(out, SCHEMA, to_zigzag(h->schema));
     add_double(out, ZERO_THRESHOLD, h->zero_threshold);
     pb_add_double(out, ZERO_FLOAT, h->zero_count);
     add_spans(out, NEGATIVE_SPANS, &h->negative);

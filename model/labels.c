@@ -90,6 +90,10 @@ bool labels_check(const uint8_t *p, size_t n, struct labels *out)
 {
     if (n > LABELS_MAX_BYTES)
         return false;
+    if (n == 0) {
+        *out = (struct labels){p, 0, 0};
+        return true;
+    }
     bool ascii = ascii_only(p, n);
     struct labels_iter it = {p, p + n};
     struct label l;
@@ -110,7 +114,7 @@ bool labels_check(const uint8_t *p, size_t n, struct labels *out)
 
 struct str labels_get(struct labels l, struct str name)
 {
-    const uint8_t *p = l.p, *end = l.p + l.n;
+    const uint8_t *p = l.p, *end = labels_iter(l).end;
     while (p < end) {
         size_t pair, n;
         p = trusted_length(p + 1, &pair);

@@ -21,7 +21,7 @@ enum { LABELS_MAX_BYTES = 1 << 20, LABELS_MAX_COUNT = 4096 };
 #define METRIC_NAME "__name__"
 
 struct labels_iter { const uint8_t *p, *end; };
-static inline struct labels_iter labels_iter(struct labels l) { return (struct labels_iter){l.p, l.p + l.n}; }
+static inline struct labels_iter labels_iter(struct labels l) { return (struct labels_iter){l.p, l.n ? l.p + l.n : l.p}; }
 bool labels_next(struct labels_iter *it, struct label *out); /* trusts the bytes: only for checked labels */
 
 /* Reads one label of unchecked bytes; false when they are not of the form above (any order is accepted here). */

@@ -49,7 +49,7 @@ struct labels labels_with(struct arena *a, struct labels l, struct str name, str
     if (order == 0)
         after = it.p;
     size_t pair = value.n ? labels_pair_size(name, value) : 0;
-    size_t head = (size_t)(before - l.p), tail = (size_t)(l.p + l.n - after), size = head + pair + tail;
+    size_t head = (size_t)(before - l.p), tail = (size_t)(it.end - after), size = head + pair + tail;
     char *p = size ? arena_bytes(a, size) : NULL;
     if (p == NULL)
         return (struct labels){0};

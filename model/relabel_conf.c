@@ -51,6 +51,11 @@ static bool check_demands(const struct yaml *node, const struct relabel_rule *r,
     return true;
 }
 
+static bool fail_memory(const struct yaml *node, struct err *err)
+{
+    return conf_err(node, err, "the configuration needs more memory than it may have");
+}
+
 static void drop_regex(void *re) { regex_free(re); }
 
 static bool check(struct conf_context *c, const struct yaml *node, void *value, struct err *err)
@@ -65,7 +70,7 @@ static bool check(struct conf_context *c, const struct yaml *node, void *value, 
     r->regex = regex_new(r->regex_text, &why);
     if (r->regex == NULL)
         return conf_err(node, err, "regex: %s", why.text);
-    return arena_at_end(c->arena, drop_regex, r->regex) || conf_err(node, err, "the configuration needs more memory than it may have");
+    return arena_at_end(c->arena, drop_regex, r->regex) || fail_memory(node, err);
 }
 
 /* A string, or a list of strings any of which may match. */
@@ -86,7 +91,7 @@ static bool load_regex(struct conf_context *c, const struct yaml *node, void *fi
     char *copy = arena_z(c->arena, buf_str(&text));
     *(struct str *)field = str_n(copy, text.n);
     buf_free(&text);
-    return copy || conf_err(node, err, "the configuration needs more memory than it may have");
+    return copy || fail_memory(node, err);
 }
 
 static void print_regex(struct buf *out, const void *field, unsigned indent UNUSED)
@@ -100,11 +105,13 @@ static void print_regex(struct buf *out, const void *field, unsigned indent UNUS
 static const struct conf_row rows[] = {
     {CONF_STRINGS, "source_labels", AT(source_labels), .help = "Labels whose values are joined and matched"},
     {CONF_STRING, "separator", AT(separator), .preset = ";", .help = "What stands between the joined values"},
-    {CONF_STRING, "target_label", AT(target_label), .help = "The label that is written; groups of the regex may be named in it (replace)"},
+    {CONF_STRING, "target_label", AT(target_label),
+     .help = "The label that is written; groups of the regex may be named in it (replace)"},
     {CONF_CUSTOM, "regex", AT(regex_text), .preset = "(.*)", .custom = load_regex, .print = print_regex,
      .help = "Matched with the whole of the joined values or of a label's name; a list means any of them"},
     {CONF_INT, "modulus", AT(modulus), .max = INT64_MAX, .help = "For hashmod: the number of classes"},
-    {CONF_STRING, "replacement", AT(replacement), .preset = "$1", .help = "The new value (replace) or name (labelmap), with groups of the regex"},
+    {CONF_STRING, "replacement", AT(replacement), .preset = "$1",
+     .help = "The new value (replace) or name (labelmap), with groups of the regex"},
     {CONF_ENUM, "action", AT(action), .preset = "replace", .names = actions, .help = "What is done"},
     {0},
 };

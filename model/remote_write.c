@@ -3,7 +3,8 @@
 #include "model/remote_write.h"
 #include "model/varint.h"
 
-enum { TAG_TIMESERIES = 0x0a, TAG_SAMPLE = 0x12, TAG_EXEMPLAR = 0x1a, TAG_HISTOGRAM = 0x22, TAG_SAMPLE_VALUE = 0x09, TAG_SAMPLE_TIME = 0x10 };
+enum { TAG_TIMESERIES = 0x0a, TAG_SAMPLE = 0x12, TAG_EXEMPLAR = 0x1a, TAG_HISTOGRAM = 0x22 };
+enum { TAG_SAMPLE_VALUE = 0x09, TAG_SAMPLE_TIME = 0x10 };
 enum { FIELD_METADATA = 3, FIELD_TYPE = 1, FIELD_FAMILY = 2, FIELD_HELP = 4, FIELD_UNIT = 5 };
 
 static inline size_t sample_size(struct sample s)
