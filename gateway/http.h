@@ -21,7 +21,7 @@ enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PUT = 4, HTTP_DELETE = 8, H
 
 struct http_server;
 struct lane;
-struct http_request {
+struct http_request { /* also: of one lane or one worker at a time */
     enum http_method method;
     struct str path;           /* without the route prefix, still percent-encoded */
     struct str tail;           /* what stands at the * of the route's path, percent-decoded */
@@ -56,7 +56,7 @@ struct route {
 void http_finish(struct http_request *r);
 
 struct http_conf_server {
-    const struct route *routes; size_t n_routes;
+    const struct route *routes; size_t n_routes; /* borrowed, as the texts below */
     const char *prefix;        /* -http.pathPrefix, --web.route-prefix; "" = none */
     const char *cors_origin;   /* regex, ".*" = any */
     int64_t idle_timeout;      /* ms */
@@ -65,11 +65,14 @@ struct http_conf_server {
 /* The daemon of one lane. */
 struct http_server *http_server_new(struct lane *lane, struct loop *loop, const struct http_conf_server *conf);
 void http_server_add(struct http_server *s, int fd);   /* on the lane's thread */
-void http_server_stop(struct http_server *s);          /* on the lane's thread: cancels, resumes and closes everything */
+/* On the lane's thread: every request under way is canceled, and new ones are answered 503. Then the workers are stopped
+ * (worker.h), and then: */
+void http_server_cancel(struct http_server *s);
+void http_server_free(struct http_server *s);          /* on the lane's thread: closes everything; nobody works for it any more */
 
 /* Listening: main. Distributes accepted descriptors round robin by posting to the lanes' loops. `address` is host:port, :port. */
 struct http_listener;
-struct http_listener *http_listen(const char *address, struct loop *main, struct lane *const *lanes, unsigned n, struct err *err) MUST_USE;
+struct http_listener *http_listen(struct str address, struct loop *main, struct lane *const *lanes, unsigned n, struct err *err) MUST_USE;
 const char *http_listener_address(const struct http_listener *l); /* with the port really taken */
 void http_listener_close(struct http_listener *l);
 

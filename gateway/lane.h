@@ -15,7 +15,10 @@ struct lane {
     struct http_server *http;
     struct sink *sink;
 };
-struct lane *lane_start(unsigned id, const struct http_conf_server *http); /* main; the thread runs when it returns */
-void lane_join(struct lane *l);     /* stops the HTTP daemon and the loop, joins, frees */
+/* All on the main thread, in this order; between them the workers, the writer and the scraper are stopped. */
+struct lane *lane_start(unsigned id, const struct http_conf_server *http); /* the thread runs when it returns */
+void lane_cancel(struct lane *l);   /* its HTTP requests under way are canceled, new ones refused */
+void lane_join(struct lane *l);     /* closes the HTTP daemon, ends the loop, joins; the loop is still there */
+void lane_free(struct lane *l);
 
 #endif

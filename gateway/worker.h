@@ -19,7 +19,7 @@ struct worker_conf {
     unsigned waiting;        /* longest line; 0 = 16 for each worker */
     size_t memory;           /* budget of one query's arena, bytes */
 };
-bool workers_start(const struct worker_conf *c);
+void workers_start(const struct worker_conf *c); /* once */
 /* False: the line is full (the caller answers 503 with Retry-After). run is called on a worker; then `done` is posted to the
  * request's lane. */
 bool worker_submit(struct http_request *r, http_handler *run, void (*done)(struct http_request *r));

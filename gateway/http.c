@@ -1,0 +1,435 @@
+/* libmicrohttpd in a lane's loop. Its epoll descriptor is one more in ours; after each run we ask when it wants to be run
+ * again. The library calls on_request several times for one request: after the headers, for each piece of the body, at the
+ * end of the body, and, when we have suspended the connection, once more after it is resumed.
+ *
+ * What the library does not do by itself (measured with 0.9.75):
+ * - A suspended connection does not notice that its client left: we watch the descriptor for EPOLLRDHUP.
+ * - All suspended connections must be resumed before the daemon is stopped.
+ * - A request with Content-Length and chunked body at once is taken: two readers of one stream may see two requests. Refused.
+ * - Path and parameters would be percent-decoded in place, losing encoded slashes: on_unescape does nothing, on_uri keeps all.
+ */
+#include "gateway/http.h"
+
+#include "base/num.h"
+#include "gateway/http_connection.h"
+#include "gateway/lane.h"
+#include "gateway/worker.h"
+
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One connection's memory: it bounds the request line and the headers, and stays resident while the client is idle. */
+enum { CONNECTION_MEMORY = 32 << 10, DEFAULT_BODY = 1 << 20 };
+
+struct stats_group http_stats = STATS_GROUP(HTTP_STATS);
+
+struct http_server {
+    struct lane *lane;
+    struct loop *loop;
+    struct http_conf_server conf;
+    struct regex *origins;
+    struct MHD_Daemon *daemon;
+    struct loop_fd epoll;
+    struct loop_timer timer;
+    struct loop_task again;
+    struct list working; /* of http_connection.node */
+    bool stopping;
+};
+
+/* ---- turning the daemon ---- */
+
+static void turn(struct http_server *s)
+{
+    MHD_UNSIGNED_LONG_LONG ms;
+    MHD_run(s->daemon);
+    if (MHD_get_timeout(s->daemon, &ms) != MHD_YES)
+        loop_timer_stop(s->loop, &s->timer);
+    else if (ms == 0)
+        loop_post(s->loop, &s->again);
+    else
+        loop_timer_in(s->loop, &s->timer, (int64_t)ms + 1);
+}
+
+static void on_epoll(struct loop_fd *w, uint32_t events UNUSED) { turn(CONTAINER(w, struct http_server, epoll)); }
+static void on_timer(struct loop_timer *t) { turn(CONTAINER(t, struct http_server, timer)); }
+static void on_again(struct loop_task *t) { turn(CONTAINER(t, struct http_server, again)); }
+
+/* ---- suspending and resuming ---- */
+
+static void on_hangup(struct loop_fd *w, uint32_t events UNUSED)
+{
+    struct http_connection *c = CONTAINER(w, struct http_connection, watch);
+    loop_unwatch(c->server->loop, w);
+    atomic_store(&c->r.canceled, true);
+    stats_add(&http_stats, HTTP_CANCELED, 1);
+}
+
+static void suspend(struct http_connection *c)
+{
+    c->suspended = true;
+    MHD_suspend_connection(c->mhd);
+    c->watch.run = on_hangup;
+    c->watch.fd = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    loop_watch(c->server->loop, &c->watch, EPOLLRDHUP);
+}
+
+static void resume(struct http_connection *c)
+{
+    if (!c->suspended)
+        return;
+    c->suspended = false;
+    loop_unwatch(c->server->loop, &c->watch);
+    MHD_resume_connection(c->mhd);
+    loop_post(c->server->loop, &c->server->again);
+}
+
+static void begin_work(struct http_connection *c)
+{
+    c->state = HTTP_WORKING;
+    list_push_back(&c->server->working, &c->node);
+}
+
+static void end_work(struct http_connection *c)
+{
+    c->state = HTTP_DONE;
+    list_remove(&c->node);
+    resume(c);
+}
+
+void http_finish(struct http_request *r)
+{
+    http_pack(r);
+    end_work(r->_connection);
+}
+
+/* ---- the reply ---- */
+
+static void add_header(struct MHD_Response *reply, const char *name, const char *value)
+{
+    if (value)
+        MHD_add_response_header(reply, name, value);
+}
+
+static void add_cors(struct http_connection *c, struct MHD_Response *reply)
+{
+    const char *origin = MHD_lookup_connection_value(c->mhd, MHD_HEADER_KIND, "Origin");
+    const char *allow = http_allow_origin(c->server->origins, origin);
+    if (allow == NULL)
+        return;
+    add_header(reply, "Access-Control-Allow-Origin", allow);
+    add_header(reply, "Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin");
+    add_header(reply, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    add_header(reply, "Access-Control-Expose-Headers", "Date");
+    add_header(reply, "Vary", "Origin");
+}
+
+static void add_headers(struct http_connection *c, struct MHD_Response *reply)
+{
+    struct http_request *r = &c->r;
+    char number[NUM_MAX + 1] = "";
+    if (r->status != MHD_HTTP_NO_CONTENT) {
+        add_header(reply, "Content-Type", r->content_type);
+        add_header(reply, "Vary", "Accept-Encoding");
+    }
+    if (r->retry_after > 0) {
+        number[num_format_i64(number, r->retry_after)] = 0;
+        add_header(reply, "Retry-After", number);
+    }
+    add_header(reply, "Content-Encoding", r->packed ? "gzip" : NULL);
+    add_header(reply, "Location", r->location);
+    add_cors(c, reply);
+}
+
+static void count(const struct http_request *r)
+{
+    stats_add(&http_stats, HTTP_REQUESTS, 1);
+    if (r->status >= 500)
+        stats_add(&http_stats, HTTP_SERVER_ERRORS, 1);
+    else if (r->status >= 400)
+        stats_add(&http_stats, HTTP_CLIENT_ERRORS, 1);
+}
+
+/* The body stays ours until on_completed. */
+static enum MHD_Result send_reply(struct http_connection *c)
+{
+    struct http_request *r = &c->r;
+    struct MHD_Response *reply = MHD_create_response_from_buffer(r->out.n, r->out.n ? r->out.p : (char *)"", MHD_RESPMEM_PERSISTENT);
+    if (reply == NULL)
+        return MHD_NO;
+    add_headers(c, reply);
+    count(r);
+    enum MHD_Result result = MHD_queue_response(c->mhd, (unsigned)r->status, reply);
+    MHD_destroy_response(reply);
+    return result;
+}
+
+/* ---- the request ---- */
+
+struct str http_header(struct http_request *r, const char *name)
+{
+    return str_of(MHD_lookup_connection_value(r->_connection->mhd, MHD_HEADER_KIND, name));
+}
+
+static enum http_method method_of(const char *name)
+{
+    static const struct { const char *name; enum http_method method; } methods[] = {
+        {"GET", HTTP_GET}, {"POST", HTTP_POST}, {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS}, {"HEAD", HTTP_HEAD}};
+    for (size_t i = 0; i < LEN(methods); i++)
+        if (strcmp(name, methods[i].name) == 0)
+            return methods[i].method;
+    return 0;
+}
+
+static void refuse(struct http_connection *c, int status, const char *text)
+{
+    c->route = NULL;
+    http_text(&c->r, status, text);
+}
+
+static bool read_uri(struct http_connection *c)
+{
+    struct http_request *r = &c->r;
+    struct err err;
+    struct str query = str_of(c->uri);
+    str_cut(&query, '?', &r->path);
+    if (!form_parse(&r->arena, &r->form, query, &err))
+        http_error(r, &err);
+    else if (!http_strip_prefix(str_of(c->server->conf.prefix), &r->path))
+        refuse(c, 404, "404 page not found\n");
+    else
+        return true;
+    return false;
+}
+
+static void find_route(struct http_connection *c)
+{
+    const struct http_conf_server *conf = &c->server->conf;
+    struct http_request *r = &c->r;
+    struct str tail = STR_NONE;
+    bool other;
+    c->route = http_route(conf->routes, conf->n_routes, r->method, r->path, &tail, &other);
+    if (c->route == NULL)
+        refuse(c, other ? 405 : 404, other ? "Method Not Allowed\n" : "404 page not found\n");
+    else if (!url_decode(&r->arena, tail, false, &r->tail))
+        refuse(c, 400, "the path has a broken percent escape\n");
+}
+
+static size_t max_body(const struct http_connection *c) { return c->route && c->route->max_body ? c->route->max_body : DEFAULT_BODY; }
+
+/* Looks at what is announced; true when a body follows. */
+static bool check_body(struct http_connection *c)
+{
+    struct str length = http_header(&c->r, "Content-Length");
+    bool chunked = http_header(&c->r, "Transfer-Encoding").p != NULL;
+    uint64_t n = 0;
+    if (length.p && chunked)
+        refuse(c, 400, "Content-Length and Transfer-Encoding exclude each other\n");
+    else if (length.p && !num_parse_u64(length, &n))
+        refuse(c, 400, "Content-Length is not a number\n");
+    else if (n > max_body(c))
+        refuse(c, 413, "the body is larger than this path takes\n");
+    else if (!buf_try_reserve(&c->body, (size_t)n))
+        refuse(c, 503, "there is no memory for the body\n");
+    return chunked || n > 0;
+}
+
+/* A refusal goes out before the body is read: the library then closes the connection. Without a body it can stay open. */
+static enum MHD_Result start(struct http_connection *c, const char *method)
+{
+    c->state = HTTP_BODY;
+    c->r.method = method_of(method);
+    if (c->server->stopping)
+        refuse(c, 503, "Service Unavailable\n");
+    else if (c->r.method == HTTP_OPTIONS)
+        c->r.status = 204;
+    else if (read_uri(c))
+        find_route(c);
+    bool body = check_body(c);
+    return c->route == NULL && body ? send_reply(c) : MHD_YES;
+}
+
+static void take_body(struct http_connection *c, const char *p, size_t n)
+{
+    c->body.max = max_body(c);
+    buf_add(&c->body, p, n);
+}
+
+static bool is_form(struct http_request *r)
+{
+    struct str rest = http_header(r, "Content-Type"), type;
+    return r->method == HTTP_POST && str_cut(&rest, ';', &type)
+           && str_ieq(str_trim(type), STR("application/x-www-form-urlencoded"));
+}
+
+static bool read_body(struct http_connection *c)
+{
+    struct err err;
+    if (c->body.over) {
+        refuse(c, 413, "the body is larger than this path takes\n");
+        return false;
+    }
+    if (!is_form(&c->r)) {
+        c->r.body = buf_str(&c->body);
+        return true;
+    }
+    if (form_parse(&c->r.arena, &c->r.form, buf_str(&c->body), &err))
+        return true;
+    http_error(&c->r, &err);
+    return false;
+}
+
+/* On a worker. */
+static void run_handler(struct http_request *r)
+{
+    r->_connection->route->handler(r);
+    http_pack(r);
+}
+
+static void on_worked(struct http_request *r) { end_work(r->_connection); }
+
+static void submit(struct http_connection *c)
+{
+    struct err err;
+    begin_work(c);
+    suspend(c);
+    if (worker_submit(&c->r, run_handler, on_worked))
+        return;
+    err_set(&err, ERR_UNAVAILABLE, "too many queries are waiting; try again in a moment");
+    err.retry_after = 1;
+    http_error(&c->r, &err);
+    end_work(c);
+}
+
+static enum MHD_Result dispatch(struct http_connection *c)
+{
+    if (c->route == NULL || !read_body(c)) {
+        c->state = HTTP_DONE;
+        return send_reply(c);
+    }
+    if (c->route->flags & ROUTE_WORKER) {
+        submit(c);
+        return MHD_YES;
+    }
+    begin_work(c);
+    c->route->handler(&c->r);
+    if (!(c->route->flags & ROUTE_LATER))
+        http_finish(&c->r);
+    if (c->state == HTTP_DONE)
+        return send_reply(c);
+    suspend(c);
+    return MHD_YES;
+}
+
+/* ---- what the library calls ---- */
+
+static size_t on_unescape(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, char *s) { return strlen(s); }
+
+static void *on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
+{
+    struct http_connection *c = mem_zalloc(sizeof *c);
+    c->server = arg;
+    c->mhd = mhd;
+    c->uri = mem_strdup(uri);
+    arena_init(&c->r.arena, 0);
+    c->r.lane = c->server->lane;
+    c->r.started_mono = loop_mono(c->server->loop);
+    c->r.status = 200;
+    c->r.content_type = "text/plain; charset=utf-8";
+    c->r._connection = c;
+    return c;
+}
+
+static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, const char *url UNUSED, const char *method,
+                                  const char *version UNUSED, const char *data, size_t *n, void **request)
+{
+    struct http_connection *c = *request;
+    if (c->state == HTTP_HEADERS)
+        return start(c, method);
+    if (*n > 0) {
+        take_body(c, data, *n);
+        *n = 0;
+        return MHD_YES;
+    }
+    if (c->state == HTTP_BODY)
+        return dispatch(c);
+    if (c->state == HTTP_DONE && !atomic_load(&c->r.canceled))
+        return send_reply(c);
+    return MHD_NO;
+}
+
+static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, void **request,
+                         enum MHD_RequestTerminationCode how UNUSED)
+{
+    struct http_connection *c = *request;
+    if (c == NULL)
+        return;
+    if (c->state == HTTP_WORKING)
+        list_remove(&c->node);
+    buf_free(&c->body);
+    buf_free(&c->r.out);
+    arena_free(&c->r.arena);
+    mem_free(c->uri);
+    mem_free(c);
+    *request = NULL;
+}
+
+/* ---- life ---- */
+
+static struct MHD_Daemon *start_daemon(struct http_server *s)
+{
+    unsigned idle = (unsigned)((s->conf.idle_timeout + 999) / 1000);
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s,
+                            MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_TIMEOUT, idle,
+                            MHD_OPTION_CONNECTION_LIMIT, s->conf.max_connections,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+}
+
+struct http_server *http_server_new(struct lane *lane, struct loop *loop, const struct http_conf_server *conf)
+{
+    struct http_server *s = mem_zalloc(sizeof *s);
+    *s = (struct http_server){.lane = lane, .loop = loop, .conf = *conf, .epoll.run = on_epoll, .timer.run = on_timer, .again.run = on_again};
+    list_init(&s->working);
+    s->origins = conf->cors_origin ? regex_new(str_of(conf->cors_origin), NULL) : NULL;
+    s->daemon = start_daemon(s);
+    if (s->daemon == NULL) {
+        fprintf(stderr, "sluice: the HTTP server of a lane cannot be started: are there descriptors and memory left?\n");
+        abort();
+    }
+    s->epoll.fd = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    loop_watch(loop, &s->epoll, EPOLLIN);
+    return s;
+}
+
+/* The library closes the descriptor by itself when it has too many connections. */
+void http_server_add(struct http_server *s, int fd)
+{
+    if (MHD_add_connection(s->daemon, fd, NULL, 0) == MHD_YES)
+        stats_add(&http_stats, HTTP_CONNECTIONS, 1);
+    turn(s);
+}
+
+void http_server_cancel(struct http_server *s)
+{
+    s->stopping = true;
+    for (struct list *n = s->working.next; n != &s->working; n = n->next)
+        atomic_store(&CONTAINER(n, struct http_connection, node)->r.canceled, true);
+}
+
+/* As a task, since the server's own task may wait in the loop: it takes this place in the line. */
+static void on_freed(struct loop_task *t) { mem_free(CONTAINER(t, struct http_server, again)); }
+
+void http_server_free(struct http_server *s)
+{
+    for (struct list *n = s->working.next; n != &s->working; n = n->next)
+        resume(CONTAINER(n, struct http_connection, node));
+    MHD_run(s->daemon);
+    loop_unwatch(s->loop, &s->epoll);
+    loop_timer_stop(s->loop, &s->timer);
+    MHD_stop_daemon(s->daemon);
+    regex_free(s->origins);
+    s->again.run = on_freed;
+    loop_post(s->loop, &s->again);
+}

@@ -1,0 +1,65 @@
+#include "gateway/lane.h"
+
+#include <stdio.h>
+
+struct request { /* something for the lane to do once; frees itself */
+    struct loop_task task;
+    struct lane *lane;
+};
+
+static void post(struct lane *l, void (*run)(struct loop_task *task))
+{
+    struct request *r = mem_zalloc(sizeof *r);
+    r->task.run = run;
+    r->lane = l;
+    loop_post(l->loop, &r->task);
+}
+
+static struct lane *take(struct loop_task *task)
+{
+    struct request *r = CONTAINER(task, struct request, task);
+    struct lane *l = r->lane;
+    mem_free(r);
+    return l;
+}
+
+static void on_cancel(struct loop_task *task) { http_server_cancel(take(task)->http); }
+
+static void on_join(struct loop_task *task)
+{
+    struct lane *l = take(task);
+    http_server_free(l->http);
+    loop_stop(l->loop);
+}
+
+static void run(void *arg)
+{
+    struct lane *l = arg;
+    loop_run(l->loop);
+}
+
+struct lane *lane_start(unsigned id, const struct http_conf_server *http)
+{
+    struct lane *l = mem_zalloc(sizeof *l);
+    char name[32];
+    l->id = id;
+    l->loop = loop_new();
+    l->http = http_server_new(l, l->loop, http);
+    snprintf(name, sizeof name, "lane %u", id);
+    l->thread = thread_start(name, run, l);
+    return l;
+}
+
+void lane_cancel(struct lane *l) { post(l, on_cancel); }
+
+void lane_join(struct lane *l)
+{
+    post(l, on_join);
+    thread_join(l->thread);
+}
+
+void lane_free(struct lane *l)
+{
+    loop_free(l->loop);
+    mem_free(l);
+}

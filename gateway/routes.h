@@ -1,0 +1,10 @@
+/* The table of all paths. */
+#ifndef GATEWAY_ROUTES_H
+#define GATEWAY_ROUTES_H
+
+#include "gateway/http.h"
+
+extern const struct route routes[];
+extern const size_t n_routes;
+
+#endif

@@ -1,0 +1,153 @@
+/* The pool: one mutex guards the waiting line and the counts. Threads are started when there is work and nobody idle, so that
+ * a program that is asked nothing has none.
+ */
+#include "gateway/worker.h"
+
+#include "base/list.h"
+#include "base/stats.h"
+#include "base/thread.h"
+#include "gateway/lane.h"
+
+#include <stdio.h>
+
+struct job {
+    struct list node;      /* of pool.line */
+    struct loop_task task; /* back on the lane */
+    struct http_request *request;
+    http_handler *run;
+    void (*done)(struct http_request *r);
+};
+struct member {
+    struct worker worker;
+    struct thread *thread;
+};
+
+static struct pool {
+    struct mutex mutex;
+    struct cond work;
+    struct worker_conf conf;
+    struct member *members; unsigned n; /* started ones */
+    struct list line;
+    unsigned n_waiting, n_idle;
+    bool stopping;
+} pool;
+
+static _Thread_local struct worker *self;
+
+struct worker *worker_self(void) { return self; }
+
+struct client *worker_client(struct worker *w)
+{
+    if (w->client == NULL)
+        w->client = client_new(w->loop, &(struct client_conf){.max_inflight = 256});
+    return w->client;
+}
+
+static void on_done(struct loop_task *task)
+{
+    struct job *job = CONTAINER(task, struct job, task);
+    job->done(job->request);
+    mem_free(job);
+}
+
+static struct job *next_job(void)
+{
+    mutex_lock(&pool.mutex);
+    pool.n_idle++;
+    while (list_empty(&pool.line) && !pool.stopping)
+        cond_wait(&pool.work, &pool.mutex);
+    pool.n_idle--;
+    struct list *node = list_pop_front(&pool.line);
+    pool.n_waiting -= node != NULL;
+    mutex_unlock(&pool.mutex);
+    return node ? CONTAINER(node, struct job, node) : NULL;
+}
+
+/* A large answer's pages go back at once: the next query of this size may come tomorrow. */
+static void work(struct job *job)
+{
+    struct http_request *r = job->request;
+    r->arena.max = pool.conf.memory;
+    job->run(r);
+    bool large = r->arena.peak > (8 << 20);
+    job->task.run = on_done;
+    loop_post(r->lane->loop, &job->task);
+    if (large)
+        mem_trim();
+}
+
+static void run(void *arg)
+{
+    struct worker *w = arg;
+    self = w;
+    w->loop = loop_new();
+    for (struct job *job; (job = next_job()) != NULL;)
+        work(job);
+    if (w->client)
+        client_free(w->client);
+    loop_free(w->loop);
+}
+
+static void start_member(void)
+{
+    struct member *m = &pool.members[pool.n];
+    char name[32];
+    snprintf(name, sizeof name, "query %u", pool.n);
+    m->worker.id = pool.n++;
+    m->thread = thread_start(name, run, &m->worker);
+}
+
+static void collect(struct stats_out *o, void *arg UNUSED)
+{
+    mutex_lock(&pool.mutex);
+    unsigned busy = pool.n - pool.n_idle, waiting = pool.n_waiting;
+    mutex_unlock(&pool.mutex);
+    stats_single(o, "prometheus_engine_queries", STATS_GAUGE, "Queries being answered or waiting", busy + waiting);
+    stats_single(o, "prometheus_engine_queries_concurrent_max", STATS_GAUGE, "Queries that may be answered at once", pool.conf.workers);
+    stats_single(o, "sluice_query_waiting", STATS_GAUGE, "Queries that wait for a worker", waiting);
+}
+
+void workers_start(const struct worker_conf *c)
+{
+    pool = (struct pool){.conf = *c, .members = mem_zalloc(c->workers * sizeof(struct member))};
+    if (pool.conf.waiting == 0)
+        pool.conf.waiting = 16 * c->workers;
+    mutex_init(&pool.mutex);
+    cond_init(&pool.work);
+    list_init(&pool.line);
+    stats_collector(collect, NULL);
+}
+
+bool worker_submit(struct http_request *r, http_handler *run_it, void (*done)(struct http_request *r))
+{
+    mutex_lock(&pool.mutex);
+    bool ok = !pool.stopping && pool.n_waiting < pool.conf.waiting;
+    if (ok) {
+        struct job *job = mem_zalloc(sizeof *job);
+        job->request = r;
+        job->run = run_it;
+        job->done = done;
+        list_push_back(&pool.line, &job->node);
+        pool.n_waiting++;
+        if (pool.n_idle < pool.n_waiting && pool.n < pool.conf.workers)
+            start_member();
+        cond_signal(&pool.work);
+    }
+    mutex_unlock(&pool.mutex);
+    return ok;
+}
+
+/* Those in line are done first: their clients wait, and they were told to end soon (http_server_cancel). */
+void workers_stop(void)
+{
+    mutex_lock(&pool.mutex);
+    pool.stopping = true;
+    cond_broadcast(&pool.work);
+    mutex_unlock(&pool.mutex);
+    for (unsigned i = 0; i < pool.n; i++)
+        thread_join(pool.members[i].thread);
+    stats_collector_remove(collect, NULL);
+    mem_free(pool.members);
+    cond_free(&pool.work);
+    mutex_free(&pool.mutex);
+}
