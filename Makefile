@@ -79,10 +79,9 @@ links_scraper := scraper model base
 links_gateway := gateway scraper writer promql model base
 archives = $(patsubst %,$(OUT)/%.a,$(links_$(1)))
 
-# tests/unit/LAYER/NAME_test.c is one program, linked with what its layer may see. tests/promql/*.c together are one,
-# which runs a folder of .test files; tests/fuzz/NAME.c is a libFuzzer target.
+# tests/unit/LAYER/NAME_test.c is one program, linked with what its layer may see and with the other files beside it.
+# tests/fuzz/NAME.c is a libFuzzer target.
 UNIT  := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(sort $(wildcard tests/unit/*/*_test.c)))
-TEXT  := $(if $(wildcard tests/promql/*.c),$(OUT)/promqltest)
 BENCH := $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(sort $(wildcard tests/bench/*_bench.c)))
 FUZZ  := $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
 chosen = $(if $(T),$(foreach f,$(1),$(if $(findstring $(T),$(f)),$(f))),$(1))
@@ -125,14 +124,11 @@ $(OUT)/model/%.pb-c.c $(OUT)/model/%.pb-c.h: model/%.proto
 	$(call say,PROTO)
 	$(Q)mkdir -p $(OUT)/model && protoc-c --c_out=$(OUT) $<
 
-helpers = $(patsubst %.c,$(OUT)/%.o,$(filter-out %_test.c,$(wildcard tests/unit/$(1)/*.c)))
-$(OUT)/unit/%: $(OUT)/tests/unit/%.o $$(call helpers,$$(firstword $$(subst /, ,$$*))) $$(call archives,$$(firstword $$(subst /, ,$$*)))
+beside = $(patsubst %.c,$(OUT)/%.o,$(filter-out %_test.c,$(wildcard tests/unit/$(1)/*.c)))
+layer  = $(firstword $(subst /, ,$(1)))
+$(OUT)/unit/%: $(OUT)/tests/unit/%.o $$(call beside,$$(call layer,$$*)) $$(call archives,$$(call layer,$$*))
 	$(call say,LD)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
-
-$(OUT)/promqltest: $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/promql/*.c)) $$(call archives,promql)
-	$(call say,LD)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(OUT)/bench/%: $(OUT)/tests/bench/%.o $$(call archives,gateway)
 	$(call say,LD)
@@ -155,9 +151,9 @@ demo: test-deps
 	$(Q)exec deploy/demo.py
 
 test: test-deps
-	$(Q)$(together) all $(UNIT) $(TEXT)
+	$(Q)$(together) all $(UNIT)
 	$(Q)tests/run all $(T)
-unit: $(call chosen,$(UNIT) $(TEXT))
+unit: $(call chosen,$(UNIT))
 	$(Q)tests/run unit $(T)
 system: $(OUT)/$(NAME)
 	$(Q)tests/run system $(T)

@@ -29,13 +29,12 @@ BAD_FILES = [
     ("global:\n  scrape_interval: 5 apples\n", 2, "5 apples"),
     ("scrape_configs: 5\n", 1, "scrape_configs"),
     ("global:\n  scrape_interval: 5s\nremote_write:\n- url: [1, 2]\n", 4, "url"),
-    ("scrape_configs:\n- job_name: x\n  relabel_configs:\n  - {source_labels: [a], target_label: b,\n     regex: '(('}\n",
-     5, "(("),
+    ("scrape_configs:\n- job_name: x\n  relabel_configs:\n  - target_label: b\n    regex: '(('\n", 5, "(("),
     ("scrape_configs:\n- job_name: x\n- job_name: x\n", 3, "x"),
     ("scrape_configs:\n- job_name: x\n  sample_limit: many\n", 3, "many"),
     ("scrape_config:\n", 1, "scrape_config", "scrape_configs"),
     ("global:\n  scrape_interval: 5s\n :\n  - {", 3),
-    ("server_groups:\n- static_configs: [{targets: ['a:1']}]\n  anti_afinity: 10s\n", 3, "anti_afinity", "anti_affinity"),
+    ("server_groups:\n- static_configs: []\n  anti_afinity: 10s\n", 3, "anti_afinity", "anti_affinity"),
     ("recent: {like: nobody}\n", 1, "nobody"),
 ]
 

@@ -32,7 +32,7 @@ def is_whole(storage, exporter):
     served = [(ms, n) for n, ms, _ in exporter.served]
     for labels, samples in series_of(storage, "scripted_stamped_counter", exporter).items():
         assert samples == served, f"{storage.name} {dict(labels)}, of {len(served)} pages: missing " \
-            f"{sorted(set(served) - set(samples))}, strange {sorted(set(samples) - set(served))}, {len(samples)} samples"
+            f"{sorted(set(served) - set(samples))}, strange {sorted(set(samples) - set(served))}, {len(samples)} in all"
     for labels, samples in series_of(storage, "scripted_counter", exporter).items():
         values = [v for _, v in samples]
         assert values == [n for _, n in served], f"{storage.name} {dict(labels)}, of {len(served)} pages: {values}"

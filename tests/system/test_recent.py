@@ -79,5 +79,5 @@ def test_embedded_default():
     found = wait_until(lambda: sluice.raw("scripted_counter"))
     assert len(found) == 3 and all([v for _, v in s] == list(range(len(s))) for s in found.values()), found
     exporter.stop()
-    wait_until(lambda: not sluice.query("scripted_counter")["result"], 10, "the series are stale when the target is gone")
+    wait_until(lambda: not sluice.query("scripted_counter")["result"], 10, "stale when the target is gone")
     assert sluice.query("up")["result"][0]["value"][1] == "0"
