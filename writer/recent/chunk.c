@@ -138,7 +138,7 @@ uint32_t chunk_decode(const uint8_t *p, uint32_t size, uint32_t n, int64_t t_min
     int64_t t = 0, dt = 0;
     double v = 0;
     uint32_t got = 0;
-    for (uint32_t i = 0; i < n && p < end && t <= t_max; i++) {
+    for (uint32_t i = 0; i < n && p < end; i++) {
         uint8_t tag = *p++;
         if (tag & STEP_CHANGED) {
             uint64_t u;
@@ -146,6 +146,8 @@ uint32_t chunk_decode(const uint8_t *p, uint32_t size, uint32_t n, int64_t t_min
             dt += unzigzag(u);
         }
         t += dt;
+        if (t > t_max)
+            break;
         p = get_value(p, tag, &v);
         if (t >= t_min && t <= t_max)
             out[got++] = (struct sample){t, v};

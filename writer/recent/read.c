@@ -25,11 +25,37 @@ struct reading { /* series_set.impl */
 
 typedef bool visit_fn(struct kept_series *s, void *arg); /* under the lock; false: enough */
 
+/* An arena whose budget is spent jumps out of the query: that must not happen under a lock. So the budget is lifted for a
+ * slice and looked at between slices. */
+struct lifted { size_t max; void (*on_full)(struct arena *a, size_t wanted, void *arg); };
+
+static struct lifted lift(struct arena *a)
+{
+    struct lifted saved = {a->max, a->on_full};
+    a->max = 0;
+    a->on_full = NULL;
+    return saved;
+}
+
+static void lower(struct arena *a, struct lifted saved)
+{
+    a->max = saved.max;
+    a->on_full = saved.on_full;
+}
+
+static bool must_end(struct query_ctx *q, struct lifted saved, struct err *err)
+{
+    if (saved.max && q->arena->used > saved.max)
+        return !err_set(err, ERR_LIMIT, "query needs more than %zu MiB of memory", saved.max >> 20);
+    return query_ended(q, "reading the recent store", err);
+}
+
 /* Every series that the matchers accept, in slices between which the lane can go on. */
 static bool visit_part(struct part *p, struct query_ctx *q, const struct matcher *m, size_t n, visit_fn *visit, void *arg, struct err *err)
 {
     const uint32_t *ids = NULL;
     size_t n_ids = 0;
+    struct lifted saved = lift(q->arena);
     mutex_lock(&p->lock);
     bool some = index_candidates(&p->index, q->arena, m, n, &ids, &n_ids);
     bool going = true, ended = false;
@@ -40,12 +66,13 @@ static bool visit_part(struct part *p, struct query_ctx *q, const struct matcher
             going = visit(s, arg);
         if (i % PART_SLICE == PART_SLICE - 1) {
             mutex_unlock(&p->lock);
-            ended = query_ended(q, "reading the recent store", err);
+            ended = must_end(q, saved, err);
             going = going && !ended;
             mutex_lock(&p->lock);
         }
     }
     mutex_unlock(&p->lock);
+    lower(q->arena, saved);
     return !ended;
 }
 
@@ -131,7 +158,7 @@ static uint32_t merge_late(struct sample *samples, uint32_t n, const struct samp
 {
     uint32_t i = n, k = n_late, at = n + n_late;
     while (k > 0) { /* from the end, in place: there is room for both */
-        if (i > 0 && samples[i - 1].t >= late[k - 1].t)
+        if (i > 0 && samples[i - 1].t > late[k - 1].t) /* of two at the same time the one that was in order stands first, and stays */
             samples[--at] = samples[--i];
         else
             samples[--at] = late[--k];

@@ -1,0 +1,235 @@
+/* The queue on disk: what was written is read back after any kind of end; damage costs the record it hits and no other. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/times.h"
+#include "writer/queue_shard.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char dir[256];
+
+static int make_dir(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/sluice-queue-XXXXXX");
+    return mkdtemp(dir) == NULL;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    return system(command);
+}
+
+static struct queue *open_queue(unsigned shards)
+{
+    struct err err = {0};
+    struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = shards}, &err);
+    if (q == NULL)
+        fail_msg("%s", err.text);
+    return q;
+}
+
+static struct queue_shard *shard_of(struct queue *q, unsigned i)
+{
+    const struct queue_generation *g;
+    size_t n = queue_generations(q, &g);
+    return g[n - 1].shards[i];
+}
+
+static struct block *numbered(uint32_t number, size_t n)
+{
+    struct block *b = block_new(n);
+    b->codec = CODEC_SNAPPY;
+    b->n_samples = number;
+    b->t_min = number;
+    b->t_max = number + 1;
+    b->raw_n = 160;
+    memset(b->bytes, (int)number, n);
+    memcpy(b->bytes, &number, sizeof number);
+    return b;
+}
+
+static uint32_t number_of(const struct block *b)
+{
+    uint32_t number;
+    memcpy(&number, b->bytes, sizeof number);
+    return number;
+}
+
+static struct loop *home;
+static bool done;
+static void read_done(struct queue_read *r UNUSED) { done = true; }
+
+static void read_from(struct queue_shard *s, struct queue_read *r, uint64_t from)
+{
+    memset(r, 0, sizeof *r);
+    r->home = home;
+    r->from = from;
+    r->max_bytes = 1 << 20;
+    r->done = read_done;
+    done = false;
+    queue_read(s, r);
+    while (!done)
+        loop_turn(home, 100);
+}
+
+static void drop(struct queue_read *r)
+{
+    for (unsigned i = 0; i < r->n; i++)
+        block_unref(r->items[i].block);
+}
+
+static void survives_reopening(void **state)
+{
+    (void)state;
+    home = loop_new();
+    struct queue *q = open_queue(2);
+    for (uint32_t i = 0; i < 40; i++)
+        queue_write(shard_of(q, 1), numbered(i, 1000), i, NULL, 0);
+    queue_ack(shard_of(q, 1), 10);
+    queue_close(q);
+    q = open_queue(2);
+    struct queue_state st = queue_shard_state(shard_of(q, 1));
+    assert_int_equal(st.first, 10);
+    assert_int_equal(st.next, 40);
+    assert_int_equal(queue_shard_state(shard_of(q, 0)).next, 0);
+    struct queue_read r;
+    read_from(shard_of(q, 1), &r, 10);
+    assert_int_equal(r.n, 30);
+    for (unsigned i = 0; i < r.n; i++) {
+        assert_int_equal(r.items[i].seq, 10 + i);
+        assert_int_equal(number_of(r.items[i].block), 10 + i);
+        assert_int_equal(r.items[i].block->n_samples, 10 + i);
+    }
+    drop(&r);
+    queue_close(q);
+    loop_free(home);
+}
+
+static void spoil(const char *path, long at, const char *bytes, size_t n)
+{
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, n, at), (ssize_t)n);
+    close(fd);
+}
+
+static void damage_costs_one_record(void **state)
+{
+    (void)state;
+    home = loop_new();
+    struct queue *q = open_queue(1);
+    enum { SIZE = 500, RECORD = RECORD_HEADER + SIZE };
+    for (uint32_t i = 0; i < 10; i++)
+        queue_write(shard_of(q, 0), numbered(i, SIZE), i, NULL, 0);
+    queue_close(q);
+    char path[300];
+    snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", dir, 0);
+    spoil(path, 3 * RECORD + RECORD_HEADER + 20, "damage", 6); /* a body */
+    spoil(path, 6 * RECORD + 4, "\xff\xff\xff\xff", 4);        /* a length */
+    assert_int_equal(truncate(path, 9 * RECORD + 100), 0);     /* a torn tail */
+    q = open_queue(1);
+    struct queue_read r;
+    read_from(shard_of(q, 0), &r, 0);
+    const uint64_t left[] = {0, 1, 2, 4, 5, 7, 8};
+    assert_int_equal(r.n, LEN(left));
+    for (unsigned i = 0; i < r.n; i++)
+        assert_int_equal(r.items[i].seq, left[i]);
+    drop(&r);
+    queue_write(shard_of(q, 0), numbered(99, SIZE), 9, NULL, 0); /* and it goes on behind the tear */
+    read_from(shard_of(q, 0), &r, 9);
+    assert_int_equal(r.n, 1);
+    assert_int_equal(number_of(r.items[0].block), 99);
+    drop(&r);
+    queue_close(q);
+    loop_free(home);
+}
+
+static void random_damage_never_misleads(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 60 };
+    home = loop_new();
+    srand(7);
+    for (int round = 0; round < 60; round++) {
+        struct queue *q = open_queue(1);
+        struct queue_state st = queue_shard_state(shard_of(q, 0));
+        for (uint32_t i = 0; i < BLOCKS; i++)
+            queue_write(shard_of(q, 0), numbered((uint32_t)st.next + i, 100 + (size_t)rand() % 900), st.next + i, NULL, 0);
+        queue_ack(shard_of(q, 0), st.next);
+        queue_close(q);
+        char command[400];
+        snprintf(command, sizeof command, "for f in %s/g*/00/*.seg; do dd if=/dev/urandom of=$f bs=1 count=%d seek=%d conv=notrunc 2>/dev/null; done", dir, 1 + rand() % 40, rand() % 20000);
+        assert_int_equal(system(command), 0);
+        q = open_queue(1);
+        struct queue_read r;
+        read_from(shard_of(q, 0), &r, queue_shard_state(shard_of(q, 0)).first);
+        for (unsigned i = 0; i < r.n; i++)
+            assert_int_equal(number_of(r.items[i].block), (uint32_t)r.items[i].seq);
+        assert_true(r.n >= BLOCKS - 4);
+        drop(&r);
+        queue_ack(shard_of(q, 0), queue_shard_state(shard_of(q, 0)).next);
+        queue_close(q);
+    }
+    loop_free(home);
+}
+
+static void another_number_of_shards_waits(void **state)
+{
+    (void)state;
+    home = loop_new();
+    struct queue *q = open_queue(2);
+    queue_write(shard_of(q, 0), numbered(1, 100), 0, NULL, 0);
+    queue_close(q);
+    q = open_queue(4);
+    const struct queue_generation *g;
+    assert_int_equal(queue_generations(q, &g), 2);
+    assert_int_equal(g[0].n_shards, 2);
+    assert_int_equal(g[1].n_shards, 4);
+    queue_ack(g[0].shards[0], 1);
+    queue_close(q);
+    q = open_queue(4);
+    assert_int_equal(queue_generations(q, &g), 1); /* the drained one is gone */
+    assert_int_equal(g[0].n_shards, 4);
+    queue_close(q);
+    loop_free(home);
+}
+
+static void old_segments_go_first(void **state)
+{
+    (void)state;
+    home = loop_new();
+    struct err err;
+    struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = 1, .max_bytes = 40 << 20}, &err);
+    assert_non_null(q);
+    for (uint32_t i = 0; i < 100; i++)
+        queue_write(shard_of(q, 0), numbered(i, 1 << 20), i, NULL, 0);
+    struct queue_read r;
+    read_from(shard_of(q, 0), &r, 0);
+    assert_true(r.n > 0 && r.items[0].seq > 0);
+    assert_true(queue_bytes(q) <= 42 << 20);
+    assert_true(queue_stats(q)->blocks_dropped >= 100 - 42 - 16);
+    drop(&r);
+    queue_close(q);
+    loop_free(home);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(survives_reopening, make_dir, remove_dir), cmocka_unit_test_setup_teardown(damage_costs_one_record, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(random_damage_never_misleads, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(another_number_of_shards_waits, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(old_segments_go_first, make_dir, remove_dir)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,222 @@
+/* Chunks give back what was put in; the store answers as a list of samples would, keeps its budget, and stays whole behind
+ * its edge. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "writer/recent/part.h"
+
+#include <stdio.h>
+
+static uint64_t seed = 1;
+static uint64_t next_random(void)
+{
+    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+    return seed;
+}
+
+static double odd_value(unsigned kind, double before)
+{
+    switch (kind % 7) {
+    case 0: return before;
+    case 1: return before + (double)(next_random() % 1000);
+    case 2: return (double)next_random() / 3e12;
+    case 3: return stale_nan();
+    case 4: return -0.0;
+    case 5: return double_from_bits(next_random());
+    default: return (double)(int64_t)next_random();
+    }
+}
+
+static void chunks_keep_every_bit(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 2000; round++) {
+        struct sample in[CHUNK_SAMPLES], out[CHUNK_SAMPLES];
+        struct chunk *c = chunk_new(48);
+        struct chunk_tail tail = {0};
+        int64_t t = (int64_t)(next_random() % 2000000000000) - 1000000000000;
+        double v = 0;
+        for (uint32_t i = 0; i < CHUNK_SAMPLES; i++) {
+            t += round % 3 ? 15000 : 1 + (int64_t)(next_random() % 100000);
+            v = odd_value(round % 5 ? round : (unsigned)next_random(), v);
+            in[i] = (struct sample){t, v};
+            c = chunk_append(c, &tail, t, v);
+        }
+        assert_true(chunk_full(c));
+        c = chunk_seal(c);
+        assert_int_equal(chunk_decode(c->bytes, c->size, c->n, INT64_MIN, INT64_MAX, out), CHUNK_SAMPLES);
+        for (uint32_t i = 0; i < CHUNK_SAMPLES; i++) {
+            assert_int_equal(in[i].t, out[i].t);
+            assert_true(double_bits(in[i].v) == double_bits(out[i].v));
+        }
+        assert_int_equal(chunk_decode(c->bytes, c->size, c->n, in[10].t, in[19].t, out), 10);
+        assert_int_equal(out[0].t, in[10].t);
+        chunk_unref(c);
+    }
+}
+
+/* --- the store ------------------------------------------------------------------------------------------------------ */
+
+struct fixture { struct recent *store; struct arena arena; struct notes notes; struct query_ctx q; struct buf bytes; };
+
+static void open_store(struct fixture *f, int64_t budget, int64_t retention, int64_t now)
+{
+    memset(f, 0, sizeof *f);
+    f->store = recent_new(&(struct recent_conf){.budget = budget, .retention = retention}, 2, now);
+    arena_init(&f->arena, 0);
+    f->notes.arena = &f->arena;
+    f->q = (struct query_ctx){.arena = &f->arena, .notes = &f->notes};
+}
+
+static void close_store(struct fixture *f)
+{
+    recent_unref(f->store);
+    arena_free(&f->arena);
+    buf_free(&f->bytes);
+}
+
+static struct labels labels_of(struct arena *a, const char *name, unsigned i)
+{
+    char value[16];
+    snprintf(value, sizeof value, "i%u", i);
+    struct label items[] = {{STR(METRIC_NAME), str_of(name)}, {STR("instance"), str_of(value)}};
+    return labels_from(a, items, 2);
+}
+
+static void put(struct fixture *f, unsigned lane, const char *name, unsigned i, int64_t t, double v, int64_t now)
+{
+    buf_clear(&f->bytes);
+    rw_append_series(&f->bytes, labels_of(&f->arena, name, i), &(struct sample){t, v}, 1);
+    recent_take(f->store, lane, buf_str(&f->bytes), now);
+}
+
+static struct series_set query(struct fixture *f, enum match_type type, const char *value, int64_t t_min, int64_t t_max)
+{
+    struct matcher *m = arena_zalloc(&f->arena, sizeof *m);
+    struct err err;
+    assert_true(matcher_init(m, &f->arena, type, STR("instance"), str_of(value), &err));
+    struct select sel = {.matchers = m, .n_matchers = 1, .t_min = t_min, .t_max = t_max};
+    struct series_set set;
+    struct source *s = recent_source(f->store);
+    assert_true(s->ops->select(s, &f->q, &sel, 1, &set, &err));
+    matchers_free(m, 1);
+    return set;
+}
+
+static void answers_what_was_put(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_store(&f, 64 << 20, 0, 0);
+    for (int64_t t = 1; t <= 1000; t++)
+        for (unsigned i = 0; i < 5; i++)
+            put(&f, i % 2, "m", i, t * 1000, (double)(t * 10 + i), 0);
+    struct series_set set = query(&f, MATCH_EQ, "i3", 500000, 503000);
+    assert_int_equal(set.n, 1);
+    struct series s = {0};
+    struct err err;
+    assert_true(series_set_get(&set, 0, &s, &err));
+    assert_int_equal(s.n_samples, 4);
+    assert_int_equal(s.samples[0].t, 500000);
+    assert_true(s.samples[3].v == 5033.0);
+    series_set_release(&set);
+    set = query(&f, MATCH_RE, "i[0-2]", 0, INT64_MAX);
+    assert_int_equal(set.n, 3);
+    series_set_release(&set);
+    set = query(&f, MATCH_NE, "i0", 0, 10);
+    assert_int_equal(set.n, 0); /* nothing that old */
+    series_set_release(&set);
+    close_store(&f);
+}
+
+static void late_samples_find_their_place(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_store(&f, 64 << 20, 0, 0);
+    const int64_t order[] = {50, 10, 30, 20, 60, 40, 30, 50};
+    for (size_t i = 0; i < LEN(order); i++)
+        put(&f, 0, "m", 1, order[i], (double)i, 0);
+    struct series_set set = query(&f, MATCH_EQ, "i1", 0, 100);
+    struct series s = {0};
+    struct err err;
+    assert_true(series_set_get(&set, 0, &s, &err));
+    assert_int_equal(s.n_samples, 6);
+    const double first_value[] = {1, 3, 2, 5, 0, 4}; /* of 10 20 30 40 50 60: the first that came stays */
+    for (uint32_t i = 0; i < 6; i++) {
+        assert_int_equal(s.samples[i].t, 10 * (i + 1));
+        assert_true(s.samples[i].v == first_value[i]);
+    }
+    series_set_release(&set);
+    close_store(&f);
+}
+
+static void budget_takes_whole_time(void **state)
+{
+    (void)state;
+    struct fixture f;
+    enum { SERIES = 500 };
+    open_store(&f, 2 << 20, 7200000, 0);
+    int64_t t = 0;
+    for (int round = 0; round < 2000; round++) {
+        t += 1000;
+        buf_clear(&f.bytes);
+        struct arena_mark mark = arena_mark(&f.arena);
+        for (unsigned i = 0; i < SERIES; i++)
+            rw_append_series(&f.bytes, labels_of(&f.arena, "m", i), &(struct sample){t, (double)next_random()}, 1);
+        recent_take(f.store, 0, buf_str(&f.bytes), t);
+        arena_release(&f.arena, mark);
+    }
+    struct recent_stats st;
+    recent_stats(f.store, &st);
+    assert_true(st.chunk_bytes + st.index_bytes <= 2 << 20);
+    assert_true(st.evicted_samples > 0);
+    assert_int_equal(st.series, SERIES);
+    assert_int_equal(st.samples + st.evicted_samples, SERIES * 2000);
+    int64_t from = recent_from(f.store);
+    assert_true(from > 0 && from < t);
+    struct series_set set = query(&f, MATCH_RE, "i.*", from, t);
+    assert_int_equal(set.n, SERIES);
+    for (size_t i = 0; i < set.n; i++) { /* whole from the edge on, for every series */
+        struct series s = {0};
+        struct err err;
+        assert_true(series_set_get(&set, i, &s, &err));
+        assert_int_equal(s.n_samples, (t - (from + 999) / 1000 * 1000) / 1000 + 1);
+    }
+    series_set_release(&set);
+    close_store(&f);
+}
+
+static void silent_series_go(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_store(&f, 64 << 20, 60000, 0);
+    for (unsigned i = 0; i < 300; i++)
+        put(&f, 0, "m", i, 1000, 1, 1000);
+    for (int64_t t = 2000; t < 200000; t += 1000)
+        put(&f, 0, "m", 7, t, 1, t);
+    struct recent_stats st;
+    recent_stats(f.store, &st);
+    assert_int_equal(st.series, 1);
+    assert_int_equal(st.evicted_series, 299);
+    struct str_set values;
+    struct series_query sq = {.t_min = 0, .t_max = INT64_MAX};
+    struct err err;
+    struct source *s = recent_source(f.store);
+    assert_true(s->ops->label_values(s, &f.q, STR("instance"), &sq, &values, &err));
+    assert_int_equal(values.n, 1);
+    assert_true(str_is(values.items[0], "i7"));
+    close_store(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chunks_keep_every_bit), cmocka_unit_test(answers_what_was_put), cmocka_unit_test(late_samples_find_their_place),
+        cmocka_unit_test(budget_takes_whole_time), cmocka_unit_test(silent_series_go)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
