@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """make demo: the real topology on loopback. node_exporter is scraped by sluice, which forwards to VictoriaMetrics
 (primary) and Prometheus (backup) and answers queries from both, merged, as one server group. Everything it writes
-lies in build/demo; Ctrl-C, or the end of its input's terminal, stops all of it."""
+lies in build/demo, or the folder named as argument; Ctrl-C, or the end of its terminal, stops all of it."""
 import os
 import shutil
 import signal
@@ -12,7 +12,7 @@ import time
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FOLDER = f"{ROOT}/build/demo"
+FOLDER = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else f"{ROOT}/build/demo"
 PEERS = f"{ROOT}/build/peers/bin"
 
 CONFIG = """\

@@ -63,12 +63,12 @@ def begin(name, limit):
 
 
 def end(keep):
-    """Stops everything, sluice first; keep: the test failed, so its files stay and the end of sluice's log is shown.
-    False when a sluice did not leave as it should."""
+    """Stops everything, sluice first. keep: the test failed; its files stay, and the ends of the logs of sluice and of
+    what died are shown. False when a sluice did not leave as it should."""
     signal.alarm(0)
     clean = True
     for p in sorted(_test["processes"], key=lambda p: not isinstance(p, Sluice)):
-        if keep and isinstance(p, Sluice):
+        if keep and (isinstance(p, Sluice) or not p.alive()):
             print(f"{p.name}.log ends:\n{p.log()[-2000:]}")
         try:
             p.stop()
@@ -238,10 +238,10 @@ class Process:
         except subprocess.TimeoutExpired:
             self.p.kill()
             self.p.wait()
-            raise AssertionError(f"{self.name} did not stop within {timeout} s; its log ends:\n{self.log()[-3000:]}")
+            raise AssertionError(f"{self.name} did not stop within {timeout} s")
 
     def kill9(self):
-        assert self.alive(), f"{self.name} is not running; its log ends:\n{self.log()[-3000:]}"
+        assert self.alive(), f"{self.name} is not running"
         self.p.kill()
         return self.p.wait()
 
@@ -261,7 +261,7 @@ class HTTPProcess(Process):
     def wait_ready(self, timeout=30):
         def ready():
             if not self.alive():
-                raise SystemExit(f"{self.name} ended with {self.p.returncode}; its log ends:\n{self.log()[-3000:]}")
+                raise SystemExit(f"{self.name} ended with {self.p.returncode}")
             return self.get(self.ready_path).status == 200
         wait_until(ready, timeout, f"{self.name} ready")
         return self

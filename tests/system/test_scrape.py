@@ -1,0 +1,165 @@
+"""What a scrape makes of a page: automatic series, stale markers, limits, labels, discovery by file, authorization."""
+import base64
+import json
+import os
+import time
+
+from fakes import Fake
+from lib import *
+
+AUTOMATIC = {"up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling",
+             "scrape_series_added"}
+
+
+def scrape(sink, target, job="", rest=""):
+    """One job x at this target, with more lines of the job, forwarded to the sink."""
+    return Sluice(f"global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: x\n{job}"
+                  f"  static_configs: [{{targets: ['{target}'], labels: {{env: test}}}}]\n"
+                  f"remote_write: [{{name: sink, url: '{sink.url}'}}]\n{rest}")
+
+
+def page(text):
+    return ScriptedExporter(page=lambda n, ms: text)
+
+
+def only(series):
+    assert len(series) == 1, series.keys()
+    return next(iter(series.items()))
+
+
+def values(sink, name, **labels):
+    return [v for _, v in only(sink.find(name, **labels))[1]]
+
+
+def test_automatic_series():
+    exporter, sink = ScriptedExporter(series=4), RecordingSink()
+    exporter.gzip = True
+    scrape(sink, exporter.address)
+    wait_until(lambda: len(values(sink, "up")) >= 3)
+    for name in AUTOMATIC:
+        labels, samples = only(sink.find(name))
+        assert dict(labels) == {"__name__": name, "job": "x", "instance": exporter.address, "env": "test"}, labels
+        times = [t for t, _ in samples]
+        assert all(900 <= b - a <= 1100 for a, b in zip(times, times[1:])), f"{name}: {times}"
+    assert values(sink, "up")[0] == 1 and values(sink, "scrape_samples_scraped")[0] == 8
+    assert values(sink, "scrape_series_added")[:2] == [8, 0]
+    assert 0 < values(sink, "scrape_duration_seconds")[0] < 1
+    exporter.status = 500
+    wait_until(lambda: values(sink, "up")[-1] == 0)
+
+
+def test_stale_markers():
+    """For a series that goes, once and at the time of the scrape; not for one whose page gave the time."""
+    exporter, sink = ScriptedExporter(page=lambda n, ms: "stays 1\n" + ("goes 2\n" if n < 3 or n > 6 else "") +
+                                      (f"stamped 3 {ms}\n" if n < 3 else "")), RecordingSink()
+    scrape(sink, exporter.address)
+    wait_until(lambda: exporter.n > 9 and len(values(sink, "stays")) > 9)
+    goes = values(sink, "goes")
+    assert [is_stale(v) for v in goes[:5]] == [False] * 3 + [True, False], goes
+    assert not any(map(is_stale, values(sink, "stays"))) and not any(map(is_stale, values(sink, "stamped")))
+    exporter.status = 404
+    wait_until(lambda: is_stale(values(sink, "stays")[-1]))
+    times = [t for t, _ in only(sink.find("stays"))[1]]
+    assert times == sorted(set(times)), "in order, and each time once"
+
+
+def test_file_discovery():
+    exporter, sink = ScriptedExporter(series=1), RecordingSink()
+    path = write_file("targets.json", "[]")
+
+    def write_targets(targets):
+        with open(path + ".new", "w", encoding="utf-8") as f:
+            json.dump(targets, f)
+        os.rename(path + ".new", path)
+    Sluice(f"global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: x\n"
+           f"  file_sd_configs: [{{files: ['{folder()}/targets*.json'], refresh_interval: 2s}}]\n"
+           f"remote_write: [{{url: '{sink.url}'}}]\n")
+    write_targets([{"targets": [exporter.address], "labels": {"rack": "r1"}}])
+    wait_until(lambda: sink.find("scripted_counter", rack="r1"), 15, "a target of the file")
+    write_targets([{"targets": [exporter.address], "labels": {"rack": "r2"}}])
+    wait_until(lambda: sink.find("scripted_counter", rack="r2"), 15, "its new label")
+    wait_until(lambda: is_stale(values(sink, "scripted_counter", rack="r1")[-1]), 15, "the old series ends")
+    write_targets([])
+    wait_until(lambda: is_stale(values(sink, "up", rack="r2")[-1]), 15, "up ends, too, when its target goes")
+
+
+def test_limits():
+    for job, text in (("  sample_limit: 3\n", "a 1\nb 2\nc 3\nd 4\n"), ("  body_size_limit: 20B\n", "a 1\n" * 10)):
+        sink = RecordingSink()
+        sluice = scrape(sink, page(text).address, job)
+        wait_until(lambda: values(sink, "up")[-1] == 0, what=f"up is 0 with {job}")
+        assert not sink.find("a"), "what exceeds a limit is not forwarded"
+        error = sluice.data("/api/v1/targets")["activeTargets"][0]["lastError"]
+        assert "limit" in error or "exceed" in error, error
+        sluice.stop()
+
+
+def test_labels_and_relabeling():
+    text = 'm{job="own",zone="z1",drop="me"} 1\nunwanted 2\n'
+    sink, kept = RecordingSink(), RecordingSink()
+    exporter = page(text)
+    job = """  metric_relabel_configs:
+  - {source_labels: [__name__], regex: unwanted, action: drop}
+  - {regex: drop, action: labeldrop}
+  - {source_labels: [zone], regex: 'z(.)', target_label: number, replacement: '$1'}
+  relabel_configs:
+  - {source_labels: [__address__], regex: '.*:(.*)', target_label: port}
+"""
+    scrape(sink, exporter.address, job)
+    port = exporter.address.split(":")[1]
+    labels, _ = wait_until(lambda: only(sink.find("m")))
+    assert dict(labels) == {"__name__": "m", "job": "x", "exported_job": "own", "zone": "z1", "number": "1",
+                            "env": "test", "instance": exporter.address, "port": port}, labels
+    assert not sink.find("unwanted")
+    Sluice(f"global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: x\n  honor_labels: true\n"
+           f"  static_configs: [{{targets: ['{exporter.address}']}}]\n"
+           f"remote_write: [{{url: '{kept.url}'}}]\n", name="honor")
+    labels, _ = wait_until(lambda: only(kept.find("m")))
+    assert dict(labels)["job"] == "own" and "exported_job" not in dict(labels), labels
+
+
+class Guarded(Fake):
+    """Says what it was asked with, and refuses what is not `wanted`."""
+
+    def __init__(self, wanted):
+        self.wanted, self.paths = wanted, []
+        super().__init__()
+
+    def answer(self, handler, _):
+        self.paths.append(handler.path)
+        if handler.headers.get("Authorization") != self.wanted:
+            return handler.reply(401, b"no\n")
+        return handler.reply(200, b"guarded 1\n", Content_Type="text/plain")
+
+
+def test_authorization_and_params():
+    token = write_file("token", "s3cret\n")
+    basic = "Basic " + base64.b64encode(b"user:pass word").decode()
+    for job, wanted in (("  basic_auth: {username: user, password: pass word}\n", basic),
+                        ("  authorization: {credentials: s3cret}\n", "Bearer s3cret"),
+                        (f"  authorization: {{type: Token, credentials_file: '{token}'}}\n", "Token s3cret"),
+                        (f"  bearer_token_file: '{token}'\n", "Bearer s3cret")):
+        target, sink = Guarded(wanted), RecordingSink()
+        sluice = scrape(sink, target.address,
+                        job + "  metrics_path: /probe\n  params: {module: [http_2xx], t: ['a b']}\n")
+        wait_until(lambda: sink.find("guarded"), 10, f"a scrape with {job}")
+        path, _, query = target.paths[0].partition("?")
+        assert path == "/probe" and sorted(query.replace("%20", "+").split("&")) == ["module=http_2xx", "t=a+b"], query
+        shown = sluice.data("/api/v1/status/config")["yaml"] + sluice.log() + sluice.get("/metrics").text
+        assert "s3cret" not in shown and "pass word" not in shown, "a secret is shown"
+        sluice.stop()
+
+
+def test_offset_is_stable():
+    """The place of a target in the interval is the same after a restart."""
+    exporter, sink = ScriptedExporter(series=1), RecordingSink()
+    sluice = scrape(sink, exporter.address)
+    wait_until(lambda: exporter.n >= 3)
+    sluice.stop()
+    n = exporter.n
+    time.sleep(0.37)
+    sluice.start().wait_ready()
+    wait_until(lambda: exporter.n >= n + 3 and len(values(sink, "up")) >= n + 3)
+    places = [t % 1000 for t, _ in only(sink.find("up"))[1]]
+    spread = max((a - b) % 1000 if (a - b) % 1000 < 500 else 1000 - (a - b) % 1000 for a in places for b in places)
+    assert spread < 100, places
