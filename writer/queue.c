@@ -314,6 +314,13 @@ struct queue *queue_open(const struct queue_options *o, struct err *err)
     return q;
 }
 
+void queue_walk(struct queue *q, uint64_t max_bytes, queue_visit *visit, void *arg)
+{
+    const struct queue_generation *g = &q->generations[q->n - 1];
+    for (unsigned i = 0; i < g->n_shards; i++)
+        shard_files_walk(g->shards[i], max_bytes / g->n_shards, visit, arg, i);
+}
+
 void queue_limit(struct queue *q, uint64_t max_bytes, bool sync_writes)
 {
     atomic_store(&q->max_bytes, max_bytes);

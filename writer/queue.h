@@ -30,6 +30,10 @@ void queue_close(struct queue *q); /* main; after every lane's last call. Writes
 struct queue_generation { uint32_t number; unsigned n_shards; struct queue_shard **shards; };
 /* Oldest first; the last one is written to. Older ones without anything to send are deleted by queue_open. */
 size_t queue_generations(const struct queue *q, const struct queue_generation **out);
+/* Every good record on disk of the newest generation, sent ones too, oldest first per shard; main, right after queue_open. At most
+ * the newest max_bytes of each shard. */
+typedef void queue_visit(void *arg, unsigned shard, const struct block *b);
+void queue_walk(struct queue *q, uint64_t max_bytes, queue_visit *visit, void *arg);
 /* A generation with another number of shards behind the others, while the queue is in use (a reload). Waits for the io thread. */
 const struct queue_generation *queue_grow(struct queue *q, unsigned shards, struct err *err) MUST_USE;
 void queue_limit(struct queue *q, uint64_t max_bytes, bool sync_writes); /* new limits, any time */

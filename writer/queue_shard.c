@@ -358,3 +358,28 @@ void shard_files_read(struct queue_shard *s, struct queue_read *r)
     s->read_next = r->next;
     atomic_fetch_add(&stats->bytes_read, bytes);
 }
+
+static void walk_segment(struct queue_shard *s, const struct segment *g, queue_visit *visit, void *arg, unsigned index)
+{
+    char path[PATH_BYTES];
+    segment_path(s, g->name, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    uint64_t at = 0, skipped = 0;
+    struct record r;
+    struct block *b;
+    while (fd >= 0 && segment_next(fd, g->size, &at, &r, &b, &skipped)) {
+        visit(arg, index, b);
+        block_unref(b);
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+void shard_files_walk(struct queue_shard *s, uint64_t max_bytes, queue_visit *visit, void *arg, unsigned index)
+{
+    size_t first = s->n;
+    for (uint64_t bytes = 0; first > 0 && (bytes += s->segments[first - 1].size) <= max_bytes;)
+        first--;
+    for (size_t i = first; i < s->n; i++)
+        walk_segment(s, &s->segments[i], visit, arg, index);
+}

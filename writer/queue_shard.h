@@ -30,6 +30,7 @@ void shard_files_read(struct queue_shard *s, struct queue_read *r);
 bool shard_files_sync(struct queue_shard *s);
 /* Deletes the oldest segment that is not the one written to; returns its bytes, 0 when there is none. Counts what it held. */
 uint64_t shard_files_drop_oldest(struct queue_shard *s);
+void shard_files_walk(struct queue_shard *s, uint64_t max_bytes, queue_visit *visit, void *arg, unsigned index);
 uint64_t shard_files_bytes(const struct queue_shard *s);
 bool shard_files_remove(struct queue_shard *s); /* the whole folder; nothing is left to send */
 

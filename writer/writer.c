@@ -6,6 +6,7 @@
  */
 #include "writer/lane.h"
 #include "writer/recent/recent.h"
+#include "writer/refill.h"
 #include "writer/stats.h"
 
 #include "base/log.h"
@@ -348,6 +349,14 @@ static struct recent *recent_for(struct writer *w, const struct recent_conf *c)
     return same ? recent_ref(w->recent) : recent_new(c, w->env.n_lanes, loop_now(w->env.main));
 }
 
+/* A new store and a queue that was opened just now: what waits on disk can be answered at once. */
+static void refill(struct writer *w, const struct writer_plan *from, const struct draft *drafts, struct recent *recent)
+{
+    for (size_t i = 0; recent && recent != w->recent && i < from->n; i++)
+        if (drafts[i].fresh && from->recent->like.n > 0 && str_eq(from->destinations[i].name, from->recent->like))
+            refill_recent(recent, from->recent, drafts[i].dest, loop_now(w->env.main));
+}
+
 static void take_recent(struct writer *w, const struct recent_conf *c, struct recent *next)
 {
     bool kept = next && next == w->recent;
@@ -384,6 +393,7 @@ bool writer_apply(struct writer *w, const struct writer_plan *from, void (*relea
             recent_unref(recent);
         return false;
     }
+    refill(w, from, drafts, recent);
     for (size_t i = 0; i < from->n; i++) {
         if (drafts[i].fresh)
             keep_destination(w, drafts[i].dest);

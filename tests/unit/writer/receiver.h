@@ -1,0 +1,26 @@
+/* A remote-write receiver inside the test: one thread a connection, keeps every sample, answers as it is told. */
+#ifndef TESTS_RECEIVER_H
+#define TESTS_RECEIVER_H
+
+#include "base/thread.h"
+#include "model/remote_write.h"
+
+#include <stdatomic.h>
+
+struct received { uint64_t series; struct sample sample; };
+struct receiver {
+    int listen_fd, port;
+    struct thread *accepting, *connections[512]; atomic_uint n_connections;
+    int fds[512];
+    struct mutex lock;
+    struct received *samples; size_t n, _cap; /* in order of arrival */
+    atomic_int status;     /* 204, or what it is told to answer */
+    atomic_bool no_zstd;   /* 415 to zstd */
+    atomic_size_t too_large; /* 413 to bodies over it; 0 = off */
+    atomic_uint requests;
+    atomic_bool stopping;
+};
+void receiver_start(struct receiver *r);
+void receiver_stop(struct receiver *r);
+size_t receiver_count(struct receiver *r);
+#endif

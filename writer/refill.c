@@ -1,0 +1,57 @@
+/* From when on is the store whole again? Each shard's file is without a hole from its first record on, so the latest of these
+ * beginnings counts. A shard that was used but whose file is empty (all was delivered and the file begun anew) says: from now on. */
+#include "writer/refill.h"
+
+#include "base/log.h"
+#include "base/num.h"
+
+struct refill {
+    struct recent *store;
+    struct packer packer;
+    unsigned n_lanes;
+    int64_t now;
+    int64_t *begins; /* per shard: t_max of its first record, INT64_MAX = none */
+    uint64_t samples;
+};
+
+static void take(void *arg, unsigned shard, const struct block *b)
+{
+    struct refill *f = arg;
+    struct err err;
+    buf_clear(&f->packer.raw);
+    if (b->codec == CODEC_ZSTD && f->packer.zstd == NULL)
+        f->packer.zstd = zstd_new();
+    if (!unpack(b->codec, f->packer.zstd, str_n(b->bytes, b->n), BLOCK_MAX_BYTES, &f->packer.raw, &err))
+        return;
+    recent_take(f->store, shard % f->n_lanes, buf_str(&f->packer.raw), f->now);
+    if (f->begins[shard] == INT64_MAX)
+        f->begins[shard] = b->t_max;
+    f->samples += b->n_samples;
+}
+
+void refill_recent(struct recent *r, const struct recent_conf *c, struct destination *d, int64_t now)
+{
+    const struct queue_generation *g;
+    size_t n = queue_generations(d->queue, &g);
+    unsigned shards = g[n - 1].n_shards;
+    struct refill f = {.store = r, .n_lanes = d->n_lanes, .now = now, .begins = mem_alloc(shards * sizeof *f.begins)};
+    packer_init(&f.packer);
+    for (unsigned i = 0; i < shards; i++)
+        f.begins[i] = INT64_MAX;
+    queue_walk(d->queue, (uint64_t)c->budget / 2, take, &f);
+    int64_t from = INT64_MIN;
+    for (unsigned i = 0; i < shards; i++) {
+        bool unused = queue_shard_state(g[n - 1].shards[i]).next == 0;
+        int64_t begin = unused ? INT64_MIN : f.begins[i] == INT64_MAX ? now : f.begins[i];
+        from = begin > from ? begin : from;
+    }
+    if (f.samples > 0 && n == 1)
+        recent_set_from(r, from);
+    if (f.samples > 0) {
+        char text[24];
+        text[num_format_u64(text, f.samples)] = 0;
+        log_info("recent", "refilled from the queue on disk", "name", d->name, "samples", text);
+    }
+    packer_free(&f.packer);
+    mem_free(f.begins);
+}

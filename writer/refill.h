@@ -1,0 +1,12 @@
+/* After a restart: what the queue of a destination still has on disk goes into the recent store, so that samples which wait for
+ * their storage can be queried at once. Main, before any lane writes to either.
+ */
+#ifndef WRITER_REFILL_H
+#define WRITER_REFILL_H
+
+#include "writer/destination.h"
+#include "writer/recent/recent.h"
+
+void refill_recent(struct recent *r, const struct recent_conf *c, struct destination *d, int64_t now);
+
+#endif
