@@ -1,0 +1,243 @@
+/* What a query may cost and how it ends: limits, deadlines, cancellation, memory that runs out at any place, and its statistics. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "corpus.h"
+
+enum { SECOND = 1000, MINUTE = 60 * SECOND };
+
+struct fixture { struct corpus_store store; struct arena arena; struct notes notes; struct query_ctx q; struct promql_params params; struct err err; };
+
+static int setup(void **state)
+{
+    struct fixture *f = mem_zalloc(sizeof *f);
+    static const char *const lines[] = {
+        "m{a=\"1\"} 0+1x60", "m{a=\"2\"} 0+2x60", "m{a=\"3\"} 5x60", "h{a=\"1\"} {{schema:0 count:3 sum:5 buckets:[1 2]}}x60",
+        "h{a=\"2\"} {{schema:1 count:3 sum:5 buckets:[1 2]}}x60", "b_bucket{le=\"1\"} 0+1x60", "b_bucket{le=\"+Inf\"} 0+2x60"};
+    corpus_store_init(&f->store);
+    arena_init(&f->arena, 0);
+    for (size_t i = 0; i < LEN(lines); i++) {
+        struct corpus_series s;
+        assert_true(corpus_series_read(&f->store.arena, str_of(lines[i]), &s, &f->err));
+        corpus_store_add(&f->store, &s, 10 * SECOND, 0);
+    }
+    corpus_store_seal(&f->store);
+    f->params = (struct promql_params){.start = 0, .end = 10 * MINUTE, .step = MINUTE, .range = true};
+    f->q = (struct query_ctx){.arena = &f->arena, .notes = &f->notes};
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    corpus_store_free(&f->store);
+    arena_free(&f->arena);
+    mem_free(f);
+    return 0;
+}
+
+static bool eval(struct fixture *f, const char *text, struct promql_result *out)
+{
+    struct promql_syntax syntax = {0};
+    f->notes = (struct notes){.arena = &f->arena};
+    f->err = (struct err){0};
+    struct expr *e = promql_parse(&f->arena, str_of(text), &syntax, &f->err);
+    if (e == NULL)
+        return false;
+    bool ok = promql_eval(e, str_of(text), &f->params, &f->store.source, &f->q, out, &f->err);
+    promql_free(e);
+    return ok;
+}
+
+static void samples_are_limited(void **state)
+{
+    struct fixture *f = *state;
+    struct promql_result out;
+    f->params.max_samples = 32;
+    assert_false(eval(f, "m", &out));
+    assert_int_equal(f->err.kind, ERR_LIMIT);
+    assert_string_equal(f->err.text, "query processing would load too many samples into memory in query execution");
+    f->params.max_samples = 33;
+    assert_true(eval(f, "m", &out));
+    f->params.max_samples = 20;
+    assert_false(eval(f, "rate(m[10m])", &out)); /* one series' window is more */
+}
+
+static void time_is_limited(void **state)
+{
+    struct fixture *f = *state;
+    struct promql_result out;
+    f->q.deadline_mono = 1;
+    assert_false(eval(f, "sum(m)", &out));
+    assert_int_equal(f->err.kind, ERR_TIMEOUT);
+    assert_string_equal(f->err.text, "query timed out in expression evaluation");
+}
+
+static void clients_may_leave(void **state)
+{
+    struct fixture *f = *state;
+    struct promql_result out;
+    atomic_bool gone = true;
+    f->q.canceled = &gone;
+    assert_false(eval(f, "sum(m)", &out));
+    assert_int_equal(f->err.kind, ERR_CANCELED);
+}
+
+static void memory_is_limited(void **state)
+{
+    struct fixture *f = *state;
+    struct promql_result out;
+    arena_free(&f->arena);
+    arena_init(&f->arena, 1 << 20);
+    f->params.end = 100000 * (int64_t)f->params.step;
+    assert_false(eval(f, "m + on(a) m * on(a) m", &out));
+    assert_int_equal(f->err.kind, ERR_LIMIT);
+    assert_string_equal(f->err.text, "query needs more than 1 MiB of memory");
+    assert_null(f->arena.on_full); /* it is the caller's again */
+}
+
+/* Refused at any allocation, a query ends with ERR_LIMIT and leaks nothing (AddressSanitizer looks). */
+static void memory_may_run_out_anywhere(void **state)
+{
+    static const char *const queries[] = {
+        "sum by (a) (rate(m[5m])) / on(a) group_left() m", "topk(2, m) or h", "count_values(\"v\", m)", "avg(h) + sum(h)",
+        "histogram_quantile(0.9, b_bucket)", "max_over_time(sum(m)[5m:1m])", "label_replace(m, \"b\", \"$1\", \"a\", \"(.*)\")",
+        "quantile_over_time(0.5, m[5m] offset 1m)", "m and on(a) m{a!=\"1\"}", "sort(-m)"};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < LEN(queries); i++) {
+        struct promql_result out;
+        bool ok = false;
+        for (size_t k = 1; !ok && k < 5000; k++) {
+            struct promql_syntax syntax = {0};
+            arena_free(&f->arena);
+            struct expr *e = promql_parse(&f->arena, str_of(queries[i]), &syntax, &f->err);
+            assert_non_null(e);
+            f->notes = (struct notes){.arena = &f->arena};
+            f->arena.fail_after = k;
+            ok = promql_eval(e, str_of(queries[i]), &f->params, &f->store.source, &f->q, &out, &f->err);
+            if (!ok)
+                assert_int_equal(f->err.kind, ERR_LIMIT);
+            f->arena.fail_after = 0;
+            promql_free(e);
+        }
+        assert_true(ok);
+        assert_true(out.n > 0);
+    }
+}
+
+static void ranges_are_of_vectors(void **state)
+{
+    struct fixture *f = *state;
+    struct promql_result out;
+    assert_false(eval(f, "m[5m]", &out));
+    assert_int_equal(f->err.kind, ERR_BAD_DATA);
+    assert_string_equal(f->err.text, "invalid expression type \"range vector\" for range query, must be Scalar or instant Vector");
+    assert_false(eval(f, "\"text\"", &out));
+    assert_string_equal(f->err.text, "invalid expression type \"string\" for range query, must be Scalar or instant Vector");
+    f->params.step = 0;
+    assert_false(eval(f, "m", &out));
+    assert_int_equal(f->err.kind, ERR_BAD_DATA);
+}
+
+static void samples_are_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct promql_result out;
+    f->params.per_step_stats = true;
+    f->params.end = 2 * MINUTE;
+    assert_true(eval(f, "m", &out));
+    assert_int_equal(out.stats.samples, 9);
+    assert_int_equal(out.stats.n_steps, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(out.stats.per_step[i], 3);
+    assert_true(eval(f, "rate(m[1m])", &out));
+    assert_int_equal(out.stats.samples, 3 * (1 + 6 + 6));
+    assert_int_equal(out.stats.per_step[0], 3);
+    assert_int_equal(out.stats.per_step[2], 18);
+    assert_true(eval(f, "1 + 1", &out));
+    assert_int_equal(out.stats.samples, 0);
+}
+
+/* All that is read is asked for in one call, with the window that each selector sees. */
+struct spy { struct source source; unsigned calls; struct select seen[8]; size_t n; };
+static bool spy_select(struct source *s, struct query_ctx *q, const struct select *sel, size_t n, struct series_set *out, struct err *err)
+{
+    struct spy *spy = (struct spy *)s;
+    (void)q;
+    (void)out;
+    (void)err;
+    spy->calls++;
+    spy->n = n;
+    assert_true(n <= LEN(spy->seen));
+    memcpy(spy->seen, sel, n * sizeof *sel);
+    return true;
+}
+
+static void leaves_are_selected_at_once(void **state)
+{
+    static const struct source_ops ops = {.select = spy_select};
+    struct fixture *f = *state;
+    struct spy spy = {.source = {&ops}};
+    struct promql_result out;
+    struct promql_syntax syntax = {0};
+    const char *text = "sum(rate(m[5m] offset 1m)) + timestamp(m @ 100) * max_over_time(h[10m:1m])";
+    f->notes = (struct notes){.arena = &f->arena};
+    struct expr *e = promql_parse(&f->arena, str_of(text), &syntax, &f->err);
+    assert_non_null(e);
+    assert_true(promql_eval(e, str_of(text), &f->params, &spy.source, &f->q, &out, &f->err));
+    promql_free(e);
+    assert_int_equal(spy.calls, 1);
+    assert_int_equal(spy.n, 3);
+    const struct select *rate = &spy.seen[0], *at = &spy.seen[1], *inner = &spy.seen[2];
+    assert_int_equal(rate->kind, SELECT_RANGE);
+    assert_int_equal(rate->t_min, -6 * MINUTE + 1);
+    assert_int_equal(rate->t_max, 9 * MINUTE);
+    assert_int_equal(rate->window, 5 * MINUTE);
+    assert_string_equal(rate->func, "rate");
+    assert_int_equal(at->start, 100 * SECOND);
+    assert_int_equal(at->end, 100 * SECOND);
+    assert_true(at->wants_origin);
+    assert_int_equal(inner->kind, SELECT_INSTANT);
+    assert_int_equal(inner->start, -9 * MINUTE);
+    assert_int_equal(inner->end, 10 * MINUTE);
+    assert_int_equal(inner->t_min, -14 * MINUTE + 1);
+    assert_false(inner->wants_origin);
+}
+
+/* The same tree may be evaluated twice: nothing of the first time is left in it. */
+static void trees_are_not_changed(void **state)
+{
+    struct fixture *f = *state;
+    struct promql_result first, second;
+    struct promql_syntax syntax = {0};
+    const char *text = "rate(m[range()] @ end()) * start()";
+    f->notes = (struct notes){.arena = &f->arena};
+    struct expr *e = promql_parse(&f->arena, str_of(text), &syntax, &f->err);
+    assert_non_null(e);
+    assert_true(promql_eval(e, str_of(text), &f->params, &f->store.source, &f->q, &first, &f->err));
+    f->params.start = 5 * MINUTE;
+    assert_true(promql_eval(e, str_of(text), &f->params, &f->store.source, &f->q, &second, &f->err));
+    promql_free(e);
+    assert_true(first.series[0].points[0].v == 0);
+    assert_true(second.series[0].points[0].v > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(samples_are_limited, setup, teardown),
+        cmocka_unit_test_setup_teardown(time_is_limited, setup, teardown),
+        cmocka_unit_test_setup_teardown(clients_may_leave, setup, teardown),
+        cmocka_unit_test_setup_teardown(memory_is_limited, setup, teardown),
+        cmocka_unit_test_setup_teardown(memory_may_run_out_anywhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(ranges_are_of_vectors, setup, teardown),
+        cmocka_unit_test_setup_teardown(samples_are_counted, setup, teardown),
+        cmocka_unit_test_setup_teardown(leaves_are_selected_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(trees_are_not_changed, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
