@@ -30,11 +30,11 @@ apt() {   # apt SUITE PROGRAM ARGUMENT...   an apt program that sees this suite 
 
 update() {   # update SUITE   fetches its package list, once a run
     root=$peers/apt/$1
-    [ ! -e "$root/failed.$$" ] || return 1
-    [ ! -e "$root/fresh.$$" ] || return 0
+    [ ! -e "$root/failed" ] || return 1
+    [ ! -e "$root/fresh" ] || return 0
     mkdir -p "$root/state/lists/partial" "$root/cache/archives/partial"
     echo "deb [signed-by=$keyring] $mirror $1 main" >"$root/sources.list"
-    if apt "$1" apt-get update >"$root/log" 2>&1; then touch "$root/fresh.$$"; else touch "$root/failed.$$"; return 1; fi
+    if apt "$1" apt-get update >"$root/log" 2>&1; then touch "$root/fresh"; else touch "$root/failed"; return 1; fi
 }
 
 unpack() {   # unpack PACKAGE SUITE   prints the folder
@@ -89,11 +89,11 @@ all() {
 }
 
 if ! done_already; then
-    rm -f "$peers/stamp" "$peers"/apt/*/fresh.* "$peers"/apt/*/failed.*
+    rm -f "$peers/stamp" "$peers"/apt/*/fresh "$peers"/apt/*/failed
     missing=
     all >"$peers/found"
     if [ "$missing" ]; then cat "$peers/found"; exit 0; fi
-    rm -f "$peers"/apt/*/fresh.*
+    rm -rf "$peers/apt" "$peers/why"
     mv "$peers/found" "$peers/stamp"
 fi
 cat "$peers/stamp"

@@ -310,7 +310,7 @@ class Sluice(HTTPProcess):
         self.program = f"{ROOT}/{OUT}/sluice"
         if not os.path.exists(self.program):
             raise Skip(f"{OUT}/sluice (make)")
-        self.data_folder = f"{folder()}/{name}-data"
+        self.data_folder = f"{folder()}/{name}-{port}-data"
         command = [self.program, f"{listen_flag}=127.0.0.1:{port}"]
         if config is not None:
             self.config_path = write_file(f"{name}.yml", config)
