@@ -34,6 +34,14 @@ const char *fn_number(struct eval *ev, double v);     /* as %g of Go */
 const char *fn_for_metric(struct eval *ev, struct labels l);
 void fn_check_quantile(struct eval *ev, const struct expr *at, double q);
 
+/* The argument's rows, to be changed in place, become the result. */
+static inline void fn_take_rows(struct value *out, const struct value *in)
+{
+    out->rows = in->rows;
+    out->n = in->n;
+    out->_cap = in->_cap;
+}
+
 /* --- shared arithmetic (fn_order.c) -------------------------------------------------------------------------------------- */
 /* A window's values in order; NaNs are the smallest. */
 struct sorted_window { double *v; uint32_t n, nans; };

@@ -14,8 +14,7 @@ typedef double histogram_fn(const struct histogram *h);
 static void map_histograms(struct eval *ev, const struct call *c, struct value *out, histogram_fn *fn)
 {
     static const struct str name = {METRIC_NAME, sizeof METRIC_NAME - 1};
-    out->rows = c->args[0].rows;
-    out->n = c->args[0].n;
+    fn_take_rows(out, &c->args[0]);
     for (size_t r = 0; r < out->n; r++) {
         struct row *row = &out->rows[r];
         for (uint32_t i = 0; i < ev->grid.n; i++) {

@@ -34,8 +34,7 @@ static void label_replace(struct eval *ev, const struct call *c, struct value *o
     if (r->re == NULL)
         eval_fail(ev, ERR_EXEC, "invalid regular expression in label_replace(): %.*s", STR_ARG(pattern));
     check_label(ev, "destination", to, "label_replace");
-    out->rows = c->args[0].rows;
-    out->n = c->args[0].n;
+    fn_take_rows(out, &c->args[0]);
     for (size_t i = 0; i < out->n; i++) {
         buf_clear(&r->value);
         if (regex_expand(r->re, labels_get(out->rows[i].labels, from), replacement, &r->value))
@@ -65,8 +64,7 @@ static void label_join(struct eval *ev, const struct call *c, struct value *out)
     for (size_t i = 3; i < c->n_args; i++)
         check_label(ev, "source", c->args[i].string, "label_join");
     check_label(ev, "destination", c->args[1].string, "label_join");
-    out->rows = c->args[0].rows;
-    out->n = c->args[0].n;
+    fn_take_rows(out, &c->args[0]);
     for (size_t i = 0; i < out->n; i++)
         set_label(ev, &out->rows[i], c->args[1].string, joined(ev, c, out->rows[i].labels));
 }

@@ -6,8 +6,7 @@ typedef double math_fn(double v);
 /* Takes over the rows of the first argument without their histograms and names. */
 static void take_floats(struct eval *ev, const struct call *c, struct value *out)
 {
-    out->rows = c->args[0].rows;
-    out->n = c->args[0].n;
+    fn_take_rows(out, &c->args[0]);
     for (size_t r = 0; r < out->n; r++) {
         struct row *row = &out->rows[r];
         for (uint32_t i = 0; row->h && i < ev->grid.n; i++)

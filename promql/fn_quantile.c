@@ -10,29 +10,37 @@ static void sorted_move(struct sorted_window *sorted, const struct range_input *
         sorted_add(sorted, in->samples[s].v);
 }
 
+/* Of the quantiles those that gave a value. */
+static void check_used(struct eval *ev, const struct range_input *in, const struct row *out)
+{
+    const double *q = in->args[0].scalar;
+    double last = 0.5;
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        if (is_absent(out->v[i]) || double_bits(q[i]) == double_bits(last))
+            continue;
+        fn_check_quantile(ev, in->call->u.call.args[0], q[i]);
+        last = q[i];
+    }
+}
+
 static void quantile_row(struct eval *ev, const struct range_input *in, struct row *out)
 {
     struct arena_mark mark = arena_mark(ev->arena);
     struct sorted_window sorted = {.v = ARENA_ARRAY(ev->arena, double, in->n_samples)};
     struct window w = {0};
     unsigned notes = 0;
-    double warned = 0.5;
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         struct window old = w;
-        double q = in->args[0].scalar[i];
         window_move(in, i, &w);
         sorted_move(&sorted, in, &old, &w);
         if (w.to == w.from)
             continue;
-        if (!(q >= 0 && q <= 1) && double_bits(q) != double_bits(warned)) {
-            fn_check_quantile(ev, in->call->u.call.args[0], q);
-            warned = q;
-        }
         if (w.hist_to > w.hist_from)
             notes |= NOTE_IGNORED;
-        row_set(out, i, sorted_quantile(&sorted, q));
+        row_set(out, i, sorted_quantile(&sorted, in->args[0].scalar[i]));
     }
     arena_release(ev->arena, mark);
+    check_used(ev, in, out);
     fn_say(ev, in, notes);
 }
 

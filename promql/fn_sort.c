@@ -73,8 +73,7 @@ static int labels_falling(const void *x, const void *y) { return -by_labels(x, y
 static void sort_rows(struct eval *ev, const struct call *c, struct value *out, int (*compare)(const void *, const void *))
 {
     struct sorted_row *sorted = ARENA_ARRAY(ev->arena, struct sorted_row, c->args[0].n);
-    out->rows = c->args[0].rows;
-    out->n = c->args[0].n;
+    fn_take_rows(out, &c->args[0]);
     if (ev->grid.n > 1 || out->n < 2)
         return;
     for (size_t i = 0; i < out->n; i++)

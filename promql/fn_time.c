@@ -62,8 +62,7 @@ static void dates(struct eval *ev, const struct call *c, struct value *out, date
         dates_of_steps(ev, out, fn);
         return;
     }
-    out->rows = c->args[0].rows;
-    out->n = c->args[0].n;
+    fn_take_rows(out, &c->args[0]);
     for (size_t r = 0; r < out->n; r++) {
         struct row *row = &out->rows[r];
         for (uint32_t i = 0; i < ev->grid.n; i++) {
@@ -100,8 +99,7 @@ static void time_rows(struct eval *ev, const struct call *c, struct value *out)
 /* Of anything but a plain selector the time is that of the step. */
 static void timestamp_rows(struct eval *ev, const struct call *c, struct value *out)
 {
-    out->rows = c->args[0].rows;
-    out->n = c->args[0].n;
+    fn_take_rows(out, &c->args[0]);
     for (size_t r = 0; r < out->n; r++) {
         struct row *row = &out->rows[r];
         for (uint32_t i = 0; i < ev->grid.n; i++)
