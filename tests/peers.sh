@@ -11,7 +11,7 @@
 cd "$(dirname "$0")/.." || exit 1
 peers=$PWD/build/peers
 suites=${PEER_SUITES:-sid testing trixie bookworm}
-mkdir -p "$peers/bin" "$peers/apt" || exit 1
+mkdir -p "$peers/bin" || exit 1
 exec 9>"$peers/lock"
 flock 9
 
