@@ -9,12 +9,13 @@
 #include "scraper/scraper.h"
 #include "writer/writer.h"
 
+#include <stdatomic.h>
+
 struct global_conf {
     int64_t scrape_interval, scrape_timeout, evaluation_interval;
     struct str_map external_labels;
     int64_t sample_limit, label_limit, body_size_limit;
     struct conf_items relabel_configs, metric_relabel_configs; /* vmagent: before each job's own */
-    struct str query_log_file;
 };
 struct config {
     atomic_uint refs;

@@ -1,0 +1,320 @@
+/* Loading: the file's rows first (conf.h), then what rows cannot say: jobs from further files and what jobs inherit, the
+ * destinations of flags, groups from three places, and references by name.
+ */
+#include "gateway/config.h"
+
+#include "base/compress.h"
+#include "gateway/config_file.h"
+#include "gateway/dialect.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FILE_MAX = 32 << 20 };
+static const size_t config_memory = (size_t)1 << 30;
+
+/* ---- files ---- */
+
+static void warn(void *arg, const char *text)
+{
+    struct loader *l = arg;
+    struct str_list *list = &l->config->warnings;
+    arena_grow(l->conf.arena, &list->items, &l->cap_warnings, list->n + 1, sizeof *list->items);
+    list->items[list->n++] = str_of(arena_z(l->conf.arena, str_of(text)));
+}
+
+static bool read_file(const char *path, struct buf *out, struct err *err)
+{
+    char piece[16384];
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
+    out->max = FILE_MAX;
+    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
+        buf_add(out, piece, n);
+    bool ok = !ferror(f);
+    if (!ok)
+        err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
+    else if (out->over)
+        ok = err_set(err, ERR_BAD_DATA, "%s: the file is larger than 32 MiB", path);
+    fclose(f);
+    return ok;
+}
+
+/* %{NAME} stands for the environment's; an unknown one is an error, as an empty value would be found out late. */
+static bool put_environment(const char *path, struct str text, struct buf *out, struct err *err)
+{
+    unsigned line = 1;
+    for (size_t i = 0; i < text.n; i++) {
+        line += text.p[i] == '\n';
+        struct str rest = str_skip(text, i);
+        size_t end = str_find(rest, '}');
+        if (!str_starts(rest, STR("%{")) || end == rest.n) {
+            buf_add_char(out, text.p[i]);
+            continue;
+        }
+        char *name = str_dup(str_n(rest.p + 2, end - 2));
+        const char *value = getenv(name);
+        if (value)
+            buf_add_z(out, value);
+        else
+            err_set(err, ERR_BAD_DATA, "%s:%u: the environment has no %s", path, line, name);
+        mem_free(name);
+        if (value == NULL)
+            return false;
+        i += end;
+    }
+    return true;
+}
+
+/* Relative paths in a file start from its folder; messages name the file as the user did. */
+static const struct yaml *read_yaml(struct loader *l, const char *path)
+{
+    struct buf text = {0}, put = {0};
+    const struct yaml *y = NULL;
+    char *name = arena_z(l->conf.arena, str_of(path));
+    const char *slash = strrchr(name, '/');
+    l->conf.file = name;
+    l->conf.dir = slash ? str_n(name, slash == name ? 1 : (size_t)(slash - name)) : STR_NONE;
+    bool environment = dialects[l->flags->dialect].environment;
+    if (read_file(path, &text, l->err) && (!environment || put_environment(name, buf_str(&text), &put, l->err)))
+        y = yaml_parse(l->conf.arena, buf_str(environment ? &put : &text), name, l->err);
+    buf_free(&text);
+    buf_free(&put);
+    return y;
+}
+
+bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, struct conf_items *items,
+                      const struct yaml **node)
+{
+    const struct conf_context before = l->conf;
+    const struct yaml *list = read_yaml(l, path);
+    bool ok = list != NULL;
+    if (ok && list->kind != YAML_LIST && list->kind != YAML_NULL)
+        ok = conf_err(list, l->err, "expected a list of %s", section->name);
+    if (ok) {
+        *items = (struct conf_items){arena_array(l->conf.arena, list->n + 1, section->size), list->n};
+        for (size_t i = 0; ok && i < list->n; i++)
+            ok = conf_load(&l->conf, section, &list->items[i], (char *)items->items + i * section->size, l->err);
+    }
+    if (node)
+        *node = list;
+    l->conf = before;
+    return ok;
+}
+
+bool config_join(struct loader *l, struct conf_items a, struct conf_items b, size_t size, struct conf_items *out)
+{
+    if (a.n == 0 || b.n == 0) {
+        *out = a.n == 0 ? b : a;
+        return true;
+    }
+    char *items = arena_array(l->conf.arena, a.n + b.n, size);
+    if (items == NULL)
+        return err_set(l->err, ERR_LIMIT, "%s: the configuration needs more memory than it may have", l->conf.file);
+    memcpy(items, a.items, a.n * size);
+    memcpy(items + a.n * size, b.items, b.n * size);
+    *out = (struct conf_items){items, a.n + b.n};
+    return true;
+}
+
+/* ---- jobs ---- */
+
+static void set_globals(struct loader *l)
+{
+    const struct dialect_defaults *d = &dialects[l->flags->dialect];
+    const struct global_conf *g = &l->file.global;
+    l->config->global = *g;
+    l->config->scrape = (struct scrape_globals){
+        .scrape_interval = g->scrape_interval, .scrape_timeout = g->scrape_timeout, .external_labels = g->external_labels,
+        .sample_limit = g->sample_limit, .label_limit = g->label_limit,
+        .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,
+        .honor_timestamps = d->honor_timestamps, .broken_lines_fail = d->broken_lines_fail,
+        .no_stale_markers = l->flags->no_stale_markers, .file_sd_interval = l->flags->file_sd_interval};
+}
+
+/* What all jobs have in common before their own rules changes how each is scraped, too. */
+static void mark_common_rules(struct loader *l, struct scrape_job *job)
+{
+    const struct yaml *rules = yaml_get(yaml_get(l->document, "global"), "metric_relabel_configs");
+    struct buf text = {0};
+    if (rules == NULL)
+        return;
+    yaml_write(&text, rules);
+    job->fingerprint ^= hash_bytes(text.p, text.n);
+    buf_free(&text);
+}
+
+static bool add_job(struct loader *l, const struct yaml *node, struct scrape_job *job)
+{
+    struct config *c = l->config;
+    const struct global_conf *g = &l->file.global;
+    if (!scrape_job_finish(&l->conf, node, job, &c->scrape, l->err))
+        return false;
+    for (size_t i = 0; i < c->n_jobs; i++)
+        if (str_eq(c->jobs[i].job_name, job->job_name))
+            return conf_err(node, l->err, "scrape_configs: a second job is called \"%.*s\"; names must be unique", STR_ARG(job->job_name));
+    if (!config_join(l, g->relabel_configs, job->relabel_configs, sizeof(struct relabel_rule), &job->relabel_configs)
+        || !config_join(l, g->metric_relabel_configs, job->metric_relabel_configs, sizeof(struct relabel_rule), &job->metric_relabel_configs))
+        return false;
+    mark_common_rules(l, job);
+    arena_grow(l->conf.arena, &c->jobs, &l->cap_jobs, c->n_jobs + 1, sizeof *c->jobs);
+    c->jobs[c->n_jobs++] = *job;
+    return true;
+}
+
+static bool add_jobs(struct loader *l, struct conf_items jobs, const struct yaml *list)
+{
+    for (size_t i = 0; i < jobs.n; i++)
+        if (!add_job(l, &list->items[i], (struct scrape_job *)jobs.items + i))
+            return false;
+    return true;
+}
+
+static bool add_job_file(struct loader *l, const char *path)
+{
+    struct conf_items jobs;
+    const struct yaml *list;
+    return config_load_list(l, path, &scrape_job_section, &jobs, &list) && add_jobs(l, jobs, list);
+}
+
+/* A pattern that fits no file is no error, as with Prometheus. */
+static bool add_job_files(struct loader *l, struct str pattern)
+{
+    glob_t found;
+    bool ok = true, relative = pattern.n > 0 && pattern.p[0] != '/' && l->conf.dir.n > 0;
+    struct str path = relative ? arena_printf(l->conf.arena, "%.*s/%.*s", STR_ARG(l->conf.dir), STR_ARG(pattern)) : pattern;
+    if (glob(arena_z(l->conf.arena, path), 0, NULL, &found) != 0)
+        return true;
+    for (size_t i = 0; ok && i < found.gl_pathc; i++)
+        ok = add_job_file(l, found.gl_pathv[i]);
+    globfree(&found);
+    return ok;
+}
+
+static bool load_jobs(struct loader *l)
+{
+    if (!add_jobs(l, l->file.scrape_configs, yaml_get(l->document, "scrape_configs")))
+        return false;
+    for (size_t i = 0; i < l->file.scrape_config_files.n; i++)
+        if (!add_job_files(l, l->file.scrape_config_files.items[i]))
+            return false;
+    l->file.scrape_configs = (struct conf_items){l->config->jobs, l->config->n_jobs};
+    return true;
+}
+
+/* ---- destinations, groups, the recent store ---- */
+
+static bool load_destinations(struct loader *l)
+{
+    if (!config_add_destinations(l))
+        return false;
+    l->config->destinations = l->file.remote_write.items;
+    l->config->n_destinations = l->file.remote_write.n;
+    return true;
+}
+
+static bool is_destination(const struct config *c, struct str name)
+{
+    for (size_t i = 0; i < c->n_destinations; i++)
+        if (str_eq(c->destinations[i].name, name))
+            return true;
+    return false;
+}
+
+static bool check_written_by(struct loader *l, struct conf_items groups, const struct yaml *list)
+{
+    for (size_t i = 0; i < groups.n; i++) {
+        struct str by = ((struct server_group_conf *)groups.items)[i].written_by;
+        if (by.n > 0 && !is_destination(l->config, by))
+            return conf_err(yaml_get(&list->items[i], "written_by"), l->err, "server_group.written_by: no remote_write entry is called \"%.*s\"", STR_ARG(by));
+    }
+    return true;
+}
+
+static bool load_groups(struct loader *l)
+{
+    struct config_file *f = &l->file;
+    const size_t size = sizeof(struct server_group_conf);
+    if (!check_written_by(l, f->server_groups, yaml_get(l->document, "server_groups"))
+        || !check_written_by(l, f->promxy.server_groups, yaml_get(yaml_get(l->document, "promxy"), "server_groups"))
+        || !check_written_by(l, f->promxy_server.server_groups, yaml_get(yaml_get(l->document, "promxy_server"), "server_groups"))
+        || !config_join(l, f->server_groups, f->promxy.server_groups, size, &f->server_groups)
+        || !config_join(l, f->server_groups, f->promxy_server.server_groups, size, &f->server_groups))
+        return false;
+    f->promxy = (struct promxy_conf){0};
+    l->config->groups = f->server_groups.items;
+    l->config->n_groups = f->server_groups.n;
+    return true;
+}
+
+static bool load_recent(struct loader *l)
+{
+    struct config *c = l->config;
+    struct config_file *f = &l->file;
+    if (f->recent && f->recent->like.n > 0 && !is_destination(c, f->recent->like))
+        return conf_err(yaml_get(yaml_get(l->document, "recent"), "like"), l->err,
+                        "recent.like: no remote_write entry is called \"%.*s\"", STR_ARG(f->recent->like));
+    if (f->recent == NULL && c->n_destinations == 0 && c->n_groups == 0) {
+        f->recent = ARENA_NEW(l->conf.arena, struct recent_conf);
+        if (!conf_defaults(&l->conf, &recent_section, f->recent, l->err))
+            return false;
+    }
+    c->recent = f->recent;
+    return true;
+}
+
+/* ---- the whole ---- */
+
+static bool load_document(struct loader *l)
+{
+    if (l->flags->config_file.n == 0)
+        return conf_defaults(&l->conf, &file_section, &l->file, l->err);
+    l->document = read_yaml(l, l->flags->config_file.p);
+    return l->document && conf_load(&l->conf, &file_section, l->document, &l->file, l->err);
+}
+
+static void print_masked(struct loader *l)
+{
+    struct buf text = {0};
+    conf_print(&text, &file_section, &l->file, 0);
+    l->config->masked = arena_str(l->conf.arena, buf_str(&text));
+    buf_free(&text);
+}
+
+struct config *config_load(const struct flags *f, struct err *err)
+{
+    struct config *c = mem_zalloc(sizeof *c);
+    atomic_init(&c->refs, 1);
+    arena_init(&c->arena, config_memory);
+    struct loader l = {.flags = f, .config = c, .err = err};
+    l.conf = (struct conf_context){.arena = &c->arena, .file = "the configuration", .loose_durations = dialects[f->dialect].loose_durations,
+                                   .lenient_keys = !f->strict_parse, .warn = warn, .warn_arg = &l};
+    bool ok = load_document(&l);
+    if (ok) {
+        set_globals(&l);
+        ok = load_jobs(&l) && load_destinations(&l) && load_groups(&l) && load_recent(&l);
+    }
+    if (!ok) {
+        config_unref(c);
+        return NULL;
+    }
+    print_masked(&l);
+    return c;
+}
+
+struct config *config_ref(struct config *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void config_unref(struct config *c)
+{
+    if (c == NULL || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    arena_free(&c->arena);
+    mem_free(c);
+}

@@ -1,0 +1,38 @@
+/* Inside gateway/config*.c only: the file as its rows say it, before it is put together with the flags.
+ */
+#ifndef GATEWAY_CONFIG_FILE_H
+#define GATEWAY_CONFIG_FILE_H
+
+#include "gateway/config.h"
+
+struct promxy_conf { struct conf_items server_groups; };
+struct config_file {
+    struct global_conf global;
+    struct conf_items scrape_configs;      /* struct scrape_job */
+    struct str_list scrape_config_files;
+    struct conf_items remote_write;        /* struct destination_conf */
+    struct conf_items server_groups;       /* struct server_group_conf */
+    struct promxy_conf promxy, promxy_server;
+    struct recent_conf *recent;
+};
+extern const struct conf_section file_section;
+
+struct loader {
+    const struct flags *flags;
+    struct config *config;
+    struct conf_context conf;
+    struct config_file file;
+    const struct yaml *document;
+    struct err *err;
+    size_t cap_jobs, cap_warnings;
+};
+
+/* A YAML file that is a list of `section`: its items. `node`, when not NULL, gets the list itself. */
+bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, struct conf_items *items,
+                      const struct yaml **node) MUST_USE;
+/* Appends the flags' destinations to file.remote_write. */
+bool config_add_destinations(struct loader *l) MUST_USE;
+/* a, then b, as one. */
+bool config_join(struct loader *l, struct conf_items a, struct conf_items b, size_t size, struct conf_items *out) MUST_USE;
+
+#endif

@@ -1,0 +1,124 @@
+/* -remoteWrite.* as destinations: item i of a list belongs to the i-th URL, a single item to all, an empty one means the default.
+ */
+#include "gateway/config_file.h"
+
+#include "base/url.h"
+
+static struct str item(const struct str_list *list, size_t i)
+{
+    if (list->n == 1)
+        return list->items[0];
+    return i < list->n ? list->items[i] : STR_NONE;
+}
+
+static bool parse(struct loader *l, enum conf_type type, const char *flag, struct str text, int64_t min, int64_t max, void *to)
+{
+    const struct conf_row row = {.type = type, .name = flag, .min = min, .max = max};
+    struct conf_context loose = l->conf;
+    loose.loose_durations = true;
+    return text.n == 0 || conf_scalar(&loose, &row, text, to, l->err) || err_wrap(l->err, "-%s", flag);
+}
+
+static bool set_auth(struct loader *l, const struct remote_write_flags *f, size_t i, struct http_conf *http)
+{
+    struct basic_auth_conf basic = {.username = item(&f->basic_auth_username, i), .password = item(&f->basic_auth_password, i),
+                                    .password_file = item(&f->basic_auth_password_file, i)};
+    if (basic.username.n > 0) {
+        http->basic_auth = ARENA_NEW(l->conf.arena, struct basic_auth_conf);
+        *http->basic_auth = basic;
+    }
+    http->bearer_token = item(&f->bearer_token, i);
+    http->bearer_token_file = item(&f->bearer_token_file, i);
+    http->proxy_url = item(&f->proxy_url, i);
+    http->tls.ca_file = item(&f->tls_ca_file, i);
+    http->tls.cert_file = item(&f->tls_cert_file, i);
+    http->tls.key_file = item(&f->tls_key_file, i);
+    http->tls.server_name = item(&f->tls_server_name, i);
+    return parse(l, CONF_BOOL, "remoteWrite.tlsInsecureSkipVerify", item(&f->tls_insecure, i), 0, 0, &http->tls.insecure_skip_verify);
+}
+
+/* "Name: value^^Name2: value2" */
+static void set_headers(struct loader *l, struct str text, struct str_list *headers)
+{
+    size_t most = 1;
+    for (size_t i = 0; i + 1 < text.n; i++)
+        most += text.p[i] == '^' && text.p[i + 1] == '^';
+    headers->items = ARENA_ARRAY(l->conf.arena, struct str, most);
+    while (text.n > 0) {
+        size_t end = str_find_str(text, STR("^^"));
+        headers->items[headers->n++] = str_of(arena_z(l->conf.arena, str_trim(str_first(text, end))));
+        text = str_skip(text, end + 2);
+    }
+}
+
+static bool set_queue(struct loader *l, const struct remote_write_flags *f, size_t i, struct destination_conf *d)
+{
+    bool no_disk = false, snappy = false, zstd = false;
+    const int64_t hour = 3600000;
+    bool ok = parse(l, CONF_INT, "remoteWrite.queues", item(&f->queues, i), 1, 256, &d->queue.shards)
+              && parse(l, CONF_DURATION, "remoteWrite.sendTimeout", item(&f->send_timeout, i), 1, hour, &d->remote_timeout)
+              && parse(l, CONF_DURATION, "remoteWrite.retryMinInterval", item(&f->retry_min, i), 1, hour, &d->queue.min_backoff)
+              && parse(l, CONF_DURATION, "remoteWrite.retryMaxInterval", item(&f->retry_max, i), 1, hour, &d->queue.max_backoff)
+              && parse(l, CONF_SIZE, "remoteWrite.maxDiskUsagePerURL", item(&f->max_disk, i), 0, 0, &d->max_disk_bytes)
+              && parse(l, CONF_BOOL, "remoteWrite.disableOnDiskQueue", item(&f->disable_disk_queue, i), 0, 0, &no_disk)
+              && parse(l, CONF_BOOL, "remoteWrite.forcePromProto", item(&f->force_prom_proto, i), 0, 0, &snappy)
+              && parse(l, CONF_BOOL, "remoteWrite.forceVMProto", item(&f->force_vm_proto, i), 0, 0, &zstd);
+    if (d->queue.max_backoff < d->queue.min_backoff)
+        d->queue.max_backoff = d->queue.min_backoff;
+    d->protocol = zstd ? PROTOCOL_ZSTD : snappy ? PROTOCOL_SNAPPY : PROTOCOL_AUTO;
+    if (no_disk) {
+        d->durability = DURABILITY_MEMORY;
+        d->on_full = f->drop_on_overload ? FULL_DROP_OLDEST : FULL_PUSH_BACK;
+    }
+    return ok;
+}
+
+static bool set_labels(struct loader *l, const struct str_list *given, struct str_map *labels)
+{
+    labels->keys = ARENA_ARRAY(l->conf.arena, struct str, given->n + 1);
+    labels->values = ARENA_ARRAY(l->conf.arena, struct str, given->n + 1);
+    for (size_t i = 0; i < given->n; i++) {
+        struct str value = given->items[i], name;
+        str_cut(&value, '=', &name);
+        if (value.p == NULL || !label_name_valid(name))
+            return err_set(l->err, ERR_BAD_DATA, "-remoteWrite.label: \"%.*s\" is not name=value", STR_ARG(given->items[i]));
+        labels->keys[labels->n] = name;
+        labels->values[labels->n++] = value;
+    }
+    return true;
+}
+
+static bool set_rules(struct loader *l, const struct remote_write_flags *f, size_t i, struct conf_items *rules)
+{
+    struct conf_items common = {0}, own = {0};
+    struct str file = item(&f->url_relabel_config, i);
+    if (f->relabel_config.n > 0 && !config_load_list(l, f->relabel_config.p, &relabel_section, &common, NULL))
+        return err_wrap(l->err, "-remoteWrite.relabelConfig");
+    if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, &own, NULL))
+        return err_wrap(l->err, "-remoteWrite.urlRelabelConfig");
+    return config_join(l, common, own, sizeof(struct relabel_rule), rules);
+}
+
+static bool make(struct loader *l, size_t i, struct destination_conf *d)
+{
+    const struct remote_write_flags *f = &l->flags->remote_write;
+    struct url url;
+    if (!conf_defaults(&l->conf, &remote_write_section, d, l->err))
+        return false;
+    d->url = f->url.items[i];
+    if (!url_parse(d->url, &url, l->err))
+        return err_wrap(l->err, "-remoteWrite.url");
+    set_headers(l, item(&f->headers, i), &d->http.headers);
+    return set_auth(l, f, i, &d->http) && set_queue(l, f, i, d) && set_labels(l, &f->label, &d->extra_labels)
+           && set_rules(l, f, i, &d->write_relabel_configs) && http_conf_check(NULL, &d->http, l->err);
+}
+
+bool config_add_destinations(struct loader *l)
+{
+    const struct str_list *urls = &l->flags->remote_write.url;
+    struct conf_items made = {ARENA_ARRAY(l->conf.arena, struct destination_conf, urls->n + 1), 0};
+    for (size_t i = 0; i < urls->n; i++)
+        if (urls->items[i].n > 0 && !make(l, i, (struct destination_conf *)made.items + made.n++))
+            return false;
+    return config_join(l, l->file.remote_write, made, sizeof(struct destination_conf), &l->file.remote_write);
+}

@@ -1,0 +1,21 @@
+/* What vmagent, Prometheus, promxy and we ourselves take as the default. A dialect is this table and nothing else: it is spread
+ * over flags and configuration when these are read, and no other code asks which one it is.
+ */
+#ifndef GATEWAY_DIALECT_H
+#define GATEWAY_DIALECT_H
+
+#include "gateway/flags.h"
+
+struct flag_default { const char *flag, *text; };
+struct dialect_defaults {
+    const char *name;
+    const char *config_flag;           /* the flag that names the file, and by that the dialect */
+    const struct flag_default *flags;  /* where the row of the flag says none; ends with NULL */
+    bool honor_timestamps;             /* of a scrape job that does not say */
+    bool broken_lines_fail;            /* one bad line fails the page; else it is skipped and counted */
+    bool loose_durations;              /* 1.5h, bare seconds */
+    bool environment;                  /* %{NAME} in the file stands for the environment's */
+};
+extern const struct dialect_defaults dialects[4]; /* by enum dialect */
+
+#endif

@@ -1,0 +1,313 @@
+/* Flags are read twice: first the words are sorted to their rows as text, which also tells the dialect; then each row's
+ * text, or the row's default, or the dialect's, is parsed as a key of the configuration would be.
+ */
+#include "gateway/flags.h"
+
+#include "base/log.h"
+#include "base/regex.h"
+#include "gateway/dialect.h"
+#include "gateway/flags_table.h"
+
+struct given { struct str *items; size_t n, cap; }; /* the texts given for one row */
+
+struct parser {
+    struct flags *out;
+    struct given *given;      /* one a row */
+    const char *config_flag;  /* the name under which the file was given */
+    size_t cap_warnings;
+    struct err *err;
+};
+
+/* ---- names ---- */
+
+static bool has_name(const struct flag_row *f, struct str name)
+{
+    if (str_is(name, f->row.name))
+        return true;
+    for (size_t i = 0; i < LEN(f->also); i++)
+        if (f->also[i] && str_is(name, f->also[i]))
+            return true;
+    return false;
+}
+
+static const struct flag_row *find(struct str name)
+{
+    for (size_t i = 0; i < n_flag_rows; i++)
+        if (has_name(&flag_rows[i], name))
+            return &flag_rows[i];
+    return NULL;
+}
+
+static void consider(struct str name, const char *known, const char **best, unsigned *least)
+{
+    unsigned d = known ? str_distance(name, str_of(known)) : UINT32_MAX;
+    if (d < *least) {
+        *least = d;
+        *best = known;
+    }
+}
+
+static bool unknown(struct str name, struct err *err)
+{
+    const char *best = NULL;
+    unsigned least = (unsigned)name.n / 3 + 2;
+    for (size_t i = 0; i < n_flag_rows; i++) {
+        consider(name, flag_rows[i].row.name, &best, &least);
+        for (size_t k = 0; k < LEN(flag_rows[i].also); k++)
+            consider(name, flag_rows[i].also[k], &best, &least);
+    }
+    if (best)
+        return err_set(err, ERR_BAD_DATA, "unknown flag --%.*s; did you mean --%s?", STR_ARG(name), best);
+    return err_set(err, ERR_BAD_DATA, "unknown flag --%.*s; --help lists all", STR_ARG(name));
+}
+
+/* ---- words ---- */
+
+static void add(struct parser *p, const struct flag_row *f, struct str value)
+{
+    struct given *g = &p->given[f - flag_rows];
+    arena_grow(&p->out->arena, &g->items, &g->cap, g->n + 1, sizeof *g->items);
+    g->items[g->n++] = value;
+}
+
+static struct str unquote(struct str s)
+{
+    bool quoted = s.n >= 2 && (s.p[0] == '"' || s.p[0] == '\'') && s.p[s.n - 1] == s.p[0];
+    return quoted ? str_n(s.p + 1, s.n - 2) : s;
+}
+
+/* Items of a list stand between commas that are in no quotes or brackets. */
+static void add_items(struct parser *p, const struct flag_row *f, struct str value)
+{
+    size_t start = 0;
+    int depth = 0;
+    char quote = 0;
+    for (size_t i = 0; i <= value.n; i++) {
+        char c = i < value.n ? value.p[i] : ',';
+        if (i == value.n || (c == ',' && depth == 0 && !quote)) {
+            add(p, f, unquote(str_n(value.p + start, i - start)));
+            start = i + 1;
+        } else if (quote)
+            quote = c == quote ? 0 : quote;
+        else if (c == '"' || c == '\'')
+            quote = c;
+        else
+            depth += (memchr("{[(", c, 3) != NULL) - (memchr("}])", c, 3) != NULL);
+    }
+}
+
+static bool note_config_flag(struct parser *p, struct str name)
+{
+    static const char *const names[] = {"config.file", "promscrape.config", "config"};
+    for (size_t i = 0; i < LEN(names); i++)
+        if (str_is(name, names[i])) {
+            if (p->config_flag && p->config_flag != names[i])
+                return err_set(p->err, ERR_BAD_DATA, "--%s and --%s both name a configuration; keep one", p->config_flag, names[i]);
+            p->config_flag = names[i];
+        }
+    return true;
+}
+
+static void warn(struct parser *p, struct str text)
+{
+    struct str_list *list = &p->out->warnings;
+    arena_grow(&p->out->arena, &list->items, &p->cap_warnings, list->n + 1, sizeof *list->items);
+    list->items[list->n++] = text;
+}
+
+static bool take(struct parser *p, struct str name, const struct flag_row *f, struct str value)
+{
+    if (f->row.type == CONF_STRINGS)
+        add_items(p, f, value);
+    else
+        add(p, f, value);
+    return note_config_flag(p, name);
+}
+
+/* One word and, when it needs one, the value behind it. */
+static bool read_word(struct parser *p, int argc, char **argv, int *i)
+{
+    struct str value = str_of(argv[*i]), name;
+    if (value.n < 2 || value.p[0] != '-')
+        return err_set(p->err, ERR_BAD_DATA, "\"%s\" is not a flag; --help lists all", argv[*i]);
+    value = str_skip(value, value.p[1] == '-' ? 2 : 1);
+    str_cut(&value, '=', &name);
+    const struct flag_row *f = find(name);
+    bool negated = false;
+    if (f == NULL && str_starts(name, STR("no-"))) {
+        f = find(str_skip(name, 3));
+        negated = f != NULL && f->row.type == CONF_BOOL;
+        f = negated ? f : NULL;
+    }
+    enum accepted accepted = f ? ACCEPTED_NOT : flag_accepted(name);
+    if (f == NULL && accepted == ACCEPTED_NOT)
+        return unknown(name, p->err);
+    if (value.p == NULL && (f ? f->row.type == CONF_BOOL : accepted == ACCEPTED_SWITCH))
+        value = negated ? STR("false") : STR("true");
+    if (value.p == NULL) {
+        if (*i + 1 >= argc)
+            return err_set(p->err, ERR_BAD_DATA, "--%.*s needs a value", STR_ARG(name));
+        value = str_of(argv[++*i]);
+    }
+    if (f)
+        return take(p, name, f, value);
+    warn(p, arena_printf(&p->out->arena, "--%.*s is accepted and not acted on", STR_ARG(name)));
+    return true;
+}
+
+/* ---- values ---- */
+
+static const char *dialect_default(const struct dialect_defaults *d, const char *flag)
+{
+    for (const struct flag_default *f = d->flags; f->flag; f++)
+        if (strcmp(f->flag, flag) == 0)
+            return f->text;
+    return NULL;
+}
+
+static bool choose_dialect(struct parser *p)
+{
+    for (size_t i = 0; p->config_flag && i < LEN(dialects); i++)
+        if (strcmp(p->config_flag, dialects[i].config_flag) == 0) {
+            p->out->dialect = (enum dialect)i;
+            break;
+        }
+    const struct flag_row *f = find(STR("dialect"));
+    const struct given *g = &p->given[f - flag_rows];
+    struct conf_context c = {.arena = &p->out->arena};
+    int chosen;
+    if (g->n == 0)
+        return true;
+    if (!conf_scalar(&c, &f->row, g->items[g->n - 1], &chosen, p->err))
+        return err_wrap(p->err, "--dialect");
+    p->out->dialect = (enum dialect)chosen;
+    return true;
+}
+
+static void set_list(struct parser *p, const struct flag_row *f, const struct given *g)
+{
+    struct str_list list = {ARENA_ARRAY(&p->out->arena, struct str, g->n + 1), g->n};
+    for (size_t i = 0; i < g->n; i++)
+        list.items[i] = str_of(arena_z(&p->out->arena, g->items[i]));
+    memcpy((char *)p->out + f->row.offset, &list, sizeof list);
+}
+
+static bool set_value(struct parser *p, const struct flag_row *f)
+{
+    struct given *g = &p->given[f - flag_rows];
+    const char *preset = f->row.preset ? f->row.preset : dialect_default(&dialects[p->out->dialect], f->row.name);
+    struct conf_context c = {.arena = &p->out->arena, .loose_durations = true};
+    p->out->all[f - flag_rows].set = g->n > 0;
+    if (g->n == 0 && preset)
+        add(p, f, str_of(preset));
+    if (f->row.type == CONF_STRINGS) {
+        set_list(p, f, g);
+        return true;
+    }
+    if (g->n == 0 || f->row.type == CONF_ENUM)
+        return true;
+    return conf_scalar(&c, &f->row, g->items[g->n - 1], (char *)p->out + f->row.offset, p->err) || err_wrap(p->err, "--%s", f->row.name);
+}
+
+static struct str shown(struct parser *p, const struct flag_row *f)
+{
+    const struct given *g = &p->given[f - flag_rows];
+    struct str text = STR("");
+    if (f->row.type == CONF_ENUM)
+        return str_of(f->row.names[p->out->dialect]);
+    if (g->n > 0 && f->secret)
+        return STR("secret");
+    for (size_t i = f->row.type == CONF_STRINGS || g->n == 0 ? 0 : g->n - 1; i < g->n; i++)
+        text = arena_printf(&p->out->arena, "%.*s%s%.*s", STR_ARG(text), text.n ? "," : "", STR_ARG(g->items[i]));
+    return text;
+}
+
+static bool check(const struct flags *f, struct err *err)
+{
+    enum log_level level;
+    if (!log_level_parse(f->log_level, &level))
+        return err_set(err, ERR_BAD_DATA, "--log.level: \"%.*s\" is not one of debug, info, warn, error", STR_ARG(f->log_level));
+    if (!str_is(f->log_format, "logfmt") && !str_is(f->log_format, "json") && !str_is(f->log_format, "default") && !str_is(f->log_format, "text"))
+        return err_set(err, ERR_BAD_DATA, "--log.format: \"%.*s\" is neither logfmt nor json", STR_ARG(f->log_format));
+    struct regex *re = regex_new(f->cors_origin, err);
+    if (re == NULL)
+        return err_wrap(err, "--web.cors.origin");
+    regex_free(re);
+    return true;
+}
+
+bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
+{
+    memset(out, 0, sizeof *out);
+    arena_init(&out->arena, 0);
+    struct parser p = {.out = out, .given = ARENA_ARRAY(&out->arena, struct given, n_flag_rows), .err = err};
+    out->n_all = n_flag_rows;
+    out->all = arena_array(&out->arena, n_flag_rows, sizeof *out->all);
+    for (int i = 1; i < argc; i++)
+        if (!read_word(&p, argc, argv, &i))
+            return false;
+    if (!choose_dialect(&p))
+        return false;
+    for (size_t i = 0; i < n_flag_rows; i++) {
+        if (!set_value(&p, &flag_rows[i]))
+            return false;
+        out->all[i].name = str_of(flag_rows[i].row.name);
+        out->all[i].secret = flag_rows[i].secret;
+        out->all[i].value = shown(&p, &flag_rows[i]);
+    }
+    return check(out, err);
+}
+
+void flags_free(struct flags *f) { arena_free(&f->arena); }
+
+/* ---- documents ---- */
+
+static void add_default(struct buf *out, const struct flag_row *f)
+{
+    if (f->row.preset) {
+        buf_add_z(out, f->row.preset);
+        return;
+    }
+    const char *text = dialect_default(&dialects[DIALECT_SLUICE], f->row.name);
+    buf_add_z(out, text ? text : "");
+}
+
+void flags_help(struct buf *out)
+{
+    buf_add_z(out, "sluice " VERSION ": scrapes, forwards and answers PromQL over several servers, in one program.\n\n"
+                   "  sluice --config.file=sluice.yml\n"
+                   "  sluice -promscrape.config=prometheus.yml -remoteWrite.url=http://localhost:8428/api/v1/write\n"
+                   "  sluice --config=promxy.yml --bind-addr=:8082\n\n"
+                   "Flags take one or two dashes, -x=v or -x v; switches are turned off by -x=false. Lists repeat or have commas.\n\n");
+    for (size_t i = 0; i < n_flag_rows; i++) {
+        const struct flag_row *f = &flag_rows[i];
+        buf_printf(out, "  --%s", f->row.name);
+        for (size_t k = 0; k < LEN(f->also) && f->also[k]; k++)
+            buf_printf(out, ", --%s", f->also[k]);
+        buf_printf(out, "\n        %s", f->row.help);
+        struct buf preset = {0};
+        add_default(&preset, f);
+        if (preset.n > 0)
+            buf_printf(out, " (%s)", buf_z(&preset));
+        buf_free(&preset);
+        buf_add_char(out, '\n');
+    }
+}
+
+void flags_document(struct buf *out)
+{
+    buf_add_z(out, "| flag | also | default | meaning |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < n_flag_rows; i++) {
+        const struct flag_row *f = &flag_rows[i];
+        buf_printf(out, "| `%s` | ", f->row.name);
+        for (size_t k = 0; k < LEN(f->also) && f->also[k]; k++)
+            buf_printf(out, "%s`%s`", k ? ", " : "", f->also[k]);
+        buf_add_z(out, " | ");
+        struct buf preset = {0};
+        add_default(&preset, f);
+        if (preset.n > 0)
+            buf_printf(out, "`%s`", buf_z(&preset));
+        buf_free(&preset);
+        buf_printf(out, " | %s |\n", f->row.help);
+    }
+}
