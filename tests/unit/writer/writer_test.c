@@ -247,6 +247,72 @@ static void a_restart_goes_on_where_it_was(void **state)
     receiver_stop(&a);
 }
 
+static void apply_recent(const struct destination_conf *d)
+{
+    struct err err = {0};
+    struct recent_conf *recent = arena_zalloc(&arena, sizeof *recent);
+    struct destination_conf *copy = arena_alloc(&arena, sizeof *copy);
+    *copy = *d;
+    *recent = (struct recent_conf){.like = STR("a"), .budget = 64 << 20, .retention = 7200000};
+    if (!writer_apply(writer, &(struct writer_plan){.destinations = copy, .n = 1, .recent = recent}, NULL, NULL, &err))
+        fail_msg("%s", err.text);
+    for (int i = 0; i < 20; i++)
+        loop_turn(main_loop, 5);
+}
+
+/* How many series and samples the recent store answers for all times. */
+static size_t recent_samples(size_t *series, int64_t *from)
+{
+    struct notes notes = {.arena = &arena};
+    struct query_ctx q = {.arena = &arena, .notes = &notes};
+    struct source *source = writer_recent(writer);
+    struct matcher m;
+    struct series_set set;
+    struct err err = {0};
+    size_t n = 0;
+    assert_non_null(source);
+    assert_true(matcher_init(&m, &arena, MATCH_EQ, STR(METRIC_NAME), STR("m"), &err));
+    struct select sel = {.matchers = &m, .n_matchers = 1, .t_min = INT64_MIN, .t_max = INT64_MAX};
+    assert_true(source->ops->select(source, &q, &sel, 1, &set, &err));
+    for (size_t i = 0; i < set.n; i++) {
+        struct series s = {0};
+        assert_true(series_set_get(&set, i, &s, &err));
+        n += s.n_samples;
+    }
+    *series = set.n;
+    *from = writer_recent_from(source);
+    series_set_release(&set);
+    matchers_free(&m, 1);
+    writer_recent_unref(source);
+    return n;
+}
+
+static void what_waits_on_disk_can_be_asked_after_a_restart(void **state)
+{
+    (void)state;
+    struct receiver a;
+    receiver_start(&a);
+    atomic_store(&a.status, 503);
+    struct destination_conf d = destination(&a, "a", 8);
+    int64_t now = clock_wall_ms(), from;
+    size_t series;
+    start();
+    apply_recent(&d);
+    push(now - 99, now, true);
+    assert_int_equal(recent_samples(&series, &from), samples(100));
+    stop(10);
+    start();
+    apply_recent(&d);
+    assert_int_equal(recent_samples(&series, &from), samples(100));
+    assert_int_equal(series, SERIES * LANES);
+    assert_true(from <= now);
+    atomic_store(&a.status, 204);
+    await(&a, samples(100));
+    check(&a, now - 99, now);
+    stop(1000);
+    receiver_stop(&a);
+}
+
 static void large_blocks_are_cut(void **state)
 {
     (void)state;
@@ -346,6 +412,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(two_destinations_get_everything_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(an_outage_loses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restart_goes_on_where_it_was, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_waits_on_disk_can_be_asked_after_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(large_blocks_are_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reload_changes_destinations_in_place, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_blocks_are_dropped_and_counted, setup, teardown),
