@@ -47,6 +47,7 @@ struct duration_expr {
     enum { DUR_NUMBER, DUR_ADD, DUR_SUB, DUR_MUL, DUR_DIV, DUR_MOD, DUR_POW, DUR_NEG, DUR_STEP, DUR_RANGE, DUR_MIN, DUR_MAX, DUR_PAREN } kind;
     double seconds;                            /* DUR_NUMBER */
     bool as_duration;                          /* written as 5m, not 300: for printing */
+    bool plus;                                 /* PAREN of an offset: printed with a '+', lest it take in what follows */
     const struct duration_expr *left, *right;  /* NEG and PAREN: left only; NUMBER, STEP and RANGE: none */
     uint32_t pos, end;
     uint32_t height;                           /* levels under it and its own; at most PROMQL_MAX_NESTING */
@@ -80,6 +81,7 @@ struct expr {
             const struct matcher *matchers; size_t n_matchers;
             struct time_shift shift;
             bool anchored, smoothed;
+            bool bare;                         /* put in by the preparation: histograms are read without their buckets */
             int leaf;                          /* index among the query's leaves, -1 before preparation */
         } selector;
         struct { struct expr *selector; int64_t range; const struct duration_expr *range_expr; } matrix;

@@ -2,7 +2,11 @@
  * everything can be fetched in one call before the evaluation begins. */
 #include "promql/walk.h"
 
-struct leaves { struct eval *ev; struct select *items; size_t n, cap; };
+struct leaves {
+    struct eval *ev;
+    struct select *items; size_t n, cap;
+    bool counted, whole; /* some node above asks for counts only; some needs the buckets */
+};
 
 struct gaze shift_gaze(const struct grid *g, const struct time_shift *shift)
 {
@@ -26,7 +30,7 @@ struct grid subquery_grid(const struct eval *ev, const struct grid *g, const str
     return (struct grid){start, step, g->n == 0 || last < start ? 0 : (uint32_t)((last - start) / step) + 1};
 }
 
-static void add_leaf(struct leaves *l, struct expr *e, const struct grid *g, int64_t range, const char *func)
+static void add_leaf(struct leaves *l, struct expr *e, const struct grid *g, int64_t range, struct path path)
 {
     struct eval *ev = l->ev;
     bool smoothed = e->u.selector.smoothed, anchored = e->u.selector.anchored;
@@ -35,73 +39,80 @@ static void add_leaf(struct leaves *l, struct expr *e, const struct grid *g, int
     int64_t back = range ? range + (smoothed || anchored ? ev->lookback : 0) : ev->lookback;
     int64_t ahead = smoothed ? ev->lookback : 0;
     arena_grow(ev->arena, &l->items, &l->cap, l->n + 1, sizeof *l->items);
+    arena_grow(ev->arena, &l->paths, &l->cap_paths, l->n + 1, sizeof *l->paths);
+    l->paths[l->n] = path;
     e->u.selector.leaf = (int)l->n;
+    e->u.selector.bare = l->counted && !l->whole;
     l->items[l->n++] = (struct select){
         .kind = range || smoothed ? SELECT_RANGE : SELECT_INSTANT,
         .matchers = e->u.selector.matchers, .n_matchers = e->u.selector.n_matchers,
         .t_min = gaze.first - back + 1, .t_max = end + ahead,
         .start = gaze.first + ahead, .end = end + ahead, .step = gaze.stride ? gaze.stride : g->step,
-        .window = back + ahead, .wants_origin = !range && str_is(str_of(func), "timestamp"), .func = func,
+        .window = back + ahead, .wants_origin = !range && str_is(str_of(path.func), "timestamp"), .func = path.func,
     };
 }
 
-static void collect(struct leaves *l, struct expr *e, const struct grid *g, const char *func);
+static void collect(struct leaves *l, struct expr *e, const struct grid *g, struct path path);
 
 static void collect_call(struct leaves *l, struct expr *e, const struct grid *g)
 {
     /* The second argument of info() is a selector that is never evaluated: info() makes its own select of it. */
     size_t n = e->u.call.fn->id == FN_INFO && e->u.call.n_args > 1 ? 1 : e->u.call.n_args;
+    bool counted = l->counted;
+    l->counted |= bare_is_enough(e->u.call.fn->id);
     for (size_t i = 0; i < n; i++)
         collect(l, e->u.call.args[i], g, e->u.call.fn->name);
+    l->counted = counted;
 }
 
 static void collect(struct leaves *l, struct expr *e, const struct grid *g, const char *func)
 {
     struct grid inner = *g;
+    bool whole = l->whole;
+    l->whole |= bare_is_too_little(e);
     switch (e->kind) {
     case EXPR_PAREN:
-        collect(l, e->u.paren.inner, g, func);
+        collect(l, e->u.paren.inner, g, path);
         break;
     case EXPR_UNARY:
-        collect(l, e->u.unary.inner, g, func);
+        collect(l, e->u.unary.inner, g, path);
         break;
     case EXPR_BINARY:
-        collect(l, e->u.binary.left, g, "");
-        collect(l, e->u.binary.right, g, "");
+        collect_binary(l, e, g, path);
         break;
     case EXPR_AGGREGATE:
-        if (e->u.aggregate.param)
-            collect(l, e->u.aggregate.param, g, "");
-        collect(l, e->u.aggregate.inner, g, aggregate_op_text(e->u.aggregate.op));
+        collect_aggregate(l, e, g, path);
         break;
     case EXPR_CALL:
-        collect_call(l, e, g);
+        collect_call(l, e, g, path);
         break;
     case EXPR_SELECTOR:
-        add_leaf(l, e, g, 0, func);
+        add_leaf(l, e, g, 0, path);
         break;
     case EXPR_MATRIX:
-        add_leaf(l, e->u.matrix.selector, g, e->u.matrix.range, func);
+        add_leaf(l, e->u.matrix.selector, g, e->u.matrix.range, path);
         break;
     case EXPR_SUBQUERY:
-        inner = subquery_grid(l->ev, g, e);
-        collect(l, e->u.subquery.inner, &inner, "");
+        collect_subquery(l, e, g);
         break;
     case EXPR_STEP_INVARIANT:
-        inner.n = g->n ? 1 : 0;
-        collect(l, e->u.invariant.inner, &inner, func);
+        collect_invariant(l, e, g, path);
         break;
     case EXPR_NUMBER:
     case EXPR_STRING:
     case EXPR_FETCHED:
         break;
     }
+    l->whole = whole;
 }
 
 struct select *prepare_selects(struct eval *ev, struct expr *e, size_t *n)
 {
     struct leaves l = {.ev = ev};
-    collect(&l, e, &ev->grid, "");
+    collect(&l, e, &ev->grid, (struct path){.func = ""});
     *n = l.n;
+    ev->sure_hints = ARENA_ARRAY(ev->arena, bool, l.n);
+    for (size_t i = 0; i < l.n; i++)
+        ev->sure_hints[i] = l.paths[i].stats && !l.paths[i].whole;
     return l.items;
 }

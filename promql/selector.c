@@ -71,6 +71,14 @@ static uint64_t row_weight(const struct row *row, uint32_t n)
     return sum;
 }
 
+static void make_bare(struct eval *ev, struct series *s)
+{
+    struct hist_sample *copy = ARENA_ARRAY(ev->arena, struct hist_sample, s->n_hists);
+    memcpy(copy, s->hists, s->n_hists * sizeof *copy);
+    bare_histograms(ev, copy, s->n_hists);
+    s->hists = copy;
+}
+
 void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_part part, struct value *out)
 {
     struct gaze gaze = shift_gaze(&ev->grid, &selector->u.selector.shift);
@@ -78,9 +86,9 @@ void eval_instant(struct eval *ev, const struct expr *selector, struct series_se
     struct row spare = {0};                         /* a column that no series filled is used for the next */
     for (size_t i = 0; i < set->n; i++) {
         struct series s;
-        eval_check(ev);
-        if (!series_set_get(set, i, &s, ev->err))
-            eval_stop(ev);
+        load_series(ev, set, i, selector->u.selector.leaf, &s);
+        if (selector->u.selector.bare && !set->exact && s.n_hists > 0)
+            make_bare(ev, &s);
         if (spare.v == NULL)
             spare.v = eval_column(ev);
         spare.labels = s.labels;
