@@ -12,5 +12,5 @@ awk 'FNR == 1 { start = 0 }
 echo "longest files:"
 wc -l $files | grep -v ' total$' | sort -rn | head -n 10
 
-cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
+cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance --inline-suppr \
     --suppress=missingIncludeSystem -I. $files
