@@ -4,8 +4,13 @@
  * Threads. scraper_* is called by the main thread (which also runs discovery); each target belongs to one lane and is
  * touched by that lane's thread only. scraper_targets and scraper_metadata may be called by any thread: they copy what
  * a lane publishes once per scrape under a mutex of its own.
- * Files: job.c (configuration), discovery.c (static and file_sd), target.c (labels, URL, identity), schedule.c (when),
- * scrape.c (one scrape), page.c (from text to staged samples), intern.c (texts and labels kept once per lane), stale.c.
+ * Files: job.c (configuration), discovery.c and file_sd.c (where targets come from), target.c (labels, URL, identity),
+ * pool.c (the targets of a job), schedule.c (when), lane.c (what one lane does), scrape.c (one scrape), page.c (from text to
+ * samples), intern.c (texts and labels kept once per lane), exposed.c (what a target showed last), stale.c, metadata.c,
+ * scraper.c (apply and stop), status.c (what the API shows).
+ *
+ * Limits. A page may have 16 MiB unless body_size_limit says otherwise. Texts that only one target has are kept parsed up to
+ * 4 MiB a lane (INTERN_PRIVATE_MAX); beyond that a series costs about 40 bytes and is parsed at every scrape.
  */
 #ifndef SCRAPER_SCRAPER_H
 #define SCRAPER_SCRAPER_H
@@ -15,34 +20,40 @@
 #include "model/relabel.h"
 #include "model/sink.h"
 
+enum { SCRAPE_BODY_MAX = 16 << 20 };
+
 struct scrape_globals {               /* what scrape_configs inherit from `global:` */
     int64_t scrape_interval, scrape_timeout;
-    struct str_map external_labels;   /* part of every target's identity of streams, added by the writer, not here */
+    struct str_map external_labels;   /* added by the writer; here they only shift the offsets, so that two replicas differ */
     int64_t sample_limit, label_limit, body_size_limit;
     bool honor_timestamps;            /* default of the dialect */
     bool broken_lines_fail;           /* Prometheus: one bad line fails the page; vmagent: it is skipped and counted */
     bool no_stale_markers;
-    int64_t file_sd_interval;
+    int64_t file_sd_interval;         /* for file_sd_configs that do not say; 0 = 5m */
 };
 
 struct scrape_job {                   /* one scrape_configs entry, as the file says it */
     struct str job_name, metrics_path, scheme;
     int64_t scrape_interval, scrape_timeout;
-    bool honor_labels, honor_timestamps, disable_compression;
+    bool honor_labels, honor_timestamps, enable_compression, disable_compression;
     struct multimap params;
-    int64_t sample_limit, label_limit, label_name_length_limit, label_value_length_limit, target_limit, body_size_limit, series_limit;
+    int64_t sample_limit, label_limit, label_name_length_limit, label_value_length_limit, target_limit, body_size_limit;
     struct http_conf http;
     struct conf_items relabel_configs, metric_relabel_configs; /* struct relabel_rule */
     struct conf_items static_configs;  /* struct static_group */
     struct conf_items file_sd_configs; /* struct file_sd */
-    int64_t scrape_offset, scrape_align_interval;
+    int64_t scrape_offset;             /* after scrape_job_finish -1: each target has its own */
+    int64_t scrape_align_interval;
     bool no_stale_markers;
+    bool broken_lines_fail;            /* from the globals */
+    uint64_t fingerprint;              /* of everything that matters to a running target; scrape_job_finish fills it */
 };
 struct static_group { struct str_list targets; struct str_map labels; };
 struct file_sd { struct str_list files; int64_t refresh_interval; };
 extern const struct conf_section scrape_job_section, static_group_section, file_sd_section;
 
-/* Applies the globals' defaults to a parsed job and checks it (timeout <= interval or, in the loose dialect, clamped). */
+/* Applies the globals' defaults to a parsed job and checks it (timeout <= interval or, in the loose dialect, clamped).
+ * `node` is the YAML the job was loaded from. */
 bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g, struct err *err) MUST_USE;
 
 struct scraper;
@@ -53,15 +64,17 @@ struct scraper_env {
     const char *user_agent;            /* NULL: "sluice/VERSION" */
     unsigned max_inflight;             /* concurrent scrapes per lane; 0 = 64 */
 };
-struct scraper *scraper_new(const struct scraper_env *env);
-/* A new set of jobs. Everything is checked and built first; on false nothing has changed. Targets whose settings and labels
- * are the same keep their timers, series and connections; gone ones end with stale markers. The arena that holds the
- * jobs must live until the next apply has returned: release is then called. */
+struct scraper *scraper_new(const struct scraper_env *env); /* copies env; the loops and sinks stay the caller's */
+/* A new set of jobs. Everything is checked and built first; on false nothing has changed (and release is not called).
+ * Targets whose settings and labels are the same keep their timers, series and connections; those whose settings changed keep
+ * their series; gone ones end with stale markers. The jobs and what they point to must live until release is called: on the
+ * main loop, when no target uses them any more, which is after a later apply or during scraper_free. */
 bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, const struct scrape_globals *g,
                    void (*release)(void *arg), void *release_arg, struct err *err) MUST_USE;
-/* Stops scraping; done on the main loop when no lane has a scrape under way. No stale markers: a restart is no end. */
+/* Stops scraping: what is under way is cancelled. Done on the main loop when no lane has a scrape under way; afterwards
+ * nothing of the scraper runs in the lanes. No stale markers: a restart is no end. */
 void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg);
-void scraper_free(struct scraper *s);
+void scraper_free(struct scraper *s); /* after scraper_stop is done */
 
 enum target_health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN };
 struct target_status {                 /* a copy in the caller's arena */
@@ -76,10 +89,11 @@ struct target_status {                 /* a copy in the caller's arena */
     uint64_t id;                       /* stable over restarts: hash of job, url and labels */
 };
 struct dropped_target { struct str job; struct labels discovered; };
+struct pool_status { struct str job; size_t dropped; };
 struct scraper_targets {
     struct target_status *active; size_t n_active;  /* sorted by job, url, labels */
     struct dropped_target *dropped; size_t n_dropped; /* at most 10,000 are remembered */
-    struct { struct str job; size_t dropped; } *pools; size_t n_pools; /* every job, empty ones too */
+    struct pool_status *pools; size_t n_pools; /* every job, empty ones too */
 };
 void scraper_targets(struct scraper *s, struct arena *a, struct scraper_targets *out);
 

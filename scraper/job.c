@@ -1,0 +1,241 @@
+/* scrape_configs: the rows of a job, what it inherits, and what is made of it once. */
+#include "scraper/job.h"
+
+#include "base/compress.h"
+
+#define JOB(type_, name_, field_) {.type = CONF_##type_, .name = name_, .offset = offsetof(struct scrape_job, field_)
+#define UNUSED_KEY(name_, why) {.type = CONF_ACCEPTED, .name = name_, .help = why}
+
+static const struct conf_row static_rows[] = {
+    {CONF_STRINGS, "targets", offsetof(struct static_group, targets), .help = "Addresses, `host:port`"},
+    {CONF_MAP, "labels", offsetof(struct static_group, labels), .help = "Labels of all these targets"},
+    {0}};
+const struct conf_section static_group_section = {"static_config", sizeof(struct static_group), static_rows, NULL, "A list of targets with common labels"};
+
+static const struct conf_row file_rows[] = {
+    {CONF_STRINGS, "files", offsetof(struct file_sd, files), .required = true, .help = "JSON or YAML files; the last part of a path may hold `*`, `?` and `[]`"},
+    {CONF_DURATION, "refresh_interval", offsetof(struct file_sd, refresh_interval), .help = "The files are read again at least so often; changes are seen at once. Default 5m"},
+    {0}};
+const struct conf_section file_sd_section = {"file_sd_config", sizeof(struct file_sd), file_rows, NULL, "Files that list targets"};
+
+static const char *const unlimited = "0";
+static const struct conf_row job_rows[] = {
+    JOB(STRING, "job_name", job_name), .required = true, .help = "Name of the job and value of the label `job`"},
+    JOB(DURATION, "scrape_interval", scrape_interval), .help = "How often the targets are scraped. Default: global"},
+    JOB(DURATION, "scrape_timeout", scrape_timeout), .help = "How long a scrape may take. Default: global, at most the interval"},
+    JOB(STRING, "metrics_path", metrics_path), .preset = "/metrics", .help = "Path of the page"},
+    JOB(STRING, "scheme", scheme), .preset = "http", .help = "http or https"},
+    JOB(MULTIMAP, "params", params), .help = "URL parameters"},
+    JOB(BOOL, "honor_labels", honor_labels), .preset = "false", .help = "Labels of the page win over those of the target; else they become `exported_...`"},
+    JOB(BOOL, "honor_timestamps", honor_timestamps), .help = "Take the timestamps of the page. Default: true, with vmagent's flags false"},
+    JOB(BOOL, "enable_compression", enable_compression), .preset = "true", .help = "Ask for gzip"},
+    JOB(BOOL, "disable_compression", disable_compression), .preset = "false", .help = "Do not ask for gzip (vmagent's name)"},
+    JOB(INT, "sample_limit", sample_limit), .preset = unlimited, .min = 0, .max = INT64_MAX, .help = "More samples after relabeling fail the scrape; 0 = no limit"},
+    JOB(INT, "label_limit", label_limit), .preset = unlimited, .min = 0, .max = INT64_MAX, .help = "A series with more labels fails the scrape; 0 = no limit"},
+    JOB(INT, "label_name_length_limit", label_name_length_limit), .min = 0, .max = INT64_MAX, .help = "A longer label name fails the scrape; 0 = no limit"},
+    JOB(INT, "label_value_length_limit", label_value_length_limit), .min = 0, .max = INT64_MAX, .help = "A longer label value fails the scrape; 0 = no limit"},
+    JOB(INT, "target_limit", target_limit), .min = 0, .max = INT64_MAX, .help = "With more targets all of the job fail; 0 = no limit"},
+    JOB(SIZE, "body_size_limit", body_size_limit), .alias = "max_scrape_size", .help = "A longer uncompressed page fails the scrape; 0 = 16MiB"},
+    HTTP_CONF_ROWS(struct scrape_job, http),
+    JOB(SECTIONS, "relabel_configs", relabel_configs), .section = &relabel_section, .help = "Rules for targets"},
+    JOB(SECTIONS, "metric_relabel_configs", metric_relabel_configs), .section = &relabel_section, .help = "Rules for scraped series"},
+    JOB(SECTIONS, "static_configs", static_configs), .section = &static_group_section, .help = "Targets listed here"},
+    JOB(SECTIONS, "file_sd_configs", file_sd_configs), .section = &file_sd_section, .help = "Targets listed in files"},
+    JOB(DURATION, "scrape_offset", scrape_offset), .help = "Place in the interval; otherwise each target has its own"},
+    JOB(DURATION, "scrape_align_interval", scrape_align_interval), .help = "Scrapes happen at multiples of it (plus scrape_offset)"},
+    JOB(BOOL, "no_stale_markers", no_stale_markers), .preset = "false", .help = "Write no stale markers"},
+    UNUSED_KEY("series_limit", "No limit of unique series a day"),
+    UNUSED_KEY("stream_parse", "A page is always forwarded whole or not at all"),
+    UNUSED_KEY("scrape_protocols", "The text format 0.0.4 is asked for"),
+    UNUSED_KEY("scrape_native_histograms", "Native histograms need the protobuf format"),
+    UNUSED_KEY("scrape_classic_histograms", "The text format has classic histograms only"),
+    UNUSED_KEY("always_scrape_classic_histograms", "The text format has classic histograms only"),
+    UNUSED_KEY("convert_classic_histograms_to_nhcb", "Classic histograms stay as they are"),
+    UNUSED_KEY("native_histogram_bucket_limit", "The text format has no native histograms"),
+    UNUSED_KEY("native_histogram_min_bucket_factor", "The text format has no native histograms"),
+    UNUSED_KEY("track_timestamps_staleness", "Samples with timestamps of their own get no stale markers"),
+    UNUSED_KEY("metric_name_validation_scheme", "Every UTF-8 name is accepted"),
+    UNUSED_KEY("metric_name_escaping_scheme", "No escaping is asked for"),
+    UNUSED_KEY("scrape_failure_log_file", "Failures are on /targets"),
+    UNUSED_KEY("disable_keepalive", "Connections are kept"),
+    {.type = CONF_IGNORED, .name = "fallback_scrape_protocol", .help = "Every answer is read as text 0.0.4"},
+    {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are remembered"},
+    {0}};
+const struct conf_section scrape_job_section = {"scrape_config", sizeof(struct scrape_job), job_rows, NULL, "A set of targets and how they are scraped"};
+
+static bool finish_times(struct conf_context *c, const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g, struct err *err)
+{
+    const struct yaml *given = node ? yaml_get(node, "scrape_timeout") : NULL;
+    if (job->scrape_interval <= 0)
+        job->scrape_interval = g->scrape_interval;
+    if (job->scrape_timeout <= 0)
+        job->scrape_timeout = g->scrape_timeout < job->scrape_interval ? g->scrape_timeout : job->scrape_interval;
+    if (job->scrape_timeout <= job->scrape_interval)
+        return true;
+    if (!c->loose_durations)
+        return conf_err(given, err, "scrape_config.scrape_timeout: the timeout of job \"%.*s\" is longer than its interval; make it shorter",
+                        STR_ARG(job->job_name));
+    job->scrape_timeout = job->scrape_interval;
+    return true;
+}
+
+static void finish_limits(const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g)
+{
+    if (!conf_given(node, "sample_limit"))
+        job->sample_limit = g->sample_limit;
+    if (!conf_given(node, "label_limit"))
+        job->label_limit = g->label_limit;
+    if (!conf_given(node, "body_size_limit") && !conf_given(node, "max_scrape_size"))
+        job->body_size_limit = g->body_size_limit;
+    if (!conf_given(node, "honor_timestamps"))
+        job->honor_timestamps = g->honor_timestamps;
+    if (!conf_given(node, "scrape_offset"))
+        job->scrape_offset = job->scrape_align_interval > 0 ? 0 : -1;
+    job->no_stale_markers = job->no_stale_markers || g->no_stale_markers;
+    job->broken_lines_fail = g->broken_lines_fail;
+    for (size_t i = 0; i < job->file_sd_configs.n; i++) {
+        struct file_sd *sd = (struct file_sd *)job->file_sd_configs.items + i;
+        if (sd->refresh_interval <= 0)
+            sd->refresh_interval = g->file_sd_interval > 0 ? g->file_sd_interval : 5 * 60 * 1000;
+    }
+}
+
+/* Keys that decide which targets there are, but not how one is scraped. */
+static bool names_targets(struct str key)
+{
+    return str_is(key, "static_configs") || str_is(key, "file_sd_configs") || str_is(key, "relabel_configs") || str_is(key, "target_limit");
+}
+
+static void add_i64(struct buf *b, int64_t v) { buf_add(b, &v, sizeof v); }
+
+static uint64_t fingerprint(const struct yaml *node, const struct scrape_job *job)
+{
+    struct buf b = {0};
+    for (size_t i = 0; node && node->kind == YAML_MAP && i < node->n; i++) {
+        if (names_targets(node->keys[i].text))
+            continue;
+        buf_add_str(&b, node->keys[i].text);
+        buf_add_char(&b, 0);
+        yaml_write(&b, &node->items[i]);
+    }
+    add_i64(&b, job->scrape_interval);
+    add_i64(&b, job->scrape_timeout);
+    add_i64(&b, job->sample_limit);
+    add_i64(&b, job->label_limit);
+    add_i64(&b, job->body_size_limit);
+    add_i64(&b, job->honor_timestamps + 2 * job->no_stale_markers + 4 * job->broken_lines_fail);
+    uint64_t hash = hash_bytes(b.p, b.n);
+    buf_free(&b);
+    return hash;
+}
+
+bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g, struct err *err)
+{
+    if (job->job_name.n == 0)
+        return conf_err(node, err, "scrape_config.job_name: must not be empty");
+    if (!str_is(job->scheme, "http") && !str_is(job->scheme, "https"))
+        return conf_err(yaml_get(node, "scheme"), err, "scrape_config.scheme: \"%.*s\" is neither http nor https", STR_ARG(job->scheme));
+    if (!http_conf_check(node, &job->http, err) || !finish_times(c, node, job, g, err))
+        return false;
+    finish_limits(node, job, g);
+    job->fingerprint = fingerprint(node, job);
+    return true;
+}
+
+/* ---- what an apply's jobs live by ---- */
+
+struct generation *generation_new(struct loop *main)
+{
+    struct generation *g = mem_zalloc(sizeof *g);
+    atomic_init(&g->refs, 1);
+    g->main = main;
+    return g;
+}
+
+struct generation *generation_ref(struct generation *g)
+{
+    atomic_fetch_add_explicit(&g->refs, 1, memory_order_relaxed);
+    return g;
+}
+
+static void generation_release(struct loop_task *task)
+{
+    struct generation *g = CONTAINER(task, struct generation, task);
+    if (g->release)
+        g->release(g->arg);
+    mem_free(g);
+}
+
+void generation_unref(struct generation *g)
+{
+    if (atomic_fetch_sub_explicit(&g->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    g->task.run = generation_release;
+    if (g->at_once)
+        generation_release(&g->task);
+    else
+        loop_post(g->main, &g->task);
+}
+
+/* ---- a job in use ---- */
+
+/* labeldrop and labelkeep look at names only, which all targets of a cohort share, and leave values alone. */
+static void find_reads(struct job_run *j)
+{
+    size_t cap = 0;
+    for (size_t i = 0; i < j->metric_rules.n; i++) {
+        const struct relabel_rule *rule = &j->metric_rules.rules[i];
+        if (rule->action == RELABEL_LABELDROP || rule->action == RELABEL_LABELKEEP)
+            continue;
+        struct str_list names = {0};
+        bool all = false;
+        relabel_reads((struct relabel_rules){rule, 1}, &j->arena, &names, &all);
+        j->reads_all = j->reads_all || all;
+        arena_grow(&j->arena, &j->reads.items, &cap, j->reads.n + names.n, sizeof *names.items);
+        for (size_t k = 0; k < names.n; k++)
+            j->reads.items[j->reads.n++] = names.items[k];
+    }
+}
+
+struct job_run *job_run_new(struct generation *g, const struct scrape_job *conf, struct err *err)
+{
+    struct client_profile *profile = http_conf_profile(&conf->http, err);
+    if (profile == NULL) {
+        err_wrap(err, "job \"%.*s\"", STR_ARG(conf->job_name));
+        return NULL;
+    }
+    struct job_run *j = mem_zalloc(sizeof *j);
+    atomic_init(&j->refs, 1);
+    arena_init(&j->arena, 0);
+    j->generation = generation_ref(g);
+    j->conf = conf;
+    j->profile = profile;
+    j->metric_rules = relabel_rules(conf->metric_relabel_configs);
+    j->body_max = conf->body_size_limit > 0 ? (size_t)conf->body_size_limit : SCRAPE_BODY_MAX;
+    find_reads(j);
+    return j;
+}
+
+struct job_run *job_run_ref(struct job_run *j)
+{
+    atomic_fetch_add_explicit(&j->refs, 1, memory_order_relaxed);
+    return j;
+}
+
+void job_run_unref(struct job_run *j)
+{
+    if (j == NULL || atomic_fetch_sub_explicit(&j->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    client_profile_unref(j->profile);
+    arena_free(&j->arena);
+    generation_unref(j->generation);
+    mem_free(j);
+}
+
+bool job_run_reads(const struct job_run *j, struct str label)
+{
+    for (size_t i = 0; i < j->reads.n; i++)
+        if (str_eq(j->reads.items[i], label))
+            return true;
+    return j->reads_all;
+}
