@@ -1,0 +1,331 @@
+/* See page.h. */
+#include "scraper/page.h"
+
+#include "base/compress.h"
+
+enum {
+    RESYNC = 16,             /* so many missing lines are stepped over before the known path is lost for this page */
+    STAGE_KEEP = 32768,      /* samples for which memory is kept between pages */
+};
+
+void page_init(struct page *p, struct interner *in, struct sink *sink) { *p = (struct page){.interner = in, .sink = sink}; }
+
+void page_free(struct page *p)
+{
+    mem_free(p->stage);
+    mem_free(p->cold);
+    mem_free(p->fresh);
+    mem_free(p->gone);
+    identity_set_free(&p->set);
+    identity_set_free(&p->times);
+    buf_free(&p->labels);
+    buf_free(&p->texts);
+}
+
+void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct cohort *c, struct exposed *last, struct str text, int64_t t)
+{
+    p->source = source;
+    p->target = target;
+    p->cohort = c;
+    p->last = last;
+    p->text = text;
+    p->t = t;
+    exposition_start(&p->reader, text);
+    p->n = p->n_cold = p->n_fresh = p->n_gone = 0;
+    p->expect = p->expect_cold = p->timed = p->written = 0;
+    p->same = last->cohort == c;
+    p->scraped = p->kept = p->added = p->twins = p->bad_lines = p->busy = p->markers = 0;
+    p->metadata = 0;
+}
+
+/* ---- parsing ---- */
+
+static struct staged *stage(struct page *p)
+{
+    if (p->n == p->cap)
+        mem_grow(&p->stage, &p->cap, p->n + 1, sizeof *p->stage);
+    return &p->stage[p->n++];
+}
+
+static inline bool known_here(const struct page *p) { return p->last->cohort == p->cohort && p->expect < p->last->n; }
+
+/* The text that the next line should have; none when it is not known or cold. */
+static inline struct str expected_text(const struct page *p)
+{
+    if (!known_here(p) || id_cold(p->last->ids[p->expect]))
+        return STR_NONE;
+    return cohort_text(p->cohort, id_entry(p->last->ids[p->expect]));
+}
+
+static inline void stage_line(struct page *p, uint32_t id, bool dropped)
+{
+    struct staged *s = stage(p);
+    const struct exposition *e = &p->reader;
+    bool timed = e->has_t && p->cohort->job->conf->honor_timestamps;
+    p->timed += timed;
+    *s = (struct staged){e->value, timed ? e->t : p->t, timed ? id | ID_TIMED : id, (uint32_t)(e->series.p - p->text.p), (uint32_t)e->series.n, dropped};
+    p->kept += !dropped;
+}
+
+/* A line that is not where it was: the places that were passed over vanished, or it is new and they are still to come. */
+static void find_place(struct page *p, uint32_t id)
+{
+    p->same = false;
+    if (p->last->cohort != p->cohort)
+        return;
+    for (size_t i = p->expect; i < p->last->n && i < p->expect + RESYNC; i++) {
+        if (id_entry(p->last->ids[i]) == id) {
+            for (size_t k = p->expect; k < i; k++)
+                p->expect_cold += id_cold(p->last->ids[k]);
+            p->expect = i + 1;
+            return;
+        }
+    }
+}
+
+static void stage_hot(struct page *p, uint32_t id)
+{
+    bool expected = known_here(p) && id_entry(p->last->ids[p->expect]) == id;
+    stage_line(p, id, p->cohort->entries[id]->dropped);
+    if (!expected)
+        find_place(p, id);
+    else if (p->last->ids[p->expect++] != p->stage[p->n - 1].id)
+        p->same = false; /* with a timestamp now, or without */
+}
+
+static void stage_cold(struct page *p, struct cold cold)
+{
+    if (p->n_cold == p->cold_cap)
+        mem_grow(&p->cold, &p->cold_cap, p->n_cold + 1, sizeof *p->cold);
+    p->cold[p->n_cold++] = cold;
+    stage_line(p, ID_COLD, cold_dropped(&cold));
+}
+
+/* Finds a cold line of the last page near the place where it should be. */
+static bool stage_cold_known(struct page *p, uint64_t hash)
+{
+    const struct exposed *x = p->last;
+    if (x->cohort != p->cohort)
+        return false;
+    for (size_t i = p->expect_cold; i < x->n_cold && i < p->expect_cold + RESYNC; i++) {
+        if (((x->cold[i].text ^ hash) & ~1ull) != 0)
+            continue;
+        bool in_place = i == p->expect_cold && known_here(p) && id_cold(x->ids[p->expect]);
+        stage_cold(p, x->cold[i]);
+        p->expect += in_place;
+        p->same = p->same && in_place && x->ids[p->expect - 1] == p->stage[p->n - 1].id;
+        p->expect_cold = i + 1;
+        return true;
+    }
+    return false;
+}
+
+static bool stage_new(struct page *p, struct str text, uint64_t hash, bool keep)
+{
+    struct derived d;
+    if (!cohort_derive(p->interner, p->cohort, p->target, text, &d, &p->err))
+        return false;
+    p->same = false;
+    if (!keep) {
+        stage_cold(p, (struct cold){(hash & ~1ull) | d.dropped, d.sum});
+        return true;
+    }
+    uint32_t id = cohort_keep(p->interner, p->cohort, p->target, text, &d);
+    if (p->n_fresh == p->fresh_cap)
+        mem_grow(&p->fresh, &p->fresh_cap, p->n_fresh + 1, sizeof *p->fresh);
+    p->fresh[p->n_fresh++] = id;
+    stage_hot(p, id);
+    return true;
+}
+
+/* A line that the guess missed. */
+static bool stage_other(struct page *p)
+{
+    struct str text = p->reader.series;
+    uint32_t id;
+    if (cohort_find(p->cohort, text, &id)) {
+        stage_hot(p, id);
+        return true;
+    }
+    uint64_t hash = hash_bytes(text.p, text.n);
+    bool keep = intern_worth(p->interner, hash, p->source);
+    if (!keep && stage_cold_known(p, hash))
+        return true;
+    return stage_new(p, text, hash, keep);
+}
+
+static void note_metadata(struct page *p, enum exposition_kind kind)
+{
+    const struct exposition *e = &p->reader;
+    uint64_t h = hash_bytes(e->name.p, (size_t)(e->text.p + e->text.n - e->name.p));
+    p->metadata = (p->metadata ^ (h + (uint64_t)kind)) * 0x9e3779b97f4a7c15ull;
+}
+
+/* The vmagent dialect steps over what it cannot read. */
+static bool skip_line(struct page *p)
+{
+    if (p->cohort->job->conf->broken_lines_fail)
+        return false;
+    const char *end = p->text.p + p->text.n, *from = p->reader.p;
+    const char *eol = memchr(from, '\n', (size_t)(end - from));
+    p->bad_lines++;
+    exposition_start(&p->reader, str_n(eol ? eol + 1 : end, (size_t)(eol ? end - eol - 1 : 0)));
+    return true;
+}
+
+enum page_state page_parse(struct page *p, size_t lines)
+{
+    for (; lines > 0; lines--) {
+        bool hit;
+        enum exposition_kind kind = exposition_next_known(&p->reader, expected_text(p), &hit);
+        switch (kind) {
+        case EXPOSITION_SERIES:
+            p->scraped++;
+            if (hit)
+                stage_hot(p, id_entry(p->last->ids[p->expect]));
+            else if (!stage_other(p))
+                return PAGE_BROKEN;
+            break;
+        case EXPOSITION_END:
+            return PAGE_WHOLE;
+        case EXPOSITION_ERROR:
+            if (skip_line(p))
+                break;
+            p->err = p->reader.err;
+            return PAGE_BROKEN;
+        default:
+            note_metadata(p, kind);
+        }
+    }
+    return PAGE_MORE;
+}
+
+/* ---- what changed ---- */
+
+/* Of two samples of one series with one time the first counts. */
+static void find_twins(struct page *p)
+{
+    size_t cold = 0;
+    identity_set_start(&p->set, p->n + p->last->n); /* page_find_gone adds those of the last page */
+    if (p->timed > 0)
+        identity_set_start(&p->times, p->n);
+    for (size_t i = 0; i < p->n; i++) {
+        struct staged *s = &p->stage[i];
+        uint64_t identity = staged_identity(p, s, &cold);
+        if (s->skip)
+            continue;
+        bool first = identity_set_add(&p->set, identity);
+        if (p->timed > 0)
+            first = identity_set_add(&p->times, identity ^ ((uint64_t)s->t * 0x9e3779b97f4a7c15ull));
+        s->skip = !first;
+        p->twins += !first;
+    }
+}
+
+void page_settle(struct page *p)
+{
+    p->cold_lines = p->n_cold;
+    p->same = p->same && p->expect == p->last->n;
+    if (p->same && !p->last->twins)
+        return;
+    find_twins(p);
+    page_find_gone(p);
+}
+
+/* ---- writing ---- */
+
+static size_t batch_bytes(const struct page *p, size_t from, size_t to)
+{
+    enum { SAMPLE_AND_FRAME = 24 };
+    size_t bytes = (to - from) * (p->target->wire.n + SAMPLE_AND_FRAME);
+    for (size_t i = from; i < to; i++) {
+        const struct staged *s = &p->stage[i];
+        bytes += id_cold(s->id) ? 2 * s->n : p->cohort->entries[id_entry(s->id)]->fixed_n;
+    }
+    return bytes;
+}
+
+static struct labels staged_labels(struct page *p, const struct staged *s)
+{
+    if (!id_cold(s->id))
+        return entry_splice(p->cohort, p->cohort->entries[id_entry(s->id)], p->target, &p->labels);
+    struct derived d;
+    struct err err; /* it was derived before, with success */
+    bool ok = cohort_derive(p->interner, p->cohort, p->target, str_n(p->text.p + s->at, s->n), &d, &err);
+    return ok ? d.labels : (struct labels){0};
+}
+
+bool page_write(struct page *p)
+{
+    size_t from = p->written, to = p->n - from > PAGE_BATCH ? from + PAGE_BATCH : p->n;
+    if (from == to)
+        return false;
+    p->written = to;
+    if (sink_begin(p->sink, &(struct sink_batch){p->source, batch_bytes(p, from, to)}) == SINK_BUSY) {
+        for (size_t i = from; i < to; i++)
+            p->busy += !p->stage[i].skip;
+        return to < p->n;
+    }
+    for (size_t i = from; i < to; i++) {
+        const struct staged *s = &p->stage[i];
+        if (s->skip)
+            continue;
+        struct sample sample = {s->t, s->v};
+        sink_series(p->sink, &(struct series_in){.labels = staged_labels(p, s), .samples = &sample, .n_samples = 1});
+    }
+    sink_commit(p->sink, NULL, NULL);
+    return to < p->n;
+}
+
+/* ---- afterwards ---- */
+
+static void forget_page(struct page *p)
+{
+    for (size_t i = 0; i < p->n_fresh; i++)
+        entry_sweep(p->interner, p->cohort, p->fresh[i]);
+    if (p->cap > STAGE_KEEP) {
+        mem_free(p->stage);
+        p->stage = NULL;
+        p->cap = 0;
+    }
+    p->n = p->n_cold = p->n_fresh = p->n_gone = 0;
+    p->text = STR_NONE;
+}
+
+static void pack_texts(struct page *p, struct exposed *x)
+{
+    struct buf packed = {0};
+    buf_clear(&p->texts);
+    for (size_t i = 0; i < p->n; i++) {
+        if (!id_cold(p->stage[i].id))
+            continue;
+        buf_add(&p->texts, &p->stage[i].n, sizeof p->stage[i].n);
+        buf_add(&p->texts, p->text.p + p->stage[i].at, p->stage[i].n);
+    }
+    snappy_pack(&packed, buf_str(&p->texts));
+    x->texts = mem_realloc(packed.p, packed.n);
+    x->texts_n = (uint32_t)packed.n;
+    x->cold = mem_dup(p->cold, p->n_cold * sizeof *p->cold);
+    x->n_cold = (uint32_t)p->n_cold;
+    buf_free(&p->texts);
+}
+
+void page_adopt(struct page *p)
+{
+    if (!p->same || p->last->twins) {
+        struct exposed now = {.cohort = cohort_ref(p->cohort), .n = (uint32_t)p->n, .twins = p->twins > 0};
+        now.ids = mem_alloc((p->n + 1) * sizeof *now.ids);
+        for (size_t i = 0; i < p->n; i++) {
+            now.ids[i] = p->stage[i].id;
+            if (!id_cold(now.ids[i]))
+                entry_ref(p->interner, p->cohort, id_entry(now.ids[i]));
+        }
+        if (p->n_cold > 0)
+            pack_texts(p, &now);
+        exposed_clear(p->last, p->interner);
+        *p->last = now;
+    }
+    forget_page(p);
+}
+
+void page_drop(struct page *p) { forget_page(p); }

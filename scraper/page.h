@@ -1,0 +1,87 @@
+/* From a page to samples: parse, stage, look what changed, write. A lane has one struct page and works on one page at a time,
+ * in steps of about 2 ms, so that it returns to its loop; other pages wait in line.
+ *
+ *   page_start, page_parse until it is not PAGE_MORE
+ *   PAGE_WHOLE:  page_settle (what is new, what vanished), page_write while it returns true, page_write_gone, page_adopt
+ *   PAGE_BROKEN: page->err says why; nothing was written. page_drop, and page_end_all for what the last page had.
+ *
+ * Known path. The lines are expected in the order of the last page: one memcmp with the interned text says "known", and
+ * (id, value, time) is staged: no allocation, no label is looked at. Only when the ids differ from last time are identities
+ * compared, to find twins (two lines that are one series), new ones and vanished ones.
+ */
+#ifndef SCRAPER_PAGE_H
+#define SCRAPER_PAGE_H
+
+#include "model/exposition.h"
+#include "model/sink.h"
+#include "scraper/exposed.h"
+#include "scraper/identity_set.h"
+
+enum page_state { PAGE_MORE, PAGE_WHOLE, PAGE_BROKEN };
+enum { PAGE_BATCH = 4000 }; /* samples handed to the sink at once */
+
+struct staged {
+    double v;
+    int64_t t;
+    uint32_t id;
+    uint32_t at, n; /* cold: where its text is in the page */
+    bool skip;      /* a twin, or dropped by metric_relabel_configs */
+};
+
+struct page {
+    /* the lane's: */
+    struct interner *interner;
+    struct sink *sink;
+    struct staged *stage;
+    size_t n, cap;
+    struct cold *cold;
+    size_t n_cold, cold_cap;
+    uint32_t *fresh;             /* entries made for this page */
+    size_t n_fresh, fresh_cap;
+    uint32_t *gone;              /* places in last->ids of series that vanished */
+    size_t n_gone, gone_cap;
+    struct identity_set set, times;
+    struct buf labels, texts;
+    /* this page's: */
+    struct exposition reader;
+    struct str text;
+    uint64_t source;             /* id of the target */
+    const struct target_labels *target;
+    struct cohort *cohort;
+    struct exposed *last;
+    int64_t t;
+    size_t expect, expect_cold;  /* places in last->ids and last->cold where the next line should be */
+    bool same;                   /* so far every line was the expected one */
+    size_t timed;                /* lines with a timestamp of their own */
+    size_t written;              /* of the stage */
+    /* results: */
+    struct err err;
+    size_t scraped, kept;        /* lines, and those that metric_relabel_configs left */
+    size_t added, twins, bad_lines, busy, markers, cold_lines; /* new series; duplicate samples; lines skipped; samples
+                                    refused by the sink; stale markers; lines parsed beyond the budget */
+    uint64_t metadata;           /* hash of all HELP, TYPE and UNIT lines */
+};
+
+void page_init(struct page *p, struct interner *in, struct sink *sink);
+void page_free(struct page *p);
+
+/* Everything is borrowed until page_adopt or page_drop. t: the time of samples without their own. */
+void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct cohort *c, struct exposed *last, struct str text, int64_t t);
+enum page_state page_parse(struct page *p, size_t lines);
+void page_settle(struct page *p);
+bool page_write(struct page *p);   /* one batch; false when nothing is left */
+void page_adopt(struct page *p);   /* what it exposed becomes *last */
+void page_drop(struct page *p);
+
+/* stale.c */
+void page_find_gone(struct page *p);             /* for page_settle: fills gone and added */
+void page_write_gone(struct page *p, int64_t t); /* before page_adopt */
+/* Ends every series of *last at time t and forgets them; no page may be under way. p->markers and p->busy grow. */
+void page_end_all(struct page *p, uint64_t source, const struct target_labels *target, struct exposed *last, int64_t t);
+
+static inline uint64_t staged_identity(const struct page *p, const struct staged *s, size_t *cold_at)
+{
+    return id_cold(s->id) ? p->cold[(*cold_at)++].sum : entry_identity(p->cohort->entries[id_entry(s->id)], p->target);
+}
+
+#endif
