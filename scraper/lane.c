@@ -1,0 +1,156 @@
+/* See lane.h. */
+#include "scraper/lane.h"
+
+#include "scraper/scrape_stats.h"
+
+enum { REMIND_MS = 10 * 60 * 1000 };
+
+static void work(struct loop_task *task) { scrape_work(CONTAINER(task, struct lane, work)); }
+
+/* All families that the lane's targets expose, once. Their order among blocks does not matter: any target's shard is right. */
+static void remind(struct loop_timer *timer)
+{
+    struct lane *l = CONTAINER(timer, struct lane, remind);
+    loop_timer_in(l->loop, timer, REMIND_MS);
+    if (list_empty(&l->targets) || l->metadata.families.n == 0)
+        return;
+    const struct target *any = CONTAINER(l->targets.next, struct target, node);
+    if (sink_begin(l->sink, &(struct sink_batch){any->id, l->metadata.families.n * 100}) == SINK_BUSY)
+        return;
+    for (struct map_entry *e = map_next(&l->metadata.families, NULL); e; e = map_next(&l->metadata.families, e))
+        sink_metadata(l->sink, &((struct family *)e->value.p)->metadata);
+    sink_commit(l->sink, NULL, NULL);
+}
+
+void lane_init(struct lane *l, struct loop *loop, struct sink *sink, const char *user_agent, unsigned max_inflight)
+{
+    *l = (struct lane){.loop = loop, .sink = sink, .user_agent = user_agent, .max_inflight = max_inflight};
+    l->work.run = work;
+    l->remind.run = remind;
+    list_init(&l->targets);
+    list_init(&l->waiting);
+    mutex_init(&l->mutex);
+    intern_init(&l->interner);
+    page_init(&l->page, &l->interner, sink);
+}
+
+void lane_free(struct lane *l)
+{
+    page_free(&l->page);
+    intern_free(&l->interner);
+    metadata_free(&l->metadata);
+    mutex_free(&l->mutex);
+    buf_free(&l->spare);
+}
+
+/* ---- targets come and go ---- */
+
+/* Everything of the target that is the lane's goes back. */
+static void forget(struct lane *l, struct target *t)
+{
+    scrape_cancel(t);
+    loop_timer_stop(l->loop, &t->timer);
+    exposed_clear(&t->last, &l->interner);
+    cohort_unref(&l->interner, t->cohort);
+    job_run_unref(t->job);
+    t->cohort = NULL;
+    t->job = NULL;
+    mutex_lock(&l->mutex);
+    metadata_unref(&l->metadata, t->metadata);
+    t->metadata = NULL;
+    mutex_unlock(&l->mutex);
+    list_remove(&t->node);
+    l->n_targets--;
+    stats_add(&scrape_stats, SCRAPERS_STOPPED, 1);
+    target_unref(t);
+}
+
+/* The job's reference is the target's from now on. */
+static void set_job(struct lane *l, const struct target_change *a)
+{
+    struct target *t = a->target;
+    struct cohort *c = cohort_get(&l->interner, a->job, &t->labels);
+    cohort_unref(&l->interner, t->cohort);
+    job_run_unref(t->job);
+    t->cohort = c;
+    t->job = a->job;
+    t->refused = a->refused;
+    mutex_lock(&l->mutex);
+    t->interval = a->interval;
+    t->timeout = a->timeout;
+    mutex_unlock(&l->mutex);
+}
+
+static void add(struct lane *l, const struct target_change *a)
+{
+    list_push_back(&l->targets, &a->target->node);
+    l->n_targets++;
+    set_job(l, a);
+    stats_add(&scrape_stats, SCRAPERS_STARTED, 1);
+    scrape_arm(a->target);
+}
+
+static void change(struct lane *l, const struct target_change *c)
+{
+    set_job(l, c);
+    if (c->target->scrape == NULL)
+        scrape_arm(c->target);
+    target_unref(c->target);
+}
+
+/* The client's number of multis follows the number of targets; it can be exchanged while nothing is under way. */
+static void fit_client(struct lane *l)
+{
+    enum { LEAST = 100 };
+    unsigned wanted = l->n_targets < LEAST ? LEAST : (unsigned)l->n_targets;
+    if (l->n_targets == 0 || (l->client && (wanted <= 2 * l->connections || client_inflight(l->client) + client_waiting(l->client) > 0)))
+        return;
+    if (l->client)
+        client_free(l->client);
+    else
+        loop_timer_in(l->loop, &l->remind, REMIND_MS);
+    l->connections = wanted;
+    l->client = client_new(l->loop, &(struct client_conf){l->max_inflight, wanted, l->user_agent});
+}
+
+static void carry_out(struct loop_task *task)
+{
+    struct lane_change *c = CONTAINER(task, struct lane_change, task);
+    struct lane *l = c->lane;
+    scrape_finish_page(l); /* a page half read has pointers into its target */
+    for (size_t i = 0; i < c->n_gone; i++) {
+        scrape_end_target(c->gone[i]);
+        forget(l, c->gone[i]);
+        target_unref(c->gone[i]);
+    }
+    for (size_t i = 0; i < c->n_changed; i++)
+        change(l, &c->changed[i]);
+    for (size_t i = 0; i < c->n_added; i++)
+        add(l, &c->added[i]);
+    fit_client(l);
+    mem_free(c->gone);
+    mem_free(c->changed);
+    mem_free(c->added);
+    mem_free(c);
+}
+
+struct lane_change *lane_change_new(struct lane *l)
+{
+    struct lane_change *c = mem_zalloc(sizeof *c);
+    c->lane = l;
+    c->task.run = carry_out;
+    return c;
+}
+
+void lane_change_post(struct lane_change *c) { loop_post(c->lane->loop, &c->task); }
+
+void lane_stop(struct lane *l)
+{
+    scrape_finish_page(l);
+    while (!list_empty(&l->targets))
+        forget(l, CONTAINER(l->targets.next, struct target, node));
+    loop_timer_stop(l->loop, &l->remind);
+    if (l->client)
+        client_free(l->client);
+    l->client = NULL;
+}

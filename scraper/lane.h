@@ -1,0 +1,57 @@
+/* What one lane scrapes: its targets, their texts, its client, the line of pages to be read. Touched by the lane's thread
+ * only; the main thread speaks to it by lane_change. The mutex guards what readers of the API see of its targets
+ * (target.live, target.metadata and the metadata store): the lane takes it once a scrape.
+ */
+#ifndef SCRAPER_LANE_H
+#define SCRAPER_LANE_H
+
+#include "base/thread.h"
+#include "scraper/metadata.h"
+#include "scraper/page.h"
+#include "scraper/target.h"
+
+struct lane {
+    struct loop *loop;
+    struct sink *sink;
+    struct client *client;       /* NULL until there are targets */
+    unsigned connections;        /* that the client was made for */
+    unsigned max_inflight;
+    const char *user_agent;
+    struct list targets;
+    size_t n_targets;
+    struct interner interner;
+    struct metadata_store metadata;
+    struct mutex mutex;
+    struct page page;
+    struct list waiting;         /* scrapes whose page has come; the first is being read once `reading` */
+    bool reading;
+    struct loop_task work;
+    struct loop_timer remind;    /* metadata is sent again now and then: receivers forget it */
+    struct buf spare;            /* the body of a finished scrape, for the next one */
+};
+
+void lane_init(struct lane *l, struct loop *loop, struct sink *sink, const char *user_agent, unsigned max_inflight);
+void lane_free(struct lane *l); /* after lane_stop */
+
+/* What the main thread wants changed, in this order; carried out on the lane's thread. The message is freed by the lane. */
+struct target_change { struct target *target; struct job_run *job; int64_t interval, timeout; bool refused; }; /* references are handed over */
+struct lane_change {
+    struct loop_task task;
+    struct lane *lane;
+    struct target **gone; size_t n_gone, gone_cap;            /* end with stale markers */
+    struct target_change *changed; size_t n_changed, changed_cap; /* new settings, old series */
+    struct target_change *added; size_t n_added, added_cap;
+};
+struct lane_change *lane_change_new(struct lane *l);
+void lane_change_post(struct lane_change *c);
+
+void lane_stop(struct lane *l); /* on the lane's thread: cancels scrapes, forgets targets; no markers */
+
+/* The first steps and the end of a scrape (scrape.c). */
+void scrape_arm(struct target *t);               /* sets the timer to the next tick */
+void scrape_cancel(struct target *t);
+void scrape_work(struct lane *l);                /* reads pages that came, for about 2 ms */
+void scrape_finish_page(struct lane *l);         /* reads to the end the page that was begun; afterwards lane.page is free */
+void scrape_end_target(struct target *t);        /* stale markers for all it has */
+
+#endif

@@ -1,0 +1,233 @@
+/* See pool.h. Which lane: the shard of the writer is target id % shards, and shard % lanes is the lane that owns it, so that a
+ * target is scraped where its samples are sent from (for the default number of shards). */
+#include "scraper/pool.h"
+
+#include "base/log.h"
+#include "scraper/scrape_stats.h"
+
+struct pool *pool_new(const struct scrape_job *conf, struct generation *g, struct job_run *job)
+{
+    struct pool *p = mem_zalloc(sizeof *p);
+    pool_change(p, conf, g, job);
+    return p;
+}
+
+static void free_files(struct pool *p)
+{
+    for (size_t i = 0; p->conf && i < p->conf->file_sd_configs.n; i++)
+        file_discovery_free(&p->files[i]);
+    mem_free(p->files);
+}
+
+void pool_change(struct pool *p, const struct scrape_job *conf, struct generation *g, struct job_run *job)
+{
+    free_files(p);
+    p->files = mem_zalloc((conf->file_sd_configs.n + 1) * sizeof *p->files);
+    p->conf = conf;
+    job_run_unref(p->job);
+    p->job = job;
+    generation_ref(g);
+    if (p->generation)
+        generation_unref(p->generation);
+    p->generation = g;
+}
+
+static void clear_dropped(struct pool *p)
+{
+    for (size_t i = 0; i < p->n_dropped; i++)
+        mem_free((uint8_t *)p->dropped[i].p);
+    p->n_dropped = p->dropped_total = 0;
+}
+
+void pool_free(struct pool *p)
+{
+    free_files(p);
+    for (size_t i = 0; i < p->n; i++)
+        target_unref(p->targets[i]);
+    mem_free(p->targets);
+    clear_dropped(p);
+    mem_free(p->dropped);
+    job_run_unref(p->job);
+    generation_unref(p->generation);
+    mem_free(p);
+}
+
+bool pool_refresh(struct pool *p)
+{
+    bool changed = false;
+    for (size_t i = 0; i < p->conf->file_sd_configs.n; i++)
+        changed = file_discovery_refresh(&p->files[i], (const struct file_sd *)p->conf->file_sd_configs.items + i) || changed;
+    return changed;
+}
+
+/* ---- all targets of a configuration ---- */
+
+struct found { struct target **items; size_t n, cap; struct map ids; };
+
+static void drop(struct pool *p, struct labels discovered)
+{
+    p->dropped_total++;
+    if (p->n_dropped == DROPPED_MAX)
+        return;
+    if (p->n_dropped == p->dropped_cap)
+        mem_grow(&p->dropped, &p->dropped_cap, p->n_dropped + 1, sizeof *p->dropped);
+    struct labels *l = &p->dropped[p->n_dropped++];
+    *l = discovered;
+    l->p = mem_dup(discovered.p, discovered.n);
+}
+
+static struct str id_key(const struct target *t) { return str_n(&t->id, sizeof t->id); }
+
+static void found_add(struct found *f, struct target *t)
+{
+    bool added;
+    struct map_entry *e = map_add(&f->ids, id_key(t), &added);
+    if (!added) {
+        log_warn("scrape", "a target stands twice, one is scraped", "target", t->url.p);
+        target_unref(t);
+        return;
+    }
+    e->value.p = t;
+    if (f->n == f->cap)
+        mem_grow(&f->items, &f->cap, f->n + 1, sizeof *f->items);
+    f->items[f->n++] = t;
+}
+
+static void warn_invalid(const struct pool *p, struct str address, const struct err *err)
+{
+    char *job = str_dup(p->conf->job_name), *z = str_dup(address);
+    log_warn("scrape", "this target cannot be scraped", "job", job, "address", z, "err", err->text);
+    mem_free(job);
+    mem_free(z);
+}
+
+static void make_group(struct pool *p, struct pool_sync *s, struct found *f, const struct static_group *g, struct target_source *from)
+{
+    from->labels = g->labels;
+    for (size_t i = 0; i < g->targets.n; i++) {
+        struct target *t;
+        struct err err;
+        from->address = g->targets.items[i];
+        switch (target_make(s->maker, p->conf, s->seed, from, &t, &err)) {
+        case TARGET_MADE: found_add(f, t); break;
+        case TARGET_DROPPED: drop(p, s->maker->discovered); break;
+        case TARGET_INVALID: warn_invalid(p, from->address, &err);
+        }
+    }
+}
+
+static void find_all(struct pool *p, struct pool_sync *s, struct found *f)
+{
+    struct target_source from = {.mechanism = "static"};
+    for (size_t i = 0; i < p->conf->static_configs.n; i++)
+        make_group(p, s, f, (const struct static_group *)p->conf->static_configs.items + i, &from);
+    from.mechanism = "file";
+    for (size_t i = 0; i < p->conf->file_sd_configs.n; i++) {
+        for (size_t k = 0; k < p->files[i].n; k++) {
+            const struct sd_file *file = &p->files[i].files[k];
+            from.file = str_of(file->path);
+            for (size_t g = 0; g < file->n; g++)
+                make_group(p, s, f, &file->groups[g], &from);
+        }
+    }
+}
+
+/* ---- what is to be told to the lanes ---- */
+
+static struct lane_change *change_of(struct pool_sync *s, struct lane *l)
+{
+    struct lane_change **c = &s->changes[l - s->lanes];
+    if (*c == NULL)
+        *c = lane_change_new(l);
+    return *c;
+}
+
+static void note_gone(struct pool_sync *s, struct target *t)
+{
+    struct lane_change *c = change_of(s, t->lane);
+    if (c->n_gone == c->gone_cap)
+        mem_grow(&c->gone, &c->gone_cap, c->n_gone + 1, sizeof *c->gone);
+    c->gone[c->n_gone++] = t; /* with the pool's reference */
+}
+
+static void note(struct target_change **items, size_t *n, size_t *cap, struct target_change what)
+{
+    target_ref(what.target);
+    job_run_ref(what.job);
+    if (*n == *cap)
+        mem_grow(items, cap, *n + 1, sizeof **items);
+    (*items)[(*n)++] = what;
+}
+
+/* The one found again may have another interval or settings; its labels and URL are the same. */
+static void note_kept(struct pool *p, struct pool_sync *s, struct target *t, const struct target *again, bool refused)
+{
+    t->seen = true;
+    if (t->wanted == p->job && t->wanted_interval == again->interval && t->wanted_timeout == again->timeout && t->wanted_refused == refused)
+        return;
+    t->wanted = p->job;
+    t->wanted_interval = again->interval;
+    t->wanted_timeout = again->timeout;
+    t->wanted_refused = refused;
+    struct lane_change *c = change_of(s, t->lane);
+    note(&c->changed, &c->n_changed, &c->changed_cap, (struct target_change){t, p->job, again->interval, again->timeout, refused});
+}
+
+static void note_new(struct pool *p, struct pool_sync *s, struct target *t, bool refused)
+{
+    t->seen = true;
+    t->wanted = p->job;
+    t->wanted_interval = t->interval;
+    t->wanted_timeout = t->timeout;
+    t->wanted_refused = refused;
+    t->lane = &s->lanes[t->id % SHARDS % s->n_lanes];
+    struct lane_change *c = change_of(s, t->lane);
+    note(&c->added, &c->n_added, &c->added_cap, (struct target_change){t, p->job, t->interval, t->timeout, refused});
+}
+
+/* Those that were there before take the place of their new twins. */
+static void compare(struct pool *p, struct pool_sync *s, struct found *f, bool refused)
+{
+    struct map before = {0};
+    for (size_t i = 0; i < p->n; i++) {
+        p->targets[i]->seen = false;
+        map_set(&before, id_key(p->targets[i]), p->targets[i]);
+    }
+    for (size_t i = 0; i < f->n; i++) {
+        struct target *old = map_get(&before, id_key(f->items[i]));
+        if (old == NULL) {
+            note_new(p, s, f->items[i], refused);
+            continue;
+        }
+        note_kept(p, s, old, f->items[i], refused);
+        target_unref(f->items[i]);
+        f->items[i] = old;
+    }
+    for (size_t i = 0; i < p->n; i++)
+        if (!p->targets[i]->seen)
+            note_gone(s, p->targets[i]);
+    map_free(&before);
+}
+
+void pool_sync(struct pool *p, struct pool_sync *s)
+{
+    struct found f = {0};
+    mutex_lock(s->mutex);
+    clear_dropped(p);
+    find_all(p, s, &f);
+    bool refused = p->conf->target_limit > 0 && f.n > (size_t)p->conf->target_limit;
+    map_free(&f.ids);
+    compare(p, s, &f, refused);
+    mem_free(p->targets);
+    p->targets = f.items;
+    p->n = f.n;
+    mutex_unlock(s->mutex);
+    stats_add(&scrape_stats, P_TARGET_LIMIT, refused);
+}
+
+void pool_end(struct pool *p, struct pool_sync *s)
+{
+    for (size_t i = 0; i < p->n; i++)
+        note_gone(s, p->targets[i]);
+    p->n = 0;
+}

@@ -1,0 +1,413 @@
+/* One scrape: the timer fires, the request goes out, the page comes, is read in steps and written, and the report (`up` and the
+ * other automatic series) closes it. A scrape that fails anywhere writes nothing of its page, but the report and stale markers
+ * for what the last good one had.
+ */
+#include "base/log.h"
+#include "base/times.h"
+#include "scraper/lane.h"
+#include "scraper/schedule.h"
+#include "scraper/scrape_stats.h"
+
+#include <stdio.h>
+
+enum {
+    STEP_NS = 2 * 1000 * 1000, /* after that the lane goes back to its loop */
+    STEP_LINES = 1024,
+    SPARE_MAX = 256 << 10,     /* a larger body is not kept */
+};
+
+struct scrape {
+    struct target *target;
+    struct client_call *call;  /* NULL once the answer is there */
+    struct list node;          /* in lane.waiting, once the page has come whole */
+    struct buf body;
+    int64_t start_ns;
+    int64_t t;                 /* of samples */
+    bool settled;              /* its page is parsed and being written */
+};
+
+/* ---- the report ---- */
+
+/* The target's labels with a metric name, which goes where its bytes sort. */
+static struct labels automatic_labels(struct lane *l, const struct target_labels *t, const char *name)
+{
+    struct buf *out = &l->page.labels;
+    struct labels_iter it = labels_iter(t->wire);
+    struct label pair;
+    uint32_t before = 0;
+    while (labels_next(&it, &pair) && str_cmp(pair.name, STR(METRIC_NAME)) < 0)
+        before++;
+    buf_clear(out);
+    buf_add(out, t->wire.p, t->at[before]);
+    labels_append(out, STR(METRIC_NAME), str_of(name));
+    buf_add(out, t->wire.p + t->at[before], t->wire.n - t->at[before]);
+    return (struct labels){(uint8_t *)out->p, (uint32_t)out->n, t->wire.count + 1};
+}
+
+struct report { double up, duration, scraped, kept, added, timeout, bytes; };
+static const struct { const char *name; size_t offset; } automatic[] = {
+    {"up", offsetof(struct report, up)},
+    {"scrape_duration_seconds", offsetof(struct report, duration)},
+    {"scrape_samples_scraped", offsetof(struct report, scraped)},
+    {"scrape_samples_post_metric_relabeling", offsetof(struct report, kept)},
+    {"scrape_series_added", offsetof(struct report, added)},
+    {"scrape_timeout_seconds", offsetof(struct report, timeout)},
+    {"scrape_response_size_bytes", offsetof(struct report, bytes)}};
+
+/* With NULL: their stale markers. */
+static void write_report(struct lane *l, struct target *t, const struct report *r, int64_t time)
+{
+    enum { ABOUT = 100 };
+    if (sink_begin(l->sink, &(struct sink_batch){t->id, LEN(automatic) * (ABOUT + t->labels.wire.n)}) == SINK_BUSY) {
+        stats_add(&scrape_stats, SAMPLES_BUSY, LEN(automatic));
+        return;
+    }
+    for (size_t i = 0; i < LEN(automatic); i++) {
+        struct sample s = {time, stale_nan()};
+        if (r)
+            memcpy(&s.v, (const char *)r + automatic[i].offset, sizeof s.v);
+        sink_series(l->sink, &(struct series_in){.labels = automatic_labels(l, &t->labels, automatic[i].name), .samples = &s, .n_samples = 1});
+    }
+    sink_commit(l->sink, NULL, NULL);
+}
+
+static void set_error(struct target_live *live, const struct err *err)
+{
+    mem_free(live->last_error);
+    live->last_error = err ? mem_strdup(err->text) : NULL;
+}
+
+static void publish(struct target *t, const struct report *r, const struct err *err, int64_t time)
+{
+    struct target_live *live = &t->live;
+    mutex_lock(&t->lane->mutex);
+    live->health = err ? HEALTH_DOWN : HEALTH_UP;
+    if (err || live->last_error)
+        set_error(live, err);
+    live->last_scrape = time;
+    live->last_duration = r->duration;
+    live->scrapes++;
+    live->failures += err != NULL;
+    live->last_samples = (uint64_t)r->scraped;
+    live->last_bytes = (uint64_t)r->bytes;
+    mutex_unlock(&t->lane->mutex);
+}
+
+static void count_markers(const struct page *p)
+{
+    if (p->markers)
+        stats_add(&scrape_stats, STALE_MARKERS, (double)p->markers);
+    if (p->busy)
+        stats_add(&scrape_stats, SAMPLES_BUSY, (double)p->busy);
+}
+
+static void count_page(const struct page *p)
+{
+    count_markers(p);
+    if (p->twins)
+        stats_add(&scrape_stats, DUPLICATES, (double)p->twins);
+    if (p->bad_lines)
+        stats_add(&scrape_stats, LINES_INVALID, (double)p->bad_lines);
+    if (p->cold_lines)
+        stats_add(&scrape_stats, SERIES_COLD, (double)p->cold_lines);
+}
+
+/* The body of one scrape serves the next, as long as it is of a usual size. */
+static void give_body(struct lane *l, struct buf *body)
+{
+    if (body->cap > SPARE_MAX || body->cap <= l->spare.cap) {
+        buf_free(body);
+        return;
+    }
+    buf_free(&l->spare);
+    l->spare = *body;
+    buf_clear(&l->spare);
+}
+
+static void finish(struct scrape *s, struct report *r, const struct err *err)
+{
+    struct target *t = s->target;
+    struct lane *l = t->lane;
+    r->duration = (double)(clock_mono_ns() - s->start_ns) / 1e9;
+    r->timeout = (double)t->timeout / 1e3;
+    r->bytes = (double)s->body.n;
+    write_report(l, t, r, s->t);
+    t->last_t = s->t;
+    publish(t, r, err, s->t);
+    stats_observe(&scrape_durations, r->duration);
+    t->scrape = NULL;
+    give_body(l, &s->body);
+    mem_free(s);
+    scrape_arm(t);
+}
+
+static void fail(struct scrape *s, const struct page *p, const struct err *err)
+{
+    struct target *t = s->target;
+    struct page *page = &t->lane->page;
+    struct report r = {.scraped = p ? (double)p->scraped : 0, .kept = p ? (double)p->kept : 0};
+    page->markers = page->busy = 0;
+    page_end_all(page, t->id, &t->labels, &t->last, s->t);
+    count_markers(page);
+    stats_add(&scrape_stats, SCRAPES_FAILED, 1);
+    log_debug("scrape", "failed", "target", t->url.p, "err", err->text);
+    finish(s, &r, err);
+}
+
+/* ---- the page ---- */
+
+static void learned(void *arg, const struct metadata *m)
+{
+    struct lane *l = arg;
+    sink_metadata(l->sink, m);
+}
+
+/* Families that are new to the lane are passed on at once. */
+static void keep_metadata(struct lane *l, struct target *t, uint64_t hash, struct str text)
+{
+    enum { ABOUT = 20000 };
+    if ((t->metadata ? t->metadata->hash : 0) == hash)
+        return;
+    bool open = sink_begin(l->sink, &(struct sink_batch){t->id, ABOUT}) == SINK_OK;
+    mutex_lock(&l->mutex);
+    struct metadata_list *before = t->metadata;
+    t->metadata = metadata_get(&l->metadata, hash, text, open ? learned : NULL, l);
+    metadata_unref(&l->metadata, before);
+    mutex_unlock(&l->mutex);
+    if (open)
+        sink_commit(l->sink, NULL, NULL);
+}
+
+static bool within_limit(const struct target *t, struct page *p)
+{
+    int64_t limit = t->job->conf->sample_limit;
+    if (limit <= 0 || p->kept <= (size_t)limit)
+        return true;
+    stats_add(&scrape_stats, SAMPLE_LIMIT, 1);
+    stats_add(&scrape_stats, P_SAMPLE_LIMIT, 1);
+    return err_set(&p->err, ERR_LIMIT, "sample limit exceeded: %zu samples, sample_limit is %lld", p->kept, (long long)limit);
+}
+
+static void leave_line(struct lane *l, struct scrape *s)
+{
+    list_remove(&s->node);
+    l->reading = false;
+}
+
+static void page_failed(struct lane *l, struct scrape *s)
+{
+    struct page *p = &l->page;
+    struct err err = p->err;
+    page_drop(p);
+    leave_line(l, s);
+    fail(s, p, &err);
+}
+
+static void page_done(struct lane *l, struct scrape *s)
+{
+    struct page *p = &l->page;
+    struct report r = {.up = 1, .scraped = (double)p->scraped, .kept = (double)p->kept, .added = (double)p->added};
+    page_write_gone(p, s->t);
+    keep_metadata(l, s->target, p->metadata, p->text);
+    page_adopt(p);
+    count_page(p);
+    stats_observe(&scrape_samples, (double)p->scraped);
+    stats_observe(&scrape_sizes, (double)s->body.n);
+    leave_line(l, s);
+    finish(s, &r, NULL);
+}
+
+/* One step of the page that is being read; false when it is finished. */
+static bool step(struct lane *l, struct scrape *s)
+{
+    struct page *p = &l->page;
+    if (s->settled) {
+        if (page_write(p))
+            return true;
+        page_done(l, s);
+        return false;
+    }
+    enum page_state state = page_parse(p, STEP_LINES);
+    if (state == PAGE_MORE)
+        return true;
+    if (state == PAGE_BROKEN && p->err.kind == ERR_LIMIT)
+        stats_add(&scrape_stats, LABEL_LIMIT, 1);
+    if (state == PAGE_BROKEN || !within_limit(s->target, p)) {
+        page_failed(l, s);
+        return false;
+    }
+    page_settle(p);
+    s->settled = true;
+    return true;
+}
+
+static struct scrape *next_page(struct lane *l)
+{
+    if (list_empty(&l->waiting))
+        return NULL;
+    struct scrape *s = CONTAINER(l->waiting.next, struct scrape, node);
+    if (!l->reading) {
+        struct target *t = s->target;
+        page_start(&l->page, t->id, &t->labels, t->cohort, &t->last, buf_str(&s->body), s->t);
+        l->reading = true;
+    }
+    return s;
+}
+
+void scrape_work(struct lane *l)
+{
+    int64_t until = clock_mono_ns() + STEP_NS;
+    for (struct scrape *s; (s = next_page(l)); ) {
+        while (step(l, s)) {
+            if (clock_mono_ns() >= until) {
+                loop_post(l->loop, &l->work);
+                return;
+            }
+        }
+    }
+}
+
+void scrape_finish_page(struct lane *l)
+{
+    if (!l->reading)
+        return;
+    struct scrape *s = CONTAINER(l->waiting.next, struct scrape, node);
+    while (step(l, s)) {
+    }
+}
+
+/* ---- the request ---- */
+
+/* The reason phrases that Prometheus' users see; the client has the number only. */
+static const char *status_text(int status)
+{
+    static const struct { int status; const char *text; } known[] = {
+        {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {301, "Moved Permanently"}, {302, "Found"},
+        {304, "Not Modified"}, {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"}, {401, "Unauthorized"},
+        {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"}, {406, "Not Acceptable"}, {407, "Proxy Authentication Required"},
+        {408, "Request Timeout"}, {410, "Gone"}, {418, "I'm a teapot"}, {429, "Too Many Requests"}, {500, "Internal Server Error"},
+        {501, "Not Implemented"}, {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"}};
+    for (size_t i = 0; i < LEN(known); i++)
+        if (known[i].status == status)
+            return known[i].text;
+    return "";
+}
+
+static bool body_piece(void *arg, const struct client_reply *reply, struct str piece, struct err *err UNUSED)
+{
+    struct scrape *s = arg;
+    if (reply->status == 200)
+        buf_add_str(&s->body, piece);
+    return true;
+}
+
+static void count_reply(const struct client_reply *r)
+{
+    stats_add(&scrape_stats, BYTES_READ, (double)r->body_bytes);
+    if (r->status)
+        stats_add(&scrape_stats, r->status == 200 ? SCRAPES_OK : SCRAPES_OTHER, 1);
+    else if (r->err.kind == ERR_GATEWAY_TIME)
+        stats_add(&scrape_stats, SCRAPES_TIMED_OUT, 1);
+    else if (r->err.kind == ERR_TOO_LARGE) {
+        stats_add(&scrape_stats, SIZE_EXCEEDED, 1);
+        stats_add(&scrape_stats, P_BODY_LIMIT, 1);
+    }
+}
+
+static void fail_reply(struct scrape *s, const struct client_reply *r)
+{
+    struct err err = r->err;
+    buf_clear(&s->body);
+    if (r->status)
+        err_set(&err, ERR_BAD_GATEWAY, "server returned HTTP status %d %s", r->status, status_text(r->status));
+    else if (err.kind == ERR_TOO_LARGE)
+        err_set(&err, ERR_TOO_LARGE, "body size limit exceeded: the page has more than %zu bytes", s->target->job->body_max);
+    fail(s, NULL, &err);
+}
+
+static void answered(void *arg, const struct client_reply *r)
+{
+    struct scrape *s = arg;
+    struct lane *l = s->target->lane;
+    s->call = NULL;
+    count_reply(r);
+    if (r->status != 200) {
+        scrape_finish_page(l); /* the lane has one page struct, and the stale markers need it */
+        fail_reply(s, r);
+        return;
+    }
+    list_push_back(&l->waiting, &s->node);
+    loop_post(l->loop, &l->work);
+}
+
+static struct client_call *request(struct scrape *s)
+{
+    struct target *t = s->target;
+    const struct scrape_job *conf = t->job->conf;
+    char timeout[64];
+    snprintf(timeout, sizeof timeout, "X-Prometheus-Scrape-Timeout-Seconds: %.10g", (double)t->timeout / 1e3);
+    const char *headers[] = {"Accept: text/plain;version=0.0.4;q=1,*/*;q=0.1", timeout};
+    return client_send(t->lane->client, &(struct client_request){
+        .method = "GET", .url = t->url.p, .profile = t->job->profile, .headers = headers, .n_headers = LEN(headers), .slot = (uint32_t)t->id,
+        .timeout_ms = t->timeout, .connect_timeout_ms = t->timeout, .max_body = t->job->body_max,
+        .accept_gzip = conf->enable_compression && !conf->disable_compression, .data = body_piece, .done = answered, .arg = s});
+}
+
+static void fire(struct loop_timer *timer)
+{
+    struct target *t = CONTAINER(timer, struct target, timer);
+    struct lane *l = t->lane;
+    struct scrape *s = mem_zalloc(sizeof *s);
+    s->target = t;
+    s->start_ns = clock_mono_ns();
+    s->t = schedule_time(t->tick, loop_now(l->loop), t->interval);
+    if (s->t <= t->last_t) /* the wall clock went back */
+        s->t = t->last_t + 1;
+    s->body = l->spare;
+    l->spare = (struct buf){0};
+    t->scrape = s;
+    if (t->refused) {
+        struct err err;
+        err_set(&err, ERR_LIMIT, "target_limit exceeded: the job has more than %lld targets", (long long)t->job->conf->target_limit);
+        scrape_finish_page(l);
+        fail(s, NULL, &err);
+        return;
+    }
+    s->call = request(s);
+}
+
+void scrape_arm(struct target *t)
+{
+    struct loop *loop = t->lane->loop;
+    int64_t now = loop_now(loop), offset = schedule_offset(t->interval, t->place, t->job->conf->scrape_offset);
+    t->timer.run = fire;
+    t->tick = schedule_next(now, t->interval, offset);
+    loop_timer_at(loop, &t->timer, loop_mono(loop) + t->tick - now);
+}
+
+void scrape_cancel(struct target *t)
+{
+    struct scrape *s = t->scrape;
+    if (s == NULL)
+        return;
+    if (s->call)
+        client_cancel(s->call);
+    if (list_linked(&s->node))
+        list_remove(&s->node);
+    buf_free(&s->body);
+    mem_free(s);
+    t->scrape = NULL;
+}
+
+void scrape_end_target(struct target *t)
+{
+    struct lane *l = t->lane;
+    int64_t now = loop_now(l->loop), time = now > t->last_t ? now : t->last_t + 1;
+    l->page.markers = l->page.busy = 0;
+    page_end_all(&l->page, t->id, &t->labels, &t->last, time);
+    count_markers(&l->page);
+    if (t->last_t > 0 && !t->job->conf->no_stale_markers) {
+        write_report(l, t, NULL, time);
+        stats_add(&scrape_stats, STALE_MARKERS, LEN(automatic));
+    }
+}

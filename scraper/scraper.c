@@ -1,0 +1,204 @@
+/* Applying a configuration, following discovery, stopping. Everything here runs on the main thread. */
+#include "scraper/scraper_impl.h"
+
+#include "base/compress.h"
+#include "scraper/scrape_stats.h"
+
+static void look(struct discovery *d);
+
+struct scraper *scraper_new(const struct scraper_env *env)
+{
+    struct scraper *s = mem_zalloc(sizeof *s);
+    s->env = *env;
+    s->lanes = mem_zalloc(env->n_lanes * sizeof *s->lanes);
+    for (unsigned i = 0; i < env->n_lanes; i++)
+        lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, env->max_inflight);
+    mutex_init(&s->mutex);
+    discovery_init(&s->discovery, env->main, look);
+    scrape_stats_register();
+    stats_collector(scraper_collect, s);
+    return s;
+}
+
+/* ---- telling the lanes ---- */
+
+static struct pool_sync sync_start(struct scraper *s)
+{
+    return (struct pool_sync){.mutex = &s->mutex, .lanes = s->lanes, .n_lanes = s->env.n_lanes, .maker = &s->maker, .seed = s->seed,
+                              .changes = mem_zalloc(s->env.n_lanes * sizeof(struct lane_change *))};
+}
+
+static void sync_send(struct pool_sync *sync)
+{
+    for (unsigned i = 0; i < sync->n_lanes; i++)
+        if (sync->changes[i])
+            lane_change_post(sync->changes[i]);
+    mem_free(sync->changes);
+}
+
+static void look(struct discovery *d)
+{
+    struct scraper *s = CONTAINER(d, struct scraper, discovery);
+    struct pool_sync sync = sync_start(s);
+    for (size_t i = 0; i < s->n_pools; i++)
+        if (pool_refresh(s->pools[i]))
+            pool_sync(s->pools[i], &sync);
+    sync_send(&sync);
+}
+
+/* ---- apply ---- */
+
+static struct pool *find_pool(const struct scraper *s, struct str name)
+{
+    for (size_t i = 0; i < s->n_pools; i++)
+        if (str_eq(s->pools[i]->conf->job_name, name))
+            return s->pools[i];
+    return NULL;
+}
+
+static bool named_before(const struct scrape_job *jobs, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (str_eq(jobs[k].job_name, jobs[i].job_name))
+            return true;
+    return false;
+}
+
+/* One job_run a job: that of before when nothing changed that matters to a running target. */
+static bool make_runs(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g, struct job_run **runs, struct err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (named_before(jobs, i))
+            return err_set(err, ERR_BAD_DATA, "scrape_configs: two jobs are named \"%.*s\"", STR_ARG(jobs[i].job_name));
+        struct pool *before = find_pool(s, jobs[i].job_name);
+        bool same = before && before->job->conf->fingerprint == jobs[i].fingerprint;
+        runs[i] = same ? job_run_ref(before->job) : job_run_new(g, &jobs[i], err);
+        if (runs[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
+static uint64_t seed_of(const struct str_map *labels)
+{
+    uint64_t seed = 0;
+    for (size_t i = 0; i < labels->n; i++) {
+        struct label pair = {labels->keys[i], labels->values[i]};
+        seed += hash_bytes(pair.name.p, pair.name.n) * 31 + hash_bytes(pair.value.p, pair.value.n);
+    }
+    return seed;
+}
+
+static struct pool *take_pool(struct scraper *s, struct str name)
+{
+    for (size_t i = 0; i < s->n_pools; i++) {
+        struct pool *p = s->pools[i];
+        if (!str_eq(p->conf->job_name, name))
+            continue;
+        s->pools[i] = s->pools[--s->n_pools];
+        return p;
+    }
+    return NULL;
+}
+
+/* Pools move to their new place, new ones are made; what is left of the old list ends. */
+static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g, struct job_run **runs, struct pool_sync *sync)
+{
+    struct pool **pools = mem_zalloc((n + 1) * sizeof *pools);
+    for (size_t i = 0; i < n; i++) {
+        struct pool *p = take_pool(s, jobs[i].job_name);
+        if (p)
+            pool_change(p, &jobs[i], g, runs[i]);
+        pools[i] = p ? p : pool_new(&jobs[i], g, runs[i]);
+    }
+    for (size_t i = 0; i < s->n_pools; i++) {
+        pool_end(s->pools[i], sync);
+        pool_free(s->pools[i]);
+    }
+    mem_free(s->pools);
+    s->pools = pools;
+    s->n_pools = n;
+}
+
+static void put_in_force(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g, struct job_run **runs)
+{
+    struct pool_sync sync = sync_start(s);
+    mutex_lock(&s->mutex);
+    exchange_pools(s, jobs, n, g, runs, &sync);
+    mutex_unlock(&s->mutex);
+    for (size_t i = 0; i < n; i++) {
+        (void)pool_refresh(s->pools[i]);
+        pool_sync(s->pools[i], &sync);
+    }
+    sync_send(&sync);
+    discovery_watch(&s->discovery, jobs, n);
+    atomic_store(&s->ready, true);
+}
+
+bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, const struct scrape_globals *g,
+                   void (*release)(void *arg), void *release_arg, struct err *err)
+{
+    struct generation *generation = generation_new(s->env.main);
+    struct job_run **runs = mem_zalloc((n + 1) * sizeof *runs);
+    bool ok = make_runs(s, jobs, n, generation, runs, err);
+    if (ok) {
+        generation->release = release;
+        generation->arg = release_arg;
+        s->seed = seed_of(&g->external_labels);
+        put_in_force(s, jobs, n, generation, runs);
+    }
+    for (size_t i = 0; !ok && i < n; i++)
+        job_run_unref(runs[i]);
+    mem_free(runs);
+    generation_unref(generation);
+    return ok;
+}
+
+bool scraper_ready(struct scraper *s) { return atomic_load(&s->ready); }
+
+/* ---- stop ---- */
+
+static void lane_stopped(struct loop_task *task)
+{
+    struct stopping *st = CONTAINER(task, struct stopping, task);
+    struct scraper *s = st->scraper;
+    if (++s->stopped == s->env.n_lanes && s->stop_done)
+        s->stop_done(s->stop_arg);
+}
+
+static void stop_lane(struct loop_task *task)
+{
+    struct stopping *st = CONTAINER(task, struct stopping, task);
+    lane_stop(st->lane);
+    task->run = lane_stopped;
+    loop_post(st->scraper->env.main, task);
+}
+
+void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg)
+{
+    discovery_stop(&s->discovery);
+    s->stop_done = done;
+    s->stop_arg = arg;
+    s->stopping = mem_zalloc(s->env.n_lanes * sizeof *s->stopping);
+    for (unsigned i = 0; i < s->env.n_lanes; i++) {
+        s->stopping[i] = (struct stopping){.task.run = stop_lane, .scraper = s, .lane = &s->lanes[i]};
+        loop_post(s->lanes[i].loop, &s->stopping[i].task);
+    }
+}
+
+void scraper_free(struct scraper *s)
+{
+    stats_collector_remove(scraper_collect, s);
+    for (size_t i = 0; i < s->n_pools; i++) {
+        s->pools[i]->generation->at_once = s->pools[i]->job->generation->at_once = true;
+        pool_free(s->pools[i]);
+    }
+    for (unsigned i = 0; i < s->env.n_lanes; i++)
+        lane_free(&s->lanes[i]);
+    target_maker_free(&s->maker);
+    mutex_free(&s->mutex);
+    mem_free(s->pools);
+    mem_free(s->stopping);
+    mem_free(s->lanes);
+    mem_free(s);
+}

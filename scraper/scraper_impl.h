@@ -1,0 +1,31 @@
+/* The scraper's own struct, for scraper.c (apply, stop) and status.c (what the API shows).
+ * Order of locks: scraper.mutex, then one lane.mutex.
+ */
+#ifndef SCRAPER_SCRAPER_IMPL_H
+#define SCRAPER_SCRAPER_IMPL_H
+
+#include "base/stats.h"
+#include "scraper/discovery.h"
+#include "scraper/pool.h"
+
+struct stopping { struct loop_task task; struct scraper *scraper; struct lane *lane; };
+
+struct scraper {
+    struct scraper_env env;
+    struct lane *lanes;
+    struct discovery discovery;
+    struct target_maker maker;
+    struct mutex mutex;          /* pools and their lists, which scraper_targets reads from other threads */
+    struct pool **pools;
+    size_t n_pools;
+    uint64_t seed;               /* of the external labels */
+    atomic_bool ready;
+    struct stopping *stopping;   /* one a lane, while stopping and after */
+    unsigned stopped;            /* lanes that are */
+    void (*stop_done)(void *arg);
+    void *stop_arg;
+};
+
+void scraper_collect(struct stats_out *o, void *scraper); /* /metrics */
+
+#endif

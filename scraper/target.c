@@ -1,0 +1,231 @@
+/* From an address and its labels to a target, in the order of Prometheus: labels of the discovery, defaults of the job where
+ * they are missing, relabel_configs, then the URL from __scheme__, __address__, __metrics_path__ and __param_*, and the
+ * final labels without those that begin with __. An address may bring its scheme and path along, as vmagent allows.
+ */
+#include "scraper/target.h"
+
+#include "base/compress.h"
+#include "base/times.h"
+#include "base/url.h"
+#include "base/utf8.h"
+
+#define ADDRESS  "__address__"
+#define SCHEME   "__scheme__"
+#define PATH     "__metrics_path__"
+#define PARAM    "__param_"
+#define INTERVAL "__scrape_interval__"
+#define TIMEOUT  "__scrape_timeout__"
+
+static struct str scratch_duration(struct arena *a, int64_t ms)
+{
+    struct buf b = {0};
+    buf_add_duration(&b, ms);
+    struct str s = arena_str(a, buf_str(&b));
+    buf_free(&b);
+    return s;
+}
+
+static void set_missing(struct labels_builder *b, const char *name, struct str value)
+{
+    if (builder_get(b, str_of(name)).n == 0)
+        builder_set(b, str_of(name), value);
+}
+
+static void start(struct target_maker *m, const struct scrape_job *job, const struct target_source *from)
+{
+    struct labels_builder *b = &m->builder;
+    builder_start(b, (struct labels){0});
+    for (size_t i = 0; i < from->labels.n; i++)
+        builder_set(b, from->labels.keys[i], from->labels.values[i]);
+    builder_set(b, STR(ADDRESS), from->address);
+    builder_set(b, STR("__meta_filepath"), from->file);
+    set_missing(b, "job", job->job_name);
+    set_missing(b, SCHEME, job->scheme);
+    set_missing(b, PATH, job->metrics_path);
+    set_missing(b, INTERVAL, scratch_duration(&m->scratch, job->scrape_interval));
+    set_missing(b, TIMEOUT, scratch_duration(&m->scratch, job->scrape_timeout));
+    for (size_t i = 0; i < job->params.n; i++) {
+        struct str name = arena_printf(&m->scratch, PARAM "%.*s", STR_ARG(job->params.keys[i]));
+        if (job->params.values[i].n > 0 && builder_get(b, name).n == 0)
+            builder_set(b, name, job->params.values[i].items[0]);
+    }
+    m->discovered = builder_labels(b, &m->scratch);
+}
+
+static bool read_duration(struct str name, struct str value, int64_t *ms, struct err *err)
+{
+    if (duration_parse(value, ms) && *ms > 0)
+        return true;
+    return err_set(err, ERR_BAD_DATA, "label %.*s: \"%.*s\" is not a duration above zero", STR_ARG(name), STR_ARG(value));
+}
+
+static bool read_times(const struct labels_builder *b, struct target *t, struct err *err)
+{
+    if (!read_duration(STR(INTERVAL), builder_get(b, STR(INTERVAL)), &t->interval, err) ||
+        !read_duration(STR(TIMEOUT), builder_get(b, STR(TIMEOUT)), &t->timeout, err))
+        return false;
+    return t->timeout <= t->interval || err_set(err, ERR_BAD_DATA, "scrape timeout is longer than the scrape interval");
+}
+
+static void add_query(struct buf *url, struct str name, struct str value)
+{
+    buf_add_char(url, str_find(buf_str(url), '?') < url->n ? '&' : '?');
+    url_encode(url, name);
+    buf_add_char(url, '=');
+    url_encode(url, value);
+}
+
+static const struct str_list *job_param(const struct scrape_job *job, struct str name)
+{
+    for (size_t i = 0; i < job->params.n; i++)
+        if (str_eq(job->params.keys[i], name))
+            return &job->params.values[i];
+    return NULL;
+}
+
+/* A label sets the first value of its parameter; the job's further values follow. The builder is sorted, so the URL is the
+ * same whatever the order of the configuration. */
+static void add_params(struct buf *url, const struct scrape_job *job, const struct labels_builder *b)
+{
+    struct str prefix = STR(PARAM);
+    for (size_t i = 0; i < b->n; i++) {
+        struct label l = b->slots[i].label;
+        if (b->slots[i].gone || !str_starts(l.name, prefix))
+            continue;
+        struct str name = str_skip(l.name, prefix.n);
+        const struct str_list *more = job_param(job, name);
+        add_query(url, name, l.value);
+        for (size_t k = 1; more && k < more->n; k++)
+            add_query(url, name, more->items[k]);
+    }
+}
+
+static bool make_url(struct target_maker *m, const struct scrape_job *job, struct buf *url, struct err *err)
+{
+    const struct labels_builder *b = &m->builder;
+    struct str address = builder_get(b, STR(ADDRESS)), path = builder_get(b, STR(PATH)), scheme = builder_get(b, STR(SCHEME));
+    if (address.n == 0)
+        return err_set(err, ERR_BAD_DATA, "no address");
+    if (!str_starts(address, STR("http://")) && !str_starts(address, STR("https://"))) {
+        buf_add_str(url, scheme);
+        buf_add_z(url, "://");
+    }
+    buf_add_str(url, address);
+    size_t host = str_find_str(buf_str(url), STR("://")) + 3;
+    if (str_find(str_skip(buf_str(url), host), '/') == url->n - host) { /* otherwise the address has its path along */
+        if (!str_starts(path, STR("/")))
+            buf_add_char(url, '/');
+        buf_add_str(url, path);
+    }
+    add_params(url, job, b);
+    struct url parts;
+    if (!url_parse(buf_str(url), &parts, err) || parts.host.n == 0)
+        return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not a valid address", STR_ARG(address));
+    return true;
+}
+
+/* Removes what begins with __ and sets `instance`. */
+static bool finish_labels(struct target_maker *m, struct labels *out, struct err *err)
+{
+    struct labels_builder *b = &m->builder;
+    set_missing(b, "instance", builder_get(b, STR(ADDRESS)));
+    for (size_t i = 0; i < b->n; i++) {
+        struct label l = b->slots[i].label;
+        b->slots[i].gone = b->slots[i].gone || str_starts(l.name, STR("__"));
+        if (!b->slots[i].gone && !utf8_valid(l.value))
+            return err_set(err, ERR_BAD_DATA, "the value of label %.*s is not UTF-8", STR_ARG(l.name));
+    }
+    *out = builder_labels(b, &m->scratch);
+    return true;
+}
+
+static char *put(char **at, const void *p, size_t n)
+{
+    char *to = *at;
+    if (n > 0)
+        memcpy(to, p, n);
+    *at += n;
+    return to;
+}
+
+static uint64_t identity(struct str job, struct str url, struct labels labels)
+{
+    struct buf b = {0};
+    buf_add_str(&b, job);
+    buf_add_char(&b, 0);
+    buf_add_str(&b, url);
+    buf_add_char(&b, 0);
+    buf_add(&b, labels.p, labels.n);
+    uint64_t id = hash_bytes(b.p, b.n);
+    buf_free(&b);
+    return id ? id : 1; /* 0 means "pushed" to a sink */
+}
+
+/* One allocation for everything: there may be ten thousand targets. */
+static struct target *assemble(const struct target *base, struct str job, struct str url, struct labels discovered, struct labels labels)
+{
+    size_t tables = target_labels_size(labels.count), texts = job.n + url.n + 1 + discovered.n + labels.n;
+    struct target *t = mem_zalloc(sizeof *t + tables + texts);
+    t->interval = base->interval;
+    t->timeout = base->timeout;
+    atomic_init(&t->refs, 1);
+    char *tables_at = (char *)(t + 1), *at = tables_at + tables;
+    t->job_name = str_n(put(&at, job.p, job.n), job.n);
+    t->url = str_n(put(&at, url.p, url.n), url.n);
+    *at++ = 0;
+    t->discovered = (struct labels){(uint8_t *)put(&at, discovered.p, discovered.n), discovered.n, discovered.count};
+    target_labels_init(&t->labels, tables_at, (struct labels){(uint8_t *)put(&at, labels.p, labels.n), labels.n, labels.count});
+    t->id = identity(job, url, labels);
+    return t;
+}
+
+/* Multiplying by an odd constant after xor spreads ids that differ little; the id alone decides the lane, this the time. */
+static uint64_t place_of(uint64_t id, uint64_t seed) { return (id ^ seed) * 0x9e3779b97f4a7c15ull; }
+
+static enum target_made finish(struct target_maker *m, const struct scrape_job *job, struct buf *url, struct target **out, struct err *err)
+{
+    struct target base = {0};
+    struct labels labels;
+    if (!read_times(&m->builder, &base, err) || !make_url(m, job, url, err) || !finish_labels(m, &labels, err))
+        return TARGET_INVALID;
+    *out = assemble(&base, job->job_name, buf_str(url), m->discovered, labels);
+    return TARGET_MADE;
+}
+
+enum target_made target_make(struct target_maker *m, const struct scrape_job *job, uint64_t seed, const struct target_source *from,
+                             struct target **out, struct err *err)
+{
+    arena_release(&m->scratch, (struct arena_mark){0});
+    m->builder.scratch = &m->scratch;
+    start(m, job, from);
+    if (!relabel_apply(relabel_rules(job->relabel_configs), &m->builder))
+        return TARGET_DROPPED;
+    struct buf url = {0};
+    enum target_made made = finish(m, job, &url, out, err);
+    buf_free(&url);
+    if (made == TARGET_MADE) {
+        (*out)->place = place_of((*out)->id, seed);
+        (*out)->mechanism = from->mechanism;
+    }
+    return made;
+}
+
+void target_maker_free(struct target_maker *m)
+{
+    builder_free(&m->builder);
+    arena_free(&m->scratch);
+}
+
+struct target *target_ref(struct target *t)
+{
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
+void target_unref(struct target *t)
+{
+    if (atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    mem_free(t->live.last_error);
+    mem_free(t);
+}
