@@ -9,6 +9,8 @@ static const struct { int kind, prec; } operators[] = {
     [TOKEN_DIV] = {DUR_DIV, PREC_MUL}, [TOKEN_MOD] = {DUR_MOD, PREC_MUL}, [TOKEN_POW] = {DUR_POW, PREC_POW},
 };
 
+static int precedence(enum token_kind kind) { return kind < LEN(operators) ? operators[kind].prec : PREC_NONE; }
+
 static struct duration_expr *new_node(struct parser *p, int kind, size_t pos, const struct duration_expr *left,
                                       const struct duration_expr *right)
 {
@@ -121,7 +123,7 @@ static struct duration_expr *parse_climb(struct parser *p, struct duration_expr 
     parse_enter(p);
     for (;;) {
         struct token op = parse_peek(p);
-        int prec = op.kind < LEN(operators) ? operators[op.kind].prec : PREC_NONE;
+        int prec = precedence(op.kind);
         if (prec == PREC_NONE || prec < least)
             break;
         parse_take(p);
@@ -136,7 +138,8 @@ static struct duration_expr *parse_climb(struct parser *p, struct duration_expr 
 const struct duration_expr *parse_duration_expr(struct parser *p) { return parse_from(p, PREC_ADD); }
 
 /* `foo offset 5m + 3` is (foo offset 5m) + 3, and `foo offset -2 ^ 2` is (foo offset -2) ^ 2: one literal or function, with a sign
- * or without, ends the offset. Only behind a leading parenthesis, or a second sign, arithmetic belongs to it. */
+ * or without, ends the offset. Only behind a leading parenthesis, or a second sign, arithmetic belongs to it. Since two signs may
+ * become one, what they stand before is kept in parentheses. */
 const struct duration_expr *parse_offset(struct parser *p)
 {
     struct token t = parse_peek(p);
@@ -146,8 +149,12 @@ const struct duration_expr *parse_offset(struct parser *p)
         return parse_atom(p);
     parse_take(p);
     enum token_kind next = parse_peek(p).kind;
-    if (next == TOKEN_ADD || next == TOKEN_SUB)
-        return parse_climb(p, apply_sign(p, t, parse_from(p, PREC_POW)), PREC_ADD);
+    if (next == TOKEN_ADD || next == TOKEN_SUB) {
+        const struct duration_expr *d = parse_climb(p, apply_sign(p, t, parse_from(p, PREC_POW)), PREC_ADD);
+        return d->kind == DUR_NUMBER ? d : new_node(p, DUR_PAREN, t.pos, d, NULL);
+    }
     bool literal = next == TOKEN_NUMBER || next == TOKEN_DURATION;
-    return apply_sign(p, t, literal ? parse_literal(p) : parse_atom(p));
+    struct duration_expr *d = apply_sign(p, t, literal ? parse_literal(p) : parse_atom(p));
+    d->plus = d->kind == DUR_PAREN && precedence(parse_peek(p).kind) != PREC_NONE;
+    return d;
 }

@@ -1,6 +1,6 @@
 /* One line, as Prometheus prints it: matchers sorted, one space around operators. What is printed parses to the same tree.
- * Two of Prometheus' slips are not followed, since they break that: +Inf before ^ loses its sign (+Inf ^ 2 would read as
- * +(Inf ^ 2)), and milliseconds of durations are rounded, not cut (4s35ms does not become 4s34ms).
+ * Some of Prometheus' slips are not followed, since they break that: +Inf before ^ loses its sign (+Inf ^ 2 would read as
+ * +(Inf ^ 2)), -0s keeps it, and milliseconds of durations are rounded, not cut (4s35ms does not become 4s34ms).
  */
 #include "promql/print.h"
 
@@ -20,10 +20,13 @@ void print_number(struct buf *out, double v)
 
 static void print_seconds(struct buf *out, double v, bool as_duration)
 {
-    if (as_duration)
-        buf_add_duration(out, llround(v * 1000));
-    else
+    if (!as_duration) {
         print_number(out, v);
+        return;
+    }
+    if (signbit(v))
+        buf_add_char(out, '-'); /* also of -0s */
+    buf_add_duration(out, llround(fabs(v) * 1000));
 }
 
 static void print_label_list(struct buf *out, const struct str *labels, size_t n)
@@ -57,7 +60,7 @@ static void print_duration_expr(struct buf *out, const struct duration_expr *d)
     case DUR_STEP: buf_add_z(out, "step()"); break;
     case DUR_RANGE: buf_add_z(out, "range()"); break;
     case DUR_NEG: buf_add_char(out, '-'); print_duration_expr(out, d->left); break;
-    case DUR_PAREN: buf_add_char(out, '('); print_duration_expr(out, d->left); buf_add_char(out, ')'); break;
+    case DUR_PAREN: buf_add_z(out, d->plus ? "+(" : "("); print_duration_expr(out, d->left); buf_add_char(out, ')'); break;
     case DUR_MIN: print_duration_pair(out, "min_of(", d, ", ", ")"); break;
     case DUR_MAX: print_duration_pair(out, "max_of(", d, ", ", ")"); break;
     case DUR_ADD: print_duration_pair(out, "", d, " + ", ""); break;

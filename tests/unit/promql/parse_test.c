@@ -78,7 +78,7 @@ static void test_offsets_end(void **state UNUSED)
     check_shape("a offset -min_of(1m, 2m) * 2", "(a offset -min_of(1m, 2m) * 2)");
     check_shape("a offset (5m) + 3", "a offset (5m) + 3");
     check_shape("a offset (5m + 3) == 3", "(a offset (5m + 3) == 3)");
-    check_shape("a offset --5m * 2", "a offset 5m * 2");
+    check_shape("a offset --5m * 2", "a offset (5m * 2)");
 }
 
 /* Keywords are names where nothing else is possible. */
