@@ -1,8 +1,9 @@
 #include "model/notes.h"
 
-#include "base/buf.h"
-
 #include <stdarg.h>
+#include <stdio.h>
+
+enum { NOTE_MAX = 4096 }; /* bytes; what is longer is cut */
 
 static void add(struct arena *a, struct note_list *list, struct str text)
 {
@@ -14,12 +15,12 @@ static void add(struct arena *a, struct note_list *list, struct str text)
         list->items[list->n++] = arena_str(a, text);
 }
 
+/* On the stack: an arena whose budget is spent may not return. */
 static void add_formatted(struct arena *a, struct note_list *list, const char *format, va_list args)
 {
-    struct buf text = {0};
-    buf_vprintf(&text, format, args);
-    add(a, list, buf_str(&text));
-    buf_free(&text);
+    char text[NOTE_MAX];
+    int n = vsnprintf(text, sizeof text, format, args);
+    add(a, list, str_n(text, n < 0 ? 0 : n < NOTE_MAX ? (size_t)n : NOTE_MAX - 1));
 }
 
 void notes_warn(struct notes *n, const char *format, ...)

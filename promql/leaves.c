@@ -2,11 +2,10 @@
  * everything can be fetched in one call before the evaluation begins. */
 #include "promql/walk.h"
 
-struct leaves {
-    struct eval *ev;
-    struct select *items; size_t n, cap;
-    bool counted, whole; /* some node above asks for counts only; some needs the buckets */
-};
+/* Where in the tree a leaf is. counted: some node above looks at the counts of histograms only; whole: some node needs their
+ * buckets. */
+struct path { const char *func; bool counted, whole; };
+struct leaves { struct eval *ev; struct select *items; size_t n, cap; };
 
 struct gaze shift_gaze(const struct grid *g, const struct time_shift *shift)
 {
@@ -39,10 +38,8 @@ static void add_leaf(struct leaves *l, struct expr *e, const struct grid *g, int
     int64_t back = range ? range + (smoothed || anchored ? ev->lookback : 0) : ev->lookback;
     int64_t ahead = smoothed ? ev->lookback : 0;
     arena_grow(ev->arena, &l->items, &l->cap, l->n + 1, sizeof *l->items);
-    arena_grow(ev->arena, &l->paths, &l->cap_paths, l->n + 1, sizeof *l->paths);
-    l->paths[l->n] = path;
     e->u.selector.leaf = (int)l->n;
-    e->u.selector.bare = l->counted && !l->whole;
+    e->u.selector.bare = path.counted && !path.whole;
     l->items[l->n++] = (struct select){
         .kind = range || smoothed ? SELECT_RANGE : SELECT_INSTANT,
         .matchers = e->u.selector.matchers, .n_matchers = e->u.selector.n_matchers,
@@ -54,22 +51,49 @@ static void add_leaf(struct leaves *l, struct expr *e, const struct grid *g, int
 
 static void collect(struct leaves *l, struct expr *e, const struct grid *g, struct path path);
 
-static void collect_call(struct leaves *l, struct expr *e, const struct grid *g)
+static void collect_call(struct leaves *l, struct expr *e, const struct grid *g, struct path path)
 {
+    path.func = e->u.call.fn->name;
+    path.counted |= bare_is_enough(e->u.call.fn->id);
     /* The second argument of info() is a selector that is never evaluated: info() makes its own select of it. */
     size_t n = e->u.call.fn->id == FN_INFO && e->u.call.n_args > 1 ? 1 : e->u.call.n_args;
-    bool counted = l->counted;
-    l->counted |= bare_is_enough(e->u.call.fn->id);
     for (size_t i = 0; i < n; i++)
-        collect(l, e->u.call.args[i], g, e->u.call.fn->name);
-    l->counted = counted;
+        collect(l, e->u.call.args[i], g, path);
 }
 
-static void collect(struct leaves *l, struct expr *e, const struct grid *g, const char *func)
+static void collect_binary(struct leaves *l, struct expr *e, const struct grid *g, struct path path)
 {
-    struct grid inner = *g;
-    bool whole = l->whole;
-    l->whole |= bare_is_too_little(e);
+    path.func = "";
+    collect(l, e->u.binary.left, g, path);
+    collect(l, e->u.binary.right, g, path);
+}
+
+static void collect_aggregate(struct leaves *l, struct expr *e, const struct grid *g, struct path path)
+{
+    path.func = "";
+    if (e->u.aggregate.param)
+        collect(l, e->u.aggregate.param, g, path);
+    path.func = aggregate_op_text(e->u.aggregate.op);
+    collect(l, e->u.aggregate.inner, g, path);
+}
+
+static void collect_subquery(struct leaves *l, struct expr *e, const struct grid *g, struct path path)
+{
+    struct grid inner = subquery_grid(l->ev, g, e);
+    path.func = "";
+    collect(l, e->u.subquery.inner, &inner, path);
+}
+
+static void collect_invariant(struct leaves *l, struct expr *e, const struct grid *g, struct path path)
+{
+    struct grid first = *g;
+    first.n = g->n ? 1 : 0;
+    collect(l, e->u.invariant.inner, &first, path);
+}
+
+static void collect(struct leaves *l, struct expr *e, const struct grid *g, struct path path)
+{
+    path.whole |= bare_is_too_little(e);
     switch (e->kind) {
     case EXPR_PAREN:
         collect(l, e->u.paren.inner, g, path);
@@ -93,7 +117,7 @@ static void collect(struct leaves *l, struct expr *e, const struct grid *g, cons
         add_leaf(l, e->u.matrix.selector, g, e->u.matrix.range, path);
         break;
     case EXPR_SUBQUERY:
-        collect_subquery(l, e, g);
+        collect_subquery(l, e, g, path);
         break;
     case EXPR_STEP_INVARIANT:
         collect_invariant(l, e, g, path);
@@ -103,7 +127,6 @@ static void collect(struct leaves *l, struct expr *e, const struct grid *g, cons
     case EXPR_FETCHED:
         break;
     }
-    l->whole = whole;
 }
 
 struct select *prepare_selects(struct eval *ev, struct expr *e, size_t *n)
@@ -111,8 +134,5 @@ struct select *prepare_selects(struct eval *ev, struct expr *e, size_t *n)
     struct leaves l = {.ev = ev};
     collect(&l, e, &ev->grid, (struct path){.func = ""});
     *n = l.n;
-    ev->sure_hints = ARENA_ARRAY(ev->arena, bool, l.n);
-    for (size_t i = 0; i < l.n; i++)
-        ev->sure_hints[i] = l.paths[i].stats && !l.paths[i].whole;
     return l.items;
 }

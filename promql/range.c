@@ -61,11 +61,12 @@ static void feed_hists(struct eval *ev, struct range_feed *f, const struct serie
     in->n_hists = n;
 }
 
-bool feed_series(struct eval *ev, struct range_feed *f, const struct expr *selector, size_t i, struct range_input *in)
+bool feed_series(struct eval *ev, struct range_feed *f, struct series_set *set, size_t i, struct range_input *in)
 {
     struct series s;
-    int leaf = selector->u.selector.leaf;
-    load_series(ev, &ev->sets[leaf], i, leaf, &s);
+    eval_check(ev);
+    if (!series_set_get(set, i, &s, ev->err))
+        eval_stop(ev);
     int64_t around = in->anchored || in->smoothed ? in->lookback : 0, ahead = in->smoothed ? in->lookback : 0;
     int64_t after = in->first_end - in->range - around, last = window_end(in, ev->grid.n - 1) + ahead;
     in->labels = s.labels;
@@ -116,7 +117,7 @@ static void call_on(struct eval *ev, const struct function_impl *impl, const str
 static void over_selector(struct eval *ev, const struct function_impl *impl, struct range_input *in, struct value *out)
 {
     const struct expr *selector = in->arg->u.matrix.selector;
-    size_t n = ev->sets[selector->u.selector.leaf].n;
+    struct series_set *set = &ev->sets[selector->u.selector.leaf];
     struct gaze gaze = shift_gaze(&ev->grid, &selector->u.selector.shift);
     struct range_feed feed = {.bare = selector->u.selector.bare};
     in->first_end = gaze.first;
@@ -128,8 +129,8 @@ static void over_selector(struct eval *ev, const struct function_impl *impl, str
         eval_fail(ev, ERR_EXEC, "anchored modifier can only be used with: changes, delta, increase, rate, resets - not with %s", in->call->u.call.fn->name);
     if (in->smoothed && !impl->smoothed_safe)
         eval_fail(ev, ERR_EXEC, "smoothed modifier can only be used with: delta, increase, rate - not with %s", in->call->u.call.fn->name);
-    for (size_t i = 0; i < n; i++)
-        if (feed_series(ev, &feed, selector, i, in))
+    for (size_t i = 0; i < set->n; i++)
+        if (feed_series(ev, &feed, set, i, in))
             call_on(ev, impl, in, false, out);
 }
 

@@ -86,7 +86,9 @@ void eval_instant(struct eval *ev, const struct expr *selector, struct series_se
     struct row spare = {0};                         /* a column that no series filled is used for the next */
     for (size_t i = 0; i < set->n; i++) {
         struct series s;
-        load_series(ev, set, i, selector->u.selector.leaf, &s);
+        eval_check(ev);
+        if (!series_set_get(set, i, &s, ev->err))
+            eval_stop(ev);
         if (selector->u.selector.bare && !set->exact && s.n_hists > 0)
             make_bare(ev, &s);
         if (spare.v == NULL)

@@ -3,11 +3,10 @@
  *   query.c       promql_eval: prepare, select, evaluate, result; the one place where errors land
  *   prepare.c     a copy of the tree in which everything known beforehand is filled in; leaves.c: what it will read
  *   eval.c        which node goes where; value.c: rows; note.c: annotations
- *   load.c        series, one at a time
  *   selector.c    series -> instant vectors; smoothed.c: the same, interpolated
+ *   bare.c        histograms read without their buckets
  *   range.c       calls on range vectors; call.c: all other calls
  *   binary.c      operators element by element; matching.c, join.c, set.c: between vectors
- *   bare.c        histograms read without their buckets
  *   aggregate.c   sum ... quantile; pick.c: topk ... limit_ratio; count_values.c
  *   result.c      names dropped, duplicates found, sorted, points
  */
@@ -31,33 +30,32 @@ struct gaze shift_gaze(const struct grid *g, const struct time_shift *shift);
 /* The grid of a subquery's inner expression within a grid; n is 0 when no step falls into the window. */
 struct grid subquery_grid(const struct eval *ev, const struct grid *g, const struct expr *subquery);
 
-/* --- load.c ----------------------------------------------------------------------------------------------------------------------- */
-/* Series i of a set, valid until the next is loaded. leaf: the selector's, or -1. Under histogram_count, histogram_sum and
- * histogram_avg the hints of histograms say what comparing neighbours shows, as in Prometheus, where these functions never
- * see the buckets; so sums know of collisions there that they do not know of elsewhere. */
-void load_series(struct eval *ev, struct series_set *set, size_t i, int leaf, struct series *out);
-
 /* --- range.c ---------------------------------------------------------------------------------------------------------------------- */
 struct range_feed { /* room for one series, used again for the next */
-    bool bare; /* histograms without buckets */
     struct sample *samples; size_t samples_cap;
     struct hist_sample *hists; size_t hists_cap;
+    bool bare; /* histograms without buckets */
 };
-/* Loads series i of the selector's set and fills in->labels, samples and hists with what the windows (set already) can see; false when that is nothing.
- * Valid until the next call with this feed or selector. */
-bool feed_series(struct eval *ev, struct range_feed *f, const struct expr *selector, size_t i, struct range_input *in);
+/* Loads series i and fills in->labels, samples and hists with what the windows (set already) can see; false when that is nothing.
+ * Valid until the next call with this feed or set. */
+bool feed_series(struct eval *ev, struct range_feed *f, struct series_set *set, size_t i, struct range_input *in);
 
 /* --- nodes ---------------------------------------------------------------------------------------------------------------------- */
 void eval_call(struct eval *ev, const struct expr *e, struct value *out);
 void eval_range_call(struct eval *ev, const struct expr *e, size_t at, struct value *out); /* args[at] is the range vector */
 void eval_subquery(struct eval *ev, const struct expr *e, struct value *out, struct grid *inner); /* rows on *inner */
-void eval_smoothed(struct eval *ev, const struct expr *selector, struct value *out);
+void eval_smoothed(struct eval *ev, const struct expr *selector, struct series_set *set, struct value *out);
 void eval_binary(struct eval *ev, const struct expr *e, struct value *out);
 void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out);
 void eval_set_operator(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out);
 void eval_aggregate(struct eval *ev, const struct expr *e, struct value *out);
 void eval_pick(struct eval *ev, const struct expr *e, struct value *in, const double *param, struct value *out);
 void eval_count_values(struct eval *ev, const struct expr *e, struct value *in, struct str label, struct value *out);
+
+/* --- bare.c: histograms without buckets ---------------------------------------------------------------------------------------------- */
+void bare_histograms(struct eval *ev, struct hist_sample *hists, uint32_t n); /* takes the buckets away, settles the hints */
+bool bare_is_enough(enum function_id id);                                     /* histogram_count, _sum, _avg */
+bool bare_is_too_little(const struct expr *e);                                /* what is in it needs buckets all the same */
 
 /* --- operators on elements (binary.c) -------------------------------------------------------------------------------------------- */
 struct element { double v; const struct histogram *h; bool keep; }; /* keep: false for a comparison that does not hold */
@@ -99,11 +97,6 @@ void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples);
 
 /* --- value.c ---------------------------------------------------------------------------------------------------------------------------------- */
 struct str labels_quoted(struct eval *ev, struct labels l); /* {__name__="up", job="a"}: as error messages have label sets */
-
-/* --- bare.c: histograms without buckets ------------------------------------------------------------------------------------------------------- */
-void bare_histograms(struct eval *ev, struct hist_sample *hists, uint32_t n); /* takes the buckets away, settles the hints */
-bool bare_is_enough(enum function_id id);                                     /* histogram_count, _sum, _avg */
-bool bare_is_too_little(const struct expr *e);                                /* what is in it needs buckets all the same */
 
 /* --- result.c --------------------------------------------------------------------------------------------------------------------------------- */
 void make_result(struct eval *ev, const struct expr *e, struct promql_result *out); /* evaluates e, too */

@@ -73,20 +73,18 @@ static int by_time(const void *a, const void *b) /* both kinds of samples begin 
     return (x > y) - (x < y);
 }
 
-/* What a chunk of Prometheus would say of sample i, by the one before it. */
+/* What a chunk of Prometheus would say of sample i, by the one before it. It is sure of "no reset" within a chunk only; a reset
+ * begins a new one, whose first sample is "unknown" (https://github.com/prometheus/prometheus/issues/15346). */
 static enum reset_hint stored_hint(struct arena *a, const struct stored *s, size_t i)
 {
     const struct histogram *h = s->hists[i].h, *before = i ? s->hists[i - 1].h : NULL;
-    if (h->hint == RESET_GAUGE || h->hint == RESET_YES)
-        return h->hint;
+    if (h->hint == RESET_GAUGE)
+        return RESET_GAUGE;
     bool apart = before == NULL || before->hint == RESET_GAUGE || histogram_is_stale(before) || histogram_is_stale(h);
     for (size_t f = 0; !apart && f < s->n_samples; f++)
         apart = s->samples[f].t > s->hists[i - 1].t && s->samples[f].t < s->hists[i].t;
-    if (apart)
-        return RESET_UNKNOWN;
-    if (histogram_was_reset(a, histogram_hinted(a, h, RESET_UNKNOWN), before))
-        return RESET_YES;
-    return before->schema == h->schema && before->zero_threshold == h->zero_threshold ? RESET_NO : RESET_UNKNOWN;
+    apart = apart || h->hint == RESET_YES || before->schema != h->schema || before->zero_threshold != h->zero_threshold;
+    return apart || histogram_was_reset(a, histogram_hinted(a, h, RESET_UNKNOWN), before) ? RESET_UNKNOWN : RESET_NO;
 }
 
 void corpus_store_seal(struct corpus_store *s)
