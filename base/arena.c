@@ -33,12 +33,22 @@ static void free_until(struct arena *a, struct arena_block **list, struct arena_
     }
 }
 
+static void *refuse(struct arena *a, size_t n)
+{
+    if (a->on_full)
+        a->on_full(a, n, a->on_full_arg);
+    return NULL;
+}
+
 bool arena_at_end(struct arena *a, void (*fn)(void *arg), void *arg)
 {
+    void (*on_full)(struct arena *, size_t, void *) = a->on_full;
+    a->on_full = NULL; /* fn comes first, then the jump */
     struct arena_end *end = arena_alloc(a, sizeof *end);
+    a->on_full = on_full;
     if (end == NULL) {
         fn(arg);
-        return false;
+        return refuse(a, sizeof *end) != NULL;
     }
     *end = (struct arena_end){a->_ends, fn, arg};
     a->_ends = end;
@@ -59,13 +69,6 @@ void arena_free(struct arena *a)
     end_until(a, NULL);
     free_until(a, &a->_aligned, NULL);
     free_until(a, &a->_bytes, NULL);
-}
-
-static void *refuse(struct arena *a, size_t n)
-{
-    if (a->on_full)
-        a->on_full(a, n, a->on_full_arg);
-    return NULL;
 }
 
 static bool add_block(struct arena *a, struct arena_block **list, size_t n)

@@ -46,7 +46,8 @@ void *arena_array(struct arena *a, size_t count, size_t size); /* zeroed; a prod
 void arena_grow(struct arena *a, void *items, size_t *cap, size_t need, size_t size);
 
 /* Calls fn(arg) when the arena is freed, or released to a mark made before this: for what lives outside it, such as a compiled
- * regular expression. The last one registered runs first. When the budget is reached fn runs at once: false. */
+ * regular expression. The last one registered runs first. When the budget is reached fn runs at once, then on_full, or
+ * without one: false. */
 bool arena_at_end(struct arena *a, void (*fn)(void *arg), void *arg) MUST_USE;
 
 /* A mark to which everything allocated later can be taken back. Marks nest. */

@@ -60,7 +60,7 @@ static inline void series_set_release(struct series_set *set)
 
 struct series_query { /* labels, values, series, metadata, exemplars */
     const struct matcher *const *sets; const size_t *set_sizes; size_t n_sets; /* match[]: any of them; 0 sets = all */
-    int64_t t_min, t_max;
+    int64_t t_min, t_max;     /* INT64_MIN, INT64_MAX = open */
     size_t limit;             /* 0 = none; an answer may be larger: the caller cuts */
 };
 struct str_set { struct str *items; size_t n; bool truncated; };

@@ -1,0 +1,116 @@
+#include "gateway/api/call.h"
+
+#include "base/times.h"
+#include "gateway/gateway.h"
+#include "gateway/worker.h"
+#include "promql/promql.h"
+
+#include <stdio.h>
+
+enum { NOTES_SHOWN = 10 };
+
+/* ---- budget ---- */
+
+static void on_full(struct arena *a, size_t wanted UNUSED, void *arg)
+{
+    struct api_call *c = arg;
+    err_set(&c->err, ERR_LIMIT, "query needs more than %zu MiB of memory", a->max >> 20);
+    longjmp(c->_full, 1);
+}
+
+static bool run(struct api_call *c, api_body *body)
+{
+    if (setjmp(c->_full))
+        return false;
+    c->arena->on_full = on_full;
+    c->arena->on_full_arg = c;
+    return body(c);
+}
+
+void api_deadline(struct api_call *c, int64_t timeout) { c->q.deadline_mono = c->r->started_mono + timeout; }
+
+static void begin(struct api_call *c, struct http_request *r)
+{
+    *c = (struct api_call){.r = r, .arena = &r->arena, .json.out = &r->out, .notes.arena = &r->arena};
+    c->q = (struct query_ctx){.arena = c->arena, .notes = &c->notes, .canceled = &r->canceled, .user = worker_self()};
+    if (gateway.flags.query_timeout > 0)
+        api_deadline(c, gateway.flags.query_timeout);
+    c->_upstream = gateway_upstream();
+    c->source = upstream_source(c->_upstream);
+}
+
+static bool run_with_upstream(struct api_call *c, struct http_request *r, api_body *body)
+{
+    begin(c, r);
+    bool ok = run(c, body);
+    c->arena->on_full = NULL;
+    upstream_unref(c->_upstream);
+    return ok;
+}
+
+static void free_tree(void *tree) { promql_free(tree); }
+
+struct expr *api_parse(struct api_call *c)
+{
+    struct expr *tree = promql_parse(c->arena, form_get(&c->r->form, "query"), &(struct promql_syntax){0}, &c->err);
+    return tree && arena_at_end(c->arena, free_tree, tree) ? tree : NULL;
+}
+
+static bool refused(struct http_request *r)
+{
+    if (atomic_load(&gateway.state) == GATEWAY_READY)
+        return false;
+    http_text(r, 503, "Service Unavailable");
+    return true;
+}
+
+/* ---- envelope ---- */
+
+void api_note_truncated(struct api_call *c) { notes_warn(&c->notes, "results truncated due to limit"); }
+
+static void write_list(struct json_writer *w, const char *key, const char *kind, const struct note_list *list)
+{
+    if (list->n == 0)
+        return;
+    json_key(w, key);
+    json_begin_array(w);
+    for (size_t i = 0; i < list->n && i < NOTES_SHOWN; i++)
+        json_html_str(w, list->items[i]);
+    if (list->n > NOTES_SHOWN) {
+        char more[64];
+        snprintf(more, sizeof more, "%zu more %s annotations omitted", list->n - NOTES_SHOWN, kind);
+        json_z(w, more);
+    }
+    json_end_array(w);
+}
+
+void api_write_notes(struct json_writer *w, const struct notes *n)
+{
+    write_list(w, "warnings", "warning", &n->warnings);
+    write_list(w, "infos", "info", &n->infos);
+}
+
+void api_answer(struct http_request *r, api_body *body)
+{
+    struct api_call c;
+    if (refused(r))
+        return;
+    r->content_type = "application/json";
+    buf_add_z(&r->out, "{\"status\":\"success\",\"data\":");
+    if (!run_with_upstream(&c, r, body)) {
+        http_error(r, &c.err);
+    } else if (r->status == 204) {
+        buf_clear(&r->out);
+    } else {
+        c.json.comma = true;
+        api_write_notes(&c.json, &c.notes);
+        buf_add_char(&r->out, '}');
+    }
+}
+
+void api_answer_plain(struct http_request *r, api_body *body, void (*fail)(struct http_request *r, const struct err *err))
+{
+    struct api_call c;
+    if (!refused(r) && !run_with_upstream(&c, r, body))
+        fail(r, &c.err);
+}

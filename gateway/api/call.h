@@ -1,0 +1,46 @@
+/* What every request of the query API does, once: refuse while the program is not ready, take the upstream, set budget and
+ * deadline, run the body, and put the envelope around what it wrote:
+ *
+ *   {"status":"success","data":DATA,"warnings":[...],"infos":[...]}
+ *
+ * A body appends DATA to `json` and returns true, or fills `err` and returns false. It may also set the request's status to 204:
+ * no data at all. When the arena's budget is spent, wherever that happens, the request ends with ERR_LIMIT; so a body keeps
+ * nothing but what the arena frees (arena_at_end).
+ */
+#ifndef GATEWAY_API_CALL_H
+#define GATEWAY_API_CALL_H
+
+#include "base/json_write.h"
+#include "gateway/http.h"
+#include "model/source.h"
+
+#include <setjmp.h>
+
+struct expr;
+struct upstream;
+struct api_call { /* of one worker */
+    struct http_request *r;
+    struct arena *arena;      /* the request's, with the budget of a query */
+    struct json_writer json;  /* into the request's `out` */
+    struct notes notes;
+    struct query_ctx q;       /* the deadline is --query.timeout from the request's arrival; a body may shorten it */
+    struct source *source;    /* of the upstream, kept for the time of the call */
+    struct err err;
+    struct upstream *_upstream;
+    jmp_buf _full;
+};
+typedef bool api_body(struct api_call *c);
+void api_answer(struct http_request *r, api_body *body);
+
+/* The same without the envelope: the body writes the whole reply. */
+void api_answer_plain(struct http_request *r, api_body *body, void (*fail)(struct http_request *r, const struct err *err));
+
+/* The parameter `query` as a tree that goes with the arena; NULL with the parser's words. */
+struct expr *api_parse(struct api_call *c);
+/* The deadline: so many ms from the request's arrival. */
+void api_deadline(struct api_call *c, int64_t timeout);
+void api_note_truncated(struct api_call *c);
+/* ,"warnings":[...] and ,"infos":[...]: at most ten of each, and how many more there are. */
+void api_write_notes(struct json_writer *w, const struct notes *n);
+
+#endif

@@ -1,0 +1,107 @@
+#include "gateway/api/query.h"
+
+#include "base/times.h"
+#include "gateway/api/call.h"
+#include "gateway/api/params.h"
+#include "gateway/api/render.h"
+#include "gateway/gateway.h"
+
+struct asked { /* what the request says, and how it is answered */
+    struct promql_params params;
+    struct str text;
+    size_t limit;
+    bool stats;
+    struct promql_result result;
+};
+
+static bool feature(const char *name)
+{
+    const struct str_list *on = &gateway.flags.enable_features;
+    for (size_t i = 0; i < on->n; i++)
+        if (str_is(on->items[i], name))
+            return true;
+    return false;
+}
+
+static int64_t default_subquery_step(void)
+{
+    struct config *config = gateway_config();
+    int64_t step = config->global.evaluation_interval;
+    config_unref(config);
+    return step;
+}
+
+static bool read_common(struct api_call *c, struct asked *a)
+{
+    const struct form *f = &c->r->form;
+    int64_t timeout, cap = gateway.flags.query_timeout;
+    struct str stats = form_get(f, "stats");
+    if (!param_timeout(f, cap, &timeout, &c->err) || !param_lookback(f, gateway.flags.query_lookback, &a->params.lookback, &c->err))
+        return false;
+    if (cap > 0 || form_get(f, "timeout").n > 0)
+        api_deadline(c, timeout);
+    a->text = form_get(f, "query");
+    a->stats = stats.n > 0;
+    a->params.per_step_stats = str_is(stats, "all") && feature("promql-per-step-stats");
+    a->params.max_samples = gateway.flags.query_max_samples;
+    a->params.subquery_step = default_subquery_step();
+    a->params.delayed_name_removal = feature("promql-delayed-name-removal");
+    return true;
+}
+
+/* Errors of the text and of its type are the parameter's fault, and say so. */
+static bool evaluate(struct api_call *c, struct asked *a)
+{
+    struct expr *tree = api_parse(c);
+    if (tree && promql_eval(tree, a->text, &a->params, c->source, &c->q, &a->result, &c->err))
+        return true;
+    return c->err.kind == ERR_BAD_DATA ? err_wrap(&c->err, "invalid parameter \"query\"") : false;
+}
+
+static void cut(struct api_call *c, struct asked *a)
+{
+    if (a->limit == 0 || a->result.n <= a->limit)
+        return;
+    a->result.n = a->limit;
+    api_note_truncated(c);
+}
+
+static bool answer(struct api_call *c, struct asked *a)
+{
+    int64_t queued_ms = clock_mono_ms() - c->r->started_mono;
+    struct render_grid grid = {a->params.start, a->params.end, a->params.range ? a->params.step : 1};
+    if (!evaluate(c, a))
+        return false;
+    cut(c, a);
+    render_result(&c->json, &a->result, a->params.range ? &grid : NULL);
+    if (a->stats)
+        render_stats(&c->json, &a->result.stats, queued_ms * 1000000, &grid);
+    json_end_object(&c->json);
+    return true;
+}
+
+static bool query(struct api_call *c)
+{
+    struct asked a = {0};
+    const struct form *f = &c->r->form;
+    if (!param_limit(f, &a.limit, &c->err) || !param_time(f, "time", clock_wall_ms(), &a.params.start, &c->err) || !read_common(c, &a))
+        return false;
+    a.params.end = a.params.start;
+    return answer(c, &a);
+}
+
+static bool query_range(struct api_call *c)
+{
+    struct asked a = {.params.range = true};
+    struct grid_params g;
+    const struct form *f = &c->r->form;
+    if (!param_limit(f, &a.limit, &c->err) || !param_grid(f, &g, &c->err) || !read_common(c, &a))
+        return false;
+    a.params.start = g.start;
+    a.params.end = g.end;
+    a.params.step = g.step;
+    return answer(c, &a);
+}
+
+void api_query(struct http_request *r) { api_answer(r, query); }
+void api_query_range(struct http_request *r) { api_answer(r, query_range); }

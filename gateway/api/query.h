@@ -1,0 +1,23 @@
+/* The query API of Prometheus, as http_handlers: /api/v1/query and its kin, and /federate. What each takes and answers, to the
+ * error texts: docs/http-api.md. All of them are ROUTE_WORKER: they ask the upstream, wait and compute.
+ *
+ * Files: call.c (what every request does: budget, deadline, upstream, envelope), params.c (parameters from text), query.c,
+ * render.c (a result as JSON), series.c (series, labels, label values), metadata.c, format.c, exemplars.c, federate.c.
+ */
+#ifndef GATEWAY_API_QUERY_H
+#define GATEWAY_API_QUERY_H
+
+#include "gateway/http.h"
+
+void api_query(struct http_request *r);
+void api_query_range(struct http_request *r);
+void api_query_exemplars(struct http_request *r);
+void api_format_query(struct http_request *r);
+void api_parse_query(struct http_request *r);
+void api_series(struct http_request *r);
+void api_labels(struct http_request *r);
+void api_label_values(struct http_request *r); /* /api/v1/label/ * /values */
+void api_metadata(struct http_request *r);
+void api_federate(struct http_request *r);
+
+#endif
