@@ -4,12 +4,11 @@
 #include "promql/lexer.h"
 
 #include "base/utf8.h"
-#include "promql/lexer_number.h"
+#include "promql/lexer_part.h"
 #include "promql/quote.h"
 
 #include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 void lexer_init(struct lexer *lx, struct str text) { *lx = (struct lexer){.text = text}; }
 
@@ -87,24 +86,6 @@ static struct token fail_code_point(struct lexer *lx, const char *before, int32_
 
 /* --- words ----------------------------------------------------------------------------------------------------------- */
 
-struct word { const char *text; enum token_kind kind; };
-static const struct word words[] = { /* in byte order */
-    {"anchored", TOKEN_ANCHORED}, {"and", TOKEN_AND}, {"atan2", TOKEN_ATAN2}, {"avg", TOKEN_AVG}, {"bool", TOKEN_BOOL},
-    {"bottomk", TOKEN_BOTTOMK}, {"by", TOKEN_BY}, {"count", TOKEN_COUNT}, {"count_values", TOKEN_COUNT_VALUES},
-    {"end", TOKEN_END}, {"fill", TOKEN_FILL}, {"fill_left", TOKEN_FILL_LEFT}, {"fill_right", TOKEN_FILL_RIGHT},
-    {"group", TOKEN_GROUP}, {"group_left", TOKEN_GROUP_LEFT}, {"group_right", TOKEN_GROUP_RIGHT}, {"ignoring", TOKEN_IGNORING},
-    {"inf", TOKEN_NUMBER}, {"limit_ratio", TOKEN_LIMIT_RATIO}, {"limitk", TOKEN_LIMITK}, {"max", TOKEN_MAX},
-    {"max_of", TOKEN_MAX_OF}, {"min", TOKEN_MIN}, {"min_of", TOKEN_MIN_OF}, {"nan", TOKEN_NUMBER}, {"offset", TOKEN_OFFSET},
-    {"on", TOKEN_ON}, {"or", TOKEN_OR}, {"quantile", TOKEN_QUANTILE}, {"range", TOKEN_RANGE}, {"smoothed", TOKEN_SMOOTHED},
-    {"start", TOKEN_START}, {"stddev", TOKEN_STDDEV}, {"stdvar", TOKEN_STDVAR}, {"step", TOKEN_STEP}, {"sum", TOKEN_SUM},
-    {"topk", TOKEN_TOPK}, {"unless", TOKEN_UNLESS}, {"without", TOKEN_WITHOUT},
-};
-
-static int compare_word(const void *text, const void *word)
-{
-    return str_icmp(*(const struct str *)text, str_of(((const struct word *)word)->text));
-}
-
 static bool paren_follows(const struct lexer *lx)
 {
     size_t i = lx->pos;
@@ -118,11 +99,12 @@ static struct token read_word(struct lexer *lx)
     for (int32_t c = peek_rune(lx); is_alpha(c) || is_digit(c) || c == ':'; c = peek_rune(lx))
         lx->pos++;
     struct token t = token(lx, TOKEN_IDENTIFIER);
-    const struct word *w = bsearch(&t.text, words, LEN(words), sizeof words[0], compare_word);
-    if (w) /* the fill modifiers came late: they stay usable as names */
-        t.kind = w->kind >= TOKEN_FILL && w->kind <= TOKEN_FILL_RIGHT && !paren_follows(lx) ? TOKEN_IDENTIFIER : w->kind;
-    else if (str_find(t.text, ':') < t.text.n)
+    if (str_find(t.text, ':') < t.text.n)
         t.kind = TOKEN_METRIC_IDENTIFIER;
+    else
+        t.kind = lexer_word(t.text);
+    if (t.kind >= TOKEN_FILL && t.kind <= TOKEN_FILL_RIGHT && !paren_follows(lx)) /* came late: still usable as names */
+        t.kind = TOKEN_IDENTIFIER;
     return t;
 }
 
@@ -141,16 +123,18 @@ static bool read_duration_word(struct lexer *lx, struct token *t)
     while (is_alpha(peek_rune(lx)))
         lx->pos++;
     *t = token(lx, TOKEN_IDENTIFIER);
-    const struct word *w = bsearch(&t->text, words, LEN(words), sizeof words[0], compare_word);
-    if (w == NULL || w->kind < TOKEN_STEP)
-        return false;
-    t->kind = w->kind;
-    return true;
+    t->kind = lexer_word(t->text);
+    return t->kind >= TOKEN_STEP;
 }
 
 /* --- strings --------------------------------------------------------------------------------------------------------- */
 
-static unsigned digit_value(int32_t c) { return c > 0 && c < 0x80 && isxdigit(c) ? (is_digit(c) ? (unsigned)c - '0' : (unsigned)(c | 0x20) - 'a' + 10) : 16; }
+static unsigned digit_value(int32_t c) /* 16 for none */
+{
+    if (c < 0 || c >= 0x80 || !isxdigit(c))
+        return 16;
+    return (unsigned)(is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
+}
 
 /* The digits of \ooo, \xhh, \uhhhh or \Uhhhhhhhh. */
 static bool read_code(struct lexer *lx, unsigned digits, unsigned base, uint32_t max)

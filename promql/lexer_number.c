@@ -1,7 +1,7 @@
 /* What belongs to a number is found here; whether it is one is decided when it is converted (literal.c). The rules are
  * Prometheus': one point, one exponent, '_' only between digits, no fraction in hexadecimal, no letter behind it.
  */
-#include "promql/lexer_number.h"
+#include "promql/lexer_part.h"
 
 #include <ctype.h>
 
