@@ -151,7 +151,7 @@ const struct duration_expr *parse_offset(struct parser *p)
     enum token_kind next = parse_peek(p).kind;
     if (next == TOKEN_ADD || next == TOKEN_SUB) {
         const struct duration_expr *d = parse_climb(p, apply_sign(p, t, parse_from(p, PREC_POW)), PREC_ADD);
-        return d->kind == DUR_NUMBER ? d : new_node(p, DUR_PAREN, t.pos, d, NULL);
+        return d->kind == DUR_NUMBER || d->kind == DUR_PAREN ? d : new_node(p, DUR_PAREN, t.pos, d, NULL);
     }
     bool literal = next == TOKEN_NUMBER || next == TOKEN_DURATION;
     struct duration_expr *d = apply_sign(p, t, literal ? parse_literal(p) : parse_atom(p));

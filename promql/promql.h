@@ -22,7 +22,7 @@ struct promql_syntax { /* which parts of the language are on; zero = all that ca
 
 /* --- text and trees ------------------------------------------------------------------------------------------------ */
 struct expr *promql_parse(struct arena *a, struct str text, const struct promql_syntax *syntax, struct err *err) MUST_USE;
-/* One vector selector, as match[] has: its matchers. */
+/* One vector selector, as match[] has: its matchers. Whether one of them refuses the empty value is the caller's to ask. */
 bool promql_parse_selector(struct arena *a, struct str text, const struct matcher **out, size_t *n, struct err *err) MUST_USE;
 void promql_free(struct expr *e);                            /* the regexes; the tree goes with its arena */
 void promql_print(struct buf *out, const struct expr *e);    /* one line, as Prometheus prints it */

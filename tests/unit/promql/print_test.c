@@ -71,6 +71,7 @@ static void test_one_line(void **state UNUSED)
         {"x offset -(5)", "x offset -(5)"},
         {"x offset -+5s+step()", "x offset (-5s + step())"},
         {"x offset +(5)", "x offset (5)"},
+        {"x offset ++(5)", "x offset (5)"},
         {"x offset +(5) * y", "x offset +(5) * y"},
         {"-0m", "-0s"},
         {"a-on(x)b", "a - on (x) b"},
