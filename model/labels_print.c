@@ -19,6 +19,17 @@ bool label_name_legacy(struct str name) { return legacy(name, false); }
 bool metric_name_legacy(struct str name) { return legacy(name, true); }
 bool label_name_valid(struct str name) { return name.n > 0 && utf8_valid(name); }
 
+/* One character beyond ASCII, or one byte that is none; how many bytes it took. */
+static size_t quote_rune(struct buf *out, struct str s)
+{
+    size_t n;
+    if (utf8_next(s, &n) == 0xfffd && n == 1)
+        buf_printf(out, "\\x%02x", (unsigned char)s.p[0]);
+    else
+        buf_add(out, s.p, n);
+    return n;
+}
+
 void labels_quote(struct buf *out, struct str s)
 {
     static const char letters[] = "abtnvfr"; /* 7 to 13 */
@@ -31,8 +42,10 @@ void labels_quote(struct buf *out, struct str s)
             buf_printf(out, "\\%c", letters[c - 7]);
         else if (c < 0x20 || c == 0x7f)
             buf_printf(out, "\\x%02x", c);
-        else
+        else if (c < 0x80)
             buf_add_char(out, (char)c);
+        else
+            i += quote_rune(out, str_skip(s, i)) - 1;
     }
     buf_add_char(out, '"');
 }
