@@ -44,7 +44,12 @@ static void pretty_aggregate(struct buf *out, const struct expr *e, int level)
 
 static void pretty_binary(struct buf *out, const struct expr *e, int level)
 {
-    pretty(out, e->u.binary.left, level + 1);
+    if (print_is_infinite_base(e)) {
+        indent(out, level + 1);
+        buf_add_z(out, "Inf");
+    } else {
+        pretty(out, e->u.binary.left, level + 1);
+    }
     buf_add_char(out, '\n');
     indent(out, level);
     print_operator(out, e);

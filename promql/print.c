@@ -228,13 +228,18 @@ void print_operator(struct buf *out, const struct expr *e)
     print_fills(out, m);
 }
 
-static void print_binary(struct buf *out, const struct expr *e)
+bool print_is_infinite_base(const struct expr *e)
 {
     const struct expr *left = e->u.binary.left;
-    if (e->u.binary.op == OP_POW && left->kind == EXPR_NUMBER && isinf(left->u.number.v))
+    return e->u.binary.op == OP_POW && left->kind == EXPR_NUMBER && isinf(left->u.number.v);
+}
+
+static void print_binary(struct buf *out, const struct expr *e)
+{
+    if (print_is_infinite_base(e))
         buf_add_z(out, "Inf");
     else
-        promql_print(out, left);
+        promql_print(out, e->u.binary.left);
     buf_add_char(out, ' ');
     print_operator(out, e);
     buf_add_char(out, ' ');
