@@ -19,8 +19,9 @@ struct gateway {
     struct scraper *scraper;
     int64_t started;               /* Unix ms */
     _Atomic int state;             /* enum gateway_state */
-    _Atomic bool reload_ok;        /* how the last load of the configuration went, and when (Unix ms) */
-    _Atomic int64_t reloaded_at;   /* the last good one */
+    _Atomic bool reload_ok;        /* how the last load of the configuration went */
+    _Atomic int64_t reloaded_at;   /* Unix ms of the last good one */
+    _Atomic bool takes_writes;     /* there is a destination or the recent store */
     struct mutex _mutex;           /* guards the two below */
     struct config *_config;
     struct upstream *_upstream;
@@ -31,10 +32,16 @@ extern struct gateway gateway;
 struct config *gateway_config(void);
 struct upstream *gateway_upstream(void);
 
-/* Main: loads the file and applies it, all or nothing: on false the old configuration goes on. */
-bool gateway_load(struct err *err) MUST_USE;
-/* Any lane: asks main to reload, or to end the program; done runs on that lane, err is NULL when it went well. */
+/* Main: makes `c` (taken) the running configuration, all or nothing: on false the old one goes on. */
+bool gateway_apply(struct config *c, struct err *err) MUST_USE;
+/* Main: reads the file again and applies it. Logs how it went. */
+bool gateway_reload(struct err *err);
+/* Any lane: asks main to reload; done runs on that lane, err is NULL when it went well. */
 void gateway_ask_reload(struct lane *lane, void (*done)(void *arg, const struct err *err), void *arg);
+/* Any thread: asks main to end the program in good order. */
 void gateway_ask_quit(void);
+void gateway_watch_config(void);   /* main: looks at the file every --promscrape.configCheckInterval */
+void gateway_unwatch_config(void);
+void gateway_release(void);        /* main, at the end: gives back the configuration */
 
 #endif

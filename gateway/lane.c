@@ -1,5 +1,7 @@
 #include "gateway/lane.h"
 
+#include "gateway/api/api.h"
+
 #include <stdio.h>
 
 struct request { /* something for the lane to do once; frees itself */
@@ -60,6 +62,7 @@ void lane_join(struct lane *l)
 
 void lane_free(struct lane *l)
 {
+    api_write_free(l->write);
     loop_free(l->loop);
     mem_free(l);
 }

@@ -14,6 +14,7 @@ struct lane {
     struct thread *thread;
     struct http_server *http;
     struct sink *sink;
+    struct write_buffers *write; /* api/write.c's */
 };
 /* All on the main thread, in this order; between them the workers, the writer and the scraper are stopped. */
 struct lane *lane_start(unsigned id, const struct http_conf_server *http); /* the thread runs when it returns */

@@ -1,0 +1,44 @@
+/* Handlers of the API that ask no upstream: pushes, status, life cycle. */
+#ifndef GATEWAY_API_API_H
+#define GATEWAY_API_API_H
+
+#include "base/json_write.h"
+#include "base/stats.h"
+#include "gateway/http.h"
+#include "model/labels.h"
+
+/* write.c: remote write in. ROUTE_LATER: the reply goes out when the batch is as safe as the destinations' durability asks. */
+void api_write(struct http_request *r);
+struct write_buffers;
+void api_write_free(struct write_buffers *w); /* a lane's; NULL is fine */
+extern struct stats_group write_stats;
+
+/* status.c */
+void api_buildinfo(struct http_request *r);
+void api_runtimeinfo(struct http_request *r);
+void api_status_config(struct http_request *r);
+void api_status_flags(struct http_request *r);
+void api_version(struct http_request *r);
+void api_empty_rules(struct http_request *r);
+void api_empty_alerts(struct http_request *r);
+void api_alertmanagers(struct http_request *r);
+
+/* targets.c: ROUTE_WORKER, they may be large. */
+void api_targets(struct http_request *r);
+void api_scrape_pools(struct http_request *r);
+void api_targets_metadata(struct http_request *r);
+
+/* lifecycle.c */
+void api_reload(struct http_request *r); /* ROUTE_LATER */
+void api_quit(struct http_request *r);
+void api_healthy(struct http_request *r);
+void api_ready(struct http_request *r);
+void api_ready_vmagent(struct http_request *r); /* 425 until every job had its first discovery */
+void api_ping(struct http_request *r);
+
+/* {"status":"success","data": ... }: what is written between the two is the data. */
+void api_begin(struct http_request *r, struct json_writer *w);
+void api_end(struct json_writer *w);
+void api_labels_json(struct json_writer *w, struct labels l); /* {"a":"b"} */
+
+#endif

@@ -1,0 +1,61 @@
+#include "gateway/api/api.h"
+
+#include "gateway/gateway.h"
+
+static bool allowed(struct http_request *r)
+{
+    if (gateway.flags.enable_lifecycle)
+        return true;
+    http_text(r, 403, "Lifecycle API is not enabled.\n");
+    return false;
+}
+
+static void on_reloaded(void *arg, const struct err *err)
+{
+    struct http_request *r = arg;
+    if (err) {
+        http_text(r, 500, "failed to reload config: ");
+        buf_add_z(&r->out, err->text);
+        buf_add_char(&r->out, '\n');
+    }
+    http_finish(r);
+}
+
+/* A GET reloads where vmagent's flags are used; browsers and crawlers of the others must not. */
+void api_reload(struct http_request *r)
+{
+    if (!allowed(r))
+        http_finish(r);
+    else if (r->method == HTTP_GET && gateway.flags.dialect != DIALECT_VMAGENT) {
+        http_text(r, 405, "Only POST or PUT requests allowed\n");
+        http_finish(r);
+    } else if (atomic_load(&gateway.state) != GATEWAY_READY) {
+        http_text(r, 503, "Service Unavailable\n");
+        http_finish(r);
+    } else
+        gateway_ask_reload(r->lane, on_reloaded, r);
+}
+
+void api_quit(struct http_request *r)
+{
+    if (!allowed(r))
+        return;
+    http_text(r, 200, "Requesting termination... Goodbye!\n");
+    gateway_ask_quit();
+}
+
+void api_healthy(struct http_request *r) { http_text(r, 200, "sluice is Healthy.\n"); }
+
+void api_ready(struct http_request *r)
+{
+    bool ready = atomic_load(&gateway.state) == GATEWAY_READY;
+    http_text(r, ready ? 200 : 503, ready ? "sluice is Ready.\n" : "Service Unavailable\n");
+}
+
+void api_ready_vmagent(struct http_request *r)
+{
+    bool ready = atomic_load(&gateway.state) == GATEWAY_READY && scraper_ready(gateway.scraper);
+    http_text(r, ready ? 200 : 425, ready ? "OK" : "waiting for scrapes to init\n");
+}
+
+void api_ping(struct http_request *r) { r->status = 204; }

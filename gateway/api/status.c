@@ -1,0 +1,155 @@
+#include "gateway/api/api.h"
+
+#include "base/times.h"
+#include "gateway/gateway.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Data sources choose their features by this version: it is that of the API which is answered, not the program's. */
+#define API_VERSION "3.5.0"
+
+void api_begin(struct http_request *r, struct json_writer *w)
+{
+    r->content_type = "application/json";
+    *w = (struct json_writer){.out = &r->out};
+    json_begin_object(w);
+    json_key(w, "status");
+    json_z(w, "success");
+    json_key(w, "data");
+}
+
+void api_end(struct json_writer *w) { json_end_object(w); }
+
+void api_labels_json(struct json_writer *w, struct labels l)
+{
+    struct labels_iter it = labels_iter(l);
+    struct label label;
+    json_begin_object(w);
+    while (labels_next(&it, &label)) {
+        json_key_str(w, label.name);
+        json_str(w, label.value);
+    }
+    json_end_object(w);
+}
+
+static void member(struct json_writer *w, const char *key, const char *value)
+{
+    json_key(w, key);
+    json_z(w, value);
+}
+
+static void put_version(struct json_writer *w)
+{
+    json_begin_object(w);
+    member(w, "version", API_VERSION);
+    member(w, "revision", "sluice-" VERSION);
+    member(w, "branch", "");
+    member(w, "buildUser", "");
+    member(w, "buildDate", "");
+    member(w, "goVersion", "");
+    json_end_object(w);
+}
+
+void api_buildinfo(struct http_request *r)
+{
+    struct json_writer w;
+    api_begin(r, &w);
+    put_version(&w);
+    api_end(&w);
+}
+
+void api_version(struct http_request *r)
+{
+    struct json_writer w = {.out = &r->out};
+    r->content_type = "application/json";
+    put_version(&w);
+}
+
+static void put_time(struct json_writer *w, const char *key, int64_t ms)
+{
+    struct buf text = {0};
+    buf_add_rfc3339(&text, ms);
+    member(w, key, buf_z(&text));
+    buf_free(&text);
+}
+
+void api_runtimeinfo(struct http_request *r)
+{
+    struct json_writer w;
+    char name[256] = "";
+    char *folder = getcwd(NULL, 0);
+    gethostname(name, sizeof name - 1);
+    api_begin(r, &w);
+    json_begin_object(&w);
+    put_time(&w, "startTime", gateway.started);
+    member(&w, "CWD", folder ? folder : "");
+    member(&w, "hostname", name);
+    put_time(&w, "serverTime", clock_wall_ms());
+    json_key(&w, "reloadConfigSuccess");
+    json_bool(&w, atomic_load(&gateway.reload_ok));
+    put_time(&w, "lastConfigTime", atomic_load(&gateway.reloaded_at));
+    json_key(&w, "corruptionCount");
+    json_i64(&w, 0);
+    json_key(&w, "goroutineCount");
+    json_i64(&w, 0);
+    json_key(&w, "GOMAXPROCS");
+    json_i64(&w, gateway.n_lanes);
+    json_key(&w, "GOMEMLIMIT");
+    json_i64(&w, 0);
+    member(&w, "GOGC", "");
+    member(&w, "GODEBUG", "");
+    member(&w, "storageRetention", "");
+    json_end_object(&w);
+    api_end(&w);
+    free(folder);
+}
+
+void api_status_config(struct http_request *r)
+{
+    struct json_writer w;
+    struct config *c = gateway_config();
+    api_begin(r, &w);
+    json_begin_object(&w);
+    json_key(&w, "yaml");
+    json_html_str(&w, c->masked);
+    json_end_object(&w);
+    api_end(&w);
+    config_unref(c);
+}
+
+void api_status_flags(struct http_request *r)
+{
+    struct json_writer w;
+    api_begin(r, &w);
+    json_begin_object(&w);
+    for (size_t i = 0; i < gateway.flags.n_all; i++) {
+        json_key_str(&w, gateway.flags.all[i].name);
+        json_str(&w, gateway.flags.all[i].value);
+    }
+    json_end_object(&w);
+    api_end(&w);
+}
+
+/* ---- what data sources ask for and there is none of: rules and alerts ---- */
+
+static void empty(struct http_request *r, const char *first, const char *second)
+{
+    struct json_writer w;
+    api_begin(r, &w);
+    json_begin_object(&w);
+    json_key(&w, first);
+    json_begin_array(&w);
+    json_end_array(&w);
+    if (second) {
+        json_key(&w, second);
+        json_begin_array(&w);
+        json_end_array(&w);
+    }
+    json_end_object(&w);
+    api_end(&w);
+}
+
+void api_empty_rules(struct http_request *r) { empty(r, "groups", NULL); }
+void api_empty_alerts(struct http_request *r) { empty(r, "alerts", NULL); }
+void api_alertmanagers(struct http_request *r) { empty(r, "activeAlertmanagers", "droppedAlertmanagers"); }

@@ -1,0 +1,170 @@
+#include "gateway/api/api.h"
+
+#include "base/num.h"
+#include "base/times.h"
+#include "gateway/gateway.h"
+#include "promql/promql.h"
+
+/* ---- /api/v1/targets ---- */
+
+static const char *health_name(enum target_health h) { return h == HEALTH_UP ? "up" : h == HEALTH_DOWN ? "down" : "unknown"; }
+
+static void put_text(struct json_writer *w, const char *key, struct str value)
+{
+    json_key(w, key);
+    json_str(w, value);
+}
+
+static void put_duration(struct json_writer *w, const char *key, int64_t ms)
+{
+    struct buf text = {0};
+    buf_add_duration(&text, ms);
+    put_text(w, key, buf_str(&text));
+    buf_free(&text);
+}
+
+static void put_active(struct json_writer *w, const struct target_status *t)
+{
+    struct buf text = {0};
+    json_begin_object(w);
+    json_key(w, "discoveredLabels");
+    api_labels_json(w, t->discovered);
+    json_key(w, "labels");
+    api_labels_json(w, t->labels);
+    put_text(w, "scrapePool", t->job);
+    put_text(w, "scrapeUrl", t->url);
+    put_text(w, "globalUrl", t->url);
+    put_text(w, "lastError", t->last_error);
+    if (t->last_scrape > 0)
+        buf_add_rfc3339(&text, t->last_scrape);
+    else
+        buf_add_z(&text, "0001-01-01T00:00:00Z");
+    put_text(w, "lastScrape", buf_str(&text));
+    json_key(w, "lastScrapeDuration");
+    json_double(w, t->last_duration);
+    put_text(w, "health", str_of(health_name(t->health)));
+    put_duration(w, "scrapeInterval", t->interval);
+    put_duration(w, "scrapeTimeout", t->timeout);
+    json_key(w, "lastSamplesScraped");
+    json_i64(w, (int64_t)t->last_samples);
+    json_end_object(w);
+    buf_free(&text);
+}
+
+static bool wanted_pool(struct str pool, struct str job) { return pool.n == 0 || str_eq(pool, job); }
+
+static void put_actives(struct json_writer *w, const struct scraper_targets *t, struct str pool, bool wanted)
+{
+    json_key(w, "activeTargets");
+    json_begin_array(w);
+    for (size_t i = 0; wanted && i < t->n_active; i++)
+        if (wanted_pool(pool, t->active[i].job))
+            put_active(w, &t->active[i]);
+    json_end_array(w);
+}
+
+static void put_dropped(struct json_writer *w, const struct scraper_targets *t, struct str pool, bool wanted)
+{
+    json_key(w, "droppedTargets");
+    json_begin_array(w);
+    for (size_t i = 0; wanted && i < t->n_dropped; i++) {
+        if (!wanted_pool(pool, t->dropped[i].job))
+            continue;
+        json_begin_object(w);
+        json_key(w, "discoveredLabels");
+        api_labels_json(w, t->dropped[i].discovered);
+        put_text(w, "scrapePool", t->dropped[i].job);
+        json_end_object(w);
+    }
+    json_end_array(w);
+    json_key(w, "droppedTargetCounts");
+    json_begin_object(w);
+    for (size_t i = 0; i < t->n_pools; i++) {
+        json_key_str(w, t->pools[i].job);
+        json_i64(w, (int64_t)t->pools[i].dropped);
+    }
+    json_end_object(w);
+}
+
+void api_targets(struct http_request *r)
+{
+    struct scraper_targets t;
+    struct json_writer w;
+    struct str state = form_get(&r->form, "state"), pool = form_get(&r->form, "scrapePool");
+    bool active = str_ieq(state, STR("active")), dropped = str_ieq(state, STR("dropped")), any = !active && !dropped;
+    scraper_targets(gateway.scraper, &r->arena, &t);
+    api_begin(r, &w);
+    json_begin_object(&w);
+    put_actives(&w, &t, pool, active || any);
+    put_dropped(&w, &t, pool, dropped || any);
+    json_end_object(&w);
+    api_end(&w);
+}
+
+void api_scrape_pools(struct http_request *r)
+{
+    struct scraper_targets t;
+    struct json_writer w;
+    scraper_targets(gateway.scraper, &r->arena, &t);
+    api_begin(r, &w);
+    json_begin_object(&w);
+    json_key(&w, "scrapePools");
+    json_begin_array(&w);
+    for (size_t i = 0; i < t.n_pools; i++)
+        json_str(&w, t.pools[i].job);
+    json_end_array(&w);
+    json_end_object(&w);
+    api_end(&w);
+}
+
+/* ---- /api/v1/targets/metadata ---- */
+
+static void put_metadata(struct json_writer *w, const struct target_metadata *m, bool metric_named)
+{
+    json_begin_object(w);
+    json_key(w, "target");
+    api_labels_json(w, m->target);
+    if (!metric_named)
+        put_text(w, "metric", m->metadata.family);
+    put_text(w, "type", str_of(metric_type_name(m->metadata.type)));
+    put_text(w, "help", m->metadata.help);
+    put_text(w, "unit", m->metadata.unit);
+    json_end_object(w);
+}
+
+struct metadata_filter { const struct matcher *matchers; size_t n; int64_t limit; };
+
+static bool read_filter(struct http_request *r, struct metadata_filter *f, struct err *err)
+{
+    struct str match = form_get(&r->form, "match_target"), limit = form_get(&r->form, "limit");
+    *f = (struct metadata_filter){.limit = -1};
+    if (limit.n > 0 && !num_parse_i64(limit, &f->limit))
+        return err_set(err, ERR_BAD_DATA, "limit must be a number");
+    if (match.n > 0 && !promql_parse_selector(&r->arena, match, &f->matchers, &f->n, err))
+        return err_wrap(err, "invalid parameter \"match_target\"");
+    return true;
+}
+
+void api_targets_metadata(struct http_request *r)
+{
+    struct metadata_filter f;
+    struct err err;
+    struct json_writer w;
+    struct target_metadata *found;
+    size_t n;
+    struct str metric = form_get(&r->form, "metric");
+    if (!read_filter(r, &f, &err)) {
+        http_error(r, &err);
+        return;
+    }
+    scraper_metadata(gateway.scraper, &r->arena, metric, &found, &n);
+    api_begin(r, &w);
+    json_begin_array(&w);
+    for (size_t i = 0; i < n && f.limit != 0; i++)
+        if (matchers_match(f.matchers, f.n, found[i].target)) {
+            put_metadata(&w, &found[i], metric.n > 0);
+            f.limit--;
+        }
+    json_end_array(&w);
+    api_end(&w);
+}

@@ -1,0 +1,190 @@
+/* Remote write 1.0 in. The body is unpacked under a limit and walked once: every series goes to the lane's sink as it is
+ * read, and a body that turns out to be broken is taken back as a whole. As with Prometheus a series with labels that cannot be is
+ * dropped and counted, and the rest is taken.
+ *
+ * What the body is packed with is seen in its first bytes: agents that were told to change their codec announce the old one.
+ */
+#include "gateway/api/api.h"
+
+#include "base/compress.h"
+#include "gateway/gateway.h"
+
+enum { KEPT_BYTES = 1 << 20, RETRY_SECONDS = 5 };
+
+#define WRITE_STATS(X)                                                                                                                   \
+    X(WRITE_REQUESTS, "vmagent_http_requests_total{path=\"/api/v1/write\",protocol=\"promremotewrite\"}", STATS_COUNTER, "Pushes received") \
+    X(WRITE_ERRORS, "vmagent_http_request_errors_total{path=\"/api/v1/write\",protocol=\"promremotewrite\"}", STATS_COUNTER, "Pushes refused as broken") \
+    X(WRITE_BUSY, "sluice_write_busy_total", STATS_COUNTER, "Pushes refused because a queue was full")                                   \
+    X(WRITE_ROWS, "vmagent_rows_inserted_total{type=\"promremotewrite\"}", STATS_COUNTER, "Samples and histograms taken from pushes")     \
+    X(WRITE_INVALID, "vm_rows_invalid_total{type=\"promremotewrite\"}", STATS_COUNTER, "Samples dropped because of their labels")
+enum write_stat { WRITE_STATS(STATS_ID) };
+struct stats_group write_stats = STATS_GROUP(WRITE_STATS);
+
+struct write_buffers { /* one a lane */
+    struct buf body;
+    struct rw_walk walk;
+    struct zstd *zstd;
+};
+struct counted { size_t rows, invalid; };
+
+static struct write_buffers *buffers(struct lane *l)
+{
+    if (l->write == NULL) {
+        l->write = mem_zalloc(sizeof *l->write);
+        rw_walk_init(&l->write->walk);
+    }
+    return l->write;
+}
+
+void api_write_free(struct write_buffers *w)
+{
+    if (w == NULL)
+        return;
+    rw_walk_free(&w->walk);
+    if (w->zstd)
+        zstd_free(w->zstd);
+    buf_free(&w->body);
+    mem_free(w);
+}
+
+/* ---- what is announced ---- */
+
+static bool check_type(struct http_request *r, struct err *err)
+{
+    struct str whole = http_header(r, "Content-Type"), rest = whole, item;
+    if (whole.n == 0)
+        return true;
+    str_cut(&rest, ';', &item);
+    if (!str_ieq(str_trim(item), STR("application/x-protobuf")))
+        return err_set(err, ERR_UNSUPPORTED, "expected application/x-protobuf as the first (media) part, got %.*s content-type", STR_ARG(whole));
+    while (str_cut(&rest, ';', &item)) {
+        item = str_trim(item);
+        if (str_starts(item, STR("proto=")) && !str_is(item, "proto=prometheus.WriteRequest"))
+            return err_set(err, ERR_UNSUPPORTED, "%.*s protobuf message is not accepted by this server; only accepts prometheus.WriteRequest",
+                           STR_ARG(str_skip(item, 6)));
+    }
+    return true;
+}
+
+static bool choose_codec(struct http_request *r, enum codec *codec, struct err *err)
+{
+    struct str encoding = http_header(r, "Content-Encoding");
+    bool known = encoding.n == 0 || (codec_from_name(encoding, codec) && (*codec == CODEC_SNAPPY || *codec == CODEC_ZSTD));
+    if (!known)
+        return err_set(err, ERR_UNSUPPORTED, "%.*s encoding (compression) is not accepted by this server; only snappy and zstd are acceptable", STR_ARG(encoding));
+    *codec = str_starts(r->body, STR("\x28\xb5\x2f\xfd")) ? CODEC_ZSTD : CODEC_SNAPPY;
+    return true;
+}
+
+static bool read_body(struct http_request *r, struct write_buffers *w, struct err *err)
+{
+    enum codec codec = CODEC_SNAPPY;
+    if (!check_type(r, err) || !choose_codec(r, &codec, err))
+        return false;
+    if (codec == CODEC_ZSTD && w->zstd == NULL)
+        w->zstd = zstd_new();
+    buf_clear(&w->body);
+    return unpack(codec, w->zstd, r->body, (size_t)gateway.flags.max_insert_size, &w->body, err);
+}
+
+/* ---- what is in it ---- */
+
+static void take_series(struct sink *sink, const struct rw_walk *w, struct counted *n)
+{
+    size_t rows = w->n_samples + w->n_hists;
+    if (!w->labels_ok || labels_name(w->labels).n == 0) {
+        n->invalid += rows;
+        return;
+    }
+    n->rows += rows;
+    sink_series(sink, &(struct series_in){.labels = w->labels, .samples = w->samples, .n_samples = w->n_samples, .hists = w->hists,
+                                          .n_hists = w->n_hists, .exemplars = w->exemplars, .n_exemplars = w->n_exemplars});
+}
+
+static bool take_all(struct sink *sink, struct write_buffers *b, struct counted *n, struct err *err)
+{
+    struct rw_walk *w = &b->walk;
+    rw_walk_start(w, buf_str(&b->body));
+    for (;;)
+        switch (rw_walk_next(w)) {
+        case RW_SERIES: take_series(sink, w, n); break;
+        case RW_METADATA: sink_metadata(sink, &w->metadata); break;
+        case RW_ERROR: *err = w->err; return false;
+        case RW_END: return true;
+        }
+}
+
+/* ---- answers: plain text, as agents log it ---- */
+
+static void refuse(struct http_request *r, const struct err *err)
+{
+    int status = err_http_status(err->kind);
+    stats_add(&write_stats, status == 429 ? WRITE_BUSY : WRITE_ERRORS, 1);
+    http_text(r, status, err->text);
+    buf_add_char(&r->out, '\n');
+    r->retry_after = err->retry_after;
+    http_finish(r);
+}
+
+static bool busy(struct err *err)
+{
+    err_set(err, ERR_THROTTLED, "a destination's queue is full: nothing was taken, send it again later");
+    err->retry_after = RETRY_SECONDS;
+    return false;
+}
+
+static void on_safe(void *arg, bool ok)
+{
+    struct http_request *r = arg;
+    if (ok)
+        r->status = 204;
+    else {
+        http_text(r, 503, "the queue could not be written: send it again later\n");
+        r->retry_after = RETRY_SECONDS;
+    }
+    http_finish(r);
+}
+
+static bool take(struct http_request *r, struct write_buffers *w, struct err *err)
+{
+    struct sink *sink = r->lane->sink;
+    struct counted n = {0};
+    if (sink_begin(sink, &(struct sink_batch){.bytes = w->body.n}) == SINK_BUSY)
+        return busy(err);
+    if (!take_all(sink, w, &n, err)) {
+        sink_abort(sink);
+        return false;
+    }
+    stats_add(&write_stats, WRITE_ROWS, (double)n.rows);
+    stats_add(&write_stats, WRITE_INVALID, (double)n.invalid);
+    sink_commit(sink, on_safe, r);
+    return true;
+}
+
+static bool check_open(struct err *err)
+{
+    if (atomic_load(&gateway.state) != GATEWAY_READY) {
+        err_set(err, ERR_UNAVAILABLE, "starting or stopping: send it again later");
+        err->retry_after = RETRY_SECONDS;
+        return false;
+    }
+    return atomic_load(&gateway.takes_writes)
+           || err_set(err, ERR_NOT_FOUND, "nothing is configured that could take samples: add remote_write or recent to the configuration");
+}
+
+void api_write(struct http_request *r)
+{
+    struct write_buffers *w = buffers(r->lane);
+    struct err err;
+    stats_add(&write_stats, WRITE_REQUESTS, 1);
+    if (form_get(&r->form, "get_vm_proto_version").n > 0) { /* how older vmagents ask whether zstd is understood */
+        http_text(r, 200, "1");
+        http_finish(r);
+        return;
+    }
+    bool ok = check_open(&err) && read_body(r, w, &err) && take(r, w, &err);
+    if (w->body.cap > KEPT_BYTES)
+        buf_free(&w->body);
+    if (!ok)
+        refuse(r, &err);
+}

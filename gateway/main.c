@@ -1,0 +1,285 @@
+/* The program: reads flags and file, builds the parts from below (lanes, writer, scraper, workers, listeners), and takes them down
+ * in the reverse order. After that the main thread waits in its loop for signals, clients and reloads.
+ */
+#include "base/log.h"
+#include "base/process.h"
+#include "base/times.h"
+#include "gateway/gateway.h"
+#include "gateway/metrics.h"
+#include "gateway/routes.h"
+#include "gateway/worker.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum { IDLE_MS = 120000, CONNECTIONS = 16384, GRACE_MS = 5000, LISTENERS = 16 };
+
+static struct http_listener *listeners[LISTENERS];
+static size_t n_listeners;
+static struct loop_fd signals;
+static struct loop_task quit_task;
+
+/* Few arenas: lanes and workers free what others allocated, and each arena keeps what it once held. */
+static void set_up_process(void)
+{
+    struct rlimit files;
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    mallopt(M_TRIM_THRESHOLD, 512 << 10);
+    signal(SIGPIPE, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static void set_up_log(const struct flags *f)
+{
+    enum log_level level = LOG_INFO;
+    if (!log_level_parse(f->log_level, &level))
+        level = LOG_INFO;
+    log_setup(level, str_is(f->log_format, "json") ? LOG_JSON : LOG_LOGFMT, 2);
+    for (size_t i = 0; i < f->warnings.n; i++)
+        log_warn("flags", f->warnings.items[i].p);
+}
+
+/* ---- stopping: scraper, then writer, then main's loop ends ---- */
+
+static void on_writer_stopped(void *arg UNUSED) { loop_stop(gateway.main); }
+static void on_scraper_stopped(void *arg UNUSED) { writer_stop(gateway.writer, GRACE_MS, on_writer_stopped, NULL); }
+
+static void begin_stop(void)
+{
+    if (atomic_exchange(&gateway.state, GATEWAY_STOPPING) == GATEWAY_STOPPING)
+        return;
+    log_info("main", "stopping");
+    gateway_unwatch_config();
+    scraper_stop(gateway.scraper, on_scraper_stopped, NULL);
+}
+
+static void on_quit(struct loop_task *task UNUSED) { begin_stop(); }
+void gateway_ask_quit(void) { loop_post(gateway.main, &quit_task); }
+
+/* ---- signals ---- */
+
+static void on_signal(struct loop_fd *w, uint32_t events UNUSED)
+{
+    struct signalfd_siginfo info;
+    struct err err;
+    while (read(w->fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo != SIGHUP)
+            begin_stop();
+        else if (atomic_load(&gateway.state) == GATEWAY_READY)
+            (void)!gateway_reload(&err);
+    }
+}
+
+/* Before any thread is started, so that all of them have these signals blocked. */
+static void watch_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signals.run = on_signal;
+    signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    loop_watch(gateway.main, &signals, EPOLLIN);
+}
+
+/* ---- building ---- */
+
+static void start_lanes(void)
+{
+    const struct flags *f = &gateway.flags;
+    unsigned cores = thread_cores();
+    gateway.n_lanes = f->lanes > 0 ? (unsigned)f->lanes : cores;
+    struct http_conf_server conf = {.routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p, .cors_origin = f->cors_origin.p,
+                                    .idle_timeout = IDLE_MS, .max_connections = CONNECTIONS / gateway.n_lanes};
+    gateway.lanes = mem_zalloc(gateway.n_lanes * sizeof(struct lane *));
+    for (unsigned i = 0; i < gateway.n_lanes; i++)
+        gateway.lanes[i] = lane_start(i, &conf);
+    workers_start(&(struct worker_conf){.workers = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : 20,
+                                        .memory = (size_t)f->query_memory});
+}
+
+static bool start_writer(const struct config *c, struct loop *const *loops, struct err *err)
+{
+    struct writer_env env = {.main = gateway.main, .lanes = loops, .n_lanes = gateway.n_lanes, .queue_dir = gateway.flags.queue_dir,
+                             .flush_interval = gateway.flags.flush_interval, .external_labels = c->global.external_labels,
+                             .show_urls = gateway.flags.remote_write.show_url};
+    gateway.writer = writer_new(&env, err);
+    return gateway.writer != NULL;
+}
+
+static void start_scraper(struct loop *const *loops, struct sink **sinks)
+{
+    for (unsigned i = 0; i < gateway.n_lanes; i++)
+        gateway.lanes[i]->sink = sinks[i] = writer_sink(gateway.writer, i);
+    gateway.scraper = scraper_new(&(struct scraper_env){.main = gateway.main, .lanes = loops, .n_lanes = gateway.n_lanes, .sinks = (struct sink *const *)sinks});
+}
+
+static bool start_listeners(struct err *err)
+{
+    const struct str_list *list = &gateway.flags.listen;
+    for (size_t i = 0; i < list->n; i++) {
+        if (list->items[i].n == 0)
+            continue;
+        if (n_listeners == LISTENERS)
+            return err_set(err, ERR_BAD_DATA, "--web.listen-address: at most %d addresses", LISTENERS);
+        listeners[n_listeners] = http_listen(list->items[i], gateway.main, gateway.lanes, gateway.n_lanes, err);
+        if (listeners[n_listeners] == NULL)
+            return false;
+        n_listeners++;
+    }
+    return true;
+}
+
+static struct loop **lane_loops;
+static struct sink **lane_sinks;
+
+static bool start(struct config *c, struct err *err)
+{
+    start_lanes();
+    lane_loops = mem_zalloc(gateway.n_lanes * sizeof *lane_loops);
+    lane_sinks = mem_zalloc(gateway.n_lanes * sizeof *lane_sinks);
+    for (unsigned i = 0; i < gateway.n_lanes; i++)
+        lane_loops[i] = gateway.lanes[i]->loop;
+    if (!start_writer(c, lane_loops, err) || !start_listeners(err)) {
+        config_unref(c);
+        return false;
+    }
+    start_scraper(lane_loops, lane_sinks);
+    return gateway_apply(c, err);
+}
+
+/* Also after a start that failed half way. */
+static void tear_down(void)
+{
+    for (size_t i = 0; i < n_listeners; i++)
+        http_listener_close(listeners[i]);
+    for (unsigned i = 0; i < gateway.n_lanes; i++)
+        lane_cancel(gateway.lanes[i]);
+    workers_stop();
+    for (unsigned i = 0; i < gateway.n_lanes; i++)
+        lane_join(gateway.lanes[i]);
+    if (gateway.scraper)
+        scraper_free(gateway.scraper);
+    gateway_release();
+    if (gateway.writer)
+        writer_free(gateway.writer);
+    loop_turn(gateway.main, 0);
+    for (unsigned i = 0; i < gateway.n_lanes; i++)
+        lane_free(gateway.lanes[i]);
+    mem_free(gateway.lanes);
+    mem_free(lane_loops);
+    mem_free(lane_sinks);
+}
+
+/* ---- running ---- */
+
+static void greet(void)
+{
+    if (n_listeners == 0)
+        return;
+    const char *at = http_listener_address(listeners[0]), *prefix = gateway.flags.path_prefix.p;
+    printf("\nsluice %s is ready.\n\n"
+           "  http://%s%s/          what there is to see\n"
+           "  http://%s%s/targets   what is scraped\n"
+           "  http://%s%s/metrics   about itself\n\n"
+           "Ask it something:\n"
+           "  curl 'http://%s%s/api/v1/query?query=up'\n\n", VERSION, at, prefix, at, prefix, at, prefix, at, prefix);
+    fflush(stdout);
+    log_info("main", "ready", "version", VERSION, "address", at);
+}
+
+static bool run(struct config *c, struct err *err)
+{
+    gateway.main = loop_new();
+    gateway.started = clock_wall_ms();
+    mutex_init(&gateway._mutex);
+    quit_task.run = on_quit;
+    watch_signals();
+    metrics_start();
+    bool ok = start(c, err);
+    if (ok) {
+        atomic_store(&gateway.state, GATEWAY_READY);
+        gateway_watch_config();
+        greet();
+        loop_run(gateway.main);
+    } else if (gateway.scraper) {
+        begin_stop();
+        loop_run(gateway.main);
+    }
+    tear_down();
+    loop_unwatch(gateway.main, &signals);
+    close(signals.fd);
+    loop_free(gateway.main);
+    mutex_free(&gateway._mutex);
+    return ok;
+}
+
+static bool check_only(struct config *c)
+{
+    for (size_t i = 0; i < c->warnings.n; i++)
+        printf("warning: %s\n", c->warnings.items[i].p);
+    printf("%.*s is valid: %zu scrape jobs, %zu destinations, %zu server groups\n", STR_ARG(gateway.flags.config_file), c->n_jobs,
+           c->n_destinations, c->n_groups);
+    config_unref(c);
+    return true;
+}
+
+static void print(void (*document)(struct buf *out))
+{
+    struct buf out = {0};
+    document(&out);
+    fwrite(out.p, 1, out.n, stdout);
+    buf_free(&out);
+}
+
+/* docs/configuration.md is checked against this. */
+static bool asked_for_documents(int argc, char **argv)
+{
+    if (argc != 2 || strcmp(argv[1], "--print-docs") != 0)
+        return false;
+    print(flags_document);
+    print(config_document);
+    return true;
+}
+
+static bool run_flags(struct err *err)
+{
+    const struct flags *f = &gateway.flags;
+    if (f->help) {
+        print(flags_help);
+        return true;
+    }
+    if (f->version) {
+        puts("sluice " VERSION);
+        return true;
+    }
+    set_up_log(f);
+    struct config *c = config_load(f, err);
+    if (c == NULL)
+        return false;
+    return f->dry_run ? check_only(c) : run(c, err);
+}
+
+int main(int argc, char **argv)
+{
+    struct err err = {0};
+    set_up_process();
+    if (asked_for_documents(argc, argv))
+        return 0;
+    bool ok = flags_parse(argc, argv, &gateway.flags, &err) && run_flags(&err);
+    if (!ok)
+        fprintf(stderr, "sluice: %s\n", err.text);
+    flags_free(&gateway.flags);
+    return ok ? 0 : 1;
+}

@@ -1,0 +1,7 @@
+/* What the gateway says about itself on /metrics; the engines register their own. */
+#ifndef GATEWAY_METRICS_H
+#define GATEWAY_METRICS_H
+
+void metrics_start(void); /* main, before other threads */
+
+#endif

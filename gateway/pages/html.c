@@ -1,0 +1,75 @@
+#include "gateway/pages/html.h"
+
+#include "gateway/gateway.h"
+
+static const char style[] =
+    "body{font:14px/1.45 system-ui,sans-serif;margin:0;color:#1a1f24;background:#fff}"
+    "header{background:#12303f;color:#fff;padding:.6em 1.2em}header a{color:#cfe8f5;margin-right:1.2em;text-decoration:none}"
+    "header b{margin-right:1.6em}main{padding:.4em 1.2em 2em}h1{font-size:1.3em}h2{font-size:1.1em;margin:1.6em 0 .4em}"
+    "table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25em .6em;border-bottom:1px solid #dde3e8;vertical-align:top}"
+    "th{color:#51606b;font-weight:600}td.n{text-align:right;white-space:nowrap}tr.job td{background:#f1f5f8;font-weight:600}"
+    ".up{color:#14713a}.down{color:#b3261e;font-weight:600}.unknown{color:#7a6a00}"
+    "code{font:12px/1.4 ui-monospace,monospace;word-break:break-word}form{margin:.6em 0}input,select{font:inherit;padding:.15em .3em}"
+    "@media(prefers-color-scheme:dark){body{background:#14181c;color:#dde3e8}th{color:#9fb0bd}th,td{border-color:#2b333a}"
+    "tr.job td{background:#1d242a}a{color:#7fc1e3}.up{color:#5fc98a}.down{color:#ff8a80}.unknown{color:#d9c25a}}";
+
+bool html_wanted(struct http_request *r)
+{
+    struct str accept = http_header(r, "Accept");
+    return str_find_str(accept, STR("text/html")) < accept.n;
+}
+
+void html_begin(struct http_request *r, const char *title)
+{
+    static const struct { const char *path, *name; } links[] = {
+        {"/targets", "Targets"}, {"/metrics", "Metrics"}, {"/config", "Configuration"}, {"/flags", "Flags"}};
+    const char *prefix = gateway.flags.path_prefix.p;
+    r->content_type = "text/html; charset=utf-8";
+    buf_printf(&r->out, "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+                        "<title>%s - sluice</title><style>%s</style><header><b><a href='%s/'>sluice</a></b>", title, style, prefix);
+    for (size_t i = 0; i < LEN(links); i++)
+        buf_printf(&r->out, "<a href='%s%s'>%s</a>", prefix, links[i].path, links[i].name);
+    buf_printf(&r->out, "</header><main><h1>%s</h1>", title);
+}
+
+void html_end(struct http_request *r) { buf_add_z(&r->out, "</main></html>\n"); }
+
+void html_text(struct buf *out, struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        switch (s.p[i]) {
+        case '<': buf_add_z(out, "&lt;"); break;
+        case '>': buf_add_z(out, "&gt;"); break;
+        case '&': buf_add_z(out, "&amp;"); break;
+        case '"': buf_add_z(out, "&quot;"); break;
+        case '\'': buf_add_z(out, "&#39;"); break;
+        default: buf_add_char(out, s.p[i]);
+        }
+}
+
+void html_ago(struct buf *out, int64_t then, int64_t now)
+{
+    if (then <= 0)
+        buf_add_z(out, "never");
+    else
+        buf_printf(out, "%.1fs ago", (double)(now > then ? now - then : 0) / 1000);
+}
+
+void html_count(struct buf *out, uint64_t n)
+{
+    if (n >= 1000) {
+        html_count(out, n / 1000);
+        buf_printf(out, ",%03u", (unsigned)(n % 1000));
+    } else
+        buf_printf(out, "%u", (unsigned)n);
+}
+
+void html_bytes(struct buf *out, uint64_t n)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)n;
+    size_t unit = 0;
+    for (; v >= 1024 && unit + 1 < LEN(units); unit++)
+        v /= 1024;
+    buf_printf(out, unit ? "%.1f %s" : "%.0f %s", v, units[unit]);
+}

@@ -1,0 +1,15 @@
+/* Inside gateway/pages/ only: what the pages share. */
+#ifndef GATEWAY_PAGES_HTML_H
+#define GATEWAY_PAGES_HTML_H
+
+#include "gateway/http.h"
+
+bool html_wanted(struct http_request *r);           /* the client's Accept has text/html */
+void html_begin(struct http_request *r, const char *title); /* up to <main>, with the navigation */
+void html_end(struct http_request *r);
+void html_text(struct buf *out, struct str s);      /* escaped, for elements and attributes */
+void html_ago(struct buf *out, int64_t then, int64_t now); /* "3.2s ago", "never" for 0 */
+void html_count(struct buf *out, uint64_t n);       /* 12,345 */
+void html_bytes(struct buf *out, uint64_t n);       /* 3.4 MiB */
+
+#endif

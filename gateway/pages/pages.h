@@ -1,0 +1,15 @@
+/* Pages for people: HTML where the client asks for it, else plain text, so that curl shows something readable. */
+#ifndef GATEWAY_PAGES_PAGES_H
+#define GATEWAY_PAGES_PAGES_H
+
+#include "gateway/http.h"
+
+void page_index(struct http_request *r);
+void page_metrics(struct http_request *r);
+void page_config(struct http_request *r);
+void page_flags(struct http_request *r);
+/* Targets, destinations and server groups. ROUTE_WORKER. Parameters: q (a piece of URL, label or error), state (up, down,
+ * unknown), page; vmagent's show_only_unhealthy, endpoint_search, label_search and show_original_labels. */
+void page_targets(struct http_request *r);
+
+#endif

@@ -1,0 +1,336 @@
+/* /targets: filtered and cut into pages here, so that ten thousand targets make a page that a browser can show. As text it is
+ * whole, one line a target, as vmagent has it. Below the targets stand the destinations and the server groups.
+ */
+#include "base/num.h"
+#include "base/regex.h"
+#include "base/times.h"
+#include "gateway/gateway.h"
+#include "gateway/pages/html.h"
+#include "gateway/pages/pages.h"
+#include "promql/promql.h"
+
+enum { PER_PAGE = 200, ANY_HEALTH = -1 };
+
+struct filter {
+    struct str q;                 /* a piece of URL, label or error; case does not matter */
+    int health;                   /* enum target_health, ANY_HEALTH */
+    bool unhealthy_only, original_labels;
+    struct regex *endpoint;       /* NULL = any */
+    const struct matcher *labels; size_t n_labels;
+    size_t page;                  /* from 0 */
+};
+struct view {
+    struct http_request *r;
+    struct filter filter;
+    struct scraper_targets all;
+    const struct target_status **shown; size_t n_shown; /* after the filter, all pages */
+    int64_t now;
+    struct buf text;              /* scratch */
+};
+
+static const char *health_name(enum target_health h) { return h == HEALTH_UP ? "up" : h == HEALTH_DOWN ? "down" : "unknown"; }
+
+/* ---- the filter ---- */
+
+static bool is_true(struct http_request *r, const char *name)
+{
+    struct str s = form_get(&r->form, name);
+    return str_is(s, "true") || str_is(s, "1");
+}
+
+static int read_health(struct str s)
+{
+    return str_is(s, "up") ? HEALTH_UP : str_is(s, "down") ? HEALTH_DOWN : str_is(s, "unknown") ? HEALTH_UNKNOWN : ANY_HEALTH;
+}
+
+static void drop_regex(void *arg) { regex_free(arg); }
+
+static bool read_searches(struct http_request *r, struct filter *f, struct err *err)
+{
+    struct str endpoint = form_get(&r->form, "endpoint_search"), labels = form_get(&r->form, "label_search");
+    if (endpoint.n > 0) {
+        f->endpoint = regex_new(arena_printf(&r->arena, ".*(?:%.*s).*", STR_ARG(endpoint)), err);
+        if (f->endpoint == NULL || !arena_at_end(&r->arena, drop_regex, f->endpoint))
+            return err_wrap(err, "endpoint_search");
+    }
+    if (labels.n > 0 && !promql_parse_selector(&r->arena, labels, &f->labels, &f->n_labels, err))
+        return err_wrap(err, "label_search");
+    return true;
+}
+
+static bool read_filter(struct http_request *r, struct filter *f, struct err *err)
+{
+    uint64_t page = 1;
+    struct str number = form_get(&r->form, "page");
+    if (number.n > 0 && (!num_parse_u64(number, &page) || page == 0))
+        return err_set(err, ERR_BAD_DATA, "page: \"%.*s\" is not a page number", STR_ARG(number));
+    *f = (struct filter){.q = str_trim(form_get(&r->form, "q")), .health = read_health(form_get(&r->form, "state")), .page = page - 1,
+                         .unhealthy_only = is_true(r, "show_only_unhealthy"), .original_labels = is_true(r, "show_original_labels")};
+    return read_searches(r, f, err);
+}
+
+static bool contains(struct str where, struct str what)
+{
+    for (size_t i = 0; i + what.n <= where.n; i++)
+        if (str_ieq(str_n(where.p + i, what.n), what))
+            return true;
+    return false;
+}
+
+static bool wanted(struct view *v, const struct target_status *t)
+{
+    const struct filter *f = &v->filter;
+    if ((f->health != ANY_HEALTH && (int)t->health != f->health) || (f->unhealthy_only && t->health == HEALTH_UP))
+        return false;
+    if ((f->endpoint && !regex_match(f->endpoint, t->url)) || !matchers_match(f->labels, f->n_labels, t->labels))
+        return false;
+    if (f->q.n == 0 || contains(t->url, f->q) || contains(t->last_error, f->q))
+        return true;
+    buf_clear(&v->text);
+    labels_print(&v->text, t->labels);
+    return contains(buf_str(&v->text), f->q);
+}
+
+static void choose(struct view *v)
+{
+    v->shown = arena_array(&v->r->arena, v->all.n_active + 1, sizeof *v->shown);
+    for (size_t i = 0; v->shown && i < v->all.n_active; i++)
+        if (wanted(v, &v->all.active[i]))
+            v->shown[v->n_shown++] = &v->all.active[i];
+}
+
+/* ---- jobs: "node (3/4 up)" counts all its targets, shown or not ---- */
+
+struct tally { size_t up, n; };
+
+static struct tally tally(const struct view *v, struct str job)
+{
+    struct tally t = {0};
+    for (size_t i = 0; i < v->all.n_active; i++)
+        if (str_eq(v->all.active[i].job, job)) {
+            t.n++;
+            t.up += v->all.active[i].health == HEALTH_UP;
+        }
+    return t;
+}
+
+static struct tally tally_all(const struct view *v)
+{
+    struct tally t = {.n = v->all.n_active};
+    for (size_t i = 0; i < t.n; i++)
+        t.up += v->all.active[i].health == HEALTH_UP;
+    return t;
+}
+
+/* ---- as text ---- */
+
+static void text_target(struct view *v, const struct target_status *t)
+{
+    struct buf *out = &v->r->out;
+    buf_printf(out, "\tstate=%s, endpoint=%.*s, labels=", health_name(t->health), STR_ARG(t->url));
+    labels_print(out, t->labels);
+    if (v->filter.original_labels) {
+        buf_add_z(out, ", originalLabels=");
+        labels_print(out, t->discovered);
+    }
+    buf_printf(out, ", scrapes_total=%llu, scrapes_failed=%llu, last_scrape=", (unsigned long long)t->scrapes, (unsigned long long)t->failures);
+    html_ago(out, t->last_scrape, v->now);
+    buf_printf(out, ", scrape_duration=%.0fms, samples_scraped=%llu, error=\"%.*s\"\n", t->last_duration * 1000,
+               (unsigned long long)t->last_samples, STR_ARG(t->last_error));
+}
+
+static void text_page(struct view *v)
+{
+    size_t i = 0;
+    for (size_t p = 0; p < v->all.n_pools; p++) {
+        struct str job = v->all.pools[p].job;
+        struct tally n = tally(v, job);
+        buf_printf(&v->r->out, "job=\"%.*s\" (%zu/%zu up)\n", STR_ARG(job), n.up, n.n);
+        for (; i < v->n_shown && str_eq(v->shown[i]->job, job); i++)
+            text_target(v, v->shown[i]);
+    }
+    for (; i < v->n_shown; i++)
+        text_target(v, v->shown[i]);
+}
+
+/* ---- as HTML ---- */
+
+static void html_labels(struct view *v, struct labels l)
+{
+    buf_clear(&v->text);
+    labels_print(&v->text, l);
+    buf_add_z(&v->r->out, "<code>");
+    html_text(&v->r->out, buf_str(&v->text));
+    buf_add_z(&v->r->out, "</code>");
+}
+
+static void html_target(struct view *v, const struct target_status *t)
+{
+    struct buf *out = &v->r->out;
+    const char *health = health_name(t->health);
+    buf_add_z(out, "<tr><td><a href=\"");
+    html_text(out, t->url);
+    buf_add_z(out, "\">");
+    html_text(out, t->url);
+    buf_printf(out, "</a><td class=%s>%s<td>", health, health);
+    html_labels(v, v->filter.original_labels ? t->discovered : t->labels);
+    buf_add_z(out, "<td class=n>");
+    html_ago(out, t->last_scrape, v->now);
+    buf_printf(out, "<td class=n>%.0f ms<td class=n>", t->last_duration * 1000);
+    html_count(out, t->last_samples);
+    buf_add_z(out, "<td class=n>");
+    html_bytes(out, t->last_bytes);
+    buf_add_z(out, "<td class=down>");
+    html_text(out, t->last_error);
+}
+
+static void html_job(struct view *v, struct str job)
+{
+    struct tally n = tally(v, job);
+    buf_add_z(&v->r->out, "<tr class=job><td colspan=8>");
+    html_text(&v->r->out, job);
+    buf_printf(&v->r->out, " (%zu/%zu up)", n.up, n.n);
+}
+
+static void html_form(struct view *v)
+{
+    static const char *const states[] = {"", "up", "down", "unknown"};
+    struct buf *out = &v->r->out;
+    buf_add_z(out, "<form><input name=q placeholder='URL, label or error' size=40 value=\"");
+    html_text(out, v->filter.q);
+    buf_add_z(out, "\"> <select name=state>");
+    for (size_t i = 0; i < LEN(states); i++)
+        buf_printf(out, "<option value='%s'%s>%s", states[i], read_health(str_of(states[i])) == v->filter.health ? " selected" : "",
+                   states[i][0] ? states[i] : "any state");
+    buf_add_z(out, "</select> <button>Filter</button></form>");
+}
+
+static void html_page_link(struct view *v, size_t page, const char *word)
+{
+    struct buf *out = &v->r->out;
+    buf_printf(out, " <a href='?page=%zu&amp;state=%s&amp;q=", page + 1, v->filter.health == ANY_HEALTH ? "" : health_name(v->filter.health));
+    url_encode(out, v->filter.q);
+    buf_printf(out, "'>%s</a>", word);
+}
+
+static void html_pages(struct view *v, size_t first, size_t end)
+{
+    if (v->n_shown <= PER_PAGE)
+        return;
+    buf_printf(&v->r->out, "<p>%zu to %zu of %zu", v->n_shown ? first + 1 : 0, end, v->n_shown);
+    if (v->filter.page > 0)
+        html_page_link(v, v->filter.page - 1, "previous");
+    if (end < v->n_shown)
+        html_page_link(v, v->filter.page + 1, "next");
+}
+
+static void html_targets(struct view *v)
+{
+    struct buf *out = &v->r->out;
+    struct tally n = tally_all(v);
+    size_t first = v->filter.page < v->n_shown / PER_PAGE + 1 ? v->filter.page * PER_PAGE : v->n_shown;
+    size_t end = first + PER_PAGE < v->n_shown ? first + PER_PAGE : v->n_shown;
+    buf_printf(out, "<p>%zu targets in %zu jobs, %zu up; %zu shown", n.n, v->all.n_pools, n.up, v->n_shown);
+    html_form(v);
+    html_pages(v, first, end);
+    buf_add_z(out, "<table><tr><th>Endpoint<th>State<th>Labels<th>Last scrape<th>Duration<th>Samples<th>Size<th>Error");
+    for (size_t i = first; i < end; i++) {
+        if (i == first || !str_eq(v->shown[i]->job, v->shown[i - 1]->job))
+            html_job(v, v->shown[i]->job);
+        html_target(v, v->shown[i]);
+    }
+    buf_add_z(out, "</table>");
+    html_pages(v, first, end);
+}
+
+static void html_destination(struct view *v, const struct destination_status *d)
+{
+    struct buf *out = &v->r->out;
+    buf_add_z(out, "<tr><td>");
+    html_text(out, d->name);
+    buf_add_z(out, "<td>");
+    html_text(out, d->url);
+    buf_printf(out, "<td>%s<td class=n>%u<td class=n>", d->zstd ? "zstd" : "snappy", d->shards);
+    html_bytes(out, d->pending_bytes);
+    buf_printf(out, "<td class=n>%.1fs<td class=n>", (double)d->oldest_ms / 1000);
+    html_count(out, d->sent_samples);
+    buf_add_z(out, "<td class=n>");
+    html_count(out, d->dropped_samples);
+    buf_add_z(out, "<td class=n>");
+    html_count(out, d->retries);
+    buf_add_z(out, "<td class=n>");
+    html_ago(out, d->last_ok_at, v->now);
+    buf_add_z(out, d->last_error_at > d->last_ok_at ? "<td class=down>" : "<td>");
+    html_text(out, d->last_error);
+}
+
+static void html_destinations(struct view *v)
+{
+    struct destination_status *items;
+    size_t n;
+    writer_status(gateway.writer, &v->r->arena, &items, &n);
+    if (n == 0)
+        return;
+    buf_add_z(&v->r->out, "<h2>Remote write</h2><table><tr><th>Name<th>URL<th>Codec<th>Shards<th>Waiting<th>Oldest<th>Samples sent"
+                          "<th>Dropped<th>Retries<th>Last success<th>Last error");
+    for (size_t i = 0; i < n; i++)
+        html_destination(v, &items[i]);
+    buf_add_z(&v->r->out, "</table>");
+}
+
+static void html_server(struct view *v, const struct server_status *s)
+{
+    struct buf *out = &v->r->out;
+    buf_add_z(out, "<tr><td>");
+    html_text(out, s->group);
+    buf_add_z(out, "<td>");
+    html_text(out, s->url);
+    buf_printf(out, "<td>%s<td class=%s>%s<td class=n>", s->kind ? s->kind : "", s->down ? "down" : "up", s->down ? "down" : "up");
+    html_count(out, s->requests);
+    buf_add_z(out, "<td class=n>");
+    html_count(out, s->failures);
+    buf_printf(out, "<td class=n>%.0f ms<td class=n>", s->requests ? s->seconds * 1000 / (double)s->requests : 0.0);
+    html_bytes(out, s->bytes);
+    buf_add_z(out, "<td class=n>");
+    html_ago(out, s->last_ok_at, v->now);
+    buf_add_z(out, s->last_error_at > s->last_ok_at ? "<td class=down>" : "<td>");
+    html_text(out, s->last_error);
+}
+
+static void html_servers(struct view *v)
+{
+    struct server_status *items;
+    size_t n;
+    struct upstream *u = gateway_upstream();
+    upstream_status(u, &v->r->arena, &items, &n);
+    if (n > 0)
+        buf_add_z(&v->r->out, "<h2>Server groups</h2><table><tr><th>Group<th>Server<th>Kind<th>State<th>Requests<th>Failures<th>Mean time"
+                              "<th>Received<th>Last success<th>Last error");
+    for (size_t i = 0; i < n; i++)
+        html_server(v, &items[i]);
+    if (n > 0)
+        buf_add_z(&v->r->out, "</table>");
+    upstream_unref(u);
+}
+
+void page_targets(struct http_request *r)
+{
+    struct view v = {.r = r, .now = clock_wall_ms()};
+    struct err err;
+    if (!read_filter(r, &v.filter, &err)) {
+        http_text(r, 400, err.text);
+        return;
+    }
+    scraper_targets(gateway.scraper, &r->arena, &v.all);
+    choose(&v);
+    if (!html_wanted(r))
+        text_page(&v);
+    else {
+        html_begin(r, "Targets");
+        html_targets(&v);
+        html_destinations(&v);
+        html_servers(&v);
+        html_end(r);
+    }
+    buf_free(&v.text);
+}

@@ -1,0 +1,201 @@
+/* A configuration comes into force in three steps, the last of which cannot be taken back: the servers to ask are built beside
+ * the old ones; the writer gets its plan; the scraper gets its jobs. When the scraper refuses, the writer gets the old plan
+ * again. Whoever keeps pointers into a configuration keeps a reference to it.
+ */
+#include "gateway/gateway.h"
+
+#include "base/log.h"
+#include "base/times.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+struct gateway gateway;
+
+struct config *gateway_config(void)
+{
+    mutex_lock(&gateway._mutex);
+    struct config *c = config_ref(gateway._config);
+    mutex_unlock(&gateway._mutex);
+    return c;
+}
+
+struct upstream *gateway_upstream(void)
+{
+    mutex_lock(&gateway._mutex);
+    struct upstream *u = upstream_ref(gateway._upstream);
+    mutex_unlock(&gateway._mutex);
+    return u;
+}
+
+static void release(void *arg) { config_unref(arg); }
+
+/* ---- the three steps ---- */
+
+static struct source *recent_get(void *arg) { return writer_recent(arg); }
+
+static struct upstream *build_upstream(const struct config *c, struct err *err)
+{
+    struct upstream_env env = {.lookback = gateway.flags.query_lookback, .recent_alone = c->n_groups == 0};
+    if (c->recent) {
+        env.recent_get = recent_get;
+        env.recent_put = writer_recent_unref;
+        env.recent_from = writer_recent_from;
+        env.recent_arg = gateway.writer;
+        env.recent_like = c->recent->like;
+    }
+    return upstream_new(c->groups, c->n_groups, &env, err);
+}
+
+static bool apply_writer(struct config *c, struct err *err)
+{
+    struct writer_plan plan = {.destinations = c->destinations, .n = c->n_destinations, .recent = c->recent,
+                               .external_labels = c->global.external_labels};
+    if (writer_apply(gateway.writer, &plan, release, config_ref(c), err))
+        return true;
+    config_unref(c);
+    return false;
+}
+
+static bool apply_scraper(struct config *c, struct err *err)
+{
+    if (scraper_apply(gateway.scraper, c->jobs, c->n_jobs, &c->scrape, release, config_ref(c), err))
+        return true;
+    config_unref(c);
+    return false;
+}
+
+static void swap(struct config *c, struct upstream *u)
+{
+    mutex_lock(&gateway._mutex);
+    struct config *old = gateway._config;
+    struct upstream *old_upstream = gateway._upstream;
+    gateway._config = c;
+    gateway._upstream = u;
+    mutex_unlock(&gateway._mutex);
+    if (old_upstream)
+        upstream_unref(old_upstream);
+    config_unref(old);
+}
+
+static bool apply(struct config *c, struct upstream *u, struct err *err)
+{
+    struct err again;
+    if (!apply_writer(c, err))
+        return false;
+    if (!apply_scraper(c, err)) {
+        if (gateway._config && !apply_writer(gateway._config, &again))
+            log_error("config", "the old destinations did not come back", "err", again.text);
+        return false;
+    }
+    swap(c, u);
+    return true;
+}
+
+static void note_success(const struct config *c)
+{
+    atomic_store(&gateway.takes_writes, c->n_destinations > 0 || c->recent != NULL);
+    atomic_store(&gateway.reloaded_at, clock_wall_ms());
+    for (size_t i = 0; i < c->warnings.n; i++)
+        log_warn("config", c->warnings.items[i].p);
+}
+
+bool gateway_apply(struct config *c, struct err *err)
+{
+    struct upstream *u = build_upstream(c, err);
+    bool ok = u != NULL && apply(c, u, err);
+    if (ok)
+        note_success(c);
+    else {
+        if (u)
+            upstream_unref(u);
+        config_unref(c);
+    }
+    atomic_store(&gateway.reload_ok, ok);
+    return ok;
+}
+
+bool gateway_reload(struct err *err)
+{
+    struct config *c = config_load(&gateway.flags, err);
+    bool ok = c != NULL && gateway_apply(c, err);
+    atomic_store(&gateway.reload_ok, ok);
+    if (ok)
+        log_info("config", "reloaded");
+    else
+        log_error("config", "not reloaded, the old configuration goes on", "err", err->text);
+    mem_trim();
+    return ok;
+}
+
+void gateway_release(void) { swap(NULL, NULL); }
+
+/* ---- asked for by HTTP ---- */
+
+struct ask {
+    struct loop_task task;
+    struct lane *lane;
+    void (*done)(void *arg, const struct err *err);
+    void *arg;
+    bool ok;
+    struct err err;
+};
+
+static void on_answer(struct loop_task *task)
+{
+    struct ask *ask = CONTAINER(task, struct ask, task);
+    ask->done(ask->arg, ask->ok ? NULL : &ask->err);
+    mem_free(ask);
+}
+
+static void on_ask(struct loop_task *task)
+{
+    struct ask *ask = CONTAINER(task, struct ask, task);
+    ask->ok = gateway_reload(&ask->err);
+    ask->task.run = on_answer;
+    loop_post(ask->lane->loop, &ask->task);
+}
+
+void gateway_ask_reload(struct lane *lane, void (*done)(void *arg, const struct err *err), void *arg)
+{
+    struct ask *ask = mem_zalloc(sizeof *ask);
+    *ask = (struct ask){.task.run = on_ask, .lane = lane, .done = done, .arg = arg};
+    loop_post(gateway.main, &ask->task);
+}
+
+/* ---- looking at the file ---- */
+
+static struct loop_timer watch_timer;
+static struct timespec seen_time;
+static off_t seen_size;
+
+/* True when it is not as it was at the last look. */
+static bool file_changed(void)
+{
+    struct stat now;
+    if (stat(gateway.flags.config_file.p, &now) < 0)
+        return false;
+    bool changed = now.st_size != seen_size || now.st_mtim.tv_sec != seen_time.tv_sec || now.st_mtim.tv_nsec != seen_time.tv_nsec;
+    seen_size = now.st_size;
+    seen_time = now.st_mtim;
+    return changed;
+}
+
+static void on_watch(struct loop_timer *t)
+{
+    struct err err;
+    if (file_changed())
+        (void)!gateway_reload(&err);
+    loop_timer_in(gateway.main, t, gateway.flags.config_check_interval);
+}
+
+void gateway_watch_config(void)
+{
+    if (gateway.flags.config_check_interval == 0 || gateway.flags.config_file.n == 0)
+        return;
+    file_changed();
+    watch_timer.run = on_watch;
+    loop_timer_in(gateway.main, &watch_timer, gateway.flags.config_check_interval);
+}
+
+void gateway_unwatch_config(void) { loop_timer_stop(gateway.main, &watch_timer); }
