@@ -44,6 +44,8 @@ static bool run_with_upstream(struct api_call *c, struct http_request *r, api_bo
     begin(c, r);
     bool ok = run(c, body);
     c->arena->on_full = NULL;
+    if (c->end)
+        c->end(c);
     upstream_unref(c->_upstream);
     return ok;
 }

@@ -5,7 +5,7 @@
  *
  * A body appends DATA to `json` and returns true, or fills `err` and returns false. It may also set the request's status to 204:
  * no data at all. When the arena's budget is spent, wherever that happens, the request ends with ERR_LIMIT; so a body keeps
- * nothing but what the arena frees (arena_at_end).
+ * nothing but what the arena (arena_at_end) or `end` gives back.
  */
 #ifndef GATEWAY_API_CALL_H
 #define GATEWAY_API_CALL_H
@@ -25,6 +25,8 @@ struct api_call { /* of one worker */
     struct notes notes;
     struct query_ctx q;       /* the deadline is --query.timeout from the request's arrival; a body may shorten it */
     struct source *source;    /* of the upstream, kept for the time of the call */
+    void (*end)(struct api_call *c); /* a body may set it: called when the body has ended, however it did */
+    void *end_arg;
     struct err err;
     struct upstream *_upstream;
     jmp_buf _full;

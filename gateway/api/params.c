@@ -147,23 +147,13 @@ static void free_regexes(void *arg)
     matchers_free(r->matchers, r->n);
 }
 
-static bool tells_something(const struct matcher *m, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!matcher_matches_empty(&m[i]))
-            return true;
-    return false;
-}
-
 static bool read_selector(struct arena *a, struct str text, const struct matcher **set, size_t *size, struct err *err)
 {
     struct regexes *owned = ARENA_NEW(a, struct regexes);
     if (!promql_parse_selector(a, text, set, size, err))
         return false;
     *owned = (struct regexes){(struct matcher *)(uintptr_t)*set, *size};
-    if (!arena_at_end(a, free_regexes, owned))
-        return false;
-    return tells_something(*set, *size) || err_set(err, ERR_BAD_DATA, "match[] must contain at least one non-empty matcher");
+    return arena_at_end(a, free_regexes, owned);
 }
 
 bool param_selectors(struct arena *a, const struct form *f, struct selector_params *out, struct err *err)
@@ -174,6 +164,22 @@ bool param_selectors(struct arena *a, const struct form *f, struct selector_para
     for (size_t i = 0; i < out->n; i++)
         if (!read_selector(a, form_nth(f, "match[]", i), &out->sets[i], &out->sizes[i], err))
             return false;
+    return true;
+}
+
+static bool tells_something(const struct matcher *m, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!matcher_matches_empty(&m[i]))
+            return true;
+    return false;
+}
+
+bool param_selectors_narrow(const struct selector_params *s, struct err *err)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (!tells_something(s->sets[i], s->sizes[i]))
+            return err_set(err, ERR_BAD_DATA, "match[] must contain at least one non-empty matcher");
     return true;
 }
 

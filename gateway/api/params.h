@@ -24,6 +24,8 @@ bool param_number(const struct form *f, const char *name, int64_t *n, struct err
 /* All match[], in the arena (which jumps when it is full); their regexes go with it. */
 struct selector_params { const struct matcher **sets; size_t *sizes, n; };
 bool param_selectors(struct arena *a, const struct form *f, struct selector_params *out, struct err *err) MUST_USE;
+/* Each must ask for more than everything. */
+bool param_selectors_narrow(const struct selector_params *s, struct err *err) MUST_USE;
 
 /* The name in /label/NAME/values; U__ escapes are undone. */
 bool param_label_name(struct arena *a, struct str text, struct str *name, struct err *err) MUST_USE;

@@ -15,7 +15,7 @@ static bool read_params(struct api_call *c, struct series_query *sq, bool prefix
     struct selector_params selectors;
     if (!param_limit(f, &sq->limit, &c->err) || !param_window(f, &sq->t_min, &sq->t_max, &c->err))
         return false;
-    if (!param_selectors(c->arena, f, &selectors, &c->err))
+    if (!param_selectors(c->arena, f, &selectors, &c->err) || !param_selectors_narrow(&selectors, &c->err))
         return prefixed && c->err.kind == ERR_BAD_DATA ? err_wrap(&c->err, "invalid parameter \"match[]\"") : false;
     sq->sets = selectors.sets;
     sq->set_sizes = selectors.sizes;

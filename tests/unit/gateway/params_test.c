@@ -155,7 +155,7 @@ static void selectors(void **state)
     struct selector_params s;
     struct err err;
     struct form f = form("match[]=up%7Bjob%3D~%22a.*%22%7D&match%5B%5D=%7Bx%3D%22y%22%7D");
-    assert_true(param_selectors(&arena, &f, &s, &err));
+    assert_true(param_selectors(&arena, &f, &s, &err) && param_selectors_narrow(&s, &err));
     assert_int_equal(s.n, 2);
     assert_int_equal(s.sizes[0], 2);
     assert_int_equal(s.sizes[1], 1);
@@ -167,7 +167,7 @@ static void selectors(void **state)
         {"match[]=up[5m]", "1:3: parse error: unexpected \"[\""}};
     for (size_t i = 0; i < LEN(bad); i++) {
         f = form(bad[i].form);
-        assert_false(param_selectors(&arena, &f, &s, &err));
+        assert_false(param_selectors(&arena, &f, &s, &err) && param_selectors_narrow(&s, &err));
         assert_string_equal(err.text, bad[i].error);
     }
 }

@@ -1,0 +1,167 @@
+/* /federate: the newest sample of every selected series, not older than the lookback, in the text exposition format, sorted by
+ * metric, with the time of each and the external labels. Native histograms have no form in this format and are left out; names
+ * beyond the old character set are written in quotes.
+ */
+#include "base/num.h"
+#include "base/times.h"
+#include "gateway/api/call.h"
+#include "gateway/api/params.h"
+#include "gateway/api/query.h"
+#include "gateway/gateway.h"
+
+#include <stdlib.h>
+
+struct latest { struct labels labels; int64_t t; double v; };
+struct federation {
+    int64_t now, lookback;
+    struct series_set *sets; size_t n_sets;
+    struct latest *items; size_t n, cap; /* not of the arena: nothing jumps while they are gathered from a set */
+};
+
+static void end(struct api_call *c)
+{
+    struct federation *f = c->end_arg;
+    for (size_t i = 0; i < f->n_sets; i++)
+        series_set_release(&f->sets[i]);
+    mem_free(f->items);
+}
+
+/* ---- gathering ---- */
+
+static bool select_all(struct api_call *c, struct federation *f, const struct selector_params *selectors)
+{
+    struct select *wanted = ARENA_ARRAY(c->arena, struct select, selectors->n);
+    for (size_t i = 0; i < selectors->n; i++)
+        wanted[i] = (struct select){.kind = SELECT_INSTANT, .matchers = selectors->sets[i], .n_matchers = selectors->sizes[i],
+                                    .t_min = f->now - f->lookback + 1, .t_max = f->now, .start = f->now, .end = f->now, .step = 1,
+                                    .window = f->lookback, .wants_origin = true, .func = ""};
+    f->sets = ARENA_ARRAY(c->arena, struct series_set, selectors->n);
+    f->n_sets = selectors->n;
+    return c->source->ops->select(c->source, &c->q, wanted, selectors->n, f->sets, &c->err);
+}
+
+static void add_latest(struct federation *f, const struct series_set *set, const struct series *s)
+{
+    if (s->n_samples == 0)
+        return;
+    uint32_t last = s->n_samples - 1;
+    struct sample newest = s->samples[last];
+    if (is_stale(newest.v) || (s->n_hists > 0 && s->hists[s->n_hists - 1].t > newest.t))
+        return;
+    if (set->exact && s->origins)
+        newest.t = s->origins[last];
+    mem_grow(&f->items, &f->cap, f->n + 1, sizeof *f->items);
+    f->items[f->n++] = (struct latest){s->labels, newest.t, newest.v};
+}
+
+static bool gather(struct api_call *c, struct federation *f, struct series_set *set)
+{
+    struct series s;
+    for (size_t i = 0; i < set->n; i++) {
+        if (!series_set_get(set, i, &s, &c->err))
+            return false;
+        add_latest(f, set, &s);
+    }
+    return true;
+}
+
+static void add_external_labels(struct api_call *c, struct federation *f)
+{
+    struct config *config = gateway_config();
+    const struct str_map *external = &config->global.external_labels;
+    for (size_t k = 0; k < external->n; k++)
+        for (size_t i = 0; i < f->n; i++)
+            if (labels_get(f->items[i].labels, external->keys[k]).p == NULL)
+                f->items[i].labels = labels_with(c->arena, f->items[i].labels, external->keys[k], external->values[k]);
+    config_unref(config);
+}
+
+/* ---- writing ---- */
+
+static int by_name(const void *a, const void *b)
+{
+    const struct latest *x = a, *y = b;
+    int order = str_cmp(labels_name(x->labels), labels_name(y->labels));
+    return order ? order : labels_cmp(x->labels, y->labels);
+}
+
+static void write_labels(struct buf *out, struct labels l, bool plain)
+{
+    struct labels_iter it = labels_iter(l);
+    struct label label;
+    const char *comma = "";
+    buf_add_char(out, '{');
+    if (!plain) {
+        labels_quote(out, labels_name(l));
+        comma = ",";
+    }
+    while (labels_next(&it, &label)) {
+        if (str_is(label.name, METRIC_NAME))
+            continue;
+        buf_add_z(out, comma);
+        labels_print_name(out, label.name);
+        buf_add_char(out, '=');
+        labels_quote(out, label.value);
+        comma = ",";
+    }
+    buf_add_char(out, '}');
+}
+
+static void write_type(struct buf *out, struct str name, bool plain)
+{
+    buf_add_z(out, "# TYPE ");
+    if (plain)
+        buf_add_str(out, name);
+    else
+        labels_quote(out, name);
+    buf_add_z(out, " untyped\n");
+}
+
+static void write_all(struct buf *out, const struct federation *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        const struct latest *s = &f->items[i];
+        struct str name = labels_name(s->labels);
+        bool plain = metric_name_legacy(name);
+        if (name.n == 0 || (i > 0 && labels_equal(s->labels, s[-1].labels)))
+            continue;
+        if (i == 0 || !str_eq(name, labels_name(s[-1].labels)))
+            write_type(out, name, plain);
+        if (plain)
+            buf_add_str(out, name);
+        write_labels(out, s->labels, plain);
+        buf_add_char(out, ' ');
+        buf_add_num(out, s->v);
+        buf_add_char(out, ' ');
+        buf_add_i64(out, s->t);
+        buf_add_char(out, '\n');
+    }
+}
+
+static bool federate(struct api_call *c)
+{
+    struct selector_params selectors;
+    struct federation *f = ARENA_NEW(c->arena, struct federation);
+    *f = (struct federation){.now = clock_wall_ms(), .lookback = gateway.flags.query_lookback};
+    c->end = end;
+    c->end_arg = f;
+    if (!param_selectors(c->arena, &c->r->form, &selectors, &c->err) || !select_all(c, f, &selectors))
+        return false;
+    for (size_t i = 0; i < f->n_sets; i++)
+        if (!gather(c, f, &f->sets[i]))
+            return false;
+    add_external_labels(c, f);
+    if (f->n > 1)
+        qsort(f->items, f->n, sizeof *f->items, by_name);
+    c->r->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    write_all(&c->r->out, f);
+    return true;
+}
+
+static void fail(struct http_request *r, const struct err *err)
+{
+    http_text(r, err_http_status(err->kind), err->text);
+    buf_add_char(&r->out, '\n');
+}
+
+void api_federate(struct http_request *r) { api_answer_plain(r, federate, fail); }
