@@ -3,7 +3,7 @@
  *   fn_rate.c, fn_extended_rate.c, fn_instant_rate.c   rate increase delta; the same anchored or smoothed; irate idelta
  *   fn_changes.c     changes resets
  *   fn_regression.c  deriv predict_linear; fn_smoothing.c: double_exponential_smoothing
- *   fn_over_time.c, fn_extremes.c, fn_quantile.c       ..._over_time
+ *   fn_sum.c, fn_over_time.c, fn_extremes.c, fn_quantile.c   ..._over_time
  *   fn_math.c, fn_time.c, fn_label.c, fn_sort.c        element by element; labels; order
  *   fn_vector.c      absent scalar vector pi max_of min_of
  *   fn_histogram.c, fn_classic.c                       histogram_...
