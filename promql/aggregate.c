@@ -1,6 +1,7 @@
-/* Aggregations that make one series of a group. Groups are worked through one after the other, so that only one group's
- * intermediate results are held: a cell per step. Rows are added one by one, each from the first step to the last; only
- * histograms (and quantile) are gone through step by step. Either way the samples of a step are added in the order of the rows.
+/* Aggregations that make one series of a group. Groups are worked through one after the other, so that only one
+ * group's intermediate results are held: a cell per step. Rows are added one by one, each from the first step to the
+ * last; only histograms (and quantile) are gone through step by step. Either way the samples of a step are added in
+ * the order of the rows.
  */
 #include "promql/walk.h"
 
@@ -39,7 +40,8 @@ static void add_sum(struct cell *c, double x)
         kahan_add(x, &c->sum, &c->comp);
 }
 
-/* Dividing the sum at the end is more precise than a running mean; but a sum that would overflow has to give way to one. */
+/* Dividing the sum at the end is more precise than a running mean; but a sum that would overflow has to give way to
+ * one. */
 static void add_average(struct cell *c, double x)
 {
     if (c->n++ == 0) {
@@ -105,10 +107,10 @@ static void add_row(const struct group *g, const struct row *row)
 {
     const double *v = row->v;
     bool skip_hists = row->h && g->op != AGG_COUNT && g->op != AGG_GROUP;
-#define EACH(add)                                                                                                                          \
-    for (uint32_t i = 0; i < g->ev->grid.n; i++)                                                                                           \
-        if (!is_absent(v[i]) && !(skip_hists && row->h[i]))                                                                                \
-            add;                                                                                                                           \
+#define EACH(add)                                                                                                     \
+    for (uint32_t i = 0; i < g->ev->grid.n; i++)                                                                      \
+        if (!is_absent(v[i]) && !(skip_hists && row->h[i]))                                                           \
+            add;                                                                                                      \
     break
     switch (g->op) {
     case AGG_SUM: EACH(add_sum(&g->cells[i], v[i]));
@@ -122,7 +124,7 @@ static void add_row(const struct group *g, const struct row *row)
 #undef EACH
 }
 
-/* --- histograms ------------------------------------------------------------------------------------------------------------------------- */
+/* --- histograms -------------------------------------------------------------------------------------------------- */
 
 static bool has_histogram(const struct group *g, const struct row *row)
 {
@@ -151,7 +153,9 @@ static const struct histogram *combine(const struct group *g, uint32_t i, struct
         else
             histogram_mean_add(acc, h, &flags);
         if (flags & HISTOGRAM_INCOMPATIBLE) {
-            eval_warn(g->ev, at, "vector contains a mix of histograms with exponential and custom buckets schemas for metric name \"%.*s\"",
+            eval_warn(g->ev, at,
+                      "vector contains a mix of histograms with exponential and custom buckets schemas "
+                      "for metric name \"%.*s\"",
                       STR_ARG(labels_name(member(g, m)->labels)));
             return NULL;
         }
@@ -205,7 +209,7 @@ static void aggregate_group(const struct group *g)
         note_ignored(g);
 }
 
-/* --- quantile ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- quantile ---------------------------------------------------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b) /* NaN first */
 {
@@ -270,9 +274,10 @@ static void check_quantiles(struct eval *ev, const struct expr *e, const double 
     }
 }
 
-/* --- all together -------------------------------------------------------------------------------------------------------------------------- */
+/* --- all together ------------------------------------------------------------------------------------------------ */
 
-static void aggregate_groups(struct eval *ev, const struct expr *e, struct value *in, const double *param, struct value *out)
+static void aggregate_groups(struct eval *ev, const struct expr *e, struct value *in, const double *param,
+                             struct value *out)
 {
     struct row_groups groups;
     struct grouping by = grouping_of(ev, e, STR_NONE);

@@ -1,5 +1,5 @@
-/* Binary operators, element by element: float or histogram on either side, columns of scalars and rows of vectors. What joins the
- * series of two vectors is in join.c and set.c.
+/* Binary operators, element by element: float or histogram on either side, columns of scalars and rows of vectors.
+ * What joins the series of two vectors is in join.c and set.c.
  */
 #include "promql/walk.h"
 
@@ -34,16 +34,18 @@ static bool mismatch(struct eval *ev, const struct expr *at, const char *left, c
     return false;
 }
 
-/* Warnings of adding and subtracting; an incompatible pair has no result. Only the last of a vector's notes is kept by Prometheus;
- * here all are. */
-static bool histogram_sum_of(struct eval *ev, const struct expr *at, const struct histogram *l, const struct histogram *r, struct element *out)
+/* Warnings of adding and subtracting; an incompatible pair has no result. Only the last of a vector's notes is kept
+ * by Prometheus; here all are. */
+static bool histogram_sum_of(struct eval *ev, const struct expr *at, const struct histogram *l,
+                             const struct histogram *r, struct element *out)
 {
     bool add = at->u.binary.op == OP_ADD;
     const char *operation = add ? "addition" : "subtraction";
     unsigned flags = 0;
     const struct histogram *h = add ? histogram_add(ev->arena, l, r, &flags) : histogram_sub(ev->arena, l, r, &flags);
     if (flags & HISTOGRAM_INCOMPATIBLE) {
-        eval_warn(ev, at, "incompatible bucket layout encountered for binary operator %s", binary_op_text(at->u.binary.op));
+        eval_warn(ev, at, "incompatible bucket layout encountered for binary operator %s",
+                  binary_op_text(at->u.binary.op));
         return false;
     }
     if (flags & HISTOGRAM_BOUNDS_RECONCILED)
@@ -54,7 +56,8 @@ static bool histogram_sum_of(struct eval *ev, const struct expr *at, const struc
     return !(flags & HISTOGRAM_HINT_COLLISION); /* Prometheus gives no result beside this warning */
 }
 
-static bool two_histograms(struct eval *ev, const struct expr *at, const struct histogram *l, const struct histogram *r, struct element *out)
+static bool two_histograms(struct eval *ev, const struct expr *at, const struct histogram *l,
+                           const struct histogram *r, struct element *out)
 {
     switch (at->u.binary.op) {
     case OP_ADD:
@@ -70,7 +73,8 @@ static bool two_histograms(struct eval *ev, const struct expr *at, const struct 
     }
 }
 
-static bool histogram_and_float(struct eval *ev, const struct expr *at, const struct histogram *l, double r, struct element *out)
+static bool histogram_and_float(struct eval *ev, const struct expr *at, const struct histogram *l, double r,
+                                struct element *out)
 {
     switch (at->u.binary.op) {
     case OP_MUL: out->h = histogram_compact(ev->arena, histogram_mul(ev->arena, l, r)); return true;
@@ -81,7 +85,8 @@ static bool histogram_and_float(struct eval *ev, const struct expr *at, const st
     }
 }
 
-bool binary_element(struct eval *ev, const struct expr *at, double lv, const struct histogram *lh, double rv, const struct histogram *rh,
+bool binary_element(struct eval *ev, const struct expr *at, double lv, const struct histogram *lh, double rv,
+                    const struct histogram *rh,
                     struct element *out)
 {
     enum binary_op op = at->u.binary.op;
@@ -106,7 +111,7 @@ bool binary_element(struct eval *ev, const struct expr *at, double lv, const str
     return true;
 }
 
-/* --- two scalars -------------------------------------------------------------------------------------------------------------- */
+/* --- two scalars ------------------------------------------------------------------------------------------------- */
 
 static void scalars(struct eval *ev, const struct expr *e, struct value *l, const struct value *r, struct value *out)
 {
@@ -115,9 +120,10 @@ static void scalars(struct eval *ev, const struct expr *e, struct value *l, cons
     out->scalar = l->scalar;
 }
 
-/* --- a vector and a scalar ------------------------------------------------------------------------------------------------------ */
+/* --- a vector and a scalar --------------------------------------------------------------------------------------- */
 
-static void element_with_scalar(struct eval *ev, const struct expr *e, struct row *row, uint32_t i, double scalar, bool scalar_left)
+static void element_with_scalar(struct eval *ev, const struct expr *e, struct row *row, uint32_t i, double scalar,
+                                bool scalar_left)
 {
     struct element x;
     double v = row->v[i];
@@ -142,11 +148,11 @@ static void element_with_scalar(struct eval *ev, const struct expr *e, struct ro
 /* The four arithmetic operators over a row of floats: loops that the compiler can turn into vector code. */
 static bool plain_arithmetic(enum binary_op op, double *v, const double *l, const double *r, uint32_t n)
 {
-#define EACH(expression)                                                                                                                   \
-    for (uint32_t i = 0; i < n; i++) {                                                                                                     \
-        double x = (expression);                                                                                                           \
-        v[i] = is_absent(v[i]) ? v[i] : x;                                                                                                 \
-    }                                                                                                                                      \
+#define EACH(expression)                                                                                              \
+    for (uint32_t i = 0; i < n; i++) {                                                                                \
+        double x = (expression);                                                                                      \
+        v[i] = is_absent(v[i]) ? v[i] : x;                                                                            \
+    }                                                                                                                 \
     return true
     switch (op) {
     case OP_ADD: EACH(l[i] + r[i]);
@@ -158,7 +164,8 @@ static bool plain_arithmetic(enum binary_op op, double *v, const double *l, cons
 #undef EACH
 }
 
-static void row_with_scalar(struct eval *ev, const struct expr *e, struct row *row, const double *scalar, bool scalar_left)
+static void row_with_scalar(struct eval *ev, const struct expr *e, struct row *row, const double *scalar,
+                            bool scalar_left)
 {
     enum binary_op op = e->u.binary.op;
     const double *l = scalar_left ? scalar : row->v, *r = scalar_left ? row->v : scalar;
@@ -170,7 +177,8 @@ static void row_with_scalar(struct eval *ev, const struct expr *e, struct row *r
         row_drop_name(ev, row);
 }
 
-static void vector_and_scalar(struct eval *ev, const struct expr *e, struct value *vector, const double *scalar, bool scalar_left, struct value *out)
+static void vector_and_scalar(struct eval *ev, const struct expr *e, struct value *vector, const double *scalar,
+                              bool scalar_left, struct value *out)
 {
     for (size_t i = 0; i < vector->n; i++)
         row_with_scalar(ev, e, &vector->rows[i], scalar, scalar_left);

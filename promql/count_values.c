@@ -77,7 +77,8 @@ static void count_row(struct counting *c, const struct row *row)
     for (uint32_t i = 0; i < c->ev->grid.n; i++) {
         if (is_absent(row->v[i]))
             continue;
-        bool same = to && !row_hist(row, i) && double_bits(row->v[i]) == double_bits(last); /* values repeat: no text, no look-up */
+        /* Values repeat: no text, no look-up. */
+        bool same = to && !row_hist(row, i) && double_bits(row->v[i]) == double_bits(last);
         if (!same) {
             print_value(c, row, i);
             to = row_for(c, row->labels);
@@ -97,7 +98,8 @@ static void free_counting(void *arg)
 void eval_count_values(struct eval *ev, const struct expr *e, struct value *in, struct str label, struct value *out)
 {
     struct counting *c = ARENA_NEW(ev->arena, struct counting);
-    *c = (struct counting){.ev = ev, .by = grouping_of(ev, e, label), .label = label, .known = ARENA_NEW(ev->arena, struct map), .out = out};
+    *c = (struct counting){.ev = ev, .by = grouping_of(ev, e, label), .label = label, .out = out};
+    c->known = ARENA_NEW(ev->arena, struct map);
     eval_on_end(ev, free_counting, c);
     for (size_t r = 0; r < in->n; r++)
         count_row(c, &in->rows[r]);

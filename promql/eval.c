@@ -1,4 +1,5 @@
-/* The walk over the tree: which node is worked out where, and what all of them share: leaving by an error, counting samples. */
+/* The walk over the tree: which node is worked out where, and what all of them share: leaving by an error, counting
+ * samples. */
 #include "promql/walk.h"
 
 #include "model/histogram_math.h"

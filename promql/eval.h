@@ -1,9 +1,9 @@
 /* The contract inside the evaluator: between the tree walk (eval.c, selector.c, binary.c, aggregate.c, ...) and the
  * functions (functions_*.c).
  *
- * Columns, not steps. A query has one grid of n points; every node gives rows, each with one column over the whole grid, and
- * works through a row in one loop. A range function sees one series at a time, all of its samples at once, and fills one
- * row with sliding windows: O(samples + steps), and only one series' samples in memory.
+ * Columns, not steps. A query has one grid of n points; every node gives rows, each with one column over the whole
+ * grid, and works through a row in one loop. A range function sees one series at a time, all of its samples at once,
+ * and fills one row with sliding windows: O(samples + steps), and only one series' samples in memory.
  *
  * Memory: all in the query's arena. A value belongs to whoever got it: arguments may be overwritten and handed on as
  * the result. Histograms are immutable and shared.
@@ -31,8 +31,8 @@ static inline double absent_value(void) { return stale_nan(); }
 
 struct row {
     struct labels labels;
-    double *v;                  /* grid.n values; where a histogram stands v[i] is 0 (so is_absent alone tells presence) */
-    const struct histogram **h; /* NULL: the row has no histogram at all; else grid.n pointers, NULL where there is none */
+    double *v;                  /* grid.n values; 0 where a histogram stands, so that is_absent alone tells presence */
+    const struct histogram **h; /* NULL: no histogram in the whole row; else grid.n pointers */
     bool drop_name;             /* delayed name removal: the name goes at the end */
 };
 static inline const struct histogram *row_hist(const struct row *r, uint32_t i) { return r->h ? r->h[i] : NULL; }
@@ -73,17 +73,22 @@ struct range_input {
     const struct expr *arg;              /* the matrix selector or subquery */
     const struct value *args;            /* all arguments, evaluated; the range argument's own slot is empty */
     struct labels labels;                /* with the name: for notes */
-    const struct sample *samples; uint32_t n_samples;  /* ascending, without stale markers: those that any window can see */
-    const struct hist_sample *hists; uint32_t n_hists; /* (anchored/smoothed: and a lookback before / before and behind) */
+    /* Ascending, without stale markers: all that any window can see (and a lookback before when anchored; before and
+     * behind when smoothed). */
+    const struct sample *samples; uint32_t n_samples;
+    const struct hist_sample *hists; uint32_t n_hists;
     int64_t first_end, stride, range;    /* ms; stride is 0 when @ holds the window still */
     int64_t lookback;
     bool anchored, smoothed;
     bool subquery;
 };
-static inline int64_t window_end(const struct range_input *in, uint32_t i) { return in->first_end + (int64_t)i * in->stride; }
+static inline int64_t window_end(const struct range_input *in, uint32_t i)
+{
+    return in->first_end + (int64_t)i * in->stride;
+}
 
-/* Slides along: after window_move(in, i, &w) the samples [from, to) and histograms [hist_from, hist_to) are those in window i.
- * Start with a zeroed struct; i must not decrease. */
+/* Slides along: after window_move(in, i, &w) the samples [from, to) and histograms [hist_from, hist_to) are those
+ * in window i. Start with a zeroed struct; i must not decrease. */
 struct window { uint32_t from, to, hist_from, hist_to; };
 static inline void window_move(const struct range_input *in, uint32_t i, struct window *w)
 {
@@ -105,8 +110,8 @@ struct call { /* a call whose arguments are all evaluated */
 };
 
 /* What a function does. Exactly one of range, rows and walk is set.
- *  range: the argument of type range vector is walked series by series. `out` comes with labels and drop_name as they should
- *         be, all steps absent, h NULL (row_need_hist makes it). Rows left empty are dropped by the caller.
+ *  range: the argument of type range vector is walked series by series. `out` comes with labels and drop_name as they
+ *         should be, all steps absent, h NULL (row_need_hist makes it). Rows left empty are dropped by the caller.
  *         finish, when set, sees all rows afterwards (absent_over_time).
  *  rows:  vectors, scalars and strings in; fills *out (type already set to the function's). Scalar results: out->scalar.
  *  walk:  gets the tree and evaluates its arguments itself with eval_expr (info). */
@@ -119,7 +124,8 @@ struct function_impl {
     bool sets_labels;   /* rows: label_replace, label_join: equal label sets are merged, or refused, at once */
     bool anchored_safe, smoothed_safe;
 };
-const struct function_impl *function_impl(enum function_id id); /* never NULL. timestamp(selector) is eval's own and does not get here */
+/* Never NULL. timestamp(selector) is eval's own and does not get here. */
+const struct function_impl *function_impl(enum function_id id);
 
 /* --- what eval offers ---------------------------------------------------------------------------------------------- */
 void eval_expr(struct eval *ev, const struct expr *e, struct value *out); /* on ev->grid */
@@ -129,8 +135,8 @@ _Noreturn void eval_stop(struct eval *ev); /* ev->err is filled already */
 void eval_check(struct eval *ev);          /* deadline and cancellation; once a row is often enough */
 void eval_on_end(struct eval *ev, void (*fn)(void *arg), void *arg);
 
-/* Annotations: "PromQL warning: " / "PromQL info: " in front and " (line:column)" of `at` behind are put in here. Equal texts
- * are one note, but formatting costs: note once a row, not once a step, where that is possible. */
+/* Annotations: "PromQL warning: " / "PromQL info: " in front and " (line:column)" of `at` behind are put in here.
+ * Equal texts are one note, but formatting costs: note once a row, not once a step, where that is possible. */
 void eval_warn(struct eval *ev, const struct expr *at, const char *format, ...) PRINTF(3, 4);
 void eval_info(struct eval *ev, const struct expr *at, const char *format, ...) PRINTF(3, 4);
 
@@ -151,19 +157,21 @@ static inline void row_set(struct row *r, uint32_t i, double v)
         r->h[i] = NULL;
 }
 static inline void row_clear(struct row *r, uint32_t i) { row_set(r, i, absent_value()); }
-void row_drop_name(struct eval *ev, struct row *r); /* __name__, __type__, __unit__: now, or by the flag when names are delayed */
+/* __name__, __type__, __unit__: now, or by the flag when names are delayed. */
+void row_drop_name(struct eval *ev, struct row *r);
 struct labels labels_without_name(struct arena *a, struct labels l);
 void value_drop_empty(struct value *v, uint32_t n); /* rows without any value go; the order stays */
 
-/* Rows with equal labels become one; ERR_EXEC "vector cannot contain metrics with the same labelset" when two have a value at the
- * same step. */
+/* Rows with equal labels become one; ERR_EXEC "vector cannot contain metrics with the same labelset" when two have
+ * a value at the same step. */
 void value_merge(struct eval *ev, struct value *v);
 
-/* The instant vector of a selector's series (staleness, lookback) on ev->grid; `selector` is EXPR_SELECTOR. Or
- * the values are the samples' own times in seconds: PART_TIME for timestamp(), PART_INFO_TIME for info(), where a histogram is an
- * error. */
+/* The instant vector of a selector's series (staleness, lookback) on ev->grid; `selector` is EXPR_SELECTOR. Or the
+ * values are the samples' own times in seconds: PART_TIME for timestamp(), PART_INFO_TIME for info(), where a
+ * histogram is an error. */
 enum sample_part { PART_VALUE, PART_TIME, PART_INFO_TIME };
-void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_part part, struct value *out);
+void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_part part,
+                  struct value *out);
 /* One more select while evaluating (info()). `out` is in the arena; the set is released at the end of the query. */
 void eval_select(struct eval *ev, const struct select *sel, struct series_set *out);
 

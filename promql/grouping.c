@@ -25,7 +25,8 @@ struct names names_sorted(struct eval *ev, const struct str *items, size_t n, st
 struct grouping grouping_of(struct eval *ev, const struct expr *e, struct str one_more_by)
 {
     bool without = e->u.aggregate.without;
-    return (struct grouping){names_sorted(ev, e->u.aggregate.labels, e->u.aggregate.n_labels, without ? STR(METRIC_NAME) : one_more_by), without};
+    struct str one_more = without ? STR(METRIC_NAME) : one_more_by;
+    return (struct grouping){names_sorted(ev, e->u.aggregate.labels, e->u.aggregate.n_labels, one_more), without};
 }
 
 struct labels grouping_labels(struct eval *ev, const struct grouping *g, struct labels l)
@@ -38,7 +39,8 @@ struct labels grouping_labels(struct eval *ev, const struct grouping *g, struct 
 static void free_map(void *map) { map_free(map); }
 
 /* Numbers the groups in order of their first row; groups[row] is the number. */
-static void number_groups(struct eval *ev, const struct grouping *g, const struct value *in, uint32_t *groups, struct row_groups *out)
+static void number_groups(struct eval *ev, const struct grouping *g, const struct value *in, uint32_t *groups,
+                          struct row_groups *out)
 {
     struct map *known = ARENA_NEW(ev->arena, struct map);
     size_t cap = 0;

@@ -1,8 +1,9 @@
 /* Arithmetic and comparison between two vectors.
  *
- * One side is the "one": at each step a group has at most one sample there, or the query fails. The other is the "many" (in one-to-one
- * matching: it may not have two at a step either). Each row of the many side is worked through once, from the first step to the
- * last, against whatever row of the one side is there: usually always the same, so that the labels of the result are made once.
+ * One side is the "one": at each step a group has at most one sample there, or the query fails. The other is the
+ * "many" (in one-to-one matching: it may not have two at a step either). Each row of the many side is worked through
+ * once, from the first step to the last, against whatever row of the one side is there: usually always the same, so
+ * that the labels of the result are made once.
  *
  *   many row --(group)--> one side: a single row, or `who[i]`, the row that is there at step i
  *      \-> target: the row of the result with these labels in this group
@@ -19,7 +20,8 @@ struct one_side {
     int32_t *who;        /* when there are more: per step, a row or NOBODY */
     uint8_t *matched;    /* with a fill value for the many side: steps at which the group had a match */
 };
-struct target { size_t row; uint8_t *taken; }; /* taken: where a filter looked, whether it passed or not; NULL: see the row */
+/* taken: where a filter looked, whether it passed or not; NULL: see the row */
+struct target { size_t row; uint8_t *taken; };
 struct duplicate { uint32_t step; size_t first, second; bool found; };
 
 struct join {
@@ -47,7 +49,7 @@ static int32_t who_at(const struct join *j, const struct one_side *s, uint32_t i
     return is_absent(j->one->rows[s->row].v[i]) ? NOBODY : s->row;
 }
 
-/* --- the one side ------------------------------------------------------------------------------------------------------------------ */
+/* --- the one side ------------------------------------------------------------------------------------------------ */
 
 static uint8_t *any_present(struct eval *ev, const struct value *side)
 {
@@ -92,7 +94,8 @@ static void add_to_side(struct join *j, struct one_side *s, size_t r, struct dup
 static void fail_duplicate(struct join *j, const struct duplicate *d)
 {
     struct str group = labels_quoted(j->ev, j->groups.labels[j->one_group[d->first]]);
-    struct str x = labels_quoted(j->ev, j->one->rows[d->first].labels), y = labels_quoted(j->ev, j->one->rows[d->second].labels);
+    struct str x = labels_quoted(j->ev, j->one->rows[d->first].labels);
+    struct str y = labels_quoted(j->ev, j->one->rows[d->second].labels);
     bool ordered = str_cmp(x, y) <= 0;
     eval_fail(j->ev, ERR_EXEC,
               "found duplicate series for the match group %.*s on the %s hand-side of the operation: [%.*s, %.*s]"
@@ -110,7 +113,7 @@ static void build_one_side(struct join *j)
         fail_duplicate(j, &dup);
 }
 
-/* --- the result ------------------------------------------------------------------------------------------------------------------------ */
+/* --- the result -------------------------------------------------------------------------------------------------- */
 
 static struct labels result_labels(const struct join *j, struct labels many, struct labels one)
 {
@@ -118,8 +121,10 @@ static struct labels result_labels(const struct join *j, struct labels many, str
     enum binary_op op = j->e->u.binary.op;
     if (binary_changes_meaning(op) || (j->e->u.binary.is_bool && !j->ev->delayed_names))
         many = labels_without_name(a, many);
-    if (j->m->card == CARD_ONE_TO_ONE)
-        many = j->m->on ? labels_keep(a, many, j->names.items, j->names.n) : labels_drop(a, many, j->names.items, j->names.n);
+    if (j->m->card == CARD_ONE_TO_ONE && j->m->on)
+        many = labels_keep(a, many, j->names.items, j->names.n);
+    else if (j->m->card == CARD_ONE_TO_ONE)
+        many = labels_drop(a, many, j->names.items, j->names.n);
     for (size_t i = 0; i < j->m->n_include; i++)
         many = labels_with(a, many, j->m->include[i], labels_get(one, j->m->include[i]));
     return many;
@@ -184,11 +189,11 @@ static bool put_columns(struct join *j, const struct target *t, const struct row
     double *out = j->out->rows[t->row].v;
     if (many->h || one->h)
         return false;
-#define EACH(expression)                                                                                                                   \
-    for (uint32_t i = 0; i < j->ev->grid.n; i++) {                                                                                         \
-        double x = (expression);                                                                                                           \
-        out[i] = is_absent(l[i]) || is_absent(r[i]) ? out[i] : x;                                                                          \
-    }                                                                                                                                      \
+#define EACH(expression)                                                                                              \
+    for (uint32_t i = 0; i < j->ev->grid.n; i++) {                                                                    \
+        double x = (expression);                                                                                      \
+        out[i] = is_absent(l[i]) || is_absent(r[i]) ? out[i] : x;                                                     \
+    }                                                                                                                 \
     return true
     switch (j->e->u.binary.op) {
     case OP_ADD: EACH(l[i] + r[i]);
@@ -247,7 +252,8 @@ static void fill_many(struct join *j, size_t r)
             continue;
         if (t == SIZE_MAX)
             t = target_of(j, group, j->groups.labels[group], one->labels);
-        put(j, &j->targets[t], group, i, (struct side){j->m->fill_left_value, NULL}, (struct side){one->v[i], row_hist(one, i)});
+        put(j, &j->targets[t], group, i, (struct side){j->m->fill_left_value, NULL},
+            (struct side){one->v[i], row_hist(one, i)});
     }
 }
 
@@ -257,7 +263,8 @@ void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct
 {
     const struct matching *m = e->u.binary.matching;
     struct join j = {.ev = ev, .e = e, .m = m, .out = out, .swapped = m->card == CARD_ONE_TO_MANY,
-                     .filters = binary_is_comparison(e->u.binary.op) && !e->u.binary.is_bool, .known = ARENA_NEW(ev->arena, struct map)};
+                     .filters = binary_is_comparison(e->u.binary.op) && !e->u.binary.is_bool,
+                     .known = ARENA_NEW(ev->arena, struct map)};
     eval_on_end(ev, free_map, j.known);
     match_groups(ev, m, left, right, &j.groups);
     j.names = names_sorted(ev, m->labels, m->n_labels, STR_NONE);

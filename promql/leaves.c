@@ -1,9 +1,9 @@
-/* What a prepared tree will read: one struct select for each of its selectors, on the grid on which it will be looked at, so that
- * everything can be fetched in one call before the evaluation begins. */
+/* What a prepared tree will read: one struct select for each of its selectors, on the grid on which it will be
+ * looked at, so that everything can be fetched in one call before the evaluation begins. */
 #include "promql/walk.h"
 
-/* Where in the tree a leaf is. counted: some node above looks at the counts of histograms only; whole: some node needs their
- * buckets. */
+/* Where in the tree a leaf is. counted: some node above looks at the counts of histograms only; whole: some node
+ * needs their buckets. */
 struct path { const char *func; bool counted, whole; };
 struct leaves { struct eval *ev; struct select *items; size_t n, cap; };
 
@@ -14,8 +14,9 @@ struct gaze shift_gaze(const struct grid *g, const struct time_shift *shift)
     return (struct gaze){g->start - shift->offset, g->step};
 }
 
-/* Inner steps are multiples of the inner step counted from the epoch, whatever the outer grid, so that equal subqueries of different
- * queries look at the same points. The first is the first one after the (left-open) window's beginning. */
+/* Inner steps are multiples of the inner step counted from the epoch, whatever the outer grid, so that equal
+ * subqueries of different queries look at the same points. The first is the first one after the (left-open)
+ * window's beginning. */
 struct grid subquery_grid(const struct eval *ev, const struct grid *g, const struct expr *e)
 {
     struct gaze gaze = shift_gaze(g, &e->u.subquery.shift);

@@ -1,5 +1,5 @@
-/* Which series of two vectors belong together: those whose labels agree in on(...), or in all but ignoring(...) and the name.
- * Worked out once per series, not once per step.
+/* Which series of two vectors belong together: those whose labels agree in on(...), or in all but ignoring(...) and
+ * the name. Worked out once per series, not once per step.
  */
 #include "promql/walk.h"
 
@@ -27,7 +27,8 @@ static uint32_t *group_side(struct eval *ev, struct keying *k, const struct valu
 
 static void free_map(void *map) { map_free(map); }
 
-void match_groups(struct eval *ev, const struct matching *m, const struct value *left, const struct value *right, struct match_groups *out)
+void match_groups(struct eval *ev, const struct matching *m, const struct value *left, const struct value *right,
+                  struct match_groups *out)
 {
     *out = (struct match_groups){0};
     struct keying k = {.m = m, .known = ARENA_NEW(ev->arena, struct map), .out = out};

@@ -1,7 +1,8 @@
-/* topk, bottomk, limitk, limit_ratio: at each step some of the group's samples pass, as they are. In an instant query the answer is
- * in order of rank, group by group.
+/* topk, bottomk, limitk, limit_ratio: at each step some of the group's samples pass, as they are. In an instant query
+ * the answer is in order of rank, group by group.
  *
- * Ties are decided as Prometheus decides them: a binary heap whose top is the one to give way, built like Go's container/heap.
+ * Ties are decided as Prometheus decides them: a binary heap whose top is the one to give way, built like Go's
+ * container/heap.
  */
 #include "promql/walk.h"
 

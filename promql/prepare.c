@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-/* --- durations -------------------------------------------------------------------------------------------------------------- */
+/* --- durations --------------------------------------------------------------------------------------------------- */
 
 static double grid_seconds(const struct eval *ev) { return ev->params->range ? (double)ev->outer.step / 1000 : 0; }
 static double range_seconds(const struct eval *ev) { return (double)(ev->params->end - ev->params->start) / 1000; }
@@ -60,7 +60,7 @@ static int64_t positive_duration(struct eval *ev, const struct duration_expr *d)
     return signed_duration(ev, d);
 }
 
-/* --- the copy ---------------------------------------------------------------------------------------------------------------- */
+/* --- the copy ---------------------------------------------------------------------------------------------------- */
 
 static void resolve_shift(struct eval *ev, struct time_shift *s)
 {
@@ -161,9 +161,10 @@ static struct expr *copy_tree(struct eval *ev, const struct expr *from)
     return e;
 }
 
-/* --- what does not change from step to step ---------------------------------------------------------------------------------------- */
+/* --- what does not change from step to step ---------------------------------------------------------------------- */
 
-/* `same`: the same at every step. `wrap`: and worth evaluating once (a literal is not; a range vector cannot be spread). */
+/* `same`: the same at every step. `wrap`: and worth evaluating once (a literal is not; a range vector cannot be
+ * spread). */
 struct invariance { bool same, wrap; };
 
 static struct expr *wrap(struct eval *ev, struct expr *inner)
@@ -204,7 +205,8 @@ static struct invariance mark_call(struct eval *ev, struct expr *e)
         args[i] = mark(ev, e->u.call.args[i]);
         all_same = all_same && args[i].same;
     }
-    bool own_time = id == FN_TIMESTAMP && n == 1 && e->u.call.args[0]->kind == EXPR_SELECTOR; /* of the sample, not the step */
+    /* Of the sample, not the step. */
+    bool own_time = id == FN_TIMESTAMP && n == 1 && e->u.call.args[0]->kind == EXPR_SELECTOR;
     if (all_same && (own_time || !looks_at_time(id)))
         return (struct invariance){true, true};
     for (size_t i = 0; i < n; i++)

@@ -1,4 +1,5 @@
-/* promql_eval: prepare, select all leaves at once, evaluate, make the result. Whatever fails in between jumps back to here. */
+/* promql_eval: prepare, select all leaves at once, evaluate, make the result. Whatever fails in between jumps back
+ * to here. */
 #include "promql/walk.h"
 
 #include "base/times.h"
@@ -28,7 +29,8 @@ static void select_leaves(struct run *r, struct expr *tree)
 static void check_type(struct eval *ev, const struct expr *e)
 {
     if (ev->params->range && e->type != VALUE_SCALAR && e->type != VALUE_VECTOR)
-        eval_fail(ev, ERR_BAD_DATA, "invalid expression type \"%s\" for range query, must be Scalar or instant Vector", value_type_name(e->type));
+        eval_fail(ev, ERR_BAD_DATA, "invalid expression type \"%s\" for range query, must be Scalar or instant Vector",
+                  value_type_name(e->type));
 }
 
 static bool run(struct run *r)
@@ -68,7 +70,8 @@ static bool make_grid(const struct promql_params *p, struct grid *g, struct err 
         return true;
     }
     if (p->step <= 0)
-        return err_set(err, ERR_BAD_DATA, "zero or negative query resolution step widths are not accepted. Try a positive integer");
+        return err_set(err, ERR_BAD_DATA,
+                       "zero or negative query resolution step widths are not accepted. Try a positive integer");
     uint64_t steps = p->end < p->start ? 0 : ((uint64_t)p->end - (uint64_t)p->start) / (uint64_t)p->step + 1;
     if (steps > INT32_MAX)
         return err_set(err, ERR_BAD_DATA, "the query has %llu steps, too many", (unsigned long long)steps);

@@ -1,5 +1,5 @@
-/* Calls on range vectors: one series at a time is loaded, freed of stale markers, cut to what the windows can see, and given to
- * the function, which fills a whole row.
+/* Calls on range vectors: one series at a time is loaded, freed of stale markers, cut to what the windows can see, and
+ * given to the function, which fills a whole row.
  */
 #include "promql/walk.h"
 
@@ -26,9 +26,11 @@ static uint32_t first_hist_after(const struct hist_sample *s, uint32_t n, int64_
     return i;
 }
 
-static void feed_floats(struct eval *ev, struct range_feed *f, const struct series *s, int64_t after, int64_t last, struct range_input *in)
+static void feed_floats(struct eval *ev, struct range_feed *f, const struct series *s, int64_t after, int64_t last,
+                        struct range_input *in)
 {
-    uint32_t from = first_after(s->samples, s->n_samples, after), to = first_after(s->samples, s->n_samples, last), stale = from;
+    uint32_t from = first_after(s->samples, s->n_samples, after), to = first_after(s->samples, s->n_samples, last);
+    uint32_t stale = from;
     while (stale < to && !is_stale(s->samples[stale].v))
         stale++;
     in->samples = s->samples + from;
@@ -44,9 +46,11 @@ static void feed_floats(struct eval *ev, struct range_feed *f, const struct seri
     in->n_samples = n;
 }
 
-static void feed_hists(struct eval *ev, struct range_feed *f, const struct series *s, int64_t after, int64_t last, struct range_input *in)
+static void feed_hists(struct eval *ev, struct range_feed *f, const struct series *s, int64_t after, int64_t last,
+                       struct range_input *in)
 {
-    uint32_t from = first_hist_after(s->hists, s->n_hists, after), to = first_hist_after(s->hists, s->n_hists, last), n = 0;
+    uint32_t from = first_hist_after(s->hists, s->n_hists, after), to = first_hist_after(s->hists, s->n_hists, last);
+    uint32_t n = 0;
     in->hists = NULL;
     in->n_hists = 0;
     if (from == to)
@@ -97,7 +101,8 @@ static void count_windows(struct eval *ev, const struct range_input *in)
     }
 }
 
-static void call_on(struct eval *ev, const struct function_impl *impl, const struct range_input *in, bool drops_name, struct value *out)
+static void call_on(struct eval *ev, const struct function_impl *impl, const struct range_input *in, bool drops_name,
+                    struct value *out)
 {
     uint64_t held = input_weight(in);
     eval_hold(ev, held);
@@ -126,26 +131,31 @@ static void over_selector(struct eval *ev, const struct function_impl *impl, str
     in->anchored = selector->u.selector.anchored;
     in->smoothed = selector->u.selector.smoothed;
     if (in->anchored && !impl->anchored_safe)
-        eval_fail(ev, ERR_EXEC, "anchored modifier can only be used with: changes, delta, increase, rate, resets - not with %s", in->call->u.call.fn->name);
+        eval_fail(ev, ERR_EXEC,
+                  "anchored modifier can only be used with: changes, delta, increase, rate, resets - not with %s",
+                  in->call->u.call.fn->name);
     if (in->smoothed && !impl->smoothed_safe)
-        eval_fail(ev, ERR_EXEC, "smoothed modifier can only be used with: delta, increase, rate - not with %s", in->call->u.call.fn->name);
+        eval_fail(ev, ERR_EXEC, "smoothed modifier can only be used with: delta, increase, rate - not with %s",
+                  in->call->u.call.fn->name);
     for (size_t i = 0; i < set->n; i++)
         if (feed_series(ev, &feed, set, i, in))
             call_on(ev, impl, in, false, out);
 }
 
-/* The steps of a subquery's row as samples. Hints of resets are forgotten: they speak of neighbours that may not be here, or be here
- * twice. */
-static void row_samples(struct eval *ev, struct range_feed *f, const struct row *row, const struct grid *g, struct range_input *in)
+/* The steps of a subquery's row as samples. Hints of resets are forgotten: they speak of neighbours that may not be
+ * here, or be here twice. */
+static void row_samples(struct eval *ev, struct range_feed *f, const struct row *row, const struct grid *g,
+                        struct range_input *in)
 {
     arena_grow(ev->arena, &f->samples, &f->samples_cap, g->n, sizeof *f->samples);
     arena_grow(ev->arena, &f->hists, &f->hists_cap, row->h ? g->n : 0, sizeof *f->hists);
     in->n_samples = in->n_hists = 0;
     for (uint32_t i = 0; i < g->n; i++) {
         const struct histogram *h = row_hist(row, i);
+        if (h && (h->hint == RESET_YES || h->hint == RESET_NO))
+            h = histogram_hinted(ev->arena, h, RESET_UNKNOWN);
         if (h) {
-            bool counter = h->hint == RESET_YES || h->hint == RESET_NO;
-            f->hists[in->n_hists++] = (struct hist_sample){grid_time(g, i), counter ? histogram_hinted(ev->arena, h, RESET_UNKNOWN) : h};
+            f->hists[in->n_hists++] = (struct hist_sample){grid_time(g, i), h};
         } else if (!is_absent(row->v[i])) {
             f->samples[in->n_samples++] = (struct sample){grid_time(g, i), row->v[i]};
         }

@@ -1,5 +1,5 @@
-/* From rows to the answer: names that were to be dropped go, equal label sets are refused, matrices are sorted, steps become
- * points. A range vector at the top of an instant query is not evaluated at all: its samples are the answer.
+/* From rows to the answer: names that were to be dropped go, equal label sets are refused, matrices are sorted, steps
+ * become points. A range vector at the top of an instant query is not evaluated at all: its samples are the answer.
  */
 #include "promql/walk.h"
 
@@ -48,11 +48,12 @@ static void sort_series(struct eval *ev, struct promql_result *out)
     ev->stats.sort_ns = clock_mono_ns() - start;
 }
 
-/* --- range vectors as they are --------------------------------------------------------------------------------------------------------- */
+/* --- range vectors as they are ----------------------------------------------------------------------------------- */
 
 static struct promql_series sample_points(struct eval *ev, const struct range_input *in)
 {
-    struct promql_point *points = ARENA_ARRAY(ev->arena, struct promql_point, (size_t)in->n_samples + in->n_hists), *p = points;
+    size_t n = (size_t)in->n_samples + in->n_hists;
+    struct promql_point *points = ARENA_ARRAY(ev->arena, struct promql_point, n), *p = points;
     uint32_t f = 0, h = 0;
     while (f < in->n_samples || h < in->n_hists) {
         if (h == in->n_hists || (f < in->n_samples && in->samples[f].t <= in->hists[h].t)) {
@@ -71,8 +72,8 @@ static double at_edge(const struct sample *p, const struct sample *q, int64_t t)
     return p->v + (q->v - p->v) * (double)(t - p->t) / (double)(q->t - p->t);
 }
 
-/* anchored: the value that stood at the window's beginning, those in it, and the last one again at its end; smoothed: the edges are
- * interpolated. False: nothing is in the window. */
+/* anchored: the value that stood at the window's beginning, those in it, and the last one again at its end;
+ * smoothed: the edges are interpolated. False: nothing is in the window. */
 static bool extend(struct eval *ev, struct range_input *in)
 {
     int64_t end = window_end(in, 0), start = end - in->range;
@@ -85,11 +86,12 @@ static bool extend(struct eval *ev, struct range_input *in)
     if (s[last].t <= start)
         return false;
     struct sample *to = ARENA_ARRAY(ev->arena, struct sample, (size_t)in->n_samples + 2), *p = to;
-    *p++ = (struct sample){start, in->smoothed && s[first].t < start ? at_edge(&s[first], &s[first + 1], start) : s[first].v};
+    bool cut = in->smoothed && s[first].t < start, cut_last = in->smoothed && last > 0 && s[last].t > end;
+    *p++ = (struct sample){start, cut ? at_edge(&s[first], &s[first + 1], start) : s[first].v};
     for (uint32_t i = first; i <= last; i++)
         if (s[i].t > start && s[i].t < end)
             *p++ = s[i];
-    *p++ = (struct sample){end, in->smoothed && last > 0 && s[last].t > end ? at_edge(&s[last - 1], &s[last], end) : s[last].v};
+    *p++ = (struct sample){end, cut_last ? at_edge(&s[last - 1], &s[last], end) : s[last].v};
     in->samples = to;
     in->n_samples = (uint32_t)(p - to);
     return true;
@@ -108,8 +110,10 @@ static void matrix_result(struct eval *ev, const struct expr *e, struct promql_r
 {
     const struct expr *selector = e->u.matrix.selector;
     struct series_set *set = &ev->sets[selector->u.selector.leaf];
-    struct range_input in = {.arg = e, .first_end = shift_gaze(&ev->grid, &selector->u.selector.shift).first, .range = e->u.matrix.range,
-                             .lookback = ev->lookback, .anchored = selector->u.selector.anchored, .smoothed = selector->u.selector.smoothed};
+    struct range_input in = {.arg = e, .first_end = shift_gaze(&ev->grid, &selector->u.selector.shift).first,
+                             .range = e->u.matrix.range,
+                             .lookback = ev->lookback, .anchored = selector->u.selector.anchored,
+                             .smoothed = selector->u.selector.smoothed};
     struct range_feed feed = {0};
     out->series = ARENA_ARRAY(ev->arena, struct promql_series, set->n);
     for (size_t i = 0; i < set->n; i++) {
@@ -135,7 +139,7 @@ static void subquery_result(struct eval *ev, const struct expr *e, struct promql
     rows_to_series(ev, &rows, &inner, out);
 }
 
-/* --- the rest ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- the rest ---------------------------------------------------------------------------------------------------- */
 
 static void scalar_result(struct eval *ev, const struct value *v, struct promql_result *out)
 {

@@ -1,5 +1,5 @@
-/* From a selector's series to an instant vector: at each step the newest sample of the left-open window (t - lookback, t],
- * unless that sample is a stale marker. Sets that are exact have their values at the steps already.
+/* From a selector's series to an instant vector: at each step the newest sample of the left-open window (t - lookback,
+ * t], unless that sample is a stale marker. Sets that are exact have their values at the steps already.
  */
 #include "promql/walk.h"
 
@@ -41,7 +41,8 @@ static int64_t origin(const struct cursor *c, const struct histogram *h, int64_t
     return h == NULL && c->s->origins ? c->s->origins[c->floats - 1] : t;
 }
 
-static void fill_row(struct eval *ev, struct row *row, const struct series *s, struct gaze gaze, int64_t window, enum sample_part part)
+static void fill_row(struct eval *ev, struct row *row, const struct series *s, struct gaze gaze, int64_t window,
+                     enum sample_part part)
 {
     struct cursor c = {.s = s};
     for (uint32_t i = 0; i < ev->grid.n; i++) {
@@ -53,7 +54,8 @@ static void fill_row(struct eval *ev, struct row *row, const struct series *s, s
             continue;
         eval_count_read(ev, i, h ? histogram_weight(h) : 1);
         if (part == PART_INFO_TIME && h)
-            eval_fail(ev, ERR_EXEC, "this should be an info metric, with float samples: %.*s", STR_ARG(labels_quoted(ev, s->labels)));
+            eval_fail(ev, ERR_EXEC, "this should be an info metric, with float samples: %.*s",
+                      STR_ARG(labels_quoted(ev, s->labels)));
         if (part != PART_VALUE)
             row_set(row, i, (double)origin(&c, h, t) / 1000);
         else if (h)
@@ -79,7 +81,8 @@ static void make_bare(struct eval *ev, struct series *s)
     s->hists = copy;
 }
 
-void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_part part, struct value *out)
+void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_part part,
+                  struct value *out)
 {
     struct gaze gaze = shift_gaze(&ev->grid, &selector->u.selector.shift);
     int64_t window = set->exact ? 1 : ev->lookback; /* exact: nothing but the sample at the step itself */

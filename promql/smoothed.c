@@ -1,5 +1,5 @@
-/* `selector smoothed`: the value at a step is interpolated between the samples around it, at most a lookback away on either
- * side; past the last sample that one is carried on.
+/* `selector smoothed`: the value at a step is interpolated between the samples around it, at most a lookback away on
+ * either side; past the last sample that one is carried on.
  */
 #include "promql/walk.h"
 
@@ -22,16 +22,20 @@ static void smooth_float(const struct around *a, int64_t now, struct row *row, u
         row_set(row, i, s[next - 1].v);
 }
 
-static void note_flags(struct eval *ev, const struct expr *at, struct labels labels, unsigned flags, const char *operation)
+static void note_flags(struct eval *ev, const struct expr *at, struct labels labels, unsigned flags,
+                       const char *operation)
 {
     if (flags & HISTOGRAM_INCOMPATIBLE)
-        eval_warn(ev, at, "vector contains a mix of histograms with exponential and custom buckets schemas for metric name \"%.*s\"",
+        eval_warn(ev, at,
+                  "vector contains a mix of histograms with exponential and custom buckets schemas "
+                  "for metric name \"%.*s\"",
                   STR_ARG(labels_name(labels)));
     if (flags & HISTOGRAM_BOUNDS_RECONCILED)
         eval_info(ev, at, "mismatched custom buckets were reconciled during %s", operation);
 }
 
-static const struct histogram *between(struct eval *ev, const struct expr *at, struct labels labels, const struct hist_sample *p,
+static const struct histogram *between(struct eval *ev, const struct expr *at, struct labels labels,
+                                       const struct hist_sample *p,
                                        const struct hist_sample *q, int64_t now)
 {
     double fraction = (double)(now - p->t) / (double)(q->t - p->t);
@@ -64,7 +68,8 @@ static void smooth_histogram(struct eval *ev, const struct around *a, int64_t no
         else
             h = between(ev, a->in.arg, row->labels, &s[next - 1], &s[next], now);
     } else if (next > a->w.hist_from)
-        h = histogram_hinted(ev->arena, s[next - 1].h, RESET_UNKNOWN); /* the hint told of the sample before it, not of the value */
+        /* The hint told of the sample before it, not of the value. */
+        h = histogram_hinted(ev->arena, s[next - 1].h, RESET_UNKNOWN);
     if (h)
         row_set_hist(ev, row, i, h);
 }
@@ -76,7 +81,8 @@ static void smooth_row(struct eval *ev, struct around *a, struct row *row)
         int64_t now = window_end(&a->in, i) - ev->lookback;
         bool floats = a->w.to > a->w.from, hists = a->w.hist_to > a->w.hist_from;
         if (floats && hists)
-            eval_warn(ev, a->in.arg, "encountered a mix of histograms and floats for metric name \"%.*s\"", STR_ARG(labels_name(row->labels)));
+            eval_warn(ev, a->in.arg, "encountered a mix of histograms and floats for metric name \"%.*s\"",
+                      STR_ARG(labels_name(row->labels)));
         else if (hists)
             smooth_histogram(ev, a, now, row, i);
         else if (floats)
@@ -91,7 +97,8 @@ void eval_smoothed(struct eval *ev, const struct expr *selector, struct series_s
     struct gaze gaze = shift_gaze(&ev->grid, &selector->u.selector.shift);
     struct range_feed feed = {0};
     for (size_t i = 0; i < set->n; i++) {
-        struct around a = {.in = {.arg = selector, .first_end = gaze.first + ev->lookback, .stride = gaze.stride, .range = 2 * ev->lookback}};
+        struct around a = {.in = {.arg = selector, .first_end = gaze.first + ev->lookback, .stride = gaze.stride,
+                                  .range = 2 * ev->lookback}};
         if (feed_series(ev, &feed, set, i, &a.in))
             smooth_row(ev, &a, value_add_row(ev, out, a.in.labels));
     }

@@ -114,7 +114,8 @@ void value_merge(struct eval *ev, struct value *v)
 uint64_t histogram_weight(const struct histogram *h)
 {
     enum { FIXED = 168, TIME = 8, SAMPLE = 16 }; /* bytes, as Prometheus counts them */
-    uint64_t words = (uint64_t)h->positive.n_spans + h->negative.n_spans + h->positive.n_counts + h->negative.n_counts + h->n_custom;
+    uint64_t spans = (uint64_t)h->positive.n_spans + h->negative.n_spans;
+    uint64_t words = spans + h->positive.n_counts + h->negative.n_counts + h->n_custom;
     return (FIXED + TIME + 8 * words) / SAMPLE;
 }
 

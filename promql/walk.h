@@ -15,34 +15,36 @@
 
 #include "promql/eval.h"
 
-/* --- prepare.c: what is known before the first sample ---------------------------------------------------------------------- */
-/* A copy of the tree: durations computed, start()/end()/range()/step() and @ start()/end() replaced by their values, parentheses
+/* --- prepare.c: what is known before the first sample ------------------------------------------------------------ */
+/* A copy of the tree: durations computed, start()/end()/range()/step() and @ start()/end() replaced by their values,
+ * parentheses
   * around arguments gone, step-invariant parts marked. */
 struct expr *prepare_tree(struct eval *ev, const struct expr *e);
 /* What the leaves of a prepared tree need (leaves.c). */
 struct select *prepare_selects(struct eval *ev, struct expr *e, size_t *n); /* numbers the leaves in e */
 double prepare_duration(struct eval *ev, const struct duration_expr *d); /* seconds */
 
-/* --- grids and windows -------------------------------------------------------------------------------------------------------- */
+/* --- grids and windows ------------------------------------------------------------------------------------------- */
 /* When the steps of a grid look at their data: at first, first + stride, ... A selector with @ stands still. */
 struct gaze { int64_t first, stride; };
 struct gaze shift_gaze(const struct grid *g, const struct time_shift *shift);
 /* The grid of a subquery's inner expression within a grid; n is 0 when no step falls into the window. */
 struct grid subquery_grid(const struct eval *ev, const struct grid *g, const struct expr *subquery);
 
-/* --- range.c ---------------------------------------------------------------------------------------------------------------------- */
+/* --- range.c ----------------------------------------------------------------------------------------------------- */
 struct range_feed { /* room for one series, used again for the next */
     struct sample *samples; size_t samples_cap;
     struct hist_sample *hists; size_t hists_cap;
     bool bare; /* histograms without buckets */
 };
-/* Loads series i and fills in->labels, samples and hists with what the windows (set already) can see; false when that is nothing.
- * Valid until the next call with this feed or set. */
+/* Loads series i and fills in->labels, samples and hists with what the windows (set already) can see; false when
+ * that is nothing. Valid until the next call with this feed or set. */
 bool feed_series(struct eval *ev, struct range_feed *f, struct series_set *set, size_t i, struct range_input *in);
 
-/* --- nodes ---------------------------------------------------------------------------------------------------------------------- */
+/* --- nodes ------------------------------------------------------------------------------------------------------- */
 void eval_call(struct eval *ev, const struct expr *e, struct value *out);
-void eval_range_call(struct eval *ev, const struct expr *e, size_t at, struct value *out); /* args[at] is the range vector */
+/* args[at] is the range vector */
+void eval_range_call(struct eval *ev, const struct expr *e, size_t at, struct value *out);
 void eval_subquery(struct eval *ev, const struct expr *e, struct value *out, struct grid *inner); /* rows on *inner */
 void eval_smoothed(struct eval *ev, const struct expr *selector, struct series_set *set, struct value *out);
 void eval_binary(struct eval *ev, const struct expr *e, struct value *out);
@@ -52,12 +54,14 @@ void eval_aggregate(struct eval *ev, const struct expr *e, struct value *out);
 void eval_pick(struct eval *ev, const struct expr *e, struct value *in, const double *param, struct value *out);
 void eval_count_values(struct eval *ev, const struct expr *e, struct value *in, struct str label, struct value *out);
 
-/* --- bare.c: histograms without buckets ---------------------------------------------------------------------------------------------- */
-void bare_histograms(struct eval *ev, struct hist_sample *hists, uint32_t n); /* takes the buckets away, settles the hints */
+/* --- bare.c: histograms without buckets -------------------------------------------------------------------------- */
+/* Takes the buckets away, settles the hints. */
+void bare_histograms(struct eval *ev, struct hist_sample *hists, uint32_t n);
 bool bare_is_enough(enum function_id id);                                     /* histogram_count, _sum, _avg */
-bool bare_is_too_little(const struct expr *e);                                /* what is in it needs buckets all the same */
+/* What is in it needs buckets all the same. */
+bool bare_is_too_little(const struct expr *e);
 
-/* --- operators on elements (binary.c) -------------------------------------------------------------------------------------------- */
+/* --- operators on elements (binary.c) ---------------------------------------------------------------------------- */
 struct element { double v; const struct histogram *h; bool keep; }; /* keep: false for a comparison that does not hold */
 /* False: the types do not go together (noted at `at`), there is no result. */
 bool binary_element(struct eval *ev, const struct expr *at, double lv, const struct histogram *lh, double rv,
@@ -65,18 +69,20 @@ bool binary_element(struct eval *ev, const struct expr *at, double lv, const str
 double binary_float(enum binary_op op, double l, double r);       /* comparisons give 1 or 0 */
 static inline bool binary_changes_meaning(enum binary_op op) { return op <= OP_ATAN2; } /* so the result loses its name */
 
-/* --- matching (matching.c) ---------------------------------------------------------------------------------------------------------- */
+/* --- matching (matching.c) --------------------------------------------------------------------------------------- */
 /* Rows of both sides with equal matching labels have the same group number. */
 struct match_groups {
     size_t n;
     uint32_t *left, *right;      /* a group number per row */
     struct labels *labels;       /* per group: the labels that were compared */
 };
-void match_groups(struct eval *ev, const struct matching *m, const struct value *left, const struct value *right, struct match_groups *out);
+void match_groups(struct eval *ev, const struct matching *m, const struct value *left, const struct value *right,
+                  struct match_groups *out);
 
-/* --- label names and groups of rows (grouping.c) ------------------------------------------------------------------------------------- */
+/* --- label names and groups of rows (grouping.c) ----------------------------------------------------------------- */
 struct names { const struct str *items; size_t n; };  /* sorted, none twice */
-struct names names_sorted(struct eval *ev, const struct str *items, size_t n, struct str one_more); /* one_more: "" for none */
+/* one_more: "" for none */
+struct names names_sorted(struct eval *ev, const struct str *items, size_t n, struct str one_more);
 struct grouping { struct names names; bool without; };  /* without(): the name of the metric is among them */
 struct grouping grouping_of(struct eval *ev, const struct expr *aggregate, struct str one_more_by);
 struct labels grouping_labels(struct eval *ev, const struct grouping *g, struct labels l);
@@ -88,19 +94,23 @@ struct row_groups {
 };
 void group_rows(struct eval *ev, const struct grouping *g, const struct value *in, struct row_groups *out);
 
-/* --- accounting (eval.c) ------------------------------------------------------------------------------------------------------------------ */
+/* --- accounting (eval.c) ----------------------------------------------------------------------------------------- */
 void eval_hold(struct eval *ev, uint64_t samples);  /* samples are held from here on; ERR_LIMIT when too many */
 uint64_t histogram_weight(const struct histogram *h); /* in samples of 16 bytes */
 uint64_t value_weight(const struct value *v, const struct grid *g);
 /* `samples` were read at step i of ev->grid. */
 void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples);
 
-/* --- value.c ---------------------------------------------------------------------------------------------------------------------------------- */
-struct str labels_quoted(struct eval *ev, struct labels l); /* {__name__="up", job="a"}: as error messages have label sets */
+/* --- value.c ----------------------------------------------------------------------------------------------------- */
+/* {__name__="up", job="a"}: as error messages have label sets. */
+struct str labels_quoted(struct eval *ev, struct labels l);
 
-/* --- result.c --------------------------------------------------------------------------------------------------------------------------------- */
+/* --- result.c ---------------------------------------------------------------------------------------------------- */
 void make_result(struct eval *ev, const struct expr *e, struct promql_result *out); /* evaluates e, too */
 
-static inline struct value *arguments(struct eval *ev, size_t n) { return ARENA_ARRAY(ev->arena, struct value, n ? n : 1); }
+static inline struct value *arguments(struct eval *ev, size_t n)
+{
+    return ARENA_ARRAY(ev->arena, struct value, n ? n : 1);
+}
 
 #endif

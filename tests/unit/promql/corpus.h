@@ -13,7 +13,7 @@
 #include "model/source.h"
 #include "promql/promql.h"
 
-/* --- one line of a series: labels and what stands behind them ------------------------------------------------------------------- */
+/* --- one line of a series: labels and what stands behind them ---------------------------------------------------- */
 struct corpus_value {
     bool omitted;
     double v;
@@ -23,8 +23,12 @@ struct corpus_value {
 struct corpus_series { struct labels labels; struct corpus_value *values; size_t n, _cap; };
 bool corpus_series_read(struct arena *a, struct str line, struct corpus_series *out, struct err *err) MUST_USE;
 
-/* --- what is loaded ---------------------------------------------------------------------------------------------------------------- */
-struct stored { struct labels labels; struct sample *samples; size_t n_samples, _cap_samples; struct hist_sample *hists; size_t n_hists, _cap_hists; };
+/* --- what is loaded ---------------------------------------------------------------------------------------------- */
+struct stored {
+    struct labels labels;
+    struct sample *samples; size_t n_samples, _cap_samples;
+    struct hist_sample *hists; size_t n_hists, _cap_hists;
+};
 struct corpus_store {
     struct source source;  /* select only */
     struct arena arena;
@@ -37,10 +41,11 @@ void corpus_store_free(struct corpus_store *s);
 void corpus_store_clear(struct corpus_store *s);
 void corpus_store_add(struct corpus_store *s, const struct corpus_series *series, int64_t step, int64_t start);
 /* Classic histograms among the series (x_bucket, x_sum, x_count), once more as native ones with custom buckets (x). */
-bool corpus_store_add_custom(struct corpus_store *s, const struct corpus_series *series, size_t n, int64_t step, struct err *err) MUST_USE;
+bool corpus_store_add_custom(struct corpus_store *s, const struct corpus_series *series, size_t n, int64_t step,
+                             struct err *err) MUST_USE;
 void corpus_store_seal(struct corpus_store *s); /* sorts, and sets the hints that a store would have derived */
 
-/* --- eval commands ------------------------------------------------------------------------------------------------------------------ */
+/* --- eval commands ----------------------------------------------------------------------------------------------- */
 enum expect_kind { EXPECT_ORDERED, EXPECT_FAIL, EXPECT_WARN, EXPECT_NO_WARN, EXPECT_INFO, EXPECT_NO_INFO, EXPECT_KINDS };
 struct expectation { enum expect_kind kind; struct str msg, regex; }; /* neither: anything */
 struct corpus_eval {
@@ -52,7 +57,8 @@ struct corpus_eval {
     struct corpus_series *series; size_t n_series, _cap_series; /* expected, in order */
     bool scalar; double scalar_value;
     bool string; struct str string_value;
-    bool range_vector; int64_t vector_start, vector_end, vector_step; /* an instant query whose answer is a range vector */
+    /* An instant query whose answer is a range vector. */
+    bool range_vector; int64_t vector_start, vector_end, vector_step;
     bool any_warn, any_info;            /* eval_warn, eval_info */
 };
 static inline bool corpus_expects(const struct corpus_eval *e, enum expect_kind kind)
@@ -76,8 +82,9 @@ void corpus_close(struct corpus_file *f);
 /* Carries out loads and clears up to the next eval command. Broken: err says where. */
 enum corpus_step corpus_next(struct corpus_file *f, struct corpus_eval *eval, struct err *err);
 
-/* --- judging --------------------------------------------------------------------------------------------------------------------------- */
-bool corpus_check_result(const struct corpus_eval *e, struct arena *a, const struct promql_result *r, struct err *err) MUST_USE;
+/* --- judging ----------------------------------------------------------------------------------------------------- */
+bool corpus_check_result(const struct corpus_eval *e, struct arena *a, const struct promql_result *r,
+                         struct err *err) MUST_USE;
 bool corpus_check_failure(const struct corpus_eval *e, struct str actual, struct err *err) MUST_USE;
 bool corpus_check_notes(const struct corpus_eval *e, const struct notes *notes, struct err *err) MUST_USE;
 

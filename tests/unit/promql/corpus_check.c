@@ -31,18 +31,23 @@ static bool same_side(const struct buckets *a, const struct buckets *b)
     return true;
 }
 
-static bool same_histogram(struct arena *arena, const struct histogram *want, const struct histogram *got, bool hint_matters)
+static bool same_histogram(struct arena *arena, const struct histogram *want, const struct histogram *got,
+                           bool hint_matters)
 {
     const struct histogram *a = histogram_compact(arena, want), *b = histogram_compact(arena, got);
-    if (a->schema != b->schema || !near(a->count, b->count) || !near(a->sum, b->sum) || a->zero_threshold != b->zero_threshold ||
-        !near(a->zero_count, b->zero_count) || (hint_matters && a->hint != b->hint))
+    if (a->schema != b->schema || (hint_matters && a->hint != b->hint) || a->zero_threshold != b->zero_threshold)
         return false;
-    if (histogram_is_custom(a) && (a->n_custom != b->n_custom || (a->n_custom && memcmp(a->custom, b->custom, a->n_custom * sizeof *a->custom) != 0)))
+    if (!near(a->count, b->count) || !near(a->sum, b->sum) || !near(a->zero_count, b->zero_count))
         return false;
+    if (a->n_custom != b->n_custom)
+        return false;
+    for (uint32_t i = 0; i < a->n_custom; i++)
+        if (a->custom[i] != b->custom[i])
+            return false;
     return same_side(&a->positive, &b->positive) && same_side(&a->negative, &b->negative);
 }
 
-/* --- words --------------------------------------------------------------------------------------------------------------------------------- */
+/* --- words ------------------------------------------------------------------------------------------------------- */
 
 static void print_side(struct buf *b, const char *name, const struct buckets *s)
 {
@@ -59,7 +64,8 @@ static struct str value_text(struct arena *a, double v, const struct histogram *
     if (h == NULL)
         return arena_printf(a, "%.17g", v);
     struct buf b = {0};
-    buf_printf(&b, "{{schema:%d count:%.10g sum:%.10g z:%.10g/%g hint:%d", h->schema, h->count, h->sum, h->zero_count, h->zero_threshold, h->hint);
+    buf_printf(&b, "{{schema:%d count:%.10g sum:%.10g z:%.10g/%g hint:%d", h->schema, h->count, h->sum, h->zero_count,
+               h->zero_threshold, h->hint);
     print_side(&b, "+", &h->positive);
     print_side(&b, "-", &h->negative);
     for (uint32_t i = 0; i < h->n_custom; i++)
@@ -79,18 +85,20 @@ static struct str labels_text(struct arena *a, struct labels l)
     return text;
 }
 
-/* --- series --------------------------------------------------------------------------------------------------------------------------------- */
+/* --- series ------------------------------------------------------------------------------------------------------ */
 
-static bool same_point(struct arena *a, const struct corpus_value *want, const struct promql_point *got, struct labels l, struct err *err)
+static bool same_point(struct arena *a, const struct corpus_value *want, const struct promql_point *got,
+                       struct labels l, struct err *err)
 {
-    bool same = want->h && got->h ? same_histogram(a, want->h, got->h, want->hint_matters) : !want->h && !got->h && near(want->v, got->v);
-    if (same)
+    if (want->h && got->h ? same_histogram(a, want->h, got->h, want->hint_matters)
+                          : !want->h && !got->h && near(want->v, got->v))
         return true;
     return err_set(err, ERR_EXEC, "%.*s at %lld: expected %.*s, got %.*s", STR_ARG(labels_text(a, l)), (long long)got->t,
                    STR_ARG(value_text(a, want->v, want->h)), STR_ARG(value_text(a, got->v, got->h)));
 }
 
-static bool same_series(const struct corpus_eval *e, struct arena *a, const struct corpus_series *want, const struct promql_series *got, struct err *err)
+static bool same_series(const struct corpus_eval *e, struct arena *a, const struct corpus_series *want,
+                        const struct promql_series *got, struct err *err)
 {
     int64_t start = e->range_vector ? e->vector_start : e->start, step = e->range_vector ? e->vector_step : e->step;
     size_t p = 0;
@@ -99,13 +107,17 @@ static bool same_series(const struct corpus_eval *e, struct arena *a, const stru
         if (want->values[i].omitted)
             continue;
         if (p == got->n || got->points[p].t != t)
-            return err_set(err, ERR_EXEC, "%.*s: expected a point at %lld, got %lld (%zu points in all)", STR_ARG(labels_text(a, want->labels)),
+            return err_set(err, ERR_EXEC, "%.*s: expected a point at %lld, got %lld (%zu points in all)",
+                           STR_ARG(labels_text(a, want->labels)),
                            (long long)t, p < got->n ? (long long)got->points[p].t : -1, got->n);
         if (!same_point(a, &want->values[i], &got->points[p++], want->labels, err))
             return false;
     }
-    return p == got->n || err_set(err, ERR_EXEC, "%.*s: unexpected point at %lld: %.*s", STR_ARG(labels_text(a, want->labels)),
-                                  (long long)got->points[p].t, STR_ARG(value_text(a, got->points[p].v, got->points[p].h)));
+    if (p == got->n)
+        return true;
+    const struct promql_point *more = &got->points[p];
+    return err_set(err, ERR_EXEC, "%.*s: unexpected point at %lld: %.*s", STR_ARG(labels_text(a, want->labels)),
+                   (long long)more->t, STR_ARG(value_text(a, more->v, more->h)));
 }
 
 static const struct corpus_series *expected(const struct corpus_eval *e, struct labels l)
@@ -130,7 +142,8 @@ static bool check_series(const struct corpus_eval *e, struct arena *a, const str
                                      : !same_point(a, &want->values[0], &r->series[i].points[0], want->labels, err))
             return false;
         if (r->type == PROMQL_MATRIX && i > 0 && labels_cmp(r->series[i - 1].labels, r->series[i].labels) >= 0)
-            return err_set(err, ERR_EXEC, "the matrix is not sorted at %.*s", STR_ARG(labels_text(a, r->series[i].labels)));
+            return err_set(err, ERR_EXEC, "the matrix is not sorted at %.*s",
+                           STR_ARG(labels_text(a, r->series[i].labels)));
     }
     for (size_t i = 0; i < e->n_series; i++) {
         bool found = false;
@@ -144,16 +157,18 @@ static bool check_series(const struct corpus_eval *e, struct arena *a, const str
 
 bool corpus_check_result(const struct corpus_eval *e, struct arena *a, const struct promql_result *r, struct err *err)
 {
-    if (r->type == PROMQL_STRING)
-        return (e->string && str_eq(e->string_value, r->string)) || err_set(err, ERR_EXEC, "got the string `%.*s`", STR_ARG(r->string));
-    if (r->type == PROMQL_SCALAR)
-        return (e->scalar && near(e->scalar_value, r->scalar)) || err_set(err, ERR_EXEC, "got the scalar %.17g", r->scalar);
+    if (r->type == PROMQL_STRING && (!e->string || !str_eq(e->string_value, r->string)))
+        return err_set(err, ERR_EXEC, "got the string `%.*s`", STR_ARG(r->string));
+    if (r->type == PROMQL_SCALAR && (!e->scalar || !near(e->scalar_value, r->scalar)))
+        return err_set(err, ERR_EXEC, "got the scalar %.17g", r->scalar);
+    if (r->type == PROMQL_STRING || r->type == PROMQL_SCALAR)
+        return true;
     if (e->scalar || e->string)
         return err_set(err, ERR_EXEC, "got a vector or matrix");
     return check_series(e, a, r, err);
 }
 
-/* --- failures and notes ------------------------------------------------------------------------------------------------------------------ */
+/* --- failures and notes ------------------------------------------------------------------------------------------ */
 
 static struct str without_position(struct str note) /* " (1:6)" */
 {
@@ -184,13 +199,15 @@ bool corpus_check_failure(const struct corpus_eval *e, struct str actual, struct
     for (size_t i = 0; i < e->n_expects; i++) {
         const struct expectation *x = &e->expects[i];
         if (x->kind == EXPECT_FAIL && !matches(x, actual))
-            return err_set(err, ERR_EXEC, "expected failure `%.*s`, got `%.*s`", STR_ARG(x->msg.n ? x->msg : x->regex), STR_ARG(actual));
+            return err_set(err, ERR_EXEC, "expected failure `%.*s`, got `%.*s`",
+                           STR_ARG(x->msg.n ? x->msg : x->regex), STR_ARG(actual));
     }
     return true;
 }
 
 /* Each expected note is there, and no other where any is expected. */
-static bool check_kind(const struct corpus_eval *e, enum expect_kind kind, enum expect_kind none, const struct note_list *notes, struct err *err)
+static bool check_kind(const struct corpus_eval *e, enum expect_kind kind, enum expect_kind none,
+                       const struct note_list *notes, struct err *err)
 {
     if (corpus_expects(e, none) && notes->n > 0)
         return err_set(err, ERR_EXEC, "unexpected note: %.*s", STR_ARG(notes->items[0]));
@@ -201,7 +218,8 @@ static bool check_kind(const struct corpus_eval *e, enum expect_kind kind, enum 
         for (size_t k = 0; k < notes->n; k++)
             found = found || matches(&e->expects[i], notes->items[k]);
         if (!found)
-            return err_set(err, ERR_EXEC, "missing note `%.*s%.*s`, got `%.*s`", STR_ARG(e->expects[i].msg), STR_ARG(e->expects[i].regex),
+            return err_set(err, ERR_EXEC, "missing note `%.*s%.*s`, got `%.*s`", STR_ARG(e->expects[i].msg),
+                           STR_ARG(e->expects[i].regex),
                            STR_ARG(notes->n ? notes->items[0] : STR("none")));
     }
     for (size_t k = 0; k < notes->n; k++) {
@@ -220,5 +238,6 @@ bool corpus_check_notes(const struct corpus_eval *e, const struct notes *notes, 
         return err_set(err, ERR_EXEC, "expected a warning");
     if (e->any_info && notes->infos.n == 0)
         return err_set(err, ERR_EXEC, "expected an info");
-    return check_kind(e, EXPECT_WARN, EXPECT_NO_WARN, &notes->warnings, err) && check_kind(e, EXPECT_INFO, EXPECT_NO_INFO, &notes->infos, err);
+    return check_kind(e, EXPECT_WARN, EXPECT_NO_WARN, &notes->warnings, err) &&
+           check_kind(e, EXPECT_INFO, EXPECT_NO_INFO, &notes->infos, err);
 }

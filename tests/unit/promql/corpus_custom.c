@@ -42,7 +42,8 @@ static void add_part(struct classics *c, struct moment *m, double le, double cou
 enum suffix { NO_SUFFIX, BUCKET, SUM, COUNT };
 static enum suffix suffix_of(struct str name, struct str *base)
 {
-    static const struct { enum suffix suffix; struct str text; } known[] = {{BUCKET, {"_bucket", 7}}, {SUM, {"_sum", 4}}, {COUNT, {"_count", 6}}};
+    static const struct { enum suffix suffix; struct str text; } known[] = {
+        {BUCKET, {"_bucket", 7}}, {SUM, {"_sum", 4}}, {COUNT, {"_count", 6}}};
     for (size_t i = 0; i < LEN(known); i++) {
         if (!str_ends(name, known[i].text))
             continue;
@@ -95,12 +96,14 @@ static const struct histogram *convert(struct classics *c, struct moment *m)
     }
     struct span *span = ARENA_NEW(c->a, struct span);
     *span = (struct span){0, (uint32_t)m->n};
-    struct histogram h = {.schema = HISTOGRAM_CUSTOM, .count = m->count, .sum = m->sum, .custom = bounds, .n_custom = (uint32_t)m->n - 1,
+    struct histogram h = {.schema = HISTOGRAM_CUSTOM, .count = m->count, .sum = m->sum, .custom = bounds,
+                          .n_custom = (uint32_t)m->n - 1,
                           .positive = {span, 1, counts, (uint32_t)m->n}};
     return histogram_compact(c->a, &h);
 }
 
-bool corpus_store_add_custom(struct corpus_store *s, const struct corpus_series *series, size_t n, int64_t step, struct err *err)
+bool corpus_store_add_custom(struct corpus_store *s, const struct corpus_series *series, size_t n, int64_t step,
+                             struct err *err)
 {
     struct classics c = {.a = &s->arena};
     for (size_t i = 0; i < n; i++)

@@ -67,7 +67,7 @@ static bool time_word(struct corpus_file *f, struct str *rest, const char *befor
     return duration_parse(w, ms) || fail(f, err, "not a duration", w);
 }
 
-/* --- load -------------------------------------------------------------------------------------------------------------------------------- */
+/* --- load -------------------------------------------------------------------------------------------------------- */
 
 static bool read_load(struct corpus_file *f, struct str rest, bool custom, struct err *err)
 {
@@ -98,7 +98,7 @@ static bool read_load(struct corpus_file *f, struct str rest, bool custom, struc
     return true;
 }
 
-/* --- eval -------------------------------------------------------------------------------------------------------------------------------- */
+/* --- eval -------------------------------------------------------------------------------------------------------- */
 
 static void add_expectation(struct corpus_file *f, struct corpus_eval *e, struct expectation x)
 {
@@ -181,8 +181,9 @@ static bool read_times(struct corpus_file *f, struct corpus_eval *e, struct str 
         return true;
     }
     e->range = true;
-    return (str_is(kind, "range") || fail(f, err, "instant or range", kind)) && time_word(f, rest, "from", &e->start, err) &&
-           time_word(f, rest, "to", &e->end, err) && time_word(f, rest, "step", &e->step, err);
+    return (str_is(kind, "range") || fail(f, err, "instant or range", kind)) &&
+           time_word(f, rest, "from", &e->start, err) && time_word(f, rest, "to", &e->end, err) &&
+           time_word(f, rest, "step", &e->step, err);
 }
 
 static bool read_eval(struct corpus_file *f, struct str command, struct str rest, struct corpus_eval *e, struct err *err)

@@ -28,7 +28,7 @@ static bool take(struct reader *r, const char *word)
     return true;
 }
 
-/* --- labels ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- labels ------------------------------------------------------------------------------------------------------ */
 
 static size_t metric_length(struct str s)
 {
@@ -73,7 +73,7 @@ static bool read_labels(struct reader *r, struct labels *out)
     return true;
 }
 
-/* --- numbers --------------------------------------------------------------------------------------------------------------------------- */
+/* --- numbers ----------------------------------------------------------------------------------------------------- */
 
 static bool read_number(struct reader *r, double *v)
 {
@@ -108,7 +108,7 @@ static bool read_times(struct reader *r, size_t *times) /* xN; 0 when it is not 
     return true;
 }
 
-/* --- histograms ------------------------------------------------------------------------------------------------------------------------- */
+/* --- histograms -------------------------------------------------------------------------------------------------- */
 
 struct description { struct histogram h; double offset, n_offset; bool hinted; };
 
@@ -131,8 +131,14 @@ static bool read_list(struct reader *r, const double **items, uint32_t *n)
 static bool read_hint(struct reader *r, struct description *d)
 {
     d->hinted = true;
-    d->h.hint = take(r, "unknown") ? RESET_UNKNOWN : take(r, "not_reset") ? RESET_NO : take(r, "reset") ? RESET_YES : RESET_GAUGE;
-    return d->h.hint != RESET_GAUGE || take(r, "gauge") || broken(r, "no hint");
+    static const struct { const char *word; enum reset_hint hint; } hints[] = {
+        {"unknown", RESET_UNKNOWN}, {"not_reset", RESET_NO}, {"reset", RESET_YES}, {"gauge", RESET_GAUGE}};
+    for (size_t i = 0; i < LEN(hints); i++) {
+        d->h.hint = hints[i].hint;
+        if (take(r, hints[i].word))
+            return true;
+    }
+    return broken(r, "no hint");
 }
 
 static bool read_key(struct reader *r, struct description *d)
@@ -191,7 +197,7 @@ static bool read_histogram(struct reader *r, struct corpus_value *out) /* behind
     return true;
 }
 
-/* --- values -------------------------------------------------------------------------------------------------------------------------------- */
+/* --- values ------------------------------------------------------------------------------------------------------ */
 
 static void add(struct reader *r, struct corpus_series *s, struct corpus_value v)
 {

@@ -1,5 +1,5 @@
-/* Series in arrays, as a source. Each is lent one at a time, in memory that is given back with the next: a reader that keeps
- * samples is caught by AddressSanitizer. */
+/* Series in arrays, as a source. Each is lent one at a time, in memory that is given back with the next: a reader
+ * that keeps samples is caught by AddressSanitizer. */
 #include "corpus.h"
 
 #include "model/histogram_math.h"
@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 static bool load_one(struct series_set *set, size_t i, struct series *out, struct err *err);
-static bool select_all(struct source *s, struct query_ctx *q, const struct select *sel, size_t n, struct series_set *out, struct err *err);
+static bool select_all(struct source *s, struct query_ctx *q, const struct select *sel, size_t n,
+                       struct series_set *out, struct err *err);
 static const struct source_ops ops = {.select = select_all};
 
 void corpus_store_init(struct corpus_store *s)
@@ -31,7 +32,7 @@ void corpus_store_free(struct corpus_store *s)
     s->lent = NULL;
 }
 
-/* --- loading ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- loading ----------------------------------------------------------------------------------------------------- */
 
 static struct stored *stored_series(struct corpus_store *s, struct labels l)
 {
@@ -73,8 +74,9 @@ static int by_time(const void *a, const void *b) /* both kinds of samples begin 
     return (x > y) - (x < y);
 }
 
-/* What a chunk of Prometheus would say of sample i, by the one before it. It is sure of "no reset" within a chunk only; a reset
- * begins a new one, whose first sample is "unknown" (https://github.com/prometheus/prometheus/issues/15346). */
+/* What a chunk of Prometheus would say of sample i, by the one before it. It is sure of "no reset" within a chunk
+ * only; a reset begins a new one, whose first sample is "unknown"
+ * (https://github.com/prometheus/prometheus/issues/15346). */
 static enum reset_hint stored_hint(struct arena *a, const struct stored *s, size_t i)
 {
     const struct histogram *h = s->hists[i].h, *before = i ? s->hists[i - 1].h : NULL;
@@ -100,7 +102,7 @@ void corpus_store_seal(struct corpus_store *s)
     }
 }
 
-/* --- selecting ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- selecting --------------------------------------------------------------------------------------------------- */
 
 struct selection { struct corpus_store *store; struct select select; const struct stored **found; };
 
@@ -128,7 +130,8 @@ static void lend(struct selection *s, const struct stored *x, struct series *out
         memcpy(room, x->samples + from, n * sizeof *room);
     if (n_hists > 0)
         memcpy(hists, x->hists + hist_from, n_hists * sizeof *hists);
-    *out = (struct series){.labels = x->labels, .samples = room, .n_samples = (uint32_t)n, .hists = hists, .n_hists = (uint32_t)n_hists};
+    *out = (struct series){.labels = x->labels, .samples = room, .n_samples = (uint32_t)n,
+                           .hists = hists, .n_hists = (uint32_t)n_hists};
 }
 
 static bool load_one(struct series_set *set, size_t i, struct series *out, struct err *err)
@@ -168,7 +171,8 @@ static void select_one(struct corpus_store *store, struct arena *a, const struct
     struct selection *s = ARENA_NEW(a, struct selection);
     *s = (struct selection){store, *sel, ARENA_ARRAY(a, const struct stored *, store->n + 1)};
     bool exact = store->exact && sel->kind == SELECT_INSTANT;
-    *out = (struct series_set){.series = ARENA_ARRAY(a, struct series, store->n + 1), .impl = s, .exact = exact, .load = exact ? NULL : load_one};
+    *out = (struct series_set){.series = ARENA_ARRAY(a, struct series, store->n + 1), .impl = s, .exact = exact,
+                               .load = exact ? NULL : load_one};
     for (size_t i = 0; i < store->n; i++) {
         const struct stored *x = &store->series[i];
         if (!matchers_match(sel->matchers, sel->n_matchers, x->labels))
@@ -178,7 +182,8 @@ static void select_one(struct corpus_store *store, struct arena *a, const struct
     }
 }
 
-static bool select_all(struct source *s, struct query_ctx *q, const struct select *sel, size_t n, struct series_set *out, struct err *err)
+static bool select_all(struct source *s, struct query_ctx *q, const struct select *sel, size_t n,
+                       struct series_set *out, struct err *err)
 {
     (void)err;
     for (size_t i = 0; i < n; i++)

@@ -2,8 +2,8 @@
  *   - as written; an instant query also from a source that answers exactly at the steps,
  *   - each instant query as the middle of a range query,
  *   - each instant query with @ its own time on every selector, at other times.
- * Cases of other releases of Prometheus that the newest answers differently are named in tests/promql/upstream_differences.txt.
- * Each file is one test; what failed is printed with its line.
+ * Cases of other releases of Prometheus that the newest answers differently are named in
+ * tests/promql/upstream_differences.txt. Each file is one test; what failed is printed with its line.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ struct run { struct corpus_file *file; const struct corpus_eval *eval; struct ar
 struct at { bool set; int64_t t; };
 struct when { int64_t start, end, step; bool range; };
 
-/* --- @ on every selector -------------------------------------------------------------------------------------------------------------- */
+/* --- @ on every selector ----------------------------------------------------------------------------------------- */
 
 static bool uses_time(enum function_id id)
 {
@@ -93,7 +93,7 @@ static bool subquery_uses_time(const struct expr *e)
     }
 }
 
-/* --- one evaluation ----------------------------------------------------------------------------------------------------------------------- */
+/* --- one evaluation ---------------------------------------------------------------------------------------------- */
 
 static bool evaluate(struct run *r, struct when w, struct at at, struct promql_result *out, struct err *err, bool *skip)
 {
@@ -207,10 +207,12 @@ static bool run_instant(struct run *r)
     if (!judge(r, (struct when){t, t, 0, false}, none, "", &go_on) || (go_on && !middle_of_range(r, t, none)))
         return false;
     r->file->store.exact = true;
-    bool ok = judge(r, (struct when){t, t, 0, false}, none, " from an exact source", &go_on) && (!go_on || middle_of_range(r, t, none));
+    bool ok = judge(r, (struct when){t, t, 0, false}, none, " from an exact source", &go_on) &&
+              (!go_on || middle_of_range(r, t, none));
     r->file->store.exact = false;
     for (size_t i = 0; ok && i < LEN(others); i++)
-        ok = judge(r, (struct when){others[i], others[i], 0, false}, at, " with @", &go_on) && (!go_on || middle_of_range(r, others[i], at));
+        ok = judge(r, (struct when){others[i], others[i], 0, false}, at, " with @", &go_on) &&
+             (!go_on || middle_of_range(r, others[i], at));
     return ok;
 }
 
@@ -227,12 +229,12 @@ static bool run_range(struct run *r)
     return ok;
 }
 
-/* --- files ------------------------------------------------------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------------------------- */
 
 static struct buf differences;
 
-/* "operators.test:123 expression: why", or "operators.test: why" for a whole file: a line of upstream_differences.txt. The
- * expression is there because a line of one release is another one in the next. */
+/* "operators.test:123 expression: why", or "operators.test: why" for a whole file: a line of
+ * upstream_differences.txt. The expression is there because a line of one release is another one in the next. */
 static bool known_difference(const char *path, const struct corpus_eval *e)
 {
     char line[1024], file[1024];

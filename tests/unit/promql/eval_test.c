@@ -1,4 +1,5 @@
-/* What a query may cost and how it ends: limits, deadlines, cancellation, memory that runs out at any place, and its statistics. */
+/* What a query may cost and how it ends: limits, deadlines, cancellation, memory that runs out at any place, and
+ * its statistics. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -9,14 +10,22 @@
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND };
 
-struct fixture { struct corpus_store store; struct arena arena; struct notes notes; struct query_ctx q; struct promql_params params; struct err err; };
+struct fixture {
+    struct corpus_store store;
+    struct arena arena;
+    struct notes notes;
+    struct query_ctx q;
+    struct promql_params params;
+    struct err err;
+};
 
 static int setup(void **state)
 {
     struct fixture *f = mem_zalloc(sizeof *f);
     static const char *const lines[] = {
-        "m{a=\"1\"} 0+1x60", "m{a=\"2\"} 0+2x60", "m{a=\"3\"} 5x60", "h{a=\"1\"} {{schema:0 count:3 sum:5 buckets:[1 2]}}x60",
-        "h{a=\"2\"} {{schema:1 count:3 sum:5 buckets:[1 2]}}x60", "b_bucket{le=\"1\"} 0+1x60", "b_bucket{le=\"+Inf\"} 0+2x60"};
+        "m{a=\"1\"} 0+1x60", "m{a=\"2\"} 0+2x60", "m{a=\"3\"} 5x60",
+        "h{a=\"1\"} {{schema:0 count:3 sum:5 buckets:[1 2]}}x60", "h{a=\"2\"} {{schema:1 count:3 sum:5 buckets:[1 2]}}x60",
+        "b_bucket{le=\"1\"} 0+1x60", "b_bucket{le=\"+Inf\"} 0+2x60"};
     corpus_store_init(&f->store);
     arena_init(&f->arena, 0);
     for (size_t i = 0; i < LEN(lines); i++) {
@@ -164,7 +173,8 @@ static void samples_are_counted(void **state)
 
 /* All that is read is asked for in one call, with the window that each selector sees. */
 struct spy { struct source source; unsigned calls; struct select seen[8]; size_t n; };
-static bool spy_select(struct source *s, struct query_ctx *q, const struct select *sel, size_t n, struct series_set *out, struct err *err)
+static bool spy_select(struct source *s, struct query_ctx *q, const struct select *sel, size_t n,
+                       struct series_set *out, struct err *err)
 {
     struct spy *spy = (struct spy *)s;
     (void)q;
