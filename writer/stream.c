@@ -17,16 +17,89 @@ bool stream_same(const struct stream *s, struct relabel_rules rules, struct str_
     return s->shards == shards && relabel_equal(s->rules, rules) && same_map(s->external, external) && same_map(s->extra, extra);
 }
 
+/* --- splicing ------------------------------------------------------------------------------------------------------- */
+
+static void add_addition(struct stream_labels *l, struct str name, struct str value, bool override)
+{
+    size_t at = 0;
+    while (at < l->n_additions && str_cmp(l->additions[at].name, name) < 0)
+        at++;
+    bool there = at < l->n_additions && str_eq(l->additions[at].name, name);
+    if (!there) {
+        memmove(&l->additions[at + 1], &l->additions[at], (l->n_additions - at) * sizeof *l->additions);
+        l->n_additions++;
+        l->additions[at] = (struct addition){.name = name};
+    }
+    struct addition *a = &l->additions[at];
+    a->override = override;
+    buf_clear(&a->wire);
+    if (value.n > 0)
+        labels_append(&a->wire, name, value);
+}
+
+static void prepare_additions(struct stream_labels *l)
+{
+    const struct stream *s = l->stream;
+    l->additions = mem_zalloc((s->external.n + s->extra.n + 1) * sizeof *l->additions);
+    for (size_t i = 0; i < s->external.n; i++)
+        add_addition(l, s->external.keys[i], s->external.values[i], false);
+    for (size_t i = 0; i < s->extra.n; i++)
+        add_addition(l, s->extra.keys[i], s->extra.values[i], true);
+}
+
+static void put_addition(struct stream_labels *l, const struct addition *a, uint32_t *count)
+{
+    buf_add_str(&l->out, buf_str(&a->wire));
+    *count += a->wire.n > 0;
+}
+
+/* One walk over the sorted labels; what stands between two additions is copied in one piece. */
+static struct labels splice(struct stream_labels *l, struct labels in)
+{
+    struct labels_iter it = labels_iter(in);
+    const uint8_t *run = in.p, *before = in.p;
+    uint32_t count = in.count;
+    size_t k = 0;
+    struct label label;
+    buf_clear(&l->out);
+    while (k < l->n_additions && labels_next(&it, &label)) {
+        int order = -1;
+        for (; k < l->n_additions && (order = str_cmp(l->additions[k].name, label.name)) <= 0; k++) {
+            const struct addition *a = &l->additions[k];
+            if (order == 0 && !a->override)
+                continue; /* the series' own label stays */
+            buf_add(&l->out, run, (size_t)(before - run));
+            put_addition(l, a, &count);
+            run = before;
+            if (order == 0) {
+                run = it.p;
+                count--;
+            }
+        }
+        before = it.p;
+    }
+    buf_add(&l->out, run, (size_t)(in.p + in.n - run));
+    for (; k < l->n_additions; k++)
+        put_addition(l, &l->additions[k], &count);
+    return (struct labels){(const uint8_t *)l->out.p, (uint32_t)l->out.n, count};
+}
+
+/* --- rules ---------------------------------------------------------------------------------------------------------- */
+
 void stream_labels_init(struct stream_labels *l, const struct stream *s)
 {
     memset(l, 0, sizeof *l);
     l->stream = s;
     arena_init(&l->scratch, 0);
     l->builder.scratch = &l->scratch;
+    prepare_additions(l);
 }
 
 void stream_labels_free(struct stream_labels *l)
 {
+    for (size_t i = 0; i < l->n_additions; i++)
+        buf_free(&l->additions[i].wire);
+    mem_free(l->additions);
     mem_free(l->verdicts);
     buf_free(&l->texts);
     buf_free(&l->out);
@@ -123,8 +196,8 @@ bool stream_labels_apply(struct stream_labels *l, struct labels in, struct label
 {
     const struct stream *s = l->stream;
     if (!relabel_any(s->rules)) {
-        *out = in;
-        return s->external.n + s->extra.n == 0 || run_chain(l, in, out);
+        *out = l->n_additions ? splice(l, in) : in;
+        return out->count > 0;
     }
     uint64_t hash = labels_hash(in);
     if (l->cap > 0) {

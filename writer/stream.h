@@ -21,11 +21,13 @@ struct stream {
 bool stream_same(const struct stream *s, struct relabel_rules rules, struct str_map external, struct str_map extra, unsigned shards);
 
 /* What relabel rules said of a series: 16 bytes each, by hash of its labels; forgotten all at once over a limit. Without rules
- * nothing is kept: adding a few labels to sorted ones is cheaper than looking them up. */
+ * nothing is kept: splicing a few labels into sorted ones is cheaper than looking them up. */
 enum verdict_kind { VERDICT_NONE, VERDICT_SAME, VERDICT_DROPPED, VERDICT_CHANGED };
 struct verdict { uint64_t hash; uint32_t at, n_kind; }; /* CHANGED: bytes at `at` of texts; n_kind = n << 2 | kind */
+struct addition { struct str name; struct buf wire; bool override; }; /* override: also where the label is there already */
 struct stream_labels {
     const struct stream *stream;
+    struct addition *additions; size_t n_additions; /* external and extra labels by name; only for streams without rules */
     struct verdict *verdicts; size_t n, cap;
     struct buf texts;
     struct labels_builder builder;
