@@ -17,8 +17,7 @@
 
 /* --- prepare.c: what is known before the first sample ------------------------------------------------------------ */
 /* A copy of the tree: durations computed, start()/end()/range()/step() and @ start()/end() replaced by their values,
- * parentheses
-  * around arguments gone, step-invariant parts marked. */
+ * parentheses around arguments gone, step-invariant parts marked. */
 struct expr *prepare_tree(struct eval *ev, const struct expr *e);
 /* What the leaves of a prepared tree need (leaves.c). */
 struct select *prepare_selects(struct eval *ev, struct expr *e, size_t *n); /* numbers the leaves in e */

@@ -8,6 +8,8 @@
 
 #include "corpus.h"
 
+#include "promql/ast.h"
+
 enum { SECOND = 1000, MINUTE = 60 * SECOND };
 
 struct fixture {
@@ -25,7 +27,7 @@ static int setup(void **state)
     static const char *const lines[] = {
         "m{a=\"1\"} 0+1x60", "m{a=\"2\"} 0+2x60", "m{a=\"3\"} 5x60",
         "h{a=\"1\"} {{schema:0 count:3 sum:5 buckets:[1 2]}}x60", "h{a=\"2\"} {{schema:1 count:3 sum:5 buckets:[1 2]}}x60",
-        "b_bucket{le=\"1\"} 0+1x60", "b_bucket{le=\"+Inf\"} 0+2x60"};
+        "n{a=\"1\"} 7x60", "b_bucket{le=\"1\"} 0+1x60", "b_bucket{le=\"+Inf\"} 0+2x60"};
     corpus_store_init(&f->store);
     arena_init(&f->arena, 0);
     for (size_t i = 0; i < LEN(lines); i++) {
@@ -236,6 +238,43 @@ static void trees_are_not_changed(void **state)
     assert_true(second.series[0].points[0].v > 0);
 }
 
+/* Without the feature a name goes at once, and with it what tells two series apart. */
+static void names_go_at_once_or_at_the_end(void **state)
+{
+    struct fixture *f = *state;
+    struct promql_result out;
+    const char *two = "count(rate({__name__=~\"m|n\", a=\"1\"}[5m]))";
+    assert_false(eval(f, two, &out));
+    assert_int_equal(f->err.kind, ERR_EXEC);
+    assert_string_equal(f->err.text, "vector cannot contain metrics with the same labelset");
+    assert_false(eval(f, "-{__name__=~\"m|n\", a=\"1\"}", &out));
+    assert_true(eval(f, "count(last_over_time({__name__=~\"m|n\", a=\"1\"}[5m]))", &out));
+    f->params.delayed_name_removal = true;
+    assert_true(eval(f, two, &out));
+    assert_true(out.series[0].points[0].v == 2);
+    assert_false(eval(f, "rate({__name__=~\"m|n\", a=\"1\"}[5m])", &out));
+}
+
+/* sum(<fetched>): what the other side has computed is taken as it stands, without another lookback. */
+static void fetched_parts_are_taken_as_they_are(void **state)
+{
+    struct fixture *f = *state;
+    struct sample one[] = {{0, 1}, {MINUTE, 2}}, two[] = {{MINUTE, 10}};
+    struct label a = {STR("a"), STR("1")}, b = {STR("a"), STR("2")};
+    struct series series[] = {{.labels = labels_from(&f->arena, &a, 1), .samples = one, .n_samples = 2},
+                              {.labels = labels_from(&f->arena, &b, 1), .samples = two, .n_samples = 1}};
+    struct series_set set = {.series = series, .n = 2, .exact = true};
+    struct expr fetched = {.kind = EXPR_FETCHED, .type = VALUE_VECTOR, .u.fetched = &set};
+    struct expr sum = {.kind = EXPR_AGGREGATE, .type = VALUE_VECTOR, .u.aggregate = {.op = AGG_SUM, .inner = &fetched}};
+    struct promql_result out;
+    f->notes = (struct notes){.arena = &f->arena};
+    assert_true(promql_eval(&sum, STR(""), &f->params, &f->store.source, &f->q, &out, &f->err));
+    assert_int_equal(out.n, 1);
+    assert_int_equal(out.series[0].n, 2);
+    assert_true(out.series[0].points[0].v == 1);
+    assert_true(out.series[0].points[1].v == 12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +287,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(samples_are_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(leaves_are_selected_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(trees_are_not_changed, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_go_at_once_or_at_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(fetched_parts_are_taken_as_they_are, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
