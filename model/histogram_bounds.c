@@ -1,8 +1,8 @@
-/* The limits of exponential buckets. Bucket i of schema s ends at 2^(i / 2^s): a fraction in [0.5, 1) that repeats every 2^s
- * buckets, times a power of two. The fractions of schema 8 hold those of all coarser ones, every 2^(8-s)-th.
+/* The limits of exponential buckets. Bucket i of schema s ends at 2^(i / 2^s): a fraction in [0.5, 1) that repeats
+ * every 2^s buckets, times a power of two. The fractions of schema 8 hold those of all coarser ones, every 2^(8-s)-th.
  *
- * The constants are those that instrumentation libraries and Prometheus agree on; some are an ulp or two away from the exact
- * root. Limits are shown to people and compared by programs, so it is these that count.
+ * The constants are those that instrumentation libraries and Prometheus agree on; some are an ulp or two away from the
+ * exact root. Limits are shown to people and compared by programs, so it is these that count.
  *
  * The last bucket of finite numbers would end at 2^1024, which is no double: it ends at the largest double instead, and
  * the next bucket, of infinite observations, ends at +Inf.

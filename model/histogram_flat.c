@@ -2,8 +2,10 @@
  *
  *   schema         exponential buckets of schema s merge two by two into those of schema s-1, so the finer one is
  *                  reduced. Bucket i of schema s lies in bucket ((i-1) >> (s-t)) + 1 of schema t.
- *   zero bucket    the smaller threshold is raised to the larger; buckets that come to lie inside are counted as zero. A threshold
- *                  inside a populated bucket moves to that bucket's far side, which may call for raising the other one too.
+ *   zero bucket    the smaller threshold is raised to the larger; buckets that come to lie inside are counted as zero.
+ *   A threshold
+ *                  inside a populated bucket moves to that bucket's far side, which may call for raising the other one
+ *                  too.
  *   custom bounds  only bounds that both share are kept; what stood between two of them is added up.
  *
  * All three only ever merge neighbours, so each works in place on the sorted entries.
@@ -97,7 +99,8 @@ void flat_reduce(struct flat_histogram *f, int32_t schema)
 
 /* Counts the buckets of one side that begin inside the threshold as zero. False: the threshold is inside a populated
  * bucket, *threshold is now that bucket's far limit. */
-static bool side_absorb(const struct flat_histogram *f, const struct flat_side *side, double *threshold, double *zero, double *comp)
+static bool side_absorb(const struct flat_histogram *f, const struct flat_side *side, double *threshold, double *zero,
+                        double *comp)
 {
     for (size_t i = 0; i < side->n; i++) {
         const struct flat_bucket *b = &side->items[i];
@@ -135,7 +138,8 @@ void flat_widen_zero(struct flat_histogram *f, double threshold)
     do { /* ends: each round moves the threshold across a bucket */
         zero = f->h.zero_count;
         comp = f->c_zero;
-        settled = side_absorb(f, &f->positive, &threshold, &zero, &comp) && side_absorb(f, &f->negative, &threshold, &zero, &comp);
+        settled = side_absorb(f, &f->positive, &threshold, &zero, &comp) &&
+                  side_absorb(f, &f->negative, &threshold, &zero, &comp);
     } while (!settled);
     f->h.zero_count = zero;
     f->c_zero = comp;

@@ -1,5 +1,5 @@
-/* How the observations of one bucket are taken to be spread: evenly between its limits in custom buckets and in the zero bucket,
- * evenly on a logarithmic scale in exponential ones. Internal to model/histogram_*.c.
+/* How the observations of one bucket are taken to be spread: evenly between its limits in custom buckets and in the
+ * zero bucket, evenly on a logarithmic scale in exponential ones. Internal to model/histogram_*.c.
  */
 #ifndef MODEL_HISTOGRAM_INTERPOLATE_H
 #define MODEL_HISTOGRAM_INTERPOLATE_H

@@ -115,7 +115,8 @@ static bool same_bits(double x, double y)
 }
 
 /* Spans may be cut differently (with empty ones between); the indexes must agree. */
-static bool buckets_equal(const struct histogram *x, const struct histogram *y, struct bucket_iter i, struct bucket_iter j)
+static bool buckets_equal(const struct histogram *x, const struct histogram *y, struct bucket_iter i,
+                          struct bucket_iter j)
 {
     if (x->positive.n_counts != y->positive.n_counts || x->negative.n_counts != y->negative.n_counts)
         return false;
@@ -156,6 +157,7 @@ static bool counts_overflow(const double *v, uint32_t n)
 
 bool histogram_overflows(const struct histogram *h)
 {
-    return isinf(h->zero_count) || isinf(h->count) || isinf(h->sum) || counts_overflow(h->positive.counts, h->positive.n_counts) ||
+    return isinf(h->zero_count) || isinf(h->count) || isinf(h->sum) ||
+           counts_overflow(h->positive.counts, h->positive.n_counts) ||
            counts_overflow(h->negative.counts, h->negative.n_counts) || counts_overflow(h->custom, h->n_custom);
 }

@@ -1,7 +1,7 @@
 /* Quantiles and fractions estimated from buckets.
  *
- * Observations of NaN raise the count but are in no bucket, and make the sum NaN: they are taken as larger than everything.
- * A first custom bucket that begins at -Inf begins at 0 when its upper limit is positive.
+ * Observations of NaN raise the count but are in no bucket, and make the sum NaN: they are taken as larger than
+ * everything. A first custom bucket that begins at -Inf begins at 0 when its upper limit is positive.
  */
 #include "model/histogram_interpolate.h"
 

@@ -1,7 +1,7 @@
-/* Has a counter histogram been reset? Yes, when any count went down (that of a bucket, of the zero bucket, of all; not the
- * sum), when a populated bucket is missing, or when the resolution rose or the zero threshold fell, which a living
- * histogram never does. It may lose resolution and widen its zero bucket as it grows: then the earlier one is brought to
- * the later one's shape first.
+/* Has a counter histogram been reset? Yes, when any count went down (that of a bucket, of the zero bucket, of all; not
+ * the sum), when a populated bucket is missing, or when the resolution rose or the zero threshold fell, which a living
+ * histogram never does. It may lose resolution and widen its zero bucket as it grows: then the earlier one is brought
+ * to the later one's shape first.
  */
 #include "model/histogram_flat.h"
 
@@ -55,8 +55,8 @@ bool histogram_was_reset(struct arena *scratch, const struct histogram *now, con
 {
     if (now->hint == RESET_YES || now->hint == RESET_NO)
         return now->hint == RESET_YES;
-    if (now->count < before->count || now->schema > before->schema || histogram_is_custom(now) != histogram_is_custom(before) ||
-        now->zero_threshold < before->zero_threshold)
+    if (now->count < before->count || now->schema > before->schema ||
+        histogram_is_custom(now) != histogram_is_custom(before) || now->zero_threshold < before->zero_threshold)
         return true;
     bool same_bounds = now->n_custom == before->n_custom &&
                        (now->n_custom == 0 || memcmp(now->custom, before->custom, now->n_custom * sizeof(double)) == 0);

@@ -1,8 +1,8 @@
 /* histogram </ at keeps what was observed below `at`, histogram >/ at what was observed above.
  *
  * A bucket that `at` cuts keeps the part that interpolation gives. Count and sum are then estimated anew from what is
- * left, each bucket at its middle: the arithmetic one in custom and zero buckets, the geometric one in exponential buckets.
- * A histogram from which nothing was cut keeps its true sum.
+ * left, each bucket at its middle: the arithmetic one in custom and zero buckets, the geometric one in exponential
+ * buckets. A histogram from which nothing was cut keeps its true sum.
  */
 #include "model/histogram_interpolate.h"
 

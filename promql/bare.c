@@ -1,6 +1,6 @@
-/* histogram_count(rate(x[5m])) looks at no bucket: below histogram_count, _sum and _avg histograms are read without them, which
- * spares all arithmetic on buckets. Whether a counter was reset shows in the buckets, too, so it is found out first,
- * from each sample to the next, and written into the hint.
+/* histogram_count(rate(x[5m])) looks at no bucket: below histogram_count, _sum and _avg histograms are read without
+ * them, which spares all arithmetic on buckets. Whether a counter was reset shows in the buckets, too, so it is found
+ * out first, from each sample to the next, and written into the hint.
  */
 #include "promql/walk.h"
 
@@ -35,7 +35,8 @@ bool bare_is_too_little(const struct expr *e)
     if (e->kind == EXPR_BINARY)
         return e->u.binary.op == OP_TRIM_UPPER || e->u.binary.op == OP_TRIM_LOWER;
     if (e->kind != EXPR_CALL)
-        return e->kind == EXPR_SUBQUERY; /* its steps are not next to each other: resets must be looked for in whole histograms */
+        return e->kind ==
+               EXPR_SUBQUERY; /* its steps are not next to each other: resets must be looked for in whole histograms */
     enum function_id id = e->u.call.fn->id;
     return id == FN_HISTOGRAM_QUANTILE || id == FN_HISTOGRAM_QUANTILES || id == FN_HISTOGRAM_FRACTION;
 }

@@ -16,7 +16,7 @@
 
 #include "model/histogram_math.h"
 
-/* --- notes (fn_note.c) ------------------------------------------------------------------------------------------------- */
+/* --- notes (fn_note.c) -------------------------------------------------------------------------------------------- */
 /* What can be said about a series of a range function; gathered over its steps, said once. */
 enum fn_note {
     NOTE_MIXED = 1,              /* floats and histograms in one window */
@@ -42,7 +42,7 @@ static inline void fn_take_rows(struct value *out, const struct value *in)
     out->_cap = in->_cap;
 }
 
-/* --- shared arithmetic (fn_order.c) -------------------------------------------------------------------------------------- */
+/* --- shared arithmetic (fn_order.c) ------------------------------------------------------------------------------- */
 /* A window's values in order; NaNs are the smallest. */
 struct sorted_window { double *v; uint32_t n, nans; };
 void sorted_add(struct sorted_window *w, double v);
@@ -60,16 +60,51 @@ FN_IMPL(fn_first_over_time); FN_IMPL(fn_last_over_time); FN_IMPL(fn_stddev_over_
 FN_IMPL(fn_ts_of_first_over_time); FN_IMPL(fn_ts_of_last_over_time);
 FN_IMPL(fn_min_over_time); FN_IMPL(fn_max_over_time); FN_IMPL(fn_ts_of_min_over_time); FN_IMPL(fn_ts_of_max_over_time);
 FN_IMPL(fn_quantile_over_time); FN_IMPL(fn_mad_over_time);
-FN_IMPL(fn_absent); FN_IMPL(fn_absent_over_time); FN_IMPL(fn_scalar); FN_IMPL(fn_vector); FN_IMPL(fn_pi); FN_IMPL(fn_max_of); FN_IMPL(fn_min_of);
-FN_IMPL(fn_abs); FN_IMPL(fn_ceil); FN_IMPL(fn_floor); FN_IMPL(fn_exp); FN_IMPL(fn_sqrt); FN_IMPL(fn_ln); FN_IMPL(fn_log2); FN_IMPL(fn_log10);
-FN_IMPL(fn_sin); FN_IMPL(fn_cos); FN_IMPL(fn_tan); FN_IMPL(fn_asin); FN_IMPL(fn_acos); FN_IMPL(fn_atan); FN_IMPL(fn_sinh);
-FN_IMPL(fn_cosh); FN_IMPL(fn_tanh); FN_IMPL(fn_asinh); FN_IMPL(fn_acosh); FN_IMPL(fn_atanh); FN_IMPL(fn_deg); FN_IMPL(fn_rad); FN_IMPL(fn_sgn);
+FN_IMPL(fn_absent);
+FN_IMPL(fn_absent_over_time);
+FN_IMPL(fn_scalar);
+FN_IMPL(fn_vector);
+FN_IMPL(fn_pi);
+FN_IMPL(fn_max_of);
+FN_IMPL(fn_min_of);
+FN_IMPL(fn_abs);
+FN_IMPL(fn_ceil);
+FN_IMPL(fn_floor);
+FN_IMPL(fn_exp);
+FN_IMPL(fn_sqrt);
+FN_IMPL(fn_ln);
+FN_IMPL(fn_log2);
+FN_IMPL(fn_log10);
+FN_IMPL(fn_sin);
+FN_IMPL(fn_cos);
+FN_IMPL(fn_tan);
+FN_IMPL(fn_asin);
+FN_IMPL(fn_acos);
+FN_IMPL(fn_atan);
+FN_IMPL(fn_sinh);
+FN_IMPL(fn_cosh);
+FN_IMPL(fn_tanh);
+FN_IMPL(fn_asinh);
+FN_IMPL(fn_acosh);
+FN_IMPL(fn_atanh);
+FN_IMPL(fn_deg);
+FN_IMPL(fn_rad);
+FN_IMPL(fn_sgn);
 FN_IMPL(fn_round); FN_IMPL(fn_clamp); FN_IMPL(fn_clamp_min); FN_IMPL(fn_clamp_max);
-FN_IMPL(fn_time); FN_IMPL(fn_timestamp); FN_IMPL(fn_start_timestamp); FN_IMPL(fn_minute); FN_IMPL(fn_hour); FN_IMPL(fn_day_of_week);
+FN_IMPL(fn_time);
+FN_IMPL(fn_timestamp);
+FN_IMPL(fn_start_timestamp);
+FN_IMPL(fn_minute);
+FN_IMPL(fn_hour);
+FN_IMPL(fn_day_of_week);
 FN_IMPL(fn_day_of_month); FN_IMPL(fn_day_of_year); FN_IMPL(fn_days_in_month); FN_IMPL(fn_month); FN_IMPL(fn_year);
 FN_IMPL(fn_label_replace); FN_IMPL(fn_label_join);
 FN_IMPL(fn_sort); FN_IMPL(fn_sort_desc); FN_IMPL(fn_sort_by_label); FN_IMPL(fn_sort_by_label_desc);
-FN_IMPL(fn_histogram_avg); FN_IMPL(fn_histogram_count); FN_IMPL(fn_histogram_sum); FN_IMPL(fn_histogram_stddev); FN_IMPL(fn_histogram_stdvar);
+FN_IMPL(fn_histogram_avg);
+FN_IMPL(fn_histogram_count);
+FN_IMPL(fn_histogram_sum);
+FN_IMPL(fn_histogram_stddev);
+FN_IMPL(fn_histogram_stdvar);
 FN_IMPL(fn_histogram_quantile); FN_IMPL(fn_histogram_quantiles); FN_IMPL(fn_histogram_fraction);
 FN_IMPL(fn_info);
 #undef FN_IMPL

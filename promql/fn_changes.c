@@ -1,5 +1,5 @@
-/* changes() and resets(): floats and histograms of a series form one row of points; which of them differ from the one before is
- * found once, and every window is a difference of two running counts.
+/* changes() and resets(): floats and histograms of a series form one row of points; which of them differ from the one
+ * before is found once, and every window is a difference of two running counts.
  */
 #include "promql/fn.h"
 
@@ -68,7 +68,10 @@ static bool was_reset(struct eval *ev, const struct point *now, const struct poi
 }
 
 static void changes(struct eval *ev, const struct range_input *in, struct row *out) { count_row(ev, in, out, changed); }
-static void resets(struct eval *ev, const struct range_input *in, struct row *out) { count_row(ev, in, out, was_reset); }
+static void resets(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    count_row(ev, in, out, was_reset);
+}
 
 const struct function_impl fn_changes = {.range = changes, .anchored_safe = true};
 const struct function_impl fn_resets = {.range = resets, .anchored_safe = true};

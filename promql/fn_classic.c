@@ -38,8 +38,8 @@ static void make_monotonic(struct classic_bucket *b, size_t n, struct classic_fi
     }
 }
 
-/* In the bucket where the rank is reached, counts rise evenly. The first one begins at 0 when its bound is positive; of the last one
- * only the beginning is known. */
+/* In the bucket where the rank is reached, counts rise evenly. The first one begins at 0 when its bound is positive; of
+ * the last one only the beginning is known. */
 double classic_quantile(struct classic_bucket *b, size_t n, double q, struct classic_fix *fix)
 {
     *fix = (struct classic_fix){0};
@@ -173,7 +173,8 @@ void classic_split(struct eval *ev, const struct expr *at, const struct value *i
         if (num_parse(bound, &upper))
             add_column(ev, out, seen, row, upper);
         else
-            eval_warn(ev, at, "bucket label \"le\" is missing or has a malformed value of %s%s", fn_quoted(ev, bound), fn_for_metric(ev, row->labels));
+            eval_warn(ev, at, "bucket label \"le\" is missing or has a malformed value of %s%s", fn_quoted(ev, bound),
+                      fn_for_metric(ev, row->labels));
     }
     for (size_t i = 0; i < out->n; i++)
         qsort(out->items[i].columns, out->items[i].n, sizeof *out->items[i].columns, by_bound);

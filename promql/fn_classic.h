@@ -4,9 +4,13 @@
 
 #include "promql/fn.h"
 
-/* The buckets of one histogram at one step, ascending and no bound twice; the last one is +Inf or there is no answer (NaN). */
+/* The buckets of one histogram at one step, ascending and no bound twice; the last one is +Inf or there is no answer
+ * (NaN). */
 struct classic_bucket { double upper, count; };
-struct classic_fix { bool forced; double min_upper, max_upper, max_diff; }; /* counts that fell from bucket to bucket were raised */
+struct classic_fix {
+    bool forced;
+    double min_upper, max_upper, max_diff;
+}; /* counts that fell from bucket to bucket were raised */
 double classic_quantile(struct classic_bucket *b, size_t n, double q, struct classic_fix *fix);
 double classic_fraction(const struct classic_bucket *b, size_t n, double lower, double upper);
 
@@ -18,7 +22,8 @@ struct classic {
     size_t n, _cap;
     const struct row *native;        /* a native histogram of the same labels, or NULL */
 };
-/* A vector taken apart. Where a classic and a native histogram of the same labels have a value at one step, neither counts. */
+/* A vector taken apart. Where a classic and a native histogram of the same labels have a value at one step, neither
+ * counts. */
 struct classic_set {
     struct classic *items; size_t n, _cap;
     const struct row **natives; size_t n_natives;  /* rows that have any native histogram */

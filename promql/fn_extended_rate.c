@@ -43,7 +43,8 @@ static void float_step(struct extended *x, uint32_t i, const struct sample *f, u
         return;
     bool smooth = x->in->smoothed;
     double left = smooth && f[s.first].t < x->start ? between(x, &f[s.first], &f[s.first + 1], x->start) : f[s.first].v;
-    double right = smooth && s.last > 0 && f[s.last].t > x->end ? between(x, &f[s.last - 1], &f[s.last], x->end) : f[s.last].v;
+    double right =
+        smooth && s.last > 0 && f[s.last].t > x->end ? between(x, &f[s.last - 1], &f[s.last], x->end) : f[s.last].v;
     double gain = right - left, before = left;
     uint32_t from = s.first + (f[s.first].t <= x->start), to = s.last + (f[s.last].t < x->end); /* those inside */
     for (uint32_t j = from; x->kind->counter && j <= to; j++) {
@@ -83,7 +84,8 @@ static bool usable(struct extended *x, const struct hist_sample *h, const struct
 }
 
 /* a + (b - a) * part, or b * part when b was reset. All buckets are of one kind here. */
-static const struct histogram *hist_between(struct eval *ev, struct extended *x, const struct hist_sample *a, const struct hist_sample *b, int64_t t)
+static const struct histogram *hist_between(struct eval *ev, struct extended *x, const struct hist_sample *a,
+                                            const struct hist_sample *b, int64_t t)
 {
     if (t == a->t || t == b->t)
         return t == a->t ? a->h : b->h;
@@ -102,9 +104,10 @@ static const struct histogram *hist_between(struct eval *ev, struct extended *x,
 
 struct ends { const struct histogram *left, *right; };
 
-/* What resets inside took away. An end that stands for a sample is not compared with that sample; a reset that the left end was
- * interpolated across is in it already. */
-static void add_resets(struct eval *ev, struct extended *x, const struct hist_sample *h, struct stretch s, const struct ends *e, struct histogram_sum *sum)
+/* What resets inside took away. An end that stands for a sample is not compared with that sample; a reset that the left
+ * end was interpolated across is in it already. */
+static void add_resets(struct eval *ev, struct extended *x, const struct hist_sample *h, struct stretch s,
+                       const struct ends *e, struct histogram_sum *sum)
 {
     const struct histogram *before = e->left;
     uint32_t j = s.first + 1;
@@ -123,7 +126,8 @@ static void add_resets(struct eval *ev, struct extended *x, const struct hist_sa
         x->notes |= NOTE_BOUNDS_ADD;
 }
 
-static void hist_step(struct eval *ev, struct extended *x, uint32_t i, const struct hist_sample *h, uint32_t n, struct row *out)
+static void hist_step(struct eval *ev, struct extended *x, uint32_t i, const struct hist_sample *h, uint32_t n,
+                      struct row *out)
 {
     struct stretch s;
     if (!hist_stretch(x, h, n, &s) || !usable(x, h, &s))

@@ -1,10 +1,11 @@
-/* min_over_time(), max_over_time() and ts_of_...: each sample enters and leaves a queue of candidates once. The queue holds
- * the samples of the window that no later one beats, so its front is the answer. NaN is beaten by everything: it counts only
- * when there is nothing else, and then the window's last one is taken.
+/* min_over_time(), max_over_time() and ts_of_...: each sample enters and leaves a queue of candidates once. The queue
+ * holds the samples of the window that no later one beats, so its front is the answer. NaN is beaten by everything: it
+ * counts only when there is nothing else, and then the window's last one is taken.
  */
 #include "promql/fn.h"
 
-/* Does the newcomer drive out the candidate before it? Of equals a value keeps the first, a time is that of the last. */
+/* Does the newcomer drive out the candidate before it? Of equals a value keeps the first, a time is that of the
+ * last. */
 typedef bool beats_fn(double newcomer, double candidate);
 static bool lower(double n, double c) { return n < c; }
 static bool higher(double n, double c) { return n > c; }
@@ -31,7 +32,8 @@ typedef double answer_fn(const struct sample *s);
 static double answer_value(const struct sample *s) { return s->v; }
 static double answer_time(const struct sample *s) { return (double)s->t / 1000; }
 
-static void extremes_row(struct eval *ev, const struct range_input *in, struct row *out, beats_fn *beats, answer_fn *answer)
+static void extremes_row(struct eval *ev, const struct range_input *in, struct row *out, beats_fn *beats,
+                         answer_fn *answer)
 {
     struct arena_mark mark = arena_mark(ev->arena);
     struct candidates c = {.at = ARENA_ARRAY(ev->arena, uint32_t, in->n_samples)};
@@ -50,10 +52,25 @@ static void extremes_row(struct eval *ev, const struct range_input *in, struct r
     fn_say(ev, in, notes);
 }
 
-static void min_row(struct eval *ev, const struct range_input *in, struct row *out) { extremes_row(ev, in, out, lower, answer_value); }
-static void max_row(struct eval *ev, const struct range_input *in, struct row *out) { extremes_row(ev, in, out, higher, answer_value); }
-static void ts_min_row(struct eval *ev, const struct range_input *in, struct row *out) { extremes_row(ev, in, out, not_higher, answer_time); }
-static void ts_max_row(struct eval *ev, const struct range_input *in, struct row *out) { extremes_row(ev, in, out, not_lower, answer_time); }
+static void min_row(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    extremes_row(ev, in, out, lower, answer_value);
+}
+
+static void max_row(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    extremes_row(ev, in, out, higher, answer_value);
+}
+
+static void ts_min_row(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    extremes_row(ev, in, out, not_higher, answer_time);
+}
+
+static void ts_max_row(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    extremes_row(ev, in, out, not_lower, answer_time);
+}
 
 const struct function_impl fn_min_over_time = {.range = min_row};
 const struct function_impl fn_max_over_time = {.range = max_row};

@@ -1,5 +1,5 @@
-/* histogram_count ... histogram_stdvar of native histograms; histogram_quantile, histogram_quantiles and histogram_fraction of
- * native and classic ones.
+/* histogram_count ... histogram_stdvar of native histograms; histogram_quantile, histogram_quantiles and
+ * histogram_fraction of native and classic ones.
  */
 #include "promql/fn_classic.h"
 
@@ -7,7 +7,7 @@
 
 #include <time.h>
 
-/* --- one number of each native histogram ------------------------------------------------------------------------------- */
+/* --- one number of each native histogram -------------------------------------------------------------------------- */
 
 typedef double histogram_fn(const struct histogram *h);
 
@@ -32,7 +32,10 @@ static double count_of(const struct histogram *h) { return h->count; }
 static double sum_of(const struct histogram *h) { return h->sum; }
 
 #define PER_HISTOGRAM(name, function) \
-    static void name##_rows(struct eval *ev, const struct call *c, struct value *out) { map_histograms(ev, c, out, function); } \
+    static void name##_rows(struct eval *ev, const struct call *c, struct value *out) \
+    { \
+        map_histograms(ev, c, out, function); \
+    } \
     const struct function_impl fn_histogram_##name = {.rows = name##_rows}
 PER_HISTOGRAM(count, count_of);
 PER_HISTOGRAM(sum, sum_of);
@@ -40,7 +43,7 @@ PER_HISTOGRAM(avg, histogram_avg);
 PER_HISTOGRAM(stddev, histogram_stddev);
 PER_HISTOGRAM(stdvar, histogram_stdvar);
 
-/* --- quantiles and fractions --------------------------------------------------------------------------------------------- */
+/* --- quantiles and fractions -------------------------------------------------------------------------------------- */
 
 /* Classic histograms of one name whose counts had to be raised. */
 struct forced {
@@ -96,12 +99,13 @@ static const char *rfc3339(struct eval *ev, int64_t ms)
 
 static void say_forced(const struct estimate *e)
 {
+    static const char format[] =
+        "input to histogram_quantile needed to be fixed for monotonicity "
+        "(see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)%s, "
+        "from buckets %s to %s, with a max diff of %.2g, over %llu samples from %s to %s";
     for (const struct forced *f = e->forced; f; f = f->next)
-        eval_info(e->ev, e->at, "input to histogram_quantile needed to be fixed for monotonicity (see "
-                  "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)%s, from buckets %s to %s, "
-                  "with a max diff of %.2g, over %llu samples from %s to %s", f->of, fn_number(e->ev, f->fix.min_upper),
-                  fn_number(e->ev, f->fix.max_upper), f->fix.max_diff, (unsigned long long)f->n, rfc3339(e->ev, f->first),
-                  rfc3339(e->ev, f->last));
+        eval_info(e->ev, e->at, format, f->of, fn_number(e->ev, f->fix.min_upper), fn_number(e->ev, f->fix.max_upper),
+                  f->fix.max_diff, (unsigned long long)f->n, rfc3339(e->ev, f->first), rfc3339(e->ev, f->last));
 }
 
 static double native_quantile(struct estimate *e, uint32_t i, const struct histogram *h, unsigned *flags)
@@ -151,7 +155,8 @@ static void say_nans(const struct estimate *e, unsigned flags, struct labels lab
     if ((flags & HISTOGRAM_NAN_SKEW) && e->native == native_quantile)
         eval_info(e->ev, e->at, "input to histogram_quantile has NaN observations, result is skewed higher%s", of);
     if ((flags & HISTOGRAM_NAN_SKEW) && e->native == native_fraction)
-        eval_info(e->ev, e->at, "input to histogram_fraction has NaN observations, which are excluded from all fractions%s", of);
+        eval_info(e->ev, e->at,
+                  "input to histogram_fraction has NaN observations, which are excluded from all fractions%s", of);
 }
 
 static void estimate_native(struct estimate *e, size_t which, struct value *out)
@@ -170,7 +175,8 @@ static void estimate_native(struct estimate *e, size_t which, struct value *out)
             row_set(row, i, e->native(e, i, in->h[i], &flags));
     }
     if (conflict)
-        eval_warn(e->ev, e->at, "vector contains a mix of classic and native histograms%s", fn_for_metric(e->ev, in->labels));
+        eval_warn(e->ev, e->at, "vector contains a mix of classic and native histograms%s",
+                  fn_for_metric(e->ev, in->labels));
     say_nans(e, flags, in->labels);
 }
 
@@ -212,7 +218,11 @@ static void check_quantiles(struct eval *ev, const struct expr *at, const double
 
 static void quantile_rows(struct eval *ev, const struct call *c, struct value *out)
 {
-    struct estimate e = {.ev = ev, .at = c->expr->u.call.args[1], .native = native_quantile, .classic = classic_quantile_at, .q = c->args[0].scalar};
+    struct estimate e = {.ev = ev,
+                         .at = c->expr->u.call.args[1],
+                         .native = native_quantile,
+                         .classic = classic_quantile_at,
+                         .q = c->args[0].scalar};
     check_quantiles(ev, c->expr->u.call.args[0], e.q);
     estimate_prepare(&e, &c->args[1]);
     estimate_all(&e, out);
@@ -221,8 +231,12 @@ static void quantile_rows(struct eval *ev, const struct call *c, struct value *o
 
 static void fraction_rows(struct eval *ev, const struct call *c, struct value *out)
 {
-    struct estimate e = {.ev = ev, .at = c->expr->u.call.args[2], .native = native_fraction, .classic = classic_fraction_at,
-                         .lower = c->args[0].scalar, .upper = c->args[1].scalar};
+    struct estimate e = {.ev = ev,
+                         .at = c->expr->u.call.args[2],
+                         .native = native_fraction,
+                         .classic = classic_fraction_at,
+                         .lower = c->args[0].scalar,
+                         .upper = c->args[1].scalar};
     estimate_prepare(&e, &c->args[2]);
     estimate_all(&e, out);
 }
@@ -258,7 +272,11 @@ static void each_quantile(struct estimate *e, struct value *out)
 
 static void quantiles_rows(struct eval *ev, const struct call *c, struct value *out)
 {
-    struct estimate e = {.ev = ev, .at = c->expr->u.call.args[0], .native = native_quantile, .classic = classic_quantile_at, .label = c->args[1].string};
+    struct estimate e = {.ev = ev,
+                         .at = c->expr->u.call.args[0],
+                         .native = native_quantile,
+                         .classic = classic_quantile_at,
+                         .label = c->args[1].string};
     for (size_t a = 2; a < c->n_args; a++)
         check_quantiles(ev, c->expr->u.call.args[a], c->args[a].scalar);
     estimate_prepare(&e, &c->args[0]);

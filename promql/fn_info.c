@@ -1,10 +1,10 @@
-/* info(v, {matchers}): adds labels of info series (target_info, unless __name__ is matched) to the series of v that have the same
- * instance and job.
+/* info(v, {matchers}): adds labels of info series (target_info, unless __name__ is matched) to the series of v that
+ * have the same instance and job.
  *
- * The second argument is not evaluated: its matchers say which info metrics count, which of their labels are taken (those
- * it names; all, when it names none), and, by refusing the empty value, which series of v must find one. The info series are
- * looked at when the first selector in v is: they share its offset and @. Info series come and go, so what a series of v is
- * called may change from step to step; of two info series of one name the newer sample wins.
+ * The second argument is not evaluated: its matchers say which info metrics count, which of their labels are taken
+ * (those it names; all, when it names none), and, by refusing the empty value, which series of v must find one. The
+ * info series are looked at when the first selector in v is: they share its offset and @. Info series come and go, so
+ * what a series of v is called may change from step to step; of two info series of one name the newer sample wins.
  */
 #include "promql/fn.h"
 
@@ -58,7 +58,8 @@ static void read_matchers(struct info *x)
     }
     if (positive)
         return;
-    struct matcher m = x->names.n > 0 ? make(x, MATCH_RE, metric_name, STR(".+_info")) : make(x, MATCH_EQ, metric_name, STR("target_info"));
+    struct matcher m = x->names.n > 0 ? make(x, MATCH_RE, metric_name, STR(".+_info"))
+                                      : make(x, MATCH_EQ, metric_name, STR("target_info"));
     list_add(x->ev, &x->names, &m);
 }
 
@@ -76,7 +77,7 @@ static bool is_info(const struct info *x, const struct row *row)
     return accepts(&x->names, labels_name(row->labels));
 }
 
-/* --- fetching the info series --------------------------------------------------------------------------------------------- */
+/* --- fetching the info series ------------------------------------------------------------------------------------- */
 
 static void free_buf(void *buf) { buf_free(buf); }
 
@@ -145,7 +146,8 @@ static bool find_shift(const struct expr *e, struct time_shift *shift)
     case EXPR_BINARY:
         return find_shift(e->u.binary.left, shift) || find_shift(e->u.binary.right, shift);
     case EXPR_AGGREGATE:
-        return find_shift(e->u.aggregate.inner, shift) || (e->u.aggregate.param && find_shift(e->u.aggregate.param, shift));
+        return find_shift(e->u.aggregate.inner, shift) ||
+               (e->u.aggregate.param && find_shift(e->u.aggregate.param, shift));
     case EXPR_CALL:
         for (size_t i = 0; i < e->u.call.n_args; i++)
             if (find_shift(e->u.call.args[i], shift))
@@ -188,17 +190,26 @@ static void fetch(struct info *x, const struct value *base)
     struct time_shift *shift = &selector->u.selector.shift;
     find_shift(x->call->u.call.args[0], shift);
     bool still = shift->at != AT_NONE;
-    int64_t first = (still ? shift->at_time : ev->grid.start) - shift->offset, last = still ? first : grid_end(&ev->grid) - shift->offset;
-    struct select select = {
-        .kind = SELECT_INSTANT, .matchers = all.items, .n_matchers = all.n, .t_min = first - ev->lookback + 1, .t_max = last,
-        .start = first, .end = last, .step = ev->grid.step, .window = ev->lookback, .wants_origin = true, .func = "info"};
+    int64_t first = (still ? shift->at_time : ev->grid.start) - shift->offset,
+            last = still ? first : grid_end(&ev->grid) - shift->offset;
+    struct select select = {.kind = SELECT_INSTANT,
+                            .matchers = all.items,
+                            .n_matchers = all.n,
+                            .t_min = first - ev->lookback + 1,
+                            .t_max = last,
+                            .start = first,
+                            .end = last,
+                            .step = ev->grid.step,
+                            .window = ev->lookback,
+                            .wants_origin = true,
+                            .func = "info"};
     struct series_set *set = ARENA_NEW(ev->arena, struct series_set);
     eval_select(ev, &select, set);
     refuse_histograms(ev, set);
     eval_instant(ev, selector, set, PART_INFO_TIME, &x->series);
 }
 
-/* --- joining ----------------------------------------------------------------------------------------------------------------- */
+/* --- joining ------------------------------------------------------------------------------------------------------ */
 
 /* The info series for one row of v: those of the same identity, those of one metric side by side. */
 struct fitting { struct row **rows; size_t n; };
@@ -233,7 +244,8 @@ static _Noreturn void fail_duplicate(struct info *x, const struct row *a, const 
     labels_print(text, a->labels);
     buf_printf(text, " @ %lld, new ", (long long)round(t * 1000));
     labels_print(text, b->labels);
-    eval_fail(x->ev, ERR_EXEC, "found duplicate series for info metric: existing %.*s @ %lld", (int)text->n, text->p, (long long)round(t * 1000));
+    eval_fail(x->ev, ERR_EXEC, "found duplicate series for info metric: existing %.*s @ %lld", (int)text->n, text->p,
+              (long long)round(t * 1000));
 }
 
 /* Of the info series of one name those with the newest sample at step i: in chosen[], NULL for the others. */
@@ -246,7 +258,8 @@ static bool choose(struct info *x, const struct fitting *f, uint32_t i, const st
             continue;
         chosen[r] = f->rows[r];
         any = true;
-        for (size_t before = r; before-- > 0 && str_eq(labels_name(f->rows[before]->labels), labels_name(f->rows[r]->labels));) {
+        for (size_t before = r;
+             before-- > 0 && str_eq(labels_name(f->rows[before]->labels), labels_name(f->rows[r]->labels));) {
             if (chosen[before] == NULL)
                 continue;
             if (chosen[before]->v[i] == f->rows[r]->v[i])
@@ -287,7 +300,8 @@ static bool may_stay_bare(const struct info *x)
     return accepts(&x->data, STR_NONE);
 }
 
-static struct row *row_named(struct info *x, struct value *out, size_t first, const struct row *base, struct labels labels)
+static struct row *row_named(struct info *x, struct value *out, size_t first, const struct row *base,
+                             struct labels labels)
 {
     for (size_t r = first; r < out->n; r++)
         if (labels_equal(out->rows[r].labels, labels))
@@ -308,7 +322,8 @@ static void copy_step(struct info *x, struct row *to, const struct row *from, ui
 static void enrich(struct info *x, const struct row *base, struct fitting *f, struct value *out)
 {
     size_t first = out->n;
-    const struct row **now = ARENA_ARRAY(x->ev->arena, const struct row *, f->n), **before = ARENA_ARRAY(x->ev->arena, const struct row *, f->n);
+    const struct row **now = ARENA_ARRAY(x->ev->arena, const struct row *, f->n),
+                     **before = ARENA_ARRAY(x->ev->arena, const struct row *, f->n);
     struct labels labels = base->labels;
     for (uint32_t i = 0; i < x->ev->grid.n; i++) {
         if (is_absent(base->v[i]))

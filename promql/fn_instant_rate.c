@@ -23,7 +23,8 @@ static bool last_two(const struct range_input *in, const struct window *w, struc
     return out[0].t != out[1].t;
 }
 
-static const struct histogram *hist_change(struct eval *ev, enum instant_kind kind, const struct point p[2], unsigned *notes)
+static const struct histogram *hist_change(struct eval *ev, enum instant_kind kind, const struct point p[2],
+                                           unsigned *notes)
 {
     bool gauge = p[0].h->hint == RESET_GAUGE, both = gauge && p[1].h->hint == RESET_GAUGE;
     if (kind == IRATE && (gauge || p[1].h->hint == RESET_GAUGE))
@@ -41,7 +42,8 @@ static const struct histogram *hist_change(struct eval *ev, enum instant_kind ki
     return change;
 }
 
-static void hist_step(struct eval *ev, enum instant_kind kind, const struct point p[2], uint32_t i, struct row *out, unsigned *notes)
+static void hist_step(struct eval *ev, enum instant_kind kind, const struct point p[2], uint32_t i, struct row *out,
+                      unsigned *notes)
 {
     const struct histogram *change = hist_change(ev, kind, p, notes);
     if (change == NULL)

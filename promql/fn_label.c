@@ -26,7 +26,8 @@ static void set_label(struct eval *ev, struct row *row, struct str name, struct 
 
 static void label_replace(struct eval *ev, const struct call *c, struct value *out)
 {
-    struct str to = c->args[1].string, replacement = c->args[2].string, from = c->args[3].string, pattern = c->args[4].string;
+    struct str to = c->args[1].string, replacement = c->args[2].string, from = c->args[3].string,
+               pattern = c->args[4].string;
     struct replacer *r = ARENA_NEW(ev->arena, struct replacer);
     struct err ignored;
     eval_on_end(ev, replacer_end, r);

@@ -42,13 +42,16 @@ void fn_say(struct eval *ev, const struct range_input *in, unsigned notes)
     if (notes & NOTE_MIXED)
         eval_warn(ev, in->arg, "encountered a mix of histograms and floats for metric name %s", name);
     if (notes & NOTE_IGNORED)
-        eval_info(ev, in->arg, "ignored histograms in a range containing both floats and histograms for metric name %s", name);
+        eval_info(ev, in->arg, "ignored histograms in a range containing both floats and histograms for metric name %s",
+                  name);
     if (notes & NOTE_NOT_COUNTER)
         eval_warn(ev, in->arg, "this native histogram metric is not a counter: %s", name);
     if (notes & NOTE_NOT_GAUGE)
         eval_warn(ev, in->arg, "this native histogram metric is not a gauge: %s", name);
     if (notes & NOTE_SCHEMAS)
-        eval_warn(ev, in->arg, "vector contains a mix of histograms with exponential and custom buckets schemas for metric name %s", name);
+        eval_warn(ev, in->arg,
+                  "vector contains a mix of histograms with exponential and custom buckets schemas for metric name %s",
+                  name);
     if (notes & NOTE_BOUNDS_ADD)
         eval_info(ev, in->arg, "mismatched custom buckets were reconciled during addition");
     if (notes & NOTE_BOUNDS_SUB)
@@ -58,5 +61,6 @@ void fn_say(struct eval *ev, const struct range_input *in, unsigned notes)
     if (notes & NOTE_HINTS_AGG)
         eval_warn(ev, in->arg, "conflicting counter resets during histogram aggregation");
     if (notes & NOTE_ODD_NAME)
-        eval_info(ev, in->arg, "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: %s", name);
+        eval_info(ev, in->arg, "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: %s",
+                  name);
 }

@@ -2,7 +2,8 @@
 #include "promql/fn.h"
 
 /* Brings the sorted values from the window `old` to `w`. */
-static void sorted_move(struct sorted_window *sorted, const struct range_input *in, const struct window *old, const struct window *w)
+static void sorted_move(struct sorted_window *sorted, const struct range_input *in, const struct window *old,
+                        const struct window *w)
 {
     for (uint32_t s = old->from; s < w->from && s < old->to; s++)
         sorted_remove(sorted, in->samples[s].v);
@@ -55,7 +56,8 @@ static double median_distance(const struct sorted_window *sorted, double *distan
         low++;
     uint32_t high = low, n = 0;
     while (low > 0 || high < sorted->n) {
-        double down = low > 0 ? median - sorted->v[low - 1] : INFINITY, up = high < sorted->n ? sorted->v[high] - median : INFINITY;
+        double down = low > 0 ? median - sorted->v[low - 1] : INFINITY,
+               up = high < sorted->n ? sorted->v[high] - median : INFINITY;
         if (high == sorted->n || (low > 0 && down <= up)) {
             distances[n++] = down;
             low--;

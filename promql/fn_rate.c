@@ -1,10 +1,11 @@
-/* rate(), increase() and delta(): what a counter or gauge gained between the first and the last sample of a window, stretched
- * to the window's ends.
+/* rate(), increase() and delta(): what a counter or gauge gained between the first and the last sample of a window,
+ * stretched to the window's ends.
  *
- * Samples seldom lie on the ends. When the first is not farther from the start than 1.1 average gaps, the series is taken to
- * have been there all the time and the gain is extended to the start; else the series is taken to begin half a gap before
- * its first sample. A counter is never extended below zero. The end is treated alike.
- * A counter that falls was reset: the value before the fall is gained, too. Where it fell is found once for all windows.
+ * Samples seldom lie on the ends. When the first is not farther from the start than 1.1 average gaps, the series is
+ * taken to have been there all the time and the gain is extended to the start; else the series is taken to begin half a
+ * gap before its first sample. A counter is never extended below zero. The end is treated alike.
+ * A counter that falls was reset: the value before the fall is gained, too. Where it fell is found once for all
+ * windows.
  */
 #include "promql/fn.h"
 
@@ -85,7 +86,8 @@ static void find_resets(struct eval *ev, struct rate *r)
         r->reset[i] = histogram_was_reset(ev->arena, in->hists[i].h, in->hists[i - 1].h);
 }
 
-/* One kind of buckets throughout, and for counters the coarsest schema. A first histogram that was reset away does not matter. */
+/* One kind of buckets throughout, and for counters the coarsest schema. A first histogram that was reset away does
+ * not matter. */
 static bool window_schema(struct rate *r, const struct window *w, int32_t *schema)
 {
     const struct hist_sample *h = r->in->hists;
@@ -154,8 +156,8 @@ static void hist_rate(struct eval *ev, struct rate *r, uint32_t i, const struct 
 
 static bool is_counter_name(struct str name)
 {
-    return name.n == 0 || str_ends(name, STR("_total")) || str_ends(name, STR("_sum")) || str_ends(name, STR("_count")) ||
-           str_ends(name, STR("_bucket"));
+    return name.n == 0 || str_ends(name, STR("_total")) || str_ends(name, STR("_sum")) ||
+           str_ends(name, STR("_count")) || str_ends(name, STR("_bucket"));
 }
 
 static bool any_float(const struct eval *ev, const struct row *row)

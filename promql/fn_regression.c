@@ -28,7 +28,8 @@ static struct line regression(const struct sample *s, uint32_t n, int64_t origin
     y_sum += y_c;
     xy_sum += xy_c;
     xx_sum += xx_c;
-    double covariance = xy_sum - x_sum * y_sum / n, variance = xx_sum - x_sum * x_sum / n, slope = covariance / variance;
+    double covariance = xy_sum - x_sum * y_sum / n, variance = xx_sum - x_sum * x_sum / n,
+           slope = covariance / variance;
     return (struct line){slope, y_sum / n - slope * x_sum / n};
 }
 

@@ -1,4 +1,5 @@
-/* sort(), sort_by_label() and their descending sisters: the order of rows, which only the answer of an instant query shows. */
+/* sort(), sort_by_label() and their descending sisters: the order of rows, which only the answer of an instant query
+ * shows. */
 #include "promql/fn.h"
 
 #include <stdlib.h>
@@ -70,7 +71,8 @@ static int value_falling(const void *x, const void *y) { return by_value(x, y, -
 static int labels_rising(const void *x, const void *y) { return by_labels(x, y); }
 static int labels_falling(const void *x, const void *y) { return -by_labels(x, y); }
 
-static void sort_rows(struct eval *ev, const struct call *c, struct value *out, int (*compare)(const void *, const void *))
+static void sort_rows(struct eval *ev, const struct call *c, struct value *out,
+                      int (*compare)(const void *, const void *))
 {
     struct sorted_row *sorted = ARENA_ARRAY(ev->arena, struct sorted_row, c->args[0].n);
     fn_take_rows(out, &c->args[0]);
@@ -91,17 +93,33 @@ static void drop_histograms(struct eval *ev, const struct call *c)
                 row_clear(&c->args[0].rows[r], i);
 }
 
-static void sort_by_value(struct eval *ev, const struct call *c, struct value *out, int (*compare)(const void *, const void *))
+static void sort_by_value(struct eval *ev, const struct call *c, struct value *out,
+                          int (*compare)(const void *, const void *))
 {
     drop_histograms(ev, c);
     value_drop_empty(&c->args[0], ev->grid.n);
     sort_rows(ev, c, out, compare);
 }
 
-static void sort_up(struct eval *ev, const struct call *c, struct value *out) { sort_by_value(ev, c, out, value_rising); }
-static void sort_down(struct eval *ev, const struct call *c, struct value *out) { sort_by_value(ev, c, out, value_falling); }
-static void sort_label_up(struct eval *ev, const struct call *c, struct value *out) { sort_rows(ev, c, out, labels_rising); }
-static void sort_label_down(struct eval *ev, const struct call *c, struct value *out) { sort_rows(ev, c, out, labels_falling); }
+static void sort_up(struct eval *ev, const struct call *c, struct value *out)
+{
+    sort_by_value(ev, c, out, value_rising);
+}
+
+static void sort_down(struct eval *ev, const struct call *c, struct value *out)
+{
+    sort_by_value(ev, c, out, value_falling);
+}
+
+static void sort_label_up(struct eval *ev, const struct call *c, struct value *out)
+{
+    sort_rows(ev, c, out, labels_rising);
+}
+
+static void sort_label_down(struct eval *ev, const struct call *c, struct value *out)
+{
+    sort_rows(ev, c, out, labels_falling);
+}
 
 const struct function_impl fn_sort = {.rows = sort_up};
 const struct function_impl fn_sort_desc = {.rows = sort_down};

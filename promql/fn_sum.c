@@ -1,10 +1,11 @@
 /* sum_over_time() and avg_over_time().
  *
- * A window is added up with Kahan-Neumaier compensation, anew for each step: a sum carried along would keep the rounding errors of
- * samples that are gone. Where windows overlap much that is slow, so running sums are made once, as pairs of doubles
- * (hi + lo, about 106 bits), and a window is the difference of two. Its error is at most ERROR times all that was added up
- * so far; where that could show in the 53 bits of the answer (the window holds next to nothing compared with what came before),
- * the window is added up after all. Values that are not finite, or very large, rule running sums out for their series.
+ * A window is added up with Kahan-Neumaier compensation, anew for each step: a sum carried along would keep the
+ * rounding errors of samples that are gone. Where windows overlap much that is slow, so running sums are made once, as
+ * pairs of doubles (hi + lo, about 106 bits), and a window is the difference of two. Its error is at most ERROR times
+ * all that was added up so far; where that could show in the 53 bits of the answer (the window holds next to nothing
+ * compared with what came before), the window is added up after all. Values that are not finite, or very large, rule
+ * running sums out for their series.
  */
 #include "promql/fn.h"
 
@@ -18,7 +19,10 @@ static enum window_kind window_kind(const struct window *w)
     return w->hist_to > w->hist_from ? WINDOW_HISTS : WINDOW_EMPTY;
 }
 
-struct running { double hi, lo, all; uint32_t nonzero; }; /* hi + lo: of the samples before; all: of their absolute values */
+struct running {
+    double hi, lo, all;
+    uint32_t nonzero;
+}; /* hi + lo: of the samples before; all: of their absolute values */
 struct sums { const struct sample *samples; struct running *before; uint32_t n; struct arena_mark mark; };
 
 static struct running running_add(struct running r, double v)
@@ -27,8 +31,8 @@ static struct running running_add(struct running r, double v)
     return (struct running){hi, error - (hi - sum), r.all + fabs(v), r.nonzero + (v != 0)};
 }
 
-/* before[i] for all i up to n; NULL when windows are to be added up one by one. Scratch memory until sums_end: no histogram is made
- * meanwhile. */
+/* before[i] for all i up to n; NULL when windows are to be added up one by one. Scratch memory until sums_end: no
+ * histogram is made meanwhile. */
 static struct sums sums_make(struct eval *ev, const struct range_input *in)
 {
     enum { OVERLAP = 4 }; /* samples are in so many windows at least */
@@ -115,7 +119,8 @@ static double mean_of(const struct sums *s, const struct window *w)
 
 typedef void accumulate_fn(struct histogram_sum *s, const struct histogram *h, unsigned *flags);
 
-static bool accumulate(struct eval *ev, const struct range_input *in, const struct window *w, accumulate_fn *add, struct histogram_sum *s, unsigned *notes)
+static bool accumulate(struct eval *ev, const struct range_input *in, const struct window *w, accumulate_fn *add,
+                       struct histogram_sum *s, unsigned *notes)
 {
     unsigned flags = 0;
     histogram_sum_start(s, ev->arena);

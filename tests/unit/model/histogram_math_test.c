@@ -38,7 +38,8 @@ static struct buckets side(int32_t offset, const double *counts, uint32_t n)
     *span = (struct span){offset, n};
     return (struct buckets){span, 1, counts, n};
 }
-#define SIDE(offset, ...) side(offset, (const double[]){__VA_ARGS__}, sizeof((const double[]){__VA_ARGS__}) / sizeof(double))
+#define SIDE(offset, ...) \
+    side(offset, (const double[]){__VA_ARGS__}, sizeof((const double[]){__VA_ARGS__}) / sizeof(double))
 
 static double count_at(const struct histogram *h, int32_t index)
 {
@@ -121,7 +122,8 @@ static void adding_reconciles_schemas(void **state)
 static void adding_widens_the_zero_bucket(void **state)
 {
     (void)state;
-    struct histogram x = {.count = 10, .zero_threshold = 1, .zero_count = 1, .positive = SIDE(1, 2, 3, 4)}; /* (1,2] (2,4] (4,8] */
+    struct histogram x = {
+        .count = 10, .zero_threshold = 1, .zero_count = 1, .positive = SIDE(1, 2, 3, 4)}; /* (1,2] (2,4] (4,8] */
     struct histogram y = {.count = 5, .zero_threshold = 3, .zero_count = 5};
     unsigned flags = 0;
     const struct histogram *sum = histogram_add(&arena, &x, &y, &flags);
@@ -134,8 +136,16 @@ static void adding_widens_the_zero_bucket(void **state)
 static void custom_bounds_are_intersected(void **state)
 {
     (void)state;
-    struct histogram x = {.schema = HISTOGRAM_CUSTOM, .count = 15, .custom = (const double[]){1, 2, 5}, .n_custom = 3, .positive = SIDE(0, 1, 2, 4, 8)};
-    struct histogram y = {.schema = HISTOGRAM_CUSTOM, .count = 7, .custom = (const double[]){2, 3, 5}, .n_custom = 3, .positive = SIDE(0, 1, 2, 4)};
+    struct histogram x = {.schema = HISTOGRAM_CUSTOM,
+                          .count = 15,
+                          .custom = (const double[]){1, 2, 5},
+                          .n_custom = 3,
+                          .positive = SIDE(0, 1, 2, 4, 8)};
+    struct histogram y = {.schema = HISTOGRAM_CUSTOM,
+                          .count = 7,
+                          .custom = (const double[]){2, 3, 5},
+                          .n_custom = 3,
+                          .positive = SIDE(0, 1, 2, 4)};
     unsigned flags = 0;
     const struct histogram *sum = histogram_add(&arena, &x, &y, &flags);
     assert_int_equal(flags, HISTOGRAM_BOUNDS_RECONCILED);
@@ -153,7 +163,8 @@ static void custom_bounds_are_intersected(void **state)
 static void hints_weaken_and_collide(void **state)
 {
     (void)state;
-    struct histogram reset = {.hint = RESET_YES}, no_reset = {.hint = RESET_NO}, gauge = {.hint = RESET_GAUGE}, unknown = {0};
+    struct histogram reset = {.hint = RESET_YES}, no_reset = {.hint = RESET_NO}, gauge = {.hint = RESET_GAUGE},
+                     unknown = {0};
     unsigned flags = 0;
     assert_int_equal(histogram_add(&arena, &reset, &gauge, &flags)->hint, RESET_GAUGE);
     assert_int_equal(histogram_add(&arena, &reset, &unknown, &flags)->hint, RESET_UNKNOWN);
@@ -198,8 +209,10 @@ static void resets_are_noticed(void **state)
     struct histogram grown = {.schema = 1, .count = 12, .positive = SIDE(1, 1, 2, 5, 4)};
     struct histogram coarser = {.schema = 0, .count = 12, .positive = SIDE(1, 3, 9)};
     struct histogram fewer = {.schema = 0, .count = 12, .positive = SIDE(1, 2, 10)};
-    struct histogram wider = {.schema = 1, .count = 10, .zero_threshold = 2, .zero_count = 3, .positive = SIDE(3, 3, 4)};
-    struct histogram cutting = {.schema = 1, .count = 10, .zero_threshold = 1.2, .zero_count = 1, .positive = SIDE(2, 2, 3, 4)};
+    struct histogram wider = {
+        .schema = 1, .count = 10, .zero_threshold = 2, .zero_count = 3, .positive = SIDE(3, 3, 4)};
+    struct histogram cutting = {
+        .schema = 1, .count = 10, .zero_threshold = 1.2, .zero_count = 1, .positive = SIDE(2, 2, 3, 4)};
     assert_false(histogram_was_reset(&arena, &grown, &before));
     assert_true(histogram_was_reset(&arena, &before, &grown));
     assert_false(histogram_was_reset(&arena, &coarser, &before));
@@ -217,9 +230,21 @@ static void resets_are_noticed(void **state)
 static void resets_of_custom_buckets_with_other_bounds(void **state)
 {
     (void)state;
-    struct histogram before = {.schema = HISTOGRAM_CUSTOM, .count = 6, .custom = (const double[]){1, 2}, .n_custom = 2, .positive = SIDE(0, 1, 2, 3)};
-    struct histogram kept = {.schema = HISTOGRAM_CUSTOM, .count = 7, .custom = (const double[]){2, 9}, .n_custom = 2, .positive = SIDE(0, 3, 2, 2)};
-    struct histogram lost = {.schema = HISTOGRAM_CUSTOM, .count = 7, .custom = (const double[]){2, 9}, .n_custom = 2, .positive = SIDE(0, 2, 3, 2)};
+    struct histogram before = {.schema = HISTOGRAM_CUSTOM,
+                               .count = 6,
+                               .custom = (const double[]){1, 2},
+                               .n_custom = 2,
+                               .positive = SIDE(0, 1, 2, 3)};
+    struct histogram kept = {.schema = HISTOGRAM_CUSTOM,
+                             .count = 7,
+                             .custom = (const double[]){2, 9},
+                             .n_custom = 2,
+                             .positive = SIDE(0, 3, 2, 2)};
+    struct histogram lost = {.schema = HISTOGRAM_CUSTOM,
+                             .count = 7,
+                             .custom = (const double[]){2, 9},
+                             .n_custom = 2,
+                             .positive = SIDE(0, 2, 3, 2)};
     assert_false(histogram_was_reset(&arena, &kept, &before));
     assert_true(histogram_was_reset(&arena, &lost, &before));
 }
@@ -228,7 +253,8 @@ static void quantiles(void **state)
 {
     (void)state;
     unsigned flags = 0;
-    struct histogram h = {.count = 12, .sum = 100, .zero_threshold = 0.001, .zero_count = 2, .positive = SIDE(0, 2, 3, 0, 1, 4)};
+    struct histogram h = {
+        .count = 12, .sum = 100, .zero_threshold = 0.001, .zero_count = 2, .positive = SIDE(0, 2, 3, 0, 1, 4)};
     assert_near(histogram_quantile(&h, 1, &flags), 16);
     assert_near(histogram_quantile(&h, 0.5, &flags), exp2(2 / 3.0));
     assert_near(histogram_quantile(&h, 0.1, &flags), 0.0006);
@@ -243,7 +269,12 @@ static void quantiles(void **state)
     flags = 0;
     assert_near(histogram_quantile(&h, 0.25, &flags), exp2(2 / 3.0));
     assert_int_equal(flags, HISTOGRAM_NAN_SKEW);
-    struct histogram custom = {.schema = HISTOGRAM_CUSTOM, .count = 8, .sum = 1, .custom = (const double[]){2, 4}, .n_custom = 2, .positive = SIDE(0, 4, 2, 2)};
+    struct histogram custom = {.schema = HISTOGRAM_CUSTOM,
+                               .count = 8,
+                               .sum = 1,
+                               .custom = (const double[]){2, 4},
+                               .n_custom = 2,
+                               .positive = SIDE(0, 4, 2, 2)};
     assert_near(histogram_quantile(&custom, 0.25, &flags), 1);
     assert_near(histogram_quantile(&custom, 0.9, &flags), 4);
 }
@@ -252,9 +283,15 @@ static void fraction_is_the_inverse_of_quantile(void **state)
 {
     (void)state;
     unsigned flags = 0;
-    struct histogram h = {.count = 24, .sum = 1, .zero_threshold = 0.001, .zero_count = 2, .positive = SIDE(0, 2, 3, 0, 1, 4), .negative = SIDE(0, 2, 3, 0, 1, 6)};
+    struct histogram h = {.count = 24,
+                          .sum = 1,
+                          .zero_threshold = 0.001,
+                          .zero_count = 2,
+                          .positive = SIDE(0, 2, 3, 0, 1, 4),
+                          .negative = SIDE(0, 2, 3, 0, 1, 6)};
     for (double q = 0.02; q < 1; q += 0.0671)
-        assert_near(round(histogram_fraction(&h, -INFINITY, histogram_quantile(&h, q, &flags), &flags) * 1e10), round(q * 1e10));
+        assert_near(round(histogram_fraction(&h, -INFINITY, histogram_quantile(&h, q, &flags), &flags) * 1e10),
+                    round(q * 1e10));
     assert_near(histogram_fraction(&h, 3, 3, &flags), 0);
     assert_near(histogram_fraction(&h, -INFINITY, INFINITY, &flags), 1);
     assert_near(histogram_fraction(&h, NAN, 1, &flags), NAN);
@@ -273,7 +310,12 @@ static void statistics(void **state)
 static void trimming(void **state)
 {
     (void)state;
-    struct histogram h = {.schema = HISTOGRAM_CUSTOM, .count = 12, .sum = 50, .custom = (const double[]){2, 4, 8}, .n_custom = 3, .positive = SIDE(0, 2, 2, 4, 4)};
+    struct histogram h = {.schema = HISTOGRAM_CUSTOM,
+                          .count = 12,
+                          .sum = 50,
+                          .custom = (const double[]){2, 4, 8},
+                          .n_custom = 3,
+                          .positive = SIDE(0, 2, 2, 4, 4)};
     const struct histogram *low = histogram_trim_upper(&arena, &h, 6);
     assert_near(low->count, 6);
     assert_near(count_at(low, 2), 2);
@@ -291,7 +333,8 @@ static void trimming(void **state)
 static void sums_are_compensated(void **state)
 {
     (void)state;
-    struct histogram big = {.count = 1e100, .sum = 1e100, .positive = SIDE(0, 1e100)}, one = {.count = 1, .sum = 1, .positive = SIDE(0, 1)};
+    struct histogram big = {.count = 1e100, .sum = 1e100, .positive = SIDE(0, 1e100)},
+                     one = {.count = 1, .sum = 1, .positive = SIDE(0, 1)};
     const struct histogram *minus = histogram_mul(&arena, &big, -1), *in[] = {&big, &one, minus, &one};
     struct histogram_sum s = {0};
     unsigned flags = 0;
