@@ -1,0 +1,191 @@
+/* From addresses and labels to targets; where in the interval they are scraped; files that list them. */
+#include "scraper/file_sd.h"
+#include "scraper/schedule.h"
+#include "scraper/target.h"
+
+#include "recording_sink.h"
+
+#include <string.h>
+
+struct made { struct arena arena; struct scrape_job job; struct target_maker maker; struct target *target; enum target_made how; struct err err; };
+
+static void make(struct made *m, const char *yaml)
+{
+    memset(m, 0, sizeof *m);
+    must_load_job(&m->arena, yaml, &m->job);
+    const struct static_group *g = m->job.static_configs.items;
+    struct target_source from = {g->targets.items[0], g->labels, STR_NONE, "static"};
+    m->how = target_make(&m->maker, &m->job, 0, &from, &m->target, &m->err);
+}
+
+static void unmake(struct made *m)
+{
+    if (m->how == TARGET_MADE)
+        target_unref(m->target);
+    target_maker_free(&m->maker);
+    arena_free(&m->arena);
+}
+
+static void expect(const char *yaml, const char *url, const char *labels)
+{
+    struct made m;
+    struct buf text = {0};
+    make(&m, yaml);
+    if (m.how != TARGET_MADE)
+        fail_msg("%s", m.err.text);
+    labels_print(&text, m.target->labels.wire);
+    assert_string_equal(m.target->url.p, url);
+    assert_string_equal(buf_z(&text), labels);
+    buf_free(&text);
+    unmake(&m);
+}
+
+static void expect_invalid(const char *yaml, const char *why)
+{
+    struct made m;
+    make(&m, yaml);
+    assert_int_equal(m.how, TARGET_INVALID);
+    if (strstr(m.err.text, why) == NULL)
+        fail_msg("%s", m.err.text);
+    unmake(&m);
+}
+
+static void labels_and_urls(void **state UNUSED)
+{
+    expect("{job_name: j, static_configs: [{targets: ['h:1']}]}", "http://h:1/metrics", "{instance=\"h:1\", job=\"j\"}");
+    expect("{job_name: j, scheme: https, metrics_path: probe, params: {module: [a b, c], x: []}, static_configs: [{targets: ['h:1'], labels: {zone: z}}]}",
+           "https://h:1/probe?module=a%20b&module=c", "{instance=\"h:1\", job=\"j\", zone=\"z\"}");
+    expect("{job_name: j, static_configs: [{targets: ['h:1'], labels: {job: other, instance: i, __metrics_path__: /m, __secret: x}}]}",
+           "http://h:1/m", "{instance=\"i\", job=\"other\"}");
+    expect("{job_name: j, static_configs: [{targets: ['https://h/path?a=b'], labels: {__param_c: d}}]}", "https://h/path?a=b&c=d",
+           "{instance=\"https://h/path?a=b\", job=\"j\"}");
+    expect("{job_name: j, static_configs: [{targets: ['[::1]:9100']}]}", "http://[::1]:9100/metrics", "{instance=\"[::1]:9100\", job=\"j\"}");
+}
+
+static void relabeling(void **state UNUSED)
+{
+    expect("job_name: blackbox\n"
+           "metrics_path: /probe\n"
+           "relabel_configs:\n"
+           "- {source_labels: [__address__], target_label: __param_target}\n"
+           "- {source_labels: [__param_target], target_label: instance}\n"
+           "- {target_label: __address__, replacement: 'exporter:9115'}\n"
+           "- {source_labels: [__meta_x], target_label: x}\n"
+           "static_configs: [{targets: ['http://site'], labels: {__meta_x: 'y'}}]\n",
+           "http://exporter:9115/probe?target=http%3A%2F%2Fsite", "{instance=\"http://site\", job=\"blackbox\", x=\"y\"}");
+    struct made m;
+    make(&m, "{job_name: j, relabel_configs: [{source_labels: [__address__], regex: 'h:.', action: drop}], static_configs: [{targets: ['h:1']}]}");
+    assert_int_equal(m.how, TARGET_DROPPED);
+    assert_true(str_is(labels_get(m.maker.discovered, STR("__scrape_interval__")), "1m"));
+    unmake(&m);
+}
+
+static void bad_targets(void **state UNUSED)
+{
+    expect_invalid("{job_name: j, relabel_configs: [{regex: __address__, action: labeldrop}], static_configs: [{targets: ['h:1']}]}", "no address");
+    expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {__scrape_interval__: often}}]}", "\"often\" is not a duration");
+    expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {__scrape_timeout__: 2m}}]}", "longer");
+}
+
+static void the_identity_is_of_job_url_and_labels(void **state UNUSED)
+{
+    struct made a, b, c, d;
+    make(&a, "{job_name: j, static_configs: [{targets: ['h:1'], labels: {a: b}}]}");
+    make(&b, "{job_name: j, scrape_interval: 30s, honor_labels: true, static_configs: [{targets: ['h:1'], labels: {a: b}}]}");
+    make(&c, "{job_name: j, static_configs: [{targets: ['h:1'], labels: {a: c}}]}");
+    make(&d, "{job_name: j, metrics_path: /m, static_configs: [{targets: ['h:1'], labels: {a: b}}]}");
+    assert_true(a.target->id == b.target->id);
+    assert_true(a.job.fingerprint != b.job.fingerprint);
+    assert_true(a.job.fingerprint == c.job.fingerprint);
+    assert_true(a.target->id != c.target->id);
+    assert_true(a.target->id != d.target->id);
+    unmake(&a);
+    unmake(&b);
+    unmake(&c);
+    unmake(&d);
+}
+
+static void jobs_inherit_and_are_checked(void **state UNUSED)
+{
+    struct arena a = {0};
+    struct scrape_job job;
+    struct err err;
+    struct scrape_globals g = prometheus_globals;
+    g.sample_limit = 7;
+    g.scrape_interval = 5000;
+    assert_true(load_job(&a, "job_name: j", &g, &job, &err));
+    assert_int_equal(job.scrape_interval, 5000);
+    assert_int_equal(job.scrape_timeout, 5000); /* the global timeout is longer than this interval */
+    assert_int_equal(job.sample_limit, 7);
+    assert_true(job.honor_timestamps);
+    assert_int_equal(job.scrape_offset, -1);
+    assert_true(load_job(&a, "{job_name: j, sample_limit: 0, honor_timestamps: false, scrape_offset: 3s}", &g, &job, &err));
+    assert_int_equal(job.sample_limit, 0);
+    assert_false(job.honor_timestamps);
+    assert_int_equal(job.scrape_offset, 3000);
+    assert_false(load_job(&a, "{job_name: j, scrape_interval: 1s, scrape_timeout: 2s}", &g, &job, &err));
+    assert_non_null(strstr(err.text, "test.yml:1"));
+    assert_false(load_job(&a, "{job_name: j, scheme: gopher}", &g, &job, &err));
+    assert_false(load_job(&a, "{metrics_path: /m}", &g, &job, &err));
+    assert_false(load_job(&a, "{job_name: j, metric_path: /m}", &g, &job, &err));
+    assert_non_null(strstr(err.text, "metrics_path"));
+    arena_free(&a);
+}
+
+static void ticks(void **state UNUSED)
+{
+    assert_int_equal(schedule_next(1000, 100, 30), 1030);
+    assert_int_equal(schedule_next(1029, 100, 30), 1030);
+    assert_int_equal(schedule_next(1030, 100, 30), 1130);
+    assert_int_equal(schedule_next(-5, 100, 0), 0);
+    assert_int_equal(schedule_offset(60000, 0, -1), 0);
+    assert_int_equal(schedule_offset(60000, UINT64_MAX / 2, -1), 29999);
+    assert_int_equal(schedule_offset(60000, UINT64_MAX, -1), 59999);
+    assert_int_equal(schedule_offset(60000, 1, 61000), 1000);
+    assert_int_equal(schedule_time(1000, 1099, 1000), 1000);
+    assert_int_equal(schedule_time(1000, 1101, 1000), 1101);
+    assert_int_equal(schedule_time(1000, 899, 1000), 899);
+}
+
+/* ---- files ---- */
+
+static size_t parsed(const char *path, const char *text, struct err *err, struct static_group **groups, struct arena *a)
+{
+    size_t n = 0;
+    return sd_file_parse(a, path, str_of(text), groups, &n, err) ? n : SIZE_MAX;
+}
+
+static void files_are_json_or_yaml(void **state UNUSED)
+{
+    struct arena a = {0};
+    struct err err;
+    struct static_group *g;
+    assert_int_equal(parsed("t.json", "[\n\t{\"targets\": [\"a:1\", \"b:2\"], \"labels\": {\"x\": \"\\u00e4\"}},{}]", &err, &g, &a), 2);
+    assert_int_equal(g[0].targets.n, 2);
+    assert_true(str_is(g[0].targets.items[1], "b:2"));
+    assert_true(str_is(g[0].labels.values[0], "\xc3\xa4"));
+    assert_int_equal(parsed("t.yml", "- targets: [a:1]\n  labels: {x: y}\n- targets: [c:1]\n", &err, &g, &a), 2);
+    assert_true(str_is(g[1].targets.items[0], "c:1"));
+    assert_int_equal(parsed("t.yml", "", &err, &g, &a), 0);
+    assert_int_equal(parsed("t.json", "{}", &err, &g, &a), SIZE_MAX);
+    assert_int_equal(parsed("t.json", "[{\"targets\": [1]}]", &err, &g, &a), SIZE_MAX);
+    assert_non_null(strstr(err.text, "item 1"));
+    assert_int_equal(parsed("t.json", "[", &err, &g, &a), SIZE_MAX);
+    assert_int_equal(parsed("t.yml", "- target: [a]", &err, &g, &a), SIZE_MAX);
+    assert_non_null(strstr(err.text, "targets"));
+    arena_free(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(labels_and_urls),
+        cmocka_unit_test(relabeling),
+        cmocka_unit_test(bad_targets),
+        cmocka_unit_test(the_identity_is_of_job_url_and_labels),
+        cmocka_unit_test(jobs_inherit_and_are_checked),
+        cmocka_unit_test(ticks),
+        cmocka_unit_test(files_are_json_or_yaml),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
