@@ -1,0 +1,400 @@
+/* The server over real sockets: main's loop and two lanes run in threads of their own, the test is the client. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/compress.h"
+#include "base/num.h"
+#include "base/times.h"
+#include "gateway/http_connection.h"
+#include "gateway/lane.h"
+#include "gateway/worker.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { LANES = 2, WORKERS = 2, WAITING = 2 };
+
+static struct loop *main_loop;
+static struct thread *main_thread;
+static struct lane *lanes[LANES];
+static struct http_listener *listener;
+static atomic_int canceled_seen, holding;
+static atomic_bool let_go;
+
+/* ---- what is served ---- */
+
+static void echo(struct http_request *r)
+{
+    buf_printf(&r->out, "%d %.*s [%.*s]", r->method, STR_ARG(r->path), STR_ARG(r->tail));
+    for (size_t i = 0; i < r->form.n; i++)
+        buf_printf(&r->out, " %.*s=%.*s", STR_ARG(r->form.fields[i].name), STR_ARG(r->form.fields[i].value));
+    struct str q = form_get(&r->form, "q");
+    buf_printf(&r->out, " q:%.*s body:%zu", STR_ARG(q), r->body.n);
+}
+
+static void large(struct http_request *r)
+{
+    for (int i = 0; i < 400000; i++)
+        buf_printf(&r->out, "%06d\n", i);
+}
+
+static void on_worker(struct http_request *r)
+{
+    buf_printf(&r->out, "worker %d %.*s", worker_self() != NULL, STR_ARG(http_header(r, "X-Test")));
+}
+
+/* Waits until the client left, or until it is let go. */
+static void hold(struct http_request *r)
+{
+    atomic_fetch_add(&holding, 1);
+    for (int i = 0; i < 2000 && !atomic_load(&r->canceled) && !atomic_load(&let_go); i++)
+        usleep(5000);
+    atomic_fetch_add(&canceled_seen, atomic_load(&r->canceled));
+    atomic_fetch_sub(&holding, 1);
+    buf_add_z(&r->out, "held");
+}
+
+struct delayed { struct loop_timer timer; struct http_request *r; };
+
+static void on_time(struct loop_timer *t)
+{
+    struct delayed *d = CONTAINER(t, struct delayed, timer);
+    http_text(d->r, 200, "later");
+    http_finish(d->r);
+}
+
+static void later(struct http_request *r)
+{
+    struct delayed *d = ARENA_NEW(&r->arena, struct delayed);
+    if (form_get(&r->form, "now").n > 0) {
+        http_text(r, 200, "now");
+        http_finish(r);
+        return;
+    }
+    *d = (struct delayed){.timer.run = on_time, .r = r};
+    loop_timer_in(r->lane->loop, &d->timer, 30);
+}
+
+static void unavailable(struct http_request *r)
+{
+    struct err e;
+    err_set(&e, ERR_UNAVAILABLE, "no <server>");
+    e.retry_after = 7;
+    http_error(r, &e);
+}
+
+static const struct route table[] = {
+    {HTTP_GET | HTTP_POST, "/echo", echo, 0, 0},
+    {HTTP_GET, "/label/*/values", echo, 0, 0},
+    {HTTP_GET, "/static/*", echo, 0, 0},
+    {HTTP_GET, "/static/fixed", large, 0, 0},
+    {HTTP_POST, "/small", echo, 0, 100},
+    {HTTP_GET | HTTP_POST, "/worker", on_worker, ROUTE_WORKER, 0},
+    {HTTP_GET, "/hold", hold, ROUTE_WORKER, 0},
+    {HTTP_GET, "/later", later, ROUTE_LATER, 0},
+    {HTTP_GET, "/fail", unavailable, 0, 0},
+};
+
+/* ---- a client ---- */
+
+static int dial(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    uint64_t port;
+    assert_true(num_parse_u64(str_of(strrchr(http_listener_address(listener), ':') + 1), &port));
+    at.sin_port = htons((uint16_t)port);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct timeval limit = {.tv_sec = 10};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    return fd;
+}
+
+static void send_all(int fd, const char *text)
+{
+    for (size_t n = strlen(text); n > 0;) {
+        ssize_t sent = send(fd, text, n, MSG_NOSIGNAL);
+        assert_true(sent > 0);
+        text += sent;
+        n -= (size_t)sent;
+    }
+}
+
+struct reply { int status; struct str headers, body; struct buf bytes; };
+
+static struct str reply_header(const struct reply *r, const char *name)
+{
+    struct str rest = r->headers, line, key;
+    while (str_cut(&rest, '\n', &line)) {
+        struct str value = line;
+        if (str_cut(&value, ':', &key) && str_ieq(str_trim(key), str_of(name)))
+            return str_trim(value);
+    }
+    return STR_NONE;
+}
+
+/* One answer; `head`: of a HEAD request, which has no body. False when the server closed without one. */
+static bool receive(int fd, bool head, struct reply *r)
+{
+    size_t end = 0;
+    uint64_t length = 0;
+    *r = (struct reply){0};
+    for (;;) {
+        char piece[65536];
+        end = str_find_str(buf_str(&r->bytes), STR("\r\n\r\n"));
+        if (end < r->bytes.n) {
+            r->headers = str_n(r->bytes.p, end);
+            struct str n = reply_header(r, "Content-Length");
+            if (n.p)
+                assert_true(num_parse_u64(n, &length));
+            if (head || r->bytes.n >= end + 4 + length)
+                break;
+        }
+        ssize_t got = recv(fd, piece, sizeof piece, 0);
+        if (got <= 0)
+            return false;
+        buf_add(&r->bytes, piece, (size_t)got);
+    }
+    r->body = str_n(r->bytes.p + end + 4, r->bytes.n - end - 4);
+    r->status = (int)strtol(r->bytes.p + 9, NULL, 10);
+    return true;
+}
+
+static struct reply ask(const char *request)
+{
+    struct reply r;
+    int fd = dial();
+    send_all(fd, request);
+    assert_true(receive(fd, strncmp(request, "HEAD", 4) == 0, &r));
+    close(fd);
+    return r;
+}
+
+static void expect(const char *request, int status, const char *body)
+{
+    struct reply r = ask(request);
+    assert_int_equal(r.status, status);
+    assert_int_equal(r.body.n, strlen(body));
+    assert_memory_equal(r.body.p, body, r.body.n);
+    buf_free(&r.bytes);
+}
+
+/* ---- tests ---- */
+
+static void test_routes(void **state UNUSED)
+{
+    expect("GET /p/echo?a=1&b=%20x+y HTTP/1.1\r\nHost: x\r\n\r\n", 200, "1 /echo [] a=1 b= x y q: body:0");
+    expect("GET /p/label/a%2Fb/values HTTP/1.1\r\nHost: x\r\n\r\n", 200, "1 /label/a%2Fb/values [a/b] q: body:0");
+    expect("GET /p/label/a/b/values HTTP/1.1\r\nHost: x\r\n\r\n", 404, "404 page not found\n");
+    expect("GET /p/label//values HTTP/1.1\r\nHost: x\r\n\r\n", 404, "404 page not found\n");
+    expect("GET /p/static/a/b HTTP/1.1\r\nHost: x\r\n\r\n", 200, "1 /static/a/b [a/b] q: body:0");
+    expect("GET /echo HTTP/1.1\r\nHost: x\r\n\r\n", 404, "404 page not found\n");
+    expect("GET /pecho HTTP/1.1\r\nHost: x\r\n\r\n", 404, "404 page not found\n");
+    expect("POST /p/label/a/values HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405, "Method Not Allowed\n");
+    expect("OPTIONS /p/anything HTTP/1.1\r\nHost: x\r\n\r\n", 204, "");
+    expect("GET /p/echo?a=%zz HTTP/1.1\r\nHost: x\r\n\r\n", 400,
+           "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"invalid URL escape in parameter \\\"a\\\"\"}");
+}
+
+static void test_forms(void **state UNUSED)
+{
+    expect("POST /p/echo?q=url&m=1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded; charset=utf-8\r\n"
+           "Content-Length: 10\r\n\r\nq=body&m=2", 200, "2 /echo [] q=url m=1 q=body m=2 q:body body:0");
+    expect("POST /p/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", 200, "2 /echo [] q: body:2");
+    expect("POST /p/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
+           "3\r\nq=a\r\n2\r\nbc\r\n0\r\n\r\n", 200, "2 /echo [] q=abc q:abc body:0");
+}
+
+static void test_limits(void **state UNUSED)
+{
+    expect("POST /p/small HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n", 413, "the body is larger than this path takes\n");
+    struct buf request = {0};
+    buf_add_z(&request, "POST /p/small HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 11; i++)
+        buf_add_z(&request, "a\r\n0123456789\r\n");
+    buf_add_z(&request, "0\r\n\r\n");
+    expect(buf_z(&request), 413, "the body is larger than this path takes\n");
+    buf_free(&request);
+    expect("POST /p/small HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
+           "Content-Length and Transfer-Encoding exclude each other\n");
+}
+
+static void test_keep_alive(void **state UNUSED)
+{
+    struct reply r;
+    int fd = dial();
+    for (int i = 0; i < 3; i++) {
+        send_all(fd, i == 1 ? "GET /p/nothing HTTP/1.1\r\nHost: x\r\n\r\n" : "GET /p/worker HTTP/1.1\r\nHost: x\r\nX-Test: yes\r\n\r\n");
+        assert_true(receive(fd, false, &r));
+        assert_int_equal(r.status, i == 1 ? 404 : 200);
+        assert_true(i == 1 || str_is(r.body, "worker 1 yes"));
+        buf_free(&r.bytes);
+    }
+    close(fd);
+}
+
+static void test_large_and_packed(void **state UNUSED)
+{
+    struct buf out = {0};
+    struct reply plain = ask("GET /p/static/fixed HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(plain.body.n, 2800000);
+    struct reply packed = ask("GET /p/static/fixed HTTP/1.1\r\nHost: x\r\nAccept-Encoding: br, gzip;q=0.5\r\n\r\n");
+    assert_true(str_is(reply_header(&packed, "Content-Encoding"), "gzip"));
+    assert_true(unpack(CODEC_GZIP, NULL, packed.body, 4 << 20, &out, NULL));
+    assert_true(str_eq(buf_str(&out), plain.body));
+    struct reply refused = ask("HEAD /p/static/fixed HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip;q=0\r\n\r\n");
+    assert_true(reply_header(&refused, "Content-Encoding").p == NULL);
+    assert_true(str_is(reply_header(&refused, "Content-Length"), "2800000"));
+    assert_int_equal(refused.body.n, 0);
+    buf_free(&out);
+    buf_free(&plain.bytes);
+    buf_free(&packed.bytes);
+    buf_free(&refused.bytes);
+}
+
+static void test_headers(void **state UNUSED)
+{
+    struct reply r = ask("GET /p/fail HTTP/1.1\r\nHost: x\r\nOrigin: http://a.example\r\n\r\n");
+    assert_int_equal(r.status, 503);
+    assert_true(str_is(reply_header(&r, "Retry-After"), "7"));
+    assert_true(str_is(reply_header(&r, "Content-Type"), "application/json"));
+    assert_true(str_is(reply_header(&r, "Access-Control-Allow-Origin"), "http://a.example"));
+    assert_true(str_is(r.body, "{\"status\":\"error\",\"errorType\":\"unavailable\",\"error\":\"no \\u003cserver\\u003e\"}"));
+    buf_free(&r.bytes);
+    r = ask("GET /p/echo HTTP/1.1\r\nHost: x\r\nOrigin: http://b.example\r\n\r\n");
+    assert_true(reply_header(&r, "Access-Control-Allow-Origin").p == NULL);
+    buf_free(&r.bytes);
+}
+
+static void test_later(void **state UNUSED)
+{
+    expect("GET /p/later HTTP/1.1\r\nHost: x\r\n\r\n", 200, "later");
+    expect("GET /p/later?now=1 HTTP/1.1\r\nHost: x\r\n\r\n", 200, "now");
+}
+
+static bool wait_for(atomic_int *value, int wanted)
+{
+    for (int i = 0; i < 2000 && atomic_load(value) != wanted; i++)
+        usleep(5000);
+    return atomic_load(value) == wanted;
+}
+
+static void test_client_leaves(void **state UNUSED)
+{
+    atomic_store(&canceled_seen, 0);
+    int fd = dial();
+    send_all(fd, "GET /p/hold HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_true(wait_for(&holding, 1));
+    int64_t left = clock_mono_ms();
+    close(fd);
+    assert_true(wait_for(&canceled_seen, 1));
+    assert_true(clock_mono_ms() - left < 2000);
+    assert_true(wait_for(&holding, 0));
+}
+
+static void test_full_line(void **state UNUSED)
+{
+    int fds[WORKERS + WAITING];
+    struct reply r;
+    for (size_t i = 0; i < LEN(fds); i++) {
+        fds[i] = dial();
+        send_all(fds[i], "GET /p/hold HTTP/1.1\r\nHost: x\r\n\r\n");
+        if (i < WORKERS)
+            assert_true(wait_for(&holding, (int)i + 1));
+    }
+    do { /* until the two of the line are in it */
+        r = ask("GET /p/worker HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        buf_free(&r.bytes);
+    } while (r.status == 200);
+    assert_int_equal(r.status, 503);
+    atomic_store(&let_go, true);
+    for (size_t i = 0; i < LEN(fds); i++) {
+        assert_true(receive(fds[i], false, &r));
+        assert_true(str_is(r.body, "held"));
+        buf_free(&r.bytes);
+        close(fds[i]);
+    }
+    atomic_store(&let_go, false);
+}
+
+static void test_many(void **state UNUSED)
+{
+    int fds[100];
+    struct reply r;
+    for (size_t i = 0; i < LEN(fds); i++) {
+        fds[i] = dial();
+        send_all(fds[i], i % 2 ? "GET /p/echo HTTP/1.1\r\nHost: x\r\n\r\n" : "GET /p/later HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    for (size_t i = 0; i < LEN(fds); i++) {
+        assert_true(receive(fds[i], false, &r));
+        assert_int_equal(r.status, 200);
+        buf_free(&r.bytes);
+        close(fds[i]);
+    }
+}
+
+static void test_port_in_use(void **state UNUSED)
+{
+    struct err err;
+    struct str same = str_of(http_listener_address(listener));
+    assert_null(http_listen(same, main_loop, lanes, LANES, &err));
+    assert_non_null(strstr(err.text, "in use"));
+    assert_null(http_listen(STR("nowhere"), main_loop, lanes, LANES, &err));
+    assert_non_null(strstr(err.text, "nowhere"));
+}
+
+/* ---- the program around it ---- */
+
+static void run_main(void *arg UNUSED) { loop_run(main_loop); }
+
+static int set_up(void **state UNUSED)
+{
+    struct err err;
+    static const struct http_conf_server conf = {.routes = table, .n_routes = LEN(table), .prefix = "/p/", .cors_origin = "http://a[.].*",
+                                                 .idle_timeout = 30000, .max_connections = 1000};
+    main_loop = loop_new();
+    for (unsigned i = 0; i < LANES; i++)
+        lanes[i] = lane_start(i, &conf);
+    workers_start(&(struct worker_conf){.workers = WORKERS, .waiting = WAITING, .memory = 1 << 20});
+    listener = http_listen(STR("127.0.0.1:0"), main_loop, lanes, LANES, &err);
+    main_thread = thread_start("main", run_main, NULL);
+    return listener == NULL;
+}
+
+/* With a request under way and an idle connection, as it may happen. */
+static int tear_down(void **state UNUSED)
+{
+    int idle = dial(), busy = dial();
+    send_all(busy, "GET /p/hold HTTP/1.1\r\nHost: x\r\n\r\n");
+    bool began = wait_for(&holding, 1);
+    loop_stop(main_loop);
+    thread_join(main_thread);
+    http_listener_close(listener);
+    for (unsigned i = 0; i < LANES; i++)
+        lane_cancel(lanes[i]);
+    workers_stop();
+    for (unsigned i = 0; i < LANES; i++)
+        lane_join(lanes[i]);
+    for (unsigned i = 0; i < LANES; i++)
+        lane_free(lanes[i]);
+    loop_free(main_loop);
+    close(idle);
+    close(busy);
+    return began ? 0 : 1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_routes), cmocka_unit_test(test_forms), cmocka_unit_test(test_limits), cmocka_unit_test(test_keep_alive),
+        cmocka_unit_test(test_large_and_packed), cmocka_unit_test(test_headers), cmocka_unit_test(test_later),
+        cmocka_unit_test(test_client_leaves), cmocka_unit_test(test_full_line), cmocka_unit_test(test_many), cmocka_unit_test(test_port_in_use)};
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
