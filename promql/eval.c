@@ -52,6 +52,21 @@ void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples)
     ev->per_step[step < ev->outer.n ? step : ev->outer.n - 1] += samples;
 }
 
+struct tally tally_pause(struct eval *ev)
+{
+    struct tally t = {ev->stats.samples, ev->per_step};
+    ev->per_step = NULL;
+    return t;
+}
+
+uint64_t tally_resume(struct eval *ev, struct tally t)
+{
+    uint64_t read = ev->stats.samples - t.samples;
+    ev->stats.samples = t.samples;
+    ev->per_step = t.per_step;
+    return read;
+}
+
 static void eval_number(struct eval *ev, const struct expr *e, struct value *out)
 {
     out->scalar = arena_alloc(ev->arena, ev->grid.n * sizeof *out->scalar);
@@ -104,10 +119,14 @@ static void spread_row(struct eval *ev, struct row *r)
 static void eval_invariant(struct eval *ev, const struct expr *e, struct value *out)
 {
     struct grid whole = ev->grid;
+    struct tally tally = tally_pause(ev);
     ev->grid.n = 1;
     eval_expr(ev, e->u.invariant.inner, out);
     value_drop_empty(out, 1);
     ev->grid = whole;
+    uint64_t samples = tally_resume(ev, tally);
+    for (uint32_t i = 0; i < ev->grid.n; i++)
+        eval_count_read(ev, i, samples);
     if (out->scalar)
         out->scalar = spread_column(ev, out->scalar[0]);
     for (size_t r = 0; r < out->n; r++)

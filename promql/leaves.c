@@ -17,7 +17,7 @@ struct gaze shift_gaze(const struct grid *g, const struct time_shift *shift)
 /* Inner steps are multiples of the inner step counted from the epoch, whatever the outer grid, so that equal
  * subqueries of different queries look at the same points. The first is the first one after the (left-open)
  * window's beginning. */
-struct grid subquery_grid(const struct eval *ev, const struct grid *g, const struct expr *e)
+struct grid subquery_grid(struct eval *ev, const struct grid *g, const struct expr *e)
 {
     struct gaze gaze = shift_gaze(g, &e->u.subquery.shift);
     int64_t step = e->u.subquery.step ? e->u.subquery.step : ev->params->subquery_step;
@@ -27,7 +27,10 @@ struct grid subquery_grid(const struct eval *ev, const struct grid *g, const str
     int64_t start = before / step * step;
     if (start <= before)
         start += step;
-    return (struct grid){start, step, g->n == 0 || last < start ? 0 : (uint32_t)((last - start) / step) + 1};
+    int64_t steps = g->n == 0 || last < start ? 0 : (last - start) / step + 1;
+    if (steps > INT32_MAX)
+        eval_fail(ev, ERR_LIMIT, "a subquery has %lld steps, too many", (long long)steps);
+    return (struct grid){start, step, (uint32_t)steps};
 }
 
 static void add_leaf(struct leaves *l, struct expr *e, const struct grid *g, int64_t range, struct path path)

@@ -72,6 +72,7 @@ static void resolve_shift(struct eval *ev, struct time_shift *s)
         s->at_time = ev->params->end;
     if (s->at != AT_NONE)
         s->at = AT_TIME;
+    s->at_time = s->at_time > TIME_MAX ? TIME_MAX : s->at_time < -TIME_MAX ? -TIME_MAX : s->at_time;
 }
 
 static const struct expr *without_parens(const struct expr *e)

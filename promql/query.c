@@ -65,6 +65,8 @@ static void arena_full(struct arena *a, size_t wanted, void *arg)
 
 static bool make_grid(const struct promql_params *p, struct grid *g, struct err *err)
 {
+    if (p->start > TIME_MAX || p->start < -TIME_MAX || p->end > TIME_MAX || p->end < -TIME_MAX)
+        return err_set(err, ERR_BAD_DATA, "the time is out of range");
     if (!p->range) {
         *g = (struct grid){p->start, 1, 1};
         return true;

@@ -179,7 +179,9 @@ static void over_subquery(struct eval *ev, const struct function_impl *impl, str
     struct grid inner;
     struct range_feed feed = {0};
     struct gaze gaze = shift_gaze(&ev->grid, &in->arg->u.subquery.shift);
+    struct tally tally = tally_pause(ev);
     eval_subquery(ev, in->arg, &rows, &inner);
+    tally_resume(ev, tally);
     in->first_end = gaze.first;
     in->stride = gaze.stride;
     in->range = in->arg->u.subquery.range;

@@ -23,12 +23,15 @@ struct expr *prepare_tree(struct eval *ev, const struct expr *e);
 struct select *prepare_selects(struct eval *ev, struct expr *e, size_t *n); /* numbers the leaves in e */
 double prepare_duration(struct eval *ev, const struct duration_expr *d); /* seconds */
 
+/* No time is further from the epoch, so that offsets and ranges (at most 292 years) can be added without overflow. */
+#define TIME_MAX (INT64_C(1) << 61)
+
 /* --- grids and windows ------------------------------------------------------------------------------------------- */
 /* When the steps of a grid look at their data: at first, first + stride, ... A selector with @ stands still. */
 struct gaze { int64_t first, stride; };
 struct gaze shift_gaze(const struct grid *g, const struct time_shift *shift);
 /* The grid of a subquery's inner expression within a grid; n is 0 when no step falls into the window. */
-struct grid subquery_grid(const struct eval *ev, const struct grid *g, const struct expr *subquery);
+struct grid subquery_grid(struct eval *ev, const struct grid *g, const struct expr *subquery);
 
 /* --- range.c ----------------------------------------------------------------------------------------------------- */
 struct range_feed { /* room for one series, used again for the next */
@@ -99,6 +102,11 @@ uint64_t histogram_weight(const struct histogram *h); /* in samples of 16 bytes 
 uint64_t value_weight(const struct value *v, const struct grid *g);
 /* `samples` were read at step i of ev->grid. */
 void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples);
+/* What is read in between does not count; resume says how much it was. Prometheus counts what is the same at every step once
+ * a step, and of a subquery not what its inner expression reads but what the outer windows see. */
+struct tally { uint64_t samples, *per_step; };
+struct tally tally_pause(struct eval *ev);
+uint64_t tally_resume(struct eval *ev, struct tally t);
 
 /* --- value.c ----------------------------------------------------------------------------------------------------- */
 /* {__name__="up", job="a"}: as error messages have label sets. */

@@ -140,6 +140,20 @@ static void memory_may_run_out_anywhere(void **state)
     }
 }
 
+static void times_have_limits(void **state)
+{
+    struct fixture *f = *state;
+    struct promql_result out;
+    assert_true(eval(f, "m @ 9e12 offset -100y", &out));
+    assert_int_equal(out.n, 0);
+    assert_true(eval(f, "rate(m[200y] @ -9e12 offset 90y)", &out));
+    assert_false(eval(f, "count_over_time(m[200y:1ms])", &out));
+    assert_int_equal(f->err.kind, ERR_LIMIT);
+    f->params.start = f->params.end = INT64_MAX;
+    assert_false(eval(f, "m", &out));
+    assert_int_equal(f->err.kind, ERR_BAD_DATA);
+}
+
 static void ranges_are_of_vectors(void **state)
 {
     struct fixture *f = *state;
@@ -171,6 +185,11 @@ static void samples_are_counted(void **state)
     assert_int_equal(out.stats.per_step[2], 18);
     assert_true(eval(f, "1 + 1", &out));
     assert_int_equal(out.stats.samples, 0);
+    assert_true(eval(f, "m @ 60", &out)); /* read once, counted at each step */
+    assert_int_equal(out.stats.samples, 9);
+    assert_int_equal(out.stats.per_step[2], 3);
+    assert_true(eval(f, "count_over_time(m{a=\"1\"}[1m:30s])", &out)); /* what the windows see */
+    assert_int_equal(out.stats.samples, 1 + 2 + 2);
 }
 
 /* All that is read is asked for in one call, with the window that each selector sees. */
@@ -283,6 +302,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(clients_may_leave, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_is_limited, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_may_run_out_anywhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(times_have_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(ranges_are_of_vectors, setup, teardown),
         cmocka_unit_test_setup_teardown(samples_are_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(leaves_are_selected_at_once, setup, teardown),
