@@ -21,6 +21,6 @@ bool series_set_get(struct series_set *set, size_t i, struct series *out, struct
         *out = set->series[i];
         return true;
     }
-    out->labels = set->series[i].labels;
+    *out = (struct series){.labels = set->series[i].labels};
     return set->load(set, i, out, err);
 }
