@@ -14,9 +14,13 @@ struct falls { uint32_t *at, n; };
 
 static struct falls falls_find(struct eval *ev, const struct range_input *in)
 {
-    struct falls f = {ARENA_ARRAY(ev->arena, uint32_t, in->n_samples), 0};
+    const struct sample *s = in->samples;
+    uint32_t n = 0;
     for (uint32_t i = 1; i < in->n_samples; i++)
-        if (in->samples[i].v < in->samples[i - 1].v)
+        n += s[i].v < s[i - 1].v;
+    struct falls f = {ARENA_ARRAY(ev->arena, uint32_t, n), 0};
+    for (uint32_t i = 1; f.n < n; i++)
+        if (s[i].v < s[i - 1].v)
             f.at[f.n++] = i;
     return f;
 }
