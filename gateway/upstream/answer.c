@@ -1,0 +1,81 @@
+#include "gateway/upstream/answer.h"
+
+#include "base/map.h"
+
+static bool in_window(const struct answer *a, int64_t t) { return t >= a->t_min && t <= a->t_max; }
+
+static bool out_of_order(struct labels labels, struct err *err)
+{
+    struct buf name = {0};
+    labels_print(&name, labels);
+    err_set(err, ERR_BAD_GATEWAY, "the samples of %s are not in order of time", buf_z(&name));
+    buf_free(&name);
+    return false;
+}
+
+/* Those in the window, which are side by side: *first and how many. */
+static bool cut_samples(const struct answer *a, const struct sample *s, size_t n, size_t *first, size_t *count)
+{
+    *first = *count = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && s[i].t <= s[i - 1].t)
+            return false;
+        if (in_window(a, s[i].t) && (*count)++ == 0)
+            *first = i;
+    }
+    return true;
+}
+
+static bool cut_hists(const struct answer *a, const struct hist_sample *s, size_t n, size_t *first, size_t *count)
+{
+    *first = *count = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && s[i].t <= s[i - 1].t)
+            return false;
+        if (in_window(a, s[i].t) && (*count)++ == 0)
+            *first = i;
+    }
+    return true;
+}
+
+static void *copy(struct arena *a, const void *items, size_t n, size_t size)
+{
+    void *to = n ? arena_alloc(a, n * size) : NULL;
+    return to ? memcpy(to, items, n * size) : NULL;
+}
+
+bool answer_add(struct answer *a, struct labels labels, const struct sample *samples, size_t n, const struct hist_sample *hists, size_t n_hists,
+                struct err *err)
+{
+    size_t first, first_hist;
+    if (n > UINT32_MAX || n_hists > UINT32_MAX)
+        return err_set(err, ERR_LIMIT, "a series has more than %u samples", UINT32_MAX);
+    if (!cut_samples(a, samples, n, &first, &n) || !cut_hists(a, hists, n_hists, &first_hist, &n_hists))
+        return out_of_order(labels, err);
+    if (n + n_hists == 0)
+        return true;
+    arena_grow(a->arena, &a->series, &a->cap, a->n + 1, sizeof *a->series);
+    a->series[a->n++] = (struct series){
+        .labels = group_labels(a->group, a->arena, labels), .samples = copy(a->arena, samples + first, n, sizeof *samples),
+        .n_samples = (uint32_t)n, .hists = copy(a->arena, n_hists ? hists + first_hist : NULL, n_hists, sizeof *hists), .n_hists = (uint32_t)n_hists};
+    a->n_samples += n + n_hists;
+    return true;
+}
+
+void answer_unite(struct answer *a)
+{
+    struct map seen = {0};
+    size_t kept = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        bool added;
+        struct map_entry *e = map_add(&seen, str_n(a->series[i].labels.p, a->series[i].labels.n), &added);
+        if (added) {
+            e->value.u = kept;
+            a->series[kept++] = a->series[i];
+        } else {
+            merge_pieces(a->arena, &a->series[e->value.u], &a->series[i]);
+        }
+    }
+    a->n = kept;
+    map_free(&seen);
+}

@@ -1,0 +1,57 @@
+/* What a server answered, decoded while its bytes arrive.
+ *
+ * A decoder belongs to one HTTP answer: feed takes bytes as they come, finish says that there will be no more (an answer cut
+ * short is an error then), free may come at any time. Errors say what is wrong with the answer, not whose it is. Nothing in an
+ * answer is trusted. Series go to a struct answer, in the query's arena, each allocated once at its final size.
+ */
+#ifndef GATEWAY_UPSTREAM_ANSWER_H
+#define GATEWAY_UPSTREAM_ANSWER_H
+
+#include "gateway/upstream/group.h"
+#include "model/notes.h"
+#include "model/remote_write.h"
+#include "model/source.h"
+
+struct decoder {
+    bool (*feed)(struct decoder *d, struct str piece, struct err *err);
+    bool (*finish)(struct decoder *d, struct err *err);
+    void (*free)(struct decoder *d);
+};
+
+struct answer { /* series of one server; several requests may fill one answer */
+    struct arena *arena;
+    const struct group *group;   /* whose labels are added */
+    struct notes *notes;         /* warnings and infos that came along */
+    int64_t t_min, t_max;        /* samples outside are dropped */
+    struct series *series; size_t n, cap;
+    uint64_t n_samples;
+    bool lossy;                  /* there were native histograms in a form that does not carry them whole */
+};
+/* One more series. labels and the arrays may be scratch memory; histograms' contents are the arena's. Samples that are not in order
+ * of time are an error. A series without samples in the window is left out. */
+bool answer_add(struct answer *a, struct labels labels, const struct sample *samples, size_t n, const struct hist_sample *hists, size_t n_hists,
+                struct err *err) MUST_USE;
+/* The same label set twice, because the answer came in pieces: their samples in one series. Changes the order. */
+void answer_unite(struct answer *a);
+
+struct decoder *json_answer_new(struct answer *a);    /* of /api/v1/query and query_range: vector or matrix */
+struct decoder *export_answer_new(struct answer *a);  /* of VictoriaMetrics' /api/v1/export */
+struct decoder *read_answer_new(struct answer *a, size_t max); /* of remote_read: snappy, at most max bytes unpacked */
+
+/* Lists: data of /api/v1/labels, label/NAME/values (strings), series (label sets), metadata. Small things appended to `items`. */
+struct list_answer {
+    struct arena *arena;
+    const struct group *group;
+    struct notes *notes;
+    struct str *strings; size_t n_strings, cap_strings;
+    struct labels *labels; size_t n_labels, cap_labels;
+    struct metadata *metadata; size_t n_metadata, cap_metadata;
+};
+struct decoder *strings_answer_new(struct list_answer *a);
+struct decoder *series_answer_new(struct list_answer *a);
+struct decoder *metadata_answer_new(struct list_answer *a);
+
+/* Is the answer of /api/v1/status/buildinfo VictoriaMetrics'? */
+struct decoder *kind_answer_new(enum server_kind *out);
+
+#endif

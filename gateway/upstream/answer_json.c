@@ -1,0 +1,236 @@
+/* The answer of query and query_range, read as a stream:
+ *   {"status":"success","data":{"resultType":"matrix","result":[{"metric":{..},"values":[[t,"v"],..],"histograms":[..]},..]},
+ *    "warnings":[..],"infos":[..]}
+ * `place` says inside which value the reader stands. Nearly all bytes are in "values", which json_pairs takes whole pairs
+ * from. Keys that are not known are skipped. Histograms are only noted: this form loses their layout.
+ */
+#include "gateway/upstream/answer.h"
+
+#include "base/json_read.h"
+#include "base/num.h"
+#include "gateway/upstream/json_labels.h"
+
+enum place { BEFORE, TOP, STATUS, ERROR_TEXT, WARNINGS, INFOS, DATA, RESULT, SERIES, METRIC, VALUES, VALUE, SKIP, AFTER };
+enum { PAIRS = 4096 }; /* asked for at a time */
+
+struct json_answer {
+    struct decoder decoder;
+    struct answer *answer;
+    struct json_reader r;
+    enum place place, back;       /* back: where to go on after SKIP and after lists of notes */
+    bool succeeded, failed, has_result;
+    bool in_values;               /* behind the [ of "values" */
+    char error[256];
+    struct json_labels names;
+    struct labels labels;         /* of the series under way */
+    bool has_labels;
+    struct json_pair *pairs; size_t n, cap;
+};
+
+static bool unexpected(const struct json_answer *j, struct err *err)
+{
+    return err_set(err, ERR_BAD_GATEWAY, "the answer has an unexpected form at byte %llu", (unsigned long long)j->r.offset);
+}
+
+/* --- places by key --------------------------------------------------------------------------------------------------------- */
+
+static enum place at_key(const struct json_answer *j)
+{
+    static const struct { enum place in; const char *key; enum place place; } keys[] = {
+        {TOP, "status", STATUS}, {TOP, "error", ERROR_TEXT}, {TOP, "warnings", WARNINGS}, {TOP, "infos", INFOS}, {TOP, "data", DATA},
+        {DATA, "result", RESULT}, {SERIES, "metric", METRIC}, {SERIES, "values", VALUES}, {SERIES, "value", VALUE}};
+    for (size_t i = 0; i < LEN(keys); i++)
+        if (keys[i].in == j->place && str_is(j->r.text, keys[i].key))
+            return keys[i].place;
+    return SKIP;
+}
+
+static void go_to_key(struct json_answer *j)
+{
+    bool histogram = j->place == SERIES && (str_is(j->r.text, "histogram") || str_is(j->r.text, "histograms"));
+    j->answer->lossy = j->answer->lossy || histogram;
+    j->back = j->place;
+    j->place = at_key(j);
+    if (j->place == METRIC)
+        json_labels_start(&j->names);
+}
+
+static bool end_series(struct json_answer *j, struct err *err)
+{
+    _Static_assert(sizeof(struct json_pair) == sizeof(struct sample) && offsetof(struct json_pair, v) == offsetof(struct sample, v),
+                   "a pair is a sample");
+    if (!j->has_labels)
+        return err_set(err, ERR_BAD_GATEWAY, "the answer has a series without \"metric\"");
+    j->place = RESULT;
+    j->has_labels = false;
+    size_t n = j->n;
+    j->n = 0;
+    return answer_add(j->answer, j->labels, (const struct sample *)(const void *)j->pairs, n, NULL, 0, err);
+}
+
+/* --- tokens by place ------------------------------------------------------------------------------------------------------- */
+
+static bool take_pairs(struct json_answer *j, enum json_token *next)
+{
+    mem_grow(&j->pairs, &j->cap, j->n + PAIRS, sizeof *j->pairs);
+    j->n += json_pairs(&j->r, j->pairs + j->n, PAIRS, next);
+    if (*next == JSON_END_ARRAY) {
+        j->place = SERIES;
+        j->in_values = false;
+    }
+    return *next == JSON_ARRAY || *next == JSON_END_ARRAY;
+}
+
+/* [time, "value"] of an instant vector, token by token. */
+static bool take_value(struct json_answer *j, enum json_token token)
+{
+    mem_grow(&j->pairs, &j->cap, j->n + 1, sizeof *j->pairs);
+    if (token == JSON_NUMBER)
+        j->pairs[j->n].t_ms = (int64_t)round(j->r.number * 1000);
+    else if (token == JSON_STRING)
+        return num_parse(j->r.text, &j->pairs[j->n++].v);
+    else if (token == JSON_END_ARRAY)
+        j->place = SERIES;
+    return token == JSON_NUMBER || token == JSON_END_ARRAY || token == JSON_ARRAY;
+}
+
+static bool take_note(struct json_answer *j, enum json_token token)
+{
+    if (token == JSON_STRING && j->place == WARNINGS)
+        notes_warn(j->answer->notes, "%.*s", STR_ARG(j->r.text));
+    else if (token == JSON_STRING)
+        notes_info(j->answer->notes, "%.*s", STR_ARG(j->r.text));
+    else if (token == JSON_END_ARRAY || token == JSON_NULL)
+        j->place = TOP;
+    else
+        return token == JSON_ARRAY;
+    return true;
+}
+
+static bool take_text(struct json_answer *j, enum json_token token)
+{
+    if (token != JSON_STRING)
+        return false;
+    if (j->place == STATUS) {
+        j->succeeded = str_is(j->r.text, "success");
+        j->failed = !j->succeeded;
+    } else {
+        size_t n = j->r.text.n < sizeof j->error - 1 ? j->r.text.n : sizeof j->error - 1;
+        memcpy(j->error, j->r.text.p, n);
+        j->error[n] = 0;
+    }
+    j->place = TOP;
+    return true;
+}
+
+static bool take_metric(struct json_answer *j, enum json_token token, struct err *err)
+{
+    if (token == JSON_KEY)
+        json_labels_name(&j->names, j->r.text);
+    else if (token == JSON_STRING)
+        json_labels_value(&j->names, j->r.text);
+    else if (token == JSON_END_OBJECT) {
+        j->place = SERIES;
+        j->has_labels = true;
+        return json_labels_end(&j->names, &j->labels, err);
+    }
+    return token == JSON_KEY || token == JSON_STRING || token == JSON_OBJECT || unexpected(j, err);
+}
+
+static bool take_structure(struct json_answer *j, enum json_token token, struct err *err)
+{
+    static const struct { enum place in; enum json_token token; enum place place; } moves[] = {
+        {BEFORE, JSON_OBJECT, TOP}, {TOP, JSON_END_OBJECT, AFTER}, {DATA, JSON_OBJECT, DATA}, {DATA, JSON_NULL, TOP}, {DATA, JSON_END_OBJECT, TOP},
+        {RESULT, JSON_ARRAY, RESULT}, {RESULT, JSON_NULL, DATA}, {RESULT, JSON_END_ARRAY, DATA}, {RESULT, JSON_OBJECT, SERIES}};
+    if (token == JSON_KEY && (j->place == TOP || j->place == DATA || j->place == SERIES)) {
+        go_to_key(j);
+        return true;
+    }
+    if (token == JSON_END_OBJECT && j->place == SERIES)
+        return end_series(j, err);
+    for (size_t i = 0; i < LEN(moves); i++)
+        if (moves[i].in == j->place && moves[i].token == token) {
+            j->has_result = j->has_result || j->place == RESULT;
+            j->place = moves[i].place;
+            return true;
+        }
+    return unexpected(j, err);
+}
+
+static bool take(struct json_answer *j, enum json_token token, struct err *err)
+{
+    switch (j->place) {
+    case STATUS:
+    case ERROR_TEXT: return take_text(j, token) || unexpected(j, err);
+    case WARNINGS:
+    case INFOS: return take_note(j, token) || unexpected(j, err);
+    case METRIC: return take_metric(j, token, err);
+    case VALUE: return take_value(j, token) || unexpected(j, err);
+    default: return take_structure(j, token, err);
+    }
+}
+
+/* Reads what has arrived. False: damaged; else the bytes are used up. */
+static bool advance(struct json_answer *j, struct err *err)
+{
+    for (;;) {
+        enum json_token token;
+        if (j->in_values) {
+            if (take_pairs(j, &token))
+                continue;
+        } else if (j->place == SKIP) {
+            token = json_skip(&j->r);
+            if (token != JSON_MORE && token != JSON_ERROR) {
+                j->place = j->back;
+                continue;
+            }
+        } else {
+            token = json_next(&j->r);
+        }
+        if (token == JSON_MORE || token == JSON_END)
+            return true;
+        if (token == JSON_ERROR)
+            return err_set(err, ERR_BAD_GATEWAY, "%s", j->r.err.text);
+        j->in_values = j->place == VALUES && token == JSON_ARRAY;
+        if (!j->in_values && !take(j, token, err))
+            return false;
+    }
+}
+
+static bool feed(struct decoder *d, struct str piece, struct err *err)
+{
+    struct json_answer *j = CONTAINER(d, struct json_answer, decoder);
+    json_feed(&j->r, piece.p, piece.n);
+    return advance(j, err);
+}
+
+static bool finish(struct decoder *d, struct err *err)
+{
+    struct json_answer *j = CONTAINER(d, struct json_answer, decoder);
+    json_finish(&j->r);
+    if (!advance(j, err))
+        return false;
+    if (j->failed)
+        return err_set(err, ERR_BAD_GATEWAY, "it answered with an error: %s", j->error[0] ? j->error : "not said which");
+    if (!j->succeeded || !j->has_result)
+        return err_set(err, ERR_BAD_GATEWAY, "the answer has no result: this is not the Prometheus API");
+    return true;
+}
+
+static void free_answer(struct decoder *d)
+{
+    struct json_answer *j = CONTAINER(d, struct json_answer, decoder);
+    json_reader_free(&j->r);
+    json_labels_free(&j->names);
+    mem_free(j->pairs);
+    mem_free(j);
+}
+
+struct decoder *json_answer_new(struct answer *a)
+{
+    struct json_answer *j = mem_zalloc(sizeof *j);
+    j->decoder = (struct decoder){feed, finish, free_answer};
+    j->answer = a;
+    json_reader_init(&j->r);
+    return &j->decoder;
+}

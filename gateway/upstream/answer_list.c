@@ -1,0 +1,161 @@
+/* Lists: short answers, kept until they are whole and then read as a tree. */
+#include "gateway/upstream/answer.h"
+
+#include "base/json_tree.h"
+#include "gateway/upstream/json_labels.h"
+
+struct tree_answer {
+    struct decoder decoder;
+    struct list_answer *list;
+    enum server_kind *kind;
+    bool (*take)(struct tree_answer *t, const struct json_tree *data, struct err *err);
+    struct buf body;
+};
+
+static bool odd(struct err *err) { return err_set(err, ERR_BAD_GATEWAY, "the answer has an unexpected form"); }
+
+static bool take_strings(struct tree_answer *t, const struct json_tree *data, struct err *err)
+{
+    struct list_answer *l = t->list;
+    size_t n = json_tree_count(data);
+    if (json_tree_kind(data) != JSON_TREE_ARRAY && json_tree_kind(data) != JSON_TREE_NULL)
+        return odd(err);
+    arena_grow(l->arena, &l->strings, &l->cap_strings, l->n_strings + n, sizeof *l->strings);
+    for (size_t i = 0; i < n; i++) {
+        struct str s = json_tree_str(json_tree_at(data, i));
+        if (s.p == NULL)
+            return odd(err);
+        l->strings[l->n_strings++] = arena_str(l->arena, s);
+    }
+    return true;
+}
+
+static bool take_label_set(struct list_answer *l, struct json_labels *names, const struct json_tree *object, struct err *err)
+{
+    struct json_tree_member m = {0};
+    struct labels labels;
+    json_labels_start(names);
+    if (json_tree_kind(object) != JSON_TREE_OBJECT)
+        return odd(err);
+    while (json_tree_next(object, &m)) {
+        json_labels_name(names, m.key);
+        json_labels_value(names, json_tree_str(m.value));
+    }
+    if (!json_labels_end(names, &labels, err))
+        return false;
+    l->labels[l->n_labels++] = group_labels(l->group, l->arena, labels);
+    return true;
+}
+
+static bool take_series(struct tree_answer *t, const struct json_tree *data, struct err *err)
+{
+    struct list_answer *l = t->list;
+    struct json_labels names = {0};
+    size_t n = json_tree_count(data);
+    bool ok = json_tree_kind(data) == JSON_TREE_ARRAY || json_tree_kind(data) == JSON_TREE_NULL || odd(err);
+    if (ok)
+        arena_grow(l->arena, &l->labels, &l->cap_labels, l->n_labels + n, sizeof *l->labels);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = take_label_set(l, &names, json_tree_at(data, i), err);
+    json_labels_free(&names);
+    return ok;
+}
+
+static void take_family(struct list_answer *l, struct str family, const struct json_tree *entry)
+{
+    arena_grow(l->arena, &l->metadata, &l->cap_metadata, l->n_metadata + 1, sizeof *l->metadata);
+    l->metadata[l->n_metadata++] = (struct metadata){
+        .family = arena_str(l->arena, family), .help = arena_str(l->arena, json_tree_str(json_tree_get(entry, "help"))),
+        .unit = arena_str(l->arena, json_tree_str(json_tree_get(entry, "unit"))), .type = metric_type_parse(json_tree_str(json_tree_get(entry, "type")))};
+}
+
+static bool take_metadata(struct tree_answer *t, const struct json_tree *data, struct err *err)
+{
+    struct json_tree_member m = {0};
+    if (json_tree_kind(data) != JSON_TREE_OBJECT && json_tree_kind(data) != JSON_TREE_NULL)
+        return odd(err);
+    while (json_tree_next(data, &m))
+        for (size_t i = 0; i < json_tree_count(m.value); i++)
+            take_family(t->list, m.key, json_tree_at(m.value, i));
+    return true;
+}
+
+/* Every Prometheus says which revision it was built from; VictoriaMetrics says the version of the Prometheus that it resembles, and
+ * nothing else. */
+static bool take_kind(struct tree_answer *t, const struct json_tree *data, struct err *err UNUSED)
+{
+    bool bare = json_tree_get(data, "version") && json_tree_get(data, "revision") == NULL && json_tree_get(data, "goVersion") == NULL;
+    *t->kind = bare ? SERVER_VICTORIAMETRICS : SERVER_PROMETHEUS;
+    return true;
+}
+
+static void take_notes(struct notes *notes, const struct json_tree *root)
+{
+    const struct json_tree *warnings = json_tree_get(root, "warnings"), *infos = json_tree_get(root, "infos");
+    for (size_t i = 0; i < json_tree_count(warnings); i++)
+        notes_warn(notes, "%.*s", STR_ARG(json_tree_str(json_tree_at(warnings, i))));
+    for (size_t i = 0; i < json_tree_count(infos); i++)
+        notes_info(notes, "%.*s", STR_ARG(json_tree_str(json_tree_at(infos, i))));
+}
+
+static bool feed(struct decoder *d, struct str piece, struct err *err)
+{
+    struct tree_answer *t = CONTAINER(d, struct tree_answer, decoder);
+    t->body.max = JSON_TREE_MAX;
+    if (!buf_try_reserve(&t->body, piece.n))
+        return err_set(err, ERR_TOO_LARGE, "the answer is larger than %d bytes", JSON_TREE_MAX);
+    buf_add_str(&t->body, piece);
+    return true;
+}
+
+static bool finish(struct decoder *d, struct err *err)
+{
+    struct tree_answer *t = CONTAINER(d, struct tree_answer, decoder);
+    struct json_tree *root = json_tree_parse(buf_str(&t->body), err);
+    if (root == NULL) {
+        err->kind = ERR_BAD_GATEWAY;
+        return err_wrap(err, "the answer is not JSON");
+    }
+    struct str error = json_tree_str(json_tree_get(root, "error"));
+    bool ok = str_is(json_tree_str(json_tree_get(root, "status")), "success");
+    if (!ok)
+        err_set(err, ERR_BAD_GATEWAY, "it answered with an error: %.*s", STR_ARG(error));
+    ok = ok && t->take(t, json_tree_get(root, "data"), err);
+    if (ok && t->list)
+        take_notes(t->list->notes, root);
+    json_tree_free(root);
+    return ok;
+}
+
+static void free_tree(struct decoder *d)
+{
+    struct tree_answer *t = CONTAINER(d, struct tree_answer, decoder);
+    buf_free(&t->body);
+    mem_free(t);
+}
+
+static struct tree_answer *tree_answer(bool (*take)(struct tree_answer *t, const struct json_tree *data, struct err *err))
+{
+    struct tree_answer *t = mem_zalloc(sizeof *t);
+    t->decoder = (struct decoder){feed, finish, free_tree};
+    t->take = take;
+    return t;
+}
+
+static struct decoder *list_decoder(struct list_answer *a, bool (*take)(struct tree_answer *t, const struct json_tree *data, struct err *err))
+{
+    struct tree_answer *t = tree_answer(take);
+    t->list = a;
+    return &t->decoder;
+}
+
+struct decoder *strings_answer_new(struct list_answer *a) { return list_decoder(a, take_strings); }
+struct decoder *series_answer_new(struct list_answer *a) { return list_decoder(a, take_series); }
+struct decoder *metadata_answer_new(struct list_answer *a) { return list_decoder(a, take_metadata); }
+
+struct decoder *kind_answer_new(enum server_kind *out)
+{
+    struct tree_answer *t = tree_answer(take_kind);
+    t->kind = out;
+    return &t->decoder;
+}

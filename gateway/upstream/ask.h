@@ -1,0 +1,40 @@
+/* One server's answer to one selector: which way it is asked, and what is done when it does not know that way.
+ *
+ *   VictoriaMetrics                 export: raw samples with stale markers
+ *   Prometheus, remote_read: true   remote_read: raw samples with stale markers and native histograms
+ *   else, a range selector          `sel[range]` by /query: raw samples without stale markers, which range functions do not see anyway
+ *   else, an instant selector       query or query_range: the value at each step. Where replicas are compared or the samples' own times
+ *                                   are wanted, `sel[range]` too; from both together stale markers are put back (steps.h)
+ * JSON cannot carry native histograms: where they appear in it remote_read is tried.
+ */
+#ifndef GATEWAY_UPSTREAM_ASK_H
+#define GATEWAY_UPSTREAM_ASK_H
+
+#include "gateway/upstream/fetch.h"
+
+enum ask_way { ASK_EXPORT, ASK_READ, ASK_QUERY };
+struct ask {
+    struct round *round;
+    const struct group *group;
+    struct server *server;
+    const struct select *sel;
+    const struct matcher *matchers; size_t n_matchers; /* without those on the group's labels */
+    bool compare;              /* raw samples are needed */
+    void (*done)(struct ask *ask);
+    void *arg;
+
+    enum ask_state { ASK_IDLE, ASK_RUNNING, ASK_OK, ASK_FAILED } state;
+    struct answer answer;      /* ASK_OK: each label set once; lookback is still to be applied */
+    struct err err;            /* ASK_FAILED */
+
+    enum ask_way _way;
+    bool _steps_only;          /* the answer holds values at steps */
+    struct answer _steps;
+    enum server_kind _kind;
+    int _status;               /* HTTP's, of the first failure */
+    struct fetch *_fetches[64]; unsigned _n_fetches, _left;
+};
+void ask_start(struct ask *ask);
+void ask_cancel(struct ask *ask);
+
+#endif

@@ -1,0 +1,156 @@
+/* VictoriaMetrics' /api/v1/export: a JSON object a line, each one series or a piece of it:
+ *   {"metric":{..},"values":[1,null,"Infinity"],"timestamps":[ms,ms,ms]}
+ * VictoriaMetrics keeps no NaN but the stale marker (it drops the others when they are written), so null is a stale marker.
+ */
+#include "gateway/upstream/answer.h"
+
+#include "base/json_read.h"
+#include "gateway/upstream/json_labels.h"
+
+enum place { LINES, LINE, METRIC, VALUES, TIMES, SKIP };
+
+struct export_answer {
+    struct decoder decoder;
+    struct answer *answer;
+    struct json_reader r;
+    enum place place;
+    struct json_labels names;
+    struct labels labels;
+    struct sample *samples; size_t n_values, n_times, cap;
+};
+
+static void go_to_key(struct export_answer *x)
+{
+    x->place = str_is(x->r.text, "metric") ? METRIC : str_is(x->r.text, "values") ? VALUES : str_is(x->r.text, "timestamps") ? TIMES : SKIP;
+    if (x->place == METRIC)
+        json_labels_start(&x->names);
+}
+
+static bool take_metric(struct export_answer *x, enum json_token token, struct err *err)
+{
+    if (token == JSON_KEY)
+        json_labels_name(&x->names, x->r.text);
+    else if (token == JSON_STRING)
+        json_labels_value(&x->names, x->r.text);
+    else if (token == JSON_END_OBJECT) {
+        x->place = LINE;
+        return json_labels_end(&x->names, &x->labels, err);
+    }
+    return token == JSON_KEY || token == JSON_STRING || token == JSON_OBJECT;
+}
+
+static bool value_of(const struct export_answer *x, enum json_token token, double *v)
+{
+    *v = token == JSON_NUMBER ? x->r.number : stale_nan();
+    if (token == JSON_STRING && str_is(x->r.text, "Infinity"))
+        *v = INFINITY;
+    else if (token == JSON_STRING && str_is(x->r.text, "-Infinity"))
+        *v = -INFINITY;
+    else
+        return token == JSON_NUMBER || token == JSON_NULL;
+    return true;
+}
+
+static bool take_number(struct export_answer *x, enum json_token token)
+{
+    if (token == JSON_ARRAY)
+        return true;
+    if (token == JSON_END_ARRAY) {
+        x->place = LINE;
+        return true;
+    }
+    size_t n = x->place == VALUES ? x->n_values++ : x->n_times++;
+    mem_grow(&x->samples, &x->cap, n + 1, sizeof *x->samples);
+    if (x->place == VALUES)
+        return value_of(x, token, &x->samples[n].v);
+    x->samples[n].t = (int64_t)x->r.number;
+    return token == JSON_NUMBER && fabs(x->r.number) < 9e15;
+}
+
+static bool end_line(struct export_answer *x, struct err *err)
+{
+    if (x->n_values != x->n_times)
+        return err_set(err, ERR_BAD_GATEWAY, "an exported series has %zu values and %zu timestamps", x->n_values, x->n_times);
+    size_t n = x->n_values;
+    x->n_values = x->n_times = 0;
+    x->place = LINES;
+    struct labels labels = x->labels;
+    x->labels = (struct labels){0};
+    return answer_add(x->answer, labels, x->samples, n, NULL, 0, err);
+}
+
+static bool take(struct export_answer *x, enum json_token token, struct err *err)
+{
+    struct err inner = {0};
+    bool ok = false;
+    switch (x->place) {
+    case LINES:
+        ok = token == JSON_OBJECT;
+        x->place = LINE;
+        break;
+    case LINE:
+        if (token == JSON_END_OBJECT)
+            return end_line(x, err);
+        ok = token == JSON_KEY;
+        go_to_key(x);
+        break;
+    case METRIC: ok = take_metric(x, token, &inner); break;
+    case VALUES:
+    case TIMES: ok = take_number(x, token); break;
+    case SKIP: break;
+    }
+    if (ok)
+        return true;
+    if (inner.kind)
+        return err_set(err, inner.kind, "%s", inner.text);
+    return err_set(err, ERR_BAD_GATEWAY, "the export has an unexpected form at byte %llu", (unsigned long long)x->r.offset);
+}
+
+static bool advance(struct export_answer *x, struct err *err)
+{
+    for (;;) {
+        bool skipping = x->place == SKIP;
+        enum json_token token = skipping ? json_skip(&x->r) : json_next(&x->r);
+        if (token == JSON_MORE || token == JSON_END)
+            return true;
+        if (token == JSON_ERROR)
+            return err_set(err, ERR_BAD_GATEWAY, "%s", x->r.err.text);
+        if (skipping)
+            x->place = LINE;
+        else if (!take(x, token, err))
+            return false;
+    }
+}
+
+static bool feed(struct decoder *d, struct str piece, struct err *err)
+{
+    struct export_answer *x = CONTAINER(d, struct export_answer, decoder);
+    json_feed(&x->r, piece.p, piece.n);
+    return advance(x, err);
+}
+
+static bool finish(struct decoder *d, struct err *err)
+{
+    struct export_answer *x = CONTAINER(d, struct export_answer, decoder);
+    json_finish(&x->r);
+    return advance(x, err);
+}
+
+static void free_export(struct decoder *d)
+{
+    struct export_answer *x = CONTAINER(d, struct export_answer, decoder);
+    json_reader_free(&x->r);
+    json_labels_free(&x->names);
+    mem_free(x->samples);
+    mem_free(x);
+}
+
+struct decoder *export_answer_new(struct answer *a)
+{
+    struct export_answer *x = mem_zalloc(sizeof *x);
+    x->decoder = (struct decoder){feed, finish, free_export};
+    x->answer = a;
+    json_reader_init(&x->r);
+    x->r.many = true;
+    return &x->decoder;
+}

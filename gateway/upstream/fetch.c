@@ -1,0 +1,220 @@
+#include "gateway/upstream/fetch.h"
+
+#include "base/json_tree.h"
+#include "base/times.h"
+#include "base/url.h"
+
+enum { ERROR_BODY = 4096, DEFAULT_TIMEOUT_MS = 120000, POLL_MS = 50, DEADLINE_SPARE_MS = 20 };
+
+struct fetch {
+    struct list node;
+    struct round *round;
+    struct fetch_plan plan;
+    struct buf body, url;
+    struct buf error;          /* the beginning of an answer that is not 2xx */
+    struct client_call *call;
+    bool damaged;              /* the decoder or a limit ended it, not the network */
+};
+
+/* --- rounds ------------------------------------------------------------------------------------------------------------------ */
+
+void round_begin(struct round *r, struct query_ctx *q, size_t max_answer)
+{
+    *r = (struct round){.q = q, .worker = q->user, .max_answer = max_answer, ._budget = q->arena->max, ._on_full = q->arena->on_full};
+    list_init(&r->under_way);
+    q->arena->max = 0;
+    q->arena->on_full = NULL;
+}
+
+void round_fail(struct round *r, const struct err *why)
+{
+    if (r->err.kind == ERR_NONE)
+        r->err = *why;
+}
+
+static bool over_budget(const struct round *r, struct err *err)
+{
+    return r->_budget && r->q->arena->used > r->_budget && !err_set(err, ERR_LIMIT, "query needs more than %zu MiB of memory", r->_budget >> 20);
+}
+
+bool round_check(struct round *r, struct err *err)
+{
+    if (r->err.kind != ERR_NONE) {
+        *err = r->err;
+        return false;
+    }
+    return !over_budget(r, err) && !query_ended(r->q, "reading from servers", err);
+}
+
+static void free_fetch(struct fetch *f)
+{
+    list_remove(&f->node);
+    *f->plan.slot = NULL;
+    f->plan.decoder->free(f->plan.decoder);
+    buf_free(&f->body);
+    buf_free(&f->url);
+    buf_free(&f->error);
+    mem_free(f);
+}
+
+void fetch_cancel(struct fetch *f)
+{
+    client_cancel(f->call);
+    free_fetch(f);
+}
+
+static void cancel_all(struct round *r)
+{
+    while (!list_empty(&r->under_way))
+        fetch_cancel(CONTAINER(r->under_way.next, struct fetch, node));
+}
+
+bool round_wait(struct round *r, struct err *err)
+{
+    bool ok = true;
+    while (ok && !list_empty(&r->under_way)) {
+        loop_turn(r->worker->loop, POLL_MS);
+        ok = round_check(r, err);
+    }
+    ok = ok && round_check(r, err);
+    cancel_all(r);
+    return ok;
+}
+
+void round_end(struct round *r)
+{
+    cancel_all(r);
+    r->q->arena->max = r->_budget;
+    r->q->arena->on_full = r->_on_full;
+}
+
+/* --- one request ------------------------------------------------------------------------------------------------------------- */
+
+/* What the server says is wrong: the API's "error", a gateway's "message", or the beginning of the text. */
+static void explain(struct buf *out, struct str body)
+{
+    struct json_tree *tree = json_tree_parse(body, NULL);
+    struct str said = json_tree_str(json_tree_get(tree, "error"));
+    if (said.n == 0)
+        said = json_tree_str(json_tree_get(tree, "message"));
+    if (said.n == 0)
+        said = str_trim(str_first(body, 200));
+    if (said.n > 0)
+        buf_printf(out, ": %.*s", STR_ARG(said));
+    json_tree_free(tree);
+}
+
+static enum err_kind kind_of(int status, struct str body)
+{
+    switch (status) {
+    case 422: return ERR_EXEC;
+    case 429: return ERR_THROTTLED;
+    case 503: return body.n > 0 && str_find_str(body, STR("\"timeout\"")) < body.n ? ERR_GATEWAY_TIME : ERR_UNAVAILABLE;
+    case 408:
+    case 504: return ERR_GATEWAY_TIME;
+    default: return ERR_BAD_GATEWAY;
+    }
+}
+
+static void status_error(const struct fetch *f, const struct client_reply *reply, struct err *err)
+{
+    struct buf why = {0};
+    int64_t wait;
+    explain(&why, buf_str(&f->error));
+    err_set(err, kind_of(reply->status, buf_str(&f->error)), "HTTP %d%s", reply->status, why.n ? buf_z(&why) : "");
+    if (retry_after_parse(reply->retry_after, clock_wall_ms(), &wait))
+        err->retry_after = (int)(wait / 1000);
+    buf_free(&why);
+}
+
+static bool on_data(void *arg, const struct client_reply *reply, struct str piece, struct err *err)
+{
+    struct fetch *f = arg;
+    if (reply->status / 100 != 2) {
+        f->error.max = ERROR_BODY;
+        buf_add_str(&f->error, str_first(piece, ERROR_BODY - f->error.n));
+        return true;
+    }
+    f->damaged = !f->plan.decoder->feed(f->plan.decoder, piece, err);
+    if (!f->damaged && over_budget(f->round, err)) {
+        f->damaged = true;
+        round_fail(f->round, err);
+    }
+    return !f->damaged;
+}
+
+/* Names group and server before what is wrong. The client's own words begin with method and URL. */
+static void name_server(const struct fetch *f, bool has_url, struct err *err)
+{
+    const struct server *s = f->plan.server;
+    if (!has_url)
+        err_wrap(err, "%.*s%s", STR_ARG(s->shown), f->plan.path ? f->plan.path : "");
+    err_wrap(err, "server group \"%.*s\"", STR_ARG(s->group));
+}
+
+static void on_done(void *arg, const struct client_reply *reply)
+{
+    struct fetch *f = arg;
+    struct err err = {0};
+    bool reached = reply->status != 0 || f->damaged || reply->err.kind == ERR_TOO_LARGE;
+    bool ok = reply->status / 100 == 2 && f->plan.decoder->finish(f->plan.decoder, &err);
+    if (reply->status == 0)
+        err = reply->err;
+    else if (reply->status / 100 != 2)
+        status_error(f, reply, &err);
+    if (!ok && err.kind == ERR_TOO_LARGE)
+        err.kind = ERR_LIMIT;
+    if (!ok)
+        name_server(f, reply->status == 0 && !f->damaged && reply->err.kind != ERR_TOO_LARGE, &err);
+    if (ok)
+        server_succeeded(f->plan.server, reply->total_ms, reply->body_bytes);
+    else if (f->round->err.kind == ERR_NONE)
+        server_failed(f->plan.server, reached, err.text);
+    struct fetch_plan plan = f->plan;
+    free_fetch(f);
+    plan.done(plan.arg, ok ? NULL : &err, reply->status);
+}
+
+static int64_t time_left(const struct round *r, const struct server *s)
+{
+    int64_t left = DEFAULT_TIMEOUT_MS;
+    if (r->q->deadline_mono)
+        left = r->q->deadline_mono - clock_mono_ms() - DEADLINE_SPARE_MS; /* so that the server is named, not the query */
+    if (s->timeout > 0 && s->timeout < left)
+        left = s->timeout;
+    return left > 0 ? left : 1;
+}
+
+static void make_url(struct fetch *f)
+{
+    const struct fetch_plan *p = &f->plan;
+    buf_add_str(&f->url, p->path ? p->server->url : p->server->read_url);
+    if (p->path)
+        buf_add_z(&f->url, p->path);
+    buf_add_str(&f->url, p->server->params);
+    if (p->get && p->form.n > 0) {
+        buf_add_char(&f->url, p->server->params.n > 0 ? '&' : '?');
+        buf_add_str(&f->url, p->form);
+    }
+}
+
+void fetch_send(struct round *r, const struct fetch_plan *plan)
+{
+    static const char *const form_headers[] = {"Content-Type: application/x-www-form-urlencoded"};
+    static const char *const read_headers[] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy", "Accept-Encoding: snappy",
+                                               "X-Prometheus-Remote-Read-Version: 0.1.0"};
+    struct fetch *f = mem_zalloc(sizeof *f);
+    f->round = r;
+    f->plan = *plan;
+    if (!plan->get)
+        buf_add_str(&f->body, plan->form);
+    make_url(f);
+    f->plan.form = buf_str(&f->body);
+    list_push_back(&r->under_way, &f->node);
+    f->call = client_send(worker_client(r->worker), &(struct client_request){
+        .method = plan->get ? "GET" : "POST", .url = buf_z(&f->url), .profile = plan->server->profile, .body = f->plan.form,
+        .headers = plan->path ? form_headers : read_headers, .n_headers = plan->get ? 0 : plan->path ? LEN(form_headers) : LEN(read_headers),
+        .slot = plan->server->slot, .timeout_ms = time_left(r, plan->server), .connect_timeout_ms = plan->server->dial_timeout,
+        .max_body = r->max_answer, .accept_gzip = plan->path != NULL, .data = on_data, .done = on_done, .arg = f});
+    *plan->slot = f;
+}

@@ -1,0 +1,139 @@
+#include "gateway/upstream/group.h"
+
+#include "model/relabel.h"
+
+static const struct matcher any_name = {.type = MATCH_NE, .name = {METRIC_NAME, sizeof METRIC_NAME - 1}, .value = {"", 0}};
+
+bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out, size_t *n_out)
+{
+    struct matcher *kept = ARENA_ARRAY(a, struct matcher, n + 1);
+    size_t n_kept = 0;
+    bool selective = false;
+    for (size_t i = 0; i < n; i++) {
+        struct str value = labels_get(g->labels, m[i].name);
+        if (value.p && !matcher_value(&m[i], value))
+            return false;
+        if (value.p)
+            continue;
+        selective = selective || !matcher_matches_empty(&m[i]);
+        kept[n_kept++] = m[i];
+    }
+    if (!selective) /* a selector that matches everything is refused by servers unless it says so */
+        kept[n_kept++] = any_name;
+    *out = kept;
+    *n_out = n_kept;
+    return true;
+}
+
+struct labels group_labels(const struct group *g, struct arena *a, struct labels from)
+{
+    if (g->labels.count == 0)
+        return labels_copy(a, from);
+    struct labels_builder b = {0};
+    struct labels_iter it = labels_iter(g->labels);
+    struct label l;
+    builder_start(&b, from);
+    while (labels_next(&it, &l))
+        builder_set(&b, l.name, l.value);
+    struct labels out = builder_labels(&b, a);
+    builder_free(&b);
+    return out;
+}
+
+/* --- from the configuration ---------------------------------------------------------------------------------------------- */
+
+static struct str or_empty(struct str s) { return s.p ? s : STR(""); }
+
+/* Labels of a target as discovery gives them, after relabeling. False: it was dropped. */
+static bool target_labels(const struct server_group_conf *conf, const struct group_static *s, struct str address, struct labels_builder *b)
+{
+    builder_start(b, (struct labels){0});
+    builder_set(b, STR("__address__"), address);
+    builder_set(b, STR("__scheme__"), conf->scheme);
+    builder_set(b, STR("__path_prefix__"), conf->path_prefix);
+    for (size_t i = 0; i < s->labels.n; i++)
+        builder_set(b, s->labels.keys[i], s->labels.values[i]);
+    return relabel_apply(relabel_rules(conf->relabel_configs), b);
+}
+
+/* What is added to series: the target's labels without those that are internal, and the group's, which win. */
+static struct labels added_labels(const struct server_group_conf *conf, struct labels target, struct arena *a)
+{
+    struct labels_builder b = {0};
+    struct labels_iter it = labels_iter(target);
+    struct label l;
+    builder_start(&b, target);
+    while (labels_next(&it, &l))
+        if (str_starts(l.name, STR("__")))
+            builder_del(&b, l.name);
+    for (size_t i = 0; i < conf->labels.n; i++)
+        builder_set(&b, conf->labels.keys[i], conf->labels.values[i]);
+    struct labels out = builder_labels(&b, a);
+    builder_free(&b);
+    return out;
+}
+
+static struct group *group_with(struct group_list *list, size_t first, const struct server_group_conf *conf, struct str name, struct labels labels)
+{
+    for (size_t i = first; i < list->n; i++)
+        if (labels_equal(list->items[i].labels, labels))
+            return &list->items[i];
+    mem_grow(&list->items, &list->cap, list->n + 1, sizeof *list->items);
+    list->items[list->n] = (struct group){
+        .name = name, .labels = labels, .overlap = (enum overlap)conf->overlap, .read_mode = (enum read_mode)conf->read_mode,
+        .ignore_error = conf->ignore_error, .downgrade_error = conf->downgrade_error,
+        .rule = {.ms = conf->anti_affinity.automatic ? MERGE_DEFAULT_MS : conf->anti_affinity.ms,
+                 .automatic = conf->anti_affinity.automatic || conf->anti_affinity_dynamic, .prefer_max = conf->prefer_max}};
+    return &list->items[list->n++];
+}
+
+static bool add_target(struct group_list *list, size_t first, struct arena *a, const struct server_group_conf *conf, struct str name,
+                       const struct group_static *s, struct str address, struct err *err)
+{
+    struct labels_builder b = {.scratch = a};
+    struct labels target = {0};
+    if (target_labels(conf, s, address, &b))
+        target = builder_labels(&b, a);
+    builder_free(&b);
+    if (target.n == 0)
+        return true;
+    struct str host = labels_get(target, STR("__address__"));
+    struct server_group_conf named = *conf;
+    named.name = name;
+    struct server *server = mem_zalloc(sizeof *server);
+    if (!server_init(server, a, &named, labels_get(target, STR("__scheme__")), or_empty(host), or_empty(labels_get(target, STR("__path_prefix__"))), err)) {
+        mem_free(server);
+        return err_wrap(err, "server group \"%.*s\"", STR_ARG(name));
+    }
+    struct group *g = group_with(list, first, conf, name, added_labels(conf, target, a));
+    g->servers = mem_realloc(g->servers, (g->n_servers + 1) * sizeof(struct server *));
+    g->servers[g->n_servers++] = server;
+    return true;
+}
+
+bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position, struct err *err)
+{
+    struct str name = conf->name.n > 0 ? arena_str(a, conf->name) : arena_printf(a, "server_groups[%zu]", position);
+    size_t first = list->n;
+    const struct group_static *statics = conf->static_configs.items;
+    for (size_t i = 0; i < conf->static_configs.n; i++)
+        for (size_t k = 0; k < statics[i].targets.n; k++)
+            if (!add_target(list, first, a, conf, name, &statics[i], statics[i].targets.items[k], err))
+                return false;
+    if (list->n == first)
+        return err_set(err, ERR_BAD_DATA, "server group \"%.*s\": relabel_configs leave no target", STR_ARG(name));
+    return true;
+}
+
+void groups_free(struct group_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        for (size_t k = 0; k < list->items[i].n_servers; k++) {
+            server_free(list->items[i].servers[k]);
+            mem_free(list->items[i].servers[k]);
+        }
+        mem_free(list->items[i].servers);
+    }
+    mem_free(list->items);
+    *list = (struct group_list){0};
+}

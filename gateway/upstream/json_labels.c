@@ -1,0 +1,51 @@
+#include "gateway/upstream/json_labels.h"
+
+void json_labels_start(struct json_labels *l)
+{
+    l->bytes.max = LABELS_MAX_BYTES;
+    buf_clear(&l->bytes);
+}
+
+void json_labels_name(struct json_labels *l, struct str name)
+{
+    buf_clear(&l->name);
+    buf_add_str(&l->name, name);
+}
+
+void json_labels_value(struct json_labels *l, struct str value)
+{
+    if (value.n > 0)
+        labels_append(&l->bytes, buf_str(&l->name), value);
+}
+
+bool json_labels_end(struct json_labels *l, struct labels *out, struct err *err)
+{
+    const uint8_t *p = (const uint8_t *)l->bytes.p;
+    struct labels_iter it = {p, p + l->bytes.n};
+    struct label label;
+    struct str name;
+    if (l->bytes.over)
+        return err_set(err, ERR_BAD_GATEWAY, "a series has more than %d bytes of labels", LABELS_MAX_BYTES);
+    if (l->bytes.n == 0) {
+        *out = (struct labels){0};
+        return true;
+    }
+    if (labels_check(p, l->bytes.n, out))
+        return true;
+    builder_start(&l->builder, (struct labels){0});
+    while (labels_next_checked(&it, &label))
+        builder_add(&l->builder, label.name, label.value);
+    if (builder_twice(&l->builder, &name))
+        return err_set(err, ERR_BAD_GATEWAY, "a series has the label \"%.*s\" twice", STR_ARG(name));
+    buf_clear(&l->sorted);
+    *out = builder_append(&l->builder, &l->sorted);
+    return labels_check(out->p, out->n, out) || err_set(err, ERR_BAD_GATEWAY, "a series has broken labels");
+}
+
+void json_labels_free(struct json_labels *l)
+{
+    buf_free(&l->name);
+    buf_free(&l->bytes);
+    buf_free(&l->sorted);
+    builder_free(&l->builder);
+}

@@ -1,0 +1,286 @@
+#include "gateway/upstream/leaf.h"
+
+#include "base/map.h"
+#include "base/times.h"
+
+enum { HEDGE_MIN_MS = 20, HEDGE_UNKNOWN_MS = 250, CHECK_EVERY = 256 };
+
+/* --- asking ------------------------------------------------------------------------------------------------------------------ */
+
+static bool has_state(const struct leaf *l, enum ask_state state)
+{
+    for (size_t i = 0; i < l->n_asks; i++)
+        if (l->asks[i].state == state)
+            return true;
+    return false;
+}
+
+/* A server that has not been asked yet: first one that is not paused. */
+static struct ask *next_idle(const struct leaf *l)
+{
+    struct ask *paused = NULL;
+    for (size_t i = 0; i < l->n_asks; i++) {
+        if (l->asks[i].state != ASK_IDLE)
+            continue;
+        if (server_ready(l->asks[i].server))
+            return &l->asks[i];
+        paused = paused ? paused : &l->asks[i];
+    }
+    return paused;
+}
+
+/* Three times its usual answer. */
+static int64_t hedge_delay(const struct server *s)
+{
+    uint64_t n = atomic_load(&s->requests) - atomic_load(&s->failures);
+    int64_t ms = n ? (int64_t)(atomic_load(&s->nanoseconds) / n / 1000000) * 3 : HEDGE_UNKNOWN_MS;
+    return ms < HEDGE_MIN_MS ? HEDGE_MIN_MS : ms;
+}
+
+static void ask_one(struct leaf *l)
+{
+    struct ask *ask = next_idle(l);
+    if (ask == NULL)
+        return;
+    ask_start(ask);
+    if (l->group->read_mode == READ_HEDGE && has_state(l, ASK_IDLE))
+        loop_timer_in(l->round->worker->loop, &l->_hedge, hedge_delay(ask->server));
+}
+
+static void hedge(struct loop_timer *t)
+{
+    struct leaf *l = CONTAINER(t, struct leaf, _hedge);
+    if (!has_state(l, ASK_OK))
+        ask_one(l);
+}
+
+static void cancel_rest(struct leaf *l)
+{
+    leaf_stop(l);
+    for (size_t i = 0; i < l->n_asks; i++)
+        if (l->asks[i].state == ASK_RUNNING)
+            ask_cancel(&l->asks[i]);
+}
+
+/* A paused server is asked after all when those that were not have failed. */
+static void answered(struct ask *ask)
+{
+    struct leaf *l = ask->arg;
+    bool all = l->group->read_mode == READ_MERGE;
+    if (ask->state == ASK_OK && !all)
+        cancel_rest(l);
+    else if (ask->state == ASK_FAILED && !has_state(l, ASK_OK) && (!all || !has_state(l, ASK_RUNNING)))
+        ask_one(l);
+}
+
+static bool recent_covers(const struct leaf *l) { return l->recent.source && l->sel->t_min >= l->recent.from; }
+
+/* Where answers are compared sample by sample, values at steps are not enough. */
+static bool compares(const struct leaf *l)
+{
+    const struct group *g = l->group;
+    bool several = g->n_servers > 1 && g->read_mode == READ_MERGE;
+    return several || g->overlap == OVERLAP_MERGE || recent_covers(l) || l->sel->wants_origin;
+}
+
+bool leaf_start(struct leaf *l)
+{
+    const struct matcher *matchers;
+    size_t n;
+    if (!group_route(l->group, l->round->q->arena, l->sel->matchers, l->sel->n_matchers, &matchers, &n))
+        return false;
+    l->n_asks = l->group->n_servers;
+    l->asks = ARENA_ARRAY(l->round->q->arena, struct ask, l->n_asks);
+    for (size_t i = 0; i < l->n_asks; i++)
+        l->asks[i] = (struct ask){.round = l->round, .group = l->group, .server = l->group->servers[i], .sel = l->sel, .matchers = matchers,
+                                  .n_matchers = n, .compare = compares(l), .done = answered, .arg = l};
+    l->_hedge.run = hedge;
+    if (l->group->read_mode != READ_MERGE) {
+        ask_one(l);
+        return true;
+    }
+    for (size_t i = 0; i < l->n_asks; i++)
+        if (server_ready(l->asks[i].server))
+            ask_start(&l->asks[i]);
+    if (!has_state(l, ASK_RUNNING))
+        for (size_t i = 0; i < l->n_asks; i++)
+            ask_start(&l->asks[i]);
+    return true;
+}
+
+void leaf_stop(struct leaf *l) { loop_timer_stop(l->round->worker->loop, &l->_hedge); }
+
+/* --- one answer out of several ------------------------------------------------------------------------------------------------ */
+
+struct folding { struct map by_labels; bool filled_map; uint64_t filled; };
+
+static void index_series(struct folding *f, struct answer *a, size_t from)
+{
+    bool added;
+    for (size_t i = from; i < a->n; i++)
+        map_add(&f->by_labels, str_n(a->series[i].labels.p, a->series[i].labels.n), &added)->value.u = i;
+}
+
+static bool fold_answer(struct leaf *l, struct folding *f, struct answer *more, struct err *err)
+{
+    struct answer *into = &l->answer;
+    if (!f->filled_map)
+        index_series(f, into, 0);
+    f->filled_map = true;
+    for (size_t i = 0; i < more->n; i++) {
+        struct series *s = &more->series[i];
+        const struct map_entry *e = map_find(&f->by_labels, str_n(s->labels.p, s->labels.n));
+        if (e) {
+            merge_series(&l->group->rule, into->arena, &into->series[e->value.u], s, &f->filled);
+        } else {
+            arena_grow(into->arena, &into->series, &into->cap, into->n + 1, sizeof *into->series);
+            into->series[into->n++] = *s;
+            index_series(f, into, into->n - 1);
+        }
+        if (i % CHECK_EVERY == 0 && !round_check(l->round, err))
+            return false;
+    }
+    return true;
+}
+
+/* --- the recent store ---------------------------------------------------------------------------------------------------------- */
+
+static const struct histogram *keep_histogram(struct arena *a, const struct histogram *h)
+{
+    struct buf wire = {0};
+    struct histogram *copy = ARENA_NEW(a, struct histogram);
+    int64_t t;
+    histogram_encode(&wire, h, 0);
+    bool ok = histogram_decode(a, (const uint8_t *)wire.p, wire.n, &t, copy, NULL);
+    buf_free(&wire);
+    return ok ? copy : NULL;
+}
+
+static bool copy_series(struct leaf *l, struct series_set *set, struct answer *to, struct err *err)
+{
+    for (size_t i = 0; i < set->n; i++) {
+        struct series s = {0};
+        if (!series_set_get(set, i, &s, err) || (i % CHECK_EVERY == 0 && !round_check(l->round, err)))
+            return false;
+        struct hist_sample *hists = ARENA_ARRAY(to->arena, struct hist_sample, s.n_hists);
+        for (uint32_t k = 0; k < s.n_hists; k++)
+            hists[k] = (struct hist_sample){s.hists[k].t, set->load ? keep_histogram(to->arena, s.hists[k].h) : s.hists[k].h};
+        if (!answer_add(to, s.labels, s.samples, s.n_samples, hists, s.n_hists, err))
+            return false;
+    }
+    return true;
+}
+
+static bool read_recent(struct leaf *l, struct answer *to, struct err *err)
+{
+    struct select sel = *l->sel;
+    struct series_set set = {0};
+    if (!group_route(l->group, l->round->q->arena, sel.matchers, sel.n_matchers, &sel.matchers, &sel.n_matchers))
+        return true;
+    *to = (struct answer){.arena = l->round->q->arena, .group = l->group, .notes = l->round->q->notes, .t_min = sel.t_min, .t_max = sel.t_max};
+    bool ok = l->recent.source->ops->select(l->recent.source, l->round->q, &sel, 1, &set, err) && copy_series(l, &set, to, err);
+    series_set_release(&set);
+    return ok;
+}
+
+/* No server answered. */
+static bool recent_alone(struct leaf *l, const struct err *why, struct err *err)
+{
+    struct buf since = {0};
+    if (l->recent.source == NULL || l->sel->t_max < l->recent.from) {
+        *err = *why;
+        return false;
+    }
+    if (!recent_covers(l)) {
+        buf_add_rfc3339(&since, l->recent.from);
+        notes_warn(l->round->q->notes, "server group \"%.*s\" did not answer; from it there is only what the recent store has since %s",
+                   STR_ARG(l->group->name), buf_z(&since));
+        buf_free(&since);
+    } else {
+        notes_info(l->round->q->notes, "server group \"%.*s\" did not answer; the recent store did", STR_ARG(l->group->name));
+    }
+    return read_recent(l, &l->answer, err);
+}
+
+/* --- collecting ------------------------------------------------------------------------------------------------------------------ */
+
+/* The worse for the client's hope that trying again helps, the higher. */
+static int weight(enum err_kind kind)
+{
+    switch (kind) {
+    case ERR_LIMIT:
+    case ERR_EXEC: return 5;
+    case ERR_THROTTLED: return 4;
+    case ERR_GATEWAY_TIME: return 3;
+    case ERR_UNAVAILABLE: return 2;
+    default: return 1;
+    }
+}
+
+bool group_error(const struct group *g, const struct err *errs, size_t n, struct err *err)
+{
+    const struct err *worst = NULL;
+    size_t failed = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (errs[i].kind == ERR_NONE)
+            continue;
+        failed++;
+        worst = worst == NULL || weight(errs[i].kind) > weight(worst->kind) ? &errs[i] : worst;
+    }
+    if (worst == NULL)
+        return err_set(err, ERR_UNAVAILABLE, "server group \"%.*s\": no server answered", STR_ARG(g->name));
+    *err = *worst;
+    if (failed > 1)
+        err_wrap(err, "none of %zu servers answered", failed);
+    return false;
+}
+
+static bool all_failed(struct leaf *l, struct err *err)
+{
+    struct err *errs = ARENA_ARRAY(l->round->q->arena, struct err, l->n_asks);
+    for (size_t i = 0; i < l->n_asks; i++)
+        errs[i] = l->asks[i].err;
+    return group_error(l->group, errs, l->n_asks, err);
+}
+
+static void note_failures(const struct leaf *l)
+{
+    for (size_t i = 0; i < l->n_asks; i++) {
+        const struct ask *ask = &l->asks[i];
+        if (ask->state == ASK_FAILED)
+            notes_info(l->round->q->notes, "another replica answered for %s", ask->err.text);
+        else if (ask->state == ASK_IDLE && l->group->read_mode == READ_MERGE)
+            notes_info(l->round->q->notes, "another replica answered for server group \"%.*s\": %.*s, which is not asked for a while after failures",
+                       STR_ARG(l->group->name), STR_ARG(ask->server->shown));
+    }
+}
+
+static bool fold_all(struct leaf *l, struct folding *f, struct err *err)
+{
+    bool first = true;
+    for (size_t i = 0; i < l->n_asks; i++) {
+        if (l->asks[i].state != ASK_OK)
+            continue;
+        if (first)
+            l->answer = l->asks[i].answer;
+        else if (!fold_answer(l, f, &l->asks[i].answer, err))
+            return false;
+        first = false;
+    }
+    struct answer recent = {0};
+    return !recent_covers(l) || (read_recent(l, &recent, err) && fold_answer(l, f, &recent, err));
+}
+
+bool leaf_collect(struct leaf *l, struct err *err)
+{
+    struct err why = {0};
+    if (!has_state(l, ASK_OK)) {
+        all_failed(l, &why);
+        return recent_alone(l, &why, err);
+    }
+    note_failures(l);
+    struct folding f = {0};
+    bool ok = fold_all(l, &f, err);
+    map_free(&f.by_labels);
+    return ok;
+}

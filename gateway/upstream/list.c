@@ -1,0 +1,267 @@
+/* The labels of a group are on its series only in our answers, so servers are not asked for them: a name or value of one counts when
+ * the server has anything that matches.
+ */
+#include "gateway/upstream/list.h"
+
+#include "base/num.h"
+#include "base/url.h"
+
+struct inquiry { /* one group */
+    struct round *round;
+    const struct list_scope *scope;
+    const struct list_question *what;
+    const struct group *group;
+    struct series_query routed;      /* match[] for its servers */
+    bool own;                        /* the question is for the values of a label that the group adds */
+    struct list_answer *answers;     /* one a server */
+    struct err *errs;
+    struct fetch **fetches;
+    bool *answered;
+};
+struct reply_slot { struct inquiry *of; size_t server; };
+
+/* --- the request -------------------------------------------------------------------------------------------------------------- */
+
+static void add_field(struct buf *form, const char *name, struct str value)
+{
+    buf_printf(form, "%s%s=", form->n ? "&" : "", name);
+    url_encode(form, value);
+}
+
+/* Times at the ends of the number line mean no bound. VictoriaMetrics without a start would look at the last day only. */
+static void add_times(struct buf *form, const struct server *s, const struct series_query *sq)
+{
+    const int64_t most = (int64_t)253402300799 * 1000;
+    bool vm = atomic_load(&s->kind) == SERVER_VICTORIAMETRICS;
+    if (vm || sq->t_min > -most) {
+        buf_printf(form, "%sstart=", form->n ? "&" : "");
+        buf_add_ms(form, sq->t_min > 0 || !vm ? sq->t_min : 0);
+    }
+    if (sq->t_max < most) {
+        buf_printf(form, "%send=", form->n ? "&" : "");
+        buf_add_ms(form, sq->t_max > 0 || !vm ? sq->t_max : 0);
+    }
+}
+
+static void add_matches(struct buf *form, const struct inquiry *in)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < in->routed.n_sets; i++) {
+        buf_clear(&text);
+        matchers_print(&text, in->routed.sets[i], in->routed.set_sizes[i]);
+        add_field(form, "match[]", buf_str(&text));
+    }
+    buf_free(&text);
+}
+
+static void make_form(struct buf *form, const struct inquiry *in, const struct server *s)
+{
+    size_t limit = in->own ? 1 : in->what->limit;
+    if (in->what->kind == LIST_METADATA) {
+        if (in->what->name.n > 0)
+            add_field(form, "metric", in->what->name);
+    } else {
+        add_matches(form, in);
+        add_times(form, s, &in->routed);
+    }
+    if (limit > 0)
+        buf_printf(form, "%slimit=%zu", form->n ? "&" : "", limit);
+}
+
+static void make_path(struct buf *path, const struct inquiry *in)
+{
+    switch (in->what->kind) {
+    case LIST_NAMES: buf_add_z(path, "/api/v1/labels"); break;
+    case LIST_SERIES: buf_add_z(path, "/api/v1/series"); break;
+    case LIST_METADATA: buf_add_z(path, "/api/v1/metadata"); break;
+    case LIST_VALUES:
+        buf_add_z(path, "/api/v1/label/");
+        url_encode(path, in->own ? STR(METRIC_NAME) : in->what->name);
+        buf_add_z(path, "/values");
+        break;
+    }
+}
+
+static void arrived(void *arg, const struct err *err, int status UNUSED)
+{
+    struct reply_slot *slot = arg;
+    slot->of->answered[slot->server] = err == NULL;
+    if (err)
+        slot->of->errs[slot->server] = *err;
+}
+
+static struct decoder *decoder_for(enum list_kind kind, struct list_answer *a)
+{
+    return kind == LIST_SERIES ? series_answer_new(a) : kind == LIST_METADATA ? metadata_answer_new(a) : strings_answer_new(a);
+}
+
+static void send(struct inquiry *in, size_t i)
+{
+    struct arena *a = in->round->q->arena;
+    struct buf form = {0}, path = {0};
+    struct server *s = in->group->servers[i];
+    make_form(&form, in, s);
+    make_path(&path, in);
+    in->answers[i] = (struct list_answer){.arena = a, .group = in->group, .notes = in->round->q->notes};
+    struct reply_slot *slot = ARENA_NEW(a, struct reply_slot);
+    *slot = (struct reply_slot){in, i};
+    fetch_send(in->round, &(struct fetch_plan){
+        .server = s, .path = arena_z(a, buf_str(&path)), .form = buf_str(&form), .decoder = decoder_for(in->what->kind, &in->answers[i]),
+        .get = in->what->kind == LIST_VALUES || in->what->kind == LIST_METADATA, .done = arrived, .arg = slot, .slot = &in->fetches[i]});
+    buf_free(&form);
+    buf_free(&path);
+}
+
+/* --- which groups -------------------------------------------------------------------------------------------------------------- */
+
+static bool route(struct inquiry *in)
+{
+    struct arena *a = in->round->q->arena;
+    const struct series_query *sq = in->what->sq;
+    if (sq == NULL)
+        return true;
+    const struct matcher **sets = ARENA_ARRAY(a, const struct matcher *, sq->n_sets);
+    size_t *sizes = ARENA_ARRAY(a, size_t, sq->n_sets), n = 0;
+    for (size_t i = 0; i < sq->n_sets; i++)
+        n += group_route(in->group, a, sq->sets[i], sq->set_sizes[i], &sets[n], &sizes[n]);
+    in->routed = *sq;
+    in->routed.sets = sets;
+    in->routed.set_sizes = sizes;
+    in->routed.n_sets = n;
+    return n > 0 || sq->n_sets == 0;
+}
+
+static bool start(struct inquiry *in)
+{
+    struct arena *a = in->round->q->arena;
+    size_t n = in->group->n_servers, sent = 0;
+    if (!route(in))
+        return false;
+    in->own = in->what->kind == LIST_VALUES && labels_get(in->group->labels, in->what->name).p;
+    in->answers = ARENA_ARRAY(a, struct list_answer, n);
+    in->errs = ARENA_ARRAY(a, struct err, n);
+    in->fetches = ARENA_ARRAY(a, struct fetch *, n);
+    in->answered = ARENA_ARRAY(a, bool, n);
+    bool *ready = ARENA_ARRAY(a, bool, n);
+    for (size_t i = 0; i < n; i++)
+        sent += ready[i] = server_ready(in->group->servers[i]);
+    for (size_t i = 0; i < n; i++)
+        if (ready[i] || sent == 0)
+            send(in, i);
+    return true;
+}
+
+/* --- collecting ---------------------------------------------------------------------------------------------------------------- */
+
+static void add_string(struct list_answer *out, struct str s)
+{
+    arena_grow(out->arena, &out->strings, &out->cap_strings, out->n_strings + 1, sizeof *out->strings);
+    out->strings[out->n_strings++] = s;
+}
+
+static void add_strings(const struct inquiry *in, const struct str *items, size_t n, struct list_answer *out)
+{
+    struct labels_iter it = labels_iter(in->group->labels);
+    struct label l;
+    if (in->own) {
+        if (n > 0)
+            add_string(out, labels_get(in->group->labels, in->what->name));
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        add_string(out, items[i]);
+    while (in->what->kind == LIST_NAMES && n > 0 && labels_next(&it, &l))
+        add_string(out, l.name);
+}
+
+static void add_label_set(struct list_answer *out, struct labels l)
+{
+    arena_grow(out->arena, &out->labels, &out->cap_labels, out->n_labels + 1, sizeof *out->labels);
+    out->labels[out->n_labels++] = l;
+}
+
+static void add_metadata(struct list_answer *out, const struct metadata *m)
+{
+    arena_grow(out->arena, &out->metadata, &out->cap_metadata, out->n_metadata + 1, sizeof *out->metadata);
+    out->metadata[out->n_metadata++] = *m;
+}
+
+static void add_answer(const struct inquiry *in, const struct list_answer *a, struct list_answer *out)
+{
+    add_strings(in, a->strings, a->n_strings, out);
+    for (size_t i = 0; i < a->n_labels; i++)
+        add_label_set(out, a->labels[i]);
+    for (size_t i = 0; i < a->n_metadata; i++)
+        add_metadata(out, &a->metadata[i]);
+}
+
+static bool add_recent(struct inquiry *in, struct list_answer *out, struct err *err)
+{
+    struct source *s = in->scope->recent.source;
+    struct query_ctx *q = in->round->q;
+    struct str_set strings = {0};
+    struct labels_set labels = {0};
+    struct metadata_set metadata = {0};
+    bool ok = true;
+    switch (in->what->kind) {
+    case LIST_NAMES: ok = s->ops->label_names(s, q, &in->routed, &strings, err); break;
+    case LIST_VALUES: ok = s->ops->label_values(s, q, in->own ? STR(METRIC_NAME) : in->what->name, &in->routed, &strings, err); break;
+    case LIST_SERIES: ok = s->ops->series(s, q, &in->routed, &labels, err); break;
+    case LIST_METADATA: ok = s->ops->metadata(s, q, in->what->name, in->what->limit, &metadata, err); break;
+    }
+    add_strings(in, strings.items, strings.n, out);
+    for (size_t i = 0; i < labels.n; i++)
+        add_label_set(out, group_labels(in->group, q->arena, labels.items[i]));
+    for (size_t i = 0; i < metadata.n; i++)
+        add_metadata(out, &metadata.items[i]);
+    return ok;
+}
+
+/* The recent store knows of nothing that its group does not have, so that it always takes part. */
+static bool collect(struct inquiry *in, struct list_answer *out, struct err *err)
+{
+    const struct group *g = in->group;
+    bool any = false, recent = g->recent && in->scope->recent.source;
+    for (size_t i = 0; i < g->n_servers; i++)
+        if (in->answered[i]) {
+            add_answer(in, &in->answers[i], out);
+            any = true;
+        }
+    for (size_t i = 0; any && i < g->n_servers; i++)
+        if (in->errs[i].kind)
+            notes_info(in->round->q->notes, "another replica answered for %s", in->errs[i].text);
+    if (!any && recent)
+        notes_warn(in->round->q->notes, "server group \"%.*s\" did not answer; from it there is only what the recent store has", STR_ARG(g->name));
+    if (!any && !recent)
+        return group_error(g, in->errs, g->n_servers, err);
+    return !recent || add_recent(in, out, err);
+}
+
+static bool forgive(const struct inquiry *in, const struct err *why)
+{
+    if (in->group->downgrade_error && !in->group->ignore_error)
+        notes_warn(in->round->q->notes, "%s", why->text);
+    return in->group->ignore_error || in->group->downgrade_error;
+}
+
+bool list_ask(const struct list_scope *scope, struct query_ctx *q, const struct list_question *what, struct list_answer *out, struct err *err)
+{
+    struct round r;
+    struct err why = {0};
+    size_t n = 0;
+    *out = (struct list_answer){.arena = q->arena, .notes = q->notes};
+    round_begin(&r, q, scope->max_answer);
+    struct inquiry *asked = ARENA_ARRAY(q->arena, struct inquiry, scope->groups->n);
+    for (size_t i = 0; i < scope->groups->n; i++) {
+        asked[n] = (struct inquiry){.round = &r, .scope = scope, .what = what, .group = &scope->groups->items[i]};
+        n += start(&asked[n]);
+    }
+    bool ok = round_wait(&r, err);
+    for (size_t i = 0; ok && i < n; i++)
+        if (!collect(&asked[i], out, &why) && !forgive(&asked[i], &why)) {
+            *err = why;
+            ok = false;
+        }
+    round_end(&r);
+    return ok;
+}

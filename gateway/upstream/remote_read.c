@@ -1,0 +1,141 @@
+/*   ReadRequest  { repeated Query queries = 1; repeated ResponseType accepted_response_types = 2 }   SAMPLES = 0
+ *   Query        { start = 1; end = 2; repeated Matcher matchers = 3; Hints hints = 4 }
+ *   ReadResponse { repeated QueryResult results = 1 }     QueryResult { repeated TimeSeries timeseries = 1 }
+ * A QueryResult has the shape of a WriteRequest, so that the walk of remote write reads it. The answer is one snappy block: it is
+ * kept until it is whole.
+ */
+#include "gateway/upstream/remote_read.h"
+#include "gateway/upstream/answer.h"
+
+#include "base/compress.h"
+
+enum { QUERY_START = 1, QUERY_END, QUERY_MATCHERS, QUERY_HINTS };
+enum { HINT_STEP = 1, HINT_FUNC, HINT_START, HINT_END, HINT_RANGE = 7 };
+
+static void add_matcher(struct buf *query, const struct matcher *m)
+{
+    static const int types[] = {[MATCH_EQ] = 0, [MATCH_NE] = 1, [MATCH_RE] = 2, [MATCH_NRE] = 3};
+    struct buf b = {0};
+    pb_add_int(&b, 1, types[m->type]);
+    pb_add_bytes(&b, 2, m->name);
+    pb_add_bytes(&b, 3, m->value);
+    pb_add_bytes(query, QUERY_MATCHERS, buf_str(&b));
+    buf_free(&b);
+}
+
+static void add_hints(struct buf *query, const struct select *sel)
+{
+    struct buf b = {0};
+    pb_add_int(&b, HINT_STEP, sel->step);
+    pb_add_bytes(&b, HINT_FUNC, str_of(sel->func));
+    pb_add_int(&b, HINT_START, sel->t_min);
+    pb_add_int(&b, HINT_END, sel->t_max);
+    if (sel->kind == SELECT_RANGE)
+        pb_add_int(&b, HINT_RANGE, sel->window);
+    pb_add_bytes(query, QUERY_HINTS, buf_str(&b));
+    buf_free(&b);
+}
+
+void read_request(struct buf *out, const struct matcher *m, size_t n, const struct select *sel)
+{
+    struct buf query = {0}, request = {0};
+    pb_add_int(&query, QUERY_START, sel->t_min);
+    pb_add_int(&query, QUERY_END, sel->t_max);
+    for (size_t i = 0; i < n; i++)
+        add_matcher(&query, &m[i]);
+    add_hints(&query, sel);
+    pb_add_bytes(&request, 1, buf_str(&query));
+    pb_add_int(&request, 2, 0);
+    snappy_pack(out, buf_str(&request));
+    buf_free(&query);
+    buf_free(&request);
+}
+
+/* --- the answer ------------------------------------------------------------------------------------------------------------ */
+
+struct read_answer {
+    struct decoder decoder;
+    struct answer *answer;
+    size_t max;
+    struct buf packed;
+    struct hist_sample *hists; size_t cap;
+};
+
+/* Server labels with names that are not ours to judge were checked by the walk. */
+static bool add_series(struct read_answer *r, const struct rw_walk *w, struct err *err)
+{
+    if (!w->labels_ok)
+        return err_set(err, ERR_BAD_GATEWAY, "remote_read gave a series with bad labels: %s", w->reason);
+    struct histogram *decoded = w->n_hists ? ARENA_ARRAY(r->answer->arena, struct histogram, w->n_hists) : NULL;
+    mem_grow(&r->hists, &r->cap, w->n_hists, sizeof *r->hists);
+    for (size_t i = 0; i < w->n_hists; i++) {
+        r->hists[i].h = &decoded[i];
+        if (!histogram_decode(r->answer->arena, (const uint8_t *)w->hists[i].p, w->hists[i].n, &r->hists[i].t, &decoded[i], err)) {
+            err->kind = ERR_BAD_GATEWAY;
+            return err_wrap(err, "remote_read");
+        }
+    }
+    return answer_add(r->answer, w->labels, w->samples, w->n_samples, r->hists, w->n_hists, err);
+}
+
+static bool add_result(struct read_answer *r, struct str result, struct err *err)
+{
+    struct rw_walk w;
+    enum rw_item item;
+    bool ok = true;
+    rw_walk_init(&w);
+    rw_walk_start(&w, result);
+    while (ok && (item = rw_walk_next(&w)) != RW_END)
+        ok = item == RW_SERIES ? add_series(r, &w, err) : item != RW_ERROR || err_set(err, ERR_BAD_GATEWAY, "remote_read: %s", w.err.text);
+    rw_walk_free(&w);
+    return ok;
+}
+
+static bool add_response(struct read_answer *r, struct str body, struct err *err)
+{
+    const uint8_t *p = (const uint8_t *)body.p, *end = p + body.n;
+    struct pb_field f;
+    while (p < end) {
+        if (!pb_next(&p, end, &f))
+            return err_set(err, ERR_BAD_GATEWAY, "remote_read: the answer is damaged");
+        if (f.number == 1 && f.wire == 2 && !add_result(r, f.bytes, err))
+            return false;
+    }
+    return true;
+}
+
+static bool feed(struct decoder *d, struct str piece, struct err *err)
+{
+    struct read_answer *r = CONTAINER(d, struct read_answer, decoder);
+    if (!buf_try_reserve(&r->packed, piece.n))
+        return err_set(err, ERR_LIMIT, "remote_read: the answer is larger than %zu bytes", r->packed.max);
+    buf_add_str(&r->packed, piece);
+    return true;
+}
+
+static bool finish(struct decoder *d, struct err *err)
+{
+    struct read_answer *r = CONTAINER(d, struct read_answer, decoder);
+    struct buf body = {0};
+    bool ok = unpack(CODEC_SNAPPY, NULL, buf_str(&r->packed), r->max, &body, err);
+    if (!ok && err->kind == ERR_BAD_DATA)
+        err->kind = ERR_BAD_GATEWAY;
+    ok = ok ? add_response(r, buf_str(&body), err) : err_wrap(err, "remote_read");
+    buf_free(&body);
+    return ok;
+}
+
+static void free_read(struct decoder *d)
+{
+    struct read_answer *r = CONTAINER(d, struct read_answer, decoder);
+    buf_free(&r->packed);
+    mem_free(r->hists);
+    mem_free(r);
+}
+
+struct decoder *read_answer_new(struct answer *a, size_t max)
+{
+    struct read_answer *r = mem_zalloc(sizeof *r);
+    *r = (struct read_answer){.decoder = {feed, finish, free_read}, .answer = a, .max = max, .packed.max = max};
+    return &r->decoder;
+}

@@ -1,0 +1,53 @@
+/* One downstream server: its URL, what kind of server it is, how it has been, and whether it should be asked at all.
+ *
+ * Shared by all query workers. What changes is atomic or under the server's mutex (the text of the last error); the rest is
+ * immutable. Numbers survive as long as the server: a reload makes new ones.
+ */
+#ifndef GATEWAY_UPSTREAM_SERVER_H
+#define GATEWAY_UPSTREAM_SERVER_H
+
+#include "base/client_conf.h"
+#include "base/thread.h"
+#include "gateway/upstream/upstream.h"
+
+#include <stdatomic.h>
+
+/* Failures in a row after which a server is left alone for a while when another one can answer. */
+enum { SERVER_PATIENCE = 3, SERVER_PAUSE_MS = 1000, SERVER_LONGEST_PAUSE_MS = 30000 };
+
+struct server {
+    struct str group;              /* its name, for messages */
+    struct str url;                /* scheme://host:port and path prefix, no slash at the end */
+    struct str read_url;           /* of remote_read */
+    struct str shown;              /* scheme://host:port, for messages */
+    struct str params;             /* query_params as "?a=b", or empty */
+    struct client_profile *profile;
+    int64_t timeout, dial_timeout; /* ms; timeout 0: what is left of the query's */
+    bool wants_read;               /* remote_read: true */
+    uint32_t slot;                 /* which of a client's multis */
+
+    atomic_int kind;               /* enum server_kind; AUTO: not known yet */
+    atomic_bool cannot_read;       /* remote_read was refused: it has none */
+    atomic_uint failures_in_row;
+    _Atomic int64_t paused_until;  /* clock_mono_ms */
+    atomic_uint_fast64_t requests, failures, bytes, samples, nanoseconds;
+    _Atomic int64_t last_ok_at, last_error_at; /* Unix ms */
+    struct mutex mutex;
+    char last_error[256];          /* under the mutex */
+};
+
+/* address: host:port. Texts go to the arena; url_prefix is the group's path_prefix. */
+bool server_init(struct server *s, struct arena *a, const struct server_group_conf *conf, struct str scheme, struct str address,
+                 struct str path_prefix, struct err *err) MUST_USE;
+void server_free(struct server *s);
+
+/* False while it is paused: then it is asked only when nobody else is there. One caller per pause gets true, to try. */
+bool server_ready(struct server *s);
+void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes);
+/* reached: it answered, though with an error; it is not paused for that. */
+void server_failed(struct server *s, bool reached, const char *why);
+void server_show(struct server *s, struct arena *a, struct server_status *out);
+static inline enum server_kind server_kind(struct server *s) { return (enum server_kind)atomic_load(&s->kind); }
+const char *server_kind_name(enum server_kind kind);
+
+#endif

@@ -1,0 +1,269 @@
+/* The whole as a struct source. select: every selector × group × replica is asked at once, then replicas are merged, then groups
+ * united. Equal selectors are asked once.
+ */
+#include "gateway/upstream/source.h"
+
+#include "gateway/upstream/list.h"
+#include "gateway/upstream/union.h"
+
+#include <stdlib.h>
+
+/* --- the recent store ---------------------------------------------------------------------------------------------------------- */
+
+static struct recent_link take_recent(struct upstream *u)
+{
+    struct recent_link link = {0};
+    if (u->env.recent_get)
+        link.source = u->env.recent_get(u->env.recent_arg);
+    if (link.source)
+        link.from = u->env.recent_from(link.source);
+    return link;
+}
+
+static void give_recent(struct upstream *u, struct recent_link link)
+{
+    if (link.source)
+        u->env.recent_put(link.source);
+}
+
+/* The recent store alone answers: what it gives is read later, so the reference lives as long as the query's arena. It is taken last,
+ * because the arena may jump out of here. */
+struct held { void (*put)(struct source *s); struct source *source; };
+static void put_held(void *arg)
+{
+    struct held *h = arg;
+    if (h->source)
+        h->put(h->source);
+}
+
+static struct source *hold_recent(struct upstream *u, struct query_ctx *q, struct err *err)
+{
+    struct held *h = ARENA_NEW(q->arena, struct held);
+    if (h == NULL || !arena_at_end(q->arena, put_held, h)) {
+        err_set(err, ERR_LIMIT, "query needs more memory than it may have");
+        return NULL;
+    }
+    *h = (struct held){u->env.recent_put, take_recent(u).source};
+    if (h->source == NULL)
+        err_set(err, ERR_UNAVAILABLE, "there is neither a server group nor a recent store to read from");
+    return h->source;
+}
+
+/* --- select ---------------------------------------------------------------------------------------------------------------------- */
+
+struct selection { /* one call of select */
+    struct upstream *u;
+    struct round round;
+    struct recent_link recent;
+    const struct select *sels; size_t n;
+    struct leaf *leaves;             /* n × groups; round NULL where the group has nothing to do with it */
+};
+
+static bool same_matchers(const struct select *a, const struct select *b)
+{
+    for (size_t i = 0; a->n_matchers == b->n_matchers && i < a->n_matchers; i++) {
+        const struct matcher *x = &a->matchers[i], *y = &b->matchers[i];
+        if (x->type != y->type || !str_eq(x->name, y->name) || !str_eq(x->value, y->value))
+            return false;
+    }
+    return a->n_matchers == b->n_matchers;
+}
+
+static bool same_select(const struct select *a, const struct select *b)
+{
+    return a->kind == b->kind && a->t_min == b->t_min && a->t_max == b->t_max && a->start == b->start && a->end == b->end && a->step == b->step &&
+           a->window == b->window && a->wants_origin == b->wants_origin && same_matchers(a, b);
+}
+
+static size_t first_equal(const struct select *sels, size_t i)
+{
+    size_t k = 0;
+    while (!same_select(&sels[k], &sels[i]))
+        k++;
+    return k;
+}
+
+static void start_leaves(struct selection *s)
+{
+    size_t n_groups = s->u->groups.n;
+    for (size_t i = 0; i < s->n; i++)
+        for (size_t g = 0; g < n_groups && first_equal(s->sels, i) == i; g++) {
+            struct leaf *l = &s->leaves[i * n_groups + g];
+            const struct group *group = &s->u->groups.items[g];
+            *l = (struct leaf){.round = &s->round, .group = group, .sel = &s->sels[i]};
+            if (group->recent)
+                l->recent = s->recent;
+            if (!leaf_start(l))
+                l->round = NULL;
+        }
+}
+
+static bool forgive(struct query_ctx *q, const struct group *g, const struct err *why)
+{
+    if (g->downgrade_error && !g->ignore_error)
+        notes_warn(q->notes, "%s", why->text);
+    return g->ignore_error || g->downgrade_error;
+}
+
+static bool unite(struct selection *s, size_t i, struct series_set *out, struct err *err)
+{
+    struct group_union all;
+    bool ok = true;
+    union_begin(&all, s->round.q->arena);
+    for (size_t g = 0; ok && g < s->u->groups.n; g++) {
+        struct leaf *l = &s->leaves[i * s->u->groups.n + g];
+        struct err why = {0};
+        if (l->round == NULL)
+            continue;
+        if (leaf_collect(l, &why))
+            ok = union_add(&all, l->group, &l->answer, err) && round_check(&s->round, err);
+        else if (!round_check(&s->round, err))
+            ok = false;
+        else if (!forgive(s->round.q, l->group, &why)) {
+            *err = why;
+            ok = false;
+        }
+    }
+    *out = (struct series_set){.series = all.series, .n = all.n};
+    union_end(&all);
+    return ok;
+}
+
+static bool collect(struct selection *s, struct series_set *out, struct err *err)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        size_t first = first_equal(s->sels, i);
+        if (first < i)
+            out[i] = out[first];
+        else if (!unite(s, i, &out[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool ask_groups(struct upstream *u, struct query_ctx *q, const struct select *sels, size_t n, struct series_set *out, struct err *err)
+{
+    struct selection s = {.u = u, .sels = sels, .n = n};
+    memset(out, 0, n * sizeof *out);
+    round_begin(&s.round, q, u->env.max_answer);
+    s.recent = take_recent(u);
+    s.leaves = ARENA_ARRAY(q->arena, struct leaf, n * u->groups.n);
+    start_leaves(&s);
+    bool ok = round_wait(&s.round, err);
+    for (size_t i = 0; i < n * u->groups.n; i++)
+        if (s.leaves[i].round)
+            leaf_stop(&s.leaves[i]);
+    ok = ok && collect(&s, out, err);
+    give_recent(u, s.recent);
+    round_end(&s.round);
+    return ok;
+}
+
+static bool select_all(struct source *source, struct query_ctx *q, const struct select *sels, size_t n, struct series_set *out, struct err *err)
+{
+    struct upstream *u = upstream_of(source);
+    if (!u->env.recent_alone)
+        return ask_groups(u, q, sels, n, out, err);
+    struct source *recent = hold_recent(u, q, err);
+    return recent && recent->ops->select(recent, q, sels, n, out, err);
+}
+
+/* --- lists ------------------------------------------------------------------------------------------------------------------------ */
+
+static bool ask_lists(struct upstream *u, struct query_ctx *q, const struct list_question *what, struct list_answer *out, struct err *err)
+{
+    struct list_scope scope = {&u->groups, take_recent(u), u->env.max_answer};
+    bool ok = list_ask(&scope, q, what, out, err);
+    give_recent(u, scope.recent);
+    return ok;
+}
+
+static int by_text(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
+static int by_labels(const void *a, const void *b) { return labels_cmp(*(const struct labels *)a, *(const struct labels *)b); }
+
+static bool strings(struct upstream *u, struct query_ctx *q, const struct list_question *what, struct str_set *out, struct err *err)
+{
+    struct list_answer all;
+    *out = (struct str_set){0};
+    if (!ask_lists(u, q, what, &all, err))
+        return false;
+    if (all.n_strings > 1)
+        qsort(all.strings, all.n_strings, sizeof *all.strings, by_text);
+    for (size_t i = 0; i < all.n_strings; i++)
+        if (out->n == 0 || !str_eq(all.strings[i], all.strings[out->n - 1]))
+            all.strings[out->n++] = all.strings[i];
+    out->items = all.strings;
+    out->truncated = what->limit > 0 && out->n > what->limit;
+    return true;
+}
+
+static bool label_names(struct source *source, struct query_ctx *q, const struct series_query *sq, struct str_set *out, struct err *err)
+{
+    struct upstream *u = upstream_of(source);
+    if (!u->env.recent_alone)
+        return strings(u, q, &(struct list_question){.kind = LIST_NAMES, .sq = sq, .limit = sq->limit}, out, err);
+    struct source *recent = hold_recent(u, q, err);
+    return recent && recent->ops->label_names(recent, q, sq, out, err);
+}
+
+static bool label_values(struct source *source, struct query_ctx *q, struct str name, const struct series_query *sq, struct str_set *out, struct err *err)
+{
+    struct upstream *u = upstream_of(source);
+    if (!u->env.recent_alone)
+        return strings(u, q, &(struct list_question){.kind = LIST_VALUES, .name = name, .sq = sq, .limit = sq->limit}, out, err);
+    struct source *recent = hold_recent(u, q, err);
+    return recent && recent->ops->label_values(recent, q, name, sq, out, err);
+}
+
+static bool series(struct source *source, struct query_ctx *q, const struct series_query *sq, struct labels_set *out, struct err *err)
+{
+    struct upstream *u = upstream_of(source);
+    struct list_answer all;
+    if (u->env.recent_alone) {
+        struct source *recent = hold_recent(u, q, err);
+        return recent && recent->ops->series(recent, q, sq, out, err);
+    }
+    *out = (struct labels_set){0};
+    if (!ask_lists(u, q, &(struct list_question){.kind = LIST_SERIES, .sq = sq, .limit = sq->limit}, &all, err))
+        return false;
+    if (all.n_labels > 1)
+        qsort(all.labels, all.n_labels, sizeof *all.labels, by_labels);
+    for (size_t i = 0; i < all.n_labels; i++)
+        if (out->n == 0 || !labels_equal(all.labels[i], all.labels[out->n - 1]))
+            all.labels[out->n++] = all.labels[i];
+    out->items = all.labels;
+    out->truncated = sq->limit > 0 && out->n > sq->limit;
+    return true;
+}
+
+static int by_family(const void *a, const void *b)
+{
+    const struct metadata *x = a, *y = b;
+    int order = str_cmp(x->family, y->family);
+    order = order ? order : (int)x->type - (int)y->type;
+    order = order ? order : str_cmp(x->help, y->help);
+    return order ? order : str_cmp(x->unit, y->unit);
+}
+
+static bool metadata(struct source *source, struct query_ctx *q, struct str metric, size_t limit, struct metadata_set *out, struct err *err)
+{
+    struct upstream *u = upstream_of(source);
+    struct list_answer all;
+    if (u->env.recent_alone) {
+        struct source *recent = hold_recent(u, q, err);
+        return recent && recent->ops->metadata(recent, q, metric, limit, out, err);
+    }
+    *out = (struct metadata_set){0};
+    if (!ask_lists(u, q, &(struct list_question){.kind = LIST_METADATA, .name = metric, .limit = limit}, &all, err))
+        return false;
+    if (all.n_metadata > 1)
+        qsort(all.metadata, all.n_metadata, sizeof *all.metadata, by_family);
+    for (size_t i = 0; i < all.n_metadata; i++)
+        if (out->n == 0 || by_family(&all.metadata[i], &all.metadata[out->n - 1]) != 0)
+            all.metadata[out->n++] = all.metadata[i];
+    out->items = all.metadata;
+    return true;
+}
+
+const struct source_ops upstream_source_ops = {
+    .select = select_all, .label_names = label_names, .label_values = label_values, .series = series, .metadata = metadata};

@@ -1,0 +1,17 @@
+/* What upstream.c keeps and source.c reads. */
+#ifndef GATEWAY_UPSTREAM_SOURCE_H
+#define GATEWAY_UPSTREAM_SOURCE_H
+
+#include "gateway/upstream/group.h"
+
+struct upstream {
+    struct source source;
+    atomic_uint refs;
+    struct arena arena;          /* texts of the groups */
+    struct group_list groups;
+    struct upstream_env env;
+};
+static inline struct upstream *upstream_of(struct source *s) { return CONTAINER(s, struct upstream, source); }
+extern const struct source_ops upstream_source_ops;
+
+#endif

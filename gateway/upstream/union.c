@@ -1,0 +1,52 @@
+#include "gateway/upstream/union.h"
+
+#include "base/map.h"
+
+void union_begin(struct group_union *u, struct arena *a)
+{
+    *u = (struct group_union){.arena = a, ._seen = mem_zalloc(sizeof *u->_seen)};
+}
+
+void union_end(struct group_union *u)
+{
+    map_free(u->_seen);
+    mem_free(u->_seen);
+    u->_seen = NULL;
+}
+
+static bool twice(const struct group *a, const struct group *b, struct labels labels, struct err *err)
+{
+    struct buf name = {0};
+    labels_print(&name, labels);
+    err_set(err, ERR_EXEC, "series %s is in server group \"%.*s\" and in server group \"%.*s\": give the groups labels that tell them apart, "
+                           "or say overlap: merge in both", buf_z(&name), STR_ARG(a->name), STR_ARG(b->name));
+    buf_free(&name);
+    return false;
+}
+
+static void append(struct group_union *u, const struct group *g, const struct series *s)
+{
+    arena_grow(u->arena, &u->series, &u->cap, u->n + 1, sizeof *u->series);
+    arena_grow(u->arena, &u->owners, &u->owners_cap, u->n + 1, sizeof *u->owners);
+    u->series[u->n] = *s;
+    u->owners[u->n++] = g;
+}
+
+bool union_add(struct group_union *u, const struct group *g, const struct answer *answer, struct err *err)
+{
+    for (size_t i = 0; i < answer->n; i++) {
+        const struct series *s = &answer->series[i];
+        bool added;
+        struct map_entry *e = map_add(u->_seen, str_n(s->labels.p, s->labels.n), &added);
+        if (added) {
+            e->value.u = u->n;
+            append(u, g, s);
+            continue;
+        }
+        const struct group *owner = u->owners[e->value.u];
+        if (g->overlap != OVERLAP_MERGE || owner->overlap != OVERLAP_MERGE)
+            return twice(owner, g, s->labels, err);
+        merge_pieces(u->arena, &u->series[e->value.u], s);
+    }
+    return true;
+}

@@ -1,0 +1,18 @@
+/* The series of all groups in one set: each label set once. */
+#ifndef GATEWAY_UPSTREAM_UNION_H
+#define GATEWAY_UPSTREAM_UNION_H
+
+#include "gateway/upstream/answer.h"
+
+struct group_union {
+    struct arena *arena;
+    struct series *series; size_t n, cap;
+    const struct group **owners; size_t owners_cap; /* of series[i] */
+    struct map *_seen;
+};
+void union_begin(struct group_union *u, struct arena *a);
+/* A series that another group has too: united when both groups say `overlap: merge`, else an error that names both. */
+bool union_add(struct group_union *u, const struct group *g, const struct answer *answer, struct err *err) MUST_USE;
+void union_end(struct group_union *u);
+
+#endif

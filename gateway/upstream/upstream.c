@@ -1,0 +1,56 @@
+#include "gateway/upstream/source.h"
+
+enum { MAX_ANSWER = 1 << 30, LOOKBACK_MS = 300000 };
+
+/* Nothing is borrowed from the configuration: the groups' texts are copied. */
+struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env, struct err *err)
+{
+    struct upstream *u = mem_zalloc(sizeof *u);
+    u->source.ops = &upstream_source_ops;
+    atomic_init(&u->refs, 1);
+    arena_init(&u->arena, 0);
+    u->env = *env;
+    u->env.recent_like = arena_str(&u->arena, env->recent_like);
+    u->env.max_answer = env->max_answer ? env->max_answer : MAX_ANSWER;
+    u->env.lookback = env->lookback ? env->lookback : LOOKBACK_MS;
+    for (size_t i = 0; i < n; i++) {
+        size_t first = u->groups.n;
+        if (!groups_add(&u->groups, &u->arena, &groups[i], i, err)) {
+            upstream_unref(u);
+            return NULL;
+        }
+        bool recent = env->recent_get && env->recent_like.n > 0 && str_eq(groups[i].written_by, env->recent_like);
+        for (size_t k = first; k < u->groups.n; k++)
+            u->groups.items[k].recent = recent;
+    }
+    return u;
+}
+
+struct upstream *upstream_ref(struct upstream *u)
+{
+    atomic_fetch_add(&u->refs, 1);
+    return u;
+}
+
+void upstream_unref(struct upstream *u)
+{
+    if (u == NULL || atomic_fetch_sub(&u->refs, 1) > 1)
+        return;
+    groups_free(&u->groups);
+    arena_free(&u->arena);
+    mem_free(u);
+}
+
+struct source *upstream_source(struct upstream *u) { return &u->source; }
+
+void upstream_status(struct upstream *u, struct arena *a, struct server_status **out, size_t *n)
+{
+    size_t cap = 0;
+    *out = NULL;
+    *n = 0;
+    for (size_t g = 0; g < u->groups.n; g++)
+        for (size_t i = 0; i < u->groups.items[g].n_servers; i++) {
+            arena_grow(a, out, &cap, *n + 1, sizeof **out);
+            server_show(u->groups.items[g].servers[i], a, &(*out)[(*n)++]);
+        }
+}
