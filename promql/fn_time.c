@@ -44,7 +44,8 @@ static double year(const struct date *d) { return (double)d->year; }
 /* What is no second of any year counts as the earliest one. */
 static int64_t whole_seconds(double v)
 {
-    return v > -0x1p63 && v < 0x1p63 ? (int64_t)v : INT64_MIN;
+    static const double limit = 9223372036854775808.0; /* 2^63 */
+    return v > -limit && v < limit ? (int64_t)v : INT64_MIN;
 }
 
 static void dates_of_steps(struct eval *ev, struct value *out, date_fn *fn)
