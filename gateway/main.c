@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/times.h"
+#include "gateway/cli_promql.h"
 #include "gateway/gateway.h"
 #include "gateway/metrics.h"
 #include "gateway/routes.h"
@@ -277,6 +278,8 @@ int main(int argc, char **argv)
     set_up_process();
     if (asked_for_documents(argc, argv))
         return 0;
+    if (argc > 1 && strcmp(argv[1], "promql") == 0)
+        return cli_promql(argc - 1, argv + 1);
     bool ok = flags_parse(argc, argv, &gateway.flags, &err) && run_flags(&err);
     if (!ok)
         fprintf(stderr, "sluice: %s\n", err.text);
