@@ -45,7 +45,7 @@ struct series_set {
      * true (INSTANT only): sample at t is the value at grid point t exactly; there is none where it is absent. */
     bool exact;
     /* When load is set, series[i] has its labels only, and load gives the samples when they are needed, into memory that the
-     * next load may overwrite (out->samples, out->hists). Lets an evaluator go through 10,000 series in one small buffer. */
+     * next load may overwrite (out->samples; histograms live until the query ends). Lets an evaluator go through 10,000 series in one small buffer. */
     bool (*load)(struct series_set *set, size_t i, struct series *out, struct err *err);
     void (*release)(struct series_set *set); /* may be NULL; called once when the query is over */
     void *impl;

@@ -16,8 +16,6 @@ struct reading { /* series_set.impl */
     struct arena *arena;
     struct snapshot *snapshots; size_t n, cap;
     struct sample *buffer; size_t buffer_cap;  /* of the load */
-    struct histogram *decoded; struct hist_sample *hist_buffer; size_t hist_cap;
-    struct arena scratch;
     int64_t t_min, t_max;
 };
 
@@ -172,12 +170,12 @@ static uint32_t merge_late(struct sample *samples, uint32_t n, const struct samp
 
 static bool load_histograms(struct reading *r, const struct snapshot *s, struct series *out, struct err *err)
 {
-    arena_free(&r->scratch);
-    struct hist_sample *hists = arena_array(&r->scratch, s->n_hists, sizeof *hists);
-    struct histogram *decoded = arena_array(&r->scratch, s->n_hists, sizeof *decoded);
+    /* Whoever reads the series may keep its histograms until the query ends: they are not in the buffer of the next load. */
+    struct hist_sample *hists = arena_array(r->arena, s->n_hists, sizeof *hists);
+    struct histogram *decoded = arena_array(r->arena, s->n_hists, sizeof *decoded);
     for (uint32_t i = 0; i < s->n_hists; i++) {
         int64_t t;
-        if (!histogram_decode(&r->scratch, (const uint8_t *)s->hists[i].message.p, s->hists[i].message.n, &t, &decoded[i], err))
+        if (!histogram_decode(r->arena, (const uint8_t *)s->hists[i].message.p, s->hists[i].message.n, &t, &decoded[i], err))
             return false;
         hists[i] = (struct hist_sample){s->hists[i].t, &decoded[i]};
     }
@@ -215,7 +213,6 @@ static void release(struct series_set *set)
         for (uint32_t k = 0; k < r->snapshots[i].n_chunks; k++)
             chunk_unref(r->snapshots[i].chunks[k]);
     mem_free(r->buffer);
-    arena_free(&r->scratch);
     mem_free(r);
 }
 
@@ -225,7 +222,6 @@ static bool select_one(struct recent *store, struct query_ctx *q, const struct s
     r->arena = q->arena;
     r->t_min = sel->t_min;
     r->t_max = sel->t_max;
-    arena_init(&r->scratch, 0);
     *out = (struct series_set){.load = load, .release = release, .impl = r};
     struct selecting s = {r, out};
     for (unsigned i = 0; i < store->n_parts; i++)
