@@ -1,0 +1,183 @@
+#include "promql/functions/classic.h"
+
+#include "base/map.h"
+#include "base/num.h"
+
+#include <float.h>
+#include <stdlib.h>
+
+static const struct str le = {"le", 2};
+
+/* Relative to their sum; differences below come from rounding, not from data. */
+static bool nearly_equal(double a, double b)
+{
+    static const double tolerance = 1e-12;
+    double sum = fabs(a) + fabs(b), diff = fabs(a - b);
+    if (a == b || (isnan(a) && isnan(b)))
+        return true;
+    if (a == 0 || b == 0 || sum < DBL_MIN)
+        return diff < tolerance * DBL_MIN;
+    return diff / fmin(sum, DBL_MAX) < tolerance;
+}
+
+/* Counts must not fall with the bound, or a search among them finds nonsense. */
+static void make_monotonic(struct classic_bucket *b, size_t n, struct classic_fix *fix)
+{
+    *fix = (struct classic_fix){false, INFINITY, -INFINITY, 0};
+    for (size_t i = 1; i < n; i++) {
+        double before = b[i - 1].count, diff = before - b[i].count;
+        if (nearly_equal(before, b[i].count)) {
+            b[i].count = before;
+        } else if (b[i].count < before) {
+            b[i].count = before;
+            fix->forced = true;
+            fix->min_upper = fmin(fix->min_upper, b[i].upper);
+            fix->max_upper = fmax(fix->max_upper, b[i].upper);
+            fix->max_diff = fmax(fix->max_diff, diff);
+        }
+    }
+}
+
+/* In the bucket where the rank is reached, counts rise evenly. The first one begins at 0 when its bound is positive; of
+ * the last one only the beginning is known. */
+double classic_quantile(struct classic_bucket *b, size_t n, double q, struct classic_fix *fix)
+{
+    *fix = (struct classic_fix){0};
+    if (isnan(q))
+        return NAN;
+    if (q < 0 || q > 1)
+        return q < 0 ? -INFINITY : INFINITY;
+    if (b[n - 1].upper != INFINITY)
+        return NAN;
+    make_monotonic(b, n, fix);
+    if (n < 2 || b[n - 1].count == 0)
+        return NAN;
+    double rank = q * b[n - 1].count;
+    size_t at = 0;
+    while (at < n - 1 && !(b[at].count >= rank))
+        at++;
+    if (at == n - 1)
+        return b[n - 2].upper;
+    if (at == 0 && b[0].upper <= 0)
+        return b[0].upper;
+    double start = at > 0 ? b[at - 1].upper : 0, below = at > 0 ? b[at - 1].count : 0;
+    return start + (b[at].upper - start) * ((rank - below) / (b[at].count - below));
+}
+
+/* How many observations are below `v`. */
+static double classic_rank(const struct classic_bucket *b, size_t n, double v)
+{
+    double below = 0, lower = b[0].upper <= 0 ? -INFINITY : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (lower >= v)
+            return below;
+        if (b[i].upper > v)
+            return lower == -INFINITY ? b[i].count : below + (b[i].count - below) * (v - lower) / (b[i].upper - lower);
+        below = b[i].count;
+        lower = b[i].upper;
+    }
+    return b[n - 1].count;
+}
+
+double classic_fraction(const struct classic_bucket *b, size_t n, double lower, double upper)
+{
+    double count = b[n - 1].count;
+    if (b[n - 1].upper != INFINITY || count == 0 || isnan(lower) || isnan(upper))
+        return NAN;
+    if (lower >= upper)
+        return 0;
+    double from = classic_rank(b, n, lower), to = classic_rank(b, n, upper);
+    return ((to > count ? count : to) - (from > count ? count : from)) / count;
+}
+
+size_t classic_step(const struct classic *c, uint32_t i, struct classic_bucket *b)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < c->n; k++) {
+        double count = c->columns[k].row->v[i];
+        if (is_absent(count) || row_hist(c->columns[k].row, i))
+            continue;
+        if (n > 0 && b[n - 1].upper == c->columns[k].upper)
+            b[n - 1].count += count;
+        else
+            b[n++] = (struct classic_bucket){c->columns[k].upper, count};
+    }
+    return n;
+}
+
+bool classic_any(const struct classic *c, uint32_t i)
+{
+    for (size_t k = 0; k < c->n; k++)
+        if (!is_absent(c->columns[k].row->v[i]) && row_hist(c->columns[k].row, i) == NULL)
+            return true;
+    return false;
+}
+
+static int by_bound(const void *x, const void *y)
+{
+    double a = ((const struct classic_column *)x)->upper, b = ((const struct classic_column *)y)->upper;
+    return a < b ? -1 : a > b;
+}
+
+static bool has_kind(const struct eval *ev, const struct row *row, bool hist)
+{
+    for (uint32_t i = 0; i < ev->grid.n; i++)
+        if (!is_absent(row->v[i]) && (row_hist(row, i) != NULL) == hist)
+            return true;
+    return false;
+}
+
+static void add_column(struct eval *ev, struct classic_set *out, struct map *seen, const struct row *row, double upper)
+{
+    bool added;
+    struct labels labels = labels_drop(ev->arena, row->labels, &le, 1);
+    struct map_entry *e = map_add(seen, str_n(labels.p, labels.n), &added);
+    if (added) {
+        e->value.u = out->n;
+        arena_grow(ev->arena, &out->items, &out->_cap, out->n + 1, sizeof *out->items);
+        out->items[out->n++] = (struct classic){.labels = labels};
+    }
+    struct classic *c = &out->items[e->value.u];
+    arena_grow(ev->arena, &c->columns, &c->_cap, c->n + 1, sizeof *c->columns);
+    c->columns[c->n++] = (struct classic_column){upper, row};
+}
+
+static void free_map(void *map) { map_free(map); }
+
+static void find_rivals(struct eval *ev, struct classic_set *out, const struct map *seen)
+{
+    out->rivals = ARENA_ARRAY(ev->arena, const struct classic *, out->n_natives);
+    for (size_t i = 0; i < out->n_natives; i++) {
+        struct labels l = out->natives[i]->labels;
+        struct map_entry *e = map_find(seen, str_n(l.p, l.n));
+        if (e == NULL)
+            continue;
+        out->rivals[i] = &out->items[e->value.u];
+        out->items[e->value.u].native = out->natives[i];
+    }
+}
+
+void classic_split(struct eval *ev, const struct expr *at, const struct value *in, struct classic_set *out)
+{
+    struct map *seen = ARENA_NEW(ev->arena, struct map);
+    eval_on_end(ev, free_map, seen);
+    *out = (struct classic_set){.natives = ARENA_ARRAY(ev->arena, const struct row *, in->n)};
+    for (size_t r = 0; r < in->n; r++) {
+        const struct row *row = &in->rows[r];
+        double upper;
+        if (row->h && has_kind(ev, row, true))
+            out->natives[out->n_natives++] = row;
+        if (!has_kind(ev, row, false))
+            continue;
+        struct str bound = labels_get(row->labels, le);
+        if (num_parse(bound, &upper))
+            add_column(ev, out, seen, row, upper);
+        else
+            eval_warn(ev, at, "bucket label \"le\" is missing or has a malformed value of %s%s", fn_quoted(ev, bound),
+                      fn_for_metric(ev, row->labels));
+    }
+    for (size_t i = 0; i < out->n; i++)
+        qsort(out->items[i].columns, out->items[i].n, sizeof *out->items[i].columns, by_bound);
+    find_rivals(ev, out, seen);
+    map_free(seen);
+}

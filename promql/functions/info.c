@@ -1,0 +1,366 @@
+/* info(v, {matchers}): adds labels of info series (target_info, unless __name__ is matched) to the series of v that
+ * have the same instance and job.
+ *
+ * The second argument is not evaluated: its matchers say which info metrics count, which of their labels are taken
+ * (those it names; all, when it names none), and, by refusing the empty value, which series of v must find one. The
+ * info series are looked at when the first selector in v is: they share its offset and @. Info series come and go, so
+ * what a series of v is called may change from step to step; of two info series of one name the newer sample wins.
+ */
+#include "promql/functions/fn.h"
+
+enum { IDENTIFYING = 2 };
+static const struct str identifying[IDENTIFYING] = {{"instance", 8}, {"job", 3}};
+static const struct str metric_name = {METRIC_NAME, sizeof METRIC_NAME - 1};
+
+struct matcher_list { struct matcher *items; size_t n, cap; };
+
+struct info {
+    struct eval *ev;
+    const struct expr *call;
+    struct matcher_list names;      /* of the info metrics */
+    struct matcher_list data;       /* of their labels */
+    struct matcher_list made;       /* with a regex of ours, freed at the end */
+    struct value series;            /* the info series; values are the times of their samples, s */
+};
+
+static void free_made(void *arg)
+{
+    struct matcher_list *made = arg;
+    matchers_free(made->items, made->n);
+    made->n = 0;
+}
+
+static void list_add(struct eval *ev, struct matcher_list *l, const struct matcher *m)
+{
+    arena_grow(ev->arena, &l->items, &l->cap, l->n + 1, sizeof *l->items);
+    l->items[l->n++] = *m;
+}
+
+static struct matcher make(struct info *x, enum match_type type, struct str name, struct str value)
+{
+    struct matcher m = {0};
+    if (!matcher_init(&m, x->ev->arena, type, name, value, x->ev->err))
+        eval_stop(x->ev);
+    list_add(x->ev, &x->made, &m);
+    return m;
+}
+
+/* Only negative matchers of the name would take in everything: then it must end in _info, too. */
+static void read_matchers(struct info *x)
+{
+    const struct expr *labels = x->call->u.call.n_args > 1 ? x->call->u.call.args[1] : NULL;
+    bool positive = false;
+    for (size_t i = 0; labels && i < labels->u.selector.n_matchers; i++) {
+        const struct matcher *m = &labels->u.selector.matchers[i];
+        bool name = str_eq(m->name, metric_name);
+        positive |= name && (m->type == MATCH_EQ || m->type == MATCH_RE);
+        list_add(x->ev, name ? &x->names : &x->data, m);
+    }
+    if (positive)
+        return;
+    struct matcher m = x->names.n > 0 ? make(x, MATCH_RE, metric_name, STR(".+_info"))
+                                      : make(x, MATCH_EQ, metric_name, STR("target_info"));
+    list_add(x->ev, &x->names, &m);
+}
+
+static bool accepts(const struct matcher_list *l, struct str value)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (!matcher_value(&l->items[i], value))
+            return false;
+    return true;
+}
+
+/* An info series itself is not enriched. */
+static bool is_info(const struct info *x, const struct row *row)
+{
+    return accepts(&x->names, labels_name(row->labels));
+}
+
+/* --- fetching the info series ------------------------------------------------------------------------------------- */
+
+static void free_buf(void *buf) { buf_free(buf); }
+
+static struct buf *new_buf(struct eval *ev)
+{
+    struct buf *b = ARENA_NEW(ev->arena, struct buf);
+    eval_on_end(ev, free_buf, b);
+    return b;
+}
+
+static void add_literal(struct buf *out, struct str s)
+{
+    static const struct str special = {"\\.+*?()|[]{}^$", 14};
+    for (size_t i = 0; i < s.n; i++) {
+        if (str_find(special, s.p[i]) < special.n)
+            buf_add_char(out, '\\');
+        buf_add_char(out, s.p[i]);
+    }
+}
+
+/* name =~ "a|b|...": the values that the rows of v have. False when they have none. */
+static bool add_identity(struct info *x, const struct value *base, struct str name, struct matcher_list *out)
+{
+    struct buf *pattern = new_buf(x->ev);
+    struct str last = STR_NONE;
+    for (size_t r = 0; r < base->n; r++) {
+        struct str value = labels_get(base->rows[r].labels, name);
+        if (value.n == 0 || str_eq(value, last) || is_info(x, &base->rows[r]))
+            continue;
+        if (pattern->n > 0)
+            buf_add_char(pattern, '|');
+        add_literal(pattern, value);
+        last = value;
+    }
+    if (pattern->n == 0)
+        return false;
+    struct matcher m = make(x, MATCH_RE, name, buf_str(pattern));
+    list_add(x->ev, out, &m);
+    return true;
+}
+
+/* The first selector in the tree, and the shift that it and the subqueries around it add up to. */
+static bool find_shift(const struct expr *e, struct time_shift *shift)
+{
+    switch (e->kind) {
+    case EXPR_SELECTOR:
+        *shift = e->u.selector.shift;
+        return true;
+    case EXPR_MATRIX:
+        return find_shift(e->u.matrix.selector, shift);
+    case EXPR_SUBQUERY:
+        if (!find_shift(e->u.subquery.inner, shift))
+            return false;
+        if (shift->at == AT_NONE) {
+            int64_t offset = shift->offset + e->u.subquery.shift.offset;
+            *shift = e->u.subquery.shift;
+            shift->offset = offset;
+        }
+        return true;
+    case EXPR_PAREN:
+        return find_shift(e->u.paren.inner, shift);
+    case EXPR_STEP_INVARIANT:
+        return find_shift(e->u.invariant.inner, shift);
+    case EXPR_UNARY:
+        return find_shift(e->u.unary.inner, shift);
+    case EXPR_BINARY:
+        return find_shift(e->u.binary.left, shift) || find_shift(e->u.binary.right, shift);
+    case EXPR_AGGREGATE:
+        return find_shift(e->u.aggregate.inner, shift) ||
+               (e->u.aggregate.param && find_shift(e->u.aggregate.param, shift));
+    case EXPR_CALL:
+        for (size_t i = 0; i < e->u.call.n_args; i++)
+            if (find_shift(e->u.call.args[i], shift))
+                return true;
+        return false;
+    case EXPR_NUMBER:
+    case EXPR_STRING:
+    case EXPR_FETCHED:
+        break;
+    }
+    return false;
+}
+
+static void refuse_histograms(struct eval *ev, struct series_set *set)
+{
+    for (size_t i = 0; i < set->n; i++) {
+        struct series s;
+        if (!series_set_get(set, i, &s, ev->err))
+            eval_stop(ev);
+        if (s.n_hists > 0)
+            eval_fail(ev, ERR_EXEC, "info sample should be float");
+    }
+}
+
+static void fetch(struct info *x, const struct value *base)
+{
+    struct eval *ev = x->ev;
+    struct matcher_list all = {0};
+    bool any = false;
+    for (size_t i = 0; i < IDENTIFYING; i++)
+        any |= add_identity(x, base, identifying[i], &all);
+    if (!any)
+        return;
+    for (size_t i = 0; i < x->data.n; i++)
+        list_add(ev, &all, &x->data.items[i]);
+    for (size_t i = 0; i < x->names.n; i++)
+        list_add(ev, &all, &x->names.items[i]);
+    struct expr *selector = ARENA_NEW(ev->arena, struct expr);
+    *selector = (struct expr){.kind = EXPR_SELECTOR, .type = VALUE_VECTOR, .pos = x->call->pos, .end = x->call->end};
+    struct time_shift *shift = &selector->u.selector.shift;
+    find_shift(x->call->u.call.args[0], shift);
+    bool still = shift->at != AT_NONE;
+    int64_t first = (still ? shift->at_time : ev->grid.start) - shift->offset,
+            last = still ? first : grid_end(&ev->grid) - shift->offset;
+    struct select select = {.kind = SELECT_INSTANT,
+                            .matchers = all.items,
+                            .n_matchers = all.n,
+                            .t_min = first - ev->lookback + 1,
+                            .t_max = last,
+                            .start = first,
+                            .end = last,
+                            .step = ev->grid.step,
+                            .window = ev->lookback,
+                            .wants_origin = true,
+                            .func = "info"};
+    struct series_set *set = ARENA_NEW(ev->arena, struct series_set);
+    eval_select(ev, &select, set);
+    refuse_histograms(ev, set);
+    eval_instant(ev, selector, set, PART_INFO_TIME, &x->series);
+}
+
+/* --- joining ------------------------------------------------------------------------------------------------------ */
+
+/* The info series for one row of v: those of the same identity, those of one metric side by side. */
+struct fitting { struct row **rows; size_t n; };
+
+static bool same_identity(struct labels a, struct labels b)
+{
+    for (size_t i = 0; i < IDENTIFYING; i++)
+        if (!str_eq(labels_get(a, identifying[i]), labels_get(b, identifying[i])))
+            return false;
+    return true;
+}
+
+static void find_fitting(struct info *x, struct labels labels, struct fitting *out)
+{
+    out->n = 0;
+    for (size_t r = 0; r < x->series.n; r++) {
+        struct row *row = &x->series.rows[r];
+        if (!same_identity(labels, row->labels))
+            continue;
+        size_t at = out->n++;
+        while (at > 0 && str_cmp(labels_name(out->rows[at - 1]->labels), labels_name(row->labels)) > 0) {
+            out->rows[at] = out->rows[at - 1];
+            at--;
+        }
+        out->rows[at] = row;
+    }
+}
+
+static _Noreturn void fail_duplicate(struct info *x, const struct row *a, const struct row *b, double t)
+{
+    struct buf *text = new_buf(x->ev);
+    labels_print(text, a->labels);
+    buf_printf(text, " @ %lld, new ", (long long)round(t * 1000));
+    labels_print(text, b->labels);
+    eval_fail(x->ev, ERR_EXEC, "found duplicate series for info metric: existing %.*s @ %lld", (int)text->n, text->p,
+              (long long)round(t * 1000));
+}
+
+/* Of the info series of one name those with the newest sample at step i: in chosen[], NULL for the others. */
+static bool choose(struct info *x, const struct fitting *f, uint32_t i, const struct row **chosen)
+{
+    bool any = false;
+    for (size_t r = 0; r < f->n; r++) {
+        chosen[r] = NULL;
+        if (is_absent(f->rows[r]->v[i]))
+            continue;
+        chosen[r] = f->rows[r];
+        any = true;
+        for (size_t before = r;
+             before-- > 0 && str_eq(labels_name(f->rows[before]->labels), labels_name(f->rows[r]->labels));) {
+            if (chosen[before] == NULL)
+                continue;
+            if (chosen[before]->v[i] == f->rows[r]->v[i])
+                fail_duplicate(x, chosen[before], f->rows[r], f->rows[r]->v[i]);
+            chosen[chosen[before]->v[i] > f->rows[r]->v[i] ? r : before] = NULL;
+            break;
+        }
+    }
+    return any;
+}
+
+static bool is_wanted(const struct info *x, struct str name)
+{
+    bool named = x->data.n == 0;
+    for (size_t i = 0; i < x->data.n; i++)
+        named |= str_eq(x->data.items[i].name, name);
+    return named && !str_eq(name, metric_name);
+}
+
+static struct labels add_labels(struct info *x, struct labels base, struct labels so_far, struct labels info)
+{
+    struct labels_iter it = labels_iter(info);
+    struct label l;
+    while (labels_next(&it, &l)) {
+        if (!is_wanted(x, l.name) || labels_get(base, l.name).n > 0)
+            continue;
+        struct str other = labels_get(so_far, l.name);
+        if (other.n > 0 && !str_eq(other, l.value))
+            eval_fail(x->ev, ERR_EXEC, "conflicting label: %.*s", STR_ARG(l.name));
+        so_far = labels_with(x->ev->arena, so_far, l.name, l.value);
+    }
+    return so_far;
+}
+
+/* May a row do without an info series? */
+static bool may_stay_bare(const struct info *x)
+{
+    return accepts(&x->data, STR_NONE);
+}
+
+static struct row *row_named(struct info *x, struct value *out, size_t first, const struct row *base,
+                             struct labels labels)
+{
+    for (size_t r = first; r < out->n; r++)
+        if (labels_equal(out->rows[r].labels, labels))
+            return &out->rows[r];
+    struct row *row = value_add_row(x->ev, out, labels);
+    row->drop_name = base->drop_name;
+    return row;
+}
+
+static void copy_step(struct info *x, struct row *to, const struct row *from, uint32_t i)
+{
+    if (row_hist(from, i))
+        row_set_hist(x->ev, to, i, from->h[i]);
+    else
+        row_set(to, i, from->v[i]);
+}
+
+static void enrich(struct info *x, const struct row *base, struct fitting *f, struct value *out)
+{
+    size_t first = out->n;
+    const struct row **now = ARENA_ARRAY(x->ev->arena, const struct row *, f->n),
+                     **before = ARENA_ARRAY(x->ev->arena, const struct row *, f->n);
+    struct labels labels = base->labels;
+    for (uint32_t i = 0; i < x->ev->grid.n; i++) {
+        if (is_absent(base->v[i]))
+            continue;
+        if (!choose(x, f, i, now) && !may_stay_bare(x))
+            continue;
+        if (f->n > 0 && memcmp(now, before, f->n * sizeof(const struct row *)) != 0) {
+            labels = base->labels;
+            for (size_t r = 0; r < f->n; r++)
+                if (now[r])
+                    labels = add_labels(x, base->labels, labels, now[r]->labels);
+            memcpy(before, now, f->n * sizeof(const struct row *));
+        }
+        copy_step(x, row_named(x, out, first, base, labels), base, i);
+    }
+}
+
+static void info(struct eval *ev, const struct expr *call, struct value *out)
+{
+    struct value base = {.type = VALUE_VECTOR};
+    struct info *x = ARENA_NEW(ev->arena, struct info);
+    *x = (struct info){.ev = ev, .call = call, .series = {.type = VALUE_VECTOR}};
+    eval_on_end(ev, free_made, &x->made);
+    eval_expr(ev, call->u.call.args[0], &base);
+    read_matchers(x);
+    fetch(x, &base);
+    struct fitting f = {.rows = ARENA_ARRAY(ev->arena, struct row *, x->series.n)};
+    for (size_t r = 0; r < base.n; r++) {
+        eval_check(ev);
+        if (is_info(x, &base.rows[r])) {
+            struct row *row = value_add_row(ev, out, base.rows[r].labels);
+            *row = base.rows[r];
+            continue;
+        }
+        find_fitting(x, base.rows[r].labels, &f);
+        enrich(x, &base.rows[r], &f, out);
+    }
+}
+
+const struct function_impl fn_info = {.walk = info, .sets_labels = true};

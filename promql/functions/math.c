@@ -1,0 +1,109 @@
+/* Functions of one number: each value of a row is replaced in place; histograms go. */
+#include "promql/functions/fn.h"
+
+typedef double math_fn(double v);
+
+/* Takes over the rows of the first argument without their histograms and names. */
+static void take_floats(struct eval *ev, const struct call *c, struct value *out)
+{
+    fn_take_rows(out, &c->args[0]);
+    for (size_t r = 0; r < out->n; r++) {
+        struct row *row = &out->rows[r];
+        for (uint32_t i = 0; row->h && i < ev->grid.n; i++)
+            if (row->h[i])
+                row->v[i] = absent_value();
+        row->h = NULL;
+        row_drop_name(ev, row);
+    }
+}
+
+static void map(struct eval *ev, const struct call *c, struct value *out, math_fn *fn)
+{
+    take_floats(ev, c, out);
+    for (size_t r = 0; r < out->n; r++) {
+        double *v = out->rows[r].v;
+        for (uint32_t i = 0; i < ev->grid.n; i++)
+            if (!is_absent(v[i]))
+                v[i] = fn(v[i]);
+    }
+}
+
+static const double pi = 3.14159265358979323846;
+
+static double to_degrees(double v) { return v * 180 / pi; }
+static double to_radians(double v) { return v * pi / 180; }
+static double sign(double v) { return v < 0 ? -1 : v > 0 ? 1 : v; }
+
+#define MATH(name, function) \
+    static void map_##name(struct eval *ev, const struct call *c, struct value *out) { map(ev, c, out, function); } \
+    const struct function_impl fn_##name = {.rows = map_##name}
+MATH(abs, fabs);
+MATH(ceil, ceil);
+MATH(floor, floor);
+MATH(exp, exp);
+MATH(sqrt, sqrt);
+MATH(ln, log);
+MATH(log2, log2);
+MATH(log10, log10);
+MATH(sin, sin);
+MATH(cos, cos);
+MATH(tan, tan);
+MATH(asin, asin);
+MATH(acos, acos);
+MATH(atan, atan);
+MATH(sinh, sinh);
+MATH(cosh, cosh);
+MATH(tanh, tanh);
+MATH(asinh, asinh);
+MATH(acosh, acosh);
+MATH(atanh, atanh);
+MATH(deg, to_degrees);
+MATH(rad, to_radians);
+MATH(sgn, sign);
+
+static void round_rows(struct eval *ev, const struct call *c, struct value *out)
+{
+    take_floats(ev, c, out);
+    for (size_t r = 0; r < out->n; r++) {
+        double *v = out->rows[r].v;
+        for (uint32_t i = 0; i < ev->grid.n; i++) {
+            double per_one = 1 / (c->n_args > 1 ? c->args[1].scalar[i] : 1); /* multiplying loses less than dividing */
+            if (!is_absent(v[i]))
+                v[i] = floor(v[i] * per_one + 0.5) / per_one;
+        }
+    }
+}
+
+/* NULL: no limit. Where the limits are crossed there is no value. */
+static void clamp(struct eval *ev, const struct call *c, struct value *out, const double *min, const double *max)
+{
+    take_floats(ev, c, out);
+    for (size_t r = 0; r < out->n; r++) {
+        double *v = out->rows[r].v;
+        for (uint32_t i = 0; i < ev->grid.n; i++) {
+            double low = min ? min[i] : -INFINITY, high = max ? max[i] : INFINITY;
+            if (!is_absent(v[i]))
+                v[i] = high < low ? absent_value() : go_max(low, go_min(high, v[i]));
+        }
+    }
+}
+
+static void clamp_rows(struct eval *ev, const struct call *c, struct value *out)
+{
+    clamp(ev, c, out, c->args[1].scalar, c->args[2].scalar);
+}
+
+static void clamp_min_rows(struct eval *ev, const struct call *c, struct value *out)
+{
+    clamp(ev, c, out, c->args[1].scalar, NULL);
+}
+
+static void clamp_max_rows(struct eval *ev, const struct call *c, struct value *out)
+{
+    clamp(ev, c, out, NULL, c->args[1].scalar);
+}
+
+const struct function_impl fn_round = {.rows = round_rows};
+const struct function_impl fn_clamp = {.rows = clamp_rows};
+const struct function_impl fn_clamp_min = {.rows = clamp_min_rows};
+const struct function_impl fn_clamp_max = {.rows = clamp_max_rows};

@@ -1,0 +1,221 @@
+/* rate(), increase() and delta(): what a counter or gauge gained between the first and the last sample of a window,
+ * stretched to the window's ends.
+ *
+ * Samples seldom lie on the ends. When the first is not farther from the start than 1.1 average gaps, the series is
+ * taken to have been there all the time and the gain is extended to the start; else the series is taken to begin half a
+ * gap before its first sample. A counter is never extended below zero. The end is treated alike.
+ * A counter that falls was reset: the value before the fall is gained, too. Where it fell is found once for all
+ * windows.
+ */
+#include "promql/functions/fn.h"
+
+/* Positions of the samples that are lower than the one before, ascending. */
+struct falls { uint32_t *at, n; };
+
+static struct falls falls_find(struct eval *ev, const struct range_input *in)
+{
+    const struct sample *s = in->samples;
+    uint32_t n = 0;
+    for (uint32_t i = 1; i < in->n_samples; i++)
+        n += s[i].v < s[i - 1].v;
+    struct falls f = {ARENA_ARRAY(ev->arena, uint32_t, n), 0};
+    for (uint32_t i = 1; f.n < n; i++)
+        if (s[i].v < s[i - 1].v)
+            f.at[f.n++] = i;
+    return f;
+}
+
+struct gain {
+    int64_t first, last;   /* times of the outermost samples */
+    uint32_t samples;
+    double first_value, value;
+};
+
+/* What the gain between the samples is multiplied with. */
+static double stretch(const struct rate_kind *kind, const struct range_input *in, int64_t end, const struct gain *g)
+{
+    double sampled = (double)(g->last - g->first) / 1000, gap = sampled / (g->samples - 1), near = gap * 1.1;
+    double to_start = (double)(g->first - (end - in->range)) / 1000, to_end = (double)(end - g->last) / 1000;
+    if (to_start >= near)
+        to_start = gap / 2;
+    if (kind->counter && g->value > 0 && g->first_value >= 0) {
+        double to_zero = sampled * (g->first_value / g->value);
+        if (to_zero < to_start)
+            to_start = to_zero;
+    }
+    if (to_end >= near)
+        to_end = gap / 2;
+    double factor = sampled != 0 ? (sampled + to_start + to_end) / sampled : 1;
+    return kind->per_second ? factor / ((double)in->range / 1000) : factor;
+}
+
+/* State of one row. */
+struct rate {
+    const struct rate_kind *kind;
+    const struct range_input *in;
+    struct falls falls;
+    uint32_t fall;              /* the first one that may be in the window */
+    bool *reset;                /* per histogram: reset since the one before */
+    struct histogram_sum sum;
+    unsigned notes;
+};
+
+static double float_gain(struct rate *r, const struct window *w)
+{
+    const struct sample *s = r->in->samples;
+    double gain = s[w->to - 1].v - s[w->from].v;
+    if (!r->kind->counter)
+        return gain;
+    while (r->fall < r->falls.n && r->falls.at[r->fall] <= w->from)
+        r->fall++;
+    for (uint32_t f = r->fall; f < r->falls.n && r->falls.at[f] < w->to; f++)
+        gain += s[r->falls.at[f] - 1].v;
+    return gain;
+}
+
+static void float_rate(struct rate *r, uint32_t i, const struct window *w, struct row *out)
+{
+    const struct sample *s = r->in->samples;
+    if (w->to - w->from < 2)
+        return;
+    struct gain g = {s[w->from].t, s[w->to - 1].t, w->to - w->from, s[w->from].v, float_gain(r, w)};
+    row_set(out, i, g.value * stretch(r->kind, r->in, window_end(r->in, i), &g));
+}
+
+static void find_resets(struct eval *ev, struct rate *r)
+{
+    const struct range_input *in = r->in;
+    r->reset = ARENA_ARRAY(ev->arena, bool, in->n_hists);
+    for (uint32_t i = 1; r->kind->counter && i < in->n_hists; i++)
+        r->reset[i] = histogram_was_reset(ev->arena, in->hists[i].h, in->hists[i - 1].h);
+}
+
+/* One kind of buckets throughout, and for counters the coarsest schema. A first histogram that was reset away does
+ * not matter. */
+static bool window_schema(struct rate *r, const struct window *w, int32_t *schema)
+{
+    const struct hist_sample *h = r->in->hists;
+    uint32_t from = w->hist_from + (r->kind->counter && r->reset[w->hist_from + 1]), last = w->hist_to - 1;
+    bool custom = histogram_is_custom(h[from].h);
+    *schema = h[last].h->schema < h[from].h->schema ? h[last].h->schema : h[from].h->schema;
+    bool mixed = histogram_is_custom(h[last].h) != custom;
+    for (uint32_t i = from; r->kind->counter && i < last; i++) {
+        mixed |= histogram_is_custom(h[i].h) != custom;
+        if (h[i].h->schema < *schema)
+            *schema = h[i].h->schema;
+    }
+    if (mixed)
+        r->notes |= NOTE_SCHEMAS;
+    return !mixed;
+}
+
+static void note_hints(struct rate *r, const struct window *w)
+{
+    const struct hist_sample *h = r->in->hists;
+    bool gauge = h[w->hist_from].h->hint == RESET_GAUGE && h[w->hist_to - 1].h->hint == RESET_GAUGE;
+    if (!r->kind->counter && !gauge)
+        r->notes |= NOTE_NOT_GAUGE;
+    for (uint32_t i = w->hist_from; r->kind->counter && i < w->hist_to; i++)
+        if (h[i].h->hint == RESET_GAUGE)
+            r->notes |= NOTE_NOT_COUNTER;
+}
+
+/* The gain of a window with at least two histograms, left in r->sum. */
+static bool hist_gain(struct eval *ev, struct rate *r, const struct window *w)
+{
+    const struct hist_sample *h = r->in->hists;
+    int32_t schema;
+    if (!window_schema(r, w, &schema))
+        return false;
+    note_hints(r, w);
+    const struct histogram *last = h[w->hist_to - 1].h;
+    unsigned add = 0, sub = 0;
+    histogram_sum_start(&r->sum, ev->arena);
+    histogram_sum_add(&r->sum, last->schema > schema ? histogram_reduce(ev->arena, last, schema) : last, &add);
+    bool first_gone = r->kind->counter && r->reset[w->hist_from + 1];
+    if (!first_gone)
+        histogram_sum_sub(&r->sum, h[w->hist_from].h, &sub);
+    for (uint32_t i = w->hist_from + 1 + first_gone; r->kind->counter && i < w->hist_to; i++)
+        if (r->reset[i])
+            histogram_sum_add(&r->sum, h[i - 1].h, &add);
+    if (add & HISTOGRAM_BOUNDS_RECONCILED)
+        r->notes |= NOTE_BOUNDS_ADD;
+    if (sub & HISTOGRAM_BOUNDS_RECONCILED)
+        r->notes |= NOTE_BOUNDS_SUB;
+    return true;
+}
+
+static void hist_rate(struct eval *ev, struct rate *r, uint32_t i, const struct window *w, struct row *out)
+{
+    const struct hist_sample *h = r->in->hists;
+    uint32_t n = w->hist_to - w->hist_from;
+    if (n < 2 || !hist_gain(ev, r, w))
+        return;
+    struct gain g = {h[w->hist_from].t, h[w->hist_to - 1].t, n, h[w->hist_from].h->count, histogram_sum_count(&r->sum)};
+    histogram_sum_mul(&r->sum, stretch(r->kind, r->in, window_end(r->in, i), &g));
+    struct histogram *result = histogram_sum_total(&r->sum, ev->arena);
+    result->hint = RESET_GAUGE;
+    row_set_hist(ev, out, i, result);
+}
+
+static bool is_counter_name(struct str name)
+{
+    return name.n == 0 || str_ends(name, STR("_total")) || str_ends(name, STR("_sum")) ||
+           str_ends(name, STR("_count")) || str_ends(name, STR("_bucket"));
+}
+
+static bool any_float(const struct eval *ev, const struct row *row)
+{
+    for (uint32_t i = 0; i < ev->grid.n; i++)
+        if (!is_absent(row->v[i]) && row_hist(row, i) == NULL)
+            return true;
+    return false;
+}
+
+static void rate_windows(struct eval *ev, struct rate *r, struct row *out)
+{
+    struct window w = {0};
+    if (r->kind->counter)
+        r->falls = falls_find(ev, r->in);
+    find_resets(ev, r);
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        window_move(r->in, i, &w);
+        if (w.to > w.from && w.hist_to > w.hist_from)
+            r->notes |= NOTE_MIXED;
+        else if (w.to > w.from)
+            float_rate(r, i, &w, out);
+        else
+            hist_rate(ev, r, i, &w, out);
+    }
+}
+
+static void rate_row(struct eval *ev, const struct range_input *in, struct row *out, const struct rate_kind *kind)
+{
+    struct rate r = {.kind = kind, .in = in};
+    if (in->anchored || in->smoothed)
+        fn_extended_rate(ev, kind, in, out);
+    else
+        rate_windows(ev, &r, out);
+    if (kind->counter && !is_counter_name(labels_name(in->labels)) && any_float(ev, out))
+        r.notes |= NOTE_ODD_NAME;
+    fn_say(ev, in, r.notes);
+}
+
+static void rate(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    rate_row(ev, in, out, &(struct rate_kind){.counter = true, .per_second = true});
+}
+
+static void increase(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    rate_row(ev, in, out, &(struct rate_kind){.counter = true});
+}
+
+static void delta(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    rate_row(ev, in, out, &(struct rate_kind){.counter = false});
+}
+
+const struct function_impl fn_rate = {.range = rate, .anchored_safe = true, .smoothed_safe = true};
+const struct function_impl fn_increase = {.range = increase, .anchored_safe = true, .smoothed_safe = true};
+const struct function_impl fn_delta = {.range = delta, .anchored_safe = true, .smoothed_safe = true};

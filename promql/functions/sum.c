@@ -1,0 +1,181 @@
+/* sum_over_time() and avg_over_time().
+ *
+ * A window is added up with Kahan-Neumaier compensation, anew for each step: a sum carried along would keep the
+ * rounding errors of samples that are gone. Where windows overlap much that is slow, so running sums are made once, as
+ * pairs of doubles (hi + lo, about 106 bits), and a window is the difference of two. Its error is at most ERROR times
+ * all that was added up so far; where that could show in the 53 bits of the answer (the window holds next to nothing
+ * compared with what came before), the window is added up after all. Values that are not finite, or very large, rule
+ * running sums out for their series.
+ */
+#include "promql/functions/fn.h"
+
+/* A window with floats, with histograms, or (noted, no result) with both. */
+enum window_kind { WINDOW_EMPTY, WINDOW_FLOATS, WINDOW_HISTS, WINDOW_MIXED };
+
+static enum window_kind window_kind(const struct window *w)
+{
+    if (w->to > w->from)
+        return w->hist_to > w->hist_from ? WINDOW_MIXED : WINDOW_FLOATS;
+    return w->hist_to > w->hist_from ? WINDOW_HISTS : WINDOW_EMPTY;
+}
+
+struct running {
+    double hi, lo, all;
+    uint32_t nonzero;
+}; /* hi + lo: of the samples before; all: of their absolute values */
+struct sums { const struct sample *samples; struct running *before; uint32_t n; struct arena_mark mark; };
+
+static struct running running_add(struct running r, double v)
+{
+    double sum = r.hi + v, back = sum - r.hi, error = (r.hi - (sum - back)) + (v - back) + r.lo, hi = sum + error;
+    return (struct running){hi, error - (hi - sum), r.all + fabs(v), r.nonzero + (v != 0)};
+}
+
+/* before[i] for all i up to n; NULL when windows are to be added up one by one. Scratch memory until sums_end: no
+ * histogram is made meanwhile. */
+static struct sums sums_make(struct eval *ev, const struct range_input *in)
+{
+    enum { OVERLAP = 4 }; /* samples are in so many windows at least */
+    static const double largest = 1e300;
+    struct sums s = {.samples = in->samples, .n = in->n_samples, .mark = arena_mark(ev->arena)};
+    if (in->n_hists > 0 || in->stride <= 0 || in->range / OVERLAP < in->stride)
+        return s;
+    struct running *before = ARENA_ARRAY(ev->arena, struct running, (size_t)s.n + 1);
+    for (uint32_t i = 0; i < s.n; i++)
+        before[i + 1] = running_add(before[i], s.samples[i].v);
+    if (before[s.n].all < largest) /* false for NaN */
+        s.before = before;
+    else
+        arena_release(ev->arena, s.mark);
+    return s;
+}
+
+static void sums_end(struct eval *ev, const struct sums *s)
+{
+    if (s->before)
+        arena_release(ev->arena, s->mark);
+}
+
+static double add_up(const struct sample *s, uint32_t n)
+{
+    double sum = 0, c = 0;
+    for (uint32_t i = 0; i < n; i++)
+        kahan_add(s[i].v, &sum, &c);
+    return isinf(sum) ? sum : sum + c;
+}
+
+/* From sample i on, where the sum would overflow, as a running mean. */
+static double mean_on(const struct sample *s, uint32_t n, uint32_t i, double mean, double c)
+{
+    for (; i < n; i++) {
+        double count = i + 1.0, keep = (count - 1) / count;
+        mean *= keep;
+        c *= keep;
+        kahan_add(s[i].v / count, &mean, &c);
+    }
+    return mean + c;
+}
+
+static double mean_floats(const struct sample *s, uint32_t n)
+{
+    double sum = s[0].v, c = 0;
+    for (uint32_t i = 1; i < n; i++) {
+        double next = sum, next_c = c;
+        kahan_add(s[i].v, &next, &next_c);
+        if (isinf(next))
+            return mean_on(s, n, i, sum / i, c / i);
+        sum = next;
+        c = next_c;
+    }
+    return sum / n + c / n;
+}
+
+/* The window's sum out of the running ones; false when it would not be exact enough. */
+static bool difference(const struct sums *s, const struct window *w, double *sum)
+{
+    static const double error = 0x1p-103, visible = 0x1p-55;
+    if (s->before == NULL)
+        return false;
+    const struct running *from = &s->before[w->from], *to = &s->before[w->to];
+    double hi = to->hi - from->hi, back = hi - to->hi;
+    *sum = hi + ((to->hi - (hi - back)) - (from->hi + back) + (to->lo - from->lo));
+    if (to->nonzero == from->nonzero)
+        *sum = 0;
+    return to->nonzero == from->nonzero || s->n * to->all * error <= fabs(*sum) * visible;
+}
+
+static double sum_floats(const struct sums *s, const struct window *w)
+{
+    double sum;
+    return difference(s, w, &sum) ? sum : add_up(s->samples + w->from, w->to - w->from);
+}
+
+static double mean_of(const struct sums *s, const struct window *w)
+{
+    double sum;
+    uint32_t n = w->to - w->from;
+    return difference(s, w, &sum) ? sum / n : mean_floats(s->samples + w->from, n);
+}
+
+typedef void accumulate_fn(struct histogram_sum *s, const struct histogram *h, unsigned *flags);
+
+static bool accumulate(struct eval *ev, const struct range_input *in, const struct window *w, accumulate_fn *add,
+                       struct histogram_sum *s, unsigned *notes)
+{
+    unsigned flags = 0;
+    histogram_sum_start(s, ev->arena);
+    for (uint32_t i = w->hist_from; i < w->hist_to; i++)
+        add(s, in->hists[i].h, &flags);
+    if (flags & HISTOGRAM_INCOMPATIBLE) {
+        *notes |= NOTE_SCHEMAS;
+        return false;
+    }
+    if (flags & HISTOGRAM_BOUNDS_RECONCILED)
+        *notes |= NOTE_BOUNDS_AGG;
+    if (flags & HISTOGRAM_HINT_COLLISION)
+        *notes |= NOTE_HINTS_AGG;
+    return true;
+}
+
+static void sum_over_time(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    struct window w = {0};
+    struct histogram_sum sum = {0};
+    struct sums sums = sums_make(ev, in);
+    unsigned notes = 0;
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        window_move(in, i, &w);
+        enum window_kind kind = window_kind(&w);
+        if (kind == WINDOW_MIXED)
+            notes |= NOTE_MIXED;
+        else if (kind == WINDOW_FLOATS)
+            row_set(out, i, sum_floats(&sums, &w));
+        else if (kind == WINDOW_HISTS && accumulate(ev, in, &w, histogram_sum_add, &sum, &notes))
+            row_set_hist(ev, out, i, histogram_sum_total(&sum, ev->arena));
+    }
+    sums_end(ev, &sums);
+    fn_say(ev, in, notes);
+}
+
+static void avg_over_time(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    struct window w = {0};
+    struct histogram_sum sum = {0};
+    struct sums sums = sums_make(ev, in);
+    unsigned notes = 0;
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        window_move(in, i, &w);
+        enum window_kind kind = window_kind(&w);
+        if (kind == WINDOW_MIXED)
+            notes |= NOTE_MIXED;
+        else if (kind == WINDOW_FLOATS)
+            row_set(out, i, mean_of(&sums, &w));
+        else if (kind == WINDOW_HISTS && accumulate(ev, in, &w, histogram_mean_add, &sum, &notes))
+            row_set_hist(ev, out, i, histogram_sum_mean(&sum, ev->arena));
+    }
+    sums_end(ev, &sums);
+    fn_say(ev, in, notes);
+}
+
+const struct function_impl fn_sum_over_time = {.range = sum_over_time};
+const struct function_impl fn_avg_over_time = {.range = avg_over_time};

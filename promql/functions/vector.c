@@ -1,0 +1,120 @@
+/* Between scalars and vectors, and from nothing to something. */
+#include "promql/functions/fn.h"
+
+static const struct expr *plain(const struct expr *e)
+{
+    while (e->kind == EXPR_PAREN || e->kind == EXPR_STEP_INVARIANT)
+        e = e->kind == EXPR_PAREN ? e->u.paren.inner : e->u.invariant.inner;
+    return e;
+}
+
+static size_t matchers_of_name(const struct expr *selector, struct str name)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < selector->u.selector.n_matchers; i++)
+        n += str_eq(selector->u.selector.matchers[i].name, name);
+    return n;
+}
+
+/* What the series would be called that is missing: the labels that stand in exactly one matcher, a = one. */
+struct labels fn_absent_labels(struct eval *ev, const struct expr *arg)
+{
+    const struct expr *e = plain(arg);
+    if (e->kind == EXPR_MATRIX)
+        e = e->u.matrix.selector;
+    struct labels labels = {0};
+    if (e->kind != EXPR_SELECTOR)
+        return labels;
+    for (size_t i = 0; i < e->u.selector.n_matchers; i++) {
+        const struct matcher *m = &e->u.selector.matchers[i];
+        if (m->type == MATCH_EQ && !str_is(m->name, METRIC_NAME) && matchers_of_name(e, m->name) == 1)
+            labels = labels_with(ev->arena, labels, m->name, m->value);
+    }
+    return labels;
+}
+
+/* 1 where none of the rows has a value. */
+static void absent_of(struct eval *ev, const struct expr *arg, const struct value *in, struct value *out)
+{
+    double *v = eval_column(ev);
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        size_t r = 0;
+        while (r < in->n && is_absent(in->rows[r].v[i]))
+            r++;
+        if (r == in->n)
+            v[i] = 1;
+    }
+    struct value made = {.type = VALUE_VECTOR};
+    value_add_row(ev, &made, fn_absent_labels(ev, arg))->v = v;
+    value_drop_empty(&made, ev->grid.n);
+    *out = made;
+}
+
+static void absent(struct eval *ev, const struct call *c, struct value *out)
+{
+    absent_of(ev, c->expr->u.call.args[0], &c->args[0], out);
+}
+
+static void absent_over_time(struct eval *ev, const struct expr *call, struct value *out)
+{
+    struct value present = *out;
+    absent_of(ev, call->u.call.args[0], &present, out);
+}
+
+/* The only float of each step, NaN when there are none or several. */
+static void scalar(struct eval *ev, const struct call *c, struct value *out)
+{
+    const struct value *in = &c->args[0];
+    out->scalar = eval_column(ev);
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        size_t found = 0;
+        double v = NAN;
+        for (size_t r = 0; r < in->n && found < 2; r++) {
+            if (is_absent(in->rows[r].v[i]) || row_hist(&in->rows[r], i))
+                continue;
+            v = in->rows[r].v[i];
+            found++;
+        }
+        out->scalar[i] = found == 1 ? v : NAN;
+    }
+}
+
+static void vector(struct eval *ev, const struct call *c, struct value *out)
+{
+    value_add_row(ev, out, (struct labels){0})->v = c->args[0].scalar;
+}
+
+static void pi_of_steps(struct eval *ev, const struct call *c, struct value *out)
+{
+    (void)c;
+    out->scalar = eval_column(ev);
+    for (uint32_t i = 0; i < ev->grid.n; i++)
+        out->scalar[i] = 3.14159265358979323846;
+}
+
+static void max_of(struct eval *ev, const struct call *c, struct value *out)
+{
+    out->scalar = c->args[0].scalar;
+    for (uint32_t i = 0; i < ev->grid.n; i++)
+        out->scalar[i] = go_max(c->args[0].scalar[i], c->args[1].scalar[i]);
+}
+
+static void min_of(struct eval *ev, const struct call *c, struct value *out)
+{
+    out->scalar = c->args[0].scalar;
+    for (uint32_t i = 0; i < ev->grid.n; i++)
+        out->scalar[i] = go_min(c->args[0].scalar[i], c->args[1].scalar[i]);
+}
+
+static void present_row(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    fn_present_over_time.range(ev, in, out);
+}
+
+const struct function_impl fn_absent = {.rows = absent};
+const struct function_impl fn_absent_over_time = {.range = present_row, .finish = absent_over_time};
+const struct function_impl fn_scalar = {.rows = scalar};
+const struct function_impl fn_vector = {.rows = vector};
+const struct function_impl fn_pi = {.rows = pi_of_steps};
+const struct function_impl fn_max_of = {.rows = max_of};
+const struct function_impl fn_min_of = {.rows = min_of};

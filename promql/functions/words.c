@@ -1,0 +1,66 @@
+/* The words of the notes that several functions share. */
+#include "promql/functions/fn.h"
+#include "promql/quote.h"
+
+#include "base/num.h"
+
+static void free_buf(void *buf) { buf_free(buf); }
+
+const char *fn_quoted(struct eval *ev, struct str s)
+{
+    struct buf *b = ARENA_NEW(ev->arena, struct buf);
+    eval_on_end(ev, free_buf, b);
+    quote_text(b, s);
+    const char *z = arena_z(ev->arena, buf_str(b));
+    buf_free(b);
+    return z;
+}
+
+const char *fn_number(struct eval *ev, double v)
+{
+    char text[NUM_MAX];
+    return arena_z(ev->arena, str_n(text, num_format_go(text, v)));
+}
+
+const char *fn_for_metric(struct eval *ev, struct labels l)
+{
+    struct str name = ev->delayed_names ? labels_name(l) : STR_NONE;
+    return name.n == 0 ? "" : arena_printf(ev->arena, " for metric name %s%c", fn_quoted(ev, name), 0).p;
+}
+
+void fn_check_quantile(struct eval *ev, const struct expr *at, double q)
+{
+    if (!(q >= 0 && q <= 1))
+        eval_warn(ev, at, "quantile value should be between 0 and 1, got %s", fn_number(ev, q));
+}
+
+void fn_say(struct eval *ev, const struct range_input *in, unsigned notes)
+{
+    if (notes == 0)
+        return;
+    const char *name = fn_quoted(ev, labels_name(in->labels));
+    if (notes & NOTE_MIXED)
+        eval_warn(ev, in->arg, "encountered a mix of histograms and floats for metric name %s", name);
+    if (notes & NOTE_IGNORED)
+        eval_info(ev, in->arg, "ignored histograms in a range containing both floats and histograms for metric name %s",
+                  name);
+    if (notes & NOTE_NOT_COUNTER)
+        eval_warn(ev, in->arg, "this native histogram metric is not a counter: %s", name);
+    if (notes & NOTE_NOT_GAUGE)
+        eval_warn(ev, in->arg, "this native histogram metric is not a gauge: %s", name);
+    if (notes & NOTE_SCHEMAS)
+        eval_warn(ev, in->arg,
+                  "vector contains a mix of histograms with exponential and custom buckets schemas for metric name %s",
+                  name);
+    if (notes & NOTE_BOUNDS_ADD)
+        eval_info(ev, in->arg, "mismatched custom buckets were reconciled during addition");
+    if (notes & NOTE_BOUNDS_SUB)
+        eval_info(ev, in->arg, "mismatched custom buckets were reconciled during subtraction");
+    if (notes & NOTE_BOUNDS_AGG)
+        eval_info(ev, in->arg, "mismatched custom buckets were reconciled during aggregation");
+    if (notes & NOTE_HINTS_AGG)
+        eval_warn(ev, in->arg, "conflicting counter resets during histogram aggregation");
+    if (notes & NOTE_ODD_NAME)
+        eval_info(ev, in->arg, "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: %s",
+                  name);
+}
