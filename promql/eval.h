@@ -1,5 +1,5 @@
 /* The contract inside the evaluator: between the tree walk (eval.c, selector.c, binary.c, aggregate.c, ...) and the
- * functions (functions/)
+ * functions (promql/functions/).
  *
  * Columns, not steps. A query has one grid of n points; every node gives rows, each with one column over the whole
  * grid, and works through a row in one loop. A range function sees one series at a time, all of its samples at once,
