@@ -44,7 +44,8 @@ static bool json_labels(struct arena *a, const struct json_tree *t, struct str_m
     return json_tree_kind(t) == JSON_TREE_OBJECT || json_tree_kind(t) == JSON_TREE_ABSENT;
 }
 
-static bool json_groups(struct arena *a, const char *path, const struct json_tree *root, struct static_group *groups, size_t n, struct err *err)
+static bool json_groups(struct arena *a, const char *path, const struct json_tree *root, struct static_group *groups, size_t n,
+                        struct err *err)
 {
     for (size_t i = 0; i < n; i++) {
         const struct json_tree *g = json_tree_at(root, i);
@@ -134,7 +135,10 @@ static struct sd_stamp stamp_of(const struct stat *st)
     return (struct sd_stamp){st->st_ino, (uint64_t)st->st_size, (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
 }
 
-static bool stamp_same(struct sd_stamp a, struct sd_stamp b) { return a.inode == b.inode && a.size == b.size && a.changed_ns == b.changed_ns; }
+static bool stamp_same(struct sd_stamp a, struct sd_stamp b)
+{
+    return a.inode == b.inode && a.size == b.size && a.changed_ns == b.changed_ns;
+}
 
 static bool refresh_file(struct sd_file *f)
 {

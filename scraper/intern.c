@@ -216,7 +216,8 @@ static bool check_limits(const struct scrape_job *job, struct labels l, struct e
     return true;
 }
 
-bool cohort_derive(struct interner *in, const struct cohort *c, const struct target_labels *t, struct str text, struct derived *out, struct err *err)
+bool cohort_derive(struct interner *in, const struct cohort *c, const struct target_labels *t, struct str text,
+                   struct derived *out, struct err *err)
 {
     const struct scrape_job *job = c->job->conf;
     *out = (struct derived){0};
@@ -246,7 +247,8 @@ bool cohort_derive(struct interner *in, const struct cohort *c, const struct tar
 struct plan { uint64_t sum; uint32_t fixed_n; uint16_t count; bool whole; };
 
 /* Goes through the final labels (sorted by now) and the target's beside them. What is not the target's own goes to `fixed`. */
-static struct plan plan_splice(const struct interner *in, const struct target_labels *t, struct labels final, uint32_t *cuts, struct buf *fixed)
+static struct plan plan_splice(const struct interner *in, const struct target_labels *t, struct labels final, uint32_t *cuts,
+                               struct buf *fixed)
 {
     struct plan plan = {.whole = true};
     struct labels_iter own = labels_iter(t->wire), wire = labels_iter(final);

@@ -88,7 +88,8 @@ struct derived {
     struct labels labels; /* final; valid until the next call */
     uint64_t sum;         /* identity of the series */
 };
-bool cohort_derive(struct interner *in, const struct cohort *c, const struct target_labels *t, struct str text, struct derived *out, struct err *err) MUST_USE;
+bool cohort_derive(struct interner *in, const struct cohort *c, const struct target_labels *t, struct str text,
+                   struct derived *out, struct err *err) MUST_USE;
 /* Keeps what cohort_derive just worked out. */
 uint32_t cohort_keep(struct interner *in, struct cohort *c, const struct target_labels *t, struct str text, const struct derived *d);
 /* Is there room for one more text, or did another target show it? `owner` tells targets apart. */

@@ -10,7 +10,8 @@ static const struct conf_row static_rows[] = {
     {CONF_STRINGS, "targets", offsetof(struct static_group, targets), .help = "Addresses, `host:port`"},
     {CONF_MAP, "labels", offsetof(struct static_group, labels), .help = "Labels of all these targets"},
     {0}};
-const struct conf_section static_group_section = {"static_config", sizeof(struct static_group), static_rows, NULL, "A list of targets with common labels"};
+const struct conf_section static_group_section = {
+    "static_config", sizeof(struct static_group), static_rows, NULL, "A list of targets with common labels"};
 
 static const struct conf_row file_rows[] = {
     {CONF_STRINGS, "files", offsetof(struct file_sd, files), .required = true, .help = "JSON or YAML files; the last part of a path may hold `*`, `?` and `[]`"},
@@ -61,9 +62,11 @@ static const struct conf_row job_rows[] = {
     {.type = CONF_IGNORED, .name = "fallback_scrape_protocol", .help = "Every answer is read as text 0.0.4"},
     {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are remembered"},
     {0}};
-const struct conf_section scrape_job_section = {"scrape_config", sizeof(struct scrape_job), job_rows, NULL, "A set of targets and how they are scraped"};
+const struct conf_section scrape_job_section = {
+    "scrape_config", sizeof(struct scrape_job), job_rows, NULL, "A set of targets and how they are scraped"};
 
-static bool finish_times(struct conf_context *c, const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g, struct err *err)
+static bool finish_times(struct conf_context *c, const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g,
+                         struct err *err)
 {
     const struct yaml *given = node ? yaml_get(node, "scrape_timeout") : NULL;
     if (job->scrape_interval <= 0)
@@ -129,7 +132,8 @@ static uint64_t fingerprint(const struct yaml *node, const struct scrape_job *jo
     return hash;
 }
 
-bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g, struct err *err)
+bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g,
+                       struct err *err)
 {
     if (job->job_name.n == 0)
         return conf_err(node, err, "scrape_config.job_name: must not be empty");

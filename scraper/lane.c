@@ -5,12 +5,12 @@
 
 enum { REMIND_MS = 10 * 60 * 1000 };
 
-static void work(struct loop_task *task) { scrape_work(CONTAINER(task, struct lane, work)); }
+static void work(struct loop_task *task) { scrape_work(CONTAINER(task, struct scrape_lane, work)); }
 
 /* All families that the lane's targets expose, once. Their order among blocks does not matter: any target's shard is right. */
 static void remind(struct loop_timer *timer)
 {
-    struct lane *l = CONTAINER(timer, struct lane, remind);
+    struct scrape_lane *l = CONTAINER(timer, struct scrape_lane, remind);
     loop_timer_in(l->loop, timer, REMIND_MS);
     if (list_empty(&l->targets) || l->metadata.families.n == 0)
         return;
@@ -22,9 +22,9 @@ static void remind(struct loop_timer *timer)
     sink_commit(l->sink, NULL, NULL);
 }
 
-void lane_init(struct lane *l, struct loop *loop, struct sink *sink, const char *user_agent, unsigned max_inflight)
+void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sink, const char *user_agent, unsigned max_inflight)
 {
-    *l = (struct lane){.loop = loop, .sink = sink, .user_agent = user_agent, .max_inflight = max_inflight};
+    *l = (struct scrape_lane){.loop = loop, .sink = sink, .user_agent = user_agent, .max_inflight = max_inflight};
     l->work.run = work;
     l->remind.run = remind;
     list_init(&l->targets);
@@ -34,7 +34,7 @@ void lane_init(struct lane *l, struct loop *loop, struct sink *sink, const char 
     page_init(&l->page, &l->interner, sink);
 }
 
-void lane_free(struct lane *l)
+void scrape_lane_free(struct scrape_lane *l)
 {
     page_free(&l->page);
     intern_free(&l->interner);
@@ -46,7 +46,7 @@ void lane_free(struct lane *l)
 /* ---- targets come and go ---- */
 
 /* Everything of the target that is the lane's goes back. */
-static void forget(struct lane *l, struct target *t)
+static void forget(struct scrape_lane *l, struct target *t)
 {
     scrape_cancel(t);
     loop_timer_stop(l->loop, &t->timer);
@@ -66,7 +66,7 @@ static void forget(struct lane *l, struct target *t)
 }
 
 /* The job's reference is the target's from now on. */
-static void set_job(struct lane *l, const struct target_change *a)
+static void set_job(struct scrape_lane *l, const struct target_change *a)
 {
     struct target *t = a->target;
     struct cohort *c = cohort_get(&l->interner, a->job, &t->labels);
@@ -81,7 +81,7 @@ static void set_job(struct lane *l, const struct target_change *a)
     mutex_unlock(&l->mutex);
 }
 
-static void add(struct lane *l, const struct target_change *a)
+static void add(struct scrape_lane *l, const struct target_change *a)
 {
     list_push_back(&l->targets, &a->target->node);
     l->n_targets++;
@@ -90,7 +90,7 @@ static void add(struct lane *l, const struct target_change *a)
     scrape_arm(a->target);
 }
 
-static void change(struct lane *l, const struct target_change *c)
+static void change(struct scrape_lane *l, const struct target_change *c)
 {
     set_job(l, c);
     if (c->target->scrape == NULL)
@@ -99,7 +99,7 @@ static void change(struct lane *l, const struct target_change *c)
 }
 
 /* The client's number of multis follows the number of targets; it can be exchanged while nothing is under way. */
-static void fit_client(struct lane *l)
+static void fit_client(struct scrape_lane *l)
 {
     enum { LEAST = 100 };
     unsigned wanted = l->n_targets < LEAST ? LEAST : (unsigned)l->n_targets;
@@ -115,8 +115,8 @@ static void fit_client(struct lane *l)
 
 static void carry_out(struct loop_task *task)
 {
-    struct lane_change *c = CONTAINER(task, struct lane_change, task);
-    struct lane *l = c->lane;
+    struct scrape_lane_change *c = CONTAINER(task, struct scrape_lane_change, task);
+    struct scrape_lane *l = c->lane;
     scrape_finish_page(l); /* a page half read has pointers into its target */
     for (size_t i = 0; i < c->n_gone; i++) {
         scrape_end_target(c->gone[i]);
@@ -134,17 +134,17 @@ static void carry_out(struct loop_task *task)
     mem_free(c);
 }
 
-struct lane_change *lane_change_new(struct lane *l)
+struct scrape_lane_change *scrape_lane_change_new(struct scrape_lane *l)
 {
-    struct lane_change *c = mem_zalloc(sizeof *c);
+    struct scrape_lane_change *c = mem_zalloc(sizeof *c);
     c->lane = l;
     c->task.run = carry_out;
     return c;
 }
 
-void lane_change_post(struct lane_change *c) { loop_post(c->lane->loop, &c->task); }
+void scrape_lane_change_post(struct scrape_lane_change *c) { loop_post(c->lane->loop, &c->task); }
 
-void lane_stop(struct lane *l)
+void scrape_lane_stop(struct scrape_lane *l)
 {
     scrape_finish_page(l);
     while (!list_empty(&l->targets))

@@ -10,7 +10,7 @@
 #include "scraper/page.h"
 #include "scraper/target.h"
 
-struct lane {
+struct scrape_lane {
     struct loop *loop;
     struct sink *sink;
     struct client *client;       /* NULL until there are targets */
@@ -30,28 +30,28 @@ struct lane {
     struct buf spare;            /* the body of a finished scrape, for the next one */
 };
 
-void lane_init(struct lane *l, struct loop *loop, struct sink *sink, const char *user_agent, unsigned max_inflight);
-void lane_free(struct lane *l); /* after lane_stop */
+void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sink, const char *user_agent, unsigned max_inflight);
+void scrape_lane_free(struct scrape_lane *l); /* after scrape_lane_stop */
 
 /* What the main thread wants changed, in this order; carried out on the lane's thread. The message is freed by the lane. */
 struct target_change { struct target *target; struct job_run *job; int64_t interval, timeout; bool refused; }; /* references are handed over */
-struct lane_change {
+struct scrape_lane_change {
     struct loop_task task;
-    struct lane *lane;
+    struct scrape_lane *lane;
     struct target **gone; size_t n_gone, gone_cap;            /* end with stale markers */
     struct target_change *changed; size_t n_changed, changed_cap; /* new settings, old series */
     struct target_change *added; size_t n_added, added_cap;
 };
-struct lane_change *lane_change_new(struct lane *l);
-void lane_change_post(struct lane_change *c);
+struct scrape_lane_change *scrape_lane_change_new(struct scrape_lane *l);
+void scrape_lane_change_post(struct scrape_lane_change *c);
 
-void lane_stop(struct lane *l); /* on the lane's thread: cancels scrapes, forgets targets; no markers */
+void scrape_lane_stop(struct scrape_lane *l); /* on the lane's thread: cancels scrapes, forgets targets; no markers */
 
 /* The first steps and the end of a scrape (scrape.c). */
 void scrape_arm(struct target *t);               /* sets the timer to the next tick */
 void scrape_cancel(struct target *t);
-void scrape_work(struct lane *l);                /* reads pages that came, for about 2 ms */
-void scrape_finish_page(struct lane *l);         /* reads to the end the page that was begun; afterwards lane.page is free */
+void scrape_work(struct scrape_lane *l);                /* reads pages that came, for about 2 ms */
+void scrape_finish_page(struct scrape_lane *l);         /* reads to the end the page that was begun; afterwards lane.page is free */
 void scrape_end_target(struct target *t);        /* stale markers for all it has */
 
 #endif

@@ -22,7 +22,8 @@ void page_free(struct page *p)
     buf_free(&p->texts);
 }
 
-void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct cohort *c, struct exposed *last, struct str text, int64_t t)
+void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct cohort *c, struct exposed *last,
+                struct str text, int64_t t)
 {
     p->source = source;
     p->target = target;
@@ -63,7 +64,8 @@ static inline void stage_line(struct page *p, uint32_t id, bool dropped)
     const struct exposition *e = &p->reader;
     bool timed = e->has_t && p->cohort->job->conf->honor_timestamps;
     p->timed += timed;
-    *s = (struct staged){e->value, timed ? e->t : p->t, timed ? id | ID_TIMED : id, (uint32_t)(e->series.p - p->text.p), (uint32_t)e->series.n, dropped};
+    *s = (struct staged){.v = e->value, .t = timed ? e->t : p->t, .id = timed ? id | ID_TIMED : id, .skip = dropped,
+                         .at = (uint32_t)(e->series.p - p->text.p), .n = (uint32_t)e->series.n};
     p->kept += !dropped;
 }
 

@@ -66,7 +66,8 @@ void page_init(struct page *p, struct interner *in, struct sink *sink);
 void page_free(struct page *p);
 
 /* Everything is borrowed until page_adopt or page_drop. t: the time of samples without their own. */
-void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct cohort *c, struct exposed *last, struct str text, int64_t t);
+void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct cohort *c, struct exposed *last,
+                struct str text, int64_t t);
 enum page_state page_parse(struct page *p, size_t lines);
 void page_settle(struct page *p);
 bool page_write(struct page *p);   /* one batch; false when nothing is left */

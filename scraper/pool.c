@@ -19,10 +19,24 @@ static void free_files(struct pool *p)
     mem_free(p->files);
 }
 
+static bool same_files(const struct scrape_job *a, const struct scrape_job *b)
+{
+    const struct file_sd *x = a->file_sd_configs.items, *y = b->file_sd_configs.items;
+    bool same = a->file_sd_configs.n == b->file_sd_configs.n;
+    for (size_t i = 0; same && i < a->file_sd_configs.n; i++) {
+        same = x[i].files.n == y[i].files.n;
+        for (size_t k = 0; same && k < x[i].files.n; k++)
+            same = str_eq(x[i].files.items[k], y[i].files.items[k]);
+    }
+    return same;
+}
+
 void pool_change(struct pool *p, const struct scrape_job *conf, struct generation *g, struct job_run *job)
 {
-    free_files(p);
-    p->files = mem_zalloc((conf->file_sd_configs.n + 1) * sizeof *p->files);
+    if (p->conf == NULL || !same_files(p->conf, conf)) { /* otherwise a file that is broken now keeps its last targets */
+        free_files(p);
+        p->files = mem_zalloc((conf->file_sd_configs.n + 1) * sizeof *p->files);
+    }
     p->conf = conf;
     job_run_unref(p->job);
     p->job = job;
@@ -134,17 +148,17 @@ static void find_all(struct pool *p, struct pool_sync *s, struct found *f)
 
 /* ---- what is to be told to the lanes ---- */
 
-static struct lane_change *change_of(struct pool_sync *s, struct lane *l)
+static struct scrape_lane_change *change_of(struct pool_sync *s, struct scrape_lane *l)
 {
-    struct lane_change **c = &s->changes[l - s->lanes];
+    struct scrape_lane_change **c = &s->changes[l - s->lanes];
     if (*c == NULL)
-        *c = lane_change_new(l);
+        *c = scrape_lane_change_new(l);
     return *c;
 }
 
 static void note_gone(struct pool_sync *s, struct target *t)
 {
-    struct lane_change *c = change_of(s, t->lane);
+    struct scrape_lane_change *c = change_of(s, t->lane);
     if (c->n_gone == c->gone_cap)
         mem_grow(&c->gone, &c->gone_cap, c->n_gone + 1, sizeof *c->gone);
     c->gone[c->n_gone++] = t; /* with the pool's reference */
@@ -169,7 +183,7 @@ static void note_kept(struct pool *p, struct pool_sync *s, struct target *t, con
     t->wanted_interval = again->interval;
     t->wanted_timeout = again->timeout;
     t->wanted_refused = refused;
-    struct lane_change *c = change_of(s, t->lane);
+    struct scrape_lane_change *c = change_of(s, t->lane);
     note(&c->changed, &c->n_changed, &c->changed_cap, (struct target_change){t, p->job, again->interval, again->timeout, refused});
 }
 
@@ -181,7 +195,7 @@ static void note_new(struct pool *p, struct pool_sync *s, struct target *t, bool
     t->wanted_timeout = t->timeout;
     t->wanted_refused = refused;
     t->lane = &s->lanes[t->id % SHARDS % s->n_lanes];
-    struct lane_change *c = change_of(s, t->lane);
+    struct scrape_lane_change *c = change_of(s, t->lane);
     note(&c->added, &c->n_added, &c->added_cap, (struct target_change){t, p->job, t->interval, t->timeout, refused});
 }
 

@@ -24,9 +24,9 @@ struct pool {
 /* What a sync needs and what it changes. */
 struct pool_sync {
     struct mutex *mutex;
-    struct lane *lanes;
+    struct scrape_lane *lanes;
     unsigned n_lanes;
-    struct lane_change **changes;       /* by lane; made when the first change comes */
+    struct scrape_lane_change **changes;       /* by lane; made when the first change comes */
     struct target_maker *maker;
     uint64_t seed;
 };

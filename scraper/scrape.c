@@ -4,7 +4,7 @@
  */
 #include "base/log.h"
 #include "base/times.h"
-#include "scraper/lane.h"
+#include "scraper/report.h"
 #include "scraper/schedule.h"
 #include "scraper/scrape_stats.h"
 
@@ -26,72 +26,7 @@ struct scrape {
     bool settled;              /* its page is parsed and being written */
 };
 
-/* ---- the report ---- */
-
-/* The target's labels with a metric name, which goes where its bytes sort. */
-static struct labels automatic_labels(struct lane *l, const struct target_labels *t, const char *name)
-{
-    struct buf *out = &l->page.labels;
-    struct labels_iter it = labels_iter(t->wire);
-    struct label pair;
-    uint32_t before = 0;
-    while (labels_next(&it, &pair) && str_cmp(pair.name, STR(METRIC_NAME)) < 0)
-        before++;
-    buf_clear(out);
-    buf_add(out, t->wire.p, t->at[before]);
-    labels_append(out, STR(METRIC_NAME), str_of(name));
-    buf_add(out, t->wire.p + t->at[before], t->wire.n - t->at[before]);
-    return (struct labels){(uint8_t *)out->p, (uint32_t)out->n, t->wire.count + 1};
-}
-
-struct report { double up, duration, scraped, kept, added, timeout, bytes; };
-static const struct { const char *name; size_t offset; } automatic[] = {
-    {"up", offsetof(struct report, up)},
-    {"scrape_duration_seconds", offsetof(struct report, duration)},
-    {"scrape_samples_scraped", offsetof(struct report, scraped)},
-    {"scrape_samples_post_metric_relabeling", offsetof(struct report, kept)},
-    {"scrape_series_added", offsetof(struct report, added)},
-    {"scrape_timeout_seconds", offsetof(struct report, timeout)},
-    {"scrape_response_size_bytes", offsetof(struct report, bytes)}};
-
-/* With NULL: their stale markers. */
-static void write_report(struct lane *l, struct target *t, const struct report *r, int64_t time)
-{
-    enum { ABOUT = 100 };
-    if (sink_begin(l->sink, &(struct sink_batch){t->id, LEN(automatic) * (ABOUT + t->labels.wire.n)}) == SINK_BUSY) {
-        stats_add(&scrape_stats, SAMPLES_BUSY, LEN(automatic));
-        return;
-    }
-    for (size_t i = 0; i < LEN(automatic); i++) {
-        struct sample s = {time, stale_nan()};
-        if (r)
-            memcpy(&s.v, (const char *)r + automatic[i].offset, sizeof s.v);
-        sink_series(l->sink, &(struct series_in){.labels = automatic_labels(l, &t->labels, automatic[i].name), .samples = &s, .n_samples = 1});
-    }
-    sink_commit(l->sink, NULL, NULL);
-}
-
-static void set_error(struct target_live *live, const struct err *err)
-{
-    mem_free(live->last_error);
-    live->last_error = err ? mem_strdup(err->text) : NULL;
-}
-
-static void publish(struct target *t, const struct report *r, const struct err *err, int64_t time)
-{
-    struct target_live *live = &t->live;
-    mutex_lock(&t->lane->mutex);
-    live->health = err ? HEALTH_DOWN : HEALTH_UP;
-    if (err || live->last_error)
-        set_error(live, err);
-    live->last_scrape = time;
-    live->last_duration = r->duration;
-    live->scrapes++;
-    live->failures += err != NULL;
-    live->last_samples = (uint64_t)r->scraped;
-    live->last_bytes = (uint64_t)r->bytes;
-    mutex_unlock(&t->lane->mutex);
-}
+/* ---- the end ---- */
 
 static void count_markers(const struct page *p)
 {
@@ -113,7 +48,7 @@ static void count_page(const struct page *p)
 }
 
 /* The body of one scrape serves the next, as long as it is of a usual size. */
-static void give_body(struct lane *l, struct buf *body)
+static void give_body(struct scrape_lane *l, struct buf *body)
 {
     if (body->cap > SPARE_MAX || body->cap <= l->spare.cap) {
         buf_free(body);
@@ -127,13 +62,13 @@ static void give_body(struct lane *l, struct buf *body)
 static void finish(struct scrape *s, struct report *r, const struct err *err)
 {
     struct target *t = s->target;
-    struct lane *l = t->lane;
+    struct scrape_lane *l = t->lane;
     r->duration = (double)(clock_mono_ns() - s->start_ns) / 1e9;
     r->timeout = (double)t->timeout / 1e3;
     r->bytes = (double)s->body.n;
-    write_report(l, t, r, s->t);
+    report_write(t, r, s->t);
     t->last_t = s->t;
-    publish(t, r, err, s->t);
+    report_publish(t, r, err, s->t);
     stats_observe(&scrape_durations, r->duration);
     t->scrape = NULL;
     give_body(l, &s->body);
@@ -158,12 +93,12 @@ static void fail(struct scrape *s, const struct page *p, const struct err *err)
 
 static void learned(void *arg, const struct metadata *m)
 {
-    struct lane *l = arg;
+    struct scrape_lane *l = arg;
     sink_metadata(l->sink, m);
 }
 
 /* Families that are new to the lane are passed on at once. */
-static void keep_metadata(struct lane *l, struct target *t, uint64_t hash, struct str text)
+static void keep_metadata(struct scrape_lane *l, struct target *t, uint64_t hash, struct str text)
 {
     enum { ABOUT = 20000 };
     if ((t->metadata ? t->metadata->hash : 0) == hash)
@@ -188,13 +123,13 @@ static bool within_limit(const struct target *t, struct page *p)
     return err_set(&p->err, ERR_LIMIT, "sample limit exceeded: %zu samples, sample_limit is %lld", p->kept, (long long)limit);
 }
 
-static void leave_line(struct lane *l, struct scrape *s)
+static void leave_line(struct scrape_lane *l, struct scrape *s)
 {
     list_remove(&s->node);
     l->reading = false;
 }
 
-static void page_failed(struct lane *l, struct scrape *s)
+static void page_failed(struct scrape_lane *l, struct scrape *s)
 {
     struct page *p = &l->page;
     struct err err = p->err;
@@ -203,7 +138,7 @@ static void page_failed(struct lane *l, struct scrape *s)
     fail(s, p, &err);
 }
 
-static void page_done(struct lane *l, struct scrape *s)
+static void page_done(struct scrape_lane *l, struct scrape *s)
 {
     struct page *p = &l->page;
     struct report r = {.up = 1, .scraped = (double)p->scraped, .kept = (double)p->kept, .added = (double)p->added};
@@ -218,7 +153,7 @@ static void page_done(struct lane *l, struct scrape *s)
 }
 
 /* One step of the page that is being read; false when it is finished. */
-static bool step(struct lane *l, struct scrape *s)
+static bool step(struct scrape_lane *l, struct scrape *s)
 {
     struct page *p = &l->page;
     if (s->settled) {
@@ -241,7 +176,7 @@ static bool step(struct lane *l, struct scrape *s)
     return true;
 }
 
-static struct scrape *next_page(struct lane *l)
+static struct scrape *next_page(struct scrape_lane *l)
 {
     if (list_empty(&l->waiting))
         return NULL;
@@ -254,7 +189,7 @@ static struct scrape *next_page(struct lane *l)
     return s;
 }
 
-void scrape_work(struct lane *l)
+void scrape_work(struct scrape_lane *l)
 {
     int64_t until = clock_mono_ns() + STEP_NS;
     for (struct scrape *s; (s = next_page(l)); ) {
@@ -267,7 +202,7 @@ void scrape_work(struct lane *l)
     }
 }
 
-void scrape_finish_page(struct lane *l)
+void scrape_finish_page(struct scrape_lane *l)
 {
     if (!l->reading)
         return;
@@ -328,7 +263,7 @@ static void fail_reply(struct scrape *s, const struct client_reply *r)
 static void answered(void *arg, const struct client_reply *r)
 {
     struct scrape *s = arg;
-    struct lane *l = s->target->lane;
+    struct scrape_lane *l = s->target->lane;
     s->call = NULL;
     count_reply(r);
     if (r->status != 200) {
@@ -348,15 +283,15 @@ static struct client_call *request(struct scrape *s)
     snprintf(timeout, sizeof timeout, "X-Prometheus-Scrape-Timeout-Seconds: %.10g", (double)t->timeout / 1e3);
     const char *headers[] = {"Accept: text/plain;version=0.0.4;q=1,*/*;q=0.1", timeout};
     return client_send(t->lane->client, &(struct client_request){
-        .method = "GET", .url = t->url.p, .profile = t->job->profile, .headers = headers, .n_headers = LEN(headers), .slot = (uint32_t)t->id,
-        .timeout_ms = t->timeout, .connect_timeout_ms = t->timeout, .max_body = t->job->body_max,
+        .method = "GET", .url = t->url.p, .profile = t->job->profile, .headers = headers, .n_headers = LEN(headers),
+        .slot = (uint32_t)t->id, .timeout_ms = t->timeout, .connect_timeout_ms = t->timeout, .max_body = t->job->body_max,
         .accept_gzip = conf->enable_compression && !conf->disable_compression, .data = body_piece, .done = answered, .arg = s});
 }
 
 static void fire(struct loop_timer *timer)
 {
     struct target *t = CONTAINER(timer, struct target, timer);
-    struct lane *l = t->lane;
+    struct scrape_lane *l = t->lane;
     struct scrape *s = mem_zalloc(sizeof *s);
     s->target = t;
     s->start_ns = clock_mono_ns();
@@ -382,6 +317,8 @@ void scrape_arm(struct target *t)
     int64_t now = loop_now(loop), offset = schedule_offset(t->interval, t->place, t->job->conf->scrape_offset);
     t->timer.run = fire;
     t->tick = schedule_next(now, t->interval, offset);
+    if (t->tick == t->last_t) /* the timer was a little early for the wall clock */
+        t->tick += t->interval;
     loop_timer_at(loop, &t->timer, loop_mono(loop) + t->tick - now);
 }
 
@@ -401,13 +338,11 @@ void scrape_cancel(struct target *t)
 
 void scrape_end_target(struct target *t)
 {
-    struct lane *l = t->lane;
+    struct scrape_lane *l = t->lane;
     int64_t now = loop_now(l->loop), time = now > t->last_t ? now : t->last_t + 1;
     l->page.markers = l->page.busy = 0;
     page_end_all(&l->page, t->id, &t->labels, &t->last, time);
     count_markers(&l->page);
-    if (t->last_t > 0 && !t->job->conf->no_stale_markers) {
-        write_report(l, t, NULL, time);
-        stats_add(&scrape_stats, STALE_MARKERS, LEN(automatic));
-    }
+    if (t->last_t > 0 && !t->job->conf->no_stale_markers)
+        report_end(t, time);
 }

@@ -12,7 +12,7 @@ struct scraper *scraper_new(const struct scraper_env *env)
     s->env = *env;
     s->lanes = mem_zalloc(env->n_lanes * sizeof *s->lanes);
     for (unsigned i = 0; i < env->n_lanes; i++)
-        lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, env->max_inflight);
+        scrape_lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, env->max_inflight);
     mutex_init(&s->mutex);
     discovery_init(&s->discovery, env->main, look);
     scrape_stats_register();
@@ -25,14 +25,14 @@ struct scraper *scraper_new(const struct scraper_env *env)
 static struct pool_sync sync_start(struct scraper *s)
 {
     return (struct pool_sync){.mutex = &s->mutex, .lanes = s->lanes, .n_lanes = s->env.n_lanes, .maker = &s->maker, .seed = s->seed,
-                              .changes = mem_zalloc(s->env.n_lanes * sizeof(struct lane_change *))};
+                              .changes = mem_zalloc(s->env.n_lanes * sizeof(struct scrape_lane_change *))};
 }
 
 static void sync_send(struct pool_sync *sync)
 {
     for (unsigned i = 0; i < sync->n_lanes; i++)
         if (sync->changes[i])
-            lane_change_post(sync->changes[i]);
+            scrape_lane_change_post(sync->changes[i]);
     mem_free(sync->changes);
 }
 
@@ -65,7 +65,8 @@ static bool named_before(const struct scrape_job *jobs, size_t i)
 }
 
 /* One job_run a job: that of before when nothing changed that matters to a running target. */
-static bool make_runs(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g, struct job_run **runs, struct err *err)
+static bool make_runs(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g,
+                      struct job_run **runs, struct err *err)
 {
     for (size_t i = 0; i < n; i++) {
         if (named_before(jobs, i))
@@ -102,7 +103,8 @@ static struct pool *take_pool(struct scraper *s, struct str name)
 }
 
 /* Pools move to their new place, new ones are made; what is left of the old list ends. */
-static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g, struct job_run **runs, struct pool_sync *sync)
+static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g,
+                           struct job_run **runs, struct pool_sync *sync)
 {
     struct pool **pools = mem_zalloc((n + 1) * sizeof *pools);
     for (size_t i = 0; i < n; i++) {
@@ -166,12 +168,20 @@ static void lane_stopped(struct loop_task *task)
         s->stop_done(s->stop_arg);
 }
 
+/* What the lane had posted to itself before it stopped has run by now. */
+static void lane_drained(struct loop_task *task)
+{
+    struct stopping *st = CONTAINER(task, struct stopping, task);
+    task->run = lane_stopped;
+    loop_post(st->scraper->env.main, task);
+}
+
 static void stop_lane(struct loop_task *task)
 {
     struct stopping *st = CONTAINER(task, struct stopping, task);
-    lane_stop(st->lane);
-    task->run = lane_stopped;
-    loop_post(st->scraper->env.main, task);
+    scrape_lane_stop(st->lane);
+    task->run = lane_drained;
+    loop_post(st->lane->loop, task);
 }
 
 void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg)
@@ -194,7 +204,7 @@ void scraper_free(struct scraper *s)
         pool_free(s->pools[i]);
     }
     for (unsigned i = 0; i < s->env.n_lanes; i++)
-        lane_free(&s->lanes[i]);
+        scrape_lane_free(&s->lanes[i]);
     target_maker_free(&s->maker);
     mutex_free(&s->mutex);
     mem_free(s->pools);

@@ -5,7 +5,7 @@
  * touched by that lane's thread only. scraper_targets and scraper_metadata may be called by any thread: they copy what
  * a lane publishes once per scrape under a mutex of its own.
  * Files: job.c (configuration), discovery.c and file_sd.c (where targets come from), target.c (labels, URL, identity),
- * pool.c (the targets of a job), schedule.c (when), lane.c (what one lane does), scrape.c (one scrape), page.c (from text to
+ * pool.c (the targets of a job), schedule.c (when), lane.c (what one lane does), scrape.c and report.c (one scrape), page.c (from text to
  * samples), intern.c (texts and labels kept once per lane), exposed.c (what a target showed last), stale.c, metadata.c,
  * scraper.c (apply and stop), status.c (what the API shows).
  *
@@ -54,7 +54,8 @@ extern const struct conf_section scrape_job_section, static_group_section, file_
 
 /* Applies the globals' defaults to a parsed job and checks it (timeout <= interval or, in the loose dialect, clamped).
  * `node` is the YAML the job was loaded from. */
-bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g, struct err *err) MUST_USE;
+bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g,
+                       struct err *err) MUST_USE;
 
 struct scraper;
 struct scraper_env {

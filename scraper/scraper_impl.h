@@ -8,11 +8,11 @@
 #include "scraper/discovery.h"
 #include "scraper/pool.h"
 
-struct stopping { struct loop_task task; struct scraper *scraper; struct lane *lane; };
+struct stopping { struct loop_task task; struct scraper *scraper; struct scrape_lane *lane; };
 
 struct scraper {
     struct scraper_env env;
-    struct lane *lanes;
+    struct scrape_lane *lanes;
     struct discovery discovery;
     struct target_maker maker;
     struct mutex mutex;          /* pools and their lists, which scraper_targets reads from other threads */

@@ -146,6 +146,13 @@ static void collect_pools(const struct scraper *s, struct stats_out *o)
         labels[1].value = STR("dropped");
         stats_value(o, name, labels, 2, (double)s->pools[i]->dropped_total);
     }
+    name = "prometheus_sd_discovered_targets";
+    stats_family(o, name, STATS_GAUGE, "Targets found for a job, before relabel_configs");
+    for (size_t i = 0; i < s->n_pools; i++) {
+        const struct pool *p = s->pools[i];
+        struct stats_label labels[] = {{"name", STR("scrape")}, {"config", p->conf->job_name}};
+        stats_value(o, name, labels, 2, (double)(p->n + p->dropped_total));
+    }
     name = "prometheus_target_scrape_pool_targets";
     stats_family(o, name, STATS_GAUGE, "Targets of a job");
     for (size_t i = 0; i < s->n_pools; i++)

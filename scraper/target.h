@@ -16,7 +16,7 @@ struct target_live {
     uint64_t scrapes, failures, last_samples, last_bytes;
 };
 
-struct lane;
+struct scrape_lane;
 struct scrape;
 struct metadata_list;
 struct target {
@@ -27,7 +27,7 @@ struct target {
     struct labels discovered;
     struct target_labels labels;
     const char *mechanism;        /* "static" or "file" */
-    struct lane *lane;            /* NULL until the main thread hands it to one */
+    struct scrape_lane *lane;            /* NULL until the main thread hands it to one */
     /* The main thread's: */
     const struct job_run *wanted; /* what the lane was told last; borrowed from the pool */
     int64_t wanted_interval, wanted_timeout;

@@ -31,7 +31,7 @@ static void seal_due(struct writer_lane *l, int64_t until)
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++) {
             struct pile *p = &l->streams[i].piles[shard];
             if (list_linked(&p->node) && p->due <= until)
-                lane_seal(l, l->streams[i].stream, shard, p);
+                writer_lane_seal(l, l->streams[i].stream, shard, p);
         }
 }
 
@@ -48,14 +48,14 @@ static void run_flush(struct loop_timer *timer)
         loop_timer_at(l->loop, &l->flush, next);
 }
 
-void lane_seal_all(struct writer_lane *l) { seal_due(l, INT64_MAX); }
+void writer_lane_seal_all(struct writer_lane *l) { seal_due(l, INT64_MAX); }
 
 /* --- plans come and go ---------------------------------------------------------------------------------------------- */
 
-void lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all, int64_t flush_ms)
+void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all, int64_t flush_ms)
 {
     memset(l, 0, sizeof *l);
-    l->sink.ops = &lane_sink_ops;
+    l->sink.ops = &writer_lane_sink_ops;
     l->id = id;
     l->n_lanes = n_lanes;
     l->loop = loop;
@@ -143,9 +143,9 @@ static void leave(struct writer_lane *l, struct destination *d)
         shard_stop(dl->shards[i]);
 }
 
-void lane_switch(struct writer_lane *l, struct plan *next)
+void writer_lane_switch(struct writer_lane *l, struct plan *next)
 {
-    lane_seal_all(l);
+    writer_lane_seal_all(l);
     free_streams(l);
     struct plan *old = l->plan;
     for (size_t i = 0; old && i < old->n; i++)
@@ -165,7 +165,7 @@ void lane_switch(struct writer_lane *l, struct plan *next)
     plan_unref(old);
 }
 
-bool lane_idle(const struct writer_lane *l)
+bool writer_lane_idle(const struct writer_lane *l)
 {
     for (size_t i = 0; l->plan && i < l->plan->n; i++) {
         const struct dest_lane *dl = l->plan->destinations[i]->per_lane[l->id];
@@ -176,14 +176,14 @@ bool lane_idle(const struct writer_lane *l)
     return true;
 }
 
-void lane_stop(struct writer_lane *l)
+void writer_lane_stop(struct writer_lane *l)
 {
     loop_timer_stop(l->loop, &l->flush);
-    lane_switch(l, NULL);
+    writer_lane_switch(l, NULL);
     loop_timer_stop(l->loop, &l->flush);
     if (l->client)
         client_free(l->client);
     l->client = NULL;
 }
 
-void lane_free(struct writer_lane *l) { packer_free(&l->packer); }
+void writer_lane_free(struct writer_lane *l) { packer_free(&l->packer); }

@@ -42,18 +42,18 @@ struct writer_lane {
     uint64_t samples, batches; /* taken */
 };
 
-void lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all, int64_t flush_ms);
-void lane_free(struct writer_lane *l);
+void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all, int64_t flush_ms);
+void writer_lane_free(struct writer_lane *l);
 /* All on the lane's thread: */
-void lane_switch(struct writer_lane *l, struct plan *next);
-void lane_seal_all(struct writer_lane *l);
-bool lane_idle(const struct writer_lane *l); /* nothing waits to be sent */
-void lane_stop(struct writer_lane *l);       /* ends requests and lets go of the plan */
+void writer_lane_switch(struct writer_lane *l, struct plan *next);
+void writer_lane_seal_all(struct writer_lane *l);
+bool writer_lane_idle(const struct writer_lane *l); /* nothing waits to be sent */
+void writer_lane_stop(struct writer_lane *l);       /* ends requests and lets go of the plan */
 
-extern const struct sink_ops lane_sink_ops;
+extern const struct sink_ops writer_lane_sink_ops;
 /* sink.c: a pile's bytes become blocks on their way to every destination of the stream. */
-void lane_seal(struct writer_lane *l, const struct stream *stream, unsigned shard, struct pile *p);
-void lane_pile_changed(struct writer_lane *l, struct lane_stream *ls, unsigned shard, int64_t due);
-static inline bool lane_owns(const struct writer_lane *l, unsigned shard) { return shard % l->n_lanes == l->id; }
+void writer_lane_seal(struct writer_lane *l, const struct stream *stream, unsigned shard, struct pile *p);
+void writer_lane_pile_changed(struct writer_lane *l, struct lane_stream *ls, unsigned shard, int64_t due);
+static inline bool writer_lane_owns(const struct writer_lane *l, unsigned shard) { return shard % l->n_lanes == l->id; }
 
 #endif

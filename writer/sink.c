@@ -100,7 +100,7 @@ static void push_piece(struct writer_lane *l, const struct stream *stream, unsig
         block_unref(packed[i]);
 }
 
-void lane_seal(struct writer_lane *l, const struct stream *stream, unsigned shard, struct pile *p)
+void writer_lane_seal(struct writer_lane *l, const struct stream *stream, unsigned shard, struct pile *p)
 {
     size_t begin_at = 0;
     for (size_t i = 0; i <= p->n_pieces && stream->n > 0; i++) {
@@ -124,12 +124,12 @@ static void arm_flush(struct writer_lane *l, int64_t due)
         loop_timer_at(l->loop, &l->flush, due);
 }
 
-void lane_pile_changed(struct writer_lane *l, struct lane_stream *ls, unsigned shard, int64_t due)
+void writer_lane_pile_changed(struct writer_lane *l, struct lane_stream *ls, unsigned shard, int64_t due)
 {
     struct pile *p = &ls->piles[shard];
     p->touched = false;
     if (pile_full(p) || ls->stream->n == 0) {
-        lane_seal(l, ls->stream, shard, p);
+        writer_lane_seal(l, ls->stream, shard, p);
         return;
     }
     if (p->due == 0 || due < p->due)
@@ -174,11 +174,11 @@ static void run_away(struct loop_task *task)
         pile_join(&ls->piles[j->shard], &j->pile);
         if (j->receipt)
             hold(&ls->piles[j->shard], j->receipt);
-        lane_pile_changed(l, ls, j->shard, due_of(l, j->receipt));
+        writer_lane_pile_changed(l, ls, j->shard, due_of(l, j->receipt));
     } else { /* sent before the sender's lane changed its plan */
         if (j->receipt)
             hold(&j->pile, j->receipt);
-        lane_seal(l, stream, j->shard, &j->pile);
+        writer_lane_seal(l, stream, j->shard, &j->pile);
     }
     if (j->receipt)
         receipt_drop(j->receipt, true);
@@ -208,7 +208,7 @@ static void commit_pile(struct writer_lane *l, size_t i, unsigned shard, struct 
 {
     struct lane_stream *ls = &l->streams[i];
     struct pile *p = &ls->piles[shard];
-    if (!lane_owns(l, shard)) {
+    if (!writer_lane_owns(l, shard)) {
         send_away(l, i, shard, r);
         return;
     }
@@ -216,7 +216,7 @@ static void commit_pile(struct writer_lane *l, size_t i, unsigned shard, struct 
         recent_take(ls->stream->recent, l->id, str_n(p->raw.p + p->mark_n, p->raw.n - p->mark_n), loop_now(l->loop));
     if (r)
         hold(p, r);
-    lane_pile_changed(l, ls, shard, due_of(l, r));
+    writer_lane_pile_changed(l, ls, shard, due_of(l, r));
 }
 
 static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *arg)
@@ -243,4 +243,4 @@ static void abort_batch(struct sink *sink)
     reserve(l, -1);
 }
 
-const struct sink_ops lane_sink_ops = {begin, series, metadata, commit, abort_batch};
+const struct sink_ops writer_lane_sink_ops = {begin, series, metadata, commit, abort_batch};

@@ -83,7 +83,7 @@ struct writer *writer_new(const struct writer_env *env, struct err *err UNUSED)
     mutex_init(&w->lock);
     w->lanes = mem_zalloc(env->n_lanes * sizeof *w->lanes);
     for (unsigned i = 0; i < env->n_lanes; i++)
-        lane_init(&w->lanes[i], i, env->n_lanes, env->lanes[i], w->lanes, env->flush_interval ? env->flush_interval : 1000);
+        writer_lane_init(&w->lanes[i], i, env->n_lanes, env->lanes[i], w->lanes, env->flush_interval ? env->flush_interval : 1000);
     writer_stats_start(w);
     return w;
 }
@@ -92,7 +92,7 @@ void writer_free(struct writer *w)
 {
     writer_stats_stop(w);
     for (unsigned i = 0; i < w->env.n_lanes; i++)
-        lane_free(&w->lanes[i]);
+        writer_lane_free(&w->lanes[i]);
     mem_free(w->lanes);
     mem_free(w->destinations);
     if (w->recent)
@@ -299,7 +299,7 @@ static void run_switched(struct loop_task *task)
 static void run_switch(struct loop_task *task)
 {
     struct switch_job *j = CONTAINER(task, struct switch_job, task);
-    lane_switch(j->lane, plan_ref(j->plan));
+    writer_lane_switch(j->lane, plan_ref(j->plan));
     j->task.run = run_switched;
     loop_post(j->writer->env.main, &j->task);
 }
@@ -441,12 +441,12 @@ static void poll_stop(struct loop_timer *timer)
 {
     struct stop_job *j = CONTAINER(timer, struct stop_job, poll);
     struct writer_lane *l = j->lane;
-    if (l->plan && !lane_idle(l) && loop_mono(l->loop) < j->until) {
+    if (l->plan && !writer_lane_idle(l) && loop_mono(l->loop) < j->until) {
         loop_timer_in(l->loop, &j->poll, 10);
         return;
     }
     if (l->plan)
-        lane_stop(l);
+        writer_lane_stop(l);
     if (lane_reading(l, j->writer)) {
         loop_timer_in(l->loop, &j->poll, 5);
         return;
@@ -458,7 +458,7 @@ static void poll_stop(struct loop_timer *timer)
 static void run_stop(struct loop_task *task)
 {
     struct stop_job *j = CONTAINER(task, struct stop_job, task);
-    lane_seal_all(j->lane);
+    writer_lane_seal_all(j->lane);
     j->until = loop_mono(j->lane->loop) + j->writer->grace;
     j->poll.run = poll_stop;
     poll_stop(&j->poll);

@@ -255,8 +255,6 @@ struct gathering {
     struct labels_set *labels; size_t labels_cap;
 };
 
-static bool full(const struct gathering *g, size_t n) { return g->query->limit > 0 && n > g->query->limit; }
-
 static void gather_str(struct gathering *g, struct str s)
 {
     bool added;
@@ -268,6 +266,7 @@ static void gather_str(struct gathering *g, struct str s)
     g->strings->items[g->strings->n++] = copy;
 }
 
+/* All of them, whatever the limit: those that stay are the first in order. */
 static bool gather_strings(struct kept_series *s, void *arg)
 {
     struct gathering *g = arg;
@@ -279,11 +278,11 @@ static bool gather_strings(struct kept_series *s, void *arg)
         struct str v = labels_get(s->labels, g->name);
         if (v.n > 0)
             gather_str(g, v);
-        return !full(g, g->strings->n);
+        return true;
     }
     while (labels_next(&it, &l))
         gather_str(g, l.name);
-    return !full(g, g->strings->n);
+    return true;
 }
 
 static bool gather_labels(struct kept_series *s, void *arg)
@@ -296,7 +295,7 @@ static bool gather_labels(struct kept_series *s, void *arg)
     map_add(&g->seen, str_n(copy.p, copy.n), &added);
     arena_grow(g->arena, &g->labels->items, &g->labels_cap, g->labels->n + 1, sizeof *g->labels->items);
     g->labels->items[g->labels->n++] = copy;
-    return !full(g, g->labels->n);
+    return g->query->limit == 0 || g->labels->n <= g->query->limit;
 }
 
 static bool gather(struct recent *store, struct query_ctx *q, struct gathering *g, visit_fn *visit, struct err *err)

@@ -537,55 +537,67 @@ static void apply_many(struct scraper *s, struct world *w, int from, int to)
     buf_free(&text);
 }
 
+struct team { struct world w; struct lane_thread lanes[LANES]; struct loop *main; struct scraper *scraper; };
+
+static void team_open(struct team *t)
+{
+    struct loop *loops[LANES];
+    struct sink *sinks[LANES];
+    *t = (struct team){.main = loop_new()};
+    server_open(&t->w.server);
+    for (int i = 0; i < LANES; i++) {
+        loops[i] = t->lanes[i].loop = loop_new();
+        recorder_init(&t->lanes[i].sink);
+        sinks[i] = &t->lanes[i].sink.sink;
+        t->lanes[i].thread = thread_start("lane", run_lane, &t->lanes[i]);
+    }
+    t->scraper = scraper_new(&(struct scraper_env){.main = t->main, .lanes = loops, .n_lanes = LANES, .sinks = sinks});
+}
+
+/* How many lines have the part? */
+static size_t team_close(struct team *t, const char *part)
+{
+    bool done = false;
+    size_t lines = 0;
+    scraper_stop(t->scraper, set_flag, &done);
+    while (!done)
+        loop_turn(t->main, 5);
+    scraper_free(t->scraper);
+    for (int i = 0; i < LANES; i++) {
+        loop_stop(t->lanes[i].loop);
+        thread_join(t->lanes[i].thread);
+        lines += recorder_containing(&t->lanes[i].sink, part);
+        recorder_free(&t->lanes[i].sink);
+        loop_free(t->lanes[i].loop);
+    }
+    loop_turn(t->main, 0);
+    loop_free(t->main);
+    server_close(&t->w.server);
+    return lines;
+}
+
 static void lanes_work_beside_each_other(void **state UNUSED)
 {
-    struct world w = {0};
-    struct lane_thread lanes[LANES];
-    struct loop *loops[LANES], *main = loop_new();
-    struct sink *sinks[LANES];
-    server_open(&w.server);
-    server_say(&w.server, 200, "# TYPE m gauge\nm{a=\"b\"} 1\nn 2\n");
-    for (int i = 0; i < LANES; i++) {
-        loops[i] = lanes[i].loop = loop_new();
-        recorder_init(&lanes[i].sink);
-        sinks[i] = &lanes[i].sink.sink;
-        lanes[i].thread = thread_start("lane", run_lane, &lanes[i]);
-    }
-    struct scraper *s = scraper_new(&(struct scraper_env){.main = main, .lanes = loops, .n_lanes = LANES, .sinks = sinks});
+    struct team team;
     struct arena a = {0};
     struct scraper_targets t;
     struct target_metadata *m;
-    size_t n;
+    size_t n, up = 0;
+    team_open(&team);
+    server_say(&team.w.server, 200, "# TYPE m gauge\nm{a=\"b\"} 1\nn 2\n");
     for (int round = 0; round < 4; round++) {
-        apply_many(s, &w, round * 4, MANY + round * 4);
-        run_for(main, 250);
-        scraper_targets(s, &a, &t);
-        scraper_metadata(s, &a, STR_NONE, &m, &n);
+        apply_many(team.scraper, &team.w, round * 4, MANY + round * 4);
+        run_for(team.main, 250);
+        scraper_targets(team.scraper, &a, &t);
+        scraper_metadata(team.scraper, &a, STR_NONE, &m, &n);
         assert_int_equal(t.n_active, MANY);
     }
-    size_t up = 0;
     for (size_t i = 0; i < t.n_active; i++)
         up += t.active[i].health == HEALTH_UP;
     assert_true(up > 0);
     assert_true(n > 0);
-    bool done = false;
-    scraper_stop(s, set_flag, &done);
-    while (!done)
-        loop_turn(main, 5);
-    scraper_free(s);
-    size_t lines = 0;
-    for (int i = 0; i < LANES; i++) {
-        loop_stop(lanes[i].loop);
-        thread_join(lanes[i].thread);
-        lines += recorder_containing(&lanes[i].sink, "m{a=\"b\", instance=\"i");
-        recorder_free(&lanes[i].sink);
-        loop_free(lanes[i].loop);
-    }
-    assert_true(lines > MANY);
     arena_free(&a);
-    loop_turn(main, 0);
-    loop_free(main);
-    server_close(&w.server);
+    assert_true(team_close(&team, "m{a=\"b\", instance=\"i") > MANY);
 }
 
 int main(void)

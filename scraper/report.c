@@ -1,0 +1,89 @@
+/* See report.h. */
+#include "scraper/report.h"
+
+#include "scraper/scrape_stats.h"
+
+/* The target's labels with a metric name, which goes where its bytes sort. */
+static struct labels automatic_labels(struct buf *out, const struct target_labels *t, const char *name)
+{
+    struct labels_iter it = labels_iter(t->wire);
+    struct label pair;
+    uint32_t before = 0;
+    while (labels_next(&it, &pair) && str_cmp(pair.name, STR(METRIC_NAME)) < 0)
+        before++;
+    buf_clear(out);
+    buf_add(out, t->wire.p, t->at[before]);
+    labels_append(out, STR(METRIC_NAME), str_of(name));
+    buf_add(out, t->wire.p + t->at[before], t->wire.n - t->at[before]);
+    return (struct labels){(uint8_t *)out->p, (uint32_t)out->n, t->wire.count + 1};
+}
+
+static const struct { const char *name; size_t offset; } automatic[] = {
+    {"up", offsetof(struct report, up)},
+    {"scrape_duration_seconds", offsetof(struct report, duration)},
+    {"scrape_samples_scraped", offsetof(struct report, scraped)},
+    {"scrape_samples_post_metric_relabeling", offsetof(struct report, kept)},
+    {"scrape_series_added", offsetof(struct report, added)},
+    {"scrape_timeout_seconds", offsetof(struct report, timeout)},
+    {"scrape_response_size_bytes", offsetof(struct report, bytes)}};
+
+static void write_value(struct target *t, const char *name, double v, int64_t time)
+{
+    struct scrape_lane *l = t->lane;
+    struct sample s = {time, v};
+    struct labels labels = automatic_labels(&l->page.labels, &t->labels, name);
+    sink_series(l->sink, &(struct series_in){.labels = labels, .samples = &s, .n_samples = 1});
+}
+
+static bool begin(struct target *t)
+{
+    enum { ABOUT = 100 };
+    struct sink_batch batch = {t->id, LEN(automatic) * (ABOUT + t->labels.wire.n)};
+    bool ok = sink_begin(t->lane->sink, &batch) == SINK_OK;
+    stats_add(&scrape_stats, SAMPLES_BUSY, ok ? 0 : LEN(automatic));
+    return ok;
+}
+
+void report_write(struct target *t, const struct report *r, int64_t time)
+{
+    if (!begin(t))
+        return;
+    for (size_t i = 0; i < LEN(automatic); i++) {
+        double v;
+        memcpy(&v, (const char *)r + automatic[i].offset, sizeof v);
+        write_value(t, automatic[i].name, v, time);
+    }
+    sink_commit(t->lane->sink, NULL, NULL);
+}
+
+void report_end(struct target *t, int64_t time)
+{
+    if (!begin(t))
+        return;
+    for (size_t i = 0; i < LEN(automatic); i++)
+        write_value(t, automatic[i].name, stale_nan(), time);
+    sink_commit(t->lane->sink, NULL, NULL);
+    stats_add(&scrape_stats, STALE_MARKERS, LEN(automatic));
+}
+
+static void set_error(struct target_live *live, const struct err *err)
+{
+    mem_free(live->last_error);
+    live->last_error = err ? mem_strdup(err->text) : NULL;
+}
+
+void report_publish(struct target *t, const struct report *r, const struct err *err, int64_t time)
+{
+    struct target_live *live = &t->live;
+    mutex_lock(&t->lane->mutex);
+    live->health = err ? HEALTH_DOWN : HEALTH_UP;
+    if (err || live->last_error)
+        set_error(live, err);
+    live->last_scrape = time;
+    live->last_duration = r->duration;
+    live->scrapes++;
+    live->failures += err != NULL;
+    live->last_samples = (uint64_t)r->scraped;
+    live->last_bytes = (uint64_t)r->bytes;
+    mutex_unlock(&t->lane->mutex);
+}

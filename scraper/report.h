@@ -1,0 +1,16 @@
+/* What a scrape says about itself: `up` and the other automatic series for the sink, and the state that readers of the API
+ * see. On the lane's thread.
+ */
+#ifndef SCRAPER_REPORT_H
+#define SCRAPER_REPORT_H
+
+#include "scraper/lane.h"
+
+struct report { double up, duration, scraped, kept, added, timeout, bytes; }; /* seconds; lines; series; bytes */
+
+void report_write(struct target *t, const struct report *r, int64_t time);
+void report_end(struct target *t, int64_t time); /* stale markers for the automatic series */
+/* err: NULL after a good scrape. */
+void report_publish(struct target *t, const struct report *r, const struct err *err, int64_t time);
+
+#endif
