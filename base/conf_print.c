@@ -163,8 +163,11 @@ static void document_type(struct buf *out, const struct conf_row *row)
     if (row->max <= row->min)
         return;
     struct conf_row bound = {.type = row->type};
-    buf_add_z(out, ", ");
+    bool open = row->max == INT64_MAX;
+    buf_add_z(out, open ? ", at least " : ", ");
     add_scalar(out, &bound, &row->min);
+    if (open)
+        return;
     buf_add_z(out, " to ");
     add_scalar(out, &bound, &row->max);
 }

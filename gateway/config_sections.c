@@ -70,14 +70,29 @@ static const struct conf_row file_rows[] = {
     {0}};
 const struct conf_section file_section = {"", sizeof(struct config_file), file_rows, NULL, "The file"};
 
+/* Appends the sections that s has within it to list[n], each once; returns how many there are then. */
+static size_t add_nested(const struct conf_section **list, size_t n, size_t max, const struct conf_section *s)
+{
+    for (const struct conf_row *row = s->rows; row->type != CONF_END; row++) {
+        bool known = row->section == NULL;
+        for (size_t i = 0; i < n && !known; i++)
+            known = list[i] == row->section;
+        if (!known && n < max)
+            list[n++] = row->section;
+    }
+    return n;
+}
+
 void config_document(struct buf *out)
 {
-    static const struct conf_section *const sections[] = {
-        &file_section, &global_section, &scrape_job_section, &static_group_section, &file_sd_section, &relabel_section,
-        &remote_write_section, &server_group_section, &recent_section, &basic_auth_section, &authorization_section, &tls_section};
-    for (size_t i = 0; i < LEN(sections); i++) {
-        buf_printf(out, "### %s\n\n%s\n\n", sections[i]->name[0] ? sections[i]->name : "top level", sections[i]->help ? sections[i]->help : "");
-        conf_document(out, sections[i]);
+    const struct conf_section *list[64] = {&file_section};
+    size_t n = 1;
+    for (size_t i = 0; i < n; i++) {
+        const struct conf_section *s = list[i];
+        buf_printf(out, "### %s\n\n%s\n\n", s->name[0] ? s->name : "top level", s->help ? s->help : "");
+        buf_add_z(out, "| key | type | default | meaning |\n|---|---|---|---|\n");
+        conf_document(out, s);
         buf_add_char(out, '\n');
+        n = add_nested(list, n, LEN(list), s);
     }
 }

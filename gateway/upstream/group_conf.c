@@ -64,7 +64,7 @@ static bool check_static(struct conf_context *c UNUSED, const struct yaml *node,
             return conf_err(node, err, "static_configs: target \"%.*s\" is not host:port (scheme and path_prefix are keys of their own)", STR_ARG(s->targets.items[i]));
     return true;
 }
-static const struct conf_section static_section = {"static_config", sizeof(struct group_static), static_rows, check_static, "Servers by address"};
+static const struct conf_section static_section = {"server_group_static", sizeof(struct group_static), static_rows, check_static, "Servers by address"};
 
 /* http_client: a mapping of its own in the file, but fields of the group. */
 struct group_client { struct http_conf http; int64_t dial_timeout; };
