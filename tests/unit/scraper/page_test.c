@@ -331,6 +331,26 @@ static void random_pages_agree_with_a_model(void **state)
     DONE;
 }
 
+static void a_large_page_goes_in_batches(void **state)
+{
+    enum { N = 2 * PAGE_BATCH + 10 };
+    struct buf text = {0};
+    WITH("job_name: j");
+    for (int i = 0; i < N; i++)
+        buf_printf(&text, "m{i=\"%d\"} 1\n", i);
+    assert_true(show(&f, &s, buf_z(&text), 1000));
+    assert_int_equal(f.sink.samples, N);
+    assert_int_equal(f.sink.batches, 3);
+    assert_true(show(&f, &s, buf_z(&text), 2000));
+    assert_int_equal(f.sink.samples, N);
+    assert_true(show(&f, &s, "m{i=\"5\"} 2\n", 3000));
+    assert_int_equal(f.sink.samples, N);
+    assert_int_equal(recorder_containing(&f.sink, "stale"), N - 1);
+    assert_lines(&f.sink, "m{i=\"8009\", instance=\"i:1\", job=\"j\"} stale @3000", 1);
+    buf_free(&text);
+    DONE;
+}
+
 static void targets_share_texts_and_keep_their_labels(void **state UNUSED)
 {
     struct feed f;
@@ -420,6 +440,7 @@ int main(void)
         BOTH(a_busy_sink_takes_nothing),
         BOTH(broken_lines_are_stepped_over_in_the_other_dialect),
         BOTH(random_pages_agree_with_a_model),
+        BOTH(a_large_page_goes_in_batches),
         cmocka_unit_test(targets_share_texts_and_keep_their_labels),
         cmocka_unit_test(a_shared_text_is_kept_beyond_the_budget),
         cmocka_unit_test(new_rules_keep_what_they_do_not_change),
