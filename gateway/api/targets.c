@@ -5,6 +5,8 @@
 #include "gateway/gateway.h"
 #include "promql/promql.h"
 
+#include <stdlib.h>
+
 /* ---- /api/v1/targets ---- */
 
 static const char *health_name(enum target_health h) { return h == HEALTH_UP ? "up" : h == HEALTH_DOWN ? "down" : "unknown"; }
@@ -101,11 +103,18 @@ void api_targets(struct http_request *r)
     api_end(&w);
 }
 
+static int by_job(const void *a, const void *b)
+{
+    return str_cmp(((const struct pool_status *)a)->job, ((const struct pool_status *)b)->job);
+}
+
 void api_scrape_pools(struct http_request *r)
 {
     struct scraper_targets t;
     struct json_writer w;
     scraper_targets(gateway.scraper, &r->arena, &t);
+    if (t.n_pools > 0)
+        qsort(t.pools, t.n_pools, sizeof *t.pools, by_job);
     api_begin(r, &w);
     json_begin_object(&w);
     json_key(&w, "scrapePools");

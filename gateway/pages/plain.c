@@ -24,7 +24,7 @@ void page_index(struct http_request *r)
     if (!html_wanted(r)) {
         buf_add_z(&r->out, "sluice " VERSION "\n\n");
         for (size_t i = 0; i < LEN(links); i++)
-            buf_printf(&r->out, "%s%-28s %s\n", prefix, links[i].path, links[i].what);
+            buf_printf(&r->out, "%s%-26s %s\n", prefix, links[i].path, links[i].what);
         return;
     }
     html_begin(r, "sluice " VERSION);

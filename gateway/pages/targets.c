@@ -9,6 +9,8 @@
 #include "gateway/pages/pages.h"
 #include "promql/promql.h"
 
+#include <stdlib.h>
+
 enum { PER_PAGE = 200, ANY_HEALTH = -1 };
 
 struct filter {
@@ -19,11 +21,14 @@ struct filter {
     const struct matcher *labels; size_t n_labels;
     size_t page;                  /* from 0 */
 };
+struct job_tally { struct str name; size_t up, n; };
 struct view {
     struct http_request *r;
     struct filter filter;
     struct scraper_targets all;
     const struct target_status **shown; size_t n_shown; /* after the filter, all pages */
+    struct job_tally *jobs; size_t n_jobs;
+    size_t up;
     int64_t now;
     struct buf text;              /* scratch */
 };
@@ -101,25 +106,34 @@ static void choose(struct view *v)
 
 /* ---- jobs: "node (3/4 up)" counts all its targets, shown or not ---- */
 
-struct tally { size_t up, n; };
-
-static struct tally tally(const struct view *v, struct str job)
+static int by_name(const void *a, const void *b)
 {
-    struct tally t = {0};
-    for (size_t i = 0; i < v->all.n_active; i++)
-        if (str_eq(v->all.active[i].job, job)) {
-            t.n++;
-            t.up += v->all.active[i].health == HEALTH_UP;
-        }
-    return t;
+    return str_cmp(((const struct job_tally *)a)->name, ((const struct job_tally *)b)->name);
 }
 
-static struct tally tally_all(const struct view *v)
+/* Targets come sorted by job, and so are the jobs here, those without targets among them. */
+static void count_jobs(struct view *v)
 {
-    struct tally t = {.n = v->all.n_active};
-    for (size_t i = 0; i < t.n; i++)
-        t.up += v->all.active[i].health == HEALTH_UP;
-    return t;
+    size_t at = 0;
+    v->n_jobs = v->all.n_pools;
+    v->jobs = ARENA_ARRAY(&v->r->arena, struct job_tally, v->n_jobs + 1);
+    for (size_t i = 0; i < v->n_jobs; i++)
+        v->jobs[i].name = v->all.pools[i].job;
+    qsort(v->jobs, v->n_jobs, sizeof *v->jobs, by_name);
+    for (size_t i = 0; i < v->all.n_active; i++) {
+        const struct target_status *t = &v->all.active[i];
+        while (at < v->n_jobs && !str_eq(v->jobs[at].name, t->job))
+            at++;
+        v->jobs[at].n++; /* a job that has just gone counts in the spare one */
+        v->jobs[at].up += t->health == HEALTH_UP;
+        v->up += t->health == HEALTH_UP;
+    }
+}
+
+static struct job_tally *find_job(struct view *v, struct str name)
+{
+    struct job_tally key = {.name = name};
+    return bsearch(&key, v->jobs, v->n_jobs, sizeof key, by_name);
 }
 
 /* ---- as text ---- */
@@ -142,11 +156,10 @@ static void text_target(struct view *v, const struct target_status *t)
 static void text_page(struct view *v)
 {
     size_t i = 0;
-    for (size_t p = 0; p < v->all.n_pools; p++) {
-        struct str job = v->all.pools[p].job;
-        struct tally n = tally(v, job);
-        buf_printf(&v->r->out, "job=\"%.*s\" (%zu/%zu up)\n", STR_ARG(job), n.up, n.n);
-        for (; i < v->n_shown && str_eq(v->shown[i]->job, job); i++)
+    for (size_t k = 0; k < v->n_jobs; k++) {
+        const struct job_tally *job = &v->jobs[k];
+        buf_printf(&v->r->out, "job=\"%.*s\" (%zu/%zu up)\n", STR_ARG(job->name), job->up, job->n);
+        for (; i < v->n_shown && str_eq(v->shown[i]->job, job->name); i++)
             text_target(v, v->shown[i]);
     }
     for (; i < v->n_shown; i++)
@@ -186,10 +199,11 @@ static void html_target(struct view *v, const struct target_status *t)
 
 static void html_job(struct view *v, struct str job)
 {
-    struct tally n = tally(v, job);
+    const struct job_tally *t = find_job(v, job);
     buf_add_z(&v->r->out, "<tr class=job><td colspan=8>");
     html_text(&v->r->out, job);
-    buf_printf(&v->r->out, " (%zu/%zu up)", n.up, n.n);
+    if (t)
+        buf_printf(&v->r->out, " (%zu/%zu up)", t->up, t->n);
 }
 
 static void html_form(struct view *v)
@@ -227,10 +241,9 @@ static void html_pages(struct view *v, size_t first, size_t end)
 static void html_targets(struct view *v)
 {
     struct buf *out = &v->r->out;
-    struct tally n = tally_all(v);
     size_t first = v->filter.page < v->n_shown / PER_PAGE + 1 ? v->filter.page * PER_PAGE : v->n_shown;
     size_t end = first + PER_PAGE < v->n_shown ? first + PER_PAGE : v->n_shown;
-    buf_printf(out, "<p>%zu targets in %zu jobs, %zu up; %zu shown", n.n, v->all.n_pools, n.up, v->n_shown);
+    buf_printf(out, "<p>%zu targets in %zu jobs, %zu up; %zu shown", v->all.n_active, v->n_jobs, v->up, v->n_shown);
     html_form(v);
     html_pages(v, first, end);
     buf_add_z(out, "<table><tr><th>Endpoint<th>State<th>Labels<th>Last scrape<th>Duration<th>Samples<th>Size<th>Error");
@@ -323,6 +336,7 @@ void page_targets(struct http_request *r)
     }
     scraper_targets(gateway.scraper, &r->arena, &v.all);
     choose(&v);
+    count_jobs(&v);
     if (!html_wanted(r))
         text_page(&v);
     else {

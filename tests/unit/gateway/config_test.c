@@ -1,0 +1,279 @@
+/* Files as users write them, in a folder of their own. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "gateway/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/config_test.XXXXXX";
+static struct err err;
+static struct flags flags;
+
+static void put(const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void parse_flags(const char *config_flag, const char *const *more)
+{
+    char first[256];
+    char *argv[16] = {(char *)"sluice", first};
+    int argc = 2;
+    snprintf(first, sizeof first, "--%s=%s/main.yml", config_flag, folder);
+    for (; more && *more; more++)
+        argv[argc++] = (char *)*more;
+    assert_true(flags_parse(argc, argv, &flags, &err));
+}
+
+static struct config *load_as(const char *config_flag, const char *text, const char *const *more)
+{
+    put("main.yml", text);
+    parse_flags(config_flag, more);
+    return config_load(&flags, &err);
+}
+
+static struct config *load(const char *text)
+{
+    struct config *c = load_as("config.file", text, NULL);
+    if (c == NULL)
+        fail_msg("%s", err.text);
+    return c;
+}
+
+static void end(struct config *c)
+{
+    config_unref(c);
+    flags_free(&flags);
+}
+
+static void refused(const char *text, unsigned line, const char *says)
+{
+    char where[64];
+    snprintf(where, sizeof where, "main.yml:%u:", line);
+    if (load_as("config.file", text, NULL) != NULL)
+        fail_msg("accepted: %s", text);
+    if (strstr(err.text, where) == NULL || strstr(err.text, says) == NULL)
+        fail_msg("\"%s\" does not say %s ... %s", err.text, where, says);
+    flags_free(&flags);
+}
+
+static void assert_str(struct str s, const char *text)
+{
+    if (!str_is(s, text))
+        fail_msg("\"%.*s\", wanted \"%s\"", STR_ARG(s), text);
+}
+
+static bool warned(const struct config *c, const char *what)
+{
+    for (size_t i = 0; i < c->warnings.n; i++)
+        if (strstr(c->warnings.items[i].p, what))
+            return true;
+    return false;
+}
+
+static bool shows(const struct config *c, const char *what) { return str_find_str(c->masked, str_of(what)) < c->masked.n; }
+
+static void test_empty(void **state UNUSED)
+{
+    struct config *c = load("");
+    assert_int_equal(c->n_jobs + c->n_destinations + c->n_groups, 0);
+    assert_int_equal(c->global.scrape_interval, 60000);
+    assert_non_null(c->recent);
+    assert_int_equal(c->recent->retention, 7200000);
+    end(c);
+}
+
+static void test_jobs(void **state UNUSED)
+{
+    put("more-1.yml", "- job_name: c\n  static_configs: [{targets: ['c:1']}]\n");
+    put("more-2.yml", "[]\n");
+    struct config *c = load("global: {scrape_interval: 10s, sample_limit: 7}\nscrape_config_files: ['more-*.yml', 'none-*.yml']\n"
+                            "scrape_configs:\n- job_name: a\n- job_name: b\n  scrape_interval: 5s\n  sample_limit: 9\n");
+    assert_int_equal(c->n_jobs, 3);
+    assert_int_equal(c->jobs[0].scrape_interval, 10000);
+    assert_int_equal(c->jobs[0].sample_limit, 7);
+    assert_int_equal(c->jobs[1].scrape_interval, 5000);
+    assert_int_equal(c->jobs[1].scrape_timeout, 5000);
+    assert_int_equal(c->jobs[1].sample_limit, 9);
+    assert_str(c->jobs[2].job_name, "c");
+    assert_true(c->jobs[0].honor_timestamps && c->scrape.broken_lines_fail);
+    end(c);
+}
+
+static void test_common_rules(void **state UNUSED)
+{
+    const char *rule = "global:\n  metric_relabel_configs: [{action: labeldrop, regex: x}]\nscrape_configs:\n- job_name: a\n"
+                       "  metric_relabel_configs: [{action: labeldrop, regex: y}]\n";
+    struct config *c = load(rule);
+    assert_int_equal(c->jobs[0].metric_relabel_configs.n, 2);
+    const struct relabel_rule *rules = c->jobs[0].metric_relabel_configs.items;
+    assert_str(rules[0].regex_text, "x");
+    assert_str(rules[1].regex_text, "y");
+    uint64_t before = c->jobs[0].fingerprint;
+    end(c);
+    c = load("global:\n  metric_relabel_configs: [{action: labeldrop, regex: z}]\nscrape_configs:\n- job_name: a\n"
+             "  metric_relabel_configs: [{action: labeldrop, regex: y}]\n");
+    assert_true(c->jobs[0].fingerprint != before);
+    end(c);
+}
+
+static void test_vmagent(void **state UNUSED)
+{
+    setenv("SLUICE_TEST_HOST", "h:9", 1);
+    struct config *c = load_as("promscrape.config", "global: {scrape_interval: 1.5m}\nscrape_configs:\n- job_name: a\n  scrape_interval: 15\n"
+                               "  scrape_timeout: 1m\n  static_configs: [{targets: ['%{SLUICE_TEST_HOST}']}]\n", NULL);
+    assert_non_null(c);
+    assert_int_equal(c->global.scrape_interval, 90000);
+    assert_int_equal(c->jobs[0].scrape_interval, 15000);
+    assert_int_equal(c->jobs[0].scrape_timeout, 15000);
+    assert_false(c->jobs[0].honor_timestamps);
+    assert_str(((const struct static_group *)c->jobs[0].static_configs.items)->targets.items[0], "h:9");
+    assert_false(shows(c, "SLUICE_TEST_HOST"));
+    end(c);
+    assert_null(load_as("promscrape.config", "\n\nx: %{SLUICE_TEST_NOBODY}\n", NULL));
+    assert_non_null(strstr(err.text, "main.yml:3: the environment has no SLUICE_TEST_NOBODY"));
+    flags_free(&flags);
+    static const char *const lenient[] = {"-promscrape.config.strictParse=false", NULL};
+    c = load_as("promscrape.config", "scrape_configs: []\nsurprise: 1\n", lenient);
+    assert_non_null(c);
+    assert_true(warned(c, "surprise"));
+    end(c);
+}
+
+static void test_promxy(void **state UNUSED)
+{
+    struct config *c = load("promxy_server:\n  server_groups:\n  - static_configs: [{targets: ['a:1', 'b:1']}]\n    anti_affinity: 10s\n"
+                            "    path_prefix: /api/v1\npromxy: {server_groups: [{static_configs: [{targets: ['c:1']}]}]}\n"
+                            "tls_server_config: {cert_file: x}\nrule_files: ['*.rules']\n");
+    assert_int_equal(c->n_groups, 2);
+    assert_true(warned(c, "main.yml:2: promxy_server is the old name"));
+    assert_true(warned(c, "tls_server_config") && warned(c, "rule_files"));
+    assert_null(c->recent);
+    end(c);
+}
+
+static void test_destinations(void **state UNUSED)
+{
+    static const char *const more[] = {
+        "-remoteWrite.url=http://a/w?secret=1,http://b/w", "-remoteWrite.queues=2", "-remoteWrite.bearerToken=,tick3t", "-remoteWrite.label=dc=lab",
+        "-remoteWrite.sendTimeout=1.5m,", "-remoteWrite.disableOnDiskQueue=false,true", "-remoteWrite.forcePromProto=true", NULL};
+    struct config *c = load_as("config.file", "global: {external_labels: {a: b}}\nremote_write: [{name: f, url: 'http://f/w', basic_auth: {username: u, password: hush}}]\n", more);
+    assert_non_null(c);
+    assert_int_equal(c->n_destinations, 3);
+    const struct destination_conf *d = c->destinations;
+    assert_str(d[0].name, "f");
+    assert_str(d[1].url, "http://a/w?secret=1");
+    assert_int_equal(d[1].queue.shards, 2);
+    assert_int_equal(d[2].queue.shards, 2);
+    assert_int_equal(d[1].remote_timeout, 90000);
+    assert_int_equal(d[2].remote_timeout, 30000);
+    assert_int_equal(d[1].http.bearer_token.n, 0);
+    assert_str(d[2].http.bearer_token, "tick3t");
+    assert_int_equal(d[1].durability, DURABILITY_SPILL);
+    assert_int_equal(d[2].durability, DURABILITY_MEMORY);
+    assert_int_equal(d[2].on_full, FULL_PUSH_BACK);
+    assert_int_equal(d[1].protocol, PROTOCOL_SNAPPY);
+    assert_str(d[2].extra_labels.keys[0], "dc");
+    assert_str(d[2].extra_labels.values[0], "lab");
+    assert_false(shows(c, "hush"));
+    assert_false(shows(c, "tick3t"));
+    assert_true(shows(c, "<secret>"));
+    assert_null(c->recent);
+    end(c);
+}
+
+static void test_relabel_files(void **state UNUSED)
+{
+    char common[300], own[300];
+    const char *more[] = {"-remoteWrite.url=http://a/w,http://b/w", common, own, NULL};
+    snprintf(common, sizeof common, "-remoteWrite.relabelConfig=%s/common.yml", folder);
+    snprintf(own, sizeof own, "-remoteWrite.urlRelabelConfig=,%s/own.yml", folder);
+    put("common.yml", "- {action: labeldrop, regex: x}\n");
+    put("own.yml", "- {action: labeldrop, regex: y}\n");
+    struct config *c = load_as("config.file", "", more);
+    assert_non_null(c);
+    assert_int_equal(c->destinations[0].write_relabel_configs.n, 1);
+    assert_int_equal(c->destinations[1].write_relabel_configs.n, 2);
+    assert_str(((const struct relabel_rule *)c->destinations[1].write_relabel_configs.items)[1].regex_text, "y");
+    end(c);
+    put("own.yml", "- {action: labeldrop}\n- {acton: keep}\n");
+    assert_null(load_as("config.file", "", more));
+    assert_non_null(strstr(err.text, "own.yml:2"));
+    flags_free(&flags);
+}
+
+static void test_recent(void **state UNUSED)
+{
+    struct config *c = load("remote_write: [{name: p, url: 'http://a/w'}]\nserver_groups: [{static_configs: [{targets: ['a:1']}], written_by: p}]\n"
+                            "recent: {like: p, budget: 8MiB}\n");
+    assert_non_null(c->recent);
+    assert_int_equal(c->recent->budget, 8 << 20);
+    end(c);
+}
+
+static void test_errors(void **state UNUSED)
+{
+    refused("scrape_configs:\n- job_name: x\n  scrape_intervall: 5s\n", 3, "did you mean \"scrape_interval\"?");
+    refused("global:\n  scrape_interval: 5 apples\n", 2, "5 apples");
+    refused("global:\n  scrape_interval: 1.5m\n", 2, "1.5m");
+    refused("scrape_configs: 5\n", 1, "scrape_configs");
+    refused("remote_write:\n- url: [1, 2]\n", 2, "url");
+    refused("scrape_configs:\n- job_name: x\n- job_name: x\n", 3, "\"x\"");
+    refused("scrape_config:\n", 1, "did you mean \"scrape_configs\"?");
+    refused("recent: {like: nobody}\n", 1, "nobody");
+    refused("remote_write: [{url: 'http://a/w', name: p}]\nserver_groups:\n- static_configs: [{targets: ['a:1']}]\n  written_by: q\n", 4, "\"q\"");
+    refused("remote_read: [{url: x}]\n", 1, "server_groups");
+    refused("a: b\n  c: d\n", 2, "");
+    put("more-3.yml", "job_name: x\n");
+    assert_null(load_as("config.file", "scrape_config_files: [more-3.yml]\n", NULL));
+    assert_non_null(strstr(err.text, "more-3.yml:1: expected a list"));
+    flags_free(&flags);
+}
+
+/* What is printed can be loaded again and says the same. */
+static void test_masked_loads(void **state UNUSED)
+{
+    struct config *c = load("global: {external_labels: {a: b}}\nscrape_configs: [{job_name: x, static_configs: [{targets: ['t:1'], labels: {l: v}}]}]\n"
+                            "remote_write: [{name: p, url: 'http://a/w'}]\nserver_groups: [{static_configs: [{targets: ['a:1']}], labels: {g: '1'}}]\n");
+    char *first = str_dup(c->masked);
+    end(c);
+    c = load(first);
+    char *second = str_dup(c->masked);
+    assert_string_equal(second, first);
+    mem_free(second);
+    mem_free(first);
+    end(c);
+}
+
+static int set_up(void **state UNUSED) { return mkdtemp(folder) == NULL; }
+
+static int tear_down(void **state UNUSED)
+{
+    static const char *const names[] = {"main.yml", "more-1.yml", "more-2.yml", "more-3.yml", "common.yml", "own.yml"};
+    char path[256];
+    for (size_t i = 0; i < LEN(names); i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_empty), cmocka_unit_test(test_jobs), cmocka_unit_test(test_common_rules), cmocka_unit_test(test_vmagent),
+        cmocka_unit_test(test_promxy), cmocka_unit_test(test_destinations), cmocka_unit_test(test_relabel_files), cmocka_unit_test(test_recent),
+        cmocka_unit_test(test_errors), cmocka_unit_test(test_masked_loads)};
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

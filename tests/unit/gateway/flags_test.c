@@ -1,0 +1,167 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "gateway/flags.h"
+
+#include <stdio.h>
+
+enum { MOST = 16 };
+
+static bool parse(struct flags *f, struct err *err, ...)
+{
+    char *argv[MOST] = {(char *)"sluice"};
+    int argc = 1;
+    va_list args;
+    va_start(args, err);
+    for (char *word; (word = va_arg(args, char *)) != NULL && argc < MOST;)
+        argv[argc++] = word;
+    va_end(args);
+    return flags_parse(argc, argv, f, err);
+}
+#define PARSE(f, ...) parse(f, &err, __VA_ARGS__, (char *)NULL)
+
+static struct err err;
+
+static void assert_str(struct str s, const char *text)
+{
+    if (!str_is(s, text))
+        fail_msg("\"%.*s\", wanted \"%s\"", STR_ARG(s), text);
+}
+
+static struct str shown(const struct flags *f, const char *name)
+{
+    for (size_t i = 0; i < f->n_all; i++)
+        if (str_is(f->all[i].name, name))
+            return f->all[i].value;
+    return STR_NONE;
+}
+
+static void test_defaults(void **state UNUSED)
+{
+    struct flags f;
+    assert_true(PARSE(&f, "--config.file=x.yml"));
+    assert_int_equal(f.dialect, DIALECT_SLUICE);
+    assert_int_equal(f.listen.n, 1);
+    assert_str(f.listen.items[0], ":8429");
+    assert_int_equal(f.query_timeout, 120000);
+    assert_int_equal(f.query_lookback, 300000);
+    assert_int_equal(f.query_max_samples, 50000000);
+    assert_int_equal(f.query_memory, 256 << 20);
+    assert_int_equal(f.flush_interval, 1000);
+    assert_true(f.enable_lifecycle && f.strict_parse);
+    assert_false(f.version || f.help || f.dry_run);
+    assert_str(shown(&f, "query.timeout"), "2m");
+    flags_free(&f);
+}
+
+static void test_dialects(void **state UNUSED)
+{
+    struct flags f;
+    assert_true(PARSE(&f, "-promscrape.config=x.yml", "-remoteWrite.url=http://a/w", "-remoteWrite.tmpDataPath=/q", "-httpListenAddr=:1"));
+    assert_int_equal(f.dialect, DIALECT_VMAGENT);
+    assert_int_equal(f.max_scrape_size, 16 << 20);
+    assert_str(f.queue_dir, "/q");
+    assert_str(f.listen.items[0], ":1");
+    assert_str(shown(&f, "remoteWrite.url"), "secret");
+    flags_free(&f);
+    assert_true(PARSE(&f, "--config", "x.yml"));
+    assert_int_equal(f.dialect, DIALECT_PROMXY);
+    assert_str(f.listen.items[0], ":8082");
+    assert_false(f.enable_lifecycle);
+    flags_free(&f);
+    assert_true(PARSE(&f, "--config.file=x.yml", "--dialect=prometheus"));
+    assert_int_equal(f.dialect, DIALECT_PROMETHEUS);
+    assert_str(f.listen.items[0], ":9090");
+    flags_free(&f);
+}
+
+static void test_forms_of_values(void **state UNUSED)
+{
+    struct flags f;
+    assert_true(PARSE(&f, "-query.timeout", "30s", "--dryRun", "--no-web.enable-lifecycle", "-promscrape.noStaleMarkers=true", "--query.max-memory=1GiB",
+                      "-promscrape.fileSDCheckInterval=1.5m", "--query.timeout=40s"));
+    assert_int_equal(f.query_timeout, 40000);
+    assert_true(f.dry_run && f.no_stale_markers);
+    assert_false(f.enable_lifecycle);
+    assert_int_equal(f.query_memory, 1 << 30);
+    assert_int_equal(f.file_sd_interval, 90000);
+    flags_free(&f);
+}
+
+static void test_lists(void **state UNUSED)
+{
+    struct flags f;
+    assert_true(PARSE(&f, "-remoteWrite.url=http://a/w,http://b/w", "-remoteWrite.url=http://c/w", "-remoteWrite.bearerToken=,x",
+                      "-remoteWrite.headers='A: 1,2',{b,c}"));
+    assert_int_equal(f.remote_write.url.n, 3);
+    assert_str(f.remote_write.url.items[1], "http://b/w");
+    assert_str(f.remote_write.url.items[2], "http://c/w");
+    assert_int_equal(f.remote_write.bearer_token.n, 2);
+    assert_str(f.remote_write.bearer_token.items[0], "");
+    assert_str(f.remote_write.bearer_token.items[1], "x");
+    assert_int_equal(f.remote_write.headers.n, 2);
+    assert_str(f.remote_write.headers.items[0], "A: 1,2");
+    assert_str(f.remote_write.headers.items[1], "{b,c}");
+    assert_str(shown(&f, "remoteWrite.bearerToken"), "secret");
+    flags_free(&f);
+}
+
+static void test_accepted(void **state UNUSED)
+{
+    struct flags f;
+    assert_true(PARSE(&f, "-enableTCP6", "-loggerTimezone", "UTC", "--storage.tsdb.retention.time=15d", "--log-level=WARN"));
+    assert_int_equal(f.warnings.n, 3);
+    assert_str(f.warnings.items[1], "--loggerTimezone is accepted and not acted on");
+    assert_str(f.log_level, "WARN");
+    flags_free(&f);
+}
+
+static void test_errors(void **state UNUSED)
+{
+    static const struct { const char *word, *says; } bad[] = {
+        {"--query.max-sample=1", "unknown flag --query.max-sample; did you mean --query.max-samples?"},
+        {"-remoteWrite.uri=x", "did you mean --remoteWrite.url?"},
+        {"--xyzzy", "unknown flag --xyzzy; --help"},
+        {"--query.timeout=soon", "--query.timeout: \"soon\" is not a duration"},
+        {"--lanes=1000", "--lanes: 1000 is out of range"},
+        {"--config.file", "--config.file needs a value"},
+        {"stray", "\"stray\" is not a flag"},
+        {"--log.level=loud", "--log.level: \"loud\""},
+        {"--web.cors.origin=((", "--web.cors.origin"},
+        {"--dialect=klingon", "--dialect"},
+        {"-dryRun=perhaps", "--dryRun"},
+    };
+    struct flags f;
+    for (size_t i = 0; i < LEN(bad); i++) {
+        if (PARSE(&f, bad[i].word))
+            fail_msg("%s was accepted", bad[i].word);
+        if (strstr(err.text, bad[i].says) == NULL)
+            fail_msg("%s: \"%s\" does not say \"%s\"", bad[i].word, err.text, bad[i].says);
+        flags_free(&f);
+    }
+    assert_false(PARSE(&f, "--config.file=a", "-promscrape.config=b"));
+    assert_non_null(strstr(err.text, "keep one"));
+    flags_free(&f);
+}
+
+static void test_documents(void **state UNUSED)
+{
+    struct buf out = {0};
+    flags_help(&out);
+    assert_non_null(strstr(buf_z(&out), "--web.listen-address, --httpListenAddr, --bind-addr"));
+    buf_clear(&out);
+    flags_document(&out);
+    assert_non_null(strstr(buf_z(&out), "| `query.timeout` |  | `2m` | Longest time of one query |\n"));
+    buf_free(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_dialects), cmocka_unit_test(test_forms_of_values), cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_accepted), cmocka_unit_test(test_errors), cmocka_unit_test(test_documents)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
