@@ -6,18 +6,24 @@
 
 #include <stdio.h>
 
-static const char API[] = "/api/v1";
+#define API "api/v1"
+
+static struct str without_slashes(struct str s)
+{
+    while (s.n > 0 && s.p[s.n - 1] == '/')
+        s.n--;
+    for (; s.n > 0 && s.p[0] == '/'; s.n--)
+        s.p++;
+    return s;
+}
 
 /* People write path_prefix: /api/v1 because that is where their queries go; the API's own path is added anyway. */
 static struct str tidy_prefix(struct str prefix)
 {
-    while (prefix.n > 0 && prefix.p[prefix.n - 1] == '/')
-        prefix.n--;
-    if (str_ends(prefix, STR(API)))
+    prefix = without_slashes(prefix);
+    if (str_is(prefix, API) || str_ends(prefix, STR("/" API)))
         prefix.n -= sizeof API - 1;
-    while (prefix.n > 0 && prefix.p[prefix.n - 1] == '/')
-        prefix.n--;
-    return prefix;
+    return without_slashes(prefix);
 }
 
 static struct str join(struct arena *a, struct str base, struct str path)

@@ -1,0 +1,135 @@
+#include "base/buf.h"
+#include "tests/unit/gateway/answers.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static bool decode(struct answers *t, const char *text, size_t piece)
+{
+    answers_begin(t);
+    return answers_feed(json_answer_new(&t->answer), str_of(text), piece, &t->err);
+}
+
+static void is(const char *text, const char *want)
+{
+    for (size_t piece = 1; piece < strlen(text) + 20; piece += piece < 40 ? 1 : 17) {
+        struct answers t;
+        if (!decode(&t, text, piece))
+            fail_msg("in pieces of %zu: %s", piece, t.err.text);
+        assert_string_equal(answers_text(&t), want);
+        answers_end(&t);
+    }
+}
+
+static void fails(const char *text, const char *words)
+{
+    for (size_t piece = 1; piece < 60; piece += 7) {
+        struct answers t;
+        assert_false(decode(&t, text, piece));
+        assert_non_null(strstr(t.err.text, words));
+        assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
+        answers_end(&t);
+    }
+}
+
+static void matrix(void **state UNUSED)
+{
+    is("{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[{\"metric\":{\"__name__\":\"m\",\"a\":\"1\"},"
+       "\"values\":[[1,\"1\"],[2.5,\"NaN\"],[3,\"+Inf\"]]},{\"metric\":{\"__name__\":\"m\",\"a\":\"\\u00e4\"},\"values\":[[7,\"-0.5\"]]}]}}",
+       "m{a=\"1\"} 1@1000 NaN@2500 +Inf@3000; m{a=\"\xc3\xa4\"} -0.5@7000");
+}
+
+static void vector(void **state UNUSED)
+{
+    is("{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[1600000000.123,\"42\"]}]}}",
+       "{} 42@1600000000123");
+}
+
+static void unsorted_labels_and_unknown_keys(void **state UNUSED)
+{
+    is("{\"isPartial\":false,\"data\":{\"stats\":{\"a\":[1,{}]},\"result\":[{\"values\":[[1,\"1\"]],\"other\":null,\"metric\":{\"b\":\"2\",\"a\":\"1\",\"c\":\"\"}}],"
+       "\"resultType\":\"matrix\"},\"status\":\"success\"}",
+       "{a=\"1\", b=\"2\"} 1@1000");
+}
+
+static void empty(void **state UNUSED)
+{
+    is("{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[]}}", "");
+    is("{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":null}}", "");
+}
+
+static void notes_come_along(void **state UNUSED)
+{
+    struct answers t;
+    assert_true(decode(&t, "{\"status\":\"success\",\"data\":{\"result\":[]},\"warnings\":[\"w1\",\"w2\"],\"infos\":[\"i\"]}", 3));
+    assert_int_equal(t.notes.warnings.n, 2);
+    assert_int_equal(t.notes.infos.n, 1);
+    answers_end(&t);
+}
+
+static void histograms_are_noticed(void **state UNUSED)
+{
+    struct answers t;
+    assert_true(decode(&t, "{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"histograms\":[[1,{\"count\":\"1\",\"buckets\":[[0,\"1\",\"2\",\"1\"]]}]]}]}}", 9));
+    assert_true(t.answer.lossy);
+    answers_end(&t);
+}
+
+static void window_and_group_labels(void **state UNUSED)
+{
+    struct answers t;
+    answers_begin(&t);
+    const struct label label = {STR("dc"), STR("x")};
+    t.group.labels = labels_from(&t.arena, &label, 1);
+    t.answer.t_min = 2000;
+    t.answer.t_max = 3000;
+    assert_true(answers_feed(json_answer_new(&t.answer),
+        STR("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{\"dc\":\"old\",\"z\":\"1\"},\"values\":[[1,\"1\"],[2,\"2\"],[3,\"3\"],[4,\"4\"]]},"
+            "{\"metric\":{\"z\":\"2\"},\"values\":[[1,\"1\"]]}]}}"), 1000, &t.err));
+    assert_string_equal(answers_text(&t), "{dc=\"x\", z=\"1\"} 2@2000 3@3000");
+    answers_end(&t);
+}
+
+static void what_is_wrong(void **state UNUSED)
+{
+    fails("{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[{\"metric\":{},\"values\":[[1,\"1\"],", "it ends in the middle");
+    fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[1,\"x\"]]}]}}", "malformed sample value");
+    fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[2,\"1\"],[1,\"1\"]]}]}}", "not in order of time");
+    fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[1,\"1\"],[1,\"2\"]]}]}}", "not in order of time");
+    fails("{\"status\":\"success\",\"data\":{\"result\":[{\"values\":[[2,\"1\"]]}]}}", "without \"metric\"");
+    fails("{\"status\":\"success\",\"data\":{\"result\":[3]}}", "unexpected form");
+    fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{\"a\":1}}]}}", "unexpected form");
+    fails("{\"status\":\"error\",\"errorType\":\"execution\",\"error\":\"boom\"}", "boom");
+    fails("{\"message\":\"Unauthorized\"}", "no result");
+    fails("{\"status\":\"success\"}", "no result");
+    fails("<html>", "bad JSON");
+    fails("", "ends in the middle");
+}
+
+static void many_pairs(void **state UNUSED)
+{
+    struct buf text = {0};
+    struct answers t;
+    buf_add_z(&text, "{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{\"a\":\"b\"},\"values\":[");
+    for (int i = 1; i <= 20000; i++)
+        buf_printf(&text, "%s[%d,\"%d.5\"]", i > 1 ? "," : "", i, i);
+    buf_add_z(&text, "]}]}}");
+    answers_begin(&t);
+    assert_true(answers_feed(json_answer_new(&t.answer), buf_str(&text), 16384, &t.err));
+    assert_int_equal(t.answer.series[0].n_samples, 20000);
+    assert_true(t.answer.series[0].samples[19999].t == 20000000 && t.answer.series[0].samples[19999].v == 20000.5);
+    answers_end(&t);
+    buf_free(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(matrix), cmocka_unit_test(vector), cmocka_unit_test(unsorted_labels_and_unknown_keys), cmocka_unit_test(empty),
+        cmocka_unit_test(notes_come_along), cmocka_unit_test(histograms_are_noticed), cmocka_unit_test(window_and_group_labels),
+        cmocka_unit_test(what_is_wrong), cmocka_unit_test(many_pairs)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,65 @@
+#include "tests/unit/gateway/answers.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static bool decode(struct answers *t, const char *text, size_t piece)
+{
+    answers_begin(t);
+    return answers_feed(export_answer_new(&t->answer), str_of(text), piece, &t->err);
+}
+
+static void is(const char *text, const char *want)
+{
+    for (size_t piece = 1; piece < 80; piece += piece < 40 ? 1 : 17) {
+        struct answers t;
+        if (!decode(&t, text, piece))
+            fail_msg("in pieces of %zu: %s", piece, t.err.text);
+        answer_unite(&t.answer);
+        assert_string_equal(answers_text(&t), want);
+        answers_end(&t);
+    }
+}
+
+static void fails(const char *text, const char *words)
+{
+    struct answers t;
+    assert_false(decode(&t, text, 11));
+    assert_non_null(strstr(t.err.text, words));
+    assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
+    answers_end(&t);
+}
+
+static void lines(void **state UNUSED)
+{
+    is("{\"metric\":{\"__name__\":\"m\",\"a\":\"2\"},\"values\":[1e300],\"timestamps\":[1795320252784]}\n"
+       "{\"metric\":{\"__name__\":\"m\",\"a\":\"1\"},\"values\":[1,\"Infinity\",\"-Infinity\",2.5,null],\"timestamps\":[1,2,3,4,5]}\n",
+       "m{a=\"2\"} 1e+300@1795320252784; m{a=\"1\"} 1@1 +Inf@2 -Inf@3 2.5@4 stale@5");
+    is("", "");
+}
+
+static void pieces_of_one_series(void **state UNUSED)
+{
+    is("{\"metric\":{\"a\":\"1\"},\"values\":[3,4],\"timestamps\":[3,4]}\n{\"metric\":{\"a\":\"2\"},\"values\":[9],\"timestamps\":[1]}\n"
+       "{\"metric\":{\"a\":\"1\"},\"values\":[1,2],\"timestamps\":[1,2]}",
+       "{a=\"1\"} 1@1 2@2 3@3 4@4; {a=\"2\"} 9@1");
+}
+
+static void what_is_wrong(void **state UNUSED)
+{
+    fails("{\"metric\":{\"a\":\"1\"},\"values\":[3,4],\"timestamps\":[3]}", "2 values and 1 timestamps");
+    fails("{\"metric\":{\"a\":\"1\"},\"values\":[3,4],\"timestamps\":[4,3]}", "not in order");
+    fails("{\"metric\":{\"a\":\"1\"},\"values\":[3,4],\"times", "ends in the middle");
+    fails("{\"metric\":{\"a\":\"1\"},\"values\":[\"x\"],\"timestamps\":[3]}", "unexpected form");
+    fails("[]", "unexpected form");
+    fails("unsupported path requested", "bad JSON");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(pieces_of_one_series), cmocka_unit_test(what_is_wrong)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,101 @@
+/* The request as protobuf-c reads it; answers as remote write's own code writes them. */
+#include "gateway/upstream/remote_read.h"
+
+#include "base/compress.h"
+#include "model/remote.pb-c.h"
+#include "tests/unit/gateway/answers.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+enum { MAX = 1 << 20 };
+
+static bool bytes_are(ProtobufCBinaryData b, const char *text) { return str_is(str_n(b.data, b.len), text); }
+
+static void request(void **state UNUSED)
+{
+    const struct matcher m[] = {{.type = MATCH_EQ, .name = STR("__name__"), .value = STR("up")}, {.type = MATCH_NRE, .name = STR("a"), .value = STR("b.*")}};
+    const struct select sel = {.kind = SELECT_RANGE, .t_min = 1000, .t_max = 61000, .start = 61000, .end = 61000, .window = 60000, .func = "rate"};
+    struct buf packed = {0}, plain = {0};
+    struct err err;
+    read_request(&packed, m, 2, &sel);
+    assert_true(unpack(CODEC_SNAPPY, NULL, buf_str(&packed), MAX, &plain, &err));
+    Pb__ReadRequest *r = pb__read_request__unpack(NULL, plain.n, (const uint8_t *)plain.p);
+    assert_non_null(r);
+    assert_int_equal(r->n_queries, 1);
+    assert_int_equal(r->n_accepted_response_types, 1);
+    assert_int_equal(r->accepted_response_types[0], PB__READ_REQUEST__RESPONSE_TYPE__SAMPLES);
+    Pb__Query *q = r->queries[0];
+    assert_true(q->start == 1000 && q->end == 61000 && q->n_matchers == 2);
+    assert_true(q->matchers[0]->type == PB__MATCHER__TYPE__EQ && bytes_are(q->matchers[0]->name, "__name__") && bytes_are(q->matchers[0]->value, "up"));
+    assert_true(q->matchers[1]->type == PB__MATCHER__TYPE__NRE && bytes_are(q->matchers[1]->value, "b.*"));
+    assert_true(q->hints->range == 60000 && bytes_are(q->hints->func, "rate"));
+    pb__read_request__free_unpacked(r, NULL);
+    buf_free(&packed);
+    buf_free(&plain);
+}
+
+/* ReadResponse{results: [QueryResult{timeseries: ...}]}, where a QueryResult has the bytes of a WriteRequest. */
+static void respond(struct buf *packed, const struct buf *result)
+{
+    struct buf response = {0};
+    pb_add_bytes(&response, 1, buf_str(result));
+    snappy_pack(packed, buf_str(&response));
+    buf_free(&response);
+}
+
+static void answer(void **state UNUSED)
+{
+    struct answers t;
+    struct buf result = {0}, packed = {0}, wire = {0};
+    answers_begin(&t);
+    const struct label names[] = {{STR("__name__"), STR("m")}, {STR("a"), STR("1")}};
+    const struct sample samples[] = {{1000, 1.5}, {2000, stale_nan()}, {9000, 9}};
+    const struct histogram h = {.schema = 0, .count = 3, .sum = 4, .zero_count = 3, .zero_threshold = 1e-128};
+    struct labels labels = labels_from(&t.arena, names, 2);
+    rw_append_series(&result, labels, samples, 3);
+    histogram_encode(&wire, &h, 3000);
+    struct str message = buf_str(&wire);
+    rw_append_full(&result, labels_from(&t.arena, names, 1), NULL, 0, &message, 1, NULL, 0);
+    respond(&packed, &result);
+    t.answer.t_max = 5000;
+    for (size_t piece = 1; piece <= packed.n; piece += packed.n - 1) {
+        t.answer.n = 0;
+        assert_true(answers_feed(read_answer_new(&t.answer, MAX), buf_str(&packed), piece, &t.err));
+        assert_string_equal(answers_text(&t), "m{a=\"1\"} 1.5@1000 stale@2000; m h(3)@3000");
+    }
+    buf_free(&result);
+    buf_free(&packed);
+    buf_free(&wire);
+    answers_end(&t);
+}
+
+static void what_is_wrong(void **state UNUSED)
+{
+    struct answers t;
+    struct buf damaged = {0}, result = {0}, big = {0};
+    answers_begin(&t);
+    assert_false(answers_feed(read_answer_new(&t.answer, MAX), STR("not snappy at all"), 100, &t.err));
+    assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
+    snappy_pack(&damaged, STR("\x0a\x7fshort"));
+    assert_false(answers_feed(read_answer_new(&t.answer, MAX), buf_str(&damaged), 100, &t.err));
+    assert_non_null(strstr(t.err.text, "damaged"));
+    rw_append_series(&result, (struct labels){0}, &(struct sample){1, 1}, 1);
+    respond(&big, &result);
+    assert_false(answers_feed(read_answer_new(&t.answer, MAX), buf_str(&big), 100, &t.err));
+    assert_non_null(strstr(t.err.text, "bad labels"));
+    assert_false(answers_feed(read_answer_new(&t.answer, 8), buf_str(&big), 100, &t.err));
+    buf_free(&damaged);
+    buf_free(&result);
+    buf_free(&big);
+    answers_end(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(request), cmocka_unit_test(answer), cmocka_unit_test(what_is_wrong)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
