@@ -1,6 +1,7 @@
 /* /federate: the newest sample of every selected series, not older than the lookback, in the text exposition format, sorted by
- * metric, with the time of each and the external labels. Native histograms have no form in this format and are left out; names
- * beyond the old character set are written in quotes.
+ * metric, with the time of each and the external labels; and with an empty instance where there is none, so that a scraper with
+ * honor_labels puts no instance of its own there. Native histograms have no form in this format and are left out; names beyond the
+ * old character set are written in quotes.
  */
 #include "base/num.h"
 #include "base/times.h"
@@ -104,6 +105,8 @@ static void write_labels(struct buf *out, struct labels l, bool plain)
         labels_quote(out, label.value);
         comma = ",";
     }
+    if (labels_get(l, STR("instance")).p == NULL)
+        buf_printf(out, "%sinstance=\"\"", comma);
     buf_add_char(out, '}');
 }
 

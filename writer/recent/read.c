@@ -10,6 +10,7 @@ struct snapshot { /* what one series looked like */
     const uint8_t *open; uint32_t open_size, open_n;
     const struct sample *late; uint32_t n_late;
     const struct kept_histogram *hists; uint32_t n_hists; /* messages in the arena */
+    const struct hist_sample *decoded;                    /* of them, since the first load */
     uint32_t most;                                        /* float samples at most */
 };
 struct reading { /* series_set.impl */
@@ -168,18 +169,22 @@ static uint32_t merge_late(struct sample *samples, uint32_t n, const struct samp
     return kept;
 }
 
-static bool load_histograms(struct reading *r, const struct snapshot *s, struct series *out, struct err *err)
+/* An evaluator may keep a histogram for as long as the query lasts: they are decoded into its arena, once. */
+static bool load_histograms(struct reading *r, struct snapshot *s, struct series *out, struct err *err)
 {
-    /* Whoever reads the series may keep its histograms until the query ends: they are not in the buffer of the next load. */
-    struct hist_sample *hists = arena_array(r->arena, s->n_hists, sizeof *hists);
-    struct histogram *decoded = arena_array(r->arena, s->n_hists, sizeof *decoded);
-    for (uint32_t i = 0; i < s->n_hists; i++) {
-        int64_t t;
-        if (!histogram_decode(r->arena, (const uint8_t *)s->hists[i].message.p, s->hists[i].message.n, &t, &decoded[i], err))
-            return false;
-        hists[i] = (struct hist_sample){s->hists[i].t, &decoded[i]};
+    if (s->decoded == NULL) {
+        struct hist_sample *hists = ARENA_ARRAY(r->arena, struct hist_sample, s->n_hists);
+        struct histogram *decoded = ARENA_ARRAY(r->arena, struct histogram, s->n_hists);
+        for (uint32_t i = 0; i < s->n_hists; i++) {
+            struct str message = s->hists[i].message;
+            int64_t t;
+            if (!histogram_decode(r->arena, (const uint8_t *)message.p, message.n, &t, &decoded[i], err))
+                return false;
+            hists[i] = (struct hist_sample){s->hists[i].t, &decoded[i]};
+        }
+        s->decoded = hists;
     }
-    out->hists = hists;
+    out->hists = s->decoded;
     out->n_hists = s->n_hists;
     return true;
 }
@@ -187,7 +192,7 @@ static bool load_histograms(struct reading *r, const struct snapshot *s, struct 
 static bool load(struct series_set *set, size_t i, struct series *out, struct err *err)
 {
     struct reading *r = set->impl;
-    const struct snapshot *s = &r->snapshots[i];
+    struct snapshot *s = &r->snapshots[i];
     if (s->most > r->buffer_cap) {
         r->buffer_cap = s->most;
         r->buffer = mem_realloc(r->buffer, r->buffer_cap * sizeof *r->buffer);
