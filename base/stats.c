@@ -190,16 +190,43 @@ static struct str family_of(const char *name) /* what stands before its constant
     return str_first(s, str_find(s, '{'));
 }
 
+static bool has_family(const struct stats_group *g, struct str family)
+{
+    for (unsigned i = 0; i < g->n; i++)
+        if (str_eq(family_of(g->rows[i].name), family))
+            return true;
+    return false;
+}
+
+static bool stands_before(const struct stats_group *g, struct str family)
+{
+    for (const struct stats_group *before = groups; before != g; before = before->_next)
+        if (has_family(before, family))
+            return true;
+    return false;
+}
+
+static void write_rows(struct stats_out *o, const struct stats_group *g, struct str family)
+{
+    for (unsigned i = 0; i < g->n; i++)
+        if (str_eq(family_of(g->rows[i].name), family))
+            stats_value(o, g->rows[i].name, NULL, 0, sum(g->_base + i));
+}
+
+/* A family that several groups have a part of is written whole where it comes first. */
 static void write_group(struct stats_out *o, const struct stats_group *g)
 {
     struct str last = STR_NONE;
     for (unsigned i = 0; i < g->n; i++) {
         const struct stats_row *r = &g->rows[i];
         struct str family = family_of(r->name);
-        if (!str_eq(family, last))
-            write_metadata(o, family, r->kind, r->help);
+        bool begins = !str_eq(family, last) && !stands_before(g, family);
         last = family;
-        stats_value(o, r->name, NULL, 0, sum(g->_base + i));
+        if (!begins)
+            continue;
+        write_metadata(o, family, r->kind, r->help);
+        for (const struct stats_group *part = g; part; part = part->_next)
+            write_rows(o, part, family);
     }
 }
 

@@ -1,7 +1,8 @@
 /* The program's own metrics. Three shapes:
  *
  * 1. Counters that hot paths touch: declared once in a row of a module's table, kept in a slot per thread (each thread
- *    writes only its own), summed when read. A row's name may carry constant labels; rows of one family stand together.
+ *    writes only its own), summed when read. A row's name may carry constant labels; rows of one family stand
+ *    together, and groups may share a family.
  *
  *      #define SCRAPE_STATS(X)                                                                       \
  *          X(SCRAPES, "vm_promscrape_scrapes_total", STATS_COUNTER, "Scrapes done")                  \

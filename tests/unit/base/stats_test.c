@@ -19,6 +19,12 @@
 enum test_stat { TEST_STATS(STATS_ID) };
 static struct stats_group test_stats = STATS_GROUP(TEST_STATS);
 
+#define MORE_STATS(X)                                                          \
+    X(PUT, "t_requests_total{method=\"PUT\"}", STATS_COUNTER, "Not this")       \
+    X(LAST, "t_last_total", STATS_COUNTER, "Of its own")
+enum more_stat { MORE_STATS(STATS_ID) };
+static struct stats_group more_stats = STATS_GROUP(MORE_STATS);
+
 static const double bounds[] = {0.1, 1, 10};
 static struct stats_histogram waits = {.name = "t_wait_seconds", .help = "Waits", .bounds = bounds, .n_bounds = LEN(bounds)};
 
@@ -84,6 +90,18 @@ static void groups_and_histograms_are_rendered(void **state UNUSED)
     assert_null(strstr(rendered(false), "#"));
 }
 
+static void a_family_of_two_groups_stands_once(void **state UNUSED)
+{
+    stats_register(&more_stats);
+    stats_add(&more_stats, PUT, 3);
+    const char *s = rendered(true);
+    has(s, "# HELP t_requests_total Requests\n# TYPE t_requests_total counter\n"
+           "t_requests_total{method=\"GET\"} 0\nt_requests_total{method=\"POST\"} 0.5\nt_requests_total{method=\"PUT\"} 3\n");
+    has(s, "# TYPE t_last_total counter\nt_last_total 0\n");
+    assert_null(strstr(s, "Not this"));
+    assert_null(strstr(strstr(s, "PUT") + 1, "PUT"));
+}
+
 static void collect_queue(struct stats_out *o, void *arg)
 {
     const struct stats_label labels[] = {{"dir", STR("a\"b\\c\nd")}, {"shard", STR("0")}};
@@ -143,6 +161,7 @@ int main(void)
         cmocka_unit_test(what_is_not_registered_counts_nothing),
         cmocka_unit_test(counters_of_threads_are_summed_also_of_ended_ones),
         cmocka_unit_test(groups_and_histograms_are_rendered),
+        cmocka_unit_test(a_family_of_two_groups_stands_once),
         cmocka_unit_test(collectors_come_and_go),
         cmocka_unit_test(the_process_describes_itself),
     };

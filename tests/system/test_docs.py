@@ -1,0 +1,233 @@
+"""What the documents say, held to the sources and to the running program."""
+import glob
+import os
+import re
+import subprocess
+
+from lib import *
+
+LAYERS = ("base", "model", "promql", "writer", "scraper", "gateway")
+
+
+def read(path):
+    with open(f"{ROOT}/{path}", encoding="utf-8") as f:
+        return f.read()
+
+
+def sources():
+    """{path: text} of all layers."""
+    paths = [os.path.relpath(path, ROOT) for layer in LAYERS
+             for path in glob.glob(f"{ROOT}/{layer}/**/*.[ch]", recursive=True)]
+    return {path: read(path) for path in paths}
+
+
+def documents():
+    names = sorted(os.path.basename(path) for path in glob.glob(f"{ROOT}/docs/*.md"))
+    return {name: read(f"docs/{name}") for name in names} | {name: read(name) for name in ("README.md", "CHANGELOG.md")}
+
+
+def rows(text):
+    """The cells of every table row but the headings and the lines below them."""
+    lines = text.splitlines()
+    for i, line in enumerate(lines):
+        heading = i + 1 < len(lines) and lines[i + 1].startswith("|---")
+        if line.startswith("| ") and not heading:
+            yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def run(*flags, cwd=None):
+    """Exit code and output of a call of the program that ends by itself."""
+    program = f"{ROOT}/{OUT}/sluice"
+    if not os.path.exists(program):
+        raise Skip(f"{OUT}/sluice (make)")
+    p = subprocess.run([program, *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, cwd=cwd or folder())
+    return p.returncode, p.stdout.decode()
+
+
+# Names.
+
+def test_functions_named_in_documents_exist():
+    code = "\n".join(sources().values())
+    defined = set(re.findall(r"^[a-z][^\n;={}#]*?\b([a-z]\w*)\(", code, re.M)) | {"main"}
+    for name, text in documents().items():
+        named = re.findall(r"`([a-z]\w*)\(\)`", text)
+        missing = sorted({f for f in named if f not in defined})
+        assert not missing, f"{name} names functions that there are not: {missing}"
+    assert len(re.findall(r"`[a-z]\w*\(\)`", read("docs/architecture.md"))) > 40, "it follows the code by name"
+
+
+def test_files_named_in_documents_exist():
+    for name, text in documents().items():
+        named = re.findall(rf"`((?:{'|'.join(LAYERS)}|tests|deploy|docs)/[\w./-]*)`", text)
+        links = [link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)]
+        here = "docs/" if os.path.exists(f"{ROOT}/docs/{name}") else ""
+        missing = [path for path in named + [here + link for link in links] if not os.path.exists(f"{ROOT}/{path}")]
+        assert not missing, f"{name} names files that there are not: {missing}"
+
+
+def test_every_lock_is_in_the_architecture():
+    code = sources()
+    have = {path for path, text in code.items() if path.endswith(".c") and path != "base/thread.c"
+            and re.search(r"\bmutex_init\(|PTHREAD_MUTEX_INITIALIZER", text)}
+    table = re.search(r"^\| lock in .*?\n\n", read("docs/architecture.md"), re.M | re.S).group()
+    told = {path for cells in rows(table) for path in re.findall(r"`([\w/]+\.c)`", cells[0])}
+    assert told == have, f"only in the sources {sorted(have - told)}, only in the page {sorted(told - have)}"
+
+
+def test_readme():
+    text = read("README.md")
+    folders = re.findall(r"^\* \*\*(\w+)/\*\*", text, re.M)
+    assert set(folders) == {"base", "model", "promql", "scraper", "writer", "gateway", "tests", "deploy"}, folders
+    for name in folders:
+        assert os.path.isdir(f"{ROOT}/{name}"), f"README.md names {name}/"
+    for folder_name in ("base", "model", "promql", "scraper", "writer", "gateway"):
+        line = re.search(rf"^\* \*\*{folder_name}/\*\*.*(?:\n  .*)*", text, re.M).group()
+        for file in re.findall(r"`(\w+(?:\.[ch]|/))`", line):
+            assert glob.glob(f"{ROOT}/{folder_name}/**/{file}", recursive=True), f"README.md names {folder_name}/{file}"
+    make = read("Makefile")
+    targets = set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.M))
+    assert {"run", "test", "demo", "help"} <= targets, targets
+    for target in targets:
+        assert re.search(rf"^{target}:", make, re.M), f"README.md names make {target}"
+
+
+# The file and the flags.
+
+def test_configuration_is_what_the_program_prints():
+    """To mend it: put what `sluice --print-docs` prints in place of the tables."""
+    code, printed = run("--print-docs")
+    assert code == 0, printed
+    flags, keys = printed.split("### top level", 1)
+    page = read("docs/configuration.md")
+    for part in (flags.strip(), ("### top level" + keys).strip()):
+        if part not in page:
+            stale = [line for line in part.splitlines() if line not in page.splitlines()]
+            raise AssertionError("docs/configuration.md lacks:\n" + "\n".join(stale[:20] or ["(the order differs)"]))
+    told = {line for line in page.splitlines() if line.startswith("| `")} - set(printed.splitlines())
+    assert len(told) == 3, f"rows that the program does not print: {sorted(told)}"  # those of the table of dialects
+    for anchor in re.findall(r"\]\(#([\w-]+)\)", page):
+        assert re.search(rf"^### {anchor}$", page, re.M), f"a link leads to {anchor}, which is no section"
+
+
+def examples():
+    """(where, text) of every fenced YAML that says which file it is."""
+    for name, text in documents().items():
+        for block in re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S):
+            if re.match(r"# [\w.-]+\.ya?ml\n", block):
+                yield name, block
+
+
+def test_examples_of_documents_load():
+    found = list(examples())
+    assert len(found) >= 3, found
+    for i, (name, text) in enumerate(found):
+        code, said = run(f"--config.file={write_file(f'{i}.yml', text)}", "--check-config")
+        assert code == 0 and "is valid" in said, f"{name}: {said}\n{text}"
+
+
+def test_deployed_configurations_load():
+    for name in ("quickstart.yml", "sluice.yml", "compose.yml"):
+        code, said = run(f"--config.file={ROOT}/deploy/{name}", "--check-config")
+        assert code == 0 and "is valid" in said, f"deploy/{name}: {said}"
+        assert "warning" not in said, f"deploy/{name}: {said}"
+
+
+def test_commented_examples_load():
+    """What sluice.yml has in comments may be uncommented."""
+    text = read("deploy/sluice.yml")
+    for start in ("  # - job_name: shop", "  # - name: paris"):
+        at = text.index(start)
+        end = re.compile(r"\n(?!  #)").search(text, at).start()
+        text = text[:at] + re.sub(r"^  # ?", "  ", text[at:end], flags=re.M) + text[end:]
+    text = re.sub(r"^ +Added to every series.*\n", "", text, flags=re.M)
+    code, said = run(f"--config.file={write_file('sluice.yml', text)}", "--check-config")
+    assert code == 0 and "3 scrape jobs, 2 destinations, 2 server groups" in said, said
+
+
+def test_unit_starts_the_program_as_it_wants_it():
+    """The flags of the systemd unit and of the Dockerfile are the program's."""
+    start = re.search(r"^ExecStart=/usr/local/bin/sluice (.*)$", read("deploy/sluice.service"), re.M).group(1).split()
+    start = [word.replace("/etc/sluice", f"{ROOT}/deploy") for word in start]
+    code, said = run(*start, "--check-config")
+    assert code == 0, said
+    image = re.search(r'^CMD \[(.*)\]', read("deploy/Dockerfile"), re.M).group(1)
+    flags = [word.strip('" ').replace("/etc/sluice", f"{ROOT}/deploy") for word in image.split(",")]
+    code, said = run(*flags, "--check-config")
+    assert code == 0, said
+
+
+# What is served.
+
+def routes():
+    """{(methods, path)} of gateway/routes.c."""
+    text = read("gateway/routes.c")
+    names = dict(re.findall(r"\b(READ|FORM) = ([A-Z_ |]+)", text))
+    found = set()
+    for methods, path in re.findall(r"^    \{([A-Z_ |]+), \"([^\"]+)\"", text, re.M):
+        methods = names.get(methods.strip(), methods)
+        found.add((frozenset(re.findall(r"HTTP_(\w+)", methods)), path.replace("*", "NAME")))
+    return found
+
+
+def test_http_api_has_every_route():
+    told = set()
+    for cells in rows(read("docs/http-api.md")):
+        if len(cells) == 4 and re.match(r"`/", cells[1]):
+            told.add((frozenset(cells[0].split(", ")), cells[1].strip("`")))
+    have = routes()
+    assert len(have) > 30, have
+    show = lambda some: sorted(f"{'/'.join(sorted(m))} {path}" for m, path in some)
+    assert told == have, f"only in routes.c {show(have - told)}, only in the page {show(told - have)}"
+
+
+def test_http_api_tells_every_error():
+    table = re.findall(r'\[ERR_\w+\] = \{(\d+), "(\w+)"\}', read("base/err.c"))
+    told = {(cells[0], cells[1].strip("`")) for cells in rows(read("docs/http-api.md")) if cells[0].isdigit()}
+    missing = [pair for pair in table if pair not in told and pair != ("415", "bad_data")]  # that one pushes alone have
+    assert len(table) > 10 and not missing, missing
+
+
+METRICS_CONFIG = """
+global: {{scrape_interval: 1s}}
+scrape_configs:
+- job_name: scripted
+  static_configs: [{{targets: ['{exporter}']}}]
+remote_write:
+- {{name: sink, url: '{sink}'}}
+recent: {{like: sink}}
+server_groups:
+- {{name: storage, written_by: sink, static_configs: [{{targets: ['{exporter}']}}]}}
+"""
+
+
+def test_every_metric_is_documented():
+    exporter, sink = ScriptedExporter(series=1), RecordingSink()
+    sluice = Sluice(METRICS_CONFIG.format(exporter=exporter.address, sink=sink.url))
+    wait_until(lambda: sluice.metric("vmagent_remotewrite_requests_total") > 0, 20, "a request to the destination")
+    page = sluice.get("/metrics").text
+    have = dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.M))
+    told = {}
+    labels = {}
+    for cells in rows(read("docs/metrics.md")):
+        told[cells[0].strip("`")] = cells[1]
+        labels[cells[0].strip("`")] = set(filter(None, re.split(r",\s*", cells[2])))
+    assert told == have, f"not in the page {sorted(have.items() - told.items())}, " \
+                         f"not exported {sorted(told.items() - have.items())}"
+    for name, inside in re.findall(r"^(\w+)\{(.*)\} ", page, re.M):
+        family = re.sub(r"_(bucket|sum|count)$", "", name) if name not in have else name
+        keys = set(re.findall(r'(\w+)="', inside)) - {"le"}
+        assert keys == labels[family], f"{name} has the labels {sorted(keys)}"
+
+
+def test_metrics_page_is_well_formed():
+    """Each family once, its series together, as a strict reader wants it."""
+    sluice = Sluice(METRICS_CONFIG.format(exporter="127.0.0.1:9", sink="http://127.0.0.1:9/"))
+    seen, current = set(), None
+    for line in sluice.get("/metrics").text.splitlines():
+        kind = re.match(r"# (HELP|TYPE) (\S+)", line)
+        name = kind.group(2) if kind else re.match(r"[^\s{]+", line).group()
+        family = name if kind or name == current else re.sub(r"_(bucket|sum|count)$", "", name)
+        if family != current:
+            assert family not in seen, f"the family {family} stands in two places"
+            seen.add(family)
+            current = family
