@@ -1,7 +1,9 @@
 """What the documents say, held to the sources and to the running program."""
 import glob
+import json
 import os
 import re
+import shutil
 import subprocess
 
 from lib import *
@@ -154,6 +156,38 @@ def test_unit_starts_the_program_as_it_wants_it():
     flags = [word.strip('" ').replace("/etc/sluice", f"{ROOT}/deploy") for word in image.split(",")]
     code, said = run(*flags, "--check-config")
     assert code == 0, said
+
+
+def test_image_has_the_libraries_that_are_linked():
+    """Those that the program names itself; what they need in turn comes with their packages."""
+    for tool in ("readelf", "ldd", "dpkg"):
+        if shutil.which(tool) is None:
+            raise Skip(tool)
+    program = f"{ROOT}/{OUT}/sluice"
+    release_build()
+    linked = subprocess.run(["readelf", "-d", program], stdout=subprocess.PIPE, check=True, text=True).stdout
+    where = dict(re.findall(r"(\S+) => (\S+)", subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True).stdout))
+    image = set(re.findall(r"[\w.+-]+", read("deploy/Dockerfile").split("FROM")[-1])) | {"libc6", "libstdc++6", "libgcc-s1"}
+    for library in re.findall(r"\(NEEDED\).*\[(.*)\]", linked):
+        found = subprocess.run(["dpkg", "-S", f"*/{os.path.basename(os.path.realpath(where[library]))}"],
+                               stdout=subprocess.PIPE, text=True).stdout
+        packages = set(re.findall(r"^([\w.+-]+)(?::\w+)?: ", found, re.M))
+        assert packages & image, f"deploy/Dockerfile installs no package that has {library}: {sorted(packages)}"
+
+
+def test_dashboard_asks_for_what_there_is():
+    sluice = Sluice(read("deploy/quickstart.yml"))
+    documented = {cells[0].strip("`") for cells in rows(read("docs/metrics.md"))}
+    with open(f"{ROOT}/deploy/grafana/dashboards/sluice.json", encoding="utf-8") as f:
+        dashboard = json.load(f)
+    asked = [t["expr"] for panel in dashboard["panels"] for t in panel["targets"]]
+    assert len(asked) >= 10, asked
+    for expr in asked:
+        plain = expr.replace("$job", ".*").replace("$__rate_interval", "1m")
+        answer = sluice.get("/api/v1/query", {"query": plain})
+        assert answer.status == 200, f"{expr}: {answer}"
+        names = {re.sub(r"_(bucket|sum|count)$", "", n) if n not in documented else n for n in re.findall(r"\w+(?=\{)", plain)}
+        assert names and names <= documented, f"{expr}: no such metrics: {sorted(names - documented)}"
 
 
 # What is served.
