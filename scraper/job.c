@@ -76,7 +76,7 @@ static bool finish_times(struct conf_context *c, const struct yaml *node, struct
     if (job->scrape_timeout <= job->scrape_interval)
         return true;
     if (!c->loose_durations)
-        return conf_err(given, err, "scrape_config.scrape_timeout: the timeout of job \"%.*s\" is longer than its interval; make it shorter",
+        return conf_err(given, err, "scrape_config.scrape_timeout: the timeout of job \"%.*s\" is longer than its interval",
                         STR_ARG(job->job_name));
     job->scrape_timeout = job->scrape_interval;
     return true;

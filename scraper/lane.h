@@ -34,7 +34,8 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
 void scrape_lane_free(struct scrape_lane *l); /* after scrape_lane_stop */
 
 /* What the main thread wants changed, in this order; carried out on the lane's thread. The message is freed by the lane. */
-struct target_change { struct target *target; struct job_run *job; int64_t interval, timeout; bool refused; }; /* references are handed over */
+/* References are handed over. */
+struct target_change { struct target *target; struct job_run *job; int64_t interval, timeout; bool refused; };
 struct scrape_lane_change {
     struct loop_task task;
     struct scrape_lane *lane;

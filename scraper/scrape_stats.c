@@ -1,3 +1,4 @@
+/* See scrape_stats.h. */
 #include "scraper/scrape_stats.h"
 
 struct stats_group scrape_stats = STATS_GROUP(SCRAPE_STATS);
