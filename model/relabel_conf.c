@@ -69,7 +69,7 @@ static bool check(struct conf_context *c, const struct yaml *node, void *value, 
     struct err why;
     r->regex = regex_new(r->regex_text, &why);
     if (r->regex == NULL)
-        return conf_err(node, err, "regex: %s", why.text);
+        return conf_err(conf_given(node, "regex") ? yaml_get(node, "regex") : node, err, "regex: %s", why.text);
     return arena_at_end(c->arena, drop_regex, r->regex) || fail_memory(node, err);
 }
 

@@ -14,6 +14,7 @@ struct export_answer {
     struct answer *answer;
     struct json_reader r;
     enum place place;
+    unsigned seen;  /* a bit a place: which keys this line had */
     struct json_labels names;
     struct labels labels;
     struct sample *samples; size_t n_values, n_times, cap;
@@ -22,6 +23,7 @@ struct export_answer {
 static void go_to_key(struct export_answer *x)
 {
     x->place = str_is(x->r.text, "metric") ? METRIC : str_is(x->r.text, "values") ? VALUES : str_is(x->r.text, "timestamps") ? TIMES : SKIP;
+    x->seen |= 1u << x->place;
     if (x->place == METRIC)
         json_labels_start(&x->names);
 }
@@ -69,6 +71,10 @@ static bool take_number(struct export_answer *x, enum json_token token)
 
 static bool end_line(struct export_answer *x, struct err *err)
 {
+    const unsigned needed = 1u << METRIC | 1u << VALUES | 1u << TIMES;
+    if ((x->seen & needed) != needed)
+        return err_set(err, ERR_BAD_GATEWAY, "a line of the export has no metric, values and timestamps");
+    x->seen = 0;
     if (x->n_values != x->n_times)
         return err_set(err, ERR_BAD_GATEWAY, "an exported series has %zu values and %zu timestamps", x->n_values, x->n_times);
     size_t n = x->n_values;

@@ -101,7 +101,7 @@ def test_broken_page():
     wait_until(last_error, 10, "an error for a connection cut in the middle")
     exporter.cut = False
     exporter.status = 404
-    assert "404" in wait_until(last_error, 10)
+    wait_until(lambda: "404" in last_error(), 10, "an error for 404")
     names = {dict(labels)["__name__"] for labels in sink.samples()}
     assert not {n for n in names if n.startswith("broken") or n in ("ok", "no_newline")}, names
     stale = [v for _, v in next(iter(sink.find("scripted_counter").values())) if is_stale(v)]
@@ -157,6 +157,8 @@ def check_broken(kind):
         sluice = Sluice(f"server_groups:\n- name: broken\n  kind: {kind}\n"
                         f"  static_configs: [{{targets: ['{server.address}']}}]\n", name=name)
         for path, params in REQUESTS:
+            if (kind, name) == ("victoriametrics", "empty") and path.startswith("query"):
+                continue  # an export of no series is an empty body
             answer = sluice.get(f"/api/v1/{path}", params)
             assert answer.status >= 400 and server.address in answer.text, f"{name} {path}: {answer}"
             assert answer.json()["status"] == "error", f"{name} {path}: {answer}"
