@@ -124,8 +124,8 @@ static bool unite(struct selection *s, size_t i, struct series_set *out, struct 
             ok = false;
         }
     }
-    *out = (struct series_set){.series = all.series, .n = all.n};
     union_end(&all);
+    *out = (struct series_set){.series = all.series, .n = all.n};
     return ok;
 }
 

@@ -74,11 +74,11 @@ static int64_t interval(const struct series *s)
     return gaps[n / 2];
 }
 
-/* The marker lies behind `after` and not behind `before`; most likely where the next sample would have been. */
+/* The marker lies behind `after` and not behind `before`; most likely where a sample would have been. */
 static struct sample marker(int64_t last, int64_t gap, int64_t after, int64_t before)
 {
-    int64_t t = last + gap;
-    return (struct sample){t <= after ? after + 1 : t > before ? before : t, stale_nan()};
+    int64_t t = gap > 0 ? last + ((after - last) / gap + 1) * gap : after + 1;
+    return (struct sample){t > before ? before : t, stale_nan()};
 }
 
 static void mark_series(struct arena *a, struct series *s, const struct series *steps, const struct select *sel)

@@ -61,7 +61,7 @@ static void marker_where_a_sample_was_due(void **state UNUSED)
     check_marks("m 1@0 2@15000 3@30000", "m 1@3000 1@10000 2@17000 2@24000 3@31000 3@38000", &seven, "m 1@0 2@15000 3@30000 stale@45000");
     /* it was still there at the last step before: the marker is later than the usual gap says */
     const struct select coarse = {.start = 3000, .end = 200000, .step = 50000, .window = 300000};
-    check_marks("m 1@0 2@15000 3@30000", "m 1@3000 3@53000", &coarse, "m 1@0 2@15000 3@30000 stale@53001");
+    check_marks("m 1@0 2@15000 3@30000", "m 1@3000 3@53000", &coarse, "m 1@0 2@15000 3@30000 stale@60000");
     /* and back again */
     check_marks("m 1@0 2@15000 3@30000 4@120000", "m 1@3000 4@153000", &coarse, "m 1@0 2@15000 3@30000 stale@45000 4@120000");
 }
