@@ -1,0 +1,217 @@
+"""Server groups: which servers are asked and how, what becomes of their errors, and that answers of groups are united."""
+import json
+import time
+import urllib.parse
+
+import fakes
+from lib import *
+
+EMPTY = {"status": "success", "data": {"resultType": "vector", "result": []}}
+
+
+def vector(t, value, **labels):
+    return {"status": "success", "data": {"resultType": "vector", "result": [{"metric": labels, "value": [t, str(value)]}]}}
+
+
+class FakePrometheus(fakes.Fake):
+    """Answers every query with `body` (a dict or bytes), after `delay`, with `status` and `headers`. asked: (path, form)."""
+
+    def __init__(self, body=None, status=200, delay=0, **headers):
+        self.body, self.status, self.delay, self.headers, self.cut, self.asked = body or EMPTY, status, delay, headers, False, []
+        super().__init__()
+
+    def answer(self, request, body):
+        path, _, query = request.path.partition("?")
+        self.asked.append((path, urllib.parse.parse_qs(query + "&" + body.decode("latin-1"))))
+        if path.endswith("buildinfo"):
+            return request.reply(200, json.dumps({"status": "success", "data": {"version": "3.5.3", "revision": "x"}}).encode())
+        time.sleep(self.delay)
+        body = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+        if self.cut:
+            request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:-9])
+            request.close_connection = True
+            return None
+        return request.reply(self.status, body, **self.headers)
+
+    def queries(self):
+        return [(path, form) for path, form in self.asked if not path.endswith("buildinfo")]
+
+
+def group(name, *servers, **more):
+    lines = [f"- name: {name}", f"  static_configs: [{{targets: {json.dumps([s.address for s in servers])}}}]"]
+    return "\n".join(lines + [f"  {key}: {json.dumps(value)}" for key, value in more.items()]) + "\n"
+
+
+def groups(*parts):
+    return "server_groups:\n" + "".join(parts)
+
+
+def test_errors_keep_their_class_and_name_the_server():
+    fake = FakePrometheus()
+    sluice = Sluice(groups(group("west", fake, timeout="2s")))
+
+    def check(status, words, retry_after=None):
+        answer = sluice.get("/api/v1/query", {"query": "up", "time": 1000})
+        assert answer.status == status, (words, answer)
+        error = answer.json()["error"]
+        assert '"west"' in error and fake.address in error and words in error, error
+        assert answer.headers.get("Retry-After") == retry_after, answer.headers
+    assert sluice.query("up", 1000) == {"resultType": "vector", "result": []}
+    fake.status, fake.body = 401, {"message": "Unauthorized"}
+    check(502, "HTTP 401: Unauthorized")
+    fake.status, fake.body = 500, b"<html>went wrong</html>"
+    check(502, "HTTP 500: <html>went wrong")
+    fake.status, fake.body = 503, b"later"
+    check(503, "HTTP 503: later")
+    fake.status, fake.body = 504, b""
+    check(504, "HTTP 504")
+    fake.status, fake.headers = 429, {"Retry_After": 17}
+    check(429, "HTTP 429", "17")
+    fake.headers = {}
+    fake.status, fake.body = 422, {"status": "error", "errorType": "execution", "error": "too many samples"}
+    check(422, "too many samples")
+    for body, words in ((b"<html>", "bad JSON"), ({"message": "hello"}, "no result"), (b"", "ends in the middle"),
+                        (b'{"status":"success","data":{"resultType":"vector","result":[', "ends in the middle"),
+                        ({"status": "error", "error": "boom"}, "boom")):
+        fake.status, fake.body = 200, body
+        check(502, words)
+    fake.body, fake.cut = vector(1000, 1), True
+    check(502, "the connection ended within the answer")
+    fake.cut, fake.delay = False, 4
+    check(504, "timed out after")
+    fake.delay = 0
+    fake.stop()
+    check(502, "connection refused")
+    fake.start()
+    fake.body = EMPTY
+    wait_until(lambda: sluice.query("up", 1000)["result"] == [], 10)
+
+
+def test_errors_that_the_configuration_forgives():
+    good, bad = FakePrometheus(vector(1000, 1, a="b")), FakePrometheus(status=500)
+    for key, warned in (("ignore_error", False), ("downgrade_error", True)):
+        sluice = Sluice(groups(group("good", good), group("bad", bad, **{key: True})), name=key)
+        answer = sluice.get("/api/v1/query", {"query": '{a="b"}', "time": 1000}).json()
+        assert len(answer["data"]["result"]) == 1, answer
+        assert any('"bad"' in w for w in answer.get("warnings", [])) == warned, answer
+
+
+def test_twin_of_a_dead_server():
+    dead, alive = FakePrometheus(), Prometheus()
+    push(alive.write_url, [({"__name__": "m"}, [(int(time.time() * 1000) - 1000, 5)])])
+    dead.stop()
+    sluice = Sluice(groups(group("pair", dead, alive)))
+    for _ in range(6):  # the last ones without asking the dead one
+        answer = sluice.get("/api/v1/query", {"query": "m"}).json()
+        assert [s["value"][1] for s in answer["data"]["result"]] == ["5"], answer
+        assert any(dead.address in i and "pair" in i for i in answer["infos"]), answer
+
+
+def test_read_modes():
+    slow, quick = FakePrometheus(vector(1000, 1, from_="slow"), delay=3), FakePrometheus(vector(1000, 2, from_="quick"))
+    for mode, servers in (("hedge", (slow, quick)), ("first_available", (quick, slow))):
+        sluice = Sluice(groups(group("pair", *servers, read_mode=mode)), name=mode)
+        slow.asked.clear()
+        began = time.monotonic()
+        assert sluice.query('{from_=~".+"}', 1000)["result"][0]["metric"]["from_"] == "quick"
+        assert time.monotonic() - began < 2.5
+        assert bool(slow.queries()) == (mode == "hedge")
+        sluice.stop()
+    quick.stop()
+    slow.delay = 0
+    sluice = Sluice(groups(group("pair", quick, slow, read_mode="first_available")))
+    assert sluice.query('{from_=~".+"}', 1000)["result"][0]["metric"]["from_"] == "slow"
+
+
+def test_equal_selectors_are_fetched_once():
+    fake = FakePrometheus(vector(1000, 2, a="b"))
+    sluice = Sluice(groups(group("one", fake, path_prefix="/api/v1", query_params={"nocache": ["1"]})))
+    assert sluice.query('{a="b"} * {a="b"} + {a="b"}', 1000)["result"][0]["value"][1] == "6"
+    (path, form), = fake.queries()
+    assert path == "/api/v1/query" and form["query"] == ['{a="b"}'] and form["nocache"] == ["1"], (path, form)
+
+
+def load(server, start, names, stale_after=None, step=15, count=120, **labels):
+    series = []
+    for name in names:
+        samples = [((start + k * step) * 1000, (k * 7 + len(name)) % 23 + k) for k in range(count)]
+        if stale_after:
+            samples[stale_after] = (samples[stale_after][0], STALE)
+            del samples[stale_after + 1:stale_after + 9]
+        series.append(({"__name__": name, **labels}, samples))
+    assert push(server.write_url, series).status == 204
+
+
+QUERIES = ["a", "count(a)", "rate(a[1m])", "sum(rate(b[2m]))", 'a{sg="x"}', 'sum by (sg) (a)', 'a{sg!="x"}', '{sg="y"}', "a - on (sg) b",
+           "timestamp(a)", "max_over_time(a[50s])", "a offset 3m", "count_over_time(b[4m])", "sum_over_time(a[3m:20s])", "absent(a{sg='z'})"]
+
+
+def compare(kind_x, kind_y, **more):
+    start = (int(time.time()) - 3600) // 60 * 60
+    x, y, truth = kind_x(name="x"), kind_y(name="y"), Prometheus(name="truth")
+    load(x, start, ["a", "b"], 40)
+    load(y, start, ["a", "b"], 60)
+    load(truth, start, ["a", "b"], 40, sg="x")
+    load(truth, start, ["a", "b"], 60, sg="y")
+    for s in (x, y):
+        if isinstance(s, VictoriaMetrics):
+            wait_until(lambda s=s: s.get("/internal/force_flush").status == 200 and len(s.raw('{__name__=~"a|b"}')) == 2)
+    sluice = Sluice(groups(group("gx", x, labels={"sg": "x"}, **more), group("gy", y, labels={"sg": "y"}, **more)))
+    for expr in QUERIES:
+        for at in (start + 301, start + 615, start + 700.5, start + 1799, start + 2080, start + 3000):
+            same_answer(sluice.query(expr, at), truth.query(expr, at), f"{expr} at {at - start}")
+        for step in (15, 7, 61):
+            same_answer(sluice.query_range(expr, start + 3, start + 2300, step), truth.query_range(expr, start + 3, start + 2300, step),
+                        f"{expr} every {step} s")
+    return sluice, start
+
+
+def test_groups_of_prometheus():
+    sluice, start = compare(Prometheus, Prometheus)
+    times = {"start": start, "end": start + 1800}
+    assert sluice.data("/api/v1/labels", times) == ["__name__", "sg"]
+    assert sluice.data("/api/v1/label/sg/values", times) == ["x", "y"]
+    assert sluice.data("/api/v1/label/sg/values", {"match[]": 'a{sg="y"}', **times}) == ["y"]
+    assert sluice.data("/api/v1/label/sg/values", {"match[]": "nothing", **times}) == []
+    assert sluice.data("/api/v1/labels", {"match[]": "nothing", **times}) == []
+    assert sluice.data("/api/v1/series", {"match[]": "a", **times}) == [{"__name__": "a", "sg": "x"}, {"__name__": "a", "sg": "y"}]
+    assert sluice.data("/api/v1/label/__name__/values", {"match[]": '{sg="x"}'}) == ["a", "b"]
+
+
+def test_groups_of_both_kinds_by_all_ways():
+    compare(Prometheus, VictoriaMetrics, remote_read=True)
+
+
+def test_groups_of_victoria_metrics():
+    compare(VictoriaMetrics, VictoriaMetrics)
+
+
+def test_old_servers():
+    def old_prometheus(name):
+        return Prometheus(name=name, old=True)
+
+    def old_victoria(name):
+        return VictoriaMetrics(name=name, old=True)
+    compare(old_prometheus, old_victoria)
+
+
+def test_the_same_series_in_two_groups():
+    now = int(time.time())
+    x, y = Prometheus(name="x"), Prometheus(name="y")
+    for i, s in enumerate((x, y)):
+        push(s.write_url, [({"__name__": "m"}, [((now - 100 + k * 20 + i * 10) * 1000, k * 10 + i) for k in range(5)])])
+    sluice = Sluice(groups(group("first", x), group("second", y)))
+    answer = sluice.get("/api/v1/query", {"query": "m", "time": now})
+    assert answer.status == 422 and '"first"' in answer.text.replace("\\", "") and '"second"' in answer.text.replace("\\", ""), answer
+    both = Sluice(groups(group("first", x, overlap="merge"), group("second", y, overlap="merge")), name="both")
+    values, = both.raw("m", "5m", now).values()
+    assert [v for _, v in values] == [0, 1, 10, 11, 20, 21, 30, 31, 40, 41], values
+
+
+def test_many_steps_of_a_subquery():
+    start = (int(time.time()) - 7200) // 60 * 60
+    server = Prometheus()
+    load(server, start, ["a"], count=240)
+    sluice = Sluice(groups(group("one", server)))
+    expr = "sum_over_time(a[55m:200ms])"  # 16,500 points, more than one query_range may have
+    same_answer(sluice.query(expr, start + 3500), server.query(expr, start + 3500), expr)
