@@ -265,3 +265,39 @@ def test_metrics_page_is_well_formed():
             assert family not in seen, f"the family {family} stands in two places"
             seen.add(family)
             current = family
+
+
+# What is on disk.
+
+def test_queue_lies_as_the_write_path_tells():
+    """Files of a destination that is down, read by the table of docs/write-path.md alone."""
+    page = read("docs/write-path.md")
+    table = [cells for cells in rows(page) if len(cells) == 3 and cells[0].isdigit()]
+    offsets = [int(cells[0]) for cells in table]
+    sizes = [int(cells[1]) for cells in table[:-1]]
+    assert offsets == [sum(sizes[:i]) for i in range(len(table))] and offsets[-1] == 56, "the table has no gap"
+    exporter = ScriptedExporter(series=5)
+    sluice = Sluice(f"global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: x\n  static_configs: [{{targets: "
+                    f"['{exporter.address}']}}]\nremote_write:\n- {{name: gone, url: 'http://127.0.0.1:9/', protocol: snappy}}\n")
+    wait_until(lambda: len(exporter.served) >= 4, 20, "four scrapes")
+    sluice.stop()
+    segments = [path for path in glob.glob(f"{sluice.data_folder}/*/*/*/*.seg") if os.path.getsize(path)]
+    assert len(segments) == 1, "one target is one shard"
+    assert re.fullmatch(r"gone-[0-9a-f]{16}/g\d{4}-s\d+/\d\d/[0-9a-f]{16}\.seg",
+                        os.path.relpath(segments[0], sluice.data_folder)), segments[0]
+    assert os.path.exists(f"{sluice.data_folder}/lock") and os.path.exists(f"{os.path.dirname(segments[0])}/position")
+    with open(segments[0], "rb") as f:
+        data = f.read()
+    number = lambda i: int.from_bytes(data[at + offsets[i]:at + offsets[i] + sizes[i]], "little")
+    at, before, samples = 0, None, []
+    while at < len(data) and data[at:at + 4] == b"SLQ1":
+        length, seq, oldest, newest, count, packed = (number(i) for i in (1, 3, 4, 5, 6, 7))
+        assert before is None or seq == before + 1, f"sequence numbers {before} and {seq}"
+        assert packed >> 28 == 1, "snappy"
+        body = wire.snappy_decompress(data[at + 56:at + 56 + length])
+        assert 0 <= (packed & 0xfffffff) * 16 - len(body) <= 16, f"{len(body)} bytes, {(packed & 0xfffffff) * 16} told"
+        times = [t for _, series in wire.parse_write_request(body) for t, _ in series]
+        assert (count, oldest, newest) == (len(times), min(times), max(times)) if times else count == 0
+        samples += times
+        before, at = seq, at + 56 + length
+    assert at == len(data) and len(samples) >= 4 * 5, f"{at} of {len(data)} bytes, {len(samples)} samples"
