@@ -1,5 +1,5 @@
-/* A large answer is mostly points: [1600000000.123,"1.5"]. All series of a range query have their points at the same times, so the
- * text up to the value is made once for each step, and a point costs a copy of it and the printing of a number.
+/* A large answer is mostly points: ,[1600000000.123,"1.5"]. All series of a range query have their points at the same times, so
+ * the text up to the value is made once for each step, and a point costs a copy of it and the printing of a number.
  */
 #include "gateway/api/render.h"
 
@@ -8,7 +8,7 @@
 
 /* ---- points ---- */
 
-struct stamp { int64_t t; uint32_t n; char text[NUM_MAX + 4]; }; /* `[12.345,` and a quote */
+struct stamp { int64_t t; uint32_t n; char text[NUM_MAX + 4]; }; /* `,[12.345,"` */
 struct stamps { struct stamp *items; size_t n; };
 
 enum { POINT_MAX = sizeof((struct stamp){0}.text) + NUM_MAX + 3 };
@@ -16,8 +16,8 @@ enum { POINT_MAX = sizeof((struct stamp){0}.text) + NUM_MAX + 3 };
 static void make_stamp(struct stamp *s, int64_t t)
 {
     s->t = t;
-    s->text[0] = '[';
-    s->n = 1 + (uint32_t)num_format_ms(s->text + 1, t);
+    memcpy(s->text, ",[", 2);
+    s->n = 2 + (uint32_t)num_format_ms(s->text + 2, t);
     s->text[s->n++] = ',';
     s->text[s->n++] = '"';
 }
@@ -47,25 +47,39 @@ static inline void add_point(struct buf *out, const struct stamp *s, double v)
     out->n = (size_t)(to - out->p);
 }
 
-/* The next value at each of these times; gaps in a series move on in the steps. */
-static void add_floats(struct buf *out, const struct stamps *stamps, const struct promql_series *s)
+/* Where it is among the stamps from *k on, which moves there; or made on the spot when it is not one of them. */
+static inline const struct stamp *stamp_for(const struct stamps *stamps, size_t *k, int64_t t, struct stamp *own)
+{
+    while (*k < stamps->n && stamps->items[*k].t < t)
+        ++*k;
+    if (*k < stamps->n && stamps->items[*k].t == t)
+        return &stamps->items[*k];
+    make_stamp(own, t);
+    return own;
+}
+
+/* The floats of a series, each with a comma before it; returns how many points were none. */
+static size_t add_floats(struct buf *out, const struct stamps *stamps, const struct promql_series *s)
 {
     struct stamp own;
-    const char *comma = "";
-    size_t k = 0;
+    size_t k = 0, others = 0;
     for (size_t i = 0; i < s->n; i++) {
         const struct promql_point *p = &s->points[i];
         if (p->h)
-            continue;
-        while (k < stamps->n && stamps->items[k].t < p->t)
-            k++;
-        const struct stamp *stamp = k < stamps->n && stamps->items[k].t == p->t ? &stamps->items[k] : &own;
-        if (stamp == &own)
-            make_stamp(&own, p->t);
-        buf_add_z(out, comma);
-        comma = ",";
-        add_point(out, stamp, p->v);
+            others++;
+        else
+            add_point(out, stamp_for(stamps, &k, p->t, &own), p->v);
     }
+    return others;
+}
+
+static void add_float(struct buf *out, const struct promql_point *p)
+{
+    buf_add_char(out, '[');
+    buf_add_ms(out, p->t);
+    buf_add(out, ",\"", 2);
+    buf_add_num(out, p->v);
+    buf_add(out, "\"]", 2);
 }
 
 static void add_histogram(struct buf *out, const struct promql_point *p)
@@ -103,19 +117,25 @@ void render_labels(struct json_writer *w, struct labels l)
     json_end_object(w);
 }
 
+/* [,a,b,c -> [a,b,c] */
+static void close_list(struct buf *out, size_t open)
+{
+    out->p[open] = '[';
+    buf_add_char(out, ']');
+}
+
+/* Which kinds of points a series has is known at its end: the comma before the first one makes room for the bracket. */
 static void matrix_series(struct json_writer *w, const struct stamps *stamps, const struct promql_series *s)
 {
-    size_t n_hists = 0;
-    for (size_t i = 0; i < s->n; i++)
-        n_hists += s->points[i].h != NULL;
-    if (s->n > n_hists) {
-        json_key(w, "values");
-        buf_add_char(w->out, '[');
-        add_floats(w->out, stamps, s);
-        buf_add_char(w->out, ']');
-        w->comma = true;
-    }
-    if (n_hists > 0) {
+    size_t start = w->out->n;
+    json_key(w, "values");
+    size_t open = w->out->n, others = add_floats(w->out, stamps, s);
+    if (others < s->n)
+        close_list(w->out, open);
+    else
+        w->out->n = start;
+    w->comma = true;
+    if (others > 0) {
         json_key(w, "histograms");
         buf_add_char(w->out, '[');
         add_histograms(w->out, s);
@@ -124,15 +144,16 @@ static void matrix_series(struct json_writer *w, const struct stamps *stamps, co
     }
 }
 
-static void vector_series(struct json_writer *w, const struct stamps *stamps, const struct promql_series *s)
+static void vector_series(struct json_writer *w, const struct promql_series *s)
 {
+    const struct promql_point *p = s->points;
     if (s->n == 0)
         return;
-    json_key(w, s->points[0].h ? "histogram" : "value");
-    if (s->points[0].h)
-        add_histogram(w->out, &s->points[0]);
+    json_key(w, p->h ? "histogram" : "value");
+    if (p->h)
+        add_histogram(w->out, p);
     else
-        add_floats(w->out, stamps, s);
+        add_float(w->out, p);
     w->comma = true;
 }
 
@@ -144,7 +165,10 @@ static void add_series(struct json_writer *w, const struct promql_result *result
         json_begin_object(w);
         json_key(w, "metric");
         render_labels(w, result->series[i].labels);
-        (result->type == PROMQL_VECTOR ? vector_series : matrix_series)(w, &stamps, &result->series[i]);
+        if (result->type == PROMQL_VECTOR)
+            vector_series(w, &result->series[i]);
+        else
+            matrix_series(w, &stamps, &result->series[i]);
         json_end_object(w);
     }
     json_end_array(w);
