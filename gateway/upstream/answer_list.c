@@ -80,11 +80,11 @@ static bool take_metadata(struct tree_answer *t, const struct json_tree *data, s
     return true;
 }
 
-/* Every Prometheus says which revision it was built from; VictoriaMetrics says the version of the Prometheus that it resembles, and
- * nothing else. */
+/* Every Prometheus says which revision it was built from; VictoriaMetrics says at most the version of the Prometheus that it
+ * resembles. */
 static bool take_kind(struct tree_answer *t, const struct json_tree *data, struct err *err UNUSED)
 {
-    bool bare = json_tree_get(data, "version") && json_tree_get(data, "revision") == NULL && json_tree_get(data, "goVersion") == NULL;
+    bool bare = json_tree_get(data, "revision") == NULL && json_tree_get(data, "goVersion") == NULL;
     *t->kind = bare ? SERVER_VICTORIAMETRICS : SERVER_PROMETHEUS;
     return true;
 }

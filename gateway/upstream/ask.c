@@ -158,12 +158,13 @@ void ask_cancel(struct ask *ask)
 static bool other_way(struct ask *ask)
 {
     bool unknown = ask->_status == 404 || ask->_status == 405 || ask->_status == 415 || ask->_status == 501;
-    if (!unknown || ask->_way == ASK_QUERY)
+    if ((!unknown && !(ask->_guessed && ask->_status / 100 == 4)) || ask->_way == ASK_QUERY)
         return false;
     if (ask->_way == ASK_READ)
         atomic_store(&ask->server->cannot_read, true);
     else
         atomic_store(&ask->server->kind, SERVER_PROMETHEUS);
+    ask->_guessed = false;
     ask->_way = ASK_QUERY;
     return true;
 }
@@ -181,6 +182,8 @@ static void complete(struct ask *ask)
         send_all(ask);
         return;
     }
+    if (ask->_guessed)
+        atomic_store(&ask->server->kind, ask->_kind);
     answer_unite(&ask->answer);
     answer_unite(&ask->_steps);
     if (ask->_steps_only && !steps_end(&ask->answer, ask->sel, &err)) {
@@ -219,19 +222,19 @@ static void arrived(void *arg, const struct err *err, int status)
 static void probed(void *arg, const struct err *err, int status)
 {
     struct ask *ask = arg;
-    if (err && status == 0) {
+    if (err && (status == 0 || status == 401 || status == 403)) {
         ask->err = *err;
         finish(ask, ASK_FAILED);
         return;
     }
     if (err && (status == 429 || status / 100 == 5)) {
         ask->_kind = SERVER_PROMETHEUS; /* this once: the next question asks again */
-        go(ask);
-        return;
+    } else if (err) { /* a gateway hides it */
+        ask->_guessed = true;
+        ask->_kind = SERVER_VICTORIAMETRICS;
+    } else {
+        atomic_store(&ask->server->kind, ask->_kind);
     }
-    if (err) /* Prometheus' API without buildinfo, as old versions and some gateways have it */
-        ask->_kind = SERVER_PROMETHEUS;
-    atomic_store(&ask->server->kind, ask->_kind);
     go(ask);
 }
 

@@ -31,6 +31,7 @@ struct ask {
     bool _steps_only;          /* the answer holds values at steps */
     struct answer _steps;
     enum server_kind _kind;
+    bool _guessed;             /* _kind is: the server has no buildinfo. The first answer shows whether it is right */
     int _status;               /* HTTP's, of the first failure */
     struct fetch *_fetches[64]; unsigned _n_fetches, _left;
 };
