@@ -33,7 +33,9 @@ struct labels grouping_labels(struct eval *ev, const struct grouping *g, struct 
 {
     if (g->without)
         return labels_drop(ev->arena, l, g->names.items, g->names.n);
-    return g->names.n == 0 ? (struct labels){0} : labels_keep(ev->arena, l, g->names.items, g->names.n);
+    if (g->names.n == 0)
+        return (struct labels){0};
+    return labels_keep(ev->arena, l, g->names.items, g->names.n);
 }
 
 static void free_map(void *map) { map_free(map); }

@@ -342,7 +342,7 @@ struct expr *promql_parse(struct arena *a, struct str text, const struct promql_
     struct parser p = {.arena = a, .err = err};
     if (syntax)
         p.syntax = *syntax;
-    return parse_whole(&p, text, whole_expr);
+    return parse_whole(&p, text, whole_expr); /* cppcheck-suppress returnDanglingLifetime ; the tree is the arena's */
 }
 
 bool promql_parse_selector(struct arena *a, struct str text, const struct matcher **out, size_t *n, struct err *err)

@@ -37,12 +37,12 @@ def rows(text):
             yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
-def run(*flags, cwd=None):
+def run(*flags):
     """Exit code and output of a call of the program that ends by itself."""
     program = f"{ROOT}/{OUT}/sluice"
     if not os.path.exists(program):
         raise Skip(f"{OUT}/sluice (make)")
-    p = subprocess.run([program, *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, cwd=cwd or folder())
+    p = subprocess.run([program, *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, cwd=folder())
     return p.returncode, p.stdout.decode()
 
 
@@ -166,8 +166,10 @@ def test_image_has_the_libraries_that_are_linked():
     program = f"{ROOT}/{OUT}/sluice"
     release_build()
     linked = subprocess.run(["readelf", "-d", program], stdout=subprocess.PIPE, check=True, text=True).stdout
-    where = dict(re.findall(r"(\S+) => (\S+)", subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True).stdout))
-    image = set(re.findall(r"[\w.+-]+", read("deploy/Dockerfile").split("FROM")[-1])) | {"libc6", "libstdc++6", "libgcc-s1"}
+    where = subprocess.run(["ldd", program], stdout=subprocess.PIPE, check=True, text=True).stdout
+    where = dict(re.findall(r"(\S+) => (\S+)", where))
+    image = set(re.findall(r"[\w.+-]+", read("deploy/Dockerfile").split("FROM")[-1]))
+    image |= {"libc6", "libstdc++6", "libgcc-s1"}  # of every Debian, or with one of the others
     for library in re.findall(r"\(NEEDED\).*\[(.*)\]", linked):
         found = subprocess.run(["dpkg", "-S", f"*/{os.path.basename(os.path.realpath(where[library]))}"],
                                stdout=subprocess.PIPE, text=True).stdout
@@ -186,7 +188,8 @@ def test_dashboard_asks_for_what_there_is():
         plain = expr.replace("$job", ".*").replace("$__rate_interval", "1m")
         answer = sluice.get("/api/v1/query", {"query": plain})
         assert answer.status == 200, f"{expr}: {answer}"
-        names = {re.sub(r"_(bucket|sum|count)$", "", n) if n not in documented else n for n in re.findall(r"\w+(?=\{)", plain)}
+        names = re.findall(r"\w+(?=\{)", plain)
+        names = {n if n in documented else re.sub(r"_(bucket|sum|count)$", "", n) for n in names}
         assert names and names <= documented, f"{expr}: no such metrics: {sorted(names - documented)}"
 
 
@@ -269,6 +272,16 @@ def test_metrics_page_is_well_formed():
 
 # What is on disk.
 
+QUEUE_CONFIG = """
+global: {{scrape_interval: 1s}}
+scrape_configs:
+- job_name: x
+  static_configs: [{{targets: ['{exporter}']}}]
+remote_write:
+- {{name: gone, url: 'http://127.0.0.1:9/', protocol: snappy}}
+"""
+
+
 def test_queue_lies_as_the_write_path_tells():
     """Files of a destination that is down, read by the table of docs/write-path.md alone."""
     page = read("docs/write-path.md")
@@ -277,8 +290,7 @@ def test_queue_lies_as_the_write_path_tells():
     sizes = [int(cells[1]) for cells in table[:-1]]
     assert offsets == [sum(sizes[:i]) for i in range(len(table))] and offsets[-1] == 56, "the table has no gap"
     exporter = ScriptedExporter(series=5)
-    sluice = Sluice(f"global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: x\n  static_configs: [{{targets: "
-                    f"['{exporter.address}']}}]\nremote_write:\n- {{name: gone, url: 'http://127.0.0.1:9/', protocol: snappy}}\n")
+    sluice = Sluice(QUEUE_CONFIG.format(exporter=exporter.address))
     wait_until(lambda: len(exporter.served) >= 4, 20, "four scrapes")
     sluice.stop()
     segments = [path for path in glob.glob(f"{sluice.data_folder}/*/*/*/*.seg") if os.path.getsize(path)]
