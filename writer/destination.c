@@ -90,7 +90,7 @@ void dest_settings_free(struct dest_settings *s)
  * the list: changing the order must not orphan or swap queues. The hash keeps apart what a file name cannot say. */
 char *destination_identity(const struct destination_conf *c)
 {
-    struct url u;
+    struct url u = {0};
     struct buf key = {0}, name = {0};
     if (c->name.n > 0)
         buf_printf(&key, "name %.*s", STR_ARG(c->name));
