@@ -44,6 +44,22 @@ static void *copy(struct arena *a, const void *items, size_t n, size_t size)
     return to ? memcpy(to, items, n * size) : NULL;
 }
 
+static struct labels own_labels(const struct answer *a, struct labels from)
+{
+    struct labels_builder b = {0};
+    struct labels_iter it = labels_iter(a->external);
+    struct label l;
+    if (a->external.count == 0)
+        return group_labels(a->group, a->arena, from);
+    builder_start(&b, from);
+    while (labels_next(&it, &l))
+        if (str_eq(builder_get(&b, l.name), l.value))
+            builder_del(&b, l.name);
+    struct labels own = group_labels(a->group, a->arena, builder_labels(&b, a->arena));
+    builder_free(&b);
+    return own;
+}
+
 bool answer_add(struct answer *a, struct labels labels, const struct sample *samples, size_t n, const struct hist_sample *hists, size_t n_hists,
                 struct err *err)
 {
@@ -56,7 +72,7 @@ bool answer_add(struct answer *a, struct labels labels, const struct sample *sam
         return true;
     arena_grow(a->arena, &a->series, &a->cap, a->n + 1, sizeof *a->series);
     a->series[a->n++] = (struct series){
-        .labels = group_labels(a->group, a->arena, labels), .samples = copy(a->arena, samples + first, n, sizeof *samples),
+        .labels = own_labels(a, labels), .samples = copy(a->arena, samples + first, n, sizeof *samples),
         .n_samples = (uint32_t)n, .hists = copy(a->arena, n_hists ? hists + first_hist : NULL, n_hists, sizeof *hists), .n_hists = (uint32_t)n_hists};
     a->n_samples += n + n_hists;
     return true;

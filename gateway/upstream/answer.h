@@ -22,6 +22,7 @@ struct answer { /* series of one server; several requests may fill one answer */
     struct arena *arena;
     const struct group *group;   /* whose labels are added */
     struct notes *notes;         /* warnings and infos that came along */
+    struct labels external;      /* taken away from series that have them with these values */
     int64_t t_min, t_max;        /* samples outside are dropped */
     struct series *series; size_t n, cap;
     uint64_t n_samples;
@@ -53,5 +54,7 @@ struct decoder *metadata_answer_new(struct list_answer *a);
 
 /* Is the answer of /api/v1/status/buildinfo VictoriaMetrics'? */
 struct decoder *kind_answer_new(enum server_kind *out);
+/* global.external_labels of /api/v1/status/config, in the arena. */
+struct decoder *external_answer_new(struct arena *a, struct labels *out);
 
 #endif

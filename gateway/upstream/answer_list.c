@@ -2,12 +2,14 @@
 #include "gateway/upstream/answer.h"
 
 #include "base/json_tree.h"
+#include "base/yaml.h"
 #include "gateway/upstream/json_labels.h"
 
 struct tree_answer {
     struct decoder decoder;
     struct list_answer *list;
     enum server_kind *kind;
+    struct arena *arena; struct labels *external;
     bool (*take)(struct tree_answer *t, const struct json_tree *data, struct err *err);
     struct buf body;
 };
@@ -89,6 +91,20 @@ static bool take_kind(struct tree_answer *t, const struct json_tree *data, struc
     return true;
 }
 
+static bool take_external(struct tree_answer *t, const struct json_tree *data, struct err *err)
+{
+    const struct yaml *root = yaml_parse(t->arena, json_tree_str(json_tree_get(data, "yaml")), "status/config", err);
+    const struct yaml *map = root ? yaml_get(root, "global") : NULL;
+    map = map ? yaml_get(map, "external_labels") : NULL;
+    struct labels_builder b = {0};
+    builder_start(&b, (struct labels){0});
+    for (size_t i = 0; map && map->kind == YAML_MAP && i < map->n; i++)
+        builder_set(&b, map->keys[i].text, map->items[i].text);
+    *t->external = builder_labels(&b, t->arena);
+    builder_free(&b);
+    return root != NULL;
+}
+
 static void take_notes(struct notes *notes, const struct json_tree *root)
 {
     const struct json_tree *warnings = json_tree_get(root, "warnings"), *infos = json_tree_get(root, "infos");
@@ -157,5 +173,13 @@ struct decoder *kind_answer_new(enum server_kind *out)
 {
     struct tree_answer *t = tree_answer(take_kind);
     t->kind = out;
+    return &t->decoder;
+}
+
+struct decoder *external_answer_new(struct arena *a, struct labels *out)
+{
+    struct tree_answer *t = tree_answer(take_external);
+    t->arena = a;
+    t->external = out;
     return &t->decoder;
 }

@@ -8,6 +8,7 @@
 
 enum { MAX_POINTS = 11000 }; /* Prometheus gives 11,001 at most */
 
+static void choose(struct ask *ask, enum ask_way way);
 static void go(struct ask *ask);
 
 static void finish(struct ask *ask, enum ask_state state)
@@ -122,6 +123,7 @@ static void send_all(struct ask *ask)
     bool instant = sel->kind == SELECT_INSTANT;
     start_answer(ask, &ask->answer, sel->t_min, sel->t_max);
     start_answer(ask, &ask->_steps, sel->t_min, sel->t_max);
+    ask->answer.external = ask->_way == ASK_READ ? ask->_external : (struct labels){0};
     ask->_n_fetches = 0;
     ask->_steps_only = ask->_way == ASK_QUERY && instant && !ask->compare;
     if (ask->_way == ASK_EXPORT)
@@ -178,8 +180,7 @@ static void complete(struct ask *ask)
         return;
     }
     if (lossy) {
-        ask->_way = ASK_READ;
-        send_all(ask);
+        choose(ask, ASK_READ);
         return;
     }
     if (ask->_guessed)
@@ -245,11 +246,36 @@ static void probe(struct ask *ask)
                                                 .decoder = kind_answer_new(&ask->_kind), .done = probed, .arg = ask, .slot = &ask->_fetches[0]});
 }
 
+/* A server that does not show its configuration is taken for one without external labels. */
+static void external_known(void *arg, const struct err *err, int status)
+{
+    struct ask *ask = arg;
+    if (err && status == 0) {
+        ask->err = *err;
+        finish(ask, ASK_FAILED);
+        return;
+    }
+    server_set_external(ask->server, ask->_external);
+    send_all(ask);
+}
+
+static void choose(struct ask *ask, enum ask_way way)
+{
+    struct arena *a = ask->round->q->arena;
+    ask->_way = way;
+    if (way != ASK_READ || server_external(ask->server, a, &ask->_external)) {
+        send_all(ask);
+        return;
+    }
+    ask->_n_fetches = 1;
+    fetch_send(ask->round, &(struct fetch_plan){.server = ask->server, .path = "/api/v1/status/config", .get = true, .decoder = external_answer_new(a, &ask->_external),
+                                                .done = external_known, .arg = ask, .slot = &ask->_fetches[0]});
+}
+
 static void go(struct ask *ask)
 {
     bool reads = ask->server->wants_read && !atomic_load(&ask->server->cannot_read);
-    ask->_way = ask->_kind == SERVER_VICTORIAMETRICS ? ASK_EXPORT : reads ? ASK_READ : ASK_QUERY;
-    send_all(ask);
+    choose(ask, ask->_kind == SERVER_VICTORIAMETRICS ? ASK_EXPORT : reads ? ASK_READ : ASK_QUERY);
 }
 
 void ask_start(struct ask *ask)

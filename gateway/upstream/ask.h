@@ -30,6 +30,7 @@ struct ask {
     enum ask_way _way;
     bool _steps_only;          /* the answer holds values at steps */
     struct answer _steps;
+    struct labels _external;   /* of the server, once ASK_READ is chosen */
     enum server_kind _kind;
     bool _guessed;             /* _kind is: the server has no buildinfo. The first answer shows whether it is right */
     int _status;               /* HTTP's, of the first failure */

@@ -94,6 +94,7 @@ void server_free(struct server *s)
 {
     client_profile_unref(s->profile);
     mutex_free(&s->mutex);
+    buf_free(&s->external);
 }
 
 bool server_ready(struct server *s)
@@ -128,6 +129,25 @@ void server_failed(struct server *s, bool reached, const char *why)
     }
     mutex_lock(&s->mutex);
     snprintf(s->last_error, sizeof s->last_error, "%s", why);
+    mutex_unlock(&s->mutex);
+}
+
+bool server_external(struct server *s, struct arena *a, struct labels *out)
+{
+    mutex_lock(&s->mutex);
+    bool known = clock_mono_ms() < s->external_until;
+    struct str bytes = arena_str(a, buf_str(&s->external));
+    mutex_unlock(&s->mutex);
+    *out = (struct labels){0};
+    return known && (bytes.n == 0 || labels_check((const uint8_t *)bytes.p, bytes.n, out));
+}
+
+void server_set_external(struct server *s, struct labels labels)
+{
+    mutex_lock(&s->mutex);
+    buf_clear(&s->external);
+    buf_add(&s->external, labels.p, labels.n);
+    s->external_until = clock_mono_ms() + SERVER_EXTERNAL_MS;
     mutex_unlock(&s->mutex);
 }
 

@@ -14,6 +14,7 @@
 
 /* Failures in a row after which a server is left alone for a while when another one can answer. */
 enum { SERVER_PATIENCE = 3, SERVER_PAUSE_MS = 1000, SERVER_LONGEST_PAUSE_MS = 30000 };
+enum { SERVER_EXTERNAL_MS = 60000 }; /* a server may be reconfigured */
 
 struct server {
     struct str group;              /* its name, for messages */
@@ -32,8 +33,10 @@ struct server {
     _Atomic int64_t paused_until;  /* clock_mono_ms */
     atomic_uint_fast64_t requests, failures, bytes, samples, nanoseconds;
     _Atomic int64_t last_ok_at, last_error_at; /* Unix ms */
-    struct mutex mutex;
-    char last_error[256];          /* under the mutex */
+    struct mutex mutex;            /* for what follows */
+    char last_error[256];
+    struct buf external;           /* label bytes: what remote_read adds to every series and the rest of the API does not */
+    int64_t external_until;        /* clock_mono_ms: from then on they are asked for again; 0 = never asked */
 };
 
 /* address: host:port. Texts go to the arena; url_prefix is the group's path_prefix. */
@@ -46,6 +49,9 @@ bool server_ready(struct server *s);
 void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes);
 /* reached: it answered, though with an error; it is not paused for that. */
 void server_failed(struct server *s, bool reached, const char *why);
+/* external_labels of the server, a copy in the arena. False: they must be asked for (/api/v1/status/config). */
+bool server_external(struct server *s, struct arena *a, struct labels *out);
+void server_set_external(struct server *s, struct labels labels);
 void server_show(struct server *s, struct arena *a, struct server_status *out);
 static inline enum server_kind server_kind(struct server *s) { return (enum server_kind)atomic_load(&s->kind); }
 const char *server_kind_name(enum server_kind kind);

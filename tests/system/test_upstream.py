@@ -1,5 +1,6 @@
 """Server groups: which servers are asked and how, what becomes of their errors, and that answers of groups are united."""
 import json
+import struct
 import time
 import urllib.parse
 
@@ -215,3 +216,56 @@ def test_many_steps_of_a_subquery():
     sluice = Sluice(groups(group("one", server)))
     expr = "sum_over_time(a[55m:200ms])"  # 16,500 points, more than one query_range may have
     same_answer(sluice.query(expr, start + 3500), server.query(expr, start + 3500), expr)
+
+
+def histogram(t, k):
+    """prometheus.Histogram of schema 0: k observations in (1, 2], 2k in (2, 4]."""
+    def field(n, wire_type, payload):
+        return wire.varint(n << 3 | wire_type) + payload
+    span = field(1, 0, wire.varint(2)) + field(2, 0, wire.varint(2))  # offset 1 (zigzag), length 2
+    deltas = wire.varint(2 * k) + wire.varint(2 * k)
+    return (field(1, 0, wire.varint(3 * k)) + field(3, 1, struct.pack("<d", 7.5 * k)) + field(4, 0, wire.varint(0)) +
+            field(5, 1, struct.pack("<d", 1e-128)) + field(6, 0, wire.varint(0)) + field(11, 2, wire.varint(len(span)) + span) +
+            field(12, 2, wire.varint(len(deltas)) + deltas) + field(15, 0, wire.varint(t)))
+
+
+def push_histograms(server, start, count):
+    def part(n, payload):
+        return wire.varint(n << 3 | 2) + wire.varint(len(payload)) + payload
+    series = part(1, part(1, b"__name__") + part(2, b"h"))
+    series += b"".join(part(4, histogram((start + i * 15) * 1000, i + 1)) for i in range(count))
+    answer = request(server.write_url, data=wire.snappy_compress(part(1, series)), headers={
+        "Content-Type": "application/x-protobuf", "Content-Encoding": "snappy", "X-Prometheus-Remote-Write-Version": "0.1.0"})
+    assert answer.status == 204, answer
+
+
+def test_native_histograms_and_external_labels():
+    """JSON shows that there are histograms, remote_read brings them, without the labels that only remote_read adds."""
+    start = (int(time.time()) - 1800) // 60 * 60
+    def storage(name):
+        return Prometheus(f"global: {{external_labels: {{replica: {name}}}}}", "--enable-feature=native-histograms", name=name)
+    one, two = storage("one"), storage("two")
+    for s in (one, two):
+        push_histograms(s, start, 60)
+        load(s, start, ["a"], 40)
+    for extra in ({}, {"remote_read": True}):
+        sluice = Sluice(groups(group("pair", one, two, **extra)), name=f"sluice{len(extra)}")
+        for expr in ("histogram_quantile(0.5, rate(h[2m]))", "histogram_count(h)", "h", "histogram_sum(increase(h[5m]))", "a", "count_over_time(a[3m])"):
+            same_answer(sluice.query(expr, start + 601), one.query(expr, start + 601), expr)
+            same_answer(sluice.query_range(expr, start, start + 1200, 60), one.query_range(expr, start, start + 1200, 60), expr)
+        assert sluice.query("histogram_count(h)", start + 601)["result"], "there are histograms"
+
+
+def test_limits():
+    fake = FakePrometheus(vector(1000, 1), delay=5)
+    sluice = Sluice(groups(group("slow", fake)), "--query.max-memory=2MiB")
+    began = time.monotonic()
+    answer = sluice.get("/api/v1/query", {"query": "up", "time": 1000, "timeout": "1s"})
+    assert answer.status == 504 and fake.address in answer.text and time.monotonic() - began < 3, answer
+    fake.delay = 0
+    fake.body = {"status": "success", "data": {"resultType": "matrix", "result": [
+        {"metric": {"i": str(i)}, "values": [[t, "1"] for t in range(1, 1000)]} for i in range(500)]}}
+    answer = sluice.get("/api/v1/query", {"query": "rate(up[1000s])", "time": 1000})
+    assert answer.status == 422 and "2 MiB" in answer.text, answer
+    fake.body = vector(1000, 1, a="b")
+    assert sluice.query('{a="b"}', 1000)["result"]
