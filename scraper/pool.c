@@ -187,6 +187,13 @@ static void note_kept(struct pool *p, struct pool_sync *s, struct target *t, con
     note(&c->changed, &c->n_changed, &c->changed_cap, (struct target_change){t, p->job, again->interval, again->timeout, refused});
 }
 
+/* The lane that owns the target's shard in destinations of 8 shards, so that nothing crosses lanes; when there are more lanes than
+ * that, all of them scrape, and some hand over what they scraped. */
+static size_t lane_of_target(const struct pool_sync *s, const struct target *t)
+{
+    return s->n_lanes <= SHARDS ? t->id % SHARDS % s->n_lanes : t->id % s->n_lanes;
+}
+
 static void note_new(struct pool *p, struct pool_sync *s, struct target *t, bool refused)
 {
     t->seen = true;
@@ -194,7 +201,7 @@ static void note_new(struct pool *p, struct pool_sync *s, struct target *t, bool
     t->wanted_interval = t->interval;
     t->wanted_timeout = t->timeout;
     t->wanted_refused = refused;
-    t->lane = &s->lanes[t->id % SHARDS % s->n_lanes];
+    t->lane = &s->lanes[lane_of_target(s, t)];
     struct scrape_lane_change *c = change_of(s, t->lane);
     note(&c->added, &c->n_added, &c->added_cap, (struct target_change){t, p->job, t->interval, t->timeout, refused});
 }
