@@ -33,6 +33,13 @@ static void collect_flags(struct stats_out *o)
     }
 }
 
+static void collect_upstream(struct stats_out *o)
+{
+    struct upstream *u = gateway_upstream();
+    upstream_collect(u, o);
+    upstream_unref(u);
+}
+
 static void collect(struct stats_out *o, void *arg UNUSED)
 {
     const struct stats_label version[] = {{"version", STR(VERSION)}};
@@ -41,11 +48,13 @@ static void collect(struct stats_out *o, void *arg UNUSED)
     collect_config(o);
     collect_warnings(o);
     collect_flags(o);
+    collect_upstream(o);
 }
 
 void metrics_start(void)
 {
     stats_register(&http_stats);
     stats_register(&write_stats);
+    stats_register(&upstream_stats);
     stats_collector(collect, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include "base/map.h"
 #include "base/times.h"
+#include "gateway/upstream/stats.h"
 
 enum { HEDGE_MIN_MS = 20, HEDGE_UNKNOWN_MS = 250, CHECK_EVERY = 256 };
 
@@ -188,9 +189,11 @@ static bool recent_alone(struct leaf *l, const struct err *why, struct err *err)
 {
     struct buf since = {0};
     if (l->recent.source == NULL || l->sel->t_max < l->recent.from) {
+        stats_add(&upstream_stats, GROUPS_FAILED, 1);
         *err = *why;
         return false;
     }
+    stats_add(&upstream_stats, RECENT_ALONE, 1);
     if (!recent_covers(l)) {
         buf_add_rfc3339(&since, l->recent.from);
         notes_warn(l->round->q->notes, "server group \"%.*s\" did not answer; from it there is only what the recent store has since %s",
@@ -247,9 +250,11 @@ static void note_failures(const struct leaf *l)
 {
     for (size_t i = 0; i < l->n_asks; i++) {
         const struct ask *ask = &l->asks[i];
+        bool missed = ask->state == ASK_FAILED || (ask->state == ASK_IDLE && l->group->read_mode == READ_MERGE);
+        stats_add(&upstream_stats, REPLICAS_MISSED, missed);
         if (ask->state == ASK_FAILED)
             notes_info(l->round->q->notes, "another replica answered for %s", ask->err.text);
-        else if (ask->state == ASK_IDLE && l->group->read_mode == READ_MERGE)
+        else if (missed)
             notes_info(l->round->q->notes, "another replica answered for server group \"%.*s\": %.*s, which is not asked for a while after failures",
                        STR_ARG(l->group->name), STR_ARG(ask->server->shown));
     }
@@ -282,5 +287,7 @@ bool leaf_collect(struct leaf *l, struct err *err)
     struct folding f = {0};
     bool ok = fold_all(l, &f, err);
     map_free(&f.by_labels);
+    if (f.filled > 0)
+        stats_add(&upstream_stats, SAMPLES_FILLED, (double)f.filled);
     return ok;
 }

@@ -2,6 +2,14 @@
 
 enum { MAX_ANSWER = 1 << 30, LOOKBACK_MS = 300000 };
 
+static bool check_name(const struct server_group_conf *groups, size_t i, struct err *err)
+{
+    for (size_t k = 0; k < i; k++)
+        if (groups[i].name.n > 0 && str_eq(groups[i].name, groups[k].name))
+            return err_set(err, ERR_BAD_DATA, "server_groups: the name \"%.*s\" is given twice", STR_ARG(groups[i].name));
+    return true;
+}
+
 /* Nothing is borrowed from the configuration: the groups' texts are copied. */
 struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env, struct err *err)
 {
@@ -15,7 +23,7 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
     u->env.lookback = env->lookback ? env->lookback : LOOKBACK_MS;
     for (size_t i = 0; i < n; i++) {
         size_t first = u->groups.n;
-        if (!groups_add(&u->groups, &u->arena, &groups[i], i, err)) {
+        if (!check_name(groups, i, err) || !groups_add(&u->groups, &u->arena, &groups[i], i, err)) {
             upstream_unref(u);
             return NULL;
         }

@@ -8,6 +8,7 @@
 #define GATEWAY_UPSTREAM_UPSTREAM_H
 
 #include "base/client_conf.h"
+#include "base/stats.h"
 #include "model/source.h"
 
 enum server_kind { SERVER_AUTO, SERVER_PROMETHEUS, SERVER_VICTORIAMETRICS };
@@ -58,5 +59,7 @@ struct server_status {                 /* for /targets and metrics */
     const char *kind;
 };
 void upstream_status(struct upstream *u, struct arena *a, struct server_status **out, size_t *n);
+extern struct stats_group upstream_stats;                            /* to be registered at the start */
+void upstream_collect(struct upstream *u, struct stats_out *out);    /* what is counted for each server */
 
 #endif

@@ -1,0 +1,41 @@
+/* What server groups tell on /metrics. */
+#include "gateway/upstream/stats.h"
+#include "gateway/upstream/source.h"
+
+struct stats_group upstream_stats = STATS_GROUP(UPSTREAM_STATS);
+
+enum which { REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP };
+
+static double value(struct server *s, enum which which)
+{
+    switch (which) {
+    case REQUESTS: return (double)atomic_load(&s->requests);
+    case FAILURES: return (double)atomic_load(&s->failures);
+    case BYTES: return (double)atomic_load(&s->bytes);
+    case SAMPLES: return (double)atomic_load(&s->samples);
+    case SECONDS: return (double)atomic_load(&s->nanoseconds) / 1e9;
+    case UP: return atomic_load(&s->failures_in_row) == 0;
+    }
+    return 0;
+}
+
+static void collect(struct upstream *u, struct stats_out *o, const char *name, enum stats_kind kind, const char *help, enum which which)
+{
+    stats_family(o, name, kind, help);
+    for (size_t g = 0; g < u->groups.n; g++)
+        for (size_t i = 0; i < u->groups.items[g].n_servers; i++) {
+            struct server *s = u->groups.items[g].servers[i];
+            const struct stats_label labels[] = {{"group", s->group}, {"url", s->url}};
+            stats_value(o, name, labels, LEN(labels), value(s, which));
+        }
+}
+
+void upstream_collect(struct upstream *u, struct stats_out *o)
+{
+    collect(u, o, "sluice_upstream_requests_total", STATS_COUNTER, "Requests to a server of a group", REQUESTS);
+    collect(u, o, "sluice_upstream_failures_total", STATS_COUNTER, "Requests that failed", FAILURES);
+    collect(u, o, "sluice_upstream_received_bytes_total", STATS_COUNTER, "Bytes of answers on the wire", BYTES);
+    collect(u, o, "sluice_upstream_samples_total", STATS_COUNTER, "Samples read", SAMPLES);
+    collect(u, o, "sluice_upstream_request_seconds_total", STATS_COUNTER, "Time spent in requests that were answered", SECONDS);
+    collect(u, o, "sluice_upstream_up", STATS_GAUGE, "1 when the last request reached the server", UP);
+}
