@@ -96,7 +96,8 @@ static struct series between(const struct stored *s, int64_t t_min, int64_t t_ma
     return (struct series){.labels = s->labels, .samples = s->samples + from, .n_samples = (uint32_t)(to - from)};
 }
 
-static bool select_all(struct source *source, struct query_ctx *q, const struct select *sel, size_t n, struct series_set *out, struct err *err UNUSED)
+static bool select_all(struct source *source, struct query_ctx *q, const struct select *sel, size_t n,
+                       struct series_set *out, struct err *err UNUSED)
 {
     const struct samples *s = CONTAINER(source, struct samples, source);
     for (size_t i = 0; i < n; i++) {

@@ -1,11 +1,11 @@
-/* What every request of the query API does, once: refuse while the program is not ready, take the upstream, set budget and
- * deadline, run the body, and put the envelope around what it wrote:
+/* What every request of the query API does, once: refuse while the program is not ready, take the upstream, set budget
+ * and deadline, run the body, and put the envelope around what it wrote:
  *
  *   {"status":"success","data":DATA,"warnings":[...],"infos":[...]}
  *
- * A body appends DATA to `json` and returns true, or fills `err` and returns false. It may also set the request's status to 204:
- * no data at all. When the arena's budget is spent, wherever that happens, the request ends with ERR_LIMIT; so a body keeps
- * nothing but what the arena (arena_at_end) or `end` gives back.
+ * A body appends DATA to `json` and returns true, or fills `err` and returns false. It may also set the request's status
+ * to 204: no data at all. When the arena's budget is spent, wherever that happens, the request ends with ERR_LIMIT; so a
+ * body keeps nothing but what the arena (arena_at_end) or `end` gives back.
  */
 #ifndef GATEWAY_API_CALL_H
 #define GATEWAY_API_CALL_H

@@ -1,7 +1,7 @@
-/* /federate: the newest sample of every selected series, not older than the lookback, in the text exposition format, sorted by
- * metric, with the time of each and the external labels; and with an empty instance where there is none, so that a scraper with
- * honor_labels puts no instance of its own there. Native histograms have no form in this format and are left out; names beyond the
- * old character set are written in quotes.
+/* /federate: the newest sample of every selected series, not older than the lookback, in the text exposition format,
+ * sorted by metric, with the time of each and the external labels; and with an empty instance where there is none, so
+ * that a scraper with honor_labels puts no instance of its own there. Native histograms have no form in this format and
+ * are left out; names beyond the old character set are written in quotes.
  */
 #include "base/num.h"
 #include "base/times.h"
@@ -33,8 +33,10 @@ static bool select_all(struct api_call *c, struct federation *f, const struct se
 {
     struct select *wanted = ARENA_ARRAY(c->arena, struct select, selectors->n);
     for (size_t i = 0; i < selectors->n; i++)
-        wanted[i] = (struct select){.kind = SELECT_INSTANT, .matchers = selectors->sets[i], .n_matchers = selectors->sizes[i],
-                                    .t_min = f->now - f->lookback + 1, .t_max = f->now, .start = f->now, .end = f->now, .step = 1,
+        wanted[i] = (struct select){.kind = SELECT_INSTANT,
+                                    .matchers = selectors->sets[i], .n_matchers = selectors->sizes[i],
+                                    .t_min = f->now - f->lookback + 1, .t_max = f->now,
+                                    .start = f->now, .end = f->now, .step = 1,
                                     .window = f->lookback, .wants_origin = true, .func = ""};
     f->sets = ARENA_ARRAY(c->arena, struct series_set, selectors->n);
     f->n_sets = selectors->n;

@@ -120,7 +120,8 @@ bool param_limit(const struct form *f, size_t *limit, struct err *err)
     struct str s = form_get(f, "limit");
     int64_t n = 0;
     if (s.n > 0 && !num_parse_i64(s, &n))
-        err_set(err, ERR_BAD_DATA, "strconv.Atoi: parsing \"%.*s\": %s", STR_ARG(s), is_whole(s) ? "value out of range" : "invalid syntax");
+        err_set(err, ERR_BAD_DATA, "strconv.Atoi: parsing \"%.*s\": %s", STR_ARG(s),
+                is_whole(s) ? "value out of range" : "invalid syntax");
     else if (n < 0)
         err_set(err, ERR_BAD_DATA, "limit must be non-negative");
     else {

@@ -36,7 +36,8 @@ static bool read_common(struct api_call *c, struct asked *a)
     const struct form *f = &c->r->form;
     int64_t timeout, cap = gateway.flags.query_timeout;
     struct str stats = form_get(f, "stats");
-    if (!param_timeout(f, cap, &timeout, &c->err) || !param_lookback(f, gateway.flags.query_lookback, &a->params.lookback, &c->err))
+    if (!param_timeout(f, cap, &timeout, &c->err) ||
+        !param_lookback(f, gateway.flags.query_lookback, &a->params.lookback, &c->err))
         return false;
     if (cap > 0 || form_get(f, "timeout").n > 0)
         api_deadline(c, timeout);
@@ -84,7 +85,8 @@ static bool query(struct api_call *c)
 {
     struct asked a = {0};
     const struct form *f = &c->r->form;
-    if (!param_limit(f, &a.limit, &c->err) || !param_time(f, "time", clock_wall_ms(), &a.params.start, &c->err) || !read_common(c, &a))
+    if (!param_limit(f, &a.limit, &c->err) || !param_time(f, "time", clock_wall_ms(), &a.params.start, &c->err) ||
+        !read_common(c, &a))
         return false;
     a.params.end = a.params.start;
     return answer(c, &a);

@@ -1,5 +1,6 @@
-/* A large answer is mostly points: ,[1600000000.123,"1.5"]. All series of a range query have their points at the same times, so
- * the text up to the value is made once for each step, and a point costs a copy of it and the printing of a number.
+/* A large answer is mostly points: ,[1600000000.123,"1.5"]. All series of a range query have their points at the same
+ * times, so the text up to the value is made once for each step, and a point costs a copy of it and the printing of a
+ * number.
  */
 #include "gateway/api/render.h"
 

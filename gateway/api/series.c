@@ -1,5 +1,5 @@
-/* Series, label names and label values. The upstream may give more than the limit; what is given here is the first of them in
- * order.
+/* Series, label names and label values. The upstream may give more than the limit; what is given here is the first of
+ * them in order.
  */
 #include "gateway/api/call.h"
 #include "gateway/api/params.h"
@@ -23,7 +23,7 @@ static bool read_params(struct api_call *c, struct series_query *sq, bool prefix
     return true;
 }
 
-/* Nothing lies in a window that ends before it begins; that is no error. */
+/* Nothing lies in a window that ends before it begins; no error. */
 static bool nothing_to_ask(const struct series_query *sq) { return sq->t_min > sq->t_max; }
 
 static size_t cut(struct api_call *c, size_t n, size_t limit, bool truncated)

@@ -48,7 +48,8 @@ static void times(void **state)
     struct err err;
     int64_t ms;
     assert_false(param_time(&f, "time", 7, &ms, &err));
-    assert_string_equal(err.text, "invalid parameter \"time\": invalid time value for 'time': cannot parse \"yesterday\" to a valid timestamp");
+    assert_string_equal(err.text, "invalid parameter \"time\": invalid time value for 'time': "
+                                  "cannot parse \"yesterday\" to a valid timestamp");
     assert_int_equal(err.kind, ERR_BAD_DATA);
 }
 
@@ -176,9 +177,11 @@ static void label_names(void **state)
 {
     (void)state;
     static const struct { const char *text, *name; } good[] = {
-        {"job", "job"}, {"a.b", "a.b"}, {"U__foo_2e_bar", "foo.bar"}, {"U___e4_", "\u00e4"}, {"U___e4__", "U___e4__"}, {"U__a__b", "a_b"}, {"U___1F600_", "\U0001F600"},
+        {"job", "job"}, {"a.b", "a.b"}, {"U__foo_2e_bar", "foo.bar"},
+        {"U___e4_", "\u00e4"}, {"U___e4__", "U___e4__"}, {"U__a__b", "a_b"}, {"U___1F600_", "\U0001F600"},
         /* what is no escape is a name as it stands */
-        {"U__j_zz_b", "U__j_zz_b"}, {"U__a_", "U__a_"}, {"U__a_2e", "U__a_2e"}, {"U__a_d800_", "U__a_d800_"}, {"U__a_1234567_", "U__a_1234567_"}};
+        {"U__j_zz_b", "U__j_zz_b"}, {"U__a_", "U__a_"},
+        {"U__a_2e", "U__a_2e"}, {"U__a_d800_", "U__a_d800_"}, {"U__a_1234567_", "U__a_1234567_"}};
     struct err err;
     struct str name;
     for (size_t i = 0; i < LEN(good); i++) {

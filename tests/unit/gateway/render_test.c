@@ -50,7 +50,8 @@ static void scalars_are_plain(void **state)
           "{\"resultType\":\"scalar\",\"result\":[1.5,\"1000000000000000000000\"]}");
     check(&(struct promql_result){.type = PROMQL_SCALAR, .t = -1234, .scalar = 1e-7}, NULL,
           "{\"resultType\":\"scalar\",\"result\":[-1.234,\"0.0000001\"]}");
-    check(&(struct promql_result){.type = PROMQL_SCALAR, .t = 4000, .scalar = NAN}, NULL, "{\"resultType\":\"scalar\",\"result\":[4,\"NaN\"]}");
+    check(&(struct promql_result){.type = PROMQL_SCALAR, .t = 4000, .scalar = NAN}, NULL,
+          "{\"resultType\":\"scalar\",\"result\":[4,\"NaN\"]}");
 }
 
 static void strings_are_escaped_for_html(void **state)
@@ -74,7 +75,8 @@ static void vectors(void **state)
 static void ranges_stand_on_the_grid(void **state)
 {
     (void)state;
-    const struct promql_point all[] = {{500, 1, NULL}, {1000, 2, NULL}, {1500, -0.0, NULL}}, some[] = {{1000, 1e-7, NULL}}, last[] = {{1500, 0.1, NULL}};
+    const struct promql_point all[] = {{500, 1, NULL}, {1000, 2, NULL}, {1500, -0.0, NULL}},
+        some[] = {{1000, 1e-7, NULL}}, last[] = {{1500, 0.1, NULL}};
     struct promql_series series[] = {{labels("a", "x"), all, 3}, {labels("b", "x"), some, 1}, {labels("c", "x"), last, 1}};
     const struct promql_result result = {.type = PROMQL_MATRIX, .series = series, .n = 3};
     const char *wanted = "{\"resultType\":\"matrix\",\"result\":["
@@ -95,7 +97,8 @@ static void histograms_stand_beside_floats(void **state)
     char wanted[400];
     snprintf(wanted, sizeof wanted, "{\"resultType\":\"matrix\",\"result\":[{\"metric\":{\"__name__\":\"h\",\"job\":\"x\"},"
                                     "\"values\":[[1,\"3\"]],\"histograms\":[[2,%s]]}]}", text);
-    check(&(struct promql_result){.type = PROMQL_MATRIX, .series = &both, .n = 1}, &(struct render_grid){1000, 2000, 1000}, wanted);
+    check(&(struct promql_result){.type = PROMQL_MATRIX, .series = &both, .n = 1}, &(struct render_grid){1000, 2000, 1000},
+          wanted);
     snprintf(wanted, sizeof wanted, "{\"resultType\":\"vector\",\"result\":[{\"metric\":{\"__name__\":\"h\",\"job\":\"x\"},"
                                     "\"histogram\":[2,%s]}]}", text);
     check(&(struct promql_result){.type = PROMQL_VECTOR, .series = &one, .n = 1}, NULL, wanted);
@@ -105,13 +108,16 @@ static void stats(void **state)
 {
     (void)state;
     const uint64_t per_step[] = {3, 4};
-    const struct promql_stats s = {.samples = 7, .peak_samples = 5, .per_step = per_step, .n_steps = 2, .prepare_ns = 500, .select_ns = 500, .eval_ns = 2000};
+    const struct promql_stats s = {.samples = 7, .peak_samples = 5, .per_step = per_step, .n_steps = 2,
+                                    .prepare_ns = 500, .select_ns = 500, .eval_ns = 2000};
     struct buf out = {0};
     struct json_writer w = {.out = &out};
     render_stats(&w, &s, 1000000, &(struct render_grid){1500, 2500, 1000});
-    assert_string_equal(buf_z(&out), "\"stats\":{\"timings\":{\"evalTotalTime\":0.000003,\"resultSortTime\":0,\"queryPreparationTime\":0.000001,"
+    assert_string_equal(buf_z(&out), "\"stats\":{\"timings\":{\"evalTotalTime\":0.000003,\"resultSortTime\":0,"
+                                     "\"queryPreparationTime\":0.000001,"
                                      "\"innerEvalTime\":0.000002,\"execQueueTime\":0.001,\"execTotalTime\":0.001003},"
-                                     "\"samples\":{\"totalQueryableSamplesPerStep\":[[1.5,3],[2.5,4]],\"totalQueryableSamples\":7,\"peakSamples\":5}}");
+                                     "\"samples\":{\"totalQueryableSamplesPerStep\":[[1.5,3],[2.5,4]],"
+                                     "\"totalQueryableSamples\":7,\"peakSamples\":5}}");
     buf_free(&out);
 }
 
