@@ -1,5 +1,5 @@
-/* Loading: the file's rows first (conf.h), then what rows cannot say: jobs from further files and what jobs inherit, the
- * destinations of flags, groups from three places, and references by name.
+/* Loading: the file's rows first (conf.h), then what rows cannot say: jobs from further files and what jobs inherit,
+ * the destinations of flags, groups from three places, and references by name.
  */
 #include "gateway/config.h"
 
@@ -155,9 +155,11 @@ static bool add_job(struct loader *l, const struct yaml *node, struct scrape_job
         return false;
     for (size_t i = 0; i < c->n_jobs; i++)
         if (str_eq(c->jobs[i].job_name, job->job_name))
-            return conf_err(node, l->err, "scrape_configs: a second job is called \"%.*s\"; names must be unique", STR_ARG(job->job_name));
-    if (!config_join(l, g->relabel_configs, job->relabel_configs, sizeof(struct relabel_rule), &job->relabel_configs)
-        || !config_join(l, g->metric_relabel_configs, job->metric_relabel_configs, sizeof(struct relabel_rule), &job->metric_relabel_configs))
+            return conf_err(node, l->err, "scrape_configs: a second job is called \"%.*s\"; names must be unique",
+                            STR_ARG(job->job_name));
+    const size_t rule = sizeof(struct relabel_rule);
+    if (!config_join(l, g->relabel_configs, job->relabel_configs, rule, &job->relabel_configs)
+        || !config_join(l, g->metric_relabel_configs, job->metric_relabel_configs, rule, &job->metric_relabel_configs))
         return false;
     mark_common_rules(l, job);
     arena_grow(l->conf.arena, &c->jobs, &l->cap_jobs, c->n_jobs + 1, sizeof *c->jobs);
@@ -185,7 +187,9 @@ static bool add_job_files(struct loader *l, struct str pattern)
 {
     glob_t found;
     bool ok = true, relative = pattern.n > 0 && pattern.p[0] != '/' && l->conf.dir.n > 0;
-    struct str path = relative ? arena_printf(l->conf.arena, "%.*s/%.*s", STR_ARG(l->conf.dir), STR_ARG(pattern)) : pattern;
+    struct str path = pattern;
+    if (relative)
+        path = arena_printf(l->conf.arena, "%.*s/%.*s", STR_ARG(l->conf.dir), STR_ARG(pattern));
     if (glob(arena_z(l->conf.arena, path), 0, NULL, &found) != 0)
         return true;
     for (size_t i = 0; ok && i < found.gl_pathc; i++)
@@ -229,7 +233,8 @@ static bool check_written_by(struct loader *l, struct conf_items groups, const s
     for (size_t i = 0; i < groups.n; i++) {
         struct str by = ((struct server_group_conf *)groups.items)[i].written_by;
         if (by.n > 0 && !is_destination(l->config, by))
-            return conf_err(yaml_get(&list->items[i], "written_by"), l->err, "server_group.written_by: no remote_write entry is called \"%.*s\"", STR_ARG(by));
+            return conf_err(yaml_get(&list->items[i], "written_by"), l->err,
+                            "server_group.written_by: no remote_write entry is called \"%.*s\"", STR_ARG(by));
     }
     return true;
 }
@@ -238,9 +243,10 @@ static bool load_groups(struct loader *l)
 {
     struct config_file *f = &l->file;
     const size_t size = sizeof(struct server_group_conf);
+    const struct yaml *promxy = yaml_get(l->document, "promxy"), *old = yaml_get(l->document, "promxy_server");
     if (!check_written_by(l, f->server_groups, yaml_get(l->document, "server_groups"))
-        || !check_written_by(l, f->promxy.server_groups, yaml_get(yaml_get(l->document, "promxy"), "server_groups"))
-        || !check_written_by(l, f->promxy_server.server_groups, yaml_get(yaml_get(l->document, "promxy_server"), "server_groups"))
+        || !check_written_by(l, f->promxy.server_groups, yaml_get(promxy, "server_groups"))
+        || !check_written_by(l, f->promxy_server.server_groups, yaml_get(old, "server_groups"))
         || !config_join(l, f->server_groups, f->promxy.server_groups, size, &f->server_groups)
         || !config_join(l, f->server_groups, f->promxy_server.server_groups, size, &f->server_groups))
         return false;
@@ -276,7 +282,8 @@ static bool load_document(struct loader *l)
     return l->document && conf_load(&l->conf, &file_section, l->document, &l->file, l->err);
 }
 
-/* As it is in force: with what jobs inherited. A job that leaves the place in the interval to its targets has -1 there. */
+/* As it is in force: with what jobs inherited. A job that leaves the place in the interval to its targets has -1
+ * there. */
 static void print_masked(struct loader *l)
 {
     struct buf text = {0};
@@ -298,8 +305,9 @@ struct config *config_load(const struct flags *f, struct err *err)
     atomic_init(&c->refs, 1);
     arena_init(&c->arena, config_memory);
     struct loader l = {.flags = f, .config = c, .err = err};
-    l.conf = (struct conf_context){.arena = &c->arena, .file = "the configuration", .loose_durations = dialects[f->dialect].loose_durations,
-                                   .lenient_keys = !f->strict_parse, .warn = warn, .warn_arg = &l};
+    l.conf = (struct conf_context){.arena = &c->arena, .file = "the configuration", .warn = warn, .warn_arg = &l,
+                                   .loose_durations = dialects[f->dialect].loose_durations,
+                                   .lenient_keys = !f->strict_parse};
     bool ok = load_document(&l);
     if (ok) {
         set_globals(&l);

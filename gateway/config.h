@@ -1,5 +1,5 @@
-/* The configuration file: one YAML, three families of sections (Prometheus' own, promxy's server groups, ours). Immutable once
- * loaded, refcounted, in its own arena; a reload makes a new one and nothing changes when that fails.
+/* The configuration file: one YAML, three families of sections (Prometheus' own, promxy's server groups, ours).
+ * Immutable once loaded, refcounted, in its own arena; a reload makes a new one and nothing changes when that fails.
  */
 #ifndef GATEWAY_CONFIG_H
 #define GATEWAY_CONFIG_H
@@ -34,6 +34,6 @@ struct config *config_load(const struct flags *f, struct err *err) MUST_USE;
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);     /* any thread */
 extern const struct conf_section global_section;
-void config_document(struct buf *out);   /* all sections as Markdown tables: docs/configuration.md is checked against it */
+void config_document(struct buf *out);   /* all sections as Markdown: docs/configuration.md is checked against it */
 
 #endif

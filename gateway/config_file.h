@@ -33,6 +33,7 @@ bool config_load_list(struct loader *l, const char *path, const struct conf_sect
 /* Appends the flags' destinations to file.remote_write. */
 bool config_add_destinations(struct loader *l) MUST_USE;
 /* a, then b, as one. */
-bool config_join(struct loader *l, struct conf_items a, struct conf_items b, size_t size, struct conf_items *out) MUST_USE;
+bool config_join(struct loader *l, struct conf_items a, struct conf_items b, size_t size,
+                 struct conf_items *out) MUST_USE;
 
 #endif

@@ -1,4 +1,5 @@
-/* -remoteWrite.* as destinations: item i of a list belongs to the i-th URL, a single item to all, an empty one means the default.
+/* -remoteWrite.* as destinations: item i of a list belongs to the i-th URL, a single item to all, an empty one means
+ * the default.
  */
 #include "gateway/config_file.h"
 
@@ -11,7 +12,8 @@ static struct str item(const struct str_list *list, size_t i)
     return i < list->n ? list->items[i] : STR_NONE;
 }
 
-static bool parse(struct loader *l, enum conf_type type, const char *flag, struct str text, int64_t min, int64_t max, void *to)
+static bool parse(struct loader *l, enum conf_type type, const char *flag, struct str text, int64_t min, int64_t max,
+                  void *to)
 {
     const struct conf_row row = {.type = type, .name = flag, .min = min, .max = max};
     struct conf_context loose = l->conf;
@@ -21,7 +23,8 @@ static bool parse(struct loader *l, enum conf_type type, const char *flag, struc
 
 static bool set_auth(struct loader *l, const struct remote_write_flags *f, size_t i, struct http_conf *http)
 {
-    struct basic_auth_conf basic = {.username = item(&f->basic_auth_username, i), .password = item(&f->basic_auth_password, i),
+    struct basic_auth_conf basic = {.username = item(&f->basic_auth_username, i),
+                                    .password = item(&f->basic_auth_password, i),
                                     .password_file = item(&f->basic_auth_password_file, i)};
     if (basic.username.n > 0) {
         http->basic_auth = ARENA_NEW(l->conf.arena, struct basic_auth_conf);
@@ -34,7 +37,8 @@ static bool set_auth(struct loader *l, const struct remote_write_flags *f, size_
     http->tls.cert_file = item(&f->tls_cert_file, i);
     http->tls.key_file = item(&f->tls_key_file, i);
     http->tls.server_name = item(&f->tls_server_name, i);
-    return parse(l, CONF_BOOL, "remoteWrite.tlsInsecureSkipVerify", item(&f->tls_insecure, i), 0, 0, &http->tls.insecure_skip_verify);
+    bool *insecure = &http->tls.insecure_skip_verify;
+    return parse(l, CONF_BOOL, "remoteWrite.tlsInsecureSkipVerify", item(&f->tls_insecure, i), 0, 0, insecure);
 }
 
 /* "Name: value^^Name2: value2" */
@@ -55,16 +59,17 @@ static bool set_queue(struct loader *l, const struct remote_write_flags *f, size
 {
     bool no_disk = false, snappy = false, zstd = false;
     const int64_t hour = 3600000;
-    bool ok = parse(l, CONF_INT, "remoteWrite.queues", item(&f->queues, i), 1, 256, &d->queue.shards)
+    struct queue_conf *q = &d->queue;
+    bool ok = parse(l, CONF_INT, "remoteWrite.queues", item(&f->queues, i), 1, 256, &q->shards)
               && parse(l, CONF_DURATION, "remoteWrite.sendTimeout", item(&f->send_timeout, i), 1, hour, &d->remote_timeout)
-              && parse(l, CONF_DURATION, "remoteWrite.retryMinInterval", item(&f->retry_min, i), 1, hour, &d->queue.min_backoff)
-              && parse(l, CONF_DURATION, "remoteWrite.retryMaxInterval", item(&f->retry_max, i), 1, hour, &d->queue.max_backoff)
+              && parse(l, CONF_DURATION, "remoteWrite.retryMinInterval", item(&f->retry_min, i), 1, hour, &q->min_backoff)
+              && parse(l, CONF_DURATION, "remoteWrite.retryMaxInterval", item(&f->retry_max, i), 1, hour, &q->max_backoff)
               && parse(l, CONF_SIZE, "remoteWrite.maxDiskUsagePerURL", item(&f->max_disk, i), 0, 0, &d->max_disk_bytes)
               && parse(l, CONF_BOOL, "remoteWrite.disableOnDiskQueue", item(&f->disable_disk_queue, i), 0, 0, &no_disk)
               && parse(l, CONF_BOOL, "remoteWrite.forcePromProto", item(&f->force_prom_proto, i), 0, 0, &snappy)
               && parse(l, CONF_BOOL, "remoteWrite.forceVMProto", item(&f->force_vm_proto, i), 0, 0, &zstd);
-    if (d->queue.max_backoff < d->queue.min_backoff)
-        d->queue.max_backoff = d->queue.min_backoff;
+    if (q->max_backoff < q->min_backoff)
+        q->max_backoff = q->min_backoff;
     d->protocol = zstd ? PROTOCOL_ZSTD : snappy ? PROTOCOL_SNAPPY : PROTOCOL_AUTO;
     if (no_disk) {
         d->durability = DURABILITY_MEMORY;
@@ -81,7 +86,8 @@ static bool set_labels(struct loader *l, const struct str_list *given, struct st
         struct str value = given->items[i], name;
         str_cut(&value, '=', &name);
         if (value.p == NULL || !label_name_valid(name))
-            return err_set(l->err, ERR_BAD_DATA, "-remoteWrite.label: \"%.*s\" is not name=value", STR_ARG(given->items[i]));
+            return err_set(l->err, ERR_BAD_DATA, "-remoteWrite.label: \"%.*s\" is not name=value",
+                           STR_ARG(given->items[i]));
         labels->keys[labels->n] = name;
         labels->values[labels->n++] = value;
     }

@@ -7,15 +7,24 @@
 #define ACCEPTED(key, why) {.type = CONF_ACCEPTED, .name = key, .help = why}
 
 static const struct conf_row global_rows[] = {
-    {CONF_DURATION, "scrape_interval", GLOBAL(scrape_interval), .preset = "1m", .min = 1, .max = 366ll * 86400000, .help = "How often targets are scraped"},
-    {CONF_DURATION, "scrape_timeout", GLOBAL(scrape_timeout), .preset = "10s", .min = 1, .max = 366ll * 86400000, .help = "How long a scrape may take"},
-    {CONF_DURATION, "evaluation_interval", GLOBAL(evaluation_interval), .preset = "1m", .min = 1, .max = 366ll * 86400000, .help = "Step of a subquery that names none"},
-    {CONF_MAP, "external_labels", GLOBAL(external_labels), .help = "Labels that everything sent gets, where it has none of that name"},
-    {CONF_INT, "sample_limit", GLOBAL(sample_limit), .preset = "0", .min = 0, .max = INT64_MAX, .help = "Default of the jobs' `sample_limit`"},
-    {CONF_INT, "label_limit", GLOBAL(label_limit), .preset = "0", .min = 0, .max = INT64_MAX, .help = "Default of the jobs' `label_limit`"},
-    {CONF_SIZE, "body_size_limit", GLOBAL(body_size_limit), .preset = "0", .help = "Default of the jobs' `body_size_limit`; 0 = `--promscrape.maxScrapeSize`"},
-    {CONF_SECTIONS, "relabel_configs", GLOBAL(relabel_configs), .section = &relabel_section, .help = "Rules for targets, before each job's own"},
-    {CONF_SECTIONS, "metric_relabel_configs", GLOBAL(metric_relabel_configs), .section = &relabel_section, .help = "Rules for scraped series, before each job's own"},
+    {CONF_DURATION, "scrape_interval", GLOBAL(scrape_interval), .preset = "1m", .min = 1, .max = 366ll * 86400000,
+     .help = "How often targets are scraped"},
+    {CONF_DURATION, "scrape_timeout", GLOBAL(scrape_timeout), .preset = "10s", .min = 1, .max = 366ll * 86400000,
+     .help = "How long a scrape may take"},
+    {CONF_DURATION, "evaluation_interval", GLOBAL(evaluation_interval), .preset = "1m", .min = 1, .max = 366ll * 86400000,
+     .help = "Step of a subquery that names none"},
+    {CONF_MAP, "external_labels", GLOBAL(external_labels),
+     .help = "Labels that everything sent gets, where it has none of that name"},
+    {CONF_INT, "sample_limit", GLOBAL(sample_limit), .preset = "0", .min = 0, .max = INT64_MAX,
+     .help = "Default of the jobs' `sample_limit`"},
+    {CONF_INT, "label_limit", GLOBAL(label_limit), .preset = "0", .min = 0, .max = INT64_MAX,
+     .help = "Default of the jobs' `label_limit`"},
+    {CONF_SIZE, "body_size_limit", GLOBAL(body_size_limit), .preset = "0",
+     .help = "Default of the jobs' `body_size_limit`; 0 = `--promscrape.maxScrapeSize`"},
+    {CONF_SECTIONS, "relabel_configs", GLOBAL(relabel_configs), .section = &relabel_section,
+     .help = "Rules for targets, before each job's own"},
+    {CONF_SECTIONS, "metric_relabel_configs", GLOBAL(metric_relabel_configs), .section = &relabel_section,
+     .help = "Rules for scraped series, before each job's own"},
     ACCEPTED("query_log_file", "Queries are not logged"),
     ACCEPTED("scrape_failure_log_file", "Failures are on /targets"),
     ACCEPTED("rule_query_offset", "There are no rules"),
@@ -30,34 +39,46 @@ static const struct conf_row global_rows[] = {
     ACCEPTED("metric_name_escaping_scheme", "No escaping is asked for"),
     {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are remembered"},
     {0}};
-const struct conf_section global_section = {"global", sizeof(struct global_conf), global_rows, NULL, "What jobs and destinations inherit"};
+const struct conf_section global_section = {"global", sizeof(struct global_conf), global_rows, NULL,
+                                            "What jobs and destinations inherit"};
 
 static const struct conf_row promxy_rows[] = {
-    {CONF_SECTIONS, "server_groups", offsetof(struct promxy_conf, server_groups), .section = &server_group_section, .help = "See `server_groups`"},
+    {CONF_SECTIONS, "server_groups", offsetof(struct promxy_conf, server_groups), .section = &server_group_section,
+     .help = "See `server_groups`"},
     {0}};
-static const struct conf_section promxy_section = {"promxy", sizeof(struct promxy_conf), promxy_rows, NULL, "promxy's own place for `server_groups`"};
+static const struct conf_section promxy_section = {"promxy", sizeof(struct promxy_conf), promxy_rows, NULL,
+                                                   "promxy's own place for `server_groups`"};
 
 static bool old_promxy(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
 {
     char text[512];
-    snprintf(text, sizeof text, "%s:%u: promxy_server is the old name of promxy; please rename it", node->file, node->line);
+    snprintf(text, sizeof text, "%s:%u: promxy_server is the old name of promxy; please rename it", node->file,
+             node->line);
     c->warn(c->warn_arg, text);
     return conf_load(c, &promxy_section, node, field, err);
 }
 
 static bool no_remote_read(struct conf_context *c UNUSED, const struct yaml *node, void *field UNUSED, struct err *err)
 {
-    return conf_err(node, err, "remote_read: servers to read from are listed under server_groups here, with `remote_read: true`");
+    return conf_err(node, err, "remote_read: servers to read from are listed under server_groups here, with "
+                               "`remote_read: true`");
 }
 
 static const struct conf_row file_rows[] = {
     {CONF_SECTION, "global", FILE_AT(global), .section = &global_section, .help = "What jobs and destinations inherit"},
-    {CONF_SECTIONS, "scrape_configs", FILE_AT(scrape_configs), .section = &scrape_job_section, .help = "What is scraped"},
-    {CONF_STRINGS, "scrape_config_files", FILE_AT(scrape_config_files), .help = "Files with more of `scrape_configs`, each a plain list; the names may hold `*`, `?` and `[]`"},
-    {CONF_SECTIONS, "remote_write", FILE_AT(remote_write), .section = &remote_write_section, .help = "Where everything is sent"},
-    {CONF_SECTIONS, "server_groups", FILE_AT(server_groups), .section = &server_group_section, .help = "What queries are answered from"},
-    {CONF_OPTIONAL, "recent", FILE_AT(recent), .section = &recent_section, .help = "The newest samples, kept in memory; on by itself when there is neither a destination nor a server group"},
-    {CONF_SECTION, "promxy", FILE_AT(promxy), .section = &promxy_section, .help = "promxy's own place for `server_groups`"},
+    {CONF_SECTIONS, "scrape_configs", FILE_AT(scrape_configs), .section = &scrape_job_section,
+     .help = "What is scraped"},
+    {CONF_STRINGS, "scrape_config_files", FILE_AT(scrape_config_files),
+     .help = "Files with more of `scrape_configs`, each a plain list; the names may hold `*`, `?` and `[]`"},
+    {CONF_SECTIONS, "remote_write", FILE_AT(remote_write), .section = &remote_write_section,
+     .help = "Where everything is sent"},
+    {CONF_SECTIONS, "server_groups", FILE_AT(server_groups), .section = &server_group_section,
+     .help = "What queries are answered from"},
+    {CONF_OPTIONAL, "recent", FILE_AT(recent), .section = &recent_section,
+     .help = "The newest samples, kept in memory; on by itself when there is neither a destination nor a server "
+             "group"},
+    {CONF_SECTION, "promxy", FILE_AT(promxy), .section = &promxy_section,
+     .help = "promxy's own place for `server_groups`"},
     {CONF_CUSTOM, "promxy_server", FILE_AT(promxy_server), .custom = old_promxy, .help = "The old name of `promxy`"},
     {CONF_CUSTOM, "remote_read", 0, .custom = no_remote_read, .help = "An error: use `server_groups`"},
     ACCEPTED("rule_files", "There are no rules yet"),

@@ -1,5 +1,5 @@
-/* What vmagent, Prometheus, promxy and we ourselves take as the default. A dialect is this table and nothing else: it is spread
- * over flags and configuration when these are read, and no other code asks which one it is.
+/* What vmagent, Prometheus, promxy and we ourselves take as the default. A dialect is this table and nothing else: it
+ * is spread over flags and configuration when these are read, and no other code asks which one it is.
  */
 #ifndef GATEWAY_DIALECT_H
 #define GATEWAY_DIALECT_H

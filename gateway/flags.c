@@ -102,7 +102,8 @@ static bool note_config_flag(struct parser *p, struct str name)
     for (size_t i = 0; i < LEN(names); i++)
         if (str_is(name, names[i])) {
             if (p->config_flag && p->config_flag != names[i])
-                return err_set(p->err, ERR_BAD_DATA, "--%s and --%s both name a configuration; keep one", p->config_flag, names[i]);
+                return err_set(p->err, ERR_BAD_DATA, "--%s and --%s both name a configuration; keep one", p->config_flag,
+                               names[i]);
             p->config_flag = names[i];
         }
     return true;
@@ -206,7 +207,8 @@ static bool set_value(struct parser *p, const struct flag_row *f)
     }
     if (g->n == 0 || f->row.type == CONF_ENUM)
         return true;
-    return conf_scalar(&c, &f->row, g->items[g->n - 1], (char *)p->out + f->row.offset, p->err) || err_wrap(p->err, "--%s", f->row.name);
+    return conf_scalar(&c, &f->row, g->items[g->n - 1], (char *)p->out + f->row.offset, p->err)
+           || err_wrap(p->err, "--%s", f->row.name);
 }
 
 static struct str shown(struct parser *p, const struct flag_row *f)
@@ -222,12 +224,22 @@ static struct str shown(struct parser *p, const struct flag_row *f)
     return text;
 }
 
+static bool is_format(struct str s)
+{
+    static const char *const names[] = {"logfmt", "json", "default", "text"}; /* the last two: vmagent's and promxy's */
+    bool known = false;
+    for (size_t i = 0; i < LEN(names); i++)
+        known = known || str_is(s, names[i]);
+    return known;
+}
+
 static bool check(const struct flags *f, struct err *err)
 {
     enum log_level level;
     if (!log_level_parse(f->log_level, &level))
-        return err_set(err, ERR_BAD_DATA, "--log.level: \"%.*s\" is not one of debug, info, warn, error", STR_ARG(f->log_level));
-    if (!str_is(f->log_format, "logfmt") && !str_is(f->log_format, "json") && !str_is(f->log_format, "default") && !str_is(f->log_format, "text"))
+        return err_set(err, ERR_BAD_DATA, "--log.level: \"%.*s\" is not one of debug, info, warn, error",
+                       STR_ARG(f->log_level));
+    if (!is_format(f->log_format))
         return err_set(err, ERR_BAD_DATA, "--log.format: \"%.*s\" is neither logfmt nor json", STR_ARG(f->log_format));
     struct regex *re = regex_new(f->cors_origin, err);
     if (re == NULL)
@@ -278,7 +290,8 @@ void flags_help(struct buf *out)
                    "  sluice --config.file=sluice.yml\n"
                    "  sluice -promscrape.config=prometheus.yml -remoteWrite.url=http://localhost:8428/api/v1/write\n"
                    "  sluice --config=promxy.yml --bind-addr=:8082\n\n"
-                   "Flags take one or two dashes, -x=v or -x v; switches are turned off by -x=false. Lists repeat or have commas.\n\n");
+                   "Flags take one or two dashes, -x=v or -x v; switches are turned off by -x=false. Lists repeat or "
+                   "have commas.\n\n");
     for (size_t i = 0; i < n_flag_rows; i++) {
         const struct flag_row *f = &flag_rows[i];
         buf_printf(out, "  --%s", f->row.name);

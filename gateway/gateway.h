@@ -1,7 +1,7 @@
 /* The running program: what main built, and what handlers need of it. One `gateway` a process.
  *
- * The configuration and what was made of it change with a reload: whoever needs them takes a reference of his own, uses it, and
- * gives it back; a query keeps the old ones until it is done.
+ * The configuration and what was made of it change with a reload: whoever needs them takes a reference of his own,
+ * uses it, and gives it back; a query keeps the old ones until it is done.
  */
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H

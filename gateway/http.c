@@ -1,12 +1,14 @@
-/* libmicrohttpd in a lane's loop. Its epoll descriptor is one more in ours; after each run we ask when it wants to be run
- * again. The library calls on_request several times for one request: after the headers, for each piece of the body, at the
- * end of the body, and, when we have suspended the connection, once more after it is resumed.
+/* libmicrohttpd in a lane's loop. Its epoll descriptor is one more in ours; after each run we ask when it wants to be
+ * run again. The library calls on_request several times for one request: after the headers, for each piece of the
+ * body, at the end of the body, and, when we have suspended the connection, once more after it is resumed.
  *
  * What the library does not do by itself (measured with 0.9.75):
  * - A suspended connection does not notice that its client left: we watch the descriptor for EPOLLRDHUP.
  * - All suspended connections must be resumed before the daemon is stopped.
- * - A request with Content-Length and chunked body at once is taken: two readers of one stream may see two requests. Refused.
- * - Path and parameters would be percent-decoded in place, losing encoded slashes: on_unescape does nothing, on_uri keeps all.
+ * - A request with Content-Length and chunked body at once is taken: two readers of one stream may see two requests.
+ *   Refused.
+ * - Path and parameters would be percent-decoded in place, losing encoded slashes: on_unescape does nothing, on_uri
+ *   keeps all.
  */
 #include "gateway/http.h"
 
@@ -155,7 +157,8 @@ static void count(const struct http_request *r)
 static enum MHD_Result send_reply(struct http_connection *c)
 {
     struct http_request *r = &c->r;
-    struct MHD_Response *reply = MHD_create_response_from_buffer(r->out.n, r->out.n ? r->out.p : (char *)"", MHD_RESPMEM_PERSISTENT);
+    void *body = r->out.n ? r->out.p : (char *)"";
+    struct MHD_Response *reply = MHD_create_response_from_buffer(r->out.n, body, MHD_RESPMEM_PERSISTENT);
     if (reply == NULL)
         return MHD_NO;
     add_headers(c, reply);
@@ -175,7 +178,8 @@ struct str http_header(struct http_request *r, const char *name)
 static enum http_method method_of(const char *name)
 {
     static const struct { const char *name; enum http_method method; } methods[] = {
-        {"GET", HTTP_GET}, {"POST", HTTP_POST}, {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS}, {"HEAD", HTTP_HEAD}};
+        {"GET", HTTP_GET}, {"POST", HTTP_POST}, {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS},
+        {"HEAD", HTTP_HEAD}};
     for (size_t i = 0; i < LEN(methods); i++)
         if (strcmp(name, methods[i].name) == 0)
             return methods[i].method;
@@ -216,7 +220,10 @@ static void find_route(struct http_connection *c)
         refuse(c, 400, "the path has a broken percent escape\n");
 }
 
-static size_t max_body(const struct http_connection *c) { return c->route && c->route->max_body ? c->route->max_body : DEFAULT_BODY; }
+static size_t max_body(const struct http_connection *c)
+{
+    return c->route && c->route->max_body ? c->route->max_body : DEFAULT_BODY;
+}
 
 /* Looks at what is announced; true when a body follows. */
 static bool check_body(struct http_connection *c)
@@ -235,7 +242,8 @@ static bool check_body(struct http_connection *c)
     return chunked || n > 0;
 }
 
-/* A refusal goes out before the body is read: the library then closes the connection. Without a body it can stay open. */
+/* A refusal goes out before the body is read: the library then closes the connection. Without a body it can stay
+ * open. */
 static enum MHD_Result start(struct http_connection *c, const char *method)
 {
     c->state = HTTP_BODY;
@@ -341,8 +349,9 @@ static void *on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
     return c;
 }
 
-static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, const char *url UNUSED, const char *method,
-                                  const char *version UNUSED, const char *data, size_t *n, void **request)
+static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, const char *url UNUSED,
+                                  const char *method, const char *version UNUSED, const char *data, size_t *n,
+                                  void **request)
 {
     struct http_connection *c = *request;
     if (c->state == HTTP_HEADERS)
@@ -380,7 +389,8 @@ static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, vo
 static struct MHD_Daemon *start_daemon(struct http_server *s)
 {
     unsigned idle = (unsigned)((s->conf.idle_timeout + 999) / 1000);
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s,
+    const unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME;
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, s,
                             MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
                             MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_TIMEOUT, idle,
                             MHD_OPTION_CONNECTION_LIMIT, s->conf.max_connections,
@@ -390,7 +400,8 @@ static struct MHD_Daemon *start_daemon(struct http_server *s)
 struct http_server *http_server_new(struct lane *lane, struct loop *loop, const struct http_conf_server *conf)
 {
     struct http_server *s = mem_zalloc(sizeof *s);
-    *s = (struct http_server){.lane = lane, .loop = loop, .conf = *conf, .epoll.run = on_epoll, .timer.run = on_timer, .again.run = on_again};
+    *s = (struct http_server){.lane = lane, .loop = loop, .conf = *conf, .epoll.run = on_epoll, .timer.run = on_timer,
+                              .again.run = on_again};
     list_init(&s->working);
     s->origins = conf->cors_origin ? regex_new(str_of(conf->cors_origin), NULL) : NULL;
     s->daemon = start_daemon(s);

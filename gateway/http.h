@@ -1,10 +1,11 @@
-/* The HTTP server: libmicrohttpd, spoken to in http.c only. Main accepts and hands every descriptor to a lane; a lane runs its
- * daemon inside its loop (epoll descriptor in the loop's epoll, no internal thread).
+/* The HTTP server: libmicrohttpd, spoken to in http.c only. Main accepts and hands every descriptor to a lane; a lane
+ * runs its daemon inside its loop (epoll descriptor in the loop's epoll, no internal thread).
  *
- * A handler runs on a lane and must be quick, or it is marked ROUTE_WORKER: then the connection is suspended, a query worker runs
- * the handler, and the lane resumes it with the reply. If the client leaves meanwhile, `canceled` is set.
- * Every request has an arena of its own, which lives until the reply is sent. Bodies: forms are parsed into `form` (joined to the
- * URL's parameters; of a one-valued parameter the body's wins), others are in `body`, at most the route's max_body (413 beyond).
+ * A handler runs on a lane and must be quick, or it is marked ROUTE_WORKER: then the connection is suspended, a query
+ * worker runs the handler, and the lane resumes it with the reply. If the client leaves meanwhile, `canceled` is set.
+ * Every request has an arena of its own, which lives until the reply is sent. Bodies: forms are parsed into `form`
+ * (joined to the URL's parameters; of a one-valued parameter the body's wins), others are in `body`, at most the
+ * route's max_body (413 beyond).
  */
 #ifndef GATEWAY_HTTP_H
 #define GATEWAY_HTTP_H
@@ -40,14 +41,15 @@ struct http_request { /* also: of one lane or one worker at a time */
     void *user;                /* for handlers that answer later */
     struct http_connection *_connection;
 };
-struct str http_header(struct http_request *r, const char *name); /* on the lane, or by a worker's handler; {NULL,0} when absent */
+/* On the lane, or by a worker's handler; {NULL, 0} when absent. */
+struct str http_header(struct http_request *r, const char *name);
 bool http_accepts_gzip(struct http_request *r);
 
 typedef void http_handler(struct http_request *r);
-enum route_flags { ROUTE_WORKER = 1, ROUTE_LATER = 2 /* the handler calls http_finish itself, later, on the same lane */ };
+enum route_flags { ROUTE_WORKER = 1, ROUTE_LATER = 2 /* the handler calls http_finish itself, on the same lane */ };
 struct route {
     unsigned methods;          /* of enum http_method; HEAD goes with GET, OPTIONS is answered by the server */
-    const char *path;          /* "/api/v1/label/ * /values" (without blanks): one * stands for one segment, or for the rest at the end */
+    const char *path;          /* "/api/v1/label/ * /values" (without blanks): * stands for a segment, at the end for all */
     http_handler *handler;
     unsigned flags;
     size_t max_body;           /* 0 = 1 MiB (forms) */
@@ -65,14 +67,16 @@ struct http_conf_server {
 /* The daemon of one lane. */
 struct http_server *http_server_new(struct lane *lane, struct loop *loop, const struct http_conf_server *conf);
 void http_server_add(struct http_server *s, int fd);   /* on the lane's thread */
-/* On the lane's thread: every request under way is canceled, and new ones are answered 503. Then the workers are stopped
- * (worker.h), and then: */
+/* On the lane's thread: every request under way is canceled, and new ones are answered 503. Then the workers are
+ * stopped (worker.h), and then: */
 void http_server_cancel(struct http_server *s);
-void http_server_free(struct http_server *s);          /* on the lane's thread: closes everything; nobody works for it any more */
+void http_server_free(struct http_server *s);          /* on the lane's thread; nobody works for it any more */
 
-/* Listening: main. Distributes accepted descriptors round robin by posting to the lanes' loops. `address` is host:port, :port. */
+/* Listening: main. Distributes accepted descriptors round robin by posting to the lanes' loops. `address` is
+ * host:port, :port. */
 struct http_listener;
-struct http_listener *http_listen(struct str address, struct loop *main, struct lane *const *lanes, unsigned n, struct err *err) MUST_USE;
+struct http_listener *http_listen(struct str address, struct loop *main, struct lane *const *lanes, unsigned n,
+                                  struct err *err) MUST_USE;
 const char *http_listener_address(const struct http_listener *l); /* with the port really taken */
 void http_listener_close(struct http_listener *l);
 

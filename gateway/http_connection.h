@@ -37,10 +37,10 @@ struct http_connection {
 enum http_stat { HTTP_STATS(STATS_ID) };
 extern struct stats_group http_stats;
 
-/* The row of the table that answers this method and path; NULL when none does, and then *other tells whether another method
- * would have been right. *tail: what stood at the *, still percent-encoded. */
-const struct route *http_route(const struct route *routes, size_t n, enum http_method method, struct str path, struct str *tail,
-                               bool *other);
+/* The row of the table that answers this method and path; NULL when none does, and then *other tells whether another
+ * method would have been right. *tail: what stood at the *, still percent-encoded. */
+const struct route *http_route(const struct route *routes, size_t n, enum http_method method, struct str path,
+                               struct str *tail, bool *other);
 /* The path without the server's prefix; false when it is not under it. */
 bool http_strip_prefix(struct str prefix, struct str *path);
 

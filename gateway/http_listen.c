@@ -1,5 +1,5 @@
-/* The listening socket is main's; whom it accepts goes to the lanes in turn. (SO_REUSEPORT instead would let a second sluice
- * start on the same port without a word, and spread a few busy pushers badly.)
+/* The listening socket is main's; whom it accepts goes to the lanes in turn. (SO_REUSEPORT instead would let a second
+ * sluice start on the same port without a word, and spread a few busy pushers badly.)
  */
 #include "gateway/http.h"
 
@@ -80,7 +80,8 @@ static bool split(struct str address, char host[256], char port[16], struct err 
     while (colon > 0 && address.p[colon - 1] != ':')
         colon--;
     if (colon == 0 || address.n - colon == 0 || address.n - colon > 15 || colon > 255)
-        return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not an address to listen on; write host:port or :port", STR_ARG(address));
+        return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not an address to listen on; write host:port or :port",
+                       STR_ARG(address));
     struct str h = str_first(address, colon - 1);
     if (h.n >= 2 && h.p[0] == '[' && h.p[h.n - 1] == ']')
         h = str_n(h.p + 1, h.n - 2);
@@ -109,7 +110,8 @@ static int open_socket(const struct addrinfo *a)
 
 static int open_first(struct str address, const char *host, const char *port, struct err *err)
 {
-    struct addrinfo hints = {.ai_family = host[0] ? AF_UNSPEC : AF_INET6, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+    struct addrinfo hints = {.ai_family = host[0] ? AF_UNSPEC : AF_INET6, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    hints.ai_flags = AI_PASSIVE;
     int fd = -1, rc = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
     for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next)
         fd = open_socket(a);
@@ -121,7 +123,8 @@ static int open_first(struct str address, const char *host, const char *port, st
     if (rc != 0)
         err_set(err, ERR_BAD_DATA, "cannot listen on %.*s: %s", STR_ARG(address), gai_strerror(rc));
     else if (fd < 0)
-        err_set(err, ERR_UNAVAILABLE, "cannot listen on %.*s: %s; choose another address with --web.listen-address", STR_ARG(address), strerror(why));
+        err_set(err, ERR_UNAVAILABLE, "cannot listen on %.*s: %s; choose another address with --web.listen-address",
+                STR_ARG(address), strerror(why));
     return fd;
 }
 
@@ -137,7 +140,8 @@ static void read_address(struct http_listener *l)
     snprintf(l->address, sizeof l->address, v6 ? "[%s]:%s" : "%s:%s", any ? "localhost" : host, port);
 }
 
-struct http_listener *http_listen(struct str address, struct loop *main, struct lane *const *lanes, unsigned n, struct err *err)
+struct http_listener *http_listen(struct str address, struct loop *main, struct lane *const *lanes, unsigned n,
+                                  struct err *err)
 {
     char host[256], port[16];
     if (!split(address, host, port, err))
@@ -146,7 +150,8 @@ struct http_listener *http_listen(struct str address, struct loop *main, struct 
     if (fd < 0)
         return NULL;
     struct http_listener *l = mem_zalloc(sizeof *l);
-    *l = (struct http_listener){.loop = main, .lanes = lanes, .n_lanes = n, .watch = {.run = on_clients, .fd = fd}, .resume.run = on_resume};
+    *l = (struct http_listener){.loop = main, .lanes = lanes, .n_lanes = n, .watch = {.run = on_clients, .fd = fd},
+                                .resume.run = on_resume};
     read_address(l);
     loop_watch(main, &l->watch, EPOLLIN);
     return l;

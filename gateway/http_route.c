@@ -1,5 +1,6 @@
-/* Paths are matched as they were sent, segment by segment, so that an encoded slash (label/a%2Fb/values) separates nothing;
- * only what stands at the * is decoded, by the caller. A row without * goes before one with it, whatever their order.
+/* Paths are matched as they were sent, segment by segment, so that an encoded slash (label/a%2Fb/values) separates
+ * nothing; only what stands at the * is decoded, by the caller. A row without * goes before one with it, whatever
+ * their order.
  */
 #include "gateway/http_connection.h"
 
@@ -37,8 +38,8 @@ static bool takes(const struct route *r, enum http_method method)
     return r->methods & method || (method == HTTP_HEAD && r->methods & HTTP_GET);
 }
 
-const struct route *http_route(const struct route *routes, size_t n, enum http_method method, struct str path, struct str *tail,
-                               bool *other)
+const struct route *http_route(const struct route *routes, size_t n, enum http_method method, struct str path,
+                               struct str *tail, bool *other)
 {
     const struct route *found = NULL;
     struct str at;

@@ -1,5 +1,5 @@
-/* A lane: one thread with one loop, and what it serves: its HTTP daemon, its sink, its share of targets and shards. It shares
- * nothing; others post to its loop.
+/* A lane: one thread with one loop, and what it serves: its HTTP daemon, its sink, its share of targets and shards.
+ * It shares nothing; others post to its loop.
  */
 #ifndef GATEWAY_LANE_H
 #define GATEWAY_LANE_H

@@ -1,5 +1,6 @@
-/* The program: reads flags and file, builds the parts from below (lanes, writer, scraper, workers, listeners), and takes them down
- * in the reverse order. After that the main thread waits in its loop for signals, clients and reloads.
+/* The program: reads flags and file, builds the parts from below (lanes, writer, scraper, workers, listeners), and
+ * takes them down in the reverse order. After that the main thread waits in its loop for signals, clients and
+ * reloads.
  */
 #include "base/log.h"
 #include "base/process.h"
@@ -101,8 +102,9 @@ static void start_lanes(void)
     const struct flags *f = &gateway.flags;
     unsigned cores = thread_cores();
     gateway.n_lanes = f->lanes > 0 ? (unsigned)f->lanes : cores;
-    struct http_conf_server conf = {.routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p, .cors_origin = f->cors_origin.p,
-                                    .idle_timeout = IDLE_MS, .max_connections = CONNECTIONS / gateway.n_lanes};
+    struct http_conf_server conf = {.routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
+                                    .cors_origin = f->cors_origin.p, .idle_timeout = IDLE_MS,
+                                    .max_connections = CONNECTIONS / gateway.n_lanes};
     gateway.lanes = mem_zalloc(gateway.n_lanes * sizeof(struct lane *));
     for (unsigned i = 0; i < gateway.n_lanes; i++)
         gateway.lanes[i] = lane_start(i, &conf);
@@ -110,11 +112,11 @@ static void start_lanes(void)
                                         .memory = (size_t)f->query_memory});
 }
 
-static bool start_writer(const struct config *c, struct loop *const *loops, struct err *err)
+static bool start_writer(struct loop *const *loops, struct err *err)
 {
-    struct writer_env env = {.main = gateway.main, .lanes = loops, .n_lanes = gateway.n_lanes, .queue_dir = gateway.flags.queue_dir,
-                             .flush_interval = gateway.flags.flush_interval, .external_labels = c->global.external_labels,
-                             .show_urls = gateway.flags.remote_write.show_url};
+    const struct flags *f = &gateway.flags;
+    struct writer_env env = {.main = gateway.main, .lanes = loops, .n_lanes = gateway.n_lanes, .queue_dir = f->queue_dir,
+                             .flush_interval = f->flush_interval, .show_urls = f->remote_write.show_url};
     gateway.writer = writer_new(&env, err);
     return gateway.writer != NULL;
 }
@@ -123,7 +125,9 @@ static void start_scraper(struct loop *const *loops, struct sink **sinks)
 {
     for (unsigned i = 0; i < gateway.n_lanes; i++)
         gateway.lanes[i]->sink = sinks[i] = writer_sink(gateway.writer, i);
-    gateway.scraper = scraper_new(&(struct scraper_env){.main = gateway.main, .lanes = loops, .n_lanes = gateway.n_lanes, .sinks = (struct sink *const *)sinks});
+    struct scraper_env env = {.main = gateway.main, .lanes = loops, .n_lanes = gateway.n_lanes,
+                              .sinks = (struct sink *const *)sinks};
+    gateway.scraper = scraper_new(&env);
 }
 
 static bool start_listeners(struct err *err)
@@ -152,7 +156,7 @@ static bool start(struct config *c, struct err *err)
     lane_sinks = mem_zalloc(gateway.n_lanes * sizeof *lane_sinks);
     for (unsigned i = 0; i < gateway.n_lanes; i++)
         lane_loops[i] = gateway.lanes[i]->loop;
-    if (!start_writer(c, lane_loops, err) || !start_listeners(err)) {
+    if (!start_writer(lane_loops, err) || !start_listeners(err)) {
         config_unref(c);
         return false;
     }
@@ -230,8 +234,8 @@ static bool check_only(struct config *c)
 {
     for (size_t i = 0; i < c->warnings.n; i++)
         printf("warning: %s\n", c->warnings.items[i].p);
-    printf("%.*s is valid: %zu scrape jobs, %zu destinations, %zu server groups\n", STR_ARG(gateway.flags.config_file), c->n_jobs,
-           c->n_destinations, c->n_groups);
+    printf("%.*s is valid: %zu scrape jobs, %zu destinations, %zu server groups\n", STR_ARG(gateway.flags.config_file),
+           c->n_jobs, c->n_destinations, c->n_groups);
     config_unref(c);
     return true;
 }

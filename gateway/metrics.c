@@ -6,11 +6,13 @@
 
 static void collect_config(struct stats_out *o)
 {
+    static const char ok_help[] = "1 when the last load of the configuration went well";
+    static const char at_help[] = "Unix time of the last good load";
     double ok = atomic_load(&gateway.reload_ok), at = (double)(atomic_load(&gateway.reloaded_at) / 1000);
-    stats_single(o, "vm_promscrape_config_last_reload_successful", STATS_GAUGE, "1 when the last load of the configuration went well", ok);
-    stats_single(o, "vm_promscrape_config_last_reload_success_timestamp_seconds", STATS_GAUGE, "Unix time of the last good load", at);
-    stats_single(o, "prometheus_config_last_reload_successful", STATS_GAUGE, "1 when the last load of the configuration went well", ok);
-    stats_single(o, "prometheus_config_last_reload_success_timestamp_seconds", STATS_GAUGE, "Unix time of the last good load", at);
+    stats_single(o, "vm_promscrape_config_last_reload_successful", STATS_GAUGE, ok_help, ok);
+    stats_single(o, "vm_promscrape_config_last_reload_success_timestamp_seconds", STATS_GAUGE, at_help, at);
+    stats_single(o, "prometheus_config_last_reload_successful", STATS_GAUGE, ok_help, ok);
+    stats_single(o, "prometheus_config_last_reload_success_timestamp_seconds", STATS_GAUGE, at_help, at);
     stats_single(o, "sluice_lanes", STATS_GAUGE, "Lanes", gateway.n_lanes);
 }
 
@@ -19,7 +21,7 @@ static void collect_warnings(struct stats_out *o)
     mutex_lock(&gateway._mutex);
     size_t n = gateway._config ? gateway._config->warnings.n : 0;
     mutex_unlock(&gateway._mutex);
-    stats_single(o, "sluice_config_warnings", STATS_GAUGE, "Keys of the file and flags that are accepted and not acted on",
+    stats_single(o, "sluice_config_warnings", STATS_GAUGE, "Keys and flags that are accepted and not acted on",
                  (double)(n + gateway.flags.warnings.n));
 }
 

@@ -1,6 +1,6 @@
-/* A configuration comes into force in three steps, the last of which cannot be taken back: the servers to ask are built beside
- * the old ones; the writer gets its plan; the scraper gets its jobs. When the scraper refuses, the writer gets the old plan
- * again. Whoever keeps pointers into a configuration keeps a reference to it.
+/* A configuration comes into force in three steps, the last of which cannot be taken back: the servers to ask are
+ * built beside the old ones; the writer gets its plan; the scraper gets its jobs. When the scraper refuses, the
+ * writer gets the old plan again. Whoever keeps pointers into a configuration keeps a reference to it.
  */
 #include "gateway/gateway.h"
 
@@ -175,7 +175,8 @@ static bool file_changed(void)
     struct stat now;
     if (stat(gateway.flags.config_file.p, &now) < 0)
         return false;
-    bool changed = now.st_size != seen_size || now.st_mtim.tv_sec != seen_time.tv_sec || now.st_mtim.tv_nsec != seen_time.tv_nsec;
+    bool changed = now.st_size != seen_size || now.st_mtim.tv_sec != seen_time.tv_sec
+                   || now.st_mtim.tv_nsec != seen_time.tv_nsec;
     seen_size = now.st_size;
     seen_time = now.st_mtim;
     return changed;

@@ -4,7 +4,11 @@
 #include "gateway/api/query.h"
 #include "gateway/pages/pages.h"
 
-enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST, WRITE_BODY = 32 << 20 /* packed; unpacked: --maxInsertRequestSize */ };
+enum {
+    READ = HTTP_GET,
+    FORM = HTTP_GET | HTTP_POST,
+    WRITE_BODY = 32 << 20, /* packed; --maxInsertRequestSize bounds it unpacked */
+};
 
 const struct route routes[] = {
     {READ, "/", page_index, 0, 0},

@@ -1,5 +1,5 @@
-/* The pool: one mutex guards the waiting line and the counts. Threads are started when there is work and nobody idle, so that
- * a program that is asked nothing has none.
+/* The pool: one mutex guards the waiting line and the counts. Threads are started when there is work and nobody idle,
+ * so that a program that is asked nothing has none.
  */
 #include "gateway/worker.h"
 
@@ -103,7 +103,8 @@ static void collect(struct stats_out *o, void *arg UNUSED)
     unsigned busy = pool.n - pool.n_idle, waiting = pool.n_waiting;
     mutex_unlock(&pool.mutex);
     stats_single(o, "prometheus_engine_queries", STATS_GAUGE, "Queries being answered or waiting", busy + waiting);
-    stats_single(o, "prometheus_engine_queries_concurrent_max", STATS_GAUGE, "Queries that may be answered at once", pool.conf.workers);
+    stats_single(o, "prometheus_engine_queries_concurrent_max", STATS_GAUGE, "Queries that may be answered at once",
+                 pool.conf.workers);
     stats_single(o, "sluice_query_waiting", STATS_GAUGE, "Queries that wait for a worker", waiting);
 }
 

@@ -1,5 +1,6 @@
-/* Query workers: a small pool of threads that may block, compute and wait. Each owns an arena budget, a loop and a client with
- * kept-alive connections, and does one request at a time, in straight-line code. A full waiting line refuses at once.
+/* Query workers: a small pool of threads that may block, compute and wait. Each owns an arena budget, a loop and a
+ * client with kept-alive connections, and does one request at a time, in straight-line code. A full waiting line
+ * refuses at once.
  */
 #ifndef GATEWAY_WORKER_H
 #define GATEWAY_WORKER_H
@@ -20,8 +21,8 @@ struct worker_conf {
     size_t memory;           /* budget of one query's arena, bytes */
 };
 void workers_start(const struct worker_conf *c); /* once */
-/* False: the line is full (the caller answers 503 with Retry-After). run is called on a worker; then `done` is posted to the
- * request's lane. */
+/* False: the line is full (the caller answers 503 with Retry-After). run is called on a worker; then `done` is posted
+ * to the request's lane. */
 bool worker_submit(struct http_request *r, http_handler *run, void (*done)(struct http_request *r));
 struct worker *worker_self(void);  /* on a worker thread: itself */
 void workers_stop(void);           /* waits for those at work */

@@ -7,7 +7,8 @@
 #include "gateway/http.h"
 #include "model/labels.h"
 
-/* write.c: remote write in. ROUTE_LATER: the reply goes out when the batch is as safe as the destinations' durability asks. */
+/* write.c: remote write in. ROUTE_LATER: the reply goes out when the batch is as safe as the destinations'
+ * durability asks. */
 void api_write(struct http_request *r);
 struct write_buffers;
 void api_write_free(struct write_buffers *w); /* a lane's; NULL is fine */

@@ -9,7 +9,10 @@
 
 /* ---- /api/v1/targets ---- */
 
-static const char *health_name(enum target_health h) { return h == HEALTH_UP ? "up" : h == HEALTH_DOWN ? "down" : "unknown"; }
+static const char *health_name(enum target_health h)
+{
+    return h == HEALTH_UP ? "up" : h == HEALTH_DOWN ? "down" : "unknown";
+}
 
 static void put_text(struct json_writer *w, const char *key, struct str value)
 {

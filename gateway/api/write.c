@@ -1,8 +1,9 @@
-/* Remote write 1.0 in. The body is unpacked under a limit and walked once: every series goes to the lane's sink as it is
- * read, and a body that turns out to be broken is taken back as a whole. As with Prometheus a series with labels that cannot be is
- * dropped and counted, and the rest is taken.
+/* Remote write 1.0 in. The body is unpacked under a limit and walked once: every series goes to the lane's sink as it
+ * is read, and a body that turns out to be broken is taken back as a whole. As with Prometheus a series with labels
+ * that cannot be is dropped and counted, and the rest is taken.
  *
- * What the body is packed with is seen in its first bytes: agents that were told to change their codec announce the old one.
+ * What the body is packed with is seen in its first bytes: agents that were told to change their codec announce the
+ * old one.
  */
 #include "gateway/api/api.h"
 
@@ -11,12 +12,14 @@
 
 enum { KEPT_BYTES = 1 << 20, RETRY_SECONDS = 5 };
 
-#define WRITE_STATS(X)                                                                                                                   \
-    X(WRITE_REQUESTS, "vmagent_http_requests_total{path=\"/api/v1/write\",protocol=\"promremotewrite\"}", STATS_COUNTER, "Pushes received") \
-    X(WRITE_ERRORS, "vmagent_http_request_errors_total{path=\"/api/v1/write\",protocol=\"promremotewrite\"}", STATS_COUNTER, "Pushes refused as broken") \
-    X(WRITE_BUSY, "sluice_write_busy_total", STATS_COUNTER, "Pushes refused because a queue was full")                                   \
-    X(WRITE_ROWS, "vmagent_rows_inserted_total{type=\"promremotewrite\"}", STATS_COUNTER, "Samples and histograms taken from pushes")     \
-    X(WRITE_INVALID, "vm_rows_invalid_total{type=\"promremotewrite\"}", STATS_COUNTER, "Samples dropped because of their labels")
+#define WRITE_PATH "{path=\"/api/v1/write\",protocol=\"promremotewrite\"}"
+#define WRITE_TYPE "{type=\"promremotewrite\"}"
+#define WRITE_STATS(X)                                                                                                  \
+    X(WRITE_REQUESTS, "vmagent_http_requests_total" WRITE_PATH, STATS_COUNTER, "Pushes received")                       \
+    X(WRITE_ERRORS, "vmagent_http_request_errors_total" WRITE_PATH, STATS_COUNTER, "Pushes refused as broken")          \
+    X(WRITE_BUSY, "sluice_write_busy_total", STATS_COUNTER, "Pushes refused because a queue was full")                  \
+    X(WRITE_ROWS, "vmagent_rows_inserted_total" WRITE_TYPE, STATS_COUNTER, "Samples and histograms taken from pushes")  \
+    X(WRITE_INVALID, "vm_rows_invalid_total" WRITE_TYPE, STATS_COUNTER, "Samples dropped because of their labels")
 enum write_stat { WRITE_STATS(STATS_ID) };
 struct stats_group write_stats = STATS_GROUP(WRITE_STATS);
 
@@ -56,12 +59,13 @@ static bool check_type(struct http_request *r, struct err *err)
         return true;
     str_cut(&rest, ';', &item);
     if (!str_ieq(str_trim(item), STR("application/x-protobuf")))
-        return err_set(err, ERR_UNSUPPORTED, "expected application/x-protobuf as the first (media) part, got %.*s content-type", STR_ARG(whole));
+        return err_set(err, ERR_UNSUPPORTED, "expected application/x-protobuf as the first (media) part, got %.*s content-type",
+                       STR_ARG(whole));
     while (str_cut(&rest, ';', &item)) {
         item = str_trim(item);
         if (str_starts(item, STR("proto=")) && !str_is(item, "proto=prometheus.WriteRequest"))
-            return err_set(err, ERR_UNSUPPORTED, "%.*s protobuf message is not accepted by this server; only accepts prometheus.WriteRequest",
-                           STR_ARG(str_skip(item, 6)));
+            return err_set(err, ERR_UNSUPPORTED, "%.*s protobuf message is not accepted by this server; only accepts "
+                           "prometheus.WriteRequest", STR_ARG(str_skip(item, 6)));
     }
     return true;
 }
@@ -69,9 +73,10 @@ static bool check_type(struct http_request *r, struct err *err)
 static bool choose_codec(struct http_request *r, enum codec *codec, struct err *err)
 {
     struct str encoding = http_header(r, "Content-Encoding");
-    bool known = encoding.n == 0 || (codec_from_name(encoding, codec) && (*codec == CODEC_SNAPPY || *codec == CODEC_ZSTD));
-    if (!known)
-        return err_set(err, ERR_UNSUPPORTED, "%.*s encoding (compression) is not accepted by this server; only snappy and zstd are acceptable", STR_ARG(encoding));
+    bool known = encoding.n == 0 || codec_from_name(encoding, codec);
+    if (!known || (*codec != CODEC_SNAPPY && *codec != CODEC_ZSTD))
+        return err_set(err, ERR_UNSUPPORTED, "%.*s encoding (compression) is not accepted by this server; only snappy and "
+                       "zstd are acceptable", STR_ARG(encoding));
     *codec = str_starts(r->body, STR("\x28\xb5\x2f\xfd")) ? CODEC_ZSTD : CODEC_SNAPPY;
     return true;
 }
@@ -97,8 +102,9 @@ static void take_series(struct sink *sink, const struct rw_walk *w, struct count
         return;
     }
     n->rows += rows;
-    sink_series(sink, &(struct series_in){.labels = w->labels, .samples = w->samples, .n_samples = w->n_samples, .hists = w->hists,
-                                          .n_hists = w->n_hists, .exemplars = w->exemplars, .n_exemplars = w->n_exemplars});
+    sink_series(sink, &(struct series_in){.labels = w->labels, .samples = w->samples, .n_samples = w->n_samples,
+                                          .hists = w->hists, .n_hists = w->n_hists, .exemplars = w->exemplars,
+                                          .n_exemplars = w->n_exemplars});
 }
 
 static bool take_all(struct sink *sink, struct write_buffers *b, struct counted *n, struct err *err)
@@ -169,7 +175,8 @@ static bool check_open(struct err *err)
         return false;
     }
     return atomic_load(&gateway.takes_writes)
-           || err_set(err, ERR_NOT_FOUND, "nothing is configured that could take samples: add remote_write or recent to the configuration");
+           || err_set(err, ERR_NOT_FOUND, "nothing is configured that could take samples: add remote_write or recent to the "
+                      "configuration");
 }
 
 void api_write(struct http_request *r)

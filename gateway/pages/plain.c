@@ -30,7 +30,8 @@ void page_index(struct http_request *r)
     html_begin(r, "sluice " VERSION);
     buf_add_z(&r->out, "<table>");
     for (size_t i = 0; i < LEN(links); i++)
-        buf_printf(&r->out, "<tr><td><a href='%s%s'><code>%s%s</code></a><td>%s", prefix, links[i].path, prefix, links[i].path, links[i].what);
+        buf_printf(&r->out, "<tr><td><a href='%s%s'><code>%s%s</code></a><td>%s", prefix, links[i].path, prefix,
+                   links[i].path, links[i].what);
     buf_add_z(&r->out, "</table>");
     html_end(r);
 }

@@ -1,5 +1,6 @@
-/* /targets: filtered and cut into pages here, so that ten thousand targets make a page that a browser can show. As text it is
- * whole, one line a target, as vmagent has it. Below the targets stand the destinations and the server groups.
+/* /targets: filtered and cut into pages here, so that ten thousand targets make a page that a browser can show. As
+ * text it is whole, one line a target, as vmagent has it. Below the targets stand the destinations and the server
+ * groups.
  */
 #include "base/num.h"
 #include "base/regex.h"
@@ -9,6 +10,7 @@
 #include "gateway/pages/pages.h"
 #include "promql/promql.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum { PER_PAGE = 200, ANY_HEALTH = -1 };
@@ -33,7 +35,10 @@ struct view {
     struct buf text;              /* scratch */
 };
 
-static const char *health_name(enum target_health h) { return h == HEALTH_UP ? "up" : h == HEALTH_DOWN ? "down" : "unknown"; }
+static const char *health_name(enum target_health h)
+{
+    return h == HEALTH_UP ? "up" : h == HEALTH_DOWN ? "down" : "unknown";
+}
 
 /* ---- the filter ---- */
 
@@ -45,7 +50,11 @@ static bool is_true(struct http_request *r, const char *name)
 
 static int read_health(struct str s)
 {
-    return str_is(s, "up") ? HEALTH_UP : str_is(s, "down") ? HEALTH_DOWN : str_is(s, "unknown") ? HEALTH_UNKNOWN : ANY_HEALTH;
+    static const enum target_health all[] = {HEALTH_UP, HEALTH_DOWN, HEALTH_UNKNOWN};
+    for (size_t i = 0; i < LEN(all); i++)
+        if (str_is(s, health_name(all[i])))
+            return (int)all[i];
+    return ANY_HEALTH;
 }
 
 static void drop_regex(void *arg) { regex_free(arg); }
@@ -69,8 +78,9 @@ static bool read_filter(struct http_request *r, struct filter *f, struct err *er
     struct str number = form_get(&r->form, "page");
     if (number.n > 0 && (!num_parse_u64(number, &page) || page == 0))
         return err_set(err, ERR_BAD_DATA, "page: \"%.*s\" is not a page number", STR_ARG(number));
-    *f = (struct filter){.q = str_trim(form_get(&r->form, "q")), .health = read_health(form_get(&r->form, "state")), .page = page - 1,
-                         .unhealthy_only = is_true(r, "show_only_unhealthy"), .original_labels = is_true(r, "show_original_labels")};
+    *f = (struct filter){.q = str_trim(form_get(&r->form, "q")), .health = read_health(form_get(&r->form, "state")),
+                         .unhealthy_only = is_true(r, "show_only_unhealthy"),
+                         .original_labels = is_true(r, "show_original_labels"), .page = page - 1};
     return read_searches(r, f, err);
 }
 
@@ -147,10 +157,10 @@ static void text_target(struct view *v, const struct target_status *t)
         buf_add_z(out, ", originalLabels=");
         labels_print(out, t->discovered);
     }
-    buf_printf(out, ", scrapes_total=%llu, scrapes_failed=%llu, last_scrape=", (unsigned long long)t->scrapes, (unsigned long long)t->failures);
+    buf_printf(out, ", scrapes_total=%" PRIu64 ", scrapes_failed=%" PRIu64 ", last_scrape=", t->scrapes, t->failures);
     html_ago(out, t->last_scrape, v->now);
-    buf_printf(out, ", scrape_duration=%.0fms, samples_scraped=%llu, error=\"%.*s\"\n", t->last_duration * 1000,
-               (unsigned long long)t->last_samples, STR_ARG(t->last_error));
+    buf_printf(out, ", scrape_duration=%.0fms, samples_scraped=%" PRIu64 ", error=\"%.*s\"\n", t->last_duration * 1000,
+               t->last_samples, STR_ARG(t->last_error));
 }
 
 static void text_page(struct view *v)
@@ -213,16 +223,18 @@ static void html_form(struct view *v)
     buf_add_z(out, "<form><input name=q placeholder='URL, label or error' size=40 value=\"");
     html_text(out, v->filter.q);
     buf_add_z(out, "\"> <select name=state>");
-    for (size_t i = 0; i < LEN(states); i++)
-        buf_printf(out, "<option value='%s'%s>%s", states[i], read_health(str_of(states[i])) == v->filter.health ? " selected" : "",
-                   states[i][0] ? states[i] : "any state");
+    for (size_t i = 0; i < LEN(states); i++) {
+        bool chosen = read_health(str_of(states[i])) == v->filter.health;
+        buf_printf(out, "<option value='%s'%s>%s", states[i], chosen ? " selected" : "", i ? states[i] : "any state");
+    }
     buf_add_z(out, "</select> <button>Filter</button></form>");
 }
 
 static void html_page_link(struct view *v, size_t page, const char *word)
 {
     struct buf *out = &v->r->out;
-    buf_printf(out, " <a href='?page=%zu&amp;state=%s&amp;q=", page + 1, v->filter.health == ANY_HEALTH ? "" : health_name(v->filter.health));
+    int health = v->filter.health;
+    buf_printf(out, " <a href='?page=%zu&amp;state=%s&amp;q=", page + 1, health == ANY_HEALTH ? "" : health_name(health));
     url_encode(out, v->filter.q);
     buf_printf(out, "'>%s</a>", word);
 }
@@ -284,8 +296,8 @@ static void html_destinations(struct view *v)
     writer_status(gateway.writer, &v->r->arena, &items, &n);
     if (n == 0)
         return;
-    buf_add_z(&v->r->out, "<h2>Remote write</h2><table><tr><th>Name<th>URL<th>Codec<th>Shards<th>Waiting<th>Oldest<th>Samples sent"
-                          "<th>Dropped<th>Retries<th>Last success<th>Last error");
+    buf_add_z(&v->r->out, "<h2>Remote write</h2><table><tr><th>Name<th>URL<th>Codec<th>Shards<th>Waiting<th>Oldest"
+                          "<th>Samples sent<th>Dropped<th>Retries<th>Last success<th>Last error");
     for (size_t i = 0; i < n; i++)
         html_destination(v, &items[i]);
     buf_add_z(&v->r->out, "</table>");
@@ -298,7 +310,8 @@ static void html_server(struct view *v, const struct server_status *s)
     html_text(out, s->group);
     buf_add_z(out, "<td>");
     html_text(out, s->url);
-    buf_printf(out, "<td>%s<td class=%s>%s<td class=n>", s->kind ? s->kind : "", s->down ? "down" : "up", s->down ? "down" : "up");
+    const char *health = s->down ? "down" : "up";
+    buf_printf(out, "<td>%s<td class=%s>%s<td class=n>", s->kind ? s->kind : "", health, health);
     html_count(out, s->requests);
     buf_add_z(out, "<td class=n>");
     html_count(out, s->failures);
@@ -317,8 +330,8 @@ static void html_servers(struct view *v)
     struct upstream *u = gateway_upstream();
     upstream_status(u, &v->r->arena, &items, &n);
     if (n > 0)
-        buf_add_z(&v->r->out, "<h2>Server groups</h2><table><tr><th>Group<th>Server<th>Kind<th>State<th>Requests<th>Failures<th>Mean time"
-                              "<th>Received<th>Last success<th>Last error");
+        buf_add_z(&v->r->out, "<h2>Server groups</h2><table><tr><th>Group<th>Server<th>Kind<th>State<th>Requests<th>Failures"
+                              "<th>Mean time<th>Received<th>Last success<th>Last error");
     for (size_t i = 0; i < n; i++)
         html_server(v, &items[i]);
     if (n > 0)
