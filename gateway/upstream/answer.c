@@ -60,7 +60,8 @@ static struct labels own_labels(const struct answer *a, struct labels from)
     return own;
 }
 
-bool answer_add(struct answer *a, struct labels labels, const struct sample *samples, size_t n, const struct hist_sample *hists, size_t n_hists,
+bool answer_add(struct answer *a, struct labels labels, const struct sample *samples, size_t n,
+                const struct hist_sample *hists, size_t n_hists,
                 struct err *err)
 {
     size_t first, first_hist;
@@ -73,25 +74,62 @@ bool answer_add(struct answer *a, struct labels labels, const struct sample *sam
     arena_grow(a->arena, &a->series, &a->cap, a->n + 1, sizeof *a->series);
     a->series[a->n++] = (struct series){
         .labels = own_labels(a, labels), .samples = copy(a->arena, samples + first, n, sizeof *samples),
-        .n_samples = (uint32_t)n, .hists = copy(a->arena, n_hists ? hists + first_hist : NULL, n_hists, sizeof *hists), .n_hists = (uint32_t)n_hists};
+        .n_samples = (uint32_t)n, .n_hists = (uint32_t)n_hists,
+        .hists = copy(a->arena, n_hists ? hists + first_hist : NULL, n_hists, sizeof *hists)};
     a->n_samples += n + n_hists;
     return true;
 }
 
-void answer_unite(struct answer *a)
+static void bounds(const struct series *s, int64_t *first, int64_t *last)
+{
+    *first = INT64_MAX;
+    *last = INT64_MIN;
+    if (s->n_samples > 0) {
+        *first = s->samples[0].t;
+        *last = s->samples[s->n_samples - 1].t;
+    }
+    if (s->n_hists > 0) {
+        *first = s->hists[0].t < *first ? s->hists[0].t : *first;
+        *last = s->hists[s->n_hists - 1].t > *last ? s->hists[s->n_hists - 1].t : *last;
+    }
+}
+
+static bool apart(const struct series *x, const struct series *y)
+{
+    int64_t first[2], last[2];
+    bounds(x, &first[0], &last[0]);
+    bounds(y, &first[1], &last[1]);
+    return last[0] < first[1] || last[1] < first[0];
+}
+
+static bool clash(struct labels labels, struct err *err)
+{
+    struct buf name = {0};
+    labels_print(&name, labels);
+    err_set(err, ERR_EXEC, "the answer has series %s twice: does a label of the group replace one that tells series apart?", buf_z(&name));
+    buf_free(&name);
+    return false;
+}
+
+bool answer_unite(struct answer *a, struct err *err)
 {
     struct map seen = {0};
     size_t kept = 0;
-    for (size_t i = 0; i < a->n; i++) {
+    bool ok = true;
+    for (size_t i = 0; ok && i < a->n; i++) {
+        struct series *s = &a->series[i];
         bool added;
-        struct map_entry *e = map_add(&seen, str_n(a->series[i].labels.p, a->series[i].labels.n), &added);
+        struct map_entry *e = map_add(&seen, str_n(s->labels.p, s->labels.n), &added);
         if (added) {
             e->value.u = kept;
-            a->series[kept++] = a->series[i];
+            a->series[kept++] = *s;
+        } else if (apart(&a->series[e->value.u], s)) {
+            merge_pieces(a->arena, &a->series[e->value.u], s);
         } else {
-            merge_pieces(a->arena, &a->series[e->value.u], &a->series[i]);
+            ok = clash(s->labels, err);
         }
     }
     a->n = kept;
     map_free(&seen);
+    return ok;
 }

@@ -30,10 +30,12 @@ struct answer { /* series of one server; several requests may fill one answer */
 };
 /* One more series. labels and the arrays may be scratch memory; histograms' contents are the arena's. Samples that are not in order
  * of time are an error. A series without samples in the window is left out. */
-bool answer_add(struct answer *a, struct labels labels, const struct sample *samples, size_t n, const struct hist_sample *hists, size_t n_hists,
+bool answer_add(struct answer *a, struct labels labels, const struct sample *samples, size_t n,
+                const struct hist_sample *hists, size_t n_hists,
                 struct err *err) MUST_USE;
-/* The same label set twice, because the answer came in pieces: their samples in one series. Changes the order. */
-void answer_unite(struct answer *a);
+/* The same label set twice, because the answer came in pieces: their samples in one series. False: they overlap in time, so that they
+ * are two series which only our labels made equal. */
+bool answer_unite(struct answer *a, struct err *err) MUST_USE;
 
 struct decoder *json_answer_new(struct answer *a);    /* of /api/v1/query and query_range: vector or matrix */
 struct decoder *export_answer_new(struct answer *a);  /* of VictoriaMetrics' /api/v1/export */

@@ -37,7 +37,8 @@ static bool unexpected(const struct json_answer *j, struct err *err)
 static enum place at_key(const struct json_answer *j)
 {
     static const struct { enum place in; const char *key; enum place place; } keys[] = {
-        {TOP, "status", STATUS}, {TOP, "error", ERROR_TEXT}, {TOP, "warnings", WARNINGS}, {TOP, "infos", INFOS}, {TOP, "data", DATA},
+        {TOP, "status", STATUS}, {TOP, "error", ERROR_TEXT}, {TOP, "warnings", WARNINGS}, {TOP, "infos", INFOS},
+        {TOP, "data", DATA},
         {DATA, "result", RESULT}, {SERIES, "metric", METRIC}, {SERIES, "values", VALUES}, {SERIES, "value", VALUE}};
     for (size_t i = 0; i < LEN(keys); i++)
         if (keys[i].in == j->place && str_is(j->r.text, keys[i].key))
@@ -57,7 +58,8 @@ static void go_to_key(struct json_answer *j)
 
 static bool end_series(struct json_answer *j, struct err *err)
 {
-    _Static_assert(sizeof(struct json_pair) == sizeof(struct sample) && offsetof(struct json_pair, v) == offsetof(struct sample, v),
+    _Static_assert(sizeof(struct json_pair) == sizeof(struct sample) &&
+                   offsetof(struct json_pair, v) == offsetof(struct sample, v),
                    "a pair is a sample");
     if (!j->has_labels)
         return err_set(err, ERR_BAD_GATEWAY, "the answer has a series without \"metric\"");
@@ -140,8 +142,9 @@ static bool take_metric(struct json_answer *j, enum json_token token, struct err
 static bool take_structure(struct json_answer *j, enum json_token token, struct err *err)
 {
     static const struct { enum place in; enum json_token token; enum place place; } moves[] = {
-        {BEFORE, JSON_OBJECT, TOP}, {TOP, JSON_END_OBJECT, AFTER}, {DATA, JSON_OBJECT, DATA}, {DATA, JSON_NULL, TOP}, {DATA, JSON_END_OBJECT, TOP},
-        {RESULT, JSON_ARRAY, RESULT}, {RESULT, JSON_NULL, DATA}, {RESULT, JSON_END_ARRAY, DATA}, {RESULT, JSON_OBJECT, SERIES}};
+        {BEFORE, JSON_OBJECT, TOP}, {TOP, JSON_END_OBJECT, AFTER}, {DATA, JSON_OBJECT, DATA}, {DATA, JSON_NULL, TOP},
+        {DATA, JSON_END_OBJECT, TOP}, {RESULT, JSON_ARRAY, RESULT}, {RESULT, JSON_NULL, DATA}, {RESULT, JSON_END_ARRAY, DATA},
+        {RESULT, JSON_OBJECT, SERIES}};
     if (token == JSON_KEY && (j->place == TOP || j->place == DATA || j->place == SERIES)) {
         go_to_key(j);
         return true;

@@ -32,7 +32,8 @@ static bool take_strings(struct tree_answer *t, const struct json_tree *data, st
     return true;
 }
 
-static bool take_label_set(struct list_answer *l, struct json_labels *names, const struct json_tree *object, struct err *err)
+static bool take_label_set(struct list_answer *l, struct json_labels *names, const struct json_tree *object,
+                           struct err *err)
 {
     struct json_tree_member m = {0};
     struct labels labels;
@@ -68,7 +69,8 @@ static void take_family(struct list_answer *l, struct str family, const struct j
     arena_grow(l->arena, &l->metadata, &l->cap_metadata, l->n_metadata + 1, sizeof *l->metadata);
     l->metadata[l->n_metadata++] = (struct metadata){
         .family = arena_str(l->arena, family), .help = arena_str(l->arena, json_tree_str(json_tree_get(entry, "help"))),
-        .unit = arena_str(l->arena, json_tree_str(json_tree_get(entry, "unit"))), .type = metric_type_parse(json_tree_str(json_tree_get(entry, "type")))};
+        .unit = arena_str(l->arena, json_tree_str(json_tree_get(entry, "unit"))),
+        .type = metric_type_parse(json_tree_str(json_tree_get(entry, "type")))};
 }
 
 static bool take_metadata(struct tree_answer *t, const struct json_tree *data, struct err *err)
@@ -158,7 +160,8 @@ static struct tree_answer *tree_answer(bool (*take)(struct tree_answer *t, const
     return t;
 }
 
-static struct decoder *list_decoder(struct list_answer *a, bool (*take)(struct tree_answer *t, const struct json_tree *data, struct err *err))
+static struct decoder *list_decoder(struct list_answer *a,
+                                    bool (*take)(struct tree_answer *t, const struct json_tree *data, struct err *err))
 {
     struct tree_answer *t = tree_answer(take);
     t->list = a;

@@ -37,7 +37,8 @@ static void send_request(struct ask *ask, const char *path, struct buf *body, st
 {
     if (ask->_n_fetches == LEN(ask->_fetches)) {
         decoder->free(decoder);
-        err_set(&ask->err, ERR_LIMIT, "server group \"%.*s\": the query has too many steps for one subquery", STR_ARG(ask->group->name));
+        err_set(&ask->err, ERR_LIMIT, "server group \"%.*s\": the query has too many steps for one subquery",
+                STR_ARG(ask->group->name));
     } else {
         ask->_left++;
         fetch_send(ask->round, &(struct fetch_plan){.server = ask->server, .path = path, .form = buf_str(body), .decoder = decoder,
@@ -185,9 +186,8 @@ static void complete(struct ask *ask)
     }
     if (ask->_guessed)
         atomic_store(&ask->server->kind, ask->_kind);
-    answer_unite(&ask->answer);
-    answer_unite(&ask->_steps);
-    if (ask->_steps_only && !steps_end(&ask->answer, ask->sel, &err)) {
+    bool ok = answer_unite(&ask->answer, &err) && answer_unite(&ask->_steps, &err);
+    if (!ok || (ask->_steps_only && !steps_end(&ask->answer, ask->sel, &err))) {
         fail(ask, err.kind, err.text);
         return;
     }
@@ -268,8 +268,8 @@ static void choose(struct ask *ask, enum ask_way way)
         return;
     }
     ask->_n_fetches = 1;
-    fetch_send(ask->round, &(struct fetch_plan){.server = ask->server, .path = "/api/v1/status/config", .get = true, .decoder = external_answer_new(a, &ask->_external),
-                                                .done = external_known, .arg = ask, .slot = &ask->_fetches[0]});
+    fetch_send(ask->round, &(struct fetch_plan){.server = ask->server, .path = "/api/v1/status/config", .get = true,
+                                                .decoder = external_answer_new(a, &ask->_external), .done = external_known, .arg = ask, .slot = &ask->_fetches[0]});
 }
 
 static void go(struct ask *ask)

@@ -22,7 +22,8 @@ struct export_answer {
 
 static void go_to_key(struct export_answer *x)
 {
-    x->place = str_is(x->r.text, "metric") ? METRIC : str_is(x->r.text, "values") ? VALUES : str_is(x->r.text, "timestamps") ? TIMES : SKIP;
+    struct str key = x->r.text;
+    x->place = str_is(key, "metric") ? METRIC : str_is(key, "values") ? VALUES : str_is(key, "timestamps") ? TIMES : SKIP;
     x->seen |= 1u << x->place;
     if (x->place == METRIC)
         json_labels_start(&x->names);
@@ -76,7 +77,8 @@ static bool end_line(struct export_answer *x, struct err *err)
         return err_set(err, ERR_BAD_GATEWAY, "a line of the export has no metric, values and timestamps");
     x->seen = 0;
     if (x->n_values != x->n_times)
-        return err_set(err, ERR_BAD_GATEWAY, "an exported series has %zu values and %zu timestamps", x->n_values, x->n_times);
+        return err_set(err, ERR_BAD_GATEWAY, "an exported series has %zu values and %zu timestamps", x->n_values,
+                       x->n_times);
     size_t n = x->n_values;
     x->n_values = x->n_times = 0;
     x->place = LINES;

@@ -34,7 +34,10 @@ void round_fail(struct round *r, const struct err *why)
 
 static bool over_budget(const struct round *r, struct err *err)
 {
-    return r->_budget && r->q->arena->used > r->_budget && !err_set(err, ERR_LIMIT, "query needs more than %zu MiB of memory", r->_budget >> 20);
+    if (r->_budget == 0 || r->q->arena->used <= r->_budget)
+        return false;
+    err_set(err, ERR_LIMIT, "query needs more than %zu MiB of memory", r->_budget >> 20);
+    return true;
 }
 
 bool round_check(struct round *r, struct err *err)
@@ -201,8 +204,8 @@ static void make_url(struct fetch *f)
 void fetch_send(struct round *r, const struct fetch_plan *plan)
 {
     static const char *const form_headers[] = {"Content-Type: application/x-www-form-urlencoded"};
-    static const char *const read_headers[] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy", "Accept-Encoding: snappy",
-                                               "X-Prometheus-Remote-Read-Version: 0.1.0"};
+    static const char *const read_headers[] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy",
+                                               "Accept-Encoding: snappy", "X-Prometheus-Remote-Read-Version: 0.1.0"};
     struct fetch *f = mem_zalloc(sizeof *f);
     f->round = r;
     f->plan = *plan;

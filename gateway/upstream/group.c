@@ -4,7 +4,8 @@
 
 static const struct matcher any_name = {.type = MATCH_NE, .name = {METRIC_NAME, sizeof METRIC_NAME - 1}, .value = {"", 0}};
 
-bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out, size_t *n_out)
+bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
+                 size_t *n_out)
 {
     struct matcher *kept = ARENA_ARRAY(a, struct matcher, n + 1);
     size_t n_kept = 0;
@@ -45,7 +46,8 @@ struct labels group_labels(const struct group *g, struct arena *a, struct labels
 static struct str or_empty(struct str s) { return s.p ? s : STR(""); }
 
 /* Labels of a target as discovery gives them, after relabeling. False: it was dropped. */
-static bool target_labels(const struct server_group_conf *conf, const struct group_static *s, struct str address, struct labels_builder *b)
+static bool target_labels(const struct server_group_conf *conf, const struct group_static *s, struct str address,
+                          struct labels_builder *b)
 {
     builder_start(b, (struct labels){0});
     builder_set(b, STR("__address__"), address);
@@ -73,7 +75,8 @@ static struct labels added_labels(const struct server_group_conf *conf, struct l
     return out;
 }
 
-static struct group *group_with(struct group_list *list, size_t first, const struct server_group_conf *conf, struct str name, struct labels labels)
+static struct group *group_with(struct group_list *list, size_t first, const struct server_group_conf *conf,
+                                struct str name, struct labels labels)
 {
     for (size_t i = first; i < list->n; i++)
         if (labels_equal(list->items[i].labels, labels))
@@ -87,8 +90,8 @@ static struct group *group_with(struct group_list *list, size_t first, const str
     return &list->items[list->n++];
 }
 
-static bool add_target(struct group_list *list, size_t first, struct arena *a, const struct server_group_conf *conf, struct str name,
-                       const struct group_static *s, struct str address, struct err *err)
+static bool add_target(struct group_list *list, size_t first, struct arena *a, const struct server_group_conf *conf,
+                       struct str name, const struct group_static *s, struct str address, struct err *err)
 {
     struct labels_builder b = {.scratch = a};
     struct labels target = {0};
@@ -101,7 +104,8 @@ static bool add_target(struct group_list *list, size_t first, struct arena *a, c
     struct server_group_conf named = *conf;
     named.name = name;
     struct server *server = mem_zalloc(sizeof *server);
-    if (!server_init(server, a, &named, labels_get(target, STR("__scheme__")), or_empty(host), or_empty(labels_get(target, STR("__path_prefix__"))), err)) {
+    if (!server_init(server, a, &named, labels_get(target, STR("__scheme__")), or_empty(host),
+                     or_empty(labels_get(target, STR("__path_prefix__"))), err)) {
         mem_free(server);
         return err_wrap(err, "server group \"%.*s\"", STR_ARG(name));
     }
@@ -111,7 +115,8 @@ static bool add_target(struct group_list *list, size_t first, struct arena *a, c
     return true;
 }
 
-bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position, struct err *err)
+bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position,
+                struct err *err)
 {
     struct str name = conf->name.n > 0 ? arena_str(a, conf->name) : arena_printf(a, "server_groups[%zu]", position);
     size_t first = list->n;

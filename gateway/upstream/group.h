@@ -22,13 +22,15 @@ struct group {
 };
 
 /* Matchers for the servers, in the arena; false: no series of the group can match. */
-bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out, size_t *n_out);
+bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
+                 size_t *n_out);
 /* The labels of a series of this group, in the arena. `from` may be scratch memory. */
 struct labels group_labels(const struct group *g, struct arena *a, struct labels from);
 
 /* Groups of one configuration row, appended to *groups (mem_grow); servers too. All texts live in `a`, borrowed from conf or new. */
 struct group_list { struct group *items; size_t n, cap; };
-bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position, struct err *err) MUST_USE;
+bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position,
+                struct err *err) MUST_USE;
 void groups_free(struct group_list *list);
 
 #endif

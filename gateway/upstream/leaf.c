@@ -93,8 +93,8 @@ bool leaf_start(struct leaf *l)
     l->n_asks = l->group->n_servers;
     l->asks = ARENA_ARRAY(l->round->q->arena, struct ask, l->n_asks);
     for (size_t i = 0; i < l->n_asks; i++)
-        l->asks[i] = (struct ask){.round = l->round, .group = l->group, .server = l->group->servers[i], .sel = l->sel, .matchers = matchers,
-                                  .n_matchers = n, .compare = compares(l), .done = answered, .arg = l};
+        l->asks[i] = (struct ask){.round = l->round, .group = l->group, .server = l->group->servers[i], .sel = l->sel,
+                                  .matchers = matchers, .n_matchers = n, .compare = compares(l), .done = answered, .arg = l};
     l->_hedge.run = hedge;
     if (l->group->read_mode != READ_MERGE) {
         ask_one(l);
@@ -179,7 +179,8 @@ static bool read_recent(struct leaf *l, struct answer *to, struct err *err)
     if (!group_route(l->group, l->round->q->arena, sel.matchers, sel.n_matchers, &sel.matchers, &sel.n_matchers))
         return true;
     *to = (struct answer){.arena = l->round->q->arena, .group = l->group, .notes = l->round->q->notes, .t_min = sel.t_min, .t_max = sel.t_max};
-    bool ok = l->recent.source->ops->select(l->recent.source, l->round->q, &sel, 1, &set, err) && copy_series(l, &set, to, err);
+    bool ok = l->recent.source->ops->select(l->recent.source, l->round->q, &sel, 1, &set, err);
+    ok = ok && copy_series(l, &set, to, err);
     series_set_release(&set);
     return ok;
 }
@@ -200,7 +201,8 @@ static bool recent_alone(struct leaf *l, const struct err *why, struct err *err)
                    STR_ARG(l->group->name), buf_z(&since));
         buf_free(&since);
     } else {
-        notes_info(l->round->q->notes, "server group \"%.*s\" did not answer; the recent store did", STR_ARG(l->group->name));
+        notes_info(l->round->q->notes, "server group \"%.*s\" did not answer; the recent store did",
+                   STR_ARG(l->group->name));
     }
     return read_recent(l, &l->answer, err);
 }
@@ -255,7 +257,8 @@ static void note_failures(const struct leaf *l)
         if (ask->state == ASK_FAILED)
             notes_info(l->round->q->notes, "another replica answered for %s", ask->err.text);
         else if (missed)
-            notes_info(l->round->q->notes, "another replica answered for server group \"%.*s\": %.*s, which is not asked for a while after failures",
+            notes_info(l->round->q->notes,
+                       "another replica answered for server group \"%.*s\": %.*s, which is not asked for a while after failures",
                        STR_ARG(l->group->name), STR_ARG(ask->server->shown));
     }
 }

@@ -68,6 +68,8 @@ static void make_form(struct buf *form, const struct inquiry *in, const struct s
         buf_printf(form, "%slimit=%zu", form->n ? "&" : "", limit);
 }
 
+static struct str asked_name(const struct inquiry *in) { return in->own ? STR(METRIC_NAME) : in->what->name; }
+
 static void make_path(struct buf *path, const struct inquiry *in)
 {
     switch (in->what->kind) {
@@ -76,7 +78,7 @@ static void make_path(struct buf *path, const struct inquiry *in)
     case LIST_METADATA: buf_add_z(path, "/api/v1/metadata"); break;
     case LIST_VALUES:
         buf_add_z(path, "/api/v1/label/");
-        url_encode(path, in->own ? STR(METRIC_NAME) : in->what->name);
+        url_encode(path, asked_name(in));
         buf_add_z(path, "/values");
         break;
     }
@@ -106,7 +108,8 @@ static void send(struct inquiry *in, size_t i)
     struct reply_slot *slot = ARENA_NEW(a, struct reply_slot);
     *slot = (struct reply_slot){in, i};
     fetch_send(in->round, &(struct fetch_plan){
-        .server = s, .path = arena_z(a, buf_str(&path)), .form = buf_str(&form), .decoder = decoder_for(in->what->kind, &in->answers[i]),
+        .server = s, .path = arena_z(a, buf_str(&path)), .form = buf_str(&form),
+        .decoder = decoder_for(in->what->kind, &in->answers[i]),
         .get = in->what->kind == LIST_VALUES || in->what->kind == LIST_METADATA, .done = arrived, .arg = slot, .slot = &in->fetches[i]});
     buf_free(&form);
     buf_free(&path);
@@ -205,7 +208,7 @@ static bool add_recent(struct inquiry *in, struct list_answer *out, struct err *
     bool ok = true;
     switch (in->what->kind) {
     case LIST_NAMES: ok = s->ops->label_names(s, q, &in->routed, &strings, err); break;
-    case LIST_VALUES: ok = s->ops->label_values(s, q, in->own ? STR(METRIC_NAME) : in->what->name, &in->routed, &strings, err); break;
+    case LIST_VALUES: ok = s->ops->label_values(s, q, asked_name(in), &in->routed, &strings, err); break;
     case LIST_SERIES: ok = s->ops->series(s, q, &in->routed, &labels, err); break;
     case LIST_METADATA: ok = s->ops->metadata(s, q, in->what->name, in->what->limit, &metadata, err); break;
     }
@@ -244,7 +247,8 @@ static bool forgive(const struct inquiry *in, const struct err *why)
     return in->group->ignore_error || in->group->downgrade_error;
 }
 
-bool list_ask(const struct list_scope *scope, struct query_ctx *q, const struct list_question *what, struct list_answer *out, struct err *err)
+bool list_ask(const struct list_scope *scope, struct query_ctx *q, const struct list_question *what,
+              struct list_answer *out, struct err *err)
 {
     struct round r;
     struct err why = {0};

@@ -78,7 +78,8 @@ static void prefer_larger(struct output *out, const struct sequence *other, size
         mine->v = theirs.v;
 }
 
-static size_t fold(const struct sequence *base, const struct sequence *other, int64_t buffer, bool prefer_max, struct output *out)
+static size_t fold(const struct sequence *base, const struct sequence *other, int64_t buffer, bool prefer_max,
+                   struct output *out)
 {
     size_t cursor = 0, rivals = 0, filled = 0;
     for (; cursor < other->n && time_at(other, cursor) < time_at(base, 0) - buffer; filled++)
@@ -105,9 +106,13 @@ static size_t fold(const struct sequence *base, const struct sequence *other, in
 }
 
 /* Both have the same samples at the same times: the usual case of two healthy readers of one stream. */
-static bool same(const struct sequence *x, const struct sequence *y) { return x->n == y->n && memcmp(x->items, y->items, x->n * x->size) == 0; }
+static bool same(const struct sequence *x, const struct sequence *y)
+{
+    return x->n == y->n && memcmp(x->items, y->items, x->n * x->size) == 0;
+}
 
-static struct sequence merge(const struct merge_rule *rule, struct arena *a, struct sequence x, struct sequence y, uint64_t *filled)
+static struct sequence merge(const struct merge_rule *rule, struct arena *a, struct sequence x, struct sequence y,
+                             uint64_t *filled)
 {
     if (x.n == 0 || y.n == 0)
         return x.n == 0 ? y : x;
@@ -120,8 +125,15 @@ static struct sequence merge(const struct merge_rule *rule, struct arena *a, str
     return (struct sequence){out.items, out.n, x.size};
 }
 
-static struct sequence floats_of(const struct series *s) { return (struct sequence){(const char *)s->samples, s->n_samples, sizeof *s->samples}; }
-static struct sequence hists_of(const struct series *s) { return (struct sequence){(const char *)s->hists, s->n_hists, sizeof *s->hists}; }
+static struct sequence floats_of(const struct series *s)
+{
+    return (struct sequence){(const char *)s->samples, s->n_samples, sizeof *s->samples};
+}
+
+static struct sequence hists_of(const struct series *s)
+{
+    return (struct sequence){(const char *)s->hists, s->n_hists, sizeof *s->hists};
+}
 
 static void set(struct series *s, struct sequence floats, struct sequence hists)
 {
@@ -131,7 +143,8 @@ static void set(struct series *s, struct sequence floats, struct sequence hists)
     s->n_hists = (uint32_t)hists.n;
 }
 
-void merge_series(const struct merge_rule *rule, struct arena *a, struct series *into, const struct series *more, uint64_t *filled)
+void merge_series(const struct merge_rule *rule, struct arena *a, struct series *into, const struct series *more,
+                  uint64_t *filled)
 {
     struct sequence floats = merge(rule, a, floats_of(into), floats_of(more), filled);
     set(into, floats, merge(rule, a, hists_of(into), hists_of(more), filled));

@@ -18,7 +18,8 @@ struct merge_rule {
 
 /* `into` takes what `more` has besides. `first` is the earlier replica; either may be without samples. Its array is the arena's, or one
  * of theirs. *filled counts samples that came from the shorter one. */
-void merge_series(const struct merge_rule *rule, struct arena *a, struct series *into, const struct series *more, uint64_t *filled);
+void merge_series(const struct merge_rule *rule, struct arena *a, struct series *into, const struct series *more,
+                  uint64_t *filled);
 /* As above for samples of one stream that came in pieces: by time, those of `into` first where both have one. */
 void merge_pieces(struct arena *a, struct series *into, const struct series *more);
 

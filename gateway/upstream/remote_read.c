@@ -70,7 +70,8 @@ static bool add_series(struct read_answer *r, const struct rw_walk *w, struct er
     mem_grow(&r->hists, &r->cap, w->n_hists, sizeof *r->hists);
     for (size_t i = 0; i < w->n_hists; i++) {
         r->hists[i].h = &decoded[i];
-        if (!histogram_decode(r->answer->arena, (const uint8_t *)w->hists[i].p, w->hists[i].n, &r->hists[i].t, &decoded[i], err)) {
+        if (!histogram_decode(r->answer->arena, (const uint8_t *)w->hists[i].p, w->hists[i].n, &r->hists[i].t, &decoded[i],
+                              err)) {
             err->kind = ERR_BAD_GATEWAY;
             return err_wrap(err, "remote_read");
         }
@@ -86,7 +87,10 @@ static bool add_result(struct read_answer *r, struct str result, struct err *err
     rw_walk_init(&w);
     rw_walk_start(&w, result);
     while (ok && (item = rw_walk_next(&w)) != RW_END)
-        ok = item == RW_SERIES ? add_series(r, &w, err) : item != RW_ERROR || err_set(err, ERR_BAD_GATEWAY, "remote_read: %s", w.err.text);
+        if (item == RW_SERIES)
+            ok = add_series(r, &w, err);
+        else if (item == RW_ERROR)
+            ok = err_set(err, ERR_BAD_GATEWAY, "remote_read: %s", w.err.text);
     rw_walk_free(&w);
     return ok;
 }

@@ -71,8 +71,8 @@ static struct client_profile *make_profile(const struct server_group_conf *conf,
     return profile;
 }
 
-bool server_init(struct server *s, struct arena *a, const struct server_group_conf *conf, struct str scheme, struct str address,
-                 struct str path_prefix, struct err *err)
+bool server_init(struct server *s, struct arena *a, const struct server_group_conf *conf, struct str scheme,
+                 struct str address, struct str path_prefix, struct err *err)
 {
     struct url parsed;
     struct str host = arena_printf(a, "%.*s://%.*s", STR_ARG(scheme), STR_ARG(address));
@@ -153,7 +153,8 @@ void server_set_external(struct server *s, struct labels labels)
 
 const char *server_kind_name(enum server_kind kind)
 {
-    static const char *const names[] = {[SERVER_AUTO] = "unknown", [SERVER_PROMETHEUS] = "prometheus", [SERVER_VICTORIAMETRICS] = "victoriametrics"};
+    static const char *const names[] = {[SERVER_AUTO] = "unknown", [SERVER_PROMETHEUS] = "prometheus",
+                                        [SERVER_VICTORIAMETRICS] = "victoriametrics"};
     return names[kind];
 }
 

@@ -40,8 +40,8 @@ struct server {
 };
 
 /* address: host:port. Texts go to the arena; url_prefix is the group's path_prefix. */
-bool server_init(struct server *s, struct arena *a, const struct server_group_conf *conf, struct str scheme, struct str address,
-                 struct str path_prefix, struct err *err) MUST_USE;
+bool server_init(struct server *s, struct arena *a, const struct server_group_conf *conf, struct str scheme,
+                 struct str address, struct str path_prefix, struct err *err) MUST_USE;
 void server_free(struct server *s);
 
 /* False while it is paused: then it is asked only when nobody else is there. One caller per pause gets true, to try. */

@@ -141,7 +141,8 @@ static bool collect(struct selection *s, struct series_set *out, struct err *err
     return true;
 }
 
-static bool ask_groups(struct upstream *u, struct query_ctx *q, const struct select *sels, size_t n, struct series_set *out, struct err *err)
+static bool ask_groups(struct upstream *u, struct query_ctx *q, const struct select *sels, size_t n,
+                       struct series_set *out, struct err *err)
 {
     struct selection s = {.u = u, .sels = sels, .n = n};
     memset(out, 0, n * sizeof *out);
@@ -159,7 +160,8 @@ static bool ask_groups(struct upstream *u, struct query_ctx *q, const struct sel
     return ok;
 }
 
-static bool select_all(struct source *source, struct query_ctx *q, const struct select *sels, size_t n, struct series_set *out, struct err *err)
+static bool select_all(struct source *source, struct query_ctx *q, const struct select *sels, size_t n,
+                       struct series_set *out, struct err *err)
 {
     struct upstream *u = upstream_of(source);
     if (!u->env.recent_alone)
@@ -170,7 +172,8 @@ static bool select_all(struct source *source, struct query_ctx *q, const struct 
 
 /* --- lists ------------------------------------------------------------------------------------------------------------------------ */
 
-static bool ask_lists(struct upstream *u, struct query_ctx *q, const struct list_question *what, struct list_answer *out, struct err *err)
+static bool ask_lists(struct upstream *u, struct query_ctx *q, const struct list_question *what, struct list_answer *out,
+                      struct err *err)
 {
     struct list_scope scope = {&u->groups, take_recent(u), u->env.max_answer};
     bool ok = list_ask(&scope, q, what, out, err);
@@ -179,9 +182,14 @@ static bool ask_lists(struct upstream *u, struct query_ctx *q, const struct list
 }
 
 static int by_text(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
-static int by_labels(const void *a, const void *b) { return labels_cmp(*(const struct labels *)a, *(const struct labels *)b); }
+static int by_labels(const void *a, const void *b)
+{
+    return labels_cmp(*(const struct labels *)a, *(const struct labels *)b);
+}
 
-static bool strings(struct upstream *u, struct query_ctx *q, const struct list_question *what, struct str_set *out, struct err *err)
+
+static bool strings(struct upstream *u, struct query_ctx *q, const struct list_question *what, struct str_set *out,
+                    struct err *err)
 {
     struct list_answer all;
     *out = (struct str_set){0};
@@ -197,7 +205,8 @@ static bool strings(struct upstream *u, struct query_ctx *q, const struct list_q
     return true;
 }
 
-static bool label_names(struct source *source, struct query_ctx *q, const struct series_query *sq, struct str_set *out, struct err *err)
+static bool label_names(struct source *source, struct query_ctx *q, const struct series_query *sq, struct str_set *out,
+                        struct err *err)
 {
     struct upstream *u = upstream_of(source);
     if (!u->env.recent_alone)
@@ -206,16 +215,19 @@ static bool label_names(struct source *source, struct query_ctx *q, const struct
     return recent && recent->ops->label_names(recent, q, sq, out, err);
 }
 
-static bool label_values(struct source *source, struct query_ctx *q, struct str name, const struct series_query *sq, struct str_set *out, struct err *err)
+static bool label_values(struct source *source, struct query_ctx *q, struct str name, const struct series_query *sq,
+                         struct str_set *out, struct err *err)
 {
     struct upstream *u = upstream_of(source);
     if (!u->env.recent_alone)
-        return strings(u, q, &(struct list_question){.kind = LIST_VALUES, .name = name, .sq = sq, .limit = sq->limit}, out, err);
+        return strings(u, q, &(struct list_question){.kind = LIST_VALUES, .name = name, .sq = sq, .limit = sq->limit}, out,
+                       err);
     struct source *recent = hold_recent(u, q, err);
     return recent && recent->ops->label_values(recent, q, name, sq, out, err);
 }
 
-static bool series(struct source *source, struct query_ctx *q, const struct series_query *sq, struct labels_set *out, struct err *err)
+static bool series(struct source *source, struct query_ctx *q, const struct series_query *sq, struct labels_set *out,
+                   struct err *err)
 {
     struct upstream *u = upstream_of(source);
     struct list_answer all;
@@ -245,7 +257,8 @@ static int by_family(const void *a, const void *b)
     return order ? order : str_cmp(x->unit, y->unit);
 }
 
-static bool metadata(struct source *source, struct query_ctx *q, struct str metric, size_t limit, struct metadata_set *out, struct err *err)
+static bool metadata(struct source *source, struct query_ctx *q, struct str metric, size_t limit, struct metadata_set *out,
+                     struct err *err)
 {
     struct upstream *u = upstream_of(source);
     struct list_answer all;

@@ -19,7 +19,8 @@ static double value(struct server *s, enum which which)
     return 0;
 }
 
-static void collect(struct upstream *u, struct stats_out *o, const char *name, enum stats_kind kind, const char *help, enum which which)
+static void collect(struct upstream *u, struct stats_out *o, const char *name, enum stats_kind kind, const char *help,
+                    enum which which)
 {
     stats_family(o, name, kind, help);
     for (size_t g = 0; g < u->groups.n; g++)
@@ -36,6 +37,7 @@ void upstream_collect(struct upstream *u, struct stats_out *o)
     collect(u, o, "sluice_upstream_failures_total", STATS_COUNTER, "Requests that failed", FAILURES);
     collect(u, o, "sluice_upstream_received_bytes_total", STATS_COUNTER, "Bytes of answers on the wire", BYTES);
     collect(u, o, "sluice_upstream_samples_total", STATS_COUNTER, "Samples read", SAMPLES);
-    collect(u, o, "sluice_upstream_request_seconds_total", STATS_COUNTER, "Time spent in requests that were answered", SECONDS);
+    collect(u, o, "sluice_upstream_request_seconds_total", STATS_COUNTER, "Time spent in requests that were answered",
+            SECONDS);
     collect(u, o, "sluice_upstream_up", STATS_GAUGE, "1 when the last request reached the server", UP);
 }

@@ -4,10 +4,13 @@
 
 #include "gateway/upstream/upstream.h"
 
-#define UPSTREAM_STATS(X)                                                                                                            \
-    X(REPLICAS_MISSED, "sluice_upstream_replicas_missed_total", STATS_COUNTER, "Replicas that did not answer where another one did") \
-    X(SAMPLES_FILLED, "sluice_upstream_samples_filled_total", STATS_COUNTER, "Samples that another replica had where the longer one had none") \
-    X(RECENT_ALONE, "sluice_upstream_recent_alone_total", STATS_COUNTER, "Answers of the recent store for a group of which no server answered") \
+#define UPSTREAM_STATS(X)                                                                    \
+    X(REPLICAS_MISSED, "sluice_upstream_replicas_missed_total", STATS_COUNTER,               \
+      "Replicas that did not answer where another one did")                                  \
+    X(SAMPLES_FILLED, "sluice_upstream_samples_filled_total", STATS_COUNTER,                 \
+      "Samples that another replica had where the longer one had none")                      \
+    X(RECENT_ALONE, "sluice_upstream_recent_alone_total", STATS_COUNTER,                     \
+      "Answers of the recent store for a group of which no server answered")                 \
     X(GROUPS_FAILED, "sluice_upstream_groups_failed_total", STATS_COUNTER, "Times a group could not answer")
 enum upstream_stat { UPSTREAM_STATS(STATS_ID) };
 

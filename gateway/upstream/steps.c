@@ -4,7 +4,11 @@
 
 #include <stdlib.h>
 
-static uint64_t step_count(const struct select *sel) { return sel->step > 0 && sel->end > sel->start ? (uint64_t)(sel->end - sel->start) / (uint64_t)sel->step + 1 : 1; }
+static uint64_t step_count(const struct select *sel)
+{
+    return sel->step > 0 && sel->end > sel->start ? (uint64_t)(sel->end - sel->start) / (uint64_t)sel->step + 1 : 1;
+}
+
 static int64_t step_time(const struct select *sel, uint64_t k) { return sel->start + (int64_t)k * sel->step; }
 
 /* --- ends ------------------------------------------------------------------------------------------------------------------ */
@@ -114,7 +118,8 @@ void steps_mark(struct answer *raw, const struct answer *steps, const struct sel
     struct map by_labels = {0};
     bool added;
     for (size_t i = 0; i < steps->n; i++)
-        map_add(&by_labels, str_n(steps->series[i].labels.p, steps->series[i].labels.n), &added)->value.p = &steps->series[i];
+        map_add(&by_labels, str_n(steps->series[i].labels.p, steps->series[i].labels.n),
+                &added)->value.p = &steps->series[i];
     for (size_t i = 0; i < raw->n; i++) {
         struct series *s = &raw->series[i];
         mark_series(raw->arena, s, map_get(&by_labels, str_n(s->labels.p, s->labels.n)), sel);

@@ -11,7 +11,8 @@ static bool check_name(const struct server_group_conf *groups, size_t i, struct 
 }
 
 /* Nothing is borrowed from the configuration: the groups' texts are copied. */
-struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env, struct err *err)
+struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env,
+                              struct err *err)
 {
     struct upstream *u = mem_zalloc(sizeof *u);
     u->source.ops = &upstream_source_ops;

@@ -47,7 +47,8 @@ struct upstream_env {
     struct str recent_like;
     bool recent_alone;                 /* there are no groups: the recent store is the only source */
 };
-struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env, struct err *err) MUST_USE;
+struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env,
+                              struct err *err) MUST_USE;
 struct upstream *upstream_ref(struct upstream *u);
 void upstream_unref(struct upstream *u);
 struct source *upstream_source(struct upstream *u); /* borrowed */

@@ -95,10 +95,14 @@ static void window_and_group_labels(void **state UNUSED)
 
 static void what_is_wrong(void **state UNUSED)
 {
-    fails("{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[{\"metric\":{},\"values\":[[1,\"1\"],", "it ends in the middle");
-    fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[1,\"x\"]]}]}}", "malformed sample value");
-    fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[2,\"1\"],[1,\"1\"]]}]}}", "not in order of time");
-    fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[1,\"1\"],[1,\"2\"]]}]}}", "not in order of time");
+    fails("{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[{\"metric\":{},\"values\":[[1,\"1\"],",
+          "it ends in the middle");
+    fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[1,\"x\"]]}]}}",
+          "malformed sample value");
+    fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[2,\"1\"],[1,\"1\"]]}]}}",
+          "not in order of time");
+    fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[1,\"1\"],[1,\"2\"]]}]}}",
+          "not in order of time");
     fails("{\"status\":\"success\",\"data\":{\"result\":[{\"values\":[[2,\"1\"]]}]}}", "without \"metric\"");
     fails("{\"status\":\"success\",\"data\":{\"result\":[3]}}", "unexpected form");
     fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{\"a\":1}}]}}", "unexpected form");

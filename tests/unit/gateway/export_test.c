@@ -18,7 +18,7 @@ static void is(const char *text, const char *want)
         struct answers t;
         if (!decode(&t, text, piece))
             fail_msg("in pieces of %zu: %s", piece, t.err.text);
-        answer_unite(&t.answer);
+        assert_true(answer_unite(&t.answer, &t.err));
         assert_string_equal(answers_text(&t), want);
         answers_end(&t);
     }
@@ -58,8 +58,23 @@ static void what_is_wrong(void **state UNUSED)
     fails("unsupported path requested", "bad JSON");
 }
 
+static void two_series_that_became_one(void **state UNUSED)
+{
+    struct answers t;
+    answers_begin(&t);
+    const struct label label = {STR("a"), STR("x")};
+    t.group.labels = labels_from(&t.arena, &label, 1);
+    struct str text = STR("{\"metric\":{\"a\":\"1\"},\"values\":[1,2],\"timestamps\":[1,5]}\n"
+                          "{\"metric\":{\"a\":\"2\"},\"values\":[3],\"timestamps\":[3]}");
+    assert_true(answers_feed(export_answer_new(&t.answer), text, 30, &t.err));
+    assert_false(answer_unite(&t.answer, &t.err));
+    assert_non_null(strstr(t.err.text, "{a=\"x\"} twice"));
+    answers_end(&t);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(pieces_of_one_series), cmocka_unit_test(what_is_wrong)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(pieces_of_one_series),
+        cmocka_unit_test(two_series_that_became_one), cmocka_unit_test(what_is_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,8 @@ static bool load(struct loaded *l, const char *text)
     arena_init(&l->arena, 0);
     struct conf_context c = {.arena = &l->arena, .file = "f.yml"};
     const struct yaml *node = yaml_parse(&l->arena, str_of(text), "f.yml", &l->err);
-    return node && conf_load(&c, &server_group_section, node, &l->conf, &l->err) && groups_add(&l->groups, &l->arena, &l->conf, 0, &l->err);
+    return node && conf_load(&c, &server_group_section, node, &l->conf, &l->err) &&
+           groups_add(&l->groups, &l->arena, &l->conf, 0, &l->err);
 }
 
 static void drop(struct loaded *l)
@@ -28,12 +29,14 @@ static void defaults(void **state UNUSED)
 {
     struct loaded l;
     assert_true(load(&l, "static_configs: [{targets: ['a:9090', 'b:9090']}]"));
-    assert_true(l.conf.anti_affinity.automatic && !l.conf.remote_read && l.conf.timeout == 0 && l.conf.dial_timeout == 2000);
+    assert_true(l.conf.anti_affinity.automatic && !l.conf.remote_read && l.conf.timeout == 0 &&
+                l.conf.dial_timeout == 2000);
     assert_true(l.conf.kind == SERVER_AUTO && l.conf.overlap == OVERLAP_NONE && l.conf.read_mode == READ_MERGE);
     assert_int_equal(l.groups.n, 1);
     const struct group *g = &l.groups.items[0];
     assert_true(str_is(g->name, "server_groups[0]") && g->n_servers == 2 && g->rule.automatic);
-    assert_true(str_is(g->servers[1]->url, "http://b:9090") && str_is(g->servers[1]->read_url, "http://b:9090/api/v1/read"));
+    assert_true(str_is(g->servers[1]->url, "http://b:9090") &&
+                str_is(g->servers[1]->read_url, "http://b:9090/api/v1/read"));
     drop(&l);
 }
 
@@ -45,17 +48,21 @@ static void promxy_fields(void **state UNUSED)
                          "http_client: {dial_timeout: 1s, tls_config: {insecure_skip_verify: true}, bearer_token: abc}, http_headers: {X-Scope: me}, "
                          "timeout: 5s, ignore_error: true, overlap: merge, read_mode: hedge, kind: prometheus, written_by: main}"));
     const struct group *g = &l.groups.items[0];
-    assert_true(g->rule.ms == 1500 && !g->rule.automatic && g->rule.prefer_max && g->ignore_error && g->overlap == OVERLAP_MERGE);
+    assert_true(g->rule.ms == 1500 && !g->rule.automatic && g->rule.prefer_max && g->ignore_error &&
+                g->overlap == OVERLAP_MERGE);
     assert_true(str_is(labels_get(g->labels, STR("sg")), "one") && str_is(labels_get(g->labels, STR("t")), "x"));
-    assert_true(str_is(g->servers[0]->url, "https://a:1/prom") && str_is(g->servers[0]->read_url, "https://a:1/prom/custom/read"));
-    assert_true(str_is(g->servers[0]->params, "?nocache=1") && g->servers[0]->timeout == 5000 && g->servers[0]->dial_timeout == 1000);
+    assert_true(str_is(g->servers[0]->url, "https://a:1/prom") &&
+                str_is(g->servers[0]->read_url, "https://a:1/prom/custom/read"));
+    assert_true(str_is(g->servers[0]->params, "?nocache=1") && g->servers[0]->timeout == 5000 &&
+                g->servers[0]->dial_timeout == 1000);
     drop(&l);
 }
 
 static void prefix_of_the_api_is_not_doubled(void **state UNUSED)
 {
-    static const char *const prefixes[][2] = {{"/api/v1", "http://a:1"}, {"/api/v1/", "http://a:1"}, {"api/v1", "http://a:1"},
-                                              {"/x/api/v1", "http://a:1/x"}, {"/x", "http://a:1/x"}, {"/", "http://a:1"}, {"''", "http://a:1"}};
+    static const char *const prefixes[][2] = {
+        {"/api/v1", "http://a:1"}, {"/api/v1/", "http://a:1"}, {"api/v1", "http://a:1"}, {"/x/api/v1", "http://a:1/x"},
+        {"/x", "http://a:1/x"}, {"/", "http://a:1"}, {"''", "http://a:1"}};
     for (size_t i = 0; i < LEN(prefixes); i++) {
         struct loaded l;
         char text[200];
@@ -84,7 +91,8 @@ static void what_is_wrong(void **state UNUSED)
     fails("{static_configs: [{targets: ['http://a:1']}]}", "is not host:port");
     fails("{labels: {a: b}}", "nobody to ask");
     fails("{static_configs: [{targets: ['a:1']}], scheme: ftp}", "neither http nor https");
-    fails("{static_configs: [{targets: ['a:1']}], http_client: {bearer_token: x, basic_auth: {username: y}}}", "at most one kind of credentials");
+    fails("{static_configs: [{targets: ['a:1']}], http_client: {bearer_token: x, basic_auth: {username: y}}}",
+          "at most one kind of credentials");
     fails("{static_configs: [{targets: ['a:1']}], relabel_configs: [{action: drop, regex: a:1, source_labels: [__address__]}]}", "no target");
     fails("{static_configs: [{targets: ['a:1']}], labels: {__name__: b}}", "not a name for a label");
 }
@@ -95,11 +103,13 @@ static void targets_with_other_labels_are_shards(void **state UNUSED)
     assert_true(load(&l, "{static_configs: [{targets: ['a:1', 'b:1'], labels: {shard: x}}, {targets: ['c:1'], labels: {shard: y}}], labels: {sg: s}}"));
     assert_int_equal(l.groups.n, 2);
     assert_int_equal(l.groups.items[0].n_servers, 2);
-    assert_true(str_is(labels_get(l.groups.items[1].labels, STR("shard")), "y") && str_is(labels_get(l.groups.items[1].labels, STR("sg")), "s"));
+    assert_true(str_is(labels_get(l.groups.items[1].labels, STR("shard")), "y") &&
+                str_is(labels_get(l.groups.items[1].labels, STR("sg")), "s"));
     drop(&l);
 }
 
-static void route(const struct group *g, struct arena *a, enum match_type type, const char *name, const char *value, const char *want)
+static void route(const struct group *g, struct arena *a, enum match_type type, const char *name, const char *value,
+                  const char *want)
 {
     struct matcher m;
     struct err err;

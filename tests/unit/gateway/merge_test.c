@@ -19,7 +19,8 @@ static void check(struct merge_rule rule, const char *a, const char *b, const ch
     arena_free(&arena);
 }
 
-static const struct merge_rule ten = {.ms = 10000}, automatic = {.ms = 10000, .automatic = true}, larger = {.ms = 10000, .prefer_max = true};
+static const struct merge_rule ten = {.ms = 10000}, automatic = {.ms = 10000, .automatic = true};
+static const struct merge_rule larger = {.ms = 10000, .prefer_max = true};
 
 static void one_side_empty(void **state UNUSED)
 {
@@ -40,7 +41,8 @@ static void longer_one_is_the_base(void **state UNUSED)
 
 static void hole_is_filled_but_its_edges(void **state UNUSED)
 {
-    check(ten, "m 1@0 2@15000 6@75000 7@90000 8@105000", "m 11@30000 12@45000 13@60000", "m 1@0 2@15000 11@30000 12@45000 13@60000 6@75000 7@90000 8@105000");
+    check(ten, "m 1@0 2@15000 6@75000 7@90000 8@105000", "m 11@30000 12@45000 13@60000",
+          "m 1@0 2@15000 11@30000 12@45000 13@60000 6@75000 7@90000 8@105000");
     /* strictly more than the buffer away from both sides */
     check(ten, "m 1@0 2@60000", "m 11@10000 12@50000", "m 1@0 2@60000");
     check(ten, "m 1@0 2@60000 3@61000", "m 11@10001 12@49999", "m 1@0 11@10001 12@49999 2@60000 3@61000");
@@ -53,13 +55,15 @@ static void no_hole_no_sample(void **state UNUSED)
 
 static void before_and_behind_the_base(void **state UNUSED)
 {
-    check(ten, "m 1@50000 2@60000 3@70000 4@75000", "m 9@1000 9@39000 9@41000", "m 9@1000 9@39000 1@50000 2@60000 3@70000 4@75000");
+    check(ten, "m 1@50000 2@60000 3@70000 4@75000", "m 9@1000 9@39000 9@41000",
+          "m 9@1000 9@39000 1@50000 2@60000 3@70000 4@75000");
     check(ten, "m 1@0 2@1000 3@2000", "m 9@12000 9@12001 9@13000", "m 1@0 2@1000 3@2000 9@12001 9@13000");
 }
 
 static void stale_markers_are_samples(void **state UNUSED)
 {
-    check(automatic, "m 1@0 1@15000 1@30000 1@150000", "m 1@0 1@15000 1@30000 1@45000 stale@60000", "m 1@0 1@15000 1@30000 1@45000 stale@60000 1@150000");
+    check(automatic, "m 1@0 1@15000 1@30000 1@150000", "m 1@0 1@15000 1@30000 1@45000 stale@60000",
+          "m 1@0 1@15000 1@30000 1@45000 stale@60000 1@150000");
 }
 
 static void buffer_from_the_interval(void **state UNUSED)

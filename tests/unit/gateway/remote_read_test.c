@@ -17,8 +17,10 @@ static bool bytes_are(ProtobufCBinaryData b, const char *text) { return str_is(s
 
 static void request(void **state UNUSED)
 {
-    const struct matcher m[] = {{.type = MATCH_EQ, .name = STR("__name__"), .value = STR("up")}, {.type = MATCH_NRE, .name = STR("a"), .value = STR("b.*")}};
-    const struct select sel = {.kind = SELECT_RANGE, .t_min = 1000, .t_max = 61000, .start = 61000, .end = 61000, .window = 60000, .func = "rate"};
+    const struct matcher m[] = {{.type = MATCH_EQ, .name = STR("__name__"), .value = STR("up")},
+        {.type = MATCH_NRE, .name = STR("a"), .value = STR("b.*")}};
+    const struct select sel = {.kind = SELECT_RANGE, .t_min = 1000, .t_max = 61000, .start = 61000, .end = 61000,
+        .window = 60000, .func = "rate"};
     struct buf packed = {0}, plain = {0};
     struct err err;
     read_request(&packed, m, 2, &sel);
@@ -30,7 +32,8 @@ static void request(void **state UNUSED)
     assert_int_equal(r->accepted_response_types[0], PB__READ_REQUEST__RESPONSE_TYPE__SAMPLES);
     Pb__Query *q = r->queries[0];
     assert_true(q->start == 1000 && q->end == 61000 && q->n_matchers == 2);
-    assert_true(q->matchers[0]->type == PB__MATCHER__TYPE__EQ && bytes_are(q->matchers[0]->name, "__name__") && bytes_are(q->matchers[0]->value, "up"));
+    assert_true(q->matchers[0]->type == PB__MATCHER__TYPE__EQ && bytes_are(q->matchers[0]->name, "__name__") &&
+                bytes_are(q->matchers[0]->value, "up"));
     assert_true(q->matchers[1]->type == PB__MATCHER__TYPE__NRE && bytes_are(q->matchers[1]->value, "b.*"));
     assert_true(q->hints->range == 60000 && bytes_are(q->hints->func, "rate"));
     pb__read_request__free_unpacked(r, NULL);
@@ -96,6 +99,7 @@ static void what_is_wrong(void **state UNUSED)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(request), cmocka_unit_test(answer), cmocka_unit_test(what_is_wrong)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(request), cmocka_unit_test(answer),
+        cmocka_unit_test(what_is_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,12 +58,14 @@ static void marker_where_a_sample_was_due(void **state UNUSED)
 {
     const struct select seven = {.start = 3000, .end = 66000, .step = 7000, .window = 300000};
     /* samples every 15 s until 30000, marker at 45000, seen at 3000 ... 38000 and not from 45000 on */
-    check_marks("m 1@0 2@15000 3@30000", "m 1@3000 1@10000 2@17000 2@24000 3@31000 3@38000", &seven, "m 1@0 2@15000 3@30000 stale@45000");
+    check_marks("m 1@0 2@15000 3@30000", "m 1@3000 1@10000 2@17000 2@24000 3@31000 3@38000", &seven,
+                "m 1@0 2@15000 3@30000 stale@45000");
     /* it was still there at the last step before: the marker is later than the usual gap says */
     const struct select coarse = {.start = 3000, .end = 200000, .step = 50000, .window = 300000};
     check_marks("m 1@0 2@15000 3@30000", "m 1@3000 3@53000", &coarse, "m 1@0 2@15000 3@30000 stale@60000");
     /* and back again */
-    check_marks("m 1@0 2@15000 3@30000 4@120000", "m 1@3000 4@153000", &coarse, "m 1@0 2@15000 3@30000 stale@45000 4@120000");
+    check_marks("m 1@0 2@15000 3@30000 4@120000", "m 1@3000 4@153000", &coarse,
+                "m 1@0 2@15000 3@30000 stale@45000 4@120000");
 }
 
 static void one_step(void **state UNUSED)
@@ -75,14 +77,16 @@ static void one_step(void **state UNUSED)
 
 static void no_marker_without_a_reason(void **state UNUSED)
 {
-    const struct select late = {.start = 400000, .end = 400000, .window = 300000}, soon = {.start = 30500, .end = 30500, .window = 300000};
+    const struct select late = {.start = 400000, .end = 400000, .window = 300000}, soon = {.start = 30500, .end = 30500,
+        .window = 300000};
     check_marks("m 1@0 2@15000 3@30000", "m", &late, "m 1@0 2@15000 3@30000"); /* too old to be seen */
     check_marks("m 1@0 2@15000 3@30000", "m", &soon, "m 1@0 2@15000 3@30000"); /* arrived between the two answers */
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(values_end_at_their_step), cmocka_unit_test(other_times_are_an_error),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(values_end_at_their_step),
+        cmocka_unit_test(other_times_are_an_error),
                                        cmocka_unit_test(marker_where_a_sample_was_due), cmocka_unit_test(one_step),
                                        cmocka_unit_test(no_marker_without_a_reason)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,7 +74,8 @@ static void merged_by_time(void **state UNUSED)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(different_series), cmocka_unit_test(twice_is_an_error_that_names_both),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(different_series),
+        cmocka_unit_test(twice_is_an_error_that_names_both),
                                        cmocka_unit_test(one_that_says_merge_is_not_enough), cmocka_unit_test(merged_by_time)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
