@@ -134,20 +134,27 @@ uint64_t labels_hash(struct labels l)
     return h ? h : 1;
 }
 
+/* A text with its length before it: one byte, or 255 and three bytes. */
+static size_t put_sized(uint8_t *to, struct str s)
+{
+    size_t n = 0;
+    to[n++] = s.n < 255 ? (uint8_t)s.n : 255;
+    for (unsigned shift = 0; s.n >= 255 && shift < 24; shift += 8)
+        to[n++] = (uint8_t)(s.n >> shift);
+    memcpy(to + n, s.p, s.n);
+    return n + s.n;
+}
+
 uint64_t labels_hash_prometheus(struct labels l)
 {
     struct labels_iter it = labels_iter(l);
     struct label pair;
     uint8_t small[1024];
-    uint8_t *text = l.n <= sizeof small ? small : mem_alloc(l.n); /* two separators a pair; the wire form has four bytes more */
-    size_t n = 0;
+    size_t most = l.n * 2, n = 0; /* a pair has four bytes or more beside its texts, and here eight at most */
+    uint8_t *text = most <= sizeof small ? small : mem_alloc(most);
     while (labels_next(&it, &pair)) {
-        memcpy(text + n, pair.name.p, pair.name.n);
-        n += pair.name.n;
-        text[n++] = 0xff;
-        memcpy(text + n, pair.value.p, pair.value.n);
-        n += pair.value.n;
-        text[n++] = 0xff;
+        n += put_sized(text + n, pair.name);
+        n += put_sized(text + n, pair.value);
     }
     uint64_t h = hash_xxh64(text, n);
     if (text != small)

@@ -33,7 +33,7 @@ struct str labels_get(struct labels l, struct str name); /* {NULL,0} when absent
 static inline struct str labels_name(struct labels l) { return labels_get(l, STR(METRIC_NAME)); }
 static inline bool labels_equal(struct labels a, struct labels b) { return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0); }
 uint64_t labels_hash(struct labels l);          /* XXH3-64 of the bytes; never 0 */
-uint64_t labels_hash_prometheus(struct labels l); /* labels.Hash() of Prometheus (XXH64 over name ff value ff): limitk's order */
+uint64_t labels_hash_prometheus(struct labels l); /* labels.Hash() of Prometheus (XXH64 over lengths and texts): limit_ratio */
 int labels_cmp(struct labels a, struct labels b); /* Prometheus' order: name, value, name, value ...; then the shorter */
 struct labels labels_copy(struct arena *a, struct labels l);
 

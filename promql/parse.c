@@ -182,6 +182,11 @@ static void parse_fills(struct parser *p, struct matching *m)
     }
 }
 
+static bool may_follow_group(enum token_kind kind)
+{
+    return parse_starts_expr(kind) || kind == TOKEN_FILL || kind == TOKEN_FILL_LEFT || kind == TOKEN_FILL_RIGHT;
+}
+
 static struct matching *parse_matching(struct parser *p, bool *is_bool)
 {
     struct matching *m = ARENA_NEW(p->arena, struct matching);
@@ -194,7 +199,7 @@ static struct matching *parse_matching(struct parser *p, bool *is_bool)
         if (left || parse_at(p, TOKEN_GROUP_RIGHT)) {
             parse_take(p);
             m->card = left ? CARD_MANY_TO_ONE : CARD_ONE_TO_MANY;
-            if (parse_at(p, TOKEN_LEFT_PAREN))
+            if (parse_at(p, TOKEN_LEFT_PAREN) || !may_follow_group(parse_peek(p).kind))
                 m->include = parse_labels(p, &m->n_include);
         }
     }

@@ -56,6 +56,7 @@ struct expr *parse_number(struct parser *p);                              /* par
 struct expr *parse_postfix(struct parser *p, struct expr *e);             /* parse_postfix.c: [..], offset, @, anchored, smoothed */
 struct expr *parse_named(struct parser *p);                               /* parse_call.c: what begins with a word */
 const struct str *parse_labels(struct parser *p, size_t *n);              /* parse_call.c: (a, b, "c.d") */
+bool parse_starts_expr(enum token_kind kind);                             /* parse_call.c */
 struct expr *parse_vector_selector(struct parser *p, const struct token *name); /* parse_selector.c; name NULL: '{' is next */
 const struct duration_expr *parse_duration_expr(struct parser *p);        /* parse_duration.c */
 const struct duration_expr *parse_offset(struct parser *p);               /* parse_duration.c: what may follow `offset` */

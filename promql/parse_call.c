@@ -50,7 +50,7 @@ const struct str *parse_labels(struct parser *p, size_t *n)
 
 /* --- arguments ------------------------------------------------------------------------------------------------------- */
 
-static bool starts_expr(enum token_kind kind)
+bool parse_starts_expr(enum token_kind kind)
 {
     switch (kind) {
     case TOKEN_NUMBER: case TOKEN_DURATION: case TOKEN_STRING: case TOKEN_LEFT_PAREN: case TOKEN_LEFT_BRACE: case TOKEN_ADD:
@@ -77,7 +77,7 @@ static struct args parse_args(struct parser *p)
         if (!parse_at(p, TOKEN_COMMA))
             break;
         struct token comma = parse_take(p);
-        if (!starts_expr(parse_peek(p).kind))
+        if (!parse_starts_expr(parse_peek(p).kind))
             parse_fail(p, comma.pos, "trailing commas not allowed in function call args");
     }
     parse_expect(p, TOKEN_RIGHT_PAREN);

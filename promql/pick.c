@@ -2,7 +2,7 @@
  * the answer is in order of rank, group by group.
  *
  * Ties are decided as Prometheus decides them: a binary heap whose top is the one to give way, built like Go's
- * container/heap.
+ * container/heap. What limitk and limit_ratio let pass goes through such a heap too, for nothing but its order.
  */
 #include "promql/walk.h"
 
@@ -96,26 +96,26 @@ static size_t rank_at(struct pick *p, uint32_t i, size_t k)
 
 static size_t first_at(struct pick *p, uint32_t i, size_t k)
 {
-    size_t n = 0;
-    for (size_t m = 0; m < p->n && n < k; m++)
+    struct heap h = {p->chosen, 0, p->in->rows, i, false};
+    for (size_t m = 0; m < p->n && h.n < k; m++)
         if (!is_absent(p->in->rows[p->members[m]].v[i]))
-            p->chosen[n++] = p->members[m];
-    return n;
+            heap_push(&h, p->members[m]);
+    return h.n;
 }
 
 /* By the hash of the labels, so that the same series are chosen every time, and r and r - 1 share nothing. */
 static size_t share_at(struct pick *p, uint32_t i, double r)
 {
-    size_t n = 0;
+    struct heap h = {p->chosen, 0, p->in->rows, i, false};
     for (size_t m = 0; m < p->n; m++) {
         const struct row *row = &p->in->rows[p->members[m]];
         if (is_absent(row->v[i]))
             continue;
         double place = (double)labels_hash_prometheus(row->labels) / 18446744073709551615.0;
         if (r >= 0 ? place < r : place >= 1 + r)
-            p->chosen[n++] = p->members[m];
+            heap_push(&h, p->members[m]);
     }
-    return n;
+    return h.n;
 }
 
 static size_t choose(struct pick *p, uint32_t i)

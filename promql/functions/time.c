@@ -13,21 +13,22 @@ static int days_in(const struct date *d)
     return days[d->month - 1] + (d->month == 2 && is_leap(d->year));
 }
 
+/* Seconds count from 1 March of the year -292277022400, as in Go: what is earlier wraps around to the far end. */
 static struct date date_of(int64_t seconds)
 {
-    enum { DAY = 86400, CYCLE = 146097, TO_1970 = 719468 }; /* days in 400 years; from 1 March 0000 to 1 January 1970 */
-    int64_t rest = seconds % DAY, days = seconds / DAY - (rest < 0);
-    int64_t from_march = days + TO_1970, cycle = (from_march >= 0 ? from_march : from_march - CYCLE + 1) / CYCLE;
-    int64_t in_cycle = from_march - cycle * CYCLE;
+    enum { DAY = 86400, CYCLE = 146097, TO_1970 = 719468, CYCLES = 730692556 }; /* CYCLE: days in 400 years;
+        TO_1970: from 1 March 0000 to 1 January 1970; CYCLES: from the first year to 0000 */
+    uint64_t since_first = (uint64_t)seconds + ((uint64_t)CYCLES * CYCLE + TO_1970) * DAY;
+    int64_t days = (int64_t)(since_first / DAY), cycle = days / CYCLE, in_cycle = days % CYCLE;
     int64_t year = (in_cycle - in_cycle / 1460 + in_cycle / 36524 - in_cycle / 146096) / 365;
     int64_t day = in_cycle - (365 * year + year / 4 - year / 100); /* since 1 March */
     int month = (int)((5 * day + 2) / 153);                        /* 0 = March */
-    struct date d = {.second_of_day = rest < 0 ? rest + DAY : rest};
+    struct date d = {.second_of_day = (int64_t)(since_first % DAY)};
     d.day = (int)(day - (153 * month + 2) / 5) + 1;
     d.month = month < 10 ? month + 3 : month - 9;
-    d.year = year + cycle * 400 + (d.month <= 2);
+    d.year = year + (cycle - CYCLES) * 400 + (d.month <= 2);
     d.day_of_year = (int)(d.month <= 2 ? day - 305 : day + 60 + is_leap(d.year));
-    d.day_of_week = (int)(((days + 4) % 7 + 7) % 7);
+    d.day_of_week = (int)((days + 3) % 7); /* the first 1 March is a Wednesday, as every 400 years */
     return d;
 }
 

@@ -34,33 +34,43 @@ void fn_check_quantile(struct eval *ev, const struct expr *at, double q)
         eval_warn(ev, at, "quantile value should be between 0 and 1, got %s", fn_number(ev, q));
 }
 
+/* Notes stand at the first argument, which is not always the range; those about a subquery at the query's beginning, as
+ * in Prometheus, which has put a selector without a place there. */
+static const struct expr *place(const struct range_input *in)
+{
+    static const struct expr beginning;
+    const struct expr *first = in->call->u.call.args[0];
+    return first->type != VALUE_MATRIX ? first : in->subquery ? &beginning : in->arg;
+}
+
 void fn_say(struct eval *ev, const struct range_input *in, unsigned notes)
 {
     if (notes == 0)
         return;
+    const struct expr *at = place(in);
     const char *name = fn_quoted(ev, labels_name(in->labels));
     if (notes & NOTE_MIXED)
-        eval_warn(ev, in->arg, "encountered a mix of histograms and floats for metric name %s", name);
+        eval_warn(ev, at, "encountered a mix of histograms and floats for metric name %s", name);
     if (notes & NOTE_IGNORED)
-        eval_info(ev, in->arg, "ignored histograms in a range containing both floats and histograms for metric name %s",
+        eval_info(ev, at, "ignored histograms in a range containing both floats and histograms for metric name %s",
                   name);
     if (notes & NOTE_NOT_COUNTER)
-        eval_warn(ev, in->arg, "this native histogram metric is not a counter: %s", name);
+        eval_warn(ev, at, "this native histogram metric is not a counter: %s", name);
     if (notes & NOTE_NOT_GAUGE)
-        eval_warn(ev, in->arg, "this native histogram metric is not a gauge: %s", name);
+        eval_warn(ev, at, "this native histogram metric is not a gauge: %s", name);
     if (notes & NOTE_SCHEMAS)
-        eval_warn(ev, in->arg,
+        eval_warn(ev, at,
                   "vector contains a mix of histograms with exponential and custom buckets schemas for metric name %s",
                   name);
     if (notes & NOTE_BOUNDS_ADD)
-        eval_info(ev, in->arg, "mismatched custom buckets were reconciled during addition");
+        eval_info(ev, at, "mismatched custom buckets were reconciled during addition");
     if (notes & NOTE_BOUNDS_SUB)
-        eval_info(ev, in->arg, "mismatched custom buckets were reconciled during subtraction");
+        eval_info(ev, at, "mismatched custom buckets were reconciled during subtraction");
     if (notes & NOTE_BOUNDS_AGG)
-        eval_info(ev, in->arg, "mismatched custom buckets were reconciled during aggregation");
+        eval_info(ev, at, "mismatched custom buckets were reconciled during aggregation");
     if (notes & NOTE_HINTS_AGG)
-        eval_warn(ev, in->arg, "conflicting counter resets during histogram aggregation");
+        eval_warn(ev, at, "conflicting counter resets during histogram aggregation");
     if (notes & NOTE_ODD_NAME)
-        eval_info(ev, in->arg, "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: %s",
+        eval_info(ev, at, "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: %s",
                   name);
 }
