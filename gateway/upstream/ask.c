@@ -111,11 +111,14 @@ static void ask_export(struct ask *ask)
     send_request(ask, "/api/v1/export", &form, export_answer_new(&ask->answer));
 }
 
+/* The answer is kept whole outside the arena, and its samples take about as much inside. */
 static void ask_read(struct ask *ask)
 {
     struct buf body = {0};
+    const struct round *r = ask->round;
+    size_t max = r->budget && r->budget < r->max_answer ? r->budget : r->max_answer;
     read_request(&body, ask->matchers, ask->n_matchers, ask->sel);
-    send_request(ask, NULL, &body, read_answer_new(&ask->answer, ask->round->max_answer));
+    send_request(ask, NULL, &body, read_answer_new(&ask->answer, max));
 }
 
 static void send_all(struct ask *ask)

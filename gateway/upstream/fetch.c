@@ -20,7 +20,7 @@ struct fetch {
 
 void round_begin(struct round *r, struct query_ctx *q, size_t max_answer)
 {
-    *r = (struct round){.q = q, .worker = q->user, .max_answer = max_answer, ._budget = q->arena->max, ._on_full = q->arena->on_full};
+    *r = (struct round){.q = q, .worker = q->user, .max_answer = max_answer, .budget = q->arena->max, ._on_full = q->arena->on_full};
     list_init(&r->under_way);
     q->arena->max = 0;
     q->arena->on_full = NULL;
@@ -34,9 +34,9 @@ void round_fail(struct round *r, const struct err *why)
 
 static bool over_budget(const struct round *r, struct err *err)
 {
-    if (r->_budget == 0 || r->q->arena->used <= r->_budget)
+    if (r->budget == 0 || r->q->arena->used <= r->budget)
         return false;
-    err_set(err, ERR_LIMIT, "query needs more than %zu MiB of memory", r->_budget >> 20);
+    err_set(err, ERR_LIMIT, "query needs more than %zu MiB of memory", r->budget >> 20);
     return true;
 }
 
@@ -87,7 +87,7 @@ bool round_wait(struct round *r, struct err *err)
 void round_end(struct round *r)
 {
     cancel_all(r);
-    r->q->arena->max = r->_budget;
+    r->q->arena->max = r->budget;
     r->q->arena->on_full = r->_on_full;
 }
 

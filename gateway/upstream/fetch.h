@@ -13,9 +13,9 @@ struct round {
     struct query_ctx *q;
     struct worker *worker;
     size_t max_answer;          /* bytes of one answer */
+    size_t budget;              /* of the query's arena; 0 = none */
     struct list under_way;      /* struct fetch */
     struct err err;             /* why everything ends: set by round_fail */
-    size_t _budget;
     void (*_on_full)(struct arena *a, size_t wanted, void *arg);
 };
 void round_begin(struct round *r, struct query_ctx *q, size_t max_answer);

@@ -167,20 +167,26 @@ def compare(kind_x, kind_y, **more):
     return sluice, start
 
 
-def test_groups_of_prometheus():
-    sluice, start = compare(Prometheus, Prometheus)
+def lists(sluice, start):
     times = {"start": start, "end": start + 1800}
     assert sluice.data("/api/v1/labels", times) == ["__name__", "sg"]
+    assert sluice.data("/api/v1/labels", {"match[]": "a"}) == ["__name__", "sg"]
     assert sluice.data("/api/v1/label/sg/values", times) == ["x", "y"]
     assert sluice.data("/api/v1/label/sg/values", {"match[]": 'a{sg="y"}', **times}) == ["y"]
     assert sluice.data("/api/v1/label/sg/values", {"match[]": "nothing", **times}) == []
     assert sluice.data("/api/v1/labels", {"match[]": "nothing", **times}) == []
     assert sluice.data("/api/v1/series", {"match[]": "a", **times}) == [{"__name__": "a", "sg": "x"}, {"__name__": "a", "sg": "y"}]
+    assert sluice.data("/api/v1/series", {"match[]": ['a{sg="x"}', "b"]}) == [
+        {"__name__": "a", "sg": "x"}, {"__name__": "b", "sg": "x"}, {"__name__": "b", "sg": "y"}]
     assert sluice.data("/api/v1/label/__name__/values", {"match[]": '{sg="x"}'}) == ["a", "b"]
 
 
+def test_groups_of_prometheus():
+    lists(*compare(Prometheus, Prometheus))
+
+
 def test_groups_of_both_kinds_by_all_ways():
-    compare(Prometheus, VictoriaMetrics, remote_read=True)
+    lists(*compare(Prometheus, VictoriaMetrics, remote_read=True))
 
 
 def test_groups_of_victoria_metrics():
