@@ -174,6 +174,7 @@ static void tear_down(void)
     workers_stop();
     for (unsigned i = 0; i < gateway.n_lanes; i++)
         lane_join(gateway.lanes[i]);
+    workers_free();
     if (gateway.scraper)
         scraper_free(gateway.scraper);
     gateway_release();

@@ -147,6 +147,10 @@ void workers_stop(void)
     mutex_unlock(&pool.mutex);
     for (unsigned i = 0; i < pool.n; i++)
         thread_join(pool.members[i].thread);
+}
+
+void workers_free(void)
+{
     stats_collector_remove(collect, NULL);
     mem_free(pool.members);
     cond_free(&pool.work);

@@ -25,6 +25,7 @@ void workers_start(const struct worker_conf *c); /* once */
  * to the request's lane. */
 bool worker_submit(struct http_request *r, http_handler *run, void (*done)(struct http_request *r));
 struct worker *worker_self(void);  /* on a worker thread: itself */
-void workers_stop(void);           /* waits for those at work */
+void workers_stop(void);           /* waits for those at work; from now on worker_submit refuses */
+void workers_free(void);           /* when no lane runs any more */
 
 #endif

@@ -382,6 +382,7 @@ static int tear_down(void **state UNUSED)
     workers_stop();
     for (unsigned i = 0; i < LANES; i++)
         lane_join(lanes[i]);
+    workers_free();
     for (unsigned i = 0; i < LANES; i++)
         lane_free(lanes[i]);
     loop_free(main_loop);
