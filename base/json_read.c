@@ -42,7 +42,7 @@ static void stash(struct json_reader *r)
         buf_add(&r->_tail, r->_p, left);
     }
     r->_p = r->_tail.p;
-    r->_end = r->_p + left;
+    r->_end = left ? r->_p + left : r->_p; /* _tail may have no memory yet */
 }
 
 void json_feed(struct json_reader *r, const char *p, size_t n)

@@ -21,7 +21,6 @@ void json_labels_value(struct json_labels *l, struct str value)
 bool json_labels_end(struct json_labels *l, struct labels *out, struct err *err)
 {
     const uint8_t *p = (const uint8_t *)l->bytes.p;
-    struct labels_iter it = {p, p + l->bytes.n};
     struct label label;
     struct str name;
     if (l->bytes.over)
@@ -32,6 +31,7 @@ bool json_labels_end(struct json_labels *l, struct labels *out, struct err *err)
     }
     if (labels_check(p, l->bytes.n, out))
         return true;
+    struct labels_iter it = {p, p + l->bytes.n};
     builder_start(&l->builder, (struct labels){0});
     while (labels_next_checked(&it, &label))
         builder_add(&l->builder, label.name, label.value);

@@ -97,7 +97,7 @@ static bool add_result(struct read_answer *r, struct str result, struct err *err
 
 static bool add_response(struct read_answer *r, struct str body, struct err *err)
 {
-    const uint8_t *p = (const uint8_t *)body.p, *end = p + body.n;
+    const uint8_t *p = (const uint8_t *)body.p, *end = body.n ? p + body.n : p;
     struct pb_field f;
     while (p < end) {
         if (!pb_next(&p, end, &f))
