@@ -87,10 +87,25 @@ static uint64_t input_weight(const struct range_input *in)
     return sum;
 }
 
+static uint64_t floats_in_windows(const struct range_input *in, uint32_t steps)
+{
+    struct window w = {0};
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < steps; i++) {
+        window_move(in, i, &w);
+        sum += w.to - w.from;
+    }
+    return sum;
+}
+
 /* Each step is charged for all samples of its window, as Prometheus counts them. */
 static void count_windows(struct eval *ev, const struct range_input *in)
 {
     struct window w = {0};
+    if (ev->per_step == NULL && in->n_hists == 0) {
+        ev->stats.samples += floats_in_windows(in, ev->grid.n);
+        return;
+    }
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         window_move(in, i, &w);
         uint64_t sum = w.to - w.from;

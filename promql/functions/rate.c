@@ -31,22 +31,45 @@ struct gain {
     double first_value, value;
 };
 
-/* What the gain between the samples is multiplied with. */
-static double stretch(const struct rate_kind *kind, const struct range_input *in, int64_t end, const struct gain *g)
+/* What depends on times alone. Where scrapes and steps are regular it is the same from one window to the next, so it is kept:
+ * divisions are what a rate costs. */
+struct spread {
+    int64_t before, sampled_ms, after; /* from the window's start to the first sample, to the last, to the end */
+    uint32_t samples;
+    double sampled, to_start, to_end;  /* seconds; what is added at both sides */
+    double factor;
+};
+
+static double factor_of(const struct rate_kind *kind, const struct range_input *in, const struct spread *s, double to_start)
 {
-    double sampled = (double)(g->last - g->first) / 1000, gap = sampled / (g->samples - 1), near = gap * 1.1;
-    double to_start = (double)(g->first - (end - in->range)) / 1000, to_end = (double)(end - g->last) / 1000;
-    if (to_start >= near)
-        to_start = gap / 2;
-    if (kind->counter && g->value > 0 && g->first_value >= 0) {
-        double to_zero = sampled * (g->first_value / g->value);
-        if (to_zero < to_start)
-            to_start = to_zero;
-    }
-    if (to_end >= near)
-        to_end = gap / 2;
-    double factor = sampled != 0 ? (sampled + to_start + to_end) / sampled : 1;
+    double factor = s->sampled != 0 ? (s->sampled + to_start + s->to_end) / s->sampled : 1;
     return kind->per_second ? factor / ((double)in->range / 1000) : factor;
+}
+
+static void spread_move(struct spread *s, const struct rate_kind *kind, const struct range_input *in, int64_t end,
+                        const struct gain *g)
+{
+    int64_t before = g->first - (end - in->range), sampled_ms = g->last - g->first, after = end - g->last;
+    if (s->samples == g->samples && s->before == before && s->sampled_ms == sampled_ms && s->after == after)
+        return;
+    double sampled = (double)sampled_ms / 1000, gap = sampled / (g->samples - 1), near = gap * 1.1;
+    double to_start = (double)before / 1000, to_end = (double)after / 1000;
+    *s = (struct spread){before, sampled_ms, after, g->samples, sampled, to_start >= near ? gap / 2 : to_start,
+                         to_end >= near ? gap / 2 : to_end, 0};
+    s->factor = factor_of(kind, in, s, s->to_start);
+}
+
+/* What the gain between the samples is multiplied with. */
+static double stretch(struct spread *s, const struct rate_kind *kind, const struct range_input *in, int64_t end,
+                      const struct gain *g)
+{
+    spread_move(s, kind, in, end, g);
+    if (!kind->counter || !(g->value > 0) || !(g->first_value >= 0))
+        return s->factor;
+    if (s->sampled * g->first_value > 2 * s->to_start * g->value) /* far from zero, whatever rounding does */
+        return s->factor;
+    double to_zero = s->sampled * (g->first_value / g->value);
+    return to_zero < s->to_start ? factor_of(kind, in, s, to_zero) : s->factor;
 }
 
 /* State of one row. */
@@ -57,6 +80,7 @@ struct rate {
     uint32_t fall;              /* the first one that may be in the window */
     bool *reset;                /* per histogram: reset since the one before */
     struct histogram_sum sum;
+    struct spread spread;
     unsigned notes;
 };
 
@@ -79,7 +103,7 @@ static void float_rate(struct rate *r, uint32_t i, const struct window *w, struc
     if (w->to - w->from < 2)
         return;
     struct gain g = {s[w->from].t, s[w->to - 1].t, w->to - w->from, s[w->from].v, float_gain(r, w)};
-    row_set(out, i, g.value * stretch(r->kind, r->in, window_end(r->in, i), &g));
+    row_set(out, i, g.value * stretch(&r->spread, r->kind, r->in, window_end(r->in, i), &g));
 }
 
 static void find_resets(struct eval *ev, struct rate *r)
@@ -152,7 +176,7 @@ static void hist_rate(struct eval *ev, struct rate *r, uint32_t i, const struct 
     if (n < 2 || !hist_gain(ev, r, w))
         return;
     struct gain g = {h[w->hist_from].t, h[w->hist_to - 1].t, n, h[w->hist_from].h->count, histogram_sum_count(&r->sum)};
-    histogram_sum_mul(&r->sum, stretch(r->kind, r->in, window_end(r->in, i), &g));
+    histogram_sum_mul(&r->sum, stretch(&r->spread, r->kind, r->in, window_end(r->in, i), &g));
     struct histogram *result = histogram_sum_total(&r->sum, ev->arena);
     result->hint = RESET_GAUGE;
     row_set_hist(ev, out, i, result);

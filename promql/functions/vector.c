@@ -8,15 +8,19 @@ static const struct expr *plain(const struct expr *e)
     return e;
 }
 
-static size_t matchers_of_name(const struct expr *selector, struct str name)
+/* Of the matchers on a label an equality gives its value, unless there was one before; any later one takes it away. */
+static bool gives_label(const struct expr *selector, size_t at)
 {
-    size_t n = 0;
+    const struct matcher *m = selector->u.selector.matchers;
+    if (m[at].type != MATCH_EQ || str_is(m[at].name, METRIC_NAME))
+        return false;
     for (size_t i = 0; i < selector->u.selector.n_matchers; i++)
-        n += str_eq(selector->u.selector.matchers[i].name, name);
-    return n;
+        if (i != at && str_eq(m[i].name, m[at].name) && (i > at || m[i].type == MATCH_EQ))
+            return false;
+    return true;
 }
 
-/* What the series would be called that is missing: the labels that stand in exactly one matcher, a = one. */
+/* What the series would be called that is missing. */
 struct labels fn_absent_labels(struct eval *ev, const struct expr *arg)
 {
     const struct expr *e = plain(arg);
@@ -27,7 +31,7 @@ struct labels fn_absent_labels(struct eval *ev, const struct expr *arg)
         return labels;
     for (size_t i = 0; i < e->u.selector.n_matchers; i++) {
         const struct matcher *m = &e->u.selector.matchers[i];
-        if (m->type == MATCH_EQ && !str_is(m->name, METRIC_NAME) && matchers_of_name(e, m->name) == 1)
+        if (gives_label(e, i))
             labels = labels_with(ev->arena, labels, m->name, m->value);
     }
     return labels;

@@ -287,7 +287,7 @@ class Queries:
             return self.one("0", "1", "2.5", "-3", "0x1f", "1e3", "1_000", "Inf", "NaN", "0.5", "1m")
         if kind < 0.8:
             self.use("scalar")
-            return f"scalar({self.one(self.selector(metric='temperature'), f'sum({self.vector(depth - 1)})', 'sparse')})"
+            return f"scalar({self.one(self.selector(metric='temperature'), f'sum({unwrapped(self.vector(depth - 1))})', 'sparse')})"
         return f"({self.scalar(depth - 1)} {self.rarest(ARITHMETIC)} {self.scalar(depth - 1)})"
 
     # Whole queries.
