@@ -299,6 +299,21 @@ static void test_client_leaves(void **state UNUSED)
     assert_true(wait_for(&holding, 0));
 }
 
+static bool line_is(const char *metric)
+{
+    struct buf out = {0};
+    bool found = false;
+    for (int i = 0; i < 2000 && !found; i++) {
+        buf_clear(&out);
+        stats_render(&out, false);
+        found = str_find_str(buf_str(&out), str_of(metric)) < out.n;
+        if (!found)
+            usleep(5000);
+    }
+    buf_free(&out);
+    return found;
+}
+
 static void test_full_line(void **state UNUSED)
 {
     int fds[WORKERS + WAITING];
@@ -309,11 +324,11 @@ static void test_full_line(void **state UNUSED)
         if (i < WORKERS)
             assert_true(wait_for(&holding, (int)i + 1));
     }
-    do { /* until the two of the line are in it */
-        r = ask("GET /p/worker HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        buf_free(&r.bytes);
-    } while (r.status == 200);
+    assert_true(line_is("sluice_query_waiting 2\n"));
+    r = ask("GET /p/worker HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_int_equal(r.status, 503);
+    assert_true(str_is(reply_header(&r, "Retry-After"), "1"));
+    buf_free(&r.bytes);
     atomic_store(&let_go, true);
     for (size_t i = 0; i < LEN(fds); i++) {
         assert_true(receive(fds[i], false, &r));
