@@ -136,6 +136,12 @@ static void add_generation(struct destination *d, const struct queue_generation 
     atomic_store(&d->published, d->n_generations);
 }
 
+struct queue_limits destination_limits(const struct destination_conf *c)
+{
+    return (struct queue_limits){.max_bytes = (uint64_t)c->max_disk_bytes, .sync_writes = c->durability == DURABILITY_ALWAYS,
+                                 .keep_all = c->on_full == FULL_PUSH_BACK};
+}
+
 struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env, struct err *err)
 {
     struct destination *d = mem_zalloc(sizeof *d);
@@ -151,7 +157,7 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
     mutex_init(&d->lock);
     atomic_init(&d->zstd, c->protocol != PROTOCOL_SNAPPY);
     buf_printf(&path, "%.*s/%s", STR_ARG(env->queue_dir), d->identity);
-    struct queue_options o = {.dir = buf_z(&path), .shards = (unsigned)c->queue.shards, .max_bytes = (uint64_t)c->max_disk_bytes, .sync_writes = c->durability == DURABILITY_ALWAYS};
+    struct queue_options o = {.dir = buf_z(&path), .shards = (unsigned)c->queue.shards, .limits = destination_limits(c)};
     d->queue = queue_open(&o, err);
     buf_free(&path);
     buf_free(&shown);

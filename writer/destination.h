@@ -48,6 +48,7 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
 /* Another number of shards: a new generation behind the old ones. Its shards belong to no lane yet. */
 bool destination_reshard(struct destination *d, unsigned shards, struct err *err) MUST_USE;
 void destination_close(struct destination *d); /* after every lane has left */
+struct queue_limits destination_limits(const struct destination_conf *c);
 char *destination_identity(const struct destination_conf *c);
 bool destination_settings(const struct destination_conf *c, struct dest_settings *out, struct err *err) MUST_USE;
 void dest_settings_free(struct dest_settings *s);

@@ -21,12 +21,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SYNC_EVERY_MS = 1000 };
+enum { SYNC_EVERY_MS = 1000, SEGMENTS_PER_SHARD = 4, LEAST_SEGMENT = 64 << 10 };
 
 struct queue {
     char *dir;
     atomic_ullong max_bytes;
-    atomic_bool sync_writes;
+    atomic_bool sync_writes, keep_all; /* as struct queue_limits */
     struct queue_generation *generations; size_t n, _cap;
     struct loop *loop;
     struct thread *thread;
@@ -36,14 +36,31 @@ struct queue {
     struct queue_stats stats;
 };
 
-struct write_job { struct loop_task task; struct queue_shard *shard; struct block *block; uint64_t seq; size_t n; struct receipt *receipts[]; };
+struct write_job {
+    struct loop_task task;
+    struct queue_shard *shard;
+    struct block *block;
+    uint64_t seq;
+    bool only;        /* there is no other copy */
+    size_t n;
+    struct receipt *receipts[];
+};
 struct ack_job { struct loop_task task; struct queue_shard *shard; uint64_t next; };
 
 const struct queue_stats *queue_stats(const struct queue *q) { return &q->stats; }
 struct queue_stats *queue_counters(struct queue *q) { return &q->stats; }
-uint64_t queue_bytes(const struct queue *q) { return atomic_load_explicit(&((struct queue *)(uintptr_t)q)->bytes, memory_order_relaxed); }
-bool queue_failing(const struct queue *q) { return atomic_load(&((struct queue *)(uintptr_t)q)->failing); }
+uint64_t queue_bytes(const struct queue *q) { return atomic_load_explicit(&q->bytes, memory_order_relaxed); }
+bool queue_failing(const struct queue *q) { return atomic_load(&q->failing); }
 struct queue_state queue_shard_state(const struct queue_shard *s) { return (struct queue_state){s->acked, s->next}; }
+
+/* Whole segments go when the limit is reached: a small limit wants small ones. */
+uint64_t queue_segment_bytes(const struct queue *q)
+{
+    uint64_t max = atomic_load(&q->max_bytes), share = max / q->generations[q->n - 1].n_shards / SEGMENTS_PER_SHARD;
+    if (max == 0 || share > SEGMENT_BYTES)
+        return SEGMENT_BYTES;
+    return share > LEAST_SEGMENT ? share : LEAST_SEGMENT;
+}
 
 size_t queue_generations(const struct queue *q, const struct queue_generation **out)
 {
@@ -77,17 +94,38 @@ static uint64_t drop_oldest(struct queue *q)
     return 0;
 }
 
-static bool append(struct queue *q, struct write_job *j)
+static void count_lost(struct queue *q, const struct write_job *j)
+{
+    atomic_fetch_add(&q->stats.write_errors, 1);
+    if (!j->only) {
+        log_error("queue", "a block could not be written to disk; it is kept in memory only", "dir", j->shard->dir, "err", strerror(errno));
+        return;
+    }
+    atomic_fetch_add(&q->stats.blocks_dropped, 1);
+    atomic_fetch_add(&q->stats.samples_dropped, j->block->n_samples);
+    log_error("queue", "a block could not be written to disk and is lost: memory for waiting blocks is full too", "dir", j->shard->dir,
+              "err", strerror(errno));
+}
+
+static bool append(struct queue *q, const struct write_job *j)
 {
     bool ok = shard_files_append(j->shard, j->block, j->seq);
-    if (!ok && errno == ENOSPC && drop_oldest(q) > 0)
+    if (!ok && errno == ENOSPC && !atomic_load(&q->keep_all) && drop_oldest(q) > 0)
         ok = shard_files_append(j->shard, j->block, j->seq);
-    if (!ok) {
-        atomic_fetch_add(&q->stats.write_errors, 1);
-        log_error("queue", "a block could not be written to disk; it is kept in memory only", "dir", j->shard->dir, "err", strerror(errno));
-    }
+    if (!ok)
+        count_lost(q, j);
+    else
+        atomic_fetch_add(&q->stats.bytes_written, j->block->n);
     atomic_store(&q->failing, !ok);
     return ok;
+}
+
+static void make_room(struct queue *q)
+{
+    count_bytes(q);
+    uint64_t max = atomic_load(&q->keep_all) ? 0 : atomic_load(&q->max_bytes);
+    while (max > 0 && queue_bytes(q) > max && drop_oldest(q) > 0)
+        count_bytes(q);
 }
 
 static void run_write(struct loop_task *task)
@@ -96,15 +134,12 @@ static void run_write(struct loop_task *task)
     struct queue *q = j->shard->queue;
     int64_t begin = clock_mono_ns();
     bool ok = append(q, j);
-    if (ok && q->sync_writes && j->n > 0)
+    if (ok && atomic_load(&q->sync_writes) && j->n > 0)
         ok = shard_files_sync(j->shard);
     else if (!loop_timer_armed(&q->sync))
         loop_timer_in(q->loop, &q->sync, SYNC_EVERY_MS);
     atomic_fetch_add(&q->stats.write_ns, (unsigned long long)(clock_mono_ns() - begin));
-    atomic_fetch_add(&q->stats.bytes_written, j->block->n);
-    count_bytes(q);
-    while (q->max_bytes && queue_bytes(q) > q->max_bytes && drop_oldest(q) > 0)
-        count_bytes(q);
+    make_room(q);
     for (size_t i = 0; i < j->n; i++)
         receipt_drop(j->receipts[i], ok);
     block_unref(j->block);
@@ -135,30 +170,50 @@ static void run_read(struct loop_task *task)
     loop_post(r->home, &r->task);
 }
 
-/* Syncs what was written while its shard is behind; a shard that keeps up will have its answer sooner than a sync helps. */
+/* What waits on a shard that keeps up will have its answer sooner than a sync helps; it is looked at again, since the destination
+ * may stop answering. True: there is something to look at. */
+static bool sync_shard(struct queue *q, struct queue_shard *s)
+{
+    if (!s->dirty || s->acked >= s->next)
+        return false;
+    if (!atomic_load(&s->behind))
+        return true;
+    atomic_fetch_add(&q->stats.syncs, 1);
+    if (!shard_files_sync(s))
+        log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
+    return false;
+}
+
 static void run_sync(struct loop_timer *timer)
 {
     struct queue *q = CONTAINER(timer, struct queue, sync);
+    bool more = false;
     for (size_t g = 0; g < q->n; g++)
-        for (unsigned i = 0; i < q->generations[g].n_shards; i++) {
-            struct queue_shard *s = q->generations[g].shards[i];
-            if (!s->dirty || !atomic_load(&s->behind))
-                continue;
-            atomic_fetch_add(&q->stats.syncs, 1);
-            if (!shard_files_sync(s))
-                log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
-        }
+        for (unsigned i = 0; i < q->generations[g].n_shards; i++)
+            more |= sync_shard(q, q->generations[g].shards[i]);
+    if (more)
+        loop_timer_in(q->loop, &q->sync, SYNC_EVERY_MS);
 }
 
 /* --- posting -------------------------------------------------------------------------------------------------------- */
 
-void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct receipt *const *receipts, size_t n)
+static void post_write(struct queue_shard *s, struct block *b, uint64_t seq, bool only, struct receipt *const *receipts, size_t n)
 {
     struct write_job *j = mem_alloc(sizeof *j + n * sizeof j->receipts[0]);
-    *j = (struct write_job){.task = {.run = run_write}, .shard = s, .block = b, .seq = seq, .n = n};
+    *j = (struct write_job){.task = {.run = run_write}, .shard = s, .block = b, .seq = seq, .only = only, .n = n};
     if (n > 0)
         memcpy(j->receipts, receipts, n * sizeof j->receipts[0]);
     loop_post(s->queue->loop, &j->task);
+}
+
+void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct receipt *const *receipts, size_t n)
+{
+    post_write(s, b, seq, false, receipts, n);
+}
+
+void queue_spill(struct queue_shard *s, struct block *b, uint64_t seq, struct receipt *const *receipts, size_t n)
+{
+    post_write(s, b, seq, true, receipts, n);
 }
 
 void queue_ack(struct queue_shard *s, uint64_t next)
@@ -196,7 +251,7 @@ static bool open_generation(struct queue *q, uint32_t number, unsigned n_shards,
         buf_printf(&path, "/%02u", i);
         s->queue = q;
         s->dir = mem_strdup(buf_z(&path));
-        s->fd = s->position_fd = s->read_fd = -1;
+        s->fd = s->position.fd = s->read_fd = -1;
         ok = ok && shard_files_open(s, err);
     }
     buf_free(&path);
@@ -302,7 +357,7 @@ struct queue *queue_open(const struct queue_options *o, struct err *err)
 {
     struct queue *q = mem_zalloc(sizeof *q);
     q->dir = mem_strdup(o->dir);
-    queue_limit(q, o->max_bytes, o->sync_writes);
+    queue_limit(q, &o->limits);
     q->sync.run = run_sync;
     if (!open_files(q, o->shards, err)) {
         free_queue(q);
@@ -321,13 +376,22 @@ void queue_walk(struct queue *q, uint64_t max_bytes, queue_visit *visit, void *a
         shard_files_walk(g->shards[i], max_bytes / g->n_shards, visit, arg, i);
 }
 
-void queue_limit(struct queue *q, uint64_t max_bytes, bool sync_writes)
+void queue_limit(struct queue *q, const struct queue_limits *limits)
 {
-    atomic_store(&q->max_bytes, max_bytes);
-    atomic_store(&q->sync_writes, sync_writes);
+    atomic_store(&q->max_bytes, limits->max_bytes);
+    atomic_store(&q->sync_writes, limits->sync_writes);
+    atomic_store(&q->keep_all, limits->keep_all);
 }
 
-struct grow_job { struct loop_task task; struct queue *queue; unsigned shards; struct err *err; bool ok, done; struct mutex lock; struct cond finished; };
+struct grow_job {
+    struct loop_task task;
+    struct queue *queue;
+    unsigned shards;
+    struct err *err;
+    bool ok, done;
+    struct mutex lock;
+    struct cond finished;
+};
 
 static void run_grow(struct loop_task *task)
 {

@@ -18,11 +18,15 @@
 struct queue;
 struct queue_shard; /* one shard of one generation */
 
+struct queue_limits {
+    uint64_t max_bytes;     /* 0 = none; over it the oldest segments go */
+    bool sync_writes;       /* durability always: a receipt is dropped after fdatasync */
+    bool keep_all;          /* nothing goes for room: whoever writes asks queue_bytes first */
+};
 struct queue_options {
     const char *dir;        /* made when it is not there */
     unsigned shards;        /* wanted now; another number on disk becomes an older generation, to be sent first */
-    uint64_t max_bytes;     /* 0 = none; over it the oldest segments go */
-    bool sync_writes;       /* durability always: a receipt is dropped after fdatasync */
+    struct queue_limits limits;
 };
 struct queue *queue_open(const struct queue_options *o, struct err *err) MUST_USE;
 void queue_close(struct queue *q); /* main; after every lane's last call. Writes what was posted, syncs, ends the thread */
@@ -36,15 +40,17 @@ typedef void queue_visit(void *arg, unsigned shard, const struct block *b);
 void queue_walk(struct queue *q, uint64_t max_bytes, queue_visit *visit, void *arg);
 /* A generation with another number of shards behind the others, while the queue is in use (a reload). Waits for the io thread. */
 const struct queue_generation *queue_grow(struct queue *q, unsigned shards, struct err *err) MUST_USE;
-void queue_limit(struct queue *q, uint64_t max_bytes, bool sync_writes); /* new limits, any time */
+void queue_limit(struct queue *q, const struct queue_limits *limits); /* new limits, any time */
 uint64_t queue_bytes(const struct queue *q); /* on disk and not yet acknowledged; any thread */
 bool queue_failing(const struct queue *q);   /* the last write did not work; any thread */
 
 struct queue_state { uint64_t first, next; }; /* sequence numbers: [first, next) wait to be sent */
 struct queue_state queue_shard_state(const struct queue_shard *s); /* as found by queue_open */
 
-/* Takes one reference of the block. The receipts' holds are dropped when it is as safe as the options ask. */
+/* Takes one reference of the block. The receipts' holds are dropped when it is as safe as the options ask. What is on disk already
+ * is not written again. spill: the caller keeps no copy, so a write that does not work loses the block, and counts it. */
 void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct receipt *const *receipts, size_t n_receipts);
+void queue_spill(struct queue_shard *s, struct block *b, uint64_t seq, struct receipt *const *receipts, size_t n_receipts);
 void queue_ack(struct queue_shard *s, uint64_t next); /* everything before `next` is delivered or given up */
 
 struct queue_read {             /* one at a time per shard; the memory is the caller's until done has run */
@@ -57,12 +63,16 @@ struct queue_read {             /* one at a time per shard; the memory is the ca
     struct { struct block *block; uint64_t seq; } items[64]; /* references are the caller's */
     unsigned n;
     uint64_t next;              /* after the last one read; larger than expected when records were lost */
+    bool failed;                /* a file could not be opened (too many are open): to be tried again */
 };
 void queue_read(struct queue_shard *s, struct queue_read *r);
 void queue_behind(struct queue_shard *s, bool behind); /* whether syncs are wanted */
 
 /* Counted by the io thread, read by anyone. */
-struct queue_stats { atomic_ullong blocks_dropped, samples_dropped, bytes_written, bytes_read, bad_records, write_errors, syncs, write_ns, read_ns; };
+struct queue_stats {
+    atomic_ullong blocks_dropped, samples_dropped; /* for room, or since they could not be written */
+    atomic_ullong bytes_written, bytes_read, bad_records, write_errors, syncs, write_ns, read_ns;
+};
 const struct queue_stats *queue_stats(const struct queue *q);
 
 #endif

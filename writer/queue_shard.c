@@ -1,8 +1,7 @@
 /* A shard's folder:
  *
- *   %016llx.seg   segments (segment.c), about 16 MiB each
- *   position      two slots of 24 bytes, written in turn: "SLP1", 4 bytes zero, the sequence number before which everything is
- *                 done, XXH3-64 of these 16 bytes. The larger of the good ones counts, so that a torn write costs nothing.
+ *   %016llx.seg   segments (segment.c), about 16 MiB each, less where the queue may hold little
+ *   position      how far it is delivered (position.c)
  *
  * While the destination keeps up there is one small segment: as soon as everything in it is acknowledged and it has grown
  * past 1 MiB it is truncated and used again. Sequence numbers never go back.
@@ -11,7 +10,6 @@
 
 #include "base/log.h"
 #include "base/num.h"
-#include "base/times.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,48 +20,18 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { SLOT = 24, REUSE_BYTES = 1 << 20, PATH_BYTES = 4096 };
+enum { REUSE_BYTES = 1 << 20, PATH_BYTES = 4096 };
 
 static void segment_path(const struct queue_shard *s, uint64_t name, char path[PATH_BYTES])
 {
     snprintf(path, PATH_BYTES, "%s/%016llx.seg", s->dir, (unsigned long long)name);
 }
 
-/* --- position ------------------------------------------------------------------------------------------------------- */
-
-static void slot_encode(uint8_t slot[SLOT], uint64_t acked)
+static void close_fd(int *fd)
 {
-    memcpy(slot, "SLP1\0\0\0\0", 8);
-    memcpy(slot + 8, &acked, 8); /* little endian machines only: the Makefile's target is x86-64 and arm64 */
-    uint64_t sum = hash_bytes(slot, 16);
-    memcpy(slot + 16, &sum, 8);
-}
-
-static bool position_open(struct queue_shard *s, struct err *err)
-{
-    char path[PATH_BYTES];
-    snprintf(path, sizeof path, "%s/position", s->dir);
-    s->position_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (s->position_fd < 0)
-        return err_set(err, ERR_INTERNAL, "%s: cannot be opened: %s", path, strerror(errno));
-    uint8_t slots[2 * SLOT], want[SLOT];
-    ssize_t n = pread(s->position_fd, slots, sizeof slots, 0);
-    for (ssize_t at = 0; at + SLOT <= n; at += SLOT) {
-        uint64_t acked;
-        memcpy(&acked, slots + at + 8, 8);
-        slot_encode(want, acked);
-        if (memcmp(want, slots + at, SLOT) == 0 && acked > s->acked)
-            s->acked = acked;
-    }
-    return true;
-}
-
-static void position_write(struct queue_shard *s)
-{
-    uint8_t slot[SLOT];
-    slot_encode(slot, s->acked);
-    if (pwrite(s->position_fd, slot, SLOT, (s->acked & 1) * SLOT) != SLOT)
-        log_warn("queue", "the position of a queue could not be written; blocks may be sent twice after a restart", "dir", s->dir, "err", strerror(errno));
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 /* --- opening -------------------------------------------------------------------------------------------------------- */
@@ -78,16 +46,16 @@ static struct segment *add_segment(struct queue_shard *s, uint64_t name)
 {
     mem_grow(&s->segments, &s->_cap, s->n + 1, sizeof *s->segments);
     struct segment *g = &s->segments[s->n++];
-    *g = (struct segment){.name = name, .first = UINT64_MAX};
+    *g = (struct segment){.name = name};
     return g;
 }
 
 static void note_record(struct segment *g, uint64_t seq)
 {
-    if (g->first == UINT64_MAX)
-        g->first = seq;
-    g->last = seq;
-    g->n_blocks++;
+    if (g->n_blocks++ == 0)
+        g->first = g->last = seq;
+    else if (seq > g->last)
+        g->last = seq;
 }
 
 static bool list_segments(struct queue_shard *s, struct err *err)
@@ -138,42 +106,43 @@ static void remove_segment(struct queue_shard *s, size_t i)
     char path[PATH_BYTES];
     segment_path(s, s->segments[i].name, path);
     unlink(path);
+    if (s->read_fd >= 0 && s->read_name == s->segments[i].name)
+        close_fd(&s->read_fd); /* or its bytes would stay on the disk */
     memmove(&s->segments[i], &s->segments[i + 1], (s->n - i - 1) * sizeof *s->segments);
     s->n--;
 }
 
-static bool segment_done(const struct queue_shard *s, const struct segment *g) { return g->first == UINT64_MAX || g->last < s->acked; }
+static bool segment_done(const struct queue_shard *s, const struct segment *g) { return g->n_blocks == 0 || g->last < s->acked; }
 
 bool shard_files_open(struct queue_shard *s, struct err *err)
 {
-    s->fd = s->position_fd = s->read_fd = -1;
     if (mkdir(s->dir, 0750) != 0 && errno != EEXIST)
         return err_set(err, ERR_INTERNAL, "%s: cannot be made: %s", s->dir, strerror(errno));
-    if (!position_open(s, err) || !list_segments(s, err))
+    if (!position_open(&s->position, s->dir, &s->acked, err) || !list_segments(s, err))
         return false;
     s->next = s->acked;
     for (size_t i = 0; i < s->n; i++) {
         struct segment *g = &s->segments[i];
         if (!scan_segment(s, g, err))
             return false;
-        if (g->first != UINT64_MAX && g->last + 1 > s->next)
+        if (g->n_blocks > 0 && g->last + 1 > s->next)
             s->next = g->last + 1;
     }
+    for (size_t i = s->n; i-- > 0;) /* without a good record: its name may be the next one's */
+        if (s->segments[i].n_blocks == 0)
+            remove_segment(s, i);
     while (s->n > 0 && segment_done(s, &s->segments[0]))
         remove_segment(s, 0);
-    if (s->n > 0 && s->segments[0].first > s->acked && s->segments[0].first != UINT64_MAX)
+    if (s->n > 0 && s->segments[0].first > s->acked)
         s->acked = s->segments[0].first; /* older ones were dropped for room */
     return true;
 }
 
 void shard_files_close(struct queue_shard *s)
 {
-    int *fds[] = {&s->fd, &s->position_fd, &s->read_fd};
-    for (size_t i = 0; i < LEN(fds); i++) {
-        if (*fds[i] >= 0)
-            close(*fds[i]);
-        *fds[i] = -1;
-    }
+    close_fd(&s->fd);
+    close_fd(&s->read_fd);
+    position_close(&s->position);
     mem_free(s->segments);
     s->segments = NULL;
     s->n = s->_cap = 0;
@@ -191,16 +160,32 @@ bool shard_files_remove(struct queue_shard *s)
 
 /* --- writing -------------------------------------------------------------------------------------------------------- */
 
+/* The end of a file's name reaches the disk with its folder. */
+static bool sync_dir(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+bool shard_files_sync(struct queue_shard *s)
+{
+    bool ok = s->fd < 0 || fdatasync(s->fd) == 0;
+    if (ok && s->new_file)
+        ok = sync_dir(s->dir);
+    s->dirty = s->new_file = false;
+    return ok;
+}
+
 static bool open_last(struct queue_shard *s, uint64_t seq)
 {
     struct segment *g = s->n ? &s->segments[s->n - 1] : NULL;
-    if (g && g->size >= SEGMENT_BYTES) {
-        if (s->fd >= 0) {
-            if (s->dirty)
-                shard_files_sync(s);
-            close(s->fd);
-        }
-        s->fd = -1;
+    if (g && g->size >= queue_segment_bytes(s->queue)) {
+        if (s->dirty && !shard_files_sync(s))
+            log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
+        close_fd(&s->fd);
         g = NULL;
     }
     if (s->fd >= 0)
@@ -210,13 +195,17 @@ static bool open_last(struct queue_shard *s, uint64_t seq)
     s->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
     if (s->fd < 0)
         return false;
-    if (g == NULL)
+    if (g == NULL) {
         add_segment(s, seq);
+        s->new_file = true;
+    }
     return true;
 }
 
 bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t seq)
 {
+    if (seq < s->next)
+        return true;
     if (!open_last(s, seq))
         return false;
     struct segment *g = &s->segments[s->n - 1];
@@ -238,24 +227,15 @@ bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t s
     return true;
 }
 
-bool shard_files_sync(struct queue_shard *s)
-{
-    s->dirty = false;
-    return s->fd < 0 || fdatasync(s->fd) == 0;
-}
-
 static void reuse_last(struct queue_shard *s)
 {
     struct segment *g = &s->segments[0];
     if (s->n != 1 || g->size < REUSE_BYTES || !segment_done(s, g) || s->fd < 0 || ftruncate(s->fd, 0) != 0)
         return;
     g->size = 0;
-    g->first = UINT64_MAX;
     g->n_blocks = 0;
     s->dirty = false;
-    if (s->read_fd >= 0)
-        close(s->read_fd);
-    s->read_fd = -1;
+    close_fd(&s->read_fd);
 }
 
 void shard_files_ack(struct queue_shard *s, uint64_t next)
@@ -263,7 +243,9 @@ void shard_files_ack(struct queue_shard *s, uint64_t next)
     if (next <= s->acked)
         return;
     s->acked = next;
-    position_write(s);
+    if (!position_write(&s->position, next))
+        log_warn("queue", "the position of a queue could not be written; blocks may be sent twice after a restart", "dir", s->dir,
+                 "err", strerror(errno));
     while (s->n > 1 && segment_done(s, &s->segments[0]))
         remove_segment(s, 0);
     if (s->n == 1)
@@ -308,7 +290,7 @@ uint64_t shard_files_drop_oldest(struct queue_shard *s)
 static struct segment *segment_of(struct queue_shard *s, uint64_t from)
 {
     for (size_t i = 0; i < s->n; i++)
-        if (s->segments[i].first != UINT64_MAX && s->segments[i].last >= from)
+        if (s->segments[i].n_blocks > 0 && s->segments[i].last >= from)
             return &s->segments[i];
     return NULL;
 }
@@ -317,8 +299,7 @@ static bool reader_open(struct queue_shard *s, const struct segment *g)
 {
     if (s->read_fd >= 0 && s->read_name == g->name)
         return true;
-    if (s->read_fd >= 0)
-        close(s->read_fd);
+    close_fd(&s->read_fd);
     char path[PATH_BYTES];
     segment_path(s, g->name, path);
     s->read_fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -327,36 +308,47 @@ static bool reader_open(struct queue_shard *s, const struct segment *g)
     return s->read_fd >= 0;
 }
 
+/* One record more, or one segment less. False: the file cannot be opened just now. */
+static bool read_step(struct queue_shard *s, const struct segment *g, struct queue_read *r, size_t *bytes)
+{
+    struct record rec;
+    struct block *b = NULL;
+    uint64_t skipped = 0;
+    if (!reader_open(s, g)) {
+        if (errno != ENOENT)
+            return false;
+        skipped = g->size; /* somebody removed it */
+        r->next = g->last + 1;
+    } else if (!segment_next(s->read_fd, g->size, &s->read_at, &rec, &b, &skipped)) {
+        r->next = g->last + 1; /* the rest of this segment is damaged */
+    } else if (rec.seq < r->next) {
+        block_unref(b);
+    } else {
+        r->items[r->n].block = b;
+        r->items[r->n++].seq = rec.seq;
+        r->next = rec.seq + 1;
+        *bytes += b->n;
+    }
+    if (skipped > 0)
+        atomic_fetch_add(&queue_counters(s->queue)->bad_records, 1);
+    return true;
+}
+
 void shard_files_read(struct queue_shard *s, struct queue_read *r)
 {
-    struct queue_stats *stats = queue_counters(s->queue);
     size_t bytes = 0;
+    const struct segment *g;
     r->n = 0;
     r->next = r->from;
-    if (s->read_fd >= 0 && s->read_next != r->from) { /* not where the reader stands: from the segment's beginning */
-        close(s->read_fd);
-        s->read_fd = -1;
-    }
-    struct segment *g;
-    while (r->n < LEN(r->items) && bytes < r->max_bytes && (g = segment_of(s, r->next)) != NULL && reader_open(s, g)) {
-        struct record rec;
-        struct block *b = NULL;
-        uint64_t skipped = 0;
-        if (!segment_next(s->read_fd, g->size, &s->read_at, &rec, &b, &skipped)) {
-            r->next = g->last + 1; /* the rest of this segment is damaged */
-        } else if (rec.seq < r->next) {
-            block_unref(b);
-        } else {
-            r->items[r->n].block = b;
-            r->items[r->n++].seq = rec.seq;
-            r->next = rec.seq + 1;
-            bytes += b->n;
-        }
-        if (skipped > 0)
-            atomic_fetch_add(&stats->bad_records, 1);
-    }
+    r->failed = false;
+    if (s->read_next != r->from) /* not where the reader stands: from the segment's beginning */
+        close_fd(&s->read_fd);
+    while (!r->failed && r->n < LEN(r->items) && bytes < r->max_bytes && (g = segment_of(s, r->next)) != NULL)
+        r->failed = !read_step(s, g, r, &bytes);
+    if (r->failed)
+        log_error("queue", "a queue file cannot be opened; it is tried again", "dir", s->dir, "err", strerror(errno));
     s->read_next = r->next;
-    atomic_fetch_add(&stats->bytes_read, bytes);
+    atomic_fetch_add(&queue_counters(s->queue)->bytes_read, bytes);
 }
 
 static void walk_segment(struct queue_shard *s, const struct segment *g, queue_visit *visit, void *arg, unsigned index)

@@ -3,10 +3,11 @@
 #define WRITER_QUEUE_SHARD_H
 
 #include "base/list.h"
+#include "writer/position.h"
 #include "writer/queue.h"
 #include "writer/segment.h"
 
-struct segment { uint64_t name; uint64_t size; uint64_t first, last; uint32_t n_blocks; }; /* [first, last] seqs; first > last: empty */
+struct segment { uint64_t name, size, first, last; uint32_t n_blocks; }; /* holds [first, last] when n_blocks > 0 */
 struct queue_shard {
     struct queue *queue;
     char *dir;
@@ -14,17 +15,20 @@ struct queue_shard {
     uint64_t next;         /* after the last record on disk */
     struct segment *segments; size_t n, _cap; /* oldest first; the last is appended to */
     int fd;                /* of the last segment, -1 = not open */
-    int position_fd;
+    struct position position;
     int read_fd; uint64_t read_name, read_at; /* where the reader stands, -1 = nowhere */
     uint64_t read_next;    /* seq expected at read_at */
     bool dirty;            /* written since the last fdatasync */
+    bool new_file;         /* made since the last sync of the folder */
     atomic_bool behind;
 };
 
 struct queue_stats *queue_counters(struct queue *q); /* to count on */
-bool shard_files_open(struct queue_shard *s, struct err *err) MUST_USE;
+uint64_t queue_segment_bytes(const struct queue *q); /* where a segment ends and the next begins */
+bool shard_files_open(struct queue_shard *s, struct err *err) MUST_USE; /* queue, dir and closed descriptors (-1) are set */
 void shard_files_close(struct queue_shard *s);
-bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t seq); /* false with errno */
+/* False with errno. A sequence number that is on disk already is not written again. */
+bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t seq);
 void shard_files_ack(struct queue_shard *s, uint64_t next);
 void shard_files_read(struct queue_shard *s, struct queue_read *r);
 bool shard_files_sync(struct queue_shard *s);

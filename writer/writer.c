@@ -319,7 +319,8 @@ static void post_switch(struct writer *w, struct plan *p)
 /* What can no longer fail but for a full disk: limits, generations, settings for the next switch. */
 static bool hand_settings(struct writer *w, const struct destination_conf *c, struct draft *d, struct err *err)
 {
-    queue_limit(d->dest->queue, (uint64_t)c->max_disk_bytes, c->durability == DURABILITY_ALWAYS);
+    struct queue_limits limits = destination_limits(c);
+    queue_limit(d->dest->queue, &limits);
     if (!destination_reshard(d->dest, (unsigned)c->queue.shards, err))
         return false;
     for (unsigned i = 0; i < w->env.n_lanes; i++) {

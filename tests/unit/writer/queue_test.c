@@ -210,7 +210,7 @@ static void old_segments_go_first(void **state)
     (void)state;
     home = loop_new();
     struct err err;
-    struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = 1, .max_bytes = 40 << 20}, &err);
+    struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = 1, .limits.max_bytes = 40 << 20}, &err);
     assert_non_null(q);
     for (uint32_t i = 0; i < 100; i++)
         queue_write(shard_of(q, 0), numbered(i, 1 << 20), i, NULL, 0);
@@ -224,12 +224,151 @@ static void old_segments_go_first(void **state)
     loop_free(home);
 }
 
+/* A limit smaller than a segment is a limit too, and nothing goes where all is to be kept. */
+static void small_limits_hold(void **state)
+{
+    (void)state;
+    home = loop_new();
+    struct err err;
+    enum { SHARDS = 4, LIMIT = 1 << 20, BLOCKS = 400, SIZE = 10000 };
+    struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = SHARDS, .limits.max_bytes = LIMIT}, &err);
+    assert_non_null(q);
+    for (uint32_t i = 0; i < BLOCKS; i++)
+        queue_write(shard_of(q, i % SHARDS), numbered(i, SIZE), i / SHARDS, NULL, 0);
+    struct queue_read r;
+    for (unsigned i = 0; i < SHARDS; i++) {
+        read_from(shard_of(q, i), &r, 0);
+        assert_true(r.n > 0 && r.items[0].seq > 0);
+        drop(&r);
+    }
+    assert_true(queue_bytes(q) <= LIMIT);
+    assert_true(queue_stats(q)->blocks_dropped >= BLOCKS - LIMIT / SIZE);
+    unsigned long long dropped = queue_stats(q)->blocks_dropped;
+    queue_limit(q, &(struct queue_limits){.max_bytes = LIMIT, .keep_all = true});
+    for (uint32_t i = 0; i < BLOCKS; i++)
+        queue_write(shard_of(q, 0), numbered(i, SIZE), BLOCKS / SHARDS + i, NULL, 0);
+    queue_close(q);
+    q = open_queue(SHARDS);
+    assert_int_equal(queue_shard_state(shard_of(q, 0)).next, BLOCKS / SHARDS + BLOCKS);
+    assert_true(queue_bytes(q) >= (uint64_t)BLOCKS * SIZE);
+    assert_true(dropped < BLOCKS);
+    queue_close(q);
+    loop_free(home);
+}
+
+static void spoil_slot(int slot)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/g0001-s01/00/position", dir);
+    spoil(path, slot * 24L + 9, "torn", 4);
+}
+
+/* Acknowledgements in steps of two: the slots take turns all the same. */
+static void a_torn_position_costs_one_step(void **state)
+{
+    (void)state;
+    for (int slot = 0; slot < 2; slot++) {
+        struct queue *q = open_queue(1);
+        uint64_t begin = queue_shard_state(shard_of(q, 0)).next;
+        for (uint32_t i = 0; i < 20; i++)
+            queue_write(shard_of(q, 0), numbered(i, 100), begin + i, NULL, 0);
+        for (uint64_t i = 2; i <= 10; i += 2)
+            queue_ack(shard_of(q, 0), begin + i);
+        queue_close(q);
+        spoil_slot(slot);
+        q = open_queue(1);
+        uint64_t first = queue_shard_state(shard_of(q, 0)).first;
+        assert_true(first == begin + 8 || first == begin + 10);
+        queue_ack(shard_of(q, 0), begin + 20);
+        queue_close(q);
+    }
+}
+
+/* A file that cannot be opened now is not a file without blocks; one that is gone is. */
+static void what_cannot_be_opened_is_not_given_up(void **state)
+{
+    (void)state;
+    home = loop_new();
+    struct queue *q = open_queue(1);
+    queue_write(shard_of(q, 0), numbered(1, 100), 0, NULL, 0);
+    queue_close(q);
+    q = open_queue(1);
+    char path[300], away[310];
+    snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", dir, 0);
+    snprintf(away, sizeof away, "%s.away", path);
+    assert_int_equal(rename(path, away), 0);
+    assert_int_equal(symlink(path, path), 0); /* ELOOP */
+    struct queue_read r;
+    read_from(shard_of(q, 0), &r, 0);
+    assert_true(r.failed && r.n == 0 && r.next == 0);
+    assert_int_equal(rename(away, path), 0);
+    read_from(shard_of(q, 0), &r, 0);
+    assert_true(!r.failed && r.n == 1);
+    drop(&r);
+    queue_close(q);
+    q = open_queue(1);
+    assert_int_equal(unlink(path), 0);
+    read_from(shard_of(q, 0), &r, 0);
+    assert_true(!r.failed && r.n == 0 && r.next == 1);
+    queue_close(q);
+    loop_free(home);
+}
+
+/* A file of zeros, as a power cut leaves them, has the name that the next one wants. */
+static void a_file_without_records_is_no_trap(void **state)
+{
+    (void)state;
+    home = loop_new();
+    struct queue *q = open_queue(1);
+    enum { FIRST = 3 };
+    for (uint32_t i = 0; i < FIRST; i++)
+        queue_write(shard_of(q, 0), numbered(i, 8 << 20), i, NULL, 0);
+    queue_close(q);
+    char path[300];
+    snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", dir, FIRST);
+    int fd = open(path, O_WRONLY | O_CREAT, 0640);
+    assert_true(fd >= 0 && ftruncate(fd, SEGMENT_BYTES) == 0);
+    close(fd);
+    q = open_queue(1);
+    assert_int_equal(queue_shard_state(shard_of(q, 0)).next, FIRST);
+    for (uint32_t i = FIRST; i < 3 * FIRST; i++)
+        queue_write(shard_of(q, 0), numbered(i, 8 << 20), i, NULL, 0);
+    queue_close(q);
+    q = open_queue(1);
+    struct queue_read r;
+    for (uint32_t i = 0; i < 3 * FIRST; i++) {
+        read_from(shard_of(q, 0), &r, i);
+        assert_int_equal(r.items[0].seq, i);
+        assert_int_equal(number_of(r.items[0].block), i);
+        drop(&r);
+    }
+    queue_close(q);
+    loop_free(home);
+}
+
+/* The second copy of a block that a lane hands over when it goes. */
+static void nothing_is_written_twice(void **state)
+{
+    (void)state;
+    struct queue *q = open_queue(1);
+    for (int round = 0; round < 2; round++)
+        for (uint32_t i = 0; i < 10; i++)
+            queue_write(shard_of(q, 0), numbered(i, 100), i, NULL, 0);
+    queue_close(q);
+    q = open_queue(1);
+    assert_int_equal(queue_shard_state(shard_of(q, 0)).next, 10);
+    assert_int_equal(queue_bytes(q), 10 * (RECORD_HEADER + 100));
+    queue_close(q);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(survives_reopening, make_dir, remove_dir), cmocka_unit_test_setup_teardown(damage_costs_one_record, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(random_damage_never_misleads, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(another_number_of_shards_waits, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(old_segments_go_first, make_dir, remove_dir)};
+        TEST(survives_reopening), TEST(damage_costs_one_record), TEST(random_damage_never_misleads),
+        TEST(another_number_of_shards_waits), TEST(old_segments_go_first), TEST(small_limits_hold),
+        TEST(a_torn_position_costs_one_step), TEST(what_cannot_be_opened_is_not_given_up),
+        TEST(a_file_without_records_is_no_trap), TEST(nothing_is_written_twice)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
