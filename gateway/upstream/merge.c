@@ -3,6 +3,7 @@
  *   at a base sample x with x.t - L > 2B:   samples of the other with L + B < t < x.t - B, then x
  *   behind the base:   samples of the other with t > L + B
  * Floats and histograms are two sequences; both are folded in the same way. A stale marker is a sample like any other.
+ * With the automatic buffer, copies of one stream are told from independent scrapes, and united by time instead.
  */
 #include "gateway/upstream/merge.h"
 
@@ -111,6 +112,37 @@ static bool same(const struct sequence *x, const struct sequence *y)
     return x->n == y->n && memcmp(x->items, y->items, x->n * x->size) == 0;
 }
 
+static struct sequence join(struct arena *a, struct sequence x, struct sequence y)
+{
+    if (x.n == 0 || y.n == 0)
+        return x.n == 0 ? y : x;
+    struct output out = {.items = arena_array(a, x.n + y.n, x.size)};
+    for (size_t i = 0, k = 0; i < x.n || k < y.n;) {
+        bool mine = k == y.n || (i < x.n && time_at(&x, i) <= time_at(&y, k));
+        const struct sequence *from = mine ? &x : &y;
+        size_t at = mine ? i++ : k++;
+        if (out.n == 0 || time_at(from, at) != out.last)
+            put(&out, from, at);
+    }
+    return (struct sequence){out.items, out.n, x.size};
+}
+
+/* Two storages that one sender fills hold copies of one stream: what both have stands at the very same times. Two servers that
+ * scrape by themselves are milliseconds apart. Copies are united by time, which is exact, also for single samples that one
+ * side lacks and for series that come at no regular interval. */
+static bool copies(const struct sequence *x, const struct sequence *y, int64_t buffer)
+{
+    size_t shared = 0, near = 0;
+    for (size_t i = 0, k = 0; i < x->n && k < y->n;) {
+        int64_t apart = time_at(x, i) - time_at(y, k);
+        shared += apart == 0;
+        near += apart != 0 && apart <= buffer && apart >= -buffer;
+        i += apart <= 0;
+        k += apart >= 0;
+    }
+    return shared > near;
+}
+
 static struct sequence merge(const struct merge_rule *rule, struct arena *a, struct sequence x, struct sequence y,
                              uint64_t *filled)
 {
@@ -120,8 +152,14 @@ static struct sequence merge(const struct merge_rule *rule, struct arena *a, str
     bool floats = x.size == sizeof(struct sample);
     if (floats && same(&x, &y))
         return x;
+    int64_t buffer = buffer_of(rule, base, other);
+    if (rule->automatic && !rule->prefer_max && copies(base, other, buffer)) {
+        struct sequence both = join(a, *base, *other);
+        *filled += both.n - base->n;
+        return both;
+    }
     struct output out = {.items = arena_array(a, x.n + y.n, x.size)};
-    *filled += fold(base, other, buffer_of(rule, base, other), rule->prefer_max && floats, &out);
+    *filled += fold(base, other, buffer, rule->prefer_max && floats, &out);
     return (struct sequence){out.items, out.n, x.size};
 }
 
@@ -148,21 +186,6 @@ void merge_series(const struct merge_rule *rule, struct arena *a, struct series 
 {
     struct sequence floats = merge(rule, a, floats_of(into), floats_of(more), filled);
     set(into, floats, merge(rule, a, hists_of(into), hists_of(more), filled));
-}
-
-static struct sequence join(struct arena *a, struct sequence x, struct sequence y)
-{
-    if (x.n == 0 || y.n == 0)
-        return x.n == 0 ? y : x;
-    struct output out = {.items = arena_array(a, x.n + y.n, x.size)};
-    for (size_t i = 0, k = 0; i < x.n || k < y.n;) {
-        bool mine = k == y.n || (i < x.n && time_at(&x, i) <= time_at(&y, k));
-        const struct sequence *from = mine ? &x : &y;
-        size_t at = mine ? i++ : k++;
-        if (out.n == 0 || time_at(from, at) != out.last)
-            put(&out, from, at);
-    }
-    return (struct sequence){out.items, out.n, x.size};
 }
 
 void merge_pieces(struct arena *a, struct series *into, const struct series *more)

@@ -2,7 +2,8 @@
  *
  * Two sequences are folded: the longer one is the base (the earlier one when they are equal) and all of its samples stay; the
  * other fills holes of the base wider than twice the buffer, and what lies before and behind it. The buffer is how far two
- * samples may be apart and still be the same scrape, seen by two servers.
+ * samples may be apart and still be the same scrape, seen by two servers. With the automatic buffer, replicas that hold copies of one
+ * stream (most of what both have stands at equal times) are united by time: no sample of either is lost.
  */
 #ifndef GATEWAY_UPSTREAM_MERGE_H
 #define GATEWAY_UPSTREAM_MERGE_H

@@ -17,7 +17,7 @@ def value(name, job, instance, k):
     if name == "up":
         return 1
     if name == "temperature":
-        return 20 + (k * 7 + len(job) * 3 + int(instance)) % 11 - 5.25
+        return 20 + (k * 7 + ord(job) * 3 + int(instance)) % 11 - 5.25
     return (k % 57) * (3 + int(instance)) + 0.5 * (k % 57)  # a counter that starts again every 57 scrapes
 
 

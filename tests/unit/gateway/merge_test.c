@@ -66,6 +66,17 @@ static void stale_markers_are_samples(void **state UNUSED)
           "m 1@0 1@15000 1@30000 1@45000 stale@60000 1@150000");
 }
 
+static void copies_are_united_by_time(void **state UNUSED)
+{
+    /* single samples that either side lacks, closer together than any buffer would allow */
+    check(automatic, "m 1@0 3@20000 4@30000 5@40000 7@42000", "m 1@0 2@10000 3@20000 5@40000 6@41000",
+          "m 1@0 2@10000 3@20000 4@30000 5@40000 6@41000 7@42000");
+    /* scraped by each: never at the same time, and nothing is put between */
+    check(automatic, "m 1@0 2@10000 3@20000 4@30000 5@40000", "m 1@7 2@10007 3@20007 4@30007",
+          "m 1@0 2@10000 3@20000 4@30000 5@40000");
+    check(ten, "m 1@0 3@20000 4@30000", "m 1@0 2@10000 3@20000", "m 1@0 3@20000 4@30000"); /* a number is obeyed */
+}
+
 static void buffer_from_the_interval(void **state UNUSED)
 {
     /* one lost scrape of five seconds is a hole for auto, and none for ten seconds */
@@ -111,7 +122,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_side_empty), cmocka_unit_test(equal_length_keeps_the_earlier), cmocka_unit_test(longer_one_is_the_base),
         cmocka_unit_test(hole_is_filled_but_its_edges), cmocka_unit_test(no_hole_no_sample), cmocka_unit_test(before_and_behind_the_base),
-        cmocka_unit_test(stale_markers_are_samples), cmocka_unit_test(buffer_from_the_interval), cmocka_unit_test(larger_value_wins),
+        cmocka_unit_test(stale_markers_are_samples), cmocka_unit_test(copies_are_united_by_time), cmocka_unit_test(buffer_from_the_interval), cmocka_unit_test(larger_value_wins),
         cmocka_unit_test(pieces_by_time), cmocka_unit_test(histograms_are_folded_too)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
