@@ -4,7 +4,9 @@
 #include "base/times.h"
 #include "writer/block.h"
 
-enum { READ_BYTES = 1 << 20, MIN_MEMORY = 256 << 10 };
+enum { READ_BYTES = 1 << 20, MIN_MEMORY = 256 << 10, READ_AGAIN_MS = 1000 };
+
+static void run_read_again(struct loop_timer *timer) { shard_kick(CONTAINER(timer, struct shard, read_again)); }
 
 struct shard *shard_new(struct destination *d, struct destination_generation *g, size_t at, unsigned index, struct queue_shard *disk)
 {
@@ -18,6 +20,7 @@ struct shard *shard_new(struct destination *d, struct destination_generation *g,
     s->next_seq = state.next;
     s->read_seq = state.first;
     s->behind = state.first < state.next;
+    s->read_again.run = run_read_again;
     return s;
 }
 
@@ -72,9 +75,12 @@ static void append_entry(struct shard *s, struct block *b, uint64_t seq)
     count_in(s, b);
 }
 
-static struct entry pop_entry(struct shard *s)
+/* Those before it move up. */
+static struct entry take_entry(struct shard *s, size_t i)
 {
-    struct entry e = *entry_at(s, 0);
+    struct entry e = *entry_at(s, i);
+    for (; i > 0; i--)
+        *entry_at(s, i) = *entry_at(s, i - 1);
     s->head = (s->head + 1) % s->cap;
     s->n--;
     count_out(s, e.block);
@@ -97,19 +103,12 @@ static void count_dropped(struct shard *s, const struct block *b)
 /* Memory is all there is (no disk, or a disk that fails): the oldest goes, but for the one in flight. */
 static void drop_oldest(struct shard *s)
 {
+    bool sending = s->state == SHARD_SENDING;
     while (s->memory > allowance(s) && s->n > 1) {
-        struct entry in_flight = *entry_at(s, 0);
-        bool busy = s->state == SHARD_SENDING;
-        if (busy)
-            s->head = (s->head + 1) % s->cap, s->n--;
-        struct entry e = pop_entry(s);
+        struct entry e = take_entry(s, sending ? 1 : 0);
         count_dropped(s, e.block);
         block_unref(e.block);
-        if (busy) {
-            s->head = (s->head + s->cap - 1) % s->cap;
-            s->n++;
-            *entry_at(s, 0) = in_flight;
-        }
+        s->resent_as_snappy = s->resent_as_snappy && sending;
         log_warn("remote_write", "memory for waiting blocks is full and there is no disk to put them: the oldest are dropped", "name", s->dest->name);
     }
 }
@@ -134,6 +133,10 @@ static void read_done(struct queue_read *r)
     for (unsigned i = 0; i < r->n; i++)
         append_entry(s, r->items[i].block, r->items[i].seq);
     s->read_seq = r->next;
+    if (r->failed && r->n == 0) {
+        loop_timer_in(s->lane->loop, &s->read_again, READ_AGAIN_MS);
+        return;
+    }
     if (r->n == 0) /* the io thread has seen every write before this read: what is not there is lost, and counted there */
         s->read_seq = s->next_seq;
     if (s->read_seq >= s->next_seq)
@@ -145,7 +148,7 @@ static void read_done(struct queue_read *r)
 
 static void read_more(struct shard *s)
 {
-    if (!s->behind || s->reading || s->memory > READ_BYTES / 2)
+    if (!s->behind || s->reading || s->memory > READ_BYTES / 2 || loop_timer_armed(&s->read_again))
         return;
     s->reading = true;
     s->read.from = s->read_seq;
@@ -160,21 +163,22 @@ static void read_more(struct shard *s)
 void shard_push(struct shard *s, struct block *b, struct receipt *const *receipts, size_t n)
 {
     uint64_t seq = s->next_seq++;
-    bool on_disk = s->lane->settings->durability != DURABILITY_MEMORY && !queue_failing(s->dest->queue);
-    if (s->lane->settings->durability != DURABILITY_MEMORY)
-        queue_write(s->disk, block_ref(b), seq, receipts, n);
-    else
-        for (size_t i = 0; i < n; i++)
-            receipt_drop(receipts[i], true);
-    if (s->behind) {
-        block_unref(b);
-    } else if (on_disk && s->memory + b->n > allowance(s)) {
+    /* Durability memory writes too where order or a stop asks for it: behind what an earlier run left on disk. */
+    bool write = s->lane->settings->durability != DURABILITY_MEMORY || s->behind || s->state == SHARD_STOPPED;
+    bool disk_works = write && !queue_failing(s->dest->queue);
+    if (!s->behind && disk_works && s->memory + b->n > allowance(s)) {
         s->read_seq = seq;
         set_behind(s, true);
-        block_unref(b);
+    }
+    if (s->behind) {
+        queue_spill(s->disk, b, seq, receipts, n);
     } else {
+        if (write)
+            queue_write(s->disk, block_ref(b), seq, receipts, n);
+        for (size_t i = 0; i < n && !write; i++)
+            receipt_drop(receipts[i], true);
         append_entry(s, b, seq);
-        if (!on_disk && s->lane->settings->on_full == FULL_DROP_OLDEST)
+        if (!disk_works && s->lane->settings->on_full == FULL_DROP_OLDEST)
             drop_oldest(s);
     }
     shard_kick(s);
@@ -210,13 +214,31 @@ static void tell_drained(struct shard *s)
 static bool too_old(const struct shard *s, const struct block *b)
 {
     int64_t limit = s->lane->settings->age_limit;
-    return limit > 0 && b->t_max < loop_now(s->lane->loop) - limit;
+    return limit > 0 && b->n_samples > 0 && b->t_max < loop_now(s->lane->loop) - limit; /* metadata alone has no age */
+}
+
+static void finish_head(struct shard *s)
+{
+    struct entry e = take_entry(s, 0);
+    block_unref(e.block);
+    s->resent_as_snappy = false;
+    if (s->n == 0 || entry_at(s, 0)->seq != e.seq) /* the last piece of it */
+        queue_ack(s->disk, s->n ? entry_at(s, 0)->seq : s->behind ? s->read_seq : s->next_seq);
+}
+
+static void drop_old(struct shard *s)
+{
+    while (s->n > 0 && too_old(s, shard_head(s))) {
+        count_dropped(s, shard_head(s));
+        finish_head(s);
+    }
 }
 
 void shard_kick(struct shard *s)
 {
     if (s->state != SHARD_IDLE || s->lane == NULL)
         return;
+    drop_old(s);
     read_more(s);
     if (shard_empty(s)) {
         tell_drained(s);
@@ -224,11 +246,6 @@ void shard_kick(struct shard *s)
     }
     if (s->n == 0 || atomic_load(&s->dest->active) < s->generation_at)
         return;
-    if (too_old(s, shard_head(s))) {
-        count_dropped(s, shard_head(s));
-        shard_delivered(s);
-        return;
-    }
     if (s->lane->down) {
         s->state = SHARD_WAITING;
         list_push_back(&s->lane->waiting, &s->node);
@@ -240,18 +257,14 @@ void shard_kick(struct shard *s)
 
 void shard_delivered(struct shard *s)
 {
-    struct entry e = pop_entry(s);
-    block_unref(e.block);
-    s->resent_as_snappy = false;
-    if (s->n == 0 || entry_at(s, 0)->seq != e.seq) /* the last piece of it */
-        queue_ack(s->disk, s->n ? entry_at(s, 0)->seq : s->behind ? s->read_seq : s->next_seq);
+    finish_head(s);
     s->state = SHARD_IDLE;
     shard_kick(s);
 }
 
 void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n)
 {
-    struct entry e = pop_entry(s);
+    struct entry e = take_entry(s, 0);
     block_unref(e.block);
     reserve_entries(s, n);
     for (size_t i = n; i-- > 0;) {
@@ -296,11 +309,12 @@ void shard_refused(struct shard *s, int64_t wait_ms)
     queue_behind(s->disk, true);
     s->state = SHARD_WAITING;
     list_push_back(&dl->waiting, &s->node);
+    if (loop_timer_armed(&dl->retry)) /* of requests that fail together only the first makes the delay longer */
+        return;
     int64_t wait = next_backoff(dl);
     if (wait_ms > 0)
         wait = wait_ms > dl->settings->max_backoff ? dl->settings->max_backoff : wait_ms;
-    if (!loop_timer_armed(&dl->retry))
-        loop_timer_in(dl->loop, &dl->retry, wait);
+    loop_timer_in(dl->loop, &dl->retry, wait);
 }
 
 void shard_accepted(struct shard *s)
@@ -360,7 +374,7 @@ void shard_stop(struct shard *s)
     if (s->state == SHARD_WAITING)
         list_remove(&s->node);
     s->state = SHARD_STOPPED;
-    if (s->lane->settings->durability == DURABILITY_MEMORY)
-        for (size_t i = 0; i < s->n; i++)
-            queue_write(s->disk, block_ref(entry_at(s, i)->block), entry_at(s, i)->seq, NULL, 0);
+    loop_timer_stop(s->lane->loop, &s->read_again);
+    for (size_t i = 0; i < s->n; i++) /* what is on disk already stays as it is */
+        queue_write(s->disk, block_ref(entry_at(s, i)->block), entry_at(s, i)->seq, NULL, 0);
 }

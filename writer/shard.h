@@ -28,6 +28,7 @@ struct shard {
     uint64_t next_seq, read_seq;
     bool behind, reading, drained_told;
     struct queue_read read;
+    struct loop_timer read_again; /* armed: the last read failed */
     struct client_call *call;
     bool resent_as_snappy; /* the head was refused as zstd and is tried once more */
     struct list node;      /* in waiting */
