@@ -71,6 +71,12 @@ struct block *block_recode(struct packer *p, const struct block *b, enum codec t
 
 struct extent { uint32_t n_samples; int64_t t_min, t_max; };
 
+static void widen(struct extent *m, int64_t t)
+{
+    m->t_min = t < m->t_min ? t : m->t_min;
+    m->t_max = t > m->t_max ? t : m->t_max;
+}
+
 /* Samples and their time range in a run of WriteRequest fields. */
 static struct extent measure(struct rw_walk *w, struct str raw)
 {
@@ -80,12 +86,12 @@ static struct extent measure(struct rw_walk *w, struct str raw)
         if (item != RW_SERIES)
             continue;
         m.n_samples += (uint32_t)(w->n_samples + w->n_hists);
-        for (size_t i = 0; i < w->n_samples; i++) {
-            m.t_min = w->samples[i].t < m.t_min ? w->samples[i].t : m.t_min;
-            m.t_max = w->samples[i].t > m.t_max ? w->samples[i].t : m.t_max;
-        }
+        for (size_t i = 0; i < w->n_samples; i++)
+            widen(&m, w->samples[i].t);
+        for (size_t i = 0; i < w->n_hists; i++)
+            widen(&m, rw_hist_time(w->hists[i]));
     }
-    return m;
+    return m.n_samples > 0 ? m : (struct extent){0};
 }
 
 /* The end of the field nearest behind the middle, or 0 when there is only one field. */
@@ -113,7 +119,7 @@ static bool halve_series(struct rw_walk *w, struct str raw, struct buf half[2])
         return false;
     size_t s = w->n_samples / 2, h = w->n_hists / 2;
     if (s + h == 0)
-        h = w->n_hists - w->n_hists / 2, s = w->n_samples; /* one of each: apart */
+        s = w->n_samples; /* one of each: apart */
     rw_append_full(&half[0], w->labels, w->samples, s, w->hists, h, NULL, 0);
     rw_append_full(&half[1], w->labels, w->samples + s, w->n_samples - s, w->hists + h, w->n_hists - h, w->exemplars, w->n_exemplars);
     return true;

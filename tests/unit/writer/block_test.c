@@ -114,6 +114,30 @@ static void one_series_is_halved_by_samples(void **state)
     buf_free(&raw);
 }
 
+/* Halving ends: each half is smaller, down to what cannot be cut. */
+static void a_sample_and_a_histogram_part(void **state)
+{
+    (void)state;
+    struct err err;
+    struct block *half[2], *none[2];
+    struct buf raw = {0};
+    struct sample s = {7, 1};
+    const char hist[] = {0x78, 9}; /* field 15, the time, is 9 */
+    struct str message = str_n(hist, sizeof hist);
+    assert_int_equal(rw_hist_time(message), 9);
+    rw_append_full(&raw, series_labels(1), &s, 1, &message, 1, NULL, 0);
+    struct block *b = block_pack(&packer, CODEC_SNAPPY, buf_str(&raw), 2, 7, 9);
+    assert_true(block_split(&packer, b, half, &err));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(half[i]->n_samples, 1);
+        assert_int_equal(half[i]->t_max, i == 0 ? 7 : 9);
+        assert_false(block_split(&packer, half[i], none, &err));
+        block_unref(half[i]);
+    }
+    block_unref(b);
+    buf_free(&raw);
+}
+
 static void piles_cut_and_take_back(void **state)
 {
     (void)state;
@@ -148,7 +172,8 @@ int main(void)
     packer_init(&packer);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recoding_keeps_samples), cmocka_unit_test(halves_are_whole_together),
-        cmocka_unit_test(one_series_is_halved_by_samples), cmocka_unit_test(piles_cut_and_take_back)};
+        cmocka_unit_test(one_series_is_halved_by_samples), cmocka_unit_test(a_sample_and_a_histogram_part),
+        cmocka_unit_test(piles_cut_and_take_back)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     packer_free(&packer);
     arena_free(&arena);
