@@ -11,7 +11,7 @@
 struct holder { struct conf_items rules; };
 static const struct conf_row holder_rows[] = {
     {CONF_SECTIONS, "rules", offsetof(struct holder, rules), .section = &relabel_section}, {0}};
-static const struct conf_section holder_section = {"", sizeof(struct holder), holder_rows};
+static const struct conf_section holder_section = {.name = "", .size = sizeof(struct holder), .rows = holder_rows};
 
 /* The rules of a YAML list; false with the error. */
 static bool load_rules(struct arena *a, struct str yaml, struct relabel_rules *rules, struct err *err)
