@@ -131,9 +131,24 @@ static void add_generation(struct destination *d, const struct queue_generation 
     atomic_init(&g->undrained, from->n_shards);
     for (unsigned i = 0; i < from->n_shards; i++)
         g->shards[i] = shard_new(d, g, d->n_generations, i, from->shards[i]);
+    mutex_lock(&d->lock);
     mem_grow(&d->generations, &d->_cap_generations, d->n_generations + 1, sizeof *d->generations);
     d->generations[d->n_generations++] = g;
+    mutex_unlock(&d->lock);
     atomic_store(&d->published, d->n_generations);
+}
+
+struct destination_generation *destination_generation(struct destination *d, size_t at)
+{
+    mutex_lock(&d->lock);
+    struct destination_generation *g = d->generations[at];
+    mutex_unlock(&d->lock);
+    return g;
+}
+
+struct destination_generation *destination_newest(struct destination *d)
+{
+    return destination_generation(d, atomic_load(&d->published) - 1);
 }
 
 struct queue_limits destination_limits(const struct destination_conf *c)

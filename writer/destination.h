@@ -27,7 +27,7 @@ struct destination {
     char *identity;             /* names the folder */
     char *redacted_url;
     struct queue *queue;
-    struct destination_generation **generations; size_t n_generations, _cap_generations; /* main's */
+    struct destination_generation **generations; size_t n_generations, _cap_generations; /* main's; others: destination_generation */
     atomic_size_t published;    /* n_generations as lanes may see it */
     atomic_size_t active;       /* index of the generation that may send */
     struct loop *const *lanes; unsigned n_lanes;
@@ -38,7 +38,7 @@ struct destination {
     atomic_ullong relabel_dropped, send_ns, rows_pushed;
     atomic_llong oldest_ms, last_ok;
     atomic_bool zstd;
-    struct mutex lock;          /* last_error and the status counts below */
+    struct mutex lock;          /* the list of generations; last_error and the status counts below */
     char last_error[256];
     int64_t last_error_at;
     struct { int status; uint64_t n; } statuses[24]; size_t n_statuses;
@@ -47,6 +47,9 @@ struct destination {
 struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env, struct err *err) MUST_USE;
 /* Another number of shards: a new generation behind the old ones. Its shards belong to no lane yet. */
 bool destination_reshard(struct destination *d, unsigned shards, struct err *err) MUST_USE;
+/* Any thread; a generation stays where it is until the destination is closed. */
+struct destination_generation *destination_generation(struct destination *d, size_t at);
+struct destination_generation *destination_newest(struct destination *d);
 void destination_close(struct destination *d); /* after every lane has left */
 struct queue_limits destination_limits(const struct destination_conf *c);
 char *destination_identity(const struct destination_conf *c);

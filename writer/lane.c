@@ -12,8 +12,10 @@ void plan_unref(struct plan *p)
 {
     if (p == NULL || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) > 1)
         return;
-    for (size_t i = 0; i < p->n_streams; i++)
+    for (size_t i = 0; i < p->n_streams; i++) {
         mem_free(p->streams[i].destinations);
+        mem_free(p->streams[i].generations);
+    }
     mem_free(p->streams);
     mem_free(p->destinations);
     if (p->recent)
@@ -114,17 +116,18 @@ static void adopt(struct writer_lane *l, struct destination *d)
             dest_settings_free(dl->settings);
         dl->settings = next;
     }
-    const struct destination_generation *newest = NULL;
     for (size_t g = dl->generations; g < atomic_load(&d->published); g++) {
-        newest = d->generations[g];
+        const struct destination_generation *newest = destination_generation(d, g);
         for (unsigned i = l->id; i < newest->n_shards; i += l->n_lanes)
             dest_lane_add(dl, newest->shards[i]);
         dl->generations = g + 1;
     }
-    if (newest) {
-        dl->current = newest->shards;
-        dl->n_current = newest->n_shards;
-    }
+}
+
+void writer_lane_adopt(struct writer_lane *l, const struct plan *next)
+{
+    for (size_t i = 0; i < next->n; i++)
+        adopt(l, next->destinations[i]);
 }
 
 static bool keeps(const struct plan *p, const struct destination *d)
@@ -139,8 +142,21 @@ static void leave(struct writer_lane *l, struct destination *d)
 {
     struct dest_lane *dl = d->per_lane[l->id];
     loop_timer_stop(l->loop, &dl->retry);
+    dl->down = false;
+    dl->backoff = 0;
     for (size_t i = 0; i < dl->n; i++)
         shard_stop(dl->shards[i]);
+}
+
+static void kick_all(struct writer_lane *l)
+{
+    for (size_t i = 0; i < l->plan->n; i++) {
+        struct dest_lane *dl = l->plan->destinations[i]->per_lane[l->id];
+        for (size_t k = 0; k < dl->n; k++) {
+            shard_start(dl->shards[k]);
+            shard_kick(dl->shards[k]);
+        }
+    }
 }
 
 void writer_lane_switch(struct writer_lane *l, struct plan *next)
@@ -153,16 +169,21 @@ void writer_lane_switch(struct writer_lane *l, struct plan *next)
             leave(l, old->destinations[i]);
     l->plan = next;
     if (next) {
-        for (size_t i = 0; i < next->n; i++)
-            adopt(l, next->destinations[i]);
         take_streams(l, next);
-        for (size_t i = 0; i < next->n; i++) {
-            struct dest_lane *dl = next->destinations[i]->per_lane[l->id];
-            for (size_t k = 0; k < dl->n; k++)
-                shard_kick(dl->shards[k]);
-        }
+        kick_all(l);
     }
     plan_unref(old);
+}
+
+/* Another plan under way has its own call. */
+void writer_lane_settle(struct writer_lane *l, const struct plan *p)
+{
+    if (l->plan != p)
+        return;
+    for (size_t i = 0; i < p->n_streams; i++)
+        for (size_t k = 0; k < p->streams[i].n; k++)
+            p->streams[i].destinations[k]->per_lane[l->id]->settled = p->streams[i].generations[k] + 1;
+    kick_all(l);
 }
 
 bool writer_lane_idle(const struct writer_lane *l)

@@ -10,6 +10,7 @@
 
 struct plan { /* what a configuration became; immutable, shared, counted */
     atomic_uint refs;
+    unsigned adopting;    /* main's: lanes that have not adopted it */
     struct stream *streams; size_t n_streams;
     struct destination **destinations; size_t n;
     struct recent *recent;
@@ -45,7 +46,9 @@ struct writer_lane {
 void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all, int64_t flush_ms);
 void writer_lane_free(struct writer_lane *l);
 /* All on the lane's thread: */
+void writer_lane_adopt(struct writer_lane *l, const struct plan *next);  /* before any lane switches to it */
 void writer_lane_switch(struct writer_lane *l, struct plan *next);
+void writer_lane_settle(struct writer_lane *l, const struct plan *p);    /* after all have */
 void writer_lane_seal_all(struct writer_lane *l);
 bool writer_lane_idle(const struct writer_lane *l); /* nothing waits to be sent */
 void writer_lane_stop(struct writer_lane *l);       /* ends requests and lets go of the plan */

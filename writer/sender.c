@@ -32,8 +32,6 @@ static enum answer classify(int status, enum codec codec)
     }
 }
 
-struct answer_text { char text[200]; size_t n; }; /* the beginning of an error body */
-
 static void drop_head(struct shard *s, int status, const char *why)
 {
     struct block *b = shard_head(s);
@@ -107,28 +105,24 @@ static void try_later(struct shard *s, const struct client_reply *reply, const c
 
 /* --- the request ---------------------------------------------------------------------------------------------------- */
 
-struct sending { struct shard *shard; struct answer_text answer; };
-
 static bool take_answer(void *arg, const struct client_reply *reply UNUSED, struct str piece, struct err *err UNUSED)
 {
-    struct answer_text *a = &((struct sending *)arg)->answer;
-    size_t room = sizeof a->text - 1 - a->n, n = piece.n < room ? piece.n : room;
-    memcpy(a->text + a->n, piece.p, n);
-    a->n += n;
+    struct shard *s = arg;
+    size_t room = sizeof s->answer.text - s->answer.n, n = piece.n < room ? piece.n : room;
+    memcpy(s->answer.text + s->answer.n, piece.p, n);
+    s->answer.n += n;
     return true;
 }
 
 static void answered(void *arg, const struct client_reply *reply)
 {
-    struct sending *sending = arg;
-    struct shard *s = sending->shard;
-    struct str text = str_trim(str_n(sending->answer.text, sending->answer.n));
+    struct shard *s = arg;
+    struct str text = str_trim(str_n(s->answer.text, s->answer.n));
     char why[sizeof reply->err.text];
     if (reply->status == 0)
         snprintf(why, sizeof why, "%s", reply->err.text);
     else
         snprintf(why, sizeof why, "HTTP %d: %.*s", reply->status, STR_ARG(text));
-    mem_free(sending);
     s->call = NULL;
     destination_note_status(s->dest, reply->status);
     atomic_fetch_add_explicit(&s->dest->send_ns, (unsigned long long)reply->total_ms * 1000000, memory_order_relaxed);
@@ -159,13 +153,12 @@ void sender_send(struct shard *s)
     const struct block *b = shard_head(s);
     static const char *const snappy[] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy", "X-Prometheus-Remote-Write-Version: 0.1.0"};
     static const char *const zstd[] = {"Content-Type: application/x-protobuf", "Content-Encoding: zstd", "X-VictoriaMetrics-Remote-Write-Version: 1"};
-    struct sending *sending = mem_zalloc(sizeof *sending);
-    sending->shard = s;
+    s->answer.n = 0;
     struct client_request req = {
         .method = "POST", .url = s->lane->settings->url, .profile = s->lane->settings->profile,
         .headers = b->codec == CODEC_ZSTD ? zstd : snappy, .n_headers = 3,
         .body = str_n(b->bytes, b->n), .slot = s->index,
         .timeout_ms = s->lane->settings->timeout, .max_body = 64 << 10,
-        .data = take_answer, .done = answered, .arg = sending};
+        .data = take_answer, .done = answered, .arg = s};
     s->call = client_send(s->lane->client, &req);
 }

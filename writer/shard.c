@@ -184,7 +184,8 @@ void shard_push(struct shard *s, struct block *b, struct receipt *const *receipt
     shard_kick(s);
 }
 
-/* An older generation is through when all its shards are: then the next one may send, on every lane. */
+/* A generation is through when those before it are, no lane writes to it any more and all its shards are empty: then the next one
+ * may send, on every lane. */
 struct release_job { struct loop_task task; struct dest_lane *lane; };
 
 static void run_release(struct loop_task *task)
@@ -198,7 +199,7 @@ static void run_release(struct loop_task *task)
 static void tell_drained(struct shard *s)
 {
     struct destination *d = s->dest;
-    if (s->drained_told || s->generation_at + 1 == atomic_load(&d->published))
+    if (s->drained_told || s->generation_at + 1 >= s->lane->settled || s->generation_at != atomic_load(&d->active))
         return;
     s->drained_told = true;
     if (atomic_fetch_sub(&s->generation->undrained, 1) > 1)
@@ -353,6 +354,14 @@ void dest_lane_add(struct dest_lane *dl, struct shard *s)
     s->lane = dl;
 }
 
+struct shard *dest_lane_shard(const struct dest_lane *dl, size_t generation, unsigned index)
+{
+    size_t i = dl->n;
+    while (i > 0 && (dl->shards[i - 1]->index != index || dl->shards[i - 1]->generation_at != generation))
+        i--;
+    return i > 0 ? dl->shards[i - 1] : NULL;
+}
+
 void dest_lane_free(struct dest_lane *dl)
 {
     for (size_t i = 0; i < dl->n; i++)
@@ -377,4 +386,10 @@ void shard_stop(struct shard *s)
     loop_timer_stop(s->lane->loop, &s->read_again);
     for (size_t i = 0; i < s->n; i++) /* what is on disk already stays as it is */
         queue_write(s->disk, block_ref(entry_at(s, i)->block), entry_at(s, i)->seq, NULL, 0);
+}
+
+void shard_start(struct shard *s)
+{
+    if (s->state == SHARD_STOPPED)
+        s->state = SHARD_IDLE;
 }

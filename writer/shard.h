@@ -30,6 +30,7 @@ struct shard {
     struct queue_read read;
     struct loop_timer read_again; /* armed: the last read failed */
     struct client_call *call;
+    struct { char text[200]; size_t n; } answer; /* the beginning of an error body */
     bool resent_as_snappy; /* the head was refused as zstd and is tried once more */
     struct list node;      /* in waiting */
 };
@@ -48,8 +49,7 @@ struct dest_lane { /* what one lane knows of one destination */
     struct list waiting;
     struct loop_timer retry;
     struct shard **shards; size_t n, _cap; /* owned by this lane, all generations, oldest first */
-    struct shard *const *current; /* the newest generation's shards by index; only this lane's own may be touched */
-    size_t n_current;
+    size_t settled;        /* of so many generations the last is written to, and the others by no lane any more */
 };
 
 struct shard *shard_new(struct destination *d, struct destination_generation *g, size_t at, unsigned index, struct queue_shard *disk);
@@ -57,11 +57,14 @@ void shard_free(struct shard *s);
 struct dest_lane *dest_lane_new(struct destination *d, struct loop *loop); /* main */
 void dest_lane_free(struct dest_lane *dl);
 void dest_lane_add(struct dest_lane *dl, struct shard *s);
+/* Plans of before and after a change of the number of shards are served at once. */
+struct shard *dest_lane_shard(const struct dest_lane *dl, size_t generation, unsigned index);
 
 /* Takes one reference of the block. */
 void shard_push(struct shard *s, struct block *b, struct receipt *const *receipts, size_t n);
 void shard_kick(struct shard *s);      /* sends when there is something to send */
 void shard_stop(struct shard *s);      /* ends what is under way; memory-only blocks are written to disk */
+void shard_start(struct shard *s);     /* after a stop: the destination came back before its files were closed */
 static inline bool shard_empty(const struct shard *s) { return s->n == 0 && !s->behind; }
 
 /* For sender.c. */

@@ -94,7 +94,7 @@ static void push_piece(struct writer_lane *l, const struct stream *stream, unsig
             *b = block_pack(&l->packer, dl->codec, raw, c->n_samples, c->n_samples ? c->t_min : 0, c->n_samples ? c->t_max : 0);
         for (size_t r = 0; r < n; r++)
             receipt_hold(receipts[r]);
-        shard_push(dl->current[shard], block_ref(*b), receipts, n);
+        shard_push(dest_lane_shard(dl, stream->generations[i], shard), block_ref(*b), receipts, n);
     }
     for (size_t i = 0; i < LEN(packed); i++)
         block_unref(packed[i]);
@@ -175,7 +175,7 @@ static void run_away(struct loop_task *task)
         if (j->receipt)
             hold(&ls->piles[j->shard], j->receipt);
         writer_lane_pile_changed(l, ls, j->shard, due_of(l, j->receipt));
-    } else { /* sent before the sender's lane changed its plan */
+    } else { /* one of the two lanes has changed its plan already, the other has not */
         if (j->receipt)
             hold(&j->pile, j->receipt);
         writer_lane_seal(l, stream, j->shard, &j->pile);

@@ -27,7 +27,7 @@ static double dropped_samples(struct destination *d) { return load(&d->dropped_s
 static double send_seconds(struct destination *d) { return load(&d->send_ns) / 1e9; }
 static double memory_bytes(struct destination *d) { return load(&d->pending_bytes); }
 static double memory_blocks(struct destination *d) { return load(&d->pending_blocks); }
-static double shards(struct destination *d) { return d->generations[d->n_generations - 1]->n_shards; }
+static double shards(struct destination *d) { return destination_newest(d)->n_shards; }
 static double zstd(struct destination *d) { return atomic_load(&d->zstd); }
 static double queue_pending(struct destination *d) { return (double)queue_bytes(d->queue); }
 static double queue_dropped(struct destination *d) { return QUEUE(blocks_dropped); }

@@ -14,6 +14,7 @@ struct stream {
     struct str_map external, extra;
     unsigned shards;
     struct destination **destinations; size_t n;
+    size_t *generations;     /* which one of each destination is written to */
     struct recent *recent;   /* NULL: nothing in memory listens */
     bool metadata;           /* somebody wants it */
 };

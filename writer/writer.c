@@ -1,8 +1,10 @@
 /* The writer as a whole: plans are made and retired here, on the main thread; the work is the lanes'.
  *
- * A reload: everything that can fail (profiles, new queue folders, new generations) is done first; then every lane is posted a
- * switch. A lane seals its piles into the old plan's destinations and goes on with the new one; when all have, what the
- * new plan does not name is closed. Destinations that stay are changed in place, so that no sample lacks a queue for a moment.
+ * A reload: everything that can fail (profiles, new queue folders, new generations) is done first. Then every lane is told three
+ * times, and each time main waits until all have answered: to adopt what is new, so that every lane has its part of it before another
+ * lane sends it any; to switch, when it seals its piles into the old plan's destinations and goes on with the new plan; and that all
+ * have switched, after which nobody writes to older generations. What the new plan does not name is closed. Destinations that stay
+ * are changed in place, so that no sample lacks a queue for a moment. Reloads may follow each other faster than lanes answer.
  */
 #include "writer/lane.h"
 #include "writer/recent/recent.h"
@@ -18,6 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { CLOSE_MS = 2000 }; /* longest wait for a queue that is being closed */
+
 struct writer {
     struct writer_env env;
     char *dir;
@@ -27,8 +31,9 @@ struct writer {
     struct mutex lock;
     struct recent *recent;     /* the current one; under the lock */
     struct recent_conf recent_conf;
-    unsigned switching;        /* lanes that have not yet answered the last switch */
-    void (*stopped)(void *arg); void *stopped_arg;
+    unsigned answers;          /* of lanes, to plans that are coming into force, which are still to come */
+    struct list leaving;       /* struct leaving */
+    void (*stopped)(void *arg); void *stopped_arg; /* set once stopping */
     unsigned lanes_stopping;
     int64_t grace;
 };
@@ -81,6 +86,7 @@ struct writer *writer_new(const struct writer_env *env, struct err *err UNUSED)
     w->env.queue_dir = str_of(w->dir);
     w->lock_fd = -1;
     mutex_init(&w->lock);
+    list_init(&w->leaving);
     w->lanes = mem_zalloc(env->n_lanes * sizeof *w->lanes);
     for (unsigned i = 0; i < env->n_lanes; i++)
         writer_lane_init(&w->lanes[i], i, env->n_lanes, env->lanes[i], w->lanes, env->flush_interval ? env->flush_interval : 1000);
@@ -105,6 +111,85 @@ void writer_free(struct writer *w)
 }
 
 struct sink *writer_sink(struct writer *w, unsigned lane) { return &w->lanes[lane].sink; }
+
+/* --- destinations that go ------------------------------------------------------------------------------------------ */
+
+/* A destination that went: its lanes have left, so its shards are nobody's. Each lane frees its part in a task of its own, behind
+ * whatever another lane may have posted there before it left; then main closes the files. */
+struct leaving {
+    struct list node;
+    struct loop_task closed;
+    struct writer *writer;
+    struct destination *dest; /* NULL once its files are closed */
+    atomic_uint lanes;        /* that have not freed their part */
+};
+struct farewell { struct loop_task task; struct leaving *leaving; struct dest_lane *dl; };
+
+static void run_closed(struct loop_task *task)
+{
+    struct leaving *x = CONTAINER(task, struct leaving, closed);
+    struct writer *w = x->writer;
+    if (x->dest)
+        destination_close(x->dest);
+    list_remove(&x->node);
+    mem_free(x);
+    if (w->stopped && w->lanes_stopping == 0 && list_empty(&w->leaving))
+        w->stopped(w->stopped_arg);
+}
+
+static bool reads_under_way(const struct dest_lane *dl)
+{
+    for (size_t i = 0; i < dl->n; i++)
+        if (dl->shards[i]->reading)
+            return true;
+    return false;
+}
+
+static void run_farewell(struct loop_task *task)
+{
+    struct farewell *f = CONTAINER(task, struct farewell, task);
+    struct leaving *x = f->leaving;
+    struct loop *main = x->writer->env.main;
+    if (reads_under_way(f->dl)) { /* the io thread still writes into the shard */
+        loop_post(f->dl->loop, &f->task);
+        return;
+    }
+    dest_lane_free(f->dl);
+    mem_free(f);
+    if (atomic_fetch_sub(&x->lanes, 1) == 1)
+        loop_post(main, &x->closed);
+}
+
+static void retire(struct writer *w, struct destination *d)
+{
+    struct leaving *x = mem_zalloc(sizeof *x);
+    *x = (struct leaving){.closed.run = run_closed, .writer = w, .dest = d};
+    atomic_init(&x->lanes, w->env.n_lanes);
+    list_push_back(&w->leaving, &x->node);
+    for (unsigned i = 0; i < w->env.n_lanes; i++) {
+        struct farewell *f = mem_zalloc(sizeof *f);
+        *f = (struct farewell){{.run = run_farewell}, x, d->per_lane[i]};
+        loop_post(w->env.lanes[i], &f->task);
+    }
+}
+
+/* A destination that left a moment ago and comes back: two must not have its files open. The lanes are quick, and wait for nobody. */
+static bool wait_for_files(struct writer *w, const char *identity, struct err *err)
+{
+    for (struct list *n = w->leaving.next; n != &w->leaving; n = n->next) {
+        struct leaving *x = CONTAINER(n, struct leaving, node);
+        if (x->dest == NULL || strcmp(x->dest->identity, identity) != 0)
+            continue;
+        for (int ms = 0; atomic_load(&x->lanes) > 0; ms++) {
+            if (ms == CLOSE_MS)
+                return err_set(err, ERR_UNAVAILABLE, "remote_write: the queue %s is still being closed; reload again in a moment", identity);
+            usleep(1000);
+        }
+        destination_close(x->dest);
+        x->dest = NULL;
+    }
+    return true;
+}
 
 /* --- a plan from a configuration ------------------------------------------------------------------------------------ */
 
@@ -141,10 +226,11 @@ static bool draft_destination(struct writer *w, const struct destination_conf *c
     out->settings = mem_dup(&settings, sizeof settings);
     char *identity = destination_identity(c);
     out->dest = find(w, identity);
+    bool closed = out->dest || wait_for_files(w, identity, err);
     mem_free(identity);
     out->fresh = out->dest == NULL;
     if (out->fresh) {
-        out->dest = destination_open(c, at, &w->env, err);
+        out->dest = closed ? destination_open(c, at, &w->env, err) : NULL;
         for (unsigned i = 0; out->dest && i < w->env.n_lanes; i++)
             out->dest->per_lane[i] = dest_lane_new(out->dest, w->env.lanes[i]);
     }
@@ -174,6 +260,7 @@ static struct stream *stream_for(struct plan *p, const struct destination_conf *
     struct stream *s = &p->streams[p->n_streams++];
     *s = (struct stream){.rules = rules, .external = external, .extra = c->extra_labels, .shards = (unsigned)c->queue.shards};
     s->destinations = mem_zalloc((p->n + 1) * sizeof *s->destinations);
+    s->generations = mem_zalloc((p->n + 1) * sizeof *s->generations);
     return s;
 }
 
@@ -215,55 +302,6 @@ static struct plan *make_plan(const struct writer_plan *from, const struct draft
 
 /* --- switching ------------------------------------------------------------------------------------------------------ */
 
-struct switch_job { struct loop_task task; struct writer *writer; struct writer_lane *lane; struct plan *plan; };
-
-/* A destination that went: its lanes have left, so its shards are nobody's; then its files are closed. Freed by a post to each lane,
- * behind whatever another lane may have posted there before it left. */
-struct farewell { struct loop_task task; struct writer *writer; struct dest_lane *dl; struct destination *dest; atomic_uint *left; };
-
-static void close_later(struct loop_task *task)
-{
-    struct farewell *f = CONTAINER(task, struct farewell, task);
-    destination_close(f->dest);
-    mem_free(f->left);
-    mem_free(f);
-}
-
-static bool reads_under_way(const struct dest_lane *dl)
-{
-    for (size_t i = 0; i < dl->n; i++)
-        if (dl->shards[i]->reading)
-            return true;
-    return false;
-}
-
-static void run_farewell(struct loop_task *task)
-{
-    struct farewell *f = CONTAINER(task, struct farewell, task);
-    if (reads_under_way(f->dl)) { /* the io thread still writes into the shard */
-        loop_post(f->dl->loop, &f->task);
-        return;
-    }
-    dest_lane_free(f->dl);
-    if (atomic_fetch_sub(f->left, 1) > 1) {
-        mem_free(f);
-        return;
-    }
-    f->task.run = close_later;
-    loop_post(f->writer->env.main, &f->task);
-}
-
-static void retire(struct writer *w, struct destination *d)
-{
-    atomic_uint *left = mem_alloc(sizeof *left);
-    atomic_init(left, w->env.n_lanes);
-    for (unsigned i = 0; i < w->env.n_lanes; i++) {
-        struct farewell *f = mem_zalloc(sizeof *f);
-        *f = (struct farewell){{.run = run_farewell}, w, d->per_lane[i], d, left};
-        loop_post(w->env.lanes[i], &f->task);
-    }
-}
-
 static bool in_plan(const struct plan *p, const struct destination *d)
 {
     for (size_t i = 0; p && i < p->n; i++)
@@ -286,32 +324,87 @@ static void retire_gone(struct writer *w, const struct plan *p)
     mutex_unlock(&w->lock);
 }
 
-static void run_switched(struct loop_task *task)
+/* To every lane, one after the other: adopt, once all have: switch, once all have: settle. */
+struct plan_job {
+    struct loop_task task;
+    struct writer *writer;
+    struct writer_lane *lane;
+    struct plan *plan; /* a reference */
+};
+
+static void post_to_lanes(struct writer *w, struct plan *p, void (*run)(struct loop_task *task))
 {
-    struct switch_job *j = CONTAINER(task, struct switch_job, task);
-    struct writer *w = j->writer;
-    if (--w->switching == 0)
-        retire_gone(w, j->plan);
+    for (unsigned i = 0; i < w->env.n_lanes; i++) {
+        struct plan_job *j = mem_zalloc(sizeof *j);
+        *j = (struct plan_job){{.run = run}, w, &w->lanes[i], plan_ref(p)};
+        loop_post(w->env.lanes[i], &j->task);
+    }
+}
+
+static void end_job(struct plan_job *j)
+{
     plan_unref(j->plan);
     mem_free(j);
 }
 
+static void run_settle(struct loop_task *task)
+{
+    struct plan_job *j = CONTAINER(task, struct plan_job, task);
+    writer_lane_settle(j->lane, j->plan);
+    end_job(j);
+}
+
+static void run_switched(struct loop_task *task)
+{
+    struct plan_job *j = CONTAINER(task, struct plan_job, task);
+    struct writer *w = j->writer;
+    if (--w->answers == 0) { /* the last one to come is one to the newest plan */
+        post_to_lanes(w, j->plan, run_settle);
+        retire_gone(w, j->plan);
+    }
+    end_job(j);
+}
+
 static void run_switch(struct loop_task *task)
 {
-    struct switch_job *j = CONTAINER(task, struct switch_job, task);
+    struct plan_job *j = CONTAINER(task, struct plan_job, task);
     writer_lane_switch(j->lane, plan_ref(j->plan));
     j->task.run = run_switched;
     loop_post(j->writer->env.main, &j->task);
 }
 
-static void post_switch(struct writer *w, struct plan *p)
+static void run_adopted(struct loop_task *task)
 {
-    w->switching = w->env.n_lanes;
-    for (unsigned i = 0; i < w->env.n_lanes; i++) {
-        struct switch_job *j = mem_zalloc(sizeof *j);
-        *j = (struct switch_job){{.run = run_switch}, w, &w->lanes[i], plan_ref(p)};
-        loop_post(w->env.lanes[i], &j->task);
-    }
+    struct plan_job *j = CONTAINER(task, struct plan_job, task);
+    struct writer *w = j->writer;
+    w->answers--;
+    if (--j->plan->adopting == 0 && w->stopped == NULL)
+        post_to_lanes(w, j->plan, run_switch);
+    end_job(j);
+}
+
+static void run_adopt(struct loop_task *task)
+{
+    struct plan_job *j = CONTAINER(task, struct plan_job, task);
+    writer_lane_adopt(j->lane, j->plan);
+    j->task.run = run_adopted;
+    loop_post(j->writer->env.main, &j->task);
+}
+
+/* Only now is it known how many generations there are. */
+static void choose_generations(struct plan *p)
+{
+    for (size_t i = 0; i < p->n_streams; i++)
+        for (size_t k = 0; k < p->streams[i].n; k++)
+            p->streams[i].generations[k] = p->streams[i].destinations[k]->n_generations - 1;
+}
+
+static void put_in_force(struct writer *w, struct plan *p)
+{
+    choose_generations(p);
+    p->adopting = w->env.n_lanes;
+    w->answers += 2 * w->env.n_lanes;
+    post_to_lanes(w, p, run_adopt);
 }
 
 /* --- applying ------------------------------------------------------------------------------------------------------- */
@@ -404,7 +497,7 @@ bool writer_apply(struct writer *w, const struct writer_plan *from, void (*relea
     p->release = release;
     p->release_arg = release_arg;
     take_recent(w, from->recent, recent);
-    post_switch(w, p);
+    put_in_force(w, p);
     plan_unref(p);
     return true;
 }
@@ -420,24 +513,12 @@ static void run_lane_stopped(struct loop_task *task)
     mem_free(j);
     if (--w->lanes_stopping > 0)
         return;
-    for (size_t i = 0; i < w->n; i++) {
-        for (unsigned k = 0; k < w->env.n_lanes; k++)
-            dest_lane_free(w->destinations[i]->per_lane[k]);
-        destination_close(w->destinations[i]);
-    }
-    w->n = 0;
-    w->stopped(w->stopped_arg);
+    retire_gone(w, NULL);
+    if (list_empty(&w->leaving))
+        w->stopped(w->stopped_arg);
 }
 
-static bool lane_reading(const struct writer_lane *l, const struct writer *w)
-{
-    for (size_t i = 0; i < w->n; i++)
-        if (reads_under_way(w->destinations[i]->per_lane[l->id]))
-            return true;
-    return false;
-}
-
-/* Waits for the last answers, within the grace; then for reads that the io thread still has. */
+/* Waits for the last answers, within the grace. */
 static void poll_stop(struct loop_timer *timer)
 {
     struct stop_job *j = CONTAINER(timer, struct stop_job, poll);
@@ -448,10 +529,6 @@ static void poll_stop(struct loop_timer *timer)
     }
     if (l->plan)
         writer_lane_stop(l);
-    if (lane_reading(l, j->writer)) {
-        loop_timer_in(l->loop, &j->poll, 5);
-        return;
-    }
     j->task.run = run_lane_stopped;
     loop_post(j->writer->env.main, &j->task);
 }
@@ -508,7 +585,7 @@ static void copy_status(struct destination *d, struct arena *a, struct destinati
     const struct queue_stats *q = queue_stats(d->queue);
     *s = (struct destination_status){
         .name = arena_str(a, str_of(d->name)), .url = arena_str(a, str_of(d->redacted_url)),
-        .shards = d->generations[d->n_generations - 1]->n_shards,
+        .shards = destination_newest(d)->n_shards,
         .pending_bytes = queue_bytes(d->queue), .pending_blocks = read_counter(&d->pending_blocks),
         .dropped_blocks = read_counter(&d->dropped_blocks) + q->blocks_dropped, .dropped_samples = read_counter(&d->dropped_samples) + q->samples_dropped,
         .sent_samples = read_counter(&d->sent_samples), .sent_bytes = read_counter(&d->sent_bytes), .retries = read_counter(&d->retries),

@@ -85,13 +85,18 @@ static struct destination_conf destination(const struct receiver *r, const char 
     return d;
 }
 
-static void apply(const struct destination_conf *d, size_t n)
+static void apply_at_once(const struct destination_conf *d, size_t n)
 {
     struct err err = {0};
     struct destination_conf *copy = arena_alloc(&arena, (n + 1) * sizeof *copy);
     memcpy(copy, d, n * sizeof *copy);
     if (!writer_apply(writer, &(struct writer_plan){.destinations = copy, .n = n}, NULL, NULL, &err))
         fail_msg("%s", err.text);
+}
+
+static void apply(const struct destination_conf *d, size_t n)
+{
+    apply_at_once(d, n);
     for (int i = 0; i < 20; i++)
         loop_turn(main_loop, 5);
 }
@@ -128,7 +133,7 @@ static void run_batch(struct loop_task *task)
 
 static atomic_int left;
 
-static void push(int64_t from, int64_t to, bool wait)
+static void post_batches(int64_t from, int64_t to, bool wait)
 {
     for (int64_t t = from; t <= to; t++)
         for (unsigned lane = 0; lane < LANES; lane++) {
@@ -137,6 +142,11 @@ static void push(int64_t from, int64_t to, bool wait)
             atomic_fetch_add(&left, 1);
             loop_post(loops[lane], &b->task);
         }
+}
+
+static void push(int64_t from, int64_t to, bool wait)
+{
+    post_batches(from, to, wait);
     for (int i = 0; i < 2000 && atomic_load(&left) > 0; i++)
         loop_turn(main_loop, 5);
     assert_int_equal(atomic_load(&left), 0);
@@ -355,6 +365,48 @@ static void a_reload_changes_destinations_in_place(void **state)
     receiver_stop(&b);
 }
 
+static size_t count_at(struct receiver *r, int64_t t)
+{
+    size_t n = 0;
+    mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->n; i++)
+        n += r->samples[i].sample.t == t;
+    mutex_unlock(&r->lock);
+    return n;
+}
+
+/* The lanes have not answered one plan when the next comes; b goes and comes back before, while and after its files are closed. */
+static void reloads_follow_each_other(void **state)
+{
+    (void)state;
+    struct receiver a, b;
+    receiver_start(&a);
+    receiver_start(&b);
+    start();
+    struct destination_conf both[] = {destination(&a, "a", 4), destination(&b, "b", 4)};
+    apply(both, 2);
+    for (int64_t t = 1; t <= 30; t++) {
+        post_batches(t, t, false);
+        both[0] = destination(&a, "a", 2 + t % 3);
+        apply_at_once(both, 1);
+        for (int64_t turns = t % 4; turns > 0; turns--)
+            loop_turn(main_loop, 1);
+        apply_at_once(both, 2);
+    }
+    for (int i = 0; i < 500; i++)
+        loop_turn(main_loop, 1);
+    push(31, 31, true);
+    await(&a, samples(31));
+    check(&a, 1, 31);
+    for (int i = 0; i < 1000 && count_at(&b, 31) < samples(1); i++)
+        loop_turn(main_loop, 10);
+    assert_int_equal(count_at(&b, 31), samples(1));
+    apply_at_once(both, 1);
+    stop(1000); /* b is still leaving */
+    receiver_stop(&a);
+    receiver_stop(&b);
+}
+
 static void bad_blocks_are_dropped_and_counted(void **state)
 {
     (void)state;
@@ -415,6 +467,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_waits_on_disk_can_be_asked_after_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(large_blocks_are_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reload_changes_destinations_in_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(reloads_follow_each_other, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_blocks_are_dropped_and_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(the_folder_has_one_owner, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
