@@ -24,7 +24,7 @@ static const struct conf_row queue_rows[] = {
     {CONF_INT, "min_shards", offsetof(struct queue_conf, min_shards), .preset = "1", .help = "Accepted, see `shards`"},
     {CONF_INT, "max_samples_per_send", offsetof(struct queue_conf, max_samples_per_send), .preset = "2000", .help = "Accepted; blocks hold about 2,000 samples"},
     {CONF_DURATION, "batch_send_deadline", offsetof(struct queue_conf, batch_send_deadline), .preset = "5s", .help = "Accepted; the flush interval is a process setting"},
-    {CONF_END}};
+    {0}};
 static const struct conf_section queue_section = {"queue_config", sizeof(struct queue_conf), queue_rows, NULL, "How a destination's queue is sent"};
 
 static const struct conf_row rows[] = {
@@ -46,7 +46,7 @@ static const struct conf_row rows[] = {
     {CONF_ACCEPTED, "protobuf_message", 0, .help = "Remote write 1.0 is sent"},
     {CONF_IGNORED, "round_robin_dns", 0, .help = "Has no meaning here"},
     HTTP_CONF_ROWS(struct destination_conf, http),
-    {CONF_END}};
+    {0}};
 
 static bool check(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {

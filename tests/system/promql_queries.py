@@ -310,7 +310,7 @@ class Queries:
         if kind < 0.06:
             self.use("wrong")
             return self.r.choice(self.WRONG).format(v=self.selector(), m=self.metric("gauge", "counter")), True
-        if kind < 0.075:
+        if kind < 0.08:
             self.use("string")
             return json.dumps(self.one("", "text", "é\n", "a\"b<&>")), self.maybe(0.1)
         if kind < 0.1:
