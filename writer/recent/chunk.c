@@ -28,6 +28,10 @@ void chunk_unref(struct chunk *c)
         mem_free(c);
 }
 
+/* Times may be at both ends of their range: steps wrap, and wrap back when they are read. */
+static int64_t minus(int64_t a, int64_t b) { return (int64_t)((uint64_t)a - (uint64_t)b); }
+static int64_t plus(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); }
+
 static uint64_t zigzag(int64_t v) { return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63); }
 static int64_t unzigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
 
@@ -89,10 +93,10 @@ struct chunk *chunk_append(struct chunk *c, struct chunk_tail *tail, int64_t t, 
     }
     uint8_t *tag = c->bytes + c->size, *p = tag + 1;
     *tag = 0;
-    int64_t dt = t - tail->t;
+    int64_t dt = minus(t, tail->t);
     if (dt != tail->dt) {
         *tag = STEP_CHANGED;
-        p = put_varint(p, zigzag(dt - tail->dt));
+        p = put_varint(p, zigzag(minus(dt, tail->dt)));
     }
     p = put_value(p, tag, tail->v, v);
     c->size = (uint32_t)(p - c->bytes);
@@ -143,9 +147,9 @@ uint32_t chunk_decode(const uint8_t *p, uint32_t size, uint32_t n, int64_t t_min
         if (tag & STEP_CHANGED) {
             uint64_t u;
             p = get_varint(p, &u);
-            dt += unzigzag(u);
+            dt = plus(dt, unzigzag(u));
         }
-        t += dt;
+        t = plus(t, dt);
         if (t > t_max)
             break;
         p = get_value(p, tag, &v);

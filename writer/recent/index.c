@@ -2,34 +2,40 @@
 
 #include <stdlib.h>
 
+static void free_text(struct str s) { mem_free((void *)(uintptr_t)s.p); } /* a copy of our own */
+
 static void free_posting(struct posting *p)
 {
-    mem_free((void *)(uintptr_t)p->value.p);
+    free_text(p->value);
     mem_free(p->ids);
     mem_free(p);
 }
 
-void index_clear(struct index *x)
+static void free_name(struct name_postings *names)
 {
-    for (struct map_entry *e = map_next(&x->names, NULL); e; e = map_next(&x->names, e)) {
-        struct name_postings *names = e->value.p;
-        for (struct map_entry *v = map_next(&names->values, NULL); v; v = map_next(&names->values, v))
-            free_posting(v->value.p);
-        map_free(&names->values);
-        mem_free((void *)(uintptr_t)names->name.p);
-        mem_free(names);
-    }
-    map_clear(&x->names);
-    x->bytes = 0;
+    for (struct map_entry *e = map_next(&names->values, NULL); e; e = map_next(&names->values, e))
+        free_posting(e->value.p);
+    map_free(&names->values);
+    free_text(names->name);
+    mem_free(names);
 }
 
 void index_free(struct index *x)
 {
-    index_clear(x);
+    for (struct map_entry *e = map_next(&x->names, NULL); e; e = map_next(&x->names, e))
+        free_name(e->value.p);
     map_free(&x->names);
+    x->bytes = 0;
 }
 
 static struct str copy(struct str s) { return (struct str){str_dup(s), s.n}; }
+
+static size_t name_bytes(const struct name_postings *names) { return sizeof *names + names->name.n + sizeof(struct map_entry) * 2; }
+
+static size_t posting_bytes(const struct posting *p)
+{
+    return sizeof *p + p->value.n + sizeof(struct map_entry) * 2 + p->_cap * sizeof *p->ids;
+}
 
 static struct posting *posting_for(struct index *x, struct label l)
 {
@@ -38,16 +44,24 @@ static struct posting *posting_for(struct index *x, struct label l)
         names = mem_zalloc(sizeof *names);
         names->name = copy(l.name);
         map_set(&x->names, names->name, names);
-        x->bytes += sizeof *names + l.name.n + sizeof(struct map_entry) * 2;
+        x->bytes += name_bytes(names);
     }
     struct posting *p = map_get(&names->values, l.value);
     if (p == NULL) {
         p = mem_zalloc(sizeof *p);
         p->value = copy(l.value);
         map_set(&names->values, p->value, p);
-        x->bytes += sizeof *p + l.value.n + sizeof(struct map_entry) * 2;
+        x->bytes += posting_bytes(p);
     }
     return p;
+}
+
+static void resize(struct index *x, struct posting *p, size_t cap)
+{
+    x->bytes -= p->_cap * sizeof *p->ids;
+    p->ids = mem_realloc(p->ids, cap * sizeof *p->ids);
+    p->_cap = cap;
+    x->bytes += p->_cap * sizeof *p->ids;
 }
 
 void index_add(struct index *x, struct labels labels, uint32_t id)
@@ -56,14 +70,56 @@ void index_add(struct index *x, struct labels labels, uint32_t id)
     struct label l;
     while (labels_next(&it, &l)) {
         struct posting *p = posting_for(x, l);
-        size_t before = p->_cap;
-        if (p->n == p->_cap) {
-            p->_cap = p->_cap ? p->_cap * 2 : 2;
-            p->ids = mem_realloc(p->ids, p->_cap * sizeof *p->ids);
-        }
-        x->bytes += (p->_cap - before) * sizeof *p->ids;
+        if (p->n == p->_cap)
+            resize(x, p, p->_cap ? p->_cap * 2 : 2);
         p->ids[p->n++] = id;
     }
+}
+
+static void prune_values(struct index *x, struct name_postings *names, bool (*gone)(const void *arg, uint32_t id), const void *arg)
+{
+    struct posting **empty = NULL;
+    size_t n_empty = 0, cap = 0;
+    for (struct map_entry *e = map_next(&names->values, NULL); e; e = map_next(&names->values, e)) {
+        struct posting *p = e->value.p;
+        size_t kept = 0;
+        for (size_t i = 0; i < p->n; i++)
+            if (!gone(arg, p->ids[i]))
+                p->ids[kept++] = p->ids[i];
+        p->n = kept;
+        if (kept == 0) {
+            mem_grow(&empty, &cap, n_empty + 1, sizeof *empty);
+            empty[n_empty++] = p;
+        } else if (kept * 4 < p->_cap) {
+            resize(x, p, kept * 2);
+        }
+    }
+    for (size_t i = 0; i < n_empty; i++) {
+        map_remove(&names->values, empty[i]->value);
+        x->bytes -= posting_bytes(empty[i]);
+        free_posting(empty[i]);
+    }
+    mem_free(empty);
+}
+
+void index_prune(struct index *x, bool (*gone)(const void *arg, uint32_t id), const void *arg)
+{
+    struct name_postings **empty = NULL;
+    size_t n_empty = 0, cap = 0;
+    for (struct map_entry *e = map_next(&x->names, NULL); e; e = map_next(&x->names, e)) {
+        struct name_postings *names = e->value.p;
+        prune_values(x, names, gone, arg);
+        if (names->values.n == 0) {
+            mem_grow(&empty, &cap, n_empty + 1, sizeof *empty);
+            empty[n_empty++] = names;
+        }
+    }
+    for (size_t i = 0; i < n_empty; i++) {
+        map_remove(&x->names, empty[i]->name);
+        x->bytes -= name_bytes(empty[i]);
+        free_name(empty[i]);
+    }
+    mem_free(empty);
 }
 
 const struct name_postings *index_name(const struct index *x, struct str name) { return map_get(&x->names, name); }

@@ -5,32 +5,24 @@
 #define WRITER_RECENT_PART_H
 
 #include "base/thread.h"
-#include "writer/recent/chunk.h"
 #include "writer/recent/index.h"
+#include "writer/recent/kept.h"
 #include "writer/recent/recent.h"
 
 enum { PART_SLICE = 256 };
-struct kept_histogram { int64_t t; struct str message; /* owned */ };
-struct kept_series {
-    struct labels labels;         /* owned */
-    uint32_t id, next;            /* next: the series that came after it last time; a guess that saves the look-up */
-    struct chunk *first, *last;   /* sealed, oldest first */
-    struct chunk *open;
-    struct chunk_tail tail;
-    int64_t newest;               /* of all its samples */
-    struct sample *late; uint32_t n_late, cap_late;           /* samples that came out of order, ascending */
-    struct kept_histogram *hists; uint32_t n_hists, cap_hists; /* ascending */
-};
 struct part {
     struct mutex lock;
     struct recent *store;
     struct map by_labels;         /* label bytes -> struct kept_series */
-    struct kept_series **series; size_t n, _cap; /* by id; NULL = gone */
-    size_t n_alive, n_gone;
-    struct index index;
-    int64_t evicted_to;           /* samples up to here may be missing */
+    struct kept_series **series; size_t n, _cap; /* by id; NULL = gone. A series keeps its id: readers look between two slices */
+    uint32_t *free_ids; size_t n_free, _cap_free; /* that no posting names any more */
+    size_t n_alive, n_gone;       /* gone: postings still name them */
+    struct index index; size_t index_counted; /* bytes of it that are counted */
+    size_t bytes;                 /* this part's share of the store's */
+    size_t sliced;                /* what bytes was when all open chunks were last sealed */
     int64_t swept;                /* when ages were last looked at */
-    struct { struct str key; struct metadata metadata; } *families; size_t n_families, _cap_families;
+    struct { char *text; struct metadata metadata; } *families; size_t n_families, _cap_families;
+    size_t family_bytes;
     struct map by_family;
     uint64_t samples, evicted_samples, evicted_series, rejected;
 };
@@ -40,6 +32,10 @@ void part_free(struct part *p);
 /* All under the lock: */
 void part_take(struct part *p, struct str bytes, int64_t now);
 void part_evict(struct part *p, int64_t now); /* until the store is within its budget and its retention */
+void part_cut_slice(struct part *p);          /* seals chunks, when it is time for it: see evict.c */
+void part_count(struct part *p, long long bytes);
+void part_drop_series(struct part *p, struct kept_series *s); /* its id stays taken until part_prune */
+void part_prune(struct part *p);              /* takes series that went out of the index */
 
 struct recent { /* recent.c */
     atomic_uint refs;
@@ -48,7 +44,7 @@ struct recent { /* recent.c */
     size_t budget;
     int64_t retention;
     atomic_llong from;
-    atomic_size_t bytes;          /* chunks, late samples, histograms, labels; index on top */
+    atomic_size_t bytes;          /* of everything: samples, labels, index, metadata */
 };
 extern const struct source_ops recent_source_ops; /* read.c */
 static inline struct recent *recent_from_source(struct source *s) { return CONTAINER(s, struct recent, source); }

@@ -43,7 +43,7 @@ void recent_take(struct recent *r, unsigned lane, struct str series, int64_t now
 
 struct source *recent_source(struct recent *r) { return &r->source; }
 struct recent *recent_of(struct source *s) { return recent_from_source(s); }
-int64_t recent_from(const struct recent *r) { return atomic_load(&((struct recent *)(uintptr_t)r)->from); }
+int64_t recent_from(const struct recent *r) { return atomic_load(&r->from); }
 
 void recent_set_from(struct recent *r, int64_t t)
 {
@@ -53,12 +53,13 @@ void recent_set_from(struct recent *r, int64_t t)
 
 void recent_stats(struct recent *r, struct recent_stats *out)
 {
-    *out = (struct recent_stats){.chunk_bytes = atomic_load(&r->bytes)};
+    *out = (struct recent_stats){0};
     for (unsigned i = 0; i < r->n_parts; i++) {
         struct part *p = &r->parts[i];
         mutex_lock(&p->lock);
         out->series += p->n_alive;
-        out->index_bytes += p->index.bytes;
+        out->index_bytes += p->index_counted;
+        out->chunk_bytes += p->bytes - p->index_counted;
         out->samples += p->samples;
         out->evicted_samples += p->evicted_samples;
         out->evicted_series += p->evicted_series;

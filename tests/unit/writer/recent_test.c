@@ -190,6 +190,134 @@ static void budget_takes_whole_time(void **state)
     close_store(&f);
 }
 
+/* Few samples of many series: none has a full chunk when the budget is reached, and yet the newest stay. */
+static void budget_leaves_the_newest(void **state)
+{
+    (void)state;
+    struct fixture f;
+    enum { SERIES = 500, BUDGET = 1 << 20 };
+    open_store(&f, BUDGET, 7200000, 0);
+    struct recent_stats st = {0};
+    for (int64_t t = 1000; t <= 600000; t += 1000) {
+        buf_clear(&f.bytes);
+        struct arena_mark mark = arena_mark(&f.arena);
+        for (unsigned i = 0; i < SERIES; i++)
+            rw_append_series(&f.bytes, labels_of(&f.arena, "m", i), &(struct sample){t, (double)next_random()}, 1);
+        recent_take(f.store, t / 1000 % 2, buf_str(&f.bytes), t);
+        arena_release(&f.arena, mark);
+        recent_stats(f.store, &st);
+        assert_true(st.chunk_bytes + st.index_bytes <= BUDGET);
+        assert_true(st.samples >= (t < 20000 ? (uint64_t)t / 1000 : 20) * SERIES);
+    }
+    assert_true(st.evicted_samples > 0);
+    close_store(&f);
+}
+
+/* More series than fit, samples from a far future, and an endless stream of new label values: the store stays within its budget, and
+ * in a time that follows what comes in. */
+static void the_budget_is_a_bound(void **state)
+{
+    (void)state;
+    struct fixture f;
+    enum { BUDGET = 1 << 20 };
+    struct recent_stats st;
+    for (int round = 0; round < 2; round++) {
+        open_store(&f, BUDGET, round == 0 ? 3600000 : 0, 0);
+        for (unsigned i = 0; i < 100000; i++) {
+            struct arena_mark mark = arena_mark(&f.arena);
+            put(&f, i % 2, "m", i, i % 3 ? 1000 + i : (int64_t)1 << 50, 1, 1000 + i);
+            arena_release(&f.arena, mark);
+        }
+        recent_stats(f.store, &st);
+        assert_true(st.chunk_bytes + st.index_bytes <= BUDGET);
+        assert_true(st.series > 100);
+        if (round == 0)
+            assert_int_equal(st.rejected_samples, 33334);
+        close_store(&f);
+    }
+}
+
+/* Backwards, in messages of many samples and of one. */
+static void a_bulk_load_backwards_is_quick(void **state)
+{
+    (void)state;
+    struct fixture f;
+    enum { SAMPLES = 300000, MESSAGE = 100000 };
+    struct sample *samples = mem_alloc(MESSAGE * sizeof *samples);
+    open_store(&f, 64 << 20, 0, 0);
+    for (int64_t t = SAMPLES; t > 0; t -= MESSAGE) {
+        for (int i = 0; i < MESSAGE; i++)
+            samples[i] = (struct sample){t - i, (double)(t - i)};
+        buf_clear(&f.bytes);
+        rw_append_series(&f.bytes, labels_of(&f.arena, "m", 1), samples, MESSAGE);
+        recent_take(f.store, 0, buf_str(&f.bytes), 0);
+        recent_take(f.store, 0, buf_str(&f.bytes), 0); /* a second time: nothing is new */
+    }
+    for (int64_t t = 0; t > -100; t--)
+        put(&f, 0, "m", 1, t, (double)t, 0);
+    struct series_set set = query(&f, MATCH_EQ, "i1", -99, SAMPLES);
+    struct series s = {0};
+    struct err err;
+    assert_true(series_set_get(&set, 0, &s, &err));
+    assert_int_equal(s.n_samples, SAMPLES + 100);
+    for (uint32_t i = 0; i < s.n_samples; i++)
+        assert_true(s.samples[i].t == (int64_t)i - 99 && s.samples[i].v == (double)s.samples[i].t);
+    series_set_release(&set);
+    struct recent_stats st;
+    recent_stats(f.store, &st);
+    assert_int_equal(st.samples, SAMPLES + 100);
+    mem_free(samples);
+    close_store(&f);
+}
+
+static void times_at_the_ends_are_times(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const int64_t times[] = {INT64_MIN, -1, INT64_MAX};
+    open_store(&f, 64 << 20, 0, 0);
+    for (size_t i = 0; i < LEN(times); i++)
+        put(&f, 0, "m", 1, times[i], (double)i, 0);
+    struct series_set set = query(&f, MATCH_EQ, "i1", INT64_MIN, INT64_MAX);
+    struct series s = {0};
+    struct err err;
+    assert_true(series_set_get(&set, 0, &s, &err));
+    assert_int_equal(s.n_samples, LEN(times));
+    for (size_t i = 0; i < LEN(times); i++)
+        assert_true(s.samples[i].t == times[i]);
+    series_set_release(&set);
+    close_store(&f);
+}
+
+/* New series take the places of those that went; what a matcher finds is right all along. */
+static void places_are_used_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    enum { ROUNDS = 60, SERIES = 300, AGE = 3 };
+    open_store(&f, 64 << 20, AGE * 20000, 0);
+    struct recent_stats st;
+    for (int64_t round = 0; round < ROUNDS; round++) {
+        int64_t now = round * 20000;
+        for (unsigned i = 0; i < SERIES; i++)
+            put(&f, 0, "m", (unsigned)(round % 7) * SERIES + i, now, (double)round, now);
+        recent_stats(f.store, &st);
+        assert_true(st.series <= (AGE + 2) * SERIES);
+        for (unsigned i = 0; i < 7; i++) {
+            char value[16];
+            snprintf(value, sizeof value, "i%u", i * SERIES);
+            struct series_set set = query(&f, MATCH_EQ, value, now - (AGE - 1) * 20000, now);
+            bool want = false;
+            for (int64_t r = round; r >= 0 && r > round - AGE; r--)
+                want = want || r % 7 == i;
+            assert_int_equal(set.n, want);
+            series_set_release(&set);
+        }
+    }
+    assert_true(st.evicted_series > SERIES * (ROUNDS - 2 * AGE));
+    close_store(&f);
+}
+
 static void silent_series_go(void **state)
 {
     (void)state;
@@ -217,6 +345,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_keep_every_bit), cmocka_unit_test(answers_what_was_put), cmocka_unit_test(late_samples_find_their_place),
-        cmocka_unit_test(budget_takes_whole_time), cmocka_unit_test(silent_series_go)};
+        cmocka_unit_test(budget_takes_whole_time), cmocka_unit_test(budget_leaves_the_newest), cmocka_unit_test(the_budget_is_a_bound),
+        cmocka_unit_test(a_bulk_load_backwards_is_quick), cmocka_unit_test(times_at_the_ends_are_times),
+        cmocka_unit_test(places_are_used_again), cmocka_unit_test(silent_series_go)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

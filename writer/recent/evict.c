@@ -1,0 +1,101 @@
+/* Whole time goes and not single series, so that the store stays complete from its edge on, which is what makes it a replica that can
+ * be trusted. When the budget is reached, eighths of the time that a part covers go, the oldest first, until there is a
+ * sixteenth of room: looking through all series is paid by what came in since.
+ *
+ * Only sealed chunks can go. So all open ones are sealed whenever a part has grown by a quarter of its share: with few samples of
+ * many series the oldest slice would else be everything.
+ */
+#include "writer/recent/part.h"
+
+enum { SLICES = 4, LEAST_GONE = 64 };
+
+void part_cut_slice(struct part *p)
+{
+    if (p->bytes < p->sliced + p->store->budget / p->store->n_parts / SLICES)
+        return;
+    for (size_t i = 0; i < p->n; i++)
+        if (p->series[i])
+            kept_seal(p, p->series[i]);
+    p->sliced = p->bytes;
+}
+
+/* The store is whole behind what went. */
+static void move_edge(struct recent *r, int64_t to)
+{
+    long long from = atomic_load(&r->from), next = to < INT64_MAX ? to + 1 : INT64_MAX;
+    while (next > from && !atomic_compare_exchange_weak(&r->from, &from, next))
+        ;
+}
+
+/* Everything not newer than `edge` goes: whole chunks that end before it, late samples, series that fell silent before it. */
+static void drop_until(struct part *p, int64_t edge)
+{
+    int64_t newest = INT64_MIN;
+    uint64_t before = p->samples;
+    for (size_t i = 0; i < p->n; i++) {
+        struct kept_series *s = p->series[i];
+        if (s == NULL)
+            continue;
+        if (s->newest <= edge)
+            kept_seal(p, s);
+        struct dropped d = kept_drop_until(p, s, edge);
+        newest = d.newest > newest ? d.newest : newest;
+        if (s->newest <= edge)
+            part_drop_series(p, s);
+    }
+    p->evicted_samples += before - p->samples;
+    if (before > p->samples)
+        move_edge(p->store, newest);
+    if (p->n_alive == 0 || (p->n_gone > LEAST_GONE && p->n_gone > p->n / 8))
+        part_prune(p);
+}
+
+static void seal_open_before(struct part *p, int64_t edge)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        struct kept_series *s = p->series[i];
+        if (s && s->open && s->open->t_min <= edge)
+            kept_seal(p, s);
+    }
+}
+
+struct cover { int64_t oldest, newest; };
+
+static struct cover covered(const struct part *p)
+{
+    struct cover t = {INT64_MAX, INT64_MIN};
+    for (size_t i = 0; i < p->n; i++) {
+        const struct kept_series *s = p->series[i];
+        if (s == NULL)
+            continue;
+        int64_t oldest = kept_oldest(s);
+        t.oldest = oldest < t.oldest ? oldest : t.oldest;
+        t.newest = s->newest > t.newest ? s->newest : t.newest;
+    }
+    return t;
+}
+
+static int64_t edge_at(struct cover t, unsigned eighth)
+{
+    if (eighth == 8 || t.oldest >= t.newest)
+        return t.newest;
+    return (int64_t)((uint64_t)t.oldest + ((uint64_t)t.newest - (uint64_t)t.oldest) / 8 * eighth);
+}
+
+void part_evict(struct part *p, int64_t now)
+{
+    struct recent *r = p->store;
+    p->swept = now;
+    if (r->retention)
+        drop_until(p, now - r->retention);
+    if (atomic_load(&r->bytes) > r->budget) {
+        struct cover t = covered(p);
+        for (unsigned eighth = 1; eighth <= 8 && p->n_alive > 0 && atomic_load(&r->bytes) > r->budget - r->budget / 16; eighth++) {
+            seal_open_before(p, edge_at(t, eighth));
+            drop_until(p, edge_at(t, eighth));
+        }
+    }
+    if (p->sliced > p->bytes)
+        p->sliced = p->bytes;
+    part_cut_slice(p);
+}

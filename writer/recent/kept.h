@@ -1,0 +1,36 @@
+/* One series of the recent store: chunks, late samples, histograms. Guarded by its part's lock; what its memory and its samples come
+ * to is counted in the part.
+ */
+#ifndef WRITER_RECENT_KEPT_H
+#define WRITER_RECENT_KEPT_H
+
+#include "model/labels.h"
+#include "writer/recent/chunk.h"
+
+struct part;
+struct kept_histogram { int64_t t; struct str message; /* owned */ };
+struct kept_series {
+    struct labels labels;         /* owned */
+    uint32_t id, next;            /* next: the series that came after it last time; a guess that saves the look-up */
+    struct chunk *first, *last;   /* sealed, oldest first */
+    struct chunk *open;
+    struct chunk_tail tail;
+    int64_t newest;               /* of all its samples */
+    struct sample *late; uint32_t n_late, cap_late;           /* samples that came out of order, ascending */
+    uint32_t n_settled;           /* late[n_settled..] is the tail that is not merged yet: empty between two turns */
+    struct kept_histogram *hists; uint32_t n_hists, cap_hists; /* ascending */
+};
+
+struct kept_series *kept_new(struct part *p, struct labels labels); /* labels are copied */
+void kept_free(struct part *p, struct kept_series *s);
+void kept_add_sample(struct part *p, struct kept_series *s, int64_t t, double v);
+void kept_add_histogram(struct part *p, struct kept_series *s, struct str message); /* prometheus.Histogram; copied */
+void kept_settle(struct kept_series *s);                /* after its turn in a batch */
+void kept_seal(struct part *p, struct kept_series *s);  /* the open chunk, when there is one */
+
+struct dropped { uint64_t samples; int64_t newest; };   /* newest: INT64_MIN when there were none */
+/* Whole chunks that end at `edge` or before, late samples and histograms up to it. */
+struct dropped kept_drop_until(struct part *p, struct kept_series *s, int64_t edge);
+int64_t kept_oldest(const struct kept_series *s);       /* INT64_MAX: it has no sample */
+
+#endif
