@@ -33,7 +33,7 @@ static void feed_floats(struct eval *ev, struct range_feed *f, const struct seri
     uint32_t stale = from;
     while (stale < to && !is_stale(s->samples[stale].v))
         stale++;
-    in->samples = s->samples + from;
+    in->samples = from < to ? s->samples + from : NULL; /* nothing may be added to NULL */
     in->n_samples = to - from;
     if (stale == to)
         return;
