@@ -121,6 +121,12 @@ static void ask_read(struct ask *ask)
     send_request(ask, NULL, &body, read_answer_new(&ask->answer, max));
 }
 
+/* Values at the steps are enough, and less to carry than raw samples: nothing is compared, and nobody asks when they were taken. */
+static bool needs_steps(const struct ask *ask)
+{
+    return ask->sel->kind == SELECT_INSTANT && !ask->compare && !ask->sel->wants_origin;
+}
+
 static void send_all(struct ask *ask)
 {
     const struct select *sel = ask->sel;
@@ -129,7 +135,7 @@ static void send_all(struct ask *ask)
     start_answer(ask, &ask->_steps, sel->t_min, sel->t_max);
     ask->answer.external = ask->_way == ASK_READ ? ask->_external : (struct labels){0};
     ask->_n_fetches = 0;
-    ask->_steps_only = ask->_way == ASK_QUERY && instant && !ask->compare;
+    ask->_steps_only = ask->_way == ASK_QUERY && needs_steps(ask);
     if (ask->_way == ASK_EXPORT)
         ask_export(ask);
     else if (ask->_way == ASK_READ)
@@ -249,13 +255,19 @@ static void probe(struct ask *ask)
                                                 .decoder = kind_answer_new(&ask->_kind), .done = probed, .arg = ask, .slot = &ask->_fetches[0]});
 }
 
-/* A server that does not show its configuration is taken for one without external labels. */
+/* remote_read adds external labels to every series and the query API does not: they have to be known to be taken off. A server that
+ * has no such page has none; one that does not show it is asked by the query API. */
 static void external_known(void *arg, const struct err *err, int status)
 {
     struct ask *ask = arg;
     if (err && status == 0) {
         ask->err = *err;
         finish(ask, ASK_FAILED);
+        return;
+    }
+    if (err && status != 404) {
+        atomic_store(&ask->server->cannot_read, true);
+        choose(ask, ASK_QUERY);
         return;
     }
     server_set_external(ask->server, ask->_external);
@@ -277,7 +289,7 @@ static void choose(struct ask *ask, enum ask_way way)
 
 static void go(struct ask *ask)
 {
-    bool reads = ask->server->wants_read && !atomic_load(&ask->server->cannot_read);
+    bool reads = ask->server->wants_read && !atomic_load(&ask->server->cannot_read) && !needs_steps(ask);
     choose(ask, ask->_kind == SERVER_VICTORIAMETRICS ? ASK_EXPORT : reads ? ASK_READ : ASK_QUERY);
 }
 

@@ -96,7 +96,7 @@ static const struct conf_row rows[] = {
     {CONF_CUSTOM, "anti_affinity", ROW(anti_affinity), .preset = "auto", .custom = read_anti_affinity, .print = print_anti_affinity, .help = "Distance below which samples of two replicas are taken for the same scrape: a duration, or `auto` (half of the interval seen)"},
     {CONF_BOOL, "anti_affinity_dynamic", ROW(anti_affinity_dynamic), .help = "As `anti_affinity: auto`, with the duration given where the interval cannot be seen"},
     {CONF_BOOL, "prefer_max", ROW(prefer_max), .help = "Of two samples of the same scrape take the larger"},
-    {CONF_BOOL, "remote_read", ROW(remote_read), .help = "Fetch raw samples by remote_read where the server has it"},
+    {CONF_BOOL, "remote_read", ROW(remote_read), .preset = "true", .help = "Fetch raw samples by remote_read where the server has it: exact, with stale markers and native histograms, and cheaper than JSON"},
     {CONF_STRING, "remote_read_path", ROW(remote_read_path), .preset = "api/v1/read", .help = "Path of remote_read behind path_prefix"},
     {CONF_MULTIMAP, "query_params", ROW(query_params), .help = "Parameters added to every request"},
     {CONF_CUSTOM, "http_headers", ROW(group_http_headers), .custom = read_headers, .help = "Headers added to every request"},

@@ -127,20 +127,30 @@ static struct sequence join(struct arena *a, struct sequence x, struct sequence 
     return (struct sequence){out.items, out.n, x.size};
 }
 
-/* Two storages that one sender fills hold copies of one stream: what both have stands at the very same times. Two servers that
- * scrape by themselves are milliseconds apart. Copies are united by time, which is exact, also for single samples that one
- * side lacks and for series that come at no regular interval. */
-static bool copies(const struct sequence *x, const struct sequence *y, int64_t buffer)
+static int64_t smallest_gap(const struct sequence *s, int64_t least)
 {
+    for (size_t i = 1; i < s->n; i++)
+        if (time_at(s, i) - time_at(s, i - 1) < least)
+            least = time_at(s, i) - time_at(s, i - 1);
+    return least;
+}
+
+/* Two storages that one sender fills hold copies of one stream: what both have stands at the very same times. Two servers that
+ * scrape by themselves are milliseconds to half an interval apart; the interval is the smallest gap that either shows, since holes
+ * only make gaps larger. Copies are united by time, which is exact, also for single samples that one side lacks and for series
+ * that come at no regular interval. */
+static bool copies(const struct merge_rule *rule, const struct sequence *x, const struct sequence *y)
+{
+    int64_t apart_least = smallest_gap(x, smallest_gap(y, 2 * rule->ms)) / 2;
     size_t shared = 0, near = 0;
     for (size_t i = 0, k = 0; i < x->n && k < y->n;) {
         int64_t apart = time_at(x, i) - time_at(y, k);
         shared += apart == 0;
-        near += apart != 0 && apart <= buffer && apart >= -buffer;
+        near += apart != 0 && apart < apart_least && apart > -apart_least;
         i += apart <= 0;
         k += apart >= 0;
     }
-    return shared > near;
+    return shared >= near;
 }
 
 static struct sequence merge(const struct merge_rule *rule, struct arena *a, struct sequence x, struct sequence y,
@@ -152,14 +162,13 @@ static struct sequence merge(const struct merge_rule *rule, struct arena *a, str
     bool floats = x.size == sizeof(struct sample);
     if (floats && same(&x, &y))
         return x;
-    int64_t buffer = buffer_of(rule, base, other);
-    if (rule->automatic && !rule->prefer_max && copies(base, other, buffer)) {
+    if (rule->automatic && !rule->prefer_max && copies(rule, base, other)) {
         struct sequence both = join(a, *base, *other);
         *filled += both.n - base->n;
         return both;
     }
     struct output out = {.items = arena_array(a, x.n + y.n, x.size)};
-    *filled += fold(base, other, buffer, rule->prefer_max && floats, &out);
+    *filled += fold(base, other, buffer_of(rule, base, other), rule->prefer_max && floats, &out);
     return (struct sequence){out.items, out.n, x.size};
 }
 

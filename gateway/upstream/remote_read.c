@@ -112,7 +112,7 @@ static bool feed(struct decoder *d, struct str piece, struct err *err)
 {
     struct read_answer *r = CONTAINER(d, struct read_answer, decoder);
     if (!buf_try_reserve(&r->packed, piece.n))
-        return err_set(err, ERR_LIMIT, "remote_read: the answer is larger than %zu bytes", r->packed.max);
+        return err_set(err, ERR_LIMIT, "remote_read: the answer needs more than %zu MiB of memory", r->packed.max >> 20);
     buf_add_str(&r->packed, piece);
     return true;
 }

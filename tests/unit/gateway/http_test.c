@@ -377,7 +377,7 @@ static int set_up(void **state UNUSED)
     main_loop = loop_new();
     for (unsigned i = 0; i < LANES; i++)
         lanes[i] = lane_start(i, &conf);
-    workers_start(&(struct worker_conf){.workers = WORKERS, .waiting = WAITING, .memory = 1 << 20});
+    workers_start(&(struct worker_conf){.workers = WORKERS, .waiting = WAITING});
     listener = http_listen(STR("127.0.0.1:0"), main_loop, lanes, LANES, &err);
     main_thread = thread_start("main", run_main, NULL);
     return listener == NULL;

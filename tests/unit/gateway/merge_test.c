@@ -84,7 +84,9 @@ static void buffer_from_the_interval(void **state UNUSED)
     check(automatic, a, b, "m 1@0 1@5000 1@10000 2@15000 1@20000 1@25000");
     check(ten, a, b, "m 1@0 1@5000 1@10000 1@20000 1@25000");
     /* too few gaps to tell: the default */
-    check(automatic, "m 1@0 1@5000", "m 2@10000", "m 1@0 1@5000");
+    check(automatic, "m 1@0 1@11000", "m 2@10000", "m 1@0 1@11000");
+    /* nothing is near anything: nothing can be the same scrape twice */
+    check(automatic, "m 1@0 1@5000", "m 2@10000", "m 1@0 1@5000 2@10000");
 }
 
 static void larger_value_wins(void **state UNUSED)
