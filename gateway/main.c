@@ -108,8 +108,7 @@ static void start_lanes(void)
     gateway.lanes = mem_zalloc(gateway.n_lanes * sizeof(struct lane *));
     for (unsigned i = 0; i < gateway.n_lanes; i++)
         gateway.lanes[i] = lane_start(i, &conf);
-    workers_start(&(struct worker_conf){.workers = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : 20,
-                                        .memory = (size_t)f->query_memory});
+    workers_start(&(struct worker_conf){.workers = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : 20});
 }
 
 static bool start_writer(struct loop *const *loops, struct err *err)

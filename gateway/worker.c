@@ -67,7 +67,6 @@ static struct job *next_job(void)
 static void work(struct job *job)
 {
     struct http_request *r = job->request;
-    r->arena.max = pool.conf.memory;
     job->run(r);
     bool large = r->arena.peak > (8 << 20);
     job->task.run = on_done;

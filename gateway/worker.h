@@ -1,6 +1,5 @@
-/* Query workers: a small pool of threads that may block, compute and wait. Each owns an arena budget, a loop and a
- * client with kept-alive connections, and does one request at a time, in straight-line code. A full waiting line
- * refuses at once.
+/* Query workers: a small pool of threads that may block, compute and wait. Each owns a loop and a client with
+ * kept-alive connections, and does one request at a time, in straight-line code. A full waiting line refuses at once.
  */
 #ifndef GATEWAY_WORKER_H
 #define GATEWAY_WORKER_H
@@ -18,7 +17,6 @@ struct client *worker_client(struct worker *w);
 struct worker_conf {
     unsigned workers;        /* --query.max-concurrency */
     unsigned waiting;        /* longest line; 0 = 16 for each worker */
-    size_t memory;           /* budget of one query's arena, bytes */
 };
 void workers_start(const struct worker_conf *c); /* once */
 /* False: the line is full (the caller answers 503 with Retry-After). run is called on a worker; then `done` is posted

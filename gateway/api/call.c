@@ -22,6 +22,7 @@ static bool run(struct api_call *c, api_body *body)
 {
     if (setjmp(c->_full))
         return false;
+    c->arena->max = (size_t)gateway.flags.query_memory;
     c->arena->on_full = on_full;
     c->arena->on_full_arg = c;
     return body(c);

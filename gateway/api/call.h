@@ -20,7 +20,7 @@ struct expr;
 struct upstream;
 struct api_call { /* of one worker */
     struct http_request *r;
-    struct arena *arena;      /* the request's, with the budget of a query */
+    struct arena *arena;      /* the request's, with the budget of a query while the body runs */
     struct json_writer json;  /* into the request's `out` */
     struct notes notes;
     struct query_ctx q;       /* the deadline is --query.timeout from the request's arrival; a body may shorten it */

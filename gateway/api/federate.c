@@ -17,6 +17,7 @@ struct federation {
     int64_t now, lookback;
     struct series_set *sets; size_t n_sets;
     struct latest *items; size_t n, cap; /* not of the arena: nothing jumps while they are gathered from a set */
+    struct config *config;               /* whose external labels are added; NULL before */
 };
 
 static void end(struct api_call *c)
@@ -25,6 +26,7 @@ static void end(struct api_call *c)
     for (size_t i = 0; i < f->n_sets; i++)
         series_set_release(&f->sets[i]);
     mem_free(f->items);
+    config_unref(f->config);
 }
 
 /* ---- gathering ---- */
@@ -70,13 +72,12 @@ static bool gather(struct api_call *c, struct federation *f, struct series_set *
 
 static void add_external_labels(struct api_call *c, struct federation *f)
 {
-    struct config *config = gateway_config();
-    const struct str_map *external = &config->global.external_labels;
+    f->config = gateway_config();
+    const struct str_map *external = &f->config->global.external_labels;
     for (size_t k = 0; k < external->n; k++)
         for (size_t i = 0; i < f->n; i++)
             if (labels_get(f->items[i].labels, external->keys[k]).p == NULL)
                 f->items[i].labels = labels_with(c->arena, f->items[i].labels, external->keys[k], external->values[k]);
-    config_unref(config);
 }
 
 /* ---- writing ---- */

@@ -20,6 +20,15 @@ static int compare(const struct metadata *a, const struct metadata *b)
 
 static int by_content(const void *a, const void *b) { return compare(a, b); }
 
+/* The scraper copies under its locks, where the arena must not jump: what is too much is found by the next allocation. */
+static void own_families(struct api_call *c, struct str metric, struct target_metadata **own, size_t *n)
+{
+    size_t budget = c->arena->max;
+    c->arena->max = 0;
+    scraper_metadata(gateway.scraper, c->arena, metric, own, n);
+    c->arena->max = budget;
+}
+
 static bool collect(struct api_call *c, struct str metric, struct families *out)
 {
     struct target_metadata *own;
@@ -27,7 +36,7 @@ static bool collect(struct api_call *c, struct str metric, struct families *out)
     size_t n_own;
     if (!c->source->ops->metadata(c->source, &c->q, metric, 0, &others, &c->err))
         return false;
-    scraper_metadata(gateway.scraper, c->arena, metric, &own, &n_own);
+    own_families(c, metric, &own, &n_own);
     out->items = ARENA_ARRAY(c->arena, struct metadata, n_own + others.n);
     for (size_t i = 0; i < n_own; i++)
         out->items[out->n++] = own[i].metadata;

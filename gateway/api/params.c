@@ -148,7 +148,7 @@ static void free_regexes(void *arg)
     matchers_free(r->matchers, r->n);
 }
 
-static bool read_selector(struct arena *a, struct str text, const struct matcher **set, size_t *size, struct err *err)
+bool param_selector(struct arena *a, struct str text, const struct matcher **set, size_t *size, struct err *err)
 {
     struct regexes *owned = ARENA_NEW(a, struct regexes);
     if (!promql_parse_selector(a, text, set, size, err))
@@ -163,7 +163,7 @@ bool param_selectors(struct arena *a, const struct form *f, struct selector_para
     out->sets = ARENA_ARRAY(a, const struct matcher *, out->n);
     out->sizes = ARENA_ARRAY(a, size_t, out->n);
     for (size_t i = 0; i < out->n; i++)
-        if (!read_selector(a, form_nth(f, "match[]", i), &out->sets[i], &out->sizes[i], err))
+        if (!param_selector(a, form_nth(f, "match[]", i), &out->sets[i], &out->sizes[i], err))
             return false;
     return true;
 }

@@ -21,7 +21,10 @@ bool param_limit(const struct form *f, size_t *limit, struct err *err) MUST_USE;
 /* Those of /metadata: any whole number, -1 when absent. */
 bool param_number(const struct form *f, const char *name, int64_t *n, struct err *err) MUST_USE;
 
-/* All match[], in the arena (which jumps when it is full); their regexes go with it. */
+/* One selector, in the arena (which has no budget, or jumps when it is spent); its regexes go with the arena. */
+bool param_selector(struct arena *a, struct str text, const struct matcher **set, size_t *size,
+                    struct err *err) MUST_USE;
+/* All match[], in the same way. */
 struct selector_params { const struct matcher **sets; size_t *sizes, n; };
 bool param_selectors(struct arena *a, const struct form *f, struct selector_params *out, struct err *err) MUST_USE;
 /* Each must ask for more than everything. */

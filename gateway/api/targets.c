@@ -2,8 +2,8 @@
 
 #include "base/num.h"
 #include "base/times.h"
+#include "gateway/api/params.h"
 #include "gateway/gateway.h"
-#include "promql/promql.h"
 
 #include <stdlib.h>
 
@@ -152,7 +152,7 @@ static bool read_filter(struct http_request *r, struct metadata_filter *f, struc
     *f = (struct metadata_filter){.limit = -1};
     if (limit.n > 0 && !num_parse_i64(limit, &f->limit))
         return err_set(err, ERR_BAD_DATA, "limit must be a number");
-    if (match.n > 0 && !promql_parse_selector(&r->arena, match, &f->matchers, &f->n, err))
+    if (match.n > 0 && !param_selector(&r->arena, match, &f->matchers, &f->n, err))
         return err_wrap(err, "invalid parameter \"match_target\"");
     return true;
 }

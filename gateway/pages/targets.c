@@ -5,10 +5,10 @@
 #include "base/num.h"
 #include "base/regex.h"
 #include "base/times.h"
+#include "gateway/api/params.h"
 #include "gateway/gateway.h"
 #include "gateway/pages/html.h"
 #include "gateway/pages/pages.h"
-#include "promql/promql.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -67,7 +67,7 @@ static bool read_searches(struct http_request *r, struct filter *f, struct err *
         if (f->endpoint == NULL || !arena_at_end(&r->arena, drop_regex, f->endpoint))
             return err_wrap(err, "endpoint_search");
     }
-    if (labels.n > 0 && !promql_parse_selector(&r->arena, labels, &f->labels, &f->n_labels, err))
+    if (labels.n > 0 && !param_selector(&r->arena, labels, &f->labels, &f->n_labels, err))
         return err_wrap(err, "label_search");
     return true;
 }

@@ -4,6 +4,7 @@ import math
 import subprocess
 import time
 
+from fakes import ScriptedExporter
 from lib import *
 
 CONFIG = "recent: {retention: 0}\n"
@@ -170,6 +171,27 @@ def test_memory_budget():
         answer = sluice.get(path, params)
         assert answer.status == 422 and "MiB of memory" in answer.json()["error"], f"{path}: {answer}"
     assert sluice.query("1 + 1")["result"][1] == "2"
+
+
+def test_pages_have_no_budget():
+    """What sluice itself keeps may be shown whatever a query may take; and none of it is read under a lock that a spent
+    budget would leave locked."""
+    text = "x" * 400
+    page = "".join(f"# HELP m{i} {text}\nm{i} 1\n" for i in range(4000))
+    exporter = ScriptedExporter(page=lambda n, ms: page)
+    jobs = "".join(f"- targets: ['127.0.0.1:{i + 1}']\n    labels: {{text: '{text}{i}'}}\n  " for i in range(3000))
+    sluice = Sluice(f"{CONFIG}scrape_configs:\n- job_name: page\n  scrape_interval: 1s\n  static_configs:\n"
+                    f"  - targets: ['127.0.0.1:{exporter.port}']\n- job_name: many\n  scrape_interval: 1h\n"
+                    f"  static_configs:\n  {jobs}\n", "--query.max-memory=1MiB")
+    wait_until(lambda: "m3999" in sluice.get("/api/v1/targets/metadata", {"limit": 4000}).text, what="metadata of the page")
+    assert len(sluice.get("/api/v1/targets").json()["data"]["activeTargets"]) == 3001
+    found = sluice.get("/targets", {"label_search": '{text=~"x*299."}'}).text
+    assert found.count("state=") == 10, found[:2000]
+    for _ in range(2):
+        answer = sluice.get("/api/v1/metadata")
+        assert answer.status == 422 and "MiB of memory" in answer.json()["error"], answer
+    wait_until(lambda: sluice.get("/targets", {"q": str(exporter.port)}).status == 200, what="targets after that")
+    exporter.stop()
 
 
 def test_promql_on_the_command_line():

@@ -358,6 +358,7 @@ static bool recent_metadata(struct source *source, struct query_ctx *q, struct s
     struct recent *store = recent_from_source(source);
     size_t cap = 0;
     *out = (struct metadata_set){0};
+    struct lifted saved = lift(q->arena);
     for (unsigned i = 0; i < store->n_parts; i++) {
         struct part *p = &store->parts[i];
         mutex_lock(&p->lock);
@@ -370,6 +371,7 @@ static bool recent_metadata(struct source *source, struct query_ctx *q, struct s
         }
         mutex_unlock(&p->lock);
     }
+    lower(q->arena, saved);
     return true;
 }
 
