@@ -383,6 +383,8 @@ void plan_free(struct regex_plan *plan)
 
 static bool match_around(const struct regex_plan *plan, struct str s)
 {
+    if (s.p == NULL) /* a label that is not there: empty, but something can be added to its address */
+        s = STR("");
     if (s.n < plan->prefix.n + plan->suffix.n || !str_starts(s, plan->prefix) || !str_ends(s, plan->suffix))
         return false;
     struct str inner = str_n(s.p + plan->prefix.n, s.n - plan->prefix.n - plan->suffix.n);
