@@ -90,7 +90,7 @@ Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(Q),@printf '  %-5s %s\n' $(1) $@)
 export OUT LANES
 # What builds from nothing uses all cores, unless the caller said how many.
-together = $(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+cores = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: all deps run demo test test-deps unit system layers bench torture fuzz lint install clean help
 .DELETE_ON_ERROR:
@@ -107,11 +107,11 @@ $(ARCHIVES): $(OUT)/%.a: $$(call obj,%)
 	$(call say,AR)
 	$(Q)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $^
 
-$(OUT)/%.o: %.c Makefile | $(PROTO:%=%.h)
+$(OUT)/%.o: %.c Makefile VERSION | $(PROTO:%=%.h)
 	$(call say,CC)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
-$(OUT)/%.o: %.cc Makefile
+$(OUT)/%.o: %.cc Makefile VERSION
 	$(call say,CXX)
 	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_CPPFLAGS) $(ALL_CXXFLAGS) -c -o $@ $<
 
@@ -144,14 +144,14 @@ test-deps:
 	$(Q)deploy/install-packages build test
 
 run: deps
-	$(Q)$(together) all
+	$(Q)$(MAKE) $(cores) all
 	$(Q)exec $(OUT)/$(NAME) --config.file=deploy/quickstart.yml
 demo: test-deps
-	$(Q)$(together) all
+	$(Q)$(MAKE) $(cores) all
 	$(Q)exec deploy/demo.py
 
 test: test-deps
-	$(Q)$(together) all $(UNIT)
+	$(Q)$(MAKE) $(cores) all $(UNIT)
 	$(Q)tests/run all $(T)
 unit: $(call chosen,$(UNIT))
 	$(Q)tests/run unit $(T)
@@ -174,12 +174,12 @@ fuzz: $(call chosen,$(FUZZ))
 else
 fuzz:
 	$(Q)deploy/install-packages build fuzz
-	$(Q)$(together) SAN=fuzz CC=clang CXX=clang++ fuzz
+	$(Q)$(MAKE) $(cores) SAN=fuzz CC=clang CXX=clang++ fuzz
 endif
 
 lint: layers
 	$(Q)deploy/install-packages build lint
-	$(Q)$(together) BUILD=$(BUILD)/lint CFLAGS=-Werror CXXFLAGS=-Werror all
+	$(Q)$(MAKE) $(cores) BUILD=$(BUILD)/lint CFLAGS=-Werror CXXFLAGS=-Werror all
 	$(Q)tests/lint.sh $(LAYERS)
 
 install: all
