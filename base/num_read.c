@@ -209,9 +209,11 @@ static bool parse_hex(struct str s, double *v)
 
 bool num_parse(struct str s, double *v)
 {
-    const char *end = s.p + s.n, *stop = s.n ? num_scan(s.p, end, v) : NULL;
-    if (s.n == 0 || stop == end)
-        return s.n > 0;
+    if (s.n == 0)
+        return false;
+    const char *end = s.p + s.n, *stop = num_scan(s.p, end, v);
+    if (stop == end)
+        return true;
     if (stop == NULL)
         return parse_word(s, v);
     return (*stop | 0x20) == 'x' && stop[-1] == '0' && stop - s.p == 1 + !is_digit(s.p[0]) && parse_hex(s, v);
