@@ -109,15 +109,23 @@ char *destination_identity(const struct destination_conf *c)
     return identity;
 }
 
-static char *label_of(const struct destination_conf *c, size_t position, bool show_urls, const char *redacted)
+static char *label_of(struct str name, size_t position, bool show_urls, const char *redacted)
 {
     char text[64];
-    if (c->name.n > 0)
-        return str_dup(c->name);
+    if (name.n > 0)
+        return str_dup(name);
     if (show_urls)
         return mem_strdup(redacted);
     snprintf(text, sizeof text, "%zu:secret-url", position + 1);
     return mem_strdup(text);
+}
+
+void destination_place(struct destination *d, size_t position, bool show_urls)
+{
+    if (d->named)
+        return;
+    mem_free(d->label);
+    d->label = label_of(STR_NONE, position, show_urls, d->redacted_url);
 }
 
 /* --- open and close ------------------------------------------------------------------------------------------------- */
@@ -164,7 +172,8 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
     d->identity = destination_identity(c);
     url_redact(&shown, c->url);
     d->redacted_url = str_dup(buf_str(&shown));
-    d->label = label_of(c, position, env->show_urls, d->redacted_url);
+    d->named = c->name.n > 0;
+    d->label = label_of(c->name, position, env->show_urls, d->redacted_url);
     d->name = c->name.n ? str_dup(c->name) : mem_strdup(d->label);
     d->lanes = env->lanes;
     d->n_lanes = env->n_lanes;

@@ -23,7 +23,9 @@ struct dest_settings {          /* immutable; one per plan */
 };
 struct destination_generation { uint32_t number; unsigned n_shards; struct shard **shards; atomic_uint undrained; };
 struct destination {
-    char *name, *label;         /* label: "1:secret-url", or name, or the URL when it may be shown */
+    char *name;                 /* in logs: the name, or the first label */
+    char *label;                /* in metrics: the name, the URL when it may be shown, or "1:secret-url". Under the writer's lock */
+    bool named;
     char *identity;             /* names the folder */
     char *redacted_url;
     struct queue *queue;
@@ -34,9 +36,8 @@ struct destination {
     struct dest_lane **per_lane; /* [n_lanes], each touched by its lane */
     /* counters, relaxed: once per block, never per sample */
     atomic_ullong pending_bytes, pending_blocks, reserved_bytes;
-    atomic_ullong sent_blocks, sent_samples, sent_bytes, retries, dropped_blocks, dropped_samples, requests_ok, errors;
-    atomic_ullong relabel_dropped, send_ns, rows_pushed;
-    atomic_llong oldest_ms, last_ok;
+    atomic_ullong sent_blocks, sent_samples, sent_bytes, retries, dropped_blocks, dropped_samples, errors, send_ns;
+    atomic_llong last_ok;
     atomic_bool zstd;
     struct mutex lock;          /* the list of generations; last_error and the status counts below */
     char last_error[256];
@@ -50,6 +51,8 @@ bool destination_reshard(struct destination *d, unsigned shards, struct err *err
 /* Any thread; a generation stays where it is until the destination is closed. */
 struct destination_generation *destination_generation(struct destination *d, size_t at);
 struct destination_generation *destination_newest(struct destination *d);
+/* Its place in the list may change with a reload, and the label with it, or two would have the same. */
+void destination_place(struct destination *d, size_t position, bool show_urls);
 void destination_close(struct destination *d); /* after every lane has left */
 struct queue_limits destination_limits(const struct destination_conf *c);
 char *destination_identity(const struct destination_conf *c);

@@ -15,8 +15,8 @@ static bool has_room(const struct destination *d, const struct dest_settings *s,
 {
     if (s->on_full != FULL_PUSH_BACK)
         return true;
-    uint64_t waiting = atomic_load_explicit(&((struct destination *)(uintptr_t)d)->pending_bytes, memory_order_relaxed) +
-                       atomic_load_explicit(&((struct destination *)(uintptr_t)d)->reserved_bytes, memory_order_relaxed) + bytes / 4;
+    uint64_t waiting = atomic_load_explicit(&d->pending_bytes, memory_order_relaxed) +
+                       atomic_load_explicit(&d->reserved_bytes, memory_order_relaxed) + bytes / 4;
     if (s->durability == DURABILITY_MEMORY || queue_failing(d->queue))
         return waiting <= s->memory;
     return s->disk == 0 || queue_bytes(d->queue) + bytes / 4 <= s->disk;

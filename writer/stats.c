@@ -14,7 +14,7 @@ struct family {
     bool of_queue; /* labelled {path,name} as vm_persistentqueue_* are, else {url} */
 };
 
-static double load(const atomic_ullong *c) { return (double)atomic_load_explicit((atomic_ullong *)(uintptr_t)c, memory_order_relaxed); }
+static double load(const atomic_ullong *c) { return (double)atomic_load_explicit(c, memory_order_relaxed); }
 
 #define QUEUE(field)  load(&queue_stats(d->queue)->field)
 static double sent_blocks(struct destination *d) { return load(&d->sent_blocks); }
@@ -104,7 +104,7 @@ static void write_recent(struct writer *w, struct stats_out *out)
     stats_single(out, "sluice_recent_index_bytes", STATS_GAUGE, "Bytes of labels and index", (double)s.index_bytes);
     stats_single(out, "sluice_recent_evicted_samples_total", STATS_COUNTER, "Samples forgotten for room or age", (double)s.evicted_samples);
     stats_single(out, "sluice_recent_evicted_series_total", STATS_COUNTER, "Series forgotten", (double)s.evicted_series);
-    stats_single(out, "sluice_recent_rejected_samples_total", STATS_COUNTER, "Samples not taken: too old", (double)s.rejected_samples);
+    stats_single(out, "sluice_recent_rejected_samples_total", STATS_COUNTER, "Samples not taken: too old, or too far in the future", (double)s.rejected_samples);
 }
 
 static void collect(struct stats_out *out, void *arg)

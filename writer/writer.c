@@ -31,6 +31,7 @@ struct writer {
     struct mutex lock;
     struct recent *recent;     /* the current one; under the lock */
     struct recent_conf recent_conf;
+    struct plan *plan;         /* the newest; main's reference */
     unsigned answers;          /* of lanes, to plans that are coming into force, which are still to come */
     struct list leaving;       /* struct leaving */
     void (*stopped)(void *arg); void *stopped_arg; /* set once stopping */
@@ -101,6 +102,7 @@ void writer_free(struct writer *w)
         writer_lane_free(&w->lanes[i]);
     mem_free(w->lanes);
     mem_free(w->destinations);
+    plan_unref(w->plan);
     if (w->recent)
         recent_unref(w->recent);
     if (w->lock_fd >= 0)
@@ -251,6 +253,14 @@ static void drop_draft(struct draft *d)
     }
 }
 
+static void place_destinations(struct writer *w, const struct draft *drafts, size_t n)
+{
+    mutex_lock(&w->lock);
+    for (size_t i = 0; i < n; i++)
+        destination_place(drafts[i].dest, i, w->env.show_urls);
+    mutex_unlock(&w->lock);
+}
+
 static struct stream *stream_for(struct plan *p, const struct destination_conf *c, struct str_map external)
 {
     struct relabel_rules rules = relabel_rules(c->write_relabel_configs);
@@ -269,7 +279,9 @@ static bool attach_recent(struct plan *p, const struct writer_plan *from, struct
     p->recent = recent_ref(recent);
     if (from->recent->like.n == 0) {
         struct destination_conf plain = {.queue = {.shards = 8}};
-        stream_for(p, &plain, from->external_labels)->recent = recent;
+        struct stream *s = stream_for(p, &plain, from->external_labels);
+        s->recent = recent;
+        s->metadata = s->metadata || s->n == 0; /* a stream of its own */
         return true;
     }
     for (size_t i = 0; i < from->n; i++)
@@ -451,11 +463,24 @@ static void refill(struct writer *w, const struct writer_plan *from, const struc
             refill_recent(recent, from->recent, drafts[i].dest, loop_now(w->env.main));
 }
 
+static const struct stream *recent_stream(const struct plan *p)
+{
+    for (size_t i = 0; p && i < p->n_streams; i++)
+        if (p->streams[i].recent)
+            return &p->streams[i];
+    return NULL;
+}
+
+/* A store that is kept holds what the old plan's stream was: with another chain it begins anew for who asks. */
+static void check_chain(struct writer *w, const struct plan *p)
+{
+    const struct stream *a = recent_stream(w->plan), *b = recent_stream(p);
+    if (a && b && a->recent == b->recent && !stream_same(a, b->rules, b->external, b->extra, b->shards))
+        recent_set_from(b->recent, loop_now(w->env.main));
+}
+
 static void take_recent(struct writer *w, const struct recent_conf *c, struct recent *next)
 {
-    bool kept = next && next == w->recent;
-    if (kept) /* the chain may have changed: what is older may carry other labels */
-        recent_set_from(next, loop_now(w->env.main));
     mutex_lock(&w->lock);
     struct recent *old = w->recent;
     w->recent = next;
@@ -493,12 +518,15 @@ bool writer_apply(struct writer *w, const struct writer_plan *from, void (*relea
             keep_destination(w, drafts[i].dest);
         dest_settings_free(drafts[i].settings);
     }
+    place_destinations(w, drafts, from->n);
     mem_free(drafts);
     p->release = release;
     p->release_arg = release_arg;
+    check_chain(w, p);
     take_recent(w, from->recent, recent);
     put_in_force(w, p);
-    plan_unref(p);
+    plan_unref(w->plan);
+    w->plan = p;
     return true;
 }
 
@@ -513,6 +541,8 @@ static void run_lane_stopped(struct loop_task *task)
     mem_free(j);
     if (--w->lanes_stopping > 0)
         return;
+    plan_unref(w->plan);
+    w->plan = NULL;
     retire_gone(w, NULL);
     if (list_empty(&w->leaving))
         w->stopped(w->stopped_arg);

@@ -257,6 +257,95 @@ static void a_restart_goes_on_where_it_was(void **state)
     receiver_stop(&a);
 }
 
+/* What waits on disk from before goes first, and what comes meanwhile goes behind it. */
+static void durability_memory_keeps_the_order(void **state)
+{
+    (void)state;
+    struct receiver a;
+    receiver_start(&a);
+    atomic_store(&a.status, 503);
+    struct destination_conf d = destination(&a, "a", 4);
+    d.durability = DURABILITY_MEMORY;
+    for (int64_t run = 0; run < 3; run++) {
+        start();
+        apply(&d, 1);
+        push(run * 20 + 1, run * 20 + 20, true);
+        stop(20);
+    }
+    atomic_store(&a.status, 204);
+    start();
+    apply(&d, 1);
+    push(61, 80, true);
+    await(&a, samples(80));
+    check(&a, 1, 80);
+    stop(1000);
+    receiver_stop(&a);
+}
+
+static struct destination_status status_of_first(void)
+{
+    struct destination_status *status;
+    size_t n;
+    writer_status(writer, &arena, &status, &n);
+    assert_true(n > 0);
+    return status[0];
+}
+
+static void what_is_too_old_is_dropped_and_counted(void **state)
+{
+    (void)state;
+    struct receiver a;
+    receiver_start(&a);
+    struct destination_conf d = destination(&a, "a", 4);
+    d.queue.sample_age_limit = 60000;
+    d.max_memory_bytes = 1;
+    atomic_store(&a.status, 503);
+    start();
+    int64_t now = clock_wall_ms();
+    apply(&d, 1);
+    push(now - 59999, now - 59999, true); /* young enough to be tried */
+    for (int64_t t = 1; t <= 300; t += 10)
+        push(t, t + 9, true);
+    push(now, now, true);
+    atomic_store(&a.status, 204);
+    for (int i = 0; i < 1000 && status_of_first().sent_samples + status_of_first().dropped_samples < samples(302); i++)
+        loop_turn(main_loop, 10);
+    assert_in_range(status_of_first().dropped_samples, samples(300), samples(301));
+    assert_int_equal(status_of_first().sent_samples + status_of_first().dropped_samples, samples(302));
+    stop(1000);
+    receiver_stop(&a);
+}
+
+static size_t count_text(struct str text, const char *wanted)
+{
+    size_t n = 0;
+    for (const char *p = text.p; (p = memmem(p, (size_t)(text.p + text.n - p), wanted, strlen(wanted))) != NULL; p++)
+        n++;
+    return n;
+}
+
+/* Metrics of two destinations must not become one when their order changes. */
+static void labels_follow_the_order(void **state)
+{
+    (void)state;
+    struct receiver a, b;
+    receiver_start(&a);
+    receiver_start(&b);
+    start();
+    struct destination_conf d[] = {destination(&b, "b", 2), destination(&a, "a", 2)};
+    d[0].name = d[1].name = STR_NONE;
+    apply(&d[1], 1);
+    apply(d, 2);
+    struct buf text = {0};
+    stats_render(&text, false);
+    assert_int_equal(count_text(buf_str(&text), "vmagent_remotewrite_queues{url=\"1:secret-url\"}"), 1);
+    assert_int_equal(count_text(buf_str(&text), "vmagent_remotewrite_queues{url=\"2:secret-url\"}"), 1);
+    buf_free(&text);
+    stop(100);
+    receiver_stop(&a);
+    receiver_stop(&b);
+}
+
 static void apply_recent(const struct destination_conf *d)
 {
     struct err err = {0};
@@ -319,6 +408,33 @@ static void what_waits_on_disk_can_be_asked_after_a_restart(void **state)
     atomic_store(&a.status, 204);
     await(&a, samples(100));
     check(&a, now - 99, now);
+    stop(1000);
+    receiver_stop(&a);
+}
+
+/* A reload leaves the recent store whole, unless the labels of what it keeps change. */
+static void a_reload_keeps_what_is_recent(void **state)
+{
+    (void)state;
+    struct receiver a;
+    receiver_start(&a);
+    struct destination_conf d = destination(&a, "a", 8);
+    int64_t now = clock_wall_ms(), before, from;
+    size_t series;
+    start();
+    apply_recent(&d);
+    push(now, now, true);
+    recent_samples(&series, &before);
+    usleep(5000);
+    d.remote_timeout = 1234;
+    apply_recent(&d);
+    assert_int_equal(recent_samples(&series, &from), samples(1));
+    assert_int_equal(from, before);
+    struct str key = STR("zone"), value = STR("z");
+    d.extra_labels = (struct str_map){.keys = &key, .values = &value, .n = 1};
+    apply_recent(&d);
+    recent_samples(&series, &from);
+    assert_true(from > before);
     stop(1000);
     receiver_stop(&a);
 }
@@ -458,17 +574,23 @@ static void the_folder_has_one_owner(void **state)
     receiver_stop(&a);
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(two_destinations_get_everything_in_order, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_outage_loses_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_restart_goes_on_where_it_was, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_waits_on_disk_can_be_asked_after_a_restart, setup, teardown),
-        cmocka_unit_test_setup_teardown(large_blocks_are_cut, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_reload_changes_destinations_in_place, setup, teardown),
-        cmocka_unit_test_setup_teardown(reloads_follow_each_other, setup, teardown),
-        cmocka_unit_test_setup_teardown(bad_blocks_are_dropped_and_counted, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_folder_has_one_owner, setup, teardown)};
+        TEST(two_destinations_get_everything_in_order),
+        TEST(an_outage_loses_nothing),
+        TEST(a_restart_goes_on_where_it_was),
+        TEST(durability_memory_keeps_the_order),
+        TEST(what_is_too_old_is_dropped_and_counted),
+        TEST(labels_follow_the_order),
+        TEST(what_waits_on_disk_can_be_asked_after_a_restart),
+        TEST(a_reload_keeps_what_is_recent),
+        TEST(large_blocks_are_cut),
+        TEST(a_reload_changes_destinations_in_place),
+        TEST(reloads_follow_each_other),
+        TEST(bad_blocks_are_dropped_and_counted),
+        TEST(the_folder_has_one_owner)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
