@@ -24,7 +24,8 @@ static void happened(struct loop_fd *watch, uint32_t events UNUSED)
     char drained[4096];
     while (read(watch->fd, drained, sizeof drained) > 0) {
     }
-    loop_timer_in(d->loop, &d->timer, SETTLE_MS);
+    if (d->timer.due > loop_mono(d->loop) + SETTLE_MS) /* never later: in a folder where something is always written none would come */
+        loop_timer_in(d->loop, &d->timer, SETTLE_MS);
 }
 
 void discovery_init(struct discovery *d, struct loop *loop, void (*look)(struct discovery *d))

@@ -145,7 +145,7 @@ static bool refresh_file(struct sd_file *f)
     struct stat st;
     struct err err;
     bool loaded = false;
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold the main thread */
     if (fd < 0 || fstat(fd, &st) != 0) {
         err_set(&err, ERR_BAD_DATA, "%s", strerror(errno));
     } else if (stamp_same(f->stamp, stamp_of(&st))) {

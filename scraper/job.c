@@ -36,7 +36,7 @@ static const struct conf_row job_rows[] = {
     JOB(INT, "label_name_length_limit", label_name_length_limit), .min = 0, .max = INT64_MAX, .help = "A longer label name fails the scrape; 0 = no limit"},
     JOB(INT, "label_value_length_limit", label_value_length_limit), .min = 0, .max = INT64_MAX, .help = "A longer label value fails the scrape; 0 = no limit"},
     JOB(INT, "target_limit", target_limit), .min = 0, .max = INT64_MAX, .help = "With more targets all of the job fail; 0 = no limit"},
-    JOB(SIZE, "body_size_limit", body_size_limit), .alias = "max_scrape_size", .help = "A longer uncompressed page fails the scrape; 0 = 16MiB"},
+    JOB(SIZE, "body_size_limit", body_size_limit), .alias = "max_scrape_size", .max = UINT32_MAX, .help = "A longer uncompressed page fails the scrape; 0 = 16MiB"},
     HTTP_CONF_ROWS(struct scrape_job, http),
     JOB(SECTIONS, "relabel_configs", relabel_configs), .section = &relabel_section, .help = "Rules for targets"},
     JOB(SECTIONS, "metric_relabel_configs", metric_relabel_configs), .section = &relabel_section, .help = "Rules for scraped series"},
