@@ -7,13 +7,10 @@
  */
 #include "base/client.h"
 
-#include "base/buf.h"
+#include "base/client_error.h"
 #include "base/client_profile.h"
-#include "base/url.h"
 
 #include <curl/curl.h>
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { PER_MULTI = 250, SPARE_CONNECTIONS = 16, IDLE_HANDLES = 4, BUFFER = 16 << 10, CONNECT_MS = 5000 };
@@ -283,65 +280,6 @@ static void start_waiting(struct client *c)
 
 /* ---- ending ---- */
 
-static void say(struct client_call *call, enum err_kind kind, const char *text)
-{
-    struct buf url = {0};
-    url_redact(&url, str_of(call->url));
-    err_set(&call->reply.err, kind, "%s %s: %s", call->req.method, buf_z(&url), text);
-    buf_free(&url);
-}
-
-static bool is_tls(CURLcode code)
-{
-    return code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CERTPROBLEM
-           || code == CURLE_SSL_CIPHER || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_ISSUER_ERROR;
-}
-
-static const char *connect_error(const struct client_call *call)
-{
-    long code = 0;
-    curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &code);
-    return code == ECONNREFUSED ? "connection refused" : code ? strerror((int)code) : "cannot connect";
-}
-
-/* What went wrong, in words for users. */
-static void explain(struct client_call *call, CURLcode code)
-{
-    char text[CURL_ERROR_SIZE + 64];
-    curl_off_t connected = 0;
-    const char *words = call->message[0] ? call->message : curl_easy_strerror(code);
-    snprintf(text, sizeof text, "%s%s", is_tls(code) ? "TLS: " : "", words);
-    switch (code) {
-    case CURLE_OPERATION_TIMEDOUT:
-        curl_easy_getinfo(call->easy, CURLINFO_CONNECT_TIME_T, &connected);
-        snprintf(text, sizeof text, "%s %lld ms", connected ? "timed out after" : "timed out connecting, after",
-                 (long long)call->reply.total_ms);
-        say(call, ERR_GATEWAY_TIME, text);
-        return;
-    case CURLE_COULDNT_RESOLVE_HOST:
-        text[0] = (char)(text[0] | 0x20); /* "Could not resolve host: ..." */
-        break;
-    case CURLE_COULDNT_CONNECT:
-        snprintf(text, sizeof text, "%s", connect_error(call));
-        break;
-    case CURLE_GOT_NOTHING:
-        snprintf(text, sizeof text, "the server closed the connection without an answer");
-        break;
-    case CURLE_PARTIAL_FILE:
-        snprintf(text, sizeof text, "the connection ended within the answer");
-        break;
-    case CURLE_TOO_MANY_REDIRECTS:
-        snprintf(text, sizeof text, "more than 10 redirects");
-        break;
-    case CURLE_BAD_CONTENT_ENCODING:
-        snprintf(text, sizeof text, "the answer is packed in a damaged or unknown way");
-        break;
-    default:
-        break;
-    }
-    say(call, ERR_BAD_GATEWAY, text);
-}
-
 static int64_t info_ms(CURL *easy, CURLINFO info)
 {
     curl_off_t us = 0;
@@ -362,7 +300,7 @@ static void fill_reply(struct client_call *call, CURLcode code)
     r->reused = connects == 0;
     r->status = code == CURLE_OK ? status_of(call) : 0;
     if (code != CURLE_OK && r->err.kind == ERR_NONE)
-        explain(call, code);
+        client_explain(call->easy, code, call->message, &(struct client_failure){call->req.method, call->url, r->total_ms}, &r->err);
 }
 
 /* Takes the call out of its list and its handle out of its multi. */
