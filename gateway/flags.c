@@ -248,6 +248,17 @@ static bool check(const struct flags *f, struct err *err)
     return true;
 }
 
+/* "pre", "/pre" and "/pre/" are one prefix. */
+static void tidy_prefix(struct flags *f)
+{
+    struct str s = f->path_prefix;
+    while (s.n > 0 && s.p[0] == '/')
+        s = str_skip(s, 1);
+    while (s.n > 0 && s.p[s.n - 1] == '/')
+        s.n--;
+    f->path_prefix = s.n > 0 ? arena_printf(&f->arena, "/%.*s", STR_ARG(s)) : STR("");
+}
+
 bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
 {
     memset(out, 0, sizeof *out);
@@ -267,6 +278,7 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
         out->all[i].secret = flag_rows[i].secret;
         out->all[i].value = shown(&p, &flag_rows[i]);
     }
+    tidy_prefix(out);
     return check(out, err);
 }
 

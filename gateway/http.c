@@ -5,8 +5,7 @@
  * What the library does not do by itself (measured with 0.9.75):
  * - A suspended connection does not notice that its client left: we watch the descriptor for EPOLLRDHUP.
  * - All suspended connections must be resumed before the daemon is stopped.
- * - A request with Content-Length and chunked body at once is taken: two readers of one stream may see two requests.
- *   Refused.
+ * - Headers that leave open where the body ends are taken (on_header): http_request_check refuses them.
  * - Path and parameters would be percent-decoded in place, losing encoded slashes: on_unescape does nothing, on_uri
  *   keeps all.
  */
@@ -21,9 +20,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* One connection's memory: it bounds the request line and the headers, and stays resident while the client is idle. */
-enum { CONNECTION_MEMORY = 32 << 10, DEFAULT_BODY = 1 << 20 };
+enum { CONNECTION_MEMORY = 32 << 10 };
 
 struct stats_group http_stats = STATS_GROUP(HTTP_STATS);
 
@@ -141,6 +141,7 @@ static void add_headers(struct http_connection *c, struct MHD_Response *reply)
     }
     add_header(reply, "Content-Encoding", r->packed ? "gzip" : NULL);
     add_header(reply, "Location", r->location);
+    add_header(reply, "Connection", c->close ? "close" : NULL);
     add_cors(c, reply);
 }
 
@@ -175,117 +176,30 @@ struct str http_header(struct http_request *r, const char *name)
     return str_of(MHD_lookup_connection_value(r->_connection->mhd, MHD_HEADER_KIND, name));
 }
 
-static enum http_method method_of(const char *name)
+/* What decides where the body ends. The library looks at the first header of a name only, and takes "Name :" for
+ * another name: two readers of one stream may see two requests. */
+static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind UNUSED, const char *name, const char *value UNUSED)
 {
-    static const struct { const char *name; enum http_method method; } methods[] = {
-        {"GET", HTTP_GET}, {"POST", HTTP_POST}, {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS},
-        {"HEAD", HTTP_HEAD}};
-    for (size_t i = 0; i < LEN(methods); i++)
-        if (strcmp(name, methods[i].name) == 0)
-            return methods[i].method;
-    return 0;
-}
-
-static void refuse(struct http_connection *c, int status, const char *text)
-{
-    c->route = NULL;
-    http_text(&c->r, status, text);
-}
-
-static bool read_uri(struct http_connection *c)
-{
-    struct http_request *r = &c->r;
-    struct err err;
-    struct str query = str_of(c->uri);
-    str_cut(&query, '?', &r->path);
-    if (!form_parse(&r->arena, &r->form, query, &err))
-        http_error(r, &err);
-    else if (!http_strip_prefix(str_of(c->server->conf.prefix), &r->path))
-        refuse(c, 404, "404 page not found\n");
-    else
-        return true;
-    return false;
-}
-
-static void find_route(struct http_connection *c)
-{
-    const struct http_conf_server *conf = &c->server->conf;
-    struct http_request *r = &c->r;
-    struct str tail = STR_NONE;
-    bool other;
-    c->route = http_route(conf->routes, conf->n_routes, r->method, r->path, &tail, &other);
-    if (c->route == NULL)
-        refuse(c, other ? 405 : 404, other ? "Method Not Allowed\n" : "404 page not found\n");
-    else if (!url_decode(&r->arena, tail, false, &r->tail))
-        refuse(c, 400, "the path has a broken percent escape\n");
-}
-
-static size_t max_body(const struct http_connection *c)
-{
-    return c->route && c->route->max_body ? c->route->max_body : DEFAULT_BODY;
-}
-
-/* Looks at what is announced; true when a body follows. */
-static bool check_body(struct http_connection *c)
-{
-    struct str length = http_header(&c->r, "Content-Length");
-    bool chunked = http_header(&c->r, "Transfer-Encoding").p != NULL;
-    uint64_t n = 0;
-    if (length.p && chunked)
-        refuse(c, 400, "Content-Length and Transfer-Encoding exclude each other\n");
-    else if (length.p && !num_parse_u64(length, &n))
-        refuse(c, 400, "Content-Length is not a number\n");
-    else if (n > max_body(c))
-        refuse(c, 413, "the body is larger than this path takes\n");
-    else if (!buf_try_reserve(&c->body, (size_t)n))
-        refuse(c, 503, "there is no memory for the body\n");
-    return chunked || n > 0;
+    struct http_framing *f = arg;
+    f->lengths += strcasecmp(name, "Content-Length") == 0;
+    f->codings += strcasecmp(name, "Transfer-Encoding") == 0;
+    f->odd_name = f->odd_name || strpbrk(name, " \t") != NULL;
+    return MHD_YES;
 }
 
 /* A refusal goes out before the body is read: the library then closes the connection. Without a body it can stay
  * open. */
 static enum MHD_Result start(struct http_connection *c, const char *method)
 {
+    struct http_framing framing = {0};
+    MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, on_header, &framing);
     c->state = HTTP_BODY;
-    c->r.method = method_of(method);
     if (c->server->stopping)
-        refuse(c, 503, "Service Unavailable\n");
-    else if (c->r.method == HTTP_OPTIONS)
-        c->r.status = 204;
-    else if (read_uri(c))
-        find_route(c);
-    bool body = check_body(c);
-    return c->route == NULL && body ? send_reply(c) : MHD_YES;
-}
-
-static void take_body(struct http_connection *c, const char *p, size_t n)
-{
-    c->body.max = max_body(c);
-    buf_add(&c->body, p, n);
-}
-
-static bool is_form(struct http_request *r)
-{
-    struct str rest = http_header(r, "Content-Type"), type;
-    return r->method == HTTP_POST && str_cut(&rest, ';', &type)
-           && str_ieq(str_trim(type), STR("application/x-www-form-urlencoded"));
-}
-
-static bool read_body(struct http_connection *c)
-{
-    struct err err;
-    if (c->body.over) {
-        refuse(c, 413, "the body is larger than this path takes\n");
-        return false;
-    }
-    if (!is_form(&c->r)) {
-        c->r.body = buf_str(&c->body);
-        return true;
-    }
-    if (form_parse(&c->r.arena, &c->r.form, buf_str(&c->body), &err))
-        return true;
-    http_error(&c->r, &err);
-    return false;
+        http_refuse(c, 503, "Service Unavailable\n");
+    else
+        http_request_start(c, method);
+    bool body = http_request_check(c, &framing);
+    return c->route == NULL && (body || c->close) ? send_reply(c) : MHD_YES;
 }
 
 /* On a worker. */
@@ -312,7 +226,7 @@ static void submit(struct http_connection *c)
 
 static enum MHD_Result dispatch(struct http_connection *c)
 {
-    if (c->route == NULL || !read_body(c)) {
+    if (c->route == NULL || !http_request_read(c)) {
         c->state = HTTP_DONE;
         return send_reply(c);
     }
@@ -338,6 +252,7 @@ static void *on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
 {
     struct http_connection *c = mem_zalloc(sizeof *c);
     c->server = arg;
+    c->conf = &c->server->conf;
     c->mhd = mhd;
     c->uri = mem_strdup(uri);
     arena_init(&c->r.arena, 0);
@@ -357,7 +272,7 @@ static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd U
     if (c->state == HTTP_HEADERS)
         return start(c, method);
     if (*n > 0) {
-        take_body(c, data, *n);
+        http_request_take(c, data, *n);
         *n = 0;
         return MHD_YES;
     }

@@ -46,7 +46,11 @@ struct str http_header(struct http_request *r, const char *name);
 bool http_accepts_gzip(struct http_request *r);
 
 typedef void http_handler(struct http_request *r);
-enum route_flags { ROUTE_WORKER = 1, ROUTE_LATER = 2 /* the handler calls http_finish itself, on the same lane */ };
+enum route_flags {
+    ROUTE_WORKER = 1,
+    ROUTE_LATER = 2,           /* the handler calls http_finish itself, on the same lane */
+    ROUTE_PUSH = 4,            /* the body may be as large as max_push says */
+};
 struct route {
     unsigned methods;          /* of enum http_method; HEAD goes with GET, OPTIONS is answered by the server */
     const char *path;          /* "/api/v1/label/ * /values" (without blanks): * stands for a segment, at the end for all */
@@ -61,6 +65,7 @@ struct http_conf_server {
     const struct route *routes; size_t n_routes; /* borrowed, as the texts below */
     const char *prefix;        /* -http.pathPrefix, --web.route-prefix; "" = none */
     const char *cors_origin;   /* regex, ".*" = any */
+    size_t max_push;           /* bytes of a pushed body, as it is sent */
     int64_t idle_timeout;      /* ms */
     unsigned max_connections;
 };

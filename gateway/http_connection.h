@@ -19,10 +19,12 @@ struct http_connection {
     struct http_request r;
     struct list node;
     struct http_server *server;
+    const struct http_conf_server *conf;
     struct MHD_Connection *mhd;
     const struct route *route;
     enum http_state state;
     bool suspended;
+    bool close;           /* after the reply: what follows on the connection cannot be trusted */
     struct buf body;
     struct loop_fd watch; /* while suspended: tells that the client left */
     char *uri;            /* as sent */
@@ -37,12 +39,27 @@ struct http_connection {
 enum http_stat { HTTP_STATS(STATS_ID) };
 extern struct stats_group http_stats;
 
+/* ---- http_request.c ---- */
+
+/* The request line: `route`, or a reply in `r`. */
+void http_request_start(struct http_connection *c, const char *method);
+/* The headers: refuses what leaves open where the body ends, and what is too large. True when a body follows. */
+struct http_framing { unsigned lengths, codings; bool odd_name; }; /* how many of the two headers; a blank in a name */
+bool http_request_check(struct http_connection *c, const struct http_framing *f);
+void http_request_take(struct http_connection *c, const char *p, size_t n); /* a piece of the body */
+bool http_request_read(struct http_connection *c); /* the whole body is there; false: a reply is in `r` */
+void http_refuse(struct http_connection *c, int status, const char *text);
+
+/* ---- http_route.c ---- */
+
 /* The row of the table that answers this method and path; NULL when none does, and then *other tells whether another
  * method would have been right. *tail: what stood at the *, still percent-encoded. */
 const struct route *http_route(const struct route *routes, size_t n, enum http_method method, struct str path,
                                struct str *tail, bool *other);
 /* The path without the server's prefix; false when it is not under it. */
 bool http_strip_prefix(struct str prefix, struct str *path);
+
+/* ---- http_reply.c ---- */
 
 /* Packs the reply when the client takes gzip and it is worth it. */
 void http_pack(struct http_request *r);

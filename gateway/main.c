@@ -102,7 +102,9 @@ static void start_lanes(void)
     const struct flags *f = &gateway.flags;
     unsigned cores = thread_cores();
     gateway.n_lanes = f->lanes > 0 ? (unsigned)f->lanes : cores;
-    struct http_conf_server conf = {.routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
+    size_t unpacked = (size_t)f->max_insert_size;
+    struct http_conf_server conf = {.max_push = unpacked + unpacked / 6 + 32, /* what snappy makes of random bytes */
+                                    .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
                                     .cors_origin = f->cors_origin.p, .idle_timeout = IDLE_MS,
                                     .max_connections = CONNECTIONS / gateway.n_lanes};
     gateway.lanes = mem_zalloc(gateway.n_lanes * sizeof(struct lane *));

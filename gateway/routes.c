@@ -4,11 +4,7 @@
 #include "gateway/api/query.h"
 #include "gateway/pages/pages.h"
 
-enum {
-    READ = HTTP_GET,
-    FORM = HTTP_GET | HTTP_POST,
-    WRITE_BODY = 32 << 20, /* packed; --maxInsertRequestSize bounds it unpacked */
-};
+enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST };
 
 const struct route routes[] = {
     {READ, "/", page_index, 0, 0},
@@ -27,9 +23,9 @@ const struct route routes[] = {
     {HTTP_GET | HTTP_POST | HTTP_PUT, "/-/reload", api_reload, ROUTE_LATER, 0},
     {HTTP_POST | HTTP_PUT, "/-/quit", api_quit, 0, 0},
 
-    {HTTP_POST, "/api/v1/write", api_write, ROUTE_LATER, WRITE_BODY},
-    {HTTP_POST, "/api/v1/push", api_write, ROUTE_LATER, WRITE_BODY},
-    {HTTP_POST, "/prometheus/api/v1/write", api_write, ROUTE_LATER, WRITE_BODY},
+    {HTTP_POST, "/api/v1/write", api_write, ROUTE_LATER | ROUTE_PUSH, 0},
+    {HTTP_POST, "/api/v1/push", api_write, ROUTE_LATER | ROUTE_PUSH, 0},
+    {HTTP_POST, "/prometheus/api/v1/write", api_write, ROUTE_LATER | ROUTE_PUSH, 0},
     {READ, "/api/v1/write", api_write, ROUTE_LATER, 0},
 
     {FORM, "/api/v1/query", api_query, ROUTE_WORKER, 0},

@@ -89,6 +89,13 @@ static void test_forms_of_values(void **state UNUSED)
     assert_int_equal(f.query_memory, 1 << 30);
     assert_int_equal(f.file_sd_interval, 90000);
     flags_free(&f);
+    static const char *const prefixes[][2] = {
+        {"--web.route-prefix=pre/", "/pre"}, {"--web.route-prefix=/a/b", "/a/b"}, {"--web.route-prefix=/", ""}};
+    for (size_t i = 0; i < LEN(prefixes); i++) {
+        assert_true(PARSE(&f, prefixes[i][0]));
+        assert_string_equal(f.path_prefix.p, prefixes[i][1]);
+        flags_free(&f);
+    }
 }
 
 static void test_lists(void **state UNUSED)

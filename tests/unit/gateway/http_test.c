@@ -96,6 +96,7 @@ static const struct route table[] = {
     {HTTP_GET, "/static/*", echo, 0, 0},
     {HTTP_GET, "/static/fixed", large, 0, 0},
     {HTTP_POST, "/small", echo, 0, 100},
+    {HTTP_POST, "/push", echo, ROUTE_PUSH, 0},
     {HTTP_GET | HTTP_POST, "/worker", on_worker, ROUTE_WORKER, 0},
     {HTTP_GET, "/hold", hold, ROUTE_WORKER, 0},
     {HTTP_GET, "/later", later, ROUTE_LATER, 0},
@@ -224,6 +225,50 @@ static void test_limits(void **state UNUSED)
     buf_free(&request);
     expect("POST /p/small HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
            "Content-Length and Transfer-Encoding exclude each other\n");
+}
+
+/* What follows such a request must not be taken for the next one. */
+static void test_framing(void **state UNUSED)
+{
+    static const struct { const char *headers; int status; } odd[] = {
+        {"Content-Length: 5\r\nTransfer-Encoding: chunked", 400}, {"Content-Length: 0\r\nContent-Length: 5", 400},
+        {"Content-Length : 5", 400}, {"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", 501},
+        {"Transfer-Encoding: gzip", 501}, {"Content-Length: 5x", 400}};
+    for (size_t i = 0; i < LEN(odd); i++) {
+        struct buf request = {0};
+        struct reply r;
+        int fd = dial();
+        buf_printf(&request, "POST /p/echo HTTP/1.1\r\nHost: x\r\n%s\r\n\r\nGET /p/echo HTTP/1.1\r\nHost: x\r\n\r\n",
+                   odd[i].headers);
+        send_all(fd, buf_z(&request));
+        assert_true(receive(fd, false, &r));
+        assert_int_equal(r.status, odd[i].status);
+        buf_free(&r.bytes);
+        assert_false(receive(fd, false, &r));
+        assert_int_equal(r.bytes.n, 0);
+        buf_free(&r.bytes);
+        buf_free(&request);
+        close(fd);
+    }
+}
+
+static void test_push_body(void **state UNUSED)
+{
+    struct buf request = {0};
+    expect("POST /p/push HTTP/1.1\r\nHost: x\r\nContent-Length: 2000001\r\n\r\n", 413, "the body is larger than this path takes\n");
+    buf_add_z(&request, "POST /p/push HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n");
+    for (int i = 0; i < 2000000; i++)
+        buf_add_char(&request, 'x');
+    expect(buf_z(&request), 200, "2 /push [] q: body:2000000");
+    buf_free(&request);
+}
+
+static void test_redirect(void **state UNUSED)
+{
+    struct reply r = ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(r.status, 302);
+    assert_true(str_is(reply_header(&r, "Location"), "/p/"));
+    buf_free(&r.bytes);
 }
 
 static void test_keep_alive(void **state UNUSED)
@@ -373,7 +418,7 @@ static int set_up(void **state UNUSED)
 {
     struct err err;
     static const struct http_conf_server conf = {.routes = table, .n_routes = LEN(table), .prefix = "/p/", .cors_origin = "http://a[.].*",
-                                                 .idle_timeout = 30000, .max_connections = 1000};
+                                                 .idle_timeout = 30000, .max_connections = 1000, .max_push = 2000000};
     main_loop = loop_new();
     for (unsigned i = 0; i < LANES; i++)
         lanes[i] = lane_start(i, &conf);
@@ -409,7 +454,9 @@ static int tear_down(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_routes), cmocka_unit_test(test_forms), cmocka_unit_test(test_limits), cmocka_unit_test(test_keep_alive),
+        cmocka_unit_test(test_routes), cmocka_unit_test(test_forms), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_framing), cmocka_unit_test(test_push_body), cmocka_unit_test(test_redirect),
+        cmocka_unit_test(test_keep_alive),
         cmocka_unit_test(test_large_and_packed), cmocka_unit_test(test_headers), cmocka_unit_test(test_later),
         cmocka_unit_test(test_client_leaves), cmocka_unit_test(test_full_line), cmocka_unit_test(test_many), cmocka_unit_test(test_port_in_use)};
     return cmocka_run_group_tests(tests, set_up, tear_down);

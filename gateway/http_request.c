@@ -1,0 +1,144 @@
+/* A request as it comes in: which route it belongs to, whether it is certain where its body ends, and what the body
+ * says. A refusal is a reply in `r` and no route.
+ */
+#include "gateway/http_connection.h"
+
+#include "base/num.h"
+
+#include <string.h>
+
+enum { DEFAULT_BODY = 1 << 20 };
+
+void http_refuse(struct http_connection *c, int status, const char *text)
+{
+    c->route = NULL;
+    http_text(&c->r, status, text);
+}
+
+/* ---- the request line ---- */
+
+static enum http_method method_of(const char *name)
+{
+    static const struct { const char *name; enum http_method method; } methods[] = {
+        {"GET", HTTP_GET}, {"POST", HTTP_POST}, {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS},
+        {"HEAD", HTTP_HEAD}};
+    for (size_t i = 0; i < LEN(methods); i++)
+        if (strcmp(name, methods[i].name) == 0)
+            return methods[i].method;
+    return 0;
+}
+
+/* Who does not know of the prefix begins at "/". */
+static void outside(struct http_connection *c)
+{
+    struct http_request *r = &c->r;
+    if (!str_is(r->path, "/")) {
+        http_refuse(c, 404, "404 page not found\n");
+        return;
+    }
+    struct str prefix = str_of(c->conf->prefix);
+    bool slash = str_ends(prefix, STR("/"));
+    r->location = arena_printf(&r->arena, "%.*s%s", STR_ARG(prefix), slash ? "" : "/").p;
+    http_refuse(c, 302, "");
+}
+
+static bool read_uri(struct http_connection *c)
+{
+    struct http_request *r = &c->r;
+    struct err err;
+    struct str query = str_of(c->uri);
+    str_cut(&query, '?', &r->path);
+    if (!form_parse(&r->arena, &r->form, query, &err))
+        http_error(r, &err);
+    else if (!http_strip_prefix(str_of(c->conf->prefix), &r->path))
+        outside(c);
+    else
+        return true;
+    return false;
+}
+
+static void find_route(struct http_connection *c)
+{
+    struct http_request *r = &c->r;
+    struct str tail = STR_NONE;
+    bool other;
+    c->route = http_route(c->conf->routes, c->conf->n_routes, r->method, r->path, &tail, &other);
+    if (c->route == NULL)
+        http_refuse(c, other ? 405 : 404, other ? "Method Not Allowed\n" : "404 page not found\n");
+    else if (!url_decode(&r->arena, tail, false, &r->tail))
+        http_refuse(c, 400, "the path has a broken percent escape\n");
+}
+
+void http_request_start(struct http_connection *c, const char *method)
+{
+    c->r.method = method_of(method);
+    if (c->r.method == HTTP_OPTIONS)
+        c->r.status = 204;
+    else if (read_uri(c))
+        find_route(c);
+}
+
+/* ---- the body ---- */
+
+static size_t max_body(const struct http_connection *c)
+{
+    if (c->route && c->route->flags & ROUTE_PUSH)
+        return c->conf->max_push;
+    return c->route && c->route->max_body ? c->route->max_body : DEFAULT_BODY;
+}
+
+/* What stands behind such a request may be meant as its body or as the next one. */
+static void refuse_framing(struct http_connection *c, int status, const char *text)
+{
+    c->close = true;
+    http_refuse(c, status, text);
+}
+
+bool http_request_check(struct http_connection *c, const struct http_framing *f)
+{
+    struct str length = http_header(&c->r, "Content-Length"), coding = http_header(&c->r, "Transfer-Encoding");
+    uint64_t n = 0;
+    if (length.p && coding.p)
+        refuse_framing(c, 400, "Content-Length and Transfer-Encoding exclude each other\n");
+    else if (f->odd_name || f->lengths > 1)
+        refuse_framing(c, 400, "the headers do not say for certain where the body ends\n");
+    else if (coding.p && (f->codings > 1 || !str_ieq(coding, STR("chunked"))))
+        refuse_framing(c, 501, "the only Transfer-Encoding that is known is chunked\n");
+    else if (length.p && !num_parse_u64(length, &n))
+        refuse_framing(c, 400, "Content-Length is not a number\n");
+    else if (n > max_body(c))
+        http_refuse(c, 413, "the body is larger than this path takes\n");
+    else if (!buf_try_reserve(&c->body, (size_t)n))
+        http_refuse(c, 503, "there is no memory for the body\n");
+    return coding.p || n > 0;
+}
+
+void http_request_take(struct http_connection *c, const char *p, size_t n)
+{
+    c->body.max = max_body(c);
+    buf_add(&c->body, p, n);
+}
+
+static bool is_form(struct http_request *r)
+{
+    struct str rest = http_header(r, "Content-Type"), type;
+    return r->method == HTTP_POST && str_cut(&rest, ';', &type)
+           && str_ieq(str_trim(type), STR("application/x-www-form-urlencoded"));
+}
+
+bool http_request_read(struct http_connection *c)
+{
+    struct err err;
+    if (c->body.over) {
+        http_refuse(c, 413, "the body is larger than this path takes\n");
+        return false;
+    }
+    if (!is_form(&c->r)) {
+        c->r.body = buf_str(&c->body);
+        return true;
+    }
+    if (form_parse(&c->r.arena, &c->r.form, buf_str(&c->body), &err))
+        return true;
+    http_error(&c->r, &err);
+    return false;
+}
