@@ -117,6 +117,8 @@ bool gateway_apply(struct config *c, struct err *err)
 
 bool gateway_reload(struct err *err)
 {
+    if (atomic_load(&gateway.state) == GATEWAY_STOPPING) /* asked for a moment before */
+        return err_set(err, ERR_UNAVAILABLE, "the program is stopping");
     struct config *c = config_load(&gateway.flags, err);
     bool ok = c != NULL && gateway_apply(c, err);
     atomic_store(&gateway.reload_ok, ok);
