@@ -86,7 +86,7 @@ bool conf_defaults(struct conf_context *c, const struct conf_section *s, void *v
 /* Which rows did the file give? True when key `name` stands in the map. */
 static inline bool conf_given(const struct yaml *node, const char *name) { return node && yaml_get(node, name) != NULL; }
 
-void conf_print(struct buf *out, const struct conf_section *s, const void *value, unsigned indent); /* YAML, secrets masked, all keys */
+void conf_print(struct buf *out, const struct conf_section *s, const void *value, unsigned indent); /* YAML, secrets masked, all keys but durations < 0: not given */
 /* One Markdown table row per conf_row: | `name` | type | default | meaning |. docs/configuration.md is checked against it. */
 void conf_document(struct buf *out, const struct conf_section *s);
 /* Parses one scalar the way a row would; flags use it. The error names neither key nor place (err_wrap). */

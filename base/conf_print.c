@@ -125,6 +125,8 @@ static void print_field(struct buf *out, const struct conf_row *row, const void 
 static bool is_printed(const struct conf_row *row, const void *field)
 {
     static const void *const absent = NULL;
+    if (row->type == CONF_DURATION)
+        return *(const int64_t *)field >= 0;
     if (row->type == CONF_CUSTOM)
         return row->print != NULL;
     if (row->type == CONF_OPTIONAL)

@@ -282,18 +282,10 @@ static bool load_document(struct loader *l)
     return l->document && conf_load(&l->conf, &file_section, l->document, &l->file, l->err);
 }
 
-/* As it is in force: with what jobs inherited. A job that leaves the place in the interval to its targets has -1
- * there. */
+/* As it is in force: with what jobs inherited. */
 static void print_masked(struct loader *l)
 {
     struct buf text = {0};
-    struct conf_items *jobs = &l->file.scrape_configs;
-    struct scrape_job *copies = ARENA_ARRAY(l->conf.arena, struct scrape_job, jobs->n + 1);
-    for (size_t i = 0; i < jobs->n; i++) {
-        copies[i] = l->config->jobs[i];
-        copies[i].scrape_offset = copies[i].scrape_offset < 0 ? 0 : copies[i].scrape_offset;
-    }
-    jobs->items = copies;
     conf_print(&text, &file_section, &l->file, 0);
     l->config->masked = arena_str(l->conf.arena, buf_str(&text));
     buf_free(&text);

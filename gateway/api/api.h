@@ -5,7 +5,6 @@
 #include "base/json_write.h"
 #include "base/stats.h"
 #include "gateway/http.h"
-#include "model/labels.h"
 
 /* write.c: remote write in. ROUTE_LATER: the reply goes out when the batch is as safe as the destinations'
  * durability asks. */
@@ -40,6 +39,5 @@ void api_ping(struct http_request *r);
 /* {"status":"success","data": ... }: what is written between the two is the data. */
 void api_begin(struct http_request *r, struct json_writer *w);
 void api_end(struct json_writer *w);
-void api_labels_json(struct json_writer *w, struct labels l); /* {"a":"b"} */
 
 #endif

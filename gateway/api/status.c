@@ -21,18 +21,6 @@ void api_begin(struct http_request *r, struct json_writer *w)
 
 void api_end(struct json_writer *w) { json_end_object(w); }
 
-void api_labels_json(struct json_writer *w, struct labels l)
-{
-    struct labels_iter it = labels_iter(l);
-    struct label label;
-    json_begin_object(w);
-    while (labels_next(&it, &label)) {
-        json_key_str(w, label.name);
-        json_str(w, label.value);
-    }
-    json_end_object(w);
-}
-
 static void member(struct json_writer *w, const char *key, const char *value)
 {
     json_key(w, key);

@@ -3,6 +3,7 @@
 #include "base/num.h"
 #include "base/times.h"
 #include "gateway/api/params.h"
+#include "gateway/api/render.h"
 #include "gateway/gateway.h"
 
 #include <stdlib.h>
@@ -33,9 +34,9 @@ static void put_active(struct json_writer *w, const struct target_status *t)
     struct buf text = {0};
     json_begin_object(w);
     json_key(w, "discoveredLabels");
-    api_labels_json(w, t->discovered);
+    render_labels(w, t->discovered);
     json_key(w, "labels");
-    api_labels_json(w, t->labels);
+    render_labels(w, t->labels);
     put_text(w, "scrapePool", t->job);
     put_text(w, "scrapeUrl", t->url);
     put_text(w, "globalUrl", t->url);
@@ -77,7 +78,7 @@ static void put_dropped(struct json_writer *w, const struct scraper_targets *t, 
             continue;
         json_begin_object(w);
         json_key(w, "discoveredLabels");
-        api_labels_json(w, t->dropped[i].discovered);
+        render_labels(w, t->dropped[i].discovered);
         put_text(w, "scrapePool", t->dropped[i].job);
         json_end_object(w);
     }
@@ -135,7 +136,7 @@ static void put_metadata(struct json_writer *w, const struct target_metadata *m,
 {
     json_begin_object(w);
     json_key(w, "target");
-    api_labels_json(w, m->target);
+    render_labels(w, m->target);
     if (!metric_named)
         put_text(w, "metric", m->metadata.family);
     put_text(w, "type", str_of(metric_type_name(m->metadata.type)));

@@ -251,6 +251,7 @@ static void test_masked_loads(void **state UNUSED)
     c = load(first);
     char *second = str_dup(c->masked);
     assert_string_equal(second, first);
+    assert_null(strstr(first, "scrape_offset")); /* each target has its own */
     mem_free(second);
     mem_free(first);
     end(c);
