@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -33,6 +34,7 @@ struct writer {
     struct recent_conf recent_conf;
     struct plan *plan;         /* the newest; main's reference */
     unsigned answers;          /* of lanes, to plans that are coming into force, which are still to come */
+    atomic_bool ready;
     struct list leaving;       /* struct leaving */
     void (*stopped)(void *arg); void *stopped_arg; /* set once stopping */
     unsigned lanes_stopping;
@@ -371,6 +373,7 @@ static void run_switched(struct loop_task *task)
     struct plan_job *j = CONTAINER(task, struct plan_job, task);
     struct writer *w = j->writer;
     if (--w->answers == 0) { /* the last one to come is one to the newest plan */
+        atomic_store(&w->ready, true);
         post_to_lanes(w, j->plan, run_settle);
         retire_gone(w, j->plan);
     }
@@ -529,6 +532,8 @@ bool writer_apply(struct writer *w, const struct writer_plan *from, void (*relea
     w->plan = p;
     return true;
 }
+
+bool writer_ready(struct writer *w) { return atomic_load(&w->ready); }
 
 /* --- stopping ------------------------------------------------------------------------------------------------------- */
 

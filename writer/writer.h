@@ -69,6 +69,8 @@ struct writer *writer_new(const struct writer_env *env, struct err *err) MUST_US
 /* A new plan, all or nothing. Destinations whose identity (name or URL without query) stays keep their queue; queues of
  * destinations that went are drained no more and kept on disk. release: when the plan's memory is no longer read. */
 bool writer_apply(struct writer *w, const struct writer_plan *plan, void (*release)(void *arg), void *release_arg, struct err *err) MUST_USE;
+/* Whether the first plan is in force on every lane: before that a sink says busy. Any thread. */
+bool writer_ready(struct writer *w);
 struct sink *writer_sink(struct writer *w, unsigned lane);
 /* Seals open blocks, sends for at most grace_ms, writes the rest to disk, syncs; done on the main loop. */
 void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), void *arg);

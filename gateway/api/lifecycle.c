@@ -48,7 +48,7 @@ void api_healthy(struct http_request *r) { http_text(r, 200, "sluice is Healthy.
 
 void api_ready(struct http_request *r)
 {
-    bool ready = atomic_load(&gateway.state) == GATEWAY_READY;
+    bool ready = atomic_load(&gateway.state) == GATEWAY_READY && writer_ready(gateway.writer);
     http_text(r, ready ? 200 : 503, ready ? "sluice is Ready.\n" : "Service Unavailable\n");
 }
 
