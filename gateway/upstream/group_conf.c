@@ -55,7 +55,7 @@ static bool read_headers(struct conf_context *c, const struct yaml *node, void *
 static const struct conf_row static_rows[] = {
     {CONF_STRINGS, "targets", offsetof(struct group_static, targets), .required = true, .help = "host:port of each server"},
     {CONF_MAP, "labels", offsetof(struct group_static, labels), .help = "Labels of these targets; they are added to their series"},
-    {CONF_END}};
+    {0}};
 static bool check_static(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
     const struct group_static *s = value;
@@ -71,7 +71,7 @@ struct group_client { struct http_conf http; int64_t dial_timeout; };
 static const struct conf_row client_rows[] = {
     {CONF_DURATION, "dial_timeout", offsetof(struct group_client, dial_timeout), .preset = "2s", .min = 1, .max = 3600000, .help = "Longest time to connect"},
     HTTP_CONF_ROWS(struct group_client, http),
-    {CONF_END}};
+    {0}};
 static bool check_client(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
     return http_conf_check(node, &((struct group_client *)value)->http, err);
@@ -119,7 +119,7 @@ static const struct conf_row rows[] = {
     LATER("lightsail_sd_configs"), LATER("linode_sd_configs"), LATER("marathon_sd_configs"), LATER("nerve_sd_configs"), LATER("nomad_sd_configs"),
     LATER("openstack_sd_configs"), LATER("ovhcloud_sd_configs"), LATER("puppetdb_sd_configs"), LATER("scaleway_sd_configs"),
     LATER("serverset_sd_configs"), LATER("triton_sd_configs"), LATER("uyuni_sd_configs"), LATER("vultr_sd_configs"),
-    {CONF_END}};
+    {0}};
 
 static bool check_labels(const struct yaml *node, const struct str_map *labels, struct err *err)
 {
