@@ -87,7 +87,8 @@ static void test_equal_and_reads(void **state UNUSED)
     arena_init(&a, 0);
     struct relabel_rules one, same, other, mapping;
     struct err err;
-    assert_true(load_rules(&a, str_of(yaml), &one, &err) && load_rules(&a, str_of(yaml), &same, &err));
+    assert_true(load_rules(&a, str_of(yaml), &one, &err));
+    assert_true(load_rules(&a, str_of(yaml), &same, &err));
     assert_true(load_rules(&a, STR("- {source_labels: [a, b], target_label: c, separator: x}\n"), &other, &err));
     assert_true(load_rules(&a, STR("- {action: labeldrop, regex: x}\n"), &mapping, &err));
     assert_true(relabel_equal(one, same));

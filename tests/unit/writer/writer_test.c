@@ -74,7 +74,7 @@ static void stop(int64_t grace)
 static struct destination_conf destination(const struct receiver *r, const char *name, int64_t shards)
 {
     struct conf_context c = {.arena = &arena, .file = "test"};
-    struct destination_conf d;
+    struct destination_conf d = {0};
     struct err err = {0};
     struct buf text = {0};
     buf_printf(&text, "url: http://127.0.0.1:%d/api/v1/write\nname: %s\nqueue_config: {shards: %lld, max_backoff: 200ms}\n", r->port, name, (long long)shards);
