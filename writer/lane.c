@@ -1,30 +1,5 @@
 #include "writer/lane.h"
 
-#include "writer/recent/recent.h"
-
-struct plan *plan_ref(struct plan *p)
-{
-    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
-    return p;
-}
-
-void plan_unref(struct plan *p)
-{
-    if (p == NULL || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) > 1)
-        return;
-    for (size_t i = 0; i < p->n_streams; i++) {
-        mem_free(p->streams[i].destinations);
-        mem_free(p->streams[i].generations);
-    }
-    mem_free(p->streams);
-    mem_free(p->destinations);
-    if (p->recent)
-        recent_unref(p->recent);
-    if (p->release)
-        p->release(p->release_arg);
-    mem_free(p);
-}
-
 /* --- flushing ------------------------------------------------------------------------------------------------------- */
 
 static void seal_due(struct writer_lane *l, int64_t until)
@@ -130,14 +105,6 @@ void writer_lane_adopt(struct writer_lane *l, const struct plan *next)
         adopt(l, next->destinations[i]);
 }
 
-static bool keeps(const struct plan *p, const struct destination *d)
-{
-    for (size_t i = 0; p && i < p->n; i++)
-        if (p->destinations[i] == d)
-            return true;
-    return false;
-}
-
 static void leave(struct writer_lane *l, struct destination *d)
 {
     struct dest_lane *dl = d->per_lane[l->id];
@@ -165,7 +132,7 @@ void writer_lane_switch(struct writer_lane *l, struct plan *next)
     free_streams(l);
     struct plan *old = l->plan;
     for (size_t i = 0; old && i < old->n; i++)
-        if (!keeps(next, old->destinations[i]))
+        if (!plan_has(next, old->destinations[i]))
             leave(l, old->destinations[i]);
     l->plan = next;
     if (next) {

@@ -5,19 +5,8 @@
 #define WRITER_LANE_H
 
 #include "writer/pile.h"
+#include "writer/plan.h"
 #include "writer/shard.h"
-#include "writer/stream.h"
-
-struct plan { /* what a configuration became; immutable, shared, counted */
-    atomic_uint refs;
-    unsigned adopting;    /* main's: lanes that have not adopted it */
-    struct stream *streams; size_t n_streams;
-    struct destination **destinations; size_t n;
-    struct recent *recent;
-    void (*release)(void *arg); void *release_arg; /* the configuration's memory, which rules and labels point into */
-};
-struct plan *plan_ref(struct plan *p);
-void plan_unref(struct plan *p); /* any thread */
 
 struct lane_stream {
     const struct stream *stream;

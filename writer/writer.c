@@ -195,7 +195,7 @@ static bool wait_for_files(struct writer *w, const char *identity, struct err *e
     return true;
 }
 
-/* --- a plan from a configuration ------------------------------------------------------------------------------------ */
+/* --- destinations that come ----------------------------------------------------------------------------------------- */
 
 static struct destination *find(const struct writer *w, const char *identity)
 {
@@ -263,73 +263,14 @@ static void place_destinations(struct writer *w, const struct draft *drafts, siz
     mutex_unlock(&w->lock);
 }
 
-static struct stream *stream_for(struct plan *p, const struct destination_conf *c, struct str_map external)
-{
-    struct relabel_rules rules = relabel_rules(c->write_relabel_configs);
-    for (size_t i = 0; i < p->n_streams; i++)
-        if (stream_same(&p->streams[i], rules, external, c->extra_labels, (unsigned)c->queue.shards))
-            return &p->streams[i];
-    struct stream *s = &p->streams[p->n_streams++];
-    *s = (struct stream){.rules = rules, .external = external, .extra = c->extra_labels, .shards = (unsigned)c->queue.shards};
-    s->destinations = mem_zalloc((p->n + 1) * sizeof *s->destinations);
-    s->generations = mem_zalloc((p->n + 1) * sizeof *s->generations);
-    return s;
-}
-
-static bool attach_recent(struct plan *p, const struct writer_plan *from, struct recent *recent, struct err *err)
-{
-    p->recent = recent_ref(recent);
-    if (from->recent->like.n == 0) {
-        struct destination_conf plain = {.queue = {.shards = 8}};
-        struct stream *s = stream_for(p, &plain, from->external_labels);
-        s->recent = recent;
-        s->metadata = s->metadata || s->n == 0; /* a stream of its own */
-        return true;
-    }
-    for (size_t i = 0; i < from->n; i++)
-        if (str_eq(from->destinations[i].name, from->recent->like)) {
-            stream_for(p, &from->destinations[i], from->external_labels)->recent = recent;
-            return true;
-        }
-    return err_set(err, ERR_BAD_DATA, "recent: like: no remote_write entry is named \"%.*s\"", STR_ARG(from->recent->like));
-}
-
-static struct plan *make_plan(const struct writer_plan *from, const struct draft *drafts, struct recent *recent, struct err *err)
-{
-    struct plan *p = mem_zalloc(sizeof *p);
-    atomic_init(&p->refs, 1);
-    p->n = from->n;
-    p->destinations = mem_zalloc((from->n + 1) * sizeof *p->destinations);
-    p->streams = mem_zalloc((from->n + 1) * sizeof *p->streams);
-    for (size_t i = 0; i < from->n; i++) {
-        struct stream *s = stream_for(p, &from->destinations[i], from->external_labels);
-        p->destinations[i] = drafts[i].dest;
-        s->destinations[s->n++] = drafts[i].dest;
-        s->metadata = s->metadata || from->destinations[i].send_metadata;
-    }
-    if (recent && !attach_recent(p, from, recent, err)) {
-        plan_unref(p);
-        return NULL;
-    }
-    return p;
-}
-
 /* --- switching ------------------------------------------------------------------------------------------------------ */
-
-static bool in_plan(const struct plan *p, const struct destination *d)
-{
-    for (size_t i = 0; p && i < p->n; i++)
-        if (p->destinations[i] == d)
-            return true;
-    return false;
-}
 
 static void retire_gone(struct writer *w, const struct plan *p)
 {
     mutex_lock(&w->lock);
     size_t kept = 0;
     for (size_t i = 0; i < w->n; i++) {
-        if (in_plan(p, w->destinations[i]))
+        if (plan_has(p, w->destinations[i]))
             w->destinations[kept++] = w->destinations[i];
         else
             retire(w, w->destinations[i]);
@@ -406,17 +347,9 @@ static void run_adopt(struct loop_task *task)
     loop_post(j->writer->env.main, &j->task);
 }
 
-/* Only now is it known how many generations there are. */
-static void choose_generations(struct plan *p)
-{
-    for (size_t i = 0; i < p->n_streams; i++)
-        for (size_t k = 0; k < p->streams[i].n; k++)
-            p->streams[i].generations[k] = p->streams[i].destinations[k]->n_generations - 1;
-}
-
 static void put_in_force(struct writer *w, struct plan *p)
 {
-    choose_generations(p);
+    plan_choose_generations(p);
     p->adopting = w->env.n_lanes;
     w->answers += 2 * w->env.n_lanes;
     post_to_lanes(w, p, run_adopt);
@@ -466,18 +399,10 @@ static void refill(struct writer *w, const struct writer_plan *from, const struc
             refill_recent(recent, from->recent, drafts[i].dest, loop_now(w->env.main));
 }
 
-static const struct stream *recent_stream(const struct plan *p)
-{
-    for (size_t i = 0; p && i < p->n_streams; i++)
-        if (p->streams[i].recent)
-            return &p->streams[i];
-    return NULL;
-}
-
 /* A store that is kept holds what the old plan's stream was: with another chain it begins anew for who asks. */
 static void check_chain(struct writer *w, const struct plan *p)
 {
-    const struct stream *a = recent_stream(w->plan), *b = recent_stream(p);
+    const struct stream *a = plan_recent(w->plan), *b = plan_recent(p);
     if (a && b && a->recent == b->recent && !stream_same(a, b->rules, b->external, b->extra, b->shards))
         recent_set_from(b->recent, loop_now(w->env.main));
 }
@@ -494,6 +419,16 @@ static void take_recent(struct writer *w, const struct recent_conf *c, struct re
         recent_unref(old);
 }
 
+static struct plan *plan_of(const struct writer_plan *from, const struct draft *drafts, struct recent *recent, struct err *err)
+{
+    struct destination **dests = mem_alloc((from->n + 1) * sizeof *dests);
+    for (size_t i = 0; i < from->n; i++)
+        dests[i] = drafts[i].dest;
+    struct plan *p = plan_new(from, dests, recent, err);
+    mem_free(dests);
+    return p;
+}
+
 bool writer_apply(struct writer *w, const struct writer_plan *from, void (*release)(void *arg), void *release_arg, struct err *err)
 {
     if ((from->n > 0 && !lock_dir(w, err)) || !check_names(from, err))
@@ -503,7 +438,7 @@ bool writer_apply(struct writer *w, const struct writer_plan *from, void (*relea
     for (size_t i = 0; i < from->n && ok; i++)
         ok = draft_destination(w, &from->destinations[i], i, &drafts[i], err);
     struct recent *recent = ok ? recent_for(w, from->recent) : NULL;
-    struct plan *p = ok ? make_plan(from, drafts, recent, err) : NULL;
+    struct plan *p = ok ? plan_of(from, drafts, recent, err) : NULL;
     for (size_t i = 0; i < from->n && p && ok; i++)
         ok = hand_settings(w, &from->destinations[i], &drafts[i], err);
     if (p == NULL || !ok) {

@@ -5,8 +5,10 @@
  * number of shards; destinations that receive the same share one stream, and each of its blocks is built and compressed
  * once. A shard is a lane's (shard number modulo lanes) and has one request in flight.
  * Threads. writer_new, writer_apply, writer_stop: main. A sink: its lane. One io thread per queue directory.
- * Files: destination.c (configuration, identity), stream.c (relabel, open blocks), block.c (immutable bytes, codecs), shard.c
- * (order, retry), sender.c (one POST), queue.c (segments on disk: the format is told there), sink.c, recent/ (the store).
+ * Files: writer.c (reloads, stop), plan.c (what a configuration became), destination.c (configuration, identity, counters), lane.c
+ * (one lane's part of it all), sink.c (batches), stream.c (labels as they leave), pile.c (raw bytes, not yet a block), block.c
+ * (immutable bytes, codecs), shard.c (order, retry), sender.c (one POST), receipt.c (is it safe yet?), queue.c (the io thread),
+ * queue_shard.c, segment.c and position.c (files and their formats), stats.c, refill.c, recent/ (the store).
  */
 #ifndef WRITER_WRITER_H
 #define WRITER_WRITER_H

@@ -1,0 +1,27 @@
+/* A plan: what a configuration became. The streams, and which destinations and which store receive each; immutable once it is in
+ * force, shared by main and the lanes, counted.
+ */
+#ifndef WRITER_PLAN_H
+#define WRITER_PLAN_H
+
+#include "writer/destination.h"
+#include "writer/stream.h"
+
+struct plan {
+    atomic_uint refs;
+    unsigned adopting;    /* main's: lanes that have not adopted it */
+    struct stream *streams; size_t n_streams;
+    struct destination **destinations; size_t n;
+    struct recent *recent;
+    void (*release)(void *arg); void *release_arg; /* the configuration's memory, which rules and labels point into */
+};
+
+/* Main. dests[i] is that of from->destinations[i]; recent may be NULL. NULL: recent.like names nobody. */
+struct plan *plan_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent, struct err *err) MUST_USE;
+void plan_choose_generations(struct plan *p); /* main, when it is known how many generations there are */
+struct plan *plan_ref(struct plan *p);
+void plan_unref(struct plan *p);              /* any thread; NULL is fine */
+bool plan_has(const struct plan *p, const struct destination *d);  /* NULL has nothing */
+const struct stream *plan_recent(const struct plan *p);            /* the stream that the recent store keeps, or NULL */
+
+#endif
