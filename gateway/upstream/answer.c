@@ -2,6 +2,13 @@
 
 #include "base/map.h"
 
+bool answer_room(const struct answer *a, size_t n, struct err *err)
+{
+    if (a->budget == 0 || n <= a->budget / sizeof(struct sample))
+        return true;
+    return err_set(err, ERR_LIMIT, "a series alone needs more than %zu MiB of memory", a->budget >> 20);
+}
+
 static bool in_window(const struct answer *a, int64_t t) { return t >= a->t_min && t <= a->t_max; }
 
 static bool out_of_order(struct labels labels, struct err *err)

@@ -24,10 +24,13 @@ struct answer { /* series of one server; several requests may fill one answer */
     struct notes *notes;         /* warnings and infos that came along */
     struct labels external;      /* taken away from series that have them with these values */
     int64_t t_min, t_max;        /* samples outside are dropped */
+    size_t budget;               /* bytes that the samples of one series may take; 0 = no limit */
     struct series *series; size_t n, cap;
     uint64_t n_samples;
     bool lossy;                  /* there were native histograms in a form that does not carry them whole */
 };
+/* May a series that is being read have more samples than these n? They are not in the arena yet. */
+bool answer_room(const struct answer *a, size_t n, struct err *err) MUST_USE;
 /* One more series. labels and the arrays may be scratch memory; histograms' contents are the arena's. Samples that are not in order
  * of time are an error. A series without samples in the window is left out. */
 bool answer_add(struct answer *a, struct labels labels, const struct sample *samples, size_t n,

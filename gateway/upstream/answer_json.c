@@ -20,6 +20,7 @@ struct json_answer {
     enum place place, back;       /* back: where to go on after SKIP and after lists of notes */
     bool succeeded, failed, has_result;
     bool in_values;               /* behind the [ of "values" */
+    unsigned value_part;          /* of "value": which token comes next */
     char error[256];
     struct json_labels names;
     struct labels labels;         /* of the series under way */
@@ -86,14 +87,20 @@ static bool take_pairs(struct json_answer *j, enum json_token *next)
 /* [time, "value"] of an instant vector, token by token. */
 static bool take_value(struct json_answer *j, enum json_token token)
 {
+    static const enum json_token order[] = {JSON_ARRAY, JSON_NUMBER, JSON_STRING, JSON_END_ARRAY};
+    if (token != order[j->value_part])
+        return false;
+    j->value_part = (j->value_part + 1) % LEN(order);
     mem_grow(&j->pairs, &j->cap, j->n + 1, sizeof *j->pairs);
-    if (token == JSON_NUMBER)
-        j->pairs[j->n].t_ms = (int64_t)round(j->r.number * 1000);
-    else if (token == JSON_STRING)
-        return num_parse(j->r.text, &j->pairs[j->n++].v);
-    else if (token == JSON_END_ARRAY)
+    if (token == JSON_END_ARRAY)
         j->place = SERIES;
-    return token == JSON_NUMBER || token == JSON_END_ARRAY || token == JSON_ARRAY;
+    if (token == JSON_STRING)
+        return num_parse(j->r.text, &j->pairs[j->n++].v);
+    if (token != JSON_NUMBER)
+        return true;
+    bool possible = fabs(j->r.number) < 9e12;
+    j->pairs[j->n].t_ms = possible ? (int64_t)round(j->r.number * 1000) : 0;
+    return possible;
 }
 
 static bool take_note(struct json_answer *j, enum json_token token)
@@ -179,6 +186,8 @@ static bool advance(struct json_answer *j, struct err *err)
     for (;;) {
         enum json_token token;
         if (j->in_values) {
+            if (!answer_room(j->answer, j->n, err))
+                return false;
             if (take_pairs(j, &token))
                 continue;
         } else if (j->place == SKIP) {

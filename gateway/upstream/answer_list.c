@@ -41,8 +41,11 @@ static bool take_label_set(struct list_answer *l, struct json_labels *names, con
     if (json_tree_kind(object) != JSON_TREE_OBJECT)
         return odd(err);
     while (json_tree_next(object, &m)) {
+        struct str value = json_tree_str(m.value);
+        if (value.p == NULL)
+            return odd(err);
         json_labels_name(names, m.key);
-        json_labels_value(names, json_tree_str(m.value));
+        json_labels_value(names, value);
     }
     if (!json_labels_end(names, &labels, err))
         return false;

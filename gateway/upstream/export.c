@@ -54,7 +54,7 @@ static bool value_of(const struct export_answer *x, enum json_token token, doubl
     return true;
 }
 
-static bool take_number(struct export_answer *x, enum json_token token)
+static bool take_number(struct export_answer *x, enum json_token token, struct err *err)
 {
     if (token == JSON_ARRAY)
         return true;
@@ -63,11 +63,14 @@ static bool take_number(struct export_answer *x, enum json_token token)
         return true;
     }
     size_t n = x->place == VALUES ? x->n_values++ : x->n_times++;
+    if (!answer_room(x->answer, n + 1, err))
+        return false;
     mem_grow(&x->samples, &x->cap, n + 1, sizeof *x->samples);
     if (x->place == VALUES)
         return value_of(x, token, &x->samples[n].v);
-    x->samples[n].t = (int64_t)x->r.number;
-    return token == JSON_NUMBER && fabs(x->r.number) < 9e15;
+    bool possible = token == JSON_NUMBER && fabs(x->r.number) < 9e15;
+    x->samples[n].t = possible ? (int64_t)x->r.number : 0;
+    return possible;
 }
 
 static bool end_line(struct export_answer *x, struct err *err)
@@ -104,7 +107,7 @@ static bool take(struct export_answer *x, enum json_token token, struct err *err
         break;
     case METRIC: ok = take_metric(x, token, &inner); break;
     case VALUES:
-    case TIMES: ok = take_number(x, token); break;
+    case TIMES: ok = take_number(x, token, &inner); break;
     case SKIP: break;
     }
     if (ok)

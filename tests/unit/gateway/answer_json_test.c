@@ -1,6 +1,8 @@
 #include "base/buf.h"
 #include "tests/unit/gateway/answers.h"
 
+#include <stdio.h>
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -109,6 +111,12 @@ static void what_is_wrong(void **state UNUSED)
     fails("{\"status\":\"error\",\"errorType\":\"execution\",\"error\":\"boom\"}", "boom");
     fails("{\"message\":\"Unauthorized\"}", "no result");
     fails("{\"status\":\"success\"}", "no result");
+    static const char *const values[] = {"[1]", "[1,2]", "[\"2\",1]", "[[1,\"2\"]]", "[1,\"2\",3]", "[1e300,\"2\"]", "null"};
+    for (size_t i = 0; i < LEN(values); i++) {
+        char text[128];
+        snprintf(text, sizeof text, "{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"value\":%s}]}}", values[i]);
+        fails(text, "unexpected form");
+    }
     fails("<html>", "bad JSON");
     fails("", "ends in the middle");
 }
@@ -125,6 +133,11 @@ static void many_pairs(void **state UNUSED)
     assert_true(answers_feed(json_answer_new(&t.answer), buf_str(&text), 16384, &t.err));
     assert_int_equal(t.answer.series[0].n_samples, 20000);
     assert_true(t.answer.series[0].samples[19999].t == 20000000 && t.answer.series[0].samples[19999].v == 20000.5);
+    answers_end(&t);
+    answers_begin(&t);
+    t.answer.budget = 10000 * sizeof(struct sample);
+    assert_false(answers_feed(json_answer_new(&t.answer), buf_str(&text), 16384, &t.err));
+    assert_int_equal(t.err.kind, ERR_LIMIT);
     answers_end(&t);
     buf_free(&text);
 }

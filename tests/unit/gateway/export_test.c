@@ -72,9 +72,20 @@ static void two_series_that_became_one(void **state UNUSED)
     answers_end(&t);
 }
 
+static void larger_than_the_budget(void **state UNUSED)
+{
+    struct answers t;
+    answers_begin(&t);
+    t.answer.budget = 2 * sizeof(struct sample);
+    assert_true(answers_feed(export_answer_new(&t.answer), STR("{\"metric\":{},\"values\":[1,2],\"timestamps\":[1,2]}"), 5, &t.err));
+    assert_false(answers_feed(export_answer_new(&t.answer), STR("{\"metric\":{},\"timestamps\":[1,2,3]"), 5, &t.err));
+    assert_int_equal(t.err.kind, ERR_LIMIT);
+    answers_end(&t);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(pieces_of_one_series),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(pieces_of_one_series), cmocka_unit_test(larger_than_the_budget),
         cmocka_unit_test(two_series_that_became_one), cmocka_unit_test(what_is_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
