@@ -165,11 +165,16 @@ static bool start(struct config *c, struct err *err)
     return gateway_apply(c, err);
 }
 
+static void close_listeners(void)
+{
+    while (n_listeners > 0)
+        http_listener_close(listeners[--n_listeners]);
+}
+
 /* Also after a start that failed half way. */
 static void tear_down(void)
 {
-    for (size_t i = 0; i < n_listeners; i++)
-        http_listener_close(listeners[i]);
+    close_listeners();
     for (unsigned i = 0; i < gateway.n_lanes; i++)
         lane_cancel(gateway.lanes[i]);
     workers_stop();
@@ -221,6 +226,7 @@ static bool run(struct config *c, struct err *err)
         greet();
         loop_run(gateway.main);
     } else if (gateway.scraper) {
+        close_listeners(); /* there is no configuration that a client could be answered from */
         begin_stop();
         loop_run(gateway.main);
     }

@@ -4,6 +4,8 @@
 #include "base/times.h"
 #include "base/url.h"
 
+#include <limits.h>
+
 enum { ERROR_BODY = 4096, DEFAULT_TIMEOUT_MS = 120000, POLL_MS = 50, DEADLINE_SPARE_MS = 20 };
 
 struct fetch {
@@ -126,7 +128,7 @@ static void status_error(const struct fetch *f, const struct client_reply *reply
     explain(&why, buf_str(&f->error));
     err_set(err, kind_of(reply->status, buf_str(&f->error)), "HTTP %d%s", reply->status, why.n ? buf_z(&why) : "");
     if (retry_after_parse(reply->retry_after, clock_wall_ms(), &wait))
-        err->retry_after = (int)(wait / 1000);
+        err->retry_after = wait < (int64_t)INT_MAX * 1000 ? (int)(wait / 1000) : INT_MAX;
     buf_free(&why);
 }
 
