@@ -226,6 +226,20 @@ void destination_close(struct destination *d)
     mem_free(d);
 }
 
+int64_t destination_since(struct destination *d)
+{
+    int64_t oldest = 0;
+    for (size_t g = 0, n = atomic_load(&d->published); g < n; g++) {
+        const struct destination_generation *part = destination_generation(d, g);
+        for (unsigned i = 0; i < part->n_shards; i++) {
+            int64_t since = atomic_load_explicit(&part->shards[i]->since, memory_order_relaxed);
+            if (since > 0 && (oldest == 0 || since < oldest))
+                oldest = since;
+        }
+    }
+    return oldest;
+}
+
 /* --- what happened -------------------------------------------------------------------------------------------------- */
 
 void destination_note_status(struct destination *d, int status)

@@ -53,6 +53,7 @@ struct destination_generation *destination_generation(struct destination *d, siz
 struct destination_generation *destination_newest(struct destination *d);
 /* Its place in the list may change with a reload, and the label with it, or two would have the same. */
 void destination_place(struct destination *d, size_t position, bool show_urls);
+int64_t destination_since(struct destination *d); /* Unix ms since when its oldest block waits, 0 = none does. Under the writer's lock */
 void destination_close(struct destination *d); /* after every lane has left */
 struct queue_limits destination_limits(const struct destination_conf *c);
 char *destination_identity(const struct destination_conf *c);

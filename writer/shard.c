@@ -67,12 +67,18 @@ static void count_out(struct shard *s, const struct block *b)
     atomic_fetch_sub_explicit(&s->dest->pending_blocks, 1, memory_order_relaxed);
 }
 
-static void append_entry(struct shard *s, struct block *b, uint64_t seq)
+static void note_head(struct shard *s)
+{
+    atomic_store_explicit(&s->since, s->n ? entry_at(s, 0)->queued_at : 0, memory_order_relaxed);
+}
+
+static void append_entry(struct shard *s, struct block *b, uint64_t seq, int64_t queued_at)
 {
     reserve_entries(s, 1);
     s->n++;
-    *entry_at(s, s->n - 1) = (struct entry){b, seq, loop_now(s->lane->loop)};
+    *entry_at(s, s->n - 1) = (struct entry){b, seq, queued_at};
     count_in(s, b);
+    note_head(s);
 }
 
 /* Those before it move up. */
@@ -84,6 +90,7 @@ static struct entry take_entry(struct shard *s, size_t i)
     s->head = (s->head + 1) % s->cap;
     s->n--;
     count_out(s, e.block);
+    note_head(s);
     return e;
 }
 
@@ -121,6 +128,13 @@ static void set_behind(struct shard *s, bool behind)
     queue_behind(s->disk, behind || s->lane->down);
 }
 
+/* The disk does not know when a block was sealed: most are as old as their newest sample. */
+static int64_t waits_since(const struct shard *s, const struct block *b)
+{
+    int64_t now = loop_now(s->lane->loop);
+    return b->t_max > 0 && b->t_max < now ? b->t_max : now;
+}
+
 static void read_done(struct queue_read *r)
 {
     struct shard *s = CONTAINER(r, struct shard, read);
@@ -131,7 +145,7 @@ static void read_done(struct queue_read *r)
         return;
     }
     for (unsigned i = 0; i < r->n; i++)
-        append_entry(s, r->items[i].block, r->items[i].seq);
+        append_entry(s, r->items[i].block, r->items[i].seq, waits_since(s, r->items[i].block));
     s->read_seq = r->next;
     if (r->failed && r->n == 0) {
         loop_timer_in(s->lane->loop, &s->read_again, READ_AGAIN_MS);
@@ -177,7 +191,7 @@ void shard_push(struct shard *s, struct block *b, struct receipt *const *receipt
             queue_write(s->disk, block_ref(b), seq, receipts, n);
         for (size_t i = 0; i < n && !write; i++)
             receipt_drop(receipts[i], true);
-        append_entry(s, b, seq);
+        append_entry(s, b, seq, loop_now(s->lane->loop));
         if (!disk_works && s->lane->settings->on_full == FULL_DROP_OLDEST)
             drop_oldest(s);
     }
@@ -274,6 +288,7 @@ void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n)
         *entry_at(s, 0) = (struct entry){blocks[i], e.seq, e.queued_at};
         count_in(s, blocks[i]);
     }
+    note_head(s);
 }
 
 /* --- waiting for the destination ------------------------------------------------------------------------------------ */

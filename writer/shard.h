@@ -25,6 +25,7 @@ struct shard {
     enum shard_state state;
     struct entry *entries; size_t head, n, cap; /* a ring */
     size_t memory;         /* bytes of the blocks in entries */
+    atomic_llong since;    /* Unix ms since when the head waits, 0 = there is none; read by any thread */
     uint64_t next_seq, read_seq;
     bool behind, reading, drained_told;
     struct queue_read read;

@@ -12,6 +12,7 @@
 #include "writer/stats.h"
 
 #include "base/log.h"
+#include "base/times.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -560,6 +561,8 @@ static void copy_status(struct destination *d, struct arena *a, struct destinati
         .dropped_blocks = read_counter(&d->dropped_blocks) + q->blocks_dropped, .dropped_samples = read_counter(&d->dropped_samples) + q->samples_dropped,
         .sent_samples = read_counter(&d->sent_samples), .sent_bytes = read_counter(&d->sent_bytes), .retries = read_counter(&d->retries),
         .last_ok_at = atomic_load(&d->last_ok), .zstd = atomic_load(&d->zstd)};
+    int64_t since = destination_since(d), now = clock_wall_ms();
+    s->oldest_ms = since > 0 && since < now ? now - since : 0;
     if (s->pending_blocks > 0 && read_counter(&d->pending_bytes) > s->pending_bytes)
         s->pending_bytes = read_counter(&d->pending_bytes);
     mutex_lock(&d->lock);

@@ -226,9 +226,15 @@ static void an_outage_loses_nothing(void **state)
     for (int64_t t = 11; t <= 400; t += 10)
         push(t, t + 9, true);
     assert_int_equal(receiver_count(&a), samples(10));
+    struct destination_status *status;
+    size_t n;
+    writer_status(writer, &arena, &status, &n);
+    assert_true(n == 1 && status[0].oldest_ms > 0 && status[0].oldest_ms < 60000);
     atomic_store(&a.status, 204);
     await(&a, samples(400));
     check(&a, 1, 400);
+    writer_status(writer, &arena, &status, &n);
+    assert_int_equal(status[0].oldest_ms, 0);
     stop(1000);
     receiver_stop(&a);
 }
