@@ -573,10 +573,13 @@ static void copy_status(struct destination *d, struct arena *a, struct destinati
 
 void writer_status(struct writer *w, struct arena *a, struct destination_status **out, size_t *n)
 {
+    size_t budget = a->max;
+    a->max = 0; /* an arena that is full may jump out of the caller, but not under a lock */
     mutex_lock(&w->lock);
     *n = w->n;
     *out = ARENA_ARRAY(a, struct destination_status, w->n);
     for (size_t i = 0; i < w->n; i++)
         copy_status(w->destinations[i], a, &(*out)[i]);
     mutex_unlock(&w->lock);
+    a->max = budget;
 }
