@@ -41,7 +41,8 @@ static void drop_head(struct shard *s, int status, const char *why)
     samples[num_format_u64(samples, b->n_samples)] = 0;
     atomic_fetch_add_explicit(&d->dropped_blocks, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&d->dropped_samples, b->n_samples, memory_order_relaxed);
-    log_error("remote_write", "the destination refuses a block for good; it is dropped", "name", d->name, "status", code, "samples", samples, "answer", why);
+    log_error("remote_write", "the destination refuses a block for good; it is dropped", "name", d->name, "status", code,
+              "samples", samples, "answer", why);
     destination_note_error(d, loop_now(s->lane->loop), why);
     shard_accepted(s);
     shard_delivered(s);
@@ -98,7 +99,8 @@ static void try_later(struct shard *s, const struct client_reply *reply, const c
     code[num_format_i64(code, reply->status)] = 0;
     atomic_fetch_add_explicit(&s->dest->errors, 1, memory_order_relaxed);
     if (!s->lane->down)
-        log_warn("remote_write", "the destination does not take samples just now; they wait in the queue", "name", s->dest->name, "status", code, "err", why);
+        log_warn("remote_write", "the destination does not take samples just now; they wait in the queue", "name", s->dest->name,
+                 "status", code, "err", why);
     destination_note_error(s->dest, loop_now(s->lane->loop), why);
     shard_refused(s, wait);
 }
@@ -151,8 +153,10 @@ void sender_send(struct shard *s)
 {
     match_codec(s);
     const struct block *b = shard_head(s);
-    static const char *const snappy[] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy", "X-Prometheus-Remote-Write-Version: 0.1.0"};
-    static const char *const zstd[] = {"Content-Type: application/x-protobuf", "Content-Encoding: zstd", "X-VictoriaMetrics-Remote-Write-Version: 1"};
+    static const char *const snappy[] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy",
+                                         "X-Prometheus-Remote-Write-Version: 0.1.0"};
+    static const char *const zstd[] = {"Content-Type: application/x-protobuf", "Content-Encoding: zstd",
+                                       "X-VictoriaMetrics-Remote-Write-Version: 1"};
     s->answer.n = 0;
     struct client_request req = {
         .method = "POST", .url = s->lane->settings->url, .profile = s->lane->settings->profile,

@@ -116,7 +116,8 @@ static void drop_oldest(struct shard *s)
         count_dropped(s, e.block);
         block_unref(e.block);
         s->resent_as_snappy = s->resent_as_snappy && sending;
-        log_warn("remote_write", "memory for waiting blocks is full and there is no disk to put them: the oldest are dropped", "name", s->dest->name);
+        log_warn("remote_write", "memory for waiting blocks is full and there is no disk to put them: the oldest are dropped",
+                 "name", s->dest->name);
     }
 }
 

@@ -189,7 +189,10 @@ static void keep_family(struct part *p, const struct metadata *m)
     p->family_bytes += bytes;
     part_count(p, (long long)bytes);
     char *text = mem_alloc(m->family.n + m->help.n + m->unit.n);
-    struct metadata kept = {.family = join(text, &n, m->family), .help = join(text, &n, m->help), .unit = join(text, &n, m->unit), .type = m->type};
+    struct metadata kept = {.type = m->type};
+    kept.family = join(text, &n, m->family);
+    kept.help = join(text, &n, m->help);
+    kept.unit = join(text, &n, m->unit);
     mem_grow(&p->families, &p->_cap_families, p->n_families + 1, sizeof *p->families);
     p->families[p->n_families].text = text;
     p->families[p->n_families++].metadata = kept;
