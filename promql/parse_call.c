@@ -84,12 +84,18 @@ static struct args parse_args(struct parser *p)
     return args;
 }
 
-static struct expr *parse_call(struct parser *p, struct token name)
+static const struct function *known_function(struct parser *p, struct token name)
 {
-    struct args args = parse_args(p);
     const struct function *fn = function_find(name.text);
     if (fn == NULL)
         parse_fail(p, name.pos, "unknown function with name %s", parse_quoted(p, name.text));
+    return fn;
+}
+
+static struct expr *parse_call(struct parser *p, struct token name)
+{
+    struct args args = parse_args(p);
+    const struct function *fn = known_function(p, name);
     if (fn->experimental && p->syntax.no_experimental_functions)
         parse_fail(p, name.pos, "function %s is not enabled", parse_quoted(p, name.text));
     struct expr *e = parse_new(p, EXPR_CALL, fn->returns, name.pos, parse_height(p, name.pos, args.height, 0));
