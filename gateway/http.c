@@ -248,6 +248,9 @@ static enum MHD_Result dispatch(struct http_connection *c)
 
 static size_t on_unescape(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, char *s) { return strlen(s); }
 
+/* We keep the whole and read the parameters by ourselves. The library, which would put down each in the connection's
+ * memory and be stuck when some 400 have filled it, is shown none: `uri` lies in its own buffer, where it cuts at the
+ * question mark next. */
 static void *on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
 {
     struct http_connection *c = mem_zalloc(sizeof *c);
@@ -255,6 +258,9 @@ static void *on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
     c->conf = &c->server->conf;
     c->mhd = mhd;
     c->uri = mem_strdup(uri);
+    char *query = strchr((char *)(uintptr_t)uri, '?');
+    if (query)
+        query[1] = 0;
     arena_init(&c->r.arena, 0);
     c->r.lane = c->server->lane;
     c->r.started_mono = loop_mono(c->server->loop);

@@ -90,11 +90,14 @@ static void unavailable(struct http_request *r)
     http_error(r, &e);
 }
 
+static void count_fields(struct http_request *r) { buf_printf(&r->out, "%zu", r->form.n); }
+
 static const struct route table[] = {
     {HTTP_GET | HTTP_POST, "/echo", echo, 0, 0},
     {HTTP_GET, "/label/*/values", echo, 0, 0},
     {HTTP_GET, "/static/*", echo, 0, 0},
     {HTTP_GET, "/static/fixed", large, 0, 0},
+    {HTTP_GET, "/count", count_fields, 0, 0},
     {HTTP_POST, "/small", echo, 0, 100},
     {HTTP_POST, "/push", echo, ROUTE_PUSH, 0},
     {HTTP_GET | HTTP_POST, "/worker", on_worker, ROUTE_WORKER, 0},
@@ -260,6 +263,17 @@ static void test_push_body(void **state UNUSED)
     for (int i = 0; i < 2000000; i++)
         buf_add_char(&request, 'x');
     expect(buf_z(&request), 200, "2 /push [] q: body:2000000");
+    buf_free(&request);
+}
+
+static void test_many_parameters(void **state UNUSED)
+{
+    struct buf request = {0};
+    buf_add_z(&request, "GET /p/count?");
+    for (int i = 0; i < 5000; i++)
+        buf_add_z(&request, "a=b&");
+    buf_add_z(&request, "c HTTP/1.1\r\nHost: x\r\n\r\n");
+    expect(buf_z(&request), 200, "5001");
     buf_free(&request);
 }
 
@@ -456,6 +470,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_routes), cmocka_unit_test(test_forms), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_framing), cmocka_unit_test(test_push_body), cmocka_unit_test(test_redirect),
+        cmocka_unit_test(test_many_parameters),
         cmocka_unit_test(test_keep_alive),
         cmocka_unit_test(test_large_and_packed), cmocka_unit_test(test_headers), cmocka_unit_test(test_later),
         cmocka_unit_test(test_client_leaves), cmocka_unit_test(test_full_line), cmocka_unit_test(test_many), cmocka_unit_test(test_port_in_use)};
