@@ -53,10 +53,11 @@ promxy_server:
 def exec_start(unit, replace):
     """The arguments of its command, with these paths and ports in place of the how-to's."""
     line = next(line for line in unit.replace("\\\n", " ").splitlines() if line.startswith("ExecStart="))
+    words = shlex.split(line)[1:]
     for old, new in replace.items():
-        assert old in line, f"{old} is not in the unit"
-        line = line.replace(old, new)
-    return shlex.split(line)[1:]
+        assert any(old in word for word in words), f"{old} is not in the unit"
+        words = [word.replace(old, new) for word in words]
+    return words
 
 
 def test_vmagent_unit():
