@@ -84,8 +84,9 @@ bool chunk_full(const struct chunk *c) { return c->n >= CHUNK_SAMPLES; }
 struct chunk *chunk_append(struct chunk *c, struct chunk_tail *tail, int64_t t, double v)
 {
     if (c->cap - c->size < CHUNK_SAMPLE_BYTES) {
-        c = mem_realloc(c, sizeof *c + c->cap * 2);
-        c->cap *= 2;
+        uint32_t cap = (c->cap + c->cap / 4 + CHUNK_SAMPLE_BYTES + 15) & ~15u; /* what is too much leaves a hole when it is sealed */
+        c = mem_realloc(c, sizeof *c + cap);
+        c->cap = cap;
     }
     if (c->n == 0) {
         *tail = (struct chunk_tail){0, 0, 0};
@@ -113,24 +114,44 @@ struct chunk *chunk_seal(struct chunk *c)
     return c;
 }
 
-static inline const uint8_t *get_value(const uint8_t *p, uint8_t tag, double *v)
+/* The n bytes of a difference; in one load where as many as eight are there. */
+static inline uint64_t get_bytes(const uint8_t *p, const uint8_t *end, unsigned n)
+{
+    uint64_t u = 0;
+    if (end - p < 8)
+        for (unsigned i = 0; i < n; i++)
+            u |= (uint64_t)p[i] << (8 * i);
+    else
+        for (unsigned i = 0; i < 8; i++)
+            u |= (uint64_t)p[i] << (8 * i);
+    return u & UINT64_MAX >> (64 - 8 * n);
+}
+
+static inline const uint8_t *get_xor(const uint8_t *p, const uint8_t *end, double *v)
+{
+    unsigned zeros = *p & 7, n = (*p >> 3 & 7) + 1u;
+    *v = double_from_bits(double_bits(*v) ^ get_bytes(p + 1, end, n) << (8 * zeros));
+    return p + 1 + n;
+}
+
+/* The value as a whole number is carried along: sums of doubles that become integers and doubles again wait for each
+ * other. */
+struct running { double v; int64_t whole; bool is_whole; };
+
+static inline const uint8_t *get_value(const uint8_t *p, const uint8_t *end, uint8_t tag, struct running *r)
 {
     uint64_t u;
     switch (tag & VALUE_MASK) {
     case DELTA:
         p = get_varint(p, &u);
-        *v = (double)((int64_t)*v + unzigzag(u));
+        r->whole = (r->is_whole ? r->whole : (int64_t)r->v) + unzigzag(u);
+        r->is_whole = true;
+        r->v = (double)r->whole;
         break;
-    case XOR: {
-        unsigned zeros = *p & 7, n = (*p >> 3 & 7) + 1u;
-        u = 0;
-        p++;
-        for (unsigned i = 0; i < n; i++)
-            u |= (uint64_t)p[i] << (8 * i);
-        p += n;
-        *v = double_from_bits(double_bits(*v) ^ u << (8 * zeros));
+    case XOR:
+        p = get_xor(p, end, &r->v);
+        r->is_whole = false;
         break;
-    }
     default: break;
     }
     return p;
@@ -140,7 +161,7 @@ uint32_t chunk_decode(const uint8_t *p, uint32_t size, uint32_t n, int64_t t_min
 {
     const uint8_t *end = p + size;
     int64_t t = 0, dt = 0;
-    double v = 0;
+    struct running r = {0, 0, false};
     uint32_t got = 0;
     for (uint32_t i = 0; i < n && p < end; i++) {
         uint8_t tag = *p++;
@@ -152,9 +173,9 @@ uint32_t chunk_decode(const uint8_t *p, uint32_t size, uint32_t n, int64_t t_min
         t = plus(t, dt);
         if (t > t_max)
             break;
-        p = get_value(p, tag, &v);
-        if (t >= t_min && t <= t_max)
-            out[got++] = (struct sample){t, v};
+        p = get_value(p, end, tag, &r);
+        if (t >= t_min)
+            out[got++] = (struct sample){t, r.v};
     }
     return got;
 }
