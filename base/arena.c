@@ -22,14 +22,50 @@ struct arena_end {
 
 void arena_init(struct arena *a, size_t max) { *a = (struct arena){.max = max}; }
 
+/* A block stays poisoned while it waits. */
+static void give_block(struct arena *a, struct arena_block *b)
+{
+    struct arena_spare *s = a->spare;
+    if (s && s->n < s->most && sizeof *b + b->cap == LARGEST_BLOCK) {
+        mem_poison(b->bytes, b->cap);
+        b->next = s->blocks;
+        s->blocks = b;
+        s->n++;
+        return;
+    }
+    mem_unpoison(b->bytes, b->cap);
+    mem_free(b);
+}
+
+static struct arena_block *get_block(struct arena *a, size_t size)
+{
+    struct arena_spare *s = a->spare;
+    struct arena_block *b = s && size == LARGEST_BLOCK ? s->blocks : NULL;
+    if (b == NULL)
+        return mem_try_alloc(size);
+    s->blocks = b->next;
+    s->n--;
+    return b;
+}
+
+void arena_spare_free(struct arena_spare *s)
+{
+    for (struct arena_block *b = s->blocks, *next; b; b = next) {
+        next = b->next;
+        mem_unpoison(b->bytes, b->cap);
+        mem_free(b);
+    }
+    s->blocks = NULL;
+    s->n = 0;
+}
+
 static void free_until(struct arena *a, struct arena_block **list, struct arena_block *keep)
 {
     while (*list != keep) {
         struct arena_block *b = *list;
         *list = b->next;
         a->used -= sizeof *b + b->cap;
-        mem_unpoison(b->bytes, b->cap);
-        mem_free(b);
+        give_block(a, b);
     }
 }
 
@@ -89,7 +125,7 @@ static bool add_block(struct arena *a, struct arena_block **list, size_t n)
         size = least;
         cap = n;
     }
-    struct arena_block *b = mem_try_alloc(size);
+    struct arena_block *b = get_block(a, size);
     if (b == NULL)
         return false;
     b->next = *list;

@@ -16,6 +16,10 @@
 #include <stdarg.h>
 
 struct arena_block;
+/* Large blocks that an arena gave back, for the next one: fresh memory costs a page fault for every 4 KiB. Of one thread. */
+struct arena_spare { struct arena_block *blocks; unsigned n, most; /* 1 MiB each */ };
+void arena_spare_free(struct arena_spare *s);
+
 struct arena {
     struct arena_block *_aligned, *_bytes; /* the blocks in use, newest first */
     size_t used;                           /* bytes taken from the system */
@@ -24,6 +28,7 @@ struct arena {
     void (*on_full)(struct arena *a, size_t wanted, void *arg); /* must not return; NULL: allocation returns NULL */
     void *on_full_arg;
     struct arena_end *_ends;
+    struct arena_spare *spare; /* where large blocks come from and go to; NULL: the system */
     size_t fail_after; /* tests: the k-th allocation from now is refused as if the budget were reached; 0 = off */
 };
 

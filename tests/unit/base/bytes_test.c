@@ -83,6 +83,28 @@ static void arenas_give_back_to_the_mark(void **state)
 }
 
 static unsigned told;
+static void arenas_take_spare_blocks_again(void **state)
+{
+    (void)state;
+    struct arena_spare spare = {.most = 2};
+    struct arena a;
+    arena_init(&a, 0);
+    a.spare = &spare;
+    for (int i = 0; i < 1000; i++)
+        memset(arena_alloc(&a, 8192), i, 8192);
+    size_t used = a.used;
+    arena_free(&a);
+    assert_int_equal(spare.n, 2);
+    assert_int_equal(a.used, 0);
+    for (int i = 0; i < 1000; i++)
+        memset(arena_alloc(&a, 8192), i, 8192);
+    assert_int_equal(spare.n, 0);
+    assert_int_equal(a.used, used);
+    arena_free(&a);
+    arena_spare_free(&spare);
+    assert_int_equal(spare.n, 0);
+}
+
 static void note_full(struct arena *a, size_t wanted, void *arg) { (void)a; (void)wanted; *(unsigned *)arg += 1; }
 
 static void arenas_keep_their_budget(void **state)
@@ -149,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slices_cut_and_compare), cmocka_unit_test(buffers_keep_their_limit), cmocka_unit_test(arenas_give_back_to_the_mark),
+        cmocka_unit_test(arenas_take_spare_blocks_again),
         cmocka_unit_test(arenas_keep_their_budget), cmocka_unit_test(errors_keep_their_words), cmocka_unit_test(lists_link_and_unlink)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
