@@ -37,6 +37,8 @@ struct http_server {
     struct loop_timer timer;
     struct loop_task again;
     struct list working; /* of http_connection.node */
+    struct buf spare;    /* of a large answer that was sent, for the next one */
+    struct loop_timer spare_end;
     bool stopping;
 };
 
@@ -104,6 +106,44 @@ void http_finish(struct http_request *r)
 {
     http_pack(r);
     end_work(r->_connection);
+}
+
+/* ---- the memory of large answers ---- */
+
+/* It is kept for a moment: fresh pages cost more than what is written to them. */
+enum { SPARE_LEAST = 1 << 20, SPARE_MOST = 32 << 20, SPARE_MS = 1000 };
+
+static void on_spare_end(struct loop_timer *t) { buf_free(&CONTAINER(t, struct http_server, spare_end)->spare); }
+
+static void spare_put(struct http_server *s, struct buf *b)
+{
+    if (b->cap < SPARE_LEAST || b->cap > SPARE_MOST || b->cap <= s->spare.cap) {
+        buf_free(b);
+        return;
+    }
+    buf_free(&s->spare);
+    s->spare = *b;
+    buf_clear(&s->spare);
+    *b = (struct buf){0};
+    loop_timer_in(s->loop, &s->spare_end, SPARE_MS);
+}
+
+static struct buf spare_take(struct http_server *s)
+{
+    struct buf b = s->spare;
+    s->spare = (struct buf){0};
+    return b;
+}
+
+/* A small answer does not hold the memory of a large one while it is sent. */
+static void spare_save(struct http_server *s, struct buf *out)
+{
+    struct buf small = {0};
+    if (out->cap < SPARE_LEAST || out->n > out->cap / 4)
+        return;
+    buf_add_str(&small, buf_str(out));
+    spare_put(s, out);
+    *out = small;
 }
 
 /* ---- the reply ---- */
@@ -209,13 +249,18 @@ static void run_handler(struct http_request *r)
     http_pack(r);
 }
 
-static void on_worked(struct http_request *r) { end_work(r->_connection); }
+static void on_worked(struct http_request *r)
+{
+    spare_save(r->_connection->server, &r->out);
+    end_work(r->_connection);
+}
 
 static void submit(struct http_connection *c)
 {
     struct err err;
     begin_work(c);
     suspend(c);
+    c->r.out = spare_take(c->server);
     if (worker_submit(&c->r, run_handler, on_worked))
         return;
     err_set(&err, ERR_UNAVAILABLE, "too many queries are waiting; try again in a moment");
@@ -298,7 +343,7 @@ static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, vo
     if (c->state == HTTP_WORKING)
         list_remove(&c->node);
     buf_free(&c->body);
-    buf_free(&c->r.out);
+    spare_put(c->server, &c->r.out);
     arena_free(&c->r.arena);
     mem_free(c->uri);
     mem_free(c);
@@ -322,7 +367,7 @@ struct http_server *http_server_new(struct lane *lane, struct loop *loop, const 
 {
     struct http_server *s = mem_zalloc(sizeof *s);
     *s = (struct http_server){.lane = lane, .loop = loop, .conf = *conf, .epoll.run = on_epoll, .timer.run = on_timer,
-                              .again.run = on_again};
+                              .again.run = on_again, .spare_end.run = on_spare_end};
     list_init(&s->working);
     s->origins = conf->cors_origin ? regex_new(str_of(conf->cors_origin), NULL) : NULL;
     s->daemon = start_daemon(s);
@@ -361,6 +406,8 @@ void http_server_free(struct http_server *s)
     loop_unwatch(s->loop, &s->epoll);
     loop_timer_stop(s->loop, &s->timer);
     MHD_stop_daemon(s->daemon);
+    loop_timer_stop(s->loop, &s->spare_end);
+    buf_free(&s->spare);
     regex_free(s->origins);
     s->again.run = on_freed;
     loop_post(s->loop, &s->again);

@@ -17,8 +17,11 @@ struct job {
     http_handler *run;
     void (*done)(struct http_request *r);
 };
+/* What a large query leaves is kept for the next one for a moment, and given back when none comes. */
+enum { SPARE_BLOCKS = 16, SPARE_MS = 1000 };
 struct member {
     struct worker worker;
+    struct arena_spare spare; /* while it works */
     struct thread *thread;
 };
 
@@ -29,6 +32,8 @@ static struct pool {
     struct member *members; unsigned n; /* started ones */
     struct list line;
     unsigned n_waiting, n_idle;
+    struct arena_spare spare;
+    bool untidy; /* there is something to give back */
     bool stopping;
 } pool;
 
@@ -50,38 +55,78 @@ static void on_done(struct loop_task *task)
     mem_free(job);
 }
 
-static struct job *next_job(void)
+static struct arena_spare take_spare(void)
+{
+    struct arena_spare s = pool.spare;
+    pool.spare = (struct arena_spare){0};
+    s.most = SPARE_BLOCKS;
+    return s;
+}
+
+static void tidy(void)
+{
+    struct arena_spare spare = take_spare();
+    pool.untidy = false;
+    mutex_unlock(&pool.mutex);
+    arena_spare_free(&spare);
+    mem_trim();
+    mutex_lock(&pool.mutex);
+}
+
+static struct job *next_job(struct member *m)
 {
     mutex_lock(&pool.mutex);
     pool.n_idle++;
-    while (list_empty(&pool.line) && !pool.stopping)
-        cond_wait(&pool.work, &pool.mutex);
+    while (list_empty(&pool.line) && !pool.stopping) {
+        if (!pool.untidy)
+            cond_wait(&pool.work, &pool.mutex);
+        else if (!cond_wait_ms(&pool.work, &pool.mutex, SPARE_MS) && pool.untidy)
+            tidy();
+    }
     pool.n_idle--;
     struct list *node = list_pop_front(&pool.line);
+    m->spare = take_spare();
     pool.n_waiting -= node != NULL;
     mutex_unlock(&pool.mutex);
     return node ? CONTAINER(node, struct job, node) : NULL;
 }
 
-/* A large answer's pages go back at once: the next query of this size may come tomorrow. */
-static void work(struct job *job)
+/* Those of one worker are enough. */
+static void put_spare(struct member *m, bool large)
+{
+    mutex_lock(&pool.mutex);
+    if (pool.spare.n == 0) {
+        pool.spare = m->spare;
+        m->spare = (struct arena_spare){0};
+    }
+    pool.untidy = pool.untidy || large;
+    mutex_unlock(&pool.mutex);
+    arena_spare_free(&m->spare);
+}
+
+/* What the work took from the arena ends with it: the answer is in `out`. */
+static void work(struct member *m, struct job *job)
 {
     struct http_request *r = job->request;
+    struct arena_mark mark = arena_mark(&r->arena);
+    r->arena.spare = &m->spare;
     job->run(r);
-    bool large = r->arena.peak > (8 << 20);
+    arena_release(&r->arena, mark);
+    r->arena.spare = NULL;
+    put_spare(m, r->arena.peak > (1 << 20));
     job->task.run = on_done;
     loop_post(r->lane->loop, &job->task);
-    if (large)
-        mem_trim();
 }
 
 static void run(void *arg)
 {
-    struct worker *w = arg;
+    struct member *m = arg;
+    struct worker *w = &m->worker;
     self = w;
     w->loop = loop_new();
-    for (struct job *job; (job = next_job()) != NULL;)
-        work(job);
+    for (struct job *job; (job = next_job(m)) != NULL;)
+        work(m, job);
+    arena_spare_free(&m->spare);
     if (w->client)
         client_free(w->client);
     loop_free(w->loop);
@@ -93,7 +138,7 @@ static void start_member(void)
     char name[32];
     snprintf(name, sizeof name, "query %u", pool.n);
     m->worker.id = pool.n++;
-    m->thread = thread_start(name, run, &m->worker);
+    m->thread = thread_start(name, run, m);
 }
 
 static void collect(struct stats_out *o, void *arg UNUSED)
