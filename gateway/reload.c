@@ -36,7 +36,7 @@ static struct source *recent_get(void *arg) { return writer_recent(arg); }
 
 static struct upstream *build_upstream(const struct config *c, struct err *err)
 {
-    struct upstream_env env = {.lookback = gateway.flags.query_lookback, .recent_alone = c->n_groups == 0};
+    struct upstream_env env = {.recent_alone = c->n_groups == 0};
     if (c->recent) {
         env.recent_get = recent_get;
         env.recent_put = writer_recent_unref;

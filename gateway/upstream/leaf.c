@@ -240,6 +240,13 @@ bool group_error(const struct group *g, const struct err *errs, size_t n, struct
     return false;
 }
 
+bool group_forgives(const struct group *g, struct notes *notes, const struct err *why)
+{
+    if (g->downgrade_error && !g->ignore_error)
+        notes_warn(notes, "%s", why->text);
+    return g->ignore_error || g->downgrade_error;
+}
+
 static bool all_failed(struct leaf *l, struct err *err)
 {
     struct err *errs = ARENA_ARRAY(l->round->q->arena, struct err, l->n_asks);

@@ -27,5 +27,7 @@ bool leaf_collect(struct leaf *l, struct err *err) MUST_USE;
 
 /* Names group and servers in one error, of the class that matters most. */
 bool group_error(const struct group *g, const struct err *errs, size_t n, struct err *err);
+/* May the answer go without this group? The notes say so then, unless it is to be silent. */
+bool group_forgives(const struct group *g, struct notes *notes, const struct err *why);
 
 #endif

@@ -240,13 +240,6 @@ static bool collect(struct inquiry *in, struct list_answer *out, struct err *err
     return !recent || add_recent(in, out, err);
 }
 
-static bool forgive(const struct inquiry *in, const struct err *why)
-{
-    if (in->group->downgrade_error && !in->group->ignore_error)
-        notes_warn(in->round->q->notes, "%s", why->text);
-    return in->group->ignore_error || in->group->downgrade_error;
-}
-
 bool list_ask(const struct list_scope *scope, struct query_ctx *q, const struct list_question *what,
               struct list_answer *out, struct err *err)
 {
@@ -262,7 +255,7 @@ bool list_ask(const struct list_scope *scope, struct query_ctx *q, const struct 
     }
     bool ok = round_wait(&r, err);
     for (size_t i = 0; ok && i < n; i++)
-        if (!collect(&asked[i], out, &why) && !forgive(&asked[i], &why)) {
+        if (!collect(&asked[i], out, &why) && !group_forgives(asked[i].group, q->notes, &why)) {
             *err = why;
             ok = false;
         }

@@ -98,13 +98,6 @@ static void start_leaves(struct selection *s)
         }
 }
 
-static bool forgive(struct query_ctx *q, const struct group *g, const struct err *why)
-{
-    if (g->downgrade_error && !g->ignore_error)
-        notes_warn(q->notes, "%s", why->text);
-    return g->ignore_error || g->downgrade_error;
-}
-
 static bool unite(struct selection *s, size_t i, struct series_set *out, struct err *err)
 {
     struct group_union all;
@@ -119,7 +112,7 @@ static bool unite(struct selection *s, size_t i, struct series_set *out, struct 
             ok = union_add(&all, l->group, &l->answer, err) && round_check(&s->round, err);
         else if (!round_check(&s->round, err))
             ok = false;
-        else if (!forgive(s->round.q, l->group, &why)) {
+        else if (!group_forgives(l->group, s->round.q->notes, &why)) {
             *err = why;
             ok = false;
         }

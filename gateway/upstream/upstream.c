@@ -1,6 +1,6 @@
 #include "gateway/upstream/source.h"
 
-enum { MAX_ANSWER = 1 << 30, LOOKBACK_MS = 300000 };
+enum { MAX_ANSWER = 1 << 30 };
 
 static bool check_name(const struct server_group_conf *groups, size_t i, struct err *err)
 {
@@ -21,7 +21,6 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
     u->env = *env;
     u->env.recent_like = arena_str(&u->arena, env->recent_like);
     u->env.max_answer = env->max_answer ? env->max_answer : MAX_ANSWER;
-    u->env.lookback = env->lookback ? env->lookback : LOOKBACK_MS;
     for (size_t i = 0; i < n; i++) {
         size_t first = u->groups.n;
         if (!check_name(groups, i, err) || !groups_add(&u->groups, &u->arena, &groups[i], i, err)) {

@@ -37,7 +37,6 @@ extern const struct conf_section server_group_section;
 
 struct upstream;
 struct upstream_env {
-    int64_t lookback;
     size_t max_answer;                 /* bytes of one downstream answer; 0 = 1 GiB */
     /* The recent store, and the destination whose stream it keeps ("" = everything); NULL when off. get gives a reference. */
     struct source *(*recent_get)(void *arg);
