@@ -41,9 +41,30 @@ static int64_t origin(const struct cursor *c, const struct histogram *h, int64_t
     return h == NULL && c->s->origins ? c->s->origins[c->floats - 1] : t;
 }
 
+/* What most series are: floats alone, asked for their values. */
+static void fill_floats(struct eval *ev, struct row *row, const struct series *s, struct gaze gaze, int64_t window)
+{
+    const struct sample *next = s->samples, *end = next + s->n_samples;
+    uint64_t read = 0;
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        int64_t now = gaze.first + (int64_t)i * gaze.stride;
+        while (next < end && next->t <= now)
+            next++;
+        if (next == s->samples || next[-1].t <= now - window || is_stale(next[-1].v))
+            continue;
+        row->v[i] = next[-1].v;
+        read++;
+    }
+    ev->stats.samples += read;
+}
+
 static void fill_row(struct eval *ev, struct row *row, const struct series *s, struct gaze gaze, int64_t window,
                      enum sample_part part)
 {
+    if (part == PART_VALUE && s->n_samples > 0 && s->n_hists == 0 && row->h == NULL && ev->per_step == NULL) {
+        fill_floats(ev, row, s, gaze, window);
+        return;
+    }
     struct cursor c = {.s = s};
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         int64_t now = gaze.first + (int64_t)i * gaze.stride, t;
@@ -69,7 +90,10 @@ static uint64_t row_weight(const struct row *row, uint32_t n)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < n; i++)
-        sum += is_absent(row->v[i]) ? 0 : row_hist(row, i) ? histogram_weight(row->h[i]) : 1;
+        sum += !is_absent(row->v[i]);
+    for (uint32_t i = 0; row->h && i < n; i++)
+        if (row->h[i])
+            sum += histogram_weight(row->h[i]) - 1;
     return sum;
 }
 
