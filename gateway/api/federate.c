@@ -137,7 +137,8 @@ static void write_all(struct buf *out, const struct federation *f)
             buf_add_str(out, name);
         write_labels(out, s->labels, plain);
         buf_add_char(out, ' ');
-        buf_add_num(out, s->v);
+        char value[NUM_MAX];
+        buf_add(out, value, num_format_go(value, s->v)); /* as the text format is written by Go: 1e+06 */
         buf_add_char(out, ' ');
         buf_add_i64(out, s->t);
         buf_add_char(out, '\n');
