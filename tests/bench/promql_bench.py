@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import lib  # noqa: E402
 import wire  # noqa: E402
 
-ROUNDS = int(os.environ.get("ROUNDS", 5))
+ROUNDS = int(os.environ.get("ROUNDS", 25))
 TICKS = os.sysconf("SC_CLK_TCK")
 BEGIN, SECONDS, SCRAPE = 1_700_006_400, 3600, 15
 COUNTERS, HISTOGRAMS, PAIRS, BOUNDS = 10000, 1000, 5000, ("0.005", "0.01", "0.05", "0.1", "0.5", "1", "2.5", "5", "10", "+Inf")
