@@ -260,3 +260,9 @@ struct str form_nth(const struct form *f, const char *name, size_t nth)
             return f->fields[i].value;
     return STR_NONE;
 }
+
+void form_add(struct buf *out, const char *name, struct str value)
+{
+    buf_printf(out, "%s%s=", out->n ? "&" : "", name);
+    url_encode(out, value);
+}

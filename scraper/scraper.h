@@ -78,6 +78,7 @@ void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg);
 void scraper_free(struct scraper *s); /* after scraper_stop is done */
 
 enum target_health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN };
+const char *target_health_name(enum target_health h); /* "up", "down", "unknown": the API's words */
 struct target_status {                 /* a copy in the caller's arena */
     struct str job, url;
     struct labels discovered, labels;  /* before and after relabeling */

@@ -172,3 +172,8 @@ void scraper_collect(struct stats_out *o, void *scraper)
     collect_pools(s, o);
     mutex_unlock(&s->mutex);
 }
+
+const char *target_health_name(enum target_health h)
+{
+    return h == HEALTH_UP ? "up" : h == HEALTH_DOWN ? "down" : "unknown";
+}

@@ -10,11 +10,6 @@
 
 /* ---- /api/v1/targets ---- */
 
-static const char *health_name(enum target_health h)
-{
-    return h == HEALTH_UP ? "up" : h == HEALTH_DOWN ? "down" : "unknown";
-}
-
 static void put_text(struct json_writer *w, const char *key, struct str value)
 {
     json_key(w, key);
@@ -48,7 +43,7 @@ static void put_active(struct json_writer *w, const struct target_status *t)
     put_text(w, "lastScrape", buf_str(&text));
     json_key(w, "lastScrapeDuration");
     json_double(w, t->last_duration);
-    put_text(w, "health", str_of(health_name(t->health)));
+    put_text(w, "health", str_of(target_health_name(t->health)));
     put_duration(w, "scrapeInterval", t->interval);
     put_duration(w, "scrapeTimeout", t->timeout);
     json_key(w, "lastSamplesScraped");

@@ -35,11 +35,6 @@ struct view {
     struct buf text;              /* scratch */
 };
 
-static const char *health_name(enum target_health h)
-{
-    return h == HEALTH_UP ? "up" : h == HEALTH_DOWN ? "down" : "unknown";
-}
-
 /* ---- the filter ---- */
 
 static bool is_true(struct http_request *r, const char *name)
@@ -52,7 +47,7 @@ static int read_health(struct str s)
 {
     static const enum target_health all[] = {HEALTH_UP, HEALTH_DOWN, HEALTH_UNKNOWN};
     for (size_t i = 0; i < LEN(all); i++)
-        if (str_is(s, health_name(all[i])))
+        if (str_is(s, target_health_name(all[i])))
             return (int)all[i];
     return ANY_HEALTH;
 }
@@ -151,7 +146,7 @@ static struct job_tally *find_job(struct view *v, struct str name)
 static void text_target(struct view *v, const struct target_status *t)
 {
     struct buf *out = &v->r->out;
-    buf_printf(out, "\tstate=%s, endpoint=%.*s, labels=", health_name(t->health), STR_ARG(t->url));
+    buf_printf(out, "\tstate=%s, endpoint=%.*s, labels=", target_health_name(t->health), STR_ARG(t->url));
     labels_print(out, t->labels);
     if (v->filter.original_labels) {
         buf_add_z(out, ", originalLabels=");
@@ -190,7 +185,7 @@ static void html_labels(struct view *v, struct labels l)
 static void html_target(struct view *v, const struct target_status *t)
 {
     struct buf *out = &v->r->out;
-    const char *health = health_name(t->health);
+    const char *health = target_health_name(t->health);
     buf_add_z(out, "<tr><td><a href=\"");
     html_text(out, t->url);
     buf_add_z(out, "\">");
@@ -234,7 +229,7 @@ static void html_page_link(struct view *v, size_t page, const char *word)
 {
     struct buf *out = &v->r->out;
     int health = v->filter.health;
-    buf_printf(out, " <a href='?page=%zu&amp;state=%s&amp;q=", page + 1, health == ANY_HEALTH ? "" : health_name(health));
+    buf_printf(out, " <a href='?page=%zu&amp;state=%s&amp;q=", page + 1, health == ANY_HEALTH ? "" : target_health_name(health));
     url_encode(out, v->filter.q);
     buf_printf(out, "'>%s</a>", word);
 }

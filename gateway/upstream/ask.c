@@ -48,12 +48,6 @@ static void send_request(struct ask *ask, const char *path, struct buf *body, st
     buf_free(body);
 }
 
-static void add_field(struct buf *form, const char *name, struct str value)
-{
-    buf_printf(form, "%s%s=", form->n ? "&" : "", name);
-    url_encode(form, value);
-}
-
 static void add_ms(struct buf *form, const char *name, int64_t ms)
 {
     buf_printf(form, "%s%s=", form->n ? "&" : "", name);
@@ -66,7 +60,7 @@ static void add_selector(struct buf *form, const struct ask *ask, const char *na
     matchers_print(&text, ask->matchers, ask->n_matchers);
     if (range > 0)
         buf_printf(&text, "[%lldms]", (long long)range);
-    add_field(form, name, buf_str(&text));
+    form_add(form, name, buf_str(&text));
     buf_free(&text);
 }
 

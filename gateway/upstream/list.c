@@ -22,12 +22,6 @@ struct reply_slot { struct inquiry *of; size_t server; };
 
 /* --- the request -------------------------------------------------------------------------------------------------------------- */
 
-static void add_field(struct buf *form, const char *name, struct str value)
-{
-    buf_printf(form, "%s%s=", form->n ? "&" : "", name);
-    url_encode(form, value);
-}
-
 /* Times at the ends of the number line mean no bound. VictoriaMetrics without a start would look at the last day only. */
 static void add_times(struct buf *form, const struct server *s, const struct series_query *sq)
 {
@@ -49,7 +43,7 @@ static void add_matches(struct buf *form, const struct inquiry *in)
     for (size_t i = 0; i < in->routed.n_sets; i++) {
         buf_clear(&text);
         matchers_print(&text, in->routed.sets[i], in->routed.set_sizes[i]);
-        add_field(form, "match[]", buf_str(&text));
+        form_add(form, "match[]", buf_str(&text));
     }
     buf_free(&text);
 }
@@ -59,7 +53,7 @@ static void make_form(struct buf *form, const struct inquiry *in, const struct s
     size_t limit = in->own ? 1 : in->what->limit;
     if (in->what->kind == LIST_METADATA) {
         if (in->what->name.n > 0)
-            add_field(form, "metric", in->what->name);
+            form_add(form, "metric", in->what->name);
     } else {
         add_matches(form, in);
         add_times(form, s, &in->routed);
