@@ -20,8 +20,8 @@ bool num_parse_i64(struct str s, int64_t *v) MUST_USE;  /* decimal, optional sig
 bool num_parse_u64(struct str s, uint64_t *v) MUST_USE;
 bool num_parse_size(struct str s, uint64_t *bytes) MUST_USE; /* 10, 16MB, 16MiB, 1.5GiB, 512KB, 1TB ("B" optional) */
 
-enum { NUM_MAX = 32, NUM_PLAIN_MAX = 400 };
-/* Each writes at most NUM_MAX bytes to `to`, no NUL, and returns how many. */
+enum { NUM_MAX = 40, NUM_PLAIN_MAX = 400 };
+/* Each returns how many bytes it wrote to `to`; no NUL. All NUM_MAX bytes there may be overwritten. */
 size_t num_format(char *to, double v);      /* as in JSON sample values: 'f' for 1e-6 <= |v| < 1e21 or 0, else 'e' with two
                                                exponent digits at least: 1e+21 1e-07 +Inf -Inf NaN -0 */
 size_t num_format_go(char *to, double v);   /* Go's FormatFloat(v, 'g', -1, 64): exponent when < -4 or >= 6, so 1e+06: le labels */

@@ -244,6 +244,36 @@ static void test_integers(void **unused UNUSED)
     buf_free(&b);
 }
 
+static void assert_u64(uint64_t v)
+{
+    char text[NUM_MAX + 1], wanted[NUM_MAX + 1];
+    snprintf(wanted, sizeof wanted, "%llu", (unsigned long long)v);
+    text[num_format_u64(text, v)] = 0;
+    assert_string_equal(text, wanted);
+    if (v < (uint64_t)1 << 53)
+        assert_string_equal(format_z(num_format, (double)v), wanted);
+}
+
+static void test_integers_are_written(void **unused UNUSED)
+{
+    for (uint64_t v = 0; v < 10000; v++) { /* every group of four digits, at all places */
+        assert_u64(v);
+        assert_u64(v * 10001);
+        assert_u64(v * 100010001 + 100000000);
+        assert_u64(v * UINT64_C(1000100010001));
+    }
+    for (uint64_t power = 1; power < UINT64_MAX / 10; power *= 10) {
+        assert_u64(power - 1);
+        assert_u64(power);
+        assert_u64(power * 10 - 9);
+    }
+    for (int i = 0; i < 200000; i++)
+        assert_u64(random_bits() >> (i % 64));
+    assert_u64(UINT64_MAX);
+    assert_string_equal(format_z(num_format, -12345678), "-12345678");
+    assert_string_equal(format_z(num_format, -9007199254740991), "-9007199254740991");
+}
+
 static void test_ms(void **unused UNUSED)
 {
     static const struct {
@@ -287,7 +317,7 @@ int main(void)
         cmocka_unit_test(test_shortest),  cmocka_unit_test(test_round_trip), cmocka_unit_test(test_read_as_strtod),
         cmocka_unit_test(test_read_hard), cmocka_unit_test(test_scan_stops), cmocka_unit_test(test_parse),
         cmocka_unit_test(test_layout),    cmocka_unit_test(test_integers),   cmocka_unit_test(test_ms),
-        cmocka_unit_test(test_size),
+        cmocka_unit_test(test_size),       cmocka_unit_test(test_integers_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
