@@ -1,16 +1,17 @@
 /* Aggregations that make one series of a group. Groups are worked through one after the other, so that only one
  * group's intermediate results are held: a cell per step. Rows are added one by one, each from the first step to the
- * last; only histograms (and quantile) are gone through step by step. Either way the samples of a step are added in
+ * last; only histograms are gone through step by step. Either way the samples of a step are added in
  * the order of the rows.
+ *
+ * Where the rows are those of a range function, each is made when it is added (range_rows_later): of
+ * sum by (job) (rate(x[5m])) over 10,000 series only one column is there at a time, and stays in the cache.
  */
 #include "promql/walk.h"
 
-#include "base/num.h"
 #include "model/histogram_math.h"
 #include "promql/quote.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 struct cell {
     double n;          /* floats added */
@@ -18,19 +19,22 @@ struct cell {
     double mean;       /* avg, once the sum would overflow */
     bool running;      /* the mean is */
 };
+#define NO_ROW UINT32_MAX
 struct group {
     struct eval *ev;
     const struct expr *e;
     enum aggregate_op op;
-    const struct row *rows;   /* of the input */
+    struct row *rows;         /* of the input */
+    struct range_call *later; /* makes them; NULL: they are made */
     const uint32_t *members;  /* which of them are in this group */
     size_t n;
-    const double *param;
     struct cell *cells;
-    double *scratch;          /* room for n values */
+    const struct row **hists; /* members with histograms, in order */
+    size_t n_hists;
+    uint32_t first;           /* the first member that has values */
     struct row *out;
 };
-static const struct row *member(const struct group *g, size_t m) { return &g->rows[g->members[m]]; }
+static struct row *member(const struct group *g, size_t m) { return &g->rows[g->members[m]]; }
 
 static void add_sum(struct cell *c, double x)
 {
@@ -144,8 +148,8 @@ static const struct histogram *combine(const struct group *g, uint32_t i, struct
     const struct expr *at = g->e->u.aggregate.inner;
     unsigned flags = 0;
     histogram_sum_start(acc, g->ev->arena);
-    for (size_t m = 0; m < g->n; m++) {
-        const struct histogram *h = row_hist(member(g, m), i);
+    for (size_t m = 0; m < g->n_hists; m++) {
+        const struct histogram *h = g->hists[m]->h[i];
         if (h == NULL)
             continue;
         if (g->op == AGG_SUM)
@@ -156,7 +160,7 @@ static const struct histogram *combine(const struct group *g, uint32_t i, struct
             eval_warn(g->ev, at,
                       "vector contains a mix of histograms with exponential and custom buckets schemas "
                       "for metric name \"%.*s\"",
-                      STR_ARG(labels_name(member(g, m)->labels)));
+                      STR_ARG(labels_name(g->hists[m]->labels)));
             return NULL;
         }
     }
@@ -169,8 +173,8 @@ static const struct histogram *combine(const struct group *g, uint32_t i, struct
 
 static bool histogram_at(const struct group *g, uint32_t i)
 {
-    for (size_t m = 0; m < g->n; m++)
-        if (row_hist(member(g, m), i))
+    for (size_t m = 0; m < g->n_hists; m++)
+        if (g->hists[m]->h[i])
             return true;
     return false;
 }
@@ -192,110 +196,74 @@ static void combine_histograms(const struct group *g)
     }
 }
 
-static void aggregate_group(const struct group *g)
+static void add_member(struct group *g, size_t m)
 {
-    bool any = false;
+    struct row *row = member(g, m);
+    if (g->later && !range_row(g->ev, g->later, g->members[m], row))
+        return;
+    if (g->members[m] < g->first)
+        g->first = g->members[m];
+    add_row(g, row);
+    g->out->drop_name |= row->drop_name;
+    if (has_histogram(g, row))
+        g->hists[g->n_hists++] = row;
+}
+
+static void aggregate_group(struct group *g)
+{
     memset(g->cells, 0, g->ev->grid.n * sizeof *g->cells);
-    for (size_t m = 0; m < g->n; m++) {
-        add_row(g, member(g, m));
-        any = any || has_histogram(g, member(g, m));
-    }
+    g->n_hists = 0;
+    g->first = NO_ROW;
+    for (size_t m = 0; m < g->n; m++)
+        add_member(g, m);
     for (uint32_t i = 0; i < g->ev->grid.n; i++)
         if (g->cells[i].n > 0)
             g->out->v[i] = cell_value(g->op, &g->cells[i]);
-    if (any && (g->op == AGG_SUM || g->op == AGG_AVG))
+    if (g->n_hists > 0 && (g->op == AGG_SUM || g->op == AGG_AVG))
         combine_histograms(g);
-    else if (any && g->op != AGG_COUNT && g->op != AGG_GROUP)
+    else if (g->n_hists > 0 && g->op != AGG_COUNT && g->op != AGG_GROUP)
         note_ignored(g);
-}
-
-/* --- quantile ---------------------------------------------------------------------------------------------------- */
-
-static int by_value(const void *a, const void *b) /* NaN first */
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    if (isnan(x) || isnan(y))
-        return isnan(y) - isnan(x);
-    return (x > y) - (x < y);
-}
-
-static double quantile_of(double q, double *v, size_t n)
-{
-    if (n == 0 || isnan(q))
-        return normal_nan();
-    if (q < 0 || q > 1)
-        return q < 0 ? -INFINITY : INFINITY;
-    qsort(v, n, sizeof *v, by_value);
-    double rank = q * ((double)n - 1), low = floor(rank), weight = rank - low;
-    size_t l = (size_t)low, u = l + 1 < n ? l + 1 : n - 1;
-    return v[l] * (1 - weight) + v[u] * weight;
-}
-
-static void quantile_group(const struct group *g)
-{
-    bool ignored = false;
-    for (uint32_t i = 0; i < g->ev->grid.n; i++) {
-        size_t n = 0;
-        for (size_t m = 0; m < g->n; m++) {
-            const struct row *r = member(g, m);
-            if (row_hist(r, i))
-                ignored = true;
-            else if (!is_absent(r->v[i]))
-                g->scratch[n++] = r->v[i];
-        }
-        if (n > 0)
-            g->out->v[i] = quantile_of(g->param[i], g->scratch, n);
-    }
-    if (ignored)
-        note_ignored(g);
-}
-
-/* The smallest and the largest value out of bounds are named, and NaN. */
-static void check_quantiles(struct eval *ev, const struct expr *e, const double *q)
-{
-    const char *text = "quantile value should be between 0 and 1, got %s";
-    double least = q[0], most = q[0];
-    bool nan = false;
-    char number[NUM_MAX + 1];
-    for (uint32_t i = 0; i < ev->grid.n; i++) {
-        nan = nan || isnan(q[i]);
-        least = fmin(least, q[i]);
-        most = fmax(most, q[i]);
-    }
-    if (nan)
-        eval_warn(ev, e->u.aggregate.param, text, "NaN");
-    if (most > 1) {
-        number[num_format_go(number, most)] = 0;
-        eval_warn(ev, e->u.aggregate.param, text, number);
-    }
-    if (least < 0) {
-        number[num_format_go(number, least)] = 0;
-        eval_warn(ev, e->u.aggregate.param, text, number);
-    }
 }
 
 /* --- all together ------------------------------------------------------------------------------------------------ */
 
-static void aggregate_groups(struct eval *ev, const struct expr *e, struct value *in, const double *param,
-                             struct value *out)
+static void start_groups(struct eval *ev, const struct expr *e, const struct value *in, struct group *g)
 {
+    *g = (struct group){.ev = ev, .e = e, .op = e->u.aggregate.op, .rows = in->rows};
+    g->cells = ARENA_ARRAY(ev->arena, struct cell, ev->grid.n);
+    g->hists = ARENA_ARRAY(ev->arena, const struct row *, in->n);
+}
+
+/* Groups stand in the order of their first rows. Which rows have values shows only when they are made: begins[row] is
+ * the number of the group that begins with it, and one more. */
+static void order_groups(struct eval *ev, const uint32_t *begins, size_t n_rows, struct value *out)
+{
+    struct row *ordered = ARENA_ARRAY(ev->arena, struct row, out->n);
+    size_t n = 0;
+    for (size_t r = 0; r < n_rows; r++)
+        if (begins[r] > 0)
+            ordered[n++] = out->rows[begins[r] - 1];
+    out->rows = ordered;
+    out->n = out->_cap = n;
+}
+
+static void aggregate_groups(struct group *g, const struct value *in, struct value *out)
+{
+    struct eval *ev = g->ev;
     struct row_groups groups;
-    struct grouping by = grouping_of(ev, e, STR_NONE);
+    struct grouping by = grouping_of(ev, g->e, STR_NONE);
+    uint32_t *begins = g->later ? ARENA_ARRAY(ev->arena, uint32_t, in->n) : NULL;
     group_rows(ev, &by, in, &groups);
-    struct group g = {.ev = ev, .e = e, .op = e->u.aggregate.op, .rows = in->rows, .param = param};
-    g.cells = ARENA_ARRAY(ev->arena, struct cell, ev->grid.n);
-    g.scratch = g.op == AGG_QUANTILE ? ARENA_ARRAY(ev->arena, double, in->n) : NULL;
     for (size_t i = 0; i < groups.n; i++) {
-        g.members = groups.rows + groups.start[i];
-        g.n = groups.start[i + 1] - groups.start[i];
-        g.out = value_add_row(ev, out, groups.labels[i]);
-        for (size_t m = 0; m < g.n; m++)
-            g.out->drop_name |= member(&g, m)->drop_name;
-        if (g.op == AGG_QUANTILE)
-            quantile_group(&g);
-        else
-            aggregate_group(&g);
+        g->members = groups.rows + groups.start[i];
+        g->n = groups.start[i + 1] - groups.start[i];
+        g->out = value_add_row(ev, out, groups.labels[i]);
+        aggregate_group(g);
+        if (begins && g->first != NO_ROW)
+            begins[g->first] = (uint32_t)i + 1;
     }
+    if (begins)
+        order_groups(ev, begins, in->n, out);
     value_drop_empty(out, ev->grid.n);
 }
 
@@ -310,20 +278,43 @@ static struct str count_values_label(struct eval *ev, const struct expr *param)
     eval_stop(ev);
 }
 
-void eval_aggregate(struct eval *ev, const struct expr *e, struct value *out)
+/* Those that need all rows of a step at once. */
+static void aggregate_at_once(struct eval *ev, const struct expr *e, const double *param, struct value *out)
 {
-    struct value in, param = {0};
+    struct value in;
+    struct str label = {0};
     enum aggregate_op op = e->u.aggregate.op;
-    if (e->u.aggregate.param)
-        eval_expr(ev, e->u.aggregate.param, &param);
-    struct str label = op == AGG_COUNT_VALUES ? count_values_label(ev, e->u.aggregate.param) : STR_NONE;
+    if (op == AGG_COUNT_VALUES)
+        label = count_values_label(ev, e->u.aggregate.param);
     eval_expr(ev, e->u.aggregate.inner, &in);
-    if (op == AGG_QUANTILE)
-        check_quantiles(ev, e, param.scalar);
     if (op == AGG_COUNT_VALUES)
         eval_count_values(ev, e, &in, label, out);
-    else if (op == AGG_TOPK || op == AGG_BOTTOMK || op == AGG_LIMITK || op == AGG_LIMIT_RATIO)
-        eval_pick(ev, e, &in, param.scalar, out);
+    else if (op == AGG_QUANTILE)
+        eval_quantile(ev, e, &in, param, out);
     else
-        aggregate_groups(ev, e, &in, param.scalar, out);
+        eval_pick(ev, e, &in, param, out);
+}
+
+static void aggregate_row_by_row(struct eval *ev, const struct expr *e, struct value *out)
+{
+    struct value in;
+    struct group g;
+    struct range_call later;
+    bool is_later = range_rows_later(ev, e->u.aggregate.inner, &later, &in);
+    if (!is_later)
+        eval_expr(ev, e->u.aggregate.inner, &in);
+    start_groups(ev, e, &in, &g);
+    g.later = is_later ? &later : NULL;
+    aggregate_groups(&g, &in, out);
+}
+
+void eval_aggregate(struct eval *ev, const struct expr *e, struct value *out)
+{
+    struct value param = {0};
+    if (e->u.aggregate.param == NULL) {
+        aggregate_row_by_row(ev, e, out);
+        return;
+    }
+    eval_expr(ev, e->u.aggregate.param, &param);
+    aggregate_at_once(ev, e, param.scalar, out);
 }

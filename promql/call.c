@@ -26,11 +26,9 @@ void eval_call(struct eval *ev, const struct expr *e, struct value *out)
 {
     enum function_id id = e->u.call.fn->id;
     const struct function_impl *impl = function_impl(id);
-    for (size_t i = 0; i < e->u.call.n_args; i++) {
-        if (e->u.call.args[i]->type == VALUE_MATRIX) {
-            eval_range_call(ev, e, i, out);
-            return;
-        }
+    if (range_argument(e) < e->u.call.n_args) {
+        eval_range_call(ev, e, out);
+        return;
     }
     if (is_sort(id) && ev->grid.n > 1)
         eval_warn(ev, e, "sort is ineffective for range queries since results are always ordered by labels");

@@ -67,6 +67,8 @@ struct eval {
 
 /* --- for functions ------------------------------------------------------------------------------------------------- */
 
+struct window_bounds { uint32_t from, to; }; /* samples [from, to) */
+
 /* One series for a range function. The window of step i is (window_end(i) - range, window_end(i)]. */
 struct range_input {
     const struct expr *call;             /* the call; call->u.call.args[...]->pos for notes */
@@ -77,6 +79,10 @@ struct range_input {
      * behind when smoothed). */
     const struct sample *samples; uint32_t n_samples;
     const struct hist_sample *hists; uint32_t n_hists;
+    const struct window_bounds *bounds;  /* of each window among the samples */
+    uint64_t in_windows;                 /* samples in all windows together */
+    uint64_t times;                      /* another number when the samples have other times than the series before */
+    void **kept;                         /* the function's own, from one series of a call to the next: NULL at first */
     int64_t first_end, stride, range;    /* ms; stride is 0 when @ holds the window still */
     int64_t lookback;
     bool anchored, smoothed;
@@ -90,7 +96,7 @@ static inline int64_t window_end(const struct range_input *in, uint32_t i)
 /* Slides along: after window_move(in, i, &w) the samples [from, to) and histograms [hist_from, hist_to) are those
  * in window i. Start with a zeroed struct; i must not decrease. */
 struct window { uint32_t from, to, hist_from, hist_to; };
-static inline void window_move(const struct range_input *in, uint32_t i, struct window *w)
+static inline void window_slide(const struct range_input *in, uint32_t i, struct window *w) /* whatever the bounds say */
 {
     int64_t end = window_end(in, i), start = end - in->range;
     while (w->to < in->n_samples && in->samples[w->to].t <= end)
@@ -101,6 +107,15 @@ static inline void window_move(const struct range_input *in, uint32_t i, struct 
         w->hist_to++;
     while (w->hist_from < w->hist_to && in->hists[w->hist_from].t <= start)
         w->hist_from++;
+}
+static inline void window_move(const struct range_input *in, uint32_t i, struct window *w)
+{
+    if (in->n_hists > 0) {
+        window_slide(in, i, w);
+    } else {
+        w->from = in->bounds[i].from;
+        w->to = in->bounds[i].to;
+    }
 }
 
 struct call { /* a call whose arguments are all evaluated */
@@ -142,6 +157,7 @@ void eval_info(struct eval *ev, const struct expr *at, const char *format, ...) 
 
 struct row *value_add_row(struct eval *ev, struct value *v, struct labels labels); /* all absent, h NULL */
 double *eval_column(struct eval *ev);                             /* grid.n values, all absent */
+void column_clear(double *v, uint32_t n);
 void row_need_hist(struct eval *ev, struct row *r);               /* makes h when it is NULL */
 static inline void row_set_hist(struct eval *ev, struct row *r, uint32_t i, const struct histogram *h)
 {
@@ -165,6 +181,7 @@ void value_drop_empty(struct value *v, uint32_t n); /* rows without any value go
 /* Rows with equal labels become one; ERR_EXEC "vector cannot contain metrics with the same labelset" when two have
  * a value at the same step. */
 void value_merge(struct eval *ev, struct value *v);
+bool value_repeats_labels(struct eval *ev, const struct value *v); /* there is something to merge, perhaps */
 
 /* The instant vector of a selector's series (staleness, lookback) on ev->grid; `selector` is EXPR_SELECTOR. Or the
  * values are the samples' own times in seconds: PART_TIME for timestamp(), PART_INFO_TIME for info(), where a

@@ -4,11 +4,16 @@
 #include "base/map.h"
 #include "promql/quote.h"
 
+void column_clear(double *v, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        v[i] = absent_value();
+}
+
 double *eval_column(struct eval *ev)
 {
     double *v = arena_alloc(ev->arena, ev->grid.n * sizeof *v);
-    for (uint32_t i = 0; i < ev->grid.n; i++)
-        v[i] = absent_value();
+    column_clear(v, ev->grid.n);
     return v;
 }
 
@@ -109,6 +114,17 @@ void value_merge(struct eval *ev, struct value *v)
     }
     v->n = kept;
     map_free(seen);
+}
+
+bool value_repeats_labels(struct eval *ev, const struct value *v)
+{
+    struct map *seen = ARENA_NEW(ev->arena, struct map);
+    eval_on_end(ev, free_map, seen);
+    bool added = true;
+    for (size_t i = 0; added && i < v->n; i++)
+        map_add(seen, str_n(v->rows[i].labels.p, v->rows[i].labels.n), &added);
+    map_free(seen);
+    return !added;
 }
 
 uint64_t histogram_weight(const struct histogram *h)

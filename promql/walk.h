@@ -5,9 +5,9 @@
  *   eval.c        which node goes where; value.c: rows; note.c: annotations
  *   selector.c    series -> instant vectors; smoothed.c: the same, interpolated
  *   bare.c        histograms read without their buckets
- *   range.c       calls on range vectors; call.c: all other calls
+ *   range.c       calls on range vectors, feed.c: what they see of a series; call.c: all other calls
  *   binary.c      operators element by element; matching.c, join.c, set.c: between vectors
- *   aggregate.c   sum ... quantile; pick.c: topk ... limit_ratio; count_values.c
+ *   aggregate.c   sum ... stddev; quantile.c; pick.c: topk ... limit_ratio; count_values.c
  *   result.c      names dropped, duplicates found, sorted, points
  */
 #ifndef PROMQL_WALK_H
@@ -33,20 +33,44 @@ struct gaze shift_gaze(const struct grid *g, const struct time_shift *shift);
 /* The grid of a subquery's inner expression within a grid; n is 0 when no step falls into the window. */
 struct grid subquery_grid(struct eval *ev, const struct grid *g, const struct expr *subquery);
 
-/* --- range.c ----------------------------------------------------------------------------------------------------- */
-struct range_feed { /* room for one series, used again for the next */
+/* --- feed.c: one series at a time for a range function ---------------------------------------------------------- */
+struct range_feed { /* room for one series, used again for the next; zeroed at first */
     struct sample *samples; size_t samples_cap;
     struct hist_sample *hists; size_t hists_cap;
+    int64_t *times; size_t times_cap;  /* of the samples that the bounds are of */
+    uint32_t n_times;
+    struct window_bounds *bounds;
+    uint64_t in_windows, pattern;
+    void *kept;
     bool bare; /* histograms without buckets */
 };
 /* Loads series i and fills in->labels, samples and hists with what the windows (set already) can see; false when
  * that is nothing. Valid until the next call with this feed or set. */
 bool feed_series(struct eval *ev, struct range_feed *f, struct series_set *set, size_t i, struct range_input *in);
+/* The same from a row of a subquery, whose grid is g. */
+bool feed_row(struct eval *ev, struct range_feed *f, const struct row *row, const struct grid *g,
+              struct range_input *in);
+
+/* --- range.c ----------------------------------------------------------------------------------------------------- */
+/* A call of a range function, and what it needs for each of its series. */
+struct range_call {
+    const struct function_impl *impl;
+    struct range_input in;
+    struct range_feed feed;
+    struct series_set *set;            /* NULL: the argument is a subquery */
+    double *column;                    /* of the row made last, to be used again */
+};
+/* Rows later: *out gets the rows of a call on a selector without their columns, and range_row makes one when it is
+ * wanted, in memory that the next one overwrites (unless there is a histogram in it). Who needs one row at a time
+ * never holds them all. false: `e` is not such a call, or its rows have to be merged first; eval_expr it. */
+bool range_rows_later(struct eval *ev, const struct expr *e, struct range_call *c, struct value *out);
+/* Row i; false when it has no value. */
+bool range_row(struct eval *ev, struct range_call *c, size_t i, struct row *row);
 
 /* --- nodes ------------------------------------------------------------------------------------------------------- */
 void eval_call(struct eval *ev, const struct expr *e, struct value *out);
-/* args[at] is the range vector */
-void eval_range_call(struct eval *ev, const struct expr *e, size_t at, struct value *out);
+void eval_range_call(struct eval *ev, const struct expr *e, struct value *out);
+size_t range_argument(const struct expr *call); /* which one is the range vector; n_args: none */
 void eval_subquery(struct eval *ev, const struct expr *e, struct value *out, struct grid *inner); /* rows on *inner */
 void eval_smoothed(struct eval *ev, const struct expr *selector, struct series_set *set, struct value *out);
 void eval_binary(struct eval *ev, const struct expr *e, struct value *out);
@@ -54,6 +78,7 @@ void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct
 void eval_set_operator(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out);
 void eval_aggregate(struct eval *ev, const struct expr *e, struct value *out);
 void eval_pick(struct eval *ev, const struct expr *e, struct value *in, const double *param, struct value *out);
+void eval_quantile(struct eval *ev, const struct expr *e, struct value *in, const double *q, struct value *out);
 void eval_count_values(struct eval *ev, const struct expr *e, struct value *in, struct str label, struct value *out);
 
 /* --- bare.c: histograms without buckets -------------------------------------------------------------------------- */

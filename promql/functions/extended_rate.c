@@ -164,7 +164,7 @@ void fn_extended_rate(struct eval *ev, const struct rate_kind *kind, const struc
     struct extended x = {.kind = kind, .in = in};
     struct window w = {0};
     for (uint32_t i = 0; i < ev->grid.n; i++) {
-        window_move(&wide, i, &w);
+        window_slide(&wide, i, &w);
         x.end = window_end(in, i);
         x.start = x.end - in->range;
         if (w.to > w.from && w.hist_to > w.hist_from)

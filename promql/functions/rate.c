@@ -25,51 +25,81 @@ static struct falls falls_find(struct eval *ev, const struct range_input *in)
     return f;
 }
 
-struct gain {
-    int64_t first, last;   /* times of the outermost samples */
-    uint32_t samples;
-    double first_value, value;
-};
+/* Where the outermost of a window's samples lie, in ms: from the window's start to the first, to the last, to the end. */
+struct edges { int64_t before, sampled, after; uint32_t samples; };
 
-/* What depends on times alone. Where scrapes and steps are regular it is the same from one window to the next, so it is kept:
- * divisions are what a rate costs. */
+static struct edges edges_of(const struct range_input *in, uint32_t i, int64_t first, int64_t last, uint32_t samples)
+{
+    int64_t end = window_end(in, i);
+    return (struct edges){first - (end - in->range), last - first, end - last, samples};
+}
+
+/* What depends on times alone. */
 struct spread {
-    int64_t before, sampled_ms, after; /* from the window's start to the first sample, to the last, to the end */
-    uint32_t samples;
-    double sampled, to_start, to_end;  /* seconds; what is added at both sides */
-    double factor;
+    double sampled, to_start, to_end; /* seconds from the first sample to the last; what is added at both sides */
+    double factor;                    /* what a gain is multiplied with */
 };
 
-static double factor_of(const struct rate_kind *kind, const struct range_input *in, const struct spread *s, double to_start)
+static double factor_of(const struct rate_kind *kind, const struct range_input *in, const struct spread *s,
+                        double to_start)
 {
     double factor = s->sampled != 0 ? (s->sampled + to_start + s->to_end) / s->sampled : 1;
     return kind->per_second ? factor / ((double)in->range / 1000) : factor;
 }
 
-static void spread_move(struct spread *s, const struct rate_kind *kind, const struct range_input *in, int64_t end,
-                        const struct gain *g)
+static struct spread spread_of(const struct rate_kind *kind, const struct range_input *in, const struct edges *e)
 {
-    int64_t before = g->first - (end - in->range), sampled_ms = g->last - g->first, after = end - g->last;
-    if (s->samples == g->samples && s->before == before && s->sampled_ms == sampled_ms && s->after == after)
-        return;
-    double sampled = (double)sampled_ms / 1000, gap = sampled / (g->samples - 1), near = gap * 1.1;
-    double to_start = (double)before / 1000, to_end = (double)after / 1000;
-    *s = (struct spread){before, sampled_ms, after, g->samples, sampled, to_start >= near ? gap / 2 : to_start,
-                         to_end >= near ? gap / 2 : to_end, 0};
-    s->factor = factor_of(kind, in, s, s->to_start);
+    double sampled = (double)e->sampled / 1000, gap = sampled / (e->samples - 1), near = gap * 1.1;
+    double to_start = (double)e->before / 1000, to_end = (double)e->after / 1000;
+    struct spread s = {sampled, to_start >= near ? gap / 2 : to_start, to_end >= near ? gap / 2 : to_end, 0};
+    s.factor = factor_of(kind, in, &s, s.to_start);
+    return s;
 }
 
 /* What the gain between the samples is multiplied with. */
-static double stretch(struct spread *s, const struct rate_kind *kind, const struct range_input *in, int64_t end,
-                      const struct gain *g)
+static inline double stretch(const struct spread *s, const struct rate_kind *kind, const struct range_input *in,
+                             double first, double gain)
 {
-    spread_move(s, kind, in, end, g);
-    if (!kind->counter || !(g->value > 0) || !(g->first_value >= 0))
+    if (!kind->counter || !(gain > 0) || !(first >= 0))
         return s->factor;
-    if (s->sampled * g->first_value > 2 * s->to_start * g->value) /* far from zero, whatever rounding does */
+    if (s->sampled * first > 2 * s->to_start * gain) /* far from zero, whatever rounding does */
         return s->factor;
-    double to_zero = s->sampled * (g->first_value / g->value);
+    double to_zero = s->sampled * (first / gain);
     return to_zero < s->to_start ? factor_of(kind, in, s, to_zero) : s->factor;
+}
+
+/* The spread of every step. Divisions are what a rate costs, so it is worked out again only for a series whose samples
+ * have other times than those of the series before, and within a series only where the edges differ. */
+struct spreads { uint64_t times; struct spread *at; };
+
+static void spreads_fill(struct eval *ev, const struct rate_kind *kind, const struct range_input *in, struct spread *at)
+{
+    struct edges last = {0};
+    struct spread s = {0};
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        struct window_bounds w = in->bounds[i];
+        if (w.to - w.from < 2)
+            continue;
+        struct edges e = edges_of(in, i, in->samples[w.from].t, in->samples[w.to - 1].t, w.to - w.from);
+        if (e.samples != last.samples || e.before != last.before || e.sampled != last.sampled || e.after != last.after)
+            s = spread_of(kind, in, &e);
+        at[i] = s;
+        last = e;
+    }
+}
+
+static const struct spread *spreads_of(struct eval *ev, const struct rate_kind *kind, const struct range_input *in)
+{
+    struct spreads *s = *in->kept;
+    if (s == NULL) {
+        *in->kept = s = ARENA_NEW(ev->arena, struct spreads);
+        s->at = ARENA_ARRAY(ev->arena, struct spread, ev->grid.n);
+    }
+    if (s->times != in->times) {
+        spreads_fill(ev, kind, in, s->at);
+        s->times = in->times;
+    }
+    return s->at;
 }
 
 /* State of one row. */
@@ -80,30 +110,30 @@ struct rate {
     uint32_t fall;              /* the first one that may be in the window */
     bool *reset;                /* per histogram: reset since the one before */
     struct histogram_sum sum;
-    struct spread spread;
+    const struct spread *spreads; /* of the floats, per step */
     unsigned notes;
 };
 
-static double float_gain(struct rate *r, const struct window *w)
+/* The gain and what falls took away between the samples [from, to). */
+static double add_falls(struct rate *r, double gain, uint32_t from, uint32_t to)
 {
-    const struct sample *s = r->in->samples;
-    double gain = s[w->to - 1].v - s[w->from].v;
-    if (!r->kind->counter)
-        return gain;
-    while (r->fall < r->falls.n && r->falls.at[r->fall] <= w->from)
+    while (r->fall < r->falls.n && r->falls.at[r->fall] <= from)
         r->fall++;
-    for (uint32_t f = r->fall; f < r->falls.n && r->falls.at[f] < w->to; f++)
-        gain += s[r->falls.at[f] - 1].v;
+    for (uint32_t f = r->fall; f < r->falls.n && r->falls.at[f] < to; f++)
+        gain += r->in->samples[r->falls.at[f] - 1].v;
     return gain;
 }
 
-static void float_rate(struct rate *r, uint32_t i, const struct window *w, struct row *out)
+static inline void float_rate(struct rate *r, uint32_t i, struct row *out)
 {
     const struct sample *s = r->in->samples;
-    if (w->to - w->from < 2)
+    struct window_bounds w = r->in->bounds[i];
+    if (w.to - w.from < 2)
         return;
-    struct gain g = {s[w->from].t, s[w->to - 1].t, w->to - w->from, s[w->from].v, float_gain(r, w)};
-    row_set(out, i, g.value * stretch(&r->spread, r->kind, r->in, window_end(r->in, i), &g));
+    double first = s[w.from].v, gain = s[w.to - 1].v - first;
+    if (r->falls.n > 0)
+        gain = add_falls(r, gain, w.from, w.to);
+    row_set(out, i, gain * stretch(&r->spreads[i], r->kind, r->in, first, gain));
 }
 
 static void find_resets(struct eval *ev, struct rate *r)
@@ -175,8 +205,10 @@ static void hist_rate(struct eval *ev, struct rate *r, uint32_t i, const struct 
     uint32_t n = w->hist_to - w->hist_from;
     if (n < 2 || !hist_gain(ev, r, w))
         return;
-    struct gain g = {h[w->hist_from].t, h[w->hist_to - 1].t, n, h[w->hist_from].h->count, histogram_sum_count(&r->sum)};
-    histogram_sum_mul(&r->sum, stretch(&r->spread, r->kind, r->in, window_end(r->in, i), &g));
+    struct edges e = edges_of(r->in, i, h[w->hist_from].t, h[w->hist_to - 1].t, n);
+    struct spread s = spread_of(r->kind, r->in, &e);
+    double first = h[w->hist_from].h->count, gain = histogram_sum_count(&r->sum);
+    histogram_sum_mul(&r->sum, stretch(&s, r->kind, r->in, first, gain));
     struct histogram *result = histogram_sum_total(&r->sum, ev->arena);
     result->hint = RESET_GAUGE;
     row_set_hist(ev, out, i, result);
@@ -196,21 +228,36 @@ static bool any_float(const struct eval *ev, const struct row *row)
     return false;
 }
 
-static void rate_windows(struct eval *ev, struct rate *r, struct row *out)
+static void float_rates(struct eval *ev, struct rate *r, struct row *out)
+{
+    for (uint32_t i = 0; i < ev->grid.n; i++)
+        float_rate(r, i, out);
+}
+
+static void mixed_rates(struct eval *ev, struct rate *r, struct row *out)
 {
     struct window w = {0};
-    if (r->kind->counter)
-        r->falls = falls_find(ev, r->in);
     find_resets(ev, r);
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         window_move(r->in, i, &w);
         if (w.to > w.from && w.hist_to > w.hist_from)
             r->notes |= NOTE_MIXED;
         else if (w.to > w.from)
-            float_rate(r, i, &w, out);
+            float_rate(r, i, out);
         else
             hist_rate(ev, r, i, &w, out);
     }
+}
+
+static void rates(struct eval *ev, struct rate *r, struct row *out)
+{
+    if (r->kind->counter)
+        r->falls = falls_find(ev, r->in);
+    r->spreads = spreads_of(ev, r->kind, r->in);
+    if (r->in->n_hists > 0)
+        mixed_rates(ev, r, out);
+    else
+        float_rates(ev, r, out);
 }
 
 static void rate_row(struct eval *ev, const struct range_input *in, struct row *out, const struct rate_kind *kind)
@@ -219,7 +266,7 @@ static void rate_row(struct eval *ev, const struct range_input *in, struct row *
     if (in->anchored || in->smoothed)
         fn_extended_rate(ev, kind, in, out);
     else
-        rate_windows(ev, &r, out);
+        rates(ev, &r, out);
     if (kind->counter && !is_counter_name(labels_name(in->labels)) && any_float(ev, out))
         r.notes |= NOTE_ODD_NAME;
     fn_say(ev, in, r.notes);
