@@ -23,7 +23,7 @@ struct grid subquery_grid(struct eval *ev, const struct grid *g, const struct ex
     int64_t step = e->u.subquery.step ? e->u.subquery.step : ev->params->subquery_step;
     if (step <= 0)
         step = 60000;
-    int64_t before = gaze.first - e->u.subquery.range, last = gaze.first + (int64_t)(g->n - 1) * gaze.stride;
+    int64_t before = gaze.first - e->u.subquery.range, last = gaze.first + (int64_t)(g->n ? g->n - 1 : 0) * gaze.stride;
     int64_t start = before / step * step;
     if (start <= before)
         start += step;

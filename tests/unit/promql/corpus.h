@@ -4,7 +4,7 @@
  *       x{a="b"} 0+10x10              {a="b"} 0.033
  *
  * corpus_series.c reads one series, corpus_store.c holds what is loaded and answers select, corpus_custom.c makes native
- * histograms of classic ones, corpus_file.c reads commands, corpus_check.c judges results, corpus_test.c is the program.
+ * histograms of classic ones, corpus_file.c reads commands, corpus_check.c judges results, corpus_run.c finds the files.
  * The language: https://github.com/prometheus/prometheus/blob/main/promql/promqltest/README.md
  */
 #ifndef TESTS_CORPUS_H
@@ -81,6 +81,12 @@ bool corpus_open(struct corpus_file *f, const char *path);
 void corpus_close(struct corpus_file *f);
 /* Carries out loads and clears up to the next eval command. Broken: err says where. */
 enum corpus_step corpus_next(struct corpus_file *f, struct corpus_eval *eval, struct err *err);
+
+/* --- programs ---------------------------------------------------------------------------------------------------- */
+#define CORPUS_OWN "tests/promql"
+/* Runs test for each file of CORPUS_OWN and of the files and folders named by the arguments, its state being the path.
+ * The exit code: 0 when there were files and all passed. */
+int corpus_run(const char *name, void (*test)(void **path), int argc, char **argv);
 
 /* --- judging ----------------------------------------------------------------------------------------------------- */
 bool corpus_check_result(const struct corpus_eval *e, struct arena *a, const struct promql_result *r,

@@ -1,5 +1,4 @@
-/* What a query may cost and how it ends: limits, deadlines, cancellation, memory that runs out at any place, and
- * its statistics. */
+/* What a query may cost and how it ends: limits, deadlines, cancellation, and its statistics. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -109,48 +108,6 @@ static void memory_is_limited(void **state)
     assert_int_equal(f->err.kind, ERR_LIMIT);
     assert_string_equal(f->err.text, "query needs more than 1 MiB of memory");
     assert_null(f->arena.on_full); /* it is the caller's again */
-}
-
-/* Refused at any allocation, a query ends with ERR_LIMIT and leaks nothing (AddressSanitizer looks). */
-static void memory_may_run_out_anywhere(void **state)
-{
-    static const char *const queries[] = {
-        "sum by (a) (rate(m[5m])) / on(a) group_left() m", "topk(2, m) or h", "count_values(\"v\", m)",
-        "avg(h) + sum(h)", "histogram_quantile(0.9, b_bucket)", "max_over_time(sum(m)[5m:1m])",
-        "label_replace(m, \"b\", \"$1\", \"a\", \"(.*)\")", "quantile_over_time(0.5, m[5m] offset 1m)",
-        "m and on(a) m{a!=\"1\"}", "sort(-m)", "bottomk by (a) (1, m)", "limitk(1, m)",
-        "limit_ratio(-0.9, m or n or h)", "quantile(0.9, m)", "stddev(m) + stdvar(m)", "group without (a) (m)",
-        "count by (a) ({__name__=~\"m|h\"})", "min(m) < bool max(m)", "m unless n", "m + ignoring(a) group_left n",
-        "m == on(a) n or m", "absent_over_time(m[1m]) or m", "vector(scalar(n))", "time() - m", "timestamp(m)",
-        "minute(m)", "round(m, 3)", "clamp(m, 1, 2)", "irate(m[5m])", "idelta(h[5m])", "rate(h[5m])",
-        "sum_over_time(h[5m])", "avg_over_time(h[5m])", "last_over_time(h[5m])", "resets(h[5m]) + changes(m[5m])",
-        "deriv(m[5m])", "predict_linear(m[5m], 60)", "double_exponential_smoothing(m[5m], 0.5, 0.5)",
-        "mad_over_time(m[5m])", "stddev_over_time(m[5m])", "ts_of_max_over_time(m[5m])", "histogram_quantile(0.5, h)",
-        "histogram_fraction(0, 1, h)", "histogram_stddev(h)", "histogram_avg(h * 2)",
-        "histogram_quantiles(h, \"q\", 0.1, 0.9)", "label_join(m, \"b\", \"-\", \"a\", \"a\")",
-        "sort_by_label(m, \"a\")", "m @ end() offset 1m", "rate(m[5m] anchored)", "increase(m[5m] smoothed)",
-        "scalar(sum(m @ 60)) + m", "rate(sum by (a) (m)[5m:30s])", "{__name__=~\".+\", a=~\"1|2\"} > -1", "-h / 2"};
-    struct fixture *f = *state;
-    for (size_t i = 0; i < LEN(queries); i++) {
-        struct promql_result out;
-        bool ok = false;
-        for (size_t k = 1; !ok && k < 5000; k++) {
-            struct promql_syntax syntax = {0};
-            arena_free(&f->arena);
-            struct expr *e = promql_parse(&f->arena, str_of(queries[i]), &syntax, &f->err);
-            assert_non_null(e);
-            f->notes = (struct notes){.arena = &f->arena};
-            f->arena.fail_after = k;
-            ok = promql_eval(e, str_of(queries[i]), &f->params, &f->store.source, &f->q, &out, &f->err);
-            if (!ok)
-                assert_int_equal(f->err.kind, ERR_LIMIT);
-            f->arena.fail_after = 0;
-            promql_free(e);
-        }
-        assert_true(ok);
-        if (out.n == 0)
-            fail_msg("%s is empty", queries[i]);
-    }
 }
 
 static void times_have_limits(void **state)
@@ -314,7 +271,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(time_is_limited, setup, teardown),
         cmocka_unit_test_setup_teardown(clients_may_leave, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_is_limited, setup, teardown),
-        cmocka_unit_test_setup_teardown(memory_may_run_out_anywhere, setup, teardown),
         cmocka_unit_test_setup_teardown(times_have_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(ranges_are_of_vectors, setup, teardown),
         cmocka_unit_test_setup_teardown(samples_are_counted, setup, teardown),
