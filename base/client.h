@@ -1,5 +1,5 @@
 /* An HTTP client in a loop: libcurl's multi interface, wired to base/loop.c by socket and timer callbacks. libcurl is
- * spoken to in client.c (and client_*.c) only. A client belongs to its loop's thread.
+ * spoken to in client.c and client_*.c only. A client belongs to its loop's thread.
  *
  * Many targets. curl's connection cache walks get long, so a client keeps several multis of at most about 300 connections
  * each and sends a request to the multi of its `slot` (hash of the target); all sockets are in the loop's one epoll.

@@ -175,7 +175,7 @@ static bool refresh(struct secret *s, struct err *err)
     return true;
 }
 
-static void append(struct curl_slist **list, const char *line)
+void client_header_add(struct curl_slist **list, const char *line)
 {
     struct curl_slist *longer = curl_slist_append(*list, line);
     if (longer)
@@ -194,7 +194,7 @@ static bool apply_secrets(struct client_profile *p, CURL *easy, struct curl_slis
     if (p->credentials.text) { /* curl keeps an Authorization header from another host after a redirect */
         struct buf line = {0};
         buf_printf(&line, "Authorization: %s %s", p->auth_type, p->credentials.text);
-        append(headers, buf_z(&line));
+        client_header_add(headers, buf_z(&line));
         buf_free(&line);
     }
     return true;
@@ -252,10 +252,10 @@ static bool apply_server_name(const struct client_profile *p, CURL *easy, const 
     if (ok) {
         struct buf line = {0};
         buf_printf(&line, "%s:%s:%s:%s", p->server_name, port, host, port);
-        append(connect_to, buf_z(&line));
+        client_header_add(connect_to, buf_z(&line));
         buf_clear(&line);
         buf_printf(&line, "Host: %s:%s", host, port);
-        append(headers, buf_z(&line));
+        client_header_add(headers, buf_z(&line));
         buf_free(&line);
         curl_easy_setopt(easy, CURLOPT_URL, changed);
         curl_easy_setopt(easy, CURLOPT_CONNECT_TO, *connect_to);
@@ -275,7 +275,7 @@ bool client_profile_apply(struct client_profile *p, void *easy, const char *url,
     if (p == NULL)
         p = &defaults;
     for (size_t i = 0; i < p->n_headers; i++)
-        append(headers, p->headers[i]);
+        client_header_add(headers, p->headers[i]);
     apply_tls(p, easy);
     if (!p->proxy_from_environment || p->proxy_url)
         curl_easy_setopt(easy, CURLOPT_PROXY, p->proxy_url ? p->proxy_url : "");

@@ -5,6 +5,7 @@
 #include "base/client.h"
 
 struct curl_slist;
+void client_header_add(struct curl_slist **list, const char *line); /* one line more */
 
 /* Sets credentials, TLS, proxy and redirects, and appends the profile's headers. `*connect_to` gets a list that must live,
  * and be freed, with the request; it is NULL unless tls server_name is set. `p` may be NULL: the defaults. */

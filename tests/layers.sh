@@ -35,7 +35,7 @@ sees writer  base model
 sees scraper base model
 sees gateway base model promql writer scraper
 only microhttpd.h   gateway/http.c
-only curl/curl.h    base/client.c base/client_error.c base/client_profile.c
+only curl/curl.h    base/client.c base/client_call.c base/client_error.c base/client_profile.c base/client_shard.c
 only yaml.h         base/yaml.c
 only snappy-c.h     base/compress.c
 only zstd.h         base/compress.c

@@ -12,10 +12,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -106,9 +109,14 @@ static bool answer(struct server *s, int fd)
 static void serve(void *arg)
 {
     struct server *s = arg;
-    for (int fd; (fd = accept(s->fd, NULL, NULL)) >= 0; close(fd)) {
+    for (int fd; (fd = accept(s->fd, NULL, NULL)) >= 0 || errno == EMFILE;) {
+        if (fd < 0) {
+            usleep(1000);
+            continue;
+        }
         s->connections++;
         while (read_request(s, fd) && answer(s, fd)) {}
+        close(fd);
     }
 }
 
@@ -383,6 +391,88 @@ static void canceled_calls_say_nothing(void **state UNUSED)
     /* the third is canceled by client_free */
 }
 
+/* A server whose line of waiting connections is full: the kernel answers no more of them. */
+struct full_server { int fd, waiting[4]; unsigned port; };
+
+static void open_full_server(struct full_server *s)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(s->fd, (struct sockaddr *)&at, size), 0);
+    assert_int_equal(listen(s->fd, 0), 0);
+    assert_int_equal(getsockname(s->fd, (struct sockaddr *)&at, &size), 0);
+    s->port = ntohs(at.sin_port);
+    for (size_t i = 0; i < LEN(s->waiting); i++) {
+        s->waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        (void)!connect(s->waiting[i], (struct sockaddr *)&at, size);
+    }
+}
+
+static void close_full_server(struct full_server *s)
+{
+    for (size_t i = 0; i < LEN(s->waiting); i++)
+        close(s->waiting[i]);
+    close(s->fd);
+}
+
+static atomic_bool opening;
+
+static void open_and_close(void *arg UNUSED)
+{
+    while (opening)
+        close(eventfd(0, EFD_CLOEXEC));
+}
+
+/* The number of a socket that was never connected is free for another thread before the client hears of its end. */
+static void a_connection_that_is_never_made(void **state UNUSED)
+{
+    struct full_server full;
+    struct result res = {.done = 0};
+    open_full_server(&full);
+    opening = true;
+    struct thread *other = thread_start("opens", open_and_close, NULL);
+    for (int i = 0; i < 100; i++) {
+        struct client_request req = get("/", &res);
+        char url[64];
+        snprintf(url, sizeof url, "http://127.0.0.1:%u/", full.port);
+        req.url = url;
+        req.connect_timeout_ms = 2;
+        perform(&req, &res);
+        assert_int_equal(res.reply.err.kind, ERR_GATEWAY_TIME);
+        assert_non_null(strstr(res.reply.err.text, "timed out connecting"));
+    }
+    opening = false;
+    thread_join(other);
+    close_full_server(&full);
+    buf_free(&res.body);
+}
+
+/* Descriptors end between the socket and what it is watched by: that call fails, the client lives. */
+static void a_connection_that_cannot_be_watched(void **state UNUSED)
+{
+    struct result res = {.done = 0};
+    struct rlimit before, few;
+    client_free(client); /* curl holds some descriptors from the start */
+    client = client_new(loop, &(struct client_conf){.max_inflight = 2});
+    struct client_request req = get("/x", &res);
+    perform(&(struct client_request){.method = "GET", .url = "http://127.0.0.1:1/", .done = done, .arg = &res}, &res);
+    int next = dup(2);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){(rlim_t)next + 1, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    req.timeout_ms = 200;
+    perform(&req, &res);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(res.reply.status, 0);
+    if (strstr(res.reply.err.text, "cannot watch a connection: Too many open files") == NULL)
+        fail_msg("%s", res.reply.err.text);
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, 200);
+    buf_free(&res.body);
+}
+
 /* ---- profiles ---- */
 
 static struct client_profile *profile_of(struct client_profile_conf conf)
@@ -473,6 +563,8 @@ int main(void)
         WITH_SERVERS(failures_are_told_in_words),
         WITH_SERVERS(no_more_than_max_inflight_run),
         WITH_SERVERS(canceled_calls_say_nothing),
+        WITH_SERVERS(a_connection_that_is_never_made),
+        WITH_SERVERS(a_connection_that_cannot_be_watched),
         WITH_SERVERS(credentials_are_sent_but_not_to_another_host),
         WITH_SERVERS(a_token_file_is_read_again),
         cmocka_unit_test(bad_profiles_are_refused),

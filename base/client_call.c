@@ -1,0 +1,169 @@
+#include "base/client_call.h"
+
+#include "base/client_error.h"
+#include "base/client_profile.h"
+
+#include <curl/curl.h>
+#include <string.h>
+
+enum { BUFFER = 16 << 10, CONNECT_MS = 5000 };
+
+/* ---- the request ---- */
+
+struct client_call *client_call_new(const struct client_request *req)
+{
+    struct client_call *call = mem_zalloc(sizeof *call);
+    call->req = *req;
+    call->url = mem_strdup(req->url);
+    call->profile = client_profile_ref(req->profile);
+    client_header_add(&call->headers, "Expect:"); /* without it curl asks before it sends a body over 1 MB */
+    for (size_t i = 0; i < req->n_headers; i++)
+        client_header_add(&call->headers, req->headers[i]);
+    return call;
+}
+
+void client_call_free(struct client_call *call)
+{
+    curl_slist_free_all(call->headers);
+    curl_slist_free_all(call->connect_to);
+    client_profile_unref(call->profile);
+    mem_free(call->url);
+    mem_free(call);
+}
+
+/* ---- the answer arrives ---- */
+
+static void keep(char *to, size_t size, struct str *slice, struct str value)
+{
+    value = str_trim(value);
+    *slice = str_n(to, value.n < size ? value.n : size - 1);
+    if (slice->n > 0)
+        memcpy(to, value.p, slice->n);
+}
+
+static size_t on_header(char *p, size_t one UNUSED, size_t n, void *arg)
+{
+    struct client_call *call = arg;
+    struct client_reply *r = &call->reply;
+    struct str value = str_n(p, n), name;
+    if (str_starts(value, STR("HTTP/"))) /* a new head: after a redirect or a 100 */
+        r->content_type = r->content_encoding = r->retry_after = STR_NONE;
+    else if (str_cut(&value, ':', &name) && value.p) {
+        if (str_ieq(name, STR("content-type")))
+            keep(call->content_type, sizeof call->content_type, &r->content_type, value);
+        else if (str_ieq(name, STR("content-encoding")))
+            keep(call->content_encoding, sizeof call->content_encoding, &r->content_encoding, value);
+        else if (str_ieq(name, STR("retry-after")))
+            keep(call->retry_after, sizeof call->retry_after, &r->retry_after, value);
+    }
+    return n;
+}
+
+static int status_of(const struct client_call *call)
+{
+    long status = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    return (int)status;
+}
+
+/* Returning less than n ends the transfer with CURLE_WRITE_ERROR; reply.err then says why. */
+static size_t on_body(char *p, size_t one UNUSED, size_t n, void *arg)
+{
+    struct client_call *call = arg;
+    struct client_reply *r = &call->reply;
+    if (call->state == CALL_CANCELED)
+        return 0;
+    if (call->req.max_body && n > call->req.max_body - call->body) {
+        err_set(&r->err, ERR_TOO_LARGE, "the body is larger than %zu bytes", call->req.max_body);
+        return 0;
+    }
+    call->body += n;
+    if (call->req.data == NULL)
+        return n;
+    r->status = status_of(call);
+    struct err err = {0};
+    if (call->req.data(call->req.arg, r, str_n(p, n), &err))
+        return call->state == CALL_CANCELED ? 0 : n;
+    if (err.kind == ERR_NONE)
+        err_set(&err, ERR_CANCELED, "the answer was not wanted any more");
+    r->err = err;
+    return 0;
+}
+
+static int64_t info_ms(CURL *easy, CURLINFO info)
+{
+    curl_off_t us = 0;
+    curl_easy_getinfo(easy, info, &us);
+    return us / 1000;
+}
+
+void client_call_ended(struct client_call *call, int code)
+{
+    struct client_reply *r = &call->reply;
+    curl_off_t bytes = 0;
+    long connects = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
+    curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
+    r->first_byte_ms = info_ms(call->easy, CURLINFO_STARTTRANSFER_TIME_T);
+    r->total_ms = info_ms(call->easy, CURLINFO_TOTAL_TIME_T);
+    r->body_bytes = (uint64_t)bytes;
+    r->reused = connects == 0;
+    r->status = code == CURLE_OK ? status_of(call) : 0;
+    struct client_failure failure = {call->req.method, call->url, r->total_ms};
+    if (code == CURLE_OK)
+        r->err = (struct err){0};
+    else if (r->err.kind == ERR_NONE)
+        client_explain(call->easy, code, call->message, &failure, &r->err);
+}
+
+/* ---- curl's options ---- */
+
+static void set_method(CURL *easy, const struct client_request *req)
+{
+    if (strcmp(req->method, "GET") == 0)
+        return;
+    if (req->body.n > 0 || strcmp(req->method, "DELETE") != 0) {
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body.n);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, req->body.n ? req->body.p : "");
+    }
+    if (strcmp(req->method, "POST") != 0) /* as CUSTOMREQUEST, POST would survive a 303 */
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, req->method);
+}
+
+static void set_transport(CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER);
+    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L); /* pruning that cache walks all of it at each transfer */
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+}
+
+bool client_call_prepare(struct client_call *call, const char *user_agent)
+{
+    _Static_assert(sizeof call->message >= CURL_ERROR_SIZE, "libcurl writes so much");
+    const struct client_request *req = &call->req;
+    CURL *easy = call->easy;
+    int64_t connect_ms = req->connect_timeout_ms ? req->connect_timeout_ms : CONNECT_MS;
+    set_transport(easy);
+    curl_easy_setopt(easy, CURLOPT_URL, call->url);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, user_agent);
+    curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, req->accept_gzip ? "gzip" : NULL);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)req->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->message);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    set_method(easy, req);
+    if (!client_profile_apply(call->profile, easy, call->url, &call->headers, &call->connect_to, &call->reply.err))
+        return false;
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+    return true;
+}

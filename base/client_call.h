@@ -1,0 +1,40 @@
+/* Inside base only: a call of base/client.c, from the request to the reply. It knows its own curl handle but neither list nor
+ * multi: client.c moves it.
+ */
+#ifndef BASE_CLIENT_CALL_H
+#define BASE_CLIENT_CALL_H
+
+#include "base/client.h"
+#include "base/client_shard.h"
+
+enum call_state {
+    CALL_WAITING,  /* in `waiting`: no handle yet */
+    CALL_RUNNING,  /* in `running`: its shard's multi knows its handle */
+    CALL_FAILED,   /* in `failed`: it could not be started */
+    CALL_CANCELED, /* in `running` until curl has returned */
+    CALL_DONE      /* in no list */
+};
+struct curl_slist;
+struct client_call {
+    struct list node;
+    enum call_state state;
+    struct client *client;
+    struct client_shard *shard;
+    struct client_request req; /* url, headers and profile are our own */
+    char *url;
+    struct client_profile *profile;
+    struct curl_slist *headers, *connect_to;
+    void *easy;  /* CURL; NULL until it is started */
+    size_t body; /* decoded bytes so far */
+    struct client_reply reply;
+    char content_type[256], content_encoding[64], retry_after[64];
+    char message[256]; /* curl's own words */
+};
+
+struct client_call *client_call_new(const struct client_request *req);
+/* Sets all options of call->easy. False: reply.err says why. */
+bool client_call_prepare(struct client_call *call, const char *user_agent) MUST_USE;
+void client_call_ended(struct client_call *call, int code); /* fills the reply; code is a CURLcode */
+void client_call_free(struct client_call *call);
+
+#endif

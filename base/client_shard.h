@@ -1,0 +1,23 @@
+/* Inside base only: a shard of base/client.c is one multi of libcurl, run by the loop: the loop tells curl which sockets are
+ * ready and what time it is, curl says which sockets and which time it waits for. Made when it is first needed.
+ */
+#ifndef BASE_CLIENT_SHARD_H
+#define BASE_CLIENT_SHARD_H
+
+#include "base/err.h"
+#include "base/loop.h"
+
+struct client_shard {
+    struct client *client;
+    struct loop *loop;
+    void *multi; /* CURLM; NULL until it is opened */
+    struct loop_timer timer;
+    bool *in_curl;                          /* true while curl runs: no handle may be added or removed then */
+    void (*settle)(struct client_shard *s); /* called when curl has returned */
+};
+
+/* connections: how many it keeps when they are idle. curl's global state has been set up. */
+bool client_shard_open(struct client_shard *s, long connections) MUST_USE;
+void client_shard_close(struct client_shard *s); /* fine when it was not opened; its handles are removed */
+
+#endif
