@@ -155,7 +155,11 @@ static inline void *take(struct arena *a, struct arena_block **list, size_t n)
     return p;
 }
 
-static size_t rounded(size_t n) { return n > SIZE_MAX - ALIGN ? SIZE_MAX & ~(size_t)(ALIGN - 1) : (n + ALIGN - 1) & ~(size_t)(ALIGN - 1); }
+static size_t rounded(size_t n)
+{
+    size_t most = SIZE_MAX & ~(size_t)(ALIGN - 1);
+    return n > most ? most : (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+}
 
 void *arena_alloc(struct arena *a, size_t n) { return take(a, &a->_aligned, rounded(n)); }
 char *arena_bytes(struct arena *a, size_t n) { return take(a, &a->_bytes, n); }
@@ -214,9 +218,9 @@ void arena_grow(struct arena *a, void *items, size_t *cap, size_t need, size_t s
     if (need <= *cap)
         return;
     size_t count = *cap ? *cap : 4, old = rounded(*cap * size), n;
-    while (count < need)
+    while (count < need && count <= SIZE_MAX / 2)
         count *= 2;
-    if (__builtin_mul_overflow(count, size, &n)) {
+    if (count < need || __builtin_mul_overflow(count, size, &n)) {
         refuse(a, SIZE_MAX);
         return;
     }

@@ -139,7 +139,11 @@ void loop_timer_at(struct loop *l, struct loop_timer *t, int64_t due_mono)
     settle(l, t->_at - 1, t);
 }
 
-void loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ms) { loop_timer_at(l, t, loop_mono(l) + ms); }
+void loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ms)
+{
+    int64_t due;
+    loop_timer_at(l, t, __builtin_add_overflow(loop_mono(l), ms, &due) ? INT64_MAX : due);
+}
 
 void loop_timer_stop(struct loop *l, struct loop_timer *t)
 {

@@ -36,7 +36,7 @@ struct loop_fd { /* embed it; zeroed = not watched */
 };
 
 struct loop *loop_new(void);
-void loop_free(struct loop *l); /* no watch, timer or task may be left; tasks still posted are dropped */
+void loop_free(struct loop *l); /* no watch and no timer may be left; tasks still posted are dropped */
 
 void loop_run(struct loop *l);                    /* until loop_stop */
 void loop_stop(struct loop *l);                   /* any thread; tasks posted before are still run */
@@ -45,13 +45,14 @@ void loop_turn(struct loop *l, int64_t wait_ms);  /* one turn; waits at most so 
 int64_t loop_now(const struct loop *l);
 int64_t loop_mono(const struct loop *l);
 struct loop_clock { int64_t (*wall)(void *arg); int64_t (*mono)(void *arg); void *arg; };
-void loop_set_clock(struct loop *l, struct loop_clock clock); /* tests; such a loop sleeps only as loop_turn's wait_ms says, -1 being 0 */
+/* For tests; such a loop sleeps only as loop_turn's wait_ms says, -1 being 0. */
+void loop_set_clock(struct loop *l, struct loop_clock clock);
 
 /* Any thread; in the order of posting; wakes the loop. A task that waits already keeps its place and runs once; from the
  * moment it runs it may be posted again. */
 void loop_post(struct loop *l, struct loop_task *task);
 void loop_timer_at(struct loop *l, struct loop_timer *t, int64_t due_mono); /* arms or moves */
-void loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ms);
+void loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ms);       /* INT64_MAX: never */
 void loop_timer_stop(struct loop *l, struct loop_timer *t);                 /* fine when not armed */
 static inline bool loop_timer_armed(const struct loop_timer *t) { return t->_at != 0; }
 bool loop_watch(struct loop *l, struct loop_fd *w, uint32_t events); /* adds or changes; false with errno */

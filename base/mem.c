@@ -48,12 +48,14 @@ void mem_grow(void *items, size_t *cap, size_t need, size_t size)
 {
     if (need <= *cap)
         return;
-    size_t n = *cap ? *cap : 8;
-    while (n < need)
+    size_t n = *cap ? *cap : 8, bytes;
+    while (n < need && n <= SIZE_MAX / 2)
         n *= 2;
+    if (n < need || __builtin_mul_overflow(n, size, &bytes))
+        check(NULL, SIZE_MAX);
     void *p;
     memcpy(&p, items, sizeof p); /* items is a T **; reading it through void ** would break aliasing */
-    p = mem_realloc(p, n * size);
+    p = mem_realloc(p, bytes);
     memcpy(items, &p, sizeof p);
     *cap = n;
 }

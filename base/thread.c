@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 _Static_assert(sizeof(struct mutex) >= sizeof(pthread_mutex_t), "struct mutex is too small for this C library");
 _Static_assert(sizeof(struct cond) >= sizeof(pthread_cond_t), "struct cond is too small for this C library");
@@ -91,6 +92,8 @@ void cond_wait(struct cond *c, struct mutex *m) { must(pthread_cond_wait(cond_of
 bool cond_wait_ms(struct cond *c, struct mutex *m, int64_t ms)
 {
     struct timespec until;
+    if (ms < 0)
+        ms = 0;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ms / 1000;
     until.tv_nsec += ms % 1000 * 1000000;
@@ -111,7 +114,8 @@ void cond_broadcast(struct cond *c) { must(pthread_cond_broadcast(cond_of(c)), "
 unsigned thread_cores(void)
 {
     cpu_set_t set;
-    unsigned n = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+    long all = sysconf(_SC_NPROCESSORS_ONLN); /* for machines with more cores than the set has room for */
+    unsigned n = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : all > 0 ? (unsigned)all : 1;
     double quota = cgroup_cores();
     if (quota > 0 && quota < n)
         n = (unsigned)(quota + 0.999);

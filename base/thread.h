@@ -23,7 +23,7 @@ struct cond { void *_impl[7]; };
 void cond_init(struct cond *c);
 void cond_free(struct cond *c);
 void cond_wait(struct cond *c, struct mutex *m);
-bool cond_wait_ms(struct cond *c, struct mutex *m, int64_t ms); /* false when the time passed */
+bool cond_wait_ms(struct cond *c, struct mutex *m, int64_t ms); /* false when the time passed; below 0 is 0 */
 void cond_signal(struct cond *c);
 void cond_broadcast(struct cond *c);
 

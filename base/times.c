@@ -262,16 +262,21 @@ static bool parse_extreme(struct str s, int64_t *ms)
     return true;
 }
 
+bool time_from_seconds(double seconds, int64_t *ms)
+{
+    if (!(fabs(seconds) < (double)(INT64_MAX / 1000)))
+        return false;
+    double whole, fraction = modf(seconds, &whole);
+    *ms = (int64_t)whole * 1000 + (int64_t)round(fraction * 1000);
+    return true;
+}
+
 bool time_parse(struct str s, int64_t *ms)
 {
     double v;
-    if (!num_parse(s, &v))
-        return parse_rfc3339(s, ms) || parse_extreme(s, ms);
-    if (!(fabs(v) < (double)(INT64_MAX / 1000)))
-        return false;
-    double whole, fraction = modf(v, &whole);
-    *ms = (int64_t)whole * 1000 + (int64_t)round(fraction * 1000);
-    return true;
+    if (num_parse(s, &v))
+        return time_from_seconds(v, ms);
+    return parse_rfc3339(s, ms) || parse_extreme(s, ms);
 }
 
 void buf_add_rfc3339(struct buf *b, int64_t ms)

@@ -12,6 +12,8 @@ bool duration_parse(struct str s, int64_t *ms) MUST_USE;
 bool duration_parse_loose(struct str s, int64_t *ms) MUST_USE;
 void buf_add_duration(struct buf *b, int64_t ms); /* as Prometheus prints: 1h30m, 15s, 1d, 0s, 250ms, -5m */
 
+/* Float seconds rounded to milliseconds; false when no int64_t holds them (NaN too). */
+bool time_from_seconds(double seconds, int64_t *ms) MUST_USE;
 /* An API time: float seconds (fraction rounded to ms; negative is fine) or RFC 3339 with up to nanoseconds. */
 bool time_parse(struct str s, int64_t *ms) MUST_USE;
 void buf_add_rfc3339(struct buf *b, int64_t ms);  /* UTC: 2026-01-02T03:04:05.678Z */

@@ -120,6 +120,10 @@ static void arenas_keep_their_budget(void **state)
     a.on_full_arg = &told;
     assert_null(arena_array(&a, SIZE_MAX / 2, 16)); /* the product overflows */
     assert_int_equal(told, 1);
+    char *items = NULL;
+    size_t cap = 0;
+    arena_grow(&a, &items, &cap, SIZE_MAX, 1); /* no power of two is so large */
+    assert_true(items == NULL && cap == 0 && told == 2);
     arena_free(&a);
     arena_init(&a, 0);
     a.fail_after = 3;
@@ -170,8 +174,13 @@ static void lists_link_and_unlink(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(slices_cut_and_compare), cmocka_unit_test(buffers_keep_their_limit), cmocka_unit_test(arenas_give_back_to_the_mark),
+        cmocka_unit_test(slices_cut_and_compare),
+        cmocka_unit_test(buffers_keep_their_limit),
+        cmocka_unit_test(arenas_give_back_to_the_mark),
         cmocka_unit_test(arenas_take_spare_blocks_again),
-        cmocka_unit_test(arenas_keep_their_budget), cmocka_unit_test(errors_keep_their_words), cmocka_unit_test(lists_link_and_unlink)};
+        cmocka_unit_test(arenas_keep_their_budget),
+        cmocka_unit_test(errors_keep_their_words),
+        cmocka_unit_test(lists_link_and_unlink),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,6 +78,18 @@ static void a_timer_that_rearms_for_now_does_not_hold_the_turn(void **state UNUS
     loop_free(l);
 }
 
+static void a_timer_may_be_set_for_never(void **state UNUSED)
+{
+    int64_t ms = 5;
+    struct loop *l = loop_at(&ms);
+    struct alarm a = {.timer.run = ring, .loop = l, .again = -1};
+    loop_timer_in(l, &a.timer, INT64_MAX);
+    loop_turn(l, 0);
+    assert_int_equal(a.times, 0);
+    loop_timer_stop(l, &a.timer);
+    loop_free(l);
+}
+
 static void time_stands_still_within_a_turn_only(void **state UNUSED)
 {
     int64_t ms = 1;
@@ -261,6 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_fire_when_due_and_in_order),
         cmocka_unit_test(a_timer_that_rearms_for_now_does_not_hold_the_turn),
+        cmocka_unit_test(a_timer_may_be_set_for_never),
         cmocka_unit_test(time_stands_still_within_a_turn_only),
         cmocka_unit_test(tasks_run_in_order_and_once_a_turn),
         cmocka_unit_test(nothing_posted_by_another_thread_is_lost),

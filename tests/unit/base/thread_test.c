@@ -55,6 +55,7 @@ static void a_timed_wait_ends(void **state UNUSED)
     int64_t before = clock_mono_ms();
     while (cond_wait_ms(&s.cond, &s.mutex, 1020)) {} /* crosses a second, whatever the fraction is now */
     assert_in_range(clock_mono_ms() - before, 1019, 10000);
+    assert_false(cond_wait_ms(&s.cond, &s.mutex, -1)); /* a deadline that has passed */
     mutex_unlock(&s.mutex);
     cond_free(&s.cond);
     mutex_free(&s.mutex);
