@@ -2,15 +2,14 @@
 
 bool matcher_init(struct matcher *m, struct arena *a, enum match_type type, struct str name, struct str value, struct err *err)
 {
-    *m = (struct matcher){.type = type};
-    if (type == MATCH_RE || type == MATCH_NRE) {
-        m->re = regex_new(value, err);
-        if (m->re == NULL)
-            return false;
-    }
+    *m = (struct matcher){.type = type}; /* an arena whose budget is spent may not return */
     m->name = arena_str(a, name);
     m->value = arena_str(a, value);
-    return true;
+    if (m->name.p == NULL || m->value.p == NULL)
+        return err_set(err, ERR_LIMIT, "no memory for a matcher of %zu bytes", name.n + value.n);
+    if (type == MATCH_RE || type == MATCH_NRE)
+        m->re = regex_new(value, err);
+    return type == MATCH_EQ || type == MATCH_NE || m->re != NULL;
 }
 
 void matchers_free(struct matcher *m, size_t n)

@@ -1,18 +1,48 @@
 #include "model/notes.h"
 
+#include "base/compress.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { NOTE_MAX = 4096 }; /* bytes; what is longer is cut */
+enum { NOTE_MAX = 4096 /* bytes; what is longer is cut */, FIRST_SLOTS = 16 };
+
+/* The slot of the text, or the empty one where it belongs. */
+static uint32_t *slot_of(const struct note_list *list, struct str text)
+{
+    size_t mask = list->_n_slots - 1, i = hash_bytes(text.p, text.n) & mask;
+    while (list->_slots[i] && !str_eq(list->items[list->_slots[i] - 1], text))
+        i = (i + 1) & mask;
+    return &list->_slots[i];
+}
+
+/* A server may send any number of different notes. False when the arena is spent. */
+static bool grow(struct arena *a, struct note_list *list)
+{
+    struct note_list larger = *list;
+    larger._n_slots = list->_n_slots ? list->_n_slots * 2 : FIRST_SLOTS;
+    larger._slots = ARENA_ARRAY(a, uint32_t, larger._n_slots);
+    if (larger._slots == NULL)
+        return false;
+    for (size_t i = 0; i < list->n; i++)
+        *slot_of(&larger, list->items[i]) = (uint32_t)i + 1;
+    *list = larger;
+    return true;
+}
 
 static void add(struct arena *a, struct note_list *list, struct str text)
 {
-    for (size_t i = 0; i < list->n; i++)
-        if (str_eq(list->items[i], text))
-            return;
+    if (2 * (list->n + 1) > list->_n_slots && !grow(a, list))
+        return;
+    uint32_t *slot = slot_of(list, text);
+    if (*slot)
+        return;
     arena_grow(a, &list->items, &list->_cap, list->n + 1, sizeof *list->items);
-    if (list->n < list->_cap)
-        list->items[list->n++] = arena_str(a, text);
+    struct str copy = arena_str(a, text);
+    if (list->n == list->_cap || copy.p == NULL)
+        return;
+    list->items[list->n++] = copy;
+    *slot = (uint32_t)list->n;
 }
 
 /* On the stack: an arena whose budget is spent may not return. */

@@ -6,7 +6,12 @@
 
 #include "base/arena.h"
 
-struct note_list { struct str *items; size_t n, _cap; };
+struct note_list {
+    struct str *items;
+    size_t n, _cap;
+    uint32_t *_slots; /* where a text is among the items, plus one; found by its hash */
+    size_t _n_slots;  /* a power of two, more than twice n; or 0 */
+};
 struct notes { struct arena *arena; struct note_list warnings, infos; };
 
 void notes_warn(struct notes *n, const char *format, ...) PRINTF(2, 3);

@@ -10,9 +10,10 @@ size_t pb_varint_size(uint64_t v) { return varint_size(v); }
 
 void pb_add_varint(struct buf *out, uint64_t v)
 {
-    if (buf_reserve(out, VARINT_MAX)) {
-        uint8_t *p = (uint8_t *)out->p + out->n;
-        out->n += (size_t)(varint_put(p, v) - p);
+    size_t n = varint_size(v); /* no more room than that: a message measured before must fit */
+    if (buf_reserve(out, n)) {
+        varint_put((uint8_t *)out->p + out->n, v);
+        out->n += n;
     }
 }
 

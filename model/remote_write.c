@@ -104,7 +104,7 @@ static void add_text(struct buf *out, unsigned field, struct str s)
 void rw_append_metadata(struct buf *out, const struct metadata *m)
 {
     size_t size = (m->type ? 2 : 0) + text_size(m->family) + text_size(m->help) + text_size(m->unit);
-    if (!buf_reserve(out, 1 + VARINT_MAX + size))
+    if (!buf_reserve(out, 1 + varint_size(size) + size))
         return;
     pb_add_varint(out, FIELD_METADATA << 3 | 2);
     pb_add_varint(out, size);

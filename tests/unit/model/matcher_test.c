@@ -54,6 +54,19 @@ static void test_bad_regex(void **state UNUSED)
     matchers_free(&m, 1);
 }
 
+static void test_a_spent_arena(void **state UNUSED)
+{
+    static char name[1000];
+    struct matcher m;
+    struct arena small;
+    struct err err = {0};
+    arena_init(&small, 500);
+    assert_false(matcher_init(&m, &small, MATCH_RE, str_n(name, sizeof name), STR("b.*c"), &err));
+    assert_int_equal(err.kind, ERR_LIMIT);
+    matchers_free(&m, 1);
+    arena_free(&small);
+}
+
 static int setup(void **state UNUSED)
 {
     arena_init(&arena, 0);
@@ -72,6 +85,7 @@ int main(void)
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_bad_regex),
+        cmocka_unit_test(test_a_spent_arena),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -348,6 +348,19 @@ static void test_limited_buffer(void **state UNUSED)
     rw_append_series(&out, l, &(struct sample){1, 1}, 1);
     assert_true(out.over && out.n == n); /* nothing of it was written */
     buf_free(&out);
+    out.max = 0;
+    static char help[20000];
+    struct metadata m = {.family = STR("up"), .help = str_n(help, sizeof help), .unit = STR("s"), .type = METRIC_GAUGE};
+    rw_append_metadata(&out, &m);
+    struct buf exact = {.max = out.n};
+    rw_append_metadata(&exact, &m);
+    assert_true(!exact.over && str_eq(buf_str(&exact), buf_str(&out)));
+    struct buf less = {.max = out.n - 1};
+    rw_append_metadata(&less, &m);
+    assert_true(less.over && less.n == 0);
+    buf_free(&out);
+    buf_free(&exact);
+    buf_free(&less);
 }
 
 static void test_type_names(void **state UNUSED)
