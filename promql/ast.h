@@ -47,11 +47,13 @@ struct duration_expr {
     enum { DUR_NUMBER, DUR_ADD, DUR_SUB, DUR_MUL, DUR_DIV, DUR_MOD, DUR_POW, DUR_NEG, DUR_STEP, DUR_RANGE, DUR_MIN, DUR_MAX, DUR_PAREN } kind;
     double seconds;                            /* DUR_NUMBER */
     bool as_duration;                          /* written as 5m, not 300: for printing */
-    bool plus;                                 /* PAREN of an offset: printed with a '+', lest it take in what follows */
+    bool plus;                                 /* a '+' before an offset's function or PAREN */
     const struct duration_expr *left, *right;  /* NEG and PAREN: left only; NUMBER, STEP and RANGE: none */
     uint32_t pos, end;
     uint32_t height;                           /* levels under it and its own; at most PROMQL_MAX_NESTING */
 };
+
+static inline bool duration_is_function(const struct duration_expr *d) { return d->kind >= DUR_STEP && d->kind <= DUR_MAX; }
 
 enum at_kind { AT_NONE, AT_TIME, AT_START, AT_END };
 struct time_shift { /* what selectors and subqueries can carry */

@@ -69,24 +69,35 @@ static const char *duration_op(const struct duration_expr *d)
 
 static void key_duration(struct json_writer *w, const char *key, const struct duration_expr *d);
 
+static void write_operation(struct json_writer *w, const struct duration_expr *left, const char *op,
+                            const struct duration_expr *right, bool wrapped)
+{
+    key_duration(w, "lhs", left);
+    key_text(w, "op", str_of(op));
+    key_duration(w, "rhs", right);
+    key_text(w, "type", STR("durationExpr"));
+    key_bool(w, "wrapped", wrapped);
+}
+
 /* Parentheses are a mark on what they hold; around a number they make a plus with one side. */
 static void write_duration(struct json_writer *w, const struct duration_expr *d)
 {
     bool wrapped = d->kind == DUR_PAREN;
     if (wrapped && d->left->kind != DUR_NUMBER)
         d = d->left;
-    bool one_sided = d->kind == DUR_NEG || d->kind == DUR_PAREN;
+    struct duration_expr unsigned_d = *d;
+    unsigned_d.plus = false;
     json_begin_object(w);
     if (d->kind == DUR_NUMBER) {
         key_bool(w, "duration", d->as_duration);
         key_text(w, "type", STR("numberLiteral"));
         key_value(w, d->seconds);
+    } else if (d->kind == DUR_NEG || d->kind == DUR_PAREN) {
+        write_operation(w, NULL, duration_op(d), d->left, wrapped);
+    } else if (d->plus) {
+        write_operation(w, NULL, "+", &unsigned_d, wrapped);
     } else {
-        key_duration(w, "lhs", one_sided ? NULL : d->left);
-        key_text(w, "op", str_of(duration_op(d)));
-        key_duration(w, "rhs", one_sided ? d->left : d->right);
-        key_text(w, "type", STR("durationExpr"));
-        key_bool(w, "wrapped", wrapped);
+        write_operation(w, d->left, duration_op(d), d->right, wrapped);
     }
     json_end_object(w);
 }

@@ -267,6 +267,7 @@ static struct expr *parse_binary(struct parser *p, int least)
         if (prec == PREC_NONE || prec < least)
             break;
         parse_take(p);
+        parse_end_offset(p, left, t.kind);
         bool is_bool;
         struct matching *m = parse_matching(p, &is_bool);
         struct expr *right = parse_binary(p, prec == PREC_POW ? prec : prec + 1);

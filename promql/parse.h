@@ -60,6 +60,9 @@ bool parse_starts_expr(enum token_kind kind);                             /* par
 struct expr *parse_vector_selector(struct parser *p, const struct token *name); /* parse_selector.c; name NULL: '{' is next */
 const struct duration_expr *parse_duration_expr(struct parser *p);        /* parse_duration.c */
 const struct duration_expr *parse_offset(struct parser *p);               /* parse_duration.c: what may follow `offset` */
+/* parse_duration.c: `op` follows e, whose offset is printed last: lest one in parentheses take in what then follows, as in
+ * foo offset (5m) @ 7 + 3, it gets a '+', which ends it: foo @ 7.000 offset +(5m) + 3. */
+void parse_end_offset(struct parser *p, struct expr *e, enum token_kind op);
 bool parse_is_metric(enum token_kind kind);                               /* parse_selector.c: may be a metric's name */
 
 void check_expr(struct parser *p, struct expr *e);                        /* check.c: types, after the whole text was read */

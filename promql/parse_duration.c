@@ -11,6 +11,8 @@ static const struct { int kind, prec; } operators[] = {
 
 static int precedence(enum token_kind kind) { return kind < LEN(operators) ? operators[kind].prec : PREC_NONE; }
 
+/* Its place is the one that a failed evaluation tells, as in Prometheus: of an operator and of min_of from the first operand to
+ * the second, of what is in parentheses its own. */
 static struct duration_expr *new_node(struct parser *p, int kind, size_t pos, const struct duration_expr *left,
                                       const struct duration_expr *right)
 {
@@ -18,8 +20,8 @@ static struct duration_expr *new_node(struct parser *p, int kind, size_t pos, co
     d->kind = kind;
     d->left = left;
     d->right = right;
-    d->pos = (uint32_t)pos;
-    d->end = (uint32_t)p->end;
+    d->pos = right ? left->pos : (uint32_t)pos;
+    d->end = right ? right->end : left && left->kind != DUR_NUMBER ? left->end : (uint32_t)p->end;
     d->height = parse_height(p, pos, left ? left->height : 0, right ? right->height : 0);
     return d;
 }
@@ -84,7 +86,9 @@ static struct duration_expr *parse_paren(struct parser *p)
     struct token open = parse_take(p);
     struct duration_expr *inner = parse_from(p, PREC_ADD);
     parse_expect(p, TOKEN_RIGHT_PAREN);
-    return inner->kind == DUR_PAREN ? inner : new_node(p, DUR_PAREN, open.pos, inner, NULL);
+    if (inner->kind == DUR_PAREN)
+        return inner;
+    return new_node(p, DUR_PAREN, inner->kind == DUR_NUMBER ? open.pos : inner->pos, inner, NULL);
 }
 
 static struct duration_expr *parse_atom(struct parser *p)
@@ -137,9 +141,9 @@ static struct duration_expr *parse_climb(struct parser *p, struct duration_expr 
 
 const struct duration_expr *parse_duration_expr(struct parser *p) { return parse_from(p, PREC_ADD); }
 
-/* `foo offset 5m + 3` is (foo offset 5m) + 3, and `foo offset -2 ^ 2` is (foo offset -2) ^ 2: one literal or function, with a sign
- * or without, ends the offset. Only behind a leading parenthesis, or a second sign, arithmetic belongs to it. Since two signs may
- * become one, what they stand before is kept in parentheses. */
+/* `foo offset 5m + 3` is (foo offset 5m) + 3, and `foo offset -2 ^ 2` is (foo offset -2) ^ 2: one literal or function,
+ * with a sign or without, ends the offset. Only behind a leading parenthesis, or a second sign, arithmetic belongs to it.
+ * Since two signs may become one, what they stand before is kept in parentheses. */
 const struct duration_expr *parse_offset(struct parser *p)
 {
     struct token t = parse_peek(p);
@@ -155,6 +159,18 @@ const struct duration_expr *parse_offset(struct parser *p)
     }
     bool literal = next == TOKEN_NUMBER || next == TOKEN_DURATION;
     struct duration_expr *d = apply_sign(p, t, literal ? parse_literal(p) : parse_atom(p));
-    d->plus = d->kind == DUR_PAREN && precedence(parse_peek(p).kind) != PREC_NONE;
+    d->plus = t.kind == TOKEN_ADD && duration_is_function(d);
     return d;
+}
+
+void parse_end_offset(struct parser *p, struct expr *e, enum token_kind op)
+{
+    while (e->kind == EXPR_BINARY || e->kind == EXPR_UNARY)
+        e = e->kind == EXPR_BINARY ? e->u.binary.right : e->u.unary.inner;
+    const struct duration_expr *d = e->kind == EXPR_SELECTOR ? e->u.selector.shift.offset_expr : NULL;
+    if (precedence(op) == PREC_NONE || d == NULL || d->kind == DUR_NEG || duration_is_function(d))
+        return;
+    struct duration_expr *ended = new_node(p, DUR_PAREN, d->pos, d->kind == DUR_PAREN ? d->left : d, NULL);
+    ended->plus = true;
+    e->u.selector.shift.offset_expr = ended;
 }

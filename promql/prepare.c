@@ -3,6 +3,7 @@
  *   - parentheses around arguments of calls and aggregations are gone,
  *   - the largest parts that have the same value at every step stand under EXPR_STEP_INVARIANT,
  *   - selectors know their number among the leaves.
+ * Durations are resolved in Prometheus' order, so that of two that cannot be the same one is told.
  */
 #include "promql/walk.h"
 
@@ -31,33 +32,43 @@ double prepare_duration(struct eval *ev, const struct duration_expr *d)
     case DUR_DIV:
     case DUR_MOD: return divide(ev, d, l, r);
     case DUR_POW: return pow(l, r);
-    case DUR_NEG: return d->left ? -l : -r;
+    case DUR_NEG: return -l;
     case DUR_STEP: return grid_seconds(ev);
     case DUR_RANGE: return range_seconds(ev);
-    case DUR_MIN: return fmin(l, r);
-    case DUR_MAX: return fmax(l, r);
-    case DUR_PAREN: return d->left ? l : r;
+    case DUR_MIN: return isnan(l) || isnan(r) ? NAN : fmin(l, r);
+    case DUR_MAX: return isnan(l) || isnan(r) ? NAN : fmax(l, r);
+    case DUR_PAREN: return l;
     }
     return 0;
 }
 
-static int64_t signed_duration(struct eval *ev, const struct duration_expr *d)
+static double finite_duration(struct eval *ev, const struct duration_expr *d)
 {
-    const double longest = 9223372036.854775; /* seconds: what Prometheus can hold, 292 years */
     double s = prepare_duration(ev, d);
     if (!isfinite(s))
         eval_fail(ev, ERR_BAD_DATA, "%u:%u: duration is NaN or infinite", d->pos, d->end);
-    if (fabs(s) > longest)
+    return s;
+}
+
+static int64_t in_ms(struct eval *ev, const struct duration_expr *d, double seconds)
+{
+    const double longest = 9223372036.854775; /* what Prometheus can hold, 292 years */
+    if (fabs(seconds) > longest)
         eval_fail(ev, ERR_BAD_DATA, "%u:%u: duration is out of range", d->pos, d->end);
-    return (int64_t)(s * 1000);
+    return (int64_t)(seconds * 1000);
+}
+
+static int64_t signed_duration(struct eval *ev, const struct duration_expr *d)
+{
+    return in_ms(ev, d, finite_duration(ev, d));
 }
 
 static int64_t positive_duration(struct eval *ev, const struct duration_expr *d)
 {
-    double s = prepare_duration(ev, d);
-    if (s <= 0)
+    double seconds = finite_duration(ev, d);
+    if (seconds <= 0)
         eval_fail(ev, ERR_BAD_DATA, "%u:%u: duration must be greater than 0", d->pos, d->end);
-    return signed_duration(ev, d);
+    return in_ms(ev, d, seconds);
 }
 
 /* --- the copy ---------------------------------------------------------------------------------------------------- */
@@ -111,12 +122,12 @@ static struct expr *copy_call(struct eval *ev, struct expr *e)
 
 static void copy_subquery(struct eval *ev, struct expr *e)
 {
-    e->u.subquery.inner = copy_tree(ev, e->u.subquery.inner);
-    if (e->u.subquery.range_expr)
-        e->u.subquery.range = positive_duration(ev, e->u.subquery.range_expr);
+    resolve_shift(ev, &e->u.subquery.shift);
     if (e->u.subquery.step_expr)
         e->u.subquery.step = positive_duration(ev, e->u.subquery.step_expr);
-    resolve_shift(ev, &e->u.subquery.shift);
+    if (e->u.subquery.range_expr)
+        e->u.subquery.range = positive_duration(ev, e->u.subquery.range_expr);
+    e->u.subquery.inner = copy_tree(ev, e->u.subquery.inner);
 }
 
 static struct expr *copy_tree(struct eval *ev, const struct expr *from)
@@ -146,9 +157,9 @@ static struct expr *copy_tree(struct eval *ev, const struct expr *from)
         resolve_shift(ev, &e->u.selector.shift);
         break;
     case EXPR_MATRIX:
-        e->u.matrix.selector = copy_tree(ev, e->u.matrix.selector);
         if (e->u.matrix.range_expr)
             e->u.matrix.range = positive_duration(ev, e->u.matrix.range_expr);
+        e->u.matrix.selector = copy_tree(ev, e->u.matrix.selector);
         break;
     case EXPR_SUBQUERY:
         copy_subquery(ev, e);
