@@ -3,6 +3,8 @@
 #include "promql/functions.h"
 #include "promql/parse.h"
 
+#include <stdlib.h>
+
 static void expect_type(struct parser *p, struct expr *e, enum value_type want, const char *where)
 {
     check_expr(p, e);
@@ -29,13 +31,21 @@ static size_t operator_pos(const struct parser *p, const struct expr *e)
     return pos;
 }
 
+static int compare_labels(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
+
 static void check_group_labels(struct parser *p, const struct expr *e, const struct matching *m)
 {
-    for (size_t i = 0; m->on && i < m->n_labels; i++)
-        for (size_t k = 0; k < m->n_include; k++)
-            if (str_eq(m->labels[i], m->include[k]))
-                parse_fail(p, operator_pos(p, e), "label %s must not occur in ON and GROUP clause at once",
-                           parse_quoted(p, m->labels[i]));
+    size_t n = m->n_include;
+    if (!m->on || n == 0)
+        return;
+    struct str *sorted = ARENA_ARRAY(p->arena, struct str, n);
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = m->include[i];
+    qsort(sorted, n, sizeof *sorted, compare_labels);
+    for (size_t i = 0; i < m->n_labels; i++)
+        if (bsearch(&m->labels[i], sorted, n, sizeof *sorted, compare_labels))
+            parse_fail(p, operator_pos(p, e), "label %s must not occur in ON and GROUP clause at once",
+                       parse_quoted(p, m->labels[i]));
 }
 
 static bool is_operand(enum value_type t) { return t == VALUE_SCALAR || t == VALUE_VECTOR; }

@@ -29,14 +29,19 @@ static void print_seconds(struct buf *out, double v, bool as_duration)
     buf_add_duration(out, llround(fabs(v) * 1000));
 }
 
+static void print_list(struct buf *out, const struct str *items, size_t n, const char *between,
+                       void (*print)(struct buf *out, struct str item))
+{
+    for (size_t i = 0; i < n && !out->over; i++) {
+        buf_add_z(out, i > 0 ? between : "");
+        print(out, items[i]);
+    }
+}
+
 static void print_label_list(struct buf *out, const struct str *labels, size_t n)
 {
     buf_add_char(out, '(');
-    for (size_t i = 0; i < n; i++) {
-        if (i > 0)
-            buf_add_z(out, ", ");
-        quote_label(out, labels[i]);
-    }
+    print_list(out, labels, n, ", ", quote_label);
     buf_add_char(out, ')');
 }
 
@@ -130,9 +135,9 @@ static int compare_texts(const void *a, const void *b) { return str_cmp(*(const 
 static void print_matchers(struct buf *out, const struct expr *e)
 {
     size_t n = 0, total = e->u.selector.n_matchers;
-    struct buf text = {0};
+    struct buf text = {.max = out->max};
     struct str *items = mem_alloc((total + 1) * sizeof *items);
-    for (size_t i = 0; i < total; i++) {
+    for (size_t i = 0; i < total && !text.over; i++) {
         const struct matcher *m = &e->u.selector.matchers[i];
         if (is_name_matcher(e, m))
             continue;
@@ -146,12 +151,12 @@ static void print_matchers(struct buf *out, const struct expr *e)
     for (size_t i = 0; i < n; p += items[i++].n)
         items[i].p = p;
     qsort(items, n, sizeof *items, compare_texts);
-    for (size_t i = 0; i < n; i++) {
-        buf_add_char(out, i == 0 ? '{' : ',');
-        buf_add_str(out, items[i]);
-    }
-    if (n > 0)
+    if (n > 0 || e->u.selector.name.n == 0) {
+        buf_add_char(out, '{');
+        print_list(out, items, n, ",", buf_add_str);
         buf_add_char(out, '}');
+    }
+    out->over |= text.over;
     mem_free(items);
     buf_free(&text);
 }

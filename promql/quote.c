@@ -10,7 +10,7 @@ static bool is_printable(uint32_t c)
     static const struct { uint32_t first, last; } hidden[] = {
         {0x00, 0x1f}, {0x7f, 0xa0}, {0xad, 0xad}, {0x600, 0x605}, {0x61c, 0x61c}, {0x6dd, 0x6dd}, {0x70f, 0x70f},
         {0x1680, 0x1680}, {0x180e, 0x180e}, {0x2000, 0x200f}, {0x2028, 0x202f}, {0x205f, 0x206f}, {0x3000, 0x3000},
-        {0xd800, 0xf8ff}, {0xfdd0, 0xfdef}, {0xfeff, 0xfeff}, {0xfff0, 0xfffb}, {0xfffe, 0xffff}, {0xe0000, 0xe00ff},
+        {0xd800, 0xf8ff}, {0xfdd0, 0xfdef}, {0xfeff, 0xfeff}, {0xfff0, 0xfffb}, {0xfffe, 0xffff}, {0x323b0, 0xe00ff},
         {0xe01f0, 0x10ffff},
     };
     for (size_t i = 0; i < LEN(hidden); i++)
@@ -38,7 +38,7 @@ static void add_rune(struct buf *out, uint32_t c, char quote)
 void quote_text(struct buf *out, struct str s)
 {
     buf_add_char(out, '"');
-    for (size_t len; s.n > 0; s = str_skip(s, len)) {
+    for (size_t len; s.n > 0 && !out->over; s = str_skip(s, len)) {
         uint32_t c = utf8_next(s, &len);
         if (c == 0xfffd && len == 1)
             buf_printf(out, "\\x%02x", (unsigned char)s.p[0]);

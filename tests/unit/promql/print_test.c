@@ -73,6 +73,11 @@ static void test_one_line(void **state UNUSED)
         {"x offset +(5)", "x offset (5)"},
         {"x offset ++(5)", "x offset (5)"},
         {"x offset +(5) * y", "x offset +(5) * y"},
+        {"x offset (5) @ 7", "x @ 7.000 offset (5)"},
+        {"x offset (5) @ 7 * y", "x @ 7.000 offset +(5) * y"},
+        {"y / -x offset (5)*2 @ 7 - y", "y / -x @ 7.000 offset +((5) * 2) - y"},
+        {"x offset +step()", "x offset step()"},
+        {"info(x, {})", "info(x, {})"},
         {"-0m", "-0s"},
         {"a-on(x)b", "a - on (x) b"},
         {"a-ignoring()b", "a - b"},
@@ -157,6 +162,47 @@ static void test_json(void **state UNUSED)
           "\"offsetExpr\":null,\"range\":0,\"rangeExpr\":{\"lhs\":null,\"op\":\"-\",\"rhs\":{\"lhs\":null,\"op\":\"+\",\"rhs\":{\"duration\":false,"
           "\"type\":\"numberLiteral\",\"val\":\"5\"},\"type\":\"durationExpr\",\"wrapped\":true},\"type\":\"durationExpr\",\"wrapped\":false},"
           "\"smoothed\":false,\"startOrEnd\":null,\"timestamp\":null,\"type\":\"matrixSelector\"}");
+}
+
+/* A sign before a function of an offset is a node of its own. */
+static void test_json_of_offset(void **state UNUSED)
+{
+    check(promql_json, "x offset +min_of(step(), 5)",
+          "{\"anchored\":false,\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":\"x\"}],\"name\":\"x\","
+          "\"offset\":0,\"offsetExpr\":{\"lhs\":null,\"op\":\"+\",\"rhs\":{\"lhs\":{\"lhs\":null,\"op\":\"step\","
+          "\"rhs\":null,\"type\":\"durationExpr\",\"wrapped\":false},\"op\":\"min_of\",\"rhs\":{\"duration\":false,"
+          "\"type\":\"numberLiteral\",\"val\":\"5\"},\"type\":\"durationExpr\",\"wrapped\":false},"
+          "\"type\":\"durationExpr\",\"wrapped\":false},\"smoothed\":false,\"startOrEnd\":null,\"timestamp\":null,"
+          "\"type\":\"vectorSelector\"}");
+}
+
+/* What does not fit on a line is not printed to its end at each level of a nesting: this takes no time. */
+static void test_deep_and_wide(void **state UNUSED)
+{
+    struct buf text = {0}, out = {0};
+    struct arena a;
+    arena_init(&a, 0);
+    for (int i = 0; i < 400; i++)
+        buf_add_char(&text, '(');
+    buf_add_z(&text, "x{");
+    for (int i = 0; i < 20000; i++)
+        buf_printf(&text, "a%d=\"\",", i);
+    buf_add_z(&text, "} + on (a");
+    for (int i = 0; i < 20000; i++)
+        buf_printf(&text, ",b%d", i);
+    buf_add_z(&text, ") group_left (c");
+    for (int i = 0; i < 20000; i++)
+        buf_printf(&text, ",d%d", i);
+    buf_add_z(&text, ") y");
+    for (int i = 0; i < 400; i++)
+        buf_add_char(&text, ')');
+    struct expr *e = parse(&a, buf_str(&text));
+    promql_pretty(&out, e);
+    assert_true(out.n > text.n);
+    promql_free(e);
+    buf_free(&text);
+    buf_free(&out);
+    arena_free(&a);
 }
 
 static void test_unequal(void **state UNUSED)
@@ -247,8 +293,9 @@ static void test_corpora(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_line), cmocka_unit_test(test_many_lines), cmocka_unit_test(test_json),
-        cmocka_unit_test(test_unequal),  cmocka_unit_test(test_corpora),
+        cmocka_unit_test(test_one_line),       cmocka_unit_test(test_many_lines),    cmocka_unit_test(test_json),
+        cmocka_unit_test(test_json_of_offset), cmocka_unit_test(test_deep_and_wide), cmocka_unit_test(test_unequal),
+        cmocka_unit_test(test_corpora),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
