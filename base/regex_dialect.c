@@ -58,8 +58,8 @@ struct re2_pattern *dialect_compile(struct str pattern, struct err *err)
     if (!rewrite(pattern, &rewritten)) {
         err_set(err, ERR_BAD_DATA, "error parsing regexp: invalid escape sequence: `\\C`");
     } else if ((compiled = re2_new(rewritten.p, rewritten.n, &error)) == NULL) {
-        /* RE2 names the whole expression for an unbalanced parenthesis: then it is the user's, not ours. */
-        bool whole = str_starts(buf_str(&rewritten), str_of(error.fragment)) && strlen(error.fragment) + 1 >= rewritten.n;
+        /* For an unbalanced parenthesis the whole expression is told: the user's, not ours. */
+        bool whole = strchr(error.what, ')') || strstr(error.what, "UTF-8");
         struct str fragment = whole ? pattern : str_of(error.fragment);
         if (fragment.n > sizeof error.fragment)
             fragment.n = sizeof error.fragment;

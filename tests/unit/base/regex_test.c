@@ -263,6 +263,7 @@ static void test_errors(void **state UNUSED)
         {"foo)", "unexpected ): `foo)`"},
         {"(?<n>a", "missing closing ): `(?<n>a`"},
         {"*", "missing argument to repetition operator: `*`"},
+        {"*^", "missing argument to repetition operator: `*`"},
         {"a|+", "missing argument to repetition operator: `+`"},
         {"a**", "invalid nested repetition operator: `**`"},
         {"a\\y", "invalid escape sequence: `\\y`"},
@@ -272,7 +273,7 @@ static void test_errors(void **state UNUSED)
         {"a{1001}", "invalid repeat count: `{1001}`"},
         {"a\\", "trailing backslash at end of expression: ``"},
         {"(?=a)", "invalid or unsupported Perl syntax: `(?=`"},
-        {"a\xff", "invalid UTF-8: `"},
+        {"a.\xff", "invalid UTF-8: `a.\xff`"},
     };
     for (size_t i = 0; i < LEN(cases); i++) {
         struct err err = {0};
