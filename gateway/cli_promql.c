@@ -119,8 +119,7 @@ static bool evaluate(struct command *c, struct expr *tree, struct str samples, s
     if (!read_params(c, newest, &params, err) || !promql_eval(tree, c->expr, &params, source, &q, &result, err))
         return false;
     struct json_writer w = {.out = &c->out};
-    struct render_grid grid = {params.start, params.end, params.step};
-    render_result(&w, &result, params.range ? &grid : NULL);
+    render_result(&w, &result);
     json_end_object(&w);
     tell("warning", &notes.warnings);
     tell("info", &notes.infos);

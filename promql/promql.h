@@ -5,8 +5,8 @@
  *
  * Errors: a text that cannot be parsed is ERR_BAD_DATA with "LINE:COL: parse error: ..." as Prometheus words it; an
  * evaluation that fails is ERR_EXEC, a limit ERR_LIMIT ("query processing would load too many samples into memory in
- * query execution"), time ERR_TIMEOUT. When the arena's budget is spent the query ends with ERR_LIMIT, wherever it is: promql_eval sets
- * the arena's on_full for its time.
+ * query execution"), time ERR_TIMEOUT. When the arena's budget is spent the query ends with ERR_LIMIT, wherever it is:
+ * promql_eval sets the arena's on_full for its time.
  *
  * Source of the semantics: https://prometheus.io/docs/prometheus/latest/querying/basics/ and the newest release's tests.
  */
@@ -20,10 +20,13 @@ struct promql_syntax { /* which parts of the language are on; zero = all that ca
     bool no_experimental_functions;
 };
 
-/* --- text and trees ------------------------------------------------------------------------------------------------ */
-struct expr *promql_parse(struct arena *a, struct str text, const struct promql_syntax *syntax, struct err *err) MUST_USE;
-/* One vector selector, as match[] has: its matchers. Whether one of them refuses the empty value is the caller's to ask. */
-bool promql_parse_selector(struct arena *a, struct str text, const struct matcher **out, size_t *n, struct err *err) MUST_USE;
+/* --- text and trees ---------------------------------------------------------------------------------------------- */
+struct expr *promql_parse(struct arena *a, struct str text, const struct promql_syntax *syntax,
+                          struct err *err) MUST_USE;
+/* One vector selector, as match[] has: its matchers. Whether one of them refuses the empty value is the caller's to
+ * ask. */
+bool promql_parse_selector(struct arena *a, struct str text, const struct matcher **out, size_t *n,
+                           struct err *err) MUST_USE;
 void promql_free(struct expr *e);                            /* the regexes; the tree goes with its arena */
 void promql_print(struct buf *out, const struct expr *e);    /* one line, as Prometheus prints it */
 void promql_pretty(struct buf *out, const struct expr *e);   /* as /api/v1/format_query does */
@@ -32,9 +35,10 @@ bool promql_equal(const struct expr *a, const struct expr *b); /* same tree, pos
 enum promql_type { PROMQL_SCALAR, PROMQL_VECTOR, PROMQL_MATRIX, PROMQL_STRING };
 enum promql_type promql_type(const struct expr *e);
 /* The matchers of every selector in the expression, for exemplars. */
-size_t promql_selectors(struct arena *a, const struct expr *e, const struct matcher *const **sets, const size_t **sizes);
+size_t promql_selectors(struct arena *a, const struct expr *e, const struct matcher *const **sets,
+                        const size_t **sizes);
 
-/* --- evaluation ------------------------------------------------------------------------------------------------------ */
+/* --- evaluation -------------------------------------------------------------------------------------------------- */
 struct promql_params {
     int64_t start, end, step;   /* ms; an instant query has start == end and step 0 */
     bool range;                 /* query_range: the result is a matrix over the grid */
@@ -44,8 +48,20 @@ struct promql_params {
     bool delayed_name_removal;  /* feature promql-delayed-name-removal */
     bool per_step_stats;
 };
-struct promql_point { int64_t t; double v; const struct histogram *h; }; /* h set: a histogram */
-struct promql_series { struct labels labels; const struct promql_point *points; size_t n; }; /* instant vector: n is 1 */
+/* What stands at t[i], ascending: the histogram h[i], the float v[i], or, where that is a stale marker, nothing. All
+ * series of a grid (range queries, subqueries) share one t; of an instant vector n is 1. None is without any point. */
+struct promql_series {
+    struct labels labels;
+    const int64_t *t;                 /* ms */
+    const double *v;                  /* anything but a stale marker where h stands */
+    const struct histogram *const *h; /* NULL: floats alone */
+    size_t n;
+};
+static inline bool promql_has(const struct promql_series *s, size_t i) { return !is_stale(s->v[i]); }
+static inline const struct histogram *promql_hist(const struct promql_series *s, size_t i)
+{
+    return s->h ? s->h[i] : NULL;
+}
 struct promql_stats {
     uint64_t samples, peak_samples;          /* totalQueryableSamples, peakSamples */
     const uint64_t *per_step; size_t n_steps;
@@ -53,16 +69,17 @@ struct promql_stats {
 };
 struct promql_result {
     enum promql_type type;
-    struct promql_series *series; size_t n;  /* VECTOR: in the engine's order; MATRIX of a range query: sorted by labels */
+    struct promql_series *series; size_t n;  /* VECTOR: in the engine's order; MATRIX: sorted by labels */
     int64_t t;                               /* SCALAR, STRING */
     double scalar;
     struct str string;
     struct promql_stats stats;
 };
-/* Evaluates a parsed tree; notes of the evaluation (with positions) go to q->notes. Range queries of strings and matrices are
- * ERR_BAD_DATA `invalid expression type "range vector" for range query, must be Scalar or instant Vector`. */
-bool promql_eval(struct expr *e, struct str text, const struct promql_params *p, struct source *src, struct query_ctx *q,
-                 struct promql_result *out, struct err *err) MUST_USE;
+/* Evaluates a parsed tree; notes of the evaluation (with positions) go to q->notes. Range queries of strings and
+ * matrices are ERR_BAD_DATA `invalid expression type "range vector" for range query, must be Scalar or instant Vector`.
+ */
+bool promql_eval(struct expr *e, struct str text, const struct promql_params *p, struct source *src,
+                 struct query_ctx *q, struct promql_result *out, struct err *err) MUST_USE;
 
 /* Names for /api/v1/features and completion. */
 size_t promql_function_names(const char *const **names);

@@ -1,5 +1,6 @@
-/* From rows to the answer: names that were to be dropped go, equal label sets are refused, matrices are sorted, steps
- * become points. A range vector at the top of an instant query is not evaluated at all: its samples are the answer.
+/* From rows to the answer: names that were to be dropped go, equal label sets are refused, matrices are sorted; the
+ * rows' columns are the series' values. A range vector at the top of an instant query is not evaluated at all: its
+ * samples are the answer.
  */
 #include "promql/walk.h"
 
@@ -17,23 +18,21 @@ static void drop_names(struct eval *ev, struct value *v)
     value_merge(ev, v);
 }
 
-static struct promql_series row_points(struct eval *ev, const struct row *row, const struct grid *g)
+static const int64_t *grid_times(struct eval *ev, const struct grid *g)
 {
-    size_t n = 0;
+    int64_t *t = arena_alloc(ev->arena, g->n * sizeof *t);
     for (uint32_t i = 0; i < g->n; i++)
-        n += !is_absent(row->v[i]);
-    struct promql_point *points = ARENA_ARRAY(ev->arena, struct promql_point, n), *p = points;
-    for (uint32_t i = 0; i < g->n; i++)
-        if (!is_absent(row->v[i]))
-            *p++ = (struct promql_point){grid_time(g, i), row->v[i], row_hist(row, i)};
-    return (struct promql_series){row->labels, points, n};
+        t[i] = grid_time(g, i);
+    return t;
 }
 
-static void rows_to_series(struct eval *ev, const struct value *v, const struct grid *g, struct promql_result *out)
+static void rows_to_series(struct eval *ev, struct value *v, const struct grid *g, struct promql_result *out)
 {
+    const int64_t *t = grid_times(ev, g);
+    value_drop_empty(v, g->n);
     out->series = ARENA_ARRAY(ev->arena, struct promql_series, v->n);
     for (size_t i = 0; i < v->n; i++)
-        out->series[out->n++] = row_points(ev, &v->rows[i], g);
+        out->series[out->n++] = (struct promql_series){v->rows[i].labels, t, v->rows[i].v, v->rows[i].h, g->n};
 }
 
 static int by_labels(const void *a, const void *b)
@@ -53,18 +52,18 @@ static void sort_series(struct eval *ev, struct promql_result *out)
 static struct promql_series sample_points(struct eval *ev, const struct range_input *in)
 {
     size_t n = (size_t)in->n_samples + in->n_hists;
-    struct promql_point *points = ARENA_ARRAY(ev->arena, struct promql_point, n), *p = points;
+    int64_t *t = arena_alloc(ev->arena, n * sizeof *t);
+    double *v = arena_alloc(ev->arena, n * sizeof *v);
+    const struct histogram **hists = in->n_hists ? ARENA_ARRAY(ev->arena, const struct histogram *, n) : NULL;
     uint32_t f = 0, h = 0;
-    while (f < in->n_samples || h < in->n_hists) {
-        if (h == in->n_hists || (f < in->n_samples && in->samples[f].t <= in->hists[h].t)) {
-            *p++ = (struct promql_point){in->samples[f].t, in->samples[f].v, NULL};
-            f++;
-        } else {
-            *p++ = (struct promql_point){in->hists[h].t, 0, in->hists[h].h};
-            h++;
-        }
+    for (size_t i = 0; i < n; i++) {
+        bool is_float = h == in->n_hists || (f < in->n_samples && in->samples[f].t <= in->hists[h].t);
+        t[i] = is_float ? in->samples[f].t : in->hists[h].t;
+        v[i] = is_float ? in->samples[f++].v : 0;
+        if (!is_float)
+            hists[i] = in->hists[h++].h;
     }
-    return (struct promql_series){in->labels, points, (size_t)(p - points)};
+    return (struct promql_series){in->labels, t, v, hists, n};
 }
 
 static double at_edge(const struct sample *p, const struct sample *q, int64_t t)

@@ -41,36 +41,33 @@ static int64_t origin(const struct cursor *c, const struct histogram *h, int64_t
     return h == NULL && c->s->origins ? c->s->origins[c->floats - 1] : t;
 }
 
-/* What most series are: floats alone, asked for their values. */
-static void fill_floats(struct eval *ev, struct row *row, const struct series *s, struct gaze gaze, int64_t window)
+/* What most series are: floats alone, asked for their values. Returns how many steps have one. */
+static uint64_t fill_floats(struct eval *ev, double *v, const struct series *s, struct gaze gaze, int64_t window)
 {
     const struct sample *next = s->samples, *end = next + s->n_samples;
-    uint64_t read = 0;
+    uint64_t found = 0;
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         int64_t now = gaze.first + (int64_t)i * gaze.stride;
         while (next < end && next->t <= now)
             next++;
-        if (next == s->samples || next[-1].t <= now - window || is_stale(next[-1].v))
-            continue;
-        row->v[i] = next[-1].v;
-        read++;
+        bool seen = next > s->samples && next[-1].t > now - window && !is_stale(next[-1].v);
+        v[i] = seen ? next[-1].v : absent_value();
+        found += seen;
     }
-    ev->stats.samples += read;
+    ev->stats.samples += found;
+    return found;
 }
 
-static void fill_row(struct eval *ev, struct row *row, const struct series *s, struct gaze gaze, int64_t window,
+static void fill_any(struct eval *ev, struct row *row, const struct series *s, struct gaze gaze, int64_t window,
                      enum sample_part part)
 {
-    if (part == PART_VALUE && s->n_samples > 0 && s->n_hists == 0 && row->h == NULL && ev->per_step == NULL) {
-        fill_floats(ev, row, s, gaze, window);
-        return;
-    }
     struct cursor c = {.s = s};
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         int64_t now = gaze.first + (int64_t)i * gaze.stride, t;
         const struct histogram *h;
         double v;
         move_to(&c, now);
+        row_clear(row, i);
         if (!newest(&c, &t, &v, &h) || t <= now - window)
             continue;
         eval_count_read(ev, i, h ? histogram_weight(h) : 1);
@@ -97,6 +94,16 @@ static uint64_t row_weight(const struct row *row, uint32_t n)
     return sum;
 }
 
+/* Writes every step of the row, whose column need not be initialized; returns what it holds, in samples. */
+static uint64_t fill_row(struct eval *ev, struct row *row, const struct series *s, struct gaze gaze, int64_t window,
+                         enum sample_part part)
+{
+    if (part == PART_VALUE && s->n_samples > 0 && s->n_hists == 0 && ev->per_step == NULL)
+        return fill_floats(ev, row->v, s, gaze, window);
+    fill_any(ev, row, s, gaze, window, part);
+    return row_weight(row, ev->grid.n);
+}
+
 static void make_bare(struct eval *ev, struct series *s)
 {
     struct hist_sample *copy = ARENA_ARRAY(ev->arena, struct hist_sample, s->n_hists);
@@ -119,10 +126,9 @@ void eval_instant(struct eval *ev, const struct expr *selector, struct series_se
         if (selector->u.selector.bare && !set->exact && s.n_hists > 0)
             make_bare(ev, &s);
         if (spare.v == NULL)
-            spare.v = eval_column(ev);
+            spare.v = arena_alloc(ev->arena, ev->grid.n * sizeof *spare.v);
         spare.labels = s.labels;
-        fill_row(ev, &spare, &s, gaze, window, part);
-        uint64_t weight = row_weight(&spare, ev->grid.n);
+        uint64_t weight = fill_row(ev, &spare, &s, gaze, window, part);
         if (weight == 0)
             continue;
         eval_hold(ev, weight);

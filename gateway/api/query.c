@@ -70,13 +70,13 @@ static void cut(struct api_call *c, struct asked *a)
 static bool answer(struct api_call *c, struct asked *a)
 {
     int64_t queued_ms = clock_mono_ms() - c->r->started_mono;
-    struct render_grid grid = {a->params.start, a->params.end, a->params.range ? a->params.step : 1};
     if (!evaluate(c, a))
         return false;
     cut(c, a);
-    render_result(&c->json, &a->result, a->params.range ? &grid : NULL);
+    render_result(&c->json, &a->result);
     if (a->stats)
-        render_stats(&c->json, &a->result.stats, queued_ms * 1000000, &grid);
+        render_stats(&c->json, &a->result.stats, queued_ms * 1000000,
+                     (struct render_grid){a->params.start, a->params.step});
     json_end_object(&c->json);
     return true;
 }

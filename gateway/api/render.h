@@ -5,15 +5,13 @@
 #include "base/json_write.h"
 #include "promql/promql.h"
 
-/* {"resultType":"matrix","result":[...]} without the closing brace, so that stats can follow. grid: of a range query,
- * whose points all stand on it; NULL otherwise. */
-struct render_grid { int64_t start, end, step; };
-void render_result(struct json_writer *w, const struct promql_result *result, const struct render_grid *grid);
+/* {"resultType":"matrix","result":[...]} without the closing brace, so that stats can follow. */
+void render_result(struct json_writer *w, const struct promql_result *result);
 
 void render_labels(struct json_writer *w, struct labels l); /* {"__name__":"up","job":"x"} */
 
 /* "stats":{...}. queued_ns: from the request's arrival to the beginning of the evaluation. */
-void render_stats(struct json_writer *w, const struct promql_stats *stats, int64_t queued_ns,
-                  const struct render_grid *grid);
+struct render_grid { int64_t start, step; }; /* of a range query, ms */
+void render_stats(struct json_writer *w, const struct promql_stats *stats, int64_t queued_ns, struct render_grid grid);
 
 #endif

@@ -87,37 +87,45 @@ static struct str labels_text(struct arena *a, struct labels l)
 
 /* --- series ------------------------------------------------------------------------------------------------------ */
 
-static bool same_point(struct arena *a, const struct corpus_value *want, const struct promql_point *got,
-                       struct labels l, struct err *err)
+static bool same_point(struct arena *a, const struct corpus_value *want, const struct promql_series *got, size_t i,
+                       struct err *err)
 {
-    if (want->h && got->h ? same_histogram(a, want->h, got->h, want->hint_matters)
-                          : !want->h && !got->h && near(want->v, got->v))
+    const struct histogram *h = promql_hist(got, i);
+    if (want->h && h ? same_histogram(a, want->h, h, want->hint_matters) : !want->h && !h && near(want->v, got->v[i]))
         return true;
-    return err_set(err, ERR_EXEC, "%.*s at %lld: expected %.*s, got %.*s", STR_ARG(labels_text(a, l)), (long long)got->t,
-                   STR_ARG(value_text(a, want->v, want->h)), STR_ARG(value_text(a, got->v, got->h)));
+    return err_set(err, ERR_EXEC, "%.*s at %lld: expected %.*s, got %.*s", STR_ARG(labels_text(a, got->labels)),
+                   (long long)got->t[i], STR_ARG(value_text(a, want->v, want->h)),
+                   STR_ARG(value_text(a, got->v[i], h)));
+}
+
+/* The first point from i on. */
+static size_t next_point(const struct promql_series *s, size_t i)
+{
+    while (i < s->n && !promql_has(s, i))
+        i++;
+    return i;
 }
 
 static bool same_series(const struct corpus_eval *e, struct arena *a, const struct corpus_series *want,
                         const struct promql_series *got, struct err *err)
 {
     int64_t start = e->range_vector ? e->vector_start : e->start, step = e->range_vector ? e->vector_step : e->step;
-    size_t p = 0;
+    size_t p = next_point(got, 0);
     for (size_t i = 0; i < want->n; i++) {
         int64_t t = start + (int64_t)i * step;
         if (want->values[i].omitted)
             continue;
-        if (p == got->n || got->points[p].t != t)
-            return err_set(err, ERR_EXEC, "%.*s: expected a point at %lld, got %lld (%zu points in all)",
-                           STR_ARG(labels_text(a, want->labels)),
-                           (long long)t, p < got->n ? (long long)got->points[p].t : -1, got->n);
-        if (!same_point(a, &want->values[i], &got->points[p++], want->labels, err))
+        if (p == got->n || got->t[p] != t)
+            return err_set(err, ERR_EXEC, "%.*s: expected a point at %lld, got %lld",
+                           STR_ARG(labels_text(a, want->labels)), (long long)t,
+                           p < got->n ? (long long)got->t[p] : -1);
+        if (!same_point(a, &want->values[i], got, p, err))
             return false;
+        p = next_point(got, p + 1);
     }
-    if (p == got->n)
-        return true;
-    const struct promql_point *more = &got->points[p];
-    return err_set(err, ERR_EXEC, "%.*s: unexpected point at %lld: %.*s", STR_ARG(labels_text(a, want->labels)),
-                   (long long)more->t, STR_ARG(value_text(a, more->v, more->h)));
+    return p == got->n ||
+           err_set(err, ERR_EXEC, "%.*s: unexpected point at %lld: %.*s", STR_ARG(labels_text(a, want->labels)),
+                   (long long)got->t[p], STR_ARG(value_text(a, got->v[p], promql_hist(got, p))));
 }
 
 static const struct corpus_series *expected(const struct corpus_eval *e, struct labels l)
@@ -135,11 +143,11 @@ static bool check_series(const struct corpus_eval *e, struct arena *a, const str
         const struct corpus_series *want = expected(e, r->series[i].labels);
         if (want == NULL)
             return err_set(err, ERR_EXEC, "unexpected %.*s = %.*s", STR_ARG(labels_text(a, r->series[i].labels)),
-                           STR_ARG(value_text(a, r->series[i].points[0].v, r->series[i].points[0].h)));
+                           STR_ARG(value_text(a, r->series[i].v[0], promql_hist(&r->series[i], 0))));
         if (corpus_expects(e, EXPECT_ORDERED) && want != &e->series[i])
             return err_set(err, ERR_EXEC, "%.*s at place %zu", STR_ARG(labels_text(a, r->series[i].labels)), i + 1);
         if (r->type == PROMQL_MATRIX ? !same_series(e, a, want, &r->series[i], err)
-                                     : !same_point(a, &want->values[0], &r->series[i].points[0], want->labels, err))
+                                     : !same_point(a, &want->values[0], &r->series[i], 0, err))
             return false;
         if (r->type == PROMQL_MATRIX && i > 0 && labels_cmp(r->series[i - 1].labels, r->series[i].labels) >= 0)
             return err_set(err, ERR_EXEC, "the matrix is not sorted at %.*s",

@@ -148,18 +148,16 @@ static bool judge(struct run *r, struct when w, struct at at, const char *how, b
 }
 
 /* Of a matrix, what stands at one time, as the answer of an instant query. */
-static void cut_at(struct arena *a, struct promql_result *r, int64_t t, bool scalar)
+static void cut_at(struct promql_result *r, int64_t t, bool scalar)
 {
     size_t n = 0;
     for (size_t i = 0; i < r->n; i++) {
         struct promql_series *s = &r->series[i];
         for (size_t p = 0; p < s->n; p++) {
-            if (s->points[p].t != t)
+            if (s->t[p] != t || !promql_has(s, p))
                 continue;
-            struct promql_point *point = ARENA_NEW(a, struct promql_point);
-            *point = s->points[p];
-            r->scalar = point->v;
-            r->series[n++] = (struct promql_series){s->labels, point, 1};
+            r->scalar = s->v[p];
+            r->series[n++] = (struct promql_series){s->labels, &s->t[p], &s->v[p], s->h ? &s->h[p] : NULL, 1};
             break;
         }
     }
@@ -187,7 +185,7 @@ static bool middle_of_range(struct run *r, int64_t t, struct at at)
         return wrong(r, &err, " as a range query", t);
     if (corpus_expects(r->eval, EXPECT_ORDERED))
         return true;
-    cut_at(&r->arena, &out, t, r->eval->scalar);
+    cut_at(&out, t, r->eval->scalar);
     return corpus_check_result(r->eval, &r->arena, &out, &err) || wrong(r, &err, " as a range query", t);
 }
 
