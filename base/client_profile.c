@@ -68,10 +68,21 @@ static bool check_header(const char *line, struct err *err)
     return true;
 }
 
+/* What becomes part of a header line. A text block of YAML ends in a line break, which would end the whole head early. The
+ * value is a secret: it is not shown. */
+static bool check_word(const char *key, const char *text, struct err *err)
+{
+    for (; text && *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            return err_set(err, ERR_BAD_DATA, "%s: a line break or another control character is in it", key);
+    return true;
+}
+
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err)
 {
     long version;
-    if (!parse_version(c->min_version, &version, err))
+    if (!parse_version(c->min_version, &version, err) || !check_word("authorization type", c->auth_type, err)
+        || !check_word("credentials or bearer_token", c->credentials, err))
         return NULL;
     for (size_t i = 0; i < c->n_headers; i++)
         if (!check_header(c->headers[i], err))
@@ -149,9 +160,9 @@ static bool read_secret(struct secret *s, struct err *err)
     struct str text = str_trim(buf_str(&all));
     if (!ok)
         err_set(err, ERR_BAD_GATEWAY, "%s cannot be read or is over %d bytes", s->file, SECRET_MAX);
-    else if (str_find(text, '\n') < text.n || str_find(text, 0) < text.n) {
+    else if (str_find(text, '\n') < text.n || str_find(text, '\r') < text.n || str_find(text, 0) < text.n) {
         ok = false;
-        err_set(err, ERR_BAD_GATEWAY, "%s has more than one line", s->file);
+        err_set(err, ERR_BAD_GATEWAY, "%s has more than one line, or a NUL byte", s->file);
     } else {
         mem_free(s->text);
         s->text = str_dup(text);
@@ -168,6 +179,8 @@ static bool refresh(struct secret *s, struct err *err)
     struct stat st;
     if (stat(s->file, &st) < 0)
         return err_set(err, ERR_BAD_GATEWAY, "cannot read %s: %s", s->file, strerror(errno));
+    if (!S_ISREG(st.st_mode)) /* a pipe would hold the lane */
+        return err_set(err, ERR_BAD_GATEWAY, "cannot read %s: it is not a plain file", s->file);
     if ((s->text == NULL || !same_file(&st, &s->seen)) && !read_secret(s, err))
         return false;
     s->seen = st;

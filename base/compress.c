@@ -195,6 +195,7 @@ struct gunzip {
     size_t total;  /* bytes given out since the reset */
     bool raw_next; /* nothing was read yet: a first byte that is no zlib header means raw deflate */
     bool ended;    /* the last member is complete */
+    bool padding;  /* what came behind it is no member, nor is anything after that */
 };
 
 struct gunzip *gunzip_new(void)
@@ -210,7 +211,7 @@ void gunzip_reset(struct gunzip *g)
     inflateReset2(&g->s, MAX_WBITS + ANY_WRAPPER);
     g->total = 0;
     g->raw_next = true;
-    g->ended = false;
+    g->ended = g->padding = false;
 }
 
 void gunzip_free(struct gunzip *g)
@@ -258,7 +259,8 @@ bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, b
         choose_wrapper(g, (uint8_t)in.p[0]);
     do {
         if (g->ended) { /* gzip files may be several members one behind the other */
-            if (g->s.avail_in == 0 || *g->s.next_in != 0x1f)
+            g->padding = g->padding || (g->s.avail_in > 0 && *g->s.next_in != 0x1f);
+            if (g->padding || g->s.avail_in == 0)
                 break; /* padding behind the end is not ours to judge */
             inflateReset(&g->s);
         }

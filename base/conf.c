@@ -71,7 +71,8 @@ static const char *const kind_words[] = {
 static const char *const wanted_words[] = {
     [CONF_STRING] = "a string", [CONF_SECRET] = "a string", [CONF_URL] = "a URL", [CONF_FILE] = "a file name",
     [CONF_BOOL] = "true or false", [CONF_INT] = "a whole number", [CONF_FLOAT] = "a number", [CONF_DURATION] = "a duration",
-    [CONF_SIZE] = "a size", [CONF_ENUM] = "a word", [CONF_STRINGS] = "a list of strings", [CONF_MAP] = "a mapping of strings",
+    [CONF_SIZE] = "a size", [CONF_ENUM] = "a word", [CONF_STRINGS] = "a list of strings",
+    [CONF_HEADERS] = "a list of strings", [CONF_MAP] = "a mapping of strings",
     [CONF_MULTIMAP] = "a mapping of lists of strings", [CONF_SECTION] = "a mapping", [CONF_OPTIONAL] = "a mapping",
     [CONF_SECTIONS] = "a list of mappings"};
 
@@ -186,7 +187,8 @@ static bool load_sections(const struct spot *at, const struct yaml *node, struct
 static bool load_field(const struct spot *at, const struct yaml *node, void *field)
 {
     switch (at->row->type) {
-    case CONF_STRINGS: return load_strings(at, node, field);
+    case CONF_STRINGS:
+    case CONF_HEADERS: return load_strings(at, node, field);
     case CONF_MAP: return load_map(at, node, field);
     case CONF_MULTIMAP: return load_multimap(at, node, field);
     case CONF_SECTION: return conf_load(at->c, at->row->section, node, field, at->err);

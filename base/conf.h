@@ -29,6 +29,7 @@ enum conf_type {
     CONF_SIZE,     /* int64_t bytes: 10, 16MB, 1GiB */
     CONF_ENUM,     /* int; values in .names, NULL-terminated; stored as the index */
     CONF_STRINGS,  /* struct str_list; a single scalar counts as a list of one */
+    CONF_HEADERS,  /* the same: "Name: value", printed without the value */
     CONF_MAP,      /* struct str_map: string to string, in the file's order */
     CONF_MULTIMAP, /* struct multimap: string to list of strings (params) */
     CONF_SECTION,  /* a struct inside: .section; absent = its defaults */

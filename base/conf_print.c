@@ -56,6 +56,22 @@ static void print_list(struct buf *out, const struct str_list *list, unsigned in
     }
 }
 
+/* The values are API keys more often than not. */
+static void print_headers(struct buf *out, const struct str_list *list, unsigned indent)
+{
+    buf_add_z(out, list->n ? "\n" : " []\n");
+    for (size_t i = 0; i < list->n; i++) {
+        struct str name = str_first(list->items[i], str_find(list->items[i], ':'));
+        struct buf line = {0};
+        buf_printf(&line, "%.*s: <secret>", STR_ARG(name));
+        pad(out, indent);
+        buf_add_z(out, "- ");
+        yaml_write_scalar(out, buf_str(&line));
+        buf_add_char(out, '\n');
+        buf_free(&line);
+    }
+}
+
 static void print_key(struct buf *out, struct str key, unsigned indent)
 {
     pad(out, indent);
@@ -106,6 +122,7 @@ static void print_field(struct buf *out, const struct conf_row *row, const void 
     void *optional;
     switch (row->type) {
     case CONF_STRINGS: print_list(out, field, indent); break;
+    case CONF_HEADERS: print_headers(out, field, indent); break;
     case CONF_MAP: print_map(out, field, indent); break;
     case CONF_MULTIMAP: print_multimap(out, field, indent); break;
     case CONF_SECTION: print_section(out, row->section, field, indent); break;
@@ -148,8 +165,8 @@ void conf_print(struct buf *out, const struct conf_section *s, const void *value
 static const char *const type_words[] = {
     [CONF_STRING] = "string", [CONF_SECRET] = "secret", [CONF_URL] = "URL", [CONF_FILE] = "file", [CONF_BOOL] = "bool",
     [CONF_INT] = "whole number", [CONF_FLOAT] = "number", [CONF_DURATION] = "duration", [CONF_SIZE] = "size",
-    [CONF_STRINGS] = "list of strings", [CONF_MAP] = "mapping", [CONF_MULTIMAP] = "mapping of lists", [CONF_CUSTOM] = "see right",
-    [CONF_YAML] = "see right", [CONF_ACCEPTED] = "any", [CONF_IGNORED] = "any"};
+    [CONF_STRINGS] = "list of strings", [CONF_HEADERS] = "list of strings", [CONF_MAP] = "mapping",
+    [CONF_MULTIMAP] = "mapping of lists", [CONF_CUSTOM] = "see right", [CONF_YAML] = "see right", [CONF_ACCEPTED] = "any", [CONF_IGNORED] = "any"};
 
 static void document_type(struct buf *out, const struct conf_row *row)
 {

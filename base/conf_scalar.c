@@ -12,10 +12,18 @@ static bool copy_text(struct conf_context *c, struct str text, struct str *to, s
     return copy != NULL || fail_memory(err);
 }
 
+/* For what is given on as a C string: it would end at a NUL byte. */
+static bool copy_z(struct conf_context *c, struct str text, struct str *to, struct err *err)
+{
+    if (str_find(text, 0) < text.n)
+        return err_set(err, ERR_BAD_DATA, "a NUL byte is in it");
+    return copy_text(c, text, to, err);
+}
+
 static bool copy_path(struct conf_context *c, struct str text, struct str *to, struct err *err)
 {
-    if (text.n == 0 || text.p[0] == '/' || c->dir.n == 0)
-        return copy_text(c, text, to, err);
+    if (text.n == 0 || text.p[0] == '/' || c->dir.n == 0 || str_find(text, 0) < text.n)
+        return copy_z(c, text, to, err);
     struct str joined = arena_printf(c->arena, "%.*s/%.*s", STR_ARG(c->dir), STR_ARG(text));
     return joined.p ? copy_text(c, joined, to, err) : fail_memory(err);
 }
@@ -100,9 +108,9 @@ static bool parse_enum(const struct conf_row *row, struct str text, int *to, str
 bool conf_scalar(struct conf_context *c, const struct conf_row *row, struct str text, void *value, struct err *err)
 {
     switch (row->type) {
-    case CONF_STRING:
+    case CONF_STRING: return copy_text(c, text, value, err);
     case CONF_SECRET:
-    case CONF_URL: return copy_text(c, text, value, err);
+    case CONF_URL: return copy_z(c, text, value, err);
     case CONF_FILE: return copy_path(c, text, value, err);
     case CONF_BOOL: return parse_bool(text, value, err);
     case CONF_INT: return parse_int(row, text, value, err);

@@ -12,7 +12,7 @@
 
 enum { TEXT_MAX = 32 << 20, DEPTH_MAX = 64, NODES_MAX = 1000000 };
 
-struct anchor { struct str name; struct yaml node; size_t weight; unsigned height; };
+struct anchor { struct yaml node; size_t weight; unsigned height; };
 
 struct parser {
     yaml_parser_t events;
@@ -22,8 +22,7 @@ struct parser {
     struct err *err;
     size_t nodes;   /* so far, aliases unfolded */
     unsigned depth;
-    struct anchor *anchors;
-    size_t n_anchors, anchors_cap;
+    struct map anchors; /* the newest of each name; keys and struct anchor in the arena */
 };
 
 static bool fail_at(struct parser *p, unsigned line, const char *what)
@@ -224,18 +223,15 @@ static bool read_map(struct parser *p, const yaml_event_t *begin, struct yaml *o
 static bool read_alias(struct parser *p, const yaml_event_t *e, struct yaml *out)
 {
     const char *name = (const char *)e->data.alias.anchor;
-    for (size_t i = p->n_anchors; i-- > 0;) {
-        const struct anchor *a = &p->anchors[i];
-        if (!str_is(a->name, name))
-            continue;
-        if (p->depth + a->height > DEPTH_MAX)
-            return fail_limit(p, out->line, "nested too deeply", DEPTH_MAX);
-        if (!count_nodes(p, out->line, a->weight))
-            return false;
-        *out = a->node;
-        return true;
-    }
-    return err_set(p->err, ERR_BAD_DATA, "%s:%u: no anchor &%s stands before *%s", p->file, out->line, name, name);
+    const struct anchor *a = map_get(&p->anchors, str_of(name));
+    if (a == NULL)
+        return err_set(p->err, ERR_BAD_DATA, "%s:%u: no anchor &%s stands before *%s", p->file, out->line, name, name);
+    if (p->depth + a->height > DEPTH_MAX)
+        return fail_limit(p, out->line, "nested too deeply", DEPTH_MAX);
+    if (!count_nodes(p, out->line, a->weight))
+        return false;
+    *out = a->node;
+    return true;
 }
 
 static unsigned height_of(const struct yaml *y)
@@ -252,11 +248,13 @@ static bool keep_anchor(struct parser *p, const yaml_char_t *name, const struct 
 {
     if (name == NULL)
         return true;
-    if (!grow(p, &p->anchors, &p->anchors_cap, p->n_anchors, sizeof *p->anchors))
-        return false;
     struct str copy = arena_str(p->arena, str_of((const char *)name));
-    p->anchors[p->n_anchors++] = (struct anchor){copy, *y, weight, height_of(y)};
-    return copy.p != NULL || fail_memory(p);
+    struct anchor *a = ARENA_NEW(p->arena, struct anchor);
+    if (copy.p == NULL || a == NULL)
+        return fail_memory(p);
+    *a = (struct anchor){*y, weight, height_of(y)};
+    map_set(&p->anchors, copy, a);
+    return true;
 }
 
 static bool read_kind(struct parser *p, const yaml_event_t *e, struct yaml *out)
@@ -318,6 +316,7 @@ struct yaml *yaml_parse(struct arena *a, struct str text, const char *file, stru
     yaml_parser_set_input_string(&p.events, (const unsigned char *)(text.p ? text.p : ""), text.n);
     bool ok = read_stream(&p, root);
     yaml_parser_delete(&p.events);
+    map_free(&p.anchors);
     return ok ? root : NULL;
 }
 

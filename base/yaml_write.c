@@ -1,5 +1,8 @@
-#include "base/utf8.h"
 #include "base/yaml.h"
+
+#include "base/utf8.h"
+
+#include <ctype.h>
 
 static bool is_word_of(struct str s, const char *const *words)
 {
@@ -37,6 +40,15 @@ static bool is_plain(struct str s)
             return false;
     }
     return !looks_typed(s);
+}
+
+/* A number, a date, true and the like, safe without quotes in a block: a plain scalar in braces may be a lone dash. */
+static bool is_typed(struct str s)
+{
+    if (s.n == 0 || !looks_typed(s) || str_find(s, ' ') < s.n || s.p[s.n - 1] == ':')
+        return false;
+    size_t sign = s.p[0] == '-' || s.p[0] == '+', point = sign < s.n && s.p[sign] == '.';
+    return sign + point < s.n && isalnum((unsigned char)s.p[sign + point]);
 }
 
 static bool is_printable(struct str s)
@@ -109,10 +121,10 @@ static void write_leaf(struct buf *out, const struct yaml *y)
         buf_add_z(out, "[]");
     else if (y->kind == YAML_MAP)
         buf_add_z(out, "{}");
-    else if (y->quoted || !is_printable(y->text))
-        yaml_write_scalar(out, y->text);
+    else if (!y->quoted && is_typed(y->text))
+        buf_add_str(out, y->text); /* quotes would make a string of it */
     else
-        buf_add_str(out, y->text); /* it was plain where it came from */
+        yaml_write_scalar(out, y->text);
     buf_add_char(out, '\n');
 }
 

@@ -78,6 +78,23 @@ static void contradictions_are_refused(void **state UNUSED)
     expect("tls_config: {cert_file: a}", "needs both");
     expect("http_headers: {X: {files: [a]}}", "files is not supported");
     expect("oauth2: {}", "oauth2");
+    expect("bearer_token: \"a\\0b\"", "bearer_token: a NUL byte is in it");
+    expect("bearer_token_file: \"a\\0b\"", "bearer_token_file: a NUL byte is in it");
+    expect("proxy_url: \"http://a\\0b\"", "proxy_url: a NUL byte is in it");
+}
+
+static void no_secret_is_printed(void **state UNUSED)
+{
+    struct job job;
+    struct err err = {0};
+    struct buf out = {0};
+    assert_true(load("{bearer_token: s3cret, proxy_url: 'http://u:s3cret@h', headers: ['X-Key: s3cret', 'X-Also:s3cret'], "
+                     "http_headers: {X-C: {values: [s3cret]}}}", &job, &err));
+    conf_print(&out, &job_section, &job, 0);
+    assert_null(strstr(buf_z(&out), "s3cret"));
+    assert_non_null(strstr(buf_z(&out), "- 'X-Key: <secret>'\n"));
+    assert_non_null(strstr(buf_z(&out), "X-Also"));
+    buf_free(&out);
 }
 
 static int tear_down(void **state UNUSED)
@@ -92,6 +109,7 @@ int main(void)
         cmocka_unit_test(everything_at_once),
         cmocka_unit_test(nothing_is_fine_too),
         cmocka_unit_test(contradictions_are_refused),
+        cmocka_unit_test(no_secret_is_printed),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }

@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- the server ---- */
@@ -540,6 +541,23 @@ static void a_token_file_is_read_again(void **state UNUSED)
     buf_free(&res.body);
 }
 
+static void a_token_from_a_pipe_is_refused(void **state UNUSED)
+{
+    char path[] = "/tmp/sluice-client-test-XXXXXX";
+    struct result res = {.done = 0};
+    close(mkstemp(path));
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    struct client_profile *p = profile_of((struct client_profile_conf){.credentials_file = path});
+    struct client_request req = get("/x", &res);
+    req.profile = p;
+    perform(&req, &res); /* would wait for ever */
+    assert_non_null(strstr(res.reply.err.text, "it is not a plain file"));
+    client_profile_unref(p);
+    unlink(path);
+    buf_free(&res.body);
+}
+
 static void bad_profiles_are_refused(void **state UNUSED)
 {
     struct err err = {0};
@@ -548,6 +566,10 @@ static void bad_profiles_are_refused(void **state UNUSED)
     assert_non_null(strstr(err.text, "\"SSL3\""));
     assert_null(client_profile_new(&(struct client_profile_conf){.headers = headers, .n_headers = 1}, &err));
     assert_non_null(strstr(err.text, "no colon"));
+    assert_null(client_profile_new(&(struct client_profile_conf){.credentials = "s3cret\n"}, &err));
+    assert_non_null(strstr(err.text, "credentials or bearer_token: a line break"));
+    assert_null(strstr(err.text, "s3cret"));
+    assert_null(client_profile_new(&(struct client_profile_conf){.auth_type = "a\r\nX-Evil: 1", .credentials = "x"}, &err));
 }
 
 #define WITH_SERVERS(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -567,6 +589,7 @@ int main(void)
         WITH_SERVERS(a_connection_that_cannot_be_watched),
         WITH_SERVERS(credentials_are_sent_but_not_to_another_host),
         WITH_SERVERS(a_token_file_is_read_again),
+        WITH_SERVERS(a_token_from_a_pipe_is_refused),
         cmocka_unit_test(bad_profiles_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -164,6 +164,26 @@ static void test_gunzip_in_pieces(void **state UNUSED)
     buf_free(&back);
 }
 
+/* Zeros behind the end are padding, and so is all that follows them, in one piece or in several. */
+static void test_gunzip_padding(void **state UNUSED)
+{
+    struct buf packed = {0}, back = {0};
+    struct err err = {0};
+    gzip_pack(&packed, STR("text"), 6);
+    buf_add(&packed, "\0\0\x1f\x8b", 4);
+    for (size_t piece = 1; piece <= packed.n; piece++) {
+        struct gunzip *g = gunzip_new();
+        bool done = false;
+        for (size_t at = 0; at < packed.n; at += piece)
+            assert_true(gunzip_feed(g, str_first(str_skip(buf_str(&packed), at), piece), BIG, &back, &done, &err));
+        assert_true(done && str_is(buf_str(&back), "text"));
+        gunzip_free(g);
+        buf_clear(&back);
+    }
+    buf_free(&packed);
+    buf_free(&back);
+}
+
 static size_t deflate_all(int window, char *to, size_t room, struct str in)
 {
     z_stream s = {0};
@@ -231,9 +251,16 @@ static void test_hashes(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_cut_short),   cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_bombs),      cmocka_unit_test(test_zstd_frames), cmocka_unit_test(test_gunzip_in_pieces),
-        cmocka_unit_test(test_deflate),    cmocka_unit_test(test_names),       cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_bombs),
+        cmocka_unit_test(test_zstd_frames),
+        cmocka_unit_test(test_gunzip_in_pieces),
+        cmocka_unit_test(test_gunzip_padding),
+        cmocka_unit_test(test_deflate),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_hashes),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -79,6 +79,23 @@ static void test_aliases(void **state UNUSED)
     assert_string_equal(text_of(yaml_get(y, "four"), "<<"), "5");
 }
 
+/* So many that looking through all anchors for each alias would take a minute. */
+static void test_many_anchors(void **state UNUSED)
+{
+    enum { N = 100000 };
+    struct buf text = {0};
+    for (int i = 0; i < N; i++)
+        buf_printf(&text, "- &a%d x%d\n", i, i);
+    for (int i = 0; i < N; i++)
+        buf_printf(&text, "- *a%d\n", i % 2);
+    const struct yaml *y = parse(buf_z(&text));
+    assert_int_equal(y->n, 2 * N);
+    assert_true(str_is(y->items[2 * N - 1].text, "x1"));
+    buf_free(&text);
+    y = parse("[&a 1, *a, &a 2, *a]"); /* the newest of a name */
+    assert_true(str_is(y->items[1].text, "1") && str_is(y->items[3].text, "2"));
+}
+
 static void test_errors(void **state UNUSED)
 {
     check_error("a: 1\nb: 2\na: 3\n", "t.yml:3: the key \"a\" stands twice in this mapping, first in line 1");
@@ -173,14 +190,26 @@ static void test_write_tree(void **state UNUSED)
     struct buf out = {0};
     yaml_write(&out, parse(text));
     assert_string_equal(buf_z(&out), text);
+    buf_clear(&out);
+    yaml_write(&out, parse("{a: -, b: ~c, c: -.inf, d: 1_000, e: 12:30:45, f: [2001-12-14], g: +}"));
+    assert_string_equal(buf_z(&out), "a: '-'\nb: '~c'\nc: -.inf\nd: 1_000\ne: 12:30:45\n"
+                                     "f:\n  - 2001-12-14\ng: '+'\n");
+    parse(buf_z(&out));
     buf_free(&out);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tree), cmocka_unit_test(test_empty), cmocka_unit_test(test_aliases), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_limits), cmocka_unit_test(test_budget), cmocka_unit_test(test_write_scalar), cmocka_unit_test(test_write_tree),
+        cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_aliases),
+        cmocka_unit_test(test_many_anchors),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_write_scalar),
+        cmocka_unit_test(test_write_tree),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
