@@ -69,6 +69,18 @@ void notes_info(struct notes *n, const char *format, ...)
     va_end(args);
 }
 
+void notes_replace(struct notes *n, struct note_list *list, struct str text, size_t same)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        if (!str_starts(list->items[i], str_first(text, same)))
+            continue;
+        if (!str_eq(list->items[i], text))
+            list->items[i] = arena_str(n->arena, text);
+        return;
+    }
+    add(n->arena, list, text);
+}
+
 void notes_merge(struct notes *to, const struct notes *from)
 {
     for (size_t i = 0; i < from->warnings.n; i++)

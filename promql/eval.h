@@ -60,6 +60,7 @@ struct eval {
     uint64_t live, max_samples;       /* samples held now, and how many may be */
     struct promql_stats stats;
     uint64_t *per_step;               /* outer.n counters, or NULL */
+    struct forced *forced;            /* functions/histogram.c: what histogram_quantile() had to fix so far */
     struct eval_end *ends;
     struct err *err;
     jmp_buf stop;
@@ -151,9 +152,12 @@ void eval_check(struct eval *ev);          /* deadline and cancellation; once a 
 void eval_on_end(struct eval *ev, void (*fn)(void *arg), void *arg);
 
 /* Annotations: "PromQL warning: " / "PromQL info: " in front and " (line:column)" of `at` behind are put in here.
- * Equal texts are one note, but formatting costs: note once a row, not once a step, where that is possible. */
+ * Equal texts are one note (`at` is then the last one), but formatting costs: note once a row, not once a step, where
+ * that is possible. */
 void eval_warn(struct eval *ev, const struct expr *at, const char *format, ...) PRINTF(3, 4);
 void eval_info(struct eval *ev, const struct expr *at, const char *format, ...) PRINTF(3, 4);
+/* In place of the one that reads the same up to the words `until`. */
+void eval_info_anew(struct eval *ev, const struct expr *at, const char *until, const char *format, ...) PRINTF(4, 5);
 
 struct row *value_add_row(struct eval *ev, struct value *v, struct labels labels); /* all absent, h NULL */
 double *eval_column(struct eval *ev);                             /* grid.n values, all absent */

@@ -45,9 +45,11 @@ PER_HISTOGRAM(stdvar, histogram_stdvar);
 
 /* --- quantiles and fractions -------------------------------------------------------------------------------------- */
 
-/* Classic histograms of one name whose counts had to be raised. */
+/* Classic histograms of one name whose counts had to be raised, in all calls of the query: one note tells of them, at the
+ * place of the first. */
 struct forced {
     const char *of;  /* fn_for_metric */
+    const struct expr *at;
     struct classic_fix fix;
     int64_t first, last;
     uint64_t n;
@@ -65,20 +67,19 @@ struct estimate {
     uint64_t only;                   /* histogram_quantiles: steps whose q has these bits */
     bool chosen;                     /* only is set */
     struct str label, label_value;   /* histogram_quantiles: one more label */
-    struct forced *forced;
 };
 
 static void remember_forced(struct estimate *e, uint32_t i, struct labels labels, const struct classic_fix *fix)
 {
     const char *of = fn_for_metric(e->ev, labels);
-    struct forced *f = e->forced;
+    struct forced *f = e->ev->forced;
     int64_t t = grid_time(&e->ev->grid, i);
     while (f && strcmp(f->of, of) != 0)
         f = f->next;
     if (f == NULL) {
         f = ARENA_NEW(e->ev->arena, struct forced);
-        *f = (struct forced){.of = of, .fix = *fix, .first = t, .last = t, .next = e->forced};
-        e->forced = f;
+        *f = (struct forced){.of = of, .at = e->at, .fix = *fix, .first = t, .last = t, .next = e->ev->forced};
+        e->ev->forced = f;
     }
     f->n++;
     f->first = t < f->first ? t : f->first;
@@ -97,15 +98,22 @@ static const char *rfc3339(struct eval *ev, int64_t ms)
     return arena_z(ev->arena, str_n(text, n));
 }
 
-static void say_forced(const struct estimate *e)
+static const char *short_number(struct eval *ev, double v)
 {
+    return isinf(v) ? fn_number(ev, v) : arena_printf(ev->arena, "%.2g%c", v, 0).p;
+}
+
+static void say_forced(struct eval *ev)
+{
+    static const char until[] = ", from buckets ";
     static const char format[] =
         "input to histogram_quantile needed to be fixed for monotonicity "
-        "(see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)%s, "
-        "from buckets %s to %s, with a max diff of %.2g, over %llu samples from %s to %s";
-    for (const struct forced *f = e->forced; f; f = f->next)
-        eval_info(e->ev, e->at, format, f->of, fn_number(e->ev, f->fix.min_upper), fn_number(e->ev, f->fix.max_upper),
-                  f->fix.max_diff, (unsigned long long)f->n, rfc3339(e->ev, f->first), rfc3339(e->ev, f->last));
+        "(see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)%s%s%s to %s, "
+        "with a max diff of %s, over %llu samples from %s to %s";
+    for (const struct forced *f = ev->forced; f; f = f->next)
+        eval_info_anew(ev, f->at, until, format, f->of, until, fn_number(ev, f->fix.min_upper),
+                       fn_number(ev, f->fix.max_upper), short_number(ev, f->fix.max_diff),
+                       (unsigned long long)f->n, rfc3339(ev, f->first), rfc3339(ev, f->last));
 }
 
 static double native_quantile(struct estimate *e, uint32_t i, const struct histogram *h, unsigned *flags)
@@ -226,7 +234,7 @@ static void quantile_rows(struct eval *ev, const struct call *c, struct value *o
     check_quantiles(ev, c->expr->u.call.args[0], e.q);
     estimate_prepare(&e, &c->args[1]);
     estimate_all(&e, out);
-    say_forced(&e);
+    say_forced(ev);
 }
 
 static void fraction_rows(struct eval *ev, const struct call *c, struct value *out)
@@ -284,7 +292,7 @@ static void quantiles_rows(struct eval *ev, const struct call *c, struct value *
         e.q = c->args[a].scalar;
         each_quantile(&e, out);
     }
-    say_forced(&e);
+    say_forced(ev);
 }
 
 const struct function_impl fn_histogram_quantile = {.rows = quantile_rows};
