@@ -27,88 +27,95 @@ double binary_float(enum binary_op op, double l, double r)
     }
 }
 
-static bool mismatch(struct eval *ev, const struct expr *at, const char *left, const char *right)
+static bool no_value(struct element *out, enum element_note note)
 {
-    const char *op = binary_op_text(at->u.binary.op);
-    eval_info(ev, at, "incompatible sample types encountered for binary operator \"%s\": %s %s %s", op, left, op, right);
+    out->note = note;
     return false;
 }
 
-/* Warnings of adding and subtracting; an incompatible pair has no result. Only the last of a vector's notes is kept
- * by Prometheus; here all are. */
-static bool histogram_sum_of(struct eval *ev, const struct expr *at, const struct histogram *l,
-                             const struct histogram *r, struct element *out)
+static bool histogram_sum_of(struct eval *ev, enum binary_op op, const struct histogram *l, const struct histogram *r,
+                             struct element *out)
 {
-    bool add = at->u.binary.op == OP_ADD;
-    const char *operation = add ? "addition" : "subtraction";
     unsigned flags = 0;
-    const struct histogram *h = add ? histogram_add(ev->arena, l, r, &flags) : histogram_sub(ev->arena, l, r, &flags);
-    if (flags & HISTOGRAM_INCOMPATIBLE) {
-        eval_warn(ev, at, "incompatible bucket layout encountered for binary operator %s",
-                  binary_op_text(at->u.binary.op));
-        return false;
-    }
-    if (flags & HISTOGRAM_BOUNDS_RECONCILED)
-        eval_info(ev, at, "mismatched custom buckets were reconciled during %s", operation);
-    if (flags & HISTOGRAM_HINT_COLLISION)
-        eval_warn(ev, at, "conflicting counter resets during histogram %s", operation);
-    out->h = add ? h : histogram_hinted(ev->arena, h, RESET_GAUGE);
-    return !(flags & HISTOGRAM_HINT_COLLISION); /* Prometheus gives no result beside this warning */
+    const struct histogram *h = (op == OP_ADD ? histogram_add : histogram_sub)(ev->arena, l, r, &flags);
+    if (flags & HISTOGRAM_INCOMPATIBLE)
+        return no_value(out, ELEMENT_SCHEMAS);
+    if (flags & HISTOGRAM_HINT_COLLISION) /* a warning in Prometheus, but with it the result is lost */
+        return no_value(out, ELEMENT_HINTS);
+    out->note = flags & HISTOGRAM_BOUNDS_RECONCILED ? ELEMENT_BOUNDS : ELEMENT_FINE;
+    out->h = op == OP_ADD ? h : histogram_hinted(ev->arena, h, RESET_GAUGE);
+    return true;
 }
 
-static bool two_histograms(struct eval *ev, const struct expr *at, const struct histogram *l,
-                           const struct histogram *r, struct element *out)
+static bool two_histograms(struct eval *ev, enum binary_op op, const struct histogram *l, const struct histogram *r,
+                           struct element *out)
 {
-    switch (at->u.binary.op) {
+    switch (op) {
     case OP_ADD:
     case OP_SUB:
-        return histogram_sum_of(ev, at, l, r, out);
+        return histogram_sum_of(ev, op, l, r, out);
     case OP_EQ:
     case OP_NE:
         out->h = l;
-        out->keep = histogram_equal(l, r) == (at->u.binary.op == OP_EQ);
+        out->keep = histogram_equal(l, r) == (op == OP_EQ);
         return true;
     default:
-        return mismatch(ev, at, "histogram", "histogram");
+        return no_value(out, ELEMENT_HISTOGRAM_HISTOGRAM);
     }
 }
 
-static bool histogram_and_float(struct eval *ev, const struct expr *at, const struct histogram *l, double r,
+static bool histogram_and_float(struct eval *ev, enum binary_op op, const struct histogram *l, double r,
                                 struct element *out)
 {
-    switch (at->u.binary.op) {
+    switch (op) {
     case OP_MUL: out->h = histogram_compact(ev->arena, histogram_mul(ev->arena, l, r)); return true;
     case OP_DIV: out->h = histogram_compact(ev->arena, histogram_div(ev->arena, l, r)); return true;
     case OP_TRIM_UPPER: out->h = histogram_trim_upper(ev->arena, l, r); return true;
     case OP_TRIM_LOWER: out->h = histogram_trim_lower(ev->arena, l, r); return true;
-    default: return mismatch(ev, at, "histogram", "float");
+    default: return no_value(out, ELEMENT_HISTOGRAM_FLOAT);
     }
 }
 
-bool binary_element(struct eval *ev, const struct expr *at, double lv, const struct histogram *lh, double rv,
-                    const struct histogram *rh,
-                    struct element *out)
+bool binary_element(struct eval *ev, enum binary_op op, double lv, const struct histogram *lh, double rv,
+                    const struct histogram *rh, struct element *out)
 {
-    enum binary_op op = at->u.binary.op;
     *out = (struct element){.keep = true};
     if (lh && rh)
-        return two_histograms(ev, at, lh, rh, out);
+        return two_histograms(ev, op, lh, rh, out);
     if (lh)
-        return histogram_and_float(ev, at, lh, rv, out);
+        return histogram_and_float(ev, op, lh, rv, out);
     if (rh) {
         if (op != OP_MUL)
-            return mismatch(ev, at, "float", "histogram");
+            return no_value(out, ELEMENT_FLOAT_HISTOGRAM);
         out->h = histogram_compact(ev->arena, histogram_mul(ev->arena, rh, lv));
         return true;
     }
     if (op == OP_TRIM_UPPER || op == OP_TRIM_LOWER)
-        return mismatch(ev, at, "float", "float");
+        return no_value(out, ELEMENT_FLOAT_FLOAT);
     out->v = binary_float(op, lv, rv);
     if (binary_is_comparison(op)) {
         out->keep = out->v != 0;
         out->v = lv;
     }
     return true;
+}
+
+void binary_say(struct eval *ev, const struct expr *at, unsigned notes)
+{
+    static const char *const types[][2] = {
+        [ELEMENT_FLOAT_FLOAT] = {"float", "float"}, [ELEMENT_FLOAT_HISTOGRAM] = {"float", "histogram"},
+        [ELEMENT_HISTOGRAM_FLOAT] = {"histogram", "float"}, [ELEMENT_HISTOGRAM_HISTOGRAM] = {"histogram", "histogram"}};
+    const char *op = binary_op_text(at->u.binary.op), *doing = at->u.binary.op == OP_ADD ? "addition" : "subtraction";
+    for (int i = ELEMENT_FLOAT_FLOAT; i <= ELEMENT_HISTOGRAM_HISTOGRAM; i++)
+        if (notes & 1u << i)
+            eval_info(ev, at, "incompatible sample types encountered for binary operator \"%s\": %s %s %s", op,
+                      types[i][0], op, types[i][1]);
+    if (notes & 1u << ELEMENT_SCHEMAS)
+        eval_warn(ev, at, "incompatible bucket layout encountered for binary operator %s", op);
+    if (notes & 1u << ELEMENT_HINTS)
+        eval_warn(ev, at, "conflicting counter resets during histogram %s", doing);
+    if (notes & 1u << ELEMENT_BOUNDS)
+        eval_info(ev, at, "mismatched custom buckets were reconciled during %s", doing);
 }
 
 /* --- two scalars ------------------------------------------------------------------------------------------------- */
@@ -122,18 +129,19 @@ static void scalars(struct eval *ev, const struct expr *e, struct value *l, cons
 
 /* --- a vector and a scalar --------------------------------------------------------------------------------------- */
 
-static void element_with_scalar(struct eval *ev, const struct expr *e, struct row *row, uint32_t i, double scalar,
-                                bool scalar_left)
+static enum element_note element_with_scalar(struct eval *ev, const struct expr *e, struct row *row, uint32_t i,
+                                             double scalar, bool scalar_left)
 {
     struct element x;
+    enum binary_op op = e->u.binary.op;
     double v = row->v[i];
     const struct histogram *h = row_hist(row, i);
-    bool ok = scalar_left ? binary_element(ev, e, scalar, NULL, v, h, &x) : binary_element(ev, e, v, h, scalar, NULL, &x);
+    bool ok = scalar_left ? binary_element(ev, op, scalar, NULL, v, h, &x) : binary_element(ev, op, v, h, scalar, NULL, &x);
     if (!ok || (!x.keep && !e->u.binary.is_bool)) {
         row_clear(row, i);
-        return;
+        return x.note;
     }
-    if (binary_is_comparison(e->u.binary.op)) { /* a filter passes the vector's element, whichever side it stands on */
+    if (binary_is_comparison(op)) { /* a filter passes the vector's element, whichever side it stands on */
         x.v = v;
         x.h = h;
     }
@@ -143,6 +151,7 @@ static void element_with_scalar(struct eval *ev, const struct expr *e, struct ro
         row_set_hist(ev, row, i, x.h);
     else
         row_set(row, i, x.v);
+    return x.note;
 }
 
 /* The four arithmetic operators over a row of floats: loops that the compiler can turn into vector code. */
@@ -168,11 +177,13 @@ static void row_with_scalar(struct eval *ev, const struct expr *e, struct row *r
                             bool scalar_left)
 {
     enum binary_op op = e->u.binary.op;
+    unsigned notes = 0;
     const double *l = scalar_left ? scalar : row->v, *r = scalar_left ? row->v : scalar;
     if (row->h || !plain_arithmetic(op, row->v, l, r, ev->grid.n))
         for (uint32_t i = 0; i < ev->grid.n; i++)
             if (!is_absent(row->v[i]))
-                element_with_scalar(ev, e, row, i, scalar[i], scalar_left);
+                notes |= 1u << element_with_scalar(ev, e, row, i, scalar[i], scalar_left);
+    binary_say(ev, e, notes);
     if (binary_changes_meaning(op) || e->u.binary.is_bool)
         row_drop_name(ev, row);
 }

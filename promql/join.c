@@ -34,6 +34,7 @@ struct join {
     struct names names;  /* of on() or ignoring() */
     struct one_side *sides;
     uint8_t *active;     /* per step: both vectors have something, or a fill value can stand in */
+    uint8_t *notes;      /* per step: the last enum element_note */
     struct map *known;   /* group number and labels -> index of targets */
     struct target *targets; size_t n_targets, cap_targets;
     bool swapped;        /* the one side stands on the left */
@@ -165,7 +166,9 @@ static void put(struct join *j, const struct target *t, uint32_t group, uint32_t
     struct element x;
     struct row *row = &j->out->rows[t->row];
     struct side l = j->swapped ? one : many, r = j->swapped ? many : one;
-    bool ok = binary_element(j->ev, j->e, l.v, l.h, r.v, r.h, &x);
+    bool ok = binary_element(j->ev, j->e->u.binary.op, l.v, l.h, r.v, r.h, &x);
+    if (x.note != ELEMENT_FINE)
+        j->notes[i] = (uint8_t)x.note;
     if (!ok)
         return;
     if (t->taken ? t->taken[i] : !is_absent(row->v[i]))
@@ -257,6 +260,14 @@ static void fill_many(struct join *j, size_t r)
     }
 }
 
+static void say_notes(const struct join *j)
+{
+    unsigned notes = 0;
+    for (uint32_t i = 0; i < j->ev->grid.n; i++)
+        notes |= 1u << j->notes[i];
+    binary_say(j->ev, j->e, notes);
+}
+
 static void free_map(void *map) { map_free(map); }
 
 void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out)
@@ -272,6 +283,7 @@ void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct
     j.one = j.swapped ? left : right;
     j.many_group = j.swapped ? j.groups.right : j.groups.left;
     j.one_group = j.swapped ? j.groups.left : j.groups.right;
+    j.notes = ARENA_ARRAY(ev->arena, uint8_t, ev->grid.n);
     find_active(&j);
     build_one_side(&j);
     for (size_t g = 0; m->fill_left && g < j.groups.n; g++)
@@ -280,6 +292,7 @@ void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct
         join_row(&j, r);
     for (size_t r = 0; m->fill_left && r < j.one->n; r++)
         fill_many(&j, r);
+    say_notes(&j);
     map_free(j.known);
     value_drop_empty(out, ev->grid.n);
 }

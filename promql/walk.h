@@ -89,10 +89,22 @@ bool bare_is_enough(enum function_id id);                                     /*
 bool bare_is_too_little(const struct expr *e);
 
 /* --- operators on elements (binary.c) ---------------------------------------------------------------------------- */
-struct element { double v; const struct histogram *h; bool keep; }; /* keep: false for a comparison that does not hold */
-/* False: the types do not go together (noted at `at`), there is no result. */
-bool binary_element(struct eval *ev, const struct expr *at, double lv, const struct histogram *lh, double rv,
+/* What is to be said of an element; all but ELEMENT_BOUNDS have no value. Of one step Prometheus tells the last. */
+enum element_note {
+    ELEMENT_FINE, ELEMENT_FLOAT_FLOAT, ELEMENT_FLOAT_HISTOGRAM, ELEMENT_HISTOGRAM_FLOAT, ELEMENT_HISTOGRAM_HISTOGRAM,
+    ELEMENT_SCHEMAS, ELEMENT_HINTS, ELEMENT_BOUNDS
+};
+struct element {
+    double v;
+    const struct histogram *h;
+    bool keep; /* false for a comparison that does not hold */
+    enum element_note note;
+};
+/* False: there is no result, x.note says why. */
+bool binary_element(struct eval *ev, enum binary_op op, double lv, const struct histogram *lh, double rv,
                     const struct histogram *rh, struct element *out);
+/* notes: a set, 1 << enum element_note each. */
+void binary_say(struct eval *ev, const struct expr *at, unsigned notes);
 double binary_float(enum binary_op op, double l, double r);       /* comparisons give 1 or 0 */
 static inline bool binary_changes_meaning(enum binary_op op) { return op <= OP_ATAN2; } /* so the result loses its name */
 
