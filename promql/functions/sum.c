@@ -9,20 +9,8 @@
  */
 #include "promql/functions/fn.h"
 
-/* A window with floats, with histograms, or (noted, no result) with both. */
-enum window_kind { WINDOW_EMPTY, WINDOW_FLOATS, WINDOW_HISTS, WINDOW_MIXED };
-
-static enum window_kind window_kind(const struct window *w)
-{
-    if (w->to > w->from)
-        return w->hist_to > w->hist_from ? WINDOW_MIXED : WINDOW_FLOATS;
-    return w->hist_to > w->hist_from ? WINDOW_HISTS : WINDOW_EMPTY;
-}
-
-struct running {
-    double hi, lo, all;
-    uint32_t nonzero;
-}; /* hi + lo: of the samples before; all: of their absolute values */
+/* hi + lo: of the samples before; all: of their absolute values */
+struct running { double hi, lo, all; uint32_t nonzero; };
 struct sums { const struct sample *samples; struct running *before; uint32_t n; struct arena_mark mark; };
 
 static struct running running_add(struct running r, double v)
@@ -76,7 +64,7 @@ static double mean_on(const struct sample *s, uint32_t n, uint32_t i, double mea
     return mean + c;
 }
 
-static double mean_floats(const struct sample *s, uint32_t n)
+static double mean_up(const struct sample *s, uint32_t n)
 {
     double sum = s[0].v, c = 0;
     for (uint32_t i = 1; i < n; i++) {
@@ -110,71 +98,70 @@ static double sum_floats(const struct sums *s, const struct window *w)
     return difference(s, w, &sum) ? sum : add_up(s->samples + w->from, w->to - w->from);
 }
 
-static double mean_of(const struct sums *s, const struct window *w)
+static double mean_floats(const struct sums *s, const struct window *w)
 {
     double sum;
     uint32_t n = w->to - w->from;
-    return difference(s, w, &sum) ? sum / n : mean_floats(s->samples + w->from, n);
+    return difference(s, w, &sum) ? sum / n : mean_up(s->samples + w->from, n);
 }
 
-typedef void accumulate_fn(struct histogram_sum *s, const struct histogram *h, unsigned *flags);
+/* What the two functions do otherwise. */
+struct summing {
+    double (*floats)(const struct sums *s, const struct window *w);
+    void (*add)(struct histogram_sum *s, const struct histogram *h, unsigned *flags);
+    struct histogram *(*result)(const struct histogram_sum *s, struct arena *out);
+};
 
-static bool accumulate(struct eval *ev, const struct range_input *in, const struct window *w, accumulate_fn *add,
-                       struct histogram_sum *s, unsigned *notes)
+/* NULL: histograms that do not go together. */
+static const struct histogram *sum_hists(struct eval *ev, const struct range_input *in, const struct window *w,
+                                         const struct summing *how, struct histogram_sum *s, unsigned *notes)
 {
     unsigned flags = 0;
     histogram_sum_start(s, ev->arena);
     for (uint32_t i = w->hist_from; i < w->hist_to; i++)
-        add(s, in->hists[i].h, &flags);
+        how->add(s, in->hists[i].h, &flags);
     if (flags & HISTOGRAM_INCOMPATIBLE) {
         *notes |= NOTE_SCHEMAS;
-        return false;
+        return NULL;
     }
     if (flags & HISTOGRAM_BOUNDS_RECONCILED)
         *notes |= NOTE_BOUNDS_AGG;
     if (flags & HISTOGRAM_HINT_COLLISION)
         *notes |= NOTE_HINTS_AGG;
-    return true;
+    return how->result(s, ev->arena);
+}
+
+static void sum_row(struct eval *ev, const struct range_input *in, struct row *out, const struct summing *how)
+{
+    struct window w = {0};
+    struct histogram_sum sum = {0};
+    struct sums sums = sums_make(ev, in);
+    const struct histogram *h;
+    unsigned notes = 0;
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        window_move(in, i, &w);
+        bool floats = w.to > w.from, hists = w.hist_to > w.hist_from;
+        if (floats && hists)
+            notes |= NOTE_MIXED;
+        else if (floats)
+            row_set(out, i, how->floats(&sums, &w));
+        else if (hists && (h = sum_hists(ev, in, &w, how, &sum, &notes)) != NULL)
+            row_set_hist(ev, out, i, h);
+    }
+    sums_end(ev, &sums);
+    fn_say(ev, in, notes);
 }
 
 static void sum_over_time(struct eval *ev, const struct range_input *in, struct row *out)
 {
-    struct window w = {0};
-    struct histogram_sum sum = {0};
-    struct sums sums = sums_make(ev, in);
-    unsigned notes = 0;
-    for (uint32_t i = 0; i < ev->grid.n; i++) {
-        window_move(in, i, &w);
-        enum window_kind kind = window_kind(&w);
-        if (kind == WINDOW_MIXED)
-            notes |= NOTE_MIXED;
-        else if (kind == WINDOW_FLOATS)
-            row_set(out, i, sum_floats(&sums, &w));
-        else if (kind == WINDOW_HISTS && accumulate(ev, in, &w, histogram_sum_add, &sum, &notes))
-            row_set_hist(ev, out, i, histogram_sum_total(&sum, ev->arena));
-    }
-    sums_end(ev, &sums);
-    fn_say(ev, in, notes);
+    static const struct summing sum = {sum_floats, histogram_sum_add, histogram_sum_total};
+    sum_row(ev, in, out, &sum);
 }
 
 static void avg_over_time(struct eval *ev, const struct range_input *in, struct row *out)
 {
-    struct window w = {0};
-    struct histogram_sum sum = {0};
-    struct sums sums = sums_make(ev, in);
-    unsigned notes = 0;
-    for (uint32_t i = 0; i < ev->grid.n; i++) {
-        window_move(in, i, &w);
-        enum window_kind kind = window_kind(&w);
-        if (kind == WINDOW_MIXED)
-            notes |= NOTE_MIXED;
-        else if (kind == WINDOW_FLOATS)
-            row_set(out, i, mean_of(&sums, &w));
-        else if (kind == WINDOW_HISTS && accumulate(ev, in, &w, histogram_mean_add, &sum, &notes))
-            row_set_hist(ev, out, i, histogram_sum_mean(&sum, ev->arena));
-    }
-    sums_end(ev, &sums);
-    fn_say(ev, in, notes);
+    static const struct summing mean = {mean_floats, histogram_mean_add, histogram_sum_mean};
+    sum_row(ev, in, out, &mean);
 }
 
 const struct function_impl fn_sum_over_time = {.range = sum_over_time};
