@@ -3,9 +3,9 @@
  *   schema         exponential buckets of schema s merge two by two into those of schema s-1, so the finer one is
  *                  reduced. Bucket i of schema s lies in bucket ((i-1) >> (s-t)) + 1 of schema t.
  *   zero bucket    the smaller threshold is raised to the larger; buckets that come to lie inside are counted as zero.
- *   A threshold
- *                  inside a populated bucket moves to that bucket's far side, which may call for raising the other one
- *                  too.
+ *                  A threshold inside a populated bucket moves to that bucket's far side, which may call for raising
+ *                  the other one too. Of the second histogram those buckets are passed over that lie inside after its
+ *                  schema was reduced: one that reaches out by then is counted whole, as Prometheus does.
  *   custom bounds  only bounds that both share are kept; what stood between two of them is added up.
  *
  * All three only ever merge neighbours, so each works in place on the sorted entries.
@@ -98,25 +98,31 @@ void flat_reduce(struct flat_histogram *f, int32_t schema)
 }
 
 /* Counts the buckets of one side that begin inside the threshold as zero. False: the threshold is inside a populated
- * bucket, *threshold is now that bucket's far limit. */
-static bool side_absorb(const struct flat_histogram *f, const struct flat_side *side, double *threshold, double *zero,
-                        double *comp)
+ * bucket, and is now that bucket's far limit. */
+static bool side_absorb(const struct flat_histogram *f, const struct flat_side *side, struct flat_zero *z)
 {
     for (size_t i = 0; i < side->n; i++) {
         const struct flat_bucket *b = &side->items[i];
-        if (histogram_bound(&f->h, b->index - 1) >= *threshold)
+        if (histogram_bound(&f->h, b->index - 1) >= z->threshold)
             break;
-        kahan_add(b->count, zero, comp);
-        kahan_add(b->comp, zero, comp);
+        kahan_add(b->count, &z->count, &z->comp);
+        kahan_add(b->comp, &z->count, &z->comp);
         double far = histogram_bound(&f->h, b->index);
-        if (far <= *threshold)
+        if (far <= z->threshold)
             continue;
         if (b->count == 0)
             break;
-        *threshold = far;
+        z->threshold = far;
         return false;
     }
     return true;
+}
+
+static void side_drop(struct flat_side *side, size_t first)
+{
+    if (first > 0)
+        memmove(side->items, side->items + first, (side->n - first) * sizeof *side->items);
+    side->n -= first;
 }
 
 static void side_cut(const struct flat_histogram *f, struct flat_side *side, double threshold)
@@ -124,28 +130,53 @@ static void side_cut(const struct flat_histogram *f, struct flat_side *side, dou
     size_t inside = 0;
     while (inside < side->n && histogram_bound(&f->h, side->items[inside].index - 1) < threshold)
         inside++;
-    if (inside > 0)
-        memmove(side->items, side->items + inside, (side->n - inside) * sizeof *side->items);
-    side->n -= inside;
+    side_drop(side, inside);
 }
 
-void flat_widen_zero(struct flat_histogram *f, double threshold)
+struct flat_zero flat_zero_widened(const struct flat_histogram *f, double threshold)
+{
+    struct flat_zero z = {f->h.zero_threshold, f->h.zero_count, f->c_zero};
+    if (threshold <= z.threshold)
+        return z;
+    z.threshold = threshold;
+    bool settled;
+    do { /* ends: each round moves the threshold across a bucket */
+        z.count = f->h.zero_count;
+        z.comp = f->c_zero;
+        settled = side_absorb(f, &f->positive, &z) && side_absorb(f, &f->negative, &z);
+    } while (!settled);
+    return z;
+}
+
+static void set_zero(struct flat_histogram *f, const struct flat_zero *z)
+{
+    f->h.zero_threshold = z->threshold;
+    f->h.zero_count = z->count;
+    f->c_zero = z->comp;
+}
+
+static void widen_zero(struct flat_histogram *f, double threshold)
 {
     if (threshold <= f->h.zero_threshold)
         return;
-    double zero, comp;
-    bool settled;
-    do { /* ends: each round moves the threshold across a bucket */
-        zero = f->h.zero_count;
-        comp = f->c_zero;
-        settled = side_absorb(f, &f->positive, &threshold, &zero, &comp) &&
-                  side_absorb(f, &f->negative, &threshold, &zero, &comp);
-    } while (!settled);
-    f->h.zero_count = zero;
-    f->c_zero = comp;
-    f->h.zero_threshold = threshold;
-    side_cut(f, &f->positive, threshold);
-    side_cut(f, &f->negative, threshold);
+    struct flat_zero z = flat_zero_widened(f, threshold);
+    set_zero(f, &z);
+    side_cut(f, &f->positive, z.threshold);
+    side_cut(f, &f->negative, z.threshold);
+}
+
+static void side_skip(const struct flat_histogram *f, struct flat_side *side, double threshold)
+{
+    size_t inside = 0;
+    while (inside < side->n && histogram_bound(&f->h, side->items[inside].index) <= threshold)
+        inside++;
+    side_drop(side, inside);
+}
+
+void flat_skip_zero(struct flat_histogram *f, double threshold)
+{
+    side_skip(f, &f->positive, threshold);
+    side_skip(f, &f->negative, threshold);
 }
 
 static bool bounds_equal(const struct histogram *x, const struct histogram *y)
@@ -209,12 +240,15 @@ void flat_reconcile(struct flat_histogram *x, struct flat_histogram *y, struct a
         reconcile_bounds(x, y, a, flags);
         return;
     }
-    while (x->h.zero_threshold != y->h.zero_threshold) {
-        flat_widen_zero(y, x->h.zero_threshold);
-        flat_widen_zero(x, y->h.zero_threshold);
+    struct flat_zero z = {y->h.zero_threshold, y->h.zero_count, y->c_zero};
+    while (x->h.zero_threshold != z.threshold) {
+        z = flat_zero_widened(y, x->h.zero_threshold);
+        widen_zero(x, z.threshold);
     }
+    set_zero(y, &z);
     flat_reduce(x, y->h.schema);
     flat_reduce(y, x->h.schema);
+    flat_skip_zero(y, z.threshold);
 }
 
 /* How many entries of `from` have no counterpart in `into`. */

@@ -10,8 +10,11 @@
 void flat_load(struct flat_histogram *f, struct arena *a, const struct histogram *h);
 void flat_copy(struct flat_histogram *to, struct arena *a, const struct flat_histogram *from);
 void flat_reduce(struct flat_histogram *f, int32_t schema);
-/* Raises the zero threshold to at least `threshold`; further when that is inside a populated bucket. */
-void flat_widen_zero(struct flat_histogram *f, double threshold);
+/* The zero bucket with a threshold of at least `threshold`; more when that is inside a populated bucket. */
+struct flat_zero { double threshold, count, comp; };
+struct flat_zero flat_zero_widened(const struct flat_histogram *f, double threshold);
+/* Leaves out the buckets that lie inside the threshold. */
+void flat_skip_zero(struct flat_histogram *f, double threshold);
 /* Brings both to one schema, one zero threshold, one set of custom bounds. Both are exponential or both custom. */
 void flat_reconcile(struct flat_histogram *x, struct flat_histogram *y, struct arena *a, unsigned *flags);
 void flat_merge(struct flat_histogram *into, struct arena *a, const struct flat_histogram *from, double sign);

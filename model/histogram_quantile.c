@@ -61,12 +61,12 @@ static double count_to(struct bucket_iter *it, double rank, struct bucket *b)
     return count;
 }
 
-/* The rest of the buckets counts too: fewer in all of them than observations means that some were NaN. */
-static bool has_unbucketed(const struct histogram *h, struct bucket_iter *it, double count)
+/* The rest of the buckets counts too: fewer in all of them than observations means that some were NaN. `b` is the last
+ * one then: there Prometheus looks for the value, whichever bucket the rank is in. */
+static bool has_unbucketed(const struct histogram *h, struct bucket_iter *it, double count, struct bucket *b)
 {
-    struct bucket b;
-    while (bucket_next(it, &b))
-        count += b.count;
+    while (bucket_next(it, b))
+        count += b->count;
     return count < h->count;
 }
 
@@ -109,7 +109,7 @@ double histogram_quantile(const struct histogram *h, double q, unsigned *flags)
         return NAN;
     }
     rank = up ? rank - (count - b.count) : count - rank;
-    if (isnan(h->sum) && has_unbucketed(h, &it, count))
+    if (isnan(h->sum) && has_unbucketed(h, &it, count, &b))
         *flags |= HISTOGRAM_NAN_SKEW;
     double part = rank / b.count;
     return histogram_is_custom(h) || spans_zero(&b) ? bucket_value_linear(&b, part) : bucket_value_log(&b, part);

@@ -33,22 +33,34 @@ static bool side_was_reset(const struct flat_side *now, const struct flat_side *
     return false;
 }
 
+/* Buckets inside the zero bucket do not count. */
 static bool reshaped_was_reset(struct arena *a, const struct histogram *now, const struct histogram *before)
 {
     struct flat_histogram n = {0}, b = {0};
     flat_load(&n, a, now);
     flat_load(&b, a, before);
-    unsigned flags = 0;
     if (histogram_is_custom(now)) {
+        unsigned flags = 0;
         flat_reconcile(&n, &b, a, &flags);
     } else {
-        flat_reduce(&b, now->schema);
-        flat_widen_zero(&b, now->zero_threshold);
-        if (b.h.zero_threshold != now->zero_threshold) /* it would cut a populated bucket */
+        struct flat_zero zero = flat_zero_widened(&b, now->zero_threshold);
+        if (zero.threshold != now->zero_threshold || now->zero_count < zero.count) /* !=: it cuts a populated bucket */
             return true;
+        flat_reduce(&b, now->schema);
+        flat_skip_zero(&n, zero.threshold);
+        flat_skip_zero(&b, zero.threshold);
     }
-    return n.h.zero_count < b.h.zero_count + b.c_zero || side_was_reset(&n.positive, &b.positive) ||
-           side_was_reset(&n.negative, &b.negative);
+    return side_was_reset(&n.positive, &b.positive) || side_was_reset(&n.negative, &b.negative);
+}
+
+static bool begins_inside(const struct histogram *h, const struct buckets *side)
+{
+    return side->n_counts > 0 && histogram_bound(h, side->spans[0].offset) <= h->zero_threshold;
+}
+
+static bool reaches_into_zero(const struct histogram *h)
+{
+    return !histogram_is_custom(h) && (begins_inside(h, &h->positive) || begins_inside(h, &h->negative));
 }
 
 bool histogram_was_reset(struct arena *scratch, const struct histogram *now, const struct histogram *before)
@@ -61,7 +73,8 @@ bool histogram_was_reset(struct arena *scratch, const struct histogram *now, con
     bool same_bounds = now->n_custom == before->n_custom &&
                        (now->n_custom == 0 || memcmp(now->custom, before->custom, now->n_custom * sizeof(double)) == 0);
     if (same_bounds && now->schema == before->schema && now->zero_threshold == before->zero_threshold &&
-        same_shape(&now->positive, &before->positive) && same_shape(&now->negative, &before->negative))
+        same_shape(&now->positive, &before->positive) && same_shape(&now->negative, &before->negative) &&
+        !reaches_into_zero(now))
         return now->zero_count < before->zero_count ||
                any_lower(now->positive.counts, before->positive.counts, now->positive.n_counts) ||
                any_lower(now->negative.counts, before->negative.counts, now->negative.n_counts);

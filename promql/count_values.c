@@ -32,18 +32,28 @@ static void add_bucket(struct buf *b, const struct bucket *k)
     add_number(b, k->count);
 }
 
-/* {count:5, sum:2.5, [-0.001,0.001]:1, (1,2]:4} */
+static void add_buckets(struct buf *b, struct bucket_iter it)
+{
+    for (struct bucket k; bucket_next(&it, &k);)
+        if (k.count != 0)
+            add_bucket(b, &k);
+}
+
+/* {count:5, sum:2.5, [-0.001,0.001]:1, (1,2]:4}: buckets whole, even where the zero bucket overlaps them. */
 static void print_histogram(struct buf *b, const struct histogram *h)
 {
+    struct histogram below = *h;
+    struct bucket zero = histogram_zero_bucket(h);
+    below.positive = (struct buckets){0};
+    below.zero_count = below.zero_threshold = 0;
     buf_add_z(b, "{count:");
     add_number(b, h->count);
     buf_add_z(b, ", sum:");
     add_number(b, h->sum);
-    struct bucket_iter it = buckets_ascending(h);
-    struct bucket k;
-    while (bucket_next(&it, &k))
-        if (k.count != 0)
-            add_bucket(b, &k);
+    add_buckets(b, buckets_ascending(&below));
+    if (zero.count != 0)
+        add_bucket(b, &zero);
+    add_buckets(b, buckets_positive(h));
     buf_add_char(b, '}');
 }
 
