@@ -1,11 +1,26 @@
 /* Calls: which kind a function is, and timestamp(), which sees more of a selector than its values. */
 #include "promql/walk.h"
 
+#include <math.h>
+
+/* Beside @ an offset bounds what is read, but Prometheus looks back from the time of @. */
+static void drop_times_before(struct eval *ev, int64_t oldest, struct row *row)
+{
+    for (uint32_t i = 0; i < ev->grid.n; i++)
+        if (!is_absent(row->v[i]) && llround(row->v[i] * 1000) <= oldest)
+            row_clear(row, i);
+}
+
 static void eval_timestamp(struct eval *ev, const struct expr *selector, struct value *out)
 {
+    const struct time_shift *shift = &selector->u.selector.shift;
     eval_instant(ev, selector, &ev->sets[selector->u.selector.leaf], PART_TIME, out);
-    for (size_t i = 0; i < out->n; i++)
+    for (size_t i = 0; i < out->n; i++) {
         row_drop_name(ev, &out->rows[i]);
+        if (shift->at != AT_NONE)
+            drop_times_before(ev, shift->at_time - ev->lookback, &out->rows[i]);
+    }
+    value_drop_empty(out, ev->grid.n);
 }
 
 static void eval_rows_call(struct eval *ev, const struct function_impl *impl, const struct expr *e, struct value *out)
