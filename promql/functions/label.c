@@ -24,10 +24,12 @@ static void set_label(struct eval *ev, struct row *row, struct str name, struct 
         row->drop_name = false;
 }
 
-static void label_replace(struct eval *ev, const struct call *c, struct value *out)
+static struct str text_of(const struct expr *call, size_t arg) { return call->u.call.args[arg]->u.string; }
+
+/* Here and below the names are checked before the vector is evaluated: of two errors that one is told. */
+static void label_replace(struct eval *ev, const struct expr *call, struct value *out)
 {
-    struct str to = c->args[1].string, replacement = c->args[2].string, from = c->args[3].string,
-               pattern = c->args[4].string;
+    struct str to = text_of(call, 1), replacement = text_of(call, 2), from = text_of(call, 3), pattern = text_of(call, 4);
     struct replacer *r = ARENA_NEW(ev->arena, struct replacer);
     struct err ignored;
     eval_on_end(ev, replacer_end, r);
@@ -35,7 +37,7 @@ static void label_replace(struct eval *ev, const struct call *c, struct value *o
     if (r->re == NULL)
         eval_fail(ev, ERR_EXEC, "invalid regular expression in label_replace(): %.*s", STR_ARG(pattern));
     check_label(ev, "destination", to, "label_replace");
-    fn_take_rows(out, &c->args[0]);
+    eval_expr(ev, call->u.call.args[0], out);
     for (size_t i = 0; i < out->n; i++) {
         buf_clear(&r->value);
         if (regex_expand(r->re, labels_get(out->rows[i].labels, from), replacement, &r->value))
@@ -43,15 +45,15 @@ static void label_replace(struct eval *ev, const struct call *c, struct value *o
     }
 }
 
-static struct str joined(struct eval *ev, const struct call *c, struct labels l)
+static struct str joined(struct eval *ev, const struct expr *call, struct labels l)
 {
-    struct str separator = c->args[2].string;
+    struct str separator = text_of(call, 2);
     size_t n = 0;
-    for (size_t i = 3; i < c->n_args; i++)
-        n += (i > 3 ? separator.n : 0) + labels_get(l, c->args[i].string).n;
+    for (size_t i = 3; i < call->u.call.n_args; i++)
+        n += (i > 3 ? separator.n : 0) + labels_get(l, text_of(call, i)).n;
     char *p = arena_bytes(ev->arena, n), *at = p;
-    for (size_t i = 3; i < c->n_args; i++) {
-        struct str value = labels_get(l, c->args[i].string);
+    for (size_t i = 3; i < call->u.call.n_args; i++) {
+        struct str value = labels_get(l, text_of(call, i));
         if (i > 3 && separator.n > 0)
             at = mempcpy(at, separator.p, separator.n);
         if (value.n > 0)
@@ -60,15 +62,16 @@ static struct str joined(struct eval *ev, const struct call *c, struct labels l)
     return str_n(p, n);
 }
 
-static void label_join(struct eval *ev, const struct call *c, struct value *out)
+static void label_join(struct eval *ev, const struct expr *call, struct value *out)
 {
-    for (size_t i = 3; i < c->n_args; i++)
-        check_label(ev, "source", c->args[i].string, "label_join");
-    check_label(ev, "destination", c->args[1].string, "label_join");
-    fn_take_rows(out, &c->args[0]);
+    struct str to = text_of(call, 1);
+    for (size_t i = 3; i < call->u.call.n_args; i++)
+        check_label(ev, "source", text_of(call, i), "label_join");
+    check_label(ev, "destination", to, "label_join");
+    eval_expr(ev, call->u.call.args[0], out);
     for (size_t i = 0; i < out->n; i++)
-        set_label(ev, &out->rows[i], c->args[1].string, joined(ev, c, out->rows[i].labels));
+        set_label(ev, &out->rows[i], to, joined(ev, call, out->rows[i].labels));
 }
 
-const struct function_impl fn_label_replace = {.rows = label_replace, .sets_labels = true};
-const struct function_impl fn_label_join = {.rows = label_join, .sets_labels = true};
+const struct function_impl fn_label_replace = {.walk = label_replace, .sets_labels = true};
+const struct function_impl fn_label_join = {.walk = label_join, .sets_labels = true};
