@@ -8,14 +8,21 @@ static const struct expr *plain(const struct expr *e)
     return e;
 }
 
-/* Of the matchers on a label an equality gives its value, unless there was one before; any later one takes it away. */
+/* What takes away a value that an equality gave: any matcher after it, or one that refuses a value, wherever it stands:
+ * Prometheus has put those last by then, for its index. */
+static bool takes_back(const struct matcher *m, bool after)
+{
+    return after || ((m->type == MATCH_NE || m->type == MATCH_NRE) && matcher_value(m, STR_NONE));
+}
+
+/* Of the matchers on a label an equality gives its value, unless there was one before. */
 static bool gives_label(const struct expr *selector, size_t at)
 {
     const struct matcher *m = selector->u.selector.matchers;
     if (m[at].type != MATCH_EQ || str_is(m[at].name, METRIC_NAME))
         return false;
     for (size_t i = 0; i < selector->u.selector.n_matchers; i++)
-        if (i != at && str_eq(m[i].name, m[at].name) && (i > at || m[i].type == MATCH_EQ))
+        if (i != at && str_eq(m[i].name, m[at].name) && (m[i].type == MATCH_EQ || takes_back(&m[i], i > at)))
             return false;
     return true;
 }
