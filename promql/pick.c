@@ -48,11 +48,24 @@ static void heap_sink(struct heap *h)
     }
 }
 
-static void heap_sort(struct heap *h) /* best first; an insertion sort keeps equal ones as they lie in the heap */
+/* Two runs that follow one another become one. */
+static void merge_runs(const struct heap *h, uint32_t *out, size_t left, size_t right, size_t end)
 {
-    for (size_t i = 1; i < h->n; i++)
-        for (size_t j = i; j > 0 && gives_way(h, h->items[j - 1], h->items[j]); j--)
-            swap_items(h, j, j - 1);
+    size_t i = left, j = right;
+    for (size_t at = left; at < end; at++)
+        out[at] = i < right && (j == end || !gives_way(h, h->items[i], h->items[j])) ? h->items[i++] : h->items[j++];
+}
+
+/* Best first; equal ones stay as they lie in the heap. (Prometheus keeps that order up to twelve.) */
+static void heap_sort(struct heap *h, uint32_t *scratch)
+{
+    for (size_t run = 1; run < h->n; run *= 2) {
+        for (size_t at = 0; at < h->n; at += 2 * run) {
+            size_t right = at + run < h->n ? at + run : h->n, end = at + 2 * run < h->n ? at + 2 * run : h->n;
+            merge_runs(h, scratch, at, right, end);
+        }
+        memcpy(h->items, scratch, h->n * sizeof *scratch);
+    }
 }
 
 struct pick {
@@ -62,7 +75,7 @@ struct pick {
     struct value *in;
     const double *param;
     const uint32_t *members; size_t n; /* the group */
-    uint32_t *chosen;                  /* room for all rows */
+    uint32_t *chosen, *scratch;        /* room for all rows */
     uint8_t *passes;                   /* per row: at the step being looked at */
     bool ignored;                      /* a histogram was */
 };
@@ -90,7 +103,7 @@ static size_t rank_at(struct pick *p, uint32_t i, size_t k)
         }
     }
     if (p->ev->grid.n == 1)
-        heap_sort(&h);
+        heap_sort(&h, p->scratch);
     return h.n;
 }
 
@@ -209,7 +222,9 @@ void eval_pick(struct eval *ev, const struct expr *e, struct value *in, const do
     struct grouping by = grouping_of(ev, e, STR_NONE);
     group_rows(ev, &by, in, &groups);
     struct pick p = {.ev = ev, .e = e, .op = e->u.aggregate.op, .in = in, .param = param,
-                     .chosen = ARENA_ARRAY(ev->arena, uint32_t, in->n), .passes = ARENA_ARRAY(ev->arena, uint8_t, in->n)};
+                     .chosen = ARENA_ARRAY(ev->arena, uint32_t, in->n),
+                     .scratch = ARENA_ARRAY(ev->arena, uint32_t, in->n),
+                     .passes = ARENA_ARRAY(ev->arena, uint8_t, in->n)};
     for (size_t g = 0; g < groups.n; g++) {
         p.members = groups.rows + groups.start[g];
         p.n = groups.start[g + 1] - groups.start[g];

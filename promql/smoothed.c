@@ -1,6 +1,7 @@
 /* `selector smoothed`: the value at a step is interpolated between the samples around it, at most a lookback away on
  * either side; past the last sample that one is carried on.
  */
+#include "promql/functions/fn.h"
 #include "promql/walk.h"
 
 #include "model/histogram_math.h"
@@ -28,8 +29,8 @@ static void note_flags(struct eval *ev, const struct expr *at, struct labels lab
     if (flags & HISTOGRAM_INCOMPATIBLE)
         eval_warn(ev, at,
                   "vector contains a mix of histograms with exponential and custom buckets schemas "
-                  "for metric name \"%.*s\"",
-                  STR_ARG(labels_name(labels)));
+                  "for metric name %s",
+                  fn_quoted(ev, labels_name(labels)));
     if (flags & HISTOGRAM_BOUNDS_RECONCILED)
         eval_info(ev, at, "mismatched custom buckets were reconciled during %s", operation);
 }
@@ -81,8 +82,8 @@ static void smooth_row(struct eval *ev, struct around *a, struct row *row)
         int64_t now = window_end(&a->in, i) - ev->lookback;
         bool floats = a->w.to > a->w.from, hists = a->w.hist_to > a->w.hist_from;
         if (floats && hists)
-            eval_warn(ev, a->in.arg, "encountered a mix of histograms and floats for metric name \"%.*s\"",
-                      STR_ARG(labels_name(row->labels)));
+            eval_warn(ev, a->in.arg, "encountered a mix of histograms and floats for metric name %s",
+                      fn_quoted(ev, labels_name(row->labels)));
         else if (hists)
             smooth_histogram(ev, a, now, row, i);
         else if (floats)

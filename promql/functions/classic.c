@@ -38,6 +38,20 @@ static void make_monotonic(struct classic_bucket *b, size_t n, struct classic_fi
     }
 }
 
+/* The first of n that reaches the rank, or n. */
+static size_t bucket_of(const struct classic_bucket *b, size_t n, double rank)
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (b[mid].count >= rank)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return low;
+}
+
 /* In the bucket where the rank is reached, counts rise evenly. The first one begins at 0 when its bound is positive; of
  * the last one only the beginning is known. */
 double classic_quantile(struct classic_bucket *b, size_t n, double q, struct classic_fix *fix)
@@ -53,9 +67,7 @@ double classic_quantile(struct classic_bucket *b, size_t n, double q, struct cla
     if (n < 2 || b[n - 1].count == 0)
         return NAN;
     double rank = q * b[n - 1].count;
-    size_t at = 0;
-    while (at < n - 1 && !(b[at].count >= rank))
-        at++;
+    size_t at = bucket_of(b, n - 1, rank);
     if (at == n - 1)
         return b[n - 2].upper;
     if (at == 0 && b[0].upper <= 0)

@@ -161,17 +161,6 @@ static bool find_shift(const struct expr *e, struct time_shift *shift)
     return false;
 }
 
-static void refuse_histograms(struct eval *ev, struct series_set *set)
-{
-    for (size_t i = 0; i < set->n; i++) {
-        struct series s;
-        if (!series_set_get(set, i, &s, ev->err))
-            eval_stop(ev);
-        if (s.n_hists > 0)
-            eval_fail(ev, ERR_EXEC, "info sample should be float");
-    }
-}
-
 static void fetch(struct info *x, const struct value *base)
 {
     struct eval *ev = x->ev;
@@ -205,7 +194,6 @@ static void fetch(struct info *x, const struct value *base)
                             .func = "info"};
     struct series_set *set = ARENA_NEW(ev->arena, struct series_set);
     eval_select(ev, &select, set);
-    refuse_histograms(ev, set);
     eval_instant(ev, selector, set, PART_INFO_TIME, &x->series);
 }
 

@@ -61,16 +61,16 @@ static void ts_of_first_over_time(struct eval *ev, const struct range_input *in,
     }
 }
 
+/* A kind that is missing counts as seen at 0, so that there is no time before 1970 unless both are there. */
 static void ts_of_last_over_time(struct eval *ev, const struct range_input *in, struct row *out)
 {
     struct window w = {0};
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         window_move(in, i, &w);
-        int64_t t = w.to > w.from ? in->samples[w.to - 1].t : INT64_MIN;
-        if (w.hist_to > w.hist_from && in->hists[w.hist_to - 1].t > t)
-            t = in->hists[w.hist_to - 1].t;
-        if (t > INT64_MIN)
-            row_set(out, i, (double)t / 1000);
+        bool hist = w.hist_to > w.hist_from, is_float = w.to > w.from;
+        int64_t f = is_float ? in->samples[w.to - 1].t : 0, h = hist ? in->hists[w.hist_to - 1].t : 0;
+        if (hist || is_float)
+            row_set(out, i, (double)(f > h ? f : h) / 1000);
     }
 }
 

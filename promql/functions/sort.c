@@ -12,12 +12,13 @@ static int by_coming(const struct sorted_row *x, const struct sorted_row *y)
     return x->came < y->came ? -1 : x->came > y->came;
 }
 
-/* NaN is last in both directions. */
+/* NaN is last in both directions; of several the later comes first, as an insertion sort leaves them to which NaN is less
+ * than everything. */
 static int by_value(const struct sorted_row *x, const struct sorted_row *y, int direction)
 {
     double a = x->row.v[0], b = y->row.v[0];
     if (isnan(a) || isnan(b))
-        return isnan(a) == isnan(b) ? by_coming(x, y) : isnan(a) ? 1 : -1;
+        return isnan(a) == isnan(b) ? by_coming(y, x) : isnan(a) ? 1 : -1;
     return a == b ? by_coming(x, y) : (a < b ? -1 : 1) * direction;
 }
 
