@@ -1,114 +1,26 @@
-/* A pattern is read by recursive descent into a `struct reading`: up to three finite sets of strings with `.*` or `.+`
- * between them. Concatenation multiplies the neighbouring sets, alternation of readings without wildcards unites them.
- * A union costs no more than the pattern's own length, so it needs no limit; a product is limited to 1,000 strings, and
- * all products of a pattern together by a budget of bytes.
+/* A pattern is read by recursive descent into a `struct reading` (regex_reading.h): concatenation multiplies its sets,
+ * alternation of readings without wildcards unites them.
  *
  * Everything works on bytes although a pattern is about characters: literals are valid UTF-8, so in a valid subject a
  * literal can only be found where a character begins, and one byte left for `.+` is one character left.
  */
 #include "base/regex_plan.h"
 
-#include "base/arena.h"
+#include "base/regex_reading.h"
 #include "base/utf8.h"
 
-enum { DEPTH_MAX = 50, WILD_MAX = 2, BUDGET_FIXED = 1 << 20, BUDGET_PER_BYTE = 64 };
-
-struct set { struct str *items; size_t n, cap; };
-struct reading {
-    struct set sets[WILD_MAX + 1]; /* sets[0] wild sets[1] wild sets[2]; those up to `wilds` are not empty */
-    unsigned gap[WILD_MAX];        /* what the wildcard needs at least: 0 or 1 */
-    unsigned wilds;
-};
+enum { DEPTH_MAX = 50, BUDGET_FIXED = 1 << 20, BUDGET_PER_BYTE = 64, PER_BYTE_MOST = 1 << 20 };
 
 struct reader {
     struct str rest;
-    struct arena *arena;
     unsigned depth;
-    size_t budget; /* bytes that products may still take */
-    bool general;  /* something was met that is RE2's business; sticky */
+    struct reading_room room;
 };
 
 static struct reading give_up(struct reader *r)
 {
-    r->general = true;
+    r->room.general = true;
     return (struct reading){0};
-}
-
-static void set_add(struct reader *r, struct set *to, struct str s)
-{
-    arena_grow(r->arena, &to->items, &to->cap, to->n + 1, sizeof *to->items);
-    to->items[to->n++] = s;
-}
-
-static struct set set_of(struct reader *r, struct str s)
-{
-    struct set one = {0};
-    set_add(r, &one, s);
-    return one;
-}
-
-static struct reading empty_reading(struct reader *r) { return (struct reading){.sets[0] = set_of(r, STR(""))}; }
-
-static struct str join(struct arena *a, struct str x, struct str y)
-{
-    if (x.n == 0 || y.n == 0)
-        return x.n ? x : y;
-    char *p = arena_bytes(a, x.n + y.n);
-    memcpy(p, x.p, x.n);
-    memcpy(p + x.n, y.p, y.n);
-    return str_n(p, x.n + y.n);
-}
-
-static size_t set_bytes(const struct set *s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s->n; i++)
-        n += s->items[i].n;
-    return n;
-}
-
-static struct set set_product(struct reader *r, const struct set *x, const struct set *y)
-{
-    struct set product = {0};
-    size_t n = x->n * y->n, bytes = n * sizeof *x->items + set_bytes(x) * y->n + set_bytes(y) * x->n;
-    if ((x->n > 1 && y->n > 1 && n > PLAN_PRODUCT_MAX) || bytes > r->budget) {
-        r->general = true;
-        return product;
-    }
-    r->budget -= bytes;
-    for (size_t i = 0; i < x->n; i++)
-        for (size_t j = 0; j < y->n; j++)
-            set_add(r, &product, join(r->arena, x->items[i], y->items[j]));
-    return product;
-}
-
-static void append_set(struct reader *r, struct reading *to, const struct set *more)
-{
-    to->sets[to->wilds] = set_product(r, &to->sets[to->wilds], more);
-}
-
-/* Two wildcards side by side are one, unless both want a character. */
-static void append_wild(struct reader *r, struct reading *to, unsigned gap)
-{
-    const struct set *last = &to->sets[to->wilds];
-    bool beside = to->wilds > 0 && last->n == 1 && last->items[0].n == 0;
-    if (beside && to->gap[to->wilds - 1] + gap <= 1) {
-        to->gap[to->wilds - 1] += gap;
-    } else if (beside || to->wilds == WILD_MAX) {
-        r->general = true;
-    } else {
-        to->gap[to->wilds++] = gap;
-        to->sets[to->wilds] = set_of(r, STR(""));
-    }
-}
-
-static void append(struct reader *r, struct reading *to, const struct reading *more)
-{
-    for (unsigned i = 0; i <= more->wilds && !r->general; i++) {
-        append_set(r, to, &more->sets[i]);
-        if (i < more->wilds && !r->general)
-            append_wild(r, to, more->gap[i]);
-    }
 }
 
 static int peek(const struct reader *r) { return r->rest.n ? (unsigned char)r->rest.p[0] : -1; }
@@ -166,7 +78,7 @@ static struct reading read_class(struct reader *r)
     for (int c = 0; c < 128; c++) {
         char one = (char)c;
         if (seen[c])
-            set_add(r, &out.sets[0], arena_str(r->arena, str_n(&one, 1)));
+            set_add(&r->room, &out.sets[0], arena_str(r->room.arena, str_n(&one, 1)));
     }
     return out;
 }
@@ -184,15 +96,15 @@ static struct reading read_group(struct reader *r)
         return give_up(r);
     struct reading out = read_any(r);
     r->depth--;
-    return !r->general && take(r, ')') ? out : give_up(r);
+    return !r->room.general && take(r, ')') ? out : give_up(r);
 }
 
 static struct reading read_dot(struct reader *r)
 {
-    struct reading out = empty_reading(r);
+    struct reading out = reading_of(&r->room, STR(""));
     if (!is_one_of(peek(r), "*+"))
         return give_up(r);
-    append_wild(r, &out, peek(r) == '+');
+    reading_append_wild(&r->room, &out, peek(r) == '+');
     r->rest = str_skip(r->rest, 1);
     take(r, '?'); /* lazy or not, the same strings match */
     return out;
@@ -214,7 +126,7 @@ static struct reading read_text(struct reader *r)
         n = last;
     struct str text = str_first(r->rest, n);
     r->rest = str_skip(r->rest, n);
-    return (struct reading){.sets[0] = set_of(r, text)};
+    return reading_of(&r->room, text);
 }
 
 static struct reading read_piece(struct reader *r)
@@ -229,7 +141,7 @@ static struct reading read_piece(struct reader *r)
         return read_text(r);
     int c = read_escape(r);
     char one = (char)c;
-    return c < 0 ? give_up(r) : (struct reading){.sets[0] = set_of(r, arena_str(r->arena, str_n(&one, 1)))};
+    return c < 0 ? give_up(r) : reading_of(&r->room, arena_str(r->room.arena, str_n(&one, 1)));
 }
 
 /* `?` makes the empty string one more of them; other quantifiers are RE2's. */
@@ -238,33 +150,33 @@ static void read_quantifier(struct reader *r, struct reading *piece)
     if (!at_quantifier(r))
         return;
     if (piece->wilds > 0 || !take(r, '?')) {
-        r->general = true;
+        r->room.general = true;
         return;
     }
-    set_add(r, &piece->sets[0], STR(""));
+    set_add(&r->room, &piece->sets[0], STR(""));
     take(r, '?');
     if (at_quantifier(r))
-        r->general = true;
+        r->room.general = true;
 }
 
 static bool at_branch_end(const struct reader *r) { return r->rest.n == 0 || peek(r) == '|' || peek(r) == ')'; }
 
 static struct reading read_branch(struct reader *r)
 {
-    struct reading out = empty_reading(r);
+    struct reading out = reading_of(&r->room, STR(""));
     if (r->depth == 0)
         take(r, '^'); /* anchored anyway */
-    while (!r->general && !at_branch_end(r)) {
+    while (!r->room.general && !at_branch_end(r)) {
         if (r->depth == 0 && take(r, '$')) {
             if (!at_branch_end(r))
-                r->general = true;
+                r->room.general = true;
             break;
         }
         struct reading piece = read_piece(r);
-        if (!r->general)
+        if (!r->room.general)
             read_quantifier(r, &piece);
-        if (!r->general)
-            append(r, &out, &piece);
+        if (!r->room.general)
+            reading_append(&r->room, &out, &piece);
     }
     return out;
 }
@@ -272,12 +184,12 @@ static struct reading read_branch(struct reader *r)
 static struct reading read_any(struct reader *r)
 {
     struct reading out = read_branch(r);
-    while (!r->general && take(r, '|')) {
+    while (!r->room.general && take(r, '|')) {
         struct reading branch = read_branch(r);
         if (out.wilds > 0 || branch.wilds > 0)
-            r->general = true;
-        for (size_t i = 0; i < branch.sets[0].n && !r->general; i++)
-            set_add(r, &out.sets[0], branch.sets[0].items[i]);
+            r->room.general = true;
+        for (size_t i = 0; i < branch.sets[0].n && !r->room.general; i++)
+            set_add(&r->room, &out.sets[0], branch.sets[0].items[i]);
     }
     return out;
 }
@@ -337,9 +249,9 @@ static void keep_prefix(struct regex_plan *plan, struct str pattern)
         return;
     struct arena scratch;
     arena_init(&scratch, 0);
-    struct reader r = {.rest = pattern, .arena = &scratch};
+    struct reader r = {.rest = pattern, .room = {.arena = &scratch}};
     struct reading text = read_text(&r);
-    if (!r.general && !at_quantifier(&r)) {
+    if (!r.room.general && !at_quantifier(&r)) {
         plan->literals = copy_strings(text.sets[0].items, 1);
         plan->prefix = plan->literals[0];
     }
@@ -361,9 +273,10 @@ struct regex_plan plan_of(struct str pattern)
         return plan;
     struct arena scratch;
     arena_init(&scratch, 0);
-    struct reader r = {.rest = pattern, .arena = &scratch, .budget = BUDGET_FIXED + BUDGET_PER_BYTE * pattern.n};
+    size_t n = pattern.n < PER_BYTE_MOST ? pattern.n : PER_BYTE_MOST;
+    struct reader r = {.rest = pattern, .room = {.arena = &scratch, .budget = BUDGET_FIXED + BUDGET_PER_BYTE * n}};
     struct reading reading = read_any(&r);
-    if (r.general || r.rest.n > 0)
+    if (r.room.general || r.rest.n > 0)
         keep_prefix(&plan, pattern);
     else if (reading.wilds == 0)
         keep_literals(&plan, &reading.sets[0]);

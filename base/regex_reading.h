@@ -1,0 +1,32 @@
+/* What a part of a pattern matches, as far as it is simple: up to three finite sets of strings with `.*` or `.+` between them.
+ * A part of base/regex.c: regex_plan.c makes them out of the pattern's text.
+ *
+ * A union costs no more than the pattern's own length, so it needs no limit; a product is limited to PLAN_PRODUCT_MAX strings,
+ * and all products of a pattern together by a budget of bytes.
+ */
+#ifndef BASE_REGEX_READING_H
+#define BASE_REGEX_READING_H
+
+#include "base/arena.h"
+
+enum { WILD_MAX = 2 };
+
+struct set { struct str *items; size_t n, cap; };
+struct reading {
+    struct set sets[WILD_MAX + 1]; /* sets[0] wild sets[1] wild sets[2]; those up to `wilds` are not empty */
+    unsigned gap[WILD_MAX];        /* what the wildcard needs at least: 0 or 1 */
+    unsigned wilds;
+};
+
+struct reading_room {
+    struct arena *arena;
+    size_t budget; /* bytes that products may still take */
+    bool general;  /* something was met that is RE2's business; sticky */
+};
+
+void set_add(struct reading_room *r, struct set *to, struct str s);
+struct reading reading_of(struct reading_room *r, struct str s); /* matches just this */
+void reading_append(struct reading_room *r, struct reading *to, const struct reading *more);
+void reading_append_wild(struct reading_room *r, struct reading *to, unsigned gap);
+
+#endif
