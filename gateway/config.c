@@ -279,6 +279,7 @@ static bool load_document(struct loader *l)
     if (l->flags->config_file.n == 0)
         return conf_defaults(&l->conf, &file_section, &l->file, l->err);
     l->document = read_yaml(l, l->flags->config_file.p);
+    l->config->empty = l->document && l->document->kind == YAML_NULL;
     return l->document && conf_load(&l->conf, &file_section, l->document, &l->file, l->err);
 }
 

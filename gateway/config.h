@@ -25,6 +25,7 @@ struct config {
     struct scrape_globals scrape;
     struct destination_conf *destinations; size_t n_destinations; /* the file's and the flags' */
     struct server_group_conf *groups; size_t n_groups;
+    bool empty;                      /* there is a file, and it says nothing */
     struct recent_conf *recent;      /* NULL = off; on by itself when there is neither a destination nor a group */
     struct str masked;               /* the configuration as YAML, secrets as <secret>, for status/config */
     struct str_list warnings;        /* what was accepted and is not acted on */

@@ -21,7 +21,6 @@ struct gateway {
     _Atomic int state;             /* enum gateway_state */
     _Atomic bool reload_ok;        /* how the last load of the configuration went */
     _Atomic int64_t reloaded_at;   /* Unix ms of the last good one */
-    _Atomic bool takes_writes;     /* there is a destination or the recent store */
     struct mutex _mutex;           /* guards the two below */
     struct config *_config;
     struct upstream *_upstream;
@@ -36,7 +35,7 @@ struct upstream *gateway_upstream(void);
 bool gateway_apply(struct config *c, struct err *err) MUST_USE;
 /* Main: reads the file again and applies it. Logs how it went. */
 bool gateway_reload(struct err *err);
-/* Any lane: asks main to reload; done runs on that lane, err is NULL when it went well. */
+/* Any lane: asks main to reload; done runs on that lane once the new configuration is in force, or with the reason why not. */
 void gateway_ask_reload(struct lane *lane, void (*done)(void *arg, const struct err *err), void *arg);
 /* Any thread: asks main to end the program in good order. */
 void gateway_ask_quit(void);

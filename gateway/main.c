@@ -211,6 +211,15 @@ static void greet(void)
     log_info("main", "ready", "version", VERSION, "address", at);
 }
 
+/* Until they take what is pushed. False: it was told to stop meanwhile. */
+static bool wait_for_lanes(void)
+{
+    int starting = GATEWAY_STARTING;
+    while (!writer_ready(gateway.writer) && atomic_load(&gateway.state) == GATEWAY_STARTING)
+        loop_turn(gateway.main, -1);
+    return atomic_compare_exchange_strong(&gateway.state, &starting, GATEWAY_READY);
+}
+
 static bool run(struct config *c, struct err *err)
 {
     gateway.main = loop_new();
@@ -221,9 +230,10 @@ static bool run(struct config *c, struct err *err)
     metrics_start();
     bool ok = start(c, err);
     if (ok) {
-        atomic_store(&gateway.state, GATEWAY_READY);
-        gateway_watch_config();
-        greet();
+        if (wait_for_lanes()) {
+            gateway_watch_config();
+            greet();
+        }
         loop_run(gateway.main);
     } else if (gateway.scraper) {
         close_listeners(); /* there is no configuration that a client could be answered from */

@@ -1,6 +1,6 @@
-/* A configuration comes into force in three steps, the last of which cannot be taken back: the servers to ask are
- * built beside the old ones; the writer gets its plan; the scraper gets its jobs. When the scraper refuses, the
- * writer gets the old plan again. Whoever keeps pointers into a configuration keeps a reference to it.
+/* A configuration comes into force all or nothing: what may fail is done first and beside the old one (the servers to
+ * ask, the writer's new queues), then the scraper gets its jobs or refuses them, and what is left cannot fail. Whoever
+ * keeps pointers into a configuration keeps a reference to it.
  */
 #include "gateway/gateway.h"
 
@@ -30,7 +30,7 @@ struct upstream *gateway_upstream(void)
 
 static void release(void *arg) { config_unref(arg); }
 
-/* ---- the three steps ---- */
+/* ---- the steps ---- */
 
 static struct source *recent_get(void *arg) { return writer_recent(arg); }
 
@@ -47,14 +47,11 @@ static struct upstream *build_upstream(const struct config *c, struct err *err)
     return upstream_new(c->groups, c->n_groups, &env, err);
 }
 
-static bool apply_writer(struct config *c, struct err *err)
+static struct writer_change *prepare_writer(const struct config *c, struct err *err)
 {
     struct writer_plan plan = {.destinations = c->destinations, .n = c->n_destinations, .recent = c->recent,
                                .external_labels = c->global.external_labels};
-    if (writer_apply(gateway.writer, &plan, release, config_ref(c), err))
-        return true;
-    config_unref(c);
-    return false;
+    return writer_prepare(gateway.writer, &plan, err);
 }
 
 static bool apply_scraper(struct config *c, struct err *err)
@@ -80,21 +77,20 @@ static void swap(struct config *c, struct upstream *u)
 
 static bool apply(struct config *c, struct upstream *u, struct err *err)
 {
-    struct err again;
-    if (!apply_writer(c, err))
+    struct writer_change *change = prepare_writer(c, err);
+    if (change == NULL)
         return false;
     if (!apply_scraper(c, err)) {
-        if (gateway._config && !apply_writer(gateway._config, &again))
-            log_error("config", "the old destinations did not come back", "err", again.text);
+        writer_cancel(change);
         return false;
     }
+    writer_commit(change, release, config_ref(c));
     swap(c, u);
     return true;
 }
 
 static void note_success(const struct config *c)
 {
-    atomic_store(&gateway.takes_writes, c->n_destinations > 0 || c->recent != NULL);
     atomic_store(&gateway.reloaded_at, clock_wall_ms());
     for (size_t i = 0; i < c->warnings.n; i++)
         log_warn("config", c->warnings.items[i].p);
@@ -115,11 +111,24 @@ bool gateway_apply(struct config *c, struct err *err)
     return ok;
 }
 
+/* A file that says nothing is fine at the start. Where it said something before, it is more likely being written just now, and
+ * would stop everything. */
+static struct config *load_again(struct err *err)
+{
+    struct config *c = config_load(&gateway.flags, err);
+    if (c == NULL || !c->empty || gateway._config == NULL || gateway._config->empty)
+        return c;
+    err_set(err, ERR_BAD_DATA, "%.*s: the file is empty: if that is meant, write {} into it",
+            STR_ARG(gateway.flags.config_file));
+    config_unref(c);
+    return NULL;
+}
+
 bool gateway_reload(struct err *err)
 {
     if (atomic_load(&gateway.state) == GATEWAY_STOPPING) /* asked for a moment before */
         return err_set(err, ERR_UNAVAILABLE, "the program is stopping");
-    struct config *c = config_load(&gateway.flags, err);
+    struct config *c = load_again(err);
     bool ok = c != NULL && gateway_apply(c, err);
     atomic_store(&gateway.reload_ok, ok);
     if (ok)
@@ -150,12 +159,22 @@ static void on_answer(struct loop_task *task)
     mem_free(ask);
 }
 
+static void on_in_force(struct loop_task *task)
+{
+    struct ask *ask = CONTAINER(task, struct ask, task);
+    ask->task.run = on_answer;
+    loop_post(ask->lane->loop, &ask->task);
+}
+
 static void on_ask(struct loop_task *task)
 {
     struct ask *ask = CONTAINER(task, struct ask, task);
     ask->ok = gateway_reload(&ask->err);
-    ask->task.run = on_answer;
-    loop_post(ask->lane->loop, &ask->task);
+    ask->task.run = on_in_force;
+    if (ask->ok)
+        writer_await(gateway.writer, &ask->task);
+    else
+        on_in_force(&ask->task);
 }
 
 void gateway_ask_reload(struct lane *lane, void (*done)(void *arg, const struct err *err), void *arg)

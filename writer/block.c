@@ -53,11 +53,17 @@ struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uin
     return b;
 }
 
+/* Behind what is in p->raw. */
+static bool unpack_behind(struct packer *p, const struct block *b, struct err *err)
+{
+    struct zstd *z = b->codec == CODEC_ZSTD ? packer_zstd(p) : NULL;
+    return unpack(b->codec, z, str_n(b->bytes, b->n), RAW_LIMIT, &p->raw, err);
+}
+
 static bool unpack_block(struct packer *p, const struct block *b, struct err *err)
 {
     buf_clear(&p->raw);
-    struct zstd *z = b->codec == CODEC_ZSTD ? packer_zstd(p) : NULL;
-    return unpack(b->codec, z, str_n(b->bytes, b->n), RAW_LIMIT, &p->raw, err);
+    return unpack_behind(p, b, err);
 }
 
 struct block *block_recode(struct packer *p, const struct block *b, enum codec to, struct err *err)
@@ -65,6 +71,16 @@ struct block *block_recode(struct packer *p, const struct block *b, enum codec t
     if (!unpack_block(p, b, err))
         return NULL;
     return block_pack(p, to, buf_str(&p->raw), b->n_samples, b->t_min, b->t_max);
+}
+
+struct block *block_join(struct packer *p, const struct block *a, const struct block *b, struct err *err)
+{
+    if (!unpack_block(p, a, err) || !unpack_behind(p, b, err))
+        return NULL;
+    const struct block *first = a->n_samples > 0 ? a : b, *other = b->n_samples > 0 ? b : a; /* metadata has no time */
+    return block_pack(p, a->codec, buf_str(&p->raw), a->n_samples + b->n_samples,
+                      first->t_min < other->t_min ? first->t_min : other->t_min,
+                      first->t_max > other->t_max ? first->t_max : other->t_max);
 }
 
 /* --- splitting ------------------------------------------------------------------------------------------------------ */

@@ -36,5 +36,7 @@ void block_unref(struct block *b);
 struct block *block_recode(struct packer *p, const struct block *b, enum codec to, struct err *err) MUST_USE;
 /* Two halves with about the same bytes, by series, or by samples when there is one series. False: it cannot be cut. */
 bool block_split(struct packer *p, const struct block *b, struct block *half[2], struct err *err) MUST_USE;
+/* The opposite: one block with what is in both, in the codec of the first. NULL: one of them cannot be unpacked. */
+struct block *block_join(struct packer *p, const struct block *a, const struct block *b, struct err *err) MUST_USE;
 
 #endif

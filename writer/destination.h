@@ -46,8 +46,10 @@ struct destination {
 };
 
 struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env, struct err *err) MUST_USE;
-/* Another number of shards: a new generation behind the old ones. Its shards belong to no lane yet. */
-bool destination_reshard(struct destination *d, unsigned shards, struct err *err) MUST_USE;
+/* Another number of shards needs a new generation behind the old ones: made on disk (grown NULL: it is there already), and then
+ * added for the lanes to see, or taken away with queue_shrink. Its shards belong to no lane yet. */
+bool destination_grow(struct destination *d, unsigned shards, const struct queue_generation **grown, struct err *err) MUST_USE;
+void destination_add_generation(struct destination *d, const struct queue_generation *from);
 /* Any thread; a generation stays where it is until the destination is closed. */
 struct destination_generation *destination_generation(struct destination *d, size_t at);
 struct destination_generation *destination_newest(struct destination *d);
@@ -57,7 +59,8 @@ int64_t destination_since(struct destination *d); /* Unix ms since when its olde
 void destination_close(struct destination *d); /* after every lane has left */
 struct queue_limits destination_limits(const struct destination_conf *c);
 char *destination_identity(const struct destination_conf *c);
-bool destination_settings(const struct destination_conf *c, struct dest_settings *out, struct err *err) MUST_USE;
+struct dest_settings *destination_settings(const struct destination_conf *c, struct err *err) MUST_USE;
+struct dest_settings *dest_settings_copy(const struct dest_settings *s);
 void dest_settings_free(struct dest_settings *s);
 void destination_note_status(struct destination *d, int status);
 void destination_note_error(struct destination *d, int64_t now, const char *text);

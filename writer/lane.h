@@ -6,7 +6,7 @@
 
 #include "writer/pile.h"
 #include "writer/plan.h"
-#include "writer/shard.h"
+#include "writer/dest_lane.h"
 
 struct lane_stream {
     const struct stream *stream;
@@ -26,10 +26,6 @@ struct writer_lane {
     struct list open;     /* piles that hold bytes */
     struct loop_timer flush;
     struct sink_batch batch;
-    struct loop_timer grace; /* stopping */
-    bool stopping;
-    void (*stopped)(struct writer_lane *l); void *stopped_arg;
-    uint64_t samples, batches; /* taken */
 };
 
 void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all, int64_t flush_ms);

@@ -93,7 +93,8 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
     while (segment_next(fd, g->size, &at, &r, NULL, &skipped))
         note_record(g, r.seq);
     close(fd);
-    if (skipped > 0) {
+    g->damaged = skipped > 0;
+    if (g->damaged) {
         char text[32];
         text[num_format_u64(text, skipped)] = 0;
         log_warn("queue", "damaged bytes in a queue file are passed over", "file", path, "bytes", text);
@@ -116,7 +117,8 @@ static bool segment_done(const struct queue_shard *s, const struct segment *g) {
 
 bool shard_files_open(struct queue_shard *s, struct err *err)
 {
-    if (mkdir(s->dir, 0750) != 0 && errno != EEXIST)
+    s->new_folder = mkdir(s->dir, 0750) == 0;
+    if (!s->new_folder && errno != EEXIST)
         return err_set(err, ERR_INTERNAL, "%s: cannot be made: %s", s->dir, strerror(errno));
     if (!position_open(&s->position, s->dir, &s->acked, err) || !list_segments(s, err))
         return false;
@@ -160,7 +162,6 @@ bool shard_files_remove(struct queue_shard *s)
 
 /* --- writing -------------------------------------------------------------------------------------------------------- */
 
-/* The end of a file's name reaches the disk with its folder. */
 static bool sync_dir(const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -170,21 +171,36 @@ static bool sync_dir(const char *dir)
     return ok;
 }
 
+/* A file's name reaches the disk with its folder, and that one's with those above it: generation, destination, all queues. */
+static bool sync_names(struct queue_shard *s)
+{
+    enum { LEVELS = 4 };
+    char path[PATH_BYTES];
+    int n = snprintf(path, sizeof path, "%s", s->dir);
+    for (int i = 0; i < (s->new_folder ? LEVELS : 1); i++) {
+        if (!sync_dir(path))
+            return false;
+        n += snprintf(path + n, sizeof path - (size_t)n, "/..");
+    }
+    s->new_file = s->new_folder = false;
+    return true;
+}
+
+/* After a failed fdatasync the pages count as clean: what they held is not tried again, but whoever asked is told. */
 bool shard_files_sync(struct queue_shard *s)
 {
     bool ok = s->fd < 0 || fdatasync(s->fd) == 0;
-    if (ok && s->new_file)
-        ok = sync_dir(s->dir);
-    s->dirty = s->new_file = false;
-    return ok;
+    s->dirty = false;
+    return ok && (!s->new_file || sync_names(s));
 }
 
+/* The segment to append to: the last one, or a new one behind it. */
 static bool open_last(struct queue_shard *s, uint64_t seq)
 {
     struct segment *g = s->n ? &s->segments[s->n - 1] : NULL;
-    if (g && g->size >= queue_segment_bytes(s->queue)) {
+    if (g && (g->damaged || g->size >= queue_segment_bytes(s->queue))) {
         if (s->dirty && !shard_files_sync(s))
-            log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
+            return false;
         close_fd(&s->fd);
         g = NULL;
     }

@@ -7,7 +7,11 @@
 #include "writer/queue.h"
 #include "writer/segment.h"
 
-struct segment { uint64_t name, size, first, last; uint32_t n_blocks; }; /* holds [first, last] when n_blocks > 0 */
+struct segment {
+    uint64_t name, size, first, last; /* holds [first, last] when n_blocks > 0 */
+    uint32_t n_blocks;
+    bool damaged;          /* nothing is appended: a header cut short would take what is behind it for its body */
+};
 struct queue_shard {
     struct queue *queue;
     char *dir;
@@ -20,6 +24,8 @@ struct queue_shard {
     uint64_t read_next;    /* seq expected at read_at */
     bool dirty;            /* written since the last fdatasync */
     bool new_file;         /* made since the last sync of the folder */
+    bool new_folder;       /* the folder itself is: those above it want a sync too */
+    struct list missed;    /* blocks that could not be written and that somebody still has in memory; queue.c's */
     atomic_bool behind;
 };
 

@@ -1,5 +1,6 @@
-/* A receipt: "is what I committed safe yet?" A batch holds one; every place that its bytes go through holds it too, and when
- * the last hold is dropped `done` runs on the loop of the lane that committed. Holds are atomic: lanes and io threads drop them.
+/* A receipt: "is what I committed safe yet?" A batch holds one; every place that its bytes go through holds it too, and
+ * when the last hold is dropped `done` runs on the loop of the lane that committed. One hold that is dropped with false
+ * makes it a no. Holds are atomic: lanes and io threads drop them.
  */
 #ifndef WRITER_RECEIPT_H
 #define WRITER_RECEIPT_H
@@ -17,8 +18,16 @@ struct receipt {
     void *arg;
 };
 
-struct receipt *receipt_new(struct loop *home, void (*done)(void *arg, bool ok), void *arg); /* one hold: the batch's own */
-static inline struct receipt *receipt_hold(struct receipt *r) { atomic_fetch_add_explicit(&r->holds, 1, memory_order_relaxed); return r; }
+struct receipt *receipt_new(struct loop *home, void (*done)(void *arg, bool ok), void *arg); /* one hold: the batch's */
+static inline struct receipt *receipt_hold(struct receipt *r)
+{
+    atomic_fetch_add_explicit(&r->holds, 1, memory_order_relaxed);
+    return r;
+}
 void receipt_drop(struct receipt *r, bool ok); /* any thread */
+
+/* Who waits for one block: a hold of each goes with it. more: they wait for a block behind it in the shard too, so that one sync
+ * serves both. */
+struct waiting { struct receipt *const *receipts; size_t n; bool more; };
 
 #endif

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "base/times.h"
-#include "writer/shard.h"
+#include "writer/dest_lane.h"
 
 #include <stdio.h>
 

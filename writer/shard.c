@@ -1,4 +1,4 @@
-#include "writer/shard.h"
+#include "writer/dest_lane.h"
 
 #include "base/log.h"
 #include "base/times.h"
@@ -111,6 +111,7 @@ static void count_dropped(struct shard *s, const struct block *b)
 static void drop_oldest(struct shard *s)
 {
     bool sending = s->state == SHARD_SENDING;
+    size_t before = s->n;
     while (s->memory > allowance(s) && s->n > 1) {
         struct entry e = take_entry(s, sending ? 1 : 0);
         count_dropped(s, e.block);
@@ -119,6 +120,8 @@ static void drop_oldest(struct shard *s)
         log_warn("remote_write", "memory for waiting blocks is full and there is no disk to put them: the oldest are dropped",
                  "name", s->dest->name);
     }
+    if (s->n < before && !sending)
+        queue_ack(s->disk, entry_at(s, 0)->seq);
 }
 
 /* --- disk ----------------------------------------------------------------------------------------------------------- */
@@ -152,8 +155,9 @@ static void read_done(struct queue_read *r)
         loop_timer_in(s->lane->loop, &s->read_again, READ_AGAIN_MS);
         return;
     }
-    if (r->n == 0) /* the io thread has seen every write before this read: what is not there is lost, and counted there */
-        s->read_seq = s->next_seq;
+    /* The io thread has seen every write before this read: what is not there is lost, and counted there. Those after it are not. */
+    if (r->n == 0 && s->read_seq < s->read_until)
+        s->read_seq = s->read_until;
     if (s->read_seq >= s->next_seq)
         set_behind(s, false);
     if (s->n == 0 && !s->behind)
@@ -166,6 +170,7 @@ static void read_more(struct shard *s)
     if (!s->behind || s->reading || s->memory > READ_BYTES / 2 || loop_timer_armed(&s->read_again))
         return;
     s->reading = true;
+    s->read_until = s->next_seq;
     s->read.from = s->read_seq;
     s->read.max_bytes = READ_BYTES;
     s->read.home = s->lane->loop;
@@ -175,7 +180,7 @@ static void read_more(struct shard *s)
 
 /* --- in and out ----------------------------------------------------------------------------------------------------- */
 
-void shard_push(struct shard *s, struct block *b, struct receipt *const *receipts, size_t n)
+void shard_push(struct shard *s, struct block *b, struct waiting who)
 {
     uint64_t seq = s->next_seq++;
     /* Durability memory writes too where order or a stop asks for it: behind what an earlier run left on disk. */
@@ -186,45 +191,17 @@ void shard_push(struct shard *s, struct block *b, struct receipt *const *receipt
         set_behind(s, true);
     }
     if (s->behind) {
-        queue_spill(s->disk, b, seq, receipts, n);
+        queue_spill(s->disk, b, seq, who);
     } else {
         if (write)
-            queue_write(s->disk, block_ref(b), seq, receipts, n);
-        for (size_t i = 0; i < n && !write; i++)
-            receipt_drop(receipts[i], true);
+            queue_write(s->disk, block_ref(b), seq, who);
+        for (size_t i = 0; i < who.n && !write; i++)
+            receipt_drop(who.receipts[i], true);
         append_entry(s, b, seq, loop_now(s->lane->loop));
         if (!disk_works && s->lane->settings->on_full == FULL_DROP_OLDEST)
             drop_oldest(s);
     }
     shard_kick(s);
-}
-
-/* A generation is through when those before it are, no lane writes to it any more and all its shards are empty: then the next one
- * may send, on every lane. */
-struct release_job { struct loop_task task; struct dest_lane *lane; };
-
-static void run_release(struct loop_task *task)
-{
-    struct release_job *j = CONTAINER(task, struct release_job, task);
-    for (size_t i = 0; i < j->lane->n; i++)
-        shard_kick(j->lane->shards[i]);
-    mem_free(j);
-}
-
-static void tell_drained(struct shard *s)
-{
-    struct destination *d = s->dest;
-    if (s->drained_told || s->generation_at + 1 >= s->lane->settled || s->generation_at != atomic_load(&d->active))
-        return;
-    s->drained_told = true;
-    if (atomic_fetch_sub(&s->generation->undrained, 1) > 1)
-        return;
-    atomic_fetch_add(&d->active, 1);
-    for (unsigned i = 0; i < d->n_lanes; i++) {
-        struct release_job *j = mem_alloc(sizeof *j);
-        *j = (struct release_job){{.run = run_release}, d->per_lane[i]};
-        loop_post(d->lanes[i], &j->task);
-    }
 }
 
 static bool too_old(const struct shard *s, const struct block *b)
@@ -257,7 +234,7 @@ void shard_kick(struct shard *s)
     drop_old(s);
     read_more(s);
     if (shard_empty(s)) {
-        tell_drained(s);
+        dest_lane_drained(s);
         return;
     }
     if (s->n == 0 || atomic_load(&s->dest->active) < s->generation_at)
@@ -292,103 +269,25 @@ void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n)
     note_head(s);
 }
 
-/* --- waiting for the destination ------------------------------------------------------------------------------------ */
+/* --- the lane leaves, and comes back ------------------------------------------------------------------------------------ */
 
-/* One shard at a time tries again; when it is through, all go on. So a destination that comes back is used within one
- * backoff, and one that is down gets one request per lane and backoff, not one per shard. */
-static void run_retry(struct loop_timer *timer)
+/* The block of an entry, as it was before it was cut: its pieces have one number, and one place on disk. next: the entry behind it. */
+static struct block *whole_block(struct shard *s, size_t at, size_t *next)
 {
-    struct dest_lane *dl = CONTAINER(timer, struct dest_lane, retry);
-    struct list *node = list_pop_front(&dl->waiting);
-    if (node == NULL) {
-        dl->down = false;
-        return;
+    struct entry *first = entry_at(s, at);
+    struct block *whole = block_ref(first->block);
+    for (*next = at + 1; *next < s->n && entry_at(s, *next)->seq == first->seq; ++*next) {
+        struct err err;
+        struct block *joined = block_join(s->lane->packer, whole, entry_at(s, *next)->block, &err);
+        if (joined == NULL) {
+            count_dropped(s, entry_at(s, *next)->block);
+            log_error("remote_write", "a part of a block is lost", "name", s->dest->name, "err", err.text);
+            continue;
+        }
+        block_unref(whole);
+        whole = joined;
     }
-    struct shard *s = CONTAINER(node, struct shard, node);
-    atomic_fetch_add_explicit(&dl->dest->retries, 1, memory_order_relaxed);
-    s->state = SHARD_SENDING;
-    sender_send(s);
-}
-
-static int64_t next_backoff(struct dest_lane *dl)
-{
-    int64_t least = dl->settings->min_backoff, most = dl->settings->max_backoff;
-    dl->backoff = dl->backoff ? dl->backoff * 2 : least;
-    if (dl->backoff > most)
-        dl->backoff = most;
-    return dl->backoff + clock_mono_ns() / 1000 % (dl->backoff / 10 + 1); /* up to a tenth more, so that lanes spread */
-}
-
-void shard_refused(struct shard *s, int64_t wait_ms)
-{
-    struct dest_lane *dl = s->lane;
-    dl->down = true;
-    queue_behind(s->disk, true);
-    s->state = SHARD_WAITING;
-    list_push_back(&dl->waiting, &s->node);
-    if (loop_timer_armed(&dl->retry)) /* of requests that fail together only the first makes the delay longer */
-        return;
-    int64_t wait = next_backoff(dl);
-    if (wait_ms > 0)
-        wait = wait_ms > dl->settings->max_backoff ? dl->settings->max_backoff : wait_ms;
-    loop_timer_in(dl->loop, &dl->retry, wait);
-}
-
-void shard_accepted(struct shard *s)
-{
-    struct dest_lane *dl = s->lane;
-    dl->backoff = 0;
-    if (!dl->down)
-        return;
-    dl->down = false;
-    loop_timer_stop(dl->loop, &dl->retry);
-    for (size_t i = 0; i < dl->n; i++)
-        queue_behind(dl->shards[i]->disk, dl->shards[i]->behind);
-    for (struct list *node; (node = list_pop_front(&dl->waiting)) != NULL;) {
-        struct shard *other = CONTAINER(node, struct shard, node);
-        other->state = SHARD_IDLE;
-        shard_kick(other);
-    }
-}
-
-/* --- lanes come and go ---------------------------------------------------------------------------------------------- */
-
-struct dest_lane *dest_lane_new(struct destination *d, struct loop *loop)
-{
-    struct dest_lane *dl = mem_zalloc(sizeof *dl);
-    dl->dest = d;
-    dl->loop = loop;
-    dl->retry.run = run_retry;
-    list_init(&dl->waiting);
-    return dl;
-}
-
-void dest_lane_add(struct dest_lane *dl, struct shard *s)
-{
-    mem_grow(&dl->shards, &dl->_cap, dl->n + 1, sizeof *dl->shards);
-    dl->shards[dl->n++] = s;
-    s->lane = dl;
-}
-
-struct shard *dest_lane_shard(const struct dest_lane *dl, size_t generation, unsigned index)
-{
-    size_t i = dl->n;
-    while (i > 0 && (dl->shards[i - 1]->index != index || dl->shards[i - 1]->generation_at != generation))
-        i--;
-    return i > 0 ? dl->shards[i - 1] : NULL;
-}
-
-void dest_lane_free(struct dest_lane *dl)
-{
-    for (size_t i = 0; i < dl->n; i++)
-        shard_free(dl->shards[i]);
-    mem_free(dl->shards);
-    if (dl->settings)
-        dest_settings_free(dl->settings);
-    struct dest_settings *next = atomic_exchange(&dl->next_settings, NULL);
-    if (next)
-        dest_settings_free(next);
-    mem_free(dl);
+    return whole;
 }
 
 void shard_stop(struct shard *s)
@@ -400,8 +299,10 @@ void shard_stop(struct shard *s)
         list_remove(&s->node);
     s->state = SHARD_STOPPED;
     loop_timer_stop(s->lane->loop, &s->read_again);
-    for (size_t i = 0; i < s->n; i++) /* what is on disk already stays as it is */
-        queue_write(s->disk, block_ref(entry_at(s, i)->block), entry_at(s, i)->seq, NULL, 0);
+    for (size_t i = 0, next; i < s->n; i = next) { /* what is on disk already stays as it is */
+        struct block *b = whole_block(s, i, &next);
+        queue_write(s->disk, b, entry_at(s, i)->seq, (struct waiting){0});
+    }
 }
 
 void shard_start(struct shard *s)

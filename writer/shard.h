@@ -27,6 +27,7 @@ struct shard {
     size_t memory;         /* bytes of the blocks in entries */
     atomic_llong since;    /* Unix ms since when the head waits, 0 = there is none; read by any thread */
     uint64_t next_seq, read_seq;
+    uint64_t read_until;   /* next_seq when the read under way was asked for */
     bool behind, reading, drained_told;
     struct queue_read read;
     struct loop_timer read_again; /* armed: the last read failed */
@@ -36,33 +37,11 @@ struct shard {
     struct list node;      /* in waiting */
 };
 
-struct dest_lane { /* what one lane knows of one destination */
-    struct destination *dest;
-    struct dest_settings *settings; /* owned */
-    struct dest_settings *_Atomic next_settings; /* put there by main for the next switch */
-    size_t generations;    /* how many of the destination's have been adopted */
-    struct loop *loop;
-    struct client *client;
-    struct packer *packer;
-    enum codec codec;      /* that new requests use */
-    bool down;             /* waiting shards are let go one at a time */
-    int64_t backoff;
-    struct list waiting;
-    struct loop_timer retry;
-    struct shard **shards; size_t n, _cap; /* owned by this lane, all generations, oldest first */
-    size_t settled;        /* of so many generations the last is written to, and the others by no lane any more */
-};
-
 struct shard *shard_new(struct destination *d, struct destination_generation *g, size_t at, unsigned index, struct queue_shard *disk);
 void shard_free(struct shard *s);
-struct dest_lane *dest_lane_new(struct destination *d, struct loop *loop); /* main */
-void dest_lane_free(struct dest_lane *dl);
-void dest_lane_add(struct dest_lane *dl, struct shard *s);
-/* Plans of before and after a change of the number of shards are served at once. */
-struct shard *dest_lane_shard(const struct dest_lane *dl, size_t generation, unsigned index);
 
 /* Takes one reference of the block. */
-void shard_push(struct shard *s, struct block *b, struct receipt *const *receipts, size_t n);
+void shard_push(struct shard *s, struct block *b, struct waiting who);
 void shard_kick(struct shard *s);      /* sends when there is something to send */
 void shard_stop(struct shard *s);      /* ends what is under way; memory-only blocks are written to disk */
 void shard_start(struct shard *s);     /* after a stop: the destination came back before its files were closed */
@@ -70,10 +49,8 @@ static inline bool shard_empty(const struct shard *s) { return s->n == 0 && !s->
 
 /* For sender.c. */
 struct block *shard_head(struct shard *s);
-void shard_accepted(struct shard *s);  /* the destination takes blocks (again): those that wait go on */
 void shard_delivered(struct shard *s); /* the head is done, one way or the other */
 void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n);
-void shard_refused(struct shard *s, int64_t wait_ms); /* not now: wait_ms 0 = the backoff decides */
 void sender_send(struct shard *s);
 
 #endif

@@ -62,7 +62,6 @@ static void series(struct sink *sink, const struct series_in *in)
 {
     struct writer_lane *l = lane_of(sink);
     uint64_t key = l->batch.source ? l->batch.source : labels_hash(in->labels);
-    l->samples += in->n_samples + in->n_hists;
     for (size_t i = 0; i < l->n_streams; i++) {
         struct lane_stream *ls = &l->streams[i];
         struct labels out;
@@ -83,18 +82,20 @@ static void metadata(struct sink *sink, const struct metadata *m)
 
 /* --- from piles to blocks ------------------------------------------------------------------------------------------- */
 
-static void push_piece(struct writer_lane *l, const struct stream *stream, unsigned shard, struct str raw, const struct piece *c,
-                       struct receipt *const *receipts, size_t n)
+struct place { const struct stream *stream; unsigned shard; }; /* where a pile's bytes go */
+
+static void push_piece(struct writer_lane *l, struct place to, struct str raw, const struct piece *c, struct waiting who)
 {
     struct block *packed[CODEC_DEFLATE + 1] = {NULL};
-    for (size_t i = 0; i < stream->n; i++) {
-        struct dest_lane *dl = stream->destinations[i]->per_lane[l->id];
+    int64_t t_min = c->n_samples ? c->t_min : 0, t_max = c->n_samples ? c->t_max : 0;
+    for (size_t i = 0; i < to.stream->n; i++) {
+        struct dest_lane *dl = to.stream->destinations[i]->per_lane[l->id];
         struct block **b = &packed[dl->codec];
         if (*b == NULL)
-            *b = block_pack(&l->packer, dl->codec, raw, c->n_samples, c->n_samples ? c->t_min : 0, c->n_samples ? c->t_max : 0);
-        for (size_t r = 0; r < n; r++)
-            receipt_hold(receipts[r]);
-        shard_push(dest_lane_shard(dl, stream->generations[i], shard), block_ref(*b), receipts, n);
+            *b = block_pack(&l->packer, dl->codec, raw, c->n_samples, t_min, t_max);
+        for (size_t r = 0; r < who.n; r++)
+            receipt_hold(who.receipts[r]);
+        shard_push(dest_lane_shard(dl, to.stream->generations[i], to.shard), block_ref(*b), who);
     }
     for (size_t i = 0; i < LEN(packed); i++)
         block_unref(packed[i]);
@@ -105,9 +106,9 @@ void writer_lane_seal(struct writer_lane *l, const struct stream *stream, unsign
     size_t begin_at = 0;
     for (size_t i = 0; i <= p->n_pieces && stream->n > 0; i++) {
         const struct piece *c = i < p->n_pieces ? &p->pieces[i] : &p->open;
-        bool last = c->end == p->raw.n;
+        struct waiting who = {p->receipts, p->n_receipts, .more = c->end < p->raw.n};
         if (c->end > begin_at)
-            push_piece(l, stream, shard, str_n(p->raw.p + begin_at, c->end - begin_at), c, p->receipts, last ? p->n_receipts : 0);
+            push_piece(l, (struct place){stream, shard}, str_n(p->raw.p + begin_at, c->end - begin_at), c, who);
         begin_at = c->end;
     }
     for (size_t i = 0; i < p->n_receipts; i++)
@@ -230,7 +231,6 @@ static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *ar
     if (r)
         receipt_drop(r, true);
     reserve(l, -1);
-    l->batches++;
 }
 
 static void abort_batch(struct sink *sink)

@@ -1,14 +1,16 @@
 /* The writer: takes batches through one sink per lane, cuts them into blocks, and delivers every block to every
  * destination of its stream, in order per series, through a queue on disk that loses nothing.
  *
- * Words. A destination is one remote_write entry. A stream is what destinations receive: a relabel chain, extra labels and a
- * number of shards; destinations that receive the same share one stream, and each of its blocks is built and compressed
+ * Words. A destination is one remote_write entry. A stream is what destinations receive: a relabel chain, extra labels and
+ * a number of shards; destinations that receive the same share one stream, and each of its blocks is built and compressed
  * once. A shard is a lane's (shard number modulo lanes) and has one request in flight.
- * Threads. writer_new, writer_apply, writer_stop: main. A sink: its lane. One io thread per queue directory.
- * Files: writer.c (reloads, stop), plan.c (what a configuration became), destination.c (configuration, identity, counters), lane.c
- * (one lane's part of it all), sink.c (batches), stream.c (labels as they leave), pile.c (raw bytes, not yet a block), block.c
- * (immutable bytes, codecs), shard.c (order, retry), sender.c (one POST), receipt.c (is it safe yet?), queue.c (the io thread),
- * queue_shard.c, segment.c and position.c (files and their formats), stats.c, refill.c, recent/ (the store).
+ * Threads. Main, but for what says otherwise. A sink: its lane. One io thread per queue directory.
+ * Files: writer.c (begin, stop, status), reload.c and leaving.c (destinations come and go), plan.c (what a configuration
+ * became), remote_write_conf.c (its rows), destination.c (identity, counters), lane.c (one lane's part of it all), sink.c
+ * (batches), stream.c (labels as they leave), pile.c (raw bytes, not yet a block), block.c (immutable bytes, codecs), shard.c
+ * (order), dest_lane.c (a destination that does not answer), sender.c (one POST), receipt.c (is it safe yet?), queue.c (the
+ * io thread), queue_folder.c, queue_shard.c, segment.c and position.c (files and their formats), stats.c, refill.c, recent/
+ * (the store).
  */
 #ifndef WRITER_WRITER_H
 #define WRITER_WRITER_H
@@ -68,11 +70,18 @@ struct writer_plan {                  /* what a configuration wants */
 };
 /* Opens the queue directory (locked: a second process is an error with a sentence) and starts nothing yet. */
 struct writer *writer_new(const struct writer_env *env, struct err *err) MUST_USE;
-/* A new plan, all or nothing. Destinations whose identity (name or URL without query) stays keep their queue; queues of
- * destinations that went are drained no more and kept on disk. release: when the plan's memory is no longer read. */
-bool writer_apply(struct writer *w, const struct writer_plan *plan, void (*release)(void *arg), void *release_arg, struct err *err) MUST_USE;
-/* Whether the first plan is in force on every lane: before that a sink says busy. Any thread. */
-bool writer_ready(struct writer *w);
+/* A new plan in two steps. prepare does all that can fail and changes nothing that is in force; commit cannot fail. Between the
+ * two nothing else is prepared. The plan's memory must live until release is called, or until cancel.
+ * Destinations whose identity (name or URL without query) stays keep their queue; queues of destinations that went are drained no
+ * more and kept on disk. */
+struct writer_change;
+struct writer_change *writer_prepare(struct writer *w, const struct writer_plan *plan, struct err *err) MUST_USE;
+void writer_commit(struct writer_change *c, void (*release)(void *arg), void *release_arg);
+void writer_cancel(struct writer_change *c);
+/* Main: posts the task to the main loop once the newest plan is in force on every lane, or the writer is stopped. */
+void writer_await(struct writer *w, struct loop_task *task);
+bool writer_ready(struct writer *w); /* any thread: the first plan is in force; before that a sink says busy */
+bool writer_takes(struct writer *w); /* any thread: what is written to a sink goes somewhere, on every lane */
 struct sink *writer_sink(struct writer *w, unsigned lane);
 /* Seals open blocks, sends for at most grace_ms, writes the rest to disk, syncs; done on the main loop. */
 void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), void *arg);

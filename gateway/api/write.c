@@ -174,7 +174,7 @@ static bool check_open(struct err *err)
         err->retry_after = RETRY_SECONDS;
         return false;
     }
-    return atomic_load(&gateway.takes_writes)
+    return writer_takes(gateway.writer)
            || err_set(err, ERR_NOT_FOUND, "nothing is configured that could take samples: add remote_write or recent to the "
                       "configuration");
 }

@@ -67,6 +67,24 @@ def test_bad_reload_keeps_the_old():
     wait_until(lambda: sluice.query('scripted_counter{job="y"}')["result"], what="a good reload works after that")
 
 
+def test_an_empty_file_is_no_reload():
+    """It is fine at the start, and not where there was something before: then it is being written just now."""
+    exporter = ScriptedExporter(series=1)
+    for empty in ("", "# nothing here yet\n", "---\n"):
+        sluice = Sluice(empty, name=f"empty{len(empty)}")
+        assert sluice.reconfigure(empty + "\n").status == 200
+        assert sluice.reconfigure(GOOD.format(e=exporter)).status == 200
+        wait_until(lambda: sluice.query("scripted_counter")["result"])
+        answer = sluice.reconfigure(empty)
+        assert answer.status >= 400 and ".yml: the file is empty" in answer.text, answer
+        n = exporter.n
+        wait_until(lambda: exporter.n > n + 1, what="the old configuration still scrapes")
+        assert sluice.metric("vm_promscrape_config_last_reload_successful") == 0
+        assert sluice.reconfigure("{}").status == 200
+        assert "job_name" not in sluice.data("/api/v1/status/config")["yaml"]
+        sluice.stop()
+
+
 def test_port_in_use():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

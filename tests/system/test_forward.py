@@ -137,3 +137,32 @@ def test_retry_after_and_drops():
     arrived = [v for _, v in next(iter(sink.find("scripted_stamped_counter").values()))]
     assert any(n not in arrived for n in range(refused, recovered)), "a block answered with 400 was sent again"
     assert sluice.metric("vmagent_remotewrite_packets_dropped_total") > 0
+
+
+def test_a_reload_answers_when_it_is_in_force():
+    """What is pushed right after the answer goes where the new file says; before it nothing takes samples."""
+    sink = RecordingSink()
+    nowhere = "server_groups: [{static_configs: [{targets: ['127.0.0.1:1']}]}]"
+    somewhere = f"remote_write: [{{name: sink, url: '{sink.url}'}}]"
+    sluice = Sluice(nowhere)
+    for n in range(30):
+        assert sluice.reconfigure(nowhere).status == 200
+        assert push(f"{sluice.url}/api/v1/write", [({"__name__": "pushed"}, [(1000 + n, n)])]).status == 404
+        assert sluice.reconfigure(somewhere).status == 200
+        answer = push(f"{sluice.url}/api/v1/write", [({"__name__": "pushed"}, [(1000 + n, n)])])
+        assert answer.status == 204, (n, answer)
+    def arrived():  # a request that a reload ends is made again
+        return [list(dict.fromkeys(v for _, v in samples)) for samples in sink.find("pushed").values()]
+    wait_until(lambda: arrived() == [list(range(30))], 20, "all 30 samples")
+
+
+def test_pushes_are_taken_from_the_first_moment():
+    """From the line on that says ready, with a destination that pushes back."""
+    sink = RecordingSink()
+    for n in range(5):
+        sluice = Sluice(f"remote_write: [{{name: sink, url: '{sink.url}', on_full: push_back}}]", name=f"sluice{n}", ready=False)
+        while "is ready" not in sluice.log():
+            time.sleep(0.001)
+        answer = push(f"{sluice.url}/api/v1/write", [({"__name__": "pushed"}, [(1000 + n, n)])])
+        assert answer.status == 204, answer
+        sluice.stop()

@@ -9,8 +9,10 @@
 #include "writer/queue_shard.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static char dir[256];
@@ -95,7 +97,7 @@ static void survives_reopening(void **state)
     home = loop_new();
     struct queue *q = open_queue(2);
     for (uint32_t i = 0; i < 40; i++)
-        queue_write(shard_of(q, 1), numbered(i, 1000), i, NULL, 0);
+        queue_write(shard_of(q, 1), numbered(i, 1000), i, (struct waiting){0});
     queue_ack(shard_of(q, 1), 10);
     queue_close(q);
     q = open_queue(2);
@@ -131,7 +133,7 @@ static void damage_costs_one_record(void **state)
     struct queue *q = open_queue(1);
     enum { SIZE = 500, RECORD = RECORD_HEADER + SIZE };
     for (uint32_t i = 0; i < 10; i++)
-        queue_write(shard_of(q, 0), numbered(i, SIZE), i, NULL, 0);
+        queue_write(shard_of(q, 0), numbered(i, SIZE), i, (struct waiting){0});
     queue_close(q);
     char path[300];
     snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", dir, 0);
@@ -146,7 +148,7 @@ static void damage_costs_one_record(void **state)
     for (unsigned i = 0; i < r.n; i++)
         assert_int_equal(r.items[i].seq, left[i]);
     drop(&r);
-    queue_write(shard_of(q, 0), numbered(99, SIZE), 9, NULL, 0); /* and it goes on behind the tear */
+    queue_write(shard_of(q, 0), numbered(99, SIZE), 9, (struct waiting){0}); /* and it goes on behind the tear */
     read_from(shard_of(q, 0), &r, 9);
     assert_int_equal(r.n, 1);
     assert_int_equal(number_of(r.items[0].block), 99);
@@ -165,7 +167,7 @@ static void random_damage_never_misleads(void **state)
         struct queue *q = open_queue(1);
         struct queue_state st = queue_shard_state(shard_of(q, 0));
         for (uint32_t i = 0; i < BLOCKS; i++)
-            queue_write(shard_of(q, 0), numbered((uint32_t)st.next + i, 100 + (size_t)rand() % 900), st.next + i, NULL, 0);
+            queue_write(shard_of(q, 0), numbered((uint32_t)st.next + i, 100 + (size_t)rand() % 900), st.next + i, (struct waiting){0});
         queue_ack(shard_of(q, 0), st.next);
         queue_close(q);
         char command[400];
@@ -189,7 +191,7 @@ static void another_number_of_shards_waits(void **state)
     (void)state;
     home = loop_new();
     struct queue *q = open_queue(2);
-    queue_write(shard_of(q, 0), numbered(1, 100), 0, NULL, 0);
+    queue_write(shard_of(q, 0), numbered(1, 100), 0, (struct waiting){0});
     queue_close(q);
     q = open_queue(4);
     const struct queue_generation *g;
@@ -213,7 +215,7 @@ static void old_segments_go_first(void **state)
     struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = 1, .limits.max_bytes = 40 << 20}, &err);
     assert_non_null(q);
     for (uint32_t i = 0; i < 100; i++)
-        queue_write(shard_of(q, 0), numbered(i, 1 << 20), i, NULL, 0);
+        queue_write(shard_of(q, 0), numbered(i, 1 << 20), i, (struct waiting){0});
     struct queue_read r;
     read_from(shard_of(q, 0), &r, 0);
     assert_true(r.n > 0 && r.items[0].seq > 0);
@@ -234,7 +236,7 @@ static void small_limits_hold(void **state)
     struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = SHARDS, .limits.max_bytes = LIMIT}, &err);
     assert_non_null(q);
     for (uint32_t i = 0; i < BLOCKS; i++)
-        queue_write(shard_of(q, i % SHARDS), numbered(i, SIZE), i / SHARDS, NULL, 0);
+        queue_write(shard_of(q, i % SHARDS), numbered(i, SIZE), i / SHARDS, (struct waiting){0});
     struct queue_read r;
     for (unsigned i = 0; i < SHARDS; i++) {
         read_from(shard_of(q, i), &r, 0);
@@ -246,7 +248,7 @@ static void small_limits_hold(void **state)
     unsigned long long dropped = queue_stats(q)->blocks_dropped;
     queue_limit(q, &(struct queue_limits){.max_bytes = LIMIT, .keep_all = true});
     for (uint32_t i = 0; i < BLOCKS; i++)
-        queue_write(shard_of(q, 0), numbered(i, SIZE), BLOCKS / SHARDS + i, NULL, 0);
+        queue_write(shard_of(q, 0), numbered(i, SIZE), BLOCKS / SHARDS + i, (struct waiting){0});
     queue_close(q);
     q = open_queue(SHARDS);
     assert_int_equal(queue_shard_state(shard_of(q, 0)).next, BLOCKS / SHARDS + BLOCKS);
@@ -271,7 +273,7 @@ static void a_torn_position_costs_one_step(void **state)
         struct queue *q = open_queue(1);
         uint64_t begin = queue_shard_state(shard_of(q, 0)).next;
         for (uint32_t i = 0; i < 20; i++)
-            queue_write(shard_of(q, 0), numbered(i, 100), begin + i, NULL, 0);
+            queue_write(shard_of(q, 0), numbered(i, 100), begin + i, (struct waiting){0});
         for (uint64_t i = 2; i <= 10; i += 2)
             queue_ack(shard_of(q, 0), begin + i);
         queue_close(q);
@@ -290,7 +292,7 @@ static void what_cannot_be_opened_is_not_given_up(void **state)
     (void)state;
     home = loop_new();
     struct queue *q = open_queue(1);
-    queue_write(shard_of(q, 0), numbered(1, 100), 0, NULL, 0);
+    queue_write(shard_of(q, 0), numbered(1, 100), 0, (struct waiting){0});
     queue_close(q);
     q = open_queue(1);
     char path[300], away[310];
@@ -322,7 +324,7 @@ static void a_file_without_records_is_no_trap(void **state)
     struct queue *q = open_queue(1);
     enum { FIRST = 3 };
     for (uint32_t i = 0; i < FIRST; i++)
-        queue_write(shard_of(q, 0), numbered(i, 8 << 20), i, NULL, 0);
+        queue_write(shard_of(q, 0), numbered(i, 8 << 20), i, (struct waiting){0});
     queue_close(q);
     char path[300];
     snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", dir, FIRST);
@@ -332,7 +334,7 @@ static void a_file_without_records_is_no_trap(void **state)
     q = open_queue(1);
     assert_int_equal(queue_shard_state(shard_of(q, 0)).next, FIRST);
     for (uint32_t i = FIRST; i < 3 * FIRST; i++)
-        queue_write(shard_of(q, 0), numbered(i, 8 << 20), i, NULL, 0);
+        queue_write(shard_of(q, 0), numbered(i, 8 << 20), i, (struct waiting){0});
     queue_close(q);
     q = open_queue(1);
     struct queue_read r;
@@ -353,12 +355,81 @@ static void nothing_is_written_twice(void **state)
     struct queue *q = open_queue(1);
     for (int round = 0; round < 2; round++)
         for (uint32_t i = 0; i < 10; i++)
-            queue_write(shard_of(q, 0), numbered(i, 100), i, NULL, 0);
+            queue_write(shard_of(q, 0), numbered(i, 100), i, (struct waiting){0});
     queue_close(q);
     q = open_queue(1);
     assert_int_equal(queue_shard_state(shard_of(q, 0)).next, 10);
     assert_int_equal(queue_bytes(q), 10 * (RECORD_HEADER + 100));
     queue_close(q);
+}
+
+/* A header that was cut short has a length: with what is appended later that reaches over good records. */
+static void a_torn_header_hides_nothing(void **state)
+{
+    (void)state;
+    home = loop_new();
+    enum { SIZE = 1000, TORN = 5000, AFTER = 5 };
+    struct queue *q = open_queue(1);
+    queue_write(shard_of(q, 0), numbered(0, SIZE), 0, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(1, TORN), 1, (struct waiting){0});
+    queue_close(q);
+    char path[300];
+    snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", dir, 0);
+    assert_int_equal(truncate(path, RECORD_HEADER + SIZE + RECORD_HEADER + 100), 0);
+    q = open_queue(1);
+    for (uint32_t i = 0; i < AFTER; i++)
+        queue_write(shard_of(q, 0), numbered(1 + i, SIZE), 1 + i, (struct waiting){0});
+    queue_close(q);
+    q = open_queue(1);
+    assert_int_equal(queue_shard_state(shard_of(q, 0)).next, 1 + AFTER);
+    struct queue_read r;
+    uint64_t from = 0;
+    for (unsigned got = 0; got < 1 + AFTER; got += r.n, from = r.next) {
+        read_from(shard_of(q, 0), &r, from);
+        assert_true(r.n > 0 && r.items[0].seq == got);
+        drop(&r);
+    }
+    queue_close(q);
+    loop_free(home);
+}
+
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* A disk that was full for a while leaves no hole, and nothing is kept of what was delivered meanwhile. */
+static void what_was_missed_is_written_later(void **state)
+{
+    (void)state;
+    home = loop_new();
+    struct queue *q = open_queue(1);
+    struct queue_read r;
+    limit_files(4000);
+    queue_write(shard_of(q, 0), numbered(0, 1000), 0, (struct waiting){0});
+    for (uint32_t i = 1; i < 4; i++)
+        queue_write(shard_of(q, 0), numbered(i, i == 3 ? 100 : 5000), i, (struct waiting){0}); /* the last would fit */
+    read_from(shard_of(q, 0), &r, 0);
+    assert_int_equal(r.n, 1);
+    assert_true(queue_failing(q));
+    drop(&r);
+    queue_ack(shard_of(q, 0), 2);
+    read_from(shard_of(q, 0), &r, 2); /* behind the acknowledgement */
+    limit_files(RLIM_INFINITY);
+    queue_write(shard_of(q, 0), numbered(4, 1000), 4, (struct waiting){0});
+    queue_close(q);
+    q = open_queue(1);
+    read_from(shard_of(q, 0), &r, queue_shard_state(shard_of(q, 0)).first);
+    assert_int_equal(r.n, 3);
+    for (unsigned i = 0; i < r.n; i++)
+        assert_true(r.items[i].seq == 2 + i && number_of(r.items[i].block) == 2 + i);
+    drop(&r);
+    queue_close(q);
+    loop_free(home);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
@@ -369,6 +440,7 @@ int main(void)
         TEST(survives_reopening), TEST(damage_costs_one_record), TEST(random_damage_never_misleads),
         TEST(another_number_of_shards_waits), TEST(old_segments_go_first), TEST(small_limits_hold),
         TEST(a_torn_position_costs_one_step), TEST(what_cannot_be_opened_is_not_given_up),
-        TEST(a_file_without_records_is_no_trap), TEST(nothing_is_written_twice)};
+        TEST(a_file_without_records_is_no_trap), TEST(nothing_is_written_twice), TEST(a_torn_header_hides_nothing),
+        TEST(what_was_missed_is_written_later)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,12 +55,12 @@ static int judge(struct receiver *r, struct str head, struct str body, struct zs
     struct err err;
     int status = atomic_load(&r->status);
     size_t most = atomic_load(&r->too_large);
+    if (most && body.n > most)
+        return 413;
     if (status / 100 != 2)
         return status;
     if (zstd && atomic_load(&r->no_zstd))
         return 415;
-    if (most && body.n > most)
-        return 413;
     if (!unpack(zstd ? CODEC_ZSTD : CODEC_SNAPPY, z, body, 64 << 20, &raw, &err))
         status = 400;
     else
@@ -79,7 +79,8 @@ static void serve(void *arg)
         atomic_fetch_add(&c->r->requests, 1);
         char answer[128];
         int status = judge(c->r, str_n(in.p, head), str_n(in.p + head, body), z);
-        int n = snprintf(answer, sizeof answer, "HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s", status, status == 204 ? 0 : 2, status == 204 ? "" : "no");
+        const char *text = status == 204 ? "" : "no";
+        int n = snprintf(answer, sizeof answer, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(text), text);
         if (send(c->fd, answer, (size_t)n, MSG_NOSIGNAL) != n)
             break;
         buf_drop_front(&in, head + body);
@@ -114,7 +115,8 @@ void receiver_start(struct receiver *r)
     r->listen_fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof a;
-    if (bind(r->listen_fd, (struct sockaddr *)&a, n) != 0 || listen(r->listen_fd, 128) != 0 || getsockname(r->listen_fd, (struct sockaddr *)&a, &n) != 0)
+    if (bind(r->listen_fd, (struct sockaddr *)&a, n) != 0 || listen(r->listen_fd, 128) != 0 ||
+        getsockname(r->listen_fd, (struct sockaddr *)&a, &n) != 0)
         abort();
     r->port = ntohs(a.sin_port);
     r->accepting = thread_start("accept", accept_all, r);

@@ -1,0 +1,237 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "rig.h"
+
+#include "base/times.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct rig rig;
+
+/* --- life ----------------------------------------------------------------------------------------------------------- */
+
+int rig_setup(void **state UNUSED)
+{
+    snprintf(rig.dir, sizeof rig.dir, "/tmp/sluice-writer-XXXXXX");
+    arena_init(&rig.arena, 0);
+    receiver_start(&rig.a);
+    receiver_start(&rig.b);
+    return mkdtemp(rig.dir) == NULL;
+}
+
+int rig_teardown(void **state UNUSED)
+{
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf %s", rig.dir);
+    receiver_stop(&rig.a);
+    receiver_stop(&rig.b);
+    arena_free(&rig.arena);
+    return system(command);
+}
+
+static void run_lane(void *arg) { loop_run(arg); }
+
+void rig_start(void)
+{
+    struct err err = {0};
+    rig.main = loop_new();
+    for (int i = 0; i < RIG_LANES; i++) {
+        rig.lanes[i] = loop_new();
+        rig.threads[i] = thread_start("lane", run_lane, rig.lanes[i]);
+    }
+    struct writer_env env = {.main = rig.main, .lanes = rig.lanes, .n_lanes = RIG_LANES, .queue_dir = str_of(rig.dir),
+                             .flush_interval = 50};
+    rig.writer = writer_new(&env, &err);
+    assert_non_null(rig.writer);
+}
+
+static bool stopped;
+static void on_stopped(void *arg UNUSED) { stopped = true; }
+
+void rig_stop(int64_t grace)
+{
+    stopped = false;
+    writer_stop(rig.writer, grace, on_stopped, NULL);
+    while (!stopped)
+        loop_turn(rig.main, 100);
+    for (int i = 0; i < RIG_LANES; i++) {
+        loop_stop(rig.lanes[i]);
+        thread_join(rig.threads[i]);
+        loop_free(rig.lanes[i]);
+    }
+    writer_free(rig.writer);
+    loop_free(rig.main);
+}
+
+void rig_wait_until(bool (*reached)(void))
+{
+    int64_t until = clock_mono_ms() + 20000;
+    while (!reached() && clock_mono_ms() < until)
+        loop_turn(rig.main, 10);
+    assert_true(reached());
+}
+
+/* --- plans ---------------------------------------------------------------------------------------------------------- */
+
+struct destination_conf rig_destination(const struct receiver *r, const char *name, int64_t shards)
+{
+    struct conf_context c = {.arena = &rig.arena, .file = "test"};
+    struct destination_conf d = {0};
+    struct err err = {0};
+    struct str text = arena_printf(&rig.arena, "url: http://127.0.0.1:%d/api/v1/write\nname: %s\n"
+                                   "queue_config: {shards: %lld, max_backoff: 200ms}\n", r->port, name, (long long)shards);
+    struct yaml *y = yaml_parse(&rig.arena, text, "test", &err);
+    if (y == NULL || !conf_load(&c, &remote_write_section, y, &d, &err))
+        fail_msg("%s", err.text);
+    return d;
+}
+
+bool rig_try(const struct writer_plan *plan, struct err *err)
+{
+    struct writer_change *c = writer_prepare(rig.writer, plan, err);
+    if (c)
+        writer_commit(c, NULL, NULL);
+    return c != NULL;
+}
+
+void rig_apply_at_once(const struct destination_conf *d, size_t n)
+{
+    struct err err = {0};
+    struct destination_conf *copy = arena_alloc(&rig.arena, (n + 1) * sizeof *copy);
+    memcpy(copy, d, n * sizeof *copy);
+    if (!rig_try(&(struct writer_plan){.destinations = copy, .n = n}, &err))
+        fail_msg("%s", err.text);
+}
+
+static bool in_force;
+static void run_in_force(struct loop_task *task UNUSED) { in_force = true; }
+static bool is_in_force(void) { return in_force; }
+
+static void wait_until_in_force(void)
+{
+    static struct loop_task task = {.run = run_in_force};
+    in_force = false;
+    writer_await(rig.writer, &task);
+    rig_wait_until(is_in_force);
+}
+
+void rig_apply(const struct destination_conf *d, size_t n)
+{
+    rig_apply_at_once(d, n);
+    wait_until_in_force();
+}
+
+void rig_apply_plan(const struct writer_plan *plan)
+{
+    struct err err = {0};
+    if (!rig_try(plan, &err))
+        fail_msg("%s", err.text);
+    wait_until_in_force();
+}
+
+/* --- samples -------------------------------------------------------------------------------------------------------- */
+
+struct batch { struct loop_task task; unsigned lane; int64_t t; uint64_t source; bool receipt; };
+static atomic_int left;
+
+static void batch_safe(void *arg UNUSED, bool ok)
+{
+    assert_true(ok);
+    atomic_fetch_sub(&left, 1);
+}
+
+static void write_series(struct sink *sink, const struct batch *b, struct arena *scratch, unsigned i)
+{
+    struct label items[] = {{STR(METRIC_NAME), STR("m")}, {STR("i"), arena_printf(scratch, "%u", i)},
+                            {STR("lane"), arena_printf(scratch, "%u", b->lane)}};
+    struct sample s = {b->t, (double)i};
+    sink_series(sink, &(struct series_in){.labels = labels_from(scratch, items, 3), .samples = &s, .n_samples = 1});
+}
+
+static void run_batch(struct loop_task *task)
+{
+    struct batch *b = CONTAINER(task, struct batch, task);
+    struct sink *sink = writer_sink(rig.writer, b->lane);
+    struct arena scratch;
+    arena_init(&scratch, 0);
+    if (sink_begin(sink, &(struct sink_batch){.source = b->source, .bytes = RIG_SERIES * 60}) == SINK_OK) {
+        for (unsigned i = 0; i < RIG_SERIES; i++)
+            write_series(sink, b, &scratch, i);
+        sink_commit(sink, b->receipt ? batch_safe : NULL, NULL);
+    }
+    arena_free(&scratch);
+    if (!b->receipt)
+        atomic_fetch_sub(&left, 1);
+    mem_free(b);
+}
+
+void rig_post(int64_t from, int64_t to, bool receipts)
+{
+    for (int64_t t = from; t <= to; t++)
+        for (unsigned lane = 0; lane < RIG_LANES; lane++) {
+            struct batch *b = mem_zalloc(sizeof *b);
+            *b = (struct batch){{.run = run_batch}, lane, t, lane == 0 ? 0 : 77 + lane, receipts};
+            atomic_fetch_add(&left, 1);
+            loop_post(rig.lanes[lane], &b->task);
+        }
+}
+
+void rig_push(int64_t from, int64_t to, bool receipts)
+{
+    rig_post(from, to, receipts);
+    for (int i = 0; i < 2000 && atomic_load(&left) > 0; i++)
+        loop_turn(rig.main, 5);
+    assert_int_equal(atomic_load(&left), 0);
+}
+
+size_t rig_samples(int64_t ticks) { return (size_t)ticks * RIG_SERIES * RIG_LANES; }
+
+void rig_await(struct receiver *r, size_t n)
+{
+    int64_t until = clock_mono_ms() + 20000;
+    while (receiver_count(r) < n && clock_mono_ms() < until)
+        loop_turn(rig.main, 10);
+    loop_turn(rig.main, 50);
+    assert_int_equal(receiver_count(r), n);
+}
+
+void rig_check(struct receiver *r, int64_t from, int64_t to)
+{
+    struct map { uint64_t series; int64_t last; } *seen = calloc(4096, sizeof *seen);
+    mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->n; i++) {
+        struct received *x = &r->samples[i];
+        size_t at = x->series & 4095;
+        while (seen[at].series && seen[at].series != x->series)
+            at = (at + 1) & 4095;
+        if (seen[at].series == 0)
+            seen[at].last = from - 1;
+        seen[at].series = x->series;
+        assert_int_equal(x->sample.t, seen[at].last + 1);
+        seen[at].last = x->sample.t;
+    }
+    mutex_unlock(&r->lock);
+    unsigned series = 0;
+    for (size_t i = 0; i < 4096; i++)
+        if (seen[i].series) {
+            series++;
+            assert_int_equal(seen[i].last, to);
+        }
+    assert_int_equal(series, RIG_SERIES * RIG_LANES);
+    free(seen);
+}
+
+struct destination_status rig_status(void)
+{
+    struct destination_status *status;
+    size_t n;
+    writer_status(rig.writer, &rig.arena, &status, &n);
+    assert_true(n > 0);
+    return status[0];
+}

@@ -1,0 +1,84 @@
+/* Destinations that go. Their lanes have left, so their shards are nobody's. Each lane frees its part in a task of its own, behind
+ * whatever another lane may have posted there before it left; then main closes the files.
+ */
+#include "writer/state.h"
+
+#include <unistd.h>
+
+enum { CLOSE_MS = 2000 }; /* longest wait for a queue that is being closed */
+
+struct leaving {
+    struct list node;
+    struct loop_task closed;
+    struct writer *writer;
+    struct destination *dest; /* NULL once its files are closed */
+    atomic_uint lanes;        /* that have not freed their part */
+};
+struct farewell { struct loop_task task; struct leaving *leaving; struct dest_lane *dl; };
+
+static void run_closed(struct loop_task *task)
+{
+    struct leaving *x = CONTAINER(task, struct leaving, closed);
+    struct writer *w = x->writer;
+    if (x->dest)
+        destination_close(x->dest);
+    list_remove(&x->node);
+    mem_free(x);
+    if (w->stopped && w->lanes_stopping == 0 && list_empty(&w->leaving))
+        w->stopped(w->stopped_arg);
+}
+
+static bool reads_under_way(const struct dest_lane *dl)
+{
+    for (size_t i = 0; i < dl->n; i++)
+        if (dl->shards[i]->reading)
+            return true;
+    return false;
+}
+
+static void run_farewell(struct loop_task *task)
+{
+    struct farewell *f = CONTAINER(task, struct farewell, task);
+    struct leaving *x = f->leaving;
+    struct loop *main = x->writer->env.main;
+    if (reads_under_way(f->dl)) { /* the io thread still writes into the shard */
+        loop_post(f->dl->loop, &f->task);
+        return;
+    }
+    dest_lane_free(f->dl);
+    mem_free(f);
+    if (atomic_fetch_sub(&x->lanes, 1) == 1)
+        loop_post(main, &x->closed);
+}
+
+void leaving_add(struct writer *w, struct destination *d)
+{
+    struct leaving *x = mem_zalloc(sizeof *x);
+    *x = (struct leaving){.closed.run = run_closed, .writer = w, .dest = d};
+    atomic_init(&x->lanes, w->env.n_lanes);
+    list_push_back(&w->leaving, &x->node);
+    for (unsigned i = 0; i < w->env.n_lanes; i++) {
+        struct farewell *f = mem_zalloc(sizeof *f);
+        *f = (struct farewell){{.run = run_farewell}, x, d->per_lane[i]};
+        loop_post(w->env.lanes[i], &f->task);
+    }
+}
+
+/* The lanes are quick, and wait for nobody. */
+bool leaving_wait(struct writer *w, const char *identity, struct err *err)
+{
+    for (struct list *n = w->leaving.next; n != &w->leaving; n = n->next) {
+        struct leaving *x = CONTAINER(n, struct leaving, node);
+        if (x->dest == NULL || strcmp(x->dest->identity, identity) != 0)
+            continue;
+        for (int ms = 0; atomic_load(&x->lanes) > 0; ms++) {
+            if (ms == CLOSE_MS)
+                return err_set(err, ERR_UNAVAILABLE,
+                               "remote_write: the queue %s is still being closed; reload again in a moment", identity);
+            usleep(1000);
+        }
+        destination_close(x->dest);
+        x->dest = NULL;
+    }
+    return true;
+}

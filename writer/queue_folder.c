@@ -1,0 +1,176 @@
+/* A destination's folder on disk:
+ *
+ *   DIR/gNNNN-sSS/        one generation: its number and its number of shards. Changing the number of shards begins a new one,
+ *                         which is sent when the older ones are drained: no series may overtake itself.
+ *   DIR/gNNNN-sSS/KK/     one shard (queue_shard.c)
+ */
+#include "writer/queue_folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void generation_path(const struct queue_folder *f, const struct queue_generation *g, struct buf *path)
+{
+    buf_clear(path);
+    buf_printf(path, "%s/g%04u-s%02u", f->dir, g->number, g->n_shards);
+}
+
+static struct queue_shard *new_shard(struct queue_folder *f, const char *dir)
+{
+    struct queue_shard *s = mem_zalloc(sizeof *s);
+    s->queue = f->queue;
+    s->dir = mem_strdup(dir);
+    s->fd = s->position.fd = s->read_fd = -1;
+    list_init(&s->missed);
+    return s;
+}
+
+/* All shards are there afterwards, opened or not, so that the generation can be closed. */
+static bool open_generation(struct queue_folder *f, uint32_t number, unsigned n_shards, struct err *err)
+{
+    mem_grow(&f->generations, &f->_cap, f->n + 1, sizeof *f->generations);
+    struct queue_generation *g = &f->generations[f->n++];
+    *g = (struct queue_generation){number, n_shards, mem_zalloc(n_shards * sizeof *g->shards)};
+    struct buf path = {0};
+    generation_path(f, g, &path);
+    bool ok = mkdir(buf_z(&path), 0750) == 0 || errno == EEXIST;
+    if (!ok)
+        err_set(err, ERR_INTERNAL, "%s: cannot be made: %s", buf_z(&path), strerror(errno));
+    for (unsigned i = 0; i < n_shards; i++) {
+        generation_path(f, g, &path);
+        buf_printf(&path, "/%02u", i);
+        g->shards[i] = new_shard(f, buf_z(&path));
+        ok = ok && shard_files_open(g->shards[i], err);
+    }
+    buf_free(&path);
+    return ok;
+}
+
+static bool generation_empty(const struct queue_generation *g)
+{
+    for (unsigned i = 0; i < g->n_shards; i++)
+        if (g->shards[i]->acked < g->shards[i]->next)
+            return false;
+    return true;
+}
+
+static void close_generation(struct queue_generation *g)
+{
+    for (unsigned i = 0; i < g->n_shards; i++) {
+        shard_files_close(g->shards[i]);
+        mem_free(g->shards[i]->dir);
+        mem_free(g->shards[i]);
+    }
+    mem_free(g->shards);
+}
+
+void queue_folder_remove(struct queue_folder *f, size_t at)
+{
+    struct queue_generation *g = &f->generations[at];
+    struct buf path = {0};
+    for (unsigned i = 0; i < g->n_shards; i++)
+        shard_files_remove(g->shards[i]);
+    generation_path(f, g, &path);
+    rmdir(buf_z(&path));
+    buf_free(&path);
+    close_generation(g);
+    memmove(g, g + 1, (f->n - at - 1) * sizeof *g);
+    f->n--;
+}
+
+struct found { uint32_t number; unsigned shards; };
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = ((const struct found *)a)->number, y = ((const struct found *)b)->number;
+    return x < y ? -1 : x > y;
+}
+
+static bool find_generations(struct queue_folder *f, struct err *err)
+{
+    DIR *d = opendir(f->dir);
+    if (d == NULL)
+        return err_set(err, ERR_INTERNAL, "%s: cannot be read: %s", f->dir, strerror(errno));
+    struct found *found = NULL;
+    size_t n = 0, cap = 0;
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        struct found it;
+        if (sscanf(e->d_name, "g%u-s%u", &it.number, &it.shards) != 2 || it.shards == 0 || it.shards > 1024)
+            continue;
+        mem_grow(&found, &cap, n + 1, sizeof *found);
+        found[n++] = it;
+    }
+    closedir(d);
+    if (n > 1)
+        qsort(found, n, sizeof *found, by_number);
+    bool ok = true;
+    for (size_t i = 0; i < n && ok; i++)
+        ok = open_generation(f, found[i].number, found[i].shards, err);
+    mem_free(found);
+    return ok;
+}
+
+bool queue_folder_open(struct queue_folder *f, unsigned shards, struct err *err)
+{
+    if (mkdir(f->dir, 0750) != 0 && errno != EEXIST)
+        return err_set(err, ERR_INTERNAL, "%s: cannot be made: %s", f->dir, strerror(errno));
+    if (!find_generations(f, err))
+        return false;
+    if ((f->n == 0 || queue_folder_newest(f)->n_shards != shards) && !queue_folder_add(f, shards, err))
+        return false;
+    for (size_t g = f->n - 1; g-- > 0;)
+        if (generation_empty(&f->generations[g]))
+            queue_folder_remove(f, g);
+    return true;
+}
+
+void queue_folder_close(struct queue_folder *f)
+{
+    for (size_t g = 0; g < f->n; g++)
+        close_generation(&f->generations[g]);
+    mem_free(f->generations);
+    mem_free(f->dir);
+}
+
+bool queue_folder_add(struct queue_folder *f, unsigned shards, struct err *err)
+{
+    if (open_generation(f, f->n > 0 ? queue_folder_newest(f)->number + 1 : 1, shards, err))
+        return true;
+    queue_folder_remove(f, f->n - 1);
+    return false;
+}
+
+void queue_folder_each(const struct queue_folder *f, void (*visit)(struct queue_shard *s, void *arg), void *arg)
+{
+    for (size_t g = 0; g < f->n; g++)
+        for (unsigned i = 0; i < f->generations[g].n_shards; i++)
+            visit(f->generations[g].shards[i], arg);
+}
+
+static void add_bytes(struct queue_shard *s, void *total) { *(uint64_t *)total += shard_files_bytes(s); }
+
+uint64_t queue_folder_bytes(const struct queue_folder *f)
+{
+    uint64_t bytes = 0;
+    queue_folder_each(f, add_bytes, &bytes);
+    return bytes;
+}
+
+uint64_t queue_folder_drop_oldest(struct queue_folder *f)
+{
+    for (size_t g = 0; g < f->n; g++) {
+        struct queue_shard *largest = NULL;
+        for (unsigned i = 0; i < f->generations[g].n_shards; i++) {
+            struct queue_shard *s = f->generations[g].shards[i];
+            if (s->n > 1 && (largest == NULL || s->n > largest->n))
+                largest = s;
+        }
+        if (largest)
+            return shard_files_drop_oldest(largest);
+    }
+    return 0;
+}
