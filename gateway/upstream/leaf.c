@@ -185,25 +185,41 @@ static bool read_recent(struct leaf *l, struct answer *to, struct err *err)
     return ok;
 }
 
+/* May it stand in for the group although the window begins earlier? When every point asked for is in its time, so that only
+ * the look back from the first ones is cut, or when the answer could go without the group anyway. */
+static bool recent_suffices(const struct leaf *l)
+{
+    bool excused = l->group->ignore_error || l->group->downgrade_error;
+    return l->sel->start >= l->recent.from || (excused && l->sel->t_max >= l->recent.from);
+}
+
+static const char *recent_since(const struct leaf *l)
+{
+    struct buf text = {0};
+    buf_add_rfc3339(&text, l->recent.from);
+    const char *since = arena_z(l->round->q->arena, buf_str(&text));
+    buf_free(&text);
+    return since;
+}
+
 /* No server answered. */
 static bool recent_alone(struct leaf *l, const struct err *why, struct err *err)
 {
-    struct buf since = {0};
-    if (l->recent.source == NULL || l->sel->t_max < l->recent.from) {
+    struct notes *notes = l->round->q->notes;
+    struct str name = l->group->name;
+    if (l->recent.source == NULL || !recent_suffices(l)) {
         stats_add(&upstream_stats, GROUPS_FAILED, 1);
         *err = *why;
+        if (l->recent.source)
+            err_set(err, why->kind, "%s; the recent store begins at %s", why->text, recent_since(l));
         return false;
     }
     stats_add(&upstream_stats, RECENT_ALONE, 1);
-    if (!recent_covers(l)) {
-        buf_add_rfc3339(&since, l->recent.from);
-        notes_warn(l->round->q->notes, "server group \"%.*s\" did not answer; from it there is only what the recent store has since %s",
-                   STR_ARG(l->group->name), buf_z(&since));
-        buf_free(&since);
-    } else {
-        notes_info(l->round->q->notes, "server group \"%.*s\" did not answer; the recent store did",
-                   STR_ARG(l->group->name));
-    }
+    if (recent_covers(l))
+        notes_info(notes, "server group \"%.*s\" did not answer; the recent store did", STR_ARG(name));
+    else
+        notes_warn(notes, "server group \"%.*s\" did not answer; from it there is only what the recent store has since %s",
+                   STR_ARG(name), recent_since(l));
     return read_recent(l, &l->answer, err);
 }
 

@@ -97,6 +97,37 @@ def test_errors_that_the_configuration_forgives():
         assert any('"bad"' in w for w in answer.get("warnings", [])) == warned, answer
 
 
+def test_recent_stands_in_for_its_time_only():
+    """The storage is down. Every point in the time of the recent store is answered, with a warning when the look back is cut;
+    points before it are an error that says since when, unless the group may be left out."""
+    dead, sink = FakePrometheus(), RecordingSink()
+    dead.stop()
+    for excuse in (False, True):
+        began = time.time()
+        more = {"written_by": "main", "downgrade_error": excuse}
+        sluice = Sluice(f"remote_write: [{{name: main, url: '{sink.url}'}}]\nrecent: {{like: main}}\n" +
+                        groups(group("storage", dead, **more)), name=f"excuse{excuse}")
+        time.sleep(1.1)
+        now = time.time()
+        assert push(f"{sluice.url}/api/v1/write", [({"__name__": "m"}, [(int(now * 1000), 5)])]).status == 204
+
+        def ask(path, **form):
+            return wait_until(lambda: sluice.get(path, form))
+        for query, value in (("m", "5"), ("count_over_time(m[1h])", "1")):
+            answer = ask("/api/v1/query", query=query, time=now + 0.5).json()
+            assert [s["value"][1] for s in answer["data"]["result"]] == [value], answer
+            assert "recent store has since" in answer["warnings"][0] and '"storage"' in answer["warnings"][0], answer
+        whole = ask("/api/v1/query", query="count_over_time(m[100ms])", time=now + 0.05).json()
+        assert whole["data"]["result"] and "warnings" not in whole, whole
+        early = ask("/api/v1/query_range", query="m", start=began - 60, end=now + 0.5, step=1)
+        if excuse:
+            assert early.status == 200 and early.json()["warnings"], early
+        else:
+            error = early.json()["error"]
+            assert early.status == 502 and dead.address in error and "the recent store begins at 20" in error, early
+        sluice.stop()
+
+
 def test_twin_of_a_dead_server():
     dead, alive = FakePrometheus(), Prometheus()
     push(alive.write_url, [({"__name__": "m"}, [(int(time.time() * 1000) - 1000, 5)])])
