@@ -32,6 +32,15 @@ void eval_on_end(struct eval *ev, void (*fn)(void *arg), void *arg)
     ev->ends = end;
 }
 
+static void free_buf(void *buf) { buf_free(buf); }
+
+struct buf *eval_buf(struct eval *ev)
+{
+    struct buf *b = ARENA_NEW(ev->arena, struct buf);
+    eval_on_end(ev, free_buf, b);
+    return b;
+}
+
 void eval_hold(struct eval *ev, uint64_t samples)
 {
     ev->live += samples;

@@ -150,6 +150,7 @@ _Noreturn void eval_fail(struct eval *ev, enum err_kind kind, const char *format
 _Noreturn void eval_stop(struct eval *ev); /* ev->err is filled already */
 void eval_check(struct eval *ev);          /* deadline and cancellation; once a row is often enough */
 void eval_on_end(struct eval *ev, void (*fn)(void *arg), void *arg);
+struct buf *eval_buf(struct eval *ev); /* freed at the end; buf_free may come before */
 
 /* Annotations: "PromQL warning: " / "PromQL info: " in front and " (line:column)" of `at` behind are put in here.
  * Equal texts are one note (`at` is then the last one), but formatting costs: note once a row, not once a step, where

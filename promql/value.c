@@ -46,19 +46,19 @@ void row_drop_name(struct eval *ev, struct row *r)
 
 struct str labels_quoted(struct eval *ev, struct labels l)
 {
-    struct buf b = {0};
+    struct buf *b = eval_buf(ev);
     struct labels_iter it = labels_iter(l);
-    buf_add_char(&b, '{');
+    buf_add_char(b, '{');
     for (struct label pair; labels_next(&it, &pair);) {
-        if (b.n > 1)
-            buf_add_z(&b, ", ");
-        quote_label(&b, pair.name);
-        buf_add_char(&b, '=');
-        quote_text(&b, pair.value);
+        if (b->n > 1)
+            buf_add_z(b, ", ");
+        quote_label(b, pair.name);
+        buf_add_char(b, '=');
+        quote_text(b, pair.value);
     }
-    buf_add_char(&b, '}');
-    struct str text = arena_str(ev->arena, buf_str(&b));
-    buf_free(&b);
+    buf_add_char(b, '}');
+    struct str text = arena_str(ev->arena, buf_str(b));
+    buf_free(b);
     return text;
 }
 

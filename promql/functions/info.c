@@ -38,11 +38,11 @@ static void list_add(struct eval *ev, struct matcher_list *l, const struct match
 
 static struct matcher make(struct info *x, enum match_type type, struct str name, struct str value)
 {
-    struct matcher m = {0};
-    if (!matcher_init(&m, x->ev->arena, type, name, value, x->ev->err))
+    struct matcher_list *l = &x->made;
+    arena_grow(x->ev->arena, &l->items, &l->cap, l->n + 1, sizeof *l->items); /* first: there must be room for what is made */
+    if (!matcher_init(&l->items[l->n], x->ev->arena, type, name, value, x->ev->err))
         eval_stop(x->ev);
-    list_add(x->ev, &x->made, &m);
-    return m;
+    return l->items[l->n++];
 }
 
 /* Only negative matchers of the name would take in everything: then it must end in _info, too. */
@@ -79,15 +79,6 @@ static bool is_info(const struct info *x, const struct row *row)
 
 /* --- fetching the info series ------------------------------------------------------------------------------------- */
 
-static void free_buf(void *buf) { buf_free(buf); }
-
-static struct buf *new_buf(struct eval *ev)
-{
-    struct buf *b = ARENA_NEW(ev->arena, struct buf);
-    eval_on_end(ev, free_buf, b);
-    return b;
-}
-
 static void add_literal(struct buf *out, struct str s)
 {
     static const struct str special = {"\\.+*?()|[]{}^$", 14};
@@ -101,7 +92,7 @@ static void add_literal(struct buf *out, struct str s)
 /* name =~ "a|b|...": the values that the rows of v have. False when they have none. */
 static bool add_identity(struct info *x, const struct value *base, struct str name, struct matcher_list *out)
 {
-    struct buf *pattern = new_buf(x->ev);
+    struct buf *pattern = eval_buf(x->ev);
     struct str last = STR_NONE;
     for (size_t r = 0; r < base->n; r++) {
         struct str value = labels_get(base->rows[r].labels, name);
@@ -228,7 +219,7 @@ static void find_fitting(struct info *x, struct labels labels, struct fitting *o
 
 static _Noreturn void fail_duplicate(struct info *x, const struct row *a, const struct row *b, double t)
 {
-    struct buf *text = new_buf(x->ev);
+    struct buf *text = eval_buf(x->ev);
     labels_print(text, a->labels);
     buf_printf(text, " @ %lld, new ", (long long)round(t * 1000));
     labels_print(text, b->labels);

@@ -4,12 +4,9 @@
 
 #include "base/num.h"
 
-static void free_buf(void *buf) { buf_free(buf); }
-
 const char *fn_quoted(struct eval *ev, struct str s)
 {
-    struct buf *b = ARENA_NEW(ev->arena, struct buf);
-    eval_on_end(ev, free_buf, b);
+    struct buf *b = eval_buf(ev);
     quote_text(b, s);
     const char *z = arena_z(ev->arena, buf_str(b));
     buf_free(b);
