@@ -1,8 +1,7 @@
-/* Any bytes as JSON: the size of the pieces in which they arrive changes no token and no verdict, and jansson takes what the
- * reader takes. The first byte is the size of the pieces.
+/* Any bytes as JSON: the size of the pieces in which they arrive changes no token and no verdict. The first byte is that
+ * size.
  */
 #include "base/json_read.h"
-#include "base/json_tree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

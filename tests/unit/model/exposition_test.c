@@ -9,8 +9,7 @@
 #include "model/series.h"
 #include "tests/unit/model/cases.h"
 #include "tests/unit/model/rng.h"
-
-static struct arena arena;
+#include "tests/unit/model/scratch.h"
 
 /* How a caller guesses the next series: not at all, always right (the texts of a first reading), or always wrong. */
 enum guess { GUESS_NONE, GUESS_RIGHT, GUESS_WRONG };
@@ -177,34 +176,19 @@ static void test_damaged_pages(void **state UNUSED)
     unsigned errors = 0;
     static const char likely[] = "\"\\{},= \n#0x_\xff";
     for (int round = 0; round < 20000; round++) {
-        size_t n = rng_below(&seed, 4) ? sizeof page - 1 : rng_below(&seed, sizeof page);
-        char *copy = mem_dup(page, n);
-        for (size_t k = rng_below(&seed, 5); k > 0 && n > 0; k--)
-            copy[rng_below(&seed, n)] = rng_below(&seed, 2) ? likely[rng_below(&seed, sizeof likely)] : (char)rng_next(&seed);
+        struct str bad = rng_damage(&seed, str_n(page, sizeof page - 1), 4, str_n(likely, sizeof likely));
         size_t hits;
-        struct buf plain = read_page(str_n(copy, n), GUESS_NONE, &hits);
+        struct buf plain = read_page(bad, GUESS_NONE, &hits);
         for (enum guess g = GUESS_RIGHT; g <= GUESS_WRONG; g++) {
-            struct buf guessed = read_page(str_n(copy, n), g, &hits);
+            struct buf guessed = read_page(bad, g, &hits);
             assert_true(str_eq(buf_str(&guessed), buf_str(&plain)));
             buf_free(&guessed);
         }
         errors += str_find_str(buf_str(&plain), STR("error line")) < plain.n;
         buf_free(&plain);
-        mem_free(copy);
+        mem_free((char *)bad.p);
     }
     assert_true(errors > 5000 && errors < 19000);
-}
-
-static int setup(void **state UNUSED)
-{
-    arena_init(&arena, 0);
-    return 0;
-}
-
-static int teardown(void **state UNUSED)
-{
-    arena_free(&arena);
-    return 0;
 }
 
 int main(void)
@@ -216,5 +200,5 @@ int main(void)
         cmocka_unit_test(test_known_series_hit),
         cmocka_unit_test(test_damaged_pages),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

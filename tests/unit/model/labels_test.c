@@ -5,8 +5,7 @@
 #include <cmocka.h>
 
 #include "model/labels.h"
-
-static struct arena arena;
+#include "tests/unit/model/scratch.h"
 
 static struct labels make(const char *text) /* "b=2,a=1" */
 {
@@ -194,18 +193,6 @@ static void test_shapes(void **state UNUSED)
     assert_true(labels_equal(labels_copy(&arena, l), l));
 }
 
-static int setup(void **state UNUSED)
-{
-    arena_init(&arena, 0);
-    return 0;
-}
-
-static int teardown(void **state UNUSED)
-{
-    arena_free(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,5 +207,5 @@ int main(void)
         cmocka_unit_test(test_builder_many),
         cmocka_unit_test(test_shapes),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

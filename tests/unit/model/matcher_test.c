@@ -5,8 +5,7 @@
 #include <cmocka.h>
 
 #include "model/matcher.h"
-
-static struct arena arena;
+#include "tests/unit/model/scratch.h"
 
 static void test_types(void **state UNUSED)
 {
@@ -67,18 +66,6 @@ static void test_a_spent_arena(void **state UNUSED)
     arena_free(&small);
 }
 
-static int setup(void **state UNUSED)
-{
-    arena_init(&arena, 0);
-    return 0;
-}
-
-static int teardown(void **state UNUSED)
-{
-    arena_free(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -87,5 +74,5 @@ int main(void)
         cmocka_unit_test(test_bad_regex),
         cmocka_unit_test(test_a_spent_arena),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

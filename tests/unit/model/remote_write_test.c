@@ -8,8 +8,7 @@
 #include "model/remote.pb-c.h"
 #include "model/remote_write.h"
 #include "tests/unit/model/rng.h"
-
-static struct arena arena;
+#include "tests/unit/model/scratch.h"
 
 static struct labels random_labels(uint64_t *seed)
 {
@@ -277,12 +276,8 @@ static void test_damaged_bodies(void **state UNUSED)
     rw_walk_init(&w);
     unsigned accepted = 0, refused = 0;
     for (int round = 0; round < 20000; round++) {
-        size_t n = rng_below(&seed, 4) ? good.n : rng_below(&seed, good.n);
-        uint8_t *bytes = mem_alloc(n ? n : 1);
-        memcpy(bytes, good.p, n);
-        for (size_t k = rng_below(&seed, 6); k > 0 && n > 0; k--)
-            bytes[rng_below(&seed, n)] = (uint8_t)rng_next(&seed);
-        rw_walk_start(&w, str_n(bytes, n));
+        struct str bad = rng_damage(&seed, buf_str(&good), 5, STR_NONE);
+        rw_walk_start(&w, bad);
         enum rw_item item;
         size_t n_series = 0;
         while ((item = rw_walk_next(&w)) == RW_SERIES || item == RW_METADATA) {
@@ -291,13 +286,13 @@ static void test_damaged_bodies(void **state UNUSED)
             assert_true(item == RW_METADATA || !w.labels_ok || labels_check(w.labels.p, w.labels.n, &again));
         }
         if (item == RW_END) {
-            Pb__WriteRequest *r = pb__write_request__unpack(NULL, n, bytes);
+            Pb__WriteRequest *r = pb__write_request__unpack(NULL, bad.n, (const uint8_t *)bad.p);
             assert_true(r == NULL || r->n_timeseries == n_series);
             if (r)
                 pb__write_request__free_unpacked(r, NULL);
         }
         *(item == RW_END ? &accepted : &refused) += 1;
-        mem_free(bytes);
+        mem_free((char *)bad.p);
     }
     assert_true(accepted > 1000 && refused > 1000);
     rw_walk_free(&w);
@@ -370,18 +365,6 @@ static void test_type_names(void **state UNUSED)
     assert_int_equal(metric_type_parse(STR("untyped")), METRIC_UNKNOWN);
 }
 
-static int setup(void **state UNUSED)
-{
-    arena_init(&arena, 0);
-    return 0;
-}
-
-static int teardown(void **state UNUSED)
-{
-    arena_free(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,5 +378,5 @@ int main(void)
         cmocka_unit_test(test_limited_buffer),
         cmocka_unit_test(test_type_names),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
