@@ -217,6 +217,8 @@ static bool load_destinations(struct loader *l)
         return false;
     l->config->destinations = l->file.remote_write.items;
     l->config->n_destinations = l->file.remote_write.n;
+    if (l->config->n_destinations > 0)
+        l->config->scrape.shards = (unsigned)l->config->destinations[0].queue.shards;
     return true;
 }
 

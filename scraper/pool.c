@@ -1,5 +1,3 @@
-/* See pool.h. Which lane: the shard of the writer is target id % shards, and shard % lanes is the lane that owns it, so that a
- * target is scraped where its samples are sent from (for the default number of shards). */
 #include "scraper/pool.h"
 
 #include "base/log.h"
@@ -187,11 +185,12 @@ static void note_kept(struct pool *p, struct pool_sync *s, struct target *t, con
     note(&c->changed, &c->n_changed, &c->changed_cap, (struct target_change){t, p->job, again->interval, again->timeout, refused});
 }
 
-/* The lane that owns the target's shard in destinations of 8 shards, so that nothing crosses lanes; when there are more lanes than
- * that, all of them scrape, and some hand over what they scraped. */
+/* A target is scraped where its samples are sent from: the writer puts it into the shard id % shards, and shard % lanes owns that
+ * one. With more lanes than shards all of them scrape, and some hand over what they scraped. Targets that stay stay where they
+ * are, when a reload changes the number of shards too. */
 static size_t lane_of_target(const struct pool_sync *s, const struct target *t)
 {
-    return s->n_lanes <= SHARDS ? t->id % SHARDS % s->n_lanes : t->id % s->n_lanes;
+    return s->n_lanes <= s->shards ? t->id % s->shards % s->n_lanes : t->id % s->n_lanes;
 }
 
 static void note_new(struct pool *p, struct pool_sync *s, struct target *t, bool refused)

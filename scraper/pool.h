@@ -7,7 +7,7 @@
 #include "scraper/file_sd.h"
 #include "scraper/lane.h"
 
-enum { DROPPED_MAX = 10000, SHARDS = 8 };
+enum { DROPPED_MAX = 10000 };
 
 struct pool {
     const struct scrape_job *conf;      /* of the newest apply: decides which targets there are */
@@ -25,7 +25,7 @@ struct pool {
 struct pool_sync {
     struct mutex *mutex;
     struct scrape_lane *lanes;
-    unsigned n_lanes;
+    unsigned n_lanes, shards;
     struct scrape_lane_change **changes;       /* by lane; made when the first change comes */
     struct target_maker *maker;
     uint64_t seed;

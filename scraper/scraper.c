@@ -24,7 +24,8 @@ struct scraper *scraper_new(const struct scraper_env *env)
 
 static struct pool_sync sync_start(struct scraper *s)
 {
-    return (struct pool_sync){.mutex = &s->mutex, .lanes = s->lanes, .n_lanes = s->env.n_lanes, .maker = &s->maker, .seed = s->seed,
+    return (struct pool_sync){.mutex = &s->mutex, .lanes = s->lanes, .n_lanes = s->env.n_lanes, .shards = s->shards,
+                              .maker = &s->maker, .seed = s->seed,
                               .changes = mem_zalloc(s->env.n_lanes * sizeof(struct scrape_lane_change *))};
 }
 
@@ -147,6 +148,7 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
         generation->release = release;
         generation->arg = release_arg;
         s->seed = seed_of(&g->external_labels);
+        s->shards = g->shards > 0 ? g->shards : 8;
         put_in_force(s, jobs, n, generation, runs);
     }
     for (size_t i = 0; !ok && i < n; i++)

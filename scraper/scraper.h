@@ -30,6 +30,7 @@ struct scrape_globals {               /* what scrape_configs inherit from `globa
     bool broken_lines_fail;           /* Prometheus: one bad line fails the page; vmagent: it is skipped and counted */
     bool no_stale_markers;
     int64_t file_sd_interval;         /* for file_sd_configs that do not say; 0 = 5m */
+    unsigned shards;                  /* of the destinations, so that a target's lane can be its shard's; 0 = 8 */
 };
 
 struct scrape_job {                   /* one scrape_configs entry, as the file says it */

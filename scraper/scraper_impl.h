@@ -19,6 +19,7 @@ struct scraper {
     struct pool **pools;
     size_t n_pools;
     uint64_t seed;               /* of the external labels */
+    unsigned shards;             /* of the destinations */
     atomic_bool ready;
     struct stopping *stopping;   /* one a lane, while stopping and after */
     unsigned stopped;            /* lanes that are */

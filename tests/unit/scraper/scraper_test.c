@@ -522,7 +522,7 @@ static void run_for(struct loop *l, int64_t ms)
         loop_turn(l, 5);
 }
 
-static void apply_many(struct scraper *s, struct world *w, int from, int to)
+static void apply_many(struct scraper *s, struct world *w, const struct scrape_globals *g, int from, int to)
 {
     struct config *c = mem_zalloc(sizeof *c);
     struct buf text = {0};
@@ -533,7 +533,7 @@ static void apply_many(struct scraper *s, struct world *w, int from, int to)
         buf_printf(&text, "- {targets: ['127.0.0.1:%d'], labels: {instance: i%d}}\n", w->server.port, i);
     struct scrape_job *job = ARENA_NEW(&c->arena, struct scrape_job);
     must_load_job(&c->arena, buf_z(&text), job);
-    assert_true(scraper_apply(s, job, 1, &prometheus_globals, release, c, &err));
+    assert_true(scraper_apply(s, job, 1, g, release, c, &err));
     buf_free(&text);
 }
 
@@ -586,7 +586,7 @@ static void lanes_work_beside_each_other(void **state UNUSED)
     team_open(&team);
     server_say(&team.w.server, 200, "# TYPE m gauge\nm{a=\"b\"} 1\nn 2\n");
     for (int round = 0; round < 4; round++) {
-        apply_many(team.scraper, &team.w, round * 4, MANY + round * 4);
+        apply_many(team.scraper, &team.w, &prometheus_globals, round * 4, MANY + round * 4);
         run_for(team.main, 250);
         scraper_targets(team.scraper, &a, &t);
         scraper_metadata(team.scraper, &a, STR_NONE, &m, &n);
@@ -598,6 +598,33 @@ static void lanes_work_beside_each_other(void **state UNUSED)
     assert_true(n > 0);
     arena_free(&a);
     assert_true(team_close(&team, "m{a=\"b\", instance=\"i") > MANY);
+}
+
+static struct team spread; /* where its sinks are says which lane they are of */
+static unsigned spread_shards;
+
+static enum sink_status begin_where_it_leaves(struct sink *s, const struct sink_batch *b)
+{
+    assert_ptr_equal(s, &spread.lanes[b->source % spread_shards % LANES].sink.sink);
+    return recorder_begin(s, b);
+}
+
+static void a_target_is_scraped_where_its_shard_is(void **state UNUSED)
+{
+    static struct sink_ops ops;
+    ops = recorder_ops;
+    ops.begin = begin_where_it_leaves;
+    for (spread_shards = LANES; spread_shards < 12; spread_shards += 2) {
+        struct scrape_globals g = prometheus_globals;
+        g.shards = spread_shards;
+        team_open(&spread);
+        server_say(&spread.w.server, 200, "m 1\n");
+        for (int i = 0; i < LANES; i++)
+            spread.lanes[i].sink.sink.ops = &ops;
+        apply_many(spread.scraper, &spread.w, &g, 0, MANY);
+        run_for(spread.main, 150);
+        assert_true(team_close(&spread, "up{") >= MANY / 2);
+    }
 }
 
 int main(void)
@@ -613,6 +640,7 @@ int main(void)
         cmocka_unit_test(dropped_targets_are_remembered),
         cmocka_unit_test(files_are_watched),
         cmocka_unit_test(lanes_work_beside_each_other),
+        cmocka_unit_test(a_target_is_scraped_where_its_shard_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
