@@ -10,6 +10,17 @@ void buf_free(struct buf *b)
     b->over = false;
 }
 
+void buf_limit(struct buf *b, size_t max)
+{
+    b->max = max < b->n ? b->n : max;
+    if (b->max == 0)
+        b->max = 1;
+    if (b->cap > b->max) {
+        b->p = mem_realloc(b->p, b->max);
+        b->cap = b->max;
+    }
+}
+
 /* The capacity that holds `need` bytes, or 0 when that is not allowed. */
 static size_t next_cap(const struct buf *b, size_t more)
 {

@@ -19,6 +19,7 @@ struct buf {
 };
 
 void buf_free(struct buf *b);                         /* gives the memory back; `max` stays */
+void buf_limit(struct buf *b, size_t max);            /* sets max, but not below n or 1; gives back what is beyond */
 static inline void buf_clear(struct buf *b) { b->n = 0; b->over = false; }
 static inline struct str buf_str(const struct buf *b) { return (struct str){b->p, b->n}; }
 

@@ -13,6 +13,7 @@
 
 #include "base/num.h"
 #include "gateway/http_connection.h"
+#include "gateway/http_spare.h"
 #include "gateway/lane.h"
 #include "gateway/worker.h"
 
@@ -37,8 +38,7 @@ struct http_server {
     struct loop_timer timer;
     struct loop_task again;
     struct list working; /* of http_connection.node */
-    struct buf spare;    /* of a large answer that was sent, for the next one */
-    struct loop_timer spare_end;
+    struct http_spare spare;
     bool stopping;
 };
 
@@ -99,6 +99,8 @@ static void end_work(struct http_connection *c)
 {
     c->state = HTTP_DONE;
     list_remove(&c->node);
+    http_spare_put(&c->server->spare, &c->r.unpacked);
+    http_spare_save(&c->server->spare, &c->r.out);
     resume(c);
 }
 
@@ -106,44 +108,6 @@ void http_finish(struct http_request *r)
 {
     http_pack(r);
     end_work(r->_connection);
-}
-
-/* ---- the memory of large answers ---- */
-
-/* It is kept for a moment: fresh pages cost more than what is written to them. */
-enum { SPARE_LEAST = 1 << 20, SPARE_MOST = 32 << 20, SPARE_MS = 1000 };
-
-static void on_spare_end(struct loop_timer *t) { buf_free(&CONTAINER(t, struct http_server, spare_end)->spare); }
-
-static void spare_put(struct http_server *s, struct buf *b)
-{
-    if (b->cap < SPARE_LEAST || b->cap > SPARE_MOST || b->cap <= s->spare.cap) {
-        buf_free(b);
-        return;
-    }
-    buf_free(&s->spare);
-    s->spare = *b;
-    buf_clear(&s->spare);
-    *b = (struct buf){0};
-    loop_timer_in(s->loop, &s->spare_end, SPARE_MS);
-}
-
-static struct buf spare_take(struct http_server *s)
-{
-    struct buf b = s->spare;
-    s->spare = (struct buf){0};
-    return b;
-}
-
-/* A small answer does not hold the memory of a large one while it is sent. */
-static void spare_save(struct http_server *s, struct buf *out)
-{
-    struct buf small = {0};
-    if (out->cap < SPARE_LEAST || out->n > out->cap / 4)
-        return;
-    buf_add_str(&small, buf_str(out));
-    spare_put(s, out);
-    *out = small;
 }
 
 /* ---- the reply ---- */
@@ -249,18 +213,14 @@ static void run_handler(struct http_request *r)
     http_pack(r);
 }
 
-static void on_worked(struct http_request *r)
-{
-    spare_save(r->_connection->server, &r->out);
-    end_work(r->_connection);
-}
+static void on_worked(struct http_request *r) { end_work(r->_connection); }
 
 static void submit(struct http_connection *c)
 {
     struct err err;
     begin_work(c);
     suspend(c);
-    c->r.out = spare_take(c->server);
+    c->r.out = http_spare_take(&c->server->spare);
     if (worker_submit(&c->r, run_handler, on_worked))
         return;
     err_set(&err, ERR_UNAVAILABLE, "too many queries are waiting; try again in a moment");
@@ -343,7 +303,8 @@ static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, vo
     if (c->state == HTTP_WORKING)
         list_remove(&c->node);
     buf_free(&c->body);
-    spare_put(c->server, &c->r.out);
+    http_spare_put(&c->server->spare, &c->r.unpacked);
+    http_spare_put(&c->server->spare, &c->r.out);
     arena_free(&c->r.arena);
     mem_free(c->uri);
     mem_free(c);
@@ -367,8 +328,9 @@ struct http_server *http_server_new(struct lane *lane, struct loop *loop, const 
 {
     struct http_server *s = mem_zalloc(sizeof *s);
     *s = (struct http_server){.lane = lane, .loop = loop, .conf = *conf, .epoll.run = on_epoll, .timer.run = on_timer,
-                              .again.run = on_again, .spare_end.run = on_spare_end};
+                              .again.run = on_again};
     list_init(&s->working);
+    http_spare_init(&s->spare, loop);
     s->origins = conf->cors_origin ? regex_new(str_of(conf->cors_origin), NULL) : NULL;
     s->daemon = start_daemon(s);
     if (s->daemon == NULL) {
@@ -406,8 +368,7 @@ void http_server_free(struct http_server *s)
     loop_unwatch(s->loop, &s->epoll);
     loop_timer_stop(s->loop, &s->timer);
     MHD_stop_daemon(s->daemon);
-    loop_timer_stop(s->loop, &s->spare_end);
-    buf_free(&s->spare);
+    http_spare_free(&s->spare);
     regex_free(s->origins);
     s->again.run = on_freed;
     loop_post(s->loop, &s->again);

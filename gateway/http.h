@@ -33,6 +33,7 @@ struct http_request { /* also: of one lane or one worker at a time */
     int64_t started_mono;
     atomic_bool canceled;      /* the client left */
     struct buf out;            /* the reply's body: the handler appends here */
+    struct buf unpacked;       /* what `out` was before it was packed: its memory is for another answer */
     int status;                /* the handler sets it; 200 before */
     const char *content_type;  /* "text/plain; charset=utf-8" before */
     int retry_after;           /* seconds, 0 = no header */

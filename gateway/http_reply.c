@@ -50,7 +50,7 @@ void http_pack(struct http_request *r)
         return;
     struct buf packed = {0};
     gzip_pack(&packed, buf_str(&r->out), 1);
-    buf_free(&r->out);
+    r->unpacked = r->out;
     r->out = packed;
     r->packed = true;
 }

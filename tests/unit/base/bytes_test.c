@@ -52,6 +52,12 @@ static void buffers_keep_their_limit(void **state)
     struct buf huge = {.max = 100};
     assert_false(buf_try_reserve(&huge, SIZE_MAX - 5));
     buf_free(&huge);
+    buf_limit(&b, b.n + 3); /* what was reserved beyond it is gone */
+    buf_add_z(&b, "123");
+    buf_add_char(&b, '4');
+    assert_true(b.over && str_ends(buf_str(&b), STR("123")));
+    buf_limit(&b, 0);
+    assert_int_equal(b.cap, b.n);
     buf_free(&b);
 }
 
