@@ -45,7 +45,7 @@ const struct flag_row flag_rows[] = {
     {.row = {CONF_INT, "query.max-concurrency", AT(query_concurrency), .preset = "20", .min = -1, .max = 1024,
              .help = "Queries answered at once; more wait in line. Below 1: 20"}},
     {.row = {CONF_SIZE, "query.max-memory", AT(query_memory), .preset = "256MiB", .min = 1 << 20, .max = INT64_MAX,
-             .help = "Most memory that one query may take"}},
+             .help = "Most memory that one query may take, its answer included"}},
     {.row = {CONF_STRINGS, "enable-feature", AT(enable_features), .help = "Prometheus' feature flags"}},
 
     {.row = {CONF_BOOL, "promscrape.config.strictParse", AT(strict_parse), .preset = "true",

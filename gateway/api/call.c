@@ -11,10 +11,15 @@ enum { NOTES_SHOWN = 10 };
 
 /* ---- budget ---- */
 
-static void on_full(struct arena *a, size_t wanted UNUSED, void *arg)
+static bool too_much(struct api_call *c)
+{
+    return err_set(&c->err, ERR_LIMIT, "query needs more than %zu MiB of memory", c->arena->max >> 20);
+}
+
+static void on_full(struct arena *a UNUSED, size_t wanted UNUSED, void *arg)
 {
     struct api_call *c = arg;
-    err_set(&c->err, ERR_LIMIT, "query needs more than %zu MiB of memory", a->max >> 20);
+    too_much(c);
     longjmp(c->_full, 1);
 }
 
@@ -26,6 +31,18 @@ static bool run(struct api_call *c, api_body *body)
     c->arena->on_full = on_full;
     c->arena->on_full_arg = c;
     return body(c);
+}
+
+void api_reply_begin(struct api_call *c)
+{
+    const struct arena *a = c->arena;
+    buf_limit(&c->r->out, a->used < a->max ? a->max - a->used : 0);
+}
+
+bool api_reply_end(struct api_call *c)
+{
+    c->r->out.max = 0;
+    return !c->r->out.over || too_much(c);
 }
 
 void api_deadline(struct api_call *c, int64_t timeout) { c->q.deadline_mono = c->r->started_mono + timeout; }

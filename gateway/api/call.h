@@ -42,6 +42,9 @@ struct expr *api_parse(struct api_call *c);
 /* The deadline: so many ms from the request's arrival. */
 void api_deadline(struct api_call *c, int64_t timeout);
 void api_note_truncated(struct api_call *c);
+/* Between the two the reply takes no more memory than the budget has left; false, with ERR_LIMIT: it would be more. */
+void api_reply_begin(struct api_call *c);
+bool api_reply_end(struct api_call *c) MUST_USE;
 /* ,"warnings":[...] and ,"infos":[...]: at most ten of each, and how many more there are. */
 void api_write_notes(struct json_writer *w, const struct notes *n);
 

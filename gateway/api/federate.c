@@ -161,8 +161,9 @@ static bool federate(struct api_call *c)
     if (f->n > 1)
         qsort(f->items, f->n, sizeof *f->items, by_name);
     c->r->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    api_reply_begin(c);
     write_all(&c->r->out, f);
-    return true;
+    return api_reply_end(c);
 }
 
 static void fail(struct http_request *r, const struct err *err)

@@ -73,12 +73,13 @@ static bool answer(struct api_call *c, struct asked *a)
     if (!evaluate(c, a))
         return false;
     cut(c, a);
+    api_reply_begin(c);
     render_result(&c->json, &a->result);
     if (a->stats)
         render_stats(&c->json, &a->result.stats, queued_ms * 1000000,
                      (struct render_grid){a->params.start, a->params.step});
     json_end_object(&c->json);
-    return true;
+    return api_reply_end(c);
 }
 
 static bool query(struct api_call *c)

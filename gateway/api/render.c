@@ -15,7 +15,7 @@ struct stamps { const int64_t *t; size_t n; struct stamp *items; };
 
 enum {
     STAMPS_MOST = 11000, /* as many points as a range query may have; later ones are made one by one */
-    BLOCK = 256,         /* points for which room is reserved at once */
+    BLOCK = 256,         /* points for which room is reserved at once, at most */
     POINT_MAX = STAMP_MAX + NUM_MAX + 2,
 };
 
@@ -62,8 +62,12 @@ static void add_block(struct buf *out, const struct promql_series *s, size_t i, 
 /* Each with a comma before it. */
 static void add_floats(struct buf *out, const struct promql_series *s, const struct stamps *stamps)
 {
-    for (size_t i = 0; i < s->n && buf_reserve(out, BLOCK * POINT_MAX); i += BLOCK)
-        add_block(out, s, i, s->n - i < BLOCK ? s->n : i + BLOCK, stamps);
+    for (size_t i = 0, end; i < s->n; i = end) {
+        end = s->n - i < BLOCK ? s->n : i + BLOCK;
+        if (!buf_reserve(out, (end - i) * POINT_MAX))
+            return;
+        add_block(out, s, i, end, stamps);
+    }
 }
 
 static void add_float(struct buf *out, int64_t t, double v)
