@@ -1,6 +1,6 @@
-/* Blocks are malloc'ed; those of 1 MB go straight to mmap (glibc's threshold is fixed in main.c), so that a large query's
- * memory really returns to the system: with the threshold left to adapt, 49.8 MB of 1 MB blocks left 7.3 MB behind after
- * free, with a fixed one 3.2 MB. */
+/* Blocks are malloc'ed; those of 1 MB go straight to mmap (glibc's threshold is fixed in main.c), so that a large
+ * query's memory really returns to the system: with the threshold left to adapt, 49.8 MB of 1 MB blocks left 7.3 MB
+ * behind after free, with a fixed one 3.2 MB. */
 #include "base/arena.h"
 
 #include <stdio.h>
@@ -244,7 +244,8 @@ void arena_grow(struct arena *a, void *items, size_t *cap, size_t need, size_t s
 
 struct arena_mark arena_mark(struct arena *a)
 {
-    return (struct arena_mark){a->_aligned, a->_bytes, a->_aligned ? a->_aligned->n : 0, a->_bytes ? a->_bytes->n : 0, a->_ends};
+    return (struct arena_mark){a->_aligned, a->_bytes, a->_aligned ? a->_aligned->n : 0, a->_bytes ? a->_bytes->n : 0,
+                               a->_ends};
 }
 
 void arena_release(struct arena *a, struct arena_mark m)

@@ -1,9 +1,10 @@
 /* An arena: memory that is freed all at once, with a budget.
  *
- * A query, a scrape and a configuration each own one. Nothing in it is freed alone. Memory comes in blocks that grow from
- * 4 KB to 1 MB; what a reset gives back is reused. When the budget would be passed the arena calls `on_full`, which must
- * not return (an evaluator sets it to a longjmp to the one place where the query ends), or, without one, arena_alloc
- * returns NULL. Freshly reset memory is poisoned under AddressSanitizer. One thread at a time.
+ * A query, a scrape and a configuration each own one. Nothing in it is freed alone. Memory comes in blocks that
+ * grow from 4 KB to 1 MB; what a reset gives back is reused. When the budget would be passed the arena calls
+ * `on_full`, which must not return (an evaluator sets it to a longjmp to the one place where the query ends), or,
+ * without one, arena_alloc returns NULL. Freshly reset memory is poisoned under AddressSanitizer. One thread at a
+ * time.
  *
  * arena_alloc gives memory aligned to 16 bytes, not zeroed; arena_bytes gives unaligned bytes from a separate block, so
  * that texts waste nothing.
@@ -16,7 +17,8 @@
 #include <stdarg.h>
 
 struct arena_block;
-/* Large blocks that an arena gave back, for the next one: fresh memory costs a page fault for every 4 KiB. Of one thread. */
+/* Large blocks that an arena gave back, for the next one: fresh memory costs a page fault for every 4 KiB. Of one
+ * thread. */
 struct arena_spare { struct arena_block *blocks; unsigned n, most; /* 1 MiB each */ };
 void arena_spare_free(struct arena_spare *s);
 
@@ -50,9 +52,9 @@ void *arena_array(struct arena *a, size_t count, size_t size); /* zeroed; a prod
  * until the arena ends; extends in place when the array was the last allocation). items is a T **. */
 void arena_grow(struct arena *a, void *items, size_t *cap, size_t need, size_t size);
 
-/* Calls fn(arg) when the arena is freed, or released to a mark made before this: for what lives outside it, such as a compiled
- * regular expression. The last one registered runs first. When the budget is reached fn runs at once, then on_full, or
- * without one: false. */
+/* Calls fn(arg) when the arena is freed, or released to a mark made before this: for what lives outside it, such as
+ * a compiled regular expression. The last one registered runs first. When the budget is reached fn runs at once,
+ * then on_full, or without one: false. */
 bool arena_at_end(struct arena *a, void (*fn)(void *arg), void *arg) MUST_USE;
 
 /* A mark to which everything allocated later can be taken back. Marks nest. */

@@ -51,7 +51,8 @@ static void each_group(const char *file, void (*see)(const char *line, void *arg
 static void see_cores(const char *line, void *arg)
 {
     double *least = arg, quota, period; /* "max 100000" has no quota */
-    if (sscanf(line, "%lf %lf", &quota, &period) == 2 && quota > 0 && period > 0 && (*least == 0 || quota / period < *least))
+    if (sscanf(line, "%lf %lf", &quota, &period) == 2 && quota > 0 && period > 0
+        && (*least == 0 || quota / period < *least))
         *least = quota / period;
 }
 

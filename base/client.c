@@ -1,7 +1,7 @@
-/* Who calls whom: the loop calls a shard (client_shard.c), that calls curl_multi_socket_action, and curl calls back: socket
- * and timer wishes there, headers and pieces of bodies in client_call.c. Inside such a call no handle may be added or removed
- * (`in_curl`), so what the user's callback asks for there is done by `settle` when curl has returned; finished transfers are
- * told there too.
+/* Who calls whom: the loop calls a shard (client_shard.c), that calls curl_multi_socket_action, and curl calls
+ * back: socket and timer wishes there, headers and pieces of bodies in client_call.c. Inside such a call no handle
+ * may be added or removed (`in_curl`), so what the user's callback asks for there is done by `settle` when curl has
+ * returned; finished transfers are told there too.
  *
  * A call is in exactly one list: waiting (no handle yet), running (it has one, its multi knows it), or failed (it could
  * not be started; a timer tells so, since client_send may not call back before it has returned).

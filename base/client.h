@@ -1,10 +1,10 @@
 /* An HTTP client in a loop: libcurl's multi interface, wired to base/loop.c by socket and timer callbacks. libcurl is
  * spoken to in client.c and client_*.c only. A client belongs to its loop's thread.
  *
- * Many targets. curl's connection cache walks get long, so a client keeps several multis of at most about 300 connections
- * each and sends a request to the multi of its `slot` (hash of the target); all sockets are in the loop's one epoll.
- * (Measured with 10,000 targets: one multi 500-1,100 us a scrape, several 49 us.) Easy handles are pooled: max_inflight is
- * the cap on requests running at once, others wait in line in order.
+ * Many targets. curl's connection cache walks get long, so a client keeps several multis of at most about 300
+ * connections each and sends a request to the multi of its `slot` (hash of the target); all sockets are in the
+ * loop's one epoll. (Measured with 10,000 targets: one multi 500-1,100 us a scrape, several 49 us.) Easy handles
+ * are pooled: max_inflight is the cap on requests running at once, others wait in line in order.
  *
  * Whom we talk to is a `struct client_profile` (credentials, TLS, proxy, headers): immutable, refcounted, made once per
  * configuration section. Files (bearer_token_file, ...) are re-read at most once a second.
@@ -22,7 +22,7 @@ struct client_call; /* one request under way */
 
 struct client_profile_conf { /* NUL-terminated strings or NULL; copied */
     const char *username, *username_file, *password, *password_file;
-    const char *auth_type, *credentials, *credentials_file; /* Authorization: TYPE CREDENTIALS; type "Bearer" by default */
+    const char *auth_type, *credentials, *credentials_file; /* Authorization: TYPE CREDENTIALS; "Bearer" by default */
     const char *ca, *ca_file, *cert, *cert_file, *key, *key_file, *server_name, *min_version;
     bool insecure_skip_verify;
     const char *proxy_url, *no_proxy;
@@ -44,8 +44,9 @@ struct client *client_new(struct loop *loop, const struct client_conf *conf);
 void client_free(struct client *c); /* cancels what is under way, without callbacks; not from a callback */
 
 struct client_reply {
-    int status;                /* in done: 0 when no whole answer came; then err says why (ERR_GATEWAY_TIME for a timeout,
-                                  ERR_TOO_LARGE, what `data` said, else ERR_BAD_GATEWAY), naming method and URL */
+    int status;                /* in done: 0 when no whole answer came; then err says why (ERR_GATEWAY_TIME for a
+                                  timeout, ERR_TOO_LARGE, what `data` said, else ERR_BAD_GATEWAY), naming method and
+                                  URL */
     struct err err;
     struct str content_type, content_encoding;
     struct str retry_after;    /* header text, empty when absent */

@@ -1,5 +1,5 @@
-/* Inside base only: a call of base/client.c, from the request to the reply. It knows its own curl handle but neither list nor
- * multi: client.c moves it.
+/* Inside base only: a call of base/client.c, from the request to the reply. It knows its own curl handle but
+ * neither list nor multi: client.c moves it.
  */
 #ifndef BASE_CLIENT_CALL_H
 #define BASE_CLIENT_CALL_H

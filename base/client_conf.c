@@ -4,7 +4,8 @@
 
 /* ---- the sections ---- */
 
-static bool one_of(const struct yaml *node, const char *name, struct str value, const char *file, struct str path, struct err *err)
+static bool one_of(const struct yaml *node, const char *name, struct str value, const char *file, struct str path,
+                   struct err *err)
 {
     if (value.n > 0 && path.n > 0)
         return conf_err(node, err, "%s and %s are both given: one is enough", name, file);
@@ -31,7 +32,8 @@ static bool check_tls(struct conf_context *c UNUSED, const struct yaml *node, vo
     const struct tls_conf *t = value;
     bool cert = t->cert.n > 0 || t->cert_file.n > 0, key = t->key.n > 0 || t->key_file.n > 0;
     if (cert != key)
-        return conf_err(node, err, "tls_config: a client certificate needs both cert_file (or cert) and key_file (or key)");
+        return conf_err(node, err,
+                        "tls_config: a client certificate needs both cert_file (or cert) and key_file (or key)");
     return one_of(node, "tls_config: ca", t->ca, "ca_file", t->ca_file, err)
            && one_of(node, "tls_config: cert", t->cert, "cert_file", t->cert_file, err)
            && one_of(node, "tls_config: key", t->key, "key_file", t->key_file, err);
@@ -49,12 +51,14 @@ const struct conf_section basic_auth_section = {"basic_auth", sizeof(struct basi
                                                 .check = check_basic_auth, .help = "User name and password"};
 
 static const struct conf_row authorization_rows[] = {
-    {CONF_STRING, "type", offsetof(struct authorization_conf, type), .preset = "Bearer", .help = "First word of the header"},
+    {CONF_STRING, "type", offsetof(struct authorization_conf, type), .preset = "Bearer",
+     .help = "First word of the header"},
     ROW(CONF_SECRET, authorization_conf, credentials, "What follows it"),
     ROW(CONF_FILE, authorization_conf, credentials_file, "File with what follows it, re-read each second"),
     {0}};
-const struct conf_section authorization_section = {"authorization", sizeof(struct authorization_conf), authorization_rows,
-                                                   .check = check_authorization, .help = "The Authorization header"};
+const struct conf_section authorization_section = {"authorization", sizeof(struct authorization_conf),
+                                                   authorization_rows, .check = check_authorization,
+                                                   .help = "The Authorization header"};
 
 static const struct conf_row tls_rows[] = {
     ROW(CONF_STRING, tls_conf, ca, "PEM text of the authorities trusted"),
@@ -78,10 +82,11 @@ static const struct conf_row header_rows[] = {
     ROW(CONF_STRINGS, header_values, secrets, "Values that are not shown"),
     ROW(CONF_STRINGS, header_values, files, "Not supported: an error when given"),
     {0}};
-static const struct conf_section header_section = {"http_headers", sizeof(struct header_values), header_rows, .help = "Values of a header"};
+static const struct conf_section header_section = {"http_headers", sizeof(struct header_values), header_rows,
+                                                   .help = "Values of a header"};
 
-static bool add_values(struct conf_context *c, struct str_map *map, size_t *caps, struct str name, const struct str_list *list,
-                       struct err *err)
+static bool add_values(struct conf_context *c, struct str_map *map, size_t *caps, struct str name,
+                       const struct str_list *list, struct err *err)
 {
     for (size_t i = 0; i < list->n; i++) {
         arena_grow(c->arena, &map->keys, &caps[0], map->n + 1, sizeof *map->keys);
@@ -107,7 +112,8 @@ bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *
         if (!conf_load(c, &header_section, &node->items[i], &h, err))
             return false;
         if (h.files.n > 0)
-            return conf_err(&node->items[i], err, "http_headers: %.*s: files is not supported: use values or secrets", STR_ARG(name));
+            return conf_err(&node->items[i], err, "http_headers: %.*s: files is not supported: use values or secrets",
+                            STR_ARG(name));
         if (!add_values(c, map, caps, name, &h.values, err) || !add_values(c, map, caps, name, &h.secrets, err))
             return false;
     }
@@ -129,7 +135,8 @@ bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct 
     if (h->bearer_token_file.n > 0)
         given[n++] = "bearer_token_file";
     if (n > 1)
-        return conf_err(node, err, "%s and %s are both given: at most one kind of credentials can be used", given[0], given[1]);
+        return conf_err(node, err, "%s and %s are both given: at most one kind of credentials can be used", given[0],
+                        given[1]);
     return true;
 }
 
@@ -165,8 +172,10 @@ static void set_tls(struct client_profile_conf *p, const struct tls_conf *t)
 
 struct client_profile *http_conf_profile(const struct http_conf *h, struct err *err)
 {
-    struct client_profile_conf p = {.proxy_url = h->proxy_url.p, .no_proxy = h->no_proxy.p,
-                                    .proxy_from_environment = h->proxy_from_environment, .no_follow_redirects = !h->follow_redirects};
+    struct client_profile_conf p = {.proxy_url = h->proxy_url.p,
+                                    .no_proxy = h->no_proxy.p,
+                                    .proxy_from_environment = h->proxy_from_environment,
+                                    .no_follow_redirects = !h->follow_redirects};
     set_credentials(&p, h);
     set_tls(&p, &h->tls);
     size_t n = 0;

@@ -1,6 +1,6 @@
 /* The rows that every section with an HTTP client shares (Prometheus' http_config): basic_auth, authorization,
- * bearer_token[_file], tls_config, proxy_url, follow_redirects, headers / http_headers, ... and the profile made of them.
- * oauth2 and sigv4 are not accepted yet: a file that has them is an error, not a silence.
+ * bearer_token[_file], tls_config, proxy_url, follow_redirects, headers / http_headers, ... and the profile made of
+ * them. oauth2 and sigv4 are not accepted yet: a file that has them is an error, not a silence.
  */
 #ifndef BASE_CLIENT_CONF_H
 #define BASE_CLIENT_CONF_H
@@ -24,7 +24,8 @@ struct http_conf {
     struct str_list headers;      /* vmagent: "Name: value" */
     struct str_map http_headers;  /* Prometheus: name: {values: [...]}; flattened */
 };
-/* Rows to paste into a section: HTTP_CONF_ROWS(struct scrape_conf, http). Defined in terms of offsetof(type, field.x). */
+/* Rows to paste into a section: HTTP_CONF_ROWS(struct scrape_conf, http). Defined in terms of offsetof(type,
+ * field.x). */
 extern const struct conf_section basic_auth_section, authorization_section, tls_section;
 bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
 #define HTTP_CONF_ROWS(type, field)                                                                                   \

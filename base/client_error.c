@@ -40,11 +40,13 @@ static void describe(CURL *easy, int code, const char *message, int64_t total_ms
     const char *own = own_words(easy, code);
     if (code == CURLE_OPERATION_TIMEDOUT) {
         curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected);
-        snprintf(text, size, "%s %lld ms", connected ? "timed out after" : "timed out connecting, after", (long long)total_ms);
+        snprintf(text, size, "%s %lld ms", connected ? "timed out after" : "timed out connecting, after",
+                 (long long)total_ms);
     } else if (own) {
         snprintf(text, size, "%s", own);
     } else {
-        snprintf(text, size, "%s%s", is_tls(code) ? "TLS: " : "", message[0] ? message : curl_easy_strerror((CURLcode)code));
+        snprintf(text, size, "%s%s", is_tls(code) ? "TLS: " : "",
+                 message[0] ? message : curl_easy_strerror((CURLcode)code));
     }
     if (code == CURLE_COULDNT_RESOLVE_HOST)
         text[0] = (char)(text[0] | 0x20); /* "Could not resolve host: ..." */
@@ -56,6 +58,7 @@ void client_explain(void *easy, int code, const char *message, const struct clie
     struct buf url = {0};
     describe(easy, code, message, f->total_ms, text, sizeof text);
     url_redact(&url, str_of(f->url));
-    err_set(err, code == CURLE_OPERATION_TIMEDOUT ? ERR_GATEWAY_TIME : ERR_BAD_GATEWAY, "%s %s: %s", f->method, buf_z(&url), text);
+    err_set(err, code == CURLE_OPERATION_TIMEDOUT ? ERR_GATEWAY_TIME : ERR_BAD_GATEWAY, "%s %s: %s", f->method,
+            buf_z(&url), text);
     buf_free(&url);
 }

@@ -1,6 +1,6 @@
-/* A profile never changes but for its files with secrets: each is looked at no more than once a second, and read again
- * when its time, size or inode changed. Lanes share profiles, so a profile that has such files has a mutex for them; the
- * others are read without one.
+/* A profile never changes but for its files with secrets: each is looked at no more than once a second, and read
+ * again when its time, size or inode changed. Lanes share profiles, so a profile that has such files has a mutex
+ * for them; the others are read without one.
  *
  * curl has no option for the name in the TLS handshake. For tls server_name the URL's host is replaced by that name (so
  * it is what is sent and verified), CONNECT_TO leads the connection to the real host, and Host: says the real one.
@@ -68,8 +68,8 @@ static bool check_header(const char *line, struct err *err)
     return true;
 }
 
-/* What becomes part of a header line. A text block of YAML ends in a line break, which would end the whole head early. The
- * value is a secret: it is not shown. */
+/* What becomes part of a header line. A text block of YAML ends in a line break, which would end the whole head
+ * early. The value is a secret: it is not shown. */
 static bool check_word(const char *key, const char *text, struct err *err)
 {
     for (; text && *text; text++)
@@ -141,8 +141,8 @@ void client_profile_unref(struct client_profile *p)
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {
-    return a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_size == b->st_size
-           && a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+    return a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec
+           && a->st_size == b->st_size && a->st_ino == b->st_ino && a->st_dev == b->st_dev;
 }
 
 /* Takes the file's text without white space at its ends. A line break within would end a header, so it is refused. */
@@ -258,7 +258,8 @@ static bool apply_server_name(const struct client_profile *p, CURL *easy, const 
 {
     CURLU *u = curl_url();
     char *host = NULL, *port = NULL, *changed = NULL;
-    bool ok = u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK && curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK
+    bool ok = u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK
+              && curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK
               && curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK
               && curl_url_set(u, CURLUPART_HOST, p->server_name, 0) == CURLUE_OK
               && curl_url_get(u, CURLUPART_URL, &changed, 0) == CURLUE_OK;

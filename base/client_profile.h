@@ -7,8 +7,9 @@
 struct curl_slist;
 void client_header_add(struct curl_slist **list, const char *line); /* one line more */
 
-/* Sets credentials, TLS, proxy and redirects, and appends the profile's headers. `*connect_to` gets a list that must live,
- * and be freed, with the request; it is NULL unless tls server_name is set. `p` may be NULL: the defaults. */
+/* Sets credentials, TLS, proxy and redirects, and appends the profile's headers. `*connect_to` gets a list that
+ * must live, and be freed, with the request; it is NULL unless tls server_name is set. `p` may be NULL: the
+ * defaults. */
 bool client_profile_apply(struct client_profile *p, void *easy, const char *url, struct curl_slist **headers,
                           struct curl_slist **connect_to, struct err *err) MUST_USE;
 

@@ -1,6 +1,6 @@
-/* What is watched is a duplicate of curl's descriptor. curl (7.88, when a connection was never made) closes a socket before
- * it says that it is not to be watched any more, and by then the number may be another thread's; the duplicate is ours
- * until we close it. curl closes the connection all the same: it says so within the same call.
+/* What is watched is a duplicate of curl's descriptor. curl (7.88, when a connection was never made) closes a
+ * socket before it says that it is not to be watched any more, and by then the number may be another thread's; the
+ * duplicate is ours until we close it. curl closes the connection all the same: it says so within the same call.
  */
 #include "base/client_shard.h"
 
@@ -44,7 +44,8 @@ static void forget_socket(struct client_shard *s, struct watch *w)
     mem_free(w);
 }
 
-/* curl takes a refusal for the end of the whole multi, so it is told nothing: the call ends by its timeout, with these words. */
+/* curl takes a refusal for the end of the whole multi, so it is told nothing: the call ends by its timeout, with
+ * these words. */
 static int cannot_watch(CURL *easy)
 {
     struct client_call *call;

@@ -1,5 +1,6 @@
-/* Inside base only: a shard of base/client.c is one multi of libcurl, run by the loop: the loop tells curl which sockets are
- * ready and what time it is, curl says which sockets and which time it waits for. Made when it is first needed.
+/* Inside base only: a shard of base/client.c is one multi of libcurl, run by the loop: the loop tells curl which
+ * sockets are ready and what time it is, curl says which sockets and which time it waits for. Made when it is first
+ * needed.
  */
 #ifndef BASE_CLIENT_SHARD_H
 #define BASE_CLIENT_SHARD_H

@@ -1,6 +1,6 @@
-/* A sender's word about a length is believed only as far as `max`: snappy's header and zstd's frame header are looked at
- * before memory is taken, and streams without a declared length (gzip, deflate, streamed zstd) grow the buffer step by
- * step and stop at the limit. */
+/* A sender's word about a length is believed only as far as `max`: snappy's header and zstd's frame header are
+ * looked at before memory is taken, and streams without a declared length (gzip, deflate, streamed zstd) grow the
+ * buffer step by step and stop at the limit. */
 #include "base/compress.h"
 
 #include <snappy-c.h>
@@ -222,8 +222,9 @@ void gunzip_free(struct gunzip *g)
     mem_free(g);
 }
 
-/* HTTP's deflate is the zlib format, but some senders leave its header out. The low half of a zlib header's first byte is
- * 8 (the method); in raw deflate that would be a stored block with a first length byte that no sender writes. */
+/* HTTP's deflate is the zlib format, but some senders leave its header out. The low half of a zlib header's first
+ * byte is 8 (the method); in raw deflate that would be a stored block with a first length byte that no sender
+ * writes. */
 static void choose_wrapper(struct gunzip *g, uint8_t first)
 {
     g->raw_next = false;

@@ -17,7 +17,8 @@ struct zstd; /* the contexts of one thread */
 struct zstd *zstd_new(void);
 void zstd_free(struct zstd *z);
 
-/* Appends to `out` (out->max is ignored). zstd level 1 unless said: measured faster and denser than 3 on these bytes. */
+/* Appends to `out` (out->max is ignored). zstd level 1 unless said: measured faster and denser than 3 on these
+ * bytes. */
 void snappy_pack(struct buf *out, struct str in);
 void zstd_pack(struct zstd *z, struct buf *out, struct str in, int level);
 void gzip_pack(struct buf *out, struct str in, int level); /* level 1..9 */
@@ -33,7 +34,8 @@ void gunzip_free(struct gunzip *g);
 bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, bool *done, struct err *err) MUST_USE;
 
 uint64_t hash_bytes(const void *p, size_t n);  /* XXH3-64: tables, checksums */
-uint64_t hash_xxh64(const void *p, size_t n);  /* XXH64 seed 0: where peers use it (hashmod of VM, limitk order, sharding) */
+/* XXH64 seed 0: where peers use it (hashmod of VM, limitk order, sharding) */
+uint64_t hash_xxh64(const void *p, size_t n);
 void hash_md5(const void *p, size_t n, uint8_t out[16]); /* Prometheus' hashmod */
 
 #endif

@@ -1,6 +1,6 @@
-/* A section is loaded in three passes: defaults into every row; then each key of the file finds its row and is loaded
- * over the default; then what is missing is asked for, and the section's own check runs. One function a family of types;
- * each is given a `struct spot`, which knows how to say where it is.
+/* A section is loaded in three passes: defaults into every row; then each key of the file finds its row and is
+ * loaded over the default; then what is missing is asked for, and the section's own check runs. One function a
+ * family of types; each is given a `struct spot`, which knows how to say where it is.
  */
 #include "base/conf.h"
 
@@ -70,9 +70,9 @@ static const char *const kind_words[] = {
     [YAML_NULL] = "nothing", [YAML_SCALAR] = "a single value", [YAML_LIST] = "a list", [YAML_MAP] = "a mapping"};
 static const char *const wanted_words[] = {
     [CONF_STRING] = "a string", [CONF_SECRET] = "a string", [CONF_URL] = "a URL", [CONF_FILE] = "a file name",
-    [CONF_BOOL] = "true or false", [CONF_INT] = "a whole number", [CONF_FLOAT] = "a number", [CONF_DURATION] = "a duration",
-    [CONF_SIZE] = "a size", [CONF_ENUM] = "a word", [CONF_STRINGS] = "a list of strings",
-    [CONF_HEADERS] = "a list of strings", [CONF_MAP] = "a mapping of strings",
+    [CONF_BOOL] = "true or false", [CONF_INT] = "a whole number", [CONF_FLOAT] = "a number",
+    [CONF_DURATION] = "a duration", [CONF_SIZE] = "a size", [CONF_ENUM] = "a word",
+    [CONF_STRINGS] = "a list of strings", [CONF_HEADERS] = "a list of strings", [CONF_MAP] = "a mapping of strings",
     [CONF_MULTIMAP] = "a mapping of lists of strings", [CONF_SECTION] = "a mapping", [CONF_OPTIONAL] = "a mapping",
     [CONF_SECTIONS] = "a list of mappings"};
 
@@ -272,8 +272,8 @@ static bool unknown_key(struct conf_context *c, const struct conf_section *s, co
     return c->lenient_keys;
 }
 
-static bool load_key(struct conf_context *c, const struct conf_section *s, const struct yaml *node, size_t i, void *value,
-                     struct err *err)
+static bool load_key(struct conf_context *c, const struct conf_section *s, const struct yaml *node, size_t i,
+                     void *value, struct err *err)
 {
     const struct yaml *key = &node->keys[i], *item = &node->items[i];
     const struct conf_row *row = row_named(s, key->text);
@@ -301,7 +301,8 @@ static bool check_required(const struct conf_section *s, const struct yaml *node
     return true;
 }
 
-bool conf_load(struct conf_context *c, const struct conf_section *s, const struct yaml *node, void *value, struct err *err)
+bool conf_load(struct conf_context *c, const struct conf_section *s, const struct yaml *node, void *value,
+               struct err *err)
 {
     if (!conf_defaults(c, s, value, err))
         return false;

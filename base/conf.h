@@ -7,7 +7,8 @@
  *
  *   struct global { int64_t scrape_interval; struct str_list rule_files; };
  *   static const struct conf_row global_rows[] = {
- *       {CONF_DURATION, "scrape_interval", offsetof(struct global, scrape_interval), .preset = "1m", .help = "How often ..."},
+ *       {CONF_DURATION, "scrape_interval", offsetof(struct global, scrape_interval), .preset = "1m",
+ *        .help = "How often ..."},
  *       {0}};
  *   const struct conf_section global_section = {"global", sizeof(struct global), global_rows};
  */
@@ -68,7 +69,8 @@ struct conf_row {
     const char *const *names;        /* ENUM */
     const struct conf_section *section;
     bool (*custom)(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
-    /* for CUSTOM; NULL = not printed. Writes what follows `key:`: " value\n", or "\n" and lines that begin at `indent`. */
+    /* for CUSTOM; NULL = not printed. Writes what follows `key:`: " value\n", or "\n" and lines that begin at
+     * `indent`. */
     void (*print)(struct buf *out, const void *field, unsigned indent);
     const char *alias;               /* another name of the key that is accepted silently */
     bool required;
@@ -77,21 +79,29 @@ struct conf_section {
     const char *name;                /* for messages and docs: "scrape_config" */
     size_t size;
     const struct conf_row *rows;     /* ends with CONF_END */
-    bool (*check)(struct conf_context *c, const struct yaml *node, void *value, struct err *err); /* after all rows, when the section stands in the file; may be NULL */
+    /* after all rows, when the section stands in the file; may be NULL */
+    bool (*check)(struct conf_context *c, const struct yaml *node, void *value, struct err *err);
     const char *help;
 };
 
 /* Fills `value` (section->size bytes) with defaults, then with the map `node` (NULL or YAML_NULL: defaults only). */
-bool conf_load(struct conf_context *c, const struct conf_section *s, const struct yaml *node, void *value, struct err *err) MUST_USE;
+bool conf_load(struct conf_context *c, const struct conf_section *s, const struct yaml *node, void *value,
+               struct err *err) MUST_USE;
 bool conf_defaults(struct conf_context *c, const struct conf_section *s, void *value, struct err *err) MUST_USE;
 /* Which rows did the file give? True when key `name` stands in the map. */
-static inline bool conf_given(const struct yaml *node, const char *name) { return node && yaml_get(node, name) != NULL; }
+static inline bool conf_given(const struct yaml *node, const char *name)
+{
+    return node && yaml_get(node, name) != NULL;
+}
 
-void conf_print(struct buf *out, const struct conf_section *s, const void *value, unsigned indent); /* YAML, secrets masked, all keys but durations < 0: not given */
-/* One Markdown table row per conf_row: | `name` | type | default | meaning |. docs/configuration.md is checked against it. */
+/* YAML, secrets masked, all keys but durations < 0: not given */
+void conf_print(struct buf *out, const struct conf_section *s, const void *value, unsigned indent);
+/* One Markdown table row per conf_row: | `name` | type | default | meaning |. docs/configuration.md is checked
+ * against it. */
 void conf_document(struct buf *out, const struct conf_section *s);
 /* Parses one scalar the way a row would; flags use it. The error names neither key nor place (err_wrap). */
-bool conf_scalar(struct conf_context *c, const struct conf_row *row, struct str text, void *value, struct err *err) MUST_USE;
+bool conf_scalar(struct conf_context *c, const struct conf_row *row, struct str text, void *value,
+                 struct err *err) MUST_USE;
 
 /* "FILE:LINE: ..." for a node; returns false. */
 bool conf_err(const struct yaml *node, struct err *err, const char *format, ...) PRINTF(3, 4);

@@ -1,5 +1,5 @@
-/* The running configuration as YAML, and the rows as Markdown. What is printed goes to a page and to a log, so no secret
- * may be in it: the rows say which fields are.
+/* The running configuration as YAML, and the rows as Markdown. What is printed goes to a page and to a log, so no
+ * secret may be in it: the rows say which fields are.
  */
 #include "base/conf.h"
 
@@ -100,7 +100,8 @@ static void print_multimap(struct buf *out, const struct multimap *map, unsigned
 }
 
 /* An item is printed as a section two columns further right; then its first column becomes the dash. */
-static void print_sections(struct buf *out, const struct conf_section *s, const struct conf_items *items, unsigned indent)
+static void print_sections(struct buf *out, const struct conf_section *s, const struct conf_items *items,
+                           unsigned indent)
 {
     buf_add_z(out, items->n ? "\n" : " []\n");
     for (size_t i = 0; i < items->n; i++) {
@@ -166,7 +167,8 @@ static const char *const type_words[] = {
     [CONF_STRING] = "string", [CONF_SECRET] = "secret", [CONF_URL] = "URL", [CONF_FILE] = "file", [CONF_BOOL] = "bool",
     [CONF_INT] = "whole number", [CONF_FLOAT] = "number", [CONF_DURATION] = "duration", [CONF_SIZE] = "size",
     [CONF_STRINGS] = "list of strings", [CONF_HEADERS] = "list of strings", [CONF_MAP] = "mapping",
-    [CONF_MULTIMAP] = "mapping of lists", [CONF_CUSTOM] = "see right", [CONF_YAML] = "see right", [CONF_ACCEPTED] = "any", [CONF_IGNORED] = "any"};
+    [CONF_MULTIMAP] = "mapping of lists", [CONF_CUSTOM] = "see right", [CONF_YAML] = "see right",
+    [CONF_ACCEPTED] = "any", [CONF_IGNORED] = "any"};
 
 static void document_type(struct buf *out, const struct conf_row *row)
 {

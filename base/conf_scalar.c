@@ -3,7 +3,10 @@
 #include "base/num.h"
 #include "base/times.h"
 
-static bool fail_memory(struct err *err) { return err_set(err, ERR_LIMIT, "the configuration needs more memory than it may have"); }
+static bool fail_memory(struct err *err)
+{
+    return err_set(err, ERR_LIMIT, "the configuration needs more memory than it may have");
+}
 
 static bool copy_text(struct conf_context *c, struct str text, struct str *to, struct err *err)
 {
@@ -30,7 +33,8 @@ static bool copy_path(struct conf_context *c, struct str text, struct str *to, s
 
 static bool parse_bool(struct str text, bool *to, struct err *err)
 {
-    static const char *const words[][2] = {{"false", "true"}, {"no", "yes"}, {"off", "on"}, {"n", "y"}, {"f", "t"}, {"0", "1"}};
+    static const char *const words[][2] = {{"false", "true"}, {"no", "yes"}, {"off", "on"},
+                                           {"n", "y"},        {"f", "t"},    {"0", "1"}};
     for (size_t i = 0; i < LEN(words); i++)
         for (int b = 0; b < 2; b++)
             if (str_ieq(text, str_of(words[i][b]))) {
@@ -73,10 +77,12 @@ static bool parse_float(struct str text, double *to, struct err *err)
     return num_parse(text, to) || err_set(err, ERR_BAD_DATA, "\"%.*s\" is not a number", STR_ARG(text));
 }
 
-static bool parse_duration(struct conf_context *c, const struct conf_row *row, struct str text, int64_t *to, struct err *err)
+static bool parse_duration(struct conf_context *c, const struct conf_row *row, struct str text, int64_t *to,
+                           struct err *err)
 {
     if (!(c->loose_durations ? duration_parse_loose : duration_parse)(text, to))
-        return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not a duration; write it as 250ms, 15s, 1m30s, 2h or 1d", STR_ARG(text));
+        return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not a duration; write it as 250ms, 15s, 1m30s, 2h or 1d",
+                       STR_ARG(text));
     return check_bounds(row, text, *to, err);
 }
 
@@ -84,7 +90,8 @@ static bool parse_size(const struct conf_row *row, struct str text, int64_t *to,
 {
     uint64_t bytes;
     if (!num_parse_size(text, &bytes) || bytes > INT64_MAX)
-        return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not a size; write it as 4096, 512KB, 16MB or 1GiB", STR_ARG(text));
+        return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not a size; write it as 4096, 512KB, 16MB or 1GiB",
+                       STR_ARG(text));
     *to = (int64_t)bytes;
     return check_bounds(row, text, *to, err);
 }

@@ -1,10 +1,10 @@
 /* Reading JSON as a stream of tokens: no tree, any chunking, bounded nesting.
  *
- * Bytes are fed as they arrive; json_next gives one token at a time and JSON_MORE when it needs more bytes. A string
- * token is valid until the next call of json_feed or json_next (unescaped into a buffer of the reader when it has
- * escapes, else a slice of what was fed). The hot loop over [[t,"v"],...] pairs is json_pairs: it takes as many complete
- * pairs as the bytes hold without going through tokens. Nesting is limited to JSON_DEPTH, a string to max_string
- * bytes. One thread at a time.
+ * Bytes are fed as they arrive; json_next gives one token at a time and JSON_MORE when it needs more bytes. A
+ * string token is valid until the next call of json_feed or json_next (unescaped into a buffer of the reader when
+ * it has escapes, else a slice of what was fed). The hot loop over [[t,"v"],...] pairs is json_pairs: it takes as
+ * many complete pairs as the bytes hold without going through tokens. Nesting is limited to JSON_DEPTH, a string to
+ * max_string bytes. One thread at a time.
  */
 #ifndef BASE_JSON_READ_H
 #define BASE_JSON_READ_H
@@ -45,8 +45,8 @@ void json_reader_free(struct json_reader *r);
 void json_feed(struct json_reader *r, const char *p, size_t n);
 void json_finish(struct json_reader *r); /* no more bytes will come */
 enum json_token json_next(struct json_reader *r);
-/* After JSON_KEY, or for a value just begun (an OBJECT or ARRAY token): skips it whole. JSON_MORE: call again after feeding;
- * JSON_ERROR; any other token: done. */
+/* After JSON_KEY, or for a value just begun (an OBJECT or ARRAY token): skips it whole. JSON_MORE: call again after
+ * feeding; JSON_ERROR; any other token: done. */
 enum json_token json_skip(struct json_reader *r);
 
 struct json_pair { int64_t t_ms; double v; };

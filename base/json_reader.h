@@ -26,7 +26,10 @@ enum json_token json_reader_fail(struct json_reader *r, const char *what);
 /* The bytes ran out inside or before a token of at most `longest` bytes. */
 enum json_token json_reader_more(struct json_reader *r, size_t longest);
 enum json_token json_reader_close(struct json_reader *r); /* takes the bracket that ends what is open */
-static inline bool json_reader_in_object(const struct json_reader *r) { return r->_stack[r->_depth - 1] == JSON_OBJECT; }
+static inline bool json_reader_in_object(const struct json_reader *r)
+{
+    return r->_stack[r->_depth - 1] == JSON_OBJECT;
+}
 
 bool json_number_valid(struct str s); /* RFC 8259's grammar, which is narrower than what num_scan takes */
 

@@ -4,8 +4,8 @@
 
 #include "base/buf.h"
 
-/* Replaces what is in `out` by the text between the quotes, [p, end), without its escapes. Half a surrogate pair and bytes
- * that are not UTF-8 become U+FFFD. False at a bad escape. */
+/* Replaces what is in `out` by the text between the quotes, [p, end), without its escapes. Half a surrogate pair
+ * and bytes that are not UTF-8 become U+FFFD. False at a bad escape. */
 bool json_unescape(struct buf *out, const char *p, const char *end) MUST_USE;
 
 #endif

@@ -2,8 +2,8 @@
 
 #include <jansson.h>
 
-/* A node is jansson's own; struct json_tree exists only as a name for it. jansson's readers do not change a node but are
- * declared without const. */
+/* A node is jansson's own; struct json_tree exists only as a name for it. jansson's readers do not change a node
+ * but are declared without const. */
 static json_t *node(const struct json_tree *t) { return (json_t *)t; }
 static struct json_tree *tree(json_t *j) { return (struct json_tree *)j; }
 
@@ -36,7 +36,10 @@ const struct json_tree *json_tree_get(const struct json_tree *object, const char
     return tree(json_object_get(node(object), key));
 }
 
-const struct json_tree *json_tree_at(const struct json_tree *array, size_t i) { return tree(json_array_get(node(array), i)); }
+const struct json_tree *json_tree_at(const struct json_tree *array, size_t i)
+{
+    return tree(json_array_get(node(array), i));
+}
 
 size_t json_tree_count(const struct json_tree *t)
 {

@@ -25,7 +25,8 @@ void json_z(struct json_writer *w, const char *z);
 void json_html_str(struct json_writer *w, struct str s);    /* also < > & as \u003c \u003e \u0026, as Go does */
 void json_bool(struct json_writer *w, bool v);
 void json_i64(struct json_writer *w, int64_t v);
-void json_double(struct json_writer *w, double v);          /* a JSON number, shortest; NaN and Inf are written as null */
+/* a JSON number, shortest; NaN and Inf are written as null */
+void json_double(struct json_writer *w, double v);
 void json_ms(struct json_writer *w, int64_t ms);            /* a number: seconds, see num_format_ms */
 void json_num_str(struct json_writer *w, double v);         /* "1.5": a sample value in quotes */
 void json_put_null(struct json_writer *w);

@@ -63,7 +63,8 @@ uint64_t log_count(enum log_level level) { return atomic_load_explicit(&counts[l
 static bool is_plain(struct str s) /* needs no quotes in logfmt */
 {
     for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7f || s.p[i] == '"' || s.p[i] == '=' || s.p[i] == '\\')
+        if ((unsigned char)s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7f || s.p[i] == '"' || s.p[i] == '='
+            || s.p[i] == '\\')
             return false;
     return s.n > 0;
 }

@@ -4,8 +4,8 @@
  * (`sleeping`, under the same mutex), so a busy loop costs its posters no system call. The eventfd is watched
  * edge-triggered and never read: every write is a new edge.
  *
- * A callback may unwatch, and free, any descriptor's watch, also one whose event lies ready in the same batch: unwatching
- * blanks it there.
+ * A callback may unwatch, and free, any descriptor's watch, also one whose event lies ready in the same batch:
+ * unwatching blanks it there.
  */
 #include "base/loop.h"
 

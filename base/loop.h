@@ -1,9 +1,9 @@
 /* An event loop: epoll, timers, and tasks posted from other threads. One thread owns a loop; only loop_post and
  * loop_stop may be called from others.
  *
- * Time. loop_now is Unix milliseconds, taken once per turn (outside a turn it is read from the clock at each call); timers
- * are due in the loop's monotonic clock (loop_mono), so that a jump of the wall clock moves no timer. A test gives both
- * with loop_set_clock and runs turns by hand: nothing then waits for a timer.
+ * Time. loop_now is Unix milliseconds, taken once per turn (outside a turn it is read from the clock at each call);
+ * timers are due in the loop's monotonic clock (loop_mono), so that a jump of the wall clock moves no timer. A test
+ * gives both with loop_set_clock and runs turns by hand: nothing then waits for a timer.
  * Fairness. A turn waits for something to do, then runs due timers, then the tasks posted until then, then ready
  * descriptors. Work that takes more than about 2 ms posts itself again.
  */
@@ -48,14 +48,15 @@ struct loop_clock { int64_t (*wall)(void *arg); int64_t (*mono)(void *arg); void
 /* For tests; such a loop sleeps only as loop_turn's wait_ms says, -1 being 0. */
 void loop_set_clock(struct loop *l, struct loop_clock clock);
 
-/* Any thread; in the order of posting; wakes the loop. A task that waits already keeps its place and runs once; from the
- * moment it runs it may be posted again. */
+/* Any thread; in the order of posting; wakes the loop. A task that waits already keeps its place and runs once;
+ * from the moment it runs it may be posted again. */
 void loop_post(struct loop *l, struct loop_task *task);
 void loop_timer_at(struct loop *l, struct loop_timer *t, int64_t due_mono); /* arms or moves */
 void loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ms);       /* INT64_MAX: never */
 void loop_timer_stop(struct loop *l, struct loop_timer *t);                 /* fine when not armed */
 static inline bool loop_timer_armed(const struct loop_timer *t) { return t->_at != 0; }
 bool loop_watch(struct loop *l, struct loop_fd *w, uint32_t events); /* adds or changes; false with errno */
-void loop_unwatch(struct loop *l, struct loop_fd *w);                /* before closing the descriptor; safe inside its own run */
+/* before closing the descriptor; safe inside its own run */
+void loop_unwatch(struct loop *l, struct loop_fd *w);
 
 #endif

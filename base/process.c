@@ -1,10 +1,10 @@
 #include "base/process.h"
 
 #include "base/cgroup.h"
+#include "base/dir.h"
 #include "base/log.h"
 #include "base/thread.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,7 +34,7 @@ static void read_status(struct memory *m)
 
 static double open_descriptors(void)
 {
-    DIR *dir = opendir("/proc/self/fd");
+    DIR *dir = dir_open("/proc/self/fd");
     if (dir == NULL)
         return 0;
     double n = -1; /* the folder's own */
@@ -99,7 +99,8 @@ static void collect_process(struct stats_out *o)
     stats_single(o, "process_cpu_seconds_user_total", STATS_COUNTER, "CPU time in user mode", user);
     stats_single(o, "process_cpu_seconds_system_total", STATS_COUNTER, "CPU time in the kernel", sys);
     stats_single(o, "process_resident_memory_bytes", STATS_GAUGE, "Resident memory", (double)m.resident * 1024);
-    stats_single(o, "process_resident_memory_anon_bytes", STATS_GAUGE, "Resident memory that is not of files", (double)m.anon * 1024);
+    stats_single(o, "process_resident_memory_anon_bytes", STATS_GAUGE, "Resident memory that is not of files",
+                 (double)m.anon * 1024);
     stats_single(o, "process_virtual_memory_bytes", STATS_GAUGE, "Virtual memory", (double)m.virtual * 1024);
     stats_single(o, "process_num_threads", STATS_GAUGE, "Threads", (double)m.threads);
     stats_single(o, "process_open_fds", STATS_GAUGE, "Open descriptors", open_descriptors());
@@ -114,9 +115,11 @@ static void collect_app(struct stats_out *o)
     stats_value(o, "vm_app_version", version, LEN(version), 1);
     double start = process_start_seconds(), up = seconds(CLOCK_REALTIME) - start;
     stats_single(o, "vm_app_start_timestamp", STATS_GAUGE, "Unix time of the start", (double)(int64_t)start);
-    stats_single(o, "vm_app_uptime_seconds", STATS_GAUGE, "Seconds since the start", (double)(int64_t)(up > 0 ? up : 0));
+    stats_single(o, "vm_app_uptime_seconds", STATS_GAUGE, "Seconds since the start",
+                 (double)(int64_t)(up > 0 ? up : 0));
     stats_single(o, "vm_available_cpu_cores", STATS_GAUGE, "Cores that the process may use", thread_cores());
-    stats_single(o, "vm_available_memory_bytes", STATS_GAUGE, "Memory that the process may use", (double)process_memory());
+    stats_single(o, "vm_available_memory_bytes", STATS_GAUGE, "Memory that the process may use",
+                 (double)process_memory());
 }
 
 static void collect_log(struct stats_out *o)

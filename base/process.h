@@ -1,5 +1,5 @@
-/* What /metrics says about the process itself: process_*, vm_app_*, vm_available_* and the count of log lines, under the
- * names that dashboards for vmagent and for Prometheus' client libraries use.
+/* What /metrics says about the process itself: process_*, vm_app_*, vm_available_* and the count of log lines,
+ * under the names that dashboards for vmagent and for Prometheus' client libraries use.
  */
 #ifndef BASE_PROCESS_H
 #define BASE_PROCESS_H

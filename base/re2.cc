@@ -53,7 +53,8 @@ struct re2_pattern *re2_new(const char *pattern, size_t n, struct re2_error *err
 
 void re2_free(struct re2_pattern *re) { delete re; }
 
-static bool find(const RE2 &compiled, RE2::Anchor anchor, re2::StringPiece text, size_t from, re2_span *groups, size_t n_groups)
+static bool find(const RE2 &compiled, RE2::Anchor anchor, re2::StringPiece text, size_t from, re2_span *groups,
+                 size_t n_groups)
 {
     enum { USUAL = 16 };
     re2::StringPiece few[USUAL];
@@ -71,17 +72,22 @@ bool re2_match(const struct re2_pattern *re, const char *text, size_t n)
     return re->compiled.Match(re2::StringPiece(text, n), 0, n, RE2::ANCHOR_BOTH, nullptr, 0);
 }
 
-bool re2_match_groups(const struct re2_pattern *re, const char *text, size_t n, struct re2_span *groups, size_t n_groups)
+bool re2_match_groups(const struct re2_pattern *re, const char *text, size_t n, struct re2_span *groups,
+                      size_t n_groups)
 {
     return find(re->compiled, RE2::ANCHOR_BOTH, re2::StringPiece(text, n), 0, groups, n_groups);
 }
 
-bool re2_find_groups(const struct re2_pattern *re, const char *text, size_t n, size_t from, struct re2_span *groups, size_t n_groups)
+bool re2_find_groups(const struct re2_pattern *re, const char *text, size_t n, size_t from, struct re2_span *groups,
+                     size_t n_groups)
 {
     return find(re->compiled, RE2::UNANCHORED, re2::StringPiece(text, n), from, groups, n_groups);
 }
 
-size_t re2_groups(const struct re2_pattern *re) { return 1 + static_cast<size_t>(re->compiled.NumberOfCapturingGroups()); }
+size_t re2_groups(const struct re2_pattern *re)
+{
+    return 1 + static_cast<size_t>(re->compiled.NumberOfCapturingGroups());
+}
 
 size_t re2_group_named(const struct re2_pattern *re, const char *name, size_t n)
 {

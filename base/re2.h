@@ -25,9 +25,11 @@ void re2_free(struct re2_pattern *re);
 
 bool re2_match(const struct re2_pattern *re, const char *text, size_t n); /* the whole text */
 /* The same, and where the first n_groups groups lie; group 0 is the whole match. */
-bool re2_match_groups(const struct re2_pattern *re, const char *text, size_t n, struct re2_span *groups, size_t n_groups);
+bool re2_match_groups(const struct re2_pattern *re, const char *text, size_t n, struct re2_span *groups,
+                      size_t n_groups);
 /* The leftmost match that begins at `from` or later; ^ and \b see the text before `from`. */
-bool re2_find_groups(const struct re2_pattern *re, const char *text, size_t n, size_t from, struct re2_span *groups, size_t n_groups);
+bool re2_find_groups(const struct re2_pattern *re, const char *text, size_t n, size_t from, struct re2_span *groups,
+                     size_t n_groups);
 
 size_t re2_groups(const struct re2_pattern *re);                               /* with group 0 */
 size_t re2_group_named(const struct re2_pattern *re, const char *name, size_t n); /* 0 = no such name */

@@ -1,9 +1,9 @@
-/* A pattern is first given to the analyser (regex_plan.c). Only when it finds no plan is RE2 asked at once; otherwise RE2
- * is compiled when groups are wanted for the first time, which most patterns never live to see. Threads that want it at
- * the same time both compile, and one of them throws its copy away.
+/* A pattern is first given to the analyser (regex_plan.c). Only when it finds no plan is RE2 asked at once;
+ * otherwise RE2 is compiled when groups are wanted for the first time, which most patterns never live to see.
+ * Threads that want it at the same time both compile, and one of them throws its copy away.
  *
- * RE2 is given the user's own pattern: anchoring is an argument of its match and "dot matches newline" an option, so that
- * ^(?s:...)$ need not be written around it and its errors speak of what the user wrote.
+ * RE2 is given the user's own pattern: anchoring is an argument of its match and "dot matches newline" an option,
+ * so that ^(?s:...)$ need not be written around it and its errors speak of what the user wrote.
  */
 #include "base/regex.h"
 

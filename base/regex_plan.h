@@ -1,7 +1,7 @@
 /* What a pattern means when it is simple enough to be matched without RE2. A part of base/regex.c.
  *
- * The analyser understands literals, escapes of punctuation, small character classes, groups, alternation, `?`, and `.*`
- * and `.+`. Whatever else it meets makes the plan PLAN_GENERAL; it never judges a pattern wrong.
+ * The analyser understands literals, escapes of punctuation, small character classes, groups, alternation, `?`, and
+ * `.*` and `.+`. Whatever else it meets makes the plan PLAN_GENERAL; it never judges a pattern wrong.
  */
 #ifndef BASE_REGEX_PLAN_H
 #define BASE_REGEX_PLAN_H

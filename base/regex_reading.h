@@ -1,8 +1,8 @@
-/* What a part of a pattern matches, as far as it is simple: up to three finite sets of strings with `.*` or `.+` between them.
- * A part of base/regex.c: regex_plan.c makes them out of the pattern's text.
+/* What a part of a pattern matches, as far as it is simple: up to three finite sets of strings with `.*` or `.+`
+ * between them. A part of base/regex.c: regex_plan.c makes them out of the pattern's text.
  *
- * A union costs no more than the pattern's own length, so it needs no limit; a product is limited to PLAN_PRODUCT_MAX strings,
- * and all products of a pattern together by a budget of bytes.
+ * A union costs no more than the pattern's own length, so it needs no limit; a product is limited to
+ * PLAN_PRODUCT_MAX strings, and all products of a pattern together by a budget of bytes.
  */
 #ifndef BASE_REGEX_READING_H
 #define BASE_REGEX_READING_H

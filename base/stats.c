@@ -1,5 +1,6 @@
-/* A thread's slots are an array of doubles that only it writes: a relaxed load and store, no locked instruction. The arrays
- * are never freed: what a thread counted stays counted when it ends, and the next new thread goes on in its array. */
+/* A thread's slots are an array of doubles that only it writes: a relaxed load and store, no locked instruction.
+ * The arrays are never freed: what a thread counted stays counted when it ends, and the next new thread goes on in
+ * its array. */
 #include "base/stats.h"
 
 #include "base/num.h"
@@ -152,7 +153,8 @@ static void add_escaped(struct buf *out, struct str s, bool quote)
 
 static void write_metadata(struct stats_out *o, struct str name, enum stats_kind kind, const char *help)
 {
-    static const char *const kinds[] = {[STATS_COUNTER] = "counter", [STATS_GAUGE] = "gauge", [STATS_HISTOGRAM] = "histogram"};
+    static const char *const kinds[] = {
+        [STATS_COUNTER] = "counter", [STATS_GAUGE] = "gauge", [STATS_HISTOGRAM] = "histogram"};
     if (!o->metadata)
         return;
     buf_printf(o->out, "# HELP %.*s ", STR_ARG(name));

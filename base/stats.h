@@ -13,9 +13,9 @@
  *      stats_add(&scrape_stats, SCRAPES, 1);
  *
  * 2. Histograms with fixed bounds ("le" buckets), in slots too.
- * 3. Everything with labels that vary, or that is a state (queue bytes, targets up): a module registers a collector, which
- *    writes its families when /metrics is asked for. It runs in the thread that renders, reads its module's data by
- *    atomics or under its own mutex, and must not block, register or remove anything.
+ * 3. Everything with labels that vary, or that is a state (queue bytes, targets up): a module registers a collector,
+ *    which writes its families when /metrics is asked for. It runs in the thread that renders, reads its module's
+ *    data by atomics or under its own mutex, and must not block, register or remove anything.
  */
 #ifndef BASE_STATS_H
 #define BASE_STATS_H
@@ -34,11 +34,13 @@ struct stats_group {
 #define STATS_ID(id, name, kind, help)  id,
 #define STATS_ROW(id, name, kind, help) {name, kind, help},
 #define STATS_ROWS_(TABLE)              (const struct stats_row[]){TABLE(STATS_ROW)}
-#define STATS_GROUP(TABLE)              {.rows = STATS_ROWS_(TABLE), .n = sizeof(STATS_ROWS_(TABLE)) / sizeof(struct stats_row)}
+#define STATS_GROUP(TABLE) \
+    {.rows = STATS_ROWS_(TABLE), .n = sizeof(STATS_ROWS_(TABLE)) / sizeof(struct stats_row)}
 
 enum { STATS_SLOTS = 1024 }; /* for all rows and buckets together; one too many ends the program at its start */
 
-void stats_register(struct stats_group *g);                           /* main thread, before other threads; twice is fine */
+/* main thread, before other threads; twice is fine */
+void stats_register(struct stats_group *g);
 void stats_add(const struct stats_group *g, unsigned id, double v);   /* any thread; lost when g is not registered */
 double stats_sum(const struct stats_group *g, unsigned id);           /* any thread */
 

@@ -30,7 +30,10 @@ static inline bool str_ends(struct str s, struct str suffix)
 {
     return s.n >= suffix.n && (suffix.n == 0 || memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0);
 }
-static inline struct str str_skip(struct str s, size_t n) { return n >= s.n ? (struct str){s.p + s.n, 0} : (struct str){s.p + n, s.n - n}; }
+static inline struct str str_skip(struct str s, size_t n)
+{
+    return n >= s.n ? (struct str){s.p + s.n, 0} : (struct str){s.p + n, s.n - n};
+}
 static inline struct str str_first(struct str s, size_t n) { return (struct str){s.p, n < s.n ? n : s.n}; }
 
 int str_cmp(struct str a, struct str b);          /* byte order, as memcmp; shorter first */
@@ -48,7 +51,8 @@ bool str_cut(struct str *rest, char c, struct str *item);
 
 char *str_dup(struct str s) __attribute__((returns_nonnull)); /* NUL-terminated copy; mem_free it */
 
-/* How far two words are apart (insertions, deletions, changes); for "did you mean". Words over 64 bytes count as far. */
+/* How far two words are apart (insertions, deletions, changes); for "did you mean". Words over 64 bytes count as
+ * far. */
 unsigned str_distance(struct str a, struct str b);
 
 #endif

@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 struct thread;
-struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg); /* name: at most 15 bytes, seen in top -H */
+/* name: at most 15 bytes, seen in top -H */
+struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg);
 void thread_join(struct thread *t);                                                /* and frees it */
 
 struct mutex { void *_impl[6]; };

@@ -190,8 +190,8 @@ static bool civil_valid(const struct civil *c)
     return c->day >= 1 && c->day <= lengths[c->month - 1] + (c->month == 2 && leap);
 }
 
-/* Reads by a pattern: D is a digit of the field that the next number belongs to, anything else stands for itself. Fields
- * are separated by what is no D. */
+/* Reads by a pattern: D is a digit of the field that the next number belongs to, anything else stands for itself.
+ * Fields are separated by what is no D. */
 static bool take_pattern(struct str *s, const char *pattern, int *const fields[])
 {
     size_t field = 0, i = 0;

@@ -7,7 +7,8 @@
 #include "base/err.h"
 
 struct url {
-    struct str scheme, user, password, host, port, path, query, fragment; /* host without [] for IPv6; path begins with / or is empty */
+    struct str scheme, user, password, host, port; /* host without [] for IPv6 */
+    struct str path, query, fragment;              /* path begins with / or is empty */
 };
 bool url_parse(struct str s, struct url *u, struct err *err) MUST_USE; /* http and https only */
 
@@ -23,10 +24,13 @@ void url_redact(struct buf *out, struct str s);
 
 struct form_field { struct str name, value; };
 struct form { struct form_field *fields; size_t n, _cap; };
-/* Adds the fields of "a=1&b=2" (decoded, in the arena). At most 10,000 fields. Invalid escapes are an error as in Go. */
+/* Adds the fields of "a=1&b=2" (decoded, in the arena). At most 10,000 fields. Invalid escapes are an error as in
+ * Go. */
 bool form_parse(struct arena *a, struct form *f, struct str text, struct err *err) MUST_USE;
-void form_add(struct buf *out, const char *name, struct str value); /* writing one: "&name=value", the value encoded; no & at the front */
-struct str form_get(const struct form *f, const char *name);  /* the last one, so that a body added after the URL wins; {NULL,0} when absent */
+/* writing one: "&name=value", the value encoded; no & at the front */
+void form_add(struct buf *out, const char *name, struct str value);
+/* the last one, so that a body added after the URL wins; {NULL,0} when absent */
+struct str form_get(const struct form *f, const char *name);
 size_t form_count(const struct form *f, const char *name);
 struct str form_nth(const struct form *f, const char *name, size_t i);
 

@@ -1,8 +1,9 @@
-/* libyaml's events become a tree by recursive descent: one function a kind of node, each given the event that begins it.
+/* libyaml's events become a tree by recursive descent: one function a kind of node, each given the event that
+ * begins it.
  *
- * An anchored node is remembered with its weight (how many nodes it unfolds to) and its height. An alias shares the node,
- * so it costs no memory, but its weight counts towards the limit of nodes: who walks the tree later walks every copy.
- * An anchor is known only when its node is complete, hence nothing can contain itself.
+ * An anchored node is remembered with its weight (how many nodes it unfolds to) and its height. An alias shares the
+ * node, so it costs no memory, but its weight counts towards the limit of nodes: who walks the tree later walks
+ * every copy. An anchor is known only when its node is complete, hence nothing can contain itself.
  */
 #include "base/yaml.h"
 
@@ -32,7 +33,8 @@ static bool fail_at(struct parser *p, unsigned line, const char *what)
 
 static bool fail_memory(struct parser *p)
 {
-    return err_set(p->err, ERR_LIMIT, "%s: the file needs more memory than it may have (%zu bytes)", p->file, p->arena->max);
+    return err_set(p->err, ERR_LIMIT, "%s: the file needs more memory than it may have (%zu bytes)", p->file,
+                   p->arena->max);
 }
 
 static bool fail_limit(struct parser *p, unsigned line, const char *what, unsigned limit)
@@ -160,8 +162,8 @@ static bool read_pair(struct parser *p, yaml_event_t *e, struct pairs *to)
     bool added;
     struct map_entry *seen = map_add(&to->lines, key.text, &added);
     if (!added)
-        return err_set(p->err, ERR_BAD_DATA, "%s:%u: the key \"%s\" stands twice in this mapping, first in line %u", p->file,
-                       key.line, key.text.p, (unsigned)seen->value.u);
+        return err_set(p->err, ERR_BAD_DATA, "%s:%u: the key \"%s\" stands twice in this mapping, first in line %u",
+                       p->file, key.line, key.text.p, (unsigned)seen->value.u);
     seen->value.u = key.line;
     if (key.quoted || !str_is(key.text, "<<"))
         return add_pair(p, to, &key, &value);
@@ -304,7 +306,8 @@ static bool read_stream(struct parser *p, struct yaml *out)
 struct yaml *yaml_parse(struct arena *a, struct str text, const char *file, struct err *err)
 {
     if (text.n > TEXT_MAX) {
-        err_set(err, ERR_TOO_LARGE, "%s: %zu bytes are more than a YAML file may have (%d)", file, text.n, (int)TEXT_MAX);
+        err_set(err, ERR_TOO_LARGE, "%s: %zu bytes are more than a YAML file may have (%d)", file, text.n,
+                (int)TEXT_MAX);
         return NULL;
     }
     struct yaml *root = ARENA_NEW(a, struct yaml);

@@ -23,8 +23,10 @@ static bool all_of(struct str s, const char *chars)
 /* Would a reader of YAML 1.1 or 1.2 take the bare word for something else than a string? Says yes rather too often. */
 static bool looks_typed(struct str s)
 {
-    static const char *const words[] = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", ".inf", "+.inf", "-.inf", ".nan", NULL};
-    return is_word_of(s, words) || (memchr("0123456789+-.", s.p[0], 13) && all_of(s, "0123456789+-._:abcdefABCDEFxoXTZ "));
+    static const char *const words[] = {"null", "true", "false", "yes",   "no",    "on",   "off",
+                                        "y",    "n",    ".inf",  "+.inf", "-.inf", ".nan", NULL};
+    return is_word_of(s, words)
+           || (memchr("0123456789+-.", s.p[0], 13) && all_of(s, "0123456789+-._:abcdefABCDEFxoXTZ "));
 }
 
 static bool is_plain(struct str s)
@@ -73,7 +75,8 @@ static void write_single_quoted(struct buf *out, struct str s)
 /* Line and paragraph separators and the byte order mark are Unicode that YAML does not take bare. */
 static bool needs_escape(uint32_t rune)
 {
-    return rune < 0x20 || (rune >= 0x7f && rune <= 0xa0) || rune == 0x2028 || rune == 0x2029 || rune == 0xfeff || rune >= 0xfffe;
+    return rune < 0x20 || (rune >= 0x7f && rune <= 0xa0) || rune == 0x2028 || rune == 0x2029 || rune == 0xfeff
+           || rune >= 0xfffe;
 }
 
 static void write_double_quoted(struct buf *out, struct str s)

@@ -1,7 +1,8 @@
 /* The text format as Prometheus' own lexer takes it, which is wider than the page that describes it in some places
- * (blanks anywhere between tokens, no comma needed between labels, line feeds inside label values) and narrower in others
- * (no carriage return, no hexadecimal value, one blank between name and type). Wider than Prometheus here: UNIT lines,
- * the type names of OpenMetrics and exemplars are understood or skipped. Narrower: a NUL byte ends nothing, it is an error.
+ * (blanks anywhere between tokens, no comma needed between labels, line feeds inside label values) and narrower in
+ * others (no carriage return, no hexadecimal value, one blank between name and type). Wider than Prometheus here:
+ * UNIT lines, the type names of OpenMetrics and exemplars are understood or skipped. Narrower: a NUL byte ends
+ * nothing, it is an error.
  */
 #include "model/exposition.h"
 
@@ -42,7 +43,8 @@ static enum exposition_kind fail(struct exposition *e, const char *entry, const 
     e->p = entry;
     e->line = line_at(e, at);
     struct str line = excerpt(entry, e->end), got = str_first(excerpt(at, e->end), 20);
-    err_set(&e->err, ERR_BAD_DATA, "line %u: expected %s, got `%.*s` in `%.*s`", e->line, expected, STR_ARG(got), STR_ARG(line));
+    err_set(&e->err, ERR_BAD_DATA, "line %u: expected %s, got `%.*s` in `%.*s`", e->line, expected, STR_ARG(got),
+            STR_ARG(line));
     return EXPOSITION_ERROR;
 }
 

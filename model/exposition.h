@@ -8,7 +8,9 @@
 
 #include "model/labels.h"
 
-enum exposition_kind { EXPOSITION_END, EXPOSITION_SERIES, EXPOSITION_HELP, EXPOSITION_TYPE, EXPOSITION_UNIT, EXPOSITION_ERROR };
+enum exposition_kind {
+    EXPOSITION_END, EXPOSITION_SERIES, EXPOSITION_HELP, EXPOSITION_TYPE, EXPOSITION_UNIT, EXPOSITION_ERROR
+};
 struct exposition {
     const char *p, *end;  /* what is left */
     const char *_start;
@@ -18,16 +20,19 @@ struct exposition {
     int64_t t;            /* ms; only when has_t */
     bool has_t;
     struct str name, text; /* HELP, TYPE, UNIT: metric name, and the text (HELP still escaped) */
-    struct err err;        /* ERROR: "line 12: expected a value, got `x` in `foo{a=\"b\"} x`"; every later call says the same */
+    /* ERROR: "line 12: expected a value, got `x` in `foo{a=\"b\"} x`"; every later call says the same */
+    struct err err;
 };
 void exposition_start(struct exposition *e, struct str page);
 enum exposition_kind exposition_next(struct exposition *e);
-/* A guess for callers that know which series text comes next (`known`): when the line begins with exactly these bytes followed
- * by a blank, the value is read without looking at the labels. Falls back to exposition_next by itself; *hit tells. */
+/* A guess for callers that know which series text comes next (`known`): when the line begins with exactly these
+ * bytes followed by a blank, the value is read without looking at the labels. Falls back to exposition_next by
+ * itself; *hit tells. */
 enum exposition_kind exposition_next_known(struct exposition *e, struct str known, bool *hit);
 
-/* The labels of a series text, into the builder (which is started empty; unescaped values go into its scratch arena, the
- * others point into the text). False with the reason: a label name twice, an empty name, invalid UTF-8, too many labels. */
+/* The labels of a series text, into the builder (which is started empty; unescaped values go into its scratch
+ * arena, the others point into the text). False with the reason: a label name twice, an empty name, invalid UTF-8,
+ * too many labels. */
 bool exposition_labels(struct str series, struct labels_builder *b, struct err *err) MUST_USE;
 
 #endif

@@ -1,5 +1,5 @@
-/* What stands between the braces of a series, piece by piece. Shared by exposition.c, which looks whether a line is right,
- * and exposition_labels.c, which wants the pieces. Pure. */
+/* What stands between the braces of a series, piece by piece. Shared by exposition.c, which looks whether a line is
+ * right, and exposition_labels.c, which wants the pieces. Pure. */
 #ifndef MODEL_EXPOSITION_SCAN_H
 #define MODEL_EXPOSITION_SCAN_H
 
@@ -14,7 +14,8 @@ struct scan_piece {
 enum scan exposition_scan(const char **p, const char *end, struct scan_piece *piece);
 
 const char *exposition_name_end(const char *p, const char *end, bool metric); /* p itself when no name stands there */
-const char *exposition_quote_end(const char *p, const char *end); /* p behind the opening quote; the closing one or NULL */
+/* p behind the opening quote; the closing one or NULL */
+const char *exposition_quote_end(const char *p, const char *end);
 
 static inline const char *exposition_blanks_end(const char *p, const char *end)
 {

@@ -1,5 +1,5 @@
-/* Label sets and label names as text, as Prometheus writes them: up{instance="b", job="a"}, and in quotes what only UTF-8
- * allows. */
+/* Label sets and label names as text, as Prometheus writes them: up{instance="b", job="a"}, and in quotes what only
+ * UTF-8 allows. */
 #include "model/labels.h"
 
 #include "base/utf8.h"

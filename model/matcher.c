@@ -1,6 +1,7 @@
 #include "model/matcher.h"
 
-bool matcher_init(struct matcher *m, struct arena *a, enum match_type type, struct str name, struct str value, struct err *err)
+bool matcher_init(struct matcher *m, struct arena *a, enum match_type type, struct str name, struct str value,
+                  struct err *err)
 {
     *m = (struct matcher){.type = type}; /* an arena whose budget is spent may not return */
     m->name = arena_str(a, name);

@@ -13,7 +13,8 @@ struct matcher {
 };
 
 /* name and value are copied into the arena; the regex is freed by matchers_free. */
-bool matcher_init(struct matcher *m, struct arena *a, enum match_type type, struct str name, struct str value, struct err *err) MUST_USE;
+bool matcher_init(struct matcher *m, struct arena *a, enum match_type type, struct str name, struct str value,
+                  struct err *err) MUST_USE;
 void matchers_free(struct matcher *m, size_t n); /* the regexes; not the array */
 bool matcher_value(const struct matcher *m, struct str value); /* does it accept this value? */
 bool matcher_matches_empty(const struct matcher *m);

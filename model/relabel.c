@@ -1,4 +1,5 @@
-/* Applying rules to a builder. New values are put together in the builder's own buffer and kept in its scratch arena. */
+/* Applying rules to a builder. New values are put together in the builder's own buffer and kept in its scratch
+ * arena. */
 #include "model/relabel.h"
 
 #include "base/compress.h"
@@ -29,9 +30,10 @@ static struct str source(const struct relabel_rule *r, struct labels_builder *b)
 static bool has_groups(struct str template) { return str_find(template, '$') < template.n; }
 static bool takes_all(const struct relabel_rule *r) { return str_is(r->regex_text, "(.*)"); }
 
-/* The template with its groups filled in; false when the regex does not match. Most rules name no group or all of the text:
- * they need no captures, which cost ten times a match. */
-static bool expand(const struct relabel_rule *r, struct labels_builder *b, struct str text, struct str template, struct str *out)
+/* The template with its groups filled in; false when the regex does not match. Most rules name no group or all of
+ * the text: they need no captures, which cost ten times a match. */
+static bool expand(const struct relabel_rule *r, struct labels_builder *b, struct str text, struct str template,
+                   struct str *out)
 {
     if (!has_groups(template)) {
         *out = template;
@@ -77,7 +79,8 @@ static void labelmap(const struct relabel_rule *r, struct labels_builder *b)
     size_t n = 0;
     for (size_t i = 0; mapped && i < b->n; i++) {
         const struct label_slot *slot = &b->slots[i];
-        if (!slot->gone && expand(r, b, slot->label.name, r->replacement, &mapped[n].name) && label_name_valid(mapped[n].name))
+        if (!slot->gone && expand(r, b, slot->label.name, r->replacement, &mapped[n].name)
+            && label_name_valid(mapped[n].name))
             mapped[n++].value = slot->label.value;
     }
     for (size_t i = 0; i < n; i++)

@@ -23,11 +23,14 @@ struct relabel_rule {
 };
 struct relabel_rules { const struct relabel_rule *rules; size_t n; };
 
-/* One rule: struct relabel_rule, checked per action as Prometheus checks, regex compiled. The regex lives as long as the
- * arena of the configuration. As with vmagent `regex` may be a list, any of which may match. */
+/* One rule: struct relabel_rule, checked per action as Prometheus checks, regex compiled. The regex lives as long
+ * as the arena of the configuration. As with vmagent `regex` may be a list, any of which may match. */
 extern const struct conf_section relabel_section;
 /* For a CONF_SECTIONS field filled through relabel_section. */
-static inline struct relabel_rules relabel_rules(struct conf_items items) { return (struct relabel_rules){items.items, items.n}; }
+static inline struct relabel_rules relabel_rules(struct conf_items items)
+{
+    return (struct relabel_rules){items.items, items.n};
+}
 
 /* Changes the builder's labels (scratch arena must be set). False: the series or target is dropped. */
 bool relabel_apply(struct relabel_rules r, struct labels_builder *b);

@@ -27,7 +27,8 @@ static bool check_target(const struct yaml *node, const struct relabel_rule *r, 
     if (r->target_label.n == 0)
         return conf_err(node, err, "relabel configuration for %s action requires 'target_label' value", action);
     if (!label_name_valid(r->target_label))
-        return conf_err(node, err, "\"%.*s\" is invalid 'target_label' for %s action", STR_ARG(r->target_label), action);
+        return conf_err(node, err, "\"%.*s\" is invalid 'target_label' for %s action", STR_ARG(r->target_label),
+                        action);
     return true;
 }
 
@@ -43,7 +44,8 @@ static bool check_demands(const struct yaml *node, const struct relabel_rule *r,
     if (d & NO_REPLACEMENT && !str_is(r->replacement, "$1"))
         return conf_err(node, err, "'replacement' can not be set for %s action", action);
     if (d & ONLY_SOURCE_AND_TARGET && (!usual || conf_given(node, "regex")))
-        return conf_err(node, err, "%s action requires only 'source_labels' and `target_label`, and no other fields", action);
+        return conf_err(node, err, "%s action requires only 'source_labels' and `target_label`, and no other fields",
+                        action);
     if (d & ONLY_REGEX && (!usual || r->source_labels.n > 0 || r->target_label.n > 0))
         return conf_err(node, err, "%s action requires only 'regex', and no other fields", action);
     if (r->action == RELABEL_LABELMAP && !label_name_valid(r->replacement))

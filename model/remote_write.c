@@ -82,7 +82,8 @@ void rw_append_series(struct buf *out, struct labels labels, const struct sample
 void rw_append_full(struct buf *out, struct labels labels, const struct sample *samples, size_t n,
                     const struct str *hists, size_t n_hists, const struct str *exemplars, size_t n_exemplars)
 {
-    size_t size = labels.n + samples_size(samples, n) + messages_size(hists, n_hists) + messages_size(exemplars, n_exemplars);
+    size_t size =
+        labels.n + samples_size(samples, n) + messages_size(hists, n_hists) + messages_size(exemplars, n_exemplars);
     uint8_t *p = begin_series(out, labels, size);
     if (p == NULL)
         return;

@@ -1,8 +1,9 @@
-/* Remote write 1.0: prometheus.WriteRequest by hand. Appending series to a block, and walking a received body in place.
- * (Measured against protobuf-c, same bytes: 32-70 times encoding from known label bytes, 5-30 times decoding; protobuf-c
- * judges both in the tests.) Pure; any thread.
+/* Remote write 1.0: prometheus.WriteRequest by hand. Appending series to a block, and walking a received body in
+ * place. (Measured against protobuf-c, same bytes: 32-70 times encoding from known label bytes, 5-30 times
+ * decoding; protobuf-c judges both in the tests.) Pure; any thread.
  *   WriteRequest { repeated TimeSeries timeseries = 1; repeated MetricMetadata metadata = 3; }
- *   TimeSeries { repeated Label labels = 1; repeated Sample samples = 2; repeated Exemplar exemplars = 3; repeated Histogram histograms = 4; }
+ *   TimeSeries { repeated Label labels = 1; repeated Sample samples = 2; repeated Exemplar exemplars = 3;
+ *                repeated Histogram histograms = 4; }
  *   Sample { double value = 1; int64 timestamp = 2; }
  * Source: https://prometheus.io/docs/specs/prw/remote_write_spec/
  */
@@ -15,7 +16,10 @@
 void rw_append_series(struct buf *out, struct labels labels, const struct sample *samples, size_t n);
 void rw_append_full(struct buf *out, struct labels labels, const struct sample *samples, size_t n,
                     const struct str *hists, size_t n_hists, const struct str *exemplars, size_t n_exemplars);
-enum metric_type { METRIC_UNKNOWN, METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_GAUGEHISTOGRAM, METRIC_SUMMARY, METRIC_INFO, METRIC_STATESET };
+enum metric_type {
+    METRIC_UNKNOWN, METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_GAUGEHISTOGRAM, METRIC_SUMMARY, METRIC_INFO,
+    METRIC_STATESET
+};
 struct metadata { struct str family, help, unit; enum metric_type type; };
 void rw_append_metadata(struct buf *out, const struct metadata *m);
 const char *metric_type_name(enum metric_type t);               /* "counter"; "unknown" */
@@ -27,9 +31,12 @@ enum rw_item { RW_END, RW_SERIES, RW_METADATA, RW_ERROR };
 struct rw_walk {
     const uint8_t *p, *end;
     /* RW_SERIES: */
-    const uint8_t *label_bytes; size_t label_n; /* the label fields as they stood, side by side when contiguous, else NULL: see labels */
+    /* the label fields as they stood, side by side when contiguous, else NULL: see labels */
+    const uint8_t *label_bytes; size_t label_n;
     struct labels labels;       /* canonical; when they had to be rebuilt, valid until the next call */
-    bool labels_ok;             /* false: a name twice, no UTF-8, empty name, no labels or too many: `reason` says it; the caller drops the series */
+    /* false: a name twice, no UTF-8, empty name, no labels or too many: `reason` says it; the caller drops the
+     * series */
+    bool labels_ok;
     const char *reason;
     struct sample *samples; size_t n_samples;
     struct str *hists; size_t n_hists;          /* prometheus.Histogram messages */
@@ -54,7 +61,9 @@ size_t pb_varint_size(uint64_t v);
 void pb_add_bytes(struct buf *out, unsigned field, struct str s);
 void pb_add_double(struct buf *out, unsigned field, double v);
 void pb_add_int(struct buf *out, unsigned field, int64_t v);
-struct pb_field { unsigned number, wire; uint64_t value; struct str bytes; }; /* wire 0: value; 1, 5: value as bits; 2: bytes */
-bool pb_next(const uint8_t **p, const uint8_t *end, struct pb_field *f); /* false at the end or when broken (*p != end) */
+/* wire 0: value; 1, 5: value as bits; 2: bytes */
+struct pb_field { unsigned number, wire; uint64_t value; struct str bytes; };
+/* false at the end or when broken (*p != end) */
+bool pb_next(const uint8_t **p, const uint8_t *end, struct pb_field *f);
 
 #endif

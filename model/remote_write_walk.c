@@ -1,8 +1,8 @@
-/* Reading prometheus.WriteRequest where it lies. A series is gone through once: samples into the reused array, histograms
- * and exemplars as slices, labels as the run of bytes they are. Only when that run is not canonical (another sender's
- * order, empty values, padded lengths, labels after samples) are the labels rebuilt. Every length is compared with what
- * is left before it is believed; one series holds at most RW_MAX_ITEMS of a kind, so that a small body cannot claim much
- * memory. */
+/* Reading prometheus.WriteRequest where it lies. A series is gone through once: samples into the reused array,
+ * histograms and exemplars as slices, labels as the run of bytes they are. Only when that run is not canonical
+ * (another sender's order, empty values, padded lengths, labels after samples) are the labels rebuilt. Every length
+ * is compared with what is left before it is believed; one series holds at most RW_MAX_ITEMS of a kind, so that a
+ * small body cannot claim much memory. */
 #include "model/remote_write.h"
 
 #include "base/utf8.h"
@@ -199,11 +199,14 @@ static bool walk_metadata(struct rw_walk *w, struct str bytes)
     struct pb_field f;
     w->metadata = (struct metadata){0};
     while (next_field(w, &p, end, &f)) {
-        bool known = f.number == FIELD_TYPE || f.number == FIELD_FAMILY || f.number == FIELD_HELP || f.number == FIELD_UNIT;
+        bool known =
+            f.number == FIELD_TYPE || f.number == FIELD_FAMILY || f.number == FIELD_HELP || f.number == FIELD_UNIT;
         if (known && f.wire != (f.number == FIELD_TYPE ? WIRE_VARINT : WIRE_BYTES))
             return damaged(w, p, "metadata has a field of the wrong type");
         switch (f.number) {
-        case FIELD_TYPE: w->metadata.type = f.value <= METRIC_STATESET ? (enum metric_type)f.value : METRIC_UNKNOWN; break;
+        case FIELD_TYPE:
+            w->metadata.type = f.value <= METRIC_STATESET ? (enum metric_type)f.value : METRIC_UNKNOWN;
+            break;
         case FIELD_FAMILY: w->metadata.family = f.bytes; break;
         case FIELD_HELP: w->metadata.help = f.bytes; break;
         case FIELD_UNIT: w->metadata.unit = f.bytes; break;

@@ -27,7 +27,8 @@ struct series {
     uint32_t n_samples;
     const struct hist_sample *hists;
     uint32_t n_hists;
-    const int64_t *origins; /* when samples stand at steps (series_set.exact): the time each was really taken; NULL = t */
+    /* when samples stand at steps (series_set.exact): the time each was really taken; NULL = t */
+    const int64_t *origins;
 };
 
 #endif

@@ -4,8 +4,8 @@
  * A sink belongs to one lane's thread; one batch at a time per sink, no waiting between begin and commit/abort.
  * Everything passed to series is borrowed for the call only.
  *
- * Order: scraped series go to a shard by the hash of their target (`source` != 0), pushed series by series hash, so that a
- * series always leaves through the same shard, in order.
+ * Order: scraped series go to a shard by the hash of their target (`source` != 0), pushed series by series hash, so
+ * that a series always leaves through the same shard, in order.
  */
 #ifndef MODEL_SINK_H
 #define MODEL_SINK_H

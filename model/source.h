@@ -1,8 +1,9 @@
 /* Where samples are read from. The gateway implements it over server groups, the recent store over its chunks, a test
  * over arrays; PromQL reads through it.
  *
- * Called by a query worker, which may block in it until the answer is there. All results live in the query's arena or are
- * kept alive until source_release. All leaves of a query are asked for in one call, so that they are fetched at once.
+ * Called by a query worker, which may block in it until the answer is there. All results live in the query's arena
+ * or are kept alive until source_release. All leaves of a query are asked for in one call, so that they are fetched
+ * at once.
  */
 #ifndef MODEL_SOURCE_H
 #define MODEL_SOURCE_H
@@ -25,17 +26,20 @@ struct query_ctx {
 bool query_ended(const struct query_ctx *q, const char *where, struct err *err);
 
 enum select_kind {
-    SELECT_INSTANT, /* a vector selector: the newest sample in (t - lookback, t] at every grid point, unless it is stale */
+    /* a vector selector: the newest sample in (t - lookback, t] at every grid point, unless it is stale */
+    SELECT_INSTANT,
     SELECT_RANGE,   /* a matrix selector: all samples in (t - range, t] at every grid point */
 };
 struct select {
     enum select_kind kind;
     const struct matcher *matchers; size_t n_matchers;
     int64_t t_min, t_max;           /* samples with t_min <= t <= t_max (ms) can matter */
-    /* The grid on which it is evaluated, in the selector's own time (offset and @ already applied). start == end: one point. */
+    /* The grid on which it is evaluated, in the selector's own time (offset and @ already applied). start == end:
+     * one point. */
     int64_t start, end, step;
     int64_t window;                 /* lookback (INSTANT) or range (RANGE), ms */
-    bool wants_origin;              /* timestamp() is asked of it: when the answer is exact, series.origins must be filled */
+    /* timestamp() is asked of it: when the answer is exact, series.origins must be filled */
+    bool wants_origin;
     const char *func;               /* the function around it, "" when none: a hint */
 };
 
@@ -44,13 +48,15 @@ struct series_set {
     /* false: raw samples, stale markers included, lookback still to be applied.
      * true (INSTANT only): sample at t is the value at grid point t exactly; there is none where it is absent. */
     bool exact;
-    /* When load is set, series[i] has its labels only, and load gives the samples when they are needed, into memory that the
-     * next load may overwrite (out->samples; histograms live until the query ends). Lets an evaluator go through 10,000 series in one small buffer. */
+    /* When load is set, series[i] has its labels only, and load gives the samples when they are needed, into memory
+     * that the next load may overwrite (out->samples; histograms live until the query ends). Lets an evaluator go
+     * through 10,000 series in one small buffer. */
     bool (*load)(struct series_set *set, size_t i, struct series *out, struct err *err);
     void (*release)(struct series_set *set); /* may be NULL; called once when the query is over */
     void *impl;
 };
-bool series_set_get(struct series_set *set, size_t i, struct series *out, struct err *err) MUST_USE; /* load or the array */
+/* load or the array */
+bool series_set_get(struct series_set *set, size_t i, struct series *out, struct err *err) MUST_USE;
 static inline void series_set_release(struct series_set *set)
 {
     if (set->release)
@@ -74,13 +80,22 @@ struct exec_request { struct str expr; int64_t start, end, step; int64_t lookbac
 
 struct source;
 struct source_ops {
-    bool (*select)(struct source *s, struct query_ctx *q, const struct select *sel, size_t n, struct series_set *out, struct err *err);
-    bool (*label_names)(struct source *s, struct query_ctx *q, const struct series_query *sq, struct str_set *out, struct err *err);
-    bool (*label_values)(struct source *s, struct query_ctx *q, struct str name, const struct series_query *sq, struct str_set *out, struct err *err);
-    bool (*series)(struct source *s, struct query_ctx *q, const struct series_query *sq, struct labels_set *out, struct err *err);
-    bool (*metadata)(struct source *s, struct query_ctx *q, struct str metric, size_t limit, struct metadata_set *out, struct err *err);
-    bool (*exemplars)(struct source *s, struct query_ctx *q, const struct series_query *sq, struct exemplar_set *out, struct err *err); /* may be NULL */
-    bool (*exec)(struct source *s, struct query_ctx *q, const struct exec_request *r, struct series_set *out, struct err *err); /* may be NULL */
+    bool (*select)(struct source *s, struct query_ctx *q, const struct select *sel, size_t n, struct series_set *out,
+                   struct err *err);
+    bool (*label_names)(struct source *s, struct query_ctx *q, const struct series_query *sq, struct str_set *out,
+                        struct err *err);
+    bool (*label_values)(struct source *s, struct query_ctx *q, struct str name, const struct series_query *sq,
+                         struct str_set *out, struct err *err);
+    bool (*series)(struct source *s, struct query_ctx *q, const struct series_query *sq, struct labels_set *out,
+                   struct err *err);
+    bool (*metadata)(struct source *s, struct query_ctx *q, struct str metric, size_t limit, struct metadata_set *out,
+                     struct err *err);
+    /* may be NULL */
+    bool (*exemplars)(struct source *s, struct query_ctx *q, const struct series_query *sq, struct exemplar_set *out,
+                      struct err *err);
+    /* may be NULL */
+    bool (*exec)(struct source *s, struct query_ctx *q, const struct exec_request *r, struct series_set *out,
+                 struct err *err);
 };
 struct source { const struct source_ops *ops; }; /* first member of the implementation's struct */
 

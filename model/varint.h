@@ -1,5 +1,6 @@
-/* Varints of protocol buffers: seven bits a byte, the lowest first. For the files of this layer that read and write wire
- * bytes. Lengths that we write ourselves are shortest; those of strangers may be padded, up to ten bytes. Pure.
+/* Varints of protocol buffers: seven bits a byte, the lowest first. For the files of this layer that read and write
+ * wire bytes. Lengths that we write ourselves are shortest; those of strangers may be padded, up to ten bytes.
+ * Pure.
  */
 #ifndef MODEL_VARINT_H
 #define MODEL_VARINT_H
