@@ -3,8 +3,7 @@
  * last; only histograms are gone through step by step. Either way the samples of a step are added in
  * the order of the rows.
  *
- * Where the rows are those of a range function, each is made when it is added (range_rows_later): of
- * sum by (job) (rate(x[5m])) over 10,000 series only one column is there at a time, and stays in the cache.
+ * Where the argument allows it a row is made when it is added (later.c), so that only one column is there at a time.
  */
 #include "promql/walk.h"
 
@@ -25,7 +24,7 @@ struct group {
     const struct expr *e;
     enum aggregate_op op;
     struct row *rows;         /* of the input */
-    struct range_call *later; /* makes them; NULL: they are made */
+    struct later *later;      /* makes them; NULL: they are made */
     const uint32_t *members;  /* which of them are in this group */
     size_t n;
     struct cell *cells;
@@ -199,7 +198,7 @@ static void combine_histograms(const struct group *g)
 static void add_member(struct group *g, size_t m)
 {
     struct row *row = member(g, m);
-    if (g->later && !range_row(g->ev, g->later, g->members[m], row))
+    if (g->later && !later_row(g->ev, g->later, g->members[m], row))
         return;
     if (g->members[m] < g->first)
         g->first = g->members[m];
@@ -299,12 +298,11 @@ static void aggregate_row_by_row(struct eval *ev, const struct expr *e, struct v
 {
     struct value in;
     struct group g;
-    struct range_call later;
-    bool is_later = range_rows_later(ev, e->u.aggregate.inner, &later, &in);
-    if (!is_later)
+    struct later *later = rows_later(ev, e->u.aggregate.inner, &in);
+    if (later == NULL)
         eval_expr(ev, e->u.aggregate.inner, &in);
     start_groups(ev, e, &in, &g);
-    g.later = is_later ? &later : NULL;
+    g.later = later;
     aggregate_groups(&g, &in, out);
 }
 

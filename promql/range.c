@@ -83,8 +83,7 @@ size_t range_argument(const struct expr *call)
     return at;
 }
 
-/* Evaluates the other arguments. */
-static void begin(struct eval *ev, const struct expr *e, struct range_call *c)
+void range_begin(struct eval *ev, const struct expr *e, struct range_call *c)
 {
     size_t at = range_argument(e);
     struct value *args = arguments(ev, e->u.call.n_args);
@@ -132,7 +131,7 @@ static void over_selector(struct eval *ev, struct range_call *c, struct value *o
 void eval_range_call(struct eval *ev, const struct expr *e, struct value *out)
 {
     struct range_call c;
-    begin(ev, e, &c);
+    range_begin(ev, e, &c);
     if (c.set)
         over_selector(ev, &c, out);
     else
@@ -143,50 +142,7 @@ void eval_range_call(struct eval *ev, const struct expr *e, struct value *out)
         value_merge(ev, out);
 }
 
-/* --- rows later -------------------------------------------------------------------------------------------------- */
-
-static bool is_call_on_selector(const struct expr *e)
+uint64_t range_row(struct eval *ev, struct range_call *c, size_t i, struct row *row)
 {
-    size_t at = e->kind == EXPR_CALL ? range_argument(e) : 0;
-    return e->kind == EXPR_CALL && at < e->u.call.n_args && e->u.call.args[at]->kind == EXPR_MATRIX;
-}
-
-static void add_labels(struct eval *ev, const struct series_set *set, bool keeps_name, struct value *out)
-{
-    *out = (struct value){.type = VALUE_VECTOR, .rows = ARENA_ARRAY(ev->arena, struct row, set->n), .n = set->n};
-    for (size_t i = 0; i < set->n; i++) {
-        out->rows[i].labels = set->series[i].labels;
-        if (!keeps_name)
-            row_drop_name(ev, &out->rows[i]);
-    }
-}
-
-bool range_rows_later(struct eval *ev, const struct expr *e, struct range_call *c, struct value *out)
-{
-    if (ev->grid.n == 0 || !is_call_on_selector(e))
-        return false;
-    const struct function_impl *impl = function_impl(e->u.call.fn->id);
-    const struct expr *selector = e->u.call.args[range_argument(e)]->u.matrix.selector;
-    if (impl->finish)
-        return false;
-    add_labels(ev, &ev->sets[selector->u.selector.leaf], impl->keeps_name, out);
-    if (!impl->keeps_name && !ev->delayed_names && value_repeats_labels(ev, out))
-        return false;
-    begin(ev, e, c);
-    return true;
-}
-
-bool range_row(struct eval *ev, struct range_call *c, size_t i, struct row *row)
-{
-    if (!feed_series(ev, &c->feed, c->set, i, &c->in))
-        return false;
-    if (c->column == NULL)
-        c->column = eval_column(ev);
-    else
-        column_clear(c->column, ev->grid.n);
-    row->v = c->column;
-    uint64_t weight = fill_row(ev, c, row);
-    if (row->h) /* to stay */
-        c->column = NULL;
-    return weight > 0;
+    return feed_series(ev, &c->feed, c->set, i, &c->in) ? fill_row(ev, c, row) : 0;
 }

@@ -112,26 +112,40 @@ static void make_bare(struct eval *ev, struct series *s)
     s->hists = copy;
 }
 
+struct instant instant_begin(struct eval *ev, const struct expr *selector, struct series_set *set,
+                             enum sample_part part)
+{
+    return (struct instant){
+        .set = set, .part = part, .bare = selector->u.selector.bare && !set->exact,
+        .gaze = shift_gaze(&ev->grid, &selector->u.selector.shift),
+        .window = set->exact ? 1 : ev->lookback, /* exact: nothing but the sample at the step itself */
+    };
+}
+
+uint64_t instant_row(struct eval *ev, const struct instant *in, size_t i, struct row *row)
+{
+    struct series s;
+    eval_check(ev);
+    if (!series_set_get(in->set, i, &s, ev->err))
+        eval_stop(ev);
+    if (in->bare && s.n_hists > 0)
+        make_bare(ev, &s);
+    row->labels = s.labels;
+    uint64_t weight = fill_row(ev, row, &s, in->gaze, in->window, in->part);
+    eval_hold(ev, weight);
+    return weight;
+}
+
 void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_part part,
                   struct value *out)
 {
-    struct gaze gaze = shift_gaze(&ev->grid, &selector->u.selector.shift);
-    int64_t window = set->exact ? 1 : ev->lookback; /* exact: nothing but the sample at the step itself */
-    struct row spare = {0};                         /* a column that no series filled is used for the next */
+    struct instant in = instant_begin(ev, selector, set, part);
+    struct row spare = {0}; /* a column that no series filled is used for the next */
     for (size_t i = 0; i < set->n; i++) {
-        struct series s;
-        eval_check(ev);
-        if (!series_set_get(set, i, &s, ev->err))
-            eval_stop(ev);
-        if (selector->u.selector.bare && !set->exact && s.n_hists > 0)
-            make_bare(ev, &s);
         if (spare.v == NULL)
             spare.v = arena_alloc(ev->arena, ev->grid.n * sizeof *spare.v);
-        spare.labels = s.labels;
-        uint64_t weight = fill_row(ev, &spare, &s, gaze, window, part);
-        if (weight == 0)
+        if (instant_row(ev, &in, i, &spare) == 0)
             continue;
-        eval_hold(ev, weight);
         arena_grow(ev->arena, &out->rows, &out->_cap, out->n + 1, sizeof *out->rows);
         out->rows[out->n++] = spare;
         spare = (struct row){0};

@@ -5,6 +5,7 @@
  *   eval.c        which node goes where; value.c: rows; note.c: annotations
  *   selector.c    series -> instant vectors; smoothed.c: the same, interpolated
  *   bare.c        histograms read without their buckets
+ *   later.c       their rows one at a time, for aggregations
  *   range.c       calls on range vectors, feed.c: what they see of a series; call.c: all other calls
  *   binary.c      operators element by element; matching.c, join.c, set.c: between vectors
  *   aggregate.c   sum ... stddev; quantile.c; pick.c: topk ... limit_ratio; count_values.c
@@ -58,19 +59,41 @@ struct range_call {
     struct range_input in;
     struct range_feed feed;
     struct series_set *set;            /* NULL: the argument is a subquery */
-    double *column;                    /* of the row made last, to be used again */
 };
-/* Rows later: *out gets the rows of a call on a selector without their columns, and range_row makes one when it is
- * wanted, in memory that the next one overwrites (unless there is a histogram in it). Who needs one row at a time
- * never holds them all. false: `e` is not such a call, or its rows have to be merged first; eval_expr it. */
-bool range_rows_later(struct eval *ev, const struct expr *e, struct range_call *c, struct value *out);
-/* Row i; false when it has no value. */
-bool range_row(struct eval *ev, struct range_call *c, size_t i, struct row *row);
+void range_begin(struct eval *ev, const struct expr *e, struct range_call *c); /* evaluates the other arguments */
+/* Fills the row of series i, whose column is absent, and says how many samples it holds. Not for subqueries. */
+uint64_t range_row(struct eval *ev, struct range_call *c, size_t i, struct row *row);
+size_t range_argument(const struct expr *call); /* which one is the range vector; n_args: none */
+
+/* --- selector.c -------------------------------------------------------------------------------------------------- */
+struct instant { /* a selector, and where it looks */
+    struct series_set *set;
+    enum sample_part part;
+    bool bare;
+    struct gaze gaze;
+    int64_t window;
+};
+struct instant instant_begin(struct eval *ev, const struct expr *selector, struct series_set *set,
+                             enum sample_part part);
+/* Writes every step of the row of series i, whose column need not be initialized; says how many samples it holds. */
+uint64_t instant_row(struct eval *ev, const struct instant *in, size_t i, struct row *row);
+
+/* --- later.c: rows that are made when they are wanted ------------------------------------------------------------- */
+struct later {
+    const struct instant *instant; /* one of the two */
+    struct range_call *call;
+    double *column;                /* of the row made last, to be used again */
+};
+/* NULL: `e` is not a selector or a range function of one, or its rows have to be merged first; eval_expr it. Else *out
+ * has the rows without their columns. */
+struct later *rows_later(struct eval *ev, const struct expr *e, struct value *out);
+/* Makes row i of those; false when it has no value. Its column is the next one's, too, unless there is a histogram in
+ * the row. */
+bool later_row(struct eval *ev, struct later *l, size_t i, struct row *row);
 
 /* --- nodes ------------------------------------------------------------------------------------------------------- */
 void eval_call(struct eval *ev, const struct expr *e, struct value *out);
 void eval_range_call(struct eval *ev, const struct expr *e, struct value *out);
-size_t range_argument(const struct expr *call); /* which one is the range vector; n_args: none */
 void eval_subquery(struct eval *ev, const struct expr *e, struct value *out, struct grid *inner); /* rows on *inner */
 void eval_smoothed(struct eval *ev, const struct expr *selector, struct series_set *set, struct value *out);
 void eval_binary(struct eval *ev, const struct expr *e, struct value *out);
