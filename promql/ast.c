@@ -5,8 +5,8 @@
 const char *value_type_name(enum value_type t)
 {
     static const char *const names[] = {
-        [VALUE_NONE] = "none", [VALUE_SCALAR] = "scalar", [VALUE_VECTOR] = "instant vector", [VALUE_MATRIX] = "range vector",
-        [VALUE_STRING] = "string",
+        [VALUE_NONE] = "none", [VALUE_SCALAR] = "scalar", [VALUE_VECTOR] = "instant vector",
+        [VALUE_MATRIX] = "range vector", [VALUE_STRING] = "string",
     };
     return names[t];
 }
@@ -14,9 +14,10 @@ const char *value_type_name(enum value_type t)
 const char *binary_op_text(enum binary_op op)
 {
     static const char *const texts[] = {
-        [OP_ADD] = "+", [OP_SUB] = "-", [OP_MUL] = "*", [OP_DIV] = "/", [OP_MOD] = "%", [OP_POW] = "^", [OP_ATAN2] = "atan2",
-        [OP_EQ] = "==", [OP_NE] = "!=", [OP_LT] = "<", [OP_GT] = ">", [OP_LE] = "<=", [OP_GE] = ">=", [OP_TRIM_UPPER] = "</",
-        [OP_TRIM_LOWER] = ">/", [OP_AND] = "and", [OP_OR] = "or", [OP_UNLESS] = "unless",
+        [OP_ADD] = "+", [OP_SUB] = "-", [OP_MUL] = "*", [OP_DIV] = "/", [OP_MOD] = "%", [OP_POW] = "^",
+        [OP_ATAN2] = "atan2", [OP_EQ] = "==", [OP_NE] = "!=", [OP_LT] = "<", [OP_GT] = ">", [OP_LE] = "<=",
+        [OP_GE] = ">=", [OP_TRIM_UPPER] = "</", [OP_TRIM_LOWER] = ">/", [OP_AND] = "and", [OP_OR] = "or",
+        [OP_UNLESS] = "unless",
     };
     return texts[op];
 }
@@ -24,9 +25,10 @@ const char *binary_op_text(enum binary_op op)
 const char *aggregate_op_text(enum aggregate_op op)
 {
     static const char *const texts[] = {
-        [AGG_SUM] = "sum", [AGG_AVG] = "avg", [AGG_COUNT] = "count", [AGG_MIN] = "min", [AGG_MAX] = "max", [AGG_GROUP] = "group",
-        [AGG_STDDEV] = "stddev", [AGG_STDVAR] = "stdvar", [AGG_TOPK] = "topk", [AGG_BOTTOMK] = "bottomk",
-        [AGG_COUNT_VALUES] = "count_values", [AGG_QUANTILE] = "quantile", [AGG_LIMITK] = "limitk", [AGG_LIMIT_RATIO] = "limit_ratio",
+        [AGG_SUM] = "sum", [AGG_AVG] = "avg", [AGG_COUNT] = "count", [AGG_MIN] = "min", [AGG_MAX] = "max",
+        [AGG_GROUP] = "group", [AGG_STDDEV] = "stddev", [AGG_STDVAR] = "stdvar", [AGG_TOPK] = "topk",
+        [AGG_BOTTOMK] = "bottomk", [AGG_COUNT_VALUES] = "count_values", [AGG_QUANTILE] = "quantile",
+        [AGG_LIMITK] = "limitk", [AGG_LIMIT_RATIO] = "limit_ratio",
     };
     return texts[op];
 }
@@ -41,12 +43,12 @@ enum promql_type promql_type(const struct expr *e)
     }
 }
 
-/* --- walking --------------------------------------------------------------------------------------------------------- */
+/* --- walking ----------------------------------------------------------------------------------------------------- */
 
 struct visitor { void (*selector)(const struct expr *e, void *arg); void *arg; };
 
-/* Calls for every vector selector, those of matrix selectors included, in the order of the text but for an aggregation's
- * parameter, which comes last. */
+/* Calls for every vector selector, those of matrix selectors included, in the order of the text but for an
+ * aggregation's parameter, which comes last. */
 static void walk(const struct expr *e, const struct visitor *v)
 {
     switch (e->kind) {
@@ -97,8 +99,8 @@ static void add_selector(const struct expr *e, void *arg)
     struct selector_list *list = arg;
     arena_grow(list->arena, &list->sets, &list->cap_sets, list->n + 1, sizeof *list->sets);
     arena_grow(list->arena, &list->sizes, &list->cap_sizes, list->n + 1, sizeof *list->sizes);
-    if (list->n >= list->cap_sets || list->n >= list->cap_sizes) /* the arena is full and nobody jumped: fewer are told */
-        return;
+    if (list->n >= list->cap_sets || list->n >= list->cap_sizes)
+        return; /* the arena is full and nobody jumped: fewer are told */
     list->sets[list->n] = e->u.selector.matchers;
     list->sizes[list->n++] = e->u.selector.n_matchers;
 }

@@ -1,8 +1,9 @@
-/* The tree of a PromQL expression: immutable once parsed, printable (print(parse(text)) parses to the same tree), in the
- * arena it was parsed into. Offsets are bytes of the query text, for messages (1-based line:column is made from them).
+/* The tree of a PromQL expression: immutable once parsed, printable (print(parse(text)) parses to the same tree), in
+ * the arena it was parsed into. Offsets are bytes of the query text, for messages (1-based line:column is made of
+ * them).
  *
- * EXPR_FETCHED is no syntax: it is a sub-expression whose result somebody else has already computed (push-down). The evaluator
- * reads its series set, which is exact on the query's grid.
+ * EXPR_FETCHED is no syntax: it is a sub-expression whose result somebody else has already computed (push-down). The
+ * evaluator reads its series set, which is exact on the query's grid.
  */
 #ifndef PROMQL_AST_H
 #define PROMQL_AST_H
@@ -44,7 +45,10 @@ struct matching {
 
 /* A duration that may be an expression: number literals, + - * / % ^, unary minus, step(), range(), min_of, max_of. */
 struct duration_expr {
-    enum { DUR_NUMBER, DUR_ADD, DUR_SUB, DUR_MUL, DUR_DIV, DUR_MOD, DUR_POW, DUR_NEG, DUR_STEP, DUR_RANGE, DUR_MIN, DUR_MAX, DUR_PAREN } kind;
+    enum {
+        DUR_NUMBER, DUR_ADD, DUR_SUB, DUR_MUL, DUR_DIV, DUR_MOD, DUR_POW, DUR_NEG,
+        DUR_STEP, DUR_RANGE, DUR_MIN, DUR_MAX, DUR_PAREN
+    } kind;
     double seconds;                            /* DUR_NUMBER */
     bool as_duration;                          /* written as 5m, not 300: for printing */
     bool plus;                                 /* a '+' before an offset's function or PAREN */
@@ -53,7 +57,10 @@ struct duration_expr {
     uint32_t height;                           /* levels under it and its own; at most PROMQL_MAX_NESTING */
 };
 
-static inline bool duration_is_function(const struct duration_expr *d) { return d->kind >= DUR_STEP && d->kind <= DUR_MAX; }
+static inline bool duration_is_function(const struct duration_expr *d)
+{
+    return d->kind >= DUR_STEP && d->kind <= DUR_MAX;
+}
 
 enum at_kind { AT_NONE, AT_TIME, AT_START, AT_END };
 struct time_shift { /* what selectors and subqueries can carry */
@@ -75,15 +82,25 @@ struct expr {
         struct str string;                     /* unquoted */
         struct { struct expr *inner; } paren, invariant;
         struct { bool minus; struct expr *inner; } unary;
-        struct { enum binary_op op; bool is_bool; struct expr *left, *right; struct matching *matching; /* vector-vector only */ } binary;
-        struct { enum aggregate_op op; struct expr *inner, *param; bool without; const struct str *labels; size_t n_labels; } aggregate;
+        struct {
+            enum binary_op op;
+            bool is_bool;
+            struct expr *left, *right;
+            struct matching *matching;         /* between two vectors, else NULL */
+        } binary;
+        struct {
+            enum aggregate_op op;
+            struct expr *inner, *param;        /* param: of those that have one, else NULL */
+            bool without;                      /* without (labels); else by (labels) */
+            const struct str *labels; size_t n_labels;
+        } aggregate;
         struct { const struct function *fn; struct expr **args; size_t n_args; } call;
         struct {
             struct str name;                   /* as written before the braces; also among the matchers as __name__ */
             const struct matcher *matchers; size_t n_matchers;
             struct time_shift shift;
             bool anchored, smoothed;
-            bool bare;                         /* put in by the preparation: histograms are read without their buckets */
+            bool bare;                         /* put in by the preparation: histograms are read without buckets */
             int leaf;                          /* index among the query's leaves, -1 before preparation */
         } selector;
         struct { struct expr *selector; int64_t range; const struct duration_expr *range_expr; } matrix;

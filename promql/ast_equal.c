@@ -1,4 +1,5 @@
-/* Are two trees the same query? Positions do not count, nor does the order of a selector's matchers, since printing sorts them. */
+/* Are two trees the same query? Positions do not count, nor does the order of a selector's matchers, since printing
+ * sorts them, nor an offset's '+'. */
 #include "promql/ast.h"
 #include "promql/promql.h"
 
@@ -22,7 +23,8 @@ static bool same_duration(const struct duration_expr *a, const struct duration_e
 
 static bool same_shift(const struct time_shift *a, const struct time_shift *b)
 {
-    return a->offset == b->offset && a->at == b->at && a->at_time == b->at_time && same_duration(a->offset_expr, b->offset_expr);
+    return a->offset == b->offset && a->at == b->at && a->at_time == b->at_time &&
+           same_duration(a->offset_expr, b->offset_expr);
 }
 
 static bool same_matching(const struct matching *a, const struct matching *b)
@@ -30,7 +32,8 @@ static bool same_matching(const struct matching *a, const struct matching *b)
     if (a == NULL || b == NULL)
         return a == b;
     return a->card == b->card && a->on == b->on && a->fill_left == b->fill_left && a->fill_right == b->fill_right &&
-           same_number(a->fill_left_value, b->fill_left_value) && same_number(a->fill_right_value, b->fill_right_value) &&
+           same_number(a->fill_left_value, b->fill_left_value) &&
+           same_number(a->fill_right_value, b->fill_right_value) &&
            same_strings(a->labels, a->n_labels, b->labels, b->n_labels) &&
            same_strings(a->include, a->n_include, b->include, b->n_include);
 }
@@ -53,27 +56,50 @@ static bool same_matchers(const struct expr *a, const struct expr *b)
     return same;
 }
 
-static bool same_args(const struct expr *a, const struct expr *b)
+static bool same_selector(const struct expr *a, const struct expr *b)
 {
-    bool same = a->u.call.fn == b->u.call.fn && a->u.call.n_args == b->u.call.n_args;
-    for (size_t i = 0; same && i < a->u.call.n_args; i++)
-        same = promql_equal(a->u.call.args[i], b->u.call.args[i]);
-    return same;
+    return str_eq(a->u.selector.name, b->u.selector.name) && a->u.selector.anchored == b->u.selector.anchored &&
+           a->u.selector.smoothed == b->u.selector.smoothed && same_shift(&a->u.selector.shift, &b->u.selector.shift) &&
+           same_matchers(a, b);
 }
 
-static bool same_aggregate(const struct expr *a, const struct expr *b)
+static bool same_matrix(const struct expr *a, const struct expr *b)
 {
-    return a->u.aggregate.op == b->u.aggregate.op && a->u.aggregate.without == b->u.aggregate.without &&
-           same_strings(a->u.aggregate.labels, a->u.aggregate.n_labels, b->u.aggregate.labels, b->u.aggregate.n_labels) &&
-           promql_equal(a->u.aggregate.inner, b->u.aggregate.inner) && promql_equal(a->u.aggregate.param, b->u.aggregate.param);
+    return a->u.matrix.range == b->u.matrix.range && same_duration(a->u.matrix.range_expr, b->u.matrix.range_expr) &&
+           promql_equal(a->u.matrix.selector, b->u.matrix.selector);
 }
 
 static bool same_subquery(const struct expr *a, const struct expr *b)
 {
     return a->u.subquery.range == b->u.subquery.range && a->u.subquery.step == b->u.subquery.step &&
            same_duration(a->u.subquery.range_expr, b->u.subquery.range_expr) &&
-           same_duration(a->u.subquery.step_expr, b->u.subquery.step_expr) && same_shift(&a->u.subquery.shift, &b->u.subquery.shift) &&
+           same_duration(a->u.subquery.step_expr, b->u.subquery.step_expr) &&
+           same_shift(&a->u.subquery.shift, &b->u.subquery.shift) &&
            promql_equal(a->u.subquery.inner, b->u.subquery.inner);
+}
+
+static bool same_binary(const struct expr *a, const struct expr *b)
+{
+    return a->u.binary.op == b->u.binary.op && a->u.binary.is_bool == b->u.binary.is_bool &&
+           same_matching(a->u.binary.matching, b->u.binary.matching) &&
+           promql_equal(a->u.binary.left, b->u.binary.left) && promql_equal(a->u.binary.right, b->u.binary.right);
+}
+
+static bool same_aggregate(const struct expr *a, const struct expr *b)
+{
+    return a->u.aggregate.op == b->u.aggregate.op && a->u.aggregate.without == b->u.aggregate.without &&
+           same_strings(a->u.aggregate.labels, a->u.aggregate.n_labels,
+                        b->u.aggregate.labels, b->u.aggregate.n_labels) &&
+           promql_equal(a->u.aggregate.inner, b->u.aggregate.inner) &&
+           promql_equal(a->u.aggregate.param, b->u.aggregate.param);
+}
+
+static bool same_call(const struct expr *a, const struct expr *b)
+{
+    bool same = a->u.call.fn == b->u.call.fn && a->u.call.n_args == b->u.call.n_args;
+    for (size_t i = 0; same && i < a->u.call.n_args; i++)
+        same = promql_equal(a->u.call.args[i], b->u.call.args[i]);
+    return same;
 }
 
 bool promql_equal(const struct expr *a, const struct expr *b)
@@ -83,25 +109,18 @@ bool promql_equal(const struct expr *a, const struct expr *b)
     if (a->kind != b->kind || a->type != b->type)
         return false;
     switch (a->kind) {
-    case EXPR_NUMBER: return a->u.number.as_duration == b->u.number.as_duration && same_number(a->u.number.v, b->u.number.v);
+    case EXPR_NUMBER:
+        return a->u.number.as_duration == b->u.number.as_duration && same_number(a->u.number.v, b->u.number.v);
     case EXPR_STRING: return str_eq(a->u.string, b->u.string);
     case EXPR_PAREN: return promql_equal(a->u.paren.inner, b->u.paren.inner);
-    case EXPR_STEP_INVARIANT: return promql_equal(a->u.invariant.inner, b->u.invariant.inner);
     case EXPR_UNARY: return a->u.unary.minus == b->u.unary.minus && promql_equal(a->u.unary.inner, b->u.unary.inner);
-    case EXPR_BINARY:
-        return a->u.binary.op == b->u.binary.op && a->u.binary.is_bool == b->u.binary.is_bool &&
-               same_matching(a->u.binary.matching, b->u.binary.matching) &&
-               promql_equal(a->u.binary.left, b->u.binary.left) && promql_equal(a->u.binary.right, b->u.binary.right);
+    case EXPR_BINARY: return same_binary(a, b);
     case EXPR_AGGREGATE: return same_aggregate(a, b);
-    case EXPR_CALL: return same_args(a, b);
-    case EXPR_SELECTOR:
-        return str_eq(a->u.selector.name, b->u.selector.name) && a->u.selector.anchored == b->u.selector.anchored &&
-               a->u.selector.smoothed == b->u.selector.smoothed && same_shift(&a->u.selector.shift, &b->u.selector.shift) &&
-               same_matchers(a, b);
-    case EXPR_MATRIX:
-        return a->u.matrix.range == b->u.matrix.range && same_duration(a->u.matrix.range_expr, b->u.matrix.range_expr) &&
-               promql_equal(a->u.matrix.selector, b->u.matrix.selector);
+    case EXPR_CALL: return same_call(a, b);
+    case EXPR_SELECTOR: return same_selector(a, b);
+    case EXPR_MATRIX: return same_matrix(a, b);
     case EXPR_SUBQUERY: return same_subquery(a, b);
+    case EXPR_STEP_INVARIANT: return promql_equal(a->u.invariant.inner, b->u.invariant.inner);
     case EXPR_FETCHED: return a->u.fetched == b->u.fetched;
     }
     return false;

@@ -49,7 +49,7 @@ static void key_value(struct json_writer *w, double v)
     buf_free(&text);
 }
 
-/* --- durations ------------------------------------------------------------------------------------------------------- */
+/* --- durations --------------------------------------------------------------------------------------------------- */
 
 static const char *duration_op(const struct duration_expr *d)
 {
@@ -135,7 +135,7 @@ static void write_timestamp(struct json_writer *w, const struct time_shift *s)
         json_put_null(w);
 }
 
-/* --- nodes ----------------------------------------------------------------------------------------------------------- */
+/* --- nodes ------------------------------------------------------------------------------------------------------- */
 
 static void write_matchers(struct json_writer *w, const struct expr *e)
 {
@@ -225,7 +225,10 @@ static void write_binary(struct json_writer *w, const struct expr *e)
     key_text(w, "type", STR("binaryExpr"));
 }
 
-static const char *type_word(enum value_type t) { return t == VALUE_VECTOR ? "vector" : t == VALUE_MATRIX ? "matrix" : value_type_name(t); }
+static const char *type_word(enum value_type t)
+{
+    return t == VALUE_VECTOR ? "vector" : t == VALUE_MATRIX ? "matrix" : value_type_name(t);
+}
 
 static void write_call(struct json_writer *w, const struct expr *e)
 {

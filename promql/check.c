@@ -1,5 +1,5 @@
-/* The types, and the rules that the grammar cannot say. Runs once the whole text was read, in Prometheus' order, so that of
- * several mistakes the same one is told. The tree's height is bounded: it may recurse. */
+/* The types, and the rules that the grammar cannot say. Runs once the whole text was read, in Prometheus' order, so
+ * that of several mistakes the same one is told. The tree's height is bounded: it may recurse. */
 #include "promql/functions.h"
 #include "promql/parse.h"
 
@@ -20,7 +20,7 @@ static void check_aggregate(struct parser *p, struct expr *e)
                     "aggregation parameter");
 }
 
-/* --- binary operators ------------------------------------------------------------------------------------------------ */
+/* --- binary operators -------------------------------------------------------------------------------------------- */
 
 /* Where the operator stands: behind the left side. */
 static size_t operator_pos(const struct parser *p, const struct expr *e)
@@ -31,7 +31,7 @@ static size_t operator_pos(const struct parser *p, const struct expr *e)
     return pos;
 }
 
-static int compare_labels(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
+static int by_name(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
 
 static void check_group_labels(struct parser *p, const struct expr *e, const struct matching *m)
 {
@@ -41,9 +41,9 @@ static void check_group_labels(struct parser *p, const struct expr *e, const str
     struct str *sorted = ARENA_ARRAY(p->arena, struct str, n);
     for (size_t i = 0; i < n; i++)
         sorted[i] = m->include[i];
-    qsort(sorted, n, sizeof *sorted, compare_labels);
+    qsort(sorted, n, sizeof *sorted, by_name);
     for (size_t i = 0; i < m->n_labels; i++)
-        if (bsearch(&m->labels[i], sorted, n, sizeof *sorted, compare_labels))
+        if (bsearch(&m->labels[i], sorted, n, sizeof *sorted, by_name))
             parse_fail(p, operator_pos(p, e), "label %s must not occur in ON and GROUP clause at once",
                        parse_quoted(p, m->labels[i]));
 }
@@ -91,11 +91,12 @@ static void check_binary(struct parser *p, struct expr *e)
     if (m->fill_left || m->fill_right)
         parse_fail(p, e->pos, "filling in missing series only allowed between instant vectors");
     if (is_set)
-        parse_fail(p, e->pos, "set operator \"%s\" not allowed in binary scalar expression", binary_op_text(e->u.binary.op));
+        parse_fail(p, e->pos, "set operator \"%s\" not allowed in binary scalar expression",
+                   binary_op_text(e->u.binary.op));
     e->u.binary.matching = NULL;
 }
 
-/* --- calls ----------------------------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------------------------------- */
 
 static void check_count(struct parser *p, const struct expr *e, const struct function *fn)
 {
@@ -119,7 +120,8 @@ static void check_info(struct parser *p, const struct expr *e)
         return;
     const struct expr *labels = e->u.call.args[1];
     if (labels->type != VALUE_VECTOR)
-        parse_fail(p, e->pos, "expected type instant vector in call to function \"info\", got %s", value_type_name(labels->type));
+        parse_fail(p, e->pos, "expected type instant vector in call to function \"info\", got %s",
+                   value_type_name(labels->type));
     if (labels->kind != EXPR_SELECTOR)
         parse_fail(p, labels->pos, "expected label selectors only");
     if (labels->u.selector.name.n > 0)
@@ -138,30 +140,48 @@ static void check_call(struct parser *p, struct expr *e)
         if (fn->id != FN_INFO || i != 1) /* matchers of info may all match the empty value */
             check_expr(p, arg);
         if (arg->type != want)
-            parse_fail(p, arg->pos, "expected type %s in call to function \"%s\", got %s", value_type_name(want), fn->name,
-                       value_type_name(arg->type));
+            parse_fail(p, arg->pos, "expected type %s in call to function \"%s\", got %s", value_type_name(want),
+                       fn->name, value_type_name(arg->type));
     }
 }
 
-/* --- selectors ------------------------------------------------------------------------------------------------------- */
+/* --- selectors --------------------------------------------------------------------------------------------------- */
 
-static void check_selector(struct parser *p, const struct expr *e)
+static void check_one_name(struct parser *p, const struct expr *e)
 {
     const struct matcher *m = e->u.selector.matchers;
-    size_t n = e->u.selector.n_matchers;
-    struct str name = e->u.selector.name;
-    if (name.n > 0) { /* the last matcher is the one made of it */
-        for (size_t i = 0; i + 1 < n; i++)
-            if (str_is(m[i].name, METRIC_NAME)) {
-                struct str first = str_of(arena_z(p->arena, str_of(parse_quoted(p, name))));
-                parse_fail(p, e->pos, "metric name must not be set twice: %.*s or %s", STR_ARG(first), parse_quoted(p, m[i].value));
-            }
-        return;
-    }
-    for (size_t i = 0; i < n; i++)
-        if (!matcher_matches_empty(&m[i]))
+    for (size_t i = 0; i + 1 < e->u.selector.n_matchers; i++) /* the last one is made of the name before the braces */
+        if (str_is(m[i].name, METRIC_NAME)) {
+            const char *first = arena_z(p->arena, str_of(parse_quoted(p, e->u.selector.name)));
+            parse_fail(p, e->pos, "metric name must not be set twice: %s or %s", first, parse_quoted(p, m[i].value));
+        }
+}
+
+static void check_not_all(struct parser *p, const struct expr *e)
+{
+    for (size_t i = 0; i < e->u.selector.n_matchers; i++)
+        if (!matcher_matches_empty(&e->u.selector.matchers[i]))
             return;
     parse_fail(p, e->pos, "vector selector must contain at least one non-empty matcher");
+}
+
+/* --- everything -------------------------------------------------------------------------------------------------- */
+
+static void check_unary(struct parser *p, struct expr *e)
+{
+    check_expr(p, e->u.unary.inner);
+    if (!is_operand(e->type))
+        parse_fail(p, e->pos, "unary expression only allowed on expressions of type scalar or instant vector, "
+                   "got \"%s\"", value_type_name(e->type));
+}
+
+static void check_subquery(struct parser *p, struct expr *e)
+{
+    enum value_type t = e->u.subquery.inner->type;
+    check_expr(p, e->u.subquery.inner);
+    if (t != VALUE_VECTOR)
+        parse_fail(p, e->pos, "subquery is only allowed on instant vector, got %s instead",
+                   t == VALUE_MATRIX ? "matrix" : value_type_name(t));
 }
 
 void check_expr(struct parser *p, struct expr *e)
@@ -169,24 +189,12 @@ void check_expr(struct parser *p, struct expr *e)
     switch (e->kind) {
     case EXPR_AGGREGATE: check_aggregate(p, e); break;
     case EXPR_BINARY: check_binary(p, e); break;
+    case EXPR_UNARY: check_unary(p, e); break;
     case EXPR_CALL: check_call(p, e); break;
     case EXPR_PAREN: check_expr(p, e->u.paren.inner); break;
+    case EXPR_SUBQUERY: check_subquery(p, e); break;
     case EXPR_MATRIX: check_expr(p, e->u.matrix.selector); break;
-    case EXPR_SELECTOR: check_selector(p, e); break;
-    case EXPR_UNARY:
-        check_expr(p, e->u.unary.inner);
-        if (!is_operand(e->type))
-            parse_fail(p, e->pos, "unary expression only allowed on expressions of type scalar or instant vector, got \"%s\"",
-                       value_type_name(e->type));
-        break;
-    case EXPR_SUBQUERY: {
-        enum value_type t = e->u.subquery.inner->type;
-        check_expr(p, e->u.subquery.inner);
-        if (t != VALUE_VECTOR)
-            parse_fail(p, e->pos, "subquery is only allowed on instant vector, got %s instead",
-                       t == VALUE_MATRIX ? "matrix" : value_type_name(t));
-        break;
-    }
+    case EXPR_SELECTOR: (e->u.selector.name.n > 0 ? check_one_name : check_not_all)(p, e); break;
     default: break;
     }
 }

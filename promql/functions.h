@@ -1,8 +1,8 @@
 /* The functions of PromQL: name, arguments, result. One row each, sorted by name; a row's index is its id, so that the
  * evaluator may keep arrays over enum function_id. Constant data; any thread.
  *
- * variadic: 0 = exactly n_args arguments; n > 0 = the last of args may be left out, or stand up to n times; -1 = the same
- * without an upper bound.
+ * variadic: 0 = exactly n_args arguments; n > 0 = the last of args may be left out, or stand up to n times; -1 = the
+ * same without an upper bound.
  */
 #ifndef PROMQL_FUNCTIONS_H
 #define PROMQL_FUNCTIONS_H

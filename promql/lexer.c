@@ -12,7 +12,7 @@
 
 void lexer_init(struct lexer *lx, struct str text) { *lx = (struct lexer){.text = text}; }
 
-/* --- characters ------------------------------------------------------------------------------------------------------ */
+/* --- characters -------------------------------------------------------------------------------------------------- */
 
 static struct str rest(const struct lexer *lx) { return str_skip(lx->text, lx->pos); }
 static bool is_space(int32_t c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
@@ -31,7 +31,7 @@ static int32_t peek_rune(const struct lexer *lx)
     return peek(lx, &len);
 }
 
-static int32_t next_rune(struct lexer *lx)
+int32_t lexer_rune(struct lexer *lx)
 {
     size_t len;
     int32_t c = peek(lx, &len);
@@ -46,7 +46,7 @@ static bool take(struct lexer *lx, char c)
     return is;
 }
 
-/* --- tokens ---------------------------------------------------------------------------------------------------------- */
+/* --- tokens ------------------------------------------------------------------------------------------------------ */
 
 static struct token token(const struct lexer *lx, enum token_kind kind)
 {
@@ -75,16 +75,7 @@ static struct token fail_behind(struct lexer *lx, const char *before, int32_t c)
     return c ? fail_rune(lx, before, c, "") : fail(lx, before);
 }
 
-static struct token fail_code_point(struct lexer *lx, const char *before, int32_t c, const char *after)
-{
-    struct buf shown = {0};
-    quote_code_point(&shown, c);
-    snprintf(lx->error, sizeof lx->error, "%s%s%s", before, buf_z(&shown), after);
-    buf_free(&shown);
-    return token(lx, TOKEN_ERROR);
-}
-
-/* --- words ----------------------------------------------------------------------------------------------------------- */
+/* --- words ------------------------------------------------------------------------------------------------------- */
 
 static bool paren_follows(const struct lexer *lx)
 {
@@ -127,74 +118,12 @@ static bool read_duration_word(struct lexer *lx, struct token *t)
     return t->kind >= TOKEN_STEP;
 }
 
-/* --- strings --------------------------------------------------------------------------------------------------------- */
-
-static unsigned digit_value(int32_t c) /* 16 for none */
-{
-    if (c < 0 || c >= 0x80 || !isxdigit(c))
-        return 16;
-    return (unsigned)(is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
-}
-
-/* The digits of \ooo, \xhh, \uhhhh or \Uhhhhhhhh. */
-static bool read_code(struct lexer *lx, unsigned digits, unsigned base, uint32_t max)
-{
-    uint32_t code = 0;
-    for (; digits > 0; digits--) {
-        int32_t c = next_rune(lx);
-        unsigned d = digit_value(c);
-        if (d >= base) {
-            if (c < 0)
-                fail(lx, "escape sequence not terminated");
-            else
-                fail_code_point(lx, "illegal character ", c, " in escape sequence");
-            return false;
-        }
-        code = code * base + d;
-    }
-    if (code > max || (code >= 0xd800 && code < 0xe000)) {
-        fail(lx, "escape sequence is an invalid Unicode code point");
-        return false;
-    }
-    return true;
-}
-
-static bool read_escape(struct lexer *lx, int32_t quote)
-{
-    int32_t c = next_rune(lx);
-    if (c >= '0' && c <= '7') {
-        lx->pos--;
-        return read_code(lx, 3, 8, 255);
-    }
-    switch (c) {
-    case 'x': return read_code(lx, 2, 16, 255);
-    case 'u': return read_code(lx, 4, 16, 0x10ffff);
-    case 'U': return read_code(lx, 8, 16, 0x10ffff);
-    case -1: fail(lx, "escape sequence not terminated"); return false;
-    }
-    if (c == quote || (c > 0 && c < 0x80 && strchr("abfnrtv\\", c)))
-        return true;
-    fail_code_point(lx, "unknown escape sequence ", c, "");
-    return false;
-}
-
 static struct token read_string(struct lexer *lx, int32_t quote)
 {
-    bool raw = quote == '`';
-    for (;;) {
-        int32_t c = next_rune(lx);
-        if (c == quote)
-            return token(lx, TOKEN_STRING);
-        if (c == 0xfffd)
-            return fail(lx, "invalid UTF-8 rune");
-        if (c < 0 || (c == '\n' && !raw))
-            return fail(lx, raw ? "unterminated raw string" : "unterminated quoted string");
-        if (c == '\\' && !raw && !read_escape(lx, quote))
-            return token(lx, TOKEN_ERROR);
-    }
+    return token(lx, lexer_scan_string(lx, quote) ? TOKEN_STRING : TOKEN_ERROR);
 }
 
-/* --- the three places ------------------------------------------------------------------------------------------------ */
+/* --- the three places -------------------------------------------------------------------------------------------- */
 
 static struct token read_number(struct lexer *lx)
 {
@@ -240,7 +169,7 @@ static enum token_kind arithmetic(int32_t c) /* TOKEN_ERROR for none */
 
 static struct token read_duration(struct lexer *lx)
 {
-    int32_t c = next_rune(lx);
+    int32_t c = lexer_rune(lx);
     struct token t;
     if (arithmetic(c) != TOKEN_ERROR)
         return token(lx, arithmetic(c));
@@ -269,7 +198,7 @@ static struct token read_duration(struct lexer *lx)
 
 static struct token read_in_braces(struct lexer *lx)
 {
-    int32_t c = next_rune(lx);
+    int32_t c = lexer_rune(lx);
     if (is_alpha(c))
         return read_identifier(lx);
     switch (c) {
@@ -282,7 +211,7 @@ static struct token read_in_braces(struct lexer *lx)
             return token(lx, TOKEN_NEQ_REGEX);
         if (take(lx, '='))
             return token(lx, TOKEN_NEQ);
-        return fail_rune(lx, "unexpected character after '!' inside braces: ", next_rune(lx), "");
+        return fail_rune(lx, "unexpected character after '!' inside braces: ", lexer_rune(lx), "");
     case '{': return fail_rune(lx, "unexpected left brace ", c, "");
     case '}':
         lx->in_braces = false;
@@ -318,7 +247,7 @@ static struct token read_comparison(struct lexer *lx, int32_t c)
     case '!':
         if (take(lx, '='))
             return token(lx, TOKEN_NEQ);
-        return fail_rune(lx, "unexpected character after '!': ", next_rune(lx), "");
+        return fail_rune(lx, "unexpected character after '!': ", lexer_rune(lx), "");
     case '<':
         return token(lx, take(lx, '=') ? TOKEN_LTE : take(lx, '/') ? TOKEN_TRIM_UPPER : TOKEN_LSS);
     default:
@@ -350,7 +279,7 @@ static struct token read_bracket(struct lexer *lx, int32_t c)
 
 static struct token read_outside(struct lexer *lx)
 {
-    int32_t c = next_rune(lx);
+    int32_t c = lexer_rune(lx);
     if (arithmetic(c) != TOKEN_ERROR)
         return token(lx, arithmetic(c));
     if (number_starts(lx, c)) {
@@ -394,25 +323,4 @@ struct token lexer_next(struct lexer *lx)
     if (lx->in_braces)
         return read_in_braces(lx);
     return lx->in_duration ? read_duration(lx) : read_outside(lx);
-}
-
-void token_describe(struct buf *out, struct token t)
-{
-    static const char *const kinds[] = {
-        [TOKEN_IDENTIFIER] = "identifier ", [TOKEN_METRIC_IDENTIFIER] = "metric identifier ", [TOKEN_STRING] = "string ",
-        [TOKEN_NUMBER] = "number ", [TOKEN_DURATION] = "duration ",
-    };
-    if (t.kind == TOKEN_EOF) {
-        buf_add_z(out, "end of input");
-    } else if (token_is_operator(t.kind) || token_is_aggregate(t.kind) || token_is_keyword(t.kind)) {
-        buf_printf(out, "<%s%.*s>", token_is_operator(t.kind) ? "op:" : token_is_aggregate(t.kind) ? "aggr:" : "", STR_ARG(t.text));
-    } else {
-        buf_add_z(out, t.kind < LEN(kinds) ? kinds[t.kind] : "");
-        bool cut = t.text.n > 10 && t.kind != TOKEN_IDENTIFIER && t.kind != TOKEN_METRIC_IDENTIFIER;
-        size_t n = 0, len;
-        for (unsigned runes = 0; cut && runes < 10 && n < t.text.n; runes++, n += len)
-            utf8_next(str_skip(t.text, n), &len);
-        quote_text(out, cut ? str_first(t.text, n) : t.text);
-        buf_add_z(out, cut ? "..." : "");
-    }
 }

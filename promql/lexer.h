@@ -1,5 +1,5 @@
-/* PromQL text cut into tokens, one at a time, on demand. A lexer borrows its text; tokens point into it. It knows where it
- * is - between braces, between brackets - because the same characters mean other things there.
+/* PromQL text cut into tokens, one at a time, on demand. A lexer borrows its text; tokens point into it. It knows where
+ * it is - between braces, between brackets - because the same characters mean other things there.
  *
  * After TOKEN_ERROR nothing more is to be read: lexer.error says what is wrong and lexer.start where.
  */
@@ -9,8 +9,9 @@
 #include "base/buf.h"
 
 enum token_kind {
-    TOKEN_ERROR, TOKEN_EOF, TOKEN_IDENTIFIER, TOKEN_METRIC_IDENTIFIER /* has a colon */, TOKEN_STRING /* with its quotes */,
-    TOKEN_NUMBER, TOKEN_DURATION,
+    TOKEN_ERROR, TOKEN_EOF,
+    TOKEN_IDENTIFIER, TOKEN_METRIC_IDENTIFIER /* has a colon */, TOKEN_STRING /* with its quotes */, TOKEN_NUMBER,
+    TOKEN_DURATION,
     TOKEN_LEFT_PAREN, TOKEN_RIGHT_PAREN, TOKEN_LEFT_BRACE, TOKEN_RIGHT_BRACE, TOKEN_LEFT_BRACKET, TOKEN_RIGHT_BRACKET,
     TOKEN_COMMA, TOKEN_COLON, TOKEN_EQL,
     /* operators, named <op:...> in messages */
@@ -18,8 +19,8 @@ enum token_kind {
     TOKEN_EQLC, TOKEN_NEQ, TOKEN_LSS, TOKEN_GTR, TOKEN_LTE, TOKEN_GTE, TOKEN_TRIM_UPPER, TOKEN_TRIM_LOWER,
     TOKEN_AND, TOKEN_OR, TOKEN_UNLESS, TOKEN_EQL_REGEX, TOKEN_NEQ_REGEX, TOKEN_AT,
     /* aggregations, named <aggr:...>; in the order of enum aggregate_op */
-    TOKEN_SUM, TOKEN_AVG, TOKEN_COUNT, TOKEN_MIN, TOKEN_MAX, TOKEN_GROUP, TOKEN_STDDEV, TOKEN_STDVAR, TOKEN_TOPK, TOKEN_BOTTOMK,
-    TOKEN_COUNT_VALUES, TOKEN_QUANTILE, TOKEN_LIMITK, TOKEN_LIMIT_RATIO,
+    TOKEN_SUM, TOKEN_AVG, TOKEN_COUNT, TOKEN_MIN, TOKEN_MAX, TOKEN_GROUP, TOKEN_STDDEV, TOKEN_STDVAR, TOKEN_TOPK,
+    TOKEN_BOTTOMK, TOKEN_COUNT_VALUES, TOKEN_QUANTILE, TOKEN_LIMITK, TOKEN_LIMIT_RATIO,
     /* keywords, named <...> */
     TOKEN_BOOL, TOKEN_BY, TOKEN_WITHOUT, TOKEN_ON, TOKEN_IGNORING, TOKEN_GROUP_LEFT, TOKEN_GROUP_RIGHT, TOKEN_FILL,
     TOKEN_FILL_LEFT, TOKEN_FILL_RIGHT, TOKEN_OFFSET, TOKEN_ANCHORED, TOKEN_SMOOTHED,
@@ -47,7 +48,7 @@ struct lexer {
 void lexer_init(struct lexer *lx, struct str text);
 struct token lexer_next(struct lexer *lx);
 
-/* What a message calls it: identifier "foo", <op:*>, end of input. */
+/* What a message calls it: identifier "foo", <op:*>, end of input (token.c). */
 void token_describe(struct buf *out, struct token t);
 
 static inline bool token_is_aggregate(enum token_kind k) { return k >= TOKEN_SUM && k <= TOKEN_LIMIT_RATIO; }

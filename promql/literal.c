@@ -7,13 +7,13 @@
 #include <ctype.h>
 #include <math.h>
 
-/* --- numbers --------------------------------------------------------------------------------------------------------- */
+/* --- numbers ----------------------------------------------------------------------------------------------------- */
 
-static unsigned digit_value(unsigned char c) /* 16 for none */
+unsigned literal_digit(int32_t c)
 {
-    if (isdigit(c))
+    if (c >= '0' && c <= '9')
         return (unsigned)(c - '0');
-    return isxdigit(c) ? (unsigned)((c | 0x20) - 'a' + 10) : 16;
+    return c > 0 && c < 0x80 && isxdigit(c) ? (unsigned)((c | 0x20) - 'a' + 10) : 16;
 }
 
 static bool is_hex(struct str s) { return s.n >= 2 && s.p[0] == '0' && (s.p[1] | 0x20) == 'x'; }
@@ -22,12 +22,12 @@ static bool is_hex(struct str s) { return s.n >= 2 && s.p[0] == '0' && (s.p[1] |
 static bool underscores_fit(struct str s)
 {
     bool hex = is_hex(s);
+    unsigned base = hex ? 16 : 10;
     for (size_t i = 0; i < s.n; i++) {
         if (s.p[i] != '_')
             continue;
-        bool before = i > 0 && (isdigit((unsigned char)s.p[i - 1]) || (hex && (i == 2 || isxdigit((unsigned char)s.p[i - 1]))));
-        bool after = i + 1 < s.n && (hex ? isxdigit((unsigned char)s.p[i + 1]) : isdigit((unsigned char)s.p[i + 1]));
-        if (!before || !after)
+        bool before = i > 0 && ((hex && i == 2) || literal_digit(s.p[i - 1]) < base);
+        if (!before || i + 1 == s.n || literal_digit(s.p[i + 1]) >= base)
             return false;
     }
     return true;
@@ -43,8 +43,9 @@ static bool read_integer(struct str s, double *v)
         unsigned char c = (unsigned char)s.p[i];
         if (c == '_')
             continue;
-        unsigned digit = digit_value(c);
-        if (digit >= base || __builtin_mul_overflow(n, (int64_t)base, &n) || __builtin_add_overflow(n, (int64_t)digit, &n))
+        unsigned digit = literal_digit(c);
+        if (digit >= base || __builtin_mul_overflow(n, (int64_t)base, &n) ||
+            __builtin_add_overflow(n, (int64_t)digit, &n))
             return false;
     }
     *v = (double)n;
@@ -75,12 +76,12 @@ bool literal_number(struct str text, double *v, const char **why)
     return !isinf(*v) || isalpha((unsigned char)text.p[0]);
 }
 
-/* --- durations ------------------------------------------------------------------------------------------------------- */
+/* --- durations --------------------------------------------------------------------------------------------------- */
 
-enum { UNITS = 7 };
-static const struct { const char *name; uint64_t ns; } units[UNITS] = {
-    {"y", 365 * 86400 * UINT64_C(1000000000)}, {"w", 7 * 86400 * UINT64_C(1000000000)}, {"d", 86400 * UINT64_C(1000000000)},
-    {"h", 3600 * UINT64_C(1000000000)}, {"m", 60 * UINT64_C(1000000000)}, {"s", UINT64_C(1000000000)}, {"ms", 1000000},
+#define SECOND UINT64_C(1000000000) /* ns */
+static const struct { const char *name; uint64_t ns; } units[] = {
+    {"y", 365 * 86400 * SECOND}, {"w", 7 * 86400 * SECOND}, {"d", 86400 * SECOND}, {"h", 3600 * SECOND},
+    {"m", 60 * SECOND}, {"s", SECOND}, {"ms", SECOND / 1000},
 };
 
 static size_t digits(struct str s)
@@ -99,7 +100,7 @@ static bool not_a_duration(struct buf *why, struct str text)
 }
 
 /* One number and its unit, added to *ns; *next is the first unit that may still come. */
-static bool read_unit(struct str text, struct str *left, int *next, uint64_t *ns, struct buf *why)
+static bool read_unit(struct str text, struct str *left, size_t *next, uint64_t *ns, struct buf *why)
 {
     uint64_t value, part;
     size_t n = digits(*left);
@@ -110,10 +111,10 @@ static bool read_unit(struct str text, struct str *left, int *next, uint64_t *ns
         n++;
     struct str unit = str_first(*left, n);
     *left = str_skip(*left, n);
-    int u = 0;
-    while (u < UNITS && !str_is(unit, units[u].name))
+    size_t u = 0;
+    while (u < LEN(units) && !str_is(unit, units[u].name))
         u++;
-    if (u == UNITS) {
+    if (u == LEN(units)) {
         buf_add_z(why, "unknown unit ");
         quote_text(why, unit);
         buf_add_z(why, " in duration ");
@@ -133,21 +134,21 @@ static bool read_unit(struct str text, struct str *left, int *next, uint64_t *ns
 bool literal_duration(struct str text, double *seconds, struct buf *why)
 {
     uint64_t ns = 0;
-    int next = 0;
+    size_t next = 0;
     for (struct str left = text; left.n > 0; )
         if (!read_unit(text, &left, &next, &ns, why))
             return false;
-    *seconds = (double)(ns / 1000000000) + (double)(ns % 1000000000) / 1e9;
+    *seconds = (double)(ns / SECOND) + (double)(ns % SECOND) / 1e9;
     return true;
 }
 
-/* --- strings --------------------------------------------------------------------------------------------------------- */
+/* --- strings ----------------------------------------------------------------------------------------------------- */
 
 static uint32_t read_code(struct str s, size_t from, size_t n, unsigned base)
 {
     uint32_t code = 0;
     for (size_t i = from; i < from + n && i < s.n; i++)
-        code = code * base + digit_value((unsigned char)s.p[i]);
+        code = code * base + literal_digit((unsigned char)s.p[i]);
     return code;
 }
 

@@ -3,13 +3,14 @@
 #include "promql/literal.h"
 #include "promql/parse.h"
 
-/* --- label lists ----------------------------------------------------------------------------------------------------- */
+/* --- label lists ------------------------------------------------------------------------------------------------- */
 
 /* Label names are not kept from being keywords by the lexer outside of braces. */
 static bool may_be_label(enum token_kind kind)
 {
     switch (kind) {
-    case TOKEN_BOOL: case TOKEN_ON: case TOKEN_IGNORING: case TOKEN_GROUP_LEFT: case TOKEN_GROUP_RIGHT: case TOKEN_ATAN2:
+    case TOKEN_BOOL: case TOKEN_ON: case TOKEN_IGNORING: case TOKEN_GROUP_LEFT: case TOKEN_GROUP_RIGHT:
+    case TOKEN_ATAN2:
         return true;
     case TOKEN_WITHOUT:
         return false;
@@ -48,13 +49,13 @@ const struct str *parse_labels(struct parser *p, size_t *n)
     return items;
 }
 
-/* --- arguments ------------------------------------------------------------------------------------------------------- */
+/* --- arguments --------------------------------------------------------------------------------------------------- */
 
 bool parse_starts_expr(enum token_kind kind)
 {
     switch (kind) {
-    case TOKEN_NUMBER: case TOKEN_DURATION: case TOKEN_STRING: case TOKEN_LEFT_PAREN: case TOKEN_LEFT_BRACE: case TOKEN_ADD:
-    case TOKEN_SUB:
+    case TOKEN_NUMBER: case TOKEN_DURATION: case TOKEN_STRING: case TOKEN_LEFT_PAREN: case TOKEN_LEFT_BRACE:
+    case TOKEN_ADD: case TOKEN_SUB:
         return true;
     default:
         return parse_is_metric(kind);
@@ -105,7 +106,7 @@ static struct expr *parse_call(struct parser *p, struct token name)
     return e;
 }
 
-/* --- aggregations ---------------------------------------------------------------------------------------------------- */
+/* --- aggregations ------------------------------------------------------------------------------------------------ */
 
 static bool parse_grouping(struct parser *p, struct expr *e)
 {
@@ -125,10 +126,11 @@ static void set_arguments(struct parser *p, struct expr *e, struct args args)
     if (args.n == 0)
         parse_fail(p, e->pos, "no arguments for aggregate expression provided");
     if ((op == AGG_LIMITK || op == AGG_LIMIT_RATIO) && p->syntax.no_experimental_functions)
-        parse_fail(p, e->pos, "%s() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
-                   aggregate_op_text(op));
+        parse_fail(p, e->pos, "%s() is experimental and must be enabled with "
+                   "--enable-feature=promql-experimental-functions", aggregate_op_text(op));
     if (args.n != wanted)
-        parse_fail(p, e->pos, "wrong number of arguments for aggregate expression provided, expected %zu, got %zu", wanted, args.n);
+        parse_fail(p, e->pos, "wrong number of arguments for aggregate expression provided, expected %zu, got %zu",
+                   wanted, args.n);
     e->u.aggregate.param = wanted == 2 ? args.items[0] : NULL;
     e->u.aggregate.inner = args.items[wanted - 1];
     e->height = parse_height(p, e->pos, args.height, 0);

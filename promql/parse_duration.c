@@ -11,8 +11,8 @@ static const struct { int kind, prec; } operators[] = {
 
 static int precedence(enum token_kind kind) { return kind < LEN(operators) ? operators[kind].prec : PREC_NONE; }
 
-/* Its place is the one that a failed evaluation tells, as in Prometheus: of an operator and of min_of from the first operand to
- * the second, of what is in parentheses its own. */
+/* Its place is the one that a failed evaluation tells, as in Prometheus: of an operator and of min_of from the first
+ * operand to the second, of what is in parentheses its own. */
 static struct duration_expr *new_node(struct parser *p, int kind, size_t pos, const struct duration_expr *left,
                                       const struct duration_expr *right)
 {
@@ -142,8 +142,8 @@ static struct duration_expr *parse_climb(struct parser *p, struct duration_expr 
 const struct duration_expr *parse_duration_expr(struct parser *p) { return parse_from(p, PREC_ADD); }
 
 /* `foo offset 5m + 3` is (foo offset 5m) + 3, and `foo offset -2 ^ 2` is (foo offset -2) ^ 2: one literal or function,
- * with a sign or without, ends the offset. Only behind a leading parenthesis, or a second sign, arithmetic belongs to it.
- * Since two signs may become one, what they stand before is kept in parentheses. */
+ * with a sign or without, ends the offset. Only behind a leading parenthesis, or a second sign, arithmetic belongs to
+ * it. Since two signs may become one, what they stand before is kept in parentheses. */
 const struct duration_expr *parse_offset(struct parser *p)
 {
     struct token t = parse_peek(p);

@@ -12,7 +12,8 @@ struct expr *parse_number(struct parser *p)
     e->u.number.as_duration = t.kind == TOKEN_DURATION;
     if (t.kind == TOKEN_NUMBER) {
         if (!literal_number(t.text, &e->u.number.v, &why))
-            parse_fail(p, t.pos, "error parsing number: strconv.ParseFloat: parsing %s: %s", parse_quoted(p, t.text), why);
+            parse_fail(p, t.pos, "error parsing number: strconv.ParseFloat: parsing %s: %s", parse_quoted(p, t.text),
+                       why);
         return e;
     }
     buf_clear(&p->scratch);
@@ -21,7 +22,7 @@ struct expr *parse_number(struct parser *p)
     return e;
 }
 
-/* --- ranges ---------------------------------------------------------------------------------------------------------- */
+/* --- ranges ------------------------------------------------------------------------------------------------------ */
 
 static int64_t to_ms(double seconds) { return (int64_t)(round(seconds * 1e9) / 1e6); }
 
@@ -84,7 +85,7 @@ static struct expr *parse_brackets(struct parser *p, struct expr *inner)
     return e;
 }
 
-/* --- offset and @ ---------------------------------------------------------------------------------------------------- */
+/* --- offset and @ ------------------------------------------------------------------------------------------------ */
 
 static struct time_shift *shift_of(struct parser *p, struct expr *e, const char *modifier)
 {
@@ -93,8 +94,8 @@ static struct time_shift *shift_of(struct parser *p, struct expr *e, const char 
     case EXPR_MATRIX: return &e->u.matrix.selector->u.selector.shift;
     case EXPR_SUBQUERY: return &e->u.subquery.shift;
     default:
-        parse_fail(p, e->pos, "%s modifier must be preceded by an instant vector selector or range vector selector or a subquery",
-                   modifier);
+        parse_fail(p, e->pos, "%s modifier must be preceded by an instant vector selector or range vector selector "
+                   "or a subquery", modifier);
     }
 }
 
@@ -124,7 +125,8 @@ static int64_t parse_timestamp(struct parser *p, const struct expr *e)
         parse_unexpected(p);
     double v = parse_number(p)->u.number.v, seconds = minus ? -v : v;
     if (isnan(seconds) || isinf(seconds))
-        parse_fail(p, e->pos, "timestamp out of bounds for @ modifier: %s", isnan(seconds) ? "NaN" : seconds > 0 ? "+Inf" : "-Inf");
+        parse_fail(p, e->pos, "timestamp out of bounds for @ modifier: %s",
+                   isnan(seconds) ? "NaN" : seconds > 0 ? "+Inf" : "-Inf");
     if (fabs(seconds) >= 0x1p53 / 1000)
         parse_fail(p, e->pos, "timestamp out of bounds for @ modifier: %f", seconds);
     return (int64_t)round(seconds * 1000);
@@ -152,7 +154,7 @@ static void parse_at_modifier(struct parser *p, struct expr *e)
     e->end = (uint32_t)p->end;
 }
 
-/* --- anchored and smoothed ------------------------------------------------------------------------------------------- */
+/* --- anchored and smoothed --------------------------------------------------------------------------------------- */
 
 static void parse_extension(struct parser *p, struct expr *e)
 {

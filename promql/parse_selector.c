@@ -5,9 +5,10 @@
 bool parse_is_metric(enum token_kind kind)
 {
     switch (kind) {
-    case TOKEN_IDENTIFIER: case TOKEN_METRIC_IDENTIFIER: case TOKEN_AND: case TOKEN_OR: case TOKEN_UNLESS: case TOKEN_BY:
-    case TOKEN_WITHOUT: case TOKEN_FILL: case TOKEN_FILL_LEFT: case TOKEN_FILL_RIGHT: case TOKEN_OFFSET: case TOKEN_ANCHORED:
-    case TOKEN_SMOOTHED: case TOKEN_START: case TOKEN_END: case TOKEN_STEP: case TOKEN_RANGE: case TOKEN_MAX_OF: case TOKEN_MIN_OF:
+    case TOKEN_IDENTIFIER: case TOKEN_METRIC_IDENTIFIER: case TOKEN_AND: case TOKEN_OR: case TOKEN_UNLESS:
+    case TOKEN_BY: case TOKEN_WITHOUT: case TOKEN_FILL: case TOKEN_FILL_LEFT: case TOKEN_FILL_RIGHT:
+    case TOKEN_OFFSET: case TOKEN_ANCHORED: case TOKEN_SMOOTHED: case TOKEN_START: case TOKEN_END: case TOKEN_STEP:
+    case TOKEN_RANGE: case TOKEN_MAX_OF: case TOKEN_MIN_OF:
         return true;
     default:
         return token_is_aggregate(kind);
@@ -16,7 +17,8 @@ bool parse_is_metric(enum token_kind kind)
 
 struct matcher_list { struct matcher *items; size_t n, cap; };
 
-static void add_matcher(struct parser *p, struct matcher_list *list, size_t pos, enum match_type type, struct str name, struct str value)
+static void add_matcher(struct parser *p, struct matcher_list *list, size_t pos, enum match_type type, struct str name,
+                        struct str value)
 {
     struct err err = {0};
     struct made_regex *made = ARENA_NEW(p->arena, struct made_regex);

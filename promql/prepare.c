@@ -259,7 +259,7 @@ static struct invariance mark(struct eval *ev, struct expr *e)
         return mark(ev, e->u.unary.inner);
     case EXPR_BINARY:
         return mark_binary(ev, e);
-    case EXPR_AGGREGATE: /* decided by the aggregated expression alone, as in Prometheus; its parameter does not count */
+    case EXPR_AGGREGATE: /* decided by what is aggregated alone, as in Prometheus; the parameter does not count */
         if (e->u.aggregate.param)
             mark_argument(ev, &e->u.aggregate.param);
         return mark(ev, e->u.aggregate.inner);

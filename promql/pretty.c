@@ -1,5 +1,5 @@
-/* Many lines, as /api/v1/format_query answers: what is longer than 100 bytes is taken apart, its children one level deeper
- * (two spaces a level). */
+/* Many lines, as /api/v1/format_query answers: what is longer than 100 bytes is taken apart, its children one level
+ * deeper (two spaces a level). */
 #include "promql/functions.h"
 #include "promql/print.h"
 

@@ -1,6 +1,7 @@
-/* One line, as Prometheus prints it: matchers sorted, one space around operators. What is printed parses to the same tree.
- * Some of Prometheus' slips are not followed, since they break that: +Inf before ^ loses its sign (+Inf ^ 2 would read as
- * +(Inf ^ 2)), -0s keeps it, and milliseconds of durations are rounded, not cut (4s35ms does not become 4s34ms).
+/* One line, as Prometheus prints it: matchers sorted, one space around operators. What is printed parses to the same
+ * tree. Some of Prometheus' slips are not followed, since they break that: +Inf before ^ loses its sign (+Inf ^ 2 would
+ * read as +(Inf ^ 2)), -0s keeps it, milliseconds of durations are rounded, not cut (4s35ms does not become 4s34ms),
+ * an offset in parentheses is ended before arithmetic, and a selector of nothing, as info() may have it, is {}.
  */
 #include "promql/print.h"
 
@@ -45,11 +46,19 @@ static void print_label_list(struct buf *out, const struct str *labels, size_t n
     buf_add_char(out, ')');
 }
 
-/* --- times ----------------------------------------------------------------------------------------------------------- */
+/* --- times ------------------------------------------------------------------------------------------------------- */
 
 static void print_duration_expr(struct buf *out, const struct duration_expr *d);
 
-static void print_duration_pair(struct buf *out, const char *before, const struct duration_expr *d, const char *between, const char *after)
+static void print_duration_around(struct buf *out, const char *before, const struct duration_expr *d, const char *after)
+{
+    buf_add_z(out, before);
+    print_duration_expr(out, d);
+    buf_add_z(out, after);
+}
+
+static void print_duration_pair(struct buf *out, const char *before, const struct duration_expr *d,
+                                const char *between, const char *after)
 {
     buf_add_z(out, before);
     print_duration_expr(out, d->left);
@@ -64,8 +73,8 @@ static void print_duration_expr(struct buf *out, const struct duration_expr *d)
     case DUR_NUMBER: print_seconds(out, d->seconds, d->as_duration); break;
     case DUR_STEP: buf_add_z(out, "step()"); break;
     case DUR_RANGE: buf_add_z(out, "range()"); break;
-    case DUR_NEG: buf_add_char(out, '-'); print_duration_expr(out, d->left); break;
-    case DUR_PAREN: buf_add_z(out, d->plus ? "+(" : "("); print_duration_expr(out, d->left); buf_add_char(out, ')'); break;
+    case DUR_NEG: print_duration_around(out, "-", d->left, ""); break;
+    case DUR_PAREN: print_duration_around(out, d->plus ? "+(" : "(", d->left, ")"); break;
     case DUR_MIN: print_duration_pair(out, "min_of(", d, ", ", ")"); break;
     case DUR_MAX: print_duration_pair(out, "max_of(", d, ", ", ")"); break;
     case DUR_ADD: print_duration_pair(out, "", d, " + ", ""); break;
@@ -123,14 +132,15 @@ void print_subquery_suffix(struct buf *out, const struct expr *e)
     print_offset(out, &e->u.subquery.shift);
 }
 
-/* --- selectors ------------------------------------------------------------------------------------------------------- */
+/* --- selectors --------------------------------------------------------------------------------------------------- */
 
 static bool is_name_matcher(const struct expr *e, const struct matcher *m)
 {
-    return m->type == MATCH_EQ && m->value.n > 0 && str_is(m->name, METRIC_NAME) && str_eq(m->value, e->u.selector.name);
+    struct str name = e->u.selector.name;
+    return m->type == MATCH_EQ && m->value.n > 0 && str_is(m->name, METRIC_NAME) && str_eq(m->value, name);
 }
 
-static int compare_texts(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
+static int by_text(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
 
 static void print_matchers(struct buf *out, const struct expr *e)
 {
@@ -150,7 +160,7 @@ static void print_matchers(struct buf *out, const struct expr *e)
     const char *p = text.p;
     for (size_t i = 0; i < n; p += items[i++].n)
         items[i].p = p;
-    qsort(items, n, sizeof *items, compare_texts);
+    qsort(items, n, sizeof *items, by_text);
     if (n > 0 || e->u.selector.name.n == 0) {
         buf_add_char(out, '{');
         print_list(out, items, n, ",", buf_add_str);
@@ -183,7 +193,7 @@ static void print_matrix(struct buf *out, const struct expr *e)
     print_offset(out, &selector->u.selector.shift);
 }
 
-/* --- operators and calls --------------------------------------------------------------------------------------------- */
+/* --- operators and calls ----------------------------------------------------------------------------------------- */
 
 void print_aggregate_head(struct buf *out, const struct expr *e)
 {

@@ -81,8 +81,8 @@ static bool make_grid(const struct promql_params *p, struct grid *g, struct err 
     return true;
 }
 
-bool promql_eval(struct expr *e, struct str text, const struct promql_params *p, struct source *src, struct query_ctx *q,
-                 struct promql_result *out, struct err *err)
+bool promql_eval(struct expr *e, struct str text, const struct promql_params *p, struct source *src,
+                 struct query_ctx *q, struct promql_result *out, struct err *err)
 {
     struct grid grid;
     struct arena *arena = q->arena, before = *arena;
@@ -91,8 +91,9 @@ bool promql_eval(struct expr *e, struct str text, const struct promql_params *p,
     *out = (struct promql_result){0};
     struct run r = {.expr = e, .out = out};
     r.ev = (struct eval){.q = q, .arena = arena, .source = src, .params = p, .text = text, .grid = grid, .outer = grid,
-                         .lookback = p->lookback > 0 ? p->lookback : LOOKBACK_MS, .delayed_names = p->delayed_name_removal,
-                         .max_samples = p->max_samples ? p->max_samples : MAX_SAMPLES, .err = err};
+                         .lookback = p->lookback > 0 ? p->lookback : LOOKBACK_MS,
+                         .max_samples = p->max_samples ? p->max_samples : MAX_SAMPLES,
+                         .delayed_names = p->delayed_name_removal, .err = err};
     arena->on_full = arena_full;
     arena->on_full_arg = &r.ev;
     bool ok = run(&r);

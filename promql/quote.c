@@ -3,8 +3,8 @@
 #include "base/utf8.h"
 #include "model/labels.h"
 
-/* Code points outside ASCII that Go's unicode.IsPrint refuses, unassigned ones aside: controls, spaces, format characters,
- * private use and noncharacters. */
+/* Code points outside ASCII that Go's unicode.IsPrint refuses: controls, spaces, format characters, private use and
+ * noncharacters; of the unassigned ones only the large block behind all scripts. */
 static bool is_printable(uint32_t c)
 {
     static const struct { uint32_t first, last; } hidden[] = {

@@ -1,5 +1,5 @@
-/* Text in double quotes, as Go's %q and strconv.Quote write it and the lexer reads it back: what is not printable, and every
- * byte that is not UTF-8, becomes an escape. Pure; any thread.
+/* Text in double quotes, as Go's %q and strconv.Quote write it and the lexer reads it back: what is not printable, and
+ * every byte that is not UTF-8, becomes an escape. Pure; any thread.
  */
 #ifndef PROMQL_QUOTE_H
 #define PROMQL_QUOTE_H
