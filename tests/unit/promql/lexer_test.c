@@ -34,7 +34,8 @@ static const char *described(const char *text)
 static void test_kinds(void **state UNUSED)
 {
     assert_string_equal(described(""), "end of input");
-    assert_string_equal(described("foo a:b sum BY"), "identifier \"foo\"|metric identifier \"a:b\"|<aggr:sum>|<BY>|end of input");
+    assert_string_equal(described("foo a:b sum BY"),
+                        "identifier \"foo\"|metric identifier \"a:b\"|<aggr:sum>|<BY>|end of input");
     assert_string_equal(described("1 2m 'x' \"a longer text\""),
                         "number \"1\"|duration \"2m\"|string \"'x'\"|string \"\\\"a longer \"...|end of input");
     assert_string_equal(described("< </ <= == != ^ % atan2 @"),
@@ -45,12 +46,16 @@ static void test_kinds(void **state UNUSED)
 
 static void test_places(void **state UNUSED)
 {
-    assert_string_equal(described("{sum=~'a',by!~`b`}"), "\"{\"|identifier \"sum\"|<op:=~>|string \"'a'\"|\",\"|identifier \"by\"|<op:!~>"
-                                                         "|string \"`b`\"|\"}\"|end of input");
-    assert_string_equal(described("[5m:step()]"), "\"[\"|duration \"5m\"|\":\"|\"step\"|\"(\"|\")\"|\"]\"|end of input");
+    assert_string_equal(described("{sum=~'a',by!~`b`}"),
+                        "\"{\"|identifier \"sum\"|<op:=~>|string \"'a'\"|\",\"|"
+                        "identifier \"by\"|<op:!~>|string \"`b`\"|\"}\"|end of input");
+    assert_string_equal(described("[5m:step()]"),
+                        "\"[\"|duration \"5m\"|\":\"|\"step\"|\"(\"|\")\"|\"]\"|end of input");
     assert_string_equal(described("[ 5m ] #x\n7"), "\"[\"|duration \"5m\"|\"]\"|number \"7\"|end of input");
-    assert_string_equal(described("{a #x\r=\"b\"}"), "\"{\"|identifier \"a\"|\"=\"|string \"\\\"b\\\"\"|\"}\"|end of input");
-    assert_string_equal(described("fill fill (fill_left"), "identifier \"fill\"|<fill>|\"(\"|identifier \"fill_left\"|E 20 unclosed left parenthesis");
+    assert_string_equal(described("{a #x\r=\"b\"}"),
+                        "\"{\"|identifier \"a\"|\"=\"|string \"\\\"b\\\"\"|\"}\"|end of input");
+    assert_string_equal(described("fill fill (fill_left"),
+                        "identifier \"fill\"|<fill>|\"(\"|identifier \"fill_left\"|E 20 unclosed left parenthesis");
 }
 
 static void test_errors(void **state UNUSED)

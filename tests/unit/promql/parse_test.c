@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-/* --- shapes: every operator in parentheses --------------------------------------------------------------------------- */
+/* --- shapes: every operator in parentheses ----------------------------------------------------------------------- */
 
 static void shape(struct buf *out, const struct expr *e)
 {
@@ -86,11 +86,12 @@ static void test_keywords_as_names(void **state UNUSED)
 {
     check_shape("sum + by + offset offset 5m", "((sum + by) + offset offset 5m)");
     check_shape("and and and", "(and and and)");
-    check_shape("start + end{start=\"end\"} + step + range + min_of", "((((start + end{start=\"end\"}) + step) + range) + min_of)");
+    check_shape("start + end{start=\"end\"} + step + range + min_of",
+                "((((start + end{start=\"end\"}) + step) + range) + min_of)");
     check_shape("fill + fill (1) fill_left", "(fill + fill_left)");
 }
 
-/* --- errors ---------------------------------------------------------------------------------------------------------- */
+/* --- errors ------------------------------------------------------------------------------------------------------ */
 
 static void check_error(const char *text, size_t n, const char *want)
 {
@@ -156,7 +157,8 @@ static void check_nesting(const char *open, const char *middle, const char *clos
 static void test_nesting(void **state UNUSED)
 {
     static const char *const around[][3] = {
-        {"(", "up", ")"}, {"-", "up", ""}, {"abs(", "up", ")"}, {"", "up", " + up"}, {"up ^ ", "up", ""}, {"sum by (a) (", "up", ")"},
+        {"(", "up", ")"}, {"-", "up", ""}, {"abs(", "up", ")"}, {"", "up", " + up"}, {"up ^ ", "up", ""},
+        {"sum by (a) (", "up", ")"},
     };
     for (size_t i = 0; i < LEN(around); i++) {
         check_nesting(around[i][0], around[i][1], around[i][2], 490, true);
@@ -184,7 +186,7 @@ static void test_nested_durations(void **state UNUSED)
     }
 }
 
-/* --- memory ---------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------ */
 
 static const char everything[] =
     "sum by (a, \"b c\") (rate({job=~\"a.+\", x!~\"b|c\", \"m\"}[5m] offset -1h)) / on (a) group_left (\"q\\u00e9\") "
@@ -225,7 +227,7 @@ static void test_budget(void **state UNUSED)
     arena_free(&a);
 }
 
-/* --- trees ----------------------------------------------------------------------------------------------------------- */
+/* --- trees ------------------------------------------------------------------------------------------------------- */
 
 static void test_selector(void **state UNUSED)
 {
@@ -258,7 +260,8 @@ static void test_selectors(void **state UNUSED)
     const struct matcher *const *sets;
     const size_t *sizes;
     arena_init(&a, 0);
-    struct expr *e = promql_parse(&a, STR("topk(scalar(a), b{c=\"d\"}) + rate(e[5m]) + max_over_time(f[1h:])"), NULL, &err);
+    struct str text = STR("topk(scalar(a), b{c=\"d\"}) + rate(e[5m]) + max_over_time(f[1h:])");
+    struct expr *e = promql_parse(&a, text, NULL, &err);
     assert_int_equal(promql_selectors(&a, e, &sets, &sizes), 4);
     assert_int_equal(sizes[0], 2);
     assert_true(str_is(sets[1][0].value, "a") && str_is(sets[2][0].value, "e") && str_is(sets[3][0].value, "f"));
@@ -315,11 +318,13 @@ static void test_functions(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_precedence),       cmocka_unit_test(test_offsets_end),     cmocka_unit_test(test_keywords_as_names),
-        cmocka_unit_test(test_corpus_of_errors), cmocka_unit_test(test_errors_on_lines), cmocka_unit_test(test_nesting),
-        cmocka_unit_test(test_nested_durations), cmocka_unit_test(test_every_allocation_fails), cmocka_unit_test(test_budget),
-        cmocka_unit_test(test_selector),         cmocka_unit_test(test_selectors),       cmocka_unit_test(test_positions),
-        cmocka_unit_test(test_experimental),     cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_precedence),        cmocka_unit_test(test_offsets_end),
+        cmocka_unit_test(test_keywords_as_names), cmocka_unit_test(test_corpus_of_errors),
+        cmocka_unit_test(test_errors_on_lines),   cmocka_unit_test(test_nesting),
+        cmocka_unit_test(test_nested_durations),  cmocka_unit_test(test_every_allocation_fails),
+        cmocka_unit_test(test_budget),            cmocka_unit_test(test_selector),
+        cmocka_unit_test(test_selectors),         cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_experimental),      cmocka_unit_test(test_functions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,8 +102,9 @@ static void test_many_lines(void **state UNUSED)
 {
     check(promql_pretty, "sum(up)", "sum(up)");
     check(promql_pretty,
-          "-sum by (job, instance) (rate(a_rather_long_name_of_a_counter_total{job=\"api\"}[5m])) / on (job, instance) group_left () "
-          "topk(5, (another_long_name_of_a_gauge{job=\"api\"} > bool 5 or yet_another_long_name_of_a_gauge{job=\"api\", x=\"y\"}))",
+          "-sum by (job, instance) (rate(a_rather_long_name_of_a_counter_total{job=\"api\"}[5m])) "
+          "/ on (job, instance) group_left () topk(5, (another_long_name_of_a_gauge{job=\"api\"} > bool 5 "
+          "or yet_another_long_name_of_a_gauge{job=\"api\", x=\"y\"}))",
           "  -sum by (job, instance) (rate(a_rather_long_name_of_a_counter_total{job=\"api\"}[5m]))\n"
           "/ on (job, instance) group_left ()\n"
           "  topk(\n"
@@ -115,13 +116,16 @@ static void test_many_lines(void **state UNUSED)
           "    )\n"
           "  )");
     check(promql_pretty,
-          "max_over_time(rate(a_rather_long_name_of_a_counter_total{job=\"api\",instance=\"a\",method=\"GET\"}[5m])[1h:5m] offset 1d)",
+          "max_over_time(rate(a_rather_long_name_of_a_counter_total{job=\"api\",instance=\"a\",method=\"GET\"}[5m])"
+          "[1h:5m] offset 1d)",
           "max_over_time(\n"
-          "  rate(a_rather_long_name_of_a_counter_total{instance=\"a\",job=\"api\",method=\"GET\"}[5m])[1h:5m] offset 1d\n"
+          "  rate(a_rather_long_name_of_a_counter_total{instance=\"a\",job=\"api\",method=\"GET\"}[5m])[1h:5m]"
+          " offset 1d\n"
           ")");
     /* as Prometheus has it: a short subquery stays at the margin */
     check(promql_pretty,
-          "max_over_time(deriv(a_rather_long_name_of_a_gauge{instance=\"a\",job=\"api-server\"}[5m])[1h:5m] offset 1d) > bool quantile_over_time(0.5, b[5m])",
+          "max_over_time(deriv(a_rather_long_name_of_a_gauge{instance=\"a\",job=\"api-server\"}[5m])[1h:5m] offset 1d) "
+          "> bool quantile_over_time(0.5, b[5m])",
           "  max_over_time(\n"
           "deriv(a_rather_long_name_of_a_gauge{instance=\"a\",job=\"api-server\"}[5m])[1h:5m] offset 1d\n"
           "  )\n"
@@ -129,51 +133,60 @@ static void test_many_lines(void **state UNUSED)
           "  quantile_over_time(0.5, b[5m])");
 }
 
-static void test_json(void **state UNUSED)
+/* Quotes in `want` are single ones here. */
+static void check_json(const char *text, const char *want)
 {
-    check(promql_json, "-sum by (a) (x{b!=\"<\"} offset -1m)",
-          "{\"expr\":{\"expr\":{\"anchored\":false,\"matchers\":[{\"name\":\"b\",\"type\":\"!=\",\"value\":\"\\u003c\"},"
-          "{\"name\":\"__name__\",\"type\":\"=\",\"value\":\"x\"}],\"name\":\"x\",\"offset\":-60000,\"offsetExpr\":null,"
-          "\"smoothed\":false,\"startOrEnd\":null,\"timestamp\":null,\"type\":\"vectorSelector\"},\"grouping\":[\"a\"],\"op\":\"sum\","
-          "\"param\":null,\"type\":\"aggregation\",\"without\":false},\"op\":\"-\",\"type\":\"unaryExpr\"}");
-    check(promql_json, "rate(x[5m] @ end()) > bool 2",
-          "{\"bool\":true,\"lhs\":{\"args\":[{\"anchored\":false,\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":\"x\"}],"
-          "\"name\":\"x\",\"offset\":0,\"offsetExpr\":null,\"range\":300000,\"rangeExpr\":null,\"smoothed\":false,"
-          "\"startOrEnd\":\"end\",\"timestamp\":null,\"type\":\"matrixSelector\"}],\"func\":{\"argTypes\":[\"matrix\"],"
-          "\"name\":\"rate\",\"returnType\":\"vector\",\"variadic\":0},\"type\":\"call\"},\"matching\":null,\"op\":\"\\u003e\","
-          "\"rhs\":{\"type\":\"numberLiteral\",\"val\":\"2\"},\"type\":\"binaryExpr\"}");
-    check(promql_json, "(\"t\")",
-          "{\"expr\":{\"type\":\"stringLiteral\",\"val\":\"t\"},\"type\":\"parenExpr\"}");
-    check(promql_json, "a * on (x) group_left (y) fill_left (2) max_over_time(b[5m:step() - 1m])",
-          "{\"bool\":false,\"lhs\":{\"anchored\":false,\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\","
-          "\"value\":\"a\"}],\"name\":\"a\",\"offset\":0,\"offsetExpr\":null,\"smoothed\":false,\"startOrEnd\":null,"
-          "\"timestamp\":null,\"type\":\"vectorSelector\"},\"matching\":{\"card\":\"many-to-one\","
-          "\"fillValues\":{\"lhs\":2,\"rhs\":null},\"include\":[\"y\"],\"labels\":[\"x\"],\"on\":true},\"op\":\"*\","
-          "\"rhs\":{\"args\":[{\"expr\":{\"anchored\":false,\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\","
-          "\"value\":\"b\"}],\"name\":\"b\",\"offset\":0,\"offsetExpr\":null,\"smoothed\":false,\"startOrEnd\":null,"
-          "\"timestamp\":null,\"type\":\"vectorSelector\"},\"offset\":0,\"offsetExpr\":null,\"range\":300000,"
-          "\"rangeExpr\":null,\"startOrEnd\":null,\"step\":0,\"stepExpr\":{\"lhs\":{\"lhs\":null,\"op\":\"step\","
-          "\"rhs\":null,\"type\":\"durationExpr\",\"wrapped\":false},\"op\":\"-\",\"rhs\":{\"duration\":true,"
-          "\"type\":\"numberLiteral\",\"val\":\"60\"},\"type\":\"durationExpr\",\"wrapped\":false},"
-          "\"timestamp\":null,\"type\":\"subquery\"}],\"func\":{\"argTypes\":[\"matrix\"],\"name\":\"max_over_time\","
-          "\"returnType\":\"vector\",\"variadic\":0},\"type\":\"call\"},\"type\":\"binaryExpr\"}");
-    check(promql_json, "x[-(5)]",
-          "{\"anchored\":false,\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":\"x\"}],\"name\":\"x\",\"offset\":0,"
-          "\"offsetExpr\":null,\"range\":0,\"rangeExpr\":{\"lhs\":null,\"op\":\"-\",\"rhs\":{\"lhs\":null,\"op\":\"+\",\"rhs\":{\"duration\":false,"
-          "\"type\":\"numberLiteral\",\"val\":\"5\"},\"type\":\"durationExpr\",\"wrapped\":true},\"type\":\"durationExpr\",\"wrapped\":false},"
-          "\"smoothed\":false,\"startOrEnd\":null,\"timestamp\":null,\"type\":\"matrixSelector\"}");
+    struct buf json = {0};
+    for (; *want; want++)
+        buf_add_char(&json, *want == '\'' ? '"' : *want);
+    check(promql_json, text, buf_z(&json));
+    buf_free(&json);
 }
 
-/* A sign before a function of an offset is a node of its own. */
-static void test_json_of_offset(void **state UNUSED)
+#define NAMED(x) "{'name':'__name__','type':'=','value':'" x "'}],'name':'" x "',"
+#define PLAIN_SELECTOR(x) \
+    "{'anchored':false,'matchers':[" NAMED(x) "'offset':0,'offsetExpr':null,'smoothed':false,'startOrEnd':null," \
+    "'timestamp':null,'type':'vectorSelector'}"
+#define RANGE_CALL(name) \
+    "'func':{'argTypes':['matrix'],'name':'" name "','returnType':'vector','variadic':0},'type':'call'}"
+#define STEP "{'lhs':null,'op':'step','rhs':null,'type':'durationExpr','wrapped':false}"
+
+static void test_json(void **state UNUSED)
 {
-    check(promql_json, "x offset +min_of(step(), 5)",
-          "{\"anchored\":false,\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":\"x\"}],\"name\":\"x\","
-          "\"offset\":0,\"offsetExpr\":{\"lhs\":null,\"op\":\"+\",\"rhs\":{\"lhs\":{\"lhs\":null,\"op\":\"step\","
-          "\"rhs\":null,\"type\":\"durationExpr\",\"wrapped\":false},\"op\":\"min_of\",\"rhs\":{\"duration\":false,"
-          "\"type\":\"numberLiteral\",\"val\":\"5\"},\"type\":\"durationExpr\",\"wrapped\":false},"
-          "\"type\":\"durationExpr\",\"wrapped\":false},\"smoothed\":false,\"startOrEnd\":null,\"timestamp\":null,"
-          "\"type\":\"vectorSelector\"}");
+    check_json("(\"t\")", "{'expr':{'type':'stringLiteral','val':'t'},'type':'parenExpr'}");
+    check_json("-sum by (a) (x{b!=\"<\"} offset -1m)",
+               "{'expr':{'expr':{'anchored':false,'matchers':[{'name':'b','type':'!=','value':'\\u003c'}," NAMED("x")
+               "'offset':-60000,'offsetExpr':null,'smoothed':false,'startOrEnd':null,'timestamp':null,"
+               "'type':'vectorSelector'},'grouping':['a'],'op':'sum','param':null,'type':'aggregation',"
+               "'without':false},'op':'-','type':'unaryExpr'}");
+    check_json("rate(x[5m] @ end()) > bool 2",
+               "{'bool':true,'lhs':{'args':[{'anchored':false,'matchers':[" NAMED("x") "'offset':0,'offsetExpr':null,"
+               "'range':300000,'rangeExpr':null,'smoothed':false,'startOrEnd':'end','timestamp':null,"
+               "'type':'matrixSelector'}]," RANGE_CALL("rate") ",'matching':null,'op':'\\u003e',"
+               "'rhs':{'type':'numberLiteral','val':'2'},'type':'binaryExpr'}");
+    check_json("a * on (x) group_left (y) fill_left (2) max_over_time(b[5m:step() - 1m])",
+               "{'bool':false,'lhs':" PLAIN_SELECTOR("a") ",'matching':{'card':'many-to-one',"
+               "'fillValues':{'lhs':2,'rhs':null},'include':['y'],'labels':['x'],'on':true},'op':'*',"
+               "'rhs':{'args':[{'expr':" PLAIN_SELECTOR("b") ",'offset':0,'offsetExpr':null,'range':300000,"
+               "'rangeExpr':null,'startOrEnd':null,'step':0,'stepExpr':{'lhs':" STEP ",'op':'-',"
+               "'rhs':{'duration':true,'type':'numberLiteral','val':'60'},'type':'durationExpr','wrapped':false},"
+               "'timestamp':null,'type':'subquery'}]," RANGE_CALL("max_over_time") ",'type':'binaryExpr'}");
+}
+
+/* Parentheses around a number, and a sign before a function, are nodes of their own. */
+static void test_json_of_durations(void **state UNUSED)
+{
+    check_json("x[-(5)]",
+               "{'anchored':false,'matchers':[" NAMED("x") "'offset':0,'offsetExpr':null,'range':0,"
+               "'rangeExpr':{'lhs':null,'op':'-','rhs':{'lhs':null,'op':'+',"
+               "'rhs':{'duration':false,'type':'numberLiteral','val':'5'},'type':'durationExpr','wrapped':true},"
+               "'type':'durationExpr','wrapped':false},'smoothed':false,'startOrEnd':null,'timestamp':null,"
+               "'type':'matrixSelector'}");
+    check_json("x offset +min_of(step(), 5)",
+               "{'anchored':false,'matchers':[" NAMED("x") "'offset':0,'offsetExpr':{'lhs':null,'op':'+',"
+               "'rhs':{'lhs':" STEP ",'op':'min_of','rhs':{'duration':false,'type':'numberLiteral','val':'5'},"
+               "'type':'durationExpr','wrapped':false},'type':'durationExpr','wrapped':false},'smoothed':false,"
+               "'startOrEnd':null,'timestamp':null,'type':'vectorSelector'}");
 }
 
 /* What does not fit on a line is not printed to its end at each level of a nesting: this takes no time. */
@@ -208,11 +221,12 @@ static void test_deep_and_wide(void **state UNUSED)
 static void test_unequal(void **state UNUSED)
 {
     static const char *const all[] = {
-        "a", "b", "a{x=\"1\"}", "a{x!=\"1\"}", "a{x=\"1\",x=\"1\"}", "a offset 1m", "a offset (1m)", "a @ 1", "a @ start()", "a[1m]",
-        "a[2m]", "a[(1m)]", "a[1m:]", "a[1m:1m]", "a[1m:(1m)]", "a anchored", "a smoothed", "(a)", "-a", "+a", "a + b", "a - b",
-        "b + a", "a + on (x) b", "a + ignoring (x) b", "a + on (x) group_left () b", "a + on (x) group_left (y) b", "a + fill (1) b",
-        "a + fill_left (1) b", "a == b", "a == bool b", "sum(a)", "sum by (x) (a)", "sum without (x) (a)", "avg(a)", "topk(1, a)",
-        "topk(2, a)", "abs(a)", "ceil(a)", "round(a)", "round(a, 1)", "1", "2", "1s", "NaN", "\"a\"", "\"b\"",
+        "a", "b", "a{x=\"1\"}", "a{x!=\"1\"}", "a{x=\"1\",x=\"1\"}", "a offset 1m", "a offset (1m)", "a @ 1",
+        "a @ start()", "a[1m]", "a[2m]", "a[(1m)]", "a[1m:]", "a[1m:1m]", "a[1m:(1m)]", "a anchored", "a smoothed",
+        "(a)", "-a", "+a", "a + b", "a - b", "b + a", "a + on (x) b", "a + ignoring (x) b",
+        "a + on (x) group_left () b", "a + on (x) group_left (y) b", "a + fill (1) b", "a + fill_left (1) b", "a == b",
+        "a == bool b", "sum(a)", "sum by (x) (a)", "sum without (x) (a)", "avg(a)", "topk(1, a)", "topk(2, a)",
+        "abs(a)", "ceil(a)", "round(a)", "round(a, 1)", "1", "2", "1s", "NaN", "\"a\"", "\"b\"",
     };
     struct arena a;
     struct expr *trees[LEN(all)];
@@ -225,7 +239,7 @@ static void test_unequal(void **state UNUSED)
     arena_free(&a);
 }
 
-/* --- all queries of the corpora -------------------------------------------------------------------------------------- */
+/* --- all queries of the corpora ---------------------------------------------------------------------------------- */
 
 /* The expression of an eval line, NULL when the line has none, or one that must fail. */
 static const char *eval_expression(const char *line)
@@ -294,7 +308,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_line),       cmocka_unit_test(test_many_lines),    cmocka_unit_test(test_json),
-        cmocka_unit_test(test_json_of_offset), cmocka_unit_test(test_deep_and_wide), cmocka_unit_test(test_unequal),
+        cmocka_unit_test(test_json_of_durations), cmocka_unit_test(test_deep_and_wide), cmocka_unit_test(test_unequal),
         cmocka_unit_test(test_corpora),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
