@@ -2,8 +2,10 @@
  * the answer is in order of rank, group by group.
  *
  * Ties are decided as Prometheus decides them: a binary heap whose top is the one to give way, built like Go's
- * container/heap. What limitk and limit_ratio let pass goes through such a heap too, for nothing but its order.
+ * container/heap, and sorted like Go's sort. What limitk and limit_ratio let pass goes through such a heap too, for
+ * nothing but its order.
  */
+#include "promql/go_sort.h"
 #include "promql/walk.h"
 
 #include "base/num.h"
@@ -48,25 +50,7 @@ static void heap_sink(struct heap *h)
     }
 }
 
-/* Two runs that follow one another become one. */
-static void merge_runs(const struct heap *h, uint32_t *out, size_t left, size_t right, size_t end)
-{
-    size_t i = left, j = right;
-    for (size_t at = left; at < end; at++)
-        out[at] = i < right && (j == end || !gives_way(h, h->items[i], h->items[j])) ? h->items[i++] : h->items[j++];
-}
-
-/* Best first; equal ones stay as they lie in the heap. (Prometheus keeps that order up to twelve.) */
-static void heap_sort(struct heap *h, uint32_t *scratch)
-{
-    for (size_t run = 1; run < h->n; run *= 2) {
-        for (size_t at = 0; at < h->n; at += 2 * run) {
-            size_t right = at + run < h->n ? at + run : h->n, end = at + 2 * run < h->n ? at + 2 * run : h->n;
-            merge_runs(h, scratch, at, right, end);
-        }
-        memcpy(h->items, scratch, h->n * sizeof *scratch);
-    }
-}
+static bool comes_first(const void *heap, uint32_t a, uint32_t b) { return gives_way(heap, b, a); }
 
 struct pick {
     struct eval *ev;
@@ -75,7 +59,7 @@ struct pick {
     struct value *in;
     const double *param;
     const uint32_t *members; size_t n; /* the group */
-    uint32_t *chosen, *scratch;        /* room for all rows */
+    uint32_t *chosen;                  /* room for all rows */
     uint8_t *passes;                   /* per row: at the step being looked at */
     bool ignored;                      /* a histogram was */
 };
@@ -103,7 +87,7 @@ static size_t rank_at(struct pick *p, uint32_t i, size_t k)
         }
     }
     if (p->ev->grid.n == 1)
-        heap_sort(&h, p->scratch);
+        go_sort(h.items, h.n, comes_first, &h);
     return h.n;
 }
 
@@ -223,7 +207,6 @@ void eval_pick(struct eval *ev, const struct expr *e, struct value *in, const do
     group_rows(ev, &by, in, &groups);
     struct pick p = {.ev = ev, .e = e, .op = e->u.aggregate.op, .in = in, .param = param,
                      .chosen = ARENA_ARRAY(ev->arena, uint32_t, in->n),
-                     .scratch = ARENA_ARRAY(ev->arena, uint32_t, in->n),
                      .passes = ARENA_ARRAY(ev->arena, uint8_t, in->n)};
     for (size_t g = 0; g < groups.n; g++) {
         p.members = groups.rows + groups.start[g];

@@ -8,7 +8,7 @@
  *   later.c       their rows one at a time, for aggregations
  *   range.c       calls on range vectors, feed.c: what they see of a series; call.c: all other calls
  *   binary.c      operators element by element; matching.c, join.c, set.c: between vectors
- *   aggregate.c   sum ... stddev; quantile.c; pick.c: topk ... limit_ratio; count_values.c
+ *   aggregate.c   sum ... stddev; quantile.c; pick.c: topk ... limit_ratio; count_values.c; go_sort.c: ties
  *   result.c      names dropped, duplicates found, sorted, points
  */
 #ifndef PROMQL_WALK_H

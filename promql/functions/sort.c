@@ -1,25 +1,25 @@
 /* sort(), sort_by_label() and their descending sisters: the order of rows, which only the answer of an instant query
  * shows. */
 #include "promql/functions/fn.h"
+#include "promql/go_sort.h"
 
-#include <stdlib.h>
+#include "base/num.h"
 
-/* A row on its way; equal ones keep the order they came in. */
-struct sorted_row { struct row row; size_t came; const struct call *call; };
+struct order { const struct row *rows; const struct call *call; };
 
-static int by_coming(const struct sorted_row *x, const struct sorted_row *y)
+static double value_of(const void *order, uint32_t row) { return ((const struct order *)order)->rows[row].v[0]; }
+
+/* NaN is last in both directions. */
+static bool is_lower(const void *order, uint32_t x, uint32_t y)
 {
-    return x->came < y->came ? -1 : x->came > y->came;
+    double b = value_of(order, y);
+    return isnan(b) || value_of(order, x) < b;
 }
 
-/* NaN is last in both directions; of several the later comes first, as an insertion sort leaves them to which NaN is less
- * than everything. */
-static int by_value(const struct sorted_row *x, const struct sorted_row *y, int direction)
+static bool is_higher(const void *order, uint32_t x, uint32_t y)
 {
-    double a = x->row.v[0], b = y->row.v[0];
-    if (isnan(a) || isnan(b))
-        return isnan(a) == isnan(b) ? by_coming(y, x) : isnan(a) ? 1 : -1;
-    return a == b ? by_coming(x, y) : (a < b ? -1 : 1) * direction;
+    double b = value_of(order, y);
+    return isnan(b) || value_of(order, x) > b;
 }
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -35,55 +35,75 @@ static struct str cut_run(struct str *s)
     return run;
 }
 
-static int compare_digits(struct str a, struct str b)
+/* False when it is no number or a larger one than Go's int. */
+static bool run_number(struct str run, int64_t *n)
 {
-    while (a.n > 1 && a.p[0] == '0')
-        a = str_skip(a, 1);
-    while (b.n > 1 && b.p[0] == '0')
-        b = str_skip(b, 1);
-    return a.n != b.n ? (a.n < b.n ? -1 : 1) : str_cmp(a, b);
+    return run.n > 0 && is_digit(run.p[0]) && num_parse_i64(run, n);
 }
 
-/* Numbers within a text count as numbers: node2 before node10. */
-static int compare_natural(struct str a, struct str b)
+static int compare_runs(struct str x, struct str y)
+{
+    int64_t i, j;
+    if (run_number(x, &i) && run_number(y, &j))
+        return i < j ? -1 : i > j;
+    return str_cmp(x, y);
+}
+
+/* Numbers within a text count as numbers: node2 before node10. A text is before one that goes on where it ends, and
+ * before an equal one (007 before 7); the empty text is before none. */
+static bool precedes(struct str a, struct str b)
 {
     while (a.n > 0 && b.n > 0) {
-        struct str x = cut_run(&a), y = cut_run(&b);
-        int order = is_digit(x.p[0]) && is_digit(y.p[0]) ? compare_digits(x, y) : str_cmp(x, y);
+        int order = compare_runs(cut_run(&a), cut_run(&b));
         if (order != 0)
-            return order;
+            return order < 0;
+        if (a.n == 0)
+            return true;
     }
-    return a.n > 0 ? 1 : b.n > 0 ? -1 : 0;
+    return false;
 }
 
-static int by_labels(const struct sorted_row *x, const struct sorted_row *y)
+/* The first label of those to sort by in which the rows differ; false: there is none. */
+static bool differing(const struct order *o, uint32_t x, uint32_t y, struct str *a, struct str *b)
 {
-    for (size_t i = 1; i < x->call->n_args; i++) {
-        struct str name = x->call->args[i].string;
-        int order = compare_natural(labels_get(x->row.labels, name), labels_get(y->row.labels, name));
-        if (order != 0)
-            return order;
+    for (size_t i = 1; i < o->call->n_args; i++) {
+        struct str name = o->call->args[i].string;
+        *a = labels_get(o->rows[x].labels, name);
+        *b = labels_get(o->rows[y].labels, name);
+        if (!str_eq(*a, *b))
+            return true;
     }
-    return labels_cmp(x->row.labels, y->row.labels);
+    return false;
 }
 
-static int value_rising(const void *x, const void *y) { return by_value(x, y, 1); }
-static int value_falling(const void *x, const void *y) { return by_value(x, y, -1); }
-static int labels_rising(const void *x, const void *y) { return by_labels(x, y); }
-static int labels_falling(const void *x, const void *y) { return -by_labels(x, y); }
-
-static void sort_rows(struct eval *ev, const struct call *c, struct value *out,
-                      int (*compare)(const void *, const void *))
+static bool labels_rise(const void *order, uint32_t x, uint32_t y)
 {
-    struct sorted_row *sorted = ARENA_ARRAY(ev->arena, struct sorted_row, c->args[0].n);
-    fn_take_rows(out, &c->args[0]);
-    if (ev->grid.n > 1 || out->n < 2)
+    const struct order *o = order;
+    struct str a, b;
+    return differing(o, x, y, &a, &b) ? precedes(a, b) : labels_cmp(o->rows[x].labels, o->rows[y].labels) < 0;
+}
+
+static bool labels_fall(const void *order, uint32_t x, uint32_t y)
+{
+    const struct order *o = order;
+    struct str a, b;
+    return differing(o, x, y, &a, &b) ? !precedes(a, b) : labels_cmp(o->rows[x].labels, o->rows[y].labels) > 0;
+}
+
+static void sort_rows(struct eval *ev, const struct call *c, struct value *out, go_less_fn *is_less)
+{
+    const struct value *in = &c->args[0];
+    if (ev->grid.n > 1 || in->n < 2) {
+        fn_take_rows(out, in);
         return;
-    for (size_t i = 0; i < out->n; i++)
-        sorted[i] = (struct sorted_row){out->rows[i], i, c};
-    qsort(sorted, out->n, sizeof *sorted, compare);
-    for (size_t i = 0; i < out->n; i++)
-        out->rows[i] = sorted[i].row;
+    }
+    uint32_t *places = ARENA_ARRAY(ev->arena, uint32_t, in->n);
+    for (uint32_t i = 0; i < in->n; i++)
+        places[i] = i;
+    go_sort(places, in->n, is_less, &(struct order){in->rows, c});
+    arena_grow(ev->arena, &out->rows, &out->_cap, in->n, sizeof *out->rows);
+    for (size_t i = 0; i < in->n; i++)
+        out->rows[out->n++] = in->rows[places[i]];
 }
 
 static void drop_histograms(struct eval *ev, const struct call *c)
@@ -94,35 +114,17 @@ static void drop_histograms(struct eval *ev, const struct call *c)
                 row_clear(&c->args[0].rows[r], i);
 }
 
-static void sort_by_value(struct eval *ev, const struct call *c, struct value *out,
-                          int (*compare)(const void *, const void *))
+static void sort_by_value(struct eval *ev, const struct call *c, struct value *out, go_less_fn *is_less)
 {
     drop_histograms(ev, c);
     value_drop_empty(&c->args[0], ev->grid.n);
-    sort_rows(ev, c, out, compare);
+    sort_rows(ev, c, out, is_less);
 }
 
-static void sort_up(struct eval *ev, const struct call *c, struct value *out)
-{
-    sort_by_value(ev, c, out, value_rising);
-}
-
-static void sort_down(struct eval *ev, const struct call *c, struct value *out)
-{
-    sort_by_value(ev, c, out, value_falling);
-}
-
-static void sort_label_up(struct eval *ev, const struct call *c, struct value *out)
-{
-    sort_rows(ev, c, out, labels_rising);
-}
-
-static void sort_label_down(struct eval *ev, const struct call *c, struct value *out)
-{
-    sort_rows(ev, c, out, labels_falling);
-}
-
-const struct function_impl fn_sort = {.rows = sort_up};
-const struct function_impl fn_sort_desc = {.rows = sort_down};
-const struct function_impl fn_sort_by_label = {.rows = sort_label_up};
-const struct function_impl fn_sort_by_label_desc = {.rows = sort_label_down};
+#define SORT(name, sort, is_less) \
+    static void by_##name(struct eval *ev, const struct call *c, struct value *out) { sort(ev, c, out, is_less); } \
+    const struct function_impl fn_##name = {.rows = by_##name}
+SORT(sort, sort_by_value, is_lower);
+SORT(sort_desc, sort_by_value, is_higher);
+SORT(sort_by_label, sort_rows, labels_rise);
+SORT(sort_by_label_desc, sort_rows, labels_fall);
