@@ -14,26 +14,46 @@ TOLERANCE = 1e-9
 ROUGH = 1e-6 # of deviations and remainders of large numbers: the last bits depend on the order of addition, and
              # Prometheus keeps none in range queries
 
-# Where the newest release, which sluice follows, answers other than 3.5: what differs ("notes": nothing but the
-# annotations), in which queries, with which words, and why.
+# Where the newest release, which sluice follows, answers other than 3.5: what differs, in which queries, with which words
+# (all of them, from the first to the last), and why.
+PLACE = r" \(\d+:\d+\)"
+POINT = r".*: at [\d.]+: "
+GROUP = r"found duplicate series for the match group (?P<group>.*) on the (?P<side>left|right) hand-side of the operation: "
 KNOWN = [
-    ("notes", r"\bsort(_desc|_by_label|_by_label_desc)?\b", "sort.* ineffective for range queries",
-     "sort() says in range queries that it has no effect"),
-    ("notes", r"\b(sum|avg|\+)\b", "conflicting counter resets", "resets of histograms that contradict each other are told"),
-    ("result", r"\bmad_over_time\b.*\bodd\b", "", "a NaN in the window makes mad_over_time() NaN"),
-    ("result", r"\btimestamp\([^()]*( offset.*@|@.*offset)", "only here|at ", "there, timestamp() loses an offset beside @"),
-    ("result", r"\b(std(dev|var)|exp|sinh|cosh)\b.*%", " at ",
+    ("result", r"\bmad_over_time\(.*\bodd\b", POINT + r"NaN, wanted .*|series only here \[\], only there .*",
+     "a NaN in the window makes mad_over_time() NaN"),
+    ("result", r"\btimestamp\(\(*\w*(\{[^}]*\})?( offset -.*@|.*@.* offset -)", POINT + ".*|series only .*",
+     "there, timestamp() loses a negative offset beside @"),
+    ("result", r"\b(std(dev|var)|exp|sinh|cosh)\b.*%", POINT + ".*",
      "(the remainder of a deviation or of an exponential has no digit that can be relied on)"),
-    ("status", " (==|!=|>|<|>=|<=) on", "many-to-one matching must be explicit", "it is an error for comparisons, too"),
-    ("result", r"\binfo\(", "times|series only here", "while two info series overlap, steps were left out"),
-    ("error", r"\boffset$", r"expected number, duration, step\(\), or range\(\)", "more may stand after offset"),
-    ("error", "", "found duplicate series for the match group", "of duplicates, the two are named in order of their text"),
-    ("error", r"\b(top|bottom|limit)k\b", "Parameter value is NaN", "NaN is refused by name"),
+    ("result", r"\b(day_of_\w+|days_in_month|hour|minute|month|year)\(.*\b(exp|sinh|cosh)\(", POINT + ".*",
+     "(the date of an exponential hangs on its last bit)"),
+    ("result", r"\bstd(dev|var)\b.*(==|!=|>|<|>=|<=)|(==|!=|>|<|>=|<=).*\bstd(dev|var)\b",
+     POINT + "(0, wanted 1|1, wanted 0)|series only .*|times .*", "(a comparison with a deviation hangs on its last bit)"),
+    ("result", r"histogram_(quantile|fraction)\(.*\b(avg|sum)\b.*\bi?delta\(", POINT + ".*",
+     "(where buckets are negative a quantile of their sum hangs on its last bit)"),
+    ("status", r" (==|!=|>|<|>=|<=) on", r"200 , wanted .*many-to-one matching must be explicit.*|"
+     r"422 multiple matches for labels: many-to-one matching must be explicit.*, wanted 200 ",
+     "it is an error for comparisons, too"),
+    ("result", r"\binfo\(", ".*times .*|series only here .*, only there .*", "while two info series overlap, steps were left out"),
+    ("error", r"\boffset$", r"bad_data: .*expected number, duration, step\(\), or range\(\).*", "more may stand after offset"),
+    ("error", "", "execution: " + GROUP + r"\[(?P<x>\{.*\}), (?P<y>\{.*\})\](?P<end>;.*), wanted execution: found duplicate series for "
+     r"the match group (?P=group) on the (?P=side) hand-side of the operation: \[(?P=y), (?P=x)\](?P=end)",
+     "of duplicates, the two are named in order of their text"),
+    ("error", r"\b(top|bottom|limit)k\b", r"execution: Parameter value is NaN, wanted execution: Scalar value NaN overflows int64",
+     "NaN is refused by name"),
+    ("error", r"\blimit_ratio\b", r"execution: Ratio value is NaN, wanted execution: Ratio value NaN is NaN", "NaN is refused by name"),
+]
+NEWER_NOTES = [
+    ("PromQL warning: sort is ineffective for range queries since results are always ordered by labels" + PLACE,
+     "sort() says in range queries that it has no effect"),
+    ("PromQL warning: conflicting counter resets during histogram (addition|subtraction|aggregation)" + PLACE,
+     "resets of histograms that contradict each other are told"),
 ]
 
 # Queries with instant results in an order that Prometheus itself does not keep from one time to the next (it goes
 # through a Go map), or where series with equal values may stand in any order.
-UNORDERED = r"\b(count_values|info|histogram_quantile|histogram_fraction|sort|sort_desc)\b|\[\w+:"
+UNORDERED = r"\b(count_values|info|histogram_quantile|histogram_fraction)\b|\[\w+:"
 DEVIATIONS = r"\bstd(dev|var)\b|%"
 
 
@@ -64,7 +84,8 @@ def numbers_differ(a, b, tolerance=TOLERANCE):
 
 
 def roughly_differ(a, b):
-    return numbers_differ(a, b, ROUGH)
+    """Deviations of what is nearly equal are nothing but rounding."""
+    return numbers_differ(a, b, ROUGH) and not abs(lib.number(a)) + abs(lib.number(b)) < 1e-20
 
 
 def histograms_differ(a, b):
@@ -144,13 +165,23 @@ def answers_differ(query, ours, theirs):
     why = results_differ(query, a["data"], b["data"]) or sorting_differs(query, a["data"], b["data"])
     if why:
         return "result", why
-    why = notes_differ(a, b)
-    return ("notes", why) if why else None
+    why, (older, reason) = notes_differ(a, b), without_newer_notes(a, b)
+    return None if not why else ("notes", why) if notes_differ(older, b) else ("newer notes", reason)
+
+
+def without_newer_notes(a, b):
+    """The notes of a but for those that the older release does not have, and why it has not."""
+    newer = {note: reason for note in a.get("warnings", []) if note not in b.get("warnings", [])
+             for pattern, reason in NEWER_NOTES if re.fullmatch(pattern, note)}
+    rest = [note for note in a.get("warnings", []) if note not in newer]
+    return {"warnings": rest, "infos": a.get("infos", [])}, "; ".join(sorted(set(newer.values())))
 
 
 def known(what, query, why):
+    if what == "newer notes":
+        return why
     return next((reason for kind, pattern, words, reason in KNOWN
-                 if kind == what and re.search(pattern, query) and re.search(words, why)), None)
+                 if kind == what and re.search(pattern, query) and re.fullmatch(words, why, re.DOTALL)), None)
 
 
 class Comparison:
