@@ -136,7 +136,8 @@ static enum element_note element_with_scalar(struct eval *ev, const struct expr 
     enum binary_op op = e->u.binary.op;
     double v = row->v[i];
     const struct histogram *h = row_hist(row, i);
-    bool ok = scalar_left ? binary_element(ev, op, scalar, NULL, v, h, &x) : binary_element(ev, op, v, h, scalar, NULL, &x);
+    bool ok = scalar_left ? binary_element(ev, op, scalar, NULL, v, h, &x)
+                          : binary_element(ev, op, v, h, scalar, NULL, &x);
     if (!ok || (!x.keep && !e->u.binary.is_bool)) {
         row_clear(row, i);
         return x.note;

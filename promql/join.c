@@ -153,9 +153,10 @@ static size_t target_of(struct join *j, uint32_t group, struct labels many, stru
 
 static void fail_multiple(const struct join *j)
 {
-    eval_fail(j->ev, ERR_EXEC, j->m->card == CARD_ONE_TO_ONE
-                                   ? "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
-                                   : "multiple matches for labels: grouping labels must ensure unique matches");
+    const char *wanted = j->m->card == CARD_ONE_TO_ONE
+                             ? "many-to-one matching must be explicit (group_left/group_right)"
+                             : "grouping labels must ensure unique matches";
+    eval_fail(j->ev, ERR_EXEC, "multiple matches for labels: %s", wanted);
 }
 
 struct side { double v; const struct histogram *h; };

@@ -34,7 +34,8 @@ static void append_rows(struct eval *ev, struct value *to, const struct value *f
         to->rows[to->n++] = from->rows[i];
 }
 
-void eval_set_operator(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out)
+void eval_set_operator(struct eval *ev, const struct expr *e, struct value *left, struct value *right,
+                       struct value *out)
 {
     struct match_groups g;
     match_groups(ev, e->u.binary.matching, left, right, &g);

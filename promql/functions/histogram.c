@@ -45,8 +45,8 @@ PER_HISTOGRAM(stdvar, histogram_stdvar);
 
 /* --- quantiles and fractions -------------------------------------------------------------------------------------- */
 
-/* Classic histograms of one name whose counts had to be raised, in all calls of the query: one note tells of them, at the
- * place of the first. */
+/* Classic histograms of one name whose counts had to be raised, in all calls of the query: one note tells of them, at
+ * the place of the first. */
 struct forced {
     const char *of;  /* fn_for_metric */
     const struct expr *at;

@@ -29,7 +29,8 @@ static struct str text_of(const struct expr *call, size_t arg) { return call->u.
 /* Here and below the names are checked before the vector is evaluated: of two errors that one is told. */
 static void label_replace(struct eval *ev, const struct expr *call, struct value *out)
 {
-    struct str to = text_of(call, 1), replacement = text_of(call, 2), from = text_of(call, 3), pattern = text_of(call, 4);
+    struct str to = text_of(call, 1), replacement = text_of(call, 2), from = text_of(call, 3),
+               pattern = text_of(call, 4);
     struct replacer *r = ARENA_NEW(ev->arena, struct replacer);
     struct err ignored;
     eval_on_end(ev, replacer_end, r);
