@@ -24,6 +24,9 @@ class Data:
             self.add("short", {"pod": f"p{n}"}, self.part(self.gauge(15, 0, 50), n / 5, n / 5 + 0.4), "gauge")
             self.add("sparse", {"step": f"{n}"}, self.gauge(200 + 40 * n, -5, 5, jitter=9000), "gauge")
             self.add("mixed", {"n": f"{n}"}, self.mixed(n), "mixed")
+            self.add("http.requests", {"service.name": f"shop {n}", "n": f"{n}"}, self.counter(20, 30, gaps=0.02), "utf8")
+            self.add("shape", {"n": f"{n}"}, self.reshaped(n), "native")
+            self.add("level", {"n": f"{n}"}, self.levels(n), "level")
 
     def add(self, name, labels, samples, kind):
         self.series.append(({"__name__": name, **labels}, samples))
@@ -118,23 +121,40 @@ class Data:
         self.add("latency_count", base, buckets[-1], "counter")
         self.add("latency_sum", base, sums, "counter")
 
-    def histograms(self, step, schema, gaps=0.0, whole=False):
+    def histograms(self, step, schema, gaps=0.0, whole=False, both=False):
         """Counting up, with resets to half. schema -53 has bounds of its own. Counts are large: extrapolation of small
         ones differs between releases."""
+        below = {at: 3000 + self.r.randint(0, 999) for at in range(-2, 3)} if both else {}
         some = {at: 5000 + self.r.randint(0, 999) for at in (range(5) if schema == -53 else (-6, -5, 0, 1, 2, 7, 11))}
         out, counts, total, zeros, skip = [], some, 99999.0, 0 if schema == -53 else 100, 0
         for t in self.times(step):
             if self.r.random() < 0.006:
                 counts, total, zeros = {at: n // 2 for at, n in counts.items()}, total // 2, zeros // 2
+                below = {at: n // 2 for at, n in below.items()}
             for _ in range(self.r.randint(0, 6)):
                 at = self.r.randint(0, 4) if schema == -53 else self.r.randint(-6, 12)
                 counts[at] = counts.get(at, 0) + 1
                 total += self.r.randint(0, 640) / 64
+            for at in below:
+                below[at] += self.r.randint(0, 1)
             zeros += schema != -53 and self.r.random() < 0.2
             skip = self.r.randint(3, 40) if not skip and self.r.random() < gaps else max(skip - 1, 0)
             if not skip:
-                out.append((t, Histogram(schema, dict(counts), zeros, total, whole)))
+                out.append((t, Histogram(schema, dict(counts), zeros, total, whole, dict(below))))
         return out
+
+    def reshaped(self, n):
+        """Buckets on both sides, and halfway another resolution."""
+        first, second = self.histograms(30, 3 - n, both=True), self.histograms(30, n, both=True)
+        return self.part(first, 0, 0.5) + self.part(second, 0.5, 1)
+
+    def levels(self, n):
+        """Histograms that go up and down, said to be gauges. (Not for rate() and increase(), whose extrapolation below zero
+        has changed.)"""
+        samples = self.histograms(30, n % 3, gaps=0.01)
+        values = [h for _, h in samples]
+        self.r.shuffle(values)
+        return [(t, h._replace(gauge=True)) for (t, _), h in zip(samples, values)]
 
     def requests(self, samples_each=4000):
         """Bodies of remote write, in order of time. The first sample of a series goes alone: so both sides meet the
@@ -158,32 +178,39 @@ class Data:
         yield b"".join(body)
 
 
-class Histogram(collections.namedtuple("Histogram", "schema counts zeros sum whole")):
-    """counts: {index: observations}; whole: sent as integers."""
+class Histogram(collections.namedtuple("Histogram", "schema counts zeros sum whole below gauge", defaults=({}, False))):
+    """counts, below: {index: observations}, of positive and of negative values; whole: sent as integers."""
 
     def encode(self, t):
+        total = sum(self.counts.values()) + sum(self.below.values()) + self.zeros
+        out = wire.field(1, total) if self.whole else wire.field(2, float(total))
+        out += wire.field(3, self.sum) + wire.field(4, zigzag(self.schema)) + wire.field(5, 0.0 if self.schema == -53 else 0.001)
+        out += wire.field(6, self.zeros) if self.whole else wire.field(7, float(self.zeros))
+        out += self.side(self.below, 8) + self.side(self.counts, 11)
+        if self.gauge:
+            out += wire.field(14, 3)
+        out += wire.field(15, t)
+        if self.schema == -53:
+            out += wire.field(16, b"".join(wire.field(0, bound)[1:] for bound in (0.5, 1.0, 2.0, 4.0)))
+        return out
+
+    def side(self, counts, first):
+        """The fields of the spans and, behind them, of differences of whole counts or of counts."""
         spans, before = [], -1
-        for i in sorted(self.counts):
+        for i in sorted(counts):
             if spans and i == before + 1:
                 spans[-1][1] += 1
             else:
                 spans.append([i - before - 1 if spans else i, 1])
             before = i
-        in_order = [self.counts[i] for i in sorted(self.counts)]
-        total = sum(in_order) + self.zeros
-        out = wire.field(1, total) if self.whole else wire.field(2, float(total))
-        out += wire.field(3, self.sum) + wire.field(4, zigzag(self.schema)) + wire.field(5, 0.0 if self.schema == -53 else 0.001)
-        out += wire.field(6, self.zeros) if self.whole else wire.field(7, float(self.zeros))
-        out += b"".join(wire.field(11, wire.field(1, zigzag(offset)) + wire.field(2, n)) for offset, n in spans)
+        in_order = [counts[i] for i in sorted(counts)]
+        out = b"".join(wire.field(first, wire.field(1, zigzag(offset)) + wire.field(2, n)) for offset, n in spans)
+        if not in_order:
+            return out
         if self.whole:
             deltas = [b - a for a, b in zip([0] + in_order, in_order)]
-            out += wire.field(12, b"".join(wire.varint(zigzag(d)) for d in deltas))
-        else:
-            out += wire.field(13, b"".join(wire.field(0, float(c))[1:] for c in in_order))
-        out += wire.field(15, t)
-        if self.schema == -53:
-            out += wire.field(16, b"".join(wire.field(0, bound)[1:] for bound in (0.5, 1.0, 2.0, 4.0)))
-        return out
+            return out + wire.field(first + 1, b"".join(wire.varint(zigzag(d)) for d in deltas))
+        return out + wire.field(first + 2, b"".join(wire.field(0, float(c))[1:] for c in in_order))
 
 
 def zigzag(n):

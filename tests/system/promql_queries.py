@@ -43,15 +43,26 @@ def unwrapped(text):
     return text
 
 
+def unsure(text):
+    """Whether its values are so large, or of so many roundings, that a remainder or a minute is anybody's guess."""
+    return re.search(r"\^|\b(exp|sinh|cosh|std(dev|var))\b", text) is not None
+
+
+def named(name):
+    """As it stands in a query: names that are no words are quoted."""
+    return name if re.fullmatch(r"[a-zA-Z_]\w*", name) else json.dumps(name)
+
+
 class Queries:
     """Texts; uses counts every construct of ALL that was put into one."""
-    DURATIONS = "45s 1m 90s 2m 5m 7m30s 10m 20m 1h".split()
+    DURATIONS = "7s 45s 1m 90s 2m 5m 7m30s 10m 20m 1h 1h23m 3h".split()
+    STEPS = ["", "7s", "13s", "30s", "1m", "1m17s", "2m", "11m"] # of subqueries
 
     def __init__(self, data, seed):
         self.r, self.data = random.Random(f"queries {seed}"), data
         self.uses = collections.Counter({name: 0 for name in ALL})
-        self.vectors = [(self.selected, 3), (self.over_time, 4), (self.mapped, 9), (self.aggregated, 4),
-                        (self.aggregated_with, 2.5), (self.with_number, 3), (self.two_sides, 4), (self.joined, 1),
+        self.vectors = [(self.selected, 3), (self.over_time, 4), (self.mapped, 10), (self.aggregated, 4),
+                        (self.aggregated_with, 2.5), (self.with_number, 3), (self.two_sides, 4), (self.joined, 1.3),
                         (self.set_operation, 2), (self.histogram, 3.5), (self.of_labels, 2.5), (self.rare, 2)]
 
     def use(self, name):
@@ -80,13 +91,13 @@ class Queries:
             pattern = re.sub(r"([.+*?()\[\]{}|^$\\])", r"\\\1", v)
             op, text = self.one(("=", v), ("=~", pattern), ("=~", f"{pattern[:1]}.*"), ("=~", f".*{pattern[-1:]}|x"),
                                 ("!=", "none"), ("!~", f"{pattern}x"), ("=~", ".+"), ("!=", v))
-            out.append(f"{k}{op}{json.dumps(text, ensure_ascii=False)}")
+            out.append(f"{named(k)}{op}{json.dumps(text, ensure_ascii=False)}")
         return out
 
     def selector(self, *kinds, metric=None):
-        metric = metric or self.metric(*(kinds or ("counter", "gauge", "gauge", "info", "odd", "bucket", "mixed")))
+        metric = metric or self.metric(*(kinds or ("counter", "gauge", "gauge", "info", "odd", "bucket", "mixed", "utf8")))
         matchers = self.matchers(metric)
-        if self.maybe(0.05):
+        if self.maybe(0.05) or named(metric) != metric:
             return "{" + ", ".join([json.dumps(metric)] + matchers) + "}"
         return metric + ("{" + ",".join(matchers) + "}" if matchers else self.one("", "", "{}"))
 
@@ -94,14 +105,17 @@ class Queries:
         """What may stand behind a selector."""
         out = ""
         if self.maybe(0.08):
-            out += f" {self.use('offset')} {self.one('1m', '5m', '-3m', '-90s', '1h', '30')}"
+            out += f" {self.use('offset')} {self.one('1m', '5m', '-3m', '-90s', '1h', '30', '-1h', '1500ms', '1d', '-7m31s')}"
         if self.maybe(0.08):
             at = self.rarest(["@", "@start()", "@end()"])
-            out += f" @ {self.moment():.3f}" if at == "@" else f" @ {at[1:]}"
+            moment = self.moment() if self.maybe(0.9) else self.one(0, -5, 1e9)
+            out += f" @ {moment:.3f}" if at == "@" else f" @ {at[1:]}"
         return out
 
     def moment(self):
-        return BEGIN + self.r.randint(1200, SECONDS - 300) + self.one(0, 0, 0.5, 0.123)
+        """Some lie before the first or behind the last sample."""
+        low, high = (1200, SECONDS - 300) if self.maybe(0.94) else (-900, SECONDS + 900)
+        return BEGIN + self.r.randint(low, high) + self.one(0, 0, 0.5, 0.123)
 
     def window(self):
         return self.one(*self.DURATIONS)
@@ -109,7 +123,7 @@ class Queries:
     def matrix(self, depth, *kinds):
         if depth > 0 and self.maybe(0.15):
             self.use("subquery")
-            return f"({self.vector(depth - 1)})[{self.window()}:{self.one('', '30s', '1m', '13s', '2m')}]{self.shifted()}"
+            return f"({self.vector(depth - 1)})[{self.window()}:{self.one(*self.STEPS)}]{self.shifted()}"
         return f"{self.selector(*kinds)}[{self.window()}]{self.shifted()}"
 
     # Vectors.
@@ -129,7 +143,8 @@ class Queries:
         kinds = ("counter",) if name in ("rate", "increase", "irate", "resets") and self.maybe(0.7) else ()
         if name == "double_exponential_smoothing":
             return f"{name}({self.matrix(depth)}, {self.one(0.1, 0.5, 0.9)}, {self.one(0.2, 0.7)})"
-        window = self.matrix(depth, *(kinds or (("native",) if self.maybe(0.12) else ())))
+        histograms = self.one("native", "native", "native" if name in ("rate", "increase") else "level")
+        window = self.matrix(depth, *(kinds or ((histograms,) if self.maybe(0.12) else ())))
         if name == "quantile_over_time":
             return f"{name}({self.quantile()}, {window})"
         if name == "predict_linear":
@@ -145,14 +160,14 @@ class Queries:
         inner = self.vector(depth - 1)
         if name == "unary-":
             return f"-({inner})"
-        if name in DATES and self.maybe(0.7):
+        if name in DATES and (self.maybe(0.7) or unsure(inner)):
             return f"{name}()" if self.maybe(0.3) else f"{name}(timestamp({self.selected(0)}) * {self.one(1, 1.3, 7)})"
         extra = {"clamp": ", -2, " + self.scalar(0), "clamp_max": ", " + self.scalar(0), "clamp_min": ", 0.5",
                  "round": self.one("", ", 0.25", ", 7", ", 1e-3")}.get(name, "")
         return f"{name}({inner}{extra})"
 
     def labels(self, *more):
-        return sorted(self.r.sample(["job", "instance", "code", "method", "mode", "path", "n", *more],
+        return sorted(self.r.sample(["job", "instance", "code", "method", "mode", "path", "n", '"service.name"', *more],
                                     self.one(0, 1, 1, 2, 3)))
 
     def grouping(self):
@@ -191,6 +206,8 @@ class Queries:
     def with_number(self, depth):
         op = self.operator()
         sides = [self.vector(depth - 1), self.scalar(depth - 1)]
+        if op == "%" and any(map(unsure, sides)):
+            sides = [self.selected(0), "2.5"]
         if op.split()[0] in COMPARE and "bool" not in op:
             sides[1] = {"==": "1", "<": "1000", "<=": "1e6"}.get(op, "0.5")
         elif self.maybe(0.4):
@@ -249,9 +266,11 @@ class Queries:
             if self.maybe(0.6) else inner
 
     def native_input(self):
-        inner = self.selector("native")
+        kind = self.one("native", "native", "native", "level")
+        inner = self.selector(kind)
         if self.maybe(0.6):
-            inner = f"{self.rarest(['rate', 'increase', 'delta', 'last_over_time'])}({inner}[{self.window()}])"
+            names = ["rate", "increase", "delta", "last_over_time"][2 * (kind == "level"):]
+            inner = f"{self.rarest(names)}({inner}[{self.window()}])"
         if self.maybe(0.3):
             inner = f"({inner} {self.rarest(['*', '/'])} {self.one(2, 0.5)})"
         return f"{self.rarest(['sum', 'avg'])}{self.grouping()} ({inner})" if self.maybe(0.4) else inner
@@ -268,6 +287,8 @@ class Queries:
             return f'{name}({inner}, "{self.one("new", "job", "__name__")}", "{self.one("$1", "x-${1}", "", "$2$1")}", ' \
                    f'"{self.one("instance", "job", "gone")}", "{self.one("(.*)", "([a-z]+)-(.*)", "api.*")}")'
         by = self.one('"job"', '"instance", "code"', '"n", "mode"')
+        if " or " in inner: # there is no order of series with a label and series without one in Prometheus
+            inner = self.selected(0)
         return f"{name}({inner}, {by})"
 
     def rare(self, depth):
@@ -288,7 +309,9 @@ class Queries:
         if kind < 0.8:
             self.use("scalar")
             return f"scalar({self.one(self.selector(metric='temperature'), f'sum({unwrapped(self.vector(depth - 1))})', 'sparse')})"
-        return f"({self.scalar(depth - 1)} {self.rarest(ARITHMETIC)} {self.scalar(depth - 1)})"
+        sides = [self.scalar(depth - 1) for _ in "ab"]
+        op = self.rarest([op for op in ARITHMETIC if op != "%"] if any(map(unsure, sides)) else ARITHMETIC)
+        return f"({sides[0]} {op} {sides[1]})"
 
     # Whole queries.
 
@@ -322,9 +345,23 @@ class Queries:
     def request(self):
         """(path, parameters)"""
         text, ranged = self.query()
+        more = self.further(text)
         if not ranged or self.maybe(0.5):
-            return "/api/v1/query", {"query": text, "time": f"{self.moment():.3f}"}
-        step = self.one(15, 30, 60, 60, 37, 113, 300, 7.5)
+            return "/api/v1/query", {"query": text, "time": f"{self.moment():.3f}", **more}
+        step = self.one(15, 30, 60, 60, 37, 113, 300, 7.5, 1, 900, 3600)
         begin = self.moment() - 600
         return "/api/v1/query_range", {"query": text, "start": f"{begin:.3f}", "step": f"{step}",
-                                       "end": f"{begin + step * self.r.randint(0, 40):.3f}"}
+                                       "end": f"{begin + step * self.r.randint(0, 40):.3f}", **more}
+
+    def further(self, text):
+        """Parameters that few requests have, some of them wrong. A limit only where the order is known."""
+        out = {}
+        if self.maybe(0.06):
+            out["lookback_delta"] = self.one("10s", "1m", "20m", "2h", "90", "7.5")
+        if self.maybe(0.04) and not re.search(r"limitk|info|count_values|histogram_|sort|topk|bottomk", text):
+            out["limit"] = self.one("1", "2", "7", "1000", "0")
+        if self.maybe(0.01):
+            out.update(self.one({"time": "yesterday", "start": "now"}, {"timeout": "soon"}, {"lookback_delta": "-1m"},
+                                {"limit": "many"}, {"limit": "-1"}, {"step": "0"}, {"step": "-1"}, {"step": "0.001"},
+                                {"end": f"{BEGIN - 9000}"}, {"step": "x"}, {"query": ""}))
+        return out
