@@ -131,6 +131,20 @@ static void write_leaf(struct buf *out, const struct yaml *y)
     buf_add_char(out, '\n');
 }
 
+/* A reader looks for the colon in the key's own line and no further than 1,024 characters; a longer key has a line
+ * of its own. Escapes may make ten of one byte. */
+static void write_key(struct buf *out, struct str key, unsigned indent)
+{
+    enum { SIMPLE = 100 };
+    if (key.n > SIMPLE)
+        buf_add_z(out, "? ");
+    yaml_write_scalar(out, key);
+    if (key.n <= SIMPLE)
+        return;
+    buf_add_char(out, '\n');
+    pad(out, indent);
+}
+
 /* The cursor stands at column `indent`; ends behind a line's end. */
 static void write_node(struct buf *out, const struct yaml *y, unsigned indent)
 {
@@ -143,7 +157,7 @@ static void write_node(struct buf *out, const struct yaml *y, unsigned indent)
         if (y->kind == YAML_LIST) {
             buf_add_z(out, "- ");
         } else {
-            yaml_write_scalar(out, y->keys[i].text);
+            write_key(out, y->keys[i].text, indent);
             buf_add_z(out, value->n ? ":\n" : ": ");
             if (value->n)
                 pad(out, indent + 2);

@@ -1,6 +1,6 @@
 /* Native histograms, in Prometheus' float form. Exponential schemas -4..8; schema -53 = custom buckets (NHCB).
- * Buckets are stored as Prometheus stores them: spans (offset from the end of the one before, length) and absolute float
- * counts. A histogram is immutable once it is in a series; arithmetic makes new ones in an arena.
+ * Buckets are stored as Prometheus stores them: spans (offset from the end of the one before, length) and absolute
+ * float counts. A histogram is immutable once it is in a series; arithmetic makes new ones in an arena.
  * Reading and writing prometheus.Histogram (integer or float form) of remote write is here too.
  * (model/histogram_*.c hold arithmetic, quantiles, the wire form and the JSON form.)
  */
@@ -24,9 +24,10 @@ struct histogram {
     uint32_t n_custom;
 };
 
-/* The message prometheus.Histogram -> float form in the arena, checked (spans and counts agree, every bucket has bounds, at
- * most HISTOGRAM_MAX_BUCKETS a side; counts may be anything, as those of gauges are). */
-bool histogram_decode(struct arena *a, const uint8_t *p, size_t n, int64_t *t, struct histogram *out, struct err *err) MUST_USE;
+/* The message prometheus.Histogram -> float form in the arena, checked (spans and counts agree, every bucket has
+ * bounds, at most HISTOGRAM_MAX_BUCKETS a side; counts may be anything, as those of gauges are). */
+bool histogram_decode(struct arena *a, const uint8_t *p, size_t n, int64_t *t, struct histogram *out,
+                      struct err *err) MUST_USE;
 /* Appends a prometheus.Histogram message (float form, without tag and length). */
 void histogram_encode(struct buf *out, const struct histogram *h, int64_t t);
 bool histogram_is_stale(const struct histogram *h); /* sum is the stale NaN */

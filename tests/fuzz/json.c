@@ -1,5 +1,5 @@
-/* Any bytes as JSON: the size of the pieces in which they arrive changes no token and no verdict. The first byte is that
- * size.
+/* Any bytes as JSON: the size of the pieces in which they arrive changes no token and no verdict. The first byte is
+ * that size.
  */
 #include "base/json_read.h"
 

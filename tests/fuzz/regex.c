@@ -1,5 +1,5 @@
-/* A pattern, a zero byte, a subject: what the analyser of base/regex.c makes of a pattern matches as RE2 does, a prefix is one,
- * and expanding agrees with matching.
+/* A pattern, a zero byte, a subject: what the analyser of base/regex.c makes of a pattern matches as RE2 does, a
+ * prefix is one, and expanding agrees with matching.
  */
 #include "base/re2.h"
 #include "base/regex.h"
@@ -34,7 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct str subject = str_n(data, n), pattern;
     struct err err = {0};
-    if (n > 4096 || !str_cut(&subject, 0, &pattern) || subject.p == NULL || !utf8_valid(pattern) || !utf8_valid(subject))
+    if (n > 4096 || !str_cut(&subject, 0, &pattern) || subject.p == NULL || !utf8_valid(pattern)
+        || !utf8_valid(subject))
         return 0;
     struct re2_pattern *judge = dialect_compile(pattern, &err);
     struct regex *re = regex_new(pattern, &err);

@@ -11,7 +11,8 @@ static void check_histograms(const struct rw_walk *w)
         struct histogram h;
         int64_t t;
         struct err err;
-        if (histogram_decode(&scratch, (const uint8_t *)w->hists[i].p, w->hists[i].n, &t, &h, &err) && t != rw_hist_time(w->hists[i]))
+        if (histogram_decode(&scratch, (const uint8_t *)w->hists[i].p, w->hists[i].n, &t, &h, &err)
+            && t != rw_hist_time(w->hists[i]))
             __builtin_trap();
     }
     arena_free(&scratch);

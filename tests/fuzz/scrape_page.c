@@ -1,6 +1,6 @@
-/* Any bytes as the pages of a target, one after the other (a zero byte ends a page), with texts kept, then with a budget so
- * small that most are cold. What a sink is given is canonical; both write the same number of samples and markers; and in the
- * end nothing is left.
+/* Any bytes as the pages of a target, one after the other (a zero byte ends a page), with texts kept, then with a
+ * budget so small that most are cold. What a sink is given is canonical; both write the same number of samples and
+ * markers; and in the end nothing is left.
  */
 #include "scraper/page.h"
 
@@ -22,7 +22,8 @@ static void metadata(struct sink *s UNUSED, const struct metadata *m UNUSED) {}
 static void commit(struct sink *s UNUSED, void (*done)(void *, bool) UNUSED, void *arg UNUSED) {}
 static const struct sink_ops ops = {begin, series, metadata, commit, NULL};
 
-static void show(struct page *p, const struct target_labels *t, struct cohort *c, struct exposed *last, struct str text, int64_t time)
+static void show(struct page *p, const struct target_labels *t, struct cohort *c, struct exposed *last, struct str text,
+                 int64_t time)
 {
     enum page_state state;
     page_start(p, 1, t, c, last, text, time);

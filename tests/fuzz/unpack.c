@@ -1,5 +1,5 @@
-/* Any bytes as a packed body: no limit is passed, what fails leaves nothing, and gzip in pieces is gzip in one. The first byte
- * says which codec, the second the size of the pieces.
+/* Any bytes as a packed body: no limit is passed, what fails leaves nothing, and gzip in pieces is gzip in one. The
+ * first byte says which codec, the second the size of the pieces.
  */
 #include "base/compress.h"
 

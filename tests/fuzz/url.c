@@ -1,5 +1,5 @@
-/* Any bytes as a URL and as a form: what is shown of a URL holds no password, and what a form gives is written and read again
- * as the same fields.
+/* Any bytes as a URL and as a form: what is shown of a URL holds no password, and what a form gives is written and
+ * read again as the same fields.
  */
 #include "base/url.h"
 

@@ -88,8 +88,10 @@ static void no_secret_is_printed(void **state UNUSED)
     struct job job;
     struct err err = {0};
     struct buf out = {0};
-    assert_true(load("{bearer_token: s3cret, proxy_url: 'http://u:s3cret@h', headers: ['X-Key: s3cret', 'X-Also:s3cret'], "
-                     "http_headers: {X-C: {values: [s3cret]}}}", &job, &err));
+    assert_true(
+        load("{bearer_token: s3cret, proxy_url: 'http://u:s3cret@h', headers: ['X-Key: s3cret', 'X-Also:s3cret'], "
+             "http_headers: {X-C: {values: [s3cret]}}}",
+             &job, &err));
     conf_print(&out, &job_section, &job, 0);
     assert_null(strstr(buf_z(&out), "s3cret"));
     assert_non_null(strstr(buf_z(&out), "- 'X-Key: <secret>'\n"));

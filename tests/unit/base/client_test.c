@@ -72,7 +72,10 @@ static bool read_request(struct server *s, int fd)
     return true;
 }
 
-static bool asks(const struct server *s, const char *path) { return strncmp(strchr(s->request, ' ') + 1, path, strlen(path)) == 0; }
+static bool asks(const struct server *s, const char *path)
+{
+    return strncmp(strchr(s->request, ' ') + 1, path, strlen(path)) == 0;
+}
 
 /* False: the connection is to be closed. */
 static bool answer(struct server *s, int fd)
@@ -196,7 +199,8 @@ static const char *url_of(const struct server *s, const char *path)
 
 static struct client_request get(const char *path, struct result *res)
 {
-    return (struct client_request){.method = "GET", .url = url_of(&one, path), .timeout_ms = 10000, .data = take, .done = done, .arg = res};
+    return (struct client_request){
+        .method = "GET", .url = url_of(&one, path), .timeout_ms = 10000, .data = take, .done = done, .arg = res};
 }
 
 static struct client_call *send_request(const struct client_request *req, struct result *res)
@@ -489,7 +493,8 @@ static void credentials_are_sent_but_not_to_another_host(void **state UNUSED)
 {
     struct result res = {.done = 0};
     const char *headers[] = {"X-Tenant: 7"};
-    struct client_profile *p = profile_of((struct client_profile_conf){.credentials = "s3cret", .headers = headers, .n_headers = 1});
+    struct client_profile *p =
+        profile_of((struct client_profile_conf){.credentials = "s3cret", .headers = headers, .n_headers = 1});
     struct client_request req = get("/away", &res);
     req.profile = p;
     perform(&req, &res);
@@ -569,7 +574,8 @@ static void bad_profiles_are_refused(void **state UNUSED)
     assert_null(client_profile_new(&(struct client_profile_conf){.credentials = "s3cret\n"}, &err));
     assert_non_null(strstr(err.text, "credentials or bearer_token: a line break"));
     assert_null(strstr(err.text, "s3cret"));
-    assert_null(client_profile_new(&(struct client_profile_conf){.auth_type = "a\r\nX-Evil: 1", .credentials = "x"}, &err));
+    assert_null(
+        client_profile_new(&(struct client_profile_conf){.auth_type = "a\r\nX-Evil: 1", .credentials = "x"}, &err));
 }
 
 #define WITH_SERVERS(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

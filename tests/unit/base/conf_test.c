@@ -137,10 +137,11 @@ static void test_defaults(void **state UNUSED)
     assert_int_equal(o.items.n, 0);
 }
 
-static const char full[] = "text: 12\nsecret: s3cret\nurl: http://u:pw@h:1/p\nfile: a/b.txt\nflag: off\nnumber: -5\nwait: 1h\nsize: 3KiB\n"
-                           "ratio: 1e-3\ncolor: red\nlist: one\nmap: {k: v, 'a b': 3}\nparams:\n  match: ['{a=\"b\"}', c]\n  x: y\n"
-                           "inner: {name: i}\nmaybe: {name: m, port: 9}\nitems:\n- name: p\n- {name: q, port: 2}\ncustom: [1, 2]\n"
-                           "raw: {deep: [1]}\n";
+static const char full[] =
+    "text: 12\nsecret: s3cret\nurl: http://u:pw@h:1/p\nfile: a/b.txt\nflag: off\nnumber: -5\nwait: 1h\n"
+    "size: 3KiB\nratio: 1e-3\ncolor: red\nlist: one\nmap: {k: v, 'a b': 3}\nparams:\n"
+    "  match: ['{a=\"b\"}', c]\n  x: y\ninner: {name: i}\nmaybe: {name: m, port: 9}\nitems:\n- name: p\n"
+    "- {name: q, port: 2}\ncustom: [1, 2]\nraw: {deep: [1]}\n";
 
 static void test_all_types(void **state UNUSED)
 {
@@ -184,16 +185,19 @@ static void test_null_is_absent(void **state UNUSED)
 
 static void test_bad_values(void **state UNUSED)
 {
-    check_error("\nwait: 10x\n", "t.yml:2: outer.wait: \"10x\" is not a duration; write it as 250ms, 15s, 1m30s, 2h or 1d");
+    check_error("\nwait: 10x\n",
+                "t.yml:2: outer.wait: \"10x\" is not a duration; write it as 250ms, 15s, 1m30s, 2h or 1d");
     check_error("wait: 2h\n", "t.yml:1: outer.wait: 2h is out of range, it may be 1s to 1h");
-    check_error("wait: 1.5m\n", "t.yml:1: outer.wait: \"1.5m\" is not a duration; write it as 250ms, 15s, 1m30s, 2h or 1d");
+    check_error("wait: 1.5m\n",
+                "t.yml:1: outer.wait: \"1.5m\" is not a duration; write it as 250ms, 15s, 1m30s, 2h or 1d");
     check_error("count: 1.5\n", "t.yml:1: outer.count: \"1.5\" is not a whole number");
     check_error("count: 11\n", "t.yml:1: outer.count: 11 is out of range, it may be -5 to 10");
     check_error("ratio: x\n", "t.yml:1: outer.ratio: \"x\" is not a number");
     check_error("flag: maybe\n", "t.yml:1: outer.flag: \"maybe\" is neither true nor false");
     check_error("size: 1XB\n", "t.yml:1: outer.size: \"1XB\" is not a size; write it as 4096, 512KB, 16MB or 1GiB");
     check_error("color: blue\n", "t.yml:1: outer.color: \"blue\" is not one of red, green");
-    check_error("items:\n- name: a\n- name: b\n  port: 0\n", "t.yml:4: inner.port: 0 is out of range, it may be 1 to 65535");
+    check_error("items:\n- name: a\n- name: b\n  port: 0\n",
+                "t.yml:4: inner.port: 0 is out of range, it may be 1 to 65535");
 }
 
 static void test_wrong_types(void **state UNUSED)
@@ -217,7 +221,8 @@ static void test_keys(void **state UNUSED)
 {
     check_error("text: a\nratoi: 1\n", "t.yml:2: outer: unknown key \"ratoi\"; did you mean \"ratio\"?");
     check_error("something_else: 1\n", "t.yml:1: outer: unknown key \"something_else\"");
-    check_error("count: 1\nnumber: 2\n", "t.yml:2: outer.count: \"number\" is another name of this key; keep one of them");
+    check_error("count: 1\nnumber: 2\n",
+                "t.yml:2: outer.count: \"number\" is another name of this key; keep one of them");
     check_error("maybe:\n  port: 1\n", "t.yml:2: inner: the key \"name\" is missing");
     check_error("items:\n- name: a\n- name:\n", "t.yml:3: inner: the key \"name\" is missing");
     check_error("inner:\n  name: bad\n", "t.yml:2: inner: bad is a bad name");
@@ -262,10 +267,12 @@ static void test_print(void **state UNUSED)
     load_well(full, &o);
     conf_print(&out, &section, &o, 0);
     assert_string_equal(buf_z(&out),
-                        "text: '12'\nsecret: <secret>\nurl: http://xxxxx:xxxxx@h:1/p\nfile: /etc/sluice/a/b.txt\nflag: false\ncount: -5\n"
-                        "wait: 1h\nsize: 3KiB\nratio: 0.001\ncolor: red\nlist:\n  - one\nmap:\n  k: v\n  a b: '3'\nparams:\n  match:\n"
-                        "    - '{a=\"b\"}'\n    - c\n  x:\n    - 'y'\ninner:\n  name: i\n  port: 80\nmaybe:\n  name: m\n  port: 9\nitems:\n"
-                        "  - name: p\n    port: 80\n  - name: q\n    port: 2\ncustom: 2\n");
+                        "text: '12'\nsecret: <secret>\nurl: http://xxxxx:xxxxx@h:1/p\n"
+                        "file: /etc/sluice/a/b.txt\nflag: false\ncount: -5\nwait: 1h\nsize: 3KiB\n"
+                        "ratio: 0.001\ncolor: red\nlist:\n  - one\nmap:\n  k: v\n  a b: '3'\nparams:\n"
+                        "  match:\n    - '{a=\"b\"}'\n    - c\n  x:\n    - 'y'\ninner:\n  name: i\n  port: 80\n"
+                        "maybe:\n  name: m\n  port: 9\nitems:\n  - name: p\n    port: 80\n  - name: q\n"
+                        "    port: 2\ncustom: 2\n");
     assert_int_equal(yaml_parse(&arena, buf_str(&out), "printed", NULL)->kind, YAML_MAP);
     buf_free(&out);
 }
@@ -283,18 +290,24 @@ static void test_document(void **state UNUSED)
     assert_non_null(strstr(text, "| `old` | any |  | Accepted and not acted on. Was used once. |\n"));
     buf_clear(&out);
     conf_document(&out, &inner_section);
-    assert_string_equal(buf_z(&out), "| `name` | string | required | Who |\n| `port` | whole number, 1 to 65535 | `80` | Where |\n");
+    assert_string_equal(buf_z(&out),
+                        "| `name` | string | required | Who |\n| `port` | whole number, 1 to 65535 | `80` | Where |\n");
     buf_free(&out);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_defaults, setup, teardown), cmocka_unit_test_setup_teardown(test_all_types, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_null_is_absent, setup, teardown), cmocka_unit_test_setup_teardown(test_bad_values, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_wrong_types, setup, teardown), cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_warnings, setup, teardown), cmocka_unit_test_setup_teardown(test_loose_durations, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_scalar, setup, teardown), cmocka_unit_test_setup_teardown(test_print, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_all_types, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_null_is_absent, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_values, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_wrong_types, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_warnings, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_loose_durations, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_scalar, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_print, setup, teardown),
         cmocka_unit_test_setup_teardown(test_document, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

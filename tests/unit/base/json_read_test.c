@@ -83,8 +83,10 @@ static void tokens(struct buf *out, struct str doc, size_t piece)
 }
 
 static const char nasty[] =
-    " {\"a\" : [1,-0.5e-3 , 1E+2,true,false,null, [ ] ,{ }],\r\n\t\"\":\"\",\"esc\\\"\\\\\\/\\b\\f\\n\\r\\t\":\"\\u0041\\u00e9\\u20ac\\ud83d\\ude00"
-    "\\ud83dx\\ude00\\ud83d\\u0041\",\"gr\xc3\xbcn \xf0\x9f\x98\x80\":\"bad \xff\xc3( end\",\"deep\":[[[[[[{\"x\":[{\"y\":-0}]}]]]]]],"
+    " {\"a\" : [1,-0.5e-3 , 1E+2,true,false,null, [ ] ,{ }],\r\n\t\"\":\"\","
+    "\"esc\\\"\\\\\\/\\b\\f\\n\\r\\t\":\"\\u0041\\u00e9\\u20ac\\ud83d\\ude00"
+    "\\ud83dx\\ude00\\ud83d\\u0041\",\"gr\xc3\xbcn \xf0\x9f\x98\x80\":\"bad \xff\xc3( end\","
+    "\"deep\":[[[[[[{\"x\":[{\"y\":-0}]}]]]]]],"
     "\"esc\\\\\":\"\\\\\",\"n\":[0,12345678901234567890,1e999,0.1]} \n ";
 
 static void test_tokens(void **state UNUSED)
@@ -93,7 +95,8 @@ static void test_tokens(void **state UNUSED)
     tokens(&out, STR(nasty), sizeof nasty);
     assert_string_equal(
         buf_z(&out),
-        "{k(a)[n(1)1n(-0.5e-3)-0.00050000000000000001n(1E+2)100tfz[]{}]k()s()k(esc\"\\/\b\f\n\r\t)s(A\xc3\xa9\xe2\x82\xac"
+        "{k(a)[n(1)1n(-0.5e-3)-0.00050000000000000001n(1E+2)100tfz[]{}]k()s()"
+        "k(esc\"\\/\b\f\n\r\t)s(A\xc3\xa9\xe2\x82\xac"
         "\xf0\x9f\x98\x80\xef\xbf\xbdx\xef\xbf\xbd\xef\xbf\xbd"
         "A)k(gr\xc3\xbcn \xf0\x9f\x98\x80)s(bad \xef\xbf\xbd\xef\xbf\xbd( end)"
         "k(deep)[[[[[[{k(x)[{k(y)n(-0)-0}]}]]]]]]k(esc\\)s(\\)k(n)[n(0)0n(12345678901234567890)1.2345678901234567e+19"
@@ -246,8 +249,10 @@ static const struct json_pair expected_pairs[] = {
     {1435781430781, 1.5}, {999999999999999000, 2},
 };
 static const char pairs_doc[] =
-    "{\"values\":[[1435781430.781,\"1\"],[1435781430,\"NaN\"] , [ 1.4357e9 , \"+Inf\" ],[0,\"-Inf\"],[-1.5,\"1e+21\"],[0.5,\"-0\"],"
-    "[1435781430.7,\"0.1\"],[1435781430.78,\"5e-324\"],[1435781430.7812,\"12345678.25\"],[1.0e0,\"0xffp0\"],\n[2.0000,\"7\"],"
+    "{\"values\":[[1435781430.781,\"1\"],[1435781430,\"NaN\"] , [ 1.4357e9 , \"+Inf\" ],[0,\"-Inf\"],[-1.5,"
+    "\"1e+21\"],[0.5,\"-0\"],"
+    "[1435781430.7,\"0.1\"],[1435781430.78,\"5e-324\"],[1435781430.7812,\"12345678.25\"],[1.0e0,\"0xffp0\"],"
+    "\n[2.0000,\"7\"],"
     "[1435781430.7809999,\"1.5\"],[999999999999999,\"2\"]],\"more\":1}";
 
 static size_t all_pairs(struct feeder *f, struct json_pair *out, size_t room, size_t max, enum json_token *last)

@@ -18,7 +18,8 @@ static struct json_tree *parse(const char *text)
 
 static void test_reading(void **state UNUSED)
 {
-    struct json_tree *t = parse("{\"s\": \"a\\u0000\\u00e9\", \"n\": 1.5, \"i\": 9007199254740993, \"b\": true, \"z\": null, \"a\": [1, [2]]}");
+    struct json_tree *t = parse("{\"s\": \"a\\u0000\\u00e9\", \"n\": 1.5, \"i\": 9007199254740993, \"b\": true, "
+                                "\"z\": null, \"a\": [1, [2]]}");
     double v;
     int64_t i;
     bool b;
@@ -92,6 +93,7 @@ static void test_errors(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reading), cmocka_unit_test(test_absent), cmocka_unit_test(test_iteration), cmocka_unit_test(test_errors)};
+        cmocka_unit_test(test_reading), cmocka_unit_test(test_absent), cmocka_unit_test(test_iteration),
+        cmocka_unit_test(test_errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,8 +58,9 @@ static void a_logfmt_line(void **state UNUSED)
     log_warn("scrape", "no answer", "target", "http://h:9100/metrics", "err", "said \"no\"\n", "none", "");
     const char *s = logged();
     assert_int_equal(strncmp(s, "time=20", 7), 0);
-    assert_string_equal(strstr(s, " level="), " level=warn component=scrape msg=\"no answer\" target=http://h:9100/metrics"
-                                              " err=\"said \\\"no\\\"\\n\" none=\"\"\n");
+    assert_string_equal(strstr(s, " level="),
+                        " level=warn component=scrape msg=\"no answer\" target=http://h:9100/metrics"
+                        " err=\"said \\\"no\\\"\\n\" none=\"\"\n");
 }
 
 static void a_json_line(void **state UNUSED)
@@ -68,7 +69,8 @@ static void a_json_line(void **state UNUSED)
     log_error("queue", "full", "dir", "/var/\"q\"");
     const char *s = logged();
     assert_int_equal(strncmp(s, "{\"time\":\"20", 11), 0);
-    assert_string_equal(strstr(s, ",\"level\""), ",\"level\":\"error\",\"component\":\"queue\",\"msg\":\"full\",\"dir\":\"/var/\\\"q\\\"\"}\n");
+    assert_string_equal(strstr(s, ",\"level\""),
+                        ",\"level\":\"error\",\"component\":\"queue\",\"msg\":\"full\",\"dir\":\"/var/\\\"q\\\"\"}\n");
 }
 
 static void lower_levels_are_counted_not_printed(void **state UNUSED)

@@ -246,7 +246,8 @@ static void an_unwatched_descriptor_is_silent_even_in_the_same_batch(void **stat
     struct loop *l = loop_new();
     int one[2], two[2];
     assert_int_equal(pipe(one) | pipe(two), 0);
-    struct end a = {.watch = {.run = readable, .fd = one[0]}, .loop = l}, b = {.watch = {.run = readable, .fd = two[0]}, .loop = l};
+    struct end a = {.watch = {.run = readable, .fd = one[0]}, .loop = l},
+               b = {.watch = {.run = readable, .fd = two[0]}, .loop = l};
     a.other = &b;
     b.other = &a;
     assert_true(loop_watch(l, &a.watch, EPOLLIN));

@@ -26,7 +26,8 @@ enum more_stat { MORE_STATS(STATS_ID) };
 static struct stats_group more_stats = STATS_GROUP(MORE_STATS);
 
 static const double bounds[] = {0.1, 1, 10};
-static struct stats_histogram waits = {.name = "t_wait_seconds", .help = "Waits", .bounds = bounds, .n_bounds = LEN(bounds)};
+static struct stats_histogram waits = {.name = "t_wait_seconds", .help = "Waits", .bounds = bounds,
+                                       .n_bounds = LEN(bounds)};
 
 static struct buf out;
 
@@ -84,7 +85,8 @@ static void groups_and_histograms_are_rendered(void **state UNUSED)
     has(s, "# HELP t_rows_total Rows \\\\ lines\\nread\n# TYPE t_rows_total counter\nt_rows_total 10000\n");
     has(s, "# HELP t_requests_total Requests\n# TYPE t_requests_total counter\n"
            "t_requests_total{method=\"GET\"} 0\nt_requests_total{method=\"POST\"} 0.5\n");
-    has(s, "# TYPE t_wait_seconds histogram\nt_wait_seconds_bucket{le=\"0.1\"} 2000\nt_wait_seconds_bucket{le=\"1\"} 3000\n"
+    has(s, "# TYPE t_wait_seconds histogram\nt_wait_seconds_bucket{le=\"0.1\"} "
+           "2000\nt_wait_seconds_bucket{le=\"1\"} 3000\n"
            "t_wait_seconds_bucket{le=\"10\"} 4000\nt_wait_seconds_bucket{le=\"+Inf\"} 5000\n");
     has(s, "t_wait_seconds_count 5000\n");
     assert_null(strstr(rendered(false), "#"));
@@ -96,7 +98,8 @@ static void a_family_of_two_groups_stands_once(void **state UNUSED)
     stats_add(&more_stats, PUT, 3);
     const char *s = rendered(true);
     has(s, "# HELP t_requests_total Requests\n# TYPE t_requests_total counter\n"
-           "t_requests_total{method=\"GET\"} 0\nt_requests_total{method=\"POST\"} 0.5\nt_requests_total{method=\"PUT\"} 3\n");
+           "t_requests_total{method=\"GET\"} 0\nt_requests_total{method=\"POST\"} "
+           "0.5\nt_requests_total{method=\"PUT\"} 3\n");
     has(s, "# TYPE t_last_total counter\nt_last_total 0\n");
     assert_null(strstr(s, "Not this"));
     assert_null(strstr(strstr(s, "PUT") + 1, "PUT"));

@@ -33,7 +33,8 @@ static void print_series(struct buf *out, const struct exposition *e)
 
 static void print_entry(struct buf *out, enum exposition_kind kind, const struct exposition *e)
 {
-    static const char *const words[] = {[EXPOSITION_HELP] = "HELP", [EXPOSITION_TYPE] = "TYPE", [EXPOSITION_UNIT] = "UNIT"};
+    static const char *const words[] = {
+        [EXPOSITION_HELP] = "HELP", [EXPOSITION_TYPE] = "TYPE", [EXPOSITION_UNIT] = "UNIT"};
     if (kind == EXPOSITION_SERIES)
         print_series(out, e);
     else if (kind == EXPOSITION_ERROR)
@@ -86,8 +87,8 @@ static bool page_reads_as(const struct one_case *c, struct str page, enum guess 
     struct buf got = read_page(page, guess, &hits);
     bool same = str_eq(buf_str(&got), c->parts[1].text);
     if (!same)
-        print_error("%s:%u: %.*s (guess %d)\n--- got\n%s--- want\n%.*s", c->file, c->line, STR_ARG(c->name), (int)guess, buf_z(&got),
-                    STR_ARG(c->parts[1].text));
+        print_error("%s:%u: %.*s (guess %d)\n--- got\n%s--- want\n%.*s", c->file, c->line, STR_ARG(c->name), (int)guess,
+                    buf_z(&got), STR_ARG(c->parts[1].text));
     buf_free(&got);
     return same;
 }

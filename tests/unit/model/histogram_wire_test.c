@@ -106,7 +106,8 @@ static void assert_same(const struct histogram *a, const struct histogram *b)
 {
     assert_int_equal(a->schema, b->schema);
     assert_int_equal(a->hint, b->hint);
-    assert_true(a->count == b->count && a->sum == b->sum && a->zero_count == b->zero_count && a->zero_threshold == b->zero_threshold);
+    assert_true(a->count == b->count && a->sum == b->sum && a->zero_count == b->zero_count
+                && a->zero_threshold == b->zero_threshold);
     assert_side(&a->positive, &b->positive);
     assert_side(&a->negative, &b->negative);
     assert_int_equal(a->n_custom, b->n_custom);
@@ -152,7 +153,8 @@ static void assert_refused(struct histogram h, const char *want)
 
 static void test_refusals(void **state UNUSED)
 {
-    static const struct span two[] = {{0, 1}, {-1, 1}}, one[] = {{0, 2}}, far[] = {{INT32_MAX, 2}}, below[] = {{-1, 2}}, huge[] = {{0, UINT32_MAX}};
+    static const struct span two[] = {{0, 1}, {-1, 1}}, one[] = {{0, 2}}, far[] = {{INT32_MAX, 2}}, below[] = {{-1, 2}},
+                             huge[] = {{0, UINT32_MAX}};
     static const double counts[] = {1, 2}, bounds[] = {1}, falling[] = {2, 1}, infinite[] = {1, INFINITY};
     assert_refused((struct histogram){.schema = 9}, "unknown schema");
     assert_refused((struct histogram){.schema = -5}, "unknown schema");
@@ -165,8 +167,11 @@ static void test_refusals(void **state UNUSED)
     assert_refused((struct histogram){.schema = -53, .custom = infinite, .n_custom = 2}, "finite");
     assert_refused((struct histogram){.schema = -53, .zero_count = 1}, "no zero bucket");
     assert_refused((struct histogram){.schema = -53, .positive = {one, 1, counts, 2}}, "outside");
-    assert_refused((struct histogram){.schema = -53, .custom = bounds, .n_custom = 1, .positive = {below, 1, counts, 2}}, "outside");
-    assert_refused((struct histogram){.schema = -53, .custom = bounds, .n_custom = 1, .negative = {one, 1, counts, 2}}, "no negative side");
+    assert_refused(
+        (struct histogram){.schema = -53, .custom = bounds, .n_custom = 1, .positive = {below, 1, counts, 2}},
+        "outside");
+    assert_refused((struct histogram){.schema = -53, .custom = bounds, .n_custom = 1, .negative = {one, 1, counts, 2}},
+                   "no negative side");
     double *many = ARENA_ARRAY(&arena, double, HISTOGRAM_MAX_BUCKETS + 1);
     assert_refused((struct histogram){.positive = {one, 1, many, HISTOGRAM_MAX_BUCKETS + 1}}, "too many buckets");
 }

@@ -12,7 +12,8 @@ static void test_types(void **state UNUSED)
     static const struct { enum match_type type; const char *pattern, *value; bool want; } cases[] = {
         {MATCH_EQ, "a", "a", true}, {MATCH_EQ, "a", "b", false}, {MATCH_EQ, "", "", true},
         {MATCH_NE, "a", "a", false}, {MATCH_NE, "a", "", true},
-        {MATCH_RE, "a|b", "b", true}, {MATCH_RE, "a|b", "ab", false}, {MATCH_RE, ".*", "", true}, {MATCH_RE, ".+", "", false},
+        {MATCH_RE, "a|b", "b", true}, {MATCH_RE, "a|b", "ab", false},
+        {MATCH_RE, ".*", "", true}, {MATCH_RE, ".+", "", false},
         {MATCH_NRE, "a.*", "abc", false}, {MATCH_NRE, "a.*", "ba", true}, {MATCH_NRE, "", "", false},
     };
     for (size_t i = 0; i < LEN(cases); i++) {

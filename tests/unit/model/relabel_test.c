@@ -68,7 +68,8 @@ static void test_cases(void **state UNUSED)
         outcome(&got, &a, &c);
         struct str want = str_trim(c.parts[2].text);
         if (!str_eq(buf_str(&got), want)) {
-            print_error("%s:%u: %.*s\n got %s\nwant %.*s\n", c.file, c.line, STR_ARG(c.name), buf_z(&got), STR_ARG(want));
+            print_error("%s:%u: %.*s\n got %s\nwant %.*s\n", c.file, c.line, STR_ARG(c.name), buf_z(&got),
+                        STR_ARG(want));
             bad++;
         }
         buf_free(&got);

@@ -58,7 +58,15 @@ static struct str random_histogram(uint64_t *seed)
     return s;
 }
 
-struct one { struct labels labels; struct sample samples[5]; size_t n_samples; struct str hists[2]; size_t n_hists; struct str exemplars[2]; size_t n_exemplars; };
+struct one {
+    struct labels labels;
+    struct sample samples[5];
+    size_t n_samples;
+    struct str hists[2];
+    size_t n_hists;
+    struct str exemplars[2];
+    size_t n_exemplars;
+};
 
 static struct one random_series(uint64_t *seed)
 {
@@ -89,7 +97,8 @@ static struct buf random_body(uint64_t *seed, struct one *series, size_t n)
         if (o->n_hists == 0 && o->n_exemplars == 0)
             rw_append_series(&body, o->labels, o->samples, o->n_samples);
         else
-            rw_append_full(&body, o->labels, o->samples, o->n_samples, o->hists, o->n_hists, o->exemplars, o->n_exemplars);
+            rw_append_full(&body, o->labels, o->samples, o->n_samples, o->hists, o->n_hists, o->exemplars,
+                           o->n_exemplars);
     }
     for (size_t i = 0; i < LEN(some_metadata); i++)
         rw_append_metadata(&body, &some_metadata[i]);
@@ -173,7 +182,8 @@ static void test_round_trip(void **state UNUSED)
         }
         for (size_t i = 0; i < LEN(some_metadata); i++) {
             assert_int_equal(rw_walk_next(&w), RW_METADATA);
-            assert_true(str_eq(w.metadata.family, some_metadata[i].family) && str_eq(w.metadata.help, some_metadata[i].help));
+            assert_true(str_eq(w.metadata.family, some_metadata[i].family)
+                        && str_eq(w.metadata.help, some_metadata[i].help));
             assert_true(str_eq(w.metadata.unit, some_metadata[i].unit) && w.metadata.type == some_metadata[i].type);
         }
         assert_int_equal(rw_walk_next(&w), RW_END);
@@ -208,9 +218,17 @@ static void test_rebuilds_labels(void **state UNUSED)
     /* order */
     assert_rebuilt(STR("\x0a\x10\x0a\x06\x0a\x01" "b\x12\x01x\x0a\x06\x0a\x01" "a\x12\x01y"), "{a=\"y\", b=\"x\"}");
     /* an empty value, and a value field left out */
-    assert_rebuilt(STR("\x0a\x14\x0a\x05\x0a\x01" "b\x12\x00\x0a\x03\x0a\x01" "c\x0a\x06\x0a\x01" "a\x12\x01y"), "{a=\"y\"}");
+    assert_rebuilt(STR("\x0a\x14\x0a\x05\x0a\x01"
+                       "b\x12\x00\x0a\x03\x0a\x01"
+                       "c\x0a\x06\x0a\x01"
+                       "a\x12\x01y"),
+                   "{a=\"y\"}");
     /* the value first; a sample in between; an unknown field */
-    assert_rebuilt(STR("\x0a\x16\x0a\x06\x0a\x01" "a\x12\x01y\x12\x02\x10\x05\x48\x01\x0a\x06\x12\x01" "z\x0a\x01" "b"), "{a=\"y\", b=\"z\"}");
+    assert_rebuilt(STR("\x0a\x16\x0a\x06\x0a\x01"
+                       "a\x12\x01y\x12\x02\x10\x05\x48\x01\x0a\x06\x12\x01"
+                       "z\x0a\x01"
+                       "b"),
+                   "{a=\"y\", b=\"z\"}");
     /* a padded length */
     assert_rebuilt(STR("\x0a\x09\x0a\x86\x00\x0a\x01" "a\x12\x01y"), "{a=\"y\"}");
 }
@@ -227,7 +245,10 @@ static void assert_refused(struct str body, const char *want)
 
 static void test_refuses_labels(void **state UNUSED)
 {
-    assert_refused(STR("\x0a\x10\x0a\x06\x0a\x01" "a\x12\x01x\x0a\x06\x0a\x01" "a\x12\x01y"), "a label name stands twice");
+    assert_refused(STR("\x0a\x10\x0a\x06\x0a\x01"
+                       "a\x12\x01x\x0a\x06\x0a\x01"
+                       "a\x12\x01y"),
+                   "a label name stands twice");
     assert_refused(STR("\x0a\x02\x12\x00"), "no labels");
     assert_refused(STR("\x0a\x00"), "no labels");
     assert_refused(STR("\x0a\x07\x0a\x05\x0a\x01" "a\x12\x00"), "no labels");
@@ -257,7 +278,8 @@ static void test_says_what_is_damaged(void **state UNUSED)
 {
     assert_damaged(STR("\x0a\x05\x0a"), "remote write body, byte 0: a field is cut off or malformed");
     assert_damaged(STR("\x0a\x03\x0a\x09x"), "remote write body, byte 2: a field is cut off or malformed");
-    assert_damaged(STR("\x0a\x04\x12\x02\x08\x01"), "remote write body, byte 6: a sample has a field of the wrong type");
+    assert_damaged(STR("\x0a\x04\x12\x02\x08\x01"),
+                   "remote write body, byte 6: a sample has a field of the wrong type");
     assert_damaged(STR("\x0a\x03\x12\x01\x09"), "remote write body, byte 4: a sample is cut off or malformed");
     assert_damaged(STR("\x08\x01"), "remote write body, byte 2: a field of the wrong type");
     assert_damaged(STR("\x0a\x02\x10\x01"), "remote write body, byte 0: a series has a field of the wrong type");
@@ -301,7 +323,8 @@ static void test_damaged_bodies(void **state UNUSED)
 
 static void test_fields(void **state UNUSED)
 {
-    static const uint64_t numbers[] = {0, 1, 127, 128, 16383, 16384, UINT32_MAX, (uint64_t)1 << 56, (uint64_t)1 << 63, UINT64_MAX};
+    static const uint64_t numbers[] = {
+        0, 1, 127, 128, 16383, 16384, UINT32_MAX, (uint64_t)1 << 56, (uint64_t)1 << 63, UINT64_MAX};
     struct buf b = {0};
     for (size_t i = 0; i < LEN(numbers); i++) {
         buf_clear(&b);

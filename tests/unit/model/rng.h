@@ -15,8 +15,8 @@ static inline uint64_t rng_next(uint64_t *state) /* splitmix64 */
 }
 static inline uint64_t rng_below(uint64_t *state, uint64_t n) { return rng_next(state) % n; }
 
-/* A damaged copy, alone in its memory so that AddressSanitizer sees a step outside: now and then cut short, and up to `most`
- * bytes changed, half of them to one of `likely` when there are any. The caller gives it to mem_free. */
+/* A damaged copy, alone in its memory so that AddressSanitizer sees a step outside: now and then cut short, and up
+ * to `most` bytes changed, half of them to one of `likely` when there are any. The caller gives it to mem_free. */
 static inline struct str rng_damage(uint64_t *state, struct str good, unsigned most, struct str likely)
 {
     size_t n = rng_below(state, 4) ? good.n : rng_below(state, good.n);
