@@ -9,13 +9,14 @@
 #include <stdio.h>
 
 static const char usage[] =
-    "sluice promql format EXPR              EXPR again, laid out\n"
+    "sluice promql format EXPR              EXPR again, laid out over lines\n"
     "sluice promql parse EXPR               its tree as JSON, as /api/v1/parse_query answers\n"
     "sluice promql eval [OPTIONS] EXPR      its value, as the `data` of /api/v1/query or query_range\n"
     "  --file FILE                          samples: lines `name{label=\"value\"} NUMBER UNIX_MS`\n"
     "  --time T                             seconds or RFC 3339; the file's newest sample by default\n"
     "  --start T --end T --step D           a range of times instead\n"
-    "  --lookback_delta D                   how old a sample may be, 5m by default\n";
+    "  --lookback_delta D                   how old a sample may be, 5m by default\n"
+    "  --                                   what follows is no option: -- '--up'\n";
 
 struct command { /* one run */
     struct arena arena;
@@ -45,10 +46,15 @@ static bool add_option(struct command *c, struct str name, struct str value, str
 
 static bool read_arguments(struct command *c, int argc, char **argv, struct err *err)
 {
+    bool options = true;
     c->verb = str_of(argc > 1 ? argv[1] : "");
     for (int i = 2; i < argc; i++) {
         struct str value = str_of(argv[i]), name;
-        if (!str_starts(value, STR("--"))) {
+        if (options && str_is(value, "--")) {
+            options = false;
+            continue;
+        }
+        if (!options || !str_starts(value, STR("--"))) {
             if (c->expr.p)
                 return err_set(err, ERR_BAD_DATA, "more than one expression: quote it");
             c->expr = value;
@@ -173,18 +179,25 @@ static bool run(struct command *c, int argc, char **argv, struct err *err)
     return ok;
 }
 
+static int show_usage(int argc, char **argv)
+{
+    bool asked = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    fputs(usage, asked ? stdout : stderr);
+    return asked ? 0 : 1;
+}
+
 int cli_promql(int argc, char **argv)
 {
     struct command c = {0};
     struct err err;
+    if (argc < 3)
+        return show_usage(argc, argv);
     arena_init(&c.arena, 0);
-    bool ok = argc >= 3 && run(&c, argc, argv, &err);
+    bool ok = run(&c, argc, argv, &err);
     if (ok)
         fwrite(c.out.p, 1, c.out.n, stdout);
-    else if (argc >= 3)
-        fprintf(stderr, "sluice promql: %s\n", err.text);
     else
-        fputs(usage, stderr);
+        fprintf(stderr, "sluice promql: %s\n", err.text);
     buf_free(&c.out);
     arena_free(&c.arena);
     return ok ? 0 : 1;

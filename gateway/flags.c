@@ -301,7 +301,8 @@ void flags_help(struct buf *out)
     buf_add_z(out, "sluice " VERSION ": scrapes, forwards and answers PromQL over several servers, in one program.\n\n"
                    "  sluice --config.file=sluice.yml\n"
                    "  sluice -promscrape.config=prometheus.yml -remoteWrite.url=http://localhost:8428/api/v1/write\n"
-                   "  sluice --config=promxy.yml --bind-addr=:8082\n\n"
+                   "  sluice --config=promxy.yml --bind-addr=:8082\n"
+                   "  sluice promql format|parse|eval ...    (sluice promql --help)\n\n"
                    "Flags take one or two dashes, -x=v or -x v; switches are turned off by -x=false. Lists repeat or "
                    "have commas.\n\n");
     for (size_t i = 0; i < n_flag_rows; i++) {

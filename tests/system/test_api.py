@@ -213,5 +213,7 @@ def test_promql_on_the_command_line():
     assert data["result"] == [{"metric": {}, "value": [285, "57"]}], data
     data = json.loads(run("eval", f"--file={path}", "--start=0", "--end=60", "--step=30s", 'rate(hits_total{job="b"}[1m])').stdout)
     assert [t for t, _ in data["result"][0]["values"]] == [30, 60], data
+    assert json.loads(run("eval", "--time=60", "--", "--1").stdout)["result"] == [60, "1"]
+    assert "sluice promql eval" in run("--help").stdout
     bad = run("eval", "sum(")
     assert bad.returncode == 1 and "1:5: parse error" in bad.stderr, bad
