@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { MINUTE = 60000, PER_MINUTE = 10, VALUE_MAX = 4096, LINE_BYTES = 64 << 10 };
+enum { MINUTE = 60000, PER_MINUTE = 10, VALUE_MAX = 4096, LINE_BYTES = 20 * 6 * VALUE_MAX /* all bytes escaped */ };
 
 static const char *const names[LOG_LEVELS] = {"debug", "info", "warn", "error"};
 static atomic_uint_fast64_t counts[LOG_LEVELS];

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 static int pipe_fds[2];
@@ -91,6 +92,17 @@ static void a_huge_value_is_cut(void **state UNUSED)
     assert_in_range(strlen(logged()), 4096, 4300);
 }
 
+/* A peer may not hide a line by what it makes us say. */
+static void a_line_of_escapes_is_printed(void **state UNUSED)
+{
+    static char odd[4097];
+    memset(odd, 1, sizeof odd - 1);
+    assert_true(fcntl(pipe_fds[1], F_SETPIPE_SZ, 1 << 20) > 0);
+    log_setup(LOG_INFO, LOG_JSON, pipe_fds[1]);
+    log_info("a", "b", "v", odd, "w", odd, "x", odd, "y", odd);
+    assert_in_range(strlen(logged()), 4 * 6 * 4096, 4 * 6 * 4096 + 200);
+}
+
 static void chatter(const char *component) { log_info(component, "again"); }
 
 static void repeated_lines_are_limited_and_what_was_left_out_is_said(void **state UNUSED)
@@ -166,6 +178,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_json_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lower_levels_are_counted_not_printed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_huge_value_is_cut, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_line_of_escapes_is_printed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(repeated_lines_are_limited_and_what_was_left_out_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_line_tells_what_was_left_out, set_up, tear_down),
         cmocka_unit_test(levels_have_names),
