@@ -52,7 +52,7 @@ void mem_grow(void *items, size_t *cap, size_t need, size_t size)
     while (n < need && n <= SIZE_MAX / 2)
         n *= 2;
     if (n < need || __builtin_mul_overflow(n, size, &bytes))
-        check(NULL, SIZE_MAX);
+        bytes = SIZE_MAX; /* which mem_realloc will say it cannot have */
     void *p;
     memcpy(&p, items, sizeof p); /* items is a T **; reading it through void ** would break aliasing */
     p = mem_realloc(p, bytes);
