@@ -31,6 +31,7 @@ bool re2_match_groups(const struct re2_pattern *re, const char *text, size_t n, 
 bool re2_find_groups(const struct re2_pattern *re, const char *text, size_t n, size_t from, struct re2_span *groups,
                      size_t n_groups);
 
+size_t re2_bytes(const struct re2_pattern *re);                                /* memory it takes, about */
 size_t re2_groups(const struct re2_pattern *re);                               /* with group 0 */
 size_t re2_group_named(const struct re2_pattern *re, const char *name, size_t n); /* 0 = no such name */
 

@@ -20,6 +20,7 @@ void regex_free(struct regex *re); /* drops one reference; NULL is fine */
 
 bool regex_match(const struct regex *re, struct str s);
 struct str regex_pattern(const struct regex *re);
+size_t regex_bytes(const struct regex *re); /* memory it takes, about: up to 1 MB for a dozen bytes of pattern */
 
 /* When the pattern is equal to a finite set of strings (foo|bar, a(b|c), up to 1000): them, for lookups in postings. */
 const struct str *regex_literals(const struct regex *re, size_t *n); /* NULL when it is not */

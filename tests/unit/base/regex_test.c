@@ -305,6 +305,7 @@ static void test_references(void **state UNUSED)
     regex_free(regex_ref(re));
     assert_true(regex_match(re, STR("aa")));
     assert_true(str_is(regex_pattern(re), "a+"));
+    assert_in_range(regex_bytes(re), 1000, 10000);
     regex_free(re);
     regex_free(NULL);
 }

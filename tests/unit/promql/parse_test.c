@@ -227,6 +227,23 @@ static void test_budget(void **state UNUSED)
     arena_free(&a);
 }
 
+/* Twenty bytes of text can make a regular expression of 1 MB: it counts. */
+static void test_budget_of_regexes(void **state UNUSED)
+{
+    struct buf text = {0};
+    struct arena a;
+    struct err err = {0};
+    buf_add_z(&text, "up{");
+    for (int i = 0; i < 100; i++)
+        buf_add_z(&text, "job=~\".{900}x\",");
+    buf_add_z(&text, "}");
+    arena_init(&a, 4 << 20);
+    assert_null(promql_parse(&a, buf_str(&text), NULL, &err));
+    assert_int_equal(err.kind, ERR_LIMIT);
+    buf_free(&text);
+    arena_free(&a);
+}
+
 /* --- trees ------------------------------------------------------------------------------------------------------- */
 
 static void test_selector(void **state UNUSED)
@@ -322,9 +339,10 @@ int main(void)
         cmocka_unit_test(test_keywords_as_names), cmocka_unit_test(test_corpus_of_errors),
         cmocka_unit_test(test_errors_on_lines),   cmocka_unit_test(test_nesting),
         cmocka_unit_test(test_nested_durations),  cmocka_unit_test(test_every_allocation_fails),
-        cmocka_unit_test(test_budget),            cmocka_unit_test(test_selector),
-        cmocka_unit_test(test_selectors),         cmocka_unit_test(test_positions),
-        cmocka_unit_test(test_experimental),      cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_budget),            cmocka_unit_test(test_budget_of_regexes),
+        cmocka_unit_test(test_selector),          cmocka_unit_test(test_selectors),
+        cmocka_unit_test(test_positions),         cmocka_unit_test(test_experimental),
+        cmocka_unit_test(test_functions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
