@@ -6,21 +6,21 @@
 
 #include "model/histogram_math.h"
 
+/* A stale marker in between changes nothing: what follows it is compared with what came before. */
 void bare_histograms(struct eval *ev, struct hist_sample *hists, uint32_t n)
 {
     const struct histogram *before = NULL;
     for (uint32_t i = 0; i < n; i++) {
         const struct histogram *h = hists[i].h;
         struct histogram *bare = histogram_hinted(ev->arena, h, h->hint);
-        if (histogram_is_stale(h))
-            before = NULL;
-        else if (h->hint == RESET_UNKNOWN && before)
+        bool stale = histogram_is_stale(h);
+        if (!stale && before && h->hint == RESET_UNKNOWN)
             bare->hint = histogram_was_reset(ev->arena, h, before) ? RESET_YES : RESET_NO;
         bare->zero_threshold = bare->zero_count = 0;
         bare->positive = bare->negative = (struct buckets){0};
         bare->custom = NULL;
         bare->n_custom = 0;
-        before = histogram_is_stale(h) ? NULL : h;
+        before = stale ? before : h;
         hists[i].h = bare;
     }
 }
@@ -34,9 +34,10 @@ bool bare_is_too_little(const struct expr *e)
 {
     if (e->kind == EXPR_BINARY)
         return e->u.binary.op == OP_TRIM_UPPER || e->u.binary.op == OP_TRIM_LOWER;
+    if (e->kind == EXPR_SUBQUERY) /* its steps are not next to each other: only whole histograms show their resets */
+        return true;
     if (e->kind != EXPR_CALL)
-        return e->kind ==
-               EXPR_SUBQUERY; /* its steps are not next to each other: resets must be looked for in whole histograms */
+        return false;
     enum function_id id = e->u.call.fn->id;
     return id == FN_HISTOGRAM_QUANTILE || id == FN_HISTOGRAM_QUANTILES || id == FN_HISTOGRAM_FRACTION;
 }
