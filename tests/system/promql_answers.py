@@ -40,6 +40,8 @@ KNOWN = [
     ("error", "", "execution: " + GROUP + r"\[(?P<x>\{.*\}), (?P<y>\{.*\})\](?P<end>;.*), wanted execution: found duplicate series for "
      r"the match group (?P=group) on the (?P=side) hand-side of the operation: \[(?P=y), (?P=x)\](?P=end)",
      "of duplicates, the two are named in order of their text"),
+    ("error of a range", "", "execution: " + GROUP + ".*, wanted execution: found duplicate series for the match group .* on the "
+     r"(?P=side) hand-side of the operation: .*", "(there, steps go through what is joined in any order)"),
     ("error", r"\b(top|bottom|limit)k\b", r"execution: Parameter value is NaN, wanted execution: Scalar value NaN overflows int64",
      "NaN is refused by name"),
     ("error", r"\blimit_ratio\b", r"execution: Ratio value is NaN, wanted execution: Ratio value NaN is NaN", "NaN is refused by name"),
@@ -201,6 +203,8 @@ class Comparison:
         if found is None:
             return
         reason = known(found[0], params["query"], found[1])
+        if not reason and path.endswith("_range"):
+            reason = known(f"{found[0]} of a range", params["query"], found[1])
         if reason:
             self.known[reason] += 1
         else:
