@@ -8,6 +8,8 @@
  */
 #include "promql/functions/fn.h"
 
+#include <stdlib.h>
+
 enum { IDENTIFYING = 2 };
 static const struct str identifying[IDENTIFYING] = {{"instance", 8}, {"job", 3}};
 static const struct str metric_name = {METRIC_NAME, sizeof METRIC_NAME - 1};
@@ -193,28 +195,47 @@ static void fetch(struct info *x, const struct value *base)
 /* The info series for one row of v: those of the same identity, those of one metric side by side. */
 struct fitting { struct row **rows; size_t n; };
 
-static bool same_identity(struct labels a, struct labels b)
+static int compare_identity(struct labels a, struct labels b)
 {
-    for (size_t i = 0; i < IDENTIFYING; i++)
-        if (!str_eq(labels_get(a, identifying[i]), labels_get(b, identifying[i])))
-            return false;
-    return true;
+    int order = 0;
+    for (size_t i = 0; order == 0 && i < IDENTIFYING; i++)
+        order = str_cmp(labels_get(a, identifying[i]), labels_get(b, identifying[i]));
+    return order;
 }
 
-static void find_fitting(struct info *x, struct labels labels, struct fitting *out)
+static int by_identity(const void *x, const void *y)
 {
-    out->n = 0;
-    for (size_t r = 0; r < x->series.n; r++) {
-        struct row *row = &x->series.rows[r];
-        if (!same_identity(labels, row->labels))
-            continue;
-        size_t at = out->n++;
-        while (at > 0 && str_cmp(labels_name(out->rows[at - 1]->labels), labels_name(row->labels)) > 0) {
-            out->rows[at] = out->rows[at - 1];
-            at--;
-        }
-        out->rows[at] = row;
+    const struct row *a = *(struct row *const *)x, *b = *(struct row *const *)y;
+    int order = compare_identity(a->labels, b->labels);
+    if (order == 0)
+        order = str_cmp(labels_name(a->labels), labels_name(b->labels));
+    return order ? order : a < b ? -1 : a > b;
+}
+
+static struct fitting all_by_identity(struct info *x)
+{
+    struct fitting all = {.rows = ARENA_ARRAY(x->ev->arena, struct row *, x->series.n), .n = x->series.n};
+    for (size_t r = 0; r < all.n; r++)
+        all.rows[r] = &x->series.rows[r];
+    if (all.n > 1)
+        qsort(all.rows, all.n, sizeof *all.rows, by_identity);
+    return all;
+}
+
+static struct fitting find_fitting(const struct fitting *all, struct labels labels)
+{
+    size_t low = 0, high = all->n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (compare_identity(all->rows[mid]->labels, labels) < 0)
+            low = mid + 1;
+        else
+            high = mid;
     }
+    struct fitting f = {.rows = all->rows + low};
+    while (low + f.n < all->n && compare_identity(f.rows[f.n]->labels, labels) == 0)
+        f.n++;
+    return f;
 }
 
 static _Noreturn void fail_duplicate(struct info *x, const struct row *a, const struct row *b, double t)
@@ -298,7 +319,7 @@ static void copy_step(struct info *x, struct row *to, const struct row *from, ui
         row_set(to, i, from->v[i]);
 }
 
-static void enrich(struct info *x, const struct row *base, struct fitting *f, struct value *out)
+static void enrich(struct info *x, const struct row *base, const struct fitting *f, struct value *out)
 {
     size_t first = out->n;
     const struct row **now = ARENA_ARRAY(x->ev->arena, const struct row *, f->n),
@@ -329,7 +350,7 @@ static void info(struct eval *ev, const struct expr *call, struct value *out)
     eval_expr(ev, call->u.call.args[0], &base);
     read_matchers(x);
     fetch(x, &base);
-    struct fitting f = {.rows = ARENA_ARRAY(ev->arena, struct row *, x->series.n)};
+    struct fitting all = all_by_identity(x);
     for (size_t r = 0; r < base.n; r++) {
         eval_check(ev);
         if (is_info(x, &base.rows[r])) {
@@ -337,7 +358,7 @@ static void info(struct eval *ev, const struct expr *call, struct value *out)
             *row = base.rows[r];
             continue;
         }
-        find_fitting(x, base.rows[r].labels, &f);
+        struct fitting f = find_fitting(&all, base.rows[r].labels);
         enrich(x, &base.rows[r], &f, out);
     }
 }
