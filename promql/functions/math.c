@@ -32,6 +32,10 @@ static const double pi = 3.14159265358979323846;
 
 static double to_degrees(double v) { return v * 180 / pi; }
 static double to_radians(double v) { return v * pi / 180; }
+/* Far out both are half an exponential in Go, which overflows a little earlier than they would. */
+static const double far_out = 21;
+static double go_sinh(double v) { return fabs(v) > far_out ? copysign(exp(fabs(v)) * 0.5, v) : sinh(v); }
+static double go_cosh(double v) { return fabs(v) > far_out ? exp(fabs(v)) * 0.5 : cosh(v); }
 static double sign(double v) { return v < 0 ? -1 : v > 0 ? 1 : v; }
 
 #define MATH(name, function) \
@@ -51,8 +55,8 @@ MATH(tan, tan);
 MATH(asin, asin);
 MATH(acos, acos);
 MATH(atan, atan);
-MATH(sinh, sinh);
-MATH(cosh, cosh);
+MATH(sinh, go_sinh);
+MATH(cosh, go_cosh);
 MATH(tanh, tanh);
 MATH(asinh, asinh);
 MATH(acosh, acosh);
