@@ -14,37 +14,43 @@ TOLERANCE = 1e-9
 ROUGH = 1e-6 # of deviations and remainders of large numbers: the last bits depend on the order of addition, and
              # Prometheus keeps none in range queries
 
-# Where the newest release, which sluice follows, answers other than 3.5: what differs, in which queries, with which words
-# (all of them, from the first to the last), and why.
+# Where the newest release, which sluice follows, answers other than 3.5: what differs, in which queries, with which
+# words (all of them, from the first to the last), and why.
 PLACE = r" \(\d+:\d+\)"
 POINT = r".*: at [\d.]+: "
-GROUP = r"found duplicate series for the match group (?P<group>.*) on the (?P<side>left|right) hand-side of the operation: "
+GROUP = (r"execution: found duplicate series for the match group (?P<group>.*) on the (?P<side>left|right) "
+         "hand-side of the operation: ")
+SAME = ", wanted " + GROUP.replace("?P<group>.*", "?P=group").replace("?P<side>left|right", "?P=side")
 KNOWN = [
     ("result", r"\bmad_over_time\(.*\bodd\b", POINT + r"NaN, wanted .*|series only here \[\], only there .*",
      "a NaN in the window makes mad_over_time() NaN"),
     ("result", r"\btimestamp\(\(*\w*(\{[^}]*\})?( offset -.*@|.*@.* offset -)", POINT + ".*|series only .*",
-     "there, timestamp() loses a negative offset beside @"),
+     "(there, and in newer ones, timestamp() loses a negative offset beside @)"),
     ("result", r"\b(std(dev|var)|exp|sinh|cosh)\b.*%", POINT + ".*",
      "(the remainder of a deviation or of an exponential has no digit that can be relied on)"),
     ("result", r"\b(day_of_\w+|days_in_month|hour|minute|month|year)\(.*\b(exp|sinh|cosh)\(", POINT + ".*",
      "(the date of an exponential hangs on its last bit)"),
     ("result", r"\bstd(dev|var)\b.*(==|!=|>|<|>=|<=)|(==|!=|>|<|>=|<=).*\bstd(dev|var)\b",
-     POINT + "(0, wanted 1|1, wanted 0)|series only .*|times .*", "(a comparison with a deviation hangs on its last bit)"),
+     POINT + "(0, wanted 1|1, wanted 0)|series only .*|times .*",
+     "(a comparison with a deviation hangs on its last bit)"),
     ("result", r"histogram_(quantile|fraction)\(.*\b(avg|sum)\b.*\bi?delta\(", POINT + ".*",
      "(where buckets are negative a quantile of their sum hangs on its last bit)"),
     ("status", r" (==|!=|>|<|>=|<=) on", r"200 , wanted .*many-to-one matching must be explicit.*|"
      r"422 multiple matches for labels: many-to-one matching must be explicit.*, wanted 200 ",
      "it is an error for comparisons, too"),
-    ("result", r"\binfo\(", ".*times .*|series only here .*, only there .*", "while two info series overlap, steps were left out"),
-    ("error", r"\boffset$", r"bad_data: .*expected number, duration, step\(\), or range\(\).*", "more may stand after offset"),
-    ("error", "", "execution: " + GROUP + r"\[(?P<x>\{.*\}), (?P<y>\{.*\})\](?P<end>;.*), wanted execution: found duplicate series for "
-     r"the match group (?P=group) on the (?P=side) hand-side of the operation: \[(?P=y), (?P=x)\](?P=end)",
+    ("result", r"\binfo\(", ".*times .*|series only here .*, only there .*",
+     "while two info series overlap, steps were left out"),
+    ("error", r"\boffset$", r"bad_data: .*expected number, duration, step\(\), or range\(\).*",
+     "more may stand after offset"),
+    ("error", "", GROUP + r"\[(?P<x>\{.*\}), (?P<y>\{.*\})\](?P<end>;.*)" + SAME + r"\[(?P=y), (?P=x)\](?P=end)",
      "of duplicates, the two are named in order of their text"),
-    ("error of a range", "", "execution: " + GROUP + ".*, wanted execution: found duplicate series for the match group .* on the "
-     r"(?P=side) hand-side of the operation: .*", "(there, steps go through what is joined in any order)"),
-    ("error", r"\b(top|bottom|limit)k\b", r"execution: Parameter value is NaN, wanted execution: Scalar value NaN overflows int64",
+    ("error of a range", "", GROUP + ".*" + SAME.replace("(?P=group)", ".*") + ".*",
+     "(there, steps go through what is joined in any order)"),
+    ("error", r"\b(top|bottom|limit)k\b",
+     "execution: Parameter value is NaN, wanted execution: Scalar value NaN overflows int64",
      "NaN is refused by name"),
-    ("error", r"\blimit_ratio\b", r"execution: Ratio value is NaN, wanted execution: Ratio value NaN is NaN", "NaN is refused by name"),
+    ("error", r"\blimit_ratio\b", "execution: Ratio value is NaN, wanted execution: Ratio value NaN is NaN",
+     "NaN is refused by name"),
 ]
 NEWER_NOTES = [
     ("PromQL warning: sort is ineffective for range queries since results are always ordered by labels" + PLACE,
