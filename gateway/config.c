@@ -128,7 +128,8 @@ static void set_globals(struct loader *l)
     const struct global_conf *g = &l->file.global;
     l->config->global = *g;
     l->config->scrape = (struct scrape_globals){
-        .scrape_interval = g->scrape_interval, .scrape_timeout = g->scrape_timeout, .external_labels = g->external_labels,
+        .scrape_interval = g->scrape_interval, .scrape_timeout = g->scrape_timeout,
+        .external_labels = g->external_labels,
         .sample_limit = g->sample_limit, .label_limit = g->label_limit,
         .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,
         .honor_timestamps = d->honor_timestamps, .broken_lines_fail = d->broken_lines_fail,

@@ -35,7 +35,8 @@ struct upstream *gateway_upstream(void);
 bool gateway_apply(struct config *c, struct err *err) MUST_USE;
 /* Main: reads the file again and applies it. Logs how it went. */
 bool gateway_reload(struct err *err);
-/* Any lane: asks main to reload; done runs on that lane once the new configuration is in force, or with the reason why not. */
+/* Any lane: asks main to reload; done runs on that lane once the new configuration is in force (err NULL), or with
+ * the reason why it is not. */
 void gateway_ask_reload(struct lane *lane, void (*done)(void *arg, const struct err *err), void *arg);
 /* Any thread: asks main to end the program in good order. */
 void gateway_ask_quit(void);

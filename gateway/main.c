@@ -116,8 +116,9 @@ static void start_lanes(void)
 static bool start_writer(struct loop *const *loops, struct err *err)
 {
     const struct flags *f = &gateway.flags;
-    struct writer_env env = {.main = gateway.main, .lanes = loops, .n_lanes = gateway.n_lanes, .queue_dir = f->queue_dir,
-                             .flush_interval = f->flush_interval, .show_urls = f->remote_write.show_url};
+    struct writer_env env = {.main = gateway.main, .lanes = loops, .n_lanes = gateway.n_lanes,
+                             .queue_dir = f->queue_dir, .flush_interval = f->flush_interval,
+                             .show_urls = f->remote_write.show_url};
     gateway.writer = writer_new(&env, err);
     return gateway.writer != NULL;
 }

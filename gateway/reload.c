@@ -111,8 +111,8 @@ bool gateway_apply(struct config *c, struct err *err)
     return ok;
 }
 
-/* A file that says nothing is fine at the start. Where it said something before, it is more likely being written just now, and
- * would stop everything. */
+/* A file that says nothing is fine at the start. Where it said something before, it is more likely being written just
+ * now, and would stop everything. */
 static struct config *load_again(struct err *err)
 {
     struct config *c = config_load(&gateway.flags, err);

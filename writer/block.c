@@ -39,7 +39,8 @@ void block_unref(struct block *b)
         mem_free(b);
 }
 
-struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min, int64_t t_max)
+struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min,
+                         int64_t t_max)
 {
     buf_clear(&p->packed);
     if (codec == CODEC_ZSTD)
@@ -47,7 +48,8 @@ struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uin
     else
         snappy_pack(&p->packed, raw);
     struct block *b = mem_alloc(sizeof *b + p->packed.n);
-    *b = (struct block){.codec = codec, .n_samples = n_samples, .raw_n = (uint32_t)raw.n, .t_min = t_min, .t_max = t_max, .n = p->packed.n};
+    *b = (struct block){.codec = codec, .n_samples = n_samples, .raw_n = (uint32_t)raw.n, .t_min = t_min,
+                        .t_max = t_max, .n = p->packed.n};
     atomic_init(&b->refs, 1);
     memcpy(b->bytes, p->packed.p, p->packed.n);
     return b;
@@ -83,7 +85,7 @@ struct block *block_join(struct packer *p, const struct block *a, const struct b
                       first->t_max > other->t_max ? first->t_max : other->t_max);
 }
 
-/* --- splitting ------------------------------------------------------------------------------------------------------ */
+/* --- splitting ---------------------------------------------------------------------------------------------------- */
 
 struct extent { uint32_t n_samples; int64_t t_min, t_max; };
 
@@ -137,7 +139,8 @@ static bool halve_series(struct rw_walk *w, struct str raw, struct buf half[2])
     if (s + h == 0)
         s = w->n_samples; /* one of each: apart */
     rw_append_full(&half[0], w->labels, w->samples, s, w->hists, h, NULL, 0);
-    rw_append_full(&half[1], w->labels, w->samples + s, w->n_samples - s, w->hists + h, w->n_hists - h, w->exemplars, w->n_exemplars);
+    rw_append_full(&half[1], w->labels, w->samples + s, w->n_samples - s, w->hists + h, w->n_hists - h, w->exemplars,
+                   w->n_exemplars);
     return true;
 }
 

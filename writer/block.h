@@ -1,6 +1,6 @@
-/* A block: canonical remote-write 1.0 of at most about 2,000 samples, compressed once, shared by reference, never changed.
- * The reference count is atomic: lanes and io threads share blocks. Everything that turns a block into other blocks (another
- * codec, two halves after a 413) is here and happens at sending time.
+/* A block: canonical remote-write 1.0 of at most about 2,000 samples, compressed once, shared by reference, never
+ * changed. The reference count is atomic: lanes and io threads share blocks. Everything that turns a block into other
+ * blocks (another codec, two halves after a 413) is here and happens at sending time.
  */
 #ifndef WRITER_BLOCK_H
 #define WRITER_BLOCK_H
@@ -29,8 +29,13 @@ void packer_init(struct packer *p);
 void packer_free(struct packer *p);
 
 struct block *block_new(size_t n) MUST_USE; /* one reference, bytes not set; NULL when memory cannot be had */
-struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min, int64_t t_max);
-static inline struct block *block_ref(struct block *b) { atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed); return b; }
+struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min,
+                         int64_t t_max);
+static inline struct block *block_ref(struct block *b)
+{
+    atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+    return b;
+}
 void block_unref(struct block *b);
 
 struct block *block_recode(struct packer *p, const struct block *b, enum codec to, struct err *err) MUST_USE;

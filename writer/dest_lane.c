@@ -2,7 +2,7 @@
 
 #include "base/times.h"
 
-/* --- a destination that takes nothing just now ---------------------------------------------------------------------- */
+/* --- a destination that takes nothing just now -------------------------------------------------------------------- */
 
 /* One shard at a time tries again; when it is through, all go on. So a destination that comes back is used within one
  * backoff, and one that is down gets one request per lane and backoff, not one per shard. */
@@ -61,10 +61,10 @@ void shard_accepted(struct shard *s)
     }
 }
 
-/* --- from one generation to the next -------------------------------------------------------------------------------- */
+/* --- from one generation to the next ------------------------------------------------------------------------------ */
 
-/* A generation is through when those before it are, no lane writes to it any more and all its shards are empty: then the next one
- * may send, on every lane. */
+/* A generation is through when those before it are, no lane writes to it any more and all its shards are empty: then
+ * the next one may send, on every lane. */
 struct release_job { struct loop_task task; struct dest_lane *lane; };
 
 static void run_release(struct loop_task *task)
@@ -91,7 +91,7 @@ void dest_lane_drained(struct shard *s)
     }
 }
 
-/* --- its life ------------------------------------------------------------------------------------------------------- */
+/* --- its life ----------------------------------------------------------------------------------------------------- */
 
 struct dest_lane *dest_lane_new(struct destination *d, struct loop *loop)
 {

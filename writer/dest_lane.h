@@ -1,5 +1,5 @@
-/* What one lane knows of one destination: the shards that it owns, the settings in force, and whether the destination takes
- * anything just now. Made and freed by main, else the lane's.
+/* What one lane knows of one destination: the shards that it owns, the settings in force, and whether the destination
+ * takes anything just now. Made and freed by main, else the lane's.
  */
 #ifndef WRITER_DEST_LANE_H
 #define WRITER_DEST_LANE_H
@@ -25,7 +25,7 @@ struct dest_lane {
 
 struct dest_lane *dest_lane_new(struct destination *d, struct loop *loop); /* main */
 void dest_lane_free(struct dest_lane *dl);
-void dest_lane_hand(struct dest_lane *dl, struct dest_settings *next);     /* main: settings for the next plan, taken over */
+void dest_lane_hand(struct dest_lane *dl, struct dest_settings *next);     /* main: takes over the next settings */
 void dest_lane_add(struct dest_lane *dl, struct shard *s);
 /* Plans of before and after a change of the number of shards are served at once. */
 struct shard *dest_lane_shard(const struct dest_lane *dl, size_t generation, unsigned index);

@@ -4,9 +4,10 @@
 #include "base/url.h"
 #include "writer/shard.h"
 
+#include <ctype.h>
 #include <stdio.h>
 
-/* --- settings ------------------------------------------------------------------------------------------------------- */
+/* --- settings ----------------------------------------------------------------------------------------------------- */
 
 struct dest_settings *destination_settings(const struct destination_conf *c, struct err *err)
 {
@@ -16,8 +17,9 @@ struct dest_settings *destination_settings(const struct destination_conf *c, str
         return NULL;
     }
     struct dest_settings s = {
-        .url = str_dup(c->url), .profile = profile, .timeout = c->remote_timeout, .min_backoff = c->queue.min_backoff,
-        .max_backoff = c->queue.max_backoff, .age_limit = c->queue.sample_age_limit, .protocol = (enum wire_protocol)c->protocol,
+        .url = str_dup(c->url), .profile = profile, .timeout = c->remote_timeout,
+        .min_backoff = c->queue.min_backoff, .max_backoff = c->queue.max_backoff,
+        .age_limit = c->queue.sample_age_limit, .protocol = (enum wire_protocol)c->protocol,
         .durability = (enum durability)c->durability, .on_full = (enum queue_full)c->on_full,
         .disk = (uint64_t)c->max_disk_bytes, .memory = (size_t)c->max_memory_bytes, .metadata = c->send_metadata};
     return mem_dup(&s, sizeof s);
@@ -38,10 +40,11 @@ void dest_settings_free(struct dest_settings *s)
     mem_free(s);
 }
 
-/* --- identity ------------------------------------------------------------------------------------------------------- */
+/* --- identity ----------------------------------------------------------------------------------------------------- */
 
-/* Names the queue's folder: the destination's own name when it has one, else its URL without query and fragment. Never its place in
- * the list: changing the order must not orphan or swap queues. The hash keeps apart what a file name cannot say. */
+/* Names the queue's folder: the destination's own name when it has one, else its URL without query and fragment.
+ * Never its place in the list: changing the order must not orphan or swap queues. The hash keeps apart what a file
+ * name cannot say. */
 char *destination_identity(const struct destination_conf *c)
 {
     struct url u = {0};
@@ -49,12 +52,12 @@ char *destination_identity(const struct destination_conf *c)
     if (c->name.n > 0)
         buf_printf(&key, "name %.*s", STR_ARG(c->name));
     else if (url_parse(c->url, &u, NULL))
-        buf_printf(&key, "url %.*s://%.*s:%.*s%.*s", STR_ARG(u.scheme), STR_ARG(u.host), STR_ARG(u.port), STR_ARG(u.path));
+        buf_printf(&key, "url %.*s://%.*s:%.*s%.*s", STR_ARG(u.scheme), STR_ARG(u.host), STR_ARG(u.port),
+                   STR_ARG(u.path));
     struct str shown = c->name.n > 0 ? c->name : u.host;
     for (size_t i = 0; i < shown.n && i < 40; i++) {
         char ch = shown.p[i];
-        bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '-' || (ch == '.' && i > 0);
-        buf_add_char(&name, plain ? ch : '_');
+        buf_add_char(&name, isalnum((unsigned char)ch) || ch == '-' || (ch == '.' && i > 0) ? ch : '_');
     }
     buf_printf(&name, "-%016llx", (unsigned long long)hash_bytes(key.p, key.n));
     char *identity = str_dup(buf_str(&name));
@@ -82,7 +85,7 @@ void destination_place(struct destination *d, size_t position, bool show_urls)
     d->label = label_of(STR_NONE, position, show_urls, d->redacted_url);
 }
 
-/* --- open and close ------------------------------------------------------------------------------------------------- */
+/* --- open and close ----------------------------------------------------------------------------------------------- */
 
 void destination_add_generation(struct destination *d, const struct queue_generation *from)
 {
@@ -115,11 +118,13 @@ struct destination_generation *destination_newest(struct destination *d)
 
 struct queue_limits destination_limits(const struct destination_conf *c)
 {
-    return (struct queue_limits){.max_bytes = (uint64_t)c->max_disk_bytes, .sync_writes = c->durability == DURABILITY_ALWAYS,
+    return (struct queue_limits){.max_bytes = (uint64_t)c->max_disk_bytes,
+                                 .sync_writes = c->durability == DURABILITY_ALWAYS,
                                  .keep_all = c->on_full == FULL_PUSH_BACK};
 }
 
-struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env, struct err *err)
+struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env,
+                                     struct err *err)
 {
     struct destination *d = mem_zalloc(sizeof *d);
     struct buf path = {0}, shown = {0};
@@ -135,7 +140,8 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
     mutex_init(&d->lock);
     atomic_init(&d->zstd, c->protocol != PROTOCOL_SNAPPY);
     buf_printf(&path, "%.*s/%s", STR_ARG(env->queue_dir), d->identity);
-    struct queue_options o = {.dir = buf_z(&path), .shards = (unsigned)c->queue.shards, .limits = destination_limits(c)};
+    struct queue_options o = {.dir = buf_z(&path), .shards = (unsigned)c->queue.shards,
+                              .limits = destination_limits(c)};
     d->queue = queue_open(&o, err);
     buf_free(&path);
     buf_free(&shown);
@@ -192,7 +198,7 @@ int64_t destination_since(struct destination *d)
     return oldest;
 }
 
-/* --- what happened -------------------------------------------------------------------------------------------------- */
+/* --- what happened ------------------------------------------------------------------------------------------------ */
 
 void destination_note_status(struct destination *d, int status)
 {

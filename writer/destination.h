@@ -1,7 +1,7 @@
 /* A destination at work: identity, queue, counters, and its shards, each owned by one lane.
  *
- * The struct is made and freed by main. Lanes read what never changes (name, queue, counters) and their own copy of what a
- * reload may change (struct dest_lane.settings), which the switch to a new plan replaces on the lane itself.
+ * The struct is made and freed by main. Lanes read what never changes (name, queue, counters) and their own copy of
+ * what a reload may change (struct dest_lane.settings), which the switch to a new plan replaces on the lane itself.
  */
 #ifndef WRITER_DESTINATION_H
 #define WRITER_DESTINATION_H
@@ -24,12 +24,13 @@ struct dest_settings {          /* immutable; one per plan */
 struct destination_generation { uint32_t number; unsigned n_shards; struct shard **shards; atomic_uint undrained; };
 struct destination {
     char *name;                 /* in logs: the name, or the first label */
-    char *label;                /* in metrics: the name, the URL when it may be shown, or "1:secret-url". Under the writer's lock */
+    char *label;                /* in metrics: the name, its URL, or "1:secret-url". Under the writer's lock */
     bool named;
     char *identity;             /* names the folder */
     char *redacted_url;
     struct queue *queue;
-    struct destination_generation **generations; size_t n_generations, _cap_generations; /* main's; others: destination_generation */
+    struct destination_generation **generations; /* main's; others: destination_generation */
+    size_t n_generations, _cap_generations;
     atomic_size_t published;    /* n_generations as lanes may see it */
     atomic_size_t active;       /* index of the generation that may send */
     struct loop *const *lanes; unsigned n_lanes;
@@ -45,17 +46,20 @@ struct destination {
     struct { int status; uint64_t n; } statuses[24]; size_t n_statuses;
 };
 
-struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env, struct err *err) MUST_USE;
-/* Another number of shards needs a new generation behind the old ones: made on disk (grown NULL: it is there already), and then
- * added for the lanes to see, or taken away with queue_shrink. Its shards belong to no lane yet. */
-bool destination_grow(struct destination *d, unsigned shards, const struct queue_generation **grown, struct err *err) MUST_USE;
+struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env,
+                                     struct err *err) MUST_USE;
+/* Another number of shards needs a new generation behind the old ones: made on disk (grown NULL: it is there
+ * already), and then added for the lanes to see, or taken away with queue_shrink. Its shards belong to no lane yet. */
+bool destination_grow(struct destination *d, unsigned shards, const struct queue_generation **grown,
+                      struct err *err) MUST_USE;
 void destination_add_generation(struct destination *d, const struct queue_generation *from);
 /* Any thread; a generation stays where it is until the destination is closed. */
 struct destination_generation *destination_generation(struct destination *d, size_t at);
 struct destination_generation *destination_newest(struct destination *d);
 /* Its place in the list may change with a reload, and the label with it, or two would have the same. */
 void destination_place(struct destination *d, size_t position, bool show_urls);
-int64_t destination_since(struct destination *d); /* Unix ms since when its oldest block waits, 0 = none does. Under the writer's lock */
+/* Unix ms since when its oldest block waits, 0 = none does. Under the writer's lock. */
+int64_t destination_since(struct destination *d);
 void destination_close(struct destination *d); /* after every lane has left */
 struct queue_limits destination_limits(const struct destination_conf *c);
 char *destination_identity(const struct destination_conf *c);

@@ -1,6 +1,6 @@
 #include "writer/lane.h"
 
-/* --- flushing ------------------------------------------------------------------------------------------------------- */
+/* --- flushing ----------------------------------------------------------------------------------------------------- */
 
 static void seal_due(struct writer_lane *l, int64_t until)
 {
@@ -27,9 +27,10 @@ static void run_flush(struct loop_timer *timer)
 
 void writer_lane_seal_all(struct writer_lane *l) { seal_due(l, INT64_MAX); }
 
-/* --- plans come and go ---------------------------------------------------------------------------------------------- */
+/* --- plans come and go -------------------------------------------------------------------------------------------- */
 
-void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all, int64_t flush_ms)
+void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all,
+                      int64_t flush_ms)
 {
     memset(l, 0, sizeof *l);
     l->sink.ops = &writer_lane_sink_ops;

@@ -1,5 +1,5 @@
-/* What one lane has of the writer: its sink, its open piles, its part of every destination. Touched by its own thread only; main
- * and other lanes post to its loop.
+/* What one lane has of the writer: its sink, its open piles, its part of every destination. Touched by its own thread
+ * only; main and other lanes post to its loop.
  */
 #ifndef WRITER_LANE_H
 #define WRITER_LANE_H
@@ -28,7 +28,8 @@ struct writer_lane {
     struct sink_batch batch;
 };
 
-void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all, int64_t flush_ms);
+void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all,
+                      int64_t flush_ms);
 void writer_lane_free(struct writer_lane *l);
 /* All on the lane's thread: */
 void writer_lane_adopt(struct writer_lane *l, const struct plan *next);  /* before any lane switches to it */

@@ -58,7 +58,8 @@ void pile_add(struct pile *p, struct labels labels, const struct series_in *in)
     if (in->n_hists == 0 && in->n_exemplars == 0)
         rw_append_series(&p->raw, labels, in->samples, in->n_samples);
     else
-        rw_append_full(&p->raw, labels, in->samples, in->n_samples, in->hists, in->n_hists, in->exemplars, in->n_exemplars);
+        rw_append_full(&p->raw, labels, in->samples, in->n_samples, in->hists, in->n_hists, in->exemplars,
+                       in->n_exemplars);
     struct piece *c = &p->open;
     c->end = p->raw.n;
     c->n_samples += (uint32_t)(in->n_samples + in->n_hists);

@@ -1,7 +1,7 @@
 /* A pile: the raw bytes of one stream's shard that are not yet a block. Belongs to one lane.
  *
- * A batch adds series behind the mark; abort goes back to the mark. Where about 2,000 samples are reached a cut is noted, so
- * that sealing makes one block from each piece and no piece is copied before it is packed.
+ * A batch adds series behind the mark; abort goes back to the mark. Where about 2,000 samples are reached a cut is
+ * noted, so that sealing makes one block from each piece and no piece is copied before it is packed.
  */
 #ifndef WRITER_PILE_H
 #define WRITER_PILE_H

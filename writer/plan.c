@@ -32,7 +32,8 @@ static struct stream *stream_for(struct plan *p, const struct destination_conf *
         if (stream_same(&p->streams[i], rules, external, c->extra_labels, (unsigned)c->queue.shards))
             return &p->streams[i];
     struct stream *s = &p->streams[p->n_streams++];
-    *s = (struct stream){.rules = rules, .external = external, .extra = c->extra_labels, .shards = (unsigned)c->queue.shards};
+    *s = (struct stream){.rules = rules, .external = external, .extra = c->extra_labels,
+                         .shards = (unsigned)c->queue.shards};
     s->destinations = mem_zalloc((p->n + 1) * sizeof *s->destinations);
     s->generations = mem_zalloc((p->n + 1) * sizeof *s->generations);
     return s;
@@ -53,10 +54,12 @@ static bool attach_recent(struct plan *p, const struct writer_plan *from, struct
             stream_for(p, &from->destinations[i], from->external_labels)->recent = recent;
             return true;
         }
-    return err_set(err, ERR_BAD_DATA, "recent: like: no remote_write entry is named \"%.*s\"", STR_ARG(from->recent->like));
+    return err_set(err, ERR_BAD_DATA, "recent: like: no remote_write entry is named \"%.*s\"",
+                   STR_ARG(from->recent->like));
 }
 
-struct plan *plan_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent, struct err *err)
+struct plan *plan_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent,
+                      struct err *err)
 {
     struct plan *p = mem_zalloc(sizeof *p);
     atomic_init(&p->refs, 1);

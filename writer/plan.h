@@ -1,5 +1,5 @@
-/* A plan: what a configuration became. The streams, and which destinations and which store receive each; immutable once it is in
- * force, shared by main and the lanes, counted.
+/* A plan: what a configuration became. The streams, and which destinations and which store receive each; immutable
+ * once it is in force, shared by main and the lanes, counted.
  */
 #ifndef WRITER_PLAN_H
 #define WRITER_PLAN_H
@@ -17,7 +17,8 @@ struct plan {
 };
 
 /* Main. dests[i] is that of from->destinations[i]; recent may be NULL. NULL: recent.like names nobody. */
-struct plan *plan_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent, struct err *err) MUST_USE;
+struct plan *plan_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent,
+                      struct err *err) MUST_USE;
 void plan_choose_generations(struct plan *p); /* main, when it is known how many generations there are */
 struct plan *plan_ref(struct plan *p);
 void plan_unref(struct plan *p);              /* any thread; NULL is fine */

@@ -1,5 +1,5 @@
-/* The io thread runs a loop of its own; lanes post jobs to it and it posts answers back. It never waits for a lane, and no
- * lane waits for it: a slow disk slows only this destination.
+/* The io thread runs a loop of its own; lanes post jobs to it and it posts answers back. It never waits for a lane,
+ * and no lane waits for it: a slow disk slows only this destination.
  */
 #include "writer/queue.h"
 
@@ -46,7 +46,8 @@ struct queue_state queue_shard_state(const struct queue_shard *s) { return (stru
 /* Whole segments go when the limit is reached: a small limit wants small ones. */
 uint64_t queue_segment_bytes(const struct queue *q)
 {
-    uint64_t max = atomic_load(&q->max_bytes), share = max / queue_folder_newest(&q->folder)->n_shards / SEGMENTS_PER_SHARD;
+    uint64_t max = atomic_load(&q->max_bytes);
+    uint64_t share = max / queue_folder_newest(&q->folder)->n_shards / SEGMENTS_PER_SHARD;
     if (max == 0 || share > SEGMENT_BYTES)
         return SEGMENT_BYTES;
     return share > LEAST_SEGMENT ? share : LEAST_SEGMENT;
@@ -63,7 +64,7 @@ static void count_bytes(struct queue *q)
     atomic_store_explicit(&q->bytes, queue_folder_bytes(&q->folder), memory_order_relaxed);
 }
 
-/* --- writing, on the io thread --------------------------------------------------------------------------------------- */
+/* --- writing, on the io thread ------------------------------------------------------------------------------------ */
 
 static void free_job(struct write_job *j)
 {
@@ -81,8 +82,8 @@ static void count_lost(struct queue *q, const struct write_job *j)
     }
     atomic_fetch_add(&q->stats.blocks_dropped, 1);
     atomic_fetch_add(&q->stats.samples_dropped, j->block->n_samples);
-    log_error("queue", "a block could not be written to disk and is lost: memory for waiting blocks is full too", "dir", dir,
-              "err", why);
+    log_error("queue", "a block could not be written to disk and is lost: memory for waiting blocks is full too",
+              "dir", dir, "err", why);
 }
 
 static bool append(struct queue *q, const struct write_job *j)
@@ -95,7 +96,8 @@ static bool append(struct queue *q, const struct write_job *j)
     return ok;
 }
 
-/* What could not be written goes before what is behind it. Else the file would have a hole that a stop cannot fill any more. */
+/* What could not be written goes before what is behind it. Else the file would have a hole that a stop cannot fill
+ * any more. */
 static bool append_missed(struct queue *q, struct queue_shard *s)
 {
     while (!list_empty(&s->missed)) {
@@ -153,7 +155,7 @@ static void run_ack(struct loop_task *task)
     mem_free(j);
 }
 
-/* --- reading and syncing, on the io thread --------------------------------------------------------------------------- */
+/* --- reading and syncing, on the io thread ------------------------------------------------------------------------ */
 
 static void read_done(struct loop_task *task)
 {
@@ -171,8 +173,8 @@ static void run_read(struct loop_task *task)
     loop_post(r->home, &r->task);
 }
 
-/* What waits on a shard that keeps up will have its answer sooner than a sync helps; it is looked at again, since the destination
- * may stop answering. */
+/* What waits on a shard that keeps up will have its answer sooner than a sync helps; it is looked at again, since the
+ * destination may stop answering. */
 static void sync_shard(struct queue_shard *s, void *look_again)
 {
     if (!s->dirty || s->acked >= s->next)
@@ -195,19 +197,27 @@ static void run_sync(struct loop_timer *timer)
         loop_timer_in(q->loop, &q->sync, SYNC_EVERY_MS);
 }
 
-/* --- posting -------------------------------------------------------------------------------------------------------- */
+/* --- posting ------------------------------------------------------------------------------------------------------ */
 
 static void post_write(struct queue_shard *s, struct block *b, uint64_t seq, bool only, struct waiting who)
 {
     struct write_job *j = mem_alloc(sizeof *j + who.n * sizeof j->receipts[0]);
-    *j = (struct write_job){.task = {.run = run_write}, .shard = s, .block = b, .seq = seq, .only = only, .more = who.more, .n = who.n};
+    *j = (struct write_job){.task = {.run = run_write}, .shard = s, .block = b, .seq = seq, .only = only,
+                            .more = who.more, .n = who.n};
     if (who.n > 0)
         memcpy(j->receipts, who.receipts, who.n * sizeof j->receipts[0]);
     loop_post(s->queue->loop, &j->task);
 }
 
-void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who) { post_write(s, b, seq, false, who); }
-void queue_spill(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who) { post_write(s, b, seq, true, who); }
+void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who)
+{
+    post_write(s, b, seq, false, who);
+}
+
+void queue_spill(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who)
+{
+    post_write(s, b, seq, true, who);
+}
 
 void queue_ack(struct queue_shard *s, uint64_t next)
 {
@@ -225,7 +235,7 @@ void queue_read(struct queue_shard *s, struct queue_read *r)
 
 void queue_behind(struct queue_shard *s, bool behind) { atomic_store(&s->behind, behind); }
 
-/* --- opening and closing -------------------------------------------------------------------------------------------- */
+/* --- opening and closing ------------------------------------------------------------------------------------------ */
 
 static void run_io(void *arg) { loop_run(((struct queue *)arg)->loop); }
 
@@ -299,7 +309,7 @@ void queue_close(struct queue *q)
     free_queue(q);
 }
 
-/* --- another number of shards ---------------------------------------------------------------------------------------- */
+/* --- another number of shards ------------------------------------------------------------------------------------- */
 
 /* Main waits for the io thread: there is nothing that it could do before it has the answer. */
 struct folder_job {

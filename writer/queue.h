@@ -1,11 +1,11 @@
 /* The queue on disk of one destination, and the io thread that owns its files.
  *
- * A block is written when it is sealed (page cache, no sync); fdatasync at most once a second, and only while the destination
- * is behind. Positions are written on every answer. After kill -9 nothing that was sealed is lost; after power
- * loss at most a second of it. The layout is told in queue_folder.c, queue_shard.c and segment.c.
+ * A block is written when it is sealed (page cache, no sync); fdatasync at most once a second, and only while the
+ * destination is behind. Positions are written on every answer. After kill -9 nothing that was sealed is lost; after
+ * power loss at most a second of it. The layout is told in queue_folder.c, queue_shard.c and segment.c.
  *
- * Threads. queue_open and queue_close: main. The other calls: the lane that owns the shard; they post to the io thread, which
- * answers by posting to the lane. Order of calls of one lane is kept.
+ * Threads. queue_open and queue_close: main. The other calls: the lane that owns the shard; they post to the io
+ * thread, which answers by posting to the lane. Order of calls of one lane is kept.
  */
 #ifndef WRITER_QUEUE_H
 #define WRITER_QUEUE_H
@@ -29,17 +29,18 @@ struct queue_options {
     struct queue_limits limits;
 };
 struct queue *queue_open(const struct queue_options *o, struct err *err) MUST_USE;
-void queue_close(struct queue *q); /* main; after every lane's last call. Writes what was posted, syncs, ends the thread */
+/* Main; after every lane's last call. Writes what was posted, syncs, ends the thread. */
+void queue_close(struct queue *q);
 
 struct queue_generation { uint32_t number; unsigned n_shards; struct queue_shard **shards; };
 /* Oldest first; the last one is written to. Older ones without anything to send are deleted by queue_open. */
 size_t queue_generations(const struct queue *q, const struct queue_generation **out);
-/* Every good record on disk of the newest generation, sent ones too, oldest first per shard; main, right after queue_open. At most
- * the newest max_bytes of each shard. */
+/* Every good record on disk of the newest generation, sent ones too, oldest first per shard; main, right after
+ * queue_open. At most the newest max_bytes of each shard. */
 typedef void queue_visit(void *arg, unsigned shard, const struct block *b);
 void queue_walk(struct queue *q, uint64_t max_bytes, queue_visit *visit, void *arg);
-/* A generation with another number of shards behind the others, while the queue is in use (a reload). Waits for the io thread.
- * queue_shrink takes it away again, when nobody has used it. */
+/* A generation with another number of shards behind the others, while the queue is in use (a reload). Waits for the
+ * io thread. queue_shrink takes it away again, when nobody has used it. */
 const struct queue_generation *queue_grow(struct queue *q, unsigned shards, struct err *err) MUST_USE;
 void queue_shrink(struct queue *q);
 void queue_limit(struct queue *q, const struct queue_limits *limits); /* new limits, any time */
@@ -49,9 +50,10 @@ bool queue_failing(const struct queue *q);   /* the last write did not work; any
 struct queue_state { uint64_t first, next; }; /* sequence numbers: [first, next) wait to be sent */
 struct queue_state queue_shard_state(const struct queue_shard *s); /* as found by queue_open */
 
-/* Takes one reference of the block. The receipts' holds are dropped when it is as safe as the options ask. What is on disk
- * already is not written again. A block that could not be written is tried again before the next one of its shard, until it is
- * acknowledged. spill: the caller keeps no copy, so a write that does not work loses the block, and counts it. */
+/* Takes one reference of the block. The receipts' holds are dropped when it is as safe as the options ask. What is on
+ * disk already is not written again. A block that could not be written is tried again before the next one of its
+ * shard, until it is acknowledged. spill: the caller keeps no copy, so a write that does not work loses the block,
+ * and counts it. */
 void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who);
 void queue_spill(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who);
 void queue_ack(struct queue_shard *s, uint64_t next); /* everything before `next` is delivered or given up */

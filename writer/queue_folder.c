@@ -1,7 +1,7 @@
 /* A destination's folder on disk:
  *
- *   DIR/gNNNN-sSS/        one generation: its number and its number of shards. Changing the number of shards begins a new one,
- *                         which is sent when the older ones are drained: no series may overtake itself.
+ *   DIR/gNNNN-sSS/        one generation: its number and its number of shards. Changing the number of shards begins a
+ *                         new one, which is sent when the older ones are drained: no series may overtake itself.
  *   DIR/gNNNN-sSS/KK/     one shard (queue_shard.c)
  */
 #include "writer/queue_folder.h"

@@ -1,5 +1,5 @@
-/* The folder of a queue on disk: its generations and the shards in them. Main's while it is opened, the io thread's afterwards.
- * The layout is told in queue_folder.c.
+/* The folder of a queue on disk: its generations and the shards in them. Main's while it is opened, the io thread's
+ * afterwards. The layout is told in queue_folder.c.
  */
 #ifndef WRITER_QUEUE_FOLDER_H
 #define WRITER_QUEUE_FOLDER_H
@@ -11,8 +11,8 @@ struct queue_folder {
     char *dir;
     struct queue_generation *generations; size_t n, _cap; /* oldest first; the last is written to */
 };
-/* Whatever is there, and a generation of so many shards as the last; older ones with nothing to send are deleted. After false
- * there is something to close all the same. */
+/* Whatever is there, and a generation of so many shards as the last; older ones with nothing to send are deleted.
+ * After false there is something to close all the same. */
 bool queue_folder_open(struct queue_folder *f, unsigned shards, struct err *err) MUST_USE;
 void queue_folder_close(struct queue_folder *f);
 bool queue_folder_add(struct queue_folder *f, unsigned shards, struct err *err) MUST_USE; /* false: all is as before */
@@ -22,6 +22,9 @@ uint64_t queue_folder_bytes(const struct queue_folder *f);   /* of segments that
 /* Deletes one segment of the oldest generation that can spare one; returns its bytes, 0 when there is none. */
 uint64_t queue_folder_drop_oldest(struct queue_folder *f);
 void queue_folder_each(const struct queue_folder *f, void (*visit)(struct queue_shard *s, void *arg), void *arg);
-static inline struct queue_generation *queue_folder_newest(const struct queue_folder *f) { return &f->generations[f->n - 1]; }
+static inline struct queue_generation *queue_folder_newest(const struct queue_folder *f)
+{
+    return &f->generations[f->n - 1];
+}
 
 #endif

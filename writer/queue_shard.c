@@ -3,8 +3,8 @@
  *   %016llx.seg   segments (segment.c), about 16 MiB each, less where the queue may hold little
  *   position      how far it is delivered (position.c)
  *
- * While the destination keeps up there is one small segment: as soon as everything in it is acknowledged and it has grown
- * past 1 MiB it is truncated and used again. Sequence numbers never go back.
+ * While the destination keeps up there is one small segment: as soon as everything in it is acknowledged and it has
+ * grown past 1 MiB it is truncated and used again. Sequence numbers never go back.
  */
 #include "writer/queue_shard.h"
 
@@ -34,7 +34,7 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-/* --- opening -------------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
 
 static int by_name(const void *a, const void *b)
 {
@@ -113,7 +113,10 @@ static void remove_segment(struct queue_shard *s, size_t i)
     s->n--;
 }
 
-static bool segment_done(const struct queue_shard *s, const struct segment *g) { return g->n_blocks == 0 || g->last < s->acked; }
+static bool segment_done(const struct queue_shard *s, const struct segment *g)
+{
+    return g->n_blocks == 0 || g->last < s->acked;
+}
 
 bool shard_files_open(struct queue_shard *s, struct err *err)
 {
@@ -160,7 +163,7 @@ bool shard_files_remove(struct queue_shard *s)
     return rmdir(s->dir) == 0;
 }
 
-/* --- writing -------------------------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------------------------------ */
 
 static bool sync_dir(const char *dir)
 {
@@ -171,7 +174,8 @@ static bool sync_dir(const char *dir)
     return ok;
 }
 
-/* A file's name reaches the disk with its folder, and that one's with those above it: generation, destination, all queues. */
+/* A file's name reaches the disk with its folder, and that one's with those above it: generation, destination, all
+ * queues. */
 static bool sync_names(struct queue_shard *s)
 {
     enum { LEVELS = 4 };
@@ -260,8 +264,8 @@ void shard_files_ack(struct queue_shard *s, uint64_t next)
         return;
     s->acked = next;
     if (!position_write(&s->position, next))
-        log_warn("queue", "the position of a queue could not be written; blocks may be sent twice after a restart", "dir", s->dir,
-                 "err", strerror(errno));
+        log_warn("queue", "the position of a queue could not be written; blocks may be sent twice after a restart",
+                 "dir", s->dir, "err", strerror(errno));
     while (s->n > 1 && segment_done(s, &s->segments[0]))
         remove_segment(s, 0);
     if (s->n == 1)
@@ -300,7 +304,7 @@ uint64_t shard_files_drop_oldest(struct queue_shard *s)
     return bytes;
 }
 
-/* --- reading -------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 /* The segment in which `from` is, or the first one behind it. NULL: nothing there. */
 static struct segment *segment_of(struct queue_shard *s, uint64_t from)

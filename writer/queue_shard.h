@@ -1,4 +1,5 @@
-/* One shard's files: segments to append to and read from, and the position. The io thread's (and, while opening, main's). */
+/* One shard's files: segments to append to and read from, and the position. The io thread's (and, while opening,
+ * main's). */
 #ifndef WRITER_QUEUE_SHARD_H
 #define WRITER_QUEUE_SHARD_H
 
@@ -31,14 +32,15 @@ struct queue_shard {
 
 struct queue_stats *queue_counters(struct queue *q); /* to count on */
 uint64_t queue_segment_bytes(const struct queue *q); /* where a segment ends and the next begins */
-bool shard_files_open(struct queue_shard *s, struct err *err) MUST_USE; /* queue, dir and closed descriptors (-1) are set */
+bool shard_files_open(struct queue_shard *s, struct err *err) MUST_USE; /* queue, dir and descriptors (-1) are set */
 void shard_files_close(struct queue_shard *s);
 /* False with errno. A sequence number that is on disk already is not written again. */
 bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t seq);
 void shard_files_ack(struct queue_shard *s, uint64_t next);
 void shard_files_read(struct queue_shard *s, struct queue_read *r);
 bool shard_files_sync(struct queue_shard *s);
-/* Deletes the oldest segment that is not the one written to; returns its bytes, 0 when there is none. Counts what it held. */
+/* Deletes the oldest segment that is not the one written to; returns its bytes, 0 when there is none. Counts what it
+ * held. */
 uint64_t shard_files_drop_oldest(struct queue_shard *s);
 void shard_files_walk(struct queue_shard *s, uint64_t max_bytes, queue_visit *visit, void *arg, unsigned index);
 uint64_t shard_files_bytes(const struct queue_shard *s);

@@ -26,8 +26,8 @@ static inline struct receipt *receipt_hold(struct receipt *r)
 }
 void receipt_drop(struct receipt *r, bool ok); /* any thread */
 
-/* Who waits for one block: a hold of each goes with it. more: they wait for a block behind it in the shard too, so that one sync
- * serves both. */
+/* Who waits for one block: a hold of each goes with it. more: they wait for a block behind it in the shard too, so
+ * that one sync serves both. */
 struct waiting { struct receipt *const *receipts; size_t n; bool more; };
 
 #endif

@@ -1,5 +1,5 @@
-/* After a restart: what the queue of a destination still has on disk goes into the recent store, so that samples which wait for
- * their storage can be queried at once. Main, before any lane writes to either.
+/* After a restart: what the queue of a destination still has on disk goes into the recent store, so that samples
+ * which wait for their storage can be queried at once. Main, before any lane writes to either.
  */
 #ifndef WRITER_REFILL_H
 #define WRITER_REFILL_H

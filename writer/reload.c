@@ -1,16 +1,17 @@
 /* A new plan comes into force; on the main thread, with the work done by the lanes.
  *
- * writer_prepare does everything that can fail (profiles, new queue folders, new generations) beside what is in force, and
- * writer_cancel takes it away again. writer_commit cannot fail: every lane is told three times, and each time main waits until
- * all have answered: to adopt what is new, so that every lane has its part of it before another lane sends it any; to switch,
- * when it seals its piles into the old plan's destinations and goes on with the new plan; and that all have switched, after
- * which nobody writes to older generations. What the new plan does not name is closed. Destinations that stay are changed in
- * place, so that no sample lacks a queue for a moment. Reloads may follow each other faster than lanes answer.
+ * writer_prepare does everything that can fail (profiles, new queue folders, new generations) beside what is in
+ * force, and writer_cancel takes it away again. writer_commit cannot fail: every lane is told three times, and each
+ * time main waits until all have answered: to adopt what is new, so that every lane has its part of it before another
+ * lane sends it any; to switch, when it seals its piles into the old plan's destinations and goes on with the new
+ * plan; and that all have switched, after which nobody writes to older generations. What the new plan does not name
+ * is closed. Destinations that stay are changed in place, so that no sample lacks a queue for a moment. Reloads may
+ * follow each other faster than lanes answer.
  */
 #include "writer/refill.h"
 #include "writer/state.h"
 
-/* --- preparing ------------------------------------------------------------------------------------------------------ */
+/* --- preparing ---------------------------------------------------------------------------------------------------- */
 
 struct draft { /* what becomes of one destination */
     const struct destination_conf *conf;
@@ -60,7 +61,8 @@ static struct destination *open_new(struct writer *w, const struct destination_c
     return d;
 }
 
-static bool draft_destination(struct writer *w, const struct destination_conf *c, size_t at, struct draft *out, struct err *err)
+static bool draft_destination(struct writer *w, const struct destination_conf *c, size_t at, struct draft *out,
+                              struct err *err)
 {
     out->conf = c;
     out->settings = destination_settings(c, err);
@@ -144,7 +146,7 @@ void writer_cancel(struct writer_change *c)
     free_change(c);
 }
 
-/* --- the lanes follow ------------------------------------------------------------------------------------------------ */
+/* --- the lanes follow --------------------------------------------------------------------------------------------- */
 
 void writer_run_awaiting(struct writer *w)
 {
@@ -255,7 +257,7 @@ static void put_in_force(struct writer *w, struct plan *p)
     w->plan = p;
 }
 
-/* --- committing ------------------------------------------------------------------------------------------------------ */
+/* --- committing --------------------------------------------------------------------------------------------------- */
 
 static void keep_destination(struct writer *w, struct destination *d)
 {

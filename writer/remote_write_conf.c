@@ -1,4 +1,5 @@
-/* remote_write: the rows of the file. Keys that Prometheus has and that have no meaning here are accepted, so that its files load. */
+/* remote_write: the rows of the file. Keys that Prometheus has and that have no meaning here are accepted, so that
+ * its files load. */
 #include "writer/writer.h"
 
 #include "base/url.h"
@@ -30,7 +31,8 @@ static const struct conf_row queue_rows[] = {
     {CONF_DURATION, "batch_send_deadline", QUEUE(batch_send_deadline), .preset = "5s",
      .help = "Accepted; the flush interval is a process setting"},
     {0}};
-static const struct conf_section queue_section = {"queue_config", sizeof(struct queue_conf), queue_rows, NULL, "How a destination's queue is sent"};
+static const struct conf_section queue_section = {"queue_config", sizeof(struct queue_conf), queue_rows, NULL,
+                                                  "How a destination's queue is sent"};
 
 static const struct conf_row rows[] = {
     {CONF_URL, "url", ROW(url), .required = true, .help = "Where blocks are POSTed"},
@@ -72,4 +74,5 @@ static bool check(struct conf_context *c UNUSED, const struct yaml *node, void *
     return http_conf_check(node, &d->http, err);
 }
 
-const struct conf_section remote_write_section = {"remote_write", sizeof(struct destination_conf), rows, check, "One destination that everything is sent to"};
+const struct conf_section remote_write_section = {"remote_write", sizeof(struct destination_conf), rows, check,
+                                                  "One destination that everything is sent to"};

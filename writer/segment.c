@@ -12,9 +12,9 @@
  *    44  4  bits 0..27 length of the body uncompressed in 16-byte units, bits 28..31 codec (1 snappy, 2 zstd)
  *    48  8  XXH3-64 of bytes 0..47
  *
- * Two checksums, because a header can be walked over without reading its body, and because a damaged length must not send
- * the reader anywhere: after a bad header the reader looks for the next magic whose header sum is right. A bad body costs that
- * record alone. Sequence numbers tell what is missing and what was sent already.
+ * Two checksums, because a header can be walked over without reading its body, and because a damaged length must not
+ * send the reader anywhere: after a bad header the reader looks for the next magic whose header sum is right. A bad
+ * body costs that record alone. Sequence numbers tell what is missing and what was sent already.
  */
 #include "writer/segment.h"
 
@@ -56,7 +56,8 @@ bool record_decode(const uint8_t head[RECORD_HEADER], struct record *r)
     uint32_t packed = (uint32_t)get(head + 44, 4);
     *r = (struct record){
         .n = (uint32_t)get(head + 4, 4), .sum = get(head + 8, 8), .seq = get(head + 16, 8),
-        .t_min = (int64_t)get(head + 24, 8), .t_max = (int64_t)get(head + 32, 8), .n_samples = (uint32_t)get(head + 40, 4),
+        .t_min = (int64_t)get(head + 24, 8), .t_max = (int64_t)get(head + 32, 8),
+        .n_samples = (uint32_t)get(head + 40, 4),
         .raw_n = (packed & 0x0fffffff) * 16, .codec = (enum codec)(packed >> 28)};
     return r->n <= BLOCK_MAX_BYTES && (r->codec == CODEC_SNAPPY || r->codec == CODEC_ZSTD);
 }
@@ -114,7 +115,8 @@ bool segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct 
     while (*at + RECORD_HEADER <= size) {
         uint8_t head[RECORD_HEADER];
         uint64_t here = *at;
-        bool good = read_at(fd, head, sizeof head, here) && record_decode(head, r) && here + RECORD_HEADER + r->n <= size;
+        bool good = read_at(fd, head, sizeof head, here) && record_decode(head, r);
+        good = good && here + RECORD_HEADER + r->n <= size;
         if (good && body)
             good = (*body = read_body(fd, here + RECORD_HEADER, r)) != NULL;
         if (good) {

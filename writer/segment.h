@@ -6,15 +6,23 @@
 #include "writer/block.h"
 
 enum { RECORD_HEADER = 56, SEGMENT_BYTES = 16 << 20 };
-struct record { uint64_t seq; uint32_t n; uint32_t n_samples; uint32_t raw_n; int64_t t_min, t_max; enum codec codec; uint64_t sum; };
+struct record {
+    uint64_t seq;
+    uint32_t n, n_samples, raw_n; /* n: bytes of the body */
+    int64_t t_min, t_max;
+    enum codec codec;
+    uint64_t sum;
+};
 
 void record_encode(uint8_t head[RECORD_HEADER], const struct block *b, uint64_t seq);
-/* False when the bytes are no header (magic, its own checksum, sizes). The body's checksum is looked at by record_body_ok. */
+/* False when the bytes are no header (magic, its own checksum, sizes). The body's checksum is looked at by
+ * record_body_ok. */
 bool record_decode(const uint8_t head[RECORD_HEADER], struct record *r);
 bool record_body_ok(const struct record *r, const uint8_t *body);
 
-/* Reads the record at *at of a file that ends at `size`. On damage looks for the next good one behind it, counting the bytes it
- * passed over in *skipped. False at the end. With body NULL only the header is read and the body is trusted. *at moves behind it. */
+/* Reads the record at *at of a file that ends at `size`. On damage looks for the next good one behind it, counting
+ * the bytes it passed over in *skipped. False at the end. With body NULL only the header is read and the body is
+ * trusted. *at moves behind it. */
 bool segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct block **body, uint64_t *skipped);
 
 #endif

@@ -2,13 +2,14 @@
  *
  *   answer                     what is done
  *   2xx                        delivered
- *   400, 415 to a zstd block   sent once more as snappy; if that is taken the destination does not know zstd, and gets snappy
- *                              from then on (protocol auto); a block that is bad in both codecs is dropped and changes nothing
+ *   400, 415 to a zstd block   sent once more as snappy; if that is taken the destination does not know zstd, and gets
+ *                              snappy from then on (protocol auto); a block that is bad in both codecs is dropped and
+ *                              changes nothing
  *   413                        cut in two and sent in halves; a single sample that is too large is dropped
  *   400 409 415 422, other 4xx dropped, counted and logged: the same bytes will not be liked better later
  *   401 403 404 407 408 425 429, 3xx, 5xx, no answer
- *                              tried again for ever: credentials and routes get mended, servers come back. Retry-After (seconds
- *                              or a date) replaces the next delay, within the longest backoff
+ *                              tried again for ever: credentials and routes get mended, servers come back. Retry-After
+ *                              (seconds or a date) replaces the next delay, within the longest backoff
  */
 #include "base/client.h"
 #include "base/log.h"
@@ -41,8 +42,8 @@ static void drop_head(struct shard *s, int status, const char *why)
     samples[num_format_u64(samples, b->n_samples)] = 0;
     atomic_fetch_add_explicit(&d->dropped_blocks, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&d->dropped_samples, b->n_samples, memory_order_relaxed);
-    log_error("remote_write", "the destination refuses a block for good; it is dropped", "name", d->name, "status", code,
-              "samples", samples, "answer", why);
+    log_error("remote_write", "the destination refuses a block for good; it is dropped", "name", d->name,
+              "status", code, "samples", samples, "answer", why);
     destination_note_error(d, loop_now(s->lane->loop), why);
     shard_accepted(s);
     shard_delivered(s);
@@ -99,13 +100,13 @@ static void try_later(struct shard *s, const struct client_reply *reply, const c
     code[num_format_i64(code, reply->status)] = 0;
     atomic_fetch_add_explicit(&s->dest->errors, 1, memory_order_relaxed);
     if (!s->lane->down)
-        log_warn("remote_write", "the destination does not take samples just now; they wait in the queue", "name", s->dest->name,
-                 "status", code, "err", why);
+        log_warn("remote_write", "the destination does not take samples just now; they wait in the queue",
+                 "name", s->dest->name, "status", code, "err", why);
     destination_note_error(s->dest, loop_now(s->lane->loop), why);
     shard_refused(s, wait);
 }
 
-/* --- the request ---------------------------------------------------------------------------------------------------- */
+/* --- the request -------------------------------------------------------------------------------------------------- */
 
 static bool take_answer(void *arg, const struct client_reply *reply UNUSED, struct str piece, struct err *err UNUSED)
 {

@@ -8,7 +8,8 @@ enum { READ_BYTES = 1 << 20, MIN_MEMORY = 256 << 10, READ_AGAIN_MS = 1000 };
 
 static void run_read_again(struct loop_timer *timer) { shard_kick(CONTAINER(timer, struct shard, read_again)); }
 
-struct shard *shard_new(struct destination *d, struct destination_generation *g, size_t at, unsigned index, struct queue_shard *disk)
+struct shard *shard_new(struct destination *d, struct destination_generation *g, size_t at, unsigned index,
+                        struct queue_shard *disk)
 {
     struct shard *s = mem_zalloc(sizeof *s);
     struct queue_state state = queue_shard_state(disk);
@@ -32,7 +33,7 @@ void shard_free(struct shard *s)
     mem_free(s);
 }
 
-/* --- what waits in memory ------------------------------------------------------------------------------------------- */
+/* --- what waits in memory ----------------------------------------------------------------------------------------- */
 
 static struct entry *entry_at(struct shard *s, size_t i) { return &s->entries[(s->head + i) % s->cap]; }
 struct block *shard_head(struct shard *s) { return s->n ? entry_at(s, 0)->block : NULL; }
@@ -117,14 +118,14 @@ static void drop_oldest(struct shard *s)
         count_dropped(s, e.block);
         block_unref(e.block);
         s->resent_as_snappy = s->resent_as_snappy && sending;
-        log_warn("remote_write", "memory for waiting blocks is full and there is no disk to put them: the oldest are dropped",
-                 "name", s->dest->name);
+        log_warn("remote_write", "memory for waiting blocks is full and there is no disk to put them: the oldest are "
+                 "dropped", "name", s->dest->name);
     }
     if (s->n < before && !sending)
         queue_ack(s->disk, entry_at(s, 0)->seq);
 }
 
-/* --- disk ----------------------------------------------------------------------------------------------------------- */
+/* --- disk --------------------------------------------------------------------------------------------------------- */
 
 static void set_behind(struct shard *s, bool behind)
 {
@@ -155,7 +156,8 @@ static void read_done(struct queue_read *r)
         loop_timer_in(s->lane->loop, &s->read_again, READ_AGAIN_MS);
         return;
     }
-    /* The io thread has seen every write before this read: what is not there is lost, and counted there. Those after it are not. */
+    /* The io thread has seen every write before this read: what is not there is lost, and counted there. Those after
+     * it are not. */
     if (r->n == 0 && s->read_seq < s->read_until)
         s->read_seq = s->read_until;
     if (s->read_seq >= s->next_seq)
@@ -178,7 +180,7 @@ static void read_more(struct shard *s)
     queue_read(s->disk, &s->read);
 }
 
-/* --- in and out ----------------------------------------------------------------------------------------------------- */
+/* --- in and out --------------------------------------------------------------------------------------------------- */
 
 void shard_push(struct shard *s, struct block *b, struct waiting who)
 {
@@ -269,9 +271,10 @@ void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n)
     note_head(s);
 }
 
-/* --- the lane leaves, and comes back ------------------------------------------------------------------------------------ */
+/* --- the lane leaves, and comes back ------------------------------------------------------------------------------ */
 
-/* The block of an entry, as it was before it was cut: its pieces have one number, and one place on disk. next: the entry behind it. */
+/* The block of an entry, as it was before it was cut: its pieces have one number, and one place on disk. next: the
+ * entry behind it. */
 static struct block *whole_block(struct shard *s, size_t at, size_t *next)
 {
     struct entry *first = entry_at(s, at);

@@ -1,5 +1,5 @@
-/* A shard of a destination: keeps the order of its series, sends one block at a time, and reads back from disk what did not
- * fit into memory. Belongs to one lane.
+/* A shard of a destination: keeps the order of its series, sends one block at a time, and reads back from disk what
+ * did not fit into memory. Belongs to one lane.
  *
  * Invariants: entries are ascending in seq; entries hold [head.seq, ...) without a hole while !behind;
  * behind: blocks from read_seq on are on disk only. next_seq is the number of the next sealed block.
@@ -37,7 +37,8 @@ struct shard {
     struct list node;      /* in waiting */
 };
 
-struct shard *shard_new(struct destination *d, struct destination_generation *g, size_t at, unsigned index, struct queue_shard *disk);
+struct shard *shard_new(struct destination *d, struct destination_generation *g, size_t at, unsigned index,
+                        struct queue_shard *disk);
 void shard_free(struct shard *s);
 
 /* Takes one reference of the block. */

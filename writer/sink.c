@@ -1,5 +1,5 @@
-/* The sink of a lane: series go through each stream's chain into the pile of their shard. Shards that other lanes own are staged
- * and posted at commit; a lane's own piles are appended to in place and rolled back on abort. */
+/* The sink of a lane: series go through each stream's chain into the pile of their shard. Shards that other lanes own
+ * are staged and posted at commit; a lane's own piles are appended to in place and rolled back on abort. */
 #include "writer/lane.h"
 
 #include "base/log.h"
@@ -9,7 +9,7 @@ enum { PUSH_DELAY_MS = 20 }; /* a push that waits for the disk waits at most so 
 
 static struct writer_lane *lane_of(struct sink *s) { return CONTAINER(s, struct writer_lane, sink); }
 
-/* --- room ----------------------------------------------------------------------------------------------------------- */
+/* --- room --------------------------------------------------------------------------------------------------------- */
 
 static bool has_room(const struct destination *d, const struct dest_settings *s, size_t bytes)
 {
@@ -48,7 +48,7 @@ static enum sink_status begin(struct sink *sink, const struct sink_batch *b)
     return SINK_OK;
 }
 
-/* --- series --------------------------------------------------------------------------------------------------------- */
+/* --- series ------------------------------------------------------------------------------------------------------- */
 
 static struct pile *batch_pile(struct lane_stream *ls, unsigned shard)
 {
@@ -80,11 +80,12 @@ static void metadata(struct sink *sink, const struct metadata *m)
     }
 }
 
-/* --- from piles to blocks ------------------------------------------------------------------------------------------- */
+/* --- from piles to blocks ----------------------------------------------------------------------------------------- */
 
 struct place { const struct stream *stream; unsigned shard; }; /* where a pile's bytes go */
 
-static void push_piece(struct writer_lane *l, struct place to, struct str raw, const struct piece *c, struct waiting who)
+static void push_piece(struct writer_lane *l, struct place to, struct str raw, const struct piece *c,
+                       struct waiting who)
 {
     struct block *packed[CODEC_DEFLATE + 1] = {NULL};
     int64_t t_min = c->n_samples ? c->t_min : 0, t_max = c->n_samples ? c->t_max : 0;
@@ -151,7 +152,7 @@ static int64_t due_of(const struct writer_lane *l, const struct receipt *r)
     return loop_mono(l->loop) + (r && l->flush_ms > PUSH_DELAY_MS ? PUSH_DELAY_MS : l->flush_ms);
 }
 
-/* --- to other lanes ------------------------------------------------------------------------------------------------- */
+/* --- to other lanes ----------------------------------------------------------------------------------------------- */
 
 struct away_job {
     struct loop_task task;
@@ -203,7 +204,7 @@ static void send_away(struct writer_lane *l, size_t stream, unsigned shard, stru
     loop_post(j->to->loop, &j->task);
 }
 
-/* --- the end of a batch --------------------------------------------------------------------------------------------- */
+/* --- the end of a batch ------------------------------------------------------------------------------------------- */
 
 static void commit_pile(struct writer_lane *l, size_t i, unsigned shard, struct receipt *r)
 {

@@ -42,10 +42,12 @@ static double queue_syncs(struct destination *d) { return QUEUE(syncs); }
 static const struct family families[] = {
     {"vmagent_remotewrite_blocks_sent_total", STATS_COUNTER, "Blocks that the destination took", sent_blocks, false},
     {"vmagent_remotewrite_bytes_sent_total", STATS_COUNTER, "Bytes of these blocks on the wire", sent_bytes, false},
-    {"vmagent_remotewrite_block_size_rows_sum", STATS_COUNTER, "Samples that the destination took", sent_samples, false},
+    {"vmagent_remotewrite_block_size_rows_sum", STATS_COUNTER,
+     "Samples that the destination took", sent_samples, false},
     {"vmagent_remotewrite_retries_count_total", STATS_COUNTER, "Requests made again after a failure", retries, false},
     {"vmagent_remotewrite_errors_total", STATS_COUNTER, "Requests that failed and will be made again", errors, false},
-    {"vmagent_remotewrite_packets_dropped_total", STATS_COUNTER, "Blocks given up: refused for good, too old, or dropped for room", dropped_blocks, false},
+    {"vmagent_remotewrite_packets_dropped_total", STATS_COUNTER,
+     "Blocks given up: refused for good, too old, or dropped for room", dropped_blocks, false},
     {"vmagent_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples in these blocks", dropped_samples, false},
     {"vmagent_remotewrite_send_duration_seconds_total", STATS_COUNTER, "Time spent in requests", send_seconds, false},
     {"vmagent_remotewrite_pending_data_bytes", STATS_GAUGE, "Bytes of blocks that wait in memory", memory_bytes, false},
@@ -53,12 +55,14 @@ static const struct family families[] = {
     {"vmagent_remotewrite_queues", STATS_GAUGE, "Shards of the destination", shards, false},
     {"sluice_remotewrite_zstd", STATS_GAUGE, "1 while blocks are sent with zstd, 0 with snappy", zstd, false},
     {"vm_persistentqueue_bytes_pending", STATS_GAUGE, "Bytes on disk that are not delivered yet", queue_pending, true},
-    {"vm_persistentqueue_blocks_dropped_total", STATS_COUNTER, "Blocks dropped from disk for room", queue_dropped, true},
+    {"vm_persistentqueue_blocks_dropped_total", STATS_COUNTER,
+     "Blocks dropped from disk for room", queue_dropped, true},
     {"vm_persistentqueue_bytes_written_total", STATS_COUNTER, "Bytes written to disk", queue_written, true},
     {"vm_persistentqueue_bytes_read_total", STATS_COUNTER, "Bytes read back from disk", queue_read_bytes, true},
     {"vm_persistentqueue_write_duration_seconds_total", STATS_COUNTER, "Time spent writing", queue_write_seconds, true},
     {"vm_persistentqueue_read_duration_seconds_total", STATS_COUNTER, "Time spent reading", queue_read_seconds, true},
-    {"sluice_queue_bad_records_total", STATS_COUNTER, "Damaged places in queue files that were passed over", queue_bad, true},
+    {"sluice_queue_bad_records_total", STATS_COUNTER,
+     "Damaged places in queue files that were passed over", queue_bad, true},
     {"sluice_queue_write_errors_total", STATS_COUNTER, "Blocks that could not be written to disk", queue_errors, true},
     {"sluice_queue_syncs_total", STATS_COUNTER, "Calls of fdatasync", queue_syncs, true},
 };
@@ -90,6 +94,20 @@ static void write_statuses(struct destination *d, void *arg)
     mutex_unlock(&d->lock);
 }
 
+struct recent_family { const char *name; enum stats_kind kind; const char *help; size_t at; };
+#define RECENT(name, kind, field, help) {name, kind, help, offsetof(struct recent_stats, field)}
+static const struct recent_family recent_families[] = {
+    RECENT("sluice_recent_series", STATS_GAUGE, series, "Series in the recent store"),
+    RECENT("sluice_recent_samples", STATS_GAUGE, samples, "Samples in the recent store"),
+    RECENT("sluice_recent_chunk_bytes", STATS_GAUGE, chunk_bytes, "Bytes of compressed samples"),
+    RECENT("sluice_recent_index_bytes", STATS_GAUGE, index_bytes, "Bytes of labels and index"),
+    RECENT("sluice_recent_evicted_samples_total", STATS_COUNTER, evicted_samples,
+           "Samples forgotten for room or age"),
+    RECENT("sluice_recent_evicted_series_total", STATS_COUNTER, evicted_series, "Series forgotten"),
+    RECENT("sluice_recent_rejected_samples_total", STATS_COUNTER, rejected_samples,
+           "Samples not taken: too old, or too far in the future"),
+};
+
 static void write_recent(struct writer *w, struct stats_out *out)
 {
     struct source *source = writer_recent(w);
@@ -98,13 +116,10 @@ static void write_recent(struct writer *w, struct stats_out *out)
     struct recent_stats s;
     recent_stats(recent_of(source), &s);
     writer_recent_unref(source);
-    stats_single(out, "sluice_recent_series", STATS_GAUGE, "Series in the recent store", (double)s.series);
-    stats_single(out, "sluice_recent_samples", STATS_GAUGE, "Samples in the recent store", (double)s.samples);
-    stats_single(out, "sluice_recent_chunk_bytes", STATS_GAUGE, "Bytes of compressed samples", (double)s.chunk_bytes);
-    stats_single(out, "sluice_recent_index_bytes", STATS_GAUGE, "Bytes of labels and index", (double)s.index_bytes);
-    stats_single(out, "sluice_recent_evicted_samples_total", STATS_COUNTER, "Samples forgotten for room or age", (double)s.evicted_samples);
-    stats_single(out, "sluice_recent_evicted_series_total", STATS_COUNTER, "Series forgotten", (double)s.evicted_series);
-    stats_single(out, "sluice_recent_rejected_samples_total", STATS_COUNTER, "Samples not taken: too old, or too far in the future", (double)s.rejected_samples);
+    for (size_t i = 0; i < LEN(recent_families); i++) {
+        const struct recent_family *f = &recent_families[i];
+        stats_single(out, f->name, f->kind, f->help, (double)*(const uint64_t *)((const char *)&s + f->at));
+    }
 }
 
 static void collect(struct stats_out *out, void *arg)
@@ -114,7 +129,8 @@ static void collect(struct stats_out *out, void *arg)
         stats_family(out, families[i].name, families[i].kind, families[i].help);
         writer_each_destination(w, write_value, &(struct visit){out, &families[i]});
     }
-    stats_family(out, "vmagent_remotewrite_requests_total", STATS_COUNTER, "Requests by answer; status_code 0: no answer came");
+    stats_family(out, "vmagent_remotewrite_requests_total", STATS_COUNTER,
+                 "Requests by answer; status_code 0: no answer came");
     writer_each_destination(w, write_statuses, &(struct visit){out, NULL});
     write_recent(w, out);
 }

@@ -12,12 +12,14 @@ static bool same_map(struct str_map a, struct str_map b)
     return true;
 }
 
-bool stream_same(const struct stream *s, struct relabel_rules rules, struct str_map external, struct str_map extra, unsigned shards)
+bool stream_same(const struct stream *s, struct relabel_rules rules, struct str_map external, struct str_map extra,
+                 unsigned shards)
 {
-    return s->shards == shards && relabel_equal(s->rules, rules) && same_map(s->external, external) && same_map(s->extra, extra);
+    return s->shards == shards && relabel_equal(s->rules, rules) && same_map(s->external, external) &&
+           same_map(s->extra, extra);
 }
 
-/* --- splicing ------------------------------------------------------------------------------------------------------- */
+/* --- splicing ----------------------------------------------------------------------------------------------------- */
 
 static void add_addition(struct stream_labels *l, struct str name, struct str value, bool override)
 {
@@ -84,7 +86,7 @@ static struct labels splice(struct stream_labels *l, struct labels in)
     return (struct labels){(const uint8_t *)l->out.p, (uint32_t)l->out.n, count};
 }
 
-/* --- rules ---------------------------------------------------------------------------------------------------------- */
+/* --- rules -------------------------------------------------------------------------------------------------------- */
 
 void stream_labels_init(struct stream_labels *l, const struct stream *s)
 {
@@ -130,7 +132,7 @@ static bool run_chain(struct stream_labels *l, struct labels in, struct labels *
     return kept;
 }
 
-/* --- verdicts ------------------------------------------------------------------------------------------------------- */
+/* --- verdicts ----------------------------------------------------------------------------------------------------- */
 
 static void forget(struct stream_labels *l)
 {

@@ -1,5 +1,6 @@
-/* A stream: what a set of destinations receives. Its chain, applied to the labels of every series: external labels where they are
- * absent, the relabel rules, extra labels on top. Immutable and shared by lanes; the verdicts are a lane's own.
+/* A stream: what a set of destinations receives. Its chain, applied to the labels of every series: external labels
+ * where they are absent, the relabel rules, extra labels on top. Immutable and shared by lanes; the verdicts are a
+ * lane's own.
  */
 #ifndef WRITER_STREAM_H
 #define WRITER_STREAM_H
@@ -19,16 +20,17 @@ struct stream {
     bool metadata;           /* somebody wants it */
 };
 /* Can the two share blocks? */
-bool stream_same(const struct stream *s, struct relabel_rules rules, struct str_map external, struct str_map extra, unsigned shards);
+bool stream_same(const struct stream *s, struct relabel_rules rules, struct str_map external, struct str_map extra,
+                 unsigned shards);
 
-/* What relabel rules said of a series: 16 bytes each, by hash of its labels; forgotten all at once over a limit. Without rules
- * nothing is kept: splicing a few labels into sorted ones is cheaper than looking them up. */
+/* What relabel rules said of a series: 16 bytes each, by hash of its labels; forgotten all at once over a limit.
+ * Without rules nothing is kept: splicing a few labels into sorted ones is cheaper than looking them up. */
 enum verdict_kind { VERDICT_NONE, VERDICT_SAME, VERDICT_DROPPED, VERDICT_CHANGED };
 struct verdict { uint64_t hash; uint32_t at, n_kind; }; /* CHANGED: bytes at `at` of texts; n_kind = n << 2 | kind */
-struct addition { struct str name; struct buf wire; bool override; }; /* override: also where the label is there already */
+struct addition { struct str name; struct buf wire; bool override; }; /* override: also where the label is already */
 struct stream_labels {
     const struct stream *stream;
-    struct addition *additions; size_t n_additions; /* external and extra labels by name; only for streams without rules */
+    struct addition *additions; size_t n_additions; /* external and extra labels by name; when there are no rules */
     struct verdict *verdicts; size_t n, cap;
     struct buf texts;
     struct labels_builder builder;

@@ -1,5 +1,5 @@
-/* The writer as a whole: its beginning and its end, and what others see of it. Main thread but for the last part; plans are made
- * and put in force in reload.c, the work is the lanes'.
+/* The writer as a whole: its beginning and its end, and what others see of it. Main thread but for the last part;
+ * plans are made and put in force in reload.c, the work is the lanes'.
  */
 #include "writer/state.h"
 #include "writer/stats.h"
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- the queue directory -------------------------------------------------------------------------------------------- */
+/* --- the queue directory ------------------------------------------------------------------------------------------ */
 
 static bool make_dirs(const char *path, struct err *err)
 {
@@ -53,7 +53,7 @@ bool writer_lock_dir(struct writer *w, struct err *err)
                    "queue directory %s is in use by another process; give this one a directory of its own", w->dir);
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 struct writer *writer_new(const struct writer_env *env, struct err *err UNUSED)
 {
@@ -92,7 +92,7 @@ void writer_free(struct writer *w)
 
 struct sink *writer_sink(struct writer *w, unsigned lane) { return &w->lanes[lane].sink; }
 
-/* --- stopping ------------------------------------------------------------------------------------------------------- */
+/* --- stopping ----------------------------------------------------------------------------------------------------- */
 
 struct stop_job {
     struct loop_task task;
@@ -156,7 +156,7 @@ void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), vo
     }
 }
 
-/* --- what others see ------------------------------------------------------------------------------------------------ */
+/* --- what others see ---------------------------------------------------------------------------------------------- */
 
 bool writer_ready(struct writer *w) { return atomic_load(&w->ready); }
 bool writer_takes(struct writer *w) { return atomic_load(&w->takes); }
@@ -189,8 +189,10 @@ static void copy_status(struct destination *d, struct arena *a, struct destinati
         .name = arena_str(a, str_of(d->name)), .url = arena_str(a, str_of(d->redacted_url)),
         .shards = destination_newest(d)->n_shards,
         .pending_bytes = queue_bytes(d->queue), .pending_blocks = read_counter(&d->pending_blocks),
-        .dropped_blocks = read_counter(&d->dropped_blocks) + q->blocks_dropped, .dropped_samples = read_counter(&d->dropped_samples) + q->samples_dropped,
-        .sent_samples = read_counter(&d->sent_samples), .sent_bytes = read_counter(&d->sent_bytes), .retries = read_counter(&d->retries),
+        .dropped_blocks = read_counter(&d->dropped_blocks) + q->blocks_dropped,
+        .dropped_samples = read_counter(&d->dropped_samples) + q->samples_dropped,
+        .sent_samples = read_counter(&d->sent_samples), .sent_bytes = read_counter(&d->sent_bytes),
+        .retries = read_counter(&d->retries),
         .last_ok_at = atomic_load(&d->last_ok), .zstd = atomic_load(&d->zstd)};
     int64_t since = destination_since(d), now = clock_wall_ms();
     s->oldest_ms = since > 0 && since < now ? now - since : 0;

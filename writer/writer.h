@@ -1,16 +1,16 @@
 /* The writer: takes batches through one sink per lane, cuts them into blocks, and delivers every block to every
  * destination of its stream, in order per series, through a queue on disk that loses nothing.
  *
- * Words. A destination is one remote_write entry. A stream is what destinations receive: a relabel chain, extra labels and
- * a number of shards; destinations that receive the same share one stream, and each of its blocks is built and compressed
- * once. A shard is a lane's (shard number modulo lanes) and has one request in flight.
+ * Words. A destination is one remote_write entry. A stream is what destinations receive: a relabel chain, extra
+ * labels and a number of shards; destinations that receive the same share one stream, and each of its blocks is built
+ * and compressed once. A shard is a lane's (shard number modulo lanes) and has one request in flight.
  * Threads. Main, but for what says otherwise. A sink: its lane. One io thread per queue directory.
- * Files: writer.c (begin, stop, status), reload.c and leaving.c (destinations come and go), plan.c (what a configuration
- * became), remote_write_conf.c (its rows), destination.c (identity, counters), lane.c (one lane's part of it all), sink.c
- * (batches), stream.c (labels as they leave), pile.c (raw bytes, not yet a block), block.c (immutable bytes, codecs), shard.c
- * (order), dest_lane.c (a destination that does not answer), sender.c (one POST), receipt.c (is it safe yet?), queue.c (the
- * io thread), queue_folder.c, queue_shard.c, segment.c and position.c (files and their formats), stats.c, refill.c, recent/
- * (the store).
+ * Files: writer.c (begin, stop, status), reload.c and leaving.c (destinations come and go), plan.c (what a
+ * configuration became), remote_write_conf.c (its rows), destination.c (identity, counters), lane.c (one lane's part
+ * of it all), sink.c (batches), stream.c (labels as they leave), pile.c (raw bytes, not yet a block), block.c
+ * (immutable bytes, codecs), shard.c (order), dest_lane.c (a destination that does not answer), sender.c (one POST),
+ * receipt.c (is it safe yet?), queue.c (the io thread), queue_folder.c, queue_shard.c, segment.c and position.c
+ * (files and their formats), stats.c, refill.c, recent/ (the store).
  */
 #ifndef WRITER_WRITER_H
 #define WRITER_WRITER_H
@@ -48,7 +48,7 @@ struct destination_conf {             /* one remote_write entry */
 extern const struct conf_section remote_write_section;
 
 struct recent_conf {                  /* `recent:` */
-    struct str like;                  /* name of the destination whose stream it keeps; empty = everything, no relabeling */
+    struct str like;                  /* the destination whose stream it keeps; empty = everything, no relabeling */
     int64_t budget;                   /* bytes, default 64 MiB */
     int64_t retention;                /* ms, default 2 h; 0 = no age limit, any age and order is taken */
 };
@@ -70,10 +70,10 @@ struct writer_plan {                  /* what a configuration wants */
 };
 /* Opens the queue directory (locked: a second process is an error with a sentence) and starts nothing yet. */
 struct writer *writer_new(const struct writer_env *env, struct err *err) MUST_USE;
-/* A new plan in two steps. prepare does all that can fail and changes nothing that is in force; commit cannot fail. Between the
- * two nothing else is prepared. The plan's memory must live until release is called, or until cancel.
- * Destinations whose identity (name or URL without query) stays keep their queue; queues of destinations that went are drained no
- * more and kept on disk. */
+/* A new plan in two steps. prepare does all that can fail and changes nothing that is in force; commit cannot fail.
+ * Between the two nothing else is prepared. The plan's memory must live until release is called, or until cancel.
+ * Destinations whose identity (name or URL without query) stays keep their queue; queues of destinations that went
+ * are drained no more and kept on disk. */
 struct writer_change;
 struct writer_change *writer_prepare(struct writer *w, const struct writer_plan *plan, struct err *err) MUST_USE;
 void writer_commit(struct writer_change *c, void (*release)(void *arg), void *release_arg);
@@ -87,7 +87,7 @@ struct sink *writer_sink(struct writer *w, unsigned lane);
 void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), void *arg);
 void writer_free(struct writer *w);
 
-/* The recent store as a source: NULL when off. Any query worker; it stays valid while the caller holds the reference. */
+/* The recent store as a source, NULL when off. Any query worker; valid while the caller holds the reference. */
 struct source *writer_recent(struct writer *w);
 void writer_recent_unref(struct source *recent);
 /* Over which time it is whole: [*from, now]. A window that begins earlier is not its to answer. */

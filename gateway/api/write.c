@@ -14,11 +14,11 @@ enum { KEPT_BYTES = 1 << 20, RETRY_SECONDS = 5 };
 
 #define WRITE_PATH "{path=\"/api/v1/write\",protocol=\"promremotewrite\"}"
 #define WRITE_TYPE "{type=\"promremotewrite\"}"
-#define WRITE_STATS(X)                                                                                                  \
-    X(WRITE_REQUESTS, "vmagent_http_requests_total" WRITE_PATH, STATS_COUNTER, "Pushes received")                       \
-    X(WRITE_ERRORS, "vmagent_http_request_errors_total" WRITE_PATH, STATS_COUNTER, "Pushes refused as broken")          \
-    X(WRITE_BUSY, "sluice_write_busy_total", STATS_COUNTER, "Pushes refused because a queue was full")                  \
-    X(WRITE_ROWS, "vmagent_rows_inserted_total" WRITE_TYPE, STATS_COUNTER, "Samples and histograms taken from pushes")  \
+#define WRITE_STATS(X)                                                                                                 \
+    X(WRITE_REQUESTS, "vmagent_http_requests_total" WRITE_PATH, STATS_COUNTER, "Pushes received")                      \
+    X(WRITE_ERRORS, "vmagent_http_request_errors_total" WRITE_PATH, STATS_COUNTER, "Pushes refused as broken")         \
+    X(WRITE_BUSY, "sluice_write_busy_total", STATS_COUNTER, "Pushes refused because a queue was full")                 \
+    X(WRITE_ROWS, "vmagent_rows_inserted_total" WRITE_TYPE, STATS_COUNTER, "Samples and histograms taken from pushes") \
     X(WRITE_INVALID, "vm_rows_invalid_total" WRITE_TYPE, STATS_COUNTER, "Samples dropped because of their labels")
 enum write_stat { WRITE_STATS(STATS_ID) };
 struct stats_group write_stats = STATS_GROUP(WRITE_STATS);
@@ -59,8 +59,8 @@ static bool check_type(struct http_request *r, struct err *err)
         return true;
     str_cut(&rest, ';', &item);
     if (!str_ieq(str_trim(item), STR("application/x-protobuf")))
-        return err_set(err, ERR_UNSUPPORTED, "expected application/x-protobuf as the first (media) part, got %.*s content-type",
-                       STR_ARG(whole));
+        return err_set(err, ERR_UNSUPPORTED, "expected application/x-protobuf as the first (media) part, got %.*s "
+                       "content-type", STR_ARG(whole));
     while (str_cut(&rest, ';', &item)) {
         item = str_trim(item);
         if (str_starts(item, STR("proto=")) && !str_is(item, "proto=prometheus.WriteRequest"))
@@ -75,8 +75,8 @@ static bool choose_codec(struct http_request *r, enum codec *codec, struct err *
     struct str encoding = http_header(r, "Content-Encoding");
     bool known = encoding.n == 0 || codec_from_name(encoding, codec);
     if (!known || (*codec != CODEC_SNAPPY && *codec != CODEC_ZSTD))
-        return err_set(err, ERR_UNSUPPORTED, "%.*s encoding (compression) is not accepted by this server; only snappy and "
-                       "zstd are acceptable", STR_ARG(encoding));
+        return err_set(err, ERR_UNSUPPORTED, "%.*s encoding (compression) is not accepted by this server; only snappy "
+                       "and zstd are acceptable", STR_ARG(encoding));
     *codec = str_starts(r->body, STR("\x28\xb5\x2f\xfd")) ? CODEC_ZSTD : CODEC_SNAPPY;
     return true;
 }
@@ -175,8 +175,8 @@ static bool check_open(struct err *err)
         return false;
     }
     return writer_takes(gateway.writer)
-           || err_set(err, ERR_NOT_FOUND, "nothing is configured that could take samples: add remote_write or recent to the "
-                      "configuration");
+           || err_set(err, ERR_NOT_FOUND, "nothing is configured that could take samples: add remote_write or recent "
+                      "to the configuration");
 }
 
 void api_write(struct http_request *r)

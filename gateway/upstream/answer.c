@@ -113,7 +113,8 @@ static bool clash(struct labels labels, struct err *err)
 {
     struct buf name = {0};
     labels_print(&name, labels);
-    err_set(err, ERR_EXEC, "the answer has series %s twice: does a label of the group replace one that tells series apart?", buf_z(&name));
+    err_set(err, ERR_EXEC, "the answer has series %s twice: does a label of the group replace one that tells series "
+            "apart?", buf_z(&name));
     buf_free(&name);
     return false;
 }

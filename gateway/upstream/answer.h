@@ -1,8 +1,9 @@
 /* What a server answered, decoded while its bytes arrive.
  *
- * A decoder belongs to one HTTP answer: feed takes bytes as they come, finish says that there will be no more (an answer cut
- * short is an error then), free may come at any time. Errors say what is wrong with the answer, not whose it is. Nothing in an
- * answer is trusted. Series go to a struct answer, in the query's arena, each allocated once at its final size.
+ * A decoder belongs to one HTTP answer: feed takes bytes as they come, finish says that there will be no more (an
+ * answer cut short is an error then), free may come at any time. Errors say what is wrong with the answer, not whose
+ * it is. Nothing in an answer is trusted. Series go to a struct answer, in the query's arena, each allocated once at
+ * its final size.
  */
 #ifndef GATEWAY_UPSTREAM_ANSWER_H
 #define GATEWAY_UPSTREAM_ANSWER_H
@@ -31,20 +32,21 @@ struct answer { /* series of one server; several requests may fill one answer */
 };
 /* May a series that is being read have more samples than these n? They are not in the arena yet. */
 bool answer_room(const struct answer *a, size_t n, struct err *err) MUST_USE;
-/* One more series. labels and the arrays may be scratch memory; histograms' contents are the arena's. Samples that are not in order
- * of time are an error. A series without samples in the window is left out. */
+/* One more series. labels and the arrays may be scratch memory; histograms' contents are the arena's. Samples that
+ * are not in order of time are an error. A series without samples in the window is left out. */
 bool answer_add(struct answer *a, struct labels labels, const struct sample *samples, size_t n,
                 const struct hist_sample *hists, size_t n_hists,
                 struct err *err) MUST_USE;
-/* The same label set twice, because the answer came in pieces: their samples in one series. False: they overlap in time, so that they
- * are two series which only our labels made equal. */
+/* The same label set twice, because the answer came in pieces: their samples in one series. False: they overlap in
+ * time, so that they are two series which only our labels made equal. */
 bool answer_unite(struct answer *a, struct err *err) MUST_USE;
 
 struct decoder *json_answer_new(struct answer *a);    /* of /api/v1/query and query_range: vector or matrix */
 struct decoder *export_answer_new(struct answer *a);  /* of VictoriaMetrics' /api/v1/export */
 struct decoder *read_answer_new(struct answer *a, size_t max); /* of remote_read: snappy, at most max bytes unpacked */
 
-/* Lists: data of /api/v1/labels, label/NAME/values (strings), series (label sets), metadata. Small things appended to `items`. */
+/* Lists: data of /api/v1/labels, label/NAME/values (strings), series (label sets), metadata. Small things appended to
+ * `items`. */
 struct list_answer {
     struct arena *arena;
     const struct group *group;

@@ -1,8 +1,8 @@
 /* The answer of query and query_range, read as a stream:
- *   {"status":"success","data":{"resultType":"matrix","result":[{"metric":{..},"values":[[t,"v"],..],"histograms":[..]},..]},
- *    "warnings":[..],"infos":[..]}
- * `place` says inside which value the reader stands. Nearly all bytes are in "values", which json_pairs takes whole pairs
- * from. Keys that are not known are skipped. Histograms are only noted: this form loses their layout.
+ *   {"status":"success","warnings":[..],"infos":[..],
+ *    "data":{"resultType":"matrix","result":[{"metric":{..},"values":[[t,"v"],..],"histograms":[..]},..]}}
+ * `place` says inside which value the reader stands. Nearly all bytes are in "values", which json_pairs takes whole
+ * pairs from. Keys that are not known are skipped. Histograms are only noted: this form loses their layout.
  */
 #include "gateway/upstream/answer.h"
 
@@ -10,7 +10,9 @@
 #include "base/num.h"
 #include "gateway/upstream/json_labels.h"
 
-enum place { BEFORE, TOP, STATUS, ERROR_TEXT, WARNINGS, INFOS, DATA, RESULT, SERIES, METRIC, VALUES, VALUE, SKIP, AFTER };
+enum place {
+    BEFORE, TOP, STATUS, ERROR_TEXT, WARNINGS, INFOS, DATA, RESULT, SERIES, METRIC, VALUES, VALUE, SKIP, AFTER
+};
 enum { PAIRS = 4096 }; /* asked for at a time */
 
 struct json_answer {
@@ -30,10 +32,11 @@ struct json_answer {
 
 static bool unexpected(const struct json_answer *j, struct err *err)
 {
-    return err_set(err, ERR_BAD_GATEWAY, "the answer has an unexpected form at byte %llu", (unsigned long long)j->r.offset);
+    return err_set(err, ERR_BAD_GATEWAY, "the answer has an unexpected form at byte %llu",
+                   (unsigned long long)j->r.offset);
 }
 
-/* --- places by key --------------------------------------------------------------------------------------------------------- */
+/* --- places by key ------------------------------------------------------------------------------------------------ */
 
 static enum place at_key(const struct json_answer *j)
 {
@@ -71,7 +74,7 @@ static bool end_series(struct json_answer *j, struct err *err)
     return answer_add(j->answer, j->labels, (const struct sample *)(const void *)j->pairs, n, NULL, 0, err);
 }
 
-/* --- tokens by place ------------------------------------------------------------------------------------------------------- */
+/* --- tokens by place ---------------------------------------------------------------------------------------------- */
 
 static bool take_pairs(struct json_answer *j, enum json_token *next)
 {
@@ -150,7 +153,8 @@ static bool take_structure(struct json_answer *j, enum json_token token, struct 
 {
     static const struct { enum place in; enum json_token token; enum place place; } moves[] = {
         {BEFORE, JSON_OBJECT, TOP}, {TOP, JSON_END_OBJECT, AFTER}, {DATA, JSON_OBJECT, DATA}, {DATA, JSON_NULL, TOP},
-        {DATA, JSON_END_OBJECT, TOP}, {RESULT, JSON_ARRAY, RESULT}, {RESULT, JSON_NULL, DATA}, {RESULT, JSON_END_ARRAY, DATA},
+        {DATA, JSON_END_OBJECT, TOP},
+        {RESULT, JSON_ARRAY, RESULT}, {RESULT, JSON_NULL, DATA}, {RESULT, JSON_END_ARRAY, DATA},
         {RESULT, JSON_OBJECT, SERIES}};
     if (token == JSON_KEY && (j->place == TOP || j->place == DATA || j->place == SERIES)) {
         go_to_key(j);
@@ -223,7 +227,8 @@ static bool finish(struct decoder *d, struct err *err)
     if (!advance(j, err))
         return false;
     if (j->failed)
-        return err_set(err, ERR_BAD_GATEWAY, "it answered with an error: %s", j->error[0] ? j->error : "not said which");
+        return err_set(err, ERR_BAD_GATEWAY, "it answered with an error: %s",
+                       j->error[0] ? j->error : "not said which");
     if (!j->succeeded || !j->has_result)
         return err_set(err, ERR_BAD_GATEWAY, "the answer has no result: this is not the Prometheus API");
     return true;

@@ -87,8 +87,8 @@ static bool take_metadata(struct tree_answer *t, const struct json_tree *data, s
     return true;
 }
 
-/* Every Prometheus says which revision it was built from; VictoriaMetrics says at most the version of the Prometheus that it
- * resembles. */
+/* Every Prometheus says which revision it was built from; VictoriaMetrics says at most the version of the Prometheus
+ * that it resembles. */
 static bool take_kind(struct tree_answer *t, const struct json_tree *data, struct err *err UNUSED)
 {
     bool bare = json_tree_get(data, "revision") == NULL && json_tree_get(data, "goVersion") == NULL;
@@ -155,7 +155,9 @@ static void free_tree(struct decoder *d)
     mem_free(t);
 }
 
-static struct tree_answer *tree_answer(bool (*take)(struct tree_answer *t, const struct json_tree *data, struct err *err))
+typedef bool take_tree(struct tree_answer *t, const struct json_tree *data, struct err *err);
+
+static struct tree_answer *tree_answer(take_tree *take)
 {
     struct tree_answer *t = mem_zalloc(sizeof *t);
     t->decoder = (struct decoder){feed, finish, free_tree};

@@ -30,7 +30,7 @@ static void start_answer(struct ask *ask, struct answer *a, int64_t t_min, int64
                          .t_min = t_min, .t_max = t_max, .budget = ask->round->budget};
 }
 
-/* --- the requests ------------------------------------------------------------------------------------------------------------ */
+/* --- the requests ------------------------------------------------------------------------------------------------- */
 
 static void arrived(void *arg, const struct err *err, int status);
 
@@ -42,8 +42,9 @@ static void send_request(struct ask *ask, const char *path, struct buf *body, st
                 STR_ARG(ask->group->name));
     } else {
         ask->_left++;
-        fetch_send(ask->round, &(struct fetch_plan){.server = ask->server, .path = path, .form = buf_str(body), .decoder = decoder,
-                                                    .done = arrived, .arg = ask, .slot = &ask->_fetches[ask->_n_fetches++]});
+        fetch_send(ask->round, &(struct fetch_plan){
+            .server = ask->server, .path = path, .form = buf_str(body), .decoder = decoder, .done = arrived, .arg = ask,
+            .slot = &ask->_fetches[ask->_n_fetches++]});
     }
     buf_free(body);
 }
@@ -64,8 +65,8 @@ static void add_selector(struct buf *form, const struct ask *ask, const char *na
     buf_free(&text);
 }
 
-/* Raw samples of the whole window, as a range selector at its end. Before Prometheus 3 the window is closed on both sides; what is too
- * early is dropped by the answer. */
+/* Raw samples of the whole window, as a range selector at its end. Before Prometheus 3 the window is closed on both
+ * sides; what is too early is dropped by the answer. */
 static void ask_window(struct ask *ask)
 {
     struct buf form = {0};
@@ -116,7 +117,8 @@ static void ask_read(struct ask *ask)
     send_request(ask, NULL, &body, read_answer_new(&ask->answer, max));
 }
 
-/* Values at the steps are enough, and less to carry than raw samples: nothing is compared, and nobody asks when they were taken. */
+/* Values at the steps are enough, and less to carry than raw samples: nothing is compared, and nobody asks when they
+ * were taken. */
 static bool needs_steps(const struct ask *ask)
 {
     return ask->sel->kind == SELECT_INSTANT && !ask->compare && !ask->sel->wants_origin;
@@ -144,7 +146,7 @@ static void send_all(struct ask *ask)
     }
 }
 
-/* --- the answers ------------------------------------------------------------------------------------------------------------- */
+/* --- the answers -------------------------------------------------------------------------------------------------- */
 
 static void cancel_fetches(struct ask *ask)
 {
@@ -181,7 +183,8 @@ static void complete(struct ask *ask)
     struct err err = {0};
     bool lossy = ask->answer.lossy || ask->_steps.lossy;
     if (lossy && atomic_load(&ask->server->cannot_read)) {
-        fail(ask, ERR_EXEC, "the answer has native histograms, which JSON does not carry whole, and the server has no remote_read");
+        fail(ask, ERR_EXEC, "the answer has native histograms, which JSON does not carry whole, and the server has no "
+             "remote_read");
         return;
     }
     if (lossy) {
@@ -222,7 +225,7 @@ static void arrived(void *arg, const struct err *err, int status)
     }
 }
 
-/* --- what kind of server it is ------------------------------------------------------------------------------------------------ */
+/* --- what kind of server it is ------------------------------------------------------------------------------------ */
 
 static void probed(void *arg, const struct err *err, int status)
 {
@@ -246,12 +249,13 @@ static void probed(void *arg, const struct err *err, int status)
 static void probe(struct ask *ask)
 {
     ask->_n_fetches = 1;
-    fetch_send(ask->round, &(struct fetch_plan){.server = ask->server, .path = "/api/v1/status/buildinfo", .get = true,
-                                                .decoder = kind_answer_new(&ask->_kind), .done = probed, .arg = ask, .slot = &ask->_fetches[0]});
+    fetch_send(ask->round, &(struct fetch_plan){
+        .server = ask->server, .path = "/api/v1/status/buildinfo", .get = true,
+        .decoder = kind_answer_new(&ask->_kind), .done = probed, .arg = ask, .slot = &ask->_fetches[0]});
 }
 
-/* remote_read adds external labels to every series and the query API does not: they have to be known to be taken off. A server that
- * has no such page has none; one that does not show it is asked by the query API. */
+/* remote_read adds external labels to every series and the query API does not: they have to be known to be taken off.
+ * A server that has no such page has none; one that does not show it is asked by the query API. */
 static void external_known(void *arg, const struct err *err, int status)
 {
     struct ask *ask = arg;
@@ -278,8 +282,10 @@ static void choose(struct ask *ask, enum ask_way way)
         return;
     }
     ask->_n_fetches = 1;
-    fetch_send(ask->round, &(struct fetch_plan){.server = ask->server, .path = "/api/v1/status/config", .get = true,
-                                                .decoder = external_answer_new(a, &ask->_external), .done = external_known, .arg = ask, .slot = &ask->_fetches[0]});
+    fetch_send(ask->round, &(struct fetch_plan){
+        .server = ask->server, .path = "/api/v1/status/config", .get = true,
+        .decoder = external_answer_new(a, &ask->_external), .done = external_known, .arg = ask,
+        .slot = &ask->_fetches[0]});
 }
 
 static void go(struct ask *ask)

@@ -2,9 +2,11 @@
  *
  *   VictoriaMetrics                 export: raw samples with stale markers
  *   Prometheus, remote_read: true   remote_read: raw samples with stale markers and native histograms
- *   else, a range selector          `sel[range]` by /query: raw samples without stale markers, which range functions do not see anyway
- *   else, an instant selector       query or query_range: the value at each step. Where replicas are compared or the samples' own times
- *                                   are wanted, `sel[range]` too; from both together stale markers are put back (steps.h)
+ *   else, a range selector          `sel[range]` by /query: raw samples without stale markers, which range functions do
+ *                                   not see anyway
+ *   else, an instant selector       query or query_range: the value at each step. Where replicas are compared or the
+ *                                   samples' own times are wanted, `sel[range]` too; from both together stale markers
+ *                                   are put back (steps.h)
  * JSON cannot carry native histograms: where they appear in it remote_read is tried.
  */
 #ifndef GATEWAY_UPSTREAM_ASK_H

@@ -1,6 +1,7 @@
 /* VictoriaMetrics' /api/v1/export: a JSON object a line, each one series or a piece of it:
  *   {"metric":{..},"values":[1,null,"Infinity"],"timestamps":[ms,ms,ms]}
- * VictoriaMetrics keeps no NaN but the stale marker (it drops the others when they are written), so null is a stale marker.
+ * VictoriaMetrics keeps no NaN but the stale marker (it drops the others when they are written), so null is a stale
+ * marker.
  */
 #include "gateway/upstream/answer.h"
 
@@ -23,7 +24,9 @@ struct export_answer {
 static void go_to_key(struct export_answer *x)
 {
     struct str key = x->r.text;
-    x->place = str_is(key, "metric") ? METRIC : str_is(key, "values") ? VALUES : str_is(key, "timestamps") ? TIMES : SKIP;
+    x->place = str_is(key, "metric") ? METRIC
+             : str_is(key, "values") ? VALUES
+             : str_is(key, "timestamps") ? TIMES : SKIP;
     x->seen |= 1u << x->place;
     if (x->place == METRIC)
         json_labels_start(&x->names);
@@ -114,7 +117,8 @@ static bool take(struct export_answer *x, enum json_token token, struct err *err
         return true;
     if (inner.kind)
         return err_set(err, inner.kind, "%s", inner.text);
-    return err_set(err, ERR_BAD_GATEWAY, "the export has an unexpected form at byte %llu", (unsigned long long)x->r.offset);
+    return err_set(err, ERR_BAD_GATEWAY, "the export has an unexpected form at byte %llu",
+                   (unsigned long long)x->r.offset);
 }
 
 static bool advance(struct export_answer *x, struct err *err)

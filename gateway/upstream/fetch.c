@@ -18,11 +18,12 @@ struct fetch {
     bool damaged;              /* the decoder or a limit ended it, not the network */
 };
 
-/* --- rounds ------------------------------------------------------------------------------------------------------------------ */
+/* --- rounds ------------------------------------------------------------------------------------------------------- */
 
 void round_begin(struct round *r, struct query_ctx *q, size_t max_answer)
 {
-    *r = (struct round){.q = q, .worker = q->user, .max_answer = max_answer, .budget = q->arena->max, ._on_full = q->arena->on_full};
+    *r = (struct round){.q = q, .worker = q->user, .max_answer = max_answer, .budget = q->arena->max,
+                        ._on_full = q->arena->on_full};
     list_init(&r->under_way);
     q->arena->max = 0;
     q->arena->on_full = NULL;
@@ -93,7 +94,7 @@ void round_end(struct round *r)
     r->q->arena->on_full = r->_on_full;
 }
 
-/* --- one request ------------------------------------------------------------------------------------------------------------- */
+/* --- one request -------------------------------------------------------------------------------------------------- */
 
 /* What the server says is wrong: the API's "error", a gateway's "message", or the beginning of the text. */
 static void explain(struct buf *out, struct str body)
@@ -184,7 +185,7 @@ static int64_t time_left(const struct round *r, const struct server *s)
 {
     int64_t left = DEFAULT_TIMEOUT_MS;
     if (r->q->deadline_mono)
-        left = r->q->deadline_mono - clock_mono_ms() - DEADLINE_SPARE_MS; /* so that the server is named, not the query */
+        left = r->q->deadline_mono - clock_mono_ms() - DEADLINE_SPARE_MS; /* so that the error names the server */
     if (s->timeout > 0 && s->timeout < left)
         left = s->timeout;
     return left > 0 ? left : 1;
@@ -205,9 +206,10 @@ static void make_url(struct fetch *f)
 
 void fetch_send(struct round *r, const struct fetch_plan *plan)
 {
-    static const char *const form_headers[] = {"Content-Type: application/x-www-form-urlencoded"};
-    static const char *const read_headers[] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy",
-                                               "Accept-Encoding: snappy", "X-Prometheus-Remote-Read-Version: 0.1.0"};
+    static const char *const form[] = {"Content-Type: application/x-www-form-urlencoded"};
+    static const char *const read[] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy",
+                                       "Accept-Encoding: snappy", "X-Prometheus-Remote-Read-Version: 0.1.0"};
+    const struct server *s = plan->server;
     struct fetch *f = mem_zalloc(sizeof *f);
     f->round = r;
     f->plan = *plan;
@@ -217,9 +219,9 @@ void fetch_send(struct round *r, const struct fetch_plan *plan)
     f->plan.form = buf_str(&f->body);
     list_push_back(&r->under_way, &f->node);
     f->call = client_send(worker_client(r->worker), &(struct client_request){
-        .method = plan->get ? "GET" : "POST", .url = buf_z(&f->url), .profile = plan->server->profile, .body = f->plan.form,
-        .headers = plan->path ? form_headers : read_headers, .n_headers = plan->get ? 0 : plan->path ? LEN(form_headers) : LEN(read_headers),
-        .slot = plan->server->slot, .timeout_ms = time_left(r, plan->server), .connect_timeout_ms = plan->server->dial_timeout,
+        .method = plan->get ? "GET" : "POST", .url = buf_z(&f->url), .profile = s->profile, .body = f->plan.form,
+        .headers = plan->path ? form : read, .n_headers = plan->get ? 0 : plan->path ? LEN(form) : LEN(read),
+        .slot = s->slot, .timeout_ms = time_left(r, s), .connect_timeout_ms = s->dial_timeout,
         .max_body = r->max_answer, .accept_gzip = plan->path != NULL, .data = on_data, .done = on_done, .arg = f});
     *plan->slot = f;
 }

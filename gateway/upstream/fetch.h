@@ -1,7 +1,7 @@
 /* The HTTP requests that one call of the source has under way, and the wait for them. On a query worker, in its loop.
  *
- * The arena of a query jumps out of it when its budget is spent. That must not happen while curl is on the stack, so a round
- * lifts the budget, looks at it after every piece of an answer, and sets it back in round_end.
+ * The arena of a query jumps out of it when its budget is spent. That must not happen while curl is on the stack, so
+ * a round lifts the budget, looks at it after every piece of an answer, and sets it back in round_end.
  */
 #ifndef GATEWAY_UPSTREAM_FETCH_H
 #define GATEWAY_UPSTREAM_FETCH_H
@@ -19,9 +19,10 @@ struct round {
     void (*_on_full)(struct arena *a, size_t wanted, void *arg);
 };
 void round_begin(struct round *r, struct query_ctx *q, size_t max_answer);
-/* Until nothing is under way. False: the query must end (time, client gone, memory, or round_fail): nothing is under way then either. */
+/* Until nothing is under way. False: the query must end (time, client gone, memory, or round_fail): nothing is under
+ * way then either. */
 bool round_wait(struct round *r, struct err *err) MUST_USE;
-bool round_check(struct round *r, struct err *err) MUST_USE; /* between steps of long work: is there time and memory left? */
+bool round_check(struct round *r, struct err *err) MUST_USE; /* between steps of long work: any time and memory left? */
 void round_fail(struct round *r, const struct err *why);     /* from a callback: the first one counts */
 void round_end(struct round *r);                             /* must be called, after which the arena may jump again */
 

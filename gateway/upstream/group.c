@@ -2,7 +2,8 @@
 
 #include "model/relabel.h"
 
-static const struct matcher any_name = {.type = MATCH_NE, .name = {METRIC_NAME, sizeof METRIC_NAME - 1}, .value = {"", 0}};
+static const struct matcher any_name = {
+    .type = MATCH_NE, .name = {METRIC_NAME, sizeof METRIC_NAME - 1}, .value = {"", 0}};
 
 bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
                  size_t *n_out)
@@ -41,7 +42,7 @@ struct labels group_labels(const struct group *g, struct arena *a, struct labels
     return out;
 }
 
-/* --- from the configuration ---------------------------------------------------------------------------------------------- */
+/* --- from the configuration --------------------------------------------------------------------------------------- */
 
 static struct str or_empty(struct str s) { return s.p ? s : STR(""); }
 
@@ -83,10 +84,12 @@ static struct group *group_with(struct group_list *list, size_t first, const str
             return &list->items[i];
     mem_grow(&list->items, &list->cap, list->n + 1, sizeof *list->items);
     list->items[list->n] = (struct group){
-        .name = name, .labels = labels, .overlap = (enum overlap)conf->overlap, .read_mode = (enum read_mode)conf->read_mode,
+        .name = name, .labels = labels,
+        .overlap = (enum overlap)conf->overlap, .read_mode = (enum read_mode)conf->read_mode,
         .ignore_error = conf->ignore_error, .downgrade_error = conf->downgrade_error,
         .rule = {.ms = conf->anti_affinity.automatic ? MERGE_DEFAULT_MS : conf->anti_affinity.ms,
-                 .automatic = conf->anti_affinity.automatic || conf->anti_affinity_dynamic, .prefer_max = conf->prefer_max}};
+                 .automatic = conf->anti_affinity.automatic || conf->anti_affinity_dynamic,
+                 .prefer_max = conf->prefer_max}};
     return &list->items[list->n++];
 }
 

@@ -1,8 +1,9 @@
 /* A server group: replicas with one set of labels, and which questions concern it.
  *
- * The labels of a group are added to every series that its servers give (replacing one of the same name). A matcher on one of
- * them is answered here: it shuts the group out, or is taken away before the servers are asked. Targets of one configured group
- * that have labels of their own are shards, not replicas: each label set is a struct group, and each must answer.
+ * The labels of a group are added to every series that its servers give (replacing one of the same name). A matcher
+ * on one of them is answered here: it shuts the group out, or is taken away before the servers are asked. Targets of
+ * one configured group that have labels of their own are shards, not replicas: each label set is a struct group, and
+ * each must answer.
  */
 #ifndef GATEWAY_UPSTREAM_GROUP_H
 #define GATEWAY_UPSTREAM_GROUP_H
@@ -27,7 +28,8 @@ bool group_route(const struct group *g, struct arena *a, const struct matcher *m
 /* The labels of a series of this group, in the arena. `from` may be scratch memory. */
 struct labels group_labels(const struct group *g, struct arena *a, struct labels from);
 
-/* Groups of one configuration row, appended to *groups (mem_grow); servers too. All texts live in `a`, borrowed from conf or new. */
+/* Groups of one configuration row, appended to *groups (mem_grow); servers too. All texts live in `a`, borrowed from
+ * conf or new. */
 struct group_list { struct group *items; size_t n, cap; };
 bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position,
                 struct err *err) MUST_USE;

@@ -1,5 +1,5 @@
-/* server_groups, with promxy's names. What promxy has and we have not yet is an error that says so: a group that silently
- * ignored its label_filter would answer something else than its owner thinks.
+/* server_groups, with promxy's names. What promxy has and we have not yet is an error that says so: a group that
+ * silently ignored its label_filter would answer something else than its owner thinks.
  */
 #include "gateway/upstream/upstream.h"
 
@@ -22,7 +22,8 @@ static bool read_anti_affinity(struct conf_context *c, const struct yaml *node, 
         return true;
     if (node->kind != YAML_SCALAR)
         return conf_err(node, err, "server_group.anti_affinity: expected a duration or auto");
-    return conf_scalar(c, &duration, node->text, &a->ms, &why) || conf_err(node, err, "server_group.anti_affinity: %s (or auto)", why.text);
+    return conf_scalar(c, &duration, node->text, &a->ms, &why) ||
+           conf_err(node, err, "server_group.anti_affinity: %s (or auto)", why.text);
 }
 
 static void print_anti_affinity(struct buf *out, const void *field, unsigned indent UNUSED)
@@ -42,82 +43,116 @@ static bool read_headers(struct conf_context *c, const struct yaml *node, void *
     struct str_map *map = field;
     if (node->kind != YAML_MAP || (node->n > 0 && node->items[0].kind == YAML_MAP))
         return http_headers_custom(c, node, field, err);
-    *map = (struct str_map){ARENA_ARRAY(c->arena, struct str, node->n), ARENA_ARRAY(c->arena, struct str, node->n), node->n};
+    map->n = node->n;
+    map->keys = ARENA_ARRAY(c->arena, struct str, node->n);
+    map->values = ARENA_ARRAY(c->arena, struct str, node->n);
     for (size_t i = 0; i < node->n; i++) {
-        if (node->items[i].kind != YAML_SCALAR)
-            return conf_err(&node->items[i], err, "server_group.http_headers: %s: expected a string", node->keys[i].text.p);
-        map->keys[i] = node->keys[i].text;
-        map->values[i] = node->items[i].text;
+        const struct yaml *key = &node->keys[i], *value = &node->items[i];
+        if (value->kind != YAML_SCALAR)
+            return conf_err(value, err, "server_group.http_headers: %s: expected a string", key->text.p);
+        map->keys[i] = key->text;
+        map->values[i] = value->text;
     }
     return true;
 }
 
 static const struct conf_row static_rows[] = {
-    {CONF_STRINGS, "targets", offsetof(struct group_static, targets), .required = true, .help = "host:port of each server"},
-    {CONF_MAP, "labels", offsetof(struct group_static, labels), .help = "Labels of these targets; they are added to their series"},
+    {CONF_STRINGS, "targets", offsetof(struct group_static, targets), .required = true,
+     .help = "host:port of each server"},
+    {CONF_MAP, "labels", offsetof(struct group_static, labels),
+     .help = "Labels of these targets; they are added to their series"},
     {0}};
 static bool check_static(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
     const struct group_static *s = value;
     for (size_t i = 0; i < s->targets.n; i++)
         if (s->targets.items[i].n == 0 || str_find(s->targets.items[i], '/') < s->targets.items[i].n)
-            return conf_err(node, err, "static_configs: target \"%.*s\" is not host:port (scheme and path_prefix are keys of their own)", STR_ARG(s->targets.items[i]));
+            return conf_err(node, err, "static_configs: target \"%.*s\" is not host:port (scheme and path_prefix are "
+                            "keys of their own)", STR_ARG(s->targets.items[i]));
     return true;
 }
-static const struct conf_section static_section = {"server_group_static", sizeof(struct group_static), static_rows, check_static, "Servers by address"};
+static const struct conf_section static_section = {
+    "server_group_static", sizeof(struct group_static), static_rows, check_static, "Servers by address"};
 
 /* http_client: a mapping of its own in the file, but fields of the group. */
 struct group_client { struct http_conf http; int64_t dial_timeout; };
+#define CLIENT(field) offsetof(struct group_client, field)
 static const struct conf_row client_rows[] = {
-    {CONF_DURATION, "dial_timeout", offsetof(struct group_client, dial_timeout), .preset = "2s", .min = 1, .max = 3600000, .help = "Longest time to connect"},
+    {CONF_DURATION, "dial_timeout", CLIENT(dial_timeout), .preset = "2s", .min = 1, .max = 3600000,
+     .help = "Longest time to connect"},
     HTTP_CONF_ROWS(struct group_client, http),
     {0}};
 static bool check_client(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
     return http_conf_check(node, &((struct group_client *)value)->http, err);
 }
-static const struct conf_section client_section = {"http_client", sizeof(struct group_client), client_rows, check_client, "How servers are spoken to"};
-_Static_assert(offsetof(struct server_group_conf, dial_timeout) - offsetof(struct server_group_conf, http) == offsetof(struct group_client, dial_timeout),
-               "http and dial_timeout stand side by side, as in struct group_client");
+static const struct conf_section client_section = {
+    "http_client", sizeof(struct group_client), client_rows, check_client, "How servers are spoken to"};
 
 #define ROW(field) offsetof(struct server_group_conf, field)
+_Static_assert(ROW(dial_timeout) - ROW(http) == CLIENT(dial_timeout),
+               "http and dial_timeout stand side by side, as in struct group_client");
 static const char *const schemes[] = {"http", "https", NULL};
 static const char *const overlaps[] = {[OVERLAP_NONE] = "none", [OVERLAP_MERGE] = "merge", NULL};
-static const char *const read_modes[] = {[READ_MERGE] = "merge", [READ_HEDGE] = "hedge", [READ_FIRST] = "first_available", NULL};
-static const char *const kinds[] = {[SERVER_AUTO] = "auto", [SERVER_PROMETHEUS] = "prometheus", [SERVER_VICTORIAMETRICS] = "victoriametrics", NULL};
+static const char *const read_modes[] = {
+    [READ_MERGE] = "merge", [READ_HEDGE] = "hedge", [READ_FIRST] = "first_available", NULL};
+static const char *const kinds[] = {
+    [SERVER_AUTO] = "auto", [SERVER_PROMETHEUS] = "prometheus", [SERVER_VICTORIAMETRICS] = "victoriametrics", NULL};
 
 static const struct conf_row rows[] = {
     {CONF_STRING, "name", ROW(name), .help = "Name in errors, notes and metrics; server_groups[N] by default"},
-    {CONF_SECTIONS, "static_configs", ROW(static_configs), .section = &static_section, .help = "The servers: replicas that hold the same data"},
+    {CONF_SECTIONS, "static_configs", ROW(static_configs), .section = &static_section,
+     .help = "The servers: replicas that hold the same data"},
     {CONF_STRING, "scheme", ROW(scheme), .preset = "http", .help = "http or https; `__scheme__` of the targets"},
     {CONF_STRING, "path_prefix", ROW(path_prefix), .help = "Path before /api/v1; `__path_prefix__` of the targets"},
-    {CONF_MAP, "labels", ROW(labels), .help = "Added to every series of the group; matchers on them decide whether it is asked"},
-    {CONF_SECTIONS, "relabel_configs", ROW(relabel_configs), .section = &relabel_section, .help = "Rules on the targets; labels that remain are added to their series"},
-    {CONF_CUSTOM, "anti_affinity", ROW(anti_affinity), .preset = "auto", .custom = read_anti_affinity, .print = print_anti_affinity, .help = "Distance below which samples of two replicas are taken for the same scrape: a duration, or `auto` (half of the interval seen)"},
-    {CONF_BOOL, "anti_affinity_dynamic", ROW(anti_affinity_dynamic), .help = "As `anti_affinity: auto`, with the duration given where the interval cannot be seen"},
+    {CONF_MAP, "labels", ROW(labels),
+     .help = "Added to every series of the group; matchers on them decide whether it is asked"},
+    {CONF_SECTIONS, "relabel_configs", ROW(relabel_configs), .section = &relabel_section,
+     .help = "Rules on the targets; labels that remain are added to their series"},
+    {CONF_CUSTOM, "anti_affinity", ROW(anti_affinity), .preset = "auto", .custom = read_anti_affinity,
+     .print = print_anti_affinity,
+     .help = "Distance below which samples of two replicas are taken for the same scrape: a duration, or `auto` (half "
+             "of the interval seen)"},
+    {CONF_BOOL, "anti_affinity_dynamic", ROW(anti_affinity_dynamic),
+     .help = "As `anti_affinity: auto`, with the duration given where the interval cannot be seen"},
     {CONF_BOOL, "prefer_max", ROW(prefer_max), .help = "Of two samples of the same scrape take the larger"},
-    {CONF_BOOL, "remote_read", ROW(remote_read), .preset = "true", .help = "Fetch raw samples by remote_read where the server has it: exact, with stale markers and native histograms, and cheaper than JSON"},
-    {CONF_STRING, "remote_read_path", ROW(remote_read_path), .preset = "api/v1/read", .help = "Path of remote_read behind path_prefix"},
+    {CONF_BOOL, "remote_read", ROW(remote_read), .preset = "true",
+     .help = "Fetch raw samples by remote_read where the server has it: exact, with stale markers and native "
+             "histograms, and cheaper than JSON"},
+    {CONF_STRING, "remote_read_path", ROW(remote_read_path), .preset = "api/v1/read",
+     .help = "Path of remote_read behind path_prefix"},
     {CONF_MULTIMAP, "query_params", ROW(query_params), .help = "Parameters added to every request"},
-    {CONF_CUSTOM, "http_headers", ROW(group_http_headers), .custom = read_headers, .help = "Headers added to every request"},
-    {CONF_SECTION, "http_client", ROW(http), .section = &client_section, .help = "Credentials, TLS, proxy, dial_timeout"},
-    {CONF_DURATION, "timeout", ROW(timeout), .preset = "0s", .help = "Longest time of one request, its body included; 0 = what is left of the query's timeout"},
-    {CONF_BOOL, "ignore_error", ROW(ignore_error), .help = "Without an answer of this group the others' answer stands, silently"},
-    {CONF_BOOL, "downgrade_error", ROW(downgrade_error), .help = "Without an answer of this group the others' answer stands, with a warning"},
-    {CONF_ENUM, "overlap", ROW(overlap), .preset = "none", .names = overlaps, .help = "`none`: a series that another group has too is an error; `merge`: their samples are united"},
-    {CONF_ENUM, "read_mode", ROW(read_mode), .preset = "merge", .names = read_modes, .help = "`merge`: ask all replicas; `hedge`: ask a second one when the first is slow; `first_available`: ask a second one when the first fails"},
+    {CONF_CUSTOM, "http_headers", ROW(group_http_headers), .custom = read_headers,
+     .help = "Headers added to every request"},
+    {CONF_SECTION, "http_client", ROW(http), .section = &client_section,
+     .help = "Credentials, TLS, proxy, dial_timeout"},
+    {CONF_DURATION, "timeout", ROW(timeout), .preset = "0s",
+     .help = "Longest time of one request, its body included; 0 = what is left of the query's timeout"},
+    {CONF_BOOL, "ignore_error", ROW(ignore_error),
+     .help = "Without an answer of this group the others' answer stands, silently"},
+    {CONF_BOOL, "downgrade_error", ROW(downgrade_error),
+     .help = "Without an answer of this group the others' answer stands, with a warning"},
+    {CONF_ENUM, "overlap", ROW(overlap), .preset = "none", .names = overlaps,
+     .help = "`none`: a series that another group has too is an error; `merge`: their samples are united"},
+    {CONF_ENUM, "read_mode", ROW(read_mode), .preset = "merge", .names = read_modes,
+     .help = "`merge`: ask all replicas; `hedge`: ask a second one when the first is slow; `first_available`: ask a "
+             "second one when the first fails"},
     {CONF_ENUM, "kind", ROW(kind), .preset = "auto", .names = kinds, .help = "What the servers are; `auto` asks them"},
-    {CONF_STRING, "written_by", ROW(written_by), .help = "Name of the remote_write entry that fills this group: the recent store of that stream is one more replica"},
+    {CONF_STRING, "written_by", ROW(written_by),
+     .help = "Name of the remote_write entry that fills this group: the recent store of that stream is one more "
+             "replica"},
     {CONF_IGNORED, "max_idle_conns", 0, .help = "Connections are kept by need"},
     {CONF_IGNORED, "max_idle_conns_per_host", 0, .help = "Connections are kept by need"},
     {CONF_IGNORED, "idle_conn_timeout", 0, .help = "Connections are kept by need"},
     LATER("relative_time_range"), LATER("absolute_time_range"), LATER("label_filter"), LATER("inject_matchers"),
     LATER("metrics_relabel_configs"), LATER("native_histogram"), LATER("align_query_range_with_step"),
-    LATER("azure_sd_configs"), LATER("consul_sd_configs"), LATER("digitalocean_sd_configs"), LATER("dns_sd_configs"), LATER("docker_sd_configs"),
-    LATER("dockerswarm_sd_configs"), LATER("ec2_sd_configs"), LATER("eureka_sd_configs"), LATER("file_sd_configs"), LATER("gce_sd_configs"),
-    LATER("hetzner_sd_configs"), LATER("http_sd_configs"), LATER("ionos_sd_configs"), LATER("kubernetes_sd_configs"), LATER("kuma_sd_configs"),
-    LATER("lightsail_sd_configs"), LATER("linode_sd_configs"), LATER("marathon_sd_configs"), LATER("nerve_sd_configs"), LATER("nomad_sd_configs"),
-    LATER("openstack_sd_configs"), LATER("ovhcloud_sd_configs"), LATER("puppetdb_sd_configs"), LATER("scaleway_sd_configs"),
+    LATER("azure_sd_configs"), LATER("consul_sd_configs"), LATER("digitalocean_sd_configs"),
+    LATER("dns_sd_configs"), LATER("docker_sd_configs"), LATER("dockerswarm_sd_configs"), LATER("ec2_sd_configs"),
+    LATER("eureka_sd_configs"), LATER("file_sd_configs"), LATER("gce_sd_configs"), LATER("hetzner_sd_configs"),
+    LATER("http_sd_configs"), LATER("ionos_sd_configs"), LATER("kubernetes_sd_configs"), LATER("kuma_sd_configs"),
+    LATER("lightsail_sd_configs"), LATER("linode_sd_configs"), LATER("marathon_sd_configs"),
+    LATER("nerve_sd_configs"), LATER("nomad_sd_configs"), LATER("openstack_sd_configs"),
+    LATER("ovhcloud_sd_configs"), LATER("puppetdb_sd_configs"), LATER("scaleway_sd_configs"),
     LATER("serverset_sd_configs"), LATER("triton_sd_configs"), LATER("uyuni_sd_configs"), LATER("vultr_sd_configs"),
     {0}};
 
@@ -125,7 +160,8 @@ static bool check_labels(const struct yaml *node, const struct str_map *labels, 
 {
     for (size_t i = 0; i < labels->n; i++)
         if (!label_name_valid(labels->keys[i]) || str_is(labels->keys[i], METRIC_NAME))
-            return conf_err(node, err, "server_group.labels: \"%.*s\" is not a name for a label", STR_ARG(labels->keys[i]));
+            return conf_err(node, err, "server_group.labels: \"%.*s\" is not a name for a label",
+                            STR_ARG(labels->keys[i]));
     return true;
 }
 
@@ -142,4 +178,5 @@ static bool check(struct conf_context *c UNUSED, const struct yaml *node, void *
     return check_labels(node, &g->labels, err);
 }
 
-const struct conf_section server_group_section = {"server_group", sizeof(struct server_group_conf), rows, check, "Servers that hold the same data, asked as one"};
+const struct conf_section server_group_section = {"server_group", sizeof(struct server_group_conf), rows, check,
+                                                  "Servers that hold the same data, asked as one"};

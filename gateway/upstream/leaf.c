@@ -6,7 +6,7 @@
 
 enum { HEDGE_MIN_MS = 20, HEDGE_UNKNOWN_MS = 250, CHECK_EVERY = 256 };
 
-/* --- asking ------------------------------------------------------------------------------------------------------------------ */
+/* --- asking ------------------------------------------------------------------------------------------------------- */
 
 static bool has_state(const struct leaf *l, enum ask_state state)
 {
@@ -94,7 +94,8 @@ bool leaf_start(struct leaf *l)
     l->asks = ARENA_ARRAY(l->round->q->arena, struct ask, l->n_asks);
     for (size_t i = 0; i < l->n_asks; i++)
         l->asks[i] = (struct ask){.round = l->round, .group = l->group, .server = l->group->servers[i], .sel = l->sel,
-                                  .matchers = matchers, .n_matchers = n, .compare = compares(l), .done = answered, .arg = l};
+                                  .matchers = matchers, .n_matchers = n, .compare = compares(l),
+                                  .done = answered, .arg = l};
     l->_hedge.run = hedge;
     if (l->group->read_mode != READ_MERGE) {
         ask_one(l);
@@ -111,7 +112,7 @@ bool leaf_start(struct leaf *l)
 
 void leaf_stop(struct leaf *l) { loop_timer_stop(l->round->worker->loop, &l->_hedge); }
 
-/* --- one answer out of several ------------------------------------------------------------------------------------------------ */
+/* --- one answer out of several ------------------------------------------------------------------------------------ */
 
 struct folding { struct map by_labels; bool filled_map; uint64_t filled; };
 
@@ -144,7 +145,7 @@ static bool fold_answer(struct leaf *l, struct folding *f, struct answer *more, 
     return true;
 }
 
-/* --- the recent store ---------------------------------------------------------------------------------------------------------- */
+/* --- the recent store --------------------------------------------------------------------------------------------- */
 
 static const struct histogram *keep_histogram(struct arena *a, const struct histogram *h)
 {
@@ -164,8 +165,11 @@ static bool copy_series(struct leaf *l, struct series_set *set, struct answer *t
         if (!series_set_get(set, i, &s, err) || (i % CHECK_EVERY == 0 && !round_check(l->round, err)))
             return false;
         struct hist_sample *hists = ARENA_ARRAY(to->arena, struct hist_sample, s.n_hists);
-        for (uint32_t k = 0; k < s.n_hists; k++)
-            hists[k] = (struct hist_sample){s.hists[k].t, set->load ? keep_histogram(to->arena, s.hists[k].h) : s.hists[k].h};
+        for (uint32_t k = 0; k < s.n_hists; k++) {
+            hists[k] = s.hists[k];
+            if (set->load) /* the next one may overwrite it */
+                hists[k].h = keep_histogram(to->arena, s.hists[k].h);
+        }
         if (!answer_add(to, s.labels, s.samples, s.n_samples, hists, s.n_hists, err))
             return false;
     }
@@ -176,17 +180,19 @@ static bool read_recent(struct leaf *l, struct answer *to, struct err *err)
 {
     struct select sel = *l->sel;
     struct series_set set = {0};
-    if (!group_route(l->group, l->round->q->arena, sel.matchers, sel.n_matchers, &sel.matchers, &sel.n_matchers))
+    struct query_ctx *q = l->round->q;
+    if (!group_route(l->group, q->arena, sel.matchers, sel.n_matchers, &sel.matchers, &sel.n_matchers))
         return true;
-    *to = (struct answer){.arena = l->round->q->arena, .group = l->group, .notes = l->round->q->notes, .t_min = sel.t_min, .t_max = sel.t_max};
-    bool ok = l->recent.source->ops->select(l->recent.source, l->round->q, &sel, 1, &set, err);
+    *to = (struct answer){.arena = q->arena, .group = l->group, .notes = q->notes,
+                          .t_min = sel.t_min, .t_max = sel.t_max};
+    bool ok = l->recent.source->ops->select(l->recent.source, q, &sel, 1, &set, err);
     ok = ok && copy_series(l, &set, to, err);
     series_set_release(&set);
     return ok;
 }
 
-/* May it stand in for the group although the window begins earlier? When every point asked for is in its time, so that only
- * the look back from the first ones is cut, or when the answer could go without the group anyway. */
+/* May it stand in for the group although the window begins earlier? When every point asked for is in its time, so
+ * that only the look back from the first ones is cut, or when the answer could go without the group anyway. */
 static bool recent_suffices(const struct leaf *l)
 {
     bool excused = l->group->ignore_error || l->group->downgrade_error;
@@ -218,12 +224,12 @@ static bool recent_alone(struct leaf *l, const struct err *why, struct err *err)
     if (recent_covers(l))
         notes_info(notes, "server group \"%.*s\" did not answer; the recent store did", STR_ARG(name));
     else
-        notes_warn(notes, "server group \"%.*s\" did not answer; from it there is only what the recent store has since %s",
-                   STR_ARG(name), recent_since(l));
+        notes_warn(notes, "server group \"%.*s\" did not answer; from it there is only what the recent store has since "
+                   "%s", STR_ARG(name), recent_since(l));
     return read_recent(l, &l->answer, err);
 }
 
-/* --- collecting ------------------------------------------------------------------------------------------------------------------ */
+/* --- collecting --------------------------------------------------------------------------------------------------- */
 
 /* The worse for the client's hope that trying again helps, the higher. */
 static int weight(enum err_kind kind)
@@ -280,9 +286,8 @@ static void note_failures(const struct leaf *l)
         if (ask->state == ASK_FAILED)
             notes_info(l->round->q->notes, "another replica answered for %s", ask->err.text);
         else if (missed)
-            notes_info(l->round->q->notes,
-                       "another replica answered for server group \"%.*s\": %.*s, which is not asked for a while after failures",
-                       STR_ARG(l->group->name), STR_ARG(ask->server->shown));
+            notes_info(l->round->q->notes, "another replica answered for server group \"%.*s\": %.*s, which is not "
+                       "asked for a while after failures", STR_ARG(l->group->name), STR_ARG(ask->server->shown));
     }
 }
 

@@ -1,9 +1,9 @@
 /* One selector at one group: its replicas are asked, as the read mode says, and their answers made into one.
  *
  * A group gives one whole answer or an error that names it and its servers. The recent store is one more replica for
- * windows over which it is whole. When no server answers it stands in for them where it is whole at every point asked for;
- * where the look back from the first of them is cut, with a warning that says since when. Points before its time are an
- * error, unless the group may be left out (ignore_error, downgrade_error).
+ * windows over which it is whole. When no server answers it stands in for them where it is whole at every point asked
+ * for; where the look back from the first of them is cut, with a warning that says since when. Points before its time
+ * are an error, unless the group may be left out (ignore_error, downgrade_error).
  */
 #ifndef GATEWAY_UPSTREAM_LEAF_H
 #define GATEWAY_UPSTREAM_LEAF_H

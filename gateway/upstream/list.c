@@ -1,5 +1,5 @@
-/* The labels of a group are on its series only in our answers, so servers are not asked for them: a name or value of one counts when
- * the server has anything that matches.
+/* The labels of a group are on its series only in our answers, so servers are not asked for them: a name or value of
+ * one counts when the server has anything that matches.
  */
 #include "gateway/upstream/list.h"
 
@@ -20,9 +20,9 @@ struct inquiry { /* one group */
 };
 struct reply_slot { struct inquiry *of; size_t server; };
 
-/* --- the request -------------------------------------------------------------------------------------------------------------- */
+/* --- the request -------------------------------------------------------------------------------------------------- */
 
-/* Times at the ends of the number line mean no bound. VictoriaMetrics without a start would look at the last day only. */
+/* Times at the ends of the number line mean no bound. VictoriaMetrics without a start would look at the last day. */
 static void add_times(struct buf *form, const struct server *s, const struct series_query *sq)
 {
     const int64_t most = (int64_t)253402300799 * 1000;
@@ -88,7 +88,11 @@ static void arrived(void *arg, const struct err *err, int status UNUSED)
 
 static struct decoder *decoder_for(enum list_kind kind, struct list_answer *a)
 {
-    return kind == LIST_SERIES ? series_answer_new(a) : kind == LIST_METADATA ? metadata_answer_new(a) : strings_answer_new(a);
+    switch (kind) {
+    case LIST_SERIES: return series_answer_new(a);
+    case LIST_METADATA: return metadata_answer_new(a);
+    default: return strings_answer_new(a);
+    }
 }
 
 static void send(struct inquiry *in, size_t i)
@@ -104,12 +108,13 @@ static void send(struct inquiry *in, size_t i)
     fetch_send(in->round, &(struct fetch_plan){
         .server = s, .path = arena_z(a, buf_str(&path)), .form = buf_str(&form),
         .decoder = decoder_for(in->what->kind, &in->answers[i]),
-        .get = in->what->kind == LIST_VALUES || in->what->kind == LIST_METADATA, .done = arrived, .arg = slot, .slot = &in->fetches[i]});
+        .get = in->what->kind == LIST_VALUES || in->what->kind == LIST_METADATA,
+        .done = arrived, .arg = slot, .slot = &in->fetches[i]});
     buf_free(&form);
     buf_free(&path);
 }
 
-/* --- which groups -------------------------------------------------------------------------------------------------------------- */
+/* --- which groups ------------------------------------------------------------------------------------------------- */
 
 static bool route(struct inquiry *in)
 {
@@ -148,7 +153,7 @@ static bool start(struct inquiry *in)
     return true;
 }
 
-/* --- collecting ---------------------------------------------------------------------------------------------------------------- */
+/* --- collecting --------------------------------------------------------------------------------------------------- */
 
 static void add_string(struct list_answer *out, struct str s)
 {
@@ -228,7 +233,8 @@ static bool collect(struct inquiry *in, struct list_answer *out, struct err *err
         if (in->errs[i].kind)
             notes_info(in->round->q->notes, "another replica answered for %s", in->errs[i].text);
     if (!any && recent)
-        notes_warn(in->round->q->notes, "server group \"%.*s\" did not answer; from it there is only what the recent store has", STR_ARG(g->name));
+        notes_warn(in->round->q->notes, "server group \"%.*s\" did not answer; from it there is only what the recent "
+                   "store has", STR_ARG(g->name));
     if (!any && !recent)
         return group_error(g, in->errs, g->n_servers, err);
     return !recent || add_recent(in, out, err);

@@ -1,4 +1,5 @@
-/* The short questions: label names, label values, series, metadata. Every group's servers are asked at once; the union is sorted. */
+/* The short questions: label names, label values, series, metadata. Every group's servers are asked at once; the
+ * union is sorted. */
 #ifndef GATEWAY_UPSTREAM_LIST_H
 #define GATEWAY_UPSTREAM_LIST_H
 

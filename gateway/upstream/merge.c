@@ -19,7 +19,8 @@ static int64_t time_at(const struct sequence *s, size_t i)
     memcpy(&t, s->items + i * s->size, sizeof t);
     return t;
 }
-_Static_assert(offsetof(struct sample, t) == 0 && offsetof(struct hist_sample, t) == 0, "time_at reads the first member");
+_Static_assert(offsetof(struct sample, t) == 0 && offsetof(struct hist_sample, t) == 0,
+               "time_at reads the first member");
 
 static void put(struct output *out, const struct sequence *s, size_t i)
 {
@@ -135,10 +136,10 @@ static int64_t smallest_gap(const struct sequence *s, int64_t least)
     return least;
 }
 
-/* Two storages that one sender fills hold copies of one stream: what both have stands at the very same times. Two servers that
- * scrape by themselves are milliseconds to half an interval apart; the interval is the smallest gap that either shows, since holes
- * only make gaps larger. Copies are united by time, which is exact, also for single samples that one side lacks and for series
- * that come at no regular interval. */
+/* Two storages that one sender fills hold copies of one stream: what both have stands at the very same times. Two
+ * servers that scrape by themselves are milliseconds to half an interval apart; the interval is the smallest gap that
+ * either shows, since holes only make gaps larger. Copies are united by time, which is exact, also for single samples
+ * that one side lacks and for series that come at no regular interval. */
 static bool copies(const struct merge_rule *rule, const struct sequence *x, const struct sequence *y)
 {
     int64_t apart_least = smallest_gap(x, smallest_gap(y, 2 * rule->ms)) / 2;

@@ -1,8 +1,8 @@
 /*   ReadRequest  { repeated Query queries = 1; repeated ResponseType accepted_response_types = 2 }   SAMPLES = 0
  *   Query        { start = 1; end = 2; repeated Matcher matchers = 3; Hints hints = 4 }
  *   ReadResponse { repeated QueryResult results = 1 }     QueryResult { repeated TimeSeries timeseries = 1 }
- * A QueryResult has the shape of a WriteRequest, so that the walk of remote write reads it. The answer is one snappy block: it is
- * kept until it is whole.
+ * A QueryResult has the shape of a WriteRequest, so that the walk of remote write reads it. The answer is one snappy
+ * block: it is kept until it is whole.
  */
 #include "gateway/upstream/remote_read.h"
 #include "gateway/upstream/answer.h"
@@ -51,7 +51,7 @@ void read_request(struct buf *out, const struct matcher *m, size_t n, const stru
     buf_free(&request);
 }
 
-/* --- the answer ------------------------------------------------------------------------------------------------------------ */
+/* --- the answer --------------------------------------------------------------------------------------------------- */
 
 struct read_answer {
     struct decoder decoder;
@@ -69,9 +69,9 @@ static bool add_series(struct read_answer *r, const struct rw_walk *w, struct er
     struct histogram *decoded = w->n_hists ? ARENA_ARRAY(r->answer->arena, struct histogram, w->n_hists) : NULL;
     mem_grow(&r->hists, &r->cap, w->n_hists, sizeof *r->hists);
     for (size_t i = 0; i < w->n_hists; i++) {
+        const uint8_t *wire = (const uint8_t *)w->hists[i].p;
         r->hists[i].h = &decoded[i];
-        if (!histogram_decode(r->answer->arena, (const uint8_t *)w->hists[i].p, w->hists[i].n, &r->hists[i].t, &decoded[i],
-                              err)) {
+        if (!histogram_decode(r->answer->arena, wire, w->hists[i].n, &r->hists[i].t, &decoded[i], err)) {
             err->kind = ERR_BAD_GATEWAY;
             return err_wrap(err, "remote_read");
         }
@@ -112,7 +112,8 @@ static bool feed(struct decoder *d, struct str piece, struct err *err)
 {
     struct read_answer *r = CONTAINER(d, struct read_answer, decoder);
     if (!buf_try_reserve(&r->packed, piece.n))
-        return err_set(err, ERR_LIMIT, "remote_read: the answer needs more than %zu MiB of memory", r->packed.max >> 20);
+        return err_set(err, ERR_LIMIT, "remote_read: the answer needs more than %zu MiB of memory",
+                       r->packed.max >> 20);
     buf_add_str(&r->packed, piece);
     return true;
 }

@@ -1,5 +1,5 @@
-/* Prometheus' remote_read, asked for SAMPLES. The request is put together here; the answer is decoded by read_answer_new
- * (answer.h). Source: https://prometheus.io/docs/prometheus/latest/querying/remote_read_api/
+/* Prometheus' remote_read, asked for SAMPLES. The request is put together here; the answer is decoded by
+ * read_answer_new (answer.h). Source: https://prometheus.io/docs/prometheus/latest/querying/remote_read_api/
  */
 #ifndef GATEWAY_UPSTREAM_REMOTE_READ_H
 #define GATEWAY_UPSTREAM_REMOTE_READ_H

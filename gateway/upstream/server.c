@@ -78,8 +78,8 @@ bool server_init(struct server *s, struct arena *a, const struct server_group_co
     struct str host = arena_printf(a, "%.*s://%.*s", STR_ARG(scheme), STR_ARG(address));
     if (!url_parse(host, &parsed, err))
         return err_wrap(err, "target %.*s", STR_ARG(address));
-    *s = (struct server){.group = conf->name, .shown = host, .timeout = conf->timeout, .dial_timeout = conf->dial_timeout,
-                         .wants_read = conf->remote_read};
+    *s = (struct server){.group = conf->name, .shown = host, .wants_read = conf->remote_read,
+                         .timeout = conf->timeout, .dial_timeout = conf->dial_timeout};
     s->url = join(a, host, tidy_prefix(path_prefix));
     s->read_url = join(a, s->url, conf->remote_read_path);
     s->params = form_of(a, &conf->query_params);
@@ -125,7 +125,8 @@ void server_failed(struct server *s, bool reached, const char *why)
         unsigned n = atomic_fetch_add(&s->failures_in_row, 1) + 1;
         unsigned doubled = n > SERVER_PATIENCE ? n - SERVER_PATIENCE : 0;
         int64_t pause = doubled > 5 ? SERVER_LONGEST_PAUSE_MS : (int64_t)SERVER_PAUSE_MS << doubled;
-        atomic_store(&s->paused_until, clock_mono_ms() + (pause > SERVER_LONGEST_PAUSE_MS ? SERVER_LONGEST_PAUSE_MS : pause));
+        atomic_store(&s->paused_until,
+                     clock_mono_ms() + (pause > SERVER_LONGEST_PAUSE_MS ? SERVER_LONGEST_PAUSE_MS : pause));
     }
     mutex_lock(&s->mutex);
     snprintf(s->last_error, sizeof s->last_error, "%s", why);
@@ -164,7 +165,8 @@ void server_show(struct server *s, struct arena *a, struct server_status *out)
         .group = arena_str(a, s->group), .url = arena_str(a, s->url), .down = atomic_load(&s->failures_in_row) > 0,
         .last_error_at = atomic_load(&s->last_error_at), .last_ok_at = atomic_load(&s->last_ok_at),
         .requests = atomic_load(&s->requests), .failures = atomic_load(&s->failures), .bytes = atomic_load(&s->bytes),
-        .samples = atomic_load(&s->samples), .seconds = (double)atomic_load(&s->nanoseconds) / 1e9, .kind = server_kind_name(server_kind(s))};
+        .samples = atomic_load(&s->samples), .seconds = (double)atomic_load(&s->nanoseconds) / 1e9,
+        .kind = server_kind_name(server_kind(s))};
     mutex_lock(&s->mutex);
     out->last_error = arena_str(a, str_of(s->last_error));
     mutex_unlock(&s->mutex);

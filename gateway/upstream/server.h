@@ -1,7 +1,7 @@
 /* One downstream server: its URL, what kind of server it is, how it has been, and whether it should be asked at all.
  *
- * Shared by all query workers. What changes is atomic or under the server's mutex (the text of the last error); the rest is
- * immutable. Numbers survive as long as the server: a reload makes new ones.
+ * Shared by all query workers. What changes is atomic or under the server's mutex (the text of the last error); the
+ * rest is immutable. Numbers survive as long as the server: a reload makes new ones.
  */
 #ifndef GATEWAY_UPSTREAM_SERVER_H
 #define GATEWAY_UPSTREAM_SERVER_H
@@ -35,7 +35,7 @@ struct server {
     _Atomic int64_t last_ok_at, last_error_at; /* Unix ms */
     struct mutex mutex;            /* for what follows */
     char last_error[256];
-    struct buf external;           /* label bytes: what remote_read adds to every series and the rest of the API does not */
+    struct buf external;           /* label bytes: what remote_read, and only that, adds to every series */
     int64_t external_until;        /* clock_mono_ms: from then on they are asked for again; 0 = never asked */
 };
 

@@ -1,5 +1,5 @@
-/* The whole as a struct source. select: every selector × group × replica is asked at once, then replicas are merged, then groups
- * united. Equal selectors are asked once.
+/* The whole as a struct source. select: every selector × group × replica is asked at once, then replicas are merged,
+ * then groups united. Equal selectors are asked once.
  */
 #include "gateway/upstream/source.h"
 
@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-/* --- the recent store ---------------------------------------------------------------------------------------------------------- */
+/* --- the recent store --------------------------------------------------------------------------------------------- */
 
 static struct recent_link take_recent(struct upstream *u)
 {
@@ -26,8 +26,8 @@ static void give_recent(struct upstream *u, struct recent_link link)
         u->env.recent_put(link.source);
 }
 
-/* The recent store alone answers: what it gives is read later, so the reference lives as long as the query's arena. It is taken last,
- * because the arena may jump out of here. */
+/* The recent store alone answers: what it gives is read later, so the reference lives as long as the query's arena.
+ * It is taken last, because the arena may jump out of here. */
 struct held { void (*put)(struct source *s); struct source *source; };
 static void put_held(void *arg)
 {
@@ -49,7 +49,7 @@ static struct source *hold_recent(struct upstream *u, struct query_ctx *q, struc
     return h->source;
 }
 
-/* --- select ---------------------------------------------------------------------------------------------------------------------- */
+/* --- select ------------------------------------------------------------------------------------------------------- */
 
 struct selection { /* one call of select */
     struct upstream *u;
@@ -71,8 +71,9 @@ static bool same_matchers(const struct select *a, const struct select *b)
 
 static bool same_select(const struct select *a, const struct select *b)
 {
-    return a->kind == b->kind && a->t_min == b->t_min && a->t_max == b->t_max && a->start == b->start && a->end == b->end && a->step == b->step &&
-           a->window == b->window && a->wants_origin == b->wants_origin && same_matchers(a, b);
+    bool same_times = a->t_min == b->t_min && a->t_max == b->t_max && a->start == b->start && a->end == b->end &&
+                      a->step == b->step && a->window == b->window;
+    return a->kind == b->kind && same_times && a->wants_origin == b->wants_origin && same_matchers(a, b);
 }
 
 static size_t first_equal(const struct select *sels, size_t i)
@@ -163,10 +164,10 @@ static bool select_all(struct source *source, struct query_ctx *q, const struct 
     return recent && recent->ops->select(recent, q, sels, n, out, err);
 }
 
-/* --- lists ------------------------------------------------------------------------------------------------------------------------ */
+/* --- lists -------------------------------------------------------------------------------------------------------- */
 
-static bool ask_lists(struct upstream *u, struct query_ctx *q, const struct list_question *what, struct list_answer *out,
-                      struct err *err)
+static bool ask_lists(struct upstream *u, struct query_ctx *q, const struct list_question *what,
+                      struct list_answer *out, struct err *err)
 {
     struct list_scope scope = {&u->groups, take_recent(u), u->env.max_answer};
     bool ok = list_ask(&scope, q, what, out, err);
@@ -179,7 +180,6 @@ static int by_labels(const void *a, const void *b)
 {
     return labels_cmp(*(const struct labels *)a, *(const struct labels *)b);
 }
-
 
 static bool strings(struct upstream *u, struct query_ctx *q, const struct list_question *what, struct str_set *out,
                     struct err *err)
@@ -213,8 +213,8 @@ static bool label_values(struct source *source, struct query_ctx *q, struct str 
 {
     struct upstream *u = upstream_of(source);
     if (!u->env.recent_alone)
-        return strings(u, q, &(struct list_question){.kind = LIST_VALUES, .name = name, .sq = sq, .limit = sq->limit}, out,
-                       err);
+        return strings(u, q, &(struct list_question){.kind = LIST_VALUES, .name = name, .sq = sq, .limit = sq->limit},
+                       out, err);
     struct source *recent = hold_recent(u, q, err);
     return recent && recent->ops->label_values(recent, q, name, sq, out, err);
 }
@@ -250,8 +250,8 @@ static int by_family(const void *a, const void *b)
     return order ? order : str_cmp(x->unit, y->unit);
 }
 
-static bool metadata(struct source *source, struct query_ctx *q, struct str metric, size_t limit, struct metadata_set *out,
-                     struct err *err)
+static bool metadata(struct source *source, struct query_ctx *q, struct str metric, size_t limit,
+                     struct metadata_set *out, struct err *err)
 {
     struct upstream *u = upstream_of(source);
     struct list_answer all;
@@ -271,5 +271,5 @@ static bool metadata(struct source *source, struct query_ctx *q, struct str metr
     return true;
 }
 
-const struct source_ops upstream_source_ops = {
-    .select = select_all, .label_names = label_names, .label_values = label_values, .series = series, .metadata = metadata};
+const struct source_ops upstream_source_ops = {.select = select_all, .label_names = label_names,
+                                               .label_values = label_values, .series = series, .metadata = metadata};

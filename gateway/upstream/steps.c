@@ -11,7 +11,7 @@ static uint64_t step_count(const struct select *sel)
 
 static int64_t step_time(const struct select *sel, uint64_t k) { return sel->start + (int64_t)k * sel->step; }
 
-/* --- ends ------------------------------------------------------------------------------------------------------------------ */
+/* --- ends --------------------------------------------------------------------------------------------------------- */
 
 static bool on_grid(const struct select *sel, int64_t t)
 {
@@ -54,9 +54,10 @@ bool steps_end(struct answer *a, const struct select *sel, struct err *err)
     return true;
 }
 
-/* --- marks ----------------------------------------------------------------------------------------------------------------- */
+/* --- marks -------------------------------------------------------------------------------------------------------- */
 
-/* The two answers are not of the same moment: a sample that arrived between them is in one only. A marker never comes so soon. */
+/* The two answers are not of the same moment: a sample that arrived between them is in one only. A marker never comes
+ * so soon. */
 enum { SOON_MS = 1000, MOST_GAPS = 64 };
 
 static int ascending(const void *a, const void *b)

@@ -1,15 +1,17 @@
-/* Values at steps, which a server has already looked back for, made fit to stand beside raw samples. Results in the arena. */
+/* Values at steps, which a server has already looked back for, made fit to stand beside raw samples. Results in the
+ * arena. */
 #ifndef GATEWAY_UPSTREAM_STEPS_H
 #define GATEWAY_UPSTREAM_STEPS_H
 
 #include "gateway/upstream/answer.h"
 
-/* A value that ends at its step: a stale marker 1 ms behind each value that the next step lacks. Looking back over the result finds at
- * every step what was there, and nothing else. False: there are values at other times than the steps. */
+/* A value that ends at its step: a stale marker 1 ms behind each value that the next step lacks. Looking back over
+ * the result finds at every step what was there, and nothing else. False: there are values at other times than the
+ * steps. */
 bool steps_end(struct answer *a, const struct select *sel, struct err *err) MUST_USE;
 
-/* Puts stale markers into raw samples that came without: where a raw sample should be seen at a step and the server's own answer (steps)
- * has none, a marker must lie between the two. */
+/* Puts stale markers into raw samples that came without: where a raw sample should be seen at a step and the server's
+ * own answer (steps) has none, a marker must lie between the two. */
 void steps_mark(struct answer *raw, const struct answer *steps, const struct select *sel);
 
 #endif

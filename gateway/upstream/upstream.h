@@ -1,5 +1,5 @@
-/* The servers that queries are answered from: server groups of replicas, and the recent store. As a struct source, with the
- * answers of replicas merged and of groups united, as if one Prometheus held everything.
+/* The servers that queries are answered from: server groups of replicas, and the recent store. As a struct source,
+ * with the answers of replicas merged and of groups united, as if one Prometheus held everything.
  *
  * One per configuration, immutable but for health and statistics (atomics), refcounted. Called by query workers:
  * query_ctx.user is the struct worker, whose loop is turned until the last answer is there.
@@ -38,7 +38,8 @@ extern const struct conf_section server_group_section;
 struct upstream;
 struct upstream_env {
     size_t max_answer;                 /* bytes of one downstream answer; 0 = 1 GiB */
-    /* The recent store, and the destination whose stream it keeps ("" = everything); NULL when off. get gives a reference. */
+    /* The recent store, and the destination whose stream it keeps ("" = everything); NULL when off. get gives a
+     * reference. */
     struct source *(*recent_get)(void *arg);
     void (*recent_put)(struct source *s);
     int64_t (*recent_from)(struct source *s);

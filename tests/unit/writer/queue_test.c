@@ -1,4 +1,5 @@
-/* The queue on disk: what was written is read back after any kind of end; damage costs the record it hits and no other. */
+/* The queue on disk: what was written is read back after any kind of end; damage costs the record it hits and no other.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -6,13 +7,12 @@
 #include <cmocka.h>
 
 #include "base/times.h"
+#include "rig.h"
 #include "writer/queue_shard.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static char dir[256];
@@ -393,15 +393,6 @@ static void a_torn_header_hides_nothing(void **state)
     loop_free(home);
 }
 
-static void limit_files(rlim_t bytes)
-{
-    struct rlimit limit;
-    signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = bytes;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 /* A disk that was full for a while leaves no hole, and nothing is kept of what was delivered meanwhile. */
 static void what_was_missed_is_written_later(void **state)
 {
@@ -409,7 +400,7 @@ static void what_was_missed_is_written_later(void **state)
     home = loop_new();
     struct queue *q = open_queue(1);
     struct queue_read r;
-    limit_files(4000);
+    rig_limit_files(4000);
     queue_write(shard_of(q, 0), numbered(0, 1000), 0, (struct waiting){0});
     for (uint32_t i = 1; i < 4; i++)
         queue_write(shard_of(q, 0), numbered(i, i == 3 ? 100 : 5000), i, (struct waiting){0}); /* the last would fit */
@@ -419,7 +410,7 @@ static void what_was_missed_is_written_later(void **state)
     drop(&r);
     queue_ack(shard_of(q, 0), 2);
     read_from(shard_of(q, 0), &r, 2); /* behind the acknowledgement */
-    limit_files(RLIM_INFINITY);
+    rig_unlimit_files();
     queue_write(shard_of(q, 0), numbered(4, 1000), 4, (struct waiting){0});
     queue_close(q);
     q = open_queue(1);

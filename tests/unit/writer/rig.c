@@ -8,13 +8,15 @@
 
 #include "base/times.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 struct rig rig;
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 int rig_setup(void **state UNUSED)
 {
@@ -77,7 +79,7 @@ void rig_wait_until(bool (*reached)(void))
     assert_true(reached());
 }
 
-/* --- plans ---------------------------------------------------------------------------------------------------------- */
+/* --- plans -------------------------------------------------------------------------------------------------------- */
 
 struct destination_conf rig_destination(const struct receiver *r, const char *name, int64_t shards)
 {
@@ -85,7 +87,8 @@ struct destination_conf rig_destination(const struct receiver *r, const char *na
     struct destination_conf d = {0};
     struct err err = {0};
     struct str text = arena_printf(&rig.arena, "url: http://127.0.0.1:%d/api/v1/write\nname: %s\n"
-                                   "queue_config: {shards: %lld, max_backoff: 200ms}\n", r->port, name, (long long)shards);
+                                   "queue_config: {shards: %lld, max_backoff: 200ms}\n",
+                                   r->port, name, (long long)shards);
     struct yaml *y = yaml_parse(&rig.arena, text, "test", &err);
     if (y == NULL || !conf_load(&c, &remote_write_section, y, &d, &err))
         fail_msg("%s", err.text);
@@ -135,7 +138,7 @@ void rig_apply_plan(const struct writer_plan *plan)
     wait_until_in_force();
 }
 
-/* --- samples -------------------------------------------------------------------------------------------------------- */
+/* --- samples ------------------------------------------------------------------------------------------------------ */
 
 struct batch { struct loop_task task; unsigned lane; int64_t t; uint64_t source; bool receipt; };
 static atomic_int left;
@@ -235,3 +238,16 @@ struct destination_status rig_status(void)
     assert_true(n > 0);
     return status[0];
 }
+
+/* --- a full disk -------------------------------------------------------------------------------------------------- */
+
+void rig_limit_files(uint64_t bytes)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+void rig_unlimit_files(void) { rig_limit_files(RLIM_INFINITY); }

@@ -1,7 +1,7 @@
 /* A writer with several lanes over real sockets and files, and what tests do with it.
  *
- * Every test has two receivers and an empty folder (RIG_TEST); it may start and stop the writer as often as it likes. A tick is
- * one sample of each of RIG_SERIES series from each lane, with the tick's number as its time.
+ * Every test has two receivers and an empty folder (RIG_TEST); it may start and stop the writer as often as it likes.
+ * A tick is one sample of each of RIG_SERIES series from each lane, with the tick's number as its time.
  */
 #ifndef TESTS_RIG_H
 #define TESTS_RIG_H
@@ -36,10 +36,13 @@ void rig_apply_at_once(const struct destination_conf *d, size_t n); /* does not 
 void rig_apply_plan(const struct writer_plan *plan);
 
 void rig_post(int64_t from, int64_t to, bool receipts);  /* ticks, batches made on the lanes; does not wait */
-void rig_push(int64_t from, int64_t to, bool receipts);  /* waits until all is committed, with receipts until all is safe */
+void rig_push(int64_t from, int64_t to, bool receipts);  /* waits until all is committed, with receipts: is safe */
 void rig_await(struct receiver *r, size_t n);            /* until it has n samples, and no more come */
 void rig_check(struct receiver *r, int64_t from, int64_t to); /* every series has each tick once, in order */
 size_t rig_samples(int64_t ticks);
 struct destination_status rig_status(void);              /* of the first destination */
+
+void rig_limit_files(uint64_t bytes); /* a full disk: what would make a file longer fails */
+void rig_unlimit_files(void);
 
 #endif

@@ -1,4 +1,5 @@
-/* The whole writer: every sample once and each series in order, through outages, refusals and restarts, with several lanes. */
+/* The whole writer: every sample once and each series in order, through outages, refusals and restarts, with several
+ * lanes. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -7,9 +8,6 @@
 
 #include "base/times.h"
 #include "rig.h"
-
-#include <signal.h>
-#include <sys/resource.h>
 
 static void two_destinations_get_everything_in_order(void **state UNUSED)
 {
@@ -165,7 +163,7 @@ static void bad_blocks_are_dropped_and_counted(void **state UNUSED)
     rig_stop(1000);
 }
 
-/* --- a batch of several blocks ------------------------------------------------------------------------------------------ */
+/* --- a batch of several blocks ------------------------------------------------------------------------------------ */
 
 enum { NO_ANSWER, SAFE, UNSAFE };
 static atomic_int answer;
@@ -179,23 +177,15 @@ static void write_two_blocks(struct loop_task *task UNUSED)
     struct arena scratch;
     arena_init(&scratch, 0);
     assert_int_equal(sink_begin(sink, &(struct sink_batch){.source = 1, .bytes = 1}), SINK_OK);
-    for (uint64_t i = 0; i < 2001; i++) {
-        struct label items[] = {{STR(METRIC_NAME), STR("m")},
-                                {STR("i"), arena_printf(&scratch, "%016llx", (unsigned long long)(i * 0x9e3779b97f4a7c15))}};
+    for (unsigned long long i = 0; i < 2001; i++) {
+        struct str text = arena_printf(&scratch, "%016llx", i * 0x9e3779b97f4a7c15);
+        struct label items[] = {{STR(METRIC_NAME), STR("m")}, {STR("i"), text}};
+        struct labels labels = labels_from(&scratch, items, 2);
         struct sample s = {1, 1};
-        sink_series(sink, &(struct series_in){.labels = labels_from(&scratch, items, 2), .samples = &s, .n_samples = 1});
+        sink_series(sink, &(struct series_in){.labels = labels, .samples = &s, .n_samples = 1});
     }
     sink_commit(sink, on_answer, NULL);
     arena_free(&scratch);
-}
-
-static void limit_files(rlim_t bytes)
-{
-    struct rlimit limit;
-    signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = bytes;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 static int write_and_wait(void)
@@ -218,9 +208,9 @@ static void a_receipt_tells_of_every_block(void **state UNUSED)
     rig_apply(&d, 1);
     for (int i = 0; i < BATCHES; i++)
         assert_int_equal(write_and_wait(), SAFE);
-    limit_files(rig_status().pending_bytes + 2000);
+    rig_limit_files(rig_status().pending_bytes + 2000);
     assert_int_equal(write_and_wait(), UNSAFE);
-    limit_files(RLIM_INFINITY);
+    rig_unlimit_files();
     assert_int_equal(write_and_wait(), SAFE);
     assert_int_equal(rig_status().dropped_samples, 2000);
     atomic_store(&rig.a.status, 204);
