@@ -1,8 +1,9 @@
 /* Bytes that we own, growing up to a limit.
  *
- * A zeroed struct buf is a valid empty one without a limit (max 0 = none). buf_reserve and the appending functions never
- * fail for want of memory; when an append would pass `max` the bytes are not written and `over` is set, so that a
- * writer may append freely and look once at the end. buf_try_reserve is for sizes that a peer names. One thread at a time.
+ * A zeroed struct buf is a valid empty one without a limit (max 0 = none). buf_reserve and the appending functions
+ * never fail for want of memory; when an append would pass `max` the bytes are not written and `over` is set, so that
+ * a writer may append freely and look once at the end. buf_try_reserve is for sizes that a peer names. One thread at a
+ * time.
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H

@@ -1,10 +1,10 @@
 /* Text to double, correctly rounded.
  *
- * A decimal is scanned into w * 10^e with w of at most 19 digits. Most sample values then take Clinger's path: w and 10^e
- * are exact doubles, so one multiplication or division rounds correctly. The others are multiplied with a 128-bit 10^e
- * (after Eisel and Lemire): the true product lies between w * T and w * (T + 1), T being the table's value, and unless a
- * rounding border lies just there the 53 bits are known. Where it does, where digits were cut off and matter, and for
- * subnormal and infinite results strtod decides; that is a few in a million of what targets expose. */
+ * A decimal is scanned into w * 10^e with w of at most 19 digits. Most sample values then take Clinger's path: w and
+ * 10^e are exact doubles, so one multiplication or division rounds correctly. The others are multiplied with a 128-bit
+ * 10^e (after Eisel and Lemire): the true product lies between w * T and w * (T + 1), T being the table's value, and
+ * unless a rounding border lies just there the 53 bits are known. Where it does, where digits were cut off and matter,
+ * and for subnormal and infinite results strtod decides; that is a few in a million of what targets expose. */
 #include "base/num.h"
 #include "base/num_tables.h"
 

@@ -1,10 +1,10 @@
 /* Double to text: the shortest digits that read back as the same double, the nearest to it where several are as short.
  *
- * Schubfach (R. Giulietti): a double is c * 2^q; what rounds to it lies between (4c - 2) and (4c + 2) quarters of 2^q (the
- * lower side is half as wide at a power of two). Scaled by 10^-k, where k is chosen so that the interval holds at least one
- * and at most a few integers, the borders and the value itself are needed only to the precision of a 128-bit table, with
- * the lowest bit telling whether anything was cut off. Then either a multiple of ten lies inside (one digit less) or one
- * of the two neighbouring integers is the answer. */
+ * Schubfach (R. Giulietti): a double is c * 2^q; what rounds to it lies between (4c - 2) and (4c + 2) quarters of 2^q
+ * (the lower side is half as wide at a power of two). Scaled by 10^-k, where k is chosen so that the interval holds at
+ * least one and at most a few integers, the borders and the value itself are needed only to the precision of a 128-bit
+ * table, with the lowest bit telling whether anything was cut off. Then either a multiple of ten lies inside (one
+ * digit less) or one of the two neighbouring integers is the answer. */
 #include "base/num.h"
 #include "base/num_tables.h"
 
@@ -16,7 +16,8 @@ static const double all_exact_below = 9007199254740992; /* 2^53: integers below 
 
 struct decimal { uint64_t digits; int exp; }; /* digits * 10^exp, no trailing zero in digits */
 
-/* Upper half of g * c / 2^64, its lowest bit set when anything was below: comparing such numbers compares the true ones. */
+/* Upper half of g * c / 2^64, its lowest bit set when anything was below: comparing such numbers compares the true
+ * ones. */
 static uint64_t round_to_odd(struct num_pow g, uint64_t c)
 {
     unsigned __int128 low = (unsigned __int128)g.lo * c, high = (unsigned __int128)g.hi * c;
@@ -74,14 +75,14 @@ static struct decimal shortest(uint64_t bits)
 }
 
 /* Digits are made eight at once and stored in whole words, also where fewer are wanted: what is behind the last one is
- * overwritten, within NUM_MAX. A counter below 10^8 takes 5 ns so, a random double 29; with pairs of digits from a table
- * and copies 13 and 43. */
+ * overwritten, within NUM_MAX. A counter below 10^8 takes 5 ns so, a random double 29; with pairs of digits from a
+ * table and copies 13 and 43. */
 #define EIGHT   UINT64_C(100000000)          /* 10^8 */
 #define SIXTEEN UINT64_C(10000000000000000)  /* 10^16 */
 #define ZEROS   UINT64_C(0x3030303030303030) /* "00000000" */
 
-/* v < 10^8 as eight bytes 0 to 9, the first digit lowest: split into fours, twos and single digits, all at once, each in
- * a lane of its own; the factors are 2^20 / 100 and 2^10 / 10, rounded up, and exact for what a lane holds. */
+/* v < 10^8 as eight bytes 0 to 9, the first digit lowest: split into fours, twos and single digits, all at once, each
+ * in a lane of its own; the factors are 2^20 / 100 and 2^10 / 10, rounded up, and exact for what a lane holds. */
 static inline uint64_t eight_digits(uint32_t v)
 {
     uint64_t fours = v / 10000 | (uint64_t)(v % 10000) << 32;

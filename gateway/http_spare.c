@@ -4,7 +4,10 @@ enum { LEAST = 1 << 20, MOST = 32 << 20, KEPT_MS = 1000 };
 
 static void on_end(struct loop_timer *t) { buf_free(&CONTAINER(t, struct http_spare, end)->buf); }
 
-void http_spare_init(struct http_spare *s, struct loop *loop) { *s = (struct http_spare){.loop = loop, .end.run = on_end}; }
+void http_spare_init(struct http_spare *s, struct loop *loop)
+{
+    *s = (struct http_spare){.loop = loop, .end.run = on_end};
+}
 
 void http_spare_free(struct http_spare *s)
 {

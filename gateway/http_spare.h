@@ -1,5 +1,5 @@
-/* The memory of a large answer that was sent, kept for the next one: fresh pages cost more than what is written to them.
- * It is given back when none comes within a second. Of one lane, called by it.
+/* The memory of a large answer that was sent, kept for the next one: fresh pages cost more than what is written to
+ * them. It is given back when none comes within a second. Of one lane, called by it.
  */
 #ifndef GATEWAY_HTTP_SPARE_H
 #define GATEWAY_HTTP_SPARE_H

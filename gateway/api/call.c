@@ -128,7 +128,8 @@ void api_answer(struct http_request *r, api_body *body)
     }
 }
 
-void api_answer_plain(struct http_request *r, api_body *body, void (*fail)(struct http_request *r, const struct err *err))
+void api_answer_plain(struct http_request *r, api_body *body,
+                      void (*fail)(struct http_request *r, const struct err *err))
 {
     struct api_call c;
     if (!refused(r) && !run_with_upstream(&c, r, body))

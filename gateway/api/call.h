@@ -35,7 +35,8 @@ typedef bool api_body(struct api_call *c);
 void api_answer(struct http_request *r, api_body *body);
 
 /* The same without the envelope: the body writes the whole reply. */
-void api_answer_plain(struct http_request *r, api_body *body, void (*fail)(struct http_request *r, const struct err *err));
+void api_answer_plain(struct http_request *r, api_body *body,
+                      void (*fail)(struct http_request *r, const struct err *err));
 
 /* The parameter `query` as a tree that goes with the arena; NULL with the parser's words. */
 struct expr *api_parse(struct api_call *c);

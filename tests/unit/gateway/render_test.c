@@ -79,7 +79,10 @@ static void ranges_stand_on_the_grid(void **state)
     const int64_t t[] = {500, 1000, 1500}, again[] = {500, 1000, 1500};
     const double none = stale_nan(), all[] = {1, 2, -0.0}, some[] = {none, 1e-7, none}, last[] = {none, none, 0.1};
     struct promql_series series[] = {
-        {labels("a", "x"), t, all, NULL, 3}, {labels("b", "x"), t, some, NULL, 3}, {labels("c", "x"), t, last, NULL, 3}};
+        {labels("a", "x"), t, all, NULL, 3},
+        {labels("b", "x"), t, some, NULL, 3},
+        {labels("c", "x"), t, last, NULL, 3},
+    };
     const struct promql_result result = {.type = PROMQL_MATRIX, .series = series, .n = 3};
     const char *wanted = "{\"resultType\":\"matrix\",\"result\":["
                          "{\"metric\":{\"__name__\":\"a\",\"job\":\"x\"},\"values\":[[0.500,\"1\"],[1,\"2\"],[1.500,\"-0\"]]},"
@@ -97,7 +100,8 @@ static void histograms_stand_beside_floats(void **state)
     const int64_t t[] = {1000, 2000, 3000};
     const double v[] = {3, 0, stale_nan()};
     const struct histogram *const hists[] = {NULL, &h, NULL};
-    struct promql_series both = {labels("h", "x"), t, v, hists, 3}, one = {labels("h", "x"), t + 1, v + 1, hists + 1, 1};
+    struct promql_series both = {labels("h", "x"), t, v, hists, 3};
+    struct promql_series one = {labels("h", "x"), t + 1, v + 1, hists + 1, 1};
     const char *text = "{\"count\":\"2\",\"sum\":\"0.5\",\"buckets\":[[3,\"-0.001\",\"0.001\",\"2\"]]}";
     char wanted[400];
     snprintf(wanted, sizeof wanted, "{\"resultType\":\"matrix\",\"result\":[{\"metric\":{\"__name__\":\"h\",\"job\":\"x\"},"
