@@ -7,10 +7,31 @@
 static json_t *node(const struct json_tree *t) { return (json_t *)t; }
 static struct json_tree *tree(json_t *j) { return (struct json_tree *)j; }
 
+/* Every value but the first stands behind a comma or an opening bracket. */
+static bool has_too_many_values(struct str text)
+{
+    size_t n = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (in_string && c == '\\')
+            i++;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string)
+            n += c == ',' || c == '[' || c == '{';
+    }
+    return n > JSON_TREE_VALUES_MAX;
+}
+
 struct json_tree *json_tree_parse(struct str text, struct err *err)
 {
     if (text.n > JSON_TREE_MAX) {
         err_set(err, ERR_TOO_LARGE, "a JSON document of %zu bytes is larger than accepted (%d)", text.n, JSON_TREE_MAX);
+        return NULL;
+    }
+    if (has_too_many_values(text)) {
+        err_set(err, ERR_TOO_LARGE, "a JSON document has more than %d values", JSON_TREE_VALUES_MAX);
         return NULL;
     }
     json_error_t why;

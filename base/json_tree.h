@@ -13,7 +13,10 @@
 
 struct json_tree;
 
-enum { JSON_TREE_MAX = 64 << 20 }; /* bytes of text that are accepted */
+enum {
+    JSON_TREE_MAX = 64 << 20,       /* bytes of text that are accepted */
+    JSON_TREE_VALUES_MAX = 4 << 20, /* values in it: each takes about 100 bytes of memory */
+};
 
 /* One document and nothing behind it. NULL and err ("line 3: ...", ERR_BAD_DATA). A member that stands twice: the
  * last. */

@@ -90,10 +90,31 @@ static void test_errors(void **state UNUSED)
     buf_free(&deep);
 }
 
+/* A short text that would take a hundred times its length in memory. */
+static void test_many_values(void **state UNUSED)
+{
+    struct buf text = {0};
+    struct err err = {0};
+    buf_add_z(&text, "[\",,,,\\\",\"");
+    for (int i = 0; i < 1000; i++)
+        buf_add_z(&text, ",[0]");
+    buf_add_char(&text, ']');
+    struct json_tree *t = json_tree_parse(buf_str(&text), &err);
+    assert_int_equal(json_tree_count(t), 1001);
+    json_tree_free(t);
+    text.n--;
+    for (int i = 0; i < JSON_TREE_VALUES_MAX; i++)
+        buf_add_z(&text, ",0");
+    buf_add_char(&text, ']');
+    assert_null(json_tree_parse(buf_str(&text), &err));
+    assert_int_equal(err.kind, ERR_TOO_LARGE);
+    buf_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reading), cmocka_unit_test(test_absent), cmocka_unit_test(test_iteration),
-        cmocka_unit_test(test_errors)};
+        cmocka_unit_test(test_errors), cmocka_unit_test(test_many_values)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
