@@ -4,6 +4,7 @@
 #include "writer/queue.h"
 
 #include "base/log.h"
+#include "base/num.h"
 #include "base/thread.h"
 #include "base/times.h"
 #include "writer/queue_folder.h"
@@ -239,15 +240,28 @@ void queue_behind(struct queue_shard *s, bool behind) { atomic_store(&s->behind,
 
 static void run_io(void *arg) { loop_run(((struct queue *)arg)->loop); }
 
-static void free_missed(struct queue_shard *s, void *arg UNUSED)
+/* A lane that goes hands over once more what it has in memory, so a block may be there twice. */
+static void lose_missed(struct queue_shard *s, void *arg UNUSED)
 {
-    for (struct list *n; (n = list_pop_front(&s->missed)) != NULL;)
-        free_job(CONTAINER(n, struct write_job, node));
+    uint64_t blocks = 0, next = s->acked;
+    for (struct list *n; (n = list_pop_front(&s->missed)) != NULL;) {
+        struct write_job *j = CONTAINER(n, struct write_job, node);
+        if (j->seq >= next) {
+            blocks++;
+            next = j->seq + 1;
+        }
+        free_job(j);
+    }
+    char text[24];
+    text[num_format_u64(text, blocks)] = 0;
+    if (blocks > 0)
+        log_error("queue", "the queue is closed, and blocks that could not be written to disk are lost", "dir", s->dir,
+                  "blocks", text);
 }
 
 static void free_queue(struct queue *q)
 {
-    queue_folder_each(&q->folder, free_missed, NULL);
+    queue_folder_each(&q->folder, lose_missed, NULL);
     queue_folder_close(&q->folder);
     if (q->loop)
         loop_free(q->loop);
