@@ -20,52 +20,49 @@ static struct place place_of(const struct eval *ev, const struct expr *at)
     return (struct place){line, (unsigned)(pos - start) + 1};
 }
 
-struct words { char text[NOTE_MAX]; size_t n; };
-
-static void word(struct words *w, const char *kind, const char *format, va_list args)
+static struct str word(char text[NOTE_MAX], const char *kind, const char *format, va_list args)
 {
-    int head = snprintf(w->text, sizeof w->text, "PromQL %s: ", kind);
-    int n = vsnprintf(w->text + head, sizeof w->text - (size_t)head, format, args);
-    w->n = (size_t)head + (n < 0 ? 0 : (size_t)n);
-    if (w->n > sizeof w->text - 1)
-        w->n = sizeof w->text - 1;
+    size_t head = (size_t)snprintf(text, NOTE_MAX, "PromQL %s: ", kind);
+    int n = vsnprintf(text + head, NOTE_MAX - head, format, args);
+    size_t whole = head + (n < 0 ? 0 : (size_t)n);
+    return str_n(text, whole < NOTE_MAX ? whole : NOTE_MAX - 1);
 }
 
 /* Of notes that differ in nothing but their place Prometheus keeps one, with the place where it was said last. */
-static void say(struct eval *ev, struct note_list *list, const struct expr *at, const struct words *w, size_t same)
+static void say(struct eval *ev, struct note_list *list, const struct expr *at, struct str words, size_t same)
 {
     char said[NOTE_MAX + 32];
     struct place p = place_of(ev, at);
-    int n = snprintf(said, sizeof said, "%.*s (%u:%u)", (int)w->n, w->text, p.line, p.column);
-    notes_replace(ev->q->notes, list, str_n(said, (size_t)n), same < w->n ? same : w->n + 2);
+    int n = snprintf(said, sizeof said, "%.*s (%u:%u)", STR_ARG(words), p.line, p.column);
+    notes_replace(ev->q->notes, list, str_n(said, (size_t)n), same < words.n ? same : words.n + 2);
 }
 
 void eval_warn(struct eval *ev, const struct expr *at, const char *format, ...)
 {
-    struct words w;
+    char text[NOTE_MAX];
     va_list args;
     va_start(args, format);
-    word(&w, "warning", format, args);
+    struct str words = word(text, "warning", format, args);
     va_end(args);
-    say(ev, &ev->q->notes->warnings, at, &w, w.n);
+    say(ev, &ev->q->notes->warnings, at, words, words.n);
 }
 
 void eval_info(struct eval *ev, const struct expr *at, const char *format, ...)
 {
-    struct words w;
+    char text[NOTE_MAX];
     va_list args;
     va_start(args, format);
-    word(&w, "info", format, args);
+    struct str words = word(text, "info", format, args);
     va_end(args);
-    say(ev, &ev->q->notes->infos, at, &w, w.n);
+    say(ev, &ev->q->notes->infos, at, words, words.n);
 }
 
 void eval_info_anew(struct eval *ev, const struct expr *at, const char *until, const char *format, ...)
 {
-    struct words w;
+    char text[NOTE_MAX];
     va_list args;
     va_start(args, format);
-    word(&w, "info", format, args);
+    struct str words = word(text, "info", format, args);
     va_end(args);
-    say(ev, &ev->q->notes->infos, at, &w, str_find_str(str_n(w.text, w.n), str_n(until, strlen(until))));
+    say(ev, &ev->q->notes->infos, at, words, str_find_str(words, str_n(until, strlen(until))));
 }
