@@ -24,6 +24,8 @@ SAME = ", wanted " + GROUP.replace("?P<group>.*", "?P=group").replace("?P<side>l
 KNOWN = [
     ("result", r"\bmad_over_time\(.*\bodd\b", POINT + r"NaN, wanted .*|series only here \[\], only there .*",
      "a NaN in the window makes mad_over_time() NaN"),
+    ("result", r"^(?!mad_over_time).*\bmad_over_time\(.*\bodd\b", POINT + ".*|series only .*|times .*",
+     "a NaN in the window makes mad_over_time() NaN"),
     ("result", r"\btimestamp\(\(*\w*(\{[^}]*\})?( offset -.*@|.*@.* offset -)", POINT + ".*|series only .*",
      "(there, and in newer ones, timestamp() loses a negative offset beside @)"),
     ("result", r"\b(std(dev|var)|exp|sinh|cosh)\b.*%", POINT + ".*",
