@@ -33,7 +33,8 @@ struct join {
     struct match_groups groups;
     struct names names;  /* of on() or ignoring() */
     struct one_side *sides;
-    uint8_t *active;     /* per step: both vectors have something, or a fill value can stand in */
+    uint8_t *active;     /* per step: both vectors have something, or a fill value can stand in, and nothing was wrong before */
+    struct duplicate duplicate; /* on the one side, the earliest */
     uint8_t *notes;      /* per step: the last enum element_note */
     struct map *known;   /* group number and labels -> index of targets */
     struct target *targets; size_t n_targets, cap_targets;
@@ -70,8 +71,9 @@ static void find_active(struct join *j)
         j->active[i] = fills ? many[i] | one[i] : many[i] & one[i];
 }
 
-static void add_to_side(struct join *j, struct one_side *s, size_t r, struct duplicate *dup)
+static void add_to_side(struct join *j, struct one_side *s, size_t r)
 {
+    struct duplicate *dup = &j->duplicate;
     const double *v = j->one->rows[r].v;
     if (s->n_rows++ == 0) {
         s->row = (int32_t)r;
@@ -92,8 +94,9 @@ static void add_to_side(struct join *j, struct one_side *s, size_t r, struct dup
     }
 }
 
-static void fail_duplicate(struct join *j, const struct duplicate *d)
+static void fail_duplicate(struct join *j)
 {
+    const struct duplicate *d = &j->duplicate;
     struct str group = labels_quoted(j->ev, j->groups.labels[j->one_group[d->first]]);
     struct str x = labels_quoted(j->ev, j->one->rows[d->first].labels);
     struct str y = labels_quoted(j->ev, j->one->rows[d->second].labels);
@@ -104,14 +107,14 @@ static void fail_duplicate(struct join *j, const struct duplicate *d)
               STR_ARG(group), j->swapped ? "left" : "right", STR_ARG(ordered ? x : y), STR_ARG(ordered ? y : x));
 }
 
+/* The query fails for what is wrong at the earliest step: with a duplicate only what comes before it is still joined. */
 static void build_one_side(struct join *j)
 {
-    struct duplicate dup = {0};
     j->sides = ARENA_ARRAY(j->ev->arena, struct one_side, j->groups.n);
     for (size_t r = 0; r < j->one->n; r++)
-        add_to_side(j, &j->sides[j->one_group[r]], r, &dup);
-    if (dup.found)
-        fail_duplicate(j, &dup);
+        add_to_side(j, &j->sides[j->one_group[r]], r);
+    if (j->duplicate.found)
+        memset(j->active + j->duplicate.step, 0, j->ev->grid.n - j->duplicate.step);
 }
 
 /* --- the result -------------------------------------------------------------------------------------------------- */
@@ -293,6 +296,8 @@ void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct
         join_row(&j, r);
     for (size_t r = 0; m->fill_left && r < j.one->n; r++)
         fill_many(&j, r);
+    if (j.duplicate.found)
+        fail_duplicate(&j);
     say_notes(&j);
     map_free(j.known);
     value_drop_empty(out, ev->grid.n);
