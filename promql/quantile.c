@@ -1,29 +1,83 @@
-/* quantile(): of each group the values of a step are sorted, and two neighbours interpolated. */
+/* quantile(): of the values that a group has at a step the two next to the rank are found, and interpolated. */
 #include "promql/walk.h"
 
 #include "base/num.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 
-static int by_value(const void *a, const void *b) /* NaN first */
+static size_t nans_to_front(double *v, size_t n)
+{
+    size_t nans = 0;
+    for (size_t i = 0; i < n; i++) {
+        double x = v[i];
+        if (!isnan(x))
+            continue;
+        v[i] = v[nans];
+        v[nans++] = x;
+    }
+    return nans;
+}
+
+static int by_value(const void *a, const void *b) /* no NaN */
 {
     double x = *(const double *)a, y = *(const double *)b;
-    if (isnan(x) || isnan(y))
-        return isnan(y) - isnan(x);
     return (x > y) - (x < y);
 }
 
+/* Afterwards the value at k is the one that sorting would put there, and none behind it is smaller (Hoare's selection;
+ * what it does not bring down soon is sorted). Without NaN. */
+static void select_nth(double *v, ptrdiff_t n, ptrdiff_t k)
+{
+    ptrdiff_t low = 0, high = n - 1;
+    for (int rounds = 64; low < high && rounds > 0; rounds--) {
+        double pivot = v[low + (high - low) / 2];
+        ptrdiff_t i = low, j = high;
+        while (i <= j) {
+            while (v[i] < pivot)
+                i++;
+            while (v[j] > pivot)
+                j--;
+            if (i > j)
+                break;
+            double x = v[i];
+            v[i++] = v[j];
+            v[j--] = x;
+        }
+        if (j < k && k < i)
+            return;
+        if (k <= j)
+            high = j;
+        else
+            low = i;
+    }
+    qsort(v + low, (size_t)(high - low + 1), sizeof *v, by_value);
+}
+
+static double smallest(const double *v, size_t n)
+{
+    double least = v[0];
+    for (size_t i = 1; i < n; i++)
+        least = v[i] < least ? v[i] : least;
+    return least;
+}
+
+/* NaNs are the smallest. */
 static double quantile_of(double q, double *v, size_t n)
 {
     if (n == 0 || isnan(q))
         return normal_nan();
     if (q < 0 || q > 1)
         return q < 0 ? -INFINITY : INFINITY;
-    qsort(v, n, sizeof *v, by_value);
     double rank = q * ((double)n - 1), low = floor(rank), weight = rank - low;
-    size_t l = (size_t)low, u = l + 1 < n ? l + 1 : n - 1;
-    return v[l] * (1 - weight) + v[u] * weight;
+    size_t at = (size_t)low, nans = nans_to_front(v, n);
+    if (at >= nans)
+        select_nth(v + nans, (ptrdiff_t)(n - nans), (ptrdiff_t)(at - nans));
+    double upper = v[at];
+    if (at + 1 < n)
+        upper = at + 1 < nans ? v[at + 1] : smallest(v + at + 1, n - at - 1);
+    return v[at] * (1 - weight) + upper * weight;
 }
 
 struct members { const struct row *rows; const uint32_t *numbers; size_t n; };
