@@ -137,6 +137,7 @@ class Data:
                 total += self.r.randint(0, 640) / 64
             for at in below:
                 below[at] += self.r.randint(0, 1)
+            total += 1 / 64 # no two are equal: chunks of Prometheus may tell equal ones apart by their layout
             zeros += schema != -53 and self.r.random() < 0.2
             skip = self.r.randint(3, 40) if not skip and self.r.random() < gaps else max(skip - 1, 0)
             if not skip:

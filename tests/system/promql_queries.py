@@ -44,8 +44,8 @@ def unwrapped(text):
 
 
 def unsure(text):
-    """Whether its values are so large, or of so many roundings, that a remainder or a minute is anybody's guess."""
-    return re.search(r"\^|\b(exp|sinh|cosh|std(dev|var))\b", text) is not None
+    """Whether its values are so large, or of so many roundings, that a remainder, a minute or an order is anybody's guess."""
+    return re.search(rf"\^|\b({'|'.join(ROUNDED)}|std(dev|var))\b", text) is not None
 
 
 def named(name):
@@ -61,9 +61,9 @@ class Queries:
     def __init__(self, data, seed):
         self.r, self.data = random.Random(f"queries {seed}"), data
         self.uses = collections.Counter({name: 0 for name in ALL})
-        self.vectors = [(self.selected, 3), (self.over_time, 4), (self.mapped, 10), (self.aggregated, 4),
-                        (self.aggregated_with, 2.5), (self.with_number, 3), (self.two_sides, 4), (self.joined, 1.3),
-                        (self.set_operation, 2), (self.histogram, 3.5), (self.of_labels, 2.5), (self.rare, 2)]
+        self.vectors = [(self.selected, 3), (self.over_time, 4), (self.mapped, 11), (self.aggregated, 4),
+                        (self.aggregated_with, 3.2), (self.with_number, 3), (self.two_sides, 4), (self.joined, 1.3),
+                        (self.set_operation, 2), (self.histogram, 3.8), (self.of_labels, 2.8), (self.rare, 2)]
 
     def use(self, name):
         self.uses[name] += 1
@@ -160,6 +160,8 @@ class Queries:
         inner = self.vector(depth - 1)
         if name == "unary-":
             return f"-({inner})"
+        if name in ("sort", "sort_desc") and unsure(inner):
+            inner = self.selected(0)
         if name in DATES and (self.maybe(0.7) or unsure(inner)):
             return f"{name}()" if self.maybe(0.3) else f"{name}(timestamp({self.selected(0)}) * {self.one(1, 1.3, 7)})"
         extra = {"clamp": ", -2, " + self.scalar(0), "clamp_max": ", " + self.scalar(0), "clamp_min": ", 0.5",
@@ -321,7 +323,7 @@ class Queries:
              "requests_total * on(job) requests_total", "up * on(instance) group_left requests_total",
              "count_values(\"bad label\xff\", up)", "count_values(\"\", up)", "-\"text\"", "scalar(1)", "vector({v})",
              "{m}[5m:]", "{m}[5m", "1 + ", "clamp({v}, 1)", "bool 1", "{v} bool + 1", "\"open", "up{{job='x'", "!{v}",
-             "sum without(", "time(1)", "label_join(up, \"~\", \"\", \"a\")", "sum(up, up)", "limit_ratio(2, up)", "topk(NaN, up)",
+             "sum without(", "time(1)", "label_join(up, \"~\", \"\", \"a\")", "sum(up, up)", "limit_ratio(2, up)", "topk(NaN, vector(1))",
              "predict_linear({v}, 1)", "round(up, up)", "absent(1)", "up[1d:0s]", "1 unless up", "up{{job=~\"(\"}}", "5 5"]
 
     def query(self):
@@ -339,7 +341,9 @@ class Queries:
         if kind < 0.1:
             return self.scalar(max(depth, 1)), True
         if kind < 0.14:
-            return f"{self.rarest(['sort', 'sort_desc'])}({self.vector(depth)})", self.maybe(0.3)
+            inner = self.vector(depth)
+            inner = self.selected(0) if unsure(inner) else inner
+            return f"{self.rarest(['sort', 'sort_desc'])}({inner})", self.maybe(0.3)
         return self.vector(depth), True
 
     def request(self):
@@ -358,7 +362,7 @@ class Queries:
         out = {}
         if self.maybe(0.06):
             out["lookback_delta"] = self.one("10s", "1m", "20m", "2h", "90", "7.5")
-        if self.maybe(0.04) and not re.search(r"limitk|info|count_values|histogram_|sort|topk|bottomk", text):
+        if self.maybe(0.04) and not re.search(r"limitk|info|count_values|histogram_|sort|topk|bottomk|\[\w+:", text):
             out["limit"] = self.one("1", "2", "7", "1000", "0")
         if self.maybe(0.01):
             out.update(self.one({"time": "yesterday", "start": "now"}, {"timeout": "soon"}, {"lookback_delta": "-1m"},
