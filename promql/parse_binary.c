@@ -76,30 +76,32 @@ static struct matching *parse_matching(struct parser *p, bool *is_bool)
 
 static struct expr *parse_binary(struct parser *p, int least);
 
+static struct expr *parse_string(struct parser *p)
+{
+    struct token t = parse_take(p);
+    struct expr *e = parse_new(p, EXPR_STRING, VALUE_STRING, t.pos, 1);
+    e->u.string = literal_string(p->arena, t.text);
+    return e;
+}
+
+static struct expr *parse_paren(struct parser *p)
+{
+    struct token open = parse_take(p);
+    struct expr *inner = parse_expr(p);
+    parse_expect(p, TOKEN_RIGHT_PAREN);
+    struct expr *e = parse_new(p, EXPR_PAREN, inner->type, open.pos, parse_height(p, open.pos, inner->height, 0));
+    e->u.paren.inner = inner;
+    return e;
+}
+
 static struct expr *parse_operand(struct parser *p)
 {
-    struct token t = parse_peek(p);
-    switch (t.kind) {
-    case TOKEN_NUMBER: case TOKEN_DURATION:
-        return parse_number(p);
-    case TOKEN_STRING: {
-        parse_take(p);
-        struct expr *e = parse_new(p, EXPR_STRING, VALUE_STRING, t.pos, 1);
-        e->u.string = literal_string(p->arena, t.text);
-        return e;
-    }
-    case TOKEN_LEFT_PAREN: {
-        parse_take(p);
-        struct expr *inner = parse_expr(p);
-        parse_expect(p, TOKEN_RIGHT_PAREN);
-        struct expr *e = parse_new(p, EXPR_PAREN, inner->type, t.pos, parse_height(p, t.pos, inner->height, 0));
-        e->u.paren.inner = inner;
-        return e;
-    }
-    case TOKEN_LEFT_BRACE:
-        return parse_vector_selector(p, NULL);
-    default:
-        return parse_named(p);
+    switch (parse_peek(p).kind) {
+    case TOKEN_NUMBER: case TOKEN_DURATION: return parse_number(p);
+    case TOKEN_STRING: return parse_string(p);
+    case TOKEN_LEFT_PAREN: return parse_paren(p);
+    case TOKEN_LEFT_BRACE: return parse_vector_selector(p, NULL);
+    default: return parse_named(p);
     }
 }
 
@@ -124,30 +126,37 @@ static struct expr *parse_unary(struct parser *p)
     return e;
 }
 
+/* The operator `op`, already taken, and what is right of it. */
+static struct expr *parse_right(struct parser *p, struct expr *left, struct token op, int prec)
+{
+    bool is_bool;
+    parse_end_offset(p, left, op.kind);
+    struct matching *matching = parse_matching(p, &is_bool);
+    struct expr *right = parse_binary(p, prec == PREC_POW ? prec : prec + 1);
+    bool scalars = left->type == VALUE_SCALAR && right->type == VALUE_SCALAR;
+    struct expr *e = parse_new(p, EXPR_BINARY, scalars ? VALUE_SCALAR : VALUE_VECTOR, left->pos,
+                               parse_height(p, op.pos, left->height, right->height));
+    e->end = right->end;
+    e->u.binary.op = operators[op.kind].op;
+    e->u.binary.is_bool = is_bool;
+    e->u.binary.left = left;
+    e->u.binary.right = right;
+    e->u.binary.matching = matching;
+    return e;
+}
+
+/* Operators that bind at least as strongly as `least`; ^ alone takes the right one of several first. */
 static struct expr *parse_binary(struct parser *p, int least)
 {
     parse_enter(p);
     struct expr *left = parse_unary(p);
     for (;;) {
-        struct token t = parse_peek(p);
-        int prec = precedence(t.kind);
+        struct token op = parse_peek(p);
+        int prec = precedence(op.kind);
         if (prec == PREC_NONE || prec < least)
             break;
         parse_take(p);
-        parse_end_offset(p, left, t.kind);
-        bool is_bool;
-        struct matching *m = parse_matching(p, &is_bool);
-        struct expr *right = parse_binary(p, prec == PREC_POW ? prec : prec + 1);
-        bool scalars = left->type == VALUE_SCALAR && right->type == VALUE_SCALAR;
-        struct expr *e = parse_new(p, EXPR_BINARY, scalars ? VALUE_SCALAR : VALUE_VECTOR, left->pos,
-                                   parse_height(p, t.pos, left->height, right->height));
-        e->end = right->end;
-        e->u.binary.op = operators[t.kind].op;
-        e->u.binary.is_bool = is_bool;
-        e->u.binary.left = left;
-        e->u.binary.right = right;
-        e->u.binary.matching = m;
-        left = e;
+        left = parse_right(p, left, op, prec);
     }
     parse_exit(p);
     return left;
