@@ -94,6 +94,20 @@ static void test_empty(void **state UNUSED)
     end(c);
 }
 
+/* What says nothing, and what says that there is nothing. */
+static void test_empty_or_not(void **state UNUSED)
+{
+    static const struct { const char *text; bool empty; } cases[] = {
+        {"", true}, {"\n", true}, {"# only a remark\n", true}, {"---\n", true},
+        {"{}", false}, {"scrape_configs: []\n", false}, {"global:\n", false}};
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct config *c = load(cases[i].text);
+        assert_int_equal(c->empty, cases[i].empty);
+        assert_int_equal(c->n_jobs + c->n_destinations + c->n_groups, 0);
+        end(c);
+    }
+}
+
 static void test_jobs(void **state UNUSED)
 {
     put("more-1.yml", "- job_name: c\n  static_configs: [{targets: ['c:1']}]\n");
@@ -273,8 +287,9 @@ static int tear_down(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty), cmocka_unit_test(test_jobs), cmocka_unit_test(test_common_rules), cmocka_unit_test(test_vmagent),
-        cmocka_unit_test(test_promxy), cmocka_unit_test(test_destinations), cmocka_unit_test(test_relabel_files), cmocka_unit_test(test_recent),
+        cmocka_unit_test(test_empty), cmocka_unit_test(test_empty_or_not), cmocka_unit_test(test_jobs),
+        cmocka_unit_test(test_common_rules), cmocka_unit_test(test_vmagent), cmocka_unit_test(test_promxy),
+        cmocka_unit_test(test_destinations), cmocka_unit_test(test_relabel_files), cmocka_unit_test(test_recent),
         cmocka_unit_test(test_errors), cmocka_unit_test(test_masked_loads)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
