@@ -1,22 +1,38 @@
-/* One sample is a tag byte and what the tag announces:
+/* Most samples are a tag byte and up to eight more, whose number the tag tells:
  *
- *   bits 0-1   value: 0 the same as before; 1 both are whole numbers: zigzag varint of the difference; 2 the XOR of the bits:
- *              one byte (low three bits: how many zero bytes end it; next three: how many bytes follow, less one), then the bytes
- *   bit  2     the step of time differs from the one before: zigzag varint of the difference of the steps comes first
+ *   bits 0-1   value: 0 the same as before; 1 both are whole numbers, told by their difference; 2 and 3 XOR of the bits
+ *   bit  2     the step of time differs from the one before: zigzag varint of their difference follows the tag
+ *   bits 3-7   same: how many more samples follow with this value and step, which have no bytes of their own
+ *              difference: how many bytes it has (3 bits), the lowest two bits of its zigzag form; they are the rest
+ *              XOR: how many bytes it has, less one (3 bits), how many zero bytes end it (2 bits; bit 0 is the third)
  *
- * So a regular gauge that does not move is one byte, a counter two or three. Bytes and not bits, because decoding is the
- * hot side: 3-4 ns a sample. The first sample is told from t = 0, dt = 0, v = 0.
+ * So a gauge that does not move takes nothing, a histogram's bucket two bytes, a counter three. Whole bytes whose
+ * number is known before they are looked at, because decoding is the hot side: one load brings them all, which is 0.4
+ * to 2.6 ns a sample where varints took 0.9 to 4.4. The first sample is told from t = t_min, dt = 0, v = 0. Times may
+ * be at both ends of their range: steps wrap, and wrap back when they are read.
  */
 #include "writer/recent/chunk.h"
 
-#include <math.h>
+#include <endian.h>
 
 enum { SAME = 0, DELTA = 1, XOR = 2, VALUE_MASK = 3, STEP_CHANGED = 4 };
+enum { REST_SHIFT = 3, HIGH_SHIFT = 6, MOST_REPEATS = 31 };
+enum { BLOCK = 16, BLOCK_HEAD = 8 }; /* malloc's: what a block is a multiple of, and what it keeps for itself */
 #define WHOLE_LIMIT 9007199254740992.0 /* 2^53 */
 
-struct chunk *chunk_new(uint32_t cap)
+static size_t memory_for(size_t bytes) { return offsetof(struct chunk, bytes) + bytes; }
+
+/* Not less than `bytes`, and what malloc would round it up to. */
+static uint16_t room(size_t bytes)
 {
-    struct chunk *c = mem_alloc(sizeof *c + cap);
+    size_t block = (memory_for(bytes) + BLOCK_HEAD + BLOCK - 1) & ~(size_t)(BLOCK - 1);
+    return (uint16_t)(block - BLOCK_HEAD - memory_for(0));
+}
+
+struct chunk *chunk_new(uint32_t bytes)
+{
+    uint16_t cap = room(bytes);
+    struct chunk *c = mem_alloc(memory_for(cap));
     *c = (struct chunk){.cap = cap};
     atomic_init(&c->refs, 1);
     return c;
@@ -28,12 +44,27 @@ void chunk_unref(struct chunk *c)
         mem_free(c);
 }
 
-/* Times may be at both ends of their range: steps wrap, and wrap back when they are read. */
+struct chunk *chunk_seal(struct chunk *c)
+{
+    c = mem_realloc(c, memory_for(c->size));
+    c->cap = c->size;
+    return c;
+}
+
+struct chunk *chunk_copy(const struct chunk *c, struct arena *a)
+{
+    struct chunk *copy = arena_alloc(a, memory_for(c->size));
+    memcpy(copy, c, memory_for(c->size));
+    return copy;
+}
+
 static int64_t minus(int64_t a, int64_t b) { return (int64_t)((uint64_t)a - (uint64_t)b); }
 static int64_t plus(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); }
 
 static uint64_t zigzag(int64_t v) { return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63); }
 static int64_t unzigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
+
+/* --- appending ------------------------------------------------------------------------------------------------------ */
 
 static uint8_t *put_varint(uint8_t *p, uint64_t v)
 {
@@ -43,14 +74,15 @@ static uint8_t *put_varint(uint8_t *p, uint64_t v)
     return p;
 }
 
-static inline const uint8_t *get_varint(const uint8_t *p, uint64_t *v)
+static uint8_t *put_bytes(uint8_t *p, uint64_t v, unsigned n)
 {
-    uint64_t sum = *p & 0x7f;
-    for (unsigned shift = 7; *p++ & 0x80; shift += 7)
-        sum |= (uint64_t)(*p & 0x7f) << shift;
-    *v = sum;
+    for (unsigned i = 0; i < n; i++)
+        *p++ = (uint8_t)(v >> (8 * i));
     return p;
 }
+
+/* How many bytes it takes. */
+static unsigned width(uint64_t v) { return v == 0 ? 0 : 8 - (unsigned)__builtin_clzll(v) / 8; }
 
 static bool whole(double v, int64_t *as)
 {
@@ -67,115 +99,198 @@ static uint8_t *put_value(uint8_t *p, uint8_t *tag, double before, double v)
     if (x == 0)
         return p;
     if (whole(before, &a) && whole(v, &b)) {
-        *tag |= DELTA;
-        return put_varint(p, zigzag(b - a));
+        uint64_t u = zigzag(b - a); /* below 2^55 */
+        unsigned n = width(u >> 2);
+        *tag |= (uint8_t)(DELTA | n << REST_SHIFT | (u & 3) << HIGH_SHIFT);
+        return put_bytes(p, u >> 2, n);
     }
-    *tag |= XOR;
-    unsigned zeros = (unsigned)__builtin_ctzll(x) / 8, n = 8 - zeros - (unsigned)__builtin_clzll(x) / 8;
-    *p++ = (uint8_t)(zeros | (n - 1) << 3);
-    x >>= 8 * zeros;
-    for (unsigned i = 0; i < n; i++)
-        *p++ = (uint8_t)(x >> (8 * i));
-    return p;
+    unsigned zeros = (unsigned)__builtin_ctzll(x) / 8, n = width(x >> (8 * zeros));
+    *tag |= (uint8_t)(XOR | (n - 1) << REST_SHIFT | (zeros & 3) << HIGH_SHIFT | zeros >> 2);
+    return put_bytes(p, x >> (8 * zeros), n);
 }
 
-bool chunk_full(const struct chunk *c) { return c->n >= CHUNK_SAMPLES; }
+/* A quarter more, but not more than the samples that are there promise for all of them: what is too much leaves a hole
+ * when the chunk is sealed. (The benchmark's 30,000 series: 62.5 MB; with all that is promised taken at a quarter of
+ * the samples, 65.)
+ */
+static struct chunk *grow(struct chunk *c)
+{
+    size_t least = (size_t)c->size + CHUNK_SAMPLE_BYTES, quarter = least + c->size / 4u;
+    size_t likely = least + (size_t)c->size * (CHUNK_SAMPLES - c->n) / (c->n + 1u);
+    uint16_t cap = room(likely < quarter ? likely : quarter);
+    c = mem_realloc(c, memory_for(cap));
+    c->cap = cap;
+    return c;
+}
+
+/* One more sample like the last? Then that is all there is to say. */
+static bool repeats(struct chunk *c, const struct chunk_tail *tail, int64_t dt, double v)
+{
+    if (c->run == 0 || dt != tail->dt || double_bits(v) != double_bits(tail->v))
+        return false;
+    uint8_t *tag = &c->bytes[c->run - 1];
+    *tag = (uint8_t)(*tag + (1 << REST_SHIFT));
+    if (*tag >> REST_SHIFT == MOST_REPEATS)
+        c->run = 0;
+    return true;
+}
 
 struct chunk *chunk_append(struct chunk *c, struct chunk_tail *tail, int64_t t, double v)
 {
-    if (c->cap - c->size < CHUNK_SAMPLE_BYTES) {
-        uint32_t cap = (c->cap + c->cap / 4 + CHUNK_SAMPLE_BYTES + 15) & ~15u; /* what is too much leaves a hole when it is sealed */
-        c = mem_realloc(c, sizeof *c + cap);
-        c->cap = cap;
-    }
     if (c->n == 0) {
-        *tail = (struct chunk_tail){0, 0, 0};
+        *tail = (struct chunk_tail){t, 0, 0};
         c->t_min = t;
     }
-    uint8_t *tag = c->bytes + c->size, *p = tag + 1;
-    *tag = 0;
     int64_t dt = minus(t, tail->t);
-    if (dt != tail->dt) {
-        *tag = STEP_CHANGED;
-        p = put_varint(p, zigzag(minus(dt, tail->dt)));
+    if (!repeats(c, tail, dt, v)) {
+        if (c->cap - c->size < CHUNK_SAMPLE_BYTES)
+            c = grow(c);
+        uint8_t *tag = c->bytes + c->size, *p = tag + 1;
+        *tag = 0;
+        if (dt != tail->dt) {
+            *tag = STEP_CHANGED;
+            p = put_varint(p, zigzag(minus(dt, tail->dt)));
+        }
+        p = put_value(p, tag, tail->v, v);
+        c->run = (*tag & VALUE_MASK) == SAME ? (uint16_t)(c->size + 1) : 0;
+        c->size = (uint16_t)(p - c->bytes);
     }
-    p = put_value(p, tag, tail->v, v);
-    c->size = (uint32_t)(p - c->bytes);
     c->n++;
     c->t_max = t;
     *tail = (struct chunk_tail){t, dt, v};
     return c;
 }
 
-struct chunk *chunk_seal(struct chunk *c)
-{
-    c = mem_realloc(c, sizeof *c + c->size);
-    c->cap = c->size;
-    return c;
-}
+/* --- decoding ------------------------------------------------------------------------------------------------------- */
 
-/* The n bytes of a difference; in one load where as many as eight are there. */
-static inline uint64_t get_bytes(const uint8_t *p, const uint8_t *end, unsigned n)
-{
-    uint64_t u = 0;
-    if (end - p < 8)
-        for (unsigned i = 0; i < n; i++)
-            u |= (uint64_t)p[i] << (8 * i);
-    else
-        for (unsigned i = 0; i < 8; i++)
-            u |= (uint64_t)p[i] << (8 * i);
-    return u & UINT64_MAX >> (64 - 8 * n);
-}
+struct cursor {
+    const uint8_t *p;
+    int64_t t, dt;
+    double v;
+    struct sample *out;
+};
 
-static inline const uint8_t *get_xor(const uint8_t *p, const uint8_t *end, double *v)
+static inline const uint8_t *get_varint(const uint8_t *p, uint64_t *v)
 {
-    unsigned zeros = *p & 7, n = (*p >> 3 & 7) + 1u;
-    *v = double_from_bits(double_bits(*v) ^ get_bytes(p + 1, end, n) << (8 * zeros));
-    return p + 1 + n;
-}
-
-/* The value as a whole number is carried along: sums of doubles that become integers and doubles again wait for each
- * other. */
-struct running { double v; int64_t whole; bool is_whole; };
-
-static inline const uint8_t *get_value(const uint8_t *p, const uint8_t *end, uint8_t tag, struct running *r)
-{
-    uint64_t u;
-    switch (tag & VALUE_MASK) {
-    case DELTA:
-        p = get_varint(p, &u);
-        r->whole = (r->is_whole ? r->whole : (int64_t)r->v) + unzigzag(u);
-        r->is_whole = true;
-        r->v = (double)r->whole;
-        break;
-    case XOR:
-        p = get_xor(p, end, &r->v);
-        r->is_whole = false;
-        break;
-    default: break;
-    }
+    uint64_t sum = *p & 0x7f;
+    for (unsigned shift = 7; *p++ & 0x80; shift += 7)
+        sum |= (uint64_t)(*p & 0x7f) << shift;
+    *v = sum;
     return p;
 }
 
-uint32_t chunk_decode(const uint8_t *p, uint32_t size, uint32_t n, int64_t t_min, int64_t t_max, struct sample *out)
+static inline uint64_t load_eight(const uint8_t *p)
 {
-    const uint8_t *end = p + size;
-    int64_t t = 0, dt = 0;
-    struct running r = {0, 0, false};
-    uint32_t got = 0;
-    for (uint32_t i = 0; i < n && p < end; i++) {
-        uint8_t tag = *p++;
-        if (tag & STEP_CHANGED) {
-            uint64_t u;
-            p = get_varint(p, &u);
-            dt = plus(dt, unzigzag(u));
-        }
-        t = plus(t, dt);
-        if (t > t_max)
-            break;
-        p = get_value(p, end, tag, &r);
-        if (t >= t_min)
-            out[got++] = (struct sample){t, r.v};
+    uint64_t u;
+    memcpy(&u, p, sizeof u);
+    return le64toh(u);
+}
+
+static inline void next_time(struct cursor *c, uint8_t tag)
+{
+    if (tag & STEP_CHANGED) {
+        uint64_t u;
+        c->p = get_varint(c->p, &u);
+        c->dt = plus(c->dt, unzigzag(u));
     }
-    return got;
+    c->t = plus(c->t, c->dt);
+}
+
+static inline void put_sample(struct cursor *c, double v) { *c->out++ = (struct sample){c->t, v}; }
+
+/* Series keep their kind, so each kind has a loop of its own, in which the sum is carried along as a whole number:
+ * doubles that become integers and doubles again would wait for each other. Differences keep their width too: as
+ * branches, which are foreseen, the widths need not be waited for before the next tag is read (1.45 ns a sample
+ * instead of 2.0). With XORs that did not pay.
+ */
+static void get_deltas(struct cursor *cursor, const uint8_t *end, uint8_t tag)
+{
+    struct cursor c = *cursor;
+    int64_t whole = (int64_t)c.v;
+    for (;; tag = *c.p++) {
+        next_time(&c, tag);
+        unsigned n = tag >> REST_SHIFT & 7;
+        uint64_t u = load_eight(c.p);
+        switch (n) {
+        case 0: u = 0; break;
+        case 1: u &= 0xff; c.p += 1; break;
+        case 2: u &= 0xffff; c.p += 2; break;
+        case 3: u &= 0xffffff; c.p += 3; break;
+        default: u &= ~(UINT64_MAX << (8 * n)); c.p += n; break;
+        }
+        whole += unzigzag(u << 2 | tag >> HIGH_SHIFT);
+        put_sample(&c, (double)whole);
+        if (c.p >= end || (*c.p & VALUE_MASK) != DELTA)
+            break;
+    }
+    c.v = (double)whole;
+    *cursor = c;
+}
+
+static void get_xors(struct cursor *cursor, const uint8_t *end, uint8_t tag)
+{
+    struct cursor c = *cursor;
+    uint64_t bits = double_bits(c.v);
+    for (;; tag = *c.p++) {
+        next_time(&c, tag);
+        unsigned n = (tag >> REST_SHIFT & 7) + 1u, zeros = tag >> HIGH_SHIFT | (tag & 1u) << 2;
+        bits ^= (load_eight(c.p) & UINT64_MAX >> (64 - 8 * n)) << (8 * zeros);
+        put_sample(&c, double_from_bits(bits));
+        c.p += n;
+        if (c.p >= end || (*c.p & XOR) == 0)
+            break;
+    }
+    c.v = double_from_bits(bits);
+    *cursor = c;
+}
+
+static void get_same(struct cursor *c, uint8_t tag)
+{
+    next_time(c, tag);
+    put_sample(c, c->v);
+    for (unsigned n = tag >> REST_SHIFT; n > 0; n--) {
+        c->t = plus(c->t, c->dt);
+        put_sample(c, c->v);
+    }
+}
+
+/* The samples that begin before `end`, behind which as many bytes can be read as a sample can take. */
+static void decode(struct cursor *c, const uint8_t *end)
+{
+    while (c->p < end) {
+        uint8_t tag = *c->p++;
+        switch (tag & VALUE_MASK) {
+        case SAME: get_same(c, tag); break;
+        case DELTA: get_deltas(c, end, tag); break;
+        default: get_xors(c, end, tag); break;
+        }
+    }
+}
+
+/* Only the chunks at the ends of a window reach over it: no sample is asked before all are there. */
+static uint32_t trim(struct sample *samples, uint32_t n, int64_t t_min, int64_t t_max)
+{
+    uint32_t from = 0;
+    while (n > 0 && samples[n - 1].t > t_max)
+        n--;
+    while (from < n && samples[from].t < t_min)
+        from++;
+    if (from > 0)
+        memmove(samples, samples + from, (n - from) * sizeof *samples);
+    return n - from;
+}
+
+uint32_t chunk_decode(const struct chunk *chunk, int64_t t_min, int64_t t_max, struct sample *out)
+{
+    enum { LAST = CHUNK_SAMPLE_BYTES - 1 };
+    uint8_t last[2 * CHUNK_SAMPLE_BYTES] = {0};
+    struct cursor c = {.p = chunk->bytes, .t = chunk->t_min, .out = out};
+    const uint8_t *end = c.p + chunk->size;
+    if (chunk->size > LAST)
+        decode(&c, end - LAST);
+    size_t n = (size_t)(end - c.p);
+    memcpy(last, c.p, n);
+    c.p = last;
+    decode(&c, last + n);
+    return trim(out, (uint32_t)(c.out - out), t_min, t_max);
 }

@@ -1,5 +1,6 @@
-/* A chunk: up to CHUNK_SAMPLES float samples of one series, ascending in time, in a few bytes each. See chunk.c for the code.
- * An open chunk is appended to by its lane; once sealed it never changes and is shared by reference.
+/* A chunk: up to CHUNK_SAMPLES float samples of one series, ascending in time, in a few bytes each. See chunk.c for
+ * the code. An open chunk is appended to by its lane; once sealed it never changes, but for `next`, and is shared by
+ * reference.
  */
 #ifndef WRITER_RECENT_CHUNK_H
 #define WRITER_RECENT_CHUNK_H
@@ -8,26 +9,32 @@
 
 #include <stdatomic.h>
 
-enum { CHUNK_SAMPLES = 240, CHUNK_SAMPLE_BYTES = 24 /* most that one sample can take */ };
+enum { CHUNK_SAMPLES = 240, CHUNK_SAMPLE_BYTES = 19 /* most that one sample can take */ };
 struct chunk {
-    atomic_uint refs;
-    uint32_t n, size, cap;  /* samples, bytes, room */
     int64_t t_min, t_max;
-    struct chunk *next;     /* the series' next newer one */
+    struct chunk *next;          /* the series' next newer one */
+    atomic_uint refs;
+    uint16_t n, size, cap;       /* samples, bytes, room */
+    uint16_t run;                /* where the tag stands that the next sample may be counted in, plus one; 0: nowhere */
     uint8_t bytes[];
 };
 struct chunk_tail { int64_t t, dt; double v; }; /* the last sample, which the next one is told from */
 
 struct chunk *chunk_new(uint32_t cap);
-static inline struct chunk *chunk_ref(struct chunk *c) { atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed); return c; }
+static inline void chunk_ref(struct chunk *c) { atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed); }
 void chunk_unref(struct chunk *c);
-static inline size_t chunk_memory(const struct chunk *c) { return sizeof *c + c->cap; }
+static inline size_t chunk_memory(const struct chunk *c) { return offsetof(struct chunk, bytes) + c->cap; }
 
-bool chunk_full(const struct chunk *c);
+static inline bool chunk_full(const struct chunk *c) { return c->n >= CHUNK_SAMPLES; }
+static inline bool chunk_overlaps(const struct chunk *c, int64_t t_min, int64_t t_max)
+{
+    return c->t_min <= t_max && c->t_max >= t_min;
+}
 /* t must be greater than the last one's. May move the chunk (only an open one): use what it returns. */
 struct chunk *chunk_append(struct chunk *c, struct chunk_tail *tail, int64_t t, double v);
 struct chunk *chunk_seal(struct chunk *c); /* gives back what was reserved too much */
-/* Appends the samples with t_min <= t <= t_max to out, which has room for n; returns how many. */
-uint32_t chunk_decode(const uint8_t *bytes, uint32_t size, uint32_t n, int64_t t_min, int64_t t_max, struct sample *out);
+struct chunk *chunk_copy(const struct chunk *c, struct arena *a); /* of an open one, to be decoded */
+/* Writes the samples with t_min <= t <= t_max to out, which has room for c->n; returns how many. */
+uint32_t chunk_decode(const struct chunk *c, int64_t t_min, int64_t t_max, struct sample *out);
 
 #endif

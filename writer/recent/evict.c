@@ -1,9 +1,9 @@
-/* Whole time goes and not single series, so that the store stays complete from its edge on, which is what makes it a replica that can
- * be trusted. When the budget is reached, eighths of the time that a part covers go, the oldest first, until there is a
- * sixteenth of room: looking through all series is paid by what came in since.
+/* Whole time goes and not single series, so that the store stays complete from its edge on, which is what makes it a
+ * replica that can be trusted. When the budget is reached, eighths of the time that a part covers go, the oldest
+ * first, until there is a sixteenth of room: looking through all series is paid by what came in since.
  *
- * Only sealed chunks can go. So all open ones are sealed whenever a part has grown by a quarter of its share: with few samples of
- * many series the oldest slice would else be everything.
+ * Only sealed chunks can go. So all open ones are sealed whenever a part has grown by a quarter of its share: with few
+ * samples of many series the oldest slice would else be everything.
  */
 #include "writer/recent/part.h"
 
@@ -27,7 +27,8 @@ static void move_edge(struct recent *r, int64_t to)
         ;
 }
 
-/* Everything not newer than `edge` goes: whole chunks that end before it, late samples, series that fell silent before it. */
+/* Everything not newer than `edge` goes: whole chunks that end before it, late samples, series that fell silent before
+ * it. */
 static void drop_until(struct part *p, int64_t edge)
 {
     int64_t newest = INT64_MIN;
@@ -38,8 +39,8 @@ static void drop_until(struct part *p, int64_t edge)
             continue;
         if (s->newest <= edge)
             kept_seal(p, s);
-        struct dropped d = kept_drop_until(p, s, edge);
-        newest = d.newest > newest ? d.newest : newest;
+        int64_t gone = kept_drop_until(p, s, edge);
+        newest = gone > newest ? gone : newest;
         if (s->newest <= edge)
             part_drop_series(p, s);
     }
@@ -90,7 +91,8 @@ void part_evict(struct part *p, int64_t now)
         drop_until(p, now - r->retention);
     if (atomic_load(&r->bytes) > r->budget) {
         struct cover t = covered(p);
-        for (unsigned eighth = 1; eighth <= 8 && p->n_alive > 0 && atomic_load(&r->bytes) > r->budget - r->budget / 16; eighth++) {
+        size_t enough = r->budget - r->budget / 16;
+        for (unsigned eighth = 1; eighth <= 8 && p->n_alive > 0 && atomic_load(&r->bytes) > enough; eighth++) {
             seal_open_before(p, edge_at(t, eighth));
             drop_until(p, edge_at(t, eighth));
         }

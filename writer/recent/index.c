@@ -1,13 +1,11 @@
 #include "writer/recent/index.h"
 
-#include <stdlib.h>
-
-static void free_text(struct str s) { mem_free((void *)(uintptr_t)s.p); } /* a copy of our own */
+static struct str value_of(const struct posting *p) { return str_n(p->value, p->value_bytes); }
 
 static void free_posting(struct posting *p)
 {
-    free_text(p->value);
-    mem_free(p->ids);
+    if (p->cap)
+        mem_free(p->at.ids);
     mem_free(p);
 }
 
@@ -16,7 +14,7 @@ static void free_name(struct name_postings *names)
     for (struct map_entry *e = map_next(&names->values, NULL); e; e = map_next(&names->values, e))
         free_posting(e->value.p);
     map_free(&names->values);
-    free_text(names->name);
+    mem_free((void *)(uintptr_t)names->name.p); /* a copy of our own */
     mem_free(names);
 }
 
@@ -28,40 +26,65 @@ void index_free(struct index *x)
     x->bytes = 0;
 }
 
-static struct str copy(struct str s) { return (struct str){str_dup(s), s.n}; }
-
-static size_t name_bytes(const struct name_postings *names) { return sizeof *names + names->name.n + sizeof(struct map_entry) * 2; }
+static size_t name_bytes(const struct name_postings *names)
+{
+    return sizeof *names + names->name.n + sizeof(struct map_entry) * 2;
+}
 
 static size_t posting_bytes(const struct posting *p)
 {
-    return sizeof *p + p->value.n + sizeof(struct map_entry) * 2 + p->_cap * sizeof *p->ids;
+    return offsetof(struct posting, value) + p->value_bytes + sizeof(struct map_entry) * 2 + p->cap * sizeof *p->at.ids;
+}
+
+static struct name_postings *name_for(struct index *x, struct str name)
+{
+    struct name_postings *names = map_get(&x->names, name);
+    if (names)
+        return names;
+    names = mem_zalloc(sizeof *names);
+    names->name = str_n(str_dup(name), name.n);
+    map_set(&x->names, names->name, names);
+    x->bytes += name_bytes(names);
+    return names;
 }
 
 static struct posting *posting_for(struct index *x, struct label l)
 {
-    struct name_postings *names = map_get(&x->names, l.name);
-    if (names == NULL) {
-        names = mem_zalloc(sizeof *names);
-        names->name = copy(l.name);
-        map_set(&x->names, names->name, names);
-        x->bytes += name_bytes(names);
-    }
+    struct name_postings *names = name_for(x, l.name);
     struct posting *p = map_get(&names->values, l.value);
-    if (p == NULL) {
-        p = mem_zalloc(sizeof *p);
-        p->value = copy(l.value);
-        map_set(&names->values, p->value, p);
-        x->bytes += posting_bytes(p);
-    }
+    if (p)
+        return p;
+    p = mem_alloc(offsetof(struct posting, value) + l.value.n);
+    p->n = p->cap = 0;
+    p->value_bytes = (uint32_t)l.value.n;
+    memcpy(p->value, l.value.p, l.value.n);
+    map_set(&names->values, value_of(p), p);
+    x->bytes += posting_bytes(p);
     return p;
 }
 
-static void resize(struct index *x, struct posting *p, size_t cap)
+/* Half as much again, and not twice: a posting of most series is as large as all others together. */
+static void grow(struct index *x, struct posting *p)
 {
-    x->bytes -= p->_cap * sizeof *p->ids;
-    p->ids = mem_realloc(p->ids, cap * sizeof *p->ids);
-    p->_cap = cap;
-    x->bytes += p->_cap * sizeof *p->ids;
+    uint32_t cap = p->n + p->n / 2 + 1, *ids = mem_realloc(p->cap ? p->at.ids : NULL, cap * sizeof *ids);
+    if (p->cap == 0)
+        memcpy(ids, p->at.few, p->n * sizeof *ids);
+    x->bytes += (cap - p->cap) * sizeof *ids;
+    p->at.ids = ids;
+    p->cap = cap;
+}
+
+static void shrink(struct index *x, struct posting *p)
+{
+    uint32_t *ids = p->at.ids, cap = p->n > POSTING_FEW ? p->n : 0;
+    x->bytes -= (p->cap - cap) * sizeof *ids;
+    p->cap = cap;
+    if (cap) {
+        p->at.ids = mem_realloc(ids, cap * sizeof *ids);
+    } else {
+        memcpy(p->at.few, ids, p->n * sizeof *ids);
+        mem_free(ids);
+    }
 }
 
 void index_add(struct index *x, struct labels labels, uint32_t id)
@@ -70,39 +93,44 @@ void index_add(struct index *x, struct labels labels, uint32_t id)
     struct label l;
     while (labels_next(&it, &l)) {
         struct posting *p = posting_for(x, l);
-        if (p->n == p->_cap)
-            resize(x, p, p->_cap ? p->_cap * 2 : 2);
-        p->ids[p->n++] = id;
+        if (p->n == (p->cap ? p->cap : POSTING_FEW))
+            grow(x, p);
+        (p->cap ? p->at.ids : p->at.few)[p->n++] = id;
     }
 }
 
-static void prune_values(struct index *x, struct name_postings *names, bool (*gone)(const void *arg, uint32_t id), const void *arg)
+static void prune_posting(struct index *x, struct posting *p, index_gone *gone, const void *arg)
+{
+    uint32_t *ids = p->cap ? p->at.ids : p->at.few, kept = 0;
+    for (uint32_t i = 0; i < p->n; i++)
+        if (!gone(arg, ids[i]))
+            ids[kept++] = ids[i];
+    p->n = kept;
+    if (p->cap > POSTING_FEW && kept * 2 < p->cap)
+        shrink(x, p);
+}
+
+static void prune_values(struct index *x, struct name_postings *names, index_gone *gone, const void *arg)
 {
     struct posting **empty = NULL;
     size_t n_empty = 0, cap = 0;
     for (struct map_entry *e = map_next(&names->values, NULL); e; e = map_next(&names->values, e)) {
         struct posting *p = e->value.p;
-        size_t kept = 0;
-        for (size_t i = 0; i < p->n; i++)
-            if (!gone(arg, p->ids[i]))
-                p->ids[kept++] = p->ids[i];
-        p->n = kept;
-        if (kept == 0) {
+        prune_posting(x, p, gone, arg);
+        if (p->n == 0) {
             mem_grow(&empty, &cap, n_empty + 1, sizeof *empty);
             empty[n_empty++] = p;
-        } else if (kept * 4 < p->_cap) {
-            resize(x, p, kept * 2);
         }
     }
     for (size_t i = 0; i < n_empty; i++) {
-        map_remove(&names->values, empty[i]->value);
+        map_remove(&names->values, value_of(empty[i]));
         x->bytes -= posting_bytes(empty[i]);
         free_posting(empty[i]);
     }
     mem_free(empty);
 }
 
-void index_prune(struct index *x, bool (*gone)(const void *arg, uint32_t id), const void *arg)
+void index_prune(struct index *x, index_gone *gone, const void *arg)
 {
     struct name_postings **empty = NULL;
     size_t n_empty = 0, cap = 0;
@@ -123,67 +151,3 @@ void index_prune(struct index *x, bool (*gone)(const void *arg, uint32_t id), co
 }
 
 const struct name_postings *index_name(const struct index *x, struct str name) { return map_get(&x->names, name); }
-
-const struct posting *index_find(const struct index *x, struct str name, struct str value)
-{
-    const struct name_postings *names = index_name(x, name);
-    return names ? map_get(&names->values, value) : NULL;
-}
-
-static int by_id(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-struct choice { const struct posting **postings; size_t n, total; };
-
-/* The postings of every value that a matcher accepts, when they can be told: =, or =~ over a finite set or the name's values. */
-static bool accepted(const struct index *x, struct arena *a, const struct matcher *m, struct choice *out)
-{
-    *out = (struct choice){0};
-    if ((m->type != MATCH_EQ && m->type != MATCH_RE) || matcher_matches_empty(m))
-        return false;
-    const struct name_postings *names = index_name(x, m->name);
-    if (names == NULL)
-        return true;
-    size_t n_literals = 0;
-    const struct str *literals = m->type == MATCH_EQ ? &m->value : regex_literals(m->re, &n_literals);
-    n_literals = m->type == MATCH_EQ ? 1 : n_literals;
-    out->postings = ARENA_ARRAY(a, const struct posting *, literals ? n_literals : names->values.n);
-    for (size_t i = 0; literals && i < n_literals; i++) {
-        const struct posting *p = map_get(&names->values, literals[i]);
-        if (p)
-            out->postings[out->n++] = p, out->total += p->n;
-    }
-    if (literals == NULL)
-        for (struct map_entry *e = map_next(&names->values, NULL); e; e = map_next(&names->values, e))
-            if (matcher_value(m, e->key)) {
-                struct posting *p = e->value.p;
-                out->postings[out->n++] = p, out->total += p->n;
-            }
-    return true;
-}
-
-bool index_candidates(const struct index *x, struct arena *a, const struct matcher *m, size_t n, const uint32_t **ids, size_t *n_ids)
-{
-    struct choice best = {.total = SIZE_MAX};
-    for (size_t i = 0; i < n; i++) {
-        struct choice c;
-        if (accepted(x, a, &m[i], &c) && c.total < best.total)
-            best = c;
-    }
-    if (best.total == SIZE_MAX)
-        return false;
-    uint32_t *all = ARENA_ARRAY(a, uint32_t, best.total);
-    size_t at = 0;
-    for (size_t i = 0; i < best.n; i++) {
-        memcpy(all + at, best.postings[i]->ids, best.postings[i]->n * sizeof *all);
-        at += best.postings[i]->n;
-    }
-    if (best.n > 1)
-        qsort(all, at, sizeof *all, by_id);
-    *ids = all;
-    *n_ids = at;
-    return true;
-}

@@ -1,25 +1,28 @@
-/* Samples of a series come in order but for a few. Those in order are in chunks; late ones wait apart in a sorted list and are
- * merged in when they are read. A bulk load may bring very many late ones: new ones are collected in a short sorted tail,
- * which is merged into the list when it is long or the series' turn is over; between two turns the list is in order.
+/* Samples of a series come in order but for a few. Those in order are in chunks; late ones wait apart in a sorted list
+ * and are merged in when they are read. A bulk load may bring very many late ones: new ones are collected in a short
+ * sorted tail, which is merged into the list when it is long or the series' turn is over; between two turns the list
+ * is in order.
  */
 #include "writer/recent/kept.h"
 
 #include "model/remote_write.h"
 #include "writer/recent/part.h"
 
-enum { FIRST_CHUNK = 48, LATE_TAIL = 1024 };
+enum { LATE_TAIL = 1024 };
 
-/* Labels, series and texts are kept as slices of what is read only; the memory is the series' own. */
+/* Texts are kept as slices of what is read only; the memory is the series' own. */
 static void free_bytes(const void *p) { mem_free((void *)(uintptr_t)p); }
+
+static size_t memory_for(size_t label_bytes) { return offsetof(struct kept_series, label_text) + label_bytes; }
 
 struct kept_series *kept_new(struct part *p, struct labels labels)
 {
-    struct kept_series *s = mem_zalloc(sizeof *s);
-    s->labels = labels;
-    s->labels.p = mem_dup(labels.p, labels.n);
-    s->next = UINT32_MAX;
-    s->newest = INT64_MIN;
-    part_count(p, (long long)(sizeof *s + labels.n));
+    struct kept_series *s = mem_alloc(memory_for(labels.n));
+    *s = (struct kept_series){.next = UINT32_MAX, .newest = INT64_MIN};
+    s->label_bytes = labels.n;
+    s->label_count = labels.count;
+    memcpy(s->label_text, labels.p, labels.n);
+    part_count(p, (long long)memory_for(s->label_bytes));
     return s;
 }
 
@@ -37,6 +40,30 @@ static void free_histogram(struct part *p, const struct kept_histogram *h)
     free_bytes(h->message.p);
 }
 
+static struct kept_rest *rest_of(struct part *p, struct kept_series *s)
+{
+    if (s->rest == NULL) {
+        s->rest = mem_zalloc(sizeof *s->rest);
+        part_count(p, (long long)sizeof *s->rest);
+    }
+    return s->rest;
+}
+
+static void free_rest(struct part *p, struct kept_series *s)
+{
+    struct kept_rest *r = s->rest;
+    if (r == NULL)
+        return;
+    for (uint32_t i = 0; i < r->n_hists; i++)
+        free_histogram(p, &r->hists[i]);
+    p->samples -= r->n_late;
+    part_count(p, -(long long)(sizeof *r + r->cap_late * sizeof *r->late + r->cap_hists * sizeof *r->hists));
+    mem_free(r->hists);
+    mem_free(r->late);
+    mem_free(r);
+    s->rest = NULL;
+}
+
 void kept_free(struct part *p, struct kept_series *s)
 {
     for (struct chunk *c = s->first, *next; c; c = next) {
@@ -45,24 +72,19 @@ void kept_free(struct part *p, struct kept_series *s)
     }
     if (s->open)
         free_chunk(p, s->open);
-    for (uint32_t i = 0; i < s->n_hists; i++)
-        free_histogram(p, &s->hists[i]);
-    p->samples -= s->n_late;
-    part_count(p, -(long long)(sizeof *s + s->labels.n + s->cap_late * sizeof *s->late + s->cap_hists * sizeof *s->hists));
-    mem_free(s->hists);
-    mem_free(s->late);
-    free_bytes(s->labels.p);
+    free_rest(p, s);
+    part_count(p, -(long long)memory_for(s->label_bytes));
     mem_free(s);
 }
 
 /* --- late samples --------------------------------------------------------------------------------------------------- */
 
 /* The first of late[from..to), which is sorted, that is not older than t. */
-static uint32_t lower_bound(const struct kept_series *s, uint32_t from, uint32_t to, int64_t t)
+static uint32_t lower_bound(const struct sample *late, uint32_t from, uint32_t to, int64_t t)
 {
     while (from < to) {
         uint32_t middle = from + (to - from) / 2;
-        if (s->late[middle].t < t)
+        if (late[middle].t < t)
             from = middle + 1;
         else
             to = middle;
@@ -70,41 +92,47 @@ static uint32_t lower_bound(const struct kept_series *s, uint32_t from, uint32_t
     return from;
 }
 
-static void grow_late(struct part *p, struct kept_series *s)
+static void grow_late(struct part *p, struct kept_rest *r)
 {
-    uint32_t cap = s->cap_late ? s->cap_late * 2 : 4;
-    s->late = mem_realloc(s->late, cap * sizeof *s->late);
-    part_count(p, (long long)((cap - s->cap_late) * sizeof *s->late));
-    s->cap_late = cap;
+    uint32_t cap = r->cap_late ? r->cap_late * 2 : 4;
+    r->late = mem_realloc(r->late, cap * sizeof *r->late);
+    part_count(p, (long long)((cap - r->cap_late) * sizeof *r->late));
+    r->cap_late = cap;
+}
+
+static void settle(struct kept_rest *r)
+{
+    struct sample tail[LATE_TAIL];
+    uint32_t i = r->n_settled, k = r->n_late - r->n_settled, at = r->n_late;
+    if (k == 0)
+        return;
+    if (i > 0 && r->late[i - 1].t > r->late[i].t) { /* else they follow already */
+        memcpy(tail, r->late + i, k * sizeof *tail);
+        while (k > 0)
+            r->late[--at] = i > 0 && r->late[i - 1].t > tail[k - 1].t ? r->late[--i] : tail[--k];
+    }
+    r->n_settled = r->n_late;
 }
 
 void kept_settle(struct kept_series *s)
 {
-    struct sample tail[LATE_TAIL];
-    uint32_t i = s->n_settled, k = s->n_late - s->n_settled, at = s->n_late;
-    if (k == 0)
-        return;
-    if (i > 0 && s->late[i - 1].t > s->late[i].t) { /* else they follow already */
-        memcpy(tail, s->late + i, k * sizeof *tail);
-        while (k > 0)
-            s->late[--at] = i > 0 && s->late[i - 1].t > tail[k - 1].t ? s->late[--i] : tail[--k];
-    }
-    s->n_settled = s->n_late;
+    if (s->rest)
+        settle(s->rest);
 }
 
 /* The first value for a time stays. */
-static void add_late(struct part *p, struct kept_series *s, int64_t t, double v)
+static void add_late(struct part *p, struct kept_rest *r, int64_t t, double v)
 {
-    if (s->n_late - s->n_settled == LATE_TAIL)
-        kept_settle(s);
-    uint32_t settled = lower_bound(s, 0, s->n_settled, t), at = lower_bound(s, s->n_settled, s->n_late, t);
-    if ((settled < s->n_settled && s->late[settled].t == t) || (at < s->n_late && s->late[at].t == t))
+    if (r->n_late - r->n_settled == LATE_TAIL)
+        settle(r);
+    uint32_t settled = lower_bound(r->late, 0, r->n_settled, t), at = lower_bound(r->late, r->n_settled, r->n_late, t);
+    if ((settled < r->n_settled && r->late[settled].t == t) || (at < r->n_late && r->late[at].t == t))
         return;
-    if (s->n_late == s->cap_late)
-        grow_late(p, s);
-    memmove(&s->late[at + 1], &s->late[at], (s->n_late - at) * sizeof *s->late);
-    s->late[at] = (struct sample){t, v};
-    s->n_late++;
+    if (r->n_late == r->cap_late)
+        grow_late(p, r);
+    memmove(&r->late[at + 1], &r->late[at], (r->n_late - at) * sizeof *r->late);
+    r->late[at] = (struct sample){t, v};
+    r->n_late++;
     p->samples++;
 }
 
@@ -112,7 +140,7 @@ static void add_late(struct part *p, struct kept_series *s, int64_t t, double v)
 
 void kept_seal(struct part *p, struct kept_series *s)
 {
-    if (s->open == NULL || s->open->n == 0)
+    if (s->open == NULL)
         return;
     size_t before = chunk_memory(s->open);
     struct chunk *c = chunk_seal(s->open);
@@ -131,7 +159,7 @@ static void append(struct part *p, struct kept_series *s, int64_t t, double v)
         kept_seal(p, s);
     size_t before = s->open ? chunk_memory(s->open) : 0;
     if (s->open == NULL)
-        s->open = chunk_new(FIRST_CHUNK);
+        s->open = chunk_new(CHUNK_SAMPLE_BYTES);
     s->open = chunk_append(s->open, &s->tail, t, v);
     size_t after = chunk_memory(s->open);
     if (after != before)
@@ -143,30 +171,34 @@ static void append(struct part *p, struct kept_series *s, int64_t t, double v)
 
 void kept_add_sample(struct part *p, struct kept_series *s, int64_t t, double v)
 {
-    bool open = s->open && s->open->n > 0;
-    if (open ? t > s->tail.t : s->last == NULL || t > s->last->t_max)
+    if (s->open ? t > s->tail.t : s->last == NULL || t > s->last->t_max)
         append(p, s, t, v);
-    else if (!open || t != s->tail.t)
-        add_late(p, s, t, v);
+    else if (s->open == NULL || t != s->tail.t)
+        add_late(p, rest_of(p, s), t, v);
+}
+
+static void grow_histograms(struct part *p, struct kept_rest *r)
+{
+    uint32_t cap = r->cap_hists ? r->cap_hists * 2 : 4;
+    r->hists = mem_realloc(r->hists, cap * sizeof *r->hists);
+    part_count(p, (long long)((cap - r->cap_hists) * sizeof *r->hists));
+    r->cap_hists = cap;
 }
 
 void kept_add_histogram(struct part *p, struct kept_series *s, struct str message)
 {
+    struct kept_rest *r = rest_of(p, s);
     int64_t t = rw_hist_time(message);
-    uint32_t at = s->n_hists;
-    while (at > 0 && s->hists[at - 1].t >= t)
+    uint32_t at = r->n_hists;
+    while (at > 0 && r->hists[at - 1].t >= t)
         at--;
-    if (at < s->n_hists && s->hists[at].t == t)
+    if (at < r->n_hists && r->hists[at].t == t)
         return;
-    if (s->n_hists == s->cap_hists) {
-        uint32_t cap = s->cap_hists ? s->cap_hists * 2 : 4;
-        s->hists = mem_realloc(s->hists, cap * sizeof *s->hists);
-        part_count(p, (long long)((cap - s->cap_hists) * sizeof *s->hists));
-        s->cap_hists = cap;
-    }
-    memmove(&s->hists[at + 1], &s->hists[at], (s->n_hists - at) * sizeof *s->hists);
-    s->hists[at] = (struct kept_histogram){t, str_n(mem_dup(message.p, message.n), message.n)};
-    s->n_hists++;
+    if (r->n_hists == r->cap_hists)
+        grow_histograms(p, r);
+    memmove(&r->hists[at + 1], &r->hists[at], (r->n_hists - at) * sizeof *r->hists);
+    r->hists[at] = (struct kept_histogram){t, str_n(mem_dup(message.p, message.n), message.n)};
+    r->n_hists++;
     if (t > s->newest)
         s->newest = t;
     part_count(p, (long long)message.n);
@@ -184,37 +216,56 @@ static void drop_first_chunk(struct part *p, struct kept_series *s)
     free_chunk(p, c);
 }
 
-struct dropped kept_drop_until(struct part *p, struct kept_series *s, int64_t edge)
+/* The newest that went, or INT64_MIN. */
+static int64_t drop_late_until(struct part *p, struct kept_rest *r, int64_t edge)
 {
-    struct dropped d = {0, INT64_MIN};
-    uint64_t before = p->samples;
+    uint32_t k = edge < INT64_MAX ? lower_bound(r->late, 0, r->n_late, edge + 1) : r->n_late;
+    if (k == 0)
+        return INT64_MIN;
+    int64_t newest = r->late[k - 1].t;
+    p->samples -= k;
+    r->n_settled = r->n_late -= k;
+    memmove(r->late, r->late + k, r->n_late * sizeof *r->late);
+    return newest;
+}
+
+static int64_t drop_histograms_until(struct part *p, struct kept_rest *r, int64_t edge)
+{
+    int64_t newest = INT64_MIN;
+    uint32_t k = 0;
+    for (; k < r->n_hists && r->hists[k].t <= edge; k++) {
+        newest = r->hists[k].t;
+        free_histogram(p, &r->hists[k]);
+    }
+    if (k == 0)
+        return INT64_MIN;
+    r->n_hists -= k;
+    memmove(r->hists, r->hists + k, r->n_hists * sizeof *r->hists);
+    return newest;
+}
+
+int64_t kept_drop_until(struct part *p, struct kept_series *s, int64_t edge)
+{
+    int64_t newest = INT64_MIN;
     for (; s->first && s->first->t_max <= edge; drop_first_chunk(p, s))
-        d.newest = s->first->t_max;
-    uint32_t k = edge < INT64_MAX ? lower_bound(s, 0, s->n_late, edge + 1) : s->n_late;
-    if (k > 0) {
-        d.newest = s->late[k - 1].t > d.newest ? s->late[k - 1].t : d.newest;
-        p->samples -= k;
-        s->n_settled = s->n_late -= k;
-        memmove(s->late, s->late + k, s->n_late * sizeof *s->late);
-    }
-    for (k = 0; k < s->n_hists && s->hists[k].t <= edge; k++) {
-        d.newest = s->hists[k].t > d.newest ? s->hists[k].t : d.newest;
-        free_histogram(p, &s->hists[k]);
-    }
-    s->n_hists -= k;
-    if (k > 0)
-        memmove(s->hists, s->hists + k, s->n_hists * sizeof *s->hists);
-    d.samples = before - p->samples;
-    return d;
+        newest = s->first->t_max;
+    if (s->rest == NULL)
+        return newest;
+    int64_t late = drop_late_until(p, s->rest, edge), hist = drop_histograms_until(p, s->rest, edge);
+    if (s->rest->n_late == 0 && s->rest->n_hists == 0)
+        free_rest(p, s);
+    newest = late > newest ? late : newest;
+    return hist > newest ? hist : newest;
 }
 
 int64_t kept_oldest(const struct kept_series *s)
 {
     const struct chunk *c = s->first ? s->first : s->open;
-    int64_t oldest = c && c->n > 0 ? c->t_min : INT64_MAX;
-    if (s->n_late > 0 && s->late[0].t < oldest)
-        oldest = s->late[0].t;
-    if (s->n_hists > 0 && s->hists[0].t < oldest)
-        oldest = s->hists[0].t;
+    const struct kept_rest *r = s->rest;
+    int64_t oldest = c ? c->t_min : INT64_MAX;
+    if (r && r->n_late > 0 && r->late[0].t < oldest)
+        oldest = r->late[0].t;
+    if (r && r->n_hists > 0 && r->hists[0].t < oldest)
+        oldest = r->hists[0].t;
     return oldest;
 }

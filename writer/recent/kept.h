@@ -1,5 +1,5 @@
-/* One series of the recent store: chunks, late samples, histograms. Guarded by its part's lock; what its memory and its samples come
- * to is counted in the part.
+/* One series of the recent store: chunks, late samples, histograms. Guarded by its part's lock; what its memory and
+ * its samples come to is counted in the part.
  */
 #ifndef WRITER_RECENT_KEPT_H
 #define WRITER_RECENT_KEPT_H
@@ -9,17 +9,25 @@
 
 struct part;
 struct kept_histogram { int64_t t; struct str message; /* owned */ };
-struct kept_series {
-    struct labels labels;         /* owned */
-    uint32_t id, next;            /* next: the series that came after it last time; a guess that saves the look-up */
-    struct chunk *first, *last;   /* sealed, oldest first */
-    struct chunk *open;
-    struct chunk_tail tail;
-    int64_t newest;               /* of all its samples */
+struct kept_rest { /* what few series have */
     struct sample *late; uint32_t n_late, cap_late;           /* samples that came out of order, ascending */
     uint32_t n_settled;           /* late[n_settled..] is the tail that is not merged yet: empty between two turns */
-    struct kept_histogram *hists; uint32_t n_hists, cap_hists; /* ascending */
+    uint32_t n_hists, cap_hists; struct kept_histogram *hists; /* ascending */
 };
+struct kept_series { /* 80 bytes and its labels: one piece of memory */
+    struct chunk *first, *last;   /* sealed, oldest first */
+    struct chunk *open;           /* NULL, or has a sample */
+    struct kept_rest *rest;       /* NULL, or has a late sample or a histogram */
+    struct chunk_tail tail;       /* of the newest chunk */
+    int64_t newest;               /* of all its samples */
+    uint32_t id, next;            /* next: the series that came after it last time; a guess that saves the look-up */
+    uint32_t label_bytes, label_count;
+    uint8_t label_text[];
+};
+static inline struct labels kept_labels(const struct kept_series *s)
+{
+    return (struct labels){s->label_text, s->label_bytes, s->label_count};
+}
 
 struct kept_series *kept_new(struct part *p, struct labels labels); /* labels are copied */
 void kept_free(struct part *p, struct kept_series *s);
@@ -28,9 +36,9 @@ void kept_add_histogram(struct part *p, struct kept_series *s, struct str messag
 void kept_settle(struct kept_series *s);                /* after its turn in a batch */
 void kept_seal(struct part *p, struct kept_series *s);  /* the open chunk, when there is one */
 
-struct dropped { uint64_t samples; int64_t newest; };   /* newest: INT64_MIN when there were none */
-/* Whole chunks that end at `edge` or before, late samples and histograms up to it. */
-struct dropped kept_drop_until(struct part *p, struct kept_series *s, int64_t edge);
+/* Whole chunks that end at `edge` or before, late samples and histograms up to it. The newest that went; INT64_MIN:
+ * none. */
+int64_t kept_drop_until(struct part *p, struct kept_series *s, int64_t edge);
 int64_t kept_oldest(const struct kept_series *s);       /* INT64_MAX: it has no sample */
 
 #endif

@@ -43,12 +43,14 @@ void part_free(struct part *p)
 
 /* --- series --------------------------------------------------------------------------------------------------------- */
 
-static struct str label_key(struct labels l) { return str_n(l.p, l.n); }
+static struct str label_key(const struct kept_series *s) { return str_n(s->label_text, s->label_bytes); }
 
 static uint32_t take_id(struct part *p)
 {
-    if (p->n_free > 0)
+    if (p->n_free > 0) {
+        p->reused++;
         return p->free_ids[--p->n_free];
+    }
     mem_grow(&p->series, &p->_cap, p->n + 1, sizeof *p->series);
     return (uint32_t)p->n++;
 }
@@ -59,8 +61,8 @@ static struct kept_series *add_series(struct part *p, struct labels labels)
     s->id = take_id(p);
     p->series[s->id] = s;
     p->n_alive++;
-    map_set(&p->by_labels, label_key(s->labels), s);
-    index_add(&p->index, s->labels, s->id);
+    map_set(&p->by_labels, label_key(s), s);
+    index_add(&p->index, kept_labels(s), s->id);
     part_count(p, TABLE_BYTES);
     count_index(p);
     return s;
@@ -69,7 +71,7 @@ static struct kept_series *add_series(struct part *p, struct labels labels)
 void part_drop_series(struct part *p, struct kept_series *s)
 {
     p->evicted_series++;
-    map_remove(&p->by_labels, label_key(s->labels));
+    map_remove(&p->by_labels, label_key(s));
     p->series[s->id] = NULL;
     p->n_alive--;
     p->n_gone++;
@@ -86,6 +88,7 @@ void part_prune(struct part *p)
     while (p->n > 0 && p->series[p->n - 1] == NULL)
         p->n--;
     p->n_free = p->n_gone = 0;
+    p->pruned++;
     for (size_t i = p->n; i-- > 0;)
         if (p->series[i] == NULL) {
             mem_grow(&p->free_ids, &p->_cap_free, p->n_free + 1, sizeof *p->free_ids);
@@ -108,7 +111,7 @@ static struct kept_series *find_series(struct part *p, const uint8_t *bytes, siz
 {
     if (before && before->next < p->n) {
         struct kept_series *guess = p->series[before->next];
-        if (guess && guess->labels.n == n && memcmp(guess->labels.p, bytes, n) == 0)
+        if (guess && guess->label_bytes == n && memcmp(guess->label_text, bytes, n) == 0)
             return guess;
     }
     struct kept_series *s = map_get(&p->by_labels, str_n(bytes, n));
@@ -146,7 +149,8 @@ static bool in_period(struct part *p, struct period taken, int64_t t)
     return in;
 }
 
-static struct kept_series *take_series(struct part *p, struct str message, struct kept_series *before, struct period taken)
+static struct kept_series *take_series(struct part *p, struct str message, struct kept_series *before,
+                                       struct period taken)
 {
     const uint8_t *at = (const uint8_t *)message.p, *end = at + message.n, *labels = at, *labels_end = at;
     struct pb_field f;
@@ -180,7 +184,8 @@ static struct str join(char *text, size_t *n, struct str s)
     return str_n(text + *n - s.n, s.n);
 }
 
-/* Families are few, and never forgotten; all may take an eighth of the budget. Family, help and unit are one piece of memory. */
+/* Families are few, and never forgotten; all may take an eighth of the budget. Family, help and unit are one piece of
+ * memory. */
 static void keep_family(struct part *p, const struct metadata *m)
 {
     size_t bytes = m->family.n + m->help.n + m->unit.n + sizeof *p->families + 2 * sizeof(struct map_entry), n = 0;
@@ -222,7 +227,9 @@ void part_take(struct part *p, struct str bytes, int64_t now)
 {
     const uint8_t *at = (const uint8_t *)bytes.p, *end = at + bytes.n;
     int64_t retention = p->store->retention;
-    struct period taken = retention ? (struct period){now - retention, now + retention} : (struct period){INT64_MIN, INT64_MAX};
+    struct period taken = {INT64_MIN, INT64_MAX};
+    if (retention)
+        taken = (struct period){now - retention, now + retention};
     struct pb_field f;
     struct kept_series *before = NULL;
     while (pb_next(&at, end, &f)) {
@@ -231,7 +238,8 @@ void part_take(struct part *p, struct str bytes, int64_t now)
         else if (f.number == FIELD_METADATA)
             take_metadata(p, f.bytes);
     }
-    if (now - p->swept >= SWEEP_MS || now < p->swept || atomic_load_explicit(&p->store->bytes, memory_order_relaxed) > p->store->budget)
+    size_t held = atomic_load_explicit(&p->store->bytes, memory_order_relaxed);
+    if (now - p->swept >= SWEEP_MS || now < p->swept || held > p->store->budget)
         part_evict(p, now);
     else
         part_cut_slice(p);

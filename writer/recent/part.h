@@ -1,5 +1,5 @@
-/* One lane's part of the recent store. The lane writes under `lock` (taken once per batch, never per sample); workers read under it
- * in short slices (PART_SLICE series at a time), so that a lane waits microseconds at most.
+/* One lane's part of the recent store. The lane writes under `lock` (taken once per batch, never per sample); workers
+ * read under it in short slices (PART_SLICE series at a time), so that a lane waits microseconds at most.
  */
 #ifndef WRITER_RECENT_PART_H
 #define WRITER_RECENT_PART_H
@@ -14,9 +14,10 @@ struct part {
     struct mutex lock;
     struct recent *store;
     struct map by_labels;         /* label bytes -> struct kept_series */
-    struct kept_series **series; size_t n, _cap; /* by id; NULL = gone. A series keeps its id: readers look between two slices */
+    struct kept_series **series; size_t n, _cap; /* by id; NULL = gone. An id stays: readers look between slices */
     uint32_t *free_ids; size_t n_free, _cap_free; /* that no posting names any more */
     size_t n_alive, n_gone;       /* gone: postings still name them */
+    uint64_t pruned, reused;      /* how often the index lost postings, and a series got the id of one that went */
     struct index index; size_t index_counted; /* bytes of it that are counted */
     size_t bytes;                 /* this part's share of the store's */
     size_t sliced;                /* what bytes was when all open chunks were last sealed */
@@ -46,7 +47,6 @@ struct recent { /* recent.c */
     atomic_llong from;
     atomic_size_t bytes;          /* of everything: samples, labels, index, metadata */
 };
-extern const struct source_ops recent_source_ops; /* read.c */
 static inline struct recent *recent_from_source(struct source *s) { return CONTAINER(s, struct recent, source); }
 
 #endif

@@ -1,12 +1,20 @@
 #include "writer/recent/recent.h"
 
-#include "writer/recent/part.h"
+#include "writer/recent/visit.h"
+
+static const struct source_ops ops = {
+    .select = recent_select,
+    .label_names = recent_label_names,
+    .label_values = recent_label_values,
+    .series = recent_series,
+    .metadata = recent_metadata,
+};
 
 struct recent *recent_new(const struct recent_conf *c, unsigned n_lanes, int64_t now)
 {
     struct recent *r = mem_zalloc(sizeof *r);
     atomic_init(&r->refs, 1);
-    r->source.ops = &recent_source_ops;
+    r->source.ops = &ops;
     r->budget = (size_t)c->budget;
     r->retention = c->retention;
     atomic_init(&r->from, c->retention ? now : INT64_MIN);

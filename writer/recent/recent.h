@@ -1,9 +1,9 @@
 /* The recent store: the newest samples of one stream in memory, compressed, bounded in bytes and time.
  *
- * Written by lanes: a series always comes through the same lane (its shard's owner), so each lane has a part of its own. Read by
- * query workers through the source interface (model/source.h) without stopping a lane: sealed chunks are shared by
- * reference, the open chunk is copied, matchers are answered from postings.
- * As a replica it is whole over [recent_from, now] and must not be asked for a window that begins earlier.
+ * Written by lanes: a series always comes through the same lane (its shard's owner), so each lane has a part of its
+ * own. Read by query workers through the source interface (model/source.h) without stopping a lane: sealed chunks are
+ * shared by reference, the open chunk is copied, matchers are answered from postings. As a replica it is whole over
+ * [recent_from, now] and must not be asked for a window that begins earlier.
  */
 #ifndef WRITER_RECENT_RECENT_H
 #define WRITER_RECENT_RECENT_H
@@ -23,7 +23,10 @@ struct recent *recent_of(struct source *s);
 int64_t recent_from(const struct recent *r);    /* whole since then: max(start, eviction edge) */
 void recent_set_from(struct recent *r, int64_t t); /* a change of relabeling: what is older has other labels */
 
-struct recent_stats { uint64_t series, samples, chunk_bytes, index_bytes, evicted_samples, evicted_series, rejected_samples; };
+struct recent_stats {
+    uint64_t series, samples, chunk_bytes, index_bytes;
+    uint64_t evicted_samples, evicted_series, rejected_samples;
+};
 void recent_stats(struct recent *r, struct recent_stats *out);
 
 #endif

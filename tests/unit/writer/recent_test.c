@@ -1,5 +1,5 @@
-/* Chunks give back what was put in; the store answers as a list of samples would, keeps its budget, and stays whole behind
- * its edge. */
+/* Chunks give back what was put in; the store answers as a list of samples would, keeps its budget, and stays whole
+ * behind its edge. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -35,7 +35,7 @@ static void chunks_keep_every_bit(void **state)
     (void)state;
     for (unsigned round = 0; round < 2000; round++) {
         struct sample in[CHUNK_SAMPLES], out[CHUNK_SAMPLES];
-        struct chunk *c = chunk_new(48);
+        struct chunk *c = chunk_new(CHUNK_SAMPLE_BYTES);
         struct chunk_tail tail = {0};
         int64_t t = (int64_t)(next_random() % 2000000000000) - 1000000000000;
         double v = 0;
@@ -47,12 +47,12 @@ static void chunks_keep_every_bit(void **state)
         }
         assert_true(chunk_full(c));
         c = chunk_seal(c);
-        assert_int_equal(chunk_decode(c->bytes, c->size, c->n, INT64_MIN, INT64_MAX, out), CHUNK_SAMPLES);
+        assert_int_equal(chunk_decode(c, INT64_MIN, INT64_MAX, out), CHUNK_SAMPLES);
         for (uint32_t i = 0; i < CHUNK_SAMPLES; i++) {
             assert_int_equal(in[i].t, out[i].t);
             assert_true(double_bits(in[i].v) == double_bits(out[i].v));
         }
-        assert_int_equal(chunk_decode(c->bytes, c->size, c->n, in[10].t, in[19].t, out), 10);
+        assert_int_equal(chunk_decode(c, in[10].t, in[19].t, out), 10);
         assert_int_equal(out[0].t, in[10].t);
         chunk_unref(c);
     }
@@ -213,8 +213,8 @@ static void budget_leaves_the_newest(void **state)
     close_store(&f);
 }
 
-/* More series than fit, samples from a far future, and an endless stream of new label values: the store stays within its budget, and
- * in a time that follows what comes in. */
+/* More series than fit, samples from a far future, and an endless stream of new label values: the store stays within
+ * its budget, and in a time that follows what comes in. */
 static void the_budget_is_a_bound(void **state)
 {
     (void)state;

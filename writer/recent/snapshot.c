@@ -1,0 +1,202 @@
+/* A select takes a snapshot: under a part's lock, some series at a time, it copies labels, takes references of sealed
+ * chunks and copies the open one; samples are decoded later, one series at a time, when the evaluator asks. Labels are
+ * copied, and series not kept alive by a reference: a copy is 10 ns, two changes of a shared counter are not less.
+ */
+#include "writer/recent/visit.h"
+
+struct snapshot_rest {
+    struct sample *late; uint32_t n_late;
+    uint32_t n_hists; struct kept_histogram *hists; /* messages in the arena */
+    const struct hist_sample *decoded;              /* of them, since the first load */
+};
+struct snapshot { /* what one series looked like, in the window */
+    struct chunk *first; uint32_t n_chunks;   /* references; as many from `first` on: the last one's next may change */
+    uint32_t most;                            /* float samples at most */
+    const struct chunk *open;                 /* a copy in the arena, or NULL */
+    struct snapshot_rest *rest;               /* or NULL */
+};
+struct reading { /* series_set.impl */
+    struct arena *arena;
+    struct series_set *set;
+    struct snapshot *snapshots; size_t n, cap;
+    struct sample *buffer; size_t buffer_cap;  /* of the load */
+    int64_t t_min, t_max;
+};
+
+/* --- taking it ------------------------------------------------------------------------------------------------------ */
+
+static void take_chunks(const struct reading *r, const struct kept_series *s, struct snapshot *out)
+{
+    for (struct chunk *c = s->first; c && c->t_min <= r->t_max; c = c->next)
+        if (c->t_max >= r->t_min) {
+            if (out->first == NULL)
+                out->first = c;
+            chunk_ref(c);
+            out->n_chunks++;
+            out->most += c->n;
+        }
+    if (s->open && chunk_overlaps(s->open, r->t_min, r->t_max)) {
+        out->open = chunk_copy(s->open, r->arena);
+        out->most += s->open->n;
+    }
+}
+
+static void copy_late(const struct reading *r, const struct kept_rest *from, struct snapshot_rest *to)
+{
+    to->late = arena_alloc(r->arena, from->n_late * sizeof *to->late);
+    for (uint32_t i = 0; i < from->n_late; i++)
+        if (from->late[i].t >= r->t_min && from->late[i].t <= r->t_max)
+            to->late[to->n_late++] = from->late[i];
+}
+
+static void copy_histograms(const struct reading *r, const struct kept_rest *from, struct snapshot_rest *to)
+{
+    to->hists = arena_alloc(r->arena, from->n_hists * sizeof *to->hists);
+    for (uint32_t i = 0; i < from->n_hists; i++)
+        if (from->hists[i].t >= r->t_min && from->hists[i].t <= r->t_max)
+            to->hists[to->n_hists++] = (struct kept_histogram){from->hists[i].t,
+                                                               arena_str(r->arena, from->hists[i].message)};
+}
+
+static void take_rest(const struct reading *r, const struct kept_rest *from, struct snapshot *out)
+{
+    out->rest = ARENA_NEW(r->arena, struct snapshot_rest);
+    copy_late(r, from, out->rest);
+    copy_histograms(r, from, out->rest);
+    out->most += out->rest->n_late;
+}
+
+static bool take_snapshot(struct kept_series *s, void *arg)
+{
+    struct reading *r = arg;
+    struct snapshot taken = {0};
+    if (s->newest < r->t_min)
+        return true;
+    take_chunks(r, s, &taken);
+    if (s->rest)
+        take_rest(r, s->rest, &taken);
+    if (taken.most == 0 && (taken.rest == NULL || taken.rest->n_hists == 0))
+        return true;
+    if (r->n == r->cap) {
+        size_t cap = r->cap;
+        arena_grow(r->arena, &r->snapshots, &cap, r->n + 1, sizeof *r->snapshots);
+        arena_grow(r->arena, &r->set->series, &r->cap, r->n + 1, sizeof *r->set->series);
+    }
+    r->set->series[r->n] = (struct series){.labels = labels_copy(r->arena, kept_labels(s))};
+    r->snapshots[r->n] = taken;
+    r->set->n = ++r->n;
+    return true;
+}
+
+/* --- reading it ----------------------------------------------------------------------------------------------------- */
+
+static uint32_t merge_late(struct sample *samples, uint32_t n, const struct sample *late, uint32_t n_late)
+{
+    uint32_t i = n, k = n_late, at = n + n_late;
+    while (k > 0) { /* from the end, in place: there is room for both */
+        if (i > 0 && samples[i - 1].t > late[k - 1].t) /* of two at one time that in order stands first, and stays */
+            samples[--at] = samples[--i];
+        else
+            samples[--at] = late[--k];
+    }
+    uint32_t kept = 0;
+    for (uint32_t j = 0; j < n + n_late; j++)
+        if (kept == 0 || samples[j].t != samples[kept - 1].t)
+            samples[kept++] = samples[j];
+    return kept;
+}
+
+/* An evaluator may keep a histogram for as long as the query lasts: they are decoded into its arena, once. */
+static bool load_histograms(struct reading *r, struct snapshot_rest *s, struct series *out, struct err *err)
+{
+    if (s->decoded == NULL) {
+        struct hist_sample *hists = ARENA_ARRAY(r->arena, struct hist_sample, s->n_hists);
+        struct histogram *decoded = ARENA_ARRAY(r->arena, struct histogram, s->n_hists);
+        for (uint32_t i = 0; i < s->n_hists; i++) {
+            struct str message = s->hists[i].message;
+            int64_t t;
+            if (!histogram_decode(r->arena, (const uint8_t *)message.p, message.n, &t, &decoded[i], err))
+                return false;
+            hists[i] = (struct hist_sample){s->hists[i].t, &decoded[i]};
+        }
+        s->decoded = hists;
+    }
+    out->hists = s->decoded;
+    out->n_hists = s->n_hists;
+    return true;
+}
+
+static uint32_t decode_chunks(const struct reading *r, const struct snapshot *s)
+{
+    const struct chunk *c = s->first;
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < s->n_chunks; k++) {
+        n += chunk_decode(c, r->t_min, r->t_max, r->buffer + n);
+        if (k + 1 < s->n_chunks)
+            c = c->next;
+    }
+    if (s->open)
+        n += chunk_decode(s->open, r->t_min, r->t_max, r->buffer + n);
+    return n;
+}
+
+static bool load(struct series_set *set, size_t i, struct series *out, struct err *err)
+{
+    struct reading *r = set->impl;
+    struct snapshot *s = &r->snapshots[i];
+    if (s->most > r->buffer_cap) {
+        r->buffer_cap = s->most;
+        r->buffer = mem_realloc(r->buffer, r->buffer_cap * sizeof *r->buffer);
+    }
+    uint32_t n = decode_chunks(r, s);
+    if (s->rest)
+        n = merge_late(r->buffer, n, s->rest->late, s->rest->n_late);
+    out->samples = r->buffer;
+    out->n_samples = n;
+    out->hists = NULL;
+    out->n_hists = 0;
+    return s->rest == NULL || s->rest->n_hists == 0 || load_histograms(r, s->rest, out, err);
+}
+
+static void release(struct series_set *set)
+{
+    struct reading *r = set->impl;
+    for (size_t i = 0; i < r->n; i++) {
+        struct chunk *c = r->snapshots[i].first, *next;
+        for (uint32_t left = r->snapshots[i].n_chunks; left > 0; left--, c = next) {
+            next = left > 1 ? c->next : NULL;
+            chunk_unref(c);
+        }
+    }
+    mem_free(r->buffer);
+    mem_free(r);
+}
+
+/* --- the operation -------------------------------------------------------------------------------------------------- */
+
+static bool select_one(struct recent *store, struct query_ctx *q, const struct select *sel, struct series_set *out,
+                       struct err *err)
+{
+    struct reading *r = mem_alloc(sizeof *r);
+    *r = (struct reading){.arena = q->arena, .set = out, .t_min = sel->t_min, .t_max = sel->t_max};
+    *out = (struct series_set){.load = load, .release = release, .impl = r};
+    for (unsigned i = 0; i < store->n_parts; i++)
+        if (!part_visit(&store->parts[i], q, sel->matchers, sel->n_matchers, take_snapshot, r, err))
+            return false;
+    return true;
+}
+
+bool recent_select(struct source *source, struct query_ctx *q, const struct select *sel, size_t n,
+                   struct series_set *out, struct err *err)
+{
+    struct recent *store = recent_from_source(source);
+    for (size_t i = 0; i < n; i++)
+        out[i] = (struct series_set){0};
+    for (size_t i = 0; i < n; i++)
+        if (!select_one(store, q, &sel[i], &out[i], err)) {
+            for (size_t k = 0; k <= i; k++)
+                series_set_release(&out[k]);
+            return false;
+        }
+    return true;
+}
