@@ -6,6 +6,8 @@
  */
 #include "writer/queue_folder.h"
 
+#include "base/dir.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -92,7 +94,7 @@ static int by_number(const void *a, const void *b)
 
 static bool find_generations(struct queue_folder *f, struct err *err)
 {
-    DIR *d = opendir(f->dir);
+    DIR *d = dir_open(f->dir);
     if (d == NULL)
         return err_set(err, ERR_INTERNAL, "%s: cannot be read: %s", f->dir, strerror(errno));
     struct found *found = NULL;

@@ -8,6 +8,7 @@
  */
 #include "writer/queue_shard.h"
 
+#include "base/dir.h"
 #include "base/log.h"
 #include "base/num.h"
 
@@ -60,7 +61,7 @@ static void note_record(struct segment *g, uint64_t seq)
 
 static bool list_segments(struct queue_shard *s, struct err *err)
 {
-    DIR *d = opendir(s->dir);
+    DIR *d = dir_open(s->dir);
     if (d == NULL)
         return err_set(err, ERR_INTERNAL, "%s: cannot be read: %s", s->dir, strerror(errno));
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
