@@ -8,7 +8,7 @@
 #include "promql/walk.h"
 
 #include "model/histogram_math.h"
-#include "promql/quote.h"
+#include "promql/functions/fn.h"
 
 #include <math.h>
 
@@ -158,8 +158,7 @@ static const struct histogram *combine(const struct group *g, uint32_t i, struct
         if (flags & HISTOGRAM_INCOMPATIBLE) {
             eval_warn(g->ev, at,
                       "vector contains a mix of histograms with exponential and custom buckets schemas "
-                      "for metric name \"%.*s\"",
-                      STR_ARG(labels_name(g->hists[m]->labels)));
+                      "for metric name %s", fn_quoted(g->ev, labels_name(g->hists[m]->labels)));
             return NULL;
         }
     }
@@ -268,13 +267,9 @@ static void aggregate_groups(struct group *g, const struct value *in, struct val
 
 static struct str count_values_label(struct eval *ev, const struct expr *param)
 {
-    if (label_name_valid(param->u.string))
-        return param->u.string;
-    struct buf name = {0};
-    quote_text(&name, param->u.string);
-    err_set(ev->err, ERR_EXEC, "invalid label name %.*s", STR_ARG(buf_str(&name)));
-    buf_free(&name);
-    eval_stop(ev);
+    if (!label_name_valid(param->u.string))
+        eval_fail(ev, ERR_EXEC, "invalid label name %s", fn_quoted(ev, param->u.string));
+    return param->u.string;
 }
 
 /* Those that need all rows of a step at once. */
