@@ -232,7 +232,10 @@ class Queries:
             match = self.rarest(["on", "ignoring"])
             by = "job, instance, code, method, mode, kind, pod, step" if match == "on" else "nothing"
             return f"({metric} {op} {match} ({by}) {self.selector(metric=metric)}{self.shifted()})"
-        return f"({self.vector(depth - 1)} {op} {self.rarest(['on', 'ignoring'])} ({labels}) {self.vector(depth - 1)})"
+        sides = [self.vector(depth - 1) for _ in "ab"]
+        if any(re.search(r"count_values|\[\w+:", side) for side in sides): # which of two duplicates is met first is chance
+            sides = [self.selected(0), self.over_time(0)]
+        return f"({sides[0]} {op} {self.rarest(['on', 'ignoring'])} ({labels}) {sides[1]})"
 
     def joined(self, depth):
         op, side = self.operator(), self.rarest(["group_left", "group_right"])
