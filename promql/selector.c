@@ -70,7 +70,7 @@ static void fill_any(struct eval *ev, struct row *row, const struct series *s, s
         row_clear(row, i);
         if (!newest(&c, &t, &v, &h) || t <= now - window)
             continue;
-        eval_count_read(ev, i, h ? histogram_weight(h) : 1);
+        eval_count_read(ev, i, h && part == PART_VALUE ? histogram_weight(h) : 1);
         if (part == PART_INFO_TIME && h)
             eval_fail(ev, ERR_EXEC, "this should be an info metric, with float samples: %.*s",
                       STR_ARG(labels_quoted(ev, s->labels)));

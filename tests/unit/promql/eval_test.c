@@ -170,6 +170,10 @@ static void samples_are_counted(void **state)
     assert_true(eval(f, "m @ 60", &out)); /* read once, counted at each step */
     assert_int_equal(out.stats.samples, 9);
     assert_int_equal(out.stats.per_step[2], 3);
+    assert_true(eval(f, "h{a=\"1\"}", &out)); /* a histogram counts by its size */
+    assert_true(out.stats.per_step[0] > 1);
+    assert_true(eval(f, "timestamp(h{a=\"1\"})", &out)); /* of which this sees nothing */
+    assert_int_equal(out.stats.per_step[0], 1);
     assert_true(eval(f, "count_over_time(m{a=\"1\"}[1m:30s])", &out)); /* what the windows see */
     assert_int_equal(out.stats.samples, 1 + 2 + 2);
 }
