@@ -45,7 +45,7 @@ def unwrapped(text):
 
 def unsure(text):
     """Whether its values are so large, or of so many roundings, that a remainder, a minute or an order is anybody's guess."""
-    return re.search(rf"\^|\b({'|'.join(ROUNDED)}|std(dev|var))\b", text) is not None
+    return re.search(rf"\^|\b({'|'.join(ROUNDED)}|std(dev|var)(_over_time)?)\b", text) is not None
 
 
 def named(name):
@@ -218,6 +218,12 @@ class Queries:
 
     def two_sides(self, depth):
         op = self.operator()
+        text = self.pair(op, depth)
+        if op.split()[0] in COMPARE and re.search(r"\bstd(dev|var)", text): # where two are equal, the last bit would decide
+            text = self.pair(self.rarest(["+", "-", "*"]), depth)
+        return text
+
+    def pair(self, op, depth):
         how = self.r.random()
         if how < 0.4: # the same series through two functions
             metric = self.metric("counter", "gauge")
