@@ -36,11 +36,11 @@ static const char *own_words(CURL *easy, int code)
 
 static void describe(CURL *easy, int code, const char *message, int64_t total_ms, char *text, size_t size)
 {
-    curl_off_t connected = 0;
+    curl_off_t asked = 0; /* when the request was about to be sent; a kept connection has no time of connecting */
     const char *own = own_words(easy, code);
     if (code == CURLE_OPERATION_TIMEDOUT) {
-        curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected);
-        snprintf(text, size, "%s %lld ms", connected ? "timed out after" : "timed out connecting, after",
+        curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &asked);
+        snprintf(text, size, "%s %lld ms", asked ? "timed out after" : "timed out connecting, after",
                  (long long)total_ms);
     } else if (own) {
         snprintf(text, size, "%s", own);

@@ -351,6 +351,11 @@ static void failures_are_told_in_words(void **state UNUSED)
     expect_error("/drop", 1000, ERR_BAD_GATEWAY, "closed the connection without an answer");
     expect_error("/loop", 1000, ERR_BAD_GATEWAY, "more than 10 redirects");
     expect_error("ftp://127.0.0.1/x", 1000, ERR_BAD_GATEWAY, "ftp");
+    struct result res = {.done = 0};
+    struct client_request req = get("/x", &res);
+    perform(&req, &res);
+    expect_error("/silent", 100, ERR_GATEWAY_TIME, "timed out after 10"); /* on the connection that was kept */
+    buf_free(&res.body);
     char tls[64];
     snprintf(tls, sizeof tls, "https://127.0.0.1:%u/", two.port); /* its answer to a handshake is "HTTP/1.1 200 OK" */
     expect_error(tls, 1000, ERR_BAD_GATEWAY, ": TLS: ");
