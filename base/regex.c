@@ -93,7 +93,7 @@ struct str regex_pattern(const struct regex *re) { return re->pattern; }
 size_t regex_bytes(const struct regex *re)
 {
     const struct re2_pattern *compiled = atomic_load_explicit(&re->compiled, memory_order_acquire);
-    return sizeof *re + re->pattern.n + (compiled ? re2_bytes(compiled) : 0);
+    return sizeof *re + re->pattern.n + plan_bytes(&re->plan) + (compiled ? re2_bytes(compiled) : 0);
 }
 
 const struct str *regex_literals(const struct regex *re, size_t *n)

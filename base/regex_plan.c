@@ -317,3 +317,11 @@ bool plan_match(const struct regex_plan *plan, struct str s)
         return str_eq(s, plan->literals[0]);
     return map_find(&plan->set, s) != NULL;
 }
+
+size_t plan_bytes(const struct regex_plan *plan)
+{
+    size_t bytes = plan->set.cap * sizeof *plan->set.slots + plan->prefix.n + plan->middle.n + plan->suffix.n;
+    for (size_t i = 0; i < plan->n_literals; i++)
+        bytes += sizeof *plan->literals + plan->literals[i].n;
+    return bytes;
+}

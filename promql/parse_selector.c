@@ -32,7 +32,7 @@ static void add_matcher(struct parser *p, struct matcher_list *list, size_t pos,
         parse_fail(p, pos, "%s", err.text);
     *made = (struct made_regex){m->re, p->made};
     p->made = made;
-    arena_bytes(p->arena, regex_bytes(m->re)); /* not used: so that the budget bounds RE2's memory, too */
+    arena_bytes(p->arena, regex_bytes(m->re)); /* not used: so that the budget bounds their memory, too */
 }
 
 static bool match_type_of(enum token_kind kind, enum match_type *type)

@@ -307,6 +307,9 @@ static void test_references(void **state UNUSED)
     assert_true(str_is(regex_pattern(re), "a+"));
     assert_in_range(regex_bytes(re), 1000, 10000);
     regex_free(re);
+    re = regex_of("[a-z][a-z]"); /* 676 strings */
+    assert_in_range(regex_bytes(re), 676 * (sizeof(struct str) + 2), 676 * 200);
+    regex_free(re);
     regex_free(NULL);
 }
 
