@@ -80,18 +80,26 @@ static struct dest_lane *part_of(struct writer_lane *l, struct destination *d)
     return dl;
 }
 
+static void change_settings(struct dest_lane *dl, struct dest_settings *next)
+{
+    struct dest_settings *old = dl->settings;
+    dl->settings = next;
+    if (old == NULL || old->protocol != next->protocol)
+        dl->codec = next->protocol == PROTOCOL_SNAPPY ? CODEC_SNAPPY : CODEC_ZSTD;
+    if (old && old->durability == DURABILITY_MEMORY && next->durability != DURABILITY_MEMORY)
+        for (size_t i = 0; i < dl->n; i++) /* behind a later block it would count as written */
+            shard_save(dl->shards[i]);
+    if (old)
+        dest_settings_free(old);
+}
+
 /* What main prepared for this lane (new shards, new settings) is taken into use. */
 static void adopt(struct writer_lane *l, struct destination *d)
 {
     struct dest_lane *dl = part_of(l, d);
     struct dest_settings *next = atomic_exchange(&dl->next_settings, NULL);
-    if (next) {
-        if (dl->settings == NULL || dl->settings->protocol != next->protocol)
-            dl->codec = next->protocol == PROTOCOL_SNAPPY ? CODEC_SNAPPY : CODEC_ZSTD;
-        if (dl->settings)
-            dest_settings_free(dl->settings);
-        dl->settings = next;
-    }
+    if (next)
+        change_settings(dl, next);
     for (size_t g = dl->generations; g < atomic_load(&d->published); g++) {
         const struct destination_generation *newest = destination_generation(d, g);
         for (unsigned i = l->id; i < newest->n_shards; i += l->n_lanes)

@@ -293,6 +293,14 @@ static struct block *whole_block(struct shard *s, size_t at, size_t *next)
     return whole;
 }
 
+void shard_save(struct shard *s)
+{
+    for (size_t i = 0, next; i < s->n; i = next) {
+        struct block *b = whole_block(s, i, &next);
+        queue_write(s->disk, b, entry_at(s, i)->seq, (struct waiting){0});
+    }
+}
+
 void shard_stop(struct shard *s)
 {
     if (s->call)
@@ -302,10 +310,7 @@ void shard_stop(struct shard *s)
         list_remove(&s->node);
     s->state = SHARD_STOPPED;
     loop_timer_stop(s->lane->loop, &s->read_again);
-    for (size_t i = 0, next; i < s->n; i = next) { /* what is on disk already stays as it is */
-        struct block *b = whole_block(s, i, &next);
-        queue_write(s->disk, b, entry_at(s, i)->seq, (struct waiting){0});
-    }
+    shard_save(s);
 }
 
 void shard_start(struct shard *s)

@@ -44,7 +44,8 @@ void shard_free(struct shard *s);
 /* Takes one reference of the block. */
 void shard_push(struct shard *s, struct block *b, struct waiting who);
 void shard_kick(struct shard *s);      /* sends when there is something to send */
-void shard_stop(struct shard *s);      /* ends what is under way; memory-only blocks are written to disk */
+void shard_save(struct shard *s);      /* memory-only blocks are written to disk; those that are there already stay */
+void shard_stop(struct shard *s);      /* ends what is under way, and saves */
 void shard_start(struct shard *s);     /* after a stop: the destination came back before its files were closed */
 static inline bool shard_empty(const struct shard *s) { return s->n == 0 && !s->behind; }
 
