@@ -121,12 +121,11 @@ static void poll_stop(struct loop_timer *timer)
 {
     struct stop_job *j = CONTAINER(timer, struct stop_job, poll);
     struct writer_lane *l = j->lane;
-    if (l->plan && !writer_lane_idle(l) && loop_mono(l->loop) < j->until) {
+    if (!writer_lane_idle(l) && loop_mono(l->loop) < j->until) {
         loop_timer_in(l->loop, &j->poll, 10);
         return;
     }
-    if (l->plan)
-        writer_lane_stop(l);
+    writer_lane_stop(l);
     j->task.run = run_lane_stopped;
     loop_post(j->writer->env.main, &j->task);
 }
