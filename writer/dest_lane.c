@@ -64,7 +64,7 @@ void shard_accepted(struct shard *s)
 /* --- from one generation to the next ------------------------------------------------------------------------------ */
 
 /* A generation is through when those before it are, no lane writes to it any more and all its shards are empty: then
- * the next one may send, on every lane. */
+ * its files go, and the next one may send, on every lane. */
 struct release_job { struct loop_task task; struct dest_lane *lane; };
 
 static void run_release(struct loop_task *task)
@@ -84,6 +84,7 @@ void dest_lane_drained(struct shard *s)
     if (atomic_fetch_sub(&s->generation->undrained, 1) > 1)
         return;
     atomic_fetch_add(&d->active, 1);
+    queue_retire(d->queue, s->generation_at);
     for (unsigned i = 0; i < d->n_lanes; i++) {
         struct release_job *j = mem_alloc(sizeof *j);
         *j = (struct release_job){{.run = run_release}, d->per_lane[i]};

@@ -384,3 +384,19 @@ void queue_shrink(struct queue *q)
     struct folder_job j = {.task = {.run = run_shrink}};
     (void)!wait_for(q, &j);
 }
+
+struct retire_job { struct loop_task task; struct queue *queue; size_t at; };
+
+static void run_retire(struct loop_task *task)
+{
+    struct retire_job *j = CONTAINER(task, struct retire_job, task);
+    queue_folder_retire(&j->queue->folder, j->at);
+    mem_free(j);
+}
+
+void queue_retire(struct queue *q, size_t at)
+{
+    struct retire_job *j = mem_alloc(sizeof *j);
+    *j = (struct retire_job){{.run = run_retire}, q, at};
+    loop_post(q->loop, &j->task);
+}

@@ -43,6 +43,8 @@ void queue_walk(struct queue *q, uint64_t max_bytes, queue_visit *visit, void *a
  * io thread. queue_shrink takes it away again, when nobody has used it. */
 const struct queue_generation *queue_grow(struct queue *q, unsigned shards, struct err *err) MUST_USE;
 void queue_shrink(struct queue *q);
+/* Of generation `at` everything is delivered, and nobody will write to it: its files go. Any lane. */
+void queue_retire(struct queue *q, size_t at);
 void queue_limit(struct queue *q, const struct queue_limits *limits); /* new limits, any time */
 uint64_t queue_bytes(const struct queue *q); /* on disk and not yet acknowledged; any thread */
 bool queue_failing(const struct queue *q);   /* the last write did not work; any thread */

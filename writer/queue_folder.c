@@ -70,15 +70,21 @@ static void close_generation(struct queue_generation *g)
     mem_free(g->shards);
 }
 
-void queue_folder_remove(struct queue_folder *f, size_t at)
+void queue_folder_retire(struct queue_folder *f, size_t at)
 {
-    struct queue_generation *g = &f->generations[at];
+    const struct queue_generation *g = &f->generations[at];
     struct buf path = {0};
     for (unsigned i = 0; i < g->n_shards; i++)
         shard_files_remove(g->shards[i]);
     generation_path(f, g, &path);
     rmdir(buf_z(&path));
     buf_free(&path);
+}
+
+void queue_folder_remove(struct queue_folder *f, size_t at)
+{
+    struct queue_generation *g = &f->generations[at];
+    queue_folder_retire(f, at);
     close_generation(g);
     memmove(g, g + 1, (f->n - at - 1) * sizeof *g);
     f->n--;

@@ -17,6 +17,7 @@ bool queue_folder_open(struct queue_folder *f, unsigned shards, struct err *err)
 void queue_folder_close(struct queue_folder *f);
 bool queue_folder_add(struct queue_folder *f, unsigned shards, struct err *err) MUST_USE; /* false: all is as before */
 void queue_folder_remove(struct queue_folder *f, size_t at); /* a generation, files and all */
+void queue_folder_retire(struct queue_folder *f, size_t at); /* the files only: it keeps its place */
 
 uint64_t queue_folder_bytes(const struct queue_folder *f);   /* of segments that hold something to send */
 /* Deletes one segment of the oldest generation that can spare one; returns its bytes, 0 when there is none. */

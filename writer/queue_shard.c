@@ -161,6 +161,8 @@ bool shard_files_remove(struct queue_shard *s)
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/position", s->dir);
     unlink(path);
+    shard_files_close(s);
+    s->dirty = false;
     return rmdir(s->dir) == 0;
 }
 

@@ -260,12 +260,77 @@ static void a_plan_in_force_is_announced(void **state UNUSED)
     rig_stop(1000);
 }
 
+/* What waited in memory only is written before what is written at once. */
+static void a_safer_durability_holds_for_what_waits(void **state UNUSED)
+{
+    struct destination_conf d = rig_destination(&rig.a, "a", 4);
+    d.durability = DURABILITY_MEMORY;
+    atomic_store(&rig.a.status, 503);
+    rig_start();
+    rig_apply(&d, 1);
+    rig_push(1, 10, true);
+    d.durability = DURABILITY_SPILL;
+    rig_apply(&d, 1);
+    rig_push(11, 20, true);
+    rig_stop(20);
+    atomic_store(&rig.a.status, 204);
+    rig_start();
+    rig_apply(&d, 1);
+    rig_await(&rig.a, rig_samples(20));
+    rig_check(&rig.a, 1, 20);
+    rig_stop(1000);
+}
+
+/* Main has not told any lane yet to switch to the plan when it is told to stop. */
+static void a_stop_overtakes_the_first_plan(void **state UNUSED)
+{
+    struct destination_conf d = rig_destination(&rig.a, "a", 4);
+    rig_start();
+    rig_apply_at_once(&d, 1);
+    rig_stop(1000);
+    assert_int_equal(receiver_count(&rig.a), 0);
+}
+
+static size_t open_files(void)
+{
+    glob_t found;
+    assert_int_equal(glob("/proc/self/fd/*", 0, NULL, &found), 0);
+    size_t n = found.gl_pathc;
+    globfree(&found);
+    return n;
+}
+
+static bool old_generations_are_gone(void) { return find_paths("a-*/g*", NULL) == 1; }
+
+/* The files of a generation that is sent are closed and deleted, and not only by the next start. */
+static void generations_do_not_pile_up(void **state UNUSED)
+{
+    struct destination_conf d = rig_destination(&rig.a, "a", 4);
+    rig_start();
+    rig_apply(&d, 1);
+    rig_push(1, 1, true);
+    rig_await(&rig.a, rig_samples(1));
+    size_t before = open_files();
+    for (int64_t t = 2; t <= 21; t++) {
+        d = rig_destination(&rig.a, "a", 4 - t % 2);
+        rig_apply(&d, 1);
+        rig_push(t, t, true);
+    }
+    rig_await(&rig.a, rig_samples(21));
+    rig_check(&rig.a, 1, 21);
+    rig_wait_until(old_generations_are_gone);
+    assert_in_range(open_files(), 0, before + 8);
+    rig_stop(1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_TEST(labels_follow_the_order), RIG_TEST(what_waits_on_disk_can_be_asked_after_a_restart),
         RIG_TEST(a_reload_keeps_what_is_recent), RIG_TEST(a_reload_changes_destinations_in_place),
         RIG_TEST(reloads_follow_each_other), RIG_TEST(the_folder_has_one_owner),
-        RIG_TEST(a_failed_reload_leaves_nothing), RIG_TEST(a_plan_in_force_is_announced)};
+        RIG_TEST(a_failed_reload_leaves_nothing), RIG_TEST(a_plan_in_force_is_announced),
+        RIG_TEST(a_safer_durability_holds_for_what_waits), RIG_TEST(a_stop_overtakes_the_first_plan),
+        RIG_TEST(generations_do_not_pile_up)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
