@@ -177,7 +177,8 @@ static void run_away(struct loop_task *task)
         if (j->receipt)
             hold(&ls->piles[j->shard], j->receipt);
         writer_lane_pile_changed(l, ls, j->shard, due_of(l, j->receipt));
-    } else { /* one of the two lanes has changed its plan already, the other has not */
+    } else { /* one of the two lanes has changed its plan already, the other has not: what came before goes first */
+        writer_lane_seal_all(l);
         if (j->receipt)
             hold(&j->pile, j->receipt);
         writer_lane_seal(l, stream, j->shard, &j->pile);
