@@ -8,6 +8,7 @@
  * is closed. Destinations that stay are changed in place, so that no sample lacks a queue for a moment. Reloads may
  * follow each other faster than lanes answer.
  */
+#include "base/url.h"
 #include "writer/refill.h"
 #include "writer/state.h"
 
@@ -28,20 +29,31 @@ struct writer_change {
     struct plan *plan;
 };
 
+static bool same_identity(const struct destination_conf *a, const struct destination_conf *b)
+{
+    char *one = destination_identity(a), *other = destination_identity(b);
+    bool same = strcmp(one, other) == 0;
+    mem_free(one);
+    mem_free(other);
+    return same;
+}
+
+static bool refuse_twins(const struct destination_conf *c, struct err *err)
+{
+    struct buf url = {0};
+    url_redact(&url, c->url);
+    err_set(err, ERR_BAD_DATA, "remote_write: two destinations are called \"%.*s\" (%s); give each a name of its own",
+            STR_ARG(c->name), buf_z(&url));
+    buf_free(&url);
+    return false;
+}
+
 static bool check_names(const struct writer_plan *plan, struct err *err)
 {
     for (size_t i = 0; i < plan->n; i++)
-        for (size_t k = 0; k < i; k++) {
-            const struct destination_conf *a = &plan->destinations[i], *b = &plan->destinations[k];
-            char *one = destination_identity(a), *other = destination_identity(b);
-            bool same = strcmp(one, other) == 0;
-            mem_free(one);
-            mem_free(other);
-            if (same)
-                return err_set(err, ERR_BAD_DATA,
-                               "remote_write: two destinations are called \"%.*s\" (%.*s); give each a name of its own",
-                               STR_ARG(a->name), STR_ARG(a->url));
-        }
+        for (size_t k = 0; k < i; k++)
+            if (same_identity(&plan->destinations[i], &plan->destinations[k]))
+                return refuse_twins(&plan->destinations[i], err);
     return true;
 }
 
