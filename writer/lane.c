@@ -84,8 +84,10 @@ static void change_settings(struct dest_lane *dl, struct dest_settings *next)
 {
     struct dest_settings *old = dl->settings;
     dl->settings = next;
-    if (old == NULL || old->protocol != next->protocol)
+    if (old == NULL || old->protocol != next->protocol) {
         dl->codec = next->protocol == PROTOCOL_SNAPPY ? CODEC_SNAPPY : CODEC_ZSTD;
+        atomic_store(&dl->dest->zstd, dl->codec == CODEC_ZSTD);
+    }
     if (old && old->durability == DURABILITY_MEMORY && next->durability != DURABILITY_MEMORY)
         for (size_t i = 0; i < dl->n; i++) /* behind a later block it would count as written */
             shard_save(dl->shards[i]);

@@ -37,6 +37,7 @@ struct write_job {
     struct receipt *receipts[];
 };
 struct ack_job { struct loop_task task; struct queue_shard *shard; uint64_t next; };
+struct queue_job { struct loop_task task; struct queue *queue; size_t generation; };
 
 const struct queue_stats *queue_stats(const struct queue *q) { return &q->stats; }
 struct queue_stats *queue_counters(struct queue *q) { return &q->stats; }
@@ -305,11 +306,9 @@ static void sync_dirty(struct queue_shard *s, void *arg UNUSED)
         log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
 }
 
-struct stop_job { struct loop_task task; struct queue *queue; };
-
 static void run_stop(struct loop_task *task)
 {
-    struct queue *q = CONTAINER(task, struct stop_job, task)->queue;
+    struct queue *q = CONTAINER(task, struct queue_job, task)->queue;
     loop_timer_stop(q->loop, &q->sync);
     queue_folder_each(&q->folder, sync_dirty, NULL);
     loop_stop(q->loop);
@@ -317,7 +316,7 @@ static void run_stop(struct loop_task *task)
 
 void queue_close(struct queue *q)
 {
-    struct stop_job stop = {{.run = run_stop}, q}; /* behind everything that the lanes posted */
+    struct queue_job stop = {{.run = run_stop}, q, 0}; /* behind everything that the lanes posted */
     loop_post(q->loop, &stop.task);
     thread_join(q->thread);
     free_queue(q);
@@ -385,18 +384,16 @@ void queue_shrink(struct queue *q)
     (void)!wait_for(q, &j);
 }
 
-struct retire_job { struct loop_task task; struct queue *queue; size_t at; };
-
 static void run_retire(struct loop_task *task)
 {
-    struct retire_job *j = CONTAINER(task, struct retire_job, task);
-    queue_folder_retire(&j->queue->folder, j->at);
+    struct queue_job *j = CONTAINER(task, struct queue_job, task);
+    queue_folder_retire(&j->queue->folder, j->generation);
     mem_free(j);
 }
 
 void queue_retire(struct queue *q, size_t at)
 {
-    struct retire_job *j = mem_alloc(sizeof *j);
-    *j = (struct retire_job){{.run = run_retire}, q, at};
+    struct queue_job *j = mem_alloc(sizeof *j);
+    *j = (struct queue_job){{.run = run_retire}, q, at};
     loop_post(q->loop, &j->task);
 }

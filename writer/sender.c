@@ -1,4 +1,4 @@
-/* One block, one POST, and what the answer means. The whole policy is the table `classes`:
+/* One block, one POST, and what the answer means. The whole policy is classify():
  *
  *   answer                     what is done
  *   2xx                        delivered
@@ -7,7 +7,7 @@
  *                              changes nothing
  *   413                        cut in two and sent in halves; a single sample that is too large is dropped
  *   400 409 415 422, other 4xx dropped, counted and logged: the same bytes will not be liked better later
- *   401 403 404 407 408 425 429, 3xx, 5xx, no answer
+ *   401 402 403 404 407 408 425 429, 3xx, 5xx, no answer
  *                              tried again for ever: credentials and routes get mended, servers come back. Retry-After
  *                              (seconds or a date) replaces the next delay, within the longest backoff
  */

@@ -184,9 +184,11 @@ static void the_folder_has_one_owner(void **state UNUSED)
     assert_null(writer_prepare(other, &(struct writer_plan){.destinations = &d, .n = 1}, &err));
     assert_non_null(strstr(err.text, "in use by another process"));
     writer_free(other);
+    d.url = STR("http://user:secret@127.0.0.1:1/write?token=secret");
     struct destination_conf twins[] = {d, d};
     assert_false(rig_try(&(struct writer_plan){.destinations = twins, .n = 2}, &err));
     assert_non_null(strstr(err.text, "two destinations"));
+    assert_null(strstr(err.text, "secret"));
     rig_stop(1000);
 }
 
@@ -270,7 +272,9 @@ static void a_safer_durability_holds_for_what_waits(void **state UNUSED)
     rig_apply(&d, 1);
     rig_push(1, 10, true);
     d.durability = DURABILITY_SPILL;
+    d.protocol = PROTOCOL_SNAPPY;
     rig_apply(&d, 1);
+    assert_false(rig_status().zstd);
     rig_push(11, 20, true);
     rig_stop(20);
     atomic_store(&rig.a.status, 204);
