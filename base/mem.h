@@ -28,6 +28,10 @@ void mem_free(void *p); /* NULL is fine */
 void *mem_try_alloc(size_t n) MUST_USE;
 void *mem_try_realloc(void *p, size_t n) MUST_USE; /* NULL: p is still valid */
 
+/* What malloc takes for n bytes: a multiple of 16, not less than 32; 8 of them are its own. */
+enum { MEM_BLOCK_HEAD = 8 };
+static inline size_t mem_block(size_t n) { return n <= 24 ? 32 : (n + MEM_BLOCK_HEAD + 15) & ~(size_t)15; }
+
 /* Grows *items (element size `size`) so that it holds at least `need` elements, doubling. Never fails. */
 void mem_grow(void *items, size_t *cap, size_t need, size_t size);
 

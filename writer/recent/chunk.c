@@ -17,7 +17,6 @@
 
 enum { SAME = 0, DELTA = 1, XOR = 2, VALUE_MASK = 3, STEP_CHANGED = 4 };
 enum { REST_SHIFT = 3, HIGH_SHIFT = 6, MOST_REPEATS = 31 };
-enum { BLOCK = 16, BLOCK_HEAD = 8 }; /* malloc's: what a block is a multiple of, and what it keeps for itself */
 #define WHOLE_LIMIT 9007199254740992.0 /* 2^53 */
 
 static size_t memory_for(size_t bytes) { return offsetof(struct chunk, bytes) + bytes; }
@@ -25,8 +24,7 @@ static size_t memory_for(size_t bytes) { return offsetof(struct chunk, bytes) + 
 /* Not less than `bytes`, and what malloc would round it up to. */
 static uint16_t room(size_t bytes)
 {
-    size_t block = (memory_for(bytes) + BLOCK_HEAD + BLOCK - 1) & ~(size_t)(BLOCK - 1);
-    return (uint16_t)(block - BLOCK_HEAD - memory_for(0));
+    return (uint16_t)(mem_block(memory_for(bytes)) - MEM_BLOCK_HEAD - memory_for(0));
 }
 
 struct chunk *chunk_new(uint32_t bytes)
@@ -64,7 +62,7 @@ static int64_t plus(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint
 static uint64_t zigzag(int64_t v) { return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63); }
 static int64_t unzigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
 
-/* --- appending ------------------------------------------------------------------------------------------------------ */
+/* --- appending ---------------------------------------------------------------------------------------------------- */
 
 static uint8_t *put_varint(uint8_t *p, uint64_t v)
 {
@@ -161,7 +159,7 @@ struct chunk *chunk_append(struct chunk *c, struct chunk_tail *tail, int64_t t, 
     return c;
 }
 
-/* --- decoding ------------------------------------------------------------------------------------------------------- */
+/* --- decoding ----------------------------------------------------------------------------------------------------- */
 
 struct cursor {
     const uint8_t *p;

@@ -23,7 +23,7 @@ struct chunk_tail { int64_t t, dt; double v; }; /* the last sample, which the ne
 struct chunk *chunk_new(uint32_t cap);
 static inline void chunk_ref(struct chunk *c) { atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed); }
 void chunk_unref(struct chunk *c);
-static inline size_t chunk_memory(const struct chunk *c) { return offsetof(struct chunk, bytes) + c->cap; }
+static inline size_t chunk_memory(const struct chunk *c) { return mem_block(offsetof(struct chunk, bytes) + c->cap); }
 
 static inline bool chunk_full(const struct chunk *c) { return c->n >= CHUNK_SAMPLES; }
 static inline bool chunk_overlaps(const struct chunk *c, int64_t t_min, int64_t t_max)

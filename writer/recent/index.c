@@ -28,12 +28,14 @@ void index_free(struct index *x)
 
 static size_t name_bytes(const struct name_postings *names)
 {
-    return sizeof *names + names->name.n + sizeof(struct map_entry) * 2;
+    return mem_block(sizeof *names) + mem_block(names->name.n + 1) + sizeof(struct map_entry) * 2;
 }
+
+static size_t ids_bytes(uint32_t cap) { return cap ? mem_block(cap * sizeof(uint32_t)) : 0; }
 
 static size_t posting_bytes(const struct posting *p)
 {
-    return offsetof(struct posting, value) + p->value_bytes + sizeof(struct map_entry) * 2 + p->cap * sizeof *p->at.ids;
+    return mem_block(offsetof(struct posting, value) + p->value_bytes) + sizeof(struct map_entry) * 2 + ids_bytes(p->cap);
 }
 
 static struct name_postings *name_for(struct index *x, struct str name)
@@ -69,7 +71,7 @@ static void grow(struct index *x, struct posting *p)
     uint32_t cap = p->n + p->n / 2 + 1, *ids = mem_realloc(p->cap ? p->at.ids : NULL, cap * sizeof *ids);
     if (p->cap == 0)
         memcpy(ids, p->at.few, p->n * sizeof *ids);
-    x->bytes += (cap - p->cap) * sizeof *ids;
+    x->bytes += ids_bytes(cap) - ids_bytes(p->cap);
     p->at.ids = ids;
     p->cap = cap;
 }
@@ -77,7 +79,7 @@ static void grow(struct index *x, struct posting *p)
 static void shrink(struct index *x, struct posting *p)
 {
     uint32_t *ids = p->at.ids, cap = p->n > POSTING_FEW ? p->n : 0;
-    x->bytes -= (p->cap - cap) * sizeof *ids;
+    x->bytes -= ids_bytes(p->cap) - ids_bytes(cap);
     p->cap = cap;
     if (cap) {
         p->at.ids = mem_realloc(ids, cap * sizeof *ids);

@@ -14,6 +14,8 @@ enum { LATE_TAIL = 1024 };
 static void free_bytes(const void *p) { mem_free((void *)(uintptr_t)p); }
 
 static size_t memory_for(size_t label_bytes) { return offsetof(struct kept_series, label_text) + label_bytes; }
+/* What a list of so many takes. */
+static size_t list_block(uint32_t cap, size_t size) { return cap ? mem_block(cap * size) : 0; }
 
 struct kept_series *kept_new(struct part *p, struct labels labels)
 {
@@ -22,7 +24,7 @@ struct kept_series *kept_new(struct part *p, struct labels labels)
     s->label_bytes = labels.n;
     s->label_count = labels.count;
     memcpy(s->label_text, labels.p, labels.n);
-    part_count(p, (long long)memory_for(s->label_bytes));
+    part_count(p, (long long)mem_block(memory_for(s->label_bytes)));
     return s;
 }
 
@@ -35,7 +37,7 @@ static void free_chunk(struct part *p, struct chunk *c)
 
 static void free_histogram(struct part *p, const struct kept_histogram *h)
 {
-    part_count(p, -(long long)h->message.n);
+    part_count(p, -(long long)mem_block(h->message.n));
     p->samples--;
     free_bytes(h->message.p);
 }
@@ -44,7 +46,7 @@ static struct kept_rest *rest_of(struct part *p, struct kept_series *s)
 {
     if (s->rest == NULL) {
         s->rest = mem_zalloc(sizeof *s->rest);
-        part_count(p, (long long)sizeof *s->rest);
+        part_count(p, (long long)mem_block(sizeof *s->rest));
     }
     return s->rest;
 }
@@ -57,7 +59,8 @@ static void free_rest(struct part *p, struct kept_series *s)
     for (uint32_t i = 0; i < r->n_hists; i++)
         free_histogram(p, &r->hists[i]);
     p->samples -= r->n_late;
-    part_count(p, -(long long)(sizeof *r + r->cap_late * sizeof *r->late + r->cap_hists * sizeof *r->hists));
+    part_count(p, -(long long)(mem_block(sizeof *r) + list_block(r->cap_late, sizeof *r->late) +
+                               list_block(r->cap_hists, sizeof *r->hists)));
     mem_free(r->hists);
     mem_free(r->late);
     mem_free(r);
@@ -73,11 +76,11 @@ void kept_free(struct part *p, struct kept_series *s)
     if (s->open)
         free_chunk(p, s->open);
     free_rest(p, s);
-    part_count(p, -(long long)memory_for(s->label_bytes));
+    part_count(p, -(long long)mem_block(memory_for(s->label_bytes)));
     mem_free(s);
 }
 
-/* --- late samples --------------------------------------------------------------------------------------------------- */
+/* --- late samples ------------------------------------------------------------------------------------------------- */
 
 /* The first of late[from..to), which is sorted, that is not older than t. */
 static uint32_t lower_bound(const struct sample *late, uint32_t from, uint32_t to, int64_t t)
@@ -92,11 +95,13 @@ static uint32_t lower_bound(const struct sample *late, uint32_t from, uint32_t t
     return from;
 }
 
+uint32_t kept_late_before(const struct kept_rest *r, int64_t t) { return lower_bound(r->late, 0, r->n_late, t); }
+
 static void grow_late(struct part *p, struct kept_rest *r)
 {
     uint32_t cap = r->cap_late ? r->cap_late * 2 : 4;
     r->late = mem_realloc(r->late, cap * sizeof *r->late);
-    part_count(p, (long long)((cap - r->cap_late) * sizeof *r->late));
+    part_count(p, (long long)(list_block(cap, sizeof *r->late) - list_block(r->cap_late, sizeof *r->late)));
     r->cap_late = cap;
 }
 
@@ -136,7 +141,7 @@ static void add_late(struct part *p, struct kept_rest *r, int64_t t, double v)
     p->samples++;
 }
 
-/* --- what comes ----------------------------------------------------------------------------------------------------- */
+/* --- what comes --------------------------------------------------------------------------------------------------- */
 
 void kept_seal(struct part *p, struct kept_series *s)
 {
@@ -181,7 +186,7 @@ static void grow_histograms(struct part *p, struct kept_rest *r)
 {
     uint32_t cap = r->cap_hists ? r->cap_hists * 2 : 4;
     r->hists = mem_realloc(r->hists, cap * sizeof *r->hists);
-    part_count(p, (long long)((cap - r->cap_hists) * sizeof *r->hists));
+    part_count(p, (long long)(list_block(cap, sizeof *r->hists) - list_block(r->cap_hists, sizeof *r->hists)));
     r->cap_hists = cap;
 }
 
@@ -201,11 +206,11 @@ void kept_add_histogram(struct part *p, struct kept_series *s, struct str messag
     r->n_hists++;
     if (t > s->newest)
         s->newest = t;
-    part_count(p, (long long)message.n);
+    part_count(p, (long long)mem_block(message.n));
     p->samples++;
 }
 
-/* --- what goes ------------------------------------------------------------------------------------------------------ */
+/* --- what goes ---------------------------------------------------------------------------------------------------- */
 
 static void drop_first_chunk(struct part *p, struct kept_series *s)
 {
@@ -219,7 +224,7 @@ static void drop_first_chunk(struct part *p, struct kept_series *s)
 /* The newest that went, or INT64_MIN. */
 static int64_t drop_late_until(struct part *p, struct kept_rest *r, int64_t edge)
 {
-    uint32_t k = edge < INT64_MAX ? lower_bound(r->late, 0, r->n_late, edge + 1) : r->n_late;
+    uint32_t k = edge < INT64_MAX ? kept_late_before(r, edge + 1) : r->n_late;
     if (k == 0)
         return INT64_MIN;
     int64_t newest = r->late[k - 1].t;

@@ -40,5 +40,6 @@ void kept_seal(struct part *p, struct kept_series *s);  /* the open chunk, when 
  * none. */
 int64_t kept_drop_until(struct part *p, struct kept_series *s, int64_t edge);
 int64_t kept_oldest(const struct kept_series *s);       /* INT64_MAX: it has no sample */
+uint32_t kept_late_before(const struct kept_rest *r, int64_t t); /* how many late samples are older; r is settled */
 
 #endif

@@ -41,7 +41,7 @@ void part_free(struct part *p)
     mutex_free(&p->lock);
 }
 
-/* --- series --------------------------------------------------------------------------------------------------------- */
+/* --- series ------------------------------------------------------------------------------------------------------- */
 
 static struct str label_key(const struct kept_series *s) { return str_n(s->label_text, s->label_bytes); }
 
@@ -122,7 +122,7 @@ static struct kept_series *find_series(struct part *p, const uint8_t *bytes, siz
     return s;
 }
 
-/* --- reading what a pile holds -------------------------------------------------------------------------------------- */
+/* --- reading what a pile holds ------------------------------------------------------------------------------------ */
 
 enum { FIELD_LABEL = 1, FIELD_SAMPLE = 2, FIELD_HISTOGRAM = 4, FIELD_SERIES = 1, FIELD_METADATA = 3 };
 

@@ -38,7 +38,7 @@ static const struct str *named_values(const struct matcher *m, size_t *n)
     return values;
 }
 
-/* --- the set of one matcher ----------------------------------------------------------------------------------------- */
+/* --- the set of one matcher --------------------------------------------------------------------------------------- */
 
 static void unite_named(struct making *k, const struct name_postings *names, const struct str *values, size_t n)
 {
@@ -71,7 +71,7 @@ static bool unite_asked(struct making *k, const struct name_postings *names, con
     return true;
 }
 
-/* --- all of them ---------------------------------------------------------------------------------------------------- */
+/* --- all of them -------------------------------------------------------------------------------------------------- */
 
 static uint64_t *new_bits(struct making *k, int fill)
 {

@@ -23,7 +23,7 @@ struct reading { /* series_set.impl */
     int64_t t_min, t_max;
 };
 
-/* --- taking it ------------------------------------------------------------------------------------------------------ */
+/* --- taking it ---------------------------------------------------------------------------------------------------- */
 
 static void take_chunks(const struct reading *r, const struct kept_series *s, struct snapshot *out)
 {
@@ -43,19 +43,25 @@ static void take_chunks(const struct reading *r, const struct kept_series *s, st
 
 static void copy_late(const struct reading *r, const struct kept_rest *from, struct snapshot_rest *to)
 {
-    to->late = arena_alloc(r->arena, from->n_late * sizeof *to->late);
-    for (uint32_t i = 0; i < from->n_late; i++)
-        if (from->late[i].t >= r->t_min && from->late[i].t <= r->t_max)
-            to->late[to->n_late++] = from->late[i];
+    uint32_t first = kept_late_before(from, r->t_min);
+    uint32_t end = r->t_max < INT64_MAX ? kept_late_before(from, r->t_max + 1) : from->n_late;
+    if (first >= end)
+        return;
+    to->n_late = end - first;
+    to->late = arena_alloc(r->arena, to->n_late * sizeof *to->late);
+    memcpy(to->late, from->late + first, to->n_late * sizeof *to->late);
 }
 
 static void copy_histograms(const struct reading *r, const struct kept_rest *from, struct snapshot_rest *to)
 {
-    to->hists = arena_alloc(r->arena, from->n_hists * sizeof *to->hists);
-    for (uint32_t i = 0; i < from->n_hists; i++)
-        if (from->hists[i].t >= r->t_min && from->hists[i].t <= r->t_max)
-            to->hists[to->n_hists++] = (struct kept_histogram){from->hists[i].t,
-                                                               arena_str(r->arena, from->hists[i].message)};
+    uint32_t first = 0, end = from->n_hists;
+    while (first < end && from->hists[first].t < r->t_min)
+        first++;
+    while (end > first && from->hists[end - 1].t > r->t_max)
+        end--;
+    to->hists = arena_alloc(r->arena, (end - first) * sizeof *to->hists);
+    for (uint32_t i = first; i < end; i++)
+        to->hists[to->n_hists++] = (struct kept_histogram){from->hists[i].t, arena_str(r->arena, from->hists[i].message)};
 }
 
 static void take_rest(const struct reading *r, const struct kept_rest *from, struct snapshot *out)
@@ -88,7 +94,7 @@ static bool take_snapshot(struct kept_series *s, void *arg)
     return true;
 }
 
-/* --- reading it ----------------------------------------------------------------------------------------------------- */
+/* --- reading it --------------------------------------------------------------------------------------------------- */
 
 static uint32_t merge_late(struct sample *samples, uint32_t n, const struct sample *late, uint32_t n_late)
 {
@@ -172,7 +178,7 @@ static void release(struct series_set *set)
     mem_free(r);
 }
 
-/* --- the operation -------------------------------------------------------------------------------------------------- */
+/* --- the operation ------------------------------------------------------------------------------------------------ */
 
 static bool select_one(struct recent *store, struct query_ctx *q, const struct select *sel, struct series_set *out,
                        struct err *err)

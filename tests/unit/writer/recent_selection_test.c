@@ -13,7 +13,13 @@
 
 enum { SERIES = 3000 };
 
-struct fixture { struct recent *store; struct arena arena; struct notes notes; struct query_ctx q; struct labels all[SERIES]; };
+struct fixture {
+    struct recent *store;
+    struct arena arena;
+    struct notes notes;
+    struct query_ctx q;
+    struct labels all[SERIES];
+};
 
 static void open_store(struct fixture *f, int64_t retention)
 {
@@ -116,7 +122,7 @@ static void selects_what_matches(void **state)
     close_store(&f);
 }
 
-/* --- while it is written -------------------------------------------------------------------------------------------- */
+/* --- while it is written ------------------------------------------------------------------------------------------ */
 
 enum { AGE_MS = 50000, ROUNDS = 300, PER_ROUND = 400 };
 
@@ -133,7 +139,8 @@ static void write_churn(void *arg)
         int64_t now = round * 20000;
         for (unsigned i = 0; i < PER_ROUND; i++)
             put(w->store, 0, labels_of(&a, (unsigned)round * PER_ROUND + i + 1), now, now);
-        put(w->store, 0, labels_from(&a, (struct label[]){{STR("job"), STR("stays")}, {STR("instance"), STR("i0")}}, 2), now, now);
+        struct label stays[] = {{STR("job"), STR("stays")}, {STR("instance"), STR("i0")}};
+        put(w->store, 0, labels_from(&a, stays, LEN(stays)), now, now);
         arena_release(&a, mark);
     }
     arena_free(&a);
@@ -175,6 +182,9 @@ static void selects_while_places_change(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(selects_what_matches), cmocka_unit_test(selects_while_places_change)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(selects_what_matches),
+        cmocka_unit_test(selects_while_places_change),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,7 +58,7 @@ static void chunks_keep_every_bit(void **state)
     }
 }
 
-/* --- the store ------------------------------------------------------------------------------------------------------ */
+/* --- the store ---------------------------------------------------------------------------------------------------- */
 
 struct fixture { struct recent *store; struct arena arena; struct notes notes; struct query_ctx q; struct buf bytes; };
 
@@ -344,9 +344,16 @@ static void silent_series_go(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(chunks_keep_every_bit), cmocka_unit_test(answers_what_was_put), cmocka_unit_test(late_samples_find_their_place),
-        cmocka_unit_test(budget_takes_whole_time), cmocka_unit_test(budget_leaves_the_newest), cmocka_unit_test(the_budget_is_a_bound),
-        cmocka_unit_test(a_bulk_load_backwards_is_quick), cmocka_unit_test(times_at_the_ends_are_times),
-        cmocka_unit_test(places_are_used_again), cmocka_unit_test(silent_series_go)};
+        cmocka_unit_test(chunks_keep_every_bit),
+        cmocka_unit_test(answers_what_was_put),
+        cmocka_unit_test(late_samples_find_their_place),
+        cmocka_unit_test(budget_takes_whole_time),
+        cmocka_unit_test(budget_leaves_the_newest),
+        cmocka_unit_test(the_budget_is_a_bound),
+        cmocka_unit_test(a_bulk_load_backwards_is_quick),
+        cmocka_unit_test(times_at_the_ends_are_times),
+        cmocka_unit_test(places_are_used_again),
+        cmocka_unit_test(silent_series_go),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
