@@ -33,7 +33,7 @@ struct join {
     struct match_groups groups;
     struct names names;  /* of on() or ignoring() */
     struct one_side *sides;
-    uint8_t *active;     /* per step: both vectors have something, or a fill value can stand in, and nothing was wrong before */
+    uint8_t *active;     /* per step: both sides have something, or a fill value stands in, and nothing was wrong before */
     struct duplicate duplicate; /* on the one side, the earliest */
     uint8_t *notes;      /* per step: the last enum element_note */
     struct map *known;   /* group number and labels -> index of targets */

@@ -162,8 +162,8 @@ uint64_t histogram_weight(const struct histogram *h); /* in samples of 16 bytes 
 uint64_t value_weight(const struct value *v, const struct grid *g);
 /* `samples` were read at step i of ev->grid. */
 void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples);
-/* What is read in between does not count; resume says how much it was. Prometheus counts what is the same at every step once
- * a step, and of a subquery not what its inner expression reads but what the outer windows see. */
+/* What is read in between does not count; resume says how much it was. Prometheus counts what is the same at every step
+ * once a step, and of a subquery not what its inner expression reads but what the outer windows see. */
 struct tally { uint64_t samples, *per_step; };
 struct tally tally_pause(struct eval *ev);
 uint64_t tally_resume(struct eval *ev, struct tally t);

@@ -41,7 +41,7 @@ static void list_add(struct eval *ev, struct matcher_list *l, const struct match
 static struct matcher make(struct info *x, enum match_type type, struct str name, struct str value)
 {
     struct matcher_list *l = &x->made;
-    arena_grow(x->ev->arena, &l->items, &l->cap, l->n + 1, sizeof *l->items); /* first: there must be room for what is made */
+    arena_grow(x->ev->arena, &l->items, &l->cap, l->n + 1, sizeof *l->items); /* first: what is made must have room */
     if (!matcher_init(&l->items[l->n], x->ev->arena, type, name, value, x->ev->err))
         eval_stop(x->ev);
     return l->items[l->n++];

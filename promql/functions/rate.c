@@ -25,7 +25,7 @@ static struct falls falls_find(struct eval *ev, const struct range_input *in)
     return f;
 }
 
-/* Where the outermost of a window's samples lie, in ms: from the window's start to the first, to the last, to the end. */
+/* Where a window's outermost samples lie, in ms: from its start to the first, to the last, to its end. */
 struct edges { int64_t before, sampled, after; uint32_t samples; };
 
 static struct edges edges_of(const struct range_input *in, uint32_t i, int64_t first, int64_t last, uint32_t samples)

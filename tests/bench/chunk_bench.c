@@ -33,8 +33,11 @@ static volatile double sink;
 static void make_samples(const struct kind *k)
 {
     double v = 7;
-    for (int i = 0; i < CHUNK_SAMPLES; i++)
-        samples[i] = (struct sample){1700000000000 + i * 15000 + (k->jitter ? (int64_t)next_random() % k->jitter : 0), v = k->next(v)};
+    for (int i = 0; i < CHUNK_SAMPLES; i++) {
+        int64_t late = k->jitter ? (int64_t)next_random() % k->jitter : 0;
+        v = k->next(v);
+        samples[i] = (struct sample){1700000000000 + i * 15000 + late, v};
+    }
 }
 
 static int64_t fill(const struct kind *k)
@@ -78,7 +81,8 @@ int main(void)
         }
         for (int i = 0; i < SERIES; i++)
             bytes += chunks[i]->size;
-        printf("%-24s %5.2f bytes   append %5.2f ns   decode %5.2f ns\n", kinds[k].name, (double)bytes / n, (double)append / n, (double)read / n);
+        printf("%-24s %5.2f bytes   append %5.2f ns   decode %5.2f ns\n", kinds[k].name, (double)bytes / n,
+               (double)append / n, (double)read / n);
     }
     for (int i = 0; i < SERIES; i++)
         chunk_unref(chunks[i]);
