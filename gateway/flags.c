@@ -76,24 +76,39 @@ static struct str unquote(struct str s)
     return quoted ? str_n(s.p + 1, s.n - 2) : s;
 }
 
+/* Where the text that begins with a quote or bracket at s.p[0] ends; 0 when it has no end: then it is a plain character. */
+static size_t enclosed(struct str s)
+{
+    static const char opening[] = "\"'{[(", closing[] = "\"'}])";
+    const char *kind = s.p[0] ? strchr(opening, s.p[0]) : NULL;
+    if (kind == NULL)
+        return 0;
+    char open = *kind, close = closing[kind - opening];
+    size_t depth = 1;
+    for (size_t i = 1; i < s.n; i++) {
+        if (s.p[i] == close)
+            depth--;
+        else if (s.p[i] == open)
+            depth++;
+        if (depth == 0)
+            return i;
+    }
+    return 0;
+}
+
 /* Items of a list stand between commas that are in no quotes or brackets. */
 static void add_items(struct parser *p, const struct flag_row *f, struct str value)
 {
     size_t start = 0;
-    int depth = 0;
-    char quote = 0;
-    for (size_t i = 0; i <= value.n; i++) {
-        char c = i < value.n ? value.p[i] : ',';
-        if (i == value.n || (c == ',' && depth == 0 && !quote)) {
+    for (size_t i = 0; i < value.n; i++) {
+        if (value.p[i] == ',') {
             add(p, f, unquote(str_n(value.p + start, i - start)));
             start = i + 1;
-        } else if (quote)
-            quote = c == quote ? 0 : quote;
-        else if (c == '"' || c == '\'')
-            quote = c;
-        else
-            depth += (memchr("{[(", c, 3) != NULL) - (memchr("}])", c, 3) != NULL);
+        } else {
+            i += enclosed(str_skip(value, i));
+        }
     }
+    add(p, f, unquote(str_skip(value, start)));
 }
 
 static bool note_config_flag(struct parser *p, struct str name)

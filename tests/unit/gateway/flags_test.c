@@ -126,6 +126,29 @@ static void test_accepted(void **state UNUSED)
     flags_free(&f);
 }
 
+/* As vmagent 1.145 reads them: what is opened and not closed is a plain character, as in passwords. */
+static void test_items_with_quotes_and_brackets(void **state UNUSED)
+{
+    static const struct { const char *text, *items[4]; } cases[] = {
+        {"a'x,p)b,{c,d", {"a'x", "p)b", "{c", "d"}},
+        {"[a,b],(c(d,e),f)", {"[a,b]", "(c(d,e),f)"}},
+        {"\"a,b\",x'c,d'e,", {"a,b", "x'c,d'e", ""}},
+        {"(a]b,c", {"(a]b", "c"}}};
+    for (size_t i = 0; i < LEN(cases); i++) {
+        char word[100];
+        struct flags f;
+        size_t n = 0;
+        snprintf(word, sizeof word, "-remoteWrite.bearerToken=%s", cases[i].text);
+        assert_true(PARSE(&f, word));
+        for (; n < LEN(cases[i].items) && cases[i].items[n]; n++) {
+            assert_true(n < f.remote_write.bearer_token.n);
+            assert_str(f.remote_write.bearer_token.items[n], cases[i].items[n]);
+        }
+        assert_int_equal(f.remote_write.bearer_token.n, n);
+        flags_free(&f);
+    }
+}
+
 static void test_errors(void **state UNUSED)
 {
     static const struct { const char *word, *says; } bad[] = {
@@ -169,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_dialects), cmocka_unit_test(test_forms_of_values), cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_items_with_quotes_and_brackets),
         cmocka_unit_test(test_accepted), cmocka_unit_test(test_errors), cmocka_unit_test(test_documents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
