@@ -43,30 +43,36 @@ static bool read_file(const char *path, struct buf *out, struct err *err)
     return ok;
 }
 
+static unsigned line_of(struct str text, const char *at)
+{
+    unsigned line = 1;
+    for (const char *p = text.p; p < at; p++)
+        line += *p == '\n';
+    return line;
+}
+
 /* %{NAME} stands for the environment's; an unknown one is an error, as an empty value would be found out late. */
 static bool put_environment(const char *path, struct str text, struct buf *out, struct err *err)
 {
-    unsigned line = 1;
-    for (size_t i = 0; i < text.n; i++) {
-        line += text.p[i] == '\n';
-        struct str rest = str_skip(text, i);
-        size_t end = str_find(rest, '}');
-        if (!str_starts(rest, STR("%{")) || end == rest.n) {
-            buf_add_char(out, text.p[i]);
-            continue;
+    for (struct str rest = text;;) {
+        struct str plain = str_first(rest, str_find_str(rest, STR("%{"))), behind = str_skip(rest, plain.n + 2);
+        size_t end = str_find(behind, '}');
+        if (end == behind.n) {
+            buf_add_str(out, rest);
+            return true;
         }
-        char *name = str_dup(str_n(rest.p + 2, end - 2));
+        char *name = str_dup(str_first(behind, end));
         const char *value = getenv(name);
+        buf_add_str(out, plain);
         if (value)
             buf_add_z(out, value);
         else
-            err_set(err, ERR_BAD_DATA, "%s:%u: the environment has no %s", path, line, name);
+            err_set(err, ERR_BAD_DATA, "%s:%u: the environment has no %s", path, line_of(text, behind.p), name);
         mem_free(name);
         if (value == NULL)
             return false;
-        i += end;
+        rest = str_skip(behind, end + 1);
     }
-    return true;
 }
 
 /* Relative paths in a file start from its folder; messages name the file as the user did. */
@@ -133,6 +139,7 @@ static void set_globals(struct loader *l)
         .sample_limit = g->sample_limit, .label_limit = g->label_limit,
         .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,
         .honor_timestamps = d->honor_timestamps, .broken_lines_fail = d->broken_lines_fail,
+        .instance_is_host = d->instance_is_host,
         .no_stale_markers = l->flags->no_stale_markers, .file_sd_interval = l->flags->file_sd_interval};
 }
 

@@ -19,7 +19,7 @@ const struct dialect_defaults dialects[4] = {
     [DIALECT_PROMETHEUS] = {.name = "prometheus", .config_flag = "config.file", .flags = prometheus_flags,
                             .honor_timestamps = true, .broken_lines_fail = true},
     [DIALECT_VMAGENT] = {.name = "vmagent", .config_flag = "promscrape.config", .flags = vmagent_flags,
-                         .loose_durations = true, .environment = true},
+                         .instance_is_host = true, .loose_durations = true, .environment = true},
     [DIALECT_PROMXY] = {.name = "promxy", .config_flag = "config", .flags = promxy_flags,
                         .honor_timestamps = true, .broken_lines_fail = true},
 };

@@ -13,6 +13,7 @@ struct dialect_defaults {
     const struct flag_default *flags;  /* where the row of the flag says none; ends with NULL */
     bool honor_timestamps;             /* of a scrape job that does not say */
     bool broken_lines_fail;            /* one bad line fails the page; else it is skipped and counted */
+    bool instance_is_host;             /* the label instance is host:port even when the address has a URL or no port */
     bool loose_durations;              /* 1.5h, bare seconds */
     bool environment;                  /* %{NAME} in the file stands for the environment's */
 };

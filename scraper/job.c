@@ -96,6 +96,7 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
         job->scrape_offset = job->scrape_align_interval > 0 ? 0 : -1;
     job->no_stale_markers = job->no_stale_markers || g->no_stale_markers;
     job->broken_lines_fail = g->broken_lines_fail;
+    job->instance_is_host = g->instance_is_host;
     for (size_t i = 0; i < job->file_sd_configs.n; i++) {
         struct file_sd *sd = (struct file_sd *)job->file_sd_configs.items + i;
         if (sd->refresh_interval <= 0)
@@ -216,6 +217,8 @@ struct job_run *job_run_new(struct generation *g, const struct scrape_job *conf,
     j->profile = profile;
     j->metric_rules = relabel_rules(conf->metric_relabel_configs);
     j->body_max = conf->body_size_limit > 0 ? (size_t)conf->body_size_limit : SCRAPE_BODY_MAX;
+    if (j->body_max > UINT32_MAX) /* places in a page have 32 bits */
+        j->body_max = UINT32_MAX;
     find_reads(j);
     return j;
 }

@@ -124,17 +124,35 @@ static bool make_url(struct target_maker *m, const struct scrape_job *job, struc
     return true;
 }
 
+static struct str instance_of(struct target_maker *m, const struct scrape_job *job)
+{
+    const struct labels_builder *b = &m->builder;
+    struct str address = builder_get(b, STR(ADDRESS)), http = STR("http://"), https = STR("https://");
+    if (!job->instance_is_host)
+        return address;
+    bool secure = str_starts(address, https) || (!str_starts(address, http) && str_is(builder_get(b, STR(SCHEME)), "https"));
+    address = str_skip(address, str_starts(address, https) ? https.n : str_starts(address, http) ? http.n : 0);
+    address = str_first(address, str_find(address, '/'));
+    bool ported = str_find(address, ':') < address.n;
+    return ported ? address : arena_printf(&m->scratch, "%.*s:%d", STR_ARG(address), secure ? 443 : 80);
+}
+
 /* Removes what begins with __ and sets `instance`. */
-static bool finish_labels(struct target_maker *m, struct labels *out, struct err *err)
+static bool finish_labels(struct target_maker *m, const struct scrape_job *job, struct labels *out, struct err *err)
 {
     struct labels_builder *b = &m->builder;
-    set_missing(b, "instance", builder_get(b, STR(ADDRESS)));
+    set_missing(b, "instance", instance_of(m, job));
     for (size_t i = 0; i < b->n; i++) {
         struct label l = b->slots[i].label;
         b->slots[i].gone = b->slots[i].gone || str_starts(l.name, STR("__"));
+        if (!b->slots[i].gone && !label_name_valid(l.name))
+            return err_set(err, ERR_BAD_DATA, "a label name is %s", l.name.n ? "not UTF-8" : "empty");
         if (!b->slots[i].gone && !utf8_valid(l.value))
             return err_set(err, ERR_BAD_DATA, "the value of label %.*s is not UTF-8", STR_ARG(l.name));
     }
+    size_t count, size = builder_size(b, &count);
+    if (size > LABELS_MAX_BYTES || count > LABELS_MAX_COUNT)
+        return err_set(err, ERR_LIMIT, "%zu labels of together %zu bytes are too many", count, size);
     *out = builder_labels(b, &m->scratch);
     return true;
 }
@@ -186,7 +204,7 @@ static enum target_made finish(struct target_maker *m, const struct scrape_job *
 {
     struct target base = {0};
     struct labels labels;
-    if (!read_times(&m->builder, &base, err) || !make_url(m, job, url, err) || !finish_labels(m, &labels, err))
+    if (!read_times(&m->builder, &base, err) || !make_url(m, job, url, err) || !finish_labels(m, job, &labels, err))
         return TARGET_INVALID;
     *out = assemble(&base, job->job_name, buf_str(url), m->discovered, labels);
     return TARGET_MADE;

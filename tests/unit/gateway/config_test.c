@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/times.h"
 #include "gateway/config.h"
 
 #include <stdio.h>
@@ -165,6 +166,29 @@ static void test_vmagent(void **state UNUSED)
     end(c);
 }
 
+/* Placeholders are looked for once, however long the file and however few its braces. */
+static void test_a_long_file_with_placeholders(void **state UNUSED)
+{
+    struct buf text = {0};
+    buf_add_z(&text, "scrape_configs:\n- job_name: a\n  static_configs:\n  - targets:\n");
+    for (int i = 0; i < 100000; i++)
+        buf_printf(&text, "    - 10.%d.%d.%d:9100\n", i >> 16, i >> 8 & 255, i & 255);
+    buf_add_z(&text, "    - %{SLUICE_TEST_HOST}\n    - 100%{");
+    setenv("SLUICE_TEST_HOST", "h:9", 1);
+    int64_t began = clock_mono_ns();
+    struct config *c = load_as("promscrape.config", buf_z(&text), NULL);
+    int64_t took = clock_mono_ns() - began;
+    assert_non_null(c);
+    const struct str_list *targets = &((const struct static_group *)c->jobs[0].static_configs.items)->targets;
+    assert_int_equal(targets->n, 100002);
+    assert_str(targets->items[100000], "h:9");
+    assert_str(targets->items[100001], "100%{");
+    assert_true(took < 10 * INT64_C(1000000000)); /* 0.1 s; two minutes when each byte looks for the next brace */
+    assert_true(c->jobs[0].instance_is_host);
+    end(c);
+    buf_free(&text);
+}
+
 static void test_promxy(void **state UNUSED)
 {
     struct config *c = load("promxy_server:\n  server_groups:\n  - static_configs: [{targets: ['a:1', 'b:1']}]\n    anti_affinity: 10s\n"
@@ -288,7 +312,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty), cmocka_unit_test(test_empty_or_not), cmocka_unit_test(test_jobs),
-        cmocka_unit_test(test_common_rules), cmocka_unit_test(test_vmagent), cmocka_unit_test(test_promxy),
+        cmocka_unit_test(test_common_rules), cmocka_unit_test(test_vmagent),
+        cmocka_unit_test(test_a_long_file_with_placeholders), cmocka_unit_test(test_promxy),
         cmocka_unit_test(test_destinations), cmocka_unit_test(test_relabel_files), cmocka_unit_test(test_recent),
         cmocka_unit_test(test_errors), cmocka_unit_test(test_masked_loads)};
     return cmocka_run_group_tests(tests, set_up, tear_down);

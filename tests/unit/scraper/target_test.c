@@ -1,5 +1,4 @@
-/* From addresses and labels to targets; where in the interval they are scraped; files that list them. */
-#include "scraper/file_sd.h"
+/* From addresses and labels to targets; where in the interval they are scraped. */
 #include "scraper/schedule.h"
 #include "scraper/target.h"
 
@@ -62,6 +61,27 @@ static void labels_and_urls(void **state UNUSED)
     expect("{job_name: j, static_configs: [{targets: ['[::1]:9100']}]}", "http://[::1]:9100/metrics", "{instance=\"[::1]:9100\", job=\"j\"}");
 }
 
+/* As vmagent 1.145 has it. */
+static void the_instance_may_be_the_host_alone(void **state UNUSED)
+{
+    static const char *const pairs[][3] = {
+        {"http", "h", "h:80"}, {"https", "h", "h:443"}, {"http", "https://h/p?a=b", "h:443"}, {"https", "http://h", "h:80"},
+        {"http", "http://h:1/x", "h:1"}, {"http", "h:80/z", "h:80"}, {"http", "h/?q=r", "h:80"}, {"http", "[::1]", "[::1]"}};
+    for (size_t i = 0; i < LEN(pairs); i++) {
+        struct made m = {0};
+        must_load_job(&m.arena, "job_name: j", &m.job);
+        m.job.scheme = str_of(pairs[i][0]);
+        m.job.instance_is_host = true;
+        struct target_source from = {.address = str_of(pairs[i][1]), .mechanism = "static"};
+        m.how = target_make(&m.maker, &m.job, 0, &from, &m.target, &m.err);
+        assert_int_equal(m.how, TARGET_MADE);
+        struct str instance = labels_get(m.target->labels.wire, STR("instance"));
+        if (!str_is(instance, pairs[i][2]))
+            fail_msg("%s: %.*s", pairs[i][1], STR_ARG(instance));
+        unmake(&m);
+    }
+}
+
 static void relabeling(void **state UNUSED)
 {
     expect("job_name: blackbox\n"
@@ -85,6 +105,18 @@ static void bad_targets(void **state UNUSED)
     expect_invalid("{job_name: j, relabel_configs: [{regex: __address__, action: labeldrop}], static_configs: [{targets: ['h:1']}]}", "no address");
     expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {__scrape_interval__: often}}]}", "\"often\" is not a duration");
     expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {__scrape_timeout__: 2m}}]}", "longer");
+    expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {'': x}}]}", "a label name is empty");
+}
+
+static void too_many_labels_are_no_target(void **state UNUSED)
+{
+    struct buf yaml = {0};
+    buf_add_z(&yaml, "{job_name: j, static_configs: [{targets: ['h:1'], labels: {");
+    for (int i = 0; i <= LABELS_MAX_COUNT; i++)
+        buf_printf(&yaml, "l%d: x, ", i);
+    buf_add_z(&yaml, "}}]}");
+    expect_invalid(buf_z(&yaml), "are too many");
+    buf_free(&yaml);
 }
 
 static void the_identity_is_of_job_url_and_labels(void **state UNUSED)
@@ -147,45 +179,17 @@ static void ticks(void **state UNUSED)
     assert_int_equal(schedule_time(1000, 899, 1000), 899);
 }
 
-/* ---- files ---- */
-
-static size_t parsed(const char *path, const char *text, struct err *err, struct static_group **groups, struct arena *a)
-{
-    size_t n = 0;
-    return sd_file_parse(a, path, str_of(text), groups, &n, err) ? n : SIZE_MAX;
-}
-
-static void files_are_json_or_yaml(void **state UNUSED)
-{
-    struct arena a = {0};
-    struct err err;
-    struct static_group *g;
-    assert_int_equal(parsed("t.json", "[\n\t{\"targets\": [\"a:1\", \"b:2\"], \"labels\": {\"x\": \"\\u00e4\"}},{}]", &err, &g, &a), 2);
-    assert_int_equal(g[0].targets.n, 2);
-    assert_true(str_is(g[0].targets.items[1], "b:2"));
-    assert_true(str_is(g[0].labels.values[0], "\xc3\xa4"));
-    assert_int_equal(parsed("t.yml", "- targets: [a:1]\n  labels: {x: y}\n- targets: [c:1]\n", &err, &g, &a), 2);
-    assert_true(str_is(g[1].targets.items[0], "c:1"));
-    assert_int_equal(parsed("t.yml", "", &err, &g, &a), 0);
-    assert_int_equal(parsed("t.json", "{}", &err, &g, &a), SIZE_MAX);
-    assert_int_equal(parsed("t.json", "[{\"targets\": [1]}]", &err, &g, &a), SIZE_MAX);
-    assert_non_null(strstr(err.text, "item 1"));
-    assert_int_equal(parsed("t.json", "[", &err, &g, &a), SIZE_MAX);
-    assert_int_equal(parsed("t.yml", "- target: [a]", &err, &g, &a), SIZE_MAX);
-    assert_non_null(strstr(err.text, "targets"));
-    arena_free(&a);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(labels_and_urls),
+        cmocka_unit_test(the_instance_may_be_the_host_alone),
         cmocka_unit_test(relabeling),
         cmocka_unit_test(bad_targets),
+        cmocka_unit_test(too_many_labels_are_no_target),
         cmocka_unit_test(the_identity_is_of_job_url_and_labels),
         cmocka_unit_test(jobs_inherit_and_are_checked),
         cmocka_unit_test(ticks),
-        cmocka_unit_test(files_are_json_or_yaml),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
