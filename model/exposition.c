@@ -22,6 +22,13 @@ static const char *line_end(const char *p, const char *end)
     return at ? at : end;
 }
 
+void exposition_skip_line(struct exposition *e)
+{
+    const char *eol = line_end(e->p, e->end);
+    eol += eol < e->end;
+    exposition_start(e, str_n(eol, (size_t)(e->end - eol)));
+}
+
 static struct str excerpt(const char *p, const char *end)
 {
     enum { MOST = 100 };

@@ -182,12 +182,13 @@ static void add_target_labels(struct interner *in, const struct target_labels *t
 }
 
 /* The series that every scrape adds itself: one of the page with that very identity must give way, as in vmagent. */
-static void spare_automatic(struct interner *in, struct str text)
+static void spare_automatic(struct interner *in)
 {
     static const char *const names[] = {"up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling",
                                         "scrape_series_added", "scrape_timeout_seconds", "scrape_response_size_bytes"};
+    struct str name = in->builder.n == 1 ? builder_get(&in->builder, STR(METRIC_NAME)) : STR_NONE;
     for (size_t i = 0; i < LEN(names); i++)
-        if (str_is(text, names[i]))
+        if (str_is(name, names[i]))
             builder_set(&in->builder, STR(METRIC_NAME), arena_printf(&in->scratch, "exported_%s", names[i]));
 }
 
@@ -202,6 +203,9 @@ static bool check_limits(const struct scrape_job *job, struct labels l, struct e
     struct str metric = labels_name(l);
     if (metric.n == 0)
         return err_set(err, ERR_BAD_DATA, "a series has no metric name after metric_relabel_configs");
+    if (l.n > LABELS_MAX_BYTES || l.count > LABELS_MAX_COUNT)
+        return err_set(err, ERR_LIMIT, "a series has %u labels of %u bytes (metric: %.*s), too many", l.count, l.n,
+                       STR_ARG(str_first(metric, 50)));
     if (job->label_limit > 0 && l.count > job->label_limit)
         return over(err, "label_limit", metric, "number of labels", l.count, job->label_limit);
     if (job->label_name_length_limit <= 0 && job->label_value_length_limit <= 0)
@@ -230,7 +234,7 @@ bool cohort_derive(struct interner *in, const struct cohort *c, const struct tar
     if (!exposition_labels(text, &in->builder, err))
         return false;
     if (!job->honor_labels)
-        spare_automatic(in, text);
+        spare_automatic(in);
     add_target_labels(in, t, job->honor_labels);
     size_t count;
     out->dropped = !relabel_apply(c->job->metric_rules, &in->builder) || builder_size(&in->builder, &count) == 0;

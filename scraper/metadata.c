@@ -40,9 +40,11 @@ static void collect(struct pending *p, struct str page)
     struct exposition e;
     exposition_start(&e, page);
     for (enum exposition_kind kind; (kind = exposition_next(&e)) != EXPOSITION_END; ) {
-        if (kind == EXPOSITION_ERROR || p->n == FAMILIES_MAX)
+        if (p->n == FAMILIES_MAX)
             return;
-        if (kind == EXPOSITION_SERIES || !utf8_valid(e.name) || !utf8_valid(e.text))
+        if (kind == EXPOSITION_ERROR)
+            exposition_skip_line(&e);
+        if (kind == EXPOSITION_ERROR || kind == EXPOSITION_SERIES || !utf8_valid(e.name) || !utf8_valid(e.text))
             continue;
         struct metadata *m = pending_family(p, e.name);
         if (kind == EXPOSITION_HELP)
@@ -56,8 +58,15 @@ static void collect(struct pending *p, struct str page)
 
 static struct str family_key(struct arena *a, const struct metadata *m)
 {
-    char type = (char)('a' + (int)m->type);
-    return arena_printf(a, "%.*s%c%c%.*s%c%.*s", STR_ARG(m->family), 0, type, STR_ARG(m->help), 0, STR_ARG(m->unit));
+    const char type[2] = {0, (char)('a' + (int)m->type)};
+    size_t n = m->family.n + sizeof type + m->help.n + 1 + m->unit.n;
+    struct buf b = {.p = arena_bytes(a, n), .cap = n}; /* exactly enough: never grows */
+    buf_add_str(&b, m->family);
+    buf_add(&b, type, sizeof type);
+    buf_add_str(&b, m->help);
+    buf_add_char(&b, 0);
+    buf_add_str(&b, m->unit);
+    return buf_str(&b);
 }
 
 static struct family *family_get(struct metadata_store *store, struct arena *a, const struct metadata *m, bool *added)

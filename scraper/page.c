@@ -168,10 +168,18 @@ static bool skip_line(struct page *p)
 {
     if (p->cohort->job->conf->broken_lines_fail)
         return false;
-    const char *end = p->text.p + p->text.n, *from = p->reader.p;
-    const char *eol = memchr(from, '\n', (size_t)(end - from));
     p->bad_lines++;
-    exposition_start(&p->reader, str_n(eol ? eol + 1 : end, (size_t)(eol ? end - eol - 1 : 0)));
+    exposition_skip_line(&p->reader);
+    return true;
+}
+
+/* The same for a line that can be read, but is no series: a label twice, a value that is not UTF-8. */
+static bool skip_series(struct page *p)
+{
+    if (p->cohort->job->conf->broken_lines_fail || p->err.kind == ERR_LIMIT)
+        return false;
+    p->bad_lines++;
+    p->scraped--;
     return true;
 }
 
@@ -185,7 +193,7 @@ enum page_state page_parse(struct page *p, size_t lines)
             p->scraped++;
             if (hit)
                 stage_hot(p, id_entry(p->last->ids[p->expect]));
-            else if (!stage_other(p))
+            else if (!stage_other(p) && !skip_series(p))
                 return PAGE_BROKEN;
             break;
         case EXPOSITION_END:

@@ -200,7 +200,9 @@ static void honored_labels_win(void **state)
 static void automatic_series_of_a_page_are_renamed(void **state)
 {
     WITH("job_name: j");
-    assert_true(show(&f, &s, "up 7\nup{a=\"b\"} 8\n", 1000));
+    assert_true(show(&f, &s, "up 7\nup{a=\"b\"} 8\nscrape_duration_seconds{} 9\n{\"scrape_timeout_seconds\"} 1\n", 1000));
+    assert_line(&f.sink, "exported_scrape_duration_seconds{instance=\"i:1\", job=\"j\"} 9 @1000");
+    assert_line(&f.sink, "exported_scrape_timeout_seconds{instance=\"i:1\", job=\"j\"} 1 @1000");
     assert_line(&f.sink, "exported_up{instance=\"i:1\", job=\"j\"} 7 @1000");
     assert_line(&f.sink, "up{a=\"b\", instance=\"i:1\", job=\"j\"} 8 @1000");
     DONE;
@@ -253,6 +255,21 @@ static void limits_fail_the_page(void **state)
     DONE;
 }
 
+/* Whatever rules make of it, a series stays one that can be sent. */
+static void rules_may_not_make_a_monster(void **state)
+{
+    WITH("job_name: j\nmetric_relabel_configs:\n- {action: labelmap, regex: 'l(.*)', replacement: 'm$1'}\n");
+    struct buf text = {0};
+    buf_add_z(&text, "m{");
+    for (int i = 0; i < LABELS_MAX_COUNT - 100; i++)
+        buf_printf(&text, "%sl%d=\"x\"", i ? "," : "", i);
+    buf_add_z(&text, "} 1\n");
+    assert_false(show(&f, &s, buf_z(&text), 1000));
+    assert_non_null(strstr(f.page.err.text, "too many"));
+    buf_free(&text);
+    DONE;
+}
+
 static void own_timestamps_have_no_end(void **state)
 {
     WITH("job_name: j");
@@ -299,6 +316,12 @@ static void broken_lines_are_stepped_over_in_the_other_dialect(void **state)
     assert_true(show(&f, &s, "a 1\n}{ 2\nb 1\n", 1000));
     assert_int_equal(f.sink.samples, 2);
     assert_int_equal(f.page.bad_lines, 1);
+    for (int64_t t = 2000; t <= 3000; t += 1000) { /* lines that no series comes of */
+        assert_true(show(&f, &s, "a 1\nm{a=\"1\",a=\"2\"} 1\nm{a=\"\xff\"} 1\nb 1\n", t));
+        assert_int_equal(f.sink.samples, 2);
+        assert_int_equal(f.page.bad_lines, 2);
+        assert_int_equal(f.page.scraped, 2);
+    }
     DONE;
 }
 
@@ -435,6 +458,7 @@ int main(void)
         BOTH(rules_drop_and_rewrite),
         BOTH(a_broken_page_writes_nothing_and_ends_all),
         BOTH(limits_fail_the_page),
+        BOTH(rules_may_not_make_a_monster),
         BOTH(own_timestamps_have_no_end),
         BOTH(timestamps_may_be_ignored),
         BOTH(a_busy_sink_takes_nothing),
