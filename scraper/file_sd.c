@@ -3,6 +3,7 @@
 
 #include "base/json_tree.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "scraper/scrape_stats.h"
 
 #include <errno.h>
@@ -164,14 +165,21 @@ static bool refresh_file(struct sd_file *f)
     return false;
 }
 
-static struct sd_file *find_file(struct file_discovery *d, const char *path)
+static void note_place(struct map *places, const struct file_discovery *d, size_t i)
 {
-    for (size_t i = 0; i < d->n; i++)
-        if (str_is(str_of(d->files[i].path), path))
-            return &d->files[i];
+    bool added;
+    map_add(places, str_of(d->files[i].path), &added)->value.u = i;
+}
+
+static struct sd_file *find_file(struct file_discovery *d, struct map *places, const char *path)
+{
+    struct map_entry *e = map_find(places, str_of(path));
+    if (e)
+        return &d->files[e->value.u];
     if (d->n == d->cap)
         mem_grow(&d->files, &d->cap, d->n + 1, sizeof *d->files);
     d->files[d->n] = (struct sd_file){.path = mem_strdup(path)};
+    note_place(places, d, d->n);
     return &d->files[d->n++];
 }
 
@@ -195,24 +203,43 @@ static bool drop_gone(struct file_discovery *d)
     return any;
 }
 
+/* A folder that is not there has no files; one that cannot be looked at may have them still. */
+static int cannot_tell(const char *path UNUSED, int error) { return error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO; }
+
+static bool refresh_pattern(struct file_discovery *d, struct map *places, const char *pattern)
+{
+    glob_t g = {0};
+    bool changed = false;
+    int how = glob(pattern, 0, cannot_tell, &g);
+    for (size_t i = 0; how == 0 && i < g.gl_pathc; i++) {
+        struct sd_file *f = find_file(d, places, g.gl_pathv[i]);
+        f->there = true;
+        changed = refresh_file(f) || changed;
+    }
+    globfree(&g);
+    if (how != 0 && how != GLOB_NOMATCH) {
+        stats_add(&scrape_stats, SD_READ_ERRORS, 1);
+        log_warn("file_sd", "the folder cannot be read, all files stay as they were", "files", pattern);
+        for (size_t i = 0; i < d->n; i++)
+            d->files[i].there = true;
+    }
+    return changed;
+}
+
 bool file_discovery_refresh(struct file_discovery *d, const struct file_sd *conf)
 {
+    struct map places = {0}; /* of a path in d->files */
     bool changed = false;
-    for (size_t i = 0; i < d->n; i++)
+    for (size_t i = 0; i < d->n; i++) {
         d->files[i].there = false;
+        note_place(&places, d, i);
+    }
     for (size_t i = 0; i < conf->files.n; i++) {
-        glob_t g = {0};
         char *pattern = str_dup(conf->files.items[i]);
-        if (glob(pattern, 0, NULL, &g) == 0) {
-            for (size_t k = 0; k < g.gl_pathc; k++) {
-                struct sd_file *f = find_file(d, g.gl_pathv[k]);
-                f->there = true;
-                changed = refresh_file(f) || changed;
-            }
-        }
-        globfree(&g);
+        changed = refresh_pattern(d, &places, pattern) || changed;
         mem_free(pattern);
     }
+    map_free(&places);
     return drop_gone(d) || changed;
 }
 
