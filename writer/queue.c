@@ -37,7 +37,6 @@ struct write_job {
     struct receipt *receipts[];
 };
 struct ack_job { struct loop_task task; struct queue_shard *shard; uint64_t next; };
-struct queue_job { struct loop_task task; struct queue *queue; size_t generation; };
 
 const struct queue_stats *queue_stats(const struct queue *q) { return &q->stats; }
 struct queue_stats *queue_counters(struct queue *q) { return &q->stats; }
@@ -120,12 +119,17 @@ static void make_room(struct queue *q)
         count_bytes(q);
 }
 
+static void arm_sync(struct queue *q)
+{
+    if (!loop_timer_armed(&q->sync))
+        loop_timer_in(q->loop, &q->sync, SYNC_EVERY_MS);
+}
+
 static bool sync_or_arm(struct queue *q, const struct write_job *j)
 {
     if (atomic_load(&q->sync_writes) && j->n > 0 && !j->more)
         return shard_files_sync(j->shard);
-    if (!loop_timer_armed(&q->sync))
-        loop_timer_in(q->loop, &q->sync, SYNC_EVERY_MS);
+    arm_sync(q);
     return true;
 }
 
@@ -135,8 +139,10 @@ static void run_write(struct loop_task *task)
     struct queue *q = j->shard->queue;
     int64_t begin = clock_mono_ns();
     bool written = append_missed(q, j->shard) && append(q, j);
-    if (!written)
+    if (!written) {
         count_lost(q, j);
+        arm_sync(q);
+    }
     atomic_store(&q->failing, !written);
     bool safe = written && sync_or_arm(q, j);
     atomic_fetch_add(&q->stats.write_ns, (unsigned long long)(clock_mono_ns() - begin));
@@ -190,13 +196,32 @@ static void sync_shard(struct queue_shard *s, void *look_again)
         log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
 }
 
+static void write_missed(struct queue_shard *s, void *failing)
+{
+    if (!append_missed(s->queue, s))
+        *(bool *)failing = true;
+}
+
+/* Who writes to a queue that keeps all is refused when it fails and memory is full: then no write comes that would
+ * find room again. */
+static bool still_failing(struct queue *q)
+{
+    if (atomic_load(&q->failing) && atomic_load(&q->keep_all)) {
+        bool failing = false;
+        queue_folder_each(&q->folder, write_missed, &failing);
+        atomic_store(&q->failing, failing);
+        count_bytes(q);
+    }
+    return atomic_load(&q->failing);
+}
+
 static void run_sync(struct loop_timer *timer)
 {
     struct queue *q = CONTAINER(timer, struct queue, sync);
-    bool look_again = false;
+    bool look_again = still_failing(q);
     queue_folder_each(&q->folder, sync_shard, &look_again);
     if (look_again)
-        loop_timer_in(q->loop, &q->sync, SYNC_EVERY_MS);
+        arm_sync(q);
 }
 
 /* --- posting ------------------------------------------------------------------------------------------------------ */
@@ -306,9 +331,11 @@ static void sync_dirty(struct queue_shard *s, void *arg UNUSED)
         log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
 }
 
+struct stop_job { struct loop_task task; struct queue *queue; };
+
 static void run_stop(struct loop_task *task)
 {
-    struct queue *q = CONTAINER(task, struct queue_job, task)->queue;
+    struct queue *q = CONTAINER(task, struct stop_job, task)->queue;
     loop_timer_stop(q->loop, &q->sync);
     queue_folder_each(&q->folder, sync_dirty, NULL);
     loop_stop(q->loop);
@@ -316,7 +343,7 @@ static void run_stop(struct loop_task *task)
 
 void queue_close(struct queue *q)
 {
-    struct queue_job stop = {{.run = run_stop}, q, 0}; /* behind everything that the lanes posted */
+    struct stop_job stop = {{.run = run_stop}, q}; /* behind everything that the lanes posted */
     loop_post(q->loop, &stop.task);
     thread_join(q->thread);
     free_queue(q);
@@ -324,76 +351,10 @@ void queue_close(struct queue *q)
 
 /* --- another number of shards ------------------------------------------------------------------------------------- */
 
-/* Main waits for the io thread: there is nothing that it could do before it has the answer. */
-struct folder_job {
-    struct loop_task task;
-    struct queue_folder *folder;
-    unsigned shards;
-    struct err *err;
-    bool ok, done;
-    struct mutex lock;
-    struct cond finished;
-};
-
-static void finish(struct folder_job *j, bool ok)
-{
-    mutex_lock(&j->lock);
-    j->ok = ok;
-    j->done = true;
-    cond_signal(&j->finished);
-    mutex_unlock(&j->lock);
-}
-
-static void run_grow(struct loop_task *task)
-{
-    struct folder_job *j = CONTAINER(task, struct folder_job, task);
-    finish(j, queue_folder_add(j->folder, j->shards, j->err));
-}
-
-static void run_shrink(struct loop_task *task)
-{
-    struct folder_job *j = CONTAINER(task, struct folder_job, task);
-    queue_folder_remove(j->folder, j->folder->n - 1);
-    finish(j, true);
-}
-
-static bool wait_for(struct queue *q, struct folder_job *j)
-{
-    j->folder = &q->folder;
-    mutex_init(&j->lock);
-    cond_init(&j->finished);
-    mutex_lock(&j->lock);
-    loop_post(q->loop, &j->task);
-    while (!j->done)
-        cond_wait(&j->finished, &j->lock);
-    mutex_unlock(&j->lock);
-    cond_free(&j->finished);
-    mutex_free(&j->lock);
-    return j->ok;
-}
-
 const struct queue_generation *queue_grow(struct queue *q, unsigned shards, struct err *err)
 {
-    struct folder_job j = {.task = {.run = run_grow}, .shards = shards, .err = err};
-    return wait_for(q, &j) ? queue_folder_newest(&q->folder) : NULL;
+    return queue_folder_ask_add(&q->folder, q->loop, shards, err) ? queue_folder_newest(&q->folder) : NULL;
 }
 
-void queue_shrink(struct queue *q)
-{
-    struct folder_job j = {.task = {.run = run_shrink}};
-    (void)!wait_for(q, &j);
-}
-
-static void run_retire(struct loop_task *task)
-{
-    struct queue_job *j = CONTAINER(task, struct queue_job, task);
-    queue_folder_retire(&j->queue->folder, j->generation);
-    mem_free(j);
-}
-
-void queue_retire(struct queue *q, size_t at)
-{
-    struct queue_job *j = mem_alloc(sizeof *j);
-    *j = (struct queue_job){{.run = run_retire}, q, at};
-    loop_post(q->loop, &j->task);
-}
+void queue_shrink(struct queue *q) { queue_folder_ask_remove(&q->folder, q->loop); }
+void queue_retire(struct queue *q, size_t at) { queue_folder_ask_retire(&q->folder, q->loop, at); }

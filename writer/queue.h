@@ -54,8 +54,8 @@ struct queue_state queue_shard_state(const struct queue_shard *s); /* as found b
 
 /* Takes one reference of the block. The receipts' holds are dropped when it is as safe as the options ask. What is on
  * disk already is not written again. A block that could not be written is tried again before the next one of its
- * shard, until it is acknowledged. spill: the caller keeps no copy, so a write that does not work loses the block,
- * and counts it. */
+ * shard, with keep_all also once a second, until it is acknowledged. spill: the caller keeps no copy, so a write that
+ * does not work loses the block, and counts it. */
 void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who);
 void queue_spill(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who);
 void queue_ack(struct queue_shard *s, uint64_t next); /* everything before `next` is delivered or given up */

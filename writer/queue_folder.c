@@ -7,6 +7,7 @@
 #include "writer/queue_folder.h"
 
 #include "base/dir.h"
+#include "base/thread.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -70,7 +71,7 @@ static void close_generation(struct queue_generation *g)
     mem_free(g->shards);
 }
 
-void queue_folder_retire(struct queue_folder *f, size_t at)
+static void remove_files(const struct queue_folder *f, size_t at)
 {
     const struct queue_generation *g = &f->generations[at];
     struct buf path = {0};
@@ -81,10 +82,10 @@ void queue_folder_retire(struct queue_folder *f, size_t at)
     buf_free(&path);
 }
 
-void queue_folder_remove(struct queue_folder *f, size_t at)
+static void remove_generation(struct queue_folder *f, size_t at)
 {
     struct queue_generation *g = &f->generations[at];
-    queue_folder_retire(f, at);
+    remove_files(f, at);
     close_generation(g);
     memmove(g, g + 1, (f->n - at - 1) * sizeof *g);
     f->n--;
@@ -122,17 +123,25 @@ static bool find_generations(struct queue_folder *f, struct err *err)
     return ok;
 }
 
+static bool add_generation(struct queue_folder *f, unsigned shards, struct err *err)
+{
+    if (open_generation(f, f->n > 0 ? queue_folder_newest(f)->number + 1 : 1, shards, err))
+        return true;
+    remove_generation(f, f->n - 1);
+    return false;
+}
+
 bool queue_folder_open(struct queue_folder *f, unsigned shards, struct err *err)
 {
     if (mkdir(f->dir, 0750) != 0 && errno != EEXIST)
         return err_set(err, ERR_INTERNAL, "%s: cannot be made: %s", f->dir, strerror(errno));
     if (!find_generations(f, err))
         return false;
-    if ((f->n == 0 || queue_folder_newest(f)->n_shards != shards) && !queue_folder_add(f, shards, err))
+    if ((f->n == 0 || queue_folder_newest(f)->n_shards != shards) && !add_generation(f, shards, err))
         return false;
     for (size_t g = f->n - 1; g-- > 0;)
         if (generation_empty(&f->generations[g]))
-            queue_folder_remove(f, g);
+            remove_generation(f, g);
     return true;
 }
 
@@ -142,14 +151,6 @@ void queue_folder_close(struct queue_folder *f)
         close_generation(&f->generations[g]);
     mem_free(f->generations);
     mem_free(f->dir);
-}
-
-bool queue_folder_add(struct queue_folder *f, unsigned shards, struct err *err)
-{
-    if (open_generation(f, f->n > 0 ? queue_folder_newest(f)->number + 1 : 1, shards, err))
-        return true;
-    queue_folder_remove(f, f->n - 1);
-    return false;
 }
 
 void queue_folder_each(const struct queue_folder *f, void (*visit)(struct queue_shard *s, void *arg), void *arg)
@@ -181,4 +182,81 @@ uint64_t queue_folder_drop_oldest(struct queue_folder *f)
             return shard_files_drop_oldest(largest);
     }
     return 0;
+}
+
+/* --- asked for by other threads ----------------------------------------------------------------------------------- */
+
+/* Main waits for the io thread: there is nothing that it could do before it has the answer. */
+struct folder_job {
+    struct loop_task task;
+    struct queue_folder *folder;
+    unsigned shards;
+    struct err *err;
+    bool ok, done;
+    struct mutex lock;
+    struct cond finished;
+};
+
+static void finish(struct folder_job *j, bool ok)
+{
+    mutex_lock(&j->lock);
+    j->ok = ok;
+    j->done = true;
+    cond_signal(&j->finished);
+    mutex_unlock(&j->lock);
+}
+
+static void run_add(struct loop_task *task)
+{
+    struct folder_job *j = CONTAINER(task, struct folder_job, task);
+    finish(j, add_generation(j->folder, j->shards, j->err));
+}
+
+static void run_remove(struct loop_task *task)
+{
+    struct folder_job *j = CONTAINER(task, struct folder_job, task);
+    remove_generation(j->folder, j->folder->n - 1);
+    finish(j, true);
+}
+
+static bool wait_for(struct folder_job *j, struct loop *io)
+{
+    mutex_init(&j->lock);
+    cond_init(&j->finished);
+    mutex_lock(&j->lock);
+    loop_post(io, &j->task);
+    while (!j->done)
+        cond_wait(&j->finished, &j->lock);
+    mutex_unlock(&j->lock);
+    cond_free(&j->finished);
+    mutex_free(&j->lock);
+    return j->ok;
+}
+
+bool queue_folder_ask_add(struct queue_folder *f, struct loop *io, unsigned shards, struct err *err)
+{
+    struct folder_job j = {.task = {.run = run_add}, .folder = f, .shards = shards, .err = err};
+    return wait_for(&j, io);
+}
+
+void queue_folder_ask_remove(struct queue_folder *f, struct loop *io)
+{
+    struct folder_job j = {.task = {.run = run_remove}, .folder = f};
+    (void)!wait_for(&j, io);
+}
+
+struct retire_job { struct loop_task task; struct queue_folder *folder; size_t at; };
+
+static void run_retire(struct loop_task *task)
+{
+    struct retire_job *j = CONTAINER(task, struct retire_job, task);
+    remove_files(j->folder, j->at);
+    mem_free(j);
+}
+
+void queue_folder_ask_retire(struct queue_folder *f, struct loop *io, size_t at)
+{
+    struct retire_job *j = mem_alloc(sizeof *j);
+    *j = (struct retire_job){{.run = run_retire}, f, at};
+    loop_post(io, &j->task);
 }

@@ -15,9 +15,12 @@ struct queue_folder {
  * After false there is something to close all the same. */
 bool queue_folder_open(struct queue_folder *f, unsigned shards, struct err *err) MUST_USE;
 void queue_folder_close(struct queue_folder *f);
-bool queue_folder_add(struct queue_folder *f, unsigned shards, struct err *err) MUST_USE; /* false: all is as before */
-void queue_folder_remove(struct queue_folder *f, size_t at); /* a generation, files and all */
-void queue_folder_retire(struct queue_folder *f, size_t at); /* the files only: it keeps its place */
+
+/* Asked for by other threads and done in the io thread's loop: a generation behind the others (false: all is as
+ * before), and away with it again, both waited for; away with the files of one, which keeps its place. */
+bool queue_folder_ask_add(struct queue_folder *f, struct loop *io, unsigned shards, struct err *err) MUST_USE;
+void queue_folder_ask_remove(struct queue_folder *f, struct loop *io);
+void queue_folder_ask_retire(struct queue_folder *f, struct loop *io, size_t at);
 
 uint64_t queue_folder_bytes(const struct queue_folder *f);   /* of segments that hold something to send */
 /* Deletes one segment of the oldest generation that can spare one; returns its bytes, 0 when there is none. */

@@ -165,7 +165,7 @@ static void bad_blocks_are_dropped_and_counted(void **state UNUSED)
 
 /* --- a batch of several blocks ------------------------------------------------------------------------------------ */
 
-enum { NO_ANSWER, SAFE, UNSAFE };
+enum { NO_ANSWER, SAFE, UNSAFE, REFUSED };
 static atomic_int answer;
 static bool is_answered(void) { return atomic_load(&answer) != NO_ANSWER; }
 static void on_answer(void *arg UNUSED, bool ok) { atomic_store(&answer, ok ? SAFE : UNSAFE); }
@@ -175,8 +175,11 @@ static void write_two_blocks(struct loop_task *task UNUSED)
 {
     struct sink *sink = writer_sink(rig.writer, 0);
     struct arena scratch;
+    if (sink_begin(sink, &(struct sink_batch){.source = 1, .bytes = 1}) == SINK_BUSY) {
+        atomic_store(&answer, REFUSED);
+        return;
+    }
     arena_init(&scratch, 0);
-    assert_int_equal(sink_begin(sink, &(struct sink_batch){.source = 1, .bytes = 1}), SINK_OK);
     for (unsigned long long i = 0; i < 2001; i++) {
         struct str text = arena_printf(&scratch, "%016llx", i * 0x9e3779b97f4a7c15);
         struct label items[] = {{STR(METRIC_NAME), STR("m")}, {STR("i"), text}};
@@ -218,6 +221,28 @@ static void a_receipt_tells_of_every_block(void **state UNUSED)
     rig_stop(1000);
 }
 
+/* Memory is full, so that nothing comes any more that could be written: the disk is looked at all the same. */
+static void a_disk_that_has_room_again_is_used(void **state UNUSED)
+{
+    struct destination_conf d = rig_destination(&rig.a, "a", 1);
+    d.max_memory_bytes = 1;
+    d.on_full = FULL_PUSH_BACK;
+    atomic_store(&rig.a.status, 503);
+    rig_start();
+    rig_apply(&d, 1);
+    rig_limit_files(100);
+    assert_int_equal(write_and_wait(), UNSAFE);
+    assert_int_equal(write_and_wait(), REFUSED);
+    rig_unlimit_files();
+    int64_t until = clock_mono_ms() + 10000;
+    while (write_and_wait() == REFUSED && clock_mono_ms() < until)
+        loop_turn(rig.main, 100);
+    assert_int_equal(atomic_load(&answer), SAFE);
+    atomic_store(&rig.a.status, 204);
+    rig_await(&rig.a, 2 * 2001);
+    rig_stop(1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +250,6 @@ int main(void)
         RIG_TEST(a_restart_goes_on_where_it_was), RIG_TEST(durability_memory_keeps_the_order),
         RIG_TEST(what_is_too_old_is_dropped_and_counted), RIG_TEST(large_blocks_are_cut),
         RIG_TEST(a_cut_block_is_whole_after_a_stop), RIG_TEST(bad_blocks_are_dropped_and_counted),
-        RIG_TEST(a_receipt_tells_of_every_block)};
+        RIG_TEST(a_receipt_tells_of_every_block), RIG_TEST(a_disk_that_has_room_again_is_used)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
