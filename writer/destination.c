@@ -77,12 +77,21 @@ static char *label_of(struct str name, size_t position, bool show_urls, const ch
     return mem_strdup(text);
 }
 
-void destination_place(struct destination *d, size_t position, bool show_urls)
+static char *redacted(struct str url)
 {
-    if (d->named)
-        return;
+    struct buf shown = {0};
+    url_redact(&shown, url);
+    char *copy = str_dup(buf_str(&shown));
+    buf_free(&shown);
+    return copy;
+}
+
+void destination_place(struct destination *d, const struct destination_conf *c, size_t position, bool show_urls)
+{
+    mem_free(d->redacted_url);
     mem_free(d->label);
-    d->label = label_of(STR_NONE, position, show_urls, d->redacted_url);
+    d->redacted_url = redacted(c->url);
+    d->label = label_of(c->name, position, show_urls, d->redacted_url);
 }
 
 /* --- open and close ----------------------------------------------------------------------------------------------- */
@@ -127,12 +136,9 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
                                      struct err *err)
 {
     struct destination *d = mem_zalloc(sizeof *d);
-    struct buf path = {0}, shown = {0};
+    struct buf path = {0};
     d->identity = destination_identity(c);
-    url_redact(&shown, c->url);
-    d->redacted_url = str_dup(buf_str(&shown));
-    d->named = c->name.n > 0;
-    d->label = label_of(c->name, position, env->show_urls, d->redacted_url);
+    destination_place(d, c, position, env->show_urls);
     d->name = c->name.n ? str_dup(c->name) : mem_strdup(d->label);
     d->lanes = env->lanes;
     d->n_lanes = env->n_lanes;
@@ -144,7 +150,6 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
                               .limits = destination_limits(c)};
     d->queue = queue_open(&o, err);
     buf_free(&path);
-    buf_free(&shown);
     if (d->queue == NULL) {
         destination_close(d);
         return NULL;

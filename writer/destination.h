@@ -24,10 +24,8 @@ struct dest_settings {          /* immutable; one per plan */
 struct destination_generation { uint32_t number; unsigned n_shards; struct shard **shards; atomic_uint undrained; };
 struct destination {
     char *name;                 /* in logs: the name, or the first label */
-    char *label;                /* in metrics: the name, its URL, or "1:secret-url". Under the writer's lock */
-    bool named;
+    char *label, *redacted_url; /* in metrics: the name, its URL, or "1:secret-url"; under the writer's lock, both */
     char *identity;             /* names the folder */
-    char *redacted_url;
     struct queue *queue;
     struct destination_generation **generations; /* main's; others: destination_generation */
     size_t n_generations, _cap_generations;
@@ -56,8 +54,8 @@ void destination_add_generation(struct destination *d, const struct queue_genera
 /* Any thread; a generation stays where it is until the destination is closed. */
 struct destination_generation *destination_generation(struct destination *d, size_t at);
 struct destination_generation *destination_newest(struct destination *d);
-/* Its place in the list may change with a reload, and the label with it, or two would have the same. */
-void destination_place(struct destination *d, size_t position, bool show_urls);
+/* Its URL and its place in the list may change with a reload, and the label with them, or two would have the same. */
+void destination_place(struct destination *d, const struct destination_conf *c, size_t position, bool show_urls);
 /* Unix ms since when its oldest block waits, 0 = none does. Under the writer's lock. */
 int64_t destination_since(struct destination *d);
 void destination_close(struct destination *d); /* after every lane has left */

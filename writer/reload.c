@@ -297,7 +297,7 @@ static void place_destinations(const struct writer_change *c)
 {
     mutex_lock(&c->w->lock);
     for (size_t i = 0; i < c->n; i++)
-        destination_place(c->drafts[i].dest, i, c->w->env.show_urls);
+        destination_place(c->drafts[i].dest, c->drafts[i].conf, i, c->w->env.show_urls);
     mutex_unlock(&c->w->lock);
 }
 

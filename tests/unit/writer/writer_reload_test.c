@@ -127,7 +127,9 @@ static void a_reload_changes_destinations_in_place(void **state UNUSED)
     rig_apply(both, 2);
     rig_push(11, 20, false);
     both[0] = rig_destination(&rig.a, "a", 3);
+    both[0].url = arena_printf(&rig.arena, "%.*s?moved", STR_ARG(both[0].url));
     rig_apply(both, 2);
+    assert_true(str_find_str(rig_status().url, STR("?moved")) < rig_status().url.n);
     rig_push(21, 30, false);
     rig_await(&rig.b, rig_samples(20));
     rig_apply(both, 1); /* b goes */
