@@ -178,7 +178,7 @@ void kept_add_sample(struct part *p, struct kept_series *s, int64_t t, double v)
 {
     if (s->open ? t > s->tail.t : s->last == NULL || t > s->last->t_max)
         append(p, s, t, v);
-    else if (s->open == NULL || t != s->tail.t)
+    else if (t != s->tail.t) /* else it comes a second time */
         add_late(p, rest_of(p, s), t, v);
 }
 

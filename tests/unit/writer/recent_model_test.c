@@ -278,6 +278,27 @@ static void a_window_takes_its_own(void **state)
     stop(&f);
 }
 
+/* Two that send the same: the second takes nothing, also where a chunk ends. */
+static void what_comes_twice_takes_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 64 << 20, 0, 1);
+    struct part *p = &f.store->parts[0];
+    for (int64_t t = 1; t <= 500; t++) {
+        for (int sender = 0; sender < 2; sender++) {
+            buf_clear(&f.bytes);
+            rw_append_series(&f.bytes, f.series[0].labels, &(struct sample){t, 1}, 1);
+            recent_take(f.store, 0, buf_str(&f.bytes), 0);
+            if (t % 100 == 0)
+                kept_seal(p, p->series[0]); /* as part_cut_slice() does */
+        }
+    }
+    assert_null(p->series[0]->rest);
+    assert_int_equal(p->samples, 500);
+    stop(&f);
+}
+
 /* --- what it takes ------------------------------------------------------------------------------------------------ */
 
 static size_t allocated(void)
@@ -340,6 +361,7 @@ int main(void)
         cmocka_unit_test(answers_as_a_list_would),
         cmocka_unit_test(nothing_takes_nothing),
         cmocka_unit_test(a_window_takes_its_own),
+        cmocka_unit_test(what_comes_twice_takes_nothing),
         cmocka_unit_test(counts_what_malloc_gave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
