@@ -229,8 +229,18 @@ static void html_page_link(struct view *v, size_t page, const char *word)
 {
     struct buf *out = &v->r->out;
     int health = v->filter.health;
-    buf_printf(out, " <a href='?page=%zu&amp;state=%s&amp;q=", page + 1, health == ANY_HEALTH ? "" : target_health_name(health));
+    buf_printf(out, " <a href='?page=%zu&amp;state=%s&amp;q=", page + 1,
+               health == ANY_HEALTH ? "" : target_health_name(health));
     url_encode(out, v->filter.q);
+    static const char *const others[] = {"show_only_unhealthy", "show_original_labels", "endpoint_search",
+                                         "label_search"};
+    for (size_t i = 0; i < LEN(others); i++) {
+        struct str value = form_get(&v->r->form, others[i]);
+        if (value.n == 0)
+            continue;
+        buf_printf(out, "&amp;%s=", others[i]);
+        url_encode(out, value);
+    }
     buf_printf(out, "'>%s</a>", word);
 }
 
@@ -325,8 +335,8 @@ static void html_servers(struct view *v)
     struct upstream *u = gateway_upstream();
     upstream_status(u, &v->r->arena, &items, &n);
     if (n > 0)
-        buf_add_z(&v->r->out, "<h2>Server groups</h2><table><tr><th>Group<th>Server<th>Kind<th>State<th>Requests<th>Failures"
-                              "<th>Mean time<th>Received<th>Last success<th>Last error");
+        buf_add_z(&v->r->out, "<h2>Server groups</h2><table><tr><th>Group<th>Server<th>Kind<th>State<th>Requests"
+                              "<th>Failures<th>Mean time<th>Received<th>Last success<th>Last error");
     for (size_t i = 0; i < n; i++)
         html_server(v, &items[i]);
     if (n > 0)

@@ -2,7 +2,9 @@
 import base64
 import json
 import os
+import re
 import time
+import urllib.parse
 
 from fakes import Fake
 from lib import *
@@ -163,3 +165,14 @@ def test_offset_is_stable():
     places = [t % 1000 for t, _ in only(sink.find("up"))[1]]
     spread = max((a - b) % 1000 if (a - b) % 1000 < 500 else 1000 - (a - b) % 1000 for a in places for b in places)
     assert spread < 100, places
+
+
+def test_pages_of_targets_keep_their_filter():
+    targets = ", ".join(f"'127.0.0.1:1/{i}'" for i in range(201))
+    sluice = Sluice(f"scrape_configs:\n- job_name: x\n  static_configs: [{{targets: [{targets}]}}]\n")
+    search = {"show_only_unhealthy": "true", "label_search": '{job="x"}', "endpoint_search": "h.t+p"}
+    html = sluice.get("/targets", search, headers={"Accept": "text/html"}).text
+    assert "1 to 200 of 201" in html, html
+    link = re.search(r"<a href='([^']*)'>next", html)[1].replace("&amp;", "&")
+    assert dict(urllib.parse.parse_qsl(link[1:])) == {"page": "2", **search}, link
+    assert "201 to 201 of 201" in sluice.get("/targets" + link, headers={"Accept": "text/html"}).text
