@@ -61,9 +61,12 @@ static bool set_queue(struct loader *l, const struct remote_write_flags *f, size
     const int64_t hour = 3600000;
     struct queue_conf *q = &d->queue;
     bool ok = parse(l, CONF_INT, "remoteWrite.queues", item(&f->queues, i), 1, 256, &q->shards)
-              && parse(l, CONF_DURATION, "remoteWrite.sendTimeout", item(&f->send_timeout, i), 1, hour, &d->remote_timeout)
-              && parse(l, CONF_DURATION, "remoteWrite.retryMinInterval", item(&f->retry_min, i), 1, hour, &q->min_backoff)
-              && parse(l, CONF_DURATION, "remoteWrite.retryMaxInterval", item(&f->retry_max, i), 1, hour, &q->max_backoff)
+              && parse(l, CONF_DURATION, "remoteWrite.sendTimeout", item(&f->send_timeout, i), 1, hour,
+                       &d->remote_timeout)
+              && parse(l, CONF_DURATION, "remoteWrite.retryMinInterval", item(&f->retry_min, i), 1, hour,
+                       &q->min_backoff)
+              && parse(l, CONF_DURATION, "remoteWrite.retryMaxInterval", item(&f->retry_max, i), 1, hour,
+                       &q->max_backoff)
               && parse(l, CONF_SIZE, "remoteWrite.maxDiskUsagePerURL", item(&f->max_disk, i), 0, 0, &d->max_disk_bytes)
               && parse(l, CONF_BOOL, "remoteWrite.disableOnDiskQueue", item(&f->disable_disk_queue, i), 0, 0, &no_disk)
               && parse(l, CONF_BOOL, "remoteWrite.forcePromProto", item(&f->force_prom_proto, i), 0, 0, &snappy)

@@ -7,8 +7,8 @@ static const struct flag_default prometheus_flags[] = {
     {"web.listen-address", ":9090"}, {"storage.agent.path", "data-agent"}, {"web.enable-lifecycle", "false"},
     {"promscrape.maxScrapeSize", "256MiB"}, {NULL, NULL}};
 static const struct flag_default vmagent_flags[] = {
-    {"web.listen-address", ":8429"}, {"storage.agent.path", "vmagent-remotewrite-data"}, {"web.enable-lifecycle", "true"},
-    {"promscrape.maxScrapeSize", "16MiB"}, {NULL, NULL}};
+    {"web.listen-address", ":8429"}, {"storage.agent.path", "vmagent-remotewrite-data"},
+    {"web.enable-lifecycle", "true"}, {"promscrape.maxScrapeSize", "16MiB"}, {NULL, NULL}};
 static const struct flag_default promxy_flags[] = {
     {"web.listen-address", ":8082"}, {"storage.agent.path", "promxy-data"}, {"web.enable-lifecycle", "false"},
     {"promscrape.maxScrapeSize", "256MiB"}, {NULL, NULL}};

@@ -76,7 +76,8 @@ static struct str unquote(struct str s)
     return quoted ? str_n(s.p + 1, s.n - 2) : s;
 }
 
-/* Where the text that begins with a quote or bracket at s.p[0] ends; 0 when it has no end: then it is a plain character. */
+/* Where the text that begins with a quote or bracket at s.p[0] ends; 0 when it has no end: then it is a plain
+ * character. */
 static size_t enclosed(struct str s)
 {
     static const char opening[] = "\"'{[(", closing[] = "\"'}])";
@@ -117,8 +118,8 @@ static bool note_config_flag(struct parser *p, struct str name)
     for (size_t i = 0; i < LEN(names); i++)
         if (str_is(name, names[i])) {
             if (p->config_flag && p->config_flag != names[i])
-                return err_set(p->err, ERR_BAD_DATA, "--%s and --%s both name a configuration; keep one", p->config_flag,
-                               names[i]);
+                return err_set(p->err, ERR_BAD_DATA, "--%s and --%s both name a configuration; keep one",
+                               p->config_flag, names[i]);
             p->config_flag = names[i];
         }
     return true;

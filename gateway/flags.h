@@ -29,9 +29,9 @@ struct flags {
     int64_t max_insert_size; int64_t max_concurrent_inserts;
     struct remote_write_flags {        /* -remoteWrite.*: item i belongs to url i; one item goes for all */
         struct str_list url, basic_auth_username, basic_auth_password, basic_auth_password_file, bearer_token,
-            bearer_token_file, tls_ca_file, tls_cert_file, tls_key_file, tls_server_name, tls_insecure, headers, proxy_url,
-            queues, send_timeout, retry_min, retry_max, max_disk, disable_disk_queue, force_prom_proto, force_vm_proto,
-            url_relabel_config;
+            bearer_token_file, tls_ca_file, tls_cert_file, tls_key_file, tls_server_name, tls_insecure, headers,
+            proxy_url, queues, send_timeout, retry_min, retry_max, max_disk, disable_disk_queue,
+            force_prom_proto, force_vm_proto, url_relabel_config;
         struct str_list label;         /* name=value */
         struct str relabel_config;
         bool show_url, drop_on_overload;

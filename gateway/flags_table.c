@@ -9,7 +9,8 @@ static const char *const dialect_names[] = {"sluice", "prometheus", "vmagent", "
 /* Rows without a preset get their default from the dialect (dialect.c), or zero. */
 const struct flag_row flag_rows[] = {
     {.row = {CONF_STRING, "config.file", AT(config_file),
-             .help = "The configuration: one YAML file. The name of this flag chooses the dialect"}, .also = {"promscrape.config", "config"}},
+             .help = "The configuration: one YAML file. The name of this flag chooses the dialect"},
+     .also = {"promscrape.config", "config"}},
     {.row = {CONF_ENUM, "dialect", AT(dialect), .names = dialect_names,
              .help = "Whose defaults hold: `sluice`, `prometheus`, `vmagent` or `promxy`; else "
                      "`--promscrape.config` means vmagent, `--config` promxy"}},
@@ -50,13 +51,16 @@ const struct flag_row flag_rows[] = {
 
     {.row = {CONF_BOOL, "promscrape.config.strictParse", AT(strict_parse), .preset = "true",
              .help = "Unknown keys of the file are errors, not warnings"}},
-    {.row = {CONF_DURATION, "promscrape.configCheckInterval", AT(config_check_interval), .preset = "0s", .min = 0, .max = YEAR,
-             .help = "How often the file is looked at for changes; 0 = only on SIGHUP and `/-/reload`"}, .also = {"config.auto-reload-interval"}},
+    {.row = {CONF_DURATION, "promscrape.configCheckInterval", AT(config_check_interval),
+             .preset = "0s", .min = 0, .max = YEAR,
+             .help = "How often the file is looked at for changes; 0 = only on SIGHUP and `/-/reload`"},
+     .also = {"config.auto-reload-interval"}},
     {.row = {CONF_SIZE, "promscrape.maxScrapeSize", AT(max_scrape_size),
              .help = "Largest page of a target, decompressed"}},
     {.row = {CONF_BOOL, "promscrape.noStaleMarkers", AT(no_stale_markers), .preset = "false",
              .help = "Send no stale markers"}},
-    {.row = {CONF_DURATION, "promscrape.fileSDCheckInterval", AT(file_sd_interval), .preset = "1m", .min = 1, .max = YEAR,
+    {.row = {CONF_DURATION, "promscrape.fileSDCheckInterval", AT(file_sd_interval),
+             .preset = "1m", .min = 1, .max = YEAR,
              .help = "How often files of targets are read again, where inotify says nothing"}},
     {.row = {CONF_SIZE, "maxInsertRequestSize", AT(max_insert_size), .preset = "32MiB", .min = 1, .max = 1ll << 40,
              .help = "Largest pushed body, decompressed"}},

@@ -1,5 +1,5 @@
-/* See discovery.h. The folder is watched and not the file: files are replaced by renaming, and a pattern has files that are
- * not there yet. Where inotify cannot be had, the interval does it alone.
+/* See discovery.h. The folder is watched and not the file: files are replaced by renaming, and a pattern has files
+ * that are not there yet. Where inotify cannot be had, the interval does it alone.
  */
 #include "scraper/discovery.h"
 
@@ -24,7 +24,7 @@ static void happened(struct loop_fd *watch, uint32_t events UNUSED)
     char drained[4096];
     while (read(watch->fd, drained, sizeof drained) > 0) {
     }
-    if (d->timer.due > loop_mono(d->loop) + SETTLE_MS) /* never later: in a folder where something is always written none would come */
+    if (d->timer.due > loop_mono(d->loop) + SETTLE_MS) /* never later: something may be written there all the time */
         loop_timer_in(d->loop, &d->timer, SETTLE_MS);
 }
 

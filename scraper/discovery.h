@@ -1,5 +1,5 @@
-/* When files are looked at again: soon after something happens in one of the watched folders (inotify), and at least once an
- * interval. The main thread's.
+/* When files are looked at again: soon after something happens in one of the watched folders (inotify), and at least
+ * once an interval. The main thread's.
  */
 #ifndef SCRAPER_DISCOVERY_H
 #define SCRAPER_DISCOVERY_H

@@ -45,24 +45,28 @@ static bool json_labels(struct arena *a, const struct json_tree *t, struct str_m
     return json_tree_kind(t) == JSON_TREE_OBJECT || json_tree_kind(t) == JSON_TREE_ABSENT;
 }
 
-static bool json_groups(struct arena *a, const char *path, const struct json_tree *root, struct static_group *groups, size_t n,
-                        struct err *err)
+static bool json_groups(struct arena *a, const char *path, const struct json_tree *root, struct static_group *groups,
+                        size_t n, struct err *err)
 {
     for (size_t i = 0; i < n; i++) {
         const struct json_tree *g = json_tree_at(root, i);
-        if (json_tree_kind(g) != JSON_TREE_OBJECT || !json_strings(a, json_tree_get(g, "targets"), &groups[i].targets) ||
+        if (json_tree_kind(g) != JSON_TREE_OBJECT ||
+            !json_strings(a, json_tree_get(g, "targets"), &groups[i].targets) ||
             !json_labels(a, json_tree_get(g, "labels"), &groups[i].labels))
-            return err_set(err, ERR_BAD_DATA, "%s: item %zu: expected {\"targets\": [strings], \"labels\": {strings}}", path, i + 1);
+            return err_set(err, ERR_BAD_DATA, "%s: item %zu: expected {\"targets\": [strings], \"labels\": {strings}}",
+                           path, i + 1);
     }
     return true;
 }
 
-static bool parse_json(struct arena *a, const char *path, struct str text, struct static_group **groups, size_t *n, struct err *err)
+static bool parse_json(struct arena *a, const char *path, struct str text, struct static_group **groups, size_t *n,
+                       struct err *err)
 {
     struct json_tree *root = json_tree_parse(text, err);
     if (root == NULL)
         return err_wrap(err, "%s", path);
-    bool ok = json_tree_kind(root) == JSON_TREE_ARRAY || err_set(err, ERR_BAD_DATA, "%s: expected a list of target groups", path);
+    bool ok = json_tree_kind(root) == JSON_TREE_ARRAY ||
+        err_set(err, ERR_BAD_DATA, "%s: expected a list of target groups", path);
     *n = json_tree_count(root);
     *groups = ARENA_ARRAY(a, struct static_group, *n);
     ok = ok && json_groups(a, path, root, *groups, *n, err);
@@ -70,7 +74,8 @@ static bool parse_json(struct arena *a, const char *path, struct str text, struc
     return ok;
 }
 
-static bool parse_yaml(struct arena *a, const char *path, struct str text, struct static_group **groups, size_t *n, struct err *err)
+static bool parse_yaml(struct arena *a, const char *path, struct str text, struct static_group **groups, size_t *n,
+                       struct err *err)
 {
     const struct yaml *root = yaml_parse(a, text, path, err);
     if (root == NULL)
@@ -86,9 +91,11 @@ static bool parse_yaml(struct arena *a, const char *path, struct str text, struc
     return true;
 }
 
-bool sd_file_parse(struct arena *a, const char *path, struct str text, struct static_group **groups, size_t *n, struct err *err)
+bool sd_file_parse(struct arena *a, const char *path, struct str text, struct static_group **groups, size_t *n,
+                   struct err *err)
 {
-    return str_ends(str_of(path), STR(".json")) ? parse_json(a, path, text, groups, n, err) : parse_yaml(a, path, text, groups, n, err);
+    bool json = str_ends(str_of(path), STR(".json"));
+    return json ? parse_json(a, path, text, groups, n, err) : parse_yaml(a, path, text, groups, n, err);
 }
 
 /* ---- which files ---- */
@@ -133,7 +140,8 @@ static bool load(struct sd_file *f, int fd, struct err *err)
 
 static struct sd_stamp stamp_of(const struct stat *st)
 {
-    return (struct sd_stamp){st->st_ino, (uint64_t)st->st_size, (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
+    return (struct sd_stamp){st->st_ino, (uint64_t)st->st_size,
+                             (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
 }
 
 static bool stamp_same(struct sd_stamp a, struct sd_stamp b)
@@ -204,7 +212,10 @@ static bool drop_gone(struct file_discovery *d)
 }
 
 /* A folder that is not there has no files; one that cannot be looked at may have them still. */
-static int cannot_tell(const char *path UNUSED, int error) { return error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO; }
+static int cannot_tell(const char *path UNUSED, int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO;
+}
 
 static bool refresh_pattern(struct file_discovery *d, struct map *places, const char *pattern)
 {

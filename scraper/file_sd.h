@@ -1,5 +1,5 @@
-/* Targets listed in files: JSON (a list of {"targets": [...], "labels": {...}}) or the same as YAML. A file that cannot be read
- * or is wrong keeps the targets that it had last; one that is gone loses them. The main thread's.
+/* Targets listed in files: JSON (a list of {"targets": [...], "labels": {...}}) or the same as YAML. A file that
+ * cannot be read or is wrong keeps the targets that it had last; one that is gone loses them. The main thread's.
  */
 #ifndef SCRAPER_FILE_SD_H
 #define SCRAPER_FILE_SD_H
@@ -23,6 +23,7 @@ struct file_discovery {          /* one file_sd_config; zeroed = nothing read ye
 bool file_discovery_refresh(struct file_discovery *d, const struct file_sd *conf);
 void file_discovery_free(struct file_discovery *d);
 /* Reads one file. */
-bool sd_file_parse(struct arena *a, const char *path, struct str text, struct static_group **groups, size_t *n, struct err *err) MUST_USE;
+bool sd_file_parse(struct arena *a, const char *path, struct str text, struct static_group **groups, size_t *n,
+                   struct err *err) MUST_USE;
 
 #endif

@@ -1,6 +1,6 @@
-/* Entries and cohorts. See intern.h for the ideas. How a label of the final set is known to be the target's own: its value
- * still points into the target's label bytes. Rules that copy or change a target label's value have read it, so that it is
- * the same in the whole cohort and may become part of the fixed bytes.
+/* Entries and cohorts. See intern.h for the ideas. How a label of the final set is known to be the target's own: its
+ * value still points into the target's label bytes. Rules that copy or change a target label's value have read it, so
+ * that it is the same in the whole cohort and may become part of the fixed bytes.
  */
 #include "scraper/intern.h"
 
@@ -9,7 +9,10 @@
 
 enum { SEEN_SLOTS = 1 << 16 };
 
-size_t target_labels_size(uint32_t count) { return count * sizeof(uint64_t) + ((size_t)count + 2) / 2 * 2 * sizeof(uint32_t); }
+size_t target_labels_size(uint32_t count)
+{
+    return count * sizeof(uint64_t) + ((size_t)count + 2) / 2 * 2 * sizeof(uint32_t);
+}
 
 void target_labels_init(struct target_labels *t, void *tables, struct labels wire)
 {
@@ -145,7 +148,8 @@ void entry_sweep(struct interner *in, struct cohort *c, uint32_t id)
 
 /* ---- from text to labels ---- */
 
-/* Is there a label of this name, be it one with an empty value? That one keeps a target label away, with honor_labels. */
+/* Is there a label of this name, be it one with an empty value? That one keeps a target label away, with
+ * honor_labels. */
 static bool stands(const struct labels_builder *b, size_t n, struct str name)
 {
     for (size_t i = 0; i < n; i++)
@@ -184,8 +188,9 @@ static void add_target_labels(struct interner *in, const struct target_labels *t
 /* The series that every scrape adds itself: one of the page with that very identity must give way, as in vmagent. */
 static void spare_automatic(struct interner *in)
 {
-    static const char *const names[] = {"up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling",
-                                        "scrape_series_added", "scrape_timeout_seconds", "scrape_response_size_bytes"};
+    static const char *const names[] = {
+        "up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling",
+        "scrape_series_added", "scrape_timeout_seconds", "scrape_response_size_bytes"};
     struct str name = in->builder.n == 1 ? builder_get(&in->builder, STR(METRIC_NAME)) : STR_NONE;
     for (size_t i = 0; i < LEN(names); i++)
         if (str_is(name, names[i]))
@@ -195,7 +200,8 @@ static void spare_automatic(struct interner *in)
 static bool over(struct err *err, const char *limit, struct str metric, const char *what, size_t n, int64_t most)
 {
     metric = str_first(metric, 50);
-    return err_set(err, ERR_LIMIT, "%s exceeded (metric: %.*s, %s: %zu, limit: %lld)", limit, STR_ARG(metric), what, n, (long long)most);
+    return err_set(err, ERR_LIMIT, "%s exceeded (metric: %.*s, %s: %zu, limit: %lld)", limit, STR_ARG(metric), what, n,
+                   (long long)most);
 }
 
 static bool check_limits(const struct scrape_job *job, struct labels l, struct err *err)
@@ -250,9 +256,10 @@ bool cohort_derive(struct interner *in, const struct cohort *c, const struct tar
 
 struct plan { uint64_t sum; uint32_t fixed_n; uint16_t count; bool whole; };
 
-/* Goes through the final labels (sorted by now) and the target's beside them. What is not the target's own goes to `fixed`. */
-static struct plan plan_splice(const struct interner *in, const struct target_labels *t, struct labels final, uint32_t *cuts,
-                               struct buf *fixed)
+/* Goes through the final labels (sorted by now) and the target's beside them. What is not the target's own goes to
+ * `fixed`. */
+static struct plan plan_splice(const struct interner *in, const struct target_labels *t, struct labels final,
+                               uint32_t *cuts, struct buf *fixed)
 {
     struct plan plan = {.whole = true};
     struct labels_iter own = labels_iter(t->wire), wire = labels_iter(final);
@@ -294,7 +301,8 @@ static uint32_t take_id(struct cohort *c)
     return c->n++;
 }
 
-uint32_t cohort_keep(struct interner *in, struct cohort *c, const struct target_labels *t, struct str text, const struct derived *d)
+uint32_t cohort_keep(struct interner *in, struct cohort *c, const struct target_labels *t, struct str text,
+                     const struct derived *d)
 {
     size_t head = sizeof(struct entry) + c->n_labels * sizeof(uint32_t);
     struct entry *e = mem_zalloc(head + text.n + d->labels.n);
@@ -349,7 +357,8 @@ uint64_t labels_identity(struct labels l)
     return sum;
 }
 
-struct labels entry_splice(const struct cohort *c, const struct entry *e, const struct target_labels *t, struct buf *out)
+struct labels entry_splice(const struct cohort *c, const struct entry *e, const struct target_labels *t,
+                           struct buf *out)
 {
     const uint8_t *fixed = (const uint8_t *)entry_text(c, e) + e->text_n;
     uint32_t done = 0, count = e->fixed_count;

@@ -1,16 +1,18 @@
 /* What targets have in common is kept once.
  *
  * A *cohort* is the targets of a lane whose series texts become labels in the same way: same job, same names of target
- * labels, same values of those that metric_relabel_configs read. Per cohort a series text is an *entry*: the text, and its
- * final labels with holes where the target's own labels go (a splice plan). A target then keeps 4 bytes per series, the
- * entry's id.
+ * labels, same values of those that metric_relabel_configs read. Per cohort a series text is an *entry*: the text, and
+ * its final labels with holes where the target's own labels go (a splice plan). A target then keeps 4 bytes per
+ * series, the entry's id.
  *
- * Identity. Two final label sets are the same series exactly when the sums of the hashes of their pairs are equal (64 bits;
- * XXH3 of the wire bytes of each pair). A sum needs no order and no splicing: identity = the entry's sum + the target's.
+ * Identity. Two final label sets are the same series exactly when the sums of the hashes of their pairs are equal (64
+ * bits; XXH3 of the wire bytes of each pair). A sum needs no order and no splicing: identity = the entry's sum + the
+ * target's.
  *
- * Memory. Entries that one target alone uses are counted, and over INTERN_PRIVATE_MAX bytes a lane no more are made: such a
- * series is *cold*: the target keeps hashes and it is parsed again at every scrape. A text that a second target shows is worth
- * keeping whatever the budget; `seen` finds those among the cold ones (a table of fixed size that may forget, not lie often).
+ * Memory. Entries that one target alone uses are counted, and over INTERN_PRIVATE_MAX bytes a lane no more are made:
+ * such a series is *cold*: the target keeps hashes and it is parsed again at every scrape. A text that a second target
+ * shows is worth keeping whatever the budget; `seen` finds those among the cold ones (a table of fixed size that may
+ * forget, not lie often).
  *
  * All of it belongs to a lane's thread.
  */
@@ -40,7 +42,8 @@ struct entry {
     uint16_t fixed_count;
     bool dropped;          /* by metric_relabel_configs */
     bool whole;            /* has all target labels */
-    uint32_t cuts[];       /* per target label: at which byte of the fixed part it goes, or CUT_GONE; then text, then fixed bytes */
+    /* per target label: at which byte of the fixed part it goes, or CUT_GONE; then text, then fixed bytes */
+    uint32_t cuts[];
 };
 
 struct cohort {
@@ -72,7 +75,10 @@ struct cohort *cohort_get(struct interner *in, struct job_run *job, const struct
 struct cohort *cohort_ref(struct cohort *c);
 void cohort_unref(struct interner *in, struct cohort *c);
 
-static inline const char *entry_text(const struct cohort *c, const struct entry *e) { return (const char *)(e->cuts + c->n_labels); }
+static inline const char *entry_text(const struct cohort *c, const struct entry *e)
+{
+    return (const char *)(e->cuts + c->n_labels);
+}
 static inline struct str cohort_text(const struct cohort *c, uint32_t id)
 {
     return str_n(entry_text(c, c->entries[id]), c->entries[id]->text_n);
@@ -91,13 +97,15 @@ struct derived {
 bool cohort_derive(struct interner *in, const struct cohort *c, const struct target_labels *t, struct str text,
                    struct derived *out, struct err *err) MUST_USE;
 /* Keeps what cohort_derive just worked out. */
-uint32_t cohort_keep(struct interner *in, struct cohort *c, const struct target_labels *t, struct str text, const struct derived *d);
+uint32_t cohort_keep(struct interner *in, struct cohort *c, const struct target_labels *t, struct str text,
+                     const struct derived *d);
 /* Is there room for one more text, or did another target show it? `owner` tells targets apart. */
 bool intern_worth(struct interner *in, uint64_t text_hash, uint64_t owner);
 
 uint64_t entry_identity(const struct entry *e, const struct target_labels *t);
 uint64_t labels_identity(struct labels l);
 /* The final labels of an entry for a target, written to `out` (which is cleared). */
-struct labels entry_splice(const struct cohort *c, const struct entry *e, const struct target_labels *t, struct buf *out);
+struct labels entry_splice(const struct cohort *c, const struct entry *e, const struct target_labels *t,
+                           struct buf *out);
 
 #endif

@@ -14,36 +14,51 @@ const struct conf_section static_group_section = {
     "static_config", sizeof(struct static_group), static_rows, NULL, "A list of targets with common labels"};
 
 static const struct conf_row file_rows[] = {
-    {CONF_STRINGS, "files", offsetof(struct file_sd, files), .required = true, .help = "JSON or YAML files; the last part of a path may hold `*`, `?` and `[]`"},
-    {CONF_DURATION, "refresh_interval", offsetof(struct file_sd, refresh_interval), .help = "The files are read again at least so often; changes are seen at once. Default 5m"},
+    {CONF_STRINGS, "files", offsetof(struct file_sd, files), .required = true,
+     .help = "JSON or YAML files; the last part of a path may hold `*`, `?` and `[]`"},
+    {CONF_DURATION, "refresh_interval", offsetof(struct file_sd, refresh_interval),
+     .help = "The files are read again at least so often; changes are seen at once. Default 5m"},
     {0}};
-const struct conf_section file_sd_section = {"file_sd_config", sizeof(struct file_sd), file_rows, NULL, "Files that list targets"};
+const struct conf_section file_sd_section = {"file_sd_config", sizeof(struct file_sd), file_rows, NULL,
+                                             "Files that list targets"};
 
 static const char *const unlimited = "0";
 static const struct conf_row job_rows[] = {
     JOB(STRING, "job_name", job_name), .required = true, .help = "Name of the job and value of the label `job`"},
     JOB(DURATION, "scrape_interval", scrape_interval), .help = "How often the targets are scraped. Default: global"},
-    JOB(DURATION, "scrape_timeout", scrape_timeout), .help = "How long a scrape may take. Default: global, at most the interval"},
+    JOB(DURATION, "scrape_timeout", scrape_timeout),
+        .help = "How long a scrape may take. Default: global, at most the interval"},
     JOB(STRING, "metrics_path", metrics_path), .preset = "/metrics", .help = "Path of the page"},
     JOB(STRING, "scheme", scheme), .preset = "http", .help = "http or https"},
     JOB(MULTIMAP, "params", params), .help = "URL parameters"},
-    JOB(BOOL, "honor_labels", honor_labels), .preset = "false", .help = "Labels of the page win over those of the target; else they become `exported_...`"},
-    JOB(BOOL, "honor_timestamps", honor_timestamps), .help = "Take the timestamps of the page. Default: true, with vmagent's flags false"},
+    JOB(BOOL, "honor_labels", honor_labels), .preset = "false",
+        .help = "Labels of the page win over those of the target; else they become `exported_...`"},
+    JOB(BOOL, "honor_timestamps", honor_timestamps),
+        .help = "Take the timestamps of the page. Default: true, with vmagent's flags false"},
     JOB(BOOL, "enable_compression", enable_compression), .preset = "true", .help = "Ask for gzip"},
-    JOB(BOOL, "disable_compression", disable_compression), .preset = "false", .help = "Do not ask for gzip (vmagent's name)"},
-    JOB(INT, "sample_limit", sample_limit), .preset = unlimited, .min = 0, .max = INT64_MAX, .help = "More samples after relabeling fail the scrape; 0 = no limit"},
-    JOB(INT, "label_limit", label_limit), .preset = unlimited, .min = 0, .max = INT64_MAX, .help = "A series with more labels fails the scrape; 0 = no limit"},
-    JOB(INT, "label_name_length_limit", label_name_length_limit), .min = 0, .max = INT64_MAX, .help = "A longer label name fails the scrape; 0 = no limit"},
-    JOB(INT, "label_value_length_limit", label_value_length_limit), .min = 0, .max = INT64_MAX, .help = "A longer label value fails the scrape; 0 = no limit"},
-    JOB(INT, "target_limit", target_limit), .min = 0, .max = INT64_MAX, .help = "With more targets all of the job fail; 0 = no limit"},
-    JOB(SIZE, "body_size_limit", body_size_limit), .alias = "max_scrape_size", .max = UINT32_MAX, .help = "A longer uncompressed page fails the scrape; 0 = 16MiB"},
+    JOB(BOOL, "disable_compression", disable_compression), .preset = "false",
+        .help = "Do not ask for gzip (vmagent's name)"},
+    JOB(INT, "sample_limit", sample_limit), .preset = unlimited, .min = 0, .max = INT64_MAX,
+        .help = "More samples after relabeling fail the scrape; 0 = no limit"},
+    JOB(INT, "label_limit", label_limit), .preset = unlimited, .min = 0, .max = INT64_MAX,
+        .help = "A series with more labels fails the scrape; 0 = no limit"},
+    JOB(INT, "label_name_length_limit", label_name_length_limit), .min = 0, .max = INT64_MAX,
+        .help = "A longer label name fails the scrape; 0 = no limit"},
+    JOB(INT, "label_value_length_limit", label_value_length_limit), .min = 0, .max = INT64_MAX,
+        .help = "A longer label value fails the scrape; 0 = no limit"},
+    JOB(INT, "target_limit", target_limit), .min = 0, .max = INT64_MAX,
+        .help = "With more targets all of the job fail; 0 = no limit"},
+    JOB(SIZE, "body_size_limit", body_size_limit), .alias = "max_scrape_size", .max = UINT32_MAX,
+        .help = "A longer uncompressed page fails the scrape; 0 = 16MiB"},
     HTTP_CONF_ROWS(struct scrape_job, http),
     JOB(SECTIONS, "relabel_configs", relabel_configs), .section = &relabel_section, .help = "Rules for targets"},
-    JOB(SECTIONS, "metric_relabel_configs", metric_relabel_configs), .section = &relabel_section, .help = "Rules for scraped series"},
+    JOB(SECTIONS, "metric_relabel_configs", metric_relabel_configs), .section = &relabel_section,
+        .help = "Rules for scraped series"},
     JOB(SECTIONS, "static_configs", static_configs), .section = &static_group_section, .help = "Targets listed here"},
     JOB(SECTIONS, "file_sd_configs", file_sd_configs), .section = &file_sd_section, .help = "Targets listed in files"},
     JOB(DURATION, "scrape_offset", scrape_offset), .help = "Place in the interval; otherwise each target has its own"},
-    JOB(DURATION, "scrape_align_interval", scrape_align_interval), .help = "Scrapes happen at multiples of it (plus scrape_offset)"},
+    JOB(DURATION, "scrape_align_interval", scrape_align_interval),
+        .help = "Scrapes happen at multiples of it (plus scrape_offset)"},
     JOB(BOOL, "no_stale_markers", no_stale_markers), .preset = "false", .help = "Write no stale markers"},
     UNUSED_KEY("series_limit", "No limit of unique series a day"),
     UNUSED_KEY("stream_parse", "A page is always forwarded whole or not at all"),
@@ -65,8 +80,8 @@ static const struct conf_row job_rows[] = {
 const struct conf_section scrape_job_section = {
     "scrape_config", sizeof(struct scrape_job), job_rows, NULL, "A set of targets and how they are scraped"};
 
-static bool finish_times(struct conf_context *c, const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g,
-                         struct err *err)
+static bool finish_times(struct conf_context *c, const struct yaml *node, struct scrape_job *job,
+                         const struct scrape_globals *g, struct err *err)
 {
     const struct yaml *given = node ? yaml_get(node, "scrape_timeout") : NULL;
     if (job->scrape_interval <= 0)
@@ -76,7 +91,8 @@ static bool finish_times(struct conf_context *c, const struct yaml *node, struct
     if (job->scrape_timeout <= job->scrape_interval)
         return true;
     if (!c->loose_durations)
-        return conf_err(given, err, "scrape_config.scrape_timeout: the timeout of job \"%.*s\" is longer than its interval",
+        return conf_err(given, err,
+                        "scrape_config.scrape_timeout: the timeout of job \"%.*s\" is longer than its interval",
                         STR_ARG(job->job_name));
     job->scrape_timeout = job->scrape_interval;
     return true;
@@ -107,7 +123,8 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
 /* Keys that decide which targets there are, but not how one is scraped. */
 static bool names_targets(struct str key)
 {
-    return str_is(key, "static_configs") || str_is(key, "file_sd_configs") || str_is(key, "relabel_configs") || str_is(key, "target_limit");
+    return str_is(key, "static_configs") || str_is(key, "file_sd_configs") || str_is(key, "relabel_configs") ||
+        str_is(key, "target_limit");
 }
 
 static void add_i64(struct buf *b, int64_t v) { buf_add(b, &v, sizeof v); }
@@ -133,13 +150,14 @@ static uint64_t fingerprint(const struct yaml *node, const struct scrape_job *jo
     return hash;
 }
 
-bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g,
-                       struct err *err)
+bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct scrape_job *job,
+                       const struct scrape_globals *g, struct err *err)
 {
     if (job->job_name.n == 0)
         return conf_err(node, err, "scrape_config.job_name: must not be empty");
     if (!str_is(job->scheme, "http") && !str_is(job->scheme, "https"))
-        return conf_err(yaml_get(node, "scheme"), err, "scrape_config.scheme: \"%.*s\" is neither http nor https", STR_ARG(job->scheme));
+        return conf_err(yaml_get(node, "scheme"), err, "scrape_config.scheme: \"%.*s\" is neither http nor https",
+                        STR_ARG(job->scheme));
     if (!http_conf_check(node, &job->http, err) || !finish_times(c, node, job, g, err))
         return false;
     finish_limits(node, job, g);

@@ -1,5 +1,5 @@
-/* A job as targets use it: the configuration and what is made of it once. Immutable and refcounted, so that a reload leaves
- * targets alone whose job did not change: they go on with the old one. Any thread may take and give references.
+/* A job as targets use it: the configuration and what is made of it once. Immutable and refcounted, so that a reload
+ * leaves targets alone whose job did not change: they go on with the old one. Any thread may take and give references.
  */
 #ifndef SCRAPER_JOB_H
 #define SCRAPER_JOB_H
@@ -17,7 +17,8 @@ struct generation {
     void (*release)(void *arg);
     void *arg;
 };
-struct generation *generation_new(struct loop *main); /* one reference; release is set by scraper_apply once all is well */
+/* one reference; release is set by scraper_apply once all is well */
+struct generation *generation_new(struct loop *main);
 struct generation *generation_ref(struct generation *g);
 void generation_unref(struct generation *g);
 
@@ -27,8 +28,8 @@ struct job_run {
     const struct scrape_job *conf;
     struct client_profile *profile;
     struct relabel_rules metric_rules;
-    /* Target labels whose values metric_rules read; all of them when reads_all. Names, which labeldrop and labelkeep look
-     * at, do not count. */
+    /* Target labels whose values metric_rules read; all of them when reads_all. Names, which labeldrop and labelkeep
+     * look at, do not count. */
     struct str_list reads;
     bool reads_all;
     size_t body_max;

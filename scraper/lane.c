@@ -7,7 +7,8 @@ enum { REMIND_MS = 10 * 60 * 1000 };
 
 static void work(struct loop_task *task) { scrape_work(CONTAINER(task, struct scrape_lane, work)); }
 
-/* All families that the lane's targets expose, once. Their order among blocks does not matter: any target's shard is right. */
+/* All families that the lane's targets expose, once. Their order among blocks does not matter: any target's shard is
+ * right. */
 static void remind(struct loop_timer *timer)
 {
     struct scrape_lane *l = CONTAINER(timer, struct scrape_lane, remind);
@@ -22,7 +23,8 @@ static void remind(struct loop_timer *timer)
     sink_commit(l->sink, NULL, NULL);
 }
 
-void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sink, const char *user_agent, unsigned max_inflight)
+void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sink, const char *user_agent,
+                      unsigned max_inflight)
 {
     *l = (struct scrape_lane){.loop = loop, .sink = sink, .user_agent = user_agent, .max_inflight = max_inflight};
     l->work.run = work;
@@ -103,7 +105,8 @@ static void fit_client(struct scrape_lane *l)
 {
     enum { LEAST = 100 };
     unsigned wanted = l->n_targets < LEAST ? LEAST : (unsigned)l->n_targets;
-    if (l->n_targets == 0 || (l->client && (wanted <= 2 * l->connections || client_inflight(l->client) + client_waiting(l->client) > 0)))
+    if (l->n_targets == 0 ||
+        (l->client && (wanted <= 2 * l->connections || client_inflight(l->client) + client_waiting(l->client) > 0)))
         return;
     if (l->client)
         client_free(l->client);

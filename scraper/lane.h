@@ -1,5 +1,5 @@
-/* What one lane scrapes: its targets, their texts, its client, the line of pages to be read. Touched by the lane's thread
- * only; the main thread speaks to it by lane_change. The mutex guards what readers of the API see of its targets
+/* What one lane scrapes: its targets, their texts, its client, the line of pages to be read. Touched by the lane's
+ * thread only; the main thread speaks to it by lane_change. The mutex guards what readers of the API see of its targets
  * (target.live, target.metadata and the metadata store): the lane takes it once a scrape.
  */
 #ifndef SCRAPER_LANE_H
@@ -30,11 +30,12 @@ struct scrape_lane {
     struct buf spare;            /* the body of a finished scrape, for the next one */
 };
 
-void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sink, const char *user_agent, unsigned max_inflight);
+void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sink, const char *user_agent,
+                      unsigned max_inflight);
 void scrape_lane_free(struct scrape_lane *l); /* after scrape_lane_stop */
 
-/* What the main thread wants changed, in this order; carried out on the lane's thread. The message is freed by the lane. */
-/* References are handed over. */
+/* What the main thread wants changed, in this order; carried out on the lane's thread. The message is freed by the
+ * lane. References are handed over. */
 struct target_change { struct target *target; struct job_run *job; int64_t interval, timeout; bool refused; };
 struct scrape_lane_change {
     struct loop_task task;
@@ -52,7 +53,8 @@ void scrape_lane_stop(struct scrape_lane *l); /* on the lane's thread: cancels s
 void scrape_arm(struct target *t);               /* sets the timer to the next tick */
 void scrape_cancel(struct target *t);
 void scrape_work(struct scrape_lane *l);                /* reads pages that came, for about 2 ms */
-void scrape_finish_page(struct scrape_lane *l);         /* reads to the end the page that was begun; afterwards lane.page is free */
+/* reads to the end the page that was begun; afterwards lane.page is free */
+void scrape_finish_page(struct scrape_lane *l);
 void scrape_end_target(struct target *t);        /* stale markers for all it has */
 
 #endif

@@ -1,4 +1,5 @@
-/* See metadata.h. A page is read a second time for its metadata, but only when the hash of its metadata lines is new here. */
+/* See metadata.h. A page is read a second time for its metadata, but only when the hash of its metadata lines is new
+ * here. */
 #include "scraper/metadata.h"
 
 #include "base/utf8.h"

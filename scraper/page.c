@@ -8,7 +8,10 @@ enum {
     STAGE_KEEP = 32768,      /* samples for which memory is kept between pages */
 };
 
-void page_init(struct page *p, struct interner *in, struct sink *sink) { *p = (struct page){.interner = in, .sink = sink}; }
+void page_init(struct page *p, struct interner *in, struct sink *sink)
+{
+    *p = (struct page){.interner = in, .sink = sink};
+}
 
 void page_free(struct page *p)
 {
@@ -22,8 +25,8 @@ void page_free(struct page *p)
     buf_free(&p->texts);
 }
 
-void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct cohort *c, struct exposed *last,
-                struct str text, int64_t t)
+void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct cohort *c,
+                struct exposed *last, struct str text, int64_t t)
 {
     p->source = source;
     p->target = target;
@@ -69,7 +72,8 @@ static inline void stage_line(struct page *p, uint32_t id, bool dropped)
     p->kept += !dropped;
 }
 
-/* A line that is not where it was: the places that were passed over vanished, or it is new and they are still to come. */
+/* A line that is not where it was: the places that were passed over vanished, or it is new and they are still to
+ * come. */
 static void find_place(struct page *p, uint32_t id)
 {
     p->same = false;

@@ -1,13 +1,14 @@
-/* From a page to samples: parse, stage, look what changed, write. A lane has one struct page and works on one page at a time,
- * in steps of about 2 ms, so that it returns to its loop; other pages wait in line.
+/* From a page to samples: parse, stage, look what changed, write. A lane has one struct page and works on one page at
+ * a time, in steps of about 2 ms, so that it returns to its loop; other pages wait in line.
  *
  *   page_start, page_parse until it is not PAGE_MORE
- *   PAGE_WHOLE:  page_settle (what is new, what vanished), page_write while it returns true, page_write_gone, page_adopt
+ *   PAGE_WHOLE:  page_settle (what is new, what vanished), page_write while it returns true, page_write_gone,
+ *                page_adopt
  *   PAGE_BROKEN: page->err says why; nothing was written. page_drop, and page_end_all for what the last page had.
  *
  * Known path. The lines are expected in the order of the last page: one memcmp with the interned text says "known", and
- * (id, value, time) is staged: no allocation, no label is looked at. Only when the ids differ from last time are identities
- * compared, to find twins (two lines that are one series), new ones and vanished ones.
+ * (id, value, time) is staged: no allocation, no label is looked at. Only when the ids differ from last time are
+ * identities compared, to find twins (two lines that are one series), new ones and vanished ones.
  */
 #ifndef SCRAPER_PAGE_H
 #define SCRAPER_PAGE_H
@@ -66,8 +67,8 @@ void page_init(struct page *p, struct interner *in, struct sink *sink);
 void page_free(struct page *p);
 
 /* Everything is borrowed until page_adopt or page_drop. t: the time of samples without their own. */
-void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct cohort *c, struct exposed *last,
-                struct str text, int64_t t);
+void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct cohort *c,
+                struct exposed *last, struct str text, int64_t t);
 enum page_state page_parse(struct page *p, size_t lines);
 void page_settle(struct page *p);
 bool page_write(struct page *p);   /* one batch; false when nothing is left */

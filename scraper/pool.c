@@ -31,7 +31,8 @@ static bool same_files(const struct scrape_job *a, const struct scrape_job *b)
 
 void pool_change(struct pool *p, const struct scrape_job *conf, struct generation *g, struct job_run *job)
 {
-    if (p->conf == NULL || !same_files(p->conf, conf)) { /* otherwise a file that is broken now keeps its last targets */
+    /* otherwise a file that is broken now keeps its last targets */
+    if (p->conf == NULL || !same_files(p->conf, conf)) {
         free_files(p);
         p->files = mem_zalloc((conf->file_sd_configs.n + 1) * sizeof *p->files);
     }
@@ -67,8 +68,9 @@ void pool_free(struct pool *p)
 bool pool_refresh(struct pool *p)
 {
     bool changed = false;
+    const struct file_sd *confs = p->conf->file_sd_configs.items;
     for (size_t i = 0; i < p->conf->file_sd_configs.n; i++)
-        changed = file_discovery_refresh(&p->files[i], (const struct file_sd *)p->conf->file_sd_configs.items + i) || changed;
+        changed = file_discovery_refresh(&p->files[i], &confs[i]) || changed;
     return changed;
 }
 
@@ -113,7 +115,8 @@ static void warn_invalid(const struct pool *p, struct str address, const struct 
     mem_free(z);
 }
 
-static void make_group(struct pool *p, struct pool_sync *s, struct found *f, const struct static_group *g, struct target_source *from)
+static void make_group(struct pool *p, struct pool_sync *s, struct found *f, const struct static_group *g,
+                       struct target_source *from)
 {
     from->labels = g->labels;
     for (size_t i = 0; i < g->targets.n; i++) {
@@ -175,19 +178,21 @@ static void note(struct target_change **items, size_t *n, size_t *cap, struct ta
 static void note_kept(struct pool *p, struct pool_sync *s, struct target *t, const struct target *again, bool refused)
 {
     t->seen = true;
-    if (t->wanted == p->job && t->wanted_interval == again->interval && t->wanted_timeout == again->timeout && t->wanted_refused == refused)
+    if (t->wanted == p->job && t->wanted_interval == again->interval && t->wanted_timeout == again->timeout &&
+        t->wanted_refused == refused)
         return;
     t->wanted = p->job;
     t->wanted_interval = again->interval;
     t->wanted_timeout = again->timeout;
     t->wanted_refused = refused;
     struct scrape_lane_change *c = change_of(s, t->lane);
-    note(&c->changed, &c->n_changed, &c->changed_cap, (struct target_change){t, p->job, again->interval, again->timeout, refused});
+    note(&c->changed, &c->n_changed, &c->changed_cap,
+         (struct target_change){t, p->job, again->interval, again->timeout, refused});
 }
 
-/* A target is scraped where its samples are sent from: the writer puts it into the shard id % shards, and shard % lanes owns that
- * one. With more lanes than shards all of them scrape, and some hand over what they scraped. Targets that stay stay where they
- * are, when a reload changes the number of shards too. */
+/* A target is scraped where its samples are sent from: the writer puts it into the shard id % shards, and shard %
+ * lanes owns that one. With more lanes than shards all of them scrape, and some hand over what they scraped. Targets
+ * that stay stay where they are, when a reload changes the number of shards too. */
 static size_t lane_of_target(const struct pool_sync *s, const struct target *t)
 {
     return s->n_lanes <= s->shards ? t->id % s->shards % s->n_lanes : t->id % s->n_lanes;

@@ -1,5 +1,5 @@
-/* The targets of one job, as the main thread sees them. Lists that the API reads (targets, dropped) change only under the
- * scraper's mutex.
+/* The targets of one job, as the main thread sees them. Lists that the API reads (targets, dropped) change only under
+ * the scraper's mutex.
  */
 #ifndef SCRAPER_POOL_H
 #define SCRAPER_POOL_H
@@ -30,7 +30,8 @@ struct pool_sync {
     struct target_maker *maker;
     uint64_t seed;
 };
-struct pool *pool_new(const struct scrape_job *conf, struct generation *g, struct job_run *job); /* takes the reference of job, not of g */
+/* takes the reference of job, not of g */
+struct pool *pool_new(const struct scrape_job *conf, struct generation *g, struct job_run *job);
 void pool_free(struct pool *p);
 /* Another configuration for the same job; the reference of job is taken. A pool_refresh and pool_sync follow. */
 void pool_change(struct pool *p, const struct scrape_job *conf, struct generation *g, struct job_run *job);

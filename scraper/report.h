@@ -1,5 +1,5 @@
-/* What a scrape says about itself: `up` and the other automatic series for the sink, and the state that readers of the API
- * see. On the lane's thread.
+/* What a scrape says about itself: `up` and the other automatic series for the sink, and the state that readers of the
+ * API see. On the lane's thread.
  */
 #ifndef SCRAPER_REPORT_H
 #define SCRAPER_REPORT_H

@@ -1,6 +1,6 @@
-/* One scrape: the timer fires, the request goes out, the page comes, is read in steps and written, and the report (`up` and the
- * other automatic series) closes it. A scrape that fails anywhere writes nothing of its page, but the report and stale markers
- * for what the last good one had.
+/* One scrape: the timer fires, the request goes out, the page comes, is read in steps and written, and the report
+ * (`up` and the other automatic series) closes it. A scrape that fails anywhere writes nothing of its page, but the
+ * report and stale markers for what the last good one had.
  */
 #include "base/log.h"
 #include "base/times.h"
@@ -120,7 +120,8 @@ static bool within_limit(const struct target *t, struct page *p)
         return true;
     stats_add(&scrape_stats, SAMPLE_LIMIT, 1);
     stats_add(&scrape_stats, P_SAMPLE_LIMIT, 1);
-    return err_set(&p->err, ERR_LIMIT, "sample limit exceeded: %zu samples, sample_limit is %lld", p->kept, (long long)limit);
+    return err_set(&p->err, ERR_LIMIT, "sample limit exceeded: %zu samples, sample_limit is %lld", p->kept,
+                   (long long)limit);
 }
 
 static void leave_line(struct scrape_lane *l, struct scrape *s)
@@ -218,10 +219,11 @@ static const char *status_text(int status)
 {
     static const struct { int status; const char *text; } known[] = {
         {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {301, "Moved Permanently"}, {302, "Found"},
-        {304, "Not Modified"}, {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"}, {401, "Unauthorized"},
-        {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"}, {406, "Not Acceptable"},
-        {407, "Proxy Authentication Required"}, {408, "Request Timeout"}, {410, "Gone"}, {418, "I'm a teapot"}, {429, "Too Many Requests"},
-        {500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"}};
+        {304, "Not Modified"}, {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"},
+        {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
+        {406, "Not Acceptable"}, {407, "Proxy Authentication Required"}, {408, "Request Timeout"}, {410, "Gone"},
+        {418, "I'm a teapot"}, {429, "Too Many Requests"}, {500, "Internal Server Error"}, {501, "Not Implemented"},
+        {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"}};
     for (size_t i = 0; i < LEN(known); i++)
         if (known[i].status == status)
             return known[i].text;
@@ -256,7 +258,8 @@ static void fail_reply(struct scrape *s, const struct client_reply *r)
     if (r->status)
         err_set(&err, ERR_BAD_GATEWAY, "server returned HTTP status %d %s", r->status, status_text(r->status));
     else if (err.kind == ERR_TOO_LARGE)
-        err_set(&err, ERR_TOO_LARGE, "body size limit exceeded: the page has more than %zu bytes", s->target->job->body_max);
+        err_set(&err, ERR_TOO_LARGE, "body size limit exceeded: the page has more than %zu bytes",
+                s->target->job->body_max);
     fail(s, NULL, &err);
 }
 
@@ -284,8 +287,9 @@ static struct client_call *request(struct scrape *s)
     const char *headers[] = {"Accept: text/plain;version=0.0.4;q=1,*/*;q=0.1", timeout};
     return client_send(t->lane->client, &(struct client_request){
         .method = "GET", .url = t->url.p, .profile = t->job->profile, .headers = headers, .n_headers = LEN(headers),
-        .slot = (uint32_t)t->id, .timeout_ms = t->timeout, .connect_timeout_ms = t->timeout, .max_body = t->job->body_max,
-        .accept_gzip = conf->enable_compression && !conf->disable_compression, .data = body_piece, .done = answered, .arg = s});
+        .slot = (uint32_t)t->id, .timeout_ms = t->timeout, .connect_timeout_ms = t->timeout,
+        .max_body = t->job->body_max, .accept_gzip = conf->enable_compression && !conf->disable_compression,
+        .data = body_piece, .done = answered, .arg = s});
 }
 
 static void fire(struct loop_timer *timer)
@@ -303,7 +307,8 @@ static void fire(struct loop_timer *timer)
     t->scrape = s;
     if (t->refused) {
         struct err err;
-        err_set(&err, ERR_LIMIT, "target_limit exceeded: the job has more than %lld targets", (long long)t->job->conf->target_limit);
+        err_set(&err, ERR_LIMIT, "target_limit exceeded: the job has more than %lld targets",
+                (long long)t->job->conf->target_limit);
         scrape_finish_page(l);
         fail(s, NULL, &err);
         return;

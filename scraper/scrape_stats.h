@@ -4,26 +4,40 @@
 
 #include "base/stats.h"
 
-#define SCRAPE_STATS(X)                                                                                                                    \
-    X(SCRAPES_OK, "vm_promscrape_scrapes_total{status_code=\"200\"}", STATS_COUNTER, "Scrapes answered, by HTTP status")                   \
-    X(SCRAPES_OTHER, "vm_promscrape_scrapes_total{status_code=\"other\"}", STATS_COUNTER, "Scrapes answered, by HTTP status")              \
-    X(SCRAPES_FAILED, "vm_promscrape_scrapes_failed_total", STATS_COUNTER, "Scrapes that gave up=0")                                       \
-    X(SCRAPES_TIMED_OUT, "vm_promscrape_scrapes_timed_out_total", STATS_COUNTER, "Scrapes that took longer than scrape_timeout")           \
-    X(SIZE_EXCEEDED, "vm_promscrape_max_scrape_size_exceeded_errors_total", STATS_COUNTER, "Scrapes whose page was over body_size_limit")  \
-    X(SAMPLE_LIMIT, "vm_promscrape_scrapes_skipped_by_sample_limit_total", STATS_COUNTER, "Scrapes that failed by sample_limit")           \
-    X(LABEL_LIMIT, "vm_promscrape_scrapes_skipped_by_label_limit_total", STATS_COUNTER, "Scrapes that failed by a limit on labels")        \
-    X(STALE_MARKERS, "vm_promscrape_stale_samples_created_total", STATS_COUNTER, "Stale markers written")                                  \
-    X(BYTES_READ, "vm_promscrape_conn_bytes_read_total", STATS_COUNTER, "Bytes of answers read from targets")                              \
-    X(SCRAPERS_STARTED, "vm_promscrape_scrapers_started_total", STATS_COUNTER, "Targets that began to be scraped")                         \
-    X(SCRAPERS_STOPPED, "vm_promscrape_scrapers_stopped_total", STATS_COUNTER, "Targets that are scraped no more")                         \
-    X(LINES_INVALID, "vm_rows_invalid_total{type=\"promscrape\"}", STATS_COUNTER, "Lines of pages that were stepped over")                 \
-    X(SAMPLES_BUSY, "vm_promscrape_samples_dropped_total", STATS_COUNTER, "Samples dropped because a queue that pushes back was full")     \
-    X(SERIES_COLD, "vm_promscrape_series_parsed_again_total", STATS_COUNTER, "Lines whose labels were parsed again, beyond the budget")   \
-    X(DUPLICATES, "prometheus_target_scrapes_sample_duplicate_timestamp_total", STATS_COUNTER, "Samples of one series and time that stood twice in a page; the first counts") \
-    X(P_SAMPLE_LIMIT, "prometheus_target_scrapes_exceeded_sample_limit_total", STATS_COUNTER, "Scrapes that failed by sample_limit")       \
-    X(P_BODY_LIMIT, "prometheus_target_scrapes_exceeded_body_size_limit_total", STATS_COUNTER, "Scrapes whose page was over body_size_limit") \
-    X(P_TARGET_LIMIT, "prometheus_target_scrape_pool_exceeded_target_limit_total", STATS_COUNTER, "Times a job had more targets than target_limit") \
-    X(SD_READ_ERRORS, "prometheus_sd_file_read_errors_total", STATS_COUNTER, "Files of file_sd_configs that could not be read")
+#define SCRAPE_STATS(X)                                                                                            \
+    X(SCRAPES_OK, "vm_promscrape_scrapes_total{status_code=\"200\"}", STATS_COUNTER,                               \
+      "Scrapes answered, by HTTP status")                                                                          \
+    X(SCRAPES_OTHER, "vm_promscrape_scrapes_total{status_code=\"other\"}", STATS_COUNTER,                          \
+      "Scrapes answered, by HTTP status")                                                                          \
+    X(SCRAPES_FAILED, "vm_promscrape_scrapes_failed_total", STATS_COUNTER, "Scrapes that gave up=0")               \
+    X(SCRAPES_TIMED_OUT, "vm_promscrape_scrapes_timed_out_total", STATS_COUNTER,                                   \
+      "Scrapes that took longer than scrape_timeout")                                                              \
+    X(SIZE_EXCEEDED, "vm_promscrape_max_scrape_size_exceeded_errors_total", STATS_COUNTER,                         \
+      "Scrapes whose page was over body_size_limit")                                                               \
+    X(SAMPLE_LIMIT, "vm_promscrape_scrapes_skipped_by_sample_limit_total", STATS_COUNTER,                          \
+      "Scrapes that failed by sample_limit")                                                                       \
+    X(LABEL_LIMIT, "vm_promscrape_scrapes_skipped_by_label_limit_total", STATS_COUNTER,                            \
+      "Scrapes that failed by a limit on labels")                                                                  \
+    X(STALE_MARKERS, "vm_promscrape_stale_samples_created_total", STATS_COUNTER, "Stale markers written")          \
+    X(BYTES_READ, "vm_promscrape_conn_bytes_read_total", STATS_COUNTER, "Bytes of answers read from targets")      \
+    X(SCRAPERS_STARTED, "vm_promscrape_scrapers_started_total", STATS_COUNTER, "Targets that began to be scraped") \
+    X(SCRAPERS_STOPPED, "vm_promscrape_scrapers_stopped_total", STATS_COUNTER, "Targets that are scraped no more") \
+    X(LINES_INVALID, "vm_rows_invalid_total{type=\"promscrape\"}", STATS_COUNTER,                                  \
+      "Lines of pages that were stepped over")                                                                     \
+    X(SAMPLES_BUSY, "vm_promscrape_samples_dropped_total", STATS_COUNTER,                                          \
+      "Samples dropped because a queue that pushes back was full")                                                 \
+    X(SERIES_COLD, "vm_promscrape_series_parsed_again_total", STATS_COUNTER,                                       \
+      "Lines whose labels were parsed again, beyond the budget")                                                   \
+    X(DUPLICATES, "prometheus_target_scrapes_sample_duplicate_timestamp_total", STATS_COUNTER,                     \
+      "Samples of one series and time that stood twice in a page; the first counts")                               \
+    X(P_SAMPLE_LIMIT, "prometheus_target_scrapes_exceeded_sample_limit_total", STATS_COUNTER,                      \
+      "Scrapes that failed by sample_limit")                                                                       \
+    X(P_BODY_LIMIT, "prometheus_target_scrapes_exceeded_body_size_limit_total", STATS_COUNTER,                     \
+      "Scrapes whose page was over body_size_limit")                                                               \
+    X(P_TARGET_LIMIT, "prometheus_target_scrape_pool_exceeded_target_limit_total", STATS_COUNTER,                  \
+      "Times a job had more targets than target_limit")                                                            \
+    X(SD_READ_ERRORS, "prometheus_sd_file_read_errors_total", STATS_COUNTER,                                       \
+      "Files of file_sd_configs that could not be read")
 enum scrape_stat { SCRAPE_STATS(STATS_ID) };
 
 extern struct stats_group scrape_stats;

@@ -123,7 +123,8 @@ static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, siz
     s->n_pools = n;
 }
 
-static void put_in_force(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g, struct job_run **runs)
+static void put_in_force(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g,
+                         struct job_run **runs)
 {
     struct pool_sync sync = sync_start(s);
     mutex_lock(&s->mutex);

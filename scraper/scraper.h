@@ -5,12 +5,12 @@
  * touched by that lane's thread only. scraper_targets and scraper_metadata may be called by any thread: they copy what
  * a lane publishes once per scrape under a mutex of its own.
  * Files: job.c (configuration), discovery.c and file_sd.c (where targets come from), target.c (labels, URL, identity),
- * pool.c (the targets of a job), schedule.c (when), lane.c (what one lane does), scrape.c and report.c (one scrape), page.c (from text to
- * samples), intern.c (texts and labels kept once per lane), exposed.c (what a target showed last), stale.c, metadata.c,
- * scraper.c (apply and stop), status.c (what the API shows).
+ * pool.c (the targets of a job), schedule.c (when), lane.c (what one lane does), scrape.c and report.c (one scrape),
+ * page.c (from text to samples), intern.c (texts and labels kept once per lane), exposed.c (what a target showed
+ * last), stale.c, metadata.c, scraper.c (apply and stop), status.c (what the API shows).
  *
- * Limits. A page may have 16 MiB unless body_size_limit says otherwise. Texts that only one target has are kept parsed up to
- * 4 MiB a lane (INTERN_PRIVATE_MAX); beyond that a series costs about 40 bytes and is parsed at every scrape.
+ * Limits. A page may have 16 MiB unless body_size_limit says otherwise. Texts that only one target has are kept parsed
+ * up to 4 MiB a lane (INTERN_PRIVATE_MAX); beyond that a series costs about 40 bytes and is parsed at every scrape.
  */
 #ifndef SCRAPER_SCRAPER_H
 #define SCRAPER_SCRAPER_H
@@ -24,11 +24,13 @@ enum { SCRAPE_BODY_MAX = 16 << 20 };
 
 struct scrape_globals {               /* what scrape_configs inherit from `global:` */
     int64_t scrape_interval, scrape_timeout;
-    struct str_map external_labels;   /* added by the writer; here they only shift the offsets, so that two replicas differ */
+    /* added by the writer; here they only shift the offsets, so that two replicas differ */
+    struct str_map external_labels;
     int64_t sample_limit, label_limit, body_size_limit;
     bool honor_timestamps;            /* default of the dialect */
     bool broken_lines_fail;           /* Prometheus: one bad line fails the page; vmagent: it is skipped and counted */
-    bool instance_is_host;            /* vmagent: of an address with scheme or path only host:port becomes `instance`, the port added */
+    /* vmagent: of an address with scheme or path only host:port becomes `instance`, the port added */
+    bool instance_is_host;
     bool no_stale_markers;
     int64_t file_sd_interval;         /* for file_sd_configs that do not say; 0 = 5m */
     unsigned shards;                  /* of the destinations, so that a target's lane can be its shard's; 0 = 8 */
@@ -56,8 +58,8 @@ extern const struct conf_section scrape_job_section, static_group_section, file_
 
 /* Applies the globals' defaults to a parsed job and checks it (timeout <= interval or, in the loose dialect, clamped).
  * `node` is the YAML the job was loaded from. */
-bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g,
-                       struct err *err) MUST_USE;
+bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct scrape_job *job,
+                       const struct scrape_globals *g, struct err *err) MUST_USE;
 
 struct scraper;
 struct scraper_env {
@@ -69,9 +71,10 @@ struct scraper_env {
 };
 struct scraper *scraper_new(const struct scraper_env *env); /* copies env; the loops and sinks stay the caller's */
 /* A new set of jobs. Everything is checked and built first; on false nothing has changed (and release is not called).
- * Targets whose settings and labels are the same keep their timers, series and connections; those whose settings changed keep
- * their series; gone ones end with stale markers. The jobs and what they point to must live until release is called: on the
- * main loop, when no target uses them any more, which is after a later apply or during scraper_free. */
+ * Targets whose settings and labels are the same keep their timers, series and connections; those whose settings
+ * changed keep their series; gone ones end with stale markers. The jobs and what they point to must live until release
+ * is called: on the main loop, when no target uses them any more, which is after a later apply or during
+ * scraper_free. */
 bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, const struct scrape_globals *g,
                    void (*release)(void *arg), void *release_arg, struct err *err) MUST_USE;
 /* Stops scraping: what is under way is cancelled. Done on the main loop when no lane has a scrape under way; afterwards

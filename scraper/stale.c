@@ -1,10 +1,11 @@
-/* Stale markers: which series ended, by identity and not by text, so that a changed order of labels or two texts that became
- * one series put no marker behind a live sample. Lines with timestamps of their own get none, as in Prometheus.
+/* Stale markers: which series ended, by identity and not by text, so that a changed order of labels or two texts that
+ * became one series put no marker behind a live sample. Lines with timestamps of their own get none, as in Prometheus.
  */
 #include "scraper/page.h"
 
 /* False when it was dropped: such a line is no series. */
-static bool last_identity(const struct exposed *x, const struct target_labels *t, uint32_t id, uint32_t *cold, uint64_t *identity)
+static bool last_identity(const struct exposed *x, const struct target_labels *t, uint32_t id, uint32_t *cold,
+                          uint64_t *identity)
 {
     if (id_cold(id)) {
         const struct cold *c = &x->cold[(*cold)++];
@@ -16,8 +17,8 @@ static bool last_identity(const struct exposed *x, const struct target_labels *t
     return !e->dropped;
 }
 
-/* p->set holds what lives. What it does not hold is gone; marks see to it that a series that stood twice ends once. What was
- * not there before is new. */
+/* p->set holds what lives. What it does not hold is gone; marks see to it that a series that stood twice ends once.
+ * What was not there before is new. */
 void page_find_gone(struct page *p)
 {
     const struct exposed *x = p->last;
@@ -62,7 +63,8 @@ static void write_batch(struct page *p, struct gone_walk *w, size_t from, size_t
         return;
     }
     for (size_t i = from; i < to; i++)
-        sink_series(p->sink, &(struct series_in){.labels = gone_labels(p, w, p->gone[i]), .samples = &marker, .n_samples = 1});
+        sink_series(p->sink,
+                    &(struct series_in){.labels = gone_labels(p, w, p->gone[i]), .samples = &marker, .n_samples = 1});
     sink_commit(p->sink, NULL, NULL);
     p->markers += to - from;
 }

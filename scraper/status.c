@@ -66,7 +66,8 @@ void scraper_targets(struct scraper *s, struct arena *a, struct scraper_targets 
 
 /* ---- metadata ---- */
 
-static void copy_metadata(const struct target *t, struct arena *a, struct str metric, struct target_metadata **out, size_t *n, size_t *cap)
+static void copy_metadata(const struct target *t, struct arena *a, struct str metric, struct target_metadata **out,
+                          size_t *n, size_t *cap)
 {
     struct labels labels = {0};
     mutex_lock(&t->lane->mutex);
@@ -123,7 +124,8 @@ static struct pool_counts count_pool(const struct pool *p, const char *mechanism
 static void collect_types(const struct scraper *s, struct stats_out *o)
 {
     static const char *const mechanisms[] = {"file", "static"};
-    stats_family(o, "vm_promscrape_targets", STATS_GAUGE, "Targets by the way they were found and the state of the last scrape");
+    stats_family(o, "vm_promscrape_targets", STATS_GAUGE,
+                 "Targets by the way they were found and the state of the last scrape");
     for (size_t m = 0; m < LEN(mechanisms); m++) {
         struct pool_counts sum = {0};
         for (size_t i = 0; i < s->n_pools; i++) {
@@ -161,7 +163,8 @@ static void collect_pools(const struct scraper *s, struct stats_out *o)
     name = "prometheus_target_scrape_pool_targets";
     stats_family(o, name, STATS_GAUGE, "Targets of a job");
     for (size_t i = 0; i < s->n_pools; i++)
-        stats_value(o, name, &(struct stats_label){"scrape_job", s->pools[i]->conf->job_name}, 1, (double)s->pools[i]->n);
+        stats_value(o, name, &(struct stats_label){"scrape_job", s->pools[i]->conf->job_name}, 1,
+                    (double)s->pools[i]->n);
 }
 
 void scraper_collect(struct stats_out *o, void *scraper)

@@ -1,6 +1,7 @@
-/* From an address and its labels to a target, in the order of Prometheus: labels of the discovery, defaults of the job where
- * they are missing, relabel_configs, then the URL from __scheme__, __address__, __metrics_path__ and __param_*, and the
- * final labels without those that begin with __. An address may bring its scheme and path along, as vmagent allows.
+/* From an address and its labels to a target, in the order of Prometheus: labels of the discovery, defaults of the job
+ * where they are missing, relabel_configs, then the URL from __scheme__, __address__, __metrics_path__ and __param_*,
+ * and the final labels without those that begin with __. An address may bring its scheme and path along, as vmagent
+ * allows.
  */
 #include "scraper/target.h"
 
@@ -56,7 +57,8 @@ static bool read_duration(struct str name, struct str value, int64_t *ms, struct
 {
     if (duration_parse(value, ms) && *ms > 0)
         return true;
-    return err_set(err, ERR_BAD_DATA, "label %.*s: \"%.*s\" is not a duration above zero", STR_ARG(name), STR_ARG(value));
+    return err_set(err, ERR_BAD_DATA, "label %.*s: \"%.*s\" is not a duration above zero", STR_ARG(name),
+                   STR_ARG(value));
 }
 
 static bool read_times(const struct labels_builder *b, struct target *t, struct err *err)
@@ -83,8 +85,8 @@ static const struct str_list *job_param(const struct scrape_job *job, struct str
     return NULL;
 }
 
-/* A label sets the first value of its parameter; the job's further values follow. The builder is sorted, so the URL is the
- * same whatever the order of the configuration. */
+/* A label sets the first value of its parameter; the job's further values follow. The builder is sorted, so the URL is
+ * the same whatever the order of the configuration. */
 static void add_params(struct buf *url, const struct scrape_job *job, const struct labels_builder *b)
 {
     struct str prefix = STR(PARAM);
@@ -103,7 +105,8 @@ static void add_params(struct buf *url, const struct scrape_job *job, const stru
 static bool make_url(struct target_maker *m, const struct scrape_job *job, struct buf *url, struct err *err)
 {
     const struct labels_builder *b = &m->builder;
-    struct str address = builder_get(b, STR(ADDRESS)), path = builder_get(b, STR(PATH)), scheme = builder_get(b, STR(SCHEME));
+    struct str address = builder_get(b, STR(ADDRESS)), scheme = builder_get(b, STR(SCHEME));
+    struct str path = builder_get(b, STR(PATH));
     if (address.n == 0)
         return err_set(err, ERR_BAD_DATA, "no address");
     if (!str_starts(address, STR("http://")) && !str_starts(address, STR("https://"))) {
@@ -130,7 +133,8 @@ static struct str instance_of(struct target_maker *m, const struct scrape_job *j
     struct str address = builder_get(b, STR(ADDRESS)), http = STR("http://"), https = STR("https://");
     if (!job->instance_is_host)
         return address;
-    bool secure = str_starts(address, https) || (!str_starts(address, http) && str_is(builder_get(b, STR(SCHEME)), "https"));
+    bool secure = str_starts(address, https) ||
+        (!str_starts(address, http) && str_is(builder_get(b, STR(SCHEME)), "https"));
     address = str_skip(address, str_starts(address, https) ? https.n : str_starts(address, http) ? http.n : 0);
     address = str_first(address, str_find(address, '/'));
     bool ported = str_find(address, ':') < address.n;
@@ -180,7 +184,8 @@ static uint64_t identity(struct str job, struct str url, struct labels labels)
 }
 
 /* One allocation for everything: there may be ten thousand targets. */
-static struct target *assemble(const struct target *base, struct str job, struct str url, struct labels discovered, struct labels labels)
+static struct target *assemble(const struct target *base, struct str job, struct str url, struct labels discovered,
+                               struct labels labels)
 {
     size_t tables = target_labels_size(labels.count), texts = job.n + url.n + 1 + discovered.n + labels.n;
     struct target *t = mem_zalloc(sizeof *t + tables + texts);
@@ -192,15 +197,18 @@ static struct target *assemble(const struct target *base, struct str job, struct
     t->url = str_n(put(&at, url.p, url.n), url.n);
     *at++ = 0;
     t->discovered = (struct labels){(uint8_t *)put(&at, discovered.p, discovered.n), discovered.n, discovered.count};
-    target_labels_init(&t->labels, tables_at, (struct labels){(uint8_t *)put(&at, labels.p, labels.n), labels.n, labels.count});
+    target_labels_init(&t->labels, tables_at,
+                       (struct labels){(uint8_t *)put(&at, labels.p, labels.n), labels.n, labels.count});
     t->id = identity(job, url, labels);
     return t;
 }
 
-/* Multiplying by an odd constant after xor spreads ids that differ little; the id alone decides the lane, this the time. */
+/* Multiplying by an odd constant after xor spreads ids that differ little; the id alone decides the lane, this the
+ * time. */
 static uint64_t place_of(uint64_t id, uint64_t seed) { return (id ^ seed) * 0x9e3779b97f4a7c15ull; }
 
-static enum target_made finish(struct target_maker *m, const struct scrape_job *job, struct buf *url, struct target **out, struct err *err)
+static enum target_made finish(struct target_maker *m, const struct scrape_job *job, struct buf *url,
+                               struct target **out, struct err *err)
 {
     struct target base = {0};
     struct labels labels;
@@ -210,8 +218,8 @@ static enum target_made finish(struct target_maker *m, const struct scrape_job *
     return TARGET_MADE;
 }
 
-enum target_made target_make(struct target_maker *m, const struct scrape_job *job, uint64_t seed, const struct target_source *from,
-                             struct target **out, struct err *err)
+enum target_made target_make(struct target_maker *m, const struct scrape_job *job, uint64_t seed,
+                             const struct target_source *from, struct target **out, struct err *err)
 {
     arena_release(&m->scratch, (struct arena_mark){0});
     m->builder.scratch = &m->scratch;

@@ -1,5 +1,5 @@
-/* A target: its labels, its URL, its identity. Made by the main thread, which keeps one reference; the lane that scrapes it
- * has another, and reports keep theirs while they are written.
+/* A target: its labels, its URL, its identity. Made by the main thread, which keeps one reference; the lane that
+ * scrapes it has another, and reports keep theirs while they are written.
  */
 #ifndef SCRAPER_TARGET_H
 #define SCRAPER_TARGET_H
@@ -57,8 +57,8 @@ struct target_maker {    /* memory that making needs; one per thread */
     struct labels discovered; /* of the last one made or dropped; valid until the next */
 };
 /* Labels, relabeling, URL. INVALID: err says why. *out has one reference. */
-enum target_made target_make(struct target_maker *m, const struct scrape_job *job, uint64_t seed, const struct target_source *from,
-                             struct target **out, struct err *err);
+enum target_made target_make(struct target_maker *m, const struct scrape_job *job, uint64_t seed,
+                             const struct target_source *from, struct target **out, struct err *err);
 void target_maker_free(struct target_maker *m);
 
 struct target *target_ref(struct target *t);

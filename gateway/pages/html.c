@@ -4,14 +4,18 @@
 
 static const char style[] =
     "body{font:14px/1.45 system-ui,sans-serif;margin:0;color:#1a1f24;background:#fff}"
-    "header{background:#12303f;color:#fff;padding:.6em 1.2em}header a{color:#cfe8f5;margin-right:1.2em;text-decoration:none}"
-    "header b{margin-right:1.6em}main{padding:.4em 1.2em 2em}h1{font-size:1.3em}h2{font-size:1.1em;margin:1.6em 0 .4em}"
-    "table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25em .6em;border-bottom:1px solid #dde3e8;vertical-align:top}"
-    "th{color:#51606b;font-weight:600}td.n{text-align:right;white-space:nowrap}tr.job td{background:#f1f5f8;font-weight:600}"
-    ".up{color:#14713a}.down{color:#b3261e;font-weight:600}.unknown{color:#7a6a00}"
-    "code{font:12px/1.4 ui-monospace,monospace;word-break:break-word}form{margin:.6em 0}input,select{font:inherit;padding:.15em .3em}"
-    "@media(prefers-color-scheme:dark){body{background:#14181c;color:#dde3e8}th{color:#9fb0bd}th,td{border-color:#2b333a}"
-    "tr.job td{background:#1d242a}a{color:#7fc1e3}.up{color:#5fc98a}.down{color:#ff8a80}.unknown{color:#d9c25a}}";
+    "header{background:#12303f;color:#fff;padding:.6em 1.2em}"
+    "header a{color:#cfe8f5;margin-right:1.2em;text-decoration:none}header b{margin-right:1.6em}"
+    "main{padding:.4em 1.2em 2em}h1{font-size:1.3em}h2{font-size:1.1em;margin:1.6em 0 .4em}"
+    "table{border-collapse:collapse;width:100%}"
+    "th,td{text-align:left;padding:.25em .6em;border-bottom:1px solid #dde3e8;vertical-align:top}"
+    "th{color:#51606b;font-weight:600}td.n{text-align:right;white-space:nowrap}"
+    "tr.job td{background:#f1f5f8;font-weight:600}.up{color:#14713a}.down{color:#b3261e;font-weight:600}"
+    ".unknown{color:#7a6a00}code{font:12px/1.4 ui-monospace,monospace;word-break:break-word}form{margin:.6em 0}"
+    "input,select{font:inherit;padding:.15em .3em}"
+    "@media(prefers-color-scheme:dark){body{background:#14181c;color:#dde3e8}th{color:#9fb0bd}"
+    "th,td{border-color:#2b333a}tr.job td{background:#1d242a}a{color:#7fc1e3}.up{color:#5fc98a}.down{color:#ff8a80}"
+    ".unknown{color:#d9c25a}}";
 
 bool html_wanted(struct http_request *r)
 {
@@ -25,8 +29,9 @@ void html_begin(struct http_request *r, const char *title)
         {"/targets", "Targets"}, {"/metrics", "Metrics"}, {"/config", "Configuration"}, {"/flags", "Flags"}};
     const char *prefix = gateway.flags.path_prefix.p;
     r->content_type = "text/html; charset=utf-8";
-    buf_printf(&r->out, "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-                        "<title>%s - sluice</title><style>%s</style><header><b><a href='%s/'>sluice</a></b>", title, style, prefix);
+    buf_printf(&r->out, "<!doctype html><html lang=en><meta charset=utf-8>"
+                        "<meta name=viewport content='width=device-width'><title>%s - sluice</title>"
+                        "<style>%s</style><header><b><a href='%s/'>sluice</a></b>", title, style, prefix);
     for (size_t i = 0; i < LEN(links); i++)
         buf_printf(&r->out, "<a href='%s%s'>%s</a>", prefix, links[i].path, links[i].name);
     buf_printf(&r->out, "</header><main><h1>%s</h1>", title);

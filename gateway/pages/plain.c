@@ -52,5 +52,6 @@ void page_config(struct http_request *r)
 void page_flags(struct http_request *r)
 {
     for (size_t i = 0; i < gateway.flags.n_all; i++)
-        buf_printf(&r->out, "-%.*s=\"%.*s\"\n", STR_ARG(gateway.flags.all[i].name), STR_ARG(gateway.flags.all[i].value));
+        buf_printf(&r->out, "-%.*s=\"%.*s\"\n", STR_ARG(gateway.flags.all[i].name),
+                   STR_ARG(gateway.flags.all[i].value));
 }
