@@ -83,7 +83,10 @@ static bool warned(const struct config *c, const char *what)
     return false;
 }
 
-static bool shows(const struct config *c, const char *what) { return str_find_str(c->masked, str_of(what)) < c->masked.n; }
+static bool shows(const struct config *c, const char *what)
+{
+    return str_find_str(c->masked, str_of(what)) < c->masked.n;
+}
 
 static void test_empty(void **state UNUSED)
 {
@@ -146,7 +149,8 @@ static void test_common_rules(void **state UNUSED)
 static void test_vmagent(void **state UNUSED)
 {
     setenv("SLUICE_TEST_HOST", "h:9", 1);
-    struct config *c = load_as("promscrape.config", "global: {scrape_interval: 1.5m}\nscrape_configs:\n- job_name: a\n  scrape_interval: 15\n"
+    struct config *c = load_as("promscrape.config",
+                               "global: {scrape_interval: 1.5m}\nscrape_configs:\n- job_name: a\n  scrape_interval: 15\n"
                                "  scrape_timeout: 1m\n  static_configs: [{targets: ['%{SLUICE_TEST_HOST}']}]\n", NULL);
     assert_non_null(c);
     assert_int_equal(c->global.scrape_interval, 90000);
@@ -204,9 +208,14 @@ static void test_promxy(void **state UNUSED)
 static void test_destinations(void **state UNUSED)
 {
     static const char *const more[] = {
-        "-remoteWrite.url=http://a/w?secret=1,http://b/w", "-remoteWrite.queues=2", "-remoteWrite.bearerToken=,tick3t", "-remoteWrite.label=dc=lab",
-        "-remoteWrite.sendTimeout=1.5m,", "-remoteWrite.disableOnDiskQueue=false,true", "-remoteWrite.forcePromProto=true", NULL};
-    struct config *c = load_as("config.file", "global: {external_labels: {a: b}}\nremote_write: [{name: f, url: 'http://f/w', basic_auth: {username: u, password: hush}}]\n", more);
+        "-remoteWrite.url=http://a/w?secret=1,http://b/w", "-remoteWrite.queues=2", "-remoteWrite.bearerToken=,tick3t",
+        "-remoteWrite.label=dc=lab",
+        "-remoteWrite.sendTimeout=1.5m,", "-remoteWrite.disableOnDiskQueue=false,true",
+        "-remoteWrite.forcePromProto=true", NULL};
+    struct config *c = load_as("config.file",
+                               "global: {external_labels: {a: b}}\n"
+                               "remote_write: [{name: f, url: 'http://f/w',\n"
+                               "                basic_auth: {username: u, password: hush}}]\n", more);
     assert_non_null(c);
     assert_int_equal(c->n_destinations, 3);
     const struct destination_conf *d = c->destinations;
@@ -282,7 +291,8 @@ static void test_errors(void **state UNUSED)
 /* What is printed can be loaded again and says the same. */
 static void test_masked_loads(void **state UNUSED)
 {
-    struct config *c = load("global: {external_labels: {a: b}}\nscrape_configs: [{job_name: x, static_configs: [{targets: ['t:1'], labels: {l: v}}]}]\n"
+    struct config *c = load("global: {external_labels: {a: b}}\n"
+                            "scrape_configs: [{job_name: x, static_configs: [{targets: ['t:1'], labels: {l: v}}]}]\n"
                             "remote_write: [{name: p, url: 'http://a/w'}]\nserver_groups: [{static_configs: [{targets: ['a:1']}], labels: {g: '1'}}]\n");
     char *first = str_dup(c->masked);
     end(c);

@@ -60,7 +60,8 @@ static void test_defaults(void **state UNUSED)
 static void test_dialects(void **state UNUSED)
 {
     struct flags f;
-    assert_true(PARSE(&f, "-promscrape.config=x.yml", "-remoteWrite.url=http://a/w", "-remoteWrite.tmpDataPath=/q", "-httpListenAddr=:1"));
+    assert_true(PARSE(&f, "-promscrape.config=x.yml", "-remoteWrite.url=http://a/w", "-remoteWrite.tmpDataPath=/q",
+                      "-httpListenAddr=:1"));
     assert_int_equal(f.dialect, DIALECT_VMAGENT);
     assert_int_equal(f.max_scrape_size, 16 << 20);
     assert_str(f.queue_dir, "/q");
@@ -81,7 +82,8 @@ static void test_dialects(void **state UNUSED)
 static void test_forms_of_values(void **state UNUSED)
 {
     struct flags f;
-    assert_true(PARSE(&f, "-query.timeout", "30s", "--dryRun", "--no-web.enable-lifecycle", "-promscrape.noStaleMarkers=true", "--query.max-memory=1GiB",
+    assert_true(PARSE(&f, "-query.timeout", "30s", "--dryRun", "--no-web.enable-lifecycle",
+                      "-promscrape.noStaleMarkers=true", "--query.max-memory=1GiB",
                       "-promscrape.fileSDCheckInterval=1.5m", "--query.timeout=40s"));
     assert_int_equal(f.query_timeout, 40000);
     assert_true(f.dry_run && f.no_stale_markers);
@@ -101,8 +103,8 @@ static void test_forms_of_values(void **state UNUSED)
 static void test_lists(void **state UNUSED)
 {
     struct flags f;
-    assert_true(PARSE(&f, "-remoteWrite.url=http://a/w,http://b/w", "-remoteWrite.url=http://c/w", "-remoteWrite.bearerToken=,x",
-                      "-remoteWrite.headers='A: 1,2',{b,c}"));
+    assert_true(PARSE(&f, "-remoteWrite.url=http://a/w,http://b/w", "-remoteWrite.url=http://c/w",
+                      "-remoteWrite.bearerToken=,x", "-remoteWrite.headers='A: 1,2',{b,c}"));
     assert_int_equal(f.remote_write.url.n, 3);
     assert_str(f.remote_write.url.items[1], "http://b/w");
     assert_str(f.remote_write.url.items[2], "http://c/w");
@@ -119,7 +121,8 @@ static void test_lists(void **state UNUSED)
 static void test_accepted(void **state UNUSED)
 {
     struct flags f;
-    assert_true(PARSE(&f, "-enableTCP6", "-loggerTimezone", "UTC", "--storage.tsdb.retention.time=15d", "--log-level=WARN"));
+    assert_true(PARSE(&f, "-enableTCP6", "-loggerTimezone", "UTC", "--storage.tsdb.retention.time=15d",
+                      "--log-level=WARN"));
     assert_int_equal(f.warnings.n, 3);
     assert_str(f.warnings.items[1], "--loggerTimezone is accepted and not acted on");
     assert_str(f.log_level, "WARN");
@@ -191,7 +194,8 @@ static void test_documents(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_dialects), cmocka_unit_test(test_forms_of_values), cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_dialects), cmocka_unit_test(test_forms_of_values),
+        cmocka_unit_test(test_lists),
         cmocka_unit_test(test_items_with_quotes_and_brackets),
         cmocka_unit_test(test_accepted), cmocka_unit_test(test_errors), cmocka_unit_test(test_documents)};
     return cmocka_run_group_tests(tests, NULL, NULL);

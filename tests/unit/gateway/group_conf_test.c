@@ -43,9 +43,12 @@ static void defaults(void **state UNUSED)
 static void promxy_fields(void **state UNUSED)
 {
     struct loaded l;
-    assert_true(load(&l, "{name: n, static_configs: [{targets: ['a:1'], labels: {t: x}}], labels: {sg: one}, anti_affinity: 1500ms, prefer_max: true, "
-                         "remote_read: true, remote_read_path: custom/read, query_params: {nocache: ['1']}, scheme: https, path_prefix: /prom/, "
-                         "http_client: {dial_timeout: 1s, tls_config: {insecure_skip_verify: true}, bearer_token: abc}, http_headers: {X-Scope: me}, "
+    assert_true(load(&l, "{name: n, static_configs: [{targets: ['a:1'], labels: {t: x}}], labels: {sg: one}, "
+                         "anti_affinity: 1500ms, prefer_max: true, "
+                         "remote_read: true, remote_read_path: custom/read, query_params: {nocache: ['1']}, "
+                         "scheme: https, path_prefix: /prom/, "
+                         "http_client: {dial_timeout: 1s, tls_config: {insecure_skip_verify: true}, bearer_token: abc}, "
+                         "http_headers: {X-Scope: me}, "
                          "timeout: 5s, ignore_error: true, overlap: merge, read_mode: hedge, kind: prometheus, written_by: main}"));
     const struct group *g = &l.groups.items[0];
     assert_true(g->rule.ms == 1500 && !g->rule.automatic && g->rule.prefer_max && g->ignore_error &&
@@ -100,7 +103,8 @@ static void what_is_wrong(void **state UNUSED)
 static void targets_with_other_labels_are_shards(void **state UNUSED)
 {
     struct loaded l;
-    assert_true(load(&l, "{static_configs: [{targets: ['a:1', 'b:1'], labels: {shard: x}}, {targets: ['c:1'], labels: {shard: y}}], labels: {sg: s}}"));
+    assert_true(load(&l, "{static_configs: [{targets: ['a:1', 'b:1'], labels: {shard: x}}, "
+                         "{targets: ['c:1'], labels: {shard: y}}], labels: {sg: s}}"));
     assert_int_equal(l.groups.n, 2);
     assert_int_equal(l.groups.items[0].n_servers, 2);
     assert_true(str_is(labels_get(l.groups.items[1].labels, STR("shard")), "y") &&
@@ -141,7 +145,8 @@ static void routing(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults), cmocka_unit_test(promxy_fields), cmocka_unit_test(prefix_of_the_api_is_not_doubled), cmocka_unit_test(what_is_wrong),
+        cmocka_unit_test(defaults), cmocka_unit_test(promxy_fields), cmocka_unit_test(prefix_of_the_api_is_not_doubled),
+        cmocka_unit_test(what_is_wrong),
         cmocka_unit_test(targets_with_other_labels_are_shards), cmocka_unit_test(routing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

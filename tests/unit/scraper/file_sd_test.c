@@ -21,7 +21,8 @@ static void files_are_json_or_yaml(void **state UNUSED)
     struct arena a = {0};
     struct err err;
     struct static_group *g;
-    assert_int_equal(parsed("t.json", "[\n\t{\"targets\": [\"a:1\", \"b:2\"], \"labels\": {\"x\": \"\\u00e4\"}},{}]", &err, &g, &a), 2);
+    assert_int_equal(parsed("t.json", "[\n\t{\"targets\": [\"a:1\", \"b:2\"], \"labels\": {\"x\": \"\\u00e4\"}},{}]",
+                            &err, &g, &a), 2);
     assert_int_equal(g[0].targets.n, 2);
     assert_true(str_is(g[0].targets.items[1], "b:2"));
     assert_true(str_is(g[0].labels.values[0], "\xc3\xa4"));
@@ -56,7 +57,10 @@ static void folder_open(struct folder *d)
     d->conf.files = (struct str_list){d->files, 1};
 }
 
-static void in_folder(const struct folder *d, const char *name, char out[100]) { snprintf(out, 100, "%s/%s", d->path, name); }
+static void in_folder(const struct folder *d, const char *name, char out[100])
+{
+    snprintf(out, 100, "%s/%s", d->path, name);
+}
 
 static void put(const struct folder *d, const char *name, const char *target)
 {
@@ -81,7 +85,10 @@ static void folder_close(struct folder *d)
     assert_int_equal(rmdir(d->path), 0);
 }
 
-static struct str only_target(const struct folder *d, size_t file) { return d->found.files[file].groups[0].targets.items[0]; }
+static struct str only_target(const struct folder *d, size_t file)
+{
+    return d->found.files[file].groups[0].targets.items[0];
+}
 
 static void files_come_change_and_go(void **state UNUSED)
 {

@@ -200,7 +200,8 @@ static void honored_labels_win(void **state)
 static void automatic_series_of_a_page_are_renamed(void **state)
 {
     WITH("job_name: j");
-    assert_true(show(&f, &s, "up 7\nup{a=\"b\"} 8\nscrape_duration_seconds{} 9\n{\"scrape_timeout_seconds\"} 1\n", 1000));
+    assert_true(show(&f, &s, "up 7\nup{a=\"b\"} 8\nscrape_duration_seconds{} 9\n{\"scrape_timeout_seconds\"} 1\n",
+                     1000));
     assert_line(&f.sink, "exported_scrape_duration_seconds{instance=\"i:1\", job=\"j\"} 9 @1000");
     assert_line(&f.sink, "exported_scrape_timeout_seconds{instance=\"i:1\", job=\"j\"} 1 @1000");
     assert_line(&f.sink, "exported_up{instance=\"i:1\", job=\"j\"} 7 @1000");
@@ -429,7 +430,9 @@ static void new_rules_keep_what_they_do_not_change(void **state UNUSED)
     feed_open(&f, "job_name: j");
     struct source s = standard_source(&f);
     assert_true(show(&f, &s, "a 1\nb 1\n", 1000));
-    must_load_job(&f.arena, "{job_name: j, metric_relabel_configs: [{source_labels: [__name__], regex: b, action: drop}]}", &other);
+    must_load_job(&f.arena,
+                  "{job_name: j, metric_relabel_configs: [{source_labels: [__name__], regex: b, action: drop}]}",
+                  &other);
     struct job_run *run = job_run_new(f.generation, &other, &err);
     struct cohort *c = cohort_get(&f.interner, run, &s.labels);
     cohort_unref(&f.interner, s.cohort);

@@ -1,5 +1,5 @@
-/* A sink that writes down what it is given, one line a sample: `m{a="b"} 1 @1000`, stale markers as `m stale @1000`; and jobs
- * loaded from YAML, as the program loads them. For the tests of the scraper. */
+/* A sink that writes down what it is given, one line a sample: `m{a="b"} 1 @1000`, stale markers as `m stale @1000`;
+ * and jobs loaded from YAML, as the program loads them. For the tests of the scraper. */
 #ifndef TESTS_RECORDING_SINK_H
 #define TESTS_RECORDING_SINK_H
 
@@ -81,10 +81,15 @@ static inline void recorder_abort(struct sink *s)
     r->open = false;
 }
 
-static const struct sink_ops recorder_ops = {recorder_begin, recorder_series, recorder_metadata, recorder_commit, recorder_abort};
+static const struct sink_ops recorder_ops = {recorder_begin, recorder_series, recorder_metadata, recorder_commit,
+                                             recorder_abort};
 
 static inline void recorder_init(struct recorder *r) { *r = (struct recorder){.sink.ops = &recorder_ops}; }
-static inline void recorder_forget(struct recorder *r) { buf_clear(&r->lines); r->samples = r->batches = r->metadata = 0; }
+static inline void recorder_forget(struct recorder *r)
+{
+    buf_clear(&r->lines);
+    r->samples = r->batches = r->metadata = 0;
+}
 static inline void recorder_free(struct recorder *r)
 {
     buf_free(&r->lines);
@@ -120,7 +125,8 @@ static inline size_t recorder_containing(const struct recorder *r, const char *p
 static const struct scrape_globals prometheus_globals = {
     .scrape_interval = 60000, .scrape_timeout = 10000, .honor_timestamps = true, .broken_lines_fail = true};
 
-static inline bool load_job(struct arena *a, const char *text, const struct scrape_globals *g, struct scrape_job *job, struct err *err)
+static inline bool load_job(struct arena *a, const char *text, const struct scrape_globals *g, struct scrape_job *job,
+                            struct err *err)
 {
     struct yaml *y = yaml_parse(a, str_of(text), "test.yml", err);
     struct conf_context c = {.arena = a, .file = "test.yml"};

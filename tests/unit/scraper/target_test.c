@@ -6,7 +6,14 @@
 
 #include <string.h>
 
-struct made { struct arena arena; struct scrape_job job; struct target_maker maker; struct target *target; enum target_made how; struct err err; };
+struct made {
+    struct arena arena;
+    struct scrape_job job;
+    struct target_maker maker;
+    struct target *target;
+    enum target_made how;
+    struct err err;
+};
 
 static void make(struct made *m, const char *yaml)
 {
@@ -51,22 +58,26 @@ static void expect_invalid(const char *yaml, const char *why)
 
 static void labels_and_urls(void **state UNUSED)
 {
-    expect("{job_name: j, static_configs: [{targets: ['h:1']}]}", "http://h:1/metrics", "{instance=\"h:1\", job=\"j\"}");
+    expect("{job_name: j, static_configs: [{targets: ['h:1']}]}", "http://h:1/metrics",
+           "{instance=\"h:1\", job=\"j\"}");
     expect("{job_name: j, scheme: https, metrics_path: probe, params: {module: [a b, c], x: []}, static_configs: [{targets: ['h:1'], labels: {zone: z}}]}",
            "https://h:1/probe?module=a%20b&module=c", "{instance=\"h:1\", job=\"j\", zone=\"z\"}");
     expect("{job_name: j, static_configs: [{targets: ['h:1'], labels: {job: other, instance: i, __metrics_path__: /m, __secret: x}}]}",
            "http://h:1/m", "{instance=\"i\", job=\"other\"}");
-    expect("{job_name: j, static_configs: [{targets: ['https://h/path?a=b'], labels: {__param_c: d}}]}", "https://h/path?a=b&c=d",
-           "{instance=\"https://h/path?a=b\", job=\"j\"}");
-    expect("{job_name: j, static_configs: [{targets: ['[::1]:9100']}]}", "http://[::1]:9100/metrics", "{instance=\"[::1]:9100\", job=\"j\"}");
+    expect("{job_name: j, static_configs: [{targets: ['https://h/path?a=b'], labels: {__param_c: d}}]}",
+           "https://h/path?a=b&c=d", "{instance=\"https://h/path?a=b\", job=\"j\"}");
+    expect("{job_name: j, static_configs: [{targets: ['[::1]:9100']}]}", "http://[::1]:9100/metrics",
+           "{instance=\"[::1]:9100\", job=\"j\"}");
 }
 
 /* As vmagent 1.145 has it. */
 static void the_instance_may_be_the_host_alone(void **state UNUSED)
 {
     static const char *const pairs[][3] = {
-        {"http", "h", "h:80"}, {"https", "h", "h:443"}, {"http", "https://h/p?a=b", "h:443"}, {"https", "http://h", "h:80"},
-        {"http", "http://h:1/x", "h:1"}, {"http", "h:80/z", "h:80"}, {"http", "h/?q=r", "h:80"}, {"http", "[::1]", "[::1]"}};
+        {"http", "h", "h:80"}, {"https", "h", "h:443"}, {"http", "https://h/p?a=b", "h:443"},
+        {"https", "http://h", "h:80"},
+        {"http", "http://h:1/x", "h:1"}, {"http", "h:80/z", "h:80"}, {"http", "h/?q=r", "h:80"},
+        {"http", "[::1]", "[::1]"}};
     for (size_t i = 0; i < LEN(pairs); i++) {
         struct made m = {0};
         must_load_job(&m.arena, "job_name: j", &m.job);
@@ -92,7 +103,8 @@ static void relabeling(void **state UNUSED)
            "- {target_label: __address__, replacement: 'exporter:9115'}\n"
            "- {source_labels: [__meta_x], target_label: x}\n"
            "static_configs: [{targets: ['http://site'], labels: {__meta_x: 'y'}}]\n",
-           "http://exporter:9115/probe?target=http%3A%2F%2Fsite", "{instance=\"http://site\", job=\"blackbox\", x=\"y\"}");
+           "http://exporter:9115/probe?target=http%3A%2F%2Fsite",
+           "{instance=\"http://site\", job=\"blackbox\", x=\"y\"}");
     struct made m;
     make(&m, "{job_name: j, relabel_configs: [{source_labels: [__address__], regex: 'h:.', action: drop}], static_configs: [{targets: ['h:1']}]}");
     assert_int_equal(m.how, TARGET_DROPPED);
@@ -103,7 +115,8 @@ static void relabeling(void **state UNUSED)
 static void bad_targets(void **state UNUSED)
 {
     expect_invalid("{job_name: j, relabel_configs: [{regex: __address__, action: labeldrop}], static_configs: [{targets: ['h:1']}]}", "no address");
-    expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {__scrape_interval__: often}}]}", "\"often\" is not a duration");
+    expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {__scrape_interval__: often}}]}",
+                   "\"often\" is not a duration");
     expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {__scrape_timeout__: 2m}}]}", "longer");
     expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {'': x}}]}", "a label name is empty");
 }
@@ -151,7 +164,8 @@ static void jobs_inherit_and_are_checked(void **state UNUSED)
     assert_int_equal(job.sample_limit, 7);
     assert_true(job.honor_timestamps);
     assert_int_equal(job.scrape_offset, -1);
-    assert_true(load_job(&a, "{job_name: j, sample_limit: 0, honor_timestamps: false, scrape_offset: 3s}", &g, &job, &err));
+    assert_true(load_job(&a, "{job_name: j, sample_limit: 0, honor_timestamps: false, scrape_offset: 3s}", &g, &job,
+                         &err));
     assert_int_equal(job.sample_limit, 0);
     assert_false(job.honor_timestamps);
     assert_int_equal(job.scrape_offset, 3000);

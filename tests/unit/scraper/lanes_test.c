@@ -1,0 +1,128 @@
+/* The scraper on several lanes, each a thread, in real time. */
+#include "world.h"
+
+enum { LANES = 3, MANY = 24 };
+struct lane_thread { struct loop *loop; struct recorder sink; struct thread *thread; };
+
+static void run_lane(void *arg) { loop_run(((struct lane_thread *)arg)->loop); }
+static void set_flag(void *arg) { *(bool *)arg = true; }
+
+static void run_for(struct loop *l, int64_t ms)
+{
+    for (int64_t end = clock_mono_ms() + ms; clock_mono_ms() < end; )
+        loop_turn(l, 5);
+}
+
+static void apply_many(struct scraper *s, struct world *w, const struct scrape_globals *g, int from, int to)
+{
+    struct config *c = mem_zalloc(sizeof *c);
+    struct buf text = {0};
+    struct err err;
+    c->world = w;
+    buf_add_z(&text, "job_name: j\nscrape_interval: 50ms\nscrape_timeout: 50ms\nstatic_configs:\n");
+    for (int i = from; i < to; i++)
+        buf_printf(&text, "- {targets: ['127.0.0.1:%d'], labels: {instance: i%d}}\n", w->server.port, i);
+    struct scrape_job *job = ARENA_NEW(&c->arena, struct scrape_job);
+    must_load_job(&c->arena, buf_z(&text), job);
+    assert_true(scraper_apply(s, job, 1, g, release, c, &err));
+    buf_free(&text);
+}
+
+struct team { struct world w; struct lane_thread lanes[LANES]; struct loop *main; struct scraper *scraper; };
+
+static void team_open(struct team *t)
+{
+    struct loop *loops[LANES];
+    struct sink *sinks[LANES];
+    *t = (struct team){.main = loop_new()};
+    server_open(&t->w.server);
+    for (int i = 0; i < LANES; i++) {
+        loops[i] = t->lanes[i].loop = loop_new();
+        recorder_init(&t->lanes[i].sink);
+        sinks[i] = &t->lanes[i].sink.sink;
+        t->lanes[i].thread = thread_start("lane", run_lane, &t->lanes[i]);
+    }
+    t->scraper = scraper_new(&(struct scraper_env){.main = t->main, .lanes = loops, .n_lanes = LANES, .sinks = sinks});
+}
+
+/* How many lines have the part? */
+static size_t team_close(struct team *t, const char *part)
+{
+    bool done = false;
+    size_t lines = 0;
+    scraper_stop(t->scraper, set_flag, &done);
+    while (!done)
+        loop_turn(t->main, 5);
+    scraper_free(t->scraper);
+    for (int i = 0; i < LANES; i++) {
+        loop_stop(t->lanes[i].loop);
+        thread_join(t->lanes[i].thread);
+        lines += recorder_containing(&t->lanes[i].sink, part);
+        recorder_free(&t->lanes[i].sink);
+        loop_free(t->lanes[i].loop);
+    }
+    loop_turn(t->main, 0);
+    loop_free(t->main);
+    server_close(&t->w.server);
+    return lines;
+}
+
+static void lanes_work_beside_each_other(void **state UNUSED)
+{
+    struct team team;
+    struct arena a = {0};
+    struct scraper_targets t;
+    struct target_metadata *m;
+    size_t n, up = 0;
+    team_open(&team);
+    server_say(&team.w.server, 200, "# TYPE m gauge\nm{a=\"b\"} 1\nn 2\n");
+    for (int round = 0; round < 4; round++) {
+        apply_many(team.scraper, &team.w, &prometheus_globals, round * 4, MANY + round * 4);
+        run_for(team.main, 250);
+        scraper_targets(team.scraper, &a, &t);
+        scraper_metadata(team.scraper, &a, STR_NONE, &m, &n);
+        assert_int_equal(t.n_active, MANY);
+    }
+    for (size_t i = 0; i < t.n_active; i++)
+        up += t.active[i].health == HEALTH_UP;
+    assert_true(up > 0);
+    assert_true(n > 0);
+    arena_free(&a);
+    assert_true(team_close(&team, "m{a=\"b\", instance=\"i") > MANY);
+}
+
+static struct team spread; /* where its sinks are says which lane they are of */
+static unsigned spread_shards;
+
+static enum sink_status begin_where_it_leaves(struct sink *s, const struct sink_batch *b)
+{
+    assert_ptr_equal(s, &spread.lanes[b->source % spread_shards % LANES].sink.sink);
+    return recorder_begin(s, b);
+}
+
+static void a_target_is_scraped_where_its_shard_is(void **state UNUSED)
+{
+    static struct sink_ops ops;
+    ops = recorder_ops;
+    ops.begin = begin_where_it_leaves;
+    for (spread_shards = LANES; spread_shards < 12; spread_shards += 2) {
+        struct scrape_globals g = prometheus_globals;
+        g.shards = spread_shards;
+        team_open(&spread);
+        server_say(&spread.w.server, 200, "m 1\n");
+        for (int i = 0; i < LANES; i++)
+            spread.lanes[i].sink.sink.ops = &ops;
+        apply_many(spread.scraper, &spread.w, &g, 0, MANY);
+        run_for(spread.main, 150);
+        assert_true(team_close(&spread, "up{") >= MANY / 2);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lanes_work_beside_each_other),
+        cmocka_unit_test(a_target_is_scraped_where_its_shard_is),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
