@@ -87,6 +87,7 @@ static void serve(void *arg)
     }
     buf_free(&in);
     zstd_free(z);
+    atomic_fetch_sub(&c->r->serving, 1);
     mem_free(c);
 }
 
@@ -102,6 +103,7 @@ static void accept_all(void *arg)
         struct connection *c = mem_alloc(sizeof *c);
         *c = (struct connection){r, fd};
         r->fds[i] = fd;
+        atomic_fetch_add(&r->serving, 1);
         r->connections[i] = thread_start("receiver", serve, c);
         atomic_store(&r->n_connections, i + 1);
     }
@@ -134,6 +136,12 @@ void receiver_stop(struct receiver *r)
     }
     mem_free(r->samples);
     mutex_free(&r->lock);
+}
+
+void receiver_settle(struct receiver *r)
+{
+    for (int ms = 0; ms < 2000 && (ms == 0 || atomic_load(&r->serving) > 0); ms++)
+        usleep(1000);
 }
 
 size_t receiver_count(struct receiver *r)

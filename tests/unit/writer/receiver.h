@@ -17,10 +17,12 @@ struct receiver {
     atomic_int status;     /* 204, or what it is told to answer */
     atomic_bool no_zstd;   /* 415 to zstd */
     atomic_size_t too_large; /* 413 to bodies over it; 0 = off */
-    atomic_uint requests;
+    atomic_uint requests, serving; /* serving: connections that are open */
     atomic_bool stopping;
 };
 void receiver_start(struct receiver *r);
 void receiver_stop(struct receiver *r);
+/* Whoever sent has left: what he sent last is judged now, and not by what the receiver is told next. */
+void receiver_settle(struct receiver *r);
 size_t receiver_count(struct receiver *r);
 #endif

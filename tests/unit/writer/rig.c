@@ -69,6 +69,8 @@ void rig_stop(int64_t grace)
     }
     writer_free(rig.writer);
     loop_free(rig.main);
+    receiver_settle(&rig.a);
+    receiver_settle(&rig.b);
 }
 
 void rig_wait_until(bool (*reached)(void))
