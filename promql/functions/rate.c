@@ -251,13 +251,16 @@ static void mixed_rates(struct eval *ev, struct rate *r, struct row *out)
 
 static void rates(struct eval *ev, struct rate *r, struct row *out)
 {
+    r->spreads = spreads_of(ev, r->kind, r->in);
+    struct arena_mark mark = arena_mark(ev->arena);
     if (r->kind->counter)
         r->falls = falls_find(ev, r->in);
-    r->spreads = spreads_of(ev, r->kind, r->in);
-    if (r->in->n_hists > 0)
+    if (r->in->n_hists > 0) {
         mixed_rates(ev, r, out);
-    else
+    } else {
         float_rates(ev, r, out);
+        arena_release(ev->arena, mark); /* floats alone need nothing that lasts */
+    }
 }
 
 static void rate_row(struct eval *ev, const struct range_input *in, struct row *out, const struct rate_kind *kind)
