@@ -1,7 +1,8 @@
-"""Faults at random for TORTURE_SECONDS (300): kills, clean restarts, a sink that refuses, hangs, hides or loses answers.
+"""Faults at random for TORTURE_SECONDS (300): kills, clean restarts, reloads with another number of shards, a sink that
+refuses, hangs, hides or loses answers.
 
-At the end every page that was served is in the sink but for those younger than the flush interval at a kill. A seed is
-printed; TORTURE_SEED repeats a run as far as time lets it.
+At the end every page that was served is in the sink but for those younger than the flush interval at a kill, and each
+series came in order, but for what came twice. A seed is printed; TORTURE_SEED repeats a run as far as time lets it.
 """
 import os
 import random
@@ -18,14 +19,18 @@ scrape_configs:
   scrape_timeout: 400ms
   static_configs: [{{targets: ['{exporter.address}']}}]
 remote_write:
-- {{name: sink, url: '{sink.url}', queue_config: {{min_backoff: 100ms, max_backoff: 1s}}}}
+- {{name: sink, url: '{sink.url}', queue_config: {{shards: {shards}, min_backoff: 100ms, max_backoff: 1s}}}}
 """
 
 
 class Faults:
-    def __init__(self, sluice, sink, r):
-        self.sluice, self.sink, self.random, self.kills = sluice, sink, r, []
-        self.all = [self.kill, self.restart, self.refuse, self.hang, self.hide, self.lose]
+    def __init__(self, exporter, sink, r):
+        self.exporter, self.sink, self.random, self.kills = exporter, sink, r, []
+        self.sluice = Sluice(self.config())
+        self.all = [self.kill, self.restart, self.reload, self.refuse, self.hang, self.hide, self.lose]
+
+    def config(self):
+        return CONFIG.format(exporter=self.exporter, sink=self.sink, shards=self.random.randint(1, 9))
 
     def pause(self):
         time.sleep(self.random.uniform(0.2, 4))
@@ -39,9 +44,15 @@ class Faults:
         self.sluice.stop()
         self.sluice.start().wait_ready()
 
+    def reload(self):
+        for _ in range(self.random.randint(1, 5)):
+            assert self.sluice.reconfigure(self.config()).status == 200
+
     def refuse(self):
         self.sink.status = self.random.choice([429, 500, 502, 503])
         self.pause()
+        if self.random.random() < 0.5:
+            self.reload()
         if self.random.random() < 0.5:
             self.kill()
         self.sink.status = 204
@@ -69,8 +80,7 @@ def test_faults():
     seed = int(os.environ.get("TORTURE_SEED", time.time()))
     print(f"seed {seed}")
     exporter, sink = ScriptedExporter(series=100), RecordingSink()
-    sluice = Sluice(CONFIG.format(exporter=exporter, sink=sink))
-    faults = Faults(sluice, sink, random.Random(seed))
+    faults = Faults(exporter, sink, random.Random(seed))
     end, done = time.monotonic() + SECONDS, []
     while time.monotonic() < end:
         faults.pause()
@@ -93,5 +103,8 @@ def test_faults():
         raise AssertionError(f"missing, and not younger than the flush interval at a kill: {strange()}; {done}")
     found = sink.find("scripted_stamped_counter")
     assert len(found) == 100 and faults.kills, f"{len(found)} series, {len(faults.kills)} kills"
+    for labels, samples in found.items():
+        times = list(dict.fromkeys(t for t, _ in samples))
+        assert times == sorted(times), f"{labels}: out of order"
     twice = sum(len(s) - len(set(s)) for s in found.values())
     print(f"{len(done)} faults, {len(faults.kills)} kills, {len(served) * 100} samples, {twice} twice")
