@@ -52,7 +52,7 @@ struct eval {
     struct source *source;
     const struct promql_params *params;
     struct str text;                  /* of the query: positions in notes */
-    struct grid grid;                 /* of the node being evaluated; subqueries and @ change it for their inner nodes */
+    struct grid grid;                 /* of the node being evaluated; subqueries and @ change it for inner nodes */
     struct grid outer;                /* of the query: start(), end(), range(), step() */
     int64_t lookback;
     bool delayed_names;
@@ -66,7 +66,7 @@ struct eval {
     jmp_buf stop;
 };
 
-/* --- for functions ------------------------------------------------------------------------------------------------- */
+/* --- for functions ------------------------------------------------------------------------------------------------ */
 
 struct window_bounds { uint32_t from, to; }; /* samples [from, to) */
 
@@ -97,7 +97,7 @@ static inline int64_t window_end(const struct range_input *in, uint32_t i)
 /* Slides along: after window_move(in, i, &w) the samples [from, to) and histograms [hist_from, hist_to) are those
  * in window i. Start with a zeroed struct; i must not decrease. */
 struct window { uint32_t from, to, hist_from, hist_to; };
-static inline void window_slide(const struct range_input *in, uint32_t i, struct window *w) /* whatever the bounds say */
+static inline void window_slide(const struct range_input *in, uint32_t i, struct window *w) /* without bounds */
 {
     int64_t end = window_end(in, i), start = end - in->range;
     while (w->to < in->n_samples && in->samples[w->to].t <= end)
@@ -129,7 +129,7 @@ struct call { /* a call whose arguments are all evaluated */
  *  range: the argument of type range vector is walked series by series. `out` comes with labels and drop_name as they
  *         should be, all steps absent, h NULL (row_need_hist makes it). Rows left empty are dropped by the caller.
  *         finish, when set, sees all rows afterwards (absent_over_time).
- *  rows:  vectors, scalars and strings in; fills *out (type already set to the function's). Scalar results: out->scalar.
+ *  rows:  vectors, scalars and strings in; fills *out (its type is set to the function's). Scalar results: out->scalar.
  *  walk:  gets the tree and evaluates its arguments itself with eval_expr (info). */
 struct function_impl {
     void (*range)(struct eval *ev, const struct range_input *in, struct row *out);
@@ -143,7 +143,7 @@ struct function_impl {
 /* Never NULL. timestamp(selector) is eval's own and does not get here. */
 const struct function_impl *function_impl(enum function_id id);
 
-/* --- what eval offers ---------------------------------------------------------------------------------------------- */
+/* --- what eval offers --------------------------------------------------------------------------------------------- */
 void eval_expr(struct eval *ev, const struct expr *e, struct value *out); /* on ev->grid */
 
 _Noreturn void eval_fail(struct eval *ev, enum err_kind kind, const char *format, ...) PRINTF(3, 4);

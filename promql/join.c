@@ -33,7 +33,7 @@ struct join {
     struct match_groups groups;
     struct names names;  /* of on() or ignoring() */
     struct one_side *sides;
-    uint8_t *active;     /* per step: both sides have something, or a fill value stands in, and nothing was wrong before */
+    uint8_t *active;     /* per step: both sides have something or a fill value, and nothing was wrong before */
     struct duplicate duplicate; /* on the one side, the earliest */
     uint8_t *notes;      /* per step: the last enum element_note */
     struct map *known;   /* group number and labels -> index of targets */
@@ -107,7 +107,7 @@ static void fail_duplicate(struct join *j)
               STR_ARG(group), j->swapped ? "left" : "right", STR_ARG(ordered ? x : y), STR_ARG(ordered ? y : x));
 }
 
-/* The query fails for what is wrong at the earliest step: with a duplicate only what comes before it is still joined. */
+/* The query fails for what is wrong at the earliest step: with a duplicate only what is before it is still joined. */
 static void build_one_side(struct join *j)
 {
     j->sides = ARENA_ARRAY(j->ev->arena, struct one_side, j->groups.n);

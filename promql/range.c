@@ -56,7 +56,8 @@ static void check_modifiers(struct eval *ev, const struct range_call *c)
     const char *name = c->in.call->u.call.fn->name;
     if (c->in.anchored && !c->impl->anchored_safe)
         eval_fail(ev, ERR_EXEC,
-                  "anchored modifier can only be used with: changes, delta, increase, rate, resets - not with %s", name);
+                  "anchored modifier can only be used with: changes, delta, increase, rate, resets - not with %s",
+                  name);
     if (c->in.smoothed && !c->impl->smoothed_safe)
         eval_fail(ev, ERR_EXEC, "smoothed modifier can only be used with: delta, increase, rate - not with %s", name);
 }

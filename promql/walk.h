@@ -98,7 +98,8 @@ void eval_subquery(struct eval *ev, const struct expr *e, struct value *out, str
 void eval_smoothed(struct eval *ev, const struct expr *selector, struct series_set *set, struct value *out);
 void eval_binary(struct eval *ev, const struct expr *e, struct value *out);
 void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out);
-void eval_set_operator(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out);
+void eval_set_operator(struct eval *ev, const struct expr *e, struct value *left, struct value *right,
+                       struct value *out);
 void eval_aggregate(struct eval *ev, const struct expr *e, struct value *out);
 void eval_pick(struct eval *ev, const struct expr *e, struct value *in, const double *param, struct value *out);
 void eval_quantile(struct eval *ev, const struct expr *e, struct value *in, const double *q, struct value *out);
@@ -129,7 +130,8 @@ bool binary_element(struct eval *ev, enum binary_op op, double lv, const struct 
 /* notes: a set, 1 << enum element_note each. */
 void binary_say(struct eval *ev, const struct expr *at, unsigned notes);
 double binary_float(enum binary_op op, double l, double r);       /* comparisons give 1 or 0 */
-static inline bool binary_changes_meaning(enum binary_op op) { return op <= OP_ATAN2; } /* so the result loses its name */
+/* So the result loses its name. */
+static inline bool binary_changes_meaning(enum binary_op op) { return op <= OP_ATAN2; }
 
 /* --- matching (matching.c) --------------------------------------------------------------------------------------- */
 /* Rows of both sides with equal matching labels have the same group number. */

@@ -14,8 +14,8 @@ static bool all_equal(const struct sample *s, uint32_t n)
 typedef double pair __attribute__((vector_size(16)));
 struct pair_sum { pair sum, c; };
 
-/* kahan_add for two at once, without a branch: what rounding takes away is a number that both orders of subtraction give
- * (Knuth's TwoSum). Infinities it makes NaN. deriv() over 12 million samples took 86 ms, and takes 45. */
+/* kahan_add for two at once, without a branch: what rounding takes away is a number that both orders of subtraction
+ * give (Knuth's TwoSum). Infinities it makes NaN. deriv() over 12 million samples took 86 ms, and takes 45. */
 static inline void pair_add(struct pair_sum *s, pair x)
 {
     pair t = s->sum + x, back = t - s->sum;
@@ -59,7 +59,8 @@ static struct line regression(const struct sample *s, uint32_t n, int64_t origin
     struct sums sum = add_up(s, n, origin);
     if (!isfinite(sum.xy) || !isfinite(sum.y))
         sum = add_up_infinite(s, n, origin);
-    double covariance = sum.xy - sum.x * sum.y / n, variance = sum.xx - sum.x * sum.x / n, slope = covariance / variance;
+    double covariance = sum.xy - sum.x * sum.y / n, variance = sum.xx - sum.x * sum.x / n;
+    double slope = covariance / variance;
     return (struct line){slope, sum.y / n - slope * sum.x / n};
 }
 

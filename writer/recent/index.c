@@ -35,7 +35,8 @@ static size_t ids_bytes(uint32_t cap) { return cap ? mem_block(cap * sizeof(uint
 
 static size_t posting_bytes(const struct posting *p)
 {
-    return mem_block(offsetof(struct posting, value) + p->value_bytes) + sizeof(struct map_entry) * 2 + ids_bytes(p->cap);
+    size_t own = mem_block(offsetof(struct posting, value) + p->value_bytes);
+    return own + sizeof(struct map_entry) * 2 + ids_bytes(p->cap);
 }
 
 static struct name_postings *name_for(struct index *x, struct str name)

@@ -60,8 +60,10 @@ static void copy_histograms(const struct reading *r, const struct kept_rest *fro
     while (end > first && from->hists[end - 1].t > r->t_max)
         end--;
     to->hists = arena_alloc(r->arena, (end - first) * sizeof *to->hists);
-    for (uint32_t i = first; i < end; i++)
-        to->hists[to->n_hists++] = (struct kept_histogram){from->hists[i].t, arena_str(r->arena, from->hists[i].message)};
+    for (uint32_t i = first; i < end; i++) {
+        const struct kept_histogram *h = &from->hists[i];
+        to->hists[to->n_hists++] = (struct kept_histogram){h->t, arena_str(r->arena, h->message)};
+    }
 }
 
 static void take_rest(const struct reading *r, const struct kept_rest *from, struct snapshot *out)

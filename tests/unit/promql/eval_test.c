@@ -160,9 +160,11 @@ static void ranges_are_of_vectors(void **state)
     struct promql_result out;
     assert_false(eval(f, "m[5m]", &out));
     assert_int_equal(f->err.kind, ERR_BAD_DATA);
-    assert_string_equal(f->err.text, "invalid expression type \"range vector\" for range query, must be Scalar or instant Vector");
+    assert_string_equal(f->err.text,
+                        "invalid expression type \"range vector\" for range query, must be Scalar or instant Vector");
     assert_false(eval(f, "\"text\"", &out));
-    assert_string_equal(f->err.text, "invalid expression type \"string\" for range query, must be Scalar or instant Vector");
+    assert_string_equal(f->err.text,
+                        "invalid expression type \"string\" for range query, must be Scalar or instant Vector");
     f->params.step = 0;
     assert_false(eval(f, "m", &out));
     assert_int_equal(f->err.kind, ERR_BAD_DATA);

@@ -102,8 +102,8 @@ static const char *const CALLS[] = {
     "min_over_time(#[3m]@)", "max_over_time(#[3m]@)", "stddev_over_time(#[3m]@)", "stdvar_over_time(#[3m]@)",
     "ts_of_min_over_time(#[3m]@)", "ts_of_last_over_time(#[3m]@)", "quantile_over_time(0.3, #[3m]@)",
     "mad_over_time(#[3m]@)", "#@", "timestamp(#@)", "rate(#[5m:30s]@)", "sum_over_time(#[9m:20s]@)",
-    "max_over_time(rate(#[1m]@)[5m:30s])", "rate(#[3m] anchored@)", "delta(#[100s] anchored@)", "changes(#[3m] anchored@)",
-    "increase(#[3m] smoothed@)"};
+    "max_over_time(rate(#[1m]@)[5m:30s])", "rate(#[3m] anchored@)", "delta(#[100s] anchored@)",
+    "changes(#[3m] anchored@)", "increase(#[3m] smoothed@)"};
 static const char *const MODIFIERS[] = {"", " offset 47s", " offset -2m", " @ 900"};
 
 static void write_query(char *out, const char *call, const char *selector, const char *modifier)
