@@ -177,6 +177,19 @@ static bool step(struct scrape_lane *l, struct scrape *s)
     return true;
 }
 
+/* Lines may end as Windows has it where bad lines are stepped over: vmagent reads them, Prometheus does not. */
+static void drop_returns(struct buf *body)
+{
+    char *to = body->n ? memchr(body->p, '\r', body->n) : NULL;
+    if (to == NULL)
+        return;
+    const char *end = body->p + body->n;
+    for (const char *from = to; from < end; from++)
+        if (*from != '\r' || (from + 1 < end && from[1] != '\n'))
+            *to++ = *from;
+    body->n = (size_t)(to - body->p);
+}
+
 static struct scrape *next_page(struct scrape_lane *l)
 {
     if (list_empty(&l->waiting))
@@ -184,6 +197,8 @@ static struct scrape *next_page(struct scrape_lane *l)
     struct scrape *s = CONTAINER(l->waiting.next, struct scrape, node);
     if (!l->reading) {
         struct target *t = s->target;
+        if (!t->job->conf->broken_lines_fail)
+            drop_returns(&s->body);
         page_start(&l->page, t->id, &t->labels, t->cohort, &t->last, buf_str(&s->body), s->t);
         l->reading = true;
     }

@@ -176,3 +176,14 @@ def test_pages_of_targets_keep_their_filter():
     link = re.search(r"<a href='([^']*)'>next", html)[1].replace("&amp;", "&")
     assert dict(urllib.parse.parse_qsl(link[1:])) == {"page": "2", **search}, link
     assert "201 to 201 of 201" in sluice.get("/targets" + link, headers={"Accept": "text/html"}).text
+
+
+def test_lines_of_windows():
+    """Read where vmagent's defaults hold; Prometheus refuses them."""
+    target = page("# TYPE a gauge\r\na{x=\"1\"} 1\r\nb 2\r\n").address
+    text = (f"global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: x\n  static_configs: [{{targets: ['{target}']}}]\n"
+            "recent: {}\n")
+    lenient, strict = Sluice(text, config_flag="--promscrape.config"), Sluice(text)
+    for query in ("a{x='1'}", "b", "up == 1"):
+        wait_until(lambda: lenient.query(query), what=query)
+    wait_until(lambda: strict.query("up == 0"), what="the page is refused")
