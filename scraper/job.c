@@ -49,7 +49,7 @@ static const struct conf_row job_rows[] = {
     JOB(INT, "target_limit", target_limit), .min = 0, .max = INT64_MAX,
         .help = "With more targets all of the job fail; 0 = no limit"},
     JOB(SIZE, "body_size_limit", body_size_limit), .alias = "max_scrape_size", .max = UINT32_MAX,
-        .help = "A longer uncompressed page fails the scrape; 0 = 16MiB"},
+        .help = "A longer uncompressed page fails the scrape; 0 = the default, that of `global`"},
     HTTP_CONF_ROWS(struct scrape_job, http),
     JOB(SECTIONS, "relabel_configs", relabel_configs), .section = &relabel_section, .help = "Rules for targets"},
     JOB(SECTIONS, "metric_relabel_configs", metric_relabel_configs), .section = &relabel_section,
@@ -104,7 +104,7 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
         job->sample_limit = g->sample_limit;
     if (!conf_given(node, "label_limit"))
         job->label_limit = g->label_limit;
-    if (!conf_given(node, "body_size_limit") && !conf_given(node, "max_scrape_size"))
+    if (job->body_size_limit == 0)
         job->body_size_limit = g->body_size_limit;
     if (!conf_given(node, "honor_timestamps"))
         job->honor_timestamps = g->honor_timestamps;

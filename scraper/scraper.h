@@ -9,8 +9,9 @@
  * page.c (from text to samples), intern.c (texts and labels kept once per lane), exposed.c (what a target showed
  * last), stale.c, metadata.c, scraper.c (apply and stop), status.c (what the API shows).
  *
- * Limits. A page may have 16 MiB unless body_size_limit says otherwise. Texts that only one target has are kept parsed
- * up to 4 MiB a lane (INTERN_PRIVATE_MAX); beyond that a series costs about 40 bytes and is parsed at every scrape.
+ * Limits. A page may have 16 MiB unless body_size_limit or the globals say otherwise. Texts that only one target has
+ * are kept parsed up to 4 MiB a lane (INTERN_PRIVATE_MAX); beyond that a series costs about 40 bytes and is parsed at
+ * every scrape.
  */
 #ifndef SCRAPER_SCRAPER_H
 #define SCRAPER_SCRAPER_H

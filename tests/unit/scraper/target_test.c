@@ -158,6 +158,7 @@ static void jobs_inherit_and_are_checked(void **state UNUSED)
     struct scrape_globals g = prometheus_globals;
     g.sample_limit = 7;
     g.scrape_interval = 5000;
+    g.body_size_limit = 1 << 28;
     assert_true(load_job(&a, "job_name: j", &g, &job, &err));
     assert_int_equal(job.scrape_interval, 5000);
     assert_int_equal(job.scrape_timeout, 5000); /* the global timeout is longer than this interval */
@@ -167,6 +168,11 @@ static void jobs_inherit_and_are_checked(void **state UNUSED)
     assert_true(load_job(&a, "{job_name: j, sample_limit: 0, honor_timestamps: false, scrape_offset: 3s}", &g, &job,
                          &err));
     assert_int_equal(job.sample_limit, 0);
+    assert_true(load_job(&a, "{job_name: j, body_size_limit: 0}", &g, &job, &err));
+    assert_int_equal(job.body_size_limit, 1 << 28); /* 0 says nothing: Prometheus' users write it for "no limit" */
+    assert_true(load_job(&a, "{job_name: j, max_scrape_size: 1KiB}", &g, &job, &err));
+    assert_int_equal(job.body_size_limit, 1024);
+    assert_true(load_job(&a, "{job_name: j, honor_timestamps: false, scrape_offset: 3s}", &g, &job, &err));
     assert_false(job.honor_timestamps);
     assert_int_equal(job.scrape_offset, 3000);
     assert_false(load_job(&a, "{job_name: j, scrape_interval: 1s, scrape_timeout: 2s}", &g, &job, &err));
