@@ -1,12 +1,17 @@
+/* Packed bodies are unpacked here and not by libcurl, which takes one that is cut short for a whole one: of a scraped
+ * page the rest would be missing as if it had gone.
+ */
 #include "base/client_call.h"
 
 #include "base/client_error.h"
 #include "base/client_profile.h"
+#include "base/compress.h"
 
 #include <curl/curl.h>
 #include <string.h>
 
 enum { BUFFER = 16 << 10, CONNECT_MS = 5000 };
+enum { UNPACK_AT_ONCE = 512 }; /* packed bytes: half a megabyte comes of them at the most */
 
 /* ---- the request ---- */
 
@@ -27,6 +32,8 @@ void client_call_free(struct client_call *call)
     curl_slist_free_all(call->headers);
     curl_slist_free_all(call->connect_to);
     client_profile_unref(call->profile);
+    gunzip_free(call->gunzip);
+    buf_free(&call->unpacked);
     mem_free(call->url);
     mem_free(call);
 }
@@ -66,28 +73,61 @@ static int status_of(const struct client_call *call)
     return (int)status;
 }
 
-/* Returning less than n ends the transfer with CURLE_WRITE_ERROR; reply.err then says why. */
-static size_t on_body(char *p, size_t one UNUSED, size_t n, void *arg)
+/* False: the call ends; reply.err says why. */
+static bool deliver(struct client_call *call, struct str piece)
 {
-    struct client_call *call = arg;
     struct client_reply *r = &call->reply;
-    if (call->state == CALL_CANCELED)
-        return 0;
-    if (call->req.max_body && n > call->req.max_body - call->body) {
-        err_set(&r->err, ERR_TOO_LARGE, "the body is larger than %zu bytes", call->req.max_body);
-        return 0;
-    }
-    call->body += n;
-    if (call->req.data == NULL)
-        return n;
+    if (call->req.max_body && piece.n > call->req.max_body - call->body)
+        return err_set(&r->err, ERR_TOO_LARGE, "the body is larger than %zu bytes", call->req.max_body);
+    call->body += piece.n;
+    if (call->req.data == NULL || piece.n == 0)
+        return true;
     r->status = status_of(call);
     struct err err = {0};
-    if (call->req.data(call->req.arg, r, str_n(p, n), &err))
-        return call->state == CALL_CANCELED ? 0 : n;
+    if (call->req.data(call->req.arg, r, piece, &err))
+        return call->state != CALL_CANCELED;
     if (err.kind == ERR_NONE)
         err_set(&err, ERR_CANCELED, "the answer was not wanted any more");
     r->err = err;
-    return 0;
+    return false;
+}
+
+static bool deliver_packed(struct client_call *call, struct str packed)
+{
+    if (call->gunzip == NULL)
+        call->gunzip = gunzip_new();
+    for (size_t at = 0; at < packed.n; at += UNPACK_AT_ONCE) {
+        struct str piece = str_first(str_skip(packed, at), UNPACK_AT_ONCE);
+        struct err err;
+        buf_clear(&call->unpacked);
+        if (!gunzip_feed(call->gunzip, piece, SIZE_MAX / 2, &call->unpacked, &call->whole, &err)) {
+            call->damaged = true;
+            return false;
+        }
+        if (!deliver(call, buf_str(&call->unpacked)))
+            return false;
+    }
+    return true;
+}
+
+static bool is_plain(struct str encoding) { return encoding.n == 0 || str_ieq(encoding, STR("identity")); }
+
+static bool is_gzip(struct str encoding)
+{
+    return str_ieq(encoding, STR("gzip")) || str_ieq(encoding, STR("x-gzip")) || str_ieq(encoding, STR("deflate"));
+}
+
+/* Returning less than n ends the transfer with CURLE_WRITE_ERROR. */
+static size_t on_body(char *p, size_t one UNUSED, size_t n, void *arg)
+{
+    struct client_call *call = arg;
+    struct str piece = str_n(p, n), encoding = call->reply.content_encoding;
+    if (call->state == CALL_CANCELED)
+        return 0;
+    if (!call->req.accept_gzip || is_plain(encoding))
+        return deliver(call, piece) ? n : 0;
+    call->damaged = !is_gzip(encoding);
+    return !call->damaged && deliver_packed(call, piece) ? n : 0;
 }
 
 static int64_t info_ms(CURL *easy, CURLINFO info)
@@ -102,6 +142,8 @@ void client_call_ended(struct client_call *call, int code)
     struct client_reply *r = &call->reply;
     curl_off_t bytes = 0;
     long connects = 0;
+    if (call->damaged || (code == CURLE_OK && call->gunzip && !call->whole))
+        code = CURLE_BAD_CONTENT_ENCODING;
     curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
     r->first_byte_ms = info_ms(call->easy, CURLINFO_STARTTRANSFER_TIME_T);
@@ -153,6 +195,7 @@ bool client_call_prepare(struct client_call *call, const char *user_agent)
     curl_easy_setopt(easy, CURLOPT_URL, call->url);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, user_agent);
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, req->accept_gzip ? "gzip" : NULL);
+    curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)req->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->message);

@@ -4,6 +4,7 @@
 #ifndef BASE_CLIENT_CALL_H
 #define BASE_CLIENT_CALL_H
 
+#include "base/buf.h"
 #include "base/client.h"
 #include "base/client_shard.h"
 
@@ -26,6 +27,9 @@ struct client_call {
     struct curl_slist *headers, *connect_to;
     void *easy;  /* CURL; NULL until it is started */
     size_t body; /* decoded bytes so far */
+    struct gunzip *gunzip; /* of a packed body, from its first byte on */
+    struct buf unpacked;   /* by it, and not yet told */
+    bool whole, damaged;   /* the packed body */
     struct client_reply reply;
     char content_type[256], content_encoding[64], retry_after[64];
     char message[256]; /* curl's own words */

@@ -29,7 +29,7 @@ static const char *own_words(CURL *easy, int code)
     case CURLE_GOT_NOTHING: return "the server closed the connection without an answer";
     case CURLE_PARTIAL_FILE: return "the connection ended within the answer";
     case CURLE_TOO_MANY_REDIRECTS: return "more than 10 redirects";
-    case CURLE_BAD_CONTENT_ENCODING: return "the answer is packed in a damaged or unknown way";
+    case CURLE_BAD_CONTENT_ENCODING: return "the answer is packed in a damaged or unknown way, or cut short";
     default: return NULL;
     }
 }

@@ -85,12 +85,12 @@ class ScriptedExporter(Fake):
     timestamp (scripted_counter) and once with the time of the answer (scripted_stamped_counter).
 
     served: (n, ms, text) of every page that was given. To misbehave: status, delay (seconds), body (bytes to send
-    instead), gzip (compress when asked), cut (close in the middle).
+    instead), gzip (compress when asked), gzip_cut (without the end of what was compressed), cut (close in the middle).
     """
 
     def __init__(self, series=10, page=None):
         self.page, self.series, self.n, self.served = page or self.counters, series, 0, []
-        self.status, self.delay, self.body, self.gzip, self.cut = 200, 0, None, False, False
+        self.status, self.delay, self.body, self.gzip, self.gzip_cut, self.cut = 200, 0, None, False, False, False
         super().__init__()
 
     def counters(self, n, ms):
@@ -114,6 +114,7 @@ class ScriptedExporter(Fake):
         headers = {"Content_Type": "text/plain; version=0.0.4; charset=utf-8"}
         if self.gzip and "gzip" in request.headers.get("Accept-Encoding", ""):
             body, headers["Content_Encoding"] = gzip.compress(body), "gzip"
+            body = body[:len(body) * 2 // 3] if self.gzip_cut else body
         if self.cut:
             request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:len(body) // 2])
             request.close_connection = True

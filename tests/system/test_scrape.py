@@ -50,6 +50,19 @@ def test_automatic_series():
     wait_until(lambda: values(sink, "up")[-1] == 0)
 
 
+def test_packed_pages_are_whole():
+    """A packed page that is cut short is a failed scrape, and not one whose last series went."""
+    exporter, sink = ScriptedExporter(series=200), RecordingSink()
+    exporter.gzip = True
+    scrape(sink, exporter.address)
+    wait_until(lambda: len(values(sink, "up")) >= 2)
+    exporter.gzip_cut = True
+    wait_until(lambda: values(sink, "up")[-1] == 0)
+    assert values(sink, "scrape_samples_scraped")[-1] == 0
+    exporter.gzip_cut = False
+    wait_until(lambda: values(sink, "up")[-1] == 1)
+
+
 def test_stale_markers():
     """For a series that goes, once and at the time of the scrape; not for one whose page gave the time."""
     exporter, sink = ScriptedExporter(page=lambda n, ms: "stays 1\n" + ("goes 2\n" if n < 3 or n > 6 else "") +

@@ -85,7 +85,9 @@ static bool answer(struct server *s, int fd)
     if (asks(s, "/gzip")) {
         struct buf packed = {0};
         gzip_pack(&packed, str_n(zeros, sizeof zeros), 6);
-        reply(fd, "200 OK\r\nContent-Encoding: gzip", buf_str(&packed));
+        size_t n = asks(s, "/gzip/cut") ? packed.n - 9 : packed.n;
+        reply(fd, asks(s, "/gzip/br") ? "200 OK\r\nContent-Encoding: br" : "200 OK\r\nContent-Encoding: gzip",
+              str_first(buf_str(&packed), n));
         buf_free(&packed);
     } else if (asks(s, "/big"))
         reply(fd, "200 OK", str_n(zeros, sizeof zeros));
@@ -307,6 +309,21 @@ static void gzip_is_decoded_within_the_limit(void **state UNUSED)
     assert_int_equal(res.reply.err.kind, ERR_TOO_LARGE);
     assert_true(res.body.n < 1 << 20);
     buf_free(&res.body);
+}
+
+static void a_packed_body_must_be_whole(void **state UNUSED)
+{
+    static const char *const paths[] = {"/gzip/cut", "/gzip/br"};
+    for (size_t i = 0; i < LEN(paths); i++) {
+        struct result res = {.done = 0};
+        struct client_request req = get(paths[i], &res);
+        req.accept_gzip = true;
+        perform(&req, &res);
+        assert_int_equal(res.reply.status, 0);
+        assert_int_equal(res.reply.err.kind, ERR_BAD_GATEWAY);
+        assert_non_null(strstr(res.reply.err.text, "damaged or unknown way, or cut short"));
+        buf_free(&res.body);
+    }
 }
 
 static void the_data_callback_ends_or_cancels_a_call(void **state UNUSED)
@@ -591,7 +608,7 @@ int main(void)
         WITH_SERVERS(a_get_and_a_kept_connection),
         WITH_SERVERS(a_post_sends_its_body_without_expect),
         WITH_SERVERS(an_error_status_is_an_answer),
-        WITH_SERVERS(gzip_is_decoded_within_the_limit),
+        WITH_SERVERS(gzip_is_decoded_within_the_limit), WITH_SERVERS(a_packed_body_must_be_whole),
         WITH_SERVERS(the_data_callback_ends_or_cancels_a_call),
         WITH_SERVERS(failures_are_told_in_words),
         WITH_SERVERS(no_more_than_max_inflight_run),
