@@ -2,14 +2,6 @@
  */
 #include "promql/walk.h"
 
-static uint64_t input_weight(const struct range_input *in)
-{
-    uint64_t sum = in->n_samples;
-    for (uint32_t i = 0; i < in->n_hists; i++)
-        sum += histogram_weight(in->hists[i].h);
-    return sum;
-}
-
 /* Each step is charged for all samples of its window, as Prometheus counts them. */
 static void count_windows(struct eval *ev, const struct range_input *in)
 {
@@ -36,8 +28,7 @@ static uint64_t fill_row(struct eval *ev, struct range_call *c, struct row *row)
     count_windows(ev, &c->in);
     c->impl->range(ev, &c->in, row);
     ev->live -= held;
-    struct value one = {.type = VALUE_VECTOR, .rows = row, .n = 1};
-    uint64_t weight = value_weight(&one, &ev->grid);
+    uint64_t weight = row_weight(row, ev->grid.n);
     eval_hold(ev, weight);
     return weight;
 }

@@ -118,9 +118,7 @@ static void matrix_result(struct eval *ev, const struct expr *e, struct promql_r
     for (size_t i = 0; i < set->n; i++) {
         if (!feed_series(ev, &feed, set, i, &in) || !prepare_input(ev, &in))
             continue;
-        uint64_t weight = in.n_samples;
-        for (uint32_t h = 0; h < in.n_hists; h++)
-            weight += histogram_weight(in.hists[h].h);
+        uint64_t weight = input_weight(&in);
         eval_hold(ev, weight);
         eval_count_read(ev, 0, weight);
         out->series[out->n++] = sample_points(ev, &in);

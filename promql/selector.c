@@ -83,17 +83,6 @@ static void fill_any(struct eval *ev, struct row *row, const struct series *s, s
     }
 }
 
-static uint64_t row_weight(const struct row *row, uint32_t n)
-{
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        sum += !is_absent(row->v[i]);
-    for (uint32_t i = 0; row->h && i < n; i++)
-        if (row->h[i])
-            sum += histogram_weight(row->h[i]) - 1;
-    return sum;
-}
-
 /* Writes every step of the row, whose column need not be initialized; returns what it holds, in samples. */
 static uint64_t fill_row(struct eval *ev, struct row *row, const struct series *s, struct gaze gaze, int64_t window,
                          enum sample_part part)

@@ -135,16 +135,29 @@ uint64_t histogram_weight(const struct histogram *h)
     return (FIXED + TIME + 8 * words) / SAMPLE;
 }
 
+uint64_t input_weight(const struct range_input *in)
+{
+    uint64_t sum = in->n_samples;
+    for (uint32_t i = 0; i < in->n_hists; i++)
+        sum += histogram_weight(in->hists[i].h);
+    return sum;
+}
+
+uint64_t row_weight(const struct row *row, uint32_t n)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += !is_absent(row->v[i]);
+    for (uint32_t i = 0; row->h && i < n; i++)
+        if (row->h[i])
+            sum += histogram_weight(row->h[i]) - 1;
+    return sum;
+}
+
 uint64_t value_weight(const struct value *v, const struct grid *g)
 {
     uint64_t sum = v->type == VALUE_SCALAR ? g->n : 0;
-    for (size_t r = 0; r < v->n; r++) {
-        const struct row *row = &v->rows[r];
-        for (uint32_t i = 0; i < g->n; i++)
-            sum += !is_absent(row->v[i]);
-        for (uint32_t i = 0; row->h && i < g->n; i++)
-            if (row->h[i])
-                sum += histogram_weight(row->h[i]) - 1;
-    }
+    for (size_t r = 0; r < v->n; r++)
+        sum += row_weight(&v->rows[r], g->n);
     return sum;
 }

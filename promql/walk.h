@@ -161,6 +161,8 @@ void group_rows(struct eval *ev, const struct grouping *g, const struct value *i
 /* --- accounting (eval.c) ----------------------------------------------------------------------------------------- */
 void eval_hold(struct eval *ev, uint64_t samples);  /* samples are held from here on; ERR_LIMIT when too many */
 uint64_t histogram_weight(const struct histogram *h); /* in samples of 16 bytes */
+uint64_t input_weight(const struct range_input *in);
+uint64_t row_weight(const struct row *row, uint32_t n);
 uint64_t value_weight(const struct value *v, const struct grid *g);
 /* `samples` were read at step i of ev->grid. */
 void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples);
