@@ -80,7 +80,7 @@ def test_receivers_of_2022():
     Sluice(JOBS.format(exporter=exporter) + remote_write(victoria=victoria, prometheus=prometheus))
     wait_until(lambda: len(exporter.served) > 5)
     for storage in (victoria, prometheus):
-        time.sleep(0.5)  # between two requests: one whose answer is lost comes twice, and this VictoriaMetrics keeps both
+        time.sleep(0.5)  # between two requests: one whose answer is lost comes twice, and this server keeps both
         storage.stop()
         time.sleep(6)
         storage.start().wait_ready()
