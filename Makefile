@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # sluice - one binary, no configure step.
 #
 #   make                 build build/release/sluice
@@ -191,6 +192,6 @@ clean:
 	rm -rf $(BUILD)
 
 help:
-	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+	@sed -n '/^#/!q; 1d; s/^# \{0,1\}//p' Makefile
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

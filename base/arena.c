@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Blocks are malloc'ed; those of 1 MB go straight to mmap (glibc's threshold is fixed in main.c), so that a large
  * query's memory really returns to the system: with the threshold left to adapt, 49.8 MB of 1 MB blocks left 7.3 MB
  * behind after free, with a fixed one 3.2 MB. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* An arena: memory that is freed all at once, with a budget.
  *
  * A query, a scrape and a configuration each own one. Nothing in it is freed alone. Memory comes in blocks that

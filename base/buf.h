@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Bytes that we own, growing up to a limit.
  *
  * A zeroed struct buf is a valid empty one without a limit (max 0 = none). buf_reserve and the appending functions

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the control group of this process allows: version 2 (the tightest of the group and those above it) or version 1.
  * Reads files under /proc and /sys at each call; any thread.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Who calls whom: the loop calls a shard (client_shard.c), that calls curl_multi_socket_action, and curl calls
  * back: socket and timer wishes there, headers and pieces of bodies in client_call.c. Inside such a call no handle
  * may be added or removed (`in_curl`), so what the user's callback asks for there is done by `settle` when curl has

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* An HTTP client in a loop: libcurl's multi interface, wired to base/loop.c by socket and timer callbacks. libcurl is
  * spoken to in client.c and client_*.c only. A client belongs to its loop's thread.
  *

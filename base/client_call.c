@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Packed bodies are unpacked here and not by libcurl, which takes one that is cut short for a whole one: of a scraped
  * page the rest would be missing as if it had gone.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Inside base only: a call of base/client.c, from the request to the reply. It knows its own curl handle but
  * neither list nor multi: client.c moves it.
  */

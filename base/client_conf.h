@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The rows that every section with an HTTP client shares (Prometheus' http_config): basic_auth, authorization,
  * bearer_token[_file], tls_config, proxy_url, follow_redirects, headers / http_headers, ... and the profile made of
  * them. oauth2 and sigv4 are not accepted yet: a file that has them is an error, not a silence.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/client_error.h"
 
 #include "base/buf.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What went wrong with a transfer, in words for users: they name method and URL, and no secret. */
 #ifndef BASE_CLIENT_ERROR_H
 #define BASE_CLIENT_ERROR_H

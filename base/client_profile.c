@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A profile never changes but for its files with secrets: each is looked at no more than once a second, and read
  * again when its time, size or inode changed. Lanes share profiles, so a profile that has such files has a mutex
  * for them; the others are read without one.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Inside base only: what client.c asks of a profile for one request. `easy` is a CURL handle. */
 #ifndef BASE_CLIENT_PROFILE_H
 #define BASE_CLIENT_PROFILE_H

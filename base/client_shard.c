@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What is watched is a duplicate of curl's descriptor. curl (7.88, when a connection was never made) closes a
  * socket before it says that it is not to be watched any more, and by then the number may be another thread's; the
  * duplicate is ours until we close it. curl closes the connection all the same: it says so within the same call.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Inside base only: a shard of base/client.c is one multi of libcurl, run by the loop: the loop tells curl which
  * sockets are ready and what time it is, curl says which sockets and which time it waits for. Made when it is first
  * needed.

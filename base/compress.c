@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A sender's word about a length is believed only as far as `max`: snappy's header and zstd's frame header are
  * looked at before memory is taken, and streams without a declared length (gzip, deflate, streamed zstd) grow the
  * buffer step by step and stop at the limit. */

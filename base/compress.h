@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* snappy (block format), zstd, gzip and deflate over whole buffers. A declared or running length is checked against
  * `max` before memory is taken. Errors: ERR_BAD_DATA for damaged input, ERR_TOO_LARGE over max. zstd contexts are big
  * (about 1 MB): one per thread, kept by struct zstd. libsnappy, libzstd and zlib are spoken to in compress.c only.

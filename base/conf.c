@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A section is loaded in three passes: defaults into every row; then each key of the file finds its row and is
  * loaded over the default; then what is missing is asked for, and the section's own check runs. One function a
  * family of types; each is given a `struct spot`, which knows how to say where it is.

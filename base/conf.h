@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Configuration as tables of rows. One row says a key's name, type, default, bounds and meaning; from the rows come the
  * YAML parser, the defaults, the printed configuration (secrets masked), --help and the check of docs/configuration.md.
  *

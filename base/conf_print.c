@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The running configuration as YAML, and the rows as Markdown. What is printed goes to a page and to a log, so no
  * secret may be in it: the rows say which fields are.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Opening a folder for readdir and closedir. Any thread.
  *
  * Not opendir: ThreadSanitizer does not see that it takes a descriptor, and takes closedir for a race with whoever

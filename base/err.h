@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One error: what kind it is, and a sentence that names the thing, the value, the place and what to do.
  *
  * A function that can fail returns false and fills the caller's struct err; on success it leaves it alone. `text` is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The pairs of a long answer, [[t,"v"],...]: read where they lie, as many as the bytes hold whole, without a token
  * for each bracket. Each function below but the last reads one thing at p and returns what follows it, or NULL:
  * *wrong says whether it cannot become right with more bytes.

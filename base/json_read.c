@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The reader stands always between two tokens: what it has taken is done with, and a token whose end has not
  * arrived is left where it is, copied into _tail, and read again from its first byte when more has come. The copy
  * is bounded: a string by max_string, a number or a pair by JSON_LONGEST. Commas and colons are taken as they come,

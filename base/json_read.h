@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Reading JSON as a stream of tokens: no tree, any chunking, bounded nesting.
  *
  * Bytes are fed as they arrive; json_next gives one token at a time and JSON_MORE when it needs more bytes. A

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Inside base only: what json_read.c lends to json_pairs.c. */
 #ifndef BASE_JSON_READER_H
 #define BASE_JSON_READER_H

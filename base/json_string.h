@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Inside a JSON string. For json_read.c. */
 #ifndef BASE_JSON_STRING_H
 #define BASE_JSON_STRING_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A small JSON document as a tree, for answers of APIs that are read once (discovery, rules, metadata). Large
  * answers are read as a stream (base/json_read.h). jansson is spoken to in json_tree.c only.
  *

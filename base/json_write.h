@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Writing JSON by appending: no tree, no escaping work beyond one pass. The caller keeps the order right; the writer
  * keeps the commas. One thread at a time. (libjansson owns the names json_object, json_array and json_null.)
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* An intrusive doubly linked ring. A zeroed node is in no list; a head is made empty by list_init. */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Log lines on stderr: logfmt (default) or JSON, one line an event, whole lines only, from any thread.
  *
  *   log_warn("scrape", "no answer", "target", url, "err", e.text)       component, message, then pairs of C strings

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The timers are a binary heap of pointers; each timer knows its place, so that moving or stopping one is O(log n).
  *
  * Posting takes the mutex; the descriptor that wakes the loop is written to only when the loop sleeps or is about to

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* An event loop: epoll, timers, and tasks posted from other threads. One thread owns a loop; only loop_post and
  * loop_stop may be called from others.
  *

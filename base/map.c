@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Open addressing with linear probing. A deletion moves the entries behind it back to where a probe will look for them,
  * so that there are no tombstones and a table that lives for weeks does not rot. */
 #include "base/map.h"

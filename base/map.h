@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A hash table from byte strings to pointers or numbers: open addressing, power-of-two size, linear probing, grows at
  * 3/4, deletes by shifting back. Keys are borrowed: they must stay where they are while the entry lives (they are
  * usually a field of the value). Iteration order is the table's; nobody may depend on it. One thread at a time.

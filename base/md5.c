@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* MD5 (RFC 1321), for one purpose: Prometheus' relabelling hashmod is defined by it. No security rests on it. */
 #include "base/compress.h"
 

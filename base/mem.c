@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #define MEM_NO_BANS
 #include "base/mem.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Memory and the rules that the compiler keeps for us.
  *
  * Two families: mem_* never fails (a small allocation that cannot be had ends the process with one line on stderr);

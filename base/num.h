@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Numbers as text. Reading: Clinger's fast path, then Eisel-Lemire, then strtod. Writing: the shortest digits that read
  * back as the same double (Schubfach), laid out as Prometheus prints them. Pure; any thread.
  * (Measured against snprintf with %.15g/16g/17g: 14-37 times; against strtod: 2.8-5.5 times.)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Text to double, correctly rounded.
  *
  * A decimal is scanned into w * 10^e with w of at most 19 digits. Most sample values then take Clinger's path: w and

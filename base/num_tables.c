@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Written by num_tables.py. */
 #include "base/num_tables.h"
 

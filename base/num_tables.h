@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Powers of ten, for num_read.c and num_write.c. num_tables.c is written by num_tables.py.
  *
  * 10^e = (hi * 2^64 + lo + f) * 2^(num_log2_pow10(e) - 127), the highest bit of hi is set, 0 <= f < 1, and f is 0 for

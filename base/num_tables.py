@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Writes base/num_tables.c: python3 base/num_tables.py > base/num_tables.c
 
 10^e for every e that a double needs, as its 128 highest bits, rounded down. See base/num_tables.h."""

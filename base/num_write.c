@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Double to text: the shortest digits that read back as the same double, the nearest to it where several are as short.
  *
  * Schubfach (R. Giulietti): a double is c * 2^q; what rounds to it lies between (4c - 2) and (4c + 2) quarters of 2^q

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/process.h"
 
 #include "base/cgroup.h"

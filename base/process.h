@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What /metrics says about the process itself: process_*, vm_app_*, vm_available_* and the count of log lines,
  * under the names that dashboards for vmagent and for Prometheus' client libraries use.
  */

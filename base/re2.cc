@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The only C++ file: RE2 has no C interface. Nothing here throws but for want of memory, which ends the process
 // (the exception meets C frames without handlers), as mem_alloc does in C.
 #include "base/re2.h"

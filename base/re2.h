@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The C face of RE2: what base/regex.c needs of it and no more. Pure C types, so that re2.cc includes nothing of ours.
  *
  * A compiled pattern is immutable; any number of threads may use it. Dot matches newline. Texts are UTF-8 and need no

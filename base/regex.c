@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A pattern is first given to the analyser (regex_plan.c). Only when it finds no plan is RE2 asked at once;
  * otherwise RE2 is compiled when groups are wanted for the first time, which most patterns never live to see.
  * Threads that want it at the same time both compile, and one of them throws its copy away.

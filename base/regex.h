@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Regular expressions as Prometheus has them: RE2 syntax, anchored at both ends, dot matches newline, UTF-8.
  *
  * The pattern is looked at once: a set of literals, a literal with .* or .+ around it, and constants never reach RE2

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/regex_dialect.h"
 
 /* `s` begins with [; a ] right behind it, and those of [:alpha:] and of escapes, do not end the class. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Where Go's regexp/syntax and RE2 differ, and Go's words for what is wrong with a pattern. A part of base/regex.c.
  * Of 201 cases tried against Prometheus, RE2 differs in these: `\C` is refused by Go, `(?<name>` accepted.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A pattern is read by recursive descent into a `struct reading` (regex_reading.h): concatenation multiplies its sets,
  * alternation of readings without wildcards unites them.
  *

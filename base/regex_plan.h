@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What a pattern means when it is simple enough to be matched without RE2. A part of base/regex.c.
  *
  * The analyser understands literals, escapes of punctuation, small character classes, groups, alternation, `?`, and

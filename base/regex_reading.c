@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/regex_reading.h"
 
 #include "base/regex_plan.h"

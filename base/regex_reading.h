@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What a part of a pattern matches, as far as it is simple: up to three finite sets of strings with `.*` or `.+`
  * between them. A part of base/regex.c: regex_plan.c makes them out of the pattern's text.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A thread's slots are an array of doubles that only it writes: a relaxed load and store, no locked instruction.
  * The arrays are never freed: what a thread counted stays counted when it ends, and the next new thread goes on in
  * its array. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The program's own metrics. Three shapes:
  *
  * 1. Counters that hot paths touch: declared once in a row of a module's table, kept in a slot per thread (each thread

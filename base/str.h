@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A slice: bytes that somebody else owns, passed by value. Not NUL-terminated; may hold any bytes.
  * {NULL, 0} is the valid empty slice. Any thread.
  */

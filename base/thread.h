@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Threads and the few locks there are. pthread.h is included by base only. docs/architecture.md lists every thread and
  * every mutex; nothing else may lock.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Durations and points in time as text. All durations and times are milliseconds unless a name says otherwise. Pure.
  */
 #ifndef BASE_TIMES_H

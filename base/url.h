@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* URLs and forms. Slices point into what was parsed. Pure; any thread. */
 #ifndef BASE_URL_H
 #define BASE_URL_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/utf8.h"
 
 /* How long the well-formed sequence at p is (Unicode table 3-7), 0 when there is none. left > 0. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* libyaml's events become a tree by recursive descent: one function a kind of node, each given the event that
  * begins it.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* YAML as a tree with line numbers. libyaml is spoken to in yaml.c only. The tree lives in the caller's arena and is
  * immutable. Limits: 32 MiB, nesting 64, 1,000,000 nodes; aliases and merge keys (<<) are resolved, a bomb is an error.
  * One document a file. Texts have a NUL behind them.

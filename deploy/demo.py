@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """make demo: the real topology on loopback. node_exporter is scraped by sluice, which forwards to VictoriaMetrics
 (primary) and Prometheus (backup) and answers queries from both, merged, as one server group. Everything it writes
 lies in build/demo, or the folder named as argument; Ctrl-C, or the end of its terminal, stops all of it."""

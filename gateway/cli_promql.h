@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* `sluice promql ...`: expressions on the command line, without a server. */
 #ifndef GATEWAY_CLI_PROMQL_H
 #define GATEWAY_CLI_PROMQL_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Loading: the file's rows first (conf.h), then what rows cannot say: jobs from further files and what jobs inherit,
  * the destinations of flags, groups from three places, and references by name.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The configuration file: one YAML, three families of sections (Prometheus' own, promxy's server groups, ours).
  * Immutable once loaded, refcounted, in its own arena; a reload makes a new one and nothing changes when that fails.
  */

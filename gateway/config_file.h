@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Inside gateway/config*.c only: the file as its rows say it, before it is put together with the flags.
  */
 #ifndef GATEWAY_CONFIG_FILE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* -remoteWrite.* as destinations: item i of a list belongs to the i-th URL, a single item to all, an empty one means
  * the default.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "gateway/dialect.h"
 
 static const struct flag_default sluice_flags[] = {

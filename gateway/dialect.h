@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What vmagent, Prometheus, promxy and we ourselves take as the default. A dialect is this table and nothing else: it
  * is spread over flags and configuration when these are read, and no other code asks which one it is.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Flags are read twice: first the words are sorted to their rows as text, which also tells the dialect; then each row's
  * text, or the row's default, or the dialect's, is parsed as a key of the configuration would be.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Command line flags: one table of rows; each row has a name in every dialect that knows it, a type, a default, and
  * help. One or two dashes, `-x=v`, `--x v`; booleans take `=`. Arrays are positional (vmagent): repeated or comma
  * separated.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A command line of vmagent, Prometheus or promxy must work as it stands. What is listed here is accepted with a
  * warning.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "gateway/flags_table.h"
 
 #define AT(field)  offsetof(struct flags, field)

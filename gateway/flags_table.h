@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Inside gateway/flags*.c only: the rows.
  */
 #ifndef GATEWAY_FLAGS_TABLE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The running program: what main built, and what handlers need of it. One `gateway` a process.
  *
  * The configuration and what was made of it change with a reload: whoever needs them takes a reference of his own,

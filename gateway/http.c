@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* libmicrohttpd in a lane's loop. Its epoll descriptor is one more in ours; after each run we ask when it wants to be
  * run again. The library calls on_request several times for one request: after the headers, for each piece of the
  * body, at the end of the body, and, when we have suspended the connection, once more after it is resumed.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The HTTP server: libmicrohttpd, spoken to in http.c only. Main accepts and hands every descriptor to a lane; a lane
  * runs its daemon inside its loop (epoll descriptor in the loop's epoll, no internal thread).
  *

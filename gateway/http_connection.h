@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Inside gateway/http*.c only: one request as the server sees it, from its first line until its reply is sent.
  */
 #ifndef GATEWAY_HTTP_CONNECTION_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The listening socket is main's; whom it accepts goes to the lanes in turn. (SO_REUSEPORT instead would let a second
  * sluice start on the same port without a word, and spread a few busy pushers badly.)
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A request as it comes in: which route it belongs to, whether it is certain where its body ends, and what the body
  * says. A refusal is a reply in `r` and no route.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Paths are matched as they were sent, segment by segment, so that an encoded slash (label/a%2Fb/values) separates
  * nothing; only what stands at the * is decoded, by the caller. A row without * goes before one with it, whatever
  * their order.

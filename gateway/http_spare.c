@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "gateway/http_spare.h"
 
 enum { LEAST = 1 << 20, MOST = 32 << 20, KEPT_MS = 1000 };

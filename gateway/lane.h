@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A lane: one thread with one loop, and what it serves: its HTTP daemon, its sink, its share of targets and shards.
  * It shares nothing; others post to its loop.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The program: reads flags and file, builds the parts from below (lanes, writer, scraper, workers, listeners), and
  * takes them down in the reverse order. After that the main thread waits in its loop for signals, clients and
  * reloads.

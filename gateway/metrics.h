@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the gateway says about itself on /metrics; the engines register their own. */
 #ifndef GATEWAY_METRICS_H
 #define GATEWAY_METRICS_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A configuration comes into force all or nothing: what may fail is done first and beside the old one (the servers to
  * ask, the writer's new queues), then the scraper gets its jobs or refuses them, and what is left cannot fail. Whoever
  * keeps pointers into a configuration keeps a reference to it.

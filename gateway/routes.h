@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The table of all paths. */
 #ifndef GATEWAY_ROUTES_H
 #define GATEWAY_ROUTES_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The pool: one mutex guards the waiting line and the counts. Threads are started when there is work and nobody idle,
  * so that a program that is asked nothing has none.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Query workers: a small pool of threads that may block, compute and wait. Each owns a loop and a client with
  * kept-alive connections, and does one request at a time, in straight-line code. A full waiting line refuses at once.
  */

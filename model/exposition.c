@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The text format as Prometheus' own lexer takes it, which is wider than the page that describes it in some places
  * (blanks anywhere between tokens, no comma needed between labels, line feeds inside label values) and narrower in
  * others (no carriage return, no hexadecimal value, one blank between name and type). Wider than Prometheus here:

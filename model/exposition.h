@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A pull parser for the text exposition format 0.0.4 (with Prometheus 3's quoted UTF-8 names; `# EOF` and exemplars of
  * OpenMetrics are passed over). It allocates nothing: slices point into the page. Strict: the first bad line ends
  * it with its number, as Prometheus does. SSE2 finds the quotes and line ends.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* From the text of a series to its labels. Done once for a text that a target shows for the first time. */
 #include "model/exposition.h"
 

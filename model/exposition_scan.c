@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "model/exposition_scan.h"
 
 #ifdef __SSE2__

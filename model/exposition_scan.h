@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What stands between the braces of a series, piece by piece. Shared by exposition.c, which looks whether a line is
  * right, and exposition_labels.c, which wants the pieces. Pure. */
 #ifndef MODEL_EXPOSITION_SCAN_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The wire form of native histograms: the message prometheus.Histogram, by hand.
  *
  *   1 count (integer)  or  2 count (double)     which of the two stands there says the form of all counts

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Native histograms, in Prometheus' float form. Exponential schemas -4..8; schema -53 = custom buckets (NHCB).
  * Buckets are stored as Prometheus stores them: spans (offset from the end of the one before, length) and absolute
  * float counts. A histogram is immutable once it is in a series; arithmetic makes new ones in an arena.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The limits of exponential buckets. Bucket i of schema s ends at 2^(i / 2^s): a fraction in [0.5, 1) that repeats
  * every 2^s buckets, times a power of two. The fractions of schema 8 hold those of all coarser ones, every 2^(8-s)-th.
  *

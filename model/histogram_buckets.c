@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Walking the buckets of a histogram in the order of their values. */
 #include "model/histogram_math.h"
 

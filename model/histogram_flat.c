@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Two histograms can be added when they agree in three things, and each disagreement has one way out:
  *
  *   schema         exponential buckets of schema s merge two by two into those of schema s-1, so the finer one is

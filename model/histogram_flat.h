@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A histogram laid out flat: one entry a bucket, with its index and a compensation, so that two of them can be brought
  * to one shape and merged. Internal to model/histogram_*.c; the entries live in an arena and their memory is used
  * again.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* How the observations of one bucket are taken to be spread: evenly between its limits in custom buckets and in the
  * zero bucket, evenly on a logarithmic scale in exponential ones. Internal to model/histogram_*.c.
  */

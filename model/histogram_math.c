@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "model/histogram_flat.h"
 
 #include <math.h>

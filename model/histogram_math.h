@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Arithmetic and statistics of native histograms, with the results of Prometheus.
  *
  * A histogram is never changed: every operation makes a new one in the arena (which may share spans and bounds with its

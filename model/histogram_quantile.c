@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Quantiles and fractions estimated from buckets.
  *
  * Observations of NaN raise the count but are in no bucket, and make the sum NaN: they are taken as larger than

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Has a counter histogram been reset? Yes, when any count went down (that of a bucket, of the zero bucket, of all; not
  * the sum), when a populated bucket is missing, or when the resolution rose or the zero threshold fell, which a living
  * histogram never does. It may lose resolution and widen its zero bucket as it grows: then the earlier one is brought

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "model/histogram_flat.h"
 
 void histogram_sum_start(struct histogram_sum *s, struct arena *a)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* histogram </ at keeps what was observed below `at`, histogram >/ at what was observed above.
  *
  * A bucket that `at` cuts keeps the part that interpolation gives. Count and sum are then estimated anew from what is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Reading label bytes. See model/labels.h for the form. Checked bytes are walked without looking at their bounds; the
  * outer length of a pair lets labels_get step over names that are not the one sought. */
 #include "model/labels.h"

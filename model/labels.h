@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A label set is the bytes it is sent as.
  *
  * Labels are kept, compared for equality, hashed and copied in their remote-write 1.0 form: for each label, sorted

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Changing labels: a small unsorted array, searched from end to end (label sets have ten or twenty names), sorted when
  * the wire bytes are made. */
 #include "model/labels.h"

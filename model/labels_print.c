@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Label sets and label names as text, as Prometheus writes them: up{instance="b", job="a"}, and in quotes what only
  * UTF-8 allows. */
 #include "model/labels.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* New label sets out of old ones. What stays is copied pair by pair as the bytes it is. */
 #include "model/labels.h"
 

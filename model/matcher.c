@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "model/matcher.h"
 
 bool matcher_init(struct matcher *m, struct arena *a, enum match_type type, struct str name, struct str value,

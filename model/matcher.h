@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Label matchers: name, =, !=, =~ or !~, value. An absent label has the value "". Immutable once made; any thread. */
 #ifndef MODEL_MATCHER_H
 #define MODEL_MATCHER_H

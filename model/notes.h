@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Warnings and infos that travel beside an answer. Deduplicated by text, in order of arrival; the API shows at most ten
  * of each. One thread (the query's worker). Texts live in the arena.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The encoding of protocol buffers, field by field: a tag (number and wire type), then a varint, 4 or 8 little-endian
  * bytes, or a length and bytes. Groups (wire types 3 and 4) were given up long ago and count as damage.
  * Source: https://protobuf.dev/programming-guides/encoding/ */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Applying rules to a builder. New values are put together in the builder's own buffer and kept in its scratch
  * arena. */
 #include "model/relabel.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Relabel rules: every action of Prometheus (replace keep drop keepequal dropequal hashmod labelmap labeldrop labelkeep
  * lowercase uppercase; the last two change ASCII letters only, where Prometheus knows all of Unicode's). Rules are
  * immutable and shared by threads; what changes per use is the builder.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A relabel rule in a configuration file, and what Prometheus demands of it, action by action, in its words. */
 #include "model/relabel.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Writing prometheus.WriteRequest. A series is measured, room is made once, and it is written front to back: the label
  * bytes are copied as they are. Zeros are left out, as proto3 does. */
 #include "model/remote_write.h"

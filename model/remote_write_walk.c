@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Reading prometheus.WriteRequest where it lies. A series is gone through once: samples into the reused array,
  * histograms and exemplars as slices, labels as the run of bytes they are. Only when that run is not canonical
  * (another sender's order, empty values, padded lengths, labels after samples) are the labels rebuilt. Every length

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Samples and series, as the query side sees them: arrays in an arena. */
 #ifndef MODEL_SERIES_H
 #define MODEL_SERIES_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Where scraped and pushed samples go. The writer implements it; scraper and push handlers write through it.
  *
  * A batch is taken whole or not at all: begin reserves room in every shard concerned, series copies, commit hands over.

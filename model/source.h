@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Where samples are read from. The gateway implements it over server groups, the recent store over its chunks, a test
  * over arrays; PromQL reads through it.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Varints of protocol buffers: seven bits a byte, the lowest first. For the files of this layer that read and write
  * wire bytes. Lengths that we write ourselves are shortest; those of strangers may be padded, up to ten bytes.
  * Pure.

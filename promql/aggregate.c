@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Aggregations that make one series of a group. Groups are worked through one after the other, so that only one
  * group's intermediate results are held: a cell per step. Rows are added one by one, each from the first step to the
  * last; only histograms are gone through step by step. Either way the samples of a step are added in

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "promql/ast.h"
 
 #include "promql/promql.h"

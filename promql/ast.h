@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The tree of a PromQL expression: immutable once parsed, printable (print(parse(text)) parses to the same tree), in
  * the arena it was parsed into. Offsets are bytes of the query text, for messages (1-based line:column is made of
  * them).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Are two trees the same query? Positions do not count, nor does the order of a selector's matchers, since printing
  * sorts them, nor an offset's '+'. */
 #include "promql/ast.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The tree as /api/v1/parse_query answers it. Keys are in byte order, as Go writes a map. */
 #include "base/json_write.h"
 #include "promql/functions.h"

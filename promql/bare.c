@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* histogram_count(rate(x[5m])) looks at no bucket: below histogram_count, _sum and _avg histograms are read without
  * them, which spares all arithmetic on buckets. Whether a counter was reset shows in the buckets, too, so it is found
  * out first, from each sample to the next, and written into the hint.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Binary operators, element by element: float or histogram on either side, columns of scalars and rows of vectors.
  * What joins the series of two vectors is in join.c and set.c.
  */

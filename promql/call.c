@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Calls: which kind a function is, and timestamp(), which sees more of a selector than its values. */
 #include "promql/walk.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The types, and the rules that the grammar cannot say. Runs once the whole text was read, in Prometheus' order, so
  * that of several mistakes the same one is told. The tree's height is bounded: it may recurse. */
 #include "promql/functions.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* count_values("label", v): one series for each value there is. */
 #include "promql/walk.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The walk over the tree: which node is worked out where, and what all of them share: leaving by an error, counting
  * samples. */
 #include "promql/walk.h"

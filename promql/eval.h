@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The contract inside the evaluator: between the tree walk (eval.c, selector.c, binary.c, aggregate.c, ...) and the
  * functions (promql/functions/).
  *

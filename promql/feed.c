@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What a range function sees of a series: its samples freed of stale markers and cut to what the windows can see, and
  * where among them each window begins and ends.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The functions of PromQL: name, arguments, result. One row each, sorted by name; a row's index is its id, so that the
  * evaluator may keep arrays over enum function_id. Constant data; any thread.
  *

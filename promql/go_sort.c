@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Pattern-defeating quicksort (Orson Peters, https://arxiv.org/abs/2106.05123) with the constants of Go's library:
  * short ranges by insertion, ranges that look sorted by a few insertions, the rest around the median of three or nine;
  * ranges that were divided badly are shuffled, and in the end sorted as a heap. The order of what is equal hangs on

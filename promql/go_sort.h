@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Sorting as Go's sort.Sort and slices.SortFunc do it: what is equal ends up where Prometheus shows it. Not stable, but
  * always the same, and safe with orders that are none (to which NaN is less than NaN). Pure; any thread.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* by(...) and without(...): rows into groups, once per row. */
 #include "promql/walk.h"
 

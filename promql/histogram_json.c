@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* {"count":"7","sum":"5","buckets":[[LIMITS,"from","to","count"],...]}: populated buckets, ascending. */
 #include "promql/promql.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Arithmetic and comparison between two vectors.
  *
  * One side is the "one": at each step a group has at most one sample there, or the query fails. The other is the

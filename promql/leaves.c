@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What a prepared tree will read: one struct select for each of its selectors, on the grid on which it will be
  * looked at, so that everything can be fetched in one call before the evaluation begins. */
 #include "promql/walk.h"

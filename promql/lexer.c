@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The lexer's states are those of Prometheus, so that a wrong text is refused at the same place with the same words:
  * outside, in braces (no keywords, matchers' operators), behind '[' (only durations, until the first number was read).
  */

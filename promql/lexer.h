@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* PromQL text cut into tokens, one at a time, on demand. A lexer borrows its text; tokens point into it. It knows where
  * it is - between braces, between brackets - because the same characters mean other things there.
  *

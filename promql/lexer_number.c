@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What belongs to a number is found here; whether it is one is decided when it is converted (literal.c). The rules are
  * Prometheus': one point, one exponent, '_' only between digits, no fraction in hexadecimal, no letter behind it.
  */

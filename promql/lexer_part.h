@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The lexer's parts: words, strings, numbers and durations. The scans read from lexer.pos on and leave behind what they
  * could read, which is what a message about it shows; false says that it is none.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Strings between quotes or backticks. Escapes are only checked here; literal.c decodes them. */
 #include "promql/lexer_part.h"
 #include "promql/literal.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The values of literals: numbers, durations, strings. Pure but for the arena; any thread. */
 #ifndef PROMQL_LITERAL_H
 #define PROMQL_LITERAL_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Which series of two vectors belong together: those whose labels agree in on(...), or in all but ignoring(...) and
  * the name. Worked out once per series, not once per step.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Annotations as Prometheus words them: `PromQL warning: what (line:column)`. */
 #include "promql/walk.h"
 

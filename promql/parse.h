@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the parser's files share. A parser lives for one text. The grammar is read by recursive descent, binary
  * operators by precedence climbing; one token is looked at ahead, and only when it is needed, so that of two errors the
  * same one is met first as in Prometheus.

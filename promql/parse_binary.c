@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Operators and what they stand between: a + on (b) c, -a ^ 2, (a). */
 #include "promql/literal.h"
 #include "promql/parse.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What begins with a word: a function call, an aggregation, or a selector, since most keywords may be metric names. */
 #include "promql/functions.h"
 #include "promql/literal.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Durations in brackets and behind `offset`: 5m, 300, step() * 2, -max_of(1m, range() / 10). */
 #include "promql/parse.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Number literals, and what stands behind an expression: [range], [range:step], offset, @, anchored, smoothed. */
 #include "promql/literal.h"
 #include "promql/parse.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* name{label="value", "quoted label"=~"regex", "metric name"} */
 #include "promql/literal.h"
 #include "promql/parse.h"

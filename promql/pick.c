@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* topk, bottomk, limitk, limit_ratio: at each step some of the group's samples pass, as they are. In an instant query
  * the answer is in order of rank, group by group.
  *

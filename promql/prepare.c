@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* From the tree as parsed (immutable, perhaps shared) to the tree as evaluated: a copy in the query's arena in which
  *   - duration expressions, start(), end(), range(), step() and @ start()/@ end() are numbers,
  *   - parentheses around arguments of calls and aggregations are gone,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Many lines, as /api/v1/format_query answers: what is longer than 100 bytes is taken apart, its children one level
  * deeper (two spaces a level). */
 #include "promql/functions.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One line, as Prometheus prints it: matchers sorted, one space around operators. What is printed parses to the same
  * tree. Some of Prometheus' slips are not followed, since they break that: +Inf before ^ loses its sign (+Inf ^ 2 would
  * read as +(Inf ^ 2)), -0s keeps it, milliseconds of durations are rounded, not cut (4s35ms does not become 4s34ms),

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The pieces that one line and many lines have in common. */
 #ifndef PROMQL_PRINT_H
 #define PROMQL_PRINT_H

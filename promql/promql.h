@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* PromQL: text and series in, values out. No I/O, no clock, no globals: whatever is read comes through a source.
  * One query belongs to one thread; everything it makes lives in the arena of its query_ctx.
  *

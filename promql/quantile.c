@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* quantile(): of the values that a group has at a step the two next to the rank are found, and interpolated. */
 #include "promql/walk.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* promql_eval: prepare, select all leaves at once, evaluate, make the result. Whatever fails in between jumps back
  * to here. */
 #include "promql/walk.h"

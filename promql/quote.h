@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Text in double quotes, as Go's %q and strconv.Quote write it and the lexer reads it back: what is not printable, and
  * every byte that is not UTF-8, becomes an escape. Pure; any thread.
  */

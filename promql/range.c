@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Calls on range vectors: the function is given one series at a time (feed.c) and fills a whole row.
  */
 #include "promql/walk.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* From rows to the answer: names that were to be dropped go, equal label sets are refused, matrices are sorted; the
  * rows' columns are the series' values. A range vector at the top of an instant query is not evaluated at all: its
  * samples are the answer.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* From a selector's series to an instant vector: at each step the newest sample of the left-open window (t - lookback,
  * t], unless that sample is a stale marker. Sets that are exact have their values at the steps already.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* and, or, unless: at each step by whether the other side has a sample in the same group there. */
 #include "promql/walk.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* `selector smoothed`: the value at a step is interpolated between the samples around it, at most a lookback away on
  * either side; past the last sample that one is carried on.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Rows and their columns. */
 #include "promql/walk.h"
 

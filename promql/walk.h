@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The parts of the evaluator, for one another. Each works on ev->grid and fills *out, whose type the caller has set.
  *
  *   query.c       promql_eval: prepare, select, evaluate, result; the one place where errors land

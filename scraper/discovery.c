@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* See discovery.h. The folder is watched and not the file: files are replaced by renaming, and a pattern has files
  * that are not there yet. Where inotify cannot be had, the interval does it alone.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* When files are looked at again: soon after something happens in one of the watched folders (inotify), and at least
  * once an interval. The main thread's.
  */

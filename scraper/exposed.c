@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* See exposed.h. */
 #include "scraper/exposed.h"
 

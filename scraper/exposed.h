@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What a target exposed at its last good scrape: an id per line, in the page's order. Hot lines are entries of a
  * cohort; cold ones (see intern.h) have two hashes, and their texts lie packed in one blob, to be read when one of
  * them vanishes. Belongs to the target's lane.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Targets listed in files: JSON (a list of {"targets": [...], "labels": {...}}) or the same as YAML. A file that
  * cannot be read or is wrong keeps the targets that it had last; one that is gone loses them. The main thread's.
  */

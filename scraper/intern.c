@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Entries and cohorts. See intern.h for the ideas. How a label of the final set is known to be the target's own: its
  * value still points into the target's label bytes. Rules that copy or change a target label's value have read it, so
  * that it is the same in the whole cohort and may become part of the fixed bytes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What targets have in common is kept once.
  *
  * A *cohort* is the targets of a lane whose series texts become labels in the same way: same job, same names of target

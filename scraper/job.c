@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* scrape_configs: the rows of a job, what it inherits, and what is made of it once. */
 #include "scraper/job.h"
 

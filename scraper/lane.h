@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What one lane scrapes: its targets, their texts, its client, the line of pages to be read. Touched by the lane's
  * thread only; the main thread speaks to it by lane_change. The mutex guards what readers of the API see of its targets
  * (target.live, target.metadata and the metadata store): the lane takes it once a scrape.

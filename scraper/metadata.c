@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* See metadata.h. A page is read a second time for its metadata, but only when the hash of its metadata lines is new
  * here. */
 #include "scraper/metadata.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* HELP, TYPE and UNIT of what targets expose, kept once per lane: the families by their content, and the lists of
  * families by the hash of a page's metadata lines, so that ten thousand equal exporters share one list. Belongs to the
  * lane's thread; the lists of targets are read by others under the lane's mutex, which the lane holds whenever it

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* From a page to samples: parse, stage, look what changed, write. A lane has one struct page and works on one page at
  * a time, in steps of about 2 ms, so that it returns to its loop; other pages wait in line.
  *

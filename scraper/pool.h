@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The targets of one job, as the main thread sees them. Lists that the API reads (targets, dropped) change only under
  * the scraper's mutex.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What a scrape says about itself: `up` and the other automatic series for the sink, and the state that readers of the
  * API see. On the lane's thread.
  */

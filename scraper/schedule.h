@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* When a target is scraped: at its place in every interval of the wall clock, the same after a restart, spread evenly
  * over all targets. Pure; milliseconds.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One scrape: the timer fires, the request goes out, the page comes, is read in steps and written, and the report
  * (`up` and the other automatic series) closes it. A scrape that fails anywhere writes nothing of its page, but the
  * report and stale markers for what the last good one had.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* See scrape_stats.h. */
 #include "scraper/scrape_stats.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Counters of the scraper, under the names of vmagent's and Prometheus' dashboards. */
 #ifndef SCRAPER_SCRAPE_STATS_H
 #define SCRAPER_SCRAPE_STATS_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Applying a configuration, following discovery, stopping. Everything here runs on the main thread. */
 #include "scraper/scraper_impl.h"
 

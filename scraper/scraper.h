@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The scraper: discovers targets, fetches their pages at stable places in the interval, and writes what they expose to
  * a sink, with `up` and the other automatic series, stale markers, relabeling and limits as Prometheus has them.
  *

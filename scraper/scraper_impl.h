@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The scraper's own struct, for scraper.c (apply, stop) and status.c (what the API shows).
  * Order of locks: scraper.mutex, then one lane.mutex.
  */

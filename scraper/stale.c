@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Stale markers: which series ended, by identity and not by text, so that a changed order of labels or two texts that
  * became one series put no marker behind a live sample. Lines with timestamps of their own get none, as in Prometheus.
  */

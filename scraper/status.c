@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the API and /metrics show of the targets. Any thread; everything is copied under the mutexes. */
 #include "scraper/scraper_impl.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* From an address and its labels to a target, in the order of Prometheus: labels of the discovery, defaults of the job
  * where they are missing, relabel_configs, then the URL from __scheme__, __address__, __metrics_path__ and __param_*,
  * and the final labels without those that begin with __. An address may bring its scheme and path along, as vmagent

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A target: its labels, its URL, its identity. Made by the main thread, which keeps one reference; the lane that
  * scrapes it has another, and reports keep theirs while they are written.
  */

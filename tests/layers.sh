@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Who may include whom. Run by `make test`; prints each offence as file: reason.
 cd "$(dirname "$0")/.." || exit 1
 bad=0

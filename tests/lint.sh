@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # lint.sh LAYER...   cppcheck, the ten longest functions and files; fails on a finding of cppcheck.
 cd "$(dirname "$0")/.." || exit 1
 files=$(find "$@" -name '*.c' | sort)

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The programs sluice is compared with, unpacked but not installed.
 #
 # Takes the newest prometheus, victoria-metrics (vmagent comes along), prometheus-node-exporter and etcd-server that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "writer/block.h"
 
 #include "model/remote_write.h"

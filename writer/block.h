@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A block: canonical remote-write 1.0 of at most about 2,000 samples, compressed once, shared by reference, never
  * changed. The reference count is atomic: lanes and io threads share blocks. Everything that turns a block into other
  * blocks (another codec, two halves after a 413) is here and happens at sending time.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "writer/dest_lane.h"
 
 #include "base/times.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What one lane knows of one destination: the shards that it owns, the settings in force, and whether the destination
  * takes anything just now. Made and freed by main, else the lane's.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A destination at work: identity, queue, counters, and its shards, each owned by one lane.
  *
  * The struct is made and freed by main. Lanes read what never changes (name, queue, counters) and their own copy of

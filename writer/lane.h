@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What one lane has of the writer: its sink, its open piles, its part of every destination. Touched by its own thread
  * only; main and other lanes post to its loop.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Destinations that go. Their lanes have left, so their shards are nobody's. Each lane frees its part in a task of
  * its own, behind whatever another lane may have posted there before it left; then main closes the files.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A pile: the raw bytes of one stream's shard that are not yet a block. Belongs to one lane.
  *
  * A batch adds series behind the mark; abort goes back to the mark. Where about 2,000 samples are reached a cut is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A plan: what a configuration became. The streams, and which destinations and which store receive each; immutable
  * once it is in force, shared by main and the lanes, counted.
  */

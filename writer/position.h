@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* How far a shard of the queue is delivered, on disk: the file `position` in its folder. The io thread's.
  *
  * Two slots of 24 bytes, written in turn: "SLP1", 4 bytes zero, the sequence number before which everything is done,

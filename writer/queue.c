@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The io thread runs a loop of its own; lanes post jobs to it and it posts answers back. It never waits for a lane,
  * and no lane waits for it: a slow disk slows only this destination.
  */

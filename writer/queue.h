@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The queue on disk of one destination, and the io thread that owns its files.
  *
  * A block is written when it is sealed (page cache, no sync); fdatasync at most once a second, and only while the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A destination's folder on disk:
  *
  *   DIR/gNNNN-sSS/        one generation: its number and its number of shards. Changing the number of shards begins a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The folder of a queue on disk: its generations and the shards in them. Main's while it is opened, the io thread's
  * afterwards. The layout is told in queue_folder.c.
  */

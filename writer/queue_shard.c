@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A shard's folder:
  *
  *   %016llx.seg   segments (segment.c), about 16 MiB each, less where the queue may hold little

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One shard's files: segments to append to and read from, and the position. The io thread's (and, while opening,
  * main's). */
 #ifndef WRITER_QUEUE_SHARD_H

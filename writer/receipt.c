@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "writer/receipt.h"
 
 static void run(struct loop_task *task)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A receipt: "is what I committed safe yet?" A batch holds one; every place that its bytes go through holds it too, and
  * when the last hold is dropped `done` runs on the loop of the lane that committed. One hold that is dropped with false
  * makes it a no. Holds are atomic: lanes and io threads drop them.

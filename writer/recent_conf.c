@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "writer/writer.h"
 
 #define RECENT(field) offsetof(struct recent_conf, field)

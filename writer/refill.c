@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* From when on is the store whole again? Each shard's file is without a hole from its first record on, so the latest
  * of these beginnings counts. A shard that was used but whose file is empty (all was delivered and the file begun
  * anew) says: from now on. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* After a restart: what the queue of a destination still has on disk goes into the recent store, so that samples
  * which wait for their storage can be queried at once. Main, before any lane writes to either.
  */

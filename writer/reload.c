@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A new plan comes into force; on the main thread, with the work done by the lanes.
  *
  * writer_prepare does everything that can fail (profiles, new queue folders, new generations) beside what is in

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* remote_write: the rows of the file. Keys that Prometheus has and that have no meaning here are accepted, so that
  * its files load. */
 #include "writer/writer.h"

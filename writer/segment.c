@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The format, little endian:
  *
  *   segment   a file `%016llx.seg`, named by the sequence number that it began with; records, one behind the other

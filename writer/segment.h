@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Records and segments of the queue on disk: the bytes, without threads or policy. See segment.c for the format. */
 #ifndef WRITER_SEGMENT_H
 #define WRITER_SEGMENT_H

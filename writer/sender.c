@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One block, one POST, and what the answer means. The whole policy is classify():
  *
  *   answer                     what is done

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A shard of a destination: keeps the order of its series, sends one block at a time, and reads back from disk what
  * did not fit into memory. Belongs to one lane.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The sink of a lane: series go through each stream's chain into the pile of their shard. Shards that other lanes own
  * are staged and posted at commit; a lane's own piles are appended to in place and rolled back on abort. */
 #include "writer/lane.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What main keeps of the writer. Inside writer.c, reload.c and leaving.c only.
  */
 #ifndef WRITER_STATE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The writer's metrics, under the names that vmagent's dashboards and alerts use (docs/metrics.md). */
 #ifndef WRITER_STATS_H
 #define WRITER_STATS_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "writer/stream.h"
 
 enum { VERDICTS_MAX = 1 << 20, TEXTS_MAX = 64 << 20, SCRATCH_RESET = 256 << 10 };

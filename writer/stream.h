@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A stream: what a set of destinations receives. Its chain, applied to the labels of every series: external labels
  * where they are absent, the relabel rules, extra labels on top. Immutable and shared by lanes; the verdicts are a
  * lane's own.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The writer as a whole: its beginning and its end, and what others see of it. Main thread but for the last part;
  * plans are made and put in force in reload.c, the work is the lanes'.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The writer: takes batches through one sink per lane, cuts them into blocks, and delivers every block to every
  * destination of its stream, in order per series, through a queue on disk that loses nothing.
  *

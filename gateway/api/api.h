@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Handlers of the API that ask no upstream: pushes, status, life cycle. */
 #ifndef GATEWAY_API_API_H
 #define GATEWAY_API_API_H

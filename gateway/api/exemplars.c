@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Exemplars of the series that an expression's selectors name. They travel as prometheus.Exemplar messages:
  *   Exemplar { repeated Label labels = 1; double value = 2; int64 timestamp = 3; }
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* /federate: the newest sample of every selected series, not older than the lookback, in the text exposition format,
  * sorted by metric, with the time of each and the external labels; and with an empty instance where there is none, so
  * that a scraper with honor_labels puts no instance of its own there. Native histograms have no form in this format and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* format_query and parse_query: the text again, laid out, and its tree. */
 #include "gateway/api/call.h"
 #include "gateway/api/query.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Types and help texts: those of our own targets and those of the upstream, each distinct one once, sorted by metric. */
 #include "gateway/api/call.h"
 #include "gateway/api/params.h"

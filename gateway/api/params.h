@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Parameters of the query API: from the text of a form to values, with the errors that Prometheus gives (ERR_BAD_DATA). An
  * empty parameter is an absent one. Times and durations are milliseconds. Pure; any thread.
  */

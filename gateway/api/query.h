@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The query API of Prometheus, as http_handlers: /api/v1/query and its kin, and /federate. What each takes and answers:
  * docs/http-api.md. All of them are ROUTE_WORKER: they ask the upstream, wait and compute.
  *

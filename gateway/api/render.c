@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A large answer is mostly points: ,[1600000000.123,"1.5"]. The series of a grid have their points at the same times,
  * so the text up to the value is made once for each step, and a point costs a copy of it and the printing of a number:
  * 482,000 of them take 5 ms; each looked up by its time, with room reserved for one at once, they took 9.

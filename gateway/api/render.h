@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Results as the API's JSON. */
 #ifndef GATEWAY_API_RENDER_H
 #define GATEWAY_API_RENDER_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Series, label names and label values. The upstream may give more than the limit; what is given here is the first of
  * them in order.
  */

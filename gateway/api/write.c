@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Remote write 1.0 in. The body is unpacked under a limit and walked once: every series goes to the lane's sink as it
  * is read, and a body that turns out to be broken is taken back as a whole. As with Prometheus a series with labels
  * that cannot be is dropped and counted, and the rest is taken.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Inside gateway/pages/ only: what the pages share. */
 #ifndef GATEWAY_PAGES_HTML_H
 #define GATEWAY_PAGES_HTML_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Pages for people: HTML where the client asks for it, else plain text, so that curl shows something readable. */
 #ifndef GATEWAY_PAGES_PAGES_H
 #define GATEWAY_PAGES_PAGES_H

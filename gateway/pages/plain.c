@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The index, and the pages that are text to everybody: metrics, configuration, flags. */
 #include "base/stats.h"
 #include "gateway/gateway.h"

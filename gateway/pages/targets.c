@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* /targets: filtered and cut into pages here, so that ten thousand targets make a page that a browser can show. As
  * text it is whole, one line a target, as vmagent has it. Below the targets stand the destinations and the server
  * groups.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What a server answered, decoded while its bytes arrive.
  *
  * A decoder belongs to one HTTP answer: feed takes bytes as they come, finish says that there will be no more (an

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The answer of query and query_range, read as a stream:
  *   {"status":"success","warnings":[..],"infos":[..],
  *    "data":{"resultType":"matrix","result":[{"metric":{..},"values":[[t,"v"],..],"histograms":[..]},..]}}

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Lists: short answers, kept until they are whole and then read as a tree. */
 #include "gateway/upstream/answer.h"
 

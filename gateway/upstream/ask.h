@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One server's answer to one selector: which way it is asked, and what is done when it does not know that way.
  *
  *   VictoriaMetrics                 export: raw samples with stale markers

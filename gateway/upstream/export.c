@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* VictoriaMetrics' /api/v1/export: a JSON object a line, each one series or a piece of it:
  *   {"metric":{..},"values":[1,null,"Infinity"],"timestamps":[ms,ms,ms]}
  * VictoriaMetrics keeps no NaN but the stale marker (it drops the others when they are written), so null is a stale

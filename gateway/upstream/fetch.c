@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/fetch.h"
 
 #include "base/json_tree.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The HTTP requests that one call of the source has under way, and the wait for them. On a query worker, in its loop.
  *
  * The arena of a query jumps out of it when its budget is spent. That must not happen while curl is on the stack, so

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A server group: replicas with one set of labels, and which questions concern it.
  *
  * The labels of a group are added to every series that its servers give (replacing one of the same name). A matcher

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* server_groups, with promxy's names. What promxy has and we have not yet is an error that says so: a group that
  * silently ignored its label_filter would answer something else than its owner thinks.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/json_labels.h"
 
 void json_labels_start(struct json_labels *l)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A JSON object of label names and values, member by member, into label bytes. Servers write them sorted, so that
  * they are put down as they come; only what is not sorted goes through a builder. */
 #ifndef GATEWAY_UPSTREAM_JSON_LABELS_H

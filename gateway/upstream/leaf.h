@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One selector at one group: its replicas are asked, as the read mode says, and their answers made into one.
  *
  * A group gives one whole answer or an error that names it and its servers. The recent store is one more replica for

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The labels of a group are on its series only in our answers, so servers are not asked for them: a name or value of
  * one counts when the server has anything that matches.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The short questions: label names, label values, series, metadata. Every group's servers are asked at once; the
  * union is sorted. */
 #ifndef GATEWAY_UPSTREAM_LIST_H

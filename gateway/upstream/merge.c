@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The rule is promxy's, which its users know the results of: (L is the last sample put out, B the buffer)
  *   before the base:   samples of the other with t < base[0].t - B
  *   at a base sample x with x.t - L > 2B:   samples of the other with L + B < t < x.t - B, then x

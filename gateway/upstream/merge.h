@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The samples of one series from several replicas, made into one sequence. Pure; results in the arena.
  *
  * Two sequences are folded: the longer one is the base (the earlier one when they are equal) and all of its samples

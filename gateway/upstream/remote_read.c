@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*   ReadRequest  { repeated Query queries = 1; repeated ResponseType accepted_response_types = 2 }   SAMPLES = 0
  *   Query        { start = 1; end = 2; repeated Matcher matchers = 3; Hints hints = 4 }
  *   ReadResponse { repeated QueryResult results = 1 }     QueryResult { repeated TimeSeries timeseries = 1 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Prometheus' remote_read, asked for SAMPLES. The request is put together here; the answer is decoded by
  * read_answer_new (answer.h). Source: https://prometheus.io/docs/prometheus/latest/querying/remote_read_api/
  */

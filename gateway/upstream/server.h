@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One downstream server: its URL, what kind of server it is, how it has been, and whether it should be asked at all.
  *
  * Shared by all query workers. What changes is atomic or under the server's mutex (the text of the last error); the

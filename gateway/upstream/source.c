@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The whole as a struct source. select: every selector × group × replica is asked at once, then replicas are merged,
  * then groups united. Equal selectors are asked once.
  */

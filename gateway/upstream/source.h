@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What upstream.c keeps and source.c reads. */
 #ifndef GATEWAY_UPSTREAM_SOURCE_H
 #define GATEWAY_UPSTREAM_SOURCE_H

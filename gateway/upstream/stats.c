@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What server groups tell on /metrics. */
 #include "gateway/upstream/stats.h"
 #include "gateway/upstream/source.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Counters of what happens between servers, groups and the recent store. */
 #ifndef GATEWAY_UPSTREAM_STATS_H
 #define GATEWAY_UPSTREAM_STATS_H

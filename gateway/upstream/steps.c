@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/steps.h"
 
 #include "base/map.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Values at steps, which a server has already looked back for, made fit to stand beside raw samples. Results in the
  * arena. */
 #ifndef GATEWAY_UPSTREAM_STEPS_H

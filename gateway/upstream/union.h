@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The series of all groups in one set: each label set once. */
 #ifndef GATEWAY_UPSTREAM_UNION_H
 #define GATEWAY_UPSTREAM_UNION_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/source.h"
 
 enum { MAX_ANSWER = 1 << 30 };

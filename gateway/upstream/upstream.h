@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The servers that queries are answered from: server groups of replicas, and the recent store. As a struct source,
  * with the answers of replicas merged and of groups united, as if one Prometheus held everything.
  *

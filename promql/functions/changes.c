@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* changes() and resets(): floats and histograms of a series form one row of points; which of them differ from the one
  * before is found once, and every window is a difference of two running counts.
  */

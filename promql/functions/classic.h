@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Classic histograms: rows that differ only in the label le, each the count of observations up to that bound. */
 #ifndef PROMQL_FUNCTIONS_CLASSIC_H
 #define PROMQL_FUNCTIONS_CLASSIC_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* rate(), increase() and delta() of anchored and smoothed selectors, which see samples beyond the window.
  *
  *   anchored  the value at the start is the last sample at or before it; the value at the end that of the last sample

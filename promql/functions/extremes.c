@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* min_over_time(), max_over_time() and ts_of_...: each sample enters and leaves a queue of candidates once. The queue
  * holds the samples of the window that no later one beats, so its front is the answer. NaN is beaten by everything: it
  * counts only when there is nothing else, and then the window's last one is taken.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The functions, for one another: a file a kind, each a handful of struct function_impl that table.c finds by id.
  *
  *   rate.c, extended_rate.c, instant_rate.c      rate increase delta; the same anchored or smoothed; irate idelta

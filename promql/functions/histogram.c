@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* histogram_count ... histogram_stdvar of native histograms; histogram_quantile, histogram_quantiles and
  * histogram_fraction of native and classic ones.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* info(v, {matchers}): adds labels of info series (target_info, unless __name__ is matched) to the series of v that
  * have the same instance and job.
  *

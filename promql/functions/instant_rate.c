@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* irate() and idelta(): from the last two samples of a window, of whatever kind they are. */
 #include "promql/functions/fn.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* label_replace() and label_join(): only the labels of rows change. */
 #include "promql/functions/fn.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Functions of one number: each value of a row is replaced in place; histograms go. */
 #include "promql/functions/fn.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Values in order, and the larger and smaller of two as Go has them. */
 #include "promql/functions/fn.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The ..._over_time functions that count, pick one sample, or measure how far samples are spread. */
 #include "promql/functions/fn.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* quantile_over_time() and mad_over_time(): the window is kept sorted while it slides. */
 #include "promql/functions/fn.h"
 

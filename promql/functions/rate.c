@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* rate(), increase() and delta(): what a counter or gauge gained between the first and the last sample of a window,
  * stretched to the window's ends.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* deriv() and predict_linear(): the least-squares line through the floats of a window. */
 #include "promql/functions/fn.h"
 

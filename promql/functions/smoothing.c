@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* double_exponential_smoothing(): Holt's method, a smoothed value and a smoothed trend carried from sample to sample.
  * https://en.wikipedia.org/wiki/Exponential_smoothing
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* sort(), sort_by_label() and their descending sisters: the order of rows, which only the answer of an instant query
  * shows. */
 #include "promql/functions/fn.h"

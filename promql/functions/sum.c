@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* sum_over_time() and avg_over_time().
  *
  * A window is added up with Kahan-Neumaier compensation, anew for each step: a sum carried along would keep the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Which function does what. The functions of the query's grid (start, end, range, step) are numbers before evaluation
  * begins, so they have nothing to do here.
  */

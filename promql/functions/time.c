@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Dates of values (or of the step itself), always in UTC. Days are turned into dates by arithmetic on the 400-year
  * cycle of the Gregorian calendar, counted from 1 March 0000 so that the leap day comes last in its year.
  */

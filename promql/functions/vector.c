@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Between scalars and vectors, and from nothing to something. */
 #include "promql/functions/fn.h"
 

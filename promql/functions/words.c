@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The words of the notes that several functions share. */
 #include "promql/functions/fn.h"
 #include "promql/quote.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What a sample of the recent store takes, and what it costs to append and to decode: bytes and nanoseconds of CPU,
  * the least of several rounds, for the kinds of series that there are.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* From the 40 MB of a query_range answer to series in a query's arena, in 16 KB pieces as the client gives them, beside jansson's
  * tree of the same bytes (which is only the first half of that work). Prints MB of text a CPU second, the best of several rounds.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* How fast a large matrix is decoded: json_reader in 64 KB pieces, as a client receives them, beside jansson's tree of
  * the whole body. Prints MB/s of the best of several rounds; the check sums must agree. */
 /* Both libraries have enumerators of these names. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What a sample costs on its way through the model: reading it from a page, and writing and reading it in a remote write
  * body. Nanoseconds per sample, the least of many rounds. */
 #include "base/num.h"

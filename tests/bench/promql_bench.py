@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Queries over HTTP, sluice's recent store beside Prometheus: the same samples in both, the same queries to both, and the
 CPU seconds (user and system) and the memory of each process. ROUNDS=25 (in the environment) of each query are measured
 after one that is not.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What a scraped page costs once its series are known: parsing, staging, splicing and handing to a sink that looks at the
  * length only. A page of 1,000 series, for one target whose texts are kept and for one whose texts are beyond the budget.
  */

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Scrape and forward, sluice beside vmagent: 200 targets x 1,000 series every 5 s, values that differ per target and
 scrape, 5 % of the series replaced every minute. Both forward to the same sink, which takes zstd.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Any bytes as a page: reading ends, guessing what is known changes nothing, and labels that come out are canonical. */
 #include "model/exposition.h"
 

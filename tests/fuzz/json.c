@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Any bytes as JSON: the size of the pieces in which they arrive changes no token and no verdict. The first byte is
  * that size.
  */

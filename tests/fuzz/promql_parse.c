@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Any bytes as a query: no crash, and what is printed of a tree is the same tree again. */
 #include "promql/promql.h"
 

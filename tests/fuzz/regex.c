@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A pattern, a zero byte, a subject: what the analyser of base/regex.c makes of a pattern matches as RE2 does, a
  * prefix is one, and expanding agrees with matching.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A file of relabel rules, a zero byte, a series text: whatever rules are accepted leave labels that are canonical. */
 #include "model/exposition.h"
 #include "model/relabel.h"

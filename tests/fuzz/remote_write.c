@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Any bytes as a remote write body: walking ends, accepted labels are canonical, histograms decode or are refused. */
 #include "model/remote_write.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Any bytes as the pages of a target, one after the other (a zero byte ends a page), with texts kept, then with a
  * budget so small that most are cold. What a sink is given is canonical; both write the same number of samples and
  * markers; and in the end nothing is left.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Any bytes as a packed body: no limit is passed, what fails leaves nothing, and gzip in pieces is gzip in one. The
  * first byte says which codec, the second the size of the pieces.
  */

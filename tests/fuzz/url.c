@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Any bytes as a URL and as a form: what is shown of a URL holds no password, and what a form gives is written and
  * read again as the same fields.
  */

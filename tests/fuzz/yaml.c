@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Any bytes as a YAML file: reading ends, and a tree that is written is read again as the same tree. */
 #include "base/yaml.h"
 

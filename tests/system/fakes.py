@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The two ends of sluice that a test controls: a target that tells a script, a storage that remembers everything."""
 import gzip
 import http.server

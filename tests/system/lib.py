@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the tests of the running program are written with.
 
 A test is a function test_*() in tests/system/test_*.py; `raise Skip("what is missing")` skips it, @seconds(300) gives

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two answers of the query API, held against each other: the status, the error's type and text, the result's type, label
 sets, order, times, values (to 1e-9 of the larger one) and both kinds of annotations. Where the release that sluice
 follows changed the answer, KNOWN says so.

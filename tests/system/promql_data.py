@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random samples for PromQL: counters with resets, gauges, gaps, stale markers, odd numbers, classic and native
 histograms, at several intervals. Values are multiples of 1/64, so that sums do not depend on the order of addition.
 """

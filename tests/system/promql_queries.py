@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random PromQL over the samples of promql_data. Which construct comes next is decided by how often each was used: rare
 ones first, so that all are used about as often.
 """

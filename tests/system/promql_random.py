@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Random PromQL over random data: sluice's embedded store beside a real Prometheus, answer by answer.
 
     tests/system/promql_random.py --seed 7 --queries 20000      any number by hand

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The query API beside the real Prometheus: the same samples pushed to both, the same requests, every field compared."""
 import json
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is wrong is said in one sentence with its place, and nothing half-done remains."""
 import re
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """deploy/docker-compose.yml without a docker engine: each service's command line, started with the local programs.
 
 What a container gives is put in its place: mounted files are copied with `service:port` turned into loopback

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """kill -9 in the middle of an outage: only samples younger than the flush interval are missing."""
 import time
 

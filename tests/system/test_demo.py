@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """make demo: what it prints works, and the end of it leaves nothing running."""
 import re
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the documents say, held to the sources and to the running program."""
 import glob
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Command lines and files of usual how-tos for vmagent and promxy, as they stand but for paths and ports."""
 import shlex
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scrape and forward to several storages; one is away for a while; each has every sample exactly once."""
 import time
 

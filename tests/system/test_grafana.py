@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Grafana's own requests, answered as the real Prometheus behind sluice answers them, field by field."""
 import time
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The harness against the real programs: what it decodes, what it pushes and what it records."""
 import os
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two Prometheus with holes and stale markers at different times behind one group answer as one that has it all."""
 import time
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random PromQL through sluice's embedded store and through Prometheus: the same answers (promql_random.py runs more)."""
 import promql_random
 from lib import *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """deploy/quickstart.yml: ready at once, small, and it answers what the README promises."""
 import re
 import time

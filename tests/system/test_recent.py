@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The recent store answers for a storage that is down, through the same query and with the storage's labels."""
 import time
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a scrape makes of a page: automatic series, stale markers, limits, labels, discovery by file, authorization."""
 import base64
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything at once: reloads, clients that leave, full lines, stops in the middle. What a sanitizer has to say, says the exit
 code; here it is looked that sluice goes on answering and that nothing is lost."""
 import os

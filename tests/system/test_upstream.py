@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Server groups: which servers are asked and how, what becomes of their errors, and that answers of groups are united."""
 import json
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Remote write 1.0 in plain Python: snappy's block format, the protobuf messages, zstd through the system's library.
 
 It shares no code with sluice, so that it can judge what sluice sends. Series are (labels, samples): labels a dict,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults at random for TORTURE_SECONDS (300): kills, clean restarts, reloads with another number of shards, a sink that
 refuses, hangs, hides or loses answers.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Most samples are a tag byte and up to eight more, whose number the tag tells:
  *
  *   bits 0-1   value: 0 the same as before; 1 both are whole numbers, told by their difference; 2 and 3 XOR of the bits

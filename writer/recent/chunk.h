@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A chunk: up to CHUNK_SAMPLES float samples of one series, ascending in time, in a few bytes each. See chunk.c for
  * the code. An open chunk is appended to by its lane; once sealed it never changes, but for `next`, and is shared by
  * reference.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Whole time goes and not single series, so that the store stays complete from its edge on, which is what makes it a
  * replica that can be trusted. When the budget is reached, eighths of the time that a part covers go, the oldest
  * first, until there is a sixteenth of room: looking through all series is paid by what came in since.

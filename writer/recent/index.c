@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "writer/recent/index.h"
 
 static struct str value_of(const struct posting *p) { return str_n(p->value, p->value_bytes); }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Postings: which series have a label with a value. Names, then values, then series ids. Guarded by its part's lock.
  */
 #ifndef WRITER_RECENT_INDEX_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Samples of a series come in order but for a few. Those in order are in chunks; late ones wait apart in a sorted list
  * and are merged in when they are read. A bulk load may bring very many late ones: new ones are collected in a short
  * sorted tail, which is merged into the list when it is long or the series' turn is over; between two turns the list

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One series of the recent store: chunks, late samples, histograms. Guarded by its part's lock; what its memory and
  * its samples come to is counted in the part.
  */

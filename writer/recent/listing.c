@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What there is: names and values of labels, label sets, metadata of families. */
 #include "writer/recent/visit.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "writer/recent/part.h"
 
 #include "model/remote_write.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One lane's part of the recent store. The lane writes under `lock` (taken once per batch, never per sample); workers
  * read under it in short slices (PART_SLICE series at a time), so that a lane waits microseconds at most.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The recent store: the newest samples of one stream in memory, compressed, bounded in bytes and time.
  *
  * Written by lanes: a series always comes through the same lane (its shard's owner), so each lane has a part of its

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A matcher that does not accept "" keeps what has a value that it accepts; one that does drops what has a value that
  * it does not: series without the label stay. Those that name their values are cheap, and come first. The others ask
  * every value of their name, if that has fewer values than there are series left: else the series are asked.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Which series matchers select, told from postings alone: one bit for each id. Every value of a name is asked once,
  * and not every series; sets of series are united and intersected 64 at a time. Under the part's lock; the bits live
  * in the query's arena.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A select takes a snapshot: under a part's lock, some series at a time, it copies labels, takes references of sealed
  * chunks and copies the open one; samples are decoded later, one series at a time, when the evaluator asks. Labels are
  * copied, and series not kept alive by a reference: a copy is 10 ns, two changes of a shared counter are not less.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Going through the series of a part that matchers select, a slice at a time: between two slices the lane can go on.
  * Query workers.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* str, buf, arena, err: the words that everything else is written in. */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The client against a small server on loopback. The server is a thread that serves one connection after the other, in
  * order of their arrival, and answers by the path of the request. */
 #include "base/client.h"

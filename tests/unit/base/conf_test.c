@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One synthetic section with a row of every type: loading, defaults, every class of error with its line, printing. */
 #include <stdarg.h>
 #include <stddef.h>

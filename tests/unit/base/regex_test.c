@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Every plan against RE2's own answer; then expansion, replacement and the words of errors. */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Trees and their lines, what is refused, and that what is written reads back the same. */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the tests of answers share: an answer to fill, a way to feed a decoder in pieces, and series as text. */
 #ifndef TESTS_UNIT_GATEWAY_ANSWERS_H
 #define TESTS_UNIT_GATEWAY_ANSWERS_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Files as users write them, in a folder of their own. */
 #include <stdarg.h>
 #include <stddef.h>

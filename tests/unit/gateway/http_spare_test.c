@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Which memory is kept for the next answer, and for how long. */
 #include <stdarg.h>
 #include <stddef.h>

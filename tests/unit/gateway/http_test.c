@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The server over real sockets: main's loop and two lanes run in threads of their own, the test is the client. */
 #include <stdarg.h>
 #include <stddef.h>

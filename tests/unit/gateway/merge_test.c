@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The anti-affinity rule, case by case, as promxy's users know its results. */
 #include "gateway/upstream/merge.h"
 #include "tests/unit/gateway/answers.h"

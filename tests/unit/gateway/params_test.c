@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Parameters as Prometheus reads them, with its words for what is wrong. */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The request as protobuf-c reads it; answers as remote write's own code writes them. */
 #include "gateway/upstream/remote_read.h"
 

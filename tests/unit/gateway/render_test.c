@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Results as the JSON that Prometheus writes, byte by byte. */
 #include <stdarg.h>
 #include <stddef.h>

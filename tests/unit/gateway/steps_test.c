@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Lookback that a server has applied already, taken back. */
 #include "gateway/upstream/steps.h"
 #include "tests/unit/gateway/answers.h"

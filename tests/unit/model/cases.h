@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Files of cases that anybody can add to. Lines before the first case are comment; then for each case
  *
  *   == what it shows

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The wire form of native histograms, judged by protobuf-c. (Arithmetic: histogram_math_test.c and others.) */
 #include <stdarg.h>
 #include <stddef.h>

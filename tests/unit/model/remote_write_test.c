@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Our writer and reader of remote write bodies, judged by protobuf-c. */
 #include <stdarg.h>
 #include <stddef.h>

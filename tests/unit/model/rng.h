@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Numbers that look random and are the same every time: a failing case can be run again. */
 #ifndef TESTS_RNG_H
 #define TESTS_RNG_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The arena of a test program: what its tests make lives until the last has run. */
 #ifndef TESTS_SCRATCH_H
 #define TESTS_SCRATCH_H

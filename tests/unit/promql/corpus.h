@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Running files in the language of Prometheus' promqltest against the engine, in one process, over series in arrays.
  *
  *   load 5m                       eval instant at 10m rate(x[5m])       clear

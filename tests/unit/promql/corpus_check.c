@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Is this what was expected? Label sets exactly, floats within a millionth, histograms bucket by bucket. */
 #include "corpus.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* load_with_nhcb: what a scraper makes of classic histograms when it stores them as native ones with custom buckets. */
 #include "corpus.h"
 

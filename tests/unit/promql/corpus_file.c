@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The commands of a file, one after the other. A blank line or a comment ends a block. */
 #include "corpus.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One cmocka test for each file: those of the repository, and those that the arguments name. */
 #include <stdarg.h>
 #include <stddef.h>

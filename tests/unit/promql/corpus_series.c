@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* name{labels} 1 2+3x4 _ {{schema:1 ...}}x2 */
 #include "corpus.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Series in arrays, as a source. Each is lent one at a time, in memory that is given back with the next: a reader
  * that keeps samples is caught by AddressSanitizer. */
 #include "corpus.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Runs every case in tests/promql, and of the folders and files given as arguments, against the engine:
  *   - as written; an instant query also from a source that answers exactly at the steps,
  *   - each instant query as the middle of a range query,

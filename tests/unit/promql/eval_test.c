@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What a query may cost and how it ends: limits, deadlines, cancellation, and its statistics. */
 #include <stdarg.h>
 #include <stddef.h>

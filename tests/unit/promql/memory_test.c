@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Memory that is refused at any place: each query of tests/promql, and of the folders and files given as arguments, is
  * parsed and evaluated once for each allocation that it makes, with that one refused. It must end with ERR_LIMIT, and leave
  * nothing behind (AddressSanitizer looks). With nothing refused, it ends the next time as it did at first.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A row is the same however it is made: for an aggregation one at a time in the same column, or all before it; after
  * other series, whose windows and spreads it may share, or alone; over a grid at once, or a step at a time. Series of
  * random data are asked each way.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Files that list targets: what they say, and which of them are there. */
 #include "scraper/file_sd.h"
 

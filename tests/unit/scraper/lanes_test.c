@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The scraper on several lanes, each a thread, in real time. */
 #include "world.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* HELP, TYPE and UNIT of pages. */
 #include "scraper/metadata.h"
 

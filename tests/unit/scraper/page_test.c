@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Pages of a target, one after the other: what is written, what becomes stale. */
 #include "scraper/page.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A sink that writes down what it is given, one line a sample: `m{a="b"} 1 @1000`, stale markers as `m stale @1000`;
  * and jobs loaded from YAML, as the program loads them. For the tests of the scraper. */
 #ifndef TESTS_RECORDING_SINK_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The whole scraper on one loop. */
 #include "scraper/scraper.h"
 

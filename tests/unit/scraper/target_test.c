@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* From addresses and labels to targets; where in the interval they are scraped. */
 #include "scraper/schedule.h"
 #include "scraper/target.h"

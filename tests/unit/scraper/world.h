@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* For tests of the whole scraper: a small HTTP server in a thread, a clock that the test moves, a sink that records. */
 #ifndef TESTS_UNIT_SCRAPER_WORLD_H
 #define TESTS_UNIT_SCRAPER_WORLD_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Lanes that are turned by hand, so that one of them has a new plan while another has not.
  */
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Blocks and piles: packing, another codec, halves; and what a pile cuts, joins and takes back. */
 #include <stdarg.h>
 #include <stddef.h>

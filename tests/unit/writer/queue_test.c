@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The queue on disk: what was written is read back after any kind of end; damage costs the record it hits and no other.
  */
 #include <stdarg.h>

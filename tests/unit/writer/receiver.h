@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A remote-write receiver inside the test: one thread a connection, keeps every sample, answers as it is told. */
 #ifndef TESTS_RECEIVER_H
 #define TESTS_RECEIVER_H

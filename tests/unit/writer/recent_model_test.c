@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Beside a plain list of samples: whatever comes, in order or late, twice, with any bits, what the store says of a
  * window behind its edge is what the list says. What it counts as its memory is what malloc gave it, and nothing when
  * nothing is left. */

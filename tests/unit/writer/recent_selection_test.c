@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What matchers select from postings is what they accept one series at a time, whatever their type and however many
  * values there are; also while series go and others take their places. */
 #include <stdarg.h>

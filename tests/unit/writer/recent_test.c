@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Chunks give back what was put in; the store answers as a list of samples would, keeps its budget, and stays whole
  * behind its edge. */
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A writer with several lanes over real sockets and files, and what tests do with it.
  *
  * Every test has two receivers and an empty folder (RIG_TEST); it may start and stop the writer as often as it likes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A stream's chain: splicing external and extra labels gives what the builder gives; rules are remembered rightly. */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* New plans while samples flow: what stays goes on, what goes is closed, and a plan that cannot be had changes nothing.
  */
 #include <stdarg.h>

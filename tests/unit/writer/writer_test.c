@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The whole writer: every sample once and each series in order, through outages, refusals and restarts, with several
  * lanes. */
 #include <stdarg.h>
