@@ -66,8 +66,7 @@ LIBS         = $(PKG_LIBS) -lstdc++ -lpthread -lm
 
 # Each layer is one archive; a layer links against itself and those named here. The order is the layering.
 LAYERS := base model promql writer scraper gateway
-dirs    = $(sort $(1) $(patsubst %/,%,$(wildcard $(1)/*/)))
-src     = $(sort $(wildcard $(addsuffix /*.c,$(call dirs,$(1)))) $(wildcard $(addsuffix /*.cc,$(call dirs,$(1)))))
+src     = $(sort $(shell find $(1) -name '*.c' -o -name '*.cc'))
 PROTO  := $(patsubst %.proto,$(OUT)/%.pb-c,$(sort $(wildcard model/*.proto)))
 obj     = $(patsubst %.cc,$(OUT)/%.o,$(patsubst %.c,$(OUT)/%.o,$(filter-out gateway/main.c,$(call src,$(1))))) \
           $(if $(filter model,$(1)),$(PROTO:%=%.o))
