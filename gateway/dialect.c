@@ -2,25 +2,22 @@
 #include "gateway/dialect.h"
 
 static const struct flag_default sluice_flags[] = {
-    {"web.listen-address", ":8429"}, {"storage.agent.path", "sluice-data"}, {"web.enable-lifecycle", "true"},
-    {"promscrape.maxScrapeSize", "256MiB"}, {NULL, NULL}};
+    {"web.listen-address", ":8429"}, {"storage.agent.path", "sluice-data"}, {"promscrape.maxScrapeSize", "256MiB"}, {NULL, NULL}};
 static const struct flag_default prometheus_flags[] = {
-    {"web.listen-address", ":9090"}, {"storage.agent.path", "data-agent"}, {"web.enable-lifecycle", "false"},
-    {"promscrape.maxScrapeSize", "256MiB"}, {NULL, NULL}};
+    {"web.listen-address", ":9090"}, {"storage.agent.path", "data-agent"}, {"promscrape.maxScrapeSize", "256MiB"}, {NULL, NULL}};
 static const struct flag_default vmagent_flags[] = {
     {"web.listen-address", ":8429"}, {"storage.agent.path", "vmagent-remotewrite-data"},
-    {"web.enable-lifecycle", "true"}, {"promscrape.maxScrapeSize", "16MiB"}, {NULL, NULL}};
+    {"promscrape.maxScrapeSize", "16MiB"}, {NULL, NULL}};
 static const struct flag_default promxy_flags[] = {
-    {"web.listen-address", ":8082"}, {"storage.agent.path", "promxy-data"}, {"web.enable-lifecycle", "false"},
-    {"promscrape.maxScrapeSize", "256MiB"}, {NULL, NULL}};
+    {"web.listen-address", ":8082"}, {"storage.agent.path", "promxy-data"}, {"promscrape.maxScrapeSize", "256MiB"}, {NULL, NULL}};
 
 const struct dialect_defaults dialects[4] = {
     [DIALECT_SLUICE] = {.name = "sluice", .config_flag = "config.file", .flags = sluice_flags,
-                        .honor_timestamps = true, .broken_lines_fail = true},
+                        .reload_open = true, .honor_timestamps = true, .broken_lines_fail = true},
     [DIALECT_PROMETHEUS] = {.name = "prometheus", .config_flag = "config.file", .flags = prometheus_flags,
                             .honor_timestamps = true, .broken_lines_fail = true},
     [DIALECT_VMAGENT] = {.name = "vmagent", .config_flag = "promscrape.config", .flags = vmagent_flags,
-                         .instance_is_host = true, .loose_durations = true, .environment = true},
+                         .reload_open = true, .instance_is_host = true, .loose_durations = true, .environment = true},
     [DIALECT_PROMXY] = {.name = "promxy", .config_flag = "config", .flags = promxy_flags,
                         .honor_timestamps = true, .broken_lines_fail = true},
 };

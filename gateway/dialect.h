@@ -12,6 +12,7 @@ struct dialect_defaults {
     const char *name;
     const char *config_flag;           /* the flag that names the file, and by that the dialect */
     const struct flag_default *flags;  /* where the row of the flag says none; ends with NULL */
+    bool reload_open;                  /* /-/reload works unless --web.enable-lifecycle=false */
     bool honor_timestamps;             /* of a scrape job that does not say */
     bool broken_lines_fail;            /* one bad line fails the page; else it is skipped and counted */
     bool instance_is_host;             /* the label instance is host:port even when the address has a URL or no port */

@@ -276,6 +276,14 @@ static void tidy_prefix(struct flags *f)
     f->path_prefix = s.n > 0 ? arena_printf(&f->arena, "/%.*s", STR_ARG(s)) : STR("");
 }
 
+/* An explicit false closes what the dialect leaves open. */
+static void decide_reload(struct flags *f)
+{
+    const struct flag_row *row = find(STR("web.enable-lifecycle"));
+    bool given = f->all[row - flag_rows].set;
+    f->enable_reload = f->enable_lifecycle || (!given && dialects[f->dialect].reload_open);
+}
+
 bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
 {
     memset(out, 0, sizeof *out);
@@ -296,6 +304,7 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
         out->all[i].value = shown(&p, &flag_rows[i]);
     }
     tidy_prefix(out);
+    decide_reload(out);
     return check(out, err);
 }
 

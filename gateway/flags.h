@@ -22,7 +22,9 @@ struct flags {
     struct str_list enable_features;
     struct str path_prefix, external_url, cors_origin;
     struct str log_level, log_format;
-    bool enable_lifecycle;             /* /-/reload and /-/quit over HTTP; on in the vmagent dialect and ours */
+    bool enable_lifecycle;             /* /-/reload and /-/quit over HTTP */
+    bool enable_reload;                /* /-/reload over HTTP: also where the dialect has it open */
+    bool disable_cors;
     bool dry_run, version, help;
     bool strict_parse;
     int64_t config_check_interval;

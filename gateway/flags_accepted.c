@@ -8,7 +8,7 @@ static const char *const switches[] = {
     /* vmagent */
     "denyQueryTracing", "enableMetadata", "enableMultitenantHandlers", "enableMultitenancyViaHeaders", "enableTCP6",
     "envflag.enable", "filestream.disableFadvise", "fs.disableMmap", "fs.disableMincore",
-    "graphite.sanitizeMetricName", "http.disableCORS", "http.disableKeepAlive", "http.disableResponseCompression",
+    "graphite.sanitizeMetricName", "http.disableKeepAlive", "http.disableResponseCompression",
     "influx.forceStreamMode", "influxSkipMeasurement", "influxSkipSingleField", "internStringDisableCache",
     "loggerDisableTimestamps", "metrics.exposeMetadata", "opentelemetry.convertMetricNamesToPrometheus",
     "opentelemetry.usePrometheusNaming", "promscrape.disableCompression", "promscrape.disableKeepAlive",

@@ -132,6 +132,18 @@ static void add_cors(struct http_connection *c, struct MHD_Response *reply)
     add_header(reply, "Vary", "Origin");
 }
 
+/* Pages have no scripts of others, are in no frame, and nothing is taken for another type than it says. */
+static void add_protection(const struct http_request *r, struct MHD_Response *reply)
+{
+    add_header(reply, "X-Content-Type-Options", "nosniff");
+    if (!str_starts(str_of(r->content_type), STR("text/html")))
+        return;
+    add_header(reply, "X-Frame-Options", "DENY");
+    add_header(reply, "Content-Security-Policy",
+               "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+               "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
+}
+
 static void add_headers(struct http_connection *c, struct MHD_Response *reply)
 {
     struct http_request *r = &c->r;
@@ -148,6 +160,7 @@ static void add_headers(struct http_connection *c, struct MHD_Response *reply)
     add_header(reply, "Location", r->location);
     add_header(reply, "Connection", c->close ? "close" : NULL);
     add_cors(c, reply);
+    add_protection(r, reply);
 }
 
 static void count(const struct http_request *r)
@@ -183,12 +196,13 @@ struct str http_header(struct http_request *r, const char *name)
 
 /* What decides where the body ends. The library looks at the first header of a name only, and takes "Name :" for
  * another name: two readers of one stream may see two requests. */
-static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind UNUSED, const char *name, const char *value UNUSED)
+static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind UNUSED, const char *name, const char *value)
 {
     struct http_framing *f = arg;
     f->lengths += strcasecmp(name, "Content-Length") == 0;
     f->codings += strcasecmp(name, "Transfer-Encoding") == 0;
-    f->odd_name = f->odd_name || strpbrk(name, " \t") != NULL;
+    f->hosts += strcasecmp(name, "Host") == 0;
+    f->odd_name = f->odd_name || strpbrk(name, " \t") != NULL || (value && strchr(value, '\r'));
     return MHD_YES;
 }
 

@@ -52,6 +52,7 @@ enum route_flags {
     ROUTE_WORKER = 1,
     ROUTE_LATER = 2,           /* the handler calls http_finish itself, on the same lane */
     ROUTE_PUSH = 4,            /* the body may be as large as max_push says */
+    ROUTE_CHANGES = 8,         /* changes state: refused when a page of another site sends it */
 };
 struct route {
     unsigned methods;          /* of enum http_method; HEAD goes with GET, OPTIONS is answered by the server */
@@ -66,7 +67,7 @@ void http_finish(struct http_request *r);
 struct http_conf_server {
     const struct route *routes; size_t n_routes; /* borrowed, as the texts below */
     const char *prefix;        /* -http.pathPrefix, --web.route-prefix; "" = none */
-    const char *cors_origin;   /* regex, ".*" = any */
+    const char *cors_origin;   /* regex, ".*" = any; NULL = no CORS headers */
     size_t max_push;           /* bytes of a pushed body, as it is sent */
     int64_t idle_timeout;      /* ms */
     unsigned max_connections;
@@ -84,7 +85,9 @@ void http_server_free(struct http_server *s);          /* on the lane's thread; 
 struct http_listener;
 struct http_listener *http_listen(struct str address, struct loop *main, struct lane *const *lanes, unsigned n,
                                   struct err *err) MUST_USE;
-const char *http_listener_address(const struct http_listener *l); /* with the port really taken */
+const char *http_listener_address(const struct http_listener *l); /* the bound address and port */
+/* An address that a browser on this machine can open: localhost for all interfaces. */
+const char *http_listener_url_host(const struct http_listener *l);
 void http_listener_close(struct http_listener *l);
 
 /* The usual replies. */

@@ -45,7 +45,10 @@ extern struct stats_group http_stats;
 /* The request line: `route`, or a reply in `r`. */
 void http_request_start(struct http_connection *c, const char *method);
 /* The headers: refuses what leaves open where the body ends, and what is too large. True when a body follows. */
-struct http_framing { unsigned lengths, codings; bool odd_name; }; /* how many of the two headers; a blank in a name */
+struct http_framing { /* how many of these headers; whether a name has a blank or a value a carriage return */
+    unsigned lengths, codings, hosts;
+    bool odd_name;
+};
 bool http_request_check(struct http_connection *c, const struct http_framing *f);
 void http_request_take(struct http_connection *c, const char *p, size_t n); /* a piece of the body */
 bool http_request_read(struct http_connection *c); /* the whole body is there; false: a reply is in `r` */

@@ -21,7 +21,7 @@ struct http_listener {
     unsigned n_lanes, next;
     struct loop_fd watch;
     struct loop_timer resume; /* armed while there are no descriptors left */
-    char address[320];
+    char address[320], url_host[320];
 };
 struct accepted {
     struct loop_task task;
@@ -137,8 +137,9 @@ static void read_address(struct http_listener *l)
     getsockname(l->watch.fd, (struct sockaddr *)&at, &n);
     getnameinfo((struct sockaddr *)&at, n, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
     bool any = strcmp(host, "::") == 0 || strcmp(host, "0.0.0.0") == 0;
-    bool v6 = !any && strchr(host, ':') != NULL;
-    snprintf(l->address, sizeof l->address, v6 ? "[%s]:%s" : "%s:%s", any ? "localhost" : host, port);
+    const char *format = strchr(host, ':') ? "[%s]:%s" : "%s:%s";
+    snprintf(l->address, sizeof l->address, format, host, port);
+    snprintf(l->url_host, sizeof l->url_host, any ? "%s:%s" : format, any ? "localhost" : host, port);
 }
 
 struct http_listener *http_listen(struct str address, struct loop *main, struct lane *const *lanes, unsigned n,
@@ -159,6 +160,7 @@ struct http_listener *http_listen(struct str address, struct loop *main, struct 
 }
 
 const char *http_listener_address(const struct http_listener *l) { return l->address; }
+const char *http_listener_url_host(const struct http_listener *l) { return l->url_host; }
 
 void http_listener_close(struct http_listener *l)
 {

@@ -79,6 +79,38 @@ void http_request_start(struct http_connection *c, const char *method)
         find_route(c);
 }
 
+/* ---- who sent it ---- */
+
+/* host:port of an Origin or Referer; "null" has none. */
+static struct str authority_of(struct str url)
+{
+    size_t at = str_find_str(url, STR("://"));
+    url = at < url.n ? str_skip(url, at + 3) : STR_NONE;
+    return str_first(url, str_find(url, '/'));
+}
+
+/* A browser says which site sends a request, and a page cannot change that. Programs send none of these headers.
+ * X-Forwarded-Host is the Host of a proxy before us: no page can set it without asking first (CORS), which is refused. */
+static bool from_other_site(struct http_request *r)
+{
+    struct str site = http_header(r, "Sec-Fetch-Site"), from = http_header(r, "Origin");
+    if (str_ieq(site, STR("cross-site")) || str_ieq(site, STR("same-site")))
+        return true;
+    if (from.p == NULL)
+        from = http_header(r, "Referer");
+    if (from.p == NULL)
+        return false;
+    from = authority_of(from); /* empty for "null", as an absent header is */
+    return from.n == 0 ||
+        (!str_ieq(from, http_header(r, "Host")) && !str_ieq(from, http_header(r, "X-Forwarded-Host")));
+}
+
+static void check_origin(struct http_connection *c)
+{
+    if (c->route && c->route->flags & ROUTE_CHANGES && from_other_site(&c->r))
+        http_refuse(c, 403, "requests that change state are refused from pages of another site\n");
+}
+
 /* ---- the body ---- */
 
 static size_t max_body(const struct http_connection *c)
@@ -99,8 +131,11 @@ bool http_request_check(struct http_connection *c, const struct http_framing *f)
 {
     struct str length = http_header(&c->r, "Content-Length"), coding = http_header(&c->r, "Transfer-Encoding");
     uint64_t n = 0;
+    check_origin(c);
     if (length.p && coding.p)
         refuse_framing(c, 400, "Content-Length and Transfer-Encoding exclude each other\n");
+    else if (f->hosts > 1)
+        refuse_framing(c, 400, "more than one Host header\n");
     else if (f->odd_name || f->lengths > 1)
         refuse_framing(c, 400, "the headers do not say for certain where the body ends\n");
     else if (coding.p && (f->codings > 1 || !str_ieq(coding, STR("chunked"))))

@@ -20,12 +20,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { IDLE_MS = 120000, CONNECTIONS = 16384, GRACE_MS = 5000, LISTENERS = 16 };
+enum { SWEEP_MS = 60000, IDLE_MS = 120000, CONNECTIONS = 16384, GRACE_MS = 5000, LISTENERS = 16 };
 
 static struct http_listener *listeners[LISTENERS];
 static size_t n_listeners;
 static struct loop_fd signals;
 static struct loop_task quit_task;
+static struct loop_timer sweep_timer;
 
 /* Few arenas: lanes and workers free what others allocated, and each arena keeps what it once held. */
 static void set_up_process(void)
@@ -96,6 +97,13 @@ static void watch_signals(void)
     loop_watch(gateway.main, &signals, EPOLLIN);
 }
 
+/* Lines that were suppressed are counted in the log also when nothing else is logged. */
+static void on_sweep(struct loop_timer *t)
+{
+    log_sweep();
+    loop_timer_in(gateway.main, t, SWEEP_MS);
+}
+
 /* ---- building ---- */
 
 static void start_lanes(void)
@@ -106,7 +114,7 @@ static void start_lanes(void)
     size_t unpacked = (size_t)f->max_insert_size;
     struct http_conf_server conf = {.max_push = unpacked + unpacked / 6 + 32, /* what snappy makes of random bytes */
                                     .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
-                                    .cors_origin = f->cors_origin.p, .idle_timeout = IDLE_MS,
+                                    .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .idle_timeout = IDLE_MS,
                                     .max_connections = CONNECTIONS / gateway.n_lanes};
     gateway.lanes = mem_zalloc(gateway.n_lanes * sizeof(struct lane *));
     for (unsigned i = 0; i < gateway.n_lanes; i++)
@@ -202,7 +210,7 @@ static void greet(void)
 {
     if (n_listeners == 0)
         return;
-    const char *at = http_listener_address(listeners[0]), *prefix = gateway.flags.path_prefix.p;
+    const char *at = http_listener_url_host(listeners[0]), *prefix = gateway.flags.path_prefix.p;
     printf("\nsluice %s is ready.\n\n"
            "  http://%s%s/          what there is to see\n"
            "  http://%s%s/targets   what is scraped\n"
@@ -210,7 +218,8 @@ static void greet(void)
            "Ask it something:\n"
            "  curl 'http://%s%s/api/v1/query?query=up'\n\n", VERSION, at, prefix, at, prefix, at, prefix, at, prefix);
     fflush(stdout);
-    log_info("main", "ready", "version", VERSION, "address", at);
+    for (size_t i = 0; i < n_listeners; i++)
+        log_info("main", "ready", "version", VERSION, "address", http_listener_address(listeners[i]));
 }
 
 /* Until they take what is pushed. False: it was told to stop meanwhile. */
@@ -230,6 +239,8 @@ static bool run(struct config *c, struct err *err)
     quit_task.run = on_quit;
     watch_signals();
     metrics_start();
+    sweep_timer.run = on_sweep;
+    loop_timer_in(gateway.main, &sweep_timer, SWEEP_MS);
     bool ok = start(c, err);
     if (ok) {
         if (wait_for_lanes()) {
@@ -243,6 +254,7 @@ static bool run(struct config *c, struct err *err)
         loop_run(gateway.main);
     }
     tear_down();
+    loop_timer_stop(gateway.main, &sweep_timer);
     loop_unwatch(gateway.main, &signals);
     close(signals.fd);
     loop_free(gateway.main);

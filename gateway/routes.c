@@ -5,7 +5,7 @@
 #include "gateway/api/query.h"
 #include "gateway/pages/pages.h"
 
-enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST };
+enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST, PUSH = ROUTE_LATER | ROUTE_PUSH | ROUTE_CHANGES };
 
 const struct route routes[] = {
     {READ, "/", page_index, 0, 0},
@@ -21,12 +21,12 @@ const struct route routes[] = {
     {READ, "/ready", api_ready_vmagent, 0, 0},
     {FORM, "/ping", api_ping, 0, 0},
     {READ, "/version", api_version, 0, 0},
-    {HTTP_GET | HTTP_POST | HTTP_PUT, "/-/reload", api_reload, ROUTE_LATER, 0},
-    {HTTP_POST | HTTP_PUT, "/-/quit", api_quit, 0, 0},
+    {HTTP_GET | HTTP_POST | HTTP_PUT, "/-/reload", api_reload, ROUTE_LATER | ROUTE_CHANGES, 0},
+    {HTTP_POST | HTTP_PUT, "/-/quit", api_quit, ROUTE_CHANGES, 0},
 
-    {HTTP_POST, "/api/v1/write", api_write, ROUTE_LATER | ROUTE_PUSH, 0},
-    {HTTP_POST, "/api/v1/push", api_write, ROUTE_LATER | ROUTE_PUSH, 0},
-    {HTTP_POST, "/prometheus/api/v1/write", api_write, ROUTE_LATER | ROUTE_PUSH, 0},
+    {HTTP_POST, "/api/v1/write", api_write, PUSH, 0},
+    {HTTP_POST, "/api/v1/push", api_write, PUSH, 0},
+    {HTTP_POST, "/prometheus/api/v1/write", api_write, PUSH, 0},
     {READ, "/api/v1/write", api_write, ROUTE_LATER, 0},
 
     {FORM, "/api/v1/query", api_query, ROUTE_WORKER, 0},

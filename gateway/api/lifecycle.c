@@ -3,11 +3,11 @@
 
 #include "gateway/gateway.h"
 
-static bool allowed(struct http_request *r)
+static bool lifecycle_allowed(struct http_request *r, bool enabled)
 {
-    if (gateway.flags.enable_lifecycle)
+    if (enabled)
         return true;
-    http_text(r, 403, "Lifecycle API is not enabled.\n");
+    http_text(r, 403, "Lifecycle API is not enabled; start with --web.enable-lifecycle to allow it.\n");
     return false;
 }
 
@@ -25,7 +25,7 @@ static void on_reloaded(void *arg, const struct err *err)
 /* A GET reloads where vmagent's flags are used; browsers and crawlers of the others must not. */
 void api_reload(struct http_request *r)
 {
-    if (!allowed(r))
+    if (!lifecycle_allowed(r, gateway.flags.enable_reload))
         http_finish(r);
     else if (r->method == HTTP_GET && gateway.flags.dialect != DIALECT_VMAGENT) {
         http_text(r, 405, "Only POST or PUT requests allowed\n");
@@ -39,7 +39,7 @@ void api_reload(struct http_request *r)
 
 void api_quit(struct http_request *r)
 {
-    if (!allowed(r))
+    if (!lifecycle_allowed(r, gateway.flags.enable_lifecycle))
         return;
     http_text(r, 200, "Requesting termination... Goodbye!\n");
     gateway_ask_quit();

@@ -91,6 +91,12 @@ static void unavailable(struct http_request *r)
     http_error(r, &e);
 }
 
+static void page(struct http_request *r)
+{
+    http_text(r, 200, "<p>");
+    r->content_type = "text/html; charset=utf-8";
+}
+
 static void count_fields(struct http_request *r) { buf_printf(&r->out, "%zu", r->form.n); }
 
 static const struct route table[] = {
@@ -99,9 +105,11 @@ static const struct route table[] = {
     {HTTP_GET, "/static/*", echo, 0, 0},
     {HTTP_GET, "/static/fixed", large, 0, 0},
     {HTTP_GET, "/count", count_fields, 0, 0},
+    {HTTP_GET, "/page", page, 0, 0},
     {HTTP_POST, "/small", echo, 0, 100},
     {HTTP_POST, "/push", echo, ROUTE_PUSH, 0},
     {HTTP_GET | HTTP_POST, "/worker", on_worker, ROUTE_WORKER, 0},
+    {HTTP_GET | HTTP_POST, "/change", echo, ROUTE_CHANGES, 0},
     {HTTP_GET, "/hold", hold, ROUTE_WORKER, 0},
     {HTTP_GET, "/later", later, ROUTE_LATER, 0},
     {HTTP_GET, "/fail", unavailable, 0, 0},
@@ -333,6 +341,56 @@ static void test_headers(void **state UNUSED)
     buf_free(&r.bytes);
 }
 
+/* A page of another site can send simple requests, but neither hide nor choose these headers. */
+static void test_other_sites_change_nothing(void **state UNUSED)
+{
+    static const struct { const char *headers; int status; } cases[] = {
+        {"", 200},
+        {"Origin: http://x:1\r\n", 200},
+        {"Origin: https://X:1\r\nSec-Fetch-Site: same-origin\r\n", 200},
+        {"Origin: https://proxied\r\nX-Forwarded-Host: proxied\r\n", 200},
+        {"Referer: http://x:1/targets?q=a\r\n", 200},
+        {"Sec-Fetch-Site: none\r\n", 200},
+        {"Origin: http://evil.example\r\n", 403},
+        {"Origin: http://x:2\r\n", 403},
+        {"Origin: null\r\n", 403},
+        {"Origin: http://x:1.evil.example\r\n", 403},
+        {"Referer: http://evil.example/x:1\r\n", 403},
+        {"Sec-Fetch-Site: cross-site\r\n", 403},
+        {"Sec-Fetch-Site: same-site\r\n", 403}};
+    static const char *const methods[] = {"GET", "POST"};
+    for (size_t i = 0; i < LEN(cases); i++)
+        for (size_t m = 0; m < LEN(methods); m++) {
+            char text[300];
+            snprintf(text, sizeof text, "%s /p/change HTTP/1.1\r\nHost: x:1\r\n%sContent-Length: 0\r\n\r\n", methods[m],
+                     cases[i].headers);
+            struct reply r = ask(text);
+            assert_int_equal(r.status, cases[i].status);
+            buf_free(&r.bytes);
+        }
+    struct reply r = ask("POST /p/echo HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n\r\n");
+    assert_int_equal(r.status, 200); /* queries are read only */
+    assert_true(str_is(reply_header(&r, "X-Content-Type-Options"), "nosniff"));
+    assert_null(reply_header(&r, "Content-Security-Policy").p);
+    buf_free(&r.bytes);
+    r = ask("GET /p/page HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_non_null(strstr(reply_header(&r, "Content-Security-Policy").p, "frame-ancestors 'none'"));
+    buf_free(&r.bytes);
+}
+
+static void expect_bad_request(const char *text)
+{
+    struct reply r = ask(text);
+    assert_int_equal(r.status, 400);
+    buf_free(&r.bytes);
+}
+
+static void test_ambiguous_headers(void **state UNUSED)
+{
+    expect_bad_request("GET /p/echo HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n");
+    expect_bad_request("GET /p/echo HTTP/1.1\r\nHost: x\r\nX-A: a\rContent-Length: 5\r\n\r\n");
+}
+
 static void test_later(void **state UNUSED)
 {
     expect("GET /p/later HTTP/1.1\r\nHost: x\r\n\r\n", 200, "later");
@@ -471,7 +529,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_routes), cmocka_unit_test(test_forms), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_framing), cmocka_unit_test(test_push_body), cmocka_unit_test(test_redirect),
-        cmocka_unit_test(test_many_parameters),
+        cmocka_unit_test(test_many_parameters), cmocka_unit_test(test_other_sites_change_nothing),
+        cmocka_unit_test(test_ambiguous_headers),
         cmocka_unit_test(test_keep_alive),
         cmocka_unit_test(test_large_and_packed), cmocka_unit_test(test_headers), cmocka_unit_test(test_later),
         cmocka_unit_test(test_client_leaves), cmocka_unit_test(test_full_line), cmocka_unit_test(test_many), cmocka_unit_test(test_port_in_use)};
