@@ -26,7 +26,8 @@ def sources():
 
 def documents():
     names = sorted(os.path.basename(path) for path in glob.glob(f"{ROOT}/docs/*.md"))
-    return {name: read(f"docs/{name}") for name in names} | {name: read(name) for name in ("README.md", "CHANGELOG.md")}
+    return {name: read(f"docs/{name}") for name in names} | {
+        name: read(name) for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "tests/README.md")}
 
 
 def rows(text):
