@@ -33,11 +33,6 @@ static void eval_rows_call(struct eval *ev, const struct function_impl *impl, co
     value_drop_empty(out, ev->grid.n);
 }
 
-static bool is_sort(enum function_id id)
-{
-    return id == FN_SORT || id == FN_SORT_DESC || id == FN_SORT_BY_LABEL || id == FN_SORT_BY_LABEL_DESC;
-}
-
 void eval_call(struct eval *ev, const struct expr *e, struct value *out)
 {
     enum function_id id = e->u.call.fn->id;
@@ -46,7 +41,7 @@ void eval_call(struct eval *ev, const struct expr *e, struct value *out)
         eval_range_call(ev, e, out);
         return;
     }
-    if (is_sort(id) && ev->grid.n > 1)
+    if (function_is_sort(id) && ev->grid.n > 1)
         eval_warn(ev, e, "sort is ineffective for range queries since results are always ordered by labels");
     if (id == FN_TIMESTAMP && e->u.call.args[0]->kind == EXPR_SELECTOR)
         eval_timestamp(ev, e->u.call.args[0], out);

@@ -39,5 +39,9 @@ struct function {
 
 const struct function *function_find(struct str name); /* NULL when there is none of this name */
 const struct function *function_get(enum function_id id);
+static inline bool function_is_sort(enum function_id id)
+{
+    return id == FN_SORT || id == FN_SORT_DESC || id == FN_SORT_BY_LABEL || id == FN_SORT_BY_LABEL_DESC;
+}
 
 #endif

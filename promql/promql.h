@@ -70,7 +70,7 @@ struct promql_stats {
 };
 struct promql_result {
     enum promql_type type;
-    struct promql_series *series; size_t n;  /* VECTOR: in the engine's order; MATRIX: sorted by labels */
+    struct promql_series *series; size_t n;  /* sorted by labels; VECTOR: unless the query decides */
     int64_t t;                               /* SCALAR, STRING */
     double scalar;
     struct str string;

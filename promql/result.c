@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From rows to the answer: names that were to be dropped go, equal label sets are refused, matrices are sorted; the
- * rows' columns are the series' values. A range vector at the top of an instant query is not evaluated at all: its
- * samples are the answer.
+/* From rows to the result: delayed names are dropped, duplicate label sets are refused, series are sorted by labels
+ * unless the query itself decides their order; the rows' columns are the series' values. A range vector at the top of
+ * an instant query is not evaluated at all: its samples are the result.
  */
 #include "promql/walk.h"
 
@@ -148,6 +148,42 @@ static void scalar_result(struct eval *ev, const struct value *v, struct promql_
         out->scalar = v->scalar[0];
 }
 
+static const struct expr *ordering_side(const struct expr *e)
+{
+    const struct matching *m = e->u.binary.matching;
+    bool right = m ? m->card == CARD_ONE_TO_MANY : e->u.binary.left->type == VALUE_SCALAR;
+    return right ? e->u.binary.right : e->u.binary.left;
+}
+
+static const struct expr *vector_argument(const struct expr *call)
+{
+    for (size_t i = 0; i < call->u.call.n_args; i++)
+        if (call->u.call.args[i]->type == VALUE_VECTOR)
+            return call->u.call.args[i];
+    return NULL;
+}
+
+/* Does the query decide the order of its result? sort() and its kind and topk and bottomk do; what works row by row
+ * keeps the order of its operand: other functions, operators (the side with "many", for set operators the left). */
+static bool order_decided(const struct expr *e)
+{
+    while (e) {
+        switch (e->kind) {
+        case EXPR_PAREN: e = e->u.paren.inner; break;
+        case EXPR_STEP_INVARIANT: e = e->u.invariant.inner; break;
+        case EXPR_UNARY: e = e->u.unary.inner; break;
+        case EXPR_BINARY: e = ordering_side(e); break;
+        case EXPR_CALL:
+            if (function_is_sort(e->u.call.fn->id))
+                return true;
+            e = vector_argument(e);
+            break;
+        default: return e->kind == EXPR_AGGREGATE && (e->u.aggregate.op == AGG_TOPK || e->u.aggregate.op == AGG_BOTTOMK);
+        }
+    }
+    return false;
+}
+
 static enum promql_type result_type(const struct eval *ev, const struct expr *e)
 {
     if (ev->params->range || e->type == VALUE_MATRIX)
@@ -175,6 +211,6 @@ void make_result(struct eval *ev, const struct expr *e, struct promql_result *ou
         else if (v.type == VALUE_VECTOR)
             rows_to_series(ev, &v, &ev->grid, out);
     }
-    if (out->type == PROMQL_MATRIX)
+    if (out->type == PROMQL_MATRIX || (out->type == PROMQL_VECTOR && !order_decided(e)))
         sort_series(ev, out);
 }

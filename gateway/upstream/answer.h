@@ -52,6 +52,7 @@ struct list_answer {
     struct arena *arena;
     const struct group *group;
     struct notes *notes;
+    bool probe;                  /* the request has a limit of ours: warnings that it was reached are dropped */
     struct str *strings; size_t n_strings, cap_strings;
     struct labels *labels; size_t n_labels, cap_labels;
     struct metadata *metadata; size_t n_metadata, cap_metadata;

@@ -111,13 +111,22 @@ static bool take_external(struct tree_answer *t, const struct json_tree *data, s
     return root != NULL;
 }
 
-static void take_notes(struct notes *notes, const struct json_tree *root)
+/* The limit of a probe is ours, so that a response cut by it is nothing to warn of. */
+static bool note_counts(const struct list_answer *l, struct str text)
+{
+    return !l->probe || str_find_str(text, STR("truncated due to limit")) == text.n;
+}
+
+static void take_notes(const struct list_answer *l, const struct json_tree *root)
 {
     const struct json_tree *warnings = json_tree_get(root, "warnings"), *infos = json_tree_get(root, "infos");
-    for (size_t i = 0; i < json_tree_count(warnings); i++)
-        notes_warn(notes, "%.*s", STR_ARG(json_tree_str(json_tree_at(warnings, i))));
+    for (size_t i = 0; i < json_tree_count(warnings); i++) {
+        struct str text = json_tree_str(json_tree_at(warnings, i));
+        if (note_counts(l, text))
+            notes_warn(l->notes, "%.*s", STR_ARG(text));
+    }
     for (size_t i = 0; i < json_tree_count(infos); i++)
-        notes_info(notes, "%.*s", STR_ARG(json_tree_str(json_tree_at(infos, i))));
+        notes_info(l->notes, "%.*s", STR_ARG(json_tree_str(json_tree_at(infos, i))));
 }
 
 static bool feed(struct decoder *d, struct str piece, struct err *err)
@@ -144,7 +153,7 @@ static bool finish(struct decoder *d, struct err *err)
         err_set(err, ERR_BAD_GATEWAY, "it answered with an error: %.*s", STR_ARG(error));
     ok = ok && t->take(t, json_tree_get(root, "data"), err);
     if (ok && t->list)
-        take_notes(t->list->notes, root);
+        take_notes(t->list, root);
     json_tree_free(root);
     return ok;
 }

@@ -100,6 +100,22 @@ static void start_leaves(struct selection *s)
         }
 }
 
+static int series_by_labels(const void *a, const void *b)
+{
+    return labels_cmp(((const struct series *)a)->labels, ((const struct series *)b)->labels);
+}
+
+/* The evaluator must see one order whichever replica answered first and however a server orders its series: ties of
+ * topk and sums of floats depend on it. Servers mostly sort, so that a check is enough. */
+static void sort_by_labels(struct series *series, size_t n)
+{
+    size_t i = 1;
+    while (i < n && series_by_labels(&series[i - 1], &series[i]) <= 0)
+        i++;
+    if (i < n)
+        qsort(series, n, sizeof *series, series_by_labels);
+}
+
 static bool unite(struct selection *s, size_t i, struct series_set *out, struct err *err)
 {
     struct group_union all;
@@ -120,6 +136,7 @@ static bool unite(struct selection *s, size_t i, struct series_set *out, struct 
         }
     }
     union_end(&all);
+    sort_by_labels(all.series, all.n);
     *out = (struct series_set){.series = all.series, .n = all.n};
     return ok;
 }

@@ -156,6 +156,45 @@ def test_read_modes():
     assert sluice.query('{from_=~".+"}', 1000)["result"][0]["metric"]["from_"] == "slow"
 
 
+def test_one_order_for_one_result():
+    """Whatever the order in which servers list series and in which they answer, a vector is sorted by labels."""
+    def listing(order):
+        return {"status": "success", "data": {"resultType": "vector", "result": [
+            {"metric": {"__name__": "m", "i": str(i)}, "value": [1000, "1"]} for i in order]}}
+    a, b = FakePrometheus(listing([2, 0, 1])), FakePrometheus(listing([1, 2, 0]))
+    sluice = Sluice(groups(group("one", a, labels={"dc": "x"}), group("two", b, labels={"dc": "w"})))
+    for expr in ("m", "m * 2", "sum by (dc, i) (m)", "topk(6, m)", "m or on () m"):
+        first = sluice.query(expr, 1000)["result"]
+        keys = [(s["metric"].get("dc"), s["metric"]["i"]) for s in first]
+        assert len(keys) >= 3 and (expr.startswith("topk") or keys == sorted(keys)), (expr, keys)
+        a.body, b.body = b.body, a.body
+        a.delay, b.delay = (0, 0.1) if a.delay else (0.1, 0)
+        assert sluice.query(expr, 1000)["result"] == first, expr
+
+
+def test_limits_of_our_own_cause_no_warnings():
+    """Label values of a group's own label are answered after probing each group with limit=1."""
+    x, y = Prometheus(name="x"), Prometheus(name="y")
+    for s in (x, y):
+        push(s.write_url, [({"__name__": n, "job": n}, [(int(time.time() * 1000), 1)]) for n in ("a", "b", "c")])
+    sluice = Sluice(groups(group("one", x, labels={"dc": "1"}), group("two", y, labels={"dc": "2"})))
+
+    def ask(path, **params):
+        answer = sluice.get(path, params).json()
+        return answer["data"], answer.get("warnings", [])
+    cut = ["results truncated due to limit"]
+    for limit in ({}, {"limit": 0}, {"limit": 10}):
+        assert ask("/api/v1/label/dc/values", **limit) == (["1", "2"], []), limit
+        assert ask("/api/v1/label/job/values", **limit) == (["a", "b", "c"], []), limit
+        assert ask("/api/v1/labels", **limit) == (["__name__", "dc", "job"], []), limit
+        data, warnings = ask("/api/v1/series", **{"match[]": '{job=~".+"}', **limit})
+        assert len(data) == 6 and not warnings, (limit, data, warnings)
+    assert ask("/api/v1/label/dc/values", limit=2) == (["1", "2"], [])
+    assert ask("/api/v1/label/dc/values", limit=1) == (["1"], cut)
+    assert ask("/api/v1/label/job/values", limit=2) == (["a", "b"], cut)
+    assert ask("/api/v1/labels", limit=1) == (["__name__"], cut)
+
+
 def test_equal_selectors_are_fetched_once():
     fake = FakePrometheus(vector(1000, 2, a="b"))
     sluice = Sluice(groups(group("one", fake, path_prefix="/api/v1", query_params={"nocache": ["1"]})))
