@@ -51,6 +51,8 @@ struct client_reply {
     struct err err;
     struct str content_type, content_encoding;
     struct str retry_after;    /* header text, empty when absent */
+    struct str location;       /* likewise, of a 3xx that was not followed: may hold secrets */
+    bool sent;                 /* a part of the request at least has left: the server may have acted on it */
     int64_t start_mono, first_byte_ms, total_ms; /* from the moment the request left the waiting line */
     uint64_t body_bytes;       /* on the wire */
     bool reused;               /* the connection was kept from before */
@@ -67,6 +69,9 @@ struct client_request {
     int64_t connect_timeout_ms; /* 0 = 5 s */
     size_t max_body;           /* bytes of the (decoded) body; over it the call ends with ERR_TOO_LARGE. 0 = no limit */
     bool accept_gzip;          /* ask for gzip and decode it */
+    bool status_only;          /* the status counts as soon as the response head is complete: a body that is longer than
+                                  max_body, cut short or late is abandoned, and is no error */
+    bool no_redirects;         /* whatever the profile says: a 3xx is the response */
     /* data: a piece of the decoded body; false ends the call (err in *err, or ERR_CANCELED). status is already known
      * through *reply. done: exactly once, unless the call is cancelled; the call is gone when it returns. */
     bool (*data)(void *arg, const struct client_reply *reply, struct str piece, struct err *err);

@@ -49,13 +49,22 @@ static void keep(char *to, size_t size, struct str *slice, struct str value)
         memcpy(to, value.p, slice->n);
 }
 
+static int status_of(const struct client_call *call)
+{
+    long status = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    return (int)status;
+}
+
 static size_t on_header(char *p, size_t one UNUSED, size_t n, void *arg)
 {
     struct client_call *call = arg;
     struct client_reply *r = &call->reply;
     struct str value = str_n(p, n), name;
     if (str_starts(value, STR("HTTP/"))) /* a new head: after a redirect or a 100 */
-        r->content_type = r->content_encoding = r->retry_after = STR_NONE;
+        r->content_type = r->content_encoding = r->retry_after = r->location = STR_NONE;
+    else if (str_trim(value).n == 0)
+        call->head_complete = status_of(call) >= 200;
     else if (str_cut(&value, ':', &name) && value.p) {
         if (str_ieq(name, STR("content-type")))
             keep(call->content_type, sizeof call->content_type, &r->content_type, value);
@@ -63,15 +72,10 @@ static size_t on_header(char *p, size_t one UNUSED, size_t n, void *arg)
             keep(call->content_encoding, sizeof call->content_encoding, &r->content_encoding, value);
         else if (str_ieq(name, STR("retry-after")))
             keep(call->retry_after, sizeof call->retry_after, &r->retry_after, value);
+        else if (str_ieq(name, STR("location")))
+            keep(call->location, sizeof call->location, &r->location, value);
     }
     return n;
-}
-
-static int status_of(const struct client_call *call)
-{
-    long status = 0;
-    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-    return (int)status;
 }
 
 /* False: the call ends; reply.err says why. */
@@ -142,11 +146,15 @@ void client_call_ended(struct client_call *call, int code)
 {
     struct client_reply *r = &call->reply;
     curl_off_t bytes = 0;
-    long connects = 0;
-    if (call->damaged || (code == CURLE_OK && call->gunzip && !call->whole))
+    long connects = 0, request_bytes = 0;
+    if (call->req.status_only && call->head_complete && call->state != CALL_CANCELED)
+        code = CURLE_OK;
+    else if (call->damaged || (code == CURLE_OK && call->gunzip && !call->whole))
         code = CURLE_BAD_CONTENT_ENCODING;
     curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
+    curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
+    r->sent = request_bytes > 0;
     r->first_byte_ms = info_ms(call->easy, CURLINFO_STARTTRANSFER_TIME_T);
     r->total_ms = info_ms(call->easy, CURLINFO_TOTAL_TIME_T);
     r->body_bytes = (uint64_t)bytes;
@@ -208,6 +216,8 @@ bool client_call_prepare(struct client_call *call, const char *user_agent)
     set_method(easy, req);
     if (!client_profile_apply(call->profile, easy, call->url, &call->headers, &call->connect_to, &call->reply.err))
         return false;
+    if (req->no_redirects)
+        curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
     return true;
 }

@@ -31,8 +31,9 @@ struct client_call {
     struct gunzip *gunzip; /* of a packed body, from its first byte on */
     struct buf unpacked;   /* by it, and not yet told */
     bool whole, damaged;   /* the packed body */
+    bool head_complete;    /* of the final response */
     struct client_reply reply;
-    char content_type[256], content_encoding[64], retry_after[64];
+    char content_type[256], content_encoding[64], retry_after[64], location[512];
     char message[256]; /* curl's own words */
 };
 

@@ -8,7 +8,7 @@
  *                              changes nothing
  *   413                        cut in two and sent in halves; a single sample that is too large is dropped
  *   400 409 415 422, other 4xx dropped, counted and logged: the same bytes will not be liked better later
- *   401 402 403 404 407 408 425 429, 3xx, 5xx, no answer
+ *   401 402 403 404 407 408 425 429, 3xx (never followed: the POST would become a GET), 5xx, no answer
  *                              tried again for ever: credentials and routes get mended, servers come back. Retry-After
  *                              (seconds or a date) replaces the next delay, within the longest backoff
  */
@@ -164,7 +164,7 @@ void sender_send(struct shard *s)
         .method = "POST", .url = s->lane->settings->url, .profile = s->lane->settings->profile,
         .headers = b->codec == CODEC_ZSTD ? zstd : snappy, .n_headers = 3,
         .body = str_n(b->bytes, b->n), .slot = s->index,
-        .timeout_ms = s->lane->settings->timeout, .max_body = 64 << 10,
+        .timeout_ms = s->lane->settings->timeout, .max_body = 64 << 10, .status_only = true, .no_redirects = true,
         .data = take_answer, .done = answered, .arg = s};
     s->call = client_send(s->lane->client, &req);
 }

@@ -360,6 +360,37 @@ static void expect_error(const char *where, int64_t timeout_ms, enum err_kind ki
     buf_free(&res.body);
 }
 
+static void expect_status(const char *path, int status)
+{
+    struct result res = {.done = 0};
+    struct client_request req = get(path, &res);
+    req.status_only = true;
+    req.no_redirects = true;
+    req.max_body = 64 << 10;
+    req.timeout_ms = 1000;
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, status);
+    assert_int_equal(res.reply.err.kind, ERR_NONE);
+    assert_true(res.body.n <= req.max_body);
+    assert_true(res.reply.sent);
+    buf_free(&res.body);
+}
+
+static void a_status_counts_whatever_the_body_does(void **state UNUSED)
+{
+    expect_status("/big", 200);
+    expect_status("/cut", 200);
+    expect_status("/loop", 302);
+    expect_status("/busy", 429);
+    struct result res = {.done = 0};
+    struct client_request req = get("http://127.0.0.1:1/x", &res);
+    req.status_only = true;
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, 0);
+    assert_false(res.reply.sent);
+    buf_free(&res.body);
+}
+
 static void failures_are_told_in_words(void **state UNUSED)
 {
     expect_error("http://127.0.0.1:1/x", 1000, ERR_BAD_GATEWAY, "GET http://127.0.0.1:1/x: connection refused");
@@ -611,7 +642,7 @@ int main(void)
         WITH_SERVERS(an_error_status_is_an_answer),
         WITH_SERVERS(gzip_is_decoded_within_the_limit), WITH_SERVERS(a_packed_body_must_be_whole),
         WITH_SERVERS(the_data_callback_ends_or_cancels_a_call),
-        WITH_SERVERS(failures_are_told_in_words),
+        WITH_SERVERS(a_status_counts_whatever_the_body_does), WITH_SERVERS(failures_are_told_in_words),
         WITH_SERVERS(no_more_than_max_inflight_run),
         WITH_SERVERS(canceled_calls_say_nothing),
         WITH_SERVERS(a_connection_that_is_never_made),

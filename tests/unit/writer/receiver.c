@@ -34,19 +34,26 @@ static bool read_request(int fd, struct buf *in, size_t *head, size_t *body)
     }
 }
 
-static void keep(struct receiver *r, struct str raw)
+/* Stores the samples of a request, or none of them. */
+static int keep(struct receiver *r, struct str raw, int status)
 {
     struct rw_walk w;
     rw_walk_init(&w);
     rw_walk_start(&w, raw);
     mutex_lock(&r->lock);
+    size_t before = r->n;
     for (enum rw_item item; (item = rw_walk_next(&w)) != RW_END && item != RW_ERROR;)
         for (size_t i = 0; item == RW_SERIES && i < w.n_samples; i++) {
             mem_grow(&r->samples, &r->_cap, r->n + 1, sizeof *r->samples);
             r->samples[r->n++] = (struct received){labels_hash(w.labels), w.samples[i]};
         }
+    receiver_check *check = atomic_load(&r->check);
+    int rejected = check ? check(r, r->samples + before, r->n - before) : 0;
+    if (rejected)
+        r->n = before;
     mutex_unlock(&r->lock);
     rw_walk_free(&w);
+    return rejected ? rejected : status;
 }
 
 static int judge(struct receiver *r, struct str head, struct str body, struct zstd *z)
@@ -65,9 +72,27 @@ static int judge(struct receiver *r, struct str head, struct str body, struct zs
     if (!unpack(zstd ? CODEC_ZSTD : CODEC_SNAPPY, z, body, 64 << 20, &raw, &err))
         status = 400;
     else
-        keep(r, buf_str(&raw));
+        status = keep(r, buf_str(&raw), status);
     buf_free(&raw);
     return status;
+}
+
+/* False: the connection is to be closed. */
+static bool respond(struct receiver *r, int fd, int status)
+{
+    static char filler[1 << 20];
+    const char *text = atomic_load(&r->text);
+    size_t size = atomic_load(&r->body_size);
+    struct buf out = {0};
+    struct str body = status == 204 ? STR_NONE : size ? str_n(filler, size) : str_of(text ? text : "no");
+    if (atomic_load(&r->lost) > 0 && atomic_fetch_sub(&r->lost, 1) > 0)
+        return false;
+    buf_printf(&out, "HTTP/1.1 %d X\r\n%sContent-Length: %zu\r\n\r\n", status,
+               status / 100 == 3 ? "Location: /login\r\n" : "", body.n);
+    buf_add_str(&out, body);
+    bool ok = send(fd, out.p, out.n, MSG_NOSIGNAL) == (ssize_t)out.n;
+    buf_free(&out);
+    return ok;
 }
 
 static void serve(void *arg)
@@ -78,12 +103,10 @@ static void serve(void *arg)
     size_t head, body;
     while (read_request(c->fd, &in, &head, &body)) {
         atomic_fetch_add(&c->r->requests, 1);
-        char answer[128];
-        int status = judge(c->r, str_n(in.p, head), str_n(in.p + head, body), z);
-        const char *text = status == 204 ? "" : "no";
-        int n = snprintf(answer, sizeof answer, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(text), text);
-        if (send(c->fd, answer, (size_t)n, MSG_NOSIGNAL) != n)
+        if (!respond(c->r, c->fd, judge(c->r, str_n(in.p, head), str_n(in.p + head, body), z))) {
+            shutdown(c->fd, SHUT_RDWR);
             break;
+        }
         buf_drop_front(&in, head + body);
     }
     buf_free(&in);

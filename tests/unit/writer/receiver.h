@@ -9,6 +9,9 @@
 #include <stdatomic.h>
 
 struct received { uint64_t series; struct sample sample; };
+struct receiver;
+/* 0, or the status to reject the whole request with; under the receiver's lock */
+typedef int receiver_check(struct receiver *r, const struct received *samples, size_t n);
 struct receiver {
     int listen_fd, port;
     struct thread *accepting, *connections[512]; atomic_uint n_connections;
@@ -18,6 +21,10 @@ struct receiver {
     atomic_int status;     /* 204, or what it is told to answer */
     atomic_bool no_zstd;   /* 415 to zstd */
     atomic_size_t too_large; /* 413 to bodies over it; 0 = off */
+    atomic_size_t body_size; /* of its responses; 0 = a word */
+    _Atomic(const char *) text; /* of its responses; NULL = "no" */
+    _Atomic(receiver_check *) check; /* judges a request before it is stored; NULL = all are good */
+    atomic_int lost;       /* so many requests are judged, and answered by closing the connection */
     atomic_uint requests, serving; /* serving: connections that are open */
     atomic_bool stopping;
 };
