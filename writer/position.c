@@ -2,13 +2,14 @@
 #include "writer/position.h"
 
 #include "base/compress.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { SLOT = 24 };
+enum { SLOT = 24, SLOTS = 2, POSITION_BYTES = SLOTS * SLOT };
 
 static void encode(uint8_t slot[SLOT], uint64_t done)
 {
@@ -34,7 +35,7 @@ static bool decode(const uint8_t slot[SLOT], uint64_t *done)
 bool position_open(struct position *p, const char *dir, uint64_t *done, struct err *err)
 {
     char path[4096];
-    uint8_t slots[2 * SLOT];
+    uint8_t slots[POSITION_BYTES] = {0};
     uint64_t at;
     snprintf(path, sizeof path, "%s/position", dir);
     *done = 0;
@@ -47,7 +48,11 @@ bool position_open(struct position *p, const char *dir, uint64_t *done, struct e
         position_close(p);
         return false;
     }
-    for (unsigned i = 0; (ssize_t)(i + 1) * SLOT <= n; i++)
+    /* A full disk must not keep the position from moving. When it is full now, later writes take the space. */
+    if (n < POSITION_BYTES && pwrite(p->fd, slots + n, (size_t)(POSITION_BYTES - n), n) != POSITION_BYTES - n)
+        log_warn("queue", "cannot preallocate queue position file; blocks may be sent twice after a restart unless "
+                 "disk space is freed", "file", path, "err", strerror(errno));
+    for (unsigned i = 0; i < SLOTS; i++)
         if (decode(slots + i * SLOT, &at) && at > *done) {
             *done = at;
             p->slot = 1 - i;

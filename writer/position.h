@@ -3,7 +3,7 @@
  *
  * Two slots of 24 bytes, written in turn: "SLP1", 4 bytes zero, the sequence number before which everything is done,
  * XXH3-64 of these 16 bytes; little endian. The larger of the good ones counts, so a torn write costs no more than
- * one step back.
+ * one step back. The file gets its full size when it is created, so that writing it needs no disk space later.
  */
 #ifndef WRITER_POSITION_H
 #define WRITER_POSITION_H

@@ -8,6 +8,7 @@
 #include "writer/queue_folder.h"
 
 #include "base/dir.h"
+#include "base/log.h"
 #include "base/thread.h"
 
 #include <dirent.h>
@@ -39,6 +40,8 @@ static bool open_generation(struct queue_folder *f, uint32_t number, unsigned n_
     mem_grow(&f->generations, &f->_cap, f->n + 1, sizeof *f->generations);
     struct queue_generation *g = &f->generations[f->n++];
     *g = (struct queue_generation){number, n_shards, mem_zalloc(n_shards * sizeof *g->shards)};
+    if (number > f->last_number)
+        f->last_number = number;
     struct buf path = {0};
     generation_path(f, g, &path);
     bool ok = mkdir(buf_z(&path), 0750) == 0 || errno == EEXIST;
@@ -100,6 +103,32 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Only the exact names that generation_path prints: `g1-s1` beside `g0001-s01` would be sent a second time. */
+static bool parse_generation(const char *name, struct found *it)
+{
+    enum { MAX_SHARDS = 1024, MAX_NUMBER = 1000000000 };
+    char exact[32];
+    if (sscanf(name, "g%u-s%u", &it->number, &it->shards) != 2)
+        return false;
+    snprintf(exact, sizeof exact, "g%04u-s%02u", it->number, it->shards);
+    return strcmp(name, exact) == 0 && it->shards > 0 && it->shards <= MAX_SHARDS && it->number < MAX_NUMBER;
+}
+
+/* False for a file of that name. Its number is not used again, or the next generation could not be created. */
+static bool generation_is_dir(struct queue_folder *f, const struct found *it)
+{
+    struct stat st;
+    struct buf path = {0};
+    generation_path(f, &(struct queue_generation){.number = it->number, .n_shards = it->shards}, &path);
+    bool is_dir = stat(buf_z(&path), &st) == 0 && S_ISDIR(st.st_mode);
+    if (!is_dir)
+        log_warn("queue", "ignoring queue generation that is not a directory", "path", buf_z(&path));
+    if (!is_dir && it->number > f->last_number)
+        f->last_number = it->number;
+    buf_free(&path);
+    return is_dir;
+}
+
 static bool find_generations(struct queue_folder *f, struct err *err)
 {
     DIR *d = dir_open(f->dir);
@@ -109,7 +138,13 @@ static bool find_generations(struct queue_folder *f, struct err *err)
     size_t n = 0, cap = 0;
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
         struct found it;
-        if (sscanf(e->d_name, "g%u-s%u", &it.number, &it.shards) != 2 || it.shards == 0 || it.shards > 1024)
+        if (e->d_name[0] == '.')
+            continue;
+        if (!parse_generation(e->d_name, &it)) {
+            log_warn("queue", "ignoring unknown name in queue directory", "dir", f->dir, "name", e->d_name);
+            continue;
+        }
+        if (!generation_is_dir(f, &it))
             continue;
         mem_grow(&found, &cap, n + 1, sizeof *found);
         found[n++] = it;
@@ -126,7 +161,7 @@ static bool find_generations(struct queue_folder *f, struct err *err)
 
 static bool add_generation(struct queue_folder *f, unsigned shards, struct err *err)
 {
-    if (open_generation(f, f->n > 0 ? queue_folder_newest(f)->number + 1 : 1, shards, err))
+    if (open_generation(f, f->last_number + 1, shards, err))
         return true;
     remove_generation(f, f->n - 1);
     return false;

@@ -66,9 +66,10 @@ static bool list_segments(struct queue_shard *s, struct err *err)
     if (d == NULL)
         return err_set(err, ERR_INTERNAL, "%s: cannot be read: %s", s->dir, strerror(errno));
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        char *end;
-        unsigned long long name = strtoull(e->d_name, &end, 16);
-        if (end == e->d_name + 16 && strcmp(end, ".seg") == 0)
+        char exact[32];
+        unsigned long long name = strtoull(e->d_name, NULL, 16);
+        snprintf(exact, sizeof exact, "%016llx.seg", name);
+        if (strcmp(e->d_name, exact) == 0)
             add_segment(s, name);
     }
     closedir(d);
@@ -77,17 +78,46 @@ static bool list_segments(struct queue_shard *s, struct err *err)
     return true;
 }
 
-/* Walks the headers; what is damaged is told once, with what it cost. */
+/* Something else has the name of a segment: a FIFO, a device, a directory, a dangling link. It is moved aside, or the
+ * segment that gets this name later could not be created. */
+static void set_aside(const char *path)
+{
+    char aside[PATH_BYTES + 16];
+    snprintf(aside, sizeof aside, "%s.ignored", path);
+    bool moved = rename(path, aside) == 0;
+    log_warn("queue", moved ? "queue segment is not a regular file; renamed it and continuing without it"
+                            : "queue segment is not a regular file and cannot be renamed; continuing without it",
+             "file", path, "renamed", moved ? aside : NULL);
+}
+
+/* The descriptor of a segment to scan, -1 with err, or -2 when it is no regular file. Never waits for a FIFO's writer. */
+static int open_segment(const char *path, struct stat *st, struct err *err)
+{
+    enum { NO_SEGMENT = -2 };
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode))
+        return fd;
+    int why = errno;
+    bool regular = fd < 0 && why != ENOENT && why != ENXIO && why != ELOOP;
+    if (fd >= 0)
+        close(fd);
+    if (!regular)
+        return NO_SEGMENT;
+    err_set(err, ERR_INTERNAL, "%s: cannot open queue segment: %s", path, strerror(why));
+    return -1;
+}
+
+/* Walks the headers and reports corruption once, with the bytes that it cost. */
 static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *err)
 {
     char path[PATH_BYTES];
-    segment_path(s, g->name, path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        if (fd >= 0)
-            close(fd);
-        return err_set(err, ERR_INTERNAL, "%s: cannot be opened: %s", path, strerror(errno));
+    segment_path(s, g->name, path);
+    int fd = open_segment(path, &st, err);
+    if (fd < 0) {
+        if (fd != -1)
+            set_aside(path);
+        return fd != -1;
     }
     g->size = (uint64_t)st.st_size;
     uint64_t at = 0, skipped = 0;
@@ -99,7 +129,7 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
     if (g->damaged) {
         char text[32];
         text[num_format_u64(text, skipped)] = 0;
-        log_warn("queue", "damaged bytes in a queue file are passed over", "file", path, "bytes", text);
+        log_warn("queue", "corrupted records skipped in queue file", "file", path, "bytes", text);
     }
     return true;
 }

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char dir[256];
@@ -424,6 +425,67 @@ static void what_was_missed_is_written_later(void **state)
     loop_free(home);
 }
 
+/* FIFOs, links to nowhere and directories among the segments, and strange names among the generations. */
+static void foreign_names_are_ignored(void **state)
+{
+    (void)state;
+    home = loop_new();
+    struct queue *q = open_queue(1);
+    queue_write(shard_of(q, 0), numbered(7, 100), 0, (struct waiting){0});
+    queue_close(q);
+    char path[300], command[3000];
+    snprintf(path, sizeof path, "%s/g0001-s01/00", dir);
+    snprintf(command, sizeof command, "mkfifo %s/0000000000000001.seg && ln -s /nonexistent %s/0000000000000002.seg && "
+             "mkdir %s/0000000000000003.seg && cp -r %s/g0001-s01 %s/g1-s1 && touch %s/g0002-s02 && "
+             "mkdir %s/g4294967295-s08", path, path, path, dir, dir, dir, dir);
+    assert_int_equal(system(command), 0);
+    q = open_queue(1);
+    const struct queue_generation *g;
+    assert_int_equal(queue_generations(q, &g), 1);
+    assert_int_equal(queue_shard_state(shard_of(q, 0)).next, 1);
+    for (uint32_t i = 1; i < 4; i++) { /* each name that was taken is one that the queue needs */
+        queue_write(shard_of(q, 0), numbered(i, SEGMENT_BYTES), i, (struct waiting){0});
+        struct queue_read r;
+        read_from(shard_of(q, 0), &r, i);
+        assert_true(r.n == 1 && r.items[0].seq == i);
+        drop(&r);
+    }
+    queue_close(q);
+    q = open_queue(2); /* g0002-s02 is a file */
+    assert_int_equal(queue_generations(q, &g), 2);
+    assert_true(g[1].number == 3 && g[1].n_shards == 2);
+    queue_close(q);
+    loop_free(home);
+}
+
+/* The position has its full size from the beginning, also where an earlier version left it short. */
+static void the_position_needs_no_space(void **state)
+{
+    (void)state;
+    home = loop_new();
+    enum { POSITION_BYTES = 48 };
+    char path[300];
+    snprintf(path, sizeof path, "%s/g0001-s01/00/position", dir);
+    for (long size = POSITION_BYTES; size >= 0; size -= POSITION_BYTES / 2) {
+        struct queue *q = open_queue(1);
+        struct stat st;
+        assert_true(stat(path, &st) == 0 && st.st_size == POSITION_BYTES);
+        uint64_t next = queue_shard_state(shard_of(q, 0)).next;
+        queue_write(shard_of(q, 0), numbered(1, 100), next, (struct waiting){0});
+        rig_limit_files(POSITION_BYTES);
+        queue_ack(shard_of(q, 0), next + 1);
+        struct queue_read r;
+        read_from(shard_of(q, 0), &r, next + 1); /* behind the ack */
+        rig_unlimit_files();
+        queue_close(q);
+        q = open_queue(1);
+        assert_int_equal(queue_shard_state(shard_of(q, 0)).first, next + 1);
+        queue_close(q);
+        assert_int_equal(truncate(path, size), 0);
+    }
+    loop_free(home);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
 
 int main(void)
@@ -433,6 +495,7 @@ int main(void)
         TEST(another_number_of_shards_waits), TEST(old_segments_go_first), TEST(small_limits_hold),
         TEST(a_torn_position_costs_one_step), TEST(what_cannot_be_opened_is_not_given_up),
         TEST(a_file_without_records_is_no_trap), TEST(nothing_is_written_twice), TEST(a_torn_header_hides_nothing),
-        TEST(what_was_missed_is_written_later)};
+        TEST(what_was_missed_is_written_later), TEST(foreign_names_are_ignored),
+        TEST(the_position_needs_no_space)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
