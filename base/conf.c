@@ -6,6 +6,9 @@
 #include "base/conf.h"
 
 #include <stdarg.h>
+#include <stdio.h>
+
+enum { NAME_SIZE = 200 };
 
 struct spot {
     struct conf_context *c;
@@ -73,7 +76,8 @@ static const char *const wanted_words[] = {
     [CONF_STRING] = "a string", [CONF_SECRET] = "a string", [CONF_URL] = "a URL", [CONF_FILE] = "a file name",
     [CONF_BOOL] = "true or false", [CONF_INT] = "a whole number", [CONF_FLOAT] = "a number",
     [CONF_DURATION] = "a duration", [CONF_SIZE] = "a size", [CONF_ENUM] = "a word",
-    [CONF_STRINGS] = "a list of strings", [CONF_HEADERS] = "a list of strings", [CONF_MAP] = "a mapping of strings",
+    [CONF_STRINGS] = "a list of strings", [CONF_FILES] = "a list of file names",
+    [CONF_HEADERS] = "a list of strings or a mapping of names to values", [CONF_MAP] = "a mapping of strings",
     [CONF_MULTIMAP] = "a mapping of lists of strings", [CONF_SECTION] = "a mapping", [CONF_OPTIONAL] = "a mapping",
     [CONF_SECTIONS] = "a list of mappings"};
 
@@ -82,12 +86,24 @@ static bool fail_kind(const struct spot *at, const struct yaml *node)
     return fail(at, node, "expected %s, got %s", wanted_words[at->row->type], kind_words[node->kind]);
 }
 
+/* "global.scrape_interval": what messages call the key. */
+static const char *name_of(const struct spot *at, char *text, size_t size)
+{
+    snprintf(text, size, "%s%s%s", at->section->name, dot(at->section), at->row->name);
+    return text;
+}
+
 static bool load_scalar(const struct spot *at, const struct yaml *node, void *field)
 {
     struct err why;
+    char name[NAME_SIZE];
     if (node->kind != YAML_SCALAR)
         return fail_kind(at, node);
-    return conf_scalar(at->c, at->row, node->text, field, &why) || fail(at, node, "%s", why.text);
+    if (!conf_scalar(at->c, at->row, node->text, field, &why))
+        return fail(at, node, "%s", why.text);
+    if (at->row->type == CONF_FILE)
+        conf_check_readable(at->c, node, name_of(at, name, sizeof name), *(const struct str *)field);
+    return true;
 }
 
 /* A string of a list or mapping; null is the empty one. */
@@ -113,6 +129,40 @@ static bool load_strings(const struct spot *at, const struct yaml *node, struct 
     for (size_t i = 0; i < n; i++)
         if (!load_text(at, one ? node : &node->items[i], &list->items[i]))
             return false;
+    return true;
+}
+
+static bool load_files(const struct spot *at, const struct yaml *node, struct str_list *list)
+{
+    static const struct conf_row file = {.type = CONF_FILE, .name = "file"};
+    char name[NAME_SIZE];
+    struct err why;
+    if (!load_strings(at, node, list))
+        return false;
+    for (size_t i = 0; i < list->n; i++) {
+        if (!conf_scalar(at->c, &file, list->items[i], &list->items[i], &why))
+            return fail(at, node, "%s", why.text);
+        conf_check_pattern(at->c, node, name_of(at, name, sizeof name), list->items[i]);
+    }
+    return true;
+}
+
+/* Prometheus has a mapping, vmagent a list of "Name: value". */
+static bool load_headers(const struct spot *at, const struct yaml *node, struct str_list *list)
+{
+    if (node->kind != YAML_MAP)
+        return load_strings(at, node, list);
+    *list = (struct str_list){ARENA_ARRAY(at->c->arena, struct str, node->n), node->n};
+    if (list->items == NULL)
+        return fail_memory(at);
+    for (size_t i = 0; i < node->n; i++) {
+        struct str value;
+        if (!load_text(at, &node->items[i], &value))
+            return false;
+        list->items[i] = arena_printf(at->c->arena, "%.*s: %.*s", STR_ARG(node->keys[i].text), STR_ARG(value));
+        if (list->items[i].p == NULL)
+            return fail_memory(at);
+    }
     return true;
 }
 
@@ -188,8 +238,9 @@ static bool load_sections(const struct spot *at, const struct yaml *node, struct
 static bool load_field(const struct spot *at, const struct yaml *node, void *field)
 {
     switch (at->row->type) {
-    case CONF_STRINGS:
-    case CONF_HEADERS: return load_strings(at, node, field);
+    case CONF_STRINGS: return load_strings(at, node, field);
+    case CONF_FILES: return load_files(at, node, field);
+    case CONF_HEADERS: return load_headers(at, node, field);
     case CONF_MAP: return load_map(at, node, field);
     case CONF_MULTIMAP: return load_multimap(at, node, field);
     case CONF_SECTION: return conf_load(at->c, at->row->section, node, field, at->err);

@@ -23,7 +23,7 @@ enum conf_type {
     CONF_STRING,   /* struct str */
     CONF_SECRET,   /* struct str, printed as <secret> */
     CONF_URL,      /* struct str; printed with its password masked */
-    CONF_FILE,     /* struct str; a relative path is made relative to the file's folder when loaded */
+    CONF_FILE,     /* struct str; a relative path is made relative to the file's folder; an unreadable one is a warning */
     CONF_BOOL,     /* bool */
     CONF_INT,      /* int64_t, min..max */
     CONF_FLOAT,    /* double */
@@ -31,7 +31,8 @@ enum conf_type {
     CONF_SIZE,     /* int64_t bytes: 10, 16MB, 1GiB */
     CONF_ENUM,     /* int; values in .names, NULL-terminated; stored as the index */
     CONF_STRINGS,  /* struct str_list; a single scalar counts as a list of one */
-    CONF_HEADERS,  /* the same: "Name: value", printed without the value */
+    CONF_FILES,    /* the same: glob patterns, each made relative to the file's folder; one without a match is a warning */
+    CONF_HEADERS,  /* the same: "Name: value", printed without the value; a mapping of names to values is taken too */
     CONF_MAP,      /* struct str_map: string to string, in the file's order */
     CONF_MULTIMAP, /* struct multimap: string to list of strings (params) */
     CONF_SECTION,  /* a struct inside: .section; absent = its defaults */
@@ -103,6 +104,11 @@ void conf_document(struct buf *out, const struct conf_section *s);
 /* Parses one scalar the way a row would; flags use it. The error names neither key nor place (err_wrap). */
 bool conf_scalar(struct conf_context *c, const struct conf_row *row, struct str text, void *value,
                  struct err *err) MUST_USE;
+
+/* Warns "FILE:LINE: NAME: ..." when the file cannot be read, or when no file matches the pattern; both are shown as
+ * absolute paths. `node` NULL: no place is shown. */
+void conf_check_readable(struct conf_context *c, const struct yaml *node, const char *name, struct str path);
+void conf_check_pattern(struct conf_context *c, const struct yaml *node, const char *name, struct str pattern);
 
 /* "FILE:LINE: ..." for a node; returns false. */
 bool conf_err(const struct yaml *node, struct err *err, const char *format, ...) PRINTF(3, 4);

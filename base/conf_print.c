@@ -123,7 +123,8 @@ static void print_field(struct buf *out, const struct conf_row *row, const void 
 {
     void *optional;
     switch (row->type) {
-    case CONF_STRINGS: print_list(out, field, indent); break;
+    case CONF_STRINGS:
+    case CONF_FILES: print_list(out, field, indent); break;
     case CONF_HEADERS: print_headers(out, field, indent); break;
     case CONF_MAP: print_map(out, field, indent); break;
     case CONF_MULTIMAP: print_multimap(out, field, indent); break;
@@ -167,7 +168,7 @@ void conf_print(struct buf *out, const struct conf_section *s, const void *value
 static const char *const type_words[] = {
     [CONF_STRING] = "string", [CONF_SECRET] = "secret", [CONF_URL] = "URL", [CONF_FILE] = "file", [CONF_BOOL] = "bool",
     [CONF_INT] = "whole number", [CONF_FLOAT] = "number", [CONF_DURATION] = "duration", [CONF_SIZE] = "size",
-    [CONF_STRINGS] = "list of strings", [CONF_HEADERS] = "list of strings", [CONF_MAP] = "mapping",
+    [CONF_STRINGS] = "list of strings", [CONF_FILES] = "list of files", [CONF_HEADERS] = "list or mapping", [CONF_MAP] = "mapping",
     [CONF_MULTIMAP] = "mapping of lists", [CONF_CUSTOM] = "see right", [CONF_YAML] = "see right",
     [CONF_ACCEPTED] = "any", [CONF_IGNORED] = "any"};
 

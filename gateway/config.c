@@ -7,11 +7,11 @@
 #include "base/compress.h"
 #include "gateway/config_file.h"
 #include "gateway/dialect.h"
+#include "gateway/environment.h"
 
 #include <errno.h>
 #include <glob.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { FILE_MAX = 32 << 20 };
 static const size_t config_memory = (size_t)1 << 30;
@@ -52,28 +52,12 @@ static unsigned line_of(struct str text, const char *at)
     return line;
 }
 
-/* %{NAME} stands for the environment's; an unknown one is an error, as an empty value would be found out late. */
 static bool put_environment(const char *path, struct str text, struct buf *out, struct err *err)
 {
-    for (struct str rest = text;;) {
-        struct str plain = str_first(rest, str_find_str(rest, STR("%{"))), behind = str_skip(rest, plain.n + 2);
-        size_t end = str_find(behind, '}');
-        if (end == behind.n) {
-            buf_add_str(out, rest);
-            return true;
-        }
-        char *name = str_dup(str_first(behind, end));
-        const char *value = getenv(name);
-        buf_add_str(out, plain);
-        if (value)
-            buf_add_z(out, value);
-        else
-            err_set(err, ERR_BAD_DATA, "%s:%u: the environment has no %s", path, line_of(text, behind.p), name);
-        mem_free(name);
-        if (value == NULL)
-            return false;
-        rest = str_skip(behind, end + 1);
-    }
+    struct str missing;
+    return environment_fill(text, out, &missing)
+           || err_set(err, ERR_BAD_DATA, "%s:%u: the environment has no %.*s", path, line_of(text, missing.p),
+                      STR_ARG(missing));
 }
 
 /* Relative paths in a file start from its folder; messages name the file as the user did. */
@@ -93,12 +77,27 @@ static const struct yaml *read_yaml(struct loader *l, const char *path)
     return y;
 }
 
-bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, struct conf_items *items,
-                      const struct yaml **node)
+/* Of a mapping that has `key` and nothing else: what the key has. */
+static bool take_only_key(struct loader *l, const char *key, const struct yaml **node)
+{
+    const struct yaml *map = *node;
+    for (size_t i = 0; i < map->n; i++)
+        if (!str_is(map->keys[i].text, key))
+            return conf_err(&map->keys[i], l->err, "unknown key \"%.*s\": expected a list, or a mapping with the key "
+                            "\"%s\"", STR_ARG(map->keys[i].text), key);
+    static const struct yaml nothing = {.kind = YAML_NULL};
+    *node = map->n > 0 ? &map->items[0] : &nothing;
+    return true;
+}
+
+bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, const char *key,
+                      struct conf_items *items, const struct yaml **node)
 {
     const struct conf_context before = l->conf;
     const struct yaml *list = read_yaml(l, path);
     bool ok = list != NULL;
+    if (ok && key && list->kind == YAML_MAP)
+        ok = take_only_key(l, key, &list);
     if (ok && list->kind != YAML_LIST && list->kind != YAML_NULL)
         ok = conf_err(list, l->err, "expected a list of %s", section->name);
     if (ok) {
@@ -133,6 +132,8 @@ static void set_globals(struct loader *l)
 {
     const struct dialect_defaults *d = &dialects[l->flags->dialect];
     const struct global_conf *g = &l->file.global;
+    if (d->expand_labels)
+        environment_expand_labels(&l->conf, &l->file.global.external_labels);
     l->config->global = *g;
     l->config->scrape = (struct scrape_globals){
         .scrape_interval = g->scrape_interval, .scrape_timeout = g->scrape_timeout,
@@ -140,7 +141,7 @@ static void set_globals(struct loader *l)
         .sample_limit = g->sample_limit, .label_limit = g->label_limit,
         .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,
         .honor_timestamps = d->honor_timestamps, .broken_lines_fail = d->broken_lines_fail,
-        .instance_is_host = d->instance_is_host,
+        .instance_is_host = d->instance_is_host, .keep_params = d->keep_params,
         .no_stale_markers = l->flags->no_stale_markers, .file_sd_interval = l->flags->file_sd_interval};
 }
 
@@ -188,18 +189,15 @@ static bool add_job_file(struct loader *l, const char *path)
 {
     struct conf_items jobs;
     const struct yaml *list;
-    return config_load_list(l, path, &scrape_job_section, &jobs, &list) && add_jobs(l, jobs, list);
+    return config_load_list(l, path, &scrape_job_section, "scrape_configs", &jobs, &list) && add_jobs(l, jobs, list);
 }
 
-/* A pattern that fits no file is no error, as with Prometheus. */
+/* A pattern that matches no file is no error, as with Prometheus. */
 static bool add_job_files(struct loader *l, struct str pattern)
 {
     glob_t found;
-    bool ok = true, relative = pattern.n > 0 && pattern.p[0] != '/' && l->conf.dir.n > 0;
-    struct str path = pattern;
-    if (relative)
-        path = arena_printf(l->conf.arena, "%.*s/%.*s", STR_ARG(l->conf.dir), STR_ARG(pattern));
-    if (glob(arena_z(l->conf.arena, path), 0, NULL, &found) != 0)
+    bool ok = true;
+    if (glob(pattern.p, 0, NULL, &found) != 0)
         return true;
     for (size_t i = 0; ok && i < found.gl_pathc; i++)
         ok = add_job_file(l, found.gl_pathv[i]);

@@ -28,9 +28,10 @@ struct loader {
     size_t cap_jobs, cap_warnings;
 };
 
-/* A YAML file that is a list of `section`: its items. `node`, when not NULL, gets the list itself. */
-bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, struct conf_items *items,
-                      const struct yaml **node) MUST_USE;
+/* A YAML file that is a list of `section`, or a mapping with only `key` (NULL: no mapping) that has the list: its
+ * items. `node`, when not NULL, gets the list itself. */
+bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, const char *key,
+                      struct conf_items *items, const struct yaml **node) MUST_USE;
 /* Appends the flags' destinations to file.remote_write. */
 bool config_add_destinations(struct loader *l) MUST_USE;
 /* a, then b, as one. */

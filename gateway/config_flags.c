@@ -102,9 +102,9 @@ static bool set_rules(struct loader *l, const struct remote_write_flags *f, size
 {
     struct conf_items common = {0}, own = {0};
     struct str file = item(&f->url_relabel_config, i);
-    if (f->relabel_config.n > 0 && !config_load_list(l, f->relabel_config.p, &relabel_section, &common, NULL))
+    if (f->relabel_config.n > 0 && !config_load_list(l, f->relabel_config.p, &relabel_section, NULL, &common, NULL))
         return err_wrap(l->err, "-remoteWrite.relabelConfig");
-    if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, &own, NULL))
+    if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, NULL, &own, NULL))
         return err_wrap(l->err, "-remoteWrite.urlRelabelConfig");
     return config_join(l, common, own, sizeof(struct relabel_rule), rules);
 }

@@ -13,9 +13,11 @@ static const struct flag_default promxy_flags[] = {
 
 const struct dialect_defaults dialects[4] = {
     [DIALECT_SLUICE] = {.name = "sluice", .config_flag = "config.file", .flags = sluice_flags,
-                        .reload_open = true, .honor_timestamps = true, .broken_lines_fail = true},
+                        .reload_open = true, .honor_timestamps = true, .broken_lines_fail = true,
+                        .keep_params = true, .expand_labels = true},
     [DIALECT_PROMETHEUS] = {.name = "prometheus", .config_flag = "config.file", .flags = prometheus_flags,
-                            .honor_timestamps = true, .broken_lines_fail = true},
+                            .honor_timestamps = true, .broken_lines_fail = true, .keep_params = true,
+                            .expand_labels = true},
     [DIALECT_VMAGENT] = {.name = "vmagent", .config_flag = "promscrape.config", .flags = vmagent_flags,
                          .reload_open = true, .instance_is_host = true, .loose_durations = true, .environment = true},
     [DIALECT_PROMXY] = {.name = "promxy", .config_flag = "config", .flags = promxy_flags,

@@ -16,6 +16,8 @@ struct dialect_defaults {
     bool honor_timestamps;             /* of a scrape job that does not say */
     bool broken_lines_fail;            /* one bad line fails the page; else it is skipped and counted */
     bool instance_is_host;             /* the label instance is host:port even when the address has a URL or no port */
+    bool keep_params;                  /* `params` of a job are sent even when their label is empty or removed */
+    bool expand_labels;                /* ${NAME} in external_labels is replaced by the environment's value */
     bool loose_durations;              /* 1.5h, bare seconds */
     bool environment;                  /* %{NAME} in the file stands for the environment's */
 };

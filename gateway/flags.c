@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/regex.h"
 #include "gateway/dialect.h"
+#include "gateway/environment.h"
 #include "gateway/flags_table.h"
 
 struct given { struct str *items; size_t n, cap; }; /* the texts given for one row */
@@ -142,6 +143,44 @@ static bool take(struct parser *p, struct str name, const struct flag_row *f, st
     return note_config_flag(p, name);
 }
 
+/* %{NAME} in a value is the environment's, as in vmagent. */
+static bool fill_value(struct parser *p, struct str name, struct str *value)
+{
+    struct buf filled = {0};
+    struct str missing;
+    if (str_find_str(*value, STR("%{")) == value->n)
+        return true;
+    bool ok = environment_fill(*value, &filled, &missing);
+    if (ok)
+        *value = arena_str(&p->out->arena, buf_str(&filled));
+    else
+        err_set(p->err, ERR_BAD_DATA, "--%.*s: the environment has no %.*s", STR_ARG(name), STR_ARG(missing));
+    buf_free(&filled);
+    return ok;
+}
+
+/* A flag by its name, or by "no-" and the name of a switch. */
+struct known { const struct flag_row *row; enum accepted accepted; bool negated; };
+
+static struct known known_flag(struct str name)
+{
+    struct known k = {find(name), ACCEPTED_NOT, false};
+    if (k.row == NULL)
+        k.accepted = flag_accepted(name);
+    if (k.row || k.accepted != ACCEPTED_NOT || !str_starts(name, STR("no-")))
+        return k;
+    struct str positive = str_skip(name, 3);
+    struct known n = {find(positive), ACCEPTED_NOT, true};
+    if (n.row == NULL)
+        n.accepted = flag_accepted(positive);
+    return (n.row && n.row->row.type == CONF_BOOL) || n.accepted == ACCEPTED_SWITCH ? n : k;
+}
+
+static bool is_switch(const struct known *k)
+{
+    return k->row ? k->row->row.type == CONF_BOOL || k->row->switches : k->accepted == ACCEPTED_SWITCH;
+}
+
 /* One word and, when it needs one, the value behind it. */
 static bool read_word(struct parser *p, int argc, char **argv, int *i)
 {
@@ -150,25 +189,20 @@ static bool read_word(struct parser *p, int argc, char **argv, int *i)
         return err_set(p->err, ERR_BAD_DATA, "\"%s\" is not a flag; --help lists all", argv[*i]);
     value = str_skip(value, value.p[1] == '-' ? 2 : 1);
     str_cut(&value, '=', &name);
-    const struct flag_row *f = find(name);
-    bool negated = false;
-    if (f == NULL && str_starts(name, STR("no-"))) {
-        f = find(str_skip(name, 3));
-        negated = f != NULL && f->row.type == CONF_BOOL;
-        f = negated ? f : NULL;
-    }
-    enum accepted accepted = f ? ACCEPTED_NOT : flag_accepted(name);
-    if (f == NULL && accepted == ACCEPTED_NOT)
+    struct known k = known_flag(name);
+    if (k.row == NULL && k.accepted == ACCEPTED_NOT)
         return unknown(name, p->err);
-    if (value.p == NULL && (f ? f->row.type == CONF_BOOL : accepted == ACCEPTED_SWITCH))
-        value = negated ? STR("false") : STR("true");
+    if (value.p == NULL && is_switch(&k))
+        value = k.negated ? STR("false") : STR("true");
     if (value.p == NULL) {
         if (*i + 1 >= argc)
             return err_set(p->err, ERR_BAD_DATA, "--%.*s needs a value", STR_ARG(name));
         value = str_of(argv[++*i]);
     }
-    if (f)
-        return take(p, name, f, value);
+    if (!fill_value(p, name, &value))
+        return false;
+    if (k.row)
+        return take(p, name, k.row, value);
     warn(p, arena_printf(&p->out->arena, "--%.*s is accepted and not acted on", STR_ARG(name)));
     return true;
 }

@@ -18,7 +18,7 @@ static const char *const switches[] = {
     "pushmetrics.disableCompression", "remoteWrite.keepDanglingQueues", "sortLabels", "streamAggr.dropInput",
     "streamAggr.keepInput", "usePromCompatibleNaming",
     /* Prometheus */
-    "agent", "auto-gomaxprocs", "auto-gomemlimit", "storage.agent.no-lockfile", "storage.agent.wal-compression",
+    "agent", "alertmanager.drain-notification-queue-on-shutdown", "auto-gomaxprocs", "auto-gomemlimit", "scrape.adjust-timestamps", "storage.agent.no-lockfile", "storage.agent.wal-compression",
     "storage.tsdb.no-lockfile", "storage.tsdb.wal-compression", "web.enable-admin-api", "web.enable-otlp-receiver",
     "web.enable-remote-write-receiver",
     /* promxy */
@@ -47,9 +47,9 @@ static const char *const values[] = {
     "remoteWrite.rateLimit", "remoteWrite.tlsHandshakeTimeout", "remoteWrite.vmProtoCompressLevel", "secret.flags",
     "streamAggr.dedupInterval",
     /* Prometheus */
-    "alertmanager.drain-notification-queue-on-shutdown", "alertmanager.notification-queue-capacity",
+    "alertmanager.notification-queue-capacity",
     "auto-gomemlimit.ratio", "rules.alert.for-grace-period", "rules.alert.for-outage-tolerance",
-    "rules.alert.resend-delay", "rules.max-concurrent-evals", "scrape.adjust-timestamps",
+    "rules.alert.resend-delay", "rules.max-concurrent-evals",
     "scrape.discovery-reload-interval", "scrape.timestamp-tolerance", "storage.agent.retention.max-time",
     "storage.agent.retention.min-time", "storage.remote.flush-deadline", "storage.remote.read-concurrent-limit",
     "storage.remote.read-max-bytes-in-frame", "storage.remote.read-sample-limit", "storage.tsdb.max-block-duration",

@@ -10,6 +10,7 @@ struct flag_row {
     struct conf_row row;   /* its name is the one shown: Prometheus' where it has one; offset in struct flags */
     const char *also[3];   /* vmagent's, promxy's and older names */
     bool secret;
+    bool switches;         /* a list of booleans: the bare flag is one that is on, and takes no value but after = */
 };
 extern const struct flag_row flag_rows[];
 extern const size_t n_flag_rows;

@@ -15,7 +15,7 @@ const struct conf_section static_group_section = {
     "static_config", sizeof(struct static_group), static_rows, NULL, "A list of targets with common labels"};
 
 static const struct conf_row file_rows[] = {
-    {CONF_STRINGS, "files", offsetof(struct file_sd, files), .required = true,
+    {CONF_FILES, "files", offsetof(struct file_sd, files), .required = true,
      .help = "JSON or YAML files; the last part of a path may hold `*`, `?` and `[]`"},
     {CONF_DURATION, "refresh_interval", offsetof(struct file_sd, refresh_interval),
      .help = "The files are read again at least so often; changes are seen at once. Default 5m"},
@@ -114,6 +114,7 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     job->no_stale_markers = job->no_stale_markers || g->no_stale_markers;
     job->broken_lines_fail = g->broken_lines_fail;
     job->instance_is_host = g->instance_is_host;
+    job->keep_params = g->keep_params;
     for (size_t i = 0; i < job->file_sd_configs.n; i++) {
         struct file_sd *sd = (struct file_sd *)job->file_sd_configs.items + i;
         if (sd->refresh_interval <= 0)

@@ -33,6 +33,7 @@ struct scrape_globals {               /* what scrape_configs inherit from `globa
     bool broken_lines_fail;           /* Prometheus: one bad line fails the page; vmagent: it is skipped and counted */
     /* vmagent: of an address with scheme or path only host:port becomes `instance`, the port added */
     bool instance_is_host;
+    bool keep_params;                 /* Prometheus: `params` are sent even when their label is empty or removed */
     bool no_stale_markers;
     int64_t file_sd_interval;         /* for file_sd_configs that do not say; 0 = 5m */
     unsigned shards;                  /* of the destinations, so that a target's lane can be its shard's; 0 = 8 */
@@ -51,7 +52,7 @@ struct scrape_job {                   /* one scrape_configs entry, as the file s
     int64_t scrape_offset;             /* after scrape_job_finish -1: each target has its own */
     int64_t scrape_align_interval;
     bool no_stale_markers;
-    bool broken_lines_fail, instance_is_host; /* from the globals */
+    bool broken_lines_fail, instance_is_host, keep_params; /* from the globals */
     uint64_t fingerprint;              /* of everything that matters to a running target; scrape_job_finish fills it */
 };
 struct static_group { struct str_list targets; struct str_map labels; };

@@ -11,6 +11,8 @@
 #include "base/url.h"
 #include "base/utf8.h"
 
+#include <stdlib.h>
+
 #define ADDRESS  "__address__"
 #define SCHEME   "__scheme__"
 #define PATH     "__metrics_path__"
@@ -78,28 +80,68 @@ static void add_query(struct buf *url, struct str name, struct str value)
     url_encode(url, value);
 }
 
-static const struct str_list *job_param(const struct scrape_job *job, struct str name)
+/* One parameter of the URL: its first value, and the job's values, of which those after the first follow. */
+struct url_param { struct str name, first; const struct str_list *more; };
+
+static int by_param_name(const void *x, const void *y)
 {
-    for (size_t i = 0; i < job->params.n; i++)
-        if (str_eq(job->params.keys[i], name))
-            return &job->params.values[i];
-    return NULL;
+    return str_cmp(((const struct url_param *)x)->name, ((const struct url_param *)y)->name);
 }
 
-/* A label sets the first value of its parameter; the job's further values follow. The builder is sorted, so the URL is
- * the same whatever the order of the configuration. */
-static void add_params(struct buf *url, const struct scrape_job *job, const struct labels_builder *b)
+/* The job's parameters; those without a label only where the job keeps them: a label cannot have an empty value, and
+ * relabel_configs may have removed it. */
+static size_t take_job_params(const struct scrape_job *job, const struct labels_builder *b, struct arena *scratch,
+                              struct url_param *params)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < job->params.n; i++) {
+        const struct str_list *values = &job->params.values[i];
+        struct str name = job->params.keys[i];
+        struct str label = builder_get(b, arena_printf(scratch, PARAM "%.*s", STR_ARG(name)));
+        if (values->n > 0 && (label.n > 0 || job->keep_params))
+            params[n++] = (struct url_param){name, label.n > 0 ? label : values->items[0], values};
+    }
+    return n;
+}
+
+static bool has_param(const struct url_param *params, size_t n, struct str name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(params[i].name, name))
+            return true;
+    return false;
+}
+
+/* Sorted by name, so the URL is the same whatever the order of the configuration. */
+static void add_params(struct buf *url, const struct scrape_job *job, const struct labels_builder *b,
+                       struct arena *scratch)
 {
     struct str prefix = STR(PARAM);
+    struct url_param *params = ARENA_ARRAY(scratch, struct url_param, job->params.n + b->n);
+    size_t of_job = take_job_params(job, b, scratch, params), n = of_job;
     for (size_t i = 0; i < b->n; i++) {
         struct label l = b->slots[i].label;
-        if (b->slots[i].gone || !str_starts(l.name, prefix))
-            continue;
         struct str name = str_skip(l.name, prefix.n);
-        const struct str_list *more = job_param(job, name);
-        add_query(url, name, l.value);
-        for (size_t k = 1; more && k < more->n; k++)
-            add_query(url, name, more->items[k]);
+        if (!b->slots[i].gone && str_starts(l.name, prefix) && !has_param(params, of_job, name))
+            params[n++] = (struct url_param){name, l.value, NULL};
+    }
+    qsort(params, n, sizeof *params, by_param_name);
+    for (size_t i = 0; i < n; i++) {
+        add_query(url, params[i].name, params[i].first);
+        for (size_t k = 1; params[i].more && k < params[i].more->n; k++)
+            add_query(url, params[i].name, params[i].more->items[k]);
+    }
+}
+
+/* What a request line cannot carry is escaped; everything else stays as it was written. */
+static void add_path(struct buf *url, struct str path)
+{
+    for (size_t i = 0; i < path.n; i++) {
+        unsigned char c = (unsigned char)path.p[i];
+        if (c <= ' ' || c >= 0x7f || strchr("\"<>\\^`{|}", c))
+            url_encode(url, str_n(path.p + i, 1));
+        else
+            buf_add_char(url, (char)c);
     }
 }
 
@@ -119,9 +161,9 @@ static bool make_url(struct target_maker *m, const struct scrape_job *job, struc
     if (str_find(str_skip(buf_str(url), host), '/') == url->n - host) { /* otherwise the address has its path along */
         if (!str_starts(path, STR("/")))
             buf_add_char(url, '/');
-        buf_add_str(url, path);
+        add_path(url, path);
     }
-    add_params(url, job, b);
+    add_params(url, job, b, &m->scratch);
     struct url parts;
     if (!url_parse(buf_str(url), &parts, err) || parts.host.n == 0)
         return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not a valid address", STR_ARG(address));

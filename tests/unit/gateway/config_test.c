@@ -130,6 +130,82 @@ static void test_jobs(void **state UNUSED)
     end(c);
 }
 
+/* A list is vmagent's form, a mapping Prometheus'; paths start from the file's folder, wherever the program runs. */
+static void test_job_files(void **state UNUSED)
+{
+    put("more-1.yml", "scrape_configs:\n- job_name: m\n  file_sd_configs: [{files: ['targets/*.json', '/no/*.json']}]\n"
+                      "  basic_auth: {username: u, password_file: hush}\n");
+    put("more-2.yml", "scrape_configs:\n");
+    put("more-3.yml", "{}\n");
+    struct config *c = load("scrape_config_files: ['more-?.yml', none.yml]\n");
+    char text[400];
+    assert_int_equal(c->n_jobs, 1);
+    const struct file_sd *sd = c->jobs[0].file_sd_configs.items;
+    snprintf(text, sizeof text, "%s/targets/*.json", folder);
+    assert_str(sd->files.items[0], text);
+    assert_str(sd->files.items[1], "/no/*.json");
+    snprintf(text, sizeof text, "main.yml:1: scrape_config_files: no file matches %s/none.yml", folder);
+    assert_true(warned(c, text));
+    snprintf(text, sizeof text, "more-1.yml:3: file_sd_config.files: no file matches %s/targets/*.json", folder);
+    assert_true(warned(c, text));
+    assert_true(warned(c, "more-1.yml:3: file_sd_config.files: no file matches /no/*.json"));
+    snprintf(text, sizeof text, "more-1.yml:4: basic_auth.password_file: cannot read %s/hush: No such file", folder);
+    assert_true(warned(c, text));
+    assert_int_equal(c->warnings.n, 4);
+    end(c);
+    char before[300];
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(folder), 0);
+    put("main.yml", "scrape_config_files: [none.yml]\n"); /* named without a folder: an absolute path all the same */
+    char *argv[] = {(char *)"sluice", (char *)"--config.file=main.yml"};
+    assert_true(flags_parse(2, argv, &flags, &err));
+    c = config_load(&flags, &err);
+    snprintf(text, sizeof text, "no file matches %s/none.yml", folder);
+    assert_true(c && warned(c, text));
+    end(c);
+    assert_int_equal(chdir(before), 0);
+    put("more-1.yml", "scrape_configs: []\nglobal: {}\n");
+    assert_null(load_as("config.file", "scrape_config_files: [more-1.yml]\n", NULL));
+    assert_non_null(strstr(err.text, "more-1.yml:2: unknown key \"global\""));
+    flags_free(&flags);
+}
+
+/* As Prometheus 3.5.3 sends them. */
+static void test_environment_in_labels(void **state UNUSED)
+{
+    const char *text = "global:\n  external_labels: {a: '${SLUICE_TEST_A}', b: '$SLUICE_TEST_A', c: '$$x', d: '${SLUICE_TEST_NONE}',\n"
+                       "                    e: 'x$', f: '${SLUICE_TEST_A}-2', g: '$-', h: '${', i: '$.', j: a$$}\n";
+    static const char *const want[][2] = {
+        {"a", "pod-0"}, {"b", "pod-0"}, {"c", "$x"}, {"e", "x$"}, {"f", "pod-0-2"}, {"i", "$."}, {"j", "a$"}};
+    setenv("SLUICE_TEST_A", "pod-0", 1);
+    struct config *c = load(text);
+    const struct str_map *labels = &c->global.external_labels;
+    assert_int_equal(labels->n, LEN(want));
+    for (size_t i = 0; i < LEN(want); i++) {
+        assert_str(labels->keys[i], want[i][0]);
+        assert_str(labels->values[i], want[i][1]);
+    }
+    assert_true(warned(c, "the environment variable SLUICE_TEST_NONE is empty or not set"));
+    end(c);
+    c = load_as("promscrape.config", text, NULL); /* vmagent has no such thing */
+    assert_str(c->global.external_labels.values[0], "${SLUICE_TEST_A}");
+    end(c);
+}
+
+static void test_headers(void **state UNUSED)
+{
+    struct config *c = load("remote_write:\n- url: http://a/w\n  headers:\n    X-Scope-OrgID: team-a\n    X-Empty:\n"
+                            "- {url: 'http://b/w', name: b, headers: ['A: b']}\n");
+    assert_int_equal(c->destinations[0].http.headers.n, 2);
+    assert_str(c->destinations[0].http.headers.items[0], "X-Scope-OrgID: team-a");
+    assert_str(c->destinations[0].http.headers.items[1], "X-Empty: ");
+    assert_str(c->destinations[1].http.headers.items[0], "A: b");
+    assert_false(shows(c, "team-a"));
+    end(c);
+    refused("remote_write:\n- url: http://a/w\n  headers: {a: [b]}\n", 3, "remote_write.headers: expected a list of "
+            "strings or a mapping");
+}
+
 static void test_common_rules(void **state UNUSED)
 {
     const char *rule = "global:\n  metric_relabel_configs: [{action: labeldrop, regex: x}]\nscrape_configs:\n- job_name: a\n"
@@ -285,7 +361,7 @@ static void test_errors(void **state UNUSED)
     refused("a: b\n  c: d\n", 2, "");
     put("more-3.yml", "job_name: x\n");
     assert_null(load_as("config.file", "scrape_config_files: [more-3.yml]\n", NULL));
-    assert_non_null(strstr(err.text, "more-3.yml:1: expected a list"));
+    assert_non_null(strstr(err.text, "more-3.yml:1: unknown key \"job_name\": expected a list, or a mapping"));
     flags_free(&flags);
 }
 
@@ -323,6 +399,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty), cmocka_unit_test(test_empty_or_not), cmocka_unit_test(test_jobs),
+        cmocka_unit_test(test_job_files), cmocka_unit_test(test_environment_in_labels), cmocka_unit_test(test_headers),
         cmocka_unit_test(test_common_rules), cmocka_unit_test(test_vmagent),
         cmocka_unit_test(test_a_long_file_with_placeholders), cmocka_unit_test(test_promxy),
         cmocka_unit_test(test_destinations), cmocka_unit_test(test_relabel_files), cmocka_unit_test(test_recent),

@@ -8,6 +8,7 @@
 #include "gateway/flags.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { MOST = 16 };
 
@@ -124,6 +125,41 @@ static void test_lists(void **state UNUSED)
     flags_free(&f);
 }
 
+/* A switch takes no value but after "=", whatever follows it, and has a --no- form. */
+static void test_switches(void **state UNUSED)
+{
+    struct flags f;
+    assert_true(PARSE(&f, "-remoteWrite.disableOnDiskQueue", "-remoteWrite.url=http://a/w", "-remoteWrite.forcePromProto",
+                      "-remoteWrite.forceVMProto=false,true", "-remoteWrite.tlsInsecureSkipVerify"));
+    assert_int_equal(f.remote_write.url.n, 1);
+    assert_str(f.remote_write.disable_disk_queue.items[0], "true");
+    assert_str(f.remote_write.force_prom_proto.items[0], "true");
+    assert_int_equal(f.remote_write.force_vm_proto.n, 2);
+    assert_str(f.remote_write.tls_insecure.items[0], "true");
+    flags_free(&f);
+    assert_true(PARSE(&f, "--no-storage.tsdb.wal-compression", "--no-agent", "--no-auto-gomemlimit", "--no-dryRun"));
+    assert_false(f.dry_run);
+    flags_free(&f);
+    assert_false(PARSE(&f, "--no-query.timeout"));
+    flags_free(&f);
+}
+
+static void test_environment(void **state UNUSED)
+{
+    struct flags f;
+    setenv("SLUICE_TEST_TOKEN", "zz,z", 1);
+    assert_true(PARSE(&f, "-remoteWrite.bearerToken=%{SLUICE_TEST_TOKEN}", "-promscrape.config", "/%{SLUICE_TEST_TOKEN}.yml",
+                      "-remoteWrite.label=a=100%{"));
+    assert_int_equal(f.remote_write.bearer_token.n, 2);
+    assert_str(f.remote_write.bearer_token.items[0], "zz");
+    assert_str(f.config_file, "/zz,z.yml");
+    assert_str(f.remote_write.label.items[0], "a=100%{");
+    flags_free(&f);
+    assert_false(PARSE(&f, "-remoteWrite.bearerToken=%{SLUICE_TEST_NOBODY}"));
+    assert_non_null(strstr(err.text, "--remoteWrite.bearerToken: the environment has no SLUICE_TEST_NOBODY"));
+    flags_free(&f);
+}
+
 static void test_accepted(void **state UNUSED)
 {
     struct flags f;
@@ -203,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_dialects), cmocka_unit_test(test_forms_of_values),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_items_with_quotes_and_brackets),
-        cmocka_unit_test(test_accepted), cmocka_unit_test(test_errors), cmocka_unit_test(test_documents)};
+        cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_environment), cmocka_unit_test(test_accepted), cmocka_unit_test(test_errors), cmocka_unit_test(test_documents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,6 +71,35 @@ static void labels_and_urls(void **state UNUSED)
            "{instance=\"[::1]:9100\", job=\"j\"}");
 }
 
+static void expect_params(const char *yaml, bool keep, const char *url)
+{
+    struct made m = {0};
+    must_load_job(&m.arena, yaml, &m.job);
+    m.job.keep_params = keep;
+    struct target_source from = {.address = STR("h:1"), .mechanism = "static"};
+    m.how = target_make(&m.maker, &m.job, 0, &from, &m.target, &m.err);
+    assert_int_equal(m.how, TARGET_MADE);
+    assert_string_equal(m.target->url.p, url);
+    unmake(&m);
+}
+
+/* As Prometheus 3.5 requests them, and vmagent 1.145, which leaves out what has no label. */
+static void parameters_without_a_label(void **state UNUSED)
+{
+    const char *empty = "{job_name: j, metrics_path: /probe, params: {z: ['1'], collect: [''], b: ['', c]}}";
+    expect_params(empty, true, "http://h:1/probe?b=&b=c&collect=&z=1");
+    expect_params(empty, false, "http://h:1/probe?z=1");
+    const char *removed = "{job_name: j, params: {a: [x, y]}, relabel_configs: [{regex: __param_a, action: labeldrop}]}";
+    expect_params(removed, true, "http://h:1/metrics?a=x&a=y");
+    expect_params(removed, false, "http://h:1/metrics");
+}
+
+static void paths_are_escaped(void **state UNUSED)
+{
+    expect_params("{job_name: j, metrics_path: '/a b'}", true, "http://h:1/a%20b");
+    expect_params("{job_name: j, metrics_path: \"/\\t<\\xe9>%20?x=y&z\"}", true, "http://h:1/%09%3C%C3%A9%3E%20?x=y&z");
+}
+
 /* As vmagent 1.145 has it. */
 static void the_instance_may_be_the_host_alone(void **state UNUSED)
 {
@@ -203,7 +232,8 @@ static void ticks(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(labels_and_urls),
+        cmocka_unit_test(labels_and_urls), cmocka_unit_test(parameters_without_a_label),
+        cmocka_unit_test(paths_are_escaped),
         cmocka_unit_test(the_instance_may_be_the_host_alone),
         cmocka_unit_test(relabeling),
         cmocka_unit_test(bad_targets),
