@@ -222,14 +222,67 @@ static bool take(struct reader *r)
            take_side(r, &r->positive, INT32_MIN, INT32_MAX, &h->positive);
 }
 
+/* ---- counts ---- */
+
+static bool sum_buckets(const struct reader *r, const struct buckets *b, double *total)
+{
+    for (uint32_t i = 0; i < b->n_counts; i++) {
+        if (b->counts[i] < 0)
+            return refuse(r, "a bucket has a negative count");
+        *total += b->counts[i];
+    }
+    return true;
+}
+
+/* Floats are rounded, so that only integers can be compared; beyond 2^53 these are rounded too. */
+static bool check_counts(const struct reader *r)
+{
+    const struct histogram *h = &r->h;
+    double total = h->zero_count;
+    if (h->count < 0 || h->zero_count < 0)
+        return refuse(r, "a negative count");
+    if (!sum_buckets(r, &h->negative, &total) || !sum_buckets(r, &h->positive, &total))
+        return false;
+    if (r->is_float || total >= 0x1p53 || h->count >= 0x1p53)
+        return true;
+    if (isnan(h->sum) ? total <= h->count : total == h->count)
+        return true;
+    return err_set(r->err, ERR_BAD_DATA, "native histogram: its count is %.0f and its buckets hold %.0f observations",
+                   h->count, total);
+}
+
+static bool decode_fields(struct reader *r, const uint8_t *p, size_t n, int64_t *t, struct histogram *out)
+{
+    if (!read_fields(r, p, p + n) || !take(r))
+        return false;
+    *t = r->t;
+    *out = r->h;
+    return true;
+}
+
 bool histogram_decode(struct arena *a, const uint8_t *p, size_t n, int64_t *t, struct histogram *out, struct err *err)
 {
+    return decode_fields(&(struct reader){.arena = a, .err = err}, p, n, t, out);
+}
+
+bool histogram_decode_strict(struct arena *a, const uint8_t *p, size_t n, int64_t *t, struct histogram *out,
+                             struct err *err)
+{
     struct reader r = {.arena = a, .err = err};
-    if (!read_fields(&r, p, p + n) || !take(&r))
-        return false;
-    *t = r.t;
-    *out = r.h;
-    return true;
+    return decode_fields(&r, p, n, t, out) && check_counts(&r);
+}
+
+bool histogram_lacks_bounds(const uint8_t *p, size_t n)
+{
+    const uint8_t *end = p + n;
+    struct pb_field f;
+    bool custom = false, bounds = false, stale = false;
+    while (pb_next(&p, end, &f)) {
+        custom = custom || (f.number == SCHEMA && (int32_t)zigzag((uint32_t)f.value) == HISTOGRAM_CUSTOM);
+        stale = stale || (f.number == SUM && is_stale(double_from_bits(f.value)));
+        bounds = bounds || f.number == CUSTOM;
+    }
+    return custom && !bounds && !stale;
 }
 
 static void add_double(struct buf *out, unsigned field, double v)

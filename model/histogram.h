@@ -29,6 +29,13 @@ struct histogram {
  * bounds, at most HISTOGRAM_MAX_BUCKETS a side; counts may be anything, as those of gauges are). */
 bool histogram_decode(struct arena *a, const uint8_t *p, size_t n, int64_t *t, struct histogram *out,
                       struct err *err) MUST_USE;
+/* The same, and the counts are checked as Prometheus' receiver checks them: none is negative, and the count of the
+ * integer form equals what the buckets hold, or, when the sum is NaN, is at least that. For what is ingested. */
+bool histogram_decode_strict(struct arena *a, const uint8_t *p, size_t n, int64_t *t, struct histogram *out,
+                             struct err *err) MUST_USE;
+/* Is it a message with custom buckets, and without their bounds? So remote_read of Prometheus 3.9.0 and older
+ * returns them. Stale markers have no bounds either and do not count. */
+bool histogram_lacks_bounds(const uint8_t *p, size_t n);
 /* Appends a prometheus.Histogram message (float form, without tag and length). */
 void histogram_encode(struct buf *out, const struct histogram *h, int64_t t);
 bool histogram_is_stale(const struct histogram *h); /* sum is the stale NaN */

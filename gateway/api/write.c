@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Remote write 1.0 in. The body is unpacked under a limit and walked once: every series goes to the lane's sink as it
  * is read, and a body that turns out to be broken is taken back as a whole. As with Prometheus a series with labels
- * that cannot be is dropped and counted, and the rest is taken.
+ * that cannot be is dropped and counted, and the rest is taken. Malformed native histograms are dropped too, since no
+ * receiver would take them from us; the response is then a 400 that names the first, after the rest has been taken.
  *
  * What the body is packed with is seen in its first bytes: agents that were told to change their codec announce the
  * old one.
@@ -11,7 +12,11 @@
 #include "base/compress.h"
 #include "gateway/gateway.h"
 
-enum { KEPT_BYTES = 1 << 20, RETRY_SECONDS = 5 };
+enum {
+    KEPT_BYTES = 1 << 20,
+    SCRATCH_BYTES = 16 << 20, /* a histogram with HISTOGRAM_MAX_BUCKETS on each side takes 3 MiB */
+    RETRY_SECONDS = 5
+};
 
 #define WRITE_PATH "{path=\"/api/v1/write\",protocol=\"promremotewrite\"}"
 #define WRITE_TYPE "{type=\"promremotewrite\"}"
@@ -20,7 +25,8 @@ enum { KEPT_BYTES = 1 << 20, RETRY_SECONDS = 5 };
     X(WRITE_ERRORS, "vmagent_http_request_errors_total" WRITE_PATH, STATS_COUNTER, "Pushes refused as broken")         \
     X(WRITE_BUSY, "sluice_write_busy_total", STATS_COUNTER, "Pushes refused because a queue was full")                 \
     X(WRITE_ROWS, "vmagent_rows_inserted_total" WRITE_TYPE, STATS_COUNTER, "Samples and histograms taken from pushes") \
-    X(WRITE_INVALID, "vm_rows_invalid_total" WRITE_TYPE, STATS_COUNTER, "Samples dropped because of their labels")
+    X(WRITE_INVALID, "vm_rows_invalid_total" WRITE_TYPE, STATS_COUNTER, \
+      "Samples dropped because of their labels, and malformed native histograms")
 enum write_stat { WRITE_STATS(STATS_ID) };
 struct stats_group write_stats = STATS_GROUP(WRITE_STATS);
 
@@ -28,14 +34,19 @@ struct write_buffers { /* one a lane */
     struct buf body;
     struct rw_walk walk;
     struct zstd *zstd;
+    struct arena scratch;      /* for the check of one histogram */
 };
-struct counted { size_t rows, invalid; };
+struct counted {
+    size_t rows, invalid, malformed;
+    struct err first;          /* of the malformed ones */
+};
 
 static struct write_buffers *buffers(struct lane *l)
 {
     if (l->write == NULL) {
         l->write = mem_zalloc(sizeof *l->write);
         rw_walk_init(&l->write->walk);
+        arena_init(&l->write->scratch, SCRATCH_BYTES);
     }
     return l->write;
 }
@@ -47,6 +58,7 @@ void api_write_free(struct write_buffers *w)
     rw_walk_free(&w->walk);
     if (w->zstd)
         zstd_free(w->zstd);
+    arena_free(&w->scratch);
     buf_free(&w->body);
     mem_free(w);
 }
@@ -95,13 +107,46 @@ static bool read_body(struct http_request *r, struct write_buffers *w, struct er
 
 /* ---- what is in it ---- */
 
-static void take_series(struct sink *sink, const struct rw_walk *w, struct counted *n)
+static bool histogram_sound(struct write_buffers *b, struct str message, struct err *err)
 {
-    size_t rows = w->n_samples + w->n_hists;
+    struct histogram h;
+    int64_t t;
+    struct arena_mark mark = arena_mark(&b->scratch);
+    bool sound = histogram_decode_strict(&b->scratch, (const uint8_t *)message.p, message.n, &t, &h, err);
+    arena_release(&b->scratch, mark);
+    return sound;
+}
+
+static void drop_malformed(struct write_buffers *b, struct counted *n)
+{
+    struct rw_walk *w = &b->walk;
+    struct err err;
+    size_t kept = 0;
+    for (size_t i = 0; i < w->n_hists; i++) {
+        if (histogram_sound(b, w->hists[i], &err)) {
+            w->hists[kept++] = w->hists[i];
+        } else if (n->malformed++ == 0) {
+            struct buf name = {0};
+            labels_print(&name, w->labels);
+            err_set(&n->first, ERR_BAD_DATA, "series %.512s at %lld ms: %s", buf_z(&name),
+                    (long long)rw_hist_time(w->hists[i]), err.text);
+            buf_free(&name);
+        }
+    }
+    w->n_hists = kept;
+}
+
+static void take_series(struct sink *sink, struct write_buffers *b, struct counted *n)
+{
+    struct rw_walk *w = &b->walk;
     if (!w->labels_ok || labels_name(w->labels).n == 0) {
-        n->invalid += rows;
+        n->invalid += w->n_samples + w->n_hists;
         return;
     }
+    drop_malformed(b, n);
+    size_t rows = w->n_samples + w->n_hists;
+    if (rows == 0 && w->n_exemplars == 0)
+        return;
     n->rows += rows;
     sink_series(sink, &(struct series_in){.labels = w->labels, .samples = w->samples, .n_samples = w->n_samples,
                                           .hists = w->hists, .n_hists = w->n_hists, .exemplars = w->exemplars,
@@ -114,7 +159,7 @@ static bool take_all(struct sink *sink, struct write_buffers *b, struct counted 
     rw_walk_start(w, buf_str(&b->body));
     for (;;)
         switch (rw_walk_next(w)) {
-        case RW_SERIES: take_series(sink, w, n); break;
+        case RW_SERIES: take_series(sink, b, n); break;
         case RW_METADATA: sink_metadata(sink, &w->metadata); break;
         case RW_ERROR: *err = w->err; return false;
         case RW_END: return true;
@@ -140,12 +185,20 @@ static bool busy(struct err *err)
     return false;
 }
 
+static void report_malformed(struct http_request *r, const struct counted *n)
+{
+    http_text(r, 400, n->first.text);
+    if (n->malformed > 1)
+        buf_printf(&r->out, " (and %zu more)", n->malformed - 1);
+    buf_add_z(&r->out, "; malformed histograms are dropped, the rest of the request is stored\n");
+}
+
 static void on_safe(void *arg, bool ok)
 {
     struct http_request *r = arg;
-    if (ok)
-        r->status = 204;
-    else {
+    if (ok) {
+        r->status = r->out.n > 0 ? 400 : 204; /* what take() has written */
+    } else {
         http_text(r, 503, "the queue could not be written: send it again later\n");
         r->retry_after = RETRY_SECONDS;
     }
@@ -163,7 +216,9 @@ static bool take(struct http_request *r, struct write_buffers *w, struct err *er
         return false;
     }
     stats_add(&write_stats, WRITE_ROWS, (double)n.rows);
-    stats_add(&write_stats, WRITE_INVALID, (double)n.invalid);
+    stats_add(&write_stats, WRITE_INVALID, (double)(n.invalid + n.malformed));
+    if (n.malformed > 0)
+        report_malformed(r, &n);
     sink_commit(sink, on_safe, r);
     return true;
 }

@@ -60,8 +60,8 @@ static struct labels own_labels(const struct answer *a, struct labels from)
     if (a->external.count == 0)
         return group_labels(a->group, a->arena, from);
     builder_start(&b, from);
-    while (labels_next(&it, &l))
-        if (str_eq(builder_get(&b, l.name), l.value))
+    for (unsigned i = 0; labels_next(&it, &l); i++)
+        if ((i >= 32 || !(a->own >> i & 1)) && str_eq(builder_get(&b, l.name), l.value))
             builder_del(&b, l.name);
     struct labels own = group_labels(a->group, a->arena, builder_labels(&b, a->arena));
     builder_free(&b);

@@ -25,6 +25,7 @@ struct answer { /* series of one server; several requests may fill one answer */
     const struct group *group;   /* whose labels are added */
     struct notes *notes;         /* warnings and infos that came along */
     struct labels external;      /* taken away from series that have them with these values */
+    unsigned own;                /* bits: of these labels, those that the series have themselves; they stay */
     int64_t t_min, t_max;        /* samples outside are dropped */
     size_t budget;               /* bytes that the samples of one series may take; 0 = no limit */
     struct series *series; size_t n, cap;

@@ -114,7 +114,7 @@ static void ask_read(struct ask *ask)
     struct buf body = {0};
     const struct round *r = ask->round;
     size_t max = r->budget && r->budget < r->max_answer ? r->budget : r->max_answer;
-    read_request(&body, ask->matchers, ask->n_matchers, ask->sel);
+    read_request(&body, ask->matchers, ask->n_matchers, ask->_external, ask->sel);
     send_request(ask, NULL, &body, read_answer_new(&ask->answer, max));
 }
 

@@ -13,14 +13,27 @@
 enum { QUERY_START = 1, QUERY_END, QUERY_MATCHERS, QUERY_HINTS };
 enum { HINT_STEP = 1, HINT_FUNC, HINT_START, HINT_END, HINT_RANGE = 7 };
 
-static void add_matcher(struct buf *query, const struct matcher *m)
+static void add_matcher(struct buf *query, enum match_type type, struct str name, struct str value)
 {
     static const int types[] = {[MATCH_EQ] = 0, [MATCH_NE] = 1, [MATCH_RE] = 2, [MATCH_NRE] = 3};
     struct buf b = {0};
-    pb_add_int(&b, 1, types[m->type]);
-    pb_add_bytes(&b, 2, m->name);
-    pb_add_bytes(&b, 3, m->value);
+    pb_add_int(&b, 1, types[type]);
+    pb_add_bytes(&b, 2, name);
+    pb_add_bytes(&b, 3, value);
     pb_add_bytes(query, QUERY_MATCHERS, buf_str(&b));
+    buf_free(&b);
+}
+
+/* NAME="VALUE" as a regular expression: the server drops such matchers on its external labels when they are plain. */
+static void add_literal(struct buf *query, struct str name, struct str value)
+{
+    struct buf b = {0};
+    for (size_t i = 0; i < value.n; i++) {
+        if (strchr("\\.+*?()|[]{}^$", value.p[i]) && value.p[i])
+            buf_add_char(&b, '\\');
+        buf_add_char(&b, value.p[i]);
+    }
+    add_matcher(query, MATCH_RE, name, buf_str(&b));
     buf_free(&b);
 }
 
@@ -37,18 +50,44 @@ static void add_hints(struct buf *query, const struct select *sel)
     buf_free(&b);
 }
 
-void read_request(struct buf *out, const struct matcher *m, size_t n, const struct select *sel)
+/* Those of the first READ_EXACT external labels that are in `own` are wanted, the others are not. */
+static void add_own_labels(struct buf *query, struct labels external, unsigned own)
 {
-    struct buf query = {0}, request = {0};
+    struct labels_iter it = labels_iter(external);
+    struct label l;
+    for (unsigned i = 0; i < READ_EXACT && labels_next(&it, &l); i++)
+        if (own >> i & 1)
+            add_literal(query, l.name, l.value);
+        else
+            add_matcher(query, MATCH_NE, l.name, l.value);
+}
+
+static void add_query(struct buf *request, const struct matcher *m, size_t n, struct labels external, unsigned own,
+                      const struct select *sel)
+{
+    struct buf query = {0};
     pb_add_int(&query, QUERY_START, sel->t_min);
     pb_add_int(&query, QUERY_END, sel->t_max);
     for (size_t i = 0; i < n; i++)
-        add_matcher(&query, &m[i]);
+        if (m[i].type == MATCH_EQ && m[i].value.n > 0 && str_eq(labels_get(external, m[i].name), m[i].value))
+            add_literal(&query, m[i].name, m[i].value);
+        else
+            add_matcher(&query, m[i].type, m[i].name, m[i].value);
+    add_own_labels(&query, external, own);
     add_hints(&query, sel);
-    pb_add_bytes(&request, 1, buf_str(&query));
+    pb_add_bytes(request, 1, buf_str(&query));
+    buf_free(&query);
+}
+
+void read_request(struct buf *out, const struct matcher *m, size_t n, struct labels external,
+                  const struct select *sel)
+{
+    struct buf request = {0};
+    unsigned queries = 1u << (external.count < READ_EXACT ? external.count : READ_EXACT);
+    for (unsigned own = 0; own < queries; own++)
+        add_query(&request, m, n, external, own, sel);
     pb_add_int(&request, 2, 0);
     snappy_pack(out, buf_str(&request));
-    buf_free(&query);
     buf_free(&request);
 }
 
@@ -62,6 +101,30 @@ struct read_answer {
     struct hist_sample *hists; size_t cap;
 };
 
+static bool blame_series(const struct rw_walk *w, const char *why, struct err *err)
+{
+    struct buf name = {0};
+    labels_print(&name, w->labels);
+    err_set(err, ERR_BAD_GATEWAY, "remote_read: series %.512s: %s", buf_z(&name), why);
+    buf_free(&name);
+    return false;
+}
+
+static bool decode_histogram(struct read_answer *r, const struct rw_walk *w, size_t i, struct histogram *to,
+                             struct err *err)
+{
+    const uint8_t *wire = (const uint8_t *)w->hists[i].p;
+    size_t n = w->hists[i].n;
+    if (histogram_lacks_bounds(wire, n))
+        return blame_series(w, "a native histogram with custom buckets came without their bounds, as Prometheus "
+                            "3.9.0 and older send them; upgrade the server, or leave the series out of the query", err);
+    r->hists[i].h = to;
+    if (histogram_decode(r->answer->arena, wire, n, &r->hists[i].t, to, err))
+        return true;
+    struct err why = *err;
+    return why.kind == ERR_BAD_DATA ? blame_series(w, why.text, err) : err_wrap(err, "remote_read");
+}
+
 /* Server labels with names that are not ours to judge were checked by the walk. */
 static bool add_series(struct read_answer *r, const struct rw_walk *w, struct err *err)
 {
@@ -69,14 +132,9 @@ static bool add_series(struct read_answer *r, const struct rw_walk *w, struct er
         return err_set(err, ERR_BAD_GATEWAY, "remote_read gave a series with bad labels: %s", w->reason);
     struct histogram *decoded = w->n_hists ? ARENA_ARRAY(r->answer->arena, struct histogram, w->n_hists) : NULL;
     mem_grow(&r->hists, &r->cap, w->n_hists, sizeof *r->hists);
-    for (size_t i = 0; i < w->n_hists; i++) {
-        const uint8_t *wire = (const uint8_t *)w->hists[i].p;
-        r->hists[i].h = &decoded[i];
-        if (!histogram_decode(r->answer->arena, wire, w->hists[i].n, &r->hists[i].t, &decoded[i], err)) {
-            err->kind = ERR_BAD_GATEWAY;
-            return err_wrap(err, "remote_read");
-        }
-    }
+    for (size_t i = 0; i < w->n_hists; i++)
+        if (!decode_histogram(r, w, i, &decoded[i], err))
+            return false;
     return answer_add(r->answer, w->labels, w->samples, w->n_samples, r->hists, w->n_hists, err);
 }
 
@@ -103,8 +161,11 @@ static bool add_response(struct read_answer *r, struct str body, struct err *err
     while (p < end) {
         if (!pb_next(&p, end, &f))
             return err_set(err, ERR_BAD_GATEWAY, "remote_read: the answer is damaged");
-        if (f.number == 1 && f.wire == 2 && !add_result(r, f.bytes, err))
+        if (f.number != 1 || f.wire != 2)
+            continue;
+        if (!add_result(r, f.bytes, err))
             return false;
+        r->answer->own++;
     }
     return true;
 }

@@ -7,7 +7,16 @@
 
 #include "model/source.h"
 
-/* A ReadRequest with one query, snappy-packed, appended to out. */
-void read_request(struct buf *out, const struct matcher *m, size_t n, const struct select *sel);
+/* A Prometheus adds its external labels to what remote_read returns, where series do not have them of their own, and
+ * drops matchers that equal one; its query API does neither, and is right. So that added labels can be told from a
+ * series' own, the request has one query for each set of external labels that series can have of their own with the
+ * external value: 2^n queries for n labels, nearly all of them over no series. Only the first
+ * READ_EXACT labels are told apart so; later ones count as added. */
+enum { READ_EXACT = 6 };
+
+/* A ReadRequest, snappy-compressed, appended to out. Query i is for the series that have their own label k, with the
+ * external value, exactly when bit k of i is set. */
+void read_request(struct buf *out, const struct matcher *m, size_t n, struct labels external,
+                  const struct select *sel);
 
 #endif

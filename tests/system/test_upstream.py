@@ -295,25 +295,86 @@ def test_many_steps_of_a_subquery():
     same_answer(sluice.query(expr, start + 3500), server.query(expr, start + 3500), expr)
 
 
-def histogram(t, k):
-    """prometheus.Histogram of schema 0: k observations in (1, 2], 2k in (2, 4]."""
+def histogram(t, k, count=None):
+    """prometheus.Histogram of schema 0: k observations in (1, 2], 2k in (2, 4]; count: what it claims."""
     def field(n, wire_type, payload):
         return wire.varint(n << 3 | wire_type) + payload
     span = field(1, 0, wire.varint(2)) + field(2, 0, wire.varint(2))  # offset 1 (zigzag), length 2
     deltas = wire.varint(2 * k) + wire.varint(2 * k)
-    return (field(1, 0, wire.varint(3 * k)) + field(3, 1, struct.pack("<d", 7.5 * k)) + field(4, 0, wire.varint(0)) +
+    return (field(1, 0, wire.varint(3 * k if count is None else count)) + field(3, 1, struct.pack("<d", 7.5 * k)) + field(4, 0, wire.varint(0)) +
             field(5, 1, struct.pack("<d", 1e-128)) + field(6, 0, wire.varint(0)) + field(11, 2, wire.varint(len(span)) + span) +
             field(12, 2, wire.varint(len(deltas)) + deltas) + field(15, 0, wire.varint(t)))
 
 
-def push_histograms(server, start, count):
-    def part(n, payload):
-        return wire.varint(n << 3 | 2) + wire.varint(len(payload)) + payload
-    series = part(1, part(1, b"__name__") + part(2, b"h"))
-    series += b"".join(part(4, histogram((start + i * 15) * 1000, i + 1)) for i in range(count))
-    answer = request(server.write_url, data=wire.snappy_compress(part(1, series)), headers={
+def part(n, payload):
+    return wire.varint(n << 3 | 2) + wire.varint(len(payload)) + payload
+
+
+def histogram_series(name, histograms):
+    return part(1, part(1, part(1, b"__name__") + part(2, name.encode())) + b"".join(part(4, h) for h in histograms))
+
+
+def push_body(url, body):
+    return request(url, data=wire.snappy_compress(body), headers={
         "Content-Type": "application/x-protobuf", "Content-Encoding": "snappy", "X-Prometheus-Remote-Write-Version": "0.1.0"})
+
+
+def push_histograms(server, start, count):
+    answer = push_body(server.write_url, histogram_series("h", [histogram((start + i * 15) * 1000, i + 1) for i in range(count)]))
     assert answer.status == 204, answer
+
+
+def test_malformed_histograms_are_refused():
+    """400 with the series' name; the rest of the request is stored, answered, and delivered to a strict receiver."""
+    t = int(time.time()) * 1000
+    storage = Prometheus("", "--enable-feature=native-histograms")
+    sluice = Sluice(f"remote_write: [{{name: p, url: '{storage.write_url}'}}]\nrecent: {{like: p}}\n")
+    body = (histogram_series("bad", [histogram(t, 1, count=99), histogram(t + 1, 1), histogram(t + 2, 2, count=1)]) +
+            histogram_series("good", [histogram(t, 1)]) + wire.write_request([({"__name__": "plain"}, [(t, 1.0)])]))
+    answer = push_body(f"{sluice.url}/api/v1/write", body)
+    assert answer.status == 400, answer
+    assert "series bad at" in answer.text and "99" in answer.text and "and 1 more" in answer.text, answer
+    for asked in (sluice, storage):
+        wait_until(lambda: len(asked.query('{__name__=~"good|bad|plain"}', t / 1000 + 1)["result"]) == 3, what=asked)
+    assert sluice.query("histogram_count(bad)", t / 1000 + 1)["result"][0]["value"][1] == "3"
+    assert sluice.metric("vm_rows_invalid_total", 'type="promremotewrite"') == 2
+
+
+def test_external_labels_are_those_of_the_query_api():
+    """remote_read adds external labels where a series has none of its own, and drops matchers that equal them."""
+    at = int(time.time()) - 60
+    server = Prometheus("global: {external_labels: {cluster: main.eu, replica: a}}")
+    own = ({}, {"cluster": "main.eu"}, {"cluster": "other"}, {"replica": "a"}, {"cluster": "main.eu", "replica": "a"},
+           {"replica": "b", "cluster": "main.eu"})
+    push(server.write_url, [({"__name__": "m", "i": str(i), **l}, [((at - 15 * k) * 1000, 20 - k) for k in range(20, -1, -1)])
+                            for i, l in enumerate(own)])
+    sluice = Sluice(groups(group("one", server, labels={"dc": "x"})))
+    for matchers in ("", '{cluster="main.eu"}', '{cluster!="main.eu"}', '{cluster=~"main.+"}', '{cluster!~"main.*"}', '{cluster=""}',
+                     '{cluster!=""}', '{replica="a"}', '{replica!="a"}', '{cluster="main.eu", replica="a"}', '{cluster="mainxeu"}'):
+        for expr in (f"m{matchers}", f"rate(m{matchers}[2m])", f"m{matchers}[30s]", f"count by (cluster, replica) (rate(m{matchers}[2m]))"):
+            want = server.query(expr, at)
+            for s in want["result"]:
+                if "count" not in expr:
+                    s["metric"]["dc"] = "x"
+            same_answer(sluice.query(expr, at), want, expr)
+
+
+def test_custom_buckets_without_bounds():
+    """Prometheus up to 3.9.0 leaves them out of remote_read: an error that names server and series, whatever is in the buckets."""
+    t = int(time.time()) * 1000 - 1000
+    server = Prometheus("", "--enable-feature=native-histograms")
+    for name, length, deltas in (("two", 2, (2, 2)), ("first", 1, (2,))):  # zigzag: 1 and then 1 more
+        count = sum(deltas[:1]) // 2 if length == 1 else 3
+        h = (wire.varint(1 << 3) + wire.varint(count) + wire.varint(3 << 3 | 1) + struct.pack("<d", 4.0) + wire.varint(4 << 3) +
+             wire.varint(105) + part(11, wire.varint(2 << 3) + wire.varint(length)) + part(12, b"".join(map(wire.varint, deltas))) +
+             wire.varint(15 << 3) + wire.varint(t) + part(16, struct.pack("<2d", 1.0, 5.0)))
+        answer = push_body(server.write_url, histogram_series(name, [h]))
+        assert answer.status == 204, answer
+    for extra in ({}, {"remote_read": False}):
+        sluice = Sluice(groups(group("one", server, **extra)), name=f"sluice{len(extra)}")
+        for name in ("two", "first"):
+            answer = sluice.get("/api/v1/query", {"query": f"histogram_quantile(0.5, {name})", "time": t / 1000 + 1})
+            assert answer.status == 502 and server.address in answer.text and f"series {name}" in answer.text, answer
 
 
 def test_native_histograms_and_external_labels():

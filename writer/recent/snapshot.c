@@ -121,13 +121,16 @@ static bool load_histograms(struct reading *r, struct snapshot_rest *s, struct s
     if (s->decoded == NULL) {
         struct hist_sample *hists = ARENA_ARRAY(r->arena, struct hist_sample, s->n_hists);
         struct histogram *decoded = ARENA_ARRAY(r->arena, struct histogram, s->n_hists);
+        uint32_t kept = 0;
         for (uint32_t i = 0; i < s->n_hists; i++) {
             struct str message = s->hists[i].message;
             int64_t t;
-            if (!histogram_decode(r->arena, (const uint8_t *)message.p, message.n, &t, &decoded[i], err))
+            if (histogram_decode(r->arena, (const uint8_t *)message.p, message.n, &t, &decoded[i], err))
+                hists[kept++] = (struct hist_sample){s->hists[i].t, &decoded[i]};
+            else if (err->kind != ERR_BAD_DATA) /* a malformed one is skipped: of an older version's queue */
                 return false;
-            hists[i] = (struct hist_sample){s->hists[i].t, &decoded[i]};
         }
+        s->n_hists = kept;
         s->decoded = hists;
     }
     out->hists = s->decoded;

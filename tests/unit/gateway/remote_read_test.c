@@ -24,7 +24,7 @@ static void request(void **state UNUSED)
         .window = 60000, .func = "rate"};
     struct buf packed = {0}, plain = {0};
     struct err err;
-    read_request(&packed, m, 2, &sel);
+    read_request(&packed, m, 2, (struct labels){0}, &sel);
     assert_true(unpack(CODEC_SNAPPY, NULL, buf_str(&packed), MAX, &plain, &err));
     Pb__ReadRequest *r = pb__read_request__unpack(NULL, plain.n, (const uint8_t *)plain.p);
     assert_non_null(r);
@@ -40,6 +40,43 @@ static void request(void **state UNUSED)
     pb__read_request__free_unpacked(r, NULL);
     buf_free(&packed);
     buf_free(&plain);
+}
+
+static void assert_matcher(const Pb__Matcher *m, int type, const char *name, const char *value)
+{
+    assert_int_equal(m->type, type);
+    assert_true(bytes_are(m->name, name) && bytes_are(m->value, value));
+}
+
+/* External labels a and b: four queries, by which of them series have of their own; a plain matcher that equals an
+ * external label would be dropped by the server. */
+static void request_with_external_labels(void **state UNUSED)
+{
+    struct answers t;
+    struct buf packed = {0}, plain = {0};
+    const struct label external[] = {{STR("a"), STR("x.y")}, {STR("b"), STR("2")}};
+    const struct matcher m[] = {{.type = MATCH_EQ, .name = STR("a"), .value = STR("x.y")},
+        {.type = MATCH_EQ, .name = STR("b"), .value = STR("3")}};
+    const struct select sel = {.kind = SELECT_RANGE, .t_min = 1000, .t_max = 61000, .func = ""};
+    answers_begin(&t);
+    read_request(&packed, m, 2, labels_from(&t.arena, external, 2), &sel);
+    assert_true(unpack(CODEC_SNAPPY, NULL, buf_str(&packed), MAX, &plain, &t.err));
+    Pb__ReadRequest *r = pb__read_request__unpack(NULL, plain.n, (const uint8_t *)plain.p);
+    assert_non_null(r);
+    assert_int_equal(r->n_queries, 4);
+    for (unsigned own = 0; own < 4; own++) {
+        Pb__Matcher **got = r->queries[own]->matchers;
+        assert_int_equal(r->queries[own]->n_matchers, 4);
+        assert_matcher(got[0], PB__MATCHER__TYPE__RE, "a", "x\\.y");
+        assert_matcher(got[1], PB__MATCHER__TYPE__EQ, "b", "3");
+        assert_matcher(got[2], own & 1 ? PB__MATCHER__TYPE__RE : PB__MATCHER__TYPE__NEQ, "a",
+                       own & 1 ? "x\\.y" : "x.y");
+        assert_matcher(got[3], own & 2 ? PB__MATCHER__TYPE__RE : PB__MATCHER__TYPE__NEQ, "b", "2");
+    }
+    pb__read_request__free_unpacked(r, NULL);
+    buf_free(&packed);
+    buf_free(&plain);
+    answers_end(&t);
 }
 
 /* ReadResponse{results: [QueryResult{timeseries: ...}]}, where a QueryResult has the bytes of a WriteRequest. */
@@ -77,6 +114,55 @@ static void answer(void **state UNUSED)
     answers_end(&t);
 }
 
+/* The second result is for series that have the label themselves. */
+static void external_labels(void **state UNUSED)
+{
+    struct answers t;
+    struct buf added = {0}, own = {0}, response = {0}, packed = {0};
+    answers_begin(&t);
+    const struct label names[] = {{STR("__name__"), STR("m")}, {STR("a"), STR("1")}};
+    const struct sample samples[] = {{1000, 1.5}};
+    struct labels labels = labels_from(&t.arena, names, 2);
+    t.answer.external = labels_from(&t.arena, names + 1, 1);
+    rw_append_series(&added, labels, samples, 1);
+    rw_append_series(&own, labels, samples, 1);
+    pb_add_bytes(&response, 1, buf_str(&added));
+    pb_add_bytes(&response, 1, buf_str(&own));
+    snappy_pack(&packed, buf_str(&response));
+    assert_true(answers_feed(read_answer_new(&t.answer, MAX), buf_str(&packed), packed.n, &t.err));
+    assert_string_equal(answers_text(&t), "m 1.5@1000; m{a=\"1\"} 1.5@1000");
+    buf_free(&added);
+    buf_free(&own);
+    buf_free(&response);
+    buf_free(&packed);
+    answers_end(&t);
+}
+
+static void broken_histograms_name_the_series(void **state UNUSED)
+{
+    struct answers t;
+    answers_begin(&t);
+    const struct label names[] = {{STR("__name__"), STR("m")}, {STR("a"), STR("1")}};
+    struct { struct histogram h; const char *want; } cases[] = {
+        {{.schema = HISTOGRAM_CUSTOM, .count = 1}, "series m{a=\"1\"}: a native histogram with custom buckets came "
+         "without their bounds"},
+        {{.schema = 9}, "series m{a=\"1\"}: native histogram: unknown schema"}};
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct buf result = {0}, packed = {0}, wire = {0};
+        histogram_encode(&wire, &cases[i].h, 3000);
+        struct str message = buf_str(&wire);
+        rw_append_full(&result, labels_from(&t.arena, names, 2), NULL, 0, &message, 1, NULL, 0);
+        respond(&packed, &result);
+        assert_false(answers_feed(read_answer_new(&t.answer, MAX), buf_str(&packed), packed.n, &t.err));
+        assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
+        assert_non_null(strstr(t.err.text, cases[i].want));
+        buf_free(&result);
+        buf_free(&packed);
+        buf_free(&wire);
+    }
+    answers_end(&t);
+}
+
 static void what_is_wrong(void **state UNUSED)
 {
     struct answers t;
@@ -101,6 +187,8 @@ static void what_is_wrong(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(request), cmocka_unit_test(answer),
+        cmocka_unit_test(request_with_external_labels), cmocka_unit_test(external_labels),
+        cmocka_unit_test(broken_histograms_name_the_series),
         cmocka_unit_test(what_is_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,6 +177,81 @@ static void test_refusals(void **state UNUSED)
     assert_refused((struct histogram){.positive = {one, 1, many, HISTOGRAM_MAX_BUCKETS + 1}}, "too many buckets");
 }
 
+static void assert_strict(struct str wire, const char *want)
+{
+    struct err err = {0};
+    struct histogram back;
+    int64_t t;
+    assert_true(decode(wire, &t, &back, &err)); /* well formed */
+    bool ok = histogram_decode_strict(&arena, (const uint8_t *)wire.p, wire.n, &t, &back, &err);
+    assert_int_equal(ok, want == NULL);
+    assert_true(ok || (err.kind == ERR_BAD_DATA && strstr(err.text, want)));
+}
+
+static struct str integers(uint64_t count, uint64_t zero, double sum, int64_t first, int64_t second)
+{
+    Pb__Span span = PB__SPAN__INIT, *spans = &span;
+    span.length = 2;
+    int64_t deltas[] = {first, second};
+    Pb__Histogram m = PB__HISTOGRAM__INIT;
+    m.count_case = PB__HISTOGRAM__COUNT_COUNT_INT;
+    m.count_int = count;
+    m.zero_count_case = PB__HISTOGRAM__ZERO_COUNT_ZERO_COUNT_INT;
+    m.zero_count_int = zero;
+    m.sum = sum;
+    m.positive_spans = m.negative_spans = &spans;
+    m.n_positive_spans = m.n_negative_spans = 1;
+    m.positive_deltas = m.negative_deltas = deltas;
+    m.n_positive_deltas = m.n_negative_deltas = 2;
+    return packed(&m);
+}
+
+static void test_strict_counts(void **state UNUSED)
+{
+    static const struct span one[] = {{0, 2}};
+    static const double good[] = {1, 2}, bad[] = {1, -2};
+    assert_strict(integers(2 * (1 + 3) + 5, 5, 1, 1, 2), NULL);
+    assert_strict(integers(12, 5, 1, 1, 2), "count is 12 and its buckets hold 13");
+    assert_strict(integers(99, 5, 1, 1, 2), "count is 99");
+    assert_strict(integers(99, 5, NAN, 1, 2), NULL); /* NaN observations are in no bucket */
+    assert_strict(integers(12, 5, NAN, 1, 2), "count is 12");
+    assert_strict(integers(1, 1, 1, 1, -2), "negative count");
+    struct { struct histogram h; const char *want; } floats[] = {
+        {{.count = 3.5, .positive = {one, 1, good, 2}}, NULL}, /* floats are rounded: any count */
+        {{.count = 3, .positive = {one, 1, bad, 2}}, "negative count"},
+        {{.count = 3, .negative = {one, 1, bad, 2}}, "negative count"},
+        {{.count = -1}, "negative count"},
+        {{.zero_count = -1}, "negative count"},
+        {{.count = -1, .hint = RESET_GAUGE}, "negative count"},
+        {{.sum = stale_nan()}, NULL},
+    };
+    struct buf wire = {0};
+    for (size_t i = 0; i < LEN(floats); i++) {
+        buf_clear(&wire);
+        histogram_encode(&wire, &floats[i].h, 1);
+        assert_strict(buf_str(&wire), floats[i].want);
+    }
+    buf_free(&wire);
+}
+
+static void test_bounds_missing(void **state UNUSED)
+{
+    static const double bounds[] = {1};
+    struct { struct histogram h; bool lacks; } cases[] = {
+        {{.schema = HISTOGRAM_CUSTOM, .custom = bounds, .n_custom = 1}, false},
+        {{.schema = HISTOGRAM_CUSTOM, .count = 1}, true},
+        {{.schema = HISTOGRAM_CUSTOM, .sum = stale_nan()}, false},
+        {{.schema = 3}, false},
+    };
+    struct buf wire = {0};
+    for (size_t i = 0; i < LEN(cases); i++) {
+        buf_clear(&wire);
+        histogram_encode(&wire, &cases[i].h, 1);
+        assert_int_equal(histogram_lacks_bounds((const uint8_t *)wire.p, wire.n), cases[i].lacks);
+    }
+    buf_free(&wire);
+}
+
 static void test_budget(void **state UNUSED)
 {
     struct arena small;
@@ -237,6 +312,8 @@ int main(void)
         cmocka_unit_test(test_integer_form),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_strict_counts),
+        cmocka_unit_test(test_bounds_missing),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_stale),
         cmocka_unit_test(test_damaged),
