@@ -15,7 +15,8 @@
 #   make fuzz            build the fuzzers with clang and run each for FUZZ_SECONDS (60)
 #   make lint            -Werror, cppcheck, layering, the longest functions
 #   make deps            install the build packages (deploy/packages)
-#   make install         honours DESTDIR, PREFIX, SYSCONFDIR, UNITDIR
+#   make install         honours DESTDIR, PREFIX, SYSCONFDIR, UNITDIR; install-strip strips the binary
+#   make uninstall       removes the binary and the unit; the configuration and the queues stay
 #   V=1                  show the commands;  BUILD=folder  build somewhere else than build/
 
 NAME    := sluice
@@ -37,6 +38,8 @@ WARN  := -Wall -Wextra -Wshadow -Wvla -Wpointer-arith -Wwrite-strings
 WARNC := -Wstrict-prototypes -Wmissing-prototypes
 OPT   ?= -O2 -g
 HARD  := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fno-omit-frame-pointer
+# Paths of the build machine do not end up in the binary: builds are reproducible.
+HARD  += '-ffile-prefix-map=$(CURDIR)=.'
 
 ifdef SAN
   MODE  := $(SAN)
@@ -92,7 +95,8 @@ export OUT LANES
 # What builds from nothing uses all cores, unless the caller said how many.
 cores = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: all deps run demo test test-deps unit system layers bench torture fuzz lint install clean help
+.PHONY: all deps run demo test test-deps unit system layers bench torture fuzz lint install install-strip uninstall \
+        clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
@@ -182,11 +186,19 @@ lint: layers
 	$(Q)$(MAKE) $(cores) BUILD=$(BUILD)/lint CFLAGS=-Werror CXXFLAGS=-Werror all
 	$(Q)tests/lint.sh $(LAYERS)
 
+# The unit is a template for PREFIX=/usr/local and SYSCONFDIR=/etc.
 install: all
-	install -D -m 755 $(OUT)/$(NAME) $(DESTDIR)$(PREFIX)/bin/$(NAME)
-	install -D -m 644 deploy/sluice.service $(DESTDIR)$(UNITDIR)/$(NAME).service
-	[ -e $(DESTDIR)$(SYSCONFDIR)/$(NAME)/sluice.yml ] || \
-	    install -D -m 644 deploy/sluice.yml $(DESTDIR)$(SYSCONFDIR)/$(NAME)/sluice.yml
+	install -D -m 755 "$(OUT)/$(NAME)" "$(DESTDIR)$(PREFIX)/bin/$(NAME)"
+	mkdir -p "$(DESTDIR)$(UNITDIR)"
+	sed 's|/usr/local/bin/|$(PREFIX)/bin/|g; s|/etc/sluice|$(SYSCONFDIR)/sluice|g' deploy/sluice.service \
+	    >"$(DESTDIR)$(UNITDIR)/$(NAME).service"
+	[ -e "$(DESTDIR)$(SYSCONFDIR)/$(NAME)/sluice.yml" ] || \
+	    install -D -m 644 deploy/sluice.yml "$(DESTDIR)$(SYSCONFDIR)/$(NAME)/sluice.yml"
+install-strip: install
+	strip "$(DESTDIR)$(PREFIX)/bin/$(NAME)"
+# The configuration and the queues are the user's and stay.
+uninstall:
+	rm -f "$(DESTDIR)$(PREFIX)/bin/$(NAME)" "$(DESTDIR)$(UNITDIR)/$(NAME).service"
 clean:
 	rm -rf $(BUILD)
 

@@ -130,7 +130,7 @@ def test_examples_of_documents_load():
 
 
 def test_deployed_configurations_load():
-    for name in ("quickstart.yml", "sluice.yml", "compose.yml"):
+    for name in ("quickstart.yml", "sluice.yml", "example.yml", "compose.yml"):
         code, said = run(f"--config.file={ROOT}/deploy/{name}", "--check-config")
         assert code == 0 and "is valid" in said, f"deploy/{name}: {said}"
         warnings = [line for line in said.splitlines() if "warning" in line and "no file matches" not in line]
@@ -138,15 +138,19 @@ def test_deployed_configurations_load():
 
 
 def test_commented_examples_load():
-    """What sluice.yml has in comments may be uncommented."""
-    text = read("deploy/sluice.yml")
+    """What example.yml and sluice.yml have in comments may be uncommented."""
+    text = read("deploy/example.yml")
     for start in ("  # - job_name: shop", "  # - name: paris"):
         at = text.index(start)
         end = re.compile(r"\n(?!  #)").search(text, at).start()
         text = text[:at] + re.sub(r"^  # ?", "  ", text[at:end], flags=re.M) + text[end:]
     text = re.sub(r"^ +Added to every series.*\n", "", text, flags=re.M)
-    code, said = run(f"--config.file={write_file('sluice.yml', text)}", "--check-config")
+    code, said = run(f"--config.file={write_file('example.yml', text)}", "--check-config")
     assert code == 0 and "3 scrape jobs, 2 destinations, 2 server groups" in said, said
+    text = read("deploy/sluice.yml")
+    body = re.sub(r"^( *)# (?=[a-z_]+:|  |- )", r"\1", text[text.index("global:"):], flags=re.M)
+    code, said = run(f"--config.file={write_file('sluice.yml', body)}", "--check-config")
+    assert code == 0 and "2 scrape jobs, 2 destinations, 1 server group" in said, f"{said}\n{body}"
 
 
 def test_unit_starts_the_program_as_it_wants_it():
