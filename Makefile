@@ -148,14 +148,14 @@ test-deps:
 	$(Q)deploy/install-packages build test
 
 run: deps
-	$(Q)$(MAKE) $(cores) all
+	$(Q)$(MAKE) --no-print-directory $(cores) all
 	$(Q)exec $(OUT)/$(NAME) --config.file=deploy/quickstart.yml
 demo: test-deps
-	$(Q)$(MAKE) $(cores) all
+	$(Q)$(MAKE) --no-print-directory $(cores) all
 	$(Q)exec deploy/demo.py
 
 test: test-deps
-	$(Q)$(MAKE) $(cores) all $(UNIT)
+	$(Q)$(MAKE) --no-print-directory $(cores) all $(UNIT)
 	$(Q)tests/run all $(T)
 unit: $(call chosen,$(UNIT))
 	$(Q)tests/run unit $(T)

@@ -15,6 +15,7 @@ import urllib.request
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDER = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else f"{ROOT}/build/demo"
 PEERS = f"{ROOT}/build/peers/bin"
+NEEDED = ("prometheus", "victoria-metrics", "node_exporter")
 
 CONFIG = """\
 global:
@@ -38,20 +39,21 @@ recent:
 """
 
 HELP = """
-sluice           http://localhost:{sluice}    /targets  /metrics  /api/v1/query?query=up
-VictoriaMetrics  http://localhost:{primary}    the primary; its own page: /vmui
-Prometheus       http://localhost:{backup}    the backup
+sluice           http://localhost:{sluice}            also /targets, /metrics
+VictoriaMetrics  http://localhost:{primary}            the primary storage
+Prometheus       http://localhost:{backup}/metrics    the backup storage
+(Debian builds these two without their web pages; query them as below, or point a Grafana at sluice.)
 data and logs    {folder}
 
-Ask sluice for what both storages hold together:
-  curl -s 'http://localhost:{sluice}/api/v1/query?query=sum+by+(job)+(up)'
-  curl -s 'http://localhost:{sluice}/api/v1/query?query=count_over_time(node_load1[2m])'
+Query sluice, which merges both storages:
+  curl -gs 'http://localhost:{sluice}/api/v1/query?query=sum+by+(job)+(up)'
+  curl -gs 'http://localhost:{sluice}/api/v1/query?query=count_over_time(node_load1[2m])'
 Let a storage fail. Type here:
-  stop primary      for a minute; the queries above keep their answers, and the buffer grows:
-                    curl -s http://localhost:{sluice}/metrics | grep -E 'pending|retries'
-  start primary     the buffer drains; then ask the primary itself for the gap, it is filled:
-                    curl -s 'http://localhost:{primary}/api/v1/query?query=count_over_time(node_load1[2m])'
-The same goes for `backup`. Ctrl-C stops everything.
+  stop primary      for a minute; the queries above keep returning results, and the queue grows:
+                    curl -gs 'http://localhost:{sluice}/metrics' | grep -E 'pending|retries'
+  start primary     the queue drains; the primary's own samples have no gap:
+                    curl -gs 'http://localhost:{primary}/api/v1/query?query=count_over_time(node_load1[2m])'
+`backup` can be stopped and started likewise. Ctrl-C stops everything.
 """
 
 
@@ -130,11 +132,21 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
+def get_peers():
+    """The first time this fetches about 70 MB of packages, so it says so, and shows each program as it is there."""
+    if not all(os.path.exists(f"{PEERS}/{name}") for name in NEEDED):
+        print("fetching Prometheus, VictoriaMetrics and node_exporter from Debian; this takes a minute or two",
+              flush=True)
+    with subprocess.Popen([f"{ROOT}/tests/peers.sh"], stdout=subprocess.PIPE, text=True) as p:
+        for line in p.stdout:
+            if line.split()[0] in NEEDED:
+                print(f"  {line}", end="", flush=True)
+                if "missing:" in line:
+                    sys.exit(f"the demo needs {line}")
+
+
 def main():
-    peers = subprocess.run([f"{ROOT}/tests/peers.sh"], stdout=subprocess.PIPE, check=True, text=True).stdout
-    for line in peers.splitlines():
-        if "missing:" in line and line.split()[0] in ("prometheus", "victoria-metrics", "node_exporter"):
-            sys.exit(f"the demo needs {line}")
+    get_peers()
     shutil.rmtree(FOLDER, ignore_errors=True)
     os.makedirs(FOLDER)
     ports = {"node": port(9100), "primary": port(8428), "backup": port(9090), "sluice": port(8429)}
@@ -146,6 +158,7 @@ def main():
     signal.signal(signal.SIGHUP, interrupt)
     table, running = commands(ports, os.environ.get("OUT", "build/release")), {}
     try:
+        print("starting node_exporter, VictoriaMetrics (primary), Prometheus (backup) and sluice", flush=True)
         for name, command in table.items():
             running[name] = start(name, command)
         for name, path in (("primary", "/health"), ("backup", "/-/ready"), ("sluice", "/-/ready")):
@@ -153,7 +166,7 @@ def main():
         print(HELP.format(folder=FOLDER, **ports), flush=True)
         listen_to_user(running, table)
     except KeyboardInterrupt:
-        print("\nstopping")
+        print("\nstopping; this takes a few seconds", flush=True)
     finally:
         for name in reversed(list(running)):
             stop(running[name])

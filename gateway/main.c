@@ -8,6 +8,7 @@
 #include "base/times.h"
 #include "gateway/cli_promql.h"
 #include "gateway/gateway.h"
+#include "gateway/greeting.h"
 #include "gateway/metrics.h"
 #include "gateway/routes.h"
 #include "gateway/worker.h"
@@ -206,20 +207,32 @@ static void tear_down(void)
 
 /* ---- running ---- */
 
+static void log_ready(const struct config *c, const char *address)
+{
+    char jobs[24], destinations[24], groups[24];
+    snprintf(jobs, sizeof jobs, "%zu", c->n_jobs);
+    snprintf(destinations, sizeof destinations, "%zu", c->n_destinations);
+    snprintf(groups, sizeof groups, "%zu", c->n_groups);
+    log_info("main", "ready", "version", VERSION, "address", address, "jobs", jobs, "destinations", destinations,
+             "server_groups", groups, "recent", c->recent ? "true" : "false");
+}
+
+/* Prose is for people: a daemon's output may be parsed line by line. */
 static void greet(void)
 {
     if (n_listeners == 0)
         return;
-    const char *at = http_listener_url_host(listeners[0]), *prefix = gateway.flags.path_prefix.p;
-    printf("\nsluice %s is ready.\n\n"
-           "  http://%s%s/          what there is to see\n"
-           "  http://%s%s/targets   what is scraped\n"
-           "  http://%s%s/metrics   about itself\n\n"
-           "Ask it something:\n"
-           "  curl 'http://%s%s/api/v1/query?query=up'\n\n", VERSION, at, prefix, at, prefix, at, prefix, at, prefix);
-    fflush(stdout);
+    struct config *c = gateway_config();
+    if (isatty(STDOUT_FILENO) && !str_is(gateway.flags.log_format, "json")) {
+        struct buf text = {0};
+        greeting_print(&text, c, http_listener_url_host(listeners[0]), gateway.flags.path_prefix.p);
+        fwrite(text.p, 1, text.n, stdout);
+        fflush(stdout);
+        buf_free(&text);
+    }
     for (size_t i = 0; i < n_listeners; i++)
-        log_info("main", "ready", "version", VERSION, "address", http_listener_address(listeners[i]));
+        log_ready(c, http_listener_address(listeners[i]));
+    config_unref(c);
 }
 
 /* Until they take what is pushed. False: it was told to stop meanwhile. */

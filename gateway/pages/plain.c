@@ -7,17 +7,18 @@
 
 struct link { const char *path, *what; };
 static const struct link links[] = {
-    {"/targets", "what is scraped, where it is sent, which servers answer"},
+    {"/targets", "scrape targets, remote write destinations, server groups"},
     {"/metrics", "metrics of this program"},
     {"/config", "the running configuration, secrets masked"},
     {"/flags", "command line flags"},
     {"/api/v1/query?query=up", "a query; also /api/v1/query_range, series, labels, metadata as with Prometheus"},
     {"/api/v1/targets", "targets as JSON"},
     {"/api/v1/status/config", "the configuration as JSON; also status/flags, status/buildinfo, status/runtimeinfo"},
-    {"/federate?match[]=up", "newest samples as text"},
-    {"/-/healthy", "is it alive"},
-    {"/-/ready", "is it ready to serve"},
-    {"/-/reload", "POST: read the configuration again"}};
+    {"/federate?match[]=up", "newest samples in the exposition format"},
+    {"/-/healthy", "liveness probe"},
+    {"/-/ready", "readiness probe"},
+};
+static const char reload_path[] = "/-/reload"; /* by POST: a form in HTML, no link */
 
 void page_index(struct http_request *r)
 {
@@ -26,6 +27,7 @@ void page_index(struct http_request *r)
         buf_add_z(&r->out, "sluice " VERSION "\n\n");
         for (size_t i = 0; i < LEN(links); i++)
             buf_printf(&r->out, "%s%-26s %s\n", prefix, links[i].path, links[i].what);
+        buf_printf(&r->out, "%s%-26s POST: reload the configuration file\n", prefix, reload_path);
         return;
     }
     html_begin(r, "sluice " VERSION);
@@ -33,7 +35,8 @@ void page_index(struct http_request *r)
     for (size_t i = 0; i < LEN(links); i++)
         buf_printf(&r->out, "<tr><td><a href='%s%s'><code>%s%s</code></a><td>%s", prefix, links[i].path, prefix,
                    links[i].path, links[i].what);
-    buf_add_z(&r->out, "</table>");
+    buf_printf(&r->out, "</table><form method=post action='%s%s'><button>Reload the configuration file</button></form>",
+               prefix, reload_path);
     html_end(r);
 }
 

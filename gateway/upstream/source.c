@@ -46,7 +46,8 @@ static struct source *hold_recent(struct upstream *u, struct query_ctx *q, struc
     }
     *h = (struct held){u->env.recent_put, take_recent(u).source};
     if (h->source == NULL)
-        err_set(err, ERR_UNAVAILABLE, "there is neither a server group nor a recent store to read from");
+        err_set(err, ERR_UNAVAILABLE, "no server group and no recent store to read from; add server_groups or `recent: {}`"
+                                       " to the configuration");
     return h->source;
 }
 

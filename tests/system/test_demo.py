@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """make demo: what it prints works, and the end of it leaves nothing running."""
+import json
 import re
+import subprocess
 import time
 
 from lib import *
@@ -15,13 +17,22 @@ def test_demo():
     urls = dict(re.findall(r"^(\w+) +(http://localhost:\d+)", demo.log(), re.M))
     assert urls.keys() == {"sluice", "VictoriaMetrics", "Prometheus"}, demo.log()
 
-    def answer(url):
-        return {s["metric"]["job"]: s["value"][1] for s in request(url).json()["data"]["result"]}
-    printed = re.findall(r"'(http://[^']*)'", demo.log())
-    assert len(printed) == 3, printed
-    wait_until(lambda: answer(printed[0]) == {"node": "1", "sluice": "1"}, 30, "every job is up")
-    for url in printed[1:]:
-        wait_until(lambda: int(request(url).json()["data"]["result"][0]["value"][1]) > 0, 30, url)
+    for url in re.findall(r"^\w+ +(http://\S+)", demo.log(), re.M):
+        assert request(url).status == 200, url
+
+    def run(command):
+        return subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, timeout=30, check=True, text=True).stdout
+
+    def result(command):
+        return json.loads(run(command))["data"]["result"]
+    printed = re.findall(r"^ +(curl .*)$", demo.log(), re.M)
+    assert len(printed) == 4, printed
+    up, merged, queue, primary = printed
+    wait_until(lambda: {s["metric"]["job"]: s["value"][1] for s in result(up)} == {"node": "1", "sluice": "1"}, 30,
+               "every job is up")
+    for command in (merged, primary):
+        wait_until(lambda c=command: int(result(c)[0]["value"][1]) > 0, 30, command)
+    assert "vm_persistentqueue_bytes_pending" in run(queue), queue
     demo.stop()
     time.sleep(0.2)
     for name, url in urls.items():
