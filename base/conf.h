@@ -54,6 +54,7 @@ struct conf_context {
     const char *file;        /* for messages */
     struct str dir;          /* folder that relative paths start from */
     bool loose_durations;    /* the vmagent dialect: 1.5h, bare seconds */
+    bool xxhash_hashmod;     /* the vmagent dialect: hashmod by XXH64 instead of MD5 */
     bool lenient_keys;       /* unknown keys are warnings (promscrape.config.strictParse=false) */
     void (*warn)(void *arg, const char *text); /* FILE:LINE: ... ; each warning once per load */
     void *warn_arg;

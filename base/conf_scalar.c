@@ -101,7 +101,7 @@ static bool parse_enum(const struct conf_row *row, struct str text, int *to, str
 {
     struct buf known = {0};
     for (int i = 0; row->names[i]; i++) {
-        if (str_is(text, row->names[i])) {
+        if (str_ieq(text, str_of(row->names[i]))) {
             *to = i;
             buf_free(&known);
             return true;

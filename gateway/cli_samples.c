@@ -35,7 +35,7 @@ static bool add_line(struct samples *s, const struct exposition *page, struct la
 {
     if (!page->has_t)
         return err_set(err, ERR_BAD_DATA, "`%.*s`: a time in milliseconds must follow the value", STR_ARG(page->series));
-    if (!exposition_labels(page->series, b, err))
+    if (!exposition_labels(page->series, false, b, err))
         return err_wrap(err, "`%.*s`", STR_ARG(page->series));
     struct stored *to = stored_for(s, builder_labels(b, s->arena));
     arena_grow(s->arena, &to->lines, &to->cap, to->n + 1, sizeof *to->lines);

@@ -141,7 +141,7 @@ static void set_globals(struct loader *l)
         .sample_limit = g->sample_limit, .label_limit = g->label_limit,
         .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,
         .honor_timestamps = d->honor_timestamps, .broken_lines_fail = d->broken_lines_fail,
-        .instance_is_host = d->instance_is_host, .keep_params = d->keep_params,
+        .instance_is_host = d->instance_is_host, .keep_params = d->keep_params, .page = d->page,
         .no_stale_markers = l->flags->no_stale_markers, .file_sd_interval = l->flags->file_sd_interval};
 }
 
@@ -309,6 +309,7 @@ struct config *config_load(const struct flags *f, struct err *err)
     struct loader l = {.flags = f, .config = c, .err = err};
     l.conf = (struct conf_context){.arena = &c->arena, .file = "the configuration", .warn = warn, .warn_arg = &l,
                                    .loose_durations = dialects[f->dialect].loose_durations,
+                                   .xxhash_hashmod = dialects[f->dialect].xxhash_hashmod,
                                    .lenient_keys = !f->strict_parse};
     bool ok = load_document(&l);
     if (ok) {

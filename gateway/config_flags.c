@@ -3,6 +3,7 @@
  * the default.
  */
 #include "gateway/config_file.h"
+#include "gateway/dialect.h"
 
 #include "base/url.h"
 
@@ -98,6 +99,12 @@ static bool set_labels(struct loader *l, const struct str_list *given, struct st
     return true;
 }
 
+static void end_chain(struct loader *l, struct conf_items rules)
+{
+    if (rules.n > 0)
+        ((struct relabel_rule *)rules.items)[rules.n - 1].ends_chain = dialects[l->flags->dialect].page.drops_reserved;
+}
+
 static bool set_rules(struct loader *l, const struct remote_write_flags *f, size_t i, struct conf_items *rules)
 {
     struct conf_items common = {0}, own = {0};
@@ -106,6 +113,8 @@ static bool set_rules(struct loader *l, const struct remote_write_flags *f, size
         return err_wrap(l->err, "-remoteWrite.relabelConfig");
     if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, NULL, &own, NULL))
         return err_wrap(l->err, "-remoteWrite.urlRelabelConfig");
+    end_chain(l, common);
+    end_chain(l, own);
     return config_join(l, common, own, sizeof(struct relabel_rule), rules);
 }
 

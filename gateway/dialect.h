@@ -6,6 +6,7 @@
 #define GATEWAY_DIALECT_H
 
 #include "gateway/flags.h"
+#include "scraper/scraper.h"
 
 struct flag_default { const char *flag, *text; };
 struct dialect_defaults {
@@ -15,6 +16,8 @@ struct dialect_defaults {
     bool reload_open;                  /* /-/reload works unless --web.enable-lifecycle=false */
     bool honor_timestamps;             /* of a scrape job that does not say */
     bool broken_lines_fail;            /* one bad line fails the page; else it is skipped and counted */
+    struct page_rules page;            /* how a scraped page is read */
+    bool xxhash_hashmod;               /* hashmod by XXH64, as vmagent; else by MD5 */
     bool instance_is_host;             /* the label instance is host:port even when the address has a URL or no port */
     bool keep_params;                  /* `params` of a job are sent even when their label is empty or removed */
     bool expand_labels;                /* ${NAME} in external_labels is replaced by the environment's value */

@@ -27,7 +27,9 @@ void exposition_skip_line(struct exposition *e)
 {
     const char *eol = line_end(e->p, e->end);
     eol += eol < e->end;
+    bool any = e->any_names;
     exposition_start(e, str_n(eol, (size_t)(e->end - eol)));
+    e->any_names = any;
 }
 
 static struct str excerpt(const char *p, const char *end)
@@ -70,12 +72,14 @@ static bool metric_type_known(struct str s)
     return metric_type_parse(s) != METRIC_UNKNOWN || str_is(s, "untyped") || str_is(s, "unknown");
 }
 
+static enum name_kind metric_kind(const struct exposition *e) { return e->any_names ? NAME_ANY_METRIC : NAME_METRIC; }
+
 /* A metric name, plain or in quotes; NULL when there is none. */
-static const char *read_name(const char *p, const char *end, struct str *name)
+static const char *read_name(const struct exposition *e, const char *p, const char *end, struct str *name)
 {
     bool quoted = p < end && *p == '"';
     p += quoted;
-    const char *stop = quoted ? exposition_quote_end(p, end) : exposition_name_end(p, end, true);
+    const char *stop = quoted ? exposition_quote_end(p, end) : exposition_name_end(p, end, metric_kind(e));
     if (stop == NULL || stop == p)
         return NULL;
     *name = str_n(p, (size_t)(stop - p));
@@ -103,7 +107,7 @@ static enum exposition_kind read_comment(struct exposition *e, const char *start
     if (kind == EXPOSITION_END)
         return kind;
     p = exposition_blanks_end(p + WORD, eol);
-    const char *after = read_name(p, eol, &e->name);
+    const char *after = read_name(e, p, eol, &e->name);
     if (after == NULL)
         return fail(e, start, p, "a metric name");
     e->text = str_skip(str_n(after, (size_t)(eol - after)), 1);
@@ -188,7 +192,7 @@ static const char *read_braces(struct exposition *e, const char *start, const ch
 {
     struct scan_piece piece;
     enum scan kind;
-    while ((kind = exposition_scan(&p, e->end, &piece)) == SCAN_LABEL || (kind == SCAN_METRIC && !named))
+    while ((kind = exposition_scan(&p, e->end, e->any_names, &piece)) == SCAN_LABEL || (kind == SCAN_METRIC && !named))
         named = named || kind == SCAN_METRIC;
     if (kind == SCAN_CLOSE && named)
         return p;
@@ -199,7 +203,7 @@ static const char *read_braces(struct exposition *e, const char *start, const ch
 
 static enum exposition_kind read_series(struct exposition *e, const char *start)
 {
-    const char *end = e->end, *p = exposition_name_end(start, end, true), *brace = exposition_blanks_end(p, end);
+    const char *end = e->end, *p = exposition_name_end(start, end, metric_kind(e)), *brace = exposition_blanks_end(p, end);
     if (brace < end && *brace == '{') {
         p = read_braces(e, start, brace + 1, p > start);
         if (p == NULL)

@@ -15,6 +15,7 @@ enum exposition_kind {
 struct exposition {
     const char *p, *end;  /* what is left */
     const char *_start;
+    bool any_names;       /* set after exposition_start: names without quotes as vmagent takes them */
     unsigned line;        /* ERROR: of what is wrong, 1-based */
     struct str series;    /* SERIES: the text from the name to the closing brace: the key of a series of this target */
     double value;         /* never the stale marker: every NaN is the ordinary one */
@@ -34,7 +35,7 @@ enum exposition_kind exposition_next_known(struct exposition *e, struct str know
 
 /* The labels of a series text, into the builder (which is started empty; unescaped values go into its scratch
  * arena, the others point into the text). False with the reason: a label name twice, an empty name, invalid UTF-8,
- * too many labels. */
-bool exposition_labels(struct str series, struct labels_builder *b, struct err *err) MUST_USE;
+ * too many labels. any_names: see struct exposition. */
+bool exposition_labels(struct str series, bool any_names, struct labels_builder *b, struct err *err) MUST_USE;
 
 #endif

@@ -51,9 +51,10 @@ static bool add_piece(struct labels_builder *b, enum scan kind, const struct sca
     return add(b, STR(METRIC_NAME), piece->name, series, err);
 }
 
-bool exposition_labels(struct str series, struct labels_builder *b, struct err *err)
+bool exposition_labels(struct str series, bool any_names, struct labels_builder *b, struct err *err)
 {
-    const char *start = series.p, *end = start + series.n, *p = exposition_name_end(start, end, true);
+    const char *start = series.p, *end = start + series.n;
+    const char *p = exposition_name_end(start, end, any_names ? NAME_ANY_METRIC : NAME_METRIC);
     builder_start(b, (struct labels){0});
     if (p > start && !add(b, STR(METRIC_NAME), str_n(start, (size_t)(p - start)), series, err))
         return false;
@@ -61,7 +62,7 @@ bool exposition_labels(struct str series, struct labels_builder *b, struct err *
     if (p < end && *p++ == '{') {
         struct scan_piece piece;
         enum scan kind;
-        while ((kind = exposition_scan(&p, end, &piece)) == SCAN_LABEL || kind == SCAN_METRIC)
+        while ((kind = exposition_scan(&p, end, any_names, &piece)) == SCAN_LABEL || kind == SCAN_METRIC)
             if (!add_piece(b, kind, &piece, series, err))
                 return false;
         if (kind == SCAN_BAD)

@@ -38,14 +38,25 @@ const char *exposition_quote_end(const char *p, const char *end)
     return p < end ? p : NULL;
 }
 
-enum { LETTER = 1, DIGIT = 2, COLON = 4 };
+enum { LETTER = 1, DIGIT = 2, COLON = 4, DELIMITER = 8, LABEL_DELIMITER = 16 };
 static const unsigned char classes[256] = {
     ['a' ... 'z'] = LETTER, ['A' ... 'Z'] = LETTER, ['_'] = LETTER, ['0' ... '9'] = DIGIT, [':'] = COLON,
+    [0 ... ' '] = DELIMITER, [0x7f] = DELIMITER, ['{'] = DELIMITER, ['}'] = DELIMITER, ['"'] = DELIMITER,
+    [','] = LABEL_DELIMITER, ['='] = LABEL_DELIMITER,
 };
 
-const char *exposition_name_end(const char *p, const char *end, bool metric)
+static const char *any_name_end(const char *p, const char *end, unsigned delimiters)
 {
-    unsigned first = LETTER | (metric ? COLON : 0);
+    while (p < end && !(classes[(unsigned char)*p] & delimiters))
+        p++;
+    return p;
+}
+
+const char *exposition_name_end(const char *p, const char *end, enum name_kind kind)
+{
+    if (kind == NAME_ANY_METRIC || kind == NAME_ANY_LABEL)
+        return any_name_end(p, end, kind == NAME_ANY_LABEL ? DELIMITER | LABEL_DELIMITER : DELIMITER);
+    unsigned first = LETTER | (kind == NAME_METRIC ? COLON : 0);
     if (p == end || !(classes[(unsigned char)*p] & first))
         return p;
     while (p < end && classes[(unsigned char)*p] & (first | DIGIT))
@@ -54,12 +65,13 @@ const char *exposition_name_end(const char *p, const char *end, bool metric)
 }
 
 /* A name, plain or in quotes, from *p; *p goes behind it. What was expected when there is none, else NULL. */
-static const char *scan_name(const char **p, const char *end, struct scan_piece *piece, bool *quoted)
+static const char *scan_name(const char **p, const char *end, enum name_kind kind, struct scan_piece *piece,
+                             bool *quoted)
 {
     const char *start = *p;
     *quoted = start < end && *start == '"';
     start += *quoted;
-    const char *stop = *quoted ? exposition_quote_end(start, end) : exposition_name_end(start, end, false);
+    const char *stop = *quoted ? exposition_quote_end(start, end) : exposition_name_end(start, end, kind);
     if (stop == NULL)
         return "a closing quote";
     if (stop == start && !*quoted)
@@ -75,7 +87,7 @@ static enum scan bad(struct scan_piece *piece, const char *expected)
     return SCAN_BAD;
 }
 
-enum scan exposition_scan(const char **p, const char *end, struct scan_piece *piece)
+enum scan exposition_scan(const char **p, const char *end, bool any, struct scan_piece *piece)
 {
     *p = exposition_blanks_end(*p, end);
     if (*p < end && **p == '}') {
@@ -83,7 +95,7 @@ enum scan exposition_scan(const char **p, const char *end, struct scan_piece *pi
         return SCAN_CLOSE;
     }
     bool quoted;
-    const char *expected = scan_name(p, end, piece, &quoted);
+    const char *expected = scan_name(p, end, any ? NAME_ANY_LABEL : NAME_LABEL, piece, &quoted);
     if (expected)
         return bad(piece, expected);
     const char *at = *p = exposition_blanks_end(*p, end);

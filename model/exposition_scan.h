@@ -12,9 +12,12 @@ struct scan_piece {
     const char *expected;   /* BAD: what should have stood at *p */
 };
 /* Reads the piece at *p and moves *p behind it, and behind a comma that follows. BAD: *p is where it went wrong. */
-enum scan exposition_scan(const char **p, const char *end, struct scan_piece *piece);
+/* any: names without quotes may have any bytes but delimiters. */
+enum scan exposition_scan(const char **p, const char *end, bool any, struct scan_piece *piece);
 
-const char *exposition_name_end(const char *p, const char *end, bool metric); /* p itself when no name stands there */
+/* p itself when no name stands there */
+enum name_kind { NAME_METRIC, NAME_LABEL, NAME_ANY_METRIC, NAME_ANY_LABEL };
+const char *exposition_name_end(const char *p, const char *end, enum name_kind kind);
 /* p behind the opening quote; the closing one or NULL */
 const char *exposition_quote_end(const char *p, const char *end);
 

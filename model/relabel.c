@@ -60,14 +60,21 @@ static void replace(const struct relabel_rule *r, struct labels_builder *b)
         builder_set(b, target, value);
 }
 
-static void hashmod(const struct relabel_rule *r, struct labels_builder *b)
+/* The last eight bytes, as Prometheus takes them. */
+static uint64_t hash_of_md5(struct str text)
 {
-    struct str text = source(r, b);
     uint8_t sum[16];
     hash_md5(text.p, text.n, sum);
     uint64_t h = 0;
     for (size_t i = 8; i < sizeof sum; i++)
         h = h << 8 | sum[i];
+    return h;
+}
+
+static void hashmod(const struct relabel_rule *r, struct labels_builder *b)
+{
+    struct str text = source(r, b);
+    uint64_t h = r->xxhash ? hash_xxh64(text.p, text.n) : hash_of_md5(text);
     char digits[NUM_MAX];
     size_t n = num_format_u64(digits, h % (uint64_t)r->modulus);
     builder_set(b, r->target_label, arena_str(b->scratch, str_n(digits, n)));
@@ -93,6 +100,15 @@ static void drop_names(const struct relabel_rule *r, struct labels_builder *b, b
     for (size_t i = 0; i < b->n; i++)
         if (!b->slots[i].gone && regex_match(r->regex, b->slots[i].label.name) == matching)
             b->slots[i].gone = true;
+}
+
+void relabel_drop_reserved(struct labels_builder *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        struct str name = b->slots[i].label.name;
+        if (str_starts(name, STR("__")) && !str_is(name, METRIC_NAME))
+            b->slots[i].gone = true;
+    }
 }
 
 static void change_case(const struct relabel_rule *r, struct labels_builder *b, char first, char last)
@@ -130,9 +146,12 @@ static bool apply(const struct relabel_rule *r, struct labels_builder *b)
 
 bool relabel_apply(struct relabel_rules r, struct labels_builder *b)
 {
-    for (size_t i = 0; i < r.n; i++)
+    for (size_t i = 0; i < r.n; i++) {
         if (!apply(&r.rules[i], b))
             return false;
+        if (r.rules[i].ends_chain)
+            relabel_drop_reserved(b);
+    }
     return true;
 }
 
@@ -148,7 +167,8 @@ static bool same_names(struct str_list a, struct str_list b)
 
 static bool same_rule(const struct relabel_rule *a, const struct relabel_rule *b)
 {
-    return a->action == b->action && a->modulus == b->modulus && same_names(a->source_labels, b->source_labels) &&
+    return a->action == b->action && a->modulus == b->modulus && a->xxhash == b->xxhash && a->ends_chain == b->ends_chain &&
+           same_names(a->source_labels, b->source_labels) &&
            str_eq(a->separator, b->separator) && str_eq(a->target_label, b->target_label) &&
            str_eq(a->regex_text, b->regex_text) && str_eq(a->replacement, b->replacement);
 }

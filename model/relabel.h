@@ -20,6 +20,8 @@ struct relabel_rule {
     struct str_list source_labels;
     struct str separator, target_label, regex_text, replacement;
     int64_t modulus;
+    bool xxhash;       /* hashmod as vmagent computes it, by XXH64; else by MD5, as Prometheus */
+    bool ends_chain;   /* vmagent, last rule of a destination: then drops labels that begin with __, but the name */
     struct regex *regex;
 };
 struct relabel_rules { const struct relabel_rule *rules; size_t n; };
@@ -35,6 +37,8 @@ static inline struct relabel_rules relabel_rules(struct conf_items items)
 
 /* Changes the builder's labels (scratch arena must be set). False: the series or target is dropped. */
 bool relabel_apply(struct relabel_rules r, struct labels_builder *b);
+/* Drops labels that begin with __, all but the metric name. */
+void relabel_drop_reserved(struct labels_builder *b);
 /* Could the rules change or drop a series? False for an empty list. */
 static inline bool relabel_any(struct relabel_rules r) { return r.n > 0; }
 bool relabel_equal(struct relabel_rules a, struct relabel_rules b); /* same text: for sharing streams */

@@ -64,6 +64,7 @@ static void drop_regex(void *re) { regex_free(re); }
 static bool check(struct conf_context *c, const struct yaml *node, void *value, struct err *err)
 {
     struct relabel_rule *r = value;
+    r->xxhash = c->xxhash_hashmod;
     for (size_t i = 0; i < r->source_labels.n; i++)
         if (!label_name_valid(r->source_labels.items[i]))
             return conf_err(node, err, "\"%.*s\" is not a valid label name", STR_ARG(r->source_labels.items[i]));

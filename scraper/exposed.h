@@ -15,10 +15,16 @@ static inline uint32_t id_entry(uint32_t id) { return id & ~ID_TIMED; }
 static inline bool id_cold(uint32_t id) { return id_entry(id) == ID_COLD; }
 
 struct cold {
-    uint64_t text; /* hash of the text; the lowest bit says dropped by metric_relabel_configs instead */
+    uint64_t text; /* hash of the text; the lowest bits instead: dropped by metric_relabel_configs, enum bounds_type */
     uint64_t sum;  /* identity of the series */
 };
-static inline bool cold_dropped(const struct cold *c) { return c->text & 1; }
+enum { COLD_DROPPED = 1, COLD_BITS = 7 };
+static inline uint64_t cold_text(uint64_t hash, enum bounds_type type)
+{
+    return (hash & ~(uint64_t)COLD_BITS) | (uint64_t)type << 1;
+}
+static inline enum bounds_type cold_type(const struct cold *c) { return (enum bounds_type)(c->text >> 1 & 3); }
+static inline bool cold_dropped(const struct cold *c) { return c->text & COLD_DROPPED; }
 
 struct exposed {
     struct cohort *cohort;   /* whose ids these are; NULL while empty */

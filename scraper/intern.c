@@ -6,7 +6,10 @@
 #include "scraper/intern.h"
 
 #include "base/compress.h"
+#include "base/num.h"
 #include "model/exposition.h"
+
+#include <math.h>
 
 enum { SEEN_SLOTS = 1 << 16 };
 
@@ -169,6 +172,42 @@ static void move_away(struct interner *in, struct labels target, struct str name
     builder_set(b, to, value);
 }
 
+/* As Prometheus 3 spells le and quantile: 1.0 for 1, 0.1 for 0.10. False when the value stays as it is. */
+static bool respell(struct arena *a, struct str value, struct str *out)
+{
+    char number[NUM_MAX + 2];
+    double v;
+    if (!num_parse(value, &v) || (isinf(v) && str_find(value, 'n') == value.n && str_find(value, 'N') == value.n))
+        return false;
+    struct str s = str_n(number, num_format_go(number, v == 0 ? 0 : v));
+    if (isfinite(v) && str_find(s, '.') == s.n && str_find(s, 'e') == s.n) {
+        memcpy(number + s.n, ".0", 2);
+        s.n += 2;
+    }
+    *out = arena_str(a, s);
+    return !str_eq(*out, value);
+}
+
+/* For which types the labels are the same as for this one. */
+static uint8_t spell_bounds(struct interner *in, enum bounds_type type)
+{
+    static const struct { const char *label; enum bounds_type type; } bounds[] = {
+        {"le", BOUNDS_HISTOGRAM}, {"quantile", BOUNDS_SUMMARY}};
+    unsigned fits = BOUNDS_ANY;
+    for (size_t i = 0; i < LEN(bounds); i++) {
+        struct str name = str_of(bounds[i].label), value = builder_get(&in->builder, name), spelled;
+        if (value.n == 0 || !respell(&in->scratch, value, &spelled))
+            continue;
+        if (type == bounds[i].type) {
+            builder_set(&in->builder, name, spelled);
+            fits &= 1u << type;
+        } else {
+            fits &= ~(1u << bounds[i].type);
+        }
+    }
+    return (uint8_t)fits;
+}
+
 static void add_target_labels(struct interner *in, const struct target_labels *t, bool honor)
 {
     struct labels_builder *b = &in->builder;
@@ -228,7 +267,7 @@ static bool check_limits(const struct scrape_job *job, struct labels l, struct e
 }
 
 bool cohort_derive(struct interner *in, const struct cohort *c, const struct target_labels *t, struct str text,
-                   struct derived *out, struct err *err)
+                   enum bounds_type type, struct derived *out, struct err *err)
 {
     const struct scrape_job *job = c->job->conf;
     *out = (struct derived){0};
@@ -238,13 +277,17 @@ bool cohort_derive(struct interner *in, const struct cohort *c, const struct tar
         in->mark = arena_mark(&in->scratch);
     }
     arena_release(&in->scratch, in->mark);
-    if (!exposition_labels(text, &in->builder, err))
+    if (!exposition_labels(text, job->page.any_names, &in->builder, err))
         return false;
+    out->fits = job->page.spells_bounds ? spell_bounds(in, type) : BOUNDS_ANY;
     if (!job->honor_labels)
         spare_automatic(in);
     add_target_labels(in, t, job->honor_labels);
     size_t count;
-    out->dropped = !relabel_apply(c->job->metric_rules, &in->builder) || builder_size(&in->builder, &count) == 0;
+    bool kept = relabel_apply(c->job->metric_rules, &in->builder);
+    if (job->page.drops_reserved)
+        relabel_drop_reserved(&in->builder);
+    out->dropped = !kept || builder_size(&in->builder, &count) == 0;
     if (out->dropped)
         return true;
     buf_clear(&in->wire);
@@ -316,6 +359,7 @@ uint32_t cohort_keep(struct interner *in, struct cohort *c, const struct target_
         e->whole = plan.whole;
     }
     e->dropped = d->dropped;
+    e->fits = d->fits;
     e->text_n = (uint32_t)text.n;
     memcpy((char *)e + head, text.p, text.n);
     e = mem_realloc(e, head + text.n + e->fixed_n);

@@ -35,17 +35,23 @@ struct target_labels {
 size_t target_labels_size(uint32_t count); /* bytes of the two tables */
 void target_labels_init(struct target_labels *t, void *tables, struct labels wire); /* wire stays where it is */
 
+/* The TYPE line above a series: with page_rules.spells_bounds it decides whether le or quantile is respelled. */
+enum bounds_type { BOUNDS_OTHER, BOUNDS_HISTOGRAM, BOUNDS_SUMMARY };
+enum { BOUNDS_ANY = 7 };
+
 enum { CUT_GONE = UINT32_MAX };
 struct entry {
     uint64_t sum;          /* of the fixed pairs */
     uint32_t refs;         /* places in targets' lists; 0 while a page that brought it is not whole yet */
     uint32_t text_n, fixed_n;
     uint16_t fixed_count;
-    bool dropped;          /* by metric_relabel_configs */
-    bool whole;            /* has all target labels */
+    bool dropped : 1;      /* by metric_relabel_configs */
+    bool whole : 1;        /* has all target labels */
+    uint8_t fits;          /* a bit for each enum bounds_type under which the text has these labels */
     /* per target label: at which byte of the fixed part it goes, or CUT_GONE; then text, then fixed bytes */
     uint32_t cuts[];
 };
+_Static_assert(sizeof(struct entry) == offsetof(struct entry, cuts), "the text follows the cuts without a gap");
 
 struct cohort {
     uint32_t refs;
@@ -94,9 +100,10 @@ struct derived {
     bool dropped;
     struct labels labels; /* final; valid until the next call */
     uint64_t sum;         /* identity of the series */
+    uint8_t fits;         /* as in struct entry */
 };
 bool cohort_derive(struct interner *in, const struct cohort *c, const struct target_labels *t, struct str text,
-                   struct derived *out, struct err *err) MUST_USE;
+                   enum bounds_type type, struct derived *out, struct err *err) MUST_USE;
 /* Keeps what cohort_derive just worked out. */
 uint32_t cohort_keep(struct interner *in, struct cohort *c, const struct target_labels *t, struct str text,
                      const struct derived *d);

@@ -115,6 +115,7 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     job->broken_lines_fail = g->broken_lines_fail;
     job->instance_is_host = g->instance_is_host;
     job->keep_params = g->keep_params;
+    job->page = g->page;
     for (size_t i = 0; i < job->file_sd_configs.n; i++) {
         struct file_sd *sd = (struct file_sd *)job->file_sd_configs.items + i;
         if (sd->refresh_interval <= 0)

@@ -41,6 +41,7 @@ static void collect(struct pending *p, struct str page)
 {
     struct exposition e;
     exposition_start(&e, page);
+    e.any_names = true; /* the page was read before, by the rules of its job */
     for (enum exposition_kind kind; (kind = exposition_next(&e)) != EXPOSITION_END; ) {
         if (p->n == FAMILIES_MAX)
             return;

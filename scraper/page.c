@@ -36,6 +36,8 @@ void page_start(struct page *p, uint64_t source, const struct target_labels *tar
     p->text = text;
     p->t = t;
     exposition_start(&p->reader, text);
+    p->reader.any_names = c->job->conf->page.any_names;
+    p->type = BOUNDS_OTHER;
     p->n = p->n_cold = p->n_fresh = p->n_gone = 0;
     p->expect = p->expect_cold = p->timed = p->written = 0;
     p->same = last->cohort == c;
@@ -68,8 +70,9 @@ static inline void stage_line(struct page *p, uint32_t id, bool dropped)
     const struct exposition *e = &p->reader;
     bool timed = e->has_t && p->cohort->job->conf->honor_timestamps;
     p->timed += timed;
-    *s = (struct staged){.v = e->value, .t = timed ? e->t : p->t, .id = timed ? id | ID_TIMED : id, .skip = dropped,
-                         .at = (uint32_t)(e->series.p - p->text.p), .n = (uint32_t)e->series.n};
+    *s = (struct staged){.v = e->value, .t = timed ? e->t : p->t, .id = timed ? id | ID_TIMED : id, .type = (uint8_t)p->type,
+                         .skip = dropped,
+                                                  .at = (uint32_t)(e->series.p - p->text.p), .n = (uint32_t)e->series.n};
     p->kept += !dropped;
 }
 
@@ -115,7 +118,7 @@ static bool stage_cold_known(struct page *p, uint64_t hash)
     if (x->cohort != p->cohort)
         return false;
     for (size_t i = p->expect_cold; i < x->n_cold && i < p->expect_cold + RESYNC; i++) {
-        if (((x->cold[i].text ^ hash) & ~1ull) != 0)
+        if ((x->cold[i].text & ~(uint64_t)COLD_DROPPED) != cold_text(hash, p->type))
             continue;
         bool in_place = i == p->expect_cold && known_here(p) && id_cold(x->ids[p->expect]);
         stage_cold(p, x->cold[i]);
@@ -130,11 +133,11 @@ static bool stage_cold_known(struct page *p, uint64_t hash)
 static bool stage_new(struct page *p, struct str text, uint64_t hash, bool keep)
 {
     struct derived d;
-    if (!cohort_derive(p->interner, p->cohort, p->target, text, &d, &p->err))
+    if (!cohort_derive(p->interner, p->cohort, p->target, text, p->type, &d, &p->err))
         return false;
     p->same = false;
     if (!keep) {
-        stage_cold(p, (struct cold){(hash & ~1ull) | d.dropped, d.sum});
+        stage_cold(p, (struct cold){cold_text(hash, p->type) | d.dropped, d.sum});
         return true;
     }
     uint32_t id = cohort_keep(p->interner, p->cohort, p->target, text, &d);
@@ -145,17 +148,21 @@ static bool stage_new(struct page *p, struct str text, uint64_t hash, bool keep)
     return true;
 }
 
+/* False: under this TYPE line the text has other labels than those kept; such a line is cold. */
+static inline bool entry_fits(const struct page *p, uint32_t id) { return p->cohort->entries[id]->fits >> p->type & 1; }
+
 /* A line that the guess missed. */
 static bool stage_other(struct page *p)
 {
     struct str text = p->reader.series;
     uint32_t id;
-    if (cohort_find(p->cohort, text, &id)) {
+    bool found = cohort_find(p->cohort, text, &id);
+    if (found && entry_fits(p, id)) {
         stage_hot(p, id);
         return true;
     }
     uint64_t hash = hash_bytes(text.p, text.n);
-    bool keep = intern_worth(p->interner, hash, p->source);
+    bool keep = !found && intern_worth(p->interner, hash, p->source);
     if (!keep && stage_cold_known(p, hash))
         return true;
     return stage_new(p, text, hash, keep);
@@ -165,6 +172,9 @@ static void note_metadata(struct page *p, enum exposition_kind kind)
 {
     const struct exposition *e = &p->reader;
     uint64_t h = hash_bytes(e->name.p, (size_t)(e->text.p + e->text.n - e->name.p));
+    if (kind == EXPOSITION_TYPE && p->cohort->job->conf->page.spells_bounds)
+        p->type = str_is(e->text, "histogram") ? BOUNDS_HISTOGRAM : str_is(e->text, "summary") ? BOUNDS_SUMMARY
+                                                                                              : BOUNDS_OTHER;
     p->metadata = (p->metadata ^ (h + (uint64_t)kind)) * 0x9e3779b97f4a7c15ull;
 }
 
@@ -196,7 +206,7 @@ enum page_state page_parse(struct page *p, size_t lines)
         switch (kind) {
         case EXPOSITION_SERIES:
             p->scraped++;
-            if (hit)
+            if (hit && entry_fits(p, id_entry(p->last->ids[p->expect])))
                 stage_hot(p, id_entry(p->last->ids[p->expect]));
             else if (!stage_other(p) && !skip_series(p))
                 return PAGE_BROKEN;
@@ -266,7 +276,8 @@ static struct labels staged_labels(struct page *p, const struct staged *s)
         return entry_splice(p->cohort, p->cohort->entries[id_entry(s->id)], p->target, &p->labels);
     struct derived d;
     struct err err; /* it was derived before, with success */
-    bool ok = cohort_derive(p->interner, p->cohort, p->target, str_n(p->text.p + s->at, s->n), &d, &err);
+    bool ok = cohort_derive(p->interner, p->cohort, p->target, str_n(p->text.p + s->at, s->n),
+                            (enum bounds_type)s->type, &d, &err);
     return ok ? d.labels : (struct labels){0};
 }
 

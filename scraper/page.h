@@ -27,6 +27,7 @@ struct staged {
     int64_t t;
     uint32_t id;
     uint32_t at, n; /* cold: where its text is in the page */
+    uint8_t type;   /* cold: enum bounds_type */
     bool skip;      /* a twin, or dropped by metric_relabel_configs */
 };
 
@@ -54,6 +55,7 @@ struct page {
     int64_t t;
     size_t expect, expect_cold;  /* places in last->ids and last->cold where the next line should be */
     bool same;                   /* so far every line was the expected one */
+    enum bounds_type type;       /* of the last TYPE line */
     size_t timed;                /* lines with a timestamp of their own */
     size_t written;              /* of the stage */
     /* results: */

@@ -117,11 +117,12 @@ static void keep_metadata(struct scrape_lane *l, struct target *t, uint64_t hash
 static bool within_limit(const struct target *t, struct page *p)
 {
     int64_t limit = t->job->conf->sample_limit;
-    if (limit <= 0 || p->kept <= (size_t)limit)
+    size_t samples = t->job->conf->page.limit_counts_lines ? p->kept : p->kept - p->twins;
+    if (limit <= 0 || samples <= (size_t)limit)
         return true;
     stats_add(&scrape_stats, SAMPLE_LIMIT, 1);
     stats_add(&scrape_stats, P_SAMPLE_LIMIT, 1);
-    return err_set(&p->err, ERR_LIMIT, "sample limit exceeded: %zu samples, sample_limit is %lld", p->kept,
+    return err_set(&p->err, ERR_LIMIT, "sample limit exceeded: %zu samples, sample_limit is %lld", samples,
                    (long long)limit);
 }
 
@@ -169,11 +170,12 @@ static bool step(struct scrape_lane *l, struct scrape *s)
         return true;
     if (state == PAGE_BROKEN && p->err.kind == ERR_LIMIT)
         stats_add(&scrape_stats, LABEL_LIMIT, 1);
+    if (state == PAGE_WHOLE)
+        page_settle(p); /* finds the duplicates, which are no samples */
     if (state == PAGE_BROKEN || !within_limit(s->target, p)) {
         page_failed(l, s);
         return false;
     }
-    page_settle(p);
     s->settled = true;
     return true;
 }

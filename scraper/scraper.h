@@ -24,6 +24,15 @@
 
 enum { SCRAPE_BODY_MAX = 16 << 20 };
 
+/* Where Prometheus and vmagent read a page in different ways. */
+struct page_rules {
+    bool any_names;          /* vmagent: names without quotes may have any bytes but delimiters: a.b, 1a, x-y */
+    bool drops_reserved;     /* vmagent: labels that begin with __ end with metric_relabel_configs */
+    bool limit_counts_lines; /* vmagent: sample_limit counts duplicates, too */
+    /* Prometheus 3: le of a histogram and quantile of a summary become "1.0" whatever the page's spelling */
+    bool spells_bounds;
+};
+
 struct scrape_globals {               /* what scrape_configs inherit from `global:` */
     int64_t scrape_interval, scrape_timeout;
     /* added by the writer; here they only shift the offsets, so that two replicas differ */
@@ -34,6 +43,7 @@ struct scrape_globals {               /* what scrape_configs inherit from `globa
     /* vmagent: of an address with scheme or path only host:port becomes `instance`, the port added */
     bool instance_is_host;
     bool keep_params;                 /* Prometheus: `params` are sent even when their label is empty or removed */
+    struct page_rules page;
     bool no_stale_markers;
     int64_t file_sd_interval;         /* for file_sd_configs that do not say; 0 = 5m */
     unsigned shards;                  /* of the destinations, so that a target's lane can be its shard's; 0 = 8 */
@@ -52,7 +62,8 @@ struct scrape_job {                   /* one scrape_configs entry, as the file s
     int64_t scrape_offset;             /* after scrape_job_finish -1: each target has its own */
     int64_t scrape_align_interval;
     bool no_stale_markers;
-    bool broken_lines_fail, instance_is_host, keep_params; /* from the globals */
+    bool broken_lines_fail, instance_is_host, keep_params; /* from the globals, as page */
+    struct page_rules page;
     uint64_t fingerprint;              /* of everything that matters to a running target; scrape_job_finish fills it */
 };
 struct static_group { struct str_list targets; struct str_map labels; };

@@ -51,7 +51,8 @@ static struct labels gone_labels(struct page *p, struct gone_walk *w, uint32_t p
         return entry_splice(x->cohort, x->cohort->entries[id_entry(x->ids[place])], p->target, &p->labels);
     struct derived d;
     struct err err; /* it was derived when it came, with success */
-    bool ok = cohort_derive(p->interner, x->cohort, p->target, w->texts[w->cold], &d, &err);
+    bool ok = cohort_derive(p->interner, x->cohort, p->target, w->texts[w->cold], cold_type(&x->cold[w->cold]), &d,
+                            &err);
     return ok ? d.labels : (struct labels){0};
 }
 

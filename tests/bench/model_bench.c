@@ -40,7 +40,7 @@ static void make_labels(void)
     struct labels_builder b = {.scratch = &arena};
     struct err err;
     for (unsigned i = 0; i < SERIES; i++) {
-        if (!exposition_labels(texts[i], &b, &err))
+        if (!exposition_labels(texts[i], false, &b, &err))
             printf("%s\n", err.text);
         builder_set(&b, STR("instance"), STR("host-17.example.org:9100"));
         builder_set(&b, STR("job"), STR("node"));
@@ -74,7 +74,7 @@ static void read_labels(void)
     struct err err;
     arena_init(&scratch, 0);
     for (unsigned i = 0; i < SERIES; i++)
-        sink = exposition_labels(texts[i], &b, &err) ? builder_labels(&b, &scratch).n : 0;
+        sink = exposition_labels(texts[i], false, &b, &err) ? builder_labels(&b, &scratch).n : 0;
     builder_free(&b);
     arena_free(&scratch);
 }

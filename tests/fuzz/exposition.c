@@ -11,7 +11,7 @@ static void check_labels(struct str series)
     struct labels_builder b = {.scratch = &scratch};
     struct labels again;
     struct err err;
-    if (exposition_labels(series, &b, &err)) {
+    if (exposition_labels(series, false, &b, &err)) {
         struct labels l = builder_labels(&b, &scratch);
         if (!labels_check(l.p, l.n, &again) || again.count != l.count)
             __builtin_trap();

@@ -26,7 +26,7 @@ static void apply(struct arena *a, struct relabel_rules rules, struct str series
 {
     struct labels_builder b = {.scratch = a};
     struct labels checked;
-    if (exposition_labels(series, &b, NULL) && relabel_apply(rules, &b)) {
+    if (exposition_labels(series, false, &b, NULL) && relabel_apply(rules, &b)) {
         struct labels l = builder_labels(&b, a);
         if (!labels_check(l.p, l.n, &checked) || checked.count != l.count)
             __builtin_trap();

@@ -19,7 +19,7 @@ static void print_series(struct buf *out, const struct exposition *e)
 {
     struct labels_builder b = {.scratch = &arena};
     struct err err = {0};
-    if (exposition_labels(e->series, &b, &err)) {
+    if (exposition_labels(e->series, false, &b, &err)) {
         labels_print(out, builder_labels(&b, &arena));
         buf_add_char(out, ' ');
         buf_add_num(out, e->value);
@@ -134,11 +134,11 @@ static void test_bytes_that_no_file_shows(void **state UNUSED)
     assert_error(STR("# HELP a \xff\n"), "not UTF-8");
     struct labels_builder b = {.scratch = &arena};
     struct err err;
-    assert_false(exposition_labels(STR("a{b=\"\xff\"}"), &b, &err));
-    assert_false(exposition_labels(STR("{\"\xff\"}"), &b, &err));
-    assert_false(exposition_labels(STR("a{b=\"c\"} "), &b, &err));
-    assert_false(exposition_labels(STR("a{b=\"c\""), &b, &err));
-    assert_true(exposition_labels(STR("a{b=\"\0\"}"), &b, &err));
+    assert_false(exposition_labels(STR("a{b=\"\xff\"}"), false, &b, &err));
+    assert_false(exposition_labels(STR("{\"\xff\"}"), false, &b, &err));
+    assert_false(exposition_labels(STR("a{b=\"c\"} "), false, &b, &err));
+    assert_false(exposition_labels(STR("a{b=\"c\""), false, &b, &err));
+    assert_true(exposition_labels(STR("a{b=\"\0\"}"), false, &b, &err));
     builder_free(&b);
 }
 

@@ -33,7 +33,7 @@ static bool load_rules(struct arena *a, struct str yaml, struct relabel_rules *r
 static void start(struct labels_builder *b, struct str series)
 {
     struct err err;
-    if (!exposition_labels(series, b, &err))
+    if (!exposition_labels(series, false, b, &err))
         fail_msg("%s", err.text);
     builder_start(b, builder_labels(b, b->scratch)); /* sorted, as labels come */
 }
@@ -78,6 +78,50 @@ static void test_cases(void **state UNUSED)
     }
     assert_true(n > 35);
     assert_int_equal(bad, 0);
+}
+
+/* The numbers are vmagent 1.14x's. */
+static void test_hashmod_of_vmagent(void **state UNUSED)
+{
+    struct arena a;
+    struct err err;
+    arena_init(&a, 0);
+    struct relabel_rules rules;
+    assert_true(load_rules(&a, STR("- {source_labels: [a, b], target_label: h, modulus: 8, action: hashmod}\n"
+                                   "- {source_labels: [__name__], target_label: h2, modulus: 1000000007, action: hashmod}\n"),
+                           &rules, &err));
+    for (size_t i = 0; i < rules.n; i++)
+        ((struct relabel_rule *)(uintptr_t)rules.rules)[i].xxhash = true;
+    static const struct { const char *series, *h, *h2; } cases[] = {
+        {"m{a=\"1\",b=\"x.y\"}", "1", "317803079"}, {"n{a=\"2\"}", "2", "745261335"}, {"prometheus_cpu", "5", "497527978"}};
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct labels_builder b = {.scratch = &a};
+        start(&b, str_of(cases[i].series));
+        assert_true(relabel_apply(rules, &b));
+        assert_true(str_is(builder_get(&b, STR("h")), cases[i].h) && str_is(builder_get(&b, STR("h2")), cases[i].h2));
+        builder_free(&b);
+    }
+    arena_free(&a);
+}
+
+/* In whatever place of a list: those of a destination are several files. */
+static void test_a_chain_ends_reserved_labels(void **state UNUSED)
+{
+    struct arena a;
+    struct err err;
+    struct relabel_rules rules;
+    arena_init(&a, 0);
+    assert_true(load_rules(&a, STR("- {target_label: __keep, replacement: x}\n- {source_labels: [__keep], target_label: y}\n"),
+                           &rules, &err));
+    struct relabel_rule *last = (struct relabel_rule *)(uintptr_t)&rules.rules[1];
+    last->ends_chain = true;
+    struct labels_builder b = {.scratch = &a};
+    start(&b, STR("m{__a=\"1\"}"));
+    assert_true(relabel_apply(rules, &b));
+    assert_true(str_is(builder_get(&b, STR("y")), "x") && str_is(builder_get(&b, STR(METRIC_NAME)), "m"));
+    assert_true(builder_get(&b, STR("__keep")).n == 0 && builder_get(&b, STR("__a")).n == 0);
+    builder_free(&b);
+    arena_free(&a);
 }
 
 static void test_equal_and_reads(void **state UNUSED)
@@ -131,6 +175,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_hashmod_of_vmagent), cmocka_unit_test(test_a_chain_ends_reserved_labels),
         cmocka_unit_test(test_equal_and_reads),
         cmocka_unit_test(test_section_prints),
     };

@@ -327,6 +327,83 @@ static void broken_lines_are_stepped_over_in_the_other_dialect(void **state)
     DONE;
 }
 
+static void names_may_have_any_bytes_with_vmagents_rules(void **state)
+{
+    WITH("job_name: j");
+    f.job.broken_lines_fail = false;
+    f.job.page.any_names = true;
+    for (int64_t t = 1000; t <= 2000; t += 1000) {
+        assert_true(show(&f, &s, "# TYPE a.b counter\na.b 1\na-b 1\n1a 1\n\u00fcber{l.b=\"v\"} 1\nd{ x-y = \"v\" ,1x=\"w\"} 1\n"
+                                 "ok{a=\"1\"b=\"2\"} 1\n\xff 1\n=,{} 1\n", t));
+        assert_int_equal(f.page.bad_lines, 1); /* not UTF-8 */
+        assert_int_equal(f.sink.samples, 7);
+    }
+    assert_line(&f.sink, "{\"a.b\", instance=\"i:1\", job=\"j\"} 1 @2000");
+    assert_line(&f.sink, "{\"\u00fcber\", instance=\"i:1\", job=\"j\", \"l.b\"=\"v\"} 1 @2000");
+    DONE;
+}
+
+static void labels_with_two_underscores_end_with_vmagents_rules(void **state)
+{
+    WITH("job_name: j\nmetric_relabel_configs: [{target_label: __tmp, replacement: x},\n"
+         "{source_labels: [__tmp, __x], target_label: seen}]");
+    f.job.page.drops_reserved = true;
+    assert_true(show(&f, &s, "n{__x=\"1\",b=\"2\"} 1\n", 1000));
+    assert_line(&f.sink, "n{b=\"2\", instance=\"i:1\", job=\"j\", seen=\"x;1\"} 1 @1000");
+    DONE;
+}
+
+/* What Prometheus 3 stores of the text format: the last TYPE line decides. */
+static void bounds_are_spelled_as_prometheus_does(void **state)
+{
+    static const char *const page =
+        "before{le=\"1\",quantile=\"1\"} 1\n# TYPE h histogram\nh{le=\"1\"} 1\nh{le=\"0.10\"} 1\nh{le=\"1e6\"} 1\n"
+        "h{le=\"+Inf\"} 1\nh{le=\"inf\"} 1\nh{le=\"x\"} 1\nh{le=\"1e999\"} 1\nh{le=\"-0\"} 1\nh{quantile=\"1\"} 1\n"
+        "# TYPE s summary\ns{quantile=\"1\"} 1\ns{quantile=\"0.5\"} 1\ns{le=\"5\"} 1\n# TYPE c counter\nc{le=\"1\"} 1\n";
+    static const char *const labels[] = {
+        "before{instance=\"i:1\", job=\"j\", le=\"1\", quantile=\"1\"}", "h{instance=\"i:1\", job=\"j\", le=\"1.0\"}",
+        "h{instance=\"i:1\", job=\"j\", le=\"0.1\"}", "h{instance=\"i:1\", job=\"j\", le=\"1e+06\"}",
+        "h{instance=\"i:1\", job=\"j\", le=\"+Inf\"}", "h{instance=\"i:1\", job=\"j\", le=\"x\"}",
+        "h{instance=\"i:1\", job=\"j\", le=\"1e999\"}", "h{instance=\"i:1\", job=\"j\", le=\"0.0\"}",
+        "h{instance=\"i:1\", job=\"j\", quantile=\"1\"}", "s{instance=\"i:1\", job=\"j\", quantile=\"1.0\"}",
+        "s{instance=\"i:1\", job=\"j\", quantile=\"0.5\"}", "s{instance=\"i:1\", job=\"j\", le=\"5\"}",
+        "c{instance=\"i:1\", job=\"j\", le=\"1\"}"};
+    WITH("job_name: j");
+    f.job.page.spells_bounds = true;
+    for (int64_t t = 1000; t <= 3000; t += 1000) {
+        assert_true(show(&f, &s, page, t));
+        assert_int_equal(f.page.twins, 1); /* le="inf" is le="+Inf" */
+        assert_int_equal(f.sink.samples, LEN(labels));
+        for (size_t i = 0; i < LEN(labels); i++) {
+            char line[200];
+            snprintf(line, sizeof line, "%s 1 @%lld", labels[i], (long long)t);
+            assert_line(&f.sink, line);
+        }
+    }
+    DONE;
+}
+
+/* The same text under another TYPE line is another series, and the old one ends. */
+static void a_changed_type_changes_the_spelling(void **state)
+{
+    WITH("job_name: j");
+    f.job.page.spells_bounds = true;
+    assert_true(show(&f, &s, "# TYPE m histogram\nm{le=\"1\"} 1\n", 1000));
+    for (int64_t t = 2000; t <= 3000; t += 1000) {
+        assert_true(show(&f, &s, "# TYPE m untyped\nm{le=\"1\"} 1\n", t));
+        assert_int_equal(f.sink.samples, t == 2000 ? 2 : 1);
+        assert_line(&f.sink, t == 2000 ? "m{instance=\"i:1\", job=\"j\", le=\"1\"} 1 @2000"
+                                       : "m{instance=\"i:1\", job=\"j\", le=\"1\"} 1 @3000");
+    }
+    assert_true(show(&f, &s, "# TYPE m histogram\nm{le=\"1\"} 1\n", 4000));
+    assert_line(&f.sink, "m{instance=\"i:1\", job=\"j\", le=\"1.0\"} 1 @4000");
+    assert_line(&f.sink, "m{instance=\"i:1\", job=\"j\", le=\"1\"} stale @4000");
+    assert_true(show(&f, &s, "", 5000));
+    assert_line(&f.sink, "m{instance=\"i:1\", job=\"j\", le=\"1.0\"} stale @5000");
+    assert_int_equal(f.sink.samples, 1);
+    DONE;
+}
+
 /* Pages grow, shrink and change at random places; a naive model says what must be written. */
 static void random_pages_agree_with_a_model(void **state)
 {
@@ -467,6 +544,10 @@ int main(void)
         BOTH(timestamps_may_be_ignored),
         BOTH(a_busy_sink_takes_nothing),
         BOTH(broken_lines_are_stepped_over_in_the_other_dialect),
+        BOTH(names_may_have_any_bytes_with_vmagents_rules),
+        BOTH(labels_with_two_underscores_end_with_vmagents_rules),
+        BOTH(bounds_are_spelled_as_prometheus_does),
+        BOTH(a_changed_type_changes_the_spelling),
         BOTH(random_pages_agree_with_a_model),
         BOTH(a_large_page_goes_in_batches),
         cmocka_unit_test(targets_share_texts_and_keep_their_labels),

@@ -134,7 +134,7 @@ static void limits_of_a_page(void **state UNUSED)
     struct world w;
     struct arena a = {0};
     world_open(&w);
-    server_say(&w.server, 200, "a 1\nb 1\n");
+    server_say(&w.server, 200, "a 1\nb 1\nb 1\n"); /* a duplicate is no sample */
     must_apply(&w, JOB STATIC "sample_limit: 2\n");
     next_scrape(&w);
     assert_int_equal(w.sink.samples, 9);
