@@ -7,6 +7,7 @@
 #include "base/client_error.h"
 #include "base/client_profile.h"
 #include "base/compress.h"
+#include "base/url.h"
 
 #include <curl/curl.h>
 #include <string.h>
@@ -31,6 +32,7 @@ struct client_call *client_call_new(const struct client_request *req)
 void client_call_free(struct client_call *call)
 {
     curl_slist_free_all(call->headers);
+    curl_slist_free_all(call->bare_headers);
     curl_slist_free_all(call->connect_to);
     client_profile_unref(call->profile);
     gunzip_free(call->gunzip);
@@ -56,6 +58,29 @@ static int status_of(const struct client_call *call)
     return (int)status;
 }
 
+/* Does a redirect stay at the URL's scheme, host and port? In doubt it does not. */
+static bool same_origin(struct str url, struct str location)
+{
+    struct url from, to;
+    bool absolute = str_starts(location, STR("//")) || str_find(location, ':') < str_find(location, '/');
+    if (!absolute)
+        return true;
+    return url_parse(url, &from, NULL) && url_parse(location, &to, NULL) && str_ieq(from.scheme, to.scheme)
+           && str_ieq(from.host, to.host) && str_eq(from.port, to.port);
+}
+
+/* curl repeats all headers that it was given to whatever host a redirect names; those of the profile may be secrets.
+ * It reads the list anew for each request that it sends. */
+static void keep_headers_from(struct client_call *call, struct str location)
+{
+    if (call->bare_headers || same_origin(str_of(call->url), location))
+        return;
+    const struct curl_slist *at = call->headers;
+    for (size_t i = 0; i < call->n_bare; i++, at = at->next)
+        client_header_add(&call->bare_headers, at->data);
+    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->bare_headers);
+}
+
 static size_t on_header(char *p, size_t one UNUSED, size_t n, void *arg)
 {
     struct client_call *call = arg;
@@ -72,8 +97,10 @@ static size_t on_header(char *p, size_t one UNUSED, size_t n, void *arg)
             keep(call->content_encoding, sizeof call->content_encoding, &r->content_encoding, value);
         else if (str_ieq(name, STR("retry-after")))
             keep(call->retry_after, sizeof call->retry_after, &r->retry_after, value);
-        else if (str_ieq(name, STR("location")))
+        else if (str_ieq(name, STR("location"))) {
             keep(call->location, sizeof call->location, &r->location, value);
+            keep_headers_from(call, str_trim(value));
+        }
     }
     return n;
 }
@@ -214,6 +241,8 @@ bool client_call_prepare(struct client_call *call, const char *user_agent)
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     set_method(easy, req);
+    for (const struct curl_slist *at = call->headers; at; at = at->next)
+        call->n_bare++;
     if (!client_profile_apply(call->profile, easy, call->url, &call->headers, &call->connect_to, &call->reply.err))
         return false;
     if (req->no_redirects)

@@ -26,6 +26,8 @@ struct client_call {
     char *url;
     struct client_profile *profile;
     struct curl_slist *headers, *connect_to;
+    struct curl_slist *bare_headers; /* without the profile's, once a redirect led to another host */
+    size_t n_bare;                   /* how many of `headers`, from the first, are not the profile's */
     void *easy;  /* CURL; NULL until it is started */
     size_t body; /* decoded bytes so far */
     struct gunzip *gunzip; /* of a packed body, from its first byte on */
