@@ -40,8 +40,6 @@ static bool open_generation(struct queue_folder *f, uint32_t number, unsigned n_
     mem_grow(&f->generations, &f->_cap, f->n + 1, sizeof *f->generations);
     struct queue_generation *g = &f->generations[f->n++];
     *g = (struct queue_generation){number, n_shards, mem_zalloc(n_shards * sizeof *g->shards)};
-    if (number > f->last_number)
-        f->last_number = number;
     struct buf path = {0};
     generation_path(f, g, &path);
     bool ok = mkdir(buf_z(&path), 0750) == 0 || errno == EEXIST;
@@ -123,8 +121,8 @@ static bool generation_is_dir(struct queue_folder *f, const struct found *it)
     bool is_dir = stat(buf_z(&path), &st) == 0 && S_ISDIR(st.st_mode);
     if (!is_dir)
         log_warn("queue", "ignoring queue generation that is not a directory", "path", buf_z(&path));
-    if (!is_dir && it->number > f->last_number)
-        f->last_number = it->number;
+    if (!is_dir && it->number > f->last_taken)
+        f->last_taken = it->number;
     buf_free(&path);
     return is_dir;
 }
@@ -161,7 +159,8 @@ static bool find_generations(struct queue_folder *f, struct err *err)
 
 static bool add_generation(struct queue_folder *f, unsigned shards, struct err *err)
 {
-    if (open_generation(f, f->last_number + 1, shards, err))
+    uint32_t newest = f->n > 0 ? queue_folder_newest(f)->number : 0;
+    if (open_generation(f, (newest > f->last_taken ? newest : f->last_taken) + 1, shards, err))
         return true;
     remove_generation(f, f->n - 1);
     return false;

@@ -11,7 +11,7 @@ struct queue_folder {
     struct queue *queue;
     char *dir;
     struct queue_generation *generations; size_t n, _cap; /* oldest first; the last is written to */
-    uint32_t last_number;  /* of the generations found or created; a new one gets the next */
+    uint32_t last_taken;  /* the highest number whose name something else has, which is never used */
 };
 /* Whatever is there, and a generation of so many shards as the last; older ones with nothing to send are deleted.
  * After false there is something to close all the same. */
