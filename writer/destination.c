@@ -126,9 +126,17 @@ struct destination_generation *destination_newest(struct destination *d)
     return destination_generation(d, atomic_load(&d->published) - 1);
 }
 
+/* Each shard may have a block or two in memory, however small the limit. */
+static uint64_t destination_memory(const struct destination_conf *c)
+{
+    uint64_t least = (uint64_t)c->queue.shards * SHARD_MIN_MEMORY, set = (uint64_t)c->max_memory_bytes;
+    return set > least ? set : least;
+}
+
 struct queue_limits destination_limits(const struct destination_conf *c)
 {
     return (struct queue_limits){.max_bytes = (uint64_t)c->max_disk_bytes,
+                                 .max_memory = destination_memory(c),
                                  .sync_writes = c->durability == DURABILITY_ALWAYS,
                                  .keep_all = c->on_full == FULL_PUSH_BACK};
 }

@@ -11,6 +11,7 @@
 #include "writer/queue.h"
 #include "writer/writer.h"
 
+enum { SHARD_MIN_MEMORY = 256 << 10 }; /* bytes of blocks that a shard may keep in memory in any case */
 struct dest_settings {          /* immutable; one per plan */
     char *url;
     struct client_profile *profile;

@@ -9,50 +9,62 @@
 #include "base/thread.h"
 #include "base/times.h"
 #include "writer/queue_folder.h"
+#include "writer/queue_space.h"
+#include "writer/queue_unwritten.h"
 
 #include <errno.h>
 
-enum { SYNC_EVERY_MS = 1000, SEGMENTS_PER_SHARD = 4, LEAST_SEGMENT = 64 << 10 };
+enum {
+    SYNC_EVERY_MS = 1000, RETRY_EVERY_MS = 1000, MIN_BACKOFF_MS = 100,
+    SEGMENTS_PER_SHARD = 4, LEAST_SEGMENT = 64 << 10, REUSE_BYTES = 1 << 20,
+    ENOUGH_SPACE = 4 << 20 /* free bytes with which ENOSPC is not for want of space */
+};
 
 struct queue {
     struct queue_folder folder;
     atomic_ullong max_bytes;
+    atomic_ullong max_memory;
     atomic_bool sync_writes, keep_all; /* as struct queue_limits */
     struct loop *loop;
     struct thread *thread;
-    struct loop_timer sync;
-    atomic_ullong bytes;
+    struct loop_timer sync, check; /* check: once a second, always */
+    struct queue_space space;
+    int why;                  /* errno of the last write that failed */
+    int64_t backoff, retry_at; /* mono ms */
+    atomic_ullong bytes, unwritten;
     atomic_bool failing;
     struct queue_stats stats;
 };
 
-struct write_job {
-    struct loop_task task;
-    struct list node; /* in the shard's list of missed blocks */
-    struct queue_shard *shard;
-    struct block *block;
-    uint64_t seq;
-    bool only;        /* there is no other copy */
-    bool more;        /* the same receipts wait for a later block too */
-    size_t n;
-    struct receipt *receipts[];
-};
 struct ack_job { struct loop_task task; struct queue_shard *shard; uint64_t next; };
 
 const struct queue_stats *queue_stats(const struct queue *q) { return &q->stats; }
 struct queue_stats *queue_counters(struct queue *q) { return &q->stats; }
 uint64_t queue_bytes(const struct queue *q) { return atomic_load_explicit(&q->bytes, memory_order_relaxed); }
+uint64_t queue_unwritten_bytes(const struct queue *q) { return atomic_load_explicit(&q->unwritten, memory_order_relaxed); }
+uint64_t queue_free_bytes(const struct queue *q) { return atomic_load(&q->space.free); }
+double queue_seconds_until_full(const struct queue *q) { return atomic_load(&q->space.until_full); }
 bool queue_failing(const struct queue *q) { return atomic_load(&q->failing); }
 struct queue_state queue_shard_state(const struct queue_shard *s) { return (struct queue_state){s->acked, s->next}; }
 
-/* Whole segments go when the limit is reached: a small limit wants small ones. */
+/* Complete segments are dropped when there is no space: little space needs small ones. */
 uint64_t queue_segment_bytes(const struct queue *q)
 {
-    uint64_t max = atomic_load(&q->max_bytes);
-    uint64_t share = max / queue_folder_newest(&q->folder)->n_shards / SEGMENTS_PER_SHARD;
-    if (max == 0 || share > SEGMENT_BYTES)
+    uint64_t max = atomic_load(&q->max_bytes), free = atomic_load(&q->space.free), bytes = queue_bytes(q);
+    uint64_t space = free > UINT64_MAX - bytes ? UINT64_MAX : free + bytes;
+    if (max > 0 && max < space)
+        space = max;
+    uint64_t share = space / queue_folder_newest(&q->folder)->n_shards / SEGMENTS_PER_SHARD;
+    if (share > SEGMENT_BYTES)
         return SEGMENT_BYTES;
     return share > LEAST_SEGMENT ? share : LEAST_SEGMENT;
+}
+
+/* Delivered blocks stay for a while: what the recent store is filled with after a restart. Not where space is short. */
+uint64_t queue_reuse_bytes(const struct queue *q)
+{
+    uint64_t segment = queue_segment_bytes(q);
+    return atomic_load(&q->failing) ? 0 : segment < REUSE_BYTES ? segment : REUSE_BYTES;
 }
 
 size_t queue_generations(const struct queue *q, const struct queue_generation **out)
@@ -61,69 +73,145 @@ size_t queue_generations(const struct queue *q, const struct queue_generation **
     return q->folder.n;
 }
 
-static void count_bytes(struct queue *q)
-{
-    atomic_store_explicit(&q->bytes, queue_folder_bytes(&q->folder), memory_order_relaxed);
-}
-
 /* --- writing, on the io thread ------------------------------------------------------------------------------------ */
 
-static void free_job(struct write_job *j)
-{
-    block_unref(j->block);
-    mem_free(j);
-}
+static void free_delivered(struct queue_shard *s, void *arg UNUSED) { shard_files_free_delivered(s, 0); }
+static bool disk_is_full(int why) { return why == ENOSPC || why == EDQUOT; }
 
-static void count_lost(struct queue *q, const struct write_job *j)
-{
-    const char *dir = j->shard->dir, *why = strerror(errno);
-    atomic_fetch_add(&q->stats.write_errors, 1);
-    if (!j->only) {
-        log_error("queue", "a block could not be written to disk; it is kept in memory only", "dir", dir, "err", why);
-        return;
-    }
-    atomic_fetch_add(&q->stats.blocks_dropped, 1);
-    atomic_fetch_add(&q->stats.samples_dropped, j->block->n_samples);
-    log_error("queue", "a block could not be written to disk and is lost: memory for waiting blocks is full too",
-              "dir", dir, "err", why);
-}
-
+/* What a full disk holds of delivered blocks goes first. */
 static bool append(struct queue *q, const struct write_job *j)
 {
     bool ok = shard_files_append(j->shard, j->block, j->seq);
-    if (!ok && errno == ENOSPC && !atomic_load(&q->keep_all) && queue_folder_drop_oldest(&q->folder) > 0)
+    if (!ok && disk_is_full(errno)) {
+        queue_folder_each(&q->folder, free_delivered, NULL);
         ok = shard_files_append(j->shard, j->block, j->seq);
+    }
     if (ok)
         atomic_fetch_add(&q->stats.bytes_written, j->block->n);
+    else
+        q->why = errno;
     return ok;
 }
 
-/* What could not be written goes before what is behind it. Else the file would have a hole that a stop cannot fill
+/* What could not be written goes before what is behind it. Else the file would have a gap that a stop cannot fill
  * any more. */
-static bool append_missed(struct queue *q, struct queue_shard *s)
+static bool append_unwritten(struct queue *q, struct queue_shard *s)
 {
-    while (!list_empty(&s->missed)) {
-        struct write_job *j = CONTAINER(s->missed.next, struct write_job, node);
-        if (j->seq >= s->acked && !append(q, j))
+    unwritten_ack(s);
+    for (struct write_job *j; (j = unwritten_first(s)) != NULL;) {
+        if (!append(q, j))
             return false;
-        list_remove(&j->node);
-        free_job(j);
+        unwritten_remove(s, j);
     }
     return true;
-}
-
-static void make_room(struct queue *q)
-{
-    count_bytes(q);
-    uint64_t max = atomic_load(&q->keep_all) ? 0 : atomic_load(&q->max_bytes);
-    while (max > 0 && queue_bytes(q) > max && queue_folder_drop_oldest(&q->folder) > 0)
-        count_bytes(q);
 }
 
 static void arm_sync(struct queue *q)
 {
     if (!loop_timer_armed(&q->sync))
         loop_timer_in(q->loop, &q->sync, SYNC_EVERY_MS);
+}
+
+static void note_written(struct queue *q)
+{
+    q->backoff = 0;
+    if (!atomic_exchange(&q->failing, false))
+        return;
+    log_info("queue", "queue disk accepts writes again", "dir", q->folder.dir);
+}
+
+static void note_failed(struct queue *q, const struct queue_shard *s)
+{
+    int64_t now = clock_mono_ms();
+    q->backoff = q->backoff ? q->backoff * 2 : MIN_BACKOFF_MS;
+    if (q->backoff > RETRY_EVERY_MS)
+        q->backoff = RETRY_EVERY_MS;
+    q->retry_at = now + q->backoff;
+    if (disk_is_full(q->why))
+        q->space.full_at = now;
+    atomic_fetch_add(&q->stats.write_errors, 1);
+    if (!atomic_exchange(&q->failing, true))
+        log_error("queue", "cannot write queue block; keeping blocks in memory and retrying at least every 1s", "dir",
+                  s->dir, "err", strerror(q->why));
+}
+
+static void retry_unwritten(struct queue_shard *s, void *arg UNUSED)
+{
+    struct queue *q = s->queue;
+    if (list_empty(&s->unwritten.jobs))
+        return;
+    if (!append_unwritten(q, s))
+        note_failed(q, s);
+    else
+        note_written(q);
+    arm_sync(q);
+}
+
+/* --- memory and disk are full, on the io thread ------------------------------------------------------------------- */
+
+static void add_only_bytes(struct queue_shard *s, void *total) { *(uint64_t *)total += unwritten_only_bytes(s); }
+static void add_unwritten_bytes(struct queue_shard *s, void *total) { *(uint64_t *)total += s->unwritten.bytes; }
+
+static void count_bytes(struct queue *q)
+{
+    uint64_t unwritten = 0;
+    queue_folder_each(&q->folder, add_unwritten_bytes, &unwritten);
+    atomic_store_explicit(&q->unwritten, unwritten, memory_order_relaxed);
+    atomic_store_explicit(&q->bytes, queue_folder_bytes(&q->folder), memory_order_relaxed);
+}
+
+static void find_oldest_only(struct queue_shard *s, void *arg)
+{
+    struct write_job **oldest = arg, *j = unwritten_first_only(s);
+    if (j && (*oldest == NULL || j->block->t_max < (*oldest)->block->t_max))
+        *oldest = j;
+}
+
+/* Older blocks on disk make way for those in memory: but only where space is what a write lacks. */
+static bool drop_from_full_disk(struct queue *q, int64_t older_than)
+{
+    struct queue_shard *s = queue_folder_oldest(&q->folder);
+    queue_space_measure(&q->space, q->folder.dir);
+    if (!disk_is_full(q->why) || (q->why == ENOSPC && atomic_load(&q->space.free) > ENOUGH_SPACE) || s == NULL ||
+        s->segments[0].t_max > older_than)
+        return false;
+    shard_files_drop_oldest(s);
+    queue_folder_each(&q->folder, retry_unwritten, NULL);
+    return true;
+}
+
+static void drop_from_memory(struct queue *q, struct write_job *oldest)
+{
+    shard_count_lost(oldest->shard, 1, oldest->block->n_samples, oldest->block->n);
+    log_error("queue", "cannot write queue block and max_memory_bytes is used up; dropping the oldest block", "dir",
+              oldest->shard->dir, "err", strerror(q->why));
+    unwritten_remove(oldest->shard, oldest);
+}
+
+static void fit_memory(struct queue *q)
+{
+    uint64_t max = atomic_load(&q->max_memory), only = 0;
+    if (max == 0 || atomic_load(&q->keep_all) || !atomic_load(&q->failing))
+        return;
+    for (queue_folder_each(&q->folder, add_only_bytes, &only); only > max;) {
+        struct write_job *oldest = NULL;
+        queue_folder_each(&q->folder, find_oldest_only, &oldest);
+        if (!drop_from_full_disk(q, oldest->block->t_max))
+            drop_from_memory(q, oldest);
+        only = 0;
+        queue_folder_each(&q->folder, add_only_bytes, &only);
+    }
+}
+
+static void fit_disk(struct queue *q)
+{
+    count_bytes(q);
+    uint64_t max = atomic_load(&q->keep_all) ? 0 : atomic_load(&q->max_bytes);
+    for (struct queue_shard *s; max > 0 && queue_bytes(q) > max && (s = queue_folder_oldest(&q->folder)) != NULL;) {
+        shard_files_drop_oldest(s);
+        q->space.full_at = clock_mono_ms();
+        count_bytes(q);
+    }
 }
 
 static bool sync_or_arm(struct queue *q, const struct write_job *j)
@@ -134,32 +222,54 @@ static bool sync_or_arm(struct queue *q, const struct write_job *j)
     return true;
 }
 
+/* A block that somebody waits for is tried at once, others when the backoff is over. */
+static bool write_job_try(struct queue *q, const struct write_job *j)
+{
+    if (j->n == 0 && atomic_load(&q->failing) && clock_mono_ms() < q->retry_at)
+        return false;
+    bool ok = append_unwritten(q, j->shard) && append(q, j);
+    if (ok)
+        note_written(q);
+    else
+        note_failed(q, j->shard);
+    return ok;
+}
+
+/* A lane that retires hands over once more what it has in memory. */
+static bool known_already(struct write_job *j)
+{
+    if (unwritten_has(j->shard, j->seq))
+        return true;
+    if (!shard_files_lack(j->shard, j->seq))
+        return false;
+    shard_count_lost(j->shard, 1, j->block->n_samples, j->block->n); /* its segment was dropped or deleted */
+    return true;
+}
+
 static void run_write(struct loop_task *task)
 {
     struct write_job *j = CONTAINER(task, struct write_job, task);
     struct queue *q = j->shard->queue;
     int64_t begin = clock_mono_ns();
-    bool written = append_missed(q, j->shard) && append(q, j);
-    if (!written) {
-        count_lost(q, j);
-        arm_sync(q);
-    }
-    atomic_store(&q->failing, !written);
+    bool known = known_already(j), written = !known && write_job_try(q, j);
     bool safe = written && sync_or_arm(q, j);
     atomic_fetch_add(&q->stats.write_ns, (unsigned long long)(clock_mono_ns() - begin));
-    make_room(q);
     for (size_t i = 0; i < j->n; i++)
         receipt_drop(j->receipts[i], safe);
-    if (written || j->only)
-        free_job(j);
+    j->n = 0;
+    if (known || written)
+        write_job_free(j);
     else
-        list_push_back(&j->shard->missed, &j->node);
+        unwritten_add(j->shard, j);
+    fit_memory(q);
+    fit_disk(q);
 }
 
 static void run_ack(struct loop_task *task)
 {
     struct ack_job *j = CONTAINER(task, struct ack_job, task);
     shard_files_ack(j->shard, j->next);
+    unwritten_ack(j->shard);
     count_bytes(j->shard->queue);
     mem_free(j);
 }
@@ -176,7 +286,12 @@ static void run_read(struct loop_task *task)
 {
     struct queue_read *r = CONTAINER(task, struct queue_read, task);
     int64_t begin = clock_mono_ns();
-    shard_files_read(r->shard, r);
+    if (shard_files_read(r->shard, r)) {
+        unwritten_read(r->shard, r);
+        r->shard->read_next = r->next;
+    }
+    if (r->n > 0)
+        atomic_store(&r->shard->held, r->next);
     atomic_fetch_add(&r->shard->queue->stats.read_ns, (unsigned long long)(clock_mono_ns() - begin));
     r->task.run = read_done;
     loop_post(r->home, &r->task);
@@ -197,54 +312,64 @@ static void sync_shard(struct queue_shard *s, void *look_again)
         log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
 }
 
-static void write_missed(struct queue_shard *s, void *failing)
-{
-    if (!append_missed(s->queue, s))
-        *(bool *)failing = true;
-}
-
-/* Who writes to a queue that keeps all is refused when it fails and memory is full: then no write comes that would
- * find room again. */
-static bool still_failing(struct queue *q)
-{
-    if (atomic_load(&q->failing) && atomic_load(&q->keep_all)) {
-        bool failing = false;
-        queue_folder_each(&q->folder, write_missed, &failing);
-        atomic_store(&q->failing, failing);
-        count_bytes(q);
-    }
-    return atomic_load(&q->failing);
-}
-
 static void run_sync(struct loop_timer *timer)
 {
     struct queue *q = CONTAINER(timer, struct queue, sync);
-    bool look_again = still_failing(q);
+    bool look_again = false;
     queue_folder_each(&q->folder, sync_shard, &look_again);
     if (look_again)
         arm_sync(q);
 }
 
+/* --- once a second, on the io thread ------------------------------------------------------------------------------ */
+
+static void check_files(struct queue_shard *s, void *arg)
+{
+    struct restored *r = arg;
+    if (shard_files_missing(s) && !shard_files_restore(s, r))
+        log_error("queue", "queue directory was deleted and cannot be created again; retrying every 1s, and a crash "
+                  "would lose what is queued", "dir", s->dir, "err", strerror(errno));
+}
+
+static void log_restored(const struct queue *q, const struct restored *r)
+{
+    char kept[24], blocks[24], samples[24];
+    kept[num_format_u64(kept, r->kept_bytes)] = 0;
+    blocks[num_format_u64(blocks, r->lost_blocks)] = 0;
+    samples[num_format_u64(samples, r->lost_samples)] = 0;
+    if (r->shards > 0 || r->lost_blocks > 0)
+        log_error("queue", "queue files were deleted while in use; created them again from open files, and dropped "
+                  "what only deleted files had", "dir", q->folder.dir, "kept_bytes", kept, "dropped_blocks", blocks,
+                  "dropped_samples", samples);
+}
+
+static void retry_position(struct queue_shard *s, void *arg UNUSED) { (void)!shard_files_write_position(s); }
+
+static void run_check(struct loop_timer *timer)
+{
+    struct queue *q = CONTAINER(timer, struct queue, check);
+    struct restored restored = {0};
+    queue_folder_each(&q->folder, check_files, &restored);
+    log_restored(q, &restored);
+    queue_folder_each(&q->folder, retry_unwritten, NULL);
+    queue_folder_each(&q->folder, retry_position, NULL);
+    count_bytes(q);
+    struct queue_space_use use = {q->folder.dir, queue_bytes(q), atomic_load(&q->max_bytes),
+                                  atomic_load(&q->keep_all)};
+    queue_space_update(&q->space, &use, clock_mono_ms());
+    loop_timer_in(q->loop, &q->check, RETRY_EVERY_MS);
+}
+
 /* --- posting ------------------------------------------------------------------------------------------------------ */
 
-static void post_write(struct queue_shard *s, struct block *b, uint64_t seq, bool only, struct waiting who)
+void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who)
 {
     struct write_job *j = mem_alloc(sizeof *j + who.n * sizeof j->receipts[0]);
-    *j = (struct write_job){.task = {.run = run_write}, .shard = s, .block = b, .seq = seq, .only = only,
+    *j = (struct write_job){.task = {.run = run_write}, .shard = s, .block = b, .seq = seq,
                             .more = who.more, .n = who.n};
     if (who.n > 0)
         memcpy(j->receipts, who.receipts, who.n * sizeof j->receipts[0]);
     loop_post(s->queue->loop, &j->task);
-}
-
-void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who)
-{
-    post_write(s, b, seq, false, who);
-}
-
-void queue_spill(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who)
-{
-    post_write(s, b, seq, true, who);
 }
 
 void queue_ack(struct queue_shard *s, uint64_t next)
@@ -261,34 +386,29 @@ void queue_read(struct queue_shard *s, struct queue_read *r)
     loop_post(s->queue->loop, &r->task);
 }
 
+void queue_hold(struct queue_shard *s, uint64_t until) { atomic_store(&s->held, until); }
 void queue_behind(struct queue_shard *s, bool behind) { atomic_store(&s->behind, behind); }
 
 /* --- opening and closing ------------------------------------------------------------------------------------------ */
 
 static void run_io(void *arg) { loop_run(((struct queue *)arg)->loop); }
 
-/* A lane that goes hands over once more what it has in memory, so a block may be there twice. */
-static void lose_missed(struct queue_shard *s, void *arg UNUSED)
+static void lose_unwritten(struct queue_shard *s, void *arg UNUSED)
 {
-    uint64_t blocks = 0, next = s->acked;
-    for (struct list *n; (n = list_pop_front(&s->missed)) != NULL;) {
-        struct write_job *j = CONTAINER(n, struct write_job, node);
-        if (j->seq >= next) {
-            blocks++;
-            next = j->seq + 1;
-        }
-        free_job(j);
-    }
+    uint64_t blocks = 0;
+    unwritten_ack(s);
+    for (struct write_job *j; (j = unwritten_first(s)) != NULL; blocks++)
+        unwritten_remove(s, j);
     char text[24];
     text[num_format_u64(text, blocks)] = 0;
     if (blocks > 0)
-        log_error("queue", "the queue is closed, and blocks that could not be written to disk are lost", "dir", s->dir,
-                  "blocks", text);
+        log_error("queue", "cannot write queue blocks at the stop; they are lost", "dir", s->dir, "blocks", text, "err",
+                  strerror(s->queue->why));
 }
 
 static void free_queue(struct queue *q)
 {
-    queue_folder_each(&q->folder, lose_missed, NULL);
+    queue_folder_each(&q->folder, lose_unwritten, NULL);
     queue_folder_close(&q->folder);
     if (q->loop)
         loop_free(q->loop);
@@ -302,12 +422,16 @@ struct queue *queue_open(const struct queue_options *o, struct err *err)
     q->folder.dir = mem_strdup(o->dir);
     queue_limit(q, &o->limits);
     q->sync.run = run_sync;
+    queue_space_init(&q->space);
     if (!queue_folder_open(&q->folder, o->shards, err)) {
         free_queue(q);
         return NULL;
     }
-    count_bytes(q);
     q->loop = loop_new();
+    q->check.run = run_check;
+    queue_space_measure(&q->space, q->folder.dir);
+    count_bytes(q);
+    loop_timer_in(q->loop, &q->check, RETRY_EVERY_MS);
     q->thread = thread_start("queue-io", run_io, q);
     return q;
 }
@@ -322,6 +446,7 @@ void queue_walk(struct queue *q, uint64_t max_bytes, queue_visit *visit, void *a
 void queue_limit(struct queue *q, const struct queue_limits *limits)
 {
     atomic_store(&q->max_bytes, limits->max_bytes);
+    atomic_store(&q->max_memory, limits->max_memory);
     atomic_store(&q->sync_writes, limits->sync_writes);
     atomic_store(&q->keep_all, limits->keep_all);
 }
@@ -337,6 +462,9 @@ struct stop_job { struct loop_task task; struct queue *queue; };
 static void run_stop(struct loop_task *task)
 {
     struct queue *q = CONTAINER(task, struct stop_job, task)->queue;
+    loop_timer_stop(q->loop, &q->check);
+    queue_folder_each(&q->folder, retry_unwritten, NULL);
+    queue_folder_each(&q->folder, retry_position, NULL);
     loop_timer_stop(q->loop, &q->sync);
     queue_folder_each(&q->folder, sync_dirty, NULL);
     loop_stop(q->loop);

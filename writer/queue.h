@@ -20,9 +20,10 @@ struct queue;
 struct queue_shard; /* one shard of one generation */
 
 struct queue_limits {
-    uint64_t max_bytes;     /* 0 = none; over it the oldest segments go */
+    uint64_t max_bytes;     /* 0 = none; over it the oldest segments are dropped */
+    uint64_t max_memory;    /* of blocks that cannot be written and that no lane holds; 0 = none */
     bool sync_writes;       /* durability always: a receipt is dropped after fdatasync */
-    bool keep_all;          /* nothing goes for room: whoever writes asks queue_bytes first */
+    bool keep_all;          /* nothing is dropped for space: whoever writes checks queue_bytes first */
 };
 struct queue_options {
     const char *dir;        /* made when it is not there */
@@ -48,17 +49,22 @@ void queue_shrink(struct queue *q);
 void queue_retire(struct queue *q, size_t at);
 void queue_limit(struct queue *q, const struct queue_limits *limits); /* new limits, any time */
 uint64_t queue_bytes(const struct queue *q); /* on disk and not yet acknowledged; any thread */
+uint64_t queue_unwritten_bytes(const struct queue *q); /* of blocks that could not be written yet; any thread */
+uint64_t queue_free_bytes(const struct queue *q);      /* of its file system; UINT64_MAX: not known; any thread */
+double queue_seconds_until_full(const struct queue *q); /* +Inf while nothing grows; any thread */
 bool queue_failing(const struct queue *q);   /* the last write did not work; any thread */
 
 struct queue_state { uint64_t first, next; }; /* sequence numbers: [first, next) wait to be sent */
 struct queue_state queue_shard_state(const struct queue_shard *s); /* as found by queue_open */
 
 /* Takes one reference of the block. The receipts' holds are dropped when it is as safe as the options ask. What is on
- * disk already is not written again. A block that could not be written is tried again before the next one of its
- * shard, with keep_all also once a second, until it is acknowledged. spill: the caller keeps no copy, so a write that
- * does not work loses the block, and counts it. */
+ * disk already is not written again. A block that could not be written stays in memory, is read from there, and is
+ * retried before the next one of its shard and once a second, until it is acknowledged. When such blocks exceed
+ * max_memory, segments are dropped if the disk is full, else the oldest such block; keep_all drops nothing. */
 void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who);
-void queue_spill(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who);
+/* The lane has blocks before `until` that are not acknowledged in its memory: they are not lost when the disk loses
+ * them. A read moves it too, so the lane calls this only while none is under way. */
+void queue_hold(struct queue_shard *s, uint64_t until);
 void queue_ack(struct queue_shard *s, uint64_t next); /* everything before `next` is delivered or given up */
 
 struct queue_read {             /* one at a time per shard; the memory is the caller's until done has run */
@@ -78,7 +84,7 @@ void queue_behind(struct queue_shard *s, bool behind); /* whether syncs are want
 
 /* Counted by the io thread, read by anyone. */
 struct queue_stats {
-    atomic_ullong blocks_dropped, samples_dropped; /* for room, or since they could not be written */
+    atomic_ullong blocks_dropped, samples_dropped, bytes_dropped; /* for space, or with files that disappeared */
     atomic_ullong bytes_written, bytes_read, bad_records, write_errors, syncs, write_ns, read_ns;
 };
 const struct queue_stats *queue_stats(const struct queue *q);

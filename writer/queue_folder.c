@@ -10,6 +10,7 @@
 #include "base/dir.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "writer/queue_unwritten.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,7 +31,7 @@ static struct queue_shard *new_shard(struct queue_folder *f, const char *dir)
     s->queue = f->queue;
     s->dir = mem_strdup(dir);
     s->fd = s->position.fd = s->read_fd = -1;
-    list_init(&s->missed);
+    unwritten_init(&s->unwritten);
     return s;
 }
 
@@ -88,6 +89,8 @@ static void remove_generation(struct queue_folder *f, size_t at)
 {
     struct queue_generation *g = &f->generations[at];
     remove_files(f, at);
+    if (g->number == f->last_number)
+        f->last_number--;
     close_generation(g);
     memmove(g, g + 1, (f->n - at - 1) * sizeof *g);
     f->n--;
@@ -204,19 +207,17 @@ uint64_t queue_folder_bytes(const struct queue_folder *f)
     return bytes;
 }
 
-uint64_t queue_folder_drop_oldest(struct queue_folder *f)
+struct queue_shard *queue_folder_oldest(const struct queue_folder *f)
 {
-    for (size_t g = 0; g < f->n; g++) {
-        struct queue_shard *largest = NULL;
+    struct queue_shard *oldest = NULL;
+    for (size_t g = 0; g < f->n && oldest == NULL; g++)
         for (unsigned i = 0; i < f->generations[g].n_shards; i++) {
             struct queue_shard *s = f->generations[g].shards[i];
-            if (s->n > 1 && (largest == NULL || s->n > largest->n))
-                largest = s;
+            if (s->n > 0 && s->segments[0].n_blocks > 0 &&
+                (oldest == NULL || s->segments[0].t_max < oldest->segments[0].t_max))
+                oldest = s;
         }
-        if (largest)
-            return shard_files_drop_oldest(largest);
-    }
-    return 0;
+    return oldest;
 }
 
 /* --- asked for by other threads ----------------------------------------------------------------------------------- */

@@ -25,8 +25,8 @@ void queue_folder_ask_remove(struct queue_folder *f, struct loop *io);
 void queue_folder_ask_retire(struct queue_folder *f, struct loop *io, size_t at);
 
 uint64_t queue_folder_bytes(const struct queue_folder *f);   /* of segments that hold something to send */
-/* Deletes one segment of the oldest generation that can spare one; returns its bytes, 0 when there is none. */
-uint64_t queue_folder_drop_oldest(struct queue_folder *f);
+/* The shard whose first segment is the oldest of the oldest generation that has one; NULL: there is none. */
+struct queue_shard *queue_folder_oldest(const struct queue_folder *f);
 void queue_folder_each(const struct queue_folder *f, void (*visit)(struct queue_shard *s, void *arg), void *arg);
 static inline struct queue_generation *queue_folder_newest(const struct queue_folder *f)
 {

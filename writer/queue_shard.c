@@ -22,14 +22,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { REUSE_BYTES = 1 << 20, PATH_BYTES = 4096 };
+enum { PATH_BYTES = SEGMENT_PATH };
 
-static void segment_path(const struct queue_shard *s, uint64_t name, char path[PATH_BYTES])
+void shard_segment_path(const struct queue_shard *s, uint64_t name, char path[SEGMENT_PATH])
 {
-    snprintf(path, PATH_BYTES, "%s/%016llx.seg", s->dir, (unsigned long long)name);
+    snprintf(path, SEGMENT_PATH, "%s/%016llx.seg", s->dir, (unsigned long long)name);
 }
 
-static void close_fd(int *fd)
+void shard_close_fd(int *fd)
 {
     if (*fd >= 0)
         close(*fd);
@@ -52,12 +52,17 @@ static struct segment *add_segment(struct queue_shard *s, uint64_t name)
     return g;
 }
 
-static void note_record(struct segment *g, uint64_t seq)
+static void note_record(struct segment *g, uint64_t seq, uint32_t n_samples, int64_t t_max)
 {
-    if (g->n_blocks++ == 0)
+    if (g->n_blocks++ == 0) {
         g->first = g->last = seq;
-    else if (seq > g->last)
+        g->t_max = t_max;
+    } else if (seq > g->last) {
         g->last = seq;
+    }
+    g->n_samples += n_samples;
+    if (t_max > g->t_max)
+        g->t_max = t_max;
 }
 
 static bool list_segments(struct queue_shard *s, struct err *err)
@@ -112,7 +117,7 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
 {
     char path[PATH_BYTES];
     struct stat st;
-    segment_path(s, g->name, path);
+    shard_segment_path(s, g->name, path);
     int fd = open_segment(path, &st, err);
     if (fd < 0) {
         if (fd != -1)
@@ -122,8 +127,8 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
     g->size = (uint64_t)st.st_size;
     uint64_t at = 0, skipped = 0;
     struct record r;
-    while (segment_next(fd, g->size, &at, &r, NULL, &skipped))
-        note_record(g, r.seq);
+    while (segment_next(fd, g->size, &at, &r, NULL, &skipped) == SEGMENT_RECORD)
+        note_record(g, r.seq, r.n_samples, r.t_max);
     close(fd);
     g->damaged = skipped > 0;
     if (g->damaged) {
@@ -134,18 +139,20 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
     return true;
 }
 
-static void remove_segment(struct queue_shard *s, size_t i)
+void shard_remove_segment(struct queue_shard *s, size_t i)
 {
     char path[PATH_BYTES];
-    segment_path(s, s->segments[i].name, path);
+    shard_segment_path(s, s->segments[i].name, path);
     unlink(path);
+    if (i + 1 == s->n)
+        shard_close_fd(&s->fd);
     if (s->read_fd >= 0 && s->read_name == s->segments[i].name)
-        close_fd(&s->read_fd); /* or its bytes would stay on the disk */
+        shard_close_fd(&s->read_fd); /* or its bytes would stay on the disk */
     memmove(&s->segments[i], &s->segments[i + 1], (s->n - i - 1) * sizeof *s->segments);
     s->n--;
 }
 
-static bool segment_done(const struct queue_shard *s, const struct segment *g)
+bool shard_segment_done(const struct queue_shard *s, const struct segment *g)
 {
     return g->n_blocks == 0 || g->last < s->acked;
 }
@@ -167,9 +174,9 @@ bool shard_files_open(struct queue_shard *s, struct err *err)
     }
     for (size_t i = s->n; i-- > 0;) /* without a good record: its name may be the next one's */
         if (s->segments[i].n_blocks == 0)
-            remove_segment(s, i);
-    while (s->n > 0 && segment_done(s, &s->segments[0]))
-        remove_segment(s, 0);
+            shard_remove_segment(s, i);
+    while (s->n > 0 && shard_segment_done(s, &s->segments[0]))
+        shard_remove_segment(s, 0);
     if (s->n > 0 && s->segments[0].first > s->acked)
         s->acked = s->segments[0].first; /* older ones were dropped for room */
     return true;
@@ -177,8 +184,8 @@ bool shard_files_open(struct queue_shard *s, struct err *err)
 
 void shard_files_close(struct queue_shard *s)
 {
-    close_fd(&s->fd);
-    close_fd(&s->read_fd);
+    shard_close_fd(&s->fd);
+    shard_close_fd(&s->read_fd);
     position_close(&s->position);
     mem_free(s->segments);
     s->segments = NULL;
@@ -188,7 +195,7 @@ void shard_files_close(struct queue_shard *s)
 bool shard_files_remove(struct queue_shard *s)
 {
     while (s->n > 0)
-        remove_segment(s, s->n - 1);
+        shard_remove_segment(s, s->n - 1);
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/position", s->dir);
     unlink(path);
@@ -239,14 +246,14 @@ static bool open_last(struct queue_shard *s, uint64_t seq)
     if (g && (g->damaged || g->size >= queue_segment_bytes(s->queue))) {
         if (s->dirty && !shard_files_sync(s))
             return false;
-        close_fd(&s->fd);
+        shard_close_fd(&s->fd);
         g = NULL;
     }
     if (s->fd >= 0)
         return true;
     char path[PATH_BYTES];
-    segment_path(s, g ? g->name : seq, path);
-    s->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+    shard_segment_path(s, g ? g->name : seq, path);
+    s->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640); /* read when it was deleted */
     if (s->fd < 0)
         return false;
     if (g == NULL) {
@@ -254,6 +261,11 @@ static bool open_last(struct queue_shard *s, uint64_t seq)
         s->new_file = true;
     }
     return true;
+}
+
+bool shard_files_lack(const struct queue_shard *s, uint64_t seq)
+{
+    return seq >= s->acked && seq < s->next && (s->n == 0 || s->segments[0].n_blocks == 0 || seq < s->segments[0].first);
 }
 
 bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t seq)
@@ -275,21 +287,38 @@ bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t s
         return false;
     }
     g->size += (uint64_t)want;
-    note_record(g, seq);
+    note_record(g, seq, b->n_samples, b->t_max);
     s->next = seq + 1;
     s->dirty = true;
     return true;
 }
 
-static void reuse_last(struct queue_shard *s)
+/* Truncates the only segment when all of it is delivered and it has at least so many bytes. */
+static void reuse_last(struct queue_shard *s, uint64_t min_bytes)
 {
     struct segment *g = &s->segments[0];
-    if (s->n != 1 || g->size < REUSE_BYTES || !segment_done(s, g) || s->fd < 0 || ftruncate(s->fd, 0) != 0)
+    if (s->n != 1 || g->size == 0 || g->size < min_bytes || !shard_segment_done(s, g) || s->fd < 0 ||
+        ftruncate(s->fd, 0) != 0)
         return;
-    g->size = 0;
-    g->n_blocks = 0;
+    *g = (struct segment){.name = g->name};
     s->dirty = false;
-    close_fd(&s->read_fd);
+    shard_close_fd(&s->read_fd);
+}
+
+void shard_files_free_delivered(struct queue_shard *s, uint64_t min_bytes)
+{
+    while (s->n > 1 && shard_segment_done(s, &s->segments[0]))
+        shard_remove_segment(s, 0);
+    if (s->n == 1)
+        reuse_last(s, min_bytes);
+}
+
+bool shard_files_write_position(struct queue_shard *s)
+{
+    if (!s->position_stale)
+        return true;
+    s->position_stale = s->position.fd >= 0 && !position_write(&s->position, s->acked);
+    return !s->position_stale;
 }
 
 void shard_files_ack(struct queue_shard *s, uint64_t next)
@@ -297,135 +326,46 @@ void shard_files_ack(struct queue_shard *s, uint64_t next)
     if (next <= s->acked)
         return;
     s->acked = next;
-    if (!position_write(&s->position, next))
-        log_warn("queue", "the position of a queue could not be written; blocks may be sent twice after a restart",
-                 "dir", s->dir, "err", strerror(errno));
-    while (s->n > 1 && segment_done(s, &s->segments[0]))
-        remove_segment(s, 0);
-    if (s->n == 1)
-        reuse_last(s);
+    s->position_stale = true;
+    if (!shard_files_write_position(s))
+        log_warn("queue", "cannot write queue position; retrying every 1s, and delivered blocks are sent again after a "
+                 "restart until then", "dir", s->dir, "err", strerror(errno));
+    shard_files_free_delivered(s, queue_reuse_bytes(s->queue)); /* whether the position was written or not */
 }
 
 uint64_t shard_files_bytes(const struct queue_shard *s)
 {
     uint64_t n = 0;
     for (size_t i = 0; i < s->n; i++)
-        if (!segment_done(s, &s->segments[i]))
+        if (!shard_segment_done(s, &s->segments[i]))
             n += s->segments[i].size;
     return n;
 }
 
-uint64_t shard_files_drop_oldest(struct queue_shard *s)
+void shard_count_lost(struct queue_shard *s, uint64_t blocks, uint64_t samples, uint64_t bytes)
 {
-    if (s->n < 2)
-        return 0;
-    char path[PATH_BYTES];
-    segment_path(s, s->segments[0].name, path);
-    uint64_t bytes = s->segments[0].size, at = 0, skipped = 0, blocks = 0, samples = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct record r;
-    while (fd >= 0 && segment_next(fd, bytes, &at, &r, NULL, &skipped))
-        if (r.seq >= s->acked && r.seq >= s->read_next) {
-            blocks++;
-            samples += r.n_samples;
-        }
-    if (fd >= 0)
-        close(fd);
     struct queue_stats *stats = queue_counters(s->queue);
     atomic_fetch_add(&stats->blocks_dropped, blocks);
     atomic_fetch_add(&stats->samples_dropped, samples);
-    remove_segment(s, 0);
-    return bytes;
+    atomic_fetch_add(&stats->bytes_dropped, bytes);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------ */
-
-/* The segment in which `from` is, or the first one behind it. NULL: nothing there. */
-static struct segment *segment_of(struct queue_shard *s, uint64_t from)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (s->segments[i].n_blocks > 0 && s->segments[i].last >= from)
-            return &s->segments[i];
-    return NULL;
-}
-
-static bool reader_open(struct queue_shard *s, const struct segment *g)
-{
-    if (s->read_fd >= 0 && s->read_name == g->name)
-        return true;
-    close_fd(&s->read_fd);
-    char path[PATH_BYTES];
-    segment_path(s, g->name, path);
-    s->read_fd = open(path, O_RDONLY | O_CLOEXEC);
-    s->read_name = g->name;
-    s->read_at = 0;
-    return s->read_fd >= 0;
-}
-
-/* One record more, or one segment less. False: the file cannot be opened just now. */
-static bool read_step(struct queue_shard *s, const struct segment *g, struct queue_read *r, size_t *bytes)
-{
-    struct record rec;
-    struct block *b = NULL;
-    uint64_t skipped = 0;
-    if (!reader_open(s, g)) {
-        if (errno != ENOENT)
-            return false;
-        skipped = g->size; /* somebody removed it */
-        r->next = g->last + 1;
-    } else if (!segment_next(s->read_fd, g->size, &s->read_at, &rec, &b, &skipped)) {
-        r->next = g->last + 1; /* the rest of this segment is damaged */
-    } else if (rec.seq < r->next) {
-        block_unref(b);
-    } else {
-        r->items[r->n].block = b;
-        r->items[r->n++].seq = rec.seq;
-        r->next = rec.seq + 1;
-        *bytes += b->n;
-    }
-    if (skipped > 0)
-        atomic_fetch_add(&queue_counters(s->queue)->bad_records, 1);
-    return true;
-}
-
-void shard_files_read(struct queue_shard *s, struct queue_read *r)
-{
-    size_t bytes = 0;
-    const struct segment *g;
-    r->n = 0;
-    r->next = r->from;
-    r->failed = false;
-    if (s->read_next != r->from) /* not where the reader stands: from the segment's beginning */
-        close_fd(&s->read_fd);
-    while (!r->failed && r->n < LEN(r->items) && bytes < r->max_bytes && (g = segment_of(s, r->next)) != NULL)
-        r->failed = !read_step(s, g, r, &bytes);
-    if (r->failed)
-        log_error("queue", "a queue file cannot be opened; it is tried again", "dir", s->dir, "err", strerror(errno));
-    s->read_next = r->next;
-    atomic_fetch_add(&queue_counters(s->queue)->bytes_read, bytes);
-}
-
-static void walk_segment(struct queue_shard *s, const struct segment *g, queue_visit *visit, void *arg, unsigned index)
+void shard_files_drop_oldest(struct queue_shard *s)
 {
     char path[PATH_BYTES];
-    segment_path(s, g->name, path);
+    shard_segment_path(s, s->segments[0].name, path);
+    uint64_t size = s->segments[0].size, at = 0, skipped = 0, blocks = 0, samples = 0, bytes = 0;
+    uint64_t held = atomic_load(&s->held);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    uint64_t at = 0, skipped = 0;
     struct record r;
-    struct block *b;
-    while (fd >= 0 && segment_next(fd, g->size, &at, &r, &b, &skipped)) {
-        visit(arg, index, b);
-        block_unref(b);
-    }
+    while (fd >= 0 && segment_next(fd, size, &at, &r, NULL, &skipped) == SEGMENT_RECORD)
+        if (r.seq >= s->acked && r.seq >= held) { /* the lane still has those before */
+            blocks++;
+            samples += r.n_samples;
+            bytes += r.n;
+        }
     if (fd >= 0)
         close(fd);
-}
-
-void shard_files_walk(struct queue_shard *s, uint64_t max_bytes, queue_visit *visit, void *arg, unsigned index)
-{
-    size_t first = s->n;
-    for (uint64_t bytes = 0; first > 0 && (bytes += s->segments[first - 1].size) <= max_bytes;)
-        first--;
-    for (size_t i = first; i < s->n; i++)
-        walk_segment(s, &s->segments[i], visit, arg, index);
+    shard_count_lost(s, blocks, samples, bytes);
+    shard_remove_segment(s, 0);
 }

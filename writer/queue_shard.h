@@ -11,8 +11,18 @@
 
 struct segment {
     uint64_t name, size, first, last; /* holds [first, last] when n_blocks > 0 */
+    uint64_t n_samples;
+    int64_t t_max;         /* of its newest sample */
     uint32_t n_blocks;
     bool damaged;          /* nothing is appended: a header cut short would take what is behind it for its body */
+};
+enum { SEGMENT_PATH = 4096 };
+/* Blocks that could not be written, kept in memory and retried; queue_unwritten.c */
+struct unwritten {
+    struct list jobs;      /* ascending in sequence number */
+    uint64_t bytes;        /* of all of them */
+    uint64_t only_bytes;   /* of those that the lane does not hold: as of only_from */
+    uint64_t only_from;
 };
 struct queue_shard {
     struct queue *queue;
@@ -24,27 +34,48 @@ struct queue_shard {
     struct position position;
     int read_fd; uint64_t read_name, read_at; /* where the reader stands, -1 = nowhere */
     uint64_t read_next;    /* seq expected at read_at */
+    unsigned read_errors;  /* in a row, at read_at */
     bool dirty;            /* written since the last fdatasync */
     bool new_file;         /* made since the last sync of the folder */
     bool new_folder;       /* the folder itself is: those above it want a sync too */
-    struct list missed;    /* blocks that could not be written and that somebody still has in memory; queue.c's */
+    bool position_stale;   /* acked is not in the position file yet */
+    struct unwritten unwritten; /* blocks behind those on disk */
+    atomic_ullong held;    /* blocks before it that are not acknowledged are in the lane's memory */
     atomic_bool behind;
 };
 
 struct queue_stats *queue_counters(struct queue *q); /* to count on */
 uint64_t queue_segment_bytes(const struct queue *q); /* where a segment ends and the next begins */
+uint64_t queue_reuse_bytes(const struct queue *q);   /* delivered bytes that a segment may keep */
 bool shard_files_open(struct queue_shard *s, struct err *err) MUST_USE; /* queue, dir and descriptors (-1) are set */
 void shard_files_close(struct queue_shard *s);
+/* It was on disk and is not any more, nor acknowledged. */
+bool shard_files_lack(const struct queue_shard *s, uint64_t seq);
 /* False with errno. A sequence number that is on disk already is not written again. */
 bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t seq);
 void shard_files_ack(struct queue_shard *s, uint64_t next);
-void shard_files_read(struct queue_shard *s, struct queue_read *r);
+/* True: everything on disk from r->from on is in it, and there is space for more. */
+bool shard_files_read(struct queue_shard *s, struct queue_read *r);
 bool shard_files_sync(struct queue_shard *s);
-/* Deletes the oldest segment that is not the one written to; returns its bytes, 0 when there is none. Counts what it
- * held. */
-uint64_t shard_files_drop_oldest(struct queue_shard *s);
+/* Deletes the oldest segment, and counts the blocks that are lost with it. */
+void shard_files_drop_oldest(struct queue_shard *s);
 void shard_files_walk(struct queue_shard *s, uint64_t max_bytes, queue_visit *visit, void *arg, unsigned index);
 uint64_t shard_files_bytes(const struct queue_shard *s);
+void shard_files_free_delivered(struct queue_shard *s, uint64_t min_bytes);
+bool shard_files_write_position(struct queue_shard *s); /* when it is stale; false with errno */
+void shard_count_lost(struct queue_shard *s, uint64_t blocks, uint64_t samples, uint64_t bytes);
 bool shard_files_remove(struct queue_shard *s); /* the whole folder; nothing is left to send */
+
+/* queue_restore.c. The directory was deleted or replaced: creates it again with what is still open. Also forgets single
+ * segments that disappeared. False with errno: to be retried. */
+struct restored { unsigned shards; uint64_t kept_bytes, lost_blocks, lost_samples; };
+bool shard_files_missing(const struct queue_shard *s);
+bool shard_files_restore(struct queue_shard *s, struct restored *r);
+
+/* Shared by queue_shard.c, queue_read.c and queue_restore.c. */
+void shard_segment_path(const struct queue_shard *s, uint64_t name, char path[SEGMENT_PATH]);
+void shard_close_fd(int *fd);
+void shard_remove_segment(struct queue_shard *s, size_t i);
+bool shard_segment_done(const struct queue_shard *s, const struct segment *g);
 
 #endif

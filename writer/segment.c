@@ -19,6 +19,7 @@
  */
 #include "writer/segment.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 static const char magic[4] = {'S', 'L', 'Q', '1'};
@@ -69,8 +70,10 @@ static bool read_at(int fd, void *to, size_t n, uint64_t at)
 {
     for (size_t got = 0; got < n;) {
         ssize_t k = pread(fd, (char *)to + got, n - got, (off_t)(at + got));
-        if (k <= 0)
+        if (k <= 0) {
+            errno = k < 0 ? errno : 0;
             return false;
+        }
         got += (size_t)k;
     }
     return true;
@@ -98,32 +101,40 @@ static uint64_t resync(int fd, uint64_t size, uint64_t at)
 static struct block *read_body(int fd, uint64_t at, const struct record *r)
 {
     struct block *b = block_new(r->n);
-    if (b == NULL)
+    if (b == NULL) {
+        errno = 0;
         return NULL;
+    }
     b->codec = r->codec;
     b->n_samples = r->n_samples;
     b->raw_n = r->raw_n;
     b->t_min = r->t_min;
     b->t_max = r->t_max;
+    errno = 0;
     if (read_at(fd, b->bytes, r->n, at) && record_body_ok(r, b->bytes))
         return b;
+    int why = errno;
     block_unref(b);
+    errno = why;
     return NULL;
 }
 
-bool segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct block **body, uint64_t *skipped)
+enum segment_step segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct block **body, uint64_t *skipped)
 {
     while (*at + RECORD_HEADER <= size) {
         uint8_t head[RECORD_HEADER];
         uint64_t here = *at;
+        errno = 0;
         bool good = read_at(fd, head, sizeof head, here) && record_decode(head, r);
         good = good && here + RECORD_HEADER + r->n <= size;
         if (good && body)
             good = (*body = read_body(fd, here + RECORD_HEADER, r)) != NULL;
         if (good) {
             *at = here + RECORD_HEADER + r->n;
-            return true;
+            return SEGMENT_RECORD;
         }
+        if (errno != 0)
+            return SEGMENT_ERROR;
         *at = resync(fd, size, here);
         *skipped += *at - here;
     }
@@ -131,5 +142,5 @@ bool segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct 
         *skipped += size - *at;
         *at = size;
     }
-    return false;
+    return SEGMENT_END;
 }

@@ -21,9 +21,10 @@ void record_encode(uint8_t head[RECORD_HEADER], const struct block *b, uint64_t 
 bool record_decode(const uint8_t head[RECORD_HEADER], struct record *r);
 bool record_body_ok(const struct record *r, const uint8_t *body);
 
-/* Reads the record at *at of a file that ends at `size`. On damage looks for the next good one behind it, counting
- * the bytes it passed over in *skipped. False at the end. With body NULL only the header is read and the body is
- * trusted. *at moves behind it. */
-bool segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct block **body, uint64_t *skipped);
+enum segment_step { SEGMENT_RECORD, SEGMENT_END, SEGMENT_ERROR };
+/* Reads the record at *at of a file that ends at `size`. On corruption looks for the next good one behind it, counting
+ * the bytes skipped in *skipped. With body NULL only the header is read and the body is trusted. *at moves behind the
+ * record; on SEGMENT_ERROR (a read failed, see errno) it stays. */
+enum segment_step segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct block **body, uint64_t *skipped);
 
 #endif

@@ -5,7 +5,7 @@
 #include "base/times.h"
 #include "writer/block.h"
 
-enum { READ_BYTES = 1 << 20, MIN_MEMORY = 256 << 10, READ_AGAIN_MS = 1000 };
+enum { READ_BYTES = 1 << 20, READ_BYTES_FAILING = 64 << 10, READ_AGAIN_MS = 1000 };
 
 static void run_read_again(struct loop_timer *timer) { shard_kick(CONTAINER(timer, struct shard, read_again)); }
 
@@ -22,6 +22,7 @@ struct shard *shard_new(struct destination *d, struct destination_generation *g,
     s->next_seq = state.next;
     s->read_seq = state.first;
     s->behind = state.first < state.next;
+    queue_hold(disk, s->behind ? s->read_seq : UINT64_MAX);
     s->read_again.run = run_read_again;
     return s;
 }
@@ -100,7 +101,7 @@ static struct entry take_entry(struct shard *s, size_t i)
 static size_t allowance(const struct shard *s)
 {
     size_t share = s->lane->settings->memory / s->generation->n_shards;
-    return share > MIN_MEMORY ? share : MIN_MEMORY;
+    return share > SHARD_MIN_MEMORY ? share : SHARD_MIN_MEMORY;
 }
 
 static void count_dropped(struct shard *s, const struct block *b)
@@ -109,7 +110,7 @@ static void count_dropped(struct shard *s, const struct block *b)
     atomic_fetch_add_explicit(&s->dest->dropped_samples, b->n_samples, memory_order_relaxed);
 }
 
-/* Memory is all there is (no disk, or a disk that fails): the oldest goes, but for the one in flight. */
+/* Memory is all there is, by durability: the oldest goes, but for the one in flight. */
 static void drop_oldest(struct shard *s)
 {
     bool sending = s->state == SHARD_SENDING;
@@ -119,8 +120,8 @@ static void drop_oldest(struct shard *s)
         count_dropped(s, e.block);
         block_unref(e.block);
         s->resent_as_snappy = s->resent_as_snappy && sending;
-        log_warn("remote_write", "memory for waiting blocks is full and there is no disk to put them: the oldest are "
-                 "dropped", "name", s->dest->name);
+        log_warn("remote_write", "max_memory_bytes is used up and durability is memory; dropping the oldest blocks",
+                 "name", s->dest->name);
     }
     if (s->n < before && !sending)
         queue_ack(s->disk, entry_at(s, 0)->seq);
@@ -163,19 +164,41 @@ static void read_done(struct queue_read *r)
         s->read_seq = s->read_until;
     if (s->read_seq >= s->next_seq)
         set_behind(s, false);
+    queue_hold(s->disk, s->behind ? s->read_seq : UINT64_MAX);
     if (s->n == 0 && !s->behind)
         queue_ack(s->disk, s->next_seq);
     shard_kick(s);
 }
 
+/* While the disk fails, memory belongs to the blocks that it has not. */
+static size_t read_window(const struct shard *s)
+{
+    return queue_failing(s->dest->queue) ? READ_BYTES_FAILING : READ_BYTES;
+}
+
+/* Lets go of blocks that the queue has, but for the head, whose request may be in flight. They are read back later. */
+static void release_memory(struct shard *s)
+{
+    uint64_t head = entry_at(s, 0)->seq;
+    while (s->n > 1 && entry_at(s, s->n - 1)->seq != head) {
+        struct entry *last = entry_at(s, s->n - 1);
+        s->read_seq = last->seq;
+        count_out(s, last->block);
+        block_unref(last->block);
+        s->n--;
+    }
+    queue_hold(s->disk, s->read_seq);
+}
+
 static void read_more(struct shard *s)
 {
-    if (!s->behind || s->reading || s->memory > READ_BYTES / 2 || loop_timer_armed(&s->read_again))
+    size_t window = read_window(s);
+    if (!s->behind || s->reading || s->memory > window / 2 || loop_timer_armed(&s->read_again))
         return;
     s->reading = true;
     s->read_until = s->next_seq;
     s->read.from = s->read_seq;
-    s->read.max_bytes = READ_BYTES;
+    s->read.max_bytes = window;
     s->read.home = s->lane->loop;
     s->read.done = read_done;
     queue_read(s->disk, &s->read);
@@ -188,20 +211,22 @@ void shard_push(struct shard *s, struct block *b, struct waiting who)
     uint64_t seq = s->next_seq++;
     /* Durability memory writes too where order or a stop asks for it: behind what an earlier run left on disk. */
     bool write = s->lane->settings->durability != DURABILITY_MEMORY || s->behind || s->state == SHARD_STOPPED;
-    bool disk_works = write && !queue_failing(s->dest->queue);
-    if (!s->behind && disk_works && s->memory + b->n > allowance(s)) {
+    if (!s->behind && write && s->memory + b->n > allowance(s)) {
         s->read_seq = seq;
         set_behind(s, true);
+        queue_hold(s->disk, seq);
     }
     if (s->behind) {
-        queue_spill(s->disk, b, seq, who);
+        if (!s->reading && s->memory > READ_BYTES_FAILING && queue_failing(s->dest->queue))
+            release_memory(s);
+        queue_write(s->disk, b, seq, who);
     } else {
         if (write)
             queue_write(s->disk, block_ref(b), seq, who);
         for (size_t i = 0; i < who.n && !write; i++)
             receipt_drop(who.receipts[i], true);
         append_entry(s, b, seq, loop_now(s->lane->loop));
-        if (!disk_works && s->lane->settings->on_full == FULL_DROP_OLDEST)
+        if (!write && s->lane->settings->on_full == FULL_DROP_OLDEST)
             drop_oldest(s);
     }
     shard_kick(s);

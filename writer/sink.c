@@ -18,8 +18,10 @@ static bool has_room(const struct destination *d, const struct dest_settings *s,
         return true;
     uint64_t waiting = atomic_load_explicit(&d->pending_bytes, memory_order_relaxed) +
                        atomic_load_explicit(&d->reserved_bytes, memory_order_relaxed) + bytes / 4;
-    if (s->durability == DURABILITY_MEMORY || queue_failing(d->queue))
+    if (s->durability == DURABILITY_MEMORY)
         return waiting <= s->memory;
+    if (queue_failing(d->queue))
+        return waiting + queue_unwritten_bytes(d->queue) <= s->memory;
     return s->disk == 0 || queue_bytes(d->queue) + bytes / 4 <= s->disk;
 }
 

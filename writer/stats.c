@@ -2,8 +2,10 @@
 #include "writer/stats.h"
 
 #include "base/num.h"
+#include "base/times.h"
 #include "writer/recent/recent.h"
 
+#include <math.h>
 #include <stdio.h>
 
 /* One family per row: each is written for all destinations before the next begins, as the format wants it. */
@@ -27,10 +29,29 @@ static double dropped_blocks(struct destination *d) { return load(&d->dropped_bl
 static double dropped_samples(struct destination *d) { return load(&d->dropped_samples) + QUEUE(samples_dropped); }
 static double send_seconds(struct destination *d) { return load(&d->send_ns) / 1e9; }
 static double memory_bytes(struct destination *d) { return load(&d->pending_bytes); }
+/* What has been written is counted on disk, also while a copy is in memory. */
+static double pending_bytes(struct destination *d)
+{
+    double queued = (double)(queue_bytes(d->queue) + queue_unwritten_bytes(d->queue)), memory = memory_bytes(d);
+    return queued > memory ? queued : memory;
+}
+static double oldest_seconds(struct destination *d)
+{
+    int64_t since = destination_since(d), now = clock_wall_ms();
+    return since > 0 && since < now ? (double)(now - since) / 1000 : 0;
+}
 static double memory_blocks(struct destination *d) { return load(&d->pending_blocks); }
 static double shards(struct destination *d) { return destination_newest(d)->n_shards; }
 static double zstd(struct destination *d) { return atomic_load(&d->zstd); }
 static double queue_pending(struct destination *d) { return (double)queue_bytes(d->queue); }
+static double queue_bytes_dropped(struct destination *d) { return QUEUE(bytes_dropped); }
+static double queue_free(struct destination *d)
+{
+    uint64_t free = queue_free_bytes(d->queue);
+    return free == UINT64_MAX ? NAN : (double)free;
+}
+static double queue_until_full(struct destination *d) { return queue_seconds_until_full(d->queue); }
+static double queue_unwritten(struct destination *d) { return (double)queue_unwritten_bytes(d->queue); }
 static double queue_dropped(struct destination *d) { return QUEUE(blocks_dropped); }
 static double queue_written(struct destination *d) { return QUEUE(bytes_written); }
 static double queue_read_bytes(struct destination *d) { return QUEUE(bytes_read); }
@@ -51,20 +72,32 @@ static const struct family families[] = {
      "Blocks given up: refused for good, too old, or dropped for room", dropped_blocks, false},
     {"vmagent_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples in these blocks", dropped_samples, false},
     {"vmagent_remotewrite_send_duration_seconds_total", STATS_COUNTER, "Time spent in requests", send_seconds, false},
-    {"vmagent_remotewrite_pending_data_bytes", STATS_GAUGE, "Bytes of blocks that wait in memory", memory_bytes, false},
+    {"vmagent_remotewrite_pending_data_bytes", STATS_GAUGE,
+     "Bytes of blocks that are not delivered yet, in memory and on disk", pending_bytes, false},
+    {"sluice_remotewrite_memory_bytes", STATS_GAUGE, "Bytes of pending blocks in memory", memory_bytes, false},
+    {"sluice_remotewrite_oldest_pending_seconds", STATS_GAUGE,
+     "Age of the oldest pending block in memory, 0 when there is none", oldest_seconds, false},
     {"vmagent_remotewrite_pending_inmemory_blocks", STATS_GAUGE, "Blocks that wait in memory", memory_blocks, false},
     {"vmagent_remotewrite_queues", STATS_GAUGE, "Shards of the destination", shards, false},
     {"sluice_remotewrite_zstd", STATS_GAUGE, "1 while blocks are sent with zstd, 0 with snappy", zstd, false},
     {"vm_persistentqueue_bytes_pending", STATS_GAUGE, "Bytes on disk that are not delivered yet", queue_pending, true},
     {"vm_persistentqueue_blocks_dropped_total", STATS_COUNTER,
-     "Blocks dropped from disk for room", queue_dropped, true},
+     "Blocks lost because disk and memory were full, or with deleted files", queue_dropped, true},
+    {"vm_persistentqueue_bytes_dropped_total", STATS_COUNTER, "Bytes of these blocks", queue_bytes_dropped, true},
+    {"vm_persistentqueue_free_disk_space_bytes", STATS_GAUGE,
+     "Free space of the file system of the queue", queue_free, true},
+    {"sluice_queue_seconds_until_full", STATS_GAUGE,
+     "Time until the queue has no space left at the rate of the last five minutes, +Inf while nothing grows",
+     queue_until_full, true},
+    {"sluice_queue_unwritten_bytes", STATS_GAUGE,
+     "Bytes of blocks that could not be written to disk and are kept in memory", queue_unwritten, true},
     {"vm_persistentqueue_bytes_written_total", STATS_COUNTER, "Bytes written to disk", queue_written, true},
     {"vm_persistentqueue_bytes_read_total", STATS_COUNTER, "Bytes read back from disk", queue_read_bytes, true},
     {"vm_persistentqueue_write_duration_seconds_total", STATS_COUNTER, "Time spent writing", queue_write_seconds, true},
     {"vm_persistentqueue_read_duration_seconds_total", STATS_COUNTER, "Time spent reading", queue_read_seconds, true},
     {"sluice_queue_bad_records_total", STATS_COUNTER,
      "Damaged places in queue files that were passed over", queue_bad, true},
-    {"sluice_queue_write_errors_total", STATS_COUNTER, "Blocks that could not be written to disk", queue_errors, true},
+    {"sluice_queue_write_errors_total", STATS_COUNTER, "Writes to disk that failed and are retried", queue_errors, true},
     {"sluice_queue_syncs_total", STATS_COUNTER, "Calls of fdatasync", queue_syncs, true},
 };
 
