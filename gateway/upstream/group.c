@@ -87,6 +87,7 @@ static struct group *group_with(struct group_list *list, size_t first, const str
     list->items[list->n] = (struct group){
         .name = name, .labels = labels,
         .overlap = (enum overlap)conf->overlap, .read_mode = (enum read_mode)conf->read_mode,
+        .one_writer = conf->written_by.n > 0,
         .ignore_error = conf->ignore_error, .downgrade_error = conf->downgrade_error,
         .rule = {.ms = conf->anti_affinity.automatic ? MERGE_DEFAULT_MS : conf->anti_affinity.ms,
                  .automatic = conf->anti_affinity.automatic || conf->anti_affinity_dynamic,
@@ -131,6 +132,10 @@ bool groups_add(struct group_list *list, struct arena *a, const struct server_gr
                 return false;
     if (list->n == first)
         return err_set(err, ERR_BAD_DATA, "server group \"%.*s\": relabel_configs leave no target", STR_ARG(name));
+    for (size_t i = first; i < list->n; i++) {
+        list->items[i].copies = mem_zalloc(sizeof *list->items[i].copies);
+        copies_memory_init(list->items[i].copies, list->items[i].n_servers + 1);
+    }
     return true;
 }
 
@@ -142,6 +147,9 @@ void groups_free(struct group_list *list)
             mem_free(list->items[i].servers[k]);
         }
         mem_free(list->items[i].servers);
+        if (list->items[i].copies)
+            copies_memory_free(list->items[i].copies);
+        mem_free(list->items[i].copies);
     }
     mem_free(list->items);
     *list = (struct group_list){0};

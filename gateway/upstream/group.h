@@ -9,6 +9,7 @@
 #ifndef GATEWAY_UPSTREAM_GROUP_H
 #define GATEWAY_UPSTREAM_GROUP_H
 
+#include "gateway/upstream/copies.h"
 #include "gateway/upstream/merge.h"
 #include "gateway/upstream/server.h"
 
@@ -21,6 +22,8 @@ struct group {
     enum read_mode read_mode;
     bool ignore_error, downgrade_error;
     bool recent;                     /* the recent store keeps what is written to it */
+    bool one_writer;                 /* written_by: servers hold copies unless samples show otherwise */
+    struct copies_memory *copies;    /* of the servers, and the recent store behind them */
 };
 
 /* Matchers for the servers, in the arena; false: no series of the group can match. */

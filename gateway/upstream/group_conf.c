@@ -112,8 +112,8 @@ static const struct conf_row rows[] = {
      .help = "Rules on the targets; labels that remain are added to their series"},
     {CONF_CUSTOM, "anti_affinity", ROW(anti_affinity), .preset = "auto", .custom = read_anti_affinity,
      .print = print_anti_affinity,
-     .help = "Distance below which samples of two replicas are taken for the same scrape: a duration, or `auto` (half "
-             "of the interval seen)"},
+     .help = "Distance below which samples of two independent replicas are the same scrape: a duration, or `auto` "
+             "(half of the median interval; copies of one stream are detected)"},
     {CONF_BOOL, "anti_affinity_dynamic", ROW(anti_affinity_dynamic),
      .help = "As `anti_affinity: auto`, with the duration given where the interval cannot be seen"},
     {CONF_BOOL, "prefer_max", ROW(prefer_max), .help = "Of two samples of the same scrape take the larger"},
@@ -140,8 +140,8 @@ static const struct conf_row rows[] = {
              "second one when the first fails"},
     {CONF_ENUM, "kind", ROW(kind), .preset = "auto", .names = kinds, .help = "What the servers are; `auto` asks them"},
     {CONF_STRING, "written_by", ROW(written_by),
-     .help = "Name of the remote_write entry that fills this group: the recent store of that stream is one more "
-             "replica"},
+     .help = "Name of the remote_write entry that fills this group: its servers hold copies of one stream, and samples "
+             "that only the recent store of that stream has are added"},
     {CONF_IGNORED, "max_idle_conns", 0, .help = "Connections are kept by need"},
     {CONF_IGNORED, "max_idle_conns_per_host", 0, .help = "Connections are kept by need"},
     {CONF_IGNORED, "idle_conn_timeout", 0, .help = "Connections are kept by need"},

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/leaf.h"
 
-#include "base/map.h"
 #include "base/times.h"
+#include "gateway/upstream/replicas.h"
 #include "gateway/upstream/stats.h"
 
 enum { HEDGE_MIN_MS = 20, HEDGE_UNKNOWN_MS = 250, CHECK_EVERY = 256 };
+enum { SIGHT_MS = 300000, RAW_MS = 6 * 3600000 };
 
 /* --- asking ------------------------------------------------------------------------------------------------------- */
 
@@ -77,12 +78,32 @@ static void answered(struct ask *ask)
 
 static bool recent_covers(const struct leaf *l) { return l->recent.source && l->sel->t_min >= l->recent.from; }
 
+/* It holds a copy of what the group's servers were sent or have still to be sent: samples that it has and they lack add
+ * to their response, whether or not it covers the window. Over a long range that it covers in part values at steps
+ * are much less to fetch than raw samples. */
+static bool recent_adds(const struct leaf *l)
+{
+    const struct select *sel = l->sel;
+    bool raw_anyway = sel->kind == SELECT_RANGE || sel->t_max - sel->t_min <= RAW_MS;
+    return recent_covers(l) || (l->recent.source && sel->t_max >= l->recent.from && raw_anyway);
+}
+
 /* Where answers are compared sample by sample, values at steps are not enough. */
 static bool compares(const struct leaf *l)
 {
     const struct group *g = l->group;
     bool several = g->n_servers > 1 && g->read_mode == READ_MERGE;
-    return several || g->overlap == OVERLAP_MERGE || recent_covers(l) || l->sel->wants_origin;
+    return several || g->overlap == OVERLAP_MERGE || recent_adds(l) || l->sel->wants_origin;
+}
+
+/* Intervals and gaps at the beginning of a short window are seen in what lies before it. */
+static void look_further(struct leaf *l)
+{
+    bool several = l->group->n_servers > 1 && l->group->read_mode == READ_MERGE;
+    int64_t from = l->sel->t_max > INT64_MIN + SIGHT_MS ? l->sel->t_max - SIGHT_MS : INT64_MIN;
+    l->sight = *l->sel;
+    if (several && from < l->sel->t_min)
+        l->sight.t_min = from;
 }
 
 bool leaf_start(struct leaf *l)
@@ -91,10 +112,12 @@ bool leaf_start(struct leaf *l)
     size_t n;
     if (!group_route(l->group, l->round->q->arena, l->sel->matchers, l->sel->n_matchers, &matchers, &n))
         return false;
+    look_further(l);
     l->n_asks = l->group->n_servers;
     l->asks = ARENA_ARRAY(l->round->q->arena, struct ask, l->n_asks);
     for (size_t i = 0; i < l->n_asks; i++)
-        l->asks[i] = (struct ask){.round = l->round, .group = l->group, .server = l->group->servers[i], .sel = l->sel,
+        l->asks[i] = (struct ask){.round = l->round, .group = l->group, .server = l->group->servers[i],
+                                  .sel = &l->sight,
                                   .matchers = matchers, .n_matchers = n, .compare = compares(l),
                                   .done = answered, .arg = l};
     l->_hedge.run = hedge;
@@ -112,39 +135,6 @@ bool leaf_start(struct leaf *l)
 }
 
 void leaf_stop(struct leaf *l) { loop_timer_stop(l->round->worker->loop, &l->_hedge); }
-
-/* --- one answer out of several ------------------------------------------------------------------------------------ */
-
-struct folding { struct map by_labels; bool filled_map; uint64_t filled; };
-
-static void index_series(struct folding *f, struct answer *a, size_t from)
-{
-    bool added;
-    for (size_t i = from; i < a->n; i++)
-        map_add(&f->by_labels, str_n(a->series[i].labels.p, a->series[i].labels.n), &added)->value.u = i;
-}
-
-static bool fold_answer(struct leaf *l, struct folding *f, struct answer *more, struct err *err)
-{
-    struct answer *into = &l->answer;
-    if (!f->filled_map)
-        index_series(f, into, 0);
-    f->filled_map = true;
-    for (size_t i = 0; i < more->n; i++) {
-        struct series *s = &more->series[i];
-        const struct map_entry *e = map_find(&f->by_labels, str_n(s->labels.p, s->labels.n));
-        if (e) {
-            merge_series(&l->group->rule, into->arena, &into->series[e->value.u], s, &f->filled);
-        } else {
-            arena_grow(into->arena, &into->series, &into->cap, into->n + 1, sizeof *into->series);
-            into->series[into->n++] = *s;
-            index_series(f, into, into->n - 1);
-        }
-        if (i % CHECK_EVERY == 0 && !round_check(l->round, err))
-            return false;
-    }
-    return true;
-}
 
 /* --- the recent store --------------------------------------------------------------------------------------------- */
 
@@ -179,8 +169,10 @@ static bool copy_series(struct leaf *l, struct series_set *set, struct answer *t
 
 static bool read_recent(struct leaf *l, struct answer *to, struct err *err)
 {
-    struct select sel = *l->sel;
+    struct select sel = l->sight;
     struct series_set set = {0};
+    if (sel.t_min < l->recent.from)
+        sel.t_min = l->recent.from;
     struct query_ctx *q = l->round->q;
     if (!group_route(l->group, q->arena, sel.matchers, sel.n_matchers, &sel.matchers, &sel.n_matchers))
         return true;
@@ -292,20 +284,32 @@ static void note_failures(const struct leaf *l)
     }
 }
 
-static bool fold_all(struct leaf *l, struct folding *f, struct err *err)
+/* One server's response stands as it is; several are merged, and what only the recent store has is added. */
+static bool merge_all(struct leaf *l, struct err *err)
 {
-    bool first = true;
-    for (size_t i = 0; i < l->n_asks; i++) {
-        if (l->asks[i].state != ASK_OK)
-            continue;
-        if (first)
-            l->answer = l->asks[i].answer;
-        else if (!fold_answer(l, f, &l->asks[i].answer, err))
+    struct answer recent = {0}, *only = NULL;
+    size_t n = 0;
+    const struct answer **answers = ARENA_ARRAY(l->round->q->arena, const struct answer *, l->n_asks + 1);
+    for (size_t i = 0; i < l->n_asks; i++)
+        if (l->asks[i].state == ASK_OK) {
+            answers[i] = only = &l->asks[i].answer;
+            n++;
+        }
+    if (recent_adds(l)) {
+        if (!read_recent(l, &recent, err))
             return false;
-        first = false;
+        answers[l->n_asks] = &recent;
+        n++;
     }
-    struct answer recent = {0};
-    return !recent_covers(l) || (read_recent(l, &recent, err) && fold_answer(l, f, &recent, err));
+    struct replicas r = {.round = l->round, .group = l->group, .sel = l->sel, .from = l->sight.t_min,
+                         .answers = answers, .n = l->n_asks + 1};
+    if (n == 1)
+        l->answer = *only;
+    else if (!replicas_merge(&r, &l->answer, err))
+        return false;
+    if (l->sight.t_min < l->sel->t_min)
+        replicas_trim(&l->answer, l->sel->t_min);
+    return true;
 }
 
 bool leaf_collect(struct leaf *l, struct err *err)
@@ -316,10 +320,5 @@ bool leaf_collect(struct leaf *l, struct err *err)
         return recent_alone(l, &why, err);
     }
     note_failures(l);
-    struct folding f = {0};
-    bool ok = fold_all(l, &f, err);
-    map_free(&f.by_labels);
-    if (f.filled > 0)
-        stats_add(&upstream_stats, SAMPLES_FILLED, (double)f.filled);
-    return ok;
+    return merge_all(l, err);
 }

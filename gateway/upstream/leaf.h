@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One selector at one group: its replicas are asked, as the read mode says, and their answers made into one.
  *
- * A group gives one whole answer or an error that names it and its servers. The recent store is one more replica for
- * windows over which it is whole. When no server answers it stands in for them where it is whole at every point asked
- * for; where the look back from the first of them is cut, with a warning that says since when. Points before its time
- * are an error, unless the group may be left out (ignore_error, downgrade_error).
+ * A group gives one complete response or an error that names it and its servers. What the recent store has and the
+ * servers lack, because it is still in the queue, is added. When no server answers it stands in for them where it is
+ * whole at every point asked for; where the look back from the first of them is cut, with a warning that says since
+ * when. Points before its time are an error, unless the group may be left out (ignore_error, downgrade_error).
  */
 #ifndef GATEWAY_UPSTREAM_LEAF_H
 #define GATEWAY_UPSTREAM_LEAF_H
@@ -16,6 +16,7 @@ struct leaf {
     struct round *round;
     const struct group *group;
     const struct select *sel;
+    struct select sight;              /* the same over the window that is fetched, which may begin earlier */
     struct recent_link recent;
     struct ask *asks; size_t n_asks;  /* one a server, in the group's order */
     struct answer answer;             /* after leaf_collect */

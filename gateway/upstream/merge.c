@@ -1,34 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The rule is promxy's, which its users know the results of: (L is the last sample put out, B the buffer)
- *   before the base:   samples of the other with t < base[0].t - B
- *   at a base sample x with x.t - L > 2B:   samples of the other with L + B < t < x.t - B, then x
- *   behind the base:   samples of the other with t > L + B
- * Floats and histograms are two sequences; both are folded in the same way. A stale marker is a sample like any other.
- * With the automatic buffer, copies of one stream are told from independent scrapes, and united by time instead.
+/* Promxy's rule (L the last sample of the base before a gap, N the first behind it, B the buffer): the other's samples
+ * with L + B < t < N - B fill it. Differences, each of which was a doubled count or a false counter reset before:
+ *   - a gap is one by the base's median interval, and wide in comparison with the other's spacing there: a target whose
+ *     interval was raised has no gaps
+ *   - the base is not the longer replica, which changes with the window, but the first one without gaps
+ *   - the window's edges are no gaps while a sample is not overdue there
+ *   - a stale marker is one replica's opinion
  */
 #include "gateway/upstream/merge.h"
+#include "gateway/upstream/sequence.h"
 
 #include <stdlib.h>
 
-/* Anything with a time: floats and histograms have t first. */
-struct sequence { const char *items; size_t n, size; };
-struct output { char *items; size_t n; int64_t last; };
+enum { ENOUGH_GAPS = 3, MOST_GAPS = 64 };
+static const int64_t FAR = INT64_MAX / 8; /* sums of a few times stay in range */
 
-static int64_t time_at(const struct sequence *s, size_t i)
-{
-    int64_t t;
-    memcpy(&t, s->items + i * s->size, sizeof t);
-    return t;
-}
-_Static_assert(offsetof(struct sample, t) == 0 && offsetof(struct hist_sample, t) == 0,
-               "time_at reads the first member");
-
-static void put(struct output *out, const struct sequence *s, size_t i)
-{
-    memcpy(out->items + out->n * s->size, s->items + i * s->size, s->size);
-    out->n++;
-    out->last = time_at(s, i);
-}
+struct replica {
+    struct sequence s;       /* without the markers that others overrule */
+    struct sequence whole;
+    int64_t least, most;     /* between neighbours, ms */
+    int64_t interval;        /* median */
+    bool own_interval;       /* seen in its own samples */
+    bool markers;
+};
+struct merging {
+    struct merge_job *job;
+    struct replica *replicas; size_t n;
+    int64_t from, to;
+};
+struct distances {
+    int64_t buffer;
+    int64_t gap;   /* a gap of the base is wider */
+    int64_t late;  /* at an edge the other has a sample this far beyond the base's, else there is no gap */
+    int64_t slack; /* a gap that a marker ends is wider by this: markers come up to an interval late */
+};
 
 static int ascending(const void *a, const void *b)
 {
@@ -36,171 +41,344 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-enum { ENOUGH_GAPS = 3, MOST_GAPS = 64 };
+static int64_t one_and_a_half(int64_t t) { return t + t / 2; }
 
-static size_t add_gaps(const struct sequence *s, int64_t *gaps, size_t n)
+/* --- copies ------------------------------------------------------------------------------------------------------- */
+
+static bool same_samples(const struct sequence *x, const struct sequence *y)
+{
+    return x->kind == SEQUENCE_FLOATS && x->n == y->n && memcmp(x->items, y->items, x->n * x->size) == 0;
+}
+
+static struct sequence unite_copies(struct arena *a, struct sequence x, struct sequence y)
+{
+    if (x.n == 0 || y.n == 0)
+        return x.n == 0 ? y : x;
+    struct sequence_out out = sequence_new(a, &x, x.n + y.n);
+    for (size_t i = 0, k = 0; i < x.n || k < y.n;) {
+        int64_t tx = i < x.n ? sequence_time(&x, i) : INT64_MAX, ty = k < y.n ? sequence_time(&y, k) : INT64_MAX;
+        bool mine = k == y.n || (i < x.n && (tx < ty || (tx == ty && !sequence_stale(&x, i))));
+        if (mine)
+            sequence_put(&out, &x, i);
+        else
+            sequence_put(&out, &y, k);
+        i += tx <= ty && i < x.n;
+        k += ty <= tx && k < y.n;
+    }
+    return sequence_of(&out);
+}
+
+/* --- intervals ---------------------------------------------------------------------------------------------------- */
+
+static void measure_gaps(struct replica *r)
+{
+    r->least = INT64_MAX;
+    r->most = 0;
+    r->markers = r->s.n > 0 && sequence_stale(&r->s, 0);
+    for (size_t i = 1; i < r->s.n; i++) {
+        int64_t gap = sequence_time(&r->s, i) - sequence_time(&r->s, i - 1);
+        r->least = gap < r->least ? gap : r->least;
+        r->most = gap > r->most ? gap : r->most;
+        r->markers = r->markers || sequence_stale(&r->s, i);
+    }
+}
+
+static size_t sample_gaps(const struct sequence *s, int64_t *gaps, size_t n)
 {
     size_t stride = s->n / MOST_GAPS + 1; /* gaps all over the sequence, not only those of its beginning */
     for (size_t i = 1; i < s->n && n < MOST_GAPS; i += stride)
-        if (time_at(s, i) > time_at(s, i - 1))
-            gaps[n++] = time_at(s, i) - time_at(s, i - 1);
+        if (sequence_time(s, i) > sequence_time(s, i - 1))
+            gaps[n++] = sequence_time(s, i) - sequence_time(s, i - 1);
     return n;
 }
 
-static int64_t buffer_of(const struct merge_rule *rule, const struct sequence *base, const struct sequence *other)
+static int64_t upper_median(int64_t *gaps, size_t n)
+{
+    qsort(gaps, n, sizeof *gaps, ascending);
+    return gaps[n / 2];
+}
+
+/* Too few samples of its own: the intervals of all replicas. None: twice the configured buffer. */
+static void find_interval(struct merging *m, struct replica *r)
 {
     int64_t gaps[MOST_GAPS];
-    if (!rule->automatic)
-        return rule->ms;
-    size_t n = add_gaps(base, gaps, 0);
-    if (n < ENOUGH_GAPS)
-        n = add_gaps(other, gaps, n);
-    if (n < ENOUGH_GAPS)
-        return rule->ms;
-    qsort(gaps, n, sizeof *gaps, ascending);
-    return gaps[n / 2] / 2;
-}
-
-/* With prefer_max: the first sample of the other within the buffer of x. *cursor only moves forward. */
-static bool rival(const struct sequence *other, int64_t t, int64_t buffer, size_t *cursor)
-{
-    while (*cursor < other->n && time_at(other, *cursor) < t && t - time_at(other, *cursor) >= buffer)
-        (*cursor)++;
-    if (*cursor == other->n)
-        return false;
-    int64_t apart = time_at(other, *cursor) - t;
-    return apart == 0 || (apart < 0 ? -apart : apart) < buffer;
-}
-
-static void prefer_larger(struct output *out, const struct sequence *other, size_t i)
-{
-    struct sample *mine = (struct sample *)(void *)out->items + out->n - 1;
-    struct sample theirs;
-    memcpy(&theirs, other->items + i * other->size, sizeof theirs);
-    if (theirs.v > mine->v)
-        mine->v = theirs.v;
-}
-
-static size_t fold(const struct sequence *base, const struct sequence *other, int64_t buffer, bool prefer_max,
-                   struct output *out)
-{
-    size_t cursor = 0, rivals = 0, filled = 0;
-    for (; cursor < other->n && time_at(other, cursor) < time_at(base, 0) - buffer; filled++)
-        put(out, other, cursor++);
-    for (size_t i = 0; i < base->n; i++) {
-        int64_t t = time_at(base, i);
-        bool first = out->n == 0;
-        if (!first && t - out->last > 2 * buffer)
-            for (int64_t from = out->last; cursor < other->n && time_at(other, cursor) < t; cursor++)
-                if (time_at(other, cursor) > from + buffer && time_at(other, cursor) < t - buffer) {
-                    put(out, other, cursor);
-                    filled++;
-                }
-        put(out, base, i);
-        if (prefer_max && !first && rival(other, t, buffer, &rivals))
-            prefer_larger(out, other, rivals);
+    r->own_interval = r->s.n > ENOUGH_GAPS;
+    if (r->own_interval && r->most <= one_and_a_half(r->least)) {
+        r->interval = (sequence_last(&r->s) - sequence_first(&r->s)) / (int64_t)(r->s.n - 1);
+        return;
     }
-    for (int64_t from = out->last; cursor < other->n; cursor++)
-        if (time_at(other, cursor) > from + buffer) {
-            put(out, other, cursor);
-            filled++;
+    size_t n = 0;
+    if (r->own_interval)
+        n = sample_gaps(&r->s, gaps, n);
+    else
+        for (size_t i = 0; i < m->n; i++)
+            n = sample_gaps(&m->replicas[i].s, gaps, n);
+    r->interval = n > 0 ? upper_median(gaps, n) : 2 * m->job->rule->ms;
+}
+
+static struct distances base_distances(const struct merging *m, const struct replica *base)
+{
+    const struct merge_rule *rule = m->job->rule;
+    int64_t wide = one_and_a_half(base->interval);
+    if (rule->automatic)
+        return (struct distances){base->interval / 2, wide, base->interval, base->interval};
+    return (struct distances){rule->ms, base->own_interval && wide > 2 * rule->ms ? wide : 2 * rule->ms, rule->ms, 0};
+}
+
+/* --- stale markers ------------------------------------------------------------------------------------------------ */
+
+static const int64_t NOWHERE = INT64_MAX;
+
+/* What another replica says to a marker at t: nothing (t), that the series lives (NOWHERE), or that it lived and has
+ * not been seen since: the marker holds from when the next sample is overdue, or from the other's own marker. *at moves
+ * forward, to the other's first sample behind t. */
+static int64_t other_opinion(const struct merging *m, const struct replica *other, int64_t t, size_t *at)
+{
+    const struct sequence *s = &other->whole;
+    while (*at < s->n && sequence_time(s, *at) <= t)
+        (*at)++;
+    bool seen = *at > 0, follows = *at < s->n;
+    int64_t next = follows ? sequence_time(s, *at) : INT64_MAX;
+    int64_t due = seen ? sequence_time(s, *at - 1) + one_and_a_half(other->interval) : t;
+    bool next_stale = follows && sequence_stale(s, *at);
+    if (seen && !sequence_stale(s, *at - 1) && due >= t) {
+        if (next <= due)
+            return next_stale ? next : NOWHERE;
+        return due > m->to ? NOWHERE : due;
+    }
+    return follows && !next_stale && next - t <= other->interval / 2 ? NOWHERE : t;
+}
+
+static int64_t marker_time(const struct merging *m, const struct replica *r, size_t i, size_t *cursors)
+{
+    int64_t t = sequence_time(&r->whole, i), place = t;
+    for (size_t k = 0; k < m->n; k++) {
+        if (&m->replicas[k] == r)
+            continue;
+        int64_t says = other_opinion(m, &m->replicas[k], t, &cursors[k]);
+        place = says > place ? says : place;
+    }
+    bool back = i + 1 < r->whole.n && sequence_time(&r->whole, i + 1) <= place;
+    return place > t && back ? NOWHERE : place;
+}
+
+static void overrule_markers(struct merging *m, struct replica *r)
+{
+    size_t *cursors = ARENA_ARRAY(m->job->arena, size_t, m->n);
+    struct sequence_out out = sequence_new(m->job->arena, &r->whole, r->whole.n);
+    for (size_t i = 0; i < r->whole.n; i++) {
+        if (!sequence_stale(&r->whole, i)) {
+            sequence_put(&out, &r->whole, i);
+            continue;
         }
+        int64_t t = marker_time(m, r, i, cursors);
+        if (t != NOWHERE)
+            sequence_put_at(&out, &r->whole, i, t);
+    }
+    r->s = sequence_of(&out);
+    measure_gaps(r);
+}
+
+/* --- gaps --------------------------------------------------------------------------------------------------------- */
+
+struct gap { int64_t after, before; bool begins, ends; bool ended; }; /* begins, ends: there is a base sample */
+
+static bool gap_is_wide(const struct distances *d, const struct gap *g)
+{
+    return g->before - g->after > d->gap + (g->ends && g->ended ? d->slack : 0);
+}
+
+/* Has the other samples closer together there than the gap is wide? */
+static bool is_dense(const struct sequence *other, size_t i, const struct gap *g)
+{
+    int64_t t = sequence_time(other, i), width = g->before - g->after;
+    int64_t back = i > 0 ? t - sequence_time(other, i - 1) : FAR;
+    int64_t on = i + 1 < other->n ? sequence_time(other, i + 1) - t : FAR;
+    int64_t near = back < on ? back : on;
+    return near == FAR || width > one_and_a_half(near);
+}
+
+/* The other's samples in a gap. out without items: they are counted only. *at moves forward. */
+static size_t fill_gap(const struct distances *d, const struct gap *g, const struct sequence *other, size_t *at,
+                       bool stale, struct sequence_out *out)
+{
+    size_t filled = 0;
+    int64_t low = g->begins ? g->after + (stale ? 0 : d->buffer) : g->after - 1;
+    int64_t high = g->ends ? g->before - d->buffer : FAR;
+    bool lone = g->begins && !g->ends && (other->n == 0 || sequence_last(other) <= g->after + d->late);
+    if (!stale && lone)
+        return 0;
+    while (*at < other->n && sequence_time(other, *at) <= low)
+        (*at)++;
+    bool early = *at < other->n && sequence_time(other, *at) < g->before - d->late;
+    if (g->ends && !g->begins && !early)
+        return 0;
+    for (; *at < other->n && sequence_time(other, *at) < high; (*at)++) {
+        bool marker = sequence_stale(other, *at);
+        if ((marker && stale) || (!stale && !is_dense(other, *at, g)))
+            continue;
+        stale = marker;
+        filled++;
+        if (out->items)
+            sequence_put(out, other, *at);
+    }
     return filled;
 }
 
-/* Both have the same samples at the same times: the usual case of two healthy readers of one stream. */
-static bool same(const struct sequence *x, const struct sequence *y)
+/* The base with its gaps filled from the other. */
+static size_t fill_gaps(const struct merging *m, const struct distances *d, const struct sequence *base,
+                        const struct sequence *other, struct sequence_out *out)
 {
-    return x->n == y->n && memcmp(x->items, y->items, x->n * x->size) == 0;
-}
-
-static struct sequence join(struct arena *a, struct sequence x, struct sequence y)
-{
-    if (x.n == 0 || y.n == 0)
-        return x.n == 0 ? y : x;
-    struct output out = {.items = arena_array(a, x.n + y.n, x.size)};
-    for (size_t i = 0, k = 0; i < x.n || k < y.n;) {
-        bool mine = k == y.n || (i < x.n && time_at(&x, i) <= time_at(&y, k));
-        const struct sequence *from = mine ? &x : &y;
-        size_t at = mine ? i++ : k++;
-        if (out.n == 0 || time_at(from, at) != out.last)
-            put(&out, from, at);
+    struct gap g = {.after = m->from, .ends = true};
+    size_t at = 0, filled = 0;
+    bool stale = false;
+    for (size_t i = 0; i < base->n; i++) {
+        g.before = sequence_time(base, i);
+        g.ended = sequence_stale(base, i);
+        if ((stale && !g.ended) || gap_is_wide(d, &g))
+            filled += fill_gap(d, &g, other, &at, stale, out);
+        if (out->items)
+            sequence_put(out, base, i);
+        g.after = g.before;
+        g.begins = true;
+        stale = g.ended;
     }
-    return (struct sequence){out.items, out.n, x.size};
+    g.before = m->to;
+    g.ends = false;
+    if (stale || gap_is_wide(d, &g))
+        filled += fill_gap(d, &g, other, &at, stale, out);
+    return filled;
 }
 
-static int64_t smallest_gap(const struct sequence *s, int64_t least)
+/* --- the base ----------------------------------------------------------------------------------------------------- */
+
+static bool has_no_gap(const struct merging *m, const struct replica *r, const struct distances *d)
 {
-    for (size_t i = 1; i < s->n; i++)
-        if (time_at(s, i) - time_at(s, i - 1) < least)
-            least = time_at(s, i) - time_at(s, i - 1);
-    return least;
+    return !r->markers && r->most <= d->gap && sequence_first(&r->s) - m->from <= d->gap &&
+           m->to - sequence_last(&r->s) <= d->gap;
 }
 
-/* Two storages that one sender fills hold copies of one stream: what both have stands at the very same times. Two
- * servers that scrape by themselves are milliseconds to half an interval apart; the interval is the smallest gap that
- * either shows, since holes only make gaps larger. Copies are united by time, which is exact, also for single samples
- * that one side lacks and for series that come at no regular interval. */
-static bool copies(const struct merge_rule *rule, const struct sequence *x, const struct sequence *y)
+static size_t count_missing(const struct merging *m, size_t base)
 {
-    int64_t apart_least = smallest_gap(x, smallest_gap(y, 2 * rule->ms)) / 2;
-    size_t shared = 0, near = 0;
-    for (size_t i = 0, k = 0; i < x->n && k < y->n;) {
-        int64_t apart = time_at(x, i) - time_at(y, k);
-        shared += apart == 0;
-        near += apart != 0 && apart < apart_least && apart > -apart_least;
-        i += apart <= 0;
-        k += apart >= 0;
+    const struct replica *r = &m->replicas[base];
+    struct distances d = base_distances(m, r);
+    struct sequence_out none = {0};
+    size_t missing = 0;
+    for (size_t i = 0; i < m->n && !has_no_gap(m, r, &d); i++)
+        if (i != base)
+            missing += fill_gaps(m, &d, &r->s, &m->replicas[i].s, &none);
+    return missing;
+}
+
+static size_t choose_base(const struct merging *m)
+{
+    int64_t least = INT64_MAX;
+    size_t best = m->n, best_missing = 0;
+    for (size_t i = 0; i < m->n; i++)
+        least = m->replicas[i].interval < least ? m->replicas[i].interval : least;
+    for (size_t i = 0; i < m->n; i++) {
+        if (m->replicas[i].s.n == 0 || m->replicas[i].interval > one_and_a_half(least))
+            continue;
+        size_t missing = count_missing(m, i);
+        if (missing == 0)
+            return i;
+        if (best == m->n || missing < best_missing) {
+            best = i;
+            best_missing = missing;
+        }
     }
-    return shared >= near;
+    for (size_t i = 0; i < m->n && best == m->n; i++)
+        if (m->replicas[i].s.n > 0)
+            best = i;
+    return best < m->n ? best : 0;
 }
 
-static struct sequence merge(const struct merge_rule *rule, struct arena *a, struct sequence x, struct sequence y,
-                             uint64_t *filled)
+/* Of two samples of one scrape the larger value. promxy does not look at the first sample, and neither do we. */
+static void prefer_larger(struct sequence_out *out, const struct sequence *other, int64_t buffer)
 {
-    if (x.n == 0 || y.n == 0)
-        return x.n == 0 ? y : x;
-    const struct sequence *base = y.n > x.n ? &y : &x, *other = base == &x ? &y : &x;
-    bool floats = x.size == sizeof(struct sample);
-    if (floats && same(&x, &y))
-        return x;
-    if (rule->automatic && !rule->prefer_max && copies(rule, base, other)) {
-        struct sequence both = join(a, *base, *other);
-        *filled += both.n - base->n;
-        return both;
+    struct sample *mine = (struct sample *)(void *)out->items;
+    size_t at = 0;
+    for (size_t i = 1; i < out->n; i++) {
+        struct sample theirs;
+        while (at < other->n && sequence_time(other, at) < mine[i].t && mine[i].t - sequence_time(other, at) >= buffer)
+            at++;
+        if (at == other->n)
+            return;
+        memcpy(&theirs, other->items + at * other->size, sizeof theirs);
+        if ((theirs.t == mine[i].t || theirs.t - mine[i].t < buffer) && theirs.v > mine[i].v)
+            mine[i].v = theirs.v;
     }
-    struct output out = {.items = arena_array(a, x.n + y.n, x.size)};
-    *filled += fold(base, other, buffer_of(rule, base, other), rule->prefer_max && floats, &out);
-    return (struct sequence){out.items, out.n, x.size};
 }
 
-static struct sequence floats_of(const struct series *s)
+static struct sequence merge_independent(struct merging *m)
 {
-    return (struct sequence){(const char *)s->samples, s->n_samples, sizeof *s->samples};
+    size_t base = choose_base(m);
+    const struct replica *r = &m->replicas[base];
+    struct distances d = base_distances(m, r);
+    struct sequence all = r->s;
+    bool larger = m->job->rule->prefer_max && all.kind == SEQUENCE_FLOATS;
+    if (all.n == 0 || (!larger && has_no_gap(m, r, &d)))
+        return all;
+    for (size_t i = 0; i < m->n; i++) {
+        const struct sequence *other = &m->replicas[i].s;
+        if (i == base || other->n == 0)
+            continue;
+        struct sequence_out out = sequence_new(m->job->arena, &all, all.n + other->n);
+        m->job->filled += fill_gaps(m, &d, &all, other, &out);
+        if (larger)
+            prefer_larger(&out, other, d.buffer);
+        all = sequence_of(&out);
+    }
+    return all;
 }
 
-static struct sequence hists_of(const struct series *s)
+/* --- all together ------------------------------------------------------------------------------------------------- */
+
+static void add_replica(struct merging *m, struct sequence s, unsigned stream, unsigned *streams)
 {
-    return (struct sequence){(const char *)s->hists, s->n_hists, sizeof *s->hists};
+    for (size_t i = 0; i < m->n; i++)
+        if (streams[i] == stream) {
+            struct sequence *have = &m->replicas[i].s;
+            if (same_samples(have, &s))
+                return;
+            size_t before = have->n;
+            *have = unite_copies(m->job->arena, *have, s);
+            m->job->filled += have->n - before;
+            return;
+        }
+    streams[m->n] = stream;
+    m->replicas[m->n++].s = s;
 }
 
-static void set(struct series *s, struct sequence floats, struct sequence hists)
+void merge_replicas(struct merge_job *job, const struct series *const *replicas, const unsigned *streams, size_t n,
+                    struct series *into)
 {
-    s->samples = (const struct sample *)(const void *)floats.items;
-    s->n_samples = (uint32_t)floats.n;
-    s->hists = (const struct hist_sample *)(const void *)hists.items;
-    s->n_hists = (uint32_t)hists.n;
-}
-
-void merge_series(const struct merge_rule *rule, struct arena *a, struct series *into, const struct series *more,
-                  uint64_t *filled)
-{
-    struct sequence floats = merge(rule, a, floats_of(into), floats_of(more), filled);
-    set(into, floats, merge(rule, a, hists_of(into), hists_of(more), filled));
+    struct arena *a = job->arena;
+    struct merging m = {.job = job, .replicas = ARENA_ARRAY(a, struct replica, n)};
+    unsigned *seen = ARENA_ARRAY(a, unsigned, n);
+    enum sequence_kind kind = sequence_kind_of(replicas, n);
+    for (size_t i = 0; i < n; i++)
+        if (replicas[i]->n_samples + replicas[i]->n_hists > 0)
+            add_replica(&m, sequence_from(a, replicas[i], kind), streams[i], seen);
+    m.from = job->from > -FAR ? job->from : -FAR;
+    m.to = job->to < FAR ? job->to : FAR;
+    for (size_t i = 0; i < m.n; i++) {
+        measure_gaps(&m.replicas[i]);
+        m.to = sequence_last(&m.replicas[i].s) > m.to ? sequence_last(&m.replicas[i].s) : m.to;
+        m.replicas[i].whole = m.replicas[i].s;
+    }
+    for (size_t i = 0; m.n > 1 && i < m.n; i++)
+        find_interval(&m, &m.replicas[i]);
+    for (size_t i = 0; m.n > 1 && i < m.n; i++)
+        if (m.replicas[i].markers)
+            overrule_markers(&m, &m.replicas[i]);
+    struct sequence none = {.kind = kind, .size = sizeof(struct sample)};
+    sequence_to(a, m.n == 0 ? none : m.n == 1 ? m.replicas[0].s : merge_independent(&m), into);
 }
 
 void merge_pieces(struct arena *a, struct series *into, const struct series *more)
 {
-    struct sequence floats = join(a, floats_of(into), floats_of(more));
-    set(into, floats, join(a, hists_of(into), hists_of(more)));
+    const struct series *both[] = {into, more};
+    enum sequence_kind kind = sequence_kind_of(both, 2);
+    sequence_to(a, unite_copies(a, sequence_from(a, into, kind), sequence_from(a, more, kind)), into);
 }

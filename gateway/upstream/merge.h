@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The samples of one series from several replicas, made into one sequence. Pure; results in the arena.
+/* The samples of one series from several replicas, merged into one sequence. Pure; results in the arena.
  *
- * Two sequences are folded: the longer one is the base (the earlier one when they are equal) and all of its samples
- * stay; the other fills holes of the base wider than twice the buffer, and what lies before and behind it. The buffer
- * is how far two samples may be apart and still be the same scrape, seen by two servers. With the automatic buffer,
- * replicas that hold copies of one stream (most of what both have stands at equal times) are united by time: no
- * sample of either is lost.
+ * 1. Replicas that hold copies of one stream (copies.h) are united by timestamp: no sample of either is lost, and of a
+ *    stale marker and a live sample at one time the live sample stays.
+ * 2. What is left scraped independently. A stale marker of one replica is dropped while another is alive: its latest
+ *    sample is live and not overdue.
+ * 3. One replica is the base: the first in the group's order that the others have nothing to add to, else the one with
+ *    the least to add. A replica that scrapes clearly less often than another is the base last.
+ * 4. The others fill gaps of the base in the group's order. A gap is wider than 1.5 intervals and twice the buffer.
+ *    Samples within the buffer of its ends are the same scrape and stay out. Between window edge and base the same
+ *    holds, so that an edge never admits another replica's copy of a scrape beyond it.
+ *
+ * The buffer is half of the base's median interval, or the configured number of milliseconds. Floats and histograms of
+ * a series are one sequence in time.
  */
 #ifndef GATEWAY_UPSTREAM_MERGE_H
 #define GATEWAY_UPSTREAM_MERGE_H
@@ -15,15 +22,21 @@
 enum { MERGE_DEFAULT_MS = 10000 };
 struct merge_rule {
     int64_t ms;      /* the buffer */
-    bool automatic;  /* half of the interval that the samples show; ms where they show none */
+    bool automatic;  /* half of the median interval; ms only where no interval is seen */
     bool prefer_max; /* of two samples within the buffer the larger one */
 };
+struct merge_job {
+    const struct merge_rule *rule;
+    struct arena *arena;
+    int64_t from, to;  /* where a replica's samples are expected, ms: the window, but not beyond now */
+    uint64_t filled;   /* samples taken from another replica than the base */
+};
 
-/* `into` takes what `more` has besides. `first` is the earlier replica; either may be without samples. Its array is
- * the arena's, or one of theirs. *filled counts samples that came from the shorter one. */
-void merge_series(const struct merge_rule *rule, struct arena *a, struct series *into, const struct series *more,
-                  uint64_t *filled);
-/* As above for samples of one stream that came in pieces: by time, those of `into` first where both have one. */
+/* replicas[i] are in the group's order, n > 0. Replicas with equal streams[i] hold copies. *into keeps its labels; its
+ * arrays are the arena's, or those of a replica. */
+void merge_replicas(struct merge_job *job, const struct series *const *replicas, const unsigned *streams, size_t n,
+                    struct series *into);
+/* Samples of one stream in pieces: by time, those of `into` first where both have one. */
 void merge_pieces(struct arena *a, struct series *into, const struct series *more);
 
 #endif

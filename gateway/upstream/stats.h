@@ -9,7 +9,7 @@
     X(REPLICAS_MISSED, "sluice_upstream_replicas_missed_total", STATS_COUNTER,               \
       "Replicas that did not answer where another one did")                                  \
     X(SAMPLES_FILLED, "sluice_upstream_samples_filled_total", STATS_COUNTER,                 \
-      "Samples that another replica had where the longer one had none")                      \
+      "Samples that were taken from another replica, because the base of the series lacked them")                      \
     X(RECENT_ALONE, "sluice_upstream_recent_alone_total", STATS_COUNTER,                     \
       "Answers of the recent store for a group of which no server answered")                 \
     X(GROUPS_FAILED, "sluice_upstream_groups_failed_total", STATS_COUNTER, "Times a group could not answer")

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/upstream/copies.h"
+
+#include "base/compress.h"
+
+static size_t pair_index(size_t i, size_t k) { return i < k ? k * (k - 1) / 2 + i : i * (i - 1) / 2 + k; }
+
+void copies_memory_init(struct copies_memory *m, size_t n_replicas)
+{
+    mutex_init(&m->mutex);
+    m->n = n_replicas * (n_replicas > 0 ? n_replicas - 1 : 0) / 2;
+    m->pairs = mem_zalloc((m->n + 1) * sizeof *m->pairs);
+}
+
+void copies_memory_free(struct copies_memory *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        mem_free(m->pairs[i]);
+    mem_free(m->pairs);
+    mutex_free(&m->mutex);
+}
+
+/* Storages round the last digits. */
+static bool same_value(double x, double y)
+{
+    double size = fabs(x) > fabs(y) ? fabs(x) : fabs(y);
+    return x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= 1e-9 * size;
+}
+
+struct times { const char *items; size_t n, size; };
+
+static int64_t time_of(const struct times *s, size_t i)
+{
+    int64_t t;
+    memcpy(&t, s->items + i * s->size, sizeof t);
+    return t;
+}
+
+/* How far from sample i another one may be to be the same scrape: half of the way to its neighbours. */
+static int64_t reach_of(const struct times *s, size_t i)
+{
+    int64_t back = i > 0 ? time_of(s, i) - time_of(s, i - 1) : INT64_MAX;
+    int64_t on = i + 1 < s->n ? time_of(s, i + 1) - time_of(s, i) : INT64_MAX;
+    int64_t gap = back < on ? back : on;
+    return gap == INT64_MAX ? 0 : gap / 2;
+}
+
+/* One sample alone is near by the other side's interval. */
+static bool is_near(int64_t far, int64_t reach_x, int64_t reach_y)
+{
+    int64_t reach = reach_x == 0 || (reach_y > 0 && reach_y < reach_x) ? reach_y : reach_x;
+    return far <= reach;
+}
+
+/* From the newest: of each pair of neighbours in time, equal or near. */
+static void compare_times(struct evidence *e, const struct times *x, const struct times *y, const struct sample *vx,
+                          const struct sample *vy)
+{
+    unsigned left = COPIES_PER_SERIES;
+    for (size_t i = x->n, k = y->n; i > 0 && k > 0 && left > 0; left--) {
+        int64_t apart = time_of(x, i - 1) - time_of(y, k - 1), far = apart < 0 ? -apart : apart;
+        bool near = is_near(far, reach_of(x, i - 1), reach_of(y, k - 1));
+        bool marker = vx && (is_stale(vx[i - 1].v) || is_stale(vy[k - 1].v));
+        if (apart == 0 && !marker && (vx == NULL || same_value(vx[i - 1].v, vy[k - 1].v)))
+            e->equal++;
+        else if (near && !marker)
+            e->apart++;
+        i -= apart >= 0 || near;
+        k -= apart <= 0 || near;
+    }
+}
+
+void copies_compare(struct evidence *e, const struct series *x, const struct series *y)
+{
+    if (e->equal + e->apart > UINT32_MAX / 2)
+        return;
+    struct times fx = {(const char *)x->samples, x->n_samples, sizeof *x->samples};
+    struct times fy = {(const char *)y->samples, y->n_samples, sizeof *y->samples};
+    struct times hx = {(const char *)x->hists, x->n_hists, sizeof *x->hists};
+    struct times hy = {(const char *)y->hists, y->n_hists, sizeof *y->hists};
+    compare_times(e, &fx, &fy, x->samples, y->samples);
+    compare_times(e, &hx, &hy, NULL, NULL);
+}
+
+static struct copies_slot *slot_of(struct copies_memory *m, size_t pair, uint64_t job)
+{
+    if (m->pairs[pair] == NULL)
+        m->pairs[pair] = mem_zalloc(COPIES_JOBS * sizeof **m->pairs);
+    return &m->pairs[pair][job % COPIES_JOBS];
+}
+
+bool copies_decide(struct copies_memory *m, size_t i, size_t k, struct str job, struct evidence seen, bool presumed)
+{
+    uint64_t hash = hash_bytes(job.p, job.n), equal = seen.equal, all = (uint64_t)seen.equal + seen.apart;
+    mutex_lock(&m->mutex);
+    struct copies_slot *slot = slot_of(m, pair_index(i, k), hash);
+    if (slot->job == hash) {
+        equal += slot->equal;
+        all += (uint64_t)slot->equal + slot->apart;
+    }
+    if (seen.equal + seen.apart > 0) {
+        uint64_t kept = all < COPIES_MEMORY ? all : COPIES_MEMORY, kept_equal = equal * kept / all;
+        *slot = (struct copies_slot){hash, (uint16_t)kept_equal, (uint16_t)(kept - kept_equal)};
+    }
+    mutex_unlock(&m->mutex);
+    return all < COPIES_MIN ? presumed : equal * 100 >= all * COPIES_PERCENT;
+}

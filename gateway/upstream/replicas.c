@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/upstream/replicas.h"
+
+#include "base/map.h"
+#include "base/times.h"
+#include "gateway/upstream/stats.h"
+
+enum { CHECK_EVERY = 256 };
+
+struct job_pairs { struct str job; struct evidence *seen; unsigned *streams; }; /* seen: n × n; streams: n */
+struct rows {
+    struct replicas *r;
+    struct arena *arena;
+    struct map by_labels, by_job;
+    const struct series **cells; size_t n, cap; /* n × replicas */
+    struct job_pairs **jobs; size_t jobs_cap;   /* of each row */
+};
+
+static const struct series **row_at(const struct rows *t, size_t i) { return &t->cells[i * t->r->n]; }
+
+static struct job_pairs *job_of(struct rows *t, struct labels labels)
+{
+    struct str job = labels_get(labels, STR("job"));
+    bool added;
+    if (job.p == NULL)
+        job = STR("");
+    struct map_entry *e = map_add(&t->by_job, job, &added);
+    if (added) {
+        struct job_pairs *pairs = e->value.p = ARENA_NEW(t->arena, struct job_pairs);
+        pairs->job = job;
+        pairs->seen = ARENA_ARRAY(t->arena, struct evidence, t->r->n * t->r->n);
+        pairs->streams = ARENA_ARRAY(t->arena, unsigned, t->r->n);
+    }
+    return e->value.p;
+}
+
+static bool add_rows(struct rows *t, size_t column, struct err *err)
+{
+    const struct answer *a = t->r->answers[column];
+    for (size_t i = 0; i < a->n; i++) {
+        const struct series *s = &a->series[i];
+        bool added;
+        struct map_entry *e = map_add(&t->by_labels, str_n(s->labels.p, s->labels.n), &added);
+        if (added) {
+            e->value.u = t->n++;
+            size_t before = t->cap;
+            arena_grow(t->arena, &t->cells, &t->cap, t->n * t->r->n, sizeof *t->cells);
+            memset(&t->cells[before], 0, (t->cap - before) * sizeof *t->cells);
+            arena_grow(t->arena, &t->jobs, &t->jobs_cap, t->n, sizeof *t->jobs);
+            t->jobs[e->value.u] = job_of(t, s->labels);
+        }
+        row_at(t, e->value.u)[column] = s;
+        if (i % CHECK_EVERY == 0 && !round_check(t->r->round, err))
+            return false;
+    }
+    return true;
+}
+
+static bool compare_rows(struct rows *t, struct err *err)
+{
+    size_t n = t->r->n;
+    for (size_t i = 0; i < t->n; i++) {
+        const struct series **row = row_at(t, i);
+        for (size_t x = 0; x < n; x++)
+            for (size_t y = x + 1; row[x] && y < n; y++)
+                if (row[y])
+                    copies_compare(&t->jobs[i]->seen[x * n + y], row[x], row[y]);
+        if (i % CHECK_EVERY == 0 && !round_check(t->r->round, err))
+            return false;
+    }
+    return true;
+}
+
+/* A configured buffer says that the servers scrape by themselves; the recent store never does. */
+static bool hold_copies(const struct rows *t, const struct job_pairs *job, size_t x, size_t y)
+{
+    const struct group *g = t->r->group;
+    if (y < g->n_servers && !(g->rule.automatic && !g->rule.prefer_max))
+        return false;
+    return copies_decide(g->copies, x, y, job->job, job->seen[x * t->r->n + y], g->one_writer);
+}
+
+static void decide_streams(struct rows *t)
+{
+    for (struct map_entry *e = map_next(&t->by_job, NULL); e; e = map_next(&t->by_job, e)) {
+        struct job_pairs *job = e->value.p;
+        for (size_t y = 0; y < t->r->n; y++) {
+            job->streams[y] = (unsigned)y;
+            for (size_t x = 0; x < y; x++)
+                if (t->r->answers[x] && t->r->answers[y] && hold_copies(t, job, x, y)) {
+                    job->streams[y] = job->streams[x];
+                    break;
+                }
+        }
+    }
+}
+
+static bool merge_rows(struct rows *t, struct answer *out, struct err *err)
+{
+    struct replicas *r = t->r;
+    int64_t now = clock_wall_ms();
+    struct merge_job job = {.rule = &r->group->rule, .arena = t->arena, .from = r->from,
+                            .to = r->sel->t_max < now ? r->sel->t_max : now};
+    const struct series **present = ARENA_ARRAY(t->arena, const struct series *, r->n);
+    unsigned *streams = ARENA_ARRAY(t->arena, unsigned, r->n);
+    out->series = ARENA_ARRAY(t->arena, struct series, t->n);
+    out->n = out->cap = t->n;
+    for (size_t i = 0; i < t->n; i++) {
+        size_t n = 0;
+        for (size_t k = 0; k < r->n; k++)
+            if (row_at(t, i)[k]) {
+                streams[n] = t->jobs[i]->streams[k];
+                present[n++] = row_at(t, i)[k];
+            }
+        out->series[i] = *present[0];
+        if (n > 1)
+            merge_replicas(&job, present, streams, n, &out->series[i]);
+        if (i % CHECK_EVERY == 0 && !round_check(r->round, err))
+            return false;
+    }
+    if (job.filled > 0)
+        stats_add(&upstream_stats, SAMPLES_FILLED, (double)job.filled);
+    return true;
+}
+
+bool replicas_merge(struct replicas *r, struct answer *out, struct err *err)
+{
+    struct rows t = {.r = r, .arena = r->round->q->arena};
+    bool ok = true;
+    *out = (struct answer){.arena = t.arena, .group = r->group, .notes = r->round->q->notes};
+    for (size_t i = 0; ok && i < r->n; i++)
+        ok = r->answers[i] == NULL || add_rows(&t, i, err);
+    ok = ok && compare_rows(&t, err);
+    if (ok)
+        decide_streams(&t);
+    ok = ok && merge_rows(&t, out, err);
+    map_free(&t.by_labels);
+    map_free(&t.by_job);
+    return ok;
+}
+
+void replicas_trim(struct answer *a, int64_t from)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        struct series s = a->series[i];
+        for (; s.n_samples > 0 && s.samples[0].t < from; s.n_samples--)
+            s.samples++;
+        for (; s.n_hists > 0 && s.hists[0].t < from; s.n_hists--)
+            s.hists++;
+        if (s.n_samples + s.n_hists > 0)
+            a->series[kept++] = s;
+    }
+    a->n = kept;
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Copies or independent scrapes: what is counted, what is remembered, and when a verdict changes. */
+#include "gateway/upstream/copies.h"
+#include "tests/unit/gateway/answers.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static void compare(const char *a, const char *b, unsigned equal, unsigned apart)
+{
+    struct arena arena;
+    struct evidence e = {0};
+    arena_init(&arena, 0);
+    struct series x = series_of(&arena, a), y = series_of(&arena, b);
+    copies_compare(&e, &x, &y);
+    assert_int_equal(e.equal, equal);
+    assert_int_equal(e.apart, apart);
+    arena_free(&arena);
+}
+
+static void comparisons(void **state UNUSED)
+{
+    compare("m 1@0 2@15000 3@30000", "m 1@0 2@15000 3@30000", 3, 0);
+    compare("m 1@0 2@15000 3@30000 4@45000", "m 1@0 4@45000", 2, 0);           /* lacks two */
+    compare("m 1@0 2@15000 3@30000", "m 1@5 2@15003 3@30001", 0, 3);
+    compare("m 1@5000 2@20000 3@35000", "m 1@0 2@15000 3@30000", 0, 3);
+    compare("m 1@0 2@15000", "m 7@0 9@15000", 0, 2);                           /* two scrapes */
+    compare("m 0.1@0 NaN@15000", "m 0.10000000000001@0 NaN@15000", 2, 0);      /* rounded by a storage */
+    compare("m 1@0", "m 1@5", 0, 0);                                           /* no interval: nothing to say */
+    compare("m stale@0 2@15000", "m stale@0 2@15000", 1, 0);
+    compare("m", "m 1@0", 0, 0);
+}
+
+static void verdicts(void **state UNUSED)
+{
+    struct copies_memory m;
+    struct str job = STR("node");
+    copies_memory_init(&m, 3);
+    assert_false(copies_decide(&m, 0, 1, job, (struct evidence){9, 0}, false));   /* too few */
+    assert_true(copies_decide(&m, 0, 1, job, (struct evidence){9, 0}, false));    /* with those before */
+    assert_true(copies_decide(&m, 0, 1, job, (struct evidence){0, 0}, false));    /* remembered */
+    assert_false(copies_decide(&m, 0, 2, job, (struct evidence){0, 0}, false));   /* of another pair */
+    assert_false(copies_decide(&m, 0, 1, STR("other"), (struct evidence){0, 0}, false));
+    assert_true(copies_decide(&m, 1, 2, job, (struct evidence){0, 0}, true));     /* written_by */
+    assert_false(copies_decide(&m, 1, 2, job, (struct evidence){0, 30}, true));   /* which is wrong */
+    assert_false(copies_decide(&m, 0, 2, job, (struct evidence){800, 200}, false)); /* four of five */
+    assert_true(copies_decide(&m, 0, 1, job, (struct evidence){1000, 10}, false));
+    assert_false(copies_decide(&m, 0, 1, job, (struct evidence){0, 40}, false));  /* a new setup */
+    assert_true(copies_decide(&m, 0, 1, job, (struct evidence){4000, 0}, false));
+    copies_memory_free(&m);
+}
+
+static void memory_is_bounded(void **state UNUSED)
+{
+    struct copies_memory m;
+    struct buf job = {0};
+    copies_memory_init(&m, 2);
+    for (int i = 0; i < 10000; i++) {
+        buf_clear(&job);
+        buf_printf(&job, "job%d", i);
+        assert_true(copies_decide(&m, 0, 1, buf_str(&job), (struct evidence){100, 0}, false));
+    }
+    assert_true(copies_decide(&m, 1, 0, buf_str(&job), (struct evidence){0, 0}, false));
+    buf_free(&job);
+    copies_memory_free(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(comparisons), cmocka_unit_test(verdicts),
+                                       cmocka_unit_test(memory_is_bounded)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
