@@ -43,12 +43,37 @@ static void outside(struct http_connection *c)
     http_refuse(c, 302, "");
 }
 
+/* http://host:port/path, as proxies send it, is /path (RFC 9112, 3.2.2). */
+static struct str without_host(struct str path)
+{
+    size_t host = str_starts(path, STR("http://")) ? 7 : str_starts(path, STR("https://")) ? 8 : 0;
+    if (host == 0)
+        return path;
+    path = str_skip(path, host);
+    path = str_skip(path, str_find(path, '/'));
+    return path.n > 0 ? path : STR("/");
+}
+
+/* Base URLs that end in a slash give //api/v1/write: as one slash, as VictoriaMetrics and vmagent take it. */
+static struct str without_double_slashes(struct arena *a, struct str path)
+{
+    if (str_find_str(path, STR("//")) == path.n)
+        return path;
+    char *to = arena_bytes(a, path.n);
+    size_t n = 0;
+    for (size_t i = 0; i < path.n; i++)
+        if (path.p[i] != '/' || n == 0 || to[n - 1] != '/')
+            to[n++] = path.p[i];
+    return str_n(to, n);
+}
+
 static bool read_uri(struct http_connection *c)
 {
     struct http_request *r = &c->r;
     struct err err;
     struct str query = str_of(c->uri);
     str_cut(&query, '?', &r->path);
+    r->path = without_double_slashes(&r->arena, without_host(r->path));
     if (!form_parse(&r->arena, &r->form, query, &err))
         http_error(r, &err);
     else if (!http_strip_prefix(str_of(c->conf->prefix), &r->path))

@@ -110,8 +110,8 @@ static struct recent *recent_for(struct writer *w, const struct recent_conf *c)
 {
     if (c == NULL)
         return NULL;
-    bool same = w->recent && w->recent_conf.budget == c->budget && w->recent_conf.retention == c->retention;
-    return same ? recent_ref(w->recent) : recent_new(c, w->env.n_lanes, loop_now(w->env.main));
+    bool stays = w->recent && (w->recent_conf.retention == 0) == (c->retention == 0);
+    return stays ? recent_ref(w->recent) : recent_new(c, w->env.n_lanes, loop_now(w->env.main));
 }
 
 static struct plan *plan_of(const struct writer_change *c, struct err *err)
@@ -324,6 +324,8 @@ static void take_recent(struct writer *w, const struct recent_conf *c, struct re
     mutex_lock(&w->lock);
     struct recent *old = w->recent;
     w->recent = next;
+    if (c && next == old)
+        recent_resize(next, c);
     if (c)
         w->recent_conf = (struct recent_conf){.budget = c->budget, .retention = c->retention};
     mutex_unlock(&w->lock);

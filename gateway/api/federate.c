@@ -2,7 +2,8 @@
 /* /federate: the newest sample of every selected series, not older than the lookback, in the text exposition format,
  * sorted by metric, with the time of each and the external labels; and with an empty instance where there is none, so
  * that a scraper with honor_labels puts no instance of its own there. Native histograms have no form in this format and
- * are left out; names beyond the old character set are written in quotes.
+ * are left out. Names beyond the legacy character set are quoted for scrapers that accept it (escaping=allow-utf-8);
+ * for others each such character becomes an underscore, as Prometheus does it.
  */
 #include "base/num.h"
 #include "base/times.h"
@@ -90,23 +91,60 @@ static int by_name(const void *a, const void *b)
     return order ? order : labels_cmp(x->labels, y->labels);
 }
 
-static void write_labels(struct buf *out, struct labels l, bool plain)
+/* As a legacy name: every other character is one '_'. */
+static void write_escaped(struct buf *out, struct str name, bool metric)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        unsigned char c = (unsigned char)name.p[i];
+        bool digit = c >= '0' && c <= '9', letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+        if ((c & 0xC0) == 0x80) /* the rest of a character */
+            continue;
+        bool fits = letter || c == '_' || (digit && i > 0) || (metric && c == ':');
+        buf_add_char(out, fits ? (char)c : '_');
+    }
+}
+
+/* The text format escapes these three alone. */
+static void write_value(struct buf *out, struct str value)
+{
+    buf_add_char(out, '"');
+    for (size_t i = 0; i < value.n; i++)
+        switch (value.p[i]) {
+        case '\\': buf_add_z(out, "\\\\"); break;
+        case '"': buf_add_z(out, "\\\""); break;
+        case '\n': buf_add_z(out, "\\n"); break;
+        default: buf_add_char(out, value.p[i]);
+        }
+    buf_add_char(out, '"');
+}
+
+static void write_label_name(struct buf *out, struct str name, bool utf8)
+{
+    if (label_name_legacy(name))
+        buf_add_str(out, name);
+    else if (utf8)
+        write_value(out, name);
+    else
+        write_escaped(out, name, false);
+}
+
+static void write_labels(struct buf *out, struct labels l, bool plain, bool utf8)
 {
     struct labels_iter it = labels_iter(l);
     struct label label;
     const char *comma = "";
     buf_add_char(out, '{');
     if (!plain) {
-        labels_quote(out, labels_name(l));
+        write_value(out, labels_name(l));
         comma = ",";
     }
     while (labels_next(&it, &label)) {
         if (str_is(label.name, METRIC_NAME))
             continue;
         buf_add_z(out, comma);
-        labels_print_name(out, label.name);
+        write_label_name(out, label.name, utf8);
         buf_add_char(out, '=');
-        labels_quote(out, label.value);
+        write_value(out, label.value);
         comma = ",";
     }
     if (labels_get(l, STR("instance")).p == NULL)
@@ -118,25 +156,25 @@ static void write_type(struct buf *out, struct str name, bool plain)
 {
     buf_add_z(out, "# TYPE ");
     if (plain)
-        buf_add_str(out, name);
+        write_escaped(out, name, true);
     else
-        labels_quote(out, name);
+        write_value(out, name);
     buf_add_z(out, " untyped\n");
 }
 
-static void write_all(struct buf *out, const struct federation *f)
+static void write_all(struct buf *out, const struct federation *f, bool utf8)
 {
     for (size_t i = 0; i < f->n; i++) {
         const struct latest *s = &f->items[i];
         struct str name = labels_name(s->labels);
-        bool plain = metric_name_legacy(name);
+        bool plain = !utf8 || metric_name_legacy(name);
         if (name.n == 0 || (i > 0 && labels_equal(s->labels, s[-1].labels)))
             continue;
         if (i == 0 || !str_eq(name, labels_name(s[-1].labels)))
             write_type(out, name, plain);
         if (plain)
-            buf_add_str(out, name);
-        write_labels(out, s->labels, plain);
+            write_escaped(out, name, true);
+        write_labels(out, s->labels, plain, utf8);
         buf_add_char(out, ' ');
         char value[NUM_MAX];
         buf_add(out, value, num_format_go(value, s->v)); /* as the text format is written by Go: 1e+06 */
@@ -161,9 +199,11 @@ static bool federate(struct api_call *c)
     add_external_labels(c, f);
     if (f->n > 1)
         qsort(f->items, f->n, sizeof *f->items, by_name);
-    c->r->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    bool utf8 = str_find_str(http_header(c->r, "Accept"), STR("escaping=allow-utf-8")) < http_header(c->r, "Accept").n;
+    c->r->content_type = utf8 ? "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8"
+                              : "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
     api_reply_begin(c);
-    write_all(&c->r->out, f);
+    write_all(&c->r->out, f, utf8);
     return api_reply_end(c);
 }
 

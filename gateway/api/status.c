@@ -139,6 +139,17 @@ static void empty(struct http_request *r, const char *first, const char *second)
     api_end(&w);
 }
 
-void api_empty_rules(struct http_request *r) { empty(r, "groups", NULL); }
+void api_empty_rules(struct http_request *r)
+{
+    struct str type = form_get(&r->form, "type");
+    struct err err;
+    if (type.n == 0 || str_ieq(type, STR("alert")) || str_ieq(type, STR("record"))) {
+        empty(r, "groups", NULL);
+        return;
+    }
+    err_set(&err, ERR_BAD_DATA, "invalid parameter \"type\": not supported value \"%.*s\"", STR_ARG(type));
+    http_error(r, &err);
+}
+
 void api_empty_alerts(struct http_request *r) { empty(r, "alerts", NULL); }
 void api_alertmanagers(struct http_request *r) { empty(r, "activeAlertmanagers", "droppedAlertmanagers"); }

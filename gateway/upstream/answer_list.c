@@ -12,8 +12,12 @@ struct tree_answer {
     enum server_kind *kind;
     struct arena *arena; struct labels *external;
     bool (*take)(struct tree_answer *t, const struct json_tree *data, struct err *err);
+    size_t max;                  /* bytes of the body */
     struct buf body;
 };
+
+/* What servers tell of themselves is short. */
+enum { KIND_MAX = 64 << 10, EXTERNAL_MAX = 8 << 20 };
 
 static bool odd(struct err *err) { return err_set(err, ERR_BAD_GATEWAY, "the answer has an unexpected form"); }
 
@@ -132,9 +136,9 @@ static void take_notes(const struct list_answer *l, const struct json_tree *root
 static bool feed(struct decoder *d, struct str piece, struct err *err)
 {
     struct tree_answer *t = CONTAINER(d, struct tree_answer, decoder);
-    t->body.max = JSON_TREE_MAX;
+    t->body.max = t->max;
     if (!buf_try_reserve(&t->body, piece.n))
-        return err_set(err, ERR_TOO_LARGE, "the answer is larger than %d bytes", JSON_TREE_MAX);
+        return err_set(err, ERR_TOO_LARGE, "the response is larger than %zu bytes", t->max);
     buf_add_str(&t->body, piece);
     return true;
 }
@@ -172,6 +176,7 @@ static struct tree_answer *tree_answer(take_tree *take)
     struct tree_answer *t = mem_zalloc(sizeof *t);
     t->decoder = (struct decoder){feed, finish, free_tree};
     t->take = take;
+    t->max = JSON_TREE_MAX;
     return t;
 }
 
@@ -191,6 +196,7 @@ struct decoder *kind_answer_new(enum server_kind *out)
 {
     struct tree_answer *t = tree_answer(take_kind);
     t->kind = out;
+    t->max = KIND_MAX;
     return &t->decoder;
 }
 
@@ -199,5 +205,6 @@ struct decoder *external_answer_new(struct arena *a, struct labels *out)
     struct tree_answer *t = tree_answer(take_external);
     t->arena = a;
     t->external = out;
+    t->max = EXTERNAL_MAX;
     return &t->decoder;
 }

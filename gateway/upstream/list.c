@@ -23,18 +23,22 @@ struct reply_slot { struct inquiry *of; size_t server; };
 
 /* --- the request -------------------------------------------------------------------------------------------------- */
 
-/* Times at the ends of the number line mean no bound. VictoriaMetrics without a start would look at the last day. */
+/* VictoriaMetrics lists the current day when it gets no start, or one of 0 or before; so a server that may be one, as
+ * long as nothing has asked which it is, gets one too. */
+static int64_t vm_time(int64_t t) { return t > 1000 ? t : 1000; }
+
+/* Times at the ends of the number line mean no bound. */
 static void add_times(struct buf *form, const struct server *s, const struct series_query *sq)
 {
     const int64_t most = (int64_t)253402300799 * 1000;
-    bool vm = atomic_load(&s->kind) == SERVER_VICTORIAMETRICS;
+    bool vm = atomic_load(&s->kind) != SERVER_PROMETHEUS;
     if (vm || sq->t_min > -most) {
         buf_printf(form, "%sstart=", form->n ? "&" : "");
-        buf_add_ms(form, sq->t_min > 0 || !vm ? sq->t_min : 0);
+        buf_add_ms(form, vm ? vm_time(sq->t_min) : sq->t_min);
     }
     if (sq->t_max < most) {
         buf_printf(form, "%send=", form->n ? "&" : "");
-        buf_add_ms(form, sq->t_max > 0 || !vm ? sq->t_max : 0);
+        buf_add_ms(form, vm ? vm_time(sq->t_max) : sq->t_max);
     }
 }
 

@@ -145,11 +145,12 @@ def test_texts():
 
 def test_federate():
     pair = Pair()
-    lines = lambda text: [line for line in text.splitlines() if "odd.name" not in line]
     now = {"match[]": ['{job="one"}', "odd", "load"]}
-    ours, theirs = (s.get("/federate", now) for s in (pair.sluice, pair.prometheus))
-    assert ours.status == theirs.status == 200 and "load{" in ours.text, ours
-    assert sorted(lines(ours.text)) == sorted(lines(theirs.text)), f"{ours.text}\nPrometheus:\n{theirs.text}"
+    for accept in ("text/plain;version=0.0.4", "text/plain;version=1.0.0;escaping=allow-utf-8"):
+        ours, theirs = (s.get("/federate", now, headers={"Accept": accept}) for s in (pair.sluice, pair.prometheus))
+        assert ours.status == theirs.status == 200 and "load{" in ours.text, ours
+        assert sorted(ours.text.splitlines()) == sorted(theirs.text.splitlines()), f"{ours.text}\nPrometheus:\n{theirs.text}"
+        assert ours.headers["Content-Type"] == theirs.headers["Content-Type"], (str(ours.headers), str(theirs.headers))
     assert pair.sluice.get("/federate").text == "" and pair.sluice.get("/federate", {"match[]": "up["}).status == 400
 
 

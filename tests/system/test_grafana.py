@@ -86,6 +86,8 @@ def test_dashboard():
 def test_errors():
     pair = Pair()
     window = {"start": pair.start, "end": pair.end}
+    pair.same("/api/v1/rules", {"type": "x"})
+    pair.same("/api/v1/rules", {"type": "alert"})
     for expr in ("sum(", "", "load[5m] + 1", "foo(1)", "load{", "rate(load)", "1 +", 'load{x="y}'):
         pair.same("/api/v1/query", {"query": expr, "time": pair.end})
     for more in ({"step": "0"}, {"step": "0.01"}, {"step": "x"}, {"step": "-5"}, {}):

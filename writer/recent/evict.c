@@ -88,11 +88,12 @@ void part_evict(struct part *p, int64_t now)
 {
     struct recent *r = p->store;
     p->swept = now;
-    if (r->retention)
-        drop_until(p, now - r->retention);
+    int64_t retention = atomic_load(&r->retention);
+    if (retention)
+        drop_until(p, now - retention);
     if (atomic_load(&r->bytes) > r->budget) {
         struct cover t = covered(p);
-        size_t enough = r->budget - r->budget / 16;
+        size_t budget = atomic_load(&r->budget), enough = budget - budget / 16;
         for (unsigned eighth = 1; eighth <= 8 && p->n_alive > 0 && atomic_load(&r->bytes) > enough; eighth++) {
             seal_open_before(p, edge_at(t, eighth));
             drop_until(p, edge_at(t, eighth));

@@ -43,8 +43,8 @@ struct recent { /* recent.c */
     atomic_uint refs;
     struct source source;
     struct part *parts; unsigned n_parts;
-    size_t budget;
-    int64_t retention;
+    atomic_size_t budget;         /* a reload may change both */
+    atomic_llong retention;
     atomic_llong from;
     atomic_size_t bytes;          /* of everything: samples, labels, index, metadata */
 };

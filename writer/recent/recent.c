@@ -11,13 +11,18 @@ static const struct source_ops ops = {
     .metadata = recent_metadata,
 };
 
+void recent_resize(struct recent *r, const struct recent_conf *c)
+{
+    atomic_store(&r->budget, (size_t)c->budget);
+    atomic_store(&r->retention, c->retention);
+}
+
 struct recent *recent_new(const struct recent_conf *c, unsigned n_lanes, int64_t now)
 {
     struct recent *r = mem_zalloc(sizeof *r);
     atomic_init(&r->refs, 1);
     r->source.ops = &ops;
-    r->budget = (size_t)c->budget;
-    r->retention = c->retention;
+    recent_resize(r, c);
     atomic_init(&r->from, c->retention ? now : INT64_MIN);
     r->n_parts = n_lanes;
     r->parts = mem_zalloc(n_lanes * sizeof *r->parts);

@@ -17,6 +17,9 @@ struct recent;
 struct recent *recent_new(const struct recent_conf *c, unsigned n_lanes, int64_t now); /* one reference */
 struct recent *recent_ref(struct recent *r);
 void recent_unref(struct recent *r);          /* any thread */
+/* Another budget and retention: what is kept stays, as far as they allow. Not from or to retention 0, which is
+ * another way to keep samples. */
+void recent_resize(struct recent *r, const struct recent_conf *c);
 /* Series in remote-write form with canonical labels, as a pile holds them; trusted bytes. Lane thread. */
 void recent_take(struct recent *r, unsigned lane, struct str series, int64_t now);
 struct source *recent_source(struct recent *r); /* borrowed: lives as long as the reference */

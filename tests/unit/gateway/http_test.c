@@ -211,6 +211,9 @@ static void test_routes(void **state UNUSED)
     expect("GET /echo HTTP/1.1\r\nHost: x\r\n\r\n", 404, "404 page not found\n");
     expect("GET /pecho HTTP/1.1\r\nHost: x\r\n\r\n", 404, "404 page not found\n");
     expect("POST /p/label/a/values HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405, "Method Not Allowed\n");
+    expect("GET //p//label///a%2Fb/values HTTP/1.1\r\nHost: x\r\n\r\n", 200, "1 /label/a%2Fb/values [a/b] q: body:0");
+    expect("GET http://x:1/p/echo?a=//b HTTP/1.1\r\nHost: x\r\n\r\n", 200, "1 /echo [] a=//b q: body:0");
+    expect("GET http://x HTTP/1.1\r\nHost: x\r\n\r\n", 302, "");
     expect("OPTIONS /p/anything HTTP/1.1\r\nHost: x\r\n\r\n", 204, "");
     expect("GET /p/echo?a=%zz HTTP/1.1\r\nHost: x\r\n\r\n", 400,
            "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"invalid URL escape in parameter \\\"a\\\"\"}");

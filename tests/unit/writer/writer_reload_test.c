@@ -38,14 +38,16 @@ static void labels_follow_the_order(void **state UNUSED)
     rig_stop(100);
 }
 
-static void apply_recent(const struct destination_conf *d)
+static void apply_recent_of(const struct destination_conf *d, int64_t budget, int64_t retention)
 {
     struct recent_conf *recent = arena_zalloc(&rig.arena, sizeof *recent);
     struct destination_conf *copy = arena_alloc(&rig.arena, sizeof *copy);
     *copy = *d;
-    *recent = (struct recent_conf){.like = STR("a"), .budget = 64 << 20, .retention = 7200000};
+    *recent = (struct recent_conf){.like = STR("a"), .budget = budget, .retention = retention};
     rig_apply_plan(&(struct writer_plan){.destinations = copy, .n = 1, .recent = recent});
 }
+
+static void apply_recent(const struct destination_conf *d) { apply_recent_of(d, 64 << 20, 7200000); }
 
 /* How many series and samples the recent store answers for all times. */
 static size_t recent_samples(size_t *series, int64_t *from)
@@ -109,6 +111,9 @@ static void a_reload_keeps_what_is_recent(void **state UNUSED)
     usleep(5000);
     d.remote_timeout = 1234;
     apply_recent(&d);
+    assert_int_equal(recent_samples(&series, &from), rig_samples(1));
+    assert_int_equal(from, before);
+    apply_recent_of(&d, 32 << 20, 3600000); /* another size is no other store */
     assert_int_equal(recent_samples(&series, &from), rig_samples(1));
     assert_int_equal(from, before);
     struct str key = STR("zone"), value = STR("z");
