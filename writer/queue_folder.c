@@ -89,8 +89,6 @@ static void remove_generation(struct queue_folder *f, size_t at)
 {
     struct queue_generation *g = &f->generations[at];
     remove_files(f, at);
-    if (g->number == f->last_number)
-        f->last_number--;
     close_generation(g);
     memmove(g, g + 1, (f->n - at - 1) * sizeof *g);
     f->n--;
