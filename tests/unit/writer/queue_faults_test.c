@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The queue while its disk is full, fails or is deleted: what fits in memory is kept and read in order, the oldest goes
+ * first, only lost blocks are counted, and a disk that has space again is used.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/times.h"
+#include "rig.h"
+#include "writer/queue_shard.h"
+#include "writer/queue_space.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SIZE = 5000, SAMPLES = 10 };
+static char base[256], dir[300];
+static struct loop *home;
+static bool done;
+
+static int fault_setup(void **state)
+{
+    (void)state;
+    snprintf(base, sizeof base, "/tmp/sluice-faults-XXXXXX");
+    if (mkdtemp(base) == NULL)
+        return -1;
+    snprintf(dir, sizeof dir, "%s/queue", base);
+    home = loop_new();
+    return 0;
+}
+
+static int fault_teardown(void **state)
+{
+    (void)state;
+    char command[400];
+    rig_unlimit_files();
+    loop_free(home);
+    umount2(dir, MNT_DETACH); /* left by a test that failed */
+    snprintf(command, sizeof command, "rm -rf %s", base);
+    return system(command);
+}
+
+static struct queue *fault_queue(unsigned shards, struct queue_limits limits)
+{
+    struct err err = {0};
+    struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = shards, .limits = limits}, &err);
+    if (q == NULL)
+        fail_msg("%s", err.text);
+    return q;
+}
+
+static struct queue_shard *fault_shard(struct queue *q, unsigned i)
+{
+    const struct queue_generation *g;
+    size_t n = queue_generations(q, &g);
+    return g[n - 1].shards[i];
+}
+
+static void write_blocks(struct queue *q, unsigned shard, uint64_t from, uint64_t to)
+{
+    for (uint64_t i = from; i < to; i++) {
+        struct block *b = block_new(SIZE);
+        b->codec = CODEC_SNAPPY;
+        b->n_samples = SAMPLES;
+        b->t_min = b->t_max = (int64_t)i + 1;
+        b->raw_n = 160;
+        memset(b->bytes, (int)i, SIZE);
+        queue_write(fault_shard(q, shard), b, i, (struct waiting){0});
+    }
+}
+
+static void fault_read_done(struct queue_read *r UNUSED) { done = true; }
+
+/* How many blocks [from, ...) the shard has. They are ascending, and those before the first one are missing. */
+static uint64_t read_all(struct queue *q, unsigned shard, uint64_t from, uint64_t *first)
+{
+    uint64_t n = 0;
+    struct queue_read r = {.home = home, .from = from, .max_bytes = 1 << 20, .done = fault_read_done};
+    for (*first = UINT64_MAX;; r.from = r.next) {
+        done = false;
+        queue_read(fault_shard(q, shard), &r);
+        while (!done)
+            loop_turn(home, 100);
+        assert_false(r.failed);
+        for (unsigned i = 0; i < r.n; i++) {
+            assert_true(r.items[i].seq >= r.from && r.items[i].block->bytes[0] == (uint8_t)r.items[i].seq);
+            *first = r.items[i].seq < *first ? r.items[i].seq : *first;
+            block_unref(r.items[i].block);
+        }
+        n += r.n;
+        if (r.n == 0)
+            return n;
+    }
+}
+
+/* More than memory takes: the oldest unwritten blocks go, each is counted, and the rest is written later. */
+static void memory_drops_the_oldest(void **state UNUSED)
+{
+    enum { ON_DISK = 4, ALL = 40, IN_MEMORY = 10 };
+    uint64_t first;
+    struct queue *q = fault_queue(1, (struct queue_limits){.max_memory = IN_MEMORY * (SIZE + 200)});
+    write_blocks(q, 0, 0, ON_DISK);
+    assert_int_equal(read_all(q, 0, 0, &first), ON_DISK);
+    rig_limit_files(ON_DISK * (SIZE + RECORD_HEADER));
+    write_blocks(q, 0, ON_DISK, ALL);
+    uint64_t kept = read_all(q, 0, ON_DISK, &first); /* counts as held by the lane from here on */
+    assert_true(kept >= IN_MEMORY && kept < ALL - ON_DISK && first + kept == ALL);
+    assert_int_equal(queue_stats(q)->blocks_dropped, ALL - ON_DISK - kept);
+    assert_int_equal(queue_stats(q)->samples_dropped, (ALL - ON_DISK - kept) * SAMPLES);
+    assert_int_equal(queue_stats(q)->bytes_dropped, (ALL - ON_DISK - kept) * SIZE);
+    assert_true(queue_failing(q) && queue_unwritten_bytes(q) > 0);
+    rig_unlimit_files();
+    queue_close(q); /* writes what is left */
+    q = fault_queue(1, (struct queue_limits){0});
+    assert_int_equal(read_all(q, 0, 0, &first), ON_DISK + kept);
+    queue_close(q);
+}
+
+/* A segment that is dropped for max_disk_bytes costs nothing while a lane has its blocks in memory. */
+static void blocks_in_memory_are_not_dropped(void **state UNUSED)
+{
+    enum { LIMIT = 256 << 10, ALL = 200 };
+    for (int held = 0; held < 2; held++) {
+        uint64_t first;
+        struct queue *q = fault_queue(1, (struct queue_limits){.max_bytes = LIMIT});
+        uint64_t begin = queue_shard_state(fault_shard(q, 0)).next;
+        queue_hold(fault_shard(q, 0), held ? UINT64_MAX : 0);
+        write_blocks(q, 0, begin, begin + ALL);
+        uint64_t left = read_all(q, 0, begin, &first);
+        assert_true(left < LIMIT / SIZE + 1 && first == begin + ALL - left);
+        assert_int_equal(queue_stats(q)->blocks_dropped, held ? 0 : ALL - left);
+        queue_ack(fault_shard(q, 0), begin + ALL);
+        queue_close(q);
+    }
+}
+
+static bool mount_small_disk(void)
+{
+    if (mkdir(dir, 0750) == 0 && mount("tmpfs", dir, "tmpfs", 0, "size=512k") == 0)
+        return true;
+    print_message("skipped: cannot mount a tmpfs (%s); run as root with CAP_SYS_ADMIN\n", strerror(errno));
+    return false;
+}
+
+/* A disk that is full: everything is delivered from memory, its space is free again, nothing is sent twice. */
+static void a_full_disk_recovers(void **state UNUSED)
+{
+    enum { SHARDS = 4, ALL = 60 };
+    uint64_t first;
+    if (!mount_small_disk())
+        skip();
+    for (uint64_t begin = 0; begin < 3 * ALL; begin += ALL) {
+        struct queue *q = fault_queue(SHARDS, (struct queue_limits){.max_memory = 16 << 20});
+        for (unsigned i = 0; i < SHARDS; i++)
+            assert_int_equal(queue_shard_state(fault_shard(q, i)).first, begin); /* nothing delivered is left */
+        for (unsigned i = 0; i < SHARDS; i++)
+            write_blocks(q, i, begin, begin + ALL);
+        for (unsigned i = 0; i < SHARDS; i++)
+            assert_int_equal(read_all(q, i, begin, &first), ALL);
+        assert_true(queue_failing(q));
+        assert_int_equal(queue_stats(q)->blocks_dropped, 0);
+        for (unsigned i = 0; i < SHARDS; i++)
+            queue_ack(fault_shard(q, i), begin + ALL);
+        read_all(q, 0, begin + ALL, &first); /* behind the acks */
+        assert_int_equal(queue_bytes(q) + queue_unwritten_bytes(q), 0);
+        queue_close(q);
+    }
+    assert_int_equal(umount2(dir, MNT_DETACH), 0);
+}
+
+/* On a full disk the oldest goes first, wherever it is, and what is kept are the newest of every shard. */
+static void a_full_disk_drops_the_oldest(void **state UNUSED)
+{
+    enum { SHARDS = 4, ALL = 300 };
+    uint64_t first, oldest = UINT64_MAX, newest = 0, kept = 0;
+    if (!mount_small_disk())
+        skip();
+    struct queue *q = fault_queue(SHARDS, (struct queue_limits){.max_memory = 512 << 10});
+    for (uint64_t i = 0; i < ALL; i++)
+        for (unsigned s = 0; s < SHARDS; s++)
+            write_blocks(q, s, i, i + 1);
+    for (unsigned s = 0; s < SHARDS; s++) {
+        uint64_t n = read_all(q, s, 0, &first);
+        kept += n;
+        assert_int_equal(first + n, ALL); /* no gap */
+        oldest = first < oldest ? first : oldest;
+        newest = first > newest ? first : newest;
+    }
+    assert_int_equal(queue_stats(q)->blocks_dropped, SHARDS * ALL - kept);
+    assert_true(kept * SIZE > 700 << 10 && newest - oldest < 40);
+    queue_close(q);
+    assert_int_equal(umount2(dir, MNT_DETACH), 0);
+}
+
+static void wait_for_files(void)
+{
+    char path[400];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/g0001-s02/01/position", dir);
+    for (int64_t until = clock_mono_ms() + 10000; stat(path, &st) != 0 && clock_mono_ms() < until;)
+        usleep(20000);
+    assert_int_equal(stat(path, &st), 0);
+}
+
+/* Deleted while in use: created again with what is open. What only other files had is counted. */
+static void a_deleted_directory_is_restored(void **state UNUSED)
+{
+    enum { ALL = 20 };
+    char command[400];
+    uint64_t first;
+    struct queue *q = fault_queue(2, (struct queue_limits){0});
+    write_blocks(q, 0, 0, ALL);
+    write_blocks(q, 1, 0, ALL);
+    queue_ack(fault_shard(q, 1), ALL / 2);
+    assert_int_equal(read_all(q, 0, 0, &first), ALL);
+    snprintf(command, sizeof command, "rm -rf %s", base);
+    assert_int_equal(system(command), 0);
+    wait_for_files();
+    write_blocks(q, 0, ALL, 2 * ALL);
+    assert_int_equal(read_all(q, 1, ALL / 2, &first), ALL / 2);
+    queue_close(q);
+    q = fault_queue(2, (struct queue_limits){0});
+    assert_int_equal(read_all(q, 0, 0, &first), 2 * ALL);
+    assert_int_equal(queue_shard_state(fault_shard(q, 1)).first, ALL / 2);
+    snprintf(command, sizeof command, "rm -rf %s/*", dir); /* no segment of this run is open for writing */
+    assert_int_equal(system(command), 0);
+    wait_for_files();
+    uint64_t left = read_all(q, 0, 0, &first) + read_all(q, 1, ALL / 2, &first);
+    assert_int_equal(queue_stats(q)->blocks_dropped + left, 2 * ALL + ALL / 2);
+    assert_int_equal(queue_stats(q)->samples_dropped, queue_stats(q)->blocks_dropped * SAMPLES);
+    write_blocks(q, 0, 2 * ALL, 2 * ALL + 1);
+    assert_int_equal(read_all(q, 0, 2 * ALL, &first), 1);
+    queue_close(q);
+}
+
+static void time_to_full_is_estimated(void **state UNUSED)
+{
+    enum { MIB = 1 << 20 };
+    struct queue_space s = {0};
+    struct queue_space_use use = {.dir = "/", .bytes = 30 * MIB, .max_bytes = 100 * MIB};
+    queue_space_init(&s);
+    assert_true(isinf(queue_space_seconds(&s, &use, 1000)));
+    s.n = 1;
+    s.samples[0].at = 1000;
+    s.samples[0].bytes = 20 * MIB;
+    s.samples[0].free = 50 * MIB;
+    atomic_store(&s.free, 50 * MIB);
+    assert_true(isinf(queue_space_seconds(&s, &use, 2000)));            /* too soon to tell */
+    assert_true(queue_space_seconds(&s, &use, 101000) == 700);          /* 10 MiB in 100 s, 70 left */
+    atomic_store(&s.free, 30 * MIB);
+    assert_true(queue_space_seconds(&s, &use, 101000) == 150);          /* the disk is full sooner */
+    use.max_bytes = 0;
+    atomic_store(&s.free, 60 * MIB);
+    assert_true(isinf(queue_space_seconds(&s, &use, 101000)));
+    s.full_at = 100000;
+    assert_true(queue_space_seconds(&s, &use, 101000) == 0);
+}
+
+#define FAULT_TEST(name) cmocka_unit_test_setup_teardown(name, fault_setup, fault_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FAULT_TEST(memory_drops_the_oldest), FAULT_TEST(blocks_in_memory_are_not_dropped),
+        FAULT_TEST(a_full_disk_recovers), FAULT_TEST(a_full_disk_drops_the_oldest),
+        FAULT_TEST(a_deleted_directory_is_restored), FAULT_TEST(time_to_full_is_estimated)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
