@@ -13,6 +13,7 @@ enum { FIELD_TIMESERIES = 1, FIELD_METADATA = 3 };                            /*
 enum { FIELD_LABEL = 1, FIELD_SAMPLE = 2, FIELD_EXEMPLAR = 3, FIELD_HISTOGRAM = 4 }; /* TimeSeries */
 enum { FIELD_TYPE = 1, FIELD_FAMILY = 2, FIELD_HELP = 4, FIELD_UNIT = 5 };    /* MetricMetadata */
 enum { FIELD_HIST_TIME = 15 };                                                /* Histogram */
+enum { FIELD_EXEMPLAR_TIME = 3 };                                             /* Exemplar */
 enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2 };
 
 void rw_walk_init(struct rw_walk *w) { *w = (struct rw_walk){0}; }
@@ -247,6 +248,17 @@ int64_t rw_hist_time(struct str hist)
     int64_t t = 0;
     while (pb_next(&p, end, &f))
         if (f.number == FIELD_HIST_TIME && f.wire == WIRE_VARINT)
+            t = (int64_t)f.value;
+    return t;
+}
+
+int64_t rw_exemplar_time(struct str exemplar)
+{
+    const uint8_t *p = (const uint8_t *)exemplar.p, *end = p + exemplar.n;
+    struct pb_field f;
+    int64_t t = 0;
+    while (pb_next(&p, end, &f))
+        if (f.number == FIELD_EXEMPLAR_TIME && f.wire == WIRE_VARINT)
             t = (int64_t)f.value;
     return t;
 }

@@ -57,10 +57,12 @@ struct list_answer {
     struct str *strings; size_t n_strings, cap_strings;
     struct labels *labels; size_t n_labels, cap_labels;
     struct metadata *metadata; size_t n_metadata, cap_metadata;
+    struct exemplar_series *exemplars; size_t n_exemplars, cap_exemplars;
 };
 struct decoder *strings_answer_new(struct list_answer *a);
 struct decoder *series_answer_new(struct list_answer *a);
 struct decoder *metadata_answer_new(struct list_answer *a);
+struct decoder *exemplars_answer_new(struct list_answer *a);
 
 /* Is the answer of /api/v1/status/buildinfo VictoriaMetrics'? */
 struct decoder *kind_answer_new(enum server_kind *out);

@@ -3,8 +3,11 @@
 #include "gateway/upstream/answer.h"
 
 #include "base/json_tree.h"
+#include "base/num.h"
 #include "base/yaml.h"
 #include "gateway/upstream/json_labels.h"
+
+#include <math.h>
 
 struct tree_answer {
     struct decoder decoder;
@@ -90,6 +93,58 @@ static bool take_metadata(struct tree_answer *t, const struct json_tree *data, s
         for (size_t i = 0; i < json_tree_count(m.value); i++)
             take_family(t->list, m.key, json_tree_at(m.value, i));
     return true;
+}
+
+/* {"labels":{..},"value":"0.5","timestamp":1.5} as a prometheus.Exemplar message. */
+static bool take_exemplar(struct list_answer *l, const struct json_tree *entry, struct str *out, struct err *err)
+{
+    struct json_tree_member m = {0};
+    struct buf message = {0}, pair = {0};
+    double value, t;
+    bool ok = num_parse(json_tree_str(json_tree_get(entry, "value")), &value) &&
+              json_tree_number(json_tree_get(entry, "timestamp"), &t) && fabs(t) < 9e12;
+    while (ok && json_tree_next(json_tree_get(entry, "labels"), &m)) {
+        buf_clear(&pair);
+        pb_add_bytes(&pair, 1, m.key);
+        pb_add_bytes(&pair, 2, json_tree_str(m.value));
+        pb_add_bytes(&message, 1, buf_str(&pair));
+    }
+    if (ok) {
+        pb_add_double(&message, 2, value);
+        pb_add_int(&message, 3, (int64_t)round(t * 1000));
+        *out = arena_str(l->arena, buf_str(&message));
+    }
+    buf_free(&message);
+    buf_free(&pair);
+    return ok || odd(err);
+}
+
+static bool take_exemplar_series(struct list_answer *l, struct json_labels *names, const struct json_tree *entry,
+                                 struct err *err)
+{
+    const struct json_tree *list = json_tree_get(entry, "exemplars");
+    struct exemplar_series s = {.n = json_tree_count(list)};
+    arena_grow(l->arena, &l->labels, &l->cap_labels, l->n_labels + 1, sizeof *l->labels);
+    if (!take_label_set(l, names, json_tree_get(entry, "seriesLabels"), err))
+        return false;
+    s.labels = l->labels[--l->n_labels];
+    s.exemplars = ARENA_ARRAY(l->arena, struct str, s.n);
+    for (size_t i = 0; i < s.n; i++)
+        if (!take_exemplar(l, json_tree_at(list, i), &s.exemplars[i], err))
+            return false;
+    arena_grow(l->arena, &l->exemplars, &l->cap_exemplars, l->n_exemplars + 1, sizeof *l->exemplars);
+    l->exemplars[l->n_exemplars++] = s;
+    return true;
+}
+
+static bool take_exemplars(struct tree_answer *t, const struct json_tree *data, struct err *err)
+{
+    struct json_labels names = {0};
+    bool ok = json_tree_kind(data) == JSON_TREE_ARRAY || json_tree_kind(data) == JSON_TREE_NULL || odd(err);
+    for (size_t i = 0; ok && i < json_tree_count(data); i++)
+        ok = take_exemplar_series(t->list, &names, json_tree_at(data, i), err);
+    json_labels_free(&names);
+    return ok;
 }
 
 /* Every Prometheus says which revision it was built from; VictoriaMetrics says at most the version of the Prometheus
@@ -191,6 +246,7 @@ static struct decoder *list_decoder(struct list_answer *a,
 struct decoder *strings_answer_new(struct list_answer *a) { return list_decoder(a, take_strings); }
 struct decoder *series_answer_new(struct list_answer *a) { return list_decoder(a, take_series); }
 struct decoder *metadata_answer_new(struct list_answer *a) { return list_decoder(a, take_metadata); }
+struct decoder *exemplars_answer_new(struct list_answer *a) { return list_decoder(a, take_exemplars); }
 
 struct decoder *kind_answer_new(enum server_kind *out)
 {

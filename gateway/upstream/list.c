@@ -53,6 +53,18 @@ static void add_matches(struct buf *form, const struct inquiry *in)
     buf_free(&text);
 }
 
+/* The server takes the selectors out of an expression. */
+static void add_expression(struct buf *form, const struct inquiry *in)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < in->routed.n_sets; i++) {
+        buf_add_z(&text, i > 0 ? " or " : "");
+        matchers_print(&text, in->routed.sets[i], in->routed.set_sizes[i]);
+    }
+    form_add(form, "query", buf_str(&text));
+    buf_free(&text);
+}
+
 static void make_form(struct buf *form, const struct inquiry *in, const struct server *s)
 {
     size_t limit = in->own ? 1 : in->what->limit;
@@ -60,7 +72,10 @@ static void make_form(struct buf *form, const struct inquiry *in, const struct s
         if (in->what->name.n > 0)
             form_add(form, "metric", in->what->name);
     } else {
-        add_matches(form, in);
+        if (in->what->kind == LIST_EXEMPLARS)
+            add_expression(form, in);
+        else
+            add_matches(form, in);
         add_times(form, s, &in->routed);
     }
     if (limit > 0)
@@ -75,6 +90,7 @@ static void make_path(struct buf *path, const struct inquiry *in)
     case LIST_NAMES: buf_add_z(path, "/api/v1/labels"); break;
     case LIST_SERIES: buf_add_z(path, "/api/v1/series"); break;
     case LIST_METADATA: buf_add_z(path, "/api/v1/metadata"); break;
+    case LIST_EXEMPLARS: buf_add_z(path, "/api/v1/query_exemplars"); break;
     case LIST_VALUES:
         buf_add_z(path, "/api/v1/label/");
         url_encode(path, asked_name(in));
@@ -96,6 +112,7 @@ static struct decoder *decoder_for(enum list_kind kind, struct list_answer *a)
     switch (kind) {
     case LIST_SERIES: return series_answer_new(a);
     case LIST_METADATA: return metadata_answer_new(a);
+    case LIST_EXEMPLARS: return exemplars_answer_new(a);
     default: return strings_answer_new(a);
     }
 }
@@ -194,6 +211,12 @@ static void add_metadata(struct list_answer *out, const struct metadata *m)
     out->metadata[out->n_metadata++] = *m;
 }
 
+static void add_exemplars(struct list_answer *out, const struct exemplar_series *s)
+{
+    arena_grow(out->arena, &out->exemplars, &out->cap_exemplars, out->n_exemplars + 1, sizeof *out->exemplars);
+    out->exemplars[out->n_exemplars++] = *s;
+}
+
 static void add_answer(const struct inquiry *in, const struct list_answer *a, struct list_answer *out)
 {
     add_strings(in, a->strings, a->n_strings, out);
@@ -201,6 +224,8 @@ static void add_answer(const struct inquiry *in, const struct list_answer *a, st
         add_label_set(out, a->labels[i]);
     for (size_t i = 0; i < a->n_metadata; i++)
         add_metadata(out, &a->metadata[i]);
+    for (size_t i = 0; i < a->n_exemplars; i++)
+        add_exemplars(out, &a->exemplars[i]);
 }
 
 static bool add_recent(struct inquiry *in, struct list_answer *out, struct err *err)
@@ -216,6 +241,7 @@ static bool add_recent(struct inquiry *in, struct list_answer *out, struct err *
     case LIST_VALUES: ok = s->ops->label_values(s, q, asked_name(in), &in->routed, &strings, err); break;
     case LIST_SERIES: ok = s->ops->series(s, q, &in->routed, &labels, err); break;
     case LIST_METADATA: ok = s->ops->metadata(s, q, in->what->name, in->what->limit, &metadata, err); break;
+    case LIST_EXEMPLARS: break; /* the recent store keeps none */
     }
     add_strings(in, strings.items, strings.n, out);
     for (size_t i = 0; i < labels.n; i++)

@@ -6,7 +6,7 @@
 
 #include "gateway/upstream/leaf.h"
 
-enum list_kind { LIST_NAMES, LIST_VALUES, LIST_SERIES, LIST_METADATA };
+enum list_kind { LIST_NAMES, LIST_VALUES, LIST_SERIES, LIST_METADATA, LIST_EXEMPLARS };
 struct list_question {
     enum list_kind kind;
     struct str name;                 /* VALUES: the label; METADATA: the metric, or empty */

@@ -290,5 +290,59 @@ static bool metadata(struct source *source, struct query_ctx *q, struct str metr
     return true;
 }
 
+static int exemplars_by_labels(const void *a, const void *b)
+{
+    return labels_cmp(((const struct exemplar_series *)a)->labels, ((const struct exemplar_series *)b)->labels);
+}
+
+static int exemplars_by_time(const void *a, const void *b)
+{
+    struct str x = *(const struct str *)a, y = *(const struct str *)b;
+    int64_t s = rw_exemplar_time(x), t = rw_exemplar_time(y);
+    return s != t ? (s < t ? -1 : 1) : str_cmp(x, y);
+}
+
+/* n neighbours with the same labels, of replicas and groups, as one: by time, each exemplar once. */
+static struct exemplar_series unite_exemplars(struct arena *a, const struct exemplar_series *s, size_t n)
+{
+    struct exemplar_series one = {.labels = s->labels};
+    size_t total = 0, kept = 0;
+    for (size_t i = 0; i < n; i++)
+        total += s[i].n;
+    one.exemplars = ARENA_ARRAY(a, struct str, total);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < s[i].n; k++)
+            one.exemplars[one.n++] = s[i].exemplars[k];
+    if (one.n > 1)
+        qsort(one.exemplars, one.n, sizeof *one.exemplars, exemplars_by_time);
+    for (size_t i = 0; i < one.n; i++)
+        if (kept == 0 || !str_eq(one.exemplars[i], one.exemplars[kept - 1]))
+            one.exemplars[kept++] = one.exemplars[i];
+    one.n = kept;
+    return one;
+}
+
+static bool exemplars(struct source *source, struct query_ctx *q, const struct series_query *sq,
+                      struct exemplar_set *out, struct err *err)
+{
+    struct upstream *u = upstream_of(source);
+    struct list_answer all;
+    *out = (struct exemplar_set){0};
+    if (u->env.recent_alone)
+        return true; /* the recent store keeps none */
+    if (!ask_lists(u, q, &(struct list_question){.kind = LIST_EXEMPLARS, .sq = sq}, &all, err))
+        return false;
+    if (all.n_exemplars > 1)
+        qsort(all.exemplars, all.n_exemplars, sizeof *all.exemplars, exemplars_by_labels);
+    for (size_t i = 0, end; i < all.n_exemplars; i = end) {
+        for (end = i + 1; end < all.n_exemplars && labels_equal(all.exemplars[i].labels, all.exemplars[end].labels); )
+            end++;
+        all.exemplars[out->n++] = unite_exemplars(q->arena, &all.exemplars[i], end - i);
+    }
+    out->items = all.exemplars;
+    return true;
+}
+
 const struct source_ops upstream_source_ops = {.select = select_all, .label_names = label_names,
-                                               .label_values = label_values, .series = series, .metadata = metadata};
+                                               .label_values = label_values, .series = series, .metadata = metadata,
+                                               .exemplars = exemplars};

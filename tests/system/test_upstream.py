@@ -276,6 +276,34 @@ def test_victoria_metrics_lists_all_days():
     assert sluice.data("/api/v1/labels", {"start": day}) == []
 
 
+def test_exemplars_of_groups():
+    """Requested from every server of the groups that can have matching series, without the groups' matchers; each one once."""
+    def exemplars(*more):
+        return {"status": "success", "data": [{"seriesLabels": {"__name__": "c_total", "job": "a"}, "exemplars": [
+            {"labels": {"trace_id": trace}, "value": "0.5", "timestamp": t} for trace, t in more]}]}
+    a, b = FakePrometheus(exemplars(("x", 100.5), ("y", 200))), FakePrometheus(exemplars(("y", 200), ("z", 150.25)))
+    other, bad = FakePrometheus(exemplars(("o", 1))), FakePrometheus(status=500)
+    parts = [group("pair", a, b, labels={"dc": "1"}), group("other", other, labels={"dc": "2"})]
+
+    def ask(sluice, query):
+        return sluice.get("/api/v1/query_exemplars", {"query": query, "start": 0, "end": 1000})
+    sluice = Sluice(groups(*parts))
+    answer = ask(sluice, 'rate(c_total{dc="1"}[5m]) + sum(d{job="q"})').json()
+    first, second = answer["data"]
+    assert [(e["labels"]["trace_id"], e["value"], e["timestamp"]) for e in first["exemplars"]] == [
+        ("x", "0.5", 100.5), ("z", "0.5", 150.25), ("y", "0.5", 200)], answer
+    assert [s["seriesLabels"] for s in (first, second)] == [
+        {"__name__": "c_total", "dc": dc, "job": "a"} for dc in ("1", "2")], answer
+    path, form = a.queries()[-1]
+    assert path == "/api/v1/query_exemplars" and "dc" not in form["query"][0] and " or " in form["query"][0], form
+    assert "c_total" not in other.queries()[-1][1]["query"][0], other.queries()
+    for key, status in ((None, 502), ("ignore_error", 200), ("downgrade_error", 200)):
+        sluice = Sluice(groups(*parts, group("bad", bad, labels={"dc": "3"}, **({key: True} if key else {}))), name=str(key))
+        answer = ask(sluice, "c_total")
+        assert answer.status == status, answer
+        assert status != 200 or bool(answer.json().get("warnings")) == (key == "downgrade_error"), answer
+
+
 def test_old_servers():
     def old_prometheus(name):
         return Prometheus(name=name, old=True)
