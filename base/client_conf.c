@@ -70,6 +70,7 @@ static const struct conf_row tls_rows[] = {
     ROW(CONF_FILE, tls_conf, key_file, "PEM file of its key"),
     ROW(CONF_STRING, tls_conf, server_name, "Name asked for and verified, instead of the URL's host"),
     ROW(CONF_STRING, tls_conf, min_version, "Lowest version: TLS10, TLS11, TLS12 (default), TLS13"),
+    {.type = CONF_GUARD, .name = "max_version", .help = "The highest version would be what both sides support"},
     ROW(CONF_BOOL, tls_conf, insecure_skip_verify, "Do not verify the certificate"),
     {0}};
 const struct conf_section tls_section = {"tls_config", sizeof(struct tls_conf), tls_rows, .check = check_tls,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The rows that every section with an HTTP client shares (Prometheus' http_config): basic_auth, authorization,
  * bearer_token[_file], tls_config, proxy_url, follow_redirects, headers / http_headers, ... and the profile made of
- * them. oauth2 and sigv4 are not accepted yet: a file that has them is an error, not a silence.
+ * them. oauth2 and sigv4 are not
+ * supported yet: an error unless --accept-inert names them.
  */
 #ifndef BASE_CLIENT_CONF_H
 #define BASE_CLIENT_CONF_H
@@ -49,7 +50,9 @@ bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *
      .help = "Accepted; HTTP/1.1 is used"},                                                                           \
     {CONF_HEADERS, "headers", offsetof(type, field.headers), .help = "Extra request headers, `Name: value`"},         \
     {CONF_CUSTOM, "http_headers", offsetof(type, field.http_headers), .custom = http_headers_custom,                  \
-     .help = "Extra request headers: name to `{values: [...], secrets: [...], files: [...]}`"}
+     .help = "Extra request headers: name to `{values: [...], secrets: [...], files: [...]}`"}, \
+    {CONF_GUARD, "oauth2", 0, .help = "Requests would carry no credentials"},                         \
+    {CONF_GUARD, "proxy_connect_header", 0, .help = "The proxy would get no headers"}
 
 /* At most one kind of credentials; otherwise an error naming the node. */
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err) MUST_USE;

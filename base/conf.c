@@ -5,6 +5,8 @@
  */
 #include "base/conf.h"
 
+#include "base/log.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -226,14 +228,51 @@ static bool load_sections(const struct spot *at, const struct yaml *node, struct
     *items = (struct conf_items){arena_array(at->c->arena, node->n, s->size), node->n};
     if (items->items == NULL)
         return fail_memory(at);
+    bool ok = true;
     for (size_t i = 0; i < node->n; i++) {
-        if (node->items[i].kind == YAML_NULL)
-            return fail_kind(at, &node->items[i]);
-        if (!conf_load(at->c, s, &node->items[i], (char *)items->items + i * s->size, at->err))
-            return false;
+        size_t before = conf_error_count(at->c);
+        const struct yaml *item = &node->items[i];
+        if (item->kind == YAML_NULL ? !fail_kind(at, item)
+                                    : !conf_load(at->c, s, item, (char *)items->items + i * s->size, at->err)) {
+            ok = false;
+            if (!conf_go_on(at->c, before, at->err))
+                break;
+        }
     }
+    return ok;
+}
+
+/* false, 0, an empty list: the key is there and changes nothing. */
+static bool wants_nothing(const struct yaml *node)
+{
+    if (node->kind != YAML_SCALAR)
+        return node->n == 0;
+    return node->text.n == 0 || str_is(node->text, "false") || str_is(node->text, "0");
+}
+
+static bool load_inert(const struct spot *at, const struct yaml *node)
+{
+    const struct conf_row *row = at->row;
+    char name[NAME_SIZE];
+    name_of(at, name, sizeof name);
+    if (row->type == CONF_IGNORED || (row->type == CONF_GUARD && wants_nothing(node))) {
+        log_debug("config", "this key changes nothing here", "key", name);
+        return true;
+    }
+    if (!conf_accepts_inert(at->c->accept_inert, at->section->name, row->name)) {
+        if (row->type == CONF_GUARD)
+            return conf_err(node, at->err, "%s is not supported yet: %s; remove it, or start with --accept-inert=%s to "
+                            "go on without it", name, row->help, row->name);
+        if (at->c->strict)
+            return conf_err(node, at->err, "%s is ignored, which --strict makes an error: %s", name, row->help);
+    }
+    warn(at->c, node, "%s is ignored: %s", name, row->help);
+    if (at->c->ignored)
+        at->c->ignored(at->c->warn_arg, name);
     return true;
 }
+
+static bool is_inert(enum conf_type t) { return t == CONF_GUARD || t == CONF_ACCEPTED || t == CONF_IGNORED; }
 
 static bool load_field(const struct spot *at, const struct yaml *node, void *field)
 {
@@ -248,11 +287,10 @@ static bool load_field(const struct spot *at, const struct yaml *node, void *fie
     case CONF_SECTIONS: return load_sections(at, node, field);
     case CONF_CUSTOM: return at->row->custom(at->c, node, field, at->err);
     case CONF_YAML: memcpy(field, &node, sizeof node); return true;
+    case CONF_GUARD:
     case CONF_ACCEPTED:
-        warn(at->c, node, "%s%s%s is accepted and not acted on", at->section->name, dot(at->section), at->row->name);
-        return true;
-    case CONF_END:
-    case CONF_IGNORED: return true;
+    case CONF_IGNORED: return load_inert(at, node);
+    case CONF_END: return true;
     default: return load_scalar(at, node, field);
     }
 }
@@ -281,7 +319,7 @@ bool conf_defaults(struct conf_context *c, const struct conf_section *s, void *v
         char *field = (char *)value + row->offset;
         if (row->type == CONF_SECTION && !conf_defaults(c, row->section, field, err))
             return false;
-        if (row->preset && row->type != CONF_ACCEPTED && row->type != CONF_IGNORED && !load_preset(&at, field))
+        if (row->preset && !is_inert(row->type) && !load_preset(&at, field))
             return false;
     }
     return true;
@@ -345,12 +383,19 @@ static bool given(const struct yaml *node, const char *name)
     return item && item->kind != YAML_NULL;
 }
 
-static bool check_required(const struct conf_section *s, const struct yaml *node, struct err *err)
+static bool check_required(struct conf_context *c, const struct conf_section *s, const struct yaml *node,
+                           struct err *err)
 {
-    for (const struct conf_row *row = s->rows; row->type != CONF_END; row++)
-        if (row->required && !given(node, row->name) && !given(node, row->alias))
-            return conf_err(node, err, "%s%sthe key \"%s\" is missing", s->name, colon(s), row->name);
-    return true;
+    bool ok = true;
+    for (const struct conf_row *row = s->rows; row->type != CONF_END; row++) {
+        if (!row->required || given(node, row->name) || given(node, row->alias))
+            continue;
+        size_t before = conf_error_count(c);
+        ok = conf_err(node, err, "%s%sthe key \"%s\" is missing", s->name, colon(s), row->name);
+        if (!conf_go_on(c, before, err))
+            break;
+    }
+    return ok;
 }
 
 bool conf_load(struct conf_context *c, const struct conf_section *s, const struct yaml *node, void *value,
@@ -362,8 +407,14 @@ bool conf_load(struct conf_context *c, const struct conf_section *s, const struc
         return true;
     if (node->kind != YAML_MAP)
         return conf_err(node, err, "%s%sexpected a mapping, got %s", s->name, colon(s), kind_words[node->kind]);
-    for (size_t i = 0; i < node->n; i++)
-        if (!load_key(c, s, node, i, value, err))
+    bool ok = true;
+    for (size_t i = 0; i < node->n; i++) {
+        size_t before = conf_error_count(c);
+        if (load_key(c, s, node, i, value, err))
+            continue;
+        ok = false;
+        if (!conf_go_on(c, before, err))
             return false;
-    return check_required(s, node, err) && (s->check == NULL || s->check(c, node, value, err));
+    }
+    return check_required(c, s, node, err) && ok && (s->check == NULL || s->check(c, node, value, err));
 }

@@ -23,7 +23,7 @@ enum conf_type {
     CONF_STRING,   /* struct str */
     CONF_SECRET,   /* struct str, printed as <secret> */
     CONF_URL,      /* struct str; printed with its password masked */
-    CONF_FILE,     /* struct str; a relative path is made relative to the file's folder; an unreadable one is a warning */
+    CONF_FILE,     /* struct str; a relative path starts from the file's folder; an unreadable one is a warning */
     CONF_BOOL,     /* bool */
     CONF_INT,      /* int64_t, min..max */
     CONF_FLOAT,    /* double */
@@ -31,7 +31,7 @@ enum conf_type {
     CONF_SIZE,     /* int64_t bytes: 10, 16MB, 1GiB */
     CONF_ENUM,     /* int; values in .names, NULL-terminated; stored as the index */
     CONF_STRINGS,  /* struct str_list; a single scalar counts as a list of one */
-    CONF_FILES,    /* the same: glob patterns, each made relative to the file's folder; one without a match is a warning */
+    CONF_FILES,    /* the same: glob patterns of paths as above; one without a match is a warning */
     CONF_HEADERS,  /* the same: "Name: value", printed without the value; a mapping of names to values is taken too */
     CONF_MAP,      /* struct str_map: string to string, in the file's order */
     CONF_MULTIMAP, /* struct multimap: string to list of strings (params) */
@@ -40,14 +40,19 @@ enum conf_type {
     CONF_SECTIONS, /* struct conf_items: list of structs (.section) */
     CONF_CUSTOM,   /* .custom parses the node into the field */
     CONF_YAML,     /* const struct yaml *: kept as it is (parsed by somebody else), not printed */
-    CONF_ACCEPTED, /* accepted and not acted on: a warning at every load; no field */
-    CONF_IGNORED,  /* accepted without a word: has no meaning here and cannot matter */
+    /* keys of the peers that do nothing here; no field */
+    CONF_GUARD,    /* ignoring it would open a door, lose or duplicate data: an error unless --accept-inert names it */
+    CONF_ACCEPTED, /* ignored: a warning at every load, an error with --strict */
+    CONF_IGNORED,  /* ignored: it only tunes; a debug line */
 };
 
 struct str_list { struct str *items; size_t n; };
 struct str_map { struct str *keys, *values; size_t n; };
 struct multimap { struct str *keys; struct str_list *values; size_t n; };
 struct conf_items { void *items; size_t n; }; /* n structs of the section's size, side by side */
+
+/* All errors of a load, a line each. */
+struct conf_errors { struct buf text; size_t n; };
 
 struct conf_context {
     struct arena *arena;
@@ -58,6 +63,10 @@ struct conf_context {
     bool lenient_keys;       /* unknown keys are warnings (promscrape.config.strictParse=false) */
     void (*warn)(void *arg, const char *text); /* FILE:LINE: ... ; each warning once per load */
     void *warn_arg;
+    void (*ignored)(void *arg, const char *key); /* each CONF_ACCEPTED and accepted CONF_GUARD key; gets warn_arg */
+    const struct str_list *accept_inert; /* names of CONF_GUARD keys, with or without their section, to go on without */
+    bool strict;             /* ignored keys are errors */
+    struct conf_errors *errors; /* where all errors of a load are collected; NULL: the first one ends it */
     void *user;              /* for custom parsers and checks */
 };
 
@@ -105,6 +114,16 @@ void conf_document(struct buf *out, const struct conf_section *s);
 /* Parses one scalar the way a row would; flags use it. The error names neither key nor place (err_wrap). */
 bool conf_scalar(struct conf_context *c, const struct conf_row *row, struct str text, void *value,
                  struct err *err) MUST_USE;
+
+/* After an error: true when the load goes on to find more. It is added unless a deeper call did, which is when there
+ * were `before` errors before and are more now. */
+bool conf_go_on(const struct conf_context *c, size_t before, const struct err *err) MUST_USE;
+static inline size_t conf_error_count(const struct conf_context *c) { return c->errors ? c->errors->n : 0; }
+void conf_errors_add(struct conf_errors *e, const char *line);
+/* The first one, and how many more there are. Returns false. */
+bool conf_errors_first(const struct conf_errors *e, struct err *err);
+/* Is `name`, of `section` (may be empty), among those that --accept-inert names? */
+bool conf_accepts_inert(const struct str_list *names, const char *section, const char *name);
 
 /* Warns "FILE:LINE: NAME: ..." when the file cannot be read, or when no file matches the pattern; both are shown as
  * absolute paths. `node` NULL: no place is shown. */

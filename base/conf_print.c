@@ -151,7 +151,8 @@ static bool is_printed(const struct conf_row *row, const void *field)
         return row->print != NULL;
     if (row->type == CONF_OPTIONAL)
         return memcmp(field, &absent, sizeof absent) != 0;
-    return row->type != CONF_YAML && row->type != CONF_ACCEPTED && row->type != CONF_IGNORED;
+    return row->type != CONF_YAML && row->type != CONF_GUARD && row->type != CONF_ACCEPTED &&
+           row->type != CONF_IGNORED;
 }
 
 void conf_print(struct buf *out, const struct conf_section *s, const void *value, unsigned indent)
@@ -168,9 +169,10 @@ void conf_print(struct buf *out, const struct conf_section *s, const void *value
 static const char *const type_words[] = {
     [CONF_STRING] = "string", [CONF_SECRET] = "secret", [CONF_URL] = "URL", [CONF_FILE] = "file", [CONF_BOOL] = "bool",
     [CONF_INT] = "whole number", [CONF_FLOAT] = "number", [CONF_DURATION] = "duration", [CONF_SIZE] = "size",
-    [CONF_STRINGS] = "list of strings", [CONF_FILES] = "list of files", [CONF_HEADERS] = "list or mapping", [CONF_MAP] = "mapping",
+    [CONF_STRINGS] = "list of strings", [CONF_FILES] = "list of files", [CONF_HEADERS] = "list or mapping",
+    [CONF_MAP] = "mapping",
     [CONF_MULTIMAP] = "mapping of lists", [CONF_CUSTOM] = "see right", [CONF_YAML] = "see right",
-    [CONF_ACCEPTED] = "any", [CONF_IGNORED] = "any"};
+    [CONF_GUARD] = "any", [CONF_ACCEPTED] = "any", [CONF_IGNORED] = "any"};
 
 static void document_type(struct buf *out, const struct conf_row *row)
 {
@@ -224,8 +226,10 @@ void conf_document(struct buf *out, const struct conf_section *s)
         buf_add_z(out, " | ");
         document_default(out, row);
         buf_add_z(out, " | ");
+        if (row->type == CONF_GUARD)
+            buf_add_z(out, "Not supported yet, an error without `--accept-inert`: ");
         if (row->type == CONF_ACCEPTED)
-            buf_add_z(out, "Accepted and not acted on. ");
+            buf_add_z(out, "Ignored with a warning: ");
         document_text(out, row->help);
         if (row->alias)
             buf_printf(out, " (also `%s`)", row->alias);

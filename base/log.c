@@ -46,7 +46,7 @@ bool log_level_parse(struct str s, enum log_level *level)
     static const struct {
         const char *name;
         enum log_level level;
-    } known[] = {{"debug", LOG_DEBUG}, {"info", LOG_INFO},   {"warn", LOG_WARN},  {"warning", LOG_WARN},
+    } known[] = {{"trace", LOG_DEBUG}, {"debug", LOG_DEBUG}, {"info", LOG_INFO},   {"warn", LOG_WARN},  {"warning", LOG_WARN},
                  {"error", LOG_ERROR}, {"fatal", LOG_ERROR}, {"panic", LOG_ERROR}};
     for (size_t i = 0; i < LEN(known); i++)
         if (str_ieq(s, str_of(known[i].name))) {

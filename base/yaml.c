@@ -160,6 +160,7 @@ static bool read_pair(struct parser *p, yaml_event_t *e, struct pairs *to)
     yaml_event_t next;
     if (!next_event(p, &next) || !read_node(p, &next, &value))
         return false;
+    value.line = key.line; /* where a reader looks for it: a block's first item is a line or more below */
     bool added;
     struct map_entry *seen = map_add(&to->lines, key.text, &added);
     if (!added)

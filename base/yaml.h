@@ -13,7 +13,7 @@
 enum yaml_kind { YAML_NULL, YAML_SCALAR, YAML_LIST, YAML_MAP };
 struct yaml {
     enum yaml_kind kind;
-    unsigned line;          /* 1-based */
+    unsigned line;          /* 1-based; of a mapping's value the line of its key */
     const char *file;       /* name given to yaml_parse */
     bool quoted;            /* a scalar in quotes or a block: a string even when it looks like a number, null or bool */
     struct str text;        /* SCALAR */

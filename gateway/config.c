@@ -18,12 +18,26 @@ static const size_t config_memory = (size_t)1 << 30;
 
 /* ---- files ---- */
 
+static void append_text(struct loader *l, struct str_list *list, size_t *cap, const char *text)
+{
+    arena_grow(l->conf.arena, &list->items, cap, list->n + 1, sizeof *list->items);
+    list->items[list->n++] = str_of(arena_z(l->conf.arena, str_of(text)));
+}
+
 static void warn(void *arg, const char *text)
 {
     struct loader *l = arg;
-    struct str_list *list = &l->config->warnings;
-    arena_grow(l->conf.arena, &list->items, &l->cap_warnings, list->n + 1, sizeof *list->items);
-    list->items[list->n++] = str_of(arena_z(l->conf.arena, str_of(text)));
+    append_text(l, &l->config->warnings, &l->cap_warnings, text);
+}
+
+static void note_ignored(void *arg, const char *key)
+{
+    struct loader *l = arg;
+    const struct str_list *list = &l->config->ignored;
+    for (size_t i = 0; i < list->n; i++)
+        if (str_is(list->items[i], key))
+            return;
+    append_text(l, &l->config->ignored, &l->cap_ignored, key);
 }
 
 static bool read_file(const char *path, struct buf *out, struct err *err)
@@ -102,8 +116,15 @@ bool config_load_list(struct loader *l, const char *path, const struct conf_sect
         ok = conf_err(list, l->err, "expected a list of %s", section->name);
     if (ok) {
         *items = (struct conf_items){arena_array(l->conf.arena, list->n + 1, section->size), list->n};
-        for (size_t i = 0; ok && i < list->n; i++)
-            ok = conf_load(&l->conf, section, &list->items[i], (char *)items->items + i * section->size, l->err);
+        for (size_t i = 0; i < list->n; i++) {
+            size_t errors = conf_error_count(&l->conf);
+            void *item = (char *)items->items + i * section->size;
+            if (conf_load(&l->conf, section, &list->items[i], item, l->err))
+                continue;
+            ok = false;
+            if (!conf_go_on(&l->conf, errors, l->err))
+                break;
+        }
     }
     if (node)
         *node = list;
@@ -140,6 +161,8 @@ static void set_globals(struct loader *l)
         .external_labels = g->external_labels,
         .sample_limit = g->sample_limit, .label_limit = g->label_limit,
         .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,
+        .target_limit = g->target_limit, .label_name_length_limit = g->label_name_length_limit,
+        .label_value_length_limit = g->label_value_length_limit,
         .honor_timestamps = d->honor_timestamps, .broken_lines_fail = d->broken_lines_fail,
         .instance_is_host = d->instance_is_host, .keep_params = d->keep_params, .page = d->page,
         .no_stale_markers = l->flags->no_stale_markers, .file_sd_interval = l->flags->file_sd_interval};
@@ -179,10 +202,16 @@ static bool add_job(struct loader *l, const struct yaml *node, struct scrape_job
 
 static bool add_jobs(struct loader *l, struct conf_items jobs, const struct yaml *list)
 {
-    for (size_t i = 0; i < jobs.n; i++)
-        if (!add_job(l, &list->items[i], (struct scrape_job *)jobs.items + i))
-            return false;
-    return true;
+    bool ok = true;
+    for (size_t i = 0; i < jobs.n; i++) {
+        size_t before = conf_error_count(&l->conf);
+        if (add_job(l, &list->items[i], (struct scrape_job *)jobs.items + i))
+            continue;
+        ok = false;
+        if (!conf_go_on(&l->conf, before, l->err))
+            break;
+    }
+    return ok;
 }
 
 static bool add_job_file(struct loader *l, const char *path)
@@ -301,26 +330,38 @@ static void print_masked(struct loader *l)
     buf_free(&text);
 }
 
-struct config *config_load(const struct flags *f, struct err *err)
+static bool load_all(struct loader *l)
+{
+    if (!load_document(l))
+        return false;
+    set_globals(l);
+    return load_jobs(l) && load_destinations(l) && load_groups(l) && load_recent(l)
+           && config_check(l->config, l->conf.errors, l->err);
+}
+
+struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err)
 {
     struct config *c = mem_zalloc(sizeof *c);
+    struct conf_errors found = {0};
     atomic_init(&c->refs, 1);
     arena_init(&c->arena, config_memory);
     struct loader l = {.flags = f, .config = c, .err = err};
     l.conf = (struct conf_context){.arena = &c->arena, .file = "the configuration", .warn = warn, .warn_arg = &l,
                                    .loose_durations = dialects[f->dialect].loose_durations,
                                    .xxhash_hashmod = dialects[f->dialect].xxhash_hashmod,
-                                   .lenient_keys = !f->strict_parse};
-    bool ok = load_document(&l);
-    if (ok) {
-        set_globals(&l);
-        ok = load_jobs(&l) && load_destinations(&l) && load_groups(&l) && load_recent(&l);
-    }
+                                   .lenient_keys = !f->strict_parse, .ignored = note_ignored, .strict = f->strict,
+                                   .accept_inert = &f->accept_inert, .errors = errors ? errors : &found};
+    bool ok = load_all(&l);
     if (!ok) {
+        if (l.conf.errors->n == 0)
+            conf_errors_add(l.conf.errors, err->text);
+        conf_errors_first(l.conf.errors, err);
         config_unref(c);
-        return NULL;
+        c = NULL;
+    } else {
+        print_masked(&l);
     }
-    print_masked(&l);
+    buf_free(&found.text);
     return c;
 }
 

@@ -16,6 +16,7 @@ struct global_conf {
     int64_t scrape_interval, scrape_timeout, evaluation_interval;
     struct str_map external_labels;
     int64_t sample_limit, label_limit, body_size_limit;
+    int64_t target_limit, label_name_length_limit, label_value_length_limit;
     struct conf_items relabel_configs, metric_relabel_configs; /* vmagent: before each job's own */
 };
 struct config {
@@ -29,10 +30,12 @@ struct config {
     bool empty;                      /* there is a file, and it says nothing */
     struct recent_conf *recent;      /* NULL = off; on by itself when there is neither a destination nor a group */
     struct str masked;               /* the configuration as YAML, secrets as <secret>, for status/config */
-    struct str_list warnings;        /* what was accepted and is not acted on */
+    struct str_list warnings;        /* what is ignored or missing, a line each */
+    struct str_list ignored;         /* keys of the file that are ignored with a warning, each once */
 };
-/* Reads the file named by the flags (none: defaults and flags only). */
-struct config *config_load(const struct flags *f, struct err *err) MUST_USE;
+/* Reads the file named by the flags (none: defaults and flags only), and builds once, to see that it can, what the
+ * configuration will need. `err` gets the first error, `errors` (may be NULL) all. */
+struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err) MUST_USE;
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);     /* any thread */
 extern const struct conf_section global_section;

@@ -25,13 +25,15 @@ struct loader {
     struct config_file file;
     const struct yaml *document;
     struct err *err;
-    size_t cap_jobs, cap_warnings;
+    size_t cap_jobs, cap_warnings, cap_ignored;
 };
 
 /* A YAML file that is a list of `section`, or a mapping with only `key` (NULL: no mapping) that has the list: its
  * items. `node`, when not NULL, gets the list itself. */
 bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, const char *key,
                       struct conf_items *items, const struct yaml **node) MUST_USE;
+/* What the start does with it, short of sockets and queues: names that must differ, clients. Adds all errors. */
+bool config_check(const struct config *c, struct conf_errors *errors, struct err *err) MUST_USE;
 /* Appends the flags' destinations to file.remote_write. */
 bool config_add_destinations(struct loader *l) MUST_USE;
 /* a, then b, as one. */

@@ -26,9 +26,10 @@ static bool parse(struct loader *l, enum conf_type type, const char *flag, struc
 static bool set_auth(struct loader *l, const struct remote_write_flags *f, size_t i, struct http_conf *http)
 {
     struct basic_auth_conf basic = {.username = item(&f->basic_auth_username, i),
+                                    .username_file = item(&f->basic_auth_username_file, i),
                                     .password = item(&f->basic_auth_password, i),
                                     .password_file = item(&f->basic_auth_password_file, i)};
-    if (basic.username.n > 0) {
+    if (basic.username.n > 0 || basic.username_file.n > 0) {
         http->basic_auth = ARENA_NEW(l->conf.arena, struct basic_auth_conf);
         *http->basic_auth = basic;
     }

@@ -6,6 +6,7 @@
 #define GLOBAL(field) offsetof(struct global_conf, field)
 #define FILE_AT(field) offsetof(struct config_file, field)
 #define ACCEPTED(key, why) {.type = CONF_ACCEPTED, .name = key, .help = why}
+#define GUARD(key, why) {.type = CONF_GUARD, .name = key, .help = why}
 
 static const struct conf_row global_rows[] = {
     {CONF_DURATION, "scrape_interval", GLOBAL(scrape_interval), .preset = "1m", .min = 1, .max = 366ll * 86400000,
@@ -29,9 +30,12 @@ static const struct conf_row global_rows[] = {
     ACCEPTED("query_log_file", "Queries are not logged"),
     ACCEPTED("scrape_failure_log_file", "Failures are on /targets"),
     ACCEPTED("rule_query_offset", "There are no rules"),
-    ACCEPTED("target_limit", "Set it in the job"),
-    ACCEPTED("label_name_length_limit", "Set it in the job"),
-    ACCEPTED("label_value_length_limit", "Set it in the job"),
+    {CONF_INT, "target_limit", GLOBAL(target_limit), .preset = "0", .min = 0, .max = INT64_MAX,
+     .help = "Default of the jobs' `target_limit`"},
+    {CONF_INT, "label_name_length_limit", GLOBAL(label_name_length_limit), .preset = "0", .min = 0, .max = INT64_MAX,
+     .help = "Default of the jobs' `label_name_length_limit`"},
+    {CONF_INT, "label_value_length_limit", GLOBAL(label_value_length_limit), .preset = "0", .min = 0, .max = INT64_MAX,
+     .help = "Default of the jobs' `label_value_length_limit`"},
     ACCEPTED("scrape_protocols", "The text format 0.0.4 is asked for"),
     ACCEPTED("scrape_native_histograms", "Native histograms need the protobuf format"),
     ACCEPTED("always_scrape_classic_histograms", "The text format has classic histograms only"),
@@ -40,7 +44,17 @@ static const struct conf_row global_rows[] = {
     ACCEPTED("metric_name_escaping_scheme", "No escaping is asked for"),
     {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are remembered"},
     {0}};
-const struct conf_section global_section = {"global", sizeof(struct global_conf), global_rows, NULL,
+/* Prometheus refuses an explicit timeout above the interval; vmagent shortens it. */
+static bool check_global(struct conf_context *c, const struct yaml *node, void *value, struct err *err)
+{
+    const struct global_conf *g = value;
+    if (c->loose_durations || !conf_given(node, "scrape_timeout") || g->scrape_timeout <= g->scrape_interval)
+        return true;
+    return conf_err(yaml_get(node, "scrape_timeout"), err,
+                    "global.scrape_timeout: the timeout is longer than scrape_interval");
+}
+
+const struct conf_section global_section = {"global", sizeof(struct global_conf), global_rows, check_global,
                                             "What jobs and destinations inherit"};
 
 static const struct conf_row promxy_rows[] = {
@@ -59,12 +73,6 @@ static bool old_promxy(struct conf_context *c, const struct yaml *node, void *fi
     return conf_load(c, &promxy_section, node, field, err);
 }
 
-static bool no_remote_read(struct conf_context *c UNUSED, const struct yaml *node, void *field UNUSED, struct err *err)
-{
-    return conf_err(node, err, "remote_read: servers to read from are listed under server_groups here, with "
-                               "`remote_read: true`");
-}
-
 static const struct conf_row file_rows[] = {
     {CONF_SECTION, "global", FILE_AT(global), .section = &global_section, .help = "What jobs and destinations inherit"},
     {CONF_SECTIONS, "scrape_configs", FILE_AT(scrape_configs), .section = &scrape_job_section,
@@ -81,14 +89,14 @@ static const struct conf_row file_rows[] = {
     {CONF_SECTION, "promxy", FILE_AT(promxy), .section = &promxy_section,
      .help = "promxy's own place for `server_groups`"},
     {CONF_CUSTOM, "promxy_server", FILE_AT(promxy_server), .custom = old_promxy, .help = "The old name of `promxy`"},
-    {CONF_CUSTOM, "remote_read", 0, .custom = no_remote_read, .help = "An error: use `server_groups`"},
-    ACCEPTED("rule_files", "There are no rules yet"),
-    ACCEPTED("alerting", "There are no alerts yet"),
-    ACCEPTED("tls_server_config", "HTTP is served without TLS"),
-    ACCEPTED("storage", "There is no TSDB here; see `recent`"),
+    GUARD("remote_read", "Its servers would not be queried; list them under `server_groups`"),
+    ACCEPTED("rule_files", "No rule is evaluated"),
+    ACCEPTED("alerting", "No alert is sent"),
+    GUARD("tls_server_config", "The port would be open, without TLS and client certificates"),
+    ACCEPTED("storage", "There is no TSDB; see `recent`"),
     ACCEPTED("tracing", "Traces are not sent"),
     ACCEPTED("otlp", "OTLP is not received"),
-    ACCEPTED("runtime", "Has no meaning here"),
+    {.type = CONF_IGNORED, .name = "runtime", .help = "It tunes the Go runtime"},
     {0}};
 const struct conf_section file_section = {"", sizeof(struct config_file), file_rows, NULL, "The file"};
 

@@ -10,13 +10,16 @@
 #include "gateway/environment.h"
 #include "gateway/flags_table.h"
 
+#include <stdlib.h>
+
 struct given { struct str *items; size_t n, cap; }; /* the texts given for one row */
 
 struct parser {
     struct flags *out;
     struct given *given;      /* one a row */
     const char *config_flag;  /* the name under which the file was given */
-    size_t cap_warnings;
+    struct inert_use *uses;   /* given flags that do nothing here */
+    size_t n_uses, cap_uses;
     struct err *err;
 };
 
@@ -58,6 +61,8 @@ static bool unknown(struct str name, struct err *err)
         for (size_t k = 0; k < LEN(flag_rows[i].also); k++)
             consider(name, flag_rows[i].also[k], &best, &least);
     }
+    for (size_t i = 0; i < n_inert_flags; i++)
+        consider(name, inert_flags[i].name, &best, &least);
     if (best)
         return err_set(err, ERR_BAD_DATA, "unknown flag --%.*s; did you mean --%s?", STR_ARG(name), best);
     return err_set(err, ERR_BAD_DATA, "unknown flag --%.*s; --help lists all", STR_ARG(name));
@@ -127,11 +132,10 @@ static bool note_config_flag(struct parser *p, struct str name)
     return true;
 }
 
-static void warn(struct parser *p, struct str text)
+static void use_inert(struct parser *p, const struct inert_flag *flag, struct str value)
 {
-    struct str_list *list = &p->out->warnings;
-    arena_grow(&p->out->arena, &list->items, &p->cap_warnings, list->n + 1, sizeof *list->items);
-    list->items[list->n++] = text;
+    arena_grow(&p->out->arena, &p->uses, &p->cap_uses, p->n_uses + 1, sizeof *p->uses);
+    p->uses[p->n_uses++] = (struct inert_use){flag, value};
 }
 
 static bool take(struct parser *p, struct str name, const struct flag_row *f, struct str value)
@@ -160,25 +164,21 @@ static bool fill_value(struct parser *p, struct str name, struct str *value)
 }
 
 /* A flag by its name, or by "no-" and the name of a switch. */
-struct known { const struct flag_row *row; enum accepted accepted; bool negated; };
+struct known { const struct flag_row *row; const struct inert_flag *inert; bool negated; };
 
 static struct known known_flag(struct str name)
 {
-    struct known k = {find(name), ACCEPTED_NOT, false};
-    if (k.row == NULL)
-        k.accepted = flag_accepted(name);
-    if (k.row || k.accepted != ACCEPTED_NOT || !str_starts(name, STR("no-")))
+    struct known k = {find(name), inert_find(name), false};
+    if (k.row || k.inert || !str_starts(name, STR("no-")))
         return k;
     struct str positive = str_skip(name, 3);
-    struct known n = {find(positive), ACCEPTED_NOT, true};
-    if (n.row == NULL)
-        n.accepted = flag_accepted(positive);
-    return (n.row && n.row->row.type == CONF_BOOL) || n.accepted == ACCEPTED_SWITCH ? n : k;
+    struct known n = {find(positive), inert_find(positive), true};
+    return (n.row && n.row->row.type == CONF_BOOL) || (n.inert && n.inert->is_switch) ? n : k;
 }
 
 static bool is_switch(const struct known *k)
 {
-    return k->row ? k->row->row.type == CONF_BOOL || k->row->switches : k->accepted == ACCEPTED_SWITCH;
+    return k->row ? k->row->row.type == CONF_BOOL || k->row->switches : k->inert->is_switch;
 }
 
 /* One word and, when it needs one, the value behind it. */
@@ -190,7 +190,7 @@ static bool read_word(struct parser *p, int argc, char **argv, int *i)
     value = str_skip(value, value.p[1] == '-' ? 2 : 1);
     str_cut(&value, '=', &name);
     struct known k = known_flag(name);
-    if (k.row == NULL && k.accepted == ACCEPTED_NOT)
+    if (k.row == NULL && k.inert == NULL)
         return unknown(name, p->err);
     if (value.p == NULL && is_switch(&k))
         value = k.negated ? STR("false") : STR("true");
@@ -203,7 +203,57 @@ static bool read_word(struct parser *p, int argc, char **argv, int *i)
         return false;
     if (k.row)
         return take(p, name, k.row, value);
-    warn(p, arena_printf(&p->out->arena, "--%.*s is accepted and not acted on", STR_ARG(name)));
+    use_inert(p, k.inert, value);
+    return true;
+}
+
+/* ---- flags from the environment ---- */
+
+static struct str given_text(const struct parser *p, const char *flag)
+{
+    const struct given *g = &p->given[find(str_of(flag)) - flag_rows];
+    return g->n > 0 ? g->items[g->n - 1] : STR("");
+}
+
+/* "remoteWrite.url" is remoteWrite_url behind the prefix. {NULL,0}: not set. */
+static struct str variable(struct parser *p, const char *flag)
+{
+    struct str prefix = given_text(p, "envflag.prefix");
+    char *name = arena_z(&p->out->arena, arena_printf(&p->out->arena, "%.*s%s", STR_ARG(prefix), flag));
+    for (char *c = name; *c; c++)
+        *c = *c == '.' ? '_' : *c;
+    const char *value = getenv(name);
+    return value ? str_of(value) : STR_NONE;
+}
+
+static bool take_variable(struct parser *p, const struct flag_row *f, const char *name)
+{
+    struct str value = variable(p, name);
+    return value.p == NULL || (fill_value(p, str_of(name), &value) && take(p, str_of(name), f, value));
+}
+
+/* As with vmagent's -envflag.enable: the command line wins. */
+static bool take_environment(struct parser *p)
+{
+    static const struct conf_row truth = {.type = CONF_BOOL};
+    struct str text = given_text(p, "envflag.enable");
+    struct conf_context c = {.arena = &p->out->arena};
+    bool enabled = false;
+    if (text.n > 0 && !conf_scalar(&c, &truth, text, &enabled, p->err))
+        return err_wrap(p->err, "--envflag.enable");
+    for (size_t i = 0; enabled && i < n_flag_rows; i++) {
+        const struct flag_row *f = &flag_rows[i];
+        if (p->given[i].n == 0 && !take_variable(p, f, f->row.name))
+            return false;
+        for (size_t k = 0; k < LEN(f->also) && f->also[k] && p->given[i].n == 0; k++)
+            if (!take_variable(p, f, f->also[k]))
+                return false;
+    }
+    for (size_t i = 0; enabled && i < n_inert_flags; i++) {
+        struct str value = variable(p, inert_flags[i].name);
+        if (value.p)
+            use_inert(p, &inert_flags[i], value);
+    }
     return true;
 }
 
@@ -328,7 +378,7 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
     for (int i = 1; i < argc; i++)
         if (!read_word(&p, argc, argv, &i))
             return false;
-    if (!choose_dialect(&p))
+    if (!take_environment(&p) || !choose_dialect(&p))
         return false;
     for (size_t i = 0; i < n_flag_rows; i++) {
         if (!set_value(&p, &flag_rows[i]))
@@ -339,10 +389,14 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
     }
     tidy_prefix(out);
     decide_reload(out);
-    return check(out, err);
+    return check(out, err) && flags_judge(out, p.uses, p.n_uses, err);
 }
 
-void flags_free(struct flags *f) { arena_free(&f->arena); }
+void flags_free(struct flags *f)
+{
+    buf_free(&f->errors.text);
+    arena_free(&f->arena);
+}
 
 /* ---- documents ---- */
 
@@ -354,6 +408,24 @@ static void add_default(struct buf *out, const struct flag_row *f)
     }
     const char *text = dialect_default(&dialects[DIALECT_SLUICE], f->row.name);
     buf_add_z(out, text ? text : "");
+}
+
+static void help_inert(struct buf *out, enum inert_class class, const char *title)
+{
+    size_t line = 0;
+    buf_printf(out, "\n%s\n ", title);
+    for (size_t i = 0; i < n_inert_flags; i++) {
+        size_t n = strlen(inert_flags[i].name) + 3;
+        if (inert_flags[i].class != class)
+            continue;
+        if (line + n > 116) {
+            buf_add_z(out, "\n ");
+            line = 0;
+        }
+        buf_printf(out, " --%s", inert_flags[i].name);
+        line += n;
+    }
+    buf_add_char(out, '\n');
 }
 
 void flags_help(struct buf *out)
@@ -378,6 +450,19 @@ void flags_help(struct buf *out)
         buf_free(&preset);
         buf_add_char(out, '\n');
     }
+    help_inert(out, INERT_GUARDS, "Not supported yet, an error unless --accept-inert names them:");
+    help_inert(out, INERT_LOSES, "Ignored with a warning, an error with --strict:");
+    help_inert(out, INERT_TUNES, "Accepted; they change nothing here:");
+}
+
+static void document_inert(struct buf *out)
+{
+    static const char *const words[] = {
+        [INERT_TUNES] = "accepted", [INERT_LOSES] = "warning", [INERT_GUARDS] = "error"};
+    buf_add_z(out, "\n| ignored flag | when given | without it |\n|---|---|---|\n");
+    for (size_t i = 0; i < n_inert_flags; i++)
+        buf_printf(out, "| `%s` | %s | %s |\n", inert_flags[i].name, words[inert_flags[i].class],
+                   inert_flags[i].why ? inert_flags[i].why : "");
 }
 
 void flags_document(struct buf *out)
@@ -396,4 +481,5 @@ void flags_document(struct buf *out)
         buf_free(&preset);
         buf_printf(out, " | %s |\n", f->row.help);
     }
+    document_inert(out);
 }

@@ -31,7 +31,7 @@ struct flags {
     int64_t max_scrape_size; bool no_stale_markers; int64_t file_sd_interval;
     int64_t max_insert_size; int64_t max_concurrent_inserts;
     struct remote_write_flags {        /* -remoteWrite.*: item i belongs to url i; one item goes for all */
-        struct str_list url, basic_auth_username, basic_auth_password, basic_auth_password_file, bearer_token,
+        struct str_list url, basic_auth_username, basic_auth_username_file, basic_auth_password, basic_auth_password_file, bearer_token,
             bearer_token_file, tls_ca_file, tls_cert_file, tls_key_file, tls_server_name, tls_insecure, headers,
             proxy_url, queues, send_timeout, retry_min, retry_max, max_disk, disable_disk_queue,
             force_prom_proto, force_vm_proto, url_relabel_config;
@@ -39,7 +39,12 @@ struct flags {
         struct str relabel_config;
         bool show_url, drop_on_overload;
     } remote_write;
-    struct str_list warnings;          /* accepted, not acted on */
+    struct str_list accept_inert;      /* flags and keys that guard something and need not act */
+    bool strict;                       /* ignored flags and keys are errors */
+    bool env_enable; struct str env_prefix; /* flags that are not given are taken from the environment */
+    struct str_list warnings;          /* of ignored flags, a line each */
+    struct str_list ignored;           /* their names */
+    struct conf_errors errors;         /* all of them, when there is more than err tells */
     struct { struct str name, value; bool set, secret; } *all; size_t n_all; /* for status/flags and flag{} metrics */
 };
 bool flags_parse(int argc, char **argv, struct flags *out, struct err *err) MUST_USE;

@@ -23,6 +23,13 @@ const struct flag_row flag_rows[] = {
              .help = "Threads that move samples; 0 = one for each core"}},
     {.row = {CONF_BOOL, "dryRun", AT(dry_run), .preset = "false",
              .help = "Check the configuration and exit"}, .also = {"promscrape.config.dryRun", "check-config"}},
+    {.row = {CONF_STRINGS, "accept-inert", AT(accept_inert),
+             .help = "Names of flags and keys that are not supported yet and guard something, to start without them"}},
+    {.row = {CONF_BOOL, "strict", AT(strict), .preset = "false", .help = "Ignored flags and keys are errors"}},
+    {.row = {CONF_BOOL, "envflag.enable", AT(env_enable), .preset = "false",
+             .help = "Take flags that are not given from the environment, with `_` for each dot"}},
+    {.row = {CONF_STRING, "envflag.prefix", AT(env_prefix), .preset = "",
+             .help = "Prefix of these environment variables"}},
     {.row = {CONF_BOOL, "version", AT(version), .preset = "false", .help = "Print the version and exit"}},
     {.row = {CONF_BOOL, "help", AT(help), .preset = "false", .help = "Print this and exit"}, .also = {"h"}},
 
@@ -75,6 +82,8 @@ const struct flag_row flag_rows[] = {
              .help = "A destination. May stand several times; item i of the flags below belongs to the i-th, a "
                      "single item to all"}, .secret = true},
     {.row = {CONF_STRINGS, "remoteWrite.basicAuth.username", RW(basic_auth_username), .help = "User name"}},
+    {.row = {CONF_STRINGS, "remoteWrite.basicAuth.usernameFile", RW(basic_auth_username_file),
+             .help = "File with the user name, re-read each second"}},
     {.row = {CONF_STRINGS, "remoteWrite.basicAuth.password", RW(basic_auth_password),
              .help = "Password"}, .secret = true},
     {.row = {CONF_STRINGS, "remoteWrite.basicAuth.passwordFile", RW(basic_auth_password_file),

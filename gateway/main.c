@@ -303,6 +303,17 @@ static bool asked_for_documents(int argc, char **argv)
     return true;
 }
 
+/* All errors, a line each; then err is empty, as everything is said. */
+static void print_errors(const struct conf_errors *errors, struct err *err)
+{
+    struct str rest = errors->n > 0 ? buf_str(&errors->text) : str_of(err->text), line;
+    while (rest.n > 0) {
+        str_cut(&rest, '\n', &line);
+        fprintf(stderr, "sluice: %.*s\n", STR_ARG(line));
+    }
+    err->text[0] = 0;
+}
+
 static bool run_flags(struct err *err)
 {
     const struct flags *f = &gateway.flags;
@@ -315,7 +326,11 @@ static bool run_flags(struct err *err)
         return true;
     }
     set_up_log(f);
-    struct config *c = config_load(f, err);
+    struct conf_errors errors = {0};
+    struct config *c = config_load(f, &errors, err);
+    if (c == NULL)
+        print_errors(&errors, err);
+    buf_free(&errors.text);
     if (c == NULL)
         return false;
     return f->dry_run ? check_only(c) : run(c, err);
@@ -331,7 +346,7 @@ int main(int argc, char **argv)
         return cli_promql(argc - 1, argv + 1);
     bool ok = flags_parse(argc, argv, &gateway.flags, &err) && run_flags(&err);
     if (!ok)
-        fprintf(stderr, "sluice: %s\n", err.text);
+        print_errors(&gateway.flags.errors, &err);
     flags_free(&gateway.flags);
     return ok ? 0 : 1;
 }

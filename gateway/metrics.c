@@ -17,13 +17,17 @@ static void collect_config(struct stats_out *o)
     stats_single(o, "sluice_lanes", STATS_GAUGE, "Lanes", gateway.n_lanes);
 }
 
-static void collect_warnings(struct stats_out *o)
+static void collect_ignored(struct stats_out *o)
 {
-    mutex_lock(&gateway._mutex);
-    size_t n = gateway._config ? gateway._config->warnings.n : 0;
-    mutex_unlock(&gateway._mutex);
-    stats_single(o, "sluice_config_warnings", STATS_GAUGE, "Keys and flags that are accepted and not acted on",
-                 (double)(n + gateway.flags.warnings.n));
+    struct config *c = gateway_config();
+    const struct str_list *lists[] = {&gateway.flags.ignored, c ? &c->ignored : NULL};
+    stats_single(o, "sluice_config_warnings", STATS_GAUGE, "Warnings of the flags and of the last good load",
+                 (double)(gateway.flags.warnings.n + (c ? c->warnings.n : 0)));
+    stats_family(o, "sluice_config_ignored", STATS_GAUGE, "Always 1; a flag or key that is ignored");
+    for (size_t l = 0; l < LEN(lists); l++)
+        for (size_t i = 0; lists[l] && i < lists[l]->n; i++)
+            stats_value(o, "sluice_config_ignored", &(struct stats_label){"key", lists[l]->items[i]}, 1, 1);
+    config_unref(c);
 }
 
 static void collect_flags(struct stats_out *o)
@@ -49,7 +53,7 @@ static void collect(struct stats_out *o, void *arg UNUSED)
     stats_family(o, "sluice_build_info", STATS_GAUGE, "Always 1; the label tells the version");
     stats_value(o, "sluice_build_info", version, LEN(version), 1);
     collect_config(o);
-    collect_warnings(o);
+    collect_ignored(o);
     collect_flags(o);
     collect_upstream(o);
 }

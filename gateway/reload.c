@@ -116,7 +116,15 @@ bool gateway_apply(struct config *c, struct err *err)
  * now, and would stop everything. */
 static struct config *load_again(struct err *err)
 {
-    struct config *c = config_load(&gateway.flags, err);
+    struct conf_errors errors = {0};
+    struct config *c = config_load(&gateway.flags, &errors, err);
+    for (struct str rest = buf_str(&errors.text), line; errors.n > 1 && rest.n > 0;) {
+        str_cut(&rest, '\n', &line);
+        char *z = str_dup(line);
+        log_error("config", "error in the configuration", "err", z);
+        mem_free(z);
+    }
+    buf_free(&errors.text);
     if (c == NULL || !c->empty || gateway._config == NULL || gateway._config->empty)
         return c;
     err_set(err, ERR_BAD_DATA, "%.*s: the file is empty: if that is meant, write {} into it",

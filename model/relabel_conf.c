@@ -117,6 +117,9 @@ static const struct conf_row rows[] = {
     {CONF_STRING, "replacement", AT(replacement), .preset = "$1",
      .help = "The new value (replace) or name (labelmap), with groups of the regex"},
     {CONF_ENUM, "action", AT(action), .preset = "replace", .names = actions, .help = "What is done"},
+    {.type = CONF_GUARD, .name = "if", .help = "The rule would apply to every series"},
+    {.type = CONF_GUARD, .name = "match", .help = "The rule of action graphite would do nothing"},
+    {.type = CONF_GUARD, .name = "labels", .help = "The rule of action graphite would do nothing"},
     {0},
 };
 #undef AT

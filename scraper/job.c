@@ -3,9 +3,11 @@
 #include "scraper/job.h"
 
 #include "base/compress.h"
+#include "base/conf_sd.h"
 
 #define JOB(type_, name_, field_) {.type = CONF_##type_, .name = name_, .offset = offsetof(struct scrape_job, field_)
 #define UNUSED_KEY(name_, why) {.type = CONF_ACCEPTED, .name = name_, .help = why}
+#define GUARD_KEY(name_, why) {.type = CONF_GUARD, .name = name_, .help = why}
 
 static const struct conf_row static_rows[] = {
     {CONF_STRINGS, "targets", offsetof(struct static_group, targets), .help = "Addresses, `host:port`"},
@@ -61,8 +63,18 @@ static const struct conf_row job_rows[] = {
     JOB(DURATION, "scrape_align_interval", scrape_align_interval),
         .help = "Scrapes happen at multiples of it (plus scrape_offset)"},
     JOB(BOOL, "no_stale_markers", no_stale_markers), .preset = "false", .help = "Write no stale markers"},
-    UNUSED_KEY("series_limit", "No limit of unique series a day"),
-    UNUSED_KEY("stream_parse", "A page is always forwarded whole or not at all"),
+    GUARD_KEY("series_limit", "The number of series of a target would have no limit"),
+    GUARD_KEY("proxy_authorization", "The proxy would get no credentials"),
+    GUARD_KEY("proxy_basic_auth", "The proxy would get no credentials"),
+    GUARD_KEY("proxy_bearer_token", "The proxy would get no credentials"),
+    GUARD_KEY("proxy_bearer_token_file", "The proxy would get no credentials"),
+    GUARD_KEY("proxy_headers", "The proxy would get no headers"),
+    GUARD_KEY("proxy_oauth2", "The proxy would get no credentials"),
+    GUARD_KEY("proxy_tls_config", "The proxy would be verified as the targets are"),
+    CONF_SD_ROWS("Its targets would not be scraped"),
+    UNUSED_KEY("relabel_debug", "Relabeling is not logged"),
+    UNUSED_KEY("metric_relabel_debug", "Relabeling is not logged"),
+    {.type = CONF_IGNORED, .name = "stream_parse", .help = "A scrape is always forwarded completely or not at all"},
     UNUSED_KEY("scrape_protocols", "The text format 0.0.4 is asked for"),
     UNUSED_KEY("scrape_native_histograms", "Native histograms need the protobuf format"),
     UNUSED_KEY("scrape_classic_histograms", "The text format has classic histograms only"),
@@ -74,7 +86,7 @@ static const struct conf_row job_rows[] = {
     UNUSED_KEY("metric_name_validation_scheme", "Every UTF-8 name is accepted"),
     UNUSED_KEY("metric_name_escaping_scheme", "No escaping is asked for"),
     UNUSED_KEY("scrape_failure_log_file", "Failures are on /targets"),
-    UNUSED_KEY("disable_keepalive", "Connections are kept"),
+    {.type = CONF_IGNORED, .name = "disable_keepalive", .help = "Connections are kept"},
     {.type = CONF_IGNORED, .name = "fallback_scrape_protocol", .help = "Every answer is read as text 0.0.4"},
     {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are remembered"},
     {0}};
@@ -105,6 +117,12 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
         job->sample_limit = g->sample_limit;
     if (!conf_given(node, "label_limit"))
         job->label_limit = g->label_limit;
+    if (!conf_given(node, "target_limit"))
+        job->target_limit = g->target_limit;
+    if (!conf_given(node, "label_name_length_limit"))
+        job->label_name_length_limit = g->label_name_length_limit;
+    if (!conf_given(node, "label_value_length_limit"))
+        job->label_value_length_limit = g->label_value_length_limit;
     if (job->body_size_limit == 0)
         job->body_size_limit = g->body_size_limit;
     if (!conf_given(node, "honor_timestamps"))

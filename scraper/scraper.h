@@ -38,6 +38,7 @@ struct scrape_globals {               /* what scrape_configs inherit from `globa
     /* added by the writer; here they only shift the offsets, so that two replicas differ */
     struct str_map external_labels;
     int64_t sample_limit, label_limit, body_size_limit;
+    int64_t target_limit, label_name_length_limit, label_value_length_limit;
     bool honor_timestamps;            /* default of the dialect */
     bool broken_lines_fail;           /* Prometheus: one bad line fails the page; vmagent: it is skipped and counted */
     /* vmagent: of an address with scheme or path only host:port becomes `instance`, the port added */

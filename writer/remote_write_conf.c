@@ -55,12 +55,15 @@ static const struct conf_row rows[] = {
     {CONF_SIZE, "max_memory_bytes", ROW(max_memory_bytes), .preset = "16MiB", .help = "Blocks that wait in memory"},
     {CONF_MAP, "extra_labels", ROW(extra_labels), .help = "Labels set on everything sent, after relabeling"},
     {CONF_BOOL, "send_metadata", ROW(send_metadata), .preset = "true", .help = "Send HELP and TYPE too"},
-    {CONF_ACCEPTED, "send_exemplars", 0, .help = "Exemplars that are pushed in are always sent on"},
+    {CONF_IGNORED, "send_exemplars", 0, .help = "Exemplars are always sent"},
     {CONF_IGNORED, "send_native_histograms", 0, .help = "Native histograms are always sent on"},
     {CONF_IGNORED, "metadata_config", 0, .help = "See `send_metadata`"},
     {CONF_ACCEPTED, "protobuf_message", 0, .help = "Remote write 1.0 is sent"},
     {CONF_IGNORED, "round_robin_dns", 0, .help = "Has no meaning here"},
     HTTP_CONF_ROWS(struct destination_conf, http),
+    {.type = CONF_GUARD, .name = "sigv4", .help = "Requests would carry no credentials"},
+    {.type = CONF_GUARD, .name = "azuread", .help = "Requests would carry no credentials"},
+    {.type = CONF_GUARD, .name = "google_iam", .help = "Requests would carry no credentials"},
     {0}};
 
 static bool check(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)

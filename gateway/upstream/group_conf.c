@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* server_groups, with promxy's names. What promxy has and we have not yet is an error that says so: a group that
- * silently ignored its label_filter would answer something else than its owner thinks.
+/* server_groups, with promxy's names. What promxy has and we have not yet is an error: a group that silently
+ * ignored its label_filter would answer something else than its owner thinks.
  */
 #include "gateway/upstream/upstream.h"
 
+#include "base/conf_sd.h"
 #include "base/times.h"
 #include "model/relabel.h"
 
-static bool unsupported(struct conf_context *c UNUSED, const struct yaml *node, void *field UNUSED, struct err *err)
-{
-    return conf_err(node, err, "this key of a server group is not supported yet");
-}
-#define LATER(key) {CONF_CUSTOM, key, 0, .custom = unsupported, .help = "Not supported yet: an error when given"}
+#define GUARD(key, why) {.type = CONF_GUARD, .name = key, .help = why}
 
 static bool read_anti_affinity(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
 {
@@ -82,6 +79,7 @@ static const struct conf_row client_rows[] = {
     {CONF_DURATION, "dial_timeout", CLIENT(dial_timeout), .preset = "2s", .min = 1, .max = 3600000,
      .help = "Longest time to connect"},
     HTTP_CONF_ROWS(struct group_client, http),
+    GUARD("sigv4", "Requests would carry no credentials"),
     {0}};
 static bool check_client(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
@@ -145,16 +143,15 @@ static const struct conf_row rows[] = {
     {CONF_IGNORED, "max_idle_conns", 0, .help = "Connections are kept by need"},
     {CONF_IGNORED, "max_idle_conns_per_host", 0, .help = "Connections are kept by need"},
     {CONF_IGNORED, "idle_conn_timeout", 0, .help = "Connections are kept by need"},
-    LATER("relative_time_range"), LATER("absolute_time_range"), LATER("label_filter"), LATER("inject_matchers"),
-    LATER("metrics_relabel_configs"), LATER("native_histogram"), LATER("align_query_range_with_step"),
-    LATER("azure_sd_configs"), LATER("consul_sd_configs"), LATER("digitalocean_sd_configs"),
-    LATER("dns_sd_configs"), LATER("docker_sd_configs"), LATER("dockerswarm_sd_configs"), LATER("ec2_sd_configs"),
-    LATER("eureka_sd_configs"), LATER("file_sd_configs"), LATER("gce_sd_configs"), LATER("hetzner_sd_configs"),
-    LATER("http_sd_configs"), LATER("ionos_sd_configs"), LATER("kubernetes_sd_configs"), LATER("kuma_sd_configs"),
-    LATER("lightsail_sd_configs"), LATER("linode_sd_configs"), LATER("marathon_sd_configs"),
-    LATER("nerve_sd_configs"), LATER("nomad_sd_configs"), LATER("openstack_sd_configs"),
-    LATER("ovhcloud_sd_configs"), LATER("puppetdb_sd_configs"), LATER("scaleway_sd_configs"),
-    LATER("serverset_sd_configs"), LATER("triton_sd_configs"), LATER("uyuni_sd_configs"), LATER("vultr_sd_configs"),
+    GUARD("relative_time_range", "The group would be asked about all times"),
+    GUARD("absolute_time_range", "The group would be asked about all times"),
+    GUARD("label_filter", "The group would be asked about series that the filter hides"),
+    GUARD("inject_matchers", "Queries would see series that the matchers hide"),
+    GUARD("metrics_relabel_configs", "Results would have the servers' labels"),
+    {.type = CONF_ACCEPTED, .name = "native_histogram", .help = "Native histograms are fetched by `remote_read`"},
+    {.type = CONF_ACCEPTED, .name = "align_query_range_with_step", .help = "Steps are sent as the query has them"},
+    CONF_SD_ROW("file", "Its servers would not be asked"),
+    CONF_SD_ROWS("Its servers would not be asked"),
     {0}};
 
 static bool check_labels(const struct yaml *node, const struct str_map *labels, struct err *err)

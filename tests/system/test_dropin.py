@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Command lines and files of usual how-tos for vmagent and promxy, as they stand but for paths and ports."""
+import os
+import re
 import shlex
+import subprocess
 import time
 
 from lib import *
@@ -119,3 +122,42 @@ def test_prometheus_flags():
     wait_until(lambda: sluice.query("scripted_counter")["result"])
     flags = sluice.data("/api/v1/status/flags")
     assert flags["query.lookback-delta"] == "2m", flags
+
+
+def test_no_flag_of_a_peer_is_unknown():
+    """What the real programs list, against the rows that parse, help and documents are made of."""
+    printed = subprocess.run([f"{ROOT}/{OUT}/sluice", "--print-docs"], capture_output=True, text=True, check=True).stdout
+    known = set(re.findall(r"`([\w.-]+)`", "\n".join("|".join(line.split("|")[:3]) for line in
+                                                     printed.split("### top level")[0].splitlines())))
+    vmagent = subprocess.run([peer("vmagent"), "-help"], capture_output=True, text=True, timeout=20)
+    prometheus = subprocess.run([peer("prometheus"), "--help"], capture_output=True, text=True, timeout=20)
+    flags = {"vmagent": set(re.findall(r"^  -([\w.]+)", vmagent.stdout + vmagent.stderr, re.M)),
+             "prometheus": set(re.findall(r"^ +(?:-h, )?--(?:\[no-\])?([\w.-]+)", prometheus.stdout, re.M))}
+    flags["prometheus"] -= {"help-long", "help-man", "web.external-url.", "storage.agent.wal-compression-type"}
+    for program, names in flags.items():
+        assert len(names) > 40 and not names - known, f"{program}: unknown: {sorted(names - known)}"
+
+
+def test_ignored_and_guarding():
+    exporter = ScriptedExporter(series=1)
+    config = VMAGENT_CONFIG.replace("127.0.0.1:9100", exporter.address) + "rule_files: ['*.rules']\n"
+    sluice = Sluice(config, "-loggerTimezone=UTC", "-reloadAuthKey=x", "--accept-inert=reloadAuthKey")
+    for key in ("rule_files", "loggerTimezone", "reloadAuthKey"):
+        assert sluice.metric("sluice_config_ignored", f'key="{key}"') == 1, key
+    assert "rule_files is ignored" in sluice.log()
+    answer = sluice.reconfigure(config.replace("1s", "1x") + "surprise: 1\n")
+    assert answer.status == 500 and "scrape_interval" in answer.text and "1 more" in answer.text, answer.text
+    assert "surprise" in sluice.log(), "the log has all errors"
+
+
+def test_paths_start_from_the_file():
+    """The program runs in one directory, its file and targets are in another."""
+    exporter = ScriptedExporter(series=1)
+    os.makedirs(f"{folder()}/etc/targets")
+    write_file("etc/targets/a.yml", f"[{{targets: ['{exporter.address}']}}]")
+    path = write_file("etc/main.yml", "global: {scrape_interval: 1s}\nscrape_configs:\n"
+                      "- {job_name: there, file_sd_configs: [{files: ['targets/*.yml']}]}\n"
+                      "- {job_name: none, file_sd_configs: [{files: ['none/*.yml']}]}\n")
+    sluice = Sluice(None, f"--config.file={path}")
+    wait_until(lambda: sluice.query('up{job="there"} == 1')["result"], 20, "the target of a relative pattern")
+    assert f"no file matches {folder()}/etc/none/*.yml" in sluice.log()

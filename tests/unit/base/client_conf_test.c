@@ -78,7 +78,7 @@ static void contradictions_are_refused(void **state UNUSED)
     expect("authorization: {type: Basic, credentials: x}", "use basic_auth");
     expect("tls_config: {cert_file: a}", "needs both");
     expect("http_headers: {X: {files: [a]}}", "files is not supported");
-    expect("oauth2: {}", "oauth2");
+    expect("oauth2: {client_id: a}", "oauth2");
     expect("bearer_token: \"a\\0b\"", "bearer_token: a NUL byte is in it");
     expect("bearer_token_file: \"a\\0b\"", "bearer_token_file: a NUL byte is in it");
     expect("proxy_url: \"http://a\\0b\"", "proxy_url: a NUL byte is in it");

@@ -42,7 +42,7 @@ static struct config *load_as(const char *config_flag, const char *text, const c
 {
     put("main.yml", text);
     parse_flags(config_flag, more);
-    return config_load(&flags, &err);
+    return config_load(&flags, NULL, &err);
 }
 
 static struct config *load(const char *text)
@@ -159,7 +159,7 @@ static void test_job_files(void **state UNUSED)
     put("main.yml", "scrape_config_files: [none.yml]\n"); /* named without a folder: an absolute path all the same */
     char *argv[] = {(char *)"sluice", (char *)"--config.file=main.yml"};
     assert_true(flags_parse(2, argv, &flags, &err));
-    c = config_load(&flags, &err);
+    c = config_load(&flags, NULL, &err);
     snprintf(text, sizeof text, "no file matches %s/none.yml", folder);
     assert_true(c && warned(c, text));
     end(c);
@@ -204,6 +204,82 @@ static void test_headers(void **state UNUSED)
     end(c);
     refused("remote_write:\n- url: http://a/w\n  headers: {a: [b]}\n", 3, "remote_write.headers: expected a list of "
             "strings or a mapping");
+}
+
+/* Keys of the peers that do nothing here: named, in the line of the key, and an error where they guard something. */
+static void test_inert_keys(void **state UNUSED)
+{
+    refused("server_groups:\n- static_configs: [{targets: ['a:1']}]\n  inject_matchers:\n    - 'a=\"b\"'\n", 3,
+            "server_group.inject_matchers is not supported yet: Queries would see series");
+    refused("tls_server_config:\n\n  client_auth_type: RequireAndVerifyClientCert\n", 1, "--accept-inert=tls_server_config");
+    refused("scrape_configs:\n- job_name: a\n  consul_sd_configs:\n  - server: x\n", 3, "scrape_config.consul_sd_configs is not");
+    static const char *const accepted[] = {"--accept-inert=scrape_config.series_limit,kubernetes_sd_configs", NULL};
+    const char *text = "rule_files: [x]\nscrape_configs:\n- {job_name: a, series_limit: 5, stream_parse: true}\n"
+                       "- {job_name: b, series_limit: 5, kubernetes_sd_configs: [{role: pod}], oauth2: {}}\n";
+    struct config *c = load_as("config.file", text, accepted);
+    if (c == NULL)
+        fail_msg("%s", err.text);
+    assert_int_equal(c->warnings.n, 4);
+    assert_int_equal(c->ignored.n, 3); /* each key once */
+    assert_str(c->ignored.items[1], "scrape_config.series_limit");
+    end(c);
+    static const char *const strict[] = {"--strict", NULL};
+    assert_null(load_as("config.file", "rule_files: [x]\n", strict));
+    assert_non_null(strstr(err.text, "main.yml:1: rule_files is ignored, which --strict makes an error"));
+    flags_free(&flags);
+}
+
+static void test_all_errors_at_once(void **state UNUSED)
+{
+    static const char *const want[] = {
+        "main.yml:2: global.scrape_interval: \"x\" is not a duration", "main.yml:3: global: unknown key \"surprise\"",
+        "main.yml:5: scrape_config: the key \"job_name\" is missing", "main.yml:6: scrape_config.dns_sd_configs",
+        "main.yml:8: scrape_config.scheme: expected a string, got a list", "main.yml:9: remote_write: the key \"url\"",
+        "main.yml:10: alertting"};
+    struct conf_errors errors = {0};
+    put("main.yml", "global:\n  scrape_interval: x\n  surprise: 1\nscrape_configs:\n- metrics_path: /a\n  dns_sd_configs:\n"
+                    "  - names: [a]\n- {job_name: b, scheme: [a]}\nremote_write: [{name: a}]\nalertting: {}\n");
+    parse_flags("config.file", NULL);
+    assert_null(config_load(&flags, &errors, &err));
+    const char *all = buf_z(&errors.text);
+    for (size_t i = 0; i < LEN(want) - 1; i++)
+        if (strstr(all, want[i]) == NULL)
+            fail_msg("no \"%s\" in\n%s", want[i], all);
+    assert_int_equal(errors.n, LEN(want));
+    assert_non_null(strstr(all, "main.yml:10: unknown key \"alertting\""));
+    assert_non_null(strstr(err.text, "main.yml:2: "));
+    assert_non_null(strstr(err.text, "(and 6 more"));
+    buf_free(&errors.text);
+    flags_free(&flags);
+}
+
+/* What only the start would find: clients, names. */
+static void test_what_the_start_needs(void **state UNUSED)
+{
+    static const char *const bad[][2] = {
+        {"scrape_configs: [{job_name: j, headers: [\"A: b\\r\\nC: d\"]}]\n", "job \"j\": headers"},
+        {"scrape_configs: [{job_name: j, bearer_token: \"a\\nb\"}]\n", "job \"j\": credentials or bearer_token"},
+        {"remote_write: [{url: 'http://a/w', tls_config: {min_version: TLS99}}]\n", "remote_write \"http://a/w\": min_version"},
+        {"remote_write: [{url: 'http://a/w'}, {url: 'http://a/w'}]\n", "the URL http://a/w is given twice"},
+        {"remote_write: [{url: 'http://a/w', name: n}, {url: 'http://b/w', name: n}]\n", "the name \"n\" is used twice"},
+        {"server_groups: [{static_configs: [{targets: ['a:1']}], http_client: {tls_config: {min_version: TLS99}}}]\n", "TLS99"}};
+    for (size_t i = 0; i < LEN(bad); i++) {
+        if (load_as("config.file", bad[i][0], NULL) != NULL)
+            fail_msg("accepted: %s", bad[i][0]);
+        if (strstr(err.text, bad[i][1]) == NULL)
+            fail_msg("%s", err.text);
+        flags_free(&flags);
+    }
+}
+
+static void test_inherited_limits(void **state UNUSED)
+{
+    struct config *c = load("global: {target_limit: 3, label_name_length_limit: 4, label_value_length_limit: 5}\n"
+                            "scrape_configs: [{job_name: a}, {job_name: b, target_limit: 0, label_value_length_limit: 9}]\n");
+    assert_true(c->jobs[0].target_limit == 3 && c->jobs[0].label_name_length_limit == 4);
+    assert_true(c->jobs[0].label_value_length_limit == 5 && c->jobs[1].label_value_length_limit == 9);
+    assert_int_equal(c->jobs[1].target_limit, 0);
+    end(c);
 }
 
 static void test_common_rules(void **state UNUSED)
@@ -274,10 +350,11 @@ static void test_promxy(void **state UNUSED)
 {
     struct config *c = load("promxy_server:\n  server_groups:\n  - static_configs: [{targets: ['a:1', 'b:1']}]\n    anti_affinity: 10s\n"
                             "    path_prefix: /api/v1\npromxy: {server_groups: [{static_configs: [{targets: ['c:1']}]}]}\n"
-                            "tls_server_config: {cert_file: x}\nrule_files: ['*.rules']\n");
+                            "rule_files: ['*.rules']\n");
     assert_int_equal(c->n_groups, 2);
-    assert_true(warned(c, "main.yml:2: promxy_server is the old name"));
-    assert_true(warned(c, "tls_server_config") && warned(c, "rule_files"));
+    assert_true(warned(c, "main.yml:1: promxy_server is the old name"));
+    assert_true(warned(c, "main.yml:7: rule_files is ignored: No rule is evaluated"));
+    assert_str(c->ignored.items[0], "rule_files");
     assert_null(c->recent);
     end(c);
 }
@@ -358,6 +435,7 @@ static void test_errors(void **state UNUSED)
     refused("recent: {like: nobody}\n", 1, "nobody");
     refused("remote_write: [{url: 'http://a/w', name: p}]\nserver_groups:\n- static_configs: [{targets: ['a:1']}]\n  written_by: q\n", 4, "\"q\"");
     refused("remote_read: [{url: x}]\n", 1, "server_groups");
+    refused("global: {scrape_interval: 5s, scrape_timeout: 6s}\n", 1, "longer than scrape_interval");
     refused("a: b\n  c: d\n", 2, "");
     put("more-3.yml", "job_name: x\n");
     assert_null(load_as("config.file", "scrape_config_files: [more-3.yml]\n", NULL));
@@ -400,6 +478,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty), cmocka_unit_test(test_empty_or_not), cmocka_unit_test(test_jobs),
         cmocka_unit_test(test_job_files), cmocka_unit_test(test_environment_in_labels), cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_inert_keys), cmocka_unit_test(test_all_errors_at_once),
+        cmocka_unit_test(test_what_the_start_needs), cmocka_unit_test(test_inherited_limits),
         cmocka_unit_test(test_common_rules), cmocka_unit_test(test_vmagent),
         cmocka_unit_test(test_a_long_file_with_placeholders), cmocka_unit_test(test_promxy),
         cmocka_unit_test(test_destinations), cmocka_unit_test(test_relabel_files), cmocka_unit_test(test_recent),

@@ -160,14 +160,49 @@ static void test_environment(void **state UNUSED)
     flags_free(&f);
 }
 
-static void test_accepted(void **state UNUSED)
+static void test_inert(void **state UNUSED)
 {
     struct flags f;
     assert_true(PARSE(&f, "-enableTCP6", "-loggerTimezone", "UTC", "--storage.tsdb.retention.time=15d",
-                      "--log-level=WARN"));
-    assert_int_equal(f.warnings.n, 3);
-    assert_str(f.warnings.items[1], "--loggerTimezone is accepted and not acted on");
-    assert_str(f.log_level, "WARN");
+                      "-promscrape.gceSDCheckInterval=1m", "--storage.agent.wal-compression-type=zstd", "-loggerTimezone=UTC",
+                      "--log-level=trace", "-tls=false", "-remoteWrite.rateLimit=0", "-promscrape.cluster.membersCount=1"));
+    assert_int_equal(f.warnings.n, 2);
+    assert_str(f.warnings.items[0], "--loggerTimezone is ignored: the log goes to stderr, in UTC, with its own fields");
+    assert_str(f.ignored.items[1], "storage.tsdb.retention.time");
+    assert_str(f.log_level, "trace");
+    flags_free(&f);
+    assert_false(PARSE(&f, "-reloadAuthKey=x", "-graphiteListenAddr=:2003", "-tls", "-enableTCP6"));
+    assert_int_equal(f.errors.n, 3);
+    assert_non_null(strstr(buf_z(&f.errors.text), "--graphiteListenAddr is not supported yet: nobody would listen there; "));
+    assert_non_null(strstr(err.text, "--reloadAuthKey is not supported yet: /-/reload would be open; remove it, or start "
+                                     "with --accept-inert=reloadAuthKey to go on without it (and 2 more"));
+    flags_free(&f);
+    assert_true(PARSE(&f, "-reloadAuthKey=x", "--web.config.file=w.yml", "--accept-inert=reloadAuthKey,web.config.file"));
+    assert_int_equal(f.ignored.n, 2);
+    flags_free(&f);
+    assert_false(PARSE(&f, "--strict", "-loggerTimezone=UTC"));
+    assert_non_null(strstr(err.text, "--loggerTimezone is ignored, which --strict makes an error"));
+    flags_free(&f);
+}
+
+static void test_flags_from_the_environment(void **state UNUSED)
+{
+    struct flags f;
+    setenv("VM_remoteWrite_url", "http://a/w", 1);
+    setenv("VM_httpListenAddr", ":7", 1);
+    setenv("VM_loggerLevel", "ERROR", 1);
+    assert_true(PARSE(&f, "-envflag.enable", "-envflag.prefix=VM_", "-loggerLevel=WARN"));
+    assert_int_equal(f.remote_write.url.n, 1);
+    assert_str(f.listen.items[0], ":7");
+    assert_str(f.log_level, "WARN"); /* the command line wins */
+    flags_free(&f);
+    setenv("VM_reloadAuthKey", "x", 1);
+    assert_false(PARSE(&f, "-envflag.enable", "-envflag.prefix=VM_"));
+    assert_non_null(strstr(err.text, "--reloadAuthKey is not supported yet"));
+    flags_free(&f);
+    unsetenv("VM_reloadAuthKey");
+    assert_true(PARSE(&f, "-envflag.prefix=VM_"));
+    assert_int_equal(f.remote_write.url.n, 0);
     flags_free(&f);
 }
 
@@ -240,6 +275,6 @@ int main(void)
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_items_with_quotes_and_brackets),
         cmocka_unit_test(test_switches),
-        cmocka_unit_test(test_environment), cmocka_unit_test(test_accepted), cmocka_unit_test(test_errors), cmocka_unit_test(test_documents)};
+        cmocka_unit_test(test_environment), cmocka_unit_test(test_inert), cmocka_unit_test(test_flags_from_the_environment), cmocka_unit_test(test_errors), cmocka_unit_test(test_documents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

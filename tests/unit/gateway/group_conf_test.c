@@ -90,8 +90,8 @@ static void what_is_wrong(void **state UNUSED)
 {
     fails("{static_configs: [{targets: ['a:1']}], anti_afinity: 3s}", "did you mean \"anti_affinity\"");
     fails("{static_configs: [{targets: ['a:1']}], anti_affinity: quick}", "f.yml:1: server_group.anti_affinity");
-    fails("{static_configs: [{targets: ['a:1']}], label_filter: {}}", "not supported yet");
-    fails("{static_configs: [{targets: ['a:1']}], dns_sd_configs: []}", "not supported yet");
+    fails("{static_configs: [{targets: ['a:1']}], label_filter: {dynamic_labels: [a]}}", "server_group.label_filter is not supported yet");
+    fails("{static_configs: [{targets: ['a:1']}], dns_sd_configs: [{names: [a]}]}", "server_group.dns_sd_configs is not supported yet");
     fails("{static_configs: [{targets: ['http://a:1']}]}", "is not host:port");
     fails("{labels: {a: b}}", "nobody to ask");
     fails("{static_configs: [{targets: ['a:1']}], scheme: ftp}", "neither http nor https");
