@@ -3,6 +3,8 @@
 
 #include "model/remote_write.h"
 
+#include <stdio.h>
+
 enum { RAW_LIMIT = 256 << 20 }; /* what a block from disk may unpack to */
 
 void packer_init(struct packer *p) { *p = (struct packer){.zstd = NULL}; }
@@ -84,6 +86,24 @@ struct block *block_join(struct packer *p, const struct block *a, const struct b
     return block_pack(p, a->codec, buf_str(&p->raw), a->n_samples + b->n_samples,
                       first->t_min < other->t_min ? first->t_min : other->t_min,
                       first->t_max > other->t_max ? first->t_max : other->t_max);
+}
+
+void block_summarize(struct packer *p, const struct block *b, struct block_summary *out)
+{
+    struct err err;
+    struct rw_walk w;
+    struct buf example = {0};
+    *out = (struct block_summary){0};
+    if (!unpack_block(p, b, &err))
+        return;
+    rw_walk_init(&w);
+    rw_walk_start(&w, buf_str(&p->raw));
+    for (enum rw_item item; (item = rw_walk_next(&w)) != RW_END && item != RW_ERROR;)
+        if (item == RW_SERIES && out->n_series++ == 0)
+            labels_print(&example, w.labels);
+    snprintf(out->example, sizeof out->example, "%s", buf_z(&example));
+    buf_free(&example);
+    rw_walk_free(&w);
 }
 
 /* --- splitting ---------------------------------------------------------------------------------------------------- */

@@ -45,4 +45,7 @@ bool block_split(struct packer *p, const struct block *b, struct block *half[2],
 /* The opposite: one block with what is in both, in the codec of the first. NULL: one of them cannot be unpacked. */
 struct block *block_join(struct packer *p, const struct block *a, const struct block *b, struct err *err) MUST_USE;
 
+struct block_summary { uint32_t n_series; char example[256]; /* its first series; empty when there is none */ };
+void block_summarize(struct packer *p, const struct block *b, struct block_summary *out);
+
 #endif

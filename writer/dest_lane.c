@@ -13,6 +13,7 @@ static void run_retry(struct loop_timer *timer)
     struct list *node = list_pop_front(&dl->waiting);
     if (node == NULL) {
         dl->down = false;
+        outage_forget(dl);
         return;
     }
     struct shard *s = CONTAINER(node, struct shard, node);
@@ -49,6 +50,7 @@ void shard_accepted(struct shard *s)
 {
     struct dest_lane *dl = s->lane;
     dl->backoff = 0;
+    outage_over(dl);
     if (!dl->down)
         return;
     dl->down = false;

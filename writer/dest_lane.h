@@ -17,6 +17,7 @@ struct dest_lane {
     struct packer *packer;
     enum codec codec;      /* that new requests use */
     bool down;             /* waiting shards are let go one at a time */
+    bool failing;          /* its requests fail: part of the destination's outage */
     int64_t backoff;
     struct list waiting;
     struct loop_timer retry;

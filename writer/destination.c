@@ -153,6 +153,7 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
     d->n_lanes = env->n_lanes;
     d->per_lane = mem_zalloc(env->n_lanes * sizeof *d->per_lane);
     mutex_init(&d->lock);
+    d->outage.period = OUTAGE_PERIOD;
     atomic_init(&d->zstd, c->protocol != PROTOCOL_SNAPPY);
     buf_printf(&path, "%.*s/%s", STR_ARG(env->queue_dir), d->identity);
     struct queue_options o = {.dir = buf_z(&path), .shards = (unsigned)c->queue.shards,
@@ -213,6 +214,20 @@ int64_t destination_since(struct destination *d)
 }
 
 /* --- what happened ------------------------------------------------------------------------------------------------ */
+
+void destination_count_dropped(struct destination *d, const struct block *b, enum drop_reason reason)
+{
+    atomic_fetch_add_explicit(&d->dropped_blocks, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&d->dropped_samples[reason], b->n_samples, memory_order_relaxed);
+}
+
+uint64_t destination_dropped(const struct destination *d)
+{
+    uint64_t n = queue_stats(d->queue)->samples_dropped;
+    for (int i = 0; i < DROP_REASONS; i++)
+        n += atomic_load_explicit(&d->dropped_samples[i], memory_order_relaxed);
+    return n;
+}
 
 void destination_note_status(struct destination *d, int status)
 {

@@ -8,6 +8,7 @@
 #define WRITER_DESTINATION_H
 
 #include "base/thread.h"
+#include "writer/outage.h"
 #include "writer/queue.h"
 #include "writer/writer.h"
 
@@ -23,6 +24,9 @@ struct dest_settings {          /* immutable; one per plan */
     size_t memory;              /* bytes of blocks that may wait in RAM, all shards together */
     bool metadata;
 };
+enum drop_reason { /* why samples were dropped; those that the queue dropped for space are counted there */
+    DROPPED_REJECTED, DROPPED_TOO_LARGE, DROPPED_TOO_OLD, DROPPED_NO_SPACE, DROP_REASONS
+};
 struct destination_generation { uint32_t number; unsigned n_shards; struct shard **shards; atomic_uint undrained; };
 struct destination {
     char *name;                 /* in logs: the name, or the first label */
@@ -37,10 +41,12 @@ struct destination {
     struct dest_lane **per_lane; /* [n_lanes], each touched by its lane */
     /* counters, relaxed: once per block, never per sample */
     atomic_ullong pending_bytes, pending_blocks, reserved_bytes;
-    atomic_ullong sent_blocks, sent_samples, sent_bytes, retries, dropped_blocks, dropped_samples, errors, send_ns;
+    atomic_ullong sent_blocks, sent_samples, sent_bytes, retries, dropped_blocks, errors, send_ns;
+    atomic_ullong dropped_samples[DROP_REASONS], partly_stored_blocks;
     atomic_llong last_ok;
     atomic_bool zstd;
-    struct mutex lock;          /* the list of generations; last_error and the status counts below */
+    struct mutex lock;          /* the list of generations; outage, last_error and the status counts below */
+    struct outage outage;
     char last_error[256];
     int64_t last_error_at;
     struct { int status; uint64_t n; } statuses[24]; size_t n_statuses;
@@ -66,6 +72,9 @@ char *destination_identity(const struct destination_conf *c);
 struct dest_settings *destination_settings(const struct destination_conf *c, struct err *err) MUST_USE;
 struct dest_settings *dest_settings_copy(const struct dest_settings *s);
 void dest_settings_free(struct dest_settings *s);
+void destination_count_dropped(struct destination *d, const struct block *b, enum drop_reason reason);
+/* Samples, for all reasons, by the queue too. */
+uint64_t destination_dropped(const struct destination *d);
 void destination_note_status(struct destination *d, int status);
 void destination_note_error(struct destination *d, int64_t now, const char *text);
 

@@ -123,6 +123,7 @@ static void leave(struct writer_lane *l, struct destination *d)
     loop_timer_stop(l->loop, &dl->retry);
     dl->down = false;
     dl->backoff = 0;
+    outage_forget(dl);
     for (size_t i = 0; i < dl->n; i++)
         shard_stop(dl->shards[i]);
 }

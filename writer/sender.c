@@ -1,54 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One block, one POST, and what the answer means. The whole policy is classify():
+/* One block, one POST, and what the response means (response.c):
  *
- *   answer                     what is done
- *   2xx                        delivered
- *   400, 415 to a zstd block   sent once more as snappy; if that is taken the destination does not know zstd, and gets
- *                              snappy from then on (protocol auto); a block that is bad in both codecs is dropped and
- *                              changes nothing
- *   413                        cut in two and sent in halves; a single sample that is too large is dropped
- *   400 409 415 422, other 4xx dropped, counted and logged: the same bytes will not be liked better later
- *   401 402 403 404 407 408 425 429, 3xx (never followed: the POST would become a GET), 5xx, no answer
- *                              tried again for ever: credentials and routes get mended, servers come back. Retry-After
- *                              (seconds or a date) replaces the next delay, within the longest backoff
+ *   response                    what is done
+ *   2xx                         delivered
+ *   400, 415 to a zstd block    sent once more as snappy; if that is taken the destination does not know zstd, and gets
+ *                               snappy from then on (protocol auto)
+ *   400, 422, 5xx whose text    narrowed down to the rejected samples, which are dropped (bisect.c)
+ *   blames the contents
+ *   413                         likewise, in halves until they are small enough
+ *   400 of a receiver that      delivered, but counted and logged: the receiver has dropped some samples itself
+ *   stores the rest, 409
+ *   400 about the time of       delivered: the response to an earlier attempt was lost
+ *   samples, block in doubt
+ *   other 4xx                   dropped, counted and logged: retrying the same payload cannot succeed
+ *   401 402 403 404 407 408 425 429, 3xx (never followed: the POST would become a GET), 5xx, no response
+ *                               retried without limit. Retry-After (seconds or a date) replaces the next delay, within
+ *                               the longest backoff
+ *
+ * A block is in doubt when a request with it ended without a response of the storage (502 and 504 are a proxy's), or
+ * when it was the first one on disk at the start: the last run may have ended between request and response.
  */
 #include "base/client.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "base/times.h"
+#include "base/url.h"
 #include "writer/dest_lane.h"
+#include "writer/response.h"
 
 #include <stdio.h>
 
-enum answer { DELIVERED, AGAIN, DROP, SPLIT, RECODE };
-
-static enum answer classify(int status, enum codec codec)
-{
-    if (status >= 200 && status < 300)
-        return DELIVERED;
-    switch (status) {
-    case 400: case 415: return codec == CODEC_ZSTD ? RECODE : DROP;
-    case 413: return SPLIT;
-    case 401: case 402: case 403: case 404: case 407: case 408: case 425: case 429: return AGAIN;
-    default: return status >= 400 && status < 500 ? DROP : AGAIN;
-    }
-}
-
-static void drop_head(struct shard *s, int status, const char *why)
-{
-    struct block *b = shard_head(s);
-    struct destination *d = s->dest;
-    char code[24], samples[24];
-    code[num_format_i64(code, status)] = 0;
-    samples[num_format_u64(samples, b->n_samples)] = 0;
-    atomic_fetch_add_explicit(&d->dropped_blocks, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&d->dropped_samples, b->n_samples, memory_order_relaxed);
-    log_error("remote_write", "the destination refuses a block for good; it is dropped", "name", d->name,
-              "status", code, "samples", samples, "answer", why);
-    destination_note_error(d, loop_now(s->lane->loop), why);
-    shard_accepted(s);
-    shard_delivered(s);
-}
+enum { ERROR_TEXT = 200 }; /* bytes of a response body that are shown */
 
 static void deliver(struct shard *s)
 {
@@ -63,8 +45,26 @@ static void deliver(struct shard *s)
     atomic_fetch_add_explicit(&d->sent_samples, b->n_samples, memory_order_relaxed);
     atomic_fetch_add_explicit(&d->sent_bytes, b->n, memory_order_relaxed);
     atomic_store_explicit(&d->last_ok, loop_now(s->lane->loop), memory_order_relaxed);
+    bisect_taken(s);
     shard_accepted(s);
     shard_delivered(s);
+}
+
+static void deliver_partly(struct shard *s, const char *why)
+{
+    atomic_fetch_add_explicit(&s->dest->partly_stored_blocks, 1, memory_order_relaxed);
+    log_warn("remote_write", "the destination rejected some samples of a block and stored the others",
+             "name", s->dest->name, "response", why);
+    destination_note_error(s->dest, loop_now(s->lane->loop), why);
+    deliver(s);
+}
+
+static void drop_head(struct shard *s, int status, const char *why)
+{
+    bisect_drop_head(s, status, why);
+    shard_accepted(s);
+    s->state = SHARD_IDLE;
+    shard_kick(s);
 }
 
 static void recode_head(struct shard *s)
@@ -80,29 +80,15 @@ static void recode_head(struct shard *s)
     sender_send(s);
 }
 
-static void split_head(struct shard *s)
-{
-    struct err err;
-    struct block *half[2];
-    if (!block_split(s->lane->packer, shard_head(s), half, &err)) {
-        drop_head(s, 413, err.text);
-        return;
-    }
-    shard_replace_head(s, half, 2);
-    sender_send(s);
-}
-
 static void try_later(struct shard *s, const struct client_reply *reply, const char *why)
 {
     int64_t wait = 0;
     if (reply->retry_after.n > 0 && !retry_after_parse(reply->retry_after, loop_now(s->lane->loop), &wait))
         wait = 0;
-    char code[24];
-    code[num_format_i64(code, reply->status)] = 0;
+    if (reply->status == 0 ? reply->sent : reply->status == 502 || reply->status == 504)
+        shard_doubt_head(s);
     atomic_fetch_add_explicit(&s->dest->errors, 1, memory_order_relaxed);
-    if (!s->lane->down)
-        log_warn("remote_write", "the destination does not take samples just now; they wait in the queue",
-                 "name", s->dest->name, "status", code, "err", why);
+    outage_failed(s->lane, reply->status, why);
     destination_note_error(s->dest, loop_now(s->lane->loop), why);
     shard_refused(s, wait);
 }
@@ -118,24 +104,57 @@ static bool take_answer(void *arg, const struct client_reply *reply UNUSED, stru
     return true;
 }
 
+/* The name says which destination it is: its URL, which may be secret, is left out. */
+static struct str without_url(struct shard *s, struct str text)
+{
+    struct buf prefix = {0};
+    buf_add_z(&prefix, "POST ");
+    url_redact(&prefix, str_of(s->lane->settings->url));
+    buf_add_z(&prefix, ": ");
+    struct str rest = str_starts(text, buf_str(&prefix)) ? str_skip(text, prefix.n) : text;
+    buf_free(&prefix);
+    return rest;
+}
+
+static void explain(struct shard *s, const struct client_reply *reply, char *why, size_t size)
+{
+    struct str text = str_first(str_trim(str_n(s->answer.text, s->answer.n)), ERROR_TEXT);
+    struct url to;
+    if (reply->status == 0)
+        snprintf(why, size, "%.*s", STR_ARG(without_url(s, str_of(reply->err.text))));
+    else if (reply->status / 100 == 3 && url_parse(reply->location, &to, NULL)) /* path and query may be secret */
+        snprintf(why, size, "HTTP %d: redirect to %.*s://%.*s", reply->status, STR_ARG(to.scheme), STR_ARG(to.host));
+    else
+        snprintf(why, size, "HTTP %d%s%.*s", reply->status, text.n ? ": " : "", STR_ARG(text));
+}
+
+static enum response_verdict judge(struct shard *s, const struct client_reply *reply)
+{
+    struct response r = {reply->status, str_n(s->answer.text, s->answer.n)};
+    enum response_verdict v = reply->status ? response_verdict(&r, shard_head(s)->codec) : RESPONSE_RETRY;
+    bool rejected = v == RESPONSE_REJECTED || v == RESPONSE_PARTLY_STORED;
+    return rejected && shard_head_doubted(s) && response_blames_time(r.text) ? RESPONSE_DELIVERED : v;
+}
+
 static void answered(void *arg, const struct client_reply *reply)
 {
     struct shard *s = arg;
-    struct str text = str_trim(str_n(s->answer.text, s->answer.n));
     char why[sizeof reply->err.text];
-    if (reply->status == 0)
-        snprintf(why, sizeof why, "%s", reply->err.text);
-    else
-        snprintf(why, sizeof why, "HTTP %d: %.*s", reply->status, STR_ARG(text));
+    explain(s, reply, why, sizeof why);
     s->call = NULL;
     destination_note_status(s->dest, reply->status);
     atomic_fetch_add_explicit(&s->dest->send_ns, (unsigned long long)reply->total_ms * 1000000, memory_order_relaxed);
-    switch (reply->status ? classify(reply->status, shard_head(s)->codec) : AGAIN) {
-    case DELIVERED: deliver(s); break;
-    case RECODE: recode_head(s); break;
-    case SPLIT: split_head(s); break;
-    case DROP: drop_head(s, reply->status, why); break;
-    case AGAIN: try_later(s, reply, why); break;
+    enum response_verdict v = judge(s, reply);
+    if (v != RESPONSE_RETRY)
+        bisect_request_judged(s);
+    switch (v) {
+    case RESPONSE_DELIVERED: deliver(s); break;
+    case RESPONSE_PARTLY_STORED: deliver_partly(s, why); break;
+    case RESPONSE_RECODE: recode_head(s); break;
+    case RESPONSE_TOO_LARGE: bisect_rejected(s, DROPPED_TOO_LARGE, reply->status, why); break;
+    case RESPONSE_REJECTED: bisect_rejected(s, DROPPED_REJECTED, reply->status, why); break;
+    case RESPONSE_DROP: drop_head(s, reply->status, why); break;
+    case RESPONSE_RETRY: try_later(s, reply, why); break;
     }
 }
 

@@ -7,6 +7,13 @@
 
 enum { READ_BYTES = 1 << 20, READ_BYTES_FAILING = 64 << 10, READ_AGAIN_MS = 1000 };
 
+static void run_resume(struct loop_timer *timer)
+{
+    struct shard *s = CONTAINER(timer, struct shard, resume);
+    s->state = SHARD_IDLE;
+    shard_kick(s);
+}
+
 static void run_read_again(struct loop_timer *timer) { shard_kick(CONTAINER(timer, struct shard, read_again)); }
 
 struct shard *shard_new(struct destination *d, struct destination_generation *g, size_t at, unsigned index,
@@ -24,6 +31,9 @@ struct shard *shard_new(struct destination *d, struct destination_generation *g,
     s->behind = state.first < state.next;
     queue_hold(disk, s->behind ? s->read_seq : UINT64_MAX);
     s->read_again.run = run_read_again;
+    s->resume.run = run_resume;
+    s->doubted = s->behind; /* the last run may have stopped before the response to its first block */
+    s->doubt_seq = state.first;
     return s;
 }
 
@@ -39,6 +49,23 @@ void shard_free(struct shard *s)
 
 static struct entry *entry_at(struct shard *s, size_t i) { return &s->entries[(s->head + i) % s->cap]; }
 struct block *shard_head(struct shard *s) { return s->n ? entry_at(s, 0)->block : NULL; }
+uint64_t shard_head_seq(const struct shard *s) { return s->entries[s->head].seq; }
+
+size_t shard_pieces(const struct shard *s)
+{
+    size_t n = 1;
+    while (n < s->n && s->entries[(s->head + n) % s->cap].seq == shard_head_seq(s))
+        n++;
+    return n;
+}
+
+void shard_doubt_head(struct shard *s)
+{
+    s->doubted = true;
+    s->doubt_seq = shard_head_seq(s);
+}
+
+bool shard_head_doubted(const struct shard *s) { return s->doubted && s->doubt_seq == shard_head_seq(s); }
 
 static void reserve_entries(struct shard *s, size_t more)
 {
@@ -104,12 +131,6 @@ static size_t allowance(const struct shard *s)
     return share > SHARD_MIN_MEMORY ? share : SHARD_MIN_MEMORY;
 }
 
-static void count_dropped(struct shard *s, const struct block *b)
-{
-    atomic_fetch_add_explicit(&s->dest->dropped_blocks, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&s->dest->dropped_samples, b->n_samples, memory_order_relaxed);
-}
-
 /* Memory is all there is, by durability: the oldest goes, but for the one in flight. */
 static void drop_oldest(struct shard *s)
 {
@@ -117,7 +138,7 @@ static void drop_oldest(struct shard *s)
     size_t before = s->n;
     while (s->memory > allowance(s) && s->n > 1) {
         struct entry e = take_entry(s, sending ? 1 : 0);
-        count_dropped(s, e.block);
+        destination_count_dropped(s->dest, e.block, DROPPED_NO_SPACE);
         block_unref(e.block);
         s->resent_as_snappy = s->resent_as_snappy && sending;
         log_warn("remote_write", "max_memory_bytes is used up and durability is memory; dropping the oldest blocks",
@@ -238,7 +259,7 @@ static bool too_old(const struct shard *s, const struct block *b)
     return limit > 0 && b->n_samples > 0 && b->t_max < loop_now(s->lane->loop) - limit; /* metadata alone has no age */
 }
 
-static void finish_head(struct shard *s)
+void shard_finish_head(struct shard *s)
 {
     struct entry e = take_entry(s, 0);
     block_unref(e.block);
@@ -250,8 +271,8 @@ static void finish_head(struct shard *s)
 static void drop_old(struct shard *s)
 {
     while (s->n > 0 && too_old(s, shard_head(s))) {
-        count_dropped(s, shard_head(s));
-        finish_head(s);
+        destination_count_dropped(s->dest, shard_head(s), DROPPED_TOO_OLD);
+        shard_finish_head(s);
     }
 }
 
@@ -278,9 +299,15 @@ void shard_kick(struct shard *s)
 
 void shard_delivered(struct shard *s)
 {
-    finish_head(s);
+    shard_finish_head(s);
     s->state = SHARD_IDLE;
     shard_kick(s);
+}
+
+void shard_pause(struct shard *s, int64_t ms)
+{
+    s->state = SHARD_PAUSED;
+    loop_timer_in(s->lane->loop, &s->resume, ms);
 }
 
 void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n)
@@ -309,7 +336,7 @@ static struct block *whole_block(struct shard *s, size_t at, size_t *next)
         struct err err;
         struct block *joined = block_join(s->lane->packer, whole, entry_at(s, *next)->block, &err);
         if (joined == NULL) {
-            count_dropped(s, entry_at(s, *next)->block);
+            destination_count_dropped(s->dest, entry_at(s, *next)->block, DROPPED_REJECTED);
             log_error("remote_write", "a part of a block is lost", "name", s->dest->name, "err", err.text);
             continue;
         }
@@ -329,13 +356,16 @@ void shard_save(struct shard *s)
 
 void shard_stop(struct shard *s)
 {
-    if (s->call)
+    if (s->call) {
         client_cancel(s->call);
+        shard_doubt_head(s);
+    }
     s->call = NULL;
     if (s->state == SHARD_WAITING)
         list_remove(&s->node);
     s->state = SHARD_STOPPED;
     loop_timer_stop(s->lane->loop, &s->read_again);
+    loop_timer_stop(s->lane->loop, &s->resume);
     shard_save(s);
 }
 

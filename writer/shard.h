@@ -8,12 +8,13 @@
 #ifndef WRITER_SHARD_H
 #define WRITER_SHARD_H
 
-#include "writer/destination.h"
+#include "writer/bisect.h"
 
 enum shard_state {
     SHARD_IDLE,    /* nothing under way */
     SHARD_SENDING, /* one POST in flight */
     SHARD_WAITING, /* in its dest_lane's waiting list: the destination does not take anything just now */
+    SHARD_PAUSED,  /* between two pieces of a rejected block */
     SHARD_STOPPED  /* the lane has left it; nothing is sent any more */
 };
 struct entry { struct block *block; uint64_t seq; int64_t queued_at; };
@@ -33,7 +34,10 @@ struct shard {
     struct queue_read read;
     struct loop_timer read_again; /* armed: the last read failed */
     struct client_call *call;
-    struct { char text[200]; size_t n; } answer; /* the beginning of an error body */
+    struct { char text[1024]; size_t n; } answer; /* the beginning of an error body */
+    struct bisect bisect;
+    struct loop_timer resume;  /* armed while paused */
+    bool doubted; uint64_t doubt_seq; /* the block of this number may be stored: its response was lost */
     bool resent_as_snappy; /* the head was refused as zstd and is tried once more */
     struct list node;      /* in waiting */
 };
@@ -52,6 +56,12 @@ static inline bool shard_empty(const struct shard *s) { return s->n == 0 && !s->
 
 /* For sender.c. */
 struct block *shard_head(struct shard *s);
+uint64_t shard_head_seq(const struct shard *s);
+size_t shard_pieces(const struct shard *s); /* entries of the head's block; 1 unless it was split */
+void shard_doubt_head(struct shard *s);
+bool shard_head_doubted(const struct shard *s);
+void shard_finish_head(struct shard *s);    /* delivered or dropped; the caller delivers or pauses next */
+void shard_pause(struct shard *s, int64_t ms);
 void shard_delivered(struct shard *s); /* the head is done, one way or the other */
 void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n);
 void sender_send(struct shard *s);

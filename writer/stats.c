@@ -26,7 +26,8 @@ static double sent_samples(struct destination *d) { return load(&d->sent_samples
 static double retries(struct destination *d) { return load(&d->retries); }
 static double errors(struct destination *d) { return load(&d->errors); }
 static double dropped_blocks(struct destination *d) { return load(&d->dropped_blocks) + QUEUE(blocks_dropped); }
-static double dropped_samples(struct destination *d) { return load(&d->dropped_samples) + QUEUE(samples_dropped); }
+static double dropped_samples(struct destination *d) { return (double)destination_dropped(d); }
+static double partly_stored(struct destination *d) { return load(&d->partly_stored_blocks); }
 static double send_seconds(struct destination *d) { return load(&d->send_ns) / 1e9; }
 static double memory_bytes(struct destination *d) { return load(&d->pending_bytes); }
 /* What has been written is counted on disk, also while a copy is in memory. */
@@ -79,6 +80,8 @@ static const struct family families[] = {
      "Age of the oldest pending block in memory, 0 when there is none", oldest_seconds, false},
     {"vmagent_remotewrite_pending_inmemory_blocks", STATS_GAUGE, "Blocks that wait in memory", memory_blocks, false},
     {"vmagent_remotewrite_queues", STATS_GAUGE, "Shards of the destination", shards, false},
+    {"sluice_remotewrite_blocks_partly_stored_total", STATS_COUNTER,
+     "Blocks of which the destination rejected some samples and stored the others", partly_stored, false},
     {"sluice_remotewrite_zstd", STATS_GAUGE, "1 while blocks are sent with zstd, 0 with snappy", zstd, false},
     {"vm_persistentqueue_bytes_pending", STATS_GAUGE, "Bytes on disk that are not delivered yet", queue_pending, true},
     {"vm_persistentqueue_blocks_dropped_total", STATS_COUNTER,
@@ -128,6 +131,18 @@ static void write_statuses(struct destination *d, void *arg)
     mutex_unlock(&d->lock);
 }
 
+static void write_dropped(struct destination *d, void *arg)
+{
+    static const char *const names[] = {"rejected", "too_large", "too_old", "no_space"};
+    _Static_assert(LEN(names) == DROP_REASONS, "a name for each reason");
+    struct visit *v = arg;
+    for (int i = 0; i < DROP_REASONS; i++) {
+        const struct stats_label labels[] = {{"url", str_of(d->label)}, {"reason", str_of(names[i])}};
+        double n = load(&d->dropped_samples[i]) + (i == DROPPED_NO_SPACE ? QUEUE(samples_dropped) : 0);
+        stats_value(v->out, "sluice_remotewrite_samples_dropped_total", labels, 2, n);
+    }
+}
+
 struct recent_family { const char *name; enum stats_kind kind; const char *help; size_t at; };
 #define RECENT(name, kind, field, help) {name, kind, help, offsetof(struct recent_stats, field)}
 static const struct recent_family recent_families[] = {
@@ -166,6 +181,8 @@ static void collect(struct stats_out *out, void *arg)
     stats_family(out, "vmagent_remotewrite_requests_total", STATS_COUNTER,
                  "Requests by answer; status_code 0: no answer came");
     writer_each_destination(w, write_statuses, &(struct visit){out, NULL});
+    stats_family(out, "sluice_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples dropped, by reason");
+    writer_each_destination(w, write_dropped, &(struct visit){out, NULL});
     write_recent(w, out);
 }
 

@@ -190,7 +190,7 @@ static void copy_status(struct destination *d, struct arena *a, struct destinati
         .shards = destination_newest(d)->n_shards,
         .pending_bytes = queue_bytes(d->queue), .pending_blocks = read_counter(&d->pending_blocks),
         .dropped_blocks = read_counter(&d->dropped_blocks) + q->blocks_dropped,
-        .dropped_samples = read_counter(&d->dropped_samples) + q->samples_dropped,
+        .dropped_samples = destination_dropped(d),
         .sent_samples = read_counter(&d->sent_samples), .sent_bytes = read_counter(&d->sent_bytes),
         .retries = read_counter(&d->retries),
         .last_ok_at = atomic_load(&d->last_ok), .zstd = atomic_load(&d->zstd)};

@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a remote write response means: statuses beside long bodies, redirects, rejected series, lost responses. */
+/* What a remote write response means: statuses beside long bodies, redirects, rejected series, lost responses; and what
+ * the log tells of an outage. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/log.h"
 #include "rig.h"
+#include "writer/bisect.h"
+#include "writer/response.h"
+#include "writer/state.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static bool retried_twice(void) { return rig_status().retries > 1; }
 
@@ -45,8 +55,311 @@ static void a_long_body_changes_nothing(void **state UNUSED)
     rig_stop(1000);
 }
 
+/* --- the tables --------------------------------------------------------------------------------------------------- */
+
+struct verdict_case { int status; const char *text; enum codec codec; enum response_verdict verdict; };
+
+static void statuses_and_words(void **state UNUSED)
+{
+    static const struct verdict_case cases[] = {
+        {200, "out of order sample", CODEC_SNAPPY, RESPONSE_DELIVERED},
+        {204, "", CODEC_ZSTD, RESPONSE_DELIVERED},
+        {302, "", CODEC_SNAPPY, RESPONSE_RETRY},
+        {400, "no", CODEC_SNAPPY, RESPONSE_REJECTED},
+        {400, "unknown encoding", CODEC_ZSTD, RESPONSE_RECODE},
+        {400, "out of bounds", CODEC_ZSTD, RESPONSE_REJECTED},
+        {400, "failed pushing to ingester: user=1: the sample has been rejected (err-mimir-sample-out-of-order)",
+         CODEC_SNAPPY, RESPONSE_PARTLY_STORED},
+        {400, "user=fake: err: out of order sample. timestamp=1, series={a=\"b\"}", CODEC_ZSTD, RESPONSE_PARTLY_STORED},
+        {401, "", CODEC_SNAPPY, RESPONSE_RETRY}, {403, "", CODEC_SNAPPY, RESPONSE_RETRY},
+        {404, "", CODEC_SNAPPY, RESPONSE_RETRY}, {408, "", CODEC_SNAPPY, RESPONSE_RETRY},
+        {429, "too old sample", CODEC_SNAPPY, RESPONSE_RETRY},
+        {405, "", CODEC_SNAPPY, RESPONSE_DROP}, {410, "", CODEC_SNAPPY, RESPONSE_DROP},
+        {409, "store locally for endpoint: conflict", CODEC_SNAPPY, RESPONSE_PARTLY_STORED},
+        {413, "", CODEC_ZSTD, RESPONSE_TOO_LARGE},
+        {415, "", CODEC_ZSTD, RESPONSE_RECODE}, {415, "", CODEC_SNAPPY, RESPONSE_DROP},
+        {422, "", CODEC_SNAPPY, RESPONSE_REJECTED},
+        {500, "", CODEC_SNAPPY, RESPONSE_RETRY},
+        {500, "write to WAL: no space left on device", CODEC_SNAPPY, RESPONSE_RETRY},
+        {500, "histogram's observation count should equal the number of observations found in the buckets",
+         CODEC_SNAPPY, RESPONSE_REJECTED},
+        {500, "3 observations found in buckets: Histogram has a bucket whose observation count is negative",
+         CODEC_SNAPPY, RESPONSE_REJECTED},
+        {500, "label name \"a\" is not unique: invalid sample", CODEC_SNAPPY, RESPONSE_REJECTED},
+        {500, "native histograms are disabled", CODEC_SNAPPY, RESPONSE_REJECTED},
+        {500, "histogram_quantile failed", CODEC_SNAPPY, RESPONSE_RETRY},
+        {502, "", CODEC_SNAPPY, RESPONSE_RETRY}, {503, "overloaded", CODEC_SNAPPY, RESPONSE_RETRY}};
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct response r = {cases[i].status, str_of(cases[i].text)};
+        if (response_verdict(&r, cases[i].codec) != cases[i].verdict)
+            fail_msg("%d \"%s\"", cases[i].status, cases[i].text);
+    }
+    assert_true(response_blames_time(STR("xx Out of order sample")));
+    assert_true(response_blames_time(STR("duplicate sample for timestamp")));
+    assert_true(response_blames_time(STR("too old sample")));
+    assert_false(response_blames_time(STR("out of bounds: too far in the future")));
+    assert_non_null(response_remedy(401));
+    assert_non_null(response_remedy(302));
+    assert_null(response_remedy(503));
+}
+
+static void requests_for_a_block(void **state UNUSED)
+{
+    assert_int_equal(bisect_limit(1, 0), 16);
+    assert_int_equal(bisect_limit(2000, 0), 38);
+    assert_int_equal(bisect_limit(2048, 0), 38);
+    assert_int_equal(bisect_limit(2000, 1), 19);
+    assert_int_equal(bisect_limit(2000, 100), 8);
+}
+
+/* --- rejected samples --------------------------------------------------------------------------------------------- */
+
+enum { LIMIT = 2 * 10 + 16, BLOCKS = RIG_LANES }; /* of 600 series; a tick arrives as one block, or one of each lane */
+
+static uint64_t series_hash(const char *i, const char *lane)
+{
+    struct label items[] = {{STR(METRIC_NAME), STR("m")}, {STR("i"), str_of(i)}, {STR("lane"), str_of(lane)}};
+    return labels_hash(labels_from(&rig.arena, items, 3));
+}
+
+static uint64_t bad_series;
+static atomic_int rejection;
+
+static int reject_bad_series(struct receiver *r UNUSED, const struct received *samples, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (samples[i].series == bad_series)
+            return atomic_load(&rejection);
+    return 0;
+}
+
+static void start_rejecting(int status, const char *text)
+{
+    struct destination_conf d = rig_destination(&rig.a, "a", 1);
+    d.protocol = PROTOCOL_SNAPPY;
+    d.queue.min_backoff = 1;
+    bad_series = series_hash("113", "1");
+    atomic_store(&rejection, status);
+    atomic_store(&rig.a.text, text);
+    atomic_store(&rig.a.check, reject_bad_series);
+    rig_start();
+    rig_apply(&d, 1);
+}
+
+static void expect_only_the_bad_dropped(int64_t ticks)
+{
+    for (int64_t t = 1; t <= ticks; t++) {
+        rig_push(t, t, true);
+        rig_await(&rig.a, rig_samples(t) - (size_t)t);
+    }
+    rig_stop(1000);
+    assert_in_range(atomic_load(&rig.a.requests), 1, (BLOCKS + LIMIT) * (unsigned)ticks);
+}
+
+static void one_rejected_sample_costs_itself(void **state UNUSED)
+{
+    start_rejecting(400, "out of bounds");
+    expect_only_the_bad_dropped(3);
+}
+
+static void a_500_that_blames_content_stalls_nothing(void **state UNUSED)
+{
+    start_rejecting(500, "histogram has a bucket whose observation count is negative");
+    expect_only_the_bad_dropped(3);
+}
+
+static size_t expected_drops;
+static bool all_dropped(void) { return rig_status().dropped_samples == expected_drops; }
+
+static int reject_all(struct receiver *r UNUSED, const struct received *samples UNUSED, size_t n UNUSED)
+{
+    return atomic_load(&rejection);
+}
+
+static void expect_everything_dropped(int status)
+{
+    start_rejecting(status, "no");
+    atomic_store(&rig.a.check, reject_all);
+    for (int64_t t = 1; t <= 3; t++) {
+        rig_push(t, t, true);
+        expected_drops = rig_samples(t);
+        rig_wait_until(all_dropped);
+    }
+    assert_in_range(atomic_load(&rig.a.requests), 1, 3 * BLOCKS * LIMIT);
+    atomic_store(&rig.a.check, NULL);
+    rig_push(4, 4, true);
+    rig_await(&rig.a, rig_samples(1));
+    rig_stop(1000);
+}
+
+static void requests_that_reject_everything_are_bounded(void **state UNUSED) { expect_everything_dropped(400); }
+static void requests_that_are_all_too_large_are_bounded(void **state UNUSED) { expect_everything_dropped(413); }
+
+static size_t expected_sent;
+static bool all_sent(void) { return rig_status().sent_samples == expected_sent; }
+
+/* A receiver that stores the rest of a block: halving it again would only repeat that. */
+static void partial_writers_get_one_request(void **state UNUSED)
+{
+    start_rejecting(400, "user=1: err-mimir-sample-out-of-order");
+    rig_push(1, 1, true);
+    expected_sent = rig_samples(1);
+    rig_wait_until(all_sent);
+    assert_in_range(atomic_load(&rig.a.requests), 1, BLOCKS);
+    assert_int_equal(rig_status().dropped_samples, 0);
+    rig_stop(1000);
+}
+
+/* --- blocks in doubt ---------------------------------------------------------------------------------------------- */
+
+/* As Mimir or an old Prometheus: what is there already is rejected. */
+static int reject_stored(struct receiver *r, const struct received *samples, size_t n)
+{
+    size_t before = (size_t)(samples - r->samples);
+    for (size_t i = 0; i < before && n > 0; i++)
+        if (r->samples[i].series == samples[0].series && r->samples[i].sample.t >= samples[0].sample.t)
+            return 400;
+    return 0;
+}
+
+static void start_losing(int lost)
+{
+    struct destination_conf d = rig_destination(&rig.a, "a", 1);
+    d.protocol = PROTOCOL_SNAPPY;
+    atomic_store(&rig.a.text, "duplicate sample for timestamp");
+    atomic_store(&rig.a.check, reject_stored);
+    atomic_store(&rig.a.lost, lost);
+    rig_start();
+    rig_apply(&d, 1);
+}
+
+static void a_lost_response_and_then_a_duplicate_is_a_delivery(void **state UNUSED)
+{
+    start_losing(1);
+    rig_push(1, 1, true);
+    expected_sent = rig_samples(1);
+    rig_wait_until(all_sent);
+    assert_int_equal(receiver_count(&rig.a), rig_samples(1));
+    assert_int_equal(rig_status().dropped_samples, 0);
+    rig_stop(1000);
+}
+
+static bool all_stored(void) { return receiver_count(&rig.a) > 0 && rig_status().retries > 0; }
+
+static void a_block_in_flight_at_the_stop_is_in_doubt(void **state UNUSED)
+{
+    start_losing(1000);
+    rig_push(1, 1, true);
+    rig_wait_until(all_stored);
+    rig_stop(20);
+    start_losing(0);
+    rig_await(&rig.a, rig_samples(1));
+    assert_int_equal(rig_status().dropped_samples, 0);
+    rig_stop(1000);
+}
+
+/* --- the log ------------------------------------------------------------------------------------------------------ */
+
+static char story[64 << 10];
+static int log_fd;
+
+static void start_logging(void)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/log", rig.dir);
+    log_fd = open(path, O_RDWR | O_CREAT | O_APPEND, 0600);
+    assert_true(log_fd >= 0);
+    log_setup(LOG_INFO, LOG_LOGFMT, log_fd);
+}
+
+static void stop_logging(void)
+{
+    log_setup(LOG_INFO, LOG_LOGFMT, 2);
+    ssize_t n = pread(log_fd, story, sizeof story - 1, 0);
+    story[n > 0 ? n : 0] = 0;
+    close(log_fd);
+}
+
+static unsigned times_logged(const char *text)
+{
+    unsigned n = 0;
+    for (const char *p = story; (p = strstr(p, text)) != NULL; p++)
+        n++;
+    return n;
+}
+
+static void set_outage_period(int64_t ms)
+{
+    struct destination *d = rig.writer->destinations[0];
+    mutex_lock(&d->lock);
+    d->outage.period = ms;
+    mutex_unlock(&d->lock);
+}
+
+static bool retried_often(void) { return rig_status().retries > 12; }
+
+static void log_outage(int status)
+{
+    struct destination_conf d = rig_destination(&rig.a, "a", 8);
+    start_logging();
+    rig_start();
+    rig_apply(&d, 1);
+    set_outage_period(100);
+    atomic_store(&rig.a.status, status);
+    rig_push(1, 2, true);
+    rig_wait_until(retried_often);
+    atomic_store(&rig.a.status, 204);
+    rig_await(&rig.a, rig_samples(2));
+    rig_stop(1000);
+    stop_logging();
+    assert_in_range(times_logged("remote write still failing"), 1, 9);
+    assert_int_equal(times_logged("remote write recovered"), 1);
+    assert_true(times_logged(" since=20") >= 2 && times_logged(" pending=") >= 2 && times_logged(" oldest=") >= 2);
+    assert_int_equal(times_logged("127.0.0.1"), 0);
+}
+
+/* One story of three lanes. */
+static void an_outage_is_one_story(void **state UNUSED)
+{
+    log_outage(503);
+    assert_int_equal(times_logged("msg=\"remote write failing"), 1);
+    assert_true(times_logged("space_left=unlimited") + times_logged("space_left=") >= 1);
+    assert_int_equal(times_logged("level=error"), 0);
+}
+
+static void bad_credentials_say_what_to_change(void **state UNUSED)
+{
+    log_outage(401);
+    assert_int_equal(times_logged("msg=\"remote write rejected"), 1);
+    assert_true(times_logged("remedy=\"check the credentials") >= 2);
+    assert_true(times_logged("level=error") >= 2);
+}
+
+static void nobody_listens_and_no_url_is_shown(void **state UNUSED)
+{
+    struct receiver nobody = {.port = 1};
+    struct destination_conf d = rig_destination(&nobody, "a", 2);
+    start_logging();
+    rig_start();
+    rig_apply(&d, 1);
+    rig_push(1, 1, true);
+    rig_wait_until(retried_twice);
+    assert_true(str_is(rig_status().last_error, "connection refused"));
+    rig_stop(20);
+    stop_logging();
+    assert_int_equal(times_logged("err=\"connection refused\""), 1);
+    assert_int_equal(times_logged("127.0.0.1"), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {RIG_TEST(a_redirect_is_no_delivery), RIG_TEST(a_long_body_changes_nothing)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(statuses_and_words), cmocka_unit_test(requests_for_a_block),
+        RIG_TEST(a_redirect_is_no_delivery), RIG_TEST(a_long_body_changes_nothing),
+        RIG_TEST(one_rejected_sample_costs_itself), RIG_TEST(a_500_that_blames_content_stalls_nothing),
+        RIG_TEST(requests_that_reject_everything_are_bounded), RIG_TEST(requests_that_are_all_too_large_are_bounded),
+        RIG_TEST(partial_writers_get_one_request), RIG_TEST(a_lost_response_and_then_a_duplicate_is_a_delivery),
+        RIG_TEST(a_block_in_flight_at_the_stop_is_in_doubt), RIG_TEST(an_outage_is_one_story),
+        RIG_TEST(bad_credentials_say_what_to_change), RIG_TEST(nobody_listens_and_no_url_is_shown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,6 +116,7 @@ static void large_blocks_are_cut(void **state UNUSED)
     atomic_store(&rig.a.too_large, 700);
     rig_start();
     struct destination_conf d = rig_destination(&rig.a, "a", 2);
+    d.queue.min_backoff = 1;
     rig_apply(&d, 1);
     rig_push(1, 20, true);
     rig_await(&rig.a, rig_samples(20));
@@ -152,6 +153,7 @@ static void bad_blocks_are_dropped_and_counted(void **state UNUSED)
 {
     rig_start();
     struct destination_conf d = rig_destination(&rig.a, "a", 4);
+    d.queue.min_backoff = 1;
     rig_apply(&d, 1);
     atomic_store(&rig.a.status, 400);
     rig_push(1, 5, true);

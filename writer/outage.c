@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "writer/dest_lane.h"
+
+#include "base/log.h"
+#include "base/times.h"
+#include "writer/response.h"
+
+#include <stdio.h>
+
+/* Texts for log values: one allocation each, freed together. */
+struct story { struct buf since, lasting, oldest, pending, space; };
+
+static void add_bytes(struct buf *b, uint64_t n)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)n;
+    size_t i = 0;
+    for (; v >= 1024 && i + 1 < LEN(units); i++)
+        v /= 1024;
+    buf_printf(b, i ? "%.1f%s" : "%.0f%s", v, units[i]);
+}
+
+static void tell(struct dest_lane *dl, const struct outage *o, struct story *t)
+{
+    struct destination *d = dl->dest;
+    uint64_t memory = atomic_load_explicit(&d->pending_bytes, memory_order_relaxed), disk = queue_bytes(d->queue);
+    uint64_t limit = dl->settings->disk, pending = disk > memory ? disk : memory;
+    int64_t oldest = destination_since(d), now = loop_now(dl->loop);
+    buf_add_rfc3339(&t->since, o->since / 1000 * 1000);
+    buf_add_duration(&t->lasting, (loop_mono(dl->loop) - o->since_mono) / 1000 * 1000);
+    buf_add_duration(&t->oldest, oldest > 0 && oldest < now ? (now - oldest) / 1000 * 1000 : 0);
+    add_bytes(&t->pending, pending);
+    if (limit == 0)
+        buf_add_z(&t->space, "unlimited");
+    else
+        add_bytes(&t->space, limit > disk ? limit - disk : 0);
+}
+
+static void free_story(struct story *t)
+{
+    buf_free(&t->since);
+    buf_free(&t->lasting);
+    buf_free(&t->oldest);
+    buf_free(&t->pending);
+    buf_free(&t->space);
+}
+
+static void log_begin(const struct dest_lane *dl, int status, const char *why)
+{
+    const char *remedy = response_remedy(status);
+    if (remedy)
+        log_error("remote_write", "remote write rejected; nothing is delivered until this is changed, samples are queued",
+                  "name", dl->dest->name, "err", why, "remedy", remedy);
+    else
+        log_warn("remote_write", "remote write failing; queueing samples and retrying", "name", dl->dest->name,
+                 "err", why);
+}
+
+static void log_still(struct dest_lane *dl, const struct outage *o, int status, const char *why)
+{
+    struct story t = {.since = {0}};
+    const char *remedy = response_remedy(status);
+    tell(dl, o, &t);
+    LOG_AT(remedy ? LOG_ERROR : LOG_WARN, "remote_write", "remote write still failing; queueing samples and retrying",
+           "name", dl->dest->name, "since", buf_z(&t.since), "for", buf_z(&t.lasting), "pending", buf_z(&t.pending),
+           "oldest", buf_z(&t.oldest), "space_left", buf_z(&t.space), "err", why, "remedy", remedy ? remedy : "none");
+    free_story(&t);
+}
+
+void outage_failed(struct dest_lane *dl, int status, const char *why)
+{
+    struct destination *d = dl->dest;
+    int64_t now = loop_mono(dl->loop);
+    mutex_lock(&d->lock);
+    struct outage *o = &d->outage;
+    bool begins = o->lanes == 0;
+    if (!dl->failing)
+        o->lanes++;
+    dl->failing = true;
+    if (begins) {
+        o->since = loop_now(dl->loop);
+        o->since_mono = now;
+    }
+    bool due = begins || now - o->told_mono >= o->period;
+    if (due)
+        o->told_mono = now;
+    struct outage copy = *o;
+    mutex_unlock(&d->lock);
+    if (begins)
+        log_begin(dl, status, why);
+    else if (due)
+        log_still(dl, &copy, status, why);
+}
+
+/* True: this was the last lane. */
+static bool leave_outage(struct dest_lane *dl, struct outage *copy)
+{
+    struct destination *d = dl->dest;
+    if (!dl->failing)
+        return false;
+    dl->failing = false;
+    mutex_lock(&d->lock);
+    bool last = --d->outage.lanes == 0;
+    *copy = d->outage;
+    mutex_unlock(&d->lock);
+    return last;
+}
+
+void outage_over(struct dest_lane *dl)
+{
+    struct outage o;
+    if (!leave_outage(dl, &o))
+        return;
+    struct story t = {.since = {0}};
+    tell(dl, &o, &t);
+    log_info("remote_write", "remote write recovered; sending queued samples", "name", dl->dest->name,
+             "since", buf_z(&t.since), "after", buf_z(&t.lasting), "pending", buf_z(&t.pending),
+             "oldest", buf_z(&t.oldest));
+    free_story(&t);
+}
+
+void outage_forget(struct dest_lane *dl)
+{
+    struct outage o;
+    leave_outage(dl, &o);
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The log's story of a destination that takes nothing: it begins, goes on (a line each minute), and ends.
+ *
+ * One story for a destination, not one for each lane: it begins with the first lane whose requests fail and ends when
+ * the last one gets through again. Any lane; the state is under the destination's lock.
+ */
+#ifndef WRITER_OUTAGE_H
+#define WRITER_OUTAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { OUTAGE_PERIOD = 60000 };
+struct dest_lane;
+struct outage {
+    unsigned lanes;        /* whose requests fail; 0 = there is no outage */
+    int64_t since;         /* Unix ms */
+    int64_t since_mono, told_mono;
+    int64_t period;        /* ms from line to line */
+};
+
+void outage_failed(struct dest_lane *dl, int status, const char *why); /* a request is to be retried */
+void outage_over(struct dest_lane *dl);   /* a request got through */
+void outage_forget(struct dest_lane *dl); /* the lane sends nothing more */
+
+#endif
