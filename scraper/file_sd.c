@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <glob.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -253,6 +254,16 @@ bool file_discovery_refresh(struct file_discovery *d, const struct file_sd *conf
     }
     map_free(&places);
     return drop_gone(d) || changed;
+}
+
+bool file_discovery_matches(const struct file_discovery *d, struct str pattern)
+{
+    char *z = str_dup(pattern);
+    bool found = false;
+    for (size_t i = 0; i < d->n && !found; i++)
+        found = strcmp(z, d->files[i].path) == 0 || fnmatch(z, d->files[i].path, FNM_PATHNAME | FNM_PERIOD) == 0;
+    mem_free(z);
+    return found;
 }
 
 void file_discovery_free(struct file_discovery *d)

@@ -22,6 +22,7 @@ struct file_discovery {          /* one file_sd_config; zeroed = nothing read ye
 };
 /* Looks at all files again; true when any target may have changed. Log lines tell what is wrong. */
 bool file_discovery_refresh(struct file_discovery *d, const struct file_sd *conf);
+bool file_discovery_matches(const struct file_discovery *d, struct str pattern); /* any file that is there? */
 void file_discovery_free(struct file_discovery *d);
 /* Reads one file. */
 bool sd_file_parse(struct arena *a, const char *path, struct str text, struct static_group **groups, size_t *n,

@@ -111,7 +111,7 @@ struct target_status {                 /* a copy in the caller's arena */
     uint64_t id;                       /* stable over restarts: hash of job, url and labels */
 };
 struct dropped_target { struct str job; struct labels discovered; };
-struct pool_status { struct str job; size_t dropped; };
+struct pool_status { struct str job; size_t dropped; struct str missing; /* file patterns without a match */ };
 struct scraper_targets {
     struct target_status *active; size_t n_active;  /* sorted by job, url, labels */
     struct dropped_target *dropped; size_t n_dropped; /* at most 10,000 are remembered */

@@ -33,10 +33,23 @@ static int by_job_url_labels(const void *x, const void *y)
     return c ? c : labels_cmp(a->labels, b->labels);
 }
 
+static struct str missing_patterns(const struct pool *p, struct arena *a)
+{
+    const struct file_sd *confs = p->conf->file_sd_configs.items;
+    struct buf text = {0};
+    for (size_t i = 0; i < p->conf->file_sd_configs.n; i++)
+        for (size_t k = 0; k < confs[i].files.n; k++)
+            if (!file_discovery_matches(&p->files[i], confs[i].files.items[k]))
+                buf_printf(&text, "%s%.*s", text.n ? ", " : "", STR_ARG(confs[i].files.items[k]));
+    struct str copy = arena_str(a, buf_str(&text));
+    buf_free(&text);
+    return copy;
+}
+
 static void copy_pool(const struct pool *p, struct arena *a, struct scraper_targets *out, size_t *room)
 {
     struct str job = arena_str(a, p->conf->job_name);
-    out->pools[out->n_pools++] = (struct pool_status){job, p->dropped_total};
+    out->pools[out->n_pools++] = (struct pool_status){job, p->dropped_total, missing_patterns(p, a)};
     for (size_t i = 0; i < p->n; i++)
         copy_target(p->targets[i], a, &out->active[out->n_active++]);
     for (size_t i = 0; i < p->n_dropped && *room > 0; i++, --*room)

@@ -24,7 +24,7 @@ struct filter {
     const struct matcher *labels; size_t n_labels;
     size_t page;                  /* from 0 */
 };
-struct job_tally { struct str name; size_t up, n; };
+struct job_tally { struct str name, missing; size_t up, n; };
 struct view {
     struct http_request *r;
     struct filter filter;
@@ -124,7 +124,7 @@ static void count_jobs(struct view *v)
     v->n_jobs = v->all.n_pools;
     v->jobs = ARENA_ARRAY(&v->r->arena, struct job_tally, v->n_jobs + 1);
     for (size_t i = 0; i < v->n_jobs; i++)
-        v->jobs[i].name = v->all.pools[i].job;
+        v->jobs[i] = (struct job_tally){.name = v->all.pools[i].job, .missing = v->all.pools[i].missing};
     qsort(v->jobs, v->n_jobs, sizeof *v->jobs, by_name);
     for (size_t i = 0; i < v->all.n_active; i++) {
         const struct target_status *t = &v->all.active[i];
@@ -165,6 +165,9 @@ static void text_page(struct view *v)
     for (size_t k = 0; k < v->n_jobs; k++) {
         const struct job_tally *job = &v->jobs[k];
         buf_printf(&v->r->out, "job=\"%.*s\" (%zu/%zu up)\n", STR_ARG(job->name), job->up, job->n);
+        if (job->missing.n > 0)
+            buf_printf(&v->r->out, "\t%s: no file matches %.*s\n", job->n ? "targets missing" : "0 targets",
+                       STR_ARG(job->missing));
         for (; i < v->n_shown && str_eq(v->shown[i]->job, job->name); i++)
             text_target(v, v->shown[i]);
     }
@@ -210,6 +213,20 @@ static void html_job(struct view *v, struct str job)
     html_text(&v->r->out, job);
     if (t)
         buf_printf(&v->r->out, " (%zu/%zu up)", t->up, t->n);
+}
+
+static void html_missing(struct view *v)
+{
+    for (size_t i = 0; i < v->n_jobs; i++) {
+        const struct job_tally *job = &v->jobs[i];
+        if (job->missing.n == 0)
+            continue;
+        buf_add_z(&v->r->out, "<tr><td colspan=7>");
+        html_text(&v->r->out, job->name);
+        buf_add_z(&v->r->out, job->n ? ": targets missing<td class=down>no file matches " :
+                                       ": 0 targets<td class=down>no file matches ");
+        html_text(&v->r->out, job->missing);
+    }
 }
 
 static void html_form(struct view *v)
@@ -270,6 +287,7 @@ static void html_targets(struct view *v)
             html_job(v, v->shown[i]->job);
         html_target(v, v->shown[i]);
     }
+    html_missing(v);
     buf_add_z(out, "</table>");
     html_pages(v, first, end);
 }

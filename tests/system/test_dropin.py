@@ -160,4 +160,9 @@ def test_paths_start_from_the_file():
                       "- {job_name: none, file_sd_configs: [{files: ['none/*.yml']}]}\n")
     sluice = Sluice(None, f"--config.file={path}")
     wait_until(lambda: sluice.query('up{job="there"} == 1')["result"], 20, "the target of a relative pattern")
-    assert f"no file matches {folder()}/etc/none/*.yml" in sluice.log()
+    missing = f"no file matches {folder()}/etc/none/*.yml"
+    assert missing in sluice.log()
+    assert f"0 targets: {missing}" in sluice.get("/targets").text
+    assert missing in sluice.get("/targets", headers={"Accept": "text/html"}).text
+    write_file("etc/targets/b.yml", "[]")
+    assert "targets missing" not in sluice.get("/targets").text
