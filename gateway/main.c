@@ -279,8 +279,9 @@ static bool check_only(struct config *c)
 {
     for (size_t i = 0; i < c->warnings.n; i++)
         printf("warning: %s\n", c->warnings.items[i].p);
-    printf("%.*s is valid: %zu scrape jobs, %zu destinations, %zu server groups\n", STR_ARG(gateway.flags.config_file),
-           c->n_jobs, c->n_destinations, c->n_groups);
+    struct str file = gateway.flags.config_file.n > 0 ? gateway.flags.config_file : STR("the command line");
+    printf("%.*s is valid: %zu scrape jobs, %zu destinations, %zu server groups\n", STR_ARG(file), c->n_jobs,
+           c->n_destinations, c->n_groups);
     config_unref(c);
     return true;
 }

@@ -166,3 +166,8 @@ def test_paths_start_from_the_file():
     assert missing in sluice.get("/targets", headers={"Accept": "text/html"}).text
     write_file("etc/targets/b.yml", "[]")
     assert "targets missing" not in sluice.get("/targets").text
+
+
+def test_check_without_a_file():
+    p = subprocess.run([f"{ROOT}/{OUT}/sluice", "--check-config"], capture_output=True, text=True, timeout=20)
+    assert p.returncode == 0 and p.stdout.startswith("the command line is valid: 0 scrape jobs"), p
