@@ -235,19 +235,24 @@ static bool add_recent(struct inquiry *in, struct list_answer *out, struct err *
     struct str_set strings = {0};
     struct labels_set labels = {0};
     struct metadata_set metadata = {0};
+    struct exemplar_set exemplars = {0};
     bool ok = true;
     switch (in->what->kind) {
     case LIST_NAMES: ok = s->ops->label_names(s, q, &in->routed, &strings, err); break;
     case LIST_VALUES: ok = s->ops->label_values(s, q, asked_name(in), &in->routed, &strings, err); break;
     case LIST_SERIES: ok = s->ops->series(s, q, &in->routed, &labels, err); break;
     case LIST_METADATA: ok = s->ops->metadata(s, q, in->what->name, in->what->limit, &metadata, err); break;
-    case LIST_EXEMPLARS: break; /* the recent store keeps none */
+    case LIST_EXEMPLARS: ok = s->ops->exemplars(s, q, &in->routed, &exemplars, err); break;
     }
     add_strings(in, strings.items, strings.n, out);
     for (size_t i = 0; i < labels.n; i++)
         add_label_set(out, group_labels(in->group, q->arena, labels.items[i]));
     for (size_t i = 0; i < metadata.n; i++)
         add_metadata(out, &metadata.items[i]);
+    for (size_t i = 0; i < exemplars.n; i++) {
+        exemplars.items[i].labels = group_labels(in->group, q->arena, exemplars.items[i].labels);
+        add_exemplars(out, &exemplars.items[i]);
+    }
     return ok;
 }
 

@@ -328,10 +328,15 @@ static bool exemplars(struct source *source, struct query_ctx *q, const struct s
     struct upstream *u = upstream_of(source);
     struct list_answer all;
     *out = (struct exemplar_set){0};
-    if (u->env.recent_alone)
-        return true; /* the recent store keeps none */
-    if (!ask_lists(u, q, &(struct list_question){.kind = LIST_EXEMPLARS, .sq = sq}, &all, err))
+    if (u->env.recent_alone) {
+        struct source *recent = hold_recent(u, q, err);
+        if (recent == NULL || !recent->ops->exemplars(recent, q, sq, out, err))
+            return false;
+        all = (struct list_answer){.exemplars = out->items, .n_exemplars = out->n};
+        out->n = 0;
+    } else if (!ask_lists(u, q, &(struct list_question){.kind = LIST_EXEMPLARS, .sq = sq}, &all, err)) {
         return false;
+    }
     if (all.n_exemplars > 1)
         qsort(all.exemplars, all.n_exemplars, sizeof *all.exemplars, exemplars_by_labels);
     for (size_t i = 0, end; i < all.n_exemplars; i = end) {

@@ -304,6 +304,27 @@ def test_exemplars_of_groups():
         assert status != 200 or bool(answer.json().get("warnings")) == (key == "downgrade_error"), answer
 
 
+def test_exemplars_of_the_recent_store():
+    """The newest ten of a series that were pushed, each once."""
+    t = int(time.time() * 1000) - 60000
+
+    def exemplar(k):
+        return part(3, part(1, part(1, b"trace_id") + part(2, b"t%d" % k)) + wire.field(2, 0.5) + wire.field(3, t + k))
+    sluice = Sluice("recent: {budget: 8MiB}\n")
+    labels = part(1, part(1, b"__name__") + part(2, b"c_total"))
+    for numbers in (range(4), range(2, 12), (11, 0)):
+        body = part(1, labels + part(2, wire.field(1, 1.0) + wire.field(2, t + max(numbers))) + b"".join(map(exemplar, numbers)))
+        assert push_body(f"{sluice.url}/api/v1/write", body).status == 204
+
+    def traces(**times):
+        data = sluice.data("/api/v1/query_exemplars", {"query": "rate(c_total[5m])", **times})
+        assert all(s["seriesLabels"] == {"__name__": "c_total"} for s in data), data
+        return [e["labels"]["trace_id"] for s in data for e in s["exemplars"]]
+    assert wait_until(traces) == [f"t{k}" for k in range(2, 12)]
+    assert traces(start=(t + 4) / 1000, end=(t + 6) / 1000) == ["t4", "t5", "t6"]
+    assert traces(start=t / 1000 + 30) == []
+
+
 def test_old_servers():
     def old_prometheus(name):
         return Prometheus(name=name, old=True)

@@ -43,6 +43,17 @@ static void free_histogram(struct part *p, const struct kept_histogram *h)
     free_bytes(h->message.p);
 }
 
+static void free_exemplars(struct part *p, struct kept_rest *r, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        part_count(p, -(long long)mem_block(r->exemplars[i].message.n));
+        free_bytes(r->exemplars[i].message.p);
+    }
+    r->n_exemplars -= n;
+    if (n > 0)
+        memmove(r->exemplars, r->exemplars + n, r->n_exemplars * sizeof *r->exemplars);
+}
+
 static struct kept_rest *rest_of(struct part *p, struct kept_series *s)
 {
     if (s->rest == NULL) {
@@ -59,6 +70,10 @@ static void free_rest(struct part *p, struct kept_series *s)
         return;
     for (uint32_t i = 0; i < r->n_hists; i++)
         free_histogram(p, &r->hists[i]);
+    free_exemplars(p, r, r->n_exemplars);
+    if (r->exemplars)
+        part_count(p, -(long long)mem_block(KEPT_EXEMPLARS * sizeof *r->exemplars));
+    mem_free(r->exemplars);
     p->samples -= r->n_late;
     part_count(p, -(long long)(mem_block(sizeof *r) + list_block(r->cap_late, sizeof *r->late) +
                                list_block(r->cap_hists, sizeof *r->hists)));
@@ -211,6 +226,37 @@ void kept_add_histogram(struct part *p, struct kept_series *s, struct str messag
     p->samples++;
 }
 
+static bool same_exemplar(const struct kept_rest *r, struct str message)
+{
+    for (uint32_t i = 0; i < r->n_exemplars; i++)
+        if (str_eq(r->exemplars[i].message, message))
+            return true;
+    return false;
+}
+
+/* Senders repeat an exemplar until there is a new one. */
+void kept_add_exemplar(struct part *p, struct kept_series *s, struct str message)
+{
+    int64_t t = rw_exemplar_time(message);
+    if (message.n == 0 || message.n > KEPT_EXEMPLAR_BYTES)
+        return;
+    struct kept_rest *r = rest_of(p, s);
+    if (r->exemplars == NULL) {
+        r->exemplars = mem_zalloc(KEPT_EXEMPLARS * sizeof *r->exemplars);
+        part_count(p, (long long)mem_block(KEPT_EXEMPLARS * sizeof *r->exemplars));
+    }
+    if (same_exemplar(r, message) || (r->n_exemplars == KEPT_EXEMPLARS && t < r->exemplars[0].t))
+        return;
+    if (r->n_exemplars == KEPT_EXEMPLARS)
+        free_exemplars(p, r, 1);
+    uint32_t at = r->n_exemplars;
+    for (; at > 0 && r->exemplars[at - 1].t > t; at--)
+        r->exemplars[at] = r->exemplars[at - 1];
+    r->exemplars[at] = (struct kept_exemplar){t, str_n(mem_dup(message.p, message.n), message.n)};
+    r->n_exemplars++;
+    part_count(p, (long long)mem_block(message.n));
+}
+
 /* --- what goes ---------------------------------------------------------------------------------------------------- */
 
 static void drop_first_chunk(struct part *p, struct kept_series *s)
@@ -258,7 +304,11 @@ int64_t kept_drop_until(struct part *p, struct kept_series *s, int64_t edge)
     if (s->rest == NULL)
         return newest;
     int64_t late = drop_late_until(p, s->rest, edge), hist = drop_histograms_until(p, s->rest, edge);
-    if (s->rest->n_late == 0 && s->rest->n_hists == 0)
+    uint32_t k = 0;
+    while (k < s->rest->n_exemplars && s->rest->exemplars[k].t <= edge)
+        k++;
+    free_exemplars(p, s->rest, k);
+    if (s->rest->n_late == 0 && s->rest->n_hists == 0 && s->rest->n_exemplars == 0)
         free_rest(p, s);
     newest = late > newest ? late : newest;
     return hist > newest ? hist : newest;

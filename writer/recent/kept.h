@@ -10,15 +10,18 @@
 
 struct part;
 struct kept_histogram { int64_t t; struct str message; /* owned */ };
+struct kept_exemplar { int64_t t; struct str message; /* prometheus.Exemplar; owned */ };
+enum { KEPT_EXEMPLARS = 10, KEPT_EXEMPLAR_BYTES = 1024 }; /* of a series, the newest; larger ones are not kept */
 struct kept_rest { /* what few series have */
     struct sample *late; uint32_t n_late, cap_late;           /* samples that came out of order, ascending */
     uint32_t n_settled;           /* late[n_settled..] is the tail that is not merged yet: empty between two turns */
     uint32_t n_hists, cap_hists; struct kept_histogram *hists; /* ascending */
+    uint32_t n_exemplars; struct kept_exemplar *exemplars; /* ascending; NULL, or room for KEPT_EXEMPLARS */
 };
 struct kept_series { /* 80 bytes and its labels: one piece of memory */
     struct chunk *first, *last;   /* sealed, oldest first */
     struct chunk *open;           /* NULL, or has a sample */
-    struct kept_rest *rest;       /* NULL, or has a late sample or a histogram */
+    struct kept_rest *rest;       /* NULL, or has a late sample, a histogram or an exemplar */
     struct chunk_tail tail;       /* of the newest chunk */
     int64_t newest;               /* of all its samples */
     uint32_t id, next;            /* next: the series that came after it last time; a guess that saves the look-up */
@@ -34,6 +37,7 @@ struct kept_series *kept_new(struct part *p, struct labels labels); /* labels ar
 void kept_free(struct part *p, struct kept_series *s);
 void kept_add_sample(struct part *p, struct kept_series *s, int64_t t, double v);
 void kept_add_histogram(struct part *p, struct kept_series *s, struct str message); /* prometheus.Histogram; copied */
+void kept_add_exemplar(struct part *p, struct kept_series *s, struct str message);  /* prometheus.Exemplar; copied */
 void kept_settle(struct kept_series *s);                /* after its turn in a batch */
 void kept_seal(struct part *p, struct kept_series *s);  /* the open chunk, when there is one */
 

@@ -24,6 +24,7 @@ struct gathering {
     struct map seen;
     struct str_set *strings; size_t cap;
     struct labels_set *labels; size_t labels_cap;
+    struct exemplar_set *exemplars; size_t exemplars_cap;
 };
 
 static void gather_str(struct gathering *g, struct str s)
@@ -67,6 +68,26 @@ static bool gather_labels(struct kept_series *s, void *arg)
     arena_grow(g->arena, &g->labels->items, &g->labels_cap, g->labels->n + 1, sizeof *g->labels->items);
     g->labels->items[g->labels->n++] = copy;
     return g->query->limit == 0 || g->labels->n <= g->query->limit;
+}
+
+static bool gather_exemplars(struct kept_series *s, void *arg)
+{
+    struct gathering *g = arg;
+    const struct kept_rest *r = s->rest;
+    if (r == NULL || r->n_exemplars == 0 || map_find(&g->seen, str_n(s->label_text, s->label_bytes)))
+        return true;
+    bool added;
+    struct exemplar_series e = {.exemplars = ARENA_ARRAY(g->arena, struct str, r->n_exemplars)};
+    for (uint32_t i = 0; i < r->n_exemplars; i++)
+        if (r->exemplars[i].t >= g->query->t_min && r->exemplars[i].t <= g->query->t_max)
+            e.exemplars[e.n++] = arena_str(g->arena, r->exemplars[i].message);
+    if (e.n == 0)
+        return true;
+    e.labels = labels_copy(g->arena, kept_labels(s));
+    map_add(&g->seen, str_n(e.labels.p, e.labels.n), &added);
+    arena_grow(g->arena, &g->exemplars->items, &g->exemplars_cap, g->exemplars->n + 1, sizeof *g->exemplars->items);
+    g->exemplars->items[g->exemplars->n++] = e;
+    return true;
 }
 
 static bool gather(struct recent *store, struct query_ctx *q, struct gathering *g, visit_fn *visit, struct err *err)
@@ -120,6 +141,14 @@ bool recent_series(struct source *source, struct query_ctx *q, const struct seri
         out->truncated = true;
     }
     return ok;
+}
+
+bool recent_exemplars(struct source *source, struct query_ctx *q, const struct series_query *sq,
+                      struct exemplar_set *out, struct err *err)
+{
+    struct gathering g = {.arena = q->arena, .query = sq, .exemplars = out};
+    *out = (struct exemplar_set){0};
+    return gather(recent_from_source(source), q, &g, gather_exemplars, err);
 }
 
 bool recent_metadata(struct source *source, struct query_ctx *q, struct str metric, size_t limit UNUSED,

@@ -125,7 +125,7 @@ static struct kept_series *find_series(struct part *p, const uint8_t *bytes, siz
 
 /* --- reading what a pile holds ------------------------------------------------------------------------------------ */
 
-enum { FIELD_LABEL = 1, FIELD_SAMPLE = 2, FIELD_HISTOGRAM = 4, FIELD_SERIES = 1, FIELD_METADATA = 3 };
+enum { FIELD_LABEL = 1, FIELD_SAMPLE = 2, FIELD_EXEMPLAR = 3, FIELD_HISTOGRAM = 4, FIELD_SERIES = 1, FIELD_METADATA = 3 };
 
 static struct sample read_sample(struct str message)
 {
@@ -170,6 +170,10 @@ static struct kept_series *take_series(struct part *p, struct str message, struc
         } else if (f.number == FIELD_HISTOGRAM) {
             if (in_period(p, taken, rw_hist_time(f.bytes)))
                 kept_add_histogram(p, s, f.bytes);
+        } else if (f.number == FIELD_EXEMPLAR) {
+            int64_t t = rw_exemplar_time(f.bytes);
+            if (t >= taken.from && t <= taken.to)
+                kept_add_exemplar(p, s, f.bytes);
         }
     }
     if (s)

@@ -9,6 +9,7 @@ static const struct source_ops ops = {
     .label_values = recent_label_values,
     .series = recent_series,
     .metadata = recent_metadata,
+    .exemplars = recent_exemplars,
 };
 
 void recent_resize(struct recent *r, const struct recent_conf *c)

@@ -31,5 +31,7 @@ bool recent_series(struct source *s, struct query_ctx *q, const struct series_qu
                    struct err *err);
 bool recent_metadata(struct source *s, struct query_ctx *q, struct str metric, size_t limit, struct metadata_set *out,
                      struct err *err);
+bool recent_exemplars(struct source *s, struct query_ctx *q, const struct series_query *sq, struct exemplar_set *out,
+                      struct err *err);
 
 #endif
