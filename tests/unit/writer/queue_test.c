@@ -415,6 +415,7 @@ static void what_was_missed_is_written_later(void **state)
     drop(&r);
     queue_ack(shard_of(q, 0), 2);
     read_from(shard_of(q, 0), &r, 2); /* behind the acknowledgement */
+    drop(&r);
     rig_unlimit_files();
     queue_write(shard_of(q, 0), numbered(4, 1000), 4, (struct waiting){0});
     queue_close(q);
