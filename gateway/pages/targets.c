@@ -311,6 +311,10 @@ static void html_destination(struct view *v, const struct destination_status *d)
     html_ago(out, d->last_ok_at, v->now);
     buf_add_z(out, d->last_error_at > d->last_ok_at ? "<td class=down>" : "<td>");
     html_text(out, d->last_error);
+    if (d->last_error_at > 0) {
+        buf_add_z(out, " ");
+        html_ago(out, d->last_error_at, v->now);
+    }
 }
 
 static void html_destinations(struct view *v)

@@ -141,6 +141,23 @@ def test_retry_after_and_drops():
     assert sluice.metric("vmagent_remotewrite_packets_dropped_total") > 0
 
 
+def test_one_rejected_sample_costs_no_other():
+    """Prometheus rolls a request back when one sample of it is too far in the future."""
+    prometheus = Prometheus()
+    sluice = Sluice(f"remote_write: [{{name: p, url: '{prometheus.write_url}', queue_config: {{shards: 1}}}}]\n")
+    now = int(time.time() * 1000)
+    for n in range(3):
+        series = [({"__name__": "good", "i": str(i)}, [(now + n, n)]) for i in range(100)]
+        series.insert(50, ({"__name__": "future"}, [(now + 3600000 + n, n)]))
+        push(f"{sluice.url}/api/v1/write", series)
+    wait_until(lambda: len(prometheus.raw("good")) == 100, what="100 series")
+    wait_until(lambda: all(len(samples) == 3 for samples in prometheus.raw("good").values()), what="3 samples of each")
+    assert not prometheus.raw("future")
+    dropped = wait_until(lambda: sluice.metric("sluice_remotewrite_samples_dropped_total", 'reason="rejected"'))
+    assert dropped == 3, dropped
+    wait_until(lambda: 'example=future' in sluice.log(), what="the dropped series in the log")
+
+
 def test_a_reload_answers_when_it_is_in_force():
     """What is pushed right after the answer goes where the new file says; before it nothing takes samples."""
     sink = RecordingSink()
