@@ -2,6 +2,8 @@
 /* Destinations that go. Their lanes have left, so their shards are nobody's. Each lane frees its part in a task of
  * its own, behind whatever another lane may have posted there before it left; then main closes the files.
  */
+#include "base/log.h"
+#include "base/num.h"
 #include "writer/state.h"
 
 #include <unistd.h>
@@ -52,8 +54,20 @@ static void run_farewell(struct loop_task *task)
         loop_post(main, &x->closed);
 }
 
+/* A reload took the destination away while blocks were pending. */
+static void log_backlog(const struct destination *d)
+{
+    char bytes[24];
+    bytes[num_format_u64(bytes, queue_bytes(d->queue))] = 0;
+    log_warn("remote_write", "destination removed with undelivered samples; its queue directory stays until the "
+             "destination is configured again or the directory is deleted", "name", d->name, "dir", d->identity,
+             "pending_bytes", bytes);
+}
+
 void leaving_add(struct writer *w, struct destination *d)
 {
+    if (w->stopped == NULL && queue_bytes(d->queue) > 0)
+        log_backlog(d);
     struct leaving *x = mem_zalloc(sizeof *x);
     *x = (struct leaving){.closed.run = run_closed, .writer = w, .dest = d};
     atomic_init(&x->lanes, w->env.n_lanes);

@@ -351,6 +351,22 @@ static void nobody_listens_and_no_url_is_shown(void **state UNUSED)
     assert_int_equal(times_logged("127.0.0.1"), 0);
 }
 
+static void a_removed_destination_with_a_backlog_is_logged(void **state UNUSED)
+{
+    struct destination_conf d[] = {rig_destination(&rig.a, "a", 2), rig_destination(&rig.b, "b", 2)};
+    atomic_store(&rig.b.status, 503);
+    start_logging();
+    rig_start();
+    rig_apply(d, 2);
+    rig_push(1, 1, true);
+    rig_await(&rig.a, rig_samples(1));
+    rig_apply(d, 1);
+    rig_stop(1000);
+    stop_logging();
+    assert_int_equal(times_logged("destination removed with undelivered samples"), 1);
+    assert_int_equal(times_logged("name=b dir=b-"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +376,7 @@ int main(void)
         RIG_TEST(requests_that_reject_everything_are_bounded), RIG_TEST(requests_that_are_all_too_large_are_bounded),
         RIG_TEST(partial_writers_get_one_request), RIG_TEST(a_lost_response_and_then_a_duplicate_is_a_delivery),
         RIG_TEST(a_block_in_flight_at_the_stop_is_in_doubt), RIG_TEST(an_outage_is_one_story),
-        RIG_TEST(bad_credentials_say_what_to_change), RIG_TEST(nobody_listens_and_no_url_is_shown)};
+        RIG_TEST(bad_credentials_say_what_to_change), RIG_TEST(nobody_listens_and_no_url_is_shown),
+        RIG_TEST(a_removed_destination_with_a_backlog_is_logged)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
