@@ -165,6 +165,8 @@ static void set_globals(struct loader *l)
         .label_value_length_limit = g->label_value_length_limit,
         .honor_timestamps = d->honor_timestamps, .broken_lines_fail = d->broken_lines_fail,
         .instance_is_host = d->instance_is_host, .keep_params = d->keep_params, .page = d->page,
+        .suppress_errors = l->flags->suppress_scrape_errors,
+        .suppress_errors_delay = l->flags->suppress_scrape_errors_delay,
         .no_stale_markers = l->flags->no_stale_markers, .file_sd_interval = l->flags->file_sd_interval};
 }
 

@@ -134,6 +134,8 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     job->instance_is_host = g->instance_is_host;
     job->keep_params = g->keep_params;
     job->page = g->page;
+    job->suppress_errors = g->suppress_errors;
+    job->suppress_errors_delay = g->suppress_errors_delay;
     for (size_t i = 0; i < job->file_sd_configs.n; i++) {
         struct file_sd *sd = (struct file_sd *)job->file_sd_configs.items + i;
         if (sd->refresh_interval <= 0)

@@ -28,6 +28,7 @@ struct scrape_lane {
     bool reading;
     struct loop_task work;
     struct loop_timer remind;    /* metadata is sent again now and then: receivers forget it */
+    int64_t wall_seen, mono_seen; /* at the last scrape: tells when the wall clock was set; 0 = none yet */
     struct buf spare;            /* the body of a finished scrape, for the next one */
 };
 

@@ -4,7 +4,9 @@
  * report and stale markers for what the last good one had.
  */
 #include "base/log.h"
+#include "base/num.h"
 #include "base/times.h"
+#include "base/url.h"
 #include "scraper/report.h"
 #include "scraper/schedule.h"
 #include "scraper/scrape_stats.h"
@@ -60,6 +62,45 @@ static void give_body(struct scrape_lane *l, struct buf *body)
     buf_clear(&l->spare);
 }
 
+/* The URL without passwords; the job tells which configuration it is of. */
+static void log_scrape(const struct target *t, const char *err, int64_t failing_ms)
+{
+    struct buf url = {0}, since = {0};
+    char *job = str_dup(t->job_name);
+    url_redact(&url, t->url);
+    buf_add_duration(&since, failing_ms);
+    if (err)
+        log_warn("scrape", "cannot scrape target; retrying at the next interval", "job", job, "target", buf_z(&url),
+                 "err", err);
+    else
+        log_info("scrape", "target is scraped again", "job", job, "target", buf_z(&url), "failed_for", buf_z(&since));
+    mem_free(job);
+    buf_free(&url);
+    buf_free(&since);
+}
+
+/* A line for each target and reason, and one when it is over; log.c limits them to ten a minute. */
+static void log_outcome(struct target *t, const struct err *err, int64_t now)
+{
+    const struct scrape_job *conf = t->job->conf;
+    if (err == NULL) {
+        if (t->failure_logged)
+            log_scrape(t, NULL, now - t->failing_since);
+        t->failing = ERR_NONE;
+        t->failure_logged = false;
+        return;
+    }
+    if (t->failing == ERR_NONE)
+        t->failing_since = now;
+    if (t->failing != err->kind)
+        t->failure_logged = false;
+    t->failing = err->kind;
+    if (t->failure_logged || conf->suppress_errors || now - t->failing_since < conf->suppress_errors_delay)
+        return;
+    log_scrape(t, err->text, 0);
+    t->failure_logged = true;
+}
+
 static void finish(struct scrape *s, struct report *r, const struct err *err)
 {
     struct target *t = s->target;
@@ -69,6 +110,7 @@ static void finish(struct scrape *s, struct report *r, const struct err *err)
     r->bytes = (double)s->body.n;
     report_write(t, r, s->t);
     t->last_t = s->t;
+    log_outcome(t, err, s->t);
     report_publish(t, r, err, s->t);
     stats_observe(&scrape_durations, r->duration);
     t->scrape = NULL;
@@ -86,7 +128,6 @@ static void fail(struct scrape *s, const struct page *p, const struct err *err)
     page_end_all(page, t->id, &t->labels, &t->last, s->t);
     count_markers(page);
     stats_add(&scrape_stats, SCRAPES_FAILED, 1);
-    log_debug("scrape", "failed", "target", t->url.p, "err", err->text);
     finish(s, &r, err);
 }
 
@@ -310,6 +351,31 @@ static struct client_call *request(struct scrape *s)
         .data = body_piece, .done = answered, .arg = s});
 }
 
+/* Once a step, whichever target is scraped first after it. */
+static void watch_clock(struct scrape_lane *l)
+{
+    enum { STEP_MS = 1000 };
+    int64_t wall = loop_now(l->loop), mono = loop_mono(l->loop);
+    int64_t step = l->mono_seen ? (wall - l->wall_seen) - (mono - l->mono_seen) : 0;
+    l->wall_seen = wall;
+    l->mono_seen = mono;
+    if (step > -STEP_MS && step < STEP_MS)
+        return;
+    char ms[NUM_MAX + 1];
+    ms[num_format_i64(ms, step)] = 0;
+    log_warn("scrape", step < 0 ? "the system clock was set back; timestamps follow it"
+                                : "the system clock was set forward; timestamps follow it", "step_ms", ms);
+}
+
+/* A clock that is a little behind still gives rising timestamps; one that was set back is followed, since otherwise
+ * all samples would carry times of the future until it has caught up. */
+static int64_t time_after(const struct target *t, int64_t time)
+{
+    enum { LEAST_STEP_MS = 1000 };
+    int64_t jitter = t->interval / 2 > LEAST_STEP_MS ? t->interval / 2 : LEAST_STEP_MS;
+    return time > t->last_t || t->last_t - time > jitter ? time : t->last_t + 1;
+}
+
 static void fire(struct loop_timer *timer)
 {
     struct target *t = CONTAINER(timer, struct target, timer);
@@ -317,9 +383,8 @@ static void fire(struct loop_timer *timer)
     struct scrape *s = mem_zalloc(sizeof *s);
     s->target = t;
     s->start_ns = clock_mono_ns();
-    s->t = schedule_time(t->tick, loop_now(l->loop), t->interval);
-    if (s->t <= t->last_t) /* the wall clock went back */
-        s->t = t->last_t + 1;
+    watch_clock(l);
+    s->t = time_after(t, schedule_time(t->tick, loop_now(l->loop), t->interval));
     s->body = l->spare;
     l->spare = (struct buf){0};
     t->scrape = s;
@@ -362,7 +427,7 @@ void scrape_cancel(struct target *t)
 void scrape_end_target(struct target *t)
 {
     struct scrape_lane *l = t->lane;
-    int64_t now = loop_now(l->loop), time = now > t->last_t ? now : t->last_t + 1;
+    int64_t time = time_after(t, loop_now(l->loop));
     l->page.markers = l->page.busy = 0;
     page_end_all(&l->page, t->id, &t->labels, &t->last, time);
     count_markers(&l->page);

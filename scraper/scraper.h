@@ -46,6 +46,8 @@ struct scrape_globals {               /* what scrape_configs inherit from `globa
     bool keep_params;                 /* Prometheus: `params` are sent even when their label is empty or removed */
     struct page_rules page;
     bool no_stale_markers;
+    bool suppress_errors;             /* failing scrapes are not logged */
+    int64_t suppress_errors_delay;    /* ms: only targets that fail for longer are logged */
     int64_t file_sd_interval;         /* for file_sd_configs that do not say; 0 = 5m */
     unsigned shards;                  /* of the destinations, so that a target's lane can be its shard's; 0 = 8 */
 };
@@ -62,7 +64,8 @@ struct scrape_job {                   /* one scrape_configs entry, as the file s
     struct conf_items file_sd_configs; /* struct file_sd */
     int64_t scrape_offset;             /* after scrape_job_finish -1: each target has its own */
     int64_t scrape_align_interval;
-    bool no_stale_markers;
+    bool no_stale_markers, suppress_errors;
+    int64_t suppress_errors_delay;
     bool broken_lines_fail, instance_is_host, keep_params; /* from the globals, as page */
     struct page_rules page;
     uint64_t fingerprint;              /* of everything that matters to a running target; scrape_job_finish fills it */

@@ -2,12 +2,46 @@
 /* What the API and /metrics show of the targets. Any thread; everything is copied under the mutexes. */
 #include "scraper/scraper_impl.h"
 
+#include "base/url.h"
+
 #include <stdlib.h>
+
+static struct str shown_url(struct arena *a, struct str url)
+{
+    struct buf shown = {0};
+    url_redact(&shown, url);
+    struct str copy = arena_str(a, buf_str(&shown));
+    buf_free(&shown);
+    return copy;
+}
+
+/* Labels that the URL is made of may hold what is a secret there: userinfo, api_key=..., __param_token. */
+static struct labels shown_discovered(struct arena *a, struct labels in)
+{
+    struct labels_builder b = {.scratch = a};
+    struct labels_iter it = labels_iter(in);
+    builder_start(&b, in);
+    for (struct label l; labels_next(&it, &l); ) {
+        struct str prefix = STR("__param_");
+        if (str_is(l.name, "__address__")) {
+            bool has_scheme = str_find_str(l.value, STR("://")) < l.value.n;
+            struct str url = shown_url(a, has_scheme ? l.value : arena_printf(a, "http://%.*s", STR_ARG(l.value)));
+            builder_set(&b, l.name, has_scheme ? url : str_skip(url, 7));
+        } else if (str_starts(l.name, prefix)) {
+            struct str url = shown_url(a, arena_printf(a, "http://a/?%.*s=x", STR_ARG(str_skip(l.name, prefix.n))));
+            if (str_ends(url, STR("=xxxxx")))
+                builder_set(&b, l.name, STR("xxxxx"));
+        }
+    }
+    struct labels out = builder_labels(&b, a);
+    builder_free(&b);
+    return out;
+}
 
 static void copy_target(const struct target *t, struct arena *a, struct target_status *out)
 {
-    *out = (struct target_status){.job = arena_str(a, t->job_name), .url = arena_str(a, t->url), .id = t->id};
-    out->discovered = labels_copy(a, t->discovered);
+    *out = (struct target_status){.job = arena_str(a, t->job_name), .url = shown_url(a, t->url), .id = t->id};
+    out->discovered = shown_discovered(a, t->discovered);
     out->labels = labels_copy(a, t->labels.wire);
     mutex_lock(&t->lane->mutex);
     const struct target_live *live = &t->live;
@@ -53,7 +87,7 @@ static void copy_pool(const struct pool *p, struct arena *a, struct scraper_targ
     for (size_t i = 0; i < p->n; i++)
         copy_target(p->targets[i], a, &out->active[out->n_active++]);
     for (size_t i = 0; i < p->n_dropped && *room > 0; i++, --*room)
-        out->dropped[out->n_dropped++] = (struct dropped_target){job, labels_copy(a, p->dropped[i])};
+        out->dropped[out->n_dropped++] = (struct dropped_target){job, shown_discovered(a, p->dropped[i])};
 }
 
 void scraper_targets(struct scraper *s, struct arena *a, struct scraper_targets *out)

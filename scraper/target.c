@@ -170,10 +170,25 @@ static bool make_url(struct target_maker *m, const struct scrape_job *job, struc
     return true;
 }
 
+/* Without "user:password@": `instance` goes to every destination. */
+static struct str without_userinfo(struct arena *a, struct str address)
+{
+    size_t scheme = str_find_str(address, STR("://")), host = scheme < address.n ? scheme + 3 : 0;
+    struct str authority = str_skip(address, host);
+    authority = str_first(authority, str_find(authority, '/'));
+    size_t at = authority.n;
+    while (at > 0 && authority.p[at - 1] != '@')
+        at--;
+    if (at == 0)
+        return address;
+    return arena_printf(a, "%.*s%.*s", STR_ARG(str_first(address, host)), STR_ARG(str_skip(address, host + at)));
+}
+
 static struct str instance_of(struct target_maker *m, const struct scrape_job *job)
 {
     const struct labels_builder *b = &m->builder;
     struct str address = builder_get(b, STR(ADDRESS)), http = STR("http://"), https = STR("https://");
+    address = without_userinfo(&m->scratch, address);
     if (!job->instance_is_host)
         return address;
     bool secure = str_starts(address, https) ||

@@ -38,7 +38,10 @@ struct target {
     struct list node;
     struct loop_timer timer;
     int64_t tick;                 /* the wall time this scrape stands for */
-    int64_t last_t;               /* newest timestamp written for it */
+    int64_t last_t;               /* timestamp written last for it */
+    enum err_kind failing;        /* why its last scrape failed; ERR_NONE: it did not */
+    int64_t failing_since;        /* wall time of the first of these failures */
+    bool failure_logged;
     struct job_run *job;
     struct cohort *cohort;
     struct exposed last;

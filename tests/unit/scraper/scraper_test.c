@@ -196,6 +196,22 @@ static void a_reload_keeps_what_did_not_change(void **state UNUSED)
     world_close(&w);
 }
 
+static void a_clock_that_is_set_back_is_followed(void **state UNUSED)
+{
+    struct world w;
+    world_open(&w);
+    server_say(&w.server, 200, "m 1\n");
+    must_apply(&w, JOB STATIC);
+    next_scrape(&w);
+    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 1 @1010000");
+    w.wall_offset = -600000;
+    next_scrape(&w);
+    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 1 @420000");
+    next_scrape(&w);
+    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 1 @430000");
+    world_close(&w);
+}
+
 static void a_removed_target_ends_with_markers(void **state UNUSED)
 {
     struct world w;
@@ -303,6 +319,7 @@ int main(void)
         cmocka_unit_test(limits_of_a_page),
         cmocka_unit_test(a_target_limit_fails_all),
         cmocka_unit_test(a_reload_keeps_what_did_not_change),
+        cmocka_unit_test(a_clock_that_is_set_back_is_followed),
         cmocka_unit_test(a_removed_target_ends_with_markers),
         cmocka_unit_test(dropped_targets_are_remembered),
         cmocka_unit_test(files_are_watched),

@@ -67,6 +67,8 @@ static void labels_and_urls(void **state UNUSED)
            "http://h:1/m", "{instance=\"i\", job=\"other\"}");
     expect("{job_name: j, static_configs: [{targets: ['https://h/path?a=b'], labels: {__param_c: d}}]}",
            "https://h/path?a=b&c=d", "{instance=\"https://h/path?a=b\", job=\"j\"}");
+    expect("{job_name: j, static_configs: [{targets: ['http://u:secret@h:1/m', ]}]}", "http://u:secret@h:1/m",
+           "{instance=\"http://h:1/m\", job=\"j\"}");
     expect("{job_name: j, static_configs: [{targets: ['[::1]:9100']}]}", "http://[::1]:9100/metrics",
            "{instance=\"[::1]:9100\", job=\"j\"}");
 }

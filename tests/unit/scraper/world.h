@@ -144,6 +144,7 @@ static inline void server_close(struct server *s)
 struct world {
     struct server server;
     int64_t ms;               /* the clock */
+    int64_t wall_offset;      /* of the wall clock from it */
     struct loop *loop;
     struct recorder sink;
     struct scraper *scraper;
@@ -152,13 +153,14 @@ struct world {
 };
 
 static inline int64_t clock_of(void *arg) { return ((struct world *)arg)->ms; }
+static inline int64_t wall_of(void *arg) { return ((struct world *)arg)->ms + ((struct world *)arg)->wall_offset; }
 
 static inline void world_open(struct world *w)
 {
     *w = (struct world){.ms = 1000000};
     server_open(&w->server);
     w->loop = loop_new();
-    loop_set_clock(w->loop, (struct loop_clock){clock_of, clock_of, w});
+    loop_set_clock(w->loop, (struct loop_clock){wall_of, clock_of, w});
     recorder_init(&w->sink);
     struct sink *sink = &w->sink.sink;
     struct scraper_env env = {.main = w->loop, .lanes = (struct loop *[]){w->loop}, .n_lanes = 1, .sinks = &sink};
