@@ -86,3 +86,33 @@ uint64_t cgroup_memory(void)
         see_memory(line, &bytes);
     return bytes > INT64_MAX / 2 ? 0 : bytes; /* version 1 says "no limit" with a huge number */
 }
+
+static FILE *open_pressure(const char *file)
+{
+    char group[2048], path[PATH_MAX];
+    if (own_group(group, sizeof group)
+        && (size_t)snprintf(path, sizeof path, "/sys/fs/cgroup%s/%s", group, file) < sizeof path) {
+        FILE *f = fopen(path, "re");
+        if (f)
+            return f;
+    }
+    snprintf(path, sizeof path, "/proc/pressure/%.*s", (int)strcspn(file, "."), file);
+    return fopen(path, "re");
+}
+
+/* Lines "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234" and "full ...", in microseconds. */
+bool cgroup_pressure(const char *file, double *waiting, double *stalled)
+{
+    char line[256];
+    FILE *f = open_pressure(file);
+    if (f == NULL)
+        return false;
+    while (fgets(line, sizeof line, f)) {
+        const char *total = strstr(line, "total=");
+        unsigned long long us;
+        if (total && sscanf(total, "total=%llu", &us) == 1)
+            *(strncmp(line, "full", 4) == 0 ? stalled : waiting) = (double)us / 1e6;
+    }
+    fclose(f);
+    return true;
+}

@@ -8,7 +8,7 @@
  * written as an empty one; a value over 4 KB is cut.
  *
  * Repetition. Lines of one call site are limited: the first 10 in a minute are printed, then one line a minute says how
- * many were left out. Counted in sluice_log_messages_total{level}.
+ * many were left out. Counted in vm_log_messages_total{level}.
  * Secrets are the caller's matter: URLs go through url_redact first.
  */
 #ifndef BASE_LOG_H

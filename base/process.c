@@ -87,6 +87,41 @@ uint64_t process_memory(void)
 
 static double cpu_seconds(const struct timeval *t) { return (double)t->tv_sec + (double)t->tv_usec / 1e6; }
 
+/* Bytes of the storage layer, as /proc/self/io has them; page cache hits are not among them. */
+static void collect_storage_io(struct stats_out *o)
+{
+    uint64_t read_bytes = 0, written = 0;
+    char line[128];
+    FILE *f = fopen("/proc/self/io", "re");
+    while (f && fgets(line, sizeof line, f)) {
+        (void)!sscanf(line, "read_bytes: %" SCNu64, &read_bytes);
+        (void)!sscanf(line, "write_bytes: %" SCNu64, &written);
+    }
+    if (f)
+        fclose(f);
+    stats_single(o, "process_io_storage_read_bytes_total", STATS_COUNTER, "Bytes read from storage", (double)read_bytes);
+    stats_single(o, "process_io_storage_written_bytes_total", STATS_COUNTER, "Bytes written to storage",
+                 (double)written);
+}
+
+/* Pressure stall information of the control group, where the kernel has it; else 0. */
+static void collect_pressure(struct stats_out *o)
+{
+    static const struct { const char *file, *waiting, *stalled; } kinds[] = {
+        {"cpu.pressure", "process_pressure_cpu_waiting_seconds_total", "process_pressure_cpu_stalled_seconds_total"},
+        {"memory.pressure", "process_pressure_memory_waiting_seconds_total",
+         "process_pressure_memory_stalled_seconds_total"},
+        {"io.pressure", "process_pressure_io_waiting_seconds_total", "process_pressure_io_stalled_seconds_total"}};
+    for (size_t i = 0; i < LEN(kinds); i++) {
+        double waiting = 0, stalled = 0;
+        cgroup_pressure(kinds[i].file, &waiting, &stalled);
+        stats_single(o, kinds[i].waiting, STATS_COUNTER, "Time in which some threads of the control group waited",
+                     waiting);
+        stats_single(o, kinds[i].stalled, STATS_COUNTER, "Time in which all threads of the control group waited",
+                     stalled);
+    }
+}
+
 static void collect_process(struct stats_out *o)
 {
     struct memory m = {0};
@@ -109,9 +144,10 @@ static void collect_process(struct stats_out *o)
     stats_single(o, "process_start_time_seconds", STATS_GAUGE, "Unix time of the start", process_start_seconds());
 }
 
+/* vmagent's dashboards and alerts find their jobs by a version that begins with "vmagent". */
 static void collect_app(struct stats_out *o)
 {
-    const struct stats_label version[] = {{"version", STR("sluice-" VERSION)}, {"short_version", STR(VERSION)}};
+    const struct stats_label version[] = {{"version", STR("vmagent-sluice-" VERSION)}, {"short_version", STR(VERSION)}};
     stats_family(o, "vm_app_version", STATS_GAUGE, "Always 1; the labels tell the version");
     stats_value(o, "vm_app_version", version, LEN(version), 1);
     double start = process_start_seconds(), up = seconds(CLOCK_REALTIME) - start;
@@ -119,22 +155,26 @@ static void collect_app(struct stats_out *o)
     stats_single(o, "vm_app_uptime_seconds", STATS_GAUGE, "Seconds since the start",
                  (double)(int64_t)(up > 0 ? up : 0));
     stats_single(o, "vm_available_cpu_cores", STATS_GAUGE, "Cores that the process may use", thread_cores());
+    stats_single(o, "process_cpu_cores_available", STATS_GAUGE, "Cores that the process may use", thread_cores());
     stats_single(o, "vm_available_memory_bytes", STATS_GAUGE, "Memory that the process may use",
                  (double)process_memory());
 }
 
 static void collect_log(struct stats_out *o)
 {
-    stats_family(o, "sluice_log_messages_total", STATS_COUNTER, "Log lines, printed or not");
+    stats_family(o, "vm_log_messages_total", STATS_COUNTER, "Log lines, printed or not");
     for (enum log_level level = 0; level < LOG_LEVELS; level++) {
-        struct stats_label label = {"level", str_of(log_level_name(level))};
-        stats_value(o, "sluice_log_messages_total", &label, 1, (double)log_count(level));
+        const struct stats_label labels[] = {{"app_version", STR("vmagent-sluice-" VERSION)},
+                                             {"level", str_of(log_level_name(level))}};
+        stats_value(o, "vm_log_messages_total", labels, LEN(labels), (double)log_count(level));
     }
 }
 
 void process_collect(struct stats_out *o)
 {
     collect_process(o);
+    collect_storage_io(o);
+    collect_pressure(o);
     collect_app(o);
     collect_log(o);
 }

@@ -2,6 +2,7 @@
 #include "gateway/metrics.h"
 
 #include "gateway/api/api.h"
+#include "gateway/api/query.h"
 #include "gateway/gateway.h"
 #include "gateway/http_connection.h"
 
@@ -63,5 +64,6 @@ void metrics_start(void)
     stats_register(&http_stats);
     stats_register(&write_stats);
     stats_register(&upstream_stats);
+    stats_register_histogram(&query_durations);
     stats_collector(collect, NULL);
 }

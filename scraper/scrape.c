@@ -190,6 +190,7 @@ static void page_done(struct scrape_lane *l, struct scrape *s)
     keep_metadata(l, s->target, p->metadata, p->text);
     page_adopt(p);
     count_page(p);
+    stats_add(&scrape_stats, ROWS_READ, (double)p->scraped);
     stats_observe(&scrape_samples, (double)p->scraped);
     stats_observe(&scrape_sizes, (double)s->body.n);
     leave_line(l, s);

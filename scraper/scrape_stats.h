@@ -19,6 +19,8 @@
       "Scrapes that failed by sample_limit")                                                                       \
     X(LABEL_LIMIT, "vm_promscrape_scrapes_skipped_by_label_limit_total", STATS_COUNTER,                            \
       "Scrapes that failed by a limit on labels")                                                                  \
+    X(ROWS_READ, "vm_protoparser_rows_read_total{type=\"promscrape\"}", STATS_COUNTER,                             \
+      "Samples parsed, before relabeling")                                                                         \
     X(STALE_MARKERS, "vm_promscrape_stale_samples_created_total", STATS_COUNTER, "Stale markers written")          \
     X(BYTES_READ, "vm_promscrape_conn_bytes_read_total", STATS_COUNTER, "Bytes of answers read from targets")      \
     X(SCRAPERS_STARTED, "vm_promscrape_scrapers_started_total", STATS_COUNTER, "Targets that began to be scraped") \

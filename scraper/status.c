@@ -172,6 +172,7 @@ static struct pool_counts count_pool(const struct pool *p, const char *mechanism
 static void collect_types(const struct scraper *s, struct stats_out *o)
 {
     static const char *const mechanisms[] = {"file", "static"};
+    static const char *const types[] = {"file_sd_configs", "static_configs"}; /* vmagent's names */
     stats_family(o, "vm_promscrape_targets", STATS_GAUGE,
                  "Targets by the way they were found and the state of the last scrape");
     for (size_t m = 0; m < LEN(mechanisms); m++) {
@@ -181,7 +182,7 @@ static void collect_types(const struct scraper *s, struct stats_out *o)
             sum.up += c.up;
             sum.down += c.down;
         }
-        struct stats_label labels[] = {{"type", str_of(mechanisms[m])}, {"status", STR("up")}};
+        struct stats_label labels[] = {{"type", str_of(types[m])}, {"status", STR("up")}};
         stats_value(o, "vm_promscrape_targets", labels, 2, (double)sum.up);
         labels[1].value = STR("down");
         stats_value(o, "vm_promscrape_targets", labels, 2, (double)sum.down);

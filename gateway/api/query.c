@@ -107,5 +107,17 @@ static bool query_range(struct api_call *c)
     return answer(c, &a);
 }
 
-void api_query(struct http_request *r) { api_answer(r, query); }
-void api_query_range(struct http_request *r) { api_answer(r, query_range); }
+static const double duration_bounds[] = {0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60};
+struct stats_histogram query_durations = {"sluice_query_duration_seconds",
+                                          "Time from the start of a query to its rendered result",
+                                          duration_bounds, LEN(duration_bounds), 0, NULL};
+
+static void timed_answer(struct http_request *r, api_body *body)
+{
+    int64_t start = clock_mono_ns();
+    api_answer(r, body);
+    stats_observe(&query_durations, (double)(clock_mono_ns() - start) / 1e9);
+}
+
+void api_query(struct http_request *r) { timed_answer(r, query); }
+void api_query_range(struct http_request *r) { timed_answer(r, query_range); }

@@ -21,4 +21,6 @@ void api_label_values(struct http_request *r); /* /api/v1/label/ * /values */
 void api_metadata(struct http_request *r);
 void api_federate(struct http_request *r);
 
+extern struct stats_histogram query_durations; /* instant and range queries; metrics_start registers it */
+
 #endif

@@ -25,6 +25,13 @@ enum {
     X(WRITE_ERRORS, "vmagent_http_request_errors_total" WRITE_PATH, STATS_COUNTER, "Pushes refused as broken")         \
     X(WRITE_BUSY, "sluice_write_busy_total", STATS_COUNTER, "Pushes refused because a queue was full")                 \
     X(WRITE_ROWS, "vmagent_rows_inserted_total" WRITE_TYPE, STATS_COUNTER, "Samples and histograms taken from pushes") \
+    X(WRITE_PARSED, "vm_protoparser_rows_read_total" WRITE_TYPE, STATS_COUNTER, "Samples parsed, before relabeling") \
+    X(WRITE_METADATA_READ, "vm_protoparser_metadata_read_total" WRITE_TYPE, STATS_COUNTER, "Metadata parsed") \
+    X(WRITE_METADATA, "vmagent_metadata_inserted_total" WRITE_TYPE, STATS_COUNTER, "Metadata accepted from pushes") \
+    X(WRITE_READ_ERRORS, "vm_protoparser_read_errors_total" WRITE_TYPE, STATS_COUNTER, \
+      "Pushes whose body could not be decompressed") \
+    X(WRITE_UNMARSHAL_ERRORS, "vm_protoparser_unmarshal_errors_total" WRITE_TYPE, STATS_COUNTER, \
+      "Pushes whose body could not be parsed") \
     X(WRITE_INVALID, "vm_rows_invalid_total" WRITE_TYPE, STATS_COUNTER, \
       "Samples dropped because of their labels, and malformed native histograms")
 enum write_stat { WRITE_STATS(STATS_ID) };
@@ -37,7 +44,7 @@ struct write_buffers { /* one a lane */
     struct arena scratch;      /* for the check of one histogram */
 };
 struct counted {
-    size_t rows, invalid, malformed;
+    size_t rows, invalid, malformed, metadata;
     struct err first;          /* of the malformed ones */
 };
 
@@ -102,7 +109,10 @@ static bool read_body(struct http_request *r, struct write_buffers *w, struct er
     if (codec == CODEC_ZSTD && w->zstd == NULL)
         w->zstd = zstd_new();
     buf_clear(&w->body);
-    return unpack(codec, w->zstd, r->body, (size_t)gateway.flags.max_insert_size, &w->body, err);
+    if (unpack(codec, w->zstd, r->body, (size_t)gateway.flags.max_insert_size, &w->body, err))
+        return true;
+    stats_add(&write_stats, WRITE_READ_ERRORS, 1);
+    return false;
 }
 
 /* ---- what is in it ---- */
@@ -160,7 +170,7 @@ static bool take_all(struct sink *sink, struct write_buffers *b, struct counted 
     for (;;)
         switch (rw_walk_next(w)) {
         case RW_SERIES: take_series(sink, b, n); break;
-        case RW_METADATA: sink_metadata(sink, &w->metadata); break;
+        case RW_METADATA: sink_metadata(sink, &w->metadata); n->metadata++; break;
         case RW_ERROR: *err = w->err; return false;
         case RW_END: return true;
         }
@@ -213,8 +223,12 @@ static bool take(struct http_request *r, struct write_buffers *w, struct err *er
         return busy(err);
     if (!take_all(sink, w, &n, err)) {
         sink_abort(sink);
+        stats_add(&write_stats, WRITE_UNMARSHAL_ERRORS, 1);
         return false;
     }
+    stats_add(&write_stats, WRITE_PARSED, (double)(n.rows + n.invalid + n.malformed));
+    stats_add(&write_stats, WRITE_METADATA_READ, (double)n.metadata);
+    stats_add(&write_stats, WRITE_METADATA, (double)n.metadata);
     stats_add(&write_stats, WRITE_ROWS, (double)n.rows);
     stats_add(&write_stats, WRITE_INVALID, (double)(n.invalid + n.malformed));
     if (n.malformed > 0)

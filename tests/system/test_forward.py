@@ -180,7 +180,7 @@ def test_pushes_are_taken_from_the_first_moment():
     sink = RecordingSink()
     for n in range(5):
         sluice = Sluice(f"remote_write: [{{name: sink, url: '{sink.url}', on_full: push_back}}]", name=f"sluice{n}", ready=False)
-        while "is ready" not in sluice.log():
+        while "msg=ready" not in sluice.log():
             time.sleep(0.001)
         answer = push(f"{sluice.url}/api/v1/write", [({"__name__": "pushed"}, [(1000 + n, n)])])
         assert answer.status == 204, answer

@@ -147,8 +147,8 @@ static void the_process_describes_itself(void **state UNUSED)
     assert_true(value_of("vm_app_start_timestamp") == floor(process_start_seconds()));
     assert_true(value_of("vm_available_cpu_cores") >= 1);
     assert_true(value_of("vm_available_memory_bytes") > 1 << 24);
-    has(rendered(false), "vm_app_version{version=\"sluice-" VERSION "\",short_version=\"" VERSION "\"} 1\n");
-    has(rendered(false), "sluice_log_messages_total{level=\"error\"} 0\n");
+    has(rendered(false), "vm_app_version{version=\"vmagent-sluice-" VERSION "\",short_version=\"" VERSION "\"} 1\n");
+    has(rendered(false), "vm_log_messages_total{app_version=\"vmagent-sluice-" VERSION "\",level=\"error\"} 0\n");
     double before = value_of("process_cpu_seconds_total");
     while (value_of("process_cpu_seconds_total") - before < 0.02) {}
 }
