@@ -17,7 +17,7 @@ static void remind(struct loop_timer *timer)
     if (list_empty(&l->targets) || l->metadata.families.n == 0)
         return;
     const struct target *any = CONTAINER(l->targets.next, struct target, node);
-    if (sink_begin(l->sink, &(struct sink_batch){any->id, l->metadata.families.n * 100}) == SINK_BUSY)
+    if (sink_begin(l->sink, &(struct sink_batch){any->source, l->metadata.families.n * 100}) == SINK_BUSY)
         return;
     for (struct map_entry *e = map_next(&l->metadata.families, NULL); e; e = map_next(&l->metadata.families, e))
         sink_metadata(l->sink, &((struct family *)e->value.p)->metadata);
@@ -117,11 +117,26 @@ static void fit_client(struct scrape_lane *l)
     l->client = client_new(l->loop, &(struct client_conf){l->max_inflight, wanted, l->user_agent});
 }
 
+/* The series go on under another URL: what the first scrape there does not show ends then, and nothing before. */
+static void take_over(struct target *t, struct target *from)
+{
+    t->last = from->last;
+    t->last_t = from->last_t;
+    t->failing = from->failing;
+    t->failing_since = from->failing_since;
+    t->failure_logged = from->failure_logged;
+    from->last = (struct exposed){0};
+    from->last_t = 0;
+}
+
 static void carry_out(struct loop_task *task)
 {
     struct scrape_lane_change *c = CONTAINER(task, struct scrape_lane_change, task);
     struct scrape_lane *l = c->lane;
     scrape_finish_page(l); /* a page half read has pointers into its target */
+    for (size_t i = 0; i < c->n_added; i++)
+        if (c->added[i].predecessor)
+            take_over(c->added[i].target, c->added[i].predecessor);
     for (size_t i = 0; i < c->n_gone; i++) {
         scrape_end_target(c->gone[i]);
         forget(l, c->gone[i]);

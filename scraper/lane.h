@@ -38,7 +38,13 @@ void scrape_lane_free(struct scrape_lane *l); /* after scrape_lane_stop */
 
 /* What the main thread wants changed, in this order; carried out on the lane's thread. The message is freed by the
  * lane. References are handed over. */
-struct target_change { struct target *target; struct job_run *job; int64_t interval, timeout; bool refused; };
+struct target_change {
+    struct target *target;
+    struct job_run *job;
+    int64_t interval, timeout;
+    bool refused;
+    struct target *predecessor; /* of one added: among `gone`, has the same labels and hands over its series; or NULL */
+};
 struct scrape_lane_change {
     struct loop_task task;
     struct scrape_lane *lane;

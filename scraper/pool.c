@@ -188,7 +188,7 @@ static void note_kept(struct pool *p, struct pool_sync *s, struct target *t, con
     t->wanted_refused = refused;
     struct scrape_lane_change *c = change_of(s, t->lane);
     note(&c->changed, &c->n_changed, &c->changed_cap,
-         (struct target_change){t, p->job, again->interval, again->timeout, refused});
+         (struct target_change){t, p->job, again->interval, again->timeout, refused, NULL});
 }
 
 /* A target is scraped where its samples are sent from: the writer puts it into the shard id % shards, and shard %
@@ -199,16 +199,44 @@ static size_t lane_of_target(const struct pool_sync *s, const struct target *t)
     return s->n_lanes <= s->shards ? t->id % s->shards % s->n_lanes : t->id % s->n_lanes;
 }
 
-static void note_new(struct pool *p, struct pool_sync *s, struct target *t, bool refused)
+/* With a predecessor, its lane too: the series' state is there. */
+static void note_new(struct pool *p, struct pool_sync *s, struct target *t, struct target *predecessor, bool refused)
 {
     t->seen = true;
     t->wanted = p->job;
     t->wanted_interval = t->interval;
     t->wanted_timeout = t->timeout;
     t->wanted_refused = refused;
-    t->lane = &s->lanes[lane_of_target(s, t)];
+    t->lane = predecessor ? predecessor->lane : &s->lanes[lane_of_target(s, t)];
+    if (predecessor) {
+        t->source = predecessor->source;
+        t->place = predecessor->place;
+    }
     struct scrape_lane_change *c = change_of(s, t->lane);
-    note(&c->added, &c->n_added, &c->added_cap, (struct target_change){t, p->job, t->interval, t->timeout, refused});
+    note(&c->added, &c->n_added, &c->added_cap,
+         (struct target_change){t, p->job, t->interval, t->timeout, refused, predecessor});
+}
+
+static struct str labels_key(const struct target *t) { return str_n(t->labels.wire.p, t->labels.wire.n); }
+
+/* Those that are gone, each for one new target with the same labels: a reload changed its URL (params, path, scheme),
+ * and its series go on. */
+static void note_all_new(struct pool *p, struct pool_sync *s, const struct found *f, bool refused)
+{
+    struct map gone = {0};
+    for (size_t i = 0; i < p->n; i++)
+        if (!p->targets[i]->seen)
+            map_set(&gone, labels_key(p->targets[i]), p->targets[i]);
+    for (size_t i = 0; i < f->n; i++) {
+        struct target *t = f->items[i];
+        if (t->seen)
+            continue;
+        struct target *predecessor = map_get(&gone, labels_key(t));
+        if (predecessor)
+            map_set(&gone, labels_key(t), NULL);
+        note_new(p, s, t, predecessor, refused);
+    }
+    map_free(&gone);
 }
 
 /* Those that were there before take the place of their new twins. */
@@ -221,18 +249,17 @@ static void compare(struct pool *p, struct pool_sync *s, struct found *f, bool r
     }
     for (size_t i = 0; i < f->n; i++) {
         struct target *old = map_get(&before, id_key(f->items[i]));
-        if (old == NULL) {
-            note_new(p, s, f->items[i], refused);
+        if (old == NULL)
             continue;
-        }
         note_kept(p, s, old, f->items[i], refused);
         target_unref(f->items[i]);
         f->items[i] = old;
     }
+    map_free(&before);
+    note_all_new(p, s, f, refused);
     for (size_t i = 0; i < p->n; i++)
         if (!p->targets[i]->seen)
             note_gone(s, p->targets[i]);
-    map_free(&before);
 }
 
 void pool_sync(struct pool *p, struct pool_sync *s)

@@ -125,7 +125,7 @@ static void fail(struct scrape *s, const struct page *p, const struct err *err)
     struct page *page = &t->lane->page;
     struct report r = {.scraped = p ? (double)p->scraped : 0, .kept = p ? (double)p->kept : 0};
     page->markers = page->busy = 0;
-    page_end_all(page, t->id, &t->labels, &t->last, s->t);
+    page_end_all(page, t->source, &t->labels, &t->last, s->t);
     count_markers(page);
     stats_add(&scrape_stats, SCRAPES_FAILED, 1);
     finish(s, &r, err);
@@ -145,7 +145,7 @@ static void keep_metadata(struct scrape_lane *l, struct target *t, uint64_t hash
     enum { ABOUT = 20000 };
     if ((t->metadata ? t->metadata->hash : 0) == hash)
         return;
-    bool open = sink_begin(l->sink, &(struct sink_batch){t->id, ABOUT}) == SINK_OK;
+    bool open = sink_begin(l->sink, &(struct sink_batch){t->source, ABOUT}) == SINK_OK;
     mutex_lock(&l->mutex);
     struct metadata_list *before = t->metadata;
     t->metadata = metadata_get(&l->metadata, hash, text, open ? learned : NULL, l);
@@ -244,7 +244,7 @@ static struct scrape *next_page(struct scrape_lane *l)
         struct target *t = s->target;
         if (!t->job->conf->broken_lines_fail)
             drop_returns(&s->body);
-        page_start(&l->page, t->id, &t->labels, t->cohort, &t->last, buf_str(&s->body), s->t);
+        page_start(&l->page, t->source, &t->labels, t->cohort, &t->last, buf_str(&s->body), s->t);
         l->reading = true;
     }
     return s;
@@ -430,7 +430,7 @@ void scrape_end_target(struct target *t)
     struct scrape_lane *l = t->lane;
     int64_t time = time_after(t, loop_now(l->loop));
     l->page.markers = l->page.busy = 0;
-    page_end_all(&l->page, t->id, &t->labels, &t->last, time);
+    page_end_all(&l->page, t->source, &t->labels, &t->last, time);
     count_markers(&l->page);
     if (t->last_t > 0 && !t->job->conf->no_stale_markers)
         report_end(t, time);

@@ -257,7 +257,7 @@ static struct target *assemble(const struct target *base, struct str job, struct
     t->discovered = (struct labels){(uint8_t *)put(&at, discovered.p, discovered.n), discovered.n, discovered.count};
     target_labels_init(&t->labels, tables_at,
                        (struct labels){(uint8_t *)put(&at, labels.p, labels.n), labels.n, labels.count});
-    t->id = identity(job, url, labels);
+    t->id = t->source = identity(job, url, labels);
     return t;
 }
 

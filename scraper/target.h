@@ -23,7 +23,10 @@ struct metadata_list;
 struct target {
     atomic_uint refs;
     /* Immutable. The texts follow the struct in one allocation. */
-    uint64_t id, place;           /* place: where in the interval, as a part of 2^64 */
+    uint64_t id;
+    /* Those of its predecessor, if it has one (pool.c). source: what its batches carry, which decides their shard;
+     * place: where in the interval, as a part of 2^64. */
+    uint64_t source, place;
     struct str job_name, url;     /* url: NUL-terminated */
     struct labels discovered;
     struct target_labels labels;

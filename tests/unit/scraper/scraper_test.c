@@ -196,6 +196,54 @@ static void a_reload_keeps_what_did_not_change(void **state UNUSED)
     world_close(&w);
 }
 
+/* params, path and scheme are in the URL; the labels stay, and with them the series. */
+static void a_changed_url_takes_over_the_series(void **state UNUSED)
+{
+    struct world w;
+    world_open(&w);
+    server_say(&w.server, 200, "m 1\nn 1\n");
+    must_apply(&w, JOB STATIC);
+    next_scrape(&w);
+    uint64_t source = w.sink.source;
+    recorder_forget(&w.sink);
+    w.ms += 500;
+    must_apply(&w, JOB STATIC "params: {x: [y]}\n");
+    assert_int_equal(w.sink.samples, 0); /* no markers */
+    server_say(&w.server, 200, "m 2\n");
+    next_scrape(&w);
+    assert_true(server_was_asked(&w.server, "/metrics?x=y"));
+    assert_line(&w.sink, "n{instance=\"i\", job=\"j\"} stale @1020000"); /* not shown any more */
+    assert_int_equal(recorder_containing(&w.sink, "stale"), 1);
+    assert_line(&w.sink, "scrape_series_added{instance=\"i\", job=\"j\"} 0 @1020000");
+    assert_int_equal(w.sink.source, source);
+    /* a first scrape that fails ends the series; up goes on */
+    must_apply(&w, JOB STATIC "metrics_path: /other\n");
+    server_say(&w.server, 500, "");
+    next_scrape(&w);
+    assert_line(&w.sink, "m{instance=\"i\", job=\"j\"} stale @1030000");
+    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 0 @1030000");
+    assert_int_equal(recorder_containing(&w.sink, "stale"), 1);
+    world_close(&w);
+}
+
+/* Two targets of the same labels become one: it takes over from one of them, the other ends. */
+static void a_successor_takes_over_from_one(void **state UNUSED)
+{
+    struct world w;
+    world_open(&w);
+    server_say(&w.server, 200, "m 1\n");
+    must_apply(&w, JOB "static_configs: [{targets: ['127.0.0.1:%/a', '127.0.0.1:%/b'], labels: {instance: i}}]\n");
+    next_scrape(&w);
+    for (int i = 0; i < 5000 && recorder_containing(&w.sink, "scrape_response_size_bytes") < 2; i++)
+        loop_turn(w.loop, 1);
+    recorder_forget(&w.sink);
+    must_apply(&w, JOB "static_configs: [{targets: ['127.0.0.1:%/c'], labels: {instance: i}}]\n");
+    assert_int_equal(recorder_containing(&w.sink, "up{instance=\"i\", job=\"j\"} stale"), 1);
+    next_scrape(&w);
+    assert_int_equal(recorder_containing(&w.sink, "stale"), 0);
+    world_close(&w);
+}
+
 static void a_clock_that_is_set_back_is_followed(void **state UNUSED)
 {
     struct world w;
@@ -319,6 +367,8 @@ int main(void)
         cmocka_unit_test(limits_of_a_page),
         cmocka_unit_test(a_target_limit_fails_all),
         cmocka_unit_test(a_reload_keeps_what_did_not_change),
+        cmocka_unit_test(a_changed_url_takes_over_the_series),
+        cmocka_unit_test(a_successor_takes_over_from_one),
         cmocka_unit_test(a_clock_that_is_set_back_is_followed),
         cmocka_unit_test(a_removed_target_ends_with_markers),
         cmocka_unit_test(dropped_targets_are_remembered),
