@@ -2,6 +2,7 @@
 #include "gateway/api/api.h"
 
 #include "gateway/gateway.h"
+#include "gateway/pages/pages.h"
 
 static bool lifecycle_allowed(struct http_request *r, bool enabled)
 {
@@ -14,11 +15,7 @@ static bool lifecycle_allowed(struct http_request *r, bool enabled)
 static void on_reloaded(void *arg, const struct err *err)
 {
     struct http_request *r = arg;
-    if (err) {
-        http_text(r, 500, "failed to reload config: ");
-        buf_add_z(&r->out, err->text);
-        buf_add_char(&r->out, '\n');
-    }
+    page_reloaded(r, err);
     http_finish(r);
 }
 

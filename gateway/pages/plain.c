@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The index, and the pages that are text to everybody: metrics, configuration, flags. */
+/* The index, configuration, flags and the result of a reload: HTML for a browser, text for other clients. Metrics are
+ * text for every client. */
 #include "base/stats.h"
 #include "gateway/gateway.h"
 #include "gateway/pages/html.h"
@@ -35,8 +36,13 @@ void page_index(struct http_request *r)
     for (size_t i = 0; i < LEN(links); i++)
         buf_printf(&r->out, "<tr><td><a href='%s%s'><code>%s%s</code></a><td>%s", prefix, links[i].path, prefix,
                    links[i].path, links[i].what);
-    buf_printf(&r->out, "</table><form method=post action='%s%s'><button>Reload the configuration file</button></form>",
-               prefix, reload_path);
+    buf_add_z(&r->out, "</table>");
+    if (gateway.flags.enable_reload)
+        buf_printf(&r->out, "<form method=post action='%s%s'><button>Reload the configuration file</button></form>",
+                   prefix, reload_path);
+    else
+        buf_add_z(&r->out, "<p>To reload the configuration file, send SIGHUP, or start with "
+                           "<code>--web.enable-lifecycle</code> for a button here.");
     html_end(r);
 }
 
@@ -49,13 +55,72 @@ void page_metrics(struct http_request *r)
 void page_config(struct http_request *r)
 {
     struct config *c = gateway_config();
-    buf_add_str(&r->out, c->masked);
+    if (!html_wanted(r))
+        buf_add_str(&r->out, c->masked);
+    else {
+        html_begin(r, "Configuration");
+        if (c->masked.n > 0) {
+            buf_add_z(&r->out, "<p>The running configuration, secrets masked.<pre>");
+            html_text(&r->out, c->masked);
+            buf_add_z(&r->out, "</pre>");
+        } else
+            buf_add_z(&r->out, "<p>No configuration file. Start with <code>--config.file=FILE</code>.");
+        html_end(r);
+    }
     config_unref(c);
+}
+
+static void html_flags(struct http_request *r)
+{
+    html_begin(r, "Flags");
+    buf_add_z(&r->out, "<table><tr><th>Flag<th>Value");
+    for (size_t i = 0; i < gateway.flags.n_all; i++) {
+        buf_add_z(&r->out, "<tr><td><code>-");
+        html_text(&r->out, gateway.flags.all[i].name);
+        buf_add_z(&r->out, "</code><td><code>");
+        html_text(&r->out, gateway.flags.all[i].value);
+        buf_add_z(&r->out, "</code>");
+    }
+    buf_add_z(&r->out, "</table>");
+    html_end(r);
 }
 
 void page_flags(struct http_request *r)
 {
+    if (html_wanted(r)) {
+        html_flags(r);
+        return;
+    }
     for (size_t i = 0; i < gateway.flags.n_all; i++)
         buf_printf(&r->out, "-%.*s=\"%.*s\"\n", STR_ARG(gateway.flags.all[i].name),
                    STR_ARG(gateway.flags.all[i].value));
+}
+
+static void html_reloaded(struct http_request *r, const struct err *err)
+{
+    const char *prefix = gateway.flags.path_prefix.p;
+    html_begin(r, err ? "Reload failed" : "Configuration reloaded");
+    if (err) {
+        buf_add_z(&r->out, "<p>The previous configuration keeps running. Correct the file and reload again."
+                           "<pre class=down>");
+        html_text(&r->out, str_of(err->text));
+        buf_add_z(&r->out, "</pre>");
+    } else
+        buf_add_z(&r->out, "<p>The configuration file is in use.");
+    buf_printf(&r->out, "<p><a href='%s/'>Back to the index</a> &middot; <a href='%s/targets'>Targets</a>", prefix,
+               prefix);
+    html_end(r);
+}
+
+void page_reloaded(struct http_request *r, const struct err *err)
+{
+    if (err)
+        http_text(r, 500, "failed to reload config: ");
+    if (html_wanted(r)) {
+        buf_clear(&r->out);
+        html_reloaded(r, err);
+    } else if (err) {
+        buf_add_z(&r->out, err->text);
+        buf_add_char(&r->out, '\n');
+    }
 }
