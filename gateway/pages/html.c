@@ -61,6 +61,16 @@ void html_ago(struct buf *out, int64_t then, int64_t now)
         buf_printf(out, "%.1fs ago", (double)(now > then ? now - then : 0) / 1000);
 }
 
+void html_last_error(struct buf *out, struct str error, int64_t at, bool current, int64_t now)
+{
+    buf_add_z(out, current ? "<td class='e down'>" : "<td class=e>");
+    html_text(out, error);
+    if (at > 0 && error.n > 0) {
+        buf_add_char(out, ' ');
+        html_ago(out, at, now);
+    }
+}
+
 void html_count(struct buf *out, uint64_t n)
 {
     if (n >= 1000) {

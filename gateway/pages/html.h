@@ -12,5 +12,7 @@ void html_text(struct buf *out, struct str s);      /* escaped, for elements and
 void html_ago(struct buf *out, int64_t then, int64_t now); /* "3.2s ago", "never" for 0 */
 void html_count(struct buf *out, uint64_t n);       /* 12,345 */
 void html_bytes(struct buf *out, uint64_t n);       /* 3.4 MiB */
+/* The cell of a last error, marked when `current`; `at`: its time, 0 = not shown. Empty without an error. */
+void html_last_error(struct buf *out, struct str error, int64_t at, bool current, int64_t now);
 
 #endif

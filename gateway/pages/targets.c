@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* /targets: filtered and cut into pages here, so that ten thousand targets make a page that a browser can show. As
- * text it is whole, one line a target, as vmagent has it. Below the targets stand the destinations and the server
- * groups.
+ * text it is complete, one line per target, as vmagent has it. The destinations and server groups follow
+ * (backends.c).
  */
 #include "base/num.h"
 #include "base/regex.h"
 #include "base/times.h"
 #include "gateway/api/params.h"
 #include "gateway/gateway.h"
+#include "gateway/pages/backends.h"
 #include "gateway/pages/html.h"
 #include "gateway/pages/pages.h"
 
@@ -292,81 +293,6 @@ static void html_targets(struct view *v)
     html_pages(v, first, end);
 }
 
-static void html_destination(struct view *v, const struct destination_status *d)
-{
-    struct buf *out = &v->r->out;
-    buf_add_z(out, "<tr><td>");
-    html_text(out, d->name);
-    buf_add_z(out, "<td>");
-    html_text(out, d->url);
-    buf_printf(out, "<td>%s<td class=n>%u<td class=n>", d->zstd ? "zstd" : "snappy", d->shards);
-    html_bytes(out, d->pending_bytes);
-    buf_printf(out, "<td class=n>%.1fs<td class=n>", (double)d->oldest_ms / 1000);
-    html_count(out, d->sent_samples);
-    buf_add_z(out, "<td class=n>");
-    html_count(out, d->dropped_samples);
-    buf_add_z(out, "<td class=n>");
-    html_count(out, d->retries);
-    buf_add_z(out, "<td class=n>");
-    html_ago(out, d->last_ok_at, v->now);
-    buf_add_z(out, d->last_error_at > d->last_ok_at ? "<td class=down>" : "<td>");
-    html_text(out, d->last_error);
-    if (d->last_error_at > 0) {
-        buf_add_z(out, " ");
-        html_ago(out, d->last_error_at, v->now);
-    }
-}
-
-static void html_destinations(struct view *v)
-{
-    struct destination_status *items;
-    size_t n;
-    writer_status(gateway.writer, &v->r->arena, &items, &n);
-    if (n == 0)
-        return;
-    buf_add_z(&v->r->out, "<h2>Remote write</h2><table><tr><th>Name<th>URL<th>Codec<th>Shards<th>Waiting<th>Oldest"
-                          "<th>Samples sent<th>Dropped<th>Retries<th>Last success<th>Last error");
-    for (size_t i = 0; i < n; i++)
-        html_destination(v, &items[i]);
-    buf_add_z(&v->r->out, "</table>");
-}
-
-static void html_server(struct view *v, const struct server_status *s)
-{
-    struct buf *out = &v->r->out;
-    buf_add_z(out, "<tr><td>");
-    html_text(out, s->group);
-    buf_add_z(out, "<td>");
-    html_text(out, s->url);
-    const char *health = s->down ? "down" : "up";
-    buf_printf(out, "<td>%s<td class=%s>%s<td class=n>", s->kind ? s->kind : "", health, health);
-    html_count(out, s->requests);
-    buf_add_z(out, "<td class=n>");
-    html_count(out, s->failures);
-    buf_printf(out, "<td class=n>%.0f ms<td class=n>", s->requests ? s->seconds * 1000 / (double)s->requests : 0.0);
-    html_bytes(out, s->bytes);
-    buf_add_z(out, "<td class=n>");
-    html_ago(out, s->last_ok_at, v->now);
-    buf_add_z(out, s->last_error_at > s->last_ok_at ? "<td class=down>" : "<td>");
-    html_text(out, s->last_error);
-}
-
-static void html_servers(struct view *v)
-{
-    struct server_status *items;
-    size_t n;
-    struct upstream *u = gateway_upstream();
-    upstream_status(u, &v->r->arena, &items, &n);
-    if (n > 0)
-        buf_add_z(&v->r->out, "<h2>Server groups</h2><table><tr><th>Group<th>Server<th>Kind<th>State<th>Requests"
-                              "<th>Failures<th>Mean time<th>Received<th>Last success<th>Last error");
-    for (size_t i = 0; i < n; i++)
-        html_server(v, &items[i]);
-    if (n > 0)
-        buf_add_z(&v->r->out, "</table>");
-    upstream_unref(u);
-}
-
 void page_targets(struct http_request *r)
 {
     struct view v = {.r = r, .now = clock_wall_ms()};
@@ -378,13 +304,13 @@ void page_targets(struct http_request *r)
     scraper_targets(gateway.scraper, &r->arena, &v.all);
     choose(&v);
     count_jobs(&v);
-    if (!html_wanted(r))
+    if (!html_wanted(r)) {
         text_page(&v);
-    else {
+        backends_text(r, v.now);
+    } else {
         html_begin(r, "Targets");
         html_targets(&v);
-        html_destinations(&v);
-        html_servers(&v);
+        backends_html(r, v.now);
         html_end(r);
     }
     buf_free(&v.text);

@@ -38,3 +38,18 @@ def test_reload_button_shows_the_result():
     assert sluice.post("/-/reload").text.startswith("failed to reload config: ")
     closed = Sluice("scrape_configs: []\n", "--web.enable-lifecycle=false", name="closed")
     assert "action='/-/reload'" not in html_page(closed, "/") and "SIGHUP" in html_page(closed, "/")
+
+
+def test_targets_of_a_pure_proxy():
+    """The text has destinations and server groups; a section without entries says which key adds them."""
+    sluice = Sluice("server_groups:\n- name: far\n  static_configs: [{targets: ['127.0.0.1:1']}]\n"
+                    "remote_write: [{url: 'http://127.0.0.1:1/w', name: long}]\n")
+    text = sluice.get("/targets").text
+    assert "remote write:\n\tname=long, url=" in text, text
+    assert "server groups:\n\tgroup=far, url=http://127.0.0.1:1" in text, text
+    page = html_page(sluice, "/targets")
+    assert "No destinations" not in page and "No server groups" not in page, page
+    empty = Sluice("scrape_configs: []\n", name="empty")
+    page = html_page(empty, "/targets")
+    assert "<code>remote_write:" in page and "<code>server_groups:" in page, page
+    assert empty.get("/targets").text == ""

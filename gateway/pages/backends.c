@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The lower part of /targets: remote write destinations with their queues, and the servers of the server groups, as
+ * HTML tables or as text, one line each. Without any, the HTML page says which key adds them.
+ */
+#include "base/times.h"
+#include "gateway/gateway.h"
+#include "gateway/pages/backends.h"
+#include "gateway/pages/html.h"
+
+#include <inttypes.h>
+
+/* ---- remote write ---- */
+
+static void html_destination(struct buf *out, const struct destination_status *d, int64_t now)
+{
+    buf_add_z(out, "<tr><td>");
+    html_text(out, d->name);
+    buf_add_z(out, "<td data-k=URL>");
+    html_text(out, d->url);
+    buf_printf(out, "<td data-k=Codec>%s<td class=n data-k=Shards>%u<td class=n data-k=Waiting>",
+               d->zstd ? "zstd" : "snappy", d->shards);
+    html_bytes(out, d->pending_bytes);
+    buf_printf(out, "<td class=n data-k=Oldest>%.1fs<td class=n data-k='Samples sent'>", (double)d->oldest_ms / 1000);
+    html_count(out, d->sent_samples);
+    buf_add_z(out, "<td class=n data-k=Dropped>");
+    html_count(out, d->dropped_samples);
+    buf_add_z(out, "<td class=n data-k=Retries>");
+    html_count(out, d->retries);
+    buf_add_z(out, "<td class=n data-k='Last success'>");
+    html_ago(out, d->last_ok_at, now);
+    html_last_error(out, d->last_error, d->last_error_at, d->last_error_at > d->last_ok_at, now);
+}
+
+static void html_destinations(struct http_request *r, int64_t now)
+{
+    struct destination_status *items;
+    size_t n;
+    writer_status(gateway.writer, &r->arena, &items, &n);
+    buf_add_z(&r->out, "<h2 id=remote-write>Remote write</h2>");
+    if (n == 0) {
+        buf_add_z(&r->out, "<p>No destinations. Add <code>remote_write: [{url: ...}]</code> to the configuration file, "
+                           "or start with <code>-remoteWrite.url</code>.");
+        return;
+    }
+    buf_add_z(&r->out, "<table><tr><th>Name<th>URL<th>Codec<th>Shards<th>Waiting<th>Oldest"
+                       "<th>Samples sent<th>Dropped<th>Retries<th>Last success<th>Last error");
+    for (size_t i = 0; i < n; i++)
+        html_destination(&r->out, &items[i], now);
+    buf_add_z(&r->out, "</table>");
+}
+
+static void text_last(struct buf *out, int64_t ok_at, struct str error, int64_t now)
+{
+    buf_add_z(out, ", last_success=");
+    html_ago(out, ok_at, now);
+    buf_printf(out, ", last_error=\"%.*s\"\n", STR_ARG(error));
+}
+
+static void text_destinations(struct http_request *r, int64_t now)
+{
+    struct destination_status *items;
+    size_t n;
+    struct buf *out = &r->out;
+    writer_status(gateway.writer, &r->arena, &items, &n);
+    if (n > 0)
+        buf_add_z(out, "remote write:\n");
+    for (size_t i = 0; i < n; i++) {
+        const struct destination_status *d = &items[i];
+        buf_printf(out, "\tname=%.*s, url=%.*s, shards=%u, pending_bytes=%" PRIu64 ", oldest=%.1fs, samples_sent=%" PRIu64
+                        ", samples_dropped=%" PRIu64 ", retries=%" PRIu64,
+                   STR_ARG(d->name), STR_ARG(d->url), d->shards, d->pending_bytes, (double)d->oldest_ms / 1000,
+                   d->sent_samples, d->dropped_samples, d->retries);
+        text_last(out, d->last_ok_at, d->last_error, now);
+    }
+}
+
+/* ---- server groups ---- */
+
+static double mean_ms(const struct server_status *s)
+{
+    return s->requests ? s->seconds * 1000 / (double)s->requests : 0.0;
+}
+
+static void html_server(struct buf *out, const struct server_status *s, int64_t now)
+{
+    buf_add_z(out, "<tr><td data-k=Group>");
+    html_text(out, s->group);
+    buf_add_z(out, "<td data-k=Server>");
+    html_text(out, s->url);
+    const char *health = s->down ? "down" : "up";
+    buf_printf(out, "<td data-k=Kind>%s<td class=%s data-k=State>%s<td class=n data-k=Requests>",
+               s->kind ? s->kind : "", health, health);
+    html_count(out, s->requests);
+    buf_add_z(out, "<td class=n data-k=Failures>");
+    html_count(out, s->failures);
+    buf_printf(out, "<td class=n data-k='Mean time'>%.0f ms<td class=n data-k=Received>", mean_ms(s));
+    html_bytes(out, s->bytes);
+    buf_add_z(out, "<td class=n data-k='Last success'>");
+    html_ago(out, s->last_ok_at, now);
+    html_last_error(out, s->last_error, 0, s->last_error_at > s->last_ok_at, now);
+}
+
+static void html_servers(struct http_request *r, int64_t now)
+{
+    struct server_status *items;
+    size_t n;
+    struct upstream *u = gateway_upstream();
+    upstream_status(u, &r->arena, &items, &n);
+    buf_add_z(&r->out, "<h2 id=server-groups>Server groups</h2>");
+    if (n == 0)
+        buf_add_z(&r->out, "<p>No server groups. Add <code>server_groups: [{static_configs: [{targets: ['HOST:PORT']}]}]"
+                           "</code> to the configuration file to query Prometheus or VictoriaMetrics servers.");
+    else
+        buf_add_z(&r->out, "<table><tr><th>Group<th>Server<th>Kind<th>State<th>Requests"
+                           "<th>Failures<th>Mean time<th>Received<th>Last success<th>Last error");
+    for (size_t i = 0; i < n; i++)
+        html_server(&r->out, &items[i], now);
+    if (n > 0)
+        buf_add_z(&r->out, "</table>");
+    upstream_unref(u);
+}
+
+static void text_servers(struct http_request *r, int64_t now)
+{
+    struct server_status *items;
+    size_t n;
+    struct buf *out = &r->out;
+    struct upstream *u = gateway_upstream();
+    upstream_status(u, &r->arena, &items, &n);
+    if (n > 0)
+        buf_add_z(out, "server groups:\n");
+    for (size_t i = 0; i < n; i++) {
+        const struct server_status *s = &items[i];
+        buf_printf(out, "\tgroup=%.*s, url=%.*s, kind=%s, state=%s, requests=%" PRIu64 ", failures=%" PRIu64
+                        ", mean_time=%.0fms",
+                   STR_ARG(s->group), STR_ARG(s->url), s->kind ? s->kind : "", s->down ? "down" : "up", s->requests,
+                   s->failures, mean_ms(s));
+        text_last(out, s->last_ok_at, s->last_error, now);
+    }
+    upstream_unref(u);
+}
+
+void backends_html(struct http_request *r, int64_t now)
+{
+    html_destinations(r, now);
+    html_servers(r, now);
+}
+
+void backends_text(struct http_request *r, int64_t now)
+{
+    text_destinations(r, now);
+    text_servers(r, now);
+}
