@@ -143,7 +143,7 @@ bool gateway_reload(struct err *err)
     if (ok)
         log_info("config", "reloaded");
     else
-        log_error("config", "not reloaded, the old configuration goes on", "err", err->text);
+        log_error("config", "reload failed; keeping the running configuration", "err", err->text);
     mem_trim();
     return ok;
 }

@@ -51,7 +51,8 @@ static void watch_folder(struct discovery *d, struct str path)
         n--;
     char *dir = n ? str_dup(str_first(path, n)) : mem_strdup(".");
     if (inotify_add_watch(d->events.fd, dir, IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE) < 0)
-        log_warn("file_sd", "this folder is looked at only once an interval", "folder", dir, "err", strerror(errno));
+        log_warn("file_sd", "cannot watch directory with inotify; polling it every refresh_interval", "directory", dir,
+                 "err", strerror(errno));
     mem_free(dir);
 }
 

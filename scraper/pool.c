@@ -98,7 +98,9 @@ static void found_add(struct found *f, struct target *t)
     bool added;
     struct map_entry *e = map_add(&f->ids, id_key(t), &added);
     if (!added) {
-        log_warn("scrape", "a target stands twice, one is scraped", "target", t->url.p);
+        char *job = str_dup(t->job_name);
+        log_warn("scrape", "duplicate target ignored", "job", job, "target", t->url.p);
+        mem_free(job);
         target_unref(t);
         return;
     }
