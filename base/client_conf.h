@@ -50,6 +50,7 @@ bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *
      .help = "Accepted; HTTP/1.1 is used"},                                                                           \
     {CONF_HEADERS, "headers", offsetof(type, field.headers), .help = "Extra request headers, `Name: value`"},         \
     {CONF_CUSTOM, "http_headers", offsetof(type, field.http_headers), .custom = http_headers_custom,                  \
+     .form = "mapping",                                                                                               \
      .help = "Extra request headers: name to `{values: [...], secrets: [...], files: [...]}`"}, \
     {CONF_GUARD, "oauth2", 0, .help = "Requests would carry no credentials"},                         \
     {CONF_GUARD, "proxy_connect_header", 0, .help = "The proxy would get no headers"}

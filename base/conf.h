@@ -84,6 +84,7 @@ struct conf_row {
     /* for CUSTOM; NULL = not printed. Writes what follows `key:`: " value\n", or "\n" and lines that begin at
      * `indent`. */
     void (*print)(struct buf *out, const void *field, unsigned indent);
+    const char *form;                /* CUSTOM: what the documentation says as its type; NULL = "any" */
     const char *alias;               /* another name of the key that is accepted silently */
     bool required;
 };

@@ -171,7 +171,7 @@ static const char *const type_words[] = {
     [CONF_INT] = "whole number", [CONF_FLOAT] = "number", [CONF_DURATION] = "duration", [CONF_SIZE] = "size",
     [CONF_STRINGS] = "list of strings", [CONF_FILES] = "list of files", [CONF_HEADERS] = "list or mapping",
     [CONF_MAP] = "mapping",
-    [CONF_MULTIMAP] = "mapping of lists", [CONF_CUSTOM] = "see right", [CONF_YAML] = "see right",
+    [CONF_MULTIMAP] = "mapping of lists", [CONF_CUSTOM] = "any", [CONF_YAML] = "any",
     [CONF_GUARD] = "any", [CONF_ACCEPTED] = "any", [CONF_IGNORED] = "any"};
 
 static void document_type(struct buf *out, const struct conf_row *row)
@@ -184,7 +184,7 @@ static void document_type(struct buf *out, const struct conf_row *row)
     else if (row->type == CONF_SECTIONS)
         buf_printf(out, "list of [%s](#%s)", row->section->name, row->section->name);
     else
-        buf_add_z(out, type_words[row->type]);
+        buf_add_z(out, row->form ? row->form : type_words[row->type]);
     if (row->max <= row->min)
         return;
     struct conf_row bound = {.type = row->type};

@@ -84,11 +84,12 @@ static const struct conf_row file_rows[] = {
     {CONF_SECTIONS, "server_groups", FILE_AT(server_groups), .section = &server_group_section,
      .help = "What queries are answered from"},
     {CONF_OPTIONAL, "recent", FILE_AT(recent), .section = &recent_section,
-     .help = "The newest samples, kept in memory; on by itself when there is neither a destination nor a server "
-             "group"},
+     .help = "The newest samples, kept in memory; enabled automatically when there is neither a destination "
+             "nor a server group"},
     {CONF_SECTION, "promxy", FILE_AT(promxy), .section = &promxy_section,
      .help = "promxy's own place for `server_groups`"},
-    {CONF_CUSTOM, "promxy_server", FILE_AT(promxy_server), .custom = old_promxy, .help = "The old name of `promxy`"},
+    {CONF_CUSTOM, "promxy_server", FILE_AT(promxy_server), .custom = old_promxy,
+     .form = "[promxy](#promxy)", .help = "The old name of `promxy`"},
     GUARD("remote_read", "Its servers would not be queried; list them under `server_groups`"),
     ACCEPTED("rule_files", "No rule is evaluated"),
     ACCEPTED("alerting", "No alert is sent"),

@@ -435,8 +435,8 @@ void flags_help(struct buf *out)
                    "  sluice -promscrape.config=prometheus.yml -remoteWrite.url=http://localhost:8428/api/v1/write\n"
                    "  sluice --config=promxy.yml --bind-addr=:8082\n"
                    "  sluice promql format|parse|eval ...    (sluice promql --help)\n\n"
-                   "Flags take one or two dashes, -x=v or -x v; switches are turned off by -x=false. Lists repeat or "
-                   "have commas.\n\n");
+                   "Flags take one or two dashes, -x=v or -x v; switches are turned off by -x=false. List flags "
+                   "may be repeated or comma-separated.\n\n");
     for (size_t i = 0; i < n_flag_rows; i++) {
         const struct flag_row *f = &flag_rows[i];
         buf_printf(out, "  --%s", f->row.name);

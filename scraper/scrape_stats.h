@@ -32,7 +32,7 @@
     X(SERIES_COLD, "vm_promscrape_series_parsed_again_total", STATS_COUNTER,                                       \
       "Lines whose labels were parsed again, beyond the budget")                                                   \
     X(DUPLICATES, "prometheus_target_scrapes_sample_duplicate_timestamp_total", STATS_COUNTER,                     \
-      "Samples of one series and time that stood twice in a page; the first counts")                               \
+      "Duplicate samples (same series and timestamp) in a scrape; the first is kept")                               \
     X(P_SAMPLE_LIMIT, "prometheus_target_scrapes_exceeded_sample_limit_total", STATS_COUNTER,                      \
       "Scrapes that failed by sample_limit")                                                                       \
     X(P_BODY_LIMIT, "prometheus_target_scrapes_exceeded_body_size_limit_total", STATS_COUNTER,                     \
