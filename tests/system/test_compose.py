@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import subprocess
 
 from lib import *
 
@@ -115,6 +116,31 @@ class Stack:
         sluice = Sluice(None, name=name, port=self.ports[name], start=False)
         sluice.command = self.command(name)
         return sluice.start()
+
+
+def test_images_have_versions_and_ports_are_local():
+    for name, service in compose()["services"].items():
+        if "build" not in service:
+            assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), f"{name}: {service['image']} is no fixed version"
+            assert service["healthcheck"]["test"], f"{name} has no healthcheck"
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), f"{name} publishes {port}"
+    with open(f"{ROOT}/deploy/Dockerfile", encoding="utf-8") as f:
+        bases = re.findall(r"^FROM (\S+)", f.read(), re.M)
+    assert bases and all(re.search(r":\d+\.\d+-slim$", base) for base in bases), bases
+
+
+def test_health_check_of_the_image():
+    with open(f"{ROOT}/deploy/Dockerfile", encoding="utf-8") as f:
+        command = json.loads(re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", f.read(), re.M).group(1))
+    sluice = Sluice("scrape_configs: []\n")
+
+    def code():
+        words = [word.replace("/8429", f"/{sluice.port}") for word in command]
+        return subprocess.run(words, stderr=subprocess.DEVNULL, timeout=10).returncode
+    assert code() == 0
+    sluice.stop()
+    assert code() != 0
 
 
 @seconds(150)
