@@ -12,8 +12,16 @@ static const char style[] =
     "th,td{text-align:left;padding:.25em .6em;border-bottom:1px solid #dde3e8;vertical-align:top}"
     "th{color:#51606b;font-weight:600}td.n{text-align:right;white-space:nowrap}"
     "tr.job td{background:#f1f5f8;font-weight:600}.up{color:#14713a}.down{color:#b3261e;font-weight:600}"
-    ".unknown{color:#7a6a00}code{font:12px/1.4 ui-monospace,monospace;word-break:break-word}form{margin:.6em 0}"
-    "input,select{font:inherit;padding:.15em .3em}"
+    ".unknown{color:#7a6a00}code{font:12px/1.4 ui-monospace,monospace;overflow-wrap:anywhere}form{margin:.6em 0}"
+    "input,select{font:inherit;padding:.15em .3em}td.l{min-width:18em}"
+    "pre{font:12px/1.45 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere}"
+    "nav a{margin-right:1em;white-space:nowrap}details{margin:.6em 0}"
+    /* Narrow screens: each row is a block of "name: value" lines, its error first. */
+    "@media(max-width:900px){header a{display:inline-block}input{max-width:100%;box-sizing:border-box}"
+    "table,tbody{display:block}tr{display:flex;flex-direction:column;border-bottom:1px solid #9fb0bd;padding:.4em 0}"
+    "th,td:empty{display:none}td,td.n{border:0;padding:.1em 0;text-align:left;white-space:normal;min-width:0;"
+    "overflow-wrap:anywhere}td.e{order:-1}td[data-k]::before{content:attr(data-k) ': ';color:#7d8c97;"
+    "font-weight:400}}"
     "@media(prefers-color-scheme:dark){body{background:#14181c;color:#dde3e8}th{color:#9fb0bd}"
     "th,td{border-color:#2b333a}tr.job td{background:#1d242a}a{color:#7fc1e3}.up{color:#5fc98a}.down{color:#ff8a80}"
     ".unknown{color:#d9c25a}}";
@@ -31,7 +39,7 @@ void html_begin(struct http_request *r, const char *title)
     const char *prefix = gateway.flags.path_prefix.p;
     r->content_type = "text/html; charset=utf-8";
     buf_printf(&r->out, "<!doctype html><html lang=en><meta charset=utf-8>"
-                        "<meta name=viewport content='width=device-width'><title>%s - sluice</title>"
+                        "<meta name=viewport content='width=device-width,initial-scale=1'><title>%s - sluice</title>"
                         "<style>%s</style><header><b><a href='%s/'>sluice</a></b>", title, style, prefix);
     for (size_t i = 0; i < LEN(links); i++)
         buf_printf(&r->out, "<a href='%s%s'>%s</a>", prefix, links[i].path, links[i].name);

@@ -15,7 +15,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { PER_PAGE = 200, ANY_HEALTH = -1 };
+enum {
+    PER_PAGE = 200,
+    OPEN_JOBS = 20,               /* so many links to jobs are shown unfolded */
+    ANY_HEALTH = -1,
+};
 
 struct filter {
     struct str q;                 /* a piece of URL, label or error; case does not matter */
@@ -32,7 +36,7 @@ struct view {
     struct scraper_targets all;
     const struct target_status **shown; size_t n_shown; /* after the filter, all pages */
     struct job_tally *jobs; size_t n_jobs;
-    size_t up;
+    size_t up, down;
     int64_t now;
     struct buf text;              /* scratch */
 };
@@ -134,6 +138,7 @@ static void count_jobs(struct view *v)
         v->jobs[at].n++; /* a job that has just gone counts in the spare one */
         v->jobs[at].up += t->health == HEALTH_UP;
         v->up += t->health == HEALTH_UP;
+        v->down += t->health == HEALTH_DOWN;
     }
 }
 
@@ -195,22 +200,21 @@ static void html_target(struct view *v, const struct target_status *t)
     html_text(out, t->url);
     buf_add_z(out, "\">");
     html_text(out, t->url);
-    buf_printf(out, "</a><td class=%s>%s<td>", health, health);
+    buf_printf(out, "</a><td class=%s data-k=State>%s<td class=l data-k=Labels>", health, health);
     html_labels(v, v->filter.original_labels ? t->discovered : t->labels);
-    buf_add_z(out, "<td class=n>");
+    buf_add_z(out, "<td class=n data-k='Last scrape'>");
     html_ago(out, t->last_scrape, v->now);
-    buf_printf(out, "<td class=n>%.0f ms<td class=n>", t->last_duration * 1000);
+    buf_printf(out, "<td class=n data-k=Duration>%.0f ms<td class=n data-k=Samples>", t->last_duration * 1000);
     html_count(out, t->last_samples);
-    buf_add_z(out, "<td class=n>");
+    buf_add_z(out, "<td class=n data-k=Size>");
     html_bytes(out, t->last_bytes);
-    buf_add_z(out, "<td class=down>");
-    html_text(out, t->last_error);
+    html_last_error(out, t->last_error, 0, true, v->now);
 }
 
 static void html_job(struct view *v, struct str job)
 {
     const struct job_tally *t = find_job(v, job);
-    buf_add_z(&v->r->out, "<tr class=job><td colspan=8>");
+    buf_printf(&v->r->out, "<tr class=job id=job-%zu><td colspan=8>", t ? (size_t)(t - v->jobs) : v->n_jobs);
     html_text(&v->r->out, job);
     if (t)
         buf_printf(&v->r->out, " (%zu/%zu up)", t->up, t->n);
@@ -224,8 +228,8 @@ static void html_missing(struct view *v)
             continue;
         buf_add_z(&v->r->out, "<tr><td colspan=7>");
         html_text(&v->r->out, job->name);
-        buf_add_z(&v->r->out, job->n ? ": targets missing<td class=down>no file matches " :
-                                       ": 0 targets<td class=down>no file matches ");
+        buf_add_z(&v->r->out, job->n ? ": targets missing<td class='e down'>no file matches " :
+                                       ": 0 targets<td class='e down'>no file matches ");
         html_text(&v->r->out, job->missing);
     }
 }
@@ -244,7 +248,8 @@ static void html_form(struct view *v)
     buf_add_z(out, "</select> <button>Filter</button></form>");
 }
 
-static void html_page_link(struct view *v, size_t page, const char *word)
+/* The start of a link to that page with the same filter: more of the URL may follow. */
+static void html_page_href(struct view *v, size_t page)
 {
     struct buf *out = &v->r->out;
     int health = v->filter.health;
@@ -260,18 +265,72 @@ static void html_page_link(struct view *v, size_t page, const char *word)
         buf_printf(out, "&amp;%s=", others[i]);
         url_encode(out, value);
     }
-    buf_printf(out, "'>%s</a>", word);
+}
+
+static void html_page_link(struct view *v, size_t page, const char *word)
+{
+    html_page_href(v, page);
+    buf_printf(&v->r->out, "'>%s</a>", word);
 }
 
 static void html_pages(struct view *v, size_t first, size_t end)
 {
     if (v->n_shown <= PER_PAGE)
         return;
-    buf_printf(&v->r->out, "<p>%zu to %zu of %zu", v->n_shown ? first + 1 : 0, end, v->n_shown);
-    if (v->filter.page > 0)
-        html_page_link(v, v->filter.page - 1, "previous");
-    if (end < v->n_shown)
+    buf_printf(&v->r->out, "<p>%zu to %zu of %zu", first < end ? first + 1 : 0, end, v->n_shown);
+    if (v->filter.page > 0) {
+        html_page_link(v, 0, "first");
+        html_page_link(v, first < end ? v->filter.page - 1 : (v->n_shown - 1) / PER_PAGE, "previous");
+    }
+    if (end < v->n_shown) {
         html_page_link(v, v->filter.page + 1, "next");
+        html_page_link(v, (v->n_shown - 1) / PER_PAGE, "last");
+    }
+}
+
+/* Links to the jobs that have shown targets: each to the page with the job's first one. */
+static void html_job_links(struct view *v)
+{
+    struct buf *out = &v->r->out;
+    if (v->n_shown == 0 || v->n_jobs < 2)
+        return;
+    buf_printf(out, "<details%s><summary>Jobs</summary><nav>", v->n_jobs <= OPEN_JOBS ? " open" : "");
+    for (size_t i = 0; i < v->n_shown; i++) {
+        const struct job_tally *job = find_job(v, v->shown[i]->job);
+        if (job == NULL || (i > 0 && str_eq(v->shown[i - 1]->job, job->name)))
+            continue;
+        html_page_href(v, i / PER_PAGE);
+        buf_printf(out, "#job-%zu'>", (size_t)(job - v->jobs));
+        html_text(out, job->name);
+        buf_printf(out, " (%zu/%zu up)</a>", job->up, job->n);
+    }
+    buf_add_z(out, "</nav></details>");
+}
+
+static void html_summary(struct view *v)
+{
+    struct buf *out = &v->r->out;
+    buf_printf(out, "<nav><a href='#targets'>Targets</a> <a href='#remote-write'>Remote write</a> "
+                    "<a href='#server-groups'>Server groups</a></nav><h2 id=targets>Targets</h2>"
+                    "<p>%zu targets in %zu jobs, %zu up", v->all.n_active, v->n_jobs, v->up);
+    if (v->down > 0)
+        buf_printf(out, ", <a class=down href='?state=down'>%zu down</a>", v->down);
+    buf_printf(out, "; %zu shown", v->n_shown);
+}
+
+/* Why the table has no targets, and what to do. */
+static void html_no_targets(struct view *v)
+{
+    struct buf *out = &v->r->out;
+    if (v->n_jobs == 0)
+        buf_add_z(out, "<p>No scrape jobs. Add <code>scrape_configs</code> to the configuration file, for example "
+                       "<code>scrape_configs: [{job_name: node, static_configs: [{targets: ['HOST:9100']}]}]</code>, "
+                       "and reload it.");
+    else if (v->all.n_active == 0)
+        buf_add_z(out, "<p>The jobs have no targets. Check their <code>static_configs</code>, "
+                       "<code>file_sd_configs</code> and <code>relabel_configs</code>.");
+    else
+        buf_add_z(out, "<p>No target matches the filter. <a href='?'>Show all targets</a>");
 }
 
 static void html_targets(struct view *v)
@@ -279,10 +338,16 @@ static void html_targets(struct view *v)
     struct buf *out = &v->r->out;
     size_t first = v->filter.page < v->n_shown / PER_PAGE + 1 ? v->filter.page * PER_PAGE : v->n_shown;
     size_t end = first + PER_PAGE < v->n_shown ? first + PER_PAGE : v->n_shown;
-    buf_printf(out, "<p>%zu targets in %zu jobs, %zu up; %zu shown", v->all.n_active, v->n_jobs, v->up, v->n_shown);
-    html_form(v);
+    html_summary(v);
+    if (v->all.n_active > 0)
+        html_form(v);
+    html_job_links(v);
     html_pages(v, first, end);
-    buf_add_z(out, "<table><tr><th>Endpoint<th>State<th>Labels<th>Last scrape<th>Duration<th>Samples<th>Size<th>Error");
+    if (v->n_shown == 0)
+        html_no_targets(v);
+    buf_add_z(out, "<table>");
+    if (v->n_shown > 0)
+        buf_add_z(out, "<tr><th>Endpoint<th>State<th>Labels<th>Last scrape<th>Duration<th>Samples<th>Size<th>Error");
     for (size_t i = first; i < end; i++) {
         if (i == first || !str_eq(v->shown[i]->job, v->shown[i - 1]->job))
             html_job(v, v->shown[i]->job);
@@ -308,7 +373,7 @@ void page_targets(struct http_request *r)
         text_page(&v);
         backends_text(r, v.now);
     } else {
-        html_begin(r, "Targets");
+        html_begin(r, "Status");
         html_targets(&v);
         backends_html(r, v.now);
         html_end(r);

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages for people: HTML for a browser, plain text for other clients, without JavaScript."""
+import re
+
 from lib import *
 
 HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
@@ -53,3 +55,35 @@ def test_targets_of_a_pure_proxy():
     page = html_page(empty, "/targets")
     assert "<code>remote_write:" in page and "<code>server_groups:" in page, page
     assert empty.get("/targets").text == ""
+
+
+def test_targets_page_leads_to_every_part():
+    """Anchors, jobs on other pages, first and last page, the targets that are down."""
+    targets = ", ".join(f"'127.0.0.1:1/{i}'" for i in range(401))
+    up = ScriptedExporter(series=1)
+    sluice = Sluice("global: {scrape_interval: 1s}\nscrape_configs:\n"
+                    f"- job_name: many\n  static_configs: [{{targets: [{targets}]}}]\n"
+                    f"- job_name: z<b>\n  static_configs: [{{targets: ['{up.address}']}}]\n")
+    wait_until(lambda: ">401 down</a>" in html_page(sluice, "/targets"), what="all targets scraped")
+    first = html_page(sluice, "/targets")
+    for anchor in ("targets", "remote-write", "server-groups"):
+        assert f"href='#{anchor}'" in first and f"id={anchor}>" in first, anchor
+    links = {word: link.replace("&amp;", "&") for link, word in re.findall(r"<a href='(\?[^']*)'>([^<]*)</a>", first)}
+    assert "first" not in links and "z&lt;b&gt; (1/1 up)" in links, links
+    last = html_page(sluice, "/targets" + links["last"])
+    assert "401 to 402 of 402" in last and ">first</a>" in last and ">last</a>" not in last, last
+    page, anchor = links["z&lt;b&gt; (1/1 up)"].split("#")
+    assert f"id={anchor}>" in html_page(sluice, "/targets" + page) and f"id={anchor}>" not in first, anchor
+    assert "401 shown" in html_page(sluice, "/targets?state=down")
+    beyond = html_page(sluice, "/targets?page=99")
+    assert "0 to 402 of 402" in beyond and "<a href='?page=3&" in beyond, beyond
+
+
+def test_targets_page_without_targets_says_what_to_do():
+    sluice = Sluice("scrape_configs: []\n")
+    assert "Add <code>scrape_configs</code>" in html_page(sluice, "/targets")
+    sluice.reconfigure("scrape_configs:\n- job_name: x\n  static_configs: [{targets: []}]\n")
+    wait_until(lambda: "The jobs have no targets" in html_page(sluice, "/targets"), what="a job without targets")
+    sluice.reconfigure("scrape_configs:\n- job_name: x\n  static_configs: [{targets: ['127.0.0.1:1']}]\n")
+    wait_until(lambda: "No target matches the filter. <a href='?'>" in html_page(sluice, "/targets?q=nowhere"),
+               what="a filter without match")
