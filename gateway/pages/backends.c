@@ -66,8 +66,8 @@ static void text_destinations(struct http_request *r, int64_t now)
         buf_add_z(out, "remote write:\n");
     for (size_t i = 0; i < n; i++) {
         const struct destination_status *d = &items[i];
-        buf_printf(out, "\tname=%.*s, url=%.*s, shards=%u, pending_bytes=%" PRIu64 ", oldest=%.1fs, samples_sent=%" PRIu64
-                        ", samples_dropped=%" PRIu64 ", retries=%" PRIu64,
+        buf_printf(out, "\tname=%.*s, url=%.*s, shards=%u, pending_bytes=%" PRIu64 ", oldest=%.1fs"
+                        ", samples_sent=%" PRIu64 ", samples_dropped=%" PRIu64 ", retries=%" PRIu64,
                    STR_ARG(d->name), STR_ARG(d->url), d->shards, d->pending_bytes, (double)d->oldest_ms / 1000,
                    d->sent_samples, d->dropped_samples, d->retries);
         text_last(out, d->last_ok_at, d->last_error, now);
@@ -108,8 +108,9 @@ static void html_servers(struct http_request *r, int64_t now)
     upstream_status(u, &r->arena, &items, &n);
     buf_add_z(&r->out, "<h2 id=server-groups>Server groups</h2>");
     if (n == 0)
-        buf_add_z(&r->out, "<p>No server groups. Add <code>server_groups: [{static_configs: [{targets: ['HOST:PORT']}]}]"
-                           "</code> to the configuration file to query Prometheus or VictoriaMetrics servers.");
+        buf_add_z(&r->out, "<p>No server groups. Add "
+                           "<code>server_groups: [{static_configs: [{targets: ['HOST:PORT']}]}]</code> "
+                           "to the configuration file to query Prometheus or VictoriaMetrics servers.");
     else
         buf_add_z(&r->out, "<table><tr><th>Group<th>Server<th>Kind<th>State<th>Requests"
                            "<th>Failures<th>Mean time<th>Received<th>Last success<th>Last error");
