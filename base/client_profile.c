@@ -61,11 +61,15 @@ static bool parse_version(const char *text, long *version, struct err *err)
     return err_set(err, ERR_BAD_DATA, "min_version: \"%s\" is none of TLS10, TLS11, TLS12, TLS13", text);
 }
 
+/* The value is a secret: only what is before a space or an equals sign, the probable name, is shown. */
 static bool check_header(const char *line, struct err *err)
 {
     struct str rest = str_of(line), name;
-    if (!str_cut(&rest, ':', &name) || rest.p == NULL || name.n == 0 || strpbrk(line, "\r\n"))
-        return err_set(err, ERR_BAD_DATA, "headers: \"%s\" is not of the form \"Name: value\"", line);
+    if (!str_cut(&rest, ':', &name) || rest.p == NULL || name.n == 0 || strpbrk(line, "\r\n")) {
+        size_t n = strcspn(line, ":= \t\r\n");
+        return err_set(err, ERR_BAD_DATA, "headers: \"%.*s<secret>\" is not of the form \"Name: value\"",
+                       line[n] ? (int)n + 1 : 0, line);
+    }
     return true;
 }
 

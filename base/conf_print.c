@@ -91,12 +91,16 @@ static void print_map(struct buf *out, const struct str_map *map, unsigned inden
     }
 }
 
+/* URL parameters: masked where a URL's would be. */
 static void print_multimap(struct buf *out, const struct multimap *map, unsigned indent)
 {
     buf_add_z(out, map->n ? "\n" : " {}\n");
     for (size_t i = 0; i < map->n; i++) {
         print_key(out, map->keys[i], indent);
-        print_list(out, &map->values[i], indent + 2);
+        if (url_param_secret(map->keys[i]))
+            buf_add_z(out, " [<secret>]\n");
+        else
+            print_list(out, &map->values[i], indent + 2);
     }
 }
 

@@ -154,7 +154,7 @@ void url_join(struct buf *out, struct str base, struct str path)
 
 #define HIDDEN "xxxxx"
 
-static bool looks_secret(struct str name)
+bool url_param_secret(struct str name)
 {
     static const char *const words[] = {"token", "secret", "pass", "pwd", "key", "auth", "sig", "credential"};
     for (size_t w = 0; w < LEN(words); w++) {
@@ -174,7 +174,7 @@ static void redact_query(struct buf *out, struct str query)
         struct str name = str_first(field, equal);
         if (!first)
             buf_add_char(out, '&');
-        if (equal < field.n && looks_secret(name)) {
+        if (equal < field.n && url_param_secret(name)) {
             buf_add_str(out, name);
             buf_add_z(out, "=" HIDDEN);
         } else {

@@ -23,6 +23,9 @@ void url_join(struct buf *out, struct str base, struct str path);
 /* A URL that may be shown: user, password and the values of query parameters that look like secrets are "xxxxx". */
 void url_redact(struct buf *out, struct str s);
 
+/* Whether the value of a parameter of this name is probably a secret (token, api_key, password...). */
+bool url_param_secret(struct str name);
+
 struct form_field { struct str name, value; };
 struct form { struct form_field *fields; size_t n, _cap; };
 /* Adds the fields of "a=1&b=2" (decoded, in the arena). At most 10,000 fields. Invalid escapes are an error as in

@@ -278,6 +278,19 @@ static void test_print(void **state UNUSED)
     buf_free(&out);
 }
 
+/* As in a URL: parameters whose names look like secrets. */
+static void test_print_secret_params(void **state UNUSED)
+{
+    struct outer o;
+    struct buf out = {0};
+    load_well("params: {api_key: [hush, hush2], Token: [hush3], x: ['v']}\n", &o);
+    conf_print(&out, &section, &o, 0);
+    assert_non_null(strstr(buf_z(&out), "params:\n  api_key: [<secret>]\n  Token: [<secret>]\n  x:\n    - v\n"));
+    assert_null(strstr(buf_z(&out), "hush"));
+    assert_int_equal(yaml_parse(&arena, buf_str(&out), "printed", NULL)->kind, YAML_MAP);
+    buf_free(&out);
+}
+
 static void test_document(void **state UNUSED)
 {
     struct buf out = {0};
@@ -309,6 +322,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_loose_durations, setup, teardown),
         cmocka_unit_test_setup_teardown(test_scalar, setup, teardown),
         cmocka_unit_test_setup_teardown(test_print, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_print_secret_params, setup, teardown),
         cmocka_unit_test_setup_teardown(test_document, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
