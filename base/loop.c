@@ -59,22 +59,25 @@ struct loop *loop_new(void)
     l->clock = (struct loop_clock){real_wall, real_mono, NULL};
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
     l->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (l->epoll < 0 || l->wake < 0)
-        die("cannot make an event loop");
-    struct epoll_event e = {.events = EPOLLIN | EPOLLET};
-    if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->wake, &e) < 0)
-        die("cannot watch an eventfd");
     mutex_init(&l->mutex);
     l->first = l->last = &list_end;
-    return l;
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET};
+    if (l->epoll >= 0 && l->wake >= 0 && epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->wake, &e) == 0)
+        return l;
+    int why = errno;
+    loop_free(l);
+    errno = why;
+    return NULL;
 }
 
 void loop_free(struct loop *l)
 {
     if (l == NULL)
         return;
-    close(l->epoll);
-    close(l->wake);
+    if (l->epoll >= 0)
+        close(l->epoll);
+    if (l->wake >= 0)
+        close(l->wake);
     mutex_free(&l->mutex);
     mem_free(l->timers);
     mem_free(l);

@@ -36,8 +36,8 @@ struct loop_fd { /* embed it; zeroed = not watched */
     bool _watched;
 };
 
-struct loop *loop_new(void);
-void loop_free(struct loop *l); /* no watch and no timer may be left; tasks still posted are dropped */
+struct loop *loop_new(void) MUST_USE; /* NULL with errno: it takes two descriptors */
+void loop_free(struct loop *l);       /* no watch and no timer may be left; tasks still posted are dropped */
 
 void loop_run(struct loop *l);                    /* until loop_stop */
 void loop_stop(struct loop *l);                   /* any thread; tasks posted before are still run */

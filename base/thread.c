@@ -59,9 +59,13 @@ struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg)
     t->arg = arg;
     sigset_t before;
     mask_signals(&before);
-    must(pthread_create(&t->id, NULL, start, t), "cannot start a thread");
+    int rc = pthread_create(&t->id, NULL, start, t);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return t;
+    if (rc == 0)
+        return t;
+    mem_free(t);
+    errno = rc;
+    return NULL;
 }
 
 void thread_join(struct thread *t)

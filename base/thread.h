@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 struct thread;
-/* name: at most 15 bytes, seen in top -H */
-struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg);
+/* name: at most 15 bytes, seen in top -H. NULL with errno when the system has no thread left (EAGAIN). */
+struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg) MUST_USE;
 void thread_join(struct thread *t);                                                /* and frees it */
 
 struct mutex { void *_impl[6]; };

@@ -3,7 +3,9 @@
 
 #include "gateway/api/api.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 struct request { /* something for the lane to do once; frees itself */
     struct loop_task task;
@@ -41,15 +43,27 @@ static void run(void *arg)
     loop_run(l->loop);
 }
 
-struct lane *lane_start(unsigned id, const struct http_conf_server *http)
+static struct lane *lane_give_up(struct lane *l, struct err *err)
+{
+    err_set(err, ERR_UNAVAILABLE, "cannot start lane %u: %s; raise the limit of %s or use fewer --lanes", l->id,
+            strerror(errno), l->loop ? "threads (ulimit -u, pids cgroup)" : "open files (ulimit -n)");
+    if (l->loop)
+        http_server_free(l->http);
+    lane_free(l);
+    return NULL;
+}
+
+struct lane *lane_start(unsigned id, const struct http_conf_server *http, struct err *err)
 {
     struct lane *l = mem_zalloc(sizeof *l);
     char name[32];
     l->id = id;
-    l->loop = loop_new();
+    if ((l->loop = loop_new()) == NULL)
+        return lane_give_up(l, err);
     l->http = http_server_new(l, l->loop, http);
     snprintf(name, sizeof name, "lane %u", id);
-    l->thread = thread_start(name, run, l);
+    if ((l->thread = thread_start(name, run, l)) == NULL)
+        return lane_give_up(l, err);
     return l;
 }
 

@@ -13,10 +13,12 @@
 #include "gateway/routes.h"
 #include "gateway/worker.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -107,20 +109,22 @@ static void on_sweep(struct loop_timer *t)
 
 /* ---- building ---- */
 
-static void start_lanes(void)
+static bool start_lanes(struct err *err)
 {
     const struct flags *f = &gateway.flags;
     unsigned cores = thread_cores();
-    gateway.n_lanes = f->lanes > 0 ? (unsigned)f->lanes : cores;
+    unsigned n = f->lanes > 0 ? (unsigned)f->lanes : cores;
     size_t unpacked = (size_t)f->max_insert_size;
     struct http_conf_server conf = {.max_push = unpacked + unpacked / 6 + 32, /* what snappy makes of random bytes */
                                     .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
                                     .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .idle_timeout = IDLE_MS,
-                                    .max_connections = CONNECTIONS / gateway.n_lanes};
-    gateway.lanes = mem_zalloc(gateway.n_lanes * sizeof(struct lane *));
-    for (unsigned i = 0; i < gateway.n_lanes; i++)
-        gateway.lanes[i] = lane_start(i, &conf);
+                                    .max_connections = CONNECTIONS / n};
     workers_start(&(struct worker_conf){.workers = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : 20});
+    gateway.lanes = mem_zalloc(n * sizeof(struct lane *));
+    for (; gateway.n_lanes < n; gateway.n_lanes++)
+        if ((gateway.lanes[gateway.n_lanes] = lane_start(gateway.n_lanes, &conf, err)) == NULL)
+            return false;
+    return true;
 }
 
 static bool start_writer(struct loop *const *loops, struct err *err)
@@ -163,7 +167,10 @@ static struct sink **lane_sinks;
 
 static bool start(struct config *c, struct err *err)
 {
-    start_lanes();
+    if (!start_lanes(err)) {
+        config_unref(c);
+        return false;
+    }
     lane_loops = mem_zalloc(gateway.n_lanes * sizeof *lane_loops);
     lane_sinks = mem_zalloc(gateway.n_lanes * sizeof *lane_sinks);
     for (unsigned i = 0; i < gateway.n_lanes; i++)
@@ -246,7 +253,11 @@ static bool wait_for_lanes(void)
 
 static bool run(struct config *c, struct err *err)
 {
-    gateway.main = loop_new();
+    if ((gateway.main = loop_new()) == NULL) {
+        config_unref(c);
+        return err_set(err, ERR_UNAVAILABLE, "cannot create an event loop: %s; raise the limit of open files (ulimit -n)",
+                       strerror(errno));
+    }
     gateway.started = clock_wall_ms();
     mutex_init(&gateway._mutex);
     quit_task.run = on_quit;

@@ -415,6 +415,14 @@ static void free_queue(struct queue *q)
     mem_free(q);
 }
 
+static struct queue *queue_give_up(struct queue *q, struct err *err)
+{
+    err_set(err, ERR_UNAVAILABLE, "%s: cannot start the queue's thread: %s; raise the limit of %s", q->folder.dir,
+            strerror(errno), q->loop ? "threads (ulimit -u, pids cgroup)" : "open files (ulimit -n)");
+    free_queue(q);
+    return NULL;
+}
+
 struct queue *queue_open(const struct queue_options *o, struct err *err)
 {
     struct queue *q = mem_zalloc(sizeof *q);
@@ -427,12 +435,16 @@ struct queue *queue_open(const struct queue_options *o, struct err *err)
         free_queue(q);
         return NULL;
     }
-    q->loop = loop_new();
+    if ((q->loop = loop_new()) == NULL)
+        return queue_give_up(q, err);
     q->check.run = run_check;
     queue_space_measure(&q->space, q->folder.dir);
     count_bytes(q);
     loop_timer_in(q->loop, &q->check, RETRY_EVERY_MS);
-    q->thread = thread_start("queue-io", run_io, q);
+    if ((q->thread = thread_start("queue-io", run_io, q)) == NULL) {
+        loop_timer_stop(q->loop, &q->check);
+        return queue_give_up(q, err);
+    }
     return q;
 }
 

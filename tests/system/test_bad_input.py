@@ -100,6 +100,15 @@ def test_directory_that_cannot_be_written():
     assert path in said, said
 
 
+def test_too_few_descriptors():
+    release_build()  # a sanitizer wants descriptors of its own
+    config = write_file("few.yml", "")
+    for n, what in (4, "event loop"), (9, "lane 1"):
+        p = subprocess.run(["prlimit", f"--nofile={n}", f"{ROOT}/{OUT}/sluice", f"--config.file={config}", "--lanes=4",
+                            f"--web.listen-address=127.0.0.1:{free_port()}"], capture_output=True, text=True, timeout=10)
+        assert p.returncode == 1 and what in p.stderr and "Too many open files" in p.stderr, p
+
+
 def test_broken_page():
     exporter, sink = ScriptedExporter(series=1), RecordingSink()
     sluice = Sluice(GOOD.format(e=exporter) + f"remote_write: [{{url: '{sink.url}'}}]\n")

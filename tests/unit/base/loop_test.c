@@ -9,7 +9,9 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* ---- a clock that the test moves ---- */
@@ -270,6 +272,25 @@ static void an_unwatched_descriptor_is_silent_even_in_the_same_batch(void **stat
     loop_free(l);
 }
 
+static void a_loop_without_descriptors_is_an_error(void **state UNUSED)
+{
+    struct rlimit before, few;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int next = dup(0);
+    close(next);
+    for (int left = 0; left < 2; left++) {
+        few = (struct rlimit){(rlim_t)(next + left), before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+        errno = 0;
+        assert_null(loop_new());
+        assert_int_equal(errno, EMFILE);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        int again = dup(0);
+        assert_int_equal(again, next); /* nothing stayed open */
+        close(again);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +303,7 @@ int main(void)
         cmocka_unit_test(a_sleeping_loop_is_woken_and_stopped),
         cmocka_unit_test(a_real_loop_sleeps_until_its_timer),
         cmocka_unit_test(an_unwatched_descriptor_is_silent_even_in_the_same_batch),
+        cmocka_unit_test(a_loop_without_descriptors_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

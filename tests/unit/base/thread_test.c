@@ -9,6 +9,8 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 
 struct shared {
@@ -74,6 +76,24 @@ static void signals_stay_with_the_main_thread(void **state UNUSED)
     assert_false(sigismember(&ours, SIGTERM));
 }
 
+static void never_runs(void *arg UNUSED) { fail(); }
+
+static void a_thread_that_cannot_start_is_an_error(void **state UNUSED)
+{
+    pthread_attr_t before, huge;
+    pthread_getattr_default_np(&before);
+    pthread_attr_init(&huge);
+    pthread_attr_setstacksize(&huge, (size_t)1 << 47); /* more than there are addresses */
+    assert_int_equal(pthread_setattr_default_np(&huge), 0);
+    errno = 0;
+    assert_null(thread_start("huge", never_runs, NULL));
+    assert_int_equal(errno, EAGAIN);
+    pthread_setattr_default_np(&before);
+    sigset_t ours;
+    pthread_sigmask(SIG_SETMASK, NULL, &ours);
+    assert_false(sigismember(&ours, SIGTERM));
+}
+
 static void cores_are_at_least_one_and_within_the_group(void **state UNUSED)
 {
     assert_in_range(thread_cores(), 1, 4096);
@@ -87,6 +107,7 @@ int main(void)
         cmocka_unit_test(a_mutex_keeps_threads_apart_and_a_cond_wakes),
         cmocka_unit_test(a_timed_wait_ends),
         cmocka_unit_test(signals_stay_with_the_main_thread),
+        cmocka_unit_test(a_thread_that_cannot_start_is_an_error),
         cmocka_unit_test(cores_are_at_least_one_and_within_the_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -497,7 +497,7 @@ static int set_up(void **state UNUSED)
                                                  .idle_timeout = 30000, .max_connections = 1000, .max_push = 2000000};
     main_loop = loop_new();
     for (unsigned i = 0; i < LANES; i++)
-        lanes[i] = lane_start(i, &conf);
+        assert_non_null(lanes[i] = lane_start(i, &conf, NULL));
     workers_start(&(struct worker_conf){.workers = WORKERS, .waiting = WAITING});
     listener = http_listen(STR("127.0.0.1:0"), main_loop, lanes, LANES, &err);
     main_thread = thread_start("main", run_main, NULL);
