@@ -63,14 +63,14 @@ static void seal_open_before(struct part *p, int64_t edge)
 
 struct cover { int64_t oldest, newest; };
 
-static struct cover covered(const struct part *p)
+static struct cover covered(struct part *p)
 {
     struct cover t = {INT64_MAX, INT64_MIN};
     for (size_t i = 0; i < p->n; i++) {
-        const struct kept_series *s = p->series[i];
+        struct kept_series *s = p->series[i];
         if (s == NULL)
             continue;
-        int64_t oldest = kept_oldest(s);
+        int64_t oldest = kept_oldest(p, s);
         t.oldest = oldest < t.oldest ? oldest : t.oldest;
         t.newest = s->newest > t.newest ? s->newest : t.newest;
     }

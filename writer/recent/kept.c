@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Samples of a series come in order but for a few. Those in order are in chunks; late ones wait apart in a sorted list
- * and are merged in when they are read. A bulk load may bring very many late ones: new ones are collected in a short
- * sorted tail, which is merged into the list when it is long or the series' turn is over; between two turns the list
- * is in order.
+/* Samples of a series come in order but for a few. Those in order are in chunks; late ones wait apart in a list and are
+ * merged in when they are read. A bulk load may bring very many late ones, in any order and any number of messages, and
+ * histograms likewise: both lists have an unsorted tail (late.h), which is sorted in when it is an eighth of the list,
+ * or before the list is read.
  */
 #include "writer/recent/kept.h"
 
 #include "model/remote_write.h"
+#include "writer/recent/late.h"
 #include "writer/recent/part.h"
-
-enum { LATE_TAIL = 1024 };
 
 /* Texts are kept as slices of what is read only; the memory is the series' own. */
 static void free_bytes(const void *p) { mem_free((void *)(uintptr_t)p); }
@@ -98,20 +97,10 @@ void kept_free(struct part *p, struct kept_series *s)
 
 /* --- late samples ------------------------------------------------------------------------------------------------- */
 
-/* The first of late[from..to), which is sorted, that is not older than t. */
-static uint32_t lower_bound(const struct sample *late, uint32_t from, uint32_t to, int64_t t)
+uint32_t kept_late_before(const struct kept_rest *r, int64_t t)
 {
-    while (from < to) {
-        uint32_t middle = from + (to - from) / 2;
-        if (late[middle].t < t)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    return from;
+    return late_lower_bound(r->late, r->n_late, sizeof *r->late, t);
 }
-
-uint32_t kept_late_before(const struct kept_rest *r, int64_t t) { return lower_bound(r->late, 0, r->n_late, t); }
 
 static void grow_late(struct part *p, struct kept_rest *r)
 {
@@ -121,40 +110,50 @@ static void grow_late(struct part *p, struct kept_rest *r)
     r->cap_late = cap;
 }
 
-static void settle(struct kept_rest *r)
+static void sort_late(struct part *p, struct kept_rest *r)
 {
-    struct sample tail[LATE_TAIL];
-    uint32_t i = r->n_settled, k = r->n_late - r->n_settled, at = r->n_late;
-    if (k == 0)
-        return;
-    if (i > 0 && r->late[i - 1].t > r->late[i].t) { /* else they follow already */
-        memcpy(tail, r->late + i, k * sizeof *tail);
-        while (k > 0)
-            r->late[--at] = i > 0 && r->late[i - 1].t > tail[k - 1].t ? r->late[--i] : tail[--k];
-    }
-    r->n_settled = r->n_late;
+    uint32_t n = late_sort(r->late, r->late_sorted, r->n_late, sizeof *r->late);
+    p->samples -= r->n_late - n;
+    r->late_sorted = r->n_late = n;
 }
 
-void kept_settle(struct kept_series *s)
+/* Is one of this time there already? Of the unsorted ones the last is asked only; late_sort finds the others. */
+static bool has_time(const void *items, uint32_t n_sorted, uint32_t n, size_t size, int64_t t)
 {
-    if (s->rest)
-        settle(s->rest);
+    uint32_t at = late_lower_bound(items, n_sorted, size, t);
+    int64_t found, last;
+    if (n == 0)
+        return false;
+    memcpy(&last, (const char *)items + (n - 1) * size, sizeof last);
+    if (at == n_sorted)
+        return last == t;
+    memcpy(&found, (const char *)items + at * size, sizeof found);
+    return found == t || last == t;
+}
+
+/* Does one of this time follow the n items, all sorted? */
+static bool follows_all(const void *items, uint32_t n_sorted, uint32_t n, size_t size, int64_t t)
+{
+    int64_t last;
+    if (n == 0)
+        return true;
+    memcpy(&last, (const char *)items + (n - 1) * size, sizeof last);
+    return n_sorted == n && last < t;
 }
 
 /* The first value for a time stays. */
 static void add_late(struct part *p, struct kept_rest *r, int64_t t, double v)
 {
-    if (r->n_late - r->n_settled == LATE_TAIL)
-        settle(r);
-    uint32_t settled = lower_bound(r->late, 0, r->n_settled, t), at = lower_bound(r->late, r->n_settled, r->n_late, t);
-    if ((settled < r->n_settled && r->late[settled].t == t) || (at < r->n_late && r->late[at].t == t))
+    bool in_order = follows_all(r->late, r->late_sorted, r->n_late, sizeof *r->late, t);
+    if (!in_order && has_time(r->late, r->late_sorted, r->n_late, sizeof *r->late, t))
         return;
     if (r->n_late == r->cap_late)
         grow_late(p, r);
-    memmove(&r->late[at + 1], &r->late[at], (r->n_late - at) * sizeof *r->late);
-    r->late[at] = (struct sample){t, v};
-    r->n_late++;
+    r->late[r->n_late++] = (struct sample){t, v};
+    r->late_sorted += in_order;
     p->samples++;
+    if (late_tail_full(r->n_late, r->late_sorted))
+        sort_late(p, r);
 }
 
 /* --- what comes --------------------------------------------------------------------------------------------------- */
@@ -206,24 +205,49 @@ static void grow_histograms(struct part *p, struct kept_rest *r)
     r->cap_hists = cap;
 }
 
+static void sort_histograms(struct part *p, struct kept_rest *r)
+{
+    uint32_t n = late_sort(r->hists, r->hists_sorted, r->n_hists, sizeof *r->hists);
+    for (uint32_t i = n; i < r->n_hists; i++)
+        free_histogram(p, &r->hists[i]);
+    r->hists_sorted = r->n_hists = n;
+}
+
 void kept_add_histogram(struct part *p, struct kept_series *s, struct str message)
 {
     struct kept_rest *r = rest_of(p, s);
     int64_t t = rw_hist_time(message);
-    uint32_t at = r->n_hists;
-    while (at > 0 && r->hists[at - 1].t >= t)
-        at--;
-    if (at < r->n_hists && r->hists[at].t == t)
+    bool in_order = follows_all(r->hists, r->hists_sorted, r->n_hists, sizeof *r->hists, t);
+    if (!in_order && has_time(r->hists, r->hists_sorted, r->n_hists, sizeof *r->hists, t))
         return;
     if (r->n_hists == r->cap_hists)
         grow_histograms(p, r);
-    memmove(&r->hists[at + 1], &r->hists[at], (r->n_hists - at) * sizeof *r->hists);
-    r->hists[at] = (struct kept_histogram){t, str_n(mem_dup(message.p, message.n), message.n)};
-    r->n_hists++;
+    r->hists[r->n_hists++] = (struct kept_histogram){t, str_n(mem_dup(message.p, message.n), message.n)};
+    r->hists_sorted += in_order;
     if (t > s->newest)
         s->newest = t;
     part_count(p, (long long)mem_block(message.n));
     p->samples++;
+    if (late_tail_full(r->n_hists, r->hists_sorted))
+        sort_histograms(p, r);
+}
+
+void kept_settle(struct part *p, struct kept_series *s)
+{
+    struct kept_rest *r = s->rest;
+    if (r && late_tail_due(r->n_late, r->late_sorted))
+        sort_late(p, r);
+    if (r && late_tail_due(r->n_hists, r->hists_sorted))
+        sort_histograms(p, r);
+}
+
+void kept_sort(struct part *p, struct kept_series *s)
+{
+    struct kept_rest *r = s->rest;
+    if (r && r->late_sorted < r->n_late)
+        sort_late(p, r);
+    if (r && r->hists_sorted < r->n_hists)
+        sort_histograms(p, r);
 }
 
 static bool same_exemplar(const struct kept_rest *r, struct str message)
@@ -276,7 +300,7 @@ static int64_t drop_late_until(struct part *p, struct kept_rest *r, int64_t edge
         return INT64_MIN;
     int64_t newest = r->late[k - 1].t;
     p->samples -= k;
-    r->n_settled = r->n_late -= k;
+    r->late_sorted = r->n_late -= k;
     memmove(r->late, r->late + k, r->n_late * sizeof *r->late);
     return newest;
 }
@@ -291,7 +315,7 @@ static int64_t drop_histograms_until(struct part *p, struct kept_rest *r, int64_
     }
     if (k == 0)
         return INT64_MIN;
-    r->n_hists -= k;
+    r->hists_sorted = r->n_hists -= k;
     memmove(r->hists, r->hists + k, r->n_hists * sizeof *r->hists);
     return newest;
 }
@@ -299,6 +323,7 @@ static int64_t drop_histograms_until(struct part *p, struct kept_rest *r, int64_
 int64_t kept_drop_until(struct part *p, struct kept_series *s, int64_t edge)
 {
     int64_t newest = INT64_MIN;
+    kept_sort(p, s);
     for (; s->first && s->first->t_max <= edge; drop_first_chunk(p, s))
         newest = s->first->t_max;
     if (s->rest == NULL)
@@ -314,8 +339,9 @@ int64_t kept_drop_until(struct part *p, struct kept_series *s, int64_t edge)
     return hist > newest ? hist : newest;
 }
 
-int64_t kept_oldest(const struct kept_series *s)
+int64_t kept_oldest(struct part *p, struct kept_series *s)
 {
+    kept_sort(p, s);
     const struct chunk *c = s->first ? s->first : s->open;
     const struct kept_rest *r = s->rest;
     int64_t oldest = c ? c->t_min : INT64_MAX;

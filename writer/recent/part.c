@@ -177,7 +177,7 @@ static struct kept_series *take_series(struct part *p, struct str message, struc
         }
     }
     if (s)
-        kept_settle(s);
+        kept_settle(p, s);
     return s ? s : before;
 }
 

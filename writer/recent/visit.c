@@ -71,8 +71,10 @@ bool part_visit(struct part *p, struct query_ctx *q, const struct matcher *m, si
     size_t id = selection_next(&chosen, 0);
     for (; going && id < chosen.n_ids && id < p->n; id = selection_next(&chosen, id + 1)) {
         struct kept_series *s = p->series[id];
-        if (s && is_selected(&v, &chosen, m, n, s))
+        if (s && is_selected(&v, &chosen, m, n, s)) {
+            kept_sort(p, s);
             going = visit(s, arg);
+        }
         if (++asked % PART_SLICE == 0)
             going = breathe(&v) && going;
     }
