@@ -59,7 +59,13 @@ struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg)
     t->arg = arg;
     sigset_t before;
     mask_signals(&before);
-    int rc = pthread_create(&t->id, NULL, start, t);
+    pthread_attr_t attr;
+    size_t stack;
+    pthread_attr_init(&attr);
+    if (pthread_attr_getstacksize(&attr, &stack) == 0 && stack < THREAD_STACK)
+        pthread_attr_setstacksize(&attr, THREAD_STACK);
+    int rc = pthread_create(&t->id, &attr, start, t);
+    pthread_attr_destroy(&attr);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc == 0)
         return t;

@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Bytes of stack that a thread has at least, however low the system's limit (ulimit -s) is: the deepest query that is
+ * accepted takes less than half of it, under AddressSanitizer too. Only what is touched takes memory. */
+enum { THREAD_STACK = 8 << 20 };
 struct thread;
 /* name: at most 15 bytes, seen in top -H. NULL with errno when the system has no thread left (EAGAIN). */
 struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg) MUST_USE;

@@ -50,6 +50,19 @@ struct visitor { void (*selector)(const struct expr *e, void *arg); void *arg; }
 
 /* Calls for every vector selector, those of matrix selectors included, in the order of the text but for an
  * aggregation's parameter, which comes last. */
+static void walk(const struct expr *e, const struct visitor *v);
+
+static void walk_chain(const struct expr *e, const struct visitor *v)
+{
+    const struct expr *b = binary_chain_start(e);
+    walk(b->u.binary.left, v);
+    for (;; b = b->u.binary.next) {
+        walk(b->u.binary.right, v);
+        if (b == e)
+            break;
+    }
+}
+
 static void walk(const struct expr *e, const struct visitor *v)
 {
     switch (e->kind) {
@@ -59,10 +72,7 @@ static void walk(const struct expr *e, const struct visitor *v)
     case EXPR_PAREN: walk(e->u.paren.inner, v); break;
     case EXPR_STEP_INVARIANT: walk(e->u.invariant.inner, v); break;
     case EXPR_UNARY: walk(e->u.unary.inner, v); break;
-    case EXPR_BINARY:
-        walk(e->u.binary.left, v);
-        walk(e->u.binary.right, v);
-        break;
+    case EXPR_BINARY: walk_chain(e, v); break;
     case EXPR_AGGREGATE:
         walk(e->u.aggregate.inner, v);
         if (e->u.aggregate.param)

@@ -3,6 +3,11 @@
  * the arena it was parsed into. Offsets are bytes of the query text, for messages (1-based line:column is made of
  * them).
  *
+ * a + b + c is ((a + b) + c): a chain, in which each operation is the left side of the next. It may have tens of
+ * thousands of terms, as dashboards and alerts that programs write do, so it does not count as nesting, and nothing may
+ * recurse along it: start at binary_chain_start(e) and follow u.binary.next up to e. Only what really nests
+ * (parentheses, calls, right sides) is bounded by PROMQL_MAX_NESTING, and may be recursed into.
+ *
  * EXPR_FETCHED is no syntax: it is a sub-expression whose result somebody else has already computed (push-down). The
  * evaluator reads its series set, which is exact on the query's grid.
  */
@@ -54,9 +59,23 @@ struct duration_expr {
     bool as_duration;                          /* written as 5m, not 300: for printing */
     bool plus;                                 /* a '+' before an offset's function or PAREN */
     const struct duration_expr *left, *right;  /* NEG and PAREN: left only; NUMBER, STEP and RANGE: none */
+    struct duration_expr *next;                /* ADD ... POW: the one whose left side this is, in a chain */
     uint32_t pos, end;
-    uint32_t height;                           /* levels under it and its own; at most PROMQL_MAX_NESTING */
+    uint32_t height;                           /* of nesting, its own level included; at most PROMQL_MAX_NESTING */
 };
+
+static inline bool duration_is_binary(const struct duration_expr *d)
+{
+    return d->kind >= DUR_ADD && d->kind <= DUR_POW;
+}
+
+/* The operation of d's chain that is computed first. */
+static inline const struct duration_expr *duration_chain_start(const struct duration_expr *d)
+{
+    while (duration_is_binary(d->left))
+        d = d->left;
+    return d;
+}
 
 static inline bool duration_is_function(const struct duration_expr *d)
 {
@@ -77,7 +96,7 @@ struct expr {
     enum expr_kind kind;
     enum value_type type;
     uint32_t pos, end;                         /* bytes of the text: [pos, end) */
-    uint32_t height;                           /* levels under it and its own: bounds what may recurse over a tree */
+    uint32_t height;                           /* of nesting, its own level included: bounds what may recurse */
     union {
         struct { double v; bool as_duration; } number;
         struct str string;                     /* unquoted */
@@ -87,6 +106,7 @@ struct expr {
             enum binary_op op;
             bool is_bool;
             struct expr *left, *right;
+            struct expr *next;                 /* the operation whose left side this is, in a chain */
             struct matching *matching;         /* between two vectors, else NULL */
         } binary;
         struct {
@@ -114,6 +134,14 @@ struct expr {
         struct series_set *fetched;
     } u;
 };
+
+/* The operation of e's chain that is computed first. */
+static inline struct expr *binary_chain_start(const struct expr *e)
+{
+    while (e->u.binary.left->kind == EXPR_BINARY)
+        e = e->u.binary.left;
+    return (struct expr *)e;
+}
 
 const char *value_type_name(enum value_type t); /* "instant vector", "scalar", "range vector", "string" */
 const char *binary_op_text(enum binary_op op);

@@ -16,10 +16,11 @@ static bool same_strings(const struct str *a, size_t n_a, const struct str *b, s
 
 static bool same_duration(const struct duration_expr *a, const struct duration_expr *b)
 {
-    if (a == NULL || b == NULL)
-        return a == b;
-    return a->kind == b->kind && a->as_duration == b->as_duration && same_number(a->seconds, b->seconds) &&
-           same_duration(a->left, b->left) && same_duration(a->right, b->right);
+    for (; a && b; a = a->left, b = b->left)
+        if (a->kind != b->kind || a->as_duration != b->as_duration || !same_number(a->seconds, b->seconds) ||
+            !same_duration(a->right, b->right))
+            return false;
+    return a == b;
 }
 
 static bool same_shift(const struct time_shift *a, const struct time_shift *b)
@@ -79,11 +80,14 @@ static bool same_subquery(const struct expr *a, const struct expr *b)
            promql_equal(a->u.subquery.inner, b->u.subquery.inner);
 }
 
-static bool same_binary(const struct expr *a, const struct expr *b)
+static bool same_chain(const struct expr *a, const struct expr *b)
 {
-    return a->u.binary.op == b->u.binary.op && a->u.binary.is_bool == b->u.binary.is_bool &&
-           same_matching(a->u.binary.matching, b->u.binary.matching) &&
-           promql_equal(a->u.binary.left, b->u.binary.left) && promql_equal(a->u.binary.right, b->u.binary.right);
+    for (; a->kind == EXPR_BINARY && b->kind == EXPR_BINARY; a = a->u.binary.left, b = b->u.binary.left)
+        if (a->type != b->type || a->u.binary.op != b->u.binary.op || a->u.binary.is_bool != b->u.binary.is_bool ||
+            !same_matching(a->u.binary.matching, b->u.binary.matching) ||
+            !promql_equal(a->u.binary.right, b->u.binary.right))
+            return false;
+    return promql_equal(a, b);
 }
 
 static bool same_aggregate(const struct expr *a, const struct expr *b)
@@ -115,7 +119,7 @@ bool promql_equal(const struct expr *a, const struct expr *b)
     case EXPR_STRING: return str_eq(a->u.string, b->u.string);
     case EXPR_PAREN: return promql_equal(a->u.paren.inner, b->u.paren.inner);
     case EXPR_UNARY: return a->u.unary.minus == b->u.unary.minus && promql_equal(a->u.unary.inner, b->u.unary.inner);
-    case EXPR_BINARY: return same_binary(a, b);
+    case EXPR_BINARY: return same_chain(a, b);
     case EXPR_AGGREGATE: return same_aggregate(a, b);
     case EXPR_CALL: return same_call(a, b);
     case EXPR_SELECTOR: return same_selector(a, b);

@@ -70,14 +70,34 @@ static const char *duration_op(const struct duration_expr *d)
 
 static void key_duration(struct json_writer *w, const char *key, const struct duration_expr *d);
 
-static void write_operation(struct json_writer *w, const struct duration_expr *left, const char *op,
-                            const struct duration_expr *right, bool wrapped)
+static void write_operator(struct json_writer *w, const char *op, const struct duration_expr *right, bool wrapped)
 {
-    key_duration(w, "lhs", left);
     key_text(w, "op", str_of(op));
     key_duration(w, "rhs", right);
     key_text(w, "type", STR("durationExpr"));
     key_bool(w, "wrapped", wrapped);
+}
+
+static void write_operation(struct json_writer *w, const struct duration_expr *left, const char *op,
+                            const struct duration_expr *right, bool wrapped)
+{
+    key_duration(w, "lhs", left);
+    write_operator(w, op, right, wrapped);
+}
+
+static void write_duration_chain(struct json_writer *w, const struct duration_expr *d, bool wrapped)
+{
+    const struct duration_expr *b = d;
+    for (; duration_is_binary(b->left); b = b->left) {
+        json_key(w, "lhs");
+        json_begin_object(w);
+    }
+    key_duration(w, "lhs", b->left);
+    for (; b != d; b = b->next) {
+        write_operator(w, duration_op(b), b->right, false);
+        json_end_object(w);
+    }
+    write_operator(w, duration_op(d), d->right, wrapped);
 }
 
 /* Parentheses are a mark on what they hold; around a number they make a plus with one side. */
@@ -95,6 +115,8 @@ static void write_duration(struct json_writer *w, const struct duration_expr *d)
         key_value(w, d->seconds);
     } else if (d->kind == DUR_NEG || d->kind == DUR_PAREN) {
         write_operation(w, NULL, duration_op(d), d->left, wrapped);
+    } else if (duration_is_binary(d)) {
+        write_duration_chain(w, d, wrapped);
     } else if (d->plus) {
         write_operation(w, NULL, "+", &unsigned_d, wrapped);
     } else {
@@ -216,14 +238,26 @@ static void write_matching(struct json_writer *w, const struct matching *m)
     json_end_object(w);
 }
 
-static void write_binary(struct json_writer *w, const struct expr *e)
+/* The members of e; those of the other operations of its chain stand in "lhs" of the next. */
+static void write_chain(struct json_writer *w, const struct expr *e)
 {
-    key_bool(w, "bool", e->u.binary.is_bool);
-    key_expr(w, "lhs", e->u.binary.left);
-    write_matching(w, e->u.binary.matching);
-    key_text(w, "op", str_of(binary_op_text(e->u.binary.op)));
-    key_expr(w, "rhs", e->u.binary.right);
-    key_text(w, "type", STR("binaryExpr"));
+    const struct expr *b = e;
+    key_bool(w, "bool", b->u.binary.is_bool);
+    for (; b->u.binary.left->kind == EXPR_BINARY; key_bool(w, "bool", b->u.binary.is_bool)) {
+        b = b->u.binary.left;
+        json_key(w, "lhs");
+        json_begin_object(w);
+    }
+    key_expr(w, "lhs", b->u.binary.left);
+    for (;; b = b->u.binary.next) {
+        write_matching(w, b->u.binary.matching);
+        key_text(w, "op", str_of(binary_op_text(b->u.binary.op)));
+        key_expr(w, "rhs", b->u.binary.right);
+        key_text(w, "type", STR("binaryExpr"));
+        if (b == e)
+            break;
+        json_end_object(w);
+    }
 }
 
 static const char *type_word(enum value_type t)
@@ -283,7 +317,7 @@ static void write_members(struct json_writer *w, const struct expr *e)
         key_text(w, "op", e->u.unary.minus ? STR("-") : STR("+"));
         key_text(w, "type", STR("unaryExpr"));
         break;
-    case EXPR_BINARY: write_binary(w, e); break;
+    case EXPR_BINARY: write_chain(w, e); break;
     case EXPR_AGGREGATE: write_aggregate(w, e); break;
     case EXPR_CALL: write_call(w, e); break;
     case EXPR_SELECTOR: write_selector(w, e, NULL); break;

@@ -199,21 +199,40 @@ static void vector_and_scalar(struct eval *ev, const struct expr *e, struct valu
     *out = *vector;
 }
 
-void eval_binary(struct eval *ev, const struct expr *e, struct value *out)
+/* *acc, the left side, becomes the result. */
+static void eval_operation(struct eval *ev, const struct expr *e, struct value *acc)
 {
-    struct value l, r;
-    eval_expr(ev, e->u.binary.left, &l);
+    struct value l = *acc, r;
     eval_expr(ev, e->u.binary.right, &r);
+    *acc = (struct value){.type = e->type};
     if (l.type == VALUE_SCALAR && r.type == VALUE_SCALAR)
-        scalars(ev, e, &l, &r, out);
+        scalars(ev, e, &l, &r, acc);
     else if (r.type == VALUE_SCALAR)
-        vector_and_scalar(ev, e, &l, r.scalar, false, out);
+        vector_and_scalar(ev, e, &l, r.scalar, false, acc);
     else if (l.type == VALUE_SCALAR)
-        vector_and_scalar(ev, e, &r, l.scalar, true, out);
+        vector_and_scalar(ev, e, &r, l.scalar, true, acc);
     else if (binary_is_set(e->u.binary.op))
-        eval_set_operator(ev, e, &l, &r, out);
+        eval_set_operator(ev, e, &l, &r, acc);
     else
-        eval_join(ev, e, &l, &r, out);
+        eval_join(ev, e, &l, &r, acc);
     if (!ev->delayed_names || ev->grid.n > 1)
-        value_merge(ev, out);
+        value_merge(ev, acc);
+}
+
+void eval_chain(struct eval *ev, const struct expr *e, struct value *out)
+{
+    uint64_t before = ev->live;
+    const struct expr *b = binary_chain_start(e);
+    eval_expr(ev, b->u.binary.left, out);
+    for (;; b = b->u.binary.next) {
+        if (b->u.binary.op == OP_OR)
+            b = eval_or_chain(ev, b, e, before, out);
+        else
+            eval_operation(ev, b, out);
+        if (b == e)
+            return;
+        eval_check(ev);
+        ev->live = before; /* what the operation's sides held is free again */
+        eval_hold(ev, value_weight(out, &ev->grid));
+    }
 }

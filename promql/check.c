@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The types, and the rules that the grammar cannot say. Runs once the whole text was read, in Prometheus' order, so
- * that of several mistakes the same one is told. The tree's height is bounded: it may recurse. */
+ * that of several mistakes the same one is told. */
 #include "promql/functions.h"
 #include "promql/parse.h"
 
@@ -75,10 +75,9 @@ static void check_set_operator(struct parser *p, const struct expr *e, struct ma
     m->card = CARD_MANY_TO_MANY;
 }
 
-static void check_binary(struct parser *p, struct expr *e)
+/* e's operands are checked already. */
+static void check_operation(struct parser *p, struct expr *e)
 {
-    check_expr(p, e->u.binary.left);
-    check_expr(p, e->u.binary.right);
     check_operands(p, e);
     struct matching *m = e->u.binary.matching;
     bool is_set = binary_is_set(e->u.binary.op);
@@ -95,6 +94,18 @@ static void check_binary(struct parser *p, struct expr *e)
         parse_fail(p, e->pos, "set operator \"%s\" not allowed in binary scalar expression",
                    binary_op_text(e->u.binary.op));
     e->u.binary.matching = NULL;
+}
+
+static void check_chain(struct parser *p, struct expr *e)
+{
+    struct expr *b = binary_chain_start(e);
+    check_expr(p, b->u.binary.left);
+    for (;; b = b->u.binary.next) {
+        check_expr(p, b->u.binary.right);
+        check_operation(p, b);
+        if (b == e)
+            break;
+    }
 }
 
 /* --- calls ------------------------------------------------------------------------------------------------------- */
@@ -189,7 +200,7 @@ void check_expr(struct parser *p, struct expr *e)
 {
     switch (e->kind) {
     case EXPR_AGGREGATE: check_aggregate(p, e); break;
-    case EXPR_BINARY: check_binary(p, e); break;
+    case EXPR_BINARY: check_chain(p, e); break;
     case EXPR_UNARY: check_unary(p, e); break;
     case EXPR_CALL: check_call(p, e); break;
     case EXPR_PAREN: check_expr(p, e->u.paren.inner); break;

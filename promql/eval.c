@@ -174,7 +174,7 @@ static void eval_node(struct eval *ev, const struct expr *e, struct value *out)
         eval_unary(ev, e, out);
         break;
     case EXPR_BINARY:
-        eval_binary(ev, e, out);
+        eval_chain(ev, e, out);
         break;
     case EXPR_AGGREGATE:
         eval_aggregate(ev, e, out);

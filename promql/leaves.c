@@ -66,11 +66,24 @@ static void collect_call(struct leaves *l, struct expr *e, const struct grid *g,
         collect(l, e->u.call.args[i], g, path);
 }
 
-static void collect_binary(struct leaves *l, struct expr *e, const struct grid *g, struct path path)
+/* What an operation needs whole is its operands, so in a chain all up to the last such operation. */
+static void collect_chain(struct leaves *l, struct expr *e, const struct grid *g, struct path path)
 {
+    bool outer_whole = path.whole;
+    const struct expr *last_whole = e;
+    while (last_whole->kind == EXPR_BINARY && !bare_is_too_little(last_whole))
+        last_whole = last_whole->u.binary.left;
     path.func = "";
-    collect(l, e->u.binary.left, g, path);
-    collect(l, e->u.binary.right, g, path);
+    path.whole |= last_whole->kind == EXPR_BINARY;
+    struct expr *b = binary_chain_start(e);
+    collect(l, b->u.binary.left, g, path);
+    for (;; b = b->u.binary.next) {
+        collect(l, b->u.binary.right, g, path);
+        if (b == last_whole)
+            path.whole = outer_whole;
+        if (b == e)
+            break;
+    }
 }
 
 static void collect_aggregate(struct leaves *l, struct expr *e, const struct grid *g, struct path path)
@@ -98,7 +111,7 @@ static void collect_invariant(struct leaves *l, struct expr *e, const struct gri
 
 static void collect(struct leaves *l, struct expr *e, const struct grid *g, struct path path)
 {
-    path.whole |= bare_is_too_little(e);
+    path.whole |= e->kind != EXPR_BINARY && bare_is_too_little(e);
     switch (e->kind) {
     case EXPR_PAREN:
         collect(l, e->u.paren.inner, g, path);
@@ -107,7 +120,7 @@ static void collect(struct leaves *l, struct expr *e, const struct grid *g, stru
         collect(l, e->u.unary.inner, g, path);
         break;
     case EXPR_BINARY:
-        collect_binary(l, e, g, path);
+        collect_chain(l, e, g, path);
         break;
     case EXPR_AGGREGATE:
         collect_aggregate(l, e, g, path);

@@ -6,9 +6,16 @@
 
 #include "base/map.h"
 
-struct keying { const struct matching *m; struct names names; struct map *known; struct match_groups *out; size_t cap; };
+static void free_map(void *map) { map_free(map); }
 
-static uint32_t *group_side(struct eval *ev, struct keying *k, const struct value *side)
+void match_keys_begin(struct eval *ev, const struct matching *m, struct match_keys *k)
+{
+    *k = (struct match_keys){.m = m, .known = ARENA_NEW(ev->arena, struct map)};
+    k->names = names_sorted(ev, m->labels, m->n_labels, m->on ? STR_NONE : STR(METRIC_NAME));
+    eval_on_end(ev, free_map, k->known);
+}
+
+uint32_t *match_keys_of(struct eval *ev, struct match_keys *k, const struct value *side)
 {
     uint32_t *groups = ARENA_ARRAY(ev->arena, uint32_t, side->n);
     for (size_t i = 0; i < side->n; i++) {
@@ -17,25 +24,24 @@ static uint32_t *group_side(struct eval *ev, struct keying *k, const struct valu
         bool added;
         struct map_entry *e = map_add(k->known, str_n(l.p, l.n), &added);
         if (added) {
-            arena_grow(ev->arena, &k->out->labels, &k->cap, k->out->n + 1, sizeof *k->out->labels);
-            e->value.u = k->out->n;
-            k->out->labels[k->out->n++] = l;
+            arena_grow(ev->arena, &k->labels, &k->_cap, k->n + 1, sizeof *k->labels);
+            e->value.u = k->n;
+            k->labels[k->n++] = l;
         }
         groups[i] = (uint32_t)e->value.u;
     }
     return groups;
 }
 
-static void free_map(void *map) { map_free(map); }
+void match_keys_end(struct match_keys *k) { map_free(k->known); }
 
 void match_groups(struct eval *ev, const struct matching *m, const struct value *left, const struct value *right,
                   struct match_groups *out)
 {
-    *out = (struct match_groups){0};
-    struct keying k = {.m = m, .known = ARENA_NEW(ev->arena, struct map), .out = out};
-    k.names = names_sorted(ev, m->labels, m->n_labels, m->on ? STR_NONE : STR(METRIC_NAME));
-    eval_on_end(ev, free_map, k.known);
-    out->left = group_side(ev, &k, left);
-    out->right = group_side(ev, &k, right);
-    map_free(k.known);
+    struct match_keys k;
+    match_keys_begin(ev, m, &k);
+    *out = (struct match_groups){.left = match_keys_of(ev, &k, left), .right = match_keys_of(ev, &k, right)};
+    out->n = k.n;
+    out->labels = k.labels;
+    match_keys_end(&k);
 }

@@ -134,9 +134,11 @@ static struct expr *parse_right(struct parser *p, struct expr *left, struct toke
     parse_end_offset(p, left, op.kind);
     struct matching *matching = parse_matching(p, &is_bool);
     struct expr *right = parse_binary(p, prec == PREC_POW ? prec : prec + 1);
-    bool scalars = left->type == VALUE_SCALAR && right->type == VALUE_SCALAR;
+    bool in_chain = left->kind == EXPR_BINARY, scalars = left->type == VALUE_SCALAR && right->type == VALUE_SCALAR;
     struct expr *e = parse_new(p, EXPR_BINARY, scalars ? VALUE_SCALAR : VALUE_VECTOR, left->pos,
-                               parse_height(p, op.pos, left->height, right->height));
+                               parse_height(p, op.pos, in_chain ? left->height - 1 : left->height, right->height));
+    if (in_chain)
+        left->u.binary.next = e;
     e->end = right->end;
     e->u.binary.op = operators[op.kind].op;
     e->u.binary.is_bool = is_bool;

@@ -23,7 +23,8 @@ static struct duration_expr *new_node(struct parser *p, int kind, size_t pos, co
     d->right = right;
     d->pos = right ? left->pos : (uint32_t)pos;
     d->end = right ? right->end : left && left->kind != DUR_NUMBER ? left->end : (uint32_t)p->end;
-    d->height = parse_height(p, pos, left ? left->height : 0, right ? right->height : 0);
+    bool in_chain = duration_is_binary(d) && duration_is_binary(left);
+    d->height = parse_height(p, pos, left ? left->height - in_chain : 0, right ? right->height : 0);
     return d;
 }
 
@@ -134,7 +135,8 @@ static struct duration_expr *parse_climb(struct parser *p, struct duration_expr 
         parse_take(p);
         struct duration_expr *right = parse_from(p, prec == PREC_POW ? prec : prec + 1);
         check_divisor(p, op, right);
-        left = new_node(p, operators[op.kind].kind, left->pos, left, right);
+        left->next = new_node(p, operators[op.kind].kind, left->pos, left, right);
+        left = left->next;
     }
     parse_exit(p);
     return left;

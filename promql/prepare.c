@@ -15,32 +15,50 @@
 static double grid_seconds(const struct eval *ev) { return ev->params->range ? (double)ev->outer.step / 1000 : 0; }
 static double range_seconds(const struct eval *ev) { return (double)(ev->params->end - ev->params->start) / 1000; }
 
-static double divide(struct eval *ev, const struct duration_expr *d, double l, double r)
+static double divide_duration(struct eval *ev, const struct duration_expr *d, double l, double r)
 {
     if (r == 0)
         eval_fail(ev, ERR_BAD_DATA, "%u:%u: %s by zero", d->pos, d->end, d->kind == DUR_DIV ? "division" : "modulo");
     return d->kind == DUR_DIV ? l / r : fmod(l, r);
 }
 
-double prepare_duration(struct eval *ev, const struct duration_expr *d)
+static double apply_operator(struct eval *ev, const struct duration_expr *d, double l, double r)
 {
-    double l = d->left ? prepare_duration(ev, d->left) : 0, r = d->right ? prepare_duration(ev, d->right) : 0;
     switch (d->kind) {
-    case DUR_NUMBER: return d->seconds;
     case DUR_ADD: return l + r;
     case DUR_SUB: return l - r;
     case DUR_MUL: return l * r;
-    case DUR_DIV:
-    case DUR_MOD: return divide(ev, d, l, r);
     case DUR_POW: return pow(l, r);
+    default: return divide_duration(ev, d, l, r);
+    }
+}
+
+static double prepare_duration_chain(struct eval *ev, const struct duration_expr *d)
+{
+    const struct duration_expr *b = duration_chain_start(d);
+    double v = prepare_duration(ev, b->left);
+    for (;; b = b->next) {
+        v = apply_operator(ev, b, v, prepare_duration(ev, b->right));
+        if (b == d)
+            return v;
+    }
+}
+
+double prepare_duration(struct eval *ev, const struct duration_expr *d)
+{
+    if (duration_is_binary(d))
+        return prepare_duration_chain(ev, d);
+    double l = d->left ? prepare_duration(ev, d->left) : 0, r = d->right ? prepare_duration(ev, d->right) : 0;
+    switch (d->kind) {
+    case DUR_NUMBER: return d->seconds;
     case DUR_NEG: return -l;
     case DUR_STEP: return grid_seconds(ev);
     case DUR_RANGE: return range_seconds(ev);
     case DUR_MIN: return isnan(l) || isnan(r) ? NAN : fmin(l, r);
     case DUR_MAX: return isnan(l) || isnan(r) ? NAN : fmax(l, r);
     case DUR_PAREN: return l;
+    default: return 0;
     }
-    return 0;
 }
 
 static double finite_duration(struct eval *ev, const struct duration_expr *d)
@@ -131,22 +149,42 @@ static void copy_subquery(struct eval *ev, struct expr *e)
     e->u.subquery.inner = copy_tree(ev, e->u.subquery.inner);
 }
 
+static struct expr *copy_node(struct eval *ev, const struct expr *from)
+{
+    struct expr *e = arena_alloc(ev->arena, sizeof *e);
+    *e = *from;
+    return e;
+}
+
+static struct expr *copy_chain(struct eval *ev, const struct expr *from)
+{
+    const struct expr *b = binary_chain_start(from);
+    struct expr *left = copy_tree(ev, b->u.binary.left);
+    for (;; b = b->u.binary.next) {
+        struct expr *e = copy_node(ev, b);
+        e->u.binary.left = left;
+        e->u.binary.right = copy_tree(ev, b->u.binary.right);
+        if (left->kind == EXPR_BINARY)
+            left->u.binary.next = e;
+        if (b == from)
+            return e;
+        left = e;
+    }
+}
+
 static struct expr *copy_tree(struct eval *ev, const struct expr *from)
 {
     if (from == NULL)
         return NULL;
-    struct expr *e = arena_alloc(ev->arena, sizeof *e);
-    *e = *from;
+    if (from->kind == EXPR_BINARY)
+        return copy_chain(ev, from);
+    struct expr *e = copy_node(ev, from);
     switch (e->kind) {
     case EXPR_PAREN:
         e->u.paren.inner = copy_tree(ev, e->u.paren.inner);
         break;
     case EXPR_UNARY:
         e->u.unary.inner = copy_tree(ev, e->u.unary.inner);
-        break;
-    case EXPR_BINARY:
-        e->u.binary.left = copy_tree(ev, e->u.binary.left);
-        e->u.binary.right = copy_tree(ev, e->u.binary.right);
         break;
     case EXPR_AGGREGATE:
         e->u.aggregate.inner = copy_tree(ev, without_parens(e->u.aggregate.inner));
@@ -165,6 +203,7 @@ static struct expr *copy_tree(struct eval *ev, const struct expr *from)
     case EXPR_SUBQUERY:
         copy_subquery(ev, e);
         break;
+    case EXPR_BINARY:
     case EXPR_NUMBER:
     case EXPR_STRING:
     case EXPR_STEP_INVARIANT:
@@ -228,9 +267,8 @@ static struct invariance mark_call(struct eval *ev, struct expr *e)
     return (struct invariance){false, false};
 }
 
-static struct invariance mark_binary(struct eval *ev, struct expr *e)
+static struct invariance mark_operation(struct eval *ev, struct expr *e, struct invariance l, struct invariance r)
 {
-    struct invariance l = mark(ev, e->u.binary.left), r = mark(ev, e->u.binary.right);
     if (l.same && r.same)
         return (struct invariance){true, true};
     if (l.wrap)
@@ -238,6 +276,17 @@ static struct invariance mark_binary(struct eval *ev, struct expr *e)
     if (r.wrap)
         e->u.binary.right = wrap(ev, e->u.binary.right);
     return (struct invariance){false, false};
+}
+
+static struct invariance mark_chain(struct eval *ev, struct expr *e)
+{
+    struct expr *b = binary_chain_start(e);
+    struct invariance left = mark(ev, b->u.binary.left);
+    for (;; b = b->u.binary.next) {
+        left = mark_operation(ev, b, left, mark(ev, b->u.binary.right));
+        if (b == e)
+            return left;
+    }
 }
 
 static struct invariance mark_subquery(struct eval *ev, struct expr *e)
@@ -259,7 +308,7 @@ static struct invariance mark(struct eval *ev, struct expr *e)
     case EXPR_UNARY:
         return mark(ev, e->u.unary.inner);
     case EXPR_BINARY:
-        return mark_binary(ev, e);
+        return mark_chain(ev, e);
     case EXPR_AGGREGATE: /* decided by what is aggregated alone, as in Prometheus; the parameter does not count */
         if (e->u.aggregate.param)
             mark_argument(ev, &e->u.aggregate.param);

@@ -58,14 +58,23 @@ static void print_duration_around(struct buf *out, const char *before, const str
     buf_add_z(out, after);
 }
 
-static void print_duration_pair(struct buf *out, const char *before, const struct duration_expr *d,
-                                const char *between, const char *after)
+static void print_duration_call(struct buf *out, const char *name, const struct duration_expr *d)
 {
-    buf_add_z(out, before);
-    print_duration_expr(out, d->left);
-    buf_add_z(out, between);
-    print_duration_expr(out, d->right);
-    buf_add_z(out, after);
+    print_duration_around(out, name, d->left, ", ");
+    print_duration_around(out, "", d->right, ")");
+}
+
+static void print_duration_chain(struct buf *out, const struct duration_expr *d)
+{
+    static const char *const operators[] = {[DUR_ADD] = " + ", [DUR_SUB] = " - ", [DUR_MUL] = " * ", [DUR_DIV] = " / ",
+                                            [DUR_MOD] = " % ", [DUR_POW] = " ^ "};
+    const struct duration_expr *b = duration_chain_start(d);
+    print_duration_expr(out, b->left);
+    for (;; b = b->next) {
+        print_duration_around(out, operators[b->kind], b->right, "");
+        if (b == d)
+            break;
+    }
 }
 
 static void print_duration_expr(struct buf *out, const struct duration_expr *d)
@@ -76,14 +85,11 @@ static void print_duration_expr(struct buf *out, const struct duration_expr *d)
     case DUR_RANGE: buf_add_z(out, "range()"); break;
     case DUR_NEG: print_duration_around(out, "-", d->left, ""); break;
     case DUR_PAREN: print_duration_around(out, d->plus ? "+(" : "(", d->left, ")"); break;
-    case DUR_MIN: print_duration_pair(out, "min_of(", d, ", ", ")"); break;
-    case DUR_MAX: print_duration_pair(out, "max_of(", d, ", ", ")"); break;
-    case DUR_ADD: print_duration_pair(out, "", d, " + ", ""); break;
-    case DUR_SUB: print_duration_pair(out, "", d, " - ", ""); break;
-    case DUR_MUL: print_duration_pair(out, "", d, " * ", ""); break;
-    case DUR_DIV: print_duration_pair(out, "", d, " / ", ""); break;
-    case DUR_MOD: print_duration_pair(out, "", d, " % ", ""); break;
-    case DUR_POW: print_duration_pair(out, "", d, " ^ ", ""); break;
+    case DUR_MIN: print_duration_call(out, "min_of(", d); break;
+    case DUR_MAX: print_duration_call(out, "max_of(", d); break;
+    case DUR_ADD: case DUR_SUB: case DUR_MUL: case DUR_DIV: case DUR_MOD: case DUR_POW:
+        print_duration_chain(out, d);
+        break;
     }
 }
 
@@ -250,16 +256,21 @@ bool print_is_infinite_base(const struct expr *e)
     return e->u.binary.op == OP_POW && left->kind == EXPR_NUMBER && isinf(left->u.number.v);
 }
 
-static void print_binary(struct buf *out, const struct expr *e)
+static void print_chain(struct buf *out, const struct expr *e)
 {
-    if (print_is_infinite_base(e))
+    const struct expr *b = binary_chain_start(e);
+    if (print_is_infinite_base(b))
         buf_add_z(out, "Inf");
     else
-        promql_print(out, e->u.binary.left);
-    buf_add_char(out, ' ');
-    print_operator(out, e);
-    buf_add_char(out, ' ');
-    promql_print(out, e->u.binary.right);
+        promql_print(out, b->u.binary.left);
+    for (; !out->over; b = b->u.binary.next) {
+        buf_add_char(out, ' ');
+        print_operator(out, b);
+        buf_add_char(out, ' ');
+        promql_print(out, b->u.binary.right);
+        if (b == e)
+            break;
+    }
 }
 
 static void print_aggregate(struct buf *out, const struct expr *e)
@@ -294,7 +305,7 @@ void promql_print(struct buf *out, const struct expr *e)
     case EXPR_STRING: quote_text(out, e->u.string); break;
     case EXPR_PAREN: buf_add_char(out, '('); promql_print(out, e->u.paren.inner); buf_add_char(out, ')'); break;
     case EXPR_UNARY: buf_add_char(out, e->u.unary.minus ? '-' : '+'); promql_print(out, e->u.unary.inner); break;
-    case EXPR_BINARY: print_binary(out, e); break;
+    case EXPR_BINARY: print_chain(out, e); break;
     case EXPR_AGGREGATE: print_aggregate(out, e); break;
     case EXPR_CALL: print_call(out, e); break;
     case EXPR_SELECTOR: print_selector(out, e); break;

@@ -2,10 +2,9 @@
 /* and, or, unless: at each step by whether the other side has a sample in the same group there. */
 #include "promql/walk.h"
 
-/* For each group, at which steps any row of a side has a value; NULL for groups without rows. */
-static uint8_t **presence(struct eval *ev, const struct value *side, const uint32_t *groups, size_t n_groups)
+/* present: per group, at which steps any row so far has a value; NULL for groups without rows. */
+static void note_presence(struct eval *ev, const struct value *side, const uint32_t *groups, uint8_t **present)
 {
-    uint8_t **present = ARENA_ARRAY(ev->arena, uint8_t *, n_groups);
     for (size_t r = 0; r < side->n; r++) {
         uint8_t **p = &present[groups[r]];
         if (*p == NULL)
@@ -13,7 +12,6 @@ static uint8_t **presence(struct eval *ev, const struct value *side, const uint3
         for (uint32_t i = 0; i < ev->grid.n; i++)
             (*p)[i] |= !is_absent(side->rows[r].v[i]);
     }
-    return present;
 }
 
 /* Takes away the steps at which the other side is present (or, with want 1, those at which it is not). */
@@ -25,7 +23,23 @@ static void sieve(struct eval *ev, struct value *v, const uint32_t *groups, uint
             if ((p ? p[i] : 0) != want)
                 row_clear(&v->rows[r], i);
     }
-    value_drop_empty(v, ev->grid.n);
+}
+
+/* --- or ---------------------------------------------------------------------------------------------------------- */
+
+/* a or b or c ... is worked through in one go: what is there already is known per group, so that a term costs its own
+ * rows and not those of all terms before it. */
+struct or_chain {
+    struct match_keys keys;
+    uint8_t **present;   /* see note_presence */
+    size_t n, _cap;
+};
+
+static void cover_groups(struct eval *ev, struct or_chain *c)
+{
+    arena_grow(ev->arena, &c->present, &c->_cap, c->keys.n, sizeof *c->present);
+    for (; c->n < c->keys.n; c->n++)
+        c->present[c->n] = NULL;
 }
 
 static void append_rows(struct eval *ev, struct value *to, const struct value *from)
@@ -35,16 +49,64 @@ static void append_rows(struct eval *ev, struct value *to, const struct value *f
         to->rows[to->n++] = from->rows[i];
 }
 
+static void add_term(struct eval *ev, struct or_chain *c, struct value *acc, struct value *term)
+{
+    const uint32_t *groups = match_keys_of(ev, &c->keys, term);
+    cover_groups(ev, c);
+    sieve(ev, term, groups, c->present, 0);
+    note_presence(ev, term, groups, c->present);
+    value_drop_empty(term, ev->grid.n);
+    append_rows(ev, acc, term);
+}
+
+static bool same_matching(const struct matching *a, const struct matching *b)
+{
+    bool same = a->on == b->on && a->n_labels == b->n_labels;
+    for (size_t i = 0; same && i < a->n_labels; i++)
+        same = str_eq(a->labels[i], b->labels[i]);
+    return same;
+}
+
+static bool continues(const struct expr *b, const struct expr *next)
+{
+    return next->u.binary.op == OP_OR && same_matching(b->u.binary.matching, next->u.binary.matching);
+}
+
+const struct expr *eval_or_chain(struct eval *ev, const struct expr *b, const struct expr *e, uint64_t live,
+                                 struct value *acc)
+{
+    struct or_chain c = {0};
+    struct value term;
+    uint64_t held = value_weight(acc, &ev->grid);
+    match_keys_begin(ev, b->u.binary.matching, &c.keys);
+    const uint32_t *groups = match_keys_of(ev, &c.keys, acc);
+    cover_groups(ev, &c);
+    note_presence(ev, acc, groups, c.present);
+    for (;; b = b->u.binary.next) {
+        eval_expr(ev, b->u.binary.right, &term);
+        add_term(ev, &c, acc, &term);
+        held += value_weight(&term, &ev->grid);
+        ev->live = live;
+        eval_hold(ev, held);
+        if (b == e || !continues(b, b->u.binary.next))
+            break;
+    }
+    match_keys_end(&c.keys);
+    if (!ev->delayed_names || ev->grid.n > 1)
+        value_merge(ev, acc);
+    return b;
+}
+
+/* --- and, unless ------------------------------------------------------------------------------------------------- */
+
 void eval_set_operator(struct eval *ev, const struct expr *e, struct value *left, struct value *right,
                        struct value *out)
 {
     struct match_groups g;
     match_groups(ev, e->u.binary.matching, left, right, &g);
-    if (e->u.binary.op == OP_OR) {
-        sieve(ev, right, g.right, presence(ev, left, g.left, g.n), 0);
-        append_rows(ev, left, right);
-    } else {
-        sieve(ev, left, g.left, presence(ev, right, g.right, g.n), e->u.binary.op == OP_AND);
-    }
+    uint8_t **present = ARENA_ARRAY(ev->arena, uint8_t *, g.n);
+    note_presence(ev, right, g.right, present);
+    sieve(ev, left, g.left, present, e->u.binary.op == OP_AND);
+    value_drop_empty(left, ev->grid.n);
     *out = *left;
 }

@@ -97,10 +97,14 @@ void eval_call(struct eval *ev, const struct expr *e, struct value *out);
 void eval_range_call(struct eval *ev, const struct expr *e, struct value *out);
 void eval_subquery(struct eval *ev, const struct expr *e, struct value *out, struct grid *inner); /* rows on *inner */
 void eval_smoothed(struct eval *ev, const struct expr *selector, struct series_set *set, struct value *out);
-void eval_binary(struct eval *ev, const struct expr *e, struct value *out);
+void eval_chain(struct eval *ev, const struct expr *e, struct value *out); /* a + b + c: e and all on its left side */
 void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out);
 void eval_set_operator(struct eval *ev, const struct expr *e, struct value *left, struct value *right,
                        struct value *out);
+/* b is an `or` of e's chain, *acc its left side: adds the right sides of b and of those like it that follow, and returns
+ * the last of these. live: the samples held beside *acc. */
+const struct expr *eval_or_chain(struct eval *ev, const struct expr *b, const struct expr *e, uint64_t live,
+                                 struct value *acc);
 void eval_aggregate(struct eval *ev, const struct expr *e, struct value *out);
 void eval_pick(struct eval *ev, const struct expr *e, struct value *in, const double *param, struct value *out);
 void eval_quantile(struct eval *ev, const struct expr *e, struct value *in, const double *q, struct value *out);
@@ -141,11 +145,21 @@ struct match_groups {
     uint32_t *left, *right;      /* a group number per row */
     struct labels *labels;       /* per group: the labels that were compared */
 };
+/* The same for any number of sides, one after the other. */
+struct names { const struct str *items; size_t n; };  /* label names: sorted, none twice */
+struct match_keys {
+    const struct matching *m;
+    struct names names;
+    struct map *known;
+    struct labels *labels; size_t n, _cap; /* per group */
+};
+void match_keys_begin(struct eval *ev, const struct matching *m, struct match_keys *k);
+uint32_t *match_keys_of(struct eval *ev, struct match_keys *k, const struct value *side); /* a group number per row */
+void match_keys_end(struct match_keys *k);
 void match_groups(struct eval *ev, const struct matching *m, const struct value *left, const struct value *right,
                   struct match_groups *out);
 
 /* --- label names and groups of rows (grouping.c) ----------------------------------------------------------------- */
-struct names { const struct str *items; size_t n; };  /* sorted, none twice */
 /* one_more: "" for none */
 struct names names_sorted(struct eval *ev, const struct str *items, size_t n, struct str one_more);
 struct grouping { struct names names; bool without; };  /* without(): the name of the metric is among them */

@@ -15,13 +15,15 @@ static struct expr *parse(struct api_call *c)
 static bool format_query(struct api_call *c)
 {
     struct expr *tree = parse(c);
-    struct buf text = {0};
     if (tree == NULL)
         return false;
+    api_reply_begin(c);
+    struct buf text = {.max = c->r->out.max}; /* lines of a long chain are indented as deep as it is long */
     promql_pretty(&text, tree);
     json_html_str(&c->json, buf_str(&text));
+    c->r->out.over |= text.over;
     buf_free(&text);
-    return true;
+    return api_reply_end(c);
 }
 
 static bool parse_query(struct api_call *c)
@@ -29,8 +31,9 @@ static bool parse_query(struct api_call *c)
     struct expr *tree = parse(c);
     if (tree == NULL)
         return false;
+    api_reply_begin(c);
     promql_json(&c->r->out, tree);
-    return true;
+    return api_reply_end(c);
 }
 
 void api_format_query(struct http_request *r) { api_answer(r, format_query); }

@@ -113,6 +113,20 @@ static bool add_identity(struct info *x, const struct value *base, struct str na
     return true;
 }
 
+static bool find_shift(const struct expr *e, struct time_shift *shift);
+
+static bool find_shift_in_chain(const struct expr *e, struct time_shift *shift)
+{
+    const struct expr *b = binary_chain_start(e);
+    bool found = find_shift(b->u.binary.left, shift);
+    for (; !found; b = b->u.binary.next) {
+        found = find_shift(b->u.binary.right, shift);
+        if (b == e)
+            break;
+    }
+    return found;
+}
+
 /* The first selector in the tree, and the shift that it and the subqueries around it add up to. */
 static bool find_shift(const struct expr *e, struct time_shift *shift)
 {
@@ -138,7 +152,7 @@ static bool find_shift(const struct expr *e, struct time_shift *shift)
     case EXPR_UNARY:
         return find_shift(e->u.unary.inner, shift);
     case EXPR_BINARY:
-        return find_shift(e->u.binary.left, shift) || find_shift(e->u.binary.right, shift);
+        return find_shift_in_chain(e, shift);
     case EXPR_AGGREGATE:
         return find_shift(e->u.aggregate.inner, shift) ||
                (e->u.aggregate.param && find_shift(e->u.aggregate.param, shift));

@@ -143,6 +143,24 @@ def test_texts():
     pair.same("/api/v1/nothing")
 
 
+def test_long_chains():
+    """a or b or c is no nesting, whatever its length; what is shown of it stays within the budget."""
+    pair = Pair()
+    for n, operator in ((3000, " or "), (3000, " + ")):
+        chain = operator.join(["one", "load", "hits_total"] * (n // 3))
+        pair.same("/api/v1/query", form={"query": f"count({chain})", "time": pair.end})
+    pair.same("/api/v1/format_query", form={"query": "+".join(["load"] * 200)})
+    chain = {"query": " or ".join(["load"] * 20000)}
+    assert request(f"{pair.sluice.url}/api/v1/query", data=chain).status == 200
+    many = " or ".join(f"label_replace(load, 'i', '{i}', '', '')" for i in range(5000))
+    assert len(request(f"{pair.sluice.url}/api/v1/query", data={"query": many, "time": pair.end}).json()["data"]["result"]) == 15000
+    tree = pair.sluice.post("/api/v1/parse_query", data=chain)
+    assert tree.status == 200 and tree.text.count('"op":"or"') == 19999, tree.text[:500]
+    laid_out = pair.sluice.post("/api/v1/format_query", data=chain)
+    assert laid_out.status == 422 and "MiB of memory" in laid_out.json()["error"], laid_out.text[:500]
+    assert "nested deeper" in pair.sluice.get("/api/v1/format_query", {"query": "(" * 1001 + "1" + ")" * 1001}).text
+
+
 def test_federate():
     pair = Pair()
     now = {"match[]": ['{job="one"}', "odd", "load"]}

@@ -134,7 +134,7 @@ static void test_errors_on_lines(void **state UNUSED)
     check_error("a\0b", 3, "1:2: parse error: unexpected character: '\\x00'");
 }
 
-/* Chains and nestings end in a message, never in an overflowing stack. */
+/* Nestings end in a message, never in an overflowing stack. */
 static void check_nesting(const char *open, const char *middle, const char *close, size_t times, bool ok)
 {
     struct buf text = {0};
@@ -158,19 +158,20 @@ static void check_nesting(const char *open, const char *middle, const char *clos
 static void test_nesting(void **state UNUSED)
 {
     static const char *const around[][3] = {
-        {"(", "up", ")"}, {"-", "up", ""}, {"abs(", "up", ")"}, {"", "up", " + up"}, {"up ^ ", "up", ""},
-        {"sum by (a) (", "up", ")"},
+        {"(", "up", ")"}, {"-", "up", ""}, {"abs(", "up", ")"}, {"up ^ ", "up", ""}, {"sum by (a) (", "up", ")"},
+        {"up + (", "up", ")"}, {"(up + ", "up", ") + up"},
     };
     for (size_t i = 0; i < LEN(around); i++) {
         check_nesting(around[i][0], around[i][1], around[i][2], 490, true);
         check_nesting(around[i][0], around[i][1], around[i][2], 100000, false);
     }
     check_nesting("", "up", "[1m:]", 100000, false);
+    check_nesting("", "up", " + up", 100000, true); /* a chain: see depth_test.c */
 }
 
 static void test_nested_durations(void **state UNUSED)
 {
-    static const char *const repeated[] = {"(", "-", "1 + ", "2 ^ ", "min_of("};
+    static const char *const repeated[] = {"(", "-", "2 ^ ", "min_of(", "1 + (1 + "};
     for (size_t i = 0; i < LEN(repeated); i++) {
         struct buf text = {0};
         struct arena a;
