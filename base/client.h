@@ -14,6 +14,7 @@
 #define BASE_CLIENT_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/loop.h"
 
@@ -21,6 +22,7 @@ struct client;
 struct client_profile;
 struct client_call; /* one request under way */
 
+struct client_header_file { const char *name, *path; };
 struct client_profile_conf { /* NUL-terminated strings or NULL; copied */
     const char *username, *username_file, *password, *password_file;
     const char *auth_type, *credentials, *credentials_file; /* Authorization: TYPE CREDENTIALS; "Bearer" by default */
@@ -31,10 +33,18 @@ struct client_profile_conf { /* NUL-terminated strings or NULL; copied */
     bool no_follow_redirects;
     const char *const *headers; /* "Name: value", n_headers of them */
     size_t n_headers;
+    const struct client_header_file *header_files; /* headers whose values stand in files, n_header_files of them */
+    size_t n_header_files;
 };
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err) MUST_USE;
 struct client_profile *client_profile_ref(struct client_profile *p); /* any thread */
 void client_profile_unref(struct client_profile *p);
+/* Appends a text that came from outside, with <secret> in place of the credentials and header values of a profile (may
+ * be NULL), the login of its proxy, and login and secret parameters of the request's URL. User names of basic_auth are
+ * no secrets. Any thread; for errors, not for every response. */
+void client_hide_secrets(struct client_profile *p, struct str url, struct str text, struct buf *out);
+/* The same in place: a NUL-terminated text in `size` bytes. */
+void client_hide_secrets_in(struct client_profile *p, struct str url, char *text, size_t size);
 
 struct client_conf {
     unsigned max_inflight;      /* 0 = 64 */

@@ -192,6 +192,8 @@ void client_call_ended(struct client_call *call, int code)
         r->err = (struct err){0};
     else if (r->err.kind == ERR_NONE)
         client_explain(call->easy, code, call->message, &failure, &r->err);
+    if (r->err.kind != ERR_NONE)
+        client_hide_secrets_in(call->profile, str_of(call->url), r->err.text, sizeof r->err.text);
 }
 
 /* ---- curl's options ---- */

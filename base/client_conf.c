@@ -82,18 +82,19 @@ struct header_values { struct str_list values, secrets, files; };
 static const struct conf_row header_rows[] = {
     ROW(CONF_STRINGS, header_values, values, "Values"),
     ROW(CONF_STRINGS, header_values, secrets, "Values that are not shown"),
-    ROW(CONF_STRINGS, header_values, files, "Not supported: an error when given"),
+    ROW(CONF_FILES, header_values, files, "Files with a value each, re-read each second"),
     {0}};
 static const struct conf_section header_section = {"http_headers", sizeof(struct header_values), header_rows,
                                                    .help = "Values of a header"};
 
-static bool add_values(struct conf_context *c, struct str_map *map, size_t *caps, struct str name,
-                       const struct str_list *list, struct err *err)
+struct header_caps { size_t keys, values; };
+static bool add_header_values(struct conf_context *c, struct str_map *map, struct header_caps *caps, struct str name,
+                        const struct str_list *list, struct err *err)
 {
     for (size_t i = 0; i < list->n; i++) {
-        arena_grow(c->arena, &map->keys, &caps[0], map->n + 1, sizeof *map->keys);
-        arena_grow(c->arena, &map->values, &caps[1], map->n + 1, sizeof *map->values);
-        if (caps[0] <= map->n || caps[1] <= map->n)
+        arena_grow(c->arena, &map->keys, &caps->keys, map->n + 1, sizeof *map->keys);
+        arena_grow(c->arena, &map->values, &caps->values, map->n + 1, sizeof *map->values);
+        if (caps->keys <= map->n || caps->values <= map->n)
             return err_set(err, ERR_LIMIT, "%s: the configuration is too large", c->file);
         map->keys[map->n] = name;
         map->values[map->n++] = list->items[i];
@@ -103,23 +104,64 @@ static bool add_values(struct conf_context *c, struct str_map *map, size_t *caps
 
 bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
 {
-    struct str_map *map = field;
-    size_t caps[2] = {0};
-    *map = (struct str_map){0};
+    struct http_headers *headers = field;
+    struct header_caps values = {0}, files = {0};
+    *headers = (struct http_headers){0};
     if (node->kind != YAML_MAP)
         return node->kind == YAML_NULL || conf_err(node, err, "http_headers: expected a mapping of names");
     for (size_t i = 0; i < node->n; i++) {
         struct header_values h;
         struct str name = node->keys[i].text;
-        if (!conf_load(c, &header_section, &node->items[i], &h, err))
-            return false;
-        if (h.files.n > 0)
-            return conf_err(&node->items[i], err, "http_headers: %.*s: files is not supported: use values or secrets",
-                            STR_ARG(name));
-        if (!add_values(c, map, caps, name, &h.values, err) || !add_values(c, map, caps, name, &h.secrets, err))
+        if (!conf_load(c, &header_section, &node->items[i], &h, err)
+            || !add_header_values(c, &headers->values, &values, name, &h.values, err)
+            || !add_header_values(c, &headers->values, &values, name, &h.secrets, err)
+            || !add_header_values(c, &headers->files, &files, name, &h.files, err))
             return false;
     }
     return true;
+}
+
+static struct str header_name(const struct http_headers *h, size_t i)
+{
+    return i < h->values.n ? h->values.keys[i] : h->files.keys[i - h->values.n];
+}
+
+/* Values are masked like those of `headers`: they are API keys more often than not. */
+static void print_header(struct buf *out, const struct http_headers *h, struct str name)
+{
+    const char *separator = "";
+    buf_add_z(out, ": {secrets: [");
+    for (size_t i = 0; i < h->values.n; i++)
+        if (str_eq(h->values.keys[i], name)) {
+            buf_printf(out, "%s<secret>", separator);
+            separator = ", ";
+        }
+    buf_add_z(out, "], files: [");
+    separator = "";
+    for (size_t i = 0; i < h->files.n; i++)
+        if (str_eq(h->files.keys[i], name)) {
+            buf_add_z(out, separator);
+            yaml_write_scalar(out, h->files.values[i]);
+            separator = ", ";
+        }
+    buf_add_z(out, "]}\n");
+}
+
+void http_headers_print(struct buf *out, const void *field, unsigned indent)
+{
+    const struct http_headers *h = field;
+    size_t n = h->values.n + h->files.n;
+    buf_add_z(out, n > 0 ? "\n" : " {}\n");
+    for (size_t i = 0; i < n; i++) {
+        size_t first = 0;
+        while (!str_eq(header_name(h, first), header_name(h, i)))
+            first++;
+        if (first < i)
+            continue;
+        buf_printf(out, "%*s", (int)indent, "");
+        yaml_write_scalar(out, header_name(h, i));
+        print_header(out, h, header_name(h, i));
+    }
 }
 
 /* ---- the whole ---- */
@@ -181,20 +223,27 @@ struct client_profile *http_conf_profile(const struct http_conf *h, struct err *
     set_credentials(&p, h);
     set_tls(&p, &h->tls);
     size_t n = 0;
-    char **lines = mem_zalloc((h->headers.n + h->http_headers.n) * sizeof *lines);
+    const struct str_map *values = &h->http_headers.values, *files = &h->http_headers.files;
+    char **lines = mem_zalloc((h->headers.n + values->n) * sizeof *lines);
+    struct client_header_file *paths = mem_zalloc(files->n * sizeof *paths);
     for (size_t i = 0; i < h->headers.n; i++)
         lines[n++] = str_dup(h->headers.items[i]);
-    for (size_t i = 0; i < h->http_headers.n; i++) {
+    for (size_t i = 0; i < values->n; i++) {
         struct buf line = {0};
-        buf_printf(&line, "%.*s: %.*s", STR_ARG(h->http_headers.keys[i]), STR_ARG(h->http_headers.values[i]));
+        buf_printf(&line, "%.*s: %.*s", STR_ARG(values->keys[i]), STR_ARG(values->values[i]));
         lines[n++] = str_dup(buf_str(&line));
         buf_free(&line);
     }
+    for (size_t i = 0; i < files->n; i++)
+        paths[i] = (struct client_header_file){files->keys[i].p, files->values[i].p};
     p.headers = (const char *const *)lines;
     p.n_headers = n;
+    p.header_files = paths;
+    p.n_header_files = files->n;
     struct client_profile *profile = client_profile_new(&p, err);
     while (n > 0)
         mem_free(lines[--n]);
     mem_free(lines);
+    mem_free(paths);
     return profile;
 }

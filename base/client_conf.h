@@ -16,6 +16,8 @@ struct tls_conf {
     struct str ca, ca_file, cert, cert_file, key, key_file, server_name, min_version;
     bool insecure_skip_verify;
 };
+/* Prometheus' name: {values: [...], secrets: [...], files: [...]}, flattened: a name for each value and each file. */
+struct http_headers { struct str_map values, files; };
 struct http_conf {
     struct basic_auth_conf *basic_auth;
     struct authorization_conf *authorization;
@@ -24,12 +26,13 @@ struct http_conf {
     struct str proxy_url, no_proxy;
     bool proxy_from_environment, follow_redirects, enable_http2;
     struct str_list headers;      /* vmagent: "Name: value" */
-    struct str_map http_headers;  /* Prometheus: name: {values: [...]}; flattened */
+    struct http_headers http_headers;
 };
 /* Rows to paste into a section: HTTP_CONF_ROWS(struct scrape_conf, http). Defined in terms of offsetof(type,
  * field.x). */
 extern const struct conf_section basic_auth_section, authorization_section, tls_section;
 bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
+void http_headers_print(struct buf *out, const void *field, unsigned indent);
 #define HTTP_CONF_ROWS(type, field)                                                                                   \
     {CONF_OPTIONAL, "basic_auth", offsetof(type, field.basic_auth), .section = &basic_auth_section,                   \
      .help = "User name and password"},                                                                               \
@@ -50,7 +53,7 @@ bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *
      .help = "Accepted; HTTP/1.1 is used"},                                                                           \
     {CONF_HEADERS, "headers", offsetof(type, field.headers), .help = "Extra request headers, `Name: value`"},         \
     {CONF_CUSTOM, "http_headers", offsetof(type, field.http_headers), .custom = http_headers_custom,                  \
-     .form = "mapping",                                                                                               \
+     .print = http_headers_print, .form = "mapping",                                                                  \
      .help = "Extra request headers: name to `{values: [...], secrets: [...], files: [...]}`"}, \
     {CONF_GUARD, "oauth2", 0, .help = "Requests would carry no credentials"},                         \
     {CONF_GUARD, "proxy_connect_header", 0, .help = "The proxy would get no headers"}

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A profile never changes but for its files with secrets: each is looked at no more than once a second, and read
- * again when its time, size or inode changed. Lanes share profiles, so a profile that has such files has a mutex
- * for them; the others are read without one.
+/* A profile never changes but for its files with secrets (credentials, header values): each is looked at no more than
+ * once a second, and read again when its time, size or inode changed. Lanes share profiles, so a profile that has such
+ * files has a mutex for them; the others are read without one.
  *
  * curl has no option for the name in the TLS handshake. For tls server_name the URL's host is replaced by that name (so
  * it is what is sent and verified), CONNECT_TO leads the connection to the real host, and Host: says the real one.
  */
 #include "base/client_profile.h"
 
-#include "base/buf.h"
+#include "base/secrets.h"
 #include "base/thread.h"
 #include "base/times.h"
 
@@ -27,6 +27,8 @@ struct secret { /* a value that is given, or read from a file */
     struct stat seen;
 };
 
+struct header_file { char *name; struct secret value; };
+
 struct client_profile {
     atomic_uint refs;
     struct mutex mutex; /* guards the secrets */
@@ -37,6 +39,8 @@ struct client_profile {
     long ssl_version;
     char **headers;
     size_t n_headers;
+    struct header_file *header_files;
+    size_t n_header_files;
 };
 
 /* ---- making ---- */
@@ -67,8 +71,8 @@ static bool check_header(const char *line, struct err *err)
     struct str rest = str_of(line), name;
     if (!str_cut(&rest, ':', &name) || rest.p == NULL || name.n == 0 || strpbrk(line, "\r\n")) {
         size_t n = strcspn(line, ":= \t\r\n");
-        return err_set(err, ERR_BAD_DATA, "headers: \"%.*s<secret>\" is not of the form \"Name: value\"",
-                       line[n] ? (int)n + 1 : 0, line);
+        return err_set(err, ERR_BAD_DATA, "headers: \"%.*s%s<secret>\" is not of the form \"Name: value\"",
+                       line[n] ? (int)n : 0, line, line[n] == ':' ? ":" : line[n] ? " " : "");
     }
     return true;
 }
@@ -83,15 +87,30 @@ static bool check_word(const char *key, const char *text, struct err *err)
     return true;
 }
 
+static bool check_words(const struct client_profile_conf *c, struct err *err)
+{
+    const struct { const char *key, *text; } words[] = {
+        {"basic_auth username", c->username}, {"basic_auth password", c->password},
+        {"authorization type", c->auth_type}, {"credentials or bearer_token", c->credentials},
+        {"proxy_url", c->proxy_url}};
+    for (size_t i = 0; i < LEN(words); i++)
+        if (!check_word(words[i].key, words[i].text, err))
+            return false;
+    for (size_t i = 0; i < c->n_headers; i++)
+        if (!check_header(c->headers[i], err))
+            return false;
+    for (size_t i = 0; i < c->n_header_files; i++)
+        if (c->header_files[i].name[0] == 0 || strpbrk(c->header_files[i].name, ": \t\r\n"))
+            return err_set(err, ERR_BAD_DATA, "http_headers: the name of the header with the file %s is invalid",
+                           c->header_files[i].path);
+    return true;
+}
+
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err)
 {
     long version;
-    if (!parse_version(c->min_version, &version, err) || !check_word("authorization type", c->auth_type, err)
-        || !check_word("credentials or bearer_token", c->credentials, err))
+    if (!parse_version(c->min_version, &version, err) || !check_words(c, err))
         return NULL;
-    for (size_t i = 0; i < c->n_headers; i++)
-        if (!check_header(c->headers[i], err))
-            return NULL;
     struct client_profile *p = mem_zalloc(sizeof *p);
     atomic_init(&p->refs, 1);
     mutex_init(&p->mutex);
@@ -115,6 +134,11 @@ struct client_profile *client_profile_new(const struct client_profile_conf *c, s
     p->headers = mem_zalloc(c->n_headers * sizeof *p->headers);
     for (; p->n_headers < c->n_headers; p->n_headers++)
         p->headers[p->n_headers] = mem_strdup(c->headers[p->n_headers]);
+    p->header_files = mem_zalloc(c->n_header_files * sizeof *p->header_files);
+    for (; p->n_header_files < c->n_header_files; p->n_header_files++) {
+        const struct client_header_file *from = &c->header_files[p->n_header_files];
+        p->header_files[p->n_header_files] = (struct header_file){mem_strdup(from->name), {.file = copy(from->path)}};
+    }
     return p;
 }
 
@@ -138,6 +162,12 @@ void client_profile_unref(struct client_profile *p)
     for (size_t i = 0; i < p->n_headers; i++)
         mem_free(p->headers[i]);
     mem_free(p->headers);
+    for (size_t i = 0; i < p->n_header_files; i++) {
+        mem_free(p->header_files[i].name);
+        mem_free(p->header_files[i].value.text);
+        mem_free(p->header_files[i].value.file);
+    }
+    mem_free(p->header_files);
     mutex_free(&p->mutex);
     mem_free(p);
 }
@@ -200,6 +230,18 @@ void client_header_add(struct curl_slist **list, const char *line)
         *list = longer;
 }
 
+/* curl takes "Name:" without a value as an order to send no such header; with a semicolon it sends it empty. */
+static void add_header_file(const struct header_file *h, struct curl_slist **headers)
+{
+    struct buf line = {0};
+    if (h->value.text[0])
+        buf_printf(&line, "%s: %s", h->name, h->value.text);
+    else
+        buf_printf(&line, "%s;", h->name);
+    client_header_add(headers, buf_z(&line));
+    buf_free(&line);
+}
+
 static bool apply_secrets(struct client_profile *p, CURL *easy, struct curl_slist **headers, struct err *err)
 {
     if (!refresh(&p->username, err) || !refresh(&p->password, err) || !refresh(&p->credentials, err))
@@ -215,18 +257,64 @@ static bool apply_secrets(struct client_profile *p, CURL *easy, struct curl_slis
         client_header_add(headers, buf_z(&line));
         buf_free(&line);
     }
+    for (size_t i = 0; i < p->n_header_files; i++) {
+        if (!refresh(&p->header_files[i].value, err))
+            return false;
+        add_header_file(&p->header_files[i], headers);
+    }
     return true;
+}
+
+static bool has_files(const struct client_profile *p)
+{
+    return p->username.file || p->password.file || p->credentials.file || p->n_header_files > 0;
 }
 
 static bool apply_auth(struct client_profile *p, CURL *easy, struct curl_slist **headers, struct err *err)
 {
-    bool shared = p->username.file || p->password.file || p->credentials.file;
+    bool shared = has_files(p);
     if (shared)
         mutex_lock(&p->mutex);
     bool ok = apply_secrets(p, easy, headers, err);
     if (shared)
         mutex_unlock(&p->mutex);
     return ok;
+}
+
+/* ---- hiding them ---- */
+
+static void list_secrets(const struct client_profile *p, struct secrets *list)
+{
+    secrets_add_login(list, str_of(p->username.text), str_of(p->password.text));
+    secrets_add(list, str_of(p->credentials.text));
+    for (size_t i = 0; i < p->n_headers; i++)
+        secrets_add_header(list, str_of(p->headers[i]));
+    for (size_t i = 0; i < p->n_header_files; i++)
+        secrets_add(list, str_of(p->header_files[i].value.text));
+    secrets_add_url(list, str_of(p->proxy_url));
+}
+
+void client_hide_secrets(struct client_profile *p, struct str url, struct str text, struct buf *out)
+{
+    struct secrets list = {0};
+    secrets_add_url(&list, url);
+    bool shared = p && has_files(p);
+    if (shared)
+        mutex_lock(&p->mutex);
+    if (p)
+        list_secrets(p, &list);
+    if (shared)
+        mutex_unlock(&p->mutex);
+    secrets_hide(&list, text, out);
+    secrets_free(&list);
+}
+
+void client_hide_secrets_in(struct client_profile *p, struct str url, char *text, size_t size)
+{
+    struct buf shown = {0};
+    client_hide_secrets(p, url, str_of(text), &shown);
+    snprintf(text, size, "%s", buf_z(&shown));
+    buf_free(&shown);
 }
 
 /* ---- TLS ---- */

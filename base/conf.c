@@ -78,7 +78,8 @@ static const char *const wanted_words[] = {
     [CONF_STRING] = "a string", [CONF_SECRET] = "a string", [CONF_URL] = "a URL", [CONF_FILE] = "a file name",
     [CONF_BOOL] = "true or false", [CONF_INT] = "a whole number", [CONF_FLOAT] = "a number",
     [CONF_DURATION] = "a duration", [CONF_SIZE] = "a size", [CONF_ENUM] = "a word",
-    [CONF_STRINGS] = "a list of strings", [CONF_FILES] = "a list of file names",
+    [CONF_STRINGS] = "a list of strings", [CONF_ADDRESSES] = "a list of addresses",
+    [CONF_FILES] = "a list of file names",
     [CONF_HEADERS] = "a list of strings or a mapping of names to values", [CONF_MAP] = "a mapping of strings",
     [CONF_MULTIMAP] = "a mapping of lists of strings", [CONF_SECTION] = "a mapping", [CONF_OPTIONAL] = "a mapping",
     [CONF_SECTIONS] = "a list of mappings"};
@@ -277,7 +278,8 @@ static bool is_inert(enum conf_type t) { return t == CONF_GUARD || t == CONF_ACC
 static bool load_field(const struct spot *at, const struct yaml *node, void *field)
 {
     switch (at->row->type) {
-    case CONF_STRINGS: return load_strings(at, node, field);
+    case CONF_STRINGS:
+    case CONF_ADDRESSES: return load_strings(at, node, field);
     case CONF_FILES: return load_files(at, node, field);
     case CONF_HEADERS: return load_headers(at, node, field);
     case CONF_MAP: return load_map(at, node, field);

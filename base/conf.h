@@ -31,6 +31,7 @@ enum conf_type {
     CONF_SIZE,     /* int64_t bytes: 10, 16MB, 1GiB */
     CONF_ENUM,     /* int; values in .names, NULL-terminated; stored as the index */
     CONF_STRINGS,  /* struct str_list; a single scalar counts as a list of one */
+    CONF_ADDRESSES, /* the same: host:port or URLs, printed with passwords and secret parameters masked */
     CONF_FILES,    /* the same: glob patterns of paths as above; one without a match is a warning */
     CONF_HEADERS,  /* the same: "Name: value", printed without the value; a mapping of names to values is taken too */
     CONF_MAP,      /* struct str_map: string to string, in the file's order */

@@ -57,6 +57,20 @@ static void print_list(struct buf *out, const struct str_list *list, unsigned in
     }
 }
 
+static void print_addresses(struct buf *out, const struct str_list *list, unsigned indent)
+{
+    buf_add_z(out, list->n ? "\n" : " []\n");
+    for (size_t i = 0; i < list->n; i++) {
+        struct buf shown = {0};
+        url_redact_address(&shown, list->items[i]);
+        pad(out, indent);
+        buf_add_z(out, "- ");
+        yaml_write_scalar(out, buf_str(&shown));
+        buf_add_char(out, '\n');
+        buf_free(&shown);
+    }
+}
+
 /* The values are API keys more often than not. */
 static void print_headers(struct buf *out, const struct str_list *list, unsigned indent)
 {
@@ -80,13 +94,20 @@ static void print_key(struct buf *out, struct str key, unsigned indent)
     buf_add_char(out, ':');
 }
 
+/* The labels __param_NAME of targets become parameters of their URLs. */
+static bool is_secret_label(struct str name)
+{
+    struct str prefix = STR("__param_");
+    return str_starts(name, prefix) && url_param_secret(str_skip(name, prefix.n));
+}
+
 static void print_map(struct buf *out, const struct str_map *map, unsigned indent)
 {
     buf_add_z(out, map->n ? "\n" : " {}\n");
     for (size_t i = 0; i < map->n; i++) {
         print_key(out, map->keys[i], indent);
         buf_add_char(out, ' ');
-        yaml_write_scalar(out, map->values[i]);
+        yaml_write_scalar(out, is_secret_label(map->keys[i]) ? STR("<secret>") : map->values[i]);
         buf_add_char(out, '\n');
     }
 }
@@ -129,6 +150,7 @@ static void print_field(struct buf *out, const struct conf_row *row, const void 
     switch (row->type) {
     case CONF_STRINGS:
     case CONF_FILES: print_list(out, field, indent); break;
+    case CONF_ADDRESSES: print_addresses(out, field, indent); break;
     case CONF_HEADERS: print_headers(out, field, indent); break;
     case CONF_MAP: print_map(out, field, indent); break;
     case CONF_MULTIMAP: print_multimap(out, field, indent); break;
@@ -173,8 +195,8 @@ void conf_print(struct buf *out, const struct conf_section *s, const void *value
 static const char *const type_words[] = {
     [CONF_STRING] = "string", [CONF_SECRET] = "secret", [CONF_URL] = "URL", [CONF_FILE] = "file", [CONF_BOOL] = "bool",
     [CONF_INT] = "whole number", [CONF_FLOAT] = "number", [CONF_DURATION] = "duration", [CONF_SIZE] = "size",
-    [CONF_STRINGS] = "list of strings", [CONF_FILES] = "list of files", [CONF_HEADERS] = "list or mapping",
-    [CONF_MAP] = "mapping",
+    [CONF_STRINGS] = "list of strings", [CONF_ADDRESSES] = "list of addresses", [CONF_FILES] = "list of files",
+    [CONF_HEADERS] = "list or mapping", [CONF_MAP] = "mapping",
     [CONF_MULTIMAP] = "mapping of lists", [CONF_CUSTOM] = "any", [CONF_YAML] = "any",
     [CONF_GUARD] = "any", [CONF_ACCEPTED] = "any", [CONF_IGNORED] = "any"};
 

@@ -183,30 +183,52 @@ static void redact_query(struct buf *out, struct str query)
     }
 }
 
+struct str url_userinfo(struct str s)
+{
+    struct url u;
+    if (split(s, &u) == NULL)
+        return u.user.p ? str_n(u.user.p, (size_t)(u.host.p - u.user.p) - (u.host.p[-1] == '[' ? 2 : 1)) : STR_NONE;
+    /* Nobody knows where a password would end: it is all before the last @. */
+    const char *at = s.n ? memrchr(s.p, '@', s.n) : NULL;
+    size_t scheme = str_find_str(s, STR("://"));
+    if (at == NULL)
+        return STR_NONE;
+    struct str before = str_first(s, (size_t)(at - s.p));
+    return scheme + 3 <= before.n ? str_skip(before, scheme + 3) : before;
+}
+
 void url_redact(struct buf *out, struct str s)
 {
     struct url u;
-    bool broken = split(s, &u) != NULL;
-    struct str rest = s, front = take_until(&rest, "?#");
-    if (broken) { /* nobody knows where a password would end: hide all before the last @ */
-        const char *at = s.n ? memrchr(s.p, '@', s.n) : NULL;
-        rest = at ? str_skip(s, (size_t)(at - s.p)) : s;
-        front = take_until(&rest, "?#");
-        if (at)
-            buf_add_z(out, HIDDEN);
-    } else if (u.user.p) {
-        buf_add(out, s.p, (size_t)(u.user.p - s.p));
-        buf_add_z(out, u.password.p[-1] == ':' ? HIDDEN ":" HIDDEN : HIDDEN);
-        const char *at = memrchr(s.p, '@', (size_t)(u.host.p - s.p));
-        front = str_n(at, (size_t)(front.p + front.n - at));
+    bool parsed = split(s, &u) == NULL;
+    struct str login = url_userinfo(s), rest = s;
+    if (login.p) {
+        bool both = parsed && str_find(login, ':') < login.n;
+        buf_add(out, s.p, parsed ? (size_t)(login.p - s.p) : 0);
+        buf_add_z(out, both ? HIDDEN ":" HIDDEN : HIDDEN);
+        rest = str_skip(s, (size_t)(login.p + login.n - s.p));
     }
-    buf_add_str(out, front);
+    buf_add_str(out, take_until(&rest, "?#"));
     if (rest.n > 0 && rest.p[0] == '?') {
         buf_add_char(out, '?');
         rest = str_skip(rest, 1);
         redact_query(out, take_until(&rest, "#"));
     }
     buf_add_str(out, rest);
+}
+
+void url_redact_address(struct buf *out, struct str s)
+{
+    static const char scheme[] = "http://";
+    struct buf url = {0}, shown = {0};
+    bool bare = str_find_str(s, STR("://")) == s.n;
+    buf_add_z(&url, bare ? scheme : "");
+    buf_add_str(&url, s);
+    url_redact(&shown, buf_str(&url));
+    bool prefixed = bare && str_starts(buf_str(&shown), STR(scheme));
+    buf_add_str(out, str_skip(buf_str(&shown), prefixed ? sizeof scheme - 1 : 0));
+    buf_free(&url);
+    buf_free(&shown);
 }
 
 /* Forms. */

@@ -22,6 +22,11 @@ void url_join(struct buf *out, struct str base, struct str path);
 
 /* A URL that may be shown: user, password and the values of query parameters that look like secrets are "xxxxx". */
 void url_redact(struct buf *out, struct str s);
+/* The same for an address that may stand without scheme: host:port, user:password@host/path?token=... */
+void url_redact_address(struct buf *out, struct str s);
+
+/* "user:password" as it stands before the host, whatever the scheme and also without one; empty when there is none. */
+struct str url_userinfo(struct str s);
 
 /* Whether the value of a parameter of this name is probably a secret (token, api_key, password...). */
 bool url_param_secret(struct str name);

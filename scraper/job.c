@@ -10,7 +10,7 @@
 #define GUARD_KEY(name_, why) {.type = CONF_GUARD, .name = name_, .help = why}
 
 static const struct conf_row static_rows[] = {
-    {CONF_STRINGS, "targets", offsetof(struct static_group, targets), .help = "Addresses, `host:port`"},
+    {CONF_ADDRESSES, "targets", offsetof(struct static_group, targets), .help = "Addresses, `host:port`"},
     {CONF_MAP, "labels", offsetof(struct static_group, labels), .help = "Labels of all these targets"},
     {0}};
 const struct conf_section static_group_section = {

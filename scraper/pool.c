@@ -2,6 +2,7 @@
 #include "scraper/pool.h"
 
 #include "base/log.h"
+#include "base/url.h"
 #include "scraper/scrape_stats.h"
 
 struct pool *pool_new(const struct scrape_job *conf, struct generation *g, struct job_run *job)
@@ -99,8 +100,11 @@ static void found_add(struct found *f, struct target *t)
     struct map_entry *e = map_add(&f->ids, id_key(t), &added);
     if (!added) {
         char *job = str_dup(t->job_name);
-        log_warn("scrape", "duplicate target ignored", "job", job, "target", t->url.p);
+        struct buf url = {0};
+        url_redact(&url, t->url);
+        log_warn("scrape", "duplicate target ignored", "job", job, "target", buf_z(&url));
         mem_free(job);
+        buf_free(&url);
         target_unref(t);
         return;
     }
@@ -112,10 +116,12 @@ static void found_add(struct found *f, struct target *t)
 
 static void warn_invalid(const struct pool *p, struct str address, const struct err *err)
 {
-    char *job = str_dup(p->conf->job_name), *z = str_dup(address);
-    log_warn("scrape", "this target cannot be scraped", "job", job, "address", z, "err", err->text);
+    char *job = str_dup(p->conf->job_name);
+    struct buf shown = {0};
+    url_redact_address(&shown, address);
+    log_warn("scrape", "this target cannot be scraped", "job", job, "address", buf_z(&shown), "err", err->text);
     mem_free(job);
-    mem_free(z);
+    buf_free(&shown);
 }
 
 static void make_group(struct pool *p, struct pool_sync *s, struct found *f, const struct static_group *g,

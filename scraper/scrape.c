@@ -122,13 +122,16 @@ static void finish(struct scrape *s, struct report *r, const struct err *err)
 static void fail(struct scrape *s, const struct page *p, const struct err *err)
 {
     struct target *t = s->target;
+    struct err shown = *err;
+    if (p) /* it repeats what the target has sent */
+        client_hide_secrets_in(t->job->profile, t->url, shown.text, sizeof shown.text);
     struct page *page = &t->lane->page;
     struct report r = {.scraped = p ? (double)p->scraped : 0, .kept = p ? (double)p->kept : 0};
     page->markers = page->busy = 0;
     page_end_all(page, t->source, &t->labels, &t->last, s->t);
     count_markers(page);
     stats_add(&scrape_stats, SCRAPES_FAILED, 1);
-    finish(s, &r, err);
+    finish(s, &r, &shown);
 }
 
 /* ---- the page ---- */

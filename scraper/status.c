@@ -6,10 +6,10 @@
 
 #include <stdlib.h>
 
-static struct str shown_url(struct arena *a, struct str url)
+static struct str shown_address(struct arena *a, struct str address)
 {
     struct buf shown = {0};
-    url_redact(&shown, url);
+    url_redact_address(&shown, address);
     struct str copy = arena_str(a, buf_str(&shown));
     buf_free(&shown);
     return copy;
@@ -24,13 +24,9 @@ static struct labels shown_discovered(struct arena *a, struct labels in)
     for (struct label l; labels_next(&it, &l); ) {
         struct str prefix = STR("__param_");
         if (str_is(l.name, "__address__")) {
-            bool has_scheme = str_find_str(l.value, STR("://")) < l.value.n;
-            struct str url = shown_url(a, has_scheme ? l.value : arena_printf(a, "http://%.*s", STR_ARG(l.value)));
-            builder_set(&b, l.name, has_scheme ? url : str_skip(url, 7));
-        } else if (str_starts(l.name, prefix)) {
-            struct str url = shown_url(a, arena_printf(a, "http://a/?%.*s=x", STR_ARG(str_skip(l.name, prefix.n))));
-            if (str_ends(url, STR("=xxxxx")))
-                builder_set(&b, l.name, STR("xxxxx"));
+            builder_set(&b, l.name, shown_address(a, l.value));
+        } else if (str_starts(l.name, prefix) && url_param_secret(str_skip(l.name, prefix.n))) {
+            builder_set(&b, l.name, STR("xxxxx"));
         }
     }
     struct labels out = builder_labels(&b, a);
@@ -40,7 +36,7 @@ static struct labels shown_discovered(struct arena *a, struct labels in)
 
 static void copy_target(const struct target *t, struct arena *a, struct target_status *out)
 {
-    *out = (struct target_status){.job = arena_str(a, t->job_name), .url = shown_url(a, t->url), .id = t->id};
+    *out = (struct target_status){.job = arena_str(a, t->job_name), .url = shown_address(a, t->url), .id = t->id};
     out->discovered = shown_discovered(a, t->discovered);
     out->labels = labels_copy(a, t->labels.wire);
     mutex_lock(&t->lane->mutex);

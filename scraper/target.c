@@ -145,6 +145,15 @@ static void add_path(struct buf *url, struct str path)
     }
 }
 
+static bool refuse_target_address(struct str address, struct err *err)
+{
+    struct buf shown = {0};
+    url_redact_address(&shown, address);
+    err_set(err, ERR_BAD_DATA, "\"%s\" is not a valid address", buf_z(&shown));
+    buf_free(&shown);
+    return false;
+}
+
 static bool make_url(struct target_maker *m, const struct scrape_job *job, struct buf *url, struct err *err)
 {
     const struct labels_builder *b = &m->builder;
@@ -166,12 +175,12 @@ static bool make_url(struct target_maker *m, const struct scrape_job *job, struc
     add_params(url, job, b, &m->scratch);
     struct url parts;
     if (!url_parse(buf_str(url), &parts, err) || parts.host.n == 0)
-        return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not a valid address", STR_ARG(address));
+        return refuse_target_address(address, err);
     return true;
 }
 
-/* Without "user:password@": `instance` goes to every destination. */
-static struct str without_userinfo(struct arena *a, struct str address)
+/* Without "user:password@", and secret parameters masked: `instance` goes to every destination. */
+static struct str without_secrets(struct arena *a, struct str address)
 {
     size_t scheme = str_find_str(address, STR("://")), host = scheme < address.n ? scheme + 3 : 0;
     struct str authority = str_skip(address, host);
@@ -179,16 +188,21 @@ static struct str without_userinfo(struct arena *a, struct str address)
     size_t at = authority.n;
     while (at > 0 && authority.p[at - 1] != '@')
         at--;
-    if (at == 0)
+    if (at == 0 && str_find(address, '?') == address.n)
         return address;
-    return arena_printf(a, "%.*s%.*s", STR_ARG(str_first(address, host)), STR_ARG(str_skip(address, host + at)));
+    struct buf shown = {0};
+    url_redact_address(&shown, arena_printf(a, "%.*s%.*s", STR_ARG(str_first(address, host)),
+                                            STR_ARG(str_skip(address, host + at))));
+    struct str copy = arena_str(a, buf_str(&shown));
+    buf_free(&shown);
+    return copy;
 }
 
 static struct str instance_of(struct target_maker *m, const struct scrape_job *job)
 {
     const struct labels_builder *b = &m->builder;
     struct str address = builder_get(b, STR(ADDRESS)), http = STR("http://"), https = STR("https://");
-    address = without_userinfo(&m->scratch, address);
+    address = without_secrets(&m->scratch, address);
     if (!job->instance_is_host)
         return address;
     bool secure = str_starts(address, https) ||

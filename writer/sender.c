@@ -118,7 +118,14 @@ static struct str without_url(struct shard *s, struct str text)
 
 static void explain(struct shard *s, const struct client_reply *reply, char *why, size_t size)
 {
-    struct str text = str_first(str_trim(str_n(s->answer.text, s->answer.n)), ERROR_TEXT);
+    if (reply->status / 100 == 2) {
+        snprintf(why, size, "HTTP %d", reply->status);
+        return;
+    }
+    struct buf shown = {0};
+    client_hide_secrets(s->lane->settings->profile, str_of(s->lane->settings->url),
+                        str_n(s->answer.text, s->answer.n), &shown);
+    struct str text = str_first(str_trim(buf_str(&shown)), ERROR_TEXT);
     struct url to;
     if (reply->status == 0)
         snprintf(why, size, "%.*s", STR_ARG(without_url(s, str_of(reply->err.text))));
@@ -126,6 +133,7 @@ static void explain(struct shard *s, const struct client_reply *reply, char *why
         snprintf(why, size, "HTTP %d: redirect to %.*s://%.*s", reply->status, STR_ARG(to.scheme), STR_ARG(to.host));
     else
         snprintf(why, size, "HTTP %d%s%.*s", reply->status, text.n ? ": " : "", STR_ARG(text));
+    buf_free(&shown);
 }
 
 static enum response_verdict judge(struct shard *s, const struct client_reply *reply)

@@ -2,6 +2,30 @@
 #include "gateway/upstream/answer.h"
 
 #include "base/map.h"
+#include "gateway/upstream/server.h"
+
+static struct str note_without_secrets(const struct server *from, struct str text, struct buf *out)
+{
+    if (from)
+        server_hide_secrets(from, text, out);
+    return from ? buf_str(out) : text;
+}
+
+void answer_warn(struct notes *n, const struct server *from, struct str text)
+{
+    struct buf shown = {0};
+    text = note_without_secrets(from, text, &shown);
+    notes_warn(n, "%.*s", STR_ARG(text));
+    buf_free(&shown);
+}
+
+void answer_info(struct notes *n, const struct server *from, struct str text)
+{
+    struct buf shown = {0};
+    text = note_without_secrets(from, text, &shown);
+    notes_info(n, "%.*s", STR_ARG(text));
+    buf_free(&shown);
+}
 
 bool answer_room(const struct answer *a, size_t n, struct err *err)
 {

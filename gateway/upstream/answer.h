@@ -24,6 +24,7 @@ struct answer { /* series of one server; several requests may fill one answer */
     struct arena *arena;
     const struct group *group;   /* whose labels are added */
     struct notes *notes;         /* warnings and infos that came along */
+    const struct server *server; /* whose secrets are hidden in notes; NULL: none */
     struct labels external;      /* taken away from series that have them with these values */
     unsigned own;                /* bits: of these labels, those that the series have themselves; they stay */
     int64_t t_min, t_max;        /* samples outside are dropped */
@@ -32,6 +33,9 @@ struct answer { /* series of one server; several requests may fill one answer */
     uint64_t n_samples;
     bool lossy;                  /* there were native histograms in a form that does not carry them whole */
 };
+/* A warning or info of a server, without the secrets that it repeats. */
+void answer_warn(struct notes *n, const struct server *from, struct str text);
+void answer_info(struct notes *n, const struct server *from, struct str text);
 /* May a series that is being read have more samples than these n? They are not in the arena yet. */
 bool answer_room(const struct answer *a, size_t n, struct err *err) MUST_USE;
 /* One more series. labels and the arrays may be scratch memory; histograms' contents are the arena's. Samples that
@@ -53,6 +57,7 @@ struct list_answer {
     struct arena *arena;
     const struct group *group;
     struct notes *notes;
+    const struct server *server;
     bool probe;                  /* the request has a limit of ours: warnings that it was reached are dropped */
     struct str *strings; size_t n_strings, cap_strings;
     struct labels *labels; size_t n_labels, cap_labels;

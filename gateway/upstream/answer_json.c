@@ -110,9 +110,9 @@ static bool take_value(struct json_answer *j, enum json_token token)
 static bool take_note(struct json_answer *j, enum json_token token)
 {
     if (token == JSON_STRING && j->place == WARNINGS)
-        notes_warn(j->answer->notes, "%.*s", STR_ARG(j->r.text));
+        answer_warn(j->answer->notes, j->answer->server, j->r.text);
     else if (token == JSON_STRING)
-        notes_info(j->answer->notes, "%.*s", STR_ARG(j->r.text));
+        answer_info(j->answer->notes, j->answer->server, j->r.text);
     else if (token == JSON_END_ARRAY || token == JSON_NULL)
         j->place = TOP;
     else

@@ -182,10 +182,10 @@ static void take_notes(const struct list_answer *l, const struct json_tree *root
     for (size_t i = 0; i < json_tree_count(warnings); i++) {
         struct str text = json_tree_str(json_tree_at(warnings, i));
         if (note_counts(l, text))
-            notes_warn(l->notes, "%.*s", STR_ARG(text));
+            answer_warn(l->notes, l->server, text);
     }
     for (size_t i = 0; i < json_tree_count(infos); i++)
-        notes_info(l->notes, "%.*s", STR_ARG(json_tree_str(json_tree_at(infos, i))));
+        answer_info(l->notes, l->server, json_tree_str(json_tree_at(infos, i)));
 }
 
 static bool feed(struct decoder *d, struct str piece, struct err *err)

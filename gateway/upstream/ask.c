@@ -28,7 +28,7 @@ static void fail(struct ask *ask, enum err_kind kind, const char *what)
 static void start_answer(struct ask *ask, struct answer *a, int64_t t_min, int64_t t_max)
 {
     *a = (struct answer){.arena = ask->round->q->arena, .group = ask->group, .notes = ask->round->q->notes,
-                         .t_min = t_min, .t_max = t_max, .budget = ask->round->budget};
+                         .server = ask->server, .t_min = t_min, .t_max = t_max, .budget = ask->round->budget};
 }
 
 /* --- the requests ------------------------------------------------------------------------------------------------- */

@@ -125,13 +125,15 @@ static enum err_kind kind_of(int status, struct str body)
 
 static void status_error(const struct fetch *f, const struct client_reply *reply, struct err *err)
 {
-    struct buf why = {0};
+    struct buf why = {0}, shown = {0};
     int64_t wait;
-    explain(&why, buf_str(&f->error));
+    client_hide_secrets(f->plan.server->profile, f->plan.server->sent_url, buf_str(&f->error), &shown);
+    explain(&why, buf_str(&shown));
     err_set(err, kind_of(reply->status, buf_str(&f->error)), "HTTP %d%s", reply->status, why.n ? buf_z(&why) : "");
     if (retry_after_parse(reply->retry_after, clock_wall_ms(), &wait))
         err->retry_after = wait < (int64_t)INT_MAX * 1000 ? (int)(wait / 1000) : INT_MAX;
     buf_free(&why);
+    buf_free(&shown);
 }
 
 static bool on_data(void *arg, const struct client_reply *reply, struct str piece, struct err *err)
@@ -171,8 +173,10 @@ static void on_done(void *arg, const struct client_reply *reply)
         status_error(f, reply, &err);
     if (!ok && err.kind == ERR_TOO_LARGE)
         err.kind = ERR_LIMIT;
-    if (!ok)
+    if (!ok) {
+        client_hide_secrets_in(f->plan.server->profile, f->plan.server->sent_url, err.text, sizeof err.text);
         name_server(f, reply->status == 0 && !f->damaged && reply->err.kind != ERR_TOO_LARGE, &err);
+    }
     if (ok)
         server_succeeded(f->plan.server, reply->total_ms, reply->body_bytes);
     else if (f->round->err.kind == ERR_NONE)

@@ -6,6 +6,7 @@
 
 #include "base/conf_sd.h"
 #include "base/times.h"
+#include "base/url.h"
 #include "model/relabel.h"
 
 #define GUARD(key, why) {.type = CONF_GUARD, .name = key, .help = why}
@@ -38,7 +39,9 @@ static void print_anti_affinity(struct buf *out, const void *field, unsigned ind
 /* promxy's headers are plain strings; Prometheus' form is taken too. */
 static bool read_headers(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
 {
-    struct str_map *map = field;
+    struct http_headers *headers = field;
+    struct str_map *map = &headers->values;
+    *headers = (struct http_headers){0};
     if (node->kind != YAML_MAP || (node->n > 0 && node->items[0].kind == YAML_MAP))
         return http_headers_custom(c, node, field, err);
     map->n = node->n;
@@ -55,18 +58,27 @@ static bool read_headers(struct conf_context *c, const struct yaml *node, void *
 }
 
 static const struct conf_row static_rows[] = {
-    {CONF_STRINGS, "targets", offsetof(struct group_static, targets), .required = true,
+    {CONF_ADDRESSES, "targets", offsetof(struct group_static, targets), .required = true,
      .help = "host:port of each server"},
     {CONF_MAP, "labels", offsetof(struct group_static, labels),
      .help = "Labels of these targets; they are added to their series"},
     {0}};
+static bool refuse_server_address(const struct yaml *node, struct str address, struct err *err)
+{
+    struct buf shown = {0};
+    url_redact_address(&shown, address);
+    conf_err(node, err, "static_configs: target \"%s\" is not host:port (scheme and path_prefix are keys of their own)",
+             buf_z(&shown));
+    buf_free(&shown);
+    return false;
+}
+
 static bool check_static(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
     const struct group_static *s = value;
     for (size_t i = 0; i < s->targets.n; i++)
         if (s->targets.items[i].n == 0 || str_find(s->targets.items[i], '/') < s->targets.items[i].n)
-            return conf_err(node, err, "static_configs: target \"%.*s\" is not host:port (scheme and path_prefix are "
-                            "keys of their own)", STR_ARG(s->targets.items[i]));
+            return refuse_server_address(node, s->targets.items[i], err);
     return true;
 }
 static const struct conf_section static_section = {
@@ -121,7 +133,8 @@ static const struct conf_row rows[] = {
     {CONF_STRING, "remote_read_path", ROW(remote_read_path), .preset = "api/v1/read",
      .help = "Path of remote_read behind path_prefix"},
     {CONF_MULTIMAP, "query_params", ROW(query_params), .help = "Parameters added to every request"},
-    {CONF_CUSTOM, "http_headers", ROW(group_http_headers), .custom = read_headers, .form = "mapping",
+    {CONF_CUSTOM, "http_headers", ROW(group_http_headers), .custom = read_headers,
+     .print = http_headers_print, .form = "mapping",
      .help = "Headers added to every request"},
     {CONF_SECTION, "http_client", ROW(http), .section = &client_section,
      .help = "Credentials, TLS, proxy, dial_timeout"},

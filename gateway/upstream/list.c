@@ -125,7 +125,7 @@ static void send(struct inquiry *in, size_t i)
     make_form(&form, in, s);
     make_path(&path, in);
     in->answers[i] = (struct list_answer){.arena = a, .group = in->group, .notes = in->round->q->notes,
-                                          .probe = in->own};
+                                          .server = s, .probe = in->own};
     struct reply_slot *slot = ARENA_NEW(a, struct reply_slot);
     *slot = (struct reply_slot){in, i};
     fetch_send(in->round, &(struct fetch_plan){

@@ -39,6 +39,15 @@ static struct str join(struct arena *a, struct str base, struct str path)
     return url;
 }
 
+static struct str server_url_redacted(struct arena *a, struct str url)
+{
+    struct buf out = {0};
+    url_redact(&out, url);
+    struct str shown = arena_str(a, buf_str(&out));
+    buf_free(&out);
+    return shown;
+}
+
 static struct str form_of(struct arena *a, const struct multimap *params)
 {
     struct buf out = {0};
@@ -54,22 +63,26 @@ static struct str form_of(struct arena *a, const struct multimap *params)
     return form;
 }
 
+static struct str_map join_maps(struct arena *a, const struct str_map *x, const struct str_map *y)
+{
+    size_t n = x->n + y->n;
+    struct str_map out = {ARENA_ARRAY(a, struct str, n), ARENA_ARRAY(a, struct str, n), n};
+    for (size_t i = 0; i < out.n; i++) {
+        const struct str_map *from = i < x->n ? x : y;
+        out.keys[i] = from->keys[i < x->n ? i : i - x->n];
+        out.values[i] = from->values[i < x->n ? i : i - x->n];
+    }
+    return out;
+}
+
 /* The group's http_headers go out with every request, remote_read too. */
-static struct client_profile *make_profile(const struct server_group_conf *conf, struct err *err)
+static struct client_profile *make_profile(struct arena *a, const struct server_group_conf *conf, struct err *err)
 {
     struct http_conf http = conf->http;
-    size_t n = http.http_headers.n, more = conf->group_http_headers.n;
-    struct str *keys = mem_zalloc((n + more + 1) * sizeof *keys), *values = mem_zalloc((n + more + 1) * sizeof *values);
-    for (size_t i = 0; i < n + more; i++) {
-        const struct str_map *from = i < n ? &conf->http.http_headers : &conf->group_http_headers;
-        keys[i] = from->keys[i < n ? i : i - n];
-        values[i] = from->values[i < n ? i : i - n];
-    }
-    http.http_headers = (struct str_map){keys, values, n + more};
-    struct client_profile *profile = http_conf_profile(&http, err);
-    mem_free(keys);
-    mem_free(values);
-    return profile;
+    const struct http_headers *more = &conf->group_http_headers;
+    http.http_headers.values = join_maps(a, &conf->http.http_headers.values, &more->values);
+    http.http_headers.files = join_maps(a, &conf->http.http_headers.files, &more->files);
+    return http_conf_profile(&http, err);
 }
 
 bool server_init(struct server *s, struct arena *a, const struct server_group_conf *conf, struct str scheme,
@@ -78,16 +91,19 @@ bool server_init(struct server *s, struct arena *a, const struct server_group_co
     struct url parsed;
     struct str host = arena_printf(a, "%.*s://%.*s", STR_ARG(scheme), STR_ARG(address));
     if (!url_parse(host, &parsed, err))
-        return err_wrap(err, "target %.*s", STR_ARG(address));
-    *s = (struct server){.group = conf->name, .shown = host, .wants_read = conf->remote_read,
+        return false; /* the error names the URL, without its password */
+    *s = (struct server){.group = conf->name, .wants_read = conf->remote_read,
                          .timeout = conf->timeout, .dial_timeout = conf->dial_timeout};
     s->url = join(a, host, tidy_prefix(path_prefix));
     s->read_url = join(a, s->url, conf->remote_read_path);
     s->params = form_of(a, &conf->query_params);
+    s->shown = server_url_redacted(a, host);
+    s->shown_url = server_url_redacted(a, s->url);
+    s->sent_url = arena_printf(a, "%.*s%.*s", STR_ARG(s->url), STR_ARG(s->params));
     s->slot = (uint32_t)hash_bytes(host.p, host.n);
     atomic_init(&s->kind, conf->kind);
     mutex_init(&s->mutex);
-    s->profile = make_profile(conf, err);
+    s->profile = make_profile(a, conf, err);
     return s->profile != NULL;
 }
 
@@ -153,6 +169,11 @@ void server_set_external(struct server *s, struct labels labels)
     mutex_unlock(&s->mutex);
 }
 
+void server_hide_secrets(const struct server *s, struct str text, struct buf *out)
+{
+    client_hide_secrets(s->profile, s->sent_url, text, out);
+}
+
 const char *server_kind_name(enum server_kind kind)
 {
     static const char *const names[] = {[SERVER_AUTO] = "unknown", [SERVER_PROMETHEUS] = "prometheus",
@@ -163,7 +184,8 @@ const char *server_kind_name(enum server_kind kind)
 void server_show(struct server *s, struct arena *a, struct server_status *out)
 {
     *out = (struct server_status){
-        .group = arena_str(a, s->group), .url = arena_str(a, s->url), .down = atomic_load(&s->failures_in_row) > 0,
+        .group = arena_str(a, s->group), .url = arena_str(a, s->shown_url),
+        .down = atomic_load(&s->failures_in_row) > 0,
         .last_error_at = atomic_load(&s->last_error_at), .last_ok_at = atomic_load(&s->last_ok_at),
         .requests = atomic_load(&s->requests), .failures = atomic_load(&s->failures), .bytes = atomic_load(&s->bytes),
         .samples = atomic_load(&s->samples), .seconds = (double)atomic_load(&s->nanoseconds) / 1e9,

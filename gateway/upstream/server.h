@@ -21,7 +21,8 @@ struct server {
     struct str group;              /* its name, for messages */
     struct str url;                /* scheme://host:port and path prefix, no slash at the end */
     struct str read_url;           /* of remote_read */
-    struct str shown;              /* scheme://host:port, for messages */
+    struct str shown, shown_url;   /* scheme://host:port, for messages, and url, for pages; both without its login */
+    struct str sent_url;           /* url and params: what a server may repeat */
     struct str params;             /* query_params as "?a=b", or empty */
     struct client_profile *profile;
     int64_t timeout, dial_timeout; /* ms; timeout 0: what is left of the query's */
@@ -53,6 +54,8 @@ void server_failed(struct server *s, bool reached, const char *why);
 /* external_labels of the server, a copy in the arena. False: they must be asked for (/api/v1/status/config). */
 bool server_external(struct server *s, struct arena *a, struct labels *out);
 void server_set_external(struct server *s, struct labels labels);
+/* Appends a text that the server sent, without the secrets that it repeats. */
+void server_hide_secrets(const struct server *s, struct str text, struct buf *out);
 void server_show(struct server *s, struct arena *a, struct server_status *out);
 static inline enum server_kind server_kind(struct server *s) { return (enum server_kind)atomic_load(&s->kind); }
 const char *server_kind_name(enum server_kind kind);

@@ -27,7 +27,7 @@ static void collect(struct upstream *u, struct stats_out *o, const char *name, e
     for (size_t g = 0; g < u->groups.n; g++)
         for (size_t i = 0; i < u->groups.items[g].n_servers; i++) {
             struct server *s = u->groups.items[g].servers[i];
-            const struct stats_label labels[] = {{"group", s->group}, {"url", s->url}};
+            const struct stats_label labels[] = {{"group", s->group}, {"url", s->shown_url}};
             stats_value(o, name, labels, LEN(labels), value(s, which));
         }
 }

@@ -25,7 +25,7 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     bool anti_affinity_dynamic, prefer_max;
     bool remote_read; struct str remote_read_path;
     struct multimap query_params;
-    struct str_map group_http_headers;
+    struct http_headers group_http_headers;
     int64_t timeout;                   /* ms of one request; default from the query's timeout */
     bool ignore_error, downgrade_error;
     int overlap, read_mode, kind;

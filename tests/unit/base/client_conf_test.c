@@ -34,7 +34,7 @@ static void everything_at_once(void **state UNUSED)
     bool ok = load("basic_auth: {username: u, password_file: p.txt}\n"
                    "tls_config: {ca_file: ca.pem, server_name: s, min_version: TLS13}\n"
                    "proxy_url: http://p:1\nfollow_redirects: false\nheaders: ['X-A: 1']\n"
-                   "http_headers: {X-B: {values: [b, bb], secrets: [c]}, X-D: {values: [d]}}\n",
+                   "http_headers: {X-B: {values: [b, bb], secrets: [c], files: [h.txt]}, X-D: {values: [d]}}\n",
                    &job, &err);
     if (!ok)
         fail_msg("%s", err.text);
@@ -42,9 +42,10 @@ static void everything_at_once(void **state UNUSED)
     assert_true(str_is(job.http.basic_auth->password_file, "/etc/p.txt"));
     assert_true(str_is(job.http.tls.ca_file, "/etc/ca.pem"));
     assert_false(job.http.follow_redirects);
-    assert_int_equal(job.http.http_headers.n, 4);
-    assert_true(str_is(job.http.http_headers.keys[2], "X-B") && str_is(job.http.http_headers.values[2], "c"));
-    assert_true(str_is(job.http.http_headers.values[3], "d"));
+    const struct str_map *values = &job.http.http_headers.values, *files = &job.http.http_headers.files;
+    assert_int_equal(values->n, 4);
+    assert_true(str_is(values->keys[2], "X-B") && str_is(values->values[2], "c") && str_is(values->values[3], "d"));
+    assert_true(files->n == 1 && str_is(files->keys[0], "X-B") && str_is(files->values[0], "/etc/h.txt"));
     struct client_profile *p = http_conf_profile(&job.http, &err);
     assert_non_null(p);
     client_profile_unref(p);
@@ -77,7 +78,7 @@ static void contradictions_are_refused(void **state UNUSED)
     expect("basic_auth: {password: a, password_file: b}", "password and password_file are both given");
     expect("authorization: {type: Basic, credentials: x}", "use basic_auth");
     expect("tls_config: {cert_file: a}", "needs both");
-    expect("http_headers: {X: {files: [a]}}", "files is not supported");
+    expect("http_headers: {X: {file: [a]}}", "unknown key");
     expect("oauth2: {client_id: a}", "oauth2");
     expect("bearer_token: \"a\\0b\"", "bearer_token: a NUL byte is in it");
     expect("bearer_token_file: \"a\\0b\"", "bearer_token_file: a NUL byte is in it");
@@ -91,12 +92,14 @@ static void no_secret_is_printed(void **state UNUSED)
     struct buf out = {0};
     assert_true(
         load("{bearer_token: s3cret, proxy_url: 'http://u:s3cret@h', headers: ['X-Key: s3cret', 'X-Also:s3cret'], "
-             "http_headers: {X-C: {values: [s3cret]}}}",
+             "http_headers: {X-C: {values: [s3cret], files: [/x]}, X-D: {secrets: [s3cret, s3cret]}}}",
              &job, &err));
     conf_print(&out, &job_section, &job, 0);
     assert_null(strstr(buf_z(&out), "s3cret"));
     assert_non_null(strstr(buf_z(&out), "- 'X-Key: <secret>'\n"));
     assert_non_null(strstr(buf_z(&out), "X-Also"));
+    assert_non_null(strstr(buf_z(&out), "  X-C: {secrets: [<secret>], files: [/x]}\n"
+                                        "  X-D: {secrets: [<secret>, <secret>], files: []}\n"));
     buf_free(&out);
 }
 

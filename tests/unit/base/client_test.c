@@ -586,18 +586,25 @@ static void a_token_file_is_read_again(void **state UNUSED)
     char path[] = "/tmp/sluice-client-test-XXXXXX";
     close(mkstemp(path));
     struct result res = {.done = 0};
-    struct client_profile *p = profile_of((struct client_profile_conf){.credentials_file = path});
+    const struct client_header_file header = {"X-Key", path};
+    struct client_profile *p = profile_of((struct client_profile_conf){
+        .credentials_file = path, .header_files = &header, .n_header_files = 1});
     struct client_request req = get("/x", &res);
     req.profile = p;
     write_file(path, "first\n");
     perform(&req, &res);
     assert_non_null(strstr(asked(&one), "Authorization: Bearer first\r\n"));
+    assert_non_null(strstr(asked(&one), "X-Key: first\r\n"));
     write_file(path, "the second");
     perform(&req, &res);
     assert_non_null(strstr(asked(&one), "Bearer first\r\n")); /* within the second */
     usleep(1050000);
     perform(&req, &res);
     assert_non_null(strstr(asked(&one), "Bearer the second\r\n"));
+    assert_non_null(strstr(asked(&one), "X-Key: the second\r\n"));
+    char echoed[64] = "Bearer the second, Bearer first";
+    client_hide_secrets_in(p, STR_NONE, echoed, sizeof echoed);
+    assert_string_equal(echoed, "Bearer <secret>, Bearer first"); /* the token of now */
     unlink(path);
     usleep(1050000);
     perform(&req, &res);
@@ -638,6 +645,13 @@ static void bad_profiles_are_refused(void **state UNUSED)
     assert_null(strstr(err.text, "s3cret"));
     assert_null(
         client_profile_new(&(struct client_profile_conf){.auth_type = "a\r\nX-Evil: 1", .credentials = "x"}, &err));
+    assert_null(client_profile_new(&(struct client_profile_conf){.username = "a\r\nX-Evil: 1"}, &err));
+    assert_non_null(strstr(err.text, "basic_auth username: a line break"));
+    assert_null(client_profile_new(&(struct client_profile_conf){.username = "a", .password = "s3cret\n"}, &err));
+    assert_null(strstr(err.text, "s3cret"));
+    const struct client_header_file evil = {"X\r\nX-Evil", "/x"};
+    assert_null(client_profile_new(&(struct client_profile_conf){.header_files = &evil, .n_header_files = 1}, &err));
+    assert_non_null(strstr(err.text, "/x"));
 }
 
 #define WITH_SERVERS(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

@@ -62,6 +62,31 @@ static void test_redact(void **state UNUSED)
     }
 }
 
+static void test_redact_address(void **state UNUSED)
+{
+    static const char *const cases[][2] = {
+        {"h:80", "h:80"}, {"h:80/p@q?a=b", "h:80/p@q?a=b"}, {"me:hush@h:80", "xxxxx:xxxxx@h:80"},
+        {"[::1]:80?token=1", "[::1]:80?token=xxxxx"}, {"https://me:hush@h/?key=1", "https://xxxxx:xxxxx@h/?key=xxxxx"},
+        {"me:hush@h h", "xxxxx@h h"}, {"socks5://me:hush@h", "xxxxx@h"}, {"", ""},
+    };
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct buf b = {0};
+        url_redact_address(&b, str_of(cases[i][0]));
+        assert_string_equal(buf_z(&b), cases[i][1]);
+        buf_free(&b);
+    }
+}
+
+static void test_userinfo(void **state UNUSED)
+{
+    static const char *const cases[][2] = {
+        {"http://h:80/p@q", ""}, {"http://me:hush@h/p@q", "me:hush"}, {"http://me@[::1]:80/", "me"},
+        {"socks5://me:hu@sh@h:1", "me:hu@sh"}, {"me:hush@h", "me:hush"}, {"http://@h", ""}, {"@", ""}, {"", ""},
+    };
+    for (size_t i = 0; i < LEN(cases); i++)
+        assert_true(str_is(url_userinfo(str_of(cases[i][0])), cases[i][1]));
+}
+
 static void test_escapes(void **state UNUSED)
 {
     struct arena a;
@@ -142,7 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),      cmocka_unit_test(test_parse_bad), cmocka_unit_test(test_redact),
         cmocka_unit_test(test_escapes),    cmocka_unit_test(test_join),      cmocka_unit_test(test_form),
-        cmocka_unit_test(test_form_limit),
+        cmocka_unit_test(test_form_limit), cmocka_unit_test(test_redact_address), cmocka_unit_test(test_userinfo),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,6 +69,8 @@ static void labels_and_urls(void **state UNUSED)
            "https://h/path?a=b&c=d", "{instance=\"https://h/path?a=b\", job=\"j\"}");
     expect("{job_name: j, static_configs: [{targets: ['http://u:secret@h:1/m', ]}]}", "http://u:secret@h:1/m",
            "{instance=\"http://h:1/m\", job=\"j\"}");
+    expect("{job_name: j, static_configs: [{targets: ['http://h:1/m?a=b&token=secret', ]}]}",
+           "http://h:1/m?a=b&token=secret", "{instance=\"http://h:1/m?a=b&token=xxxxx\", job=\"j\"}");
     expect("{job_name: j, static_configs: [{targets: ['[::1]:9100']}]}", "http://[::1]:9100/metrics",
            "{instance=\"[::1]:9100\", job=\"j\"}");
 }
@@ -109,7 +111,7 @@ static void the_instance_may_be_the_host_alone(void **state UNUSED)
         {"http", "h", "h:80"}, {"https", "h", "h:443"}, {"http", "https://h/p?a=b", "h:443"},
         {"https", "http://h", "h:80"},
         {"http", "http://h:1/x", "h:1"}, {"http", "h:80/z", "h:80"}, {"http", "h/?q=r", "h:80"},
-        {"http", "[::1]", "[::1]"}};
+        {"http", "[::1]", "[::1]"}, {"http", "https://me:hush@h/?token=x", "h:443"}};
     for (size_t i = 0; i < LEN(pairs); i++) {
         struct made m = {0};
         must_load_job(&m.arena, "job_name: j", &m.job);
