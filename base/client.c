@@ -10,17 +10,22 @@
 #include "base/client.h"
 
 #include "base/client_call.h"
+#include "base/stats.h"
 
 #include <curl/curl.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { PER_SHARD = 250, SPARE_CONNECTIONS = 16, IDLE_HANDLES = 4 };
+enum { PER_SHARD = 250, SPARE_CONNECTIONS = 16, IDLE_HANDLES = 4, IDLE_SECONDS = 120 };
 
 struct client {
     struct loop *loop;
     unsigned max_inflight, n_shards;
     long connections; /* kept by each multi */
     char *user_agent;
+    unsigned idle_seconds;
+    const struct stats_group *stats;
+    unsigned connections_row;
     struct list waiting, running, failed;
     size_t n_waiting, n_running;
     CURL *idle[IDLE_HANDLES];
@@ -45,13 +50,52 @@ static void give_handle(struct client *c, CURL *easy)
     c->idle[c->n_idle++] = easy;
 }
 
+/* Connections of one peer that are not used any more end with the next request of their multi to another one; those of
+ * a multi without requests would stay for ever. */
+static void close_idle_shard(struct loop_timer *t)
+{
+    struct client_shard *s = CONTAINER(t, struct client_shard, idle);
+    int64_t most = s->client->idle_seconds * INT64_C(1000), idle = s->n_calls ? 0 : loop_mono(s->loop) - s->used;
+    if (idle >= most)
+        client_shard_close(s);
+    else
+        loop_timer_in(s->loop, t, most - idle);
+}
+
 static bool open_shard(struct client_shard *s)
 {
     struct client *c = s->client;
+    if (!loop_timer_armed(&s->idle))
+        loop_timer_in(s->loop, &s->idle, c->idle_seconds * INT64_C(1000));
     if (!c->curl_ready && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return false;
     c->curl_ready = true;
     return client_shard_open(s, c->connections);
+}
+
+/* curl calls these in the loop's thread, the second one also for connections that outlive their call. */
+static int count_opened_socket(void *arg, curl_socket_t fd UNUSED, curlsocktype purpose UNUSED)
+{
+    struct client *c = arg;
+    stats_add(c->stats, c->connections_row, 1);
+    return CURL_SOCKOPT_OK;
+}
+
+static int count_closed_socket(void *arg, curl_socket_t fd)
+{
+    struct client *c = arg;
+    stats_add(c->stats, c->connections_row, -1);
+    return close(fd);
+}
+
+static void count_sockets(struct client *c, CURL *easy)
+{
+    if (c->stats == NULL)
+        return;
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, count_opened_socket);
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, c);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, count_closed_socket);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, c);
 }
 
 static bool start(struct client_call *call)
@@ -61,6 +105,8 @@ static bool start(struct client_call *call)
         return err_set(err, ERR_INTERNAL, "libcurl has no handle for us");
     if (!client_call_prepare(call, call->client->user_agent))
         return false;
+    curl_easy_setopt(call->easy, CURLOPT_MAXAGE_CONN, (long)call->client->idle_seconds);
+    count_sockets(call->client, call->easy);
     call->reply.start_mono = loop_mono(call->client->loop);
     CURLMcode rc = curl_multi_add_handle(call->shard->multi, call->easy);
     return rc == CURLM_OK || err_set(err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(rc));
@@ -80,6 +126,7 @@ static void start_waiting(struct client *c)
         c->n_waiting--;
         if (start(call)) {
             c->n_running++;
+            call->shard->n_calls++;
             move_to(call, &c->running, CALL_RUNNING);
         } else {
             move_to(call, &c->failed, CALL_FAILED);
@@ -99,6 +146,8 @@ static void detach(struct client_call *call)
     if (call->state == CALL_RUNNING || call->state == CALL_CANCELED) {
         curl_multi_remove_handle(call->shard->multi, call->easy);
         c->n_running--;
+        call->shard->n_calls--;
+        call->shard->used = loop_mono(c->loop);
     }
     list_remove(&call->node);
     call->state = CALL_DONE;
@@ -167,12 +216,16 @@ struct client *client_new(struct loop *loop, const struct client_conf *conf)
     c->n_shards = n;
     c->connections = (long)(connections / n + connections / n / 4 + SPARE_CONNECTIONS);
     c->user_agent = mem_strdup(conf->user_agent ? conf->user_agent : "sluice/" VERSION);
+    c->idle_seconds = conf->idle_seconds ? conf->idle_seconds : IDLE_SECONDS;
+    c->stats = conf->stats;
+    c->connections_row = conf->connections_row;
     c->tell_failed.run = tell_failed;
     list_init(&c->waiting);
     list_init(&c->running);
     list_init(&c->failed);
     for (unsigned i = 0; i < n; i++)
-        c->shards[i] = (struct client_shard){.client = c, .loop = loop, .in_curl = &c->in_curl, .settle = settle};
+        c->shards[i] = (struct client_shard){.client = c, .loop = loop, .in_curl = &c->in_curl, .settle = settle,
+                                             .idle.run = close_idle_shard};
     return c;
 }
 
@@ -194,8 +247,10 @@ void client_free(struct client *c)
     drop_all(&c->failed);
     while (c->n_idle > 0)
         curl_easy_cleanup(c->idle[--c->n_idle]);
-    for (unsigned i = 0; i < c->n_shards; i++)
+    for (unsigned i = 0; i < c->n_shards; i++) {
         client_shard_close(&c->shards[i]);
+        loop_timer_stop(c->loop, &c->shards[i].idle);
+    }
     loop_timer_stop(c->loop, &c->tell_failed);
     if (c->curl_ready)
         curl_global_cleanup();

@@ -19,6 +19,7 @@
 #include "base/loop.h"
 
 struct client;
+struct stats_group;
 struct client_profile;
 struct client_call; /* one request under way */
 
@@ -50,6 +51,9 @@ struct client_conf {
     unsigned max_inflight;      /* 0 = 64 */
     unsigned connections;       /* about how many servers it talks to; decides the number of multis. 0 = 100 */
     const char *user_agent;     /* NULL = "sluice/VERSION" */
+    unsigned idle_seconds;      /* a connection unused for so long is closed, some seconds later. 0 = 120 */
+    const struct stats_group *stats; /* counts open connections in row connections_row, a gauge; NULL = they are not counted */
+    unsigned connections_row;
 };
 struct client *client_new(struct loop *loop, const struct client_conf *conf);
 void client_free(struct client *c); /* cancels what is under way, without callbacks; not from a callback */
@@ -65,6 +69,9 @@ struct client_reply {
     bool sent;                 /* a part of the request at least has left: the server may have acted on it */
     int64_t start_mono, first_byte_ms, total_ms; /* from the moment the request left the waiting line */
     uint64_t body_bytes;       /* on the wire */
+    uint64_t sent_bytes;       /* heads and bodies of the request, before TLS */
+    bool dial_failed;          /* no connection: the host was not resolved, or refused it or did not answer */
+    bool gunzip_failed;        /* the body could not be decompressed */
     bool reused;               /* the connection was kept from before */
 };
 

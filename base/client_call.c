@@ -169,23 +169,38 @@ static int64_t info_ms(CURL *easy, CURLINFO info)
     return us / 1000;
 }
 
+/* curl counts a body of less than 64 KiB, which goes out with the head, in both of its figures. */
+static uint64_t sent_bytes(CURL *easy)
+{
+    enum { WITH_HEAD = 64 << 10 };
+    curl_off_t body = 0;
+    long head = 0;
+    curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &head);
+    curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &body);
+    return (uint64_t)head + (body >= WITH_HEAD ? (uint64_t)body : 0);
+}
+
 void client_call_ended(struct client_call *call, int code)
 {
     struct client_reply *r = &call->reply;
     curl_off_t bytes = 0;
-    long connects = 0, request_bytes = 0;
+    long connects = 0;
     if (call->req.status_only && call->head_complete && call->state != CALL_CANCELED)
         code = CURLE_OK;
     else if (call->damaged || (code == CURLE_OK && call->gunzip && !call->whole))
         code = CURLE_BAD_CONTENT_ENCODING;
     curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
-    curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
-    r->sent = request_bytes > 0;
+    r->sent_bytes = sent_bytes(call->easy);
+    r->sent = r->sent_bytes > 0;
     r->first_byte_ms = info_ms(call->easy, CURLINFO_STARTTRANSFER_TIME_T);
     r->total_ms = info_ms(call->easy, CURLINFO_TOTAL_TIME_T);
     r->body_bytes = (uint64_t)bytes;
     r->reused = connects == 0;
+    bool never_connected = !r->sent && info_ms(call->easy, CURLINFO_CONNECT_TIME_T) == 0;
+    r->dial_failed = code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY
+                     || code == CURLE_COULDNT_CONNECT || (code == CURLE_OPERATION_TIMEDOUT && never_connected);
+    r->gunzip_failed = code == CURLE_BAD_CONTENT_ENCODING;
     r->status = code == CURLE_OK ? status_of(call) : 0;
     struct client_failure failure = {call->req.method, call->url, r->total_ms};
     if (code == CURLE_OK)

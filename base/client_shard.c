@@ -106,5 +106,6 @@ bool client_shard_open(struct client_shard *s, long connections)
 void client_shard_close(struct client_shard *s)
 {
     curl_multi_cleanup(s->multi);
+    s->multi = NULL;
     loop_timer_stop(s->loop, &s->timer);
 }

@@ -14,6 +14,9 @@ struct client_shard {
     struct loop *loop;
     void *multi; /* CURLM; NULL until it is opened */
     struct loop_timer timer;
+    struct loop_timer idle;                 /* client.c's: closes the shard when it is not used */
+    unsigned n_calls;                       /* running */
+    int64_t used;                           /* monotonic ms of the last end of a call */
     bool *in_curl;                          /* true while curl runs: no handle may be added or removed then */
     void (*settle)(struct client_shard *s); /* called when curl has returned */
 };

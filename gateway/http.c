@@ -309,10 +309,35 @@ static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd U
     return MHD_NO;
 }
 
-static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, void **request,
+/* ---- traffic ---- */
+
+static void count_traffic(struct MHD_Connection *mhd)
+{
+    const union MHD_ConnectionInfo *fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *context = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    if (fd && context)
+        http_traffic_count(context->socket_context, fd->connect_fd);
+}
+
+static void on_connection(void *arg UNUSED, struct MHD_Connection *mhd, void **traffic,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        *traffic = mem_zalloc(sizeof(struct http_traffic));
+        return;
+    }
+    count_traffic(mhd);
+    mem_free(*traffic);
+    *traffic = NULL;
+}
+
+/* ---- the end of a request ---- */
+
+static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd, void **request,
                          enum MHD_RequestTerminationCode how UNUSED)
 {
     struct http_connection *c = *request;
+    count_traffic(mhd);
     if (c == NULL)
         return;
     if (c->state == HTTP_WORKING)
@@ -334,7 +359,9 @@ static struct MHD_Daemon *start_daemon(struct http_server *s)
     const unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME;
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, s,
                             MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_TIMEOUT, idle,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
+                            MHD_OPTION_CONNECTION_TIMEOUT, idle,
                             MHD_OPTION_CONNECTION_LIMIT, s->conf.max_connections,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
 }

@@ -36,9 +36,16 @@ struct http_connection {
     X(HTTP_REQUESTS, "sluice_http_requests_total", STATS_COUNTER, "Requests answered")                             \
     X(HTTP_CLIENT_ERRORS, "sluice_http_errors_total{class=\"4xx\"}", STATS_COUNTER, "Requests answered with an error") \
     X(HTTP_SERVER_ERRORS, "sluice_http_errors_total{class=\"5xx\"}", STATS_COUNTER, "Requests answered with an error") \
+    X(HTTP_READ_BYTES, "vm_tcplistener_read_bytes_total", STATS_COUNTER, "Bytes received by the listeners")         \
+    X(HTTP_WRITTEN_BYTES, "vm_tcplistener_written_bytes_total", STATS_COUNTER, "Bytes sent by the listeners")      \
     X(HTTP_CANCELED, "sluice_http_canceled_total", STATS_COUNTER, "Requests whose client left before the answer")
 enum http_stat { HTTP_STATS(STATS_ID) };
 extern struct stats_group http_stats;
+
+/* ---- http_traffic.c ---- */
+
+struct http_traffic { uint64_t read, written; }; /* what has been counted of a connection */
+void http_traffic_count(struct http_traffic *t, int fd); /* counts what came since; nothing for NULL */
 
 /* ---- http_request.c ---- */
 

@@ -13,6 +13,7 @@ static void collect_config(struct stats_out *o)
     double ok = atomic_load(&gateway.reload_ok), at = (double)(atomic_load(&gateway.reloaded_at) / 1000);
     stats_single(o, "vm_promscrape_config_last_reload_successful", STATS_GAUGE, ok_help, ok);
     stats_single(o, "vm_promscrape_config_last_reload_success_timestamp_seconds", STATS_GAUGE, at_help, at);
+    stats_single(o, "vmagent_relabel_config_last_reload_successful", STATS_GAUGE, ok_help, ok);
     stats_single(o, "prometheus_config_last_reload_successful", STATS_GAUGE, ok_help, ok);
     stats_single(o, "prometheus_config_last_reload_success_timestamp_seconds", STATS_GAUGE, at_help, at);
     stats_single(o, "sluice_lanes", STATS_GAUGE, "Lanes", gateway.n_lanes);

@@ -114,7 +114,8 @@ static void fit_client(struct scrape_lane *l)
     else
         loop_timer_in(l->loop, &l->remind, REMIND_MS);
     l->connections = wanted;
-    l->client = client_new(l->loop, &(struct client_conf){l->max_inflight, wanted, l->user_agent});
+    l->client = client_new(l->loop, &(struct client_conf){.max_inflight = l->max_inflight, .connections = wanted,
+                                                            .user_agent = l->user_agent});
 }
 
 /* The series go on under another URL: what the first scrape there does not show ends then, and nothing before. */

@@ -304,6 +304,10 @@ static bool body_piece(void *arg, const struct client_reply *reply, struct str p
 static void count_reply(const struct client_reply *r)
 {
     stats_add(&scrape_stats, BYTES_READ, (double)r->body_bytes);
+    if (r->dial_failed)
+        stats_add(&scrape_stats, DIAL_ERRORS, 1);
+    if (r->gunzip_failed)
+        stats_add(&scrape_stats, GUNZIP_FAILED, 1);
     if (r->status)
         stats_add(&scrape_stats, r->status == 200 ? SCRAPES_OK : SCRAPES_OTHER, 1);
     else if (r->err.kind == ERR_GATEWAY_TIME)

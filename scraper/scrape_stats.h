@@ -13,6 +13,10 @@
     X(SCRAPES_FAILED, "vm_promscrape_scrapes_failed_total", STATS_COUNTER, "Scrapes that gave up=0")               \
     X(SCRAPES_TIMED_OUT, "vm_promscrape_scrapes_timed_out_total", STATS_COUNTER,                                   \
       "Scrapes that took longer than scrape_timeout")                                                              \
+    X(DIAL_ERRORS, "vm_promscrape_dial_errors_total", STATS_COUNTER,                                               \
+      "Scrapes that got no connection: the host was not resolved, refused it or did not answer")                   \
+    X(GUNZIP_FAILED, "vm_promscrape_scrapes_gunzip_failed_total", STATS_COUNTER,                                   \
+      "Scrapes whose response could not be decompressed")                                                          \
     X(SIZE_EXCEEDED, "vm_promscrape_max_scrape_size_exceeded_errors_total", STATS_COUNTER,                         \
       "Scrapes whose page was over body_size_limit")                                                               \
     X(SAMPLE_LIMIT, "vm_promscrape_scrapes_skipped_by_sample_limit_total", STATS_COUNTER,                          \

@@ -42,6 +42,8 @@ struct destination {
     /* counters, relaxed: once per block, never per sample */
     atomic_ullong pending_bytes, pending_blocks, reserved_bytes;
     atomic_ullong sent_blocks, sent_samples, sent_bytes, retries, dropped_blocks, errors, send_ns;
+    atomic_ullong written_bytes;   /* of requests on the wire, before TLS */
+    atomic_ullong relabel_dropped; /* samples; once per batch */
     atomic_ullong dropped_samples[DROP_REASONS], partly_stored_blocks;
     atomic_llong last_ok;
     atomic_bool zstd;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "writer/lane.h"
 
+#include "writer/stats.h"
+
 /* --- flushing ----------------------------------------------------------------------------------------------------- */
 
 static void seal_due(struct writer_lane *l, int64_t until)
@@ -74,7 +76,9 @@ static void take_streams(struct writer_lane *l, const struct plan *p)
 static struct dest_lane *part_of(struct writer_lane *l, struct destination *d)
 {
     if (l->client == NULL)
-        l->client = client_new(l->loop, &(struct client_conf){.max_inflight = 1024, .connections = 64});
+        l->client = client_new(l->loop, &(struct client_conf){.max_inflight = 1024, .connections = 64,
+                                                                 .stats = &writer_stats,
+                                                                 .connections_row = WRITER_CONNECTIONS});
     struct dest_lane *dl = d->per_lane[l->id];
     dl->client = l->client;
     dl->packer = &l->packer;

@@ -13,6 +13,7 @@ struct lane_stream {
     const struct stream *stream;
     struct stream_labels labels;
     struct pile *piles;   /* [shards]: open where this lane owns the shard, else what the batch stages for its owner */
+    uint64_t dropped;     /* samples of the batch that the rules dropped */
 };
 struct writer_lane {
     struct sink sink;     /* first */

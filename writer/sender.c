@@ -152,6 +152,7 @@ static void answered(void *arg, const struct client_reply *reply)
     s->call = NULL;
     destination_note_status(s->dest, reply->status);
     atomic_fetch_add_explicit(&s->dest->send_ns, (unsigned long long)reply->total_ms * 1000000, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->dest->written_bytes, reply->sent_bytes, memory_order_relaxed);
     enum response_verdict v = judge(s, reply);
     if (v != RESPONSE_RETRY)
         bisect_request_judged(s);

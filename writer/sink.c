@@ -70,6 +70,8 @@ static void series(struct sink *sink, const struct series_in *in)
         struct labels out;
         if (stream_labels_apply(&ls->labels, in->labels, &out))
             pile_add(batch_pile(ls, (unsigned)(key % ls->stream->shards)), out, in);
+        else
+            ls->dropped += in->n_samples + in->n_hists;
     }
 }
 
@@ -225,14 +227,23 @@ static void commit_pile(struct writer_lane *l, size_t i, unsigned shard, struct 
     writer_lane_pile_changed(l, ls, shard, due_of(l, r));
 }
 
+static void count_relabel_dropped(struct lane_stream *ls)
+{
+    for (size_t i = 0; ls->dropped > 0 && i < ls->stream->n; i++)
+        atomic_fetch_add_explicit(&ls->stream->destinations[i]->relabel_dropped, ls->dropped, memory_order_relaxed);
+    ls->dropped = 0;
+}
+
 static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *arg)
 {
     struct writer_lane *l = lane_of(sink);
     struct receipt *r = done ? receipt_new(l->loop, done, arg) : NULL;
-    for (size_t i = 0; i < l->n_streams; i++)
+    for (size_t i = 0; i < l->n_streams; i++) {
+        count_relabel_dropped(&l->streams[i]);
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
             if (l->streams[i].piles[shard].touched)
                 commit_pile(l, i, shard, r);
+    }
     if (r)
         receipt_drop(r, true);
     reserve(l, -1);
@@ -241,10 +252,12 @@ static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *ar
 static void abort_batch(struct sink *sink)
 {
     struct writer_lane *l = lane_of(sink);
-    for (size_t i = 0; i < l->n_streams; i++)
+    for (size_t i = 0; i < l->n_streams; i++) {
+        l->streams[i].dropped = 0;
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
             if (l->streams[i].piles[shard].touched)
                 pile_rollback(&l->streams[i].piles[shard]);
+    }
     reserve(l, -1);
 }
 

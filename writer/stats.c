@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdio.h>
 
+struct stats_group writer_stats = STATS_GROUP(WRITER_STATS);
+
 /* One family per row: each is written for all destinations before the next begins, as the format wants it. */
 struct family {
     const char *name;
@@ -29,6 +31,8 @@ static double dropped_blocks(struct destination *d) { return load(&d->dropped_bl
 static double dropped_samples(struct destination *d) { return (double)destination_dropped(d); }
 static double partly_stored(struct destination *d) { return load(&d->partly_stored_blocks); }
 static double send_seconds(struct destination *d) { return load(&d->send_ns) / 1e9; }
+static double written_bytes(struct destination *d) { return load(&d->written_bytes); }
+static double relabel_dropped(struct destination *d) { return load(&d->relabel_dropped); }
 static double memory_bytes(struct destination *d) { return load(&d->pending_bytes); }
 /* What has been written is counted on disk, also while a copy is in memory. */
 static double pending_bytes(struct destination *d)
@@ -74,6 +78,10 @@ static const struct family families[] = {
      dropped_blocks, false},
     {"vmagent_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples in these blocks", dropped_samples, false},
     {"vmagent_remotewrite_send_duration_seconds_total", STATS_COUNTER, "Time spent in requests", send_seconds, false},
+    {"vmagent_remotewrite_conn_bytes_written_total", STATS_COUNTER,
+     "Bytes of requests written to connections, with their heads and before TLS", written_bytes, false},
+    {"vmagent_remotewrite_relabel_metrics_dropped_total", STATS_COUNTER,
+     "Samples dropped by write_relabel_configs", relabel_dropped, false},
     {"vmagent_remotewrite_pending_data_bytes", STATS_GAUGE,
      "Bytes of blocks that are not delivered yet, in memory and on disk", pending_bytes, false},
     {"sluice_remotewrite_memory_bytes", STATS_GAUGE, "Bytes of pending blocks in memory", memory_bytes, false},
@@ -187,5 +195,10 @@ static void collect(struct stats_out *out, void *arg)
     write_recent(w, out);
 }
 
-void writer_stats_start(struct writer *w) { stats_collector(collect, w); }
+void writer_stats_start(struct writer *w)
+{
+    stats_register(&writer_stats);
+    stats_collector(collect, w);
+}
+
 void writer_stats_stop(struct writer *w) { stats_collector_remove(collect, w); }

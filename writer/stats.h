@@ -3,7 +3,13 @@
 #ifndef WRITER_STATS_H
 #define WRITER_STATS_H
 
+#include "base/stats.h"
 #include "writer/destination.h"
+
+#define WRITER_STATS(X) \
+    X(WRITER_CONNECTIONS, "vmagent_remotewrite_conns", STATS_GAUGE, "Open connections to all destinations")
+enum writer_stat { WRITER_STATS(STATS_ID) };
+extern struct stats_group writer_stats;
 
 struct writer;
 void writer_stats_start(struct writer *w);

@@ -4,6 +4,7 @@
 #include "base/client.h"
 
 #include "base/compress.h"
+#include "base/stats.h"
 #include "base/thread.h"
 #include "base/times.h"
 
@@ -30,10 +31,11 @@ struct server {
     int fd;
     unsigned port, other_port; /* where /away leads to */
     struct thread *thread;
-    char request[65536];       /* the thread's */
+    char request[300000];      /* the thread's */
     struct mutex mutex;
-    char published[65536];     /* a copy of the last request, under the mutex */
-    atomic_uint connections;
+    char published[300000];    /* a copy of the last request, under the mutex */
+    atomic_uint connections, closed;
+    atomic_size_t received;    /* bytes of requests */
 };
 static struct server one, two;
 
@@ -60,6 +62,7 @@ static bool read_request(struct server *s, int fd)
         if (more <= 0)
             return false;
         n += (size_t)more;
+        s->received += (size_t)more;
         s->request[n] = 0;
         mutex_lock(&s->mutex);
         memcpy(s->published, s->request, n + 1);
@@ -124,6 +127,7 @@ static void serve(void *arg)
         s->connections++;
         while (read_request(s, fd) && answer(s, fd)) {}
         close(fd);
+        s->closed++;
     }
 }
 
@@ -136,7 +140,8 @@ static void open_server(struct server *s)
     assert_int_equal(listen(s->fd, 64), 0);
     assert_int_equal(getsockname(s->fd, (struct sockaddr *)&at, &size), 0);
     s->port = ntohs(at.sin_port);
-    s->connections = 0;
+    s->connections = s->closed = 0;
+    s->received = 0;
     mutex_init(&s->mutex);
     s->thread = thread_start("server", serve, s);
 }
@@ -532,6 +537,112 @@ static void a_connection_that_cannot_be_watched(void **state UNUSED)
     buf_free(&res.body);
 }
 
+/* ---- connections that are not used any more, and what is counted ---- */
+
+#define TEST_STATS(X) X(OPEN_CONNECTIONS, "open_connections", STATS_GAUGE, "Open connections")
+enum test_stat { TEST_STATS(STATS_ID) };
+static struct stats_group test_stats = STATS_GROUP(TEST_STATS);
+
+static void replace_client(unsigned idle_seconds)
+{
+    client_free(client);
+    stats_register(&test_stats);
+    client = client_new(loop, &(struct client_conf){.idle_seconds = idle_seconds, .stats = &test_stats,
+                                                    .connections_row = OPEN_CONNECTIONS});
+}
+
+static void turn_until_closed(struct server *s, unsigned closed, struct client_request *also)
+{
+    struct result *res = also ? also->arg : NULL;
+    for (int i = 0; i < 400 && s->closed < closed; i++) {
+        if (also)
+            perform(also, res);
+        loop_turn(loop, 10);
+    }
+    assert_int_equal(s->closed, closed);
+}
+
+static void connections_of_an_idle_client_are_closed(void **state UNUSED)
+{
+    struct result res = {.done = 0};
+    replace_client(1);
+    struct client_request req = get("/x", &res);
+    perform(&req, &res);
+    assert_int_equal(stats_sum(&test_stats, OPEN_CONNECTIONS), 1);
+    turn_until_closed(&one, 1, NULL);
+    assert_int_equal(stats_sum(&test_stats, OPEN_CONNECTIONS), 0);
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, 200);
+    assert_int_equal(one.connections, 2);
+    buf_free(&res.body);
+}
+
+static void connections_to_one_peer_are_closed_while_others_are_busy(void **state UNUSED)
+{
+    struct result res = {.done = 0};
+    replace_client(1);
+    struct client_request gone = get("/x", &res), stays = get("/x", &res);
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/x", two.port);
+    gone.url = url;
+    perform(&gone, &res);
+    turn_until_closed(&two, 1, &stays);
+    assert_int_equal(one.closed, 0);
+    assert_int_equal(stats_sum(&test_stats, OPEN_CONNECTIONS), 1);
+    buf_free(&res.body);
+}
+
+static void sent_bytes_are_those_that_the_server_got(void **state UNUSED)
+{
+    static char zeros[200000];
+    static const size_t sizes[] = {0, 1, 50000, 65535, 65536, 65537, 200000};
+    for (size_t i = 0; i < LEN(sizes); i++) {
+        struct result res = {.done = 0};
+        struct client_request req = get("/x", &res);
+        req.method = "POST";
+        req.body = str_n(zeros, sizes[i]);
+        size_t before = one.received;
+        perform(&req, &res);
+        assert_int_equal(res.reply.sent_bytes, one.received - before);
+        buf_free(&res.body);
+    }
+}
+
+static void failures_of_dialing_and_of_gzip(void **state UNUSED)
+{
+    static const struct { const char *path; bool dial, gunzip; } cases[] = {
+        {"/x", false, false}, {"/gzip/cut", false, true}, {"/gzip/br", false, true}, {"/drop", false, false}};
+    struct result res = {.done = 0};
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct client_request req = get(cases[i].path, &res);
+        req.accept_gzip = true;
+        perform(&req, &res);
+        assert_int_equal(res.reply.dial_failed, cases[i].dial);
+        assert_int_equal(res.reply.gunzip_failed, cases[i].gunzip);
+    }
+    static const char *const urls[] = {"http://127.0.0.1:1/", "http://host.invalid/"};
+    for (size_t i = 0; i < LEN(urls); i++) {
+        perform(&(struct client_request){.method = "GET", .url = urls[i], .done = done, .arg = &res}, &res);
+        assert_true(res.reply.dial_failed);
+    }
+    struct full_server full;
+    open_full_server(&full);
+    struct client_request req = get("/", &res);
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/", full.port);
+    req.url = url;
+    req.connect_timeout_ms = 50;
+    perform(&req, &res);
+    assert_true(res.reply.dial_failed);
+    close_full_server(&full);
+    req = get("/silent", &res);
+    req.timeout_ms = 100;
+    perform(&req, &res);
+    assert_int_equal(res.reply.err.kind, ERR_GATEWAY_TIME);
+    assert_false(res.reply.dial_failed);
+    buf_free(&res.body);
+}
+
 /* ---- profiles ---- */
 
 static struct client_profile *profile_of(struct client_profile_conf conf)
@@ -669,6 +780,9 @@ int main(void)
         WITH_SERVERS(canceled_calls_say_nothing),
         WITH_SERVERS(a_connection_that_is_never_made),
         WITH_SERVERS(a_connection_that_cannot_be_watched),
+        WITH_SERVERS(connections_of_an_idle_client_are_closed),
+        WITH_SERVERS(connections_to_one_peer_are_closed_while_others_are_busy),
+        WITH_SERVERS(sent_bytes_are_those_that_the_server_got), WITH_SERVERS(failures_of_dialing_and_of_gzip),
         WITH_SERVERS(credentials_are_sent_but_not_to_another_host),
         WITH_SERVERS(a_token_file_is_read_again),
         WITH_SERVERS(a_token_from_a_pipe_is_refused),
