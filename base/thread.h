@@ -22,6 +22,7 @@ struct mutex { void *_impl[6]; };
 void mutex_init(struct mutex *m);
 void mutex_free(struct mutex *m);
 void mutex_lock(struct mutex *m);
+bool mutex_try(struct mutex *m) MUST_USE; /* false: another thread has it */
 void mutex_unlock(struct mutex *m);
 
 struct cond { void *_impl[7]; };

@@ -198,6 +198,7 @@ static void collect(struct stats_out *out, void *arg)
 void writer_stats_start(struct writer *w)
 {
     stats_register(&writer_stats);
+    recent_register_stats();
     stats_collector(collect, w);
 }
 

@@ -160,7 +160,7 @@ bool recent_metadata(struct source *source, struct query_ctx *q, struct str metr
     struct lifted saved = arena_lift(q->arena);
     for (unsigned i = 0; i < store->n_parts; i++) {
         struct part *p = &store->parts[i];
-        mutex_lock(&p->lock);
+        part_lock(p);
         for (size_t k = 0; k < p->n_families; k++) {
             const struct metadata *m = &p->families[k].metadata;
             if (metric.n > 0 && !str_eq(metric, m->family))
@@ -169,7 +169,7 @@ bool recent_metadata(struct source *source, struct query_ctx *q, struct str metr
             out->items[out->n++] = (struct metadata){arena_str(q->arena, m->family), arena_str(q->arena, m->help),
                                                      arena_str(q->arena, m->unit), m->type};
         }
-        mutex_unlock(&p->lock);
+        part_unlock(p);
     }
     arena_lower(q->arena, saved);
     return true;

@@ -12,6 +12,8 @@ void part_init(struct part *p, struct recent *store)
     memset(p, 0, sizeof *p);
     p->store = store;
     mutex_init(&p->lock);
+    mutex_init(&p->next);
+    mutex_init(&p->queries);
 }
 
 void part_count(struct part *p, long long bytes)
@@ -28,6 +30,7 @@ static void count_index(struct part *p)
 
 void part_free(struct part *p)
 {
+    part_free_staged(p);
     for (size_t i = 0; i < p->n; i++)
         if (p->series[i])
             kept_free(p, p->series[i]);
@@ -40,6 +43,8 @@ void part_free(struct part *p)
     mem_free(p->families);
     map_free(&p->by_family);
     mutex_free(&p->lock);
+    mutex_free(&p->next);
+    mutex_free(&p->queries);
 }
 
 /* --- series ------------------------------------------------------------------------------------------------------- */
@@ -226,6 +231,19 @@ static void take_metadata(struct part *p, struct str message)
     }
     if (m.family.n > 0 && map_find(&p->by_family, m.family) == NULL)
         keep_family(p, &m);
+}
+
+static void publish(atomic_ullong *to, uint64_t v) { atomic_store_explicit(to, v, memory_order_relaxed); }
+
+void part_publish(struct part *p)
+{
+    publish(&p->counts.series, p->n_alive);
+    publish(&p->counts.samples, p->samples);
+    publish(&p->counts.bytes, p->bytes);
+    publish(&p->counts.index_bytes, p->index_counted);
+    publish(&p->counts.evicted_samples, p->evicted_samples);
+    publish(&p->counts.evicted_series, p->evicted_series);
+    publish(&p->counts.rejected, p->rejected);
 }
 
 void part_take(struct part *p, struct str bytes, int64_t now)

@@ -1,18 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One lane's part of the recent store. The lane writes under `lock` (taken once per batch, never per sample); workers
- * read under it in short slices (PART_SLICE series at a time), so that a lane waits microseconds at most.
+/* One lane's part of the recent store. The lane writes under `lock` (taken once per batch, never per sample), and does
+ * not wait for it: see intake.c. Workers read under it in short slices (PART_SLICE series at a time).
  */
 #ifndef WRITER_RECENT_PART_H
 #define WRITER_RECENT_PART_H
 
+#include "base/stats.h"
 #include "base/thread.h"
 #include "writer/recent/index.h"
 #include "writer/recent/kept.h"
 #include "writer/recent/recent.h"
 
 enum { PART_SLICE = 256 };
+struct staged_batch;
+struct part_counts { /* for /metrics, which reads them without a lock */
+    atomic_ullong series, samples, bytes, index_bytes, evicted_samples, evicted_series, rejected;
+};
 struct part {
-    struct mutex lock;
+    struct mutex lock;            /* guards all but the atomics */
+    struct mutex next, queries;   /* the way to it for those who wait: see intake.c */
+    _Atomic(struct staged_batch *) staged; /* batches that found it taken, newest first */
+    atomic_size_t staged_bytes;
+    struct part_counts counts;    /* as of the last unlock */
     struct recent *store;
     struct map by_labels;         /* label bytes -> struct kept_series */
     struct kept_series **series; size_t n, _cap; /* by id; NULL = gone. An id stays: readers look between slices */
@@ -31,7 +40,15 @@ struct part {
 
 void part_init(struct part *p, struct recent *store);
 void part_free(struct part *p);
+/* intake.c: */
+void part_give(struct part *p, struct str bytes, int64_t now); /* lane thread: a batch; taken now or by who reads next */
+void part_lock(struct part *p);   /* worker threads; afterwards all batches given before are taken */
+void part_unlock(struct part *p);
+void part_free_staged(struct part *p);
+extern struct stats_group recent_intake_stats;
+extern struct stats_histogram recent_lock_waits;
 /* All under the lock: */
+void part_publish(struct part *p);               /* the counts */
 void part_take(struct part *p, struct str bytes, int64_t now);
 void part_evict(struct part *p, int64_t now); /* until the store is within its budget and its retention */
 void part_cut_slice(struct part *p);          /* seals chunks, when it is time for it: see evict.c */

@@ -50,10 +50,7 @@ void recent_unref(struct recent *r)
 
 void recent_take(struct recent *r, unsigned lane, struct str series, int64_t now)
 {
-    struct part *p = &r->parts[lane];
-    mutex_lock(&p->lock);
-    part_take(p, series, now);
-    mutex_unlock(&p->lock);
+    part_give(&r->parts[lane], series, now);
 }
 
 struct source *recent_source(struct recent *r) { return &r->source; }
@@ -66,19 +63,26 @@ void recent_set_from(struct recent *r, int64_t t)
         atomic_store(&r->from, t);
 }
 
+void recent_register_stats(void)
+{
+    stats_register(&recent_intake_stats);
+    stats_register_histogram(&recent_lock_waits);
+}
+
+static uint64_t count_of(const atomic_ullong *c) { return atomic_load_explicit(c, memory_order_relaxed); }
+
 void recent_stats(struct recent *r, struct recent_stats *out)
 {
     *out = (struct recent_stats){0};
     for (unsigned i = 0; i < r->n_parts; i++) {
-        struct part *p = &r->parts[i];
-        mutex_lock(&p->lock);
-        out->series += p->n_alive;
-        out->index_bytes += p->index_counted;
-        out->chunk_bytes += p->bytes - p->index_counted;
-        out->samples += p->samples;
-        out->evicted_samples += p->evicted_samples;
-        out->evicted_series += p->evicted_series;
-        out->rejected_samples += p->rejected;
-        mutex_unlock(&p->lock);
+        const struct part_counts *c = &r->parts[i].counts;
+        uint64_t index_bytes = count_of(&c->index_bytes), bytes = count_of(&c->bytes);
+        out->series += count_of(&c->series);
+        out->index_bytes += index_bytes;
+        out->chunk_bytes += bytes > index_bytes ? bytes - index_bytes : 0;
+        out->samples += count_of(&c->samples);
+        out->evicted_samples += count_of(&c->evicted_samples);
+        out->evicted_series += count_of(&c->evicted_series);
+        out->rejected_samples += count_of(&c->rejected);
     }
 }

@@ -20,7 +20,8 @@ void recent_unref(struct recent *r);          /* any thread */
 /* Another budget and retention: what is kept stays, as far as they allow. Not from or to retention 0, which is
  * another way to keep samples. */
 void recent_resize(struct recent *r, const struct recent_conf *c);
-/* Series in remote-write form with canonical labels, as a pile holds them; trusted bytes. Lane thread. */
+/* Series in remote-write form with canonical labels, as a pile holds them; trusted bytes. Lane thread, which does not
+ * wait: queries that begin afterwards see them. */
 void recent_take(struct recent *r, unsigned lane, struct str series, int64_t now);
 struct source *recent_source(struct recent *r); /* borrowed: lives as long as the reference */
 struct recent *recent_of(struct source *s);
@@ -31,6 +32,7 @@ struct recent_stats {
     uint64_t series, samples, chunk_bytes, index_bytes;
     uint64_t evicted_samples, evicted_series, rejected_samples;
 };
-void recent_stats(struct recent *r, struct recent_stats *out);
+void recent_stats(struct recent *r, struct recent_stats *out); /* any thread; as of the last batch that was taken */
+void recent_register_stats(void); /* of the lock; as stats_register */
 
 #endif

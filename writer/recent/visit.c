@@ -35,9 +35,9 @@ static bool must_end(const struct visiting *v)
 
 static bool breathe(struct visiting *v)
 {
-    mutex_unlock(&v->part->lock);
+    part_unlock(v->part);
     v->ended = must_end(v);
-    mutex_lock(&v->part->lock);
+    part_lock(v->part);
     return !v->ended;
 }
 
@@ -62,7 +62,7 @@ bool part_visit(struct part *p, struct query_ctx *q, const struct matcher *m, si
 {
     struct selection chosen;
     struct visiting v = {.part = p, .query = q, .saved = arena_lift(q->arena), .err = err};
-    mutex_lock(&p->lock);
+    part_lock(p);
     v.pruned = p->pruned;
     v.reused = p->reused;
     selection_make(&chosen, &p->index, p->n, q->arena, m, n, (struct selection_pause){index_stays, &v});
@@ -78,7 +78,7 @@ bool part_visit(struct part *p, struct query_ctx *q, const struct matcher *m, si
         if (++asked % PART_SLICE == 0)
             going = breathe(&v) && going;
     }
-    mutex_unlock(&p->lock);
+    part_unlock(p);
     arena_lower(q->arena, v.saved);
     return !v.ended;
 }
