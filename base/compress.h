@@ -34,7 +34,11 @@ void gunzip_reset(struct gunzip *g);
 void gunzip_free(struct gunzip *g);
 bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, bool *done, struct err *err) MUST_USE;
 
-uint64_t hash_bytes(const void *p, size_t n);  /* XXH3-64: tables, checksums */
+/* XXH3-64: what is written to disk or shared with peers, and checksums. Anyone can make two texts that collide. */
+uint64_t hash_bytes(const void *p, size_t n);
+/* The same under a secret that the process draws at its start: tables and identities in memory. A peer that may choose
+ * all texts cannot choose where they go, nor make two that collide. As fast as hash_bytes. */
+uint64_t hash_keyed(const void *p, size_t n);
 /* XXH64 seed 0: where peers use it (hashmod of VM, limitk order, sharding) */
 uint64_t hash_xxh64(const void *p, size_t n);
 void hash_md5(const void *p, size_t n, uint8_t out[16]); /* Prometheus' hashmod */

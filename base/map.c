@@ -1,25 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Open addressing with linear probing. A deletion moves the entries behind it back to where a probe will look for them,
- * so that there are no tombstones and a table that lives for weeks does not rot. */
+ * so that there are no tombstones and a table that lives for weeks does not rot.
+ *
+ * Whoever may choose keys cannot choose slots: they are hashed under the secret of the process (hash_keyed).
+ *
+ * A large table grows without a pause, since moving a million entries would keep a lane for 100 ms:
+ *
+ *   1. The table of twice the size begins empty; the one before it is kept as `_old`.
+ *   2. Each addition moves the next MOVED_AT_ONCE slots of it. The new table is half as large again as what is in it
+ *      by then, so that the old one is empty long before the next growth.
+ *   3. A key that is not in the new table is looked for in the old one, in the slots that have not moved. Slots that
+ *      have keep their hashes, for the probes that pass through them; so does a deleted one (key.n = NO_KEY).
+ */
 #include "base/map.h"
 #include "base/compress.h"
 
-enum { FIRST_CAP = 16 };
+enum { FIRST_CAP = 16, MOVED_AT_ONCE = 8, MOVED_WHOLE = 1024 /* slots of a table that is moved at once */ };
+#define NO_KEY SIZE_MAX
 
 static uint64_t hash_of(struct str key)
 {
-    uint64_t h = hash_bytes(key.p, key.n);
+    uint64_t h = hash_keyed(key.p, key.n);
     return h ? h : 1; /* 0 marks an empty slot */
+}
+
+static void free_old(struct map *m)
+{
+    mem_free(m->_old);
+    m->_old = NULL;
+    m->_old_cap = m->_moved = 0;
 }
 
 void map_free(struct map *m)
 {
+    free_old(m);
     mem_free(m->slots);
     *m = (struct map){0};
 }
 
 void map_clear(struct map *m)
 {
+    free_old(m);
     if (m->slots)
         memset(m->slots, 0, m->cap * sizeof m->slots[0]);
     m->n = 0;
@@ -36,12 +57,26 @@ static struct map_entry *slot_of(const struct map *m, struct str key, uint64_t h
     }
 }
 
+static struct map_entry *find_old(const struct map *m, struct str key, uint64_t hash)
+{
+    size_t mask = m->_old_cap - 1;
+    for (size_t i = hash & mask; m->_old[i].hash; i = (i + 1) & mask) /* a moved slot's key may be gone */
+        if (i >= m->_moved && m->_old[i].hash == hash && str_eq(m->_old[i].key, key))
+            return &m->_old[i];
+    return NULL;
+}
+
+static struct map_entry *find_hashed(const struct map *m, struct str key, uint64_t hash)
+{
+    struct map_entry *e = slot_of(m, key, hash);
+    if (e->hash)
+        return e;
+    return m->_old ? find_old(m, key, hash) : NULL;
+}
+
 struct map_entry *map_find(const struct map *m, struct str key)
 {
-    if (m->n == 0)
-        return NULL;
-    struct map_entry *e = slot_of(m, key, hash_of(key));
-    return e->hash ? e : NULL;
+    return m->n > 0 ? find_hashed(m, key, hash_of(key)) : NULL;
 }
 
 void *map_get(const struct map *m, struct str key)
@@ -50,28 +85,54 @@ void *map_get(const struct map *m, struct str key)
     return e ? e->value.p : NULL;
 }
 
+/* --- growing ------------------------------------------------------------------------------------------------------ */
+
+static void move_slots(struct map *m, size_t n)
+{
+    size_t mask = m->cap - 1, end = m->_old_cap - m->_moved > n ? m->_moved + n : m->_old_cap;
+    for (; m->_moved < end; m->_moved++) {
+        const struct map_entry *from = &m->_old[m->_moved];
+        if (from->hash == 0 || from->key.n == NO_KEY)
+            continue;
+        size_t i = from->hash & mask;
+        while (m->slots[i].hash)
+            i = (i + 1) & mask;
+        m->slots[i] = *from;
+    }
+    if (m->_moved == m->_old_cap)
+        free_old(m);
+}
+
 static void grow(struct map *m)
 {
-    struct map old = *m;
-    m->cap = old.cap ? old.cap * 2 : FIRST_CAP;
+    if (m->_old)
+        move_slots(m, SIZE_MAX);
+    m->_old = m->slots;
+    m->_old_cap = m->cap;
+    m->cap = m->cap ? m->cap * 2 : FIRST_CAP;
     m->slots = mem_zalloc(m->cap * sizeof m->slots[0]);
-    for (size_t i = 0; i < old.cap; i++)
-        if (old.slots[i].hash)
-            *slot_of(m, old.slots[i].key, old.slots[i].hash) = old.slots[i];
-    mem_free(old.slots);
+    if (m->_old_cap <= MOVED_WHOLE)
+        move_slots(m, SIZE_MAX);
 }
+
+/* --- changes ------------------------------------------------------------------------------------------------------ */
 
 struct map_entry *map_add(struct map *m, struct str key, bool *added)
 {
+    if (m->_old)
+        move_slots(m, MOVED_AT_ONCE);
     if (4 * (m->n + 1) > 3 * m->cap)
         grow(m);
     uint64_t hash = hash_of(key);
-    struct map_entry *e = slot_of(m, key, hash);
-    *added = e->hash == 0;
-    if (*added) {
-        *e = (struct map_entry){.hash = hash, .key = key};
-        m->n++;
-    }
+    struct map_entry *e = slot_of(m, key, hash), *old;
+    *added = false;
+    if (e->hash)
+        return e;
+    if (m->_old && (old = find_old(m, key, hash)))
+        return old;
+    *added = true;
+    *e = (struct map_entry){.hash = hash, .key = key};
+    m->n++;
     return e;
 }
 
@@ -81,12 +142,9 @@ void map_set(struct map *m, struct str key, void *value)
     map_add(m, key, &added)->value.p = value;
 }
 
-bool map_remove(struct map *m, struct str key)
+static void close_hole(struct map *m, size_t hole)
 {
-    struct map_entry *e = map_find(m, key);
-    if (e == NULL)
-        return false;
-    size_t mask = m->cap - 1, hole = (size_t)(e - m->slots);
+    size_t mask = m->cap - 1;
     for (size_t i = (hole + 1) & mask; m->slots[i].hash; i = (i + 1) & mask) {
         size_t home = m->slots[i].hash & mask;
         if (((i - home) & mask) >= ((i - hole) & mask)) { /* the hole lies on the way from its home to here */
@@ -95,14 +153,59 @@ bool map_remove(struct map *m, struct str key)
         }
     }
     m->slots[hole] = (struct map_entry){0};
+}
+
+static bool is_old(const struct map *m, const struct map_entry *e)
+{
+    return m->_old && e >= m->_old && e < m->_old + m->_old_cap;
+}
+
+bool map_remove(struct map *m, struct str key)
+{
+    struct map_entry *e = map_find(m, key);
+    if (e == NULL)
+        return false;
+    if (is_old(m, e))
+        e->key = str_n(NULL, NO_KEY);
+    else
+        close_hole(m, (size_t)(e - m->slots));
     m->n--;
     return true;
 }
 
+/* --- walking ------------------------------------------------------------------------------------------------------ */
+
+/* Old slots first: what moves while somebody walks moves to where the walk has not been. */
+static struct map_entry *next_entry(const struct map *m, size_t *old_at, size_t *at)
+{
+    size_t from = *old_at > m->_moved ? *old_at : m->_moved;
+    for (; from < m->_old_cap; from++)
+        if (m->_old[from].hash && m->_old[from].key.n != NO_KEY) {
+            *old_at = from + 1;
+            return &m->_old[from];
+        }
+    *old_at = SIZE_MAX;
+    while (*at < m->cap)
+        if (m->slots[(*at)++].hash)
+            return &m->slots[*at - 1];
+    return NULL;
+}
+
 struct map_entry *map_next(const struct map *m, struct map_entry *e)
 {
-    for (size_t i = e ? (size_t)(e - m->slots) + 1 : 0; i < m->cap; i++)
-        if (m->slots[i].hash)
-            return &m->slots[i];
-    return NULL;
+    size_t old_at = 0, at = 0;
+    if (e && is_old(m, e)) {
+        old_at = (size_t)(e - m->_old) + 1;
+    } else if (e) {
+        old_at = SIZE_MAX;
+        at = (size_t)(e - m->slots) + 1;
+    }
+    return next_entry(m, &old_at, &at);
+}
+
+struct map_entry *map_walk_next(const struct map *m, struct map_walk *w)
+{
+    if (w->_cap != m->cap)
+        *w = (struct map_walk){._cap = m->cap};
+    return next_entry(m, &w->_old_at, &w->_at);
 }

@@ -11,7 +11,7 @@ enum { NOTE_MAX = 4096 /* bytes; what is longer is cut */, FIRST_SLOTS = 16 };
 /* The slot of the text, or the empty one where it belongs. */
 static uint32_t *slot_of(const struct note_list *list, struct str text)
 {
-    size_t mask = list->_n_slots - 1, i = hash_bytes(text.p, text.n) & mask;
+    size_t mask = list->_n_slots - 1, i = hash_keyed(text.p, text.n) & mask;
     while (list->_slots[i] && !str_eq(list->items[list->_slots[i] - 1], text))
         i = (i + 1) & mask;
     return &list->_slots[i];

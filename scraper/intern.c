@@ -26,7 +26,7 @@ void target_labels_init(struct target_labels *t, void *tables, struct labels wir
     const uint8_t *from = wire.p;
     for (uint32_t i = 0; labels_next(&it, &l); i++, from = it.p) {
         t->at[i] = (uint32_t)(from - wire.p);
-        t->sums[i] = hash_bytes(from, (size_t)(it.p - from));
+        t->sums[i] = hash_keyed(from, (size_t)(it.p - from));
         t->sum += t->sums[i];
     }
     t->at[wire.count] = wire.n;
@@ -322,7 +322,7 @@ static struct plan plan_splice(const struct interner *in, const struct target_la
             cuts[i++] = (uint32_t)fixed->n;
             more = labels_next(&own, &mine);
         } else {
-            plan.sum += hash_bytes(from, (size_t)(wire.p - from));
+            plan.sum += hash_keyed(from, (size_t)(wire.p - from));
             plan.count++;
             buf_add(fixed, from, (size_t)(wire.p - from));
         }
@@ -398,7 +398,7 @@ uint64_t labels_identity(struct labels l)
     struct labels_iter it = labels_iter(l);
     const uint8_t *from = it.p;
     for (struct label pair; labels_next(&it, &pair); from = it.p)
-        sum += hash_bytes(from, (size_t)(it.p - from));
+        sum += hash_keyed(from, (size_t)(it.p - from));
     return sum;
 }
 

@@ -7,7 +7,7 @@
  * series, the entry's id.
  *
  * Identity. Two final label sets are the same series exactly when the sums of the hashes of their pairs are equal (64
- * bits; XXH3 of the wire bytes of each pair). A sum needs no order and no splicing: identity = the entry's sum + the
+ * bits; hash_keyed of the wire bytes of each pair). A sum needs no order and no splicing: identity = the entry's sum + the
  * target's.
  *
  * Memory. Entries that one target alone uses are counted, and over INTERN_PRIVATE_MAX bytes a lane no more are made:

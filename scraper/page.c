@@ -161,7 +161,7 @@ static bool stage_other(struct page *p)
         stage_hot(p, id);
         return true;
     }
-    uint64_t hash = hash_bytes(text.p, text.n);
+    uint64_t hash = hash_keyed(text.p, text.n);
     bool keep = !found && intern_worth(p->interner, hash, p->source);
     if (!keep && stage_cold_known(p, hash))
         return true;
@@ -227,6 +227,13 @@ enum page_state page_parse(struct page *p, size_t lines)
 
 /* ---- what changed ---- */
 
+/* Of a sample: the page chooses the times, so they are hashed as its texts are. */
+static uint64_t identity_at(uint64_t identity, int64_t t)
+{
+    uint64_t both[] = {identity, (uint64_t)t};
+    return hash_keyed(both, sizeof both);
+}
+
 /* Of two samples of one series with one time the first counts. */
 static void find_twins(struct page *p)
 {
@@ -241,7 +248,7 @@ static void find_twins(struct page *p)
             continue;
         bool first = identity_set_add(&p->set, identity);
         if (p->timed > 0)
-            first = identity_set_add(&p->times, identity ^ ((uint64_t)s->t * 0x9e3779b97f4a7c15ull));
+            first = identity_set_add(&p->times, identity_at(identity, s->t));
         s->skip = !first;
         p->twins += !first;
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "writer/stream.h"
 
+#include "base/compress.h"
+
 enum { VERDICTS_MAX = 1 << 20, TEXTS_MAX = 64 << 20, SCRATCH_RESET = 256 << 10 };
 
 static bool same_map(struct str_map a, struct str_map b)
@@ -202,7 +204,7 @@ bool stream_labels_apply(struct stream_labels *l, struct labels in, struct label
         *out = l->n_additions ? splice(l, in) : in;
         return out->count > 0;
     }
-    uint64_t hash = labels_hash(in);
+    uint64_t hash = hash_keyed(in.p, in.n); /* a verdict is found by it alone */
     if (l->cap > 0) {
         struct verdict *v = slot_of(l->verdicts, l->cap, hash);
         if (v->n_kind != VERDICT_NONE)

@@ -50,23 +50,17 @@ static void unite_named(struct making *k, const struct name_postings *names, con
     }
 }
 
-/* In a pause the table may grow: then it is walked anew, and what is added twice is there once. */
+/* In a pause the table may grow; what is met twice is added once. */
 static bool unite_asked(struct making *k, const struct name_postings *names, const struct matcher *m, bool verdict)
 {
-    size_t cap = names->values.cap, asked = 0;
-    for (size_t i = 0; i < names->values.cap; i++) {
-        const struct map_entry *e = &names->values.slots[i];
-        if (e->hash == 0)
-            continue;
+    struct map_walk walk = {0};
+    size_t asked = 0;
+    for (const struct map_entry *e; (e = map_walk_next(&names->values, &walk)); ) {
         if (matcher_value(m, e->key) == verdict)
             add_ids(k->out, k->scratch, e->value.p);
         if (++asked % PAUSE_EVERY == 0 && !k->pause.fn(k->pause.arg)) {
             k->broken = true;
             return false;
-        }
-        if (names->values.cap != cap) {
-            cap = names->values.cap;
-            i = SIZE_MAX;
         }
     }
     return true;

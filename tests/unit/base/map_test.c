@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/compress.h"
 #include "base/map.h"
 
 #include <stdio.h>
@@ -95,12 +96,114 @@ static void test_random(void **state UNUSED)
     map_free(&m);
 }
 
+/* While a large table moves, a few slots at each addition: everything is found, removed and walked over; keys that are
+ * freed with their entries are not read again (under AddressSanitizer). */
+static void test_growth_in_steps(void **state UNUSED)
+{
+    enum { MANY = 40000, BEHIND = 700 };
+    struct map m = {0};
+    char **texts = mem_zalloc(MANY * sizeof *texts);
+    size_t stepped = 0, n = 0;
+    for (size_t i = 0; i < MANY; i++) {
+        char text[24];
+        snprintf(text, sizeof text, "%zu", i);
+        texts[i] = mem_strdup(text);
+        map_set(&m, str_of(texts[i]), texts[i]);
+        n++;
+        stepped += m._old != NULL;
+        if (m._old && i % 3 == 0) { /* an early one, which may have moved or not */
+            size_t victim = i / 3;
+            if (texts[victim]) {
+                assert_true(map_remove(&m, str_of(texts[victim])));
+                assert_null(map_get(&m, str_of(texts[victim])));
+                mem_free(texts[victim]);
+                texts[victim] = NULL;
+                n--;
+            }
+        }
+        assert_int_equal(m.n, n);
+        if (i % BEHIND == 0) {
+            size_t seen = 0;
+            for (struct map_entry *e = map_next(&m, NULL); e; e = map_next(&m, e))
+                seen++;
+            assert_int_equal(seen, n);
+            for (size_t k = 0; k <= i; k++)
+                if (texts[k])
+                    assert_ptr_equal(map_get(&m, str_of(texts[k])), texts[k]);
+        }
+    }
+    assert_true(stepped > MANY / 20);
+    map_clear(&m);
+    assert_null(map_next(&m, NULL));
+    for (size_t i = 0; i < MANY; i++)
+        mem_free(texts[i]);
+    mem_free(texts);
+    map_free(&m);
+}
+
+/* Additions while somebody walks: what was there before is met all the same. */
+static void test_walk_with_additions(void **state UNUSED)
+{
+    enum { BEFORE = 1600, AFTER = 8000 };
+    static char text[AFTER][12];
+    static bool met[AFTER];
+    for (size_t pause = 1; pause < 400; pause += 7) {
+        struct map m = {0};
+        size_t n = 0, steps = 0;
+        bool added;
+        memset(met, 0, sizeof met);
+        for (; n < BEFORE; n++) {
+            snprintf(text[n], sizeof text[n], "%zu", n);
+            map_add(&m, str_of(text[n]), &added)->value.u = n;
+        }
+        struct map_walk walk = {0};
+        for (struct map_entry *e; (e = map_walk_next(&m, &walk)); ) {
+            met[e->value.u] = true;
+            if (++steps % pause == 0)
+                for (size_t k = 0; k < 40 && n < AFTER; k++, n++) {
+                    snprintf(text[n], sizeof text[n], "%zu", n);
+                    map_add(&m, str_of(text[n]), &added)->value.u = n;
+                }
+        }
+        for (size_t i = 0; i < BEFORE; i++)
+            assert_true(met[i]);
+        map_free(&m);
+    }
+}
+
+/* Keys that all begin at one slot under the hash that everybody knows are spread by the one of this process. */
+static void test_chosen_keys(void **state UNUSED)
+{
+    enum { CHOSEN = 2000, LOW = 0xfff, MOST = 150 };
+    static uint64_t chosen[CHOSEN];
+    struct map m = {0};
+    size_t n = 0, mask, worst = 0;
+    for (uint64_t i = 0; n < CHOSEN; i++)
+        if ((hash_bytes(&i, sizeof i) & LOW) == 7) {
+            chosen[n] = i;
+            map_set(&m, str_n(&chosen[n], sizeof chosen[n]), &chosen[n]);
+            n++;
+        }
+    assert_int_equal(m.cap, LOW + 1);
+    mask = m.cap - 1;
+    for (size_t i = 0; i < m.cap; i++)
+        if (m.slots[i].hash && ((i - m.slots[i].hash) & mask) > worst)
+            worst = (i - m.slots[i].hash) & mask;
+    assert_true(worst < MOST);
+    map_free(&m);
+    assert_true(hash_keyed("a", 1) == hash_keyed("a", 1));
+    assert_true(hash_keyed("a", 1) != hash_bytes("a", 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_set_and_add),
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_growth_in_steps),
+        cmocka_unit_test(test_walk_with_additions),
+        cmocka_unit_test(test_chosen_keys),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
