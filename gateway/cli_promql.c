@@ -126,7 +126,8 @@ static bool evaluate(struct command *c, struct expr *tree, struct str samples, s
     if (!read_params(c, newest, &params, err) || !promql_eval(tree, c->expr, &params, source, &q, &result, err))
         return false;
     struct json_writer w = {.out = &c->out};
-    render_result(&w, &result);
+    if (!render_result(&w, &result, &q, err))
+        return false;
     json_end_object(&w);
     tell("warning", &notes.warnings);
     tell("info", &notes.infos);

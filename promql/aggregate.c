@@ -152,6 +152,7 @@ static const struct histogram *combine(const struct group *g, uint32_t i, struct
         const struct histogram *h = g->hists[m]->h[i];
         if (h == NULL)
             continue;
+        eval_charge(g->ev, CHARGE_HISTOGRAM);
         if (g->op == AGG_SUM)
             histogram_sum_add(acc, h, &flags);
         else
@@ -198,6 +199,7 @@ static void combine_histograms(const struct group *g)
 static void add_member(struct group *g, size_t m)
 {
     struct row *row = member(g, m);
+    eval_charge(g->ev, g->ev->grid.n);
     if (g->later && !later_row(g->ev, g->later, g->members[m], row))
         return;
     if (g->members[m] < g->first)

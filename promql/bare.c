@@ -13,6 +13,7 @@ void bare_histograms(struct eval *ev, struct hist_sample *hists, uint32_t n)
     const struct histogram *before = NULL;
     for (uint32_t i = 0; i < n; i++) {
         const struct histogram *h = hists[i].h;
+        eval_charge(ev, CHARGE_HISTOGRAM);
         struct histogram *bare = histogram_hinted(ev->arena, h, h->hint);
         bool stale = histogram_is_stale(h);
         if (!stale && before && h->hint == RESET_UNKNOWN)

@@ -123,8 +123,10 @@ void binary_say(struct eval *ev, const struct expr *at, unsigned notes)
 
 static void scalars(struct eval *ev, const struct expr *e, struct value *l, const struct value *r, struct value *out)
 {
-    for (uint32_t i = 0; i < ev->grid.n; i++)
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        eval_charge(ev, 2);
         l->scalar[i] = binary_float(e->u.binary.op, l->scalar[i], r->scalar[i]);
+    }
     out->scalar = l->scalar;
 }
 
@@ -180,11 +182,14 @@ static void row_with_scalar(struct eval *ev, const struct expr *e, struct row *r
 {
     enum binary_op op = e->u.binary.op;
     unsigned notes = 0;
+    eval_charge(ev, ev->grid.n);
     const double *l = scalar_left ? scalar : row->v, *r = scalar_left ? row->v : scalar;
     if (row->h || !plain_arithmetic(op, row->v, l, r, ev->grid.n))
-        for (uint32_t i = 0; i < ev->grid.n; i++)
+        for (uint32_t i = 0; i < ev->grid.n; i++) {
+            eval_charge(ev, 4);
             if (!is_absent(row->v[i]))
                 notes |= 1u << element_with_scalar(ev, e, row, i, scalar[i], scalar_left);
+        }
     binary_say(ev, e, notes);
     if (binary_changes_meaning(op) || e->u.binary.is_bool)
         row_drop_name(ev, row);

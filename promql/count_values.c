@@ -90,6 +90,7 @@ static void count_row(struct counting *c, const struct row *row)
             continue;
         /* Values repeat: no text, no look-up. */
         bool same = to && !row_hist(row, i) && double_bits(row->v[i]) == double_bits(last);
+        eval_charge(c->ev, same ? 1 : CHARGE_TEXT + 2 * CHARGE_LABELS);
         if (!same) {
             print_value(c, row, i);
             to = row_for(c, row->labels);

@@ -22,6 +22,8 @@ void eval_fail(struct eval *ev, enum err_kind kind, const char *format, ...)
 
 void eval_check(struct eval *ev)
 {
+    enum { WORK_BETWEEN_CHECKS = 1 << 16 };
+    ev->until_check = WORK_BETWEEN_CHECKS;
     if (query_ended(ev->q, "expression evaluation", ev->err))
         eval_stop(ev);
 }
@@ -86,6 +88,7 @@ static void eval_number(struct eval *ev, const struct expr *e, struct value *out
 
 static void negate_row(struct eval *ev, struct row *r)
 {
+    eval_charge(ev, ev->grid.n);
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         if (row_hist(r, i))
             r->h[i] = histogram_mul(ev->arena, r->h[i], -1);
@@ -111,6 +114,7 @@ static void eval_unary(struct eval *ev, const struct expr *e, struct value *out)
 static double *spread_column(struct eval *ev, double v)
 {
     double *to = arena_alloc(ev->arena, ev->grid.n * sizeof *to);
+    eval_charge(ev, ev->grid.n);
     for (uint32_t i = 0; i < ev->grid.n; i++)
         to[i] = v;
     return to;

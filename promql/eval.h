@@ -63,6 +63,7 @@ struct eval {
     uint64_t *per_step;               /* outer.n counters, or NULL */
     struct forced *forced;            /* functions/histogram.c: what histogram_quantile() had to fix so far */
     struct eval_end *ends;
+    int64_t until_check;              /* work left until the deadline is looked at again */
     struct err *err;
     jmp_buf stop;
 };
@@ -149,7 +150,17 @@ void eval_expr(struct eval *ev, const struct expr *e, struct value *out); /* on 
 
 _Noreturn void eval_fail(struct eval *ev, enum err_kind kind, const char *format, ...) PRINTF(3, 4);
 _Noreturn void eval_stop(struct eval *ev); /* ev->err is filled already */
-void eval_check(struct eval *ev);          /* deadline and cancellation; once a row is often enough */
+void eval_check(struct eval *ev);          /* deadline and cancellation */
+/* The same every 65,536 units of work, a millisecond at the most: `n` are about to be done. A unit is a handful of
+ * nanoseconds: a value that is looked at. Every loop whose length data or the query decide is charged, so that a query
+ * ends within 100 ms of its deadline. It may not return: what is not in the arena is registered before. */
+enum { CHARGE_LABELS = 32, CHARGE_TEXT = 64, CHARGE_HISTOGRAM = 128 }; /* to make a label set, print a number, add up */
+static inline void eval_charge(struct eval *ev, uint64_t n)
+{
+    ev->until_check -= (int64_t)n;
+    if (ev->until_check < 0)
+        eval_check(ev);
+}
 void eval_on_end(struct eval *ev, void (*fn)(void *arg), void *arg);
 struct buf *eval_buf(struct eval *ev); /* freed at the end; buf_free may come before */
 

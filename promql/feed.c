@@ -84,6 +84,7 @@ static void slide(struct eval *ev, struct range_feed *f, const struct range_inpu
     struct window w = {0};
     floats.n_hists = 0;
     f->in_windows = 0;
+    eval_charge(ev, in->n_samples + ev->grid.n);
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         window_slide(&floats, i, &w);
         f->bounds[i] = (struct window_bounds){w.from, w.to};
@@ -132,6 +133,7 @@ bool feed_row(struct eval *ev, struct range_feed *f, const struct row *row, cons
     arena_grow(ev->arena, &f->samples, &f->samples_cap, g->n, sizeof *f->samples);
     arena_grow(ev->arena, &f->hists, &f->hists_cap, row->h ? g->n : 0, sizeof *f->hists);
     in->n_samples = in->n_hists = 0;
+    eval_charge(ev, g->n);
     for (uint32_t i = 0; i < g->n; i++) {
         const struct histogram *h = row_hist(row, i);
         if (h && (h->hint == RESET_YES || h->hint == RESET_NO))

@@ -49,6 +49,7 @@ static void number_groups(struct eval *ev, const struct grouping *g, const struc
     size_t cap = 0;
     eval_on_end(ev, free_map, known);
     for (size_t r = 0; r < in->n; r++) {
+        eval_charge(ev, 2 * CHARGE_LABELS);
         struct labels l = grouping_labels(ev, g, in->rows[r].labels);
         bool added;
         struct map_entry *e = map_add(known, str_n(l.p, l.n), &added);

@@ -57,9 +57,11 @@ static int32_t who_at(const struct join *j, const struct one_side *s, uint32_t i
 static uint8_t *any_present(struct eval *ev, const struct value *side)
 {
     uint8_t *any = ARENA_ARRAY(ev->arena, uint8_t, ev->grid.n);
-    for (size_t r = 0; r < side->n; r++)
+    for (size_t r = 0; r < side->n; r++) {
+        eval_charge(ev, ev->grid.n);
         for (uint32_t i = 0; i < ev->grid.n; i++)
             any[i] |= !is_absent(side->rows[r].v[i]);
+    }
     return any;
 }
 
@@ -76,6 +78,7 @@ static void add_to_side(struct join *j, struct one_side *s, size_t r)
 {
     struct duplicate *dup = &j->duplicate;
     const double *v = j->one->rows[r].v;
+    eval_charge(j->ev, 1);
     if (s->n_rows++ == 0) {
         s->row = (int32_t)r;
         return;
@@ -86,6 +89,7 @@ static void add_to_side(struct join *j, struct one_side *s, size_t r)
             who[i] = is_absent(j->one->rows[s->row].v[i]) ? NOBODY : s->row;
         s->who = who;
     }
+    eval_charge(j->ev, j->ev->grid.n);
     for (uint32_t i = 0; i < j->ev->grid.n; i++) {
         if (is_absent(v[i]))
             continue;
@@ -138,6 +142,7 @@ static struct labels result_labels(const struct join *j, struct labels many, str
 static size_t target_of(struct join *j, uint32_t group, struct labels many, struct labels one)
 {
     struct arena *a = j->ev->arena;
+    eval_charge(j->ev, 2 * CHARGE_LABELS);
     struct labels l = result_labels(j, many, one);
     char *key = arena_bytes(a, sizeof group + l.n);
     memcpy(key, &group, sizeof group);
@@ -170,6 +175,7 @@ static void put(struct join *j, const struct target *t, uint32_t group, uint32_t
 {
     struct element x;
     struct row *row = &j->out->rows[t->row];
+    eval_charge(j->ev, 4);
     struct side l = j->swapped ? one : many, r = j->swapped ? many : one;
     bool ok = binary_element(j->ev, j->e->u.binary.op, l.v, l.h, r.v, r.h, &x);
     if (x.note != ELEMENT_FINE)
@@ -225,6 +231,7 @@ static void join_row(struct join *j, size_t r)
     const struct row *many = &j->many->rows[r];
     uint32_t group = j->many_group[r];
     const struct one_side *side = &j->sides[group];
+    eval_charge(j->ev, j->ev->grid.n);
     if (side->n_rows == 0 && !j->m->fill_right)
         return;
     if (side->n_rows == 1 && !j->m->fill_right && !j->m->fill_left) {
@@ -255,6 +262,7 @@ static void fill_many(struct join *j, size_t r)
     const struct row *one = &j->one->rows[r];
     uint32_t group = j->one_group[r];
     size_t t = SIZE_MAX;
+    eval_charge(j->ev, j->ev->grid.n);
     for (uint32_t i = 0; i < j->ev->grid.n; i++) {
         if (is_absent(one->v[i]) || !j->active[i] || j->sides[group].matched[i])
             continue;

@@ -19,6 +19,7 @@ uint32_t *match_keys_of(struct eval *ev, struct match_keys *k, const struct valu
 {
     uint32_t *groups = ARENA_ARRAY(ev->arena, uint32_t, side->n);
     for (size_t i = 0; i < side->n; i++) {
+        eval_charge(ev, 2 * CHARGE_LABELS);
         struct labels l = k->m->on ? labels_keep(ev->arena, side->rows[i].labels, k->names.items, k->names.n)
                                    : labels_drop(ev->arena, side->rows[i].labels, k->names.items, k->names.n);
         bool added;

@@ -13,7 +13,7 @@
 
 #include <math.h>
 
-struct heap { uint32_t *items; size_t n; const struct row *rows; uint32_t step; bool smallest_wins; };
+struct heap { struct eval *ev; uint32_t *items; size_t n; const struct row *rows; uint32_t step; bool smallest_wins; };
 
 static double heap_value(const struct heap *h, uint32_t row) { return h->rows[row].v[h->step]; }
 
@@ -51,7 +51,11 @@ static void heap_sink(struct heap *h)
     }
 }
 
-static bool comes_first(const void *heap, uint32_t a, uint32_t b) { return gives_way(heap, b, a); }
+static bool comes_first(const void *heap, uint32_t a, uint32_t b)
+{
+    eval_charge(((const struct heap *)heap)->ev, 8);
+    return gives_way(heap, b, a);
+}
 
 struct pick {
     struct eval *ev;
@@ -67,9 +71,10 @@ struct pick {
 
 static size_t rank_at(struct pick *p, uint32_t i, size_t k)
 {
-    struct heap h = {p->chosen, 0, p->in->rows, i, p->op == AGG_BOTTOMK};
+    struct heap h = {p->ev, p->chosen, 0, p->in->rows, i, p->op == AGG_BOTTOMK};
     for (size_t m = 0; m < p->n; m++) {
         uint32_t row = p->members[m];
+        eval_charge(p->ev, 8);
         double v = p->in->rows[row].v[i];
         if (is_absent(v))
             continue;
@@ -94,7 +99,8 @@ static size_t rank_at(struct pick *p, uint32_t i, size_t k)
 
 static size_t first_at(struct pick *p, uint32_t i, size_t k)
 {
-    struct heap h = {p->chosen, 0, p->in->rows, i, false};
+    struct heap h = {p->ev, p->chosen, 0, p->in->rows, i, false};
+    eval_charge(p->ev, p->n);
     for (size_t m = 0; m < p->n && h.n < k; m++)
         if (!is_absent(p->in->rows[p->members[m]].v[i]))
             heap_push(&h, p->members[m]);
@@ -104,11 +110,12 @@ static size_t first_at(struct pick *p, uint32_t i, size_t k)
 /* By the hash of the labels, so that the same series are chosen every time, and r and r - 1 share nothing. */
 static size_t share_at(struct pick *p, uint32_t i, double r)
 {
-    struct heap h = {p->chosen, 0, p->in->rows, i, false};
+    struct heap h = {p->ev, p->chosen, 0, p->in->rows, i, false};
     for (size_t m = 0; m < p->n; m++) {
         const struct row *row = &p->in->rows[p->members[m]];
         if (is_absent(row->v[i]))
             continue;
+        eval_charge(p->ev, CHARGE_LABELS);
         double place = (double)labels_hash_prometheus(row->labels) / 18446744073709551615.0;
         if (r >= 0 ? place < r : place >= 1 + r)
             heap_push(&h, p->members[m]);
@@ -130,6 +137,7 @@ static size_t choose(struct pick *p, uint32_t i)
 static void pick_step(struct pick *p, uint32_t i)
 {
     size_t n = choose(p, i);
+    eval_charge(p->ev, p->n);
     for (size_t c = 0; c < n; c++)
         p->passes[p->chosen[c]] = 1;
     for (size_t m = 0; m < p->n; m++)

@@ -89,6 +89,7 @@ static bool quantile_members(struct eval *ev, const struct members *in, const do
     bool ignored = false;
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         size_t n = 0;
+        eval_charge(ev, 8 * in->n);
         for (size_t m = 0; m < in->n; m++) {
             const struct row *r = &in->rows[in->numbers[m]];
             if (row_hist(r, i))

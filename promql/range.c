@@ -14,6 +14,7 @@ static void count_windows(struct eval *ev, const struct range_input *in)
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         window_move(in, i, &w);
         uint64_t sum = w.to - w.from;
+        eval_charge(ev, w.hist_to - w.hist_from);
         for (uint32_t h = w.hist_from; h < w.hist_to; h++)
             sum += histogram_weight(in->hists[h].h);
         if (sum > 0)
@@ -25,6 +26,7 @@ static void count_windows(struct eval *ev, const struct range_input *in)
 static uint64_t fill_row(struct eval *ev, struct range_call *c, struct row *row)
 {
     uint64_t held = input_weight(&c->in);
+    eval_charge(ev, held + ev->grid.n);
     eval_hold(ev, held);
     count_windows(ev, &c->in);
     c->impl->range(ev, &c->in, row);

@@ -7,6 +7,7 @@ static void note_presence(struct eval *ev, const struct value *side, const uint3
 {
     for (size_t r = 0; r < side->n; r++) {
         uint8_t **p = &present[groups[r]];
+        eval_charge(ev, ev->grid.n);
         if (*p == NULL)
             *p = ARENA_ARRAY(ev->arena, uint8_t, ev->grid.n);
         for (uint32_t i = 0; i < ev->grid.n; i++)
@@ -19,6 +20,7 @@ static void sieve(struct eval *ev, struct value *v, const uint32_t *groups, uint
 {
     for (size_t r = 0; r < v->n; r++) {
         const uint8_t *p = other[groups[r]];
+        eval_charge(ev, ev->grid.n);
         for (uint32_t i = 0; i < ev->grid.n; i++)
             if ((p ? p[i] : 0) != want)
                 row_clear(&v->rows[r], i);

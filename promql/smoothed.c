@@ -80,6 +80,7 @@ static void smooth_row(struct eval *ev, struct around *a, struct row *row)
 {
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         window_move(&a->in, i, &a->w);
+        eval_charge(ev, a->w.to - a->w.from + 1 + CHARGE_HISTOGRAM * (a->w.hist_to > a->w.hist_from));
         int64_t now = window_end(&a->in, i) - ev->lookback;
         bool floats = a->w.to > a->w.from, hists = a->w.hist_to > a->w.hist_from;
         if (floats && hists)

@@ -20,6 +20,7 @@ double *eval_column(struct eval *ev)
 
 struct row *value_add_row(struct eval *ev, struct value *v, struct labels labels)
 {
+    eval_charge(ev, CHARGE_LABELS + ev->grid.n);
     arena_grow(ev->arena, &v->rows, &v->_cap, v->n + 1, sizeof *v->rows);
     struct row *r = &v->rows[v->n++];
     *r = (struct row){.labels = labels, .v = eval_column(ev)};
@@ -40,6 +41,7 @@ struct labels labels_without_name(struct arena *a, struct labels l)
 
 void row_drop_name(struct eval *ev, struct row *r)
 {
+    eval_charge(ev, CHARGE_LABELS);
     if (!ev->delayed_names)
         r->labels = labels_without_name(ev->arena, r->labels);
     r->drop_name = true;
@@ -82,6 +84,7 @@ void value_drop_empty(struct value *v, uint32_t n)
 
 static void merge_row(struct eval *ev, struct row *to, const struct row *from)
 {
+    eval_charge(ev, ev->grid.n);
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         if (is_absent(from->v[i]))
             continue;
@@ -105,6 +108,7 @@ void value_merge(struct eval *ev, struct value *v)
     size_t kept = 0;
     for (size_t i = 0; i < v->n; i++) {
         bool added;
+        eval_charge(ev, CHARGE_LABELS);
         struct map_entry *e = map_add(seen, str_n(v->rows[i].labels.p, v->rows[i].labels.n), &added);
         if (added) {
             e->value.u = kept;
@@ -122,8 +126,10 @@ bool value_repeats_labels(struct eval *ev, const struct value *v)
     struct map *seen = ARENA_NEW(ev->arena, struct map);
     eval_on_end(ev, free_map, seen);
     bool added = true;
-    for (size_t i = 0; added && i < v->n; i++)
+    for (size_t i = 0; added && i < v->n; i++) {
+        eval_charge(ev, CHARGE_LABELS);
         map_add(seen, str_n(v->rows[i].labels.p, v->rows[i].labels.n), &added);
+    }
     map_free(seen);
     return !added;
 }

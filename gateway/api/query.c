@@ -75,12 +75,12 @@ static bool answer(struct api_call *c, struct asked *a)
         return false;
     cut(c, a);
     api_reply_begin(c);
-    render_result(&c->json, &a->result);
+    bool whole = render_result(&c->json, &a->result, &c->q, &c->err);
     if (a->stats)
         render_stats(&c->json, &a->result.stats, queued_ms * 1000000,
                      (struct render_grid){a->params.start, a->params.step});
     json_end_object(&c->json);
-    return api_reply_end(c);
+    return api_reply_end(c) && whole;
 }
 
 static bool query(struct api_call *c)

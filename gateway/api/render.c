@@ -8,6 +8,28 @@
 #include "base/num.h"
 #include "base/times.h"
 
+/* ---- the deadline ---- */
+
+enum { POINTS_BETWEEN_CHECKS = 10000 }; /* a millisecond */
+struct render {
+    struct json_writer *json;
+    const struct query_ctx *q;
+    struct err *err;
+    size_t points; /* since the deadline was looked at */
+    bool ended;
+};
+
+/* True once the deadline has passed; `points` are about to be written. */
+static bool render_ended(struct render *r, size_t points)
+{
+    r->points += points;
+    if (r->points >= POINTS_BETWEEN_CHECKS) {
+        r->points = 0;
+        r->ended = r->ended || query_ended(r->q, "rendering the result", r->err);
+    }
+    return r->ended;
+}
+
 /* ---- points ---- */
 
 enum { STAMP_MAX = 32 }; /* `,[-2305843009213693.951,"` has 26: of the times that a query may ask for the longest */
@@ -61,11 +83,12 @@ static void add_block(struct buf *out, const struct promql_series *s, size_t i, 
 }
 
 /* Each with a comma before it. */
-static void add_floats(struct buf *out, const struct promql_series *s, const struct stamps *stamps)
+static void add_floats(struct render *r, const struct promql_series *s, const struct stamps *stamps)
 {
+    struct buf *out = r->json->out;
     for (size_t i = 0, end; i < s->n; i = end) {
         end = s->n - i < BLOCK ? s->n : i + BLOCK;
-        if (!buf_reserve(out, (end - i) * POINT_MAX))
+        if (render_ended(r, end - i) || !buf_reserve(out, (end - i) * POINT_MAX))
             return;
         add_block(out, s, i, end, stamps);
     }
@@ -90,9 +113,10 @@ static void add_histogram(struct buf *out, int64_t t, const struct histogram *h)
 }
 
 /* Each with a comma before it. */
-static void add_histograms(struct buf *out, const struct promql_series *s)
+static void add_histograms(struct render *r, const struct promql_series *s)
 {
-    for (size_t i = 0; s->h && i < s->n; i++) {
+    struct buf *out = r->json->out;
+    for (size_t i = 0; s->h && i < s->n && !render_ended(r, 16); i++) {
         if (s->h[i] == NULL || !promql_has(s, i))
             continue;
         buf_add_char(out, ',');
@@ -127,17 +151,18 @@ static void end_list(struct json_writer *w, size_t key, size_t list)
     buf_add_char(w->out, ']');
 }
 
-static void matrix_series(struct json_writer *w, const struct promql_series *s, const struct stamps *stamps)
+static void matrix_series(struct render *r, const struct promql_series *s, const struct stamps *stamps)
 {
+    struct json_writer *w = r->json;
     size_t start = w->out->n;
     json_key(w, "values");
     size_t list = w->out->n;
-    add_floats(w->out, s, stamps);
+    add_floats(r, s, stamps);
     end_list(w, start, list);
     start = w->out->n;
     json_key(w, "histograms");
     list = w->out->n;
-    add_histograms(w->out, s);
+    add_histograms(r, s);
     end_list(w, start, list);
 }
 
@@ -152,18 +177,20 @@ static void vector_series(struct json_writer *w, const struct promql_series *s)
     w->comma = true;
 }
 
-static void add_series(struct json_writer *w, const struct promql_result *result)
+static void add_series(struct render *r, const struct promql_result *result)
 {
+    enum { LABELS = 8 }; /* take the time of so many points */
+    struct json_writer *w = r->json;
     struct stamps stamps = make_stamps(result);
     json_begin_array(w);
-    for (size_t i = 0; i < result->n; i++) {
+    for (size_t i = 0; i < result->n && !render_ended(r, LABELS); i++) {
         json_begin_object(w);
         json_key(w, "metric");
         render_labels(w, result->series[i].labels);
         if (result->type == PROMQL_VECTOR)
             vector_series(w, &result->series[i]);
         else
-            matrix_series(w, &result->series[i], &stamps);
+            matrix_series(r, &result->series[i], &stamps);
         json_end_object(w);
     }
     json_end_array(w);
@@ -192,8 +219,10 @@ static void add_string(struct json_writer *w, const struct promql_result *result
     json_end_array(w);
 }
 
-void render_result(struct json_writer *w, const struct promql_result *result)
+bool render_result(struct json_writer *w, const struct promql_result *result, const struct query_ctx *q,
+                   struct err *err)
 {
+    struct render r = {.json = w, .q = q, .err = err};
     static const char *const names[] = {
         [PROMQL_SCALAR] = "scalar", [PROMQL_VECTOR] = "vector", [PROMQL_MATRIX] = "matrix", [PROMQL_STRING] = "string"};
     json_begin_object(w);
@@ -203,8 +232,9 @@ void render_result(struct json_writer *w, const struct promql_result *result)
     switch (result->type) {
     case PROMQL_SCALAR: add_scalar(w, result); break;
     case PROMQL_STRING: add_string(w, result); break;
-    default: add_series(w, result);
+    default: add_series(&r, result);
     }
+    return !r.ended;
 }
 
 /* ---- stats ---- */

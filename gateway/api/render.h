@@ -6,8 +6,10 @@
 #include "base/json_write.h"
 #include "promql/promql.h"
 
-/* {"resultType":"matrix","result":[...]} without the closing brace, so that stats can follow. */
-void render_result(struct json_writer *w, const struct promql_result *result);
+/* {"resultType":"matrix","result":[...]} without the closing brace, so that stats can follow. False with an error: the
+ * query's deadline passed, or its client left, and the rest is missing. */
+bool render_result(struct json_writer *w, const struct promql_result *result, const struct query_ctx *q,
+                   struct err *err) MUST_USE;
 
 void render_labels(struct json_writer *w, struct labels l); /* {"__name__":"up","job":"x"} */
 

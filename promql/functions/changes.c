@@ -22,6 +22,7 @@ static struct trail trail_make(struct eval *ev, const struct range_input *in, di
             t.points[i] = (struct point){in->hists[h].t, 0, in->hists[h].h};
             h++;
         }
+        eval_charge(ev, t.points[i].h ? CHARGE_HISTOGRAM : 1);
         if (i > 0)
             t.counts[i] = t.counts[i - 1] + differs(ev, &t.points[i], &t.points[i - 1]);
     }

@@ -178,6 +178,7 @@ void classic_split(struct eval *ev, const struct expr *at, const struct value *i
     for (size_t r = 0; r < in->n; r++) {
         const struct row *row = &in->rows[r];
         double upper;
+        eval_charge(ev, 2 * CHARGE_LABELS + ev->grid.n);
         if (row->h && has_kind(ev, row, true))
             out->natives[out->n_natives++] = row;
         if (!has_kind(ev, row, false))

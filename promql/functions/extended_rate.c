@@ -166,6 +166,7 @@ void fn_extended_rate(struct eval *ev, const struct rate_kind *kind, const struc
     struct window w = {0};
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         window_slide(&wide, i, &w);
+        eval_charge(ev, w.to - w.from + CHARGE_HISTOGRAM * (uint64_t)(w.hist_to - w.hist_from));
         x.end = window_end(in, i);
         x.start = x.end - in->range;
         if (w.to > w.from && w.hist_to > w.hist_from)

@@ -18,6 +18,7 @@ static void map_histograms(struct eval *ev, const struct call *c, struct value *
     fn_take_rows(out, &c->args[0]);
     for (size_t r = 0; r < out->n; r++) {
         struct row *row = &out->rows[r];
+        eval_charge(ev, CHARGE_LABELS + 8 * (uint64_t)ev->grid.n);
         for (uint32_t i = 0; i < ev->grid.n; i++) {
             const struct histogram *h = row_hist(row, i);
             row->v[i] = h ? fn(h) : absent_value();
@@ -178,6 +179,7 @@ static void estimate_native(struct estimate *e, size_t which, struct value *out)
     for (uint32_t i = 0; i < e->ev->grid.n; i++) {
         if (row_hist(in, i) == NULL || !step_counts(e, i))
             continue;
+        eval_charge(e->ev, CHARGE_HISTOGRAM);
         if (rival && classic_any(rival, i))
             conflict = true;
         else
@@ -195,6 +197,7 @@ static void estimate_classic(struct estimate *e, const struct classic *c, struct
     for (uint32_t i = 0; i < e->ev->grid.n; i++) {
         if (!step_counts(e, i) || (c->native && row_hist(c->native, i)))
             continue;
+        eval_charge(e->ev, 8 * c->n);
         size_t n = classic_step(c, i, e->buckets);
         if (n > 0)
             row_set(row, i, e->classic(e, i, c->labels, n));
@@ -269,6 +272,7 @@ static void each_quantile(struct estimate *e, struct value *out)
         uint32_t before = 0;
         while (before < i && double_bits(e->q[before]) != double_bits(e->q[i]))
             before++;
+        eval_charge(e->ev, before);
         if (before < i)
             continue;
         eval_check(e->ev);

@@ -343,6 +343,7 @@ static void enrich(struct info *x, const struct row *base, const struct fitting 
     for (uint32_t i = 0; i < x->ev->grid.n; i++) {
         if (is_absent(base->v[i]))
             continue;
+        eval_charge(x->ev, 4 * (f->n + out->n - first));
         if (!choose(x, f, i, now) && !may_stay_bare(x))
             continue;
         if (f->n > 0 && memcmp(now, before, f->n * sizeof(const struct row *)) != 0) {

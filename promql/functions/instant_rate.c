@@ -69,6 +69,7 @@ static void instant_row(struct eval *ev, const struct range_input *in, struct ro
         window_move(in, i, &w);
         if (!last_two(in, &w, p))
             continue;
+        eval_charge(ev, p[0].h ? CHARGE_HISTOGRAM : 1);
         if (p[0].h && p[1].h)
             hist_step(ev, kind, p, i, out, &notes);
         else if (p[0].h || p[1].h)

@@ -42,6 +42,7 @@ static void label_replace(struct eval *ev, const struct expr *call, struct value
     eval_expr(ev, call->u.call.args[0], out);
     for (size_t i = 0; i < out->n; i++) {
         buf_clear(&r->value);
+        eval_charge(ev, 4 * CHARGE_LABELS + labels_get(out->rows[i].labels, from).n);
         if (regex_expand(r->re, labels_get(out->rows[i].labels, from), replacement, &r->value))
             set_label(ev, &out->rows[i], to, arena_str(ev->arena, buf_str(&r->value)));
     }
@@ -71,8 +72,10 @@ static void label_join(struct eval *ev, const struct expr *call, struct value *o
         check_label(ev, "source", text_of(call, i), "label_join");
     check_label(ev, "destination", to, "label_join");
     eval_expr(ev, call->u.call.args[0], out);
-    for (size_t i = 0; i < out->n; i++)
+    for (size_t i = 0; i < out->n; i++) {
+        eval_charge(ev, 2 * CHARGE_LABELS);
         set_label(ev, &out->rows[i], to, joined(ev, call, out->rows[i].labels));
+    }
 }
 
 const struct function_impl fn_label_replace = {.walk = label_replace, .sets_labels = true};

@@ -23,9 +23,11 @@ static void map(struct eval *ev, const struct call *c, struct value *out, math_f
     take_floats(ev, c, out);
     for (size_t r = 0; r < out->n; r++) {
         double *v = out->rows[r].v;
-        for (uint32_t i = 0; i < ev->grid.n; i++)
+        for (uint32_t i = 0; i < ev->grid.n; i++) {
+            eval_charge(ev, 4);
             if (!is_absent(v[i]))
                 v[i] = fn(v[i]);
+        }
     }
 }
 
@@ -72,6 +74,7 @@ static void round_rows(struct eval *ev, const struct call *c, struct value *out)
     for (size_t r = 0; r < out->n; r++) {
         double *v = out->rows[r].v;
         for (uint32_t i = 0; i < ev->grid.n; i++) {
+            eval_charge(ev, 2);
             double per_one = 1 / (c->n_args > 1 ? c->args[1].scalar[i] : 1); /* multiplying loses less than dividing */
             if (!is_absent(v[i]))
                 v[i] = floor(v[i] * per_one + 0.5) / per_one;
@@ -86,6 +89,7 @@ static void clamp(struct eval *ev, const struct call *c, struct value *out, cons
     for (size_t r = 0; r < out->n; r++) {
         double *v = out->rows[r].v;
         for (uint32_t i = 0; i < ev->grid.n; i++) {
+            eval_charge(ev, 2);
             double low = min ? min[i] : -INFINITY, high = max ? max[i] : INFINITY;
             if (!is_absent(v[i]))
                 v[i] = high < low ? absent_value() : go_max(low, go_min(high, v[i]));

@@ -114,6 +114,7 @@ static void stdvar_over_time(struct eval *ev, const struct range_input *in, stru
     unsigned notes = 0;
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         window_move(in, i, &w);
+        eval_charge(ev, w.to - w.from);
         if (w.to > w.from && w.hist_to > w.hist_from)
             notes |= NOTE_IGNORED;
         if (w.to > w.from)

@@ -2,14 +2,18 @@
 /* quantile_over_time() and mad_over_time(): the window is kept sorted while it slides. */
 #include "promql/functions/fn.h"
 
-/* Brings the sorted values from the window `old` to `w`. */
-static void sorted_move(struct sorted_window *sorted, const struct range_input *in, const struct window *old,
+/* Brings the sorted values from the window `old` to `w`. Each one that comes or goes moves those above it. */
+static void sorted_move(struct eval *ev, struct sorted_window *sorted, const struct range_input *in, const struct window *old,
                         const struct window *w)
 {
-    for (uint32_t s = old->from; s < w->from && s < old->to; s++)
+    for (uint32_t s = old->from; s < w->from && s < old->to; s++) {
+        eval_charge(ev, 8 + sorted->n / 16);
         sorted_remove(sorted, in->samples[s].v);
-    for (uint32_t s = old->to > w->from ? old->to : w->from; s < w->to; s++)
+    }
+    for (uint32_t s = old->to > w->from ? old->to : w->from; s < w->to; s++) {
+        eval_charge(ev, 8 + sorted->n / 16);
         sorted_add(sorted, in->samples[s].v);
+    }
 }
 
 /* Of the quantiles those that gave a value. */
@@ -34,7 +38,7 @@ static void quantile_row(struct eval *ev, const struct range_input *in, struct r
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         struct window old = w;
         window_move(in, i, &w);
-        sorted_move(&sorted, in, &old, &w);
+        sorted_move(ev, &sorted, in, &old, &w);
         if (w.to == w.from)
             continue;
         if (w.hist_to > w.hist_from)
@@ -80,11 +84,12 @@ static void mad_row(struct eval *ev, const struct range_input *in, struct row *o
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         struct window old = w;
         window_move(in, i, &w);
-        sorted_move(&sorted, in, &old, &w);
+        sorted_move(ev, &sorted, in, &old, &w);
         if (w.to == w.from)
             continue;
         if (w.hist_to > w.hist_from)
             notes |= NOTE_IGNORED;
+        eval_charge(ev, 2 * (uint64_t)(w.to - w.from));
         row_set(out, i, median_distance(&sorted, distances));
     }
     arena_release(ev->arena, mark);

@@ -105,6 +105,7 @@ static const struct spread *spreads_of(struct eval *ev, const struct rate_kind *
 
 /* State of one row. */
 struct rate {
+    struct eval *ev;
     const struct rate_kind *kind;
     const struct range_input *in;
     struct falls falls;
@@ -120,8 +121,10 @@ static double add_falls(struct rate *r, double gain, uint32_t from, uint32_t to)
 {
     while (r->fall < r->falls.n && r->falls.at[r->fall] <= from)
         r->fall++;
-    for (uint32_t f = r->fall; f < r->falls.n && r->falls.at[f] < to; f++)
+    uint32_t f = r->fall;
+    for (; f < r->falls.n && r->falls.at[f] < to; f++)
         gain += r->in->samples[r->falls.at[f] - 1].v;
+    eval_charge(r->ev, f - r->fall);
     return gain;
 }
 
@@ -141,6 +144,7 @@ static void find_resets(struct eval *ev, struct rate *r)
 {
     const struct range_input *in = r->in;
     r->reset = ARENA_ARRAY(ev->arena, bool, in->n_hists);
+    eval_charge(ev, CHARGE_HISTOGRAM * (uint64_t)in->n_hists);
     for (uint32_t i = 1; r->kind->counter && i < in->n_hists; i++)
         r->reset[i] = histogram_was_reset(ev->arena, in->hists[i].h, in->hists[i - 1].h);
 }
@@ -185,13 +189,14 @@ static bool hist_gain(struct eval *ev, struct rate *r, const struct window *w)
     note_hints(r, w);
     const struct histogram *last = h[w->hist_to - 1].h;
     unsigned add = 0, sub = 0;
+    eval_charge(ev, CHARGE_HISTOGRAM + (uint64_t)(w->hist_to - w->hist_from));
     histogram_sum_start(&r->sum, ev->arena);
     histogram_sum_add(&r->sum, last->schema > schema ? histogram_reduce(ev->arena, last, schema) : last, &add);
     bool first_gone = r->kind->counter && r->reset[w->hist_from + 1];
     if (!first_gone)
         histogram_sum_sub(&r->sum, h[w->hist_from].h, &sub);
     for (uint32_t i = w->hist_from + 1 + first_gone; r->kind->counter && i < w->hist_to; i++)
-        if (r->reset[i])
+        if (r->reset[i] && (eval_charge(ev, CHARGE_HISTOGRAM), true))
             histogram_sum_add(&r->sum, h[i - 1].h, &add);
     if (add & HISTOGRAM_BOUNDS_RECONCILED)
         r->notes |= NOTE_BOUNDS_ADD;
@@ -266,7 +271,7 @@ static void rates(struct eval *ev, struct rate *r, struct row *out)
 
 static void rate_row(struct eval *ev, const struct range_input *in, struct row *out, const struct rate_kind *kind)
 {
-    struct rate r = {.kind = kind, .in = in};
+    struct rate r = {.ev = ev, .kind = kind, .in = in};
     if (in->anchored || in->smoothed)
         fn_extended_rate(ev, kind, in, out);
     else

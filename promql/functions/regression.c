@@ -79,6 +79,7 @@ static void deriv(struct eval *ev, const struct range_input *in, struct row *out
     unsigned notes = 0;
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         window_move(in, i, &w);
+        eval_charge(ev, w.to - w.from);
         if (enough(&w, &notes))
             row_set(out, i, regression(in->samples + w.from, w.to - w.from, in->samples[w.from].t).slope);
     }
@@ -91,6 +92,7 @@ static void predict_linear(struct eval *ev, const struct range_input *in, struct
     unsigned notes = 0;
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         window_move(in, i, &w);
+        eval_charge(ev, w.to - w.from);
         if (!enough(&w, &notes))
             continue;
         struct line line = regression(in->samples + w.from, w.to - w.from, grid_time(&ev->grid, i));

@@ -32,6 +32,7 @@ static void smoothing_row(struct eval *ev, const struct range_input *in, struct 
         window_move(in, i, &w);
         if (w.to == w.from && w.hist_to == w.hist_from)
             continue;
+        eval_charge(ev, 2 * (uint64_t)(w.to - w.from));
         check_factor(ev, "smoothing", in->args[1].scalar[i]);
         check_factor(ev, "trend", in->args[2].scalar[i]);
         if (w.to > w.from && w.hist_to > w.hist_from)

@@ -6,7 +6,7 @@
 
 #include "base/num.h"
 
-struct order { const struct row *rows; const struct call *call; };
+struct order { struct eval *ev; const struct row *rows; const struct call *call; };
 
 static double value_of(const void *order, uint32_t row) { return ((const struct order *)order)->rows[row].v[0]; }
 
@@ -14,12 +14,14 @@ static double value_of(const void *order, uint32_t row) { return ((const struct 
 static bool is_lower(const void *order, uint32_t x, uint32_t y)
 {
     double b = value_of(order, y);
+    eval_charge(((const struct order *)order)->ev, 8);
     return isnan(b) || value_of(order, x) < b;
 }
 
 static bool is_higher(const void *order, uint32_t x, uint32_t y)
 {
     double b = value_of(order, y);
+    eval_charge(((const struct order *)order)->ev, 8);
     return isnan(b) || value_of(order, x) > b;
 }
 
@@ -67,6 +69,7 @@ static bool precedes(struct str a, struct str b)
 /* The first label of those to sort by in which the rows differ; false: there is none. */
 static bool differing(const struct order *o, uint32_t x, uint32_t y, struct str *a, struct str *b)
 {
+    eval_charge(o->ev, CHARGE_LABELS * o->call->n_args);
     for (size_t i = 1; i < o->call->n_args; i++) {
         struct str name = o->call->args[i].string;
         *a = labels_get(o->rows[x].labels, name);
@@ -101,7 +104,7 @@ static void sort_rows(struct eval *ev, const struct call *c, struct value *out, 
     uint32_t *places = ARENA_ARRAY(ev->arena, uint32_t, in->n);
     for (uint32_t i = 0; i < in->n; i++)
         places[i] = i;
-    go_sort(places, in->n, is_less, &(struct order){in->rows, c});
+    go_sort(places, in->n, is_less, &(struct order){ev, in->rows, c});
     arena_grow(ev->arena, &out->rows, &out->_cap, in->n, sizeof *out->rows);
     for (size_t i = 0; i < in->n; i++)
         out->rows[out->n++] = in->rows[places[i]];

@@ -12,7 +12,7 @@
 
 /* hi + lo: of the samples before; all: of their absolute values */
 struct running { double hi, lo, all; uint32_t nonzero; };
-struct sums { const struct sample *samples; struct running *before; uint32_t n; struct arena_mark mark; };
+struct sums { struct eval *ev; const struct sample *samples; struct running *before; uint32_t n; struct arena_mark mark; };
 
 static struct running running_add(struct running r, double v)
 {
@@ -26,7 +26,7 @@ static struct sums sums_make(struct eval *ev, const struct range_input *in)
 {
     enum { OVERLAP = 4 }; /* samples are in so many windows at least */
     static const double largest = 1e300;
-    struct sums s = {.samples = in->samples, .n = in->n_samples, .mark = arena_mark(ev->arena)};
+    struct sums s = {.ev = ev, .samples = in->samples, .n = in->n_samples, .mark = arena_mark(ev->arena)};
     if (in->n_hists > 0 || in->stride <= 0 || in->range / OVERLAP < in->stride)
         return s;
     struct running *before = ARENA_ARRAY(ev->arena, struct running, (size_t)s.n + 1);
@@ -96,14 +96,20 @@ static bool difference(const struct sums *s, const struct window *w, double *sum
 static double sum_floats(const struct sums *s, const struct window *w)
 {
     double sum;
-    return difference(s, w, &sum) ? sum : add_up(s->samples + w->from, w->to - w->from);
+    if (difference(s, w, &sum))
+        return sum;
+    eval_charge(s->ev, w->to - w->from);
+    return add_up(s->samples + w->from, w->to - w->from);
 }
 
 static double mean_floats(const struct sums *s, const struct window *w)
 {
     double sum;
     uint32_t n = w->to - w->from;
-    return difference(s, w, &sum) ? sum / n : mean_up(s->samples + w->from, n);
+    if (difference(s, w, &sum))
+        return sum / n;
+    eval_charge(s->ev, n);
+    return mean_up(s->samples + w->from, n);
 }
 
 /* What the two functions do otherwise. */
@@ -118,6 +124,7 @@ static const struct histogram *sum_hists(struct eval *ev, const struct range_inp
                                          const struct summing *how, struct histogram_sum *s, unsigned *notes)
 {
     unsigned flags = 0;
+    eval_charge(ev, CHARGE_HISTOGRAM * (uint64_t)(w->hist_to - w->hist_from));
     histogram_sum_start(s, ev->arena);
     for (uint32_t i = w->hist_from; i < w->hist_to; i++)
         how->add(s, in->hists[i].h, &flags);

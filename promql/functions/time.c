@@ -54,6 +54,7 @@ static void dates_of_steps(struct eval *ev, struct value *out, date_fn *fn)
 {
     struct row *row = value_add_row(ev, out, (struct labels){0});
     for (uint32_t i = 0; i < ev->grid.n; i++) {
+        eval_charge(ev, 4);
         struct date d = date_of(grid_time(&ev->grid, i) / 1000);
         row_set(row, i, fn(&d));
     }
@@ -69,6 +70,7 @@ static void dates(struct eval *ev, const struct call *c, struct value *out, date
     for (size_t r = 0; r < out->n; r++) {
         struct row *row = &out->rows[r];
         for (uint32_t i = 0; i < ev->grid.n; i++) {
+            eval_charge(ev, 4);
             struct date d = date_of(whole_seconds(row->v[i]));
             if (row_hist(row, i))
                 row_clear(row, i);

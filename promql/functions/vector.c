@@ -53,6 +53,7 @@ static void absent_of(struct eval *ev, const struct expr *arg, const struct valu
         size_t r = 0;
         while (r < in->n && is_absent(in->rows[r].v[i]))
             r++;
+        eval_charge(ev, 4 * r);
         if (r == in->n)
             v[i] = 1;
     }
@@ -82,6 +83,7 @@ static void scalar(struct eval *ev, const struct call *c, struct value *out)
         size_t found = 0;
         double v = NAN;
         for (size_t r = 0; r < in->n && found < 2; r++) {
+            eval_charge(ev, 4);
             if (is_absent(in->rows[r].v[i]) || row_hist(&in->rows[r], i))
                 continue;
             v = in->rows[r].v[i];
