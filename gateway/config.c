@@ -167,6 +167,7 @@ static void set_globals(struct loader *l)
         .instance_is_host = d->instance_is_host, .keep_params = d->keep_params, .page = d->page,
         .suppress_errors = l->flags->suppress_scrape_errors,
         .suppress_errors_delay = l->flags->suppress_scrape_errors_delay,
+        .suppress_duplicates = l->flags->suppress_duplicate_targets,
         .no_stale_markers = l->flags->no_stale_markers, .file_sd_interval = l->flags->file_sd_interval};
 }
 

@@ -24,7 +24,7 @@ struct flags {
     struct str log_level, log_format;
     bool enable_lifecycle;             /* /-/reload and /-/quit over HTTP */
     bool enable_reload;                /* /-/reload over HTTP: also where the dialect has it open */
-    bool suppress_scrape_errors;
+    bool suppress_scrape_errors, suppress_duplicate_targets;
     int64_t suppress_scrape_errors_delay; /* ms */
     bool disable_cors;
     bool dry_run, version, help;

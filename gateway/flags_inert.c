@@ -93,7 +93,6 @@ const struct inert_flag inert_flags[] = {
     LOSES("loggerJSONFields", "the log goes to stderr, in UTC, with its own fields"),
     LOSES("loggerTimezone", "the log goes to stderr, in UTC, with its own fields"),
     LOSES_SWITCH("loggerDisableTimestamps", "log lines have a time"),
-    LOSES_SWITCH("promscrape.suppressDuplicateScrapeTargetErrors", "duplicates are logged"),
     TUNES_SWITCH("http.disableResponseCompression"),
     TUNES("csvTrimTimestamp"),
     TUNES("datadog.maxInsertRequestSize"),

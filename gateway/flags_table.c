@@ -70,6 +70,8 @@ const struct flag_row flag_rows[] = {
              .help = "Largest page of a target, decompressed"}},
     {.row = {CONF_BOOL, "promscrape.noStaleMarkers", AT(no_stale_markers), .preset = "false",
              .help = "Send no stale markers"}},
+    {.row = {CONF_BOOL, "promscrape.suppressDuplicateScrapeTargetErrors", AT(suppress_duplicate_targets),
+             .preset = "false", .help = "Do not log duplicate targets of a job"}},
     {.row = {CONF_BOOL, "promscrape.suppressScrapeErrors", AT(suppress_scrape_errors), .preset = "false",
              .help = "Do not log failing scrapes"}},
     {.row = {CONF_DURATION, "promscrape.suppressScrapeErrorsDelay", AT(suppress_scrape_errors_delay),

@@ -161,13 +161,14 @@ static bool refresh_file(struct sd_file *f)
         err_set(&err, ERR_BAD_DATA, "%s", strerror(errno));
     } else if (stamp_same(f->stamp, stamp_of(&st))) {
         close(fd);
-        return false;
+        return false; /* neither better nor worse than before */
     } else {
         f->stamp = stamp_of(&st);
         loaded = load(f, fd, &err);
     }
     if (fd >= 0)
         close(fd);
+    f->failing = !loaded;
     if (loaded)
         return true;
     stats_add(&scrape_stats, SD_READ_ERRORS, 1);

@@ -14,6 +14,7 @@ struct sd_file {
     struct arena arena;          /* the groups' */
     struct static_group *groups;
     size_t n;
+    bool failing;                /* the last try to read it failed */
     bool there;                  /* mark while looking what is gone */
 };
 struct file_discovery {          /* one file_sd_config; zeroed = nothing read yet */

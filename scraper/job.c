@@ -136,6 +136,7 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     job->page = g->page;
     job->suppress_errors = g->suppress_errors;
     job->suppress_errors_delay = g->suppress_errors_delay;
+    job->suppress_duplicates = g->suppress_duplicates;
     for (size_t i = 0; i < job->file_sd_configs.n; i++) {
         struct file_sd *sd = (struct file_sd *)job->file_sd_configs.items + i;
         if (sd->refresh_interval <= 0)
@@ -256,6 +257,7 @@ struct job_run *job_run_new(struct generation *g, const struct scrape_job *conf,
     j->generation = generation_ref(g);
     j->conf = conf;
     j->profile = profile;
+    failure_log_init(&j->failures, conf->job_name);
     j->metric_rules = relabel_rules(conf->metric_relabel_configs);
     j->body_max = conf->body_size_limit > 0 ? (size_t)conf->body_size_limit : SCRAPE_BODY_MAX;
     if (j->body_max > UINT32_MAX) /* places in a page have 32 bits */
@@ -274,6 +276,7 @@ void job_run_unref(struct job_run *j)
 {
     if (j == NULL || atomic_fetch_sub_explicit(&j->refs, 1, memory_order_acq_rel) != 1)
         return;
+    failure_log_free(&j->failures);
     client_profile_unref(j->profile);
     arena_free(&j->arena);
     generation_unref(j->generation);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A job as targets use it: the configuration and what is made of it once. Immutable and refcounted, so that a reload
+/* A job as targets use it: the configuration and what is made of it once. Immutable (but for the log of failures) and refcounted, so that a reload
  * leaves targets alone whose job did not change: they go on with the old one. Any thread may take and give references.
  */
 #ifndef SCRAPER_JOB_H
 #define SCRAPER_JOB_H
 
+#include "scraper/failure_log.h"
 #include "scraper/scraper.h"
 
 #include <stdatomic.h>
@@ -35,6 +36,7 @@ struct job_run {
     bool reads_all;
     size_t body_max;
     struct arena arena;
+    struct failure_log failures;
 };
 struct job_run *job_run_new(struct generation *g, const struct scrape_job *conf, struct err *err); /* NULL: err */
 struct job_run *job_run_ref(struct job_run *j);

@@ -5,6 +5,8 @@
 #include "base/url.h"
 #include "scraper/scrape_stats.h"
 
+#include <stdio.h>
+
 struct pool *pool_new(const struct scrape_job *conf, struct generation *g, struct job_run *job)
 {
     struct pool *p = mem_zalloc(sizeof *p);
@@ -49,9 +51,19 @@ void pool_change(struct pool *p, const struct scrape_job *conf, struct generatio
 
 static void clear_dropped(struct pool *p)
 {
-    for (size_t i = 0; i < p->n_dropped; i++)
-        mem_free((uint8_t *)p->dropped[i].p);
-    p->n_dropped = p->dropped_total = 0;
+    for (size_t i = 0; i < p->n_dropped; i++) {
+        mem_free((uint8_t *)p->dropped[i].discovered.p);
+        mem_free(p->dropped[i].error);
+    }
+    p->n_dropped = p->dropped_total = p->invalid_total = 0;
+}
+
+static void free_shown(struct pool_files *shown)
+{
+    for (size_t i = 0; i < shown->n; i++)
+        mem_free(shown->items[i].path);
+    mem_free(shown->items);
+    mem_free(shown->missing);
 }
 
 void pool_free(struct pool *p)
@@ -62,34 +74,90 @@ void pool_free(struct pool *p)
     mem_free(p->targets);
     clear_dropped(p);
     mem_free(p->dropped);
+    free_shown(&p->shown);
     job_run_unref(p->job);
     generation_unref(p->generation);
     mem_free(p);
 }
 
-bool pool_refresh(struct pool *p)
+/* ---- files ---- */
+
+static char *missing_patterns(const struct pool *p)
+{
+    const struct file_sd *confs = p->conf->file_sd_configs.items;
+    struct buf text = {0};
+    for (size_t i = 0; i < p->conf->file_sd_configs.n; i++)
+        for (size_t k = 0; k < confs[i].files.n; k++)
+            if (!file_discovery_matches(&p->files[i], confs[i].files.items[k]))
+                buf_printf(&text, "%s%.*s", text.n ? ", " : "", STR_ARG(confs[i].files.items[k]));
+    char *copy = text.n > 0 ? str_dup(buf_str(&text)) : NULL;
+    buf_free(&text);
+    return copy;
+}
+
+/* Two file_sd_configs of a job may name the same file. */
+static bool in_earlier_config(const struct pool *p, size_t config, const char *path)
+{
+    for (size_t i = 0; i < config; i++)
+        for (size_t k = 0; k < p->files[i].n; k++)
+            if (strcmp(p->files[i].files[k].path, path) == 0)
+                return true;
+    return false;
+}
+
+/* Other threads show the files while this one reads them again. */
+static void show_files(struct pool *p, struct mutex *mutex)
+{
+    struct pool_files now = {.missing = missing_patterns(p)}, before;
+    size_t n = 0;
+    for (size_t i = 0; i < p->conf->file_sd_configs.n; i++)
+        n += p->files[i].n;
+    now.items = n > 0 ? mem_zalloc(n * sizeof *now.items) : NULL;
+    for (size_t i = 0; i < p->conf->file_sd_configs.n; i++)
+        for (size_t k = 0; k < p->files[i].n; k++) {
+            const struct sd_file *f = &p->files[i].files[k];
+            if (in_earlier_config(p, i, f->path))
+                continue;
+            now.items[now.n++] = (struct pool_file){mem_strdup(f->path), (double)f->stamp.changed_ns / 1e9};
+            now.failing += f->failing;
+        }
+    mutex_lock(mutex);
+    before = p->shown;
+    p->shown = now;
+    mutex_unlock(mutex);
+    free_shown(&before);
+}
+
+bool pool_refresh(struct pool *p, struct mutex *mutex)
 {
     bool changed = false;
     const struct file_sd *confs = p->conf->file_sd_configs.items;
     for (size_t i = 0; i < p->conf->file_sd_configs.n; i++)
         changed = file_discovery_refresh(&p->files[i], &confs[i]) || changed;
+    show_files(p, mutex);
     return changed;
 }
 
 /* ---- all targets of a configuration ---- */
 
-struct found { struct target **items; size_t n, cap; struct map ids; };
+struct found {
+    struct target **items; size_t n, cap;
+    struct map ids;
+    size_t duplicates;
+    struct str first_invalid; struct err invalid_err; /* an address, and why */
+    const struct target *first_duplicate;             /* of items */
+};
 
-static void drop(struct pool *p, struct labels discovered)
+static void drop_target(struct pool *p, struct labels discovered, const char *error)
 {
-    p->dropped_total++;
+    *(error ? &p->invalid_total : &p->dropped_total) += 1;
     if (p->n_dropped == DROPPED_MAX)
         return;
     if (p->n_dropped == p->dropped_cap)
         mem_grow(&p->dropped, &p->dropped_cap, p->n_dropped + 1, sizeof *p->dropped);
-    struct labels *l = &p->dropped[p->n_dropped++];
-    *l = discovered;
-    l->p = mem_dup(discovered.p, discovered.n);
+    struct pool_dropped *d = &p->dropped[p->n_dropped++];
+    *d = (struct pool_dropped){discovered, error ? mem_strdup(error) : NULL};
+    d->discovered.p = mem_dup(discovered.p, discovered.n);
 }
 
 static struct str id_key(const struct target *t) { return str_n(&t->id, sizeof t->id); }
@@ -99,12 +167,8 @@ static void found_add(struct found *f, struct target *t)
     bool added;
     struct map_entry *e = map_add(&f->ids, id_key(t), &added);
     if (!added) {
-        char *job = str_dup(t->job_name);
-        struct buf url = {0};
-        url_redact(&url, t->url);
-        log_warn("scrape", "duplicate target ignored", "job", job, "target", buf_z(&url));
-        mem_free(job);
-        buf_free(&url);
+        if (f->duplicates++ == 0)
+            f->first_duplicate = e->value.p;
         target_unref(t);
         return;
     }
@@ -114,14 +178,52 @@ static void found_add(struct found *f, struct target *t)
     f->items[f->n++] = t;
 }
 
-static void warn_invalid(const struct pool *p, struct str address, const struct err *err)
+/* One line each for all that is wrong with a job's targets: there may be thousands of them. */
+static void log_found(const struct pool *p, const struct found *f)
 {
-    char *job = str_dup(p->conf->job_name);
+    char *job = str_dup(p->conf->job_name), n[24];
     struct buf shown = {0};
-    url_redact_address(&shown, address);
-    log_warn("scrape", "this target cannot be scraped", "job", job, "address", buf_z(&shown), "err", err->text);
+    if (p->invalid_total > 0) {
+        url_redact_address(&shown, f->first_invalid);
+        snprintf(n, sizeof n, "%zu", p->invalid_total);
+        log_warn("scrape", "target cannot be scraped", "job", job, "address", buf_z(&shown), "err",
+                 f->invalid_err.text, "invalid_targets", n);
+    }
+    if (f->duplicates > 0 && !p->conf->suppress_duplicates) {
+        buf_clear(&shown);
+        url_redact(&shown, f->first_duplicate->url);
+        snprintf(n, sizeof n, "%zu", f->duplicates);
+        log_warn("scrape", "duplicate target ignored", "job", job, "target", buf_z(&shown), "duplicates", n);
+    }
     mem_free(job);
     buf_free(&shown);
+}
+
+/* A job without targets is silent otherwise: nothing fails. */
+static void log_emptied(struct pool *p, size_t before)
+{
+    if (p->emptied ? p->n == 0 : p->n > 0 || before == 0)
+        return;
+    char *job = str_dup(p->conf->job_name), n[24];
+    p->emptied = p->n == 0;
+    snprintf(n, sizeof n, "%zu", p->emptied ? before : p->n);
+    if (p->emptied)
+        log_warn("scrape", "job has no targets any more; check its discovery and relabel_configs", "job", job,
+                 "before", n);
+    else
+        log_info("scrape", "job has targets again", "job", job, "targets", n);
+    mem_free(job);
+}
+
+static void note_invalid(struct pool *p, struct found *f, const struct target_maker *m, struct str address,
+                         const struct err *err)
+{
+    if (p->invalid_total == 0) {
+        f->first_invalid = address;
+        f->invalid_err = *err;
+    }
+    p->invalid_ever++;
+    drop_target(p, m->discovered, err->text);
 }
 
 static void make_group(struct pool *p, struct pool_sync *s, struct found *f, const struct static_group *g,
@@ -134,8 +236,8 @@ static void make_group(struct pool *p, struct pool_sync *s, struct found *f, con
         from->address = g->targets.items[i];
         switch (target_make(s->maker, p->conf, s->seed, from, &t, &err)) {
         case TARGET_MADE: found_add(f, t); break;
-        case TARGET_DROPPED: drop(p, s->maker->discovered); break;
-        case TARGET_INVALID: warn_invalid(p, from->address, &err);
+        case TARGET_DROPPED: drop_target(p, s->maker->discovered, NULL); break;
+        case TARGET_INVALID: note_invalid(p, f, s->maker, from->address, &err);
         }
     }
 }
@@ -273,9 +375,11 @@ static void compare(struct pool *p, struct pool_sync *s, struct found *f, bool r
 void pool_sync(struct pool *p, struct pool_sync *s)
 {
     struct found f = {0};
+    size_t before = p->n;
     mutex_lock(s->mutex);
     clear_dropped(p);
     find_all(p, s, &f);
+    log_found(p, &f);
     bool refused = p->conf->target_limit > 0 && f.n > (size_t)p->conf->target_limit;
     map_free(&f.ids);
     compare(p, s, &f, refused);
@@ -283,6 +387,7 @@ void pool_sync(struct pool *p, struct pool_sync *s)
     p->targets = f.items;
     p->n = f.n;
     mutex_unlock(s->mutex);
+    log_emptied(p, before);
     stats_add(&scrape_stats, P_TARGET_LIMIT, refused);
 }
 

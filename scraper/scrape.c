@@ -62,30 +62,13 @@ static void give_body(struct scrape_lane *l, struct buf *body)
     buf_clear(&l->spare);
 }
 
-/* The URL without passwords; the job tells which configuration it is of. */
-static void log_scrape(const struct target *t, const char *err, int64_t failing_ms)
-{
-    struct buf url = {0}, since = {0};
-    char *job = str_dup(t->job_name);
-    url_redact(&url, t->url);
-    buf_add_duration(&since, failing_ms);
-    if (err)
-        log_warn("scrape", "cannot scrape target; retrying at the next interval", "job", job, "target", buf_z(&url),
-                 "err", err);
-    else
-        log_info("scrape", "target is scraped again", "job", job, "target", buf_z(&url), "failed_for", buf_z(&since));
-    mem_free(job);
-    buf_free(&url);
-    buf_free(&since);
-}
-
-/* A line for each target and reason, and one when it is over; log.c limits them to ten a minute. */
+/* A target is told when it begins to fail, for each reason, and when that is over. */
 static void log_outcome(struct target *t, const struct err *err, int64_t now)
 {
     const struct scrape_job *conf = t->job->conf;
     if (err == NULL) {
         if (t->failure_logged)
-            log_scrape(t, NULL, now - t->failing_since);
+            failure_log_recovered(&t->job->failures, t->url, now - t->failing_since, clock_mono_ms());
         t->failing = ERR_NONE;
         t->failure_logged = false;
         return;
@@ -97,7 +80,7 @@ static void log_outcome(struct target *t, const struct err *err, int64_t now)
     t->failing = err->kind;
     if (t->failure_logged || conf->suppress_errors || now - t->failing_since < conf->suppress_errors_delay)
         return;
-    log_scrape(t, err->text, 0);
+    failure_log_failing(&t->job->failures, t->url, err->text, clock_mono_ms());
     t->failure_logged = true;
 }
 

@@ -7,6 +7,14 @@
 
 static void look(struct discovery *d);
 
+static void flush_failure_logs(struct loop_timer *t)
+{
+    struct scraper *s = CONTAINER(t, struct scraper, flush);
+    for (size_t i = 0; i < s->n_pools; i++)
+        failure_log_flush(&s->pools[i]->job->failures, loop_mono(s->env.main));
+    loop_timer_in(s->env.main, t, FAILURE_LOG_FLUSH_MS);
+}
+
 struct scraper *scraper_new(const struct scraper_env *env)
 {
     struct scraper *s = mem_zalloc(sizeof *s);
@@ -16,6 +24,8 @@ struct scraper *scraper_new(const struct scraper_env *env)
         scrape_lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, env->max_inflight);
     mutex_init(&s->mutex);
     discovery_init(&s->discovery, env->main, look);
+    s->flush.run = flush_failure_logs;
+    loop_timer_in(env->main, &s->flush, FAILURE_LOG_FLUSH_MS);
     scrape_stats_register();
     stats_collector(scraper_collect, s);
     return s;
@@ -43,7 +53,7 @@ static void look(struct discovery *d)
     struct scraper *s = CONTAINER(d, struct scraper, discovery);
     struct pool_sync sync = sync_start(s);
     for (size_t i = 0; i < s->n_pools; i++)
-        if (pool_refresh(s->pools[i]))
+        if (pool_refresh(s->pools[i], &s->mutex))
             pool_sync(s->pools[i], &sync);
     sync_send(&sync);
 }
@@ -132,7 +142,7 @@ static void put_in_force(struct scraper *s, const struct scrape_job *jobs, size_
     exchange_pools(s, jobs, n, g, runs, &sync);
     mutex_unlock(&s->mutex);
     for (size_t i = 0; i < n; i++) {
-        (void)pool_refresh(s->pools[i]);
+        (void)pool_refresh(s->pools[i], &s->mutex);
         pool_sync(s->pools[i], &sync);
     }
     sync_send(&sync);
@@ -191,6 +201,7 @@ static void stop_lane(struct loop_task *task)
 void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg)
 {
     discovery_stop(&s->discovery);
+    loop_timer_stop(s->env.main, &s->flush);
     s->stop_done = done;
     s->stop_arg = arg;
     s->stopping = mem_zalloc(s->env.n_lanes * sizeof *s->stopping);

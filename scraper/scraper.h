@@ -6,7 +6,7 @@
  * touched by that lane's thread only. scraper_targets and scraper_metadata may be called by any thread: they copy what
  * a lane publishes once per scrape under a mutex of its own.
  * Files: job.c (configuration), discovery.c and file_sd.c (where targets come from), target.c (labels, URL, identity),
- * pool.c (the targets of a job), schedule.c (when), lane.c (what one lane does), scrape.c and report.c (one scrape),
+ * pool.c (the targets of a job), schedule.c (when), lane.c (what one lane does), scrape.c and report.c (one scrape), failure_log.c,
  * page.c (from text to samples), intern.c (texts and labels kept once per lane), exposed.c (what a target showed
  * last), stale.c, metadata.c, scraper.c (apply and stop), status.c (what the API shows).
  *
@@ -48,6 +48,7 @@ struct scrape_globals {               /* what scrape_configs inherit from `globa
     bool no_stale_markers;
     bool suppress_errors;             /* failing scrapes are not logged */
     int64_t suppress_errors_delay;    /* ms: only targets that fail for longer are logged */
+    bool suppress_duplicates;         /* duplicate targets are not logged */
     int64_t file_sd_interval;         /* for file_sd_configs that do not say; 0 = 5m */
     unsigned shards;                  /* of the destinations, so that a target's lane can be its shard's; 0 = 8 */
 };
@@ -64,7 +65,7 @@ struct scrape_job {                   /* one scrape_configs entry, as the file s
     struct conf_items file_sd_configs; /* struct file_sd */
     int64_t scrape_offset;             /* after scrape_job_finish -1: each target has its own */
     int64_t scrape_align_interval;
-    bool no_stale_markers, suppress_errors;
+    bool no_stale_markers, suppress_errors, suppress_duplicates;
     int64_t suppress_errors_delay;
     bool broken_lines_fail, instance_is_host, keep_params; /* from the globals, as page */
     struct page_rules page;
@@ -100,8 +101,8 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
 void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg);
 void scraper_free(struct scraper *s); /* after scraper_stop is done */
 
-enum target_health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN };
-const char *target_health_name(enum target_health h); /* "up", "down", "unknown": the API's words */
+enum target_health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN, HEALTH_INVALID }; /* INVALID: on /targets only */
+const char *target_health_name(enum target_health h); /* "up", "down", "unknown": the API's words; "invalid" */
 struct target_status {                 /* a copy in the caller's arena */
     struct str job, url;
     struct labels discovered, labels;  /* before and after relabeling */
@@ -113,8 +114,13 @@ struct target_status {                 /* a copy in the caller's arena */
     uint64_t scrapes, failures, last_samples, last_bytes;
     uint64_t id;                       /* stable over restarts: hash of job, url and labels */
 };
-struct dropped_target { struct str job; struct labels discovered; };
-struct pool_status { struct str job; size_t dropped; struct str missing; /* file patterns without a match */ };
+/* error: why it cannot be scraped; empty: dropped by relabel_configs. */
+struct dropped_target { struct str job; struct labels discovered; struct str error; };
+struct pool_status {
+    struct str job;
+    size_t dropped, invalid;
+    struct str missing;                /* file patterns without a match */
+};
 struct scraper_targets {
     struct target_status *active; size_t n_active;  /* sorted by job, url, labels */
     struct dropped_target *dropped; size_t n_dropped; /* at most 10,000 are remembered */

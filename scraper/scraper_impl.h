@@ -22,6 +22,7 @@ struct scraper {
     uint64_t seed;               /* of the external labels */
     unsigned shards;             /* of the destinations */
     atomic_bool ready;
+    struct loop_timer flush;     /* of the jobs' failure logs */
     struct stopping *stopping;   /* one a lane, while stopping and after */
     unsigned stopped;            /* lanes that are */
     void (*stop_done)(void *arg);

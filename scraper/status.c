@@ -63,27 +63,16 @@ static int by_job_url_labels(const void *x, const void *y)
     return c ? c : labels_cmp(a->labels, b->labels);
 }
 
-static struct str missing_patterns(const struct pool *p, struct arena *a)
-{
-    const struct file_sd *confs = p->conf->file_sd_configs.items;
-    struct buf text = {0};
-    for (size_t i = 0; i < p->conf->file_sd_configs.n; i++)
-        for (size_t k = 0; k < confs[i].files.n; k++)
-            if (!file_discovery_matches(&p->files[i], confs[i].files.items[k]))
-                buf_printf(&text, "%s%.*s", text.n ? ", " : "", STR_ARG(confs[i].files.items[k]));
-    struct str copy = arena_str(a, buf_str(&text));
-    buf_free(&text);
-    return copy;
-}
-
 static void copy_pool(const struct pool *p, struct arena *a, struct scraper_targets *out, size_t *room)
 {
     struct str job = arena_str(a, p->conf->job_name);
-    out->pools[out->n_pools++] = (struct pool_status){job, p->dropped_total, missing_patterns(p, a)};
+    out->pools[out->n_pools++] = (struct pool_status){job, p->dropped_total, p->invalid_total,
+                                                     arena_str(a, str_of(p->shown.missing))};
     for (size_t i = 0; i < p->n; i++)
         copy_target(p->targets[i], a, &out->active[out->n_active++]);
     for (size_t i = 0; i < p->n_dropped && *room > 0; i++, --*room)
-        out->dropped[out->n_dropped++] = (struct dropped_target){job, shown_discovered(a, p->dropped[i])};
+        out->dropped[out->n_dropped++] = (struct dropped_target){job, shown_discovered(a, p->dropped[i].discovered),
+                                                                  arena_str(a, str_of(p->dropped[i].error))};
 }
 
 void scraper_targets(struct scraper *s, struct arena *a, struct scraper_targets *out)
@@ -185,6 +174,24 @@ static void collect_types(const struct scraper *s, struct stats_out *o)
     }
 }
 
+static void collect_files(const struct scraper *s, struct stats_out *o)
+{
+    const char *name = "sluice_sd_failing_files";
+    stats_family(o, name, STATS_GAUGE, "Files of file_sd_configs whose last read failed; their previous targets stay");
+    for (size_t i = 0; i < s->n_pools; i++)
+        if (s->pools[i]->conf->file_sd_configs.n > 0)
+            stats_value(o, name, &(struct stats_label){"config", s->pools[i]->conf->job_name}, 1,
+                        (double)s->pools[i]->shown.failing);
+    name = "prometheus_sd_file_mtime_seconds";
+    stats_family(o, name, STATS_GAUGE, "Unix time of the last change of a file of file_sd_configs");
+    for (size_t i = 0; i < s->n_pools; i++)
+        for (size_t k = 0; k < s->pools[i]->shown.n; k++) {
+            const struct pool_file *f = &s->pools[i]->shown.items[k];
+            const struct stats_label labels[] = {{"filename", str_of(f->path)}, {"config", s->pools[i]->conf->job_name}};
+            stats_value(o, name, labels, LEN(labels), f->mtime);
+        }
+}
+
 static void collect_pools(const struct scraper *s, struct stats_out *o)
 {
     const char *name = "vm_promscrape_scrape_pool_targets";
@@ -203,8 +210,13 @@ static void collect_pools(const struct scraper *s, struct stats_out *o)
     for (size_t i = 0; i < s->n_pools; i++) {
         const struct pool *p = s->pools[i];
         struct stats_label labels[] = {{"name", STR("scrape")}, {"config", p->conf->job_name}};
-        stats_value(o, name, labels, 2, (double)(p->n + p->dropped_total));
+        stats_value(o, name, labels, 2, (double)(p->n + p->dropped_total + p->invalid_total));
     }
+    name = "prometheus_target_sync_failed_total";
+    stats_family(o, name, STATS_COUNTER, "Targets found that cannot be scraped, at each change of the job's targets");
+    for (size_t i = 0; i < s->n_pools; i++)
+        stats_value(o, name, &(struct stats_label){"scrape_job", s->pools[i]->conf->job_name}, 1,
+                    (double)s->pools[i]->invalid_ever);
     name = "prometheus_target_scrape_pool_targets";
     stats_family(o, name, STATS_GAUGE, "Targets of a job");
     for (size_t i = 0; i < s->n_pools; i++)
@@ -218,10 +230,13 @@ void scraper_collect(struct stats_out *o, void *scraper)
     mutex_lock(&s->mutex);
     collect_types(s, o);
     collect_pools(s, o);
+    collect_files(s, o);
     mutex_unlock(&s->mutex);
 }
 
 const char *target_health_name(enum target_health h)
 {
-    return h == HEALTH_UP ? "up" : h == HEALTH_DOWN ? "down" : "unknown";
+    static const char *const names[] = {[HEALTH_UNKNOWN] = "unknown", [HEALTH_UP] = "up", [HEALTH_DOWN] = "down",
+                                        [HEALTH_INVALID] = "invalid"};
+    return names[h];
 }

@@ -76,6 +76,8 @@ static void put_dropped(struct json_writer *w, const struct scraper_targets *t, 
         json_key(w, "discoveredLabels");
         render_labels(w, t->dropped[i].discovered);
         put_text(w, "scrapePool", t->dropped[i].job);
+        if (t->dropped[i].error.n > 0)
+            put_text(w, "lastError", t->dropped[i].error);
         json_end_object(w);
     }
     json_end_array(w);
@@ -83,7 +85,7 @@ static void put_dropped(struct json_writer *w, const struct scraper_targets *t, 
     json_begin_object(w);
     for (size_t i = 0; i < t->n_pools; i++) {
         json_key_str(w, t->pools[i].job);
-        json_i64(w, (int64_t)t->pools[i].dropped);
+        json_i64(w, (int64_t)(t->pools[i].dropped + t->pools[i].invalid));
     }
     json_end_object(w);
 }

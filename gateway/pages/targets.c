@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* /targets: filtered and cut into pages here, so that ten thousand targets make a page that a browser can show. As
- * text it is complete, one line per target, as vmagent has it. The destinations and server groups follow
+ * text it is complete, one line per target, as vmagent has it. Within a job those come first that need attention:
+ * invalid ones, then those that are down, not scraped yet, up; each in the order of the API. The destinations and server groups follow
  * (backends.c).
  */
 #include "base/num.h"
@@ -30,13 +31,14 @@ struct filter {
     size_t page;                  /* from 0 */
 };
 struct job_tally { struct str name, missing; size_t up, n; };
+enum { RANKS = HEALTH_INVALID + 1 };
 struct view {
     struct http_request *r;
     struct filter filter;
     struct scraper_targets all;
     const struct target_status **shown; size_t n_shown; /* after the filter, all pages */
     struct job_tally *jobs; size_t n_jobs;
-    size_t up, down;
+    size_t up, down, invalid;
     int64_t now;
     struct buf text;              /* scratch */
 };
@@ -51,7 +53,7 @@ static bool is_true(struct http_request *r, const char *name)
 
 static int read_health(struct str s)
 {
-    static const enum target_health all[] = {HEALTH_UP, HEALTH_DOWN, HEALTH_UNKNOWN};
+    static const enum target_health all[] = {HEALTH_UP, HEALTH_DOWN, HEALTH_UNKNOWN, HEALTH_INVALID};
     for (size_t i = 0; i < LEN(all); i++)
         if (str_is(s, target_health_name(all[i])))
             return (int)all[i];
@@ -107,12 +109,41 @@ static bool wanted(struct view *v, const struct target_status *t)
     return contains(buf_str(&v->text), f->q);
 }
 
+/* The targets that cannot be scraped, as if they were: the address stands for the URL. */
+static struct target_status *invalid_targets(struct view *v)
+{
+    struct target_status *all = ARENA_ARRAY(&v->r->arena, struct target_status, v->all.n_dropped + 1);
+    for (size_t i = 0; i < v->all.n_dropped; i++) {
+        const struct dropped_target *d = &v->all.dropped[i];
+        if (d->error.n > 0)
+            all[v->invalid++] = (struct target_status){
+                .job = d->job, .url = labels_get(d->discovered, STR("__address__")), .discovered = d->discovered,
+                .labels = d->discovered, .health = HEALTH_INVALID, .last_error = d->error};
+    }
+    return all;
+}
+
+static int by_job_and_rank(const void *x, const void *y)
+{
+    static const int ranks[RANKS] = {[HEALTH_INVALID] = 0, [HEALTH_DOWN] = 1, [HEALTH_UNKNOWN] = 2, [HEALTH_UP] = 3};
+    const struct target_status *a = *(const struct target_status *const *)x;
+    const struct target_status *b = *(const struct target_status *const *)y;
+    int c = str_cmp(a->job, b->job);
+    if (c == 0)
+        c = ranks[a->health] - ranks[b->health];
+    return c ? c : a < b ? -1 : a > b; /* both of one array, which is in order */
+}
+
 static void choose(struct view *v)
 {
-    v->shown = arena_array(&v->r->arena, v->all.n_active + 1, sizeof *v->shown);
-    for (size_t i = 0; v->shown && i < v->all.n_active; i++)
-        if (wanted(v, &v->all.active[i]))
-            v->shown[v->n_shown++] = &v->all.active[i];
+    const struct target_status *invalid = invalid_targets(v);
+    v->shown = ARENA_ARRAY(&v->r->arena, const struct target_status *, v->all.n_active + v->invalid + 1);
+    for (size_t i = 0; i < v->all.n_active + v->invalid; i++) {
+        const struct target_status *t = i < v->all.n_active ? &v->all.active[i] : &invalid[i - v->all.n_active];
+        if (wanted(v, t))
+            v->shown[v->n_shown++] = t;
+    }
+    qsort(v->shown, v->n_shown, sizeof *v->shown, by_job_and_rank);
 }
 
 /* ---- jobs: "node (3/4 up)" counts all its targets, shown or not ---- */
@@ -196,11 +227,14 @@ static void html_target(struct view *v, const struct target_status *t)
 {
     struct buf *out = &v->r->out;
     const char *health = target_health_name(t->health);
-    buf_add_z(out, "<tr><td><a href=\"");
+    bool valid = t->health != HEALTH_INVALID;
+    buf_add_z(out, valid ? "<tr><td><a href=\"" : "<tr><td>");
+    if (valid)
+        html_text(out, t->url);
+    buf_add_z(out, valid ? "\">" : "");
     html_text(out, t->url);
-    buf_add_z(out, "\">");
-    html_text(out, t->url);
-    buf_printf(out, "</a><td class=%s data-k=State>%s<td class=l data-k=Labels>", health, health);
+    buf_printf(out, "%s<td class=%s data-k=State>%s<td class=l data-k=Labels>", valid ? "</a>" : "",
+               valid ? health : "down", health);
     html_labels(v, v->filter.original_labels ? t->discovered : t->labels);
     buf_add_z(out, "<td class=n data-k='Last scrape'>");
     html_ago(out, t->last_scrape, v->now);
@@ -236,7 +270,7 @@ static void html_missing(struct view *v)
 
 static void html_form(struct view *v)
 {
-    static const char *const states[] = {"", "up", "down", "unknown"};
+    static const char *const states[] = {"", "up", "down", "unknown", "invalid"};
     struct buf *out = &v->r->out;
     buf_add_z(out, "<form><input name=q placeholder='URL, label or error' size=40 value=\"");
     html_text(out, v->filter.q);
@@ -315,6 +349,8 @@ static void html_summary(struct view *v)
                     "<p>%zu targets in %zu jobs, %zu up", v->all.n_active, v->n_jobs, v->up);
     if (v->down > 0)
         buf_printf(out, ", <a class=down href='?state=down'>%zu down</a>", v->down);
+    if (v->invalid > 0)
+        buf_printf(out, ", <a class=down href='?state=invalid'>%zu invalid</a>", v->invalid);
     buf_printf(out, "; %zu shown", v->n_shown);
 }
 
@@ -326,7 +362,7 @@ static void html_no_targets(struct view *v)
         buf_add_z(out, "<p>No scrape jobs. Add <code>scrape_configs</code> to the configuration file, for example "
                        "<code>scrape_configs: [{job_name: node, static_configs: [{targets: ['HOST:9100']}]}]</code>, "
                        "and reload it.");
-    else if (v->all.n_active == 0)
+    else if (v->all.n_active + v->invalid == 0)
         buf_add_z(out, "<p>The jobs have no targets. Check their <code>static_configs</code>, "
                        "<code>file_sd_configs</code> and <code>relabel_configs</code>.");
     else
@@ -339,7 +375,7 @@ static void html_targets(struct view *v)
     size_t first = v->filter.page < v->n_shown / PER_PAGE + 1 ? v->filter.page * PER_PAGE : v->n_shown;
     size_t end = first + PER_PAGE < v->n_shown ? first + PER_PAGE : v->n_shown;
     html_summary(v);
-    if (v->all.n_active > 0)
+    if (v->all.n_active + v->invalid > 0)
         html_form(v);
     html_job_links(v);
     html_pages(v, first, end);

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scraper/failure_log.h"
+
+#include "base/log.h"
+#include "base/times.h"
+#include "base/url.h"
+
+#include <stdio.h>
+
+enum { MINUTE_MS = 60000 };
+
+void failure_log_init(struct failure_log *f, struct str job)
+{
+    mutex_init(&f->mutex);
+    f->job = job;
+    f->window = INT64_MIN / 2;
+}
+
+/* ---- summaries ---- */
+
+/* The client names method and URL first, which differ from target to target. */
+static struct str error_without_url(struct str text)
+{
+    size_t end = str_find_str(text, STR(": "));
+    return str_starts(text, STR("GET ")) && end < text.n ? str_skip(text, end + 2) : text;
+}
+
+/* Beyond FAILURE_LOG_ERRORS different texts the rare ones are not told apart. */
+static void tally_error(struct failure_log_tally *t, const char *err)
+{
+    struct str text = str_first(error_without_url(str_of(err)), sizeof t->errors[0].text - 1);
+    t->targets++;
+    for (size_t i = 0; i < LEN(t->errors); i++) {
+        if (t->errors[i].n == 0)
+            snprintf(t->errors[i].text, sizeof t->errors[i].text, "%.*s", STR_ARG(text));
+        if (str_eq(str_of(t->errors[i].text), text)) {
+            t->errors[i].n++;
+            return;
+        }
+    }
+}
+
+static void tell_failing(struct failure_log_tally *t, const char *job)
+{
+    size_t most = 0;
+    char targets[24], with_it[24];
+    for (size_t i = 1; i < LEN(t->errors); i++)
+        if (t->errors[i].n > t->errors[most].n)
+            most = i;
+    snprintf(targets, sizeof targets, "%zu", t->targets);
+    snprintf(with_it, sizeof with_it, "%zu", t->errors[most].n);
+    log_warn("scrape", "cannot scrape more targets of the job; retrying at the next interval", "job", job, "targets",
+             targets, "most_common_err", t->errors[most].text, "targets_with_it", with_it);
+}
+
+static void tell_counted(struct failure_log *f)
+{
+    char *job = str_dup(f->job), recovered[24];
+    if (f->failing.targets > 0)
+        tell_failing(&f->failing, job);
+    if (f->recovered > 0) {
+        snprintf(recovered, sizeof recovered, "%zu", f->recovered);
+        log_info("scrape", "more targets of the job are scraped again", "job", job, "targets", recovered);
+    }
+    f->failing = (struct failure_log_tally){0};
+    f->recovered = 0;
+    mem_free(job);
+}
+
+static void begin_minute(struct failure_log *f, int64_t now)
+{
+    if (now - f->window < MINUTE_MS)
+        return;
+    tell_counted(f);
+    f->window = now;
+    f->lines = 0;
+    f->told = false;
+}
+
+void failure_log_flush(struct failure_log *f, int64_t now)
+{
+    mutex_lock(&f->mutex);
+    bool any = f->failing.targets + f->recovered > 0;
+    if (any && !f->told && now - f->window >= FAILURE_LOG_FLUSH_MS) {
+        tell_counted(f);
+        f->told = true;
+    } else if (any) {
+        begin_minute(f, now);
+    }
+    mutex_unlock(&f->mutex);
+}
+
+void failure_log_free(struct failure_log *f)
+{
+    tell_counted(f);
+    mutex_free(&f->mutex);
+}
+
+/* ---- single targets ---- */
+
+void failure_log_failing(struct failure_log *f, struct str url, const char *err, int64_t now)
+{
+    mutex_lock(&f->mutex);
+    begin_minute(f, now);
+    if (f->lines < FAILURE_LOG_LINES) {
+        struct buf shown = {0};
+        char *job = str_dup(f->job);
+        url_redact(&shown, url);
+        log_warn("scrape", "cannot scrape target; retrying at the next interval", "job", job, "target",
+                 buf_z(&shown), "err", err);
+        f->lines++;
+        mem_free(job);
+        buf_free(&shown);
+    } else {
+        tally_error(&f->failing, err);
+    }
+    mutex_unlock(&f->mutex);
+}
+
+void failure_log_recovered(struct failure_log *f, struct str url, int64_t failing_ms, int64_t now)
+{
+    mutex_lock(&f->mutex);
+    begin_minute(f, now);
+    if (f->lines < FAILURE_LOG_LINES) {
+        struct buf shown = {0}, since = {0};
+        char *job = str_dup(f->job);
+        url_redact(&shown, url);
+        buf_add_duration(&since, failing_ms);
+        log_info("scrape", "target is scraped again", "job", job, "target", buf_z(&shown), "failed_for",
+                 buf_z(&since));
+        f->lines++;
+        mem_free(job);
+        buf_free(&shown);
+        buf_free(&since);
+    } else {
+        f->recovered++;
+    }
+    mutex_unlock(&f->mutex);
+}
