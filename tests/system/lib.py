@@ -27,8 +27,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 OUT = os.environ.get("OUT", "build/release")
 PEERS = f"{ROOT}/build/peers/bin"
 __all__ = ["ROOT", "OUT", "Skip", "seconds", "alone", "folder", "write_file", "free_port", "wait_until", "request",
-           "push", "same_answer", "Process", "HTTPProcess", "Sluice", "Prometheus", "VictoriaMetrics", "NodeExporter",
-           "VMAgent", "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer"]
+           "push", "same_answer", "now_ms", "FLUSH_MS", "SLACK_MS", "flushed_before", "scripted_config", "mount_disk",
+           "Process", "HTTPProcess", "Sluice", "Prometheus", "VictoriaMetrics", "NodeExporter", "VMAgent",
+           "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer"]
 
 
 class Skip(Exception):
@@ -49,7 +50,7 @@ def alone(test):
 
 # The running test.
 
-_test = {"folder": None, "processes": [], "ports": set()}
+_test = {"folder": None, "processes": [], "ports": set(), "mounts": []}
 
 
 def begin(name, limit):
@@ -76,6 +77,8 @@ def end(keep):
         except AssertionError as why:
             print(why)
             clean = False
+    for path in _test["mounts"]:
+        subprocess.run(["umount", "-l", path], check=False)
     if clean and not keep:
         shutil.rmtree(_test["folder"], ignore_errors=True)
     return clean
@@ -202,13 +205,45 @@ def same_answer(ours, theirs, what=""):
             assert close(x, y), f"{what}: {labels} at {t}: {x}, wanted {y}"
 
 
+# Faults.
+
+FLUSH_MS = 1000  # samples younger than the flush interval may be lost by kill -9
+SLACK_MS = 500   # a scrape of 100 series on a busy machine, and the write of the sealed block
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+def flushed_before(kills, ms):
+    """Whether no kill (Unix ms) excuses the loss of a sample of this time."""
+    return not any(-SLACK_MS <= kill - ms <= FLUSH_MS + SLACK_MS for kill in kills)
+
+
+def scripted_config(exporter, sink, interval_ms=500, destination="", queue=""):
+    """A configuration that scrapes the exporter into the sink; destination and queue: further keys, as `key: value`."""
+    queue = ", ".join(filter(None, ["min_backoff: 100ms, max_backoff: 1s", queue]))
+    keys = ", ".join(filter(None, [f"name: sink, url: '{sink.url}'", destination, f"queue_config: {{{queue}}}"]))
+    return (f"global: {{scrape_interval: {interval_ms}ms}}\n"
+            f"scrape_configs:\n- job_name: scripted\n  scrape_timeout: {interval_ms * 4 // 5}ms\n"
+            f"  static_configs: [{{targets: ['{exporter.address}']}}]\nremote_write:\n- {{{keys}}}\n")
+
+
+def mount_disk(path, size):
+    """A tmpfs of this size; unmounted when the test ends."""
+    os.makedirs(path, exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], capture_output=True).returncode:
+        raise Skip("mounting a tmpfs (run as root)")
+    _test["mounts"].append(path)
+
+
 # Programs.
 
 class Process:
     """A program with its log file folder()/NAME.log; start() after stop() or kill9() starts the same command."""
 
-    def __init__(self, name, command, start=True):
-        self.name, self.command, self.p = name, command, None
+    def __init__(self, name, command, start=True, env=None):
+        self.name, self.command, self.env, self.p = name, command, env, None
         self.log_path = f"{folder()}/{name}.log"
         _test["processes"].append(self)
         if start:
@@ -216,7 +251,8 @@ class Process:
 
     def start(self):
         with open(self.log_path, "ab") as log:
-            self.p = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder())
+            self.p = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder(),
+                                      env={**os.environ, **self.env} if self.env else None)
         return self
 
     def alive(self):
@@ -251,9 +287,9 @@ class HTTPProcess(Process):
     """One that serves HTTP on 127.0.0.1:port."""
     ready_path = "/-/ready"
 
-    def __init__(self, name, command, port, start=True):
+    def __init__(self, name, command, port, start=True, env=None):
         self.port, self.address, self.url = port, f"127.0.0.1:{port}", f"http://127.0.0.1:{port}"
-        super().__init__(name, command, start)
+        super().__init__(name, command, start, env)
 
     def start(self):
         super().start()
@@ -306,12 +342,12 @@ class Sluice(HTTPProcess):
     """$OUT/sluice with this configuration (None: no file at all) and these further flags. Its queue lies in `data`."""
 
     def __init__(self, config="", *flags, name="sluice", port=None, config_flag="--config.file",
-                 listen_flag="--web.listen-address", start=True, ready=True):
+                 listen_flag="--web.listen-address", start=True, ready=True, env=None, data_folder=None):
         port = port or free_port()
         self.program = f"{ROOT}/{OUT}/sluice"
         if not os.path.exists(self.program):
             raise Skip(f"{OUT}/sluice (make)")
-        self.data_folder = f"{folder()}/{name}-{port}-data"
+        self.data_folder = data_folder or f"{folder()}/{name}-{port}-data"
         command = [self.program, f"{listen_flag}=127.0.0.1:{port}"]
         if config is not None:
             self.config_path = write_file(f"{name}.yml", config)
@@ -322,7 +358,7 @@ class Sluice(HTTPProcess):
             command.append(f"-remoteWrite.tmpDataPath={self.data_folder}")
         if os.environ.get("LANES"):
             command.append(f"--lanes={os.environ['LANES']}")
-        super().__init__(name, command + list(flags), port, start)
+        super().__init__(name, command + list(flags), port, start, env)
         if start and ready:
             self.wait_ready()
 

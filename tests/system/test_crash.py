@@ -4,28 +4,11 @@ import time
 
 from lib import *
 
-FLUSH_MS = 1000
-SLACK_MS = 500  # a scrape of 100 series on a busy machine, and the write of the sealed block
-
-CONFIG = """
-global: {{scrape_interval: 500ms}}
-scrape_configs:
-- job_name: scripted
-  scrape_timeout: 400ms
-  static_configs: [{{targets: ['{exporter.address}']}}]
-remote_write:
-- {{name: sink, url: '{sink.url}'}}
-"""
-
-
-def now_ms():
-    return int(time.time() * 1000)
-
 
 @seconds(150)
 def test_kill_in_an_outage():
     exporter, sink = ScriptedExporter(series=100), RecordingSink()
-    sluice = Sluice(CONFIG.format(exporter=exporter, sink=sink))
+    sluice = Sluice(scripted_config(exporter, sink))
     wait_until(lambda: len(exporter.served) > 6 and sink.find("scripted_stamped_counter"), what="samples arrive")
 
     sink.stop()
@@ -62,7 +45,7 @@ def test_kill_in_an_outage():
     for (ms, n), ids in missing.items():
         print(f"  missing: page {n:.0f}, {killed - ms} ms before the kill, id {' '.join(ids)}")
     assert len(in_outage) >= 5, "no outage worth the name before the kill"
-    too_old = [page for page in missing if not -SLACK_MS <= killed - page[0] <= FLUSH_MS + SLACK_MS]
+    too_old = [page for page in missing if flushed_before([killed], page[0])]
     assert not too_old, f"missing, and not younger than the flush interval at the kill: {too_old}"
     assert all(not set(samples) - served for samples in found.values()), "a sample that was never served"
 
@@ -74,7 +57,7 @@ def test_torn_tail_is_skipped_by_itself():
     import os
     exporter, sink = ScriptedExporter(series=100), RecordingSink()
     sink.status = 503
-    sluice = Sluice(CONFIG.format(exporter=exporter, sink=sink))
+    sluice = Sluice(scripted_config(exporter, sink))
     wait_until(lambda: len(exporter.served) > 12)
     sluice.stop()
     files = [f for f in glob.glob(f"{sluice.data_folder}/**", recursive=True) if os.path.isfile(f)]

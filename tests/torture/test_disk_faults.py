@@ -4,20 +4,9 @@ is not sent again, and the disk is free afterwards. The full disk is a tmpfs, so
 """
 import os
 import shutil
-import subprocess
 import time
 
 from lib import *
-
-CONFIG = """
-global: {{scrape_interval: 200ms}}
-scrape_configs:
-- job_name: scripted
-  scrape_timeout: 150ms
-  static_configs: [{{targets: ['{exporter}']}}]
-remote_write:
-- {{name: sink, url: '{sink}', {options} queue_config: {{min_backoff: 100ms, max_backoff: 1s}}}}
-"""
 
 
 def noise(n, ms):
@@ -27,7 +16,7 @@ def noise(n, ms):
 
 def run(name, options=""):
     exporter, sink = ScriptedExporter(page=noise), RecordingSink()
-    config = CONFIG.format(exporter=exporter.address, sink=sink.url, options=options)
+    config = scripted_config(exporter, sink, interval_ms=200, destination=options)
     return exporter, sink, Sluice(config, name=name, start=False)
 
 
@@ -40,12 +29,6 @@ def drained(sluice):
     return sluice.metric("vmagent_remotewrite_pending_data_bytes") == 0
 
 
-def mount_disk(path, size):
-    os.makedirs(path, exist_ok=True)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], capture_output=True).returncode:
-        raise Skip("mounting a tmpfs (run as root)")
-
-
 def used(path):
     fs = os.statvfs(path)
     return (fs.f_blocks - fs.f_bfree) * fs.f_frsize
@@ -55,41 +38,37 @@ def used(path):
 def test_full_disk():
     exporter, sink, sluice = run("full")
     mount_disk(sluice.data_folder, "1m")
-    try:
-        sluice.start()
-        sluice.wait_ready()
-        for _ in range(2):
-            wait_until(lambda: len(pages(sink)) > 5)
-            sink.status = 503
-            wait_until(lambda: sluice.metric("sluice_queue_unwritten_bytes") > 0, 60)
-            wait_until(lambda: sluice.metric("sluice_queue_seconds_until_full") < 3600)
-            wait_until(lambda: "queue is almost full" in sluice.log())
-            time.sleep(3)
-            sink.status = 204
-            wait_until(lambda: sluice.metric("sluice_queue_unwritten_bytes") == 0, 30)
-        exporter.status = 503
-        wait_until(lambda: drained(sluice), 30)
-        assert sluice.metric("vmagent_remotewrite_samples_dropped_total") == 0
-        assert sluice.log().count("cannot write queue block") <= 20, sluice.log()[-3000:]
-        got = pages(sink)
-        assert got == sorted(got) and set(got) >= {float(n) for n, _, _ in exporter.served}, len(got)
-        sluice.stop()
-        assert used(sluice.data_folder) < 800 << 10, used(sluice.data_folder)
-        sent = len(sink.accepted)
-        sluice.start()
-        sluice.wait_ready()
-        wait_until(lambda: sluice.metric("vmagent_remotewrite_pending_data_bytes") == 0)
-        time.sleep(2)
-        assert pages(sink) == got, f"sent again: {pages(sink)[len(got):]}"
-        print(f"{len(got)} pages, {sent} requests, {used(sluice.data_folder)} bytes used after a drain")
-    finally:
-        sluice.stop()
-        subprocess.run(["umount", "-l", sluice.data_folder], check=True)
+    sluice.start()
+    sluice.wait_ready()
+    for _ in range(2):
+        wait_until(lambda: len(pages(sink)) > 5)
+        sink.status = 503
+        wait_until(lambda: sluice.metric("sluice_queue_unwritten_bytes") > 0, 60)
+        wait_until(lambda: sluice.metric("sluice_queue_seconds_until_full") < 3600)
+        wait_until(lambda: "queue is almost full" in sluice.log())
+        time.sleep(3)
+        sink.status = 204
+        wait_until(lambda: sluice.metric("sluice_queue_unwritten_bytes") == 0, 30)
+    exporter.status = 503
+    wait_until(lambda: drained(sluice), 30)
+    assert sluice.metric("vmagent_remotewrite_samples_dropped_total") == 0
+    assert sluice.log().count("cannot write queue block") <= 20, sluice.log()[-3000:]
+    got = pages(sink)
+    assert got == sorted(got) and set(got) >= {float(n) for n, _, _ in exporter.served}, len(got)
+    sluice.stop()
+    assert used(sluice.data_folder) < 800 << 10, used(sluice.data_folder)
+    sent = len(sink.accepted)
+    sluice.start()
+    sluice.wait_ready()
+    wait_until(lambda: sluice.metric("vmagent_remotewrite_pending_data_bytes") == 0)
+    time.sleep(2)
+    assert pages(sink) == got, f"sent again: {pages(sink)[len(got):]}"
+    print(f"{len(got)} pages, {sent} requests, {used(sluice.data_folder)} bytes used after a drain")
 
 
 @seconds(120)
 def test_deleted_directory():
-    exporter, sink, sluice = run("deleted", "max_memory_bytes: 1MiB,")
+    exporter, sink, sluice = run("deleted", "max_memory_bytes: 1MiB")
     sluice.start()
     sluice.wait_ready()
     wait_until(lambda: len(pages(sink)) > 5)
@@ -99,7 +78,7 @@ def test_deleted_directory():
     wait_until(lambda: "queue files were deleted" in sluice.log(), 10)
     time.sleep(2)
     sluice.kill9()
-    killed = time.time() * 1000
+    killed = now_ms()
     sluice.start()
     sluice.wait_ready()
     sink.status = 204
@@ -107,5 +86,5 @@ def test_deleted_directory():
     exporter.status = 503
     wait_until(lambda: drained(sluice), 30)
     got = set(pages(sink))
-    lost = [(n, ms) for n, ms, _ in exporter.served if float(n) not in got and not killed - 1500 < ms < killed + 500]
+    lost = [(n, ms) for n, ms, _ in exporter.served if float(n) not in got and flushed_before([killed], ms)]
     assert not lost, f"lost {len(lost)} of {exporter.n} pages: {lost[:5]}"

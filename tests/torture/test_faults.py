@@ -12,16 +12,6 @@ import time
 from lib import *
 
 SECONDS = int(os.environ.get("TORTURE_SECONDS", 300))
-FLUSH_MS, SLACK_MS = 1000, 500
-CONFIG = """
-global: {{scrape_interval: 500ms}}
-scrape_configs:
-- job_name: scripted
-  scrape_timeout: 400ms
-  static_configs: [{{targets: ['{exporter.address}']}}]
-remote_write:
-- {{name: sink, url: '{sink.url}', queue_config: {{shards: {shards}, min_backoff: 100ms, max_backoff: 1s}}}}
-"""
 
 
 class Faults:
@@ -31,14 +21,14 @@ class Faults:
         self.all = [self.kill, self.restart, self.reload, self.refuse, self.hang, self.hide, self.lose]
 
     def config(self):
-        return CONFIG.format(exporter=self.exporter, sink=self.sink, shards=self.random.randint(1, 9))
+        return scripted_config(self.exporter, self.sink, queue=f"shards: {self.random.randint(1, 9)}")
 
     def pause(self):
         time.sleep(self.random.uniform(0.2, 4))
 
     def kill(self):
         self.sluice.kill9()
-        self.kills.append(int(time.time() * 1000))
+        self.kills.append(now_ms())
         self.sluice.start().wait_ready()
 
     def restart(self):
@@ -96,8 +86,7 @@ def test_faults():
     def strange():
         """Pages that some series lacks though no kill excuses it."""
         lacking = set().union(*(served - set(s) for s in sink.find("scripted_stamped_counter").values()))
-        return sorted(p for p in lacking
-                      if not any(-SLACK_MS <= kill - p[0] <= FLUSH_MS + SLACK_MS for kill in faults.kills))
+        return sorted(p for p in lacking if flushed_before(faults.kills, p[0]))
     try:
         wait_until(lambda: not strange(), 60)
     except AssertionError:
