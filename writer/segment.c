@@ -119,14 +119,29 @@ static struct block *read_body(int fd, uint64_t at, const struct record *r)
     return NULL;
 }
 
+/* Whether the file ends here, or goes on with a good header. */
+static bool record_border(int fd, uint64_t size, uint64_t at)
+{
+    uint8_t head[RECORD_HEADER];
+    struct record r;
+    return at == size || (at + RECORD_HEADER <= size && read_at(fd, head, sizeof head, at) && record_decode(head, &r));
+}
+
+/* Behind a good header with a bad body the next record is where its length says. What looks like a record within the
+ * body may be a label value that somebody chose. */
+static uint64_t skip_bad_record(int fd, uint64_t size, uint64_t at, const struct record *r)
+{
+    return r && record_border(fd, size, at + RECORD_HEADER + r->n) ? at + RECORD_HEADER + r->n : resync(fd, size, at);
+}
+
 enum segment_step segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct block **body, uint64_t *skipped)
 {
     while (*at + RECORD_HEADER <= size) {
         uint8_t head[RECORD_HEADER];
         uint64_t here = *at;
         errno = 0;
-        bool good = read_at(fd, head, sizeof head, here) && record_decode(head, r);
-        good = good && here + RECORD_HEADER + r->n <= size;
+        bool complete = read_at(fd, head, sizeof head, here) && record_decode(head, r) &&
+                        here + RECORD_HEADER + r->n <= size, good = complete;
         if (good && body)
             good = (*body = read_body(fd, here + RECORD_HEADER, r)) != NULL;
         if (good) {
@@ -135,7 +150,7 @@ enum segment_step segment_next(int fd, uint64_t size, uint64_t *at, struct recor
         }
         if (errno != 0)
             return SEGMENT_ERROR;
-        *at = resync(fd, size, here);
+        *at = skip_bad_record(fd, size, here, complete ? r : NULL);
         *skipped += *at - here;
     }
     if (*at < size) { /* a torn tail, shorter than a header */

@@ -159,6 +159,102 @@ static void damage_costs_one_record(void **state)
     loop_free(home);
 }
 
+/* A record within the body of another one, as a label value may hold it: damage to the outer one does not bring it out. */
+static void a_record_within_a_body_is_not_read(void **state)
+{
+    (void)state;
+    home = loop_new();
+    struct queue *q = open_queue(1);
+    struct block *inner = numbered(77, 100), *outer = numbered(1, 1000);
+    record_encode(outer->bytes + 200, inner, 1);
+    memcpy(outer->bytes + 200 + RECORD_HEADER, inner->bytes, inner->n);
+    block_unref(inner);
+    queue_write(shard_of(q, 0), numbered(0, 100), 0, (struct waiting){0});
+    queue_write(shard_of(q, 0), outer, 1, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(2, 100), 2, (struct waiting){0});
+    queue_close(q);
+    char path[300];
+    snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", dir, 0);
+    spoil(path, (RECORD_HEADER + 100) + RECORD_HEADER + 20, "damage", 6);
+    q = open_queue(1);
+    struct queue_read r;
+    read_from(shard_of(q, 0), &r, 0);
+    assert_int_equal(r.n, 2);
+    assert_int_equal(number_of(r.items[0].block), 0);
+    assert_int_equal(number_of(r.items[1].block), 2);
+    assert_int_equal(queue_stats(q)->bad_records, 1);
+    drop(&r);
+    queue_close(q);
+    loop_free(home);
+}
+
+/* Headers with good sums whose length is beyond the file, or beyond what a block may have, hide none of the others. */
+static void wrong_lengths_hide_nothing(void **state)
+{
+    (void)state;
+    home = loop_new();
+    enum { SIZE = 500, RECORD = RECORD_HEADER + SIZE };
+    struct queue *q = open_queue(1);
+    for (uint32_t i = 0; i < 10; i++)
+        queue_write(shard_of(q, 0), numbered(i, SIZE), i, (struct waiting){0});
+    queue_close(q);
+    char path[300];
+    snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", dir, 0);
+    static const struct { unsigned at, n; } wrong[] = {
+        {2, 8 * RECORD}, {4, BLOCK_MAX_BYTES}, {6, BLOCK_MAX_BYTES + 1}, {8, UINT32_MAX}};
+    for (unsigned i = 0; i < LEN(wrong); i++) {
+        uint8_t head[RECORD_HEADER];
+        int fd = open(path, O_RDONLY);
+        assert_int_equal(pread(fd, head, sizeof head, wrong[i].at * (long)RECORD), RECORD_HEADER);
+        close(fd);
+        for (unsigned k = 0; k < 4; k++)
+            head[4 + k] = (uint8_t)(wrong[i].n >> (8 * k));
+        uint64_t sum = hash_bytes(head, 48);
+        for (unsigned k = 0; k < 8; k++)
+            head[48 + k] = (uint8_t)(sum >> (8 * k));
+        spoil(path, wrong[i].at * (long)RECORD, (const char *)head, sizeof head);
+    }
+    q = open_queue(1);
+    struct queue_read r;
+    read_from(shard_of(q, 0), &r, 0);
+    const uint64_t left[] = {0, 1, 3, 5, 7, 9};
+    assert_int_equal(r.n, LEN(left));
+    for (unsigned i = 0; i < r.n; i++)
+        assert_int_equal(r.items[i].seq, left[i]);
+    drop(&r);
+    queue_close(q);
+    loop_free(home);
+}
+
+/* A block that is larger than a segment gets one; one that is larger than the queue is dropped and counted. */
+static void a_large_block_hurts_no_other(void **state)
+{
+    (void)state;
+    home = loop_new();
+    enum { LIMIT = 1 << 20 };
+    struct err err = {0};
+    struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = 1, .limits.max_bytes = LIMIT}, &err);
+    assert_non_null(q);
+    queue_write(shard_of(q, 0), numbered(1, 100), 0, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(2, LIMIT / 2), 1, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(3, 100), 2, (struct waiting){0});
+    struct queue_read r;
+    read_from(shard_of(q, 0), &r, 0);
+    assert_int_equal(r.n, 3);
+    assert_int_equal(queue_stats(q)->blocks_dropped, 0);
+    drop(&r);
+    queue_hold(shard_of(q, 0), 0);
+    queue_write(shard_of(q, 0), numbered(4, 2 * LIMIT), 3, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(5, 100), 4, (struct waiting){0});
+    read_from(shard_of(q, 0), &r, 0);
+    assert_int_equal(r.n, 1);
+    assert_int_equal(number_of(r.items[0].block), 5);
+    assert_int_equal(queue_stats(q)->blocks_dropped, 4);
+    drop(&r);
+    queue_close(q);
+    loop_free(home);
+}
+
 static void random_damage_never_misleads(void **state)
 {
     (void)state;
@@ -271,13 +367,17 @@ static void spoil_slot(int slot)
 static void a_torn_position_costs_one_step(void **state)
 {
     (void)state;
+    home = loop_new();
     for (int slot = 0; slot < 2; slot++) {
+        struct queue_read r;
         struct queue *q = open_queue(1);
         uint64_t begin = queue_shard_state(shard_of(q, 0)).next;
         for (uint32_t i = 0; i < 20; i++)
             queue_write(shard_of(q, 0), numbered(i, 100), begin + i, (struct waiting){0});
-        for (uint64_t i = 2; i <= 10; i += 2)
+        for (uint64_t i = 2; i <= 10; i += 2) {
             queue_ack(shard_of(q, 0), begin + i);
+            read_from(shard_of(q, 0), &r, begin + 20); /* else the io thread may take them together */
+        }
         queue_close(q);
         spoil_slot(slot);
         q = open_queue(1);
@@ -286,6 +386,7 @@ static void a_torn_position_costs_one_step(void **state)
         queue_ack(shard_of(q, 0), begin + 20);
         queue_close(q);
     }
+    loop_free(home);
 }
 
 /* A file that cannot be opened now is not a file without blocks; one that is gone is. */
@@ -497,6 +598,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(survives_reopening), TEST(damage_costs_one_record), TEST(random_damage_never_misleads),
         TEST(another_number_of_shards_waits), TEST(old_segments_go_first), TEST(small_limits_hold),
+        TEST(a_record_within_a_body_is_not_read), TEST(wrong_lengths_hide_nothing), TEST(a_large_block_hurts_no_other),
         TEST(a_torn_position_costs_one_step), TEST(what_cannot_be_opened_is_not_given_up),
         TEST(a_file_without_records_is_no_trap), TEST(nothing_is_written_twice), TEST(a_torn_header_hides_nothing),
         TEST(what_was_missed_is_written_later), TEST(foreign_names_are_ignored),
