@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What 0.1.0 left behind (tests/upgrade/0.1.0) is taken over: its queue is delivered once and in order, its configurations
+mean the same."""
+import difflib
+import glob
+import json
+import os
+import struct
+import tarfile
+
+from lib import *
+
+OLD = f"{ROOT}/tests/upgrade/0.1.0"
+SERIES, PUSHES, FIRST_MS = 30, 22, 1700000000000
+CONFIG = """
+global: {{external_labels: {{site: old}}}}
+remote_write:
+- name: first
+  url: '{first}'
+  max_disk_bytes: 768KiB
+  queue_config: {{shards: {shards}, min_backoff: 30ms, max_backoff: 1s}}
+- url: 'http://storage.example:8428/api/v1/write?token=x'
+  proxy_url: 'http://{second}'
+  write_relabel_configs: [{{action: labeldrop, regex: filler}}]
+  queue_config: {{shards: {shards}, min_backoff: 30ms, max_backoff: 1s}}
+"""
+# Differences to what 0.1.0 made of the same files, with the reason.
+CHANGES = {
+    "  target_limit: 0": "new key of global",
+    "  label_name_length_limit: 0": "new key of global",
+    "  label_value_length_limit: 0": "new key of global",
+    "          - targets/*.yml": "relative paths are shown as they are used, from the file's directory on",
+    "          - targets/*.json": "relative paths are shown as they are used, from the file's directory on",
+    f"          - {OLD}/targets/*.yml": "likewise",
+    f"          - {OLD}/targets/*.json": "likewise",
+}
+
+
+def samples_by_series(sink):
+    """{number of the series: [(ms, value)] in order of arrival}."""
+    return {int(dict(labels)["series"]): samples for labels, samples in sink.find("old_total").items()}
+
+
+def positions(data_folder):
+    """{path: sequence number before which everything is delivered}, of files that have the format's size and a sum."""
+    found = {}
+    for path in glob.glob(f"{data_folder}/*/*/*/position"):
+        with open(path, "rb") as f:
+            text = f.read()
+        assert len(text) == 48, f"{path}: {len(text)} bytes"
+        slots = [text[at:at + 24] for at in (0, 24) if text[at:at + 4] == b"SLP1"]
+        found[path] = max([struct.unpack_from("<Q", slot, 8)[0] for slot in slots], default=0)
+    return found
+
+
+def take_over(shards):
+    """Every sample that waited arrives once and in order; after the next start nothing comes again."""
+    first, second = RecordingSink(), RecordingSink(zstd=True)
+    data = f"{folder()}/data{shards}"
+    with tarfile.open(f"{OLD}/queue.tar.xz") as queue:
+        queue.extractall(data)
+    config = CONFIG.format(first=first.url, second=second.address, shards=shards)
+    sluice = Sluice(config, name=f"taken{shards}", data_folder=data)
+    wanted = {sink: [(FIRST_MS + k * 1000, float(k)) for k in range(delivered, PUSHES)]
+              for sink, delivered in ((first, 7), (second, 3))}
+
+    def complete():
+        return all(sum(map(len, samples_by_series(sink).values())) >= SERIES * len(w) for sink, w in wanted.items())
+    wait_until(complete, 20, "what waited in the old queue")
+    wait_until(lambda: sluice.metric("vmagent_remotewrite_pending_data_bytes") == 0)
+    now = now_ms()
+    assert push(f"{sluice.url}/api/v1/write", [({"__name__": "new_total"}, [(now, 1.0)])]).status == 204
+    wait_until(lambda: all(sink.find("new_total") for sink in wanted))
+    assert sluice.metric("sluice_queue_bad_records_total") == 0
+    assert "level=error" not in sluice.log(), sluice.log()
+    sluice.stop()
+    at = positions(data)
+    assert len(at) == 2 * shards and sum(n > 0 for n in at.values()) >= 2, at
+    assert len(glob.glob(f"{data}/*")) == 3, f"a destination got a new queue: {os.listdir(data)}"
+
+    sluice.start().wait_ready()
+    wait_until(lambda: sluice.metric("vmagent_remotewrite_pending_data_bytes") == 0)
+    sluice.stop()
+    for sink, w in wanted.items():
+        got = samples_by_series(sink)
+        assert sorted(got) == list(range(SERIES))
+        for number, samples in got.items():
+            assert samples == w, f"series {number}: {samples}, wanted {w}"
+        assert all(dict(labels)["site"] == "old" for labels in sink.find("old_total"))
+        assert [s for samples in sink.find("new_total").values() for s in samples] == [(now, 1.0)]
+
+
+def test_queue_of_0_1_0():
+    take_over(shards=3)
+
+
+def test_queue_of_0_1_0_with_other_shards():
+    take_over(shards=4)
+
+
+def test_configurations_of_0_1_0():
+    with open(f"{OLD}/starts.json", encoding="utf-8") as f:
+        starts = json.load(f)
+    unused = set(CHANGES)
+    for name, flags in starts.items():
+        port = free_port()
+        sluice = Sluice(None, name=name, port=port, start=False)
+        places = {"FILES": OLD, "DATA": sluice.data_folder, "PORT": str(port)}
+        for place, value in places.items():
+            flags = [flag.replace(place, value) for flag in flags]
+        sluice.command = [sluice.program] + flags
+        sluice.start().wait_ready()
+        with open(f"{OLD}/{name}.expected.yml", encoding="utf-8") as f:
+            before = f.read().splitlines()
+        now = sluice.data("/api/v1/status/config")["yaml"].splitlines()
+        changed = [line[2:] for line in difflib.ndiff(before, now) if line[:2] in ("- ", "+ ")]
+        unknown = [line for line in changed if line not in CHANGES]
+        assert not unknown, f"{name}: differs from 0.1.0 without a reason in CHANGES: {unknown}"
+        unused -= set(changed)
+        with open(f"{OLD}/{name}.targets.json", encoding="utf-8") as f:
+            wanted = json.load(f)
+        targets = sluice.data("/api/v1/targets")["activeTargets"]
+        got = sorted([{"labels": t["labels"], "url": t["scrapeUrl"], "pool": t["scrapePool"],
+                       "interval": t["scrapeInterval"], "timeout": t["scrapeTimeout"]} for t in targets], key=str)
+        assert got == wanted, f"{name}: targets {got}, wanted {wanted}"
+        sluice.stop()
+    assert not unused, f"CHANGES names what is no change: {unused}"
