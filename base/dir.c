@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 DIR *dir_open(const char *path)
@@ -15,4 +16,22 @@ DIR *dir_open(const char *path)
         errno = why;
     }
     return dir;
+}
+
+bool dir_create_with_parents(const char *path)
+{
+    char *copy = mem_strdup(path);
+    bool ok = true;
+    for (char *p = copy + 1; ok && *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = 0;
+        ok = mkdir(copy, 0750) == 0 || errno == EEXIST;
+        *p = '/';
+    }
+    ok = ok && (mkdir(copy, 0750) == 0 || errno == EEXIST);
+    int why = errno;
+    mem_free(copy);
+    errno = why;
+    return ok;
 }

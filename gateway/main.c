@@ -107,6 +107,14 @@ static void on_sweep(struct loop_timer *t)
     loop_timer_in(gateway.main, t, SWEEP_MS);
 }
 
+/* Polled where main cannot turn its loop: a signal that ends the program has come, and on_signal has not seen it yet. */
+static bool stop_signal_pending(void)
+{
+    sigset_t pending;
+    sigpending(&pending);
+    return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
+}
+
 /* ---- building ---- */
 
 static bool start_lanes(struct err *err)
@@ -132,7 +140,7 @@ static bool start_writer(struct loop *const *loops, struct err *err)
     const struct flags *f = &gateway.flags;
     struct writer_env env = {.main = gateway.main, .lanes = loops, .n_lanes = gateway.n_lanes,
                              .queue_dir = f->queue_dir, .flush_interval = f->flush_interval,
-                             .show_urls = f->remote_write.show_url};
+                             .show_urls = f->remote_write.show_url, .interrupted = stop_signal_pending};
     gateway.writer = writer_new(&env, err);
     return gateway.writer != NULL;
 }
@@ -266,6 +274,7 @@ static bool run(struct config *c, struct err *err)
     sweep_timer.run = on_sweep;
     loop_timer_in(gateway.main, &sweep_timer, SWEEP_MS);
     bool ok = start(c, err);
+    bool interrupted = !ok && err->kind == ERR_CANCELED;
     if (ok) {
         if (wait_for_lanes()) {
             gateway_watch_config();
@@ -277,13 +286,15 @@ static bool run(struct config *c, struct err *err)
         begin_stop();
         loop_run(gateway.main);
     }
+    if (gateway.writer && writer_abandoned(gateway.writer))
+        _exit(1); /* threads that hang in a disk may still use what tear_down frees */
     tear_down();
     loop_timer_stop(gateway.main, &sweep_timer);
     loop_unwatch(gateway.main, &signals);
     close(signals.fd);
     loop_free(gateway.main);
     mutex_free(&gateway._mutex);
-    return ok;
+    return ok || interrupted;
 }
 
 static bool check_only(struct config *c)

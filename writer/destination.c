@@ -142,7 +142,7 @@ struct queue_limits destination_limits(const struct destination_conf *c)
 }
 
 struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env,
-                                     struct err *err)
+                                     struct queue_lock *lock, struct err *err)
 {
     struct destination *d = mem_zalloc(sizeof *d);
     struct buf path = {0};
@@ -157,7 +157,7 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
     atomic_init(&d->zstd, c->protocol != PROTOCOL_SNAPPY);
     buf_printf(&path, "%.*s/%s", STR_ARG(env->queue_dir), d->identity);
     struct queue_options o = {.dir = buf_z(&path), .shards = (unsigned)c->queue.shards,
-                              .limits = destination_limits(c)};
+                              .limits = destination_limits(c), .lock = lock, .interrupted = env->interrupted};
     d->queue = queue_open(&o, err);
     buf_free(&path);
     if (d->queue == NULL) {

@@ -55,7 +55,7 @@ struct destination {
 };
 
 struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env,
-                                     struct err *err) MUST_USE;
+                                     struct queue_lock *lock, struct err *err) MUST_USE;
 /* Another number of shards needs a new generation behind the old ones: made on disk (grown NULL: it is there
  * already), and then added for the lanes to see, or taken away with queue_shrink. Its shards belong to no lane yet. */
 bool destination_grow(struct destination *d, unsigned shards, const struct queue_generation **grown,

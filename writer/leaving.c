@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Destinations that go. Their lanes have left, so their shards are nobody's. Each lane frees its part in a task of
- * its own, behind whatever another lane may have posted there before it left; then main closes the files.
+ * its own, behind whatever another lane may have posted there before it left; then the io thread ends the queue, and
+ * main closes the destination.
  */
 #include "base/log.h"
 #include "base/num.h"
@@ -8,16 +9,21 @@
 
 #include <unistd.h>
 
-enum { CLOSE_MS = 2000 }; /* longest wait for a queue that is being closed */
+enum {
+    CLOSE_MS = 2000,    /* longest wait for a queue that is being closed */
+    RETRY_MS = 3000,    /* so long blocks that cannot be written are retried */
+    READS_MS = 10
+};
 
 struct leaving {
     struct list node;
-    struct loop_task closed;
+    struct loop_task freed, closed;
     struct writer *writer;
     struct destination *dest; /* NULL once its files are closed */
+    bool ending;
     atomic_uint lanes;        /* that have not freed their part */
 };
-struct farewell { struct loop_task task; struct leaving *leaving; struct dest_lane *dl; };
+struct farewell { struct loop_task task; struct loop_timer again; struct leaving *leaving; struct dest_lane *dl; };
 
 static void run_closed(struct loop_task *task)
 {
@@ -27,9 +33,17 @@ static void run_closed(struct loop_task *task)
         destination_close(x->dest);
     list_remove(&x->node);
     mem_free(x);
-    if (w->stopped && w->lanes_stopping == 0 && list_empty(&w->leaving))
-        w->stopped(w->stopped_arg);
+    writer_stop_when_left(w);
 }
+
+static void leaving_end_queue(struct leaving *x)
+{
+    if (!x->ending)
+        queue_end(x->dest->queue, RETRY_MS, x->writer->env.main, &x->closed);
+    x->ending = true;
+}
+
+static void run_freed(struct loop_task *task) { leaving_end_queue(CONTAINER(task, struct leaving, freed)); }
 
 static bool reads_under_way(const struct dest_lane *dl)
 {
@@ -39,20 +53,22 @@ static bool reads_under_way(const struct dest_lane *dl)
     return false;
 }
 
-static void run_farewell(struct loop_task *task)
+static void part_leave(struct farewell *f)
 {
-    struct farewell *f = CONTAINER(task, struct farewell, task);
     struct leaving *x = f->leaving;
     struct loop *main = x->writer->env.main;
     if (reads_under_way(f->dl)) { /* the io thread still writes into the shard */
-        loop_post(f->dl->loop, &f->task);
+        loop_timer_in(f->dl->loop, &f->again, READS_MS);
         return;
     }
     dest_lane_free(f->dl);
     mem_free(f);
     if (atomic_fetch_sub(&x->lanes, 1) == 1)
-        loop_post(main, &x->closed);
+        loop_post(main, &x->freed);
 }
+
+static void run_farewell(struct loop_task *task) { part_leave(CONTAINER(task, struct farewell, task)); }
+static void run_farewell_again(struct loop_timer *timer) { part_leave(CONTAINER(timer, struct farewell, again)); }
 
 /* A reload took the destination away while blocks were pending. */
 static void log_backlog(const struct destination *d)
@@ -69,24 +85,32 @@ void leaving_add(struct writer *w, struct destination *d)
     if (w->stopped == NULL && queue_bytes(d->queue) > 0)
         log_backlog(d);
     struct leaving *x = mem_zalloc(sizeof *x);
-    *x = (struct leaving){.closed.run = run_closed, .writer = w, .dest = d};
+    *x = (struct leaving){.freed.run = run_freed, .closed.run = run_closed, .writer = w, .dest = d};
     atomic_init(&x->lanes, w->env.n_lanes);
     list_push_back(&w->leaving, &x->node);
     for (unsigned i = 0; i < w->env.n_lanes; i++) {
         struct farewell *f = mem_zalloc(sizeof *f);
-        *f = (struct farewell){{.run = run_farewell}, x, d->per_lane[i]};
+        *f = (struct farewell){{.run = run_farewell}, {.run = run_farewell_again}, x, d->per_lane[i]};
         loop_post(w->env.lanes[i], &f->task);
     }
 }
 
-/* The lanes are quick, and wait for nobody. */
+static bool leaving_done(struct leaving *x)
+{
+    if (atomic_load(&x->lanes) > 0)
+        return false;
+    leaving_end_queue(x);
+    return queue_ended(x->dest->queue);
+}
+
+/* The lanes are quick, and wait for nobody; the disk may hang. */
 bool leaving_wait(struct writer *w, const char *identity, struct err *err)
 {
     for (struct list *n = w->leaving.next; n != &w->leaving; n = n->next) {
         struct leaving *x = CONTAINER(n, struct leaving, node);
         if (x->dest == NULL || strcmp(x->dest->identity, identity) != 0)
             continue;
-        for (int ms = 0; atomic_load(&x->lanes) > 0; ms++) {
+        for (int ms = 0; !leaving_done(x); ms++) {
             if (ms == CLOSE_MS)
                 return err_set(err, ERR_UNAVAILABLE,
                                "remote_write: the queue %s is still being closed; reload again in a moment", identity);
@@ -96,4 +120,13 @@ bool leaving_wait(struct writer *w, const char *identity, struct err *err)
         x->dest = NULL;
     }
     return true;
+}
+
+void leaving_abandon(struct writer *w)
+{
+    for (struct list *n = w->leaving.next; n != &w->leaving; n = n->next) {
+        struct leaving *x = CONTAINER(n, struct leaving, node);
+        if (x->dest)
+            queue_log_abandoned(x->dest->queue);
+    }
 }

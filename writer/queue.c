@@ -1,50 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The io thread runs a loop of its own; lanes post jobs to it and it posts answers back. It never waits for a lane,
- * and no lane waits for it: a slow disk slows only this destination.
+/* The io thread runs a loop of its own; lanes hand jobs over (queue_intake.c) and it posts answers back. It never waits
+ * for a lane, and no lane waits for it: a slow disk slows only this destination.
  */
-#include "writer/queue.h"
+#include "writer/queue_state.h"
 
 #include "base/log.h"
 #include "base/num.h"
-#include "base/thread.h"
 #include "base/times.h"
-#include "writer/queue_folder.h"
-#include "writer/queue_space.h"
-#include "writer/queue_unwritten.h"
 
 #include <errno.h>
 
 enum {
-    SYNC_EVERY_MS = 1000, RETRY_EVERY_MS = 1000, MIN_BACKOFF_MS = 100,
+    SYNC_EVERY_MS = 1000, MIN_BACKOFF_MS = 100,
     SEGMENTS_PER_SHARD = 4, LEAST_SEGMENT = 64 << 10, REUSE_BYTES = 1 << 20,
     ENOUGH_SPACE = 4 << 20 /* free bytes with which ENOSPC is not for want of space */
 };
 
-struct queue {
-    struct queue_folder folder;
-    atomic_ullong max_bytes;
-    atomic_ullong max_memory;
-    atomic_bool sync_writes, keep_all; /* as struct queue_limits */
-    struct loop *loop;
-    struct thread *thread;
-    struct loop_timer sync, check; /* check: once a second, always */
-    struct queue_space space;
-    int why;                  /* errno of the last write that failed */
-    int64_t backoff, retry_at; /* mono ms */
-    atomic_ullong bytes, unwritten;
-    atomic_bool failing;
-    struct queue_stats stats;
-};
-
-struct ack_job { struct loop_task task; struct queue_shard *shard; uint64_t next; };
-
 const struct queue_stats *queue_stats(const struct queue *q) { return &q->stats; }
 struct queue_stats *queue_counters(struct queue *q) { return &q->stats; }
 uint64_t queue_bytes(const struct queue *q) { return atomic_load_explicit(&q->bytes, memory_order_relaxed); }
-uint64_t queue_unwritten_bytes(const struct queue *q) { return atomic_load_explicit(&q->unwritten, memory_order_relaxed); }
+uint64_t queue_unwritten_bytes(const struct queue *q)
+{
+    return atomic_load_explicit(&q->unwritten, memory_order_relaxed) +
+           atomic_load_explicit(&q->intake.bytes, memory_order_relaxed);
+}
 uint64_t queue_free_bytes(const struct queue *q) { return atomic_load(&q->space.free); }
 double queue_seconds_until_full(const struct queue *q) { return atomic_load(&q->space.until_full); }
-bool queue_failing(const struct queue *q) { return atomic_load(&q->failing); }
+bool queue_failing(const struct queue *q) { return atomic_load(&q->failing) || atomic_load(&q->intake.stalled); }
 struct queue_state queue_shard_state(const struct queue_shard *s) { return (struct queue_state){s->acked, s->next}; }
 
 /* Complete segments are dropped when there is no space: little space needs small ones. */
@@ -78,10 +60,20 @@ size_t queue_generations(const struct queue *q, const struct queue_generation **
 static void free_delivered(struct queue_shard *s, void *arg UNUSED) { shard_files_free_delivered(s, 0); }
 static bool disk_is_full(int why) { return why == ENOSPC || why == EDQUOT; }
 
+bool queue_dir_usable(struct queue *q)
+{
+    struct queue_lock *lock = atomic_load(&q->lock);
+    q->locked_out = lock && !queue_lock_hold(lock);
+    return !q->locked_out;
+}
+
+bool queue_locked_out(const struct queue *q) { return q->locked_out; }
+
 /* What a full disk holds of delivered blocks goes first. */
 static bool append(struct queue *q, const struct write_job *j)
 {
-    bool ok = shard_files_append(j->shard, j->block, j->seq);
+    errno = EBUSY;
+    bool ok = !q->locked_out && shard_files_append(j->shard, j->block, j->seq);
     if (!ok && disk_is_full(errno)) {
         queue_folder_each(&q->folder, free_delivered, NULL);
         ok = shard_files_append(j->shard, j->block, j->seq);
@@ -124,8 +116,8 @@ static void note_failed(struct queue *q, const struct queue_shard *s)
 {
     int64_t now = clock_mono_ms();
     q->backoff = q->backoff ? q->backoff * 2 : MIN_BACKOFF_MS;
-    if (q->backoff > RETRY_EVERY_MS)
-        q->backoff = RETRY_EVERY_MS;
+    if (q->backoff > QUEUE_RETRY_MS)
+        q->backoff = QUEUE_RETRY_MS;
     q->retry_at = now + q->backoff;
     if (disk_is_full(q->why))
         q->space.full_at = now;
@@ -150,13 +142,15 @@ static void retry_unwritten(struct queue_shard *s, void *arg UNUSED)
 /* --- memory and disk are full, on the io thread ------------------------------------------------------------------- */
 
 static void add_only_bytes(struct queue_shard *s, void *total) { *(uint64_t *)total += unwritten_only_bytes(s); }
-static void add_unwritten_bytes(struct queue_shard *s, void *total) { *(uint64_t *)total += s->unwritten.bytes; }
+static void add_unwritten_sum(struct queue_shard *s, void *sum) { unwritten_add_sum(s, sum); }
 
-static void count_bytes(struct queue *q)
+void queue_count_bytes(struct queue *q)
 {
-    uint64_t unwritten = 0;
-    queue_folder_each(&q->folder, add_unwritten_bytes, &unwritten);
-    atomic_store_explicit(&q->unwritten, unwritten, memory_order_relaxed);
+    struct block_sum sum = {0};
+    queue_folder_each(&q->folder, add_unwritten_sum, &sum);
+    atomic_store_explicit(&q->unwritten, sum.bytes, memory_order_relaxed);
+    atomic_store_explicit(&q->unwritten_blocks, sum.blocks, memory_order_relaxed);
+    atomic_store_explicit(&q->unwritten_samples, sum.samples, memory_order_relaxed);
     atomic_store_explicit(&q->bytes, queue_folder_bytes(&q->folder), memory_order_relaxed);
 }
 
@@ -205,12 +199,12 @@ static void fit_memory(struct queue *q)
 
 static void fit_disk(struct queue *q)
 {
-    count_bytes(q);
+    queue_count_bytes(q);
     uint64_t max = atomic_load(&q->keep_all) ? 0 : atomic_load(&q->max_bytes);
     for (struct queue_shard *s; max > 0 && queue_bytes(q) > max && (s = queue_folder_oldest(&q->folder)) != NULL;) {
         shard_files_drop_oldest(s);
         q->space.full_at = clock_mono_ms();
-        count_bytes(q);
+        queue_count_bytes(q);
     }
 }
 
@@ -246,18 +240,15 @@ static bool known_already(struct write_job *j)
     return true;
 }
 
-static void run_write(struct loop_task *task)
+static void queue_write_job(struct queue *q, struct write_job *j)
 {
-    struct write_job *j = CONTAINER(task, struct write_job, task);
-    struct queue *q = j->shard->queue;
     int64_t begin = clock_mono_ns();
     bool known = known_already(j), written = !known && write_job_try(q, j);
     bool safe = written && sync_or_arm(q, j);
     atomic_fetch_add(&q->stats.write_ns, (unsigned long long)(clock_mono_ns() - begin));
-    for (size_t i = 0; i < j->n; i++)
-        receipt_drop(j->receipts[i], safe);
-    j->n = 0;
-    if (known || written)
+    intake_done(&q->intake, j);
+    write_job_end(j, safe);
+    if (known || written || j->seq < j->shard->acked)
         write_job_free(j);
     else
         unwritten_add(j->shard, j);
@@ -265,14 +256,29 @@ static void run_write(struct loop_task *task)
     fit_disk(q);
 }
 
-static void run_ack(struct loop_task *task)
+static void queue_take_acks(struct queue *q)
 {
-    struct ack_job *j = CONTAINER(task, struct ack_job, task);
-    shard_files_ack(j->shard, j->next);
-    unwritten_ack(j->shard);
-    count_bytes(j->shard->queue);
-    mem_free(j);
+    uint64_t next;
+    struct queue_shard *s = intake_take_ack(&q->intake, &next);
+    for (; s != NULL; s = intake_take_ack(&q->intake, &next)) {
+        shard_files_ack(s, next);
+        unwritten_ack(s);
+    }
+    queue_count_bytes(q);
 }
+
+/* No more than there is now, so that a slow disk does not keep the loop from its timers. */
+void queue_work(struct queue *q)
+{
+    struct write_job *j;
+    for (size_t n = intake_jobs(&q->intake); n > 0 && (j = intake_begin(&q->intake)) != NULL; n--) {
+        queue_write_job(q, j);
+        queue_take_acks(q);
+    }
+    queue_take_acks(q);
+}
+
+void queue_run_work(struct loop_task *task) { queue_work(CONTAINER(task, struct queue, intake.work)); }
 
 /* --- reading and syncing, on the io thread ------------------------------------------------------------------------ */
 
@@ -326,141 +332,48 @@ static void run_sync(struct loop_timer *timer)
 static void check_files(struct queue_shard *s, void *arg)
 {
     struct restored *r = arg;
-    if (shard_files_missing(s) && !shard_files_restore(s, r))
+    if (s->queue->locked_out || !shard_files_missing(s) || shard_files_restore(s, r))
+        return;
+    r->failed = true;
+    if (!s->queue->locked_out)
         log_error("queue", "queue directory was deleted and cannot be created again; retrying every 1s, and a crash "
                   "would lose what is queued", "dir", s->dir, "err", strerror(errno));
 }
 
-static void log_restored(const struct queue *q, const struct restored *r)
-{
-    char kept[24], blocks[24], samples[24];
-    kept[num_format_u64(kept, r->kept_bytes)] = 0;
-    blocks[num_format_u64(blocks, r->lost_blocks)] = 0;
-    samples[num_format_u64(samples, r->lost_samples)] = 0;
-    if (r->shards > 0 || r->lost_blocks > 0)
-        log_error("queue", "queue files were deleted while in use; created them again from open files, and dropped "
-                  "what only deleted files had", "dir", q->folder.dir, "kept_bytes", kept, "dropped_blocks", blocks,
-                  "dropped_samples", samples);
-}
-
 static void retry_position(struct queue_shard *s, void *arg UNUSED) { (void)!shard_files_write_position(s); }
+
+/* The lock first: what another process uses is not touched. */
+bool queue_flush(struct queue *q)
+{
+    struct restored restored = {0};
+    bool usable = queue_dir_usable(q);
+    queue_folder_each(&q->folder, check_files, &restored);
+    shard_log_restored(q->folder.dir, &restored);
+    queue_folder_each(&q->folder, retry_unwritten, NULL);
+    queue_folder_each(&q->folder, retry_position, NULL);
+    queue_count_bytes(q);
+    return usable && !restored.failed && atomic_load(&q->unwritten_blocks) == 0;
+}
 
 static void run_check(struct loop_timer *timer)
 {
     struct queue *q = CONTAINER(timer, struct queue, check);
-    struct restored restored = {0};
-    queue_folder_each(&q->folder, check_files, &restored);
-    log_restored(q, &restored);
-    queue_folder_each(&q->folder, retry_unwritten, NULL);
-    queue_folder_each(&q->folder, retry_position, NULL);
-    count_bytes(q);
+    (void)!queue_flush(q);
     struct queue_space_use use = {q->folder.dir, queue_bytes(q), atomic_load(&q->max_bytes),
                                   atomic_load(&q->keep_all)};
     queue_space_update(&q->space, &use, clock_mono_ms());
-    loop_timer_in(q->loop, &q->check, RETRY_EVERY_MS);
+    if (atomic_load(&q->space.free) < ENOUGH_SPACE) /* others may need it, also other queues on this disk */
+        queue_folder_each(&q->folder, free_delivered, NULL);
+    loop_timer_in(q->loop, &q->check, QUEUE_RETRY_MS);
 }
 
-/* --- posting ------------------------------------------------------------------------------------------------------ */
-
-void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who)
+void queue_start_checks(struct queue *q)
 {
-    struct write_job *j = mem_alloc(sizeof *j + who.n * sizeof j->receipts[0]);
-    *j = (struct write_job){.task = {.run = run_write}, .shard = s, .block = b, .seq = seq,
-                            .more = who.more, .n = who.n};
-    if (who.n > 0)
-        memcpy(j->receipts, who.receipts, who.n * sizeof j->receipts[0]);
-    loop_post(s->queue->loop, &j->task);
-}
-
-void queue_ack(struct queue_shard *s, uint64_t next)
-{
-    struct ack_job *j = mem_alloc(sizeof *j);
-    *j = (struct ack_job){.task = {.run = run_ack}, .shard = s, .next = next};
-    loop_post(s->queue->loop, &j->task);
-}
-
-void queue_read(struct queue_shard *s, struct queue_read *r)
-{
-    r->task = (struct loop_task){.run = run_read};
-    r->shard = s;
-    loop_post(s->queue->loop, &r->task);
-}
-
-void queue_hold(struct queue_shard *s, uint64_t until) { atomic_store(&s->held, until); }
-void queue_behind(struct queue_shard *s, bool behind) { atomic_store(&s->behind, behind); }
-
-/* --- opening and closing ------------------------------------------------------------------------------------------ */
-
-static void run_io(void *arg) { loop_run(((struct queue *)arg)->loop); }
-
-static void lose_unwritten(struct queue_shard *s, void *arg UNUSED)
-{
-    uint64_t blocks = 0;
-    unwritten_ack(s);
-    for (struct write_job *j; (j = unwritten_first(s)) != NULL; blocks++)
-        unwritten_remove(s, j);
-    char text[24];
-    text[num_format_u64(text, blocks)] = 0;
-    if (blocks > 0)
-        log_error("queue", "cannot write queue blocks at the stop; they are lost", "dir", s->dir, "blocks", text, "err",
-                  strerror(s->queue->why));
-}
-
-static void free_queue(struct queue *q)
-{
-    queue_folder_each(&q->folder, lose_unwritten, NULL);
-    queue_folder_close(&q->folder);
-    if (q->loop)
-        loop_free(q->loop);
-    mem_free(q);
-}
-
-static struct queue *queue_give_up(struct queue *q, struct err *err)
-{
-    err_set(err, ERR_UNAVAILABLE, "%s: cannot start the queue's thread: %s; raise the limit of %s", q->folder.dir,
-            strerror(errno), q->loop ? "threads (ulimit -u, pids cgroup)" : "open files (ulimit -n)");
-    free_queue(q);
-    return NULL;
-}
-
-struct queue *queue_open(const struct queue_options *o, struct err *err)
-{
-    struct queue *q = mem_zalloc(sizeof *q);
-    q->folder.queue = q;
-    q->folder.dir = mem_strdup(o->dir);
-    queue_limit(q, &o->limits);
     q->sync.run = run_sync;
-    queue_space_init(&q->space);
-    if (!queue_folder_open(&q->folder, o->shards, err)) {
-        free_queue(q);
-        return NULL;
-    }
-    if ((q->loop = loop_new()) == NULL)
-        return queue_give_up(q, err);
     q->check.run = run_check;
     queue_space_measure(&q->space, q->folder.dir);
-    count_bytes(q);
-    loop_timer_in(q->loop, &q->check, RETRY_EVERY_MS);
-    if ((q->thread = thread_start("queue-io", run_io, q)) == NULL) {
-        loop_timer_stop(q->loop, &q->check);
-        return queue_give_up(q, err);
-    }
-    return q;
-}
-
-void queue_walk(struct queue *q, uint64_t max_bytes, queue_visit *visit, void *arg)
-{
-    const struct queue_generation *g = queue_folder_newest(&q->folder);
-    for (unsigned i = 0; i < g->n_shards; i++)
-        shard_files_walk(g->shards[i], max_bytes / g->n_shards, visit, arg, i);
-}
-
-void queue_limit(struct queue *q, const struct queue_limits *limits)
-{
-    atomic_store(&q->max_bytes, limits->max_bytes);
-    atomic_store(&q->max_memory, limits->max_memory);
-    atomic_store(&q->sync_writes, limits->sync_writes);
-    atomic_store(&q->keep_all, limits->keep_all);
+    queue_count_bytes(q);
+    loop_timer_in(q->loop, &q->check, QUEUE_RETRY_MS);
 }
 
 static void sync_dirty(struct queue_shard *s, void *arg UNUSED)
@@ -469,33 +382,37 @@ static void sync_dirty(struct queue_shard *s, void *arg UNUSED)
         log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
 }
 
-struct stop_job { struct loop_task task; struct queue *queue; };
-
-static void run_stop(struct loop_task *task)
+void queue_stop_checks(struct queue *q)
 {
-    struct queue *q = CONTAINER(task, struct stop_job, task)->queue;
     loop_timer_stop(q->loop, &q->check);
-    queue_folder_each(&q->folder, retry_unwritten, NULL);
-    queue_folder_each(&q->folder, retry_position, NULL);
     loop_timer_stop(q->loop, &q->sync);
     queue_folder_each(&q->folder, sync_dirty, NULL);
-    loop_stop(q->loop);
 }
 
-void queue_close(struct queue *q)
+/* --- posting ------------------------------------------------------------------------------------------------------ */
+
+void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who)
 {
-    struct stop_job stop = {{.run = run_stop}, q}; /* behind everything that the lanes posted */
-    loop_post(q->loop, &stop.task);
-    thread_join(q->thread);
-    free_queue(q);
+    struct queue *q = s->queue;
+    uint64_t max = atomic_load(&q->max_memory), unwritten = atomic_load_explicit(&q->unwritten, memory_order_relaxed);
+    if (max == 0 || atomic_load(&q->keep_all))
+        max = UINT64_MAX;
+    struct write_job *j = mem_alloc(sizeof *j + who.n * sizeof j->receipts[0]);
+    *j = (struct write_job){.shard = s, .block = b, .seq = seq, .more = who.more, .n = who.n};
+    if (who.n > 0)
+        memcpy(j->receipts, who.receipts, who.n * sizeof j->receipts[0]);
+    intake_put(&q->intake, j, unwritten < max ? max - unwritten : 0);
 }
 
-/* --- another number of shards ------------------------------------------------------------------------------------- */
+void queue_ack(struct queue_shard *s, uint64_t next) { intake_ack(&s->queue->intake, s, next); }
 
-const struct queue_generation *queue_grow(struct queue *q, unsigned shards, struct err *err)
+void queue_read(struct queue_shard *s, struct queue_read *r)
 {
-    return queue_folder_ask_add(&q->folder, q->loop, shards, err) ? queue_folder_newest(&q->folder) : NULL;
+    r->task = (struct loop_task){.run = run_read};
+    r->shard = s;
+    loop_post(s->queue->loop, &r->task);
 }
 
-void queue_shrink(struct queue *q) { queue_folder_ask_remove(&q->folder, q->loop); }
-void queue_retire(struct queue *q, size_t at) { queue_folder_ask_retire(&q->folder, q->loop, at); }
+bool queue_read_memory(struct queue_shard *s, struct queue_read *r) { return intake_read(&s->queue->intake, s, r); }
+void queue_hold(struct queue_shard *s, uint64_t until) { atomic_store(&s->held, until); }
+void queue_behind(struct queue_shard *s, bool behind) { atomic_store(&s->behind, behind); }

@@ -10,7 +10,8 @@
 #include "base/dir.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "writer/queue_unwritten.h"
+#include "base/times.h"
+#include "writer/queue_intake.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -32,6 +33,7 @@ static struct queue_shard *new_shard(struct queue_folder *f, const char *dir)
     s->dir = mem_strdup(dir);
     s->fd = s->position.fd = s->read_fd = -1;
     unwritten_init(&s->unwritten);
+    intake_shard_init(&s->intake, 0);
     return s;
 }
 
@@ -51,6 +53,7 @@ static bool open_generation(struct queue_folder *f, uint32_t number, unsigned n_
         buf_printf(&path, "/%02u", i);
         g->shards[i] = new_shard(f, buf_z(&path));
         ok = ok && shard_files_open(g->shards[i], err);
+        intake_shard_init(&g->shards[i]->intake, g->shards[i]->next);
     }
     buf_free(&path);
     return ok;
@@ -220,63 +223,88 @@ struct queue_shard *queue_folder_oldest(const struct queue_folder *f)
 
 /* --- asked for by other threads ----------------------------------------------------------------------------------- */
 
-/* Main waits for the io thread: there is nothing that it could do before it has the answer. */
+/* Main waits for the io thread, unless its disk does not respond: then a generation that is added is removed again, and
+ * the job freed, by the io thread. */
 struct folder_job {
     struct loop_task task;
     struct queue_folder *folder;
-    unsigned shards;
-    struct err *err;
-    bool ok, done;
-    struct mutex lock;
+    unsigned shards;   /* of the generation to add; 0 = the newest is to be removed */
+    struct mutex lock; /* guards what follows */
     struct cond finished;
+    struct err err;
+    bool ok, done, abandoned;
 };
 
-static void finish(struct folder_job *j, bool ok)
+static void free_folder_job(struct folder_job *j)
 {
+    cond_free(&j->finished);
+    mutex_free(&j->lock);
+    mem_free(j);
+}
+
+static bool generation_add_or_remove(struct queue_folder *f, unsigned shards, struct err *err)
+{
+    if (shards > 0)
+        return add_generation(f, shards, err);
+    remove_generation(f, f->n - 1);
+    return true;
+}
+
+static void run_folder_job(struct loop_task *task)
+{
+    struct folder_job *j = CONTAINER(task, struct folder_job, task);
+    struct err err = {0};
+    bool ok = generation_add_or_remove(j->folder, j->shards, &err);
     mutex_lock(&j->lock);
+    bool abandoned = j->abandoned;
+    j->err = err;
     j->ok = ok;
     j->done = true;
     cond_signal(&j->finished);
     mutex_unlock(&j->lock);
+    if (!abandoned)
+        return;
+    if (ok && j->shards > 0)
+        remove_generation(j->folder, j->folder->n - 1);
+    free_folder_job(j);
 }
 
-static void run_add(struct loop_task *task)
+static bool folder_ask(struct queue_folder *f, struct loop *io, unsigned shards, struct err *err)
 {
-    struct folder_job *j = CONTAINER(task, struct folder_job, task);
-    finish(j, add_generation(j->folder, j->shards, j->err));
-}
-
-static void run_remove(struct loop_task *task)
-{
-    struct folder_job *j = CONTAINER(task, struct folder_job, task);
-    remove_generation(j->folder, j->folder->n - 1);
-    finish(j, true);
-}
-
-static bool wait_for(struct folder_job *j, struct loop *io)
-{
+    enum { LIMIT_MS = 5000 };
+    int64_t limit = clock_mono_ms() + LIMIT_MS;
+    struct folder_job *j = mem_zalloc(sizeof *j);
+    j->task.run = run_folder_job;
+    j->folder = f;
+    j->shards = shards;
     mutex_init(&j->lock);
     cond_init(&j->finished);
-    mutex_lock(&j->lock);
     loop_post(io, &j->task);
-    while (!j->done)
-        cond_wait(&j->finished, &j->lock);
+    mutex_lock(&j->lock);
+    while (!j->done && clock_mono_ms() < limit)
+        cond_wait_ms(&j->finished, &j->lock, limit - clock_mono_ms());
+    bool done = j->done, ok = j->ok;
+    j->abandoned = !done;
+    if (!ok)
+        *err = j->err;
     mutex_unlock(&j->lock);
-    cond_free(&j->finished);
-    mutex_free(&j->lock);
-    return j->ok;
+    if (done)
+        free_folder_job(j);
+    else
+        err_set(err, ERR_UNAVAILABLE, "%s: cannot change the number of shards: the disk does not respond; reload again "
+                "later", f->dir);
+    return ok;
 }
 
 bool queue_folder_ask_add(struct queue_folder *f, struct loop *io, unsigned shards, struct err *err)
 {
-    struct folder_job j = {.task = {.run = run_add}, .folder = f, .shards = shards, .err = err};
-    return wait_for(&j, io);
+    return folder_ask(f, io, shards, err);
 }
 
 void queue_folder_ask_remove(struct queue_folder *f, struct loop *io)
 {
-    struct folder_job j = {.task = {.run = run_remove}, .folder = f};
-    (void)!wait_for(&j, io);
+    struct err err;
+    (void)!folder_ask(f, io, 0, &err);
 }
 
 struct retire_job { struct loop_task task; struct queue_folder *folder; size_t at; };

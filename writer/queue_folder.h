@@ -19,7 +19,8 @@ bool queue_folder_open(struct queue_folder *f, unsigned shards, struct err *err)
 void queue_folder_close(struct queue_folder *f);
 
 /* Asked for by other threads and done in the io thread's loop: a generation behind the others (false: all is as
- * before), and away with it again, both waited for; away with the files of one, which keeps its place. */
+ * before), and away with it again, both waited for, at most five seconds; away with the files of one, which keeps its
+ * place. */
 bool queue_folder_ask_add(struct queue_folder *f, struct loop *io, unsigned shards, struct err *err) MUST_USE;
 void queue_folder_ask_remove(struct queue_folder *f, struct loop *io);
 void queue_folder_ask_retire(struct queue_folder *f, struct loop *io, size_t at);

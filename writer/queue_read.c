@@ -30,6 +30,10 @@ static bool reader_open(struct queue_shard *s, const struct segment *g)
     if (s->read_fd >= 0 && s->read_name == g->name)
         return true;
     shard_close_fd(&s->read_fd);
+    if (queue_locked_out(s->queue)) { /* it is the file of another process */
+        errno = EBUSY;
+        return false;
+    }
     char path[SEGMENT_PATH];
     shard_segment_path(s, g->name, path);
     s->read_fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -50,6 +54,7 @@ static bool reader_restore(struct queue_shard *s, uint64_t name, uint64_t last, 
         r->next = last + 1;
     if (lost.lost_blocks > 0)
         atomic_fetch_add(&queue_counters(s->queue)->bad_records, 1);
+    shard_log_restored(s->dir, &lost);
     return true;
 }
 

@@ -6,9 +6,11 @@
  * counted as lost, but for blocks that the lane still has, (4) the position is created last: while it is missing, the
  * next check tries again.
  */
-#include "writer/queue_shard.h"
+#include "writer/queue_unwritten.h"
 
-#include "base/mem.h"
+#include "base/dir.h"
+#include "base/log.h"
+#include "base/num.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,20 +43,6 @@ bool shard_files_missing(const struct queue_shard *s)
         return false;
     shard_segment_path(s, s->segments[s->n - 1].name, path);
     return same_file(s->fd, path, &same) && !same;
-}
-
-static bool make_dirs(const char *dir)
-{
-    char path[SEGMENT_PATH];
-    snprintf(path, sizeof path, "%s", dir);
-    for (char *p = path + 1; *p; p++)
-        if (*p == '/') {
-            *p = 0;
-            if (mkdir(path, 0750) != 0 && errno != EEXIST)
-                return false;
-            *p = '/';
-        }
-    return mkdir(path, 0750) == 0 || errno == EEXIST;
 }
 
 static bool copy_bytes(int from, int to, uint64_t size)
@@ -96,17 +84,34 @@ static bool restore_segment(struct queue_shard *s, const struct segment *g, int 
     return true;
 }
 
-/* Blocks before `held` are in the lane's memory, and those before the reader in its hands. */
-static void forget_segment(struct queue_shard *s, size_t i, struct restored *r)
+/* Of a segment's blocks from `from` on, without reading it. */
+static struct block_sum segment_rest(const struct segment *g, uint64_t from)
 {
-    const struct segment *g = &s->segments[i];
-    uint64_t held = atomic_load(&s->held), from = held > s->acked ? held : s->acked;
-    if (g->n_blocks > 0 && g->last >= from) {
-        uint64_t all = g->last - g->first + 1, lost = from > g->first ? g->last - from + 1 : all;
-        uint64_t blocks = g->n_blocks * lost / all, samples = g->n_samples * lost / all;
-        shard_count_lost(s, blocks, samples, g->size * lost / all);
-        r->lost_blocks += blocks;
-        r->lost_samples += samples;
+    if (g->n_blocks == 0 || g->last < from)
+        return (struct block_sum){0};
+    uint64_t all = g->last - g->first + 1, rest = from > g->first ? g->last - from + 1 : all;
+    return (struct block_sum){g->n_blocks * rest / all, g->n_samples * rest / all, g->size * rest / all};
+}
+
+void shard_files_add_undelivered(const struct queue_shard *s, struct block_sum *sum)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct block_sum rest = segment_rest(&s->segments[i], s->acked);
+        sum->blocks += rest.blocks;
+        sum->samples += rest.samples;
+        sum->bytes += rest.bytes;
+    }
+}
+
+/* Blocks before `held` are in the lane's memory, and those before the reader in its hands. */
+void shard_forget_segment(struct queue_shard *s, size_t i, struct restored *r)
+{
+    uint64_t held = atomic_load(&s->held);
+    struct block_sum lost = segment_rest(&s->segments[i], held > s->acked ? held : s->acked);
+    shard_count_lost(s, lost.blocks, lost.samples, lost.bytes);
+    if (r) {
+        r->lost_blocks += lost.blocks;
+        r->lost_samples += lost.samples;
     }
     shard_remove_segment(s, i);
 }
@@ -126,7 +131,7 @@ static bool restore_segments(struct queue_shard *s, struct restored *r)
         if (fd && !same && !restore_segment(s, g, fd, r))
             return false;
         if (fd == NULL && !there)
-            forget_segment(s, i, r);
+            shard_forget_segment(s, i, r);
     }
     return true;
 }
@@ -135,7 +140,7 @@ bool shard_files_restore(struct queue_shard *s, struct restored *r)
 {
     char path[SEGMENT_PATH];
     bool same = true;
-    if (!make_dirs(s->dir) || !restore_segments(s, r))
+    if (!queue_dir_usable(s->queue) || !dir_create_with_parents(s->dir) || !restore_segments(s, r))
         return false;
     snprintf(path, sizeof path, "%s/position", s->dir);
     if (s->position.fd < 0 || !same_file(s->position.fd, path, &same) || same)
@@ -151,4 +156,16 @@ bool shard_files_restore(struct queue_shard *s, struct restored *r)
     s->position_stale = true;
     r->shards++;
     return shard_files_write_position(s);
+}
+
+void shard_log_restored(const char *dir, const struct restored *r)
+{
+    char kept[24], blocks[24], samples[24];
+    kept[num_format_u64(kept, r->kept_bytes)] = 0;
+    blocks[num_format_u64(blocks, r->lost_blocks)] = 0;
+    samples[num_format_u64(samples, r->lost_samples)] = 0;
+    if (r->shards > 0 || r->kept_bytes > 0 || r->lost_blocks > 0)
+        log_error("queue", "queue files were deleted while in use; created them again from open files, and dropped "
+                  "what only deleted files had", "dir", dir, "kept_bytes", kept, "dropped_blocks", blocks,
+                  "dropped_samples", samples);
 }

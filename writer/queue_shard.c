@@ -127,9 +127,11 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
     g->size = (uint64_t)st.st_size;
     uint64_t at = 0, skipped = 0;
     struct record r;
-    while (segment_next(fd, g->size, &at, &r, NULL, &skipped) == SEGMENT_RECORD)
+    while (!queue_interrupted(s->queue) && segment_next(fd, g->size, &at, &r, NULL, &skipped) == SEGMENT_RECORD)
         note_record(g, r.seq, r.n_samples, r.t_max);
     close(fd);
+    if (queue_interrupted(s->queue))
+        return err_set(err, ERR_CANCELED, "%s: interrupted while the queue directory was read", s->dir);
     g->damaged = skipped > 0;
     if (g->damaged) {
         char text[32];
@@ -143,7 +145,8 @@ void shard_remove_segment(struct queue_shard *s, size_t i)
 {
     char path[PATH_BYTES];
     shard_segment_path(s, s->segments[i].name, path);
-    unlink(path);
+    if (!queue_locked_out(s->queue)) /* else it is the file of another process */
+        unlink(path);
     if (i + 1 == s->n)
         shard_close_fd(&s->fd);
     if (s->read_fd >= 0 && s->read_name == s->segments[i].name)
@@ -293,12 +296,18 @@ bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t s
     return true;
 }
 
-/* Truncates the only segment when all of it is delivered and it has at least so many bytes. */
+/* Truncates the only segment when all of it is delivered and it has at least so many bytes. One that nothing was
+ * written to since the start is not open: it is deleted. */
 static void reuse_last(struct queue_shard *s, uint64_t min_bytes)
 {
     struct segment *g = &s->segments[0];
-    if (s->n != 1 || g->size == 0 || g->size < min_bytes || !shard_segment_done(s, g) || s->fd < 0 ||
-        ftruncate(s->fd, 0) != 0)
+    if (s->n != 1 || g->size == 0 || g->size < min_bytes || !shard_segment_done(s, g))
+        return;
+    if (s->fd < 0) {
+        shard_remove_segment(s, 0);
+        return;
+    }
+    if (ftruncate(s->fd, 0) != 0)
         return;
     *g = (struct segment){.name = g->name};
     s->dirty = false;
@@ -356,16 +365,19 @@ void shard_files_drop_oldest(struct queue_shard *s)
     shard_segment_path(s, s->segments[0].name, path);
     uint64_t size = s->segments[0].size, at = 0, skipped = 0, blocks = 0, samples = 0, bytes = 0;
     uint64_t held = atomic_load(&s->held);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     struct record r;
-    while (fd >= 0 && segment_next(fd, size, &at, &r, NULL, &skipped) == SEGMENT_RECORD)
+    if (fd < 0) { /* deleted, or too many files are open: counted from what is known of it */
+        shard_forget_segment(s, 0, NULL);
+        return;
+    }
+    while (segment_next(fd, size, &at, &r, NULL, &skipped) == SEGMENT_RECORD)
         if (r.seq >= s->acked && r.seq >= held) { /* the lane still has those before */
             blocks++;
             samples += r.n_samples;
             bytes += r.n;
         }
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     shard_count_lost(s, blocks, samples, bytes);
     shard_remove_segment(s, 0);
 }

@@ -2,7 +2,6 @@
 #include "writer/queue_unwritten.h"
 
 static struct write_job *job_at(const struct list *node) { return CONTAINER(node, struct write_job, node); }
-static uint64_t job_bytes(const struct write_job *j) { return sizeof *j + j->block->n; }
 
 void unwritten_init(struct unwritten *u) { list_init(&u->jobs); }
 
@@ -17,7 +16,7 @@ static void unwritten_recount(struct queue_shard *s)
     u->only_bytes = 0;
     for (const struct list *n = u->jobs.next; n != &u->jobs; n = n->next)
         if (job_at(n)->seq >= held)
-            u->only_bytes += job_bytes(job_at(n));
+            u->only_bytes += write_job_bytes(job_at(n));
 }
 
 void unwritten_add(struct queue_shard *s, struct write_job *j)
@@ -25,9 +24,18 @@ void unwritten_add(struct queue_shard *s, struct write_job *j)
     struct unwritten *u = &s->unwritten;
     unwritten_recount(s);
     list_push_back(&u->jobs, &j->node);
-    u->bytes += job_bytes(j);
+    u->bytes += write_job_bytes(j);
+    u->samples += j->block->n_samples;
+    u->blocks++;
     if (j->seq >= u->only_from)
-        u->only_bytes += job_bytes(j);
+        u->only_bytes += write_job_bytes(j);
+}
+
+void unwritten_add_sum(const struct queue_shard *s, struct block_sum *sum)
+{
+    sum->blocks += s->unwritten.blocks;
+    sum->samples += s->unwritten.samples;
+    sum->bytes += s->unwritten.bytes;
 }
 
 struct write_job *unwritten_first(const struct queue_shard *s)
@@ -38,9 +46,11 @@ struct write_job *unwritten_first(const struct queue_shard *s)
 void unwritten_remove(struct queue_shard *s, struct write_job *j)
 {
     struct unwritten *u = &s->unwritten;
-    u->bytes -= job_bytes(j);
+    u->bytes -= write_job_bytes(j);
+    u->samples -= j->block->n_samples;
+    u->blocks--;
     if (j->seq >= u->only_from)
-        u->only_bytes -= job_bytes(j);
+        u->only_bytes -= write_job_bytes(j);
     list_remove(&j->node);
     write_job_free(j);
 }

@@ -11,22 +11,34 @@
 #include "writer/queue_shard.h"
 
 struct write_job {
-    struct loop_task task;
-    struct list node;   /* in unwritten.jobs */
+    struct list order;  /* in intake.jobs */
+    struct list node;   /* in intake_shard.jobs, later in unwritten.jobs */
     struct queue_shard *shard;
     struct block *block;
     uint64_t seq;
+    int64_t queued_at;  /* mono ms */
+    bool busy;          /* the io thread works on it */
     bool more;          /* the same receipts wait for a later block too */
     size_t n;
     struct receipt *receipts[];
 };
+static inline uint64_t write_job_bytes(const struct write_job *j) { return sizeof *j + j->block->n; }
+static inline void write_job_end(struct write_job *j, bool safe) /* those who wait for it are told */
+{
+    for (size_t i = 0; i < j->n; i++)
+        receipt_drop(j->receipts[i], safe);
+    j->n = 0;
+}
 static inline void write_job_free(struct write_job *j)
 {
     block_unref(j->block);
     mem_free(j);
 }
 
+struct block_sum { uint64_t blocks, samples, bytes; };
+
 void unwritten_init(struct unwritten *u);
+void unwritten_add_sum(const struct queue_shard *s, struct block_sum *sum);
 void unwritten_add(struct queue_shard *s, struct write_job *j);
 struct write_job *unwritten_first(const struct queue_shard *s); /* NULL: none */
 void unwritten_remove(struct queue_shard *s, struct write_job *j); /* frees it */

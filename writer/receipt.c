@@ -1,17 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "writer/receipt.h"
 
-static void run(struct loop_task *task)
+static void run_receipt(struct loop_task *task)
 {
     struct receipt *r = CONTAINER(task, struct receipt, task);
-    r->done(r->arg, !atomic_load(&r->failed));
+    loop_timer_stop(r->home, &r->late);
+    if (r->done)
+        r->done(r->arg, !atomic_load(&r->failed));
     mem_free(r);
+}
+
+/* Those who hold it may do so for a long time yet. */
+static void run_receipt_late(struct loop_timer *timer)
+{
+    struct receipt *r = CONTAINER(timer, struct receipt, late);
+    void (*done)(void *arg, bool ok) = r->done;
+    r->done = NULL;
+    done(r->arg, false);
 }
 
 struct receipt *receipt_new(struct loop *home, void (*done)(void *arg, bool ok), void *arg)
 {
     struct receipt *r = mem_zalloc(sizeof *r);
-    r->task.run = run;
+    r->task.run = run_receipt;
+    r->late.run = run_receipt_late;
+    loop_timer_in(home, &r->late, RECEIPT_MS);
     atomic_init(&r->holds, 1);
     atomic_init(&r->failed, false);
     r->home = home;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A receipt: "is what I committed safe yet?" A batch holds one; every place that its bytes go through holds it too, and
  * when the last hold is dropped `done` runs on the loop of the lane that committed. One hold that is dropped with false
- * makes it a no. Holds are atomic: lanes and io threads drop them.
+ * makes it a no, and so does a disk that takes longer than RECEIPT_MS. Holds are atomic: lanes and io threads drop them.
  */
 #ifndef WRITER_RECEIPT_H
 #define WRITER_RECEIPT_H
@@ -10,8 +10,10 @@
 
 #include <stdatomic.h>
 
+enum { RECEIPT_MS = 10000 };
 struct receipt {
     struct loop_task task;
+    struct loop_timer late;
     atomic_uint holds;
     atomic_bool failed;
     struct loop *home;
@@ -19,7 +21,8 @@ struct receipt {
     void *arg;
 };
 
-struct receipt *receipt_new(struct loop *home, void (*done)(void *arg, bool ok), void *arg); /* one hold: the batch's */
+/* On the thread of `home`. One hold: the batch's. */
+struct receipt *receipt_new(struct loop *home, void (*done)(void *arg, bool ok), void *arg);
 static inline struct receipt *receipt_hold(struct receipt *r)
 {
     atomic_fetch_add_explicit(&r->holds, 1, memory_order_relaxed);

@@ -68,7 +68,7 @@ static struct destination *find(const struct writer *w, const char *identity)
 
 static struct destination *open_new(struct writer *w, const struct destination_conf *c, size_t at, struct err *err)
 {
-    struct destination *d = destination_open(c, at, &w->env, err);
+    struct destination *d = destination_open(c, at, &w->env, w->queue_lock, err);
     for (unsigned i = 0; d && i < w->env.n_lanes; i++)
         d->per_lane[i] = dest_lane_new(d, w->env.lanes[i]);
     return d;
@@ -124,9 +124,16 @@ static struct plan *plan_of(const struct writer_change *c, struct err *err)
     return p;
 }
 
+static bool lock_queues(struct writer *w, struct err *err)
+{
+    if (w->queue_lock == NULL)
+        w->queue_lock = queue_lock_new(w->dir, err);
+    return w->queue_lock != NULL;
+}
+
 struct writer_change *writer_prepare(struct writer *w, const struct writer_plan *from, struct err *err)
 {
-    if ((from->n > 0 && !writer_lock_dir(w, err)) || !check_names(from, err))
+    if ((from->n > 0 && !lock_queues(w, err)) || !check_names(from, err))
         return NULL;
     struct writer_change *c = mem_dup(&(struct writer_change){.w = w, .from = *from, .n = from->n}, sizeof *c);
     c->drafts = mem_zalloc((c->n + 1) * sizeof *c->drafts);

@@ -163,15 +163,9 @@ static int64_t waits_since(const struct shard *s, const struct block *b)
     return b->t_max > 0 && b->t_max < now ? b->t_max : now;
 }
 
-static void read_done(struct queue_read *r)
+static void shard_apply_read(struct shard *s)
 {
-    struct shard *s = CONTAINER(r, struct shard, read);
-    s->reading = false;
-    if (s->state == SHARD_STOPPED) {
-        for (unsigned i = 0; i < r->n; i++)
-            block_unref(r->items[i].block);
-        return;
-    }
+    const struct queue_read *r = &s->read;
     for (unsigned i = 0; i < r->n; i++)
         append_entry(s, r->items[i].block, r->items[i].seq, waits_since(s, r->items[i].block));
     s->read_seq = r->next;
@@ -188,6 +182,19 @@ static void read_done(struct queue_read *r)
     queue_hold(s->disk, s->behind ? s->read_seq : UINT64_MAX);
     if (s->n == 0 && !s->behind)
         queue_ack(s->disk, s->next_seq);
+}
+
+static void read_done(struct queue_read *r)
+{
+    struct shard *s = CONTAINER(r, struct shard, read);
+    s->reading = false;
+    if (s->state == SHARD_STOPPED) {
+        for (unsigned i = 0; i < r->n; i++)
+            block_unref(r->items[i].block);
+        queue_hold(s->disk, 0); /* the read has moved it */
+        return;
+    }
+    shard_apply_read(s);
     shard_kick(s);
 }
 
@@ -216,12 +223,16 @@ static void read_more(struct shard *s)
     size_t window = read_window(s);
     if (!s->behind || s->reading || s->memory > window / 2 || loop_timer_armed(&s->read_again))
         return;
-    s->reading = true;
     s->read_until = s->next_seq;
     s->read.from = s->read_seq;
     s->read.max_bytes = window;
     s->read.home = s->lane->loop;
     s->read.done = read_done;
+    if (queue_read_memory(s->disk, &s->read)) {
+        shard_apply_read(s);
+        return;
+    }
+    s->reading = true;
     queue_read(s->disk, &s->read);
 }
 
@@ -367,10 +378,13 @@ void shard_stop(struct shard *s)
     loop_timer_stop(s->lane->loop, &s->read_again);
     loop_timer_stop(s->lane->loop, &s->resume);
     shard_save(s);
+    queue_hold(s->disk, 0); /* nothing is sent from memory any more: what the disk drops is lost */
 }
 
 void shard_start(struct shard *s)
 {
-    if (s->state == SHARD_STOPPED)
-        s->state = SHARD_IDLE;
+    if (s->state != SHARD_STOPPED)
+        return;
+    s->state = SHARD_IDLE;
+    queue_hold(s->disk, s->behind ? s->read_seq : UINT64_MAX);
 }

@@ -10,7 +10,7 @@
 struct writer {
     struct writer_env env;
     char *dir;
-    int lock_fd;
+    struct queue_lock *queue_lock; /* NULL until there is a destination */
     struct writer_lane *lanes;
     struct destination **destinations; size_t n, _cap; /* main's; the lock is for the pages */
     struct mutex lock;
@@ -23,11 +23,10 @@ struct writer {
     struct list leaving;       /* destinations that go: leaving.c */
     void (*stopped)(void *arg); void *stopped_arg; /* set once stopping */
     unsigned lanes_stopping;
+    struct loop_timer give_up;  /* armed while a stop waits for the queues */
+    bool abandoned;
     int64_t grace;
 };
-
-/* writer.c: the folder of all queues is made and locked; once. */
-bool writer_lock_dir(struct writer *w, struct err *err) MUST_USE;
 
 /* reload.c: what the plan does not name goes; NULL names nothing. Every lane has left it. */
 void writer_retire_gone(struct writer *w, const struct plan *p);
@@ -35,6 +34,10 @@ void writer_run_awaiting(struct writer *w);
 
 /* leaving.c. A destination goes: its lanes have left it, and free what they have of it; then its files are closed. */
 void leaving_add(struct writer *w, struct destination *d);
+/* writer.c: when nothing leaves any more, the stop is done. */
+void writer_stop_when_left(struct writer *w);
+/* The stop waits no longer: logs what the queues still had in memory. */
+void leaving_abandon(struct writer *w);
 /* One that left a moment ago and comes back: two must not have its files open. */
 bool leaving_wait(struct writer *w, const char *identity, struct err *err) MUST_USE;
 

@@ -7,53 +7,6 @@
 
 #include "base/times.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-/* --- the queue directory ------------------------------------------------------------------------------------------ */
-
-static bool make_dirs(const char *path, struct err *err)
-{
-    char *copy = mem_strdup(path);
-    bool ok = true;
-    for (char *p = copy + 1; ok && *p; p++) {
-        if (*p != '/')
-            continue;
-        *p = 0;
-        ok = mkdir(copy, 0750) == 0 || errno == EEXIST;
-        *p = '/';
-    }
-    ok = ok && (mkdir(copy, 0750) == 0 || errno == EEXIST);
-    if (!ok)
-        err_set(err, ERR_INTERNAL, "queue directory %s cannot be made: %s; choose a place that can be written to with "
-                "-remoteWrite.tmpDataPath or --storage.agent.path", path, strerror(errno));
-    mem_free(copy);
-    return ok;
-}
-
-bool writer_lock_dir(struct writer *w, struct err *err)
-{
-    if (w->lock_fd >= 0)
-        return true;
-    if (!make_dirs(w->dir, err))
-        return false;
-    struct buf path = {0};
-    buf_printf(&path, "%s/lock", w->dir);
-    w->lock_fd = open(buf_z(&path), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    buf_free(&path);
-    if (w->lock_fd < 0)
-        return err_set(err, ERR_INTERNAL, "queue directory %s cannot be written to: %s", w->dir, strerror(errno));
-    if (flock(w->lock_fd, LOCK_EX | LOCK_NB) == 0)
-        return true;
-    close(w->lock_fd);
-    w->lock_fd = -1;
-    return err_set(err, ERR_INTERNAL,
-                   "queue directory %s is in use by another process; give this one a directory of its own", w->dir);
-}
-
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
 struct writer *writer_new(const struct writer_env *env, struct err *err UNUSED)
@@ -63,7 +16,6 @@ struct writer *writer_new(const struct writer_env *env, struct err *err UNUSED)
     w->env = *env;
     w->dir = str_dup(env->queue_dir);
     w->env.queue_dir = str_of(w->dir);
-    w->lock_fd = -1;
     mutex_init(&w->lock);
     list_init(&w->leaving);
     w->lanes = mem_zalloc(env->n_lanes * sizeof *w->lanes);
@@ -84,8 +36,7 @@ void writer_free(struct writer *w)
     plan_unref(w->plan);
     if (w->recent)
         recent_unref(w->recent);
-    if (w->lock_fd >= 0)
-        close(w->lock_fd);
+    queue_lock_free(w->queue_lock);
     mutex_free(&w->lock);
     mem_free(w->dir);
     mem_free(w);
@@ -94,6 +45,8 @@ void writer_free(struct writer *w)
 struct sink *writer_sink(struct writer *w, unsigned lane) { return &w->lanes[lane].sink; }
 
 /* --- stopping ----------------------------------------------------------------------------------------------------- */
+
+enum { QUEUES_MS = 4000 }; /* longest wait for the disks; queues retry failed writes for 3 s of it */
 
 struct stop_job {
     struct loop_task task;
@@ -113,9 +66,28 @@ static void run_lane_stopped(struct loop_task *task)
     plan_unref(w->plan);
     w->plan = NULL;
     writer_retire_gone(w, NULL);
-    if (list_empty(&w->leaving))
-        w->stopped(w->stopped_arg);
+    loop_timer_in(w->env.main, &w->give_up, QUEUES_MS);
+    writer_stop_when_left(w);
 }
+
+void writer_stop_when_left(struct writer *w)
+{
+    if (w->stopped == NULL || w->lanes_stopping > 0 || !list_empty(&w->leaving) || w->abandoned)
+        return;
+    loop_timer_stop(w->env.main, &w->give_up);
+    w->stopped(w->stopped_arg);
+}
+
+/* A disk does not respond. What the threads that wait for it may touch must stay where it is. */
+static void run_stop_give_up(struct loop_timer *timer)
+{
+    struct writer *w = CONTAINER(timer, struct writer, give_up);
+    w->abandoned = true;
+    leaving_abandon(w);
+    w->stopped(w->stopped_arg);
+}
+
+bool writer_abandoned(const struct writer *w) { return w->abandoned; }
 
 /* Waits for the last answers, within the grace. */
 static void poll_stop(struct loop_timer *timer)
@@ -146,6 +118,7 @@ void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), vo
     w->stopped_arg = arg;
     w->grace = grace_ms;
     w->lanes_stopping = w->env.n_lanes;
+    w->give_up.run = run_stop_give_up;
     writer_run_awaiting(w);
     for (unsigned i = 0; i < w->env.n_lanes; i++) {
         struct stop_job *j = mem_zalloc(sizeof *j);

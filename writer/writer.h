@@ -10,8 +10,8 @@
  * configuration became), remote_write_conf.c (its rows), destination.c (identity, counters), lane.c (one lane's part
  * of it all), sink.c (batches), stream.c (labels as they leave), pile.c (raw bytes, not yet a block), block.c
  * (immutable bytes, codecs), shard.c (order), dest_lane.c (a destination that does not answer), sender.c (one POST),
- * receipt.c (is it safe yet?), queue.c (the io thread), queue_folder.c, queue_shard.c, segment.c and position.c
- * (files and their formats), stats.c, refill.c, recent/ (the store).
+ * receipt.c (is it safe yet?), queue.c (the io thread), queue_life.c (its beginning and end), queue_intake.c (what
+ * lanes hand to it), queue_folder.c, queue_shard.c, segment.c and position.c (files and their formats), stats.c, refill.c, recent/ (the store).
  */
 #ifndef WRITER_WRITER_H
 #define WRITER_WRITER_H
@@ -63,6 +63,7 @@ struct writer_env {
     int64_t flush_interval;           /* ms; 0 = 1 s */
     struct str_map external_labels;   /* added when absent, before write_relabel_configs */
     bool show_urls;                   /* in metrics; else "1:secret-url" as vmagent does */
+    bool (*interrupted)(void);        /* polled while queues are read: whether to give up; NULL = never */
 };
 struct writer_plan {                  /* what a configuration wants */
     const struct destination_conf *destinations; size_t n;
@@ -84,8 +85,11 @@ void writer_await(struct writer *w, struct loop_task *task);
 bool writer_ready(struct writer *w); /* any thread: the first plan is in force; before that a sink says busy */
 bool writer_takes(struct writer *w); /* any thread: what is written to a sink goes somewhere, on every lane */
 struct sink *writer_sink(struct writer *w, unsigned lane);
-/* Seals open blocks, sends for at most grace_ms, writes the rest to disk, syncs; done on the main loop. */
+/* Seals open blocks, sends for at most grace_ms, writes the rest to disk, syncs; done on the main loop. Disks are waited
+ * for no longer than 4 s; when one does not respond until then, the writer is abandoned: its threads may still run, so
+ * that nothing of it, nor a lane's loop, may be freed, and the process must end. */
 void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), void *arg);
+bool writer_abandoned(const struct writer *w);
 void writer_free(struct writer *w);
 
 /* The recent store as a source, NULL when off. Any query worker; valid while the caller holds the reference. */

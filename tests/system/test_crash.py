@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 in the middle of an outage: only samples younger than the flush interval are missing."""
+"""kill -9 in the middle of an outage: only samples younger than the flush interval are missing. SIGTERM at any time."""
+import os
 import time
 
 from lib import *
@@ -54,7 +55,6 @@ def test_kill_in_an_outage():
 def test_torn_tail_is_skipped_by_itself():
     """Bytes cut off and bytes damaged at the end of a segment cost what they held, and nothing else."""
     import glob
-    import os
     exporter, sink = ScriptedExporter(series=100), RecordingSink()
     sink.status = 503
     sluice = Sluice(scripted_config(exporter, sink))
@@ -71,3 +71,18 @@ def test_torn_tail_is_skipped_by_itself():
                "samples of the new run")
     kept = {v for s in sink.find("scripted_stamped_counter").values() for _, v in s}
     assert len([n for n in range(stopped) if n in kept]) >= 6, f"the queue was wiped: {sorted(kept)}"
+
+
+def test_sigterm_while_the_queue_is_read():
+    """A queue that takes minutes to read (its segment is 1 TiB of nothing) does not delay a stop."""
+    sluice = Sluice("remote_write: [{name: sink, url: 'http://127.0.0.1:1/', queue_config: {shards: 1}}]")
+    sluice.stop()
+    shard = next(path for path, _, files in os.walk(sluice.data_folder) if "position" in files)
+    with open(f"{shard}/0000000000000000.seg", "wb") as f:
+        f.truncate(1 << 40)
+    sluice.start()
+    time.sleep(1)
+    assert sluice.alive() and sluice.log().count("msg=ready") == 1
+    began = time.monotonic()
+    sluice.stop()
+    assert time.monotonic() - began < 4, f"the stop took {time.monotonic() - began:.1f} s"

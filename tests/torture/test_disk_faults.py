@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a full and a deleted queue disk do to a running program: nothing is lost that fits in memory, what is delivered
-is not sent again, and the disk is free afterwards. The full disk is a tmpfs, so it needs root.
+"""What a full, a read-only, a hanging and a deleted queue disk do to a running program: nothing is lost that fits in
+memory, what is delivered is not sent again, and the disk is free afterwards. The full disk is a tmpfs, so it needs root;
+the hanging and the read-only one are bad_disk.c, so they need a compiler.
 """
+import errno
+import glob
 import os
+import re
 import shutil
+import subprocess
 import time
 
 from lib import *
@@ -14,10 +19,31 @@ def noise(n, ms):
     return "".join(f'noise{{i="{i}"}} 0.{(n * 7919 + i) * 2654435761 % 10 ** 12}\n' for i in range(3000)) + f"page {n}\n"
 
 
-def run(name, options=""):
+def run(name, options="", **more):
     exporter, sink = ScriptedExporter(page=noise), RecordingSink()
     config = scripted_config(exporter, sink, interval_ms=200, destination=options)
-    return exporter, sink, Sluice(config, name=name, start=False)
+    return exporter, sink, Sluice(config, name=name, start=False, **more)
+
+
+class BadDisk:
+    """bad_disk.c for the queue of a Sluice that is started with data_folder= and env= of this."""
+
+    def __init__(self):
+        self.data_folder, self.path, library = f"{folder()}/disk", f"{folder()}/faults", f"{folder()}/bad_disk.so"
+        here = os.path.dirname(os.path.abspath(__file__))
+        if subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, f"{here}/bad_disk.c", "-ldl"]).returncode:
+            raise Skip("a C compiler")
+        self.env = {"LD_PRELOAD": library, "BAD_DISK_DIR": self.data_folder, "BAD_DISK": self.path}
+        self.set("")
+
+    def set(self, faults):
+        with open(f"{self.path}.new", "w", encoding="utf-8") as f:
+            f.write(faults)
+        os.rename(f"{self.path}.new", self.path)
+
+
+def delete(path):
+    (shutil.rmtree if os.path.isdir(path) else os.remove)(path)
 
 
 def pages(sink):
@@ -88,3 +114,135 @@ def test_deleted_directory():
     got = set(pages(sink))
     lost = [(n, ms) for n, ms, _ in exporter.served if float(n) not in got and flushed_before([killed], ms)]
     assert not lost, f"lost {len(lost)} of {exporter.n} pages: {lost[:5]}"
+
+
+@seconds(180)
+def test_hanging_disk():
+    """Scrapes and deliveries go on, memory is bounded, a push and a stop do not wait."""
+    memory = 2 << 20
+    disk = BadDisk()
+    exporter, sink, sluice = run("hanging", "max_memory_bytes: 2MiB", data_folder=disk.data_folder, env=disk.env)
+    sluice.start().wait_ready()
+    wait_until(lambda: len(pages(sink)) > 5)
+
+    disk.set("hang")
+    time.sleep(1)
+    hung = len(pages(sink))
+    began = time.monotonic()
+    answer = push(f"{sluice.url}/api/v1/write", [({"__name__": "pushed"}, [(now_ms(), 1.0)])])
+    took = time.monotonic() - began
+    assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0 and 9 < took < 15, (answer, took)
+    assert len(pages(sink)) > hung + 20, "deliveries wait for the disk"
+    assert "queue disk does not respond" in sluice.log()
+    unwritten = sluice.metric("sluice_queue_unwritten_bytes")
+    assert unwritten < 8 << 20, f"delivered blocks wait for the disk: {unwritten}"
+
+    sink.status = 503
+    wait_until(lambda: sluice.metric("vmagent_remotewrite_samples_dropped_total") > 0, 60, "the oldest are dropped")
+    time.sleep(5)
+    unwritten = sluice.metric("sluice_queue_unwritten_bytes")
+    assert unwritten <= memory * 1.5, f"memory is not bounded: {unwritten}"
+    before = exporter.n
+    sink.status = 204
+    wait_until(lambda: before + 5 in pages(sink), 20, "deliveries from memory while the disk hangs")
+    disk.set("")
+    wait_until(lambda: "queue disk responds again" in sluice.log(), 10)
+    time.sleep(3)
+    dropped = sluice.metric("vmagent_remotewrite_samples_dropped_total")
+    exporter.status = 503
+    wait_until(lambda: drained(sluice), 30)
+    got = pages(sink)
+    missing = {float(n) for n, _, _ in exporter.served} - set(got)
+    assert got == sorted(got) and len(missing) <= dropped / 3000 + 1, f"{len(missing)} missing, {dropped} samples dropped"
+    assert sluice.metric("sluice_queue_unwritten_bytes") == 0
+
+    exporter.status, sink.status = 200, 503
+    disk.set("hang")
+    time.sleep(4)
+    began = time.monotonic()
+    sluice.p.terminate()
+    code, took = sluice.wait_exit(30), time.monotonic() - began
+    assert code == 1 and took < 12, (code, took)
+    lost = [line for line in sluice.log().splitlines() if "stopping without waiting for it" in line]
+    assert len(lost) == 1 and 'lost_blocks=0' not in lost[0], lost
+    print(f"{len(got)} pages, {len(missing)} missing, {dropped} samples dropped, stop within {took:.1f} s: {lost[0]}")
+
+
+@seconds(120)
+def test_read_only_disk():
+    """Blocks and the position cannot be written: memory keeps everything, and all is on disk when it is well again."""
+    disk = BadDisk()
+    exporter, sink, sluice = run("readonly", data_folder=disk.data_folder, env=disk.env)
+    sluice.start().wait_ready()
+    wait_until(lambda: len(pages(sink)) > 5)
+    for status in (204, 503):
+        sink.status = status
+        disk.set(f"write={errno.EROFS}")
+        time.sleep(5)
+        disk.set("")
+        wait_until(lambda: sluice.metric("sluice_queue_unwritten_bytes") == 0, 10)
+    sluice.kill9()
+    killed = now_ms()
+    arrived = len(pages(sink))
+    sink.status = 204
+    sluice.start().wait_ready()
+    time.sleep(1)
+    exporter.status = 503
+    wait_until(lambda: drained(sluice), 30)
+    got = pages(sink)
+    lost = [(n, ms) for n, ms, _ in exporter.served if float(n) not in got and flushed_before([killed], ms)]
+    assert not lost, f"lost {len(lost)} of {exporter.n} pages: {lost[:5]}"
+    again = len(got) - len(set(got))
+    assert again <= 1, f"{again} pages of {arrived} came twice"
+
+
+@seconds(120)
+def test_stop_with_a_full_disk():
+    """What the stop cannot write is logged once, with numbers, and all else arrives after the restart."""
+    exporter, sink, sluice = run("stopped")
+    mount_disk(sluice.data_folder, "1m")
+    sluice.start().wait_ready()
+    sink.status = 503
+    wait_until(lambda: sluice.metric("sluice_queue_unwritten_bytes") > 1 << 20, 60)
+    sluice.stop()
+    lost = re.findall(r"cannot write queue blocks before the end.*lost_blocks=(\d+) lost_samples=(\d+)", sluice.log())
+    assert len(lost) == 1, sluice.log()[-2000:]
+    exporter.status, sink.status = 503, 204
+    stopped = exporter.n
+    sluice.start().wait_ready()
+    wait_until(lambda: drained(sluice), 30)
+    missing = stopped - len(set(pages(sink)))
+    samples = int(lost[0][1])
+    assert abs(missing * 3001 - samples) < 3 * 3001, f"{missing} pages are missing, {samples} samples were reported"
+    print(f"{stopped} pages, {missing} missing, reported {lost[0]}")
+
+
+@seconds(240)
+def test_deleted_parts():
+    """The root, a destination, a shard, a segment, a position: what is open is saved, the rest is counted, and the
+    queue serves the next outage."""
+    for what in ("", "*", "*/g*", "*/g*/0*", "*/g*/*/*.seg", "*/g*/*/position", "lock"):
+        exporter, sink, sluice = run("part" + re.sub(r"\W", "x", what), "max_memory_bytes: 1MiB")
+        sluice.start().wait_ready()
+        wait_until(lambda: len(pages(sink)) > 5)
+        sink.status = 503
+        time.sleep(4)
+        for path in glob.glob(f"{sluice.data_folder}/{what}".rstrip("/")):
+            delete(path)
+        wait_until(lambda: re.search("queue files were deleted|lock file .* was deleted", sluice.log()), 10, what)
+        time.sleep(1.5)
+        second = Sluice("remote_write: [{name: sink, url: 'http://127.0.0.1:1/'}]", name="second", ready=False,
+                        data_folder=sluice.data_folder)
+        assert second.wait_exit() == 1 and "in use by another process" in second.log(), what
+        sluice.kill9()
+        killed = now_ms()
+        sluice.start().wait_ready()
+        sink.status = 204
+        time.sleep(1)
+        exporter.status = 503
+        wait_until(lambda: drained(sluice), 30)
+        got = set(pages(sink))
+        lost = [n for n, ms, _ in exporter.served if float(n) not in got and flushed_before([killed], ms)]
+        assert not lost, f"{what}: lost {len(lost)} of {exporter.n} pages: {lost[:5]}"
+        sluice.stop()
+        print(f"{what or 'root'}: {exporter.n} pages")

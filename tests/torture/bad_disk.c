@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A disk that fails or hangs, by LD_PRELOAD, for files below $BAD_DISK_DIR. What is wrong is read from the file
+ * $BAD_DISK each time, words in any order:
+ *
+ *   hang          writes, syncs and reads do not return until the word is gone
+ *   write=ERRNO   pwrite, pwritev and ftruncate fail, and so does opening for writing
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define REAL(name)                          \
+    static __typeof__(&name) real;          \
+    if (!real)                              \
+        real = dlsym(RTLD_NEXT, #name)
+
+static void faults(char text[128])
+{
+    static int (*real_open)(const char *, int, ...);
+    if (!real_open)
+        real_open = dlsym(RTLD_NEXT, "open");
+    const char *path = getenv("BAD_DISK");
+    int fd = path ? real_open(path, O_RDONLY | O_CLOEXEC) : -1;
+    ssize_t n = fd < 0 ? 0 : read(fd, text, 127);
+    text[n > 0 ? n : 0] = 0;
+    if (fd >= 0)
+        close(fd);
+}
+
+static bool on_bad_disk(int fd)
+{
+    const char *dir = getenv("BAD_DISK_DIR");
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = dir ? readlink(link, path, sizeof path - 1) : 0;
+    path[n > 0 ? n : 0] = 0;
+    return n > 0 && strncmp(path, dir, strlen(dir)) == 0;
+}
+
+/* Waits while the disk hangs; the error of a write, or 0. */
+static int bad(int fd)
+{
+    char text[128];
+    int saved = errno, why = 0;
+    if (on_bad_disk(fd)) {
+        for (faults(text); strstr(text, "hang"); faults(text))
+            usleep(20000);
+        const char *at = strstr(text, "write=");
+        why = at ? atoi(at + strlen("write=")) : 0;
+    }
+    errno = why ? why : saved;
+    return why;
+}
+
+ssize_t pwritev(int fd, const struct iovec *parts, int n, off_t at) { REAL(pwritev); return bad(fd) ? -1 : real(fd, parts, n, at); }
+ssize_t pwrite(int fd, const void *p, size_t n, off_t at) { REAL(pwrite); return bad(fd) ? -1 : real(fd, p, n, at); }
+int ftruncate(int fd, off_t n) { REAL(ftruncate); return bad(fd) ? -1 : real(fd, n); }
+int fdatasync(int fd) { REAL(fdatasync); bad(fd); return real(fd); }
+ssize_t pread(int fd, void *p, size_t n, off_t at) { REAL(pread); bad(fd); return real(fd, p, n, at); }
+
+int open(const char *path, int flags, ...)
+{
+    REAL(open);
+    va_list args;
+    va_start(args, flags);
+    mode_t mode = va_arg(args, mode_t);
+    va_end(args);
+    const char *dir = getenv("BAD_DISK_DIR");
+    char text[128] = "";
+    if (dir && strncmp(path, dir, strlen(dir)) == 0 && (flags & (O_WRONLY | O_RDWR)))
+        faults(text);
+    const char *at = strstr(text, "write=");
+    if (at) {
+        errno = atoi(at + strlen("write="));
+        return -1;
+    }
+    return real(path, flags, mode);
+}

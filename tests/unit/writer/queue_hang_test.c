@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The queue beside a disk that does not respond, and at its end: what waits is bounded and can be read, what the end
+ * cannot write is counted, and a deleted lock file lets nobody in.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/times.h"
+#include "rig.h"
+#include "writer/queue_shard.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SIZE = 5000, SAMPLES = 10, STALLED_MS = 2000 };
+static char dir[256];
+static atomic_bool hang;
+
+/* Takes the place of the C library's: a disk that hangs. */
+ssize_t pwritev(int fd, const struct iovec *parts, int n, off_t at)
+{
+    while (atomic_load(&hang))
+        usleep(1000);
+    return (ssize_t)syscall(SYS_pwritev, fd, parts, n, at, 0);
+}
+
+static int hang_setup(void **state UNUSED)
+{
+    snprintf(dir, sizeof dir, "/tmp/sluice-hang-XXXXXX");
+    return mkdtemp(dir) == NULL;
+}
+
+static int hang_teardown(void **state UNUSED)
+{
+    char command[400];
+    atomic_store(&hang, false);
+    rig_unlimit_files();
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    return system(command);
+}
+
+static struct queue *hang_queue(struct queue_limits limits)
+{
+    struct err err = {0};
+    struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = 1, .limits = limits}, &err);
+    if (q == NULL)
+        fail_msg("%s", err.text);
+    return q;
+}
+
+static struct queue_shard *only_shard(struct queue *q)
+{
+    const struct queue_generation *g;
+    size_t n = queue_generations(q, &g);
+    return g[n - 1].shards[0];
+}
+
+static void put_blocks(struct queue *q, uint64_t from, uint64_t to, struct waiting who)
+{
+    for (uint64_t i = from; i < to; i++) {
+        struct block *b = block_new(SIZE);
+        b->codec = CODEC_SNAPPY;
+        b->n_samples = SAMPLES;
+        b->t_min = b->t_max = (int64_t)i + 1;
+        b->raw_n = 160;
+        memset(b->bytes, (int)i, SIZE);
+        queue_write(only_shard(q), b, i, who);
+    }
+}
+
+static void wait_ended(struct queue *q)
+{
+    for (int64_t until = clock_mono_ms() + 10000; !queue_ended(q) && clock_mono_ms() < until;)
+        usleep(10000);
+    assert_true(queue_ended(q));
+}
+
+/* Blocks [from, ...) that can be read without the io thread. */
+static unsigned read_memory(struct queue *q, uint64_t from, uint64_t *first)
+{
+    struct queue_read r = {.from = from, .max_bytes = 1 << 20};
+    assert_true(queue_read_memory(only_shard(q), &r));
+    *first = r.n ? r.items[0].seq : UINT64_MAX;
+    for (unsigned i = 0; i < r.n; i++) {
+        assert_int_equal(r.items[i].block->bytes[0], (uint8_t)r.items[i].seq);
+        block_unref(r.items[i].block);
+    }
+    return r.n;
+}
+
+static void stall(struct queue *q)
+{
+    atomic_store(&hang, true);
+    put_blocks(q, 0, 1, (struct waiting){0});
+    usleep((STALLED_MS + 100) * 1000);
+}
+
+static void a_hung_disk_costs_no_more_than_its_limit(void **state UNUSED)
+{
+    enum { LIMIT = 10, ALL = 50 };
+    uint64_t first;
+    struct queue *q = hang_queue((struct queue_limits){.max_memory = LIMIT * (SIZE + 200)});
+    stall(q);
+    assert_false(queue_read_memory(only_shard(q), &(struct queue_read){.from = UINT64_MAX}) == false);
+    put_blocks(q, 1, ALL, (struct waiting){0});
+    assert_true(queue_failing(q));
+    assert_true(queue_unwritten_bytes(q) <= LIMIT * (SIZE + 200));
+    unsigned kept = read_memory(q, 1, &first);
+    assert_true(kept >= LIMIT - 2 && kept < LIMIT && first == ALL - kept);
+    assert_int_equal(queue_stats(q)->blocks_dropped, ALL - 1 - kept);
+    assert_int_equal(queue_stats(q)->samples_dropped, (ALL - 1 - kept) * SAMPLES);
+    atomic_store(&hang, false);
+    queue_close(q);
+    q = hang_queue((struct queue_limits){0});
+    assert_int_equal(queue_shard_state(only_shard(q)).next, ALL);
+    queue_close(q);
+}
+
+/* What a lane holds is not dropped; what is delivered needs no disk, and is no loss. */
+static void delivered_blocks_do_not_wait_for_the_disk(void **state UNUSED)
+{
+    enum { ALL = 40 };
+    uint64_t first;
+    struct queue *q = hang_queue((struct queue_limits){.max_memory = 10 * SIZE});
+    queue_hold(only_shard(q), UINT64_MAX);
+    atomic_store(&hang, true);
+    put_blocks(q, 0, ALL, (struct waiting){0});
+    usleep((STALLED_MS + 100) * 1000);
+    put_blocks(q, ALL, ALL + 1, (struct waiting){0});
+    assert_int_equal(read_memory(q, 1, &first), ALL);
+    queue_ack(only_shard(q), ALL);
+    assert_int_equal(read_memory(q, ALL, &first), 1);
+    assert_true(queue_unwritten_bytes(q) < 3 * SIZE); /* the one that is being written, and the young one */
+    assert_int_equal(queue_stats(q)->blocks_dropped, 0);
+    atomic_store(&hang, false);
+    queue_close(q);
+    q = hang_queue((struct queue_limits){0});
+    assert_int_equal(queue_shard_state(only_shard(q)).first, ALL);
+    assert_int_equal(queue_shard_state(only_shard(q)).next, ALL + 1);
+    queue_close(q);
+}
+
+static int64_t fake_ms;
+static int64_t fake_clock(void *arg UNUSED) { return fake_ms; }
+static int told; /* 0 = not yet, 1 = safe, 2 = not safe */
+static void on_told(void *arg UNUSED, bool ok) { assert_int_equal(told, 0); told = ok ? 1 : 2; }
+
+static void a_push_waits_only_so_long(void **state UNUSED)
+{
+    struct loop *home = loop_new();
+    loop_set_clock(home, (struct loop_clock){fake_clock, fake_clock, NULL});
+    struct queue *q = hang_queue((struct queue_limits){0});
+    atomic_store(&hang, true);
+    struct receipt *r = receipt_new(home, on_told, NULL);
+    put_blocks(q, 0, 1, (struct waiting){.receipts = (struct receipt *const[]){r}, .n = 1});
+    for (fake_ms = 0; fake_ms < RECEIPT_MS; fake_ms += RECEIPT_MS / 4) {
+        loop_turn(home, 0);
+        assert_int_equal(told, 0);
+    }
+    fake_ms = RECEIPT_MS;
+    loop_turn(home, 0);
+    assert_int_equal(told, 2);
+    atomic_store(&hang, false);
+    queue_close(q); /* drops the last hold: nobody is told twice */
+    loop_turn(home, 0);
+    loop_free(home);
+}
+
+/* A disk that hangs keeps nobody: the end is asked for, and main goes on. */
+static void the_end_does_not_wait(void **state UNUSED)
+{
+    struct queue *q = hang_queue((struct queue_limits){0});
+    atomic_store(&hang, true);
+    put_blocks(q, 0, 3, (struct waiting){0});
+    int64_t begin = clock_mono_ms();
+    queue_end(q, 100, NULL, NULL);
+    assert_false(queue_ended(q));
+    queue_log_abandoned(q);
+    assert_true(clock_mono_ms() - begin < 500);
+    atomic_store(&hang, false);
+    wait_ended(q);
+    assert_int_equal(queue_stats(q)->blocks_dropped, 0);
+    queue_close(q);
+}
+
+static void blocks_that_the_end_cannot_write_are_counted(void **state UNUSED)
+{
+    for (int full = 0; full < 2; full++) {
+        struct queue *q = hang_queue((struct queue_limits){.max_memory = 1 << 20});
+        uint64_t begin = queue_shard_state(only_shard(q)).next;
+        rig_limit_files(1);
+        put_blocks(q, begin, begin + 10, (struct waiting){0});
+        queue_ack(only_shard(q), begin + 3);
+        queue_end(q, 600, NULL, NULL);
+        usleep(200000);
+        assert_false(queue_ended(q)); /* it retries */
+        if (!full)
+            rig_unlimit_files();
+        wait_ended(q);
+        assert_int_equal(queue_stats(q)->blocks_dropped, full ? 7 : 0);
+        assert_int_equal(queue_stats(q)->samples_dropped, full ? 7 * SAMPLES : 0);
+        rig_unlimit_files();
+        queue_close(q);
+    }
+}
+
+/* Written, but into a file that was deleted and cannot be created again. */
+static void blocks_in_deleted_files_are_counted_at_the_end(void **state UNUSED)
+{
+    char command[600];
+    struct queue *q = hang_queue((struct queue_limits){0});
+    put_blocks(q, 0, 10, (struct waiting){0});
+    while (queue_bytes(q) < 10 * SIZE)
+        usleep(1000);
+    snprintf(command, sizeof command, "rm -rf %s && touch %s", dir, dir);
+    assert_int_equal(system(command), 0);
+    queue_end(q, 200, NULL, NULL);
+    wait_ended(q);
+    assert_int_equal(queue_stats(q)->blocks_dropped, 10);
+    queue_close(q);
+}
+
+/* All delivered, and nothing written since the start: the space of the last segment is given back as well. */
+static void a_delivered_backlog_is_freed(void **state UNUSED)
+{
+    enum { ALL = 300 };
+    struct queue *q = hang_queue((struct queue_limits){0});
+    put_blocks(q, 0, ALL, (struct waiting){0});
+    queue_close(q);
+    q = hang_queue((struct queue_limits){0});
+    char path[400];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/g0001-s01/00/0000000000000000.seg", dir);
+    assert_true(stat(path, &st) == 0 && st.st_size > ALL * SIZE);
+    queue_ack(only_shard(q), ALL);
+    for (int64_t until = clock_mono_ms() + 5000; stat(path, &st) == 0 && clock_mono_ms() < until;)
+        usleep(1000);
+    assert_int_equal(stat(path, &st), -1);
+    put_blocks(q, ALL, ALL + 1, (struct waiting){0});
+    queue_close(q);
+    q = hang_queue((struct queue_limits){0});
+    assert_int_equal(queue_shard_state(only_shard(q)).first, ALL);
+    assert_int_equal(queue_shard_state(only_shard(q)).next, ALL + 1);
+    queue_close(q);
+}
+
+static void delete_queues(void)
+{
+    char command[400];
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
+/* Whether another process may lock the directory; it holds the lock while `keep` is open. */
+static bool locked_by_child(int keep[2])
+{
+    int told_by[2];
+    assert_true(pipe(told_by) == 0 && pipe(keep) == 0);
+    if (fork() == 0) {
+        struct err err = {0};
+        char ok = queue_lock_new(dir, &err) != NULL, end;
+        if (!ok && strstr(err.text, "in use by another process") == NULL)
+            ok = 2;
+        close(keep[1]);
+        (void)!write(told_by[1], &ok, 1);
+        (void)!read(keep[0], &end, 1);
+        _exit(0);
+    }
+    char ok = 2;
+    assert_int_equal(read(told_by[0], &ok, 1), 1);
+    close(told_by[0]);
+    close(told_by[1]);
+    close(keep[0]);
+    assert_true(ok < 2);
+    return ok;
+}
+
+static void end_child(int keep[2])
+{
+    close(keep[1]);
+    assert_true(wait(NULL) > 0);
+}
+
+static void a_deleted_lock_is_taken_again(void **state UNUSED)
+{
+    struct err err = {0};
+    int child[2];
+    struct queue_lock *l = queue_lock_new(dir, &err);
+    assert_non_null(l);
+    assert_false(locked_by_child(child));
+    end_child(child);
+    delete_queues();
+    assert_true(queue_lock_hold(l));
+    assert_false(locked_by_child(child));
+    end_child(child);
+
+    delete_queues();
+    assert_true(locked_by_child(child)); /* it came first */
+    assert_false(queue_lock_hold(l));
+    assert_int_equal(errno, EBUSY);
+    end_child(child);
+    assert_true(queue_lock_hold(l));
+    queue_lock_free(l);
+}
+
+/* A queue whose directory another process has taken writes nothing into it, and keeps its blocks. */
+static void a_taken_directory_is_left_alone(void **state UNUSED)
+{
+    struct err err = {0};
+    int child[2];
+    char path[300];
+    struct stat st;
+    struct queue_lock *l = queue_lock_new(dir, &err);
+    snprintf(path, sizeof path, "%s/queue", dir);
+    struct queue *q = queue_open(&(struct queue_options){.dir = path, .lock = l, .shards = 1}, &err);
+    assert_non_null(q);
+    delete_queues();
+    assert_true(locked_by_child(child));
+    usleep(1500000);
+    put_blocks(q, 0, 5, (struct waiting){0});
+    usleep(300000);
+    assert_int_equal(stat(path, &st), -1);
+    assert_true(queue_unwritten_bytes(q) > 5 * SIZE);
+    end_child(child);
+    queue_end(q, 2000, NULL, NULL);
+    wait_ended(q);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(queue_stats(q)->blocks_dropped, 0);
+    queue_close(q);
+    queue_lock_free(l);
+}
+
+static bool always(void) { return true; }
+
+static void opening_is_interrupted(void **state UNUSED)
+{
+    enum { ALL = 20000 };
+    struct err err = {0};
+    struct queue *q = hang_queue((struct queue_limits){0});
+    for (uint64_t i = 0; i < ALL; i++) {
+        struct block *b = block_new(10);
+        b->codec = CODEC_SNAPPY;
+        b->n_samples = 1;
+        b->t_min = b->t_max = 1;
+        b->raw_n = 16;
+        memset(b->bytes, 0, 10);
+        queue_write(only_shard(q), b, i, (struct waiting){0});
+    }
+    queue_close(q);
+    int64_t begin = clock_mono_ms();
+    q = queue_open(&(struct queue_options){.dir = dir, .shards = 1, .interrupted = always}, &err);
+    if (q) { /* it was quicker than the first look */
+        queue_close(q);
+        return;
+    }
+    assert_int_equal(err.kind, ERR_CANCELED);
+    assert_true(clock_mono_ms() - begin < 1000);
+    q = hang_queue((struct queue_limits){0}); /* nothing was changed */
+    assert_int_equal(queue_shard_state(only_shard(q)).next, ALL);
+    queue_close(q);
+}
+
+#define HANG_TEST(name) cmocka_unit_test_setup_teardown(name, hang_setup, hang_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HANG_TEST(a_hung_disk_costs_no_more_than_its_limit), HANG_TEST(delivered_blocks_do_not_wait_for_the_disk),
+        HANG_TEST(a_push_waits_only_so_long), HANG_TEST(the_end_does_not_wait),
+        HANG_TEST(blocks_that_the_end_cannot_write_are_counted),
+        HANG_TEST(blocks_in_deleted_files_are_counted_at_the_end), HANG_TEST(a_delivered_backlog_is_freed),
+        HANG_TEST(a_deleted_lock_is_taken_again), HANG_TEST(a_taken_directory_is_left_alone),
+        HANG_TEST(opening_is_interrupted)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
