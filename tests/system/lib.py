@@ -165,11 +165,11 @@ def request(url, params=None, data=None, headers=None, method=None, timeout=30):
     return answer
 
 
-def push(url, series):
+def push(url, series, **more):
     """Sends [(labels, [(ms, value), ...])] by remote write 1.0."""
     return request(url, data=wire.snappy_compress(wire.write_request(series)), headers={
         "Content-Type": "application/x-protobuf", "Content-Encoding": "snappy",
-        "X-Prometheus-Remote-Write-Version": "0.1.0"})
+        "X-Prometheus-Remote-Write-Version": "0.1.0"}, **more)
 
 
 def number(text):

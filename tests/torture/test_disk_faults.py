@@ -169,6 +169,39 @@ def test_hanging_disk():
 
 
 @seconds(120)
+def test_reload_with_a_hanging_disk():
+    """A reload that needs the disk is refused after a while, one that does not is taken; pushes get 429 when memory is
+    full; and a destination that left does not keep the process."""
+    disk = BadDisk()
+    sink = RecordingSink()
+    sink.status = 503
+    config = ("remote_write: [{{name: sink, url: '%s', on_full: push_back, max_memory_bytes: 2MiB, durability: memory, "
+              "queue_config: {{shards: {}}}}}]\n" % sink.url)
+    sluice = Sluice(config.format(8).replace("memory, ", "spill, "), data_folder=disk.data_folder, env=disk.env)
+    disk.set("hang")
+    series = [({"__name__": "pushed", "i": str(i), "noise": os.urandom(100).hex()}, [(now_ms(), 1.0)]) for i in range(2000)]
+
+    def refused():
+        try:
+            return push(f"{sluice.url}/api/v1/write", series, timeout=0.2).status == 429
+        except OSError:
+            return False
+    wait_until(refused, 30, "429")
+    assert sluice.metric("sluice_queue_unwritten_bytes") < 4 << 20
+    began = time.monotonic()
+    answer = sluice.reconfigure(config.format(4))
+    assert answer.status == 500 or answer.status == 503, answer
+    assert "does not respond" in answer.text and time.monotonic() - began < 8, (answer, time.monotonic() - began)
+    assert sluice.reconfigure("recent: {}\n").status == 200
+    assert sluice.get("/-/healthy").status == 200
+    began = time.monotonic()
+    sluice.p.terminate()
+    code, took = sluice.wait_exit(30), time.monotonic() - began
+    assert code == 1 and took < 8, (code, took)
+    assert "stopping without waiting for it" in sluice.log()
+
+
+@seconds(120)
 def test_read_only_disk():
     """Blocks and the position cannot be written: memory keeps everything, and all is on disk when it is well again."""
     disk = BadDisk()

@@ -176,6 +176,33 @@ static void a_full_disk_recovers(void **state UNUSED)
     assert_int_equal(umount2(dir, MNT_DETACH), 0);
 }
 
+/* What one queue has delivered makes way for what another one has to write. */
+static void delivered_bytes_make_way_for_other_queues(void **state UNUSED)
+{
+    enum { SHARDS = 4, DELIVERED = 12, ALL = 80 };
+    char whole[300];
+    if (!mount_small_disk())
+        skip();
+    snprintf(whole, sizeof whole, "%s", dir);
+    snprintf(dir, sizeof dir, "%.250s/idle", whole);
+    struct queue *idle = fault_queue(SHARDS, (struct queue_limits){0});
+    for (unsigned i = 0; i < SHARDS; i++) {
+        write_blocks(idle, i, 0, DELIVERED);
+        queue_ack(fault_shard(idle, i), DELIVERED);
+    }
+    snprintf(dir, sizeof dir, "%.250s/busy", whole);
+    struct queue *busy = fault_queue(1, (struct queue_limits){.max_memory = 16 << 20});
+    write_blocks(busy, 0, 0, ALL);
+    for (int64_t until = clock_mono_ms() + 5000; queue_unwritten_bytes(busy) > 0 && clock_mono_ms() < until;)
+        usleep(10000);
+    assert_int_equal(queue_unwritten_bytes(busy), 0);
+    assert_true(queue_bytes(busy) > ALL * SIZE);
+    queue_close(busy);
+    queue_close(idle);
+    snprintf(dir, sizeof dir, "%s", whole);
+    assert_int_equal(umount2(dir, MNT_DETACH), 0);
+}
+
 /* On a full disk the oldest goes first, wherever it is, and what is kept are the newest of every shard. */
 static void a_full_disk_drops_the_oldest(void **state UNUSED)
 {
@@ -270,7 +297,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FAULT_TEST(memory_drops_the_oldest), FAULT_TEST(blocks_in_memory_are_not_dropped),
-        FAULT_TEST(a_full_disk_recovers), FAULT_TEST(a_full_disk_drops_the_oldest),
+        FAULT_TEST(a_full_disk_recovers), FAULT_TEST(delivered_bytes_make_way_for_other_queues),
+        FAULT_TEST(a_full_disk_drops_the_oldest),
         FAULT_TEST(a_deleted_directory_is_restored), FAULT_TEST(time_to_full_is_estimated)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
