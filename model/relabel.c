@@ -126,10 +126,68 @@ static bool equal(const struct relabel_rule *r, struct labels_builder *b)
     return str_eq(source(r, b), value_of(b, r->target_label));
 }
 
+/* --- vmagent's actions ------------------------------------------------------------------------------------------- */
+
+/* The text with every match of the regex replaced. */
+static struct str replace_matches(const struct relabel_rule *r, struct labels_builder *b, struct str text)
+{
+    buf_clear(&b->_text);
+    regex_replace_all(r->regex, text, r->replacement, &b->_text);
+    return arena_str(b->scratch, buf_str(&b->_text));
+}
+
+static void replace_all(const struct relabel_rule *r, struct labels_builder *b)
+{
+    struct str text = source(r, b), value = replace_matches(r, b, text);
+    if (!str_eq(text, value))
+        builder_set(b, r->target_label, value);
+}
+
+/* All names are changed before the first label is set, so that none is changed twice. */
+static void labelmap_all(const struct relabel_rule *r, struct labels_builder *b)
+{
+    struct label *renamed = ARENA_ARRAY(b->scratch, struct label, b->n);
+    size_t n = 0;
+    for (size_t i = 0; renamed && i < b->n; i++) {
+        struct label_slot *slot = &b->slots[i];
+        struct str name = slot->gone ? slot->label.name : replace_matches(r, b, slot->label.name);
+        if (str_eq(name, slot->label.name))
+            continue;
+        renamed[n++] = (struct label){name, slot->label.value};
+        slot->gone = true;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (renamed[i].name.n > 0)
+            builder_set(b, renamed[i].name, renamed[i].value);
+}
+
+static bool sources_are_equal(const struct relabel_rule *r, const struct labels_builder *b)
+{
+    for (size_t i = 1; i < r->source_labels.n; i++)
+        if (!str_eq(value_of(b, r->source_labels.items[i]), value_of(b, r->source_labels.items[0])))
+            return false;
+    return true;
+}
+
+static bool target_contains_sources(const struct relabel_rule *r, const struct labels_builder *b)
+{
+    struct str target = value_of(b, r->target_label);
+    for (size_t i = 0; i < r->source_labels.n; i++) {
+        struct str part = value_of(b, r->source_labels.items[i]);
+        if (part.n > 0 && memmem(target.p, target.n, part.p, part.n) == NULL)
+            return false;
+    }
+    return true;
+}
+
 static bool apply(const struct relabel_rule *r, struct labels_builder *b)
 {
+    if (r->only_if && !label_filters_match(r->only_if, b))
+        return r->action != RELABEL_KEEP && r->action != RELABEL_KEEP_METRICS;
     switch ((enum relabel_action)r->action) {
+    case RELABEL_KEEP_METRICS:
     case RELABEL_KEEP: return regex_match(r->regex, source(r, b));
+    case RELABEL_DROP_METRICS:
     case RELABEL_DROP: return !regex_match(r->regex, source(r, b));
     case RELABEL_KEEPEQUAL: return equal(r, b);
     case RELABEL_DROPEQUAL: return !equal(r, b);
@@ -140,6 +198,13 @@ static bool apply(const struct relabel_rule *r, struct labels_builder *b)
     case RELABEL_LABELKEEP: drop_names(r, b, false); break;
     case RELABEL_LOWERCASE: change_case(r, b, 'A', 'Z'); break;
     case RELABEL_UPPERCASE: change_case(r, b, 'a', 'z'); break;
+    case RELABEL_REPLACE_ALL: replace_all(r, b); break;
+    case RELABEL_LABELMAP_ALL: labelmap_all(r, b); break;
+    case RELABEL_KEEP_IF_EQUAL: return sources_are_equal(r, b);
+    case RELABEL_DROP_IF_EQUAL: return !sources_are_equal(r, b);
+    case RELABEL_KEEP_IF_CONTAINS: return target_contains_sources(r, b);
+    case RELABEL_DROP_IF_CONTAINS: return !target_contains_sources(r, b);
+    case RELABEL_GRAPHITE: break; /* refused by the configuration */
     }
     return true;
 }
@@ -168,7 +233,7 @@ static bool same_names(struct str_list a, struct str_list b)
 static bool same_rule(const struct relabel_rule *a, const struct relabel_rule *b)
 {
     return a->action == b->action && a->modulus == b->modulus && a->xxhash == b->xxhash && a->ends_chain == b->ends_chain &&
-           same_names(a->source_labels, b->source_labels) &&
+           same_names(a->source_labels, b->source_labels) && same_names(a->if_texts, b->if_texts) &&
            str_eq(a->separator, b->separator) && str_eq(a->target_label, b->target_label) &&
            str_eq(a->regex_text, b->regex_text) && str_eq(a->replacement, b->replacement);
 }
@@ -193,6 +258,25 @@ static void add_name(struct arena *a, struct str_list *names, size_t *cap, struc
         names->items[names->n++] = name;
 }
 
+static bool reads_target(enum relabel_action action)
+{
+    return action == RELABEL_KEEPEQUAL || action == RELABEL_DROPEQUAL || action == RELABEL_KEEP_IF_CONTAINS ||
+           action == RELABEL_DROP_IF_CONTAINS;
+}
+
+static bool reads_all_names(enum relabel_action action)
+{
+    return action == RELABEL_LABELMAP || action == RELABEL_LABELDROP || action == RELABEL_LABELKEEP ||
+           action == RELABEL_LABELMAP_ALL;
+}
+
+static void add_names_of_if(struct arena *a, struct str_list *names, size_t *cap, const struct label_filters *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        for (size_t k = 0; k < f->any[i].n; k++)
+            add_name(a, names, cap, f->any[i].matchers[k].name);
+}
+
 void relabel_reads(struct relabel_rules r, struct arena *a, struct str_list *names, bool *all)
 {
     size_t cap = 0;
@@ -202,9 +286,10 @@ void relabel_reads(struct relabel_rules r, struct arena *a, struct str_list *nam
         const struct relabel_rule *rule = &r.rules[i];
         for (size_t k = 0; k < rule->source_labels.n; k++)
             add_name(a, names, &cap, rule->source_labels.items[k]);
-        if (rule->action == RELABEL_KEEPEQUAL || rule->action == RELABEL_DROPEQUAL)
+        if (reads_target(rule->action))
             add_name(a, names, &cap, rule->target_label);
-        if (rule->action == RELABEL_LABELMAP || rule->action == RELABEL_LABELDROP || rule->action == RELABEL_LABELKEEP)
-            *all = true;
+        if (rule->only_if)
+            add_names_of_if(a, names, &cap, rule->only_if);
+        *all = *all || reads_all_names(rule->action);
     }
 }

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Relabel rules: every action of Prometheus (replace keep drop keepequal dropequal hashmod labelmap labeldrop labelkeep
- * lowercase uppercase; the last two change ASCII letters only, where Prometheus knows all of Unicode's). Rules are
- * immutable and shared by threads; what changes per use is the builder.
+ * lowercase uppercase; the last two change ASCII letters only, where Prometheus knows all of Unicode's), those of
+ * vmagent but graphite, and its `if`. Rules are immutable and shared by threads; what changes per use is the builder.
  * Source: https://prometheus.io/docs/prometheus/latest/configuration/configuration/#relabel_config
+ *         https://docs.victoriametrics.com/victoriametrics/relabeling/
  */
 #ifndef MODEL_RELABEL_H
 #define MODEL_RELABEL_H
 
 #include "base/conf.h"
+#include "model/label_filter.h"
 #include "model/labels.h"
 #include "base/regex.h"
 
 enum relabel_action {
     RELABEL_REPLACE, RELABEL_KEEP, RELABEL_DROP, RELABEL_KEEPEQUAL, RELABEL_DROPEQUAL, RELABEL_HASHMOD,
-    RELABEL_LABELMAP, RELABEL_LABELDROP, RELABEL_LABELKEEP, RELABEL_LOWERCASE, RELABEL_UPPERCASE
+    RELABEL_LABELMAP, RELABEL_LABELDROP, RELABEL_LABELKEEP, RELABEL_LOWERCASE, RELABEL_UPPERCASE,
+    /* vmagent's */
+    RELABEL_REPLACE_ALL, RELABEL_LABELMAP_ALL, RELABEL_KEEP_IF_EQUAL, RELABEL_DROP_IF_EQUAL, RELABEL_KEEP_IF_CONTAINS,
+    RELABEL_DROP_IF_CONTAINS, RELABEL_KEEP_METRICS, RELABEL_DROP_METRICS, RELABEL_GRAPHITE
 };
 struct relabel_rule {
     int action; /* enum relabel_action */
@@ -22,7 +27,10 @@ struct relabel_rule {
     int64_t modulus;
     bool xxhash;       /* hashmod as vmagent computes it, by XXH64; else by MD5, as Prometheus */
     bool ends_chain;   /* vmagent, last rule of a destination: then drops labels that begin with __, but the name */
-    struct regex *regex;
+    struct regex *regex; /* replace_all, labelmap_all: not anchored */
+    /* The rule applies to what one of them accepts; keep drops what none does. NULL: to everything. */
+    struct label_filters *only_if;
+    struct str_list if_texts; /* its selectors as written */
 };
 struct relabel_rules { const struct relabel_rule *rules; size_t n; };
 

@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A relabel rule in a configuration file, and what Prometheus demands of it, action by action, in its words. */
+/* A relabel rule in a configuration file, and what Prometheus and vmagent demand of it, action by action, in their
+ * words. */
 #include "model/relabel.h"
 
 static const char *const actions[] = {
     [RELABEL_REPLACE] = "replace", [RELABEL_KEEP] = "keep", [RELABEL_DROP] = "drop", [RELABEL_KEEPEQUAL] = "keepequal",
     [RELABEL_DROPEQUAL] = "dropequal", [RELABEL_HASHMOD] = "hashmod", [RELABEL_LABELMAP] = "labelmap",
     [RELABEL_LABELDROP] = "labeldrop", [RELABEL_LABELKEEP] = "labelkeep", [RELABEL_LOWERCASE] = "lowercase",
-    [RELABEL_UPPERCASE] = "uppercase", NULL,
+    [RELABEL_UPPERCASE] = "uppercase", [RELABEL_REPLACE_ALL] = "replace_all", [RELABEL_LABELMAP_ALL] = "labelmap_all",
+    [RELABEL_KEEP_IF_EQUAL] = "keep_if_equal", [RELABEL_DROP_IF_EQUAL] = "drop_if_equal",
+    [RELABEL_KEEP_IF_CONTAINS] = "keep_if_contains", [RELABEL_DROP_IF_CONTAINS] = "drop_if_contains",
+    [RELABEL_KEEP_METRICS] = "keep_metrics", [RELABEL_DROP_METRICS] = "drop_metrics", [RELABEL_GRAPHITE] = "graphite",
+    NULL,
 };
 
 /* What an action asks of the other keys. */
-enum { NEEDS_TARGET = 1, NO_REPLACEMENT = 2, ONLY_SOURCE_AND_TARGET = 4, ONLY_REGEX = 8 };
-static const unsigned char demands[] = {
+enum {
+    NEEDS_TARGET = 1, NO_REPLACEMENT = 2, ONLY_SOURCE_AND_TARGET = 4, ONLY_REGEX = 8, NEEDS_SOURCE = 16,
+    NEEDS_TWO_SOURCES = 32, NO_SOURCE = 64, NO_TARGET = 128, NO_REGEX = 256, NEEDS_REGEX_OR_IF = 512
+};
+static const unsigned short demands[] = {
     [RELABEL_REPLACE] = NEEDS_TARGET,
     [RELABEL_HASHMOD] = NEEDS_TARGET,
     [RELABEL_LOWERCASE] = NEEDS_TARGET | NO_REPLACEMENT,
@@ -20,6 +28,14 @@ static const unsigned char demands[] = {
     [RELABEL_DROPEQUAL] = NEEDS_TARGET | NO_REPLACEMENT | ONLY_SOURCE_AND_TARGET,
     [RELABEL_LABELDROP] = ONLY_REGEX,
     [RELABEL_LABELKEEP] = ONLY_REGEX,
+    [RELABEL_REPLACE_ALL] = NEEDS_SOURCE | NEEDS_TARGET,
+    [RELABEL_KEEP_IF_EQUAL] = NEEDS_TWO_SOURCES | NO_TARGET | NO_REGEX,
+    [RELABEL_DROP_IF_EQUAL] = NEEDS_TWO_SOURCES | NO_TARGET | NO_REGEX,
+    [RELABEL_KEEP_IF_CONTAINS] = NEEDS_SOURCE | NEEDS_TARGET | NO_REGEX,
+    [RELABEL_DROP_IF_CONTAINS] = NEEDS_SOURCE | NEEDS_TARGET | NO_REGEX,
+    [RELABEL_KEEP_METRICS] = NO_SOURCE | NEEDS_REGEX_OR_IF,
+    [RELABEL_DROP_METRICS] = NO_SOURCE | NEEDS_REGEX_OR_IF,
+    [RELABEL_GRAPHITE] = 0,
 };
 
 static bool check_target(const struct yaml *node, const struct relabel_rule *r, struct err *err)
@@ -30,6 +46,27 @@ static bool check_target(const struct yaml *node, const struct relabel_rule *r, 
     if (!label_name_valid(r->target_label))
         return conf_err(node, err, "\"%.*s\" is invalid 'target_label' for %s action", STR_ARG(r->target_label),
                         action);
+    return true;
+}
+
+/* Of vmagent's actions. */
+static bool check_fields(const struct yaml *node, const struct relabel_rule *r, struct err *err)
+{
+    unsigned d = demands[r->action];
+    const char *action = actions[r->action];
+    size_t least = d & NEEDS_TWO_SOURCES ? 2 : d & NEEDS_SOURCE ? 1 : 0;
+    if (r->source_labels.n < least)
+        return conf_err(node, err, "%s action requires at least %zu 'source_labels'", action, least);
+    if (d & NO_SOURCE && r->source_labels.n > 0)
+        return conf_err(node, err, "'source_labels' can not be set for %s action", action);
+    if (d & NO_TARGET && r->target_label.n > 0)
+        return conf_err(node, err, "'target_label' can not be set for %s action", action);
+    if (d & NO_REGEX && conf_given(node, "regex"))
+        return conf_err(node, err, "'regex' can not be set for %s action", action);
+    if (d & NEEDS_REGEX_OR_IF && r->only_if == NULL && (!conf_given(node, "regex") || r->regex_text.n == 0))
+        return conf_err(node, err, "%s action requires 'regex' or 'if'", action);
+    if (r->action == RELABEL_GRAPHITE)
+        return conf_err(node, err, "action graphite is not supported yet");
     return true;
 }
 
@@ -61,6 +98,23 @@ static bool fail_memory(const struct yaml *node, struct err *err)
 
 static void drop_regex(void *re) { regex_free(re); }
 
+static const struct str metric_name = {METRIC_NAME, sizeof METRIC_NAME - 1};
+
+static bool load_if(struct conf_context *c, const struct yaml *node, struct relabel_rule *r, struct err *err)
+{
+    if (r->if_texts.n == 0)
+        return true;
+    r->only_if = ARENA_NEW(c->arena, struct label_filters);
+    if (r->only_if == NULL)
+        return fail_memory(node, err);
+    for (size_t i = 0; i < r->if_texts.n; i++) {
+        struct err why;
+        if (!label_filters_add(r->only_if, c->arena, r->if_texts.items[i], &why))
+            return conf_err(yaml_get(node, "if"), err, "if: %s", why.text);
+    }
+    return true;
+}
+
 static bool check(struct conf_context *c, const struct yaml *node, void *value, struct err *err)
 {
     struct relabel_rule *r = value;
@@ -68,10 +122,13 @@ static bool check(struct conf_context *c, const struct yaml *node, void *value, 
     for (size_t i = 0; i < r->source_labels.n; i++)
         if (!label_name_valid(r->source_labels.items[i]))
             return conf_err(node, err, "\"%.*s\" is not a valid label name", STR_ARG(r->source_labels.items[i]));
-    if (!check_demands(node, r, err))
+    if (!load_if(c, node, r, err) || !check_fields(node, r, err) || !check_demands(node, r, err))
         return false;
+    if (r->action == RELABEL_KEEP_METRICS || r->action == RELABEL_DROP_METRICS)
+        r->source_labels = (struct str_list){(struct str *)&metric_name, 1};
     struct err why;
-    r->regex = regex_new(r->regex_text, &why);
+    bool anchored = r->action != RELABEL_REPLACE_ALL && r->action != RELABEL_LABELMAP_ALL;
+    r->regex = (anchored ? regex_new : regex_new_unanchored)(r->regex_text, &why);
     if (r->regex == NULL)
         return conf_err(conf_given(node, "regex") ? yaml_get(node, "regex") : node, err, "regex: %s", why.text);
     return arena_at_end(c->arena, drop_regex, r->regex) || fail_memory(node, err);
@@ -118,7 +175,8 @@ static const struct conf_row rows[] = {
     {CONF_STRING, "replacement", AT(replacement), .preset = "$1",
      .help = "The new value (replace) or name (labelmap), with groups of the regex"},
     {CONF_ENUM, "action", AT(action), .preset = "replace", .names = actions, .help = "What is done"},
-    {.type = CONF_GUARD, .name = "if", .help = "The rule would apply to every series"},
+    {CONF_STRINGS, "if", AT(if_texts),
+     .help = "Series selectors (`up{job=\"a\" or env=~\"dev.*\"}`): the rule applies only to what one of them accepts; keep drops the rest"},
     {.type = CONF_GUARD, .name = "match", .help = "The rule of action graphite would do nothing"},
     {.type = CONF_GUARD, .name = "labels", .help = "The rule of action graphite would do nothing"},
     {0},
