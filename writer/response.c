@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Two tables: statuses, and phrases of receivers.
+/* Two tables: statuses, and phrases of receivers, as their sources have them.
  *
- * Prometheus rolls the whole request back at the first sample that it rejects; the response is 400 for the time of a
- * sample and 500 for anything else, a malformed histogram for instance. Only the words tell that 500 from a failing
- * disk. Mimir and Cortex (400) and Thanos (409) store the other series and then report the first error.
+ * 1. Prometheus rolls the whole request back at the first sample that it rejects; the response is 400 for the time of a
+ *    sample and 500 for anything else, a malformed histogram for instance. Only the words tell that 500 from a failing
+ *    disk.
+ * 2. Mimir stores the other series and reports the first error as 400. All its errors end in an id "(err-mimir-...)"
+ *    (pkg/util/globalerror/user.go), and those of an ingester begin with "user=TENANT: " behind the names of the
+ *    components (pkg/ingester/errors.go, wrapOrAnnotateWithUser). Three ids are of requests that are rejected as a
+ *    whole: the size of the request (pkg/distributor/push.go: 400, not 413), that of a series, and the number of
+ *    HA clusters (pkg/distributor/errors.go).
+ * 3. Cortex does likewise. Its ingester has the same "user=TENANT: " (pkg/ingester/ingester.go, firstPartialErr); its
+ *    distributor reports invalid series in words of its own (pkg/util/validation/errors.go) and stores the valid ones.
+ * 4. Thanos stores what it can and reports 409 (pkg/receive/writer.go and handler.go, isConflict).
+ * 5. VictoriaMetrics and vmagent drop samples that they do not want with a 204. Their 400 means that nothing of the
+ *    request was read; one of them is its size (lib/protoparser/promremotewrite/stream).
  */
 #include "writer/response.h"
 
@@ -23,8 +33,21 @@ static const char *const content_phrases[] = {
     "histogram schema", "histogram sample", "native histograms are disabled",
     "invalid metric name", "invalid label", "label name too long", "label value too long", "duplicate label name",
 };
-/* Only receivers that store series by series use these words. */
-static const char *const partial_phrases[] = {"err-mimir-", "err-cortex-", "user=", "per-user ", "failed pushing to ingester"};
+/* Of requests that are too large, with status 400: Mimir, Cortex, VictoriaMetrics. */
+static const char *const size_phrases[] = {
+    "err-mimir-distributor-max-write-message-size", "received message larger than max (",
+    "too big packed request", "too big unpacked request",
+};
+/* Mimir and Cortex: no request of these labels is taken. */
+static const char *const refused_phrases[] = {"err-mimir-tenant-too-many-ha-clusters", "too many ha clusters"};
+static const char *const series_size_phrases[] = {"err-mimir-distributor-max-write-request-data-item-size"};
+/* Of receivers that store series by series. A label user="..." within a text is none. */
+static const char *const partial_phrases[] = {
+    "err-mimir-", ": user=",
+    "sample invalid metric name: ", "sample missing metric name", "sample invalid label: ", "label name too long: ",
+    "label value too long for metric: ", "duplicate label name: ", "labels not sorted: ",
+    "series has too many labels (actual: ", "timestamp too old: ", "timestamp too new: ",
+};
 
 static bool starts_ignoring_case(struct str s, const char *lower)
 {
@@ -50,7 +73,13 @@ static bool blames_content(struct str text) { return HAS_PHRASE(text, content_ph
 
 static enum response_verdict bad_request(const struct response *r, enum codec codec)
 {
-    if (HAS_PHRASE(r->text, partial_phrases))
+    if (HAS_PHRASE(r->text, size_phrases))
+        return RESPONSE_TOO_LARGE;
+    if (HAS_PHRASE(r->text, refused_phrases))
+        return RESPONSE_DROP;
+    if (HAS_PHRASE(r->text, series_size_phrases))
+        return RESPONSE_REJECTED;
+    if (HAS_PHRASE(r->text, partial_phrases) || starts_ignoring_case(str_trim(r->text), "user="))
         return RESPONSE_PARTLY_STORED;
     if (codec == CODEC_ZSTD && !blames_content(r->text))
         return RESPONSE_RECODE;

@@ -71,6 +71,26 @@ static void statuses_and_words(void **state UNUSED)
         {400, "failed pushing to ingester: user=1: the sample has been rejected (err-mimir-sample-out-of-order)",
          CODEC_SNAPPY, RESPONSE_PARTLY_STORED},
         {400, "user=fake: err: out of order sample. timestamp=1, series={a=\"b\"}", CODEC_ZSTD, RESPONSE_PARTLY_STORED},
+        {400, "user=1: per-user series limit of 10 exceeded", CODEC_SNAPPY, RESPONSE_PARTLY_STORED},
+        {400, "send data to ingesters: failed pushing to ingester a-1: user=1: per-user series limit of 10 exceeded "
+              "(err-mimir-max-series-per-user). To adjust ...", CODEC_ZSTD, RESPONSE_PARTLY_STORED},
+        {400, "received a sample whose timestamp is too far in the future (err-mimir-too-far-in-future)", CODEC_ZSTD,
+         RESPONSE_PARTLY_STORED},
+        {400, "label value too long for metric: \"a\" label value: \"b\"", CODEC_SNAPPY, RESPONSE_PARTLY_STORED},
+        {400, "timestamp too new: 1 metric: \"a\"", CODEC_SNAPPY, RESPONSE_PARTLY_STORED},
+        {400, "duplicate sample for timestamp, series {user=\"me\"}", CODEC_SNAPPY, RESPONSE_REJECTED},
+        {400, "invalid labels for series {__name__=\"a\", user=\"me\"}", CODEC_SNAPPY, RESPONSE_REJECTED},
+        {400, "the incoming push request has been rejected because its message size of 100 bytes is larger than the "
+              "allowed limit of 50 bytes (err-mimir-distributor-max-write-message-size).", CODEC_SNAPPY,
+         RESPONSE_TOO_LARGE},
+        {400, "received message larger than max (100 vs 50)", CODEC_SNAPPY, RESPONSE_TOO_LARGE},
+        {400, "too big unpacked request; mustn't exceed `-maxInsertRequestSize=50` bytes; got 100 bytes", CODEC_ZSTD,
+         RESPONSE_TOO_LARGE},
+        {400, "failed pushing to partition 1: the write request contains a timeseries or metadata item which is larger "
+              "that the maximum allowed size of 9 bytes (err-mimir-distributor-max-write-request-data-item-size)",
+         CODEC_ZSTD, RESPONSE_REJECTED},
+        {400, "the maximum number of high-availability (HA) clusters has been reached for this tenant (limit: 1) "
+              "(err-mimir-tenant-too-many-ha-clusters)", CODEC_ZSTD, RESPONSE_DROP},
         {401, "", CODEC_SNAPPY, RESPONSE_RETRY}, {403, "", CODEC_SNAPPY, RESPONSE_RETRY},
         {404, "", CODEC_SNAPPY, RESPONSE_RETRY}, {408, "", CODEC_SNAPPY, RESPONSE_RETRY},
         {429, "too old sample", CODEC_SNAPPY, RESPONSE_RETRY},
