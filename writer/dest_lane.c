@@ -103,6 +103,7 @@ struct dest_lane *dest_lane_new(struct destination *d, struct loop *loop)
     dl->dest = d;
     dl->loop = loop;
     dl->retry.run = run_retry;
+    dl->outage.run = outage_timer_run;
     list_init(&dl->waiting);
     return dl;
 }

@@ -21,6 +21,7 @@ struct dest_lane {
     int64_t backoff;
     struct list waiting;
     struct loop_timer retry;
+    struct loop_timer outage; /* armed while failing: the next line of the log */
     struct shard **shards; size_t n, _cap; /* owned, of all generations, oldest first */
     size_t settled;        /* of so many generations the last is written to, and the others by no lane any more */
 };

@@ -20,20 +20,29 @@ static void add_bytes(struct buf *b, uint64_t n)
     buf_printf(b, i ? "%.1f%s" : "%.0f%s", v, units[i]);
 }
 
+/* What the queue may still take: of its limit, and of what the file system has. */
+static void add_space(struct buf *b, uint64_t limit, uint64_t queued, uint64_t free)
+{
+    uint64_t space = limit == 0 ? UINT64_MAX : limit > queued ? limit - queued : 0;
+    if (free < space)
+        space = free;
+    if (space == UINT64_MAX)
+        buf_add_z(b, "unlimited");
+    else
+        add_bytes(b, space);
+}
+
 static void tell(struct dest_lane *dl, const struct outage *o, struct story *t)
 {
     struct destination *d = dl->dest;
     uint64_t memory = atomic_load_explicit(&d->pending_bytes, memory_order_relaxed), disk = queue_bytes(d->queue);
-    uint64_t limit = dl->settings->disk, pending = disk > memory ? disk : memory;
+    uint64_t pending = disk > memory ? disk : memory;
     int64_t oldest = destination_since(d), now = loop_now(dl->loop);
     buf_add_rfc3339(&t->since, o->since / 1000 * 1000);
     buf_add_duration(&t->lasting, (loop_mono(dl->loop) - o->since_mono) / 1000 * 1000);
     buf_add_duration(&t->oldest, oldest > 0 && oldest < now ? (now - oldest) / 1000 * 1000 : 0);
     add_bytes(&t->pending, pending);
-    if (limit == 0)
-        buf_add_z(&t->space, "unlimited");
-    else
-        add_bytes(&t->space, limit > disk ? limit - disk : 0);
+    add_space(&t->space, dl->settings->disk, disk, queue_free_bytes(d->queue));
 }
 
 static void free_story(struct story *t)
@@ -56,40 +65,56 @@ static void log_begin(const struct dest_lane *dl, int status, const char *why)
                  "err", why);
 }
 
-static void log_still(struct dest_lane *dl, const struct outage *o, int status, const char *why)
+static void log_still(struct dest_lane *dl, const struct outage *o)
 {
     struct story t = {.since = {0}};
-    const char *remedy = response_remedy(status);
+    const char *remedy = response_remedy(o->status);
     tell(dl, o, &t);
     LOG_AT(remedy ? LOG_ERROR : LOG_WARN, "remote_write", "remote write still failing; queueing samples and retrying",
            "name", dl->dest->name, "since", buf_z(&t.since), "for", buf_z(&t.lasting), "pending", buf_z(&t.pending),
-           "oldest", buf_z(&t.oldest), "space_left", buf_z(&t.space), "err", why, "remedy", remedy ? remedy : "none");
+           "oldest", buf_z(&t.oldest), "space_left", buf_z(&t.space), "err", o->why,
+           "remedy", remedy ? remedy : "none");
     free_story(&t);
 }
 
 void outage_failed(struct dest_lane *dl, int status, const char *why)
 {
     struct destination *d = dl->dest;
-    int64_t now = loop_mono(dl->loop);
+    bool joins = !dl->failing;
     mutex_lock(&d->lock);
     struct outage *o = &d->outage;
     bool begins = o->lanes == 0;
-    if (!dl->failing)
+    if (joins)
         o->lanes++;
-    dl->failing = true;
     if (begins) {
         o->since = loop_now(dl->loop);
-        o->since_mono = now;
+        o->since_mono = o->told_mono = loop_mono(dl->loop);
     }
-    bool due = begins || now - o->told_mono >= o->period;
-    if (due)
-        o->told_mono = now;
-    struct outage copy = *o;
+    o->status = status;
+    snprintf(o->why, sizeof o->why, "%s", why);
+    int64_t due = o->told_mono + o->period;
     mutex_unlock(&d->lock);
+    dl->failing = true;
+    if (joins)
+        loop_timer_at(dl->loop, &dl->outage, due);
     if (begins)
         log_begin(dl, status, why);
-    else if (due)
-        log_still(dl, &copy, status, why);
+}
+
+void outage_timer_run(struct loop_timer *timer)
+{
+    struct dest_lane *dl = CONTAINER(timer, struct dest_lane, outage);
+    struct destination *d = dl->dest;
+    int64_t now = loop_mono(dl->loop);
+    mutex_lock(&d->lock);
+    bool due = now - d->outage.told_mono >= d->outage.period;
+    if (due)
+        d->outage.told_mono = now;
+    struct outage copy = d->outage;
+    mutex_unlock(&d->lock);
+    loop_timer_at(dl->loop, timer, copy.told_mono + copy.period);
+    if (due)
+        log_still(dl, &copy);
 }
 
 /* True: this was the last lane. */
@@ -99,6 +124,7 @@ static bool leave_outage(struct dest_lane *dl, struct outage *copy)
     if (!dl->failing)
         return false;
     dl->failing = false;
+    loop_timer_stop(dl->loop, &dl->outage);
     mutex_lock(&d->lock);
     bool last = --d->outage.lanes == 0;
     *copy = d->outage;

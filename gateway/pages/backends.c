@@ -87,9 +87,8 @@ static void html_server(struct buf *out, const struct server_status *s, int64_t 
     html_text(out, s->group);
     buf_add_z(out, "<td data-k=Server>");
     html_text(out, s->url);
-    const char *health = s->down ? "down" : "up";
     buf_printf(out, "<td data-k=Kind>%s<td class=%s data-k=State>%s<td class=n data-k=Requests>",
-               s->kind ? s->kind : "", health, health);
+               s->kind ? s->kind : "", s->state, s->state);
     html_count(out, s->requests);
     buf_add_z(out, "<td class=n data-k=Failures>");
     html_count(out, s->failures);
@@ -134,7 +133,7 @@ static void text_servers(struct http_request *r, int64_t now)
         const struct server_status *s = &items[i];
         buf_printf(out, "\tgroup=%.*s, url=%.*s, kind=%s, state=%s, requests=%" PRIu64 ", failures=%" PRIu64
                         ", mean_time=%.0fms",
-                   STR_ARG(s->group), STR_ARG(s->url), s->kind ? s->kind : "", s->down ? "down" : "up", s->requests,
+                   STR_ARG(s->group), STR_ARG(s->url), s->kind ? s->kind : "", s->state, s->requests,
                    s->failures, mean_ms(s));
         text_last(out, s->last_ok_at, s->last_error, now);
     }

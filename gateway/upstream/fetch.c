@@ -165,7 +165,8 @@ static void on_done(void *arg, const struct client_reply *reply)
 {
     struct fetch *f = arg;
     struct err err = {0};
-    bool reached = reply->status != 0 || f->damaged || reply->err.kind == ERR_TOO_LARGE;
+    bool by_proxy = reply->status == 502 || reply->status == 504; /* it could not reach the server */
+    bool reached = (reply->status != 0 && !by_proxy) || f->damaged || reply->err.kind == ERR_TOO_LARGE;
     bool ok = reply->status / 100 == 2 && f->plan.decoder->finish(f->plan.decoder, &err);
     if (reply->status == 0)
         err = reply->err;

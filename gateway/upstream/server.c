@@ -2,6 +2,7 @@
 #include "gateway/upstream/server.h"
 
 #include "base/compress.h"
+#include "base/log.h"
 #include "base/times.h"
 #include "base/url.h"
 
@@ -122,9 +123,54 @@ bool server_ready(struct server *s)
     return now >= until && atomic_compare_exchange_strong(&s->paused_until, &until, now + SERVER_PAUSE_MS);
 }
 
+enum server_state server_state(struct server *s)
+{
+    if (atomic_load(&s->requests) == 0)
+        return SERVER_UNKNOWN;
+    return atomic_load(&s->failures_in_row) > 0 ? SERVER_DOWN : SERVER_UP;
+}
+
+static const char *server_state_name(enum server_state state)
+{
+    static const char *const names[] = {
+        [SERVER_UNKNOWN] = "unknown", [SERVER_UP] = "up", [SERVER_DOWN] = "down"};
+    return names[state];
+}
+
+/* A line when a server cannot be reached and one when it can again, by whichever worker sees it first; log.c limits
+ * them where a server comes and goes. */
+static void log_unreachable(struct server *s, const char *why)
+{
+    int64_t none = 0;
+    if (!atomic_compare_exchange_strong(&s->failing_since, &none, clock_wall_ms()))
+        return;
+    char *group = str_dup(s->group), *url = str_dup(s->shown_url);
+    log_warn("upstream", "server of a server group cannot be reached; asking its replicas, and again at later queries",
+             "group", group, "server", url, "err", why);
+    mem_free(group);
+    mem_free(url);
+}
+
+static void log_reached(struct server *s)
+{
+    int64_t since = atomic_load_explicit(&s->failing_since, memory_order_relaxed);
+    if (since == 0 || !atomic_compare_exchange_strong(&s->failing_since, &since, 0))
+        return;
+    char *group = str_dup(s->group), *url = str_dup(s->shown_url);
+    struct buf lasting = {0};
+    int64_t ms = clock_wall_ms() - since;
+    buf_add_duration(&lasting, ms > 0 ? ms : 0);
+    log_info("upstream", "server of a server group is reached again", "group", group, "server", url, "failed_for",
+             buf_z(&lasting));
+    buf_free(&lasting);
+    mem_free(group);
+    mem_free(url);
+}
+
 void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes)
 {
     atomic_store(&s->failures_in_row, 0);
+    log_reached(s);
     atomic_store(&s->last_ok_at, clock_wall_ms());
     atomic_fetch_add(&s->requests, 1);
     atomic_fetch_add(&s->bytes, bytes);
@@ -138,7 +184,9 @@ void server_failed(struct server *s, bool reached, const char *why)
     atomic_store(&s->last_error_at, clock_wall_ms());
     if (reached) {
         atomic_store(&s->failures_in_row, 0);
+        log_reached(s);
     } else {
+        log_unreachable(s, why);
         unsigned n = atomic_fetch_add(&s->failures_in_row, 1) + 1;
         unsigned doubled = n > SERVER_PATIENCE ? n - SERVER_PATIENCE : 0;
         int64_t pause = doubled > 5 ? SERVER_LONGEST_PAUSE_MS : (int64_t)SERVER_PAUSE_MS << doubled;
@@ -185,7 +233,7 @@ void server_show(struct server *s, struct arena *a, struct server_status *out)
 {
     *out = (struct server_status){
         .group = arena_str(a, s->group), .url = arena_str(a, s->shown_url),
-        .down = atomic_load(&s->failures_in_row) > 0,
+        .state = server_state_name(server_state(s)),
         .last_error_at = atomic_load(&s->last_error_at), .last_ok_at = atomic_load(&s->last_ok_at),
         .requests = atomic_load(&s->requests), .failures = atomic_load(&s->failures), .bytes = atomic_load(&s->bytes),
         .samples = atomic_load(&s->samples), .seconds = (double)atomic_load(&s->nanoseconds) / 1e9,

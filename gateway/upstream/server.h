@@ -35,6 +35,7 @@ struct server {
     _Atomic int64_t paused_until;  /* clock_mono_ms */
     atomic_uint_fast64_t requests, failures, bytes, samples, nanoseconds;
     _Atomic int64_t last_ok_at, last_error_at; /* Unix ms */
+    _Atomic int64_t failing_since; /* Unix ms of the first of these failures, which was logged; 0 = none */
     struct mutex mutex;            /* for what follows */
     char last_error[256];
     struct buf external;           /* label bytes: what remote_read, and only that, adds to every series */
@@ -57,6 +58,9 @@ void server_set_external(struct server *s, struct labels labels);
 /* Appends a text that the server sent, without the secrets that it repeats. */
 void server_hide_secrets(const struct server *s, struct str text, struct buf *out);
 void server_show(struct server *s, struct arena *a, struct server_status *out);
+/* Unknown until the first request has ended; down while requests do not reach it. */
+enum server_state { SERVER_UNKNOWN, SERVER_UP, SERVER_DOWN };
+enum server_state server_state(struct server *s);
 static inline enum server_kind server_kind(struct server *s) { return (enum server_kind)atomic_load(&s->kind); }
 const char *server_kind_name(enum server_kind kind);
 

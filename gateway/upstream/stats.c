@@ -15,7 +15,7 @@ static double value(struct server *s, enum which which)
     case BYTES: return (double)atomic_load(&s->bytes);
     case SAMPLES: return (double)atomic_load(&s->samples);
     case SECONDS: return (double)atomic_load(&s->nanoseconds) / 1e9;
-    case UP: return atomic_load(&s->failures_in_row) == 0;
+    case UP: return server_state(s) == SERVER_UP;
     }
     return 0;
 }
@@ -28,7 +28,8 @@ static void collect(struct upstream *u, struct stats_out *o, const char *name, e
         for (size_t i = 0; i < u->groups.items[g].n_servers; i++) {
             struct server *s = u->groups.items[g].servers[i];
             const struct stats_label labels[] = {{"group", s->group}, {"url", s->shown_url}};
-            stats_value(o, name, labels, LEN(labels), value(s, which));
+            if (which != UP || server_state(s) != SERVER_UNKNOWN)
+                stats_value(o, name, labels, LEN(labels), value(s, which));
         }
 }
 
@@ -40,5 +41,6 @@ void upstream_collect(struct upstream *u, struct stats_out *o)
     collect(u, o, "sluice_upstream_samples_total", STATS_COUNTER, "Samples read", SAMPLES);
     collect(u, o, "sluice_upstream_request_seconds_total", STATS_COUNTER, "Time spent in requests that were answered",
             SECONDS);
-    collect(u, o, "sluice_upstream_up", STATS_GAUGE, "1 when the last request reached the server", UP);
+    collect(u, o, "sluice_upstream_up", STATS_GAUGE,
+            "1 when the last request reached the server, 0 when it did not; absent before the first request", UP);
 }

@@ -56,7 +56,8 @@ struct source *upstream_source(struct upstream *u); /* borrowed */
 
 struct server_status {                 /* for /targets and metrics */
     struct str group, url;
-    bool down; struct str last_error; int64_t last_error_at, last_ok_at;
+    const char *state;                 /* "unknown" until it was asked, "up", "down" */
+    struct str last_error; int64_t last_error_at, last_ok_at;
     uint64_t requests, failures, bytes, samples; double seconds;
     const char *kind;
 };

@@ -468,3 +468,36 @@ def test_limits():
     assert answer.status == 422 and "2 MiB" in answer.text, answer
     fake.body = vector(1000, 1, a="b")
     assert sluice.query('{a="b"}', 1000)["result"]
+
+
+def test_state_of_a_server_is_unknown_until_it_is_asked():
+    fake = FakePrometheus()
+    sluice = Sluice(groups(group("west", fake, remote_read=False, timeout="2s")))
+
+    def up():
+        return [v for name, v in sluice.metrics().items() if name.startswith("sluice_upstream_up")]
+
+    def state():
+        return sluice.get("/targets").text.split("state=")[1].split(",")[0]
+
+    assert (up(), state()) == ([], "unknown")
+    assert "<td class=unknown data-k=State>unknown" in sluice.get("/targets", headers={"Accept": "text/html"}).text
+    sluice.query("up", 1000)
+    assert (up(), state()) == ([1], "up")
+    fake.stop()
+    for _ in range(3):
+        assert sluice.get("/api/v1/query", {"query": "up", "time": 1000}).status == 502
+    assert (up(), state()) == ([0], "down")
+    fake.start()
+    for _ in range(3):
+        sluice.query("up", 1000)
+    assert (up(), state()) == ([1], "up")
+    fake.status = 504  # of a proxy: the server behind it is not there
+    sluice.get("/api/v1/query", {"query": "up", "time": 1000})
+    assert (up(), state()) == ([0], "down")
+    fake.status = 422
+    sluice.get("/api/v1/query", {"query": "up", "time": 1000})
+    assert (up(), state()) == ([1], "up")
+    log = sluice.log()
+    assert log.count("cannot be reached; asking its replicas") == 2 == log.count("is reached again"), log
+    assert 'group=west server=http://' in log and "connection refused" in log and "failed_for=" in log, log
