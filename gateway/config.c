@@ -324,11 +324,29 @@ static bool load_document(struct loader *l)
     return l->document && conf_load(&l->conf, &file_section, l->document, &l->file, l->err);
 }
 
+/* URLs of flags are named as everywhere else: their paths may be secret, and they are not of the file. */
+static void hide_flag_urls(const struct loader *l, struct conf_items *destinations)
+{
+    const struct str_list *urls = &l->flags->remote_write.url;
+    size_t given = 0, n = destinations->n;
+    for (size_t i = 0; i < urls->n; i++)
+        given += urls->items[i].n > 0;
+    struct destination_conf *copies = arena_array(l->conf.arena, n, sizeof *copies);
+    if (l->flags->remote_write.show_url || given == 0 || copies == NULL)
+        return;
+    memcpy(copies, destinations->items, n * sizeof *copies);
+    for (size_t i = n - given; i < n; i++)
+        copies[i].url = arena_printf(l->conf.arena, "%zu:" SECRET_URL, i + 1);
+    destinations->items = copies;
+}
+
 /* As it is in force: with what jobs inherited. */
 static void print_masked(struct loader *l)
 {
     struct buf text = {0};
-    conf_print(&text, &file_section, &l->file, 0);
+    struct config_file shown = l->file;
+    hide_flag_urls(l, &shown.remote_write);
+    conf_print(&text, &file_section, &shown, 0);
     l->config->masked = arena_str(l->conf.arena, buf_str(&text));
     buf_free(&text);
 }

@@ -131,7 +131,7 @@ const struct flag_row flag_rows[] = {
     {.row = {CONF_STRING, "remoteWrite.relabelConfig", RW(relabel_config), .preset = "",
              .help = "File with relabel rules for all destinations of flags"}},
     {.row = {CONF_BOOL, "remoteWrite.showURL", RW(show_url), .preset = "false",
-             .help = "Show destinations' URLs in metrics instead of `1:secret-url`"}},
+             .help = "Show destinations' URLs in metrics, pages and logs instead of `1:secret-url`"}},
     {.row = {CONF_BOOL, "remoteWrite.dropSamplesOnOverload", RW(drop_on_overload), .preset = "false",
              .help = "Without a queue on disk: drop the oldest instead of answering 429"}},
     {.row = {CONF_DURATION, "remoteWrite.flushInterval", AT(flush_interval), .preset = "1s", .min = 1, .max = 600000,

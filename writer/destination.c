@@ -67,18 +67,7 @@ char *destination_identity(const struct destination_conf *c)
     return identity;
 }
 
-static char *label_of(struct str name, size_t position, bool show_urls, const char *redacted)
-{
-    char text[64];
-    if (name.n > 0)
-        return str_dup(name);
-    if (show_urls)
-        return mem_strdup(redacted);
-    snprintf(text, sizeof text, "%zu:secret-url", position + 1);
-    return mem_strdup(text);
-}
-
-static char *redacted(struct str url)
+static char *destination_url_redacted(struct str url)
 {
     struct buf shown = {0};
     url_redact(&shown, url);
@@ -87,12 +76,31 @@ static char *redacted(struct str url)
     return copy;
 }
 
+static char *destination_shown_name(const struct destination_conf *c, size_t position, bool show_urls)
+{
+    char text[64];
+    if (c->name.n > 0)
+        return str_dup(c->name);
+    if (show_urls)
+        return destination_url_redacted(c->url);
+    snprintf(text, sizeof text, "%zu:" SECRET_URL, position + 1);
+    return mem_strdup(text);
+}
+
 void destination_place(struct destination *d, const struct destination_conf *c, size_t position, bool show_urls)
 {
-    mem_free(d->redacted_url);
-    mem_free(d->label);
-    d->redacted_url = redacted(c->url);
-    d->label = label_of(c->name, position, show_urls, d->redacted_url);
+    char *name = destination_shown_name(c, position, show_urls), *before = d->name;
+    mem_free(d->shown_url);
+    d->shown_url = show_urls ? destination_url_redacted(c->url) : mem_strdup(SECRET_URL);
+    if (before && strcmp(before, name) == 0) {
+        mem_free(name);
+        return;
+    }
+    atomic_store(&d->name, name);
+    if (before == NULL)
+        return;
+    mem_grow(&d->old_names, &d->_cap_old_names, d->n_old_names + 1, sizeof *d->old_names);
+    d->old_names[d->n_old_names++] = before;
 }
 
 /* --- open and close ----------------------------------------------------------------------------------------------- */
@@ -148,7 +156,6 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
     struct buf path = {0};
     d->identity = destination_identity(c);
     destination_place(d, c, position, env->show_urls);
-    d->name = c->name.n ? str_dup(c->name) : mem_strdup(d->label);
     d->lanes = env->lanes;
     d->n_lanes = env->n_lanes;
     d->per_lane = mem_zalloc(env->n_lanes * sizeof *d->per_lane);
@@ -192,9 +199,11 @@ void destination_close(struct destination *d)
     mem_free(d->generations);
     mem_free(d->per_lane);
     mem_free(d->name);
-    mem_free(d->label);
     mem_free(d->identity);
-    mem_free(d->redacted_url);
+    mem_free(d->shown_url);
+    while (d->n_old_names > 0)
+        mem_free(d->old_names[--d->n_old_names]);
+    mem_free(d->old_names);
     mutex_free(&d->lock);
     mem_free(d);
 }

@@ -29,8 +29,11 @@ enum drop_reason { /* why samples were dropped; those that the queue dropped for
 };
 struct destination_generation { uint32_t number; unsigned n_shards; struct shard **shards; atomic_uint undrained; };
 struct destination {
-    char *name;                 /* in logs: the name, or the first label */
-    char *label, *redacted_url; /* in metrics: the name, its URL, or "1:secret-url"; under the writer's lock, both */
+    /* In logs, metrics and pages: its name, else "1:secret-url", or with show_urls its URL. Main changes it; a lane may
+     * still print an old one, so they are kept until the end. */
+    char *_Atomic name;
+    char **old_names; size_t n_old_names, _cap_old_names;
+    char *shown_url;            /* on pages: SECRET_URL, or with show_urls the redacted URL; under the writer's lock */
     char *identity;             /* names the folder */
     struct queue *queue;
     struct destination_generation **generations; /* main's; others: destination_generation */
@@ -64,7 +67,7 @@ void destination_add_generation(struct destination *d, const struct queue_genera
 /* Any thread; a generation stays where it is until the destination is closed. */
 struct destination_generation *destination_generation(struct destination *d, size_t at);
 struct destination_generation *destination_newest(struct destination *d);
-/* Its URL and its place in the list may change with a reload, and the label with them, or two would have the same. */
+/* Its URL and its place in the list may change with a reload, and the name with them, or two would have the same. */
 void destination_place(struct destination *d, const struct destination_conf *c, size_t position, bool show_urls);
 /* Unix ms since when its oldest block waits, 0 = none does. Under the writer's lock. */
 int64_t destination_since(struct destination *d);

@@ -236,6 +236,8 @@ static void run_switched(struct loop_task *task)
         atomic_store(&w->ready, true);
         post_to_lanes(w, j->plan, run_settle);
         writer_retire_gone(w, j->plan);
+        if (w->stopped == NULL)
+            orphans_find(w);
         writer_run_awaiting(w);
     }
     end_job(j);

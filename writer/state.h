@@ -5,6 +5,7 @@
 #define WRITER_STATE_H
 
 #include "writer/lane.h"
+#include "writer/orphans.h"
 #include "writer/recent/recent.h"
 
 struct writer {
@@ -21,6 +22,10 @@ struct writer {
     struct loop_task **awaiting; size_t n_awaiting, _cap_awaiting; /* to be run when there are none */
     atomic_bool ready, takes;
     struct list leaving;       /* destinations that go: leaving.c */
+    struct orphan_list orphans; /* under the lock: orphans.c */
+    struct loop_timer orphans_timer;
+    struct orphans_look *orphans_look; /* under way; NULL = none */
+    bool orphans_logged, orphans_again;
     void (*stopped)(void *arg); void *stopped_arg; /* set once stopping */
     unsigned lanes_stopping;
     struct loop_timer give_up;  /* armed while a stop waits for the queues */

@@ -3,6 +3,7 @@
 
 #include "base/num.h"
 #include "base/times.h"
+#include "writer/orphans.h"
 #include "writer/recent/recent.h"
 
 #include <math.h>
@@ -118,8 +119,8 @@ struct visit { struct stats_out *out; const struct family *family; };
 static void write_value(struct destination *d, void *arg)
 {
     struct visit *v = arg;
-    const struct stats_label url[] = {{"url", str_of(d->label)}};
-    const struct stats_label queue[] = {{"name", str_of(d->label)}, {"path", str_of(d->identity)}};
+    const struct stats_label url[] = {{"url", str_of(d->name)}};
+    const struct stats_label queue[] = {{"name", str_of(d->name)}, {"path", str_of(d->identity)}};
     if (v->family->of_queue)
         stats_value(v->out, v->family->name, queue, 2, v->family->value(d));
     else
@@ -134,7 +135,7 @@ static void write_statuses(struct destination *d, void *arg)
         char code[24] = "2XX";
         if (d->statuses[i].status != 200)
             code[num_format_i64(code, d->statuses[i].status)] = 0;
-        const struct stats_label labels[] = {{"url", str_of(d->label)}, {"status_code", str_of(code)}};
+        const struct stats_label labels[] = {{"url", str_of(d->name)}, {"status_code", str_of(code)}};
         stats_value(v->out, "vmagent_remotewrite_requests_total", labels, 2, (double)d->statuses[i].n);
     }
     mutex_unlock(&d->lock);
@@ -146,7 +147,7 @@ static void write_dropped(struct destination *d, void *arg)
     _Static_assert(LEN(names) == DROP_REASONS, "a name for each reason");
     struct visit *v = arg;
     for (int i = 0; i < DROP_REASONS; i++) {
-        const struct stats_label labels[] = {{"url", str_of(d->label)}, {"reason", str_of(names[i])}};
+        const struct stats_label labels[] = {{"url", str_of(d->name)}, {"reason", str_of(names[i])}};
         double n = load(&d->dropped_samples[i]) + (i == DROPPED_NO_SPACE ? QUEUE(samples_dropped) : 0);
         stats_value(v->out, "sluice_remotewrite_samples_dropped_total", labels, 2, n);
     }
@@ -192,6 +193,7 @@ static void collect(struct stats_out *out, void *arg)
     writer_each_destination(w, write_statuses, &(struct visit){out, NULL});
     stats_family(out, "sluice_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples dropped, by reason");
     writer_each_destination(w, write_dropped, &(struct visit){out, NULL});
+    orphans_collect(w, out);
     write_recent(w, out);
 }
 

@@ -28,6 +28,7 @@ struct writer *writer_new(const struct writer_env *env, struct err *err UNUSED)
 void writer_free(struct writer *w)
 {
     writer_stats_stop(w);
+    orphans_stop(w);
     for (unsigned i = 0; i < w->env.n_lanes; i++)
         writer_lane_free(&w->lanes[i]);
     mem_free(w->lanes);
@@ -120,6 +121,7 @@ void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), vo
     w->lanes_stopping = w->env.n_lanes;
     w->give_up.run = run_stop_give_up;
     writer_run_awaiting(w);
+    loop_timer_stop(w->env.main, &w->orphans_timer);
     for (unsigned i = 0; i < w->env.n_lanes; i++) {
         struct stop_job *j = mem_zalloc(sizeof *j);
         j->task.run = run_stop;
@@ -159,7 +161,7 @@ static void copy_status(struct destination *d, struct arena *a, struct destinati
 {
     const struct queue_stats *q = queue_stats(d->queue);
     *s = (struct destination_status){
-        .name = arena_str(a, str_of(d->name)), .url = arena_str(a, str_of(d->redacted_url)),
+        .name = arena_str(a, str_of(d->name)), .url = arena_str(a, str_of(d->shown_url)),
         .shards = destination_newest(d)->n_shards,
         .pending_bytes = queue_bytes(d->queue), .pending_blocks = read_counter(&d->pending_blocks),
         .dropped_blocks = read_counter(&d->dropped_blocks) + q->blocks_dropped,

@@ -6,12 +6,13 @@
  * labels and a number of shards; destinations that receive the same share one stream, and each of its blocks is built
  * and compressed once. A shard is a lane's (shard number modulo lanes) and has one request in flight.
  * Threads. Main, but for what says otherwise. A sink: its lane. One io thread per queue directory.
- * Files: writer.c (begin, stop, status), reload.c and leaving.c (destinations come and go), plan.c (what a
- * configuration became), remote_write_conf.c (its rows), destination.c (identity, counters), lane.c (one lane's part
- * of it all), sink.c (batches), stream.c (labels as they leave), pile.c (raw bytes, not yet a block), block.c
- * (immutable bytes, codecs), shard.c (order), dest_lane.c (a destination that does not answer), sender.c (one POST),
- * receipt.c (is it safe yet?), queue.c (the io thread), queue_life.c (its beginning and end), queue_intake.c (what
- * lanes hand to it), queue_folder.c, queue_shard.c, segment.c and position.c (files and their formats), stats.c, refill.c, recent/ (the store).
+ * Files: writer.c (begin, stop, status), reload.c and leaving.c (destinations come and go), orphans.c (queues of those
+ * that have gone), plan.c (what a configuration became), remote_write_conf.c (its rows), destination.c (identity,
+ * counters), lane.c (one lane's part of it all), sink.c (batches), stream.c (labels as they leave), pile.c (raw bytes,
+ * not yet a block), block.c (immutable bytes, codecs), shard.c (order), dest_lane.c (a destination that does not
+ * answer), sender.c (one POST), receipt.c (is it safe yet?), queue.c (the io thread), queue_life.c (its beginning and
+ * end), queue_intake.c (what lanes hand to it), queue_folder.c, queue_shard.c, segment.c and position.c (files and
+ * their formats), stats.c, refill.c, recent/ (the store).
  */
 #ifndef WRITER_WRITER_H
 #define WRITER_WRITER_H
@@ -55,6 +56,7 @@ struct recent_conf {                  /* `recent:` */
 };
 extern const struct conf_section recent_section;
 
+#define SECRET_URL "secret-url"       /* stands for a URL that is not shown */
 struct writer;
 struct writer_env {
     struct loop *main;
@@ -62,7 +64,7 @@ struct writer_env {
     struct str queue_dir;             /* folder of all queues; made when it is not there */
     int64_t flush_interval;           /* ms; 0 = 1 s */
     struct str_map external_labels;   /* added when absent, before write_relabel_configs */
-    bool show_urls;                   /* in metrics; else "1:secret-url" as vmagent does */
+    bool show_urls;                   /* in metrics, pages and logs; else "1:secret-url" as vmagent does */
     bool (*interrupted)(void);        /* polled while queues are read: whether to give up; NULL = never */
 };
 struct writer_plan {                  /* what a configuration wants */
@@ -99,7 +101,7 @@ void writer_recent_unref(struct source *recent);
 int64_t writer_recent_from(struct source *recent);
 
 struct destination_status {           /* a copy in the caller's arena */
-    struct str name, url;             /* url redacted */
+    struct str name, url;             /* as metrics and logs name it; url redacted, SECRET_URL unless show_urls */
     unsigned shards;
     uint64_t pending_bytes, pending_blocks, dropped_blocks, dropped_samples, sent_samples, sent_bytes, retries;
     int64_t oldest_ms;                /* age of the oldest block waiting */

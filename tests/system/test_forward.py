@@ -185,3 +185,28 @@ def test_pushes_are_taken_from_the_first_moment():
         answer = push(f"{sluice.url}/api/v1/write", [({"__name__": "pushed"}, [(1000 + n, n)])])
         assert answer.status == 204, answer
         sluice.stop()
+
+
+def test_queue_of_a_removed_destination_is_told():
+    """In the log of the start, in the metrics, and until its directory is gone or its destination is back."""
+    sink = RecordingSink()
+    sink.status = 503
+    config = f"remote_write:\n- {{name: gone, url: '{sink.url}'}}\n"
+    sluice = Sluice(config)
+    assert push(sluice.url + "/api/v1/write", [({"__name__": "kept"}, [(int(time.time() * 1000), 1)])]).status == 204
+    wait_until(lambda: sluice.metric("vm_persistentqueue_bytes_pending") > 0)
+    sluice.kill9()
+    with open(sluice.config_path, "w", encoding="utf-8") as f:
+        f.write("{}\n")
+    sluice.start().wait_ready()
+
+    def shown():
+        return [(k, v) for k, v in sluice.metrics().items() if k.startswith("sluice_queue_orphaned_bytes")]
+
+    orphans = wait_until(shown)
+    assert len(orphans) == 1 and 'path="gone-' in orphans[0][0] and orphans[0][1] > 0, orphans
+    assert sluice.log().count("queue directory of a destination that is not configured") == 1, sluice.log()
+    sink.status = 204
+    assert sluice.reconfigure(config).status == 200
+    wait_until(lambda: sink.find("kept"))
+    wait_until(lambda: not shown())

@@ -212,9 +212,17 @@ def test_secrets_appear_nowhere():
     seen = check(s, configuration(s, echo.address), echo.address)
     assert "username: someone" in seen["/config (*/*)"]  # as in Prometheus, user names are shown
     assert "user:" not in seen["/config (*/*)"]
+    assert "url: 4:secret-url" in seen["/config (*/*)"] and "/w?token=xxxxx" in seen["/config (*/*)"]
+    assert "name=4:secret-url, url=secret-url," in seen["/targets (*/*)"], seen["/targets (*/*)"]
+    assert 'vmagent_remotewrite_queues{url="4:secret-url"}' in seen["/metrics (*/*)"]
+    assert " name=4:secret-url " in seen["the log"]
 
 
 def test_secrets_from_the_environment_appear_nowhere():
     echo = Echo()
     s = Secrets(environment=True)
-    check(s, configuration(s, echo.address), echo.address, "-remoteWrite.showURL", config_flag="-promscrape.config")
+    seen = check(s, configuration(s, echo.address), echo.address, "-remoteWrite.showURL",
+                 config_flag="-promscrape.config")
+    url = f"http://xxxxx:xxxxx@{echo.address}/f?password=xxxxx"
+    assert f"url: {url}" in seen["/config (*/*)"] and f"name={url}, url={url}," in seen["/targets (*/*)"]
+    assert f'vmagent_remotewrite_queues{{url="{url}"}}' in seen["/metrics (*/*)"]

@@ -21,6 +21,7 @@ struct rig rig;
 
 int rig_setup(void **state UNUSED)
 {
+    rig.show_urls = false;
     snprintf(rig.dir, sizeof rig.dir, "/tmp/sluice-writer-XXXXXX");
     arena_init(&rig.arena, 0);
     receiver_start(&rig.a);
@@ -49,7 +50,7 @@ void rig_start(void)
         rig.threads[i] = thread_start("lane", run_lane, rig.lanes[i]);
     }
     struct writer_env env = {.main = rig.main, .lanes = rig.lanes, .n_lanes = RIG_LANES, .queue_dir = str_of(rig.dir),
-                             .flush_interval = 50};
+                             .flush_interval = 50, .show_urls = rig.show_urls};
     rig.writer = writer_new(&env, &err);
     assert_non_null(rig.writer);
 }

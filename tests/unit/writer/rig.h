@@ -18,6 +18,7 @@ struct rig {
     struct loop *main, *lanes[RIG_LANES];
     struct thread *threads[RIG_LANES];
     struct writer *writer;
+    bool show_urls;
 };
 extern struct rig rig;
 

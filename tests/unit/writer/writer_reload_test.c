@@ -9,6 +9,7 @@
 
 #include "base/times.h"
 #include "rig.h"
+#include "writer/state.h"
 
 #include <fcntl.h>
 #include <glob.h>
@@ -34,6 +35,12 @@ static void labels_follow_the_order(void **state UNUSED)
     stats_render(&text, false);
     assert_int_equal(count_text(buf_str(&text), "vmagent_remotewrite_queues{url=\"1:secret-url\"}"), 1);
     assert_int_equal(count_text(buf_str(&text), "vmagent_remotewrite_queues{url=\"2:secret-url\"}"), 1);
+    struct destination_status *status;
+    size_t n;
+    writer_status(rig.writer, &rig.arena, &status, &n);
+    assert_int_equal(n, 2);
+    assert_true(str_is(status[0].name, "2:secret-url") && str_is(status[1].name, "1:secret-url"));
+    assert_true(str_is(status[0].url, "secret-url") && str_is(status[1].url, "secret-url"));
     buf_free(&text);
     rig_stop(100);
 }
@@ -124,8 +131,45 @@ static void a_reload_keeps_what_is_recent(void **state UNUSED)
     rig_stop(1000);
 }
 
+static size_t orphans_shown(const char *labels)
+{
+    struct buf text = {0};
+    stats_render(&text, false);
+    size_t n = count_text(buf_str(&text), labels);
+    buf_free(&text);
+    return n;
+}
+
+static bool an_orphan_is_shown(void) { return orphans_shown("sluice_queue_orphaned_bytes{path=\"b-") == 1; }
+static bool two_orphans_are_shown(void) { return orphans_shown("sluice_queue_orphaned_bytes{path=") == 2; }
+static bool no_orphan_is_shown(void) { return orphans_shown("sluice_queue_orphaned_bytes{") == 0; }
+
+static void a_queue_without_a_destination_is_shown(void **state UNUSED)
+{
+    rig_start();
+    struct destination_conf both[] = {rig_destination(&rig.a, "a", 4), rig_destination(&rig.b, "b", 4)};
+    atomic_store(&rig.b.status, 503);
+    rig_apply(both, 2);
+    rig_push(1, 10, false);
+    rig_await(&rig.a, rig_samples(10));
+    assert_true(no_orphan_is_shown());
+    rig_apply(both, 1);
+    rig_wait_until(an_orphan_is_shown);
+    assert_true(rig.writer->orphans.n == 1 && rig.writer->orphans.items[0].bytes > 100);
+    rig_apply(both, 2);
+    rig_wait_until(no_orphan_is_shown);
+    rig_apply(both, 0);
+    rig_wait_until(two_orphans_are_shown);
+    rig_stop(100);
+    rig_start();
+    rig_apply(both, 0); /* nobody has the lock now */
+    rig_wait_until(two_orphans_are_shown);
+    rig_stop(100);
+}
+
 static void a_reload_changes_destinations_in_place(void **state UNUSED)
 {
+    rig.show_urls = true;
     rig_start();
     struct destination_conf both[] = {rig_destination(&rig.a, "a", 4), rig_destination(&rig.b, "b", 4)};
     rig_apply(both, 1);
@@ -339,7 +383,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_TEST(labels_follow_the_order), RIG_TEST(what_waits_on_disk_can_be_asked_after_a_restart),
-        RIG_TEST(a_reload_keeps_what_is_recent), RIG_TEST(a_reload_changes_destinations_in_place),
+        RIG_TEST(a_reload_keeps_what_is_recent), RIG_TEST(a_queue_without_a_destination_is_shown),
+        RIG_TEST(a_reload_changes_destinations_in_place),
         RIG_TEST(reloads_follow_each_other), RIG_TEST(the_folder_has_one_owner),
         RIG_TEST(a_failed_reload_leaves_nothing), RIG_TEST(a_plan_in_force_is_announced),
         RIG_TEST(a_safer_durability_holds_for_what_waits), RIG_TEST(a_stop_overtakes_the_first_plan),
