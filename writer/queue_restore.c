@@ -109,10 +109,8 @@ void shard_forget_segment(struct queue_shard *s, size_t i, struct restored *r)
     uint64_t held = atomic_load(&s->held);
     struct block_sum lost = segment_rest(&s->segments[i], held > s->acked ? held : s->acked);
     shard_count_lost(s, lost.blocks, lost.samples, lost.bytes);
-    if (r) {
-        r->lost_blocks += lost.blocks;
-        r->lost_samples += lost.samples;
-    }
+    r->lost_blocks += lost.blocks;
+    r->lost_samples += lost.samples;
     shard_remove_segment(s, i);
 }
 

@@ -368,7 +368,9 @@ void shard_files_drop_oldest(struct queue_shard *s)
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     struct record r;
     if (fd < 0) { /* deleted, or too many files are open: counted from what is known of it */
-        shard_forget_segment(s, 0, NULL);
+        struct restored lost = {0};
+        shard_forget_segment(s, 0, &lost);
+        shard_log_restored(s->dir, &lost);
         return;
     }
     while (segment_next(fd, size, &at, &r, NULL, &skipped) == SEGMENT_RECORD)

@@ -90,7 +90,7 @@ void shard_log_restored(const char *dir, const struct restored *r); /* when anyt
 void shard_segment_path(const struct queue_shard *s, uint64_t name, char path[SEGMENT_PATH]);
 void shard_close_fd(int *fd);
 void shard_remove_segment(struct queue_shard *s, size_t i);
-void shard_forget_segment(struct queue_shard *s, size_t i, struct restored *r); /* counts what is lost; r may be NULL */
+void shard_forget_segment(struct queue_shard *s, size_t i, struct restored *r); /* counts what is lost */
 bool shard_segment_done(const struct queue_shard *s, const struct segment *g);
 
 #endif

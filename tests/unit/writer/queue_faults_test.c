@@ -268,6 +268,67 @@ static void a_deleted_directory_is_restored(void **state UNUSED)
     queue_close(q);
 }
 
+/* A segment that is neither written to nor read: its blocks are counted when the reader, or the limit, comes to it. */
+static void deleted_segments_are_counted(void **state UNUSED)
+{
+    enum { LIMIT = 1 << 20, ALL = 180, MORE = 100 };
+    for (int which = 0; which < 2; which++) {
+        char command[400];
+        uint64_t first, all = ALL;
+        struct queue *q = fault_queue(1, (struct queue_limits){.max_bytes = LIMIT});
+        uint64_t begin = queue_shard_state(fault_shard(q, 0)).next;
+        write_blocks(q, 0, begin, begin + ALL);
+        while (queue_bytes(q) < ALL * SIZE)
+            usleep(1000);
+        snprintf(command, sizeof command, "rm $(ls %s/*/*/*.seg | sed -n %dp)", dir, which == 0 ? 2 : 1);
+        assert_int_equal(system(command), 0);
+        if (which == 1) { /* over the limit: the oldest is to be dropped, and is not there */
+            write_blocks(q, 0, begin + ALL, begin + ALL + MORE);
+            all += MORE;
+        }
+        uint64_t left = read_all(q, 0, begin, &first);
+        assert_true(left > 0 && left < all - 20);
+        assert_int_equal(queue_stats(q)->blocks_dropped + left, all);
+        assert_int_equal(queue_stats(q)->samples_dropped, queue_stats(q)->blocks_dropped * SAMPLES);
+        queue_ack(fault_shard(q, 0), begin + all);
+        queue_close(q);
+    }
+}
+
+/* A position that is deleted on a full disk is written as soon as there is space. */
+static void a_position_deleted_on_a_full_disk_is_restored(void **state UNUSED)
+{
+    enum { ALL = 20 };
+    char command[1200], path[400];
+    struct stat st;
+    if (!mount_small_disk())
+        skip();
+    struct queue *q = fault_queue(1, (struct queue_limits){0});
+    write_blocks(q, 0, 0, ALL);
+    while (queue_bytes(q) < ALL * SIZE)
+        usleep(1000);
+    snprintf(path, sizeof path, "%s/g0001-s01/00/position", dir);
+    snprintf(command, sizeof command, "rm %s; dd if=/dev/zero of=%s/filler bs=1k 2>/dev/null; test -s %s/filler", path,
+             dir, dir);
+    assert_int_equal(system(command), 0);
+    usleep(1500000);
+    queue_ack(fault_shard(q, 0), ALL / 2);
+    usleep(1200000);
+    snprintf(command, sizeof command, "rm %s/filler", dir);
+    assert_int_equal(system(command), 0);
+    usleep(1200000);
+    assert_true(stat(path, &st) == 0 && st.st_size == 48);
+    struct position p;
+    struct err err;
+    uint64_t delivered; /* as a start after kill -9 would find it */
+    snprintf(command, sizeof command, "%s/g0001-s01/00", dir);
+    assert_true(position_open(&p, command, &delivered, &err));
+    position_close(&p);
+    assert_int_equal(delivered, ALL / 2);
+    queue_close(q);
+    assert_int_equal(umount2(dir, MNT_DETACH), 0);
+}
+
 static void time_to_full_is_estimated(void **state UNUSED)
 {
     enum { MIB = 1 << 20 };
@@ -299,6 +360,7 @@ int main(void)
         FAULT_TEST(memory_drops_the_oldest), FAULT_TEST(blocks_in_memory_are_not_dropped),
         FAULT_TEST(a_full_disk_recovers), FAULT_TEST(delivered_bytes_make_way_for_other_queues),
         FAULT_TEST(a_full_disk_drops_the_oldest),
-        FAULT_TEST(a_deleted_directory_is_restored), FAULT_TEST(time_to_full_is_estimated)};
+        FAULT_TEST(a_deleted_directory_is_restored), FAULT_TEST(deleted_segments_are_counted),
+        FAULT_TEST(a_position_deleted_on_a_full_disk_is_restored), FAULT_TEST(time_to_full_is_estimated)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
