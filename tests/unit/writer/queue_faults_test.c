@@ -124,7 +124,8 @@ static void memory_drops_the_oldest(void **state UNUSED)
     queue_close(q);
 }
 
-/* A segment that is dropped for max_disk_bytes costs nothing while a lane has its blocks in memory. */
+/* A segment that is dropped for max_disk_bytes costs nothing while a lane has its blocks in memory. When the lane stops
+ * it hands them over once more: what the disk has no more is lost then. */
 static void blocks_in_memory_are_not_dropped(void **state UNUSED)
 {
     enum { LIMIT = 256 << 10, ALL = 200 };
@@ -137,6 +138,11 @@ static void blocks_in_memory_are_not_dropped(void **state UNUSED)
         uint64_t left = read_all(q, 0, begin, &first);
         assert_true(left < LIMIT / SIZE + 1 && first == begin + ALL - left);
         assert_int_equal(queue_stats(q)->blocks_dropped, held ? 0 : ALL - left);
+        queue_hold(fault_shard(q, 0), 0);
+        if (held)
+            write_blocks(q, 0, begin, begin + ALL);
+        assert_int_equal(read_all(q, 0, begin, &first), left);
+        assert_int_equal(queue_stats(q)->blocks_dropped, ALL - left);
         queue_ack(fault_shard(q, 0), begin + ALL);
         queue_close(q);
     }
