@@ -260,6 +260,8 @@ static void queue_take_acks(struct queue *q)
 {
     uint64_t next;
     struct queue_shard *s = intake_take_ack(&q->intake, &next);
+    if (s == NULL)
+        return;
     for (; s != NULL; s = intake_take_ack(&q->intake, &next)) {
         shard_files_ack(s, next);
         unwritten_ack(s);
