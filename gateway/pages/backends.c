@@ -53,7 +53,10 @@ static void text_last(struct buf *out, int64_t ok_at, struct str error, int64_t 
 {
     buf_add_z(out, ", last_success=");
     html_ago(out, ok_at, now);
-    buf_printf(out, ", last_error=\"%.*s\"\n", STR_ARG(error));
+    buf_add_z(out, ", last_error=\"");
+    for (size_t i = 0; i < error.n; i++) /* a response may have lines */
+        buf_add_char(out, (unsigned char)error.p[i] < ' ' ? ' ' : error.p[i]);
+    buf_add_z(out, "\"\n");
 }
 
 static void text_destinations(struct http_request *r, int64_t now)

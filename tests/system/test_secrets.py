@@ -67,16 +67,29 @@ class Secrets:
     def file(self, where):
         return write_file(f"secret{len(self.given)}", self.text(where) + "\n")
 
+    def last(self):
+        """As it was quoted."""
+        return urllib.parse.quote(list(self.given.values())[-1], safe="")
+
     def in_text(self, text):
         forms = {where: (s, urllib.parse.quote(s, safe=""), html.escape(s), json.dumps(s)[1:-1])
                  for where, s in self.given.items()}
         return [where for where, all_forms in forms.items() if any(f in text for f in all_forms)]
 
 
+def target_file(s, echo):
+    """One to be scraped, and two that cannot be."""
+    return write_file("targets.yml", f"""
+- targets: ['http://u:{s.quoted("file login")}@{echo}/page?token={s.quoted("file query")}']
+  labels: {{__param_secret: '{s.text("file label")}'}}
+- targets: ['http://u:{s.quoted("bad port")}@{echo}bad/x', 'u:{s.quoted("bad login")}@a b']
+""")
+
+
 def configuration(s, echo):
     target = f"static_configs: [{{targets: ['{echo}']}}]"
     return f"""
-global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:
 - {{job_name: basic, basic_auth: {{username: someone, password: '{s("scrape password")}'}}, {target}}}
 - {{job_name: bearer, bearer_token: '{s("scrape bearer")}', {target}}}
@@ -99,6 +112,10 @@ scrape_configs:
   - targets: ['http://user:{s.quoted("target login")}@{echo}/page?api_key={s.quoted("target query")}',
               'http://{s.quoted("target user")}@{echo}/x', '{s.quoted("bare login")}:x@{echo}']
 - {{job_name: proxy, proxy_url: 'http://pu:{s.quoted("scrape proxy")}@{echo}', {target}}}
+- {{job_name: odd_proxy, proxy_url: 'ftp://pu:{s.quoted("ftp proxy")}@{echo}', {target}}}
+- {{job_name: bad_proxy, proxy_url: 'http://pu:{s.quoted("bad proxy")}@{echo}:bad', {target}}}
+- {{job_name: files_sd, file_sd_configs: [{{files: ['{target_file(s, echo)}']}}]}}
+- {{job_name: twice, static_configs: [{{targets: ['u:{s.quoted("twice")}@{echo}', 'u:{s.last()}@{echo}']}}]}}
 - {{job_name: oauth2, oauth2: {{client_id: a, client_secret: '{s("oauth2")}', token_url: 'http://{echo}'}}, {target}}}
 - job_name: tls
   scheme: https
@@ -142,7 +159,7 @@ def flags(s, echo):
 def broken(config):
     """Files that a reload refuses, each for another reason."""
     yield config + "broken: [\n"
-    for old, new in (("scrape_interval: 200ms", "scrape_interval: nonsense"), ("http://user:", "htp://user:"),
+    for old, new in (("scrape_interval: 1s", "scrape_interval: nonsense"), ("http://user:", "htp://user:"),
                      ("http://user:", "http://us er:"), ("bearer_token: ", "bearer_tokn: "),
                      ("bearer_token: '", "bearer_token: {x: '"), ("'X-Api-Key: ", "'X-Api-Key "),
                      ("'X-Api-Key: ", "'X-Api-Key=="), ("password: '", "password: *"),
@@ -186,6 +203,7 @@ def check(s, config, echo, *more, **how):
         notes = json.loads(seen[f"query of {name}"])["warnings"]
         assert any("<secret>" in n and words in n for n in notes), notes
     assert seen["/targets (*/*)"].count("<secret>") > 5, seen["/targets (*/*)"]
+    assert len(re.findall(r'\tname=.*last_error=".*"\n', seen["/targets (*/*)"])) == 4  # a line each
     for i, text in enumerate(broken(config)):
         answer = sluice.reconfigure(text)
         assert answer.status == 500, f"{i}: {answer}"
@@ -194,7 +212,7 @@ def check(s, config, echo, *more, **how):
         if i == 0:
             seen.update((f"{what} after a failed reload", t) for what, t in readings(sluice))
     assert sluice.reconfigure(config).status == 200
-    sluice.stop()
+    sluice.kill9()  # a stop would wait for the servers
     seen["the log"] = sluice.log()
     for where, folders, files in os.walk(sluice.data_folder):
         seen[f"names in {where}"] = " ".join(folders + files)
