@@ -121,15 +121,21 @@ static int escaped_byte(struct str text, size_t *n)
     return -1;
 }
 
-/* How many bytes at the front of the text stand for the secret, or for so much of it as the text has before it ends;
- * 0: none. */
+/* A message may have cut what a server sent: at its end, or where it closes a quotation with a backtick. Elsewhere so
+ * many bytes are no coincidence. */
+static bool is_cut(size_t matched, struct str rest)
+{
+    return matched >= SECRET_PART || (matched >= SECRET_MIN && (rest.n == 0 || rest.p[0] == '`'));
+}
+
+/* How many bytes at the front of the text stand for the secret, or for its beginning where it was cut; 0: none. */
 static size_t match_secret(struct str text, struct str secret, bool escapes)
 {
     size_t at = 0;
     for (size_t i = 0; i < secret.n; i++) {
         struct str rest = str_skip(text, at);
         if (rest.n == 0)
-            return i >= SECRET_MIN ? at : 0;
+            return is_cut(i, rest) ? at : 0;
         size_t n = 1;
         int byte = escapes ? escaped_byte(rest, &n) : -1;
         if (byte != (unsigned char)secret.p[i]) { /* "+" may stand for itself */
@@ -137,7 +143,7 @@ static size_t match_secret(struct str text, struct str secret, bool escapes)
             byte = (unsigned char)rest.p[0];
         }
         if (byte != (unsigned char)secret.p[i])
-            return 0;
+            return is_cut(i, rest) ? at : 0;
         at += n;
     }
     return at;

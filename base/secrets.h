@@ -3,8 +3,8 @@
  *
  * A server may repeat in an error what it was sent: the URL with its token, the Authorization header, a whole request.
  * Before such a text goes to a log, a page or the API, each secret in it is replaced by "<secret>": as it is,
- * percent-encoded, escaped as in JSON or HTML, and for a login also as the base64 of basic authentication. A text that
- * was cut within a secret ends in "<secret>" as well.
+ * percent-encoded, escaped as in JSON or HTML, and for a login also as the base64 of basic authentication. So is the
+ * beginning of a secret that was cut: at the end of the text, before a backtick, or of SECRET_PART bytes.
  *
  * A zeroed struct is an empty list; texts are copied. Pure; one thread.
  */
@@ -15,7 +15,7 @@
 #include "base/buf.h"
 
 /* Shorter ones are not replaced: they are found in ordinary words, and the gaps would show what they are. */
-enum { SECRET_MIN = 4 };
+enum { SECRET_MIN = 4, SECRET_PART = 8 };
 
 struct secrets { struct str *items; size_t n, _cap; struct arena _texts; };
 void secrets_add(struct secrets *s, struct str text);

@@ -48,7 +48,7 @@ class Secrets:
     def text(self, where):
         """Some have characters that are escaped on their way."""
         odd = ["", "/+", "&", "\"", "%"][len(self.given) % 5] if where.startswith("odd") else ""
-        self.given[where] = f"S3CRET{len(self.given):02d}{odd}{os.urandom(4).hex()}"
+        self.given[where] = f"S{len(self.given):02d}{odd}{os.urandom(6).hex()}"
         return self.given[where]
 
     def __call__(self, where):
@@ -72,7 +72,7 @@ class Secrets:
         return urllib.parse.quote(list(self.given.values())[-1], safe="")
 
     def in_text(self, text):
-        forms = {where: (s, urllib.parse.quote(s, safe=""), html.escape(s), json.dumps(s)[1:-1])
+        forms = {where: (s[:12], s, urllib.parse.quote(s, safe=""), html.escape(s), json.dumps(s)[1:-1])
                  for where, s in self.given.items()}
         return [where for where, all_forms in forms.items() if any(f in text for f in all_forms)]
 

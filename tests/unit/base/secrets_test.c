@@ -41,6 +41,10 @@ static void a_cut_secret_is_hidden(void **state UNUSED)
     expect_hidden(&s, "token=abcdefg", "token=<secret>");
     expect_hidden(&s, "token=abc", "token=abc"); /* may be the beginning of any word */
     expect_hidden(&s, "abcdabcdefgh", "abcd<secret>");
+    expect_hidden(&s, "got `token=abcd` in", "got `token=<secret>` in");
+    secrets_free(&s);
+    secrets_add(&s, STR("abcdefghijkl"));
+    expect_hidden(&s, "abcdefg abcdefgh abcdefghijk-", "abcdefg <secret> <secret>-");
     secrets_free(&s);
 }
 
