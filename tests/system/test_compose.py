@@ -103,6 +103,8 @@ class Stack:
             out.append(f"{listen}=127.0.0.1:{self.ports[name]}")
         if default is None and not any("tmpDataPath" in w for w in out):
             out.append(f"-remoteWrite.tmpDataPath={folder()}/queue")
+        if program == "victoria-metrics":
+            out.append("-search.latencyOffset=0s")  # otherwise the newest 30 s are no answer yet
         return [f"{ROOT}/{OUT}/sluice" if program is None else peer(program)] + out
 
     def start(self, name):
@@ -143,6 +145,27 @@ def test_health_check_of_the_image():
     assert code() != 0
 
 
+def run_header(stack):
+    """The commands in the head of docker-compose.yml: published ports are those of the stack, services exist."""
+    with open(f"{ROOT}/deploy/docker-compose.yml", encoding="utf-8") as f:
+        head = "".join(line for line in f if line.startswith("#"))
+    ports = {IMAGES[image_of(s)][1]: stack.ports[name] for name, s in stack.services.items()}
+    commands = re.findall(r"^# +(curl .*)$", head, re.M)
+    assert len(commands) >= 5, head
+    for command in commands:
+        here = re.sub(r"localhost:(\d+)", lambda m: f"localhost:{ports[int(m.group(1))]}", command)
+
+        def results():
+            p = subprocess.run(["sh", "-c", here], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, text=True)
+            assert p.returncode == 0 and '"status":"success"' in p.stdout, f"{command}: {p.returncode} {p.stdout}{p.stderr}"
+            data = json.loads(p.stdout)["data"]
+            return data.get("result") or data.get("activeTargets")
+        wait_until(results, 60, f"something from {command}", every=1)
+    for command in re.findall(r"docker compose -f deploy/docker-compose.yml (\w+ ?\w*)", head):
+        words = command.split()
+        assert words[0] in ("up", "stop", "start") and set(words[1:]) <= {*stack.services, "then"}, command
+
+
 @seconds(150)
 def test_services_work_together():
     stack = Stack(compose()["services"])
@@ -155,6 +178,7 @@ def test_services_work_together():
         return len(up) >= 2 and set(up.values()) == {"1"}
     wait_until(all_up, 90, "every job of the stack is up, asked through sluice", every=1)
     assert sluice.query("node_load1")["result"], "node_exporter's series through sluice"
+    run_header(stack)
 
 
 def test_grafana_is_provisioned():

@@ -104,7 +104,7 @@ def test_commands_of_documents():
     for path in [f"{ROOT}/README.md", *glob.glob(f"{ROOT}/docs/*.md"), *glob.glob(f"{ROOT}/deploy/*.yml"),
                  f"{ROOT}/deploy/sluice.service"]:
         if path.endswith("compose.yml"):
-            continue # test_compose runs these against the stack
+            continue # test_compose runs those of docker-compose.yml against the stack
         with open(path, encoding="utf-8") as f:
             text = f.read()
         text = re.sub(r"http://sluice:8429", "http://localhost:8429", text)
