@@ -155,7 +155,8 @@ static void add_escaped(struct buf *out, struct str s, bool quote)
 static void write_metadata(struct stats_out *o, struct str name, enum stats_kind kind, const char *help)
 {
     static const char *const kinds[] = {
-        [STATS_COUNTER] = "counter", [STATS_GAUGE] = "gauge", [STATS_HISTOGRAM] = "histogram"};
+        [STATS_COUNTER] = "counter", [STATS_GAUGE] = "gauge", [STATS_HISTOGRAM] = "histogram",
+        [STATS_SUMMARY] = "summary"};
     if (!o->metadata)
         return;
     buf_printf(o->out, "# HELP %.*s ", STR_ARG(name));

@@ -23,7 +23,7 @@
 
 #include "base/buf.h"
 
-enum stats_kind { STATS_COUNTER, STATS_GAUGE, STATS_HISTOGRAM };
+enum stats_kind { STATS_COUNTER, STATS_GAUGE, STATS_HISTOGRAM, STATS_SUMMARY }; /* SUMMARY: collectors only */
 struct stats_row { const char *name; enum stats_kind kind; const char *help; };
 
 struct stats_group {

@@ -182,6 +182,7 @@ static void on_done(void *arg, const struct client_reply *reply)
         server_succeeded(f->plan.server, reply->total_ms, reply->body_bytes);
     else if (f->round->err.kind == ERR_NONE)
         server_failed(f->plan.server, reached, err.text);
+    latency_count(&f->plan.server->latency, f->plan.path, ok, reply->total_ms);
     struct fetch_plan plan = f->plan;
     free_fetch(f);
     plan.done(plan.arg, ok ? NULL : &err, reply->status);

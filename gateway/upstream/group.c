@@ -133,6 +133,7 @@ bool groups_add(struct group_list *list, struct arena *a, const struct server_gr
     if (list->n == first)
         return err_set(err, ERR_BAD_DATA, "server group \"%.*s\": relabel_configs leave no target", STR_ARG(name));
     for (size_t i = first; i < list->n; i++) {
+        list->items[i].position = position;
         list->items[i].copies = mem_zalloc(sizeof *list->items[i].copies);
         copies_memory_init(list->items[i].copies, list->items[i].n_servers + 1);
     }

@@ -21,6 +21,7 @@ struct group {
     enum overlap overlap;
     enum read_mode read_mode;
     bool ignore_error, downgrade_error;
+    size_t position;                 /* in server_groups */
     bool recent;                     /* the recent store keeps what is written to it */
     bool one_writer;                 /* written_by: servers hold copies unless samples show otherwise */
     struct copies_memory *copies;    /* of the servers, and the recent store behind them */

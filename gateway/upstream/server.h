@@ -9,6 +9,7 @@
 
 #include "base/client_conf.h"
 #include "base/thread.h"
+#include "gateway/upstream/latency.h"
 #include "gateway/upstream/upstream.h"
 
 #include <stdatomic.h>
@@ -36,6 +37,7 @@ struct server {
     atomic_uint_fast64_t requests, failures, bytes, samples, nanoseconds;
     _Atomic int64_t last_ok_at, last_error_at; /* Unix ms */
     _Atomic int64_t failing_since; /* Unix ms of the first of these failures, which was logged; 0 = none */
+    struct latency latency;
     struct mutex mutex;            /* for what follows */
     char last_error[256];
     struct buf external;           /* label bytes: what remote_read, and only that, adds to every series */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What server groups tell on /metrics. */
 #include "gateway/upstream/stats.h"
+#include "base/num.h"
 #include "gateway/upstream/source.h"
 
 struct stats_group upstream_stats = STATS_GROUP(UPSTREAM_STATS);
@@ -33,8 +34,34 @@ static void collect(struct upstream *u, struct stats_out *o, const char *name, e
         }
 }
 
+/* Under promxy's names, with the group besides. */
+static void collect_promxy(struct upstream *u, struct stats_out *o)
+{
+    stats_family(o, latency_family, STATS_SUMMARY, "Requests to servers of groups that ended, by call");
+    for (size_t g = 0; g < u->groups.n; g++)
+        for (size_t i = 0; i < u->groups.items[g].n_servers; i++) {
+            struct server *s = u->groups.items[g].servers[i];
+            struct str host = str_skip(s->shown, str_find_str(s->shown, STR("://")) + 3);
+            struct stats_label labels[4] = {{"group", s->group}, {"host", host}};
+            latency_collect(&s->latency, o, labels, 2);
+        }
+    stats_family(o, "server_group_targets", STATS_GAUGE, "Servers of a group");
+    for (size_t g = 0, servers = 0; g < u->groups.n; g++) {
+        const struct group *group = &u->groups.items[g];
+        char ordinal[24] = "";
+        servers += group->n_servers; /* groups of one entry of the list stand together */
+        if (g + 1 < u->groups.n && u->groups.items[g + 1].position == group->position)
+            continue;
+        ordinal[num_format_i64(ordinal, (int64_t)group->position)] = 0;
+        const struct stats_label labels[] = {{"ordinal", str_of(ordinal)}, {"name", group->name}};
+        stats_value(o, "server_group_targets", labels, LEN(labels), (double)servers);
+        servers = 0;
+    }
+}
+
 void upstream_collect(struct upstream *u, struct stats_out *o)
 {
+    collect_promxy(u, o);
     collect(u, o, "sluice_upstream_requests_total", STATS_COUNTER, "Requests to a server of a group", REQUESTS);
     collect(u, o, "sluice_upstream_failures_total", STATS_COUNTER, "Requests that failed", FAILURES);
     collect(u, o, "sluice_upstream_received_bytes_total", STATS_COUNTER, "Bytes of answers on the wire", BYTES);

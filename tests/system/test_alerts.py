@@ -53,6 +53,41 @@ VMAGENT_LACKS = {
     "vmagent_remotewrite_kafka_": "there is no Kafka",
 }
 
+# promxy's dashboard, likewise. Prometheus' engine and HTTP server measure under names of their own there.
+PROMXY_ASKS = """
+process_cpu_seconds_total process_max_fds process_open_fds prometheus_engine_queries
+server_group_request_duration_seconds_count server_group_request_duration_seconds_sum
+""".split()
+PROMXY_LACKS = {
+    "prometheus_engine_query_duration_seconds": "sluice_query_duration_seconds has whole queries, not their phases",
+    "prometheus_http_": "sluice_http_requests_total has no handlers; no durations by handler are measured",
+    "prometheus_notifications_": "there are no alerts to send",
+    "prometheus_rule_": "there are no rules",
+    "promxy_remote_storage_": "vmagent_remotewrite_* tells of remote write",
+}
+
+# Of the mixin of Prometheus: what an agent that scrapes and sends has, and what is left to the names of vmagent.
+PROMETHEUS_ASKS = """
+prometheus_config_last_reload_successful prometheus_engine_queries prometheus_engine_queries_concurrent_max
+prometheus_sd_discovered_targets prometheus_target_scrape_pool_exceeded_target_limit_total
+prometheus_target_scrapes_exceeded_body_size_limit_total prometheus_target_scrapes_exceeded_sample_limit_total
+prometheus_target_scrapes_sample_duplicate_timestamp_total prometheus_target_sync_failed_total
+process_start_time_seconds
+""".split()
+PROMETHEUS_LACKS = {
+    "prometheus_build_info": "sluice_build_info and vm_app_version tell the version",
+    "prometheus_remote_storage_": "vmagent_remotewrite_* and vm_persistentqueue_* tell of remote write",
+    "prometheus_sd_kubernetes_": "targets are found in files and in the configuration only",
+    "prometheus_sd_refresh_failures_total": "prometheus_sd_file_read_errors_total has those of files",
+    "prometheus_target_interval_length_seconds": "not measured",
+    "prometheus_target_metadata_cache_entries": "not measured",
+    "prometheus_target_scrape_pool_exceeded_label_limits_total": "vm_promscrape_scrapes_skipped_by_label_limit_total",
+    "prometheus_target_scrapes_sample_out_of_": "samples are sent as they are; the storage judges their order",
+    "prometheus_target_sync_length_seconds": "not measured",
+    "prometheus_tsdb_": "there is no TSDB",
+    "prometheus_wal_watcher_": "there is no WAL",
+}
+
 CONFIG = """
 global: {{scrape_interval: 1s}}
 scrape_configs:
@@ -72,7 +107,7 @@ def start():
     return Sluice(text, port=port)
 
 
-def test_vmagent_dashboard_finds_this_program():
+def test_dashboards_of_peers_find_this_program():
     sluice = start()
     answer = push(f"{sluice.url}/api/v1/write", [({"__name__": "pushed"}, [(1000, 1)])])
     assert answer.status == 204, answer
@@ -80,8 +115,11 @@ def test_vmagent_dashboard_finds_this_program():
     wait_until(lambda: sluice.metric("vm_protoparser_rows_read_total", "promscrape") > 0, 20, "a scrape")
     have = sluice.metrics()
     names = {text.split("{")[0] for text in have}
-    assert not set(VMAGENT_ASKS) - names, sorted(set(VMAGENT_ASKS) - names)
-    stale = [name for name in names if name.startswith(tuple(VMAGENT_LACKS))]
+    sluice.get("/api/v1/query", {"query": "up"})
+    names |= {text.split("{")[0] for text in sluice.metrics()}
+    missing = {*VMAGENT_ASKS, *PROMXY_ASKS, *PROMETHEUS_ASKS} - names
+    assert not missing, sorted(missing)
+    stale = [name for name in names if name.startswith((*VMAGENT_LACKS, *PROMXY_LACKS, *PROMETHEUS_LACKS))]
     assert not stale, f"on the page and listed as lacking: {stale}"
     version = next(text for text in have if text.startswith("vm_app_version{"))
     assert re.search(r'[{,]version="vmagent', version) and 'short_version="' in version, version

@@ -501,3 +501,26 @@ def test_state_of_a_server_is_unknown_until_it_is_asked():
     log = sluice.log()
     assert log.count("cannot be reached; asking its replicas") == 2 == log.count("is reached again"), log
     assert 'group=west server=http://' in log and "connection refused" in log and "failed_for=" in log, log
+
+
+def test_requests_are_timed_by_call_and_outcome():
+    slow, refusing = FakePrometheus(vector(1000, 1, x="1"), delay=0.1), FakePrometheus(status=422)
+    sluice = Sluice(groups(group("slow", slow), group("refusing", refusing, ignore_error=True)) +
+                    f"- static_configs:\n  - {{targets: ['127.0.0.1:1'], labels: {{dc: a}}}}\n"
+                    f"  - {{targets: ['127.0.0.1:2'], labels: {{dc: b}}}}\n  ignore_error: true\n")
+    sluice.get("/api/v1/query", {"query": 'x{dc=""}', "time": 1000})
+    sluice.get("/api/v1/query_range", {"query": 'x{dc=""}', "start": 1000, "end": 1010, "step": 5})
+    sluice.get("/api/v1/labels", {"match[]": 'x{dc=""}'})
+
+    def figure(what, server, call, status):
+        return sluice.metric(f"server_group_request_duration_seconds_{what}", f'host="{server.address}"',
+                             f'call="{call}"', f'status="{status}"')
+    assert figure("count", slow, "query", "success") >= 1 and figure("count", slow, "query", "error") == 0
+    for call in ("query", "query_range", "label_names"):
+        assert figure("count", refusing, call, "error") >= 1 and figure("count", refusing, call, "success") == 0, call
+    assert figure("sum", slow, "query", "success") >= 0.1 * figure("count", slow, "query", "success")
+    assert figure("count", slow, "status", "success") >= 1
+    targets = {text: v for text, v in sluice.metrics().items() if text.startswith("server_group_targets{")}
+    assert targets == {'server_group_targets{ordinal="0",name="slow"}': 1,
+                       'server_group_targets{ordinal="1",name="refusing"}': 1,
+                       'server_group_targets{ordinal="2",name="server_groups[2]"}': 2}, targets
