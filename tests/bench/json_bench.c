@@ -136,6 +136,7 @@ static struct sums decode_jansson(struct str body)
     size_t i, k;
     const char *name;
     json_array_foreach(result, i, series) {
+        /* cppcheck-suppress unknownMacro */
         json_object_foreach(json_object_get(series, "metric"), name, label)
             sums.labels += json_string_length(label);
         json_array_foreach(json_object_get(series, "values"), k, pair) {
