@@ -10,6 +10,7 @@
  */
 #include "base/loop.h"
 
+#include "base/stats.h"
 #include "base/thread.h"
 #include "base/times.h"
 
@@ -32,6 +33,8 @@ struct loop {
     bool turning;               /* inside loop_turn: now and mono hold the turn's time */
     int64_t now, mono;
     bool stopped;
+    const struct stats_histogram *turns; /* or NULL */
+    int64_t cpu_ns;             /* of the thread, at the end of the last turn */
     struct epoll_event events[BATCH]; /* the batch being run: [at, n) is still to come */
     int at, n;
 
@@ -298,6 +301,21 @@ static void run_descriptors(struct loop *l)
     }
 }
 
+void loop_observe_turns(struct loop *l, const struct stats_histogram *h)
+{
+    l->turns = h;
+    l->cpu_ns = 0;
+}
+
+/* Sleeping takes no CPU time, so that one reading a turn is enough. The first one only begins. */
+static void observe_turn(struct loop *l)
+{
+    int64_t cpu_ns = clock_cpu_ns();
+    if (l->cpu_ns > 0)
+        stats_observe(l->turns, (double)(cpu_ns - l->cpu_ns) / 1e9);
+    l->cpu_ns = cpu_ns;
+}
+
 /* Waiting comes first, so that whoever turns the loop until something has happened sees it before the next sleep. */
 void loop_turn(struct loop *l, int64_t wait_ms)
 {
@@ -309,6 +327,8 @@ void loop_turn(struct loop *l, int64_t wait_ms)
     run_tasks(l);
     run_descriptors(l);
     l->turning = false;
+    if (l->turns)
+        observe_turn(l);
 }
 
 void loop_run(struct loop *l)

@@ -43,6 +43,11 @@ void loop_run(struct loop *l);                    /* until loop_stop */
 void loop_stop(struct loop *l);                   /* any thread; tasks posted before are still run */
 void loop_turn(struct loop *l, int64_t wait_ms);  /* one turn; waits at most so long (-1 = as long as timers allow) */
 
+/* From now on each turn's CPU time is observed, in seconds; h may be NULL. CPU time, since it tells of work that should
+ * have been cut in slices however busy the machine is; it costs one system call a turn (0.3 us). */
+struct stats_histogram;
+void loop_observe_turns(struct loop *l, const struct stats_histogram *h);
+
 int64_t loop_now(const struct loop *l);
 int64_t loop_mono(const struct loop *l);
 struct loop_clock { int64_t (*wall)(void *arg); int64_t (*mono)(void *arg); void *arg; };

@@ -7,6 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+static const double turn_bounds[] = {0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10};
+struct stats_histogram lane_turns = {
+    .name = "sluice_lane_turn_seconds", .help = "CPU time of a lane's turn: nothing else of the lane moves meanwhile",
+    .bounds = turn_bounds, .n_bounds = LEN(turn_bounds)};
+
 struct request { /* something for the lane to do once; frees itself */
     struct loop_task task;
     struct lane *lane;
@@ -40,6 +45,7 @@ static void on_join(struct loop_task *task)
 static void run(void *arg)
 {
     struct lane *l = arg;
+    loop_observe_turns(l->loop, &lane_turns);
     loop_run(l->loop);
 }
 

@@ -6,8 +6,11 @@
 #define GATEWAY_LANE_H
 
 #include "base/loop.h"
+#include "base/stats.h"
 #include "base/thread.h"
 #include "gateway/http.h"
+
+extern struct stats_histogram lane_turns; /* registered by metrics_start */
 
 struct lane {
     unsigned id;

@@ -66,5 +66,6 @@ void metrics_start(void)
     stats_register(&write_stats);
     stats_register(&upstream_stats);
     stats_register_histogram(&query_durations);
+    stats_register_histogram(&lane_turns);
     stats_collector(collect, NULL);
 }
