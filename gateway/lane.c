@@ -33,7 +33,12 @@ static struct lane *take(struct loop_task *task)
     return l;
 }
 
-static void on_cancel(struct loop_task *task) { http_server_cancel(take(task)->http); }
+static void on_cancel(struct loop_task *task)
+{
+    struct lane *l = take(task);
+    api_write_cancel(l->write);
+    http_server_cancel(l->http);
+}
 
 static void on_join(struct loop_task *task)
 {

@@ -22,7 +22,8 @@ struct series_in {
 enum sink_status { SINK_OK, SINK_BUSY /* a queue that pushes back is full: nothing was taken */ };
 struct sink_batch {
     uint64_t source;   /* hash of the target; 0 = pushed: each series by its own hash */
-    size_t bytes;      /* about how much is coming (uncompressed) */
+    size_t bytes;      /* about how much is coming (uncompressed); with `more` in the batches after this one, too */
+    bool more;         /* goes on with what an earlier batch was begun for: no queue refuses it */
 };
 
 struct sink;

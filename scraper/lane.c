@@ -17,7 +17,7 @@ static void remind(struct loop_timer *timer)
     if (list_empty(&l->targets) || l->metadata.families.n == 0)
         return;
     const struct target *any = CONTAINER(l->targets.next, struct target, node);
-    if (sink_begin(l->sink, &(struct sink_batch){any->source, l->metadata.families.n * 100}) == SINK_BUSY)
+    if (sink_begin(l->sink, &(struct sink_batch){.source = any->source, .bytes = l->metadata.families.n * 100}) == SINK_BUSY)
         return;
     for (struct map_entry *e = map_next(&l->metadata.families, NULL); e; e = map_next(&l->metadata.families, e))
         sink_metadata(l->sink, &((struct family *)e->value.p)->metadata);

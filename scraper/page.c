@@ -294,7 +294,7 @@ bool page_write(struct page *p)
     if (from == to)
         return false;
     p->written = to;
-    if (sink_begin(p->sink, &(struct sink_batch){p->source, batch_bytes(p, from, to)}) == SINK_BUSY) {
+    if (sink_begin(p->sink, &(struct sink_batch){.source = p->source, .bytes = batch_bytes(p, from, to)}) == SINK_BUSY) {
         for (size_t i = from; i < to; i++)
             p->busy += !p->stage[i].skip;
         return to < p->n;

@@ -39,7 +39,7 @@ static void write_value(struct target *t, const char *name, double v, int64_t ti
 static bool begin(struct target *t)
 {
     enum { ABOUT = 100 };
-    struct sink_batch batch = {t->source, LEN(automatic) * (ABOUT + t->labels.wire.n)};
+    struct sink_batch batch = {.source = t->source, .bytes = LEN(automatic) * (ABOUT + t->labels.wire.n)};
     bool ok = sink_begin(t->lane->sink, &batch) == SINK_OK;
     stats_add(&scrape_stats, SAMPLES_BUSY, ok ? 0 : LEN(automatic));
     return ok;

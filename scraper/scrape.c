@@ -131,7 +131,7 @@ static void keep_metadata(struct scrape_lane *l, struct target *t, uint64_t hash
     enum { ABOUT = 20000 };
     if ((t->metadata ? t->metadata->hash : 0) == hash)
         return;
-    bool open = sink_begin(l->sink, &(struct sink_batch){t->source, ABOUT}) == SINK_OK;
+    bool open = sink_begin(l->sink, &(struct sink_batch){.source = t->source, .bytes = ABOUT}) == SINK_OK;
     mutex_lock(&l->mutex);
     struct metadata_list *before = t->metadata;
     t->metadata = metadata_get(&l->metadata, hash, text, open ? learned : NULL, l);

@@ -60,7 +60,7 @@ static void write_batch(struct page *p, struct gone_walk *w, size_t from, size_t
 {
     enum { ABOUT = 200 }; /* bytes of a marker */
     struct sample marker = {t, stale_nan()};
-    if (sink_begin(p->sink, &(struct sink_batch){p->source, (to - from) * ABOUT}) == SINK_BUSY) {
+    if (sink_begin(p->sink, &(struct sink_batch){.source = p->source, .bytes = (to - from) * ABOUT}) == SINK_BUSY) {
         p->busy += to - from;
         return;
     }

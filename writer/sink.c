@@ -41,7 +41,7 @@ static enum sink_status begin(struct sink *sink, const struct sink_batch *b)
     struct writer_lane *l = lane_of(sink);
     if (l->plan == NULL)
         return SINK_BUSY;
-    for (size_t i = 0; i < l->plan->n; i++) {
+    for (size_t i = 0; i < l->plan->n && !b->more; i++) {
         struct destination *d = l->plan->destinations[i];
         if (!has_room(d, d->per_lane[l->id]->settings, b->bytes))
             return SINK_BUSY;

@@ -11,7 +11,8 @@
  * durability asks. */
 void api_write(struct http_request *r);
 struct write_buffers;
-void api_write_free(struct write_buffers *w); /* a lane's; NULL is fine */
+void api_write_free(struct write_buffers *w);   /* a lane's; NULL is fine */
+void api_write_cancel(struct write_buffers *w); /* refuses the large pushes that are not taken yet; NULL is fine */
 extern struct stats_group write_stats;
 
 /* status.c */

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lane works on what is large in slices: everything arrives, once and in order, and its turns stay short."""
+import re
+import time
+
+from lib import *
+
+
+def turns(sluice):
+    """[(upper bound in seconds, turns)] of the histogram, not cumulated."""
+    out, before = [], 0
+    for bound, count in re.findall(r'^sluice_lane_turn_seconds_bucket\{le="([^"]+)"\} (\d+)', sluice.get("/metrics").text, re.M):
+        out.append((float(bound), int(count) - before))
+        before = int(count)
+    return out
+
+
+def longer_than(sluice, limit):
+    """The share of the turns that took more CPU time than that."""
+    counts = turns(sluice)
+    return sum(n for bound, n in counts if bound > limit) / max(1, sum(n for _, n in counts))
+
+
+def count(sluice, selector, time_s):
+    data = sluice.get("/api/v1/query", {"query": f"sum(count_over_time({selector}[1h]))", "time": time_s}).json()["data"]
+    return float(data["result"][0]["value"][1]) if data["result"] else 0
+
+
+def large_push(now):
+    """8 MiB: one series of very many samples, and many series whose samples are spread over the body."""
+    series = [({"__name__": "long"}, [(now * 1000 - 200000 + i, i) for i in range(200000)])]
+    for k in range(10):
+        series += [({"__name__": "spread", "id": str(i), "text": "x" * 40}, [(now * 1000 - 10000 + k * 1000, k)])
+                   for i in range(5000)]
+    return series
+
+
+@seconds(60)
+def test_large_push_arrives_whole():
+    sluice = Sluice("recent: {}\n")
+    now = int(time.time())
+    answer = push(f"{sluice.url}/api/v1/write", large_push(now))
+    assert answer.status == 204, answer
+    assert count(sluice, "long", now) == 200000  # seen as soon as it is acknowledged
+    assert count(sluice, "spread", now) == 50000
+    data = sluice.get("/api/v1/query", {"query": "sum(changes(long[1h]))", "time": now}).json()["data"]
+    assert float(data["result"][0]["value"][1]) == 199999
+    assert sluice.metric("vmagent_rows_inserted_total", "promremotewrite") == 250000
+
+
+@seconds(60)
+def test_large_push_is_taken_whole_or_not_at_all():
+    sluice = Sluice("recent: {}\n")
+    now = int(time.time())
+    body = wire.write_request(large_push(now)) + b"\x0a\x7f"  # a series of 127 bytes that are not there
+    answer = request(f"{sluice.url}/api/v1/write", data=wire.snappy_compress(body), headers={
+        "Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"})
+    assert answer.status == 400, answer
+    assert count(sluice, '{__name__=~".+"}', now) == 0
+    assert push(f"{sluice.url}/api/v1/write", [({"__name__": "after"}, [(now * 1000, 1)])]).status == 204
+    assert count(sluice, "after", now) == 1
