@@ -21,6 +21,16 @@ static inline bool is_stale(double v) { return double_bits(v) == STALE_NAN_BITS;
 static inline double stale_nan(void) { return double_from_bits(STALE_NAN_BITS); }
 static inline double normal_nan(void) { return double_from_bits(NORMAL_NAN_BITS); }
 
+/* One scraper's own samples of a series, and where it missed nothing: a window (start, end] lies in a span when the
+ * span's start <= start and end_from <= end <= end_to. Spans are ascending in end_to. */
+static const int64_t SERIES_FAR = INT64_MAX / 8; /* beyond all times; sums of a few stay in range */
+struct series_span { int64_t start, end_from, end_to; };
+struct series_replica {
+    const struct sample *samples; uint32_t n_samples;
+    const struct hist_sample *hists; uint32_t n_hists;
+    const struct series_span *spans; uint32_t n_spans;
+};
+
 /* One series. Samples and histograms are separate, each ascending in t, no t twice in one; stale markers included. */
 struct series {
     struct labels labels;
@@ -30,6 +40,10 @@ struct series {
     uint32_t n_hists;
     /* when samples stand at steps (series_set.exact): the time each was really taken; NULL = t */
     const int64_t *origins;
+    /* When samples were merged of independent scrapers: a range function sees, for each window, the samples of the
+     * first replica with a span that the window lies in, and those above where there is none. */
+    const struct series_replica *replicas;
+    uint32_t n_replicas;
 };
 
 #endif

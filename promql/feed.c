@@ -110,19 +110,31 @@ static void find_bounds(struct eval *ev, struct range_feed *f, struct range_inpu
     in->in_windows = f->in_windows;
 }
 
+bool feed_samples(struct eval *ev, struct range_feed *f, const struct series *s, struct range_input *in)
+{
+    int64_t around = in->anchored || in->smoothed ? in->lookback : 0, ahead = in->smoothed ? in->lookback : 0;
+    int64_t after = in->first_end - in->range - around, last = window_end(in, ev->grid.n - 1) + ahead;
+    in->labels = s->labels;
+    feed_floats(ev, f, s, after, last, in);
+    feed_hists(ev, f, s, after, last, in);
+    find_bounds(ev, f, in);
+    return in->n_samples + in->n_hists > 0;
+}
+
 bool feed_series(struct eval *ev, struct range_feed *f, struct series_set *set, size_t i, struct range_input *in)
 {
     struct series s;
     eval_check(ev);
     if (!series_set_get(set, i, &s, ev->err))
         eval_stop(ev);
-    int64_t around = in->anchored || in->smoothed ? in->lookback : 0, ahead = in->smoothed ? in->lookback : 0;
-    int64_t after = in->first_end - in->range - around, last = window_end(in, ev->grid.n - 1) + ahead;
-    in->labels = s.labels;
-    feed_floats(ev, f, &s, after, last, in);
-    feed_hists(ev, f, &s, after, last, in);
-    find_bounds(ev, f, in);
-    return in->n_samples + in->n_hists > 0;
+    f->several = false;
+    if (s.n_replicas > 0) {
+        f->several = !replica_windows_find(ev, f, &s, in);
+        f->series = s;
+        if (!f->several)
+            s = series_of_replica(&s, f->replica_of[0]);
+    }
+    return feed_samples(ev, f, &s, in);
 }
 
 /* The steps of a subquery's row as samples. Hints of resets are forgotten: they speak of neighbours that may not be

@@ -29,7 +29,10 @@ static uint64_t fill_row(struct eval *ev, struct range_call *c, struct row *row)
     eval_charge(ev, held + ev->grid.n);
     eval_hold(ev, held);
     count_windows(ev, &c->in);
-    c->impl->range(ev, &c->in, row);
+    if (c->feed.several)
+        replica_windows_fill(ev, c, row);
+    else
+        c->impl->range(ev, &c->in, row);
     ev->live -= held;
     uint64_t weight = row_weight(row, ev->grid.n);
     eval_hold(ev, weight);

@@ -45,13 +45,28 @@ struct range_feed { /* room for one series, used again for the next; zeroed at f
     uint64_t in_windows, pattern;
     void *kept;
     bool bare; /* histograms without buckets */
+    /* of a series that several replicas hold (replica_windows.c) */
+    struct series series;
+    uint32_t *replica_of;              /* each window; series.n_replicas: the merged samples */
+    bool several;                      /* not all windows see the same */
+    double *spare;                     /* a column */
 };
 /* Loads series i and fills in->labels, samples and hists with what the windows (set already) can see; false when
  * that is nothing. Valid until the next call with this feed or set. */
 bool feed_series(struct eval *ev, struct range_feed *f, struct series_set *set, size_t i, struct range_input *in);
+/* The same for samples that are loaded. */
+bool feed_samples(struct eval *ev, struct range_feed *f, const struct series *s, struct range_input *in);
 /* The same from a row of a subquery, whose grid is g. */
 bool feed_row(struct eval *ev, struct range_feed *f, const struct row *row, const struct grid *g,
               struct range_input *in);
+
+/* --- replica_windows.c: series that independent scrapers hold ---------------------------------------------------- */
+struct range_call;
+struct series series_of_replica(const struct series *s, uint32_t replica);
+/* Fills f->replica_of; true when all windows see the same one. */
+bool replica_windows_find(struct eval *ev, struct range_feed *f, const struct series *s, const struct range_input *in);
+/* Fills a row whose column is absent, each step from the replica that its window sees. */
+void replica_windows_fill(struct eval *ev, struct range_call *c, struct row *row);
 
 /* --- range.c ----------------------------------------------------------------------------------------------------- */
 /* A call of a range function, and what it needs for each of its series. */

@@ -1,33 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Promxy's rule (L the last sample of the base before a gap, N the first behind it, B the buffer): the other's samples
- * with L + B < t < N - B fill it. Differences, each of which was a doubled count or a false counter reset before:
+ * with L + B < t < N - B fill it. What is different, because it doubled counts or made false counter resets:
  *   - a gap is one by the base's median interval, and wide in comparison with the other's spacing there: a target whose
  *     interval was raised has no gaps
- *   - the base is not the longer replica, which changes with the window, but the first one without gaps
+ *   - the base is the first replica, not the longer one, which changes with the window
  *   - the window's edges are no gaps while a sample is not overdue there
- *   - a stale marker is one replica's opinion
+ *   - a stale marker is one replica's opinion. Where it stands, nothing is doubled: the other's samples count from the
+ *     marker on, and one of them may be nearer to N than the buffer
  */
-#include "gateway/upstream/merge.h"
-#include "gateway/upstream/sequence.h"
+#include "gateway/upstream/merge_internal.h"
 
 #include <stdlib.h>
 
 enum { ENOUGH_GAPS = 3, MOST_GAPS = 64 };
-static const int64_t FAR = INT64_MAX / 8; /* sums of a few times stay in range */
+enum { CLOCKS_MS = 2000 }; /* that clocks of replicas may differ: samples of two of them, nearer, have no sure order */
+static const int64_t FAR = SERIES_FAR;
 
-struct replica {
-    struct sequence s;       /* without the markers that others overrule */
-    struct sequence whole;
-    int64_t least, most;     /* between neighbours, ms */
-    int64_t interval;        /* median */
-    bool own_interval;       /* seen in its own samples */
-    bool markers;
-};
-struct merging {
-    struct merge_job *job;
-    struct replica *replicas; size_t n;
-    int64_t from, to;
-};
 struct distances {
     int64_t buffer;
     int64_t gap;   /* a gap of the base is wider */
@@ -40,8 +28,6 @@ static int ascending(const void *a, const void *b)
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
 }
-
-static int64_t one_and_a_half(int64_t t) { return t + t / 2; }
 
 /* --- copies ------------------------------------------------------------------------------------------------------- */
 
@@ -103,7 +89,7 @@ static void find_interval(struct merging *m, struct replica *r)
 {
     int64_t gaps[MOST_GAPS];
     r->own_interval = r->s.n > ENOUGH_GAPS;
-    if (r->own_interval && r->most <= one_and_a_half(r->least)) {
+    if (r->own_interval && r->most <= near_interval(r->least)) {
         r->interval = (sequence_last(&r->s) - sequence_first(&r->s)) / (int64_t)(r->s.n - 1);
         return;
     }
@@ -181,30 +167,49 @@ static void overrule_markers(struct merging *m, struct replica *r)
 
 /* --- gaps --------------------------------------------------------------------------------------------------------- */
 
-struct gap { int64_t after, before; bool begins, ends; bool ended; }; /* begins, ends: there is a base sample */
+/* begins, ends: there is a base sample, and which times they have; ended: it is a marker. beside: the wider one of the
+ * gaps beside it; 0: there is none. */
+struct gap { int64_t after, before, beside; bool begins, ends, ended; };
 
 static bool gap_is_wide(const struct distances *d, const struct gap *g)
 {
     return g->before - g->after > d->gap + (g->ends && g->ended ? d->slack : 0);
 }
 
-/* Has the other samples closer together there than the gap is wide? */
-static bool is_dense(const struct sequence *other, size_t i, const struct gap *g)
+static bool gap_is_visited(const struct distances *d, const struct gap *g, bool stale)
+{
+    return (stale && !(g->ends && g->ended)) || g->before - g->after > d->gap;
+}
+
+/* Is the gap wide in comparison with those beside it, or with the other's spacing there? If not, the interval was
+ * raised. */
+static bool gap_stands_out(const struct gap *g, const struct sequence *other, size_t i)
 {
     int64_t t = sequence_time(other, i), width = g->before - g->after;
     int64_t back = i > 0 ? t - sequence_time(other, i - 1) : FAR;
     int64_t on = i + 1 < other->n ? sequence_time(other, i + 1) - t : FAR;
     int64_t near = back < on ? back : on;
-    return near == FAR || width > one_and_a_half(near);
+    return near == FAR || width > one_and_a_half(near) || (g->beside > 0 && width > one_and_a_half(g->beside));
 }
 
-/* The other's samples in a gap. out without items: they are counted only. *at moves forward. */
+/* Does this sample of the other fill the gap? stale: the sequence ends before it, as far as it is merged. A gap that
+ * is only as wide as a late marker takes no live sample of a series that lives. */
+static bool sample_fills(const struct distances *d, const struct gap *g, const struct sequence *other, size_t i,
+                         bool stale)
+{
+    int64_t left = g->ends ? g->before - sequence_time(other, i) : FAR;
+    if (sequence_stale(other, i))
+        return !stale && (g->ended || left > d->buffer);
+    return stale || (left > d->buffer && gap_is_wide(d, g) && gap_stands_out(g, other, i));
+}
+
+/* The other's samples in a gap. *at moves forward. */
 static size_t fill_gap(const struct distances *d, const struct gap *g, const struct sequence *other, size_t *at,
                        bool stale, struct sequence_out *out)
 {
-    size_t filled = 0;
+    size_t before = out->n;
     int64_t low = g->begins ? g->after + (stale ? 0 : d->buffer) : g->after - 1;
-    int64_t high = g->ends ? g->before - d->buffer : FAR;
+    int64_t high = g->ends ? g->before - (d->buffer < CLOCKS_MS ? d->buffer : CLOCKS_MS) : FAR;
     bool lone = g->begins && !g->ends && (other->n == 0 || sequence_last(other) <= g->after + d->late);
     if (!stale && lone)
         return 0;
@@ -213,16 +218,19 @@ static size_t fill_gap(const struct distances *d, const struct gap *g, const str
     bool early = *at < other->n && sequence_time(other, *at) < g->before - d->late;
     if (g->ends && !g->begins && !early)
         return 0;
-    for (; *at < other->n && sequence_time(other, *at) < high; (*at)++) {
-        bool marker = sequence_stale(other, *at);
-        if ((marker && stale) || (!stale && !is_dense(other, *at, g)))
-            continue;
-        stale = marker;
-        filled++;
-        if (out->items)
+    for (; *at < other->n && sequence_time(other, *at) < high; (*at)++)
+        if (sample_fills(d, g, other, *at, stale)) {
+            stale = sequence_stale(other, *at);
             sequence_put(out, other, *at);
-    }
-    return filled;
+        }
+    return out->n - before;
+}
+
+static int64_t gap_beside(const struct sequence *s, size_t i)
+{
+    int64_t back = i > 1 ? sequence_time(s, i - 1) - sequence_time(s, i - 2) : 0;
+    int64_t on = i + 1 < s->n ? sequence_time(s, i + 1) - sequence_time(s, i) : 0;
+    return back > on ? back : on;
 }
 
 /* The base with its gaps filled from the other. */
@@ -235,62 +243,73 @@ static size_t fill_gaps(const struct merging *m, const struct distances *d, cons
     for (size_t i = 0; i < base->n; i++) {
         g.before = sequence_time(base, i);
         g.ended = sequence_stale(base, i);
-        if ((stale && !g.ended) || gap_is_wide(d, &g))
+        if (gap_is_visited(d, &g, stale)) {
+            g.beside = gap_beside(base, i);
             filled += fill_gap(d, &g, other, &at, stale, out);
-        if (out->items)
-            sequence_put(out, base, i);
+        }
+        sequence_put(out, base, i);
         g.after = g.before;
         g.begins = true;
         stale = g.ended;
     }
     g.before = m->to;
-    g.ends = false;
-    if (stale || gap_is_wide(d, &g))
+    g.ends = g.ended = false;
+    g.beside = gap_beside(base, base->n);
+    if (gap_is_visited(d, &g, stale))
         filled += fill_gap(d, &g, other, &at, stale, out);
     return filled;
 }
 
 /* --- the base ----------------------------------------------------------------------------------------------------- */
 
-static bool has_no_gap(const struct merging *m, const struct replica *r, const struct distances *d)
+static bool has_no_gap(const struct merging *m, const struct replica *r)
 {
-    return !r->markers && r->most <= d->gap && sequence_first(&r->s) - m->from <= d->gap &&
-           m->to - sequence_last(&r->s) <= d->gap;
+    int64_t near = near_interval(r->interval);
+    return r->s.n > 0 && !r->markers && r->most <= near && sequence_first(&r->s) - m->from <= near &&
+           m->to - sequence_last(&r->s) <= near;
 }
 
-static size_t count_missing(const struct merging *m, size_t base)
+/* Without measuring it: may the other's samples be clearly closer together than this interval? */
+static bool may_be_denser(const struct sequence *other, int64_t interval)
 {
-    const struct replica *r = &m->replicas[base];
-    struct distances d = base_distances(m, r);
-    struct sequence_out none = {0};
-    size_t missing = 0;
-    for (size_t i = 0; i < m->n && !has_no_gap(m, r, &d); i++)
-        if (i != base)
-            missing += fill_gaps(m, &d, &r->s, &m->replicas[i].s, &none);
-    return missing;
+    if (other->n < 2)
+        return false;
+    int64_t mean = (sequence_last(other) - sequence_first(other)) / (int64_t)(other->n - 1);
+    int64_t start = sequence_time(other, 1) - sequence_first(other);
+    int64_t end = sequence_last(other) - sequence_time(other, other->n - 2);
+    int64_t least = mean < start ? mean : start;
+    return one_and_a_half(least < end ? least : end) < interval;
 }
 
-static size_t choose_base(const struct merging *m)
+/* The usual case, at the least cost: the first replica is complete, and no other one is denser. */
+static bool first_is_complete(struct merging *m)
+{
+    struct replica *r = &m->replicas[0];
+    measure_gaps(r);
+    find_interval(m, r);
+    if (!r->own_interval || !has_no_gap(m, r))
+        return false;
+    for (size_t i = 1; i < m->n; i++)
+        if (may_be_denser(&m->replicas[i].s, r->interval))
+            return false;
+    return true;
+}
+
+/* Replicas that scrape clearly less often than another one, or have nothing, come last. */
+static void sort_sparse_last(struct merging *m)
 {
     int64_t least = INT64_MAX;
-    size_t best = m->n, best_missing = 0;
+    struct replica *sorted = ARENA_ARRAY(m->job->arena, struct replica, m->n);
+    size_t n = 0;
     for (size_t i = 0; i < m->n; i++)
-        least = m->replicas[i].interval < least ? m->replicas[i].interval : least;
-    for (size_t i = 0; i < m->n; i++) {
-        if (m->replicas[i].s.n == 0 || m->replicas[i].interval > one_and_a_half(least))
-            continue;
-        size_t missing = count_missing(m, i);
-        if (missing == 0)
-            return i;
-        if (best == m->n || missing < best_missing) {
-            best = i;
-            best_missing = missing;
+        least = m->replicas[i].s.n > 0 && m->replicas[i].interval < least ? m->replicas[i].interval : least;
+    for (unsigned rank = 0; rank < 3; rank++)
+        for (size_t i = 0; i < m->n; i++) {
+            const struct replica *r = &m->replicas[i];
+            if (rank == (r->s.n == 0 ? 2 : r->interval > one_and_a_half(least)))
+                sorted[n++] = *r;
         }
-    }
-    for (size_t i = 0; i < m->n && best == m->n; i++)
-        if (m->replicas[i].s.n > 0)
-            best = i;
-    return best < m->n ? best : 0;
+    m->replicas = sorted;
 }
 
 /* Of two samples of one scrape the larger value. promxy does not look at the first sample, and neither do we. */
@@ -312,17 +331,14 @@ static void prefer_larger(struct sequence_out *out, const struct sequence *other
 
 static struct sequence merge_independent(struct merging *m)
 {
-    size_t base = choose_base(m);
-    const struct replica *r = &m->replicas[base];
-    struct distances d = base_distances(m, r);
-    struct sequence all = r->s;
+    const struct replica *base = &m->replicas[0];
+    struct distances d = base_distances(m, base);
+    struct sequence all = base->s;
     bool larger = m->job->rule->prefer_max && all.kind == SEQUENCE_FLOATS;
-    if (all.n == 0 || (!larger && has_no_gap(m, r, &d)))
+    if (all.n == 0 || (!larger && has_no_gap(m, base)))
         return all;
-    for (size_t i = 0; i < m->n; i++) {
+    for (size_t i = 1; i < m->n && m->replicas[i].s.n > 0; i++) {
         const struct sequence *other = &m->replicas[i].s;
-        if (i == base || other->n == 0)
-            continue;
         struct sequence_out out = sequence_new(m->job->arena, &all, all.n + other->n);
         m->job->filled += fill_gaps(m, &d, &all, other, &out);
         if (larger)
@@ -350,6 +366,20 @@ static void add_replica(struct merging *m, struct sequence s, unsigned stream, u
     m->replicas[m->n++].s = s;
 }
 
+static void measure_all(struct merging *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        measure_gaps(&m->replicas[i]);
+        m->replicas[i].whole = m->replicas[i].s;
+    }
+    for (size_t i = 0; i < m->n; i++)
+        find_interval(m, &m->replicas[i]);
+    for (size_t i = 0; i < m->n; i++)
+        if (m->replicas[i].markers)
+            overrule_markers(m, &m->replicas[i]);
+    sort_sparse_last(m);
+}
+
 void merge_replicas(struct merge_job *job, const struct series *const *replicas, const unsigned *streams, size_t n,
                     struct series *into)
 {
@@ -362,23 +392,27 @@ void merge_replicas(struct merge_job *job, const struct series *const *replicas,
             add_replica(&m, sequence_from(a, replicas[i], kind), streams[i], seen);
     m.from = job->from > -FAR ? job->from : -FAR;
     m.to = job->to < FAR ? job->to : FAR;
-    for (size_t i = 0; i < m.n; i++) {
-        measure_gaps(&m.replicas[i]);
+    for (size_t i = 0; i < m.n; i++)
         m.to = sequence_last(&m.replicas[i].s) > m.to ? sequence_last(&m.replicas[i].s) : m.to;
-        m.replicas[i].whole = m.replicas[i].s;
+    into->replicas = NULL;
+    into->n_replicas = 0;
+    if (m.n == 0) {
+        sequence_to(a, (struct sequence){.kind = kind, .size = sizeof(struct sample)}, into);
+    } else if (m.n == 1 || (!job->rule->prefer_max && first_is_complete(&m))) {
+        sequence_to(a, m.replicas[0].s, into);
+    } else {
+        measure_all(&m);
+        sequence_to(a, merge_independent(&m), into);
+        if (!job->rule->prefer_max)
+            complete_replicas(&m, into);
     }
-    for (size_t i = 0; m.n > 1 && i < m.n; i++)
-        find_interval(&m, &m.replicas[i]);
-    for (size_t i = 0; m.n > 1 && i < m.n; i++)
-        if (m.replicas[i].markers)
-            overrule_markers(&m, &m.replicas[i]);
-    struct sequence none = {.kind = kind, .size = sizeof(struct sample)};
-    sequence_to(a, m.n == 0 ? none : m.n == 1 ? m.replicas[0].s : merge_independent(&m), into);
 }
 
 void merge_pieces(struct arena *a, struct series *into, const struct series *more)
 {
     const struct series *both[] = {into, more};
     enum sequence_kind kind = sequence_kind_of(both, 2);
+    into->replicas = NULL; /* none of them has it all */
+    into->n_replicas = 0;
     sequence_to(a, unite_copies(a, sequence_from(a, into, kind), sequence_from(a, more, kind)), into);
 }

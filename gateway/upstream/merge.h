@@ -5,11 +5,12 @@
  *    stale marker and a live sample at one time the live sample stays.
  * 2. What is left scraped independently. A stale marker of one replica is dropped while another is alive: its latest
  *    sample is live and not overdue.
- * 3. One replica is the base: the first in the group's order that the others have nothing to add to, else the one with
- *    the least to add. A replica that scrapes clearly less often than another is the base last.
- * 4. The others fill gaps of the base in the group's order. A gap is wider than 1.5 intervals and twice the buffer.
- *    Samples within the buffer of its ends are the same scrape and stay out. Between window edge and base the same
- *    holds, so that an edge never admits another replica's copy of a scrape beyond it.
+ * 3. The first replica in the group's order is the base; one that scrapes clearly less often than another comes last.
+ * 4. The others fill gaps of the base in that order. A gap is wider than 1.5 intervals and twice the buffer. Samples
+ *    within the buffer of its ends are the same scrape and stay out. Between window edge and base the same holds, so
+ *    that an edge never admits another replica's copy of a scrape beyond it.
+ * 5. A base with gaps comes with all replicas and the spans in which they are complete (complete.c): a range function
+ *    sees the first that is complete over its window, and the merged sequence only where none is.
  *
  * The buffer is half of the base's median interval, or the configured number of milliseconds. Floats and histograms of
  * a series are one sequence in time.

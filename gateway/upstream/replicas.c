@@ -139,6 +139,18 @@ bool replicas_merge(struct replicas *r, struct answer *out, struct err *err)
     return ok;
 }
 
+/* What a window may see of a replica lies there though the merged sequence has nothing. */
+static bool replica_reaches(const struct series *s, int64_t from)
+{
+    for (uint32_t i = 0; i < s->n_replicas; i++) {
+        const struct series_replica *r = &s->replicas[i];
+        if ((r->n_samples > 0 && r->samples[r->n_samples - 1].t >= from) ||
+            (r->n_hists > 0 && r->hists[r->n_hists - 1].t >= from))
+            return true;
+    }
+    return false;
+}
+
 void replicas_trim(struct answer *a, int64_t from)
 {
     size_t kept = 0;
@@ -148,7 +160,7 @@ void replicas_trim(struct answer *a, int64_t from)
             s.samples++;
         for (; s.n_hists > 0 && s.hists[0].t < from; s.n_hists--)
             s.hists++;
-        if (s.n_samples + s.n_hists > 0)
+        if (s.n_samples + s.n_hists > 0 || replica_reaches(&s, from))
             a->series[kept++] = s;
     }
     a->n = kept;

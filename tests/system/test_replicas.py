@@ -7,7 +7,8 @@ from lib import *
 
 
 def test_independent_replicas():
-    replicas.compare_pair(replicas.scenarios())
+    """The kinds, and some of the random schedules of tests/torture/test_replicas.py."""
+    replicas.compare_pair(replicas.scenarios() + replicas.random_scenarios(1, 12))
 
 
 def test_copies_are_equal_to_one_server():

@@ -44,6 +44,38 @@ static void check_to(int64_t to, const char *a, const char *b, const char *want)
     check_in(automatic, 0, to, false, (const char *const[]){a, b, NULL}, want);
 }
 
+/* The spans of each replica that a merged series carries, in seconds: "A [-inf..60] [44..90 since 50]; B". */
+static void check_spans(int64_t to, const char *a, const char *b, const char *want)
+{
+    static const struct merge_rule automatic = {.ms = 10000, .automatic = true};
+    struct arena arena;
+    struct buf text = {0};
+    arena_init(&arena, 0);
+    struct series x = series_of(&arena, a), y = series_of(&arena, b), into = x;
+    struct merge_job job = {.rule = &automatic, .arena = &arena, .from = 0, .to = to};
+    merge_replicas(&job, (const struct series *const[]){&x, &y}, (unsigned[]){0, 1}, 2, &into);
+    for (uint32_t i = 0; i < into.n_replicas; i++) {
+        const struct series_replica *r = &into.replicas[i];
+        bool first = r->n_samples > 0 && x.n_samples > 0 && r->samples[0].v < 10; /* values of b begin with 10 */
+        buf_printf(&text, "%s%s", i ? "; " : "", first ? "a" : "b");
+        for (uint32_t k = 0; k < r->n_spans; k++) {
+            const struct series_span *span = &r->spans[k];
+            buf_add_z(&text, " [");
+            if (span->start > -SERIES_FAR)
+                buf_printf(&text, "%.1f", (double)span->start / 1000);
+            buf_add_z(&text, "..");
+            if (span->end_to < SERIES_FAR)
+                buf_printf(&text, "%.1f", (double)span->end_to / 1000);
+            if (span->end_from > -SERIES_FAR)
+                buf_printf(&text, " since %.1f", (double)span->end_from / 1000);
+            buf_add_char(&text, ']');
+        }
+    }
+    assert_string_equal(buf_z(&text), want);
+    buf_free(&text);
+    arena_free(&arena);
+}
+
 static const struct merge_rule ten = {.ms = 10000}, automatic = {.ms = 10000, .automatic = true};
 static const struct merge_rule larger = {.ms = 10000, .prefer_max = true};
 
@@ -59,9 +91,9 @@ static void equal_length_keeps_the_earlier(void **state UNUSED)
     check(ten, "m 5@0 5@15000", "m 9@2000 9@17000", "m 5@0 5@15000");
 }
 
-static void longer_one_is_the_base(void **state UNUSED)
+static void first_one_is_the_base(void **state UNUSED)
 {
-    check(ten, "m 5@15000", "m 9@0 9@15000 9@30000", "m 9@0 9@15000 9@30000");
+    check(ten, "m 5@15000", "m 9@0 9@15000 9@30000", "m 9@0 5@15000 9@30000");
 }
 
 static void hole_is_filled_but_its_edges(void **state UNUSED)
@@ -132,26 +164,29 @@ static void edges_admit_nothing(void **state UNUSED)
              "m 1@50000 2@65000 3@80000 4@95000");
 }
 
-static void base_is_the_first_without_gaps(void **state UNUSED)
+static void gaps_of_the_first_are_filled(void **state UNUSED)
 {
     const char *gap = "m 1@0 2@15000 5@60000 6@75000", *all = "m 1@5000 2@20000 3@35000 4@50000 5@65000";
-    check_to(75000, gap, all, all);
+    check_to(75000, gap, all, "m 1@0 2@15000 3@35000 4@50000 5@60000 6@75000");
     check_to(75000, all, gap, all);
     /* behind by minutes */
     check_to(90000, "m 1@0 2@15000 3@30000", "m 1@5000 2@20000 3@35000 4@50000 5@65000 6@80000",
-             "m 1@5000 2@20000 3@35000 4@50000 5@65000 6@80000");
-    /* scraped less often */
-    check_to(75000, "m 1@0 2@30000 3@60000", all, all);
-    /* neither: each gap is filled once, and the base is used again behind it */
+             "m 1@0 2@15000 3@30000 4@50000 5@65000 6@80000");
+    /* scraped less often: not the base */
+    check_to(75000, "m 1@0 2@30000 3@60000 4@74000", all, all);
+    /* each gap is filled once, and the base is used again behind it */
     check_to(150000, "m 1@0 2@15000 5@60000 6@75000 7@90000 8@105000 9@120000 9@135000 9@150000",
              "m 11@5000 12@20000 13@35000 14@50000 15@65000 16@110000 17@125000 18@140000",
              "m 1@0 2@15000 13@35000 14@50000 5@60000 6@75000 7@90000 8@105000 9@120000 9@135000 9@150000");
+    /* one sample amid a gap of its own counts in a gap that stands out; where the interval was raised none does */
+    check_to(540000, "m 1@0 2@15000 3@30000 4@45000 5@60000", "m 11@0 12@60000 13@120000 19@480000",
+             "m 1@0 2@15000 3@30000 4@45000 5@60000 13@120000 19@480000");
 }
 
 static void marker_of_one_replica(void **state UNUSED)
 {
     const char *b = "m 1@5000 2@20000 3@35000 4@50000 5@65000";
-    check_to(70000, "m 1@0 2@15000 stale@30000 4@45000 5@60000", b, b);
+    check_to(70000, "m 1@0 2@15000 stale@30000 4@45000 5@60000", b, "m 1@0 2@15000 3@35000 4@45000 5@60000");
     /* decided without what comes later: the other is alive and not overdue */
     check_to(31000, "m 1@0 2@15000 stale@30000", "m 1@5000 2@20000", "m 1@0 2@15000");
     /* before its first sample here */
@@ -169,7 +204,59 @@ static void marker_of_both_stays(void **state UNUSED)
     check_to(300000, "m 1@0 2@15000 stale@30000", "m 1@5000 2@20000", "m 1@0 2@15000 stale@42500");
     /* the other sees it again first */
     check_to(90000, "m 1@0 2@15000 stale@30000 stale@45000 5@75000 6@90000",
-             "m 1@5000 2@20000 stale@35000 4@65000 5@80000", "m 1@5000 2@20000 stale@35000 4@65000 5@80000");
+             "m 1@5000 2@20000 stale@35000 4@65000 5@80000",
+             "m 1@0 2@15000 stale@35000 stale@45000 4@65000 5@75000 6@90000");
+}
+
+/* The series is there from the other's first sample on, though the base returns within the buffer; but not where clocks
+ * decide which of the two came first. */
+static void other_returns_first(void **state UNUSED)
+{
+    const char *a = "m 1@0 2@60000 stale@120000 5@300000 6@360000";
+    check_to(360000, a, "m 1@30000 2@90000 stale@150000 4@280000 5@340000",
+             "m 1@0 2@60000 stale@150000 4@280000 5@300000 6@360000");
+    check_to(360000, a, "m 1@58001 2@118001 stale@178001 4@298001 5@358001",
+             "m 1@0 2@60000 stale@178001 5@300000 6@360000");
+    check_to(360000, a, "m 1@37999 2@97999 stale@157999 4@297999 5@357999",
+             "m 1@0 2@60000 stale@157999 4@297999 5@300000 6@360000");
+}
+
+/* A marker of the other ends a series that the base lost before it could tell, whatever the width of the gap. */
+static void lone_marker_in_a_gap(void **state UNUSED)
+{
+    /* less often scraped, and so not dense there */
+    check_to(145000, "m 1@0 2@15000 3@30000 4@45000 5@60000", "m 0@-40000 1@20000 2@80000 stale@140000",
+             "m 1@0 2@15000 3@30000 4@45000 5@60000 2@80000 stale@140000");
+    /* the base returns to find it gone: its own marker comes two and a half intervals late */
+    check_to(400000, "m 1@0 2@30000 3@60000 stale@120000", "m 1@12000 2@42000 3@72000 stale@102000",
+             "m 1@0 2@30000 3@60000 stale@105000 stale@120000");
+}
+
+static void spans_of_complete_replicas(void **state UNUSED)
+{
+    /* nothing is missing: the first one, alone */
+    check_spans(60000, "m 1@0 2@15000 3@30000 4@45000 5@60000", "m 10@5000 11@20000 12@35000 13@50000", "");
+    /* a scrape is lost: until it is overdue, and from 1.1 intervals before the next one on */
+    check_spans(90000, "m 1@0 2@15000 3@30000 5@60000 6@75000 7@90000",
+                "m 10@5000 11@20000 12@35000 13@50000 14@65000 15@80000", "a [..46.5] [43.5..]; b [..]");
+    /* less than 1.5 intervals, so that nothing is filled: the other all the same */
+    check_spans(111000, "m 1@0 2@15000 3@30000 4@51000 5@66000 6@81000 7@96000 8@111000",
+                "m 10@5000 11@20000 12@35000 13@50000 14@65000 15@80000 16@95000 17@110000", "a [..46.5] [34.5..]; b [..]");
+    /* the other is a minute late there */
+    check_spans(150000, "m 1@0 2@15000 3@30000 4@45000 5@120000 6@135000 7@150000",
+                "m 10@5000 11@20000 12@35000 13@95000 14@110000 15@125000 16@140000",
+                "a [..95.0] [103.5..]; b [..51.5] [78.5..]");
+    /* at the end, and at the beginning */
+    check_spans(90000, "m 1@0 2@15000 3@30000 4@45000", "m 10@5000 11@20000 12@35000 13@50000 14@65000 15@80000",
+                "a [..61.5]; b [..]");
+    check_spans(90000, "m 1@45000 2@60000 3@75000 4@90000", "m 10@5000 11@20000 12@35000 13@50000 14@65000 15@80000",
+                "a [28.5..]; b [..]");
+    /* a failure of one replica */
+    check_spans(90000, "m 1@0 2@15000 3@30000 stale@45000 5@60000 6@75000 7@90000",
+                "m 10@5000 11@20000 12@35000 13@50000 14@65000 15@80000", "a [..46.5] [43.5..]; b [..]");
+    /* the target ends: what the first says holds again when the other has seen it, too */
+    check_spans(150000, "m 1@0 2@15000 3@30000 stale@45000", "m 10@8000 11@23000 12@38000 stale@53000",
+                "a [..46.5] [.. since 53.0]; b [..]");
 }
 
 static void clocks_two_seconds_apart(void **state UNUSED)
@@ -187,7 +274,7 @@ static void three_replicas(void **state UNUSED)
     const char *three[] = {"m 1@0 2@15000 9@90000 9@105000", "m 11@5000 12@20000 13@35000 19@95000 19@110000",
                            "m 21@7000 22@22000 24@52000 25@67000 29@97000 29@112000", NULL};
     check_in(automatic, 0, 112000, false, three,
-             "m 21@7000 22@22000 13@35000 24@52000 25@67000 29@97000 29@112000");
+             "m 1@0 2@15000 13@35000 24@52000 25@67000 9@90000 9@105000");
 }
 
 static void larger_value_wins(void **state UNUSED)
@@ -244,13 +331,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_side_empty), cmocka_unit_test(equal_length_keeps_the_earlier),
-        cmocka_unit_test(longer_one_is_the_base), cmocka_unit_test(hole_is_filled_but_its_edges),
+        cmocka_unit_test(first_one_is_the_base), cmocka_unit_test(hole_is_filled_but_its_edges),
         cmocka_unit_test(no_hole_no_sample), cmocka_unit_test(before_and_behind_the_base),
         cmocka_unit_test(copies_are_united_by_time), cmocka_unit_test(copies_beside_another_scraper),
         cmocka_unit_test(buffer_from_the_interval), cmocka_unit_test(interval_is_raised),
-        cmocka_unit_test(edges_admit_nothing), cmocka_unit_test(base_is_the_first_without_gaps),
+        cmocka_unit_test(edges_admit_nothing), cmocka_unit_test(gaps_of_the_first_are_filled),
         cmocka_unit_test(marker_of_one_replica), cmocka_unit_test(marker_of_both_stays),
-        cmocka_unit_test(clocks_two_seconds_apart), cmocka_unit_test(three_replicas),
+        cmocka_unit_test(other_returns_first), cmocka_unit_test(lone_marker_in_a_gap),
+        cmocka_unit_test(spans_of_complete_replicas), cmocka_unit_test(clocks_two_seconds_apart), cmocka_unit_test(three_replicas),
         cmocka_unit_test(larger_value_wins), cmocka_unit_test(pieces_by_time), cmocka_unit_test(histograms_too),
         cmocka_unit_test(both_kinds_in_one_series)};
     return cmocka_run_group_tests(tests, NULL, NULL);
