@@ -65,6 +65,8 @@ static bool apply_scraper(struct config *c, struct err *err)
 
 static void swap(struct config *c, struct upstream *u)
 {
+    if (u && gateway._upstream)
+        upstream_adopt(u, gateway._upstream);
     mutex_lock(&gateway._mutex);
     struct config *old = gateway._config;
     struct upstream *old_upstream = gateway._upstream;

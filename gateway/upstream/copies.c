@@ -5,11 +5,15 @@
 
 static size_t pair_index(size_t i, size_t k) { return i < k ? k * (k - 1) / 2 + i : i * (i - 1) / 2 + k; }
 
-void copies_memory_init(struct copies_memory *m, size_t n_replicas)
+void copies_memory_init(struct copies_memory *m, const uint64_t *keys, size_t n_replicas)
 {
     mutex_init(&m->mutex);
     m->n = n_replicas * (n_replicas > 0 ? n_replicas - 1 : 0) / 2;
     m->pairs = mem_zalloc((m->n + 1) * sizeof *m->pairs);
+    m->keys = mem_zalloc((n_replicas + 1) * sizeof *m->keys);
+    m->n_replicas = n_replicas;
+    for (size_t i = 0; i < n_replicas; i++)
+        m->keys[i] = keys[i];
 }
 
 void copies_memory_free(struct copies_memory *m)
@@ -17,7 +21,47 @@ void copies_memory_free(struct copies_memory *m)
     for (size_t i = 0; i < m->n; i++)
         mem_free(m->pairs[i]);
     mem_free(m->pairs);
+    mem_free(m->keys);
     mutex_free(&m->mutex);
+}
+
+static size_t copies_replica(const struct copies_memory *m, uint64_t key)
+{
+    size_t i = 0;
+    while (i < m->n_replicas && m->keys[i] != key)
+        i++;
+    return i;
+}
+
+/* The slots of a pair as they are, NULL: there are none. mem_free. */
+static struct copies_slot *pair_slots(struct copies_memory *m, size_t pair)
+{
+    struct copies_slot *slots = NULL;
+    mutex_lock(&m->mutex);
+    if (m->pairs[pair]) {
+        slots = mem_alloc(COPIES_JOBS * sizeof *slots);
+        memcpy(slots, m->pairs[pair], COPIES_JOBS * sizeof *slots);
+    }
+    mutex_unlock(&m->mutex);
+    return slots;
+}
+
+void copies_memory_adopt(struct copies_memory *m, struct copies_memory *old)
+{
+    for (size_t k = 1; k < m->n_replicas; k++)
+        for (size_t i = 0; i < k; i++) {
+            size_t x = copies_replica(old, m->keys[i]), y = copies_replica(old, m->keys[k]);
+            if (x == y || x == old->n_replicas || y == old->n_replicas)
+                continue;
+            struct copies_slot *slots = pair_slots(old, pair_index(x, y));
+            mutex_lock(&m->mutex);
+            if (slots && m->pairs[pair_index(i, k)] == NULL) {
+                m->pairs[pair_index(i, k)] = slots;
+                slots = NULL;
+            }
+            mutex_unlock(&m->mutex);
+            mem_free(slots);
+        }
 }
 
 /* Storages round the last digits. */

@@ -5,7 +5,8 @@
  * Copies have equal timestamps and values; two scrapers are milliseconds to half an interval apart. All series of a
  * fetch that both replicas have are counted, and the counts of earlier fetches are remembered for fetches that show
  * too little, such as single samples. Copies need a clear majority: of two scrapers with equal offsets most timestamps
- * are equal too. A new fetch outweighs the memory, so that a changed setup is noticed.
+ * are equal too. A new fetch outweighs the memory, so that a changed setup is noticed. The memory survives reloads of
+ * the configuration.
  */
 #ifndef GATEWAY_UPSTREAM_COPIES_H
 #define GATEWAY_UPSTREAM_COPIES_H
@@ -24,9 +25,16 @@ enum {
 };
 
 struct copies_slot { uint64_t job; uint16_t equal, apart; };
-struct copies_memory { struct mutex mutex; struct copies_slot **pairs; size_t n; }; /* pairs[i]: allocated when used */
-void copies_memory_init(struct copies_memory *m, size_t n_replicas);
+struct copies_memory {
+    struct mutex mutex;
+    struct copies_slot **pairs; size_t n; /* pairs[i]: allocated when used */
+    uint64_t *keys; size_t n_replicas;    /* what each replica is, over reloads */
+};
+/* keys: of n_replicas replicas, by the server's URL and what it is asked with; copied. */
+void copies_memory_init(struct copies_memory *m, const uint64_t *keys, size_t n_replicas);
 void copies_memory_free(struct copies_memory *m);
+/* Takes over what `old` remembers of pairs that are in m, too; both may be in use. What m remembers itself stays. */
+void copies_memory_adopt(struct copies_memory *m, struct copies_memory *old);
 
 void copies_compare(struct evidence *e, const struct series *x, const struct series *y);
 /* The verdict on replicas i and k for a job, from a fetch's evidence and the memory, which it updates. presumed: what

@@ -120,6 +120,17 @@ static bool add_target(struct group_list *list, size_t first, struct arena *a, c
     return true;
 }
 
+/* The recent store is the last of the replicas; its key is 0. */
+static void group_remember_copies(struct group *g)
+{
+    uint64_t *keys = mem_zalloc((g->n_servers + 1) * sizeof *keys);
+    for (size_t i = 0; i < g->n_servers; i++)
+        keys[i] = g->servers[i]->key;
+    g->copies = mem_zalloc(sizeof *g->copies);
+    copies_memory_init(g->copies, keys, g->n_servers + 1);
+    mem_free(keys);
+}
+
 bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position,
                 struct err *err)
 {
@@ -134,8 +145,7 @@ bool groups_add(struct group_list *list, struct arena *a, const struct server_gr
         return err_set(err, ERR_BAD_DATA, "server group \"%.*s\": relabel_configs leave no target", STR_ARG(name));
     for (size_t i = first; i < list->n; i++) {
         list->items[i].position = position;
-        list->items[i].copies = mem_zalloc(sizeof *list->items[i].copies);
-        copies_memory_init(list->items[i].copies, list->items[i].n_servers + 1);
+        group_remember_copies(&list->items[i]);
     }
     return true;
 }

@@ -29,31 +29,6 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* --- copies ------------------------------------------------------------------------------------------------------- */
-
-static bool same_samples(const struct sequence *x, const struct sequence *y)
-{
-    return x->kind == SEQUENCE_FLOATS && x->n == y->n && memcmp(x->items, y->items, x->n * x->size) == 0;
-}
-
-static struct sequence unite_copies(struct arena *a, struct sequence x, struct sequence y)
-{
-    if (x.n == 0 || y.n == 0)
-        return x.n == 0 ? y : x;
-    struct sequence_out out = sequence_new(a, &x, x.n + y.n);
-    for (size_t i = 0, k = 0; i < x.n || k < y.n;) {
-        int64_t tx = i < x.n ? sequence_time(&x, i) : INT64_MAX, ty = k < y.n ? sequence_time(&y, k) : INT64_MAX;
-        bool mine = k == y.n || (i < x.n && (tx < ty || (tx == ty && !sequence_stale(&x, i))));
-        if (mine)
-            sequence_put(&out, &x, i);
-        else
-            sequence_put(&out, &y, k);
-        i += tx <= ty && i < x.n;
-        k += ty <= tx && k < y.n;
-    }
-    return sequence_of(&out);
-}
-
 /* --- intervals ---------------------------------------------------------------------------------------------------- */
 
 static void measure_gaps(struct replica *r)
@@ -109,6 +84,43 @@ static struct distances base_distances(const struct merging *m, const struct rep
     if (rule->automatic)
         return (struct distances){base->interval / 2, wide, base->interval, base->interval};
     return (struct distances){rule->ms, base->own_interval && wide > 2 * rule->ms ? wide : 2 * rule->ms, rule->ms, 0};
+}
+
+/* --- copies ------------------------------------------------------------------------------------------------------- */
+
+static bool same_samples(const struct sequence *x, const struct sequence *y)
+{
+    return x->kind == SEQUENCE_FLOATS && x->n == y->n && memcmp(x->items, y->items, x->n * x->size) == 0;
+}
+
+/* Did the other copy go on where one has a marker? It is live at `next` and right before, not farther apart than
+ * samples of a series that lives. Of a marker that was not stored but found between two responses the time is a guess. */
+static bool copy_goes_on(const struct sequence *other, size_t next)
+{
+    if (next == 0 || next == other->n || sequence_stale(other, next - 1) || sequence_stale(other, next))
+        return false;
+    int64_t gaps[MOST_GAPS];
+    size_t n = sample_gaps(other, gaps, 0);
+    int64_t apart = sequence_time(other, next) - sequence_time(other, next - 1);
+    return n >= ENOUGH_GAPS && apart <= one_and_a_half(upper_median(gaps, n));
+}
+
+static struct sequence unite_copies(struct arena *a, struct sequence x, struct sequence y)
+{
+    if (x.n == 0 || y.n == 0)
+        return x.n == 0 ? y : x;
+    struct sequence_out out = sequence_new(a, &x, x.n + y.n);
+    for (size_t i = 0, k = 0; i < x.n || k < y.n;) {
+        int64_t tx = i < x.n ? sequence_time(&x, i) : INT64_MAX, ty = k < y.n ? sequence_time(&y, k) : INT64_MAX;
+        bool mine = k == y.n || (i < x.n && (tx < ty || (tx == ty && !sequence_stale(&x, i))));
+        const struct sequence *from = mine ? &x : &y;
+        size_t at = mine ? i : k;
+        if (tx == ty || !sequence_stale(from, at) || !(mine ? copy_goes_on(&y, k) : copy_goes_on(&x, i)))
+            sequence_put(&out, from, at);
+        i += tx <= ty && i < x.n;
+        k += ty <= tx && k < y.n;
+    }
+    return sequence_of(&out);
 }
 
 /* --- stale markers ------------------------------------------------------------------------------------------------ */

@@ -2,7 +2,8 @@
 /* The samples of one series from several replicas, merged into one sequence. Pure; results in the arena.
  *
  * 1. Replicas that hold copies of one stream (copies.h) are united by timestamp: no sample of either is lost, and of a
- *    stale marker and a live sample at one time the live sample stays.
+ *    stale marker and a live sample at one time the live sample stays. A marker that only one of them has falls where
+ *    the other went on: live samples on both sides, at most 1.5 intervals apart.
  * 2. What is left scraped independently. A stale marker of one replica is dropped while another is alive: its latest
  *    sample is live and not overdue.
  * 3. The first replica in the group's order is the base; one that scrapes clearly less often than another comes last.

@@ -86,6 +86,29 @@ static struct client_profile *make_profile(struct arena *a, const struct server_
     return http_conf_profile(&http, err);
 }
 
+static void add_pairs(struct buf *out, const struct str_map *map)
+{
+    for (size_t i = 0; i < map->n; i++) {
+        buf_add_str(out, map->keys[i]);
+        buf_add_char(out, '\0');
+        buf_add_str(out, map->values[i]);
+        buf_add_char(out, '\0');
+    }
+}
+
+/* A header may say whose data a server returns. */
+static uint64_t server_key(const struct server *s, const struct server_group_conf *conf)
+{
+    struct buf all = {0};
+    buf_add_str(&all, s->sent_url);
+    buf_add_char(&all, '\0');
+    add_pairs(&all, &conf->http.http_headers.values);
+    add_pairs(&all, &conf->group_http_headers.values);
+    uint64_t key = hash_bytes(all.p, all.n);
+    buf_free(&all);
+    return key;
+}
+
 bool server_init(struct server *s, struct arena *a, const struct server_group_conf *conf, struct str scheme,
                  struct str address, struct str path_prefix, struct err *err)
 {
@@ -102,6 +125,7 @@ bool server_init(struct server *s, struct arena *a, const struct server_group_co
     s->shown_url = server_url_redacted(a, s->url);
     s->sent_url = arena_printf(a, "%.*s%.*s", STR_ARG(s->url), STR_ARG(s->params));
     s->slot = (uint32_t)hash_bytes(host.p, host.n);
+    s->key = server_key(s, conf);
     atomic_init(&s->kind, conf->kind);
     mutex_init(&s->mutex);
     s->profile = make_profile(a, conf, err);

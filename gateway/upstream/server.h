@@ -29,6 +29,7 @@ struct server {
     int64_t timeout, dial_timeout; /* ms; timeout 0: what is left of the query's */
     bool wants_read;               /* remote_read: true */
     uint32_t slot;                 /* which of a client's multis */
+    uint64_t key;                  /* of its URL and what is sent with every request: the same over reloads */
 
     atomic_int kind;               /* enum server_kind; AUTO: not known yet */
     atomic_bool cannot_read;       /* remote_read was refused: it has none */

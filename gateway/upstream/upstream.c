@@ -36,6 +36,13 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
     return u;
 }
 
+void upstream_adopt(struct upstream *u, struct upstream *previous)
+{
+    for (size_t i = 0; i < u->groups.n; i++)
+        for (size_t k = 0; k < previous->groups.n; k++)
+            copies_memory_adopt(u->groups.items[i].copies, previous->groups.items[k].copies);
+}
+
 struct upstream *upstream_ref(struct upstream *u)
 {
     atomic_fetch_add(&u->refs, 1);

@@ -50,6 +50,8 @@ struct upstream_env {
 };
 struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env,
                               struct err *err) MUST_USE;
+/* After a reload: what the previous one found out about servers that stay. Both may be in use. */
+void upstream_adopt(struct upstream *u, struct upstream *previous);
 struct upstream *upstream_ref(struct upstream *u);
 void upstream_unref(struct upstream *u);
 struct source *upstream_source(struct upstream *u); /* borrowed */

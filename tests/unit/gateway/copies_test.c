@@ -38,7 +38,7 @@ static void verdicts(void **state UNUSED)
 {
     struct copies_memory m;
     struct str job = STR("node");
-    copies_memory_init(&m, 3);
+    copies_memory_init(&m, (const uint64_t[]){1, 2, 3}, 3);
     assert_false(copies_decide(&m, 0, 1, job, (struct evidence){9, 0}, false));   /* too few */
     assert_true(copies_decide(&m, 0, 1, job, (struct evidence){9, 0}, false));    /* with those before */
     assert_true(copies_decide(&m, 0, 1, job, (struct evidence){0, 0}, false));    /* remembered */
@@ -57,7 +57,7 @@ static void memory_is_bounded(void **state UNUSED)
 {
     struct copies_memory m;
     struct buf job = {0};
-    copies_memory_init(&m, 2);
+    copies_memory_init(&m, (const uint64_t[]){1, 2}, 2);
     for (int i = 0; i < 10000; i++) {
         buf_clear(&job);
         buf_printf(&job, "job%d", i);
@@ -68,9 +68,33 @@ static void memory_is_bounded(void **state UNUSED)
     copies_memory_free(&m);
 }
 
+/* A reload: another order, another server, a shard less. */
+static void memory_survives_a_reload(void **state UNUSED)
+{
+    static const uint64_t before[] = {11, 12, 13, 0}, after[] = {14, 12, 11, 0};
+    struct copies_memory old, m;
+    struct str job = STR("node");
+    copies_memory_init(&old, before, 4);
+    copies_memory_init(&m, after, 4);
+    assert_true(copies_decide(&old, 0, 1, job, (struct evidence){100, 0}, false));
+    assert_true(copies_decide(&old, 0, 2, job, (struct evidence){100, 0}, false));
+    assert_true(copies_decide(&old, 1, 3, job, (struct evidence){100, 0}, false));
+    copies_memory_adopt(&m, &old);
+    assert_true(copies_decide(&m, 1, 2, job, (struct evidence){0, 0}, false));    /* 11 and 12 */
+    assert_true(copies_decide(&m, 1, 3, job, (struct evidence){0, 0}, false));    /* 12 and the recent store */
+    assert_false(copies_decide(&m, 0, 2, job, (struct evidence){0, 0}, false));   /* 14 is not known */
+    assert_false(copies_decide(&m, 1, 2, STR("other"), (struct evidence){0, 0}, false));
+    assert_false(copies_decide(&m, 1, 2, job, (struct evidence){0, 1000}, false)); /* what is newer counts */
+    copies_memory_adopt(&m, &old);
+    assert_false(copies_decide(&m, 1, 2, job, (struct evidence){0, 0}, false));
+    copies_memory_free(&old);
+    copies_memory_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(comparisons), cmocka_unit_test(verdicts),
-                                       cmocka_unit_test(memory_is_bounded)};
+                                       cmocka_unit_test(memory_is_bounded),
+                                       cmocka_unit_test(memory_survives_a_reload)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,6 +125,13 @@ static void copies_are_united_by_time(void **state UNUSED)
     check_in(ten, 0, FOREVER, true, both, "m 1@0 2@10000 3@20000 4@30000 5@40000 6@41000 7@42000");
     const char *marker[] = {"m 1@0 stale@10000 stale@20000", "m 1@0 2@10000 stale@20000", NULL};
     check_in(automatic, 0, FOREVER, true, marker, "m 1@0 2@10000 stale@20000");
+    /* a marker whose time is a guess, behind a sample that only the other has */
+    const char *guess[] = {"m 1@0 2@10000 3@20000 stale@37000 7@60000", "m 1@0 2@10000 3@20000 4@30000 5@40000 6@50000 7@60000",
+                           NULL};
+    check_in(automatic, 0, FOREVER, true, guess, "m 1@0 2@10000 3@20000 4@30000 5@40000 6@50000 7@60000");
+    /* one that was lost by one of them: the other has a gap there */
+    const char *lost[] = {"m 1@0 2@10000 3@20000 stale@30000 5@40000 6@50000", "m 1@0 2@10000 3@20000 5@40000 6@50000", NULL};
+    check_in(automatic, 0, FOREVER, true, lost, "m 1@0 2@10000 3@20000 stale@30000 5@40000 6@50000");
 }
 
 static void copies_beside_another_scraper(void **state UNUSED)
