@@ -394,12 +394,26 @@ static void html_targets(struct view *v)
     html_pages(v, first, end);
 }
 
+static void refuse_filter(struct http_request *r, const struct err *err)
+{
+    if (!html_wanted(r)) {
+        http_text(r, 400, err->text);
+        return;
+    }
+    r->status = 400;
+    html_begin(r, "Status");
+    buf_add_z(&r->out, "<p class=down>");
+    html_text(&r->out, str_of(err->text));
+    buf_add_z(&r->out, "<p><a href='?'>Show all targets</a>");
+    html_end(r);
+}
+
 void page_targets(struct http_request *r)
 {
     struct view v = {.r = r, .now = clock_wall_ms()};
     struct err err;
     if (!read_filter(r, &v.filter, &err)) {
-        http_text(r, 400, err.text);
+        refuse_filter(r, &err);
         return;
     }
     scraper_targets(gateway.scraper, &r->arena, &v.all);

@@ -28,6 +28,17 @@ def test_configuration_and_flags_have_pages():
     assert sluice.get("/metrics", headers=HTML).headers["Content-Type"].startswith("text/plain")
 
 
+def test_an_invalid_filter_is_a_page_too():
+    sluice = Sluice("scrape_configs: []\n")
+    for query in ("page=<b>", "label_search=<b>", "endpoint_search=%28"):
+        answer = sluice.get(f"/targets?{query}", headers=HTML)
+        assert answer.status == 400 and "<header>" in answer.text and "<b>\"" not in answer.text, answer
+        name = query.split("=")[0]
+        assert name in answer.text and "<a href='?'>Show all targets</a>" in answer.text, answer
+        plain = sluice.get(f"/targets?{query}")
+        assert plain.status == 400 and name in plain.text and "<header>" not in plain.text, plain
+
+
 def test_reload_button_shows_the_result():
     sluice = Sluice("scrape_configs: []\n")
     assert "action='/-/reload'" in html_page(sluice, "/")
