@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ _Static_assert(sizeof(struct mutex) >= sizeof(pthread_mutex_t), "struct mutex is
 _Static_assert(sizeof(struct cond) >= sizeof(pthread_cond_t), "struct cond is too small for this C library");
 
 struct thread {
+    atomic_int refs; /* the thread's until it runs, and the owner's */
     pthread_t id;
     char name[16];
     void (*run)(void *arg);
@@ -32,11 +34,20 @@ static void must(int rc, const char *what)
     }
 }
 
+static void thread_unref(struct thread *t)
+{
+    if (atomic_fetch_sub(&t->refs, 1) == 1)
+        mem_free(t);
+}
+
 static void *start(void *arg)
 {
     struct thread *t = arg;
+    void (*run)(void *arg) = t->run;
+    void *run_arg = t->arg;
     pthread_setname_np(pthread_self(), t->name);
-    t->run(t->arg);
+    thread_unref(t);
+    run(run_arg);
     return NULL;
 }
 
@@ -54,6 +65,7 @@ static void mask_signals(sigset_t *before)
 struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg)
 {
     struct thread *t = mem_zalloc(sizeof *t);
+    atomic_init(&t->refs, 2);
     snprintf(t->name, sizeof t->name, "%s", name);
     t->run = run;
     t->arg = arg;
@@ -77,7 +89,13 @@ struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg)
 void thread_join(struct thread *t)
 {
     must(pthread_join(t->id, NULL), "cannot join a thread");
-    mem_free(t);
+    thread_unref(t);
+}
+
+void thread_detach(struct thread *t)
+{
+    must(pthread_detach(t->id), "cannot detach a thread");
+    thread_unref(t);
 }
 
 static pthread_mutex_t *mutex_of(struct mutex *m) { return (void *)m; }

@@ -17,6 +17,7 @@ struct thread;
 /* name: at most 15 bytes, seen in top -H. NULL with errno when the system has no thread left (EAGAIN). */
 struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg) MUST_USE;
 void thread_join(struct thread *t);                                                /* and frees it */
+void thread_detach(struct thread *t); /* nobody waits for it any more; frees it */
 
 struct mutex { void *_impl[6]; };
 void mutex_init(struct mutex *m);

@@ -215,8 +215,11 @@ void orphans_stop(struct writer *w)
     struct orphans_look *look = w->orphans_look;
     int running = LOOK_RUNNING;
     loop_timer_stop(w->env.main, &w->orphans_timer);
-    if (look && !atomic_compare_exchange_strong(&look->state, &running, LOOK_ABANDONED)) {
-        thread_join(look->thread);
+    struct thread *thread = look ? look->thread : NULL; /* an abandoned look is the thread's, which may free it */
+    if (look && atomic_compare_exchange_strong(&look->state, &running, LOOK_ABANDONED)) {
+        thread_detach(thread);
+    } else if (look) {
+        thread_join(thread);
         free_look(look);
     }
     w->orphans_look = NULL;

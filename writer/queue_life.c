@@ -136,6 +136,7 @@ static void run_queue_end(struct loop_task *task) { queue_try_end(CONTAINER(task
 static void queue_abandon(struct queue *q) /* holds the lock */
 {
     q->life.abandoned = true;
+    thread_detach(q->thread);
     atomic_store(&q->lock, NULL);
 }
 

@@ -49,6 +49,21 @@ static void a_mutex_keeps_threads_apart_and_a_cond_wakes(void **state UNUSED)
     mutex_free(&s.mutex);
 }
 
+/* Detached at once, some before they run: each does its work all the same. */
+static void a_detached_thread_needs_no_owner(void **state UNUSED)
+{
+    enum { THREADS = 50 };
+    static struct shared s; /* the last thread may still unlock it when the test is over */
+    mutex_init(&s.mutex);
+    cond_init(&s.cond);
+    for (int i = 0; i < THREADS; i++)
+        thread_detach(thread_start("detached", count_to_thousand, &s));
+    mutex_lock(&s.mutex);
+    while (s.n < THREADS * 1000)
+        cond_wait(&s.cond, &s.mutex);
+    mutex_unlock(&s.mutex);
+}
+
 static void a_timed_wait_ends(void **state UNUSED)
 {
     struct shared s = {.n = 0};
@@ -105,6 +120,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mutex_keeps_threads_apart_and_a_cond_wakes),
+        cmocka_unit_test(a_detached_thread_needs_no_owner),
         cmocka_unit_test(a_timed_wait_ends),
         cmocka_unit_test(signals_stay_with_the_main_thread),
         cmocka_unit_test(a_thread_that_cannot_start_is_an_error),

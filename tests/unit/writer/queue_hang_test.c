@@ -33,6 +33,13 @@ ssize_t pwritev(int fd, const struct iovec *parts, int n, off_t at)
     return (ssize_t)syscall(SYS_pwritev, fd, parts, n, at, 0);
 }
 
+ssize_t pread(int fd, void *to, size_t n, off_t at)
+{
+    while (atomic_load(&hang))
+        usleep(1000);
+    return (ssize_t)syscall(SYS_pread64, fd, to, n, at);
+}
+
 static int hang_setup(void **state UNUSED)
 {
     snprintf(dir, sizeof dir, "/tmp/sluice-hang-XXXXXX");
@@ -369,6 +376,25 @@ static void opening_is_interrupted(void **state UNUSED)
     queue_close(q);
 }
 
+/* The thread that reads the queue does not come back for a while: nobody waits for it, and it cleans up behind itself. */
+static void a_hung_disk_does_not_hold_the_start(void **state UNUSED)
+{
+    struct err err = {0};
+    struct queue *q = hang_queue((struct queue_limits){0});
+    put_blocks(q, 0, 10, (struct waiting){0});
+    queue_close(q);
+    atomic_store(&hang, true);
+    int64_t begin = clock_mono_ms();
+    assert_null(queue_open(&(struct queue_options){.dir = dir, .shards = 1, .interrupted = always}, &err));
+    assert_true(clock_mono_ms() - begin < 3000);
+    assert_int_equal(err.kind, ERR_CANCELED);
+    atomic_store(&hang, false);
+    usleep(100000);
+    q = hang_queue((struct queue_limits){0});
+    assert_int_equal(queue_shard_state(only_shard(q)).next, 10);
+    queue_close(q);
+}
+
 #define HANG_TEST(name) cmocka_unit_test_setup_teardown(name, hang_setup, hang_teardown)
 
 int main(void)
@@ -379,6 +405,6 @@ int main(void)
         HANG_TEST(blocks_that_the_end_cannot_write_are_counted),
         HANG_TEST(blocks_in_deleted_files_are_counted_at_the_end), HANG_TEST(a_delivered_backlog_is_freed),
         HANG_TEST(a_deleted_lock_is_taken_again), HANG_TEST(a_taken_directory_is_left_alone),
-        HANG_TEST(opening_is_interrupted)};
+        HANG_TEST(opening_is_interrupted), HANG_TEST(a_hung_disk_does_not_hold_the_start)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
