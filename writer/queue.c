@@ -315,7 +315,6 @@ static void sync_shard(struct queue_shard *s, void *look_again)
         *(bool *)look_again = true;
         return;
     }
-    atomic_fetch_add(&queue_counters(s->queue)->syncs, 1);
     if (!shard_files_sync(s))
         log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
 }

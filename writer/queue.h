@@ -98,7 +98,8 @@ void queue_behind(struct queue_shard *s, bool behind); /* whether syncs are want
 /* Counted by the io thread, read by anyone. */
 struct queue_stats {
     atomic_ullong blocks_dropped, samples_dropped, bytes_dropped; /* for space, or with files that disappeared */
-    atomic_ullong bytes_written, bytes_read, bad_records, write_errors, syncs, write_ns, read_ns;
+    atomic_ullong bytes_written, bytes_read, bad_records, write_errors, syncs, sync_ns, write_ns,
+        read_ns;
 };
 const struct queue_stats *queue_stats(const struct queue *q);
 

@@ -12,6 +12,7 @@
 #include "base/dir.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "base/times.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -237,7 +238,12 @@ static bool sync_names(struct queue_shard *s)
 /* After a failed fdatasync the pages count as clean: what they held is not tried again, but whoever asked is told. */
 bool shard_files_sync(struct queue_shard *s)
 {
+    int64_t begin = clock_mono_ns();
     bool ok = s->fd < 0 || fdatasync(s->fd) == 0;
+    if (s->fd >= 0) {
+        atomic_fetch_add(&queue_counters(s->queue)->syncs, 1);
+        atomic_fetch_add(&queue_counters(s->queue)->sync_ns, (unsigned long long)(clock_mono_ns() - begin));
+    }
     s->dirty = false;
     return ok && (!s->new_file || sync_names(s));
 }

@@ -65,6 +65,7 @@ static double queue_write_seconds(struct destination *d) { return QUEUE(write_ns
 static double queue_read_seconds(struct destination *d) { return QUEUE(read_ns) / 1e9; }
 static double queue_bad(struct destination *d) { return QUEUE(bad_records); }
 static double queue_errors(struct destination *d) { return QUEUE(write_errors); }
+static double queue_sync_seconds(struct destination *d) { return QUEUE(sync_ns) / 1e9; }
 static double queue_syncs(struct destination *d) { return QUEUE(syncs); }
 
 static const struct family families[] = {
@@ -112,6 +113,8 @@ static const struct family families[] = {
      "Damaged places in queue files that were passed over", queue_bad, true},
     {"sluice_queue_write_errors_total", STATS_COUNTER, "Writes to disk that failed and are retried", queue_errors, true},
     {"sluice_queue_syncs_total", STATS_COUNTER, "Calls of fdatasync", queue_syncs, true},
+    {"vm_filestream_fsync_calls_total", STATS_COUNTER, "Calls of fdatasync", queue_syncs, true},
+    {"vm_filestream_fsync_duration_seconds_total", STATS_COUNTER, "Time spent in fdatasync", queue_sync_seconds, true},
 };
 
 struct visit { struct stats_out *out; const struct family *family; };

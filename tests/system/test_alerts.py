@@ -19,7 +19,8 @@ process_pressure_cpu_stalled_seconds_total process_pressure_cpu_waiting_seconds_
 process_pressure_io_stalled_seconds_total process_pressure_io_waiting_seconds_total
 process_pressure_memory_stalled_seconds_total process_pressure_memory_waiting_seconds_total
 process_resident_memory_anon_bytes process_resident_memory_bytes process_start_time_seconds vm_app_start_timestamp
-vm_app_version vm_available_cpu_cores vm_available_memory_bytes vm_log_messages_total
+vm_app_version vm_available_cpu_cores vm_available_memory_bytes vm_filestream_fsync_calls_total
+vm_filestream_fsync_duration_seconds_total vm_log_messages_total
 vm_persistentqueue_bytes_dropped_total vm_persistentqueue_bytes_pending vm_persistentqueue_free_disk_space_bytes
 vm_persistentqueue_read_duration_seconds_total vm_persistentqueue_write_duration_seconds_total
 vm_promscrape_config_last_reload_successful vm_promscrape_conn_bytes_read_total vm_promscrape_dial_errors_total
@@ -43,7 +44,6 @@ VMAGENT_LACKS = {
     "vm_app_prev_shutdown_unclean": "nothing is kept on disk that would tell",
     "vm_concurrent_insert_": "a lane takes a push when it arrives: there is no limit on their number to be near to",
     "vm_concurrent_select_limit_timeout_total": "a query that finds the line full is refused at once, without waiting",
-    "vm_filestream_fsync_": "sluice_queue_syncs_total counts the syncs of queues; nothing else is synced",
     "vm_ingestserver_": "pushes of Graphite, InfluxDB and OpenTSDB over TCP or UDP are not taken",
     "vm_rows_ignored_total": "there are no limits on labels that would leave out pushed series",
     "vm_streamaggr_": "there is no stream aggregation",
@@ -177,6 +177,13 @@ remote_write:
     assert body + 100 < sluice.metric("vmagent_remotewrite_conn_bytes_written_total", 'url="sink"') < body + 1000
     connections = sluice.metric("vmagent_remotewrite_conns")
     assert 2 <= connections <= 3, connections  # one a shard that has sent
+
+
+def test_syncs_of_the_queue_are_timed():
+    sluice = Sluice(f"remote_write:\n- {{name: sink, url: '{RecordingSink().url}', durability: always}}\n")
+    assert push(f"{sluice.url}/api/v1/write", [({"__name__": "pushed"}, [(1000, 1)])]).status == 204
+    assert sluice.metric("vm_filestream_fsync_calls_total", 'name="sink"') >= 1
+    assert sluice.metric("vm_filestream_fsync_duration_seconds_total", 'name="sink"') > 0
 
 
 def test_bytes_of_the_listener_are_counted():
