@@ -272,10 +272,11 @@ static bool is_destination(const struct config *c, struct str name)
 static bool check_written_by(struct loader *l, struct conf_items groups, const struct yaml *list)
 {
     for (size_t i = 0; i < groups.n; i++) {
-        struct str by = ((struct server_group_conf *)groups.items)[i].written_by;
-        if (by.n > 0 && !is_destination(l->config, by))
-            return conf_err(yaml_get(&list->items[i], "written_by"), l->err,
-                            "server_group.written_by: no remote_write entry is called \"%.*s\"", STR_ARG(by));
+        const struct str_list *by = &((struct server_group_conf *)groups.items)[i].written_by;
+        for (size_t k = 0; k < by->n; k++)
+            if (by->items[k].n > 0 && !is_destination(l->config, by->items[k]))
+                return conf_err(yaml_get(&list->items[i], "written_by"), l->err, "server_group.written_by: no "
+                                "remote_write entry is called \"%.*s\"", STR_ARG(by->items[k]));
     }
     return true;
 }

@@ -87,7 +87,7 @@ static struct group *group_with(struct group_list *list, size_t first, const str
     list->items[list->n] = (struct group){
         .name = name, .labels = labels,
         .overlap = (enum overlap)conf->overlap, .read_mode = (enum read_mode)conf->read_mode,
-        .one_writer = conf->written_by.n > 0,
+        .one_writer = conf->written_by.n > 0 && conf->written_by.items[0].n > 0,
         .ignore_error = conf->ignore_error, .downgrade_error = conf->downgrade_error,
         .rule = {.ms = conf->anti_affinity.automatic ? MERGE_DEFAULT_MS : conf->anti_affinity.ms,
                  .automatic = conf->anti_affinity.automatic || conf->anti_affinity_dynamic,

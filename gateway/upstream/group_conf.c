@@ -150,9 +150,9 @@ static const struct conf_row rows[] = {
      .help = "`merge`: ask all replicas; `hedge`: ask a second one when the first is slow; `first_available`: ask a "
              "second one when the first fails"},
     {CONF_ENUM, "kind", ROW(kind), .preset = "auto", .names = kinds, .help = "What the servers are; `auto` asks them"},
-    {CONF_STRING, "written_by", ROW(written_by),
-     .help = "Name of the remote_write entry that fills this group: its servers hold copies of one stream, and samples "
-             "that only the recent store of that stream has are added"},
+    {CONF_STRINGS, "written_by", ROW(written_by),
+     .help = "Names of the remote_write entries that fill this group, each one of its servers or all: they hold copies of "
+             "one stream, and samples that only the recent store of that stream has are added"},
     {CONF_IGNORED, "max_idle_conns", 0, .help = "Connections are kept by need"},
     {CONF_IGNORED, "max_idle_conns_per_host", 0, .help = "Connections are kept by need"},
     {CONF_IGNORED, "idle_conn_timeout", 0, .help = "Connections are kept by need"},

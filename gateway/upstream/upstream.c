@@ -12,6 +12,14 @@ static bool check_name(const struct server_group_conf *groups, size_t i, struct 
     return true;
 }
 
+static bool is_written_by(const struct server_group_conf *group, struct str destination)
+{
+    for (size_t i = 0; destination.n > 0 && i < group->written_by.n; i++)
+        if (str_eq(group->written_by.items[i], destination))
+            return true;
+    return false;
+}
+
 /* Nothing is borrowed from the configuration: the groups' texts are copied. */
 struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env,
                               struct err *err)
@@ -29,7 +37,7 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
             upstream_unref(u);
             return NULL;
         }
-        bool recent = env->recent_get && env->recent_like.n > 0 && str_eq(groups[i].written_by, env->recent_like);
+        bool recent = env->recent_get && is_written_by(&groups[i], env->recent_like);
         for (size_t k = first; k < u->groups.n; k++)
             u->groups.items[k].recent = recent;
     }

@@ -29,7 +29,7 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     int64_t timeout;                   /* ms of one request; default from the query's timeout */
     bool ignore_error, downgrade_error;
     int overlap, read_mode, kind;
-    struct str written_by;             /* name of the destination that fills the group */
+    struct str_list written_by;        /* names of the destinations that fill the group */
     struct http_conf http;             /* promxy's http_client: */
     int64_t dial_timeout;
 };

@@ -434,6 +434,7 @@ static void test_errors(void **state UNUSED)
     refused("scrape_config:\n", 1, "did you mean \"scrape_configs\"?");
     refused("recent: {like: nobody}\n", 1, "nobody");
     refused("remote_write: [{url: 'http://a/w', name: p}]\nserver_groups:\n- static_configs: [{targets: ['a:1']}]\n  written_by: q\n", 4, "\"q\"");
+    refused("remote_write: [{url: 'http://a/w', name: p}]\nserver_groups:\n- static_configs: [{targets: ['a:1']}]\n  written_by: [p, q]\n", 4, "\"q\"");
     refused("remote_read: [{url: x}]\n", 1, "server_groups");
     refused("global: {scrape_interval: 5s, scrape_timeout: 6s}\n", 1, "longer than scrape_interval");
     refused("a: b\n  c: d\n", 2, "");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/group.h"
+#include "gateway/upstream/source.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -143,11 +144,42 @@ static void routing(void **state UNUSED)
     drop(&l);
 }
 
+static struct source *no_recent(void *arg UNUSED) { return NULL; }
+
+static bool has_recent(const struct loaded *l, struct str like)
+{
+    struct upstream_env env = {.recent_get = no_recent, .recent_like = like};
+    struct err err;
+    struct upstream *u = upstream_new(&l->conf, 1, &env, &err);
+    assert_non_null(u);
+    bool recent = u->groups.items[0].recent;
+    upstream_unref(u);
+    return recent;
+}
+
+/* Each of two servers is filled by a destination of its own; the recent store keeps the stream of either. */
+static void written_by_several(void **state UNUSED)
+{
+    struct loaded l;
+    assert_true(load(&l, "{static_configs: [{targets: ['a:1', 'b:1']}], written_by: [left, right]}"));
+    assert_true(l.groups.items[0].one_writer);
+    assert_true(has_recent(&l, STR("left")) && has_recent(&l, STR("right")));
+    assert_false(has_recent(&l, STR("other")) || has_recent(&l, STR("")));
+    drop(&l);
+    assert_true(load(&l, "{static_configs: [{targets: ['a:1', 'b:1']}], written_by: left}"));
+    assert_true(l.groups.items[0].one_writer && has_recent(&l, STR("left")) && !has_recent(&l, STR("right")));
+    drop(&l);
+    assert_true(load(&l, "{static_configs: [{targets: ['a:1', 'b:1']}], written_by: ''}"));
+    assert_false(l.groups.items[0].one_writer || has_recent(&l, STR("")));
+    drop(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults), cmocka_unit_test(promxy_fields), cmocka_unit_test(prefix_of_the_api_is_not_doubled),
         cmocka_unit_test(what_is_wrong),
-        cmocka_unit_test(targets_with_other_labels_are_shards), cmocka_unit_test(routing)};
+        cmocka_unit_test(targets_with_other_labels_are_shards), cmocka_unit_test(routing),
+        cmocka_unit_test(written_by_several)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
