@@ -47,11 +47,15 @@ static struct str decoded(struct secrets *s, struct str text, bool plus)
 
 void secrets_add_url(struct secrets *s, struct str url)
 {
+    if (url.n == 0)
+        return;
     struct str login = url_userinfo(url), query = str_skip(url, str_find(url, '?') + 1), field;
     size_t colon = str_find(login, ':');
-    struct str user = decoded(s, str_first(login, colon), false);
-    secrets_add(s, user); /* tokens stand there, too */
-    secrets_add_login(s, user, decoded(s, str_skip(login, colon + 1), false));
+    if (login.n > 0) {
+        struct str user = decoded(s, str_first(login, colon), false);
+        secrets_add(s, user); /* tokens stand there, too */
+        secrets_add_login(s, user, decoded(s, str_skip(login, colon + 1), false));
+    }
     query = str_first(query, str_find(query, '#'));
     while (str_cut(&query, '&', &field)) {
         size_t equal = str_find(field, '=');

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Any bytes as a URL and as a form: what is shown of a URL holds no password, and what a form gives is written and
- * read again as the same fields.
+/* Any bytes as a URL and as a form: what is shown of a URL, or of a text that repeats it, holds no password, and what a
+ * form gives is written and read again as the same fields.
  */
+#include "base/secrets.h"
 #include "base/url.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -18,6 +19,30 @@ static void check_url(struct str text)
     if (good && u.password.n > 0 && !str_is(shown.password, "xxxxx"))
         __builtin_trap();
     buf_free(&out);
+}
+
+/* A password that the replacement itself may contain is no evidence. */
+static bool is_evidence(struct str password)
+{
+    return password.n >= SECRET_MIN && str_find(password, '<') == password.n && str_find(password, '>') == password.n
+           && str_find(password, '%') == password.n && str_find_str(STR("<secret>"), password) == sizeof "<secret>" - 1;
+}
+
+static void check_echo(struct str text)
+{
+    struct url u;
+    struct secrets secrets = {0};
+    struct buf echo = {0}, shown = {0};
+    secrets_add_url(&secrets, text);
+    buf_printf(&echo, "GET %.*s HTTP/1.1\r\nHost: h", STR_ARG(text));
+    secrets_hide(&secrets, buf_str(&echo), &shown);
+    if (url_parse(text, &u, NULL) && is_evidence(u.password)
+        && str_find_str(buf_str(&shown), u.password) < shown.n)
+        __builtin_trap();
+    url_redact_address(&shown, text);
+    secrets_free(&secrets);
+    buf_free(&echo);
+    buf_free(&shown);
 }
 
 static void check_form(struct str text)
@@ -46,6 +71,7 @@ static void check_form(struct str text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     check_url(str_n(data, n));
+    check_echo(str_n(data, n));
     check_form(str_n(data, n));
     return 0;
 }
