@@ -35,11 +35,13 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
     mutex_init(&l->mutex);
     intern_init(&l->interner);
     page_init(&l->page, &l->interner, sink);
+    marker_writer_init(&l->ended, &l->interner, sink);
 }
 
 void scrape_lane_free(struct scrape_lane *l)
 {
     page_free(&l->page);
+    marker_writer_free(&l->ended);
     intern_free(&l->interner);
     metadata_free(&l->metadata);
     mutex_free(&l->mutex);
@@ -134,7 +136,8 @@ static void carry_out(struct loop_task *task)
 {
     struct scrape_lane_change *c = CONTAINER(task, struct scrape_lane_change, task);
     struct scrape_lane *l = c->lane;
-    scrape_finish_page(l); /* a page half read has pointers into its target */
+    for (size_t i = 0; i < c->n_gone; i++)
+        scrape_finish_page(l, c->gone[i]); /* a page half read has pointers into its target */
     for (size_t i = 0; i < c->n_added; i++)
         if (c->added[i].predecessor)
             take_over(c->added[i].target, c->added[i].predecessor);
@@ -166,7 +169,7 @@ void scrape_lane_change_post(struct scrape_lane_change *c) { loop_post(c->lane->
 
 void scrape_lane_stop(struct scrape_lane *l)
 {
-    scrape_finish_page(l);
+    scrape_finish_page(l, NULL);
     while (!list_empty(&l->targets))
         forget(l, CONTAINER(l->targets.next, struct target, node));
     loop_timer_stop(l->loop, &l->remind);

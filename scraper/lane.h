@@ -24,6 +24,7 @@ struct scrape_lane {
     struct metadata_store metadata;
     struct mutex mutex;
     struct page page;
+    struct marker_writer ended;  /* for targets that fail or go, whatever page is being read */
     struct list waiting;         /* scrapes whose page has come; the first is being read once `reading` */
     bool reading;
     struct loop_task work;
@@ -61,8 +62,8 @@ void scrape_lane_stop(struct scrape_lane *l); /* on the lane's thread: cancels s
 void scrape_arm(struct target *t);               /* sets the timer to the next tick */
 void scrape_cancel(struct target *t);
 void scrape_work(struct scrape_lane *l);                /* reads pages that came, for about 2 ms */
-/* reads to the end the page that was begun; afterwards lane.page is free */
-void scrape_finish_page(struct scrape_lane *l);
+/* reads to its end the page that was begun, if it is this target's (NULL: anyone's) */
+void scrape_finish_page(struct scrape_lane *l, const struct target *t);
 void scrape_end_target(struct target *t);        /* stale markers for all it has */
 
 #endif

@@ -12,6 +12,7 @@ enum {
 void page_init(struct page *p, struct interner *in, struct sink *sink)
 {
     *p = (struct page){.interner = in, .sink = sink};
+    marker_writer_init(&p->ended, in, sink);
 }
 
 void page_free(struct page *p)
@@ -19,8 +20,8 @@ void page_free(struct page *p)
     mem_free(p->stage);
     mem_free(p->cold);
     mem_free(p->fresh);
-    mem_free(p->gone);
-    identity_set_free(&p->set);
+    mem_free(p->borrowed);
+    marker_writer_free(&p->ended);
     identity_set_free(&p->times);
     buf_free(&p->labels);
     buf_free(&p->texts);
@@ -31,17 +32,18 @@ void page_start(struct page *p, uint64_t source, const struct target_labels *tar
 {
     p->source = source;
     p->target = target;
-    p->cohort = c;
+    p->cohort = cohort_ref(c); /* the target may get another while the page is read */
     p->last = last;
+    marker_writer_start(&p->ended, source, target, last);
     p->text = text;
     p->t = t;
     exposition_start(&p->reader, text);
     p->reader.any_names = c->job->conf->page.any_names;
     p->type = BOUNDS_OTHER;
-    p->n = p->n_cold = p->n_fresh = p->n_gone = 0;
+    p->n = p->n_cold = p->n_fresh = p->n_borrowed = 0;
     p->expect = p->expect_cold = p->timed = p->written = 0;
     p->same = last->cohort == c;
-    p->scraped = p->kept = p->added = p->twins = p->bad_lines = p->busy = p->markers = 0;
+    p->scraped = p->kept = p->added = p->twins = p->bad_lines = p->busy = 0;
     p->metadata = 0;
 }
 
@@ -151,6 +153,15 @@ static bool stage_new(struct page *p, struct str text, uint64_t hash, bool keep)
 /* False: under this TYPE line the text has other labels than those kept; such a line is cold. */
 static inline bool entry_fits(const struct page *p, uint32_t id) { return p->cohort->entries[id]->fits >> p->type & 1; }
 
+/* The target that it belongs to may fail, and lose it, before this page is adopted. */
+static void borrow_entry(struct page *p, uint32_t id)
+{
+    if (p->n_borrowed == p->borrowed_cap)
+        mem_grow(&p->borrowed, &p->borrowed_cap, p->n_borrowed + 1, sizeof *p->borrowed);
+    p->borrowed[p->n_borrowed++] = id;
+    entry_ref(p->interner, p->cohort, id);
+}
+
 /* A line that the guess missed. */
 static bool stage_other(struct page *p)
 {
@@ -158,6 +169,8 @@ static bool stage_other(struct page *p)
     uint32_t id;
     bool found = cohort_find(p->cohort, text, &id);
     if (found && entry_fits(p, id)) {
+        if (p->cohort->entries[id]->refs > 0) /* not one that this page brought */
+            borrow_entry(p, id);
         stage_hot(p, id);
         return true;
     }
@@ -238,7 +251,7 @@ static uint64_t identity_at(uint64_t identity, int64_t t)
 static void find_twins(struct page *p)
 {
     size_t cold = 0;
-    identity_set_start(&p->set, p->n + p->last->n); /* page_find_gone adds those of the last page */
+    identity_set_start(&p->ended.set, p->n + p->last->n); /* markers_find_gone adds those of the last page */
     if (p->timed > 0)
         identity_set_start(&p->times, p->n);
     for (size_t i = 0; i < p->n; i++) {
@@ -246,7 +259,7 @@ static void find_twins(struct page *p)
         uint64_t identity = staged_identity(p, s, &cold);
         if (s->skip)
             continue;
-        bool first = identity_set_add(&p->set, identity);
+        bool first = identity_set_add(&p->ended.set, identity);
         if (p->timed > 0)
             first = identity_set_add(&p->times, identity_at(identity, s->t));
         s->skip = !first;
@@ -261,8 +274,11 @@ void page_settle(struct page *p)
     if (p->same && !p->last->twins)
         return;
     find_twins(p);
-    page_find_gone(p);
+    size_t common = markers_find_gone(&p->ended);
+    p->added = p->ended.set.n - common;
 }
+
+void page_write_gone(struct page *p, int64_t t) { markers_write(&p->ended, t); }
 
 /* ---- writing ---- */
 
@@ -321,7 +337,11 @@ static void forget_page(struct page *p)
         p->stage = NULL;
         p->cap = 0;
     }
-    p->n = p->n_cold = p->n_fresh = p->n_gone = 0;
+    for (size_t i = 0; i < p->n_borrowed; i++)
+        entry_unref(p->interner, p->cohort, p->borrowed[i]);
+    cohort_unref(p->interner, p->cohort);
+    p->cohort = NULL;
+    p->n = p->n_cold = p->n_fresh = p->n_borrowed = 0;
     p->text = STR_NONE;
 }
 

@@ -5,7 +5,7 @@
  *   page_start, page_parse until it is not PAGE_MORE
  *   PAGE_WHOLE:  page_settle (what is new, what vanished), page_write while it returns true, page_write_gone,
  *                page_adopt
- *   PAGE_BROKEN: page->err says why; nothing was written. page_drop, and page_end_all for what the last page had.
+ *   PAGE_BROKEN: page->err says why; nothing was written. page_drop, and markers_end_all for what the last page had.
  *
  * Known path. The lines are expected in the order of the last page: one memcmp with the interned text says "known", and
  * (id, value, time) is staged: no allocation, no label is looked at. Only when the ids differ from last time are
@@ -16,8 +16,7 @@
 
 #include "model/exposition.h"
 #include "model/sink.h"
-#include "scraper/exposed.h"
-#include "scraper/identity_set.h"
+#include "scraper/stale.h"
 
 enum page_state { PAGE_MORE, PAGE_WHOLE, PAGE_BROKEN };
 enum { PAGE_BATCH = 4000 }; /* samples handed to the sink at once */
@@ -41,9 +40,10 @@ struct page {
     size_t n_cold, cold_cap;
     uint32_t *fresh;             /* entries made for this page */
     size_t n_fresh, fresh_cap;
-    uint32_t *gone;              /* places in last->ids of series that vanished */
-    size_t n_gone, gone_cap;
-    struct identity_set set, times;
+    uint32_t *borrowed;          /* entries that another target's page brought: held until this page is adopted */
+    size_t n_borrowed, borrowed_cap;
+    struct marker_writer ended;  /* its set: the series of this page */
+    struct identity_set times;
     struct buf labels, texts;
     /* this page's: */
     struct exposition reader;
@@ -61,8 +61,8 @@ struct page {
     /* results: */
     struct err err;
     size_t scraped, kept;        /* lines, and those that metric_relabel_configs left */
-    size_t added, twins, bad_lines, busy, markers, cold_lines; /* new series; duplicate samples; lines skipped; samples
-                                    refused by the sink; stale markers; lines parsed beyond the budget */
+    size_t added, twins, bad_lines, busy, cold_lines; /* new series; duplicate samples; lines skipped; samples refused
+                                    by the sink; lines parsed beyond the budget */
     uint64_t metadata;           /* hash of all HELP, TYPE and UNIT lines */
 };
 
@@ -78,11 +78,7 @@ bool page_write(struct page *p);   /* one batch; false when nothing is left */
 void page_adopt(struct page *p);   /* what it exposed becomes *last */
 void page_drop(struct page *p);
 
-/* stale.c */
-void page_find_gone(struct page *p);             /* for page_settle: fills gone and added */
 void page_write_gone(struct page *p, int64_t t); /* before page_adopt */
-/* Ends every series of *last at time t and forgets them; no page may be under way. p->markers and p->busy grow. */
-void page_end_all(struct page *p, uint64_t source, const struct target_labels *target, struct exposed *last, int64_t t);
 
 static inline uint64_t staged_identity(const struct page *p, const struct staged *s, size_t *cold_at)
 {

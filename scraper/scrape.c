@@ -31,17 +31,19 @@ struct scrape {
 
 /* ---- the end ---- */
 
-static void count_markers(const struct page *p)
+static void count_markers(const struct marker_writer *w)
 {
-    if (p->markers)
-        stats_add(&scrape_stats, STALE_MARKERS, (double)p->markers);
-    if (p->busy)
-        stats_add(&scrape_stats, SAMPLES_BUSY, (double)p->busy);
+    if (w->markers)
+        stats_add(&scrape_stats, STALE_MARKERS, (double)w->markers);
+    if (w->busy)
+        stats_add(&scrape_stats, SAMPLES_BUSY, (double)w->busy);
 }
 
 static void count_page(const struct page *p)
 {
-    count_markers(p);
+    count_markers(&p->ended);
+    if (p->busy)
+        stats_add(&scrape_stats, SAMPLES_BUSY, (double)p->busy);
     if (p->twins)
         stats_add(&scrape_stats, DUPLICATES, (double)p->twins);
     if (p->bad_lines)
@@ -108,11 +110,10 @@ static void fail(struct scrape *s, const struct page *p, const struct err *err)
     struct err shown = *err;
     if (p) /* it repeats what the target has sent */
         client_hide_secrets_in(t->job->profile, t->url, shown.text, sizeof shown.text);
-    struct page *page = &t->lane->page;
+    struct marker_writer *w = &t->lane->ended;
     struct report r = {.scraped = p ? (double)p->scraped : 0, .kept = p ? (double)p->kept : 0};
-    page->markers = page->busy = 0;
-    page_end_all(page, t->source, &t->labels, &t->last, s->t);
-    count_markers(page);
+    markers_end_all(w, t->source, &t->labels, &t->last, s->t);
+    count_markers(w);
     stats_add(&scrape_stats, SCRAPES_FAILED, 1);
     finish(s, &r, &shown);
 }
@@ -249,11 +250,13 @@ void scrape_work(struct scrape_lane *l)
     }
 }
 
-void scrape_finish_page(struct scrape_lane *l)
+void scrape_finish_page(struct scrape_lane *l, const struct target *t)
 {
     if (!l->reading)
         return;
     struct scrape *s = CONTAINER(l->waiting.next, struct scrape, node);
+    if (t && s->target != t)
+        return;
     while (step(l, s)) {
     }
 }
@@ -320,7 +323,6 @@ static void answered(void *arg, const struct client_reply *r)
     s->call = NULL;
     count_reply(r);
     if (r->status != 200) {
-        scrape_finish_page(l); /* the lane has one page struct, and the stale markers need it */
         fail_reply(s, r);
         return;
     }
@@ -383,7 +385,6 @@ static void fire(struct loop_timer *timer)
         struct err err;
         err_set(&err, ERR_LIMIT, "target_limit exceeded: the job has more than %lld targets",
                 (long long)t->job->conf->target_limit);
-        scrape_finish_page(l);
         fail(s, NULL, &err);
         return;
     }
@@ -419,9 +420,8 @@ void scrape_end_target(struct target *t)
 {
     struct scrape_lane *l = t->lane;
     int64_t time = time_after(t, loop_now(l->loop));
-    l->page.markers = l->page.busy = 0;
-    page_end_all(&l->page, t->source, &t->labels, &t->last, time);
-    count_markers(&l->page);
+    markers_end_all(&l->ended, t->source, &t->labels, &t->last, time);
+    count_markers(&l->ended);
     if (t->last_t > 0 && !t->job->conf->no_stale_markers)
         report_end(t, time);
 }

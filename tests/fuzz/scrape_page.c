@@ -32,7 +32,7 @@ static void show(struct page *p, const struct target_labels *t, struct cohort *c
     }
     if (state == PAGE_BROKEN) {
         page_drop(p);
-        page_end_all(p, 1, t, last, time);
+        markers_end_all(&p->ended, 1, t, last, time);
         return;
     }
     page_settle(p);

@@ -86,7 +86,7 @@ static bool show(struct feed *f, struct source *s, const char *text, int64_t t)
     }
     if (state == PAGE_BROKEN) {
         page_drop(p);
-        page_end_all(p, s->id, &s->labels, &s->last, t);
+        markers_end_all(&p->ended, s->id, &s->labels, &s->last, t);
         return false;
     }
     page_settle(p);
@@ -242,6 +242,37 @@ static void a_broken_page_writes_nothing_and_ends_all(void **state)
     assert_int_equal(f.sink.samples, 0);
     assert_true(show(&f, &s, "a 2\nb 2\n", 4000));
     assert_int_equal(f.page.added, 2);
+    DONE;
+}
+
+/* Another target fails, and loses all it had, while a page that shows the same texts is half read. */
+static void a_target_ends_while_a_page_is_read(void **state)
+{
+    WITH("job_name: j");
+    struct marker_writer ended;
+    struct page *p = &f.page;
+    struct source other = source_open(&f, (struct label[]){{STR("job"), STR("j")}, {STR("instance"), STR("i:2")}}, 2);
+    marker_writer_init(&ended, &f.interner, &f.sink.sink);
+    assert_true(show(&f, &other, "a 1\nb 1\nc 1\n", 1000));
+    page_start(p, s.id, &s.labels, s.cohort, &s.last, STR("a 2\nb 2\nc 2\nd 2\n"), 2000);
+    assert_int_equal(page_parse(p, 2), PAGE_MORE);
+    recorder_forget(&f.sink);
+    markers_end_all(&ended, other.id, &other.labels, &other.last, 2000);
+    assert_int_equal(ended.markers, 3);
+    assert_line(&f.sink, "a{instance=\"i:2\", job=\"j\"} stale @2000");
+    recorder_forget(&f.sink);
+    assert_int_equal(page_parse(p, 100), PAGE_WHOLE);
+    page_settle(p);
+    while (page_write(p)) {
+    }
+    page_write_gone(p, 2000);
+    page_adopt(p);
+    assert_line(&f.sink, "a{instance=\"i:1\", job=\"j\"} 2 @2000");
+    assert_line(&f.sink, "b{instance=\"i:1\", job=\"j\"} 2 @2000");
+    assert_line(&f.sink, "d{instance=\"i:1\", job=\"j\"} 2 @2000");
+    assert_int_equal(f.sink.samples, 4);
+    marker_writer_free(&ended);
+    source_close(&f, &other);
     DONE;
 }
 
@@ -538,6 +569,7 @@ int main(void)
         BOTH(automatic_series_of_a_page_are_renamed),
         BOTH(rules_drop_and_rewrite),
         BOTH(a_broken_page_writes_nothing_and_ends_all),
+        BOTH(a_target_ends_while_a_page_is_read),
         BOTH(limits_fail_the_page),
         BOTH(rules_may_not_make_a_monster),
         BOTH(own_timestamps_have_no_end),

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Writes stale markers for series of a target that ended: for those that a page does not show any more (each page has a
+ * writer of its own) and for all of a target that failed or is gone (the lane's writer, also while a page of another
+ * target is half read). See stale.c.
+ */
+#ifndef SCRAPER_STALE_H
+#define SCRAPER_STALE_H
+
+#include "model/sink.h"
+#include "scraper/exposed.h"
+#include "scraper/identity_set.h"
+
+struct marker_writer {
+    struct interner *interner;
+    struct sink *sink;
+    struct identity_set set;     /* what lives */
+    uint32_t *gone;              /* places in last->ids of series that ended */
+    size_t n_gone, gone_cap;
+    struct buf labels, texts;
+    /* whose they are; borrowed: */
+    uint64_t source;             /* id of the target */
+    const struct target_labels *target;
+    struct exposed *last;
+    size_t markers, busy;        /* written; refused by the sink */
+};
+
+void marker_writer_init(struct marker_writer *w, struct interner *in, struct sink *sink);
+void marker_writer_free(struct marker_writer *w);
+/* Begins for a target; the counts are 0 again. */
+void marker_writer_start(struct marker_writer *w, uint64_t source, const struct target_labels *target,
+                         struct exposed *last);
+/* Fills `gone` with what `set` does not hold. Returns how many series of `last` it holds. */
+size_t markers_find_gone(struct marker_writer *w);
+void markers_write(struct marker_writer *w, int64_t t);
+/* Ends every series of *last at time t and forgets them. */
+void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target, struct exposed *last,
+                     int64_t t);
+
+#endif
