@@ -4,31 +4,71 @@
 
 #include "base/compress.h"
 
-void exposed_clear(struct exposed *x, struct interner *in)
+enum { FRAME_BYTES = 64 << 10 };
+
+bool exposed_clear_some(struct exposed *x, struct interner *in, size_t most)
 {
-    for (uint32_t i = 0; i < x->n; i++)
-        if (!id_cold(x->ids[i]))
-            entry_unref(in, x->cohort, id_entry(x->ids[i]));
+    for (; x->n > 0 && most > 0; most--)
+        if (!id_cold(x->ids[--x->n]))
+            entry_unref(in, x->cohort, id_entry(x->ids[x->n]));
+    if (x->n > 0)
+        return true;
     cohort_unref(in, x->cohort);
     mem_free(x->ids);
     mem_free(x->cold);
-    mem_free(x->texts);
+    buf_free(&x->texts);
     *x = (struct exposed){0};
+    return false;
 }
 
-struct str *exposed_texts(const struct exposed *x, struct buf *out)
+void exposed_clear(struct exposed *x, struct interner *in)
 {
-    struct str *texts = mem_zalloc((x->n_cold + 1) * sizeof *texts);
-    struct err err;
-    buf_clear(out);
-    if (x->n_cold == 0 || !unpack(CODEC_SNAPPY, NULL, str_n(x->texts, x->texts_n), SIZE_MAX, out, &err))
-        return texts;
-    const char *p = out->p;
-    for (uint32_t i = 0; i < x->n_cold; i++) {
-        uint32_t n;
-        memcpy(&n, p, sizeof n);
-        texts[i] = str_n(p + sizeof n, n);
-        p += sizeof n + n;
+    while (exposed_clear_some(x, in, SIZE_MAX)) {
     }
-    return texts;
+}
+
+void exposed_end_texts(struct exposed *x, struct buf *frame)
+{
+    if (frame->n == 0)
+        return;
+    size_t at = x->texts.n;
+    uint32_t n = 0;
+    buf_add(&x->texts, &n, sizeof n);
+    snappy_pack(&x->texts, buf_str(frame));
+    n = (uint32_t)(x->texts.n - at - sizeof n);
+    memcpy(x->texts.p + at, &n, sizeof n);
+    buf_clear(frame);
+}
+
+void exposed_add_text(struct exposed *x, struct buf *frame, struct str text)
+{
+    uint32_t n = (uint32_t)text.n;
+    buf_add(frame, &n, sizeof n);
+    buf_add_str(frame, text);
+    if (frame->n >= FRAME_BYTES)
+        exposed_end_texts(x, frame);
+}
+
+static bool next_frame(const struct exposed *x, struct exposed_reader *r)
+{
+    uint32_t n;
+    struct err err;
+    if (r->next == x->texts.n)
+        return false;
+    memcpy(&n, x->texts.p + r->next, sizeof n);
+    buf_clear(&r->frame);
+    r->at = 0;
+    struct str packed = str_n(x->texts.p + r->next + sizeof n, n);
+    r->next += sizeof n + n;
+    return unpack(CODEC_SNAPPY, NULL, packed, SIZE_MAX, &r->frame, &err);
+}
+
+struct str exposed_next_text(const struct exposed *x, struct exposed_reader *r)
+{
+    uint32_t n;
+    if (r->at == r->frame.n && !next_frame(x, r))
+        return STR_NONE;
+    memcpy(&n, r->frame.p + r->at, sizeof n);
+    r->at += sizeof n + n;
+    return str_n(r->frame.p + r->at - n, n);
 }

@@ -31,13 +31,19 @@ struct exposed {
     uint32_t *ids;
     uint32_t n, n_cold;
     struct cold *cold;       /* the k-th belongs to the k-th ID_COLD */
-    char *texts;             /* of the cold: each a 4-byte length and the bytes, all snappy-packed */
-    uint32_t texts_n;
+    struct buf texts;        /* of the cold, in frames: see struct exposed_writer */
     bool twins;              /* two lines became one series: look at each scrape which one counts */
 };
 
 void exposed_clear(struct exposed *x, struct interner *in);
-/* Unpacks the cold texts; at[k] is where the k-th begins in `out` (the bytes behind its length). */
-struct str *exposed_texts(const struct exposed *x, struct buf *out); /* n_cold slices; mem_free them */
+/* The same for up to `most` lines; true while there are more. */
+bool exposed_clear_some(struct exposed *x, struct interner *in, size_t most);
+
+/* A frame is a 4-byte length and so many bytes that snappy has packed: whole texts, each a 4-byte length and its bytes,
+ * about 64 KiB together, so that neither packing nor unpacking takes long. */
+void exposed_add_text(struct exposed *x, struct buf *frame, struct str text); /* `frame`: the caller's, empty at first */
+void exposed_end_texts(struct exposed *x, struct buf *frame);
+struct exposed_reader { struct buf frame; size_t at, next; }; /* zeroed: before the first */
+struct str exposed_next_text(const struct exposed *x, struct exposed_reader *r); /* valid until the next call */
 
 #endif

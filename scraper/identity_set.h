@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+enum { IDENTITY_SET_KEEP = 1 << 17 };
 struct identity_set { uint64_t *slots; size_t cap, n; };
 enum identity_mark { IDENTITY_ABSENT, IDENTITY_FIRST, IDENTITY_AGAIN };
 
@@ -20,12 +21,14 @@ static inline void identity_set_start(struct identity_set *s, size_t most)
     size_t cap = 64;
     while (cap < most * 2)
         cap *= 2;
-    if (cap > s->cap || cap < s->cap / 16) { /* one huge page is no reason to keep a huge table */
+    if (cap > s->cap || cap < s->cap / 16 || cap > IDENTITY_SET_KEEP) { /* a huge table comes zeroed from the kernel,
+        page by page as it is used, and one huge page is no reason to keep it */
         mem_free(s->slots);
-        s->slots = mem_alloc(cap * sizeof *s->slots);
+        s->slots = mem_zalloc(cap * sizeof *s->slots);
         s->cap = cap;
+    } else {
+        memset(s->slots, 0, s->cap * sizeof *s->slots);
     }
-    memset(s->slots, 0, s->cap * sizeof *s->slots);
     s->n = 0;
 }
 

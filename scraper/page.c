@@ -41,7 +41,9 @@ void page_start(struct page *p, uint64_t source, const struct target_labels *tar
     p->reader.any_names = c->job->conf->page.any_names;
     p->type = BOUNDS_OTHER;
     p->n = p->n_cold = p->n_fresh = p->n_borrowed = 0;
-    p->expect = p->expect_cold = p->timed = p->written = 0;
+    p->expect = p->expect_cold = p->timed = p->written = p->settled = p->settled_cold = 0;
+    p->settling = false;
+    p->adopting = ADOPT_BEGIN;
     p->same = last->cohort == c;
     p->scraped = p->kept = p->added = p->twins = p->bad_lines = p->busy = 0;
     p->metadata = 0;
@@ -248,15 +250,11 @@ static uint64_t identity_at(uint64_t identity, int64_t t)
 }
 
 /* Of two samples of one series with one time the first counts. */
-static void find_twins(struct page *p)
+static void find_twins(struct page *p, size_t end)
 {
-    size_t cold = 0;
-    identity_set_start(&p->ended.set, p->n + p->last->n); /* markers_find_gone adds those of the last page */
-    if (p->timed > 0)
-        identity_set_start(&p->times, p->n);
-    for (size_t i = 0; i < p->n; i++) {
-        struct staged *s = &p->stage[i];
-        uint64_t identity = staged_identity(p, s, &cold);
+    for (; p->settled < end; p->settled++) {
+        struct staged *s = &p->stage[p->settled];
+        uint64_t identity = staged_identity(p, s, &p->settled_cold);
         if (s->skip)
             continue;
         bool first = identity_set_add(&p->ended.set, identity);
@@ -267,18 +265,34 @@ static void find_twins(struct page *p)
     }
 }
 
-void page_settle(struct page *p)
+static bool begin_settle(struct page *p)
 {
+    p->settling = true;
     p->cold_lines = p->n_cold;
     p->same = p->same && p->expect == p->last->n;
     if (p->same && !p->last->twins)
-        return;
-    find_twins(p);
-    size_t common = markers_find_gone(&p->ended);
-    p->added = p->ended.set.n - common;
+        return false;
+    identity_set_start(&p->ended.set, p->n + p->last->n); /* markers_find_gone adds those of the last page */
+    if (p->timed > 0)
+        identity_set_start(&p->times, p->n);
+    return true;
 }
 
-void page_write_gone(struct page *p, int64_t t) { markers_write(&p->ended, t); }
+bool page_settle(struct page *p, size_t lines)
+{
+    if (!p->settling && !begin_settle(p))
+        return false;
+    if (p->settled < p->n) {
+        find_twins(p, p->n - p->settled > lines ? p->settled + lines : p->n);
+        return true;
+    }
+    if (markers_find_gone(&p->ended, lines))
+        return true;
+    p->added = p->ended.set.n - p->ended.common;
+    return false;
+}
+
+bool page_write_gone(struct page *p, int64_t t) { return markers_write(&p->ended, t); }
 
 /* ---- writing ---- */
 
@@ -328,15 +342,21 @@ bool page_write(struct page *p)
 
 /* ---- afterwards ---- */
 
+/* A large stage goes a piece at a time: giving back its pages takes the kernel 1 ms for each 16 MiB. */
+static bool release_stage(struct page *p)
+{
+    enum { PIECE = (4 << 20) / sizeof(struct staged) };
+    if (p->cap <= STAGE_KEEP)
+        return false;
+    p->cap = p->cap - STAGE_KEEP > PIECE ? p->cap - PIECE : STAGE_KEEP;
+    p->stage = mem_realloc(p->stage, p->cap * sizeof *p->stage);
+    return p->cap > STAGE_KEEP;
+}
+
 static void forget_page(struct page *p)
 {
     for (size_t i = 0; i < p->n_fresh; i++)
         entry_sweep(p->interner, p->cohort, p->fresh[i]);
-    if (p->cap > STAGE_KEEP) {
-        mem_free(p->stage);
-        p->stage = NULL;
-        p->cap = 0;
-    }
     for (size_t i = 0; i < p->n_borrowed; i++)
         entry_unref(p->interner, p->cohort, p->borrowed[i]);
     cohort_unref(p->interner, p->cohort);
@@ -345,40 +365,67 @@ static void forget_page(struct page *p)
     p->text = STR_NONE;
 }
 
-static void pack_texts(struct page *p, struct exposed *x)
+/* Allocates; false when what was exposed last stays. */
+static bool begin_adopt(struct page *p)
 {
-    struct buf packed = {0};
+    if (p->same && !p->last->twins)
+        return false;
+    p->next = (struct exposed){.cohort = cohort_ref(p->cohort), .twins = p->twins > 0};
+    p->next.ids = mem_alloc((p->n + 1) * sizeof *p->next.ids);
+    if (p->n_cold > 0) {
+        p->next.cold = mem_dup(p->cold, p->n_cold * sizeof *p->cold);
+        p->next.n_cold = (uint32_t)p->n_cold;
+    }
     buf_clear(&p->texts);
-    for (size_t i = 0; i < p->n; i++) {
-        if (!id_cold(p->stage[i].id))
-            continue;
-        buf_add(&p->texts, &p->stage[i].n, sizeof p->stage[i].n);
-        buf_add(&p->texts, p->text.p + p->stage[i].at, p->stage[i].n);
-    }
-    snappy_pack(&packed, buf_str(&p->texts));
-    x->texts = mem_realloc(packed.p, packed.n);
-    x->texts_n = (uint32_t)packed.n;
-    x->cold = mem_dup(p->cold, p->n_cold * sizeof *p->cold);
-    x->n_cold = (uint32_t)p->n_cold;
-    buf_free(&p->texts);
+    return true;
 }
 
-void page_adopt(struct page *p)
+static bool adopt_lines(struct page *p, size_t lines)
 {
-    if (!p->same || p->last->twins) {
-        struct exposed now = {.cohort = cohort_ref(p->cohort), .n = (uint32_t)p->n, .twins = p->twins > 0};
-        now.ids = mem_alloc((p->n + 1) * sizeof *now.ids);
-        for (size_t i = 0; i < p->n; i++) {
-            now.ids[i] = p->stage[i].id;
-            if (!id_cold(now.ids[i]))
-                entry_ref(p->interner, p->cohort, id_entry(now.ids[i]));
-        }
-        if (p->n_cold > 0)
-            pack_texts(p, &now);
-        exposed_clear(p->last, p->interner);
-        *p->last = now;
+    struct exposed *x = &p->next;
+    for (; x->n < p->n && lines > 0; lines--) {
+        const struct staged *s = &p->stage[x->n];
+        x->ids[x->n++] = s->id;
+        if (id_cold(s->id))
+            exposed_add_text(x, &p->texts, str_n(p->text.p + s->at, s->n));
+        else
+            entry_ref(p->interner, p->cohort, id_entry(s->id));
     }
-    forget_page(p);
+    if (x->n < p->n)
+        return true;
+    exposed_end_texts(x, &p->texts);
+    buf_free(&p->texts);
+    x->texts.p = mem_realloc(x->texts.p, x->texts.n);
+    x->texts.cap = x->texts.n;
+    return false;
 }
 
-void page_drop(struct page *p) { forget_page(p); }
+bool page_adopt(struct page *p, size_t lines)
+{
+    switch (p->adopting) {
+    case ADOPT_BEGIN:
+        p->adopting = begin_adopt(p) ? ADOPT_LINES : ADOPT_RELEASE;
+        if (p->adopting == ADOPT_RELEASE)
+            forget_page(p);
+        return p->adopting == ADOPT_LINES || p->cap > STAGE_KEEP;
+    case ADOPT_LINES:
+        p->adopting = adopt_lines(p, lines) ? ADOPT_LINES : ADOPT_CLEAR;
+        return true;
+    case ADOPT_CLEAR:
+        if (!exposed_clear_some(p->last, p->interner, lines)) {
+            *p->last = p->next;
+            forget_page(p);
+            p->adopting = ADOPT_RELEASE;
+        }
+        return true;
+    case ADOPT_RELEASE: break;
+    }
+    return release_stage(p);
+}
+
+void page_drop(struct page *p)
+{
+    forget_page(p);
+    while (release_stage(p)) {
+    }
+}

@@ -3,8 +3,8 @@
  * a time, in steps of about 2 ms, so that it returns to its loop; other pages wait in line.
  *
  *   page_start, page_parse until it is not PAGE_MORE
- *   PAGE_WHOLE:  page_settle (what is new, what vanished), page_write while it returns true, page_write_gone,
- *                page_adopt
+ *   PAGE_WHOLE:  page_settle (what is new, what vanished), page_write, page_write_gone and page_adopt, each while it
+ *                returns true
  *   PAGE_BROKEN: page->err says why; nothing was written. page_drop, and markers_end_all for what the last page had.
  *
  * Known path. The lines are expected in the order of the last page: one memcmp with the interned text says "known", and
@@ -19,7 +19,7 @@
 #include "scraper/stale.h"
 
 enum page_state { PAGE_MORE, PAGE_WHOLE, PAGE_BROKEN };
-enum { PAGE_BATCH = 4000 }; /* samples handed to the sink at once */
+enum { PAGE_BATCH = 500 }; /* samples handed to the sink at once: 2 ms when all are new to the recent store */
 
 struct staged {
     double v;
@@ -44,7 +44,7 @@ struct page {
     size_t n_borrowed, borrowed_cap;
     struct marker_writer ended;  /* its set: the series of this page */
     struct identity_set times;
-    struct buf labels, texts;
+    struct buf labels, texts;    /* texts: a frame of cold ones */
     /* this page's: */
     struct exposition reader;
     struct str text;
@@ -57,7 +57,11 @@ struct page {
     bool same;                   /* so far every line was the expected one */
     enum bounds_type type;       /* of the last TYPE line */
     size_t timed;                /* lines with a timestamp of their own */
+    size_t settled, settled_cold; /* of the stage, and of its cold lines, that page_settle is past */
+    bool settling;               /* it has begun */
     size_t written;              /* of the stage */
+    struct exposed next;         /* what page_adopt makes: as many lines of the stage as next.n */
+    enum { ADOPT_BEGIN, ADOPT_LINES, ADOPT_CLEAR, ADOPT_RELEASE } adopting;
     /* results: */
     struct err err;
     size_t scraped, kept;        /* lines, and those that metric_relabel_configs left */
@@ -73,12 +77,12 @@ void page_free(struct page *p);
 void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct cohort *c,
                 struct exposed *last, struct str text, int64_t t);
 enum page_state page_parse(struct page *p, size_t lines);
-void page_settle(struct page *p);
-bool page_write(struct page *p);   /* one batch; false when nothing is left */
-void page_adopt(struct page *p);   /* what it exposed becomes *last */
+/* Each does a part of its work, about as long as page_parse with so many lines, and returns true while there is more. */
+bool page_settle(struct page *p, size_t lines);
+bool page_write(struct page *p);   /* one batch */
+bool page_write_gone(struct page *p, int64_t t); /* one batch; before page_adopt */
+bool page_adopt(struct page *p, size_t lines);   /* what it exposed becomes *last */
 void page_drop(struct page *p);
-
-void page_write_gone(struct page *p, int64_t t); /* before page_adopt */
 
 static inline uint64_t staged_identity(const struct page *p, const struct staged *s, size_t *cold_at)
 {

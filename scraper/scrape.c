@@ -15,7 +15,9 @@
 
 enum {
     STEP_NS = 2 * 1000 * 1000, /* after that the lane goes back to its loop */
-    STEP_LINES = 1024,
+    STEP_LINES = 512,
+    SETTLE_LINES = 8192,       /* of which nothing but ids is looked at */
+    RELEASE_BYTES = 8 << 20,   /* of a body, given back at once */
     SPARE_MAX = 256 << 10,     /* a larger body is not kept */
 };
 
@@ -26,7 +28,8 @@ struct scrape {
     struct buf body;
     int64_t start_ns;
     int64_t t;                 /* of samples */
-    bool settled;              /* its page is parsed and being written */
+    size_t bytes;              /* of the body, which goes a piece at a time once it is read */
+    enum { STEP_PARSE, STEP_SETTLE, STEP_WRITE, STEP_GONE, STEP_ADOPT, STEP_RELEASE } step;
 };
 
 /* ---- the end ---- */
@@ -92,7 +95,7 @@ static void finish(struct scrape *s, struct report *r, const struct err *err)
     struct scrape_lane *l = t->lane;
     r->duration = (double)(clock_mono_ns() - s->start_ns) / 1e9;
     r->timeout = (double)t->timeout / 1e3;
-    r->bytes = (double)s->body.n;
+    r->bytes = (double)(s->bytes > s->body.n ? s->bytes : s->body.n);
     report_write(t, r, s->t);
     t->last_t = s->t;
     log_outcome(t, err, s->t);
@@ -173,40 +176,64 @@ static void page_done(struct scrape_lane *l, struct scrape *s)
 {
     struct page *p = &l->page;
     struct report r = {.up = 1, .scraped = (double)p->scraped, .kept = (double)p->kept, .added = (double)p->added};
-    page_write_gone(p, s->t);
-    keep_metadata(l, s->target, p->metadata, p->text);
-    page_adopt(p);
     count_page(p);
     stats_add(&scrape_stats, ROWS_READ, (double)p->scraped);
     stats_observe(&scrape_samples, (double)p->scraped);
-    stats_observe(&scrape_sizes, (double)s->body.n);
+    stats_observe(&scrape_sizes, (double)s->bytes);
     leave_line(l, s);
     finish(s, &r, NULL);
+}
+
+static bool release_body(struct buf *body)
+{
+    if (body->cap <= RELEASE_BYTES)
+        return false;
+    body->cap -= RELEASE_BYTES;
+    body->p = mem_realloc(body->p, body->cap);
+    body->n = body->n < body->cap ? body->n : body->cap;
+    return true;
+}
+
+/* False: the page is broken. */
+static bool step_parse(struct scrape *s, struct page *p)
+{
+    enum page_state state = page_parse(p, STEP_LINES);
+    if (state == PAGE_BROKEN && p->err.kind == ERR_LIMIT)
+        stats_add(&scrape_stats, LABEL_LIMIT, 1);
+    if (state == PAGE_WHOLE)
+        s->step = STEP_SETTLE;
+    return state != PAGE_BROKEN;
 }
 
 /* One step of the page that is being read; false when it is finished. */
 static bool step(struct scrape_lane *l, struct scrape *s)
 {
     struct page *p = &l->page;
-    if (s->settled) {
-        if (page_write(p))
-            return true;
-        page_done(l, s);
-        return false;
+    bool more = true, ok = true;
+    switch (s->step) {
+    case STEP_PARSE: ok = step_parse(s, p); break;
+    case STEP_SETTLE: /* finds the duplicates, which are no samples */
+        if (!page_settle(p, SETTLE_LINES)) {
+            ok = within_limit(s->target, p);
+            s->step = STEP_WRITE;
+        }
+        break;
+    case STEP_WRITE: s->step = page_write(p) ? STEP_WRITE : STEP_GONE; break;
+    case STEP_GONE:
+        if (!page_write_gone(p, s->t)) {
+            keep_metadata(l, s->target, p->metadata, p->text);
+            s->bytes = s->body.n;
+            s->step = STEP_ADOPT;
+        }
+        break;
+    case STEP_ADOPT: s->step = page_adopt(p, SETTLE_LINES) ? STEP_ADOPT : STEP_RELEASE; break;
+    case STEP_RELEASE: more = release_body(&s->body); break;
     }
-    enum page_state state = page_parse(p, STEP_LINES);
-    if (state == PAGE_MORE)
-        return true;
-    if (state == PAGE_BROKEN && p->err.kind == ERR_LIMIT)
-        stats_add(&scrape_stats, LABEL_LIMIT, 1);
-    if (state == PAGE_WHOLE)
-        page_settle(p); /* finds the duplicates, which are no samples */
-    if (state == PAGE_BROKEN || !within_limit(s->target, p)) {
+    if (!ok)
         page_failed(l, s);
-        return false;
-    }
-    s->settled = true;
-    return true;
+    else if (!more)
+        page_done(l, s);
+    return ok && more;
 }
 
 /* Lines may end as Windows has it where bad lines are stepped over: vmagent reads them, Prometheus does not. */

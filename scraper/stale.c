@@ -4,7 +4,10 @@
  */
 #include "scraper/stale.h"
 
-enum { MARKER_BATCH = 4000 }; /* markers handed to the sink at once */
+enum {
+    MARKER_BATCH = 500,  /* markers handed to the sink at once */
+    LINES_PAST = 20000,  /* lines of the last page that are stepped over at once */
+};
 
 void marker_writer_init(struct marker_writer *w, struct interner *in, struct sink *sink)
 {
@@ -16,7 +19,7 @@ void marker_writer_free(struct marker_writer *w)
     identity_set_free(&w->set);
     mem_free(w->gone);
     buf_free(&w->labels);
-    buf_free(&w->texts);
+    buf_free(&w->texts.frame);
 }
 
 void marker_writer_start(struct marker_writer *w, uint64_t source, const struct target_labels *target,
@@ -25,11 +28,12 @@ void marker_writer_start(struct marker_writer *w, uint64_t source, const struct 
     w->source = source;
     w->target = target;
     w->last = last;
-    w->n_gone = w->markers = w->busy = 0;
+    w->n_gone = w->markers = w->busy = w->found = w->found_cold = w->common = w->written = w->at = w->at_cold = 0;
+    w->texts.at = w->texts.next = w->texts.frame.n = 0;
 }
 
 /* False when it was dropped: such a line is no series. */
-static bool last_identity(const struct exposed *x, const struct target_labels *t, uint32_t id, uint32_t *cold,
+static bool last_identity(const struct exposed *x, const struct target_labels *t, uint32_t id, size_t *cold,
                           uint64_t *identity)
 {
     if (id_cold(id)) {
@@ -43,76 +47,86 @@ static bool last_identity(const struct exposed *x, const struct target_labels *t
 }
 
 /* What the set does not hold is gone; marks see to it that a series that stood twice ends once. */
-size_t markers_find_gone(struct marker_writer *w)
+bool markers_find_gone(struct marker_writer *w, size_t most)
 {
     const struct exposed *x = w->last;
-    size_t common = 0;
-    uint32_t cold = 0;
-    for (uint32_t i = 0; i < x->n; i++) {
+    for (; w->found < x->n && most > 0; w->found++, most--) {
+        uint32_t id = x->ids[w->found];
         uint64_t identity;
-        if (!last_identity(x, w->target, x->ids[i], &cold, &identity))
+        if (!last_identity(x, w->target, id, &w->found_cold, &identity))
             continue;
         enum identity_mark was = identity_set_mark(&w->set, identity);
-        common += was == IDENTITY_FIRST;
-        if (was != IDENTITY_ABSENT || x->ids[i] & ID_TIMED)
+        w->common += was == IDENTITY_FIRST;
+        if (was != IDENTITY_ABSENT || id & ID_TIMED)
             continue;
         if (w->n_gone == w->gone_cap)
             mem_grow(&w->gone, &w->gone_cap, w->n_gone + 1, sizeof *w->gone);
-        w->gone[w->n_gone++] = i;
+        w->gone[w->n_gone++] = (uint32_t)w->found;
     }
-    return common;
+    return w->found < x->n;
 }
 
-struct gone_walk { uint32_t at, cold; const struct str *texts; }; /* cold: how many cold lines stand before `at` */
-
-static struct labels gone_labels(struct marker_writer *m, struct gone_walk *w, uint32_t place)
+/* To the line, whose text is the next one if it is cold; false: not yet there. */
+static bool step_to(struct marker_writer *w, uint32_t line, size_t *most)
 {
-    const struct exposed *x = m->last;
-    for (; w->at < place; w->at++)
-        w->cold += id_cold(x->ids[w->at]);
-    if (!id_cold(x->ids[place]))
-        return entry_splice(x->cohort, x->cohort->entries[id_entry(x->ids[place])], m->target, &m->labels);
+    for (; w->at < line && *most > 0; w->at++, --*most)
+        if (id_cold(w->last->ids[w->at])) {
+            exposed_next_text(w->last, &w->texts);
+            w->at_cold++;
+        }
+    return w->at == line;
+}
+
+static struct labels gone_labels(struct marker_writer *w)
+{
+    const struct exposed *x = w->last;
+    uint32_t id = x->ids[w->at++];
+    if (!id_cold(id))
+        return entry_splice(x->cohort, x->cohort->entries[id_entry(id)], w->target, &w->labels);
     struct derived d;
     struct err err; /* it was derived when it came, with success */
-    bool ok = cohort_derive(m->interner, x->cohort, m->target, w->texts[w->cold], cold_type(&x->cold[w->cold]), &d,
-                            &err);
+    bool ok = cohort_derive(w->interner, x->cohort, w->target, exposed_next_text(x, &w->texts),
+                            cold_type(&x->cold[w->at_cold++]), &d, &err);
     return ok ? d.labels : (struct labels){0};
 }
-
-static void write_batch(struct marker_writer *m, struct gone_walk *w, size_t from, size_t to, int64_t t)
+static void write_batch(struct marker_writer *w, size_t to, int64_t t)
 {
     enum { ABOUT = 200 }; /* bytes of a marker */
     struct sample marker = {t, stale_nan()};
-    if (sink_begin(m->sink, &(struct sink_batch){.source = m->source, .bytes = (to - from) * ABOUT}) == SINK_BUSY) {
-        m->busy += to - from;
+    size_t from = w->written, most = LINES_PAST;
+    if (sink_begin(w->sink, &(struct sink_batch){.source = w->source, .bytes = (to - from) * ABOUT}) == SINK_BUSY) {
+        w->busy += to - from;
+        w->written = to;
         return;
     }
-    for (size_t i = from; i < to; i++)
-        sink_series(m->sink,
-                    &(struct series_in){.labels = gone_labels(m, w, m->gone[i]), .samples = &marker, .n_samples = 1});
-    sink_commit(m->sink, NULL, NULL);
-    m->markers += to - from;
+    for (; w->written < to && step_to(w, w->gone[w->written], &most); w->written++)
+        sink_series(w->sink, &(struct series_in){.labels = gone_labels(w), .samples = &marker, .n_samples = 1});
+    sink_commit(w->sink, NULL, NULL);
+    w->markers += w->written - from;
 }
 
-void markers_write(struct marker_writer *m, int64_t t)
+bool markers_write(struct marker_writer *w, int64_t t)
 {
-    if (m->n_gone == 0 || m->last->cohort->job->conf->no_stale_markers)
-        return;
-    struct str *texts = exposed_texts(m->last, &m->texts);
-    struct gone_walk walk = {.texts = texts};
-    for (size_t from = 0; from < m->n_gone; from += MARKER_BATCH)
-        write_batch(m, &walk, from, m->n_gone - from > MARKER_BATCH ? from + MARKER_BATCH : m->n_gone, t);
-    mem_free(texts);
-    buf_free(&m->texts);
-    m->n_gone = 0;
+    size_t left = w->n_gone - w->written;
+    if (left > 0 && !w->last->cohort->job->conf->no_stale_markers) {
+        write_batch(w, w->written + (left > MARKER_BATCH ? MARKER_BATCH : left), t);
+        if (w->written < w->n_gone)
+            return true;
+    }
+    buf_free(&w->texts.frame);
+    w->texts = (struct exposed_reader){0};
+    w->n_gone = w->written = 0;
+    return false;
 }
 
-void markers_end_all(struct marker_writer *m, uint64_t source, const struct target_labels *target, struct exposed *last,
+void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target, struct exposed *last,
                      int64_t t)
 {
-    marker_writer_start(m, source, target, last);
-    identity_set_start(&m->set, last->n);
-    markers_find_gone(m);
-    markers_write(m, t);
-    exposed_clear(last, m->interner);
+    marker_writer_start(w, source, target, last);
+    identity_set_start(&w->set, last->n);
+    while (markers_find_gone(w, SIZE_MAX)) {
+    }
+    while (markers_write(w, t)) {
+    }
+    exposed_clear(last, w->interner);
 }

@@ -16,7 +16,11 @@ struct marker_writer {
     struct identity_set set;     /* what lives */
     uint32_t *gone;              /* places in last->ids of series that ended */
     size_t n_gone, gone_cap;
-    struct buf labels, texts;
+    size_t found, found_cold;    /* lines, and cold ones, of `last` that markers_find_gone is past */
+    size_t common;               /* of which the set holds */
+    size_t written, at, at_cold; /* of gone; lines, and cold ones, of `last` that the markers are past */
+    struct exposed_reader texts;
+    struct buf labels;
     /* whose they are; borrowed: */
     uint64_t source;             /* id of the target */
     const struct target_labels *target;
@@ -29,9 +33,10 @@ void marker_writer_free(struct marker_writer *w);
 /* Begins for a target; the counts are 0 again. */
 void marker_writer_start(struct marker_writer *w, uint64_t source, const struct target_labels *target,
                          struct exposed *last);
-/* Fills `gone` with what `set` does not hold. Returns how many series of `last` it holds. */
-size_t markers_find_gone(struct marker_writer *w);
-void markers_write(struct marker_writer *w, int64_t t);
+/* Fills `gone` with what `set` does not hold; looks at `most` lines. True while there are more. */
+bool markers_find_gone(struct marker_writer *w, size_t most);
+/* Writes one batch; true while something is left. */
+bool markers_write(struct marker_writer *w, int64_t t);
 /* Ends every series of *last at time t and forgets them. */
 void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target, struct exposed *last,
                      int64_t t);

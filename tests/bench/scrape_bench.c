@@ -48,10 +48,12 @@ static void scrape(struct bench *b, struct source *s, struct str text, int64_t t
     page_start(&b->page, 1 + (uint64_t)(uintptr_t)s, &s->labels, s->cohort, &s->last, text, t);
     if (page_parse(&b->page, SIZE_MAX) != PAGE_WHOLE)
         exit(1);
-    page_settle(&b->page);
+    while (page_settle(&b->page, 8192)) {
+    }
     while (page_write(&b->page)) {
     }
-    page_adopt(&b->page);
+    while (page_adopt(&b->page, 8192)) {
+    }
 }
 
 static size_t heap(void) { return mallinfo2().uordblks; }

@@ -35,11 +35,14 @@ static void show(struct page *p, const struct target_labels *t, struct cohort *c
         markers_end_all(&p->ended, 1, t, last, time);
         return;
     }
-    page_settle(p);
+    while (page_settle(p, 8192)) {
+    }
     while (page_write(p)) {
     }
-    page_write_gone(p, time);
-    page_adopt(p);
+    while (page_write_gone(p, time)) {
+    }
+    while (page_adopt(p, 8192)) {
+    }
 }
 
 static struct counting run(struct str pages, size_t budget, bool strict)
