@@ -32,6 +32,17 @@ static void collect_ignored(struct stats_out *o)
     config_unref(c);
 }
 
+/* vmagent's alert TooManyWriteErrors adds these to the errors of pushes: without them the sum is empty. */
+static void collect_ingest_servers(struct stats_out *o)
+{
+    static const char *const names[] = {"vm_ingestserver_requests_total", "vm_ingestserver_request_errors_total"};
+    const struct stats_label labels[] = {{"type", STR("graphite")}, {"name", STR("write")}, {"net", STR("tcp")}};
+    for (size_t i = 0; i < LEN(names); i++) {
+        stats_family(o, names[i], STATS_COUNTER, "Always 0: Graphite, InfluxDB and OpenTSDB are not taken");
+        stats_value(o, names[i], labels, LEN(labels), 0);
+    }
+}
+
 static void collect_flags(struct stats_out *o)
 {
     stats_family(o, "flag", STATS_GAUGE, "Flags and their values");
@@ -56,6 +67,7 @@ static void collect(struct stats_out *o, void *arg UNUSED)
     stats_value(o, "sluice_build_info", version, LEN(version), 1);
     collect_config(o);
     collect_ignored(o);
+    collect_ingest_servers(o);
     collect_flags(o);
     collect_upstream(o);
 }

@@ -17,7 +17,7 @@ struct family {
     enum stats_kind kind;
     const char *help;
     double (*value)(struct destination *d);
-    bool of_queue; /* labelled {path,name} as vm_persistentqueue_* are, else {url} */
+    enum { BY_URL, BY_QUEUE, BY_PATH_AND_URL } labels; /* {url}, {name,path}, {path,url}: as vmagent has them */
 };
 
 static double load(const atomic_ullong *c) { return (double)atomic_load_explicit(c, memory_order_relaxed); }
@@ -69,52 +69,52 @@ static double queue_sync_seconds(struct destination *d) { return QUEUE(sync_ns) 
 static double queue_syncs(struct destination *d) { return QUEUE(syncs); }
 
 static const struct family families[] = {
-    {"vmagent_remotewrite_blocks_sent_total", STATS_COUNTER, "Blocks that the destination took", sent_blocks, false},
-    {"vmagent_remotewrite_bytes_sent_total", STATS_COUNTER, "Bytes of these blocks on the wire", sent_bytes, false},
+    {"vmagent_remotewrite_blocks_sent_total", STATS_COUNTER, "Blocks that the destination took", sent_blocks, BY_URL},
+    {"vmagent_remotewrite_bytes_sent_total", STATS_COUNTER, "Bytes of these blocks on the wire", sent_bytes, BY_URL},
     {"vmagent_remotewrite_block_size_rows_sum", STATS_COUNTER,
-     "Samples that the destination took", sent_samples, false},
-    {"vmagent_remotewrite_retries_count_total", STATS_COUNTER, "Requests made again after a failure", retries, false},
-    {"vmagent_remotewrite_errors_total", STATS_COUNTER, "Requests that failed and will be made again", errors, false},
+     "Samples that the destination took", sent_samples, BY_URL},
+    {"vmagent_remotewrite_retries_count_total", STATS_COUNTER, "Requests made again after a failure", retries, BY_URL},
+    {"vmagent_remotewrite_errors_total", STATS_COUNTER, "Requests that failed and will be made again", errors, BY_URL},
     {"vmagent_remotewrite_packets_dropped_total", STATS_COUNTER,
      "Blocks dropped: rejected permanently, older than sample_age_limit, or evicted because the queue was full",
-     dropped_blocks, false},
-    {"vmagent_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples in these blocks", dropped_samples, false},
-    {"vmagent_remotewrite_send_duration_seconds_total", STATS_COUNTER, "Time spent in requests", send_seconds, false},
+     dropped_blocks, BY_URL},
+    {"vmagent_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples in these blocks", dropped_samples, BY_URL},
+    {"vmagent_remotewrite_send_duration_seconds_total", STATS_COUNTER, "Time spent in requests", send_seconds, BY_URL},
     {"vmagent_remotewrite_conn_bytes_written_total", STATS_COUNTER,
-     "Bytes of requests written to connections, with their heads and before TLS", written_bytes, false},
+     "Bytes of requests written to connections, with their heads and before TLS", written_bytes, BY_URL},
     {"vmagent_remotewrite_relabel_metrics_dropped_total", STATS_COUNTER,
-     "Samples dropped by write_relabel_configs", relabel_dropped, false},
+     "Samples dropped by write_relabel_configs", relabel_dropped, BY_URL},
     {"vmagent_remotewrite_pending_data_bytes", STATS_GAUGE,
-     "Bytes of blocks that are not delivered yet, in memory and on disk", pending_bytes, false},
-    {"sluice_remotewrite_memory_bytes", STATS_GAUGE, "Bytes of pending blocks in memory", memory_bytes, false},
+     "Bytes of blocks that are not delivered yet, in memory and on disk", pending_bytes, BY_PATH_AND_URL},
+    {"sluice_remotewrite_memory_bytes", STATS_GAUGE, "Bytes of pending blocks in memory", memory_bytes, BY_URL},
     {"sluice_remotewrite_oldest_pending_seconds", STATS_GAUGE,
-     "Age of the oldest pending block in memory, 0 when there is none", oldest_seconds, false},
-    {"vmagent_remotewrite_pending_inmemory_blocks", STATS_GAUGE, "Blocks that wait in memory", memory_blocks, false},
-    {"vmagent_remotewrite_queues", STATS_GAUGE, "Shards of the destination", shards, false},
+     "Age of the oldest pending block in memory, 0 when there is none", oldest_seconds, BY_URL},
+    {"vmagent_remotewrite_pending_inmemory_blocks", STATS_GAUGE, "Blocks that wait in memory", memory_blocks, BY_PATH_AND_URL},
+    {"vmagent_remotewrite_queues", STATS_GAUGE, "Shards of the destination", shards, BY_URL},
     {"sluice_remotewrite_blocks_partly_stored_total", STATS_COUNTER,
-     "Blocks of which the destination rejected some samples and stored the others", partly_stored, false},
-    {"sluice_remotewrite_zstd", STATS_GAUGE, "1 while blocks are sent with zstd, 0 with snappy", zstd, false},
-    {"vm_persistentqueue_bytes_pending", STATS_GAUGE, "Bytes on disk that are not delivered yet", queue_pending, true},
+     "Blocks of which the destination rejected some samples and stored the others", partly_stored, BY_URL},
+    {"sluice_remotewrite_zstd", STATS_GAUGE, "1 while blocks are sent with zstd, 0 with snappy", zstd, BY_URL},
+    {"vm_persistentqueue_bytes_pending", STATS_GAUGE, "Bytes on disk that are not delivered yet", queue_pending, BY_QUEUE},
     {"vm_persistentqueue_blocks_dropped_total", STATS_COUNTER,
-     "Blocks lost because disk and memory were full, or with deleted files", queue_dropped, true},
-    {"vm_persistentqueue_bytes_dropped_total", STATS_COUNTER, "Bytes of these blocks", queue_bytes_dropped, true},
+     "Blocks lost because disk and memory were full, or with deleted files", queue_dropped, BY_QUEUE},
+    {"vm_persistentqueue_bytes_dropped_total", STATS_COUNTER, "Bytes of these blocks", queue_bytes_dropped, BY_QUEUE},
     {"vm_persistentqueue_free_disk_space_bytes", STATS_GAUGE,
-     "Free space of the file system of the queue", queue_free, true},
+     "Free space of the file system of the queue", queue_free, BY_QUEUE},
     {"sluice_queue_seconds_until_full", STATS_GAUGE,
      "Time until the queue has no space left at the rate of the last five minutes, +Inf while nothing grows",
-     queue_until_full, true},
+     queue_until_full, BY_QUEUE},
     {"sluice_queue_unwritten_bytes", STATS_GAUGE,
-     "Bytes of blocks that could not be written to disk and are kept in memory", queue_unwritten, true},
-    {"vm_persistentqueue_bytes_written_total", STATS_COUNTER, "Bytes written to disk", queue_written, true},
-    {"vm_persistentqueue_bytes_read_total", STATS_COUNTER, "Bytes read back from disk", queue_read_bytes, true},
-    {"vm_persistentqueue_write_duration_seconds_total", STATS_COUNTER, "Time spent writing", queue_write_seconds, true},
-    {"vm_persistentqueue_read_duration_seconds_total", STATS_COUNTER, "Time spent reading", queue_read_seconds, true},
+     "Bytes of blocks that could not be written to disk and are kept in memory", queue_unwritten, BY_QUEUE},
+    {"vm_persistentqueue_bytes_written_total", STATS_COUNTER, "Bytes written to disk", queue_written, BY_QUEUE},
+    {"vm_persistentqueue_bytes_read_total", STATS_COUNTER, "Bytes read back from disk", queue_read_bytes, BY_QUEUE},
+    {"vm_persistentqueue_write_duration_seconds_total", STATS_COUNTER, "Time spent writing", queue_write_seconds, BY_QUEUE},
+    {"vm_persistentqueue_read_duration_seconds_total", STATS_COUNTER, "Time spent reading", queue_read_seconds, BY_QUEUE},
     {"sluice_queue_bad_records_total", STATS_COUNTER,
-     "Damaged places in queue files that were passed over", queue_bad, true},
-    {"sluice_queue_write_errors_total", STATS_COUNTER, "Writes to disk that failed and are retried", queue_errors, true},
-    {"sluice_queue_syncs_total", STATS_COUNTER, "Calls of fdatasync", queue_syncs, true},
-    {"vm_filestream_fsync_calls_total", STATS_COUNTER, "Calls of fdatasync", queue_syncs, true},
-    {"vm_filestream_fsync_duration_seconds_total", STATS_COUNTER, "Time spent in fdatasync", queue_sync_seconds, true},
+     "Damaged places in queue files that were passed over", queue_bad, BY_QUEUE},
+    {"sluice_queue_write_errors_total", STATS_COUNTER, "Writes to disk that failed and are retried", queue_errors, BY_QUEUE},
+    {"sluice_queue_syncs_total", STATS_COUNTER, "Calls of fdatasync", queue_syncs, BY_QUEUE},
+    {"vm_filestream_fsync_calls_total", STATS_COUNTER, "Calls of fdatasync", queue_syncs, BY_QUEUE},
+    {"vm_filestream_fsync_duration_seconds_total", STATS_COUNTER, "Time spent in fdatasync", queue_sync_seconds, BY_QUEUE},
 };
 
 struct visit { struct stats_out *out; const struct family *family; };
@@ -124,10 +124,10 @@ static void write_value(struct destination *d, void *arg)
     struct visit *v = arg;
     const struct stats_label url[] = {{"url", str_of(d->name)}};
     const struct stats_label queue[] = {{"name", str_of(d->name)}, {"path", str_of(d->identity)}};
-    if (v->family->of_queue)
-        stats_value(v->out, v->family->name, queue, 2, v->family->value(d));
-    else
-        stats_value(v->out, v->family->name, url, 1, v->family->value(d));
+    const struct stats_label both[] = {{"path", str_of(d->identity)}, {"url", str_of(d->name)}};
+    const struct stats_label *const labels[] = {[BY_URL] = url, [BY_QUEUE] = queue, [BY_PATH_AND_URL] = both};
+    stats_value(v->out, v->family->name, labels[v->family->labels], v->family->labels == BY_URL ? 1 : 2,
+                v->family->value(d));
 }
 
 static void write_statuses(struct destination *d, void *arg)

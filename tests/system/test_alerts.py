@@ -20,7 +20,8 @@ process_pressure_io_stalled_seconds_total process_pressure_io_waiting_seconds_to
 process_pressure_memory_stalled_seconds_total process_pressure_memory_waiting_seconds_total
 process_resident_memory_anon_bytes process_resident_memory_bytes process_start_time_seconds vm_app_start_timestamp
 vm_app_version vm_available_cpu_cores vm_available_memory_bytes vm_filestream_fsync_calls_total
-vm_filestream_fsync_duration_seconds_total vm_log_messages_total
+vm_filestream_fsync_duration_seconds_total vm_ingestserver_request_errors_total vm_ingestserver_requests_total
+vm_log_messages_total
 vm_persistentqueue_bytes_dropped_total vm_persistentqueue_bytes_pending vm_persistentqueue_free_disk_space_bytes
 vm_persistentqueue_read_duration_seconds_total vm_persistentqueue_write_duration_seconds_total
 vm_promscrape_config_last_reload_successful vm_promscrape_conn_bytes_read_total vm_promscrape_dial_errors_total
@@ -44,7 +45,6 @@ VMAGENT_LACKS = {
     "vm_app_prev_shutdown_unclean": "nothing is kept on disk that would tell",
     "vm_concurrent_insert_": "a lane takes a push when it arrives: there is no limit on their number to be near to",
     "vm_concurrent_select_limit_timeout_total": "a query that finds the line full is refused at once, without waiting",
-    "vm_ingestserver_": "pushes of Graphite, InfluxDB and OpenTSDB over TCP or UDP are not taken",
     "vm_rows_ignored_total": "there are no limits on labels that would leave out pushed series",
     "vm_streamaggr_": "there is no stream aggregation",
     "vmagent_daily_series_limit_": "there is no such limit",
@@ -124,6 +124,11 @@ def test_dashboards_of_peers_find_this_program():
     version = next(text for text in have if text.startswith("vm_app_version{"))
     assert re.search(r'[{,]version="vmagent', version) and 'short_version="' in version, version
     assert sluice.metric("vm_promscrape_targets", 'type="static_configs"') == 2
+    # The rules for a queue that runs full join these two, the rule for write errors adds the other two.
+    paths = [set(re.findall(r'path="([^"]+)"', "".join(text for text in have if text.startswith(name + "{"))))
+             for name in ("vm_persistentqueue_free_disk_space_bytes", "vmagent_remotewrite_pending_data_bytes")]
+    assert paths[0] == paths[1] and len(paths[0]) == 1, paths
+    assert sluice.metric("vm_ingestserver_request_errors_total") + sluice.metric("vmagent_http_request_errors_total") == 0
     assert sluice.metric("vm_protoparser_rows_read_total", "promremotewrite") == 1
     assert sluice.metric("vm_log_messages_total", 'level="info"') > 0
 
