@@ -126,7 +126,7 @@ static bool check(struct conf_context *c, const struct yaml *node, void *value, 
         return false;
     if (r->action == RELABEL_KEEP_METRICS || r->action == RELABEL_DROP_METRICS)
         r->source_labels = (struct str_list){(struct str *)&metric_name, 1};
-    struct err why;
+    struct err why = {0};
     bool anchored = r->action != RELABEL_REPLACE_ALL && r->action != RELABEL_LABELMAP_ALL;
     r->regex = (anchored ? regex_new : regex_new_unanchored)(r->regex_text, &why);
     if (r->regex == NULL)

@@ -23,7 +23,7 @@ static struct duration_expr *new_node(struct parser *p, int kind, size_t pos, co
     d->right = right;
     d->pos = right ? left->pos : (uint32_t)pos;
     d->end = right ? right->end : left && left->kind != DUR_NUMBER ? left->end : (uint32_t)p->end;
-    bool in_chain = duration_is_binary(d) && duration_is_binary(left);
+    bool in_chain = left && duration_is_binary(d) && duration_is_binary(left);
     d->height = parse_height(p, pos, left ? left->height - in_chain : 0, right ? right->height : 0);
     return d;
 }
