@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A disk that responds takes a job within microseconds, and the lists below are empty. While it does not:
  *
- *   1. A block that was delivered meanwhile needs no disk: once its job is older than STALLED_MS, the acknowledgement
- *      removes it. Younger ones are written all the same: the recent store is filled from them after a restart.
+ *   1. A block that was delivered meanwhile needs no disk: once its job is older than STALLED_MS, the next block or
+ *      acknowledgement of any shard removes it, and a push that waits for it is told that it is safe. Younger ones are written all the same: the recent store is filled from them after a restart.
  *   2. All other jobs count against max_memory_bytes, together with blocks whose write failed. Over it the oldest
  *      block that no lane holds is dropped and counted. With on_full: push_back nothing is dropped, the sink refuses.
  *   3. A shard whose blocks are all here reads them from here: a destination that responds gets what is in memory.
@@ -62,15 +62,15 @@ static bool intake_oldest_waits(const struct intake *in)
 }
 
 /* Into `removed`, linked by `order`: delivered blocks that the disk has kept waiting. */
-static void intake_remove_delivered(struct intake *in, struct queue_shard *s, struct list *removed)
+static void intake_remove_delivered(struct intake *in, struct list *removed)
 {
     int64_t now = clock_mono_ms();
-    for (struct list *n = s->intake.jobs.next, *next; n != &s->intake.jobs; n = next) {
-        struct write_job *j = job_in_shard(n);
+    for (struct list *n = in->jobs.next, *next; n != &in->jobs; n = next) {
+        struct write_job *j = job_in_order(n);
         next = n->next;
-        if (j->seq >= s->intake.acked)
+        if (now - j->queued_at <= STALLED_MS)
             return;
-        if (j->busy || now - j->queued_at <= STALLED_MS)
+        if (j->busy || j->seq >= j->shard->intake.acked)
             continue;
         intake_unlink(in, j);
         list_push_back(removed, &j->order);
@@ -138,8 +138,9 @@ static bool intake_has(const struct intake_shard *s, uint64_t seq)
 void intake_put(struct intake *in, struct write_job *j, uint64_t limit)
 {
     struct queue_shard *s = j->shard;
-    struct list removed;
+    struct list removed, delivered;
     list_init(&removed);
+    list_init(&delivered);
     j->queued_at = clock_mono_ms();
     mutex_lock(&in->lock);
     bool queued = intake_has(&s->intake, j->seq);
@@ -150,8 +151,10 @@ void intake_put(struct intake *in, struct write_job *j, uint64_t limit)
         atomic_fetch_add_explicit(&in->bytes, write_job_bytes(j), memory_order_relaxed);
     }
     bool log = intake_note_stall(in);
-    if (atomic_load_explicit(&in->stalled, memory_order_relaxed)) /* else the io thread takes them at once */
+    if (atomic_load_explicit(&in->stalled, memory_order_relaxed)) { /* else the io thread takes them at once */
+        intake_remove_delivered(in, &delivered);
         intake_remove_over_limit(in, limit, &removed);
+    }
     mutex_unlock(&in->lock);
     loop_post(in->loop, &in->work);
     if (queued) {
@@ -160,6 +163,7 @@ void intake_put(struct intake *in, struct write_job *j, uint64_t limit)
     }
     if (log)
         intake_log_stall(s);
+    intake_free_delivered(&delivered);
     intake_drop_jobs(&removed);
 }
 
@@ -172,7 +176,7 @@ void intake_ack(struct intake *in, struct queue_shard *s, uint64_t next)
         s->intake.acked = next;
     if (!list_linked(&s->intake.ack_node))
         list_push_back(&in->acked, &s->intake.ack_node);
-    intake_remove_delivered(in, s, &removed);
+    intake_remove_delivered(in, &removed);
     bool log = intake_note_stall(in);
     mutex_unlock(&in->lock);
     loop_post(in->loop, &in->work);
