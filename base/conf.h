@@ -121,6 +121,7 @@ bool conf_scalar(struct conf_context *c, const struct conf_row *row, struct str 
  * were `before` errors before and are more now. */
 bool conf_go_on(const struct conf_context *c, size_t before, const struct err *err) MUST_USE;
 static inline size_t conf_error_count(const struct conf_context *c) { return c->errors ? c->errors->n : 0; }
+/* Unless the same line is there already, of a flag that goes for several destinations. */
 void conf_errors_add(struct conf_errors *e, const char *line);
 /* The first one, and how many more there are. Returns false. */
 bool conf_errors_first(const struct conf_errors *e, struct err *err);

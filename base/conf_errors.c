@@ -11,8 +11,20 @@ bool conf_go_on(const struct conf_context *c, size_t before, const struct err *e
     return true;
 }
 
+static bool has_error(const struct conf_errors *e, const char *line)
+{
+    for (struct str rest = buf_str(&e->text), known; rest.n > 0;) {
+        str_cut(&rest, '\n', &known);
+        if (str_is(known, line))
+            return true;
+    }
+    return false;
+}
+
 void conf_errors_add(struct conf_errors *e, const char *line)
 {
+    if (has_error(e, line))
+        return;
     e->n++;
     buf_add_z(&e->text, line);
     buf_add_char(&e->text, '\n');

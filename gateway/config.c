@@ -16,6 +16,15 @@
 enum { FILE_MAX = 32 << 20 };
 static const size_t config_memory = (size_t)1 << 30;
 
+bool config_step(struct loader *l, bool (*step)(struct loader *l, void *arg), void *arg)
+{
+    size_t before = conf_error_count(&l->conf);
+    if (step(l, arg))
+        return true;
+    (void)!conf_go_on(&l->conf, before, l->err);
+    return false;
+}
+
 /* ---- files ---- */
 
 static void append_text(struct loader *l, struct str_list *list, size_t *cap, const char *text)
@@ -217,11 +226,13 @@ static bool add_jobs(struct loader *l, struct conf_items jobs, const struct yaml
     return ok;
 }
 
-static bool add_job_file(struct loader *l, const char *path)
+/* The jobs inherit from the file that names theirs: when that is broken they are read and no more. */
+static bool add_job_file(struct loader *l, void *path)
 {
     struct conf_items jobs;
     const struct yaml *list;
-    return config_load_list(l, path, &scrape_job_section, "scrape_configs", &jobs, &list) && add_jobs(l, jobs, list);
+    return config_load_list(l, path, &scrape_job_section, "scrape_configs", &jobs, &list)
+           && (l->broken || add_jobs(l, jobs, list));
 }
 
 /* A pattern that matches no file is no error, as with Prometheus. */
@@ -231,28 +242,26 @@ static bool add_job_files(struct loader *l, struct str pattern)
     bool ok = true;
     if (glob(pattern.p, 0, NULL, &found) != 0)
         return true;
-    for (size_t i = 0; ok && i < found.gl_pathc; i++)
-        ok = add_job_file(l, found.gl_pathv[i]);
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        ok = config_step(l, add_job_file, found.gl_pathv[i]) && ok;
     globfree(&found);
     return ok;
 }
 
-static bool load_jobs(struct loader *l)
+static bool load_jobs(struct loader *l, void *arg UNUSED)
 {
-    if (!add_jobs(l, l->file.scrape_configs, yaml_get(l->document, "scrape_configs")))
-        return false;
+    bool ok = l->broken || add_jobs(l, l->file.scrape_configs, yaml_get(l->document, "scrape_configs"));
     for (size_t i = 0; i < l->file.scrape_config_files.n; i++)
-        if (!add_job_files(l, l->file.scrape_config_files.items[i]))
-            return false;
+        ok = add_job_files(l, l->file.scrape_config_files.items[i]) && ok;
     l->file.scrape_configs = (struct conf_items){l->config->jobs, l->config->n_jobs};
-    return true;
+    return ok;
 }
 
 /* ---- destinations, groups, the recent store ---- */
 
-static bool load_destinations(struct loader *l)
+static bool load_destinations(struct loader *l, void *arg UNUSED)
 {
-    if (!config_add_destinations(l))
+    if (!config_add_destinations(l) || l->broken)
         return false;
     l->config->destinations = l->file.remote_write.items;
     l->config->n_destinations = l->file.remote_write.n;
@@ -281,7 +290,7 @@ static bool check_written_by(struct loader *l, struct conf_items groups, const s
     return true;
 }
 
-static bool load_groups(struct loader *l)
+static bool load_groups(struct loader *l, void *arg UNUSED)
 {
     struct config_file *f = &l->file;
     const size_t size = sizeof(struct server_group_conf);
@@ -298,7 +307,7 @@ static bool load_groups(struct loader *l)
     return true;
 }
 
-static bool load_recent(struct loader *l)
+static bool load_recent(struct loader *l, void *arg UNUSED)
 {
     struct config *c = l->config;
     struct config_file *f = &l->file;
@@ -316,7 +325,7 @@ static bool load_recent(struct loader *l)
 
 /* ---- the whole ---- */
 
-static bool load_document(struct loader *l)
+static bool load_document(struct loader *l, void *arg UNUSED)
 {
     if (l->flags->config_file.n == 0)
         return conf_defaults(&l->conf, &file_section, &l->file, l->err);
@@ -352,13 +361,17 @@ static void print_masked(struct loader *l)
     buf_free(&text);
 }
 
+/* All errors are wanted at once: what does not depend on a step that failed is still done. */
 static bool load_all(struct loader *l)
 {
-    if (!load_document(l))
+    l->broken = !config_step(l, load_document, NULL);
+    if (!l->broken)
+        set_globals(l);
+    bool jobs = config_step(l, load_jobs, NULL), destinations = config_step(l, load_destinations, NULL);
+    if (l->broken)
         return false;
-    set_globals(l);
-    return load_jobs(l) && load_destinations(l) && load_groups(l) && load_recent(l)
-           && config_check(l->config, l->conf.errors, l->err);
+    bool groups = destinations && config_step(l, load_groups, NULL) && config_step(l, load_recent, NULL);
+    return config_check(l->config, l->conf.errors) && jobs && groups;
 }
 
 struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err)
@@ -375,8 +388,6 @@ struct config *config_load(const struct flags *f, struct conf_errors *errors, st
                                    .accept_inert = &f->accept_inert, .errors = errors ? errors : &found};
     bool ok = load_all(&l);
     if (!ok) {
-        if (l.conf.errors->n == 0)
-            conf_errors_add(l.conf.errors, err->text);
         conf_errors_first(l.conf.errors, err);
         config_unref(c);
         c = NULL;

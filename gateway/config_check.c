@@ -19,52 +19,39 @@ static bool check_client(struct conf_errors *errors, const struct http_conf *htt
     return false;
 }
 
-static struct str shown_destination(const struct destination_conf *d, struct buf *text)
-{
-    if (d->name.n > 0)
-        return d->name;
-    url_redact(text, d->url);
-    return buf_str(text);
-}
-
-/* A queue on disk is known by name and URL. */
-static bool check_unique(const struct config *c, size_t i, struct conf_errors *errors)
+/* By its name, or its URL without secrets. */
+static bool check_destination(const struct config *c, size_t i, struct conf_errors *errors)
 {
     const struct destination_conf *d = &c->destinations[i];
-    struct buf shown = {0};
+    struct buf url = {0};
     struct err err;
-    bool ok = true;
-    for (size_t k = 0; k < i && ok; k++) {
-        const struct destination_conf *other = &c->destinations[k];
-        ok = !str_eq(d->name, other->name) || (d->name.n == 0 && !str_eq(d->url, other->url));
-    }
-    if (!ok) {
-        struct str name = shown_destination(d, &shown);
-        err_set(&err, ERR_BAD_DATA, d->name.n > 0
-                ? "remote_write: the name \"%.*s\" is used twice; names must be unique"
-                : "remote_write: the URL %.*s is given twice; give each entry a name of its own, or remove one",
-                STR_ARG(name));
+    url_redact(&url, d->url);
+    bool client = check_client(errors, &d->http, "remote_write", d->name.n > 0 ? d->name : buf_str(&url));
+    bool unique = writer_check_destination(c->destinations, i, &err);
+    if (!unique)
         conf_errors_add(errors, err.text);
-    }
-    buf_free(&shown);
-    return ok;
+    buf_free(&url);
+    return client && unique;
 }
 
-bool config_check(const struct config *c, struct conf_errors *errors, struct err *err)
+static bool check_upstream(const struct config *c, struct conf_errors *errors)
+{
+    struct err err;
+    const struct upstream_env env = {.recent_alone = c->n_groups == 0};
+    struct upstream *u = upstream_new(c->groups, c->n_groups, &env, &err);
+    if (u)
+        upstream_unref(u);
+    else
+        conf_errors_add(errors, err.text);
+    return u != NULL;
+}
+
+bool config_check(const struct config *c, struct conf_errors *errors)
 {
     bool ok = true;
     for (size_t i = 0; i < c->n_jobs; i++)
         ok = check_client(errors, &c->jobs[i].http, "job", c->jobs[i].job_name) && ok;
-    for (size_t i = 0; i < c->n_destinations; i++) {
-        struct buf shown = {0};
-        ok = check_client(errors, &c->destinations[i].http, "remote_write",
-                          shown_destination(&c->destinations[i], &shown)) && ok;
-        ok = check_unique(c, i, errors) && ok;
-        buf_free(&shown);
-    }
-    const struct upstream_env env = {.recent_alone = c->n_groups == 0};
-    struct upstream *u = ok ? upstream_new(c->groups, c->n_groups, &env, err) : NULL;
-    if (u)
-        upstream_unref(u);
-    return u != NULL;
+    for (size_t i = 0; i < c->n_destinations; i++)
+        ok = check_destination(c, i, errors) && ok;
+    return check_upstream(c, errors) && ok;
 }

@@ -25,6 +25,7 @@ struct loader {
     struct config_file file;
     const struct yaml *document;
     struct err *err;
+    bool broken;                           /* the document is: what depends on it is not looked at */
     size_t cap_jobs, cap_warnings, cap_ignored;
 };
 
@@ -33,7 +34,9 @@ struct loader {
 bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, const char *key,
                       struct conf_items *items, const struct yaml **node) MUST_USE;
 /* What the start does with it, short of sockets and queues: names that must differ, clients. Adds all errors. */
-bool config_check(const struct config *c, struct conf_errors *errors, struct err *err) MUST_USE;
+bool config_check(const struct config *c, struct conf_errors *errors) MUST_USE;
+/* Runs one step of the load; when it fails its error is added to the others, and the load goes on. */
+bool config_step(struct loader *l, bool (*step)(struct loader *l, void *arg), void *arg) MUST_USE;
 /* Appends the flags' destinations to file.remote_write. */
 bool config_add_destinations(struct loader *l) MUST_USE;
 /* a, then b, as one. */

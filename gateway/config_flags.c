@@ -106,22 +106,35 @@ static void end_chain(struct loader *l, struct conf_items rules)
         ((struct relabel_rule *)rules.items)[rules.n - 1].ends_chain = dialects[l->flags->dialect].page.drops_reserved;
 }
 
-static bool set_rules(struct loader *l, const struct remote_write_flags *f, size_t i, struct conf_items *rules)
+/* -remoteWrite.relabelConfig; checked without any URL, too */
+static bool load_common_rules(struct loader *l, void *rules)
 {
-    struct conf_items common = {0}, own = {0};
-    struct str file = item(&f->url_relabel_config, i);
-    if (f->relabel_config.n > 0 && !config_load_list(l, f->relabel_config.p, &relabel_section, NULL, &common, NULL))
+    struct str file = l->flags->remote_write.relabel_config;
+    if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, NULL, rules, NULL))
         return err_wrap(l->err, "-remoteWrite.relabelConfig");
-    if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, NULL, &own, NULL))
-        return err_wrap(l->err, "-remoteWrite.urlRelabelConfig");
-    end_chain(l, common);
-    end_chain(l, own);
-    return config_join(l, common, own, sizeof(struct relabel_rule), rules);
+    end_chain(l, *(struct conf_items *)rules);
+    return true;
 }
 
-static bool make(struct loader *l, size_t i, struct destination_conf *d)
+struct flag_destination { size_t i; struct conf_items common; struct destination_conf *d; };
+
+static bool set_rules(struct loader *l, void *arg)
 {
+    const struct flag_destination *new = arg;
+    struct conf_items own = {0};
+    struct str file = item(&l->flags->remote_write.url_relabel_config, new->i);
+    if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, NULL, &own, NULL))
+        return err_wrap(l->err, "-remoteWrite.urlRelabelConfig");
+    end_chain(l, own);
+    return config_join(l, new->common, own, sizeof(struct relabel_rule), &new->d->write_relabel_configs);
+}
+
+static bool set_fields(struct loader *l, void *arg)
+{
+    const struct flag_destination *new = arg;
     const struct remote_write_flags *f = &l->flags->remote_write;
+    struct destination_conf *d = new->d;
+    size_t i = new->i;
     struct url url;
     if (!conf_defaults(&l->conf, &remote_write_section, d, l->err))
         return false;
@@ -130,15 +143,28 @@ static bool make(struct loader *l, size_t i, struct destination_conf *d)
         return err_wrap(l->err, "-remoteWrite.url");
     set_headers(l, item(&f->headers, i), &d->http.headers);
     return set_auth(l, f, i, &d->http) && set_queue(l, f, i, d) && set_labels(l, &f->label, &d->extra_labels)
-           && set_rules(l, f, i, &d->write_relabel_configs) && http_conf_check(NULL, &d->http, l->err);
+           && http_conf_check(NULL, &d->http, l->err);
 }
 
 bool config_add_destinations(struct loader *l)
 {
     const struct str_list *urls = &l->flags->remote_write.url;
     struct conf_items made = {ARENA_ARRAY(l->conf.arena, struct destination_conf, urls->n + 1), 0};
-    for (size_t i = 0; i < urls->n; i++)
-        if (urls->items[i].n > 0 && !make(l, i, (struct destination_conf *)made.items + made.n++))
-            return false;
-    return config_join(l, l->file.remote_write, made, sizeof(struct destination_conf), &l->file.remote_write);
+    struct flag_destination new = {0};
+    struct str refused = STR_NONE; /* a file that goes for several URLs is complained of once */
+    bool ok = config_step(l, load_common_rules, &new.common);
+    for (new.i = 0; new.i < urls->n; new.i++) {
+        if (urls->items[new.i].n == 0)
+            continue;
+        new.d = (struct destination_conf *)made.items + made.n++;
+        ok = config_step(l, set_fields, &new) && ok; /* first: it sets what is not said to its default */
+        struct str rules = item(&l->flags->remote_write.url_relabel_config, new.i);
+        if (rules.n > 0 && str_eq(rules, refused))
+            continue;
+        if (!config_step(l, set_rules, &new)) {
+            ok = false;
+            refused = rules;
+        }
+    }
+    return ok && config_join(l, l->file.remote_write, made, sizeof(struct destination_conf), &l->file.remote_write);
 }

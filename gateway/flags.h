@@ -46,6 +46,7 @@ struct flags {
     bool env_enable; struct str env_prefix; /* flags that are not given are taken from the environment */
     struct str_list warnings;          /* of ignored flags, a line each */
     struct str_list ignored;           /* their names */
+    struct str_list tuning;            /* names of given flags that only tune something that works otherwise here */
     struct conf_errors errors;         /* all of them, when there is more than err tells */
     struct { struct str name, value; bool set, secret; } *all; size_t n_all; /* for status/flags and flag{} metrics */
 };

@@ -18,10 +18,10 @@ static void judge_append(struct flags *f, struct str_list *list, size_t *cap, st
     list->items[list->n++] = text;
 }
 
-static bool was_judged(const struct flags *f, const char *name)
+static bool was_judged(const struct str_list *names, const char *name)
 {
-    for (size_t i = 0; i < f->ignored.n; i++)
-        if (str_is(f->ignored.items[i], name))
+    for (size_t i = 0; i < names->n; i++)
+        if (str_is(names->items[i], name))
             return true;
     return false;
 }
@@ -39,10 +39,12 @@ static void refuse_use(struct flags *f, const struct inert_flag *i)
 
 bool flags_judge(struct flags *f, const struct inert_use *uses, size_t n, struct err *err)
 {
-    size_t warnings_cap = 0, ignored_cap = 0;
+    size_t warnings_cap = 0, ignored_cap = 0, tuning_cap = 0;
     for (size_t k = 0; k < n; k++) {
         const struct inert_flag *i = uses[k].flag;
-        if (i->class == INERT_TUNES || use_wants_nothing(&uses[k]) || was_judged(f, i->name))
+        if (i->class == INERT_TUNES && !was_judged(&f->tuning, i->name))
+            judge_append(f, &f->tuning, &tuning_cap, str_of(i->name));
+        if (i->class == INERT_TUNES || use_wants_nothing(&uses[k]) || was_judged(&f->ignored, i->name))
             continue;
         bool accepted = conf_accepts_inert(&f->accept_inert, "", i->name);
         if (!accepted && (i->class == INERT_GUARDS || f->strict)) {

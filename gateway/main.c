@@ -53,6 +53,8 @@ static void set_up_log(const struct flags *f)
     log_setup(level, str_is(f->log_format, "json") ? LOG_JSON : LOG_LOGFMT, 2);
     for (size_t i = 0; i < f->warnings.n; i++)
         log_warn("flags", f->warnings.items[i].p);
+    for (size_t i = 0; i < f->tuning.n; i++)
+        log_debug("flags", "flag accepted for compatibility; it changes nothing", "flag", f->tuning.items[i].p);
 }
 
 /* ---- stopping: scraper, then writer, then main's loop ends ---- */

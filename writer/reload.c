@@ -39,12 +39,21 @@ static bool same_identity(const struct destination_conf *a, const struct destina
     return same;
 }
 
-static bool refuse_twins(const struct destination_conf *c, struct err *err)
+bool writer_check_destination(const struct destination_conf *all, size_t i, struct err *err)
 {
+    const struct destination_conf *c = &all[i];
+    size_t k = 0;
+    while (k < i && !same_identity(c, &all[k]))
+        k++;
+    if (k == i)
+        return true;
+    if (c->name.n > 0)
+        return err_set(err, ERR_BAD_DATA, "remote_write: the name \"%.*s\" is used twice; names must be unique",
+                       STR_ARG(c->name));
     struct buf url = {0};
     url_redact(&url, c->url);
-    err_set(err, ERR_BAD_DATA, "remote_write: two destinations are called \"%.*s\" (%s); give each a name of its own",
-            STR_ARG(c->name), buf_z(&url));
+    err_set(err, ERR_BAD_DATA, "remote_write: the URL %s is given twice (queries do not count); give each entry a name "
+            "of its own, or remove one", buf_z(&url));
     buf_free(&url);
     return false;
 }
@@ -52,9 +61,8 @@ static bool refuse_twins(const struct destination_conf *c, struct err *err)
 static bool check_names(const struct writer_plan *plan, struct err *err)
 {
     for (size_t i = 0; i < plan->n; i++)
-        for (size_t k = 0; k < i; k++)
-            if (same_identity(&plan->destinations[i], &plan->destinations[k]))
-                return refuse_twins(&plan->destinations[i], err);
+        if (!writer_check_destination(plan->destinations, i, err))
+            return false;
     return true;
 }
 

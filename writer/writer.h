@@ -74,6 +74,9 @@ struct writer_plan {                  /* what a configuration wants */
 };
 /* Opens the queue directory (locked: a second process is an error with a sentence) and starts nothing yet. */
 struct writer *writer_new(const struct writer_env *env, struct err *err) MUST_USE;
+/* Of a plan's destinations, is the i-th another one than those before it? They are known by name, or by URL without its
+ * query: so is the directory of a queue. */
+bool writer_check_destination(const struct destination_conf *all, size_t i, struct err *err) MUST_USE;
 /* A new plan in two steps. prepare does all that can fail and changes nothing that is in force; commit cannot fail.
  * Between the two nothing else is prepared. The plan's memory must live until release is called, or until cancel.
  * Destinations whose identity (name or URL without query) stays keep their queue; queues of destinations that went

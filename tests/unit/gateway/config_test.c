@@ -253,6 +253,51 @@ static void test_all_errors_at_once(void **state UNUSED)
     flags_free(&flags);
 }
 
+static void check_all(const char *const *flag_list, const char *const *want, size_t n)
+{
+    struct conf_errors errors = {0};
+    parse_flags("config.file", flag_list);
+    assert_null(config_load(&flags, &errors, &err));
+    const char *all = buf_z(&errors.text);
+    for (size_t i = 0; i < n; i++)
+        if (strstr(all, want[i]) == NULL)
+            fail_msg("no \"%s\" in\n%s", want[i], all);
+    if (errors.n != n)
+        fail_msg("%zu errors, wanted %zu:\n%s", errors.n, n, all);
+    buf_free(&errors.text);
+    flags_free(&flags);
+}
+
+/* Files that a file or flags name are read in the same round, whether the first file is right or not. */
+static void test_errors_of_all_files_at_once(void **state UNUSED)
+{
+    char common[256], own[256], missing[256];
+    static const char *const in_files[] = {"jobs-1.yml:2: scrape_config.scrape_timeout", "jobs-2.yml:1: scrape_config: unknown key",
+                                           "common.yml:1: relabel_config.action", "own.yml:1: regex"};
+    static const char *const doc[] = {"main.yml:2: unknown key \"x\"", "main.yml:3: unknown key \"y\""};
+    const char *want[LEN(in_files) + LEN(doc)];
+    snprintf(common, sizeof common, "--remoteWrite.relabelConfig=%s/common.yml", folder);
+    snprintf(own, sizeof own, "--remoteWrite.urlRelabelConfig=%s/own.yml", folder);
+    snprintf(missing, sizeof missing, "--remoteWrite.relabelConfig=%s/missing.yml", folder);
+    put("jobs-1.yml", "- {job_name: a}\n- {job_name: b, scrape_timeout: x}\n");
+    put("jobs-2.yml", "[{job_name: c, no_such_key: 1}]\n");
+    put("common.yml", "[{action: kepp}]\n");
+    put("own.yml", "[{action: keep, regex: '('}]\n");
+    const char *const files[] = {common, own, "--remoteWrite.url=http://a/w", "--remoteWrite.url=http://b/w", NULL};
+    put("main.yml", "scrape_config_files: ['jobs-*.yml']\n");
+    check_all(files, in_files, LEN(in_files));
+    put("main.yml", "scrape_config_files: ['jobs-*.yml']\nx: 1\ny: 2\n");
+    memcpy(want, in_files, sizeof in_files);
+    memcpy(want + LEN(in_files), doc, sizeof doc);
+    check_all(files, want, LEN(want));
+    put("main.yml", "scrape_configs: [{job_name: a}, {job_name: a}]\nremote_write: [{url: 'http://a/w?x=1'}, {url: 'http://a/w?x=2'}]\n");
+    const char *const alone[] = {missing, NULL}; /* without any URL */
+    static const char *const wanted[] = {"main.yml:1: scrape_configs: a second job is called", "missing.yml: No such file",
+                                         "the URL http://a/w?x=2 is given twice (queries do not count)"};
+    check_all(alone, wanted, 2); /* destinations are put together with the flags' */
+    check_all(NULL, (const char *const[]){wanted[0], wanted[2]}, 2);
+}
+
 /* What only the start would find: clients, names. */
 static void test_what_the_start_needs(void **state UNUSED)
 {
@@ -465,7 +510,8 @@ static int set_up(void **state UNUSED) { return mkdtemp(folder) == NULL; }
 
 static int tear_down(void **state UNUSED)
 {
-    static const char *const names[] = {"main.yml", "more-1.yml", "more-2.yml", "more-3.yml", "common.yml", "own.yml"};
+    static const char *const names[] = {"main.yml", "more-1.yml", "more-2.yml", "more-3.yml", "common.yml", "own.yml",
+                                        "jobs-1.yml", "jobs-2.yml"};
     char path[256];
     for (size_t i = 0; i < LEN(names); i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
@@ -480,6 +526,7 @@ int main(void)
         cmocka_unit_test(test_empty), cmocka_unit_test(test_empty_or_not), cmocka_unit_test(test_jobs),
         cmocka_unit_test(test_job_files), cmocka_unit_test(test_environment_in_labels), cmocka_unit_test(test_headers),
         cmocka_unit_test(test_inert_keys), cmocka_unit_test(test_all_errors_at_once),
+        cmocka_unit_test(test_errors_of_all_files_at_once),
         cmocka_unit_test(test_what_the_start_needs), cmocka_unit_test(test_inherited_limits),
         cmocka_unit_test(test_common_rules), cmocka_unit_test(test_vmagent),
         cmocka_unit_test(test_a_long_file_with_placeholders), cmocka_unit_test(test_promxy),

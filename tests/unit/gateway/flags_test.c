@@ -170,6 +170,8 @@ static void test_inert(void **state UNUSED)
     assert_str(f.warnings.items[0], "--loggerTimezone is ignored: the log goes to stderr, in UTC, with its own fields");
     assert_str(f.ignored.items[1], "storage.tsdb.retention.time");
     assert_str(f.log_level, "trace");
+    assert_int_equal(f.tuning.n, 3);
+    assert_str(f.tuning.items[1], "promscrape.gceSDCheckInterval");
     flags_free(&f);
     assert_false(PARSE(&f, "-reloadAuthKey=x", "-graphiteListenAddr=:2003", "-tls", "-enableTCP6"));
     assert_int_equal(f.errors.n, 3);

@@ -239,7 +239,7 @@ static void the_folder_has_one_owner(void **state UNUSED)
     d.url = STR("http://user:secret@127.0.0.1:1/write?token=secret");
     struct destination_conf twins[] = {d, d};
     assert_false(rig_try(&(struct writer_plan){.destinations = twins, .n = 2}, &err));
-    assert_non_null(strstr(err.text, "two destinations"));
+    assert_non_null(strstr(err.text, "used twice"));
     assert_null(strstr(err.text, "secret"));
     rig_stop(1000);
 }
