@@ -298,6 +298,20 @@ static void test_errors_of_all_files_at_once(void **state UNUSED)
     check_all(NULL, (const char *const[]){wanted[0], wanted[2]}, 2);
 }
 
+/* Discovery of the peers that is not there is no typing error, whatever its kind. */
+static void test_kinds_of_discovery(void **state UNUSED)
+{
+    static const char *const kinds[] = {"aws", "consul", "dns", "http", "kubernetes", "oci", "outscale", "spcs", "upcloud", "vultr"};
+    for (size_t i = 0; i < LEN(kinds); i++) {
+        char job[128], group[128], says[128];
+        snprintf(job, sizeof job, "scrape_configs:\n- job_name: a\n  %s_sd_configs: [{a: b}]\n", kinds[i]);
+        snprintf(group, sizeof group, "server_groups:\n- %s_sd_configs: [{a: b}]\n", kinds[i]);
+        snprintf(says, sizeof says, "scrape_config.%s_sd_configs is not supported yet", kinds[i]);
+        refused(job, 3, says);
+        refused(group, 2, says + strlen("scrape_config."));
+    }
+}
+
 /* What only the start would find: clients, names. */
 static void test_what_the_start_needs(void **state UNUSED)
 {
@@ -526,7 +540,7 @@ int main(void)
         cmocka_unit_test(test_empty), cmocka_unit_test(test_empty_or_not), cmocka_unit_test(test_jobs),
         cmocka_unit_test(test_job_files), cmocka_unit_test(test_environment_in_labels), cmocka_unit_test(test_headers),
         cmocka_unit_test(test_inert_keys), cmocka_unit_test(test_all_errors_at_once),
-        cmocka_unit_test(test_errors_of_all_files_at_once),
+        cmocka_unit_test(test_errors_of_all_files_at_once), cmocka_unit_test(test_kinds_of_discovery),
         cmocka_unit_test(test_what_the_start_needs), cmocka_unit_test(test_inherited_limits),
         cmocka_unit_test(test_common_rules), cmocka_unit_test(test_vmagent),
         cmocka_unit_test(test_a_long_file_with_placeholders), cmocka_unit_test(test_promxy),
