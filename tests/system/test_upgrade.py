@@ -28,6 +28,10 @@ remote_write:
 # Differences to what 0.1.0 made of the same files, with the reason. A new key that is off needs none.
 OFF = re.compile(r"\s*\w+: (\{\}|\[\]|\"\"|''|0|0s|false|null)")
 CHANGES = {
+    "    written_by: primary": "a group may be filled by several destinations: shown as a list",
+    "    written_by:": "likewise",
+    "    written_by: ''": "likewise, and empty",
+    "      - primary": "likewise",
     "          - targets/*.yml": "relative paths are shown as they are used, from the file's directory on",
     "          - targets/*.json": "relative paths are shown as they are used, from the file's directory on",
     f"          - {OLD}/targets/*.yml": "likewise",
