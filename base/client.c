@@ -4,12 +4,15 @@
  * may be added or removed (`in_curl`), so what the user's callback asks for there is done by `settle` when curl has
  * returned; finished transfers are told there too.
  *
- * A call is in exactly one list: waiting (no handle yet), running (it has one, its multi knows it), or failed (it could
- * not be started; a timer tells so, since client_send may not call back before it has returned).
+ * A call is in exactly one list: waiting or doubtful (no handle yet), running (it has one, its multi knows it), resolving
+ * (its handle waits for an address, see client_names.h), or failed (it could not be started; a timer tells so, since
+ * client_send may not call back before it has returned).
  */
 #include "base/client.h"
 
 #include "base/client_call.h"
+#include "base/client_names.h"
+#include "base/resolver.h"
 #include "base/stats.h"
 
 #include <curl/curl.h>
@@ -26,8 +29,11 @@ struct client {
     unsigned idle_seconds;
     const struct stats_group *stats;
     unsigned connections_row;
-    struct list waiting, running, failed;
-    size_t n_waiting, n_running;
+    struct list waiting, running, resolving, failed;
+    struct list doubtful;       /* likewise waiting, but for requests that are doubtful */
+    size_t n_waiting, n_running; /* n_waiting: in both lines */
+    size_t n_doubtful;          /* running ones */
+    bool doubtful_next;         /* whose turn it is while both lines have requests */
     CURL *idle[IDLE_HANDLES];
     unsigned n_idle;
     bool in_curl, curl_ready;
@@ -119,14 +125,28 @@ static void move_to(struct client_call *call, struct list *list, enum call_state
     call->state = state;
 }
 
+/* The request that is to start now; NULL: none may. */
+static struct client_call *next_waiting(struct client *c)
+{
+    if (c->in_curl || c->n_waiting == 0 || c->n_running >= c->max_inflight)
+        return NULL;
+    bool sure = !list_empty(&c->waiting);
+    bool doubtful = !list_empty(&c->doubtful) && c->n_doubtful < (c->max_inflight + 1) / 2;
+    if (!sure && !doubtful)
+        return NULL;
+    if (sure && doubtful)
+        doubtful = c->doubtful_next = !c->doubtful_next;
+    return CONTAINER(doubtful ? c->doubtful.next : c->waiting.next, struct client_call, node);
+}
+
 static void start_waiting(struct client *c)
 {
-    while (!c->in_curl && c->n_waiting > 0 && c->n_running < c->max_inflight) {
-        struct client_call *call = CONTAINER(c->waiting.next, struct client_call, node);
+    for (struct client_call *call; (call = next_waiting(c)) != NULL;) {
         c->n_waiting--;
         if (start(call)) {
             c->n_running++;
             call->shard->n_calls++;
+            c->n_doubtful += call->req.doubtful;
             move_to(call, &c->running, CALL_RUNNING);
         } else {
             move_to(call, &c->failed, CALL_FAILED);
@@ -143,11 +163,15 @@ static void detach(struct client_call *call)
     struct client *c = call->client;
     if (call->state == CALL_WAITING)
         c->n_waiting--;
-    if (call->state == CALL_RUNNING || call->state == CALL_CANCELED) {
+    if (call->state == CALL_RUNNING || call->state == CALL_CANCELED)
         curl_multi_remove_handle(call->shard->multi, call->easy);
+    if (call->state == CALL_RESOLVING)
+        client_names_free(call);
+    if (call->state == CALL_RUNNING || call->state == CALL_CANCELED || call->state == CALL_RESOLVING) {
         c->n_running--;
         call->shard->n_calls--;
         call->shard->used = loop_mono(c->loop);
+        c->n_doubtful -= call->req.doubtful;
     }
     list_remove(&call->node);
     call->state = CALL_DONE;
@@ -184,6 +208,38 @@ static void drop_canceled(struct client *c)
     }
 }
 
+/* ---- names ---- */
+
+/* The handle, which is in no multi, starts again; false: it cannot, or its name has no address. */
+static bool start_again(struct client_call *call, bool found)
+{
+    if (!found)
+        return false;
+    CURLMcode rc = curl_multi_add_handle(call->shard->multi, call->easy);
+    if (rc != CURLM_OK)
+        return err_set(&call->reply.err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(rc));
+    move_to(call, &call->client->running, CALL_RUNNING);
+    return true;
+}
+
+static void name_settled(struct client_call *call, bool found)
+{
+    struct client *c = call->client;
+    if (!start_again(call, found)) {
+        finish(call);
+        start_waiting(c);
+    }
+}
+
+static void resolve_name(struct client_call *call, int code)
+{
+    curl_multi_remove_handle(call->shard->multi, call->easy);
+    move_to(call, &call->client->resolving, CALL_RESOLVING);
+    enum client_names_state state = client_names_resolve(call, call->client->loop, code, name_settled);
+    if (state != NAMES_ASKED && !start_again(call, state == NAMES_FOUND))
+        finish(call);
+}
+
 static void tell_done(struct client_shard *s)
 {
     int left;
@@ -191,6 +247,10 @@ static void tell_done(struct client_shard *s)
         struct client_call *call;
         CURLcode code = m->data.result; /* `m` is gone with its handle */
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &call);
+        if (client_names_missing(call) && call->state != CALL_CANCELED) {
+            resolve_name(call, code);
+            continue;
+        }
         client_call_ended(call, code);
         finish(call);
     }
@@ -220,8 +280,11 @@ struct client *client_new(struct loop *loop, const struct client_conf *conf)
     c->stats = conf->stats;
     c->connections_row = conf->connections_row;
     c->tell_failed.run = tell_failed;
+    resolver_retain();
     list_init(&c->waiting);
+    list_init(&c->doubtful);
     list_init(&c->running);
+    list_init(&c->resolving);
     list_init(&c->failed);
     for (unsigned i = 0; i < n; i++)
         c->shards[i] = (struct client_shard){.client = c, .loop = loop, .in_curl = &c->in_curl, .settle = settle,
@@ -243,7 +306,9 @@ void client_free(struct client *c)
     if (c == NULL)
         return;
     drop_all(&c->waiting);
+    drop_all(&c->doubtful);
     drop_all(&c->running);
+    drop_all(&c->resolving);
     drop_all(&c->failed);
     while (c->n_idle > 0)
         curl_easy_cleanup(c->idle[--c->n_idle]);
@@ -252,6 +317,7 @@ void client_free(struct client *c)
         loop_timer_stop(c->loop, &c->shards[i].idle);
     }
     loop_timer_stop(c->loop, &c->tell_failed);
+    resolver_release();
     if (c->curl_ready)
         curl_global_cleanup();
     mem_free(c->user_agent);
@@ -263,7 +329,7 @@ struct client_call *client_send(struct client *c, const struct client_request *r
     struct client_call *call = client_call_new(req);
     call->client = c;
     call->shard = &c->shards[req->slot % c->n_shards];
-    list_push_back(&c->waiting, &call->node);
+    list_push_back(req->doubtful ? &c->doubtful : &c->waiting, &call->node);
     c->n_waiting++;
     start_waiting(c);
     return call;

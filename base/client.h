@@ -89,6 +89,8 @@ struct client_request {
     bool status_only;          /* the status counts as soon as the response head is complete: a body that is longer than
                                   max_body, cut short or late is abandoned, and is no error */
     bool no_redirects;         /* whatever the profile says: a 3xx is the response */
+    bool doubtful;             /* the peer did not respond last time: such requests take at most half of max_inflight and
+                                  wait in a line of their own, so that they hold up each other only */
     /* data: a piece of the decoded body; false ends the call (err in *err, or ERR_CANCELED). status is already known
      * through *reply. done: exactly once, unless the call is cancelled; the call is gone when it returns. */
     bool (*data)(void *arg, const struct client_reply *reply, struct str piece, struct err *err);

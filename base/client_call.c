@@ -5,6 +5,7 @@
 #include "base/client_call.h"
 
 #include "base/client_error.h"
+#include "base/client_names.h"
 #include "base/client_profile.h"
 #include "base/compress.h"
 #include "base/url.h"
@@ -31,6 +32,7 @@ struct client_call *client_call_new(const struct client_request *req)
 
 void client_call_free(struct client_call *call)
 {
+    client_names_free(call);
     curl_slist_free_all(call->headers);
     curl_slist_free_all(call->bare_headers);
     curl_slist_free_all(call->connect_to);
@@ -180,6 +182,12 @@ static uint64_t sent_bytes(CURL *easy)
     return (uint64_t)head + (body >= WITH_HEAD ? (uint64_t)body : 0);
 }
 
+void client_call_count_sent(struct client_call *call)
+{
+    call->reply.sent_bytes += sent_bytes(call->easy);
+    call->reply.sent = call->reply.sent_bytes > 0;
+}
+
 void client_call_ended(struct client_call *call, int code)
 {
     struct client_reply *r = &call->reply;
@@ -191,10 +199,11 @@ void client_call_ended(struct client_call *call, int code)
         code = CURLE_BAD_CONTENT_ENCODING;
     curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
-    r->sent_bytes = sent_bytes(call->easy);
-    r->sent = r->sent_bytes > 0;
+    client_call_count_sent(call);
     r->first_byte_ms = info_ms(call->easy, CURLINFO_STARTTRANSFER_TIME_T);
-    r->total_ms = info_ms(call->easy, CURLINFO_TOTAL_TIME_T);
+    if (r->first_byte_ms)
+        r->first_byte_ms += call->before_ms;
+    r->total_ms = info_ms(call->easy, CURLINFO_TOTAL_TIME_T) + call->before_ms;
     r->body_bytes = (uint64_t)bytes;
     r->reused = connects == 0;
     bool never_connected = !r->sent && info_ms(call->easy, CURLINFO_CONNECT_TIME_T) == 0;
@@ -233,7 +242,7 @@ static void set_transport(CURL *easy)
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER); /* the same for all: a handle may keep its old buffer */
     curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L); /* pruning that cache walks all of it at each transfer */
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 }
@@ -245,6 +254,7 @@ bool client_call_prepare(struct client_call *call, const char *user_agent)
     CURL *easy = call->easy;
     int64_t connect_ms = req->connect_timeout_ms ? req->connect_timeout_ms : CONNECT_MS;
     set_transport(easy);
+    client_names_guard(call);
     curl_easy_setopt(easy, CURLOPT_URL, call->url);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, user_agent);
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, req->accept_gzip ? "gzip" : NULL);

@@ -10,8 +10,9 @@
 #include "base/client_shard.h"
 
 enum call_state {
-    CALL_WAITING,  /* in `waiting`: no handle yet */
+    CALL_WAITING,  /* in `waiting` or `doubtful`: no handle yet */
     CALL_RUNNING,  /* in `running`: its shard's multi knows its handle */
+    CALL_RESOLVING, /* in `resolving`: its handle waits for a name; it holds its place among the running ones */
     CALL_FAILED,   /* in `failed`: it could not be started */
     CALL_CANCELED, /* in `running` until curl has returned */
     CALL_DONE      /* in no list */
@@ -34,6 +35,9 @@ struct client_call {
     struct buf unpacked;   /* by it, and not yet told */
     bool whole, damaged;   /* the packed body */
     bool head_complete;    /* of the final response */
+    bool name_missing;     /* the transfer ended, or will end, because libcurl needs a name (client_names.h) */
+    struct client_names *names; /* NULL until it needed one */
+    int64_t before_ms;     /* from start_mono to the start of the present attempt */
     struct client_reply reply;
     char content_type[256], content_encoding[64], retry_after[64], location[512];
     char message[256]; /* curl's own words */
@@ -42,6 +46,7 @@ struct client_call {
 struct client_call *client_call_new(const struct client_request *req);
 /* Sets all options of call->easy. False: reply.err says why. */
 bool client_call_prepare(struct client_call *call, const char *user_agent) MUST_USE;
+void client_call_count_sent(struct client_call *call); /* after each attempt */
 void client_call_ended(struct client_call *call, int code); /* fills the reply; code is a CURLcode */
 void client_call_free(struct client_call *call);
 

@@ -11,11 +11,14 @@
 #include "base/secrets.h"
 #include "base/thread.h"
 #include "base/times.h"
+#include "base/url.h"
 
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 enum { SECRET_MAX = 64 << 10, LOOK_EVERY_MS = 1000, MOST_REDIRECTS = 10 };
@@ -106,6 +109,22 @@ static bool check_words(const struct client_profile_conf *c, struct err *err)
     return true;
 }
 
+/* The proxy resolves the names, as Prometheus and vmagent have it: libcurl's other two would do it here, and block. */
+static char *copy_proxy(const char *url)
+{
+    static const struct { const char *scheme, *remote; } known[] = {{"socks5://", "socks5h://"},
+                                                                    {"socks4://", "socks4a://"}};
+    for (size_t i = 0; url && i < LEN(known); i++)
+        if (strncasecmp(url, known[i].scheme, strlen(known[i].scheme)) == 0) {
+            struct buf changed = {0};
+            buf_printf(&changed, "%s%s", known[i].remote, url + strlen(known[i].scheme));
+            char *text = mem_strdup(buf_z(&changed));
+            buf_free(&changed);
+            return text;
+        }
+    return copy(url);
+}
+
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err)
 {
     long version;
@@ -125,7 +144,7 @@ struct client_profile *client_profile_new(const struct client_profile_conf *c, s
     p->key = copy(c->key);
     p->key_file = copy(c->key_file);
     p->server_name = copy(c->server_name);
-    p->proxy_url = copy(c->proxy_url);
+    p->proxy_url = copy_proxy(c->proxy_url);
     p->no_proxy = copy(c->no_proxy);
     p->insecure_skip_verify = c->insecure_skip_verify;
     p->proxy_from_environment = c->proxy_from_environment;
@@ -392,4 +411,32 @@ bool client_profile_apply(struct client_profile *p, void *easy, const char *url,
     if (p->server_name && strncmp(url, "https:", 6) == 0 && !apply_server_name(p, easy, url, headers, connect_to, err))
         return false;
     return apply_auth(p, easy, headers, err);
+}
+
+/* ---- proxies ---- */
+
+/* As libcurl chooses: the lower case name wins, and HTTP_PROXY in upper case is none of them (CGI has it from headers). */
+static const char *proxy_of_environment(const char *url)
+{
+    bool tls = strncasecmp(url, "https:", 6) == 0;
+    const char *const names[] = {tls ? "https_proxy" : "http_proxy", tls ? "HTTPS_PROXY" : "", "all_proxy", "ALL_PROXY"};
+    for (size_t i = 0; i < LEN(names); i++) {
+        const char *value = names[i][0] ? getenv(names[i]) : NULL;
+        if (value && *value)
+            return value;
+    }
+    return NULL;
+}
+
+const char *client_profile_proxy(const struct client_profile *p, const char *url)
+{
+    if (p == NULL || p->proxy_url)
+        return p ? p->proxy_url : NULL;
+    return p->proxy_from_environment ? proxy_of_environment(url) : NULL;
+}
+
+bool client_profile_has_server_name(const struct client_profile *p, const char *url)
+{
+    struct url u;
+    return p && p->server_name && url_parse(str_of(url), &u, NULL) && str_ieq(u.host, str_of(p->server_name));
 }

@@ -14,4 +14,9 @@ void client_header_add(struct curl_slist **list, const char *line); /* one line 
 bool client_profile_apply(struct client_profile *p, void *easy, const char *url, struct curl_slist **headers,
                           struct curl_slist **connect_to, struct err *err) MUST_USE;
 
+/* The proxy that is configured for this URL, or NULL; no_proxy is not considered. */
+const char *client_profile_proxy(const struct client_profile *p, const char *url);
+/* Is the URL's host the tls server_name that was put in the real one's place? */
+bool client_profile_has_server_name(const struct client_profile *p, const char *url);
+
 #endif

@@ -202,13 +202,34 @@ void loop_post(struct loop *l, struct loop_task *task)
     mutex_unlock(&l->mutex);
 }
 
+void loop_unpost(struct loop *l, struct loop_task *task)
+{
+    mutex_lock(&l->mutex);
+    struct loop_task **link = &l->first, *before = NULL;
+    while (task->_next && *link != task) {
+        before = *link;
+        link = &before->_next;
+    }
+    if (task->_next) {
+        *link = task->_next;
+        if (l->last == task)
+            l->last = before ? before : &list_end;
+        task->_next = NULL;
+        l->n_tasks--;
+    }
+    mutex_unlock(&l->mutex);
+}
+
+/* NULL: the rest was unposted. */
 static struct loop_task *take_task(struct loop *l)
 {
     mutex_lock(&l->mutex);
-    struct loop_task *task = l->first;
-    l->first = task->_next;
-    task->_next = NULL;
-    l->n_tasks--;
+    struct loop_task *task = l->n_tasks > 0 ? l->first : NULL;
+    if (task) {
+        l->first = task->_next;
+        task->_next = NULL;
+        l->n_tasks--;
+    }
     mutex_unlock(&l->mutex);
     return task;
 }
@@ -220,10 +241,8 @@ static void run_tasks(struct loop *l)
     l->stopped = l->stop_asked;
     l->stop_asked = false;
     mutex_unlock(&l->mutex);
-    while (n-- > 0) {
-        struct loop_task *task = take_task(l);
+    for (struct loop_task *task; n > 0 && (task = take_task(l)) != NULL; n--)
         task->run(task);
-    }
 }
 
 void loop_stop(struct loop *l)

@@ -57,6 +57,7 @@ void loop_set_clock(struct loop *l, struct loop_clock clock);
 /* Any thread; in the order of posting; wakes the loop. A task that waits already keeps its place and runs once;
  * from the moment it runs it may be posted again. */
 void loop_post(struct loop *l, struct loop_task *task);
+void loop_unpost(struct loop *l, struct loop_task *task); /* the loop's thread: it will not run; fine when not posted */
 void loop_timer_at(struct loop *l, struct loop_timer *t, int64_t due_mono); /* arms or moves */
 void loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ms);       /* INT64_MAX: never */
 void loop_timer_stop(struct loop *l, struct loop_timer *t);                 /* fine when not armed */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/metrics.h"
 
+#include "base/resolver.h"
 #include "gateway/api/api.h"
 #include "gateway/api/query.h"
 #include "gateway/gateway.h"
@@ -79,5 +80,6 @@ void metrics_start(void)
     stats_register(&upstream_stats);
     stats_register_histogram(&query_durations);
     stats_register_histogram(&lane_turns);
+    resolver_register_stats();
     stats_collector(collect, NULL);
 }

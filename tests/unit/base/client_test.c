@@ -438,6 +438,33 @@ static void no_more_than_max_inflight_run(void **state UNUSED)
         buf_free(&res[i].body);
 }
 
+/* Requests to peers that did not respond last time leave half of the places to the others. */
+static void doubtful_requests_hold_up_each_other_only(void **state UNUSED)
+{
+    enum { N = 3 };
+    struct result hung[N] = {{.done = 0}}, res = {.done = 0};
+    for (int i = 0; i < N; i++) {
+        struct client_request req = get("/silent", &hung[i]);
+        req.doubtful = true;
+        req.timeout_ms = 200;
+        send_request(&req, &hung[i]);
+    }
+    assert_int_equal(client_inflight(client), 1);
+    assert_int_equal(client_waiting(client), N - 1);
+    struct client_request req = get("/x", &res);
+    req.url = url_of(&two, "/x");
+    int64_t before = clock_mono_ms();
+    perform(&req, &res);
+    assert_int_equal(res.reply.status, 200);
+    assert_in_range(clock_mono_ms() - before, 0, 180);
+    while (!hung[N - 1].done)
+        loop_turn(loop, 100);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(hung[i].reply.err.kind, ERR_GATEWAY_TIME);
+    assert_int_equal(client_inflight(client), 0);
+    buf_free(&res.body);
+}
+
 static void canceled_calls_say_nothing(void **state UNUSED)
 {
     struct result res[3] = {{.done = 0}};
@@ -776,7 +803,7 @@ int main(void)
         WITH_SERVERS(gzip_is_decoded_within_the_limit), WITH_SERVERS(a_packed_body_must_be_whole),
         WITH_SERVERS(the_data_callback_ends_or_cancels_a_call),
         WITH_SERVERS(a_status_counts_whatever_the_body_does), WITH_SERVERS(failures_are_told_in_words),
-        WITH_SERVERS(no_more_than_max_inflight_run),
+        WITH_SERVERS(no_more_than_max_inflight_run), WITH_SERVERS(doubtful_requests_hold_up_each_other_only),
         WITH_SERVERS(canceled_calls_say_nothing),
         WITH_SERVERS(a_connection_that_is_never_made),
         WITH_SERVERS(a_connection_that_cannot_be_watched),

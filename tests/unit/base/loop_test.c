@@ -272,6 +272,46 @@ static void an_unwatched_descriptor_is_silent_even_in_the_same_batch(void **stat
     loop_free(l);
 }
 
+struct unposter { struct loop_task task; struct loop *loop; struct unposter *victims[2]; int runs; };
+
+static void unpost_others(struct loop_task *task)
+{
+    struct unposter *u = CONTAINER(task, struct unposter, task);
+    u->runs++;
+    for (size_t i = 0; i < LEN(u->victims); i++)
+        if (u->victims[i])
+            loop_unpost(u->loop, &u->victims[i]->task);
+}
+
+static void an_unposted_task_does_not_run(void **state UNUSED)
+{
+    struct loop *l = loop_new();
+    struct unposter u[4];
+    for (size_t i = 0; i < LEN(u); i++) {
+        u[i] = (struct unposter){.task.run = unpost_others, .loop = l};
+        loop_post(l, &u[i].task);
+    }
+    loop_unpost(l, &u[3].task); /* the last, the first, one in between; the turn counted them before */
+    loop_post(l, &u[3].task);
+    loop_unpost(l, &u[0].task);
+    loop_unpost(l, &u[0].task);
+    u[1].victims[0] = &u[2];
+    loop_turn(l, 0);
+    assert_int_equal(u[0].runs + u[2].runs, 0);
+    assert_int_equal(u[1].runs + u[3].runs, 2);
+    u[0].victims[0] = &u[1];
+    u[0].victims[1] = &u[2];
+    for (size_t i = 0; i < 3; i++)
+        loop_post(l, &u[i].task);
+    loop_turn(l, 0); /* the first unposts all others */
+    assert_int_equal(u[0].runs, 1);
+    assert_int_equal(u[1].runs + u[2].runs, 1);
+    loop_post(l, &u[2].task);
+    loop_turn(l, 0);
+    assert_int_equal(u[2].runs, 1);
+    loop_free(l);
+}
+
 static void a_loop_without_descriptors_is_an_error(void **state UNUSED)
 {
     struct rlimit before, few;
@@ -303,6 +343,7 @@ int main(void)
         cmocka_unit_test(a_sleeping_loop_is_woken_and_stopped),
         cmocka_unit_test(a_real_loop_sleeps_until_its_timer),
         cmocka_unit_test(an_unwatched_descriptor_is_silent_even_in_the_same_batch),
+        cmocka_unit_test(an_unposted_task_does_not_run),
         cmocka_unit_test(a_loop_without_descriptors_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The client and host names: with a name server that answers, is late, or does not respond at all. */
+#include "base/client.h"
+
+#include "base/thread.h"
+#include "base/times.h"
+#include "tests/unit/base/name_server.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- a server that redirects /to/HOST, and says ok to everything else ---- */
+
+static struct { int fd; unsigned port; struct thread *thread; } web;
+static char web_request[4096]; /* the last one; read when its answer has come */
+
+static void web_serve(void *arg UNUSED)
+{
+    for (int fd; (fd = accept(web.fd, NULL, NULL)) >= 0; close(fd)) {
+        char out[512], host[128];
+        ssize_t n = recv(fd, web_request, sizeof web_request - 1, 0);
+        web_request[n > 0 ? n : 0] = 0;
+        if (sscanf(web_request, "GET /to/%127s HTTP", host) == 1)
+            snprintf(out, sizeof out, "HTTP/1.1 302 Found\r\nLocation: http://%s:%u/there\r\nContent-Length: 0\r\n"
+                                      "Connection: close\r\n\r\n", host, web.port);
+        else
+            snprintf(out, sizeof out, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+        if (n > 0)
+            (void)!send(fd, out, strlen(out), MSG_NOSIGNAL);
+    }
+}
+
+static void web_start(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    web.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(web.fd, (struct sockaddr *)&at, size), 0);
+    assert_int_equal(listen(web.fd, 64), 0);
+    assert_int_equal(getsockname(web.fd, (struct sockaddr *)&at, &size), 0);
+    web.port = ntohs(at.sin_port);
+    web.thread = thread_start("web", web_serve, NULL);
+}
+
+/* ---- the client ---- */
+
+static struct loop *loop;
+static struct client *client;
+static int n_done;
+
+struct result { struct client_reply reply; };
+
+static void on_done(void *arg, const struct client_reply *r)
+{
+    struct result *res = arg;
+    res->reply = *r;
+    n_done++;
+}
+
+static int set_up(void **state UNUSED)
+{
+    name_server_start();
+    web_start();
+    loop = loop_new();
+    client = client_new(loop, &(struct client_conf){.max_inflight = 1000});
+    n_done = 0;
+    return 0;
+}
+
+static int tear_down(void **state UNUSED)
+{
+    client_free(client);
+    loop_free(loop);
+    shutdown(web.fd, SHUT_RDWR);
+    thread_join(web.thread);
+    close(web.fd);
+    name_server_stop();
+    return 0;
+}
+
+static struct client_call *start_get(const char *host, const char *path, struct client_profile *p, struct result *res,
+                                     int64_t timeout_ms)
+{
+    char url[512];
+    snprintf(url, sizeof url, "http://%s:%u%s", host, web.port, path);
+    return client_send(client, &(struct client_request){.method = "GET", .url = url, .profile = p, .done = on_done,
+                                                        .timeout_ms = timeout_ms, .arg = res});
+}
+
+static struct client_reply get(const char *host, const char *path, struct client_profile *p)
+{
+    struct result res;
+    int wanted = n_done + 1;
+    start_get(host, path, p, &res, 3000);
+    while (n_done < wanted)
+        loop_turn(loop, -1);
+    return res.reply;
+}
+
+static void expect_ok(const char *host, const char *path, struct client_profile *p)
+{
+    struct client_reply r = get(host, path, p);
+    if (r.status != 200)
+        fail_msg("%s: %d %s", host, r.status, r.err.text);
+}
+
+static void names_lead_to_their_addresses(void **state UNUSED)
+{
+    char host[64];
+    expect_ok("one.test", "/", NULL);
+    snprintf(host, sizeof host, "Host: one.test:%u\r\n", web.port);
+    assert_non_null(strstr(web_request, host));
+    expect_ok("ONE.test", "/", NULL);
+    assert_int_equal(name_server_asked("one.test"), 1); /* Connection: close, so each needed the address */
+    expect_ok("many.test", "/", NULL);                  /* ::1 refuses, 127.0.0.1 is the next */
+    expect_ok("late.test", "/", NULL);
+    expect_ok("localhost", "/", NULL);
+    expect_ok("x.localhost", "/", NULL);
+}
+
+static void an_error_names_the_host(void **state UNUSED)
+{
+    struct client_reply r = get("absent.test", "/", NULL);
+    assert_int_equal(r.status, 0);
+    assert_int_equal(r.err.kind, ERR_BAD_GATEWAY);
+    assert_non_null(strstr(r.err.text, "could not resolve host: absent.test: no such host"));
+    assert_false(r.sent);
+}
+
+static unsigned count_threads(void)
+{
+    unsigned n = 0;
+    DIR *d = opendir("/proc/self/task");
+    for (const struct dirent *e; (e = readdir(d)) != NULL;)
+        n += e->d_name[0] != '.';
+    closedir(d);
+    return n;
+}
+
+/* Hundreds of names without a response: each call ends by its own timeout, another one does not notice, and all of it
+ * takes one thread. */
+static void a_silent_name_server_costs_only_its_names(void **state UNUSED)
+{
+    enum { N = 300 };
+    static struct result hung[N];
+    struct result res;
+    char host[64];
+    unsigned threads = count_threads();
+    int64_t before = clock_mono_ms();
+    for (int i = 0; i < N; i++) {
+        snprintf(host, sizeof host, "silent%d.test", i);
+        start_get(host, "/", NULL, &hung[i], 600);
+    }
+    start_get("127.0.0.1", "/", NULL, &res, 3000);
+    res.reply.status = 0;
+    while (res.reply.status == 0)
+        loop_turn(loop, -1);
+    assert_in_range(clock_mono_ms() - before, 0, 500);
+    assert_in_range(count_threads(), threads, threads + 1);
+    while (n_done < N + 1)
+        loop_turn(loop, -1);
+    assert_in_range(clock_mono_ms() - before, 590, 1500);
+    assert_int_equal(hung[7].reply.err.kind, ERR_GATEWAY_TIME);
+    assert_non_null(strstr(hung[7].reply.err.text, "could not resolve host: silent7.test: no response"));
+    assert_in_range(hung[7].reply.total_ms, 590, 1500);
+    assert_int_equal(client_inflight(client), 0);
+}
+
+static void calls_that_wait_for_a_name_may_be_canceled(void **state UNUSED)
+{
+    struct result res[3];
+    struct client_call *call = start_get("silent.test", "/", NULL, &res[0], 10000);
+    start_get("silent.test", "/", NULL, &res[1], 10000);
+    start_get("late.test", "/", NULL, &res[2], 10000);
+    for (int64_t until = clock_mono_ms() + 100; clock_mono_ms() < until;)
+        loop_turn(loop, 20);
+    client_cancel(call);
+    assert_int_equal(client_inflight(client), 2);
+    usleep(300000); /* the answer for late.test is posted, and its call dropped */
+    int64_t before = clock_mono_ms();
+    client_free(client);
+    assert_in_range(clock_mono_ms() - before, 0, 500);
+    loop_turn(loop, 0);
+    assert_int_equal(n_done, 0);
+    client = client_new(loop, &(struct client_conf){.max_inflight = 2});
+}
+
+static void a_redirect_may_lead_to_a_name(void **state UNUSED)
+{
+    expect_ok("127.0.0.1", "/to/one.test", NULL);
+    assert_non_null(strstr(web_request, "GET /there "));
+    expect_ok("one.test", "/to/many.test", NULL);
+    expect_ok("one.test", "/to/127.0.0.1", NULL);
+    struct client_reply r = get("127.0.0.1", "/to/absent.test", NULL);
+    assert_non_null(strstr(r.err.text, "could not resolve host: absent.test: no such host"));
+    assert_true(r.sent);
+    struct result res;
+    int64_t before = clock_mono_ms();
+    n_done = 0;
+    start_get("127.0.0.1", "/to/silent.test", NULL, &res, 400);
+    while (n_done == 0)
+        loop_turn(loop, -1);
+    assert_int_equal(res.reply.err.kind, ERR_GATEWAY_TIME);
+    assert_in_range(clock_mono_ms() - before, 390, 900);
+}
+
+static struct client_profile *profile_of(struct client_profile_conf conf)
+{
+    struct err err = {0};
+    struct client_profile *p = client_profile_new(&conf, &err);
+    assert_non_null(p);
+    return p;
+}
+
+static void proxies_may_have_names(void **state UNUSED)
+{
+    char url[64];
+    snprintf(url, sizeof url, "http://one.test:%u", web.port);
+    struct client_profile *p = profile_of((struct client_profile_conf){.proxy_url = url});
+    expect_ok("far.invalid", "/x", p); /* the proxy's affair */
+    assert_non_null(strstr(web_request, "GET http://far.invalid:"));
+    assert_int_equal(name_server_asked("far.invalid"), 0);
+    client_profile_unref(p);
+    setenv("http_proxy", url, 1);
+    p = profile_of((struct client_profile_conf){.proxy_from_environment = true, .no_proxy = "two.test"});
+    expect_ok("far.invalid", "/y", p);
+    assert_non_null(strstr(web_request, "GET http://far.invalid:"));
+    expect_ok("two.test", "/z", p);
+    assert_non_null(strstr(web_request, "GET /z "));
+    unsetenv("http_proxy");
+    client_profile_unref(p);
+    snprintf(url, sizeof url, "http://absent.test:%u", web.port);
+    p = profile_of((struct client_profile_conf){.proxy_url = url});
+    struct client_reply r = get("far.invalid", "/", p);
+    assert_non_null(strstr(r.err.text, "could not resolve host: absent.test: no such host"));
+    client_profile_unref(p);
+}
+
+/* The name of the handshake is not the one to connect to. */
+static void a_tls_server_name_is_not_resolved(void **state UNUSED)
+{
+    char url[64];
+    struct result res;
+    struct client_profile *p = profile_of((struct client_profile_conf){.server_name = "inner.test"});
+    snprintf(url, sizeof url, "https://one.test:%u/", web.port);
+    client_send(client, &(struct client_request){.method = "GET", .url = url, .profile = p, .done = on_done,
+                                                 .timeout_ms = 3000, .arg = &res});
+    while (n_done == 0)
+        loop_turn(loop, -1);
+    assert_non_null(strstr(res.reply.err.text, "TLS")); /* it got as far as to the handshake */
+    assert_int_equal(name_server_asked("one.test"), 1);
+    assert_int_equal(name_server_asked("inner.test"), 0);
+    client_profile_unref(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(names_lead_to_their_addresses, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_error_names_the_host, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_silent_name_server_costs_only_its_names, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(calls_that_wait_for_a_name_may_be_canceled, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_redirect_may_lead_to_a_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(proxies_may_have_names, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_tls_server_name_is_not_resolved, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

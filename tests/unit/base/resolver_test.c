@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/resolver.h"
+
+#include "base/times.h"
+#include "tests/unit/base/name_server.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct loop *loop;
+static int n_done;
+
+static void on_done(struct resolver_request *r UNUSED) { n_done++; }
+
+static int set_up(void **state UNUSED)
+{
+    name_server_start();
+    loop = loop_new();
+    resolver_retain();
+    return 0;
+}
+
+static int tear_down(void **state UNUSED)
+{
+    resolver_release();
+    loop_free(loop);
+    name_server_stop();
+    return 0;
+}
+
+static bool ask(struct resolver_request *r, const char *name)
+{
+    *r = (struct resolver_request){.loop = loop, .done = on_done};
+    n_done = 0;
+    return resolver_ask(r, name);
+}
+
+static void wait_for(int n)
+{
+    int64_t until = clock_mono_ms() + 10000;
+    while (n_done < n && clock_mono_ms() < until)
+        loop_turn(loop, 100);
+    assert_int_equal(n_done, n);
+}
+
+/* Asks and waits; the addresses ("" and why when there are none) until the next call. */
+static const char *resolve(const char *name, const char **why)
+{
+    static char text[DNS_TEXT];
+    struct resolver_request r;
+    if (!ask(&r, name))
+        wait_for(1);
+    snprintf(text, sizeof text, "%s", r.addresses ? r.addresses : "");
+    mem_free(r.addresses);
+    if (why)
+        *why = r.why;
+    return text;
+}
+
+static void addresses_are_cached(void **state UNUSED)
+{
+    struct resolver_request r;
+    assert_string_equal(resolve("one.test", NULL), "127.0.0.1");
+    assert_true(ask(&r, "ONE.test"));
+    assert_string_equal(r.addresses, "127.0.0.1");
+    mem_free(r.addresses);
+    assert_int_equal(name_server_asked("one.test"), 1);
+    const char *many = resolve("many.test", NULL);
+    assert_true(strstr(many, "127.0.0.1") && strstr(many, "127.0.0.2") && strstr(many, "[::1]"));
+    usleep(1100000); /* the TTL */
+    assert_string_equal(resolve("one.test", NULL), "127.0.0.1");
+    assert_int_equal(name_server_asked("one.test"), 2);
+}
+
+static void names_without_address_say_why(void **state UNUSED)
+{
+    const char *why;
+    unsigned asked;
+    assert_string_equal(resolve("absent.test", &why), "");
+    assert_string_equal(why, "no such host");
+    asked = name_server_asked("absent.test");
+    assert_string_equal(resolve("absent.test", &why), "");
+    assert_int_equal(name_server_asked("absent.test"), asked);
+    assert_string_equal(resolve("empty.test", &why), "");
+    assert_string_equal(why, "the name has no address");
+    assert_string_equal(resolve("broken.test", &why), "");
+    assert_string_equal(why, "the name server cannot be reached or reports a failure (SERVFAIL, REFUSED)");
+    char longest[300];
+    memset(longest, 'a', sizeof longest - 1);
+    longest[sizeof longest - 1] = 0;
+    assert_string_equal(resolve(longest, &why), "");
+    assert_string_equal(why, "not a valid host name");
+}
+
+static void literals_need_no_lookup(void **state UNUSED)
+{
+    struct resolver_request r;
+    static const struct { const char *host, *address; } known[] = {
+        {"192.0.2.7", "192.0.2.7"}, {"2001:db8::1", "[2001:db8::1]"}, {"[::1]", "[::1]"},
+        {"localhost", "127.0.0.1,[::1]"}, {"a.LOCALHOST", "127.0.0.1,[::1]"}};
+    for (size_t i = 0; i < LEN(known); i++) {
+        assert_true(resolver_is_literal(known[i].host));
+        assert_true(ask(&r, known[i].host));
+        assert_string_equal(r.addresses, known[i].address);
+        mem_free(r.addresses);
+    }
+    assert_false(resolver_is_literal("localhost.test"));
+    assert_false(resolver_is_literal("192.0.2.7.test"));
+    assert_false(resolver_is_literal(""));
+}
+
+static void equal_names_share_a_lookup(void **state UNUSED)
+{
+    struct resolver_request r[20];
+    for (size_t i = 0; i < LEN(r); i++)
+        assert_false(ask(&r[i], "late.test"));
+    wait_for(LEN(r));
+    for (size_t i = 0; i < LEN(r); i++) {
+        assert_string_equal(r[i].addresses, "127.0.0.1");
+        mem_free(r[i].addresses);
+    }
+    assert_int_equal(name_server_asked("late.test"), 1);
+}
+
+/* A thousand names without a response: another one is answered all the same, and canceled requests are not. */
+static void silence_costs_only_itself(void **state UNUSED)
+{
+    static struct resolver_request r[1000];
+    char name[32];
+    for (size_t i = 0; i < LEN(r); i++) {
+        snprintf(name, sizeof name, "silent%zu.test", i);
+        assert_false(ask(&r[i], name));
+    }
+    int64_t before = clock_mono_ms();
+    assert_string_equal(resolve("one.test", NULL), "127.0.0.1");
+    assert_in_range(clock_mono_ms() - before, 0, 900);
+    for (size_t i = 0; i < LEN(r); i++)
+        resolver_cancel(&r[i]);
+    assert_int_equal(n_done, 1);
+}
+
+static void a_canceled_request_is_not_answered(void **state UNUSED)
+{
+    struct resolver_request r;
+    assert_false(ask(&r, "one.test"));
+    usleep(300000); /* the answer is posted */
+    resolver_cancel(&r);
+    loop_turn(loop, 0);
+    assert_int_equal(n_done, 0);
+    resolver_cancel(&r);
+}
+
+static void old_addresses_serve_while_nobody_responds(void **state UNUSED)
+{
+    struct resolver_request r;
+    name_server_move(5);
+    assert_string_equal(resolve("moving.test", NULL), "127.0.0.5");
+    name_server_hush(true);
+    name_server_move(6);
+    usleep(1100000); /* the TTL */
+    int64_t before = clock_mono_ms();
+    assert_false(ask(&r, "moving.test"));
+    wait_for(1);
+    assert_string_equal(r.addresses, "127.0.0.5");
+    assert_in_range(clock_mono_ms() - before, 450, 900);
+    mem_free(r.addresses);
+    assert_true(ask(&r, "moving.test")); /* the next does not wait */
+    assert_string_equal(r.addresses, "127.0.0.5");
+    mem_free(r.addresses);
+    name_server_hush(false);
+    for (int i = 0; i < 60 && strcmp(resolve("moving.test", NULL), "127.0.0.6") != 0; i++)
+        usleep(50000); /* the lookup under way is tried again within 2 s */
+    assert_string_equal(resolve("moving.test", NULL), "127.0.0.6");
+}
+
+static void a_new_address_wins_over_an_old_one(void **state UNUSED)
+{
+    name_server_move(5);
+    assert_string_equal(resolve("moving.test", NULL), "127.0.0.5");
+    name_server_move(6);
+    usleep(1100000);
+    assert_string_equal(resolve("moving.test", NULL), "127.0.0.6");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(addresses_are_cached, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(names_without_address_say_why, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(literals_need_no_lookup, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(equal_names_share_a_lookup, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(silence_costs_only_itself, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_canceled_request_is_not_answered, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(old_addresses_serve_while_nobody_responds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_new_address_wins_over_an_old_one, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
