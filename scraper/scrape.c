@@ -27,6 +27,7 @@ struct scrape {
     struct list node;          /* in lane.waiting, once the page has come whole */
     struct buf body;
     int64_t start_ns;
+    int64_t queued;            /* loop_mono ms: when it was given to the client */
     int64_t t;                 /* of samples */
     size_t bytes;              /* of the body, which goes a piece at a time once it is read */
     enum { STEP_PARSE, STEP_SETTLE, STEP_WRITE, STEP_GONE, STEP_ADOPT, STEP_RELEASE } step;
@@ -343,11 +344,34 @@ static void fail_reply(struct scrape *s, const struct client_reply *r)
     fail(s, NULL, &err);
 }
 
+/* A clock that is a little behind still gives rising timestamps; one that was set back is followed, since otherwise
+ * all samples would carry times of the future until it has caught up. */
+static int64_t time_after(const struct target *t, int64_t time)
+{
+    enum { LEAST_STEP_MS = 1000 };
+    int64_t jitter = t->interval / 2 > LEAST_STEP_MS ? t->interval / 2 : LEAST_STEP_MS;
+    return time > t->last_t || t->last_t - time > jitter ? time : t->last_t + 1;
+}
+
+/* A scrape that had to wait for others carries the time at which it was sent, not the one at which it was due. */
+static void shift_start(struct scrape *s, const struct client_reply *r)
+{
+    struct target *t = s->target;
+    struct loop *loop = t->lane->loop;
+    int64_t waited = r->start_mono - s->queued;
+    if (r->start_mono == 0 || waited <= 0)
+        return;
+    s->start_ns += waited * 1000000;
+    s->t = time_after(t, schedule_time(t->tick, loop_now(loop) - (loop_mono(loop) - r->start_mono), t->interval));
+}
+
 static void answered(void *arg, const struct client_reply *r)
 {
     struct scrape *s = arg;
     struct scrape_lane *l = s->target->lane;
     s->call = NULL;
+    s->target->hung = r->err.kind == ERR_GATEWAY_TIME;
+    shift_start(s, r);
     count_reply(r);
     if (r->status != 200) {
         fail_reply(s, r);
@@ -368,7 +392,7 @@ static struct client_call *request(struct scrape *s)
         .method = "GET", .url = t->url.p, .profile = t->job->profile, .headers = headers, .n_headers = LEN(headers),
         .slot = (uint32_t)t->id, .timeout_ms = t->timeout, .connect_timeout_ms = t->timeout,
         .max_body = t->job->body_max, .accept_gzip = conf->enable_compression && !conf->disable_compression,
-        .data = body_piece, .done = answered, .arg = s});
+        .doubtful = t->hung, .data = body_piece, .done = answered, .arg = s});
 }
 
 /* Once a step, whichever target is scraped first after it. */
@@ -387,15 +411,6 @@ static void watch_clock(struct scrape_lane *l)
                                 : "the system clock was set forward; timestamps follow it", "step_ms", ms);
 }
 
-/* A clock that is a little behind still gives rising timestamps; one that was set back is followed, since otherwise
- * all samples would carry times of the future until it has caught up. */
-static int64_t time_after(const struct target *t, int64_t time)
-{
-    enum { LEAST_STEP_MS = 1000 };
-    int64_t jitter = t->interval / 2 > LEAST_STEP_MS ? t->interval / 2 : LEAST_STEP_MS;
-    return time > t->last_t || t->last_t - time > jitter ? time : t->last_t + 1;
-}
-
 static void fire(struct loop_timer *timer)
 {
     struct target *t = CONTAINER(timer, struct target, timer);
@@ -403,6 +418,7 @@ static void fire(struct loop_timer *timer)
     struct scrape *s = mem_zalloc(sizeof *s);
     s->target = t;
     s->start_ns = clock_mono_ns();
+    s->queued = loop_mono(l->loop);
     watch_clock(l);
     s->t = time_after(t, schedule_time(t->tick, loop_now(l->loop), t->interval));
     s->body = l->spare;

@@ -5,6 +5,10 @@
 #include "base/compress.h"
 #include "scraper/scrape_stats.h"
 
+#include <sys/resource.h>
+
+enum { SHARE_OF_FILES = 6, FILES_A_LANE_MIN = 16 }; /* a new connection takes two descriptors */
+
 static void look(struct discovery *d);
 
 static void flush_failure_logs(struct loop_timer *t)
@@ -15,13 +19,23 @@ static void flush_failure_logs(struct loop_timer *t)
     loop_timer_in(s->env.main, t, FAILURE_LOG_FLUSH_MS);
 }
 
+static unsigned scrapes_at_once(unsigned n_lanes)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return FILES_A_LANE_MIN;
+    rlim_t most = files.rlim_cur / SHARE_OF_FILES / n_lanes;
+    return most < FILES_A_LANE_MIN ? FILES_A_LANE_MIN : most > INT32_MAX ? INT32_MAX : (unsigned)most;
+}
+
 struct scraper *scraper_new(const struct scraper_env *env)
 {
+    unsigned max_inflight = env->max_inflight ? env->max_inflight : scrapes_at_once(env->n_lanes);
     struct scraper *s = mem_zalloc(sizeof *s);
     s->env = *env;
     s->lanes = mem_zalloc(env->n_lanes * sizeof *s->lanes);
     for (unsigned i = 0; i < env->n_lanes; i++)
-        scrape_lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, env->max_inflight);
+        scrape_lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, max_inflight);
     mutex_init(&s->mutex);
     discovery_init(&s->discovery, env->main, look);
     s->flush.run = flush_failure_logs;

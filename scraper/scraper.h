@@ -10,6 +10,10 @@
  * page.c (from text to samples), intern.c (texts and labels kept once per lane), exposed.c (what a target showed
  * last), stale.c, metadata.c, scraper.c (apply and stop), status.c (what the API shows).
  *
+ * Concurrency. A target has one scrape under way at most; scrapes of different targets do not wait for each other, so
+ * that hung targets cost only themselves, until a third of the process's descriptors is in use by scrapes. Then they
+ * stand in line, and targets that timed out last time get no more than half of the places.
+ *
  * Limits. A page may have 16 MiB unless body_size_limit or the globals say otherwise. Texts that only one target has
  * are kept parsed up to 4 MiB a lane (INTERN_PRIVATE_MAX); beyond that a series costs about 40 bytes and is parsed at
  * every scrape.
@@ -86,7 +90,7 @@ struct scraper_env {
     struct loop *const *lanes; unsigned n_lanes;
     struct sink *const *sinks;         /* sinks[i] belongs to lanes[i] */
     const char *user_agent;            /* NULL: "sluice/VERSION" */
-    unsigned max_inflight;             /* concurrent scrapes per lane; 0 = 64 */
+    unsigned max_inflight;             /* concurrent scrapes per lane; 0: as many as descriptors allow */
 };
 struct scraper *scraper_new(const struct scraper_env *env); /* copies env; the loops and sinks stay the caller's */
 /* A new set of jobs. Everything is checked and built first; on false nothing has changed (and release is not called).

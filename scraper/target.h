@@ -45,6 +45,7 @@ struct target {
     enum err_kind failing;        /* why its last scrape failed; ERR_NONE: it did not */
     int64_t failing_since;        /* wall time of the first of these failures */
     bool failure_logged;
+    bool hung;                    /* its last scrape timed out */
     struct job_run *job;
     struct cohort *cohort;
     struct exposed last;

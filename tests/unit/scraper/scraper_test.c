@@ -120,12 +120,36 @@ static void a_silent_target_times_out(void **state UNUSED)
     struct world w;
     world_open(&w);
     must_apply(&w, "job_name: j\nscrape_interval: 10s\nscrape_timeout: 100ms\nscrape_offset: 0s\n" STATIC);
-    server_be_silent(&w.server);
+    server_be_silent(&w.server, true);
     w.ms += 10000;
     /* real time passes, too: the client has a clock of its own */
     for (int i = 0; i < 3000 && w.sink.samples == 0; i++, w.ms++)
         loop_turn(w.loop, 1);
     assert_int_equal(recorder_containing(&w.sink, "up{instance=\"i\", job=\"j\"} 0 @1010000"), 1);
+    world_close(&w);
+}
+
+/* With one place for scrapes, the second waits for a hung one: its samples carry the time at which it was sent. */
+static void a_scrape_that_waited_carries_its_true_time(void **state UNUSED)
+{
+    struct world w;
+    world_open_with(&w, 1);
+    server_say(&w.server, 200, "m 1\n");
+    server_be_silent(&w.server, true);
+    must_apply(&w, "job_name: j\nscrape_interval: 10s\nscrape_timeout: 300ms\nscrape_offset: 0s\nstatic_configs:\n"
+                   "- {targets: ['127.0.0.1:%'], labels: {instance: a}}\n"
+                   "- {targets: ['127.0.0.1:%'], labels: {instance: b}}\n");
+    w.ms += 10000;
+    for (int i = 0; i < 200 && server_requests(&w.server) == 0; i++)
+        loop_turn(w.loop, 1);
+    server_be_silent(&w.server, false);
+    w.ms += 3000;
+    for (int i = 0; i < 3000 && recorder_containing(&w.sink, "m{") == 0; i++, w.ms++)
+        loop_turn(w.loop, 1);
+    turns(&w, 3);
+    assert_int_equal(recorder_containing(&w.sink, " 0 @1010000"), 5); /* `up` and four more of the hung one */
+    assert_int_equal(recorder_containing(&w.sink, "\"j\"} 1 @1010000"), 0);
+    assert_int_equal(recorder_containing(&w.sink, "\"j\"} 1 @1013"), 5); /* m, `up` and three more */
     world_close(&w);
 }
 
@@ -364,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_scrape_from_timer_to_report),
         cmocka_unit_test(a_failed_scrape_is_down_and_ends_the_series),
         cmocka_unit_test(a_silent_target_times_out),
+        cmocka_unit_test(a_scrape_that_waited_carries_its_true_time),
         cmocka_unit_test(limits_of_a_page),
         cmocka_unit_test(a_target_limit_fails_all),
         cmocka_unit_test(a_reload_keeps_what_did_not_change),

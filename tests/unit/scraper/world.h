@@ -102,10 +102,10 @@ static inline void server_say(struct server *s, int status, const char *body)
     mutex_unlock(&s->mutex);
 }
 
-static inline void server_be_silent(struct server *s)
+static inline void server_be_silent(struct server *s, bool silent)
 {
     mutex_lock(&s->mutex);
-    s->silent = true;
+    s->silent = silent;
     mutex_unlock(&s->mutex);
 }
 
@@ -155,7 +155,7 @@ struct world {
 static inline int64_t clock_of(void *arg) { return ((struct world *)arg)->ms; }
 static inline int64_t wall_of(void *arg) { return ((struct world *)arg)->ms + ((struct world *)arg)->wall_offset; }
 
-static inline void world_open(struct world *w)
+static inline void world_open_with(struct world *w, unsigned max_inflight)
 {
     *w = (struct world){.ms = 1000000};
     server_open(&w->server);
@@ -163,9 +163,12 @@ static inline void world_open(struct world *w)
     loop_set_clock(w->loop, (struct loop_clock){wall_of, clock_of, w});
     recorder_init(&w->sink);
     struct sink *sink = &w->sink.sink;
-    struct scraper_env env = {.main = w->loop, .lanes = (struct loop *[]){w->loop}, .n_lanes = 1, .sinks = &sink};
+    struct scraper_env env = {.main = w->loop, .lanes = (struct loop *[]){w->loop}, .n_lanes = 1, .sinks = &sink,
+                              .max_inflight = max_inflight};
     w->scraper = scraper_new(&env);
 }
+
+static inline void world_open(struct world *w) { world_open_with(w, 0); }
 
 static inline void turns(struct world *w, int n)
 {
