@@ -59,12 +59,12 @@ static int64_t oldest_last(struct recent *store, size_t series)
 static void read_always(void *arg)
 {
     struct reader *r = arg;
-    while (!atomic_load(&finished)) {
+    do {
         int64_t before = atomic_load(&given);
         if (before > 0 && oldest_last(r->store, SERIES) < before)
             r->missed = true;
         r->queries++;
-    }
+    } while (!atomic_load(&finished));
 }
 
 static void queries_see_what_was_given(void **state)
@@ -131,13 +131,15 @@ static void a_lane_does_not_wait(void **state)
     recent_unref(store);
 }
 
-struct holder { struct part *part; atomic_bool holding, free; };
+struct holder { struct part *part; atomic_bool holding, may_free, free; };
 static void hold_lock(void *arg)
 {
     struct holder *h = arg;
     part_lock(h->part);
     atomic_store(&h->holding, true);
-    usleep(100000);
+    while (!atomic_load(&h->may_free))
+        usleep(100);
+    usleep(20000); /* the lane waits by now */
     atomic_store(&h->free, true);
     part_unlock(h->part);
 }
@@ -158,6 +160,7 @@ static void what_is_staged_is_bounded(void **state)
     recent_take(store, 0, buf_str(&b), 1);
     assert_false(atomic_load(&h.free));
     assert_int_equal(atomic_load(&h.part->staged_bytes), 2 * b.n);
+    atomic_store(&h.may_free, true);
     recent_take(store, 0, buf_str(&b), 1); /* a third does not fit */
     assert_true(atomic_load(&h.free));
     assert_int_equal(atomic_load(&h.part->staged_bytes), 0);
