@@ -66,6 +66,7 @@ static void free_until(struct arena *a, struct arena_block **list, struct arena_
         struct arena_block *b = *list;
         *list = b->next;
         a->used -= sizeof *b + b->cap;
+        budget_give(a->budget, sizeof *b + b->cap);
         give_block(a, b);
     }
 }
@@ -106,6 +107,44 @@ void arena_free(struct arena *a)
     end_until(a, NULL);
     free_until(a, &a->_aligned, NULL);
     free_until(a, &a->_bytes, NULL);
+    a->budget = NULL;
+}
+
+bool arena_charge(struct arena *a, struct budget *budget)
+{
+    if (a->budget == budget)
+        return true;
+    if (!budget_take(budget, a->used)) {
+        a->starved = true;
+        return false;
+    }
+    budget_give(a->budget, a->used);
+    a->budget = budget;
+    return true;
+}
+
+bool arena_over(const struct arena *a, size_t max) { return (max && a->used > max) || budget_exceeded(a->budget); }
+
+void arena_full_error(const struct arena *a, size_t max, struct err *err)
+{
+    bool shared = a->starved || (budget_exceeded(a->budget) && (max == 0 || a->used <= max));
+    if (!shared) {
+        err_set(err, ERR_LIMIT, "query needs more than %zu MiB of memory", max >> 20);
+        return;
+    }
+    err_set(err, ERR_UNAVAILABLE, "queries in flight use all memory that they may have together; try again later, or "
+            "raise --memory.allowedBytes");
+    err->retry_after = 2;
+}
+
+/* Without a limit of its own the arena is not refused: its owner could not take the refusal where it is now. */
+static bool arena_take_shared(struct arena *a, size_t size)
+{
+    if (a->max == 0)
+        budget_take_anyway(a->budget, size);
+    else if (!budget_take(a->budget, size))
+        return false;
+    return true;
 }
 
 static bool add_block(struct arena *a, struct arena_block **list, size_t n)
@@ -126,9 +165,13 @@ static bool add_block(struct arena *a, struct arena_block **list, size_t n)
         size = least;
         cap = n;
     }
-    struct arena_block *b = get_block(a, size);
-    if (b == NULL)
+    a->starved = !arena_take_shared(a, size);
+    struct arena_block *b = a->starved ? NULL : get_block(a, size);
+    if (b == NULL) {
+        if (!a->starved)
+            budget_give(a->budget, size);
         return false;
+    }
     b->next = *list;
     b->n = 0;
     b->cap = cap;

@@ -6,9 +6,28 @@
 void buf_free(struct buf *b)
 {
     mem_free(b->p);
+    budget_give(b->budget, b->cap);
     b->p = NULL;
     b->n = b->cap = 0;
-    b->over = false;
+    b->over = b->starved = false;
+}
+
+bool buf_charge(struct buf *b, struct budget *budget)
+{
+    if (b->budget == budget)
+        return true;
+    if (!budget_take(budget, b->cap))
+        return false;
+    budget_give(b->budget, b->cap);
+    b->budget = budget;
+    return true;
+}
+
+void buf_charge_anyway(struct buf *b, struct budget *budget)
+{
+    budget_take_anyway(budget, b->cap);
+    budget_give(b->budget, b->cap);
+    b->budget = budget;
 }
 
 void buf_limit(struct buf *b, size_t max)
@@ -18,8 +37,17 @@ void buf_limit(struct buf *b, size_t max)
         b->max = 1;
     if (b->cap > b->max) {
         b->p = mem_realloc(b->p, b->max);
+        budget_give(b->budget, b->cap - b->max);
         b->cap = b->max;
     }
+}
+
+/* Growth to `cap` is refused: by the limit when cap is 0, or by the budget. */
+static bool buf_refuse_growth(struct buf *b, size_t cap)
+{
+    b->over = true;
+    b->starved = b->starved || cap > 0;
+    return false;
 }
 
 /* The capacity that holds `need` bytes, or 0 when that is not allowed. */
@@ -39,10 +67,8 @@ static size_t next_cap(const struct buf *b, size_t more)
 bool buf_grow(struct buf *b, size_t more)
 {
     size_t cap = next_cap(b, more);
-    if (cap == 0) {
-        b->over = true;
-        return false;
-    }
+    if (cap == 0 || b->starved || !budget_take(b->budget, cap - b->cap))
+        return buf_refuse_growth(b, cap);
     b->p = mem_realloc(b->p, cap);
     b->cap = cap;
     return true;
@@ -53,8 +79,11 @@ bool buf_try_reserve(struct buf *b, size_t more)
     if (b->cap - b->n >= more)
         return true;
     size_t cap = next_cap(b, more);
-    char *p = cap ? mem_try_realloc(b->p, cap) : NULL;
+    if (cap == 0 || b->starved || !budget_take(b->budget, cap - b->cap))
+        return buf_refuse_growth(b, cap);
+    char *p = mem_try_realloc(b->p, cap);
     if (p == NULL) {
+        budget_give(b->budget, cap - b->cap);
         b->over = true;
         return false;
     }

@@ -342,6 +342,8 @@ static bool check(const struct flags *f, struct err *err)
                        STR_ARG(f->log_level));
     if (!is_format(f->log_format))
         return err_set(err, ERR_BAD_DATA, "--log.format: \"%.*s\" is neither logfmt nor json", STR_ARG(f->log_format));
+    if (!(f->memory_percent >= 1 && f->memory_percent <= 100))
+        return err_set(err, ERR_BAD_DATA, "--memory.allowedPercent: %g is not between 1 and 100", f->memory_percent);
     struct regex *re = regex_new(f->cors_origin, err);
     if (re == NULL)
         return err_wrap(err, "--web.cors.origin");

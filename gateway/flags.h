@@ -20,6 +20,9 @@ struct flags {
     int64_t flush_interval;
     int64_t query_timeout, query_lookback; uint64_t query_max_samples; int64_t query_concurrency; uint64_t query_memory;
     struct str_list enable_features;
+    int64_t query_queue_timeout, query_evaluations;
+    int64_t memory_bytes; double memory_percent; /* of requests, queries and responses; bytes 0 = the percentage */
+    int64_t max_connections, read_timeout;
     struct str path_prefix, external_url, cors_origin;
     struct str log_level, log_format;
     bool enable_lifecycle;             /* /-/reload and /-/quit over HTTP */

@@ -161,8 +161,6 @@ const struct inert_flag inert_flags[] = {
     TUNES("loggerErrorsPerSecondLimit"),
     TUNES("loggerMaxArgLen"),
     TUNES("loggerWarnsPerSecondLimit"),
-    TUNES("memory.allowedBytes"),
-    TUNES("memory.allowedPercent"),
     TUNES("prevCacheRemovalPercent"),
     TUNES("promscrape.azureSDCheckInterval"),
     TUNES("promscrape.consulagentSDCheckInterval"),
@@ -257,9 +255,7 @@ const struct inert_flag inert_flags[] = {
     TUNES("storage.tsdb.samples-per-chunk"),
     TUNES("storage.tsdb.wal-compression-type"),
     TUNES("storage.tsdb.wal-segment-size"),
-    TUNES("web.max-connections"),
     TUNES("web.max-notifications-subscribers"),
-    TUNES("web.read-timeout"),
     /* promxy */
     GUARDS("proxy-headers", "servers would not get these headers of a request"),
     LOSES("access-log-destination", "requests are not logged"),

@@ -16,6 +16,8 @@ struct gateway {
     struct flags flags;            /* immutable once started, as all of this but what is said otherwise */
     struct loop *main;
     struct lane **lanes; unsigned n_lanes;
+    struct http_limits http;       /* what clients may hold */
+    struct budget queries;         /* arenas, decoders and rendered results of queries at work */
     struct writer *writer;
     struct scraper *scraper;
     int64_t started;               /* Unix ms */

@@ -6,7 +6,7 @@
  * What the library does not do by itself (measured with 0.9.75):
  * - A suspended connection does not notice that its client left: we watch the descriptor for EPOLLRDHUP.
  * - All suspended connections must be resumed before the daemon is stopped.
- * - Headers that leave open where the body ends are taken (on_header): http_request_check refuses them.
+ * - Heads that leave open where a line or the body ends are taken: http_head.c finds and http_request_check refuses them.
  * - Path and parameters would be percent-decoded in place, losing encoded slashes: on_unescape does nothing, on_uri
  *   keeps all.
  */
@@ -23,9 +23,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
-/* One connection's memory: it bounds the request line and the headers, and stays resident while the client is idle. */
-enum { CONNECTION_MEMORY = 32 << 10 };
+/* One connection's memory: it bounds the request line and the headers, and stays resident while the client is idle. Above
+ * 32 KiB the library takes it by mmap, so that it really goes back to the system with the connection. */
+enum { CONNECTION_MEMORY = HTTP_CONNECTION_MEMORY, LIBRARY_CONNECTIONS = 1 << 20 };
 
 struct stats_group http_stats = STATS_GROUP(HTTP_STATS);
 
@@ -39,6 +41,9 @@ struct http_server {
     struct loop_timer timer;
     struct loop_task again;
     struct list working; /* of http_connection.node */
+    struct http_sockets sockets;
+    const struct sockaddr *adding; /* where the connection comes from that is being handed to the library */
+    bool adding_spare;
     struct http_spare spare;
     bool stopping;
 };
@@ -63,12 +68,16 @@ static void on_again(struct loop_task *t) { turn(CONTAINER(t, struct http_server
 
 /* ---- suspending and resuming ---- */
 
+static void end_work(struct http_connection *c);
+
 static void on_hangup(struct loop_fd *w, uint32_t events UNUSED)
 {
     struct http_connection *c = CONTAINER(w, struct http_connection, watch);
     loop_unwatch(c->server->loop, w);
     atomic_store(&c->r.canceled, true);
     stats_add(&http_stats, HTTP_CANCELED, 1);
+    if (worker_withdraw(&c->r))
+        end_work(c);
 }
 
 static void suspend(struct http_connection *c)
@@ -93,6 +102,7 @@ static void resume(struct http_connection *c)
 static void begin_work(struct http_connection *c)
 {
     c->state = HTTP_WORKING;
+    http_socket_wait(&c->server->sockets, c->socket, HTTP_AT_WORK);
     list_push_back(&c->server->working, &c->node);
 }
 
@@ -100,6 +110,7 @@ static void end_work(struct http_connection *c)
 {
     c->state = HTTP_DONE;
     list_remove(&c->node);
+    http_request_drop_body(c); /* it counts no longer, however long its client reads the response */
     http_spare_put(&c->server->spare, &c->r.unpacked);
     http_spare_save(&c->server->spare, &c->r.out);
     resume(c);
@@ -172,10 +183,26 @@ static void count(const struct http_request *r)
         stats_add(&http_stats, HTTP_CLIENT_ERRORS, 1);
 }
 
+/* The bytes count until the client has read them. When there are too many, those that are waiting go, never the new
+ * ones: each lane keeps at most one response beyond the limit. */
+static void charge_reply(struct http_connection *c)
+{
+    struct http_limits *l = c->conf->limits;
+    struct buf *out = &c->r.out;
+    if (buf_charge(out, &l->responses))
+        return;
+    size_t left = budget_left(&l->responses);
+    http_sockets_drop_unread(&c->server->sockets, out->cap > left ? out->cap - left : 0);
+    buf_charge_anyway(out, &l->responses);
+    loop_post(c->server->loop, &c->server->again);
+}
+
 /* The body stays ours until on_completed. */
 static enum MHD_Result send_reply(struct http_connection *c)
 {
     struct http_request *r = &c->r;
+    charge_reply(c);
+    http_socket_send(&c->server->sockets, c->socket, r->out.cap);
     void *body = r->out.n ? r->out.p : (char *)"";
     struct MHD_Response *reply = MHD_create_response_from_buffer(r->out.n, body, MHD_RESPMEM_PERSISTENT);
     if (reply == NULL)
@@ -194,30 +221,47 @@ struct str http_header(struct http_request *r, const char *name)
     return str_of(MHD_lookup_connection_value(r->_connection->mhd, MHD_HEADER_KIND, name));
 }
 
-/* What decides where the body ends. The library looks at the first header of a name only, and takes "Name :" for
- * another name: two readers of one stream may see two requests. */
 static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind UNUSED, const char *name, const char *value)
 {
-    struct http_framing *f = arg;
-    f->lengths += strcasecmp(name, "Content-Length") == 0;
-    f->codings += strcasecmp(name, "Transfer-Encoding") == 0;
-    f->hosts += strcasecmp(name, "Host") == 0;
-    f->odd_name = f->odd_name || strpbrk(name, " \t") != NULL || (value && strchr(value, '\r'));
+    http_head_header(arg, name, value ? value : "");
     return MHD_YES;
+}
+
+/* In 0.9.75 texts point into the head as it was received; in later versions the library is strict by itself. */
+static bool texts_are_exact(void) { return strncmp(MHD_get_version(), "0.9.75", 6) == 0; }
+
+static void read_head(struct http_connection *c, const char *method, const char *version, struct http_head *head)
+{
+    const union MHD_ConnectionInfo *size = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    http_head_begin(head, method, version, size->header_size, texts_are_exact());
+    MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, on_header, head);
+    head->odd = head->odd || strpbrk(c->uri, " \r") || (texts_are_exact() && c->uri_end != version);
+}
+
+/* A connection beyond the limit is for one request, and that for health or metrics. */
+static void refuse_full(struct http_connection *c)
+{
+    c->close = true;
+    if (c->route == NULL || !(c->route->flags & ROUTE_ALWAYS))
+        http_refuse_for_now(c, HTTP_NO_PLACE, "too many connections are open; try again later\n");
 }
 
 /* A refusal goes out before the body is read: the library then closes the connection. Without a body it can stay
  * open. */
-static enum MHD_Result start(struct http_connection *c, const char *method)
+static enum MHD_Result start(struct http_connection *c, const char *method, const char *version)
 {
-    struct http_framing framing = {0};
-    MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, on_header, &framing);
+    struct http_head head;
+    read_head(c, method, version, &head);
     c->state = HTTP_BODY;
     if (c->server->stopping)
         http_refuse(c, 503, "Service Unavailable\n");
     else
         http_request_start(c, method);
-    bool body = http_request_check(c, &framing);
+    if (c->socket->spare)
+        refuse_full(c);
+    bool body = http_request_check(c, &head);
+    if (body && c->route)
+        http_socket_wait(&c->server->sockets, c->socket, HTTP_WAIT_BODY);
     return c->route == NULL && (body || c->close) ? send_reply(c) : MHD_YES;
 }
 
@@ -230,18 +274,37 @@ static void run_handler(struct http_request *r)
 
 static void on_worked(struct http_request *r) { end_work(r->_connection); }
 
-static void submit(struct http_connection *c)
+static void refuse_query(struct http_connection *c, const char *text)
 {
     struct err err;
+    err_set(&err, ERR_UNAVAILABLE, "%s", text);
+    err.retry_after = 1;
+    stats_add(&http_stats, HTTP_NO_WORKER, 1);
+    http_error(&c->r, &err);
+    end_work(c);
+}
+
+/* Once a second. */
+static void refuse_late_queries(struct http_sockets *sockets)
+{
+    struct http_server *s = CONTAINER(sockets, struct http_server, sockets);
+    int64_t oldest = loop_mono(s->loop) - s->conf.limits->queue_timeout;
+    for (struct list *n = s->working.next, *next; n != &s->working; n = next) {
+        struct http_connection *c = CONTAINER(n, struct http_connection, node);
+        next = n->next;
+        if (c->r.started_mono <= oldest && c->route->flags & ROUTE_WORKER && worker_withdraw(&c->r))
+            refuse_query(c, "the query has waited for a worker for --query.max-queue-duration; try again later");
+    }
+}
+
+static void submit(struct http_connection *c)
+{
     begin_work(c);
     suspend(c);
     c->r.out = http_spare_take(&c->server->spare);
     if (worker_submit(&c->r, run_handler, on_worked))
         return;
-    err_set(&err, ERR_UNAVAILABLE, "too many queries are waiting; try again in a moment");
-    err.retry_after = 1;
-    http_error(&c->r, &err);
-    end_work(c);
+    refuse_query(c, "too many queries are waiting; try again later");
 }
 
 static enum MHD_Result dispatch(struct http_connection *c)
@@ -276,12 +339,18 @@ static void *on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
     struct http_connection *c = mem_zalloc(sizeof *c);
     c->server = arg;
     c->conf = &c->server->conf;
+    c->sockets = &c->server->sockets;
+    c->socket = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    http_socket_wait(c->sockets, c->socket, HTTP_WAIT_HEAD);
+    c->body.budget = &c->conf->limits->bodies;
     c->mhd = mhd;
     c->uri = mem_strdup(uri);
+    c->uri_end = uri + strlen(uri) + 1;
     char *query = strchr((char *)(uintptr_t)uri, '?');
     if (query)
         query[1] = 0;
     arena_init(&c->r.arena, 0);
+    (void)!arena_charge(&c->r.arena, &c->conf->limits->bodies); /* nothing yet, which cannot be refused */
     c->r.lane = c->server->lane;
     c->r.started_mono = loop_mono(c->server->loop);
     c->r.status = 200;
@@ -291,12 +360,12 @@ static void *on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
 }
 
 static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, const char *url UNUSED,
-                                  const char *method, const char *version UNUSED, const char *data, size_t *n,
+                                  const char *method, const char *version, const char *data, size_t *n,
                                   void **request)
 {
     struct http_connection *c = *request;
     if (c->state == HTTP_HEADERS)
-        return start(c, method);
+        return start(c, method, version);
     if (*n > 0) {
         http_request_take(c, data, *n);
         *n = 0;
@@ -309,40 +378,19 @@ static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd U
     return MHD_NO;
 }
 
-/* ---- traffic ---- */
-
-static void count_traffic(struct MHD_Connection *mhd)
-{
-    const union MHD_ConnectionInfo *fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-    const union MHD_ConnectionInfo *context = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    if (fd && context)
-        http_traffic_count(context->socket_context, fd->connect_fd);
-}
-
-static void on_connection(void *arg UNUSED, struct MHD_Connection *mhd, void **traffic,
-                          enum MHD_ConnectionNotificationCode what)
-{
-    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        *traffic = mem_zalloc(sizeof(struct http_traffic));
-        return;
-    }
-    count_traffic(mhd);
-    mem_free(*traffic);
-    *traffic = NULL;
-}
-
 /* ---- the end of a request ---- */
 
-static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd, void **request,
+static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, void **request,
                          enum MHD_RequestTerminationCode how UNUSED)
 {
     struct http_connection *c = *request;
-    count_traffic(mhd);
     if (c == NULL)
         return;
+    http_traffic_count(&c->socket->traffic, c->socket->fd);
     if (c->state == HTTP_WORKING)
         list_remove(&c->node);
-    buf_free(&c->body);
+    http_request_drop_body(c);
+    http_socket_wait(c->sockets, c->socket, HTTP_WAIT_NEXT);
     http_spare_put(&c->server->spare, &c->r.unpacked);
     http_spare_put(&c->server->spare, &c->r.out);
     arena_free(&c->r.arena);
@@ -351,18 +399,29 @@ static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd, void **re
     *request = NULL;
 }
 
+static void on_connection(void *arg, struct MHD_Connection *mhd, void **socket,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct http_server *s = arg;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        *socket = http_socket_open(&s->sockets, fd, s->adding, s->adding_spare);
+    } else if (*socket) {
+        struct http_socket *k = *socket;
+        http_traffic_count(&k->traffic, k->fd);
+        http_socket_close(&s->sockets, k);
+    }
+}
+
 /* ---- life ---- */
 
 static struct MHD_Daemon *start_daemon(struct http_server *s)
 {
-    unsigned idle = (unsigned)((s->conf.idle_timeout + 999) / 1000);
     const unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME;
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, s,
                             MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
-                            MHD_OPTION_CONNECTION_TIMEOUT, idle,
-                            MHD_OPTION_CONNECTION_LIMIT, s->conf.max_connections,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIBRARY_CONNECTIONS,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
 }
 
@@ -373,6 +432,8 @@ struct http_server *http_server_new(struct lane *lane, struct loop *loop, const 
                               .again.run = on_again};
     list_init(&s->working);
     http_spare_init(&s->spare, loop);
+    http_sockets_init(&s->sockets, loop, conf->limits);
+    s->sockets.on_sweep = refuse_late_queries;
     s->origins = conf->cors_origin ? regex_new(str_of(conf->cors_origin), NULL) : NULL;
     s->daemon = start_daemon(s);
     if (s->daemon == NULL) {
@@ -384,11 +445,16 @@ struct http_server *http_server_new(struct lane *lane, struct loop *loop, const 
     return s;
 }
 
-/* The library closes the descriptor by itself when it has too many connections. */
-void http_server_add(struct http_server *s, int fd)
+void http_server_add(struct http_server *s, int fd, const struct sockaddr *from, unsigned n)
 {
-    if (MHD_add_connection(s->daemon, fd, NULL, 0) == MHD_YES)
+    if (!http_sockets_admit(&s->sockets, fd, &s->adding_spare)) {
+        close(fd);
+        return;
+    }
+    s->adding = from;
+    if (MHD_add_connection(s->daemon, fd, from, n) == MHD_YES) /* it closes what it cannot take */
         stats_add(&http_stats, HTTP_CONNECTIONS, 1);
+    s->adding = NULL;
     turn(s);
 }
 
@@ -410,6 +476,7 @@ void http_server_free(struct http_server *s)
     loop_unwatch(s->loop, &s->epoll);
     loop_timer_stop(s->loop, &s->timer);
     MHD_stop_daemon(s->daemon);
+    http_sockets_free(&s->sockets);
     http_spare_free(&s->spare);
     regex_free(s->origins);
     s->again.run = on_freed;

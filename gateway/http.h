@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/budget.h"
 #include "base/loop.h"
 #include "base/url.h"
 #include "model/sink.h"
@@ -53,6 +54,7 @@ enum route_flags {
     ROUTE_LATER = 2,           /* the handler calls http_finish itself, on the same lane */
     ROUTE_PUSH = 4,            /* the body may be as large as max_push says */
     ROUTE_CHANGES = 8,         /* changes state: refused when a page of another site sends it */
+    ROUTE_ALWAYS = 16,         /* health and metrics: also answered when connections or memory are exhausted */
 };
 struct route {
     unsigned methods;          /* of enum http_method; HEAD goes with GET, OPTIONS is answered by the server */
@@ -64,17 +66,38 @@ struct route {
 /* ROUTE_LATER: the reply is complete. */
 void http_finish(struct http_request *r);
 
+/* What all lanes together may hold; one a process. 0 means no limit, where nothing else is said. */
+enum { HTTP_ADDRESSES = 4096, HTTP_CONNECTION_MEMORY = 36 << 10 /* of one that had a request, until it closes */ };
+struct http_limits {
+    unsigned places;           /* connections of one lane; at least 1 */
+    unsigned least_places;     /* of them, whatever else needs descriptors */
+    unsigned spare_places;     /* beyond them, for health checks */
+    int max_fd;                /* descriptors that connections may use up */
+    unsigned idle;             /* connections of one lane that may wait for another request */
+    int64_t idle_timeout, read_timeout, queue_timeout; /* ms: for the next request, a body, a free worker */
+    struct budget bodies;      /* bodies and parameters of requests under way */
+    size_t body_share;         /* bytes of it that one client address may have */
+    struct budget responses;   /* responses until their clients have read them */
+    atomic_uint connections;   /* now, with a lane */
+    atomic_uint accepted;      /* on their way to a lane */
+    unsigned max_accepted;     /* main accepts no more meanwhile */
+    struct http_address *addresses; /* HTTP_ADDRESSES */
+    uint64_t seed;             /* of their hash */
+};
+void http_limits_init(struct http_limits *l); /* all but limits and times, which the caller has set */
+void http_limits_free(struct http_limits *l);
+
 struct http_conf_server {
     const struct route *routes; size_t n_routes; /* borrowed, as the texts below */
     const char *prefix;        /* -http.pathPrefix, --web.route-prefix; "" = none */
     const char *cors_origin;   /* regex, ".*" = any; NULL = no CORS headers */
     size_t max_push;           /* bytes of a pushed body, as it is sent */
-    int64_t idle_timeout;      /* ms */
-    unsigned max_connections;
+    struct http_limits *limits;
 };
 /* The daemon of one lane. */
 struct http_server *http_server_new(struct lane *lane, struct loop *loop, const struct http_conf_server *conf);
-void http_server_add(struct http_server *s, int fd);   /* on the lane's thread */
+struct sockaddr;
+void http_server_add(struct http_server *s, int fd, const struct sockaddr *from, unsigned n); /* on the lane's thread */
 /* On the lane's thread: every request under way is canceled, and new ones are answered 503. Then the workers are
  * stopped (worker.h), and then: */
 void http_server_cancel(struct http_server *s);
@@ -84,7 +107,7 @@ void http_server_free(struct http_server *s);          /* on the lane's thread; 
  * host:port, :port. */
 struct http_listener;
 struct http_listener *http_listen(struct str address, struct loop *main, struct lane *const *lanes, unsigned n,
-                                  struct err *err) MUST_USE;
+                                  struct http_limits *limits, struct err *err) MUST_USE;
 const char *http_listener_address(const struct http_listener *l); /* the bound address and port */
 /* An address that a browser on this machine can open: localhost for all interfaces. */
 const char *http_listener_url_host(const struct http_listener *l);

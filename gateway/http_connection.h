@@ -7,6 +7,7 @@
 #include "base/regex.h"
 #include "base/stats.h"
 #include "gateway/http.h"
+#include "gateway/http_sockets.h"
 
 struct MHD_Connection;
 
@@ -22,13 +23,17 @@ struct http_connection {
     struct http_server *server;
     const struct http_conf_server *conf;
     struct MHD_Connection *mhd;
+    struct http_sockets *sockets;
+    struct http_socket *socket;
     const struct route *route;
     enum http_state state;
+    enum { BODY_KEPT, BODY_TOO_LARGE, BODY_NO_MEMORY } dropped; /* why the rest of the body is not kept */
     bool suspended;
     bool close;           /* after the reply: what follows on the connection cannot be trusted */
     struct buf body;
     struct loop_fd watch; /* while suspended: tells that the client left */
     char *uri;            /* as sent */
+    const char *uri_end;  /* behind it in the head */
 };
 
 #define HTTP_STATS(X)                                                                                              \
@@ -38,28 +43,48 @@ struct http_connection {
     X(HTTP_SERVER_ERRORS, "sluice_http_errors_total{class=\"5xx\"}", STATS_COUNTER, "Requests answered with an error") \
     X(HTTP_READ_BYTES, "vm_tcplistener_read_bytes_total", STATS_COUNTER, "Bytes received by the listeners")         \
     X(HTTP_WRITTEN_BYTES, "vm_tcplistener_written_bytes_total", STATS_COUNTER, "Bytes sent by the listeners")      \
-    X(HTTP_CANCELED, "sluice_http_canceled_total", STATS_COUNTER, "Requests whose client left before the answer")
+    X(HTTP_CANCELED, "sluice_http_canceled_total", STATS_COUNTER, "Requests whose client left before the answer") \
+    X(HTTP_EVICTED, "sluice_http_closed_total{reason=\"evicted\"}", STATS_COUNTER, CLOSED_HELP)                      \
+    X(HTTP_LATE, "sluice_http_closed_total{reason=\"timeout\"}", STATS_COUNTER, CLOSED_HELP)                         \
+    X(HTTP_SLOW_READERS, "sluice_http_closed_total{reason=\"slow_reader\"}", STATS_COUNTER, CLOSED_HELP)             \
+    X(HTTP_FULL, "sluice_http_closed_total{reason=\"full\"}", STATS_COUNTER, CLOSED_HELP)                            \
+    X(HTTP_NO_PLACE, "sluice_http_refused_total{reason=\"connections\"}", STATS_COUNTER, REFUSED_HELP)               \
+    X(HTTP_NO_BODY_MEMORY, "sluice_http_refused_total{reason=\"body_memory\"}", STATS_COUNTER, REFUSED_HELP)         \
+    X(HTTP_NO_WORKER, "sluice_http_refused_total{reason=\"query_queue\"}", STATS_COUNTER, REFUSED_HELP)
+#define CLOSED_HELP  "Connections closed by the server before their request or response was complete, and idle ones"
+#define REFUSED_HELP "Requests answered 503 because a limit of the process was reached"
 enum http_stat { HTTP_STATS(STATS_ID) };
 extern struct stats_group http_stats;
 
 /* ---- http_traffic.c ---- */
 
-struct http_traffic { uint64_t read, written; }; /* what has been counted of a connection */
-void http_traffic_count(struct http_traffic *t, int fd); /* counts what came since; nothing for NULL */
+void http_traffic_count(struct http_traffic *t, int fd); /* counts what came since */
 
 /* ---- http_request.c ---- */
 
 /* The request line: `route`, or a reply in `r`. */
 void http_request_start(struct http_connection *c, const char *method);
 /* The headers: refuses what leaves open where the body ends, and what is too large. True when a body follows. */
-struct http_framing { /* how many of these headers; whether a name has a blank or a value a carriage return */
-    unsigned lengths, codings, hosts;
-    bool odd_name;
-};
-bool http_request_check(struct http_connection *c, const struct http_framing *f);
+struct http_head;
+bool http_request_check(struct http_connection *c, const struct http_head *h);
 void http_request_take(struct http_connection *c, const char *p, size_t n); /* a piece of the body */
 bool http_request_read(struct http_connection *c); /* the whole body is there; false: a reply is in `r` */
 void http_refuse(struct http_connection *c, int status, const char *text);
+/* 503 with Retry-After, counted. */
+void http_refuse_for_now(struct http_connection *c, enum http_stat reason, const char *text);
+void http_request_drop_body(struct http_connection *c);
+
+/* ---- http_head.c ---- */
+
+struct http_head {
+    const char *next, *end;           /* where the next name must begin; behind the empty line */
+    unsigned lengths, codings, hosts; /* how many of these headers */
+    bool http_1_1, exact, odd;
+};
+/* exact: names, values and `method`, which begins the head of so many bytes, point into the head as it was received. */
+void http_head_begin(struct http_head *h, const char *method, const char *version, size_t bytes, bool exact);
+void http_head_header(struct http_head *h, const char *name, const char *value); /* in their order */
+const char *http_head_fault(const struct http_head *h); /* what is ambiguous, as a line of text; NULL: nothing */
 
 /* ---- http_route.c ---- */
 

@@ -13,35 +13,41 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, ACCEPTS_A_TURN = 64, PAUSE_MS = 100 };
+enum { BACKLOG = 1024, ACCEPTS_A_TURN = 64, PAUSE_MS = 100, BUSY_MS = 2 };
 
 struct http_listener {
     struct loop *loop;
     struct lane *const *lanes;
     unsigned n_lanes, next;
+    struct http_limits *limits;
     struct loop_fd watch;
-    struct loop_timer resume; /* armed while there are no descriptors left */
+    struct loop_timer resume; /* armed while nothing is accepted */
     char address[320], url_host[320];
 };
 struct accepted {
     struct loop_task task;
     struct lane *lane;
+    struct http_limits *limits;
     int fd;
+    struct sockaddr_storage from;
+    socklen_t n_from;
 };
 
 static void on_lane(struct loop_task *task)
 {
     struct accepted *a = CONTAINER(task, struct accepted, task);
-    http_server_add(a->lane->http, a->fd);
+    http_server_add(a->lane->http, a->fd, (const struct sockaddr *)&a->from, a->n_from);
+    atomic_fetch_sub(&a->limits->accepted, 1);
     mem_free(a);
 }
 
-static void hand_over(struct http_listener *l, int fd)
+static void hand_over(struct http_listener *l, const struct accepted *accepted)
 {
-    struct accepted *a = mem_zalloc(sizeof *a);
+    struct accepted *a = mem_dup(accepted, sizeof *a);
     a->task.run = on_lane;
     a->lane = l->lanes[l->next++ % l->n_lanes];
-    a->fd = fd;
+    a->limits = l->limits;
+    atomic_fetch_add(&l->limits->accepted, 1);
     loop_post(a->lane->loop, &a->task);
 }
 
@@ -51,24 +57,34 @@ static void on_resume(struct loop_timer *t)
     loop_watch(l->loop, &l->watch, EPOLLIN);
 }
 
-/* Without descriptors accept would fail again and again while the client waits in the backlog. */
-static void pause_accepting(struct http_listener *l)
+static void pause_accepting(struct http_listener *l, int64_t ms)
 {
-    log_warn("http", "cannot accept a connection", "address", l->address, "err", strerror(errno));
     loop_unwatch(l->loop, &l->watch);
-    loop_timer_in(l->loop, &l->resume, PAUSE_MS);
+    loop_timer_in(l->loop, &l->resume, ms);
+}
+
+/* Without descriptors accept would fail again and again while the client waits in the backlog. */
+static void fail_accepting(struct http_listener *l)
+{
+    log_warn("http", "cannot accept a connection; retrying", "address", l->address, "err", strerror(errno));
+    pause_accepting(l, PAUSE_MS);
 }
 
 static void on_clients(struct loop_fd *w, uint32_t events UNUSED)
 {
     struct http_listener *l = CONTAINER(w, struct http_listener, watch);
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0)
-            hand_over(l, fd);
+        struct accepted a = {.n_from = sizeof a.from};
+        if (atomic_load(&l->limits->accepted) >= l->limits->max_accepted) {
+            pause_accepting(l, BUSY_MS);
+            return;
+        }
+        a.fd = accept4(w->fd, (struct sockaddr *)&a.from, &a.n_from, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (a.fd >= 0)
+            hand_over(l, &a);
         else if (errno != EINTR && errno != ECONNABORTED) {
             if (errno != EAGAIN)
-                pause_accepting(l);
+                fail_accepting(l);
             return;
         }
     }
@@ -143,7 +159,7 @@ static void read_address(struct http_listener *l)
 }
 
 struct http_listener *http_listen(struct str address, struct loop *main, struct lane *const *lanes, unsigned n,
-                                  struct err *err)
+                                  struct http_limits *limits, struct err *err)
 {
     char host[256], port[16];
     if (!split(address, host, port, err))
@@ -152,7 +168,7 @@ struct http_listener *http_listen(struct str address, struct loop *main, struct 
     if (fd < 0)
         return NULL;
     struct http_listener *l = mem_zalloc(sizeof *l);
-    *l = (struct http_listener){.loop = main, .lanes = lanes, .n_lanes = n, .watch = {.run = on_clients, .fd = fd},
+    *l = (struct http_listener){.loop = main, .lanes = lanes, .n_lanes = n, .limits = limits, .watch = {.run = on_clients, .fd = fd},
                                 .resume.run = on_resume};
     read_address(l);
     loop_watch(main, &l->watch, EPOLLIN);

@@ -51,6 +51,7 @@ void http_pack(struct http_request *r)
         return;
     struct buf packed = {0};
     gzip_pack(&packed, buf_str(&r->out), 1);
+    buf_charge_anyway(&packed, r->out.budget);
     r->unpacked = r->out;
     r->out = packed;
     r->packed = true;

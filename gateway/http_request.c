@@ -8,12 +8,19 @@
 
 #include <string.h>
 
-enum { DEFAULT_BODY = 1 << 20 };
+enum { DEFAULT_BODY = 1 << 20, RETRY_SECONDS = 1 };
 
 void http_refuse(struct http_connection *c, int status, const char *text)
 {
     c->route = NULL;
     http_text(&c->r, status, text);
+}
+
+void http_refuse_for_now(struct http_connection *c, enum http_stat reason, const char *text)
+{
+    stats_add(&http_stats, reason, 1);
+    http_refuse(c, 503, text);
+    c->r.retry_after = RETRY_SECONDS;
 }
 
 /* ---- the request line ---- */
@@ -152,32 +159,65 @@ static void refuse_framing(struct http_connection *c, int status, const char *te
     http_refuse(c, status, text);
 }
 
-bool http_request_check(struct http_connection *c, const struct http_framing *f)
+static const char body_too_large[] = "the body is larger than this path takes\n";
+
+bool http_request_check(struct http_connection *c, const struct http_head *h)
 {
     struct str length = http_header(&c->r, "Content-Length"), coding = http_header(&c->r, "Transfer-Encoding");
+    const char *fault = http_head_fault(h);
     uint64_t n = 0;
     check_origin(c);
-    if (length.p && coding.p)
-        refuse_framing(c, 400, "Content-Length and Transfer-Encoding exclude each other\n");
-    else if (f->hosts > 1)
-        refuse_framing(c, 400, "more than one Host header\n");
-    else if (f->odd_name || f->lengths > 1)
-        refuse_framing(c, 400, "the headers do not say for certain where the body ends\n");
-    else if (coding.p && (f->codings > 1 || !str_ieq(coding, STR("chunked"))))
+    if (fault)
+        refuse_framing(c, 400, fault);
+    else if (coding.p && !str_ieq(coding, STR("chunked")))
         refuse_framing(c, 501, "the only Transfer-Encoding that is known is chunked\n");
     else if (length.p && !num_parse_u64(length, &n))
         refuse_framing(c, 400, "Content-Length is not a number\n");
     else if (n > max_body(c))
-        http_refuse(c, 413, "the body is larger than this path takes\n");
-    else if (!buf_try_reserve(&c->body, (size_t)n))
-        http_refuse(c, 503, "there is no memory for the body\n");
+        http_refuse(c, 413, body_too_large);
+    else if (n > budget_left(&c->conf->limits->bodies) || !http_socket_may_add_body(c->sockets, c->socket, (size_t)n))
+        c->dropped = BODY_NO_MEMORY; /* read all the same: a client that still sends may never see a response */
+    c->body.max = n > 0 ? (size_t)n : max_body(c);
+    c->close = c->close || coding.p; /* the library takes chunks whose lines end with a bare LF: nothing may follow them */
     return coding.p || n > 0;
 }
 
+void http_request_drop_body(struct http_connection *c)
+{
+    buf_free(&c->body);
+    http_socket_drop_body(c->socket);
+}
+
+/* Memory is taken for bytes that have come, whatever length was announced. What cannot be kept is read to its end all
+ * the same, as the library has no way to answer before. */
 void http_request_take(struct http_connection *c, const char *p, size_t n)
 {
-    c->body.max = max_body(c);
-    buf_add(&c->body, p, n);
+    size_t before = c->body.cap;
+    if (c->dropped)
+        return;
+    if (n > c->body.max - c->body.n)
+        c->dropped = BODY_TOO_LARGE;
+    else if (!buf_try_reserve(&c->body, n) || !http_socket_add_body(c->sockets, c->socket, c->body.cap - before))
+        c->dropped = BODY_NO_MEMORY;
+    else
+        buf_add(&c->body, p, n);
+    if (c->dropped)
+        http_request_drop_body(c);
+}
+
+static void refuse_body(struct http_connection *c)
+{
+    http_refuse_for_now(c, HTTP_NO_BODY_MEMORY, "too many bytes of request bodies are under way; try again later\n");
+}
+
+static bool body_kept(struct http_connection *c)
+{
+    bool scarce = budget_exceeded(&c->conf->limits->bodies) && !(c->route->flags & ROUTE_ALWAYS);
+    if (c->dropped == BODY_TOO_LARGE)
+        http_refuse(c, 413, body_too_large);
+    else if (c->dropped || scarce)
+        refuse_body(c);
+    return c->route != NULL;
 }
 
 static bool is_form(struct http_request *r)
@@ -190,16 +230,14 @@ static bool is_form(struct http_request *r)
 bool http_request_read(struct http_connection *c)
 {
     struct err err;
-    if (c->body.over) {
-        http_refuse(c, 413, "the body is larger than this path takes\n");
+    if (!body_kept(c))
         return false;
-    }
     if (!is_form(&c->r)) {
         c->r.body = buf_str(&c->body);
         return true;
     }
     if (form_parse(&c->r.arena, &c->r.form, buf_str(&c->body), &err))
-        return true;
+        return body_kept(c);
     http_error(&c->r, &err);
     return false;
 }

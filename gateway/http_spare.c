@@ -25,6 +25,7 @@ struct buf http_spare_take(struct http_spare *s)
 
 void http_spare_put(struct http_spare *s, struct buf *b)
 {
+    buf_charge_anyway(b, NULL);
     if (b->cap >= LEAST && b->cap <= MOST && b->cap > s->buf.cap) {
         buf_free(&s->buf);
         s->buf = (struct buf){.p = b->p, .cap = b->cap};
@@ -40,6 +41,7 @@ void http_spare_save(struct http_spare *s, struct buf *answer)
     if (answer->cap < LEAST || answer->n > answer->cap / 4)
         return;
     buf_add_str(&small, buf_str(answer));
+    buf_charge_anyway(&small, answer->budget);
     http_spare_put(s, answer);
     *answer = small;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The memory of a large answer that was sent, kept for the next one: fresh pages cost more than what is written to
- * them. It is given back when none comes within a second. Of one lane, called by it.
+ * them. It is given back when none comes within a second. Of one lane, called by it. While it
+ * is kept no budget counts it.
  */
 #ifndef GATEWAY_HTTP_SPARE_H
 #define GATEWAY_HTTP_SPARE_H

@@ -21,7 +21,7 @@ void http_traffic_count(struct http_traffic *t, int fd)
 {
     struct tcp_info info = {0};
     socklen_t n = sizeof info;
-    if (t == NULL || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0)
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0)
         return;
     uint64_t read = info.tcpi_bytes_received, written = written_bytes(&info, n);
     if (read > t->read)

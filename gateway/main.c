@@ -9,6 +9,7 @@
 #include "gateway/cli_promql.h"
 #include "gateway/gateway.h"
 #include "gateway/greeting.h"
+#include "gateway/limits.h"
 #include "gateway/metrics.h"
 #include "gateway/routes.h"
 #include "gateway/worker.h"
@@ -19,11 +20,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { SWEEP_MS = 60000, IDLE_MS = 120000, CONNECTIONS = 16384, GRACE_MS = 5000, LISTENERS = 16 };
+enum { SWEEP_MS = 60000, GRACE_MS = 5000, LISTENERS = 16, QUERIES = 20 };
 
 static struct http_listener *listeners[LISTENERS];
 static size_t n_listeners;
@@ -34,15 +34,11 @@ static struct loop_timer sweep_timer;
 /* Few arenas: lanes and workers free what others allocated, and each arena keeps what it once held. */
 static void set_up_process(void)
 {
-    struct rlimit files;
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, 256 << 10);
     mallopt(M_TRIM_THRESHOLD, 512 << 10);
     signal(SIGPIPE, SIG_IGN);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    limits_raise_files();
 }
 
 static void set_up_log(const struct flags *f)
@@ -124,12 +120,16 @@ static bool start_lanes(struct err *err)
     const struct flags *f = &gateway.flags;
     unsigned cores = thread_cores();
     unsigned n = f->lanes > 0 ? (unsigned)f->lanes : cores;
+    unsigned workers = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : QUERIES;
     size_t unpacked = (size_t)f->max_insert_size;
+    limits_divide(f, n, workers, &gateway.http, &gateway.queries);
     struct http_conf_server conf = {.max_push = unpacked + unpacked / 6 + 32, /* what snappy makes of random bytes */
                                     .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
-                                    .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .idle_timeout = IDLE_MS,
-                                    .max_connections = CONNECTIONS / n};
-    workers_start(&(struct worker_conf){.workers = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : 20});
+                                    .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &gateway.http};
+    workers_start(&(struct worker_conf){.workers = workers, .turns = f->query_evaluations > 0
+                                                                            ? (unsigned)f->query_evaluations
+                                                                            : cores,
+                                        .memory = &gateway.queries});
     gateway.lanes = mem_zalloc(n * sizeof(struct lane *));
     for (; gateway.n_lanes < n; gateway.n_lanes++)
         if ((gateway.lanes[gateway.n_lanes] = lane_start(gateway.n_lanes, &conf, err)) == NULL)
@@ -164,7 +164,8 @@ static bool start_listeners(struct err *err)
             continue;
         if (n_listeners == LISTENERS)
             return err_set(err, ERR_BAD_DATA, "--web.listen-address: at most %d addresses", LISTENERS);
-        listeners[n_listeners] = http_listen(list->items[i], gateway.main, gateway.lanes, gateway.n_lanes, err);
+        listeners[n_listeners] = http_listen(list->items[i], gateway.main, gateway.lanes, gateway.n_lanes, &gateway.http,
+                                             err);
         if (listeners[n_listeners] == NULL)
             return false;
         n_listeners++;
@@ -217,6 +218,7 @@ static void tear_down(void)
     loop_turn(gateway.main, 0);
     for (unsigned i = 0; i < gateway.n_lanes; i++)
         lane_free(gateway.lanes[i]);
+    http_limits_free(&gateway.http);
     mem_free(gateway.lanes);
     mem_free(lane_loops);
     mem_free(lane_sinks);

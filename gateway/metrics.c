@@ -20,6 +20,29 @@ static void collect_config(struct stats_out *o)
     stats_single(o, "sluice_lanes", STATS_GAUGE, "Lanes", gateway.n_lanes);
 }
 
+static void budget_family(struct stats_out *o, const char *used, const char *most, const char *help, struct budget *b)
+{
+    stats_single(o, used, STATS_GAUGE, help, (double)atomic_load(&b->used));
+    stats_single(o, most, STATS_GAUGE, "Maximum of it, see operations.md", (double)b->max);
+}
+
+static void collect_limits(struct stats_out *o)
+{
+    struct http_limits *http = &gateway.http;
+    stats_single(o, "sluice_http_connections", STATS_GAUGE, "Client connections", atomic_load(&http->connections));
+    stats_single(o, "sluice_http_connections_max", STATS_GAUGE, "Maximum of it, see operations.md",
+                 (double)http->places * gateway.n_lanes);
+    budget_family(o, "sluice_http_body_bytes", "sluice_http_body_bytes_max",
+                  "Bytes of request bodies and parameters under way", &http->bodies);
+    budget_family(o, "sluice_http_response_bytes", "sluice_http_response_bytes_max",
+                  "Bytes of responses that their clients have not read", &http->responses);
+    budget_family(o, "sluice_query_memory_bytes", "sluice_query_memory_bytes_max", "Memory of queries at work",
+                  &gateway.queries);
+    stats_single(o, "sluice_query_memory_refused_total", STATS_COUNTER,
+                 "Allocations of queries refused because all queries together had used their memory",
+                 (double)atomic_load(&gateway.queries.refused));
+}
+
 static void collect_ignored(struct stats_out *o)
 {
     struct config *c = gateway_config();
@@ -69,6 +92,7 @@ static void collect(struct stats_out *o, void *arg UNUSED)
     collect_config(o);
     collect_ignored(o);
     collect_ingest_servers(o);
+    collect_limits(o);
     collect_flags(o);
     collect_upstream(o);
 }

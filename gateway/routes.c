@@ -5,20 +5,21 @@
 #include "gateway/api/query.h"
 #include "gateway/pages/pages.h"
 
-enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST, PUSH = ROUTE_LATER | ROUTE_PUSH | ROUTE_CHANGES };
+enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST, PUSH = ROUTE_LATER | ROUTE_PUSH | ROUTE_CHANGES,
+       ALWAYS = ROUTE_ALWAYS };
 
 const struct route routes[] = {
     {READ, "/", page_index, 0, 0},
     {READ, "/targets", page_targets, ROUTE_WORKER, 0},
-    {READ, "/metrics", page_metrics, 0, 0},
+    {READ, "/metrics", page_metrics, ALWAYS, 0},
     {READ, "/config", page_config, 0, 0},
     {READ, "/flags", page_flags, 0, 0},
     {READ, "/favicon.ico", api_ping, 0, 0},
 
-    {READ, "/-/healthy", api_healthy, 0, 0},
-    {READ, "/-/ready", api_ready, 0, 0},
-    {READ, "/health", api_healthy, 0, 0},
-    {READ, "/ready", api_ready_vmagent, 0, 0},
+    {READ, "/-/healthy", api_healthy, ALWAYS, 0},
+    {READ, "/-/ready", api_ready, ALWAYS, 0},
+    {READ, "/health", api_healthy, ALWAYS, 0},
+    {READ, "/ready", api_ready_vmagent, ALWAYS, 0},
     {FORM, "/ping", api_ping, 0, 0},
     {READ, "/version", api_version, 0, 0},
     {HTTP_GET | HTTP_POST | HTTP_PUT, "/-/reload", api_reload, ROUTE_LATER | ROUTE_CHANGES, 0},

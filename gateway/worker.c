@@ -5,11 +5,16 @@
 #include "gateway/worker.h"
 
 #include "base/list.h"
+#include "base/log.h"
 #include "base/stats.h"
 #include "base/thread.h"
 #include "gateway/lane.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 struct job {
     struct list node;      /* of pool.line */
@@ -19,7 +24,7 @@ struct job {
     void (*done)(struct http_request *r);
 };
 /* What a large query leaves is kept for the next one for a moment, and given back when none comes. */
-enum { SPARE_BLOCKS = 16, SPARE_MS = 1000 };
+enum { SPARE_BLOCKS = 16, SPARE_MS = 1000, NICE = 10, TURN_POLL_MS = 50 };
 struct member {
     struct worker worker;
     struct arena_spare spare; /* while it works */
@@ -28,7 +33,8 @@ struct member {
 
 static struct pool {
     struct mutex mutex;
-    struct cond work;
+    struct cond work, turn;
+    unsigned n_turns;
     struct worker_conf conf;
     struct member *members; unsigned n; /* started ones */
     struct list line;
@@ -74,6 +80,7 @@ static void tidy(void)
     mutex_lock(&pool.mutex);
 }
 
+/* What is spare comes with the turn. */
 static struct job *next_job(struct member *m)
 {
     mutex_lock(&pool.mutex);
@@ -86,7 +93,7 @@ static struct job *next_job(struct member *m)
     }
     pool.n_idle--;
     struct list *node = list_pop_front(&pool.line);
-    m->spare = take_spare();
+    m->spare = (struct arena_spare){.most = SPARE_BLOCKS};
     pool.n_waiting -= node != NULL;
     mutex_unlock(&pool.mutex);
     return node ? CONTAINER(node, struct job, node) : NULL;
@@ -124,7 +131,7 @@ static void run(void *arg)
     struct member *m = arg;
     struct worker *w = &m->worker;
     self = w;
-    w->loop = loop_new();
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
     for (struct job *job; (job = next_job(m)) != NULL;)
         work(m, job);
     arena_spare_free(&m->spare);
@@ -133,13 +140,22 @@ static void run(void *arg)
     loop_free(w->loop);
 }
 
+/* One that cannot start is no harm as long as there are others: the query waits for them. */
 static void start_member(void)
 {
     struct member *m = &pool.members[pool.n];
     char name[32];
     snprintf(name, sizeof name, "query %u", pool.n);
-    m->worker.id = pool.n++;
-    m->thread = thread_start(name, run, m);
+    m->worker.id = pool.n;
+    m->worker.loop = loop_new();
+    m->thread = m->worker.loop ? thread_start(name, run, m) : NULL;
+    if (m->thread) {
+        pool.n++;
+        return;
+    }
+    log_warn("query", "cannot start a query worker; queries wait for the others or are refused", "err", strerror(errno));
+    loop_free(m->worker.loop);
+    m->worker.loop = NULL;
 }
 
 static void collect(struct stats_out *o, void *arg UNUSED)
@@ -160,6 +176,7 @@ void workers_start(const struct worker_conf *c)
         pool.conf.waiting = 16 * c->workers;
     mutex_init(&pool.mutex);
     cond_init(&pool.work);
+    cond_init(&pool.turn);
     list_init(&pool.line);
     stats_collector(collect, NULL);
 }
@@ -168,6 +185,9 @@ bool worker_submit(struct http_request *r, http_handler *run_it, void (*done)(st
 {
     mutex_lock(&pool.mutex);
     bool ok = !pool.stopping && pool.n_waiting < pool.conf.waiting;
+    if (ok && pool.n_idle < pool.n_waiting + 1 && pool.n < pool.conf.workers)
+        start_member();
+    ok = ok && pool.n > 0;
     if (ok) {
         struct job *job = mem_zalloc(sizeof *job);
         job->request = r;
@@ -175,12 +195,68 @@ bool worker_submit(struct http_request *r, http_handler *run_it, void (*done)(st
         job->done = done;
         list_push_back(&pool.line, &job->node);
         pool.n_waiting++;
-        if (pool.n_idle < pool.n_waiting && pool.n < pool.conf.workers)
-            start_member();
         cond_signal(&pool.work);
     }
     mutex_unlock(&pool.mutex);
     return ok;
+}
+
+bool worker_withdraw(struct http_request *r)
+{
+    struct job *job = NULL;
+    mutex_lock(&pool.mutex);
+    for (struct list *n = pool.line.next; n != &pool.line && job == NULL; n = n->next)
+        if (CONTAINER(n, struct job, node)->request == r)
+            job = CONTAINER(n, struct job, node);
+    if (job) {
+        list_remove(&job->node);
+        pool.n_waiting--;
+    }
+    mutex_unlock(&pool.mutex);
+    mem_free(job);
+    return job != NULL;
+}
+
+/* ---- turns ---- */
+
+/* Queries that would run into the memory limit together may fit one after the other. */
+static bool turn_must_wait(void)
+{
+    struct budget *b = pool.conf.memory;
+    return pool.n_turns >= pool.conf.turns || (pool.n_turns > 0 && b && budget_left(b) < b->max / 4);
+}
+
+static struct member *self_member(struct worker *w) { return CONTAINER(w, struct member, worker); }
+
+bool worker_turn_begin(struct worker *w, const struct query_ctx *q, struct err *err)
+{
+    bool ended = false;
+    if (w == NULL || w->_has_turn || pool.conf.turns == 0)
+        return true;
+    mutex_lock(&pool.mutex);
+    while (turn_must_wait() && !ended) {
+        cond_wait_ms(&pool.turn, &pool.mutex, TURN_POLL_MS);
+        ended = query_ended(q, "waiting for other queries", err);
+    }
+    w->_has_turn = !ended;
+    pool.n_turns += w->_has_turn;
+    if (w->_has_turn && self_member(w)->spare.n == 0)
+        self_member(w)->spare = take_spare();
+    mutex_unlock(&pool.mutex);
+    return w->_has_turn;
+}
+
+void worker_turn_end(struct worker *w)
+{
+    if (w == NULL || !w->_has_turn)
+        return;
+    mutex_lock(&pool.mutex);
+    pool.n_turns--;
+    w->_has_turn = false;
+    cond_signal(&pool.turn);
+    mutex_unlock(&pool.mutex);
+    put_spare(self_member(w), false); /* who waits needs none */
+    self_member(w)->spare.most = SPARE_BLOCKS;
 }
 
 /* Those in line are done first: their clients wait, and they were told to end soon (http_server_cancel). */
@@ -199,5 +275,6 @@ void workers_free(void)
     stats_collector_remove(collect, NULL);
     mem_free(pool.members);
     cond_free(&pool.work);
+    cond_free(&pool.turn);
     mutex_free(&pool.mutex);
 }

@@ -60,8 +60,10 @@ static bool run(struct run *r)
 
 static void arena_full(struct arena *a, size_t wanted, void *arg)
 {
+    struct err err;
     (void)wanted;
-    eval_fail(arg, ERR_LIMIT, "query needs more than %zu MiB of memory", a->max >> 20);
+    arena_full_error(a, a->max, &err);
+    eval_fail(arg, err.kind, "%s", err.text);
 }
 
 static bool make_grid(const struct promql_params *p, struct grid *g, struct err *err)

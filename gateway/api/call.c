@@ -8,13 +8,15 @@
 
 #include <stdio.h>
 
-enum { NOTES_SHOWN = 10 };
+enum { NOTES_SHOWN = 10, RETRY_SECONDS = 2 };
 
 /* ---- budget ---- */
 
 static bool too_much(struct api_call *c)
 {
-    return err_set(&c->err, ERR_LIMIT, "query needs more than %zu MiB of memory", c->arena->max >> 20);
+    c->arena->starved = c->arena->starved || c->r->out.starved;
+    arena_full_error(c->arena, c->arena->max, &c->err);
+    return false;
 }
 
 static void on_full(struct arena *a UNUSED, size_t wanted UNUSED, void *arg)
@@ -24,6 +26,18 @@ static void on_full(struct arena *a UNUSED, size_t wanted UNUSED, void *arg)
     longjmp(c->_full, 1);
 }
 
+/* The reply counts as the query's memory. It may begin in memory of an earlier one, which must not fill the budget. */
+static void charge_reply_buffer(struct api_call *c)
+{
+    struct buf *out = &c->r->out, small = {0};
+    if (out->cap > c->arena->max / 4) {
+        buf_add_str(&small, buf_str(out));
+        buf_free(out);
+        *out = small;
+    }
+    buf_charge_anyway(out, &gateway.queries);
+}
+
 static bool run(struct api_call *c, api_body *body)
 {
     if (setjmp(c->_full))
@@ -31,7 +45,10 @@ static bool run(struct api_call *c, api_body *body)
     c->arena->max = (size_t)gateway.flags.query_memory;
     c->arena->on_full = on_full;
     c->arena->on_full_arg = c;
-    return body(c);
+    if (!arena_charge(c->arena, &gateway.queries))
+        return too_much(c);
+    charge_reply_buffer(c);
+    return worker_turn_begin(c->q.user, &c->q, &c->err) && body(c);
 }
 
 void api_reply_begin(struct api_call *c)
@@ -62,7 +79,14 @@ static bool run_with_upstream(struct api_call *c, struct http_request *r, api_bo
 {
     begin(c, r);
     bool ok = run(c, body);
+    worker_turn_end(c->q.user);
     c->arena->on_full = NULL;
+    if (!ok) { /* the reply is an error then, which is short */
+        buf_charge_anyway(&r->out, NULL);
+        r->out.max = 0;
+    }
+    if (!ok && c->err.kind == ERR_UNAVAILABLE && c->err.retry_after == 0 && (c->arena->starved || c->r->out.starved))
+        c->err.retry_after = RETRY_SECONDS;
     if (c->end)
         c->end(c);
     upstream_unref(c->_upstream);

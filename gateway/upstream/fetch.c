@@ -38,9 +38,9 @@ void round_fail(struct round *r, const struct err *why)
 
 static bool over_budget(const struct round *r, struct err *err)
 {
-    if (r->budget == 0 || r->q->arena->used <= r->budget)
+    if (!arena_over(r->q->arena, r->budget))
         return false;
-    err_set(err, ERR_LIMIT, "query needs more than %zu MiB of memory", r->budget >> 20);
+    arena_full_error(r->q->arena, r->budget, err);
     return true;
 }
 
@@ -79,11 +79,13 @@ static void cancel_all(struct round *r)
 bool round_wait(struct round *r, struct err *err)
 {
     bool ok = true;
+    if (!list_empty(&r->under_way))
+        worker_turn_end(r->worker);
     while (ok && !list_empty(&r->under_way)) {
         loop_turn(r->worker->loop, POLL_MS);
         ok = round_check(r, err);
     }
-    ok = ok && round_check(r, err);
+    ok = ok && worker_turn_begin(r->worker, r->q, err) && round_check(r, err);
     cancel_all(r);
     return ok;
 }

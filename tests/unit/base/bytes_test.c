@@ -112,6 +112,48 @@ static void arenas_take_spare_blocks_again(void **state)
     assert_int_equal(spare.n, 0);
 }
 
+static void budgets_are_shared(void **state)
+{
+    (void)state;
+    struct budget all = {.max = 100 << 10}, other = {.max = 1 << 10};
+    struct buf b = {.budget = &all};
+    struct arena a;
+    struct err err;
+    arena_init(&a, 1 << 20);
+    assert_true(arena_charge(&a, &all));
+    for (int i = 0; i < 60; i++)
+        buf_printf(&b, "%01000d", i);
+    assert_false(b.over);
+    assert_int_equal(atomic_load(&all.used), b.cap);
+    while (arena_alloc(&a, 1000) != NULL)
+        ;
+    assert_true(a.starved && a.used < 60 << 10);
+    assert_int_equal(atomic_load(&all.used), b.cap + a.used);
+    arena_full_error(&a, a.max, &err);
+    assert_int_equal(err.kind, ERR_UNAVAILABLE);
+    for (int i = 0; i < 60; i++)
+        buf_printf(&b, "%01000d", i);
+    assert_true(b.over && b.starved && atomic_load(&all.used) <= all.max);
+    assert_false(buf_charge(&b, &other));
+    assert_int_equal(atomic_load(&other.used), 0);
+    buf_charge_anyway(&b, &other);
+    assert_true(budget_exceeded(&other) && budget_left(&other) == 0);
+    assert_int_equal(atomic_load(&all.used), a.used);
+    buf_free(&b);
+    arena_free(&a);
+    assert_int_equal(atomic_load(&all.used) + atomic_load(&other.used), 0);
+    buf_add_char(&b, 'x'); /* a freed buffer may be filled again, and counts again */
+    assert_int_equal(atomic_load(&other.used), b.cap);
+    assert_true(buf_charge(&b, NULL));
+    assert_int_equal(atomic_load(&other.used), 0);
+    buf_free(&b);
+    arena_init(&a, 0); /* without a limit of its own nothing is refused */
+    assert_true(arena_charge(&a, &other));
+    assert_non_null(arena_alloc(&a, 4096));
+    assert_true(arena_over(&a, 0));
+    arena_free(&a);
+}
+
 static void note_full(struct arena *a, size_t wanted, void *arg) { (void)a; (void)wanted; *(unsigned *)arg += 1; }
 
 static void arenas_keep_their_budget(void **state)
@@ -186,6 +228,7 @@ int main(void)
         cmocka_unit_test(arenas_give_back_to_the_mark),
         cmocka_unit_test(arenas_take_spare_blocks_again),
         cmocka_unit_test(arenas_keep_their_budget),
+        cmocka_unit_test(budgets_are_shared),
         cmocka_unit_test(errors_keep_their_words),
         cmocka_unit_test(lists_link_and_unlink),
     };

@@ -17,6 +17,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ static struct loop *main_loop;
 static struct thread *main_thread;
 static struct lane *lanes[LANES];
 static struct http_listener *listener;
+static struct http_limits limits;
 static atomic_int canceled_seen, holding;
 static atomic_bool let_go;
 
@@ -239,7 +241,7 @@ static void test_limits(void **state UNUSED)
     expect(buf_z(&request), 413, "the body is larger than this path takes\n");
     buf_free(&request);
     expect("POST /p/small HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
-           "Content-Length and Transfer-Encoding exclude each other\n");
+           "conflicting Content-Length and Transfer-Encoding headers\n");
 }
 
 /* What follows such a request must not be taken for the next one. */
@@ -247,7 +249,7 @@ static void test_framing(void **state UNUSED)
 {
     static const struct { const char *headers; int status; } odd[] = {
         {"Content-Length: 5\r\nTransfer-Encoding: chunked", 400}, {"Content-Length: 0\r\nContent-Length: 5", 400},
-        {"Content-Length : 5", 400}, {"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", 501},
+        {"Content-Length : 5", 400}, {"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", 400},
         {"Transfer-Encoding: gzip", 501}, {"Content-Length: 5x", 400}};
     for (size_t i = 0; i < LEN(odd); i++) {
         struct buf request = {0};
@@ -392,6 +394,56 @@ static void test_ambiguous_headers(void **state UNUSED)
 {
     expect_bad_request("GET /p/echo HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n");
     expect_bad_request("GET /p/echo HTTP/1.1\r\nHost: x\r\nX-A: a\rContent-Length: 5\r\n\r\n");
+    expect_bad_request("GET /p/echo HTTP/1.1\r\n\r\n");
+    expect_bad_request("GET /p/echo HTTP/1.1\r\nHost: x y\r\n\r\n");
+    expect_bad_request("GET /p/ec ho HTTP/1.1\r\nHost: x\r\n\r\n");
+    expect_bad_request("GET /p/echo\r HTTP/1.1\r\nHost: x\r\n\r\n");
+    expect_bad_request("GET /p/echo HTTP/1.1\r\nHost: x\nX-A: b\r\n\r\n");
+    expect_bad_request("GET /p/echo HTTP/1.1\nHost: x\n\n");
+    expect_bad_request("GET /p/echo HTTP/1.1\r\nHost: x\r\nX-A: a\r\n b\r\n\r\n");
+    expect_bad_request("GET /p/echo HTTP/1.1\r\nHost: x\r\n: a\r\n\r\n");
+    expect_bad_request("GET /p/echo HTTP/1.1\r\nHost: x\r\nX\xff: a\r\n\r\n");
+    expect_bad_request("POST /p/echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n");
+    expect("GET /p/echo HTTP/1.0\r\n\r\n", 200, "1 /echo [] q: body:0");
+    expect("GET /p/echo HTTP/1.1\r\nHost: [::1]:80\r\nX-A: \r\nX-B: c \r\n\r\n", 200, "1 /echo [] q: body:0");
+}
+
+/* A NUL ends what the library reads of a line, wherever it stands. */
+static void test_nul_in_the_head(void **state UNUSED)
+{
+    static const char request[] = "POST /p/echo HTTP/1.1\r\nHost: x\r\nX-A: a\r\nContent-Length: 50\r\nX-B: b\r\n\r\n";
+    size_t n = sizeof request - 1;
+    for (size_t i = 5; i < n; i++) {
+        char text[sizeof request];
+        struct reply r;
+        int fd = dial();
+        memcpy(text, request, n);
+        if (text[i] == '\r' || text[i] == '\n') /* a line that does not end has no response */
+            continue;
+        text[i] = 0;
+        assert_int_equal(send(fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
+        bool answered = receive(fd, false, &r);
+        if (answered)
+            assert_int_equal(r.status, 400);
+        buf_free(&r.bytes);
+        close(fd);
+    }
+}
+
+/* Nothing is read from the connection behind a body in chunks: where it ends is a matter of taste. */
+static void test_chunks_end_the_connection(void **state UNUSED)
+{
+    struct reply r;
+    int fd = dial();
+    send_all(fd, "POST /p/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\na\n0\n\nGET /p/echo HTTP/1.1\r\n"
+                 "Host: x\r\n\r\n");
+    assert_true(receive(fd, false, &r));
+    assert_int_equal(r.status, 200);
+    buf_free(&r.bytes);
+    assert_false(receive(fd, false, &r));
+    assert_int_equal(r.bytes.n, 0);
+    buf_free(&r.bytes);
+    close(fd);
 }
 
 static void test_later(void **state UNUSED)
@@ -433,6 +485,32 @@ static bool line_is(const char *metric)
     }
     buf_free(&out);
     return found;
+}
+
+/* A loop takes two descriptors. The test is the first that asks for a worker. */
+static void test_no_worker_can_start(void **state UNUSED)
+{
+    struct rlimit before, none;
+    int client = dial(), free_fd;
+    struct reply r;
+    usleep(50000); /* until it is accepted */
+    free_fd = dup(client);
+    close(free_fd);
+    getrlimit(RLIMIT_NOFILE, &before);
+    none = (struct rlimit){(rlim_t)free_fd + 1, before.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+    send_all(client, "GET /p/worker HTTP/1.1\r\nHost: x\r\n\r\n");
+    bool answered = receive(client, false, &r);
+    setrlimit(RLIMIT_NOFILE, &before);
+    assert_true(answered);
+    assert_int_equal(r.status, 503);
+    assert_true(str_is(reply_header(&r, "Retry-After"), "1"));
+    buf_free(&r.bytes);
+    send_all(client, "GET /p/worker HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_true(receive(client, false, &r));
+    assert_int_equal(r.status, 200);
+    buf_free(&r.bytes);
+    close(client);
 }
 
 static void test_full_line(void **state UNUSED)
@@ -480,9 +558,9 @@ static void test_port_in_use(void **state UNUSED)
 {
     struct err err;
     struct str same = str_of(http_listener_address(listener));
-    assert_null(http_listen(same, main_loop, lanes, LANES, &err));
+    assert_null(http_listen(same, main_loop, lanes, LANES, &limits, &err));
     assert_non_null(strstr(err.text, "in use"));
-    assert_null(http_listen(STR("nowhere"), main_loop, lanes, LANES, &err));
+    assert_null(http_listen(STR("nowhere"), main_loop, lanes, LANES, &limits, &err));
     assert_non_null(strstr(err.text, "nowhere"));
 }
 
@@ -494,12 +572,16 @@ static int set_up(void **state UNUSED)
 {
     struct err err;
     static const struct http_conf_server conf = {.routes = table, .n_routes = LEN(table), .prefix = "/p/", .cors_origin = "http://a[.].*",
-                                                 .idle_timeout = 30000, .max_connections = 1000, .max_push = 2000000};
+                                                 .limits = &limits, .max_push = 2000000};
+    limits = (struct http_limits){.places = 100, .least_places = 1, .spare_places = 2, .idle = 100, .idle_timeout = 30000,
+                                  .read_timeout = 30000, .queue_timeout = 30000, .bodies.max = 8 << 20,
+                                  .body_share = 4 << 20, .responses.max = 16 << 20, .max_accepted = 64};
+    http_limits_init(&limits);
     main_loop = loop_new();
     for (unsigned i = 0; i < LANES; i++)
-        assert_non_null(lanes[i] = lane_start(i, &conf, NULL));
+        assert_non_null(lanes[i] = lane_start(i, &conf, &err));
     workers_start(&(struct worker_conf){.workers = WORKERS, .waiting = WAITING});
-    listener = http_listen(STR("127.0.0.1:0"), main_loop, lanes, LANES, &err);
+    listener = http_listen(STR("127.0.0.1:0"), main_loop, lanes, LANES, &limits, &err);
     main_thread = thread_start("main", run_main, NULL);
     return listener == NULL;
 }
@@ -522,6 +604,7 @@ static int tear_down(void **state UNUSED)
     for (unsigned i = 0; i < LANES; i++)
         lane_free(lanes[i]);
     loop_free(main_loop);
+    http_limits_free(&limits);
     close(idle);
     close(busy);
     return began ? 0 : 1;
@@ -530,10 +613,12 @@ static int tear_down(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_worker_can_start),
         cmocka_unit_test(test_routes), cmocka_unit_test(test_forms), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_framing), cmocka_unit_test(test_push_body), cmocka_unit_test(test_redirect),
         cmocka_unit_test(test_many_parameters), cmocka_unit_test(test_other_sites_change_nothing),
-        cmocka_unit_test(test_ambiguous_headers),
+        cmocka_unit_test(test_ambiguous_headers), cmocka_unit_test(test_nul_in_the_head),
+        cmocka_unit_test(test_chunks_end_the_connection),
         cmocka_unit_test(test_keep_alive),
         cmocka_unit_test(test_large_and_packed), cmocka_unit_test(test_headers), cmocka_unit_test(test_later),
         cmocka_unit_test(test_client_leaves), cmocka_unit_test(test_full_line), cmocka_unit_test(test_many), cmocka_unit_test(test_port_in_use)};

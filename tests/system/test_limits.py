@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One client can take down or starve only itself: connections, bodies, responses and queries beyond their limits."""
+import os
+import re
+import socket
+import threading
+import time
+
+from fakes import Fake
+from lib import *
+
+GROUP = "server_groups: [{{static_configs: [{{targets: ['{}']}}], kind: prometheus, remote_read: false}}]\n"
+
+
+class Hanging(Fake):
+    """A storage that responds when it is told to."""
+
+    def __init__(self):
+        self.go = threading.Event()
+        super().__init__()
+
+    def answer(self, request, form):
+        self.go.wait(20)
+        return request.reply(200, b'{"status":"success","data":{"resultType":"vector","result":[]}}',
+                             Content_Type="application/json")
+
+
+def connect(sluice, text="", receive_buffer=None):
+    s = socket.socket()
+    if receive_buffer:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    s.settimeout(15)
+    s.connect(("127.0.0.1", sluice.port))
+    s.sendall(text.encode())
+    return s
+
+
+def get(path):
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def status_of(s):
+    line = s.recv(4096)
+    return int(line[9:12]) if line else 0
+
+
+def is_closed(s):
+    s.setblocking(False)
+    try:
+        return s.recv(1 << 20) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def rss(sluice):
+    with open(f"/proc/{sluice.p.pid}/status", encoding="ascii") as f:
+        return int(re.search(r"VmHWM:\s+(\d+)", f.read())[1]) << 10
+
+
+def closed(sluice, reason):
+    return sluice.metric("sluice_http_closed_total", f'reason="{reason}"')
+
+
+def refused(sluice, reason):
+    return sluice.metric("sluice_http_refused_total", f'reason="{reason}"')
+
+
+def push_series(sluice, n, samples=1):
+    now = int(time.time() * 1000)
+    assert push(f"{sluice.url}/api/v1/write", [
+        ({"__name__": "m", "i": f"{i:06}", "pad": "x" * 100}, [(now - 1000 * k, 1.0) for k in reversed(range(samples))])
+        for i in range(n)]).status == 204
+    wait_until(lambda: sluice.query("count(m)")["result"][0]["value"][1] == str(n))
+
+
+def test_no_descriptor_is_left():
+    for limit in (64, 256):
+        sluice = Sluice("recent: {}\n", name=f"sluice-{limit}", start=False)
+        sluice.command = ["prlimit", f"--nofile={limit}:{limit}", "--"] + sluice.command
+        sluice.start().wait_ready()
+        crowd = [connect(sluice) for _ in range(limit + 50)]
+        assert sluice.get("/-/healthy", timeout=5).status == 200
+        crowd += [connect(sluice, get("/api/v1/query?query=1")) for _ in range(limit)]
+        wait_until(lambda: closed(sluice, "evicted") > 50, 10)
+        assert sluice.query("1+1")["result"][1] == "2"
+        wait_until(lambda: len(os.listdir(f"/proc/{sluice.p.pid}/fd")) <= limit - 4, 3, "descriptors are left for targets")
+        for s in crowd:
+            s.close()
+        wait_until(lambda: sluice.metric("sluice_http_connections") <= 2, 10)
+        sluice.stop()
+
+
+def test_health_while_all_connections_are_at_work():
+    slow = Hanging()
+    sluice = Sluice(GROUP.format(slow.address), "--web.max-connections=8", "--lanes=2", "--query.max-concurrency=4")
+    busy = [connect(sluice, get("/api/v1/query?query=x")) for _ in range(8)]
+    wait_until(lambda: sluice.metric("prometheus_engine_queries") == 8)
+    for path, status in (("/-/healthy", 200), ("/-/ready", 200), ("/metrics", 200), ("/api/v1/query?query=1", 503),
+                         ("/targets", 503)):
+        answer = sluice.get(path, timeout=5)
+        assert answer.status == status, f"{path}: {answer}"
+        assert status == 200 or answer.headers["Retry-After"], path
+    assert refused(sluice, "connections") == 2
+    slow.go.set()
+    assert [status_of(s) for s in busy] == [200] * 8
+
+
+def test_longest_idle_connection_is_replaced():
+    sluice = Sluice("", "--web.max-connections=16", "--lanes=1")
+    idle = [connect(sluice, get("/-/healthy")) for _ in range(15)]
+    assert [status_of(s) for s in idle] == [200] * 15
+    for s in idle[:3]:  # not idle for long
+        s.sendall(get("/-/healthy").encode())
+        assert status_of(s) == 200
+    more = [connect(sluice, get("/-/ready")) for _ in range(3)]
+    assert [status_of(s) for s in more] == [200] * 3
+    wait_until(lambda: is_closed(idle[3]))
+    assert not any(is_closed(s) for s in idle[:3])
+
+
+def test_bodies_under_way_are_bounded():
+    sluice = Sluice("recent: {}\n", "--memory.allowedBytes=64MiB", "-maxInsertRequestSize=4MiB")
+    before, pushes, statuses = rss(sluice), [], []
+    for i in range(30):
+        how = "Transfer-Encoding: chunked" if i % 2 else "Content-Length: 4000000"
+        s = connect(sluice, f"POST /api/v1/write HTTP/1.1\r\nHost: x\r\n{how}\r\n\r\n")
+        pushes.append(s)
+        try:
+            for _ in range(39):
+                s.sendall(b"186a0\r\n" + bytes(100000) + b"\r\n" if i % 2 else bytes(100000))
+            if i > 10:  # complete
+                s.sendall(b"0\r\n\r\n" if i % 2 else bytes(100000))
+        except OSError:  # it was refused
+            pass
+    for s in pushes:
+        s.settimeout(0.05)
+        try:
+            statuses.append(status_of(s))
+        except OSError:
+            pass
+    assert rss(sluice) - before < 25 << 20, f"{before >> 20} -> {rss(sluice) >> 20} MiB"
+    assert statuses.count(503) > 10 and set(statuses) == {503}, statuses
+    assert refused(sluice, "body_memory") > 10
+    push_series(sluice, 10)  # small bodies fit beside one that is too large for the rest
+    answer = request(f"{sluice.url}/api/v1/write", data=bytes(3000000), method="POST")
+    assert answer.status == 503 and answer.headers["Retry-After"], answer
+    for s in pushes:
+        s.close()
+    wait_until(lambda: sluice.metric("sluice_http_body_bytes") < 1 << 16)
+    answer = request(f"{sluice.url}/api/v1/write", data=bytes(3000000), method="POST")
+    assert answer.status == 415, answer
+
+
+def test_slow_requests_end():
+    sluice = Sluice("recent: {}\n", "--web.read-timeout=1s")
+    silent = connect(sluice)
+    head = connect(sluice, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n")
+    body = connect(sluice, "POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+    idle = connect(sluice, get("/-/healthy"))
+    assert status_of(idle) == 200
+    began, ended = time.monotonic(), {}
+    while time.monotonic() < began + 13 and len(ended) < 3:
+        time.sleep(0.1)
+        for name, s, piece in (("silent", silent, b""), ("head", head, b"X-A: b\r\n"), ("body", body, b"x")):
+            try:
+                s.setblocking(True)
+                s.sendall(piece)
+            except OSError:
+                pass
+            if name not in ended and is_closed(s):
+                ended[name] = time.monotonic() - began
+    assert ended["body"] < 4 and 9 < ended["head"] < 13 and 9 < ended["silent"] < 13, ended
+    assert not is_closed(idle)
+    assert closed(sluice, "timeout") == 3
+
+
+def test_unread_responses_are_bounded():
+    sluice = Sluice("recent: {}\n", "--memory.allowedBytes=64MiB", "--query.max-memory=24MiB",
+                    "--query.max-evaluations=1")
+    push_series(sluice, 20000)
+    query = {"query": "m", "time": int(time.time()) + 1}
+    size = len(sluice.get("/api/v1/query", query).body)
+    before, readers = rss(sluice), []
+    for _ in range(100):
+        readers.append(connect(sluice, get("/api/v1/query?query=m"), 4096))
+        time.sleep(0.01)
+    wait_until(lambda: sluice.metric("prometheus_engine_queries") == 0)
+    answer = sluice.get("/api/v1/query", query)
+    assert answer.status == 200 and len(answer.body) == size, (answer.status, len(answer.body), size)
+    wait_until(lambda: closed(sluice, "slow_reader") > 5, 5, sluice.metrics)
+    assert sluice.metric("sluice_http_response_bytes") <= 16 << 20  # 8, and one of 4 for each lane
+    assert rss(sluice) - before < 150 << 20, f"{before >> 20} -> {rss(sluice) >> 20} MiB of {100 * size >> 20}"
+    for s in readers:
+        s.close()
+
+
+def test_queries_share_their_memory():
+    sluice = Sluice("recent: {}\n", "--memory.allowedBytes=64MiB", "--query.max-memory=30MiB",
+                    "--query.max-evaluations=20", "--query.max-concurrency=20")
+    push_series(sluice, 5000, 20)
+    now, statuses = time.time(), []
+
+    def ask():
+        answer = sluice.get("/api/v1/query_range", {"query": "m * 1", "start": now - 60, "end": now, "step": 1})
+        assert answer.status == 200 or answer.headers["Retry-After"], answer
+        assert answer.status == 200 or "memory" in answer.json()["error"], answer
+        statuses.append(answer.status)
+
+    ask()
+    assert statuses == [200], "one query fits"
+    threads = [threading.Thread(target=ask) for _ in range(20)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert set(statuses) == {200, 503} and len(statuses) == 21, statuses
+    assert rss(sluice) < 130 << 20
+    assert sluice.metric("sluice_query_memory_bytes") < 1 << 20, "what queries took is given back"
+
+
+def test_waiting_queries_end():
+    slow = Hanging()
+    sluice = Sluice(GROUP.format(slow.address), "--query.max-concurrency=1", "--query.max-queue-duration=1s")
+    first = connect(sluice, get("/api/v1/query?query=x"))
+    wait_until(lambda: sluice.metric("prometheus_engine_queries") == 1)
+    gone = connect(sluice, get("/api/v1/query?query=y"))
+    wait_until(lambda: sluice.metric("sluice_query_waiting") == 1)
+    gone.close()
+    wait_until(lambda: sluice.metric("sluice_query_waiting") == 0, 0.9, "the query of a client that left is dropped")
+    began = time.monotonic()
+    answer = sluice.get("/api/v1/query", {"query": "z"})
+    assert answer.status == 503 and answer.headers["Retry-After"], answer
+    assert 0.8 < time.monotonic() - began < 4
+    assert refused(sluice, "query_queue") == 1
+    for task in os.listdir(f"/proc/{sluice.p.pid}/task"):
+        with open(f"/proc/{sluice.p.pid}/task/{task}/stat", encoding="ascii") as f:
+            name, rest = re.fullmatch(r"\d+ \((.*)\) (.*)\n", f.read()).groups()
+        assert rest.split()[16] == ("10" if name.startswith("query") else "0"), f"nice of {name}"
+    slow.go.set()
+    assert status_of(first) == 200
