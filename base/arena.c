@@ -24,7 +24,7 @@ struct arena_end {
 void arena_init(struct arena *a, size_t max) { *a = (struct arena){.max = max}; }
 
 /* A block stays poisoned while it waits. */
-static void give_block(struct arena *a, struct arena_block *b)
+static void arena_release_block(struct arena *a, struct arena_block *b)
 {
     struct arena_spare *s = a->spare;
     if (s && s->n < s->most && sizeof *b + b->cap == LARGEST_BLOCK) {
@@ -67,11 +67,11 @@ static void free_until(struct arena *a, struct arena_block **list, struct arena_
         *list = b->next;
         a->used -= sizeof *b + b->cap;
         budget_give(a->budget, sizeof *b + b->cap);
-        give_block(a, b);
+        arena_release_block(a, b);
     }
 }
 
-static void *refuse(struct arena *a, size_t n)
+static void *arena_refuse(struct arena *a, size_t n)
 {
     if (a->on_full)
         a->on_full(a, n, a->on_full_arg);
@@ -86,7 +86,7 @@ bool arena_at_end(struct arena *a, void (*fn)(void *arg), void *arg)
     a->on_full = on_full;
     if (end == NULL) {
         fn(arg);
-        return refuse(a, sizeof *end) != NULL;
+        return arena_refuse(a, sizeof *end) != NULL;
     }
     *end = (struct arena_end){a->_ends, fn, arg};
     a->_ends = end;
@@ -147,7 +147,7 @@ static bool arena_take_shared(struct arena *a, size_t size)
     return true;
 }
 
-static bool add_block(struct arena *a, struct arena_block **list, size_t n)
+static bool arena_add_block(struct arena *a, struct arena_block **list, size_t n)
 {
     size_t cap = *list ? (*list)->cap * 2 : FIRST_BLOCK;
     if (cap > LARGEST_BLOCK)
@@ -183,14 +183,14 @@ static bool add_block(struct arena *a, struct arena_block **list, size_t n)
     return true;
 }
 
-static inline void *take(struct arena *a, struct arena_block **list, size_t n)
+static inline void *arena_take_block(struct arena *a, struct arena_block **list, size_t n)
 {
     if (a->fail_after && --a->fail_after == 0)
-        return refuse(a, n);
+        return arena_refuse(a, n);
     struct arena_block *b = *list;
     if (b == NULL || b->cap - b->n < n) {
-        if (!add_block(a, list, n))
-            return refuse(a, n);
+        if (!arena_add_block(a, list, n))
+            return arena_refuse(a, n);
         b = *list;
     }
     void *p = b->bytes + b->n;
@@ -205,8 +205,8 @@ static size_t rounded(size_t n)
     return n > most ? most : (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 }
 
-void *arena_alloc(struct arena *a, size_t n) { return take(a, &a->_aligned, rounded(n)); }
-char *arena_bytes(struct arena *a, size_t n) { return take(a, &a->_bytes, n); }
+void *arena_alloc(struct arena *a, size_t n) { return arena_take_block(a, &a->_aligned, rounded(n)); }
+char *arena_bytes(struct arena *a, size_t n) { return arena_take_block(a, &a->_bytes, n); }
 
 void *arena_zalloc(struct arena *a, size_t n)
 {
@@ -218,7 +218,7 @@ void *arena_array(struct arena *a, size_t count, size_t size)
 {
     size_t n;
     if (__builtin_mul_overflow(count, size, &n))
-        return refuse(a, SIZE_MAX);
+        return arena_refuse(a, SIZE_MAX);
     return arena_zalloc(a, n);
 }
 
@@ -265,7 +265,7 @@ void arena_grow(struct arena *a, void *items, size_t *cap, size_t need, size_t s
     while (count < need && count <= SIZE_MAX / 2)
         count *= 2;
     if (count < need || __builtin_mul_overflow(count, size, &n)) {
-        refuse(a, SIZE_MAX);
+        arena_refuse(a, SIZE_MAX);
         return;
     }
     char *p;

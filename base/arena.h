@@ -4,9 +4,9 @@
  * A query, a scrape and a configuration each own one. Nothing in it is freed alone. Memory comes in blocks that
  * grow from 4 KB to 1 MB; what a reset gives back is reused. When the budget would be passed the arena calls
  * `on_full`, which must not return (an evaluator sets it to a longjmp to the one place where the query ends), or,
- * without one, arena_alloc returns NULL. So it does when arenas share a `budget` (arena_charge) that is spent; without a
- * limit of its own (`max` 0) an arena takes from the shared one anyway, and its owner looks at arena_over. Freshly reset memory is poisoned under AddressSanitizer. One thread at a
- * time.
+ * without one, arena_alloc returns NULL. So it does when arenas share a `budget` (arena_charge) that is spent; without
+ * a limit of its own (`max` 0) an arena takes from the shared one anyway, and its owner looks at arena_over. Freshly
+ * reset memory is poisoned under AddressSanitizer. One thread at a time.
  *
  * arena_alloc gives memory aligned to 16 bytes, not zeroed; arena_bytes gives unaligned bytes from a separate block, so
  * that texts waste nothing.
@@ -43,11 +43,13 @@ struct arena {
 void arena_init(struct arena *a, size_t max);
 void arena_free(struct arena *a);  /* everything back to the system; the arena can be used again */
 
-/* Counts what the arena has taken, and will take, in a budget, until arena_free. False when that has not as much left. */
+/* Counts what the arena has taken, and will take, in a budget, until arena_free. False when that has not as much left.
+ * */
 bool arena_charge(struct arena *a, struct budget *budget) MUST_USE;
 /* Says in `err` why the arena, which may take `max` bytes, refused: the query's limit, or the limit of all queries. */
 void arena_full_error(const struct arena *a, size_t max, struct err *err);
-bool arena_over(const struct arena *a, size_t max); /* more is in use than `max` (0 = no limit) or the shared budget allow */
+/* more is in use than `max` (0 = no limit) or the shared budget allow */
+bool arena_over(const struct arena *a, size_t max);
 
 void *arena_alloc(struct arena *a, size_t n);
 void *arena_zalloc(struct arena *a, size_t n);

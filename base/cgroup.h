@@ -12,7 +12,8 @@
 double cgroup_cores(void);    /* CPU seconds a second; 0 = no limit */
 uint64_t cgroup_memory(void); /* bytes; 0 = no limit */
 /* Seconds in which some (waiting) or all (stalled) threads of our group waited for the resource of `file`, for instance
- * "cpu.pressure"; the whole machine's where the group has none. False, and untouched: the kernel does not count them. */
+ * "cpu.pressure"; the whole machine's where the group has none. False, and untouched: the kernel does not count them.
+ * */
 bool cgroup_pressure(const char *file, double *waiting, double *stalled);
 
 #endif

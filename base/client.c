@@ -4,9 +4,9 @@
  * may be added or removed (`in_curl`), so what the user's callback asks for there is done by `settle` when curl has
  * returned; finished transfers are told there too.
  *
- * A call is in exactly one list: waiting or doubtful (no handle yet), running (it has one, its multi knows it), resolving
- * (its handle waits for an address, see client_names.h), or failed (it could not be started; a timer tells so, since
- * client_send may not call back before it has returned).
+ * A call is in exactly one list: waiting or doubtful (no handle yet), running (it has one, its multi knows it),
+ * resolving (its handle waits for an address, see client_names.h), or failed (it could not be started; a timer tells
+ * so, since client_send may not call back before it has returned).
  */
 #include "base/client.h"
 
@@ -38,15 +38,15 @@ struct client {
     unsigned n_idle;
     bool in_curl, curl_ready;
     bool has_canceled; /* calls in `running` that were canceled while in_curl */
-    struct loop_timer tell_failed;
-    struct client_shard shards[];
+    struct loop_timer client_notify_failed;
+    struct client_multi shards[];
 };
 
 /* ---- starting ---- */
 
-static CURL *take_handle(struct client *c) { return c->n_idle ? c->idle[--c->n_idle] : curl_easy_init(); }
+static CURL *client_acquire_handle(struct client *c) { return c->n_idle ? c->idle[--c->n_idle] : curl_easy_init(); }
 
-static void give_handle(struct client *c, CURL *easy)
+static void client_release_handle(struct client *c, CURL *easy)
 {
     if (c->n_idle == IDLE_HANDLES) {
         curl_easy_cleanup(easy);
@@ -60,15 +60,15 @@ static void give_handle(struct client *c, CURL *easy)
  * a multi without requests would stay for ever. */
 static void close_idle_shard(struct loop_timer *t)
 {
-    struct client_shard *s = CONTAINER(t, struct client_shard, idle);
+    struct client_multi *s = CONTAINER(t, struct client_multi, idle);
     int64_t most = s->client->idle_seconds * INT64_C(1000), idle = s->n_calls ? 0 : loop_mono(s->loop) - s->used;
     if (idle >= most)
-        client_shard_close(s);
+        client_multi_close(s);
     else
         loop_timer_in(s->loop, t, most - idle);
 }
 
-static bool open_shard(struct client_shard *s)
+static bool open_shard(struct client_multi *s)
 {
     struct client *c = s->client;
     if (!loop_timer_armed(&s->idle))
@@ -76,7 +76,7 @@ static bool open_shard(struct client_shard *s)
     if (!c->curl_ready && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return false;
     c->curl_ready = true;
-    return client_shard_open(s, c->connections);
+    return client_multi_open(s, c->connections);
 }
 
 /* curl calls these in the loop's thread, the second one also for connections that outlive their call. */
@@ -104,10 +104,10 @@ static void count_sockets(struct client *c, CURL *easy)
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, c);
 }
 
-static bool start(struct client_call *call)
+static bool client_start_call(struct client_call *call)
 {
     struct err *err = &call->reply.err;
-    if (!open_shard(call->shard) || (call->easy = take_handle(call->client)) == NULL)
+    if (!open_shard(call->shard) || (call->easy = client_acquire_handle(call->client)) == NULL)
         return err_set(err, ERR_INTERNAL, "libcurl has no handle for us");
     if (!client_call_prepare(call, call->client->user_agent))
         return false;
@@ -118,7 +118,7 @@ static bool start(struct client_call *call)
     return rc == CURLM_OK || err_set(err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(rc));
 }
 
-static void move_to(struct client_call *call, struct list *list, enum call_state state)
+static void client_move_call(struct client_call *call, struct list *list, enum call_state state)
 {
     list_remove(&call->node);
     list_push_back(list, &call->node);
@@ -139,18 +139,18 @@ static struct client_call *next_waiting(struct client *c)
     return CONTAINER(doubtful ? c->doubtful.next : c->waiting.next, struct client_call, node);
 }
 
-static void start_waiting(struct client *c)
+static void client_start_waiting(struct client *c)
 {
     for (struct client_call *call; (call = next_waiting(c)) != NULL;) {
         c->n_waiting--;
-        if (start(call)) {
+        if (client_start_call(call)) {
             c->n_running++;
             call->shard->n_calls++;
             c->n_doubtful += call->req.doubtful;
-            move_to(call, &c->running, CALL_RUNNING);
+            client_move_call(call, &c->running, CALL_RUNNING);
         } else {
-            move_to(call, &c->failed, CALL_FAILED);
-            loop_timer_in(c->loop, &c->tell_failed, 0);
+            client_move_call(call, &c->failed, CALL_FAILED);
+            loop_timer_in(c->loop, &c->client_notify_failed, 0);
         }
     }
 }
@@ -176,11 +176,11 @@ static void detach(struct client_call *call)
     list_remove(&call->node);
     call->state = CALL_DONE;
     if (call->easy)
-        give_handle(c, call->easy);
+        client_release_handle(c, call->easy);
     call->easy = NULL;
 }
 
-static void finish(struct client_call *call)
+static void client_finish_call(struct client_call *call)
 {
     bool canceled = call->state == CALL_CANCELED;
     detach(call);
@@ -189,12 +189,12 @@ static void finish(struct client_call *call)
     client_call_free(call);
 }
 
-static void tell_failed(struct loop_timer *t)
+static void client_notify_failed(struct loop_timer *t)
 {
-    struct client *c = CONTAINER(t, struct client, tell_failed);
+    struct client *c = CONTAINER(t, struct client, client_notify_failed);
     while (!list_empty(&c->failed))
-        finish(CONTAINER(c->failed.next, struct client_call, node));
-    start_waiting(c);
+        client_finish_call(CONTAINER(c->failed.next, struct client_call, node));
+    client_start_waiting(c);
 }
 
 static void drop_canceled(struct client *c)
@@ -204,7 +204,7 @@ static void drop_canceled(struct client *c)
         next = node->next;
         struct client_call *call = CONTAINER(node, struct client_call, node);
         if (call->state == CALL_CANCELED)
-            finish(call);
+            client_finish_call(call);
     }
 }
 
@@ -218,7 +218,7 @@ static bool start_again(struct client_call *call, bool found)
     CURLMcode rc = curl_multi_add_handle(call->shard->multi, call->easy);
     if (rc != CURLM_OK)
         return err_set(&call->reply.err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(rc));
-    move_to(call, &call->client->running, CALL_RUNNING);
+    client_move_call(call, &call->client->running, CALL_RUNNING);
     return true;
 }
 
@@ -226,21 +226,21 @@ static void name_settled(struct client_call *call, bool found)
 {
     struct client *c = call->client;
     if (!start_again(call, found)) {
-        finish(call);
-        start_waiting(c);
+        client_finish_call(call);
+        client_start_waiting(c);
     }
 }
 
 static void resolve_name(struct client_call *call, int code)
 {
     curl_multi_remove_handle(call->shard->multi, call->easy);
-    move_to(call, &call->client->resolving, CALL_RESOLVING);
+    client_move_call(call, &call->client->resolving, CALL_RESOLVING);
     enum client_names_state state = client_names_resolve(call, call->client->loop, code, name_settled);
     if (state != NAMES_ASKED && !start_again(call, state == NAMES_FOUND))
-        finish(call);
+        client_finish_call(call);
 }
 
-static void tell_done(struct client_shard *s)
+static void client_notify_done(struct client_multi *s)
 {
     int left;
     for (CURLMsg *m; (m = curl_multi_info_read(s->multi, &left)) != NULL;) {
@@ -252,22 +252,22 @@ static void tell_done(struct client_shard *s)
             continue;
         }
         client_call_ended(call, code);
-        finish(call);
+        client_finish_call(call);
     }
 }
 
-static void settle(struct client_shard *s)
+static void client_release_done(struct client_multi *s)
 {
     struct client *c = s->client;
     if (c->has_canceled)
         drop_canceled(c);
-    tell_done(s);
-    start_waiting(c);
+    client_notify_done(s);
+    client_start_waiting(c);
 }
 
 /* ---- the client ---- */
 
-struct client *client_new(struct loop *loop, const struct client_conf *conf)
+struct client *client_new(struct loop *loop, const struct client_settings *conf)
 {
     unsigned connections = conf->connections ? conf->connections : 100, n = (connections + PER_SHARD - 1) / PER_SHARD;
     struct client *c = mem_zalloc(sizeof *c + n * sizeof c->shards[0]);
@@ -279,7 +279,7 @@ struct client *client_new(struct loop *loop, const struct client_conf *conf)
     c->idle_seconds = conf->idle_seconds ? conf->idle_seconds : IDLE_SECONDS;
     c->stats = conf->stats;
     c->connections_row = conf->connections_row;
-    c->tell_failed.run = tell_failed;
+    c->client_notify_failed.run = client_notify_failed;
     resolver_retain();
     list_init(&c->waiting);
     list_init(&c->doubtful);
@@ -287,8 +287,8 @@ struct client *client_new(struct loop *loop, const struct client_conf *conf)
     list_init(&c->resolving);
     list_init(&c->failed);
     for (unsigned i = 0; i < n; i++)
-        c->shards[i] = (struct client_shard){.client = c, .loop = loop, .in_curl = &c->in_curl, .settle = settle,
-                                             .idle.run = close_idle_shard};
+        c->shards[i] = (struct client_multi){.client = c, .loop = loop, .in_curl = &c->in_curl,
+                                             .settle = client_release_done, .idle.run = close_idle_shard};
     return c;
 }
 
@@ -313,10 +313,10 @@ void client_free(struct client *c)
     while (c->n_idle > 0)
         curl_easy_cleanup(c->idle[--c->n_idle]);
     for (unsigned i = 0; i < c->n_shards; i++) {
-        client_shard_close(&c->shards[i]);
+        client_multi_close(&c->shards[i]);
         loop_timer_stop(c->loop, &c->shards[i].idle);
     }
-    loop_timer_stop(c->loop, &c->tell_failed);
+    loop_timer_stop(c->loop, &c->client_notify_failed);
     resolver_release();
     if (c->curl_ready)
         curl_global_cleanup();
@@ -331,7 +331,7 @@ struct client_call *client_send(struct client *c, const struct client_request *r
     call->shard = &c->shards[req->slot % c->n_shards];
     list_push_back(req->doubtful ? &c->doubtful : &c->waiting, &call->node);
     c->n_waiting++;
-    start_waiting(c);
+    client_start_waiting(c);
     return call;
 }
 
@@ -347,7 +347,7 @@ void client_cancel(struct client_call *call)
     }
     detach(call);
     client_call_free(call);
-    start_waiting(c);
+    client_start_waiting(c);
 }
 
 size_t client_inflight(const struct client *c) { return c->n_running; }

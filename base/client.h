@@ -47,15 +47,16 @@ void client_hide_secrets(struct client_profile *p, struct str url, struct str te
 /* The same in place: a NUL-terminated text in `size` bytes. */
 void client_hide_secrets_in(struct client_profile *p, struct str url, char *text, size_t size);
 
-struct client_conf {
+struct client_settings {
     unsigned max_inflight;      /* 0 = 64 */
     unsigned connections;       /* about how many servers it talks to; decides the number of multis. 0 = 100 */
     const char *user_agent;     /* NULL = "sluice/VERSION" */
     unsigned idle_seconds;      /* a connection unused for so long is closed, some seconds later. 0 = 120 */
-    const struct stats_group *stats; /* counts open connections in row connections_row, a gauge; NULL = they are not counted */
+    /* counts open connections in row connections_row, a gauge; NULL = they are not counted */
+    const struct stats_group *stats;
     unsigned connections_row;
 };
-struct client *client_new(struct loop *loop, const struct client_conf *conf);
+struct client *client_new(struct loop *loop, const struct client_settings *conf);
 void client_free(struct client *c); /* cancels what is under way, without callbacks; not from a callback */
 
 struct client_reply {

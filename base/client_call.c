@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum { BUFFER = 16 << 10, CONNECT_MS = 5000 };
-enum { UNPACK_AT_ONCE = 512 }; /* packed bytes: half a megabyte comes of them at the most */
+enum { DECOMPRESS_CHUNK = 512 }; /* packed bytes: half a megabyte comes of them at the most */
 
 /* ---- the request ---- */
 
@@ -83,7 +83,7 @@ static void keep_headers_from(struct client_call *call, struct str location)
     curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->bare_headers);
 }
 
-static size_t on_header(char *p, size_t one UNUSED, size_t n, void *arg)
+static size_t call_on_header(char *p, size_t one UNUSED, size_t n, void *arg)
 {
     struct client_call *call = arg;
     struct client_reply *r = &call->reply;
@@ -108,7 +108,7 @@ static size_t on_header(char *p, size_t one UNUSED, size_t n, void *arg)
 }
 
 /* False: the call ends; reply.err says why. */
-static bool deliver(struct client_call *call, struct str piece)
+static bool call_deliver(struct client_call *call, struct str piece)
 {
     struct client_reply *r = &call->reply;
     if (call->req.max_body && piece.n > call->req.max_body - call->body)
@@ -126,25 +126,25 @@ static bool deliver(struct client_call *call, struct str piece)
     return false;
 }
 
-static bool deliver_packed(struct client_call *call, struct str packed)
+static bool call_deliver_compressed(struct client_call *call, struct str packed)
 {
     if (call->gunzip == NULL)
         call->gunzip = gunzip_new();
-    for (size_t at = 0; at < packed.n; at += UNPACK_AT_ONCE) {
-        struct str piece = str_first(str_skip(packed, at), UNPACK_AT_ONCE);
+    for (size_t at = 0; at < packed.n; at += DECOMPRESS_CHUNK) {
+        struct str piece = str_first(str_skip(packed, at), DECOMPRESS_CHUNK);
         struct err err;
         buf_clear(&call->unpacked);
         if (!gunzip_feed(call->gunzip, piece, SIZE_MAX / 2, &call->unpacked, &call->whole, &err)) {
             call->damaged = true;
             return false;
         }
-        if (!deliver(call, buf_str(&call->unpacked)))
+        if (!call_deliver(call, buf_str(&call->unpacked)))
             return false;
     }
     return true;
 }
 
-static bool is_plain(struct str encoding) { return encoding.n == 0 || str_ieq(encoding, STR("identity")); }
+static bool is_identity_encoding(struct str encoding) { return encoding.n == 0 || str_ieq(encoding, STR("identity")); }
 
 static bool is_gzip(struct str encoding)
 {
@@ -158,10 +158,10 @@ static size_t on_body(char *p, size_t one UNUSED, size_t n, void *arg)
     struct str piece = str_n(p, n), encoding = call->reply.content_encoding;
     if (call->state == CALL_CANCELED)
         return 0;
-    if (!call->req.accept_gzip || is_plain(encoding))
-        return deliver(call, piece) ? n : 0;
+    if (!call->req.accept_gzip || is_identity_encoding(encoding))
+        return call_deliver(call, piece) ? n : 0;
     call->damaged = !is_gzip(encoding);
-    return !call->damaged && deliver_packed(call, piece) ? n : 0;
+    return !call->damaged && call_deliver_compressed(call, piece) ? n : 0;
 }
 
 static int64_t info_ms(CURL *easy, CURLINFO info)
@@ -172,7 +172,7 @@ static int64_t info_ms(CURL *easy, CURLINFO info)
 }
 
 /* curl counts a body of less than 64 KiB, which goes out with the head, in both of its figures. */
-static uint64_t sent_bytes(CURL *easy)
+static uint64_t call_sent_bytes(CURL *easy)
 {
     enum { WITH_HEAD = 64 << 10 };
     curl_off_t body = 0;
@@ -184,7 +184,7 @@ static uint64_t sent_bytes(CURL *easy)
 
 void client_call_count_sent(struct client_call *call)
 {
-    call->reply.sent_bytes += sent_bytes(call->easy);
+    call->reply.sent_bytes += call_sent_bytes(call->easy);
     call->reply.sent = call->reply.sent_bytes > 0;
 }
 
@@ -263,7 +263,7 @@ bool client_call_prepare(struct client_call *call, const char *user_agent)
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->message);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, call_on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);

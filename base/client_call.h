@@ -22,7 +22,7 @@ struct client_call {
     struct list node;
     enum call_state state;
     struct client *client;
-    struct client_shard *shard;
+    struct client_multi *shard;
     struct client_request req; /* url, headers and profile are our own */
     char *url;
     struct client_profile *profile;

@@ -23,7 +23,7 @@ static const char *connect_error(CURL *easy)
 }
 
 /* Constant words for what libcurl says less well; NULL for the others. */
-static const char *own_words(CURL *easy, int code)
+static const char *client_error_text(CURL *easy, int code)
 {
     switch (code) {
     case CURLE_COULDNT_CONNECT: return connect_error(easy);
@@ -38,7 +38,7 @@ static const char *own_words(CURL *easy, int code)
 static void describe(CURL *easy, int code, const char *message, int64_t total_ms, char *text, size_t size)
 {
     curl_off_t asked = 0; /* when the request was about to be sent; a kept connection has no time of connecting */
-    const char *own = own_words(easy, code);
+    const char *own = client_error_text(easy, code);
     if (code == CURLE_OPERATION_TIMEDOUT) {
         curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &asked);
         snprintf(text, size, "%s %lld ms", asked ? "timed out after" : "timed out connecting, after",

@@ -62,7 +62,8 @@ static bool names_parse_proxy(const char *proxy, char **host, char **port)
               && curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK;
     if (ok && curl_url_get(u, CURLUPART_PORT, port, 0) != CURLUE_OK) {
         snprintf(text, sizeof text, "http://x:%s/", strcasecmp(scheme, "https") == 0 ? "443" : "1080");
-        ok = curl_url_set(u, CURLUPART_URL, text, 0) == CURLUE_OK && curl_url_get(u, CURLUPART_PORT, port, 0) == CURLUE_OK;
+        ok = curl_url_set(u, CURLUPART_URL, text, 0) == CURLUE_OK && curl_url_get(u, CURLUPART_PORT, port,
+                                                                                  0) == CURLUE_OK;
     }
     curl_free(scheme);
     curl_url_cleanup(u);

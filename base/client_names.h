@@ -16,8 +16,8 @@ void client_names_guard(struct client_call *call);
 /* After the transfer has ended: was it for lack of a name? */
 bool client_names_missing(const struct client_call *call);
 enum client_names_state { NAMES_FOUND, NAMES_FAILED, NAMES_ASKED };
-/* The handle is in no multi. FOUND: it may start again. FAILED: reply.err says why. ASKED: `settled` is called later, in
- * the loop, with one of these two; until then, the call's own timeouts hold. code: how the transfer ended. */
+/* The handle is in no multi. FOUND: it may start again. FAILED: reply.err says why. ASKED: `settled` is called later,
+ * in the loop, with one of these two; until then, the call's own timeouts hold. code: how the transfer ended. */
 enum client_names_state client_names_resolve(struct client_call *call, struct loop *loop, int code,
                                              void (*settled)(struct client_call *call, bool found)) MUST_USE;
 void client_names_free(struct client_call *call); /* also ends a lookup that is under way */

@@ -21,7 +21,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { SECRET_MAX = 64 << 10, LOOK_EVERY_MS = 1000, MOST_REDIRECTS = 10 };
+enum { SECRET_MAX = 64 << 10, FILE_CHECK_MS = 1000, MOST_REDIRECTS = 10 };
 
 struct secret { /* a value that is given, or read from a file */
     char *text; /* NULL: none, or not read yet */
@@ -48,7 +48,7 @@ struct client_profile {
 
 /* ---- making ---- */
 
-static char *copy(const char *s) { return s && *s ? mem_strdup(s) : NULL; }
+static char *profile_copy_text(const char *s) { return s && *s ? mem_strdup(s) : NULL; }
 
 static bool parse_version(const char *text, long *version, struct err *err)
 {
@@ -122,7 +122,7 @@ static char *copy_proxy(const char *url)
             buf_free(&changed);
             return text;
         }
-    return copy(url);
+    return profile_copy_text(url);
 }
 
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err)
@@ -133,19 +133,20 @@ struct client_profile *client_profile_new(const struct client_profile_conf *c, s
     struct client_profile *p = mem_zalloc(sizeof *p);
     atomic_init(&p->refs, 1);
     mutex_init(&p->mutex);
-    p->username = (struct secret){.text = copy(c->username), .file = copy(c->username_file)};
-    p->password = (struct secret){.text = copy(c->password), .file = copy(c->password_file)};
-    p->credentials = (struct secret){.text = copy(c->credentials), .file = copy(c->credentials_file)};
+    p->username = (struct secret){.text = profile_copy_text(c->username), .file = profile_copy_text(c->username_file)};
+    p->password = (struct secret){.text = profile_copy_text(c->password), .file = profile_copy_text(c->password_file)};
+    p->credentials = (struct secret){.text = profile_copy_text(c->credentials),
+                                     .file = profile_copy_text(c->credentials_file)};
     p->auth_type = mem_strdup(c->auth_type && *c->auth_type ? c->auth_type : "Bearer");
-    p->ca = copy(c->ca);
-    p->ca_file = copy(c->ca_file);
-    p->cert = copy(c->cert);
-    p->cert_file = copy(c->cert_file);
-    p->key = copy(c->key);
-    p->key_file = copy(c->key_file);
-    p->server_name = copy(c->server_name);
+    p->ca = profile_copy_text(c->ca);
+    p->ca_file = profile_copy_text(c->ca_file);
+    p->cert = profile_copy_text(c->cert);
+    p->cert_file = profile_copy_text(c->cert_file);
+    p->key = profile_copy_text(c->key);
+    p->key_file = profile_copy_text(c->key_file);
+    p->server_name = profile_copy_text(c->server_name);
     p->proxy_url = copy_proxy(c->proxy_url);
-    p->no_proxy = copy(c->no_proxy);
+    p->no_proxy = profile_copy_text(c->no_proxy);
     p->insecure_skip_verify = c->insecure_skip_verify;
     p->proxy_from_environment = c->proxy_from_environment;
     p->no_follow_redirects = c->no_follow_redirects;
@@ -156,7 +157,8 @@ struct client_profile *client_profile_new(const struct client_profile_conf *c, s
     p->header_files = mem_zalloc(c->n_header_files * sizeof *p->header_files);
     for (; p->n_header_files < c->n_header_files; p->n_header_files++) {
         const struct client_header_file *from = &c->header_files[p->n_header_files];
-        p->header_files[p->n_header_files] = (struct header_file){mem_strdup(from->name), {.file = copy(from->path)}};
+        p->header_files[p->n_header_files] = (struct header_file){mem_strdup(from->name),
+                                                                  {.file = profile_copy_text(from->path)}};
     }
     return p;
 }
@@ -193,7 +195,7 @@ void client_profile_unref(struct client_profile *p)
 
 /* ---- secrets ---- */
 
-static bool same_file(const struct stat *a, const struct stat *b)
+static bool profile_same_file(const struct stat *a, const struct stat *b)
 {
     return a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec
            && a->st_size == b->st_size && a->st_ino == b->st_ino && a->st_dev == b->st_dev;
@@ -228,14 +230,14 @@ static bool read_secret(struct secret *s, struct err *err)
 static bool refresh(struct secret *s, struct err *err)
 {
     int64_t now = clock_mono_ms();
-    if (s->file == NULL || (s->looked && s->text && now - s->looked < LOOK_EVERY_MS))
+    if (s->file == NULL || (s->looked && s->text && now - s->looked < FILE_CHECK_MS))
         return true;
     struct stat st;
     if (stat(s->file, &st) < 0)
         return err_set(err, ERR_BAD_GATEWAY, "cannot read %s: %s", s->file, strerror(errno));
     if (!S_ISREG(st.st_mode)) /* a pipe would hold the lane */
         return err_set(err, ERR_BAD_GATEWAY, "cannot read %s: it is not a plain file", s->file);
-    if ((s->text == NULL || !same_file(&st, &s->seen)) && !read_secret(s, err))
+    if ((s->text == NULL || !profile_same_file(&st, &s->seen)) && !read_secret(s, err))
         return false;
     s->seen = st;
     s->looked = now;
@@ -415,11 +417,13 @@ bool client_profile_apply(struct client_profile *p, void *easy, const char *url,
 
 /* ---- proxies ---- */
 
-/* As libcurl chooses: the lower case name wins, and HTTP_PROXY in upper case is none of them (CGI has it from headers). */
+/* As libcurl chooses: the lower case name wins, and HTTP_PROXY in upper case is none of them (CGI has it from headers).
+ * */
 static const char *proxy_of_environment(const char *url)
 {
     bool tls = strncasecmp(url, "https:", 6) == 0;
-    const char *const names[] = {tls ? "https_proxy" : "http_proxy", tls ? "HTTPS_PROXY" : "", "all_proxy", "ALL_PROXY"};
+    const char *const names[] = {tls ? "https_proxy" : "http_proxy", tls ? "HTTPS_PROXY" : "", "all_proxy",
+                                 "ALL_PROXY"};
     for (size_t i = 0; i < LEN(names); i++) {
         const char *value = names[i][0] ? getenv(names[i]) : NULL;
         if (value && *value)

@@ -15,10 +15,10 @@
 struct watch {
     struct loop_fd fd; /* our duplicate */
     curl_socket_t socket;
-    struct client_shard *shard;
+    struct client_multi *shard;
 };
 
-static void act(struct client_shard *s, curl_socket_t socket, int bits)
+static void act(struct client_multi *s, curl_socket_t socket, int bits)
 {
     int running;
     *s->in_curl = true;
@@ -35,9 +35,12 @@ static void on_socket(struct loop_fd *fd, uint32_t events)
     act(w->shard, w->socket, bits); /* `w` may be gone now */
 }
 
-static void on_timer(struct loop_timer *t) { act(CONTAINER(t, struct client_shard, timer), CURL_SOCKET_TIMEOUT, 0); }
+static void client_multi_on_timer(struct loop_timer *t)
+{
+    act(CONTAINER(t, struct client_multi, timer), CURL_SOCKET_TIMEOUT, 0);
+}
 
-static void forget_socket(struct client_shard *s, struct watch *w)
+static void forget_socket(struct client_multi *s, struct watch *w)
 {
     curl_multi_assign(s->multi, w->socket, NULL);
     loop_unwatch(s->loop, &w->fd);
@@ -58,7 +61,7 @@ static int cannot_watch(CURL *easy)
 
 static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *arg, void *socket_arg)
 {
-    struct client_shard *s = arg;
+    struct client_multi *s = arg;
     struct watch *w = socket_arg;
     if (what == CURL_POLL_REMOVE) {
         if (w)
@@ -79,7 +82,7 @@ static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *arg, v
 
 static int set_timer(CURLM *multi UNUSED, long ms, void *arg)
 {
-    struct client_shard *s = arg;
+    struct client_multi *s = arg;
     if (ms < 0)
         loop_timer_stop(s->loop, &s->timer);
     else
@@ -87,14 +90,14 @@ static int set_timer(CURLM *multi UNUSED, long ms, void *arg)
     return 0;
 }
 
-bool client_shard_open(struct client_shard *s, long connections)
+bool client_multi_open(struct client_multi *s, long connections)
 {
     if (s->multi)
         return true;
     s->multi = curl_multi_init();
     if (s->multi == NULL)
         return false;
-    s->timer.run = on_timer;
+    s->timer.run = client_multi_on_timer;
     curl_multi_setopt(s->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
     curl_multi_setopt(s->multi, CURLMOPT_SOCKETDATA, s);
     curl_multi_setopt(s->multi, CURLMOPT_TIMERFUNCTION, set_timer);
@@ -103,7 +106,7 @@ bool client_shard_open(struct client_shard *s, long connections)
     return true;
 }
 
-void client_shard_close(struct client_shard *s)
+void client_multi_close(struct client_multi *s)
 {
     curl_multi_cleanup(s->multi);
     s->multi = NULL;

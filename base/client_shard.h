@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 
-struct client_shard {
+struct client_multi {
     struct client *client;
     struct loop *loop;
     void *multi; /* CURLM; NULL until it is opened */
@@ -18,11 +18,11 @@ struct client_shard {
     unsigned n_calls;                       /* running */
     int64_t used;                           /* monotonic ms of the last end of a call */
     bool *in_curl;                          /* true while curl runs: no handle may be added or removed then */
-    void (*settle)(struct client_shard *s); /* called when curl has returned */
+    void (*settle)(struct client_multi *s); /* called when curl has returned */
 };
 
 /* connections: how many it keeps when they are idle. curl's global state has been set up. */
-bool client_shard_open(struct client_shard *s, long connections) MUST_USE;
-void client_shard_close(struct client_shard *s); /* fine when it was not opened; its handles are removed */
+bool client_multi_open(struct client_multi *s, long connections) MUST_USE;
+void client_multi_close(struct client_multi *s); /* fine when it was not opened; its handles are removed */
 
 #endif

@@ -61,7 +61,7 @@ uint64_t hash_xxh64(const void *p, size_t n) { return XXH64(p, n, 0); }
 
 /* Packing. The buffer's own limit is lifted for the time: what we pack is ours. */
 
-static char *room(struct buf *out, size_t n)
+static char *compress_reserve(struct buf *out, size_t n)
 {
     size_t max = out->max;
     out->max = 0;
@@ -73,14 +73,14 @@ static char *room(struct buf *out, size_t n)
 void snappy_pack(struct buf *out, struct str in)
 {
     size_t n = snappy_max_compressed_length(in.n);
-    char *to = room(out, n);
+    char *to = compress_reserve(out, n);
     snappy_compress(in.p ? in.p : "", in.n, to, &n); /* fails only when the room is too small */
     out->n += n;
 }
 
 struct zstd {
     ZSTD_CCtx *pack;
-    ZSTD_DCtx *unpack;
+    ZSTD_DCtx *decompress;
 };
 
 struct zstd *zstd_new(void) { return mem_zalloc(sizeof(struct zstd)); }
@@ -90,7 +90,7 @@ void zstd_free(struct zstd *z)
     if (z == NULL)
         return;
     ZSTD_freeCCtx(z->pack);
-    ZSTD_freeDCtx(z->unpack);
+    ZSTD_freeDCtx(z->decompress);
     mem_free(z);
 }
 
@@ -99,7 +99,7 @@ void zstd_pack(struct zstd *z, struct buf *out, struct str in, int level)
     if (z->pack == NULL)
         z->pack = ZSTD_createCCtx();
     size_t n = ZSTD_compressBound(in.n);
-    char *to = room(out, n);
+    char *to = compress_reserve(out, n);
     n = ZSTD_compressCCtx(z->pack, to, n, in.p, in.n, level);
     if (!ZSTD_isError(n)) /* only memory can fail; an empty message is refused by every receiver */
         out->n += n;
@@ -119,7 +119,7 @@ void gzip_pack(struct buf *out, struct str in, int level)
         s.avail_in = left > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uInt)left;
         left -= s.avail_in;
         do {
-            s.next_out = (Bytef *)room(out, STEP);
+            s.next_out = (Bytef *)compress_reserve(out, STEP);
             s.avail_out = STEP;
             result = deflate(&s, left ? Z_NO_FLUSH : Z_FINISH);
             out->n += STEP - s.avail_out;
@@ -136,7 +136,7 @@ static bool too_large(struct err *err, const char *what, size_t max)
 }
 
 /* Room for `n` bytes whose number the sender chose. */
-static bool ask_room(struct buf *out, size_t n, struct err *err)
+static bool compress_ensure(struct buf *out, size_t n, struct err *err)
 {
     size_t max = out->max;
     out->max = 0;
@@ -145,14 +145,14 @@ static bool ask_room(struct buf *out, size_t n, struct err *err)
     return got || err_set(err, ERR_LIMIT, "no memory to unpack %zu bytes", n);
 }
 
-static bool unpack_snappy(struct str in, size_t max, struct buf *out, struct err *err)
+static bool decompress_snappy(struct str in, size_t max, struct buf *out, struct err *err)
 {
     size_t n;
     if (in.n == 0 || snappy_uncompressed_length(in.p, in.n, &n) != SNAPPY_OK)
         return err_set(err, ERR_BAD_DATA, "damaged snappy data: no length at its front");
     if (n > max)
         return too_large(err, "snappy", max);
-    if (!ask_room(out, n + 1, err)) /* + 1: never a NULL pointer for an empty message */
+    if (!compress_ensure(out, n + 1, err)) /* + 1: never a NULL pointer for an empty message */
         return false;
     if (snappy_uncompress(in.p, in.n, out->p + out->n, &n) != SNAPPY_OK)
         return err_set(err, ERR_BAD_DATA, "damaged snappy data (%zu bytes)", in.n);
@@ -171,11 +171,11 @@ static bool zstd_stream(struct zstd *z, struct str in, size_t max, struct buf *o
         size_t had = out->n - start;
         if (had > max)
             return too_large(err, "zstd", max);
-        if (!ask_room(out, next_step(had, max), err))
+        if (!compress_ensure(out, next_step(had, max), err))
             return false;
         ZSTD_outBuffer to = {out->p + out->n, out->cap - out->n, 0};
         size_t before = from.pos;
-        hint = ZSTD_decompressStream(z->unpack, &to, &from);
+        hint = ZSTD_decompressStream(z->decompress, &to, &from);
         if (ZSTD_isError(hint))
             return err_set(err, ERR_BAD_DATA, "damaged zstd data: %s", ZSTD_getErrorName(hint));
         out->n += to.pos;
@@ -185,33 +185,33 @@ static bool zstd_stream(struct zstd *z, struct str in, size_t max, struct buf *o
     return out->n - start <= max || too_large(err, "zstd", max);
 }
 
-static bool zstd_whole(struct zstd *z, struct str in, size_t n, struct buf *out, struct err *err)
+static bool zstd_decompress_frame(struct zstd *z, struct str in, size_t n, struct buf *out, struct err *err)
 {
-    if (!ask_room(out, n + 1, err))
+    if (!compress_ensure(out, n + 1, err))
         return false;
-    n = ZSTD_decompressDCtx(z->unpack, out->p + out->n, n, in.p, in.n);
+    n = ZSTD_decompressDCtx(z->decompress, out->p + out->n, n, in.p, in.n);
     if (ZSTD_isError(n))
         return err_set(err, ERR_BAD_DATA, "damaged zstd data: %s", ZSTD_getErrorName(n));
     out->n += n;
     return true;
 }
 
-static bool unpack_zstd(struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
+static bool decompress_zstd(struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
 {
     unsigned long long n = in.n ? ZSTD_getFrameContentSize(in.p, in.n) : ZSTD_CONTENTSIZE_ERROR;
     if (n == ZSTD_CONTENTSIZE_ERROR)
         return err_set(err, ERR_BAD_DATA, "damaged zstd data: no frame at its front");
     if (n != ZSTD_CONTENTSIZE_UNKNOWN && n > max)
         return too_large(err, "zstd", max);
-    if (z->unpack == NULL) {
-        z->unpack = ZSTD_createDCtx();
-        if (z->unpack == NULL)
+    if (z->decompress == NULL) {
+        z->decompress = ZSTD_createDCtx();
+        if (z->decompress == NULL)
             return err_set(err, ERR_LIMIT, "no memory for a zstd context");
-        ZSTD_DCtx_setParameter(z->unpack, ZSTD_d_windowLogMax, WINDOW_LOG);
+        ZSTD_DCtx_setParameter(z->decompress, ZSTD_d_windowLogMax, WINDOW_LOG);
     }
-    ZSTD_DCtx_reset(z->unpack, ZSTD_reset_session_only);
+    ZSTD_DCtx_reset(z->decompress, ZSTD_reset_session_only);
     if (n != ZSTD_CONTENTSIZE_UNKNOWN && ZSTD_findFrameCompressedSize(in.p, in.n) == in.n)
-        return zstd_whole(z, in, (size_t)n, out, err);
+        return zstd_decompress_frame(z, in, (size_t)n, out, err);
     return zstd_stream(z, in, max, out, err);
 }
 
@@ -259,7 +259,7 @@ static void choose_wrapper(struct gunzip *g, uint8_t first)
 
 static bool inflate_step(struct gunzip *g, size_t max, struct buf *out, struct err *err)
 {
-    if (!ask_room(out, next_step(g->total, max), err))
+    if (!compress_ensure(out, next_step(g->total, max), err))
         return false;
     size_t got = out->cap - out->n > UINT32_MAX / 2 ? UINT32_MAX / 2 : out->cap - out->n;
     g->s.next_out = (Bytef *)out->p + out->n;
@@ -297,7 +297,7 @@ bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, b
     return true;
 }
 
-static bool unpack_gzip(struct str in, size_t max, struct buf *out, struct err *err)
+static bool decompress_gzip(struct str in, size_t max, struct buf *out, struct err *err)
 {
     struct gunzip *g = gunzip_new();
     bool done = false, fine = gunzip_feed(g, in, max, out, &done, err);
@@ -305,11 +305,11 @@ static bool unpack_gzip(struct str in, size_t max, struct buf *out, struct err *
     return fine && (done || err_set(err, ERR_BAD_DATA, "damaged gzip data: it ends too early"));
 }
 
-static bool unpack_none(struct str in, size_t max, struct buf *out, struct err *err)
+static bool decompress_none(struct str in, size_t max, struct buf *out, struct err *err)
 {
     if (in.n > max)
         return err_set(err, ERR_TOO_LARGE, "%zu bytes are more than %zu", in.n, max);
-    if (!ask_room(out, in.n, err))
+    if (!compress_ensure(out, in.n, err))
         return false;
     if (in.n > 0)
         memcpy(out->p + out->n, in.p, in.n);
@@ -317,22 +317,22 @@ static bool unpack_none(struct str in, size_t max, struct buf *out, struct err *
     return true;
 }
 
-static bool unpack_any(enum codec c, struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
+static bool decompress_any(enum codec c, struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
 {
     switch (c) {
-    case CODEC_SNAPPY: return unpack_snappy(in, max, out, err);
-    case CODEC_ZSTD: return unpack_zstd(z, in, max, out, err);
+    case CODEC_SNAPPY: return decompress_snappy(in, max, out, err);
+    case CODEC_ZSTD: return decompress_zstd(z, in, max, out, err);
     case CODEC_GZIP:
-    case CODEC_DEFLATE: return unpack_gzip(in, max, out, err);
+    case CODEC_DEFLATE: return decompress_gzip(in, max, out, err);
     case CODEC_NONE: break;
     }
-    return unpack_none(in, max, out, err);
+    return decompress_none(in, max, out, err);
 }
 
-bool unpack(enum codec c, struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
+bool decompress(enum codec c, struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
 {
     size_t before = out->n;
-    bool good = unpack_any(c, z, in, max, out, err);
+    bool good = decompress_any(c, z, in, max, out, err);
     if (!good)
         out->n = before;
     return good;

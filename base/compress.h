@@ -25,7 +25,7 @@ void zstd_pack(struct zstd *z, struct buf *out, struct str in, int level);
 void gzip_pack(struct buf *out, struct str in, int level); /* level 1..9 */
 
 /* Appends what `in` unpacks to, at most `max` bytes; nothing when it fails. */
-bool unpack(enum codec c, struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err) MUST_USE;
+bool decompress(enum codec c, struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err) MUST_USE;
 
 /* gzip/deflate arriving in pieces (scrape bodies). feed appends to out; *done is set at the end of the stream. */
 struct gunzip;

@@ -42,7 +42,7 @@ bool conf_err(const struct yaml *node, struct err *err, const char *format, ...)
 static const char *dot(const struct conf_section *s) { return s->name[0] ? "." : ""; }
 static const char *colon(const struct conf_section *s) { return s->name[0] ? ": " : ""; }
 
-static bool PRINTF(3, 4) fail(const struct spot *at, const struct yaml *node, const char *format, ...)
+static bool PRINTF(3, 4) conf_fail(const struct spot *at, const struct yaml *node, const char *format, ...)
 {
     struct buf text = {0};
     va_list args;
@@ -53,12 +53,12 @@ static bool PRINTF(3, 4) fail(const struct spot *at, const struct yaml *node, co
     return err_at(node, at->err, &text);
 }
 
-static bool fail_memory(const struct spot *at)
+static bool conf_fail_memory(const struct spot *at)
 {
     return err_set(at->err, ERR_LIMIT, "%s: the configuration needs more memory than it may have", at->c->file);
 }
 
-static void PRINTF(3, 4) warn(struct conf_context *c, const struct yaml *node, const char *format, ...)
+static void PRINTF(3, 4) conf_warn(struct conf_context *c, const struct yaml *node, const char *format, ...)
 {
     if (c->warn == NULL)
         return;
@@ -72,9 +72,9 @@ static void PRINTF(3, 4) warn(struct conf_context *c, const struct yaml *node, c
     buf_free(&text);
 }
 
-static const char *const kind_words[] = {
+static const char *const conf_kind_names[] = {
     [YAML_NULL] = "nothing", [YAML_SCALAR] = "a single value", [YAML_LIST] = "a list", [YAML_MAP] = "a mapping"};
-static const char *const wanted_words[] = {
+static const char *const conf_expected_names[] = {
     [CONF_STRING] = "a string", [CONF_SECRET] = "a string", [CONF_URL] = "a URL", [CONF_FILE] = "a file name",
     [CONF_BOOL] = "true or false", [CONF_INT] = "a whole number", [CONF_FLOAT] = "a number",
     [CONF_DURATION] = "a duration", [CONF_SIZE] = "a size", [CONF_ENUM] = "a word",
@@ -86,7 +86,7 @@ static const char *const wanted_words[] = {
 
 static bool fail_kind(const struct spot *at, const struct yaml *node)
 {
-    return fail(at, node, "expected %s, got %s", wanted_words[at->row->type], kind_words[node->kind]);
+    return conf_fail(at, node, "expected %s, got %s", conf_expected_names[at->row->type], conf_kind_names[node->kind]);
 }
 
 /* "global.scrape_interval": what messages call the key. */
@@ -103,7 +103,7 @@ static bool load_scalar(const struct spot *at, const struct yaml *node, void *fi
     if (node->kind != YAML_SCALAR)
         return fail_kind(at, node);
     if (!conf_scalar(at->c, at->row, node->text, field, &why))
-        return fail(at, node, "%s", why.text);
+        return conf_fail(at, node, "%s", why.text);
     if (at->row->type == CONF_FILE)
         conf_check_readable(at->c, node, name_of(at, name, sizeof name), *(const struct str *)field);
     return true;
@@ -117,7 +117,7 @@ static bool load_text(const struct spot *at, const struct yaml *node, struct str
     struct str text = node->kind == YAML_NULL ? STR("") : node->text;
     char *copy = arena_z(at->c->arena, text);
     *to = str_n(copy, text.n);
-    return copy != NULL || fail_memory(at);
+    return copy != NULL || conf_fail_memory(at);
 }
 
 static bool load_strings(const struct spot *at, const struct yaml *node, struct str_list *list)
@@ -128,7 +128,7 @@ static bool load_strings(const struct spot *at, const struct yaml *node, struct 
     size_t n = one ? 1 : node->n;
     *list = (struct str_list){ARENA_ARRAY(at->c->arena, struct str, n), n};
     if (list->items == NULL)
-        return fail_memory(at);
+        return conf_fail_memory(at);
     for (size_t i = 0; i < n; i++)
         if (!load_text(at, one ? node : &node->items[i], &list->items[i]))
             return false;
@@ -144,7 +144,7 @@ static bool load_files(const struct spot *at, const struct yaml *node, struct st
         return false;
     for (size_t i = 0; i < list->n; i++) {
         if (!conf_scalar(at->c, &file, list->items[i], &list->items[i], &why))
-            return fail(at, node, "%s", why.text);
+            return conf_fail(at, node, "%s", why.text);
         conf_check_pattern(at->c, node, name_of(at, name, sizeof name), list->items[i]);
     }
     return true;
@@ -157,14 +157,14 @@ static bool load_headers(const struct spot *at, const struct yaml *node, struct 
         return load_strings(at, node, list);
     *list = (struct str_list){ARENA_ARRAY(at->c->arena, struct str, node->n), node->n};
     if (list->items == NULL)
-        return fail_memory(at);
+        return conf_fail_memory(at);
     for (size_t i = 0; i < node->n; i++) {
         struct str value;
         if (!load_text(at, &node->items[i], &value))
             return false;
         list->items[i] = arena_printf(at->c->arena, "%.*s: %.*s", STR_ARG(node->keys[i].text), STR_ARG(value));
         if (list->items[i].p == NULL)
-            return fail_memory(at);
+            return conf_fail_memory(at);
     }
     return true;
 }
@@ -175,7 +175,7 @@ static bool load_keys(const struct spot *at, const struct yaml *node, struct str
         return fail_kind(at, node);
     *keys = ARENA_ARRAY(at->c->arena, struct str, node->n);
     if (*keys == NULL)
-        return fail_memory(at);
+        return conf_fail_memory(at);
     for (size_t i = 0; i < node->n; i++)
         if (!load_text(at, &node->keys[i], &(*keys)[i]))
             return false;
@@ -190,7 +190,7 @@ static bool load_map(const struct spot *at, const struct yaml *node, struct str_
     map->n = node->n;
     map->values = ARENA_ARRAY(at->c->arena, struct str, node->n);
     if (map->values == NULL)
-        return fail_memory(at);
+        return conf_fail_memory(at);
     for (size_t i = 0; i < node->n; i++)
         if (!load_text(at, &node->items[i], &map->values[i]))
             return false;
@@ -205,7 +205,7 @@ static bool load_multimap(const struct spot *at, const struct yaml *node, struct
     map->n = node->n;
     map->values = ARENA_ARRAY(at->c->arena, struct str_list, node->n);
     if (map->values == NULL)
-        return fail_memory(at);
+        return conf_fail_memory(at);
     for (size_t i = 0; i < node->n; i++)
         if (!load_strings(at, &node->items[i], &map->values[i]))
             return false;
@@ -216,7 +216,7 @@ static bool load_optional(const struct spot *at, const struct yaml *node, void *
 {
     void *section = arena_zalloc(at->c->arena, at->row->section->size);
     if (section == NULL)
-        return fail_memory(at);
+        return conf_fail_memory(at);
     memcpy(field, &section, sizeof section);
     return conf_load(at->c, at->row->section, node, section, at->err);
 }
@@ -228,7 +228,7 @@ static bool load_sections(const struct spot *at, const struct yaml *node, struct
         return fail_kind(at, node);
     *items = (struct conf_items){arena_array(at->c->arena, node->n, s->size), node->n};
     if (items->items == NULL)
-        return fail_memory(at);
+        return conf_fail_memory(at);
     bool ok = true;
     for (size_t i = 0; i < node->n; i++) {
         size_t before = conf_error_count(at->c);
@@ -236,7 +236,7 @@ static bool load_sections(const struct spot *at, const struct yaml *node, struct
         if (item->kind == YAML_NULL ? !fail_kind(at, item)
                                     : !conf_load(at->c, s, item, (char *)items->items + i * s->size, at->err)) {
             ok = false;
-            if (!conf_go_on(at->c, before, at->err))
+            if (!conf_errors_continue(at->c, before, at->err))
                 break;
         }
     }
@@ -244,7 +244,7 @@ static bool load_sections(const struct spot *at, const struct yaml *node, struct
 }
 
 /* false, 0, an empty list: the key is there and changes nothing. */
-static bool wants_nothing(const struct yaml *node)
+static bool conf_takes_no_value(const struct yaml *node)
 {
     if (node->kind != YAML_SCALAR)
         return node->n == 0;
@@ -256,7 +256,7 @@ static bool load_inert(const struct spot *at, const struct yaml *node)
     const struct conf_row *row = at->row;
     char name[NAME_SIZE];
     name_of(at, name, sizeof name);
-    if (row->type == CONF_IGNORED || (row->type == CONF_GUARD && wants_nothing(node))) {
+    if (row->type == CONF_IGNORED || (row->type == CONF_GUARD && conf_takes_no_value(node))) {
         log_debug("config", "this key changes nothing here", "key", name);
         return true;
     }
@@ -267,7 +267,7 @@ static bool load_inert(const struct spot *at, const struct yaml *node)
         if (at->c->strict)
             return conf_err(node, at->err, "%s is ignored, which --strict makes an error: %s", name, row->help);
     }
-    warn(at->c, node, "%s is ignored: %s", name, row->help);
+    conf_warn(at->c, node, "%s is ignored: %s", name, row->help);
     if (at->c->ignored)
         at->c->ignored(at->c->warn_arg, name);
     return true;
@@ -306,7 +306,7 @@ static bool load_preset(const struct spot *at, void *field)
     struct str text = str_of(at->row->preset);
     if (is_scalar(at->row->type)) {
         if (!conf_scalar(at->c, at->row, text, field, &why))
-            return fail(at, NULL, "the default is wrong: %s", why.text);
+            return conf_fail(at, NULL, "the default is wrong: %s", why.text);
         return true;
     }
     const struct yaml *node = yaml_parse(at->c->arena, text, "default", at->err);
@@ -327,7 +327,7 @@ bool conf_defaults(struct conf_context *c, const struct conf_section *s, void *v
     return true;
 }
 
-static const struct conf_row *row_named(const struct conf_section *s, struct str key)
+static const struct conf_row *conf_find_row(const struct conf_section *s, struct str key)
 {
     for (const struct conf_row *row = s->rows; row->type != CONF_END; row++)
         if (str_is(key, row->name) || (row->alias && str_is(key, row->alias)))
@@ -357,7 +357,7 @@ static bool unknown_key(struct conf_context *c, const struct conf_section *s, co
     if (known)
         buf_printf(&hint, "; did you mean \"%s\"?", known);
     if (c->lenient_keys)
-        warn(c, key, "%s%sunknown key \"%s\" is ignored%s", s->name, colon(s), key->text.p, buf_z(&hint));
+        conf_warn(c, key, "%s%sunknown key \"%s\" is ignored%s", s->name, colon(s), key->text.p, buf_z(&hint));
     else
         conf_err(key, err, "%s%sunknown key \"%s\"%s", s->name, colon(s), key->text.p, buf_z(&hint));
     buf_free(&hint);
@@ -368,18 +368,18 @@ static bool load_key(struct conf_context *c, const struct conf_section *s, const
                      void *value, struct err *err)
 {
     const struct yaml *key = &node->keys[i], *item = &node->items[i];
-    const struct conf_row *row = row_named(s, key->text);
+    const struct conf_row *row = conf_find_row(s, key->text);
     if (row == NULL)
         return unknown_key(c, s, key, err);
     struct spot at = {c, s, row, err};
     if (row->alias && str_is(key->text, row->alias) && yaml_get(node, row->name))
-        return fail(&at, key, "\"%s\" is another name of this key; keep one of them", row->alias);
+        return conf_fail(&at, key, "\"%s\" is another name of this key; keep one of them", row->alias);
     if (item->kind == YAML_NULL && row->type != CONF_ACCEPTED)
         return true;
     return load_field(&at, item, (char *)value + row->offset);
 }
 
-static bool given(const struct yaml *node, const char *name)
+static bool conf_row_is_set(const struct yaml *node, const char *name)
 {
     const struct yaml *item = name ? yaml_get(node, name) : NULL;
     return item && item->kind != YAML_NULL;
@@ -390,11 +390,11 @@ static bool check_required(struct conf_context *c, const struct conf_section *s,
 {
     bool ok = true;
     for (const struct conf_row *row = s->rows; row->type != CONF_END; row++) {
-        if (!row->required || given(node, row->name) || given(node, row->alias))
+        if (!row->required || conf_row_is_set(node, row->name) || conf_row_is_set(node, row->alias))
             continue;
         size_t before = conf_error_count(c);
         ok = conf_err(node, err, "%s%sthe key \"%s\" is missing", s->name, colon(s), row->name);
-        if (!conf_go_on(c, before, err))
+        if (!conf_errors_continue(c, before, err))
             break;
     }
     return ok;
@@ -408,14 +408,14 @@ bool conf_load(struct conf_context *c, const struct conf_section *s, const struc
     if (node == NULL || node->kind == YAML_NULL)
         return true;
     if (node->kind != YAML_MAP)
-        return conf_err(node, err, "%s%sexpected a mapping, got %s", s->name, colon(s), kind_words[node->kind]);
+        return conf_err(node, err, "%s%sexpected a mapping, got %s", s->name, colon(s), conf_kind_names[node->kind]);
     bool ok = true;
     for (size_t i = 0; i < node->n; i++) {
         size_t before = conf_error_count(c);
         if (load_key(c, s, node, i, value, err))
             continue;
         ok = false;
-        if (!conf_go_on(c, before, err))
+        if (!conf_errors_continue(c, before, err))
             return false;
     }
     return check_required(c, s, node, err) && ok && (s->check == NULL || s->check(c, node, value, err));

@@ -103,7 +103,7 @@ bool conf_load(struct conf_context *c, const struct conf_section *s, const struc
                struct err *err) MUST_USE;
 bool conf_defaults(struct conf_context *c, const struct conf_section *s, void *value, struct err *err) MUST_USE;
 /* Which rows did the file give? True when key `name` stands in the map. */
-static inline bool conf_given(const struct yaml *node, const char *name)
+static inline bool conf_is_set(const struct yaml *node, const char *name)
 {
     return node && yaml_get(node, name) != NULL;
 }
@@ -119,7 +119,7 @@ bool conf_scalar(struct conf_context *c, const struct conf_row *row, struct str 
 
 /* After an error: true when the load goes on to find more. It is added unless a deeper call did, which is when there
  * were `before` errors before and are more now. */
-bool conf_go_on(const struct conf_context *c, size_t before, const struct err *err) MUST_USE;
+bool conf_errors_continue(const struct conf_context *c, size_t before, const struct err *err) MUST_USE;
 static inline size_t conf_error_count(const struct conf_context *c) { return c->errors ? c->errors->n : 0; }
 /* Unless the same line is there already, of a flag that goes for several destinations. */
 void conf_errors_add(struct conf_errors *e, const char *line);

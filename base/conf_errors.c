@@ -2,7 +2,7 @@
 /* The errors of one load, and the keys that it may do without. */
 #include "base/conf.h"
 
-bool conf_go_on(const struct conf_context *c, size_t before, const struct err *err)
+bool conf_errors_continue(const struct conf_context *c, size_t before, const struct err *err)
 {
     if (c->errors == NULL)
         return false;

@@ -8,7 +8,7 @@
 #include "base/times.h"
 #include "base/url.h"
 
-static void pad(struct buf *out, unsigned indent) { buf_printf(out, "%*s", (int)indent, ""); }
+static void conf_print_indent(struct buf *out, unsigned indent) { buf_printf(out, "%*s", (int)indent, ""); }
 
 static void add_size(struct buf *out, int64_t bytes)
 {
@@ -30,7 +30,7 @@ static void add_url(struct buf *out, struct str url)
     buf_free(&shown);
 }
 
-static void add_scalar(struct buf *out, const struct conf_row *row, const void *field)
+static void conf_print_scalar(struct buf *out, const struct conf_row *row, const void *field)
 {
     const struct str *text = field;
     switch (row->type) {
@@ -46,11 +46,11 @@ static void add_scalar(struct buf *out, const struct conf_row *row, const void *
     }
 }
 
-static void print_list(struct buf *out, const struct str_list *list, unsigned indent)
+static void conf_print_list(struct buf *out, const struct str_list *list, unsigned indent)
 {
     buf_add_z(out, list->n ? "\n" : " []\n");
     for (size_t i = 0; i < list->n; i++) {
-        pad(out, indent);
+        conf_print_indent(out, indent);
         buf_add_z(out, "- ");
         yaml_write_scalar(out, list->items[i]);
         buf_add_char(out, '\n');
@@ -63,7 +63,7 @@ static void print_addresses(struct buf *out, const struct str_list *list, unsign
     for (size_t i = 0; i < list->n; i++) {
         struct buf shown = {0};
         url_redact_address(&shown, list->items[i]);
-        pad(out, indent);
+        conf_print_indent(out, indent);
         buf_add_z(out, "- ");
         yaml_write_scalar(out, buf_str(&shown));
         buf_add_char(out, '\n');
@@ -79,7 +79,7 @@ static void print_headers(struct buf *out, const struct str_list *list, unsigned
         struct str name = str_first(list->items[i], str_find(list->items[i], ':'));
         struct buf line = {0};
         buf_printf(&line, "%.*s: <secret>", STR_ARG(name));
-        pad(out, indent);
+        conf_print_indent(out, indent);
         buf_add_z(out, "- ");
         yaml_write_scalar(out, buf_str(&line));
         buf_add_char(out, '\n');
@@ -89,7 +89,7 @@ static void print_headers(struct buf *out, const struct str_list *list, unsigned
 
 static void print_key(struct buf *out, struct str key, unsigned indent)
 {
-    pad(out, indent);
+    conf_print_indent(out, indent);
     yaml_write_scalar(out, key);
     buf_add_char(out, ':');
 }
@@ -121,7 +121,7 @@ static void print_multimap(struct buf *out, const struct multimap *map, unsigned
         if (url_param_secret(map->keys[i]))
             buf_add_z(out, " [<secret>]\n");
         else
-            print_list(out, &map->values[i], indent + 2);
+            conf_print_list(out, &map->values[i], indent + 2);
     }
 }
 
@@ -149,7 +149,7 @@ static void print_field(struct buf *out, const struct conf_row *row, const void 
     void *optional;
     switch (row->type) {
     case CONF_STRINGS:
-    case CONF_FILES: print_list(out, field, indent); break;
+    case CONF_FILES: conf_print_list(out, field, indent); break;
     case CONF_ADDRESSES: print_addresses(out, field, indent); break;
     case CONF_HEADERS: print_headers(out, field, indent); break;
     case CONF_MAP: print_map(out, field, indent); break;
@@ -163,7 +163,7 @@ static void print_field(struct buf *out, const struct conf_row *row, const void 
     case CONF_CUSTOM: row->print(out, field, indent); break;
     default:
         buf_add_char(out, ' ');
-        add_scalar(out, row, field);
+        conf_print_scalar(out, row, field);
         buf_add_char(out, '\n');
     }
 }
@@ -192,7 +192,7 @@ void conf_print(struct buf *out, const struct conf_section *s, const void *value
     }
 }
 
-static const char *const type_words[] = {
+static const char *const conf_type_names[] = {
     [CONF_STRING] = "string", [CONF_SECRET] = "secret", [CONF_URL] = "URL", [CONF_FILE] = "file", [CONF_BOOL] = "bool",
     [CONF_INT] = "whole number", [CONF_FLOAT] = "number", [CONF_DURATION] = "duration", [CONF_SIZE] = "size",
     [CONF_STRINGS] = "list of strings", [CONF_ADDRESSES] = "list of addresses", [CONF_FILES] = "list of files",
@@ -210,17 +210,17 @@ static void document_type(struct buf *out, const struct conf_row *row)
     else if (row->type == CONF_SECTIONS)
         buf_printf(out, "list of [%s](#%s)", row->section->name, row->section->name);
     else
-        buf_add_z(out, row->form ? row->form : type_words[row->type]);
+        buf_add_z(out, row->form ? row->form : conf_type_names[row->type]);
     if (row->max <= row->min)
         return;
     struct conf_row bound = {.type = row->type};
     bool open = row->max == INT64_MAX;
     buf_add_z(out, open ? ", at least " : ", ");
-    add_scalar(out, &bound, &row->min);
+    conf_print_scalar(out, &bound, &row->min);
     if (open)
         return;
     buf_add_z(out, " to ");
-    add_scalar(out, &bound, &row->max);
+    conf_print_scalar(out, &bound, &row->max);
 }
 
 /* A bar would end the cell. */

@@ -4,7 +4,7 @@
 #include "base/num.h"
 #include "base/times.h"
 
-static bool fail_memory(struct err *err)
+static bool conf_scalar_fail_memory(struct err *err)
 {
     return err_set(err, ERR_LIMIT, "the configuration needs more memory than it may have");
 }
@@ -13,7 +13,7 @@ static bool copy_text(struct conf_context *c, struct str text, struct str *to, s
 {
     char *copy = arena_z(c->arena, text);
     *to = str_n(copy, copy ? text.n : 0);
-    return copy != NULL || fail_memory(err);
+    return copy != NULL || conf_scalar_fail_memory(err);
 }
 
 /* For what is given on as a C string: it would end at a NUL byte. */
@@ -29,7 +29,7 @@ static bool copy_path(struct conf_context *c, struct str text, struct str *to, s
     if (text.n == 0 || text.p[0] == '/' || c->dir.n == 0 || str_find(text, 0) < text.n)
         return copy_z(c, text, to, err);
     struct str joined = arena_printf(c->arena, "%.*s/%.*s", STR_ARG(c->dir), STR_ARG(text));
-    return joined.p ? copy_text(c, joined, to, err) : fail_memory(err);
+    return joined.p ? copy_text(c, joined, to, err) : conf_scalar_fail_memory(err);
 }
 
 static bool parse_bool(struct str text, bool *to, struct err *err)
@@ -53,7 +53,7 @@ static void write_bound(struct buf *out, enum conf_type type, int64_t v)
         buf_add_i64(out, v);
 }
 
-static bool check_bounds(const struct conf_row *row, struct str text, int64_t v, struct err *err)
+static bool conf_check_bounds(const struct conf_row *row, struct str text, int64_t v, struct err *err)
 {
     if (row->max <= row->min || (v >= row->min && v <= row->max))
         return true;
@@ -70,7 +70,7 @@ static bool parse_int(const struct conf_row *row, struct str text, int64_t *to, 
 {
     if (!num_parse_i64(text, to))
         return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not a whole number", STR_ARG(text));
-    return check_bounds(row, text, *to, err);
+    return conf_check_bounds(row, text, *to, err);
 }
 
 static bool parse_float(struct str text, double *to, struct err *err)
@@ -84,7 +84,7 @@ static bool parse_duration(struct conf_context *c, const struct conf_row *row, s
     if (!(c->loose_durations ? duration_parse_loose : duration_parse)(text, to))
         return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not a duration; write it as 250ms, 15s, 1m30s, 2h or 1d",
                        STR_ARG(text));
-    return check_bounds(row, text, *to, err);
+    return conf_check_bounds(row, text, *to, err);
 }
 
 static bool parse_size(const struct conf_row *row, struct str text, int64_t *to, struct err *err)
@@ -94,7 +94,7 @@ static bool parse_size(const struct conf_row *row, struct str text, int64_t *to,
         return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not a size; write it as 4096, 512KB, 16MB or 1GiB",
                        STR_ARG(text));
     *to = (int64_t)bytes;
-    return check_bounds(row, text, *to, err);
+    return conf_check_bounds(row, text, *to, err);
 }
 
 static bool parse_enum(const struct conf_row *row, struct str text, int *to, struct err *err)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* c-ares says which sockets it wants watched and until when it wants to be called; both are wired to the loop. A channel
- * reads its configuration once, so when one of the files changes it is replaced, and lookups under way start again in
- * the new one.
+/* c-ares says which sockets it wants watched and until when it wants to be called; both are wired to the loop. A
+ * channel reads its configuration once, so when one of the files changes it is replaced, and lookups under way start
+ * again in the new one.
  */
 #include "base/dns.h"
 
@@ -164,7 +164,8 @@ static void dns_add_address(struct dns_result *r, const struct sockaddr *at)
     const void *bytes = six ? (const void *)&((const struct sockaddr_in6 *)(const void *)at)->sin6_addr
                             : (const void *)&((const struct sockaddr_in *)(const void *)at)->sin_addr;
     if (inet_ntop(at->sa_family, bytes, text, sizeof text))
-        snprintf(r->addresses + n, sizeof r->addresses - n, "%s%s%s%s", n ? "," : "", six ? "[" : "", text, six ? "]" : "");
+        snprintf(r->addresses + n, sizeof r->addresses - n, "%s%s%s%s", n ? "," : "", six ? "[" : "", text,
+                 six ? "]" : "");
 }
 
 static void dns_take_addresses(struct dns_result *r, const struct ares_addrinfo *found)

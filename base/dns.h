@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Host names to addresses by c-ares, in a loop: any number of lookups at once, none of which blocks. Names are looked up
- * as /etc/nsswitch.conf, /etc/hosts and /etc/resolv.conf say ("files" and "dns"; other nsswitch modules are not used);
- * changes of these files are noticed within 5 s. A name server that does not respond is tried three times: after 1, 2
- * and 4 s. Everything on the loop's thread. base/resolver.h is what the program uses: it has the thread and the cache.
+/* Host names to addresses by c-ares, in a loop: any number of lookups at once, none of which blocks. Names are looked
+ * up as /etc/nsswitch.conf, /etc/hosts and /etc/resolv.conf say ("files" and "dns"; other nsswitch modules are not
+ * used); changes of these files are noticed within 5 s. A name server that does not respond is tried three times: after
+ * 1, 2 and 4 s. Everything on the loop's thread. base/resolver.h is what the program uses: it has the thread and the
+ * cache.
  */
 #ifndef BASE_DNS_H
 #define BASE_DNS_H

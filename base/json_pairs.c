@@ -33,7 +33,7 @@ static const char *any_time(const char *p, const char *end, int64_t *ms, const c
 }
 
 /* A time and the comma behind it. Nearly all are digits with at most three more behind a point: those are exact. */
-static inline const char *read_time(const char *p, const char *end, int64_t *ms, const char **wrong)
+static inline const char *json_pairs_read_time(const char *p, const char *end, int64_t *ms, const char **wrong)
 {
     static const int scale[] = {1000, 100, 10, 1};
     p = json_skip_space(p, end);
@@ -70,10 +70,11 @@ static inline const char *read_quoted(const char *p, const char *end, double *v,
     return NULL;
 }
 
-static inline const char *read_pair(const char *p, const char *end, struct json_pair *pair, const char **wrong)
+static inline const char *json_pairs_read_pair(const char *p, const char *end, struct json_pair *pair,
+                                               const char **wrong)
 {
     p = expect(p, end, '[', wrong);
-    p = p ? read_time(p, end, &pair->t_ms, wrong) : NULL;
+    p = p ? json_pairs_read_time(p, end, &pair->t_ms, wrong) : NULL;
     p = p ? read_quoted(p, end, &pair->v, wrong) : NULL;
     return p ? expect(p, end, ']', wrong) : NULL;
 }
@@ -94,7 +95,7 @@ size_t json_pairs(struct json_reader *r, struct json_pair *out, size_t max, enum
         }
         if (r->_state == AFTER_VALUE)
             p = expect(p, end, ',', &wrong);
-        p = p ? read_pair(p, end, &out[n], &wrong) : NULL;
+        p = p ? json_pairs_read_pair(p, end, &out[n], &wrong) : NULL;
         if (p == NULL)
             break;
         json_reader_take(r, p);

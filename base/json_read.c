@@ -116,7 +116,7 @@ static const char *closing_quote(const char *p, const char *end, unsigned *bits)
     return p < end ? p : NULL;
 }
 
-static enum json_token read_string(struct json_reader *r, enum json_token token)
+static enum json_token json_read_string(struct json_reader *r, enum json_token token)
 {
     size_t longest = r->max_string ? r->max_string : DEFAULT_STRING;
     const char *first = r->_p + 1;
@@ -144,7 +144,7 @@ static enum json_token read_string(struct json_reader *r, enum json_token token)
 
 /* Numbers and words. */
 
-static const char *digits(const char *p, const char *end)
+static const char *json_skip_digits(const char *p, const char *end)
 {
     while (p < end && (unsigned char)(*p - '0') < 10)
         p++;
@@ -155,12 +155,12 @@ bool json_number_valid(struct str s)
 {
     const char *p = s.p, *end = s.p + s.n, *q;
     p += p < end && *p == '-';
-    q = digits(p, end);
+    q = json_skip_digits(p, end);
     if (q == p || (*p == '0' && q - p > 1))
         return false;
     p = q;
     if (p < end && *p == '.') {
-        q = digits(++p, end);
+        q = json_skip_digits(++p, end);
         if (q == p)
             return false;
         p = q;
@@ -168,7 +168,7 @@ bool json_number_valid(struct str s)
     if (p < end && (*p | 0x20) == 'e') {
         p++;
         p += p < end && (*p == '+' || *p == '-');
-        q = digits(p, end);
+        q = json_skip_digits(p, end);
         if (q == p)
             return false;
         p = q;
@@ -181,7 +181,7 @@ static bool in_number(char c)
     return (unsigned char)(c - '0') < 10 || c == '-' || c == '+' || c == '.' || (c | 0x20) == 'e';
 }
 
-static enum json_token read_number(struct json_reader *r)
+static enum json_token json_read_number(struct json_reader *r)
 {
     const char *p = r->_p;
     while (p < r->_end && in_number(*p))
@@ -196,7 +196,7 @@ static enum json_token read_number(struct json_reader *r)
     return JSON_NUMBER;
 }
 
-static enum json_token read_word(struct json_reader *r, struct str word, enum json_token token)
+static enum json_token json_read_word(struct json_reader *r, struct str word, enum json_token token)
 {
     struct str there = str_first(str_n(r->_p, (size_t)(r->_end - r->_p)), word.n);
     if (!str_eq(there, str_first(word, there.n)))
@@ -208,16 +208,16 @@ static enum json_token read_word(struct json_reader *r, struct str word, enum js
     return token;
 }
 
-static enum json_token read_value(struct json_reader *r)
+static enum json_token json_read_value(struct json_reader *r)
 {
     switch (*r->_p) {
     case '{': return open_value(r, JSON_OBJECT);
     case '[': return open_value(r, JSON_ARRAY);
-    case '"': return read_string(r, JSON_STRING);
-    case 't': return read_word(r, STR("true"), JSON_TRUE);
-    case 'f': return read_word(r, STR("false"), JSON_FALSE);
-    case 'n': return read_word(r, STR("null"), JSON_NULL);
-    default: return in_number(*r->_p) ? read_number(r) : json_reader_fail(r, "a value was expected");
+    case '"': return json_read_string(r, JSON_STRING);
+    case 't': return json_read_word(r, STR("true"), JSON_TRUE);
+    case 'f': return json_read_word(r, STR("false"), JSON_FALSE);
+    case 'n': return json_read_word(r, STR("null"), JSON_NULL);
+    default: return in_number(*r->_p) ? json_read_number(r) : json_reader_fail(r, "a value was expected");
     }
 }
 
@@ -250,15 +250,15 @@ enum json_token json_next(struct json_reader *r)
         char c = *r->_p;
         switch ((enum json_state)r->_state) {
         case AT_FIRST:
-            return c == ']' ? json_reader_close(r) : read_value(r);
+            return c == ']' ? json_reader_close(r) : json_read_value(r);
         case AT_VALUE:
-            return read_value(r);
+            return json_read_value(r);
         case AT_FIRST_KEY:
             if (c == '}')
                 return json_reader_close(r);
             /* fall through */
         case AT_KEY:
-            return c == '"' ? read_string(r, JSON_KEY) : json_reader_fail(r, "a key was expected");
+            return c == '"' ? json_read_string(r, JSON_KEY) : json_reader_fail(r, "a key was expected");
         case AFTER_VALUE:
             if (c == (json_reader_in_object(r) ? '}' : ']'))
                 return json_reader_close(r);

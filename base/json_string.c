@@ -21,7 +21,7 @@ static bool take_hex4(const char **p, const char *end, uint32_t *v)
 }
 
 /* Behind "\u". Half a surrogate pair becomes U+FFFD, as Go reads it. */
-static bool unescape_rune(struct buf *out, const char **p, const char *end)
+static bool json_unescape_rune(struct buf *out, const char **p, const char *end)
 {
     uint32_t r, low;
     if (!take_hex4(p, end, &r))
@@ -56,7 +56,7 @@ bool json_unescape(struct buf *out, const char *p, const char *end)
         const char *at = c ? strchr(from, c) : NULL;
         if (at)
             buf_add_char(out, to[at - from]);
-        else if (c != 'u' || !unescape_rune(out, &p, end))
+        else if (c != 'u' || !json_unescape_rune(out, &p, end))
             return false;
     }
     return true;

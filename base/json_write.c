@@ -12,23 +12,23 @@ static void before_value(struct json_writer *w)
     w->comma = true;
 }
 
-static void begin(struct json_writer *w, char bracket)
+static void json_open_bracket(struct json_writer *w, char bracket)
 {
     before_value(w);
     buf_add_char(w->out, bracket);
     w->comma = false;
 }
 
-static void end(struct json_writer *w, char bracket)
+static void json_close_bracket(struct json_writer *w, char bracket)
 {
     buf_add_char(w->out, bracket);
     w->comma = true;
 }
 
-void json_begin_object(struct json_writer *w) { begin(w, '{'); }
-void json_end_object(struct json_writer *w) { end(w, '}'); }
-void json_begin_array(struct json_writer *w) { begin(w, '['); }
-void json_end_array(struct json_writer *w) { end(w, ']'); }
+void json_begin_object(struct json_writer *w) { json_open_bracket(w, '{'); }
+void json_end_object(struct json_writer *w) { json_close_bracket(w, '}'); }
+void json_begin_array(struct json_writer *w) { json_open_bracket(w, '['); }
+void json_end_array(struct json_writer *w) { json_close_bracket(w, ']'); }
 
 void json_raw(struct json_writer *w, struct str text)
 {

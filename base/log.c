@@ -46,8 +46,8 @@ bool log_level_parse(struct str s, enum log_level *level)
     static const struct {
         const char *name;
         enum log_level level;
-    } known[] = {{"trace", LOG_DEBUG}, {"debug", LOG_DEBUG}, {"info", LOG_INFO},   {"warn", LOG_WARN},  {"warning", LOG_WARN},
-                 {"error", LOG_ERROR}, {"fatal", LOG_ERROR}, {"panic", LOG_ERROR}};
+    } known[] = {{"trace", LOG_DEBUG}, {"debug", LOG_DEBUG}, {"info", LOG_INFO},   {"warn", LOG_WARN},
+                 {"warning", LOG_WARN}, {"error", LOG_ERROR}, {"fatal", LOG_ERROR}, {"panic", LOG_ERROR}};
     for (size_t i = 0; i < LEN(known); i++)
         if (str_ieq(s, str_of(known[i].name))) {
             *level = known[i].level;
@@ -61,7 +61,7 @@ uint64_t log_count(enum log_level level) { return atomic_load_explicit(&counts[l
 
 /* ---- one line ---- */
 
-static bool is_plain(struct str s) /* needs no quotes in logfmt */
+static bool log_needs_no_quotes(struct str s) /* needs no quotes in logfmt */
 {
     for (size_t i = 0; i < s.n; i++)
         if ((unsigned char)s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7f || s.p[i] == '"' || s.p[i] == '='
@@ -70,10 +70,10 @@ static bool is_plain(struct str s) /* needs no quotes in logfmt */
     return s.n > 0;
 }
 
-static void add_pair(const char *key, const char *value)
+static void log_add_pair(const char *key, const char *value)
 {
     struct str v = str_of(value);
-    bool quote = line_format == LOG_JSON || !is_plain(v);
+    bool quote = line_format == LOG_JSON || !log_needs_no_quotes(v);
     if (line_format == LOG_JSON)
         buf_printf(&line, "%c\"%s\":", line.n ? ',' : '{', key);
     else
@@ -96,14 +96,14 @@ static void begin_line(enum log_level level, const char *component, const char *
     struct buf time = {.p = text, .cap = sizeof text, .max = sizeof text};
     buf_add_rfc3339(&time, clock_wall_ms());
     buf_clear(&line);
-    add_pair("time", buf_z(&time));
-    add_pair("level", names[level]);
-    add_pair("component", component);
-    add_pair("msg", msg);
+    log_add_pair("time", buf_z(&time));
+    log_add_pair("level", names[level]);
+    log_add_pair("component", component);
+    log_add_pair("msg", msg);
 }
 
 /* One write a line, so that lines of several processes on one pipe do not mix; a log that cannot be written is lost. */
-static void end_line(void)
+static void log_write_line(void)
 {
     buf_add_z(&line, line_format == LOG_JSON ? "}\n" : "\n");
     if (line.over)
@@ -118,13 +118,13 @@ static void end_line(void)
 
 /* ---- repetition ---- */
 
-static void say_left_out(struct log_site *site)
+static void log_suppressed(struct log_site *site)
 {
     char n[16];
     snprintf(n, sizeof n, "%u", site->left_out);
     begin_line(site->level, site->component, site->msg);
-    add_pair("left_out", n);
-    end_line();
+    log_add_pair("left_out", n);
+    log_write_line();
     site->left_out = 0;
 }
 
@@ -137,7 +137,7 @@ static void sweep(int64_t now)
             continue;
         }
         *at = site->next;
-        say_left_out(site);
+        log_suppressed(site);
     }
 }
 
@@ -182,8 +182,8 @@ void log_write(struct log_site *site, enum log_level level, const char *componen
     if (admit(site, now)) {
         begin_line(level, component, msg);
         for (const char *key; (key = va_arg(args, const char *)) != NULL;)
-            add_pair(key, va_arg(args, const char *));
-        end_line();
+            log_add_pair(key, va_arg(args, const char *));
+        log_write_line();
     }
     pthread_mutex_unlock(&mutex);
     va_end(args);

@@ -99,7 +99,7 @@ void loop_set_clock(struct loop *l, struct loop_clock clock)
 
 /* ---- timers ---- */
 
-static void put(struct loop *l, size_t i, struct loop_timer *t)
+static void timer_heap_put(struct loop *l, size_t i, struct loop_timer *t)
 {
     l->timers[i] = t;
     t->_at = i + 1;
@@ -108,13 +108,13 @@ static void put(struct loop *l, size_t i, struct loop_timer *t)
 static void sift_up(struct loop *l, size_t i, struct loop_timer *t)
 {
     while (i > 0 && l->timers[(i - 1) / 2]->due > t->due) {
-        put(l, i, l->timers[(i - 1) / 2]);
+        timer_heap_put(l, i, l->timers[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
-    put(l, i, t);
+    timer_heap_put(l, i, t);
 }
 
-static void sift_down(struct loop *l, size_t i, struct loop_timer *t)
+static void timer_heap_sift_down(struct loop *l, size_t i, struct loop_timer *t)
 {
     for (;;) {
         size_t child = 2 * i + 1;
@@ -122,18 +122,18 @@ static void sift_down(struct loop *l, size_t i, struct loop_timer *t)
             child++;
         if (child >= l->n_timers || l->timers[child]->due >= t->due)
             break;
-        put(l, i, l->timers[child]);
+        timer_heap_put(l, i, l->timers[child]);
         i = child;
     }
-    put(l, i, t);
+    timer_heap_put(l, i, t);
 }
 
 /* Gives `t` the place i, or the one its due time asks for. */
-static void settle(struct loop *l, size_t i, struct loop_timer *t)
+static void timer_heap_settle(struct loop *l, size_t i, struct loop_timer *t)
 {
     sift_up(l, i, t);
     if (t->_at == i + 1)
-        sift_down(l, i, t);
+        timer_heap_sift_down(l, i, t);
 }
 
 void loop_timer_at(struct loop *l, struct loop_timer *t, int64_t due_mono)
@@ -143,7 +143,7 @@ void loop_timer_at(struct loop *l, struct loop_timer *t, int64_t due_mono)
         t->_at = ++l->n_timers;
     }
     t->due = due_mono;
-    settle(l, t->_at - 1, t);
+    timer_heap_settle(l, t->_at - 1, t);
 }
 
 void loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ms)
@@ -160,7 +160,7 @@ void loop_timer_stop(struct loop *l, struct loop_timer *t)
     t->_at = 0;
     struct loop_timer *moved = l->timers[--l->n_timers];
     if (moved != t)
-        settle(l, i, moved);
+        timer_heap_settle(l, i, moved);
 }
 
 /* A timer that arms itself again for now does not hold the turn: no more run than were armed when it began. */

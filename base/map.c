@@ -47,7 +47,7 @@ void map_clear(struct map *m)
 }
 
 /* The slot of the key, or the empty one where it belongs. The table has an empty slot. */
-static struct map_entry *slot_of(const struct map *m, struct str key, uint64_t hash)
+static struct map_entry *map_slot_of(const struct map *m, struct str key, uint64_t hash)
 {
     size_t mask = m->cap - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
@@ -68,7 +68,7 @@ static struct map_entry *find_old(const struct map *m, struct str key, uint64_t 
 
 static struct map_entry *find_hashed(const struct map *m, struct str key, uint64_t hash)
 {
-    struct map_entry *e = slot_of(m, key, hash);
+    struct map_entry *e = map_slot_of(m, key, hash);
     if (e->hash)
         return e;
     return m->_old ? find_old(m, key, hash) : NULL;
@@ -103,7 +103,7 @@ static void move_slots(struct map *m, size_t n)
         free_old(m);
 }
 
-static void grow(struct map *m)
+static void map_grow(struct map *m)
 {
     if (m->_old)
         move_slots(m, SIZE_MAX);
@@ -122,9 +122,9 @@ struct map_entry *map_add(struct map *m, struct str key, bool *added)
     if (m->_old)
         move_slots(m, MOVED_AT_ONCE);
     if (4 * (m->n + 1) > 3 * m->cap)
-        grow(m);
+        map_grow(m);
     uint64_t hash = hash_of(key);
-    struct map_entry *e = slot_of(m, key, hash), *old;
+    struct map_entry *e = map_slot_of(m, key, hash), *old;
     *added = false;
     if (e->hash)
         return e;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A hash table from byte strings to pointers or numbers: open addressing, power-of-two size, linear probing, grows at
- * 3/4 a few entries at a time, deletes by shifting back; keyed hashes, so that peers may choose the keys. Keys are borrowed: they must stay where they are while the entry lives (they are
- * usually a field of the value). Iteration order is the table's; nobody may depend on it. One thread at a time.
+ * 3/4 a few entries at a time, deletes by shifting back; keyed hashes, so that peers may choose the keys. Keys are
+ * borrowed: they must stay where they are while the entry lives (they are usually a field of the value). Iteration
+ * order is the table's; nobody may depend on it. One thread at a time.
  */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H

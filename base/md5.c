@@ -15,7 +15,7 @@ static const uint32_t sines[64] = { /* floor(2^32 * |sin(i + 1)|) */
     0x6fa87e4f, 0xfe2ce6e0, 0xa3014314, 0x4e0811a1, 0xf7537e82, 0xbd3af235, 0x2ad7d2bb, 0xeb86d391};
 static const uint8_t turns[4][4] = {{7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
 
-static uint32_t load(const uint8_t *p)
+static uint32_t md5_load(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
@@ -32,7 +32,7 @@ static void mix(uint32_t state[4], const uint8_t block[64])
         case 2: f = b ^ c ^ d; word = (3 * i + 5) % 16; break;
         default: f = c ^ (b | ~d); word = 7 * i % 16; break;
         }
-        uint32_t sum = a + f + sines[i] + load(block + 4 * word);
+        uint32_t sum = a + f + sines[i] + md5_load(block + 4 * word);
         unsigned turn = turns[i / 16][i % 4];
         a = d;
         d = c;

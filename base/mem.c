@@ -18,7 +18,7 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-static void *check(void *p, size_t n)
+static void *mem_check(void *p, size_t n)
 {
     if (p == NULL) {
         fprintf(stderr, "sluice: out of memory: an allocation of %zu bytes failed\n", n);
@@ -27,9 +27,9 @@ static void *check(void *p, size_t n)
     return p;
 }
 
-void *mem_alloc(size_t n) { return check(malloc(n ? n : 1), n); }
-void *mem_zalloc(size_t n) { return check(calloc(1, n ? n : 1), n); }
-void *mem_realloc(void *p, size_t n) { return check(realloc(p, n ? n : 1), n); }
+void *mem_alloc(size_t n) { return mem_check(malloc(n ? n : 1), n); }
+void *mem_zalloc(size_t n) { return mem_check(calloc(1, n ? n : 1), n); }
+void *mem_realloc(void *p, size_t n) { return mem_check(realloc(p, n ? n : 1), n); }
 void mem_free(void *p) { free(p); }
 void *mem_try_alloc(size_t n) { return malloc(n ? n : 1); }
 void *mem_try_realloc(void *p, size_t n) { return realloc(p, n ? n : 1); }

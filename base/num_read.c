@@ -21,12 +21,12 @@ struct decimal {
     bool cut; /* there were more digits, not all of them zero */
 };
 
-static inline bool is_digit(char c) { return (unsigned char)(c - '0') < 10; }
+static inline bool num_is_digit(char c) { return (unsigned char)(c - '0') < 10; }
 
 static inline const char *scan_digits(const char *p, const char *end, uint64_t *digits)
 {
     uint64_t d = *digits;
-    for (; p < end && is_digit(*p); p++)
+    for (; p < end && num_is_digit(*p); p++)
         d = d * 10 + (uint64_t)(*p - '0');
     *digits = d;
     return p;
@@ -63,10 +63,10 @@ static const char *scan_exponent(const char *p, const char *end, struct decimal 
     bool negative = q < end && *q == '-';
     if (q < end && (*q == '-' || *q == '+'))
         q++;
-    if (q == end || !is_digit(*q))
+    if (q == end || !num_is_digit(*q))
         return p;
     int64_t e = 0;
-    for (; q < end && is_digit(*q); q++)
+    for (; q < end && num_is_digit(*q); q++)
         if (e < EXP_CLAMP)
             e = e * 10 + (*q - '0');
     d->exp += negative ? -e : e;
@@ -145,7 +145,7 @@ static inline bool convert(const struct decimal *d, double *v)
 }
 
 /* The text is a number already checked; the program never sets a locale, so the point is a point. */
-static double ask_strtod(const char *p, const char *end)
+static double num_strtod(const char *p, const char *end)
 {
     char small[128], *z = small;
     size_t n = (size_t)(end - p);
@@ -164,7 +164,7 @@ const char *num_scan(const char *p, const char *end, double *v)
     struct decimal d;
     const char *stop = scan_decimal(p, end, &d);
     if (stop && !convert(&d, v))
-        *v = ask_strtod(p, stop);
+        *v = num_strtod(p, stop);
     return stop;
 }
 
@@ -181,7 +181,7 @@ static bool parse_word(struct str s, double *v)
     return str_ieq(s, STR("inf")) || str_ieq(s, STR("infinity"));
 }
 
-static bool is_hex(char c) { return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f'); }
+static bool num_is_hex(char c) { return num_is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f'); }
 
 /* sign 0x digits . digits p exponent: as in C, but the exponent is a must. */
 static bool parse_hex(struct str s, double *v)
@@ -190,7 +190,7 @@ static bool parse_hex(struct str s, double *v)
     p += *p == '-' || *p == '+';
     p += 2;
     size_t digits = 0;
-    for (bool point = false; p < end && (is_hex(*p) || (*p == '.' && !point)); p++) {
+    for (bool point = false; p < end && (num_is_hex(*p) || (*p == '.' && !point)); p++) {
         point |= *p == '.';
         digits += *p != '.';
     }
@@ -200,11 +200,11 @@ static bool parse_hex(struct str s, double *v)
     p += p < end && (*p == '-' || *p == '+');
     if (p == end)
         return false;
-    while (p < end && is_digit(*p))
+    while (p < end && num_is_digit(*p))
         p++;
-    if (p < end || !is_digit(p[-1]))
+    if (p < end || !num_is_digit(p[-1]))
         return false;
-    *v = ask_strtod(s.p, end);
+    *v = num_strtod(s.p, end);
     return true;
 }
 
@@ -217,7 +217,7 @@ bool num_parse(struct str s, double *v)
         return true;
     if (stop == NULL)
         return parse_word(s, v);
-    return (*stop | 0x20) == 'x' && stop[-1] == '0' && stop - s.p == 1 + !is_digit(s.p[0]) && parse_hex(s, v);
+    return (*stop | 0x20) == 'x' && stop[-1] == '0' && stop - s.p == 1 + !num_is_digit(s.p[0]) && parse_hex(s, v);
 }
 
 bool num_parse_u64(struct str s, uint64_t *v)
@@ -226,7 +226,7 @@ bool num_parse_u64(struct str s, uint64_t *v)
     if (s.n > 1 && s.p[0] == '+')
         s = str_skip(s, 1);
     for (size_t i = 0; i < s.n; i++)
-        if (!is_digit(s.p[i]) || __builtin_mul_overflow(n, (uint64_t)10, &n) ||
+        if (!num_is_digit(s.p[i]) || __builtin_mul_overflow(n, (uint64_t)10, &n) ||
             __builtin_add_overflow(n, (uint64_t)(s.p[i] - '0'), &n))
             return false;
     *v = n;

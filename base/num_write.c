@@ -15,7 +15,7 @@
 
 static const double all_exact_below = 9007199254740992; /* 2^53: integers below it are doubles */
 
-struct decimal { uint64_t digits; int exp; }; /* digits * 10^exp, no trailing zero in digits */
+struct shortest_decimal { uint64_t digits; int exp; }; /* digits * 10^exp, no trailing zero in digits */
 
 /* Upper half of g * c / 2^64, its lowest bit set when anything was below: comparing such numbers compares the true
  * ones. */
@@ -27,7 +27,7 @@ static uint64_t round_to_odd(struct num_pow g, uint64_t c)
 }
 
 /* Eight zeros at once, then four, two, one: 12.345 comes with eleven of them. */
-static struct decimal stripped(uint64_t digits, int exp)
+static struct shortest_decimal stripped(uint64_t digits, int exp)
 {
     for (; digits % 100000000 == 0; exp += 8)
         digits /= 100000000;
@@ -37,7 +37,7 @@ static struct decimal stripped(uint64_t digits, int exp)
         digits /= 100;
     for (; digits % 10 == 0; exp++)
         digits /= 10;
-    return (struct decimal){digits, exp};
+    return (struct shortest_decimal){digits, exp};
 }
 
 static struct num_pow rounded_up(int e)
@@ -48,7 +48,7 @@ static struct num_pow rounded_up(int e)
 }
 
 /* v is finite, positive and given by its bits. */
-static struct decimal shortest(uint64_t bits)
+static struct shortest_decimal shortest(uint64_t bits)
 {
     uint64_t fraction = bits & (((uint64_t)1 << 52) - 1);
     int biased = (int)(bits >> 52);
@@ -214,7 +214,7 @@ static size_t format_special(char *to, double v)
 }
 
 /* 'f' for low <= decimal exponent < high, else 'e'. */
-static size_t format(char *to, double v, int low, int high)
+static size_t num_write_go(char *to, double v, int low, int high)
 {
     if (!isfinite(v) || v == 0)
         return format_special(to, v);
@@ -223,7 +223,7 @@ static size_t format(char *to, double v, int low, int high)
     char *p = to;
     if (bits >> 63)
         *p++ = '-';
-    struct decimal d = shortest(bits & ~((uint64_t)1 << 63));
+    struct shortest_decimal d = shortest(bits & ~((uint64_t)1 << 63));
     int n = count_digits(d.digits), point = n + d.exp;
     bool plain = point - 1 >= low && point - 1 < high;
     p = plain ? layout_f(p, d.digits, n, point) : layout_e(p, d.digits, n, point - 1);
@@ -234,12 +234,12 @@ size_t num_format(char *to, double v)
 {
     int64_t whole = fabs(v) < all_exact_below ? (int64_t)v : 0;
     if (v != (double)whole || whole == 0)
-        return format(to, v, -6, 21);
+        return num_write_go(to, v, -6, 21);
     return whole > 0 ? format_u64(to, (uint64_t)whole) : num_format_i64(to, whole); /* counters, mostly */
 }
 
-size_t num_format_go(char *to, double v) { return format(to, v, -4, 6); }
-size_t num_format_plain(char *to, double v) { return format(to, v, INT_MIN, INT_MAX); }
+size_t num_format_go(char *to, double v) { return num_write_go(to, v, -4, 6); }
+size_t num_format_plain(char *to, double v) { return num_write_go(to, v, INT_MIN, INT_MAX); }
 
 void buf_add_num(struct buf *b, double v)
 {

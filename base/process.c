@@ -99,7 +99,8 @@ static void collect_storage_io(struct stats_out *o)
     }
     if (f)
         fclose(f);
-    stats_single(o, "process_io_storage_read_bytes_total", STATS_COUNTER, "Bytes read from storage", (double)read_bytes);
+    stats_single(o, "process_io_storage_read_bytes_total", STATS_COUNTER, "Bytes read from storage",
+                 (double)read_bytes);
     stats_single(o, "process_io_storage_written_bytes_total", STATS_COUNTER, "Bytes written to storage",
                  (double)written);
 }

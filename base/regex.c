@@ -40,7 +40,7 @@ struct regex *regex_new(struct str pattern, struct err *err)
     struct regex_plan plan = plan_of(pattern);
     struct re2_pattern *compiled = NULL;
     if (plan.shape == PLAN_GENERAL && (compiled = dialect_compile(pattern, err)) == NULL) {
-        plan_free(&plan);
+        regex_plan_free(&plan);
         return NULL;
     }
     return new_with(pattern, plan, compiled);
@@ -62,7 +62,7 @@ void regex_free(struct regex *re)
 {
     if (re == NULL || atomic_fetch_sub_explicit(&re->refs, 1, memory_order_acq_rel) != 1)
         return;
-    plan_free(&re->plan);
+    regex_plan_free(&re->plan);
     re2_free(re->compiled);
     mem_free((char *)re->pattern.p);
     mem_free(re);
@@ -85,7 +85,7 @@ static struct re2_pattern *compiled_of(const struct regex *re)
 bool regex_match(const struct regex *re, struct str s)
 {
     if (re->plan.shape != PLAN_GENERAL)
-        return plan_match(&re->plan, s);
+        return regex_plan_match(&re->plan, s);
     return str_starts(s, re->plan.prefix) && re2_match(compiled_of(re), s.p, s.n);
 }
 
@@ -94,7 +94,7 @@ struct str regex_pattern(const struct regex *re) { return re->pattern; }
 size_t regex_bytes(const struct regex *re)
 {
     const struct re2_pattern *compiled = atomic_load_explicit(&re->compiled, memory_order_acquire);
-    return sizeof *re + re->pattern.n + plan_bytes(&re->plan) + (compiled ? re2_bytes(compiled) : 0);
+    return sizeof *re + re->pattern.n + regex_plan_bytes(&re->plan) + (compiled ? re2_bytes(compiled) : 0);
 }
 
 const struct str *regex_literals(const struct regex *re, size_t *n)
@@ -113,8 +113,11 @@ struct match {
     size_t n;
 };
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_word(char c) { return is_digit(c) || c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static bool regex_is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool regex_is_word(char c)
+{
+    return regex_is_digit(c) || c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
 /* The name behind a '$' at the front of `rest`: `name` or `{name}`. False and nothing taken when there is none. */
 static bool take_name(struct str *rest, struct str *name)
@@ -122,7 +125,7 @@ static bool take_name(struct str *rest, struct str *name)
     bool brace = rest->n > 0 && rest->p[0] == '{';
     struct str from = brace ? str_skip(*rest, 1) : *rest;
     size_t n = 0;
-    while (n < from.n && is_word(from.p[n]))
+    while (n < from.n && regex_is_word(from.p[n]))
         n++;
     if (n == 0 || (brace && (n == from.n || from.p[n] != '}')))
         return false;
@@ -136,7 +139,7 @@ static bool parse_group_number(struct str name, size_t *number)
 {
     *number = 0;
     for (size_t i = 0; i < name.n; i++) {
-        if (!is_digit(name.p[i]) || *number >= 100000000)
+        if (!regex_is_digit(name.p[i]) || *number >= 100000000)
             return false;
         *number = *number * 10 + (size_t)(name.p[i] - '0');
     }
@@ -154,7 +157,7 @@ static struct str group_text(const struct match *m, struct str name)
     return group < m->n ? str_n(m->groups[group].p, m->groups[group].n) : STR_NONE;
 }
 
-static void expand(const struct match *m, struct str template, struct buf *out)
+static void regex_expand_template(const struct match *m, struct str template, struct buf *out)
 {
     for (;;) {
         size_t at = str_find(template, '$');
@@ -185,7 +188,7 @@ static bool expand_with_groups(const struct regex *re, struct str s, struct str 
         groups = mem_alloc(n * sizeof *groups);
     bool matches = re2_match_groups(compiled, s.p, s.n, groups, n);
     if (matches)
-        expand(&(struct match){compiled, groups, n}, replacement, out);
+        regex_expand_template(&(struct match){compiled, groups, n}, replacement, out);
     if (groups != usual)
         mem_free(groups);
     return matches;
@@ -194,11 +197,11 @@ static bool expand_with_groups(const struct regex *re, struct str s, struct str 
 bool regex_expand(const struct regex *re, struct str s, struct str replacement, struct buf *out)
 {
     bool planned = re->plan.shape != PLAN_GENERAL;
-    if (planned && !plan_match(&re->plan, s))
+    if (planned && !regex_plan_match(&re->plan, s))
         return false;
     if (planned && (re->one_group || str_find(replacement, '$') == replacement.n)) {
         struct re2_span groups[2] = {{s.p, s.n}, {s.p, s.n}};
-        expand(&(struct match){NULL, groups, LEN(groups)}, replacement, out);
+        regex_expand_template(&(struct match){NULL, groups, LEN(groups)}, replacement, out);
         return true;
     }
     return expand_with_groups(re, s, replacement, out);
@@ -213,15 +216,15 @@ static size_t rune_length(struct str s)
 }
 
 /* As Go's ReplaceAllString: an empty match right behind the match before it does not count. */
-static void replace_matches(const struct re2_pattern *compiled, struct str s, struct str replacement, struct buf *out,
-                            struct re2_span *groups, size_t n)
+static void regex_replace_matches(const struct re2_pattern *compiled, struct str s, struct str replacement,
+                                  struct buf *out, struct re2_span *groups, size_t n)
 {
     size_t copied = 0, from = 0;
     while (from <= s.n && re2_find_groups(compiled, s.p, s.n, from, groups, n)) {
         size_t begin = (size_t)(groups[0].p - s.p), end = begin + groups[0].n;
         buf_add(out, s.p + copied, begin - copied);
         if (end > copied || begin == 0)
-            expand(&(struct match){compiled, groups, n}, replacement, out);
+            regex_expand_template(&(struct match){compiled, groups, n}, replacement, out);
         copied = end;
         size_t next = from < s.n ? from + rune_length(str_skip(s, from)) : s.n + 1;
         from = next > end ? next : end;
@@ -238,7 +241,7 @@ void regex_replace_all(const struct regex *re, struct str s, struct str replacem
     size_t n = re2_groups(compiled);
     if (n > USUAL_GROUPS)
         groups = mem_alloc(n * sizeof *groups);
-    replace_matches(compiled, s, replacement, out, groups, n);
+    regex_replace_matches(compiled, s, replacement, out, groups, n);
     if (groups != usual)
         mem_free(groups);
 }

@@ -29,8 +29,8 @@ struct regex_plan {
 enum { PLAN_PRODUCT_MAX = 1000 }; /* most strings that a concatenation may multiply to */
 
 struct regex_plan plan_of(struct str pattern);
-void plan_free(struct regex_plan *plan);
-bool plan_match(const struct regex_plan *plan, struct str s); /* not for PLAN_GENERAL */
-size_t plan_bytes(const struct regex_plan *plan);             /* of memory: some dozens a literal */
+void regex_plan_free(struct regex_plan *plan);
+bool regex_plan_match(const struct regex_plan *plan, struct str s); /* not for PLAN_GENERAL */
+size_t regex_plan_bytes(const struct regex_plan *plan);       /* of memory: some dozens a literal */
 
 #endif

@@ -3,20 +3,20 @@
 
 #include "base/regex_plan.h"
 
-void set_add(struct reading_room *r, struct set *to, struct str s)
+void literal_set_add(struct literal_budget *r, struct literal_set *to, struct str s)
 {
     arena_grow(r->arena, &to->items, &to->cap, to->n + 1, sizeof *to->items);
     to->items[to->n++] = s;
 }
 
-struct reading reading_of(struct reading_room *r, struct str s)
+struct literal_sets literal_sets_of(struct literal_budget *r, struct str s)
 {
-    struct reading one = {0};
-    set_add(r, &one.sets[0], s);
+    struct literal_sets one = {0};
+    literal_set_add(r, &one.sets[0], s);
     return one;
 }
 
-static struct str join(struct arena *a, struct str x, struct str y)
+static struct str regex_join_strings(struct arena *a, struct str x, struct str y)
 {
     if (x.n == 0 || y.n == 0)
         return x.n ? x : y;
@@ -26,7 +26,7 @@ static struct str join(struct arena *a, struct str x, struct str y)
     return str_n(p, x.n + y.n);
 }
 
-static size_t set_bytes(const struct set *s)
+static size_t literal_set_bytes(const struct literal_set *s)
 {
     size_t n = 0;
     for (size_t i = 0; i < s->n; i++)
@@ -34,10 +34,11 @@ static size_t set_bytes(const struct set *s)
     return n;
 }
 
-static struct set product_of(struct reading_room *r, const struct set *x, const struct set *y)
+static struct literal_set literal_set_product(struct literal_budget *r, const struct literal_set *x,
+                                              const struct literal_set *y)
 {
-    struct set product = {0};
-    size_t n = x->n * y->n, bytes = n * sizeof *x->items + set_bytes(x) * y->n + set_bytes(y) * x->n;
+    struct literal_set product = {0};
+    size_t n = x->n * y->n, bytes = n * sizeof *x->items + literal_set_bytes(x) * y->n + literal_set_bytes(y) * x->n;
     if ((x->n > 1 && y->n > 1 && n > PLAN_PRODUCT_MAX) || bytes > r->budget) {
         r->general = true;
         return product;
@@ -45,14 +46,14 @@ static struct set product_of(struct reading_room *r, const struct set *x, const 
     r->budget -= bytes;
     for (size_t i = 0; i < x->n; i++)
         for (size_t j = 0; j < y->n; j++)
-            set_add(r, &product, join(r->arena, x->items[i], y->items[j]));
+            literal_set_add(r, &product, regex_join_strings(r->arena, x->items[i], y->items[j]));
     return product;
 }
 
 /* Two wildcards side by side are one, unless both want a character. */
-void reading_append_wild(struct reading_room *r, struct reading *to, unsigned gap)
+void literal_sets_append_wild(struct literal_budget *r, struct literal_sets *to, unsigned gap)
 {
-    const struct set *last = &to->sets[to->wilds];
+    const struct literal_set *last = &to->sets[to->wilds];
     bool beside = to->wilds > 0 && last->n == 1 && last->items[0].n == 0;
     if (beside && to->gap[to->wilds - 1] + gap <= 1) {
         to->gap[to->wilds - 1] += gap;
@@ -60,15 +61,15 @@ void reading_append_wild(struct reading_room *r, struct reading *to, unsigned ga
         r->general = true;
     } else {
         to->gap[to->wilds++] = gap;
-        set_add(r, &to->sets[to->wilds], STR(""));
+        literal_set_add(r, &to->sets[to->wilds], STR(""));
     }
 }
 
-void reading_append(struct reading_room *r, struct reading *to, const struct reading *more)
+void literal_sets_append(struct literal_budget *r, struct literal_sets *to, const struct literal_sets *more)
 {
     for (unsigned i = 0; i <= more->wilds && !r->general; i++) {
-        to->sets[to->wilds] = product_of(r, &to->sets[to->wilds], &more->sets[i]);
+        to->sets[to->wilds] = literal_set_product(r, &to->sets[to->wilds], &more->sets[i]);
         if (i < more->wilds && !r->general)
-            reading_append_wild(r, to, more->gap[i]);
+            literal_sets_append_wild(r, to, more->gap[i]);
     }
 }

@@ -12,22 +12,22 @@
 
 enum { WILD_MAX = 2 };
 
-struct set { struct str *items; size_t n, cap; };
-struct reading {
-    struct set sets[WILD_MAX + 1]; /* sets[0] wild sets[1] wild sets[2]; those up to `wilds` are not empty */
+struct literal_set { struct str *items; size_t n, cap; };
+struct literal_sets {
+    struct literal_set sets[WILD_MAX + 1]; /* sets[0] wild sets[1] wild sets[2]; those up to `wilds` are not empty */
     unsigned gap[WILD_MAX];        /* what the wildcard needs at least: 0 or 1 */
     unsigned wilds;
 };
 
-struct reading_room {
+struct literal_budget {
     struct arena *arena;
     size_t budget; /* bytes that products may still take */
     bool general;  /* something was met that is RE2's business; sticky */
 };
 
-void set_add(struct reading_room *r, struct set *to, struct str s);
-struct reading reading_of(struct reading_room *r, struct str s); /* matches just this */
-void reading_append(struct reading_room *r, struct reading *to, const struct reading *more);
-void reading_append_wild(struct reading_room *r, struct reading *to, unsigned gap);
+void literal_set_add(struct literal_budget *r, struct literal_set *to, struct str s);
+struct literal_sets literal_sets_of(struct literal_budget *r, struct str s); /* matches just this */
+void literal_sets_append(struct literal_budget *r, struct literal_sets *to, const struct literal_sets *more);
+void literal_sets_append_wild(struct literal_budget *r, struct literal_sets *to, unsigned gap);
 
 #endif

@@ -4,13 +4,15 @@
  *   fresh      addresses, and now < fresh_until: answered at once
  *   absent     no addresses, and now < retry_at: answered at once, with the reason
  *   asked      `asking`: a lookup is under way, requests are in `waiting`
- *   stale      addresses, and fresh_until <= now < stale_until: the next request starts a lookup and waits. When STALE_MS
- *              pass or the lookup fails, `failing` is set and all get the stale addresses; until a lookup has succeeded,
+ *   stale      addresses, and fresh_until <= now < stale_until: the next request starts a lookup and waits. When
+ * STALE_MS
+ *              pass or the lookup fails, `failing` is set and all get the stale addresses; until a lookup has
+ * succeeded,
  *              later requests get them at once while lookups go on behind them
  *
- * Requests and states are guarded by the mutex; the posts are made under it, so that resolver_cancel() knows for certain
- * where a request is. The lookups themselves are the resolver thread's alone. They start in portions, because thousands
- * of datagrams at once overflow the receive buffer of a name server.
+ * Requests and states are guarded by the mutex; the posts are made under it, so that resolver_cancel() knows for
+ * certain where a request is. The lookups themselves are the resolver thread's alone. They start in portions, because
+ * thousands of datagrams at once overflow the receive buffer of a name server.
  */
 #include "base/resolver.h"
 

@@ -80,7 +80,7 @@ void secrets_free(struct secrets *s)
 
 /* ---- finding them ---- */
 
-static int hex_digit(char c)
+static int secrets_hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -93,7 +93,7 @@ static int hex_digits(struct str text, size_t n)
 {
     int value = 0;
     for (size_t i = 0; i < n; i++) {
-        int digit = i < text.n ? hex_digit(text.p[i]) : -1;
+        int digit = i < text.n ? secrets_hex_digit(text.p[i]) : -1;
         if (digit < 0)
             return -1;
         value = value << 4 | digit;

@@ -37,7 +37,7 @@ static size_t n_collectors, cap_collectors;
 
 /* ---- slots ---- */
 
-static void give_back(void *arg)
+static void stats_release_slots(void *arg)
 {
     struct slots *s = arg;
     pthread_mutex_lock(&slots_mutex);
@@ -45,9 +45,9 @@ static void give_back(void *arg)
     pthread_mutex_unlock(&slots_mutex);
 }
 
-static void make_key(void) { pthread_key_create(&at_exit, give_back); }
+static void make_key(void) { pthread_key_create(&at_exit, stats_release_slots); }
 
-static void take_slots(void)
+static void stats_take_slots(void)
 {
     pthread_once(&once, make_key);
     pthread_mutex_lock(&slots_mutex);
@@ -65,10 +65,10 @@ static void take_slots(void)
     own = s;
 }
 
-static void add(unsigned slot, double v)
+static void stats_slot_add(unsigned slot, double v)
 {
     if (own == NULL)
-        take_slots();
+        stats_take_slots();
     double before = atomic_load_explicit(&own->v[slot], memory_order_relaxed);
     atomic_store_explicit(&own->v[slot], before + v, memory_order_relaxed);
 }
@@ -83,7 +83,7 @@ static double sum(unsigned slot)
     return total;
 }
 
-static unsigned reserve(unsigned n)
+static unsigned stats_reserve(unsigned n)
 {
     if (n > STATS_SLOTS - n_slots) {
         fprintf(stderr, "sluice: more metrics than STATS_SLOTS (%d)\n", STATS_SLOTS);
@@ -99,7 +99,7 @@ void stats_register(struct stats_group *g)
 {
     pthread_mutex_lock(&mutex);
     if (g->_base == 0) {
-        g->_base = reserve(g->n);
+        g->_base = stats_reserve(g->n);
         *groups_end = g;
         groups_end = &g->_next;
     }
@@ -109,7 +109,7 @@ void stats_register(struct stats_group *g)
 void stats_add(const struct stats_group *g, unsigned id, double v)
 {
     if (g->_base != 0)
-        add(g->_base + id, v);
+        stats_slot_add(g->_base + id, v);
 }
 
 double stats_sum(const struct stats_group *g, unsigned id) { return g->_base ? sum(g->_base + id) : 0; }
@@ -118,7 +118,7 @@ void stats_register_histogram(struct stats_histogram *h)
 {
     pthread_mutex_lock(&mutex);
     if (h->_base == 0) {
-        h->_base = reserve(h->n_bounds + 2);
+        h->_base = stats_reserve(h->n_bounds + 2);
         *histograms_end = h;
         histograms_end = &h->_next;
     }
@@ -132,8 +132,8 @@ void stats_observe(const struct stats_histogram *h, double v)
     unsigned i = 0;
     while (i < h->n_bounds && v > h->bounds[i])
         i++;
-    add(h->_base + i, 1);
-    add(h->_base + h->n_bounds + 1, v);
+    stats_slot_add(h->_base + i, 1);
+    stats_slot_add(h->_base + h->n_bounds + 1, v);
 }
 
 /* ---- text ---- */
@@ -202,7 +202,7 @@ static bool has_family(const struct stats_group *g, struct str family)
     return false;
 }
 
-static bool stands_before(const struct stats_group *g, struct str family)
+static bool stats_precedes(const struct stats_group *g, struct str family)
 {
     for (const struct stats_group *before = groups; before != g; before = before->_next)
         if (has_family(before, family))
@@ -224,7 +224,7 @@ static void write_group(struct stats_out *o, const struct stats_group *g)
     for (unsigned i = 0; i < g->n; i++) {
         const struct stats_row *r = &g->rows[i];
         struct str family = family_of(r->name);
-        bool begins = !str_eq(family, last) && !stands_before(g, family);
+        bool begins = !str_eq(family, last) && !stats_precedes(g, family);
         last = family;
         if (!begins)
             continue;

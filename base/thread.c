@@ -40,7 +40,7 @@ static void thread_unref(struct thread *t)
         mem_free(t);
 }
 
-static void *start(void *arg)
+static void *thread_main(void *arg)
 {
     struct thread *t = arg;
     void (*run)(void *arg) = t->run;
@@ -76,7 +76,7 @@ struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg)
     pthread_attr_init(&attr);
     if (pthread_attr_getstacksize(&attr, &stack) == 0 && stack < THREAD_STACK)
         pthread_attr_setstacksize(&attr, THREAD_STACK);
-    int rc = pthread_create(&t->id, &attr, start, t);
+    int rc = pthread_create(&t->id, &attr, thread_main, t);
     pthread_attr_destroy(&attr);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc == 0)

@@ -20,13 +20,13 @@ static const struct unit {
 } units[] = {{"y", YEAR, true},    {"w", WEEK, true},    {"d", DAY, false}, {"h", HOUR, false},
              {"m", MINUTE, false}, {"s", SECOND, false}, {"ms", 1, false}};
 
-static bool is_digit(char c) { return (unsigned char)(c - '0') < 10; }
+static bool duration_is_digit(char c) { return (unsigned char)(c - '0') < 10; }
 
 /* Cuts digits off the front; false when there are none or too many. */
 static bool take_u64(struct str *s, uint64_t *v)
 {
     size_t n = 0;
-    while (n < s->n && is_digit(s->p[n]))
+    while (n < s->n && duration_is_digit(s->p[n]))
         n++;
     bool good = num_parse_u64(str_first(*s, n), v);
     *s = str_skip(*s, n);
@@ -37,7 +37,7 @@ static bool take_u64(struct str *s, uint64_t *v)
 static struct str take_letters(struct str *s)
 {
     size_t n = 0;
-    while (n < s->n && !is_digit(s->p[n]) && s->p[n] != '.')
+    while (n < s->n && !duration_is_digit(s->p[n]) && s->p[n] != '.')
         n++;
     struct str letters = str_first(*s, n);
     *s = str_skip(*s, n);
@@ -83,7 +83,7 @@ static bool take_fraction(struct str *s, uint64_t *billionths)
 {
     unsigned n = 0;
     *billionths = 0;
-    for (; s->n > 0 && is_digit(s->p[0]); *s = str_skip(*s, 1))
+    for (; s->n > 0 && duration_is_digit(s->p[0]); *s = str_skip(*s, 1))
         if (n < 9) {
             *billionths = *billionths * 10 + (uint64_t)(s->p[0] - '0');
             n++;
@@ -206,7 +206,7 @@ static bool take_pattern(struct str *s, const char *pattern, int *const fields[]
             field += i > 0 && pattern[i - 1] == 'D';
             continue;
         }
-        if (!is_digit(c))
+        if (!duration_is_digit(c))
             return false;
         *fields[field] = *fields[field] * 10 + (c - '0');
     }
@@ -319,7 +319,7 @@ bool retry_after_parse(struct str s, int64_t now, int64_t *wait_ms)
 {
     uint64_t seconds;
     int64_t at;
-    if (s.n > 0 && is_digit(s.p[0]) && num_parse_u64(s, &seconds)) {
+    if (s.n > 0 && duration_is_digit(s.p[0]) && num_parse_u64(s, &seconds)) {
         *wait_ms = seconds < (uint64_t)MOST / 1000 ? (int64_t)seconds * 1000 : MOST;
         return true;
     }

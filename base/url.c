@@ -57,7 +57,7 @@ static struct str take_until(struct str *s, const char *stops)
 }
 
 /* NULL, or why it is no URL. */
-static const char *split(struct str s, struct url *u)
+static const char *url_split(struct str s, struct url *u)
 {
     *u = (struct url){0};
     for (size_t i = 0; i < s.n; i++)
@@ -82,7 +82,7 @@ static const char *split(struct str s, struct url *u)
 
 bool url_parse(struct str s, struct url *u, struct err *err)
 {
-    const char *why = split(s, u);
+    const char *why = url_split(s, u);
     if (why == NULL)
         return true;
     struct buf shown = {.max = 300};
@@ -186,7 +186,7 @@ static void redact_query(struct buf *out, struct str query)
 struct str url_userinfo(struct str s)
 {
     struct url u;
-    if (split(s, &u) == NULL)
+    if (url_split(s, &u) == NULL)
         return u.user.p ? str_n(u.user.p, (size_t)(u.host.p - u.user.p) - (u.host.p[-1] == '[' ? 2 : 1)) : STR_NONE;
     /* Nobody knows where a password would end: it is all before the last @. */
     const char *at = s.n ? memrchr(s.p, '@', s.n) : NULL;
@@ -200,7 +200,7 @@ struct str url_userinfo(struct str s)
 void url_redact(struct buf *out, struct str s)
 {
     struct url u;
-    bool parsed = split(s, &u) == NULL;
+    bool parsed = url_split(s, &u) == NULL;
     struct str login = url_userinfo(s), rest = s;
     if (login.p) {
         bool both = parsed && str_find(login, ':') < login.n;

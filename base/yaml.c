@@ -16,7 +16,7 @@ enum { TEXT_MAX = 32 << 20, DEPTH_MAX = 64, NODES_MAX = 1000000 };
 
 struct anchor { struct yaml node; size_t weight; unsigned height; };
 
-struct parser {
+struct yaml_parser {
     yaml_parser_t events;
     struct arena *arena;
     const char *file;
@@ -27,29 +27,29 @@ struct parser {
     struct map anchors; /* the newest of each name; keys and struct anchor in the arena */
 };
 
-static bool fail_at(struct parser *p, unsigned line, const char *what)
+static bool fail_at(struct yaml_parser *p, unsigned line, const char *what)
 {
     return err_set(p->err, ERR_BAD_DATA, "%s:%u: %s", p->file, line, what);
 }
 
-static bool fail_memory(struct parser *p)
+static bool yaml_fail_memory(struct yaml_parser *p)
 {
     return err_set(p->err, ERR_LIMIT, "%s: the file needs more memory than it may have (%zu bytes)", p->file,
                    p->arena->max);
 }
 
-static bool fail_limit(struct parser *p, unsigned line, const char *what, unsigned limit)
+static bool fail_limit(struct yaml_parser *p, unsigned line, const char *what, unsigned limit)
 {
     return err_set(p->err, ERR_BAD_DATA, "%s:%u: %s (limit %u)", p->file, line, what, limit);
 }
 
-static unsigned line_of(yaml_mark_t mark) { return (unsigned)mark.line + 1; }
+static unsigned yaml_mark_line(yaml_mark_t mark) { return (unsigned)mark.line + 1; }
 
 /* What is wrong with the bytes has an offset, what is wrong with the syntax a line. */
-static bool fail_syntax(struct parser *p)
+static bool fail_syntax(struct yaml_parser *p)
 {
     const yaml_parser_t *e = &p->events;
-    unsigned line = line_of(e->problem_mark);
+    unsigned line = yaml_mark_line(e->problem_mark);
     if (e->error == YAML_READER_ERROR) {
         line = 1;
         for (size_t i = 0; i < e->problem_offset && i < p->text.n; i++)
@@ -59,19 +59,22 @@ static bool fail_syntax(struct parser *p)
                    e->context ? " " : "", e->context ? e->context : "");
 }
 
-static bool next_event(struct parser *p, yaml_event_t *e) { return yaml_parser_parse(&p->events, e) || fail_syntax(p); }
+static bool next_event(struct yaml_parser *p, yaml_event_t *e)
+{
+    return yaml_parser_parse(&p->events, e) || fail_syntax(p);
+}
 
-static bool count_nodes(struct parser *p, unsigned line, size_t n)
+static bool count_nodes(struct yaml_parser *p, unsigned line, size_t n)
 {
     p->nodes += n;
     return p->nodes <= NODES_MAX || fail_limit(p, line, "too many nodes, aliases unfolded", NODES_MAX);
 }
 
 /* One more element behind n; false when the arena's budget is spent. */
-static bool grow(struct parser *p, void *items, size_t *cap, size_t n, size_t size)
+static bool yaml_grow(struct yaml_parser *p, void *items, size_t *cap, size_t n, size_t size)
 {
     arena_grow(p->arena, items, cap, n + 1, size);
-    return *cap > n || fail_memory(p);
+    return *cap > n || yaml_fail_memory(p);
 }
 
 static bool is_null_word(struct str s)
@@ -80,7 +83,7 @@ static bool is_null_word(struct str s)
 }
 
 /* Only YAML's own tags; !!str makes a string of anything. */
-static bool read_tag(struct parser *p, const yaml_char_t *tag, struct yaml *y)
+static bool read_tag(struct yaml_parser *p, const yaml_char_t *tag, struct yaml *y)
 {
     struct str name = str_of((const char *)tag), core = STR("tag:yaml.org,2002:");
     if (name.n == 0 || str_is(name, "!"))
@@ -95,12 +98,12 @@ static bool read_tag(struct parser *p, const yaml_char_t *tag, struct yaml *y)
     return err_set(p->err, ERR_BAD_DATA, "%s:%u: the tag %s is not known", p->file, y->line, (const char *)tag);
 }
 
-static bool read_scalar(struct parser *p, const yaml_event_t *e, struct yaml *out)
+static bool read_scalar(struct yaml_parser *p, const yaml_event_t *e, struct yaml *out)
 {
     struct str value = str_n(e->data.scalar.value, e->data.scalar.length);
     const char *text = arena_z(p->arena, value);
     if (text == NULL)
-        return fail_memory(p);
+        return yaml_fail_memory(p);
     out->kind = YAML_SCALAR;
     out->quoted = e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     out->text = str_n(text, value.n);
@@ -111,9 +114,9 @@ static bool read_scalar(struct parser *p, const yaml_event_t *e, struct yaml *ou
     return true;
 }
 
-static bool read_node(struct parser *p, yaml_event_t *e, struct yaml *out);
+static bool read_node(struct yaml_parser *p, yaml_event_t *e, struct yaml *out);
 
-static bool read_list(struct parser *p, const yaml_event_t *begin, struct yaml *out)
+static bool read_list(struct yaml_parser *p, const yaml_event_t *begin, struct yaml *out)
 {
     size_t cap = 0;
     out->kind = YAML_LIST;
@@ -126,7 +129,7 @@ static bool read_list(struct parser *p, const yaml_event_t *begin, struct yaml *
         if (e.type == YAML_SEQUENCE_END_EVENT)
             return true;
         struct yaml item;
-        if (!read_node(p, &e, &item) || !grow(p, &out->items, &cap, out->n, sizeof *out->items))
+        if (!read_node(p, &e, &item) || !yaml_grow(p, &out->items, &cap, out->n, sizeof *out->items))
             return false;
         out->items[out->n++] = item;
     }
@@ -139,17 +142,17 @@ struct pairs {
     struct yaml merged; /* what << named; YAML_NULL when nothing */
 };
 
-static bool add_pair(struct parser *p, struct pairs *to, const struct yaml *key, const struct yaml *value)
+static bool yaml_add_pair(struct yaml_parser *p, struct pairs *to, const struct yaml *key, const struct yaml *value)
 {
-    if (!grow(p, &to->keys, &to->keys_cap, to->n, sizeof *to->keys) ||
-        !grow(p, &to->values, &to->values_cap, to->n, sizeof *to->values))
+    if (!yaml_grow(p, &to->keys, &to->keys_cap, to->n, sizeof *to->keys) ||
+        !yaml_grow(p, &to->values, &to->values_cap, to->n, sizeof *to->values))
         return false;
     to->keys[to->n] = *key;
     to->values[to->n++] = *value;
     return true;
 }
 
-static bool read_pair(struct parser *p, yaml_event_t *e, struct pairs *to)
+static bool yaml_read_pair(struct yaml_parser *p, yaml_event_t *e, struct pairs *to)
 {
     struct yaml key, value;
     if (!read_node(p, e, &key))
@@ -168,26 +171,26 @@ static bool read_pair(struct parser *p, yaml_event_t *e, struct pairs *to)
                        p->file, key.line, key.text.p, (unsigned)seen->value.u);
     seen->value.u = key.line;
     if (key.quoted || !str_is(key.text, "<<"))
-        return add_pair(p, to, &key, &value);
+        return yaml_add_pair(p, to, &key, &value);
     to->merged = value;
     return true;
 }
 
 /* Keys of `from` that are not there yet. */
-static bool merge_map(struct parser *p, struct pairs *to, const struct yaml *from)
+static bool merge_map(struct yaml_parser *p, struct pairs *to, const struct yaml *from)
 {
     if (from->kind != YAML_MAP)
         return fail_at(p, from->line, "<< wants a mapping or a list of mappings");
     for (size_t i = 0; i < from->n; i++) {
         bool added;
         map_add(&to->lines, from->keys[i].text, &added);
-        if (added && !add_pair(p, to, &from->keys[i], &from->items[i]))
+        if (added && !yaml_add_pair(p, to, &from->keys[i], &from->items[i]))
             return false;
     }
     return true;
 }
 
-static bool merge(struct parser *p, struct pairs *to)
+static bool merge(struct yaml_parser *p, struct pairs *to)
 {
     if (to->merged.kind == YAML_NULL)
         return true;
@@ -199,7 +202,7 @@ static bool merge(struct parser *p, struct pairs *to)
     return true;
 }
 
-static bool read_pairs(struct parser *p, struct pairs *to)
+static bool read_pairs(struct yaml_parser *p, struct pairs *to)
 {
     for (;;) {
         yaml_event_t e;
@@ -207,12 +210,12 @@ static bool read_pairs(struct parser *p, struct pairs *to)
             return false;
         if (e.type == YAML_MAPPING_END_EVENT)
             return merge(p, to);
-        if (!read_pair(p, &e, to))
+        if (!yaml_read_pair(p, &e, to))
             return false;
     }
 }
 
-static bool read_map(struct parser *p, const yaml_event_t *begin, struct yaml *out)
+static bool read_map(struct yaml_parser *p, const yaml_event_t *begin, struct yaml *out)
 {
     struct pairs pairs = {0};
     out->kind = YAML_MAP;
@@ -224,7 +227,7 @@ static bool read_map(struct parser *p, const yaml_event_t *begin, struct yaml *o
     return ok;
 }
 
-static bool read_alias(struct parser *p, const yaml_event_t *e, struct yaml *out)
+static bool read_alias(struct yaml_parser *p, const yaml_event_t *e, struct yaml *out)
 {
     const char *name = (const char *)e->data.alias.anchor;
     const struct anchor *a = map_get(&p->anchors, str_of(name));
@@ -248,20 +251,20 @@ static unsigned height_of(const struct yaml *y)
     return most + 1;
 }
 
-static bool keep_anchor(struct parser *p, const yaml_char_t *name, const struct yaml *y, size_t weight)
+static bool keep_anchor(struct yaml_parser *p, const yaml_char_t *name, const struct yaml *y, size_t weight)
 {
     if (name == NULL)
         return true;
     struct str copy = arena_str(p->arena, str_of((const char *)name));
     struct anchor *a = ARENA_NEW(p->arena, struct anchor);
     if (copy.p == NULL || a == NULL)
-        return fail_memory(p);
+        return yaml_fail_memory(p);
     *a = (struct anchor){*y, weight, height_of(y)};
     map_set(&p->anchors, copy, a);
     return true;
 }
 
-static bool read_kind(struct parser *p, const yaml_event_t *e, struct yaml *out)
+static bool read_kind(struct yaml_parser *p, const yaml_event_t *e, struct yaml *out)
 {
     size_t before = p->nodes;
     if (e->type == YAML_ALIAS_EVENT)
@@ -276,9 +279,9 @@ static bool read_kind(struct parser *p, const yaml_event_t *e, struct yaml *out)
 }
 
 /* The node that `e` begins; `e` is taken. */
-static bool read_node(struct parser *p, yaml_event_t *e, struct yaml *out)
+static bool read_node(struct yaml_parser *p, yaml_event_t *e, struct yaml *out)
 {
-    *out = (struct yaml){.kind = YAML_NULL, .line = line_of(e->start_mark), .file = p->file};
+    *out = (struct yaml){.kind = YAML_NULL, .line = yaml_mark_line(e->start_mark), .file = p->file};
     bool ok = p->depth < DEPTH_MAX || fail_limit(p, out->line, "nested too deeply", DEPTH_MAX);
     p->depth++;
     ok = ok && read_kind(p, e, out);
@@ -288,7 +291,7 @@ static bool read_node(struct parser *p, yaml_event_t *e, struct yaml *out)
 }
 
 /* Stream start, then nothing or one document, then stream end. */
-static bool read_stream(struct parser *p, struct yaml *out)
+static bool read_stream(struct yaml_parser *p, struct yaml *out)
 {
     yaml_event_t e;
     *out = (struct yaml){.kind = YAML_NULL, .line = 1, .file = p->file};
@@ -299,7 +302,7 @@ static bool read_stream(struct parser *p, struct yaml *out)
     yaml_event_delete(&e);
     if (!next_event(p, &e) || !read_node(p, &e, out) || !next_event(p, &e) || !next_event(p, &e))
         return false;
-    unsigned line = line_of(e.start_mark);
+    unsigned line = yaml_mark_line(e.start_mark);
     bool end = e.type == YAML_STREAM_END_EVENT;
     yaml_event_delete(&e);
     return end || fail_at(p, line, "a second document begins here; a file holds one");
@@ -313,7 +316,7 @@ struct yaml *yaml_parse(struct arena *a, struct str text, const char *file, stru
         return NULL;
     }
     struct yaml *root = ARENA_NEW(a, struct yaml);
-    struct parser p = {.arena = a, .file = arena_z(a, str_of(file)), .text = text, .err = err};
+    struct yaml_parser p = {.arena = a, .file = arena_z(a, str_of(file)), .text = text, .err = err};
     if (root == NULL || p.file == NULL || !yaml_parser_initialize(&p.events)) {
         err_set(err, ERR_LIMIT, "%s: no memory to read the file", file);
         return NULL;

@@ -22,7 +22,7 @@ static bool all_of(struct str s, const char *chars)
 }
 
 /* Would a reader of YAML 1.1 or 1.2 take the bare word for something else than a string? Says yes rather too often. */
-static bool looks_typed(struct str s)
+static bool yaml_looks_typed(struct str s)
 {
     static const char *const words[] = {"null", "true", "false", "yes",   "no",    "on",   "off",
                                         "y",    "n",    ".inf",  "+.inf", "-.inf", ".nan", NULL};
@@ -30,7 +30,7 @@ static bool looks_typed(struct str s)
            || (memchr("0123456789+-.", s.p[0], 13) && all_of(s, "0123456789+-._:abcdefABCDEFxoXTZ "));
 }
 
-static bool is_plain(struct str s)
+static bool yaml_needs_no_quotes(struct str s)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./";
     if (s.n == 0 || strchr(letters, s.p[0]) == NULL || s.p[0] == 0 || s.p[s.n - 1] == ' ' || s.p[s.n - 1] == ':')
@@ -42,19 +42,19 @@ static bool is_plain(struct str s)
         if (!inside && !(word_end && s.p[i + 1] != ' '))
             return false;
     }
-    return !looks_typed(s);
+    return !yaml_looks_typed(s);
 }
 
 /* A number, a date, true and the like, safe without quotes in a block: a plain scalar in braces may be a lone dash. */
 static bool is_typed(struct str s)
 {
-    if (s.n == 0 || !looks_typed(s) || str_find(s, ' ') < s.n || s.p[s.n - 1] == ':')
+    if (s.n == 0 || !yaml_looks_typed(s) || str_find(s, ' ') < s.n || s.p[s.n - 1] == ':')
         return false;
     size_t sign = s.p[0] == '-' || s.p[0] == '+', point = sign < s.n && s.p[sign] == '.';
     return sign + point < s.n && isalnum((unsigned char)s.p[sign + point]);
 }
 
-static bool is_printable(struct str s)
+static bool yaml_is_printable(struct str s)
 {
     for (size_t i = 0; i < s.n; i++)
         if ((unsigned char)s.p[i] < 0x20 || (unsigned char)s.p[i] >= 0x7f)
@@ -103,15 +103,15 @@ static void write_double_quoted(struct buf *out, struct str s)
 
 void yaml_write_scalar(struct buf *out, struct str s)
 {
-    if (is_plain(s))
+    if (yaml_needs_no_quotes(s))
         buf_add_str(out, s);
-    else if (is_printable(s))
+    else if (yaml_is_printable(s))
         write_single_quoted(out, s);
     else
         write_double_quoted(out, s);
 }
 
-static void pad(struct buf *out, unsigned indent)
+static void yaml_write_indent(struct buf *out, unsigned indent)
 {
     for (unsigned i = 0; i < indent; i++)
         buf_add_char(out, ' ');
@@ -143,7 +143,7 @@ static void write_key(struct buf *out, struct str key, unsigned indent)
     if (key.n <= SIMPLE)
         return;
     buf_add_char(out, '\n');
-    pad(out, indent);
+    yaml_write_indent(out, indent);
 }
 
 /* The cursor stands at column `indent`; ends behind a line's end. */
@@ -154,14 +154,14 @@ static void write_node(struct buf *out, const struct yaml *y, unsigned indent)
     for (size_t i = 0; i < y->n; i++) {
         const struct yaml *value = &y->items[i];
         if (i > 0)
-            pad(out, indent);
+            yaml_write_indent(out, indent);
         if (y->kind == YAML_LIST) {
             buf_add_z(out, "- ");
         } else {
             write_key(out, y->keys[i].text, indent);
             buf_add_z(out, value->n ? ":\n" : ": ");
             if (value->n)
-                pad(out, indent + 2);
+                yaml_write_indent(out, indent + 2);
         }
         write_node(out, value, indent + 2);
     }

@@ -73,7 +73,7 @@ static bool read_arguments(struct command *c, int argc, char **argv, struct err 
 
 /* ---- eval ---- */
 
-static bool read_file(struct command *c, struct buf *text, struct err *err)
+static bool cli_read_file(struct command *c, struct buf *text, struct err *err)
 {
     char piece[64 << 10];
     const char *path = arena_z(&c->arena, c->file);
@@ -87,7 +87,7 @@ static bool read_file(struct command *c, struct buf *text, struct err *err)
     return ok || err_set(err, ERR_BAD_DATA, "%s: it cannot be read", path);
 }
 
-static bool read_params(struct command *c, int64_t newest, struct promql_params *p, struct err *err)
+static bool cli_read_params(struct command *c, int64_t newest, struct promql_params *p, struct err *err)
 {
     const struct form *o = &c->options;
     struct grid_params g;
@@ -107,13 +107,13 @@ static bool read_params(struct command *c, int64_t newest, struct promql_params 
     return true;
 }
 
-static void tell(const char *kind, const struct note_list *notes)
+static void cli_print_notes(const char *kind, const struct note_list *notes)
 {
     for (size_t i = 0; i < notes->n; i++)
         fprintf(stderr, "%s: %.*s\n", kind, STR_ARG(notes->items[i]));
 }
 
-static bool evaluate(struct command *c, struct expr *tree, struct str samples, struct err *err)
+static bool cli_evaluate(struct command *c, struct expr *tree, struct str samples, struct err *err)
 {
     struct promql_params params = {0};
     struct promql_result result;
@@ -123,34 +123,34 @@ static bool evaluate(struct command *c, struct expr *tree, struct str samples, s
     struct source *source = cli_samples(&c->arena, samples, &newest, err);
     if (source == NULL)
         return err_wrap(err, "%.*s", STR_ARG(c->file));
-    if (!read_params(c, newest, &params, err) || !promql_eval(tree, c->expr, &params, source, &q, &result, err))
+    if (!cli_read_params(c, newest, &params, err) || !promql_eval(tree, c->expr, &params, source, &q, &result, err))
         return false;
     struct json_writer w = {.out = &c->out};
     if (!render_result(&w, &result, &q, err))
         return false;
     json_end_object(&w);
-    tell("warning", &notes.warnings);
-    tell("info", &notes.infos);
+    cli_print_notes("warning", &notes.warnings);
+    cli_print_notes("info", &notes.infos);
     return true;
 }
 
 static bool eval(struct command *c, struct expr *tree, struct err *err)
 {
     struct buf samples = {0};
-    bool ok = (c->file.n == 0 || read_file(c, &samples, err)) && evaluate(c, tree, buf_str(&samples), err);
+    bool ok = (c->file.n == 0 || cli_read_file(c, &samples, err)) && cli_evaluate(c, tree, buf_str(&samples), err);
     buf_free(&samples);
     return ok;
 }
 
 /* ---- the verbs ---- */
 
-static bool format(struct command *c, struct expr *tree, struct err *err UNUSED)
+static bool cli_format(struct command *c, struct expr *tree, struct err *err UNUSED)
 {
     promql_pretty(&c->out, tree);
     return true;
 }
 
-static bool parse(struct command *c, struct expr *tree, struct err *err UNUSED)
+static bool cli_parse(struct command *c, struct expr *tree, struct err *err UNUSED)
 {
     promql_json(&c->out, tree);
     return true;
@@ -160,14 +160,15 @@ typedef bool verb(struct command *c, struct expr *tree, struct err *err);
 
 static verb *find_verb(struct str name)
 {
-    static const struct { const char *name; verb *run; } verbs[] = {{"format", format}, {"parse", parse}, {"eval", eval}};
+    static const struct { const char *name; verb *run; } verbs[] = {{"format", cli_format}, {"parse", cli_parse},
+                                                                    {"eval", eval}};
     for (size_t i = 0; i < LEN(verbs); i++)
         if (str_is(name, verbs[i].name))
             return verbs[i].run;
     return NULL;
 }
 
-static bool run(struct command *c, int argc, char **argv, struct err *err)
+static bool cli_run(struct command *c, int argc, char **argv, struct err *err)
 {
     if (!read_arguments(c, argc, argv, err))
         return false;
@@ -195,7 +196,7 @@ int cli_promql(int argc, char **argv)
     if (argc < 3)
         return show_usage(argc, argv);
     arena_init(&c.arena, 0);
-    bool ok = run(&c, argc, argv, &err);
+    bool ok = cli_run(&c, argc, argv, &err);
     if (ok)
         fwrite(c.out.p, 1, c.out.n, stdout);
     else

@@ -34,7 +34,8 @@ static struct stored *stored_for(struct samples *s, struct labels l)
 static bool add_line(struct samples *s, const struct exposition *page, struct labels_builder *b, struct err *err)
 {
     if (!page->has_t)
-        return err_set(err, ERR_BAD_DATA, "`%.*s`: a time in milliseconds must follow the value", STR_ARG(page->series));
+        return err_set(err, ERR_BAD_DATA, "`%.*s`: a time in milliseconds must follow the value",
+                       STR_ARG(page->series));
     if (!exposition_labels(page->series, false, b, err))
         return err_wrap(err, "`%.*s`", STR_ARG(page->series));
     struct stored *to = stored_for(s, builder_labels(b, s->arena));
@@ -87,7 +88,7 @@ static void put_in_order(struct arena *a, struct stored *s)
 
 /* ---- selecting ---- */
 
-static struct series between(const struct stored *s, int64_t t_min, int64_t t_max)
+static struct series samples_between(const struct stored *s, int64_t t_min, int64_t t_max)
 {
     size_t from = 0, to = s->n;
     while (from < to && s->samples[from].t < t_min)
@@ -97,22 +98,22 @@ static struct series between(const struct stored *s, int64_t t_min, int64_t t_ma
     return (struct series){.labels = s->labels, .samples = s->samples + from, .n_samples = (uint32_t)(to - from)};
 }
 
-static bool select_all(struct source *source, struct query_ctx *q, const struct select *sel, size_t n,
-                       struct series_set *out, struct err *err UNUSED)
+static bool samples_select(struct source *source, struct query_ctx *q, const struct select *sel, size_t n,
+                           struct series_set *out, struct err *err UNUSED)
 {
     const struct samples *s = CONTAINER(source, struct samples, source);
     for (size_t i = 0; i < n; i++) {
         out[i] = (struct series_set){.series = ARENA_ARRAY(q->arena, struct series, s->n)};
         for (size_t k = 0; k < s->n; k++)
             if (matchers_match(sel[i].matchers, sel[i].n_matchers, s->series[k].labels))
-                out[i].series[out[i].n++] = between(&s->series[k], sel[i].t_min, sel[i].t_max);
+                out[i].series[out[i].n++] = samples_between(&s->series[k], sel[i].t_min, sel[i].t_max);
     }
     return true;
 }
 
 struct source *cli_samples(struct arena *a, struct str text, int64_t *newest, struct err *err)
 {
-    static const struct source_ops ops = {.select = select_all};
+    static const struct source_ops ops = {.select = samples_select};
     struct samples *s = ARENA_NEW(a, struct samples);
     *s = (struct samples){.source.ops = &ops, .arena = a};
     if (!read_lines(s, text, err))

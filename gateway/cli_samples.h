@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A file of samples as a source, for `sluice promql eval`: text exposition lines with timestamps (Unix milliseconds), in
- * any order. Everything lives in the arena. Of two samples of a series at one time the later line counts.
+/* A file of samples as a source, for `sluice promql eval`: text exposition lines with timestamps (Unix milliseconds),
+ * in any order. Everything lives in the arena. Of two samples of a series at one time the later line counts.
  */
 #ifndef GATEWAY_CLI_SAMPLES_H
 #define GATEWAY_CLI_SAMPLES_H

@@ -21,7 +21,7 @@ bool config_step(struct loader *l, bool (*step)(struct loader *l, void *arg), vo
     size_t before = conf_error_count(&l->conf);
     if (step(l, arg))
         return true;
-    (void)!conf_go_on(&l->conf, before, l->err);
+    (void)!conf_errors_continue(&l->conf, before, l->err);
     return false;
 }
 
@@ -33,13 +33,13 @@ static void append_text(struct loader *l, struct str_list *list, size_t *cap, co
     list->items[list->n++] = str_of(arena_z(l->conf.arena, str_of(text)));
 }
 
-static void warn(void *arg, const char *text)
+static void config_warn(void *arg, const char *text)
 {
     struct loader *l = arg;
     append_text(l, &l->config->warnings, &l->cap_warnings, text);
 }
 
-static void note_ignored(void *arg, const char *key)
+static void config_note_ignored(void *arg, const char *key)
 {
     struct loader *l = arg;
     const struct str_list *list = &l->config->ignored;
@@ -49,7 +49,7 @@ static void note_ignored(void *arg, const char *key)
     append_text(l, &l->config->ignored, &l->cap_ignored, key);
 }
 
-static bool read_file(const char *path, struct buf *out, struct err *err)
+static bool config_read_file(const char *path, struct buf *out, struct err *err)
 {
     char piece[16384];
     FILE *f = fopen(path, "re");
@@ -67,7 +67,7 @@ static bool read_file(const char *path, struct buf *out, struct err *err)
     return ok;
 }
 
-static unsigned line_of(struct str text, const char *at)
+static unsigned config_line_of(struct str text, const char *at)
 {
     unsigned line = 1;
     for (const char *p = text.p; p < at; p++)
@@ -79,7 +79,7 @@ static bool put_environment(const char *path, struct str text, struct buf *out, 
 {
     struct str missing;
     return environment_fill(text, out, &missing)
-           || err_set(err, ERR_BAD_DATA, "%s:%u: the environment has no %.*s", path, line_of(text, missing.p),
+           || err_set(err, ERR_BAD_DATA, "%s:%u: the environment has no %.*s", path, config_line_of(text, missing.p),
                       STR_ARG(missing));
 }
 
@@ -93,7 +93,7 @@ static const struct yaml *read_yaml(struct loader *l, const char *path)
     l->conf.file = name;
     l->conf.dir = slash ? str_n(name, slash == name ? 1 : (size_t)(slash - name)) : STR_NONE;
     bool environment = dialects[l->flags->dialect].environment;
-    if (read_file(path, &text, l->err) && (!environment || put_environment(name, buf_str(&text), &put, l->err)))
+    if (config_read_file(path, &text, l->err) && (!environment || put_environment(name, buf_str(&text), &put, l->err)))
         y = yaml_parse(l->conf.arena, buf_str(environment ? &put : &text), name, l->err);
     buf_free(&text);
     buf_free(&put);
@@ -131,7 +131,7 @@ bool config_load_list(struct loader *l, const char *path, const struct conf_sect
             if (conf_load(&l->conf, section, &list->items[i], item, l->err))
                 continue;
             ok = false;
-            if (!conf_go_on(&l->conf, errors, l->err))
+            if (!conf_errors_continue(&l->conf, errors, l->err))
                 break;
         }
     }
@@ -220,7 +220,7 @@ static bool add_jobs(struct loader *l, struct conf_items jobs, const struct yaml
         if (add_job(l, &list->items[i], (struct scrape_job *)jobs.items + i))
             continue;
         ok = false;
-        if (!conf_go_on(&l->conf, before, l->err))
+        if (!conf_errors_continue(&l->conf, before, l->err))
             break;
     }
     return ok;
@@ -381,10 +381,11 @@ struct config *config_load(const struct flags *f, struct conf_errors *errors, st
     atomic_init(&c->refs, 1);
     arena_init(&c->arena, config_memory);
     struct loader l = {.flags = f, .config = c, .err = err};
-    l.conf = (struct conf_context){.arena = &c->arena, .file = "the configuration", .warn = warn, .warn_arg = &l,
+    l.conf = (struct conf_context){.arena = &c->arena, .file = "the configuration", .warn = config_warn, .warn_arg = &l,
                                    .loose_durations = dialects[f->dialect].loose_durations,
                                    .xxhash_hashmod = dialects[f->dialect].xxhash_hashmod,
-                                   .lenient_keys = !f->strict_parse, .ignored = note_ignored, .strict = f->strict,
+                                   .lenient_keys = !f->strict_parse, .ignored = config_note_ignored,
+                                   .strict = f->strict,
                                    .accept_inert = &f->accept_inert, .errors = errors ? errors : &found};
     bool ok = load_all(&l);
     if (!ok) {

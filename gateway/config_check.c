@@ -6,7 +6,8 @@
 #include "base/url.h"
 #include "gateway/config_file.h"
 
-static bool check_client(struct conf_errors *errors, const struct http_conf *http, const char *kind, struct str name)
+static bool config_check_client(struct conf_errors *errors, const struct http_conf *http, const char *kind,
+                                struct str name)
 {
     struct err err;
     struct client_profile *profile = http_conf_profile(http, &err);
@@ -26,7 +27,7 @@ static bool check_destination(const struct config *c, size_t i, struct conf_erro
     struct buf url = {0};
     struct err err;
     url_redact(&url, d->url);
-    bool client = check_client(errors, &d->http, "remote_write", d->name.n > 0 ? d->name : buf_str(&url));
+    bool client = config_check_client(errors, &d->http, "remote_write", d->name.n > 0 ? d->name : buf_str(&url));
     bool unique = writer_check_destination(c->destinations, i, &err);
     if (!unique)
         conf_errors_add(errors, err.text);
@@ -50,7 +51,7 @@ bool config_check(const struct config *c, struct conf_errors *errors)
 {
     bool ok = true;
     for (size_t i = 0; i < c->n_jobs; i++)
-        ok = check_client(errors, &c->jobs[i].http, "job", c->jobs[i].job_name) && ok;
+        ok = config_check_client(errors, &c->jobs[i].http, "job", c->jobs[i].job_name) && ok;
     for (size_t i = 0; i < c->n_destinations; i++)
         ok = check_destination(c, i, errors) && ok;
     return check_upstream(c, errors) && ok;

@@ -14,8 +14,8 @@ static struct str item(const struct str_list *list, size_t i)
     return i < list->n ? list->items[i] : STR_NONE;
 }
 
-static bool parse(struct loader *l, enum conf_type type, const char *flag, struct str text, int64_t min, int64_t max,
-                  void *to)
+static bool config_flags_parse(struct loader *l, enum conf_type type, const char *flag, struct str text, int64_t min,
+                               int64_t max, void *to)
 {
     const struct conf_row row = {.type = type, .name = flag, .min = min, .max = max};
     struct conf_context loose = l->conf;
@@ -41,7 +41,8 @@ static bool set_auth(struct loader *l, const struct remote_write_flags *f, size_
     http->tls.key_file = item(&f->tls_key_file, i);
     http->tls.server_name = item(&f->tls_server_name, i);
     bool *insecure = &http->tls.insecure_skip_verify;
-    return parse(l, CONF_BOOL, "remoteWrite.tlsInsecureSkipVerify", item(&f->tls_insecure, i), 0, 0, insecure);
+    return config_flags_parse(l, CONF_BOOL, "remoteWrite.tlsInsecureSkipVerify", item(&f->tls_insecure, i), 0, 0,
+                              insecure);
 }
 
 /* "Name: value^^Name2: value2" */
@@ -63,17 +64,20 @@ static bool set_queue(struct loader *l, const struct remote_write_flags *f, size
     bool no_disk = false, snappy = false, zstd = false;
     const int64_t hour = 3600000;
     struct queue_conf *q = &d->queue;
-    bool ok = parse(l, CONF_INT, "remoteWrite.queues", item(&f->queues, i), 1, 256, &q->shards)
-              && parse(l, CONF_DURATION, "remoteWrite.sendTimeout", item(&f->send_timeout, i), 1, hour,
-                       &d->remote_timeout)
-              && parse(l, CONF_DURATION, "remoteWrite.retryMinInterval", item(&f->retry_min, i), 1, hour,
-                       &q->min_backoff)
-              && parse(l, CONF_DURATION, "remoteWrite.retryMaxInterval", item(&f->retry_max, i), 1, hour,
-                       &q->max_backoff)
-              && parse(l, CONF_SIZE, "remoteWrite.maxDiskUsagePerURL", item(&f->max_disk, i), 0, 0, &d->max_disk_bytes)
-              && parse(l, CONF_BOOL, "remoteWrite.disableOnDiskQueue", item(&f->disable_disk_queue, i), 0, 0, &no_disk)
-              && parse(l, CONF_BOOL, "remoteWrite.forcePromProto", item(&f->force_prom_proto, i), 0, 0, &snappy)
-              && parse(l, CONF_BOOL, "remoteWrite.forceVMProto", item(&f->force_vm_proto, i), 0, 0, &zstd);
+    bool ok = config_flags_parse(l, CONF_INT, "remoteWrite.queues", item(&f->queues, i), 1, 256, &q->shards)
+              && config_flags_parse(l, CONF_DURATION, "remoteWrite.sendTimeout", item(&f->send_timeout, i), 1, hour,
+                                    &d->remote_timeout)
+              && config_flags_parse(l, CONF_DURATION, "remoteWrite.retryMinInterval", item(&f->retry_min, i), 1, hour,
+                                    &q->min_backoff)
+              && config_flags_parse(l, CONF_DURATION, "remoteWrite.retryMaxInterval", item(&f->retry_max, i), 1, hour,
+                                    &q->max_backoff)
+              && config_flags_parse(l, CONF_SIZE, "remoteWrite.maxDiskUsagePerURL", item(&f->max_disk, i), 0, 0,
+                                    &d->max_disk_bytes)
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.disableOnDiskQueue", item(&f->disable_disk_queue, i), 0,
+                                    0, &no_disk)
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.forcePromProto", item(&f->force_prom_proto, i), 0, 0,
+                                    &snappy)
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.forceVMProto", item(&f->force_vm_proto, i), 0, 0, &zstd);
     if (q->max_backoff < q->min_backoff)
         q->max_backoff = q->min_backoff;
     d->protocol = zstd ? PROTOCOL_ZSTD : snappy ? PROTOCOL_SNAPPY : PROTOCOL_AUTO;

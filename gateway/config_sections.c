@@ -48,7 +48,7 @@ static const struct conf_row global_rows[] = {
 static bool check_global(struct conf_context *c, const struct yaml *node, void *value, struct err *err)
 {
     const struct global_conf *g = value;
-    if (c->loose_durations || !conf_given(node, "scrape_timeout") || g->scrape_timeout <= g->scrape_interval)
+    if (c->loose_durations || !conf_is_set(node, "scrape_timeout") || g->scrape_timeout <= g->scrape_interval)
         return true;
     return conf_err(yaml_get(node, "scrape_timeout"), err,
                     "global.scrape_timeout: the timeout is longer than scrape_interval");

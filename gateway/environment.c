@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool is_word(char c) { return isalnum((unsigned char)c) || c == '_'; }
+static bool environment_is_word(char c) { return isalnum((unsigned char)c) || c == '_'; }
 
 /* The name that begins behind a dollar sign; *used gets the bytes that it takes, braces included. An empty name with
  * used > 0 is a syntax error, whose text vanishes. */
@@ -26,7 +26,7 @@ static struct str dollar_name(struct str s, size_t *used)
         *used = 1;
         return str_first(s, 1);
     }
-    while (*used < s.n && is_word(s.p[*used]))
+    while (*used < s.n && environment_is_word(s.p[*used]))
         ++*used;
     return str_first(s, *used);
 }

@@ -12,11 +12,11 @@
 
 #include <stdlib.h>
 
-struct given { struct str *items; size_t n, cap; }; /* the texts given for one row */
+struct flag_values { struct str *items; size_t n, cap; }; /* the texts given for one row */
 
-struct parser {
+struct flags_parser {
     struct flags *out;
-    struct given *given;      /* one a row */
+    struct flag_values *given; /* one a row */
     const char *config_flag;  /* the name under which the file was given */
     struct inert_use *uses;   /* given flags that do nothing here */
     size_t n_uses, cap_uses;
@@ -35,7 +35,7 @@ static bool has_name(const struct flag_row *f, struct str name)
     return false;
 }
 
-static const struct flag_row *find(struct str name)
+static const struct flag_row *flags_find_row(struct str name)
 {
     for (size_t i = 0; i < n_flag_rows; i++)
         if (has_name(&flag_rows[i], name))
@@ -70,9 +70,9 @@ static bool unknown(struct str name, struct err *err)
 
 /* ---- words ---- */
 
-static void add(struct parser *p, const struct flag_row *f, struct str value)
+static void flags_add_value(struct flags_parser *p, const struct flag_row *f, struct str value)
 {
-    struct given *g = &p->given[f - flag_rows];
+    struct flag_values *g = &p->given[f - flag_rows];
     arena_grow(&p->out->arena, &g->items, &g->cap, g->n + 1, sizeof *g->items);
     g->items[g->n++] = value;
 }
@@ -105,21 +105,21 @@ static size_t enclosed(struct str s)
 }
 
 /* Items of a list stand between commas that are in no quotes or brackets. */
-static void add_items(struct parser *p, const struct flag_row *f, struct str value)
+static void add_items(struct flags_parser *p, const struct flag_row *f, struct str value)
 {
     size_t start = 0;
     for (size_t i = 0; i < value.n; i++) {
         if (value.p[i] == ',') {
-            add(p, f, unquote(str_n(value.p + start, i - start)));
+            flags_add_value(p, f, unquote(str_n(value.p + start, i - start)));
             start = i + 1;
         } else {
             i += enclosed(str_skip(value, i));
         }
     }
-    add(p, f, unquote(str_skip(value, start)));
+    flags_add_value(p, f, unquote(str_skip(value, start)));
 }
 
-static bool note_config_flag(struct parser *p, struct str name)
+static bool note_config_flag(struct flags_parser *p, struct str name)
 {
     static const char *const names[] = {"config.file", "promscrape.config", "config"};
     for (size_t i = 0; i < LEN(names); i++)
@@ -132,23 +132,23 @@ static bool note_config_flag(struct parser *p, struct str name)
     return true;
 }
 
-static void use_inert(struct parser *p, const struct inert_flag *flag, struct str value)
+static void use_inert(struct flags_parser *p, const struct inert_flag *flag, struct str value)
 {
     arena_grow(&p->out->arena, &p->uses, &p->cap_uses, p->n_uses + 1, sizeof *p->uses);
     p->uses[p->n_uses++] = (struct inert_use){flag, value};
 }
 
-static bool take(struct parser *p, struct str name, const struct flag_row *f, struct str value)
+static bool flags_set_value(struct flags_parser *p, struct str name, const struct flag_row *f, struct str value)
 {
     if (f->row.type == CONF_STRINGS)
         add_items(p, f, value);
     else
-        add(p, f, value);
+        flags_add_value(p, f, value);
     return note_config_flag(p, name);
 }
 
 /* %{NAME} in a value is the environment's, as in vmagent. */
-static bool fill_value(struct parser *p, struct str name, struct str *value)
+static bool fill_value(struct flags_parser *p, struct str name, struct str *value)
 {
     struct buf filled = {0};
     struct str missing;
@@ -168,11 +168,11 @@ struct known { const struct flag_row *row; const struct inert_flag *inert; bool 
 
 static struct known known_flag(struct str name)
 {
-    struct known k = {find(name), inert_find(name), false};
+    struct known k = {flags_find_row(name), inert_find(name), false};
     if (k.row || k.inert || !str_starts(name, STR("no-")))
         return k;
     struct str positive = str_skip(name, 3);
-    struct known n = {find(positive), inert_find(positive), true};
+    struct known n = {flags_find_row(positive), inert_find(positive), true};
     return (n.row && n.row->row.type == CONF_BOOL) || (n.inert && n.inert->is_switch) ? n : k;
 }
 
@@ -182,7 +182,7 @@ static bool is_switch(const struct known *k)
 }
 
 /* One word and, when it needs one, the value behind it. */
-static bool read_word(struct parser *p, int argc, char **argv, int *i)
+static bool flags_read_argument(struct flags_parser *p, int argc, char **argv, int *i)
 {
     struct str value = str_of(argv[*i]), name;
     if (value.n < 2 || value.p[0] != '-')
@@ -202,23 +202,23 @@ static bool read_word(struct parser *p, int argc, char **argv, int *i)
     if (!fill_value(p, name, &value))
         return false;
     if (k.row)
-        return take(p, name, k.row, value);
+        return flags_set_value(p, name, k.row, value);
     use_inert(p, k.inert, value);
     return true;
 }
 
 /* ---- flags from the environment ---- */
 
-static struct str given_text(const struct parser *p, const char *flag)
+static struct str flag_value_text(const struct flags_parser *p, const char *flag)
 {
-    const struct given *g = &p->given[find(str_of(flag)) - flag_rows];
+    const struct flag_values *g = &p->given[flags_find_row(str_of(flag)) - flag_rows];
     return g->n > 0 ? g->items[g->n - 1] : STR("");
 }
 
 /* "remoteWrite.url" is remoteWrite_url behind the prefix. {NULL,0}: not set. */
-static struct str variable(struct parser *p, const char *flag)
+static struct str variable(struct flags_parser *p, const char *flag)
 {
-    struct str prefix = given_text(p, "envflag.prefix");
+    struct str prefix = flag_value_text(p, "envflag.prefix");
     char *name = arena_z(&p->out->arena, arena_printf(&p->out->arena, "%.*s%s", STR_ARG(prefix), flag));
     for (char *c = name; *c; c++)
         *c = *c == '.' ? '_' : *c;
@@ -226,17 +226,17 @@ static struct str variable(struct parser *p, const char *flag)
     return value ? str_of(value) : STR_NONE;
 }
 
-static bool take_variable(struct parser *p, const struct flag_row *f, const char *name)
+static bool take_variable(struct flags_parser *p, const struct flag_row *f, const char *name)
 {
     struct str value = variable(p, name);
-    return value.p == NULL || (fill_value(p, str_of(name), &value) && take(p, str_of(name), f, value));
+    return value.p == NULL || (fill_value(p, str_of(name), &value) && flags_set_value(p, str_of(name), f, value));
 }
 
 /* As with vmagent's -envflag.enable: the command line wins. */
-static bool take_environment(struct parser *p)
+static bool take_environment(struct flags_parser *p)
 {
     static const struct conf_row truth = {.type = CONF_BOOL};
-    struct str text = given_text(p, "envflag.enable");
+    struct str text = flag_value_text(p, "envflag.enable");
     struct conf_context c = {.arena = &p->out->arena};
     bool enabled = false;
     if (text.n > 0 && !conf_scalar(&c, &truth, text, &enabled, p->err))
@@ -267,15 +267,15 @@ static const char *dialect_default(const struct dialect_defaults *d, const char 
     return NULL;
 }
 
-static bool choose_dialect(struct parser *p)
+static bool choose_dialect(struct flags_parser *p)
 {
     for (size_t i = 0; p->config_flag && i < LEN(dialects); i++)
         if (strcmp(p->config_flag, dialects[i].config_flag) == 0) {
             p->out->dialect = (enum dialect)i;
             break;
         }
-    const struct flag_row *f = find(STR("dialect"));
-    const struct given *g = &p->given[f - flag_rows];
+    const struct flag_row *f = flags_find_row(STR("dialect"));
+    const struct flag_values *g = &p->given[f - flag_rows];
     struct conf_context c = {.arena = &p->out->arena};
     int chosen;
     if (g->n == 0)
@@ -286,7 +286,7 @@ static bool choose_dialect(struct parser *p)
     return true;
 }
 
-static void set_list(struct parser *p, const struct flag_row *f, const struct given *g)
+static void set_list(struct flags_parser *p, const struct flag_row *f, const struct flag_values *g)
 {
     struct str_list list = {ARENA_ARRAY(&p->out->arena, struct str, g->n + 1), g->n};
     for (size_t i = 0; i < g->n; i++)
@@ -294,14 +294,14 @@ static void set_list(struct parser *p, const struct flag_row *f, const struct gi
     memcpy((char *)p->out + f->row.offset, &list, sizeof list);
 }
 
-static bool set_value(struct parser *p, const struct flag_row *f)
+static bool set_value(struct flags_parser *p, const struct flag_row *f)
 {
-    struct given *g = &p->given[f - flag_rows];
+    struct flag_values *g = &p->given[f - flag_rows];
     const char *preset = f->row.preset ? f->row.preset : dialect_default(&dialects[p->out->dialect], f->row.name);
     struct conf_context c = {.arena = &p->out->arena, .loose_durations = true};
     p->out->all[f - flag_rows].set = g->n > 0;
     if (g->n == 0 && preset)
-        add(p, f, str_of(preset));
+        flags_add_value(p, f, str_of(preset));
     if (f->row.type == CONF_STRINGS) {
         set_list(p, f, g);
         return true;
@@ -312,9 +312,9 @@ static bool set_value(struct parser *p, const struct flag_row *f)
            || err_wrap(p->err, "--%s", f->row.name);
 }
 
-static struct str shown(struct parser *p, const struct flag_row *f)
+static struct str shown(struct flags_parser *p, const struct flag_row *f)
 {
-    const struct given *g = &p->given[f - flag_rows];
+    const struct flag_values *g = &p->given[f - flag_rows];
     struct str text = STR("");
     if (f->row.type == CONF_ENUM)
         return str_of(f->row.names[p->out->dialect]);
@@ -334,7 +334,7 @@ static bool is_format(struct str s)
     return known;
 }
 
-static bool check(const struct flags *f, struct err *err)
+static bool flags_check_set(const struct flags *f, struct err *err)
 {
     enum log_level level;
     if (!log_level_parse(f->log_level, &level))
@@ -352,7 +352,7 @@ static bool check(const struct flags *f, struct err *err)
 }
 
 /* "pre", "/pre" and "/pre/" are one prefix. */
-static void tidy_prefix(struct flags *f)
+static void flags_normalize_prefix(struct flags *f)
 {
     struct str s = f->path_prefix;
     while (s.n > 0 && s.p[0] == '/')
@@ -365,7 +365,7 @@ static void tidy_prefix(struct flags *f)
 /* An explicit false closes what the dialect leaves open. */
 static void decide_reload(struct flags *f)
 {
-    const struct flag_row *row = find(STR("web.enable-lifecycle"));
+    const struct flag_row *row = flags_find_row(STR("web.enable-lifecycle"));
     bool given = f->all[row - flag_rows].set;
     f->enable_reload = f->enable_lifecycle || (!given && dialects[f->dialect].reload_open);
 }
@@ -374,11 +374,12 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
 {
     memset(out, 0, sizeof *out);
     arena_init(&out->arena, 0);
-    struct parser p = {.out = out, .given = ARENA_ARRAY(&out->arena, struct given, n_flag_rows), .err = err};
+    struct flags_parser p = {.out = out, .given = ARENA_ARRAY(&out->arena, struct flag_values, n_flag_rows),
+                             .err = err};
     out->n_all = n_flag_rows;
     out->all = arena_array(&out->arena, n_flag_rows, sizeof *out->all);
     for (int i = 1; i < argc; i++)
-        if (!read_word(&p, argc, argv, &i))
+        if (!flags_read_argument(&p, argc, argv, &i))
             return false;
     if (!take_environment(&p) || !choose_dialect(&p))
         return false;
@@ -389,9 +390,9 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
         out->all[i].secret = flag_rows[i].secret;
         out->all[i].value = shown(&p, &flag_rows[i]);
     }
-    tidy_prefix(out);
+    flags_normalize_prefix(out);
     decide_reload(out);
-    return check(out, err) && flags_judge(out, p.uses, p.n_uses, err);
+    return flags_check_set(out, err) && flags_judge(out, p.uses, p.n_uses, err);
 }
 
 void flags_free(struct flags *f)

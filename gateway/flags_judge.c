@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-static bool use_wants_nothing(const struct inert_use *u)
+static bool flag_takes_no_value(const struct inert_use *u)
 {
     return u->value.n == 0 || str_is(u->value, "false") || str_is(u->value, "0")
            || (u->flag->noop && str_is(u->value, u->flag->noop));
@@ -44,7 +44,7 @@ bool flags_judge(struct flags *f, const struct inert_use *uses, size_t n, struct
         const struct inert_flag *i = uses[k].flag;
         if (i->class == INERT_TUNES && !was_judged(&f->tuning, i->name))
             judge_append(f, &f->tuning, &tuning_cap, str_of(i->name));
-        if (i->class == INERT_TUNES || use_wants_nothing(&uses[k]) || was_judged(&f->ignored, i->name))
+        if (i->class == INERT_TUNES || flag_takes_no_value(&uses[k]) || was_judged(&f->ignored, i->name))
             continue;
         bool accepted = conf_accepts_inert(&f->accept_inert, "", i->name);
         if (!accepted && (i->class == INERT_GUARDS || f->strict)) {

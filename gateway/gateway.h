@@ -40,9 +40,9 @@ bool gateway_apply(struct config *c, struct err *err) MUST_USE;
 bool gateway_reload(struct err *err);
 /* Any lane: asks main to reload; done runs on that lane once the new configuration is in force (err NULL), or with
  * the reason why it is not. */
-void gateway_ask_reload(struct lane *lane, void (*done)(void *arg, const struct err *err), void *arg);
+void gateway_request_reload(struct lane *lane, void (*done)(void *arg, const struct err *err), void *arg);
 /* Any thread: asks main to end the program in good order. */
-void gateway_ask_quit(void);
+void gateway_request_quit(void);
 void gateway_watch_config(void);   /* main: looks at the file every --promscrape.configCheckInterval */
 void gateway_unwatch_config(void);
 void gateway_release(void);        /* main, at the end: gives back the configuration */

@@ -31,8 +31,8 @@ static void greeting_queries(struct buf *out, const struct config *c, const char
     buf_add_z(out, "Queries: ");
     if (c->n_groups > 0)
         buf_printf(out, "%zu server group%s", c->n_groups, c->n_groups == 1 ? "" : "s");
-    buf_printf(out, "%s%s\n  curl -gs 'http://%s%s/api/v1/query?query=up'\n", c->n_groups > 0 && c->recent ? " and " : "",
-               c->recent ? "the newest samples in memory" : "", address, prefix);
+    buf_printf(out, "%s%s\n  curl -gs 'http://%s%s/api/v1/query?query=up'\n", c->n_groups > 0 &&
+               c->recent ? " and " : "", c->recent ? "the newest samples in memory" : "", address, prefix);
 }
 
 void greeting_print(struct buf *out, const struct config *c, const char *address, const char *prefix)

@@ -6,8 +6,9 @@
  * What the library does not do by itself (measured with 0.9.75):
  * - A suspended connection does not notice that its client left: we watch the descriptor for EPOLLRDHUP.
  * - All suspended connections must be resumed before the daemon is stopped.
- * - Heads that leave open where a line or the body ends are taken: http_head.c finds and http_request_check refuses them.
- * - Path and parameters would be percent-decoded in place, losing encoded slashes: on_unescape does nothing, on_uri
+ * - Heads that leave open where a line or the body ends are taken: http_head.c finds and http_request_check refuses
+ * them. - Path and parameters would be percent-decoded in place, losing encoded slashes: on_unescape does nothing,
+ * on_uri
  *   keeps all.
  */
 #include "gateway/http.h"
@@ -25,8 +26,8 @@
 #include <strings.h>
 #include <unistd.h>
 
-/* One connection's memory: it bounds the request line and the headers, and stays resident while the client is idle. Above
- * 32 KiB the library takes it by mmap, so that it really goes back to the system with the connection. */
+/* One connection's memory: it bounds the request line and the headers, and stays resident while the client is idle.
+ * Above 32 KiB the library takes it by mmap, so that it really goes back to the system with the connection. */
 enum { CONNECTION_MEMORY = HTTP_CONNECTION_MEMORY, LIBRARY_CONNECTIONS = 1 << 20 };
 
 struct stats_group http_stats = STATS_GROUP(HTTP_STATS);
@@ -34,7 +35,7 @@ struct stats_group http_stats = STATS_GROUP(HTTP_STATS);
 struct http_server {
     struct lane *lane;
     struct loop *loop;
-    struct http_conf_server conf;
+    struct listener_conf conf;
     struct regex *origins;
     struct MHD_Daemon *daemon;
     struct loop_fd epoll;
@@ -63,7 +64,7 @@ static void turn(struct http_server *s)
 }
 
 static void on_epoll(struct loop_fd *w, uint32_t events UNUSED) { turn(CONTAINER(w, struct http_server, epoll)); }
-static void on_timer(struct loop_timer *t) { turn(CONTAINER(t, struct http_server, timer)); }
+static void http_on_timer(struct loop_timer *t) { turn(CONTAINER(t, struct http_server, timer)); }
 static void on_again(struct loop_task *t) { turn(CONTAINER(t, struct http_server, again)); }
 
 /* ---- suspending and resuming ---- */
@@ -174,7 +175,7 @@ static void add_headers(struct http_connection *c, struct MHD_Response *reply)
     add_protection(r, reply);
 }
 
-static void count(const struct http_request *r)
+static void http_count_request(const struct http_request *r)
 {
     stats_add(&http_stats, HTTP_REQUESTS, 1);
     if (r->status >= 500)
@@ -208,7 +209,7 @@ static enum MHD_Result send_reply(struct http_connection *c)
     if (reply == NULL)
         return MHD_NO;
     add_headers(c, reply);
-    count(r);
+    http_count_request(r);
     enum MHD_Result result = MHD_queue_response(c->mhd, (unsigned)r->status, reply);
     MHD_destroy_response(reply);
     return result;
@@ -221,7 +222,7 @@ struct str http_header(struct http_request *r, const char *name)
     return str_of(MHD_lookup_connection_value(r->_connection->mhd, MHD_HEADER_KIND, name));
 }
 
-static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind UNUSED, const char *name, const char *value)
+static enum MHD_Result http_on_header(void *arg, enum MHD_ValueKind kind UNUSED, const char *name, const char *value)
 {
     http_head_header(arg, name, value ? value : "");
     return MHD_YES;
@@ -234,7 +235,7 @@ static void read_head(struct http_connection *c, const char *method, const char 
 {
     const union MHD_ConnectionInfo *size = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     http_head_begin(head, method, version, size->header_size, texts_are_exact());
-    MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, on_header, head);
+    MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, http_on_header, head);
     head->odd = head->odd || strpbrk(c->uri, " \r") || (texts_are_exact() && c->uri_end != version);
 }
 
@@ -248,7 +249,7 @@ static void refuse_full(struct http_connection *c)
 
 /* A refusal goes out before the body is read: the library then closes the connection. Without a body it can stay
  * open. */
-static enum MHD_Result start(struct http_connection *c, const char *method, const char *version)
+static enum MHD_Result http_start_request(struct http_connection *c, const char *method, const char *version)
 {
     struct http_head head;
     read_head(c, method, version, &head);
@@ -319,7 +320,7 @@ static enum MHD_Result dispatch(struct http_connection *c)
     }
     begin_work(c);
     c->route->handler(&c->r);
-    if (!(c->route->flags & ROUTE_LATER))
+    if (!(c->route->flags & ROUTE_ON_WORKER))
         http_finish(&c->r);
     if (c->state == HTTP_DONE)
         return send_reply(c);
@@ -365,9 +366,9 @@ static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd U
 {
     struct http_connection *c = *request;
     if (c->state == HTTP_HEADERS)
-        return start(c, method, version);
+        return http_start_request(c, method, version);
     if (*n > 0) {
-        http_request_take(c, data, *n);
+        http_request_read_body(c, data, *n);
         *n = 0;
         return MHD_YES;
     }
@@ -420,16 +421,16 @@ static struct MHD_Daemon *start_daemon(struct http_server *s)
     const unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME;
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, s,
                             MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIBRARY_CONNECTIONS,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+                            s, MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIBRARY_CONNECTIONS,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
 }
 
-struct http_server *http_server_new(struct lane *lane, struct loop *loop, const struct http_conf_server *conf)
+struct http_server *http_server_new(struct lane *lane, struct loop *loop, const struct listener_conf *conf)
 {
     struct http_server *s = mem_zalloc(sizeof *s);
-    *s = (struct http_server){.lane = lane, .loop = loop, .conf = *conf, .epoll.run = on_epoll, .timer.run = on_timer,
-                              .again.run = on_again};
+    *s = (struct http_server){.lane = lane, .loop = loop, .conf = *conf, .epoll.run = on_epoll,
+                              .timer.run = http_on_timer, .again.run = on_again};
     list_init(&s->working);
     http_spare_init(&s->spare, loop);
     http_sockets_init(&s->sockets, loop, conf->limits);
@@ -437,7 +438,8 @@ struct http_server *http_server_new(struct lane *lane, struct loop *loop, const 
     s->origins = conf->cors_origin ? regex_new(str_of(conf->cors_origin), NULL) : NULL;
     s->daemon = start_daemon(s);
     if (s->daemon == NULL) {
-        fprintf(stderr, "sluice: the HTTP server of a lane cannot be started: are there descriptors and memory left?\n");
+        fprintf(stderr,
+                "sluice: the HTTP server of a lane cannot be started: are there descriptors and memory left?\n");
         abort();
     }
     s->epoll.fd = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;

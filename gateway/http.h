@@ -51,19 +51,20 @@ bool http_accepts_gzip(struct http_request *r);
 typedef void http_handler(struct http_request *r);
 enum route_flags {
     ROUTE_WORKER = 1,
-    ROUTE_LATER = 2,           /* the handler calls http_finish itself, on the same lane */
+    ROUTE_ON_WORKER = 2,       /* the handler calls http_finish itself, on the same lane */
     ROUTE_PUSH = 4,            /* the body may be as large as max_push says */
     ROUTE_CHANGES = 8,         /* changes state: refused when a page of another site sends it */
     ROUTE_ALWAYS = 16,         /* health and metrics: also answered when connections or memory are exhausted */
 };
 struct route {
     unsigned methods;          /* of enum http_method; HEAD goes with GET, OPTIONS is answered by the server */
-    const char *path;          /* "/api/v1/label/ * /values" (without blanks): * stands for a segment, at the end for all */
+    /* "/api/v1/label/ * /values" (without blanks): * stands for a segment, at the end for all */
+    const char *path;
     http_handler *handler;
     unsigned flags;
     size_t max_body;           /* 0 = 1 MiB (forms) */
 };
-/* ROUTE_LATER: the reply is complete. */
+/* ROUTE_ON_WORKER: the reply is complete. */
 void http_finish(struct http_request *r);
 
 /* What all lanes together may hold; one a process. 0 means no limit, where nothing else is said. */
@@ -87,7 +88,7 @@ struct http_limits {
 void http_limits_init(struct http_limits *l); /* all but limits and times, which the caller has set */
 void http_limits_free(struct http_limits *l);
 
-struct http_conf_server {
+struct listener_conf {
     const struct route *routes; size_t n_routes; /* borrowed, as the texts below */
     const char *prefix;        /* -http.pathPrefix, --web.route-prefix; "" = none */
     const char *cors_origin;   /* regex, ".*" = any; NULL = no CORS headers */
@@ -95,7 +96,7 @@ struct http_conf_server {
     struct http_limits *limits;
 };
 /* The daemon of one lane. */
-struct http_server *http_server_new(struct lane *lane, struct loop *loop, const struct http_conf_server *conf);
+struct http_server *http_server_new(struct lane *lane, struct loop *loop, const struct listener_conf *conf);
 struct sockaddr;
 void http_server_add(struct http_server *s, int fd, const struct sockaddr *from, unsigned n); /* on the lane's thread */
 /* On the lane's thread: every request under way is canceled, and new ones are answered 503. Then the workers are

@@ -21,7 +21,7 @@ struct http_connection {
     struct http_request r;
     struct list node;
     struct http_server *server;
-    const struct http_conf_server *conf;
+    const struct listener_conf *conf;
     struct MHD_Connection *mhd;
     struct http_sockets *sockets;
     struct http_socket *socket;
@@ -67,7 +67,7 @@ void http_request_start(struct http_connection *c, const char *method);
 /* The headers: refuses what leaves open where the body ends, and what is too large. True when a body follows. */
 struct http_head;
 bool http_request_check(struct http_connection *c, const struct http_head *h);
-void http_request_take(struct http_connection *c, const char *p, size_t n); /* a piece of the body */
+void http_request_read_body(struct http_connection *c, const char *p, size_t n); /* a piece of the body */
 bool http_request_read(struct http_connection *c); /* the whole body is there; false: a reply is in `r` */
 void http_refuse(struct http_connection *c, int status, const char *text);
 /* 503 with Retry-After, counted. */

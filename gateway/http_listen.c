@@ -91,7 +91,7 @@ static void on_clients(struct loop_fd *w, uint32_t events UNUSED)
 }
 
 /* "host:port", "[v6]:port", ":port"; a copy that getaddrinfo can read. */
-static bool split(struct str address, char host[256], char port[16], struct err *err)
+static bool listen_split_address(struct str address, char host[256], char port[16], struct err *err)
 {
     size_t colon = address.n;
     while (colon > 0 && address.p[colon - 1] != ':')
@@ -162,14 +162,14 @@ struct http_listener *http_listen(struct str address, struct loop *main, struct 
                                   struct http_limits *limits, struct err *err)
 {
     char host[256], port[16];
-    if (!split(address, host, port, err))
+    if (!listen_split_address(address, host, port, err))
         return NULL;
     int fd = open_first(address, host, port, err);
     if (fd < 0)
         return NULL;
     struct http_listener *l = mem_zalloc(sizeof *l);
-    *l = (struct http_listener){.loop = main, .lanes = lanes, .n_lanes = n, .limits = limits, .watch = {.run = on_clients, .fd = fd},
-                                .resume.run = on_resume};
+    *l = (struct http_listener){.loop = main, .lanes = lanes, .n_lanes = n, .limits = limits,
+                                .watch = {.run = on_clients, .fd = fd}, .resume.run = on_resume};
     read_address(l);
     loop_watch(main, &l->watch, EPOLLIN);
     return l;

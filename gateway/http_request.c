@@ -122,7 +122,8 @@ static struct str authority_of(struct str url)
 }
 
 /* A browser says which site sends a request, and a page cannot change that. Programs send none of these headers.
- * X-Forwarded-Host is the Host of a proxy before us: no page can set it without asking first (CORS), which is refused. */
+ * X-Forwarded-Host is the Host of a proxy before us: no page can set it without asking first (CORS), which is refused.
+ * */
 static bool from_other_site(struct http_request *r)
 {
     struct str site = http_header(r, "Sec-Fetch-Site"), from = http_header(r, "Origin");
@@ -178,7 +179,8 @@ bool http_request_check(struct http_connection *c, const struct http_head *h)
     else if (n > budget_left(&c->conf->limits->bodies) || !http_socket_may_add_body(c->sockets, c->socket, (size_t)n))
         c->dropped = BODY_NO_MEMORY; /* read all the same: a client that still sends may never see a response */
     c->body.max = n > 0 ? (size_t)n : max_body(c);
-    c->close = c->close || coding.p; /* the library takes chunks whose lines end with a bare LF: nothing may follow them */
+    /* the library takes chunks whose lines end with a bare LF: nothing may follow them */
+    c->close = c->close || coding.p;
     return coding.p || n > 0;
 }
 
@@ -190,7 +192,7 @@ void http_request_drop_body(struct http_connection *c)
 
 /* Memory is taken for bytes that have come, whatever length was announced. What cannot be kept is read to its end all
  * the same, as the library has no way to answer before. */
-void http_request_take(struct http_connection *c, const char *p, size_t n)
+void http_request_read_body(struct http_connection *c, const char *p, size_t n)
 {
     size_t before = c->body.cap;
     if (c->dropped)

@@ -170,7 +170,7 @@ static void shut_late(struct http_sockets *s, enum http_wait wait, int64_t now)
     }
 }
 
-static void on_sweep(struct loop_timer *t)
+static void http_sockets_on_sweep(struct loop_timer *t)
 {
     struct http_sockets *s = CONTAINER(t, struct http_sockets, sweep);
     int64_t now = loop_mono(s->loop);
@@ -257,7 +257,7 @@ void http_limits_free(struct http_limits *l) { mem_free(l->addresses); }
 
 void http_sockets_init(struct http_sockets *s, struct loop *loop, struct http_limits *limits)
 {
-    *s = (struct http_sockets){.loop = loop, .limits = limits, .sweep.run = on_sweep};
+    *s = (struct http_sockets){.loop = loop, .limits = limits, .sweep.run = http_sockets_on_sweep};
     for (size_t i = 0; i < HTTP_WAITS; i++)
         list_init(&s->waiting[i]);
 }

@@ -9,15 +9,15 @@
  *     body                    --web.read-timeout
  *     reading the response    30 s and a second for each 64 KiB
  *
- * Every lane has its share of the process' connections. When they, or the process' descriptors, are taken, a new connection replaces some that wait,
- * first the idle ones: of all addresses the one that has the most connections loses those that have waited longest. So
- * a client that opens too many closes its own. When all are at work, a few spare places remain: a connection
- * there is answered only on health routes (ROUTE_ALWAYS), and 503 on others.
+ * Every lane has its share of the process' connections. When they, or the process' descriptors, are taken, a new
+ * connection replaces some that wait, first the idle ones: of all addresses the one that has the most connections loses
+ * those that have waited longest. So a client that opens too many closes its own. When all are at work, a few spare
+ * places remain: a connection there is answered only on health routes (ROUTE_ALWAYS), and 503 on others.
  *
  * Bytes of bodies and of unread responses are counted for the process (struct http_limits) and for each address: one
  * address may have half of the bytes of bodies, and of the unread responses those of the address that has the most are
- * dropped first. Addresses share counters by hash; IPv6 addresses count by their /64. On the lane's thread only, but for
- * http_limits.
+ * dropped first. Addresses share counters by hash; IPv6 addresses count by their /64. On the lane's thread only, but
+ * for http_limits.
  */
 #ifndef GATEWAY_HTTP_SOCKETS_H
 #define GATEWAY_HTTP_SOCKETS_H

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 /* Kernels before 4.19 do not tell the sent bytes: those that were acknowledged are a little behind. */
-static uint64_t written_bytes(const struct tcp_info *info, socklen_t n)
+static uint64_t http_traffic_written_bytes(const struct tcp_info *info, socklen_t n)
 {
     if (n < offsetof(struct tcp_info, tcpi_bytes_retrans) + sizeof info->tcpi_bytes_retrans)
         return info->tcpi_bytes_acked;
@@ -23,7 +23,7 @@ void http_traffic_count(struct http_traffic *t, int fd)
     socklen_t n = sizeof info;
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0)
         return;
-    uint64_t read = info.tcpi_bytes_received, written = written_bytes(&info, n);
+    uint64_t read = info.tcpi_bytes_received, written = http_traffic_written_bytes(&info, n);
     if (read > t->read)
         stats_add(&http_stats, HTTP_READ_BYTES, (double)(read - t->read));
     if (written > t->written)

@@ -17,15 +17,15 @@ struct request { /* something for the lane to do once; frees itself */
     struct lane *lane;
 };
 
-static void post(struct lane *l, void (*run)(struct loop_task *task))
+static void post(struct lane *l, void (*lane_run)(struct loop_task *task))
 {
     struct request *r = mem_zalloc(sizeof *r);
-    r->task.run = run;
+    r->task.run = lane_run;
     r->lane = l;
     loop_post(l->loop, &r->task);
 }
 
-static struct lane *take(struct loop_task *task)
+static struct lane *lane_of_task(struct loop_task *task)
 {
     struct request *r = CONTAINER(task, struct request, task);
     struct lane *l = r->lane;
@@ -35,19 +35,19 @@ static struct lane *take(struct loop_task *task)
 
 static void on_cancel(struct loop_task *task)
 {
-    struct lane *l = take(task);
+    struct lane *l = lane_of_task(task);
     api_write_cancel(l->write);
     http_server_cancel(l->http);
 }
 
 static void on_join(struct loop_task *task)
 {
-    struct lane *l = take(task);
+    struct lane *l = lane_of_task(task);
     http_server_free(l->http);
     loop_stop(l->loop);
 }
 
-static void run(void *arg)
+static void lane_run(void *arg)
 {
     struct lane *l = arg;
     loop_observe_turns(l->loop, &lane_turns);
@@ -64,7 +64,7 @@ static struct lane *lane_give_up(struct lane *l, struct err *err)
     return NULL;
 }
 
-struct lane *lane_start(unsigned id, const struct http_conf_server *http, struct err *err)
+struct lane *lane_start(unsigned id, const struct listener_conf *http, struct err *err)
 {
     struct lane *l = mem_zalloc(sizeof *l);
     char name[32];
@@ -73,7 +73,7 @@ struct lane *lane_start(unsigned id, const struct http_conf_server *http, struct
         return lane_give_up(l, err);
     l->http = http_server_new(l, l->loop, http);
     snprintf(name, sizeof name, "lane %u", id);
-    if ((l->thread = thread_start(name, run, l)) == NULL)
+    if ((l->thread = thread_start(name, lane_run, l)) == NULL)
         return lane_give_up(l, err);
     return l;
 }

@@ -22,7 +22,7 @@ struct lane {
 };
 /* All on the main thread, in this order; between them the workers, the writer and the scraper are stopped. */
 /* The thread runs when it returns; NULL when the system has no thread or descriptors for it. */
-struct lane *lane_start(unsigned id, const struct http_conf_server *http, struct err *err) MUST_USE;
+struct lane *lane_start(unsigned id, const struct listener_conf *http, struct err *err) MUST_USE;
 void lane_cancel(struct lane *l);   /* its HTTP requests under way are canceled, new ones refused */
 void lane_join(struct lane *l);     /* closes the HTTP daemon, ends the loop, joins; the loop is still there */
 void lane_free(struct lane *l);

@@ -20,7 +20,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { IDLE_MS = 120000, BODIES_MOST = 128 << 20, RESPONSES_MOST = 256 << 20, IDLE_MOST = 256 << 20, KEPT_FILES = 64, FILES_A_WORKER = 5, FILES_A_LANE = 4,
+enum { IDLE_MS = 120000, BODIES_MOST = 128 << 20, RESPONSES_MOST = 256 << 20, IDLE_MOST = 256 << 20, KEPT_FILES = 64,
+      FILES_A_WORKER = 5, FILES_A_LANE = 4,
        ACCEPTED_MOST = 256, ACCEPTED_LEAST = 4, LEAST_PLACES = 16 };
 
 void limits_raise_files(void)

@@ -68,7 +68,7 @@ static void begin_stop(void)
 }
 
 static void on_quit(struct loop_task *task UNUSED) { begin_stop(); }
-void gateway_ask_quit(void) { loop_post(gateway.main, &quit_task); }
+void gateway_request_quit(void) { loop_post(gateway.main, &quit_task); }
 
 /* ---- signals ---- */
 
@@ -99,13 +99,14 @@ static void watch_signals(void)
 }
 
 /* Lines that were suppressed are counted in the log also when nothing else is logged. */
-static void on_sweep(struct loop_timer *t)
+static void main_on_sweep(struct loop_timer *t)
 {
     log_sweep();
     loop_timer_in(gateway.main, t, SWEEP_MS);
 }
 
-/* Polled where main cannot turn its loop: a signal that ends the program has come, and on_signal has not seen it yet. */
+/* Polled where main cannot turn its loop: a signal that ends the program has come, and on_signal has not seen it yet.
+ * */
 static bool stop_signal_pending(void)
 {
     sigset_t pending;
@@ -123,9 +124,9 @@ static bool start_lanes(struct err *err)
     unsigned workers = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : QUERIES;
     size_t unpacked = (size_t)f->max_insert_size;
     limits_divide(f, n, workers, &gateway.http, &gateway.queries);
-    struct http_conf_server conf = {.max_push = unpacked + unpacked / 6 + 32, /* what snappy makes of random bytes */
-                                    .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
-                                    .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &gateway.http};
+    struct listener_conf conf = {.max_push = unpacked + unpacked / 6 + 32, /* what snappy makes of random bytes */
+                                 .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
+                                 .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &gateway.http};
     workers_start(&(struct worker_conf){.workers = workers, .turns = f->query_evaluations > 0
                                                                             ? (unsigned)f->query_evaluations
                                                                             : cores,
@@ -164,8 +165,8 @@ static bool start_listeners(struct err *err)
             continue;
         if (n_listeners == LISTENERS)
             return err_set(err, ERR_BAD_DATA, "--web.listen-address: at most %d addresses", LISTENERS);
-        listeners[n_listeners] = http_listen(list->items[i], gateway.main, gateway.lanes, gateway.n_lanes, &gateway.http,
-                                             err);
+        listeners[n_listeners] = http_listen(list->items[i], gateway.main, gateway.lanes, gateway.n_lanes,
+                                             &gateway.http, err);
         if (listeners[n_listeners] == NULL)
             return false;
         n_listeners++;
@@ -176,7 +177,7 @@ static bool start_listeners(struct err *err)
 static struct loop **lane_loops;
 static struct sink **lane_sinks;
 
-static bool start(struct config *c, struct err *err)
+static bool main_start(struct config *c, struct err *err)
 {
     if (!start_lanes(err)) {
         config_unref(c);
@@ -263,21 +264,21 @@ static bool wait_for_lanes(void)
     return atomic_compare_exchange_strong(&gateway.state, &starting, GATEWAY_READY);
 }
 
-static bool run(struct config *c, struct err *err)
+static bool main_run(struct config *c, struct err *err)
 {
     if ((gateway.main = loop_new()) == NULL) {
         config_unref(c);
-        return err_set(err, ERR_UNAVAILABLE, "cannot create an event loop: %s; raise the limit of open files (ulimit -n)",
-                       strerror(errno));
+        return err_set(err, ERR_UNAVAILABLE,
+                       "cannot create an event loop: %s; raise the limit of open files (ulimit -n)", strerror(errno));
     }
     gateway.started = clock_wall_ms();
     mutex_init(&gateway._mutex);
     quit_task.run = on_quit;
     watch_signals();
     metrics_start();
-    sweep_timer.run = on_sweep;
+    sweep_timer.run = main_on_sweep;
     loop_timer_in(gateway.main, &sweep_timer, SWEEP_MS);
-    bool ok = start(c, err);
+    bool ok = main_start(c, err);
     bool interrupted = !ok && err->kind == ERR_CANCELED;
     if (ok) {
         if (wait_for_lanes()) {
@@ -321,7 +322,7 @@ static void print(void (*document)(struct buf *out))
 }
 
 /* docs/configuration.md is checked against this. */
-static bool asked_for_documents(int argc, char **argv)
+static bool wants_help(int argc, char **argv)
 {
     if (argc != 2 || strcmp(argv[1], "--print-docs") != 0)
         return false;
@@ -360,14 +361,14 @@ static bool run_flags(struct err *err)
     buf_free(&errors.text);
     if (c == NULL)
         return false;
-    return f->dry_run ? check_only(c) : run(c, err);
+    return f->dry_run ? check_only(c) : main_run(c, err);
 }
 
 int main(int argc, char **argv)
 {
     struct err err = {0};
     set_up_process();
-    if (asked_for_documents(argc, argv))
+    if (wants_help(argc, argv))
         return 0;
     if (argc > 1 && strcmp(argv[1], "promql") == 0)
         return cli_promql(argc - 1, argv + 1);

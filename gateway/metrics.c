@@ -84,7 +84,7 @@ static void collect_upstream(struct stats_out *o)
     upstream_unref(u);
 }
 
-static void collect(struct stats_out *o, void *arg UNUSED)
+static void gateway_metrics_collect(struct stats_out *o, void *arg UNUSED)
 {
     const struct stats_label version[] = {{"version", STR(VERSION)}};
     stats_family(o, "sluice_build_info", STATS_GAUGE, "Always 1; the label tells the version");
@@ -105,5 +105,5 @@ void metrics_start(void)
     stats_register_histogram(&query_durations);
     stats_register_histogram(&lane_turns);
     resolver_register_stats();
-    stats_collector(collect, NULL);
+    stats_collector(gateway_metrics_collect, NULL);
 }

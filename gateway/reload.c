@@ -29,7 +29,7 @@ struct upstream *gateway_upstream(void)
     return u;
 }
 
-static void release(void *arg) { config_unref(arg); }
+static void reload_release_config(void *arg) { config_unref(arg); }
 
 /* ---- the steps ---- */
 
@@ -57,13 +57,13 @@ static struct writer_change *prepare_writer(const struct config *c, struct err *
 
 static bool apply_scraper(struct config *c, struct err *err)
 {
-    if (scraper_apply(gateway.scraper, c->jobs, c->n_jobs, &c->scrape, release, config_ref(c), err))
+    if (scraper_apply(gateway.scraper, c->jobs, c->n_jobs, &c->scrape, reload_release_config, config_ref(c), err))
         return true;
     config_unref(c);
     return false;
 }
 
-static void swap(struct config *c, struct upstream *u)
+static void reload_swap_config(struct config *c, struct upstream *u)
 {
     if (u && gateway._upstream)
         upstream_adopt(u, gateway._upstream);
@@ -78,7 +78,7 @@ static void swap(struct config *c, struct upstream *u)
     config_unref(old);
 }
 
-static bool apply(struct config *c, struct upstream *u, struct err *err)
+static bool reload_apply_config(struct config *c, struct upstream *u, struct err *err)
 {
     struct writer_change *change = prepare_writer(c, err);
     if (change == NULL)
@@ -87,8 +87,8 @@ static bool apply(struct config *c, struct upstream *u, struct err *err)
         writer_cancel(change);
         return false;
     }
-    writer_commit(change, release, config_ref(c));
-    swap(c, u);
+    writer_commit(change, reload_release_config, config_ref(c));
+    reload_swap_config(c, u);
     return true;
 }
 
@@ -102,7 +102,7 @@ static void note_success(const struct config *c)
 bool gateway_apply(struct config *c, struct err *err)
 {
     struct upstream *u = build_upstream(c, err);
-    bool ok = u != NULL && apply(c, u, err);
+    bool ok = u != NULL && reload_apply_config(c, u, err);
     if (ok)
         note_success(c);
     else {
@@ -150,11 +150,11 @@ bool gateway_reload(struct err *err)
     return ok;
 }
 
-void gateway_release(void) { swap(NULL, NULL); }
+void gateway_release(void) { reload_swap_config(NULL, NULL); }
 
 /* ---- asked for by HTTP ---- */
 
-struct ask {
+struct reload_request {
     struct loop_task task;
     struct lane *lane;
     void (*done)(void *arg, const struct err *err);
@@ -163,23 +163,23 @@ struct ask {
     struct err err;
 };
 
-static void on_answer(struct loop_task *task)
+static void reload_on_result(struct loop_task *task)
 {
-    struct ask *ask = CONTAINER(task, struct ask, task);
+    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
     ask->done(ask->arg, ask->ok ? NULL : &ask->err);
     mem_free(ask);
 }
 
 static void on_in_force(struct loop_task *task)
 {
-    struct ask *ask = CONTAINER(task, struct ask, task);
-    ask->task.run = on_answer;
+    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
+    ask->task.run = reload_on_result;
     loop_post(ask->lane->loop, &ask->task);
 }
 
-static void on_ask(struct loop_task *task)
+static void reload_on_request(struct loop_task *task)
 {
-    struct ask *ask = CONTAINER(task, struct ask, task);
+    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
     ask->ok = gateway_reload(&ask->err);
     ask->task.run = on_in_force;
     if (ask->ok)
@@ -188,10 +188,10 @@ static void on_ask(struct loop_task *task)
         on_in_force(&ask->task);
 }
 
-void gateway_ask_reload(struct lane *lane, void (*done)(void *arg, const struct err *err), void *arg)
+void gateway_request_reload(struct lane *lane, void (*done)(void *arg, const struct err *err), void *arg)
 {
-    struct ask *ask = mem_zalloc(sizeof *ask);
-    *ask = (struct ask){.task.run = on_ask, .lane = lane, .done = done, .arg = arg};
+    struct reload_request *ask = mem_zalloc(sizeof *ask);
+    *ask = (struct reload_request){.task.run = reload_on_request, .lane = lane, .done = done, .arg = arg};
     loop_post(gateway.main, &ask->task);
 }
 

@@ -5,7 +5,7 @@
 #include "gateway/api/query.h"
 #include "gateway/pages/pages.h"
 
-enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST, PUSH = ROUTE_LATER | ROUTE_PUSH | ROUTE_CHANGES,
+enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST, PUSH = ROUTE_ON_WORKER | ROUTE_PUSH | ROUTE_CHANGES,
        ALWAYS = ROUTE_ALWAYS };
 
 const struct route routes[] = {
@@ -22,13 +22,13 @@ const struct route routes[] = {
     {READ, "/ready", api_ready_vmagent, ALWAYS, 0},
     {FORM, "/ping", api_ping, 0, 0},
     {READ, "/version", api_version, 0, 0},
-    {HTTP_GET | HTTP_POST | HTTP_PUT, "/-/reload", api_reload, ROUTE_LATER | ROUTE_CHANGES, 0},
+    {HTTP_GET | HTTP_POST | HTTP_PUT, "/-/reload", api_reload, ROUTE_ON_WORKER | ROUTE_CHANGES, 0},
     {HTTP_POST | HTTP_PUT, "/-/quit", api_quit, ROUTE_CHANGES, 0},
 
     {HTTP_POST, "/api/v1/write", api_write, PUSH, 0},
     {HTTP_POST, "/api/v1/push", api_write, PUSH, 0},
     {HTTP_POST, "/prometheus/api/v1/write", api_write, PUSH, 0},
-    {READ, "/api/v1/write", api_write, ROUTE_LATER, 0},
+    {READ, "/api/v1/write", api_write, ROUTE_ON_WORKER, 0},
 
     {FORM, "/api/v1/query", api_query, ROUTE_WORKER, 0},
     {FORM, "/api/v1/query_range", api_query_range, ROUTE_WORKER, 0},

@@ -31,7 +31,7 @@ struct member {
     struct thread *thread;
 };
 
-static struct pool {
+static struct worker_pool {
     struct mutex mutex;
     struct cond work, turn;
     unsigned n_turns;
@@ -51,11 +51,11 @@ struct worker *worker_self(void) { return self; }
 struct client *worker_client(struct worker *w)
 {
     if (w->client == NULL)
-        w->client = client_new(w->loop, &(struct client_conf){.max_inflight = 256});
+        w->client = client_new(w->loop, &(struct client_settings){.max_inflight = 256});
     return w->client;
 }
 
-static void on_done(struct loop_task *task)
+static void worker_on_done(struct loop_task *task)
 {
     struct job *job = CONTAINER(task, struct job, task);
     job->done(job->request);
@@ -113,7 +113,7 @@ static void put_spare(struct member *m, bool large)
 }
 
 /* What the work took from the arena ends with it: the answer is in `out`. */
-static void work(struct member *m, struct job *job)
+static void worker_run_job(struct member *m, struct job *job)
 {
     struct http_request *r = job->request;
     struct arena_mark mark = arena_mark(&r->arena);
@@ -122,18 +122,18 @@ static void work(struct member *m, struct job *job)
     arena_release(&r->arena, mark);
     r->arena.spare = NULL;
     put_spare(m, r->arena.peak > (1 << 20));
-    job->task.run = on_done;
+    job->task.run = worker_on_done;
     loop_post(r->lane->loop, &job->task);
 }
 
-static void run(void *arg)
+static void worker_run(void *arg)
 {
     struct member *m = arg;
     struct worker *w = &m->worker;
     self = w;
     setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
     for (struct job *job; (job = next_job(m)) != NULL;)
-        work(m, job);
+        worker_run_job(m, job);
     arena_spare_free(&m->spare);
     if (w->client)
         client_free(w->client);
@@ -148,17 +148,18 @@ static void start_member(void)
     snprintf(name, sizeof name, "query %u", pool.n);
     m->worker.id = pool.n;
     m->worker.loop = loop_new();
-    m->thread = m->worker.loop ? thread_start(name, run, m) : NULL;
+    m->thread = m->worker.loop ? thread_start(name, worker_run, m) : NULL;
     if (m->thread) {
         pool.n++;
         return;
     }
-    log_warn("query", "cannot start a query worker; queries wait for the others or are refused", "err", strerror(errno));
+    log_warn("query", "cannot start a query worker; queries wait for the others or are refused", "err",
+             strerror(errno));
     loop_free(m->worker.loop);
     m->worker.loop = NULL;
 }
 
-static void collect(struct stats_out *o, void *arg UNUSED)
+static void worker_collect(struct stats_out *o, void *arg UNUSED)
 {
     mutex_lock(&pool.mutex);
     unsigned busy = pool.n - pool.n_idle, waiting = pool.n_waiting;
@@ -171,14 +172,14 @@ static void collect(struct stats_out *o, void *arg UNUSED)
 
 void workers_start(const struct worker_conf *c)
 {
-    pool = (struct pool){.conf = *c, .members = mem_zalloc(c->workers * sizeof(struct member))};
+    pool = (struct worker_pool){.conf = *c, .members = mem_zalloc(c->workers * sizeof(struct member))};
     if (pool.conf.waiting == 0)
         pool.conf.waiting = 16 * c->workers;
     mutex_init(&pool.mutex);
     cond_init(&pool.work);
     cond_init(&pool.turn);
     list_init(&pool.line);
-    stats_collector(collect, NULL);
+    stats_collector(worker_collect, NULL);
 }
 
 bool worker_submit(struct http_request *r, http_handler *run_it, void (*done)(struct http_request *r))
@@ -272,7 +273,7 @@ void workers_stop(void)
 
 void workers_free(void)
 {
-    stats_collector_remove(collect, NULL);
+    stats_collector_remove(worker_collect, NULL);
     mem_free(pool.members);
     cond_free(&pool.work);
     cond_free(&pool.turn);

@@ -48,7 +48,8 @@ static unsigned line_at(const struct exposition *e, const char *p)
 }
 
 /* The position goes back to the entry, so that whoever asks again is told the same. */
-static enum exposition_kind fail(struct exposition *e, const char *entry, const char *at, const char *expected)
+static enum exposition_kind exposition_fail(struct exposition *e, const char *entry, const char *at,
+                                            const char *expected)
 {
     e->p = entry;
     e->line = line_at(e, at);
@@ -109,7 +110,7 @@ static enum exposition_kind read_comment(struct exposition *e, const char *start
     p = exposition_blanks_end(p + WORD, eol);
     const char *after = read_name(e, p, eol, &e->name);
     if (after == NULL)
-        return fail(e, start, p, "a metric name");
+        return exposition_fail(e, start, p, "a metric name");
     e->text = str_skip(str_n(after, (size_t)(eol - after)), 1);
     if (kind == EXPOSITION_TYPE && !metric_type_known(e->text))
         return fail_text(e, start, "unknown metric type", e->text);
@@ -141,7 +142,7 @@ static const char *read_odd_value(const char *p, const char *end, double *v)
     return stop;
 }
 
-static inline const char *read_value(const char *p, const char *end, double *v)
+static inline const char *exposition_read_value(const char *p, const char *end, double *v)
 {
     const char *stop = num_scan(p, end, v);
     if (stop && (stop == end || *stop == '\n' || *stop == ' ' || *stop == '\t') && !isinf(*v))
@@ -149,7 +150,7 @@ static inline const char *read_value(const char *p, const char *end, double *v)
     return read_odd_value(p, end, v);
 }
 
-static const char *read_time(const char *p, const char *end, int64_t *t)
+static const char *exposition_read_time(const char *p, const char *end, int64_t *t)
 {
     const char *stop = p;
     while (stop < end && *stop >= '0' && *stop <= '9')
@@ -163,16 +164,17 @@ static enum exposition_kind read_rest(struct exposition *e, const char *p)
     const char *end = e->end, *entry = e->series.p;
     p = exposition_blanks_end(p, end);
     if (p < end && *p >= '0' && *p <= '9') {
-        const char *stop = read_time(p, end, &e->t);
+        const char *stop = exposition_read_time(p, end, &e->t);
         if (stop == NULL)
-            return fail(e, entry, p, "a time in milliseconds");
+            return exposition_fail(e, entry, p, "a time in milliseconds");
         e->has_t = true;
         p = exposition_blanks_end(stop, end);
     }
     if (end - p >= 3 && memcmp(p, "# {", 3) == 0)
         p = line_end(p, end);
     if (p < end && *p != '\n')
-        return fail(e, entry, p, e->has_t ? "the end of the line" : "a time in milliseconds or the end of the line");
+        return exposition_fail(e, entry, p,
+                               e->has_t ? "the end of the line" : "a time in milliseconds or the end of the line");
     e->p = p + (p < end);
     return EXPOSITION_SERIES;
 }
@@ -197,24 +199,25 @@ static const char *read_braces(struct exposition *e, const char *start, const ch
     if (kind == SCAN_CLOSE && named)
         return p;
     const char *expected = kind == SCAN_METRIC ? "one metric name only" : "a metric name before the braces or inside";
-    fail(e, start, p, kind == SCAN_BAD ? piece.expected : expected);
+    exposition_fail(e, start, p, kind == SCAN_BAD ? piece.expected : expected);
     return NULL;
 }
 
 static enum exposition_kind read_series(struct exposition *e, const char *start)
 {
-    const char *end = e->end, *p = exposition_name_end(start, end, metric_kind(e)), *brace = exposition_blanks_end(p, end);
+    const char *end = e->end, *p = exposition_name_end(start, end, metric_kind(e)), *brace = exposition_blanks_end(p,
+                                                                                                                   end);
     if (brace < end && *brace == '{') {
         p = read_braces(e, start, brace + 1, p > start);
         if (p == NULL)
             return EXPOSITION_ERROR;
     } else if (p == start) {
-        return fail(e, start, start, "a metric name, a comment or an empty line");
+        return exposition_fail(e, start, start, "a metric name, a comment or an empty line");
     }
     e->series = str_n(start, (size_t)(p - start));
     p = exposition_blanks_end(p, end);
-    const char *stop = read_value(p, end, &e->value);
-    return stop ? value_read(e, stop) : fail(e, start, p, "a value");
+    const char *stop = exposition_read_value(p, end, &e->value);
+    return stop ? value_read(e, stop) : exposition_fail(e, start, p, "a value");
 }
 
 enum exposition_kind exposition_next(struct exposition *e)
@@ -244,7 +247,7 @@ enum exposition_kind exposition_next_known(struct exposition *e, struct str know
     if (memcmp(p, known.p, known.n) != 0)
         return exposition_next(e);
     double v;
-    const char *stop = read_value(exposition_blanks_end(p + known.n, end), end, &v);
+    const char *stop = exposition_read_value(exposition_blanks_end(p + known.n, end), end, &v);
     if (stop == NULL)
         return exposition_next(e); /* a brace after the blank, or a fault: let the whole line be read */
     *hit = true;

@@ -26,7 +26,8 @@ struct exposition {
     struct err err;
 };
 void exposition_start(struct exposition *e, struct str page);
-void exposition_skip_line(struct exposition *e); /* after an ERROR: goes on behind the line; numbers begin again there */
+/* after an ERROR: goes on behind the line; numbers begin again there */
+void exposition_skip_line(struct exposition *e);
 enum exposition_kind exposition_next(struct exposition *e);
 /* A guess for callers that know which series text comes next (`known`): when the line begins with exactly these
  * bytes followed by a blank, the value is read without looking at the labels. Falls back to exposition_next by

@@ -6,7 +6,7 @@
 #include "model/exposition_scan.h"
 
 /* \\, \" and \n; a backslash before anything else stands for itself, as in Prometheus. */
-static struct str unescaped(struct arena *a, struct str s)
+static struct str exposition_unescape_label(struct arena *a, struct str s)
 {
     if (str_find(s, '\\') == s.n)
         return s;
@@ -21,22 +21,23 @@ static struct str unescaped(struct arena *a, struct str s)
     return str_n(to, n);
 }
 
-static bool refuse(struct err *err, const char *what, struct str series)
+static bool exposition_labels_refuse(struct err *err, const char *what, struct str series)
 {
     series = str_first(series, 200);
     return err_set(err, ERR_BAD_DATA, "%s in `%.*s`", what, STR_ARG(series));
 }
 
-static bool add(struct labels_builder *b, struct str name, struct str value, struct str series, struct err *err)
+static bool exposition_add_label(struct labels_builder *b, struct str name, struct str value, struct str series,
+                                 struct err *err)
 {
-    name = unescaped(b->scratch, name);
-    value = unescaped(b->scratch, value);
+    name = exposition_unescape_label(b->scratch, name);
+    value = exposition_unescape_label(b->scratch, value);
     if (!label_name_valid(name))
-        return refuse(err, name.n ? "a label name is not UTF-8" : "a label name is empty", series);
+        return exposition_labels_refuse(err, name.n ? "a label name is not UTF-8" : "a label name is empty", series);
     if (!utf8_valid(value))
-        return refuse(err, "a label value is not UTF-8", series);
+        return exposition_labels_refuse(err, "a label value is not UTF-8", series);
     if (b->n == LABELS_MAX_COUNT)
-        return refuse(err, "too many labels", series);
+        return exposition_labels_refuse(err, "too many labels", series);
     builder_add(b, name, value);
     return true;
 }
@@ -45,10 +46,10 @@ static bool add_piece(struct labels_builder *b, enum scan kind, const struct sca
                       struct err *err)
 {
     if (kind == SCAN_LABEL)
-        return add(b, piece->name, piece->value, series, err);
+        return exposition_add_label(b, piece->name, piece->value, series, err);
     if (piece->name.n == 0)
-        return refuse(err, "the metric name is empty", series);
-    return add(b, STR(METRIC_NAME), piece->name, series, err);
+        return exposition_labels_refuse(err, "the metric name is empty", series);
+    return exposition_add_label(b, STR(METRIC_NAME), piece->name, series, err);
 }
 
 bool exposition_labels(struct str series, bool any_names, struct labels_builder *b, struct err *err)
@@ -56,7 +57,7 @@ bool exposition_labels(struct str series, bool any_names, struct labels_builder 
     const char *start = series.p, *end = start + series.n;
     const char *p = exposition_name_end(start, end, any_names ? NAME_ANY_METRIC : NAME_METRIC);
     builder_start(b, (struct labels){0});
-    if (p > start && !add(b, STR(METRIC_NAME), str_n(start, (size_t)(p - start)), series, err))
+    if (p > start && !exposition_add_label(b, STR(METRIC_NAME), str_n(start, (size_t)(p - start)), series, err))
         return false;
     p = exposition_blanks_end(p, end);
     if (p < end && *p++ == '{') {
@@ -71,9 +72,9 @@ bool exposition_labels(struct str series, bool any_names, struct labels_builder 
     struct str name;
     size_t count;
     if (p != end)
-        return refuse(err, "unexpected bytes behind the labels", series);
+        return exposition_labels_refuse(err, "unexpected bytes behind the labels", series);
     if (builder_twice(b, &name))
         return err_set(err, ERR_BAD_DATA, "label name `%.*s` stands twice in `%.*s`", STR_ARG(str_first(name, 100)),
                        STR_ARG(str_first(series, 200)));
-    return builder_size(b, &count) <= LABELS_MAX_BYTES || refuse(err, "labels too long", series);
+    return builder_size(b, &count) <= LABELS_MAX_BYTES || exposition_labels_refuse(err, "labels too long", series);
 }

@@ -9,8 +9,8 @@
  *  14 reset hint   15 time in ms   16 custom bounds (double)
  *  span: 1 offset (zigzag)  2 length
  *
- * Repeated numbers come packed, and one by one from those who do not pack. Lengths are known before memory is taken, and
- * no histogram has more than HISTOGRAM_MAX_BUCKETS buckets on a side.
+ * Repeated numbers come packed, and one by one from those who do not pack. Lengths are known before memory is taken,
+ * and no histogram has more than HISTOGRAM_MAX_BUCKETS buckets on a side.
  */
 #include "model/histogram.h"
 
@@ -33,45 +33,45 @@ static const unsigned char wires[FIELDS] = {
 };
 
 struct numbers { double *items; size_t n, cap; };
-struct side {
+struct histogram_side {
     struct span *spans;
     size_t n_spans, cap_spans;
     struct numbers counts, from_deltas;
     int64_t last; /* the sum of the deltas so far */
 };
-struct reader {
+struct histogram_reader {
     struct arena *arena;
     struct err *err;
-    struct side negative, positive;
+    struct histogram_side negative, positive;
     struct numbers custom;
     struct histogram h;
     bool is_float;
     int64_t t;
 };
 
-static bool refuse(const struct reader *r, const char *what)
+static bool histogram_decode_fail(const struct histogram_reader *r, const char *what)
 {
     return err_set(r->err, ERR_BAD_DATA, "native histogram: %s", what);
 }
 
-static int64_t zigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
+static int64_t histogram_unzigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
 static uint32_t to_zigzag(int32_t v) { return v < 0 ? ~((uint32_t)v << 1) : (uint32_t)v << 1; }
 
-static bool reserve(struct reader *r, void *items, size_t *cap, size_t n, size_t more, size_t size)
+static bool histogram_reserve(struct histogram_reader *r, void *items, size_t *cap, size_t n, size_t more, size_t size)
 {
     if (more > HISTOGRAM_MAX_BUCKETS || n + more > HISTOGRAM_MAX_BUCKETS)
-        return refuse(r, "too many buckets");
+        return histogram_decode_fail(r, "too many buckets");
     arena_grow(r->arena, items, cap, n + more, size);
     return n + more <= *cap || err_set(r->err, ERR_LIMIT, "native histogram: no memory left in its budget");
 }
 
-static bool add_doubles(struct reader *r, struct numbers *to, const struct pb_field *f)
+static bool add_doubles(struct histogram_reader *r, struct numbers *to, const struct pb_field *f)
 {
     bool packed = 1 << f->wire == BYTES;
     size_t n = packed ? f->bytes.n / 8 : 1;
     if (packed && f->bytes.n % 8 != 0)
-        return refuse(r, "a list of numbers is cut off");
-    if (!reserve(r, &to->items, &to->cap, to->n, n, sizeof *to->items))
+        return histogram_decode_fail(r, "a list of numbers is cut off");
+    if (!histogram_reserve(r, &to->items, &to->cap, to->n, n, sizeof *to->items))
         return false;
     if (n > 0)
         memcpy(to->items + to->n, packed ? (const void *)f->bytes.p : &f->value, n * 8);
@@ -79,64 +79,64 @@ static bool add_doubles(struct reader *r, struct numbers *to, const struct pb_fi
     return true;
 }
 
-static bool add_delta(struct reader *r, struct side *s, uint64_t v)
+static bool add_delta(struct histogram_reader *r, struct histogram_side *s, uint64_t v)
 {
-    if (__builtin_add_overflow(s->last, zigzag(v), &s->last))
-        return refuse(r, "a bucket count overflows");
+    if (__builtin_add_overflow(s->last, histogram_unzigzag(v), &s->last))
+        return histogram_decode_fail(r, "a bucket count overflows");
     s->from_deltas.items[s->from_deltas.n++] = (double)s->last;
     return true;
 }
 
-static bool add_packed_deltas(struct reader *r, struct side *s, struct str bytes)
+static bool add_packed_deltas(struct histogram_reader *r, struct histogram_side *s, struct str bytes)
 {
     const uint8_t *p = (const uint8_t *)bytes.p, *end = p + bytes.n;
     struct numbers *to = &s->from_deltas;
     size_t n = 0;
     for (const uint8_t *at = p; at < end; at++)
         n += *at < 0x80; /* each number has one such byte, its last */
-    if (!reserve(r, &to->items, &to->cap, to->n, n, sizeof *to->items))
+    if (!histogram_reserve(r, &to->items, &to->cap, to->n, n, sizeof *to->items))
         return false;
     while (p < end) {
         uint64_t v = 0;
         p = varint_get(p, end, &v);
         if (p == NULL)
-            return refuse(r, "a list of numbers is cut off");
+            return histogram_decode_fail(r, "a list of numbers is cut off");
         if (!add_delta(r, s, v))
             return false;
     }
     return true;
 }
 
-static bool add_deltas(struct reader *r, struct side *s, const struct pb_field *f)
+static bool add_deltas(struct histogram_reader *r, struct histogram_side *s, const struct pb_field *f)
 {
     struct numbers *to = &s->from_deltas;
     if (1 << f->wire == BYTES)
         return add_packed_deltas(r, s, f->bytes);
-    return reserve(r, &to->items, &to->cap, to->n, 1, sizeof *to->items) && add_delta(r, s, f->value);
+    return histogram_reserve(r, &to->items, &to->cap, to->n, 1, sizeof *to->items) && add_delta(r, s, f->value);
 }
 
-static bool add_span(struct reader *r, struct side *s, struct str bytes)
+static bool add_span(struct histogram_reader *r, struct histogram_side *s, struct str bytes)
 {
     const uint8_t *p = (const uint8_t *)bytes.p, *end = p + bytes.n;
     struct span span = {0};
     struct pb_field f;
     while (pb_next(&p, end, &f)) {
         if (f.number <= SPAN_LENGTH && f.wire != 0)
-            return refuse(r, "a span has a field of the wrong type");
+            return histogram_decode_fail(r, "a span has a field of the wrong type");
         if (f.number == SPAN_OFFSET)
-            span.offset = (int32_t)zigzag((uint32_t)f.value);
+            span.offset = (int32_t)histogram_unzigzag((uint32_t)f.value);
         else if (f.number == SPAN_LENGTH)
             span.length = (uint32_t)f.value;
     }
     if (p != end)
-        return refuse(r, "a span is cut off");
-    if (!reserve(r, &s->spans, &s->cap_spans, s->n_spans, 1, sizeof *s->spans))
+        return histogram_decode_fail(r, "a span is cut off");
+    if (!histogram_reserve(r, &s->spans, &s->cap_spans, s->n_spans, 1, sizeof *s->spans))
         return false;
     s->spans[s->n_spans++] = span;
     return true;
 }
 
-static bool read_field(struct reader *r, const struct pb_field *f)
+static bool read_field(struct histogram_reader *r, const struct pb_field *f)
 {
     struct histogram *h = &r->h;
     double number = double_from_bits(f->value);
@@ -144,7 +144,7 @@ static bool read_field(struct reader *r, const struct pb_field *f)
     case COUNT_INT: h->count = (double)f->value; r->is_float = false; return true;
     case COUNT_FLOAT: h->count = number; r->is_float = true; return true;
     case SUM: h->sum = number; return true;
-    case SCHEMA: h->schema = (int32_t)zigzag((uint32_t)f->value); return true;
+    case SCHEMA: h->schema = (int32_t)histogram_unzigzag((uint32_t)f->value); return true;
     case ZERO_THRESHOLD: h->zero_threshold = number; return true;
     case ZERO_INT: h->zero_count = (double)f->value; return true;
     case ZERO_FLOAT: h->zero_count = number; return true;
@@ -161,86 +161,87 @@ static bool read_field(struct reader *r, const struct pb_field *f)
     }
 }
 
-static bool read_fields(struct reader *r, const uint8_t *p, const uint8_t *end)
+static bool read_fields(struct histogram_reader *r, const uint8_t *p, const uint8_t *end)
 {
     struct pb_field f;
     while (pb_next(&p, end, &f)) {
         if (f.number < FIELDS && !(wires[f.number] & 1u << f.wire))
-            return refuse(r, "a field of the wrong type");
+            return histogram_decode_fail(r, "a field of the wrong type");
         if (!read_field(r, &f))
             return false;
     }
-    return p == end || refuse(r, "a field is cut off or malformed");
+    return p == end || histogram_decode_fail(r, "a field is cut off or malformed");
 }
 
 /* Spans and counts must agree, and no bucket may lie where it has no bounds: below `least`, above `most`. */
-static bool take_side(struct reader *r, const struct side *s, int64_t least, int64_t most, struct buckets *out)
+static bool take_side(struct histogram_reader *r, const struct histogram_side *s, int64_t least, int64_t most,
+                      struct buckets *out)
 {
     const struct numbers *counts = r->is_float ? &s->counts : &s->from_deltas;
     int64_t index = 0;
     uint64_t total = 0;
     for (size_t i = 0; i < s->n_spans; i++) {
         if (i > 0 && s->spans[i].offset < 0)
-            return refuse(r, "a span after the first has a negative offset");
+            return histogram_decode_fail(r, "a span after the first has a negative offset");
         index += s->spans[i].offset;
         if (index < least || index + s->spans[i].length > most + 1)
-            return refuse(r, "a span reaches outside the schema's buckets");
+            return histogram_decode_fail(r, "a span reaches outside the schema's buckets");
         index += s->spans[i].length;
         total += s->spans[i].length;
     }
     if (total != counts->n)
-        return refuse(r, "the spans do not fit the number of bucket counts");
+        return histogram_decode_fail(r, "the spans do not fit the number of bucket counts");
     *out = (struct buckets){s->spans, (uint32_t)s->n_spans, counts->items, (uint32_t)counts->n};
     return true;
 }
 
-static bool take_custom(struct reader *r)
+static bool take_custom(struct histogram_reader *r)
 {
     struct histogram *h = &r->h;
     for (size_t i = 0; i < r->custom.n; i++)
         if (!isfinite(r->custom.items[i]) || (i > 0 && r->custom.items[i] <= r->custom.items[i - 1]))
-            return refuse(r, "custom bounds must be finite and ascend");
+            return histogram_decode_fail(r, "custom bounds must be finite and ascend");
     if (r->negative.n_spans > 0 || r->negative.counts.n > 0 || r->negative.from_deltas.n > 0)
-        return refuse(r, "custom buckets have no negative side");
+        return histogram_decode_fail(r, "custom buckets have no negative side");
     if (h->zero_count != 0 || h->zero_threshold != 0)
-        return refuse(r, "custom buckets have no zero bucket");
+        return histogram_decode_fail(r, "custom buckets have no zero bucket");
     h->custom = r->custom.items;
     h->n_custom = (uint32_t)r->custom.n;
     return take_side(r, &r->positive, 0, h->n_custom, &h->positive); /* the last bucket ends at +Inf */
 }
 
-static bool take(struct reader *r)
+static bool histogram_decode_field(struct histogram_reader *r)
 {
     struct histogram *h = &r->h;
     if (h->schema == HISTOGRAM_CUSTOM)
         return take_custom(r);
     if (h->schema < HISTOGRAM_SCHEMA_MIN || h->schema > HISTOGRAM_SCHEMA_MAX)
-        return refuse(r, "unknown schema");
+        return histogram_decode_fail(r, "unknown schema");
     if (r->custom.n > 0)
-        return refuse(r, "custom bounds without the custom schema");
+        return histogram_decode_fail(r, "custom bounds without the custom schema");
     return take_side(r, &r->negative, INT32_MIN, INT32_MAX, &h->negative) &&
            take_side(r, &r->positive, INT32_MIN, INT32_MAX, &h->positive);
 }
 
 /* ---- counts ---- */
 
-static bool sum_buckets(const struct reader *r, const struct buckets *b, double *total)
+static bool sum_buckets(const struct histogram_reader *r, const struct buckets *b, double *total)
 {
     for (uint32_t i = 0; i < b->n_counts; i++) {
         if (b->counts[i] < 0)
-            return refuse(r, "a bucket has a negative count");
+            return histogram_decode_fail(r, "a bucket has a negative count");
         *total += b->counts[i];
     }
     return true;
 }
 
 /* Floats are rounded, so that only integers can be compared; beyond 2^53 these are rounded too. */
-static bool check_counts(const struct reader *r)
+static bool check_counts(const struct histogram_reader *r)
 {
     const struct histogram *h = &r->h;
     double total = h->zero_count;
     if (h->count < 0 || h->zero_count < 0)
-        return refuse(r, "a negative count");
+        return histogram_decode_fail(r, "a negative count");
     if (!sum_buckets(r, &h->negative, &total) || !sum_buckets(r, &h->positive, &total))
         return false;
     if (r->is_float || total >= 0x1p53 || h->count >= 0x1p53)
@@ -251,9 +252,9 @@ static bool check_counts(const struct reader *r)
                    h->count, total);
 }
 
-static bool decode_fields(struct reader *r, const uint8_t *p, size_t n, int64_t *t, struct histogram *out)
+static bool decode_fields(struct histogram_reader *r, const uint8_t *p, size_t n, int64_t *t, struct histogram *out)
 {
-    if (!read_fields(r, p, p + n) || !take(r))
+    if (!read_fields(r, p, p + n) || !histogram_decode_field(r))
         return false;
     *t = r->t;
     *out = r->h;
@@ -262,13 +263,13 @@ static bool decode_fields(struct reader *r, const uint8_t *p, size_t n, int64_t 
 
 bool histogram_decode(struct arena *a, const uint8_t *p, size_t n, int64_t *t, struct histogram *out, struct err *err)
 {
-    return decode_fields(&(struct reader){.arena = a, .err = err}, p, n, t, out);
+    return decode_fields(&(struct histogram_reader){.arena = a, .err = err}, p, n, t, out);
 }
 
 bool histogram_decode_strict(struct arena *a, const uint8_t *p, size_t n, int64_t *t, struct histogram *out,
                              struct err *err)
 {
-    struct reader r = {.arena = a, .err = err};
+    struct histogram_reader r = {.arena = a, .err = err};
     return decode_fields(&r, p, n, t, out) && check_counts(&r);
 }
 
@@ -278,7 +279,7 @@ bool histogram_lacks_bounds(const uint8_t *p, size_t n)
     struct pb_field f;
     bool custom = false, bounds = false, stale = false;
     while (pb_next(&p, end, &f)) {
-        custom = custom || (f.number == SCHEMA && (int32_t)zigzag((uint32_t)f.value) == HISTOGRAM_CUSTOM);
+        custom = custom || (f.number == SCHEMA && (int32_t)histogram_unzigzag((uint32_t)f.value) == HISTOGRAM_CUSTOM);
         stale = stale || (f.number == SUM && is_stale(double_from_bits(f.value)));
         bounds = bounds || f.number == CUSTOM;
     }
@@ -304,7 +305,7 @@ static void add_spans(struct buf *out, unsigned field, const struct buckets *b)
     }
 }
 
-static void add_packed(struct buf *out, unsigned field, const double *items, size_t n)
+static void histogram_add_packed(struct buf *out, unsigned field, const double *items, size_t n)
 {
     if (n > 0)
         pb_add_bytes(out, field, str_n(items, n * sizeof *items));
@@ -319,14 +320,14 @@ void histogram_encode(struct buf *out, const struct histogram *h, int64_t t)
     add_double(out, ZERO_THRESHOLD, h->zero_threshold);
     pb_add_double(out, ZERO_FLOAT, h->zero_count);
     add_spans(out, NEGATIVE_SPANS, &h->negative);
-    add_packed(out, NEGATIVE_COUNTS, h->negative.counts, h->negative.n_counts);
+    histogram_add_packed(out, NEGATIVE_COUNTS, h->negative.counts, h->negative.n_counts);
     add_spans(out, POSITIVE_SPANS, &h->positive);
-    add_packed(out, POSITIVE_COUNTS, h->positive.counts, h->positive.n_counts);
+    histogram_add_packed(out, POSITIVE_COUNTS, h->positive.counts, h->positive.n_counts);
     if (h->hint)
         pb_add_int(out, RESET_HINT, h->hint);
     if (t)
         pb_add_int(out, TIME, t);
-    add_packed(out, CUSTOM, h->custom, h->n_custom);
+    histogram_add_packed(out, CUSTOM, h->custom, h->n_custom);
 }
 
 bool histogram_is_stale(const struct histogram *h) { return is_stale(h->sum); }

@@ -8,8 +8,8 @@
 #include "model/histogram_math.h"
 
 /* The part of the bucket (0..1) below v, which is inside its finite limits. */
-double bucket_part_linear(const struct bucket *b, double v);
-double bucket_part_log(const struct bucket *b, double v);
+double bucket_fraction_linear(const struct bucket *b, double v);
+double bucket_fraction_log(const struct bucket *b, double v);
 /* The value below which `part` of the bucket lies. */
 double bucket_value_linear(const struct bucket *b, double part);
 double bucket_value_log(const struct bucket *b, double part);

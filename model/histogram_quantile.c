@@ -8,12 +8,12 @@
 
 #include <math.h>
 
-double bucket_part_linear(const struct bucket *b, double v)
+double bucket_fraction_linear(const struct bucket *b, double v)
 {
     return (v - b->lower) / (b->upper - b->lower);
 }
 
-double bucket_part_log(const struct bucket *b, double v)
+double bucket_fraction_log(const struct bucket *b, double v)
 {
     double lower = log2(fabs(b->lower)), upper = log2(fabs(b->upper)), at = log2(fabs(v));
     return v > 0 ? (at - lower) / (upper - lower) : 1 - (at - upper) / (lower - upper);
@@ -121,7 +121,7 @@ struct limit { double at, rank; bool found; };
 
 /* `rank` is the count of all buckets before b. An endless bucket tells nothing about what is below `at`: from -Inf on
  * all of it counts, towards +Inf none. */
-static void limit_look(struct limit *l, const struct histogram *h, const struct bucket *b, double rank)
+static void quantile_limit_buckets(struct limit *l, const struct histogram *h, const struct bucket *b, double rank)
 {
     if (l->found || (b->lower < l->at && b->upper <= l->at))
         return;
@@ -130,9 +130,9 @@ static void limit_look(struct limit *l, const struct histogram *h, const struct 
     else if (b->lower == -INFINITY && (histogram_is_custom(h) || spans_zero(b)))
         l->rank = b->count;
     else if (histogram_is_custom(h) || spans_zero(b))
-        l->rank = rank + b->count * bucket_part_linear(b, l->at);
+        l->rank = rank + b->count * bucket_fraction_linear(b, l->at);
     else
-        l->rank = rank + b->count * bucket_part_log(b, l->at);
+        l->rank = rank + b->count * bucket_fraction_log(b, l->at);
     l->found = true;
 }
 
@@ -149,8 +149,8 @@ double histogram_fraction(const struct histogram *h, double lower, double upper,
     while (!(from.found && to.found) && bucket_next(&it, &b)) {
         if (spans_zero(&b))
             bucket_trim_zero(h, &b);
-        limit_look(&from, h, &b, rank);
-        limit_look(&to, h, &b, rank);
+        quantile_limit_buckets(&from, h, &b, rank);
+        quantile_limit_buckets(&to, h, &b, rank);
         rank += b.count;
     }
     double count = h->count;

@@ -41,7 +41,7 @@ static void merge_other(struct histogram_sum *s, double sign, unsigned *flags)
     s->n++;
 }
 
-static void take(struct histogram_sum *s, const struct histogram *h, double sign, unsigned *flags)
+static void histogram_sum_add_one(struct histogram_sum *s, const struct histogram *h, double sign, unsigned *flags)
 {
     if (s->n == 0) {
         flat_load(&s->now, s->arena, h);
@@ -56,13 +56,13 @@ static void take(struct histogram_sum *s, const struct histogram *h, double sign
 void histogram_sum_add(struct histogram_sum *s, const struct histogram *h, unsigned *flags)
 {
     if (joinable(s, h, flags))
-        take(s, h, 1, flags);
+        histogram_sum_add_one(s, h, 1, flags);
 }
 
 void histogram_sum_sub(struct histogram_sum *s, const struct histogram *h, unsigned *flags)
 {
     if (joinable(s, h, flags))
-        take(s, h, -1, flags);
+        histogram_sum_add_one(s, h, -1, flags);
 }
 
 /* mean(n) = mean(n-1) * (n-1)/n + h/n: no intermediate is larger than the largest value. */
@@ -93,7 +93,7 @@ void histogram_mean_add(struct histogram_sum *s, const struct histogram *h, unsi
     if (!s->running_mean) {
         if (s->n > 0)
             flat_copy(&s->backup, s->arena, &s->now);
-        take(s, h, 1, flags);
+        histogram_sum_add_one(s, h, 1, flags);
         if (s->n == 1 || !flat_overflows(&s->now))
             return;
         begin_running_mean(s);

@@ -19,7 +19,7 @@ struct trim {
     bool cut;
     bool populated[2]; /* negative, positive side */
 };
-struct kept { double count, middle; };
+struct trimmed_bucket { double count, middle; };
 
 static double middle_of(const struct histogram *h, double lower, double upper, bool positive)
 {
@@ -37,41 +37,43 @@ static double middle_of(const struct histogram *h, double lower, double upper, b
 
 /* An endless bucket. One from -Inf to a positive limit is taken to begin at 0; else what `at` leaves of it cannot be
  * told: it stays whole on the side that surely has observations, and goes on the other. */
-static struct kept cut_endless(const struct trim *t, const struct bucket *b)
+static struct trimmed_bucket cut_endless(const struct trim *t, const struct bucket *b)
 {
     double at = t->at;
     bool from_zero = b->lower == -INFINITY && b->upper > 0 && b->upper < INFINITY;
     if (t->part == KEEP_BELOW) {
         if (from_zero && at > 0)
-            return (struct kept){b->count * at / b->upper, at / 2};
-        return b->lower == -INFINITY && b->upper <= 0 ? (struct kept){b->count, at} : (struct kept){0, 0};
+            return (struct trimmed_bucket){b->count * at / b->upper, at / 2};
+        return b->lower == -INFINITY && b->upper <= 0 ? (struct trimmed_bucket){b->count,
+                                                                                at} : (struct trimmed_bucket){0, 0};
     }
     if (from_zero && at >= 0)
-        return (struct kept){b->count * (1 - at / b->upper), (at + b->upper) / 2};
-    return b->lower > -INFINITY ? (struct kept){b->count, at} : (struct kept){0, 0};
+        return (struct trimmed_bucket){b->count * (1 - at / b->upper), (at + b->upper) / 2};
+    return b->lower > -INFINITY ? (struct trimmed_bucket){b->count, at} : (struct trimmed_bucket){0, 0};
 }
 
 /* `at` is between the limits. */
-static struct kept cut_bucket(const struct trim *t, const struct bucket *b, bool positive)
+static struct trimmed_bucket cut_bucket(const struct trim *t, const struct bucket *b, bool positive)
 {
     if (isinf(b->lower) || isinf(b->upper))
         return cut_endless(t, b);
-    double below = b->count * (histogram_is_custom(t->h) ? bucket_part_linear(b, t->at) : bucket_part_log(b, t->at));
+    double below = b->count * (histogram_is_custom(t->h) ? bucket_fraction_linear(b, t->at) : bucket_fraction_log(b,
+                                                                                                                  t->at));
     if (t->part == KEEP_BELOW)
-        return (struct kept){below, middle_of(t->h, b->lower, t->at, positive)};
-    return (struct kept){b->count - below, middle_of(t->h, t->at, b->upper, positive)};
+        return (struct trimmed_bucket){below, middle_of(t->h, b->lower, t->at, positive)};
+    return (struct trimmed_bucket){b->count - below, middle_of(t->h, t->at, b->upper, positive)};
 }
 
-static struct kept trim_bucket(const struct trim *t, const struct bucket *b, bool positive)
+static struct trimmed_bucket trim_bucket(const struct trim *t, const struct bucket *b, bool positive)
 {
     bool whole = t->part == KEEP_BELOW ? b->upper <= t->at : b->lower >= t->at;
     bool crossed = t->part == KEEP_BELOW ? b->lower < t->at : b->upper > t->at;
     if (whole)
-        return (struct kept){b->count, middle_of(t->h, b->lower, b->upper, positive)};
-    return crossed ? cut_bucket(t, b, positive) : (struct kept){0, 0};
+        return (struct trimmed_bucket){b->count, middle_of(t->h, b->lower, b->upper, positive)};
+    return crossed ? cut_bucket(t, b, positive) : (struct trimmed_bucket){0, 0};
 }
 
-static void trim_take(struct trim *t, const struct kept *kept, double before)
+static void trim_take(struct trim *t, const struct trimmed_bucket *kept, double before)
 {
     t->count += kept->count;
     t->sum += kept->middle * kept->count;
@@ -86,7 +88,7 @@ static void trim_side(struct trim *t, struct arena *a, struct buckets *side, str
         if (b.count == 0)
             continue;
         t->populated[positive] = true;
-        struct kept kept = trim_bucket(t, &b, positive);
+        struct trimmed_bucket kept = trim_bucket(t, &b, positive);
         counts[i] = kept.count;
         trim_take(t, &kept, b.count);
     }
@@ -94,17 +96,17 @@ static void trim_side(struct trim *t, struct arena *a, struct buckets *side, str
 }
 
 /* Nothing is above the upper limit, nothing below the lower one; `below` and `above` are what `at` divides. */
-static struct kept cut_zero(const struct trim *t, const struct bucket *b)
+static struct trimmed_bucket cut_zero(const struct trim *t, const struct bucket *b)
 {
-    struct kept all = {b->count, (b->lower + b->upper) / 2}, none = {0, 0};
+    struct trimmed_bucket all = {b->count, (b->lower + b->upper) / 2}, none = {0, 0};
     double width = b->upper - b->lower, below = (t->at - b->lower) / width, above = (b->upper - t->at) / width;
     if (t->at <= b->lower)
         return t->part == KEEP_BELOW ? none : all;
     if (t->at >= b->upper)
         return t->part == KEEP_BELOW ? all : none;
     if (t->part == KEEP_BELOW)
-        return (struct kept){b->count * below, (b->lower + t->at) / 2};
-    return (struct kept){b->count * above, (t->at + b->upper) / 2};
+        return (struct trimmed_bucket){b->count * below, (b->lower + t->at) / 2};
+    return (struct trimmed_bucket){b->count * above, (t->at + b->upper) / 2};
 }
 
 static double trim_zero(struct trim *t)
@@ -116,12 +118,12 @@ static double trim_zero(struct trim *t)
         b.upper = 0;
     if (t->populated[1] && !t->populated[0])
         b.lower = 0;
-    struct kept kept = cut_zero(t, &b);
+    struct trimmed_bucket kept = cut_zero(t, &b);
     trim_take(t, &kept, b.count);
     return kept.count;
 }
 
-static struct histogram *trim(struct arena *a, const struct histogram *h, double at, enum trim_part part)
+static struct histogram *histogram_trim_at(struct arena *a, const struct histogram *h, double at, enum trim_part part)
 {
     struct trim t = {.h = h, .part = part, .at = at};
     struct histogram *out = histogram_hinted(a, h, h->hint);
@@ -137,10 +139,10 @@ static struct histogram *trim(struct arena *a, const struct histogram *h, double
 
 struct histogram *histogram_trim_upper(struct arena *a, const struct histogram *h, double at)
 {
-    return trim(a, h, at, KEEP_BELOW);
+    return histogram_trim_at(a, h, at, KEEP_BELOW);
 }
 
 struct histogram *histogram_trim_lower(struct arena *a, const struct histogram *h, double at)
 {
-    return trim(a, h, at, KEEP_ABOVE);
+    return histogram_trim_at(a, h, at, KEEP_ABOVE);
 }

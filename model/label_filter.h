@@ -4,7 +4,8 @@
  *   up   {job="a", env=~"dev|test"}   up{job!="a" or env="dev"}
  *
  * In braces `or` separates alternatives, each a list of matchers that must all hold; a name before the braces belongs
- * to every alternative. {} has none and, as in vmagent, accepts nothing. Regexes are anchored. Immutable once parsed; any thread may match.
+ * to every alternative. {} has none and, as in vmagent, accepts nothing. Regexes are anchored. Immutable once parsed;
+ * any thread may match.
  */
 #ifndef MODEL_LABEL_FILTER_H
 #define MODEL_LABEL_FILTER_H

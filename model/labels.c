@@ -199,7 +199,7 @@ size_t labels_pair_size(struct str name, struct str value)
     return 1 + varint_size(body) + body;
 }
 
-static uint8_t *put_bytes(uint8_t *p, uint8_t tag, struct str s)
+static uint8_t *labels_put_bytes(uint8_t *p, uint8_t tag, struct str s)
 {
     *p++ = tag;
     p = varint_put(p, s.n);
@@ -216,7 +216,7 @@ void labels_append(struct buf *out, struct str name, struct str value)
     uint8_t *p = (uint8_t *)out->p + out->n;
     *p++ = TAG_LABEL;
     p = varint_put(p, body);
-    p = put_bytes(p, TAG_NAME, name);
-    put_bytes(p, TAG_VALUE, value);
+    p = labels_put_bytes(p, TAG_NAME, name);
+    labels_put_bytes(p, TAG_VALUE, value);
     out->n += whole;
 }

@@ -28,7 +28,7 @@ void builder_start(struct labels_builder *b, struct labels from)
         builder_add(b, l.name, l.value);
 }
 
-static struct label_slot *find(const struct labels_builder *b, struct str name)
+static struct label_slot *builder_find(const struct labels_builder *b, struct str name)
 {
     for (size_t i = 0; i < b->n; i++)
         if (str_eq(b->slots[i].label.name, name))
@@ -38,13 +38,13 @@ static struct label_slot *find(const struct labels_builder *b, struct str name)
 
 struct str builder_get(const struct labels_builder *b, struct str name)
 {
-    const struct label_slot *slot = find(b, name);
+    const struct label_slot *slot = builder_find(b, name);
     return slot && !slot->gone ? slot->label.value : STR_NONE;
 }
 
 void builder_set(struct labels_builder *b, struct str name, struct str value)
 {
-    struct label_slot *slot = find(b, name);
+    struct label_slot *slot = builder_find(b, name);
     if (slot) {
         slot->label.value = value;
         slot->gone = value.n == 0;
@@ -55,24 +55,24 @@ void builder_set(struct labels_builder *b, struct str name, struct str value)
 
 void builder_del(struct labels_builder *b, struct str name) { builder_set(b, name, STR_NONE); }
 
-static int by_name(const void *a, const void *b)
+static int builder_compare_names(const void *a, const void *b)
 {
     const struct label_slot *x = a, *y = b;
     return str_cmp(x->label.name, y->label.name);
 }
 
 /* Labels mostly come sorted already, then one pass is enough; a short list is put in order by insertion. */
-static void sort(struct labels_builder *b)
+static void builder_sort(struct labels_builder *b)
 {
     enum { SHORT = 32 };
     if (b->n > SHORT) {
-        qsort(b->slots, b->n, sizeof *b->slots, by_name);
+        qsort(b->slots, b->n, sizeof *b->slots, builder_compare_names);
         return;
     }
     for (size_t i = 1; i < b->n; i++) {
         struct label_slot slot = b->slots[i];
         size_t at = i;
-        for (; at > 0 && by_name(&b->slots[at - 1], &slot) > 0; at--)
+        for (; at > 0 && builder_compare_names(&b->slots[at - 1], &slot) > 0; at--)
             b->slots[at] = b->slots[at - 1];
         b->slots[at] = slot;
     }
@@ -80,9 +80,9 @@ static void sort(struct labels_builder *b)
 
 bool builder_twice(struct labels_builder *b, struct str *name)
 {
-    sort(b);
+    builder_sort(b);
     for (size_t i = 1; i < b->n; i++) {
-        if (by_name(&b->slots[i - 1], &b->slots[i]) == 0) {
+        if (builder_compare_names(&b->slots[i - 1], &b->slots[i]) == 0) {
             *name = b->slots[i].label.name;
             return true;
         }
@@ -105,7 +105,7 @@ size_t builder_size(const struct labels_builder *b, size_t *count)
 
 struct labels builder_append(struct labels_builder *b, struct buf *out)
 {
-    sort(b);
+    builder_sort(b);
     size_t count, size = builder_size(b, &count), start = out->n;
     if (size == 0 || !buf_reserve(out, size))
         return (struct labels){0};

@@ -21,7 +21,7 @@ bool metric_name_legacy(struct str name) { return legacy(name, true); }
 bool label_name_valid(struct str name) { return name.n > 0 && utf8_valid(name); }
 
 /* One character beyond ASCII, or one byte that is none; how many bytes it took. */
-static size_t quote_rune(struct buf *out, struct str s)
+static size_t labels_quote_rune(struct buf *out, struct str s)
 {
     size_t n;
     if (utf8_next(s, &n) == 0xfffd && n == 1)
@@ -46,7 +46,7 @@ void labels_quote(struct buf *out, struct str s)
         else if (c < 0x80)
             buf_add_char(out, (char)c);
         else
-            i += quote_rune(out, str_skip(s, i)) - 1;
+            i += labels_quote_rune(out, str_skip(s, i)) - 1;
     }
     buf_add_char(out, '"');
 }

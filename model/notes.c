@@ -9,7 +9,7 @@
 enum { NOTE_MAX = 4096 /* bytes; what is longer is cut */, FIRST_SLOTS = 16 };
 
 /* The slot of the text, or the empty one where it belongs. */
-static uint32_t *slot_of(const struct note_list *list, struct str text)
+static uint32_t *notes_slot_of(const struct note_list *list, struct str text)
 {
     size_t mask = list->_n_slots - 1, i = hash_keyed(text.p, text.n) & mask;
     while (list->_slots[i] && !str_eq(list->items[list->_slots[i] - 1], text))
@@ -18,7 +18,7 @@ static uint32_t *slot_of(const struct note_list *list, struct str text)
 }
 
 /* A server may send any number of different notes. False when the arena is spent. */
-static bool grow(struct arena *a, struct note_list *list)
+static bool notes_grow(struct arena *a, struct note_list *list)
 {
     struct note_list larger = *list;
     larger._n_slots = list->_n_slots ? list->_n_slots * 2 : FIRST_SLOTS;
@@ -26,16 +26,16 @@ static bool grow(struct arena *a, struct note_list *list)
     if (larger._slots == NULL)
         return false;
     for (size_t i = 0; i < list->n; i++)
-        *slot_of(&larger, list->items[i]) = (uint32_t)i + 1;
+        *notes_slot_of(&larger, list->items[i]) = (uint32_t)i + 1;
     *list = larger;
     return true;
 }
 
-static void add(struct arena *a, struct note_list *list, struct str text)
+static void notes_list_add(struct arena *a, struct note_list *list, struct str text)
 {
-    if (2 * (list->n + 1) > list->_n_slots && !grow(a, list))
+    if (2 * (list->n + 1) > list->_n_slots && !notes_grow(a, list))
         return;
-    uint32_t *slot = slot_of(list, text);
+    uint32_t *slot = notes_slot_of(list, text);
     if (*slot)
         return;
     arena_grow(a, &list->items, &list->_cap, list->n + 1, sizeof *list->items);
@@ -51,7 +51,7 @@ static void add_formatted(struct arena *a, struct note_list *list, const char *f
 {
     char text[NOTE_MAX];
     int n = vsnprintf(text, sizeof text, format, args);
-    add(a, list, str_n(text, n < 0 ? 0 : n < NOTE_MAX ? (size_t)n : NOTE_MAX - 1));
+    notes_list_add(a, list, str_n(text, n < 0 ? 0 : n < NOTE_MAX ? (size_t)n : NOTE_MAX - 1));
 }
 
 void notes_warn(struct notes *n, const char *format, ...)
@@ -79,13 +79,13 @@ void notes_replace(struct notes *n, struct note_list *list, struct str text, siz
             list->items[i] = arena_str(n->arena, text);
         return;
     }
-    add(n->arena, list, text);
+    notes_list_add(n->arena, list, text);
 }
 
 void notes_merge(struct notes *to, const struct notes *from)
 {
     for (size_t i = 0; i < from->warnings.n; i++)
-        add(to->arena, &to->warnings, from->warnings.items[i]);
+        notes_list_add(to->arena, &to->warnings, from->warnings.items[i]);
     for (size_t i = 0; i < from->infos.n; i++)
-        add(to->arena, &to->infos, from->infos.items[i]);
+        notes_list_add(to->arena, &to->infos, from->infos.items[i]);
 }

@@ -6,7 +6,7 @@
 #include "base/compress.h"
 #include "base/num.h"
 
-static struct str value_of(const struct labels_builder *b, struct str name)
+static struct str relabel_value_of(const struct labels_builder *b, struct str name)
 {
     struct str value = builder_get(b, name);
     return value.p ? value : STR("");
@@ -18,7 +18,7 @@ static struct str source(const struct relabel_rule *r, struct labels_builder *b)
     if (r->source_labels.n == 0)
         return STR("");
     if (r->source_labels.n == 1)
-        return value_of(b, r->source_labels.items[0]);
+        return relabel_value_of(b, r->source_labels.items[0]);
     buf_clear(&b->_text);
     for (size_t i = 0; i < r->source_labels.n; i++) {
         if (i > 0)
@@ -33,8 +33,8 @@ static bool takes_all(const struct relabel_rule *r) { return str_is(r->regex_tex
 
 /* The template with its groups filled in; false when the regex does not match. Most rules name no group or all of
  * the text: they need no captures, which cost ten times a match. */
-static bool expand(const struct relabel_rule *r, struct labels_builder *b, struct str text, struct str template,
-                   struct str *out)
+static bool relabel_expand(const struct relabel_rule *r, struct labels_builder *b, struct str text, struct str template,
+                           struct str *out)
 {
     if (!has_groups(template)) {
         *out = template;
@@ -54,7 +54,7 @@ static bool expand(const struct relabel_rule *r, struct labels_builder *b, struc
 static void replace(const struct relabel_rule *r, struct labels_builder *b)
 {
     struct str text = source(r, b), target, value;
-    if (!expand(r, b, text, r->replacement, &value) || !expand(r, b, text, r->target_label, &target))
+    if (!relabel_expand(r, b, text, r->replacement, &value) || !relabel_expand(r, b, text, r->target_label, &target))
         return;
     if (!has_groups(r->target_label) || label_name_valid(target))
         builder_set(b, target, value);
@@ -87,7 +87,7 @@ static void labelmap(const struct relabel_rule *r, struct labels_builder *b)
     size_t n = 0;
     for (size_t i = 0; mapped && i < b->n; i++) {
         const struct label_slot *slot = &b->slots[i];
-        if (!slot->gone && expand(r, b, slot->label.name, r->replacement, &mapped[n].name)
+        if (!slot->gone && relabel_expand(r, b, slot->label.name, r->replacement, &mapped[n].name)
             && label_name_valid(mapped[n].name))
             mapped[n++].value = slot->label.value;
     }
@@ -95,7 +95,7 @@ static void labelmap(const struct relabel_rule *r, struct labels_builder *b)
         builder_set(b, mapped[i].name, mapped[i].value);
 }
 
-static void drop_names(const struct relabel_rule *r, struct labels_builder *b, bool matching)
+static void relabel_drop_labels(const struct relabel_rule *r, struct labels_builder *b, bool matching)
 {
     for (size_t i = 0; i < b->n; i++)
         if (!b->slots[i].gone && regex_match(r->regex, b->slots[i].label.name) == matching)
@@ -123,13 +123,13 @@ static void change_case(const struct relabel_rule *r, struct labels_builder *b, 
 
 static bool equal(const struct relabel_rule *r, struct labels_builder *b)
 {
-    return str_eq(source(r, b), value_of(b, r->target_label));
+    return str_eq(source(r, b), relabel_value_of(b, r->target_label));
 }
 
-/* --- vmagent's actions ------------------------------------------------------------------------------------------- */
+/* --- vmagent's actions -------------------------------------------------------------------------------------------- */
 
 /* The text with every match of the regex replaced. */
-static struct str replace_matches(const struct relabel_rule *r, struct labels_builder *b, struct str text)
+static struct str relabel_replace_matches(const struct relabel_rule *r, struct labels_builder *b, struct str text)
 {
     buf_clear(&b->_text);
     regex_replace_all(r->regex, text, r->replacement, &b->_text);
@@ -138,7 +138,7 @@ static struct str replace_matches(const struct relabel_rule *r, struct labels_bu
 
 static void replace_all(const struct relabel_rule *r, struct labels_builder *b)
 {
-    struct str text = source(r, b), value = replace_matches(r, b, text);
+    struct str text = source(r, b), value = relabel_replace_matches(r, b, text);
     if (!str_eq(text, value))
         builder_set(b, r->target_label, value);
 }
@@ -150,7 +150,7 @@ static void labelmap_all(const struct relabel_rule *r, struct labels_builder *b)
     size_t n = 0;
     for (size_t i = 0; renamed && i < b->n; i++) {
         struct label_slot *slot = &b->slots[i];
-        struct str name = slot->gone ? slot->label.name : replace_matches(r, b, slot->label.name);
+        struct str name = slot->gone ? slot->label.name : relabel_replace_matches(r, b, slot->label.name);
         if (str_eq(name, slot->label.name))
             continue;
         renamed[n++] = (struct label){name, slot->label.value};
@@ -164,23 +164,23 @@ static void labelmap_all(const struct relabel_rule *r, struct labels_builder *b)
 static bool sources_are_equal(const struct relabel_rule *r, const struct labels_builder *b)
 {
     for (size_t i = 1; i < r->source_labels.n; i++)
-        if (!str_eq(value_of(b, r->source_labels.items[i]), value_of(b, r->source_labels.items[0])))
+        if (!str_eq(relabel_value_of(b, r->source_labels.items[i]), relabel_value_of(b, r->source_labels.items[0])))
             return false;
     return true;
 }
 
 static bool target_contains_sources(const struct relabel_rule *r, const struct labels_builder *b)
 {
-    struct str target = value_of(b, r->target_label);
+    struct str target = relabel_value_of(b, r->target_label);
     for (size_t i = 0; i < r->source_labels.n; i++) {
-        struct str part = value_of(b, r->source_labels.items[i]);
+        struct str part = relabel_value_of(b, r->source_labels.items[i]);
         if (part.n > 0 && memmem(target.p, target.n, part.p, part.n) == NULL)
             return false;
     }
     return true;
 }
 
-static bool apply(const struct relabel_rule *r, struct labels_builder *b)
+static bool relabel_apply_rule(const struct relabel_rule *r, struct labels_builder *b)
 {
     if (r->only_if && !label_filters_match(r->only_if, b))
         return r->action != RELABEL_KEEP && r->action != RELABEL_KEEP_METRICS;
@@ -194,8 +194,8 @@ static bool apply(const struct relabel_rule *r, struct labels_builder *b)
     case RELABEL_REPLACE: replace(r, b); break;
     case RELABEL_HASHMOD: hashmod(r, b); break;
     case RELABEL_LABELMAP: labelmap(r, b); break;
-    case RELABEL_LABELDROP: drop_names(r, b, true); break;
-    case RELABEL_LABELKEEP: drop_names(r, b, false); break;
+    case RELABEL_LABELDROP: relabel_drop_labels(r, b, true); break;
+    case RELABEL_LABELKEEP: relabel_drop_labels(r, b, false); break;
     case RELABEL_LOWERCASE: change_case(r, b, 'A', 'Z'); break;
     case RELABEL_UPPERCASE: change_case(r, b, 'a', 'z'); break;
     case RELABEL_REPLACE_ALL: replace_all(r, b); break;
@@ -212,7 +212,7 @@ static bool apply(const struct relabel_rule *r, struct labels_builder *b)
 bool relabel_apply(struct relabel_rules r, struct labels_builder *b)
 {
     for (size_t i = 0; i < r.n; i++) {
-        if (!apply(&r.rules[i], b))
+        if (!relabel_apply_rule(&r.rules[i], b))
             return false;
         if (r.rules[i].ends_chain)
             relabel_drop_reserved(b);

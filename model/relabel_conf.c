@@ -61,9 +61,9 @@ static bool check_fields(const struct yaml *node, const struct relabel_rule *r, 
         return conf_err(node, err, "'source_labels' can not be set for %s action", action);
     if (d & NO_TARGET && r->target_label.n > 0)
         return conf_err(node, err, "'target_label' can not be set for %s action", action);
-    if (d & NO_REGEX && conf_given(node, "regex"))
+    if (d & NO_REGEX && conf_is_set(node, "regex"))
         return conf_err(node, err, "'regex' can not be set for %s action", action);
-    if (d & NEEDS_REGEX_OR_IF && r->only_if == NULL && (!conf_given(node, "regex") || r->regex_text.n == 0))
+    if (d & NEEDS_REGEX_OR_IF && r->only_if == NULL && (!conf_is_set(node, "regex") || r->regex_text.n == 0))
         return conf_err(node, err, "%s action requires 'regex' or 'if'", action);
     if (r->action == RELABEL_GRAPHITE)
         return conf_err(node, err, "action graphite is not supported yet");
@@ -81,7 +81,7 @@ static bool check_demands(const struct yaml *node, const struct relabel_rule *r,
         return false;
     if (d & NO_REPLACEMENT && !str_is(r->replacement, "$1"))
         return conf_err(node, err, "'replacement' can not be set for %s action", action);
-    if (d & ONLY_SOURCE_AND_TARGET && (!usual || conf_given(node, "regex")))
+    if (d & ONLY_SOURCE_AND_TARGET && (!usual || conf_is_set(node, "regex")))
         return conf_err(node, err, "%s action requires only 'source_labels' and `target_label`, and no other fields",
                         action);
     if (d & ONLY_REGEX && (!usual || r->source_labels.n > 0 || r->target_label.n > 0))
@@ -91,12 +91,12 @@ static bool check_demands(const struct yaml *node, const struct relabel_rule *r,
     return true;
 }
 
-static bool fail_memory(const struct yaml *node, struct err *err)
+static bool relabel_conf_fail_memory(const struct yaml *node, struct err *err)
 {
     return conf_err(node, err, "the configuration needs more memory than it may have");
 }
 
-static void drop_regex(void *re) { regex_free(re); }
+static void relabel_conf_free_regex(void *re) { regex_free(re); }
 
 static const struct str metric_name = {METRIC_NAME, sizeof METRIC_NAME - 1};
 
@@ -106,7 +106,7 @@ static bool load_if(struct conf_context *c, const struct yaml *node, struct rela
         return true;
     r->only_if = ARENA_NEW(c->arena, struct label_filters);
     if (r->only_if == NULL)
-        return fail_memory(node, err);
+        return relabel_conf_fail_memory(node, err);
     for (size_t i = 0; i < r->if_texts.n; i++) {
         struct err why;
         if (!label_filters_add(r->only_if, c->arena, r->if_texts.items[i], &why))
@@ -115,7 +115,7 @@ static bool load_if(struct conf_context *c, const struct yaml *node, struct rela
     return true;
 }
 
-static bool check(struct conf_context *c, const struct yaml *node, void *value, struct err *err)
+static bool relabel_conf_check(struct conf_context *c, const struct yaml *node, void *value, struct err *err)
 {
     struct relabel_rule *r = value;
     r->xxhash = c->xxhash_hashmod;
@@ -130,8 +130,8 @@ static bool check(struct conf_context *c, const struct yaml *node, void *value, 
     bool anchored = r->action != RELABEL_REPLACE_ALL && r->action != RELABEL_LABELMAP_ALL;
     r->regex = (anchored ? regex_new : regex_new_unanchored)(r->regex_text, &why);
     if (r->regex == NULL)
-        return conf_err(conf_given(node, "regex") ? yaml_get(node, "regex") : node, err, "regex: %s", why.text);
-    return arena_at_end(c->arena, drop_regex, r->regex) || fail_memory(node, err);
+        return conf_err(conf_is_set(node, "regex") ? yaml_get(node, "regex") : node, err, "regex: %s", why.text);
+    return arena_at_end(c->arena, relabel_conf_free_regex, r->regex) || relabel_conf_fail_memory(node, err);
 }
 
 /* A string, or a list of strings any of which may match. */
@@ -152,7 +152,7 @@ static bool load_regex(struct conf_context *c, const struct yaml *node, void *fi
     char *copy = arena_z(c->arena, buf_str(&text));
     *(struct str *)field = str_n(copy, text.n);
     buf_free(&text);
-    return copy || fail_memory(node, err);
+    return copy || relabel_conf_fail_memory(node, err);
 }
 
 static void print_regex(struct buf *out, const void *field, unsigned indent UNUSED)
@@ -176,7 +176,8 @@ static const struct conf_row rows[] = {
      .help = "The new value (replace) or name (labelmap), with groups of the regex"},
     {CONF_ENUM, "action", AT(action), .preset = "replace", .names = actions, .help = "What is done"},
     {CONF_STRINGS, "if", AT(if_texts),
-     .help = "Series selectors (`up{job=\"a\" or env=~\"dev.*\"}`): the rule applies only to what one of them accepts; keep drops the rest"},
+     .help =
+         "Series selectors (`up{job=\"a\" or env=~\"dev.*\"}`): the rule applies only to what one of them accepts; keep drops the rest"},
     {.type = CONF_GUARD, .name = "match", .help = "The rule of action graphite would do nothing"},
     {.type = CONF_GUARD, .name = "labels", .help = "The rule of action graphite would do nothing"},
     {0},
@@ -184,6 +185,6 @@ static const struct conf_row rows[] = {
 #undef AT
 
 const struct conf_section relabel_section = {
-    "relabel_config", sizeof(struct relabel_rule), rows, .check = check,
+    "relabel_config", sizeof(struct relabel_rule), rows, .check = relabel_conf_check,
     .help = "One step that renames, rewrites or drops",
 };

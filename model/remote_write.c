@@ -13,7 +13,7 @@ static inline size_t sample_size(struct sample s)
     return (double_bits(s.v) ? 9 : 0) + (s.t ? 1 + varint_size((uint64_t)s.t) : 0);
 }
 
-static inline uint8_t *put_sample(uint8_t *p, struct sample s)
+static inline uint8_t *remote_write_put_sample(uint8_t *p, struct sample s)
 {
     *p++ = TAG_SAMPLE;
     *p++ = (uint8_t)sample_size(s); /* at most 20 */
@@ -76,7 +76,7 @@ void rw_append_series(struct buf *out, struct labels labels, const struct sample
     if (p == NULL)
         return;
     for (size_t i = 0; i < n; i++)
-        p = put_sample(p, samples[i]);
+        p = remote_write_put_sample(p, samples[i]);
     out->n = (size_t)(p - (uint8_t *)out->p);
 }
 
@@ -89,7 +89,7 @@ void rw_append_full(struct buf *out, struct labels labels, const struct sample *
     if (p == NULL)
         return;
     for (size_t i = 0; i < n; i++)
-        p = put_sample(p, samples[i]);
+        p = remote_write_put_sample(p, samples[i]);
     p = put_messages(p, TAG_EXEMPLAR, exemplars, n_exemplars);
     p = put_messages(p, TAG_HISTOGRAM, hists, n_hists);
     out->n = (size_t)(p - (uint8_t *)out->p);

@@ -34,14 +34,14 @@ void rw_walk_start(struct rw_walk *w, struct str body)
     w->end = w->p + body.n;
 }
 
-static bool damaged(struct rw_walk *w, const uint8_t *at, const char *what)
+static bool rw_walk_corrupted(struct rw_walk *w, const uint8_t *at, const char *what)
 {
     return err_set(&w->err, ERR_BAD_DATA, "remote write body, byte %zu: %s", (size_t)(at - w->_start), what);
 }
 
 static bool next_field(struct rw_walk *w, const uint8_t **p, const uint8_t *end, struct pb_field *f)
 {
-    return pb_next(p, end, f) || (*p != end && damaged(w, *p, "a field is cut off or malformed"));
+    return pb_next(p, end, f) || (*p != end && rw_walk_corrupted(w, *p, "a field is cut off or malformed"));
 }
 
 /* `09 value 10 time`, as every sender that does not leave out zeros writes it. */
@@ -63,19 +63,19 @@ static bool any_sample(struct rw_walk *w, struct str s, struct sample *out)
     *out = (struct sample){0};
     while (pb_next(&p, end, &f)) {
         if ((f.number == 1 && f.wire != WIRE_64) || (f.number == 2 && f.wire != WIRE_VARINT))
-            return damaged(w, p, "a sample has a field of the wrong type");
+            return rw_walk_corrupted(w, p, "a sample has a field of the wrong type");
         if (f.number == 1)
             out->v = double_from_bits(f.value);
         else if (f.number == 2)
             out->t = (int64_t)f.value;
     }
-    return p == end || damaged(w, p, "a sample is cut off or malformed");
+    return p == end || rw_walk_corrupted(w, p, "a sample is cut off or malformed");
 }
 
 static bool add_sample(struct rw_walk *w, struct str bytes)
 {
     if (w->n_samples == RW_MAX_ITEMS)
-        return damaged(w, (const uint8_t *)bytes.p, "a series has too many samples");
+        return rw_walk_corrupted(w, (const uint8_t *)bytes.p, "a series has too many samples");
     if (w->n_samples == w->_cap_samples)
         mem_grow(&w->samples, &w->_cap_samples, w->n_samples + 1, sizeof *w->samples);
     struct sample *s = &w->samples[w->n_samples++];
@@ -92,7 +92,7 @@ static bool add_message(struct rw_walk *w, struct str bytes, struct str **items,
     if (p != end)
         return false;
     if (*n == RW_MAX_ITEMS)
-        return damaged(w, p, "a series has too many histograms or exemplars");
+        return rw_walk_corrupted(w, p, "a series has too many histograms or exemplars");
     mem_grow(items, cap, *n + 1, sizeof **items);
     (*items)[(*n)++] = bytes;
     return true;
@@ -103,7 +103,7 @@ static bool series_field(struct rw_walk *w, const struct pb_field *f)
     if (f->number < FIELD_LABEL || f->number > FIELD_HISTOGRAM)
         return true;
     if (f->wire != WIRE_BYTES)
-        return damaged(w, w->p, "a series has a field of the wrong type");
+        return rw_walk_corrupted(w, w->p, "a series has a field of the wrong type");
     switch (f->number) {
     case FIELD_SAMPLE: return add_sample(w, f->bytes);
     case FIELD_EXEMPLAR: return add_message(w, f->bytes, &w->exemplars, &w->n_exemplars, &w->_cap_exemplars);
@@ -121,13 +121,13 @@ static bool read_label(struct rw_walk *w, struct str bytes, struct label *out)
         if (f.number > 2)
             continue;
         if (f.wire != WIRE_BYTES)
-            return damaged(w, p, "a label has a field of the wrong type");
+            return rw_walk_corrupted(w, p, "a label has a field of the wrong type");
         *(f.number == 1 ? &out->name : &out->value) = f.bytes;
     }
     return p == end;
 }
 
-static bool refuse(struct rw_walk *w, const char *reason)
+static bool rw_walk_fail(struct rw_walk *w, const char *reason)
 {
     w->labels_ok = false;
     w->reason = reason;
@@ -139,11 +139,11 @@ static bool build_labels(struct rw_walk *w)
     struct str name;
     size_t count, size = builder_size(&w->_builder, &count);
     if (builder_twice(&w->_builder, &name))
-        return refuse(w, "a label name stands twice");
+        return rw_walk_fail(w, "a label name stands twice");
     if (count == 0)
-        return refuse(w, "no labels");
+        return rw_walk_fail(w, "no labels");
     if (size > LABELS_MAX_BYTES)
-        return refuse(w, "labels too long");
+        return rw_walk_fail(w, "labels too long");
     buf_clear(&w->_label_buf);
     w->labels = builder_append(&w->_builder, &w->_label_buf);
     return true;
@@ -161,11 +161,11 @@ static bool rebuild_labels(struct rw_walk *w, struct str series)
         if (!read_label(w, f.bytes, &l))
             return false;
         if (!label_name_valid(l.name))
-            return refuse(w, l.name.n ? "a label name is not UTF-8" : "a label has no name");
+            return rw_walk_fail(w, l.name.n ? "a label name is not UTF-8" : "a label has no name");
         if (!utf8_valid(l.value))
-            return refuse(w, "a label value is not UTF-8");
+            return rw_walk_fail(w, "a label value is not UTF-8");
         if (w->_builder.n == LABELS_MAX_COUNT)
-            return refuse(w, "too many labels");
+            return rw_walk_fail(w, "too many labels");
         builder_add(&w->_builder, l.name, l.value);
     }
     return build_labels(w);
@@ -204,7 +204,7 @@ static bool walk_metadata(struct rw_walk *w, struct str bytes)
         bool known =
             f.number == FIELD_TYPE || f.number == FIELD_FAMILY || f.number == FIELD_HELP || f.number == FIELD_UNIT;
         if (known && f.wire != (f.number == FIELD_TYPE ? WIRE_VARINT : WIRE_BYTES))
-            return damaged(w, p, "metadata has a field of the wrong type");
+            return rw_walk_corrupted(w, p, "metadata has a field of the wrong type");
         switch (f.number) {
         case FIELD_TYPE:
             w->metadata.type = f.value <= METRIC_STATESET ? (enum metric_type)f.value : METRIC_UNKNOWN;
@@ -225,7 +225,7 @@ enum rw_item rw_walk_next(struct rw_walk *w)
         if (f.number != FIELD_TIMESERIES && f.number != FIELD_METADATA)
             continue;
         if (f.wire != WIRE_BYTES) {
-            damaged(w, p, "a field of the wrong type");
+            rw_walk_corrupted(w, p, "a field of the wrong type");
             return RW_ERROR;
         }
         w->n_samples = w->n_hists = w->n_exemplars = 0;

@@ -20,12 +20,12 @@ struct cell {
     bool running;      /* the mean is */
 };
 #define NO_ROW UINT32_MAX
-struct group {
+struct aggregate_group {
     struct eval *ev;
     const struct expr *e;
     enum aggregate_op op;
     struct row *rows;         /* of the input */
-    struct later *later;      /* makes them; NULL: they are made */
+    struct lazy_rows *lazy;   /* makes them; NULL: they are made */
     const uint32_t *members;  /* which of them are in this group */
     size_t n;
     struct cell *cells;
@@ -34,7 +34,7 @@ struct group {
     uint32_t first;           /* the first member that has values */
     struct row *out;
 };
-static struct row *member(const struct group *g, size_t m) { return &g->rows[g->members[m]]; }
+static struct row *aggregate_member(const struct aggregate_group *g, size_t m) { return &g->rows[g->members[m]]; }
 
 static void add_sum(struct cell *c, double x)
 {
@@ -107,7 +107,7 @@ static double cell_value(enum aggregate_op op, const struct cell *c)
     }
 }
 
-static void add_row(const struct group *g, const struct row *row)
+static void aggregate_add_row(const struct aggregate_group *g, const struct row *row)
 {
     const double *v = row->v;
     bool skip_hists = row->h && g->op != AGG_COUNT && g->op != AGG_GROUP;
@@ -128,9 +128,9 @@ static void add_row(const struct group *g, const struct row *row)
 #undef EACH
 }
 
-/* --- histograms -------------------------------------------------------------------------------------------------- */
+/* --- histograms --------------------------------------------------------------------------------------------------- */
 
-static bool has_histogram(const struct group *g, const struct row *row)
+static bool has_histogram(const struct aggregate_group *g, const struct row *row)
 {
     for (uint32_t i = 0; row->h && i < g->ev->grid.n; i++)
         if (row->h[i])
@@ -138,12 +138,13 @@ static bool has_histogram(const struct group *g, const struct row *row)
     return false;
 }
 
-static void note_ignored(const struct group *g)
+static void aggregate_note_ignored(const struct aggregate_group *g)
 {
     eval_info(g->ev, g->e->u.aggregate.inner, "ignored histogram in %s aggregation", aggregate_op_text(g->op));
 }
 
-static const struct histogram *combine(const struct group *g, uint32_t i, struct histogram_sum *acc)
+static const struct histogram *aggregate_histograms(const struct aggregate_group *g, uint32_t i,
+                                                    struct histogram_sum *acc)
 {
     const struct expr *at = g->e->u.aggregate.inner;
     unsigned flags = 0;
@@ -171,7 +172,7 @@ static const struct histogram *combine(const struct group *g, uint32_t i, struct
     return g->op == AGG_SUM ? histogram_sum_total(acc, g->ev->arena) : histogram_sum_mean(acc, g->ev->arena);
 }
 
-static bool histogram_at(const struct group *g, uint32_t i)
+static bool histogram_at(const struct aggregate_group *g, uint32_t i)
 {
     for (size_t m = 0; m < g->n_hists; m++)
         if (g->hists[m]->h[i])
@@ -179,7 +180,7 @@ static bool histogram_at(const struct group *g, uint32_t i)
     return false;
 }
 
-static void combine_histograms(const struct group *g)
+static void combine_histograms(const struct aggregate_group *g)
 {
     struct histogram_sum acc = {0};
     for (uint32_t i = 0; i < g->ev->grid.n; i++) {
@@ -190,27 +191,27 @@ static void combine_histograms(const struct group *g)
             row_clear(g->out, i);
             continue;
         }
-        const struct histogram *h = combine(g, i, &acc);
+        const struct histogram *h = aggregate_histograms(g, i, &acc);
         if (h)
             row_set_hist(g->ev, g->out, i, h);
     }
 }
 
-static void add_member(struct group *g, size_t m)
+static void add_member(struct aggregate_group *g, size_t m)
 {
-    struct row *row = member(g, m);
+    struct row *row = aggregate_member(g, m);
     eval_charge(g->ev, g->ev->grid.n);
-    if (g->later && !later_row(g->ev, g->later, g->members[m], row))
+    if (g->lazy && !lazy_row(g->ev, g->lazy, g->members[m], row))
         return;
     if (g->members[m] < g->first)
         g->first = g->members[m];
-    add_row(g, row);
+    aggregate_add_row(g, row);
     g->out->drop_name |= row->drop_name;
     if (has_histogram(g, row))
         g->hists[g->n_hists++] = row;
 }
 
-static void aggregate_group(struct group *g)
+static void aggregate_group(struct aggregate_group *g)
 {
     memset(g->cells, 0, g->ev->grid.n * sizeof *g->cells);
     g->n_hists = 0;
@@ -223,14 +224,14 @@ static void aggregate_group(struct group *g)
     if (g->n_hists > 0 && (g->op == AGG_SUM || g->op == AGG_AVG))
         combine_histograms(g);
     else if (g->n_hists > 0 && g->op != AGG_COUNT && g->op != AGG_GROUP)
-        note_ignored(g);
+        aggregate_note_ignored(g);
 }
 
-/* --- all together ------------------------------------------------------------------------------------------------ */
+/* --- all together ------------------------------------------------------------------------------------------------- */
 
-static void start_groups(struct eval *ev, const struct expr *e, const struct value *in, struct group *g)
+static void start_groups(struct eval *ev, const struct expr *e, const struct value *in, struct aggregate_group *g)
 {
-    *g = (struct group){.ev = ev, .e = e, .op = e->u.aggregate.op, .rows = in->rows};
+    *g = (struct aggregate_group){.ev = ev, .e = e, .op = e->u.aggregate.op, .rows = in->rows};
     g->cells = ARENA_ARRAY(ev->arena, struct cell, ev->grid.n);
     g->hists = ARENA_ARRAY(ev->arena, const struct row *, in->n);
 }
@@ -248,12 +249,12 @@ static void order_groups(struct eval *ev, const uint32_t *begins, size_t n_rows,
     out->n = out->_cap = n;
 }
 
-static void aggregate_groups(struct group *g, const struct value *in, struct value *out)
+static void aggregate_groups(struct aggregate_group *g, const struct value *in, struct value *out)
 {
     struct eval *ev = g->ev;
     struct row_groups groups;
     struct grouping by = grouping_of(ev, g->e, STR_NONE);
-    uint32_t *begins = g->later ? ARENA_ARRAY(ev->arena, uint32_t, in->n) : NULL;
+    uint32_t *begins = g->lazy ? ARENA_ARRAY(ev->arena, uint32_t, in->n) : NULL;
     group_rows(ev, &by, in, &groups);
     for (size_t i = 0; i < groups.n; i++) {
         g->members = groups.rows + groups.start[i];
@@ -289,18 +290,18 @@ static void aggregate_at_once(struct eval *ev, const struct expr *e, const doubl
     else if (op == AGG_QUANTILE)
         eval_quantile(ev, e, &in, param, out);
     else
-        eval_pick(ev, e, &in, param, out);
+        eval_topk(ev, e, &in, param, out);
 }
 
 static void aggregate_row_by_row(struct eval *ev, const struct expr *e, struct value *out)
 {
     struct value in;
-    struct group g;
-    struct later *later = rows_later(ev, e->u.aggregate.inner, &in);
-    if (later == NULL)
+    struct aggregate_group g;
+    struct lazy_rows *lazy = lazy_rows_begin(ev, e->u.aggregate.inner, &in);
+    if (lazy == NULL)
         eval_expr(ev, e->u.aggregate.inner, &in);
     start_groups(ev, e, &in, &g);
-    g.later = later;
+    g.lazy = lazy;
     aggregate_groups(&g, &in, out);
 }
 

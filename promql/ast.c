@@ -44,7 +44,7 @@ enum promql_type promql_type(const struct expr *e)
     }
 }
 
-/* --- walking ----------------------------------------------------------------------------------------------------- */
+/* --- walking ------------------------------------------------------------------------------------------------------ */
 
 struct visitor { void (*selector)(const struct expr *e, void *arg); void *arg; };
 
@@ -105,7 +105,7 @@ struct selector_list {
     size_t *sizes, n, cap_sets, cap_sizes;
 };
 
-static void add_selector(const struct expr *e, void *arg)
+static void ast_count_selector(const struct expr *e, void *arg)
 {
     struct selector_list *list = arg;
     arena_grow(list->arena, &list->sets, &list->cap_sets, list->n + 1, sizeof *list->sets);
@@ -119,7 +119,7 @@ static void add_selector(const struct expr *e, void *arg)
 size_t promql_selectors(struct arena *a, const struct expr *e, const struct matcher *const **sets, const size_t **sizes)
 {
     struct selector_list list = {.arena = a};
-    walk(e, &(struct visitor){add_selector, &list});
+    walk(e, &(struct visitor){ast_count_selector, &list});
     *sets = list.sets;
     *sizes = list.sizes;
     return list.n;

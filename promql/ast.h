@@ -121,7 +121,7 @@ struct expr {
             const struct matcher *matchers; size_t n_matchers;
             struct time_shift shift;
             bool anchored, smoothed;
-            bool bare;                         /* put in by the preparation: histograms are read without buckets */
+            bool drop_buckets;                 /* put in by the preparation: histograms are read without buckets */
             int leaf;                          /* index among the query's leaves, -1 before preparation */
         } selector;
         struct { struct expr *selector; int64_t range; const struct duration_expr *range_expr; } matrix;

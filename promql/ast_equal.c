@@ -29,7 +29,7 @@ static bool same_shift(const struct time_shift *a, const struct time_shift *b)
            same_duration(a->offset_expr, b->offset_expr);
 }
 
-static bool same_matching(const struct matching *a, const struct matching *b)
+static bool ast_equal_same_matching(const struct matching *a, const struct matching *b)
 {
     if (a == NULL || b == NULL)
         return a == b;
@@ -48,7 +48,7 @@ static size_t count_matcher(const struct matcher *m, const struct matcher *in, s
     return found;
 }
 
-static bool same_matchers(const struct expr *a, const struct expr *b)
+static bool ast_same_matchers(const struct expr *a, const struct expr *b)
 {
     const struct matcher *m = a->u.selector.matchers, *o = b->u.selector.matchers;
     size_t n = a->u.selector.n_matchers;
@@ -62,7 +62,7 @@ static bool same_selector(const struct expr *a, const struct expr *b)
 {
     return str_eq(a->u.selector.name, b->u.selector.name) && a->u.selector.anchored == b->u.selector.anchored &&
            a->u.selector.smoothed == b->u.selector.smoothed && same_shift(&a->u.selector.shift, &b->u.selector.shift) &&
-           same_matchers(a, b);
+           ast_same_matchers(a, b);
 }
 
 static bool same_matrix(const struct expr *a, const struct expr *b)
@@ -84,7 +84,7 @@ static bool same_chain(const struct expr *a, const struct expr *b)
 {
     for (; a->kind == EXPR_BINARY && b->kind == EXPR_BINARY; a = a->u.binary.left, b = b->u.binary.left)
         if (a->type != b->type || a->u.binary.op != b->u.binary.op || a->u.binary.is_bool != b->u.binary.is_bool ||
-            !same_matching(a->u.binary.matching, b->u.binary.matching) ||
+            !ast_equal_same_matching(a->u.binary.matching, b->u.binary.matching) ||
             !promql_equal(a->u.binary.right, b->u.binary.right))
             return false;
     return promql_equal(a, b);

@@ -8,31 +8,31 @@
 #include "model/histogram_math.h"
 
 /* A stale marker in between changes nothing: what follows it is compared with what came before. */
-void bare_histograms(struct eval *ev, struct hist_sample *hists, uint32_t n)
+void histograms_drop_buckets(struct eval *ev, struct hist_sample *hists, uint32_t n)
 {
     const struct histogram *before = NULL;
     for (uint32_t i = 0; i < n; i++) {
         const struct histogram *h = hists[i].h;
         eval_charge(ev, CHARGE_HISTOGRAM);
-        struct histogram *bare = histogram_hinted(ev->arena, h, h->hint);
+        struct histogram *drop_buckets = histogram_hinted(ev->arena, h, h->hint);
         bool stale = histogram_is_stale(h);
         if (!stale && before && h->hint == RESET_UNKNOWN)
-            bare->hint = histogram_was_reset(ev->arena, h, before) ? RESET_YES : RESET_NO;
-        bare->zero_threshold = bare->zero_count = 0;
-        bare->positive = bare->negative = (struct buckets){0};
-        bare->custom = NULL;
-        bare->n_custom = 0;
+            drop_buckets->hint = histogram_was_reset(ev->arena, h, before) ? RESET_YES : RESET_NO;
+        drop_buckets->zero_threshold = drop_buckets->zero_count = 0;
+        drop_buckets->positive = drop_buckets->negative = (struct buckets){0};
+        drop_buckets->custom = NULL;
+        drop_buckets->n_custom = 0;
         before = stale ? before : h;
-        hists[i].h = bare;
+        hists[i].h = drop_buckets;
     }
 }
 
-bool bare_is_enough(enum function_id id)
+bool function_ignores_buckets(enum function_id id)
 {
     return id == FN_HISTOGRAM_COUNT || id == FN_HISTOGRAM_SUM || id == FN_HISTOGRAM_AVG;
 }
 
-bool bare_is_too_little(const struct expr *e)
+bool expr_needs_buckets(const struct expr *e)
 {
     if (e->kind == EXPR_BINARY)
         return e->u.binary.op == OP_TRIM_UPPER || e->u.binary.op == OP_TRIM_LOWER;

@@ -101,7 +101,7 @@ bool binary_element(struct eval *ev, enum binary_op op, double lv, const struct 
     return true;
 }
 
-void binary_say(struct eval *ev, const struct expr *at, unsigned notes)
+void binary_annotate(struct eval *ev, const struct expr *at, unsigned notes)
 {
     static const char *const types[][2] = {
         [ELEMENT_FLOAT_FLOAT] = {"float", "float"}, [ELEMENT_FLOAT_HISTOGRAM] = {"float", "histogram"},
@@ -119,7 +119,7 @@ void binary_say(struct eval *ev, const struct expr *at, unsigned notes)
         eval_info(ev, at, "mismatched custom buckets were reconciled during %s", doing);
 }
 
-/* --- two scalars ------------------------------------------------------------------------------------------------- */
+/* --- two scalars -------------------------------------------------------------------------------------------------- */
 
 static void scalars(struct eval *ev, const struct expr *e, struct value *l, const struct value *r, struct value *out)
 {
@@ -130,7 +130,7 @@ static void scalars(struct eval *ev, const struct expr *e, struct value *l, cons
     out->scalar = l->scalar;
 }
 
-/* --- a vector and a scalar --------------------------------------------------------------------------------------- */
+/* --- a vector and a scalar ---------------------------------------------------------------------------------------- */
 
 static enum element_note element_with_scalar(struct eval *ev, const struct expr *e, struct row *row, uint32_t i,
                                              double scalar, bool scalar_left)
@@ -190,7 +190,7 @@ static void row_with_scalar(struct eval *ev, const struct expr *e, struct row *r
             if (!is_absent(row->v[i]))
                 notes |= 1u << element_with_scalar(ev, e, row, i, scalar[i], scalar_left);
         }
-    binary_say(ev, e, notes);
+    binary_annotate(ev, e, notes);
     if (binary_changes_meaning(op) || e->u.binary.is_bool)
         row_drop_name(ev, row);
 }
@@ -238,6 +238,6 @@ void eval_chain(struct eval *ev, const struct expr *e, struct value *out)
             return;
         eval_check(ev);
         ev->live = before; /* what the operation's sides held is free again */
-        eval_hold(ev, value_weight(out, &ev->grid));
+        eval_hold(ev, value_mem_estimate(out, &ev->grid));
     }
 }

@@ -15,7 +15,7 @@ static void drop_times_before(struct eval *ev, int64_t oldest, struct row *row)
 static void eval_timestamp(struct eval *ev, const struct expr *selector, struct value *out)
 {
     const struct time_shift *shift = &selector->u.selector.shift;
-    eval_instant(ev, selector, &ev->sets[selector->u.selector.leaf], PART_TIME, out);
+    eval_instant(ev, selector, &ev->sets[selector->u.selector.leaf], SAMPLE_TIME, out);
     for (size_t i = 0; i < out->n; i++) {
         row_drop_name(ev, &out->rows[i]);
         if (shift->at != AT_NONE)

@@ -21,7 +21,7 @@ static void check_aggregate(struct parser *p, struct expr *e)
                     "aggregation parameter");
 }
 
-/* --- binary operators -------------------------------------------------------------------------------------------- */
+/* --- binary operators --------------------------------------------------------------------------------------------- */
 
 /* Where the operator stands: behind the left side. */
 static size_t operator_pos(const struct parser *p, const struct expr *e)
@@ -32,7 +32,10 @@ static size_t operator_pos(const struct parser *p, const struct expr *e)
     return pos;
 }
 
-static int by_name(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
+static int typecheck_compare_names(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
 
 static void check_group_labels(struct parser *p, const struct expr *e, const struct matching *m)
 {
@@ -42,9 +45,9 @@ static void check_group_labels(struct parser *p, const struct expr *e, const str
     struct str *sorted = ARENA_ARRAY(p->arena, struct str, n);
     for (size_t i = 0; i < n; i++)
         sorted[i] = m->include[i];
-    qsort(sorted, n, sizeof *sorted, by_name);
+    qsort(sorted, n, sizeof *sorted, typecheck_compare_names);
     for (size_t i = 0; i < m->n_labels; i++)
-        if (bsearch(&m->labels[i], sorted, n, sizeof *sorted, by_name))
+        if (bsearch(&m->labels[i], sorted, n, sizeof *sorted, typecheck_compare_names))
             parse_fail(p, operator_pos(p, e), "label %s must not occur in ON and GROUP clause at once",
                        parse_quoted(p, m->labels[i]));
 }
@@ -96,7 +99,7 @@ static void check_operation(struct parser *p, struct expr *e)
     e->u.binary.matching = NULL;
 }
 
-static void check_chain(struct parser *p, struct expr *e)
+static void typecheck_check_chain(struct parser *p, struct expr *e)
 {
     struct expr *b = binary_chain_start(e);
     check_expr(p, b->u.binary.left);
@@ -108,7 +111,7 @@ static void check_chain(struct parser *p, struct expr *e)
     }
 }
 
-/* --- calls ------------------------------------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 static void check_count(struct parser *p, const struct expr *e, const struct function *fn)
 {
@@ -157,7 +160,7 @@ static void check_call(struct parser *p, struct expr *e)
     }
 }
 
-/* --- selectors --------------------------------------------------------------------------------------------------- */
+/* --- selectors ---------------------------------------------------------------------------------------------------- */
 
 static void check_one_name(struct parser *p, const struct expr *e)
 {
@@ -177,7 +180,7 @@ static void check_not_all(struct parser *p, const struct expr *e)
     parse_fail(p, e->pos, "vector selector must contain at least one non-empty matcher");
 }
 
-/* --- everything -------------------------------------------------------------------------------------------------- */
+/* --- everything --------------------------------------------------------------------------------------------------- */
 
 static void check_unary(struct parser *p, struct expr *e)
 {
@@ -200,7 +203,7 @@ void check_expr(struct parser *p, struct expr *e)
 {
     switch (e->kind) {
     case EXPR_AGGREGATE: check_aggregate(p, e); break;
-    case EXPR_BINARY: check_chain(p, e); break;
+    case EXPR_BINARY: typecheck_check_chain(p, e); break;
     case EXPR_UNARY: check_unary(p, e); break;
     case EXPR_CALL: check_call(p, e); break;
     case EXPR_PAREN: check_expr(p, e->u.paren.inner); break;

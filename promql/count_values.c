@@ -6,7 +6,7 @@
 #include "base/num.h"
 #include "model/histogram_math.h"
 
-struct counting {
+struct count_values {
     struct eval *ev;
     struct grouping by;
     struct str label;
@@ -21,7 +21,7 @@ static void add_number(struct buf *b, double v)
     buf_add(b, number, num_format_go(number, v));
 }
 
-static void add_bucket(struct buf *b, const struct bucket *k)
+static void count_values_bucket_text(struct buf *b, const struct bucket *k)
 {
     buf_add_z(b, ", ");
     buf_add_char(b, k->lower_in ? '[' : '(');
@@ -37,7 +37,7 @@ static void add_buckets(struct buf *b, struct bucket_iter it)
 {
     for (struct bucket k; bucket_next(&it, &k);)
         if (k.count != 0)
-            add_bucket(b, &k);
+            count_values_bucket_text(b, &k);
 }
 
 /* {count:5, sum:2.5, [-0.001,0.001]:1, (1,2]:4}: buckets whole, even where the zero bucket overlaps them. */
@@ -53,12 +53,12 @@ static void print_histogram(struct buf *b, const struct histogram *h)
     add_number(b, h->sum);
     add_buckets(b, buckets_ascending(&below));
     if (zero.count != 0)
-        add_bucket(b, &zero);
+        count_values_bucket_text(b, &zero);
     add_buckets(b, buckets_positive(h));
     buf_add_char(b, '}');
 }
 
-static void print_value(struct counting *c, const struct row *row, uint32_t i)
+static void print_value(struct count_values *c, const struct row *row, uint32_t i)
 {
     buf_clear(&c->text);
     if (row_hist(row, i)) {
@@ -68,7 +68,7 @@ static void print_value(struct counting *c, const struct row *row, uint32_t i)
     }
 }
 
-static struct row *row_for(struct counting *c, struct labels from)
+static struct row *row_for(struct count_values *c, struct labels from)
 {
     struct arena *a = c->ev->arena;
     struct labels l = grouping_labels(c->ev, &c->by, labels_with(a, from, c->label, buf_str(&c->text)));
@@ -81,7 +81,7 @@ static struct row *row_for(struct counting *c, struct labels from)
     return &c->out->rows[e->value.u];
 }
 
-static void count_row(struct counting *c, const struct row *row)
+static void count_values_row(struct count_values *c, const struct row *row)
 {
     struct row *to = NULL;
     double last = absent_value();
@@ -102,18 +102,18 @@ static void count_row(struct counting *c, const struct row *row)
 
 static void free_counting(void *arg)
 {
-    struct counting *c = arg;
+    struct count_values *c = arg;
     map_free(c->known);
     buf_free(&c->text);
 }
 
 void eval_count_values(struct eval *ev, const struct expr *e, struct value *in, struct str label, struct value *out)
 {
-    struct counting *c = ARENA_NEW(ev->arena, struct counting);
-    *c = (struct counting){.ev = ev, .by = grouping_of(ev, e, label), .label = label, .out = out};
+    struct count_values *c = ARENA_NEW(ev->arena, struct count_values);
+    *c = (struct count_values){.ev = ev, .by = grouping_of(ev, e, label), .label = label, .out = out};
     c->known = ARENA_NEW(ev->arena, struct map);
     eval_on_end(ev, free_counting, c);
     for (size_t r = 0; r < in->n; r++)
-        count_row(c, &in->rows[r]);
+        count_values_row(c, &in->rows[r]);
     free_counting(c);
 }

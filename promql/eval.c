@@ -64,14 +64,14 @@ void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples)
     ev->per_step[step < ev->outer.n ? step : ev->outer.n - 1] += samples;
 }
 
-struct tally tally_pause(struct eval *ev)
+struct sample_budget sample_budget_pause(struct eval *ev)
 {
-    struct tally t = {ev->stats.samples, ev->per_step};
+    struct sample_budget t = {ev->stats.samples, ev->per_step};
     ev->per_step = NULL;
     return t;
 }
 
-uint64_t tally_resume(struct eval *ev, struct tally t)
+uint64_t sample_budget_resume(struct eval *ev, struct sample_budget t)
 {
     uint64_t read = ev->stats.samples - t.samples;
     ev->stats.samples = t.samples;
@@ -133,12 +133,12 @@ static void spread_row(struct eval *ev, struct row *r)
 static void eval_invariant(struct eval *ev, const struct expr *e, struct value *out)
 {
     struct grid whole = ev->grid;
-    struct tally tally = tally_pause(ev);
+    struct sample_budget budget = sample_budget_pause(ev);
     ev->grid.n = 1;
     eval_expr(ev, e->u.invariant.inner, out);
     value_drop_empty(out, 1);
     ev->grid = whole;
-    uint64_t samples = tally_resume(ev, tally);
+    uint64_t samples = sample_budget_resume(ev, budget);
     for (uint32_t i = 0; i < ev->grid.n; i++)
         eval_count_read(ev, i, samples);
     if (out->scalar)
@@ -153,13 +153,13 @@ static void eval_selector(struct eval *ev, const struct expr *e, struct value *o
     if (e->u.selector.smoothed)
         eval_smoothed(ev, e, set, out);
     else
-        eval_instant(ev, e, set, PART_VALUE, out);
+        eval_instant(ev, e, set, SAMPLE_VALUE, out);
 }
 
 static void eval_fetched(struct eval *ev, const struct expr *e, struct value *out)
 {
     const struct expr at_once = {.kind = EXPR_SELECTOR, .pos = e->pos, .end = e->end};
-    eval_instant(ev, &at_once, e->u.fetched, PART_VALUE, out);
+    eval_instant(ev, &at_once, e->u.fetched, SAMPLE_VALUE, out);
 }
 
 static void eval_node(struct eval *ev, const struct expr *e, struct value *out)
@@ -213,6 +213,6 @@ void eval_expr(struct eval *ev, const struct expr *e, struct value *out)
     eval_node(ev, e, out);
     if (e->kind != EXPR_PAREN && e->kind != EXPR_SELECTOR) { /* what the node's inputs held is free again */
         ev->live = before;
-        eval_hold(ev, value_weight(out, &ev->grid));
+        eval_hold(ev, value_mem_estimate(out, &ev->grid));
     }
 }

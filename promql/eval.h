@@ -170,7 +170,7 @@ struct buf *eval_buf(struct eval *ev); /* freed at the end; buf_free may come be
 void eval_warn(struct eval *ev, const struct expr *at, const char *format, ...) PRINTF(3, 4);
 void eval_info(struct eval *ev, const struct expr *at, const char *format, ...) PRINTF(3, 4);
 /* In place of the one that reads the same up to the words `until`. */
-void eval_info_anew(struct eval *ev, const struct expr *at, const char *until, const char *format, ...) PRINTF(4, 5);
+void eval_info_replace(struct eval *ev, const struct expr *at, const char *until, const char *format, ...) PRINTF(4, 5);
 
 struct row *value_add_row(struct eval *ev, struct value *v, struct labels labels); /* all absent, h NULL */
 double *eval_column(struct eval *ev);                             /* grid.n values, all absent */
@@ -201,10 +201,10 @@ void value_merge(struct eval *ev, struct value *v);
 bool value_repeats_labels(struct eval *ev, const struct value *v); /* there is something to merge, perhaps */
 
 /* The instant vector of a selector's series (staleness, lookback) on ev->grid; `selector` is EXPR_SELECTOR. Or the
- * values are the samples' own times in seconds: PART_TIME for timestamp(), PART_INFO_TIME for info(), where a
+ * values are the samples' own times in seconds: SAMPLE_TIME for timestamp(), SAMPLE_INFO_TIME for info(), where a
  * histogram is an error. */
-enum sample_part { PART_VALUE, PART_TIME, PART_INFO_TIME };
-void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_part part,
+enum sample_field { SAMPLE_VALUE, SAMPLE_TIME, SAMPLE_INFO_TIME };
+void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_field part,
                   struct value *out);
 /* One more select while evaluating (info()). `out` is in the arena; the set is released at the end of the query. */
 void eval_select(struct eval *ev, const struct select *sel, struct series_set *out);

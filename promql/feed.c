@@ -27,8 +27,8 @@ static uint32_t first_hist_after(const struct hist_sample *s, uint32_t n, int64_
     return i;
 }
 
-static void feed_floats(struct eval *ev, struct range_feed *f, const struct series *s, int64_t after, int64_t last,
-                        struct range_input *in)
+static void window_load_floats(struct eval *ev, struct range_window *f, const struct series *s, int64_t after,
+                               int64_t last, struct range_input *in)
 {
     uint32_t from = first_after(s->samples, s->n_samples, after), to = first_after(s->samples, s->n_samples, last);
     uint32_t stale = from;
@@ -47,8 +47,8 @@ static void feed_floats(struct eval *ev, struct range_feed *f, const struct seri
     in->n_samples = n;
 }
 
-static void feed_hists(struct eval *ev, struct range_feed *f, const struct series *s, int64_t after, int64_t last,
-                       struct range_input *in)
+static void window_load_hists(struct eval *ev, struct range_window *f, const struct series *s, int64_t after,
+                              int64_t last, struct range_input *in)
 {
     uint32_t from = first_hist_after(s->hists, s->n_hists, after), to = first_hist_after(s->hists, s->n_hists, last);
     uint32_t n = 0;
@@ -60,15 +60,15 @@ static void feed_hists(struct eval *ev, struct range_feed *f, const struct serie
     for (uint32_t i = from; i < to; i++)
         if (!histogram_is_stale(s->hists[i].h))
             f->hists[n++] = s->hists[i];
-    if (f->bare)
-        bare_histograms(ev, f->hists, n);
+    if (f->drop_buckets)
+        histograms_drop_buckets(ev, f->hists, n);
     in->hists = f->hists;
     in->n_hists = n;
 }
 
 /* Scraped together, the series of a target have their samples at the same times: what was found for one is the next
  * one's too. */
-static bool same_times(const struct range_feed *f, const struct range_input *in)
+static bool same_times(const struct range_window *f, const struct range_input *in)
 {
     if (f->bounds == NULL || f->n_times != in->n_samples)
         return false;
@@ -78,7 +78,7 @@ static bool same_times(const struct range_feed *f, const struct range_input *in)
     return true;
 }
 
-static void slide(struct eval *ev, struct range_feed *f, const struct range_input *in)
+static void slide(struct eval *ev, struct range_window *f, const struct range_input *in)
 {
     struct range_input floats = *in;
     struct window w = {0};
@@ -92,7 +92,7 @@ static void slide(struct eval *ev, struct range_feed *f, const struct range_inpu
     }
 }
 
-static void find_bounds(struct eval *ev, struct range_feed *f, struct range_input *in)
+static void find_bounds(struct eval *ev, struct range_window *f, struct range_input *in)
 {
     if (!same_times(f, in)) {
         if (f->bounds == NULL)
@@ -110,18 +110,19 @@ static void find_bounds(struct eval *ev, struct range_feed *f, struct range_inpu
     in->in_windows = f->in_windows;
 }
 
-bool feed_samples(struct eval *ev, struct range_feed *f, const struct series *s, struct range_input *in)
+bool feed_samples(struct eval *ev, struct range_window *f, const struct series *s, struct range_input *in)
 {
     int64_t around = in->anchored || in->smoothed ? in->lookback : 0, ahead = in->smoothed ? in->lookback : 0;
     int64_t after = in->first_end - in->range - around, last = window_end(in, ev->grid.n - 1) + ahead;
     in->labels = s->labels;
-    feed_floats(ev, f, s, after, last, in);
-    feed_hists(ev, f, s, after, last, in);
+    window_load_floats(ev, f, s, after, last, in);
+    window_load_hists(ev, f, s, after, last, in);
     find_bounds(ev, f, in);
     return in->n_samples + in->n_hists > 0;
 }
 
-bool feed_series(struct eval *ev, struct range_feed *f, struct series_set *set, size_t i, struct range_input *in)
+bool range_window_series(struct eval *ev, struct range_window *f, struct series_set *set, size_t i,
+                         struct range_input *in)
 {
     struct series s;
     eval_check(ev);
@@ -139,8 +140,8 @@ bool feed_series(struct eval *ev, struct range_feed *f, struct series_set *set, 
 
 /* The steps of a subquery's row as samples. Hints of resets are forgotten: they speak of neighbours that may not be
  * here, or be here twice. */
-bool feed_row(struct eval *ev, struct range_feed *f, const struct row *row, const struct grid *g,
-              struct range_input *in)
+bool range_window_row(struct eval *ev, struct range_window *f, const struct row *row, const struct grid *g,
+                      struct range_input *in)
 {
     arena_grow(ev->arena, &f->samples, &f->samples_cap, g->n, sizeof *f->samples);
     arena_grow(ev->arena, &f->hists, &f->hists_cap, row->h ? g->n : 0, sizeof *f->hists);

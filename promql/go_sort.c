@@ -8,12 +8,12 @@
 
 enum { INSERTION = 12, NINTHER = 50, SHIFTING = 50, SHIFTS = 5, ALL_SWAPPED = 12 };
 
-struct sorting { uint32_t *items; go_less_fn *less; const void *of; };
-enum looks { LOOKS_RISING, LOOKS_FALLING, LOOKS_MIXED };
+struct sorting { uint32_t *items; pdqsort_less_fn *less; const void *of; };
+enum input_order { ORDER_RISING, ORDER_FALLING, ORDER_MIXED };
 
 static bool less(const struct sorting *s, size_t i, size_t j) { return s->less(s->of, s->items[i], s->items[j]); }
 
-static void swap(const struct sorting *s, size_t i, size_t j)
+static void pdqsort_swap(const struct sorting *s, size_t i, size_t j)
 {
     uint32_t item = s->items[i];
     s->items[i] = s->items[j];
@@ -25,17 +25,17 @@ static void insertion_sort(const struct sorting *s, size_t a, size_t b)
 {
     for (size_t i = a + 1; i < b; i++)
         for (size_t j = i; j > a && less(s, j, j - 1); j--)
-            swap(s, j, j - 1);
+            pdqsort_swap(s, j, j - 1);
 }
 
-static void sift_down(const struct sorting *s, size_t first, size_t root, size_t n)
+static void pdqsort_sift_down(const struct sorting *s, size_t first, size_t root, size_t n)
 {
     for (size_t child; (child = 2 * root + 1) < n; root = child) {
         if (child + 1 < n && less(s, first + child, first + child + 1))
             child++;
         if (!less(s, first + root, first + child))
             return;
-        swap(s, first + root, first + child);
+        pdqsort_swap(s, first + root, first + child);
     }
 }
 
@@ -43,10 +43,10 @@ static void heap_sort(const struct sorting *s, size_t a, size_t b)
 {
     size_t n = b - a;
     for (size_t i = (n - 1) / 2 + 1; i-- > 0;)
-        sift_down(s, a, i, n);
+        pdqsort_sift_down(s, a, i, n);
     for (size_t i = n; i-- > 0;) {
-        swap(s, a, a + i);
-        sift_down(s, a, 0, i);
+        pdqsort_swap(s, a, a + i);
+        pdqsort_sift_down(s, a, 0, i);
     }
 }
 
@@ -62,7 +62,7 @@ static void break_patterns(const struct sorting *s, size_t a, size_t b)
         chance ^= chance >> 7;
         chance ^= chance << 17;
         size_t other = chance & mask;
-        swap(s, middle + i, a + (other >= b - a ? other - (b - a) : other));
+        pdqsort_swap(s, middle + i, a + (other >= b - a ? other - (b - a) : other));
     }
 }
 
@@ -84,7 +84,7 @@ static size_t median(const struct sorting *s, size_t x, size_t y, size_t z, int 
     return y;
 }
 
-static size_t choose_pivot(const struct sorting *s, size_t a, size_t b, enum looks *looks)
+static size_t choose_pivot(const struct sorting *s, size_t a, size_t b, enum input_order *looks)
 {
     size_t quarter = (b - a) / 4, x = a + quarter, y = a + quarter * 2, z = a + quarter * 3;
     int swaps = 0;
@@ -94,14 +94,14 @@ static size_t choose_pivot(const struct sorting *s, size_t a, size_t b, enum loo
         z = median(s, z - 1, z, z + 1, &swaps);
     }
     y = median(s, x, y, z, &swaps);
-    *looks = swaps == 0 ? LOOKS_RISING : swaps == ALL_SWAPPED ? LOOKS_FALLING : LOOKS_MIXED;
+    *looks = swaps == 0 ? ORDER_RISING : swaps == ALL_SWAPPED ? ORDER_FALLING : ORDER_MIXED;
     return y;
 }
 
 static void reverse(const struct sorting *s, size_t a, size_t b)
 {
     for (size_t i = a, j = b - 1; i < j; i++, j--)
-        swap(s, i, j);
+        pdqsort_swap(s, i, j);
 }
 
 /* True when the range is sorted, after a few items were shifted. */
@@ -115,22 +115,22 @@ static bool nearly_sorted(const struct sorting *s, size_t a, size_t b)
             return true;
         if (b - a < SHIFTING)
             return false;
-        swap(s, i, i - 1);
+        pdqsort_swap(s, i, i - 1);
         if (i - a >= 2)
             for (size_t j = i - 1; j >= 1 && less(s, j, j - 1); j--)
-                swap(s, j, j - 1);
+                pdqsort_swap(s, j, j - 1);
         if (b - i >= 2)
             for (size_t j = i + 1; j < b && less(s, j, j - 1); j++)
-                swap(s, j, j - 1);
+                pdqsort_swap(s, j, j - 1);
     }
     return false;
 }
 
 /* What is less than the pivot comes before its new place, which is returned. *was: nothing had to move. */
-static size_t divide(const struct sorting *s, size_t a, size_t b, size_t pivot, bool *was)
+static size_t pdqsort_partition(const struct sorting *s, size_t a, size_t b, size_t pivot, bool *was)
 {
     size_t i = a + 1, j = b - 1;
-    swap(s, a, pivot);
+    pdqsort_swap(s, a, pivot);
     for (*was = true;; *was = false) {
         while (i <= j && less(s, i, a))
             i++;
@@ -138,9 +138,9 @@ static size_t divide(const struct sorting *s, size_t a, size_t b, size_t pivot, 
             j--;
         if (i > j)
             break;
-        swap(s, i++, j--);
+        pdqsort_swap(s, i++, j--);
     }
-    swap(s, j, a);
+    pdqsort_swap(s, j, a);
     return j;
 }
 
@@ -148,7 +148,7 @@ static size_t divide(const struct sorting *s, size_t a, size_t b, size_t pivot, 
 static size_t divide_equal(const struct sorting *s, size_t a, size_t b, size_t pivot)
 {
     size_t i = a + 1, j = b - 1;
-    swap(s, a, pivot);
+    pdqsort_swap(s, a, pivot);
     for (;;) {
         while (i <= j && !less(s, a, i))
             i++;
@@ -156,41 +156,41 @@ static size_t divide_equal(const struct sorting *s, size_t a, size_t b, size_t p
             j--;
         if (i > j)
             return i;
-        swap(s, i++, j--);
+        pdqsort_swap(s, i++, j--);
     }
 }
 
 /* Recurses into the shorter part. limit: so many bad divisions are put up with. */
-static void sort(const struct sorting *s, size_t a, size_t b, unsigned limit)
+static void pdqsort_range(const struct sorting *s, size_t a, size_t b, unsigned limit)
 {
     bool balanced = true, divided = true;
     while (b - a > INSERTION && limit > 0) {
         size_t n = b - a;
-        enum looks looks;
+        enum input_order looks;
         if (!balanced) {
             break_patterns(s, a, b);
             limit--;
         }
         size_t pivot = choose_pivot(s, a, b, &looks);
-        if (looks == LOOKS_FALLING) {
+        if (looks == ORDER_FALLING) {
             reverse(s, a, b);
             pivot = b - 1 - (pivot - a);
-            looks = LOOKS_RISING;
+            looks = ORDER_RISING;
         }
-        if (balanced && divided && looks == LOOKS_RISING && nearly_sorted(s, a, b))
+        if (balanced && divided && looks == ORDER_RISING && nearly_sorted(s, a, b))
             return;
         if (a > 0 && !less(s, a - 1, pivot)) {
             a = divide_equal(s, a, b, pivot);
             continue;
         }
-        size_t middle = divide(s, a, b, pivot, &divided);
+        size_t middle = pdqsort_partition(s, a, b, pivot, &divided);
         if (middle - a < b - middle) {
             balanced = middle - a >= n / 8;
-            sort(s, a, middle, limit);
+            pdqsort_range(s, a, middle, limit);
             a = middle + 1;
         } else {
             balanced = b - middle >= n / 8;
-            sort(s, middle + 1, b, limit);
+            pdqsort_range(s, middle + 1, b, limit);
             b = middle;
         }
     }
@@ -200,9 +200,9 @@ static void sort(const struct sorting *s, size_t a, size_t b, unsigned limit)
         insertion_sort(s, a, b);
 }
 
-void go_sort(uint32_t *items, size_t n, go_less_fn *is_less, const void *of)
+void pdqsort(uint32_t *items, size_t n, pdqsort_less_fn *is_less, const void *of)
 {
     struct sorting s = {items, is_less, of};
     if (n > 1)
-        sort(&s, 0, n, bits(n));
+        pdqsort_range(&s, 0, n, bits(n));
 }

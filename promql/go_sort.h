@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef bool go_less_fn(const void *of, uint32_t x, uint32_t y);
-void go_sort(uint32_t *items, size_t n, go_less_fn *is_less, const void *of);
+typedef bool pdqsort_less_fn(const void *of, uint32_t x, uint32_t y);
+void pdqsort(uint32_t *items, size_t n, pdqsort_less_fn *is_less, const void *of);
 
 #endif

@@ -6,7 +6,10 @@
 
 #include <stdlib.h>
 
-static int by_name(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
+static int grouping_compare_names(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
 
 struct names names_sorted(struct eval *ev, const struct str *items, size_t n, struct str one_more)
 {
@@ -16,7 +19,7 @@ struct names names_sorted(struct eval *ev, const struct str *items, size_t n, st
         memcpy(names, items, n * sizeof *names);
     if (one_more.n > 0)
         names[n++] = one_more;
-    qsort(names, n, sizeof *names, by_name);
+    qsort(names, n, sizeof *names, grouping_compare_names);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || !str_eq(names[i], names[kept - 1]))
             names[kept++] = names[i];
@@ -39,7 +42,7 @@ struct labels grouping_labels(struct eval *ev, const struct grouping *g, struct 
     return labels_keep(ev->arena, l, g->names.items, g->names.n);
 }
 
-static void free_map(void *map) { map_free(map); }
+static void grouping_free_map(void *map) { map_free(map); }
 
 /* Numbers the groups in order of their first row; groups[row] is the number. */
 static void number_groups(struct eval *ev, const struct grouping *g, const struct value *in, uint32_t *groups,
@@ -47,7 +50,7 @@ static void number_groups(struct eval *ev, const struct grouping *g, const struc
 {
     struct map *known = ARENA_NEW(ev->arena, struct map);
     size_t cap = 0;
-    eval_on_end(ev, free_map, known);
+    eval_on_end(ev, grouping_free_map, known);
     for (size_t r = 0; r < in->n; r++) {
         eval_charge(ev, 2 * CHARGE_LABELS);
         struct labels l = grouping_labels(ev, g, in->rows[r].labels);

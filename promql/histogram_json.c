@@ -20,7 +20,7 @@ static int limits(const struct bucket *b)
     return b->upper_in ? 0 : 2;
 }
 
-static void add_bucket(struct buf *out, const struct bucket *b)
+static void histogram_json_bucket(struct buf *out, const struct bucket *b)
 {
     buf_printf(out, "[%d,", limits(b));
     add_quoted(out, b->lower);
@@ -44,7 +44,7 @@ void promql_histogram_json(struct buf *out, const struct histogram *h)
         if (b.count == 0)
             continue;
         buf_add_z(out, any ? "," : ",\"buckets\":[");
-        add_bucket(out, &b);
+        histogram_json_bucket(out, &b);
         any = true;
     }
     buf_add_z(out, any ? "]}" : "}");

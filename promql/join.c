@@ -22,7 +22,7 @@ struct one_side {
     uint8_t *matched;    /* with a fill value for the many side: steps at which the group had a match */
 };
 /* taken: where a filter looked, whether it passed or not; NULL: see the row */
-struct target { size_t row; uint8_t *taken; };
+struct match_target { size_t row; uint8_t *taken; };
 struct duplicate { uint32_t step; size_t first, second; bool found; };
 
 struct join {
@@ -38,7 +38,7 @@ struct join {
     struct duplicate duplicate; /* on the one side, the earliest */
     uint8_t *notes;      /* per step: the last enum element_note */
     struct map *known;   /* group number and labels -> index of targets */
-    struct target *targets; size_t n_targets, cap_targets;
+    struct match_target *targets; size_t n_targets, cap_targets;
     bool swapped;        /* the one side stands on the left */
     bool filters;        /* a comparison without bool */
 };
@@ -52,7 +52,7 @@ static int32_t who_at(const struct join *j, const struct one_side *s, uint32_t i
     return is_absent(j->one->rows[s->row].v[i]) ? NOBODY : s->row;
 }
 
-/* --- the one side ------------------------------------------------------------------------------------------------ */
+/* --- the one side ------------------------------------------------------------------------------------------------- */
 
 static uint8_t *any_present(struct eval *ev, const struct value *side)
 {
@@ -99,7 +99,7 @@ static void add_to_side(struct join *j, struct one_side *s, size_t r)
     }
 }
 
-static void fail_duplicate(struct join *j)
+static void match_fail_duplicate(struct join *j)
 {
     const struct duplicate *d = &j->duplicate;
     struct str group = labels_quoted(j->ev, j->groups.labels[j->one_group[d->first]]);
@@ -122,7 +122,7 @@ static void build_one_side(struct join *j)
         memset(j->active + j->duplicate.step, 0, j->ev->grid.n - j->duplicate.step);
 }
 
-/* --- the result -------------------------------------------------------------------------------------------------- */
+/* --- the result --------------------------------------------------------------------------------------------------- */
 
 static struct labels result_labels(const struct join *j, struct labels many, struct labels one)
 {
@@ -153,7 +153,7 @@ static size_t target_of(struct join *j, uint32_t group, struct labels many, stru
     if (added) {
         e->value.u = j->n_targets;
         arena_grow(a, &j->targets, &j->cap_targets, j->n_targets + 1, sizeof *j->targets);
-        struct target t = {.row = j->out->n, .taken = j->filters ? ARENA_ARRAY(a, uint8_t, j->ev->grid.n) : NULL};
+        struct match_target t = {.row = j->out->n, .taken = j->filters ? ARENA_ARRAY(a, uint8_t, j->ev->grid.n) : NULL};
         value_add_row(j->ev, j->out, l)->drop_name = j->e->u.binary.is_bool;
         j->targets[j->n_targets++] = t;
     }
@@ -168,15 +168,16 @@ static void fail_multiple(const struct join *j)
     eval_fail(j->ev, ERR_EXEC, "multiple matches for labels: %s", wanted);
 }
 
-struct side { double v; const struct histogram *h; };
+struct match_side { double v; const struct histogram *h; };
 
 /* One pair at one step. */
-static void put(struct join *j, const struct target *t, uint32_t group, uint32_t i, struct side many, struct side one)
+static void match_put_pair(struct join *j, const struct match_target *t, uint32_t group, uint32_t i,
+                           struct match_side many, struct match_side one)
 {
     struct element x;
     struct row *row = &j->out->rows[t->row];
     eval_charge(j->ev, 4);
-    struct side l = j->swapped ? one : many, r = j->swapped ? many : one;
+    struct match_side l = j->swapped ? one : many, r = j->swapped ? many : one;
     bool ok = binary_element(j->ev, j->e->u.binary.op, l.v, l.h, r.v, r.h, &x);
     if (x.note != ELEMENT_FINE)
         j->notes[i] = (uint8_t)x.note;
@@ -197,7 +198,7 @@ static void put(struct join *j, const struct target *t, uint32_t group, uint32_t
 }
 
 /* Two rows of floats under + - * /, into a row nobody has written to. */
-static bool put_columns(struct join *j, const struct target *t, const struct row *many, const struct row *one)
+static bool put_columns(struct join *j, const struct match_target *t, const struct row *many, const struct row *one)
 {
     const double *l = j->swapped ? one->v : many->v, *r = j->swapped ? many->v : one->v;
     double *out = j->out->rows[t->row].v;
@@ -219,11 +220,11 @@ static bool put_columns(struct join *j, const struct target *t, const struct row
 #undef EACH
 }
 
-static struct side one_value(const struct join *j, int32_t who, uint32_t i)
+static struct match_side one_value(const struct join *j, int32_t who, uint32_t i)
 {
     if (who == FILLED)
-        return (struct side){j->m->fill_right_value, NULL};
-    return (struct side){j->one->rows[who].v[i], row_hist(&j->one->rows[who], i)};
+        return (struct match_side){j->m->fill_right_value, NULL};
+    return (struct match_side){j->one->rows[who].v[i], row_hist(&j->one->rows[who], i)};
 }
 
 static void join_row(struct join *j, size_t r)
@@ -252,7 +253,8 @@ static void join_row(struct join *j, size_t r)
         if (who != last)
             t = target_of(j, group, many->labels, who == FILLED ? j->groups.labels[group] : j->one->rows[who].labels);
         last = who;
-        put(j, &j->targets[t], group, i, (struct side){many->v[i], row_hist(many, i)}, one_value(j, who, i));
+        match_put_pair(j, &j->targets[t], group, i, (struct match_side){many->v[i], row_hist(many, i)},
+                       one_value(j, who, i));
     }
 }
 
@@ -268,20 +270,20 @@ static void fill_many(struct join *j, size_t r)
             continue;
         if (t == SIZE_MAX)
             t = target_of(j, group, j->groups.labels[group], one->labels);
-        put(j, &j->targets[t], group, i, (struct side){j->m->fill_left_value, NULL},
-            (struct side){one->v[i], row_hist(one, i)});
+        match_put_pair(j, &j->targets[t], group, i, (struct match_side){j->m->fill_left_value, NULL},
+                       (struct match_side){one->v[i], row_hist(one, i)});
     }
 }
 
-static void say_notes(const struct join *j)
+static void match_annotate(const struct join *j)
 {
     unsigned notes = 0;
     for (uint32_t i = 0; i < j->ev->grid.n; i++)
         notes |= 1u << j->notes[i];
-    binary_say(j->ev, j->e, notes);
+    binary_annotate(j->ev, j->e, notes);
 }
 
-static void free_map(void *map) { map_free(map); }
+static void match_free_map(void *map) { map_free(map); }
 
 void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out)
 {
@@ -289,7 +291,7 @@ void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct
     struct join j = {.ev = ev, .e = e, .m = m, .out = out, .swapped = m->card == CARD_ONE_TO_MANY,
                      .filters = binary_is_comparison(e->u.binary.op) && !e->u.binary.is_bool,
                      .known = ARENA_NEW(ev->arena, struct map)};
-    eval_on_end(ev, free_map, j.known);
+    eval_on_end(ev, match_free_map, j.known);
     match_groups(ev, m, left, right, &j.groups);
     j.names = names_sorted(ev, m->labels, m->n_labels, STR_NONE);
     j.many = j.swapped ? right : left;
@@ -306,8 +308,8 @@ void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct
     for (size_t r = 0; m->fill_left && r < j.one->n; r++)
         fill_many(&j, r);
     if (j.duplicate.found)
-        fail_duplicate(&j);
-    say_notes(&j);
+        match_fail_duplicate(&j);
+    match_annotate(&j);
     map_free(j.known);
     value_drop_empty(out, ev->grid.n);
 }

@@ -12,7 +12,7 @@ static const struct expr *selector_of_call(const struct expr *e)
     return is ? e->u.call.args[at]->u.matrix.selector : NULL;
 }
 
-static void add_labels(struct eval *ev, const struct series_set *set, bool keeps_name, struct value *out)
+static void lazy_rows_add_labels(struct eval *ev, const struct series_set *set, bool keeps_name, struct value *out)
 {
     *out = (struct value){.type = VALUE_VECTOR, .rows = ARENA_ARRAY(ev->arena, struct row, set->n), .n = set->n};
     for (size_t i = 0; i < set->n; i++) {
@@ -22,40 +22,40 @@ static void add_labels(struct eval *ev, const struct series_set *set, bool keeps
     }
 }
 
-static struct later *instant_later(struct eval *ev, const struct expr *e, struct value *out)
+static struct lazy_rows *lazy_rows_of_instant(struct eval *ev, const struct expr *e, struct value *out)
 {
-    struct later *l = ARENA_NEW(ev->arena, struct later);
+    struct lazy_rows *l = ARENA_NEW(ev->arena, struct lazy_rows);
     struct instant *in = ARENA_NEW(ev->arena, struct instant);
-    *in = instant_begin(ev, e, &ev->sets[e->u.selector.leaf], PART_VALUE);
-    *l = (struct later){.instant = in};
-    add_labels(ev, in->set, true, out);
+    *in = instant_begin(ev, e, &ev->sets[e->u.selector.leaf], SAMPLE_VALUE);
+    *l = (struct lazy_rows){.instant = in};
+    lazy_rows_add_labels(ev, in->set, true, out);
     return l;
 }
 
-static struct later *call_later(struct eval *ev, const struct expr *e, struct value *out)
+static struct lazy_rows *lazy_rows_of_call(struct eval *ev, const struct expr *e, struct value *out)
 {
     const struct function_impl *impl = function_impl(e->u.call.fn->id);
     if (impl->finish)
         return NULL;
-    add_labels(ev, &ev->sets[selector_of_call(e)->u.selector.leaf], impl->keeps_name, out);
+    lazy_rows_add_labels(ev, &ev->sets[selector_of_call(e)->u.selector.leaf], impl->keeps_name, out);
     if (!impl->keeps_name && !ev->delayed_names && value_repeats_labels(ev, out))
         return NULL;
-    struct later *l = ARENA_NEW(ev->arena, struct later);
-    *l = (struct later){.call = ARENA_NEW(ev->arena, struct range_call)};
+    struct lazy_rows *l = ARENA_NEW(ev->arena, struct lazy_rows);
+    *l = (struct lazy_rows){.call = ARENA_NEW(ev->arena, struct range_call)};
     range_begin(ev, e, l->call);
     return l;
 }
 
-struct later *rows_later(struct eval *ev, const struct expr *e, struct value *out)
+struct lazy_rows *lazy_rows_begin(struct eval *ev, const struct expr *e, struct value *out)
 {
     if (ev->grid.n == 0)
         return NULL;
     if (e->kind == EXPR_SELECTOR && !e->u.selector.smoothed)
-        return instant_later(ev, e, out);
-    return selector_of_call(e) ? call_later(ev, e, out) : NULL;
+        return lazy_rows_of_instant(ev, e, out);
+    return selector_of_call(e) ? lazy_rows_of_call(ev, e, out) : NULL;
 }
 
-bool later_row(struct eval *ev, struct later *l, size_t i, struct row *row)
+bool lazy_row(struct eval *ev, struct lazy_rows *l, size_t i, struct row *row)
 {
     uint64_t held;
     if (l->column == NULL)

@@ -13,14 +13,14 @@
 
 void lexer_init(struct lexer *lx, struct str text) { *lx = (struct lexer){.text = text}; }
 
-/* --- characters -------------------------------------------------------------------------------------------------- */
+/* --- characters --------------------------------------------------------------------------------------------------- */
 
 static struct str rest(const struct lexer *lx) { return str_skip(lx->text, lx->pos); }
 static bool is_space(int32_t c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-static bool is_digit(int32_t c) { return c >= '0' && c <= '9'; }
+static bool lexer_is_digit(int32_t c) { return c >= '0' && c <= '9'; }
 static bool is_alpha(int32_t c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-static int32_t peek(const struct lexer *lx, size_t *len)
+static int32_t lexer_peek(const struct lexer *lx, size_t *len)
 {
     *len = 0;
     return lx->pos < lx->text.n ? (int32_t)utf8_next(rest(lx), len) : -1;
@@ -29,32 +29,32 @@ static int32_t peek(const struct lexer *lx, size_t *len)
 static int32_t peek_rune(const struct lexer *lx)
 {
     size_t len;
-    return peek(lx, &len);
+    return lexer_peek(lx, &len);
 }
 
 int32_t lexer_rune(struct lexer *lx)
 {
     size_t len;
-    int32_t c = peek(lx, &len);
+    int32_t c = lexer_peek(lx, &len);
     lx->pos += len;
     return c;
 }
 
-static bool take(struct lexer *lx, char c)
+static bool lexer_accept(struct lexer *lx, char c)
 {
     bool is = lx->pos < lx->text.n && lx->text.p[lx->pos] == c;
     lx->pos += is;
     return is;
 }
 
-/* --- tokens ------------------------------------------------------------------------------------------------------ */
+/* --- tokens ------------------------------------------------------------------------------------------------------- */
 
 static struct token token(const struct lexer *lx, enum token_kind kind)
 {
     return (struct token){kind, lx->start, str_n(lx->text.p + lx->start, lx->pos - lx->start)};
 }
 
-static struct token fail(struct lexer *lx, const char *text)
+static struct token lexer_fail(struct lexer *lx, const char *text)
 {
     snprintf(lx->error, sizeof lx->error, "%s", text);
     return token(lx, TOKEN_ERROR);
@@ -73,10 +73,10 @@ static struct token fail_rune(struct lexer *lx, const char *before, int32_t c, c
 static struct token fail_behind(struct lexer *lx, const char *before, int32_t c)
 {
     lx->start = lx->pos;
-    return c ? fail_rune(lx, before, c, "") : fail(lx, before);
+    return c ? fail_rune(lx, before, c, "") : lexer_fail(lx, before);
 }
 
-/* --- words ------------------------------------------------------------------------------------------------------- */
+/* --- words -------------------------------------------------------------------------------------------------------- */
 
 static bool paren_follows(const struct lexer *lx)
 {
@@ -86,9 +86,9 @@ static bool paren_follows(const struct lexer *lx)
     return i < lx->text.n && lx->text.p[i] == '(';
 }
 
-static struct token read_word(struct lexer *lx)
+static struct token lexer_read_word(struct lexer *lx)
 {
-    for (int32_t c = peek_rune(lx); is_alpha(c) || is_digit(c) || c == ':'; c = peek_rune(lx))
+    for (int32_t c = peek_rune(lx); is_alpha(c) || lexer_is_digit(c) || c == ':'; c = peek_rune(lx))
         lx->pos++;
     struct token t = token(lx, TOKEN_IDENTIFIER);
     if (str_find(t.text, ':') < t.text.n)
@@ -102,7 +102,7 @@ static struct token read_word(struct lexer *lx)
 
 static struct token read_identifier(struct lexer *lx)
 {
-    for (int32_t c = peek_rune(lx); is_alpha(c) || is_digit(c); c = peek_rune(lx))
+    for (int32_t c = peek_rune(lx); is_alpha(c) || lexer_is_digit(c); c = peek_rune(lx))
         lx->pos++;
     return token(lx, TOKEN_IDENTIFIER);
 }
@@ -119,14 +119,14 @@ static bool read_duration_word(struct lexer *lx, struct token *t)
     return t->kind >= TOKEN_STEP;
 }
 
-static struct token read_string(struct lexer *lx, int32_t quote)
+static struct token lexer_read_string(struct lexer *lx, int32_t quote)
 {
     return token(lx, lexer_scan_string(lx, quote) ? TOKEN_STRING : TOKEN_ERROR);
 }
 
-/* --- the three places -------------------------------------------------------------------------------------------- */
+/* --- the three places --------------------------------------------------------------------------------------------- */
 
-static struct token read_number(struct lexer *lx)
+static struct token lexer_read_number(struct lexer *lx)
 {
     lx->in_duration = false;
     if (lexer_scan_number(lx))
@@ -140,7 +140,7 @@ static struct token read_number(struct lexer *lx)
 
 static bool number_starts(const struct lexer *lx, int32_t c)
 {
-    return is_digit(c) || (c == '.' && is_digit(peek_rune(lx)));
+    return lexer_is_digit(c) || (c == '.' && lexer_is_digit(peek_rune(lx)));
 }
 
 static struct token close_paren(struct lexer *lx)
@@ -168,14 +168,14 @@ static enum token_kind arithmetic(int32_t c) /* TOKEN_ERROR for none */
     }
 }
 
-static struct token read_duration(struct lexer *lx)
+static struct token lexer_read_duration(struct lexer *lx)
 {
     int32_t c = lexer_rune(lx);
     struct token t;
     if (arithmetic(c) != TOKEN_ERROR)
         return token(lx, arithmetic(c));
     switch (c) {
-    case -1: return fail(lx, "unexpected end of input in duration expression");
+    case -1: return lexer_fail(lx, "unexpected end of input in duration expression");
     case ']': return close_bracket(lx);
     case '(': lx->parens++; return token(lx, TOKEN_LEFT_PAREN);
     case ')': return close_paren(lx);
@@ -190,7 +190,7 @@ static struct token read_duration(struct lexer *lx)
     if (number_starts(lx, c)) {
         lx->pos--;
         lx->got_number = true;
-        return read_number(lx);
+        return lexer_read_number(lx);
     }
     if (starts_duration_word(c) && read_duration_word(lx, &t))
         return t;
@@ -203,14 +203,14 @@ static struct token read_in_braces(struct lexer *lx)
     if (is_alpha(c))
         return read_identifier(lx);
     switch (c) {
-    case -1: return fail(lx, "unexpected end of input inside braces");
+    case -1: return lexer_fail(lx, "unexpected end of input inside braces");
     case ',': return token(lx, TOKEN_COMMA);
-    case '"': case '\'': case '`': return read_string(lx, c);
-    case '=': return token(lx, take(lx, '~') ? TOKEN_EQL_REGEX : TOKEN_EQL);
+    case '"': case '\'': case '`': return lexer_read_string(lx, c);
+    case '=': return token(lx, lexer_accept(lx, '~') ? TOKEN_EQL_REGEX : TOKEN_EQL);
     case '!':
-        if (take(lx, '~'))
+        if (lexer_accept(lx, '~'))
             return token(lx, TOKEN_NEQ_REGEX);
-        if (take(lx, '='))
+        if (lexer_accept(lx, '='))
             return token(lx, TOKEN_NEQ);
         return fail_rune(lx, "unexpected character after '!' inside braces: ", lexer_rune(lx), "");
     case '{': return fail_rune(lx, "unexpected left brace ", c, "");
@@ -240,19 +240,19 @@ static struct token read_comparison(struct lexer *lx, int32_t c)
 {
     switch (c) {
     case '=':
-        if (take(lx, '='))
+        if (lexer_accept(lx, '='))
             return token(lx, TOKEN_EQLC);
         if (peek_rune(lx) == '~')
             return fail_rune(lx, "unexpected character after '=': ", '~', "");
         return token(lx, TOKEN_EQL);
     case '!':
-        if (take(lx, '='))
+        if (lexer_accept(lx, '='))
             return token(lx, TOKEN_NEQ);
         return fail_rune(lx, "unexpected character after '!': ", lexer_rune(lx), "");
     case '<':
-        return token(lx, take(lx, '=') ? TOKEN_LTE : take(lx, '/') ? TOKEN_TRIM_UPPER : TOKEN_LSS);
+        return token(lx, lexer_accept(lx, '=') ? TOKEN_LTE : lexer_accept(lx, '/') ? TOKEN_TRIM_UPPER : TOKEN_LSS);
     default:
-        return token(lx, take(lx, '=') ? TOKEN_GTE : take(lx, '/') ? TOKEN_TRIM_LOWER : TOKEN_GTR);
+        return token(lx, lexer_accept(lx, '=') ? TOKEN_GTE : lexer_accept(lx, '/') ? TOKEN_TRIM_LOWER : TOKEN_GTR);
     }
 }
 
@@ -285,17 +285,17 @@ static struct token read_outside(struct lexer *lx)
         return token(lx, arithmetic(c));
     if (number_starts(lx, c)) {
         lx->pos--;
-        return read_number(lx);
+        return lexer_read_number(lx);
     }
     if (is_alpha(c) || c == ':')
-        return lx->in_brackets ? read_in_brackets(lx, c) : read_word(lx);
+        return lx->in_brackets ? read_in_brackets(lx, c) : lexer_read_word(lx);
     switch (c) {
     case -1:
         if (lx->parens != 0)
-            return fail(lx, "unclosed left parenthesis");
-        return lx->in_brackets ? fail(lx, "unclosed left bracket") : token(lx, TOKEN_EOF);
+            return lexer_fail(lx, "unclosed left parenthesis");
+        return lx->in_brackets ? lexer_fail(lx, "unclosed left bracket") : token(lx, TOKEN_EOF);
     case '=': case '!': case '<': case '>': return read_comparison(lx, c);
-    case '"': case '\'': case '`': return read_string(lx, c);
+    case '"': case '\'': case '`': return lexer_read_string(lx, c);
     case '(': case ')': case '{': case '[': case ']': return read_bracket(lx, c);
     case '@': return token(lx, TOKEN_AT);
     default: return fail_rune(lx, "unexpected character: ", c, "");
@@ -323,5 +323,5 @@ struct token lexer_next(struct lexer *lx)
     lx->start = lx->pos;
     if (lx->in_braces)
         return read_in_braces(lx);
-    return lx->in_duration ? read_duration(lx) : read_outside(lx);
+    return lx->in_duration ? lexer_read_duration(lx) : read_outside(lx);
 }

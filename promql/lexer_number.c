@@ -8,7 +8,7 @@
 
 static int at(const struct lexer *lx) { return lx->pos < lx->text.n ? (unsigned char)lx->text.p[lx->pos] : -1; }
 static bool is(const struct lexer *lx, const char *set) { return at(lx) > 0 && strchr(set, at(lx)) != NULL; }
-static bool is_word(int c) { return c >= 0 && c < 0x80 && (isalnum(c) || c == '_'); }
+static bool lexer_is_word(int c) { return c >= 0 && c < 0x80 && (isalnum(c) || c == '_'); }
 
 static bool accept(struct lexer *lx, const char *set)
 {
@@ -17,10 +17,10 @@ static bool accept(struct lexer *lx, const char *set)
     return yes;
 }
 
-struct scan { const char *digits; bool hex, point, exponent; };
+struct number_scan { const char *digits; bool hex, point, exponent; };
 
 /* One point, exponent, underscore or run of digits. */
-static bool scan_piece(struct lexer *lx, struct scan *s)
+static bool scan_piece(struct lexer *lx, struct number_scan *s)
 {
     if (accept(lx, ".")) {
         bool again = s->point;
@@ -44,7 +44,7 @@ static bool scan_piece(struct lexer *lx, struct scan *s)
 
 bool lexer_scan_number(struct lexer *lx)
 {
-    struct scan s = {.digits = "0123456789"};
+    struct number_scan s = {.digits = "0123456789"};
     size_t from = lx->pos;
     if (accept(lx, "0") && accept(lx, "xX")) {
         accept(lx, "_");
@@ -56,7 +56,7 @@ bool lexer_scan_number(struct lexer *lx)
     while (is(lx, s.digits) || is(lx, "._eE"))
         if (!scan_piece(lx, &s))
             return false;
-    return lx->pos > from && !is_word(at(lx));
+    return lx->pos > from && !lexer_is_word(at(lx));
 }
 
 bool lexer_scan_duration(struct lexer *lx)
@@ -72,7 +72,7 @@ bool lexer_scan_duration(struct lexer *lx)
             return false;
         accept(lx, "s");
     }
-    bool more = is_word(at(lx));
+    bool more = lexer_is_word(at(lx));
     lx->pos += more; /* shown in the message */
     return !more;
 }

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-static bool fail(struct lexer *lx, const char *text)
+static bool lexer_string_fail(struct lexer *lx, const char *text)
 {
     snprintf(lx->error, sizeof lx->error, "%s", text);
     return false;
@@ -29,13 +29,13 @@ static bool scan_code(struct lexer *lx, unsigned digits, unsigned base, uint32_t
         int32_t c = lexer_rune(lx);
         unsigned d = literal_digit(c);
         if (c < 0)
-            return fail(lx, "escape sequence not terminated");
+            return lexer_string_fail(lx, "escape sequence not terminated");
         if (d >= base)
             return fail_code_point(lx, "illegal character ", c, " in escape sequence");
         code = code * base + d;
     }
     if (code > max || (code >= 0xd800 && code < 0xe000))
-        return fail(lx, "escape sequence is an invalid Unicode code point");
+        return lexer_string_fail(lx, "escape sequence is an invalid Unicode code point");
     return true;
 }
 
@@ -50,7 +50,7 @@ static bool scan_escape(struct lexer *lx, int32_t quote)
     case 'x': return scan_code(lx, 2, 16, 255);
     case 'u': return scan_code(lx, 4, 16, 0x10ffff);
     case 'U': return scan_code(lx, 8, 16, 0x10ffff);
-    case -1: return fail(lx, "escape sequence not terminated");
+    case -1: return lexer_string_fail(lx, "escape sequence not terminated");
     }
     if (c == quote || (c > 0 && c < 0x80 && strchr("abfnrtv\\", c)))
         return true;
@@ -65,9 +65,9 @@ bool lexer_scan_string(struct lexer *lx, int32_t quote)
         if (c == quote)
             return true;
         if (c == 0xfffd)
-            return fail(lx, "invalid UTF-8 rune");
+            return lexer_string_fail(lx, "invalid UTF-8 rune");
         if (c < 0 || (c == '\n' && !raw))
-            return fail(lx, raw ? "unterminated raw string" : "unterminated quoted string");
+            return lexer_string_fail(lx, raw ? "unterminated raw string" : "unterminated quoted string");
         if (c == '\\' && !raw && !scan_escape(lx, quote))
             return false;
     }

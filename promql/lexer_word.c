@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 struct word { const char *text; enum token_kind kind; };
-static const struct word words[] = { /* in byte order */
+static const struct word lexer_keywords[] = { /* in byte order */
     {"anchored", TOKEN_ANCHORED}, {"and", TOKEN_AND}, {"atan2", TOKEN_ATAN2}, {"avg", TOKEN_AVG},
     {"bool", TOKEN_BOOL}, {"bottomk", TOKEN_BOTTOMK}, {"by", TOKEN_BY}, {"count", TOKEN_COUNT},
     {"count_values", TOKEN_COUNT_VALUES}, {"end", TOKEN_END}, {"fill", TOKEN_FILL}, {"fill_left", TOKEN_FILL_LEFT},
@@ -24,6 +24,6 @@ static int compare_word(const void *text, const void *word)
 
 enum token_kind lexer_word(struct str text)
 {
-    const struct word *w = bsearch(&text, words, LEN(words), sizeof words[0], compare_word);
+    const struct word *w = bsearch(&text, lexer_keywords, LEN(lexer_keywords), sizeof lexer_keywords[0], compare_word);
     return w ? w->kind : TOKEN_IDENTIFIER;
 }

@@ -8,7 +8,7 @@
 #include <ctype.h>
 #include <math.h>
 
-/* --- numbers ----------------------------------------------------------------------------------------------------- */
+/* --- numbers ------------------------------------------------------------------------------------------------------ */
 
 unsigned literal_digit(int32_t c)
 {
@@ -17,12 +17,12 @@ unsigned literal_digit(int32_t c)
     return c > 0 && c < 0x80 && isxdigit(c) ? (unsigned)((c | 0x20) - 'a' + 10) : 16;
 }
 
-static bool is_hex(struct str s) { return s.n >= 2 && s.p[0] == '0' && (s.p[1] | 0x20) == 'x'; }
+static bool literal_is_hex(struct str s) { return s.n >= 2 && s.p[0] == '0' && (s.p[1] | 0x20) == 'x'; }
 
 /* '_' may stand between digits, and between 0x and a digit. */
 static bool underscores_fit(struct str s)
 {
-    bool hex = is_hex(s);
+    bool hex = literal_is_hex(s);
     unsigned base = hex ? 16 : 10;
     for (size_t i = 0; i < s.n; i++) {
         if (s.p[i] != '_')
@@ -37,7 +37,7 @@ static bool underscores_fit(struct str s)
 /* As Go's ParseInt with base 0; false when it is no integer of 64 bits, so that it is read as a float. */
 static bool read_integer(struct str s, double *v)
 {
-    bool hex = is_hex(s);
+    bool hex = literal_is_hex(s);
     unsigned base = hex ? 16 : s.n > 1 && s.p[0] == '0' ? 8 : 10;
     int64_t n = 0;
     for (size_t i = hex ? 2 : 0; i < s.n; i++) {
@@ -71,13 +71,13 @@ bool literal_number(struct str text, double *v, const char **why)
         return false;
     if (read_integer(text, v))
         return true;
-    if (is_hex(text) || !read_float(text, v))
+    if (literal_is_hex(text) || !read_float(text, v))
         return false;
     *why = "value out of range";
     return !isinf(*v) || isalpha((unsigned char)text.p[0]);
 }
 
-/* --- durations --------------------------------------------------------------------------------------------------- */
+/* --- durations ---------------------------------------------------------------------------------------------------- */
 
 #define SECOND UINT64_C(1000000000) /* ns */
 static const struct { const char *name; uint64_t ns; } units[] = {
@@ -85,7 +85,7 @@ static const struct { const char *name; uint64_t ns; } units[] = {
     {"m", 60 * SECOND}, {"s", SECOND}, {"ms", SECOND / 1000},
 };
 
-static size_t digits(struct str s)
+static size_t literal_count_digits(struct str s)
 {
     size_t n = 0;
     while (n < s.n && isdigit((unsigned char)s.p[n]))
@@ -104,7 +104,7 @@ static bool not_a_duration(struct buf *why, struct str text)
 static bool read_unit(struct str text, struct str *left, size_t *next, uint64_t *ns, struct buf *why)
 {
     uint64_t value, part;
-    size_t n = digits(*left);
+    size_t n = literal_count_digits(*left);
     if (!num_parse_u64(str_first(*left, n), &value))
         return not_a_duration(why, text);
     *left = str_skip(*left, n);
@@ -143,7 +143,7 @@ bool literal_duration(struct str text, double *seconds, struct buf *why)
     return true;
 }
 
-/* --- strings ----------------------------------------------------------------------------------------------------- */
+/* --- strings ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t read_code(struct str s, size_t from, size_t n, unsigned base)
 {
@@ -154,7 +154,7 @@ static uint32_t read_code(struct str s, size_t from, size_t n, unsigned base)
 }
 
 /* Decodes the escape at the front of `s` (a backslash); gives how many bytes of `s` it took. */
-static size_t unescape(struct str s, char *to, size_t *n)
+static size_t literal_unescape(struct str s, char *to, size_t *n)
 {
     static const char letters[] = "abtnvfr"; /* 7 to 13 */
     char c = s.p[1];
@@ -187,7 +187,7 @@ struct str literal_string(struct arena *a, struct str text)
     while (s.n > 0) {
         size_t used = 1, n = 1;
         if (s.p[0] == '\\' && s.n > 1)
-            used = unescape(s, to + len, &n);
+            used = literal_unescape(s, to + len, &n);
         else
             to[len] = s.p[0];
         len += n;

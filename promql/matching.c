@@ -6,13 +6,13 @@
 
 #include "base/map.h"
 
-static void free_map(void *map) { map_free(map); }
+static void match_labels_free_map(void *map) { map_free(map); }
 
 void match_keys_begin(struct eval *ev, const struct matching *m, struct match_keys *k)
 {
     *k = (struct match_keys){.m = m, .known = ARENA_NEW(ev->arena, struct map)};
     k->names = names_sorted(ev, m->labels, m->n_labels, m->on ? STR_NONE : STR(METRIC_NAME));
-    eval_on_end(ev, free_map, k->known);
+    eval_on_end(ev, match_labels_free_map, k->known);
 }
 
 uint32_t *match_keys_of(struct eval *ev, struct match_keys *k, const struct value *side)

@@ -6,9 +6,9 @@
 
 enum { NOTE_MAX = 4096 - 64 }; /* bytes; a longer one (a huge label value in it) is cut */
 
-struct place { unsigned line, column; };
+struct source_position { unsigned line, column; };
 
-static struct place place_of(const struct eval *ev, const struct expr *at)
+static struct source_position annotation_position(const struct eval *ev, const struct expr *at)
 {
     size_t start = 0, pos = at->pos < ev->text.n ? at->pos : ev->text.n;
     unsigned line = 1;
@@ -18,7 +18,7 @@ static struct place place_of(const struct eval *ev, const struct expr *at)
         start = i + 1;
         line++;
     }
-    return (struct place){line, (unsigned)(pos - start) + 1};
+    return (struct source_position){line, (unsigned)(pos - start) + 1};
 }
 
 static struct str word(char text[NOTE_MAX], const char *kind, const char *format, va_list args)
@@ -30,10 +30,11 @@ static struct str word(char text[NOTE_MAX], const char *kind, const char *format
 }
 
 /* Of notes that differ in nothing but their place Prometheus keeps one, with the place where it was said last. */
-static void say(struct eval *ev, struct note_list *list, const struct expr *at, struct str words, size_t same)
+static void annotation_add(struct eval *ev, struct note_list *list, const struct expr *at, struct str words,
+                           size_t same)
 {
     char said[NOTE_MAX + 32];
-    struct place p = place_of(ev, at);
+    struct source_position p = annotation_position(ev, at);
     int n = snprintf(said, sizeof said, "%.*s (%u:%u)", STR_ARG(words), p.line, p.column);
     notes_replace(ev->q->notes, list, str_n(said, (size_t)n), same < words.n ? same : words.n + 2);
 }
@@ -45,7 +46,7 @@ void eval_warn(struct eval *ev, const struct expr *at, const char *format, ...)
     va_start(args, format);
     struct str words = word(text, "warning", format, args);
     va_end(args);
-    say(ev, &ev->q->notes->warnings, at, words, words.n);
+    annotation_add(ev, &ev->q->notes->warnings, at, words, words.n);
 }
 
 void eval_info(struct eval *ev, const struct expr *at, const char *format, ...)
@@ -55,15 +56,15 @@ void eval_info(struct eval *ev, const struct expr *at, const char *format, ...)
     va_start(args, format);
     struct str words = word(text, "info", format, args);
     va_end(args);
-    say(ev, &ev->q->notes->infos, at, words, words.n);
+    annotation_add(ev, &ev->q->notes->infos, at, words, words.n);
 }
 
-void eval_info_anew(struct eval *ev, const struct expr *at, const char *until, const char *format, ...)
+void eval_info_replace(struct eval *ev, const struct expr *at, const char *until, const char *format, ...)
 {
     char text[NOTE_MAX];
     va_list args;
     va_start(args, format);
     struct str words = word(text, "info", format, args);
     va_end(args);
-    say(ev, &ev->q->notes->infos, at, words, str_find_str(words, str_n(until, strlen(until))));
+    annotation_add(ev, &ev->q->notes->infos, at, words, str_find_str(words, str_n(until, strlen(until))));
 }

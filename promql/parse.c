@@ -3,7 +3,7 @@
 
 #include "promql/quote.h"
 
-/* --- errors ------------------------------------------------------------------------------------------------------ */
+/* --- errors ------------------------------------------------------------------------------------------------------- */
 
 static void print_position(struct buf *out, struct str text, size_t pos)
 {
@@ -42,9 +42,9 @@ static void out_of_memory(struct arena *a, size_t wanted, void *arg)
     longjmp(p->failed, 1);
 }
 
-struct place parse_place(struct parser *p, const char *where, const char *expected)
+struct parse_context parse_place(struct parser *p, const char *where, const char *expected)
 {
-    struct place outer = {p->where, p->expected};
+    struct parse_context outer = {p->where, p->expected};
     p->where = where;
     p->expected = expected;
     return outer;
@@ -68,7 +68,7 @@ void parse_unexpected_in(struct parser *p, const char *where, const char *expect
 
 void parse_unexpected(struct parser *p) { parse_unexpected_in(p, p->where, p->expected); }
 
-/* --- tokens and nodes -------------------------------------------------------------------------------------------- */
+/* --- tokens and nodes --------------------------------------------------------------------------------------------- */
 
 struct token parse_peek(struct parser *p)
 {
@@ -81,7 +81,7 @@ struct token parse_peek(struct parser *p)
     return p->token;
 }
 
-struct token parse_take(struct parser *p)
+struct token parse_next_token(struct parser *p)
 {
     struct token t = parse_peek(p);
     p->have_token = false;
@@ -93,7 +93,7 @@ bool parse_accept(struct parser *p, enum token_kind kind)
 {
     if (!parse_at(p, kind))
         return false;
-    parse_take(p);
+    parse_next_token(p);
     return true;
 }
 
@@ -101,7 +101,7 @@ struct token parse_expect(struct parser *p, enum token_kind kind)
 {
     if (!parse_at(p, kind))
         parse_unexpected(p);
-    return parse_take(p);
+    return parse_next_token(p);
 }
 
 static _Noreturn void fail_nesting(struct parser *p, size_t pos)
@@ -134,16 +134,16 @@ struct expr *parse_new(struct parser *p, enum expr_kind kind, enum value_type ty
     return e;
 }
 
-/* --- entries ----------------------------------------------------------------------------------------------------- */
+/* --- entries ------------------------------------------------------------------------------------------------------ */
 
-static void free_made(struct parser *p)
+static void parse_free_regexes(struct parser *p)
 {
     for (struct made_regex *r = p->made; r; r = r->next)
         regex_free(r->re);
 }
 
 /* The whole text by one of the rules below. The arena's own answer to being full is ours meanwhile. */
-static struct expr *parse_whole(struct parser *p, struct str text, struct expr *(*rule)(struct parser *p))
+static struct expr *parse_complete(struct parser *p, struct str text, struct expr *(*rule)(struct parser *p))
 {
     struct arena *a = p->arena;
     void (*on_full)(struct arena *, size_t, void *) = a->on_full;
@@ -158,7 +158,7 @@ static struct expr *parse_whole(struct parser *p, struct str text, struct expr *
         lexer_init(&p->lexer, arena_str(p->arena, text));
         e = rule(p);
     } else {
-        free_made(p);
+        parse_free_regexes(p);
     }
     a->on_full = on_full;
     a->on_full_arg = on_full_arg;
@@ -166,7 +166,7 @@ static struct expr *parse_whole(struct parser *p, struct str text, struct expr *
     return e;
 }
 
-static struct expr *whole_expr(struct parser *p)
+static struct expr *parse_complete_expr(struct parser *p)
 {
     if (parse_at(p, TOKEN_EOF))
         parse_fail(p, 0, "no expression found in input");
@@ -176,12 +176,12 @@ static struct expr *whole_expr(struct parser *p)
     return e;
 }
 
-static struct expr *whole_selector(struct parser *p)
+static struct expr *parse_complete_selector(struct parser *p)
 {
     struct token name = parse_peek(p);
     bool named = parse_is_metric(name.kind);
     if (named)
-        parse_take(p);
+        parse_next_token(p);
     else if (name.kind != TOKEN_LEFT_BRACE)
         parse_unexpected(p);
     struct expr *e = parse_vector_selector(p, named ? &name : NULL);
@@ -194,13 +194,14 @@ struct expr *promql_parse(struct arena *a, struct str text, const struct promql_
     struct parser p = {.arena = a, .err = err};
     if (syntax)
         p.syntax = *syntax;
-    return parse_whole(&p, text, whole_expr); /* cppcheck-suppress returnDanglingLifetime ; the tree is the arena's */
+    /* cppcheck-suppress returnDanglingLifetime ; the tree is the arena's */
+    return parse_complete(&p, text, parse_complete_expr);
 }
 
 bool promql_parse_selector(struct arena *a, struct str text, const struct matcher **out, size_t *n, struct err *err)
 {
     struct parser p = {.arena = a, .err = err};
-    const struct expr *e = parse_whole(&p, text, whole_selector);
+    const struct expr *e = parse_complete(&p, text, parse_complete_selector);
     if (e == NULL)
         return false;
     *out = e->u.selector.matchers;

@@ -32,23 +32,23 @@ struct parser {
     jmp_buf failed;
 };
 
-/* --- parse.c: errors, tokens, nodes ------------------------------------------------------------------------------ */
+/* --- parse.c: errors, tokens, nodes ------------------------------------------------------------------------------- */
 _Noreturn void parse_fail(struct parser *p, size_t pos, const char *format, ...) PRINTF(3, 4);
 _Noreturn void parse_unexpected(struct parser *p);         /* the next token, in the present place */
 _Noreturn void parse_unexpected_in(struct parser *p, const char *where, const char *expected);
 const char *parse_quoted(struct parser *p, struct str s);  /* for messages; the next call overwrites it */
 
 /* What an unexpected token is said to be in, until it is set back to what was there. */
-struct place { const char *where, *expected; };
-struct place parse_place(struct parser *p, const char *where, const char *expected);
-static inline void parse_leave(struct parser *p, struct place outer)
+struct parse_context { const char *where, *expected; };
+struct parse_context parse_place(struct parser *p, const char *where, const char *expected);
+static inline void parse_leave(struct parser *p, struct parse_context outer)
 {
     p->where = outer.where;
     p->expected = outer.expected;
 }
 
 struct token parse_peek(struct parser *p);
-struct token parse_take(struct parser *p);
+struct token parse_next_token(struct parser *p);
 bool parse_accept(struct parser *p, enum token_kind kind); /* taken when it is there */
 struct token parse_expect(struct parser *p, enum token_kind kind);
 static inline bool parse_at(struct parser *p, enum token_kind kind) { return parse_peek(p).kind == kind; }
@@ -59,30 +59,30 @@ struct expr *parse_new(struct parser *p, enum expr_kind kind, enum value_type ty
 /* Of a node over such ones; refused when too high. */
 uint32_t parse_height(struct parser *p, size_t pos, uint32_t a, uint32_t b);
 
-/* --- parse_binary.c ---------------------------------------------------------------------------------------------- */
+/* --- parse_binary.c ----------------------------------------------------------------------------------------------- */
 struct expr *parse_expr(struct parser *p);
 
-/* --- parse_call.c: what begins with a word, lists in parentheses ------------------------------------------------- */
+/* --- parse_call.c: what begins with a word, lists in parentheses -------------------------------------------------- */
 struct expr *parse_named(struct parser *p);
 const struct str *parse_labels(struct parser *p, size_t *n); /* (a, b, "c.d") */
 bool parse_starts_expr(enum token_kind kind);
 
-/* --- parse_selector.c -------------------------------------------------------------------------------------------- */
+/* --- parse_selector.c --------------------------------------------------------------------------------------------- */
 struct expr *parse_vector_selector(struct parser *p, const struct token *name); /* name NULL: '{' is next */
 bool parse_is_metric(enum token_kind kind);                  /* may be a metric's name */
 
-/* --- parse_postfix.c: numbers, and what stands behind an expression ---------------------------------------------- */
+/* --- parse_postfix.c: numbers, and what stands behind an expression ----------------------------------------------- */
 struct expr *parse_number(struct parser *p);                 /* a NUMBER or DURATION token */
 struct expr *parse_postfix(struct parser *p, struct expr *e); /* [..], offset, @, anchored, smoothed */
 
-/* --- parse_duration.c -------------------------------------------------------------------------------------------- */
+/* --- parse_duration.c --------------------------------------------------------------------------------------------- */
 const struct duration_expr *parse_duration_expr(struct parser *p);
 const struct duration_expr *parse_offset(struct parser *p);  /* what may follow `offset` */
 /* `op` follows e, whose offset is printed last: lest one in parentheses take in what then follows, as in
  * foo offset (5m) @ 7 + 3, it gets a '+', which ends it: foo @ 7.000 offset +(5m) + 3. */
 void parse_end_offset(struct parser *p, struct expr *e, enum token_kind op);
 
-/* --- check.c: types, after the whole text was read --------------------------------------------------------------- */
+/* --- check.c: types, after the whole text was read ---------------------------------------------------------------- */
 void check_expr(struct parser *p, struct expr *e);
 
 #endif

@@ -14,15 +14,16 @@ static const struct { enum binary_op op; int prec; } operators[] = {
     [TOKEN_AND] = {OP_AND, PREC_AND}, [TOKEN_UNLESS] = {OP_UNLESS, PREC_AND}, [TOKEN_OR] = {OP_OR, PREC_OR},
 };
 
-static int precedence(enum token_kind kind) { return kind < LEN(operators) ? operators[kind].prec : PREC_NONE; }
+static int operator_precedence(enum token_kind kind) { return kind < LEN(operators) ? operators[kind].prec
+    : PREC_NONE; }
 
 static double parse_fill(struct parser *p)
 {
-    parse_take(p); /* fill, fill_left or fill_right: the lexer saw that a parenthesis follows */
+    parse_next_token(p); /* fill, fill_left or fill_right: the lexer saw that a parenthesis follows */
     parse_expect(p, TOKEN_LEFT_PAREN);
     bool minus = parse_at(p, TOKEN_SUB);
     if (minus || parse_at(p, TOKEN_ADD))
-        parse_take(p);
+        parse_next_token(p);
     if (!parse_at(p, TOKEN_NUMBER) && !parse_at(p, TOKEN_DURATION))
         parse_unexpected(p);
     double v = parse_number(p)->u.number.v;
@@ -61,11 +62,11 @@ static struct matching *parse_matching(struct parser *p, bool *is_bool)
     *is_bool = parse_accept(p, TOKEN_BOOL);
     m->on = parse_at(p, TOKEN_ON);
     if (m->on || parse_at(p, TOKEN_IGNORING)) {
-        parse_take(p);
+        parse_next_token(p);
         m->labels = parse_labels(p, &m->n_labels);
         bool left = parse_at(p, TOKEN_GROUP_LEFT);
         if (left || parse_at(p, TOKEN_GROUP_RIGHT)) {
-            parse_take(p);
+            parse_next_token(p);
             m->card = left ? CARD_MANY_TO_ONE : CARD_ONE_TO_MANY;
             if (parse_at(p, TOKEN_LEFT_PAREN) || !may_follow_group(parse_peek(p).kind))
                 m->include = parse_labels(p, &m->n_include);
@@ -79,15 +80,15 @@ static struct expr *parse_binary(struct parser *p, int least);
 
 static struct expr *parse_string(struct parser *p)
 {
-    struct token t = parse_take(p);
+    struct token t = parse_next_token(p);
     struct expr *e = parse_new(p, EXPR_STRING, VALUE_STRING, t.pos, 1);
     e->u.string = literal_string(p->arena, t.text);
     return e;
 }
 
-static struct expr *parse_paren(struct parser *p)
+static struct expr *parse_paren_expr(struct parser *p)
 {
-    struct token open = parse_take(p);
+    struct token open = parse_next_token(p);
     struct expr *inner = parse_expr(p);
     parse_expect(p, TOKEN_RIGHT_PAREN);
     struct expr *e = parse_new(p, EXPR_PAREN, inner->type, open.pos, parse_height(p, open.pos, inner->height, 0));
@@ -100,19 +101,19 @@ static struct expr *parse_operand(struct parser *p)
     switch (parse_peek(p).kind) {
     case TOKEN_NUMBER: case TOKEN_DURATION: return parse_number(p);
     case TOKEN_STRING: return parse_string(p);
-    case TOKEN_LEFT_PAREN: return parse_paren(p);
+    case TOKEN_LEFT_PAREN: return parse_paren_expr(p);
     case TOKEN_LEFT_BRACE: return parse_vector_selector(p, NULL);
     default: return parse_named(p);
     }
 }
 
 /* A sign binds like '*': it takes all of a^b, and only a of a*b. Before a number it belongs to the number. */
-static struct expr *parse_unary(struct parser *p)
+static struct expr *parse_unary_expr(struct parser *p)
 {
     struct token t = parse_peek(p);
     if (t.kind != TOKEN_ADD && t.kind != TOKEN_SUB)
         return parse_postfix(p, parse_operand(p));
-    parse_take(p);
+    parse_next_token(p);
     struct expr *inner = parse_binary(p, PREC_POW);
     bool minus = t.kind == TOKEN_SUB;
     if (inner->kind == EXPR_NUMBER) {
@@ -152,13 +153,13 @@ static struct expr *parse_right(struct parser *p, struct expr *left, struct toke
 static struct expr *parse_binary(struct parser *p, int least)
 {
     parse_enter(p);
-    struct expr *left = parse_unary(p);
+    struct expr *left = parse_unary_expr(p);
     for (;;) {
         struct token op = parse_peek(p);
-        int prec = precedence(op.kind);
+        int prec = operator_precedence(op.kind);
         if (prec == PREC_NONE || prec < least)
             break;
-        parse_take(p);
+        parse_next_token(p);
         left = parse_right(p, left, op, prec);
     }
     parse_exit(p);

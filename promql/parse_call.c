@@ -4,7 +4,7 @@
 #include "promql/literal.h"
 #include "promql/parse.h"
 
-/* --- label lists ------------------------------------------------------------------------------------------------- */
+/* --- label lists -------------------------------------------------------------------------------------------------- */
 
 /* Label names are not kept from being keywords by the lexer outside of braces. */
 static bool may_be_label(enum token_kind kind)
@@ -25,7 +25,7 @@ static struct str parse_label(struct parser *p)
     struct token t = parse_peek(p);
     if (t.kind != TOKEN_STRING && !may_be_label(t.kind))
         parse_unexpected_in(p, "grouping opts", "label");
-    parse_take(p);
+    parse_next_token(p);
     struct str name = t.kind == TOKEN_STRING ? literal_string(p->arena, t.text) : t.text;
     if (!label_name_valid(name))
         parse_fail(p, t.pos, "invalid label name for grouping: %s", parse_quoted(p, name));
@@ -39,7 +39,7 @@ const struct str *parse_labels(struct parser *p, size_t *n)
     *n = 0;
     if (!parse_at(p, TOKEN_LEFT_PAREN))
         parse_unexpected_in(p, "grouping opts", "\"(\"");
-    parse_take(p);
+    parse_next_token(p);
     while (!parse_accept(p, TOKEN_RIGHT_PAREN)) {
         struct str name = parse_label(p);
         arena_grow(p->arena, &items, &cap, *n + 1, sizeof *items);
@@ -50,7 +50,7 @@ const struct str *parse_labels(struct parser *p, size_t *n)
     return items;
 }
 
-/* --- arguments --------------------------------------------------------------------------------------------------- */
+/* --- arguments ---------------------------------------------------------------------------------------------------- */
 
 bool parse_starts_expr(enum token_kind kind)
 {
@@ -78,7 +78,7 @@ static struct args parse_args(struct parser *p)
         args.height = e->height > args.height ? e->height : args.height;
         if (!parse_at(p, TOKEN_COMMA))
             break;
-        struct token comma = parse_take(p);
+        struct token comma = parse_next_token(p);
         if (!parse_starts_expr(parse_peek(p).kind))
             parse_fail(p, comma.pos, "trailing commas not allowed in function call args");
     }
@@ -107,14 +107,14 @@ static struct expr *parse_call(struct parser *p, struct token name)
     return e;
 }
 
-/* --- aggregations ------------------------------------------------------------------------------------------------ */
+/* --- aggregations ------------------------------------------------------------------------------------------------- */
 
 static bool parse_grouping(struct parser *p, struct expr *e)
 {
     bool without = parse_at(p, TOKEN_WITHOUT);
     if (!without && !parse_at(p, TOKEN_BY))
         return false;
-    parse_take(p);
+    parse_next_token(p);
     e->u.aggregate.without = without;
     e->u.aggregate.labels = parse_labels(p, &e->u.aggregate.n_labels);
     return true;
@@ -140,7 +140,7 @@ static void set_arguments(struct parser *p, struct expr *e, struct args args)
 
 static struct expr *parse_aggregate(struct parser *p, struct token op)
 {
-    struct place outer = parse_place(p, "aggregation", NULL);
+    struct parse_context outer = parse_place(p, "aggregation", NULL);
     struct expr *e = parse_new(p, EXPR_AGGREGATE, VALUE_VECTOR, op.pos, 1);
     e->u.aggregate.op = (enum aggregate_op)(op.kind - TOKEN_SUM);
     bool grouped = parse_grouping(p, e);
@@ -157,7 +157,7 @@ struct expr *parse_named(struct parser *p)
     struct token name = parse_peek(p);
     if (!parse_is_metric(name.kind))
         parse_unexpected(p);
-    parse_take(p);
+    parse_next_token(p);
     enum token_kind next = parse_peek(p).kind;
     bool paren = next == TOKEN_LEFT_PAREN;
     if (token_is_aggregate(name.kind) && (paren || next == TOKEN_BY || next == TOKEN_WITHOUT))

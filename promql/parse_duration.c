@@ -10,7 +10,8 @@ static const struct { int kind, prec; } operators[] = {
     [TOKEN_DIV] = {DUR_DIV, PREC_MUL}, [TOKEN_MOD] = {DUR_MOD, PREC_MUL}, [TOKEN_POW] = {DUR_POW, PREC_POW},
 };
 
-static int precedence(enum token_kind kind) { return kind < LEN(operators) ? operators[kind].prec : PREC_NONE; }
+static int duration_precedence(enum token_kind kind) { return kind < LEN(operators) ? operators[kind].prec
+    : PREC_NONE; }
 
 /* Its place is the one that a failed evaluation tells, as in Prometheus: of an operator and of min_of from the first
  * operand to the second, of what is in parentheses its own. */
@@ -63,13 +64,16 @@ static struct duration_expr *apply_sign(struct parser *p, struct token sign, str
 }
 
 static struct duration_expr *parse_climb(struct parser *p, struct duration_expr *left, int least);
-static struct duration_expr *parse_unary(struct parser *p);
+static struct duration_expr *parse_unary_duration(struct parser *p);
 
-static struct duration_expr *parse_from(struct parser *p, int least) { return parse_climb(p, parse_unary(p), least); }
+static struct duration_expr *parse_from(struct parser *p, int least)
+{
+    return parse_climb(p, parse_unary_duration(p), least);
+}
 
 static struct duration_expr *parse_function(struct parser *p)
 {
-    struct token name = parse_take(p);
+    struct token name = parse_next_token(p);
     parse_expect(p, TOKEN_LEFT_PAREN);
     const struct duration_expr *left = NULL, *right = NULL;
     int kind = name.kind == TOKEN_STEP ? DUR_STEP : DUR_RANGE;
@@ -83,9 +87,9 @@ static struct duration_expr *parse_function(struct parser *p)
     return new_node(p, kind, name.pos, left, right);
 }
 
-static struct duration_expr *parse_paren(struct parser *p)
+static struct duration_expr *parse_paren_duration(struct parser *p)
 {
-    struct token open = parse_take(p);
+    struct token open = parse_next_token(p);
     struct duration_expr *inner = parse_from(p, PREC_ADD);
     parse_expect(p, TOKEN_RIGHT_PAREN);
     if (inner->kind == DUR_PAREN)
@@ -98,18 +102,18 @@ static struct duration_expr *parse_atom(struct parser *p)
     switch (parse_peek(p).kind) {
     case TOKEN_NUMBER: case TOKEN_DURATION: return parse_checked_literal(p);
     case TOKEN_STEP: case TOKEN_RANGE: case TOKEN_MIN_OF: case TOKEN_MAX_OF: return parse_function(p);
-    case TOKEN_LEFT_PAREN: return parse_paren(p);
+    case TOKEN_LEFT_PAREN: return parse_paren_duration(p);
     default: parse_unexpected(p);
     }
 }
 
-static struct duration_expr *parse_unary(struct parser *p)
+static struct duration_expr *parse_unary_duration(struct parser *p)
 {
     parse_enter(p);
     struct token t = parse_peek(p);
     struct duration_expr *d;
     if (t.kind == TOKEN_ADD || t.kind == TOKEN_SUB) {
-        parse_take(p);
+        parse_next_token(p);
         d = apply_sign(p, t, parse_from(p, PREC_POW));
     } else {
         d = parse_atom(p);
@@ -129,10 +133,10 @@ static struct duration_expr *parse_climb(struct parser *p, struct duration_expr 
     parse_enter(p);
     for (;;) {
         struct token op = parse_peek(p);
-        int prec = precedence(op.kind);
+        int prec = duration_precedence(op.kind);
         if (prec == PREC_NONE || prec < least)
             break;
-        parse_take(p);
+        parse_next_token(p);
         struct duration_expr *right = parse_from(p, prec == PREC_POW ? prec : prec + 1);
         check_divisor(p, op, right);
         left->next = new_node(p, operators[op.kind].kind, left->pos, left, right);
@@ -151,10 +155,10 @@ const struct duration_expr *parse_offset(struct parser *p)
 {
     struct token t = parse_peek(p);
     if (t.kind == TOKEN_LEFT_PAREN)
-        return parse_climb(p, parse_paren(p), PREC_ADD);
+        return parse_climb(p, parse_paren_duration(p), PREC_ADD);
     if (t.kind != TOKEN_ADD && t.kind != TOKEN_SUB)
         return parse_atom(p);
-    parse_take(p);
+    parse_next_token(p);
     enum token_kind next = parse_peek(p).kind;
     if (next == TOKEN_ADD || next == TOKEN_SUB) {
         const struct duration_expr *d = parse_climb(p, apply_sign(p, t, parse_from(p, PREC_POW)), PREC_ADD);
@@ -171,7 +175,7 @@ void parse_end_offset(struct parser *p, struct expr *e, enum token_kind op)
     while (e->kind == EXPR_BINARY || e->kind == EXPR_UNARY)
         e = e->kind == EXPR_BINARY ? e->u.binary.right : e->u.unary.inner;
     const struct duration_expr *d = e->kind == EXPR_SELECTOR ? e->u.selector.shift.offset_expr : NULL;
-    if (precedence(op) == PREC_NONE || d == NULL || d->kind == DUR_NEG || duration_is_function(d))
+    if (duration_precedence(op) == PREC_NONE || d == NULL || d->kind == DUR_NEG || duration_is_function(d))
         return;
     struct duration_expr *ended = new_node(p, DUR_PAREN, d->pos, d->kind == DUR_PAREN ? d->left : d, NULL);
     ended->plus = true;

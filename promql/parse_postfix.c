@@ -7,7 +7,7 @@
 
 struct expr *parse_number(struct parser *p)
 {
-    struct token t = parse_take(p);
+    struct token t = parse_next_token(p);
     struct expr *e = parse_new(p, EXPR_NUMBER, VALUE_SCALAR, t.pos, 1);
     const char *why;
     e->u.number.as_duration = t.kind == TOKEN_DURATION;
@@ -23,7 +23,7 @@ struct expr *parse_number(struct parser *p)
     return e;
 }
 
-/* --- ranges ------------------------------------------------------------------------------------------------------ */
+/* --- ranges ------------------------------------------------------------------------------------------------------- */
 
 static int64_t to_ms(double seconds) { return (int64_t)(round(seconds * 1e9) / 1e6); }
 
@@ -58,8 +58,8 @@ static struct expr *new_matrix(struct parser *p, struct expr *selector, size_t b
 static struct expr *parse_brackets(struct parser *p, struct expr *inner)
 {
     static const char durations[] = "number, duration, step(), or range()";
-    struct token open = parse_take(p);
-    struct place outer = parse_place(p, "subquery or range selector", durations);
+    struct token open = parse_next_token(p);
+    struct parse_context outer = parse_place(p, "subquery or range selector", durations);
     int64_t range = 0, step = 0;
     const struct duration_expr *range_expr = parse_positive(p, &range), *step_expr = NULL;
     parse_place(p, "subquery or range", "\":\" or \"]\"");
@@ -86,7 +86,7 @@ static struct expr *parse_brackets(struct parser *p, struct expr *inner)
     return e;
 }
 
-/* --- offset and @ ------------------------------------------------------------------------------------------------ */
+/* --- offset and @ ------------------------------------------------------------------------------------------------- */
 
 static struct time_shift *shift_of(struct parser *p, struct expr *e, const char *modifier)
 {
@@ -102,8 +102,8 @@ static struct time_shift *shift_of(struct parser *p, struct expr *e, const char 
 
 static void parse_offset_modifier(struct parser *p, struct expr *e)
 {
-    parse_take(p);
-    struct place outer = parse_place(p, "offset", "number, duration, step(), or range()");
+    parse_next_token(p);
+    struct parse_context outer = parse_place(p, "offset", "number, duration, step(), or range()");
     const struct duration_expr *d = parse_offset(p);
     parse_leave(p, outer);
     struct time_shift *shift = shift_of(p, e, "offset");
@@ -121,7 +121,7 @@ static int64_t parse_timestamp(struct parser *p, const struct expr *e)
 {
     bool minus = parse_at(p, TOKEN_SUB);
     if (minus || parse_at(p, TOKEN_ADD))
-        parse_take(p);
+        parse_next_token(p);
     if (!parse_at(p, TOKEN_NUMBER) && !parse_at(p, TOKEN_DURATION))
         parse_unexpected(p);
     double v = parse_number(p)->u.number.v, seconds = minus ? -v : v;
@@ -135,14 +135,14 @@ static int64_t parse_timestamp(struct parser *p, const struct expr *e)
 
 static void parse_at_modifier(struct parser *p, struct expr *e)
 {
-    parse_take(p);
-    struct place outer = parse_place(p, "@", "timestamp");
+    parse_next_token(p);
+    struct parse_context outer = parse_place(p, "@", "timestamp");
     enum at_kind at = parse_at(p, TOKEN_START) ? AT_START : parse_at(p, TOKEN_END) ? AT_END : AT_TIME;
     int64_t time = 0;
     if (at == AT_TIME) {
         time = parse_timestamp(p, e);
     } else {
-        parse_take(p);
+        parse_next_token(p);
         parse_expect(p, TOKEN_LEFT_PAREN);
         parse_expect(p, TOKEN_RIGHT_PAREN);
     }
@@ -155,11 +155,11 @@ static void parse_at_modifier(struct parser *p, struct expr *e)
     e->end = (uint32_t)p->end;
 }
 
-/* --- anchored and smoothed --------------------------------------------------------------------------------------- */
+/* --- anchored and smoothed ---------------------------------------------------------------------------------------- */
 
 static void parse_extension(struct parser *p, struct expr *e)
 {
-    bool anchored = parse_take(p).kind == TOKEN_ANCHORED;
+    bool anchored = parse_next_token(p).kind == TOKEN_ANCHORED;
     const char *name = anchored ? "anchored" : "smoothed";
     if (e->kind == EXPR_SUBQUERY)
         parse_fail(p, e->pos, "%s modifier is not supported for subqueries", name);

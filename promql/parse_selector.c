@@ -18,8 +18,8 @@ bool parse_is_metric(enum token_kind kind)
 
 struct matcher_list { struct matcher *items; size_t n, cap; };
 
-static void add_matcher(struct parser *p, struct matcher_list *list, size_t pos, enum match_type type, struct str name,
-                        struct str value)
+static void parse_add_matcher(struct parser *p, struct matcher_list *list, size_t pos, enum match_type type,
+                              struct str name, struct str value)
 {
     struct err err = {0};
     struct made_regex *made = ARENA_NEW(p->arena, struct made_regex);
@@ -54,18 +54,18 @@ static void parse_matcher(struct parser *p, struct matcher_list *list)
     enum match_type type;
     if (!quoted && label.kind != TOKEN_IDENTIFIER)
         parse_unexpected_in(p, "label matching", "identifier or \"}\"");
-    parse_take(p);
+    parse_next_token(p);
     struct str name = quoted ? literal_string(p->arena, label.text) : label.text;
     if (!match_type_of(parse_peek(p).kind, &type)) {
         if (!quoted)
             parse_unexpected_in(p, "label matching", "label matching operator");
-        add_matcher(p, list, label.pos, MATCH_EQ, STR(METRIC_NAME), name);
+        parse_add_matcher(p, list, label.pos, MATCH_EQ, STR(METRIC_NAME), name);
         return;
     }
-    parse_take(p);
+    parse_next_token(p);
     if (!parse_at(p, TOKEN_STRING))
         parse_unexpected_in(p, "label matching", "string");
-    add_matcher(p, list, label.pos, type, name, literal_string(p->arena, parse_take(p).text));
+    parse_add_matcher(p, list, label.pos, type, name, literal_string(p->arena, parse_next_token(p).text));
 }
 
 static void parse_matchers(struct parser *p, struct matcher_list *list)
@@ -85,7 +85,7 @@ struct expr *parse_vector_selector(struct parser *p, const struct token *name)
     if (parse_at(p, TOKEN_LEFT_BRACE))
         parse_matchers(p, &list);
     if (name) /* the last one: check_expr relies on it */
-        add_matcher(p, &list, name->pos, MATCH_EQ, STR(METRIC_NAME), name->text);
+        parse_add_matcher(p, &list, name->pos, MATCH_EQ, STR(METRIC_NAME), name->text);
     struct expr *e = parse_new(p, EXPR_SELECTOR, VALUE_VECTOR, pos, 1);
     e->u.selector.name = name ? name->text : STR_NONE;
     e->u.selector.matchers = list.items;

@@ -17,7 +17,7 @@ struct heap { struct eval *ev; uint32_t *items; size_t n; const struct row *rows
 
 static double heap_value(const struct heap *h, uint32_t row) { return h->rows[row].v[h->step]; }
 
-static bool gives_way(const struct heap *h, uint32_t a, uint32_t b)
+static bool topk_is_replaced(const struct heap *h, uint32_t a, uint32_t b)
 {
     double x = heap_value(h, a), y = heap_value(h, b);
     return isnan(x) || (h->smallest_wins ? x > y : x < y);
@@ -34,7 +34,7 @@ static void heap_push(struct heap *h, uint32_t row)
 {
     size_t j = h->n++;
     h->items[j] = row;
-    while (j > 0 && gives_way(h, h->items[j], h->items[(j - 1) / 2])) {
+    while (j > 0 && topk_is_replaced(h, h->items[j], h->items[(j - 1) / 2])) {
         swap_items(h, j, (j - 1) / 2);
         j = (j - 1) / 2;
     }
@@ -43,21 +43,21 @@ static void heap_push(struct heap *h, uint32_t row)
 static void heap_sink(struct heap *h)
 {
     for (size_t i = 0, child; (child = 2 * i + 1) < h->n; i = child) {
-        if (child + 1 < h->n && gives_way(h, h->items[child + 1], h->items[child]))
+        if (child + 1 < h->n && topk_is_replaced(h, h->items[child + 1], h->items[child]))
             child++;
-        if (!gives_way(h, h->items[child], h->items[i]))
+        if (!topk_is_replaced(h, h->items[child], h->items[i]))
             break;
         swap_items(h, i, child);
     }
 }
 
-static bool comes_first(const void *heap, uint32_t a, uint32_t b)
+static bool topk_precedes(const void *heap, uint32_t a, uint32_t b)
 {
     eval_charge(((const struct heap *)heap)->ev, 8);
-    return gives_way(heap, b, a);
+    return topk_is_replaced(heap, b, a);
 }
 
-struct pick {
+struct topk {
     struct eval *ev;
     const struct expr *e;
     enum aggregate_op op;
@@ -69,7 +69,7 @@ struct pick {
     bool ignored;                      /* a histogram was */
 };
 
-static size_t rank_at(struct pick *p, uint32_t i, size_t k)
+static size_t rank_at(struct topk *p, uint32_t i, size_t k)
 {
     struct heap h = {p->ev, p->chosen, 0, p->in->rows, i, p->op == AGG_BOTTOMK};
     for (size_t m = 0; m < p->n; m++) {
@@ -93,11 +93,11 @@ static size_t rank_at(struct pick *p, uint32_t i, size_t k)
         }
     }
     if (p->ev->grid.n == 1)
-        go_sort(h.items, h.n, comes_first, &h);
+        pdqsort(h.items, h.n, topk_precedes, &h);
     return h.n;
 }
 
-static size_t first_at(struct pick *p, uint32_t i, size_t k)
+static size_t first_at(struct topk *p, uint32_t i, size_t k)
 {
     struct heap h = {p->ev, p->chosen, 0, p->in->rows, i, false};
     eval_charge(p->ev, p->n);
@@ -108,7 +108,7 @@ static size_t first_at(struct pick *p, uint32_t i, size_t k)
 }
 
 /* By the hash of the labels, so that the same series are chosen every time, and r and r - 1 share nothing. */
-static size_t share_at(struct pick *p, uint32_t i, double r)
+static size_t share_at(struct topk *p, uint32_t i, double r)
 {
     struct heap h = {p->ev, p->chosen, 0, p->in->rows, i, false};
     for (size_t m = 0; m < p->n; m++) {
@@ -123,7 +123,7 @@ static size_t share_at(struct pick *p, uint32_t i, double r)
     return h.n;
 }
 
-static size_t choose(struct pick *p, uint32_t i)
+static size_t topk_choose(struct topk *p, uint32_t i)
 {
     double param = p->param[i];
     if (p->op == AGG_LIMIT_RATIO)
@@ -134,9 +134,9 @@ static size_t choose(struct pick *p, uint32_t i)
     return p->op == AGG_LIMITK ? first_at(p, i, k) : rank_at(p, i, k);
 }
 
-static void pick_step(struct pick *p, uint32_t i)
+static void topk_step(struct topk *p, uint32_t i)
 {
-    size_t n = choose(p, i);
+    size_t n = topk_choose(p, i);
     eval_charge(p->ev, p->n);
     for (size_t c = 0; c < n; c++)
         p->passes[p->chosen[c]] = 1;
@@ -148,9 +148,9 @@ static void pick_step(struct pick *p, uint32_t i)
 }
 
 /* One step: the order in which they were chosen is the order of the answer. */
-static void pick_instant(struct pick *p, struct value *out)
+static void topk_instant(struct topk *p, struct value *out)
 {
-    size_t n = choose(p, 0);
+    size_t n = topk_choose(p, 0);
     arena_grow(p->ev->arena, &out->rows, &out->_cap, out->n + n, sizeof *out->rows);
     for (size_t c = 0; c < n; c++)
         out->rows[out->n++] = p->in->rows[p->chosen[c]];
@@ -207,24 +207,24 @@ static bool check_param(struct eval *ev, const struct expr *e, const double *par
     return true;
 }
 
-void eval_pick(struct eval *ev, const struct expr *e, struct value *in, const double *param, struct value *out)
+void eval_topk(struct eval *ev, const struct expr *e, struct value *in, const double *param, struct value *out)
 {
     if (!check_param(ev, e, param))
         return;
     struct row_groups groups;
     struct grouping by = grouping_of(ev, e, STR_NONE);
     group_rows(ev, &by, in, &groups);
-    struct pick p = {.ev = ev, .e = e, .op = e->u.aggregate.op, .in = in, .param = param,
+    struct topk p = {.ev = ev, .e = e, .op = e->u.aggregate.op, .in = in, .param = param,
                      .chosen = ARENA_ARRAY(ev->arena, uint32_t, in->n),
                      .passes = ARENA_ARRAY(ev->arena, uint8_t, in->n)};
     for (size_t g = 0; g < groups.n; g++) {
         p.members = groups.rows + groups.start[g];
         p.n = groups.start[g + 1] - groups.start[g];
         if (ev->grid.n == 1)
-            pick_instant(&p, out);
+            topk_instant(&p, out);
         else
             for (uint32_t i = 0; i < ev->grid.n; i++)
-                pick_step(&p, i);
+                topk_step(&p, i);
     }
     if (ev->grid.n > 1)
         *out = *in;

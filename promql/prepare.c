@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-/* --- durations --------------------------------------------------------------------------------------------------- */
+/* --- durations ---------------------------------------------------------------------------------------------------- */
 
 static double grid_seconds(const struct eval *ev) { return ev->params->range ? (double)ev->outer.step / 1000 : 0; }
 static double range_seconds(const struct eval *ev) { return (double)(ev->params->end - ev->params->start) / 1000; }
@@ -90,7 +90,7 @@ static int64_t positive_duration(struct eval *ev, const struct duration_expr *d)
     return in_ms(ev, d, seconds);
 }
 
-/* --- the copy ---------------------------------------------------------------------------------------------------- */
+/* --- the copy ----------------------------------------------------------------------------------------------------- */
 
 static void resolve_shift(struct eval *ev, struct time_shift *s)
 {
@@ -213,7 +213,7 @@ static struct expr *copy_tree(struct eval *ev, const struct expr *from)
     return e;
 }
 
-/* --- what does not change from step to step ---------------------------------------------------------------------- */
+/* --- what does not change from step to step ----------------------------------------------------------------------- */
 
 /* `same`: the same at every step. `wrap`: and worth evaluating once (a literal is not; a range vector cannot be
  * spread). */
@@ -236,7 +236,7 @@ static void mark_argument(struct eval *ev, struct expr **e)
 }
 
 /* These look at the time of evaluation, even where their argument is fixed by @. */
-static bool looks_at_time(enum function_id id)
+static bool depends_on_time(enum function_id id)
 {
     switch (id) {
     case FN_DAYS_IN_MONTH: case FN_DAY_OF_MONTH: case FN_DAY_OF_WEEK: case FN_DAY_OF_YEAR: case FN_HOUR: case FN_MINUTE:
@@ -259,7 +259,7 @@ static struct invariance mark_call(struct eval *ev, struct expr *e)
     }
     /* Of the sample, not the step. */
     bool own_time = id == FN_TIMESTAMP && n == 1 && e->u.call.args[0]->kind == EXPR_SELECTOR;
-    if (all_same && (own_time || !looks_at_time(id)))
+    if (all_same && (own_time || !depends_on_time(id)))
         return (struct invariance){true, true};
     for (size_t i = 0; i < n; i++)
         if (args[i].wrap)

@@ -31,8 +31,8 @@ static void print_seconds(struct buf *out, double v, bool as_duration)
     buf_add_duration(out, llround(fabs(v) * 1000));
 }
 
-static void print_list(struct buf *out, const struct str *items, size_t n, const char *between,
-                       void (*print)(struct buf *out, struct str item))
+static void print_str_list(struct buf *out, const struct str *items, size_t n, const char *between,
+                           void (*print)(struct buf *out, struct str item))
 {
     for (size_t i = 0; i < n && !out->over; i++) {
         buf_add_z(out, i > 0 ? between : "");
@@ -43,11 +43,11 @@ static void print_list(struct buf *out, const struct str *items, size_t n, const
 static void print_label_list(struct buf *out, const struct str *labels, size_t n)
 {
     buf_add_char(out, '(');
-    print_list(out, labels, n, ", ", quote_label);
+    print_str_list(out, labels, n, ", ", quote_label);
     buf_add_char(out, ')');
 }
 
-/* --- times ------------------------------------------------------------------------------------------------------- */
+/* --- times -------------------------------------------------------------------------------------------------------- */
 
 static void print_duration_expr(struct buf *out, const struct duration_expr *d);
 
@@ -139,7 +139,7 @@ void print_subquery_suffix(struct buf *out, const struct expr *e)
     print_offset(out, &e->u.subquery.shift);
 }
 
-/* --- selectors --------------------------------------------------------------------------------------------------- */
+/* --- selectors ---------------------------------------------------------------------------------------------------- */
 
 static bool is_name_matcher(const struct expr *e, const struct matcher *m)
 {
@@ -147,7 +147,10 @@ static bool is_name_matcher(const struct expr *e, const struct matcher *m)
     return m->type == MATCH_EQ && m->value.n > 0 && str_is(m->name, METRIC_NAME) && str_eq(m->value, name);
 }
 
-static int by_text(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
+static int print_compare_text(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
 
 static void print_matchers(struct buf *out, const struct expr *e)
 {
@@ -167,10 +170,10 @@ static void print_matchers(struct buf *out, const struct expr *e)
     const char *p = text.p;
     for (size_t i = 0; i < n; p += items[i++].n)
         items[i].p = p;
-    qsort(items, n, sizeof *items, by_text);
+    qsort(items, n, sizeof *items, print_compare_text);
     if (n > 0 || e->u.selector.name.n == 0) {
         buf_add_char(out, '{');
-        print_list(out, items, n, ",", buf_add_str);
+        print_str_list(out, items, n, ",", buf_add_str);
         buf_add_char(out, '}');
     }
     out->over |= text.over;
@@ -200,7 +203,7 @@ static void print_matrix(struct buf *out, const struct expr *e)
     print_offset(out, &selector->u.selector.shift);
 }
 
-/* --- operators and calls ----------------------------------------------------------------------------------------- */
+/* --- operators and calls ------------------------------------------------------------------------------------------ */
 
 void print_aggregate_head(struct buf *out, const struct expr *e)
 {

@@ -9,7 +9,8 @@
  * query execution"), time ERR_TIMEOUT. When the arena's budget is spent the query ends with ERR_LIMIT, wherever it is:
  * promql_eval sets the arena's on_full for its time.
  *
- * Source of the semantics: https://prometheus.io/docs/prometheus/latest/querying/basics/ and the newest release's tests.
+ * Source of the semantics: https://prometheus.io/docs/prometheus/latest/querying/basics/ and the newest release's
+ * tests.
  */
 #ifndef PROMQL_PROMQL_H
 #define PROMQL_PROMQL_H

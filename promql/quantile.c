@@ -104,7 +104,7 @@ static bool quantile_members(struct eval *ev, const struct members *in, const do
 }
 
 /* The smallest and the largest value out of bounds are named, and NaN. */
-static void check_bounds(struct eval *ev, const struct expr *e, const double *q)
+static void quantile_warn_bounds(struct eval *ev, const struct expr *e, const double *q)
 {
     const char *text = "quantile value should be between 0 and 1, got %s";
     double least = q[0], most = q[0];
@@ -133,7 +133,7 @@ void eval_quantile(struct eval *ev, const struct expr *e, struct value *in, cons
     struct grouping by = grouping_of(ev, e, STR_NONE);
     double *scratch = ARENA_ARRAY(ev->arena, double, in->n);
     bool ignored = false;
-    check_bounds(ev, e, q);
+    quantile_warn_bounds(ev, e, q);
     group_rows(ev, &by, in, &groups);
     for (size_t g = 0; g < groups.n; g++) {
         struct members m = {in->rows, groups.rows + groups.start[g], groups.start[g + 1] - groups.start[g]};

@@ -27,20 +27,20 @@ static void select_leaves(struct run *r, struct expr *tree)
     eval_check(ev);
 }
 
-static void check_type(struct eval *ev, const struct expr *e)
+static void engine_check_type(struct eval *ev, const struct expr *e)
 {
     if (ev->params->range && e->type != VALUE_SCALAR && e->type != VALUE_VECTOR)
         eval_fail(ev, ERR_BAD_DATA, "invalid expression type \"%s\" for range query, must be Scalar or instant Vector",
                   value_type_name(e->type));
 }
 
-static bool run(struct run *r)
+static bool engine_run(struct run *r)
 {
     struct eval *ev = &r->ev;
     struct promql_stats *stats = &ev->stats;
     if (setjmp(ev->stop))
         return false;
-    check_type(ev, r->expr);
+    engine_check_type(ev, r->expr);
     if (ev->params->per_step_stats)
         ev->per_step = ARENA_ARRAY(ev->arena, uint64_t, ev->outer.n);
     int64_t start = clock_mono_ns();
@@ -99,7 +99,7 @@ bool promql_eval(struct expr *e, struct str text, const struct promql_params *p,
                          .delayed_names = p->delayed_name_removal, .err = err};
     arena->on_full = arena_full;
     arena->on_full_arg = &r.ev;
-    bool ok = run(&r);
+    bool ok = engine_run(&r);
     for (struct eval_end *end = r.ev.ends; end; end = end->next)
         end->fn(end->arg);
     arena->on_full = before.on_full;

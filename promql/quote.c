@@ -6,7 +6,7 @@
 
 /* Code points outside ASCII that Go's unicode.IsPrint refuses: controls, spaces, format characters, private use and
  * noncharacters; of the unassigned ones only the large block behind all scripts. */
-static bool is_printable(uint32_t c)
+static bool quote_is_printable(uint32_t c)
 {
     static const struct { uint32_t first, last; } hidden[] = {
         {0x00, 0x1f}, {0x7f, 0xa0}, {0xad, 0xad}, {0x600, 0x605}, {0x61c, 0x61c}, {0x6dd, 0x6dd}, {0x70f, 0x70f},
@@ -28,7 +28,7 @@ static void add_rune(struct buf *out, uint32_t c, char quote)
         buf_printf(out, "\\%c", (int)c);
     else if (c >= 7 && c <= 13)
         buf_printf(out, "\\%c", letters[c - 7]);
-    else if (is_printable(c))
+    else if (quote_is_printable(c))
         buf_add(out, utf8, utf8_encode(utf8, c));
     else if (c < 0x80)
         buf_printf(out, "\\x%02x", c);
@@ -69,7 +69,7 @@ void quote_code_point(struct buf *out, int32_t rune)
     uint32_t c = rune < 0 ? 0xfffd : (uint32_t)rune;
     char utf8[4];
     buf_printf(out, "U+%04X", c);
-    if (!is_printable(c))
+    if (!quote_is_printable(c))
         return;
     buf_add_z(out, " '");
     buf_add(out, utf8, utf8_encode(utf8, c));

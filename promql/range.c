@@ -16,35 +16,35 @@ static void count_windows(struct eval *ev, const struct range_input *in)
         uint64_t sum = w.to - w.from;
         eval_charge(ev, w.hist_to - w.hist_from);
         for (uint32_t h = w.hist_from; h < w.hist_to; h++)
-            sum += histogram_weight(in->hists[h].h);
+            sum += histogram_mem_estimate(in->hists[h].h);
         if (sum > 0)
             eval_count_read(ev, i, sum);
     }
 }
 
 /* Fills a row whose column is absent; says how many samples it holds. */
-static uint64_t fill_row(struct eval *ev, struct range_call *c, struct row *row)
+static uint64_t range_fill_row(struct eval *ev, struct range_call *c, struct row *row)
 {
-    uint64_t held = input_weight(&c->in);
+    uint64_t held = input_mem_estimate(&c->in);
     eval_charge(ev, held + ev->grid.n);
     eval_hold(ev, held);
     count_windows(ev, &c->in);
-    if (c->feed.several)
+    if (c->window.several)
         replica_windows_fill(ev, c, row);
     else
         c->impl->range(ev, &c->in, row);
     ev->live -= held;
-    uint64_t weight = row_weight(row, ev->grid.n);
+    uint64_t weight = row_mem_estimate(row, ev->grid.n);
     eval_hold(ev, weight);
     return weight;
 }
 
-static void add_row(struct eval *ev, struct range_call *c, bool drops_name, struct value *out)
+static void range_add_row(struct eval *ev, struct range_call *c, bool drops_name, struct value *out)
 {
     struct row *row = value_add_row(ev, out, c->in.labels);
     if (drops_name || !c->impl->keeps_name)
         row_drop_name(ev, row);
-    if (fill_row(ev, c, row) == 0)
+    if (range_fill_row(ev, c, row) == 0)
         out->n--;
 }
 
@@ -62,11 +62,11 @@ static void check_modifiers(struct eval *ev, const struct range_call *c)
 static void aim_at_selector(struct eval *ev, struct range_call *c)
 {
     const struct expr *selector = c->in.arg->u.matrix.selector;
-    struct gaze gaze = shift_gaze(&ev->grid, &selector->u.selector.shift);
+    struct eval_times times = eval_times_shifted(&ev->grid, &selector->u.selector.shift);
     c->set = &ev->sets[selector->u.selector.leaf];
-    c->feed.bare = selector->u.selector.bare;
-    c->in.first_end = gaze.first;
-    c->in.stride = gaze.stride;
+    c->window.drop_buckets = selector->u.selector.drop_buckets;
+    c->in.first_end = times.first;
+    c->in.stride = times.stride;
     c->in.range = c->in.arg->u.matrix.range;
     c->in.anchored = selector->u.selector.anchored;
     c->in.smoothed = selector->u.selector.smoothed;
@@ -106,24 +106,24 @@ static void over_subquery(struct eval *ev, struct range_call *c, struct value *o
 {
     struct value rows;
     struct grid inner;
-    struct gaze gaze = shift_gaze(&ev->grid, &c->in.arg->u.subquery.shift);
-    struct tally tally = tally_pause(ev);
+    struct eval_times times = eval_times_shifted(&ev->grid, &c->in.arg->u.subquery.shift);
+    struct sample_budget budget = sample_budget_pause(ev);
     eval_subquery(ev, c->in.arg, &rows, &inner);
-    tally_resume(ev, tally);
-    c->in.first_end = gaze.first;
-    c->in.stride = gaze.stride;
+    sample_budget_resume(ev, budget);
+    c->in.first_end = times.first;
+    c->in.stride = times.stride;
     c->in.range = c->in.arg->u.subquery.range;
     c->in.subquery = true;
     for (size_t i = 0; i < rows.n; i++)
-        if (feed_row(ev, &c->feed, &rows.rows[i], &inner, &c->in))
-            add_row(ev, c, rows.rows[i].drop_name, out);
+        if (range_window_row(ev, &c->window, &rows.rows[i], &inner, &c->in))
+            range_add_row(ev, c, rows.rows[i].drop_name, out);
 }
 
 static void over_selector(struct eval *ev, struct range_call *c, struct value *out)
 {
     for (size_t i = 0; i < c->set->n; i++)
-        if (feed_series(ev, &c->feed, c->set, i, &c->in))
-            add_row(ev, c, false, out);
+        if (range_window_series(ev, &c->window, c->set, i, &c->in))
+            range_add_row(ev, c, false, out);
 }
 
 void eval_range_call(struct eval *ev, const struct expr *e, struct value *out)
@@ -142,5 +142,5 @@ void eval_range_call(struct eval *ev, const struct expr *e, struct value *out)
 
 uint64_t range_row(struct eval *ev, struct range_call *c, size_t i, struct row *row)
 {
-    return feed_series(ev, &c->feed, c->set, i, &c->in) ? fill_row(ev, c, row) : 0;
+    return range_window_series(ev, &c->window, c->set, i, &c->in) ? range_fill_row(ev, c, row) : 0;
 }

@@ -34,7 +34,7 @@ struct series series_of_replica(const struct series *s, uint32_t replica)
     return own;
 }
 
-bool replica_windows_find(struct eval *ev, struct range_feed *f, const struct series *s, const struct range_input *in)
+bool replica_windows_find(struct eval *ev, struct range_window *f, const struct series *s, const struct range_input *in)
 {
     struct arena_mark mark;
     bool one = true;
@@ -52,7 +52,7 @@ bool replica_windows_find(struct eval *ev, struct range_feed *f, const struct se
     return one;
 }
 
-static bool replica_is_seen(const struct eval *ev, const struct range_feed *f, uint32_t replica)
+static bool replica_is_seen(const struct eval *ev, const struct range_window *f, uint32_t replica)
 {
     for (uint32_t i = 0; i < ev->grid.n; i++)
         if (f->replica_of[i] == replica)
@@ -60,7 +60,7 @@ static bool replica_is_seen(const struct eval *ev, const struct range_feed *f, u
     return false;
 }
 
-static void copy_steps(struct eval *ev, const struct range_feed *f, uint32_t replica, const struct row *from,
+static void copy_steps(struct eval *ev, const struct range_window *f, uint32_t replica, const struct row *from,
                        struct row *to)
 {
     for (uint32_t i = 0; i < ev->grid.n; i++) {
@@ -75,18 +75,18 @@ static void copy_steps(struct eval *ev, const struct range_feed *f, uint32_t rep
 
 void replica_windows_fill(struct eval *ev, struct range_call *c, struct row *row)
 {
-    struct series all = c->feed.series;
-    if (c->feed.spare == NULL)
-        c->feed.spare = eval_column(ev);
+    struct series all = c->window.series;
+    if (c->window.spare == NULL)
+        c->window.spare = eval_column(ev);
     for (uint32_t k = 0; k <= all.n_replicas; k++) {
-        struct row own = {.labels = row->labels, .v = c->feed.spare};
+        struct row own = {.labels = row->labels, .v = c->window.spare};
         struct series samples = series_of_replica(&all, k);
         eval_charge(ev, ev->grid.n);
-        if (!replica_is_seen(ev, &c->feed, k))
+        if (!replica_is_seen(ev, &c->window, k))
             continue;
         column_clear(own.v, ev->grid.n);
-        if (feed_samples(ev, &c->feed, &samples, &c->in))
+        if (feed_samples(ev, &c->window, &samples, &c->in))
             c->impl->range(ev, &c->in, &own);
-        copy_steps(ev, &c->feed, k, &own, row);
+        copy_steps(ev, &c->window, k, &own, row);
     }
 }

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-static void drop_names(struct eval *ev, struct value *v)
+static void result_drop_names(struct eval *ev, struct value *v)
 {
     if (!ev->delayed_names)
         return;
@@ -39,7 +39,7 @@ static void rows_to_series(struct eval *ev, struct value *v, const struct grid *
         out->series[out->n++] = (struct promql_series){v->rows[i].labels, t, v->rows[i].v, v->rows[i].h, g->n};
 }
 
-static int by_labels(const void *a, const void *b)
+static int result_compare_labels(const void *a, const void *b)
 {
     return labels_cmp(((const struct promql_series *)a)->labels, ((const struct promql_series *)b)->labels);
 }
@@ -50,7 +50,7 @@ static void merge_runs(struct eval *ev, const struct promql_series *from, struct
 {
     for (size_t i = a, j = b, k = a; k < c; k++) {
         eval_charge(ev, 8);
-        to[k] = i < b && (j == c || by_labels(&from[i], &from[j]) <= 0) ? from[i++] : from[j++];
+        to[k] = i < b && (j == c || result_compare_labels(&from[i], &from[j]) <= 0) ? from[i++] : from[j++];
     }
 }
 
@@ -63,7 +63,7 @@ static void sort_series(struct eval *ev, struct promql_result *out)
     size_t n = out->n;
     for (size_t a = 0; a < n; a += RUN) {
         eval_check(ev);
-        qsort(out->series + a, n - a < RUN ? n - a : RUN, sizeof *out->series, by_labels);
+        qsort(out->series + a, n - a < RUN ? n - a : RUN, sizeof *out->series, result_compare_labels);
     }
     struct promql_series *from = out->series, *to = n > RUN ? ARENA_ARRAY(ev->arena, struct promql_series, n) : NULL;
     for (size_t run = RUN; run < n; run *= 2) {
@@ -78,7 +78,7 @@ static void sort_series(struct eval *ev, struct promql_result *out)
     ev->stats.sort_ns = clock_mono_ns() - start;
 }
 
-/* --- range vectors as they are ----------------------------------------------------------------------------------- */
+/* --- range vectors as they are ------------------------------------------------------------------------------------ */
 
 static struct promql_series sample_points(struct eval *ev, const struct range_input *in)
 {
@@ -140,16 +140,16 @@ static void matrix_result(struct eval *ev, const struct expr *e, struct promql_r
 {
     const struct expr *selector = e->u.matrix.selector;
     struct series_set *set = &ev->sets[selector->u.selector.leaf];
-    struct range_input in = {.arg = e, .first_end = shift_gaze(&ev->grid, &selector->u.selector.shift).first,
+    struct range_input in = {.arg = e, .first_end = eval_times_shifted(&ev->grid, &selector->u.selector.shift).first,
                              .range = e->u.matrix.range,
                              .lookback = ev->lookback, .anchored = selector->u.selector.anchored,
                              .smoothed = selector->u.selector.smoothed};
-    struct range_feed feed = {0};
+    struct range_window window = {0};
     out->series = ARENA_ARRAY(ev->arena, struct promql_series, set->n);
     for (size_t i = 0; i < set->n; i++) {
-        if (!feed_series(ev, &feed, set, i, &in) || !prepare_input(ev, &in))
+        if (!range_window_series(ev, &window, set, i, &in) || !prepare_input(ev, &in))
             continue;
-        uint64_t weight = input_weight(&in);
+        uint64_t weight = input_mem_estimate(&in);
         eval_hold(ev, weight);
         eval_count_read(ev, 0, weight);
         out->series[out->n++] = sample_points(ev, &in);
@@ -162,12 +162,12 @@ static void subquery_result(struct eval *ev, const struct expr *e, struct promql
     struct grid outer = ev->grid, inner;
     eval_subquery(ev, e, &rows, &inner);
     ev->grid = inner;
-    drop_names(ev, &rows);
+    result_drop_names(ev, &rows);
     ev->grid = outer;
     rows_to_series(ev, &rows, &inner, out);
 }
 
-/* --- the rest ---------------------------------------------------------------------------------------------------- */
+/* --- the rest ----------------------------------------------------------------------------------------------------- */
 
 static void scalar_result(struct eval *ev, const struct value *v, struct promql_result *out)
 {
@@ -208,7 +208,8 @@ static bool order_decided(const struct expr *e)
                 return true;
             e = vector_argument(e);
             break;
-        default: return e->kind == EXPR_AGGREGATE && (e->u.aggregate.op == AGG_TOPK || e->u.aggregate.op == AGG_BOTTOMK);
+        default: return e->kind == EXPR_AGGREGATE && (e->u.aggregate.op == AGG_TOPK ||
+                                                      e->u.aggregate.op == AGG_BOTTOMK);
         }
     }
     return false;
@@ -234,7 +235,7 @@ void make_result(struct eval *ev, const struct expr *e, struct promql_result *ou
     } else {
         struct value v;
         eval_expr(ev, e, &v);
-        drop_names(ev, &v);
+        result_drop_names(ev, &v);
         out->string = v.string;
         if (v.type == VALUE_SCALAR)
             scalar_result(ev, &v, out);

@@ -5,12 +5,12 @@
 #include "promql/walk.h"
 
 /* Floats and histograms of one series, walked together in order of time. */
-struct cursor {
+struct selector_cursor {
     const struct series *s;
     uint32_t floats, hists; /* how many are not after the time looked at */
 };
 
-static void move_to(struct cursor *c, int64_t t)
+static void cursor_move_to(struct selector_cursor *c, int64_t t)
 {
     while (c->floats < c->s->n_samples && c->s->samples[c->floats].t <= t)
         c->floats++;
@@ -19,7 +19,7 @@ static void move_to(struct cursor *c, int64_t t)
 }
 
 /* The newest sample at or before the time moved to: false when there is none or it is stale. */
-static bool newest(const struct cursor *c, int64_t *t, double *v, const struct histogram **h)
+static bool newest(const struct selector_cursor *c, int64_t *t, double *v, const struct histogram **h)
 {
     const struct sample *f = c->floats ? &c->s->samples[c->floats - 1] : NULL;
     const struct hist_sample *hs = c->hists ? &c->s->hists[c->hists - 1] : NULL;
@@ -37,18 +37,18 @@ static bool newest(const struct cursor *c, int64_t *t, double *v, const struct h
     return !is_stale(f->v);
 }
 
-static int64_t origin(const struct cursor *c, const struct histogram *h, int64_t t)
+static int64_t origin(const struct selector_cursor *c, const struct histogram *h, int64_t t)
 {
     return h == NULL && c->s->origins ? c->s->origins[c->floats - 1] : t;
 }
 
 /* What most series are: floats alone, asked for their values. Returns how many steps have one. */
-static uint64_t fill_floats(struct eval *ev, double *v, const struct series *s, struct gaze gaze, int64_t window)
+static uint64_t fill_floats(struct eval *ev, double *v, const struct series *s, struct eval_times times, int64_t window)
 {
     const struct sample *next = s->samples, *end = next + s->n_samples;
     uint64_t found = 0;
     for (uint32_t i = 0; i < ev->grid.n; i++) {
-        int64_t now = gaze.first + (int64_t)i * gaze.stride;
+        int64_t now = times.first + (int64_t)i * times.stride;
         while (next < end && next->t <= now)
             next++;
         bool seen = next > s->samples && next[-1].t > now - window && !is_stale(next[-1].v);
@@ -59,23 +59,23 @@ static uint64_t fill_floats(struct eval *ev, double *v, const struct series *s, 
     return found;
 }
 
-static void fill_any(struct eval *ev, struct row *row, const struct series *s, struct gaze gaze, int64_t window,
-                     enum sample_part part)
+static void fill_any(struct eval *ev, struct row *row, const struct series *s, struct eval_times times, int64_t window,
+                     enum sample_field part)
 {
-    struct cursor c = {.s = s};
+    struct selector_cursor c = {.s = s};
     for (uint32_t i = 0; i < ev->grid.n; i++) {
-        int64_t now = gaze.first + (int64_t)i * gaze.stride, t;
+        int64_t now = times.first + (int64_t)i * times.stride, t;
         const struct histogram *h;
         double v;
-        move_to(&c, now);
+        cursor_move_to(&c, now);
         row_clear(row, i);
         if (!newest(&c, &t, &v, &h) || t <= now - window)
             continue;
-        eval_count_read(ev, i, h && part == PART_VALUE ? histogram_weight(h) : 1);
-        if (part == PART_INFO_TIME && h)
+        eval_count_read(ev, i, h && part == SAMPLE_VALUE ? histogram_mem_estimate(h) : 1);
+        if (part == SAMPLE_INFO_TIME && h)
             eval_fail(ev, ERR_EXEC, "this should be an info metric, with float samples: %.*s",
                       STR_ARG(labels_quoted(ev, s->labels)));
-        if (part != PART_VALUE)
+        if (part != SAMPLE_VALUE)
             row_set(row, i, (double)origin(&c, h, t) / 1000);
         else if (h)
             row_set_hist(ev, row, i, h);
@@ -85,29 +85,29 @@ static void fill_any(struct eval *ev, struct row *row, const struct series *s, s
 }
 
 /* Writes every step of the row, whose column need not be initialized; returns what it holds, in samples. */
-static uint64_t fill_row(struct eval *ev, struct row *row, const struct series *s, struct gaze gaze, int64_t window,
-                         enum sample_part part)
+static uint64_t selector_fill_row(struct eval *ev, struct row *row, const struct series *s, struct eval_times times,
+                                  int64_t window, enum sample_field part)
 {
-    if (part == PART_VALUE && s->n_samples > 0 && s->n_hists == 0 && ev->per_step == NULL)
-        return fill_floats(ev, row->v, s, gaze, window);
-    fill_any(ev, row, s, gaze, window, part);
-    return row_weight(row, ev->grid.n);
+    if (part == SAMPLE_VALUE && s->n_samples > 0 && s->n_hists == 0 && ev->per_step == NULL)
+        return fill_floats(ev, row->v, s, times, window);
+    fill_any(ev, row, s, times, window, part);
+    return row_mem_estimate(row, ev->grid.n);
 }
 
-static void make_bare(struct eval *ev, struct series *s)
+static void selector_drop_buckets(struct eval *ev, struct series *s)
 {
     struct hist_sample *copy = ARENA_ARRAY(ev->arena, struct hist_sample, s->n_hists);
     memcpy(copy, s->hists, s->n_hists * sizeof *copy);
-    bare_histograms(ev, copy, s->n_hists);
+    histograms_drop_buckets(ev, copy, s->n_hists);
     s->hists = copy;
 }
 
 struct instant instant_begin(struct eval *ev, const struct expr *selector, struct series_set *set,
-                             enum sample_part part)
+                             enum sample_field part)
 {
     return (struct instant){
-        .set = set, .part = part, .bare = selector->u.selector.bare && !set->exact,
-        .gaze = shift_gaze(&ev->grid, &selector->u.selector.shift),
+        .set = set, .part = part, .drop_buckets = selector->u.selector.drop_buckets && !set->exact,
+        .times = eval_times_shifted(&ev->grid, &selector->u.selector.shift),
         .window = set->exact ? 1 : ev->lookback, /* exact: nothing but the sample at the step itself */
     };
 }
@@ -118,15 +118,15 @@ uint64_t instant_row(struct eval *ev, const struct instant *in, size_t i, struct
     eval_check(ev);
     if (!series_set_get(in->set, i, &s, ev->err))
         eval_stop(ev);
-    if (in->bare && s.n_hists > 0)
-        make_bare(ev, &s);
+    if (in->drop_buckets && s.n_hists > 0)
+        selector_drop_buckets(ev, &s);
     row->labels = s.labels;
-    uint64_t weight = fill_row(ev, row, &s, in->gaze, in->window, in->part);
+    uint64_t weight = selector_fill_row(ev, row, &s, in->times, in->window, in->part);
     eval_hold(ev, weight);
     return weight;
 }
 
-void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_part part,
+void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_field part,
                   struct value *out)
 {
     struct instant in = instant_begin(ev, selector, set, part);

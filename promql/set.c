@@ -27,7 +27,7 @@ static void sieve(struct eval *ev, struct value *v, const uint32_t *groups, uint
     }
 }
 
-/* --- or ---------------------------------------------------------------------------------------------------------- */
+/* --- or ----------------------------------------------------------------------------------------------------------- */
 
 /* a or b or c ... is worked through in one go: what is there already is known per group, so that a term costs its own
  * rows and not those of all terms before it. */
@@ -61,7 +61,7 @@ static void add_term(struct eval *ev, struct or_chain *c, struct value *acc, str
     append_rows(ev, acc, term);
 }
 
-static bool same_matching(const struct matching *a, const struct matching *b)
+static bool set_same_matching(const struct matching *a, const struct matching *b)
 {
     bool same = a->on == b->on && a->n_labels == b->n_labels;
     for (size_t i = 0; same && i < a->n_labels; i++)
@@ -71,7 +71,7 @@ static bool same_matching(const struct matching *a, const struct matching *b)
 
 static bool continues(const struct expr *b, const struct expr *next)
 {
-    return next->u.binary.op == OP_OR && same_matching(b->u.binary.matching, next->u.binary.matching);
+    return next->u.binary.op == OP_OR && set_same_matching(b->u.binary.matching, next->u.binary.matching);
 }
 
 const struct expr *eval_or_chain(struct eval *ev, const struct expr *b, const struct expr *e, uint64_t live,
@@ -79,7 +79,7 @@ const struct expr *eval_or_chain(struct eval *ev, const struct expr *b, const st
 {
     struct or_chain c = {0};
     struct value term;
-    uint64_t held = value_weight(acc, &ev->grid);
+    uint64_t held = value_mem_estimate(acc, &ev->grid);
     match_keys_begin(ev, b->u.binary.matching, &c.keys);
     const uint32_t *groups = match_keys_of(ev, &c.keys, acc);
     cover_groups(ev, &c);
@@ -87,7 +87,7 @@ const struct expr *eval_or_chain(struct eval *ev, const struct expr *b, const st
     for (;; b = b->u.binary.next) {
         eval_expr(ev, b->u.binary.right, &term);
         add_term(ev, &c, acc, &term);
-        held += value_weight(&term, &ev->grid);
+        held += value_mem_estimate(&term, &ev->grid);
         ev->live = live;
         eval_hold(ev, held);
         if (b == e || !continues(b, b->u.binary.next))
@@ -99,7 +99,7 @@ const struct expr *eval_or_chain(struct eval *ev, const struct expr *b, const st
     return b;
 }
 
-/* --- and, unless ------------------------------------------------------------------------------------------------- */
+/* --- and, unless -------------------------------------------------------------------------------------------------- */
 
 void eval_set_operator(struct eval *ev, const struct expr *e, struct value *left, struct value *right,
                        struct value *out)

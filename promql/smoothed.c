@@ -36,9 +36,9 @@ static void note_flags(struct eval *ev, const struct expr *at, struct labels lab
         eval_info(ev, at, "mismatched custom buckets were reconciled during %s", operation);
 }
 
-static const struct histogram *between(struct eval *ev, const struct expr *at, struct labels labels,
-                                       const struct hist_sample *p,
-                                       const struct hist_sample *q, int64_t now)
+static const struct histogram *smoothed_histogram_between(struct eval *ev, const struct expr *at, struct labels labels,
+                                                          const struct hist_sample *p,
+                                                          const struct hist_sample *q, int64_t now)
 {
     double fraction = (double)(now - p->t) / (double)(q->t - p->t);
     bool gauge = p->h->hint == RESET_GAUGE && q->h->hint == RESET_GAUGE;
@@ -68,7 +68,7 @@ static void smooth_histogram(struct eval *ev, const struct around *a, int64_t no
         if (histogram_is_custom(s[next - 1].h) != histogram_is_custom(s[next].h))
             note_flags(ev, a->in.arg, row->labels, HISTOGRAM_INCOMPATIBLE, "");
         else
-            h = between(ev, a->in.arg, row->labels, &s[next - 1], &s[next], now);
+            h = smoothed_histogram_between(ev, a->in.arg, row->labels, &s[next - 1], &s[next], now);
     } else if (next > a->w.hist_from)
         /* The hint told of the sample before it, not of the value. */
         h = histogram_hinted(ev->arena, s[next - 1].h, RESET_UNKNOWN);
@@ -91,20 +91,20 @@ static void smooth_row(struct eval *ev, struct around *a, struct row *row)
         else if (floats)
             smooth_float(a, now, row, i);
         if (!is_absent(row->v[i]))
-            eval_count_read(ev, i, row_hist(row, i) ? histogram_weight(row->h[i]) : 1);
+            eval_count_read(ev, i, row_hist(row, i) ? histogram_mem_estimate(row->h[i]) : 1);
     }
 }
 
 void eval_smoothed(struct eval *ev, const struct expr *selector, struct series_set *set, struct value *out)
 {
-    struct gaze gaze = shift_gaze(&ev->grid, &selector->u.selector.shift);
-    struct range_feed feed = {0};
+    struct eval_times times = eval_times_shifted(&ev->grid, &selector->u.selector.shift);
+    struct range_window window = {0};
     for (size_t i = 0; i < set->n; i++) {
-        struct around a = {.in = {.arg = selector, .first_end = gaze.first + ev->lookback, .stride = gaze.stride,
+        struct around a = {.in = {.arg = selector, .first_end = times.first + ev->lookback, .stride = times.stride,
                                   .range = 2 * ev->lookback}};
-        if (feed_series(ev, &feed, set, i, &a.in))
+        if (range_window_series(ev, &window, set, i, &a.in))
             smooth_row(ev, &a, value_add_row(ev, out, a.in.labels));
     }
     value_drop_empty(out, ev->grid.n);
-    eval_hold(ev, value_weight(out, &ev->grid));
+    eval_hold(ev, value_mem_estimate(out, &ev->grid));
 }

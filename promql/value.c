@@ -97,14 +97,14 @@ static void merge_row(struct eval *ev, struct row *to, const struct row *from)
     }
 }
 
-static void free_map(void *map) { map_free(map); }
+static void rows_free_map(void *map) { map_free(map); }
 
 void value_merge(struct eval *ev, struct value *v)
 {
     if (v->n < 2)
         return;
     struct map *seen = ARENA_NEW(ev->arena, struct map);
-    eval_on_end(ev, free_map, seen);
+    eval_on_end(ev, rows_free_map, seen);
     size_t kept = 0;
     for (size_t i = 0; i < v->n; i++) {
         bool added;
@@ -124,7 +124,7 @@ void value_merge(struct eval *ev, struct value *v)
 bool value_repeats_labels(struct eval *ev, const struct value *v)
 {
     struct map *seen = ARENA_NEW(ev->arena, struct map);
-    eval_on_end(ev, free_map, seen);
+    eval_on_end(ev, rows_free_map, seen);
     bool added = true;
     for (size_t i = 0; added && i < v->n; i++) {
         eval_charge(ev, CHARGE_LABELS);
@@ -134,7 +134,7 @@ bool value_repeats_labels(struct eval *ev, const struct value *v)
     return !added;
 }
 
-uint64_t histogram_weight(const struct histogram *h)
+uint64_t histogram_mem_estimate(const struct histogram *h)
 {
     enum { FIXED = 168, TIME = 8, SAMPLE = 16 }; /* bytes, as Prometheus counts them */
     uint64_t spans = (uint64_t)h->positive.n_spans + h->negative.n_spans;
@@ -142,29 +142,29 @@ uint64_t histogram_weight(const struct histogram *h)
     return (FIXED + TIME + 8 * words) / SAMPLE;
 }
 
-uint64_t input_weight(const struct range_input *in)
+uint64_t input_mem_estimate(const struct range_input *in)
 {
     uint64_t sum = in->n_samples;
     for (uint32_t i = 0; i < in->n_hists; i++)
-        sum += histogram_weight(in->hists[i].h);
+        sum += histogram_mem_estimate(in->hists[i].h);
     return sum;
 }
 
-uint64_t row_weight(const struct row *row, uint32_t n)
+uint64_t row_mem_estimate(const struct row *row, uint32_t n)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < n; i++)
         sum += !is_absent(row->v[i]);
     for (uint32_t i = 0; row->h && i < n; i++)
         if (row->h[i])
-            sum += histogram_weight(row->h[i]) - 1;
+            sum += histogram_mem_estimate(row->h[i]) - 1;
     return sum;
 }
 
-uint64_t value_weight(const struct value *v, const struct grid *g)
+uint64_t value_mem_estimate(const struct value *v, const struct grid *g)
 {
     uint64_t sum = v->type == VALUE_SCALAR ? g->n : 0;
     for (size_t r = 0; r < v->n; r++)
-        sum += row_weight(&v->rows[r], g->n);
+        sum += row_mem_estimate(&v->rows[r], g->n);
     return sum;
 }

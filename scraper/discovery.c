@@ -44,7 +44,7 @@ void discovery_stop(struct discovery *d)
     d->watching = false;
 }
 
-static void watch_folder(struct discovery *d, struct str path)
+static void watch_directory(struct discovery *d, struct str path)
 {
     size_t n = path.n;
     while (n > 0 && path.p[n - 1] != '/')
@@ -63,7 +63,7 @@ static void watch_job(struct discovery *d, const struct scrape_job *job)
         if (d->interval == 0 || sd->refresh_interval < d->interval)
             d->interval = sd->refresh_interval;
         for (size_t k = 0; d->watching && k < sd->files.n; k++)
-            watch_folder(d, sd->files.items[k]);
+            watch_directory(d, sd->files.items[k]);
     }
 }
 

@@ -6,28 +6,28 @@
 
 enum { FRAME_BYTES = 64 << 10 };
 
-bool exposed_clear_some(struct exposed *x, struct interner *in, size_t most)
+bool exposed_clear_some(struct scrape_cache *x, struct interner *in, size_t most)
 {
     for (; x->n > 0 && most > 0; most--)
-        if (!id_cold(x->ids[--x->n]))
-            entry_unref(in, x->cohort, id_entry(x->ids[x->n]));
+        if (!id_uncached(x->ids[--x->n]))
+            entry_unref(in, x->templates, id_entry(x->ids[x->n]));
     if (x->n > 0)
         return true;
-    cohort_unref(in, x->cohort);
+    template_group_unref(in, x->templates);
     mem_free(x->ids);
-    mem_free(x->cold);
+    mem_free(x->uncached);
     buf_free(&x->texts);
-    *x = (struct exposed){0};
+    *x = (struct scrape_cache){0};
     return false;
 }
 
-void exposed_clear(struct exposed *x, struct interner *in)
+void scrape_cache_clear(struct scrape_cache *x, struct interner *in)
 {
     while (exposed_clear_some(x, in, SIZE_MAX)) {
     }
 }
 
-void exposed_end_texts(struct exposed *x, struct buf *frame)
+void exposed_end_texts(struct scrape_cache *x, struct buf *frame)
 {
     if (frame->n == 0)
         return;
@@ -40,7 +40,7 @@ void exposed_end_texts(struct exposed *x, struct buf *frame)
     buf_clear(frame);
 }
 
-void exposed_add_text(struct exposed *x, struct buf *frame, struct str text)
+void exposed_add_text(struct scrape_cache *x, struct buf *frame, struct str text)
 {
     uint32_t n = (uint32_t)text.n;
     buf_add(frame, &n, sizeof n);
@@ -49,7 +49,7 @@ void exposed_add_text(struct exposed *x, struct buf *frame, struct str text)
         exposed_end_texts(x, frame);
 }
 
-static bool next_frame(const struct exposed *x, struct exposed_reader *r)
+static bool next_frame(const struct scrape_cache *x, struct exposed_reader *r)
 {
     uint32_t n;
     struct err err;
@@ -60,10 +60,10 @@ static bool next_frame(const struct exposed *x, struct exposed_reader *r)
     r->at = 0;
     struct str packed = str_n(x->texts.p + r->next + sizeof n, n);
     r->next += sizeof n + n;
-    return unpack(CODEC_SNAPPY, NULL, packed, SIZE_MAX, &r->frame, &err);
+    return decompress(CODEC_SNAPPY, NULL, packed, SIZE_MAX, &r->frame, &err);
 }
 
-struct str exposed_next_text(const struct exposed *x, struct exposed_reader *r)
+struct str exposed_next_text(const struct scrape_cache *x, struct exposed_reader *r)
 {
     uint32_t n;
     if (r->at == r->frame.n && !next_frame(x, r))

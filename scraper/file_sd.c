@@ -120,7 +120,7 @@ static bool read_all(int fd, const char *path, struct buf *out, struct err *err)
 }
 
 /* The new groups replace the old ones only when all is well. */
-static bool load(struct sd_file *f, int fd, struct err *err)
+static bool file_sd_load(struct sd_file *f, int fd, struct err *err)
 {
     struct buf text = {0};
     struct arena arena;
@@ -164,7 +164,7 @@ static bool refresh_file(struct sd_file *f)
         return false; /* neither better nor worse than before */
     } else {
         f->stamp = stamp_of(&st);
-        loaded = load(f, fd, &err);
+        loaded = file_sd_load(f, fd, &err);
     }
     if (fd >= 0)
         close(fd);
@@ -200,7 +200,7 @@ static void file_free(struct sd_file *f)
     mem_free(f->path);
 }
 
-static bool drop_gone(struct file_discovery *d)
+static bool file_sd_drop_missing(struct file_discovery *d)
 {
     size_t kept = 0;
     for (size_t i = 0; i < d->n; i++) {
@@ -215,7 +215,7 @@ static bool drop_gone(struct file_discovery *d)
 }
 
 /* A folder that is not there has no files; one that cannot be looked at may have them still. */
-static int cannot_tell(const char *path UNUSED, int error)
+static int file_sd_log_unreadable(const char *path UNUSED, int error)
 {
     return error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO;
 }
@@ -224,7 +224,7 @@ static bool refresh_pattern(struct file_discovery *d, struct map *places, const 
 {
     glob_t g = {0};
     bool changed = false;
-    int how = glob(pattern, 0, cannot_tell, &g);
+    int how = glob(pattern, 0, file_sd_log_unreadable, &g);
     for (size_t i = 0; how == 0 && i < g.gl_pathc; i++) {
         struct sd_file *f = find_file(d, places, g.gl_pathv[i]);
         f->there = true;
@@ -254,7 +254,7 @@ bool file_discovery_refresh(struct file_discovery *d, const struct file_sd *conf
         mem_free(pattern);
     }
     map_free(&places);
-    return drop_gone(d) || changed;
+    return file_sd_drop_missing(d) || changed;
 }
 
 bool file_discovery_matches(const struct file_discovery *d, struct str pattern)

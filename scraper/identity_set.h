@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A set of series identities, made anew for each use; its memory stays with the lane. Linear probing over 64-bit keys,
- * which are keyed hashes (no page can choose where they go) and whose lowest bit is a mark. Room must be asked for in identity_set_start.
+ * which are keyed hashes (no page can choose where they go) and whose lowest bit is a mark. Room must be asked for in
+ * identity_set_start.
  */
 #ifndef SCRAPER_IDENTITY_SET_H
 #define SCRAPER_IDENTITY_SET_H

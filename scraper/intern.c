@@ -40,7 +40,7 @@ void intern_init(struct interner *in)
 
 void intern_free(struct interner *in)
 {
-    map_free(&in->cohorts);
+    map_free(&in->template_groups);
     mem_free(in->seen);
     builder_free(&in->builder);
     arena_free(&in->scratch);
@@ -49,7 +49,7 @@ void intern_free(struct interner *in)
 
 /* ---- cohorts ---- */
 
-static struct str cohort_key(struct interner *in, const struct job_run *job, const struct target_labels *t)
+static struct str template_group_key(struct interner *in, const struct job_run *job, const struct target_labels *t)
 {
     struct buf *b = &in->wire;
     buf_clear(b);
@@ -63,32 +63,32 @@ static struct str cohort_key(struct interner *in, const struct job_run *job, con
     return buf_str(b);
 }
 
-struct cohort *cohort_get(struct interner *in, struct job_run *job, const struct target_labels *t)
+struct template_group *template_group_get(struct interner *in, struct job_run *job, const struct target_labels *t)
 {
-    struct str key = cohort_key(in, job, t);
-    struct cohort *c = map_get(&in->cohorts, key);
+    struct str key = template_group_key(in, job, t);
+    struct template_group *c = map_get(&in->template_groups, key);
     if (c)
-        return cohort_ref(c);
+        return template_group_ref(c);
     c = mem_zalloc(sizeof *c);
     c->refs = 1;
     c->n_labels = t->wire.count;
     c->job = job_run_ref(job);
     c->key = str_n(mem_dup(key.p, key.n), key.n);
-    map_set(&in->cohorts, c->key, c);
+    map_set(&in->template_groups, c->key, c);
     return c;
 }
 
-struct cohort *cohort_ref(struct cohort *c)
+struct template_group *template_group_ref(struct template_group *c)
 {
     c->refs++;
     return c;
 }
 
-void cohort_unref(struct interner *in, struct cohort *c)
+void template_group_unref(struct interner *in, struct template_group *c)
 {
     if (c == NULL || --c->refs > 0)
         return;
-    map_remove(&in->cohorts, c->key);
+    map_remove(&in->template_groups, c->key);
     for (uint32_t i = 0; i < c->n; i++)
         mem_free(c->entries[i]);
     mem_free(c->entries);
@@ -101,7 +101,7 @@ void cohort_unref(struct interner *in, struct cohort *c)
 
 /* ---- entries ---- */
 
-bool cohort_find(const struct cohort *c, struct str text, uint32_t *id)
+bool template_group_find(const struct template_group *c, struct str text, uint32_t *id)
 {
     const struct map_entry *e = map_find(&c->ids, text);
     if (e == NULL)
@@ -110,17 +110,17 @@ bool cohort_find(const struct cohort *c, struct str text, uint32_t *id)
     return true;
 }
 
-static size_t entry_size(const struct cohort *c, const struct entry *e)
+static size_t entry_size(const struct template_group *c, const struct template_entry *e)
 {
     enum { ID_AND_SLOT = 8 + 48 }; /* the pointer, and a place in the map at its usual load */
     return sizeof *e + c->n_labels * sizeof e->cuts[0] + e->text_n + e->fixed_n + ID_AND_SLOT;
 }
 
-static void entry_free(struct interner *in, struct cohort *c, uint32_t id)
+static void entry_free(struct interner *in, struct template_group *c, uint32_t id)
 {
-    struct entry *e = c->entries[id];
+    struct template_entry *e = c->entries[id];
     in->private_bytes -= entry_size(c, e);
-    map_remove(&c->ids, cohort_text(c, id));
+    map_remove(&c->ids, template_group_text(c, id));
     mem_free(e);
     c->entries[id] = NULL;
     if (c->n_free == c->free_cap)
@@ -128,23 +128,23 @@ static void entry_free(struct interner *in, struct cohort *c, uint32_t id)
     c->free[c->n_free++] = id;
 }
 
-void entry_ref(struct interner *in, struct cohort *c, uint32_t id)
+void entry_ref(struct interner *in, struct template_group *c, uint32_t id)
 {
-    struct entry *e = c->entries[id];
+    struct template_entry *e = c->entries[id];
     if (++e->refs == 2)
         in->private_bytes -= entry_size(c, e);
 }
 
-void entry_unref(struct interner *in, struct cohort *c, uint32_t id)
+void entry_unref(struct interner *in, struct template_group *c, uint32_t id)
 {
-    struct entry *e = c->entries[id];
+    struct template_entry *e = c->entries[id];
     if (--e->refs == 1)
         in->private_bytes += entry_size(c, e);
     else if (e->refs == 0)
         entry_free(in, c, id);
 }
 
-void entry_sweep(struct interner *in, struct cohort *c, uint32_t id)
+void entry_sweep(struct interner *in, struct template_group *c, uint32_t id)
 {
     if (c->entries[id] && c->entries[id]->refs == 0)
         entry_free(in, c, id);
@@ -154,7 +154,7 @@ void entry_sweep(struct interner *in, struct cohort *c, uint32_t id)
 
 /* Is there a label of this name, be it one with an empty value? That one keeps a target label away, with
  * honor_labels. */
-static bool stands(const struct labels_builder *b, size_t n, struct str name)
+static bool splice_pair_is_fixed(const struct labels_builder *b, size_t n, struct str name)
 {
     for (size_t i = 0; i < n; i++)
         if (str_eq(b->slots[i].label.name, name))
@@ -214,7 +214,7 @@ static void add_target_labels(struct interner *in, const struct target_labels *t
     size_t own = b->n;
     struct labels_iter it = labels_iter(t->wire);
     for (struct label l; labels_next(&it, &l); ) {
-        bool there = stands(b, own, l.name);
+        bool there = splice_pair_is_fixed(b, own, l.name);
         if (!there) {
             builder_set(b, l.name, l.value);
         } else if (!honor) {
@@ -266,8 +266,8 @@ static bool check_limits(const struct scrape_job *job, struct labels l, struct e
     return true;
 }
 
-bool cohort_derive(struct interner *in, const struct cohort *c, const struct target_labels *t, struct str text,
-                   enum bounds_type type, struct derived *out, struct err *err)
+bool template_derive(struct interner *in, const struct template_group *c, const struct target_labels *t,
+                     struct str text, enum bounds_type type, struct derived *out, struct err *err)
 {
     const struct scrape_job *job = c->job->conf;
     *out = (struct derived){0};
@@ -298,14 +298,14 @@ bool cohort_derive(struct interner *in, const struct cohort *c, const struct tar
 
 /* ---- splice plans ---- */
 
-struct plan { uint64_t sum; uint32_t fixed_n; uint16_t count; bool whole; };
+struct splice_plan { uint64_t sum; uint32_t fixed_n; uint16_t count; bool whole; };
 
 /* Goes through the final labels (sorted by now) and the target's beside them. What is not the target's own goes to
  * `fixed`. */
-static struct plan plan_splice(const struct interner *in, const struct target_labels *t, struct labels final,
-                               uint32_t *cuts, struct buf *fixed)
+static struct splice_plan plan_splice(const struct interner *in, const struct target_labels *t, struct labels final,
+                                      uint32_t *cuts, struct buf *fixed)
 {
-    struct plan plan = {.whole = true};
+    struct splice_plan plan = {.whole = true};
     struct labels_iter own = labels_iter(t->wire), wire = labels_iter(final);
     struct label mine, pair;
     uint32_t i = 0;
@@ -317,7 +317,7 @@ static struct plan plan_splice(const struct interner *in, const struct target_la
             continue;
         labels_next(&wire, &pair);
         for (; more && str_cmp(mine.name, slot->label.name) < 0; more = labels_next(&own, &mine))
-            cuts[i++] = CUT_GONE;
+            cuts[i++] = CUT_ABSENT;
         if (more && str_eq(mine.name, slot->label.name) && slot->label.value.p == mine.value.p) {
             cuts[i++] = (uint32_t)fixed->n;
             more = labels_next(&own, &mine);
@@ -329,14 +329,14 @@ static struct plan plan_splice(const struct interner *in, const struct target_la
         from = wire.p;
     }
     for (; i < t->wire.count; i++)
-        cuts[i] = CUT_GONE;
+        cuts[i] = CUT_ABSENT;
     for (i = 0; i < t->wire.count; i++)
-        plan.whole = plan.whole && cuts[i] != CUT_GONE;
+        plan.whole = plan.whole && cuts[i] != CUT_ABSENT;
     plan.fixed_n = (uint32_t)fixed->n;
     return plan;
 }
 
-static uint32_t take_id(struct cohort *c)
+static uint32_t template_new_id(struct template_group *c)
 {
     if (c->n_free > 0)
         return c->free[--c->n_free];
@@ -345,14 +345,14 @@ static uint32_t take_id(struct cohort *c)
     return c->n++;
 }
 
-uint32_t cohort_keep(struct interner *in, struct cohort *c, const struct target_labels *t, struct str text,
-                     const struct derived *d)
+uint32_t template_add(struct interner *in, struct template_group *c, const struct target_labels *t, struct str text,
+                      const struct derived *d)
 {
-    size_t head = sizeof(struct entry) + c->n_labels * sizeof(uint32_t);
-    struct entry *e = mem_zalloc(head + text.n + d->labels.n);
+    size_t head = sizeof(struct template_entry) + c->n_labels * sizeof(uint32_t);
+    struct template_entry *e = mem_zalloc(head + text.n + d->labels.n);
     struct buf fixed = {.p = (char *)e + head + text.n, .cap = d->labels.n};
     if (!d->dropped) {
-        struct plan plan = plan_splice(in, t, d->labels, e->cuts, &fixed);
+        struct splice_plan plan = plan_splice(in, t, d->labels, e->cuts, &fixed);
         e->sum = plan.sum;
         e->fixed_n = plan.fixed_n;
         e->fixed_count = plan.count;
@@ -363,10 +363,10 @@ uint32_t cohort_keep(struct interner *in, struct cohort *c, const struct target_
     e->text_n = (uint32_t)text.n;
     memcpy((char *)e + head, text.p, text.n);
     e = mem_realloc(e, head + text.n + e->fixed_n);
-    uint32_t id = take_id(c);
+    uint32_t id = template_new_id(c);
     c->entries[id] = e;
     bool added;
-    map_add(&c->ids, cohort_text(c, id), &added)->value.u = id;
+    map_add(&c->ids, template_group_text(c, id), &added)->value.u = id;
     in->private_bytes += entry_size(c, e);
     return id;
 }
@@ -383,11 +383,11 @@ bool intern_worth(struct interner *in, uint64_t text_hash, uint64_t owner)
     return shared;
 }
 
-uint64_t entry_identity(const struct entry *e, const struct target_labels *t)
+uint64_t entry_identity(const struct template_entry *e, const struct target_labels *t)
 {
     uint64_t sum = e->sum + t->sum;
     for (uint32_t i = 0; !e->whole && i < t->wire.count; i++)
-        if (e->cuts[i] == CUT_GONE)
+        if (e->cuts[i] == CUT_ABSENT)
             sum -= t->sums[i];
     return sum;
 }
@@ -402,8 +402,8 @@ uint64_t labels_identity(struct labels l)
     return sum;
 }
 
-struct labels entry_splice(const struct cohort *c, const struct entry *e, const struct target_labels *t,
-                           struct buf *out)
+struct labels entry_splice(const struct template_group *c, const struct template_entry *e,
+                           const struct target_labels *t, struct buf *out)
 {
     const uint8_t *fixed = (const uint8_t *)entry_text(c, e) + e->text_n;
     uint32_t done = 0, count = e->fixed_count;
@@ -415,7 +415,7 @@ struct labels entry_splice(const struct cohort *c, const struct entry *e, const 
         uint32_t first = i, cut = e->cuts[i];
         while (++i < c->n_labels && e->cuts[i] == cut) {
         }
-        if (cut == CUT_GONE)
+        if (cut == CUT_ABSENT)
             continue;
         memcpy(to, fixed + done, cut - done);
         to += cut - done;

@@ -113,21 +113,21 @@ static bool finish_times(struct conf_context *c, const struct yaml *node, struct
 
 static void finish_limits(const struct yaml *node, struct scrape_job *job, const struct scrape_globals *g)
 {
-    if (!conf_given(node, "sample_limit"))
+    if (!conf_is_set(node, "sample_limit"))
         job->sample_limit = g->sample_limit;
-    if (!conf_given(node, "label_limit"))
+    if (!conf_is_set(node, "label_limit"))
         job->label_limit = g->label_limit;
-    if (!conf_given(node, "target_limit"))
+    if (!conf_is_set(node, "target_limit"))
         job->target_limit = g->target_limit;
-    if (!conf_given(node, "label_name_length_limit"))
+    if (!conf_is_set(node, "label_name_length_limit"))
         job->label_name_length_limit = g->label_name_length_limit;
-    if (!conf_given(node, "label_value_length_limit"))
+    if (!conf_is_set(node, "label_value_length_limit"))
         job->label_value_length_limit = g->label_value_length_limit;
     if (job->body_size_limit == 0)
         job->body_size_limit = g->body_size_limit;
-    if (!conf_given(node, "honor_timestamps"))
+    if (!conf_is_set(node, "honor_timestamps"))
         job->honor_timestamps = g->honor_timestamps;
-    if (!conf_given(node, "scrape_offset"))
+    if (!conf_is_set(node, "scrape_offset"))
         job->scrape_offset = job->scrape_align_interval > 0 ? 0 : -1;
     job->no_stale_markers = job->no_stale_markers || g->no_stale_markers;
     job->broken_lines_fail = g->broken_lines_fail;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A job as targets use it: the configuration and what is made of it once. Immutable (but for the log of failures) and refcounted, so that a reload
- * leaves targets alone whose job did not change: they go on with the old one. Any thread may take and give references.
+/* A job as targets use it: the configuration and what is made of it once. Immutable (but for the log of failures) and
+ * refcounted, so that a reload leaves targets alone whose job did not change: they go on with the old one. Any thread
+ * may take and give references.
  */
 #ifndef SCRAPER_JOB_H
 #define SCRAPER_JOB_H

@@ -6,7 +6,7 @@
 
 enum { REMIND_MS = 10 * 60 * 1000 };
 
-static void work(struct loop_task *task) { scrape_work(CONTAINER(task, struct scrape_lane, work)); }
+static void scrape_lane_run_work(struct loop_task *task) { scrape_work(CONTAINER(task, struct scrape_lane, work)); }
 
 /* All families that the lane's targets expose, once. Their order among blocks does not matter: any target's shard is
  * right. */
@@ -17,10 +17,11 @@ static void remind(struct loop_timer *timer)
     if (list_empty(&l->targets) || l->metadata.families.n == 0)
         return;
     const struct target *any = CONTAINER(l->targets.next, struct target, node);
-    if (sink_begin(l->sink, &(struct sink_batch){.source = any->source, .bytes = l->metadata.families.n * 100}) == SINK_BUSY)
+    if (sink_begin(l->sink, &(struct sink_batch){.source = any->source,
+                                                 .bytes = l->metadata.families.n * 100}) == SINK_BUSY)
         return;
     for (struct map_entry *e = map_next(&l->metadata.families, NULL); e; e = map_next(&l->metadata.families, e))
-        sink_metadata(l->sink, &((struct family *)e->value.p)->metadata);
+        sink_metadata(l->sink, &((struct scrape_family *)e->value.p)->metadata);
     sink_commit(l->sink, NULL, NULL);
 }
 
@@ -28,7 +29,7 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
                       unsigned max_inflight)
 {
     *l = (struct scrape_lane){.loop = loop, .sink = sink, .user_agent = user_agent, .max_inflight = max_inflight};
-    l->work.run = work;
+    l->work.run = scrape_lane_run_work;
     l->remind.run = remind;
     list_init(&l->targets);
     list_init(&l->waiting);
@@ -51,14 +52,14 @@ void scrape_lane_free(struct scrape_lane *l)
 /* ---- targets come and go ---- */
 
 /* Everything of the target that is the lane's goes back. */
-static void forget(struct scrape_lane *l, struct target *t)
+static void scrape_lane_forget_target(struct scrape_lane *l, struct target *t)
 {
     scrape_cancel(t);
     loop_timer_stop(l->loop, &t->timer);
-    exposed_clear(&t->last, &l->interner);
-    cohort_unref(&l->interner, t->cohort);
+    scrape_cache_clear(&t->last, &l->interner);
+    template_group_unref(&l->interner, t->templates);
     job_run_unref(t->job);
-    t->cohort = NULL;
+    t->templates = NULL;
     t->job = NULL;
     mutex_lock(&l->mutex);
     metadata_unref(&l->metadata, t->metadata);
@@ -74,10 +75,10 @@ static void forget(struct scrape_lane *l, struct target *t)
 static void set_job(struct scrape_lane *l, const struct target_change *a)
 {
     struct target *t = a->target;
-    struct cohort *c = cohort_get(&l->interner, a->job, &t->labels);
-    cohort_unref(&l->interner, t->cohort);
+    struct template_group *c = template_group_get(&l->interner, a->job, &t->labels);
+    template_group_unref(&l->interner, t->templates);
     job_run_unref(t->job);
-    t->cohort = c;
+    t->templates = c;
     t->job = a->job;
     t->refused = a->refused;
     mutex_lock(&l->mutex);
@@ -86,7 +87,7 @@ static void set_job(struct scrape_lane *l, const struct target_change *a)
     mutex_unlock(&l->mutex);
 }
 
-static void add(struct scrape_lane *l, const struct target_change *a)
+static void scrape_lane_add_target(struct scrape_lane *l, const struct target_change *a)
 {
     list_push_back(&l->targets, &a->target->node);
     l->n_targets++;
@@ -116,7 +117,7 @@ static void fit_client(struct scrape_lane *l)
     else
         loop_timer_in(l->loop, &l->remind, REMIND_MS);
     l->connections = wanted;
-    l->client = client_new(l->loop, &(struct client_conf){.max_inflight = l->max_inflight, .connections = wanted,
+    l->client = client_new(l->loop, &(struct client_settings){.max_inflight = l->max_inflight, .connections = wanted,
                                                             .user_agent = l->user_agent});
 }
 
@@ -128,7 +129,7 @@ static void take_over(struct target *t, struct target *from)
     t->failing = from->failing;
     t->failing_since = from->failing_since;
     t->failure_logged = from->failure_logged;
-    from->last = (struct exposed){0};
+    from->last = (struct scrape_cache){0};
     from->last_t = 0;
 }
 
@@ -143,13 +144,13 @@ static void carry_out(struct loop_task *task)
             take_over(c->added[i].target, c->added[i].predecessor);
     for (size_t i = 0; i < c->n_gone; i++) {
         scrape_end_target(c->gone[i]);
-        forget(l, c->gone[i]);
+        scrape_lane_forget_target(l, c->gone[i]);
         target_unref(c->gone[i]);
     }
     for (size_t i = 0; i < c->n_changed; i++)
         change(l, &c->changed[i]);
     for (size_t i = 0; i < c->n_added; i++)
-        add(l, &c->added[i]);
+        scrape_lane_add_target(l, &c->added[i]);
     fit_client(l);
     mem_free(c->gone);
     mem_free(c->changed);
@@ -171,7 +172,7 @@ void scrape_lane_stop(struct scrape_lane *l)
 {
     scrape_finish_page(l, NULL);
     while (!list_empty(&l->targets))
-        forget(l, CONTAINER(l->targets.next, struct target, node));
+        scrape_lane_forget_target(l, CONTAINER(l->targets.next, struct target, node));
     loop_timer_stop(l->loop, &l->remind);
     if (l->client)
         client_free(l->client);

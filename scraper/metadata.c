@@ -8,9 +8,9 @@
 
 enum { FAMILIES_MAX = 100000 }; /* of one page */
 
-struct pending { struct metadata *items; size_t n, cap; struct map names; struct arena arena; };
+struct metadata_collector { struct metadata *items; size_t n, cap; struct map names; struct arena arena; };
 
-static struct metadata *pending_family(struct pending *p, struct str name)
+static struct metadata *pending_family(struct metadata_collector *p, struct str name)
 {
     bool added;
     struct map_entry *e = map_add(&p->names, name, &added);
@@ -24,7 +24,7 @@ static struct metadata *pending_family(struct pending *p, struct str name)
 }
 
 /* \\ and \n of a HELP line. */
-static struct str unescaped(struct arena *a, struct str s)
+static struct str exposition_unescape_help(struct arena *a, struct str s)
 {
     char *to = arena_bytes(a, s.n);
     size_t n = 0;
@@ -37,7 +37,7 @@ static struct str unescaped(struct arena *a, struct str s)
     return str_n(to, n);
 }
 
-static void collect(struct pending *p, struct str page)
+static void scrape_metadata_collect(struct metadata_collector *p, struct str page)
 {
     struct exposition e;
     exposition_start(&e, page);
@@ -51,7 +51,7 @@ static void collect(struct pending *p, struct str page)
             continue;
         struct metadata *m = pending_family(p, e.name);
         if (kind == EXPOSITION_HELP)
-            m->help = unescaped(&p->arena, e.text);
+            m->help = exposition_unescape_help(&p->arena, e.text);
         else if (kind == EXPOSITION_TYPE)
             m->type = metric_type_parse(e.text);
         else
@@ -72,10 +72,11 @@ static struct str family_key(struct arena *a, const struct metadata *m)
     return buf_str(&b);
 }
 
-static struct family *family_get(struct metadata_store *store, struct arena *a, const struct metadata *m, bool *added)
+static struct scrape_family *family_get(struct metadata_store *store, struct arena *a, const struct metadata *m,
+                                        bool *added)
 {
     struct str key = family_key(a, m);
-    struct family *f = map_get(&store->families, key);
+    struct scrape_family *f = map_get(&store->families, key);
     *added = f == NULL;
     if (f == NULL) {
         f = mem_zalloc(sizeof *f);
@@ -91,7 +92,7 @@ static struct family *family_get(struct metadata_store *store, struct arena *a, 
 
 static struct str hash_key(const uint64_t *hash) { return str_n(hash, sizeof *hash); }
 
-static struct metadata_list *list_new(struct metadata_store *store, uint64_t hash, struct pending *p,
+static struct metadata_list *list_new(struct metadata_store *store, uint64_t hash, struct metadata_collector *p,
                                       void (*learned)(void *arg, const struct metadata *m), void *arg)
 {
     struct metadata_list *l = mem_zalloc(sizeof *l + p->n * sizeof l->families[0]);
@@ -116,8 +117,8 @@ struct metadata_list *metadata_get(struct metadata_store *store, uint64_t hash, 
         l->refs++;
         return l;
     }
-    struct pending p = {0};
-    collect(&p, page);
+    struct metadata_collector p = {0};
+    scrape_metadata_collect(&p, page);
     l = list_new(store, hash, &p, learned, arg);
     mem_free(p.items);
     map_free(&p.names);
@@ -130,7 +131,7 @@ void metadata_unref(struct metadata_store *store, struct metadata_list *l)
     if (l == NULL || --l->refs > 0)
         return;
     for (uint32_t i = 0; i < l->n; i++) {
-        struct family *f = l->families[i];
+        struct scrape_family *f = l->families[i];
         if (--f->refs > 0)
             continue;
         map_remove(&store->families, f->key);

@@ -10,7 +10,7 @@
 #include "base/map.h"
 #include "model/sink.h"
 
-struct family {
+struct scrape_family {
     uint32_t refs;       /* lists that have it */
     struct str key;      /* owned: all fields in a row; metadata points into it */
     struct metadata metadata;
@@ -19,7 +19,7 @@ struct metadata_list {
     uint32_t refs;       /* targets */
     uint64_t hash;
     uint32_t n;
-    struct family *families[];
+    struct scrape_family *families[];
 };
 struct metadata_store {
     struct map lists, families;

@@ -18,7 +18,7 @@ void page_init(struct page *p, struct interner *in, struct sink *sink)
 void page_free(struct page *p)
 {
     mem_free(p->stage);
-    mem_free(p->cold);
+    mem_free(p->uncached);
     mem_free(p->fresh);
     mem_free(p->borrowed);
     marker_writer_free(&p->ended);
@@ -27,12 +27,12 @@ void page_free(struct page *p)
     buf_free(&p->texts);
 }
 
-void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct cohort *c,
-                struct exposed *last, struct str text, int64_t t)
+void page_start(struct page *p, uint64_t source, const struct target_labels *target, struct template_group *c,
+                struct scrape_cache *last, struct str text, int64_t t)
 {
     p->source = source;
     p->target = target;
-    p->cohort = cohort_ref(c); /* the target may get another while the page is read */
+    p->templates = template_group_ref(c); /* the target may get another while the page is read */
     p->last = last;
     marker_writer_start(&p->ended, source, target, last);
     p->text = text;
@@ -40,12 +40,12 @@ void page_start(struct page *p, uint64_t source, const struct target_labels *tar
     exposition_start(&p->reader, text);
     p->reader.any_names = c->job->conf->page.any_names;
     p->type = BOUNDS_OTHER;
-    p->n = p->n_cold = p->n_fresh = p->n_borrowed = 0;
+    p->n = p->n_uncached = p->n_fresh = p->n_borrowed = 0;
     p->expect = p->expect_cold = p->timed = p->written = p->settled = p->settled_cold = 0;
     p->settling = false;
     p->adopting = ADOPT_BEGIN;
-    p->same = last->cohort == c;
-    p->scraped = p->kept = p->added = p->twins = p->bad_lines = p->busy = 0;
+    p->same = last->templates == c;
+    p->scraped = p->kept = p->added = p->duplicates = p->bad_lines = p->busy = 0;
     p->metadata = 0;
 }
 
@@ -58,25 +58,29 @@ static struct staged *stage(struct page *p)
     return &p->stage[p->n++];
 }
 
-static inline bool known_here(const struct page *p) { return p->last->cohort == p->cohort && p->expect < p->last->n; }
+static inline bool known_here(const struct page *p)
+{
+    return p->last->templates == p->templates && p->expect < p->last->n;
+}
 
 /* The text that the next line should have; none when it is not known or cold. */
 static inline struct str expected_text(const struct page *p)
 {
-    if (!known_here(p) || id_cold(p->last->ids[p->expect]))
+    if (!known_here(p) || id_uncached(p->last->ids[p->expect]))
         return STR_NONE;
-    return cohort_text(p->cohort, id_entry(p->last->ids[p->expect]));
+    return template_group_text(p->templates, id_entry(p->last->ids[p->expect]));
 }
 
 static inline void stage_line(struct page *p, uint32_t id, bool dropped)
 {
     struct staged *s = stage(p);
     const struct exposition *e = &p->reader;
-    bool timed = e->has_t && p->cohort->job->conf->honor_timestamps;
+    bool timed = e->has_t && p->templates->job->conf->honor_timestamps;
     p->timed += timed;
-    *s = (struct staged){.v = e->value, .t = timed ? e->t : p->t, .id = timed ? id | ID_TIMED : id, .type = (uint8_t)p->type,
-                         .skip = dropped,
-                                                  .at = (uint32_t)(e->series.p - p->text.p), .n = (uint32_t)e->series.n};
+    *s = (struct staged){.v = e->value, .t = timed ? e->t : p->t, .id = timed ? id | ID_TIMED : id,
+                         .type = (uint8_t)p->type, .skip = dropped,
+                                                  .at = (uint32_t)(e->series.p - p->text.p),
+                                                  .n = (uint32_t)e->series.n};
     p->kept += !dropped;
 }
 
@@ -85,47 +89,47 @@ static inline void stage_line(struct page *p, uint32_t id, bool dropped)
 static void find_place(struct page *p, uint32_t id)
 {
     p->same = false;
-    if (p->last->cohort != p->cohort)
+    if (p->last->templates != p->templates)
         return;
     for (size_t i = p->expect; i < p->last->n && i < p->expect + RESYNC; i++) {
         if (id_entry(p->last->ids[i]) == id) {
             for (size_t k = p->expect; k < i; k++)
-                p->expect_cold += id_cold(p->last->ids[k]);
+                p->expect_cold += id_uncached(p->last->ids[k]);
             p->expect = i + 1;
             return;
         }
     }
 }
 
-static void stage_hot(struct page *p, uint32_t id)
+static void stage_cached(struct page *p, uint32_t id)
 {
     bool expected = known_here(p) && id_entry(p->last->ids[p->expect]) == id;
-    stage_line(p, id, p->cohort->entries[id]->dropped);
+    stage_line(p, id, p->templates->entries[id]->dropped);
     if (!expected)
         find_place(p, id);
     else if (p->last->ids[p->expect++] != p->stage[p->n - 1].id)
         p->same = false; /* with a timestamp now, or without */
 }
 
-static void stage_cold(struct page *p, struct cold cold)
+static void stage_uncached(struct page *p, struct uncached uncached)
 {
-    if (p->n_cold == p->cold_cap)
-        mem_grow(&p->cold, &p->cold_cap, p->n_cold + 1, sizeof *p->cold);
-    p->cold[p->n_cold++] = cold;
-    stage_line(p, ID_COLD, cold_dropped(&cold));
+    if (p->n_uncached == p->cold_cap)
+        mem_grow(&p->uncached, &p->cold_cap, p->n_uncached + 1, sizeof *p->uncached);
+    p->uncached[p->n_uncached++] = uncached;
+    stage_line(p, ID_UNCACHED, uncached_dropped(&uncached));
 }
 
 /* Finds a cold line of the last page near the place where it should be. */
-static bool stage_cold_known(struct page *p, uint64_t hash)
+static bool stage_uncached_known(struct page *p, uint64_t hash)
 {
-    const struct exposed *x = p->last;
-    if (x->cohort != p->cohort)
+    const struct scrape_cache *x = p->last;
+    if (x->templates != p->templates)
         return false;
-    for (size_t i = p->expect_cold; i < x->n_cold && i < p->expect_cold + RESYNC; i++) {
-        if ((x->cold[i].text & ~(uint64_t)COLD_DROPPED) != cold_text(hash, p->type))
+    for (size_t i = p->expect_cold; i < x->n_uncached && i < p->expect_cold + RESYNC; i++) {
+        if ((x->uncached[i].text & ~(uint64_t)UNCACHED_DROPPED) != uncached_text(hash, p->type))
             continue;
-        bool in_place = i == p->expect_cold && known_here(p) && id_cold(x->ids[p->expect]);
-        stage_cold(p, x->cold[i]);
+        bool in_place = i == p->expect_cold && known_here(p) && id_uncached(x->ids[p->expect]);
+        stage_uncached(p, x->uncached[i]);
         p->expect += in_place;
         p->same = p->same && in_place && x->ids[p->expect - 1] == p->stage[p->n - 1].id;
         p->expect_cold = i + 1;
@@ -137,23 +141,26 @@ static bool stage_cold_known(struct page *p, uint64_t hash)
 static bool stage_new(struct page *p, struct str text, uint64_t hash, bool keep)
 {
     struct derived d;
-    if (!cohort_derive(p->interner, p->cohort, p->target, text, p->type, &d, &p->err))
+    if (!template_derive(p->interner, p->templates, p->target, text, p->type, &d, &p->err))
         return false;
     p->same = false;
     if (!keep) {
-        stage_cold(p, (struct cold){cold_text(hash, p->type) | d.dropped, d.sum});
+        stage_uncached(p, (struct uncached){uncached_text(hash, p->type) | d.dropped, d.sum});
         return true;
     }
-    uint32_t id = cohort_keep(p->interner, p->cohort, p->target, text, &d);
+    uint32_t id = template_add(p->interner, p->templates, p->target, text, &d);
     if (p->n_fresh == p->fresh_cap)
         mem_grow(&p->fresh, &p->fresh_cap, p->n_fresh + 1, sizeof *p->fresh);
     p->fresh[p->n_fresh++] = id;
-    stage_hot(p, id);
+    stage_cached(p, id);
     return true;
 }
 
 /* False: under this TYPE line the text has other labels than those kept; such a line is cold. */
-static inline bool entry_fits(const struct page *p, uint32_t id) { return p->cohort->entries[id]->fits >> p->type & 1; }
+static inline bool entry_fits(const struct page *p, uint32_t id)
+{
+    return p->templates->entries[id]->fits >> p->type & 1;
+}
 
 /* The target that it belongs to may fail, and lose it, before this page is adopted. */
 static void borrow_entry(struct page *p, uint32_t id)
@@ -161,7 +168,7 @@ static void borrow_entry(struct page *p, uint32_t id)
     if (p->n_borrowed == p->borrowed_cap)
         mem_grow(&p->borrowed, &p->borrowed_cap, p->n_borrowed + 1, sizeof *p->borrowed);
     p->borrowed[p->n_borrowed++] = id;
-    entry_ref(p->interner, p->cohort, id);
+    entry_ref(p->interner, p->templates, id);
 }
 
 /* A line that the guess missed. */
@@ -169,16 +176,16 @@ static bool stage_other(struct page *p)
 {
     struct str text = p->reader.series;
     uint32_t id;
-    bool found = cohort_find(p->cohort, text, &id);
+    bool found = template_group_find(p->templates, text, &id);
     if (found && entry_fits(p, id)) {
-        if (p->cohort->entries[id]->refs > 0) /* not one that this page brought */
+        if (p->templates->entries[id]->refs > 0) /* not one that this page brought */
             borrow_entry(p, id);
-        stage_hot(p, id);
+        stage_cached(p, id);
         return true;
     }
     uint64_t hash = hash_keyed(text.p, text.n);
     bool keep = !found && intern_worth(p->interner, hash, p->source);
-    if (!keep && stage_cold_known(p, hash))
+    if (!keep && stage_uncached_known(p, hash))
         return true;
     return stage_new(p, text, hash, keep);
 }
@@ -187,7 +194,7 @@ static void note_metadata(struct page *p, enum exposition_kind kind)
 {
     const struct exposition *e = &p->reader;
     uint64_t h = hash_bytes(e->name.p, (size_t)(e->text.p + e->text.n - e->name.p));
-    if (kind == EXPOSITION_TYPE && p->cohort->job->conf->page.spells_bounds)
+    if (kind == EXPOSITION_TYPE && p->templates->job->conf->page.spells_bounds)
         p->type = str_is(e->text, "histogram") ? BOUNDS_HISTOGRAM : str_is(e->text, "summary") ? BOUNDS_SUMMARY
                                                                                               : BOUNDS_OTHER;
     p->metadata = (p->metadata ^ (h + (uint64_t)kind)) * 0x9e3779b97f4a7c15ull;
@@ -196,7 +203,7 @@ static void note_metadata(struct page *p, enum exposition_kind kind)
 /* The vmagent dialect steps over what it cannot read. */
 static bool skip_line(struct page *p)
 {
-    if (p->cohort->job->conf->broken_lines_fail)
+    if (p->templates->job->conf->broken_lines_fail)
         return false;
     p->bad_lines++;
     exposition_skip_line(&p->reader);
@@ -206,7 +213,7 @@ static bool skip_line(struct page *p)
 /* The same for a line that can be read, but is no series: a label twice, a value that is not UTF-8. */
 static bool skip_series(struct page *p)
 {
-    if (p->cohort->job->conf->broken_lines_fail || p->err.kind == ERR_LIMIT)
+    if (p->templates->job->conf->broken_lines_fail || p->err.kind == ERR_LIMIT)
         return false;
     p->bad_lines++;
     p->scraped--;
@@ -222,7 +229,7 @@ enum page_state page_parse(struct page *p, size_t lines)
         case EXPOSITION_SERIES:
             p->scraped++;
             if (hit && entry_fits(p, id_entry(p->last->ids[p->expect])))
-                stage_hot(p, id_entry(p->last->ids[p->expect]));
+                stage_cached(p, id_entry(p->last->ids[p->expect]));
             else if (!stage_other(p) && !skip_series(p))
                 return PAGE_BROKEN;
             break;
@@ -250,7 +257,7 @@ static uint64_t identity_at(uint64_t identity, int64_t t)
 }
 
 /* Of two samples of one series with one time the first counts. */
-static void find_twins(struct page *p, size_t end)
+static void find_duplicates(struct page *p, size_t end)
 {
     for (; p->settled < end; p->settled++) {
         struct staged *s = &p->stage[p->settled];
@@ -261,16 +268,16 @@ static void find_twins(struct page *p, size_t end)
         if (p->timed > 0)
             first = identity_set_add(&p->times, identity_at(identity, s->t));
         s->skip = !first;
-        p->twins += !first;
+        p->duplicates += !first;
     }
 }
 
 static bool begin_settle(struct page *p)
 {
     p->settling = true;
-    p->cold_lines = p->n_cold;
+    p->cold_lines = p->n_uncached;
     p->same = p->same && p->expect == p->last->n;
-    if (p->same && !p->last->twins)
+    if (p->same && !p->last->duplicates)
         return false;
     identity_set_start(&p->ended.set, p->n + p->last->n); /* markers_find_gone adds those of the last page */
     if (p->timed > 0)
@@ -283,7 +290,7 @@ bool page_settle(struct page *p, size_t lines)
     if (!p->settling && !begin_settle(p))
         return false;
     if (p->settled < p->n) {
-        find_twins(p, p->n - p->settled > lines ? p->settled + lines : p->n);
+        find_duplicates(p, p->n - p->settled > lines ? p->settled + lines : p->n);
         return true;
     }
     if (markers_find_gone(&p->ended, lines))
@@ -292,7 +299,7 @@ bool page_settle(struct page *p, size_t lines)
     return false;
 }
 
-bool page_write_gone(struct page *p, int64_t t) { return markers_write(&p->ended, t); }
+bool page_mark_vanished(struct page *p, int64_t t) { return markers_write(&p->ended, t); }
 
 /* ---- writing ---- */
 
@@ -302,19 +309,19 @@ static size_t batch_bytes(const struct page *p, size_t from, size_t to)
     size_t bytes = (to - from) * (p->target->wire.n + SAMPLE_AND_FRAME);
     for (size_t i = from; i < to; i++) {
         const struct staged *s = &p->stage[i];
-        bytes += id_cold(s->id) ? 2 * s->n : p->cohort->entries[id_entry(s->id)]->fixed_n;
+        bytes += id_uncached(s->id) ? 2 * s->n : p->templates->entries[id_entry(s->id)]->fixed_n;
     }
     return bytes;
 }
 
 static struct labels staged_labels(struct page *p, const struct staged *s)
 {
-    if (!id_cold(s->id))
-        return entry_splice(p->cohort, p->cohort->entries[id_entry(s->id)], p->target, &p->labels);
+    if (!id_uncached(s->id))
+        return entry_splice(p->templates, p->templates->entries[id_entry(s->id)], p->target, &p->labels);
     struct derived d;
     struct err err; /* it was derived before, with success */
-    bool ok = cohort_derive(p->interner, p->cohort, p->target, str_n(p->text.p + s->at, s->n),
-                            (enum bounds_type)s->type, &d, &err);
+    bool ok = template_derive(p->interner, p->templates, p->target, str_n(p->text.p + s->at, s->n),
+                              (enum bounds_type)s->type, &d, &err);
     return ok ? d.labels : (struct labels){0};
 }
 
@@ -324,7 +331,8 @@ bool page_write(struct page *p)
     if (from == to)
         return false;
     p->written = to;
-    if (sink_begin(p->sink, &(struct sink_batch){.source = p->source, .bytes = batch_bytes(p, from, to)}) == SINK_BUSY) {
+    if (sink_begin(p->sink, &(struct sink_batch){.source = p->source, .bytes = batch_bytes(p, from,
+                                                                                           to)}) == SINK_BUSY) {
         for (size_t i = from; i < to; i++)
             p->busy += !p->stage[i].skip;
         return to < p->n;
@@ -356,25 +364,25 @@ static bool release_stage(struct page *p)
 static void forget_page(struct page *p)
 {
     for (size_t i = 0; i < p->n_fresh; i++)
-        entry_sweep(p->interner, p->cohort, p->fresh[i]);
+        entry_sweep(p->interner, p->templates, p->fresh[i]);
     for (size_t i = 0; i < p->n_borrowed; i++)
-        entry_unref(p->interner, p->cohort, p->borrowed[i]);
-    cohort_unref(p->interner, p->cohort);
-    p->cohort = NULL;
-    p->n = p->n_cold = p->n_fresh = p->n_borrowed = 0;
+        entry_unref(p->interner, p->templates, p->borrowed[i]);
+    template_group_unref(p->interner, p->templates);
+    p->templates = NULL;
+    p->n = p->n_uncached = p->n_fresh = p->n_borrowed = 0;
     p->text = STR_NONE;
 }
 
 /* Allocates; false when what was exposed last stays. */
 static bool begin_adopt(struct page *p)
 {
-    if (p->same && !p->last->twins)
+    if (p->same && !p->last->duplicates)
         return false;
-    p->next = (struct exposed){.cohort = cohort_ref(p->cohort), .twins = p->twins > 0};
+    p->next = (struct scrape_cache){.templates = template_group_ref(p->templates), .duplicates = p->duplicates > 0};
     p->next.ids = mem_alloc((p->n + 1) * sizeof *p->next.ids);
-    if (p->n_cold > 0) {
-        p->next.cold = mem_dup(p->cold, p->n_cold * sizeof *p->cold);
-        p->next.n_cold = (uint32_t)p->n_cold;
+    if (p->n_uncached > 0) {
+        p->next.uncached = mem_dup(p->uncached, p->n_uncached * sizeof *p->uncached);
+        p->next.n_uncached = (uint32_t)p->n_uncached;
     }
     buf_clear(&p->texts);
     return true;
@@ -382,14 +390,14 @@ static bool begin_adopt(struct page *p)
 
 static bool adopt_lines(struct page *p, size_t lines)
 {
-    struct exposed *x = &p->next;
+    struct scrape_cache *x = &p->next;
     for (; x->n < p->n && lines > 0; lines--) {
         const struct staged *s = &p->stage[x->n];
         x->ids[x->n++] = s->id;
-        if (id_cold(s->id))
+        if (id_uncached(s->id))
             exposed_add_text(x, &p->texts, str_n(p->text.p + s->at, s->n));
         else
-            entry_ref(p->interner, p->cohort, id_entry(s->id));
+            entry_ref(p->interner, p->templates, id_entry(s->id));
     }
     if (x->n < p->n)
         return true;

@@ -140,7 +140,7 @@ bool pool_refresh(struct pool *p, struct mutex *mutex)
 
 /* ---- all targets of a configuration ---- */
 
-struct found {
+struct found_targets {
     struct target **items; size_t n, cap;
     struct map ids;
     size_t duplicates;
@@ -162,7 +162,7 @@ static void drop_target(struct pool *p, struct labels discovered, const char *er
 
 static struct str id_key(const struct target *t) { return str_n(&t->id, sizeof t->id); }
 
-static void found_add(struct found *f, struct target *t)
+static void found_add(struct found_targets *f, struct target *t)
 {
     bool added;
     struct map_entry *e = map_add(&f->ids, id_key(t), &added);
@@ -179,7 +179,7 @@ static void found_add(struct found *f, struct target *t)
 }
 
 /* One line each for all that is wrong with a job's targets: there may be thousands of them. */
-static void log_found(const struct pool *p, const struct found *f)
+static void log_found(const struct pool *p, const struct found_targets *f)
 {
     char *job = str_dup(p->conf->job_name), n[24];
     struct buf shown = {0};
@@ -215,7 +215,7 @@ static void log_emptied(struct pool *p, size_t before)
     mem_free(job);
 }
 
-static void note_invalid(struct pool *p, struct found *f, const struct target_maker *m, struct str address,
+static void note_invalid(struct pool *p, struct found_targets *f, const struct target_builder *m, struct str address,
                          const struct err *err)
 {
     if (p->invalid_total == 0) {
@@ -226,7 +226,7 @@ static void note_invalid(struct pool *p, struct found *f, const struct target_ma
     drop_target(p, m->discovered, err->text);
 }
 
-static void make_group(struct pool *p, struct pool_sync *s, struct found *f, const struct static_group *g,
+static void make_group(struct pool *p, struct pool_sync *s, struct found_targets *f, const struct static_group *g,
                        struct target_source *from)
 {
     from->labels = g->labels;
@@ -235,14 +235,14 @@ static void make_group(struct pool *p, struct pool_sync *s, struct found *f, con
         struct err err;
         from->address = g->targets.items[i];
         switch (target_make(s->maker, p->conf, s->seed, from, &t, &err)) {
-        case TARGET_MADE: found_add(f, t); break;
+        case TARGET_CREATED: found_add(f, t); break;
         case TARGET_DROPPED: drop_target(p, s->maker->discovered, NULL); break;
         case TARGET_INVALID: note_invalid(p, f, s->maker, from->address, &err);
         }
     }
 }
 
-static void find_all(struct pool *p, struct pool_sync *s, struct found *f)
+static void find_all(struct pool *p, struct pool_sync *s, struct found_targets *f)
 {
     struct target_source from = {.mechanism = "static"};
     for (size_t i = 0; i < p->conf->static_configs.n; i++)
@@ -268,7 +268,7 @@ static struct scrape_lane_change *change_of(struct pool_sync *s, struct scrape_l
     return *c;
 }
 
-static void note_gone(struct pool_sync *s, struct target *t)
+static void pool_note_removed(struct pool_sync *s, struct target *t)
 {
     struct scrape_lane_change *c = change_of(s, t->lane);
     if (c->n_gone == c->gone_cap)
@@ -286,7 +286,8 @@ static void note(struct target_change **items, size_t *n, size_t *cap, struct ta
 }
 
 /* The one found again may have another interval or settings; its labels and URL are the same. */
-static void note_kept(struct pool *p, struct pool_sync *s, struct target *t, const struct target *again, bool refused)
+static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t, const struct target *again,
+                           bool refused)
 {
     t->seen = true;
     if (t->wanted == p->job && t->wanted_interval == again->interval && t->wanted_timeout == again->timeout &&
@@ -331,7 +332,7 @@ static struct str labels_key(const struct target *t) { return str_n(t->labels.wi
 
 /* Those that are gone, each for one new target with the same labels: a reload changed its URL (params, path, scheme),
  * and its series go on. */
-static void note_all_new(struct pool *p, struct pool_sync *s, const struct found *f, bool refused)
+static void note_all_new(struct pool *p, struct pool_sync *s, const struct found_targets *f, bool refused)
 {
     struct map gone = {0};
     for (size_t i = 0; i < p->n; i++)
@@ -350,7 +351,7 @@ static void note_all_new(struct pool *p, struct pool_sync *s, const struct found
 }
 
 /* Those that were there before take the place of their new twins. */
-static void compare(struct pool *p, struct pool_sync *s, struct found *f, bool refused)
+static void pool_compare_targets(struct pool *p, struct pool_sync *s, struct found_targets *f, bool refused)
 {
     struct map before = {0};
     for (size_t i = 0; i < p->n; i++) {
@@ -361,7 +362,7 @@ static void compare(struct pool *p, struct pool_sync *s, struct found *f, bool r
         struct target *old = map_get(&before, id_key(f->items[i]));
         if (old == NULL)
             continue;
-        note_kept(p, s, old, f->items[i], refused);
+        pool_note_kept(p, s, old, f->items[i], refused);
         target_unref(f->items[i]);
         f->items[i] = old;
     }
@@ -369,12 +370,12 @@ static void compare(struct pool *p, struct pool_sync *s, struct found *f, bool r
     note_all_new(p, s, f, refused);
     for (size_t i = 0; i < p->n; i++)
         if (!p->targets[i]->seen)
-            note_gone(s, p->targets[i]);
+            pool_note_removed(s, p->targets[i]);
 }
 
 void pool_sync(struct pool *p, struct pool_sync *s)
 {
-    struct found f = {0};
+    struct found_targets f = {0};
     size_t before = p->n;
     mutex_lock(s->mutex);
     clear_dropped(p);
@@ -382,7 +383,7 @@ void pool_sync(struct pool *p, struct pool_sync *s)
     log_found(p, &f);
     bool refused = p->conf->target_limit > 0 && f.n > (size_t)p->conf->target_limit;
     map_free(&f.ids);
-    compare(p, s, &f, refused);
+    pool_compare_targets(p, s, &f, refused);
     mem_free(p->targets);
     p->targets = f.items;
     p->n = f.n;
@@ -394,6 +395,6 @@ void pool_sync(struct pool *p, struct pool_sync *s)
 void pool_end(struct pool *p, struct pool_sync *s)
 {
     for (size_t i = 0; i < p->n; i++)
-        note_gone(s, p->targets[i]);
+        pool_note_removed(s, p->targets[i]);
     p->n = 0;
 }

@@ -39,7 +39,7 @@ struct pool_sync {
     struct scrape_lane *lanes;
     unsigned n_lanes, shards;
     struct scrape_lane_change **changes;       /* by lane; made when the first change comes */
-    struct target_maker *maker;
+    struct target_builder *maker;
     uint64_t seed;
 };
 /* takes the reference of job, not of g */

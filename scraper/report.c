@@ -20,15 +20,15 @@ static struct labels automatic_labels(struct buf *out, const struct target_label
 }
 
 static const struct { const char *name; size_t offset; } automatic[] = {
-    {"up", offsetof(struct report, up)},
-    {"scrape_duration_seconds", offsetof(struct report, duration)},
-    {"scrape_samples_scraped", offsetof(struct report, scraped)},
-    {"scrape_samples_post_metric_relabeling", offsetof(struct report, kept)},
-    {"scrape_series_added", offsetof(struct report, added)},
-    {"scrape_timeout_seconds", offsetof(struct report, timeout)},
-    {"scrape_response_size_bytes", offsetof(struct report, bytes)}};
+    {"up", offsetof(struct scrape_report, up)},
+    {"scrape_duration_seconds", offsetof(struct scrape_report, duration)},
+    {"scrape_samples_scraped", offsetof(struct scrape_report, scraped)},
+    {"scrape_samples_post_metric_relabeling", offsetof(struct scrape_report, kept)},
+    {"scrape_series_added", offsetof(struct scrape_report, added)},
+    {"scrape_timeout_seconds", offsetof(struct scrape_report, timeout)},
+    {"scrape_response_size_bytes", offsetof(struct scrape_report, bytes)}};
 
-static void write_value(struct target *t, const char *name, double v, int64_t time)
+static void report_write_value(struct target *t, const char *name, double v, int64_t time)
 {
     struct scrape_lane *l = t->lane;
     struct sample s = {time, v};
@@ -36,7 +36,7 @@ static void write_value(struct target *t, const char *name, double v, int64_t ti
     sink_series(l->sink, &(struct series_in){.labels = labels, .samples = &s, .n_samples = 1});
 }
 
-static bool begin(struct target *t)
+static bool report_begin(struct target *t)
 {
     enum { ABOUT = 100 };
     struct sink_batch batch = {.source = t->source, .bytes = LEN(automatic) * (ABOUT + t->labels.wire.n)};
@@ -45,24 +45,24 @@ static bool begin(struct target *t)
     return ok;
 }
 
-void report_write(struct target *t, const struct report *r, int64_t time)
+void report_write(struct target *t, const struct scrape_report *r, int64_t time)
 {
-    if (!begin(t))
+    if (!report_begin(t))
         return;
     for (size_t i = 0; i < LEN(automatic); i++) {
         double v;
         memcpy(&v, (const char *)r + automatic[i].offset, sizeof v);
-        write_value(t, automatic[i].name, v, time);
+        report_write_value(t, automatic[i].name, v, time);
     }
     sink_commit(t->lane->sink, NULL, NULL);
 }
 
 void report_end(struct target *t, int64_t time)
 {
-    if (!begin(t))
+    if (!report_begin(t))
         return;
     for (size_t i = 0; i < LEN(automatic); i++)
-        write_value(t, automatic[i].name, stale_nan(), time);
+        report_write_value(t, automatic[i].name, stale_nan(), time);
     sink_commit(t->lane->sink, NULL, NULL);
     stats_add(&scrape_stats, STALE_MARKERS, LEN(automatic));
 }
@@ -73,7 +73,7 @@ static void set_error(struct target_live *live, const struct err *err)
     live->last_error = err ? mem_strdup(err->text) : NULL;
 }
 
-void report_publish(struct target *t, const struct report *r, const struct err *err, int64_t time)
+void report_publish(struct target *t, const struct scrape_report *r, const struct err *err, int64_t time)
 {
     struct target_live *live = &t->live;
     mutex_lock(&t->lane->mutex);

@@ -7,11 +7,11 @@
 
 #include "scraper/lane.h"
 
-struct report { double up, duration, scraped, kept, added, timeout, bytes; }; /* seconds; lines; series; bytes */
+struct scrape_report { double up, duration, scraped, kept, added, timeout, bytes; }; /* seconds; lines; series; bytes */
 
-void report_write(struct target *t, const struct report *r, int64_t time);
+void report_write(struct target *t, const struct scrape_report *r, int64_t time);
 void report_end(struct target *t, int64_t time); /* stale markers for the automatic series */
 /* err: NULL after a good scrape. */
-void report_publish(struct target *t, const struct report *r, const struct err *err, int64_t time);
+void report_publish(struct target *t, const struct scrape_report *r, const struct err *err, int64_t time);
 
 #endif

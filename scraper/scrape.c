@@ -48,8 +48,8 @@ static void count_page(const struct page *p)
     count_markers(&p->ended);
     if (p->busy)
         stats_add(&scrape_stats, SAMPLES_BUSY, (double)p->busy);
-    if (p->twins)
-        stats_add(&scrape_stats, DUPLICATES, (double)p->twins);
+    if (p->duplicates)
+        stats_add(&scrape_stats, DUPLICATES, (double)p->duplicates);
     if (p->bad_lines)
         stats_add(&scrape_stats, LINES_INVALID, (double)p->bad_lines);
     if (p->cold_lines)
@@ -57,7 +57,7 @@ static void count_page(const struct page *p)
 }
 
 /* The body of one scrape serves the next, as long as it is of a usual size. */
-static void give_body(struct scrape_lane *l, struct buf *body)
+static void scrape_accept_body(struct scrape_lane *l, struct buf *body)
 {
     if (body->cap > SPARE_MAX || body->cap <= l->spare.cap) {
         buf_free(body);
@@ -90,7 +90,7 @@ static void log_outcome(struct target *t, const struct err *err, int64_t now)
     t->failure_logged = true;
 }
 
-static void finish(struct scrape *s, struct report *r, const struct err *err)
+static void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err *err)
 {
     struct target *t = s->target;
     struct scrape_lane *l = t->lane;
@@ -103,23 +103,23 @@ static void finish(struct scrape *s, struct report *r, const struct err *err)
     report_publish(t, r, err, s->t);
     stats_observe(&scrape_durations, r->duration);
     t->scrape = NULL;
-    give_body(l, &s->body);
+    scrape_accept_body(l, &s->body);
     mem_free(s);
     scrape_arm(t);
 }
 
-static void fail(struct scrape *s, const struct page *p, const struct err *err)
+static void scrape_fail(struct scrape *s, const struct page *p, const struct err *err)
 {
     struct target *t = s->target;
     struct err shown = *err;
     if (p) /* it repeats what the target has sent */
         client_hide_secrets_in(t->job->profile, t->url, shown.text, sizeof shown.text);
     struct marker_writer *w = &t->lane->ended;
-    struct report r = {.scraped = p ? (double)p->scraped : 0, .kept = p ? (double)p->kept : 0};
+    struct scrape_report r = {.scraped = p ? (double)p->scraped : 0, .kept = p ? (double)p->kept : 0};
     markers_end_all(w, t->source, &t->labels, &t->last, s->t);
     count_markers(w);
     stats_add(&scrape_stats, SCRAPES_FAILED, 1);
-    finish(s, &r, &shown);
+    scrape_publish(s, &r, &shown);
 }
 
 /* ---- the page ---- */
@@ -149,7 +149,7 @@ static void keep_metadata(struct scrape_lane *l, struct target *t, uint64_t hash
 static bool within_limit(const struct target *t, struct page *p)
 {
     int64_t limit = t->job->conf->sample_limit;
-    size_t samples = t->job->conf->page.limit_counts_lines ? p->kept : p->kept - p->twins;
+    size_t samples = t->job->conf->page.limit_counts_lines ? p->kept : p->kept - p->duplicates;
     if (limit <= 0 || samples <= (size_t)limit)
         return true;
     stats_add(&scrape_stats, SAMPLE_LIMIT, 1);
@@ -170,19 +170,20 @@ static void page_failed(struct scrape_lane *l, struct scrape *s)
     struct err err = p->err;
     page_drop(p);
     leave_line(l, s);
-    fail(s, p, &err);
+    scrape_fail(s, p, &err);
 }
 
 static void page_done(struct scrape_lane *l, struct scrape *s)
 {
     struct page *p = &l->page;
-    struct report r = {.up = 1, .scraped = (double)p->scraped, .kept = (double)p->kept, .added = (double)p->added};
+    struct scrape_report r = {.up = 1, .scraped = (double)p->scraped, .kept = (double)p->kept,
+                              .added = (double)p->added};
     count_page(p);
     stats_add(&scrape_stats, ROWS_READ, (double)p->scraped);
     stats_observe(&scrape_samples, (double)p->scraped);
     stats_observe(&scrape_sizes, (double)s->bytes);
     leave_line(l, s);
-    finish(s, &r, NULL);
+    scrape_publish(s, &r, NULL);
 }
 
 static bool release_body(struct buf *body)
@@ -221,7 +222,7 @@ static bool step(struct scrape_lane *l, struct scrape *s)
         break;
     case STEP_WRITE: s->step = page_write(p) ? STEP_WRITE : STEP_GONE; break;
     case STEP_GONE:
-        if (!page_write_gone(p, s->t)) {
+        if (!page_mark_vanished(p, s->t)) {
             keep_metadata(l, s->target, p->metadata, p->text);
             s->bytes = s->body.n;
             s->step = STEP_ADOPT;
@@ -259,7 +260,7 @@ static struct scrape *next_page(struct scrape_lane *l)
         struct target *t = s->target;
         if (!t->job->conf->broken_lines_fail)
             drop_returns(&s->body);
-        page_start(&l->page, t->source, &t->labels, t->cohort, &t->last, buf_str(&s->body), s->t);
+        page_start(&l->page, t->source, &t->labels, t->templates, &t->last, buf_str(&s->body), s->t);
         l->reading = true;
     }
     return s;
@@ -307,7 +308,7 @@ static const char *status_text(int status)
     return "";
 }
 
-static bool body_piece(void *arg, const struct client_reply *reply, struct str piece, struct err *err UNUSED)
+static bool scrape_body_chunk(void *arg, const struct client_reply *reply, struct str piece, struct err *err UNUSED)
 {
     struct scrape *s = arg;
     if (reply->status == 200)
@@ -341,7 +342,7 @@ static void fail_reply(struct scrape *s, const struct client_reply *r)
     else if (err.kind == ERR_TOO_LARGE)
         err_set(&err, ERR_TOO_LARGE, "body size limit exceeded: the page has more than %zu bytes",
                 s->target->job->body_max);
-    fail(s, NULL, &err);
+    scrape_fail(s, NULL, &err);
 }
 
 /* A clock that is a little behind still gives rising timestamps; one that was set back is followed, since otherwise
@@ -365,7 +366,7 @@ static void shift_start(struct scrape *s, const struct client_reply *r)
     s->t = time_after(t, schedule_time(t->tick, loop_now(loop) - (loop_mono(loop) - r->start_mono), t->interval));
 }
 
-static void answered(void *arg, const struct client_reply *r)
+static void scrape_response_done(void *arg, const struct client_reply *r)
 {
     struct scrape *s = arg;
     struct scrape_lane *l = s->target->lane;
@@ -392,7 +393,7 @@ static struct client_call *request(struct scrape *s)
         .method = "GET", .url = t->url.p, .profile = t->job->profile, .headers = headers, .n_headers = LEN(headers),
         .slot = (uint32_t)t->id, .timeout_ms = t->timeout, .connect_timeout_ms = t->timeout,
         .max_body = t->job->body_max, .accept_gzip = conf->enable_compression && !conf->disable_compression,
-        .doubtful = t->hung, .data = body_piece, .done = answered, .arg = s});
+        .doubtful = t->hung, .data = scrape_body_chunk, .done = scrape_response_done, .arg = s});
 }
 
 /* Once a step, whichever target is scraped first after it. */
@@ -428,7 +429,7 @@ static void fire(struct loop_timer *timer)
         struct err err;
         err_set(&err, ERR_LIMIT, "target_limit exceeded: the job has more than %lld targets",
                 (long long)t->job->conf->target_limit);
-        fail(s, NULL, &err);
+        scrape_fail(s, NULL, &err);
         return;
     }
     s->call = request(s);

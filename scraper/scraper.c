@@ -9,7 +9,7 @@
 
 enum { SHARE_OF_FILES = 6, FILES_A_LANE_MIN = 16 }; /* a new connection takes two descriptors */
 
-static void look(struct discovery *d);
+static void file_watch_poll(struct discovery *d);
 
 static void flush_failure_logs(struct loop_timer *t)
 {
@@ -37,7 +37,7 @@ struct scraper *scraper_new(const struct scraper_env *env)
     for (unsigned i = 0; i < env->n_lanes; i++)
         scrape_lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, max_inflight);
     mutex_init(&s->mutex);
-    discovery_init(&s->discovery, env->main, look);
+    discovery_init(&s->discovery, env->main, file_watch_poll);
     s->flush.run = flush_failure_logs;
     loop_timer_in(env->main, &s->flush, FAILURE_LOG_FLUSH_MS);
     scrape_stats_register();
@@ -62,7 +62,7 @@ static void sync_send(struct pool_sync *sync)
     mem_free(sync->changes);
 }
 
-static void look(struct discovery *d)
+static void file_watch_poll(struct discovery *d)
 {
     struct scraper *s = CONTAINER(d, struct scraper, discovery);
     struct pool_sync sync = sync_start(s);
@@ -148,8 +148,8 @@ static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, siz
     s->n_pools = n;
 }
 
-static void put_in_force(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g,
-                         struct job_run **runs)
+static void scraper_install_jobs(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g,
+                                 struct job_run **runs)
 {
     struct pool_sync sync = sync_start(s);
     mutex_lock(&s->mutex);
@@ -175,7 +175,7 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
         generation->arg = release_arg;
         s->seed = seed_of(&g->external_labels);
         s->shards = g->shards > 0 ? g->shards : 8;
-        put_in_force(s, jobs, n, generation, runs);
+        scraper_install_jobs(s, jobs, n, generation, runs);
     }
     for (size_t i = 0; !ok && i < n; i++)
         job_run_unref(runs[i]);
@@ -234,7 +234,7 @@ void scraper_free(struct scraper *s)
     }
     for (unsigned i = 0; i < s->env.n_lanes; i++)
         scrape_lane_free(&s->lanes[i]);
-    target_maker_free(&s->maker);
+    target_builder_free(&s->maker);
     mutex_free(&s->mutex);
     mem_free(s->pools);
     mem_free(s->stopping);

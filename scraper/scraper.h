@@ -6,9 +6,9 @@
  * touched by that lane's thread only. scraper_targets and scraper_metadata may be called by any thread: they copy what
  * a lane publishes once per scrape under a mutex of its own.
  * Files: job.c (configuration), discovery.c and file_sd.c (where targets come from), target.c (labels, URL, identity),
- * pool.c (the targets of a job), schedule.c (when), lane.c (what one lane does), scrape.c and report.c (one scrape), failure_log.c,
- * page.c (from text to samples), intern.c (texts and labels kept once per lane), exposed.c (what a target showed
- * last), stale.c, metadata.c, scraper.c (apply and stop), status.c (what the API shows).
+ * pool.c (the targets of a job), schedule.c (when), lane.c (what one lane does), scrape.c and report.c (one scrape),
+ * failure_log.c, page.c (from text to samples), intern.c (texts and labels kept once per lane), exposed.c (what a
+ * target showed last), stale.c, metadata.c, scraper.c (apply and stop), status.c (what the API shows).
  *
  * Concurrency. A target has one scrape under way at most; scrapes of different targets do not wait for each other, so
  * that hung targets cost only themselves, until a third of the process's descriptors is in use by scrapes. Then they

@@ -15,7 +15,7 @@ struct scraper {
     struct scraper_env env;
     struct scrape_lane *lanes;
     struct discovery discovery;
-    struct target_maker maker;
+    struct target_builder maker;
     struct mutex mutex;          /* pools and their lists, which scraper_targets reads from other threads */
     struct pool **pools;
     size_t n_pools;

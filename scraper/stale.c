@@ -23,7 +23,7 @@ void marker_writer_free(struct marker_writer *w)
 }
 
 void marker_writer_start(struct marker_writer *w, uint64_t source, const struct target_labels *target,
-                         struct exposed *last)
+                         struct scrape_cache *last)
 {
     w->source = source;
     w->target = target;
@@ -33,15 +33,15 @@ void marker_writer_start(struct marker_writer *w, uint64_t source, const struct 
 }
 
 /* False when it was dropped: such a line is no series. */
-static bool last_identity(const struct exposed *x, const struct target_labels *t, uint32_t id, size_t *cold,
+static bool last_identity(const struct scrape_cache *x, const struct target_labels *t, uint32_t id, size_t *uncached,
                           uint64_t *identity)
 {
-    if (id_cold(id)) {
-        const struct cold *c = &x->cold[(*cold)++];
+    if (id_uncached(id)) {
+        const struct uncached *c = &x->uncached[(*uncached)++];
         *identity = c->sum;
-        return !cold_dropped(c);
+        return !uncached_dropped(c);
     }
-    const struct entry *e = x->cohort->entries[id_entry(id)];
+    const struct template_entry *e = x->templates->entries[id_entry(id)];
     *identity = entry_identity(e, t);
     return !e->dropped;
 }
@@ -49,7 +49,7 @@ static bool last_identity(const struct exposed *x, const struct target_labels *t
 /* What the set does not hold is gone; marks see to it that a series that stood twice ends once. */
 bool markers_find_gone(struct marker_writer *w, size_t most)
 {
-    const struct exposed *x = w->last;
+    const struct scrape_cache *x = w->last;
     for (; w->found < x->n && most > 0; w->found++, most--) {
         uint32_t id = x->ids[w->found];
         uint64_t identity;
@@ -70,23 +70,23 @@ bool markers_find_gone(struct marker_writer *w, size_t most)
 static bool step_to(struct marker_writer *w, uint32_t line, size_t *most)
 {
     for (; w->at < line && *most > 0; w->at++, --*most)
-        if (id_cold(w->last->ids[w->at])) {
+        if (id_uncached(w->last->ids[w->at])) {
             exposed_next_text(w->last, &w->texts);
             w->at_cold++;
         }
     return w->at == line;
 }
 
-static struct labels gone_labels(struct marker_writer *w)
+static struct labels vanished_labels(struct marker_writer *w)
 {
-    const struct exposed *x = w->last;
+    const struct scrape_cache *x = w->last;
     uint32_t id = x->ids[w->at++];
-    if (!id_cold(id))
-        return entry_splice(x->cohort, x->cohort->entries[id_entry(id)], w->target, &w->labels);
+    if (!id_uncached(id))
+        return entry_splice(x->templates, x->templates->entries[id_entry(id)], w->target, &w->labels);
     struct derived d;
     struct err err; /* it was derived when it came, with success */
-    bool ok = cohort_derive(w->interner, x->cohort, w->target, exposed_next_text(x, &w->texts),
-                            cold_type(&x->cold[w->at_cold++]), &d, &err);
+    bool ok = template_derive(w->interner, x->templates, w->target, exposed_next_text(x, &w->texts),
+                              uncached_type(&x->uncached[w->at_cold++]), &d, &err);
     return ok ? d.labels : (struct labels){0};
 }
 static void write_batch(struct marker_writer *w, size_t to, int64_t t)
@@ -100,7 +100,7 @@ static void write_batch(struct marker_writer *w, size_t to, int64_t t)
         return;
     }
     for (; w->written < to && step_to(w, w->gone[w->written], &most); w->written++)
-        sink_series(w->sink, &(struct series_in){.labels = gone_labels(w), .samples = &marker, .n_samples = 1});
+        sink_series(w->sink, &(struct series_in){.labels = vanished_labels(w), .samples = &marker, .n_samples = 1});
     sink_commit(w->sink, NULL, NULL);
     w->markers += w->written - from;
 }
@@ -108,7 +108,7 @@ static void write_batch(struct marker_writer *w, size_t to, int64_t t)
 bool markers_write(struct marker_writer *w, int64_t t)
 {
     size_t left = w->n_gone - w->written;
-    if (left > 0 && !w->last->cohort->job->conf->no_stale_markers) {
+    if (left > 0 && !w->last->templates->job->conf->no_stale_markers) {
         write_batch(w, w->written + (left > MARKER_BATCH ? MARKER_BATCH : left), t);
         if (w->written < w->n_gone)
             return true;
@@ -119,8 +119,8 @@ bool markers_write(struct marker_writer *w, int64_t t)
     return false;
 }
 
-void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target, struct exposed *last,
-                     int64_t t)
+void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target,
+                     struct scrape_cache *last, int64_t t)
 {
     marker_writer_start(w, source, target, last);
     identity_set_start(&w->set, last->n);
@@ -128,5 +128,5 @@ void markers_end_all(struct marker_writer *w, uint64_t source, const struct targ
     }
     while (markers_write(w, t)) {
     }
-    exposed_clear(last, w->interner);
+    scrape_cache_clear(last, w->interner);
 }

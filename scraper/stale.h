@@ -24,7 +24,7 @@ struct marker_writer {
     /* whose they are; borrowed: */
     uint64_t source;             /* id of the target */
     const struct target_labels *target;
-    struct exposed *last;
+    struct scrape_cache *last;
     size_t markers, busy;        /* written; refused by the sink */
 };
 
@@ -32,13 +32,13 @@ void marker_writer_init(struct marker_writer *w, struct interner *in, struct sin
 void marker_writer_free(struct marker_writer *w);
 /* Begins for a target; the counts are 0 again. */
 void marker_writer_start(struct marker_writer *w, uint64_t source, const struct target_labels *target,
-                         struct exposed *last);
+                         struct scrape_cache *last);
 /* Fills `gone` with what `set` does not hold; looks at `most` lines. True while there are more. */
 bool markers_find_gone(struct marker_writer *w, size_t most);
 /* Writes one batch; true while something is left. */
 bool markers_write(struct marker_writer *w, int64_t t);
 /* Ends every series of *last at time t and forgets them. */
-void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target, struct exposed *last,
-                     int64_t t);
+void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target,
+                     struct scrape_cache *last, int64_t t);
 
 #endif

@@ -187,7 +187,8 @@ static void collect_files(const struct scraper *s, struct stats_out *o)
     for (size_t i = 0; i < s->n_pools; i++)
         for (size_t k = 0; k < s->pools[i]->shown.n; k++) {
             const struct pool_file *f = &s->pools[i]->shown.items[k];
-            const struct stats_label labels[] = {{"filename", str_of(f->path)}, {"config", s->pools[i]->conf->job_name}};
+            const struct stats_label labels[] = {{"filename", str_of(f->path)},
+                                                 {"config", s->pools[i]->conf->job_name}};
             stats_value(o, name, labels, LEN(labels), f->mtime);
         }
 }

@@ -35,7 +35,7 @@ static void set_missing(struct labels_builder *b, const char *name, struct str v
         builder_set(b, str_of(name), value);
 }
 
-static void start(struct target_maker *m, const struct scrape_job *job, const struct target_source *from)
+static void target_start(struct target_builder *m, const struct scrape_job *job, const struct target_source *from)
 {
     struct labels_builder *b = &m->builder;
     builder_start(b, (struct labels){0});
@@ -56,7 +56,7 @@ static void start(struct target_maker *m, const struct scrape_job *job, const st
     m->discovered = builder_labels(b, &m->scratch);
 }
 
-static bool read_duration(struct str name, struct str value, int64_t *ms, struct err *err)
+static bool target_read_duration(struct str name, struct str value, int64_t *ms, struct err *err)
 {
     if (duration_parse(value, ms) && *ms > 0)
         return true;
@@ -66,13 +66,13 @@ static bool read_duration(struct str name, struct str value, int64_t *ms, struct
 
 static bool read_times(const struct labels_builder *b, struct target *t, struct err *err)
 {
-    if (!read_duration(STR(INTERVAL), builder_get(b, STR(INTERVAL)), &t->interval, err) ||
-        !read_duration(STR(TIMEOUT), builder_get(b, STR(TIMEOUT)), &t->timeout, err))
+    if (!target_read_duration(STR(INTERVAL), builder_get(b, STR(INTERVAL)), &t->interval, err) ||
+        !target_read_duration(STR(TIMEOUT), builder_get(b, STR(TIMEOUT)), &t->timeout, err))
         return false;
     return t->timeout <= t->interval || err_set(err, ERR_BAD_DATA, "scrape timeout is longer than the scrape interval");
 }
 
-static void add_query(struct buf *url, struct str name, struct str value)
+static void target_add_url_param(struct buf *url, struct str name, struct str value)
 {
     buf_add_char(url, str_find(buf_str(url), '?') < url->n ? '&' : '?');
     url_encode(url, name);
@@ -127,9 +127,9 @@ static void add_params(struct buf *url, const struct scrape_job *job, const stru
     }
     qsort(params, n, sizeof *params, by_param_name);
     for (size_t i = 0; i < n; i++) {
-        add_query(url, params[i].name, params[i].first);
+        target_add_url_param(url, params[i].name, params[i].first);
         for (size_t k = 1; params[i].more && k < params[i].more->n; k++)
-            add_query(url, params[i].name, params[i].more->items[k]);
+            target_add_url_param(url, params[i].name, params[i].more->items[k]);
     }
 }
 
@@ -154,7 +154,7 @@ static bool refuse_target_address(struct str address, struct err *err)
     return false;
 }
 
-static bool make_url(struct target_maker *m, const struct scrape_job *job, struct buf *url, struct err *err)
+static bool target_make_url(struct target_builder *m, const struct scrape_job *job, struct buf *url, struct err *err)
 {
     const struct labels_builder *b = &m->builder;
     struct str address = builder_get(b, STR(ADDRESS)), scheme = builder_get(b, STR(SCHEME));
@@ -198,7 +198,7 @@ static struct str without_secrets(struct arena *a, struct str address)
     return copy;
 }
 
-static struct str instance_of(struct target_maker *m, const struct scrape_job *job)
+static struct str instance_of(struct target_builder *m, const struct scrape_job *job)
 {
     const struct labels_builder *b = &m->builder;
     struct str address = builder_get(b, STR(ADDRESS)), http = STR("http://"), https = STR("https://");
@@ -214,7 +214,7 @@ static struct str instance_of(struct target_maker *m, const struct scrape_job *j
 }
 
 /* Removes what begins with __ and sets `instance`. */
-static bool finish_labels(struct target_maker *m, const struct scrape_job *job, struct labels *out, struct err *err)
+static bool finish_labels(struct target_builder *m, const struct scrape_job *job, struct labels *out, struct err *err)
 {
     struct labels_builder *b = &m->builder;
     set_missing(b, "instance", instance_of(m, job));
@@ -233,7 +233,7 @@ static bool finish_labels(struct target_maker *m, const struct scrape_job *job, 
     return true;
 }
 
-static char *put(char **at, const void *p, size_t n)
+static char *target_copy_bytes(char **at, const void *p, size_t n)
 {
     char *to = *at;
     if (n > 0)
@@ -265,50 +265,51 @@ static struct target *assemble(const struct target *base, struct str job, struct
     t->timeout = base->timeout;
     atomic_init(&t->refs, 1);
     char *tables_at = (char *)(t + 1), *at = tables_at + tables;
-    t->job_name = str_n(put(&at, job.p, job.n), job.n);
-    t->url = str_n(put(&at, url.p, url.n), url.n);
+    t->job_name = str_n(target_copy_bytes(&at, job.p, job.n), job.n);
+    t->url = str_n(target_copy_bytes(&at, url.p, url.n), url.n);
     *at++ = 0;
-    t->discovered = (struct labels){(uint8_t *)put(&at, discovered.p, discovered.n), discovered.n, discovered.count};
+    t->discovered = (struct labels){(uint8_t *)target_copy_bytes(&at, discovered.p, discovered.n), discovered.n,
+                                    discovered.count};
     target_labels_init(&t->labels, tables_at,
-                       (struct labels){(uint8_t *)put(&at, labels.p, labels.n), labels.n, labels.count});
+                       (struct labels){(uint8_t *)target_copy_bytes(&at, labels.p, labels.n), labels.n, labels.count});
     t->id = t->source = identity(job, url, labels);
     return t;
 }
 
 /* Multiplying by an odd constant after xor spreads ids that differ little; the id alone decides the lane, this the
  * time. */
-static uint64_t place_of(uint64_t id, uint64_t seed) { return (id ^ seed) * 0x9e3779b97f4a7c15ull; }
+static uint64_t target_offset_hash(uint64_t id, uint64_t seed) { return (id ^ seed) * 0x9e3779b97f4a7c15ull; }
 
-static enum target_made finish(struct target_maker *m, const struct scrape_job *job, struct buf *url,
-                               struct target **out, struct err *err)
+static enum target_result target_finish(struct target_builder *m, const struct scrape_job *job, struct buf *url,
+                                        struct target **out, struct err *err)
 {
     struct target base = {0};
     struct labels labels;
-    if (!read_times(&m->builder, &base, err) || !make_url(m, job, url, err) || !finish_labels(m, job, &labels, err))
-        return TARGET_INVALID;
+    if (!read_times(&m->builder, &base, err) || !target_make_url(m, job, url, err) ||
+        !finish_labels(m, job, &labels, err)) return TARGET_INVALID;
     *out = assemble(&base, job->job_name, buf_str(url), m->discovered, labels);
-    return TARGET_MADE;
+    return TARGET_CREATED;
 }
 
-enum target_made target_make(struct target_maker *m, const struct scrape_job *job, uint64_t seed,
-                             const struct target_source *from, struct target **out, struct err *err)
+enum target_result target_make(struct target_builder *m, const struct scrape_job *job, uint64_t seed,
+                               const struct target_source *from, struct target **out, struct err *err)
 {
     arena_release(&m->scratch, (struct arena_mark){0});
     m->builder.scratch = &m->scratch;
-    start(m, job, from);
+    target_start(m, job, from);
     if (!relabel_apply(relabel_rules(job->relabel_configs), &m->builder))
         return TARGET_DROPPED;
     struct buf url = {0};
-    enum target_made made = finish(m, job, &url, out, err);
+    enum target_result made = target_finish(m, job, &url, out, err);
     buf_free(&url);
-    if (made == TARGET_MADE) {
-        (*out)->place = place_of((*out)->id, seed);
+    if (made == TARGET_CREATED) {
+        (*out)->place = target_offset_hash((*out)->id, seed);
         (*out)->mechanism = from->mechanism;
     }
     return made;
 }
 
-void target_maker_free(struct target_maker *m)
+void target_builder_free(struct target_builder *m)
 {
     builder_free(&m->builder);
     arena_free(&m->scratch);

@@ -47,8 +47,8 @@ struct target {
     bool failure_logged;
     bool hung;                    /* its last scrape timed out */
     struct job_run *job;
-    struct cohort *cohort;
-    struct exposed last;
+    struct template_group *templates;
+    struct scrape_cache last;
     struct scrape *scrape;        /* under way; NULL when none */
     bool refused;                 /* the pool is over its target_limit: every scrape fails */
     /* Changed by the lane under its mutex: */
@@ -57,17 +57,17 @@ struct target {
     struct metadata_list *metadata;
 };
 
-enum target_made { TARGET_MADE, TARGET_DROPPED, TARGET_INVALID };
+enum target_result { TARGET_CREATED, TARGET_DROPPED, TARGET_INVALID };
 struct target_source { struct str address; struct str_map labels; struct str file; const char *mechanism; };
-struct target_maker {    /* memory that making needs; one per thread */
+struct target_builder {  /* memory that making needs; one per thread */
     struct labels_builder builder;
     struct arena scratch;
     struct labels discovered; /* of the last one made or dropped; valid until the next */
 };
 /* Labels, relabeling, URL. INVALID: err says why. *out has one reference. */
-enum target_made target_make(struct target_maker *m, const struct scrape_job *job, uint64_t seed,
-                             const struct target_source *from, struct target **out, struct err *err);
-void target_maker_free(struct target_maker *m);
+enum target_result target_make(struct target_builder *m, const struct scrape_job *job, uint64_t seed,
+                               const struct target_source *from, struct target **out, struct err *err);
+void target_builder_free(struct target_builder *m);
 
 struct target *target_ref(struct target *t);
 void target_unref(struct target *t); /* what the lane owns must have been given back */

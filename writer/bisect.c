@@ -68,8 +68,8 @@ static void log_drop(struct shard *s, const struct block_summary *sum, int statu
               "samples", samples, "series", series, "example", sum->example, "response", why);
 }
 
-static void drop_piece(struct shard *s, const struct block_summary *sum, enum drop_reason reason, int status,
-                       const char *why)
+static void bisect_drop(struct shard *s, const struct block_summary *sum, enum drop_reason reason, int status,
+                        const char *why)
 {
     struct bisect *t = &s->bisect;
     log_drop(s, sum, status, why);
@@ -102,7 +102,7 @@ void bisect_rejected(struct shard *s, enum drop_reason reason, int status, const
     s->resent_as_snappy = false; /* the codec was not the reason */
     shard_accepted(s);
     if (!halve_head(s))
-        drop_piece(s, &sum, reason, status, why);
+        bisect_drop(s, &sum, reason, status, why);
     shard_pause(s, pause_after(s));
 }
 
@@ -111,5 +111,5 @@ void bisect_drop_head(struct shard *s, int status, const char *why)
     struct block_summary sum;
     bisect_of_head(s);
     block_summarize(s->lane->packer, shard_head(s), &sum);
-    drop_piece(s, &sum, DROPPED_REJECTED, status, why);
+    bisect_drop(s, &sum, DROPPED_REJECTED, status, why);
 }

@@ -59,28 +59,28 @@ struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uin
 }
 
 /* Behind what is in p->raw. */
-static bool unpack_behind(struct packer *p, const struct block *b, struct err *err)
+static bool block_decompress_after(struct packer *p, const struct block *b, struct err *err)
 {
     struct zstd *z = b->codec == CODEC_ZSTD ? packer_zstd(p) : NULL;
-    return unpack(b->codec, z, str_n(b->bytes, b->n), RAW_LIMIT, &p->raw, err);
+    return decompress(b->codec, z, str_n(b->bytes, b->n), RAW_LIMIT, &p->raw, err);
 }
 
-static bool unpack_block(struct packer *p, const struct block *b, struct err *err)
+static bool block_decompress(struct packer *p, const struct block *b, struct err *err)
 {
     buf_clear(&p->raw);
-    return unpack_behind(p, b, err);
+    return block_decompress_after(p, b, err);
 }
 
 struct block *block_recode(struct packer *p, const struct block *b, enum codec to, struct err *err)
 {
-    if (!unpack_block(p, b, err))
+    if (!block_decompress(p, b, err))
         return NULL;
     return block_pack(p, to, buf_str(&p->raw), b->n_samples, b->t_min, b->t_max);
 }
 
 struct block *block_join(struct packer *p, const struct block *a, const struct block *b, struct err *err)
 {
-    if (!unpack_block(p, a, err) || !unpack_behind(p, b, err))
+    if (!block_decompress(p, a, err) || !block_decompress_after(p, b, err))
         return NULL;
     const struct block *first = a->n_samples > 0 ? a : b, *other = b->n_samples > 0 ? b : a; /* metadata has no time */
     return block_pack(p, a->codec, buf_str(&p->raw), a->n_samples + b->n_samples,
@@ -94,7 +94,7 @@ void block_summarize(struct packer *p, const struct block *b, struct block_summa
     struct rw_walk w;
     struct buf example = {0};
     *out = (struct block_summary){0};
-    if (!unpack_block(p, b, &err))
+    if (!block_decompress(p, b, &err))
         return;
     rw_walk_init(&w);
     rw_walk_start(&w, buf_str(&p->raw));
@@ -110,7 +110,7 @@ void block_summarize(struct packer *p, const struct block *b, struct block_summa
 
 struct extent { uint32_t n_samples; int64_t t_min, t_max; };
 
-static void widen(struct extent *m, int64_t t)
+static void block_extend_times(struct extent *m, int64_t t)
 {
     m->t_min = t < m->t_min ? t : m->t_min;
     m->t_max = t > m->t_max ? t : m->t_max;
@@ -126,9 +126,9 @@ static struct extent measure(struct rw_walk *w, struct str raw)
             continue;
         m.n_samples += (uint32_t)(w->n_samples + w->n_hists);
         for (size_t i = 0; i < w->n_samples; i++)
-            widen(&m, w->samples[i].t);
+            block_extend_times(&m, w->samples[i].t);
         for (size_t i = 0; i < w->n_hists; i++)
-            widen(&m, rw_hist_time(w->hists[i]));
+            block_extend_times(&m, rw_hist_time(w->hists[i]));
     }
     return m.n_samples > 0 ? m : (struct extent){0};
 }
@@ -165,7 +165,7 @@ static bool halve_series(struct rw_walk *w, struct str raw, struct buf half[2])
     return true;
 }
 
-static struct block *pack_half(struct packer *p, struct rw_walk *w, const struct block *from, struct str raw)
+static struct block *block_compress_part(struct packer *p, struct rw_walk *w, const struct block *from, struct str raw)
 {
     struct extent m = measure(w, raw);
     return block_pack(p, from->codec, raw, m.n_samples, m.t_min, m.t_max);
@@ -173,7 +173,7 @@ static struct block *pack_half(struct packer *p, struct rw_walk *w, const struct
 
 bool block_split(struct packer *p, const struct block *b, struct block *half[2], struct err *err)
 {
-    if (!unpack_block(p, b, err))
+    if (!block_decompress(p, b, err))
         return false;
     struct str raw = buf_str(&p->raw);
     struct rw_walk w;
@@ -182,8 +182,8 @@ bool block_split(struct packer *p, const struct block *b, struct block *half[2],
     struct buf parts[2] = {{0}};
     bool ok = middle > 0 || halve_series(&w, raw, parts);
     if (ok) {
-        half[0] = pack_half(p, &w, b, middle ? str_first(raw, middle) : buf_str(&parts[0]));
-        half[1] = pack_half(p, &w, b, middle ? str_skip(raw, middle) : buf_str(&parts[1]));
+        half[0] = block_compress_part(p, &w, b, middle ? str_first(raw, middle) : buf_str(&parts[0]));
+        half[1] = block_compress_part(p, &w, b, middle ? str_skip(raw, middle) : buf_str(&parts[1]));
     } else
         err_set(err, ERR_TOO_LARGE, "a single sample is too large for the receiver");
     buf_free(&parts[0]);

@@ -9,7 +9,7 @@
  * backoff, and one that is down gets one request per lane and backoff, not one per shard. */
 static void run_retry(struct loop_timer *timer)
 {
-    struct dest_lane *dl = CONTAINER(timer, struct dest_lane, retry);
+    struct destination_lane *dl = CONTAINER(timer, struct destination_lane, retry);
     struct list *node = list_pop_front(&dl->waiting);
     if (node == NULL) {
         dl->down = false;
@@ -22,7 +22,7 @@ static void run_retry(struct loop_timer *timer)
     sender_send(s);
 }
 
-static int64_t next_backoff(struct dest_lane *dl)
+static int64_t next_backoff(struct destination_lane *dl)
 {
     int64_t least = dl->settings->min_backoff, most = dl->settings->max_backoff;
     dl->backoff = dl->backoff ? dl->backoff * 2 : least;
@@ -33,7 +33,7 @@ static int64_t next_backoff(struct dest_lane *dl)
 
 void shard_refused(struct shard *s, int64_t wait_ms)
 {
-    struct dest_lane *dl = s->lane;
+    struct destination_lane *dl = s->lane;
     dl->down = true;
     queue_behind(s->disk, true);
     s->state = SHARD_WAITING;
@@ -48,7 +48,7 @@ void shard_refused(struct shard *s, int64_t wait_ms)
 
 void shard_accepted(struct shard *s)
 {
-    struct dest_lane *dl = s->lane;
+    struct destination_lane *dl = s->lane;
     dl->backoff = 0;
     outage_over(dl);
     if (!dl->down)
@@ -68,7 +68,7 @@ void shard_accepted(struct shard *s)
 
 /* A generation is through when those before it are, no lane writes to it any more and all its shards are empty: then
  * its files go, and the next one may send, on every lane. */
-struct release_job { struct loop_task task; struct dest_lane *lane; };
+struct release_job { struct loop_task task; struct destination_lane *lane; };
 
 static void run_release(struct loop_task *task)
 {
@@ -78,7 +78,7 @@ static void run_release(struct loop_task *task)
     mem_free(j);
 }
 
-void dest_lane_drained(struct shard *s)
+void destination_lane_drained(struct shard *s)
 {
     struct destination *d = s->dest;
     if (s->drained_told || s->generation_at + 1 >= s->lane->settled || s->generation_at != atomic_load(&d->active))
@@ -97,9 +97,9 @@ void dest_lane_drained(struct shard *s)
 
 /* --- its life ----------------------------------------------------------------------------------------------------- */
 
-struct dest_lane *dest_lane_new(struct destination *d, struct loop *loop)
+struct destination_lane *destination_lane_new(struct destination *d, struct loop *loop)
 {
-    struct dest_lane *dl = mem_zalloc(sizeof *dl);
+    struct destination_lane *dl = mem_zalloc(sizeof *dl);
     dl->dest = d;
     dl->loop = loop;
     dl->retry.run = run_retry;
@@ -108,14 +108,14 @@ struct dest_lane *dest_lane_new(struct destination *d, struct loop *loop)
     return dl;
 }
 
-void dest_lane_add(struct dest_lane *dl, struct shard *s)
+void destination_lane_add(struct destination_lane *dl, struct shard *s)
 {
     mem_grow(&dl->shards, &dl->_cap, dl->n + 1, sizeof *dl->shards);
     dl->shards[dl->n++] = s;
     s->lane = dl;
 }
 
-struct shard *dest_lane_shard(const struct dest_lane *dl, size_t generation, unsigned index)
+struct shard *destination_lane_shard(const struct destination_lane *dl, size_t generation, unsigned index)
 {
     size_t i = dl->n;
     while (i > 0 && (dl->shards[i - 1]->index != index || dl->shards[i - 1]->generation_at != generation))
@@ -123,18 +123,18 @@ struct shard *dest_lane_shard(const struct dest_lane *dl, size_t generation, uns
     return i > 0 ? dl->shards[i - 1] : NULL;
 }
 
-void dest_lane_free(struct dest_lane *dl)
+void destination_lane_free(struct destination_lane *dl)
 {
     for (size_t i = 0; i < dl->n; i++)
         shard_free(dl->shards[i]);
     mem_free(dl->shards);
     if (dl->settings)
         dest_settings_free(dl->settings);
-    dest_lane_hand(dl, NULL);
+    destination_lane_push(dl, NULL);
     mem_free(dl);
 }
 
-void dest_lane_hand(struct dest_lane *dl, struct dest_settings *next)
+void destination_lane_push(struct destination_lane *dl, struct dest_settings *next)
 {
     struct dest_settings *unused = atomic_exchange(&dl->next_settings, next);
     if (unused)

@@ -7,7 +7,7 @@
 
 #include "writer/shard.h"
 
-struct dest_lane {
+struct destination_lane {
     struct destination *dest;
     struct dest_settings *settings; /* owned */
     struct dest_settings *_Atomic next_settings; /* put there by main for the next switch */
@@ -26,15 +26,16 @@ struct dest_lane {
     size_t settled;        /* of so many generations the last is written to, and the others by no lane any more */
 };
 
-struct dest_lane *dest_lane_new(struct destination *d, struct loop *loop); /* main */
-void dest_lane_free(struct dest_lane *dl);
-void dest_lane_hand(struct dest_lane *dl, struct dest_settings *next);     /* main: takes over the next settings */
-void dest_lane_add(struct dest_lane *dl, struct shard *s);
+struct destination_lane *destination_lane_new(struct destination *d, struct loop *loop); /* main */
+void destination_lane_free(struct destination_lane *dl);
+/* main: takes over the next settings */
+void destination_lane_push(struct destination_lane *dl, struct dest_settings *next);
+void destination_lane_add(struct destination_lane *dl, struct shard *s);
 /* Plans of before and after a change of the number of shards are served at once. */
-struct shard *dest_lane_shard(const struct dest_lane *dl, size_t generation, unsigned index);
+struct shard *destination_lane_shard(const struct destination_lane *dl, size_t generation, unsigned index);
 
 void shard_accepted(struct shard *s);  /* the destination takes blocks (again): those that wait go on */
 void shard_refused(struct shard *s, int64_t wait_ms); /* not now: wait_ms 0 = the backoff decides */
-void dest_lane_drained(struct shard *s); /* the shard is empty: is its generation through? */
+void destination_lane_drained(struct shard *s); /* the shard is empty: is its generation through? */
 
 #endif

@@ -2,7 +2,8 @@
 /* A destination at work: identity, queue, counters, and its shards, each owned by one lane.
  *
  * The struct is made and freed by main. Lanes read what never changes (name, queue, counters) and their own copy of
- * what a reload may change (struct dest_lane.settings), which the switch to a new plan replaces on the lane itself.
+ * what a reload may change (struct destination_lane.settings), which the switch to a new plan replaces on the lane
+ * itself.
  */
 #ifndef WRITER_DESTINATION_H
 #define WRITER_DESTINATION_H
@@ -41,7 +42,7 @@ struct destination {
     atomic_size_t published;    /* n_generations as lanes may see it */
     atomic_size_t active;       /* index of the generation that may send */
     struct loop *const *lanes; unsigned n_lanes;
-    struct dest_lane **per_lane; /* [n_lanes], each touched by its lane */
+    struct destination_lane **per_lane; /* [n_lanes], each touched by its lane */
     /* counters, relaxed: once per block, never per sample */
     atomic_ullong pending_bytes, pending_blocks, reserved_bytes;
     atomic_ullong sent_blocks, sent_samples, sent_bytes, retries, dropped_blocks, errors, send_ns;

@@ -9,7 +9,7 @@ static void seal_due(struct writer_lane *l, int64_t until)
 {
     for (size_t i = 0; i < l->n_streams; i++)
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++) {
-            struct pile *p = &l->streams[i].piles[shard];
+            struct pending *p = &l->streams[i].piles[shard];
             if (list_linked(&p->node) && p->due <= until)
                 writer_lane_seal(l, l->streams[i].stream, shard, p);
         }
@@ -21,7 +21,7 @@ static void run_flush(struct loop_timer *timer)
     seal_due(l, loop_mono(l->loop));
     int64_t next = INT64_MAX;
     for (struct list *n = l->open.next; n != &l->open; n = n->next) {
-        int64_t due = CONTAINER(n, struct pile, node)->due;
+        int64_t due = CONTAINER(n, struct pending, node)->due;
         next = due < next ? due : next;
     }
     if (next != INT64_MAX)
@@ -50,9 +50,9 @@ void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, stru
 static void free_streams(struct writer_lane *l)
 {
     for (size_t i = 0; i < l->n_streams; i++) {
-        struct lane_stream *ls = &l->streams[i];
+        struct stream_lane *ls = &l->streams[i];
         for (unsigned shard = 0; shard < ls->stream->shards; shard++)
-            pile_free(&ls->piles[shard]);
+            pending_free(&ls->piles[shard]);
         mem_free(ls->piles);
         stream_labels_free(&ls->labels);
     }
@@ -61,31 +61,31 @@ static void free_streams(struct writer_lane *l)
     l->n_streams = 0;
 }
 
-static void take_streams(struct writer_lane *l, const struct plan *p)
+static void take_streams(struct writer_lane *l, const struct topology *p)
 {
     l->streams = mem_zalloc(p->n_streams * sizeof *l->streams);
     l->n_streams = p->n_streams;
     for (size_t i = 0; i < p->n_streams; i++) {
-        struct lane_stream *ls = &l->streams[i];
+        struct stream_lane *ls = &l->streams[i];
         ls->stream = &p->streams[i];
         ls->piles = mem_zalloc(ls->stream->shards * sizeof *ls->piles);
         stream_labels_init(&ls->labels, ls->stream);
     }
 }
 
-static struct dest_lane *part_of(struct writer_lane *l, struct destination *d)
+static struct destination_lane *stripe_of(struct writer_lane *l, struct destination *d)
 {
     if (l->client == NULL)
-        l->client = client_new(l->loop, &(struct client_conf){.max_inflight = 1024, .connections = 64,
+        l->client = client_new(l->loop, &(struct client_settings){.max_inflight = 1024, .connections = 64,
                                                                  .stats = &writer_stats,
                                                                  .connections_row = WRITER_CONNECTIONS});
-    struct dest_lane *dl = d->per_lane[l->id];
+    struct destination_lane *dl = d->per_lane[l->id];
     dl->client = l->client;
     dl->packer = &l->packer;
     return dl;
 }
 
-static void change_settings(struct dest_lane *dl, struct dest_settings *next)
+static void change_settings(struct destination_lane *dl, struct dest_settings *next)
 {
     struct dest_settings *old = dl->settings;
     dl->settings = next;
@@ -103,19 +103,19 @@ static void change_settings(struct dest_lane *dl, struct dest_settings *next)
 /* What main prepared for this lane (new shards, new settings) is taken into use. */
 static void adopt(struct writer_lane *l, struct destination *d)
 {
-    struct dest_lane *dl = part_of(l, d);
+    struct destination_lane *dl = stripe_of(l, d);
     struct dest_settings *next = atomic_exchange(&dl->next_settings, NULL);
     if (next)
         change_settings(dl, next);
     for (size_t g = dl->generations; g < atomic_load(&d->published); g++) {
         const struct destination_generation *newest = destination_generation(d, g);
         for (unsigned i = l->id; i < newest->n_shards; i += l->n_lanes)
-            dest_lane_add(dl, newest->shards[i]);
+            destination_lane_add(dl, newest->shards[i]);
         dl->generations = g + 1;
     }
 }
 
-void writer_lane_adopt(struct writer_lane *l, const struct plan *next)
+void writer_lane_adopt(struct writer_lane *l, const struct topology *next)
 {
     for (size_t i = 0; i < next->n; i++)
         adopt(l, next->destinations[i]);
@@ -123,7 +123,7 @@ void writer_lane_adopt(struct writer_lane *l, const struct plan *next)
 
 static void leave(struct writer_lane *l, struct destination *d)
 {
-    struct dest_lane *dl = d->per_lane[l->id];
+    struct destination_lane *dl = d->per_lane[l->id];
     loop_timer_stop(l->loop, &dl->retry);
     dl->down = false;
     dl->backoff = 0;
@@ -134,8 +134,8 @@ static void leave(struct writer_lane *l, struct destination *d)
 
 static void kick_all(struct writer_lane *l)
 {
-    for (size_t i = 0; i < l->plan->n; i++) {
-        struct dest_lane *dl = l->plan->destinations[i]->per_lane[l->id];
+    for (size_t i = 0; i < l->topology->n; i++) {
+        struct destination_lane *dl = l->topology->destinations[i]->per_lane[l->id];
         for (size_t k = 0; k < dl->n; k++) {
             shard_start(dl->shards[k]);
             shard_kick(dl->shards[k]);
@@ -143,26 +143,26 @@ static void kick_all(struct writer_lane *l)
     }
 }
 
-void writer_lane_switch(struct writer_lane *l, struct plan *next)
+void writer_lane_switch(struct writer_lane *l, struct topology *next)
 {
     writer_lane_seal_all(l);
     free_streams(l);
-    struct plan *old = l->plan;
+    struct topology *old = l->topology;
     for (size_t i = 0; old && i < old->n; i++)
-        if (!plan_has(next, old->destinations[i]))
+        if (!topology_has(next, old->destinations[i]))
             leave(l, old->destinations[i]);
-    l->plan = next;
+    l->topology = next;
     if (next) {
         take_streams(l, next);
         kick_all(l);
     }
-    plan_unref(old);
+    topology_unref(old);
 }
 
 /* Another plan under way has its own call. */
-void writer_lane_settle(struct writer_lane *l, const struct plan *p)
+void writer_lane_settle(struct writer_lane *l, const struct topology *p)
 {
-    if (l->plan != p)
+    if (l->topology != p)
         return;
     for (size_t i = 0; i < p->n_streams; i++)
         for (size_t k = 0; k < p->streams[i].n; k++)
@@ -172,8 +172,8 @@ void writer_lane_settle(struct writer_lane *l, const struct plan *p)
 
 bool writer_lane_idle(const struct writer_lane *l)
 {
-    for (size_t i = 0; l->plan && i < l->plan->n; i++) {
-        const struct dest_lane *dl = l->plan->destinations[i]->per_lane[l->id];
+    for (size_t i = 0; l->topology && i < l->topology->n; i++) {
+        const struct destination_lane *dl = l->topology->destinations[i]->per_lane[l->id];
         for (size_t k = 0; k < dl->n; k++)
             if (!shard_empty(dl->shards[k]))
                 return false;

@@ -15,7 +15,7 @@ enum {
     READS_MS = 10
 };
 
-struct leaving {
+struct retiring {
     struct list node;
     struct loop_task freed, closed;
     struct writer *writer;
@@ -23,11 +23,11 @@ struct leaving {
     bool ending;
     atomic_uint lanes;        /* that have not freed their part */
 };
-struct farewell { struct loop_task task; struct loop_timer again; struct leaving *leaving; struct dest_lane *dl; };
+struct retire_task { struct loop_task task; struct loop_timer again; struct retiring *retiring; struct destination_lane *dl; };
 
 static void run_closed(struct loop_task *task)
 {
-    struct leaving *x = CONTAINER(task, struct leaving, closed);
+    struct retiring *x = CONTAINER(task, struct retiring, closed);
     struct writer *w = x->writer;
     if (x->dest)
         destination_close(x->dest);
@@ -36,16 +36,16 @@ static void run_closed(struct loop_task *task)
     writer_stop_when_left(w);
 }
 
-static void leaving_end_queue(struct leaving *x)
+static void leaving_end_queue(struct retiring *x)
 {
     if (!x->ending)
         queue_end(x->dest->queue, RETRY_MS, x->writer->env.main, &x->closed);
     x->ending = true;
 }
 
-static void run_freed(struct loop_task *task) { leaving_end_queue(CONTAINER(task, struct leaving, freed)); }
+static void run_freed(struct loop_task *task) { leaving_end_queue(CONTAINER(task, struct retiring, freed)); }
 
-static bool reads_under_way(const struct dest_lane *dl)
+static bool retire_reads_in_flight(const struct destination_lane *dl)
 {
     for (size_t i = 0; i < dl->n; i++)
         if (dl->shards[i]->reading)
@@ -53,22 +53,22 @@ static bool reads_under_way(const struct dest_lane *dl)
     return false;
 }
 
-static void part_leave(struct farewell *f)
+static void stripe_leave(struct retire_task *f)
 {
-    struct leaving *x = f->leaving;
+    struct retiring *x = f->retiring;
     struct loop *main = x->writer->env.main;
-    if (reads_under_way(f->dl)) { /* the io thread still writes into the shard */
+    if (retire_reads_in_flight(f->dl)) { /* the io thread still writes into the shard */
         loop_timer_in(f->dl->loop, &f->again, READS_MS);
         return;
     }
-    dest_lane_free(f->dl);
+    destination_lane_free(f->dl);
     mem_free(f);
     if (atomic_fetch_sub(&x->lanes, 1) == 1)
         loop_post(main, &x->freed);
 }
 
-static void run_farewell(struct loop_task *task) { part_leave(CONTAINER(task, struct farewell, task)); }
-static void run_farewell_again(struct loop_timer *timer) { part_leave(CONTAINER(timer, struct farewell, again)); }
+static void retire_lane(struct loop_task *task) { stripe_leave(CONTAINER(task, struct retire_task, task)); }
+static void run_farewell_again(struct loop_timer *timer) { stripe_leave(CONTAINER(timer, struct retire_task, again)); }
 
 /* A reload took the destination away while blocks were pending. */
 static void log_backlog(const struct destination *d)
@@ -80,22 +80,22 @@ static void log_backlog(const struct destination *d)
              "pending_bytes", bytes);
 }
 
-void leaving_add(struct writer *w, struct destination *d)
+void retire_add(struct writer *w, struct destination *d)
 {
     if (w->stopped == NULL && queue_bytes(d->queue) > 0)
         log_backlog(d);
-    struct leaving *x = mem_zalloc(sizeof *x);
-    *x = (struct leaving){.freed.run = run_freed, .closed.run = run_closed, .writer = w, .dest = d};
+    struct retiring *x = mem_zalloc(sizeof *x);
+    *x = (struct retiring){.freed.run = run_freed, .closed.run = run_closed, .writer = w, .dest = d};
     atomic_init(&x->lanes, w->env.n_lanes);
-    list_push_back(&w->leaving, &x->node);
+    list_push_back(&w->retiring, &x->node);
     for (unsigned i = 0; i < w->env.n_lanes; i++) {
-        struct farewell *f = mem_zalloc(sizeof *f);
-        *f = (struct farewell){{.run = run_farewell}, {.run = run_farewell_again}, x, d->per_lane[i]};
+        struct retire_task *f = mem_zalloc(sizeof *f);
+        *f = (struct retire_task){{.run = retire_lane}, {.run = run_farewell_again}, x, d->per_lane[i]};
         loop_post(w->env.lanes[i], &f->task);
     }
 }
 
-static bool leaving_done(struct leaving *x)
+static bool leaving_done(struct retiring *x)
 {
     if (atomic_load(&x->lanes) > 0)
         return false;
@@ -104,10 +104,10 @@ static bool leaving_done(struct leaving *x)
 }
 
 /* The lanes are quick, and wait for nobody; the disk may hang. */
-bool leaving_wait(struct writer *w, const char *identity, struct err *err)
+bool retire_wait(struct writer *w, const char *identity, struct err *err)
 {
-    for (struct list *n = w->leaving.next; n != &w->leaving; n = n->next) {
-        struct leaving *x = CONTAINER(n, struct leaving, node);
+    for (struct list *n = w->retiring.next; n != &w->retiring; n = n->next) {
+        struct retiring *x = CONTAINER(n, struct retiring, node);
         if (x->dest == NULL || strcmp(x->dest->identity, identity) != 0)
             continue;
         for (int ms = 0; !leaving_done(x); ms++) {
@@ -124,8 +124,8 @@ bool leaving_wait(struct writer *w, const char *identity, struct err *err)
 
 void leaving_abandon(struct writer *w)
 {
-    for (struct list *n = w->leaving.next; n != &w->leaving; n = n->next) {
-        struct leaving *x = CONTAINER(n, struct leaving, node);
+    for (struct list *n = w->retiring.next; n != &w->retiring; n = n->next) {
+        struct retiring *x = CONTAINER(n, struct retiring, node);
         if (x->dest)
             queue_log_abandoned(x->dest->queue);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A directory is a queue when a generation (gNNNN-sSS) is in it. Queues that another process has locked are its own, and
- * no orphans.
+/* A directory is a queue when a generation (gNNNN-sSS) is in it. Queues that another process has locked are its own,
+ * and no orphans.
  *
  * The disk may hang, so a thread of its own looks, and main polls whether it has finished. A thread that has not when
  * the writer is freed is abandoned, and frees the look itself.
@@ -130,7 +130,8 @@ static void log_orphans(const struct orphan_list *list)
     for (size_t i = 0; i < list->n; i++) {
         char bytes[24];
         bytes[num_format_u64(bytes, list->items[i].bytes)] = 0;
-        log_warn("remote_write", "queue directory of a destination that is not configured; its samples are sent once it "
+        log_warn("remote_write",
+                 "queue directory of a destination that is not configured; its samples are sent once it "
                  "is configured again, delete the directory if they are not wanted", "dir", list->items[i].dir,
                  "bytes", bytes);
     }
@@ -229,7 +230,8 @@ void orphans_stop(struct writer *w)
 void orphans_collect(struct writer *w, struct stats_out *out)
 {
     static const char name[] = "sluice_queue_orphaned_bytes";
-    stats_family(out, name, STATS_GAUGE, "Bytes on disk in the queue directory of a destination that is not configured");
+    stats_family(out, name, STATS_GAUGE,
+                 "Bytes on disk in the queue directory of a destination that is not configured");
     mutex_lock(&w->lock);
     for (size_t i = 0; i < w->orphans.n; i++) {
         const struct stats_label path = {"path", str_of(w->orphans.items[i].dir)};

@@ -8,9 +8,9 @@
 #include <stdio.h>
 
 /* Texts for log values: one allocation each, freed together. */
-struct story { struct buf since, lasting, oldest, pending, space; };
+struct outage_story { struct buf since, lasting, oldest, pending, space; };
 
-static void add_bytes(struct buf *b, uint64_t n)
+static void outage_print_bytes(struct buf *b, uint64_t n)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
     double v = (double)n;
@@ -29,10 +29,10 @@ static void add_space(struct buf *b, uint64_t limit, uint64_t queued, uint64_t f
     if (space == UINT64_MAX)
         buf_add_z(b, "unlimited");
     else
-        add_bytes(b, space);
+        outage_print_bytes(b, space);
 }
 
-static void tell(struct dest_lane *dl, const struct outage *o, struct story *t)
+static void outage_log(struct destination_lane *dl, const struct outage *o, struct outage_story *t)
 {
     struct destination *d = dl->dest;
     uint64_t memory = atomic_load_explicit(&d->pending_bytes, memory_order_relaxed), disk = queue_bytes(d->queue);
@@ -41,11 +41,11 @@ static void tell(struct dest_lane *dl, const struct outage *o, struct story *t)
     buf_add_rfc3339(&t->since, o->since / 1000 * 1000);
     buf_add_duration(&t->lasting, (loop_mono(dl->loop) - o->since_mono) / 1000 * 1000);
     buf_add_duration(&t->oldest, oldest > 0 && oldest < now ? (now - oldest) / 1000 * 1000 : 0);
-    add_bytes(&t->pending, pending);
+    outage_print_bytes(&t->pending, pending);
     add_space(&t->space, dl->settings->disk, disk, queue_free_bytes(d->queue));
 }
 
-static void free_story(struct story *t)
+static void free_story(struct outage_story *t)
 {
     buf_free(&t->since);
     buf_free(&t->lasting);
@@ -54,22 +54,23 @@ static void free_story(struct story *t)
     buf_free(&t->space);
 }
 
-static void log_begin(const struct dest_lane *dl, int status, const char *why)
+static void log_begin(const struct destination_lane *dl, int status, const char *why)
 {
     const char *remedy = response_remedy(status);
     if (remedy)
-        log_error("remote_write", "remote write rejected; nothing is delivered until this is changed, samples are queued",
+        log_error("remote_write",
+                  "remote write rejected; nothing is delivered until this is changed, samples are queued",
                   "name", dl->dest->name, "err", why, "remedy", remedy);
     else
         log_warn("remote_write", "remote write failing; queueing samples and retrying", "name", dl->dest->name,
                  "err", why);
 }
 
-static void log_still(struct dest_lane *dl, const struct outage *o)
+static void log_still(struct destination_lane *dl, const struct outage *o)
 {
-    struct story t = {.since = {0}};
+    struct outage_story t = {.since = {0}};
     const char *remedy = response_remedy(o->status);
-    tell(dl, o, &t);
+    outage_log(dl, o, &t);
     LOG_AT(remedy ? LOG_ERROR : LOG_WARN, "remote_write", "remote write still failing; queueing samples and retrying",
            "name", dl->dest->name, "since", buf_z(&t.since), "for", buf_z(&t.lasting), "pending", buf_z(&t.pending),
            "oldest", buf_z(&t.oldest), "space_left", buf_z(&t.space), "err", o->why,
@@ -77,7 +78,7 @@ static void log_still(struct dest_lane *dl, const struct outage *o)
     free_story(&t);
 }
 
-void outage_failed(struct dest_lane *dl, int status, const char *why)
+void outage_failed(struct destination_lane *dl, int status, const char *why)
 {
     struct destination *d = dl->dest;
     bool joins = !dl->failing;
@@ -88,11 +89,11 @@ void outage_failed(struct dest_lane *dl, int status, const char *why)
         o->lanes++;
     if (begins) {
         o->since = loop_now(dl->loop);
-        o->since_mono = o->told_mono = loop_mono(dl->loop);
+        o->since_mono = o->logged_mono = loop_mono(dl->loop);
     }
     o->status = status;
     snprintf(o->why, sizeof o->why, "%s", why);
-    int64_t due = o->told_mono + o->period;
+    int64_t due = o->logged_mono + o->period;
     mutex_unlock(&d->lock);
     dl->failing = true;
     if (joins)
@@ -103,22 +104,22 @@ void outage_failed(struct dest_lane *dl, int status, const char *why)
 
 void outage_timer_run(struct loop_timer *timer)
 {
-    struct dest_lane *dl = CONTAINER(timer, struct dest_lane, outage);
+    struct destination_lane *dl = CONTAINER(timer, struct destination_lane, outage);
     struct destination *d = dl->dest;
     int64_t now = loop_mono(dl->loop);
     mutex_lock(&d->lock);
-    bool due = now - d->outage.told_mono >= d->outage.period;
+    bool due = now - d->outage.logged_mono >= d->outage.period;
     if (due)
-        d->outage.told_mono = now;
+        d->outage.logged_mono = now;
     struct outage copy = d->outage;
     mutex_unlock(&d->lock);
-    loop_timer_at(dl->loop, timer, copy.told_mono + copy.period);
+    loop_timer_at(dl->loop, timer, copy.logged_mono + copy.period);
     if (due)
         log_still(dl, &copy);
 }
 
 /* True: this was the last lane. */
-static bool leave_outage(struct dest_lane *dl, struct outage *copy)
+static bool leave_outage(struct destination_lane *dl, struct outage *copy)
 {
     struct destination *d = dl->dest;
     if (!dl->failing)
@@ -132,20 +133,20 @@ static bool leave_outage(struct dest_lane *dl, struct outage *copy)
     return last;
 }
 
-void outage_over(struct dest_lane *dl)
+void outage_over(struct destination_lane *dl)
 {
     struct outage o;
     if (!leave_outage(dl, &o))
         return;
-    struct story t = {.since = {0}};
-    tell(dl, &o, &t);
+    struct outage_story t = {.since = {0}};
+    outage_log(dl, &o, &t);
     log_info("remote_write", "remote write recovered; sending queued samples", "name", dl->dest->name,
              "since", buf_z(&t.since), "after", buf_z(&t.lasting), "pending", buf_z(&t.pending),
              "oldest", buf_z(&t.oldest));
     free_story(&t);
 }
 
-void outage_forget(struct dest_lane *dl)
+void outage_forget(struct destination_lane *dl)
 {
     struct outage o;
     leave_outage(dl, &o);

@@ -12,20 +12,20 @@
 #include <stdint.h>
 
 enum { OUTAGE_PERIOD = 60000 };
-struct dest_lane;
+struct destination_lane;
 struct loop_timer;
 struct outage {
     unsigned lanes;        /* whose requests fail; 0 = there is no outage */
     int64_t since;         /* Unix ms */
-    int64_t since_mono, told_mono;
+    int64_t since_mono, logged_mono;
     int64_t period;        /* ms from line to line */
     int status;            /* of the last request that failed */
     char why[256];
 };
 
-void outage_failed(struct dest_lane *dl, int status, const char *why); /* a request is to be retried */
-void outage_over(struct dest_lane *dl);   /* a request got through */
-void outage_forget(struct dest_lane *dl); /* the lane sends nothing more */
+void outage_failed(struct destination_lane *dl, int status, const char *why); /* a request is to be retried */
+void outage_over(struct destination_lane *dl); /* a request got through */
+void outage_forget(struct destination_lane *dl); /* the lane sends nothing more */
 void outage_timer_run(struct loop_timer *timer); /* of dest_lane.outage */
 
 #endif

@@ -10,28 +10,28 @@
 #include "base/list.h"
 #include "model/sink.h"
 
-struct receipt;
-struct piece { size_t end; uint32_t n_samples; int64_t t_min, t_max; }; /* ends at byte `end` of raw */
-struct pile {
+struct ack;
+struct pending_block { size_t end; uint32_t n_samples; int64_t t_min, t_max; }; /* ends at byte `end` of raw */
+struct pending {
     struct buf raw;
-    struct piece *pieces; size_t n_pieces, _cap_pieces; /* closed ones */
-    struct piece open;          /* the last one; open.end == raw.n */
-    size_t mark_pieces; struct piece mark_open; size_t mark_n; /* where the batch began */
+    struct pending_block *blocks; size_t n_blocks, _cap_blocks; /* closed ones */
+    struct pending_block open;  /* the last one; open.end == raw.n */
+    size_t mark_blocks; struct pending_block mark_open; size_t mark_n; /* where the batch began */
     bool touched;               /* by the batch under way */
     int64_t due;                /* loop_mono when it must be sealed; 0 = empty */
     struct list node;           /* in the lane's list of open piles while not empty */
-    struct receipt **receipts; size_t n_receipts, _cap_receipts; /* who waits for these bytes to be safe */
+    struct ack **acks; size_t n_acks, _cap_acks; /* who waits for these bytes to be safe */
 };
 
-void pile_free(struct pile *p);
-void pile_mark(struct pile *p);
-void pile_rollback(struct pile *p);
-void pile_add(struct pile *p, struct labels labels, const struct series_in *in);
-void pile_add_metadata(struct pile *p, const struct metadata *m);
+void pending_free(struct pending *p);
+void pending_mark(struct pending *p);
+void pending_rollback(struct pending *p);
+void pending_add(struct pending *p, struct labels labels, const struct series_in *in);
+void pending_add_metadata(struct pending *p, const struct metadata *m);
 /* The same bytes behind those of `to`, piece by piece. */
-void pile_join(struct pile *to, const struct pile *from);
-bool pile_full(const struct pile *p);   /* at least one block's worth */
-static inline bool pile_empty(const struct pile *p) { return p->raw.n == 0; }
-void pile_clear(struct pile *p);        /* bytes only: receipts are the caller's */
+void pending_join(struct pending *to, const struct pending *from);
+bool pending_full(const struct pending *p); /* at least one block's worth */
+static inline bool pending_empty(const struct pending *p) { return p->raw.n == 0; }
+void pending_clear(struct pending *p);  /* bytes only: receipts are the caller's */
 
 #endif

@@ -3,13 +3,13 @@
 
 #include "writer/recent/recent.h"
 
-struct plan *plan_ref(struct plan *p)
+struct topology *topology_ref(struct topology *p)
 {
     atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
     return p;
 }
 
-void plan_unref(struct plan *p)
+void topology_unref(struct topology *p)
 {
     if (p == NULL || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) > 1)
         return;
@@ -26,7 +26,7 @@ void plan_unref(struct plan *p)
     mem_free(p);
 }
 
-static struct stream *stream_for(struct plan *p, const struct destination_conf *c, struct str_map external)
+static struct stream *stream_for(struct topology *p, const struct destination_conf *c, struct str_map external)
 {
     struct relabel_rules rules = relabel_rules(c->write_relabel_configs);
     for (size_t i = 0; i < p->n_streams; i++)
@@ -40,7 +40,7 @@ static struct stream *stream_for(struct plan *p, const struct destination_conf *
     return s;
 }
 
-static bool attach_recent(struct plan *p, const struct writer_plan *from, struct recent *recent, struct err *err)
+static bool attach_recent(struct topology *p, const struct writer_plan *from, struct recent *recent, struct err *err)
 {
     p->recent = recent_ref(recent);
     if (from->recent->like.n == 0) {
@@ -59,10 +59,10 @@ static bool attach_recent(struct plan *p, const struct writer_plan *from, struct
                    STR_ARG(from->recent->like));
 }
 
-struct plan *plan_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent,
-                      struct err *err)
+struct topology *topology_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent,
+                              struct err *err)
 {
-    struct plan *p = mem_zalloc(sizeof *p);
+    struct topology *p = mem_zalloc(sizeof *p);
     atomic_init(&p->refs, 1);
     p->n = from->n;
     p->destinations = mem_zalloc((from->n + 1) * sizeof *p->destinations);
@@ -74,20 +74,20 @@ struct plan *plan_new(const struct writer_plan *from, struct destination *const 
         s->metadata = s->metadata || from->destinations[i].send_metadata;
     }
     if (recent && !attach_recent(p, from, recent, err)) {
-        plan_unref(p);
+        topology_unref(p);
         return NULL;
     }
     return p;
 }
 
-void plan_choose_generations(struct plan *p)
+void topology_choose_generations(struct topology *p)
 {
     for (size_t i = 0; i < p->n_streams; i++)
         for (size_t k = 0; k < p->streams[i].n; k++)
             p->streams[i].generations[k] = p->streams[i].destinations[k]->n_generations - 1;
 }
 
-bool plan_has(const struct plan *p, const struct destination *d)
+bool topology_has(const struct topology *p, const struct destination *d)
 {
     for (size_t i = 0; p && i < p->n; i++)
         if (p->destinations[i] == d)
@@ -95,7 +95,7 @@ bool plan_has(const struct plan *p, const struct destination *d)
     return false;
 }
 
-const struct stream *plan_recent(const struct plan *p)
+const struct stream *topology_recent(const struct topology *p)
 {
     for (size_t i = 0; p && i < p->n_streams; i++)
         if (p->streams[i].recent)

@@ -8,7 +8,7 @@
 #include "writer/destination.h"
 #include "writer/stream.h"
 
-struct plan {
+struct topology {
     atomic_uint refs;
     unsigned adopting;    /* main's: lanes that have not adopted it */
     struct stream *streams; size_t n_streams;
@@ -18,12 +18,12 @@ struct plan {
 };
 
 /* Main. dests[i] is that of from->destinations[i]; recent may be NULL. NULL: recent.like names nobody. */
-struct plan *plan_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent,
-                      struct err *err) MUST_USE;
-void plan_choose_generations(struct plan *p); /* main, when it is known how many generations there are */
-struct plan *plan_ref(struct plan *p);
-void plan_unref(struct plan *p);              /* any thread; NULL is fine */
-bool plan_has(const struct plan *p, const struct destination *d);  /* NULL has nothing */
-const struct stream *plan_recent(const struct plan *p);            /* the stream that the recent store keeps, or NULL */
+struct topology *topology_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent,
+                              struct err *err) MUST_USE;
+void topology_choose_generations(struct topology *p); /* main, when it is known how many generations there are */
+struct topology *topology_ref(struct topology *p);
+void topology_unref(struct topology *p);      /* any thread; NULL is fine */
+bool topology_has(const struct topology *p, const struct destination *d); /* NULL has nothing */
+const struct stream *topology_recent(const struct topology *p);    /* the stream that the recent store keeps, or NULL */
 
 #endif

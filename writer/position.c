@@ -21,7 +21,7 @@ static void encode(uint8_t slot[SLOT], uint64_t done)
         slot[16 + i] = (uint8_t)(sum >> (8 * i));
 }
 
-static bool decode(const uint8_t slot[SLOT], uint64_t *done)
+static bool position_decode(const uint8_t slot[SLOT], uint64_t *done)
 {
     uint8_t want[SLOT];
     uint64_t v = 0;
@@ -53,7 +53,7 @@ bool position_open(struct position *p, const char *dir, uint64_t *done, struct e
         log_warn("queue", "cannot preallocate queue position file; blocks may be sent twice after a restart unless "
                  "disk space is freed", "file", path, "err", strerror(errno));
     for (unsigned i = 0; i < SLOTS; i++)
-        if (decode(slots + i * SLOT, &at) && at > *done) {
+        if (position_decode(slots + i * SLOT, &at) && at > *done) {
             *done = at;
             p->slot = 1 - i;
         }

@@ -36,7 +36,7 @@ uint64_t queue_segment_bytes(const struct queue *q)
     uint64_t space = free > UINT64_MAX - bytes ? UINT64_MAX : free + bytes;
     if (max > 0 && max < space)
         space = max;
-    uint64_t share = space / queue_folder_newest(&q->folder)->n_shards / SEGMENTS_PER_SHARD;
+    uint64_t share = space / queue_dir_newest(&q->queue_dir)->n_shards / SEGMENTS_PER_SHARD;
     if (share > SEGMENT_BYTES)
         return SEGMENT_BYTES;
     return share > LEAST_SEGMENT ? share : LEAST_SEGMENT;
@@ -51,8 +51,8 @@ uint64_t queue_reuse_bytes(const struct queue *q)
 
 size_t queue_generations(const struct queue *q, const struct queue_generation **out)
 {
-    *out = q->folder.generations;
-    return q->folder.n;
+    *out = q->queue_dir.generations;
+    return q->queue_dir.n;
 }
 
 /* --- writing, on the io thread ------------------------------------------------------------------------------------ */
@@ -70,12 +70,12 @@ bool queue_dir_usable(struct queue *q)
 bool queue_locked_out(const struct queue *q) { return q->locked_out; }
 
 /* What a full disk holds of delivered blocks goes first. */
-static bool append(struct queue *q, const struct write_job *j)
+static bool queue_append_job(struct queue *q, const struct write_job *j)
 {
     errno = EBUSY;
     bool ok = !q->locked_out && shard_files_append(j->shard, j->block, j->seq);
     if (!ok && disk_is_full(errno)) {
-        queue_folder_each(&q->folder, free_delivered, NULL);
+        queue_dir_each(&q->queue_dir, free_delivered, NULL);
         ok = shard_files_append(j->shard, j->block, j->seq);
     }
     if (ok)
@@ -91,7 +91,7 @@ static bool append_unwritten(struct queue *q, struct queue_shard *s)
 {
     unwritten_ack(s);
     for (struct write_job *j; (j = unwritten_first(s)) != NULL;) {
-        if (!append(q, j))
+        if (!queue_append_job(q, j))
             return false;
         unwritten_remove(s, j);
     }
@@ -109,7 +109,7 @@ static void note_written(struct queue *q)
     q->backoff = 0;
     if (!atomic_exchange(&q->failing, false))
         return;
-    log_info("queue", "queue disk accepts writes again", "dir", q->folder.dir);
+    log_info("queue", "queue disk accepts writes again", "dir", q->queue_dir.dir);
 }
 
 static void note_failed(struct queue *q, const struct queue_shard *s)
@@ -147,11 +147,11 @@ static void add_unwritten_sum(struct queue_shard *s, void *sum) { unwritten_add_
 void queue_count_bytes(struct queue *q)
 {
     struct block_sum sum = {0};
-    queue_folder_each(&q->folder, add_unwritten_sum, &sum);
+    queue_dir_each(&q->queue_dir, add_unwritten_sum, &sum);
     atomic_store_explicit(&q->unwritten, sum.bytes, memory_order_relaxed);
     atomic_store_explicit(&q->unwritten_blocks, sum.blocks, memory_order_relaxed);
     atomic_store_explicit(&q->unwritten_samples, sum.samples, memory_order_relaxed);
-    atomic_store_explicit(&q->bytes, queue_folder_bytes(&q->folder), memory_order_relaxed);
+    atomic_store_explicit(&q->bytes, queue_dir_bytes(&q->queue_dir), memory_order_relaxed);
 }
 
 static void find_oldest_only(struct queue_shard *s, void *arg)
@@ -164,13 +164,13 @@ static void find_oldest_only(struct queue_shard *s, void *arg)
 /* Older blocks on disk make way for those in memory: but only where space is what a write lacks. */
 static bool drop_from_full_disk(struct queue *q, int64_t older_than)
 {
-    struct queue_shard *s = queue_folder_oldest(&q->folder);
-    queue_space_measure(&q->space, q->folder.dir);
+    struct queue_shard *s = queue_dir_oldest(&q->queue_dir);
+    queue_space_measure(&q->space, q->queue_dir.dir);
     if (!disk_is_full(q->why) || (q->why == ENOSPC && atomic_load(&q->space.free) > ENOUGH_SPACE) || s == NULL ||
         s->segments[0].t_max > older_than)
         return false;
     shard_files_drop_oldest(s);
-    queue_folder_each(&q->folder, retry_unwritten, NULL);
+    queue_dir_each(&q->queue_dir, retry_unwritten, NULL);
     return true;
 }
 
@@ -187,13 +187,13 @@ static void fit_memory(struct queue *q)
     uint64_t max = atomic_load(&q->max_memory), only = 0;
     if (max == 0 || atomic_load(&q->keep_all) || !atomic_load(&q->failing))
         return;
-    for (queue_folder_each(&q->folder, add_only_bytes, &only); only > max;) {
+    for (queue_dir_each(&q->queue_dir, add_only_bytes, &only); only > max;) {
         struct write_job *oldest = NULL;
-        queue_folder_each(&q->folder, find_oldest_only, &oldest);
+        queue_dir_each(&q->queue_dir, find_oldest_only, &oldest);
         if (!drop_from_full_disk(q, oldest->block->t_max))
             drop_from_memory(q, oldest);
         only = 0;
-        queue_folder_each(&q->folder, add_only_bytes, &only);
+        queue_dir_each(&q->queue_dir, add_only_bytes, &only);
     }
 }
 
@@ -201,7 +201,7 @@ static void fit_disk(struct queue *q)
 {
     queue_count_bytes(q);
     uint64_t max = atomic_load(&q->keep_all) ? 0 : atomic_load(&q->max_bytes);
-    for (struct queue_shard *s; max > 0 && queue_bytes(q) > max && (s = queue_folder_oldest(&q->folder)) != NULL;) {
+    for (struct queue_shard *s; max > 0 && queue_bytes(q) > max && (s = queue_dir_oldest(&q->queue_dir)) != NULL;) {
         shard_files_drop_oldest(s);
         q->space.full_at = clock_mono_ms();
         queue_count_bytes(q);
@@ -221,7 +221,7 @@ static bool write_job_try(struct queue *q, const struct write_job *j)
 {
     if (j->n == 0 && atomic_load(&q->failing) && clock_mono_ms() < q->retry_at)
         return false;
-    bool ok = append_unwritten(q, j->shard) && append(q, j);
+    bool ok = append_unwritten(q, j->shard) && queue_append_job(q, j);
     if (ok)
         note_written(q);
     else
@@ -284,7 +284,7 @@ void queue_run_work(struct loop_task *task) { queue_work(CONTAINER(task, struct 
 
 /* --- reading and syncing, on the io thread ------------------------------------------------------------------------ */
 
-static void read_done(struct loop_task *task)
+static void queue_read_done(struct loop_task *task)
 {
     struct queue_read *r = CONTAINER(task, struct queue_read, task);
     r->done(r);
@@ -301,7 +301,7 @@ static void run_read(struct loop_task *task)
     if (r->n > 0)
         atomic_store(&r->shard->held, r->next);
     atomic_fetch_add(&r->shard->queue->stats.read_ns, (unsigned long long)(clock_mono_ns() - begin));
-    r->task.run = read_done;
+    r->task.run = queue_read_done;
     loop_post(r->home, &r->task);
 }
 
@@ -323,7 +323,7 @@ static void run_sync(struct loop_timer *timer)
 {
     struct queue *q = CONTAINER(timer, struct queue, sync);
     bool look_again = false;
-    queue_folder_each(&q->folder, sync_shard, &look_again);
+    queue_dir_each(&q->queue_dir, sync_shard, &look_again);
     if (look_again)
         arm_sync(q);
 }
@@ -348,10 +348,10 @@ bool queue_flush(struct queue *q)
 {
     struct restored restored = {0};
     bool usable = queue_dir_usable(q);
-    queue_folder_each(&q->folder, check_files, &restored);
-    shard_log_restored(q->folder.dir, &restored);
-    queue_folder_each(&q->folder, retry_unwritten, NULL);
-    queue_folder_each(&q->folder, retry_position, NULL);
+    queue_dir_each(&q->queue_dir, check_files, &restored);
+    shard_log_restored(q->queue_dir.dir, &restored);
+    queue_dir_each(&q->queue_dir, retry_unwritten, NULL);
+    queue_dir_each(&q->queue_dir, retry_position, NULL);
     queue_count_bytes(q);
     return usable && !restored.failed && atomic_load(&q->unwritten_blocks) == 0;
 }
@@ -360,11 +360,11 @@ static void run_check(struct loop_timer *timer)
 {
     struct queue *q = CONTAINER(timer, struct queue, check);
     (void)!queue_flush(q);
-    struct queue_space_use use = {q->folder.dir, queue_bytes(q), atomic_load(&q->max_bytes),
+    struct queue_space_use use = {q->queue_dir.dir, queue_bytes(q), atomic_load(&q->max_bytes),
                                   atomic_load(&q->keep_all)};
     queue_space_update(&q->space, &use, clock_mono_ms());
     if (atomic_load(&q->space.free) < ENOUGH_SPACE) /* others may need it, also other queues on this disk */
-        queue_folder_each(&q->folder, free_delivered, NULL);
+        queue_dir_each(&q->queue_dir, free_delivered, NULL);
     loop_timer_in(q->loop, &q->check, QUEUE_RETRY_MS);
 }
 
@@ -372,7 +372,7 @@ void queue_start_checks(struct queue *q)
 {
     q->sync.run = run_sync;
     q->check.run = run_check;
-    queue_space_measure(&q->space, q->folder.dir);
+    queue_space_measure(&q->space, q->queue_dir.dir);
     queue_count_bytes(q);
     loop_timer_in(q->loop, &q->check, QUEUE_RETRY_MS);
 }
@@ -387,21 +387,21 @@ void queue_stop_checks(struct queue *q)
 {
     loop_timer_stop(q->loop, &q->check);
     loop_timer_stop(q->loop, &q->sync);
-    queue_folder_each(&q->folder, sync_dirty, NULL);
+    queue_dir_each(&q->queue_dir, sync_dirty, NULL);
 }
 
 /* --- posting ------------------------------------------------------------------------------------------------------ */
 
-void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who)
+void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct pending_acks who)
 {
     struct queue *q = s->queue;
     uint64_t max = atomic_load(&q->max_memory), unwritten = atomic_load_explicit(&q->unwritten, memory_order_relaxed);
     if (max == 0 || atomic_load(&q->keep_all))
         max = UINT64_MAX;
-    struct write_job *j = mem_alloc(sizeof *j + who.n * sizeof j->receipts[0]);
+    struct write_job *j = mem_alloc(sizeof *j + who.n * sizeof j->acks[0]);
     *j = (struct write_job){.shard = s, .block = b, .seq = seq, .more = who.more, .n = who.n};
     if (who.n > 0)
-        memcpy(j->receipts, who.receipts, who.n * sizeof j->receipts[0]);
+        memcpy(j->acks, who.acks, who.n * sizeof j->acks[0]);
     intake_put(&q->intake, j, unwritten < max ? max - unwritten : 0);
 }
 

@@ -72,7 +72,7 @@ struct queue_state queue_shard_state(const struct queue_shard *s); /* as found b
  * retried before the next one of its shard and once a second, until it is acknowledged. When such blocks exceed
  * max_memory, segments are dropped if the disk is full, else the oldest such block; keep_all drops nothing. The same
  * holds for blocks that the io thread cannot take because its disk does not respond (queue_intake.c). */
-void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct waiting who);
+void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct pending_acks who);
 /* The lane has blocks before `until` that are not acknowledged in its memory: they are not lost when the disk loses
  * them. A read moves it too, so the lane calls this only while none is under way. */
 void queue_hold(struct queue_shard *s, uint64_t until);

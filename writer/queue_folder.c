@@ -20,13 +20,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void generation_path(const struct queue_folder *f, const struct queue_generation *g, struct buf *path)
+static void generation_path(const struct queue_dir *f, const struct queue_generation *g, struct buf *path)
 {
     buf_clear(path);
     buf_printf(path, "%s/g%04u-s%02u", f->dir, g->number, g->n_shards);
 }
 
-static struct queue_shard *new_shard(struct queue_folder *f, const char *dir)
+static struct queue_shard *new_shard(struct queue_dir *f, const char *dir)
 {
     struct queue_shard *s = mem_zalloc(sizeof *s);
     s->queue = f->queue;
@@ -38,7 +38,7 @@ static struct queue_shard *new_shard(struct queue_folder *f, const char *dir)
 }
 
 /* All shards are there afterwards, opened or not, so that the generation can be closed. */
-static bool open_generation(struct queue_folder *f, uint32_t number, unsigned n_shards, struct err *err)
+static bool open_generation(struct queue_dir *f, uint32_t number, unsigned n_shards, struct err *err)
 {
     mem_grow(&f->generations, &f->_cap, f->n + 1, sizeof *f->generations);
     struct queue_generation *g = &f->generations[f->n++];
@@ -77,7 +77,7 @@ static void close_generation(struct queue_generation *g)
     mem_free(g->shards);
 }
 
-static void remove_files(const struct queue_folder *f, size_t at)
+static void remove_files(const struct queue_dir *f, size_t at)
 {
     const struct queue_generation *g = &f->generations[at];
     struct buf path = {0};
@@ -88,7 +88,7 @@ static void remove_files(const struct queue_folder *f, size_t at)
     buf_free(&path);
 }
 
-static void remove_generation(struct queue_folder *f, size_t at)
+static void remove_generation(struct queue_dir *f, size_t at)
 {
     struct queue_generation *g = &f->generations[at];
     remove_files(f, at);
@@ -97,16 +97,16 @@ static void remove_generation(struct queue_folder *f, size_t at)
     f->n--;
 }
 
-struct found { uint32_t number; unsigned shards; };
+struct found_generation { uint32_t number; unsigned shards; };
 
 static int by_number(const void *a, const void *b)
 {
-    uint32_t x = ((const struct found *)a)->number, y = ((const struct found *)b)->number;
+    uint32_t x = ((const struct found_generation *)a)->number, y = ((const struct found_generation *)b)->number;
     return x < y ? -1 : x > y;
 }
 
 /* Only the exact names that generation_path prints: `g1-s1` beside `g0001-s01` would be sent a second time. */
-static bool parse_generation(const char *name, struct found *it)
+static bool parse_generation(const char *name, struct found_generation *it)
 {
     enum { MAX_SHARDS = 1024, MAX_NUMBER = 1000000000 };
     char exact[32];
@@ -117,7 +117,7 @@ static bool parse_generation(const char *name, struct found *it)
 }
 
 /* False for a file of that name. Its number is not used again, or the next generation could not be created. */
-static bool generation_is_dir(struct queue_folder *f, const struct found *it)
+static bool generation_is_dir(struct queue_dir *f, const struct found_generation *it)
 {
     struct stat st;
     struct buf path = {0};
@@ -131,15 +131,15 @@ static bool generation_is_dir(struct queue_folder *f, const struct found *it)
     return is_dir;
 }
 
-static bool find_generations(struct queue_folder *f, struct err *err)
+static bool find_generations(struct queue_dir *f, struct err *err)
 {
     DIR *d = dir_open(f->dir);
     if (d == NULL)
         return err_set(err, ERR_INTERNAL, "%s: cannot be read: %s", f->dir, strerror(errno));
-    struct found *found = NULL;
+    struct found_generation *found = NULL;
     size_t n = 0, cap = 0;
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        struct found it;
+        struct found_generation it;
         if (e->d_name[0] == '.')
             continue;
         if (!parse_generation(e->d_name, &it)) {
@@ -161,22 +161,22 @@ static bool find_generations(struct queue_folder *f, struct err *err)
     return ok;
 }
 
-static bool add_generation(struct queue_folder *f, unsigned shards, struct err *err)
+static bool add_generation(struct queue_dir *f, unsigned shards, struct err *err)
 {
-    uint32_t newest = f->n > 0 ? queue_folder_newest(f)->number : 0;
+    uint32_t newest = f->n > 0 ? queue_dir_newest(f)->number : 0;
     if (open_generation(f, (newest > f->last_taken ? newest : f->last_taken) + 1, shards, err))
         return true;
     remove_generation(f, f->n - 1);
     return false;
 }
 
-bool queue_folder_open(struct queue_folder *f, unsigned shards, struct err *err)
+bool queue_dir_open(struct queue_dir *f, unsigned shards, struct err *err)
 {
     if (mkdir(f->dir, 0750) != 0 && errno != EEXIST)
         return err_set(err, ERR_INTERNAL, "%s: cannot be made: %s", f->dir, strerror(errno));
     if (!find_generations(f, err))
         return false;
-    if ((f->n == 0 || queue_folder_newest(f)->n_shards != shards) && !add_generation(f, shards, err))
+    if ((f->n == 0 || queue_dir_newest(f)->n_shards != shards) && !add_generation(f, shards, err))
         return false;
     for (size_t g = f->n - 1; g-- > 0;)
         if (generation_empty(&f->generations[g]))
@@ -184,7 +184,7 @@ bool queue_folder_open(struct queue_folder *f, unsigned shards, struct err *err)
     return true;
 }
 
-void queue_folder_close(struct queue_folder *f)
+void queue_dir_close(struct queue_dir *f)
 {
     for (size_t g = 0; g < f->n; g++)
         close_generation(&f->generations[g]);
@@ -192,23 +192,23 @@ void queue_folder_close(struct queue_folder *f)
     mem_free(f->dir);
 }
 
-void queue_folder_each(const struct queue_folder *f, void (*visit)(struct queue_shard *s, void *arg), void *arg)
+void queue_dir_each(const struct queue_dir *f, void (*visit)(struct queue_shard *s, void *arg), void *arg)
 {
     for (size_t g = 0; g < f->n; g++)
         for (unsigned i = 0; i < f->generations[g].n_shards; i++)
             visit(f->generations[g].shards[i], arg);
 }
 
-static void add_bytes(struct queue_shard *s, void *total) { *(uint64_t *)total += shard_files_bytes(s); }
+static void queue_dir_sum_bytes(struct queue_shard *s, void *total) { *(uint64_t *)total += shard_files_bytes(s); }
 
-uint64_t queue_folder_bytes(const struct queue_folder *f)
+uint64_t queue_dir_bytes(const struct queue_dir *f)
 {
     uint64_t bytes = 0;
-    queue_folder_each(f, add_bytes, &bytes);
+    queue_dir_each(f, queue_dir_sum_bytes, &bytes);
     return bytes;
 }
 
-struct queue_shard *queue_folder_oldest(const struct queue_folder *f)
+struct queue_shard *queue_dir_oldest(const struct queue_dir *f)
 {
     struct queue_shard *oldest = NULL;
     for (size_t g = 0; g < f->n && oldest == NULL; g++)
@@ -225,9 +225,9 @@ struct queue_shard *queue_folder_oldest(const struct queue_folder *f)
 
 /* Main waits for the io thread, unless its disk does not respond: then a generation that is added is removed again, and
  * the job freed, by the io thread. */
-struct folder_job {
+struct queue_dir_job {
     struct loop_task task;
-    struct queue_folder *folder;
+    struct queue_dir *queue_dir;
     unsigned shards;   /* of the generation to add; 0 = the newest is to be removed */
     struct mutex lock; /* guards what follows */
     struct cond finished;
@@ -235,14 +235,14 @@ struct folder_job {
     bool ok, done, abandoned;
 };
 
-static void free_folder_job(struct folder_job *j)
+static void free_folder_job(struct queue_dir_job *j)
 {
     cond_free(&j->finished);
     mutex_free(&j->lock);
     mem_free(j);
 }
 
-static bool generation_add_or_remove(struct queue_folder *f, unsigned shards, struct err *err)
+static bool generation_add_or_remove(struct queue_dir *f, unsigned shards, struct err *err)
 {
     if (shards > 0)
         return add_generation(f, shards, err);
@@ -252,9 +252,9 @@ static bool generation_add_or_remove(struct queue_folder *f, unsigned shards, st
 
 static void run_folder_job(struct loop_task *task)
 {
-    struct folder_job *j = CONTAINER(task, struct folder_job, task);
+    struct queue_dir_job *j = CONTAINER(task, struct queue_dir_job, task);
     struct err err = {0};
-    bool ok = generation_add_or_remove(j->folder, j->shards, &err);
+    bool ok = generation_add_or_remove(j->queue_dir, j->shards, &err);
     mutex_lock(&j->lock);
     bool abandoned = j->abandoned;
     j->err = err;
@@ -265,17 +265,17 @@ static void run_folder_job(struct loop_task *task)
     if (!abandoned)
         return;
     if (ok && j->shards > 0)
-        remove_generation(j->folder, j->folder->n - 1);
+        remove_generation(j->queue_dir, j->queue_dir->n - 1);
     free_folder_job(j);
 }
 
-static bool folder_ask(struct queue_folder *f, struct loop *io, unsigned shards, struct err *err)
+static bool folder_ask(struct queue_dir *f, struct loop *io, unsigned shards, struct err *err)
 {
     enum { LIMIT_MS = 5000 };
     int64_t limit = clock_mono_ms() + LIMIT_MS;
-    struct folder_job *j = mem_zalloc(sizeof *j);
+    struct queue_dir_job *j = mem_zalloc(sizeof *j);
     j->task.run = run_folder_job;
-    j->folder = f;
+    j->queue_dir = f;
     j->shards = shards;
     mutex_init(&j->lock);
     cond_init(&j->finished);
@@ -296,27 +296,27 @@ static bool folder_ask(struct queue_folder *f, struct loop *io, unsigned shards,
     return ok;
 }
 
-bool queue_folder_ask_add(struct queue_folder *f, struct loop *io, unsigned shards, struct err *err)
+bool queue_dir_request_add(struct queue_dir *f, struct loop *io, unsigned shards, struct err *err)
 {
     return folder_ask(f, io, shards, err);
 }
 
-void queue_folder_ask_remove(struct queue_folder *f, struct loop *io)
+void queue_dir_request_remove(struct queue_dir *f, struct loop *io)
 {
     struct err err;
     (void)!folder_ask(f, io, 0, &err);
 }
 
-struct retire_job { struct loop_task task; struct queue_folder *folder; size_t at; };
+struct retire_job { struct loop_task task; struct queue_dir *queue_dir; size_t at; };
 
 static void run_retire(struct loop_task *task)
 {
     struct retire_job *j = CONTAINER(task, struct retire_job, task);
-    remove_files(j->folder, j->at);
+    remove_files(j->queue_dir, j->at);
     mem_free(j);
 }
 
-void queue_folder_ask_retire(struct queue_folder *f, struct loop *io, size_t at)
+void queue_dir_request_retire(struct queue_dir *f, struct loop *io, size_t at)
 {
     struct retire_job *j = mem_alloc(sizeof *j);
     *j = (struct retire_job){{.run = run_retire}, f, at};

@@ -2,7 +2,8 @@
 /* A disk that responds takes a job within microseconds, and the lists below are empty. While it does not:
  *
  *   1. A block that was delivered meanwhile needs no disk: once its job is older than STALLED_MS, the next block or
- *      acknowledgement of any shard removes it, and a push that waits for it is told that it is safe. Younger ones are written all the same: the recent store is filled from them after a restart.
+ *      acknowledgement of any shard removes it, and a push that waits for it is told that it is safe. Younger ones are
+ * written all the same: the recent store is filled from them after a restart.
  *   2. All other jobs count against max_memory_bytes, together with blocks whose write failed. Over it the oldest
  *      block that no lane holds is dropped and counted. With on_full: push_back nothing is dropped, the sink refuses.
  *   3. A shard whose blocks are all here reads them from here: a destination that responds gets what is in memory.

@@ -44,13 +44,13 @@ static void queue_log_lost(const char *msg, const struct queue *q, const struct 
     char blocks[24], samples[24];
     blocks[num_format_u64(blocks, lost->blocks)] = 0;
     samples[num_format_u64(samples, lost->samples)] = 0;
-    log_error("queue", msg, "dir", q->folder.dir, "lost_blocks", blocks, "lost_samples", samples, "err", why);
+    log_error("queue", msg, "dir", q->queue_dir.dir, "lost_blocks", blocks, "lost_samples", samples, "err", why);
 }
 
 static void queue_count_lost(struct queue *q)
 {
     struct block_sum lost = {0};
-    queue_folder_each(&q->folder, shard_count_undelivered, &lost);
+    queue_dir_each(&q->queue_dir, shard_count_undelivered, &lost);
     if (lost.blocks > 0) {
         atomic_fetch_add(&q->stats.blocks_dropped, lost.blocks);
         atomic_fetch_add(&q->stats.samples_dropped, lost.samples);
@@ -58,7 +58,7 @@ static void queue_count_lost(struct queue *q)
         queue_log_lost("cannot write queue blocks before the end of the queue; dropping them", q, &lost,
                  q->why ? strerror(q->why) : "queue files were deleted");
     }
-    queue_folder_each(&q->folder, shard_forget_unwritten, NULL);
+    queue_dir_each(&q->queue_dir, shard_forget_unwritten, NULL);
 }
 
 void queue_log_abandoned(struct queue *q)
@@ -72,9 +72,9 @@ void queue_log_abandoned(struct queue *q)
 
 static void free_queue(struct queue *q)
 {
-    queue_folder_each(&q->folder, shard_forget_unwritten, NULL);
+    queue_dir_each(&q->queue_dir, shard_forget_unwritten, NULL);
     intake_free(&q->intake);
-    queue_folder_close(&q->folder);
+    queue_dir_close(&q->queue_dir);
     if (q->loop)
         loop_free(q->loop);
     mutex_free(&q->life.lock);
@@ -87,7 +87,7 @@ static void free_queue(struct queue *q)
 static bool queue_open_files(struct queue *q)
 {
     struct err err = {0};
-    bool ok = queue_folder_open(&q->folder, q->life.shards, &err);
+    bool ok = queue_dir_open(&q->queue_dir, q->life.shards, &err);
     if (ok)
         queue_start_checks(q);
     mutex_lock(&q->life.lock);
@@ -143,12 +143,12 @@ static void queue_abandon(struct queue *q) /* holds the lock */
 /* False: interrupted, and the io thread has not come back. */
 static bool queue_wait_opened(struct queue *q, bool (*interrupted)(void))
 {
-    int64_t give_up = INT64_MAX;
+    int64_t regex_plan_give_up = INT64_MAX;
     mutex_lock(&q->life.lock);
-    while (!q->life.opened && clock_mono_ms() < give_up) {
-        if (give_up == INT64_MAX && interrupted && interrupted()) {
+    while (!q->life.opened && clock_mono_ms() < regex_plan_give_up) {
+        if (regex_plan_give_up == INT64_MAX && interrupted && interrupted()) {
             atomic_store(&q->life.interrupted, true);
-            give_up = clock_mono_ms() + GIVE_UP_MS;
+            regex_plan_give_up = clock_mono_ms() + GIVE_UP_MS;
         }
         cond_wait_ms(&q->life.changed, &q->life.lock, POLL_MS);
     }
@@ -175,7 +175,7 @@ static bool queue_start_thread(struct queue *q)
 
 static struct queue *queue_not_started(struct queue *q, struct err *err)
 {
-    err_set(err, ERR_UNAVAILABLE, "%s: cannot start the queue's thread: %s; raise the limit of %s", q->folder.dir,
+    err_set(err, ERR_UNAVAILABLE, "%s: cannot start the queue's thread: %s; raise the limit of %s", q->queue_dir.dir,
             strerror(errno), q->loop ? "threads (ulimit -u, pids cgroup)" : "open files (ulimit -n)");
     free_queue(q);
     return NULL;
@@ -184,8 +184,8 @@ static struct queue *queue_not_started(struct queue *q, struct err *err)
 struct queue *queue_open(const struct queue_options *o, struct err *err)
 {
     struct queue *q = mem_zalloc(sizeof *q);
-    q->folder.queue = q;
-    q->folder.dir = mem_strdup(o->dir);
+    q->queue_dir.queue = q;
+    q->queue_dir.dir = mem_strdup(o->dir);
     atomic_store(&q->lock, o->lock);
     queue_limit(q, &o->limits);
     queue_space_init(&q->space);
@@ -211,7 +211,7 @@ struct queue *queue_open(const struct queue_options *o, struct err *err)
 
 void queue_walk(struct queue *q, uint64_t max_bytes, queue_visit *visit, void *arg)
 {
-    const struct queue_generation *g = queue_folder_newest(&q->folder);
+    const struct queue_generation *g = queue_dir_newest(&q->queue_dir);
     for (unsigned i = 0; i < g->n_shards; i++)
         shard_files_walk(g->shards[i], max_bytes / g->n_shards, visit, arg, i);
 }
@@ -266,8 +266,8 @@ void queue_close(struct queue *q)
 
 const struct queue_generation *queue_grow(struct queue *q, unsigned shards, struct err *err)
 {
-    return queue_folder_ask_add(&q->folder, q->loop, shards, err) ? queue_folder_newest(&q->folder) : NULL;
+    return queue_dir_request_add(&q->queue_dir, q->loop, shards, err) ? queue_dir_newest(&q->queue_dir) : NULL;
 }
 
-void queue_shrink(struct queue *q) { queue_folder_ask_remove(&q->folder, q->loop); }
-void queue_retire(struct queue *q, size_t at) { queue_folder_ask_retire(&q->folder, q->loop, at); }
+void queue_shrink(struct queue *q) { queue_dir_request_remove(&q->queue_dir, q->loop); }
+void queue_retire(struct queue *q, size_t at) { queue_dir_request_retire(&q->queue_dir, q->loop, at); }

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool same_file(int fd, const char *path, bool *same)
+static bool queue_restore_same_file(int fd, const char *path, bool *same)
 {
     struct stat open_one, named;
     *same = false;
@@ -37,12 +37,12 @@ bool shard_files_missing(const struct queue_shard *s)
     snprintf(path, sizeof path, "%s/position", s->dir);
     if (s->position.fd < 0)
         return false;
-    if (same_file(s->position.fd, path, &same) && !same)
+    if (queue_restore_same_file(s->position.fd, path, &same) && !same)
         return true;
     if (s->fd < 0 || s->n == 0)
         return false;
     shard_segment_path(s, s->segments[s->n - 1].name, path);
-    return same_file(s->fd, path, &same) && !same;
+    return queue_restore_same_file(s->fd, path, &same) && !same;
 }
 
 static bool copy_bytes(int from, int to, uint64_t size)
@@ -118,13 +118,14 @@ static bool restore_segments(struct queue_shard *s, struct restored *r)
 {
     for (size_t i = s->n; i-- > 0;) {
         struct segment *g = &s->segments[i];
-        int *fd = i + 1 == s->n && s->fd >= 0 ? &s->fd : s->read_fd >= 0 && s->read_name == g->name ? &s->read_fd : NULL;
+        int *fd = i + 1 == s->n && s->fd >= 0 ? &s->fd : s->read_fd >= 0 && s->read_name == g->name ? &s->read_fd
+            : NULL;
         char path[SEGMENT_PATH];
         struct stat st;
         bool same = true;
         shard_segment_path(s, g->name, path);
         bool there = fd == NULL && stat(path, &st) == 0;
-        if (fd ? !same_file(*fd, path, &same) : !there && errno != ENOENT && errno != ENOTDIR)
+        if (fd ? !queue_restore_same_file(*fd, path, &same) : !there && errno != ENOENT && errno != ENOTDIR)
             return false;
         if (fd && !same && !restore_segment(s, g, fd, r))
             return false;
@@ -141,7 +142,7 @@ bool shard_files_restore(struct queue_shard *s, struct restored *r)
     if (!queue_dir_usable(s->queue) || !dir_create_with_parents(s->dir) || !restore_segments(s, r))
         return false;
     snprintf(path, sizeof path, "%s/position", s->dir);
-    if (s->position.fd < 0 || !same_file(s->position.fd, path, &same) || same)
+    if (s->position.fd < 0 || !queue_restore_same_file(s->position.fd, path, &same) || same)
         return true;
     struct position created;
     struct err err;

@@ -39,7 +39,7 @@ void shard_close_fd(int *fd)
 
 /* --- opening ------------------------------------------------------------------------------------------------------ */
 
-static int by_name(const void *a, const void *b)
+static int segment_compare_names(const void *a, const void *b)
 {
     uint64_t x = ((const struct segment *)a)->name, y = ((const struct segment *)b)->name;
     return x < y ? -1 : x > y;
@@ -80,7 +80,7 @@ static bool list_segments(struct queue_shard *s, struct err *err)
     }
     closedir(d);
     if (s->n > 1)
-        qsort(s->segments, s->n, sizeof *s->segments, by_name);
+        qsort(s->segments, s->n, sizeof *s->segments, segment_compare_names);
     return true;
 }
 
@@ -96,7 +96,8 @@ static void set_aside(const char *path)
              "file", path, "renamed", moved ? aside : NULL);
 }
 
-/* The descriptor of a segment to scan, -1 with err, or -2 when it is no regular file. Never waits for a FIFO's writer. */
+/* The descriptor of a segment to scan, -1 with err, or -2 when it is no regular file. Never waits for a FIFO's writer.
+ * */
 static int open_segment(const char *path, struct stat *st, struct err *err)
 {
     enum { NO_SEGMENT = -2 };
@@ -274,7 +275,8 @@ static bool open_last(struct queue_shard *s, uint64_t seq)
 
 bool shard_files_lack(const struct queue_shard *s, uint64_t seq)
 {
-    return seq >= s->acked && seq < s->next && (s->n == 0 || s->segments[0].n_blocks == 0 || seq < s->segments[0].first);
+    return seq >= s->acked && seq < s->next && (s->n == 0 || s->segments[0].n_blocks == 0 ||
+                                                seq < s->segments[0].first);
 }
 
 bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t seq)

@@ -14,7 +14,8 @@ struct queue_space {
     uint64_t total;
     struct { int64_t at; uint64_t bytes, free; } samples[SPACE_SAMPLES]; unsigned n; /* oldest first */
     bool warned; int64_t warned_at; /* mono ms */
-    int64_t full_at;          /* mono ms when the last write failed or the last block was dropped for space, 0 = never */
+    /* mono ms when the last write failed or the last block was dropped for space, 0 = never */
+    int64_t full_at;
 };
 struct queue_space_use {
     const char *dir;

@@ -24,7 +24,7 @@ struct queue_life {
 };
 
 struct queue {
-    struct queue_folder folder;
+    struct queue_dir queue_dir;
     struct queue_lock *_Atomic lock; /* NULL = none */
     struct queue_life life;
     struct intake intake;

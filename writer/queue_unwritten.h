@@ -20,13 +20,13 @@ struct write_job {
     bool busy;          /* the io thread works on it */
     bool more;          /* the same receipts wait for a later block too */
     size_t n;
-    struct receipt *receipts[];
+    struct ack *acks[];
 };
 static inline uint64_t write_job_bytes(const struct write_job *j) { return sizeof *j + j->block->n; }
 static inline void write_job_end(struct write_job *j, bool safe) /* those who wait for it are told */
 {
     for (size_t i = 0; i < j->n; i++)
-        receipt_drop(j->receipts[i], safe);
+        ack_drop(j->acks[i], safe);
     j->n = 0;
 }
 static inline void write_job_free(struct write_job *j)

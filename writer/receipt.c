@@ -3,7 +3,7 @@
 
 static void run_receipt(struct loop_task *task)
 {
-    struct receipt *r = CONTAINER(task, struct receipt, task);
+    struct ack *r = CONTAINER(task, struct ack, task);
     loop_timer_stop(r->home, &r->late);
     if (r->done)
         r->done(r->arg, !atomic_load(&r->failed));
@@ -13,15 +13,15 @@ static void run_receipt(struct loop_task *task)
 /* Those who hold it may do so for a long time yet. */
 static void run_receipt_late(struct loop_timer *timer)
 {
-    struct receipt *r = CONTAINER(timer, struct receipt, late);
+    struct ack *r = CONTAINER(timer, struct ack, late);
     void (*done)(void *arg, bool ok) = r->done;
     r->done = NULL;
     done(r->arg, false);
 }
 
-struct receipt *receipt_new(struct loop *home, void (*done)(void *arg, bool ok), void *arg)
+struct ack *ack_new(struct loop *home, void (*done)(void *arg, bool ok), void *arg)
 {
-    struct receipt *r = mem_zalloc(sizeof *r);
+    struct ack *r = mem_zalloc(sizeof *r);
     r->task.run = run_receipt;
     r->late.run = run_receipt_late;
     loop_timer_in(home, &r->late, RECEIPT_MS);
@@ -33,7 +33,7 @@ struct receipt *receipt_new(struct loop *home, void (*done)(void *arg, bool ok),
     return r;
 }
 
-void receipt_drop(struct receipt *r, bool ok)
+void ack_drop(struct ack *r, bool ok)
 {
     if (!ok)
         atomic_store(&r->failed, true);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A receipt: "is what I committed safe yet?" A batch holds one; every place that its bytes go through holds it too, and
  * when the last hold is dropped `done` runs on the loop of the lane that committed. One hold that is dropped with false
- * makes it a no, and so does a disk that takes longer than RECEIPT_MS. Holds are atomic: lanes and io threads drop them.
+ * makes it a no, and so does a disk that takes longer than RECEIPT_MS. Holds are atomic: lanes and io threads drop
+ * them.
  */
 #ifndef WRITER_RECEIPT_H
 #define WRITER_RECEIPT_H
@@ -11,7 +12,7 @@
 #include <stdatomic.h>
 
 enum { RECEIPT_MS = 10000 };
-struct receipt {
+struct ack {
     struct loop_task task;
     struct loop_timer late;
     atomic_uint holds;
@@ -22,16 +23,16 @@ struct receipt {
 };
 
 /* On the thread of `home`. One hold: the batch's. */
-struct receipt *receipt_new(struct loop *home, void (*done)(void *arg, bool ok), void *arg);
-static inline struct receipt *receipt_hold(struct receipt *r)
+struct ack *ack_new(struct loop *home, void (*done)(void *arg, bool ok), void *arg);
+static inline struct ack *ack_hold(struct ack *r)
 {
     atomic_fetch_add_explicit(&r->holds, 1, memory_order_relaxed);
     return r;
 }
-void receipt_drop(struct receipt *r, bool ok); /* any thread */
+void ack_drop(struct ack *r, bool ok); /* any thread */
 
 /* Who waits for one block: a hold of each goes with it. more: they wait for a block behind it in the shard too, so
  * that one sync serves both. */
-struct waiting { struct receipt *const *receipts; size_t n; bool more; };
+struct pending_acks { struct ack *const *acks; size_t n; bool more; };
 
 #endif

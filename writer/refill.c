@@ -16,14 +16,14 @@ struct refill {
     uint64_t samples;
 };
 
-static void take(void *arg, unsigned shard, const struct block *b)
+static void refill_block(void *arg, unsigned shard, const struct block *b)
 {
     struct refill *f = arg;
     struct err err;
     buf_clear(&f->packer.raw);
     if (b->codec == CODEC_ZSTD && f->packer.zstd == NULL)
         f->packer.zstd = zstd_new();
-    if (!unpack(b->codec, f->packer.zstd, str_n(b->bytes, b->n), BLOCK_MAX_BYTES, &f->packer.raw, &err))
+    if (!decompress(b->codec, f->packer.zstd, str_n(b->bytes, b->n), BLOCK_MAX_BYTES, &f->packer.raw, &err))
         return;
     recent_take(f->store, shard % f->n_lanes, buf_str(&f->packer.raw), f->now);
     if (f->begins[shard] == INT64_MAX)
@@ -40,7 +40,7 @@ void refill_recent(struct recent *r, const struct recent_conf *c, struct destina
     packer_init(&f.packer);
     for (unsigned i = 0; i < shards; i++)
         f.begins[i] = INT64_MAX;
-    queue_walk(d->queue, (uint64_t)c->budget / 2, take, &f);
+    queue_walk(d->queue, (uint64_t)c->budget / 2, refill_block, &f);
     int64_t from = INT64_MIN;
     for (unsigned i = 0; i < shards; i++) {
         bool unused = queue_shard_state(g[n - 1].shards[i]).next == 0;

@@ -27,7 +27,7 @@ struct writer_change {
     struct writer_plan from; /* its arrays are the caller's */
     struct draft *drafts; size_t n;
     struct recent *recent; /* a reference */
-    struct plan *plan;
+    struct topology *topology;
 };
 
 static bool same_identity(const struct destination_conf *a, const struct destination_conf *b)
@@ -58,15 +58,15 @@ bool writer_check_destination(const struct destination_conf *all, size_t i, stru
     return false;
 }
 
-static bool check_names(const struct writer_plan *plan, struct err *err)
+static bool check_names(const struct writer_plan *topology, struct err *err)
 {
-    for (size_t i = 0; i < plan->n; i++)
-        if (!writer_check_destination(plan->destinations, i, err))
+    for (size_t i = 0; i < topology->n; i++)
+        if (!writer_check_destination(topology->destinations, i, err))
             return false;
     return true;
 }
 
-static struct destination *find(const struct writer *w, const char *identity)
+static struct destination *writer_find_destination(const struct writer *w, const char *identity)
 {
     for (size_t i = 0; i < w->n; i++)
         if (strcmp(w->destinations[i]->identity, identity) == 0)
@@ -78,7 +78,7 @@ static struct destination *open_new(struct writer *w, const struct destination_c
 {
     struct destination *d = destination_open(c, at, &w->env, w->queue_lock, err);
     for (unsigned i = 0; d && i < w->env.n_lanes; i++)
-        d->per_lane[i] = dest_lane_new(d, w->env.lanes[i]);
+        d->per_lane[i] = destination_lane_new(d, w->env.lanes[i]);
     return d;
 }
 
@@ -90,9 +90,9 @@ static bool draft_destination(struct writer *w, const struct destination_conf *c
     if (out->settings == NULL)
         return false;
     char *identity = destination_identity(c);
-    out->dest = find(w, identity);
+    out->dest = writer_find_destination(w, identity);
     out->fresh = out->dest == NULL;
-    if (out->fresh && leaving_wait(w, identity, err))
+    if (out->fresh && retire_wait(w, identity, err))
         out->dest = open_new(w, c, at, err);
     mem_free(identity);
     return out->dest && destination_grow(out->dest, (unsigned)c->queue.shards, &out->grown, err);
@@ -107,7 +107,7 @@ static void drop_draft(struct draft *d)
     if (!d->fresh || d->dest == NULL)
         return;
     for (unsigned i = 0; i < d->dest->n_lanes; i++)
-        dest_lane_free(d->dest->per_lane[i]);
+        destination_lane_free(d->dest->per_lane[i]);
     for (size_t g = 0; g < d->dest->n_generations; g++)
         for (unsigned i = 0; i < d->dest->generations[g]->n_shards; i++)
             shard_free(d->dest->generations[g]->shards[i]);
@@ -122,12 +122,12 @@ static struct recent *recent_for(struct writer *w, const struct recent_conf *c)
     return stays ? recent_ref(w->recent) : recent_new(c, w->env.n_lanes, loop_now(w->env.main));
 }
 
-static struct plan *plan_of(const struct writer_change *c, struct err *err)
+static struct topology *topology_for_change(const struct writer_change *c, struct err *err)
 {
     struct destination **dests = mem_alloc((c->n + 1) * sizeof *dests);
     for (size_t i = 0; i < c->n; i++)
         dests[i] = c->drafts[i].dest;
-    struct plan *p = plan_new(&c->from, dests, c->recent, err);
+    struct topology *p = topology_new(&c->from, dests, c->recent, err);
     mem_free(dests);
     return p;
 }
@@ -150,9 +150,9 @@ struct writer_change *writer_prepare(struct writer *w, const struct writer_plan 
         ok = draft_destination(w, &from->destinations[i], i, &c->drafts[i], err);
     if (ok) {
         c->recent = recent_for(w, from->recent);
-        c->plan = plan_of(c, err);
+        c->topology = topology_for_change(c, err);
     }
-    if (c->plan)
+    if (c->topology)
         return c;
     writer_cancel(c);
     return NULL;
@@ -166,7 +166,7 @@ static void free_change(struct writer_change *c)
 
 void writer_cancel(struct writer_change *c)
 {
-    plan_unref(c->plan);
+    topology_unref(c->topology);
     for (size_t i = 0; i < c->n; i++)
         drop_draft(&c->drafts[i]);
     if (c->recent)
@@ -191,15 +191,15 @@ void writer_await(struct writer *w, struct loop_task *task)
         writer_run_awaiting(w);
 }
 
-void writer_retire_gone(struct writer *w, const struct plan *p)
+void writer_retire_gone(struct writer *w, const struct topology *p)
 {
     mutex_lock(&w->lock);
     size_t kept = 0;
     for (size_t i = 0; i < w->n; i++) {
-        if (plan_has(p, w->destinations[i]))
+        if (topology_has(p, w->destinations[i]))
             w->destinations[kept++] = w->destinations[i];
         else
-            leaving_add(w, w->destinations[i]);
+            retire_add(w, w->destinations[i]);
     }
     w->n = kept;
     mutex_unlock(&w->lock);
@@ -210,28 +210,28 @@ struct plan_job {
     struct loop_task task;
     struct writer *writer;
     struct writer_lane *lane;
-    struct plan *plan; /* a reference */
+    struct topology *topology; /* a reference */
 };
 
-static void post_to_lanes(struct writer *w, struct plan *p, void (*run)(struct loop_task *task))
+static void post_to_lanes(struct writer *w, struct topology *p, void (*run)(struct loop_task *task))
 {
     for (unsigned i = 0; i < w->env.n_lanes; i++) {
         struct plan_job *j = mem_zalloc(sizeof *j);
-        *j = (struct plan_job){{.run = run}, w, &w->lanes[i], plan_ref(p)};
+        *j = (struct plan_job){{.run = run}, w, &w->lanes[i], topology_ref(p)};
         loop_post(w->env.lanes[i], &j->task);
     }
 }
 
 static void end_job(struct plan_job *j)
 {
-    plan_unref(j->plan);
+    topology_unref(j->topology);
     mem_free(j);
 }
 
 static void run_settle(struct loop_task *task)
 {
     struct plan_job *j = CONTAINER(task, struct plan_job, task);
-    writer_lane_settle(j->lane, j->plan);
+    writer_lane_settle(j->lane, j->topology);
     end_job(j);
 }
 
@@ -240,10 +240,10 @@ static void run_switched(struct loop_task *task)
     struct plan_job *j = CONTAINER(task, struct plan_job, task);
     struct writer *w = j->writer;
     if (--w->answers == 0) { /* the last one to come is one to the newest plan */
-        atomic_store(&w->takes, j->plan->n_streams > 0);
+        atomic_store(&w->takes, j->topology->n_streams > 0);
         atomic_store(&w->ready, true);
-        post_to_lanes(w, j->plan, run_settle);
-        writer_retire_gone(w, j->plan);
+        post_to_lanes(w, j->topology, run_settle);
+        writer_retire_gone(w, j->topology);
         if (w->stopped == NULL)
             orphans_find(w);
         writer_run_awaiting(w);
@@ -254,7 +254,7 @@ static void run_switched(struct loop_task *task)
 static void run_switch(struct loop_task *task)
 {
     struct plan_job *j = CONTAINER(task, struct plan_job, task);
-    writer_lane_switch(j->lane, plan_ref(j->plan));
+    writer_lane_switch(j->lane, topology_ref(j->topology));
     j->task.run = run_switched;
     loop_post(j->writer->env.main, &j->task);
 }
@@ -264,27 +264,27 @@ static void run_adopted(struct loop_task *task)
     struct plan_job *j = CONTAINER(task, struct plan_job, task);
     struct writer *w = j->writer;
     w->answers--;
-    if (--j->plan->adopting == 0 && w->stopped == NULL)
-        post_to_lanes(w, j->plan, run_switch);
+    if (--j->topology->adopting == 0 && w->stopped == NULL)
+        post_to_lanes(w, j->topology, run_switch);
     end_job(j);
 }
 
 static void run_adopt(struct loop_task *task)
 {
     struct plan_job *j = CONTAINER(task, struct plan_job, task);
-    writer_lane_adopt(j->lane, j->plan);
+    writer_lane_adopt(j->lane, j->topology);
     j->task.run = run_adopted;
     loop_post(j->writer->env.main, &j->task);
 }
 
-static void put_in_force(struct writer *w, struct plan *p)
+static void writer_install_topology(struct writer *w, struct topology *p)
 {
-    plan_choose_generations(p);
+    topology_choose_generations(p);
     p->adopting = w->env.n_lanes;
     w->answers += 2 * w->env.n_lanes;
     post_to_lanes(w, p, run_adopt);
-    plan_unref(w->plan);
-    w->plan = p;
+    topology_unref(w->topology);
+    w->topology = p;
 }
 
 /* --- committing --------------------------------------------------------------------------------------------------- */
@@ -305,7 +305,7 @@ static void commit_draft(struct writer *w, struct draft *d)
     if (d->grown)
         destination_add_generation(d->dest, d->grown);
     for (unsigned i = 0; i < w->env.n_lanes; i++)
-        dest_lane_hand(d->dest->per_lane[i], dest_settings_copy(d->settings));
+        destination_lane_push(d->dest->per_lane[i], dest_settings_copy(d->settings));
     dest_settings_free(d->settings);
     if (d->fresh)
         keep_destination(w, d->dest);
@@ -329,14 +329,14 @@ static void refill(const struct writer_change *c)
 }
 
 /* A store that is kept holds what the old plan's stream was: with another chain it begins anew for who asks. */
-static void check_chain(struct writer *w, const struct plan *p)
+static void writer_reload_check_chain(struct writer *w, const struct topology *p)
 {
-    const struct stream *a = plan_recent(w->plan), *b = plan_recent(p);
+    const struct stream *a = topology_recent(w->topology), *b = topology_recent(p);
     if (a && b && a->recent == b->recent && !stream_same(a, b->rules, b->external, b->extra, b->shards))
         recent_set_from(b->recent, loop_now(w->env.main));
 }
 
-static void take_recent(struct writer *w, const struct recent_conf *c, struct recent *next)
+static void writer_use_recent(struct writer *w, const struct recent_conf *c, struct recent *next)
 {
     mutex_lock(&w->lock);
     struct recent *old = w->recent;
@@ -357,10 +357,10 @@ void writer_commit(struct writer_change *c, void (*release)(void *arg), void *re
     for (size_t i = 0; i < c->n; i++)
         commit_draft(w, &c->drafts[i]);
     place_destinations(c);
-    c->plan->release = release;
-    c->plan->release_arg = release_arg;
-    check_chain(w, c->plan);
-    take_recent(w, c->from.recent, c->recent);
-    put_in_force(w, c->plan);
+    c->topology->release = release;
+    c->topology->release_arg = release_arg;
+    writer_reload_check_chain(w, c->topology);
+    writer_use_recent(w, c->from.recent, c->recent);
+    writer_install_topology(w, c->topology);
     free_change(c);
 }

@@ -66,7 +66,8 @@ static const struct conf_row rows[] = {
     {.type = CONF_GUARD, .name = "google_iam", .help = "Requests would carry no credentials"},
     {0}};
 
-static bool check(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+static bool remote_write_conf_check(struct conf_context *c UNUSED, const struct yaml *node, void *value,
+                                    struct err *err)
 {
     struct destination_conf *d = value;
     struct url url;
@@ -78,5 +79,6 @@ static bool check(struct conf_context *c UNUSED, const struct yaml *node, void *
     return http_conf_check(node, &d->http, err);
 }
 
-const struct conf_section remote_write_section = {"remote_write", sizeof(struct destination_conf), rows, check,
+const struct conf_section remote_write_section = {"remote_write", sizeof(struct destination_conf), rows,
+                                                  remote_write_conf_check,
                                                   "One destination that everything is sent to"};

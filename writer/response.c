@@ -71,7 +71,7 @@ bool response_blames_time(struct str text) { return HAS_PHRASE(text, time_phrase
 
 static bool blames_content(struct str text) { return HAS_PHRASE(text, content_phrases); }
 
-static enum response_verdict bad_request(const struct response *r, enum codec codec)
+static enum response_verdict bad_request(const struct write_response *r, enum codec codec)
 {
     if (HAS_PHRASE(r->text, size_phrases))
         return RESPONSE_TOO_LARGE;
@@ -86,7 +86,7 @@ static enum response_verdict bad_request(const struct response *r, enum codec co
     return RESPONSE_REJECTED;
 }
 
-enum response_verdict response_verdict(const struct response *r, enum codec codec)
+enum response_verdict response_verdict(const struct write_response *r, enum codec codec)
 {
     switch (r->status) {
     case 400: return bad_request(r, codec);

@@ -15,9 +15,9 @@ enum response_verdict {
     RESPONSE_PARTLY_STORED, /* something in the block is rejected, and the rest is stored */
     RESPONSE_DROP           /* no request with these samples can succeed */
 };
-struct response { int status; struct str text; /* the beginning of the body */ };
+struct write_response { int status; struct str text; /* the beginning of the body */ };
 
-enum response_verdict response_verdict(const struct response *r, enum codec codec);
+enum response_verdict response_verdict(const struct write_response *r, enum codec codec);
 /* It says that a sample is there already or that a newer one is. */
 bool response_blames_time(struct str text);
 /* What to change when retrying alone cannot help; NULL for outages that pass. */

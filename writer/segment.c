@@ -24,7 +24,7 @@
 
 static const char magic[4] = {'S', 'L', 'Q', '1'};
 
-static void put(uint8_t *to, uint64_t v, unsigned n)
+static void segment_put_number(uint8_t *to, uint64_t v, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
         to[i] = (uint8_t)(v >> (8 * i));
@@ -41,14 +41,14 @@ static uint64_t get(const uint8_t *p, unsigned n)
 void record_encode(uint8_t head[RECORD_HEADER], const struct block *b, uint64_t seq)
 {
     memcpy(head, magic, 4);
-    put(head + 4, b->n, 4);
-    put(head + 8, hash_bytes(b->bytes, b->n), 8);
-    put(head + 16, seq, 8);
-    put(head + 24, (uint64_t)b->t_min, 8);
-    put(head + 32, (uint64_t)b->t_max, 8);
-    put(head + 40, b->n_samples, 4);
-    put(head + 44, (b->raw_n / 16 + 1) | (uint32_t)b->codec << 28, 4);
-    put(head + 48, hash_bytes(head, 48), 8);
+    segment_put_number(head + 4, b->n, 4);
+    segment_put_number(head + 8, hash_bytes(b->bytes, b->n), 8);
+    segment_put_number(head + 16, seq, 8);
+    segment_put_number(head + 24, (uint64_t)b->t_min, 8);
+    segment_put_number(head + 32, (uint64_t)b->t_max, 8);
+    segment_put_number(head + 40, b->n_samples, 4);
+    segment_put_number(head + 44, (b->raw_n / 16 + 1) | (uint32_t)b->codec << 28, 4);
+    segment_put_number(head + 48, hash_bytes(head, 48), 8);
 }
 
 bool record_decode(const uint8_t head[RECORD_HEADER], struct record *r)
@@ -98,7 +98,7 @@ static uint64_t resync(int fd, uint64_t size, uint64_t at)
     return found;
 }
 
-static struct block *read_body(int fd, uint64_t at, const struct record *r)
+static struct block *segment_read_block(int fd, uint64_t at, const struct record *r)
 {
     struct block *b = block_new(r->n);
     if (b == NULL) {
@@ -134,7 +134,8 @@ static uint64_t skip_bad_record(int fd, uint64_t size, uint64_t at, const struct
     return r && record_border(fd, size, at + RECORD_HEADER + r->n) ? at + RECORD_HEADER + r->n : resync(fd, size, at);
 }
 
-enum segment_step segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct block **body, uint64_t *skipped)
+enum segment_step segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct block **body,
+                               uint64_t *skipped)
 {
     while (*at + RECORD_HEADER <= size) {
         uint8_t head[RECORD_HEADER];
@@ -143,7 +144,7 @@ enum segment_step segment_next(int fd, uint64_t size, uint64_t *at, struct recor
         bool complete = read_at(fd, head, sizeof head, here) && record_decode(head, r) &&
                         here + RECORD_HEADER + r->n <= size, good = complete;
         if (good && body)
-            good = (*body = read_body(fd, here + RECORD_HEADER, r)) != NULL;
+            good = (*body = segment_read_block(fd, here + RECORD_HEADER, r)) != NULL;
         if (good) {
             *at = here + RECORD_HEADER + r->n;
             return SEGMENT_RECORD;

@@ -25,6 +25,7 @@ enum segment_step { SEGMENT_RECORD, SEGMENT_END, SEGMENT_ERROR };
 /* Reads the record at *at of a file that ends at `size`. On corruption looks for the next good one behind it, counting
  * the bytes skipped in *skipped. With body NULL only the header is read and the body is trusted. *at moves behind the
  * record; on SEGMENT_ERROR (a read failed, see errno) it stays. */
-enum segment_step segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct block **body, uint64_t *skipped);
+enum segment_step segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct block **body,
+                               uint64_t *skipped);
 
 #endif

@@ -32,7 +32,7 @@
 
 enum { ERROR_TEXT = 200 }; /* bytes of a response body that are shown */
 
-static void deliver(struct shard *s)
+static void sender_send_block(struct shard *s)
 {
     struct destination *d = s->dest;
     struct block *b = shard_head(s);
@@ -56,7 +56,7 @@ static void deliver_partly(struct shard *s, const char *why)
     log_warn("remote_write", "the destination rejected some samples of a block and stored the others",
              "name", s->dest->name, "response", why);
     destination_note_error(s->dest, loop_now(s->lane->loop), why);
-    deliver(s);
+    sender_send_block(s);
 }
 
 static void drop_head(struct shard *s, int status, const char *why)
@@ -80,7 +80,7 @@ static void recode_head(struct shard *s)
     sender_send(s);
 }
 
-static void try_later(struct shard *s, const struct client_reply *reply, const char *why)
+static void sender_retry_later(struct shard *s, const struct client_reply *reply, const char *why)
 {
     int64_t wait = 0;
     if (reply->retry_after.n > 0 && !retry_after_parse(reply->retry_after, loop_now(s->lane->loop), &wait))
@@ -95,7 +95,8 @@ static void try_later(struct shard *s, const struct client_reply *reply, const c
 
 /* --- the request -------------------------------------------------------------------------------------------------- */
 
-static bool take_answer(void *arg, const struct client_reply *reply UNUSED, struct str piece, struct err *err UNUSED)
+static bool sender_judge_response(void *arg, const struct client_reply *reply UNUSED, struct str piece,
+                                  struct err *err UNUSED)
 {
     struct shard *s = arg;
     size_t room = sizeof s->answer.text - s->answer.n, n = piece.n < room ? piece.n : room;
@@ -116,7 +117,7 @@ static struct str without_url(struct shard *s, struct str text)
     return rest;
 }
 
-static void explain(struct shard *s, const struct client_reply *reply, char *why, size_t size)
+static void sender_error_text(struct shard *s, const struct client_reply *reply, char *why, size_t size)
 {
     if (reply->status / 100 == 2) {
         snprintf(why, size, "HTTP %d", reply->status);
@@ -138,17 +139,17 @@ static void explain(struct shard *s, const struct client_reply *reply, char *why
 
 static enum response_verdict judge(struct shard *s, const struct client_reply *reply)
 {
-    struct response r = {reply->status, str_n(s->answer.text, s->answer.n)};
+    struct write_response r = {reply->status, str_n(s->answer.text, s->answer.n)};
     enum response_verdict v = reply->status ? response_verdict(&r, shard_head(s)->codec) : RESPONSE_RETRY;
     bool rejected = v == RESPONSE_REJECTED || v == RESPONSE_PARTLY_STORED;
     return rejected && shard_head_doubted(s) && response_blames_time(r.text) ? RESPONSE_DELIVERED : v;
 }
 
-static void answered(void *arg, const struct client_reply *reply)
+static void sender_response_done(void *arg, const struct client_reply *reply)
 {
     struct shard *s = arg;
     char why[sizeof reply->err.text];
-    explain(s, reply, why, sizeof why);
+    sender_error_text(s, reply, why, sizeof why);
     s->call = NULL;
     destination_note_status(s->dest, reply->status);
     atomic_fetch_add_explicit(&s->dest->send_ns, (unsigned long long)reply->total_ms * 1000000, memory_order_relaxed);
@@ -157,13 +158,13 @@ static void answered(void *arg, const struct client_reply *reply)
     if (v != RESPONSE_RETRY)
         bisect_request_judged(s);
     switch (v) {
-    case RESPONSE_DELIVERED: deliver(s); break;
+    case RESPONSE_DELIVERED: sender_send_block(s); break;
     case RESPONSE_PARTLY_STORED: deliver_partly(s, why); break;
     case RESPONSE_RECODE: recode_head(s); break;
     case RESPONSE_TOO_LARGE: bisect_rejected(s, DROPPED_TOO_LARGE, reply->status, why); break;
     case RESPONSE_REJECTED: bisect_rejected(s, DROPPED_REJECTED, reply->status, why); break;
     case RESPONSE_DROP: drop_head(s, reply->status, why); break;
-    case RESPONSE_RETRY: try_later(s, reply, why); break;
+    case RESPONSE_RETRY: sender_retry_later(s, reply, why); break;
     }
 }
 
@@ -193,6 +194,6 @@ void sender_send(struct shard *s)
         .headers = b->codec == CODEC_ZSTD ? zstd : snappy, .n_headers = 3,
         .body = str_n(b->bytes, b->n), .slot = s->index,
         .timeout_ms = s->lane->settings->timeout, .max_body = 64 << 10, .status_only = true, .no_redirects = true,
-        .data = take_answer, .done = answered, .arg = s};
+        .data = sender_judge_response, .done = sender_response_done, .arg = s};
     s->call = client_send(s->lane->client, &req);
 }

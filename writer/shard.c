@@ -47,7 +47,7 @@ void shard_free(struct shard *s)
 
 /* --- what waits in memory ----------------------------------------------------------------------------------------- */
 
-static struct entry *entry_at(struct shard *s, size_t i) { return &s->entries[(s->head + i) % s->cap]; }
+static struct queued_block *entry_at(struct shard *s, size_t i) { return &s->entries[(s->head + i) % s->cap]; }
 struct block *shard_head(struct shard *s) { return s->n ? entry_at(s, 0)->block : NULL; }
 uint64_t shard_head_seq(const struct shard *s) { return s->entries[s->head].seq; }
 
@@ -74,7 +74,7 @@ static void reserve_entries(struct shard *s, size_t more)
     size_t cap = s->cap ? s->cap * 2 : 16;
     while (cap < s->n + more)
         cap *= 2;
-    struct entry *entries = mem_alloc(cap * sizeof *entries);
+    struct queued_block *entries = mem_alloc(cap * sizeof *entries);
     for (size_t i = 0; i < s->n; i++)
         entries[i] = *entry_at(s, i);
     mem_free(s->entries);
@@ -106,15 +106,15 @@ static void append_entry(struct shard *s, struct block *b, uint64_t seq, int64_t
 {
     reserve_entries(s, 1);
     s->n++;
-    *entry_at(s, s->n - 1) = (struct entry){b, seq, queued_at};
+    *entry_at(s, s->n - 1) = (struct queued_block){b, seq, queued_at};
     count_in(s, b);
     note_head(s);
 }
 
 /* Those before it move up. */
-static struct entry take_entry(struct shard *s, size_t i)
+static struct queued_block shard_take_queued_block(struct shard *s, size_t i)
 {
-    struct entry e = *entry_at(s, i);
+    struct queued_block e = *entry_at(s, i);
     for (; i > 0; i--)
         *entry_at(s, i) = *entry_at(s, i - 1);
     s->head = (s->head + 1) % s->cap;
@@ -137,7 +137,7 @@ static void drop_oldest(struct shard *s)
     bool sending = s->state == SHARD_SENDING;
     size_t before = s->n;
     while (s->memory > allowance(s) && s->n > 1) {
-        struct entry e = take_entry(s, sending ? 1 : 0);
+        struct queued_block e = shard_take_queued_block(s, sending ? 1 : 0);
         destination_count_dropped(s->dest, e.block, DROPPED_NO_SPACE);
         block_unref(e.block);
         s->resent_as_snappy = s->resent_as_snappy && sending;
@@ -184,7 +184,7 @@ static void shard_apply_read(struct shard *s)
         queue_ack(s->disk, s->next_seq);
 }
 
-static void read_done(struct queue_read *r)
+static void shard_read_done(struct queue_read *r)
 {
     struct shard *s = CONTAINER(r, struct shard, read);
     s->reading = false;
@@ -209,7 +209,7 @@ static void release_memory(struct shard *s)
 {
     uint64_t head = entry_at(s, 0)->seq;
     while (s->n > 1 && entry_at(s, s->n - 1)->seq != head) {
-        struct entry *last = entry_at(s, s->n - 1);
+        struct queued_block *last = entry_at(s, s->n - 1);
         s->read_seq = last->seq;
         count_out(s, last->block);
         block_unref(last->block);
@@ -227,7 +227,7 @@ static void read_more(struct shard *s)
     s->read.from = s->read_seq;
     s->read.max_bytes = window;
     s->read.home = s->lane->loop;
-    s->read.done = read_done;
+    s->read.done = shard_read_done;
     if (queue_read_memory(s->disk, &s->read)) {
         shard_apply_read(s);
         return;
@@ -238,7 +238,7 @@ static void read_more(struct shard *s)
 
 /* --- in and out --------------------------------------------------------------------------------------------------- */
 
-void shard_push(struct shard *s, struct block *b, struct waiting who)
+void shard_push(struct shard *s, struct block *b, struct pending_acks who)
 {
     uint64_t seq = s->next_seq++;
     /* Durability memory writes too where order or a stop asks for it: behind what an earlier run left on disk. */
@@ -256,7 +256,7 @@ void shard_push(struct shard *s, struct block *b, struct waiting who)
         if (write)
             queue_write(s->disk, block_ref(b), seq, who);
         for (size_t i = 0; i < who.n && !write; i++)
-            receipt_drop(who.receipts[i], true);
+            ack_drop(who.acks[i], true);
         append_entry(s, b, seq, loop_now(s->lane->loop));
         if (!write && s->lane->settings->on_full == FULL_DROP_OLDEST)
             drop_oldest(s);
@@ -272,7 +272,7 @@ static bool too_old(const struct shard *s, const struct block *b)
 
 void shard_finish_head(struct shard *s)
 {
-    struct entry e = take_entry(s, 0);
+    struct queued_block e = shard_take_queued_block(s, 0);
     block_unref(e.block);
     s->resent_as_snappy = false;
     if (s->n == 0 || entry_at(s, 0)->seq != e.seq) /* the last piece of it */
@@ -294,7 +294,7 @@ void shard_kick(struct shard *s)
     drop_old(s);
     read_more(s);
     if (shard_empty(s)) {
-        dest_lane_drained(s);
+        destination_lane_drained(s);
         return;
     }
     if (s->n == 0 || atomic_load(&s->dest->active) < s->generation_at)
@@ -323,13 +323,13 @@ void shard_pause(struct shard *s, int64_t ms)
 
 void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n)
 {
-    struct entry e = take_entry(s, 0);
+    struct queued_block e = shard_take_queued_block(s, 0);
     block_unref(e.block);
     reserve_entries(s, n);
     for (size_t i = n; i-- > 0;) {
         s->head = (s->head + s->cap - 1) % s->cap;
         s->n++;
-        *entry_at(s, 0) = (struct entry){blocks[i], e.seq, e.queued_at};
+        *entry_at(s, 0) = (struct queued_block){blocks[i], e.seq, e.queued_at};
         count_in(s, blocks[i]);
     }
     note_head(s);
@@ -341,7 +341,7 @@ void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n)
  * entry behind it. */
 static struct block *whole_block(struct shard *s, size_t at, size_t *next)
 {
-    struct entry *first = entry_at(s, at);
+    struct queued_block *first = entry_at(s, at);
     struct block *whole = block_ref(first->block);
     for (*next = at + 1; *next < s->n && entry_at(s, *next)->seq == first->seq; ++*next) {
         struct err err;
@@ -361,7 +361,7 @@ void shard_save(struct shard *s)
 {
     for (size_t i = 0, next; i < s->n; i = next) {
         struct block *b = whole_block(s, i, &next);
-        queue_write(s->disk, b, entry_at(s, i)->seq, (struct waiting){0});
+        queue_write(s->disk, b, entry_at(s, i)->seq, (struct pending_acks){0});
     }
 }
 

@@ -17,15 +17,15 @@ enum shard_state {
     SHARD_PAUSED,  /* between two pieces of a rejected block */
     SHARD_STOPPED  /* the lane has left it; nothing is sent any more */
 };
-struct entry { struct block *block; uint64_t seq; int64_t queued_at; };
+struct queued_block { struct block *block; uint64_t seq; int64_t queued_at; };
 struct shard {
     struct destination *dest;
-    struct dest_lane *lane;
+    struct destination_lane *lane;
     struct destination_generation *generation; size_t generation_at;
     unsigned index;
     struct queue_shard *disk;
     enum shard_state state;
-    struct entry *entries; size_t head, n, cap; /* a ring */
+    struct queued_block *entries; size_t head, n, cap; /* a ring */
     size_t memory;         /* bytes of the blocks in entries */
     atomic_llong since;    /* Unix ms since when the head waits, 0 = there is none; read by any thread */
     uint64_t next_seq, read_seq;
@@ -47,7 +47,7 @@ struct shard *shard_new(struct destination *d, struct destination_generation *g,
 void shard_free(struct shard *s);
 
 /* Takes one reference of the block. */
-void shard_push(struct shard *s, struct block *b, struct waiting who);
+void shard_push(struct shard *s, struct block *b, struct pending_acks who);
 void shard_kick(struct shard *s);      /* sends when there is something to send */
 void shard_save(struct shard *s);      /* memory-only blocks are written to disk; those that are there already stay */
 void shard_stop(struct shard *s);      /* ends what is under way, and saves */

@@ -25,10 +25,10 @@ static bool has_room(const struct destination *d, const struct dest_settings *s,
     return s->disk == 0 || queue_bytes(d->queue) + bytes / 4 <= s->disk;
 }
 
-static void reserve(struct writer_lane *l, int sign)
+static void sink_reserve_memory(struct writer_lane *l, int sign)
 {
-    for (size_t i = 0; i < l->plan->n; i++) {
-        atomic_ullong *r = &l->plan->destinations[i]->reserved_bytes;
+    for (size_t i = 0; i < l->topology->n; i++) {
+        atomic_ullong *r = &l->topology->destinations[i]->reserved_bytes;
         if (sign > 0)
             atomic_fetch_add_explicit(r, l->batch.bytes / 4, memory_order_relaxed);
         else
@@ -36,91 +36,92 @@ static void reserve(struct writer_lane *l, int sign)
     }
 }
 
-static enum sink_status begin(struct sink *sink, const struct sink_batch *b)
+static enum sink_status sink_begin_batch(struct sink *sink, const struct sink_batch *b)
 {
     struct writer_lane *l = lane_of(sink);
-    if (l->plan == NULL)
+    if (l->topology == NULL)
         return SINK_BUSY;
-    for (size_t i = 0; i < l->plan->n && !b->more; i++) {
-        struct destination *d = l->plan->destinations[i];
+    for (size_t i = 0; i < l->topology->n && !b->more; i++) {
+        struct destination *d = l->topology->destinations[i];
         if (!has_room(d, d->per_lane[l->id]->settings, b->bytes))
             return SINK_BUSY;
     }
     l->batch = *b;
-    reserve(l, 1);
+    sink_reserve_memory(l, 1);
     return SINK_OK;
 }
 
 /* --- series ------------------------------------------------------------------------------------------------------- */
 
-static struct pile *batch_pile(struct lane_stream *ls, unsigned shard)
+static struct pending *sink_batch_pending(struct stream_lane *ls, unsigned shard)
 {
-    struct pile *p = &ls->piles[shard];
+    struct pending *p = &ls->piles[shard];
     if (!p->touched)
-        pile_mark(p);
+        pending_mark(p);
     return p;
 }
 
-static void series(struct sink *sink, const struct series_in *in)
+static void sink_add_series(struct sink *sink, const struct series_in *in)
 {
     struct writer_lane *l = lane_of(sink);
     uint64_t key = l->batch.source ? l->batch.source : labels_hash(in->labels);
     for (size_t i = 0; i < l->n_streams; i++) {
-        struct lane_stream *ls = &l->streams[i];
+        struct stream_lane *ls = &l->streams[i];
         struct labels out;
         if (stream_labels_apply(&ls->labels, in->labels, &out))
-            pile_add(batch_pile(ls, (unsigned)(key % ls->stream->shards)), out, in);
+            pending_add(sink_batch_pending(ls, (unsigned)(key % ls->stream->shards)), out, in);
         else
             ls->dropped += in->n_samples + in->n_hists;
     }
 }
 
-static void metadata(struct sink *sink, const struct metadata *m)
+static void sink_add_metadata(struct sink *sink, const struct metadata *m)
 {
     struct writer_lane *l = lane_of(sink);
     for (size_t i = 0; i < l->n_streams; i++) {
-        struct lane_stream *ls = &l->streams[i];
+        struct stream_lane *ls = &l->streams[i];
         if (ls->stream->metadata)
-            pile_add_metadata(batch_pile(ls, (unsigned)(l->batch.source % ls->stream->shards)), m);
+            pending_add_metadata(sink_batch_pending(ls, (unsigned)(l->batch.source % ls->stream->shards)), m);
     }
 }
 
 /* --- from piles to blocks ----------------------------------------------------------------------------------------- */
 
-struct place { const struct stream *stream; unsigned shard; }; /* where a pile's bytes go */
+struct pending_place { const struct stream *stream; unsigned shard; }; /* where a pile's bytes go */
 
-static void push_piece(struct writer_lane *l, struct place to, struct str raw, const struct piece *c,
-                       struct waiting who)
+static void sink_push_block(struct writer_lane *l, struct pending_place to, struct str raw,
+                            const struct pending_block *c, struct pending_acks who)
 {
     struct block *packed[CODEC_DEFLATE + 1] = {NULL};
     int64_t t_min = c->n_samples ? c->t_min : 0, t_max = c->n_samples ? c->t_max : 0;
     for (size_t i = 0; i < to.stream->n; i++) {
-        struct dest_lane *dl = to.stream->destinations[i]->per_lane[l->id];
+        struct destination_lane *dl = to.stream->destinations[i]->per_lane[l->id];
         struct block **b = &packed[dl->codec];
         if (*b == NULL)
             *b = block_pack(&l->packer, dl->codec, raw, c->n_samples, t_min, t_max);
         for (size_t r = 0; r < who.n; r++)
-            receipt_hold(who.receipts[r]);
-        shard_push(dest_lane_shard(dl, to.stream->generations[i], to.shard), block_ref(*b), who);
+            ack_hold(who.acks[r]);
+        shard_push(destination_lane_shard(dl, to.stream->generations[i], to.shard), block_ref(*b), who);
     }
     for (size_t i = 0; i < LEN(packed); i++)
         block_unref(packed[i]);
 }
 
-void writer_lane_seal(struct writer_lane *l, const struct stream *stream, unsigned shard, struct pile *p)
+void writer_lane_seal(struct writer_lane *l, const struct stream *stream, unsigned shard, struct pending *p)
 {
     size_t begin_at = 0;
-    for (size_t i = 0; i <= p->n_pieces && stream->n > 0; i++) {
-        const struct piece *c = i < p->n_pieces ? &p->pieces[i] : &p->open;
-        struct waiting who = {p->receipts, p->n_receipts, .more = c->end < p->raw.n};
+    for (size_t i = 0; i <= p->n_blocks && stream->n > 0; i++) {
+        const struct pending_block *c = i < p->n_blocks ? &p->blocks[i] : &p->open;
+        struct pending_acks who = {p->acks, p->n_acks, .more = c->end < p->raw.n};
         if (c->end > begin_at)
-            push_piece(l, (struct place){stream, shard}, str_n(p->raw.p + begin_at, c->end - begin_at), c, who);
+            sink_push_block(l, (struct pending_place){stream, shard}, str_n(p->raw.p + begin_at, c->end - begin_at), c,
+                            who);
         begin_at = c->end;
     }
-    for (size_t i = 0; i < p->n_receipts; i++)
-        receipt_drop(p->receipts[i], true);
-    p->n_receipts = 0;
-    pile_clear(p);
+    for (size_t i = 0; i < p->n_acks; i++)
+        ack_drop(p->acks[i], true);
+    p->n_acks = 0;
+    pending_clear(p);
     if (list_linked(&p->node))
         list_remove(&p->node);
 }
@@ -131,11 +132,11 @@ static void arm_flush(struct writer_lane *l, int64_t due)
         loop_timer_at(l->loop, &l->flush, due);
 }
 
-void writer_lane_pile_changed(struct writer_lane *l, struct lane_stream *ls, unsigned shard, int64_t due)
+void writer_lane_pile_changed(struct writer_lane *l, struct stream_lane *ls, unsigned shard, int64_t due)
 {
-    struct pile *p = &ls->piles[shard];
+    struct pending *p = &ls->piles[shard];
     p->touched = false;
-    if (pile_full(p) || ls->stream->n == 0) {
+    if (pending_full(p) || ls->stream->n == 0) {
         writer_lane_seal(l, ls->stream, shard, p);
         return;
     }
@@ -146,13 +147,13 @@ void writer_lane_pile_changed(struct writer_lane *l, struct lane_stream *ls, uns
     arm_flush(l, p->due);
 }
 
-static void hold(struct pile *p, struct receipt *r)
+static void hold(struct pending *p, struct ack *r)
 {
-    mem_grow(&p->receipts, &p->_cap_receipts, p->n_receipts + 1, sizeof *p->receipts);
-    p->receipts[p->n_receipts++] = receipt_hold(r);
+    mem_grow(&p->acks, &p->_cap_acks, p->n_acks + 1, sizeof *p->acks);
+    p->acks[p->n_acks++] = ack_hold(r);
 }
 
-static int64_t due_of(const struct writer_lane *l, const struct receipt *r)
+static int64_t due_of(const struct writer_lane *l, const struct ack *r)
 {
     return loop_mono(l->loop) + (r && l->flush_ms > PUSH_DELAY_MS ? PUSH_DELAY_MS : l->flush_ms);
 }
@@ -162,60 +163,60 @@ static int64_t due_of(const struct writer_lane *l, const struct receipt *r)
 struct away_job {
     struct loop_task task;
     struct writer_lane *to;
-    struct plan *plan;    /* a reference: `stream` is one of its */
+    struct topology *topology; /* a reference: `stream` is one of its */
     size_t stream;
     unsigned shard;
-    struct receipt *receipt; /* a hold, or NULL */
-    struct pile pile;
+    struct ack *ack; /* a hold, or NULL */
+    struct pending pending;
 };
 
 static void run_away(struct loop_task *task)
 {
     struct away_job *j = CONTAINER(task, struct away_job, task);
     struct writer_lane *l = j->to;
-    const struct stream *stream = &j->plan->streams[j->stream];
+    const struct stream *stream = &j->topology->streams[j->stream];
     if (stream->recent)
-        recent_take(stream->recent, l->id, buf_str(&j->pile.raw), loop_now(l->loop));
-    if (j->plan == l->plan) {
-        struct lane_stream *ls = &l->streams[j->stream];
-        pile_join(&ls->piles[j->shard], &j->pile);
-        if (j->receipt)
-            hold(&ls->piles[j->shard], j->receipt);
-        writer_lane_pile_changed(l, ls, j->shard, due_of(l, j->receipt));
+        recent_take(stream->recent, l->id, buf_str(&j->pending.raw), loop_now(l->loop));
+    if (j->topology == l->topology) {
+        struct stream_lane *ls = &l->streams[j->stream];
+        pending_join(&ls->piles[j->shard], &j->pending);
+        if (j->ack)
+            hold(&ls->piles[j->shard], j->ack);
+        writer_lane_pile_changed(l, ls, j->shard, due_of(l, j->ack));
     } else { /* one of the two lanes has changed its plan already, the other has not: what came before goes first */
         writer_lane_seal_all(l);
-        if (j->receipt)
-            hold(&j->pile, j->receipt);
-        writer_lane_seal(l, stream, j->shard, &j->pile);
+        if (j->ack)
+            hold(&j->pending, j->ack);
+        writer_lane_seal(l, stream, j->shard, &j->pending);
     }
-    if (j->receipt)
-        receipt_drop(j->receipt, true);
-    pile_free(&j->pile);
-    plan_unref(j->plan);
+    if (j->ack)
+        ack_drop(j->ack, true);
+    pending_free(&j->pending);
+    topology_unref(j->topology);
     mem_free(j);
 }
 
-static void send_away(struct writer_lane *l, size_t stream, unsigned shard, struct receipt *r)
+static void send_away(struct writer_lane *l, size_t stream, unsigned shard, struct ack *r)
 {
-    struct pile *p = &l->streams[stream].piles[shard];
+    struct pending *p = &l->streams[stream].piles[shard];
     struct away_job *j = mem_zalloc(sizeof *j);
     j->task.run = run_away;
     j->to = &l->all[shard % l->n_lanes];
-    j->plan = plan_ref(l->plan);
+    j->topology = topology_ref(l->topology);
     j->stream = stream;
     j->shard = shard;
-    j->receipt = r ? receipt_hold(r) : NULL;
-    j->pile = *p;
+    j->ack = r ? ack_hold(r) : NULL;
+    j->pending = *p;
     memset(p, 0, sizeof *p);
     loop_post(j->to->loop, &j->task);
 }
 
 /* --- the end of a batch ------------------------------------------------------------------------------------------- */
 
-static void commit_pile(struct writer_lane *l, size_t i, unsigned shard, struct receipt *r)
+static void sink_commit_pending(struct writer_lane *l, size_t i, unsigned shard, struct ack *r)
 {
-    struct lane_stream *ls = &l->streams[i];
-    struct pile *p = &ls->piles[shard];
+    struct stream_lane *ls = &l->streams[i];
+    struct pending *p = &ls->piles[shard];
     if (!writer_lane_owns(l, shard)) {
         send_away(l, i, shard, r);
         return;
@@ -227,7 +228,7 @@ static void commit_pile(struct writer_lane *l, size_t i, unsigned shard, struct 
     writer_lane_pile_changed(l, ls, shard, due_of(l, r));
 }
 
-static void count_relabel_dropped(struct lane_stream *ls)
+static void count_relabel_dropped(struct stream_lane *ls)
 {
     for (size_t i = 0; ls->dropped > 0 && i < ls->stream->n; i++)
         atomic_fetch_add_explicit(&ls->stream->destinations[i]->relabel_dropped, ls->dropped, memory_order_relaxed);
@@ -237,16 +238,16 @@ static void count_relabel_dropped(struct lane_stream *ls)
 static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *arg)
 {
     struct writer_lane *l = lane_of(sink);
-    struct receipt *r = done ? receipt_new(l->loop, done, arg) : NULL;
+    struct ack *r = done ? ack_new(l->loop, done, arg) : NULL;
     for (size_t i = 0; i < l->n_streams; i++) {
         count_relabel_dropped(&l->streams[i]);
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
             if (l->streams[i].piles[shard].touched)
-                commit_pile(l, i, shard, r);
+                sink_commit_pending(l, i, shard, r);
     }
     if (r)
-        receipt_drop(r, true);
-    reserve(l, -1);
+        ack_drop(r, true);
+    sink_reserve_memory(l, -1);
 }
 
 static void abort_batch(struct sink *sink)
@@ -256,9 +257,10 @@ static void abort_batch(struct sink *sink)
         l->streams[i].dropped = 0;
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
             if (l->streams[i].piles[shard].touched)
-                pile_rollback(&l->streams[i].piles[shard]);
+                pending_rollback(&l->streams[i].piles[shard]);
     }
-    reserve(l, -1);
+    sink_reserve_memory(l, -1);
 }
 
-const struct sink_ops writer_lane_sink_ops = {begin, series, metadata, commit, abort_batch};
+const struct sink_ops writer_lane_sink_ops = {sink_begin_batch, sink_add_series, sink_add_metadata, commit,
+                                              abort_batch};

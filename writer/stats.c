@@ -12,7 +12,7 @@
 struct stats_group writer_stats = STATS_GROUP(WRITER_STATS);
 
 /* One family per row: each is written for all destinations before the next begins, as the format wants it. */
-struct family {
+struct stats_family {
     const char *name;
     enum stats_kind kind;
     const char *help;
@@ -20,21 +20,27 @@ struct family {
     enum { BY_URL, BY_QUEUE, BY_PATH_AND_URL } labels; /* {url}, {name,path}, {path,url}: as vmagent has them */
 };
 
-static double load(const atomic_ullong *c) { return (double)atomic_load_explicit(c, memory_order_relaxed); }
+static double writer_stats_load(const atomic_ullong *c)
+{
+    return (double)atomic_load_explicit(c, memory_order_relaxed);
+}
 
-#define QUEUE(field)  load(&queue_stats(d->queue)->field)
-static double sent_blocks(struct destination *d) { return load(&d->sent_blocks); }
-static double sent_bytes(struct destination *d) { return load(&d->sent_bytes); }
-static double sent_samples(struct destination *d) { return load(&d->sent_samples); }
-static double retries(struct destination *d) { return load(&d->retries); }
-static double errors(struct destination *d) { return load(&d->errors); }
-static double dropped_blocks(struct destination *d) { return load(&d->dropped_blocks) + QUEUE(blocks_dropped); }
+#define QUEUE(field)  writer_stats_load(&queue_stats(d->queue)->field)
+static double sent_blocks(struct destination *d) { return writer_stats_load(&d->sent_blocks); }
+static double writer_stats_sent_bytes(struct destination *d) { return writer_stats_load(&d->sent_bytes); }
+static double sent_samples(struct destination *d) { return writer_stats_load(&d->sent_samples); }
+static double retries(struct destination *d) { return writer_stats_load(&d->retries); }
+static double errors(struct destination *d) { return writer_stats_load(&d->errors); }
+static double dropped_blocks(struct destination *d)
+{
+    return writer_stats_load(&d->dropped_blocks) + QUEUE(blocks_dropped);
+}
 static double dropped_samples(struct destination *d) { return (double)destination_dropped(d); }
-static double partly_stored(struct destination *d) { return load(&d->partly_stored_blocks); }
-static double send_seconds(struct destination *d) { return load(&d->send_ns) / 1e9; }
-static double written_bytes(struct destination *d) { return load(&d->written_bytes); }
-static double relabel_dropped(struct destination *d) { return load(&d->relabel_dropped); }
-static double memory_bytes(struct destination *d) { return load(&d->pending_bytes); }
+static double partly_stored(struct destination *d) { return writer_stats_load(&d->partly_stored_blocks); }
+static double send_seconds(struct destination *d) { return writer_stats_load(&d->send_ns) / 1e9; }
+static double writer_stats_written_bytes(struct destination *d) { return writer_stats_load(&d->written_bytes); }
+static double relabel_dropped(struct destination *d) { return writer_stats_load(&d->relabel_dropped); }
+static double memory_bytes(struct destination *d) { return writer_stats_load(&d->pending_bytes); }
 /* What has been written is counted on disk, also while a copy is in memory. */
 static double pending_bytes(struct destination *d)
 {
@@ -46,7 +52,7 @@ static double oldest_seconds(struct destination *d)
     int64_t since = destination_since(d), now = clock_wall_ms();
     return since > 0 && since < now ? (double)(now - since) / 1000 : 0;
 }
-static double memory_blocks(struct destination *d) { return load(&d->pending_blocks); }
+static double memory_blocks(struct destination *d) { return writer_stats_load(&d->pending_blocks); }
 static double shards(struct destination *d) { return destination_newest(d)->n_shards; }
 static double zstd(struct destination *d) { return atomic_load(&d->zstd); }
 static double queue_pending(struct destination *d) { return (double)queue_bytes(d->queue); }
@@ -68,9 +74,10 @@ static double queue_errors(struct destination *d) { return QUEUE(write_errors); 
 static double queue_sync_seconds(struct destination *d) { return QUEUE(sync_ns) / 1e9; }
 static double queue_syncs(struct destination *d) { return QUEUE(syncs); }
 
-static const struct family families[] = {
+static const struct stats_family families[] = {
     {"vmagent_remotewrite_blocks_sent_total", STATS_COUNTER, "Blocks that the destination took", sent_blocks, BY_URL},
-    {"vmagent_remotewrite_bytes_sent_total", STATS_COUNTER, "Bytes of these blocks on the wire", sent_bytes, BY_URL},
+    {"vmagent_remotewrite_bytes_sent_total", STATS_COUNTER, "Bytes of these blocks on the wire",
+     writer_stats_sent_bytes, BY_URL},
     {"vmagent_remotewrite_block_size_rows_sum", STATS_COUNTER,
      "Samples that the destination took", sent_samples, BY_URL},
     {"vmagent_remotewrite_retries_count_total", STATS_COUNTER, "Requests made again after a failure", retries, BY_URL},
@@ -81,7 +88,7 @@ static const struct family families[] = {
     {"vmagent_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples in these blocks", dropped_samples, BY_URL},
     {"vmagent_remotewrite_send_duration_seconds_total", STATS_COUNTER, "Time spent in requests", send_seconds, BY_URL},
     {"vmagent_remotewrite_conn_bytes_written_total", STATS_COUNTER,
-     "Bytes of requests written to connections, with their heads and before TLS", written_bytes, BY_URL},
+     "Bytes of requests written to connections, with their heads and before TLS", writer_stats_written_bytes, BY_URL},
     {"vmagent_remotewrite_relabel_metrics_dropped_total", STATS_COUNTER,
      "Samples dropped by write_relabel_configs", relabel_dropped, BY_URL},
     {"vmagent_remotewrite_pending_data_bytes", STATS_GAUGE,
@@ -89,12 +96,14 @@ static const struct family families[] = {
     {"sluice_remotewrite_memory_bytes", STATS_GAUGE, "Bytes of pending blocks in memory", memory_bytes, BY_URL},
     {"sluice_remotewrite_oldest_pending_seconds", STATS_GAUGE,
      "Age of the oldest pending block in memory, 0 when there is none", oldest_seconds, BY_URL},
-    {"vmagent_remotewrite_pending_inmemory_blocks", STATS_GAUGE, "Blocks that wait in memory", memory_blocks, BY_PATH_AND_URL},
+    {"vmagent_remotewrite_pending_inmemory_blocks", STATS_GAUGE, "Blocks that wait in memory", memory_blocks,
+     BY_PATH_AND_URL},
     {"vmagent_remotewrite_queues", STATS_GAUGE, "Shards of the destination", shards, BY_URL},
     {"sluice_remotewrite_blocks_partly_stored_total", STATS_COUNTER,
      "Blocks of which the destination rejected some samples and stored the others", partly_stored, BY_URL},
     {"sluice_remotewrite_zstd", STATS_GAUGE, "1 while blocks are sent with zstd, 0 with snappy", zstd, BY_URL},
-    {"vm_persistentqueue_bytes_pending", STATS_GAUGE, "Bytes on disk that are not delivered yet", queue_pending, BY_QUEUE},
+    {"vm_persistentqueue_bytes_pending", STATS_GAUGE, "Bytes on disk that are not delivered yet", queue_pending,
+     BY_QUEUE},
     {"vm_persistentqueue_blocks_dropped_total", STATS_COUNTER,
      "Blocks lost because disk and memory were full, or with deleted files", queue_dropped, BY_QUEUE},
     {"vm_persistentqueue_bytes_dropped_total", STATS_COUNTER, "Bytes of these blocks", queue_bytes_dropped, BY_QUEUE},
@@ -107,21 +116,25 @@ static const struct family families[] = {
      "Bytes of blocks that could not be written to disk and are kept in memory", queue_unwritten, BY_QUEUE},
     {"vm_persistentqueue_bytes_written_total", STATS_COUNTER, "Bytes written to disk", queue_written, BY_QUEUE},
     {"vm_persistentqueue_bytes_read_total", STATS_COUNTER, "Bytes read back from disk", queue_read_bytes, BY_QUEUE},
-    {"vm_persistentqueue_write_duration_seconds_total", STATS_COUNTER, "Time spent writing", queue_write_seconds, BY_QUEUE},
-    {"vm_persistentqueue_read_duration_seconds_total", STATS_COUNTER, "Time spent reading", queue_read_seconds, BY_QUEUE},
+    {"vm_persistentqueue_write_duration_seconds_total", STATS_COUNTER, "Time spent writing", queue_write_seconds,
+     BY_QUEUE},
+    {"vm_persistentqueue_read_duration_seconds_total", STATS_COUNTER, "Time spent reading", queue_read_seconds,
+     BY_QUEUE},
     {"sluice_queue_bad_records_total", STATS_COUNTER,
      "Damaged places in queue files that were passed over", queue_bad, BY_QUEUE},
-    {"sluice_queue_write_errors_total", STATS_COUNTER, "Writes to disk that failed and are retried", queue_errors, BY_QUEUE},
+    {"sluice_queue_write_errors_total", STATS_COUNTER, "Writes to disk that failed and are retried", queue_errors,
+     BY_QUEUE},
     {"sluice_queue_syncs_total", STATS_COUNTER, "Calls of fdatasync", queue_syncs, BY_QUEUE},
     {"vm_filestream_fsync_calls_total", STATS_COUNTER, "Calls of fdatasync", queue_syncs, BY_QUEUE},
-    {"vm_filestream_fsync_duration_seconds_total", STATS_COUNTER, "Time spent in fdatasync", queue_sync_seconds, BY_QUEUE},
+    {"vm_filestream_fsync_duration_seconds_total", STATS_COUNTER, "Time spent in fdatasync", queue_sync_seconds,
+     BY_QUEUE},
 };
 
-struct visit { struct stats_out *out; const struct family *family; };
+struct stats_visit { struct stats_out *out; const struct stats_family *family; };
 
-static void write_value(struct destination *d, void *arg)
+static void writer_stats_write_value(struct destination *d, void *arg)
 {
-    struct visit *v = arg;
+    struct stats_visit *v = arg;
     const struct stats_label url[] = {{"url", str_of(d->name)}};
     const struct stats_label queue[] = {{"name", str_of(d->name)}, {"path", str_of(d->identity)}};
     const struct stats_label both[] = {{"path", str_of(d->identity)}, {"url", str_of(d->name)}};
@@ -132,7 +145,7 @@ static void write_value(struct destination *d, void *arg)
 
 static void write_statuses(struct destination *d, void *arg)
 {
-    struct visit *v = arg;
+    struct stats_visit *v = arg;
     mutex_lock(&d->lock);
     for (size_t i = 0; i < d->n_statuses; i++) {
         char code[24] = "2XX";
@@ -148,10 +161,10 @@ static void write_dropped(struct destination *d, void *arg)
 {
     static const char *const names[] = {"rejected", "too_large", "too_old", "no_space"};
     _Static_assert(LEN(names) == DROP_REASONS, "a name for each reason");
-    struct visit *v = arg;
+    struct stats_visit *v = arg;
     for (int i = 0; i < DROP_REASONS; i++) {
         const struct stats_label labels[] = {{"url", str_of(d->name)}, {"reason", str_of(names[i])}};
-        double n = load(&d->dropped_samples[i]) + (i == DROPPED_NO_SPACE ? QUEUE(samples_dropped) : 0);
+        double n = writer_stats_load(&d->dropped_samples[i]) + (i == DROPPED_NO_SPACE ? QUEUE(samples_dropped) : 0);
         stats_value(v->out, "sluice_remotewrite_samples_dropped_total", labels, 2, n);
     }
 }
@@ -184,18 +197,18 @@ static void write_recent(struct writer *w, struct stats_out *out)
     }
 }
 
-static void collect(struct stats_out *out, void *arg)
+static void writer_collect(struct stats_out *out, void *arg)
 {
     struct writer *w = arg;
     for (size_t i = 0; i < LEN(families); i++) {
         stats_family(out, families[i].name, families[i].kind, families[i].help);
-        writer_each_destination(w, write_value, &(struct visit){out, &families[i]});
+        writer_each_destination(w, writer_stats_write_value, &(struct stats_visit){out, &families[i]});
     }
     stats_family(out, "vmagent_remotewrite_requests_total", STATS_COUNTER,
                  "Requests by answer; status_code 0: no answer came");
-    writer_each_destination(w, write_statuses, &(struct visit){out, NULL});
+    writer_each_destination(w, write_statuses, &(struct stats_visit){out, NULL});
     stats_family(out, "sluice_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples dropped, by reason");
-    writer_each_destination(w, write_dropped, &(struct visit){out, NULL});
+    writer_each_destination(w, write_dropped, &(struct stats_visit){out, NULL});
     orphans_collect(w, out);
     write_recent(w, out);
 }
@@ -204,7 +217,7 @@ void writer_stats_start(struct writer *w)
 {
     stats_register(&writer_stats);
     recent_register_stats();
-    stats_collector(collect, w);
+    stats_collector(writer_collect, w);
 }
 
-void writer_stats_stop(struct writer *w) { stats_collector_remove(collect, w); }
+void writer_stats_stop(struct writer *w) { stats_collector_remove(writer_collect, w); }

@@ -3,7 +3,7 @@
 
 #include "base/compress.h"
 
-enum { VERDICTS_MAX = 1 << 20, TEXTS_MAX = 64 << 20, SCRATCH_RESET = 256 << 10 };
+enum { RELABEL_CACHE_MAX = 1 << 20, TEXTS_MAX = 64 << 20, SCRATCH_RESET = 256 << 10 };
 
 static bool same_map(struct str_map a, struct str_map b)
 {
@@ -105,7 +105,7 @@ void stream_labels_free(struct stream_labels *l)
     for (size_t i = 0; i < l->n_additions; i++)
         buf_free(&l->additions[i].wire);
     mem_free(l->additions);
-    mem_free(l->verdicts);
+    mem_free(l->entries);
     buf_free(&l->texts);
     buf_free(&l->out);
     builder_free(&l->builder);
@@ -137,64 +137,64 @@ static bool run_chain(struct stream_labels *l, struct labels in, struct labels *
 
 /* --- verdicts ----------------------------------------------------------------------------------------------------- */
 
-static void forget(struct stream_labels *l)
+static void relabel_cache_clear(struct stream_labels *l)
 {
-    memset(l->verdicts, 0, l->cap * sizeof *l->verdicts);
+    memset(l->entries, 0, l->cap * sizeof *l->entries);
     l->n = 0;
     buf_clear(&l->texts);
 }
 
-static struct verdict *slot_of(struct verdict *slots, size_t cap, uint64_t hash)
+static struct relabel_entry *relabel_cache_slot(struct relabel_entry *slots, size_t cap, uint64_t hash)
 {
     size_t i = hash & (cap - 1);
-    while (slots[i].n_kind != VERDICT_NONE && slots[i].hash != hash)
+    while (slots[i].n_kind != RELABEL_ENTRY_NONE && slots[i].hash != hash)
         i = (i + 1) & (cap - 1);
     return &slots[i];
 }
 
-static void grow(struct stream_labels *l)
+static void relabel_cache_grow(struct stream_labels *l)
 {
     size_t cap = l->cap ? l->cap * 2 : 256;
-    struct verdict *slots = mem_zalloc(cap * sizeof *slots);
+    struct relabel_entry *slots = mem_zalloc(cap * sizeof *slots);
     for (size_t i = 0; i < l->cap; i++)
-        if (l->verdicts[i].n_kind != VERDICT_NONE)
-            *slot_of(slots, cap, l->verdicts[i].hash) = l->verdicts[i];
-    mem_free(l->verdicts);
-    l->verdicts = slots;
+        if (l->entries[i].n_kind != RELABEL_ENTRY_NONE)
+            *relabel_cache_slot(slots, cap, l->entries[i].hash) = l->entries[i];
+    mem_free(l->entries);
+    l->entries = slots;
     l->cap = cap;
 }
 
 static void remember(struct stream_labels *l, uint64_t hash, struct labels in, bool kept, struct labels out)
 {
-    if (l->n >= VERDICTS_MAX || l->texts.n > TEXTS_MAX)
-        forget(l);
+    if (l->n >= RELABEL_CACHE_MAX || l->texts.n > TEXTS_MAX)
+        relabel_cache_clear(l);
     if (l->n * 4 >= l->cap * 3)
-        grow(l);
-    struct verdict *v = slot_of(l->verdicts, l->cap, hash);
+        relabel_cache_grow(l);
+    struct relabel_entry *v = relabel_cache_slot(l->entries, l->cap, hash);
     l->n++;
     v->hash = hash;
     if (!kept) {
-        v->n_kind = VERDICT_DROPPED;
+        v->n_kind = RELABEL_ENTRY_DROPPED;
     } else if (labels_equal(in, out)) {
-        v->n_kind = VERDICT_SAME;
+        v->n_kind = RELABEL_ENTRY_SAME;
     } else {
         v->at = (uint32_t)l->texts.n;
-        v->n_kind = out.n << 2 | VERDICT_CHANGED;
+        v->n_kind = out.n << 2 | RELABEL_ENTRY_CHANGED;
         buf_add(&l->texts, &out.count, sizeof out.count);
         buf_add(&l->texts, out.p, out.n);
     }
 }
 
-static bool recall(const struct stream_labels *l, const struct verdict *v, struct labels in, struct labels *out)
+static bool recall(const struct stream_labels *l, const struct relabel_entry *v, struct labels in, struct labels *out)
 {
-    enum verdict_kind kind = v->n_kind & 3;
+    enum relabel_result kind = v->n_kind & 3;
     *out = in;
-    if (kind == VERDICT_CHANGED) {
+    if (kind == RELABEL_ENTRY_CHANGED) {
         memcpy(&out->count, l->texts.p + v->at, sizeof out->count);
         out->p = (const uint8_t *)l->texts.p + v->at + sizeof out->count;
         out->n = v->n_kind >> 2;
     }
-    return kind != VERDICT_DROPPED;
+    return kind != RELABEL_ENTRY_DROPPED;
 }
 
 bool stream_labels_apply(struct stream_labels *l, struct labels in, struct labels *out)
@@ -206,8 +206,8 @@ bool stream_labels_apply(struct stream_labels *l, struct labels in, struct label
     }
     uint64_t hash = hash_keyed(in.p, in.n); /* a verdict is found by it alone */
     if (l->cap > 0) {
-        struct verdict *v = slot_of(l->verdicts, l->cap, hash);
-        if (v->n_kind != VERDICT_NONE)
+        struct relabel_entry *v = relabel_cache_slot(l->entries, l->cap, hash);
+        if (v->n_kind != RELABEL_ENTRY_NONE)
             return recall(l, v, in, out);
     }
     bool kept = run_chain(l, in, out);

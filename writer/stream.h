@@ -26,13 +26,14 @@ bool stream_same(const struct stream *s, struct relabel_rules rules, struct str_
 
 /* What relabel rules said of a series: 16 bytes each, by hash of its labels; forgotten all at once over a limit.
  * Without rules nothing is kept: splicing a few labels into sorted ones is cheaper than looking them up. */
-enum verdict_kind { VERDICT_NONE, VERDICT_SAME, VERDICT_DROPPED, VERDICT_CHANGED };
-struct verdict { uint64_t hash; uint32_t at, n_kind; }; /* CHANGED: bytes at `at` of texts; n_kind = n << 2 | kind */
+enum relabel_result { RELABEL_ENTRY_NONE, RELABEL_ENTRY_SAME, RELABEL_ENTRY_DROPPED, RELABEL_ENTRY_CHANGED };
+/* CHANGED: bytes at `at` of texts; n_kind = n << 2 | kind */
+struct relabel_entry { uint64_t hash; uint32_t at, n_kind; };
 struct addition { struct str name; struct buf wire; bool override; }; /* override: also where the label is already */
 struct stream_labels {
     const struct stream *stream;
     struct addition *additions; size_t n_additions; /* external and extra labels by name; when there are no rules */
-    struct verdict *verdicts; size_t n, cap;
+    struct relabel_entry *entries; size_t n, cap;
     struct buf texts;
     struct labels_builder builder;
     struct arena scratch;

@@ -17,7 +17,7 @@ struct writer *writer_new(const struct writer_env *env, struct err *err UNUSED)
     w->dir = str_dup(env->queue_dir);
     w->env.queue_dir = str_of(w->dir);
     mutex_init(&w->lock);
-    list_init(&w->leaving);
+    list_init(&w->retiring);
     w->lanes = mem_zalloc(env->n_lanes * sizeof *w->lanes);
     for (unsigned i = 0; i < env->n_lanes; i++)
         writer_lane_init(&w->lanes[i], i, env->n_lanes, env->lanes[i], w->lanes, flush_ms);
@@ -34,7 +34,7 @@ void writer_free(struct writer *w)
     mem_free(w->lanes);
     mem_free(w->destinations);
     mem_free(w->awaiting);
-    plan_unref(w->plan);
+    topology_unref(w->topology);
     if (w->recent)
         recent_unref(w->recent);
     queue_lock_free(w->queue_lock);
@@ -49,7 +49,7 @@ struct sink *writer_sink(struct writer *w, unsigned lane) { return &w->lanes[lan
 
 enum { QUEUES_MS = 4000 }; /* longest wait for the disks; queues retry failed writes for 3 s of it */
 
-struct stop_job {
+struct writer_stop_job {
     struct loop_task task;
     struct loop_timer poll;
     struct writer *writer;
@@ -59,30 +59,30 @@ struct stop_job {
 
 static void run_lane_stopped(struct loop_task *task)
 {
-    struct stop_job *j = CONTAINER(task, struct stop_job, task);
+    struct writer_stop_job *j = CONTAINER(task, struct writer_stop_job, task);
     struct writer *w = j->writer;
     mem_free(j);
     if (--w->lanes_stopping > 0)
         return;
-    plan_unref(w->plan);
-    w->plan = NULL;
+    topology_unref(w->topology);
+    w->topology = NULL;
     writer_retire_gone(w, NULL);
-    loop_timer_in(w->env.main, &w->give_up, QUEUES_MS);
+    loop_timer_in(w->env.main, &w->regex_plan_give_up, QUEUES_MS);
     writer_stop_when_left(w);
 }
 
 void writer_stop_when_left(struct writer *w)
 {
-    if (w->stopped == NULL || w->lanes_stopping > 0 || !list_empty(&w->leaving) || w->abandoned)
+    if (w->stopped == NULL || w->lanes_stopping > 0 || !list_empty(&w->retiring) || w->abandoned)
         return;
-    loop_timer_stop(w->env.main, &w->give_up);
+    loop_timer_stop(w->env.main, &w->regex_plan_give_up);
     w->stopped(w->stopped_arg);
 }
 
 /* A disk does not respond. What the threads that wait for it may touch must stay where it is. */
 static void run_stop_give_up(struct loop_timer *timer)
 {
-    struct writer *w = CONTAINER(timer, struct writer, give_up);
+    struct writer *w = CONTAINER(timer, struct writer, regex_plan_give_up);
     w->abandoned = true;
     leaving_abandon(w);
     w->stopped(w->stopped_arg);
@@ -93,7 +93,7 @@ bool writer_abandoned(const struct writer *w) { return w->abandoned; }
 /* Waits for the last answers, within the grace. */
 static void poll_stop(struct loop_timer *timer)
 {
-    struct stop_job *j = CONTAINER(timer, struct stop_job, poll);
+    struct writer_stop_job *j = CONTAINER(timer, struct writer_stop_job, poll);
     struct writer_lane *l = j->lane;
     if (!writer_lane_idle(l) && loop_mono(l->loop) < j->until) {
         loop_timer_in(l->loop, &j->poll, 10);
@@ -104,9 +104,9 @@ static void poll_stop(struct loop_timer *timer)
     loop_post(j->writer->env.main, &j->task);
 }
 
-static void run_stop(struct loop_task *task)
+static void writer_run_stop(struct loop_task *task)
 {
-    struct stop_job *j = CONTAINER(task, struct stop_job, task);
+    struct writer_stop_job *j = CONTAINER(task, struct writer_stop_job, task);
     writer_lane_seal_all(j->lane);
     j->until = loop_mono(j->lane->loop) + j->writer->grace;
     j->poll.run = poll_stop;
@@ -119,12 +119,12 @@ void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), vo
     w->stopped_arg = arg;
     w->grace = grace_ms;
     w->lanes_stopping = w->env.n_lanes;
-    w->give_up.run = run_stop_give_up;
+    w->regex_plan_give_up.run = run_stop_give_up;
     writer_run_awaiting(w);
     loop_timer_stop(w->env.main, &w->orphans_timer);
     for (unsigned i = 0; i < w->env.n_lanes; i++) {
-        struct stop_job *j = mem_zalloc(sizeof *j);
-        j->task.run = run_stop;
+        struct writer_stop_job *j = mem_zalloc(sizeof *j);
+        j->task.run = writer_run_stop;
         j->writer = w;
         j->lane = &w->lanes[i];
         loop_post(w->env.lanes[i], &j->task);

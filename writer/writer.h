@@ -82,7 +82,7 @@ bool writer_check_destination(const struct destination_conf *all, size_t i, stru
  * Destinations whose identity (name or URL without query) stays keep their queue; queues of destinations that went
  * are drained no more and kept on disk. */
 struct writer_change;
-struct writer_change *writer_prepare(struct writer *w, const struct writer_plan *plan, struct err *err) MUST_USE;
+struct writer_change *writer_prepare(struct writer *w, const struct writer_plan *topology, struct err *err) MUST_USE;
 void writer_commit(struct writer_change *c, void (*release)(void *arg), void *release_arg);
 void writer_cancel(struct writer_change *c);
 /* Main: posts the task to the main loop once the newest plan is in force on every lane, or the writer is stopped. */
@@ -90,9 +90,9 @@ void writer_await(struct writer *w, struct loop_task *task);
 bool writer_ready(struct writer *w); /* any thread: the first plan is in force; before that a sink says busy */
 bool writer_takes(struct writer *w); /* any thread: what is written to a sink goes somewhere, on every lane */
 struct sink *writer_sink(struct writer *w, unsigned lane);
-/* Seals open blocks, sends for at most grace_ms, writes the rest to disk, syncs; done on the main loop. Disks are waited
- * for no longer than 4 s; when one does not respond until then, the writer is abandoned: its threads may still run, so
- * that nothing of it, nor a lane's loop, may be freed, and the process must end. */
+/* Seals open blocks, sends for at most grace_ms, writes the rest to disk, syncs; done on the main loop. Disks are
+ * waited for no longer than 4 s; when one does not respond until then, the writer is abandoned: its threads may still
+ * run, so that nothing of it, nor a lane's loop, may be freed, and the process must end. */
 void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), void *arg);
 bool writer_abandoned(const struct writer *w);
 void writer_free(struct writer *w);

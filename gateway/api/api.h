@@ -7,7 +7,7 @@
 #include "base/stats.h"
 #include "gateway/http.h"
 
-/* write.c: remote write in. ROUTE_LATER: the reply goes out when the batch is as safe as the destinations'
+/* write.c: remote write in. ROUTE_ON_WORKER: the reply goes out when the batch is as safe as the destinations'
  * durability asks. */
 void api_write(struct http_request *r);
 struct write_buffers;
@@ -31,7 +31,7 @@ void api_scrape_pools(struct http_request *r);
 void api_targets_metadata(struct http_request *r);
 
 /* lifecycle.c */
-void api_reload(struct http_request *r); /* ROUTE_LATER */
+void api_reload(struct http_request *r); /* ROUTE_ON_WORKER */
 void api_quit(struct http_request *r);
 void api_healthy(struct http_request *r);
 void api_ready(struct http_request *r);

@@ -38,7 +38,7 @@ static void charge_reply_buffer(struct api_call *c)
     buf_charge_anyway(out, &gateway.queries);
 }
 
-static bool run(struct api_call *c, api_body *body)
+static bool api_call_run(struct api_call *c, api_body *body)
 {
     if (setjmp(c->_full))
         return false;
@@ -65,7 +65,7 @@ bool api_reply_end(struct api_call *c)
 
 void api_deadline(struct api_call *c, int64_t timeout) { c->q.deadline_mono = c->r->started_mono + timeout; }
 
-static void begin(struct api_call *c, struct http_request *r)
+static void api_call_begin(struct api_call *c, struct http_request *r)
 {
     *c = (struct api_call){.r = r, .arena = &r->arena, .json.out = &r->out, .notes.arena = &r->arena};
     c->q = (struct query_ctx){.arena = c->arena, .notes = &c->notes, .canceled = &r->canceled, .user = worker_self()};
@@ -77,8 +77,8 @@ static void begin(struct api_call *c, struct http_request *r)
 
 static bool run_with_upstream(struct api_call *c, struct http_request *r, api_body *body)
 {
-    begin(c, r);
-    bool ok = run(c, body);
+    api_call_begin(c, r);
+    bool ok = api_call_run(c, body);
     worker_turn_end(c->q.user);
     c->arena->on_full = NULL;
     if (!ok) { /* the reply is an error then, which is short */
@@ -93,12 +93,12 @@ static bool run_with_upstream(struct api_call *c, struct http_request *r, api_bo
     return ok;
 }
 
-static void free_tree(void *tree) { promql_free(tree); }
+static void api_free_expr(void *tree) { promql_free(tree); }
 
 struct expr *api_parse(struct api_call *c)
 {
     struct expr *tree = promql_parse(c->arena, form_get(&c->r->form, "query"), &(struct promql_syntax){0}, &c->err);
-    return tree && arena_at_end(c->arena, free_tree, tree) ? tree : NULL;
+    return tree && arena_at_end(c->arena, api_free_expr, tree) ? tree : NULL;
 }
 
 static bool refused(struct http_request *r)
@@ -135,7 +135,7 @@ void api_write_notes(struct json_writer *w, const struct notes *n)
     write_list(w, "infos", "info", &n->infos);
 }
 
-void api_answer(struct http_request *r, api_body *body)
+void api_respond(struct http_request *r, api_body *body)
 {
     struct api_call c;
     if (refused(r))
@@ -153,8 +153,8 @@ void api_answer(struct http_request *r, api_body *body)
     }
 }
 
-void api_answer_plain(struct http_request *r, api_body *body,
-                      void (*fail)(struct http_request *r, const struct err *err))
+void api_respond_plain(struct http_request *r, api_body *body,
+                       void (*fail)(struct http_request *r, const struct err *err))
 {
     struct api_call c;
     if (!refused(r) && !run_with_upstream(&c, r, body))

@@ -4,9 +4,9 @@
  *
  *   {"status":"success","data":DATA,"warnings":[...],"infos":[...]}
  *
- * A body appends DATA to `json` and returns true, or fills `err` and returns false. It may also set the request's status
- * to 204: no data at all. When the arena's budget is spent, wherever that happens, the request ends with ERR_LIMIT; so a
- * body keeps nothing but what the arena (arena_at_end) or `end` gives back.
+ * A body appends DATA to `json` and returns true, or fills `err` and returns false. It may also set the request's
+ * status to 204: no data at all. When the arena's budget is spent, wherever that happens, the request ends with
+ * ERR_LIMIT; so a body keeps nothing but what the arena (arena_at_end) or `end` gives back.
  */
 #ifndef GATEWAY_API_CALL_H
 #define GATEWAY_API_CALL_H
@@ -33,11 +33,11 @@ struct api_call { /* of one worker */
     jmp_buf _full;
 };
 typedef bool api_body(struct api_call *c);
-void api_answer(struct http_request *r, api_body *body);
+void api_respond(struct http_request *r, api_body *body);
 
 /* The same without the envelope: the body writes the whole reply. */
-void api_answer_plain(struct http_request *r, api_body *body,
-                      void (*fail)(struct http_request *r, const struct err *err));
+void api_respond_plain(struct http_request *r, api_body *body,
+                       void (*fail)(struct http_request *r, const struct err *err));
 
 /* The parameter `query` as a tree that goes with the arena; NULL with the parser's words. */
 struct expr *api_parse(struct api_call *c);

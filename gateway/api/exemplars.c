@@ -74,7 +74,7 @@ static void write_set(struct json_writer *w, const struct exemplar_set *set)
     buf_free(&labels);
 }
 
-static bool exemplars(struct api_call *c)
+static bool api_exemplars_list(struct api_call *c)
 {
     struct series_query sq = {0};
     struct exemplar_set set = {0};
@@ -97,4 +97,4 @@ static bool exemplars(struct api_call *c)
     return true;
 }
 
-void api_query_exemplars(struct http_request *r) { api_answer(r, exemplars); }
+void api_query_exemplars(struct http_request *r) { api_respond(r, api_exemplars_list); }

@@ -22,7 +22,7 @@ struct federation {
     struct config *config;               /* whose external labels are added; NULL before */
 };
 
-static void end(struct api_call *c)
+static void federate_end(struct api_call *c)
 {
     struct federation *f = c->end_arg;
     for (size_t i = 0; i < f->n_sets; i++)
@@ -33,7 +33,7 @@ static void end(struct api_call *c)
 
 /* ---- gathering ---- */
 
-static bool select_all(struct api_call *c, struct federation *f, const struct selector_params *selectors)
+static bool federate_select(struct api_call *c, struct federation *f, const struct selector_params *selectors)
 {
     struct select *wanted = ARENA_ARRAY(c->arena, struct select, selectors->n);
     for (size_t i = 0; i < selectors->n; i++)
@@ -61,7 +61,7 @@ static void add_latest(struct federation *f, const struct series_set *set, const
     f->items[f->n++] = (struct latest){s->labels, newest.t, newest.v};
 }
 
-static bool gather(struct api_call *c, struct federation *f, struct series_set *set)
+static bool federate_gather(struct api_call *c, struct federation *f, struct series_set *set)
 {
     struct series s;
     for (size_t i = 0; i < set->n; i++) {
@@ -84,7 +84,7 @@ static void add_external_labels(struct api_call *c, struct federation *f)
 
 /* ---- writing ---- */
 
-static int by_name(const void *a, const void *b)
+static int federate_compare_names(const void *a, const void *b)
 {
     const struct latest *x = a, *y = b;
     int order = str_cmp(labels_name(x->labels), labels_name(y->labels));
@@ -105,7 +105,7 @@ static void write_escaped(struct buf *out, struct str name, bool metric)
 }
 
 /* The text format escapes these three alone. */
-static void write_value(struct buf *out, struct str value)
+static void federate_write_value(struct buf *out, struct str value)
 {
     buf_add_char(out, '"');
     for (size_t i = 0; i < value.n; i++)
@@ -123,19 +123,19 @@ static void write_label_name(struct buf *out, struct str name, bool utf8)
     if (label_name_legacy(name))
         buf_add_str(out, name);
     else if (utf8)
-        write_value(out, name);
+        federate_write_value(out, name);
     else
         write_escaped(out, name, false);
 }
 
-static void write_labels(struct buf *out, struct labels l, bool plain, bool utf8)
+static void federate_write_labels(struct buf *out, struct labels l, bool plain, bool utf8)
 {
     struct labels_iter it = labels_iter(l);
     struct label label;
     const char *comma = "";
     buf_add_char(out, '{');
     if (!plain) {
-        write_value(out, labels_name(l));
+        federate_write_value(out, labels_name(l));
         comma = ",";
     }
     while (labels_next(&it, &label)) {
@@ -144,7 +144,7 @@ static void write_labels(struct buf *out, struct labels l, bool plain, bool utf8
         buf_add_z(out, comma);
         write_label_name(out, label.name, utf8);
         buf_add_char(out, '=');
-        write_value(out, label.value);
+        federate_write_value(out, label.value);
         comma = ",";
     }
     if (labels_get(l, STR("instance")).p == NULL)
@@ -158,7 +158,7 @@ static void write_type(struct buf *out, struct str name, bool plain)
     if (plain)
         write_escaped(out, name, true);
     else
-        write_value(out, name);
+        federate_write_value(out, name);
     buf_add_z(out, " untyped\n");
 }
 
@@ -174,7 +174,7 @@ static void write_all(struct buf *out, const struct federation *f, bool utf8)
             write_type(out, name, plain);
         if (plain)
             write_escaped(out, name, true);
-        write_labels(out, s->labels, plain, utf8);
+        federate_write_labels(out, s->labels, plain, utf8);
         buf_add_char(out, ' ');
         char value[NUM_MAX];
         buf_add(out, value, num_format_go(value, s->v)); /* as the text format is written by Go: 1e+06 */
@@ -189,16 +189,16 @@ static bool federate(struct api_call *c)
     struct selector_params selectors;
     struct federation *f = ARENA_NEW(c->arena, struct federation);
     *f = (struct federation){.now = clock_wall_ms(), .lookback = gateway.flags.query_lookback};
-    c->end = end;
+    c->end = federate_end;
     c->end_arg = f;
-    if (!param_selectors(c->arena, &c->r->form, &selectors, &c->err) || !select_all(c, f, &selectors))
+    if (!param_selectors(c->arena, &c->r->form, &selectors, &c->err) || !federate_select(c, f, &selectors))
         return false;
     for (size_t i = 0; i < f->n_sets; i++)
-        if (!gather(c, f, &f->sets[i]))
+        if (!federate_gather(c, f, &f->sets[i]))
             return false;
     add_external_labels(c, f);
     if (f->n > 1)
-        qsort(f->items, f->n, sizeof *f->items, by_name);
+        qsort(f->items, f->n, sizeof *f->items, federate_compare_names);
     bool utf8 = str_find_str(http_header(c->r, "Accept"), STR("escaping=allow-utf-8")) < http_header(c->r, "Accept").n;
     c->r->content_type = utf8 ? "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8"
                               : "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
@@ -207,10 +207,10 @@ static bool federate(struct api_call *c)
     return api_reply_end(c);
 }
 
-static void fail(struct http_request *r, const struct err *err)
+static void federate_fail(struct http_request *r, const struct err *err)
 {
     http_text(r, err_http_status(err->kind), err->text);
     buf_add_char(&r->out, '\n');
 }
 
-void api_federate(struct http_request *r) { api_answer_plain(r, federate, fail); }
+void api_federate(struct http_request *r) { api_respond_plain(r, federate, federate_fail); }

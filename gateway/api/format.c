@@ -4,7 +4,7 @@
 #include "gateway/api/query.h"
 #include "promql/promql.h"
 
-static struct expr *parse(struct api_call *c)
+static struct expr *api_format_parse(struct api_call *c)
 {
     struct expr *tree = api_parse(c);
     if (tree == NULL)
@@ -14,7 +14,7 @@ static struct expr *parse(struct api_call *c)
 
 static bool format_query(struct api_call *c)
 {
-    struct expr *tree = parse(c);
+    struct expr *tree = api_format_parse(c);
     if (tree == NULL)
         return false;
     api_reply_begin(c);
@@ -28,7 +28,7 @@ static bool format_query(struct api_call *c)
 
 static bool parse_query(struct api_call *c)
 {
-    struct expr *tree = parse(c);
+    struct expr *tree = api_format_parse(c);
     if (tree == NULL)
         return false;
     api_reply_begin(c);
@@ -36,5 +36,5 @@ static bool parse_query(struct api_call *c)
     return api_reply_end(c);
 }
 
-void api_format_query(struct http_request *r) { api_answer(r, format_query); }
-void api_parse_query(struct http_request *r) { api_answer(r, parse_query); }
+void api_format_query(struct http_request *r) { api_respond(r, format_query); }
+void api_parse_query(struct http_request *r) { api_respond(r, parse_query); }

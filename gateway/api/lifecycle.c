@@ -31,7 +31,7 @@ void api_reload(struct http_request *r)
         http_text(r, 503, "Service Unavailable\n");
         http_finish(r);
     } else
-        gateway_ask_reload(r->lane, on_reloaded, r);
+        gateway_request_reload(r->lane, on_reloaded, r);
 }
 
 void api_quit(struct http_request *r)
@@ -39,7 +39,7 @@ void api_quit(struct http_request *r)
     if (!lifecycle_allowed(r, gateway.flags.enable_lifecycle))
         return;
     http_text(r, 200, "Requesting termination... Goodbye!\n");
-    gateway_ask_quit();
+    gateway_request_quit();
 }
 
 void api_healthy(struct http_request *r) { http_text(r, 200, "sluice is Healthy.\n"); }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Types and help texts: those of our own targets and those of the upstream, each distinct one once, sorted by metric. */
+/* Types and help texts: those of our own targets and those of the upstream, each distinct one once, sorted by metric.
+ * */
 #include "gateway/api/call.h"
 #include "gateway/api/params.h"
 #include "gateway/api/query.h"
@@ -9,7 +10,7 @@
 
 struct families { struct metadata *items; size_t n; };
 
-static int compare(const struct metadata *a, const struct metadata *b)
+static int api_metadata_compare(const struct metadata *a, const struct metadata *b)
 {
     int c = str_cmp(a->family, b->family);
     if (c == 0)
@@ -19,9 +20,10 @@ static int compare(const struct metadata *a, const struct metadata *b)
     return c ? c : str_cmp(a->unit, b->unit);
 }
 
-static int by_content(const void *a, const void *b) { return compare(a, b); }
+static int by_content(const void *a, const void *b) { return api_metadata_compare(a, b); }
 
-/* The scraper copies under its locks, where the arena must not jump: what is too much is found by the next allocation. */
+/* The scraper copies under its locks, where the arena must not jump: what is too much is found by the next allocation.
+ * */
 static void own_families(struct api_call *c, struct str metric, struct target_metadata **own, size_t *n)
 {
     size_t budget = c->arena->max;
@@ -30,7 +32,7 @@ static void own_families(struct api_call *c, struct str metric, struct target_me
     c->arena->max = budget;
 }
 
-static bool collect(struct api_call *c, struct str metric, struct families *out)
+static bool api_metadata_collect(struct api_call *c, struct str metric, struct families *out)
 {
     struct target_metadata *own;
     struct metadata_set others = {0};
@@ -68,7 +70,7 @@ static size_t write_family(struct json_writer *w, const struct families *all, si
     json_key_str(w, first->family);
     json_begin_array(w);
     for (; i < all->n && str_eq(all->items[i].family, first->family); i++) {
-        bool again = &all->items[i] != first && compare(&all->items[i], &all->items[i - 1]) == 0;
+        bool again = &all->items[i] != first && api_metadata_compare(&all->items[i], &all->items[i - 1]) == 0;
         if (again || (most > 0 && written >= most))
             continue;
         write_one(w, &all->items[i]);
@@ -78,14 +80,14 @@ static size_t write_family(struct json_writer *w, const struct families *all, si
     return i;
 }
 
-static bool metadata(struct api_call *c)
+static bool api_metadata_list(struct api_call *c)
 {
     const struct form *f = &c->r->form;
     struct families all = {0};
     int64_t limit, per_metric, written = 0;
     if (!param_number(f, "limit", &limit, &c->err) || !param_number(f, "limit_per_metric", &per_metric, &c->err))
         return false;
-    if (!collect(c, form_get(f, "metric"), &all))
+    if (!api_metadata_collect(c, form_get(f, "metric"), &all))
         return false;
     json_begin_object(&c->json);
     for (size_t i = 0; i < all.n && (limit < 0 || written < limit); written++)
@@ -94,4 +96,4 @@ static bool metadata(struct api_call *c)
     return true;
 }
 
-void api_metadata(struct http_request *r) { api_answer(r, metadata); }
+void api_metadata(struct http_request *r) { api_respond(r, api_metadata_list); }

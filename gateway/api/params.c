@@ -12,7 +12,7 @@ static bool invalid(struct err *err, const char *name) { return err_wrap(err, "i
 
 /* ---- times ---- */
 
-static bool read_time(struct str s, int64_t *ms, struct err *err)
+static bool params_read_time(struct str s, int64_t *ms, struct err *err)
 {
     return time_parse(s, ms) || err_set(err, ERR_BAD_DATA, "cannot parse \"%.*s\" to a valid timestamp", STR_ARG(s));
 }
@@ -21,7 +21,7 @@ bool param_time(const struct form *f, const char *name, int64_t fallback, int64_
 {
     struct str s = form_get(f, name);
     *ms = fallback;
-    if (s.n == 0 || read_time(s, ms, err))
+    if (s.n == 0 || params_read_time(s, ms, err))
         return true;
     err_wrap(err, "invalid time value for '%s'", name);
     return invalid(err, name);
@@ -35,11 +35,12 @@ bool param_window(const struct form *f, int64_t *start, int64_t *end, struct err
 /* ---- durations ---- */
 
 /* Float seconds, below a millisecond rounded down, or Prometheus' form. Nanoseconds must fit 64 bits, as in Go. */
-static bool read_duration(struct str s, int64_t *ms, struct err *err)
+static bool params_read_duration(struct str s, int64_t *ms, struct err *err)
 {
     double seconds;
     if (!num_parse(s, &seconds))
-        return duration_parse(s, ms) || err_set(err, ERR_BAD_DATA, "cannot parse \"%.*s\" to a valid duration", STR_ARG(s));
+        return duration_parse(s, ms) || err_set(err, ERR_BAD_DATA, "cannot parse \"%.*s\" to a valid duration",
+                                                STR_ARG(s));
     if (!(fabs(seconds * 1e9) < 9223372036854775808.0))
         return err_set(err, ERR_BAD_DATA, "cannot parse \"%.*s\" to a valid duration. It overflows int64", STR_ARG(s));
     *ms = (int64_t)(seconds * 1000);
@@ -52,7 +53,7 @@ bool param_timeout(const struct form *f, int64_t cap, int64_t *ms, struct err *e
     *ms = cap;
     if (s.n == 0)
         return true;
-    if (!read_duration(s, ms, err))
+    if (!params_read_duration(s, ms, err))
         return invalid(err, "timeout");
     if (cap > 0 && *ms > cap)
         *ms = cap;
@@ -63,7 +64,7 @@ bool param_lookback(const struct form *f, int64_t fallback, int64_t *ms, struct 
 {
     struct str s = form_get(f, "lookback_delta");
     *ms = fallback;
-    if (s.n > 0 && !read_duration(s, ms, err))
+    if (s.n > 0 && !params_read_duration(s, ms, err))
         return err_wrap(err, "error parsing lookback delta duration");
     if (*ms <= 0)
         *ms = fallback;
@@ -72,25 +73,26 @@ bool param_lookback(const struct form *f, int64_t fallback, int64_t *ms, struct 
 
 /* ---- the grid of a range query ---- */
 
-static bool grid_time(const struct form *f, const char *name, int64_t *ms, struct err *err)
+static bool params_grid_time(const struct form *f, const char *name, int64_t *ms, struct err *err)
 {
-    return read_time(form_get(f, name), ms, err) || invalid(err, name);
+    return params_read_time(form_get(f, name), ms, err) || invalid(err, name);
 }
 
 /* A step below a millisecond would be none at all. */
 static bool grid_step(const struct form *f, int64_t *ms, struct err *err)
 {
-    if (!read_duration(form_get(f, "step"), ms, err))
+    if (!params_read_duration(form_get(f, "step"), ms, err))
         return invalid(err, "step");
     if (*ms > 0)
         return true;
-    err_set(err, ERR_BAD_DATA, "zero or negative query resolution step widths are not accepted. Try a positive integer");
+    err_set(err, ERR_BAD_DATA,
+            "zero or negative query resolution step widths are not accepted. Try a positive integer");
     return invalid(err, "step");
 }
 
 bool param_grid(const struct form *f, struct grid_params *g, struct err *err)
 {
-    if (!grid_time(f, "start", &g->start, err) || !grid_time(f, "end", &g->end, err))
+    if (!params_grid_time(f, "start", &g->start, err) || !params_grid_time(f, "end", &g->end, err))
         return false;
     if (g->end < g->start) {
         err_set(err, ERR_BAD_DATA, "end timestamp must not be before start time");
@@ -106,7 +108,7 @@ bool param_grid(const struct form *f, struct grid_params *g, struct err *err)
 
 /* ---- numbers ---- */
 
-static bool is_whole(struct str s)
+static bool params_is_whole_number(struct str s)
 {
     if (s.n > 1 && (s.p[0] == '-' || s.p[0] == '+'))
         s = str_skip(s, 1);
@@ -122,7 +124,7 @@ bool param_limit(const struct form *f, size_t *limit, struct err *err)
     int64_t n = 0;
     if (s.n > 0 && !num_parse_i64(s, &n))
         err_set(err, ERR_BAD_DATA, "strconv.Atoi: parsing \"%.*s\": %s", STR_ARG(s),
-                is_whole(s) ? "value out of range" : "invalid syntax");
+                params_is_whole_number(s) ? "value out of range" : "invalid syntax");
     else if (n < 0)
         err_set(err, ERR_BAD_DATA, "limit must be non-negative");
     else {
@@ -187,7 +189,7 @@ bool param_selectors_narrow(const struct selector_params *s, struct err *err)
 
 /* ---- label names ---- */
 
-static int hex_digit(char c)
+static int params_hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -196,12 +198,12 @@ static int hex_digit(char c)
 }
 
 /* Behind an underscore: "_" is an underscore, "2e_" the code point U+2E, of at most six digits. */
-static bool unescape_rune(struct str *s, struct buf *out)
+static bool params_unescape_rune(struct str *s, struct buf *out)
 {
     uint32_t rune = 0;
     size_t n = 0;
     for (; n < s->n && s->p[n] != '_'; n++) {
-        int digit = hex_digit(s->p[n]);
+        int digit = params_hex_digit(s->p[n]);
         if (digit < 0 || n == 6)
             return false;
         rune = rune << 4 | (uint32_t)digit;
@@ -217,14 +219,14 @@ static bool unescape_rune(struct str *s, struct buf *out)
     return true;
 }
 
-static bool unescape(struct str s, struct buf *out)
+static bool params_unescape(struct str s, struct buf *out)
 {
     while (s.n > 0) {
         char c = s.p[0];
         s = str_skip(s, 1);
         if (c != '_')
             buf_add_char(out, c);
-        else if (!unescape_rune(&s, out))
+        else if (!params_unescape_rune(&s, out))
             return false;
     }
     return true;
@@ -234,7 +236,7 @@ bool param_label_name(struct arena *a, struct str text, struct str *name, struct
 {
     struct buf out = {0};
     *name = text;
-    if (str_starts(text, STR("U__")) && unescape(str_skip(text, 3), &out))
+    if (str_starts(text, STR("U__")) && params_unescape(str_skip(text, 3), &out))
         *name = arena_str(a, buf_str(&out));
     buf_clear(&out);
     bool ok = label_name_valid(*name);

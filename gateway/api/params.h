@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Parameters of the query API: from the text of a form to values, with the errors that Prometheus gives (ERR_BAD_DATA). An
- * empty parameter is an absent one. Times and durations are milliseconds. Pure; any thread.
+/* Parameters of the query API: from the text of a form to values, with the errors that Prometheus gives (ERR_BAD_DATA).
+ * An empty parameter is an absent one. Times and durations are milliseconds. Pure; any thread.
  */
 #ifndef GATEWAY_API_PARAMS_H
 #define GATEWAY_API_PARAMS_H

@@ -7,7 +7,7 @@
 #include "gateway/api/render.h"
 #include "gateway/gateway.h"
 
-struct asked { /* what the request says, and how it is answered */
+struct query_request { /* what the request says, and how it is answered */
     struct promql_params params;
     struct str text;
     size_t limit;
@@ -32,7 +32,7 @@ static int64_t default_subquery_step(void)
     return step;
 }
 
-static bool read_common(struct api_call *c, struct asked *a)
+static bool read_common(struct api_call *c, struct query_request *a)
 {
     const struct form *f = &c->r->form;
     int64_t timeout, cap = gateway.flags.query_timeout;
@@ -52,7 +52,7 @@ static bool read_common(struct api_call *c, struct asked *a)
 }
 
 /* Errors of the text and of its type are the parameter's fault, and say so. */
-static bool evaluate(struct api_call *c, struct asked *a)
+static bool api_query_evaluate(struct api_call *c, struct query_request *a)
 {
     struct expr *tree = api_parse(c);
     if (tree && promql_eval(tree, a->text, &a->params, c->source, &c->q, &a->result, &c->err))
@@ -60,7 +60,7 @@ static bool evaluate(struct api_call *c, struct asked *a)
     return c->err.kind == ERR_BAD_DATA ? err_wrap(&c->err, "invalid parameter \"query\"") : false;
 }
 
-static void cut(struct api_call *c, struct asked *a)
+static void api_query_limit(struct api_call *c, struct query_request *a)
 {
     if (a->limit == 0 || a->result.n <= a->limit)
         return;
@@ -68,12 +68,12 @@ static void cut(struct api_call *c, struct asked *a)
     api_note_truncated(c);
 }
 
-static bool answer(struct api_call *c, struct asked *a)
+static bool answer(struct api_call *c, struct query_request *a)
 {
     int64_t queued_ms = clock_mono_ms() - c->r->started_mono;
-    if (!evaluate(c, a))
+    if (!api_query_evaluate(c, a))
         return false;
-    cut(c, a);
+    api_query_limit(c, a);
     api_reply_begin(c);
     bool whole = render_result(&c->json, &a->result, &c->q, &c->err);
     if (a->stats)
@@ -85,7 +85,7 @@ static bool answer(struct api_call *c, struct asked *a)
 
 static bool query(struct api_call *c)
 {
-    struct asked a = {0};
+    struct query_request a = {0};
     const struct form *f = &c->r->form;
     if (!param_limit(f, &a.limit, &c->err) || !param_time(f, "time", clock_wall_ms(), &a.params.start, &c->err) ||
         !read_common(c, &a))
@@ -96,7 +96,7 @@ static bool query(struct api_call *c)
 
 static bool query_range(struct api_call *c)
 {
-    struct asked a = {.params.range = true};
+    struct query_request a = {.params.range = true};
     struct grid_params g;
     const struct form *f = &c->r->form;
     if (!param_limit(f, &a.limit, &c->err) || !param_grid(f, &g, &c->err) || !read_common(c, &a))
@@ -112,12 +112,12 @@ struct stats_histogram query_durations = {"sluice_query_duration_seconds",
                                           "Time from the start of a query to its rendered result",
                                           duration_bounds, LEN(duration_bounds), 0, NULL};
 
-static void timed_answer(struct http_request *r, api_body *body)
+static void query_timed_response(struct http_request *r, api_body *body)
 {
     int64_t start = clock_mono_ns();
-    api_answer(r, body);
+    api_respond(r, body);
     stats_observe(&query_durations, (double)(clock_mono_ns() - start) / 1e9);
 }
 
-void api_query(struct http_request *r) { timed_answer(r, query); }
-void api_query_range(struct http_request *r) { timed_answer(r, query_range); }
+void api_query(struct http_request *r) { query_timed_response(r, query); }
+void api_query_range(struct http_request *r) { query_timed_response(r, query_range); }

@@ -2,8 +2,9 @@
 /* The query API of Prometheus, as http_handlers: /api/v1/query and its kin, and /federate. What each takes and answers:
  * docs/http-api.md. All of them are ROUTE_WORKER: they ask the upstream, wait and compute.
  *
- * Files: call.c (what every request does: budget, deadline, upstream, envelope), params.c (parameters from text), query.c,
- * render.c (a result as JSON), series.c (series, labels, label values), metadata.c, format.c, exemplars.c, federate.c.
+ * Files: call.c (what every request does: budget, deadline, upstream, envelope), params.c (parameters from text),
+ * query.c, render.c (a result as JSON), series.c (series, labels, label values), metadata.c, format.c, exemplars.c,
+ * federate.c.
  */
 #ifndef GATEWAY_API_QUERY_H
 #define GATEWAY_API_QUERY_H

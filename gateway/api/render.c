@@ -64,7 +64,8 @@ static struct stamps make_stamps(const struct promql_result *result)
     return all;
 }
 
-static void add_block(struct buf *out, const struct promql_series *s, size_t i, size_t end, const struct stamps *stamps)
+static void render_rows_block(struct buf *out, const struct promql_series *s, size_t i, size_t end,
+                              const struct stamps *stamps)
 {
     struct stamp own;
     size_t n_stamps = s->t == stamps->t ? stamps->n : 0;
@@ -90,7 +91,7 @@ static void add_floats(struct render *r, const struct promql_series *s, const st
         end = s->n - i < BLOCK ? s->n : i + BLOCK;
         if (render_ended(r, end - i) || !buf_reserve(out, (end - i) * POINT_MAX))
             return;
-        add_block(out, s, i, end, stamps);
+        render_rows_block(out, s, i, end, stamps);
     }
 }
 
@@ -177,7 +178,7 @@ static void vector_series(struct json_writer *w, const struct promql_series *s)
     w->comma = true;
 }
 
-static void add_series(struct render *r, const struct promql_result *result)
+static void render_series(struct render *r, const struct promql_result *result)
 {
     enum { LABELS = 8 }; /* take the time of so many points */
     struct json_writer *w = r->json;
@@ -204,7 +205,7 @@ static void add_moment(struct json_writer *w, int64_t t)
     json_double(w, (double)t / 1000);
 }
 
-static void add_scalar(struct json_writer *w, const struct promql_result *result)
+static void render_scalar(struct json_writer *w, const struct promql_result *result)
 {
     char text[NUM_PLAIN_MAX];
     add_moment(w, result->t);
@@ -212,7 +213,7 @@ static void add_scalar(struct json_writer *w, const struct promql_result *result
     json_end_array(w);
 }
 
-static void add_string(struct json_writer *w, const struct promql_result *result)
+static void render_string(struct json_writer *w, const struct promql_result *result)
 {
     add_moment(w, result->t);
     json_html_str(w, result->string);
@@ -230,9 +231,9 @@ bool render_result(struct json_writer *w, const struct promql_result *result, co
     json_z(w, names[result->type]);
     json_key(w, "result");
     switch (result->type) {
-    case PROMQL_SCALAR: add_scalar(w, result); break;
-    case PROMQL_STRING: add_string(w, result); break;
-    default: add_series(&r, result);
+    case PROMQL_SCALAR: render_scalar(w, result); break;
+    case PROMQL_STRING: render_string(w, result); break;
+    default: render_series(&r, result);
     }
     return !r.ended;
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 /* limit, start, end and match[], in the order in which Prometheus complains about them. */
-static bool read_params(struct api_call *c, struct series_query *sq, bool prefixed)
+static bool api_series_read_params(struct api_call *c, struct series_query *sq, bool prefixed)
 {
     const struct form *f = &c->r->form;
     struct selector_params selectors;
@@ -25,9 +25,9 @@ static bool read_params(struct api_call *c, struct series_query *sq, bool prefix
 }
 
 /* Nothing lies in a window that ends before it begins; no error. */
-static bool nothing_to_ask(const struct series_query *sq) { return sq->t_min > sq->t_max; }
+static bool api_series_needs_match(const struct series_query *sq) { return sq->t_min > sq->t_max; }
 
-static size_t cut(struct api_call *c, size_t n, size_t limit, bool truncated)
+static size_t api_series_limit(struct api_call *c, size_t n, size_t limit, bool truncated)
 {
     bool over = limit > 0 && n > limit;
     if (over || truncated)
@@ -35,13 +35,16 @@ static size_t cut(struct api_call *c, size_t n, size_t limit, bool truncated)
     return over ? limit : n;
 }
 
-static int by_text(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
+static int api_series_compare_text(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
 
 static bool write_strings(struct api_call *c, const struct series_query *sq, struct str_set *set)
 {
     if (set->n > 1)
-        qsort(set->items, set->n, sizeof *set->items, by_text);
-    size_t n = cut(c, set->n, sq->limit, set->truncated);
+        qsort(set->items, set->n, sizeof *set->items, api_series_compare_text);
+    size_t n = api_series_limit(c, set->n, sq->limit, set->truncated);
     json_begin_array(&c->json);
     for (size_t i = 0; i < n; i++)
         json_html_str(&c->json, set->items[i]);
@@ -49,13 +52,16 @@ static bool write_strings(struct api_call *c, const struct series_query *sq, str
     return true;
 }
 
-static int by_labels(const void *a, const void *b) { return labels_cmp(*(const struct labels *)a, *(const struct labels *)b); }
+static int api_series_compare_labels(const void *a, const void *b)
+{
+    return labels_cmp(*(const struct labels *)a, *(const struct labels *)b);
+}
 
-static bool write_labels(struct api_call *c, const struct series_query *sq, struct labels_set *set)
+static bool api_series_write_labels(struct api_call *c, const struct series_query *sq, struct labels_set *set)
 {
     if (set->n > 1)
-        qsort(set->items, set->n, sizeof *set->items, by_labels);
-    size_t n = cut(c, set->n, sq->limit, set->truncated);
+        qsort(set->items, set->n, sizeof *set->items, api_series_compare_labels);
+    size_t n = api_series_limit(c, set->n, sq->limit, set->truncated);
     json_begin_array(&c->json);
     for (size_t i = 0; i < n; i++)
         render_labels(&c->json, set->items[i]);
@@ -63,42 +69,42 @@ static bool write_labels(struct api_call *c, const struct series_query *sq, stru
     return true;
 }
 
-static bool series(struct api_call *c)
+static bool api_series_list(struct api_call *c)
 {
     struct series_query sq = {0};
     struct labels_set set = {0};
     if (form_count(&c->r->form, "match[]") == 0)
         return err_set(&c->err, ERR_BAD_DATA, "no match[] parameter provided");
-    if (!read_params(c, &sq, true))
+    if (!api_series_read_params(c, &sq, true))
         return false;
-    if (!nothing_to_ask(&sq) && !c->source->ops->series(c->source, &c->q, &sq, &set, &c->err))
+    if (!api_series_needs_match(&sq) && !c->source->ops->series(c->source, &c->q, &sq, &set, &c->err))
         return false;
-    return write_labels(c, &sq, &set);
+    return api_series_write_labels(c, &sq, &set);
 }
 
 static bool labels(struct api_call *c)
 {
     struct series_query sq = {0};
     struct str_set set = {0};
-    if (!read_params(c, &sq, false))
+    if (!api_series_read_params(c, &sq, false))
         return false;
-    if (!nothing_to_ask(&sq) && !c->source->ops->label_names(c->source, &c->q, &sq, &set, &c->err))
+    if (!api_series_needs_match(&sq) && !c->source->ops->label_names(c->source, &c->q, &sq, &set, &c->err))
         return false;
     return write_strings(c, &sq, &set);
 }
 
-static bool label_values(struct api_call *c)
+static bool api_label_values_list(struct api_call *c)
 {
     struct series_query sq = {0};
     struct str_set set = {0};
     struct str name;
-    if (!param_label_name(c->arena, c->r->tail, &name, &c->err) || !read_params(c, &sq, false))
+    if (!param_label_name(c->arena, c->r->tail, &name, &c->err) || !api_series_read_params(c, &sq, false))
         return false;
-    if (!nothing_to_ask(&sq) && !c->source->ops->label_values(c->source, &c->q, name, &sq, &set, &c->err))
+    if (!api_series_needs_match(&sq) && !c->source->ops->label_values(c->source, &c->q, name, &sq, &set, &c->err))
         return false;
     return write_strings(c, &sq, &set);
 }
 
-void api_series(struct http_request *r) { api_answer(r, series); }
-void api_labels(struct http_request *r) { api_answer(r, labels); }
-void api_label_values(struct http_request *r) { api_answer(r, label_values); }
+void api_series(struct http_request *r) { api_respond(r, api_series_list); }
+void api_labels(struct http_request *r) { api_respond(r, labels); }
+void api_label_values(struct http_request *r) { api_respond(r, api_label_values_list); }

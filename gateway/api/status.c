@@ -22,7 +22,7 @@ void api_begin(struct http_request *r, struct json_writer *w)
 
 void api_end(struct json_writer *w) { json_end_object(w); }
 
-static void member(struct json_writer *w, const char *key, const char *value)
+static void status_member(struct json_writer *w, const char *key, const char *value)
 {
     json_key(w, key);
     json_z(w, value);
@@ -31,12 +31,12 @@ static void member(struct json_writer *w, const char *key, const char *value)
 static void put_version(struct json_writer *w)
 {
     json_begin_object(w);
-    member(w, "version", API_VERSION);
-    member(w, "revision", "sluice-" VERSION);
-    member(w, "branch", "");
-    member(w, "buildUser", "");
-    member(w, "buildDate", "");
-    member(w, "goVersion", "");
+    status_member(w, "version", API_VERSION);
+    status_member(w, "revision", "sluice-" VERSION);
+    status_member(w, "branch", "");
+    status_member(w, "buildUser", "");
+    status_member(w, "buildDate", "");
+    status_member(w, "goVersion", "");
     json_end_object(w);
 }
 
@@ -59,7 +59,7 @@ static void put_time(struct json_writer *w, const char *key, int64_t ms)
 {
     struct buf text = {0};
     buf_add_rfc3339(&text, ms);
-    member(w, key, buf_z(&text));
+    status_member(w, key, buf_z(&text));
     buf_free(&text);
 }
 
@@ -72,8 +72,8 @@ void api_runtimeinfo(struct http_request *r)
     api_begin(r, &w);
     json_begin_object(&w);
     put_time(&w, "startTime", gateway.started);
-    member(&w, "CWD", folder ? folder : "");
-    member(&w, "hostname", name);
+    status_member(&w, "CWD", folder ? folder : "");
+    status_member(&w, "hostname", name);
     put_time(&w, "serverTime", clock_wall_ms());
     json_key(&w, "reloadConfigSuccess");
     json_bool(&w, atomic_load(&gateway.reload_ok));
@@ -86,9 +86,9 @@ void api_runtimeinfo(struct http_request *r)
     json_i64(&w, gateway.n_lanes);
     json_key(&w, "GOMEMLIMIT");
     json_i64(&w, 0);
-    member(&w, "GOGC", "");
-    member(&w, "GODEBUG", "");
-    member(&w, "storageRetention", "");
+    status_member(&w, "GOGC", "");
+    status_member(&w, "GODEBUG", "");
+    status_member(&w, "storageRetention", "");
     json_end_object(&w);
     api_end(&w);
     free(folder);

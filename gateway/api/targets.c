@@ -145,7 +145,7 @@ static void put_metadata(struct json_writer *w, const struct target_metadata *m,
 
 struct metadata_filter { const struct matcher *matchers; size_t n; int64_t limit; };
 
-static bool read_filter(struct http_request *r, struct metadata_filter *f, struct err *err)
+static bool api_targets_read_filter(struct http_request *r, struct metadata_filter *f, struct err *err)
 {
     struct str match = form_get(&r->form, "match_target"), limit = form_get(&r->form, "limit");
     *f = (struct metadata_filter){.limit = -1};
@@ -164,7 +164,7 @@ void api_targets_metadata(struct http_request *r)
     struct target_metadata *found;
     size_t n;
     struct str metric = form_get(&r->form, "metric");
-    if (!read_filter(r, &f, &err)) {
+    if (!api_targets_read_filter(r, &f, &err)) {
         http_error(r, &err);
         return;
     }

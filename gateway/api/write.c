@@ -59,7 +59,7 @@ struct write_buffers { /* one a lane */
     struct list line;          /* of struct push; the first is being worked on */
     struct loop_task work;
 };
-struct counted {
+struct write_counts {
     size_t rows, invalid, malformed, metadata;
     struct err first;          /* of the malformed ones */
 };
@@ -70,7 +70,7 @@ struct push { /* a large one */
     enum { PUSH_WAITS, PUSH_CHECK, PUSH_TAKE, PUSH_TAKEN } phase;
     struct buf body;
     struct rw_walk walk;
-    struct counted n;
+    struct write_counts n;
     enum rw_item item;         /* being taken, of which so many samples and histograms are */
     size_t samples, hists;
     size_t unsafe;             /* batches that are not as safe as `durability` asks */
@@ -105,7 +105,7 @@ void api_write_free(struct write_buffers *w)
 
 /* ---- what is announced ---- */
 
-static bool check_type(struct http_request *r, struct err *err)
+static bool write_check_content_type(struct http_request *r, struct err *err)
 {
     struct str whole = http_header(r, "Content-Type"), rest = whole, item;
     if (whole.n == 0)
@@ -143,7 +143,7 @@ static bool unpack_body(struct http_request *r, struct write_buffers *w, size_t 
     if (codec == CODEC_ZSTD && w->zstd == NULL)
         w->zstd = zstd_new();
     buf_clear(out);
-    return unpack(codec, w->zstd, r->body, max, out, err);
+    return decompress(codec, w->zstd, r->body, max, out, err);
 }
 
 static size_t most_bytes(void) { return (size_t)gateway.flags.max_insert_size; }
@@ -153,7 +153,7 @@ static bool read_small_body(struct http_request *r, struct write_buffers *w, boo
 {
     enum codec codec = CODEC_SNAPPY;
     *large = false;
-    if (!check_type(r, err) || !choose_codec(r, &codec, err))
+    if (!write_check_content_type(r, err) || !choose_codec(r, &codec, err))
         return false;
     if (unpack_body(r, w, most_bytes() < DIRECT_BYTES ? most_bytes() : DIRECT_BYTES, &w->body, err))
         return true;
@@ -176,7 +176,7 @@ static bool histogram_sound(struct write_buffers *b, struct str message, struct 
 
 /* Returns how many of hists[0..n_hists) are kept. */
 static size_t drop_malformed(struct write_buffers *b, const struct rw_walk *w, struct str *hists, size_t n_hists,
-                             struct counted *n)
+                             struct write_counts *n)
 {
     struct err err;
     size_t kept = 0;
@@ -196,7 +196,7 @@ static size_t drop_malformed(struct write_buffers *b, const struct rw_walk *w, s
 
 static bool series_valid(const struct rw_walk *w) { return w->labels_ok && labels_name(w->labels).n > 0; }
 
-static void take_series(struct sink *sink, struct write_buffers *b, struct counted *n)
+static void write_ingest_series(struct sink *sink, struct write_buffers *b, struct write_counts *n)
 {
     struct rw_walk *w = &b->walk;
     if (!series_valid(w)) {
@@ -213,13 +213,13 @@ static void take_series(struct sink *sink, struct write_buffers *b, struct count
                                           .n_exemplars = w->n_exemplars});
 }
 
-static bool take_all(struct sink *sink, struct write_buffers *b, struct counted *n, struct err *err)
+static bool take_all(struct sink *sink, struct write_buffers *b, struct write_counts *n, struct err *err)
 {
     struct rw_walk *w = &b->walk;
     rw_walk_start(w, buf_str(&b->body));
     for (;;)
         switch (rw_walk_next(w)) {
-        case RW_SERIES: take_series(sink, b, n); break;
+        case RW_SERIES: write_ingest_series(sink, b, n); break;
         case RW_METADATA: sink_metadata(sink, &w->metadata); n->metadata++; break;
         case RW_ERROR: *err = w->err; return false;
         case RW_END: return true;
@@ -228,7 +228,7 @@ static bool take_all(struct sink *sink, struct write_buffers *b, struct counted 
 
 /* ---- answers: plain text, as agents log it ---- */
 
-static void refuse(struct http_request *r, const struct err *err)
+static void write_refuse(struct http_request *r, const struct err *err)
 {
     int status = err_http_status(err->kind);
     stats_add(&write_stats, status == 429 ? WRITE_BUSY : WRITE_ERRORS, 1);
@@ -245,7 +245,7 @@ static bool busy(struct err *err)
     return false;
 }
 
-static void report_malformed(struct http_request *r, const struct counted *n)
+static void report_malformed(struct http_request *r, const struct write_counts *n)
 {
     http_text(r, 400, n->first.text);
     if (n->malformed > 1)
@@ -266,7 +266,7 @@ static void respond(struct http_request *r, bool safe)
 
 static void on_safe(void *arg, bool ok) { respond(arg, ok); }
 
-static void count_taken(const struct counted *n)
+static void count_taken(const struct write_counts *n)
 {
     stats_add(&write_stats, WRITE_PARSED, (double)(n->rows + n->invalid + n->malformed));
     stats_add(&write_stats, WRITE_METADATA_READ, (double)n->metadata);
@@ -275,10 +275,10 @@ static void count_taken(const struct counted *n)
     stats_add(&write_stats, WRITE_INVALID, (double)(n->invalid + n->malformed));
 }
 
-static bool take(struct http_request *r, struct write_buffers *w, struct err *err)
+static bool write_ingest(struct http_request *r, struct write_buffers *w, struct err *err)
 {
     struct sink *sink = r->lane->sink;
-    struct counted n = {0};
+    struct write_counts n = {0};
     if (sink_begin(sink, &(struct sink_batch){.bytes = w->body.n}) == SINK_BUSY)
         return busy(err);
     if (!take_all(sink, w, &n, err)) {
@@ -308,7 +308,7 @@ static void push_refuse(struct push *p, const struct err *err)
 {
     struct http_request *r = p->r;
     push_free(p);
-    refuse(r, err);
+    write_refuse(r, err);
 }
 
 /* All is taken and safe, or some of it is lost. */
@@ -521,11 +521,11 @@ void api_write(struct http_request *r)
         http_finish(r);
         return;
     }
-    bool large = false, ok = check_open(&err) && read_small_body(r, w, &large, &err) && take(r, w, &err);
+    bool large = false, ok = check_open(&err) && read_small_body(r, w, &large, &err) && write_ingest(r, w, &err);
     if (w->body.cap > KEPT_BYTES)
         buf_free(&w->body);
     if (large)
         push_enter(r, w);
     else if (!ok)
-        refuse(r, &err);
+        write_refuse(r, &err);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* /targets: filtered and cut into pages here, so that ten thousand targets make a page that a browser can show. As
  * text it is complete, one line per target, as vmagent has it. Within a job those come first that need attention:
- * invalid ones, then those that are down, not scraped yet, up; each in the order of the API. The destinations and server groups follow
- * (backends.c).
+ * invalid ones, then those that are down, not scraped yet, up; each in the order of the API. The destinations and
+ * server groups follow (backends.c).
  */
 #include "base/num.h"
 #include "base/regex.h"
@@ -32,7 +32,7 @@ struct filter {
 };
 struct job_tally { struct str name, missing; size_t up, n; };
 enum { RANKS = HEALTH_INVALID + 1 };
-struct view {
+struct targets_view {
     struct http_request *r;
     struct filter filter;
     struct scraper_targets all;
@@ -60,14 +60,14 @@ static int read_health(struct str s)
     return ANY_HEALTH;
 }
 
-static void drop_regex(void *arg) { regex_free(arg); }
+static void targets_page_free_regex(void *arg) { regex_free(arg); }
 
 static bool read_searches(struct http_request *r, struct filter *f, struct err *err)
 {
     struct str endpoint = form_get(&r->form, "endpoint_search"), labels = form_get(&r->form, "label_search");
     if (endpoint.n > 0) {
         f->endpoint = regex_new(arena_printf(&r->arena, ".*(?:%.*s).*", STR_ARG(endpoint)), err);
-        if (f->endpoint == NULL || !arena_at_end(&r->arena, drop_regex, f->endpoint))
+        if (f->endpoint == NULL || !arena_at_end(&r->arena, targets_page_free_regex, f->endpoint))
             return err_wrap(err, "endpoint_search");
     }
     if (labels.n > 0 && !param_selector(&r->arena, labels, &f->labels, &f->n_labels, err))
@@ -75,7 +75,7 @@ static bool read_searches(struct http_request *r, struct filter *f, struct err *
     return true;
 }
 
-static bool read_filter(struct http_request *r, struct filter *f, struct err *err)
+static bool targets_page_read_filter(struct http_request *r, struct filter *f, struct err *err)
 {
     uint64_t page = 1;
     struct str number = form_get(&r->form, "page");
@@ -95,7 +95,7 @@ static bool contains(struct str where, struct str what)
     return false;
 }
 
-static bool wanted(struct view *v, const struct target_status *t)
+static bool wanted(struct targets_view *v, const struct target_status *t)
 {
     const struct filter *f = &v->filter;
     if ((f->health != ANY_HEALTH && (int)t->health != f->health) || (f->unhealthy_only && t->health == HEALTH_UP))
@@ -110,7 +110,7 @@ static bool wanted(struct view *v, const struct target_status *t)
 }
 
 /* The targets that cannot be scraped, as if they were: the address stands for the URL. */
-static struct target_status *invalid_targets(struct view *v)
+static struct target_status *invalid_targets(struct targets_view *v)
 {
     struct target_status *all = ARENA_ARRAY(&v->r->arena, struct target_status, v->all.n_dropped + 1);
     for (size_t i = 0; i < v->all.n_dropped; i++) {
@@ -134,7 +134,7 @@ static int by_job_and_rank(const void *x, const void *y)
     return c ? c : a < b ? -1 : a > b; /* both of one array, which is in order */
 }
 
-static void choose(struct view *v)
+static void targets_page_select(struct targets_view *v)
 {
     const struct target_status *invalid = invalid_targets(v);
     v->shown = ARENA_ARRAY(&v->r->arena, const struct target_status *, v->all.n_active + v->invalid + 1);
@@ -148,20 +148,20 @@ static void choose(struct view *v)
 
 /* ---- jobs: "node (3/4 up)" counts all its targets, shown or not ---- */
 
-static int by_name(const void *a, const void *b)
+static int targets_page_compare_jobs(const void *a, const void *b)
 {
     return str_cmp(((const struct job_tally *)a)->name, ((const struct job_tally *)b)->name);
 }
 
 /* Targets come sorted by job, and so are the jobs here, those without targets among them. */
-static void count_jobs(struct view *v)
+static void count_jobs(struct targets_view *v)
 {
     size_t at = 0;
     v->n_jobs = v->all.n_pools;
     v->jobs = ARENA_ARRAY(&v->r->arena, struct job_tally, v->n_jobs + 1);
     for (size_t i = 0; i < v->n_jobs; i++)
         v->jobs[i] = (struct job_tally){.name = v->all.pools[i].job, .missing = v->all.pools[i].missing};
-    qsort(v->jobs, v->n_jobs, sizeof *v->jobs, by_name);
+    qsort(v->jobs, v->n_jobs, sizeof *v->jobs, targets_page_compare_jobs);
     for (size_t i = 0; i < v->all.n_active; i++) {
         const struct target_status *t = &v->all.active[i];
         while (at < v->n_jobs && !str_eq(v->jobs[at].name, t->job))
@@ -173,15 +173,15 @@ static void count_jobs(struct view *v)
     }
 }
 
-static struct job_tally *find_job(struct view *v, struct str name)
+static struct job_tally *find_job(struct targets_view *v, struct str name)
 {
     struct job_tally key = {.name = name};
-    return bsearch(&key, v->jobs, v->n_jobs, sizeof key, by_name);
+    return bsearch(&key, v->jobs, v->n_jobs, sizeof key, targets_page_compare_jobs);
 }
 
 /* ---- as text ---- */
 
-static void text_target(struct view *v, const struct target_status *t)
+static void text_target(struct targets_view *v, const struct target_status *t)
 {
     struct buf *out = &v->r->out;
     buf_printf(out, "\tstate=%s, endpoint=%.*s, labels=", target_health_name(t->health), STR_ARG(t->url));
@@ -196,7 +196,7 @@ static void text_target(struct view *v, const struct target_status *t)
                t->last_samples, STR_ARG(t->last_error));
 }
 
-static void text_page(struct view *v)
+static void text_page(struct targets_view *v)
 {
     size_t i = 0;
     for (size_t k = 0; k < v->n_jobs; k++) {
@@ -214,7 +214,7 @@ static void text_page(struct view *v)
 
 /* ---- as HTML ---- */
 
-static void html_labels(struct view *v, struct labels l)
+static void html_labels(struct targets_view *v, struct labels l)
 {
     buf_clear(&v->text);
     labels_print(&v->text, l);
@@ -223,7 +223,7 @@ static void html_labels(struct view *v, struct labels l)
     buf_add_z(&v->r->out, "</code>");
 }
 
-static void html_target(struct view *v, const struct target_status *t)
+static void html_target(struct targets_view *v, const struct target_status *t)
 {
     struct buf *out = &v->r->out;
     const char *health = target_health_name(t->health);
@@ -245,7 +245,7 @@ static void html_target(struct view *v, const struct target_status *t)
     html_last_error(out, t->last_error, 0, true, v->now);
 }
 
-static void html_job(struct view *v, struct str job)
+static void html_job(struct targets_view *v, struct str job)
 {
     const struct job_tally *t = find_job(v, job);
     buf_printf(&v->r->out, "<tr class=job id=job-%zu><td colspan=8>", t ? (size_t)(t - v->jobs) : v->n_jobs);
@@ -254,7 +254,7 @@ static void html_job(struct view *v, struct str job)
         buf_printf(&v->r->out, " (%zu/%zu up)", t->up, t->n);
 }
 
-static void html_missing(struct view *v)
+static void html_missing(struct targets_view *v)
 {
     for (size_t i = 0; i < v->n_jobs; i++) {
         const struct job_tally *job = &v->jobs[i];
@@ -268,7 +268,7 @@ static void html_missing(struct view *v)
     }
 }
 
-static void html_form(struct view *v)
+static void html_form(struct targets_view *v)
 {
     static const char *const states[] = {"", "up", "down", "unknown", "invalid"};
     struct buf *out = &v->r->out;
@@ -283,7 +283,7 @@ static void html_form(struct view *v)
 }
 
 /* The start of a link to that page with the same filter: more of the URL may follow. */
-static void html_page_href(struct view *v, size_t page)
+static void html_page_href(struct targets_view *v, size_t page)
 {
     struct buf *out = &v->r->out;
     int health = v->filter.health;
@@ -301,13 +301,13 @@ static void html_page_href(struct view *v, size_t page)
     }
 }
 
-static void html_page_link(struct view *v, size_t page, const char *word)
+static void html_page_link(struct targets_view *v, size_t page, const char *word)
 {
     html_page_href(v, page);
     buf_printf(&v->r->out, "'>%s</a>", word);
 }
 
-static void html_pages(struct view *v, size_t first, size_t end)
+static void html_pages(struct targets_view *v, size_t first, size_t end)
 {
     if (v->n_shown <= PER_PAGE)
         return;
@@ -323,7 +323,7 @@ static void html_pages(struct view *v, size_t first, size_t end)
 }
 
 /* Links to the jobs that have shown targets: each to the page with the job's first one. */
-static void html_job_links(struct view *v)
+static void html_job_links(struct targets_view *v)
 {
     struct buf *out = &v->r->out;
     if (v->n_shown == 0 || v->n_jobs < 2)
@@ -341,7 +341,7 @@ static void html_job_links(struct view *v)
     buf_add_z(out, "</nav></details>");
 }
 
-static void html_summary(struct view *v)
+static void html_summary(struct targets_view *v)
 {
     struct buf *out = &v->r->out;
     buf_printf(out, "<nav><a href='#targets'>Targets</a> <a href='#remote-write'>Remote write</a> "
@@ -355,7 +355,7 @@ static void html_summary(struct view *v)
 }
 
 /* Why the table has no targets, and what to do. */
-static void html_no_targets(struct view *v)
+static void html_no_targets(struct targets_view *v)
 {
     struct buf *out = &v->r->out;
     if (v->n_jobs == 0)
@@ -369,7 +369,7 @@ static void html_no_targets(struct view *v)
         buf_add_z(out, "<p>No target matches the filter. <a href='?'>Show all targets</a>");
 }
 
-static void html_targets(struct view *v)
+static void html_targets(struct targets_view *v)
 {
     struct buf *out = &v->r->out;
     size_t first = v->filter.page < v->n_shown / PER_PAGE + 1 ? v->filter.page * PER_PAGE : v->n_shown;
@@ -410,14 +410,14 @@ static void refuse_filter(struct http_request *r, const struct err *err)
 
 void page_targets(struct http_request *r)
 {
-    struct view v = {.r = r, .now = clock_wall_ms()};
+    struct targets_view v = {.r = r, .now = clock_wall_ms()};
     struct err err;
-    if (!read_filter(r, &v.filter, &err)) {
+    if (!targets_page_read_filter(r, &v.filter, &err)) {
         refuse_filter(r, &err);
         return;
     }
     scraper_targets(gateway.scraper, &r->arena, &v.all);
-    choose(&v);
+    targets_page_select(&v);
     count_jobs(&v);
     if (!html_wanted(r)) {
         text_page(&v);

@@ -27,14 +27,14 @@ void answer_info(struct notes *n, const struct server *from, struct str text)
     buf_free(&shown);
 }
 
-bool answer_room(const struct answer *a, size_t n, struct err *err)
+bool response_check_budget(const struct response *a, size_t n, struct err *err)
 {
     if (a->budget == 0 || n <= a->budget / sizeof(struct sample))
         return true;
     return err_set(err, ERR_LIMIT, "a series alone needs more than %zu MiB of memory", a->budget >> 20);
 }
 
-static bool in_window(const struct answer *a, int64_t t) { return t >= a->t_min && t <= a->t_max; }
+static bool in_window(const struct response *a, int64_t t) { return t >= a->t_min && t <= a->t_max; }
 
 static bool out_of_order(struct labels labels, struct err *err)
 {
@@ -46,7 +46,7 @@ static bool out_of_order(struct labels labels, struct err *err)
 }
 
 /* Those in the window, which are side by side: *first and how many. */
-static bool cut_samples(const struct answer *a, const struct sample *s, size_t n, size_t *first, size_t *count)
+static bool cut_samples(const struct response *a, const struct sample *s, size_t n, size_t *first, size_t *count)
 {
     *first = *count = 0;
     for (size_t i = 0; i < n; i++) {
@@ -58,7 +58,7 @@ static bool cut_samples(const struct answer *a, const struct sample *s, size_t n
     return true;
 }
 
-static bool cut_hists(const struct answer *a, const struct hist_sample *s, size_t n, size_t *first, size_t *count)
+static bool cut_hists(const struct response *a, const struct hist_sample *s, size_t n, size_t *first, size_t *count)
 {
     *first = *count = 0;
     for (size_t i = 0; i < n; i++) {
@@ -70,13 +70,13 @@ static bool cut_hists(const struct answer *a, const struct hist_sample *s, size_
     return true;
 }
 
-static void *copy(struct arena *a, const void *items, size_t n, size_t size)
+static void *response_copy_items(struct arena *a, const void *items, size_t n, size_t size)
 {
     void *to = n ? arena_alloc(a, n * size) : NULL;
     return to ? memcpy(to, items, n * size) : NULL;
 }
 
-static struct labels own_labels(const struct answer *a, struct labels from)
+static struct labels own_labels(const struct response *a, struct labels from)
 {
     struct labels_builder b = {0};
     struct labels_iter it = labels_iter(a->external);
@@ -92,9 +92,9 @@ static struct labels own_labels(const struct answer *a, struct labels from)
     return own;
 }
 
-bool answer_add(struct answer *a, struct labels labels, const struct sample *samples, size_t n,
-                const struct hist_sample *hists, size_t n_hists,
-                struct err *err)
+bool response_add(struct response *a, struct labels labels, const struct sample *samples, size_t n,
+                  const struct hist_sample *hists, size_t n_hists,
+                  struct err *err)
 {
     size_t first, first_hist;
     if (n > UINT32_MAX || n_hists > UINT32_MAX)
@@ -105,9 +105,9 @@ bool answer_add(struct answer *a, struct labels labels, const struct sample *sam
         return true;
     arena_grow(a->arena, &a->series, &a->cap, a->n + 1, sizeof *a->series);
     a->series[a->n++] = (struct series){
-        .labels = own_labels(a, labels), .samples = copy(a->arena, samples + first, n, sizeof *samples),
+        .labels = own_labels(a, labels), .samples = response_copy_items(a->arena, samples + first, n, sizeof *samples),
         .n_samples = (uint32_t)n, .n_hists = (uint32_t)n_hists,
-        .hists = copy(a->arena, n_hists ? hists + first_hist : NULL, n_hists, sizeof *hists)};
+        .hists = response_copy_items(a->arena, n_hists ? hists + first_hist : NULL, n_hists, sizeof *hists)};
     a->n_samples += n + n_hists;
     return true;
 }
@@ -144,7 +144,7 @@ static bool clash(struct labels labels, struct err *err)
     return false;
 }
 
-bool answer_unite(struct answer *a, struct err *err)
+bool response_unite(struct response *a, struct err *err)
 {
     struct map seen = {0};
     size_t kept = 0;

@@ -3,7 +3,7 @@
  *
  * A decoder belongs to one HTTP answer: feed takes bytes as they come, finish says that there will be no more (an
  * answer cut short is an error then), free may come at any time. Errors say what is wrong with the answer, not whose
- * it is. Nothing in an answer is trusted. Series go to a struct answer, in the query's arena, each allocated once at
+ * it is. Nothing in an answer is trusted. Series go to a struct response, in the query's arena, each allocated once at
  * its final size.
  */
 #ifndef GATEWAY_UPSTREAM_ANSWER_H
@@ -20,7 +20,7 @@ struct decoder {
     void (*free)(struct decoder *d);
 };
 
-struct answer { /* series of one server; several requests may fill one answer */
+struct response { /* series of one server; several requests may fill one answer */
     struct arena *arena;
     const struct group *group;   /* whose labels are added */
     struct notes *notes;         /* warnings and infos that came along */
@@ -37,23 +37,24 @@ struct answer { /* series of one server; several requests may fill one answer */
 void answer_warn(struct notes *n, const struct server *from, struct str text);
 void answer_info(struct notes *n, const struct server *from, struct str text);
 /* May a series that is being read have more samples than these n? They are not in the arena yet. */
-bool answer_room(const struct answer *a, size_t n, struct err *err) MUST_USE;
+bool response_check_budget(const struct response *a, size_t n, struct err *err) MUST_USE;
 /* One more series. labels and the arrays may be scratch memory; histograms' contents are the arena's. Samples that
  * are not in order of time are an error. A series without samples in the window is left out. */
-bool answer_add(struct answer *a, struct labels labels, const struct sample *samples, size_t n,
-                const struct hist_sample *hists, size_t n_hists,
-                struct err *err) MUST_USE;
+bool response_add(struct response *a, struct labels labels, const struct sample *samples, size_t n,
+                  const struct hist_sample *hists, size_t n_hists,
+                  struct err *err) MUST_USE;
 /* The same label set twice, because the answer came in pieces: their samples in one series. False: they overlap in
  * time, so that they are two series which only our labels made equal. */
-bool answer_unite(struct answer *a, struct err *err) MUST_USE;
+bool response_unite(struct response *a, struct err *err) MUST_USE;
 
-struct decoder *json_answer_new(struct answer *a);    /* of /api/v1/query and query_range: vector or matrix */
-struct decoder *export_answer_new(struct answer *a);  /* of VictoriaMetrics' /api/v1/export */
-struct decoder *read_answer_new(struct answer *a, size_t max); /* of remote_read: snappy, at most max bytes unpacked */
+struct decoder *json_decoder_new(struct response *a); /* of /api/v1/query and query_range: vector or matrix */
+struct decoder *export_decoder_new(struct response *a); /* of VictoriaMetrics' /api/v1/export */
+/* of remote_read: snappy, at most max bytes unpacked */
+struct decoder *remote_read_decoder_new(struct response *a, size_t max);
 
 /* Lists: data of /api/v1/labels, label/NAME/values (strings), series (label sets), metadata. Small things appended to
  * `items`. */
-struct list_answer {
+struct label_list {
     struct arena *arena;
     const struct group *group;
     struct notes *notes;
@@ -64,14 +65,14 @@ struct list_answer {
     struct metadata *metadata; size_t n_metadata, cap_metadata;
     struct exemplar_series *exemplars; size_t n_exemplars, cap_exemplars;
 };
-struct decoder *strings_answer_new(struct list_answer *a);
-struct decoder *series_answer_new(struct list_answer *a);
-struct decoder *metadata_answer_new(struct list_answer *a);
-struct decoder *exemplars_answer_new(struct list_answer *a);
+struct decoder *strings_decoder_new(struct label_list *a);
+struct decoder *series_decoder_new(struct label_list *a);
+struct decoder *metadata_decoder_new(struct label_list *a);
+struct decoder *exemplars_decoder_new(struct label_list *a);
 
 /* Is the answer of /api/v1/status/buildinfo VictoriaMetrics'? */
-struct decoder *kind_answer_new(enum server_kind *out);
+struct decoder *buildinfo_decoder_new(enum server_kind *out);
 /* global.external_labels of /api/v1/status/config, in the arena. */
-struct decoder *external_answer_new(struct arena *a, struct labels *out);
+struct decoder *external_labels_decoder_new(struct arena *a, struct labels *out);
 
 #endif

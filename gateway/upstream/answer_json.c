@@ -11,16 +11,16 @@
 #include "base/num.h"
 #include "gateway/upstream/json_labels.h"
 
-enum place {
+enum json_position {
     BEFORE, TOP, STATUS, ERROR_TEXT, WARNINGS, INFOS, DATA, RESULT, SERIES, METRIC, VALUES, VALUE, SKIP, AFTER
 };
 enum { PAIRS = 4096 }; /* asked for at a time */
 
-struct json_answer {
+struct json_response {
     struct decoder decoder;
-    struct answer *answer;
+    struct response *response;
     struct json_reader r;
-    enum place place, back;       /* back: where to go on after SKIP and after lists of notes */
+    enum json_position place, back; /* back: where to go on after SKIP and after lists of notes */
     bool succeeded, failed, has_result;
     bool in_values;               /* behind the [ of "values" */
     unsigned value_part;          /* of "value": which token comes next */
@@ -31,7 +31,7 @@ struct json_answer {
     struct json_pair *pairs; size_t n, cap;
 };
 
-static bool unexpected(const struct json_answer *j, struct err *err)
+static bool unexpected(const struct json_response *j, struct err *err)
 {
     return err_set(err, ERR_BAD_GATEWAY, "the answer has an unexpected form at byte %llu",
                    (unsigned long long)j->r.offset);
@@ -39,9 +39,9 @@ static bool unexpected(const struct json_answer *j, struct err *err)
 
 /* --- places by key ------------------------------------------------------------------------------------------------ */
 
-static enum place at_key(const struct json_answer *j)
+static enum json_position at_key(const struct json_response *j)
 {
-    static const struct { enum place in; const char *key; enum place place; } keys[] = {
+    static const struct { enum json_position in; const char *key; enum json_position place; } keys[] = {
         {TOP, "status", STATUS}, {TOP, "error", ERROR_TEXT}, {TOP, "warnings", WARNINGS}, {TOP, "infos", INFOS},
         {TOP, "data", DATA},
         {DATA, "result", RESULT}, {SERIES, "metric", METRIC}, {SERIES, "values", VALUES}, {SERIES, "value", VALUE}};
@@ -51,17 +51,17 @@ static enum place at_key(const struct json_answer *j)
     return SKIP;
 }
 
-static void go_to_key(struct json_answer *j)
+static void json_response_next_key(struct json_response *j)
 {
     bool histogram = j->place == SERIES && (str_is(j->r.text, "histogram") || str_is(j->r.text, "histograms"));
-    j->answer->lossy = j->answer->lossy || histogram;
+    j->response->lossy = j->response->lossy || histogram;
     j->back = j->place;
     j->place = at_key(j);
     if (j->place == METRIC)
         json_labels_start(&j->names);
 }
 
-static bool end_series(struct json_answer *j, struct err *err)
+static bool json_response_end_series(struct json_response *j, struct err *err)
 {
     _Static_assert(sizeof(struct json_pair) == sizeof(struct sample) &&
                    offsetof(struct json_pair, v) == offsetof(struct sample, v),
@@ -72,12 +72,12 @@ static bool end_series(struct json_answer *j, struct err *err)
     j->has_labels = false;
     size_t n = j->n;
     j->n = 0;
-    return answer_add(j->answer, j->labels, (const struct sample *)(const void *)j->pairs, n, NULL, 0, err);
+    return response_add(j->response, j->labels, (const struct sample *)(const void *)j->pairs, n, NULL, 0, err);
 }
 
 /* --- tokens by place ---------------------------------------------------------------------------------------------- */
 
-static bool take_pairs(struct json_answer *j, enum json_token *next)
+static bool take_pairs(struct json_response *j, enum json_token *next)
 {
     mem_grow(&j->pairs, &j->cap, j->n + PAIRS, sizeof *j->pairs);
     j->n += json_pairs(&j->r, j->pairs + j->n, PAIRS, next);
@@ -89,7 +89,7 @@ static bool take_pairs(struct json_answer *j, enum json_token *next)
 }
 
 /* [time, "value"] of an instant vector, token by token. */
-static bool take_value(struct json_answer *j, enum json_token token)
+static bool take_value(struct json_response *j, enum json_token token)
 {
     static const enum json_token order[] = {JSON_ARRAY, JSON_NUMBER, JSON_STRING, JSON_END_ARRAY};
     if (token != order[j->value_part])
@@ -107,12 +107,12 @@ static bool take_value(struct json_answer *j, enum json_token token)
     return possible;
 }
 
-static bool take_note(struct json_answer *j, enum json_token token)
+static bool take_note(struct json_response *j, enum json_token token)
 {
     if (token == JSON_STRING && j->place == WARNINGS)
-        answer_warn(j->answer->notes, j->answer->server, j->r.text);
+        answer_warn(j->response->notes, j->response->server, j->r.text);
     else if (token == JSON_STRING)
-        answer_info(j->answer->notes, j->answer->server, j->r.text);
+        answer_info(j->response->notes, j->response->server, j->r.text);
     else if (token == JSON_END_ARRAY || token == JSON_NULL)
         j->place = TOP;
     else
@@ -120,7 +120,7 @@ static bool take_note(struct json_answer *j, enum json_token token)
     return true;
 }
 
-static bool take_text(struct json_answer *j, enum json_token token)
+static bool take_text(struct json_response *j, enum json_token token)
 {
     if (token != JSON_STRING)
         return false;
@@ -136,7 +136,7 @@ static bool take_text(struct json_answer *j, enum json_token token)
     return true;
 }
 
-static bool take_metric(struct json_answer *j, enum json_token token, struct err *err)
+static bool json_response_metric(struct json_response *j, enum json_token token, struct err *err)
 {
     if (token == JSON_KEY)
         json_labels_name(&j->names, j->r.text);
@@ -150,19 +150,19 @@ static bool take_metric(struct json_answer *j, enum json_token token, struct err
     return token == JSON_KEY || token == JSON_STRING || token == JSON_OBJECT || unexpected(j, err);
 }
 
-static bool take_structure(struct json_answer *j, enum json_token token, struct err *err)
+static bool take_structure(struct json_response *j, enum json_token token, struct err *err)
 {
-    static const struct { enum place in; enum json_token token; enum place place; } moves[] = {
+    static const struct { enum json_position in; enum json_token token; enum json_position place; } moves[] = {
         {BEFORE, JSON_OBJECT, TOP}, {TOP, JSON_END_OBJECT, AFTER}, {DATA, JSON_OBJECT, DATA}, {DATA, JSON_NULL, TOP},
         {DATA, JSON_END_OBJECT, TOP},
         {RESULT, JSON_ARRAY, RESULT}, {RESULT, JSON_NULL, DATA}, {RESULT, JSON_END_ARRAY, DATA},
         {RESULT, JSON_OBJECT, SERIES}};
     if (token == JSON_KEY && (j->place == TOP || j->place == DATA || j->place == SERIES)) {
-        go_to_key(j);
+        json_response_next_key(j);
         return true;
     }
     if (token == JSON_END_OBJECT && j->place == SERIES)
-        return end_series(j, err);
+        return json_response_end_series(j, err);
     for (size_t i = 0; i < LEN(moves); i++)
         if (moves[i].in == j->place && moves[i].token == token) {
             j->has_result = j->has_result || j->place == RESULT;
@@ -172,26 +172,26 @@ static bool take_structure(struct json_answer *j, enum json_token token, struct 
     return unexpected(j, err);
 }
 
-static bool take(struct json_answer *j, enum json_token token, struct err *err)
+static bool json_response_token(struct json_response *j, enum json_token token, struct err *err)
 {
     switch (j->place) {
     case STATUS:
     case ERROR_TEXT: return take_text(j, token) || unexpected(j, err);
     case WARNINGS:
     case INFOS: return take_note(j, token) || unexpected(j, err);
-    case METRIC: return take_metric(j, token, err);
+    case METRIC: return json_response_metric(j, token, err);
     case VALUE: return take_value(j, token) || unexpected(j, err);
     default: return take_structure(j, token, err);
     }
 }
 
 /* Reads what has arrived. False: damaged; else the bytes are used up. */
-static bool advance(struct json_answer *j, struct err *err)
+static bool json_response_read(struct json_response *j, struct err *err)
 {
     for (;;) {
         enum json_token token;
         if (j->in_values) {
-            if (!answer_room(j->answer, j->n, err))
+            if (!response_check_budget(j->response, j->n, err))
                 return false;
             if (take_pairs(j, &token))
                 continue;
@@ -209,23 +209,23 @@ static bool advance(struct json_answer *j, struct err *err)
         if (token == JSON_ERROR)
             return err_set(err, ERR_BAD_GATEWAY, "%s", j->r.err.text);
         j->in_values = j->place == VALUES && token == JSON_ARRAY;
-        if (!j->in_values && !take(j, token, err))
+        if (!j->in_values && !json_response_token(j, token, err))
             return false;
     }
 }
 
-static bool feed(struct decoder *d, struct str piece, struct err *err)
+static bool json_response_feed(struct decoder *d, struct str piece, struct err *err)
 {
-    struct json_answer *j = CONTAINER(d, struct json_answer, decoder);
+    struct json_response *j = CONTAINER(d, struct json_response, decoder);
     json_feed(&j->r, piece.p, piece.n);
-    return advance(j, err);
+    return json_response_read(j, err);
 }
 
-static bool finish(struct decoder *d, struct err *err)
+static bool json_response_finish(struct decoder *d, struct err *err)
 {
-    struct json_answer *j = CONTAINER(d, struct json_answer, decoder);
+    struct json_response *j = CONTAINER(d, struct json_response, decoder);
     json_finish(&j->r);
-    if (!advance(j, err))
+    if (!json_response_read(j, err))
         return false;
     if (j->failed)
         return err_set(err, ERR_BAD_GATEWAY, "it answered with an error: %s",
@@ -235,20 +235,20 @@ static bool finish(struct decoder *d, struct err *err)
     return true;
 }
 
-static void free_answer(struct decoder *d)
+static void json_response_free(struct decoder *d)
 {
-    struct json_answer *j = CONTAINER(d, struct json_answer, decoder);
+    struct json_response *j = CONTAINER(d, struct json_response, decoder);
     json_reader_free(&j->r);
     json_labels_free(&j->names);
     mem_free(j->pairs);
     mem_free(j);
 }
 
-struct decoder *json_answer_new(struct answer *a)
+struct decoder *json_decoder_new(struct response *a)
 {
-    struct json_answer *j = mem_zalloc(sizeof *j);
-    j->decoder = (struct decoder){feed, finish, free_answer};
-    j->answer = a;
+    struct json_response *j = mem_zalloc(sizeof *j);
+    j->decoder = (struct decoder){json_response_feed, json_response_finish, json_response_free};
+    j->response = a;
     json_reader_init(&j->r);
     return &j->decoder;
 }

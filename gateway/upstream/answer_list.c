@@ -9,12 +9,12 @@
 
 #include <math.h>
 
-struct tree_answer {
+struct list_response {
     struct decoder decoder;
-    struct list_answer *list;
+    struct label_list *list;
     enum server_kind *kind;
     struct arena *arena; struct labels *external;
-    bool (*take)(struct tree_answer *t, const struct json_tree *data, struct err *err);
+    bool (*take)(struct list_response *t, const struct json_tree *data, struct err *err);
     size_t max;                  /* bytes of the body */
     struct buf body;
 };
@@ -24,9 +24,9 @@ enum { KIND_MAX = 64 << 10, EXTERNAL_MAX = 8 << 20 };
 
 static bool odd(struct err *err) { return err_set(err, ERR_BAD_GATEWAY, "the answer has an unexpected form"); }
 
-static bool take_strings(struct tree_answer *t, const struct json_tree *data, struct err *err)
+static bool take_strings(struct list_response *t, const struct json_tree *data, struct err *err)
 {
-    struct list_answer *l = t->list;
+    struct label_list *l = t->list;
     size_t n = json_tree_count(data);
     if (json_tree_kind(data) != JSON_TREE_ARRAY && json_tree_kind(data) != JSON_TREE_NULL)
         return odd(err);
@@ -40,7 +40,7 @@ static bool take_strings(struct tree_answer *t, const struct json_tree *data, st
     return true;
 }
 
-static bool take_label_set(struct list_answer *l, struct json_labels *names, const struct json_tree *object,
+static bool take_label_set(struct label_list *l, struct json_labels *names, const struct json_tree *object,
                            struct err *err)
 {
     struct json_tree_member m = {0};
@@ -61,9 +61,9 @@ static bool take_label_set(struct list_answer *l, struct json_labels *names, con
     return true;
 }
 
-static bool take_series(struct tree_answer *t, const struct json_tree *data, struct err *err)
+static bool list_response_series(struct list_response *t, const struct json_tree *data, struct err *err)
 {
-    struct list_answer *l = t->list;
+    struct label_list *l = t->list;
     struct json_labels names = {0};
     size_t n = json_tree_count(data);
     bool ok = json_tree_kind(data) == JSON_TREE_ARRAY || json_tree_kind(data) == JSON_TREE_NULL || odd(err);
@@ -75,7 +75,7 @@ static bool take_series(struct tree_answer *t, const struct json_tree *data, str
     return ok;
 }
 
-static void take_family(struct list_answer *l, struct str family, const struct json_tree *entry)
+static void take_family(struct label_list *l, struct str family, const struct json_tree *entry)
 {
     arena_grow(l->arena, &l->metadata, &l->cap_metadata, l->n_metadata + 1, sizeof *l->metadata);
     l->metadata[l->n_metadata++] = (struct metadata){
@@ -84,7 +84,7 @@ static void take_family(struct list_answer *l, struct str family, const struct j
         .type = metric_type_parse(json_tree_str(json_tree_get(entry, "type")))};
 }
 
-static bool take_metadata(struct tree_answer *t, const struct json_tree *data, struct err *err)
+static bool list_response_metadata(struct list_response *t, const struct json_tree *data, struct err *err)
 {
     struct json_tree_member m = {0};
     if (json_tree_kind(data) != JSON_TREE_OBJECT && json_tree_kind(data) != JSON_TREE_NULL)
@@ -96,7 +96,7 @@ static bool take_metadata(struct tree_answer *t, const struct json_tree *data, s
 }
 
 /* {"labels":{..},"value":"0.5","timestamp":1.5} as a prometheus.Exemplar message. */
-static bool take_exemplar(struct list_answer *l, const struct json_tree *entry, struct str *out, struct err *err)
+static bool take_exemplar(struct label_list *l, const struct json_tree *entry, struct str *out, struct err *err)
 {
     struct json_tree_member m = {0};
     struct buf message = {0}, pair = {0};
@@ -119,7 +119,7 @@ static bool take_exemplar(struct list_answer *l, const struct json_tree *entry, 
     return ok || odd(err);
 }
 
-static bool take_exemplar_series(struct list_answer *l, struct json_labels *names, const struct json_tree *entry,
+static bool take_exemplar_series(struct label_list *l, struct json_labels *names, const struct json_tree *entry,
                                  struct err *err)
 {
     const struct json_tree *list = json_tree_get(entry, "exemplars");
@@ -137,7 +137,7 @@ static bool take_exemplar_series(struct list_answer *l, struct json_labels *name
     return true;
 }
 
-static bool take_exemplars(struct tree_answer *t, const struct json_tree *data, struct err *err)
+static bool take_exemplars(struct list_response *t, const struct json_tree *data, struct err *err)
 {
     struct json_labels names = {0};
     bool ok = json_tree_kind(data) == JSON_TREE_ARRAY || json_tree_kind(data) == JSON_TREE_NULL || odd(err);
@@ -149,14 +149,14 @@ static bool take_exemplars(struct tree_answer *t, const struct json_tree *data, 
 
 /* Every Prometheus says which revision it was built from; VictoriaMetrics says at most the version of the Prometheus
  * that it resembles. */
-static bool take_kind(struct tree_answer *t, const struct json_tree *data, struct err *err UNUSED)
+static bool take_kind(struct list_response *t, const struct json_tree *data, struct err *err UNUSED)
 {
     bool bare = json_tree_get(data, "revision") == NULL && json_tree_get(data, "goVersion") == NULL;
     *t->kind = bare ? SERVER_VICTORIAMETRICS : SERVER_PROMETHEUS;
     return true;
 }
 
-static bool take_external(struct tree_answer *t, const struct json_tree *data, struct err *err)
+static bool take_external(struct list_response *t, const struct json_tree *data, struct err *err)
 {
     const struct yaml *root = yaml_parse(t->arena, json_tree_str(json_tree_get(data, "yaml")), "status/config", err);
     const struct yaml *map = root ? yaml_get(root, "global") : NULL;
@@ -171,12 +171,12 @@ static bool take_external(struct tree_answer *t, const struct json_tree *data, s
 }
 
 /* The limit of a probe is ours, so that a response cut by it is nothing to warn of. */
-static bool note_counts(const struct list_answer *l, struct str text)
+static bool note_counts(const struct label_list *l, struct str text)
 {
     return !l->probe || str_find_str(text, STR("truncated due to limit")) == text.n;
 }
 
-static void take_notes(const struct list_answer *l, const struct json_tree *root)
+static void take_notes(const struct label_list *l, const struct json_tree *root)
 {
     const struct json_tree *warnings = json_tree_get(root, "warnings"), *infos = json_tree_get(root, "infos");
     for (size_t i = 0; i < json_tree_count(warnings); i++) {
@@ -188,9 +188,9 @@ static void take_notes(const struct list_answer *l, const struct json_tree *root
         answer_info(l->notes, l->server, json_tree_str(json_tree_at(infos, i)));
 }
 
-static bool feed(struct decoder *d, struct str piece, struct err *err)
+static bool list_response_feed(struct decoder *d, struct str piece, struct err *err)
 {
-    struct tree_answer *t = CONTAINER(d, struct tree_answer, decoder);
+    struct list_response *t = CONTAINER(d, struct list_response, decoder);
     t->body.max = t->max;
     if (!buf_try_reserve(&t->body, piece.n))
         return err_set(err, ERR_TOO_LARGE, "the response is larger than %zu bytes", t->max);
@@ -198,9 +198,9 @@ static bool feed(struct decoder *d, struct str piece, struct err *err)
     return true;
 }
 
-static bool finish(struct decoder *d, struct err *err)
+static bool list_response_finish(struct decoder *d, struct err *err)
 {
-    struct tree_answer *t = CONTAINER(d, struct tree_answer, decoder);
+    struct list_response *t = CONTAINER(d, struct list_response, decoder);
     struct json_tree *root = json_tree_parse(buf_str(&t->body), err);
     if (root == NULL) {
         err->kind = ERR_BAD_GATEWAY;
@@ -217,48 +217,49 @@ static bool finish(struct decoder *d, struct err *err)
     return ok;
 }
 
-static void free_tree(struct decoder *d)
+static void list_response_free(struct decoder *d)
 {
-    struct tree_answer *t = CONTAINER(d, struct tree_answer, decoder);
+    struct list_response *t = CONTAINER(d, struct list_response, decoder);
     buf_free(&t->body);
     mem_free(t);
 }
 
-typedef bool take_tree(struct tree_answer *t, const struct json_tree *data, struct err *err);
+typedef bool take_tree(struct list_response *t, const struct json_tree *data, struct err *err);
 
-static struct tree_answer *tree_answer(take_tree *take)
+static struct list_response *tree_answer(take_tree *take)
 {
-    struct tree_answer *t = mem_zalloc(sizeof *t);
-    t->decoder = (struct decoder){feed, finish, free_tree};
+    struct list_response *t = mem_zalloc(sizeof *t);
+    t->decoder = (struct decoder){list_response_feed, list_response_finish, list_response_free};
     t->take = take;
     t->max = JSON_TREE_MAX;
     return t;
 }
 
-static struct decoder *list_decoder(struct list_answer *a,
-                                    bool (*take)(struct tree_answer *t, const struct json_tree *data, struct err *err))
+static struct decoder *list_decoder(struct label_list *a,
+                                    bool (*take)(struct list_response *t, const struct json_tree *data,
+                                                 struct err *err))
 {
-    struct tree_answer *t = tree_answer(take);
+    struct list_response *t = tree_answer(take);
     t->list = a;
     return &t->decoder;
 }
 
-struct decoder *strings_answer_new(struct list_answer *a) { return list_decoder(a, take_strings); }
-struct decoder *series_answer_new(struct list_answer *a) { return list_decoder(a, take_series); }
-struct decoder *metadata_answer_new(struct list_answer *a) { return list_decoder(a, take_metadata); }
-struct decoder *exemplars_answer_new(struct list_answer *a) { return list_decoder(a, take_exemplars); }
+struct decoder *strings_decoder_new(struct label_list *a) { return list_decoder(a, take_strings); }
+struct decoder *series_decoder_new(struct label_list *a) { return list_decoder(a, list_response_series); }
+struct decoder *metadata_decoder_new(struct label_list *a) { return list_decoder(a, list_response_metadata); }
+struct decoder *exemplars_decoder_new(struct label_list *a) { return list_decoder(a, take_exemplars); }
 
-struct decoder *kind_answer_new(enum server_kind *out)
+struct decoder *buildinfo_decoder_new(enum server_kind *out)
 {
-    struct tree_answer *t = tree_answer(take_kind);
+    struct list_response *t = tree_answer(take_kind);
     t->kind = out;
     t->max = KIND_MAX;
     return &t->decoder;
 }
 
-struct decoder *external_answer_new(struct arena *a, struct labels *out)
+struct decoder *external_labels_decoder_new(struct arena *a, struct labels *out)
 {
-    struct tree_answer *t = tree_answer(take_external);
+    struct list_response *t = tree_answer(take_external);
     t->arena = a;
     t->external = out;
     t->max = EXTERNAL_MAX;

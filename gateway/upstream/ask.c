@@ -9,43 +9,44 @@
 
 enum { MAX_POINTS = 11000 }; /* Prometheus gives 11,001 at most */
 
-static void choose(struct ask *ask, enum ask_way way);
-static void go(struct ask *ask);
+static void server_query_choose(struct server_query *query, enum read_method way);
+static void go(struct server_query *query);
 
-static void finish(struct ask *ask, enum ask_state state)
+static void server_query_finish(struct server_query *query, enum server_query_state state)
 {
-    ask->state = state;
-    ask->done(ask);
+    query->state = state;
+    query->done(query);
 }
 
-static void fail(struct ask *ask, enum err_kind kind, const char *what)
+static void server_query_fail(struct server_query *query, enum err_kind kind, const char *what)
 {
-    const struct server *s = ask->server;
-    err_set(&ask->err, kind, "server group \"%.*s\": %.*s: %s", STR_ARG(s->group), STR_ARG(s->shown), what);
-    finish(ask, ASK_FAILED);
+    const struct server *s = query->server;
+    err_set(&query->err, kind, "server group \"%.*s\": %.*s: %s", STR_ARG(s->group), STR_ARG(s->shown), what);
+    server_query_finish(query, SERVER_QUERY_FAILED);
 }
 
-static void start_answer(struct ask *ask, struct answer *a, int64_t t_min, int64_t t_max)
+static void server_query_reset_response(struct server_query *query, struct response *a, int64_t t_min, int64_t t_max)
 {
-    *a = (struct answer){.arena = ask->round->q->arena, .group = ask->group, .notes = ask->round->q->notes,
-                         .server = ask->server, .t_min = t_min, .t_max = t_max, .budget = ask->round->budget};
+    *a = (struct response){.arena = query->batch->q->arena, .group = query->group, .notes = query->batch->q->notes,
+                           .server = query->server, .t_min = t_min, .t_max = t_max, .budget = query->batch->budget};
 }
 
 /* --- the requests ------------------------------------------------------------------------------------------------- */
 
-static void arrived(void *arg, const struct err *err, int status);
+static void server_query_response_done(void *arg, const struct err *err, int status);
 
-static void send_request(struct ask *ask, const char *path, struct buf *body, struct decoder *decoder)
+static void send_request(struct server_query *query, const char *path, struct buf *body, struct decoder *decoder)
 {
-    if (ask->_n_fetches == LEN(ask->_fetches)) {
+    if (query->_n_fetches == LEN(query->_fetches)) {
         decoder->free(decoder);
-        err_set(&ask->err, ERR_LIMIT, "server group \"%.*s\": the query has too many steps for one subquery",
-                STR_ARG(ask->group->name));
+        err_set(&query->err, ERR_LIMIT, "server group \"%.*s\": the query has too many steps for one subquery",
+                STR_ARG(query->group->name));
     } else {
-        ask->_left++;
-        fetch_send(ask->round, &(struct fetch_plan){
-            .server = ask->server, .path = path, .form = buf_str(body), .decoder = decoder, .done = arrived, .arg = ask,
-            .slot = &ask->_fetches[ask->_n_fetches++]});
+        query->_left++;
+        fetch_send(query->batch, &(struct fetch_plan){
+            .server = query->server, .path = path, .form = buf_str(body), .decoder = decoder, .done =
+                server_query_response_done, .arg = query,
+            .slot = &query->_fetches[query->_n_fetches++]});
     }
     buf_free(body);
 }
@@ -56,10 +57,11 @@ static void add_ms(struct buf *form, const char *name, int64_t ms)
     buf_add_ms(form, ms);
 }
 
-static void add_selector(struct buf *form, const struct ask *ask, const char *name, int64_t range)
+static void server_query_add_selector(struct buf *form, const struct server_query *query, const char *name,
+                                      int64_t range)
 {
     struct buf text = {0};
-    matchers_print(&text, ask->matchers, ask->n_matchers);
+    matchers_print(&text, query->matchers, query->n_matchers);
     if (range > 0)
         buf_printf(&text, "[%lldms]", (long long)range);
     form_add(form, name, buf_str(&text));
@@ -68,23 +70,23 @@ static void add_selector(struct buf *form, const struct ask *ask, const char *na
 
 /* Raw samples of the whole window, as a range selector at its end. Before Prometheus 3 the window is closed on both
  * sides; what is too early is dropped by the answer. */
-static void ask_window(struct ask *ask)
+static void server_query_window(struct server_query *query)
 {
     struct buf form = {0};
-    const struct select *sel = ask->sel;
-    add_selector(&form, ask, "query", sel->t_max - sel->t_min + 1);
+    const struct select *sel = query->sel;
+    server_query_add_selector(&form, query, "query", sel->t_max - sel->t_min + 1);
     add_ms(&form, "time", sel->t_max);
-    send_request(ask, "/api/v1/query", &form, json_answer_new(&ask->answer));
+    send_request(query, "/api/v1/query", &form, json_decoder_new(&query->response));
 }
 
-static void ask_steps(struct ask *ask, struct answer *to)
+static void server_query_steps(struct server_query *query, struct response *to)
 {
-    const struct select *sel = ask->sel;
+    const struct select *sel = query->sel;
     bool one = sel->step <= 0 || sel->end <= sel->start;
     for (int64_t start = sel->start, last; start <= sel->end; start = last + sel->step) {
         struct buf form = {0};
         last = one || (sel->end - start) / sel->step < MAX_POINTS ? sel->end : start + (MAX_POINTS - 1) * sel->step;
-        add_selector(&form, ask, "query", 0);
+        server_query_add_selector(&form, query, "query", 0);
         add_ms(&form, "lookback_delta", sel->window);
         if (one) {
             add_ms(&form, "time", start);
@@ -93,136 +95,137 @@ static void ask_steps(struct ask *ask, struct answer *to)
             add_ms(&form, "end", last);
             add_ms(&form, "step", sel->step);
         }
-        send_request(ask, one ? "/api/v1/query" : "/api/v1/query_range", &form, json_answer_new(to));
-        if (one || ask->err.kind)
+        send_request(query, one ? "/api/v1/query" : "/api/v1/query_range", &form, json_decoder_new(to));
+        if (one || query->err.kind)
             break;
     }
 }
 
-static void ask_export(struct ask *ask)
+static void server_query_export(struct server_query *query)
 {
     struct buf form = {0};
-    add_selector(&form, ask, "match[]", 0);
-    add_ms(&form, "start", ask->sel->t_min > 0 ? ask->sel->t_min : 0);
-    add_ms(&form, "end", ask->sel->t_max > 0 ? ask->sel->t_max : 0);
-    send_request(ask, "/api/v1/export", &form, export_answer_new(&ask->answer));
+    server_query_add_selector(&form, query, "match[]", 0);
+    add_ms(&form, "start", query->sel->t_min > 0 ? query->sel->t_min : 0);
+    add_ms(&form, "end", query->sel->t_max > 0 ? query->sel->t_max : 0);
+    send_request(query, "/api/v1/export", &form, export_decoder_new(&query->response));
 }
 
 /* The answer is kept whole outside the arena, and its samples take about as much inside. */
-static void ask_read(struct ask *ask)
+static void server_query_read(struct server_query *query)
 {
     struct buf body = {0};
-    const struct round *r = ask->round;
+    const struct request_batch *r = query->batch;
     size_t max = r->budget && r->budget < r->max_answer ? r->budget : r->max_answer;
-    read_request(&body, ask->matchers, ask->n_matchers, ask->_external, ask->sel);
-    send_request(ask, NULL, &body, read_answer_new(&ask->answer, max));
+    read_request(&body, query->matchers, query->n_matchers, query->_external, query->sel);
+    send_request(query, NULL, &body, remote_read_decoder_new(&query->response, max));
 }
 
 /* Values at the steps are enough, and less to carry than raw samples: nothing is compared, and nobody asks when they
  * were taken. */
-static bool needs_steps(const struct ask *ask)
+static bool needs_steps(const struct server_query *query)
 {
-    return ask->sel->kind == SELECT_INSTANT && !ask->compare && !ask->sel->wants_origin;
+    return query->sel->kind == SELECT_INSTANT && !query->compare && !query->sel->wants_origin;
 }
 
-static void send_all(struct ask *ask)
+static void send_all(struct server_query *query)
 {
-    const struct select *sel = ask->sel;
+    const struct select *sel = query->sel;
     bool instant = sel->kind == SELECT_INSTANT;
-    start_answer(ask, &ask->answer, sel->t_min, sel->t_max);
-    start_answer(ask, &ask->_steps, sel->t_min, sel->t_max);
-    ask->answer.external = ask->_way == ASK_READ ? ask->_external : (struct labels){0};
-    ask->_n_fetches = 0;
-    ask->_steps_only = ask->_way == ASK_QUERY && needs_steps(ask);
-    if (ask->_way == ASK_EXPORT)
-        ask_export(ask);
-    else if (ask->_way == ASK_READ)
-        ask_read(ask);
-    else if (ask->_steps_only)
-        ask_steps(ask, &ask->answer);
+    server_query_reset_response(query, &query->response, sel->t_min, sel->t_max);
+    server_query_reset_response(query, &query->_steps, sel->t_min, sel->t_max);
+    query->response.external = query->_method == READ_REMOTE ? query->_external : (struct labels){0};
+    query->_n_fetches = 0;
+    query->_steps_only = query->_method == READ_QUERY && needs_steps(query);
+    if (query->_method == READ_EXPORT)
+        server_query_export(query);
+    else if (query->_method == READ_REMOTE)
+        server_query_read(query);
+    else if (query->_steps_only)
+        server_query_steps(query, &query->response);
     else {
-        ask_window(ask);
+        server_query_window(query);
         if (instant)
-            ask_steps(ask, &ask->_steps);
+            server_query_steps(query, &query->_steps);
     }
 }
 
 /* --- the answers -------------------------------------------------------------------------------------------------- */
 
-static void cancel_fetches(struct ask *ask)
+static void cancel_fetches(struct server_query *query)
 {
-    for (unsigned i = 0; i < ask->_n_fetches; i++)
-        if (ask->_fetches[i])
-            fetch_cancel(ask->_fetches[i]);
-    ask->_n_fetches = ask->_left = 0;
+    for (unsigned i = 0; i < query->_n_fetches; i++)
+        if (query->_fetches[i])
+            fetch_cancel(query->_fetches[i]);
+    query->_n_fetches = query->_left = 0;
 }
 
-void ask_cancel(struct ask *ask)
+void server_query_cancel(struct server_query *query)
 {
-    cancel_fetches(ask);
-    if (ask->state == ASK_RUNNING)
-        ask->state = ASK_IDLE;
+    cancel_fetches(query);
+    if (query->state == SERVER_QUERY_RUNNING)
+        query->state = SERVER_QUERY_IDLE;
 }
 
 /* The server does not know the way that was tried: another one, and it is remembered. */
-static bool other_way(struct ask *ask)
+static bool server_query_fall_back(struct server_query *query)
 {
-    bool unknown = ask->_status == 404 || ask->_status == 405 || ask->_status == 415 || ask->_status == 501;
-    if ((!unknown && !(ask->_guessed && ask->_status / 100 == 4)) || ask->_way == ASK_QUERY)
+    bool unknown = query->_status == 404 || query->_status == 405 || query->_status == 415 || query->_status == 501;
+    if ((!unknown && !(query->_guessed && query->_status / 100 == 4)) || query->_method == READ_QUERY)
         return false;
-    if (ask->_way == ASK_READ)
-        atomic_store(&ask->server->cannot_read, true);
+    if (query->_method == READ_REMOTE)
+        atomic_store(&query->server->cannot_read, true);
     else
-        atomic_store(&ask->server->kind, SERVER_PROMETHEUS);
-    ask->_guessed = false;
-    ask->_way = ASK_QUERY;
+        atomic_store(&query->server->kind, SERVER_PROMETHEUS);
+    query->_guessed = false;
+    query->_method = READ_QUERY;
     return true;
 }
 
-static void complete(struct ask *ask)
+static void complete(struct server_query *query)
 {
     struct err err = {0};
-    bool lossy = ask->answer.lossy || ask->_steps.lossy;
-    if (lossy && atomic_load(&ask->server->cannot_read)) {
-        fail(ask, ERR_EXEC, "the answer has native histograms, which JSON does not carry whole, and the server has no "
-             "remote_read");
+    bool lossy = query->response.lossy || query->_steps.lossy;
+    if (lossy && atomic_load(&query->server->cannot_read)) {
+        server_query_fail(query, ERR_EXEC,
+                          "the answer has native histograms, which JSON does not carry whole, and the server has no "
+                          "remote_read");
         return;
     }
     if (lossy) {
-        choose(ask, ASK_READ);
+        server_query_choose(query, READ_REMOTE);
         return;
     }
-    if (ask->_guessed)
-        atomic_store(&ask->server->kind, ask->_kind);
-    bool ok = answer_unite(&ask->answer, &err) && answer_unite(&ask->_steps, &err);
-    if (!ok || (ask->_steps_only && !steps_end(&ask->answer, ask->sel, &err))) {
-        fail(ask, err.kind, err.text);
+    if (query->_guessed)
+        atomic_store(&query->server->kind, query->_kind);
+    bool ok = response_unite(&query->response, &err) && response_unite(&query->_steps, &err);
+    if (!ok || (query->_steps_only && !staleness_end(&query->response, query->sel, &err))) {
+        server_query_fail(query, err.kind, err.text);
         return;
     }
-    if (ask->_way == ASK_QUERY && ask->sel->kind == SELECT_INSTANT && !ask->_steps_only)
-        steps_mark(&ask->answer, &ask->_steps, ask->sel);
-    atomic_fetch_add(&ask->server->samples, ask->answer.n_samples);
-    finish(ask, ASK_OK);
+    if (query->_method == READ_QUERY && query->sel->kind == SELECT_INSTANT && !query->_steps_only)
+        staleness_mark(&query->response, &query->_steps, query->sel);
+    atomic_fetch_add(&query->server->samples, query->response.n_samples);
+    server_query_finish(query, SERVER_QUERY_OK);
 }
 
-static void arrived(void *arg, const struct err *err, int status)
+static void server_query_response_done(void *arg, const struct err *err, int status)
 {
-    struct ask *ask = arg;
-    ask->_left--;
+    struct server_query *query = arg;
+    query->_left--;
     if (err) {
-        ask->err = *err;
-        ask->_status = status;
-        cancel_fetches(ask);
+        query->err = *err;
+        query->_status = status;
+        cancel_fetches(query);
     }
-    if (ask->_left > 0)
+    if (query->_left > 0)
         return;
-    if (ask->err.kind == ERR_NONE) {
-        complete(ask);
-    } else if (other_way(ask)) {
-        ask->err = (struct err){0};
-        send_all(ask);
+    if (query->err.kind == ERR_NONE) {
+        complete(query);
+    } else if (server_query_fall_back(query)) {
+        query->err = (struct err){0};
+        send_all(query);
     } else {
-        finish(ask, ASK_FAILED);
+        server_query_finish(query, SERVER_QUERY_FAILED);
     }
 }
 
@@ -230,78 +233,78 @@ static void arrived(void *arg, const struct err *err, int status)
 
 static void probed(void *arg, const struct err *err, int status)
 {
-    struct ask *ask = arg;
+    struct server_query *query = arg;
     if (err && (status == 0 || status == 401 || status == 403)) {
-        ask->err = *err;
-        finish(ask, ASK_FAILED);
+        query->err = *err;
+        server_query_finish(query, SERVER_QUERY_FAILED);
         return;
     }
     if (err && (status == 429 || status / 100 == 5)) {
-        ask->_kind = SERVER_PROMETHEUS; /* this once: the next question asks again */
+        query->_kind = SERVER_PROMETHEUS; /* this once: the next question asks again */
     } else if (err) { /* a gateway hides it */
-        ask->_guessed = true;
-        ask->_kind = SERVER_VICTORIAMETRICS;
+        query->_guessed = true;
+        query->_kind = SERVER_VICTORIAMETRICS;
     } else {
-        atomic_store(&ask->server->kind, ask->_kind);
+        atomic_store(&query->server->kind, query->_kind);
     }
-    go(ask);
+    go(query);
 }
 
-static void probe(struct ask *ask)
+static void probe(struct server_query *query)
 {
-    ask->_n_fetches = 1;
-    fetch_send(ask->round, &(struct fetch_plan){
-        .server = ask->server, .path = "/api/v1/status/buildinfo", .get = true,
-        .decoder = kind_answer_new(&ask->_kind), .done = probed, .arg = ask, .slot = &ask->_fetches[0]});
+    query->_n_fetches = 1;
+    fetch_send(query->batch, &(struct fetch_plan){
+        .server = query->server, .path = "/api/v1/status/buildinfo", .get = true,
+        .decoder = buildinfo_decoder_new(&query->_kind), .done = probed, .arg = query, .slot = &query->_fetches[0]});
 }
 
 /* remote_read adds external labels to every series and the query API does not: they have to be known to be taken off.
  * A server that has no such page has none; one that does not show it is asked by the query API. */
 static void external_known(void *arg, const struct err *err, int status)
 {
-    struct ask *ask = arg;
+    struct server_query *query = arg;
     if (err && status == 0) {
-        ask->err = *err;
-        finish(ask, ASK_FAILED);
+        query->err = *err;
+        server_query_finish(query, SERVER_QUERY_FAILED);
         return;
     }
     if (err && status != 404) {
-        atomic_store(&ask->server->cannot_read, true);
-        choose(ask, ASK_QUERY);
+        atomic_store(&query->server->cannot_read, true);
+        server_query_choose(query, READ_QUERY);
         return;
     }
-    server_set_external(ask->server, ask->_external);
-    send_all(ask);
+    server_set_external(query->server, query->_external);
+    send_all(query);
 }
 
-static void choose(struct ask *ask, enum ask_way way)
+static void server_query_choose(struct server_query *query, enum read_method way)
 {
-    struct arena *a = ask->round->q->arena;
-    ask->_way = way;
-    if (way != ASK_READ || server_external(ask->server, a, &ask->_external)) {
-        send_all(ask);
+    struct arena *a = query->batch->q->arena;
+    query->_method = way;
+    if (way != READ_REMOTE || server_external(query->server, a, &query->_external)) {
+        send_all(query);
         return;
     }
-    ask->_n_fetches = 1;
-    fetch_send(ask->round, &(struct fetch_plan){
-        .server = ask->server, .path = "/api/v1/status/config", .get = true,
-        .decoder = external_answer_new(a, &ask->_external), .done = external_known, .arg = ask,
-        .slot = &ask->_fetches[0]});
+    query->_n_fetches = 1;
+    fetch_send(query->batch, &(struct fetch_plan){
+        .server = query->server, .path = "/api/v1/status/config", .get = true,
+        .decoder = external_labels_decoder_new(a, &query->_external), .done = external_known, .arg = query,
+        .slot = &query->_fetches[0]});
 }
 
-static void go(struct ask *ask)
+static void go(struct server_query *query)
 {
-    bool reads = ask->server->wants_read && !atomic_load(&ask->server->cannot_read) && !needs_steps(ask);
-    choose(ask, ask->_kind == SERVER_VICTORIAMETRICS ? ASK_EXPORT : reads ? ASK_READ : ASK_QUERY);
+    bool reads = query->server->wants_read && !atomic_load(&query->server->cannot_read) && !needs_steps(query);
+    server_query_choose(query, query->_kind == SERVER_VICTORIAMETRICS ? READ_EXPORT : reads ? READ_REMOTE : READ_QUERY);
 }
 
-void ask_start(struct ask *ask)
+void server_query_start(struct server_query *query)
 {
-    ask->state = ASK_RUNNING;
-    ask->err = (struct err){0};
-    ask->_kind = server_kind(ask->server);
-    if (ask->_kind == SERVER_AUTO)
-        probe(ask);
+    query->state = SERVER_QUERY_RUNNING;
+    query->err = (struct err){0};
+    query->_kind = server_kind(query->server);
+    if (query->_kind == SERVER_AUTO)
+        probe(query);
     else
-        go(ask);
+        go(query);
 }

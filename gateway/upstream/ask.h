@@ -15,31 +15,31 @@
 
 #include "gateway/upstream/fetch.h"
 
-enum ask_way { ASK_EXPORT, ASK_READ, ASK_QUERY };
-struct ask {
-    struct round *round;
+enum read_method { READ_EXPORT, READ_REMOTE, READ_QUERY };
+struct server_query {
+    struct request_batch *batch;
     const struct group *group;
     struct server *server;
     const struct select *sel;
     const struct matcher *matchers; size_t n_matchers; /* without those on the group's labels */
     bool compare;              /* raw samples are needed */
-    void (*done)(struct ask *ask);
+    void (*done)(struct server_query *query);
     void *arg;
 
-    enum ask_state { ASK_IDLE, ASK_RUNNING, ASK_OK, ASK_FAILED } state;
-    struct answer answer;      /* ASK_OK: each label set once; lookback is still to be applied */
-    struct err err;            /* ASK_FAILED */
+    enum server_query_state { SERVER_QUERY_IDLE, SERVER_QUERY_RUNNING, SERVER_QUERY_OK, SERVER_QUERY_FAILED } state;
+    struct response response;  /* SERVER_QUERY_OK: each label set once; lookback is still to be applied */
+    struct err err;            /* SERVER_QUERY_FAILED */
 
-    enum ask_way _way;
+    enum read_method _method;
     bool _steps_only;          /* the answer holds values at steps */
-    struct answer _steps;
-    struct labels _external;   /* of the server, once ASK_READ is chosen */
+    struct response _steps;
+    struct labels _external;   /* of the server, once READ_REMOTE is chosen */
     enum server_kind _kind;
     bool _guessed;             /* _kind is: the server has no buildinfo. The first answer shows whether it is right */
     int _status;               /* HTTP's, of the first failure */
     struct fetch *_fetches[64]; unsigned _n_fetches, _left;
 };
-void ask_start(struct ask *ask);
-void ask_cancel(struct ask *ask);
+void server_query_start(struct server_query *query);
+void server_query_cancel(struct server_query *query);
 
 #endif

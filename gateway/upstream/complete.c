@@ -7,7 +7,8 @@
  * spans in which it is complete; a window that no span holds sees the merged sequence.
  *
  * 1. A replica is overdue from 1.1 intervals behind a live sample on, or from its stale marker. It is incomplete from
- *    the first moment of that at which another replica is alive: that one's latest sample is live and it is not overdue.
+ *    the first moment of that at which another replica is alive: that one's latest sample is live and it is not
+ * overdue.
  *    When none is alive before the next live sample, there was nothing to be seen, and the span goes on.
  * 2. That depends on nothing that comes later, so that an instant query, for which nothing comes later, and a range
  *    query agree. When a target ends, the replica that scraped it first is incomplete only until the others have seen

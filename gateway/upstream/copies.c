@@ -126,7 +126,7 @@ void copies_compare(struct evidence *e, const struct series *x, const struct ser
     compare_times(e, &hx, &hy, NULL, NULL);
 }
 
-static struct copies_slot *slot_of(struct copies_memory *m, size_t pair, uint64_t job)
+static struct copies_slot *copies_slot_of(struct copies_memory *m, size_t pair, uint64_t job)
 {
     if (m->pairs[pair] == NULL)
         m->pairs[pair] = mem_zalloc(COPIES_JOBS * sizeof **m->pairs);
@@ -137,7 +137,7 @@ bool copies_decide(struct copies_memory *m, size_t i, size_t k, struct str job, 
 {
     uint64_t hash = hash_bytes(job.p, job.n), equal = seen.equal, all = (uint64_t)seen.equal + seen.apart;
     mutex_lock(&m->mutex);
-    struct copies_slot *slot = slot_of(m, pair_index(i, k), hash);
+    struct copies_slot *slot = copies_slot_of(m, pair_index(i, k), hash);
     if (slot->job == hash) {
         equal += slot->equal;
         all += (uint64_t)slot->equal + slot->apart;

@@ -9,20 +9,20 @@
 #include "base/json_read.h"
 #include "gateway/upstream/json_labels.h"
 
-enum place { LINES, LINE, METRIC, VALUES, TIMES, SKIP };
+enum export_position { LINES, LINE, METRIC, VALUES, TIMES, SKIP };
 
-struct export_answer {
+struct export_response {
     struct decoder decoder;
-    struct answer *answer;
+    struct response *response;
     struct json_reader r;
-    enum place place;
+    enum export_position place;
     unsigned seen;  /* a bit a place: which keys this line had */
     struct json_labels names;
     struct labels labels;
     struct sample *samples; size_t n_values, n_times, cap;
 };
 
-static void go_to_key(struct export_answer *x)
+static void export_next_key(struct export_response *x)
 {
     struct str key = x->r.text;
     x->place = str_is(key, "metric") ? METRIC
@@ -33,7 +33,7 @@ static void go_to_key(struct export_answer *x)
         json_labels_start(&x->names);
 }
 
-static bool take_metric(struct export_answer *x, enum json_token token, struct err *err)
+static bool export_metric(struct export_response *x, enum json_token token, struct err *err)
 {
     if (token == JSON_KEY)
         json_labels_name(&x->names, x->r.text);
@@ -46,7 +46,7 @@ static bool take_metric(struct export_answer *x, enum json_token token, struct e
     return token == JSON_KEY || token == JSON_STRING || token == JSON_OBJECT;
 }
 
-static bool value_of(const struct export_answer *x, enum json_token token, double *v)
+static bool export_value_of(const struct export_response *x, enum json_token token, double *v)
 {
     *v = token == JSON_NUMBER ? x->r.number : stale_nan();
     if (token == JSON_STRING && str_is(x->r.text, "Infinity"))
@@ -58,7 +58,7 @@ static bool value_of(const struct export_answer *x, enum json_token token, doubl
     return true;
 }
 
-static bool take_number(struct export_answer *x, enum json_token token, struct err *err)
+static bool take_number(struct export_response *x, enum json_token token, struct err *err)
 {
     if (token == JSON_ARRAY)
         return true;
@@ -67,17 +67,17 @@ static bool take_number(struct export_answer *x, enum json_token token, struct e
         return true;
     }
     size_t n = x->place == VALUES ? x->n_values++ : x->n_times++;
-    if (!answer_room(x->answer, n + 1, err))
+    if (!response_check_budget(x->response, n + 1, err))
         return false;
     mem_grow(&x->samples, &x->cap, n + 1, sizeof *x->samples);
     if (x->place == VALUES)
-        return value_of(x, token, &x->samples[n].v);
+        return export_value_of(x, token, &x->samples[n].v);
     bool possible = token == JSON_NUMBER && fabs(x->r.number) < 9e15;
     x->samples[n].t = possible ? (int64_t)x->r.number : 0;
     return possible;
 }
 
-static bool end_line(struct export_answer *x, struct err *err)
+static bool export_end_line(struct export_response *x, struct err *err)
 {
     const unsigned needed = 1u << METRIC | 1u << VALUES | 1u << TIMES;
     if ((x->seen & needed) != needed)
@@ -91,10 +91,10 @@ static bool end_line(struct export_answer *x, struct err *err)
     x->place = LINES;
     struct labels labels = x->labels;
     x->labels = (struct labels){0};
-    return answer_add(x->answer, labels, x->samples, n, NULL, 0, err);
+    return response_add(x->response, labels, x->samples, n, NULL, 0, err);
 }
 
-static bool take(struct export_answer *x, enum json_token token, struct err *err)
+static bool export_token(struct export_response *x, enum json_token token, struct err *err)
 {
     struct err inner = {0};
     bool ok = false;
@@ -105,11 +105,11 @@ static bool take(struct export_answer *x, enum json_token token, struct err *err
         break;
     case LINE:
         if (token == JSON_END_OBJECT)
-            return end_line(x, err);
+            return export_end_line(x, err);
         ok = token == JSON_KEY;
-        go_to_key(x);
+        export_next_key(x);
         break;
-    case METRIC: ok = take_metric(x, token, &inner); break;
+    case METRIC: ok = export_metric(x, token, &inner); break;
     case VALUES:
     case TIMES: ok = take_number(x, token, &inner); break;
     case SKIP: break;
@@ -122,7 +122,7 @@ static bool take(struct export_answer *x, enum json_token token, struct err *err
                    (unsigned long long)x->r.offset);
 }
 
-static bool advance(struct export_answer *x, struct err *err)
+static bool export_read(struct export_response *x, struct err *err)
 {
     for (;;) {
         bool skipping = x->place == SKIP;
@@ -133,39 +133,39 @@ static bool advance(struct export_answer *x, struct err *err)
             return err_set(err, ERR_BAD_GATEWAY, "%s", x->r.err.text);
         if (skipping)
             x->place = LINE;
-        else if (!take(x, token, err))
+        else if (!export_token(x, token, err))
             return false;
     }
 }
 
-static bool feed(struct decoder *d, struct str piece, struct err *err)
+static bool export_feed(struct decoder *d, struct str piece, struct err *err)
 {
-    struct export_answer *x = CONTAINER(d, struct export_answer, decoder);
+    struct export_response *x = CONTAINER(d, struct export_response, decoder);
     json_feed(&x->r, piece.p, piece.n);
-    return advance(x, err);
+    return export_read(x, err);
 }
 
-static bool finish(struct decoder *d, struct err *err)
+static bool export_finish(struct decoder *d, struct err *err)
 {
-    struct export_answer *x = CONTAINER(d, struct export_answer, decoder);
+    struct export_response *x = CONTAINER(d, struct export_response, decoder);
     json_finish(&x->r);
-    return advance(x, err);
+    return export_read(x, err);
 }
 
 static void free_export(struct decoder *d)
 {
-    struct export_answer *x = CONTAINER(d, struct export_answer, decoder);
+    struct export_response *x = CONTAINER(d, struct export_response, decoder);
     json_reader_free(&x->r);
     json_labels_free(&x->names);
     mem_free(x->samples);
     mem_free(x);
 }
 
-struct decoder *export_answer_new(struct answer *a)
+struct decoder *export_decoder_new(struct response *a)
 {
-    struct export_answer *x = mem_zalloc(sizeof *x);
-    x->decoder = (struct decoder){feed, finish, free_export};
-    x->answer = a;
+    struct export_response *x = mem_zalloc(sizeof *x);
+    x->decoder = (struct decoder){export_feed, export_finish, free_export};
+    x->response = a;
     json_reader_init(&x->r);
     x->r.many = true;
     return &x->decoder;

@@ -11,7 +11,7 @@ enum { ERROR_BODY = 4096, DEFAULT_TIMEOUT_MS = 120000, POLL_MS = 50, DEADLINE_SP
 
 struct fetch {
     struct list node;
-    struct round *round;
+    struct request_batch *batch;
     struct fetch_plan plan;
     struct buf body, url;
     struct buf error;          /* the beginning of an answer that is not 2xx */
@@ -21,22 +21,22 @@ struct fetch {
 
 /* --- rounds ------------------------------------------------------------------------------------------------------- */
 
-void round_begin(struct round *r, struct query_ctx *q, size_t max_answer)
+void batch_begin(struct request_batch *r, struct query_ctx *q, size_t max_answer)
 {
-    *r = (struct round){.q = q, .worker = q->user, .max_answer = max_answer, .budget = q->arena->max,
-                        ._on_full = q->arena->on_full};
+    *r = (struct request_batch){.q = q, .worker = q->user, .max_answer = max_answer, .budget = q->arena->max,
+                                ._on_full = q->arena->on_full};
     list_init(&r->under_way);
     q->arena->max = 0;
     q->arena->on_full = NULL;
 }
 
-void round_fail(struct round *r, const struct err *why)
+void batch_fail(struct request_batch *r, const struct err *why)
 {
     if (r->err.kind == ERR_NONE)
         r->err = *why;
 }
 
-static bool over_budget(const struct round *r, struct err *err)
+static bool over_budget(const struct request_batch *r, struct err *err)
 {
     if (!arena_over(r->q->arena, r->budget))
         return false;
@@ -44,7 +44,7 @@ static bool over_budget(const struct round *r, struct err *err)
     return true;
 }
 
-bool round_check(struct round *r, struct err *err)
+bool batch_check(struct request_batch *r, struct err *err)
 {
     if (r->err.kind != ERR_NONE) {
         *err = r->err;
@@ -70,27 +70,27 @@ void fetch_cancel(struct fetch *f)
     free_fetch(f);
 }
 
-static void cancel_all(struct round *r)
+static void cancel_all(struct request_batch *r)
 {
     while (!list_empty(&r->under_way))
         fetch_cancel(CONTAINER(r->under_way.next, struct fetch, node));
 }
 
-bool round_wait(struct round *r, struct err *err)
+bool batch_wait(struct request_batch *r, struct err *err)
 {
     bool ok = true;
     if (!list_empty(&r->under_way))
         worker_turn_end(r->worker);
     while (ok && !list_empty(&r->under_way)) {
         loop_turn(r->worker->loop, POLL_MS);
-        ok = round_check(r, err);
+        ok = batch_check(r, err);
     }
-    ok = ok && worker_turn_begin(r->worker, r->q, err) && round_check(r, err);
+    ok = ok && worker_turn_begin(r->worker, r->q, err) && batch_check(r, err);
     cancel_all(r);
     return ok;
 }
 
-void round_end(struct round *r)
+void batch_end(struct request_batch *r)
 {
     cancel_all(r);
     r->q->arena->max = r->budget;
@@ -100,7 +100,7 @@ void round_end(struct round *r)
 /* --- one request -------------------------------------------------------------------------------------------------- */
 
 /* What the server says is wrong: the API's "error", a gateway's "message", or the beginning of the text. */
-static void explain(struct buf *out, struct str body)
+static void fetch_error_text(struct buf *out, struct str body)
 {
     struct json_tree *tree = json_tree_parse(body, NULL);
     struct str said = json_tree_str(json_tree_get(tree, "error"));
@@ -130,7 +130,7 @@ static void status_error(const struct fetch *f, const struct client_reply *reply
     struct buf why = {0}, shown = {0};
     int64_t wait;
     client_hide_secrets(f->plan.server->profile, f->plan.server->sent_url, buf_str(&f->error), &shown);
-    explain(&why, buf_str(&shown));
+    fetch_error_text(&why, buf_str(&shown));
     err_set(err, kind_of(reply->status, buf_str(&f->error)), "HTTP %d%s", reply->status, why.n ? buf_z(&why) : "");
     if (retry_after_parse(reply->retry_after, clock_wall_ms(), &wait))
         err->retry_after = wait < (int64_t)INT_MAX * 1000 ? (int)(wait / 1000) : INT_MAX;
@@ -147,9 +147,9 @@ static bool on_data(void *arg, const struct client_reply *reply, struct str piec
         return true;
     }
     f->damaged = !f->plan.decoder->feed(f->plan.decoder, piece, err);
-    if (!f->damaged && over_budget(f->round, err)) {
+    if (!f->damaged && over_budget(f->batch, err)) {
         f->damaged = true;
-        round_fail(f->round, err);
+        batch_fail(f->batch, err);
     }
     return !f->damaged;
 }
@@ -163,7 +163,7 @@ static void name_server(const struct fetch *f, bool has_url, struct err *err)
     err_wrap(err, "server group \"%.*s\"", STR_ARG(s->group));
 }
 
-static void on_done(void *arg, const struct client_reply *reply)
+static void fetch_on_done(void *arg, const struct client_reply *reply)
 {
     struct fetch *f = arg;
     struct err err = {0};
@@ -182,7 +182,7 @@ static void on_done(void *arg, const struct client_reply *reply)
     }
     if (ok)
         server_succeeded(f->plan.server, reply->total_ms, reply->body_bytes);
-    else if (f->round->err.kind == ERR_NONE)
+    else if (f->batch->err.kind == ERR_NONE)
         server_failed(f->plan.server, reached, err.text);
     latency_count(&f->plan.server->latency, f->plan.path, ok, reply->total_ms);
     struct fetch_plan plan = f->plan;
@@ -190,7 +190,7 @@ static void on_done(void *arg, const struct client_reply *reply)
     plan.done(plan.arg, ok ? NULL : &err, reply->status);
 }
 
-static int64_t time_left(const struct round *r, const struct server *s)
+static int64_t time_left(const struct request_batch *r, const struct server *s)
 {
     int64_t left = DEFAULT_TIMEOUT_MS;
     if (r->q->deadline_mono)
@@ -200,7 +200,7 @@ static int64_t time_left(const struct round *r, const struct server *s)
     return left > 0 ? left : 1;
 }
 
-static void make_url(struct fetch *f)
+static void fetch_make_url(struct fetch *f)
 {
     const struct fetch_plan *p = &f->plan;
     buf_add_str(&f->url, p->path ? p->server->url : p->server->read_url);
@@ -213,24 +213,25 @@ static void make_url(struct fetch *f)
     }
 }
 
-void fetch_send(struct round *r, const struct fetch_plan *plan)
+void fetch_send(struct request_batch *r, const struct fetch_plan *plan)
 {
     static const char *const form[] = {"Content-Type: application/x-www-form-urlencoded"};
     static const char *const read[] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy",
                                        "Accept-Encoding: snappy", "X-Prometheus-Remote-Read-Version: 0.1.0"};
     const struct server *s = plan->server;
     struct fetch *f = mem_zalloc(sizeof *f);
-    f->round = r;
+    f->batch = r;
     f->plan = *plan;
     if (!plan->get)
         buf_add_str(&f->body, plan->form);
-    make_url(f);
+    fetch_make_url(f);
     f->plan.form = buf_str(&f->body);
     list_push_back(&r->under_way, &f->node);
     f->call = client_send(worker_client(r->worker), &(struct client_request){
         .method = plan->get ? "GET" : "POST", .url = buf_z(&f->url), .profile = s->profile, .body = f->plan.form,
         .headers = plan->path ? form : read, .n_headers = plan->get ? 0 : plan->path ? LEN(form) : LEN(read),
         .slot = s->slot, .timeout_ms = time_left(r, s), .connect_timeout_ms = s->dial_timeout,
-        .max_body = r->max_answer, .accept_gzip = plan->path != NULL, .data = on_data, .done = on_done, .arg = f});
+        .max_body = r->max_answer, .accept_gzip = plan->path != NULL, .data = on_data, .done = fetch_on_done,
+        .arg = f});
     *plan->slot = f;
 }

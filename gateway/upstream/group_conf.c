@@ -93,12 +93,13 @@ static const struct conf_row client_rows[] = {
     HTTP_CONF_ROWS(struct group_client, http),
     GUARD("sigv4", "Requests would carry no credentials"),
     {0}};
-static bool check_client(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+static bool group_conf_check_client(struct conf_context *c UNUSED, const struct yaml *node, void *value,
+                                    struct err *err)
 {
     return http_conf_check(node, &((struct group_client *)value)->http, err);
 }
 static const struct conf_section client_section = {
-    "http_client", sizeof(struct group_client), client_rows, check_client, "How servers are spoken to"};
+    "http_client", sizeof(struct group_client), client_rows, group_conf_check_client, "How servers are spoken to"};
 
 #define ROW(field) offsetof(struct server_group_conf, field)
 _Static_assert(ROW(dial_timeout) - ROW(http) == CLIENT(dial_timeout),
@@ -151,7 +152,8 @@ static const struct conf_row rows[] = {
              "second one when the first fails"},
     {CONF_ENUM, "kind", ROW(kind), .preset = "auto", .names = kinds, .help = "What the servers are; `auto` asks them"},
     {CONF_STRINGS, "written_by", ROW(written_by),
-     .help = "Names of the remote_write entries that fill this group, each one of its servers or all: they hold copies of "
+     .help =
+         "Names of the remote_write entries that fill this group, each one of its servers or all: they hold copies of "
              "one stream, and samples that only the recent store of that stream has are added"},
     {CONF_IGNORED, "max_idle_conns", 0, .help = "Connections are kept by need"},
     {CONF_IGNORED, "max_idle_conns_per_host", 0, .help = "Connections are kept by need"},
@@ -176,7 +178,7 @@ static bool check_labels(const struct yaml *node, const struct str_map *labels, 
     return true;
 }
 
-static bool check(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+static bool group_conf_check(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
 {
     const struct server_group_conf *g = value;
     bool known = false;
@@ -189,5 +191,5 @@ static bool check(struct conf_context *c UNUSED, const struct yaml *node, void *
     return check_labels(node, &g->labels, err);
 }
 
-const struct conf_section server_group_section = {"server_group", sizeof(struct server_group_conf), rows, check,
-                                                  "Servers that hold the same data, asked as one"};
+const struct conf_section server_group_section = {"server_group", sizeof(struct server_group_conf), rows,
+                                                  group_conf_check, "Servers that hold the same data, asked as one"};

@@ -12,25 +12,25 @@
 #include "gateway/upstream/ask.h"
 
 struct recent_link { struct source *source; int64_t from; }; /* source NULL: off */
-struct leaf {
-    struct round *round;
+struct group_query {
+    struct request_batch *batch;
     const struct group *group;
     const struct select *sel;
     struct select sight;              /* the same over the window that is fetched, which may begin earlier */
     struct recent_link recent;
-    struct ask *asks; size_t n_asks;  /* one a server, in the group's order */
-    struct answer answer;             /* after leaf_collect */
+    struct server_query *queries; size_t n_queries; /* one a server, in the group's order */
+    struct response response;         /* after group_query_collect */
     struct loop_timer _hedge;
 };
 /* False: no series of the group can match; nothing is sent. */
-bool leaf_start(struct leaf *l);
-void leaf_stop(struct leaf *l); /* the timer */
-/* After round_wait. False with an error that names the group: what to do with it is the caller's decision. */
-bool leaf_collect(struct leaf *l, struct err *err) MUST_USE;
+bool group_query_start(struct group_query *l);
+void group_query_stop(struct group_query *l); /* the timer */
+/* After batch_wait. False with an error that names the group: what to do with it is the caller's decision. */
+bool group_query_collect(struct group_query *l, struct err *err) MUST_USE;
 
 /* Names group and servers in one error, of the class that matters most. */
 bool group_error(const struct group *g, const struct err *errs, size_t n, struct err *err);
 /* May the answer go without this group? The notes say so then, unless it is to be silent. */
-bool group_forgives(const struct group *g, struct notes *notes, const struct err *why);
+bool group_may_fail(const struct group *g, struct notes *notes, const struct err *why);
 
 #endif

@@ -7,19 +7,19 @@
 #include "base/num.h"
 #include "base/url.h"
 
-struct inquiry { /* one group */
-    struct round *round;
+struct label_query { /* one group */
+    struct request_batch *batch;
     const struct list_scope *scope;
     const struct list_question *what;
     const struct group *group;
     struct series_query routed;      /* match[] for its servers */
     bool own;                        /* the question is for the values of a label that the group adds */
-    struct list_answer *answers;     /* one a server */
+    struct label_list *responses;    /* one a server */
     struct err *errs;
     struct fetch **fetches;
     bool *answered;
 };
-struct reply_slot { struct inquiry *of; size_t server; };
+struct reply_slot { struct label_query *of; size_t server; };
 
 /* --- the request -------------------------------------------------------------------------------------------------- */
 
@@ -42,7 +42,7 @@ static void add_times(struct buf *form, const struct server *s, const struct ser
     }
 }
 
-static void add_matches(struct buf *form, const struct inquiry *in)
+static void add_matches(struct buf *form, const struct label_query *in)
 {
     struct buf text = {0};
     for (size_t i = 0; i < in->routed.n_sets; i++) {
@@ -54,7 +54,7 @@ static void add_matches(struct buf *form, const struct inquiry *in)
 }
 
 /* The server takes the selectors out of an expression. */
-static void add_expression(struct buf *form, const struct inquiry *in)
+static void add_expression(struct buf *form, const struct label_query *in)
 {
     struct buf text = {0};
     for (size_t i = 0; i < in->routed.n_sets; i++) {
@@ -65,7 +65,7 @@ static void add_expression(struct buf *form, const struct inquiry *in)
     buf_free(&text);
 }
 
-static void make_form(struct buf *form, const struct inquiry *in, const struct server *s)
+static void make_form(struct buf *form, const struct label_query *in, const struct server *s)
 {
     size_t limit = in->own ? 1 : in->what->limit;
     if (in->what->kind == LIST_METADATA) {
@@ -82,9 +82,9 @@ static void make_form(struct buf *form, const struct inquiry *in, const struct s
         buf_printf(form, "%slimit=%zu", form->n ? "&" : "", limit);
 }
 
-static struct str asked_name(const struct inquiry *in) { return in->own ? STR(METRIC_NAME) : in->what->name; }
+static struct str requested_name(const struct label_query *in) { return in->own ? STR(METRIC_NAME) : in->what->name; }
 
-static void make_path(struct buf *path, const struct inquiry *in)
+static void make_path(struct buf *path, const struct label_query *in)
 {
     switch (in->what->kind) {
     case LIST_NAMES: buf_add_z(path, "/api/v1/labels"); break;
@@ -93,13 +93,13 @@ static void make_path(struct buf *path, const struct inquiry *in)
     case LIST_EXEMPLARS: buf_add_z(path, "/api/v1/query_exemplars"); break;
     case LIST_VALUES:
         buf_add_z(path, "/api/v1/label/");
-        url_encode(path, asked_name(in));
+        url_encode(path, requested_name(in));
         buf_add_z(path, "/values");
         break;
     }
 }
 
-static void arrived(void *arg, const struct err *err, int status UNUSED)
+static void label_query_response_done(void *arg, const struct err *err, int status UNUSED)
 {
     struct reply_slot *slot = arg;
     slot->of->answered[slot->server] = err == NULL;
@@ -107,41 +107,41 @@ static void arrived(void *arg, const struct err *err, int status UNUSED)
         slot->of->errs[slot->server] = *err;
 }
 
-static struct decoder *decoder_for(enum list_kind kind, struct list_answer *a)
+static struct decoder *decoder_for(enum list_kind kind, struct label_list *a)
 {
     switch (kind) {
-    case LIST_SERIES: return series_answer_new(a);
-    case LIST_METADATA: return metadata_answer_new(a);
-    case LIST_EXEMPLARS: return exemplars_answer_new(a);
-    default: return strings_answer_new(a);
+    case LIST_SERIES: return series_decoder_new(a);
+    case LIST_METADATA: return metadata_decoder_new(a);
+    case LIST_EXEMPLARS: return exemplars_decoder_new(a);
+    default: return strings_decoder_new(a);
     }
 }
 
-static void send(struct inquiry *in, size_t i)
+static void send(struct label_query *in, size_t i)
 {
-    struct arena *a = in->round->q->arena;
+    struct arena *a = in->batch->q->arena;
     struct buf form = {0}, path = {0};
     struct server *s = in->group->servers[i];
     make_form(&form, in, s);
     make_path(&path, in);
-    in->answers[i] = (struct list_answer){.arena = a, .group = in->group, .notes = in->round->q->notes,
-                                          .server = s, .probe = in->own};
+    in->responses[i] = (struct label_list){.arena = a, .group = in->group, .notes = in->batch->q->notes,
+                                           .server = s, .probe = in->own};
     struct reply_slot *slot = ARENA_NEW(a, struct reply_slot);
     *slot = (struct reply_slot){in, i};
-    fetch_send(in->round, &(struct fetch_plan){
+    fetch_send(in->batch, &(struct fetch_plan){
         .server = s, .path = arena_z(a, buf_str(&path)), .form = buf_str(&form),
-        .decoder = decoder_for(in->what->kind, &in->answers[i]),
+        .decoder = decoder_for(in->what->kind, &in->responses[i]),
         .get = in->what->kind == LIST_VALUES || in->what->kind == LIST_METADATA,
-        .done = arrived, .arg = slot, .slot = &in->fetches[i]});
+        .done = label_query_response_done, .arg = slot, .slot = &in->fetches[i]});
     buf_free(&form);
     buf_free(&path);
 }
 
 /* --- which groups ------------------------------------------------------------------------------------------------- */
 
-static bool route(struct inquiry *in)
+static bool route(struct label_query *in)
 {
-    struct arena *a = in->round->q->arena;
+    struct arena *a = in->batch->q->arena;
     const struct series_query *sq = in->what->sq;
     if (sq == NULL)
         return true;
@@ -156,14 +156,14 @@ static bool route(struct inquiry *in)
     return n > 0 || sq->n_sets == 0;
 }
 
-static bool start(struct inquiry *in)
+static bool label_query_start(struct label_query *in)
 {
-    struct arena *a = in->round->q->arena;
+    struct arena *a = in->batch->q->arena;
     size_t n = in->group->n_servers, sent = 0;
     if (!route(in))
         return false;
     in->own = in->what->kind == LIST_VALUES && labels_get(in->group->labels, in->what->name).p;
-    in->answers = ARENA_ARRAY(a, struct list_answer, n);
+    in->responses = ARENA_ARRAY(a, struct label_list, n);
     in->errs = ARENA_ARRAY(a, struct err, n);
     in->fetches = ARENA_ARRAY(a, struct fetch *, n);
     in->answered = ARENA_ARRAY(a, bool, n);
@@ -178,46 +178,46 @@ static bool start(struct inquiry *in)
 
 /* --- collecting --------------------------------------------------------------------------------------------------- */
 
-static void add_string(struct list_answer *out, struct str s)
+static void label_list_add(struct label_list *out, struct str s)
 {
     arena_grow(out->arena, &out->strings, &out->cap_strings, out->n_strings + 1, sizeof *out->strings);
     out->strings[out->n_strings++] = s;
 }
 
-static void add_strings(const struct inquiry *in, const struct str *items, size_t n, struct list_answer *out)
+static void add_strings(const struct label_query *in, const struct str *items, size_t n, struct label_list *out)
 {
     struct labels_iter it = labels_iter(in->group->labels);
     struct label l;
     if (in->own) {
         if (n > 0)
-            add_string(out, labels_get(in->group->labels, in->what->name));
+            label_list_add(out, labels_get(in->group->labels, in->what->name));
         return;
     }
     for (size_t i = 0; i < n; i++)
-        add_string(out, items[i]);
+        label_list_add(out, items[i]);
     while (in->what->kind == LIST_NAMES && n > 0 && labels_next(&it, &l))
-        add_string(out, l.name);
+        label_list_add(out, l.name);
 }
 
-static void add_label_set(struct list_answer *out, struct labels l)
+static void add_label_set(struct label_list *out, struct labels l)
 {
     arena_grow(out->arena, &out->labels, &out->cap_labels, out->n_labels + 1, sizeof *out->labels);
     out->labels[out->n_labels++] = l;
 }
 
-static void add_metadata(struct list_answer *out, const struct metadata *m)
+static void add_metadata(struct label_list *out, const struct metadata *m)
 {
     arena_grow(out->arena, &out->metadata, &out->cap_metadata, out->n_metadata + 1, sizeof *out->metadata);
     out->metadata[out->n_metadata++] = *m;
 }
 
-static void add_exemplars(struct list_answer *out, const struct exemplar_series *s)
+static void add_exemplars(struct label_list *out, const struct exemplar_series *s)
 {
     arena_grow(out->arena, &out->exemplars, &out->cap_exemplars, out->n_exemplars + 1, sizeof *out->exemplars);
     out->exemplars[out->n_exemplars++] = *s;
 }
 
-static void add_answer(const struct inquiry *in, const struct list_answer *a, struct list_answer *out)
+static void label_query_add_server(const struct label_query *in, const struct label_list *a, struct label_list *out)
 {
     add_strings(in, a->strings, a->n_strings, out);
     for (size_t i = 0; i < a->n_labels; i++)
@@ -228,10 +228,10 @@ static void add_answer(const struct inquiry *in, const struct list_answer *a, st
         add_exemplars(out, &a->exemplars[i]);
 }
 
-static bool add_recent(struct inquiry *in, struct list_answer *out, struct err *err)
+static bool add_recent(struct label_query *in, struct label_list *out, struct err *err)
 {
     struct source *s = in->scope->recent.source;
-    struct query_ctx *q = in->round->q;
+    struct query_ctx *q = in->batch->q;
     struct str_set strings = {0};
     struct labels_set labels = {0};
     struct metadata_set metadata = {0};
@@ -239,7 +239,7 @@ static bool add_recent(struct inquiry *in, struct list_answer *out, struct err *
     bool ok = true;
     switch (in->what->kind) {
     case LIST_NAMES: ok = s->ops->label_names(s, q, &in->routed, &strings, err); break;
-    case LIST_VALUES: ok = s->ops->label_values(s, q, asked_name(in), &in->routed, &strings, err); break;
+    case LIST_VALUES: ok = s->ops->label_values(s, q, requested_name(in), &in->routed, &strings, err); break;
     case LIST_SERIES: ok = s->ops->series(s, q, &in->routed, &labels, err); break;
     case LIST_METADATA: ok = s->ops->metadata(s, q, in->what->name, in->what->limit, &metadata, err); break;
     case LIST_EXEMPLARS: ok = s->ops->exemplars(s, q, &in->routed, &exemplars, err); break;
@@ -257,45 +257,45 @@ static bool add_recent(struct inquiry *in, struct list_answer *out, struct err *
 }
 
 /* The recent store knows of nothing that its group does not have, so that it always takes part. */
-static bool collect(struct inquiry *in, struct list_answer *out, struct err *err)
+static bool label_query_collect(struct label_query *in, struct label_list *out, struct err *err)
 {
     const struct group *g = in->group;
     bool any = false, recent = g->recent && in->scope->recent.source;
     for (size_t i = 0; i < g->n_servers; i++)
         if (in->answered[i]) {
-            add_answer(in, &in->answers[i], out);
+            label_query_add_server(in, &in->responses[i], out);
             any = true;
         }
     for (size_t i = 0; any && i < g->n_servers; i++)
         if (in->errs[i].kind)
-            notes_info(in->round->q->notes, "another replica answered for %s", in->errs[i].text);
+            notes_info(in->batch->q->notes, "another replica answered for %s", in->errs[i].text);
     if (!any && recent)
-        notes_warn(in->round->q->notes, "server group \"%.*s\" did not answer; from it there is only what the recent "
+        notes_warn(in->batch->q->notes, "server group \"%.*s\" did not answer; from it there is only what the recent "
                    "store has", STR_ARG(g->name));
     if (!any && !recent)
         return group_error(g, in->errs, g->n_servers, err);
     return !recent || add_recent(in, out, err);
 }
 
-bool list_ask(const struct list_scope *scope, struct query_ctx *q, const struct list_question *what,
-              struct list_answer *out, struct err *err)
+bool label_query_run(const struct list_scope *scope, struct query_ctx *q, const struct list_question *what,
+                     struct label_list *out, struct err *err)
 {
-    struct round r;
+    struct request_batch r;
     struct err why = {0};
     size_t n = 0;
-    *out = (struct list_answer){.arena = q->arena, .notes = q->notes};
-    round_begin(&r, q, scope->max_answer);
-    struct inquiry *asked = ARENA_ARRAY(q->arena, struct inquiry, scope->groups->n);
+    *out = (struct label_list){.arena = q->arena, .notes = q->notes};
+    batch_begin(&r, q, scope->max_answer);
+    struct label_query *asked = ARENA_ARRAY(q->arena, struct label_query, scope->groups->n);
     for (size_t i = 0; i < scope->groups->n; i++) {
-        asked[n] = (struct inquiry){.round = &r, .scope = scope, .what = what, .group = &scope->groups->items[i]};
-        n += start(&asked[n]);
+        asked[n] = (struct label_query){.batch = &r, .scope = scope, .what = what, .group = &scope->groups->items[i]};
+        n += label_query_start(&asked[n]);
     }
-    bool ok = round_wait(&r, err);
+    bool ok = batch_wait(&r, err);
     for (size_t i = 0; ok && i < n; i++)
-        if (!collect(&asked[i], out, &why) && !group_forgives(asked[i].group, q->notes, &why)) {
+        if (!label_query_collect(&asked[i], out, &why) && !group_may_fail(asked[i].group, q->notes, &why)) {
             *err = why;
             ok = false;
         }
-    round_end(&r);
+    batch_end(&r);
     return ok;
 }

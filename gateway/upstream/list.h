@@ -15,7 +15,7 @@ struct list_question {
 };
 struct list_scope { struct group_list *groups; struct recent_link recent; size_t max_answer; };
 /* Unsorted, with duplicates, in out. */
-bool list_ask(const struct list_scope *scope, struct query_ctx *q, const struct list_question *what,
-              struct list_answer *out, struct err *err) MUST_USE;
+bool label_query_run(const struct list_scope *scope, struct query_ctx *q, const struct list_question *what,
+                     struct label_list *out, struct err *err) MUST_USE;
 
 #endif

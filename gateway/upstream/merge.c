@@ -23,7 +23,7 @@ struct distances {
     int64_t slack; /* a gap that a marker ends is wider by this: markers come up to an interval late */
 };
 
-static int ascending(const void *a, const void *b)
+static int merge_compare_gaps(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
@@ -55,7 +55,7 @@ static size_t sample_gaps(const struct sequence *s, int64_t *gaps, size_t n)
 
 static int64_t upper_median(int64_t *gaps, size_t n)
 {
-    qsort(gaps, n, sizeof *gaps, ascending);
+    qsort(gaps, n, sizeof *gaps, merge_compare_gaps);
     return gaps[n / 2];
 }
 
@@ -80,7 +80,7 @@ static void find_interval(struct merging *m, struct replica *r)
 static struct distances base_distances(const struct merging *m, const struct replica *base)
 {
     const struct merge_rule *rule = m->job->rule;
-    int64_t wide = one_and_a_half(base->interval);
+    int64_t wide = merge_max_gap(base->interval);
     if (rule->automatic)
         return (struct distances){base->interval / 2, wide, base->interval, base->interval};
     return (struct distances){rule->ms, base->own_interval && wide > 2 * rule->ms ? wide : 2 * rule->ms, rule->ms, 0};
@@ -94,7 +94,8 @@ static bool same_samples(const struct sequence *x, const struct sequence *y)
 }
 
 /* Did the other copy go on where one has a marker? It is live at `next` and right before, not farther apart than
- * samples of a series that lives. Of a marker that was not stored but found between two responses the time is a guess. */
+ * samples of a series that lives. Of a marker that was not stored but found between two responses the time is a guess.
+ * */
 static bool copy_goes_on(const struct sequence *other, size_t next)
 {
     if (next == 0 || next == other->n || sequence_stale(other, next - 1) || sequence_stale(other, next))
@@ -102,7 +103,7 @@ static bool copy_goes_on(const struct sequence *other, size_t next)
     int64_t gaps[MOST_GAPS];
     size_t n = sample_gaps(other, gaps, 0);
     int64_t apart = sequence_time(other, next) - sequence_time(other, next - 1);
-    return n >= ENOUGH_GAPS && apart <= one_and_a_half(upper_median(gaps, n));
+    return n >= ENOUGH_GAPS && apart <= merge_max_gap(upper_median(gaps, n));
 }
 
 static struct sequence unite_copies(struct arena *a, struct sequence x, struct sequence y)
@@ -137,7 +138,7 @@ static int64_t other_opinion(const struct merging *m, const struct replica *othe
         (*at)++;
     bool seen = *at > 0, follows = *at < s->n;
     int64_t next = follows ? sequence_time(s, *at) : INT64_MAX;
-    int64_t due = seen ? sequence_time(s, *at - 1) + one_and_a_half(other->interval) : t;
+    int64_t due = seen ? sequence_time(s, *at - 1) + merge_max_gap(other->interval) : t;
     bool next_stale = follows && sequence_stale(s, *at);
     if (seen && !sequence_stale(s, *at - 1) && due >= t) {
         if (next <= due)
@@ -201,7 +202,7 @@ static bool gap_stands_out(const struct gap *g, const struct sequence *other, si
     int64_t back = i > 0 ? t - sequence_time(other, i - 1) : FAR;
     int64_t on = i + 1 < other->n ? sequence_time(other, i + 1) - t : FAR;
     int64_t near = back < on ? back : on;
-    return near == FAR || width > one_and_a_half(near) || (g->beside > 0 && width > one_and_a_half(g->beside));
+    return near == FAR || width > merge_max_gap(near) || (g->beside > 0 && width > merge_max_gap(g->beside));
 }
 
 /* Does this sample of the other fill the gap? stale: the sequence ends before it, as far as it is merged. A gap that
@@ -274,7 +275,7 @@ static size_t fill_gaps(const struct merging *m, const struct distances *d, cons
 
 /* --- the base ----------------------------------------------------------------------------------------------------- */
 
-static bool has_no_gap(const struct merging *m, const struct replica *r)
+static bool merge_is_gapless(const struct merging *m, const struct replica *r)
 {
     int64_t near = near_interval(r->interval);
     return r->s.n > 0 && !r->markers && r->most <= near && sequence_first(&r->s) - m->from <= near &&
@@ -290,7 +291,7 @@ static bool may_be_denser(const struct sequence *other, int64_t interval)
     int64_t start = sequence_time(other, 1) - sequence_first(other);
     int64_t end = sequence_last(other) - sequence_time(other, other->n - 2);
     int64_t least = mean < start ? mean : start;
-    return one_and_a_half(least < end ? least : end) < interval;
+    return merge_max_gap(least < end ? least : end) < interval;
 }
 
 /* The usual case, at the least cost: the first replica is complete, and no other one is denser. */
@@ -299,7 +300,7 @@ static bool first_is_complete(struct merging *m)
     struct replica *r = &m->replicas[0];
     measure_gaps(r);
     find_interval(m, r);
-    if (!r->own_interval || !has_no_gap(m, r))
+    if (!r->own_interval || !merge_is_gapless(m, r))
         return false;
     for (size_t i = 1; i < m->n; i++)
         if (may_be_denser(&m->replicas[i].s, r->interval))
@@ -318,7 +319,7 @@ static void sort_sparse_last(struct merging *m)
     for (unsigned rank = 0; rank < 3; rank++)
         for (size_t i = 0; i < m->n; i++) {
             const struct replica *r = &m->replicas[i];
-            if (rank == (r->s.n == 0 ? 2 : r->interval > one_and_a_half(least)))
+            if (rank == (r->s.n == 0 ? 2 : r->interval > merge_max_gap(least)))
                 sorted[n++] = *r;
         }
     m->replicas = sorted;
@@ -347,7 +348,7 @@ static struct sequence merge_independent(struct merging *m)
     struct distances d = base_distances(m, base);
     struct sequence all = base->s;
     bool larger = m->job->rule->prefer_max && all.kind == SEQUENCE_FLOATS;
-    if (all.n == 0 || (!larger && has_no_gap(m, base)))
+    if (all.n == 0 || (!larger && merge_is_gapless(m, base)))
         return all;
     for (size_t i = 1; i < m->n && m->replicas[i].s.n > 0; i++) {
         const struct sequence *other = &m->replicas[i].s;

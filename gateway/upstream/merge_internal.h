@@ -20,7 +20,7 @@ struct merging {
     int64_t from, to;
 };
 
-static inline int64_t one_and_a_half(int64_t t) { return t + t / 2; }
+static inline int64_t merge_max_gap(int64_t t) { return t + t / 2; }
 /* As long as a sample is younger than 1.1 intervals, the next one is not overdue; rate() extends to an edge so near. */
 static inline int64_t near_interval(int64_t interval) { return interval + (interval > 0 ? (interval - 1) / 10 : 0); }
 

@@ -13,7 +13,7 @@
 enum { QUERY_START = 1, QUERY_END, QUERY_MATCHERS, QUERY_HINTS };
 enum { HINT_STEP = 1, HINT_FUNC, HINT_START, HINT_END, HINT_RANGE = 7 };
 
-static void add_matcher(struct buf *query, enum match_type type, struct str name, struct str value)
+static void remote_read_add_matcher(struct buf *query, enum match_type type, struct str name, struct str value)
 {
     static const int types[] = {[MATCH_EQ] = 0, [MATCH_NE] = 1, [MATCH_RE] = 2, [MATCH_NRE] = 3};
     struct buf b = {0};
@@ -25,7 +25,7 @@ static void add_matcher(struct buf *query, enum match_type type, struct str name
 }
 
 /* NAME="VALUE" as a regular expression: the server drops such matchers on its external labels when they are plain. */
-static void add_literal(struct buf *query, struct str name, struct str value)
+static void remote_read_add_literal(struct buf *query, struct str name, struct str value)
 {
     struct buf b = {0};
     for (size_t i = 0; i < value.n; i++) {
@@ -33,7 +33,7 @@ static void add_literal(struct buf *query, struct str name, struct str value)
             buf_add_char(&b, '\\');
         buf_add_char(&b, value.p[i]);
     }
-    add_matcher(query, MATCH_RE, name, buf_str(&b));
+    remote_read_add_matcher(query, MATCH_RE, name, buf_str(&b));
     buf_free(&b);
 }
 
@@ -57,22 +57,22 @@ static void add_own_labels(struct buf *query, struct labels external, unsigned o
     struct label l;
     for (unsigned i = 0; i < READ_EXACT && labels_next(&it, &l); i++)
         if (own >> i & 1)
-            add_literal(query, l.name, l.value);
+            remote_read_add_literal(query, l.name, l.value);
         else
-            add_matcher(query, MATCH_NE, l.name, l.value);
+            remote_read_add_matcher(query, MATCH_NE, l.name, l.value);
 }
 
-static void add_query(struct buf *request, const struct matcher *m, size_t n, struct labels external, unsigned own,
-                      const struct select *sel)
+static void remote_read_add_query(struct buf *request, const struct matcher *m, size_t n, struct labels external,
+                                  unsigned own, const struct select *sel)
 {
     struct buf query = {0};
     pb_add_int(&query, QUERY_START, sel->t_min);
     pb_add_int(&query, QUERY_END, sel->t_max);
     for (size_t i = 0; i < n; i++)
         if (m[i].type == MATCH_EQ && m[i].value.n > 0 && str_eq(labels_get(external, m[i].name), m[i].value))
-            add_literal(&query, m[i].name, m[i].value);
+            remote_read_add_literal(&query, m[i].name, m[i].value);
         else
-            add_matcher(&query, m[i].type, m[i].name, m[i].value);
+            remote_read_add_matcher(&query, m[i].type, m[i].name, m[i].value);
     add_own_labels(&query, external, own);
     add_hints(&query, sel);
     pb_add_bytes(request, 1, buf_str(&query));
@@ -85,7 +85,7 @@ void read_request(struct buf *out, const struct matcher *m, size_t n, struct lab
     struct buf request = {0};
     unsigned queries = 1u << (external.count < READ_EXACT ? external.count : READ_EXACT);
     for (unsigned own = 0; own < queries; own++)
-        add_query(&request, m, n, external, own, sel);
+        remote_read_add_query(&request, m, n, external, own, sel);
     pb_add_int(&request, 2, 0);
     snappy_pack(out, buf_str(&request));
     buf_free(&request);
@@ -93,9 +93,9 @@ void read_request(struct buf *out, const struct matcher *m, size_t n, struct lab
 
 /* --- the answer --------------------------------------------------------------------------------------------------- */
 
-struct read_answer {
+struct remote_read_response {
     struct decoder decoder;
-    struct answer *answer;
+    struct response *response;
     size_t max;
     struct buf packed;
     struct hist_sample *hists; size_t cap;
@@ -110,7 +110,7 @@ static bool blame_series(const struct rw_walk *w, const char *why, struct err *e
     return false;
 }
 
-static bool decode_histogram(struct read_answer *r, const struct rw_walk *w, size_t i, struct histogram *to,
+static bool decode_histogram(struct remote_read_response *r, const struct rw_walk *w, size_t i, struct histogram *to,
                              struct err *err)
 {
     const uint8_t *wire = (const uint8_t *)w->hists[i].p;
@@ -119,26 +119,26 @@ static bool decode_histogram(struct read_answer *r, const struct rw_walk *w, siz
         return blame_series(w, "a native histogram with custom buckets came without their bounds, as Prometheus "
                             "3.9.0 and older send them; upgrade the server, or leave the series out of the query", err);
     r->hists[i].h = to;
-    if (histogram_decode(r->answer->arena, wire, n, &r->hists[i].t, to, err))
+    if (histogram_decode(r->response->arena, wire, n, &r->hists[i].t, to, err))
         return true;
     struct err why = *err;
     return why.kind == ERR_BAD_DATA ? blame_series(w, why.text, err) : err_wrap(err, "remote_read");
 }
 
 /* Server labels with names that are not ours to judge were checked by the walk. */
-static bool add_series(struct read_answer *r, const struct rw_walk *w, struct err *err)
+static bool remote_read_add_series(struct remote_read_response *r, const struct rw_walk *w, struct err *err)
 {
     if (!w->labels_ok)
         return err_set(err, ERR_BAD_GATEWAY, "remote_read gave a series with bad labels: %s", w->reason);
-    struct histogram *decoded = w->n_hists ? ARENA_ARRAY(r->answer->arena, struct histogram, w->n_hists) : NULL;
+    struct histogram *decoded = w->n_hists ? ARENA_ARRAY(r->response->arena, struct histogram, w->n_hists) : NULL;
     mem_grow(&r->hists, &r->cap, w->n_hists, sizeof *r->hists);
     for (size_t i = 0; i < w->n_hists; i++)
         if (!decode_histogram(r, w, i, &decoded[i], err))
             return false;
-    return answer_add(r->answer, w->labels, w->samples, w->n_samples, r->hists, w->n_hists, err);
+    return response_add(r->response, w->labels, w->samples, w->n_samples, r->hists, w->n_hists, err);
 }
 
-static bool add_result(struct read_answer *r, struct str result, struct err *err)
+static bool add_result(struct remote_read_response *r, struct str result, struct err *err)
 {
     struct rw_walk w;
     enum rw_item item;
@@ -147,14 +147,14 @@ static bool add_result(struct read_answer *r, struct str result, struct err *err
     rw_walk_start(&w, result);
     while (ok && (item = rw_walk_next(&w)) != RW_END)
         if (item == RW_SERIES)
-            ok = add_series(r, &w, err);
+            ok = remote_read_add_series(r, &w, err);
         else if (item == RW_ERROR)
             ok = err_set(err, ERR_BAD_GATEWAY, "remote_read: %s", w.err.text);
     rw_walk_free(&w);
     return ok;
 }
 
-static bool add_response(struct read_answer *r, struct str body, struct err *err)
+static bool add_response(struct remote_read_response *r, struct str body, struct err *err)
 {
     const uint8_t *p = (const uint8_t *)body.p, *end = body.n ? p + body.n : p;
     struct pb_field f;
@@ -165,14 +165,14 @@ static bool add_response(struct read_answer *r, struct str body, struct err *err
             continue;
         if (!add_result(r, f.bytes, err))
             return false;
-        r->answer->own++;
+        r->response->own++;
     }
     return true;
 }
 
-static bool feed(struct decoder *d, struct str piece, struct err *err)
+static bool remote_read_feed(struct decoder *d, struct str piece, struct err *err)
 {
-    struct read_answer *r = CONTAINER(d, struct read_answer, decoder);
+    struct remote_read_response *r = CONTAINER(d, struct remote_read_response, decoder);
     if (!buf_try_reserve(&r->packed, piece.n))
         return err_set(err, ERR_LIMIT, "remote_read: the answer needs more than %zu MiB of memory",
                        r->packed.max >> 20);
@@ -180,11 +180,11 @@ static bool feed(struct decoder *d, struct str piece, struct err *err)
     return true;
 }
 
-static bool finish(struct decoder *d, struct err *err)
+static bool remote_read_finish(struct decoder *d, struct err *err)
 {
-    struct read_answer *r = CONTAINER(d, struct read_answer, decoder);
+    struct remote_read_response *r = CONTAINER(d, struct remote_read_response, decoder);
     struct buf body = {0};
-    bool ok = unpack(CODEC_SNAPPY, NULL, buf_str(&r->packed), r->max, &body, err);
+    bool ok = decompress(CODEC_SNAPPY, NULL, buf_str(&r->packed), r->max, &body, err);
     if (!ok && err->kind == ERR_BAD_DATA)
         err->kind = ERR_BAD_GATEWAY;
     ok = ok ? add_response(r, buf_str(&body), err) : err_wrap(err, "remote_read");
@@ -194,15 +194,16 @@ static bool finish(struct decoder *d, struct err *err)
 
 static void free_read(struct decoder *d)
 {
-    struct read_answer *r = CONTAINER(d, struct read_answer, decoder);
+    struct remote_read_response *r = CONTAINER(d, struct remote_read_response, decoder);
     buf_free(&r->packed);
     mem_free(r->hists);
     mem_free(r);
 }
 
-struct decoder *read_answer_new(struct answer *a, size_t max)
+struct decoder *remote_read_decoder_new(struct response *a, size_t max)
 {
-    struct read_answer *r = mem_zalloc(sizeof *r);
-    *r = (struct read_answer){.decoder = {feed, finish, free_read}, .answer = a, .max = max, .packed.max = max};
+    struct remote_read_response *r = mem_zalloc(sizeof *r);
+    *r = (struct remote_read_response){.decoder = {remote_read_feed, remote_read_finish, free_read}, .response = a,
+                                       .max = max, .packed.max = max};
     return &r->decoder;
 }

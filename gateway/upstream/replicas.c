@@ -36,7 +36,7 @@ static struct job_pairs *job_of(struct rows *t, struct labels labels)
 
 static bool add_rows(struct rows *t, size_t column, struct err *err)
 {
-    const struct answer *a = t->r->answers[column];
+    const struct response *a = t->r->responses[column];
     for (size_t i = 0; i < a->n; i++) {
         const struct series *s = &a->series[i];
         bool added;
@@ -50,7 +50,7 @@ static bool add_rows(struct rows *t, size_t column, struct err *err)
             t->jobs[e->value.u] = job_of(t, s->labels);
         }
         row_at(t, e->value.u)[column] = s;
-        if (i % CHECK_EVERY == 0 && !round_check(t->r->round, err))
+        if (i % CHECK_EVERY == 0 && !batch_check(t->r->batch, err))
             return false;
     }
     return true;
@@ -65,7 +65,7 @@ static bool compare_rows(struct rows *t, struct err *err)
             for (size_t y = x + 1; row[x] && y < n; y++)
                 if (row[y])
                     copies_compare(&t->jobs[i]->seen[x * n + y], row[x], row[y]);
-        if (i % CHECK_EVERY == 0 && !round_check(t->r->round, err))
+        if (i % CHECK_EVERY == 0 && !batch_check(t->r->batch, err))
             return false;
     }
     return true;
@@ -87,7 +87,7 @@ static void decide_streams(struct rows *t)
         for (size_t y = 0; y < t->r->n; y++) {
             job->streams[y] = (unsigned)y;
             for (size_t x = 0; x < y; x++)
-                if (t->r->answers[x] && t->r->answers[y] && hold_copies(t, job, x, y)) {
+                if (t->r->responses[x] && t->r->responses[y] && hold_copies(t, job, x, y)) {
                     job->streams[y] = job->streams[x];
                     break;
                 }
@@ -95,7 +95,7 @@ static void decide_streams(struct rows *t)
     }
 }
 
-static bool merge_rows(struct rows *t, struct answer *out, struct err *err)
+static bool merge_rows(struct rows *t, struct response *out, struct err *err)
 {
     struct replicas *r = t->r;
     int64_t now = clock_wall_ms();
@@ -115,7 +115,7 @@ static bool merge_rows(struct rows *t, struct answer *out, struct err *err)
         out->series[i] = *present[0];
         if (n > 1)
             merge_replicas(&job, present, streams, n, &out->series[i]);
-        if (i % CHECK_EVERY == 0 && !round_check(r->round, err))
+        if (i % CHECK_EVERY == 0 && !batch_check(r->batch, err))
             return false;
     }
     if (job.filled > 0)
@@ -123,13 +123,13 @@ static bool merge_rows(struct rows *t, struct answer *out, struct err *err)
     return true;
 }
 
-bool replicas_merge(struct replicas *r, struct answer *out, struct err *err)
+bool replicas_merge(struct replicas *r, struct response *out, struct err *err)
 {
-    struct rows t = {.r = r, .arena = r->round->q->arena};
+    struct rows t = {.r = r, .arena = r->batch->q->arena};
     bool ok = true;
-    *out = (struct answer){.arena = t.arena, .group = r->group, .notes = r->round->q->notes};
+    *out = (struct response){.arena = t.arena, .group = r->group, .notes = r->batch->q->notes};
     for (size_t i = 0; ok && i < r->n; i++)
-        ok = r->answers[i] == NULL || add_rows(&t, i, err);
+        ok = r->responses[i] == NULL || add_rows(&t, i, err);
     ok = ok && compare_rows(&t, err);
     if (ok)
         decide_streams(&t);
@@ -151,7 +151,7 @@ static bool replica_reaches(const struct series *s, int64_t from)
     return false;
 }
 
-void replicas_trim(struct answer *a, int64_t from)
+void replicas_trim(struct response *a, int64_t from)
 {
     size_t kept = 0;
     for (size_t i = 0; i < a->n; i++) {

@@ -13,15 +13,15 @@
 #include "gateway/upstream/fetch.h"
 
 struct replicas {
-    struct round *round;
+    struct request_batch *batch;
     const struct group *group;
     const struct select *sel;      /* its window remains */
     int64_t from;                  /* fetched since */
-    const struct answer **answers; /* by server, then the recent store; NULL: none */
+    const struct response **responses; /* by server, then the recent store; NULL: none */
     size_t n;
 };
-bool replicas_merge(struct replicas *r, struct answer *out, struct err *err) MUST_USE;
+bool replicas_merge(struct replicas *r, struct response *out, struct err *err) MUST_USE;
 /* The samples of a response that lie in the selector's window. */
-void replicas_trim(struct answer *a, int64_t from);
+void replicas_trim(struct response *a, int64_t from);
 
 #endif

@@ -20,7 +20,7 @@ static struct str without_slashes(struct str s)
 }
 
 /* People write path_prefix: /api/v1 because that is where their queries go; the API's own path is added anyway. */
-static struct str tidy_prefix(struct str prefix)
+static struct str server_normalize_prefix(struct str prefix)
 {
     prefix = without_slashes(prefix);
     if (str_is(prefix, API) || str_ends(prefix, STR("/" API)))
@@ -28,7 +28,7 @@ static struct str tidy_prefix(struct str prefix)
     return without_slashes(prefix);
 }
 
-static struct str join(struct arena *a, struct str base, struct str path)
+static struct str server_join_url(struct arena *a, struct str base, struct str path)
 {
     struct buf out = {0};
     if (path.n > 0)
@@ -118,8 +118,8 @@ bool server_init(struct server *s, struct arena *a, const struct server_group_co
         return false; /* the error names the URL, without its password */
     *s = (struct server){.group = conf->name, .wants_read = conf->remote_read,
                          .timeout = conf->timeout, .dial_timeout = conf->dial_timeout};
-    s->url = join(a, host, tidy_prefix(path_prefix));
-    s->read_url = join(a, s->url, conf->remote_read_path);
+    s->url = server_join_url(a, host, server_normalize_prefix(path_prefix));
+    s->read_url = server_join_url(a, s->url, conf->remote_read_path);
     s->params = form_of(a, &conf->query_params);
     s->shown = server_url_redacted(a, host);
     s->shown_url = server_url_redacted(a, s->url);

@@ -11,7 +11,7 @@
 
 /* --- the recent store --------------------------------------------------------------------------------------------- */
 
-static struct recent_link take_recent(struct upstream *u)
+static struct recent_link source_use_recent(struct upstream *u)
 {
     struct recent_link link = {0};
     if (u->env.recent_get)
@@ -21,7 +21,7 @@ static struct recent_link take_recent(struct upstream *u)
     return link;
 }
 
-static void give_recent(struct upstream *u, struct recent_link link)
+static void source_add_recent(struct upstream *u, struct recent_link link)
 {
     if (link.source)
         u->env.recent_put(link.source);
@@ -29,39 +29,40 @@ static void give_recent(struct upstream *u, struct recent_link link)
 
 /* The recent store alone answers: what it gives is read later, so the reference lives as long as the query's arena.
  * It is taken last, because the arena may jump out of here. */
-struct held { void (*put)(struct source *s); struct source *source; };
+struct open_series_set { void (*put)(struct source *s); struct source *source; };
 static void put_held(void *arg)
 {
-    struct held *h = arg;
+    struct open_series_set *h = arg;
     if (h->source)
         h->put(h->source);
 }
 
 static struct source *hold_recent(struct upstream *u, struct query_ctx *q, struct err *err)
 {
-    struct held *h = ARENA_NEW(q->arena, struct held);
+    struct open_series_set *h = ARENA_NEW(q->arena, struct open_series_set);
     if (h == NULL || !arena_at_end(q->arena, put_held, h)) {
         err_set(err, ERR_LIMIT, "query needs more memory than it may have");
         return NULL;
     }
-    *h = (struct held){u->env.recent_put, take_recent(u).source};
+    *h = (struct open_series_set){u->env.recent_put, source_use_recent(u).source};
     if (h->source == NULL)
-        err_set(err, ERR_UNAVAILABLE, "no server group and no recent store to read from; add server_groups or `recent: {}`"
+        err_set(err, ERR_UNAVAILABLE,
+                "no server group and no recent store to read from; add server_groups or `recent: {}`"
                                        " to the configuration");
     return h->source;
 }
 
 /* --- select ------------------------------------------------------------------------------------------------------- */
 
-struct selection { /* one call of select */
+struct select_call { /* one call of select */
     struct upstream *u;
-    struct round round;
+    struct request_batch batch;
     struct recent_link recent;
     const struct select *sels; size_t n;
-    struct leaf *leaves;             /* n × groups; round NULL where the group has nothing to do with it */
+    struct group_query *leaves;      /* n × groups; round NULL where the group has nothing to do with it */
 };
 
-static bool same_matchers(const struct select *a, const struct select *b)
+static bool source_same_matchers(const struct select *a, const struct select *b)
 {
     for (size_t i = 0; a->n_matchers == b->n_matchers && i < a->n_matchers; i++) {
         const struct matcher *x = &a->matchers[i], *y = &b->matchers[i];
@@ -75,7 +76,7 @@ static bool same_select(const struct select *a, const struct select *b)
 {
     bool same_times = a->t_min == b->t_min && a->t_max == b->t_max && a->start == b->start && a->end == b->end &&
                       a->step == b->step && a->window == b->window;
-    return a->kind == b->kind && same_times && a->wants_origin == b->wants_origin && same_matchers(a, b);
+    return a->kind == b->kind && same_times && a->wants_origin == b->wants_origin && source_same_matchers(a, b);
 }
 
 static size_t first_equal(const struct select *sels, size_t i)
@@ -86,18 +87,18 @@ static size_t first_equal(const struct select *sels, size_t i)
     return k;
 }
 
-static void start_leaves(struct selection *s)
+static void start_leaves(struct select_call *s)
 {
     size_t n_groups = s->u->groups.n;
     for (size_t i = 0; i < s->n; i++)
         for (size_t g = 0; g < n_groups && first_equal(s->sels, i) == i; g++) {
-            struct leaf *l = &s->leaves[i * n_groups + g];
+            struct group_query *l = &s->leaves[i * n_groups + g];
             const struct group *group = &s->u->groups.items[g];
-            *l = (struct leaf){.round = &s->round, .group = group, .sel = &s->sels[i]};
+            *l = (struct group_query){.batch = &s->batch, .group = group, .sel = &s->sels[i]};
             if (group->recent)
                 l->recent = s->recent;
-            if (!leaf_start(l))
-                l->round = NULL;
+            if (!group_query_start(l))
+                l->batch = NULL;
         }
 }
 
@@ -117,21 +118,21 @@ static void sort_by_labels(struct series *series, size_t n)
         qsort(series, n, sizeof *series, series_by_labels);
 }
 
-static bool unite(struct selection *s, size_t i, struct series_set *out, struct err *err)
+static bool unite(struct select_call *s, size_t i, struct series_set *out, struct err *err)
 {
     struct group_union all;
     bool ok = true;
-    union_begin(&all, s->round.q->arena);
+    union_begin(&all, s->batch.q->arena);
     for (size_t g = 0; ok && g < s->u->groups.n; g++) {
-        struct leaf *l = &s->leaves[i * s->u->groups.n + g];
+        struct group_query *l = &s->leaves[i * s->u->groups.n + g];
         struct err why = {0};
-        if (l->round == NULL)
+        if (l->batch == NULL)
             continue;
-        if (leaf_collect(l, &why))
-            ok = union_add(&all, l->group, &l->answer, err) && round_check(&s->round, err);
-        else if (!round_check(&s->round, err))
+        if (group_query_collect(l, &why))
+            ok = union_add(&all, l->group, &l->response, err) && batch_check(&s->batch, err);
+        else if (!batch_check(&s->batch, err))
             ok = false;
-        else if (!group_forgives(l->group, s->round.q->notes, &why)) {
+        else if (!group_may_fail(l->group, s->batch.q->notes, &why)) {
             *err = why;
             ok = false;
         }
@@ -142,7 +143,7 @@ static bool unite(struct selection *s, size_t i, struct series_set *out, struct 
     return ok;
 }
 
-static bool collect(struct selection *s, struct series_set *out, struct err *err)
+static bool source_collect(struct select_call *s, struct series_set *out, struct err *err)
 {
     for (size_t i = 0; i < s->n; i++) {
         size_t first = first_equal(s->sels, i);
@@ -154,48 +155,51 @@ static bool collect(struct selection *s, struct series_set *out, struct err *err
     return true;
 }
 
-static bool ask_groups(struct upstream *u, struct query_ctx *q, const struct select *sels, size_t n,
-                       struct series_set *out, struct err *err)
+static bool source_query_groups(struct upstream *u, struct query_ctx *q, const struct select *sels, size_t n,
+                                struct series_set *out, struct err *err)
 {
-    struct selection s = {.u = u, .sels = sels, .n = n};
+    struct select_call s = {.u = u, .sels = sels, .n = n};
     memset(out, 0, n * sizeof *out);
-    round_begin(&s.round, q, u->env.max_answer);
-    s.recent = take_recent(u);
-    s.leaves = ARENA_ARRAY(q->arena, struct leaf, n * u->groups.n);
+    batch_begin(&s.batch, q, u->env.max_answer);
+    s.recent = source_use_recent(u);
+    s.leaves = ARENA_ARRAY(q->arena, struct group_query, n * u->groups.n);
     start_leaves(&s);
-    bool ok = round_wait(&s.round, err);
+    bool ok = batch_wait(&s.batch, err);
     for (size_t i = 0; i < n * u->groups.n; i++)
-        if (s.leaves[i].round)
-            leaf_stop(&s.leaves[i]);
-    ok = ok && collect(&s, out, err);
-    give_recent(u, s.recent);
-    round_end(&s.round);
+        if (s.leaves[i].batch)
+            group_query_stop(&s.leaves[i]);
+    ok = ok && source_collect(&s, out, err);
+    source_add_recent(u, s.recent);
+    batch_end(&s.batch);
     return ok;
 }
 
-static bool select_all(struct source *source, struct query_ctx *q, const struct select *sels, size_t n,
-                       struct series_set *out, struct err *err)
+static bool source_select(struct source *source, struct query_ctx *q, const struct select *sels, size_t n,
+                          struct series_set *out, struct err *err)
 {
     struct upstream *u = upstream_of(source);
     if (!u->env.recent_alone)
-        return ask_groups(u, q, sels, n, out, err);
+        return source_query_groups(u, q, sels, n, out, err);
     struct source *recent = hold_recent(u, q, err);
     return recent && recent->ops->select(recent, q, sels, n, out, err);
 }
 
 /* --- lists -------------------------------------------------------------------------------------------------------- */
 
-static bool ask_lists(struct upstream *u, struct query_ctx *q, const struct list_question *what,
-                      struct list_answer *out, struct err *err)
+static bool source_query_lists(struct upstream *u, struct query_ctx *q, const struct list_question *what,
+                               struct label_list *out, struct err *err)
 {
-    struct list_scope scope = {&u->groups, take_recent(u), u->env.max_answer};
-    bool ok = list_ask(&scope, q, what, out, err);
-    give_recent(u, scope.recent);
+    struct list_scope scope = {&u->groups, source_use_recent(u), u->env.max_answer};
+    bool ok = label_query_run(&scope, q, what, out, err);
+    source_add_recent(u, scope.recent);
     return ok;
 }
 
-static int by_text(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
-static int by_labels(const void *a, const void *b)
+static int source_compare_text(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+static int source_compare_labels(const void *a, const void *b)
 {
     return labels_cmp(*(const struct labels *)a, *(const struct labels *)b);
 }
@@ -203,12 +207,12 @@ static int by_labels(const void *a, const void *b)
 static bool strings(struct upstream *u, struct query_ctx *q, const struct list_question *what, struct str_set *out,
                     struct err *err)
 {
-    struct list_answer all;
+    struct label_list all;
     *out = (struct str_set){0};
-    if (!ask_lists(u, q, what, &all, err))
+    if (!source_query_lists(u, q, what, &all, err))
         return false;
     if (all.n_strings > 1)
-        qsort(all.strings, all.n_strings, sizeof *all.strings, by_text);
+        qsort(all.strings, all.n_strings, sizeof *all.strings, source_compare_text);
     for (size_t i = 0; i < all.n_strings; i++)
         if (out->n == 0 || !str_eq(all.strings[i], all.strings[out->n - 1]))
             all.strings[out->n++] = all.strings[i];
@@ -227,8 +231,8 @@ static bool label_names(struct source *source, struct query_ctx *q, const struct
     return recent && recent->ops->label_names(recent, q, sq, out, err);
 }
 
-static bool label_values(struct source *source, struct query_ctx *q, struct str name, const struct series_query *sq,
-                         struct str_set *out, struct err *err)
+static bool source_label_values(struct source *source, struct query_ctx *q, struct str name,
+                                const struct series_query *sq, struct str_set *out, struct err *err)
 {
     struct upstream *u = upstream_of(source);
     if (!u->env.recent_alone)
@@ -238,20 +242,21 @@ static bool label_values(struct source *source, struct query_ctx *q, struct str 
     return recent && recent->ops->label_values(recent, q, name, sq, out, err);
 }
 
-static bool series(struct source *source, struct query_ctx *q, const struct series_query *sq, struct labels_set *out,
-                   struct err *err)
+static bool source_series(struct source *source, struct query_ctx *q, const struct series_query *sq,
+                          struct labels_set *out, struct err *err)
 {
     struct upstream *u = upstream_of(source);
-    struct list_answer all;
+    struct label_list all;
     if (u->env.recent_alone) {
         struct source *recent = hold_recent(u, q, err);
         return recent && recent->ops->series(recent, q, sq, out, err);
     }
     *out = (struct labels_set){0};
-    if (!ask_lists(u, q, &(struct list_question){.kind = LIST_SERIES, .sq = sq, .limit = sq->limit}, &all, err))
+    if (!source_query_lists(u, q, &(struct list_question){.kind = LIST_SERIES, .sq = sq, .limit = sq->limit}, &all,
+                            err))
         return false;
     if (all.n_labels > 1)
-        qsort(all.labels, all.n_labels, sizeof *all.labels, by_labels);
+        qsort(all.labels, all.n_labels, sizeof *all.labels, source_compare_labels);
     for (size_t i = 0; i < all.n_labels; i++)
         if (out->n == 0 || !labels_equal(all.labels[i], all.labels[out->n - 1]))
             all.labels[out->n++] = all.labels[i];
@@ -269,17 +274,18 @@ static int by_family(const void *a, const void *b)
     return order ? order : str_cmp(x->unit, y->unit);
 }
 
-static bool metadata(struct source *source, struct query_ctx *q, struct str metric, size_t limit,
-                     struct metadata_set *out, struct err *err)
+static bool source_metadata(struct source *source, struct query_ctx *q, struct str metric, size_t limit,
+                            struct metadata_set *out, struct err *err)
 {
     struct upstream *u = upstream_of(source);
-    struct list_answer all;
+    struct label_list all;
     if (u->env.recent_alone) {
         struct source *recent = hold_recent(u, q, err);
         return recent && recent->ops->metadata(recent, q, metric, limit, out, err);
     }
     *out = (struct metadata_set){0};
-    if (!ask_lists(u, q, &(struct list_question){.kind = LIST_METADATA, .name = metric, .limit = limit}, &all, err))
+    if (!source_query_lists(u, q, &(struct list_question){.kind = LIST_METADATA, .name = metric, .limit = limit}, &all,
+                            err))
         return false;
     if (all.n_metadata > 1)
         qsort(all.metadata, all.n_metadata, sizeof *all.metadata, by_family);
@@ -322,19 +328,19 @@ static struct exemplar_series unite_exemplars(struct arena *a, const struct exem
     return one;
 }
 
-static bool exemplars(struct source *source, struct query_ctx *q, const struct series_query *sq,
-                      struct exemplar_set *out, struct err *err)
+static bool source_exemplars(struct source *source, struct query_ctx *q, const struct series_query *sq,
+                             struct exemplar_set *out, struct err *err)
 {
     struct upstream *u = upstream_of(source);
-    struct list_answer all;
+    struct label_list all;
     *out = (struct exemplar_set){0};
     if (u->env.recent_alone) {
         struct source *recent = hold_recent(u, q, err);
         if (recent == NULL || !recent->ops->exemplars(recent, q, sq, out, err))
             return false;
-        all = (struct list_answer){.exemplars = out->items, .n_exemplars = out->n};
+        all = (struct label_list){.exemplars = out->items, .n_exemplars = out->n};
         out->n = 0;
-    } else if (!ask_lists(u, q, &(struct list_question){.kind = LIST_EXEMPLARS, .sq = sq}, &all, err)) {
+    } else if (!source_query_lists(u, q, &(struct list_question){.kind = LIST_EXEMPLARS, .sq = sq}, &all, err)) {
         return false;
     }
     if (all.n_exemplars > 1)
@@ -348,6 +354,6 @@ static bool exemplars(struct source *source, struct query_ctx *q, const struct s
     return true;
 }
 
-const struct source_ops upstream_source_ops = {.select = select_all, .label_names = label_names,
-                                               .label_values = label_values, .series = series, .metadata = metadata,
-                                               .exemplars = exemplars};
+const struct source_ops upstream_source_ops = {.select = source_select, .label_names = label_names,
+                                               .label_values = source_label_values, .series = source_series,
+                                               .metadata = source_metadata, .exemplars = source_exemplars};

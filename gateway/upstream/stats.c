@@ -21,8 +21,8 @@ static double value(struct server *s, enum which which)
     return 0;
 }
 
-static void collect(struct upstream *u, struct stats_out *o, const char *name, enum stats_kind kind, const char *help,
-                    enum which which)
+static void upstream_collect_family(struct upstream *u, struct stats_out *o, const char *name, enum stats_kind kind,
+                                    const char *help, enum which which)
 {
     stats_family(o, name, kind, help);
     for (size_t g = 0; g < u->groups.n; g++)
@@ -62,12 +62,14 @@ static void collect_promxy(struct upstream *u, struct stats_out *o)
 void upstream_collect(struct upstream *u, struct stats_out *o)
 {
     collect_promxy(u, o);
-    collect(u, o, "sluice_upstream_requests_total", STATS_COUNTER, "Requests to a server of a group", REQUESTS);
-    collect(u, o, "sluice_upstream_failures_total", STATS_COUNTER, "Requests that failed", FAILURES);
-    collect(u, o, "sluice_upstream_received_bytes_total", STATS_COUNTER, "Bytes of answers on the wire", BYTES);
-    collect(u, o, "sluice_upstream_samples_total", STATS_COUNTER, "Samples read", SAMPLES);
-    collect(u, o, "sluice_upstream_request_seconds_total", STATS_COUNTER, "Time spent in requests that were answered",
-            SECONDS);
-    collect(u, o, "sluice_upstream_up", STATS_GAUGE,
-            "1 when the last request reached the server, 0 when it did not; absent before the first request", UP);
+    upstream_collect_family(u, o, "sluice_upstream_requests_total", STATS_COUNTER, "Requests to a server of a group",
+                            REQUESTS);
+    upstream_collect_family(u, o, "sluice_upstream_failures_total", STATS_COUNTER, "Requests that failed", FAILURES);
+    upstream_collect_family(u, o, "sluice_upstream_received_bytes_total", STATS_COUNTER, "Bytes of answers on the wire",
+                            BYTES);
+    upstream_collect_family(u, o, "sluice_upstream_samples_total", STATS_COUNTER, "Samples read", SAMPLES);
+    upstream_collect_family(u, o, "sluice_upstream_request_seconds_total", STATS_COUNTER,
+                            "Time spent in requests that were answered", SECONDS);
+    upstream_collect_family(u, o, "sluice_upstream_up", STATS_GAUGE,
+                            "1 when the last request reached the server, 0 when it did not; absent before the first request", UP);
 }

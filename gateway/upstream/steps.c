@@ -27,7 +27,7 @@ static bool ends_at(const struct series *s, uint32_t i, const struct select *sel
     return t < sel->end && (i + 1 == s->n_samples || s->samples[i + 1].t != t + sel->step);
 }
 
-static void end_series(struct arena *a, struct series *s, const struct select *sel)
+static void staleness_end_series(struct arena *a, struct series *s, const struct select *sel)
 {
     uint32_t ends = 0, n = 0;
     for (uint32_t i = 0; i < s->n_samples; i++)
@@ -44,13 +44,13 @@ static void end_series(struct arena *a, struct series *s, const struct select *s
     s->n_samples = n;
 }
 
-bool steps_end(struct answer *a, const struct select *sel, struct err *err)
+bool staleness_end(struct response *a, const struct select *sel, struct err *err)
 {
     for (size_t i = 0; i < a->n; i++) {
         for (uint32_t k = 0; k < a->series[i].n_samples; k++)
             if (!on_grid(sel, a->series[i].samples[k].t))
                 return err_set(err, ERR_BAD_GATEWAY, "it answered for other times than it was asked for");
-        end_series(a->arena, &a->series[i], sel);
+        staleness_end_series(a->arena, &a->series[i], sel);
     }
     return true;
 }
@@ -61,7 +61,7 @@ bool steps_end(struct answer *a, const struct select *sel, struct err *err)
  * so soon. */
 enum { SOON_MS = 1000, MOST_GAPS = 64 };
 
-static int ascending(const void *a, const void *b)
+static int staleness_compare_gaps(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
@@ -76,7 +76,7 @@ static int64_t interval(const struct series *s)
         gaps[n++] = s->samples[i].t - s->samples[i - 1].t;
     if (n == 0)
         return 0;
-    qsort(gaps, n, sizeof *gaps, ascending);
+    qsort(gaps, n, sizeof *gaps, staleness_compare_gaps);
     return gaps[n / 2];
 }
 
@@ -115,7 +115,7 @@ static void mark_series(struct arena *a, struct series *s, const struct series *
     s->n_samples = n;
 }
 
-void steps_mark(struct answer *raw, const struct answer *steps, const struct select *sel)
+void staleness_mark(struct response *raw, const struct response *steps, const struct select *sel)
 {
     struct map by_labels = {0};
     bool added;

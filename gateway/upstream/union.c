@@ -25,7 +25,7 @@ static bool twice(const struct group *a, const struct group *b, struct labels la
     return false;
 }
 
-static void append(struct group_union *u, const struct group *g, const struct series *s)
+static void union_append_series(struct group_union *u, const struct group *g, const struct series *s)
 {
     arena_grow(u->arena, &u->series, &u->cap, u->n + 1, sizeof *u->series);
     arena_grow(u->arena, &u->owners, &u->owners_cap, u->n + 1, sizeof *u->owners);
@@ -33,15 +33,15 @@ static void append(struct group_union *u, const struct group *g, const struct se
     u->owners[u->n++] = g;
 }
 
-bool union_add(struct group_union *u, const struct group *g, const struct answer *answer, struct err *err)
+bool union_add(struct group_union *u, const struct group *g, const struct response *response, struct err *err)
 {
-    for (size_t i = 0; i < answer->n; i++) {
-        const struct series *s = &answer->series[i];
+    for (size_t i = 0; i < response->n; i++) {
+        const struct series *s = &response->series[i];
         bool added;
         struct map_entry *e = map_add(u->_seen, str_n(s->labels.p, s->labels.n), &added);
         if (added) {
             e->value.u = u->n;
-            append(u, g, s);
+            union_append_series(u, g, s);
             continue;
         }
         const struct group *owner = u->owners[e->value.u];

@@ -13,7 +13,7 @@ struct group_union {
 };
 void union_begin(struct group_union *u, struct arena *a);
 /* A series that another group has too: united when both groups say `overlap: merge`, else an error that names both. */
-bool union_add(struct group_union *u, const struct group *g, const struct answer *answer, struct err *err) MUST_USE;
+bool union_add(struct group_union *u, const struct group *g, const struct response *response, struct err *err) MUST_USE;
 void union_end(struct group_union *u);
 
 #endif

@@ -4,22 +4,22 @@
  */
 #include "promql/functions/fn.h"
 
-struct point { int64_t t; double v; const struct histogram *h; };
-typedef bool differs_fn(struct eval *ev, const struct point *now, const struct point *before);
+struct changes_point { int64_t t; double v; const struct histogram *h; };
+typedef bool differs_fn(struct eval *ev, const struct changes_point *now, const struct changes_point *before);
 
-struct trail { struct point *points; uint32_t *counts, n; }; /* counts[i]: of points 1..i */
+struct trail { struct changes_point *points; uint32_t *counts, n; }; /* counts[i]: of points 1..i */
 
 static struct trail trail_make(struct eval *ev, const struct range_input *in, differs_fn *differs)
 {
     struct trail t = {.n = in->n_samples + in->n_hists};
-    t.points = ARENA_ARRAY(ev->arena, struct point, t.n);
+    t.points = ARENA_ARRAY(ev->arena, struct changes_point, t.n);
     t.counts = ARENA_ARRAY(ev->arena, uint32_t, t.n);
     for (uint32_t i = 0, f = 0, h = 0; i < t.n; i++) {
         if (h == in->n_hists || (f < in->n_samples && in->samples[f].t < in->hists[h].t)) {
-            t.points[i] = (struct point){in->samples[f].t, in->samples[f].v, NULL};
+            t.points[i] = (struct changes_point){in->samples[f].t, in->samples[f].v, NULL};
             f++;
         } else {
-            t.points[i] = (struct point){in->hists[h].t, 0, in->hists[h].h};
+            t.points[i] = (struct changes_point){in->hists[h].t, 0, in->hists[h].h};
             h++;
         }
         eval_charge(ev, t.points[i].h ? CHARGE_HISTOGRAM : 1);
@@ -31,7 +31,7 @@ static struct trail trail_make(struct eval *ev, const struct range_input *in, di
 
 /* An anchored window begins with the last point at or before its start, when that is within the lookback, and is empty
  * when nothing follows. */
-static void count_row(struct eval *ev, const struct range_input *in, struct row *out, differs_fn *differs)
+static void changes_count_row(struct eval *ev, const struct range_input *in, struct row *out, differs_fn *differs)
 {
     struct arena_mark mark = arena_mark(ev->arena);
     struct trail t = trail_make(ev, in, differs);
@@ -52,7 +52,7 @@ static void count_row(struct eval *ev, const struct range_input *in, struct row 
     arena_release(ev->arena, mark);
 }
 
-static bool changed(struct eval *ev, const struct point *now, const struct point *before)
+static bool changed(struct eval *ev, const struct changes_point *now, const struct changes_point *before)
 {
     (void)ev;
     if (now->h && before->h)
@@ -62,17 +62,20 @@ static bool changed(struct eval *ev, const struct point *now, const struct point
     return now->v != before->v && !(isnan(now->v) && isnan(before->v));
 }
 
-static bool was_reset(struct eval *ev, const struct point *now, const struct point *before)
+static bool was_reset(struct eval *ev, const struct changes_point *now, const struct changes_point *before)
 {
     if (now->h && before->h)
         return histogram_was_reset(ev->arena, now->h, before->h);
     return now->h || before->h || now->v < before->v;
 }
 
-static void changes(struct eval *ev, const struct range_input *in, struct row *out) { count_row(ev, in, out, changed); }
+static void changes(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    changes_count_row(ev, in, out, changed);
+}
 static void resets(struct eval *ev, const struct range_input *in, struct row *out)
 {
-    count_row(ev, in, out, was_reset);
+    changes_count_row(ev, in, out, was_reset);
 }
 
 const struct function_impl fn_changes = {.range = changes, .anchored_safe = true};

@@ -155,7 +155,7 @@ static void add_column(struct eval *ev, struct classic_set *out, struct map *see
     c->columns[c->n++] = (struct classic_column){upper, row};
 }
 
-static void free_map(void *map) { map_free(map); }
+static void classic_free_map(void *map) { map_free(map); }
 
 static void find_rivals(struct eval *ev, struct classic_set *out, const struct map *seen)
 {
@@ -173,7 +173,7 @@ static void find_rivals(struct eval *ev, struct classic_set *out, const struct m
 void classic_split(struct eval *ev, const struct expr *at, const struct value *in, struct classic_set *out)
 {
     struct map *seen = ARENA_NEW(ev->arena, struct map);
-    eval_on_end(ev, free_map, seen);
+    eval_on_end(ev, classic_free_map, seen);
     *out = (struct classic_set){.natives = ARENA_ARRAY(ev->arena, const struct row *, in->n)};
     for (size_t r = 0; r < in->n; r++) {
         const struct row *row = &in->rows[r];

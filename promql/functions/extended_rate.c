@@ -31,21 +31,23 @@ static bool float_stretch(const struct extended *x, const struct sample *f, uint
     return f[last].t > x->start && !(x->in->smoothed && f[out->first].t > x->end);
 }
 
-static double between(const struct extended *x, const struct sample *a, const struct sample *b, int64_t t)
+static double extended_interpolate(const struct extended *x, const struct sample *a, const struct sample *b, int64_t t)
 {
     double from = x->kind->counter && b->v < a->v ? 0 : a->v;
     return from + (b->v - from) * (double)(t - a->t) / (double)(b->t - a->t);
 }
 
-static void float_step(struct extended *x, uint32_t i, const struct sample *f, uint32_t n, struct row *out)
+static void extended_float_step(struct extended *x, uint32_t i, const struct sample *f, uint32_t n, struct row *out)
 {
     struct stretch s;
     if (!float_stretch(x, f, n, &s))
         return;
     bool smooth = x->in->smoothed;
-    double left = smooth && f[s.first].t < x->start ? between(x, &f[s.first], &f[s.first + 1], x->start) : f[s.first].v;
+    double left = smooth && f[s.first].t < x->start ? extended_interpolate(x, &f[s.first], &f[s.first + 1],
+                                                                           x->start) : f[s.first].v;
     double right =
-        smooth && s.last > 0 && f[s.last].t > x->end ? between(x, &f[s.last - 1], &f[s.last], x->end) : f[s.last].v;
+        smooth && s.last > 0 && f[s.last].t > x->end ? extended_interpolate(x, &f[s.last - 1], &f[s.last],
+                                                                            x->end) : f[s.last].v;
     double gain = right - left, before = left;
     uint32_t from = s.first + (f[s.first].t <= x->start), to = s.last + (f[s.last].t < x->end); /* those inside */
     for (uint32_t j = from; x->kind->counter && j <= to; j++) {
@@ -127,8 +129,8 @@ static void add_resets(struct eval *ev, struct extended *x, const struct hist_sa
         x->notes |= NOTE_BOUNDS_ADD;
 }
 
-static void hist_step(struct eval *ev, struct extended *x, uint32_t i, const struct hist_sample *h, uint32_t n,
-                      struct row *out)
+static void extended_hist_step(struct eval *ev, struct extended *x, uint32_t i, const struct hist_sample *h, uint32_t n,
+                               struct row *out)
 {
     struct stretch s;
     if (!hist_stretch(x, h, n, &s) || !usable(x, h, &s))
@@ -172,9 +174,9 @@ void fn_extended_rate(struct eval *ev, const struct rate_kind *kind, const struc
         if (w.to > w.from && w.hist_to > w.hist_from)
             x.notes |= NOTE_MIXED;
         else if (w.to > w.from)
-            float_step(&x, i, in->samples + w.from, w.to - w.from, out);
+            extended_float_step(&x, i, in->samples + w.from, w.to - w.from, out);
         else if (w.hist_to > w.hist_from)
-            hist_step(ev, &x, i, in->hists + w.hist_from, w.hist_to - w.hist_from, out);
+            extended_hist_step(ev, &x, i, in->hists + w.hist_from, w.hist_to - w.hist_from, out);
     }
-    fn_say(ev, in, x.notes);
+    fn_annotate(ev, in, x.notes);
 }

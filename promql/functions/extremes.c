@@ -29,12 +29,12 @@ static void candidates_move(struct candidates *c, const struct range_input *in, 
         c->from++;
 }
 
-typedef double answer_fn(const struct sample *s);
-static double answer_value(const struct sample *s) { return s->v; }
-static double answer_time(const struct sample *s) { return (double)s->t / 1000; }
+typedef double extreme_fn(const struct sample *s);
+static double extreme_value(const struct sample *s) { return s->v; }
+static double extreme_time(const struct sample *s) { return (double)s->t / 1000; }
 
 static void extremes_row(struct eval *ev, const struct range_input *in, struct row *out, beats_fn *beats,
-                         answer_fn *answer)
+                         extreme_fn *answer)
 {
     struct arena_mark mark = arena_mark(ev->arena);
     struct candidates c = {.at = ARENA_ARRAY(ev->arena, uint32_t, in->n_samples)};
@@ -50,27 +50,27 @@ static void extremes_row(struct eval *ev, const struct range_input *in, struct r
         row_set(out, i, answer(&in->samples[c.from < c.to ? c.at[c.from] : w.to - 1]));
     }
     arena_release(ev->arena, mark);
-    fn_say(ev, in, notes);
+    fn_annotate(ev, in, notes);
 }
 
 static void min_row(struct eval *ev, const struct range_input *in, struct row *out)
 {
-    extremes_row(ev, in, out, lower, answer_value);
+    extremes_row(ev, in, out, lower, extreme_value);
 }
 
 static void max_row(struct eval *ev, const struct range_input *in, struct row *out)
 {
-    extremes_row(ev, in, out, higher, answer_value);
+    extremes_row(ev, in, out, higher, extreme_value);
 }
 
 static void ts_min_row(struct eval *ev, const struct range_input *in, struct row *out)
 {
-    extremes_row(ev, in, out, not_higher, answer_time);
+    extremes_row(ev, in, out, not_higher, extreme_time);
 }
 
 static void ts_max_row(struct eval *ev, const struct range_input *in, struct row *out)
 {
-    extremes_row(ev, in, out, not_lower, answer_time);
+    extremes_row(ev, in, out, not_lower, extreme_time);
 }
 
 const struct function_impl fn_min_over_time = {.range = min_row};

@@ -17,7 +17,7 @@
 
 #include "model/histogram_math.h"
 
-/* --- notes (words.c) -------------------------------------------------------------------------------------------- */
+/* --- notes (words.c) ---------------------------------------------------------------------------------------------- */
 /* What can be said about a series of a range function; gathered over its steps, said once. */
 enum fn_note {
     NOTE_MIXED = 1,              /* floats and histograms in one window */
@@ -28,7 +28,7 @@ enum fn_note {
     NOTE_HINTS_AGG = 256,
     NOTE_ODD_NAME = 512          /* the name is not that of a counter */
 };
-void fn_say(struct eval *ev, const struct range_input *in, unsigned notes);
+void fn_annotate(struct eval *ev, const struct range_input *in, unsigned notes);
 const char *fn_quoted(struct eval *ev, struct str s); /* "..." with escapes, NUL-terminated, in the arena */
 const char *fn_number(struct eval *ev, double v);     /* as %g of Go */
 /* " for metric name "x"", empty when names are dropped at once. */
@@ -43,7 +43,7 @@ static inline void fn_take_rows(struct value *out, const struct value *in)
     out->_cap = in->_cap;
 }
 
-/* --- shared arithmetic (order.c) ------------------------------------------------------------------------------- */
+/* --- shared arithmetic (order.c) ---------------------------------------------------------------------------------- */
 /* A window's values in order; NaNs are the smallest. */
 struct sorted_window { double *v; uint32_t n, nans; };
 void sorted_add(struct sorted_window *w, double v);

@@ -30,7 +30,7 @@ static void map_histograms(struct eval *ev, const struct call *c, struct value *
     }
 }
 
-static double count_of(const struct histogram *h) { return h->count; }
+static double quantile_count_of(const struct histogram *h) { return h->count; }
 static double sum_of(const struct histogram *h) { return h->sum; }
 
 #define PER_HISTOGRAM(name, function) \
@@ -39,7 +39,7 @@ static double sum_of(const struct histogram *h) { return h->sum; }
         map_histograms(ev, c, out, function); \
     } \
     const struct function_impl fn_histogram_##name = {.rows = name##_rows}
-PER_HISTOGRAM(count, count_of);
+PER_HISTOGRAM(count, quantile_count_of);
 PER_HISTOGRAM(sum, sum_of);
 PER_HISTOGRAM(avg, histogram_avg);
 PER_HISTOGRAM(stddev, histogram_stddev);
@@ -105,7 +105,7 @@ static const char *short_number(struct eval *ev, double v)
     return isinf(v) ? fn_number(ev, v) : arena_printf(ev->arena, "%.2g%c", v, 0).p;
 }
 
-static void say_forced(struct eval *ev)
+static void annotate_forced_monotonic(struct eval *ev)
 {
     static const char until[] = ", from buckets ";
     static const char format[] =
@@ -113,9 +113,9 @@ static void say_forced(struct eval *ev)
         "(see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)%s%s%s to %s, "
         "with a max diff of %s, over %llu samples from %s to %s";
     for (const struct forced *f = ev->forced; f; f = f->next)
-        eval_info_anew(ev, f->at, until, format, f->of, until, fn_number(ev, f->fix.min_upper),
-                       fn_number(ev, f->fix.max_upper), short_number(ev, f->fix.max_diff),
-                       (unsigned long long)f->n, rfc3339(ev, f->first), rfc3339(ev, f->last));
+        eval_info_replace(ev, f->at, until, format, f->of, until, fn_number(ev, f->fix.min_upper),
+                          fn_number(ev, f->fix.max_upper), short_number(ev, f->fix.max_diff),
+                          (unsigned long long)f->n, rfc3339(ev, f->first), rfc3339(ev, f->last));
 }
 
 static double native_quantile(struct estimate *e, uint32_t i, const struct histogram *h, unsigned *flags)
@@ -143,7 +143,7 @@ static double classic_fraction_at(struct estimate *e, uint32_t i, struct labels 
     return classic_fraction(e->buckets, n, e->lower[i], e->upper[i]);
 }
 
-static struct row *add_row(struct estimate *e, struct value *out, struct labels labels)
+static struct row *quantile_add_row(struct estimate *e, struct value *out, struct labels labels)
 {
     struct row *row = value_add_row(e->ev, out, labels);
     row_drop_name(e->ev, row);
@@ -157,7 +157,7 @@ static bool step_counts(const struct estimate *e, uint32_t i)
     return !e->chosen || double_bits(e->q[i]) == e->only;
 }
 
-static void say_nans(const struct estimate *e, unsigned flags, struct labels labels)
+static void annotate_nan_bounds(const struct estimate *e, unsigned flags, struct labels labels)
 {
     const char *of = flags ? fn_for_metric(e->ev, labels) : "";
     if (flags & HISTOGRAM_NAN_RESULT)
@@ -173,7 +173,7 @@ static void estimate_native(struct estimate *e, size_t which, struct value *out)
 {
     const struct row *in = e->set.natives[which];
     const struct classic *rival = e->set.rivals[which];
-    struct row *row = add_row(e, out, in->labels);
+    struct row *row = quantile_add_row(e, out, in->labels);
     unsigned flags = 0;
     bool conflict = false;
     for (uint32_t i = 0; i < e->ev->grid.n; i++) {
@@ -188,12 +188,12 @@ static void estimate_native(struct estimate *e, size_t which, struct value *out)
     if (conflict)
         eval_warn(e->ev, e->at, "vector contains a mix of classic and native histograms%s",
                   fn_for_metric(e->ev, in->labels));
-    say_nans(e, flags, in->labels);
+    annotate_nan_bounds(e, flags, in->labels);
 }
 
 static void estimate_classic(struct estimate *e, const struct classic *c, struct value *out)
 {
-    struct row *row = add_row(e, out, c->labels);
+    struct row *row = quantile_add_row(e, out, c->labels);
     for (uint32_t i = 0; i < e->ev->grid.n; i++) {
         if (!step_counts(e, i) || (c->native && row_hist(c->native, i)))
             continue;
@@ -238,7 +238,7 @@ static void quantile_rows(struct eval *ev, const struct call *c, struct value *o
     check_quantiles(ev, c->expr->u.call.args[0], e.q);
     estimate_prepare(&e, &c->args[1]);
     estimate_all(&e, out);
-    say_forced(ev);
+    annotate_forced_monotonic(ev);
 }
 
 static void fraction_rows(struct eval *ev, const struct call *c, struct value *out)
@@ -297,7 +297,7 @@ static void quantiles_rows(struct eval *ev, const struct call *c, struct value *
         e.q = c->args[a].scalar;
         each_quantile(&e, out);
     }
-    say_forced(ev);
+    annotate_forced_monotonic(ev);
 }
 
 const struct function_impl fn_histogram_quantile = {.rows = quantile_rows};

@@ -15,33 +15,33 @@ enum { IDENTIFYING = 2 };
 static const struct str identifying[IDENTIFYING] = {{"instance", 8}, {"job", 3}};
 static const struct str metric_name = {METRIC_NAME, sizeof METRIC_NAME - 1};
 
-struct matcher_list { struct matcher *items; size_t n, cap; };
+struct info_matchers { struct matcher *items; size_t n, cap; };
 
 struct info {
     struct eval *ev;
     const struct expr *call;
-    struct matcher_list names;      /* of the info metrics */
-    struct matcher_list data;       /* of their labels */
-    struct matcher_list made;       /* with a regex of ours, freed at the end */
+    struct info_matchers names;     /* of the info metrics */
+    struct info_matchers data;      /* of their labels */
+    struct info_matchers made;      /* with a regex of ours, freed at the end */
     struct value series;            /* the info series; values are the times of their samples, s */
 };
 
-static void free_made(void *arg)
+static void info_free_regexes(void *arg)
 {
-    struct matcher_list *made = arg;
+    struct info_matchers *made = arg;
     matchers_free(made->items, made->n);
     made->n = 0;
 }
 
-static void list_add(struct eval *ev, struct matcher_list *l, const struct matcher *m)
+static void list_add(struct eval *ev, struct info_matchers *l, const struct matcher *m)
 {
     arena_grow(ev->arena, &l->items, &l->cap, l->n + 1, sizeof *l->items);
     l->items[l->n++] = *m;
 }
 
-static struct matcher make(struct info *x, enum match_type type, struct str name, struct str value)
+static struct matcher info_make_matcher(struct info *x, enum match_type type, struct str name, struct str value)
 {
-    struct matcher_list *l = &x->made;
+    struct info_matchers *l = &x->made;
     arena_grow(x->ev->arena, &l->items, &l->cap, l->n + 1, sizeof *l->items); /* first: what is made must have room */
     if (!matcher_init(&l->items[l->n], x->ev->arena, type, name, value, x->ev->err))
         eval_stop(x->ev);
@@ -61,12 +61,12 @@ static void read_matchers(struct info *x)
     }
     if (positive)
         return;
-    struct matcher m = x->names.n > 0 ? make(x, MATCH_RE, metric_name, STR(".+_info"))
-                                      : make(x, MATCH_EQ, metric_name, STR("target_info"));
+    struct matcher m = x->names.n > 0 ? info_make_matcher(x, MATCH_RE, metric_name, STR(".+_info"))
+                                      : info_make_matcher(x, MATCH_EQ, metric_name, STR("target_info"));
     list_add(x->ev, &x->names, &m);
 }
 
-static bool accepts(const struct matcher_list *l, struct str value)
+static bool accepts(const struct info_matchers *l, struct str value)
 {
     for (size_t i = 0; i < l->n; i++)
         if (!matcher_value(&l->items[i], value))
@@ -82,7 +82,7 @@ static bool is_info(const struct info *x, const struct row *row)
 
 /* --- fetching the info series ------------------------------------------------------------------------------------- */
 
-static void add_literal(struct buf *out, struct str s)
+static void info_add_literal(struct buf *out, struct str s)
 {
     static const struct str special = {"\\.+*?()|[]{}^$", 14};
     for (size_t i = 0; i < s.n; i++) {
@@ -93,7 +93,7 @@ static void add_literal(struct buf *out, struct str s)
 }
 
 /* name =~ "a|b|...": the values that the rows of v have. False when they have none. */
-static bool add_identity(struct info *x, const struct value *base, struct str name, struct matcher_list *out)
+static bool add_identity(struct info *x, const struct value *base, struct str name, struct info_matchers *out)
 {
     struct buf *pattern = eval_buf(x->ev);
     struct str last = STR_NONE;
@@ -103,12 +103,12 @@ static bool add_identity(struct info *x, const struct value *base, struct str na
             continue;
         if (pattern->n > 0)
             buf_add_char(pattern, '|');
-        add_literal(pattern, value);
+        info_add_literal(pattern, value);
         last = value;
     }
     if (pattern->n == 0)
         return false;
-    struct matcher m = make(x, MATCH_RE, name, buf_str(pattern));
+    struct matcher m = info_make_matcher(x, MATCH_RE, name, buf_str(pattern));
     list_add(x->ev, out, &m);
     return true;
 }
@@ -172,7 +172,7 @@ static bool find_shift(const struct expr *e, struct time_shift *shift)
 static void fetch(struct info *x, const struct value *base)
 {
     struct eval *ev = x->ev;
-    struct matcher_list all = {0};
+    struct info_matchers all = {0};
     bool any = false;
     for (size_t i = 0; i < IDENTIFYING; i++)
         any |= add_identity(x, base, identifying[i], &all);
@@ -202,13 +202,13 @@ static void fetch(struct info *x, const struct value *base)
                             .func = "info"};
     struct series_set *set = ARENA_NEW(ev->arena, struct series_set);
     eval_select(ev, &select, set);
-    eval_instant(ev, selector, set, PART_INFO_TIME, &x->series);
+    eval_instant(ev, selector, set, SAMPLE_INFO_TIME, &x->series);
 }
 
 /* --- joining ------------------------------------------------------------------------------------------------------ */
 
 /* The info series for one row of v: those of the same identity, those of one metric side by side. */
-struct fitting { struct row **rows; size_t n; };
+struct info_candidates { struct row **rows; size_t n; };
 
 static int compare_identity(struct labels a, struct labels b)
 {
@@ -227,9 +227,9 @@ static int by_identity(const void *x, const void *y)
     return order ? order : a < b ? -1 : a > b;
 }
 
-static struct fitting all_by_identity(struct info *x)
+static struct info_candidates all_by_identity(struct info *x)
 {
-    struct fitting all = {.rows = ARENA_ARRAY(x->ev->arena, struct row *, x->series.n), .n = x->series.n};
+    struct info_candidates all = {.rows = ARENA_ARRAY(x->ev->arena, struct row *, x->series.n), .n = x->series.n};
     for (size_t r = 0; r < all.n; r++)
         all.rows[r] = &x->series.rows[r];
     if (all.n > 1)
@@ -237,7 +237,7 @@ static struct fitting all_by_identity(struct info *x)
     return all;
 }
 
-static struct fitting find_fitting(const struct fitting *all, struct labels labels)
+static struct info_candidates find_fitting(const struct info_candidates *all, struct labels labels)
 {
     size_t low = 0, high = all->n;
     while (low < high) {
@@ -247,13 +247,13 @@ static struct fitting find_fitting(const struct fitting *all, struct labels labe
         else
             high = mid;
     }
-    struct fitting f = {.rows = all->rows + low};
+    struct info_candidates f = {.rows = all->rows + low};
     while (low + f.n < all->n && compare_identity(f.rows[f.n]->labels, labels) == 0)
         f.n++;
     return f;
 }
 
-static _Noreturn void fail_duplicate(struct info *x, const struct row *a, const struct row *b, double t)
+static _Noreturn void info_fail_duplicate(struct info *x, const struct row *a, const struct row *b, double t)
 {
     struct buf *text = eval_buf(x->ev);
     labels_print(text, a->labels);
@@ -264,7 +264,7 @@ static _Noreturn void fail_duplicate(struct info *x, const struct row *a, const 
 }
 
 /* Of the info series of one name those with the newest sample at step i: in chosen[], NULL for the others. */
-static bool choose(struct info *x, const struct fitting *f, uint32_t i, const struct row **chosen)
+static bool info_choose_rows(struct info *x, const struct info_candidates *f, uint32_t i, const struct row **chosen)
 {
     bool any = false;
     for (size_t r = 0; r < f->n; r++) {
@@ -278,7 +278,7 @@ static bool choose(struct info *x, const struct fitting *f, uint32_t i, const st
             if (chosen[before] == NULL)
                 continue;
             if (chosen[before]->v[i] == f->rows[r]->v[i])
-                fail_duplicate(x, chosen[before], f->rows[r], f->rows[r]->v[i]);
+                info_fail_duplicate(x, chosen[before], f->rows[r], f->rows[r]->v[i]);
             chosen[chosen[before]->v[i] > f->rows[r]->v[i] ? r : before] = NULL;
             break;
         }
@@ -294,7 +294,7 @@ static bool is_wanted(const struct info *x, struct str name)
     return named && !str_eq(name, metric_name);
 }
 
-static struct labels add_labels(struct info *x, struct labels base, struct labels so_far, struct labels info)
+static struct labels info_add_labels(struct info *x, struct labels base, struct labels so_far, struct labels info)
 {
     struct labels_iter it = labels_iter(info);
     struct label l;
@@ -310,13 +310,13 @@ static struct labels add_labels(struct info *x, struct labels base, struct label
 }
 
 /* May a row do without an info series? */
-static bool may_stay_bare(const struct info *x)
+static bool info_ignores_buckets(const struct info *x)
 {
     return accepts(&x->data, STR_NONE);
 }
 
-static struct row *row_named(struct info *x, struct value *out, size_t first, const struct row *base,
-                             struct labels labels)
+static struct row *info_add_row(struct info *x, struct value *out, size_t first, const struct row *base,
+                                struct labels labels)
 {
     for (size_t r = first; r < out->n; r++)
         if (labels_equal(out->rows[r].labels, labels))
@@ -334,7 +334,7 @@ static void copy_step(struct info *x, struct row *to, const struct row *from, ui
         row_set(to, i, from->v[i]);
 }
 
-static void enrich(struct info *x, const struct row *base, const struct fitting *f, struct value *out)
+static void enrich(struct info *x, const struct row *base, const struct info_candidates *f, struct value *out)
 {
     size_t first = out->n;
     const struct row **now = ARENA_ARRAY(x->ev->arena, const struct row *, f->n),
@@ -344,16 +344,16 @@ static void enrich(struct info *x, const struct row *base, const struct fitting 
         if (is_absent(base->v[i]))
             continue;
         eval_charge(x->ev, 4 * (f->n + out->n - first));
-        if (!choose(x, f, i, now) && !may_stay_bare(x))
+        if (!info_choose_rows(x, f, i, now) && !info_ignores_buckets(x))
             continue;
         if (f->n > 0 && memcmp(now, before, f->n * sizeof(const struct row *)) != 0) {
             labels = base->labels;
             for (size_t r = 0; r < f->n; r++)
                 if (now[r])
-                    labels = add_labels(x, base->labels, labels, now[r]->labels);
+                    labels = info_add_labels(x, base->labels, labels, now[r]->labels);
             memcpy(before, now, f->n * sizeof(const struct row *));
         }
-        copy_step(x, row_named(x, out, first, base, labels), base, i);
+        copy_step(x, info_add_row(x, out, first, base, labels), base, i);
     }
 }
 
@@ -362,11 +362,11 @@ static void info(struct eval *ev, const struct expr *call, struct value *out)
     struct value base = {.type = VALUE_VECTOR};
     struct info *x = ARENA_NEW(ev->arena, struct info);
     *x = (struct info){.ev = ev, .call = call, .series = {.type = VALUE_VECTOR}};
-    eval_on_end(ev, free_made, &x->made);
+    eval_on_end(ev, info_free_regexes, &x->made);
     eval_expr(ev, call->u.call.args[0], &base);
     read_matchers(x);
     fetch(x, &base);
-    struct fitting all = all_by_identity(x);
+    struct info_candidates all = all_by_identity(x);
     for (size_t r = 0; r < base.n; r++) {
         eval_check(ev);
         if (is_info(x, &base.rows[r])) {
@@ -374,7 +374,7 @@ static void info(struct eval *ev, const struct expr *call, struct value *out)
             *row = base.rows[r];
             continue;
         }
-        struct fitting f = find_fitting(&all, base.rows[r].labels);
+        struct info_candidates f = find_fitting(&all, base.rows[r].labels);
         enrich(x, &base.rows[r], &f, out);
     }
 }

@@ -3,10 +3,10 @@
 #include "promql/functions/fn.h"
 
 enum instant_kind { IRATE, IDELTA };
-struct point { int64_t t; double v; const struct histogram *h; };
+struct rate_point { int64_t t; double v; const struct histogram *h; };
 
 /* The newest two, older first. */
-static bool last_two(const struct range_input *in, const struct window *w, struct point out[2])
+static bool last_two(const struct range_input *in, const struct window *w, struct rate_point out[2])
 {
     uint32_t f = w->to, h = w->hist_to;
     if (f - w->from + h - w->hist_from < 2)
@@ -15,16 +15,16 @@ static bool last_two(const struct range_input *in, const struct window *w, struc
         bool hist = f == w->from || (h > w->hist_from && in->hists[h - 1].t > in->samples[f - 1].t);
         if (hist) {
             h--;
-            out[k] = (struct point){in->hists[h].t, 0, in->hists[h].h};
+            out[k] = (struct rate_point){in->hists[h].t, 0, in->hists[h].h};
         } else {
             f--;
-            out[k] = (struct point){in->samples[f].t, in->samples[f].v, NULL};
+            out[k] = (struct rate_point){in->samples[f].t, in->samples[f].v, NULL};
         }
     }
     return out[0].t != out[1].t;
 }
 
-static const struct histogram *hist_change(struct eval *ev, enum instant_kind kind, const struct point p[2],
+static const struct histogram *hist_change(struct eval *ev, enum instant_kind kind, const struct rate_point p[2],
                                            unsigned *notes)
 {
     bool gauge = p[0].h->hint == RESET_GAUGE, both = gauge && p[1].h->hint == RESET_GAUGE;
@@ -43,8 +43,8 @@ static const struct histogram *hist_change(struct eval *ev, enum instant_kind ki
     return change;
 }
 
-static void hist_step(struct eval *ev, enum instant_kind kind, const struct point p[2], uint32_t i, struct row *out,
-                      unsigned *notes)
+static void instant_rate_hist_step(struct eval *ev, enum instant_kind kind, const struct rate_point p[2], uint32_t i,
+                                   struct row *out, unsigned *notes)
 {
     const struct histogram *change = hist_change(ev, kind, p, notes);
     if (change == NULL)
@@ -54,16 +54,16 @@ static void hist_step(struct eval *ev, enum instant_kind kind, const struct poin
     row_set_hist(ev, out, i, histogram_hinted(ev->arena, change, RESET_GAUGE));
 }
 
-static void float_step(enum instant_kind kind, const struct point p[2], uint32_t i, struct row *out)
+static void instant_rate_float_step(enum instant_kind kind, const struct rate_point p[2], uint32_t i, struct row *out)
 {
     double change = kind == IRATE && p[1].v < p[0].v ? p[1].v : p[1].v - p[0].v;
     row_set(out, i, kind == IRATE ? change / ((double)(p[1].t - p[0].t) / 1000) : change);
 }
 
-static void instant_row(struct eval *ev, const struct range_input *in, struct row *out, enum instant_kind kind)
+static void instant_rate_row(struct eval *ev, const struct range_input *in, struct row *out, enum instant_kind kind)
 {
     struct window w = {0};
-    struct point p[2];
+    struct rate_point p[2];
     unsigned notes = 0;
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         window_move(in, i, &w);
@@ -71,17 +71,23 @@ static void instant_row(struct eval *ev, const struct range_input *in, struct ro
             continue;
         eval_charge(ev, p[0].h ? CHARGE_HISTOGRAM : 1);
         if (p[0].h && p[1].h)
-            hist_step(ev, kind, p, i, out, &notes);
+            instant_rate_hist_step(ev, kind, p, i, out, &notes);
         else if (p[0].h || p[1].h)
             notes |= NOTE_MIXED;
         else
-            float_step(kind, p, i, out);
+            instant_rate_float_step(kind, p, i, out);
     }
-    fn_say(ev, in, notes);
+    fn_annotate(ev, in, notes);
 }
 
-static void irate(struct eval *ev, const struct range_input *in, struct row *out) { instant_row(ev, in, out, IRATE); }
-static void idelta(struct eval *ev, const struct range_input *in, struct row *out) { instant_row(ev, in, out, IDELTA); }
+static void irate(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    instant_rate_row(ev, in, out, IRATE);
+}
+static void idelta(struct eval *ev, const struct range_input *in, struct row *out)
+{
+    instant_rate_row(ev, in, out, IDELTA);
+}
 
 const struct function_impl fn_irate = {.range = irate};
 const struct function_impl fn_idelta = {.range = idelta};

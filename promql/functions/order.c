@@ -2,7 +2,7 @@
 /* Values in order, and the larger and smaller of two as Go has them. */
 #include "promql/functions/fn.h"
 
-static uint32_t place_of(const struct sorted_window *w, double v)
+static uint32_t order_position_of(const struct sorted_window *w, double v)
 {
     uint32_t lo = 0, hi = w->n;
     while (lo < hi) {
@@ -21,7 +21,7 @@ void sorted_add(struct sorted_window *w, double v)
         w->nans++;
         return;
     }
-    uint32_t at = place_of(w, v);
+    uint32_t at = order_position_of(w, v);
     memmove(w->v + at + 1, w->v + at, (w->n++ - at) * sizeof v);
     w->v[at] = v;
 }
@@ -32,7 +32,7 @@ void sorted_remove(struct sorted_window *w, double v)
         w->nans--;
         return;
     }
-    uint32_t at = place_of(w, v);
+    uint32_t at = order_position_of(w, v);
     memmove(w->v + at, w->v + at + 1, (--w->n - at) * sizeof v);
 }
 

@@ -120,7 +120,7 @@ static void stdvar_over_time(struct eval *ev, const struct range_input *in, stru
         if (w.to > w.from)
             row_set(out, i, variance(in->samples + w.from, w.to - w.from));
     }
-    fn_say(ev, in, notes);
+    fn_annotate(ev, in, notes);
 }
 
 static void stddev_over_time(struct eval *ev, const struct range_input *in, struct row *out)

@@ -3,8 +3,8 @@
 #include "promql/functions/fn.h"
 
 /* Brings the sorted values from the window `old` to `w`. Each one that comes or goes moves those above it. */
-static void sorted_move(struct eval *ev, struct sorted_window *sorted, const struct range_input *in, const struct window *old,
-                        const struct window *w)
+static void sorted_move(struct eval *ev, struct sorted_window *sorted, const struct range_input *in,
+                        const struct window *old, const struct window *w)
 {
     for (uint32_t s = old->from; s < w->from && s < old->to; s++) {
         eval_charge(ev, 8 + sorted->n / 16);
@@ -47,7 +47,7 @@ static void quantile_row(struct eval *ev, const struct range_input *in, struct r
     }
     arena_release(ev->arena, mark);
     check_used(ev, in, out);
-    fn_say(ev, in, notes);
+    fn_annotate(ev, in, notes);
 }
 
 /* The distances from the median, merged outwards from it: those below fall, those above rise. */
@@ -93,7 +93,7 @@ static void mad_row(struct eval *ev, const struct range_input *in, struct row *o
         row_set(out, i, median_distance(&sorted, distances));
     }
     arena_release(ev->arena, mark);
-    fn_say(ev, in, notes);
+    fn_annotate(ev, in, notes);
 }
 
 const struct function_impl fn_quantile_over_time = {.range = quantile_row};

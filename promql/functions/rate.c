@@ -278,7 +278,7 @@ static void rate_row(struct eval *ev, const struct range_input *in, struct row *
         rates(ev, &r, out);
     if (kind->counter && !is_counter_name(labels_name(in->labels)) && any_float(ev, out))
         r.notes |= NOTE_ODD_NAME;
-    fn_say(ev, in, r.notes);
+    fn_annotate(ev, in, r.notes);
 }
 
 static void rate(struct eval *ev, const struct range_input *in, struct row *out)

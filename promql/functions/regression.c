@@ -24,10 +24,10 @@ static inline void pair_add(struct pair_sum *s, pair x)
     s->sum = t;
 }
 
-struct sums { double x, y, xy, xx; };
+struct regression_sums { double x, y, xy, xx; };
 
 /* Times count from `origin`, near the samples, so that their squares stay small. */
-static struct sums add_up(const struct sample *s, uint32_t n, int64_t origin)
+static struct regression_sums regression_sums(const struct sample *s, uint32_t n, int64_t origin)
 {
     struct pair_sum first = {0}, second = {0};
     for (uint32_t i = 0; i < n; i++) {
@@ -36,13 +36,13 @@ static struct sums add_up(const struct sample *s, uint32_t n, int64_t origin)
         pair_add(&second, (pair){x, x} * (pair){s[i].v, x});
     }
     pair one = first.sum + first.c, products = second.sum + second.c;
-    return (struct sums){one[0], one[1], products[0], products[1]};
+    return (struct regression_sums){one[0], one[1], products[0], products[1]};
 }
 
 /* The same where a sum is infinite, which must not become NaN. */
-static struct sums add_up_infinite(const struct sample *s, uint32_t n, int64_t origin)
+static struct regression_sums add_up_infinite(const struct sample *s, uint32_t n, int64_t origin)
 {
-    struct sums sum = {0}, c = {0};
+    struct regression_sums sum = {0}, c = {0};
     for (uint32_t i = 0; i < n; i++) {
         double x = (double)(s[i].t - origin) / 1e3;
         kahan_add(x, &sum.x, &c.x);
@@ -50,14 +50,14 @@ static struct sums add_up_infinite(const struct sample *s, uint32_t n, int64_t o
         kahan_add(x * s[i].v, &sum.xy, &c.xy);
         kahan_add(x * x, &sum.xx, &c.xx);
     }
-    return (struct sums){sum.x + c.x, sum.y + c.y, sum.xy + c.xy, sum.xx + c.xx};
+    return (struct regression_sums){sum.x + c.x, sum.y + c.y, sum.xy + c.xy, sum.xx + c.xx};
 }
 
 static struct line regression(const struct sample *s, uint32_t n, int64_t origin)
 {
     if (all_equal(s, n))
         return isinf(s[0].v) ? (struct line){NAN, NAN} : (struct line){0, s[0].v};
-    struct sums sum = add_up(s, n, origin);
+    struct regression_sums sum = regression_sums(s, n, origin);
     if (!isfinite(sum.xy) || !isfinite(sum.y))
         sum = add_up_infinite(s, n, origin);
     double covariance = sum.xy - sum.x * sum.y / n, variance = sum.xx - sum.x * sum.x / n;
@@ -83,7 +83,7 @@ static void deriv(struct eval *ev, const struct range_input *in, struct row *out
         if (enough(&w, &notes))
             row_set(out, i, regression(in->samples + w.from, w.to - w.from, in->samples[w.from].t).slope);
     }
-    fn_say(ev, in, notes);
+    fn_annotate(ev, in, notes);
 }
 
 static void predict_linear(struct eval *ev, const struct range_input *in, struct row *out)
@@ -98,7 +98,7 @@ static void predict_linear(struct eval *ev, const struct range_input *in, struct
         struct line line = regression(in->samples + w.from, w.to - w.from, grid_time(&ev->grid, i));
         row_set(out, i, line.slope * in->args[1].scalar[i] + line.at_origin);
     }
-    fn_say(ev, in, notes);
+    fn_annotate(ev, in, notes);
 }
 
 const struct function_impl fn_deriv = {.range = deriv};

@@ -40,7 +40,7 @@ static void smoothing_row(struct eval *ev, const struct range_input *in, struct 
         if (w.to - w.from >= 2)
             row_set(out, i, smooth(in->samples + w.from, w.to - w.from, in->args[1].scalar[i], in->args[2].scalar[i]));
     }
-    fn_say(ev, in, notes);
+    fn_annotate(ev, in, notes);
 }
 
 const struct function_impl fn_double_exponential_smoothing = {.range = smoothing_row};

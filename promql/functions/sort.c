@@ -8,30 +8,30 @@
 
 struct order { struct eval *ev; const struct row *rows; const struct call *call; };
 
-static double value_of(const void *order, uint32_t row) { return ((const struct order *)order)->rows[row].v[0]; }
+static double sort_value_of(const void *order, uint32_t row) { return ((const struct order *)order)->rows[row].v[0]; }
 
 /* NaN is last in both directions. */
 static bool is_lower(const void *order, uint32_t x, uint32_t y)
 {
-    double b = value_of(order, y);
+    double b = sort_value_of(order, y);
     eval_charge(((const struct order *)order)->ev, 8);
-    return isnan(b) || value_of(order, x) < b;
+    return isnan(b) || sort_value_of(order, x) < b;
 }
 
 static bool is_higher(const void *order, uint32_t x, uint32_t y)
 {
-    double b = value_of(order, y);
+    double b = sort_value_of(order, y);
     eval_charge(((const struct order *)order)->ev, 8);
-    return isnan(b) || value_of(order, x) > b;
+    return isnan(b) || sort_value_of(order, x) > b;
 }
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool sort_is_digit(char c) { return c >= '0' && c <= '9'; }
 
 /* The run of digits, or of anything else, at the front. */
 static struct str cut_run(struct str *s)
 {
     size_t n = 0;
-    while (n < s->n && is_digit(s->p[n]) == is_digit(s->p[0]))
+    while (n < s->n && sort_is_digit(s->p[n]) == sort_is_digit(s->p[0]))
         n++;
     struct str run = str_first(*s, n);
     *s = str_skip(*s, n);
@@ -41,7 +41,7 @@ static struct str cut_run(struct str *s)
 /* False when it is no number or a larger one than Go's int. */
 static bool run_number(struct str run, int64_t *n)
 {
-    return run.n > 0 && is_digit(run.p[0]) && num_parse_i64(run, n);
+    return run.n > 0 && sort_is_digit(run.p[0]) && num_parse_i64(run, n);
 }
 
 static int compare_runs(struct str x, struct str y)
@@ -94,7 +94,7 @@ static bool labels_fall(const void *order, uint32_t x, uint32_t y)
     return differing(o, x, y, &a, &b) ? !precedes(a, b) : labels_cmp(o->rows[x].labels, o->rows[y].labels) > 0;
 }
 
-static void sort_rows(struct eval *ev, const struct call *c, struct value *out, go_less_fn *is_less)
+static void sort_rows(struct eval *ev, const struct call *c, struct value *out, pdqsort_less_fn *is_less)
 {
     const struct value *in = &c->args[0];
     if (ev->grid.n > 1 || in->n < 2) {
@@ -104,7 +104,7 @@ static void sort_rows(struct eval *ev, const struct call *c, struct value *out, 
     uint32_t *places = ARENA_ARRAY(ev->arena, uint32_t, in->n);
     for (uint32_t i = 0; i < in->n; i++)
         places[i] = i;
-    go_sort(places, in->n, is_less, &(struct order){ev, in->rows, c});
+    pdqsort(places, in->n, is_less, &(struct order){ev, in->rows, c});
     arena_grow(ev->arena, &out->rows, &out->_cap, in->n, sizeof *out->rows);
     for (size_t i = 0; i < in->n; i++)
         out->rows[out->n++] = in->rows[places[i]];
@@ -118,7 +118,7 @@ static void drop_histograms(struct eval *ev, const struct call *c)
                 row_clear(&c->args[0].rows[r], i);
 }
 
-static void sort_by_value(struct eval *ev, const struct call *c, struct value *out, go_less_fn *is_less)
+static void sort_by_value(struct eval *ev, const struct call *c, struct value *out, pdqsort_less_fn *is_less)
 {
     drop_histograms(ev, c);
     value_drop_empty(&c->args[0], ev->grid.n);

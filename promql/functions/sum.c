@@ -12,7 +12,7 @@
 
 /* hi + lo: of the samples before; all: of their absolute values */
 struct running { double hi, lo, all; uint32_t nonzero; };
-struct sums { struct eval *ev; const struct sample *samples; struct running *before; uint32_t n; struct arena_mark mark; };
+struct running_sums { struct eval *ev; const struct sample *samples; struct running *before; uint32_t n; struct arena_mark mark; };
 
 static struct running running_add(struct running r, double v)
 {
@@ -22,11 +22,11 @@ static struct running running_add(struct running r, double v)
 
 /* before[i] for all i up to n; NULL when windows are to be added up one by one. Scratch memory until sums_end: no
  * histogram is made meanwhile. */
-static struct sums sums_make(struct eval *ev, const struct range_input *in)
+static struct running_sums sums_make(struct eval *ev, const struct range_input *in)
 {
     enum { OVERLAP = 4 }; /* samples are in so many windows at least */
     static const double largest = 1e300;
-    struct sums s = {.ev = ev, .samples = in->samples, .n = in->n_samples, .mark = arena_mark(ev->arena)};
+    struct running_sums s = {.ev = ev, .samples = in->samples, .n = in->n_samples, .mark = arena_mark(ev->arena)};
     if (in->n_hists > 0 || in->stride <= 0 || in->range / OVERLAP < in->stride)
         return s;
     struct running *before = ARENA_ARRAY(ev->arena, struct running, (size_t)s.n + 1);
@@ -39,13 +39,13 @@ static struct sums sums_make(struct eval *ev, const struct range_input *in)
     return s;
 }
 
-static void sums_end(struct eval *ev, const struct sums *s)
+static void sums_end(struct eval *ev, const struct running_sums *s)
 {
     if (s->before)
         arena_release(ev->arena, s->mark);
 }
 
-static double add_up(const struct sample *s, uint32_t n)
+static double sum_samples(const struct sample *s, uint32_t n)
 {
     double sum = 0, c = 0;
     for (uint32_t i = 0; i < n; i++)
@@ -80,7 +80,7 @@ static double mean_up(const struct sample *s, uint32_t n)
 }
 
 /* The window's sum out of the running ones; false when it would not be exact enough. */
-static bool difference(const struct sums *s, const struct window *w, double *sum)
+static bool difference(const struct running_sums *s, const struct window *w, double *sum)
 {
     static const double error = 0x1p-103, visible = 0x1p-55;
     if (s->before == NULL)
@@ -93,16 +93,16 @@ static bool difference(const struct sums *s, const struct window *w, double *sum
     return to->nonzero == from->nonzero || s->n * to->all * error <= fabs(*sum) * visible;
 }
 
-static double sum_floats(const struct sums *s, const struct window *w)
+static double sum_floats(const struct running_sums *s, const struct window *w)
 {
     double sum;
     if (difference(s, w, &sum))
         return sum;
     eval_charge(s->ev, w->to - w->from);
-    return add_up(s->samples + w->from, w->to - w->from);
+    return sum_samples(s->samples + w->from, w->to - w->from);
 }
 
-static double mean_floats(const struct sums *s, const struct window *w)
+static double mean_floats(const struct running_sums *s, const struct window *w)
 {
     double sum;
     uint32_t n = w->to - w->from;
@@ -114,7 +114,7 @@ static double mean_floats(const struct sums *s, const struct window *w)
 
 /* What the two functions do otherwise. */
 struct summing {
-    double (*floats)(const struct sums *s, const struct window *w);
+    double (*floats)(const struct running_sums *s, const struct window *w);
     void (*add)(struct histogram_sum *s, const struct histogram *h, unsigned *flags);
     struct histogram *(*result)(const struct histogram_sum *s, struct arena *out);
 };
@@ -143,7 +143,7 @@ static void sum_row(struct eval *ev, const struct range_input *in, struct row *o
 {
     struct window w = {0};
     struct histogram_sum sum = {0};
-    struct sums sums = sums_make(ev, in);
+    struct running_sums sums = sums_make(ev, in);
     const struct histogram *h;
     unsigned notes = 0;
     for (uint32_t i = 0; i < ev->grid.n; i++) {
@@ -157,7 +157,7 @@ static void sum_row(struct eval *ev, const struct range_input *in, struct row *o
             row_set_hist(ev, out, i, h);
     }
     sums_end(ev, &sums);
-    fn_say(ev, in, notes);
+    fn_annotate(ev, in, notes);
 }
 
 static void sum_over_time(struct eval *ev, const struct range_input *in, struct row *out)

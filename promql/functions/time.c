@@ -44,7 +44,7 @@ static double month(const struct date *d) { return d->month; }
 static double year(const struct date *d) { return (double)d->year; }
 
 /* What is no second of any year counts as the earliest one. */
-static int64_t whole_seconds(double v)
+static int64_t round_to_seconds(double v)
 {
     static const double limit = 9223372036854775808.0; /* 2^63 */
     return v > -limit && v < limit ? (int64_t)v : INT64_MIN;
@@ -71,7 +71,7 @@ static void dates(struct eval *ev, const struct call *c, struct value *out, date
         struct row *row = &out->rows[r];
         for (uint32_t i = 0; i < ev->grid.n; i++) {
             eval_charge(ev, 4);
-            struct date d = date_of(whole_seconds(row->v[i]));
+            struct date d = date_of(round_to_seconds(row->v[i]));
             if (row_hist(row, i))
                 row_clear(row, i);
             else if (!is_absent(row->v[i]))

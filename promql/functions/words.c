@@ -41,7 +41,7 @@ static const struct expr *place(const struct range_input *in)
     return first->type != VALUE_MATRIX ? first : in->subquery ? &beginning : in->arg;
 }
 
-void fn_say(struct eval *ev, const struct range_input *in, unsigned notes)
+void fn_annotate(struct eval *ev, const struct range_input *in, unsigned notes)
 {
     if (notes == 0)
         return;

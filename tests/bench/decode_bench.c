@@ -59,9 +59,9 @@ static double decode(struct str body, size_t *used)
     struct group group = {0};
     struct err err;
     arena_init(&arena, 0);
-    struct answer answer = {.arena = &arena, .group = &group, .notes = &notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
+    struct response answer = {.arena = &arena, .group = &group, .notes = &notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
     int64_t start = clock_cpu_ns();
-    struct decoder *d = json_answer_new(&answer);
+    struct decoder *d = json_decoder_new(&answer);
     bool ok = true;
     for (size_t at = 0; ok && at < body.n; at += PIECE)
         ok = d->feed(d, str_first(str_skip(body, at), PIECE), &err);

@@ -25,7 +25,7 @@ static void commit(struct sink *s UNUSED, void (*done)(void *, bool) UNUSED, voi
 static const struct sink_ops ops = {begin, series, metadata, commit, NULL};
 
 struct bench { struct counter sink; struct interner interner; struct page page; struct job_run job; struct arena arena; };
-struct source { struct target_labels labels; struct cohort *cohort; struct exposed last; };
+struct source { struct target_labels labels; struct template_group *cohort; struct scrape_cache last; };
 
 static void page_text(struct buf *out, int target, int round)
 {
@@ -40,7 +40,7 @@ static void source_open(struct bench *b, struct source *s, int i)
     struct labels l = labels_from(&b->arena, (struct label[]){{STR("instance"), instance}, {STR("job"), STR("node")}}, 2);
     *s = (struct source){0};
     target_labels_init(&s->labels, mem_alloc(target_labels_size(l.count)), l);
-    s->cohort = cohort_get(&b->interner, &b->job, &s->labels);
+    s->cohort = template_group_get(&b->interner, &b->job, &s->labels);
 }
 
 static void scrape(struct bench *b, struct source *s, struct str text, int64_t t)

@@ -7,12 +7,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct decoder *decoder(unsigned which, struct answer *a)
+static struct decoder *decoder(unsigned which, struct response *a)
 {
-    return which == 0 ? json_answer_new(a) : which == 1 ? export_answer_new(a) : read_answer_new(a, 1 << 20);
+    return which == 0 ? json_decoder_new(a) : which == 1 ? export_decoder_new(a) : remote_read_decoder_new(a, 1 << 20);
 }
 
-static void check(const struct answer *a)
+static void check(const struct response *a)
 {
     for (size_t i = 0; i < a->n; i++) {
         struct labels l;
@@ -33,14 +33,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     arena_init(&arena, 0);
-    struct answer answer = {.arena = &arena, .group = &group, .notes = &notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
+    struct response answer = {.arena = &arena, .group = &group, .notes = &notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
     struct decoder *d = decoder(data[0] % 3, &answer);
     struct str rest = str_n(data + 2, size - 2);
     size_t piece = (size_t)data[1] + 1;
     bool ok = true;
     for (size_t at = 0; ok && at < rest.n; at += piece)
         ok = d->feed(d, str_first(str_skip(rest, at), piece), &err);
-    ok = ok && d->finish(d, &err) && answer_unite(&answer, &err);
+    ok = ok && d->finish(d, &err) && response_unite(&answer, &err);
     d->free(d);
     check(&answer);
     if (!ok && err.kind == ERR_NONE)

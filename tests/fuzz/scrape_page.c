@@ -7,12 +7,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-struct counting { struct sink sink; size_t samples, markers; };
+struct count_values { struct sink sink; size_t samples, markers; };
 
 static enum sink_status begin(struct sink *s UNUSED, const struct sink_batch *b UNUSED) { return SINK_OK; }
 static void series(struct sink *s, const struct series_in *in)
 {
-    struct counting *c = (struct counting *)s;
+    struct count_values *c = (struct count_values *)s;
     struct labels checked;
     if (!labels_check(in->labels.p, in->labels.n, &checked) || checked.count != in->labels.count)
         __builtin_trap();
@@ -23,7 +23,7 @@ static void metadata(struct sink *s UNUSED, const struct metadata *m UNUSED) {}
 static void commit(struct sink *s UNUSED, void (*done)(void *, bool) UNUSED, void *arg UNUSED) {}
 static const struct sink_ops ops = {begin, series, metadata, commit, NULL};
 
-static void show(struct page *p, const struct target_labels *t, struct cohort *c, struct exposed *last, struct str text,
+static void show(struct page *p, const struct target_labels *t, struct template_group *c, struct scrape_cache *last, struct str text,
                  int64_t time)
 {
     enum page_state state;
@@ -39,34 +39,34 @@ static void show(struct page *p, const struct target_labels *t, struct cohort *c
     }
     while (page_write(p)) {
     }
-    while (page_write_gone(p, time)) {
+    while (page_mark_vanished(p, time)) {
     }
     while (page_adopt(p, 8192)) {
     }
 }
 
-static struct counting run(struct str pages, size_t budget, bool strict)
+static struct count_values run(struct str pages, size_t budget, bool strict)
 {
     static const struct label own[] = {{{"instance", 8}, {"i", 1}}, {{"job", 3}, {"j", 1}}};
     struct scrape_job conf = {.honor_timestamps = true, .broken_lines_fail = strict};
     struct job_run job = {.conf = &conf, .refs = 1};
-    struct counting sink = {.sink.ops = &ops};
+    struct count_values sink = {.sink.ops = &ops};
     struct interner in;
     struct page page;
     struct arena arena = {0};
-    struct exposed last = {0};
+    struct scrape_cache last = {0};
     struct target_labels t;
     struct labels wire = labels_from(&arena, own, LEN(own));
     target_labels_init(&t, arena_alloc(&arena, target_labels_size(wire.count)), wire);
     intern_init(&in);
     in.private_max = budget;
     page_init(&page, &in, &sink.sink);
-    struct cohort *c = cohort_get(&in, &job, &t);
+    struct template_group *c = template_group_get(&in, &job, &t);
     int64_t time = 0;
     for (struct str one; str_cut(&pages, 0, &one); )
         show(&page, &t, c, &last, one, ++time);
-    exposed_clear(&last, &in);
-    cohort_unref(&in, c);
+    scrape_cache_clear(&last, &in);
+    template_group_unref(&in, c);
     if (in.private_bytes != 0 || in.cohorts.n != 0)
         __builtin_trap();
     page_free(&page);
@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct str pages = str_n(data, n);
     for (int strict = 0; strict < 2; strict++) {
-        struct counting kept = run(pages, SIZE_MAX, strict), cold = run(pages, 600, strict);
+        struct count_values kept = run(pages, SIZE_MAX, strict), cold = run(pages, 600, strict);
         if (kept.samples != cold.samples || kept.markers != cold.markers)
             __builtin_trap();
     }

@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct err err = {0};
     struct zstd *z = zstd_new();
     buf_add_z(&out, "before");
-    bool good = unpack(codec, z, in, MOST, &out, &err);
+    bool good = decompress(codec, z, in, MOST, &out, &err);
     if (good != (err.kind == ERR_NONE) || out.n > 6 + MOST || (!good && out.n != 6))
         __builtin_trap();
     if (good && codec >= CODEC_GZIP)

@@ -20,18 +20,18 @@ enum { SAME = 0, DELTA = 1, XOR = 2, VALUE_MASK = 3, STEP_CHANGED = 4 };
 enum { REST_SHIFT = 3, HIGH_SHIFT = 6, MOST_REPEATS = 31 };
 #define WHOLE_LIMIT 9007199254740992.0 /* 2^53 */
 
-static size_t memory_for(size_t bytes) { return offsetof(struct chunk, bytes) + bytes; }
+static size_t chunk_memory_for(size_t bytes) { return offsetof(struct chunk, bytes) + bytes; }
 
 /* Not less than `bytes`, and what malloc would round it up to. */
-static uint16_t room(size_t bytes)
+static uint16_t chunk_capacity_for(size_t bytes)
 {
-    return (uint16_t)(mem_block(memory_for(bytes)) - MEM_BLOCK_HEAD - memory_for(0));
+    return (uint16_t)(mem_block(chunk_memory_for(bytes)) - MEM_BLOCK_HEAD - chunk_memory_for(0));
 }
 
 struct chunk *chunk_new(uint32_t bytes)
 {
-    uint16_t cap = room(bytes);
-    struct chunk *c = mem_alloc(memory_for(cap));
+    uint16_t cap = chunk_capacity_for(bytes);
+    struct chunk *c = mem_alloc(chunk_memory_for(cap));
     *c = (struct chunk){.cap = cap};
     atomic_init(&c->refs, 1);
     return c;
@@ -45,22 +45,22 @@ void chunk_unref(struct chunk *c)
 
 struct chunk *chunk_seal(struct chunk *c)
 {
-    c = mem_realloc(c, memory_for(c->size));
+    c = mem_realloc(c, chunk_memory_for(c->size));
     c->cap = c->size;
     return c;
 }
 
 struct chunk *chunk_copy(const struct chunk *c, struct arena *a)
 {
-    struct chunk *copy = arena_alloc(a, memory_for(c->size));
-    memcpy(copy, c, memory_for(c->size));
+    struct chunk *copy = arena_alloc(a, chunk_memory_for(c->size));
+    memcpy(copy, c, chunk_memory_for(c->size));
     return copy;
 }
 
 static int64_t minus(int64_t a, int64_t b) { return (int64_t)((uint64_t)a - (uint64_t)b); }
 static int64_t plus(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); }
 
-static uint64_t zigzag(int64_t v) { return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63); }
+static uint64_t chunk_zigzag(int64_t v) { return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63); }
 static int64_t unzigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
 
 /* --- appending ---------------------------------------------------------------------------------------------------- */
@@ -73,7 +73,7 @@ static uint8_t *put_varint(uint8_t *p, uint64_t v)
     return p;
 }
 
-static uint8_t *put_bytes(uint8_t *p, uint64_t v, unsigned n)
+static uint8_t *chunk_put_bytes(uint8_t *p, uint64_t v, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
         *p++ = (uint8_t)(v >> (8 * i));
@@ -98,26 +98,26 @@ static uint8_t *put_value(uint8_t *p, uint8_t *tag, double before, double v)
     if (x == 0)
         return p;
     if (whole(before, &a) && whole(v, &b)) {
-        uint64_t u = zigzag(b - a); /* below 2^55 */
+        uint64_t u = chunk_zigzag(b - a); /* below 2^55 */
         unsigned n = width(u >> 2);
         *tag |= (uint8_t)(DELTA | n << REST_SHIFT | (u & 3) << HIGH_SHIFT);
-        return put_bytes(p, u >> 2, n);
+        return chunk_put_bytes(p, u >> 2, n);
     }
     unsigned zeros = (unsigned)__builtin_ctzll(x) / 8, n = width(x >> (8 * zeros));
     *tag |= (uint8_t)(XOR | (n - 1) << REST_SHIFT | (zeros & 3) << HIGH_SHIFT | zeros >> 2);
-    return put_bytes(p, x >> (8 * zeros), n);
+    return chunk_put_bytes(p, x >> (8 * zeros), n);
 }
 
 /* A quarter more, but not more than the samples that are there promise for all of them: what is too much leaves a hole
  * when the chunk is sealed. (The benchmark's 30,000 series: 62.5 MB; with all that is promised taken at a quarter of
  * the samples, 65.)
  */
-static struct chunk *grow(struct chunk *c)
+static struct chunk *chunk_grow(struct chunk *c)
 {
     size_t least = (size_t)c->size + CHUNK_SAMPLE_BYTES, quarter = least + c->size / 4u;
     size_t likely = least + (size_t)c->size * (CHUNK_SAMPLES - c->n) / (c->n + 1u);
-    uint16_t cap = room(likely < quarter ? likely : quarter);
-    c = mem_realloc(c, memory_for(cap));
+    uint16_t cap = chunk_capacity_for(likely < quarter ? likely : quarter);
+    c = mem_realloc(c, chunk_memory_for(cap));
     c->cap = cap;
     return c;
 }
@@ -143,12 +143,12 @@ struct chunk *chunk_append(struct chunk *c, struct chunk_tail *tail, int64_t t, 
     int64_t dt = minus(t, tail->t);
     if (!repeats(c, tail, dt, v)) {
         if (c->cap - c->size < CHUNK_SAMPLE_BYTES)
-            c = grow(c);
+            c = chunk_grow(c);
         uint8_t *tag = c->bytes + c->size, *p = tag + 1;
         *tag = 0;
         if (dt != tail->dt) {
             *tag = STEP_CHANGED;
-            p = put_varint(p, zigzag(minus(dt, tail->dt)));
+            p = put_varint(p, chunk_zigzag(minus(dt, tail->dt)));
         }
         p = put_value(p, tag, tail->v, v);
         c->run = (*tag & VALUE_MASK) == SAME ? (uint16_t)(c->size + 1) : 0;
@@ -162,7 +162,7 @@ struct chunk *chunk_append(struct chunk *c, struct chunk_tail *tail, int64_t t, 
 
 /* --- decoding ----------------------------------------------------------------------------------------------------- */
 
-struct cursor {
+struct chunk_cursor {
     const uint8_t *p;
     int64_t t, dt;
     double v;
@@ -185,7 +185,7 @@ static inline uint64_t load_eight(const uint8_t *p)
     return le64toh(u);
 }
 
-static inline void next_time(struct cursor *c, uint8_t tag)
+static inline void next_time(struct chunk_cursor *c, uint8_t tag)
 {
     if (tag & STEP_CHANGED) {
         uint64_t u;
@@ -195,16 +195,16 @@ static inline void next_time(struct cursor *c, uint8_t tag)
     c->t = plus(c->t, c->dt);
 }
 
-static inline void put_sample(struct cursor *c, double v) { *c->out++ = (struct sample){c->t, v}; }
+static inline void cursor_put_sample(struct chunk_cursor *c, double v) { *c->out++ = (struct sample){c->t, v}; }
 
 /* Series keep their kind, so each kind has a loop of its own, in which the sum is carried along as a whole number:
  * doubles that become integers and doubles again would wait for each other. Differences keep their width too: as
  * branches, which are foreseen, the widths need not be waited for before the next tag is read (1.45 ns a sample
  * instead of 2.0). With XORs that did not pay.
  */
-static void get_deltas(struct cursor *cursor, const uint8_t *end, uint8_t tag)
+static void get_deltas(struct chunk_cursor *cursor, const uint8_t *end, uint8_t tag)
 {
-    struct cursor c = *cursor;
+    struct chunk_cursor c = *cursor;
     int64_t whole = (int64_t)c.v;
     for (;; tag = *c.p++) {
         next_time(&c, tag);
@@ -218,7 +218,7 @@ static void get_deltas(struct cursor *cursor, const uint8_t *end, uint8_t tag)
         default: u &= ~(UINT64_MAX << (8 * n)); c.p += n; break;
         }
         whole += unzigzag(u << 2 | tag >> HIGH_SHIFT);
-        put_sample(&c, (double)whole);
+        cursor_put_sample(&c, (double)whole);
         if (c.p >= end || (*c.p & VALUE_MASK) != DELTA)
             break;
     }
@@ -226,15 +226,15 @@ static void get_deltas(struct cursor *cursor, const uint8_t *end, uint8_t tag)
     *cursor = c;
 }
 
-static void get_xors(struct cursor *cursor, const uint8_t *end, uint8_t tag)
+static void get_xors(struct chunk_cursor *cursor, const uint8_t *end, uint8_t tag)
 {
-    struct cursor c = *cursor;
+    struct chunk_cursor c = *cursor;
     uint64_t bits = double_bits(c.v);
     for (;; tag = *c.p++) {
         next_time(&c, tag);
         unsigned n = (tag >> REST_SHIFT & 7) + 1u, zeros = tag >> HIGH_SHIFT | (tag & 1u) << 2;
         bits ^= (load_eight(c.p) & UINT64_MAX >> (64 - 8 * n)) << (8 * zeros);
-        put_sample(&c, double_from_bits(bits));
+        cursor_put_sample(&c, double_from_bits(bits));
         c.p += n;
         if (c.p >= end || (*c.p & XOR) == 0)
             break;
@@ -243,18 +243,18 @@ static void get_xors(struct cursor *cursor, const uint8_t *end, uint8_t tag)
     *cursor = c;
 }
 
-static void get_same(struct cursor *c, uint8_t tag)
+static void get_same(struct chunk_cursor *c, uint8_t tag)
 {
     next_time(c, tag);
-    put_sample(c, c->v);
+    cursor_put_sample(c, c->v);
     for (unsigned n = tag >> REST_SHIFT; n > 0; n--) {
         c->t = plus(c->t, c->dt);
-        put_sample(c, c->v);
+        cursor_put_sample(c, c->v);
     }
 }
 
 /* The samples that begin before `end`, behind which as many bytes can be read as a sample can take. */
-static void decode(struct cursor *c, const uint8_t *end)
+static void chunk_decode_until(struct chunk_cursor *c, const uint8_t *end)
 {
     while (c->p < end) {
         uint8_t tag = *c->p++;
@@ -267,7 +267,7 @@ static void decode(struct cursor *c, const uint8_t *end)
 }
 
 /* Only the chunks at the ends of a window reach over it: no sample is asked before all are there. */
-static uint32_t trim(struct sample *samples, uint32_t n, int64_t t_min, int64_t t_max)
+static uint32_t chunk_trim_samples(struct sample *samples, uint32_t n, int64_t t_min, int64_t t_max)
 {
     uint32_t from = 0;
     while (n > 0 && samples[n - 1].t > t_max)
@@ -283,13 +283,13 @@ uint32_t chunk_decode(const struct chunk *chunk, int64_t t_min, int64_t t_max, s
 {
     enum { LAST = CHUNK_SAMPLE_BYTES - 1 };
     uint8_t last[2 * CHUNK_SAMPLE_BYTES] = {0};
-    struct cursor c = {.p = chunk->bytes, .t = chunk->t_min, .out = out};
+    struct chunk_cursor c = {.p = chunk->bytes, .t = chunk->t_min, .out = out};
     const uint8_t *end = c.p + chunk->size;
     if (chunk->size > LAST)
-        decode(&c, end - LAST);
+        chunk_decode_until(&c, end - LAST);
     size_t n = (size_t)(end - c.p);
     memcpy(last, c.p, n);
     c.p = last;
-    decode(&c, last + n);
-    return trim(out, (uint32_t)(c.out - out), t_min, t_max);
+    chunk_decode_until(&c, last + n);
+    return chunk_trim_samples(out, (uint32_t)(c.out - out), t_min, t_max);
 }

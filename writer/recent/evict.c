@@ -10,13 +10,13 @@
 
 enum { SLICES = 4, LEAST_GONE = 64 };
 
-void part_cut_slice(struct part *p)
+void stripe_cut_slice(struct stripe *p)
 {
-    if (p->bytes < p->sliced + p->store->budget / p->store->n_parts / SLICES)
+    if (p->bytes < p->sliced + p->store->budget / p->store->n_stripes / SLICES)
         return;
     for (size_t i = 0; i < p->n; i++)
         if (p->series[i])
-            kept_seal(p, p->series[i]);
+            recent_series_seal(p, p->series[i]);
     p->sliced = p->bytes;
 }
 
@@ -30,47 +30,47 @@ static void move_edge(struct recent *r, int64_t to)
 
 /* Everything not newer than `edge` goes: whole chunks that end before it, late samples, series that fell silent before
  * it. */
-static void drop_until(struct part *p, int64_t edge)
+static void drop_until(struct stripe *p, int64_t edge)
 {
     int64_t newest = INT64_MIN;
     uint64_t before = p->samples;
     for (size_t i = 0; i < p->n; i++) {
-        struct kept_series *s = p->series[i];
+        struct recent_series *s = p->series[i];
         if (s == NULL)
             continue;
         if (s->newest <= edge)
-            kept_seal(p, s);
-        int64_t gone = kept_drop_until(p, s, edge);
+            recent_series_seal(p, s);
+        int64_t gone = recent_series_drop_until(p, s, edge);
         newest = gone > newest ? gone : newest;
         if (s->newest <= edge)
-            part_drop_series(p, s);
+            stripe_drop_series(p, s);
     }
     p->evicted_samples += before - p->samples;
     if (before > p->samples)
         move_edge(p->store, newest);
     if (p->n_alive == 0 || (p->n_gone > LEAST_GONE && p->n_gone > p->n / 8))
-        part_prune(p);
+        stripe_prune(p);
 }
 
-static void seal_open_before(struct part *p, int64_t edge)
+static void seal_open_before(struct stripe *p, int64_t edge)
 {
     for (size_t i = 0; i < p->n; i++) {
-        struct kept_series *s = p->series[i];
+        struct recent_series *s = p->series[i];
         if (s && s->open && s->open->t_min <= edge)
-            kept_seal(p, s);
+            recent_series_seal(p, s);
     }
 }
 
 struct cover { int64_t oldest, newest; };
 
-static struct cover covered(struct part *p)
+static struct cover covered(struct stripe *p)
 {
     struct cover t = {INT64_MAX, INT64_MIN};
     for (size_t i = 0; i < p->n; i++) {
-        struct kept_series *s = p->series[i];
+        struct recent_series *s = p->series[i];
         if (s == NULL)
             continue;
-        int64_t oldest = kept_oldest(p, s);
+        int64_t oldest = recent_series_oldest(p, s);
         t.oldest = oldest < t.oldest ? oldest : t.oldest;
         t.newest = s->newest > t.newest ? s->newest : t.newest;
     }
@@ -84,7 +84,7 @@ static int64_t edge_at(struct cover t, unsigned eighth)
     return (int64_t)((uint64_t)t.oldest + ((uint64_t)t.newest - (uint64_t)t.oldest) / 8 * eighth);
 }
 
-void part_evict(struct part *p, int64_t now)
+void stripe_evict(struct stripe *p, int64_t now)
 {
     struct recent *r = p->store;
     p->swept = now;
@@ -101,5 +101,5 @@ void part_evict(struct part *p, int64_t now)
     }
     if (p->sliced > p->bytes)
         p->sliced = p->bytes;
-    part_cut_slice(p);
+    stripe_cut_slice(p);
 }

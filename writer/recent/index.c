@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "writer/recent/index.h"
 
-static struct str value_of(const struct posting *p) { return str_n(p->value, p->value_bytes); }
+static struct str posting_value(const struct posting *p) { return str_n(p->value, p->value_bytes); }
 
 static void free_posting(struct posting *p)
 {
@@ -62,13 +62,13 @@ static struct posting *posting_for(struct index *x, struct label l)
     p->n = p->cap = 0;
     p->value_bytes = (uint32_t)l.value.n;
     memcpy(p->value, l.value.p, l.value.n);
-    map_set(&names->values, value_of(p), p);
+    map_set(&names->values, posting_value(p), p);
     x->bytes += posting_bytes(p);
     return p;
 }
 
 /* Half as much again, and not twice: a posting of most series is as large as all others together. */
-static void grow(struct index *x, struct posting *p)
+static void posting_grow(struct index *x, struct posting *p)
 {
     uint32_t cap = p->n + p->n / 2 + 1, *ids = mem_realloc(p->cap ? p->at.ids : NULL, cap * sizeof *ids);
     if (p->cap == 0)
@@ -98,12 +98,12 @@ void index_add(struct index *x, struct labels labels, uint32_t id)
     while (labels_next(&it, &l)) {
         struct posting *p = posting_for(x, l);
         if (p->n == (p->cap ? p->cap : POSTING_FEW))
-            grow(x, p);
+            posting_grow(x, p);
         (p->cap ? p->at.ids : p->at.few)[p->n++] = id;
     }
 }
 
-static void prune_posting(struct index *x, struct posting *p, index_gone *gone, const void *arg)
+static void prune_posting(struct index *x, struct posting *p, index_removed_fn *gone, const void *arg)
 {
     uint32_t *ids = p->cap ? p->at.ids : p->at.few, kept = 0;
     for (uint32_t i = 0; i < p->n; i++)
@@ -114,7 +114,7 @@ static void prune_posting(struct index *x, struct posting *p, index_gone *gone, 
         shrink(x, p);
 }
 
-static void prune_values(struct index *x, struct name_postings *names, index_gone *gone, const void *arg)
+static void prune_values(struct index *x, struct name_postings *names, index_removed_fn *gone, const void *arg)
 {
     struct posting **empty = NULL;
     size_t n_empty = 0, cap = 0;
@@ -127,14 +127,14 @@ static void prune_values(struct index *x, struct name_postings *names, index_gon
         }
     }
     for (size_t i = 0; i < n_empty; i++) {
-        map_remove(&names->values, value_of(empty[i]));
+        map_remove(&names->values, posting_value(empty[i]));
         x->bytes -= posting_bytes(empty[i]);
         free_posting(empty[i]);
     }
     mem_free(empty);
 }
 
-void index_prune(struct index *x, index_gone *gone, const void *arg)
+void index_prune(struct index *x, index_removed_fn *gone, const void *arg)
 {
     struct name_postings **empty = NULL;
     size_t n_empty = 0, cap = 0;

@@ -19,8 +19,8 @@ struct index { struct map names; size_t bytes; };
 void index_free(struct index *x);
 void index_add(struct index *x, struct labels l, uint32_t id);
 /* Takes out ids that are gone, and values that nobody has any more. */
-typedef bool index_gone(const void *arg, uint32_t id);
-void index_prune(struct index *x, index_gone *gone, const void *arg);
+typedef bool index_removed_fn(const void *arg, uint32_t id);
+void index_prune(struct index *x, index_removed_fn *gone, const void *arg);
 const struct name_postings *index_name(const struct index *x, struct str name); /* NULL: nobody has it */
 /* n of them, in any order */
 static inline const uint32_t *posting_ids(const struct posting *p) { return p->cap ? p->at.ids : p->at.few; }

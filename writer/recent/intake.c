@@ -34,10 +34,11 @@ struct stats_histogram recent_lock_waits = {
 
 /* --- what is staged ----------------------------------------------------------------------------------------------- */
 
-static void stage_batch(struct part *p, struct str bytes, int64_t now)
+static void stage_batch(struct stripe *p, struct str bytes, int64_t now)
 {
     struct staged_batch *b = mem_alloc(offsetof(struct staged_batch, bytes) + bytes.n);
-    *b = (struct staged_batch){.now = now, .n = bytes.n, .older = atomic_load_explicit(&p->staged, memory_order_relaxed)};
+    *b = (struct staged_batch){.now = now, .n = bytes.n, .older = atomic_load_explicit(&p->staged,
+                                                                                       memory_order_relaxed)};
     memcpy(b->bytes, bytes.p, bytes.n);
     atomic_fetch_add_explicit(&p->staged_bytes, bytes.n, memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(&p->staged, &b->older, b, memory_order_release, memory_order_relaxed))
@@ -56,20 +57,20 @@ static struct staged_batch *oldest_first(struct staged_batch *b)
     return oldest;
 }
 
-static void take_staged(struct part *p)
+static void take_staged(struct stripe *p)
 {
     if (atomic_load_explicit(&p->staged, memory_order_relaxed) == NULL)
         return;
     struct staged_batch *next, *b = oldest_first(atomic_exchange_explicit(&p->staged, NULL, memory_order_acquire));
     for (; b; b = next) {
         next = b->older;
-        part_take(p, str_n(b->bytes, b->n), b->now);
+        stripe_take(p, str_n(b->bytes, b->n), b->now);
         atomic_fetch_sub_explicit(&p->staged_bytes, b->n, memory_order_relaxed);
         mem_free(b);
     }
 }
 
-void part_free_staged(struct part *p)
+void stripe_free_staged(struct stripe *p)
 {
     for (struct staged_batch *b = atomic_exchange(&p->staged, NULL), *older; b; b = older) {
         older = b->older;
@@ -79,7 +80,7 @@ void part_free_staged(struct part *p)
 
 /* --- the lock ----------------------------------------------------------------------------------------------------- */
 
-void part_lock(struct part *p)
+void stripe_lock(struct stripe *p)
 {
     mutex_lock(&p->queries);
     mutex_lock(&p->next);
@@ -88,14 +89,14 @@ void part_lock(struct part *p)
     take_staged(p);
 }
 
-void part_unlock(struct part *p)
+void stripe_unlock(struct stripe *p)
 {
-    part_publish(p);
+    stripe_publish(p);
     mutex_unlock(&p->lock);
     mutex_unlock(&p->queries);
 }
 
-static void wait_for_lock(struct part *p)
+static void wait_for_lock(struct stripe *p)
 {
     int64_t start = clock_mono_ns();
     mutex_lock(&p->next);
@@ -104,7 +105,7 @@ static void wait_for_lock(struct part *p)
     stats_observe(&recent_lock_waits, (double)(clock_mono_ns() - start) / 1e9);
 }
 
-void part_give(struct part *p, struct str bytes, int64_t now)
+void stripe_give(struct stripe *p, struct str bytes, int64_t now)
 {
     if (mutex_try(&p->lock)) {
         stats_observe(&recent_lock_waits, 0);
@@ -116,7 +117,7 @@ void part_give(struct part *p, struct str bytes, int64_t now)
         wait_for_lock(p);
     }
     take_staged(p);
-    part_take(p, bytes, now);
-    part_publish(p);
+    stripe_take(p, bytes, now);
+    stripe_publish(p);
     mutex_unlock(&p->lock);
 }

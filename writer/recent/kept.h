@@ -8,44 +8,48 @@
 #include "model/labels.h"
 #include "writer/recent/chunk.h"
 
-struct part;
-struct kept_histogram { int64_t t; struct str message; /* owned */ };
-struct kept_exemplar { int64_t t; struct str message; /* prometheus.Exemplar; owned */ };
-enum { KEPT_EXEMPLARS = 10, KEPT_EXEMPLAR_BYTES = 1024 }; /* of a series, the newest; larger ones are not kept */
-struct kept_rest { /* what few series have */
+struct stripe;
+struct recent_histogram { int64_t t; struct str message; /* owned */ };
+struct recent_exemplar { int64_t t; struct str message; /* prometheus.Exemplar; owned */ };
+enum { SERIES_EXEMPLARS = 10, SERIES_EXEMPLAR_BYTES = 1024 }; /* of a series, the newest; larger ones are not kept */
+struct recent_extra { /* what few series have */
     struct sample *late; uint32_t n_late, cap_late;           /* samples that came out of order */
-    uint32_t n_hists, cap_hists; struct kept_histogram *hists;
+    uint32_t n_hists, cap_hists; struct recent_histogram *hists;
     uint32_t late_sorted, hists_sorted; /* so many ascend; behind them is a tail in order of arrival: see late.h */
-    uint32_t n_exemplars; struct kept_exemplar *exemplars; /* ascending; NULL, or room for KEPT_EXEMPLARS */
+    uint32_t n_exemplars; struct recent_exemplar *exemplars; /* ascending; NULL, or room for SERIES_EXEMPLARS */
 };
-struct kept_series { /* 80 bytes and its labels: one piece of memory */
+struct recent_series { /* 80 bytes and its labels: one piece of memory */
     struct chunk *first, *last;   /* sealed, oldest first */
     struct chunk *open;           /* NULL, or has a sample */
-    struct kept_rest *rest;       /* NULL, or has a late sample, a histogram or an exemplar */
+    struct recent_extra *rest;    /* NULL, or has a late sample, a histogram or an exemplar */
     struct chunk_tail tail;       /* of the newest chunk */
     int64_t newest;               /* of all its samples */
     uint32_t id, next;            /* next: the series that came after it last time; a guess that saves the look-up */
     uint32_t label_bytes, label_count;
     uint8_t label_text[];
 };
-static inline struct labels kept_labels(const struct kept_series *s)
+static inline struct labels recent_series_labels(const struct recent_series *s)
 {
     return (struct labels){s->label_text, s->label_bytes, s->label_count};
 }
 
-struct kept_series *kept_new(struct part *p, struct labels labels); /* labels are copied */
-void kept_free(struct part *p, struct kept_series *s);
-void kept_add_sample(struct part *p, struct kept_series *s, int64_t t, double v);
-void kept_add_histogram(struct part *p, struct kept_series *s, struct str message); /* prometheus.Histogram; copied */
-void kept_add_exemplar(struct part *p, struct kept_series *s, struct str message);  /* prometheus.Exemplar; copied */
-void kept_settle(struct part *p, struct kept_series *s); /* after each of its messages; leaves short tails */
-void kept_sort(struct part *p, struct kept_series *s);   /* before late samples or histograms are read; no tails */
-void kept_seal(struct part *p, struct kept_series *s);  /* the open chunk, when there is one */
+struct recent_series *recent_series_new(struct stripe *p, struct labels labels); /* labels are copied */
+void recent_series_free(struct stripe *p, struct recent_series *s);
+void recent_series_add_sample(struct stripe *p, struct recent_series *s, int64_t t, double v);
+/* prometheus.Histogram; copied */
+void recent_series_add_histogram(struct stripe *p, struct recent_series *s, struct str message);
+/* prometheus.Exemplar; copied */
+void recent_series_add_exemplar(struct stripe *p, struct recent_series *s, struct str message);
+/* after each of its messages; leaves short tails */
+void recent_series_settle(struct stripe *p, struct recent_series *s);
+void kept_sort(struct stripe *p, struct recent_series *s); /* before late samples or histograms are read; no tails */
+void recent_series_seal(struct stripe *p, struct recent_series *s); /* the open chunk, when there is one */
 
 /* Whole chunks that end at `edge` or before, late samples and histograms up to it. The newest that went; INT64_MIN:
  * none. */
-int64_t kept_drop_until(struct part *p, struct kept_series *s, int64_t edge);
-int64_t kept_oldest(struct part *p, struct kept_series *s); /* INT64_MAX: it has no sample */
-uint32_t kept_late_before(const struct kept_rest *r, int64_t t); /* how many late samples are older; r is sorted */
+int64_t recent_series_drop_until(struct stripe *p, struct recent_series *s, int64_t edge);
+int64_t recent_series_oldest(struct stripe *p, struct recent_series *s); /* INT64_MAX: it has no sample */
+/* how many late samples are older; r is sorted */
+uint32_t recent_series_late_before(const struct recent_extra *r, int64_t t);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A list that is filled out of order and read in order: items that begin with their time. items[0..n_sorted) ascend,
- * one item for each time; behind them is a tail in the order of arrival, which late_sort merges in. Whoever adds decides
- * when: a tail of an eighth of the list makes adding n items cost O(n log n), whatever their order.
+ * one item for each time; behind them is a tail in the order of arrival, which late_sort merges in. Whoever adds
+ * decides when: a tail of an eighth of the list makes adding n items cost O(n log n), whatever their order.
  */
 #ifndef WRITER_RECENT_LATE_H
 #define WRITER_RECENT_LATE_H

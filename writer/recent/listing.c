@@ -4,20 +4,20 @@
 
 #include <stdlib.h>
 
-static bool overlaps(const struct kept_series *s, int64_t t_min, int64_t t_max)
+static bool overlaps(const struct recent_series *s, int64_t t_min, int64_t t_max)
 {
     if (s->newest < t_min)
         return false;
     for (const struct chunk *c = s->first; c && c->t_min <= t_max; c = c->next)
         if (c->t_max >= t_min)
             return true;
-    const struct kept_rest *r = s->rest;
+    const struct recent_extra *r = s->rest;
     return (s->open && chunk_overlaps(s->open, t_min, t_max)) ||
            (r && r->n_late > 0 && r->late[0].t <= t_max && r->late[r->n_late - 1].t >= t_min) ||
            (r && r->n_hists > 0 && r->hists[0].t <= t_max && r->hists[r->n_hists - 1].t >= t_min);
 }
 
-struct gathering {
+struct label_gather {
     struct arena *arena;
     const struct series_query *query;
     struct str name;                /* values of it; empty: names */
@@ -27,7 +27,7 @@ struct gathering {
     struct exemplar_set *exemplars; size_t exemplars_cap;
 };
 
-static void gather_str(struct gathering *g, struct str s)
+static void gather_str(struct label_gather *g, struct str s)
 {
     bool added;
     if (map_find(&g->seen, s))
@@ -39,15 +39,15 @@ static void gather_str(struct gathering *g, struct str s)
 }
 
 /* All of them, whatever the limit: those that stay are the first in order. */
-static bool gather_strings(struct kept_series *s, void *arg)
+static bool gather_strings(struct recent_series *s, void *arg)
 {
-    struct gathering *g = arg;
+    struct label_gather *g = arg;
     if (!overlaps(s, g->query->t_min, g->query->t_max))
         return true;
-    struct labels_iter it = labels_iter(kept_labels(s));
+    struct labels_iter it = labels_iter(recent_series_labels(s));
     struct label l;
     if (g->name.n > 0) {
-        struct str v = labels_get(kept_labels(s), g->name);
+        struct str v = labels_get(recent_series_labels(s), g->name);
         if (v.n > 0)
             gather_str(g, v);
         return true;
@@ -57,23 +57,23 @@ static bool gather_strings(struct kept_series *s, void *arg)
     return true;
 }
 
-static bool gather_labels(struct kept_series *s, void *arg)
+static bool gather_labels(struct recent_series *s, void *arg)
 {
-    struct gathering *g = arg;
+    struct label_gather *g = arg;
     if (!overlaps(s, g->query->t_min, g->query->t_max) || map_find(&g->seen, str_n(s->label_text, s->label_bytes)))
         return true;
     bool added;
-    struct labels copy = labels_copy(g->arena, kept_labels(s));
+    struct labels copy = labels_copy(g->arena, recent_series_labels(s));
     map_add(&g->seen, str_n(copy.p, copy.n), &added);
     arena_grow(g->arena, &g->labels->items, &g->labels_cap, g->labels->n + 1, sizeof *g->labels->items);
     g->labels->items[g->labels->n++] = copy;
     return g->query->limit == 0 || g->labels->n <= g->query->limit;
 }
 
-static bool gather_exemplars(struct kept_series *s, void *arg)
+static bool gather_exemplars(struct recent_series *s, void *arg)
 {
-    struct gathering *g = arg;
-    const struct kept_rest *r = s->rest;
+    struct label_gather *g = arg;
+    const struct recent_extra *r = s->rest;
     if (r == NULL || r->n_exemplars == 0 || map_find(&g->seen, str_n(s->label_text, s->label_bytes)))
         return true;
     bool added;
@@ -83,32 +83,36 @@ static bool gather_exemplars(struct kept_series *s, void *arg)
             e.exemplars[e.n++] = arena_str(g->arena, r->exemplars[i].message);
     if (e.n == 0)
         return true;
-    e.labels = labels_copy(g->arena, kept_labels(s));
+    e.labels = labels_copy(g->arena, recent_series_labels(s));
     map_add(&g->seen, str_n(e.labels.p, e.labels.n), &added);
     arena_grow(g->arena, &g->exemplars->items, &g->exemplars_cap, g->exemplars->n + 1, sizeof *g->exemplars->items);
     g->exemplars->items[g->exemplars->n++] = e;
     return true;
 }
 
-static bool gather(struct recent *store, struct query_ctx *q, struct gathering *g, visit_fn *visit, struct err *err)
+static bool label_query_gather(struct recent *store, struct query_ctx *q, struct label_gather *g, visit_fn *visit,
+                               struct err *err)
 {
     bool ok = true;
-    for (unsigned i = 0; ok && i < store->n_parts; i++) {
+    for (unsigned i = 0; ok && i < store->n_stripes; i++) {
         if (g->query->n_sets == 0)
-            ok = part_visit(&store->parts[i], q, NULL, 0, visit, g, err);
+            ok = stripe_visit(&store->stripes[i], q, NULL, 0, visit, g, err);
         for (size_t k = 0; ok && k < g->query->n_sets; k++)
-            ok = part_visit(&store->parts[i], q, g->query->sets[k], g->query->set_sizes[k], visit, g, err);
+            ok = stripe_visit(&store->stripes[i], q, g->query->sets[k], g->query->set_sizes[k], visit, g, err);
     }
     map_free(&g->seen);
     return ok;
 }
 
-static int by_text(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
+static int label_query_compare_text(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
 
 static bool finish_strings(struct str_set *set, size_t limit, bool ok)
 {
     if (set->n > 1)
-        qsort(set->items, set->n, sizeof *set->items, by_text);
+        qsort(set->items, set->n, sizeof *set->items, label_query_compare_text);
     if (limit > 0 && set->n > limit) {
         set->n = limit;
         set->truncated = true;
@@ -119,9 +123,9 @@ static bool finish_strings(struct str_set *set, size_t limit, bool ok)
 bool recent_label_values(struct source *source, struct query_ctx *q, struct str name, const struct series_query *sq,
                          struct str_set *out, struct err *err)
 {
-    struct gathering g = {.arena = q->arena, .query = sq, .name = name, .strings = out};
+    struct label_gather g = {.arena = q->arena, .query = sq, .name = name, .strings = out};
     *out = (struct str_set){0};
-    return finish_strings(out, sq->limit, gather(recent_from_source(source), q, &g, gather_strings, err));
+    return finish_strings(out, sq->limit, label_query_gather(recent_from_source(source), q, &g, gather_strings, err));
 }
 
 bool recent_label_names(struct source *source, struct query_ctx *q, const struct series_query *sq, struct str_set *out,
@@ -133,9 +137,9 @@ bool recent_label_names(struct source *source, struct query_ctx *q, const struct
 bool recent_series(struct source *source, struct query_ctx *q, const struct series_query *sq, struct labels_set *out,
                    struct err *err)
 {
-    struct gathering g = {.arena = q->arena, .query = sq, .labels = out};
+    struct label_gather g = {.arena = q->arena, .query = sq, .labels = out};
     *out = (struct labels_set){0};
-    bool ok = gather(recent_from_source(source), q, &g, gather_labels, err);
+    bool ok = label_query_gather(recent_from_source(source), q, &g, gather_labels, err);
     if (sq->limit > 0 && out->n > sq->limit) {
         out->n = sq->limit;
         out->truncated = true;
@@ -146,9 +150,9 @@ bool recent_series(struct source *source, struct query_ctx *q, const struct seri
 bool recent_exemplars(struct source *source, struct query_ctx *q, const struct series_query *sq,
                       struct exemplar_set *out, struct err *err)
 {
-    struct gathering g = {.arena = q->arena, .query = sq, .exemplars = out};
+    struct label_gather g = {.arena = q->arena, .query = sq, .exemplars = out};
     *out = (struct exemplar_set){0};
-    return gather(recent_from_source(source), q, &g, gather_exemplars, err);
+    return label_query_gather(recent_from_source(source), q, &g, gather_exemplars, err);
 }
 
 bool recent_metadata(struct source *source, struct query_ctx *q, struct str metric, size_t limit UNUSED,
@@ -157,10 +161,10 @@ bool recent_metadata(struct source *source, struct query_ctx *q, struct str metr
     struct recent *store = recent_from_source(source);
     size_t cap = 0;
     *out = (struct metadata_set){0};
-    struct lifted saved = arena_lift(q->arena);
-    for (unsigned i = 0; i < store->n_parts; i++) {
-        struct part *p = &store->parts[i];
-        part_lock(p);
+    struct arena_limits saved = arena_suspend_limit(q->arena);
+    for (unsigned i = 0; i < store->n_stripes; i++) {
+        struct stripe *p = &store->stripes[i];
+        stripe_lock(p);
         for (size_t k = 0; k < p->n_families; k++) {
             const struct metadata *m = &p->families[k].metadata;
             if (metric.n > 0 && !str_eq(metric, m->family))
@@ -169,8 +173,8 @@ bool recent_metadata(struct source *source, struct query_ctx *q, struct str metr
             out->items[out->n++] = (struct metadata){arena_str(q->arena, m->family), arena_str(q->arena, m->help),
                                                      arena_str(q->arena, m->unit), m->type};
         }
-        part_unlock(p);
+        stripe_unlock(p);
     }
-    arena_lower(q->arena, saved);
+    arena_restore_limit(q->arena, saved);
     return true;
 }

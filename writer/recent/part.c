@@ -5,9 +5,9 @@
 
 enum { SWEEP_MS = 10000, MAX_FAMILIES = 20000 };
 /* What a series takes in the table of labels, three quarters full at most, and in the list of ids. */
-enum { TABLE_BYTES = 2 * sizeof(struct map_entry) + 2 * sizeof(struct kept_series *) };
+enum { TABLE_BYTES = 2 * sizeof(struct map_entry) + 2 * sizeof(struct recent_series *) };
 
-void part_init(struct part *p, struct recent *store)
+void stripe_init(struct stripe *p, struct recent *store)
 {
     memset(p, 0, sizeof *p);
     p->store = store;
@@ -16,24 +16,24 @@ void part_init(struct part *p, struct recent *store)
     mutex_init(&p->queries);
 }
 
-void part_count(struct part *p, long long bytes)
+void stripe_count(struct stripe *p, long long bytes)
 {
     p->bytes += (size_t)bytes;
     atomic_fetch_add_explicit(&p->store->bytes, (size_t)bytes, memory_order_relaxed);
 }
 
-static void count_index(struct part *p)
+static void count_index(struct stripe *p)
 {
-    part_count(p, (long long)p->index.bytes - (long long)p->index_counted);
+    stripe_count(p, (long long)p->index.bytes - (long long)p->index_counted);
     p->index_counted = p->index.bytes;
 }
 
-void part_free(struct part *p)
+void stripe_free(struct stripe *p)
 {
-    part_free_staged(p);
+    stripe_free_staged(p);
     for (size_t i = 0; i < p->n; i++)
         if (p->series[i])
-            kept_free(p, p->series[i]);
+            recent_series_free(p, p->series[i]);
     mem_free(p->series);
     mem_free(p->free_ids);
     map_free(&p->by_labels);
@@ -49,9 +49,9 @@ void part_free(struct part *p)
 
 /* --- series ------------------------------------------------------------------------------------------------------- */
 
-static struct str label_key(const struct kept_series *s) { return str_n(s->label_text, s->label_bytes); }
+static struct str label_key(const struct recent_series *s) { return str_n(s->label_text, s->label_bytes); }
 
-static uint32_t take_id(struct part *p)
+static uint32_t stripe_new_id(struct stripe *p)
 {
     if (p->n_free > 0) {
         p->reused++;
@@ -61,35 +61,35 @@ static uint32_t take_id(struct part *p)
     return (uint32_t)p->n++;
 }
 
-static struct kept_series *add_series(struct part *p, struct labels labels)
+static struct recent_series *stripe_add_series(struct stripe *p, struct labels labels)
 {
-    struct kept_series *s = kept_new(p, labels);
-    s->id = take_id(p);
+    struct recent_series *s = recent_series_new(p, labels);
+    s->id = stripe_new_id(p);
     p->series[s->id] = s;
     p->n_alive++;
     map_set(&p->by_labels, label_key(s), s);
-    index_add(&p->index, kept_labels(s), s->id);
-    part_count(p, TABLE_BYTES);
+    index_add(&p->index, recent_series_labels(s), s->id);
+    stripe_count(p, TABLE_BYTES);
     count_index(p);
     return s;
 }
 
-void part_drop_series(struct part *p, struct kept_series *s)
+void stripe_drop_series(struct stripe *p, struct recent_series *s)
 {
     p->evicted_series++;
     map_remove(&p->by_labels, label_key(s));
     p->series[s->id] = NULL;
     p->n_alive--;
     p->n_gone++;
-    part_count(p, -(long long)TABLE_BYTES);
-    kept_free(p, s);
+    stripe_count(p, -(long long)TABLE_BYTES);
+    recent_series_free(p, s);
 }
 
-static bool is_gone(const void *arg, uint32_t id) { return ((const struct part *)arg)->series[id] == NULL; }
+static bool stripe_is_removed(const void *arg, uint32_t id) { return ((const struct stripe *)arg)->series[id] == NULL; }
 
-void part_prune(struct part *p)
+void stripe_prune(struct stripe *p)
 {
-    index_prune(&p->index, is_gone, p);
+    index_prune(&p->index, stripe_is_removed, p);
     count_index(p);
     while (p->n > 0 && p->series[p->n - 1] == NULL)
         p->n--;
@@ -113,16 +113,16 @@ static uint32_t count_labels(const uint8_t *p, const uint8_t *end)
 }
 
 /* `before` is the series that came before this one in the batch. */
-static struct kept_series *find_series(struct part *p, const uint8_t *bytes, size_t n, struct kept_series *before)
+static struct recent_series *find_series(struct stripe *p, const uint8_t *bytes, size_t n, struct recent_series *before)
 {
     if (before && before->next < p->n) {
-        struct kept_series *guess = p->series[before->next];
+        struct recent_series *guess = p->series[before->next];
         if (guess && guess->label_bytes == n && memcmp(guess->label_text, bytes, n) == 0)
             return guess;
     }
-    struct kept_series *s = map_get(&p->by_labels, str_n(bytes, n));
+    struct recent_series *s = map_get(&p->by_labels, str_n(bytes, n));
     if (s == NULL)
-        s = add_series(p, (struct labels){bytes, (uint32_t)n, count_labels(bytes, bytes + n)});
+        s = stripe_add_series(p, (struct labels){bytes, (uint32_t)n, count_labels(bytes, bytes + n)});
     if (before)
         before->next = s->id;
     return s;
@@ -130,7 +130,8 @@ static struct kept_series *find_series(struct part *p, const uint8_t *bytes, siz
 
 /* --- reading what a pile holds ------------------------------------------------------------------------------------ */
 
-enum { FIELD_LABEL = 1, FIELD_SAMPLE = 2, FIELD_EXEMPLAR = 3, FIELD_HISTOGRAM = 4, FIELD_SERIES = 1, FIELD_METADATA = 3 };
+enum { FIELD_LABEL = 1, FIELD_SAMPLE = 2, FIELD_EXEMPLAR = 3, FIELD_HISTOGRAM = 4, FIELD_SERIES = 1,
+      FIELD_METADATA = 3 };
 
 static struct sample read_sample(struct str message)
 {
@@ -148,19 +149,19 @@ static struct sample read_sample(struct str message)
 
 struct period { int64_t from, to; };
 
-static bool in_period(struct part *p, struct period taken, int64_t t)
+static bool in_period(struct stripe *p, struct period taken, int64_t t)
 {
     bool in = t >= taken.from && t <= taken.to;
     p->rejected += !in;
     return in;
 }
 
-static struct kept_series *take_series(struct part *p, struct str message, struct kept_series *before,
-                                       struct period taken)
+static struct recent_series *stripe_ingest_series(struct stripe *p, struct str message, struct recent_series *before,
+                                                  struct period taken)
 {
     const uint8_t *at = (const uint8_t *)message.p, *end = at + message.n, *labels = at, *labels_end = at;
     struct pb_field f;
-    struct kept_series *s = NULL;
+    struct recent_series *s = NULL;
     while (pb_next(&at, end, &f)) {
         if (f.number == FIELD_LABEL) {
             labels_end = at;
@@ -171,22 +172,22 @@ static struct kept_series *take_series(struct part *p, struct str message, struc
         if (f.number == FIELD_SAMPLE) {
             struct sample v = read_sample(f.bytes);
             if (in_period(p, taken, v.t))
-                kept_add_sample(p, s, v.t, v.v);
+                recent_series_add_sample(p, s, v.t, v.v);
         } else if (f.number == FIELD_HISTOGRAM) {
             if (in_period(p, taken, rw_hist_time(f.bytes)))
-                kept_add_histogram(p, s, f.bytes);
+                recent_series_add_histogram(p, s, f.bytes);
         } else if (f.number == FIELD_EXEMPLAR) {
             int64_t t = rw_exemplar_time(f.bytes);
             if (t >= taken.from && t <= taken.to)
-                kept_add_exemplar(p, s, f.bytes);
+                recent_series_add_exemplar(p, s, f.bytes);
         }
     }
     if (s)
-        kept_settle(p, s);
+        recent_series_settle(p, s);
     return s ? s : before;
 }
 
-static struct str join(char *text, size_t *n, struct str s)
+static struct str stripe_copy_text(char *text, size_t *n, struct str s)
 {
     if (s.n > 0)
         memcpy(text + *n, s.p, s.n);
@@ -196,18 +197,18 @@ static struct str join(char *text, size_t *n, struct str s)
 
 /* Families are few, and never forgotten; all may take an eighth of the budget. Family, help and unit are one piece of
  * memory. */
-static void keep_family(struct part *p, const struct metadata *m)
+static void keep_family(struct stripe *p, const struct metadata *m)
 {
     size_t bytes = m->family.n + m->help.n + m->unit.n + sizeof *p->families + 2 * sizeof(struct map_entry), n = 0;
-    if (p->n_families >= MAX_FAMILIES || p->family_bytes + bytes > p->store->budget / 8 / p->store->n_parts)
+    if (p->n_families >= MAX_FAMILIES || p->family_bytes + bytes > p->store->budget / 8 / p->store->n_stripes)
         return;
     p->family_bytes += bytes;
-    part_count(p, (long long)bytes);
+    stripe_count(p, (long long)bytes);
     char *text = mem_alloc(m->family.n + m->help.n + m->unit.n);
     struct metadata kept = {.type = m->type};
-    kept.family = join(text, &n, m->family);
-    kept.help = join(text, &n, m->help);
-    kept.unit = join(text, &n, m->unit);
+    kept.family = stripe_copy_text(text, &n, m->family);
+    kept.help = stripe_copy_text(text, &n, m->help);
+    kept.unit = stripe_copy_text(text, &n, m->unit);
     mem_grow(&p->families, &p->_cap_families, p->n_families + 1, sizeof *p->families);
     p->families[p->n_families].text = text;
     p->families[p->n_families++].metadata = kept;
@@ -215,7 +216,7 @@ static void keep_family(struct part *p, const struct metadata *m)
     map_add(&p->by_family, kept.family, &added)->value.u = p->n_families;
 }
 
-static void take_metadata(struct part *p, struct str message)
+static void stripe_add_metadata(struct stripe *p, struct str message)
 {
     const uint8_t *at = (const uint8_t *)message.p, *end = at + message.n;
     struct pb_field f;
@@ -235,7 +236,7 @@ static void take_metadata(struct part *p, struct str message)
 
 static void publish(atomic_ullong *to, uint64_t v) { atomic_store_explicit(to, v, memory_order_relaxed); }
 
-void part_publish(struct part *p)
+void stripe_publish(struct stripe *p)
 {
     publish(&p->counts.series, p->n_alive);
     publish(&p->counts.samples, p->samples);
@@ -246,7 +247,7 @@ void part_publish(struct part *p)
     publish(&p->counts.rejected, p->rejected);
 }
 
-void part_take(struct part *p, struct str bytes, int64_t now)
+void stripe_take(struct stripe *p, struct str bytes, int64_t now)
 {
     const uint8_t *at = (const uint8_t *)bytes.p, *end = at + bytes.n;
     int64_t retention = p->store->retention;
@@ -254,16 +255,16 @@ void part_take(struct part *p, struct str bytes, int64_t now)
     if (retention)
         taken = (struct period){now - retention, now + retention};
     struct pb_field f;
-    struct kept_series *before = NULL;
+    struct recent_series *before = NULL;
     while (pb_next(&at, end, &f)) {
         if (f.number == FIELD_SERIES)
-            before = take_series(p, f.bytes, before, taken);
+            before = stripe_ingest_series(p, f.bytes, before, taken);
         else if (f.number == FIELD_METADATA)
-            take_metadata(p, f.bytes);
+            stripe_add_metadata(p, f.bytes);
     }
     size_t held = atomic_load_explicit(&p->store->bytes, memory_order_relaxed);
     if (now - p->swept >= SWEEP_MS || now < p->swept || held > p->store->budget)
-        part_evict(p, now);
+        stripe_evict(p, now);
     else
-        part_cut_slice(p);
+        stripe_cut_slice(p);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One lane's part of the recent store. The lane writes under `lock` (taken once per batch, never per sample), and does
- * not wait for it: see intake.c. Workers read under it in short slices (PART_SLICE series at a time).
+ * not wait for it: see intake.c. Workers read under it in short slices (STRIPE_SLICE series at a time).
  */
 #ifndef WRITER_RECENT_PART_H
 #define WRITER_RECENT_PART_H
@@ -11,20 +11,20 @@
 #include "writer/recent/kept.h"
 #include "writer/recent/recent.h"
 
-enum { PART_SLICE = 256 };
+enum { STRIPE_SLICE = 256 };
 struct staged_batch;
 struct part_counts { /* for /metrics, which reads them without a lock */
     atomic_ullong series, samples, bytes, index_bytes, evicted_samples, evicted_series, rejected;
 };
-struct part {
+struct stripe {
     struct mutex lock;            /* guards all but the atomics */
     struct mutex next, queries;   /* the way to it for those who wait: see intake.c */
     _Atomic(struct staged_batch *) staged; /* batches that found it taken, newest first */
     atomic_size_t staged_bytes;
     struct part_counts counts;    /* as of the last unlock */
     struct recent *store;
-    struct map by_labels;         /* label bytes -> struct kept_series */
-    struct kept_series **series; size_t n, _cap; /* by id; NULL = gone. An id stays: readers look between slices */
+    struct map by_labels;         /* label bytes -> struct recent_series */
+    struct recent_series **series; size_t n, _cap; /* by id; NULL = gone. An id stays: readers look between slices */
     uint32_t *free_ids; size_t n_free, _cap_free; /* that no posting names any more */
     size_t n_alive, n_gone;       /* gone: postings still name them */
     uint64_t pruned, reused;      /* how often the index lost postings, and a series got the id of one that went */
@@ -38,28 +38,29 @@ struct part {
     uint64_t samples, evicted_samples, evicted_series, rejected;
 };
 
-void part_init(struct part *p, struct recent *store);
-void part_free(struct part *p);
+void stripe_init(struct stripe *p, struct recent *store);
+void stripe_free(struct stripe *p);
 /* intake.c: */
-void part_give(struct part *p, struct str bytes, int64_t now); /* lane thread: a batch; taken now or by who reads next */
-void part_lock(struct part *p);   /* worker threads; afterwards all batches given before are taken */
-void part_unlock(struct part *p);
-void part_free_staged(struct part *p);
+/* lane thread: a batch; taken now or by who reads next */
+void stripe_give(struct stripe *p, struct str bytes, int64_t now);
+void stripe_lock(struct stripe *p); /* worker threads; afterwards all batches given before are taken */
+void stripe_unlock(struct stripe *p);
+void stripe_free_staged(struct stripe *p);
 extern struct stats_group recent_intake_stats;
 extern struct stats_histogram recent_lock_waits;
 /* All under the lock: */
-void part_publish(struct part *p);               /* the counts */
-void part_take(struct part *p, struct str bytes, int64_t now);
-void part_evict(struct part *p, int64_t now); /* until the store is within its budget and its retention */
-void part_cut_slice(struct part *p);          /* seals chunks, when it is time for it: see evict.c */
-void part_count(struct part *p, long long bytes);
-void part_drop_series(struct part *p, struct kept_series *s); /* its id stays taken until part_prune */
-void part_prune(struct part *p);              /* takes series that went out of the index */
+void stripe_publish(struct stripe *p);           /* the counts */
+void stripe_take(struct stripe *p, struct str bytes, int64_t now);
+void stripe_evict(struct stripe *p, int64_t now); /* until the store is within its budget and its retention */
+void stripe_cut_slice(struct stripe *p);      /* seals chunks, when it is time for it: see evict.c */
+void stripe_count(struct stripe *p, long long bytes);
+void stripe_drop_series(struct stripe *p, struct recent_series *s); /* its id stays taken until stripe_prune */
+void stripe_prune(struct stripe *p);          /* takes series that went out of the index */
 
 struct recent { /* recent.c */
     atomic_uint refs;
     struct source source;
-    struct part *parts; unsigned n_parts;
+    struct stripe *stripes; unsigned n_stripes;
     atomic_size_t budget;         /* a reload may change both */
     atomic_llong retention;
     atomic_llong from;

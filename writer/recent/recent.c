@@ -25,10 +25,10 @@ struct recent *recent_new(const struct recent_conf *c, unsigned n_lanes, int64_t
     r->source.ops = &ops;
     recent_resize(r, c);
     atomic_init(&r->from, c->retention ? now : INT64_MIN);
-    r->n_parts = n_lanes;
-    r->parts = mem_zalloc(n_lanes * sizeof *r->parts);
+    r->n_stripes = n_lanes;
+    r->stripes = mem_zalloc(n_lanes * sizeof *r->stripes);
     for (unsigned i = 0; i < n_lanes; i++)
-        part_init(&r->parts[i], r);
+        stripe_init(&r->stripes[i], r);
     return r;
 }
 
@@ -42,15 +42,15 @@ void recent_unref(struct recent *r)
 {
     if (atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) > 1)
         return;
-    for (unsigned i = 0; i < r->n_parts; i++)
-        part_free(&r->parts[i]);
-    mem_free(r->parts);
+    for (unsigned i = 0; i < r->n_stripes; i++)
+        stripe_free(&r->stripes[i]);
+    mem_free(r->stripes);
     mem_free(r);
 }
 
 void recent_take(struct recent *r, unsigned lane, struct str series, int64_t now)
 {
-    part_give(&r->parts[lane], series, now);
+    stripe_give(&r->stripes[lane], series, now);
 }
 
 struct source *recent_source(struct recent *r) { return &r->source; }
@@ -69,20 +69,20 @@ void recent_register_stats(void)
     stats_register_histogram(&recent_lock_waits);
 }
 
-static uint64_t count_of(const atomic_ullong *c) { return atomic_load_explicit(c, memory_order_relaxed); }
+static uint64_t recent_count_of(const atomic_ullong *c) { return atomic_load_explicit(c, memory_order_relaxed); }
 
 void recent_stats(struct recent *r, struct recent_stats *out)
 {
     *out = (struct recent_stats){0};
-    for (unsigned i = 0; i < r->n_parts; i++) {
-        const struct part_counts *c = &r->parts[i].counts;
-        uint64_t index_bytes = count_of(&c->index_bytes), bytes = count_of(&c->bytes);
-        out->series += count_of(&c->series);
+    for (unsigned i = 0; i < r->n_stripes; i++) {
+        const struct part_counts *c = &r->stripes[i].counts;
+        uint64_t index_bytes = recent_count_of(&c->index_bytes), bytes = recent_count_of(&c->bytes);
+        out->series += recent_count_of(&c->series);
         out->index_bytes += index_bytes;
         out->chunk_bytes += bytes > index_bytes ? bytes - index_bytes : 0;
-        out->samples += count_of(&c->samples);
-        out->evicted_samples += count_of(&c->evicted_samples);
-        out->evicted_series += count_of(&c->evicted_series);
-        out->rejected_samples += count_of(&c->rejected);
+        out->samples += recent_count_of(&c->samples);
+        out->evicted_samples += recent_count_of(&c->evicted_samples);
+        out->evicted_series += recent_count_of(&c->evicted_series);
+        out->rejected_samples += recent_count_of(&c->rejected);
     }
 }

@@ -7,18 +7,18 @@
 
 enum { PAUSE_EVERY = 256 /* values: 256 regular expressions take 40 us */ };
 
-struct making {
-    struct selection *out;
+struct postings_matcher {
+    struct postings_match *out;
     const struct index *index;
     struct arena *arena;
     uint64_t *scratch;
-    struct selection_pause pause;
+    struct postings_pause pause;
     bool broken; /* a pause said so */
 };
 
-static size_t n_words(const struct selection *s) { return (s->n_ids + 63) / 64; }
+static size_t n_words(const struct postings_match *s) { return (s->n_ids + 63) / 64; }
 
-static void add_ids(const struct selection *s, uint64_t *bits, const struct posting *p)
+static void add_ids(const struct postings_match *s, uint64_t *bits, const struct posting *p)
 {
     const uint32_t *ids = posting_ids(p);
     for (uint32_t i = 0; i < p->n; i++)
@@ -41,7 +41,8 @@ static const struct str *named_values(const struct matcher *m, size_t *n)
 
 /* --- the set of one matcher --------------------------------------------------------------------------------------- */
 
-static void unite_named(struct making *k, const struct name_postings *names, const struct str *values, size_t n)
+static void unite_named(struct postings_matcher *k, const struct name_postings *names, const struct str *values,
+                        size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const struct posting *p = map_get(&names->values, values[i]);
@@ -51,12 +52,13 @@ static void unite_named(struct making *k, const struct name_postings *names, con
 }
 
 /* In a pause the table may grow; what is met twice is added once. */
-static bool unite_asked(struct making *k, const struct name_postings *names, const struct matcher *m, bool verdict)
+static bool postings_union_matching(struct postings_matcher *k, const struct name_postings *names,
+                                    const struct matcher *m, bool entry)
 {
     struct map_walk walk = {0};
     size_t asked = 0;
     for (const struct map_entry *e; (e = map_walk_next(&names->values, &walk)); ) {
-        if (matcher_value(m, e->key) == verdict)
+        if (matcher_value(m, e->key) == entry)
             add_ids(k->out, k->scratch, e->value.p);
         if (++asked % PAUSE_EVERY == 0 && !k->pause.fn(k->pause.arg)) {
             k->broken = true;
@@ -68,13 +70,13 @@ static bool unite_asked(struct making *k, const struct name_postings *names, con
 
 /* --- all of them -------------------------------------------------------------------------------------------------- */
 
-static uint64_t *new_bits(struct making *k, int fill)
+static uint64_t *new_bits(struct postings_matcher *k, int fill)
 {
     size_t size = n_words(k->out) * sizeof(uint64_t);
     return memset(arena_alloc(k->arena, size), fill, size);
 }
 
-static size_t count(const struct selection *s)
+static size_t postings_count(const struct postings_match *s)
 {
     size_t sum = 0;
     for (size_t i = 0; s->bits && i < n_words(s); i++)
@@ -83,9 +85,9 @@ static size_t count(const struct selection *s)
 }
 
 /* Keeps, or drops, what is in the scratch bits; they are zero again. */
-static void combine(struct making *k, bool drops)
+static void postings_combine(struct postings_matcher *k, bool drops)
 {
-    struct selection *s = k->out;
+    struct postings_match *s = k->out;
     if (s->bits == NULL)
         s->bits = new_bits(k, 0xff);
     for (size_t i = 0; i < n_words(s); i++) {
@@ -94,7 +96,7 @@ static void combine(struct making *k, bool drops)
     }
 }
 
-static bool apply_named(struct making *k, const struct matcher *m)
+static bool apply_named(struct postings_matcher *k, const struct matcher *m)
 {
     size_t n;
     const struct str *values = named_values(m, &n);
@@ -102,40 +104,40 @@ static bool apply_named(struct making *k, const struct matcher *m)
     if (values && names)
         unite_named(k, names, values, n);
     if (values || names == NULL)
-        combine(k, matcher_matches_empty(m));
+        postings_combine(k, matcher_matches_empty(m));
     return values || names == NULL;
 }
 
-static bool apply_asked(struct making *k, const struct matcher *m)
+static bool postings_apply_matcher(struct postings_matcher *k, const struct matcher *m)
 {
     const struct name_postings *names = index_name(k->index, m->name);
     bool drops = matcher_matches_empty(m);
-    if (k->broken || names == NULL || names->values.n > count(k->out))
+    if (k->broken || names == NULL || names->values.n > postings_count(k->out))
         return false;
-    if (!unite_asked(k, names, m, !drops)) {
+    if (!postings_union_matching(k, names, m, !drops)) {
         memset(k->scratch, 0, n_words(k->out) * sizeof *k->scratch);
         return false;
     }
-    combine(k, drops);
+    postings_combine(k, drops);
     return true;
 }
 
-void selection_make(struct selection *s, const struct index *x, size_t n_ids, struct arena *a, const struct matcher *m,
-                    size_t n, struct selection_pause pause)
+void postings_match_build(struct postings_match *s, const struct index *x, size_t n_ids, struct arena *a,
+                          const struct matcher *m, size_t n, struct postings_pause pause)
 {
-    *s = (struct selection){.n_ids = n_ids, .rest = ARENA_ARRAY(a, const struct matcher *, n)};
-    struct making k = {.out = s, .index = x, .arena = a, .pause = pause};
+    *s = (struct postings_match){.n_ids = n_ids, .rest = ARENA_ARRAY(a, const struct matcher *, n)};
+    struct postings_matcher k = {.out = s, .index = x, .arena = a, .pause = pause};
     size_t n_rest = 0;
     k.scratch = new_bits(&k, 0);
     for (size_t i = 0; i < n; i++)
         if (!apply_named(&k, &m[i]))
             s->rest[n_rest++] = &m[i];
     for (size_t i = 0; i < n_rest; i++)
-        if (!apply_asked(&k, s->rest[i]))
+        if (!postings_apply_matcher(&k, s->rest[i]))
             s->rest[s->n_rest++] = s->rest[i];
 }
 
-size_t selection_next(const struct selection *s, size_t id)
+size_t postings_match_next(const struct postings_match *s, size_t id)
 {
     if (s->bits == NULL || id >= s->n_ids)
         return id;
@@ -148,7 +150,7 @@ size_t selection_next(const struct selection *s, size_t id)
     return s->n_ids;
 }
 
-bool selection_asks(const struct selection *s, struct labels l)
+bool postings_match_check(const struct postings_match *s, struct labels l)
 {
     for (size_t i = 0; i < s->n_rest; i++)
         if (!matchers_match(s->rest[i], 1, l))

@@ -7,7 +7,7 @@
 
 struct snapshot_rest {
     struct sample *late; uint32_t n_late;
-    uint32_t n_hists; struct kept_histogram *hists; /* messages in the arena */
+    uint32_t n_hists; struct recent_histogram *hists; /* messages in the arena */
     const struct hist_sample *decoded;              /* of them, since the first load */
 };
 struct snapshot { /* what one series looked like, in the window */
@@ -16,7 +16,7 @@ struct snapshot { /* what one series looked like, in the window */
     const struct chunk *open;                 /* a copy in the arena, or NULL */
     struct snapshot_rest *rest;               /* or NULL */
 };
-struct reading { /* series_set.impl */
+struct snapshot_read { /* series_set.impl */
     struct arena *arena;
     struct series_set *set;
     struct snapshot *snapshots; size_t n, cap;
@@ -26,7 +26,7 @@ struct reading { /* series_set.impl */
 
 /* --- taking it ---------------------------------------------------------------------------------------------------- */
 
-static void take_chunks(const struct reading *r, const struct kept_series *s, struct snapshot *out)
+static void take_chunks(const struct snapshot_read *r, const struct recent_series *s, struct snapshot *out)
 {
     for (struct chunk *c = s->first; c && c->t_min <= r->t_max; c = c->next)
         if (c->t_max >= r->t_min) {
@@ -42,10 +42,10 @@ static void take_chunks(const struct reading *r, const struct kept_series *s, st
     }
 }
 
-static void copy_late(const struct reading *r, const struct kept_rest *from, struct snapshot_rest *to)
+static void copy_late(const struct snapshot_read *r, const struct recent_extra *from, struct snapshot_rest *to)
 {
-    uint32_t first = kept_late_before(from, r->t_min);
-    uint32_t end = r->t_max < INT64_MAX ? kept_late_before(from, r->t_max + 1) : from->n_late;
+    uint32_t first = recent_series_late_before(from, r->t_min);
+    uint32_t end = r->t_max < INT64_MAX ? recent_series_late_before(from, r->t_max + 1) : from->n_late;
     if (first >= end)
         return;
     to->n_late = end - first;
@@ -53,7 +53,7 @@ static void copy_late(const struct reading *r, const struct kept_rest *from, str
     memcpy(to->late, from->late + first, to->n_late * sizeof *to->late);
 }
 
-static void copy_histograms(const struct reading *r, const struct kept_rest *from, struct snapshot_rest *to)
+static void copy_histograms(const struct snapshot_read *r, const struct recent_extra *from, struct snapshot_rest *to)
 {
     uint32_t first = 0, end = from->n_hists;
     while (first < end && from->hists[first].t < r->t_min)
@@ -62,12 +62,12 @@ static void copy_histograms(const struct reading *r, const struct kept_rest *fro
         end--;
     to->hists = arena_alloc(r->arena, (end - first) * sizeof *to->hists);
     for (uint32_t i = first; i < end; i++) {
-        const struct kept_histogram *h = &from->hists[i];
-        to->hists[to->n_hists++] = (struct kept_histogram){h->t, arena_str(r->arena, h->message)};
+        const struct recent_histogram *h = &from->hists[i];
+        to->hists[to->n_hists++] = (struct recent_histogram){h->t, arena_str(r->arena, h->message)};
     }
 }
 
-static void take_rest(const struct reading *r, const struct kept_rest *from, struct snapshot *out)
+static void take_rest(const struct snapshot_read *r, const struct recent_extra *from, struct snapshot *out)
 {
     out->rest = ARENA_NEW(r->arena, struct snapshot_rest);
     copy_late(r, from, out->rest);
@@ -75,9 +75,9 @@ static void take_rest(const struct reading *r, const struct kept_rest *from, str
     out->most += out->rest->n_late;
 }
 
-static bool take_snapshot(struct kept_series *s, void *arg)
+static bool take_snapshot(struct recent_series *s, void *arg)
 {
-    struct reading *r = arg;
+    struct snapshot_read *r = arg;
     struct snapshot taken = {0};
     if (s->newest < r->t_min)
         return true;
@@ -91,7 +91,7 @@ static bool take_snapshot(struct kept_series *s, void *arg)
         arena_grow(r->arena, &r->snapshots, &cap, r->n + 1, sizeof *r->snapshots);
         arena_grow(r->arena, &r->set->series, &r->cap, r->n + 1, sizeof *r->set->series);
     }
-    r->set->series[r->n] = (struct series){.labels = labels_copy(r->arena, kept_labels(s))};
+    r->set->series[r->n] = (struct series){.labels = labels_copy(r->arena, recent_series_labels(s))};
     r->snapshots[r->n] = taken;
     r->set->n = ++r->n;
     return true;
@@ -116,7 +116,7 @@ static uint32_t merge_late(struct sample *samples, uint32_t n, const struct samp
 }
 
 /* An evaluator may keep a histogram for as long as the query lasts: they are decoded into its arena, once. */
-static bool load_histograms(struct reading *r, struct snapshot_rest *s, struct series *out, struct err *err)
+static bool load_histograms(struct snapshot_read *r, struct snapshot_rest *s, struct series *out, struct err *err)
 {
     if (s->decoded == NULL) {
         struct hist_sample *hists = ARENA_ARRAY(r->arena, struct hist_sample, s->n_hists);
@@ -138,7 +138,7 @@ static bool load_histograms(struct reading *r, struct snapshot_rest *s, struct s
     return true;
 }
 
-static uint32_t decode_chunks(const struct reading *r, const struct snapshot *s)
+static uint32_t decode_chunks(const struct snapshot_read *r, const struct snapshot *s)
 {
     const struct chunk *c = s->first;
     uint32_t n = 0;
@@ -152,9 +152,9 @@ static uint32_t decode_chunks(const struct reading *r, const struct snapshot *s)
     return n;
 }
 
-static bool load(struct series_set *set, size_t i, struct series *out, struct err *err)
+static bool snapshot_load(struct series_set *set, size_t i, struct series *out, struct err *err)
 {
-    struct reading *r = set->impl;
+    struct snapshot_read *r = set->impl;
     struct snapshot *s = &r->snapshots[i];
     if (s->most > r->buffer_cap) {
         r->buffer_cap = s->most;
@@ -170,9 +170,9 @@ static bool load(struct series_set *set, size_t i, struct series *out, struct er
     return s->rest == NULL || s->rest->n_hists == 0 || load_histograms(r, s->rest, out, err);
 }
 
-static void release(struct series_set *set)
+static void snapshot_release(struct series_set *set)
 {
-    struct reading *r = set->impl;
+    struct snapshot_read *r = set->impl;
     for (size_t i = 0; i < r->n; i++) {
         struct chunk *c = r->snapshots[i].first, *next;
         for (uint32_t left = r->snapshots[i].n_chunks; left > 0; left--, c = next) {
@@ -189,11 +189,11 @@ static void release(struct series_set *set)
 static bool select_one(struct recent *store, struct query_ctx *q, const struct select *sel, struct series_set *out,
                        struct err *err)
 {
-    struct reading *r = mem_alloc(sizeof *r);
-    *r = (struct reading){.arena = q->arena, .set = out, .t_min = sel->t_min, .t_max = sel->t_max};
-    *out = (struct series_set){.load = load, .release = release, .impl = r};
-    for (unsigned i = 0; i < store->n_parts; i++)
-        if (!part_visit(&store->parts[i], q, sel->matchers, sel->n_matchers, take_snapshot, r, err))
+    struct snapshot_read *r = mem_alloc(sizeof *r);
+    *r = (struct snapshot_read){.arena = q->arena, .set = out, .t_min = sel->t_min, .t_max = sel->t_max};
+    *out = (struct series_set){.load = snapshot_load, .release = snapshot_release, .impl = r};
+    for (unsigned i = 0; i < store->n_stripes; i++)
+        if (!stripe_visit(&store->stripes[i], q, sel->matchers, sel->n_matchers, take_snapshot, r, err))
             return false;
     return true;
 }

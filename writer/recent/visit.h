@@ -9,16 +9,16 @@
 #include "writer/recent/part.h"
 
 /* Under the lock; may allocate in the query's arena. False: enough. */
-typedef bool visit_fn(struct kept_series *s, void *arg);
+typedef bool visit_fn(struct recent_series *s, void *arg);
 /* False: the query must end; err says why. */
-bool part_visit(struct part *p, struct query_ctx *q, const struct matcher *m, size_t n, visit_fn *visit, void *arg,
-                struct err *err) MUST_USE;
+bool stripe_visit(struct stripe *p, struct query_ctx *q, const struct matcher *m, size_t n, visit_fn *visit, void *arg,
+                  struct err *err) MUST_USE;
 
 /* An arena whose budget is spent jumps out of the query: that must not happen under a lock. So the budget is lifted
  * for a slice and looked at between slices. */
-struct lifted { size_t max; void (*on_full)(struct arena *a, size_t wanted, void *arg); };
-struct lifted arena_lift(struct arena *a);
-void arena_lower(struct arena *a, struct lifted saved);
+struct arena_limits { size_t max; void (*on_full)(struct arena *a, size_t wanted, void *arg); };
+struct arena_limits arena_suspend_limit(struct arena *a);
+void arena_restore_limit(struct arena *a, struct arena_limits saved);
 
 /* recent.c's table of operations: select in snapshot.c, the others in listing.c. */
 bool recent_select(struct source *s, struct query_ctx *q, const struct select *sel, size_t n, struct series_set *out,

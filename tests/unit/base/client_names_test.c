@@ -71,7 +71,7 @@ static int set_up(void **state UNUSED)
     name_server_start();
     web_start();
     loop = loop_new();
-    client = client_new(loop, &(struct client_conf){.max_inflight = 1000});
+    client = client_new(loop, &(struct client_settings){.max_inflight = 1000});
     n_done = 0;
     return 0;
 }
@@ -191,7 +191,7 @@ static void calls_that_wait_for_a_name_may_be_canceled(void **state UNUSED)
     assert_in_range(clock_mono_ms() - before, 0, 500);
     loop_turn(loop, 0);
     assert_int_equal(n_done, 0);
-    client = client_new(loop, &(struct client_conf){.max_inflight = 2});
+    client = client_new(loop, &(struct client_settings){.max_inflight = 2});
 }
 
 static void a_redirect_may_lead_to_a_name(void **state UNUSED)

@@ -232,7 +232,7 @@ static int set_up(void **state UNUSED)
     open_server(&two);
     one.other_port = two.port;
     loop = loop_new();
-    client = client_new(loop, &(struct client_conf){.max_inflight = 2, .connections = 600});
+    client = client_new(loop, &(struct client_settings){.max_inflight = 2, .connections = 600});
     return 0;
 }
 
@@ -545,7 +545,7 @@ static void a_connection_that_cannot_be_watched(void **state UNUSED)
     struct result res = {.done = 0};
     struct rlimit before, few;
     client_free(client); /* curl holds some descriptors from the start */
-    client = client_new(loop, &(struct client_conf){.max_inflight = 2});
+    client = client_new(loop, &(struct client_settings){.max_inflight = 2});
     struct client_request req = get("/x", &res);
     perform(&(struct client_request){.method = "GET", .url = "http://127.0.0.1:1/", .done = done, .arg = &res}, &res);
     int next = dup(2);
@@ -574,8 +574,8 @@ static void replace_client(unsigned idle_seconds)
 {
     client_free(client);
     stats_register(&test_stats);
-    client = client_new(loop, &(struct client_conf){.idle_seconds = idle_seconds, .stats = &test_stats,
-                                                    .connections_row = OPEN_CONNECTIONS});
+    client = client_new(loop, &(struct client_settings){.idle_seconds = idle_seconds, .stats = &test_stats,
+                                                        .connections_row = OPEN_CONNECTIONS});
 }
 
 static void turn_until_closed(struct server *s, unsigned closed, struct client_request *also)

@@ -53,12 +53,12 @@ static void test_round_trip(void **state UNUSED)
         struct err err = {0};
         pack(c, &packed, str_n(text, n));
         buf_add_z(&back, "kept");
-        assert_true(unpack(c, z, buf_str(&packed), n, &back, &err));
+        assert_true(decompress(c, z, buf_str(&packed), n, &back, &err));
         assert_int_equal(back.n, 4 + n);
         assert_memory_equal(back.p, "kept", 4);
         assert_memory_equal(back.p + 4, text, n);
         if (n > 0) {
-            assert_false(unpack(c, z, buf_str(&packed), n - 1, &back, &err));
+            assert_false(decompress(c, z, buf_str(&packed), n - 1, &back, &err));
             assert_int_equal(err.kind, ERR_TOO_LARGE);
         }
         buf_free(&packed);
@@ -73,7 +73,7 @@ static void test_cut_short(void **state UNUSED)
         pack(codecs[k], &packed, str_n(text, 3000));
         for (size_t n = 0; n < packed.n; n++) {
             struct err err = {0};
-            assert_false(unpack(codecs[k], z, str_n(packed.p, n), BIG, &back, &err));
+            assert_false(decompress(codecs[k], z, str_n(packed.p, n), BIG, &back, &err));
             assert_int_equal(err.kind, ERR_BAD_DATA);
             assert_int_equal(back.n, 0);
         }
@@ -93,7 +93,7 @@ static void test_damaged(void **state UNUSED)
             struct err err = {0};
             buf_add(&copy, packed.p, packed.n);
             copy.p[(size_t)rand() % copy.n] ^= (char)(1 + rand() % 255);
-            if (unpack(codecs[k], z, buf_str(&copy), 10000, &back, &err))
+            if (decompress(codecs[k], z, buf_str(&copy), 10000, &back, &err))
                 assert_true(back.n <= 10000);
             buf_clear(&back);
             buf_free(&copy);
@@ -108,19 +108,19 @@ static void test_bombs(void **state UNUSED)
 {
     struct buf back = {0};
     struct err err = {0};
-    assert_false(unpack(CODEC_SNAPPY, z,
-                        STR("\xff\xff\xff\xff\x0f"
-                            "abc"),
-                        BIG, &back, &err));
+    assert_false(decompress(CODEC_SNAPPY, z,
+                            STR("\xff\xff\xff\xff\x0f"
+                                "abc"),
+                            BIG, &back, &err));
     assert_int_equal(err.kind, ERR_TOO_LARGE);
-    assert_false(unpack(CODEC_ZSTD, z, STR("\x28\xb5\x2f\xfd\xe0\0\0\0\0\0\1\0\0\1\0\0"), BIG, &back, &err));
+    assert_false(decompress(CODEC_ZSTD, z, STR("\x28\xb5\x2f\xfd\xe0\0\0\0\0\0\1\0\0\1\0\0"), BIG, &back, &err));
     assert_int_equal(err.kind, ERR_TOO_LARGE);
     struct buf zeros = {0}, packed = {0};
     assert_true(buf_reserve(&zeros, 64 << 20));
     memset(zeros.p, 0, 64 << 20);
     zeros.n = 64 << 20;
     gzip_pack(&packed, buf_str(&zeros), 9);
-    assert_false(unpack(CODEC_GZIP, z, buf_str(&packed), BIG, &back, &err));
+    assert_false(decompress(CODEC_GZIP, z, buf_str(&packed), BIG, &back, &err));
     assert_int_equal(err.kind, ERR_TOO_LARGE);
     assert_true(back.cap < 4 * BIG);
     buf_free(&zeros);
@@ -134,10 +134,10 @@ static void test_zstd_frames(void **state UNUSED)
     struct err err = {0};
     zstd_pack(z, &packed, str_n(text, 1000), 3);
     zstd_pack(z, &packed, str_n(text + 1000, 200000), 1);
-    assert_true(unpack(CODEC_ZSTD, z, buf_str(&packed), 201000, &back, &err));
+    assert_true(decompress(CODEC_ZSTD, z, buf_str(&packed), 201000, &back, &err));
     assert_int_equal(back.n, 201000);
     assert_memory_equal(back.p, text, 201000);
-    assert_false(unpack(CODEC_ZSTD, z, buf_str(&packed), 200999, &back, &err));
+    assert_false(decompress(CODEC_ZSTD, z, buf_str(&packed), 200999, &back, &err));
     assert_int_equal(err.kind, ERR_TOO_LARGE);
     buf_free(&packed);
     buf_free(&back);
@@ -207,7 +207,7 @@ static void test_deflate(void **state UNUSED)
     for (int window = -15; window <= 15; window += 30) {
         size_t n = deflate_all(window, packed, sizeof packed, str_n(text + BIG / 2, 5000));
         buf_clear(&back);
-        assert_true(unpack(CODEC_DEFLATE, z, str_n(packed, n), 5000, &back, &err));
+        assert_true(decompress(CODEC_DEFLATE, z, str_n(packed, n), 5000, &back, &err));
         assert_int_equal(back.n, 5000);
         assert_memory_equal(back.p, text + BIG / 2, 5000);
     }

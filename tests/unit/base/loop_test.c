@@ -141,14 +141,14 @@ static void tasks_run_in_order_and_once_a_turn(void **state UNUSED)
     loop_free(l);
 }
 
-struct counted {
+struct write_counts {
     struct loop_task task;
     int *n;
 };
 
 static void count(struct loop_task *t)
 {
-    struct counted *c = CONTAINER(t, struct counted, task);
+    struct write_counts *c = CONTAINER(t, struct write_counts, task);
     ++*c->n;
     mem_free(c);
 }
@@ -162,7 +162,7 @@ static void post_many(void *arg)
 {
     struct poster *p = arg;
     for (int i = 0; i < 5000; i++) {
-        struct counted *c = mem_zalloc(sizeof *c);
+        struct write_counts *c = mem_zalloc(sizeof *c);
         c->task.run = count;
         c->n = p->n;
         loop_post(p->loop, &c->task);
@@ -189,7 +189,7 @@ static void stop_later(void *arg)
 {
     struct poster *p = arg;
     usleep(20000);
-    struct counted *c = mem_zalloc(sizeof *c);
+    struct write_counts *c = mem_zalloc(sizeof *c);
     c->task.run = count;
     c->n = p->n;
     loop_post(p->loop, &c->task);

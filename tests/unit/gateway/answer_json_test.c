@@ -13,7 +13,7 @@
 static bool decode(struct answers *t, const char *text, size_t piece)
 {
     answers_begin(t);
-    return answers_feed(json_answer_new(&t->answer), str_of(text), piece, &t->err);
+    return answers_feed(json_decoder_new(&t->response), str_of(text), piece, &t->err);
 }
 
 static void is(const char *text, const char *want)
@@ -77,7 +77,7 @@ static void histograms_are_noticed(void **state UNUSED)
 {
     struct answers t;
     assert_true(decode(&t, "{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"histograms\":[[1,{\"count\":\"1\",\"buckets\":[[0,\"1\",\"2\",\"1\"]]}]]}]}}", 9));
-    assert_true(t.answer.lossy);
+    assert_true(t.response.lossy);
     answers_end(&t);
 }
 
@@ -87,9 +87,9 @@ static void window_and_group_labels(void **state UNUSED)
     answers_begin(&t);
     const struct label label = {STR("dc"), STR("x")};
     t.group.labels = labels_from(&t.arena, &label, 1);
-    t.answer.t_min = 2000;
-    t.answer.t_max = 3000;
-    assert_true(answers_feed(json_answer_new(&t.answer),
+    t.response.t_min = 2000;
+    t.response.t_max = 3000;
+    assert_true(answers_feed(json_decoder_new(&t.response),
         STR("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{\"dc\":\"old\",\"z\":\"1\"},\"values\":[[1,\"1\"],[2,\"2\"],[3,\"3\"],[4,\"4\"]]},"
             "{\"metric\":{\"z\":\"2\"},\"values\":[[1,\"1\"]]}]}}"), 1000, &t.err));
     assert_string_equal(answers_text(&t), "{dc=\"x\", z=\"1\"} 2@2000 3@3000");
@@ -131,13 +131,13 @@ static void many_pairs(void **state UNUSED)
         buf_printf(&text, "%s[%d,\"%d.5\"]", i > 1 ? "," : "", i, i);
     buf_add_z(&text, "]}]}}");
     answers_begin(&t);
-    assert_true(answers_feed(json_answer_new(&t.answer), buf_str(&text), 16384, &t.err));
-    assert_int_equal(t.answer.series[0].n_samples, 20000);
-    assert_true(t.answer.series[0].samples[19999].t == 20000000 && t.answer.series[0].samples[19999].v == 20000.5);
+    assert_true(answers_feed(json_decoder_new(&t.response), buf_str(&text), 16384, &t.err));
+    assert_int_equal(t.response.series[0].n_samples, 20000);
+    assert_true(t.response.series[0].samples[19999].t == 20000000 && t.response.series[0].samples[19999].v == 20000.5);
     answers_end(&t);
     answers_begin(&t);
-    t.answer.budget = 10000 * sizeof(struct sample);
-    assert_false(answers_feed(json_answer_new(&t.answer), buf_str(&text), 16384, &t.err));
+    t.response.budget = 10000 * sizeof(struct sample);
+    assert_false(answers_feed(json_decoder_new(&t.response), buf_str(&text), 16384, &t.err));
     assert_int_equal(t.err.kind, ERR_LIMIT);
     answers_end(&t);
     buf_free(&text);

@@ -8,7 +8,7 @@ void answers_begin(struct answers *t)
     memset(t, 0, sizeof *t);
     arena_init(&t->arena, 0);
     t->notes.arena = &t->arena;
-    t->answer = (struct answer){.arena = &t->arena, .group = &t->group, .notes = &t->notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
+    t->response = (struct response){.arena = &t->arena, .group = &t->group, .notes = &t->notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
 }
 
 void answers_end(struct answers *t) { arena_free(&t->arena); }
@@ -53,7 +53,7 @@ const char *series_text(struct arena *a, const struct series *s, size_t n)
     return text;
 }
 
-const char *answers_text(struct answers *t) { return series_text(&t->arena, t->answer.series, t->answer.n); }
+const char *answers_text(struct answers *t) { return series_text(&t->arena, t->response.series, t->response.n); }
 
 struct series series_of(struct arena *a, const char *text)
 {

@@ -5,7 +5,7 @@
 
 #include "gateway/upstream/answer.h"
 
-struct answers { struct arena arena; struct notes notes; struct group group; struct answer answer; struct err err; };
+struct answers { struct arena arena; struct notes notes; struct group group; struct response response; struct err err; };
 void answers_begin(struct answers *t);
 void answers_end(struct answers *t);
 /* Feeds `text` in pieces of `piece` bytes and finishes; frees the decoder. */

@@ -10,7 +10,7 @@
 static bool decode(struct answers *t, const char *text, size_t piece)
 {
     answers_begin(t);
-    return answers_feed(export_answer_new(&t->answer), str_of(text), piece, &t->err);
+    return answers_feed(export_decoder_new(&t->response), str_of(text), piece, &t->err);
 }
 
 static void is(const char *text, const char *want)
@@ -19,7 +19,7 @@ static void is(const char *text, const char *want)
         struct answers t;
         if (!decode(&t, text, piece))
             fail_msg("in pieces of %zu: %s", piece, t.err.text);
-        assert_true(answer_unite(&t.answer, &t.err));
+        assert_true(response_unite(&t.response, &t.err));
         assert_string_equal(answers_text(&t), want);
         answers_end(&t);
     }
@@ -67,8 +67,8 @@ static void two_series_that_became_one(void **state UNUSED)
     t.group.labels = labels_from(&t.arena, &label, 1);
     struct str text = STR("{\"metric\":{\"a\":\"1\"},\"values\":[1,2],\"timestamps\":[1,5]}\n"
                           "{\"metric\":{\"a\":\"2\"},\"values\":[3],\"timestamps\":[3]}");
-    assert_true(answers_feed(export_answer_new(&t.answer), text, 30, &t.err));
-    assert_false(answer_unite(&t.answer, &t.err));
+    assert_true(answers_feed(export_decoder_new(&t.response), text, 30, &t.err));
+    assert_false(response_unite(&t.response, &t.err));
     assert_non_null(strstr(t.err.text, "{a=\"x\"} twice"));
     answers_end(&t);
 }
@@ -77,9 +77,9 @@ static void larger_than_the_budget(void **state UNUSED)
 {
     struct answers t;
     answers_begin(&t);
-    t.answer.budget = 2 * sizeof(struct sample);
-    assert_true(answers_feed(export_answer_new(&t.answer), STR("{\"metric\":{},\"values\":[1,2],\"timestamps\":[1,2]}"), 5, &t.err));
-    assert_false(answers_feed(export_answer_new(&t.answer), STR("{\"metric\":{},\"timestamps\":[1,2,3]"), 5, &t.err));
+    t.response.budget = 2 * sizeof(struct sample);
+    assert_true(answers_feed(export_decoder_new(&t.response), STR("{\"metric\":{},\"values\":[1,2],\"timestamps\":[1,2]}"), 5, &t.err));
+    assert_false(answers_feed(export_decoder_new(&t.response), STR("{\"metric\":{},\"timestamps\":[1,2,3]"), 5, &t.err));
     assert_int_equal(t.err.kind, ERR_LIMIT);
     answers_end(&t);
 }

@@ -83,24 +83,24 @@ static void it_is_given_back_after_a_second(void **state UNUSED)
 
 static void a_small_answer_lets_large_memory_go(void **state UNUSED)
 {
-    struct buf answer = {0};
-    buf_reserve(&answer, 2 * MIB);
-    buf_add_z(&answer, "small");
-    http_spare_save(&spare, &answer);
-    assert_string_equal(buf_z(&answer), "small");
-    assert_true(answer.cap < 1000);
-    buf_free(&answer);
+    struct buf response = {0};
+    buf_reserve(&response, 2 * MIB);
+    buf_add_z(&response, "small");
+    http_spare_save(&spare, &response);
+    assert_string_equal(buf_z(&response), "small");
+    assert_true(response.cap < 1000);
+    buf_free(&response);
     assert_int_equal(take(), 2 * MIB);
 }
 
 static void a_large_answer_stays(void **state UNUSED)
 {
-    struct buf answer = {0};
-    buf_reserve(&answer, 2 * MIB);
-    answer.n = MIB;
-    http_spare_save(&spare, &answer);
-    assert_int_equal(answer.cap, 2 * MIB);
-    buf_free(&answer);
+    struct buf response = {0};
+    buf_reserve(&response, 2 * MIB);
+    response.n = MIB;
+    http_spare_save(&spare, &response);
+    assert_int_equal(response.cap, 2 * MIB);
+    buf_free(&response);
     assert_int_equal(take(), 0);
 }
 

@@ -113,7 +113,7 @@ static const struct route table[] = {
     {HTTP_GET | HTTP_POST, "/worker", on_worker, ROUTE_WORKER, 0},
     {HTTP_GET | HTTP_POST, "/change", echo, ROUTE_CHANGES, 0},
     {HTTP_GET, "/hold", hold, ROUTE_WORKER, 0},
-    {HTTP_GET, "/later", later, ROUTE_LATER, 0},
+    {HTTP_GET, "/later", later, ROUTE_ON_WORKER, 0},
     {HTTP_GET, "/fail", unavailable, 0, 0},
 };
 
@@ -182,7 +182,7 @@ static bool receive(int fd, bool head, struct reply *r)
     return true;
 }
 
-static struct reply ask(const char *request)
+static struct reply query(const char *request)
 {
     struct reply r;
     int fd = dial();
@@ -194,7 +194,7 @@ static struct reply ask(const char *request)
 
 static void expect(const char *request, int status, const char *body)
 {
-    struct reply r = ask(request);
+    struct reply r = query(request);
     assert_int_equal(r.status, status);
     assert_int_equal(r.body.n, strlen(body));
     assert_memory_equal(r.body.p, body, r.body.n);
@@ -293,7 +293,7 @@ static void test_many_parameters(void **state UNUSED)
 
 static void test_redirect(void **state UNUSED)
 {
-    struct reply r = ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    struct reply r = query("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_int_equal(r.status, 302);
     assert_true(str_is(reply_header(&r, "Location"), "/p/"));
     buf_free(&r.bytes);
@@ -316,13 +316,13 @@ static void test_keep_alive(void **state UNUSED)
 static void test_large_and_packed(void **state UNUSED)
 {
     struct buf out = {0};
-    struct reply plain = ask("GET /p/static/fixed HTTP/1.1\r\nHost: x\r\n\r\n");
+    struct reply plain = query("GET /p/static/fixed HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_int_equal(plain.body.n, 2800000);
-    struct reply packed = ask("GET /p/static/fixed HTTP/1.1\r\nHost: x\r\nAccept-Encoding: br, gzip;q=0.5\r\n\r\n");
+    struct reply packed = query("GET /p/static/fixed HTTP/1.1\r\nHost: x\r\nAccept-Encoding: br, gzip;q=0.5\r\n\r\n");
     assert_true(str_is(reply_header(&packed, "Content-Encoding"), "gzip"));
-    assert_true(unpack(CODEC_GZIP, NULL, packed.body, 4 << 20, &out, NULL));
+    assert_true(decompress(CODEC_GZIP, NULL, packed.body, 4 << 20, &out, NULL));
     assert_true(str_eq(buf_str(&out), plain.body));
-    struct reply refused = ask("HEAD /p/static/fixed HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip;q=0\r\n\r\n");
+    struct reply refused = query("HEAD /p/static/fixed HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip;q=0\r\n\r\n");
     assert_true(reply_header(&refused, "Content-Encoding").p == NULL);
     assert_true(str_is(reply_header(&refused, "Content-Length"), "2800000"));
     assert_int_equal(refused.body.n, 0);
@@ -334,14 +334,14 @@ static void test_large_and_packed(void **state UNUSED)
 
 static void test_headers(void **state UNUSED)
 {
-    struct reply r = ask("GET /p/fail HTTP/1.1\r\nHost: x\r\nOrigin: http://a.example\r\n\r\n");
+    struct reply r = query("GET /p/fail HTTP/1.1\r\nHost: x\r\nOrigin: http://a.example\r\n\r\n");
     assert_int_equal(r.status, 503);
     assert_true(str_is(reply_header(&r, "Retry-After"), "7"));
     assert_true(str_is(reply_header(&r, "Content-Type"), "application/json"));
     assert_true(str_is(reply_header(&r, "Access-Control-Allow-Origin"), "http://a.example"));
     assert_true(str_is(r.body, "{\"status\":\"error\",\"errorType\":\"unavailable\",\"error\":\"no \\u003cserver\\u003e\"}"));
     buf_free(&r.bytes);
-    r = ask("GET /p/echo HTTP/1.1\r\nHost: x\r\nOrigin: http://b.example\r\n\r\n");
+    r = query("GET /p/echo HTTP/1.1\r\nHost: x\r\nOrigin: http://b.example\r\n\r\n");
     assert_true(reply_header(&r, "Access-Control-Allow-Origin").p == NULL);
     buf_free(&r.bytes);
 }
@@ -369,23 +369,23 @@ static void test_other_sites_change_nothing(void **state UNUSED)
             char text[300];
             snprintf(text, sizeof text, "%s /p/change HTTP/1.1\r\nHost: x:1\r\n%sContent-Length: 0\r\n\r\n", methods[m],
                      cases[i].headers);
-            struct reply r = ask(text);
+            struct reply r = query(text);
             assert_int_equal(r.status, cases[i].status);
             buf_free(&r.bytes);
         }
-    struct reply r = ask("POST /p/echo HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n\r\n");
+    struct reply r = query("POST /p/echo HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n\r\n");
     assert_int_equal(r.status, 200); /* queries are read only */
     assert_true(str_is(reply_header(&r, "X-Content-Type-Options"), "nosniff"));
     assert_null(reply_header(&r, "Content-Security-Policy").p);
     buf_free(&r.bytes);
-    r = ask("GET /p/page HTTP/1.1\r\nHost: x\r\n\r\n");
+    r = query("GET /p/page HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_non_null(strstr(reply_header(&r, "Content-Security-Policy").p, "frame-ancestors 'none'"));
     buf_free(&r.bytes);
 }
 
 static void expect_bad_request(const char *text)
 {
-    struct reply r = ask(text);
+    struct reply r = query(text);
     assert_int_equal(r.status, 400);
     buf_free(&r.bytes);
 }
@@ -524,7 +524,7 @@ static void test_full_line(void **state UNUSED)
             assert_true(wait_for(&holding, (int)i + 1));
     }
     assert_true(line_is("sluice_query_waiting 2\n"));
-    r = ask("GET /p/worker HTTP/1.1\r\nHost: x\r\n\r\n");
+    r = query("GET /p/worker HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_int_equal(r.status, 503);
     assert_true(str_is(reply_header(&r, "Retry-After"), "1"));
     buf_free(&r.bytes);
@@ -571,8 +571,8 @@ static void run_main(void *arg UNUSED) { loop_run(main_loop); }
 static int set_up(void **state UNUSED)
 {
     struct err err;
-    static const struct http_conf_server conf = {.routes = table, .n_routes = LEN(table), .prefix = "/p/", .cors_origin = "http://a[.].*",
-                                                 .limits = &limits, .max_push = 2000000};
+    static const struct listener_conf conf = {.routes = table, .n_routes = LEN(table), .prefix = "/p/", .cors_origin = "http://a[.].*",
+                                              .limits = &limits, .max_push = 2000000};
     limits = (struct http_limits){.places = 100, .least_places = 1, .spare_places = 2, .idle = 100, .idle_timeout = 30000,
                                   .read_timeout = 30000, .queue_timeout = 30000, .bodies.max = 8 << 20,
                                   .body_share = 4 << 20, .responses.max = 16 << 20, .max_accepted = 64};

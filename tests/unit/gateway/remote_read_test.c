@@ -25,7 +25,7 @@ static void request(void **state UNUSED)
     struct buf packed = {0}, plain = {0};
     struct err err;
     read_request(&packed, m, 2, (struct labels){0}, &sel);
-    assert_true(unpack(CODEC_SNAPPY, NULL, buf_str(&packed), MAX, &plain, &err));
+    assert_true(decompress(CODEC_SNAPPY, NULL, buf_str(&packed), MAX, &plain, &err));
     Pb__ReadRequest *r = pb__read_request__unpack(NULL, plain.n, (const uint8_t *)plain.p);
     assert_non_null(r);
     assert_int_equal(r->n_queries, 1);
@@ -60,7 +60,7 @@ static void request_with_external_labels(void **state UNUSED)
     const struct select sel = {.kind = SELECT_RANGE, .t_min = 1000, .t_max = 61000, .func = ""};
     answers_begin(&t);
     read_request(&packed, m, 2, labels_from(&t.arena, external, 2), &sel);
-    assert_true(unpack(CODEC_SNAPPY, NULL, buf_str(&packed), MAX, &plain, &t.err));
+    assert_true(decompress(CODEC_SNAPPY, NULL, buf_str(&packed), MAX, &plain, &t.err));
     Pb__ReadRequest *r = pb__read_request__unpack(NULL, plain.n, (const uint8_t *)plain.p);
     assert_non_null(r);
     assert_int_equal(r->n_queries, 4);
@@ -88,7 +88,7 @@ static void respond(struct buf *packed, const struct buf *result)
     buf_free(&response);
 }
 
-static void answer(void **state UNUSED)
+static void response(void **state UNUSED)
 {
     struct answers t;
     struct buf result = {0}, packed = {0}, wire = {0};
@@ -102,10 +102,10 @@ static void answer(void **state UNUSED)
     struct str message = buf_str(&wire);
     rw_append_full(&result, labels_from(&t.arena, names, 1), NULL, 0, &message, 1, NULL, 0);
     respond(&packed, &result);
-    t.answer.t_max = 5000;
+    t.response.t_max = 5000;
     for (size_t piece = 1; piece <= packed.n; piece += packed.n - 1) {
-        t.answer.n = 0;
-        assert_true(answers_feed(read_answer_new(&t.answer, MAX), buf_str(&packed), piece, &t.err));
+        t.response.n = 0;
+        assert_true(answers_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&packed), piece, &t.err));
         assert_string_equal(answers_text(&t), "m{a=\"1\"} 1.5@1000 stale@2000; m h(3)@3000");
     }
     buf_free(&result);
@@ -123,13 +123,13 @@ static void external_labels(void **state UNUSED)
     const struct label names[] = {{STR("__name__"), STR("m")}, {STR("a"), STR("1")}};
     const struct sample samples[] = {{1000, 1.5}};
     struct labels labels = labels_from(&t.arena, names, 2);
-    t.answer.external = labels_from(&t.arena, names + 1, 1);
+    t.response.external = labels_from(&t.arena, names + 1, 1);
     rw_append_series(&added, labels, samples, 1);
     rw_append_series(&own, labels, samples, 1);
     pb_add_bytes(&response, 1, buf_str(&added));
     pb_add_bytes(&response, 1, buf_str(&own));
     snappy_pack(&packed, buf_str(&response));
-    assert_true(answers_feed(read_answer_new(&t.answer, MAX), buf_str(&packed), packed.n, &t.err));
+    assert_true(answers_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&packed), packed.n, &t.err));
     assert_string_equal(answers_text(&t), "m 1.5@1000; m{a=\"1\"} 1.5@1000");
     buf_free(&added);
     buf_free(&own);
@@ -153,7 +153,7 @@ static void broken_histograms_name_the_series(void **state UNUSED)
         struct str message = buf_str(&wire);
         rw_append_full(&result, labels_from(&t.arena, names, 2), NULL, 0, &message, 1, NULL, 0);
         respond(&packed, &result);
-        assert_false(answers_feed(read_answer_new(&t.answer, MAX), buf_str(&packed), packed.n, &t.err));
+        assert_false(answers_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&packed), packed.n, &t.err));
         assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
         assert_non_null(strstr(t.err.text, cases[i].want));
         buf_free(&result);
@@ -168,16 +168,16 @@ static void what_is_wrong(void **state UNUSED)
     struct answers t;
     struct buf damaged = {0}, result = {0}, big = {0};
     answers_begin(&t);
-    assert_false(answers_feed(read_answer_new(&t.answer, MAX), STR("not snappy at all"), 100, &t.err));
+    assert_false(answers_feed(remote_read_decoder_new(&t.response, MAX), STR("not snappy at all"), 100, &t.err));
     assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
     snappy_pack(&damaged, STR("\x0a\x7fshort"));
-    assert_false(answers_feed(read_answer_new(&t.answer, MAX), buf_str(&damaged), 100, &t.err));
+    assert_false(answers_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&damaged), 100, &t.err));
     assert_non_null(strstr(t.err.text, "damaged"));
     rw_append_series(&result, (struct labels){0}, &(struct sample){1, 1}, 1);
     respond(&big, &result);
-    assert_false(answers_feed(read_answer_new(&t.answer, MAX), buf_str(&big), 100, &t.err));
+    assert_false(answers_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&big), 100, &t.err));
     assert_non_null(strstr(t.err.text, "bad labels"));
-    assert_false(answers_feed(read_answer_new(&t.answer, 8), buf_str(&big), 100, &t.err));
+    assert_false(answers_feed(remote_read_decoder_new(&t.response, 8), buf_str(&big), 100, &t.err));
     buf_free(&damaged);
     buf_free(&result);
     buf_free(&big);
@@ -186,7 +186,7 @@ static void what_is_wrong(void **state UNUSED)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(request), cmocka_unit_test(answer),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(request), cmocka_unit_test(response),
         cmocka_unit_test(request_with_external_labels), cmocka_unit_test(external_labels),
         cmocka_unit_test(broken_histograms_name_the_series),
         cmocka_unit_test(what_is_wrong)};

@@ -16,9 +16,9 @@ static void check_ends(const char *text, const struct select *sel, const char *w
     struct answers t;
     answers_begin(&t);
     struct series s = series_of(&t.arena, text);
-    t.answer.series = &s;
-    t.answer.n = 1;
-    assert_true(steps_end(&t.answer, sel, &t.err));
+    t.response.series = &s;
+    t.response.n = 1;
+    assert_true(staleness_end(&t.response, sel, &t.err));
     assert_string_equal(answers_text(&t), want);
     answers_end(&t);
 }
@@ -35,9 +35,9 @@ static void other_times_are_an_error(void **state UNUSED)
     struct answers t;
     answers_begin(&t);
     struct series s = series_of(&t.arena, "m 1@0 2@15001");
-    t.answer.series = &s;
-    t.answer.n = 1;
-    assert_false(steps_end(&t.answer, &grid, &t.err));
+    t.response.series = &s;
+    t.response.n = 1;
+    assert_false(staleness_end(&t.response, &grid, &t.err));
     assert_non_null(strstr(t.err.text, "other times"));
     answers_end(&t);
 }
@@ -47,10 +47,10 @@ static void check_marks(const char *raw, const char *steps, const struct select 
     struct answers t;
     answers_begin(&t);
     struct series s = series_of(&t.arena, raw), at = series_of(&t.arena, steps);
-    struct answer shown = {.arena = &t.arena, .series = &at, .n = at.n_samples > 0};
-    t.answer.series = &s;
-    t.answer.n = 1;
-    steps_mark(&t.answer, &shown, sel);
+    struct response shown = {.arena = &t.arena, .series = &at, .n = at.n_samples > 0};
+    t.response.series = &s;
+    t.response.n = 1;
+    staleness_mark(&t.response, &shown, sel);
     assert_string_equal(answers_text(&t), want);
     answers_end(&t);
 }

@@ -22,7 +22,7 @@ static void begin(struct pair *p, enum overlap overlap)
 static bool add(struct pair *p, const struct group *g, const char *text)
 {
     struct series s = series_of(&p->arena, text);
-    struct answer a = {.series = &s, .n = 1};
+    struct response a = {.series = &s, .n = 1};
     return union_add(&p->all, g, &a, &p->err);
 }
 

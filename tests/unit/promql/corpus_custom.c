@@ -7,8 +7,8 @@
 
 #include <stdlib.h>
 
-struct part { double le, count; };
-struct moment { int64_t i; struct part *parts; size_t n, _cap; double count, sum; bool has_count; };
+struct stripe { double le, count; };
+struct moment { int64_t i; struct stripe *parts; size_t n, _cap; double count, sum; bool has_count; };
 struct classic { struct labels labels; struct moment *moments; size_t n, _cap; };
 struct classics { struct arena *a; struct classic *items; size_t n, _cap; };
 
@@ -37,7 +37,7 @@ static void add_part(struct classics *c, struct moment *m, double le, double cou
         if (m->parts[i].le == le)
             return;
     arena_grow(c->a, &m->parts, &m->_cap, m->n + 1, sizeof *m->parts);
-    m->parts[m->n++] = (struct part){le, count};
+    m->parts[m->n++] = (struct stripe){le, count};
 }
 
 enum suffix { NO_SUFFIX, BUCKET, SUM, COUNT };
@@ -78,7 +78,7 @@ static void collect(struct classics *c, const struct corpus_series *s)
 
 static int by_bound(const void *a, const void *b)
 {
-    double x = ((const struct part *)a)->le, y = ((const struct part *)b)->le;
+    double x = ((const struct stripe *)a)->le, y = ((const struct stripe *)b)->le;
     return (x > y) - (x < y);
 }
 

@@ -116,12 +116,12 @@ static void write_query(char *out, const char *call, const char *selector, const
     }
 }
 
-struct answer { struct arena arena; struct notes notes; struct promql_result result; };
+struct response { struct arena arena; struct notes notes; struct promql_result result; };
 
-static void ask(struct fixture *f, const char *text, struct promql_params p, struct answer *out)
+static void ask(struct fixture *f, const char *text, struct promql_params p, struct response *out)
 {
     struct err err = {0};
-    *out = (struct answer){0};
+    *out = (struct response){0};
     arena_init(&out->arena, 0);
     out->notes.arena = &out->arena;
     struct query_ctx q = {.arena = &out->arena, .notes = &out->notes};
@@ -175,7 +175,7 @@ static void alone(void **state)
     struct fixture *f = *state;
     char text[TEXT], selector[32], id[8];
     for (size_t c = 0; c < LEN(CALLS) * LEN(MODIFIERS); c++) {
-        struct answer all, one;
+        struct response all, one;
         const char *call = CALLS[c / LEN(MODIFIERS)], *modifier = MODIFIERS[c % LEN(MODIFIERS)];
         write_query(text, call, "{id!=\"\"}", modifier);
         ask(f, text, over_grid(), &all);
@@ -197,7 +197,7 @@ static void alone(void **state)
     }
 }
 
-static void compare(const char *text, const struct answer *a, const struct answer *b)
+static void compare(const char *text, const struct response *a, const struct response *b)
 {
     const struct promql_result *x = &a->result, *y = &b->result;
     if (x->n != y->n || x->stats.samples != y->stats.samples || x->stats.n_steps != y->stats.n_steps)
@@ -222,20 +222,20 @@ static void at_once(void **state)
 {
     static const char *const operators[] = {"sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"};
     struct fixture *f = *state;
-    char call[TEXT], later[2 * TEXT], before[2 * TEXT];
+    char call[TEXT], lazy[2 * TEXT], before[2 * TEXT];
     for (size_t c = 0; c < LEN(CALLS) * LEN(MODIFIERS) * LEN(operators) * 4; c++) {
         const char *op = operators[c / 4 % LEN(operators)];
         size_t k = c / 4 / LEN(operators);
         struct promql_params p = c & 1 ? over_grid() : at_step((uint32_t)c % STEPS);
         p.delayed_name_removal = c & 2;
         p.per_step_stats = c % 3 == 0;
-        struct answer a, b;
+        struct response a, b;
         write_query(call, CALLS[k / LEN(MODIFIERS)], "{id!=\"\"}", MODIFIERS[k % LEN(MODIFIERS)]);
-        snprintf(later, sizeof later, "%s by (g) (%s)", op, call);
+        snprintf(lazy, sizeof lazy, "%s by (g) (%s)", op, call);
         snprintf(before, sizeof before, "%s by (g) (%s or nothing)", op, call);
-        ask(f, later, p, &a);
+        ask(f, lazy, p, &a);
         ask(f, before, p, &b);
-        compare(later, &a, &b);
+        compare(lazy, &a, &b);
         arena_free(&a.arena);
         arena_free(&b.arena);
     }

@@ -22,8 +22,8 @@ struct feed {
 struct source {
     struct target_labels labels;
     void *tables;
-    struct cohort *cohort;
-    struct exposed last;
+    struct template_group *templates;
+    struct scrape_cache last;
     uint64_t id;
 };
 
@@ -43,7 +43,7 @@ static void feed_open(struct feed *f, const char *yaml)
 
 static void feed_close(struct feed *f)
 {
-    assert_int_equal(f->interner.cohorts.n, 0);
+    assert_int_equal(f->interner.template_groups.n, 0);
     assert_int_equal(f->interner.private_bytes, 0);
     page_free(&f->page);
     intern_free(&f->interner);
@@ -60,7 +60,7 @@ static struct source source_open(struct feed *f, const struct label *labels, siz
     struct labels wire = labels_from(&f->arena, labels, n);
     struct source s = {.tables = mem_alloc(target_labels_size(wire.count)), .id = labels_hash(wire)};
     target_labels_init(&s.labels, s.tables, wire);
-    s.cohort = cohort_get(&f->interner, f->run, &s.labels);
+    s.templates = template_group_get(&f->interner, f->run, &s.labels);
     return s;
 }
 
@@ -71,8 +71,8 @@ static struct source standard_source(struct feed *f)
 
 static void source_close(struct feed *f, struct source *s)
 {
-    exposed_clear(&s->last, &f->interner);
-    cohort_unref(&f->interner, s->cohort);
+    scrape_cache_clear(&s->last, &f->interner);
+    template_group_unref(&f->interner, s->templates);
     mem_free(s->tables);
 }
 
@@ -80,7 +80,7 @@ static bool show(struct feed *f, struct source *s, const char *text, int64_t t)
 {
     struct page *p = &f->page;
     recorder_forget(&f->sink);
-    page_start(p, s->id, &s->labels, s->cohort, &s->last, str_of(text), t);
+    page_start(p, s->id, &s->labels, s->templates, &s->last, str_of(text), t);
     enum page_state state;
     while ((state = page_parse(p, 3)) == PAGE_MORE) {
     }
@@ -93,7 +93,7 @@ static bool show(struct feed *f, struct source *s, const char *text, int64_t t)
     }
     while (page_write(p)) {
     }
-    while (page_write_gone(p, t)) {
+    while (page_mark_vanished(p, t)) {
     }
     while (page_adopt(p, 3)) {
     }
@@ -160,7 +160,7 @@ static void of_two_texts_that_are_one_series_the_first_counts(void **state)
 {
     WITH("{job_name: j, metric_relabel_configs: [{regex: cpu, action: labeldrop}]}");
     assert_true(show(&f, &s, "m{cpu=\"0\"} 1\nm{cpu=\"1\"} 2\n", 1000));
-    assert_int_equal(f.page.twins, 1);
+    assert_int_equal(f.page.duplicates, 1);
     assert_line(&f.sink, "m{instance=\"i:1\", job=\"j\"} 1 @1000");
     assert_int_equal(f.sink.samples, 1);
     assert_true(show(&f, &s, "m{cpu=\"0\"} 3\nm{cpu=\"1\"} 4\n", 2000)); /* the same page once more */
@@ -257,7 +257,7 @@ static void a_target_ends_while_a_page_is_read(void **state)
     struct source other = source_open(&f, (struct label[]){{STR("job"), STR("j")}, {STR("instance"), STR("i:2")}}, 2);
     marker_writer_init(&ended, &f.interner, &f.sink.sink);
     assert_true(show(&f, &other, "a 1\nb 1\nc 1\n", 1000));
-    page_start(p, s.id, &s.labels, s.cohort, &s.last, STR("a 2\nb 2\nc 2\nd 2\n"), 2000);
+    page_start(p, s.id, &s.labels, s.templates, &s.last, STR("a 2\nb 2\nc 2\nd 2\n"), 2000);
     assert_int_equal(page_parse(p, 2), PAGE_MORE);
     recorder_forget(&f.sink);
     markers_end_all(&ended, other.id, &other.labels, &other.last, 2000);
@@ -269,7 +269,7 @@ static void a_target_ends_while_a_page_is_read(void **state)
     }
     while (page_write(p)) {
     }
-    while (page_write_gone(p, 2000)) {
+    while (page_mark_vanished(p, 2000)) {
     }
     while (page_adopt(p, 3)) {
     }
@@ -315,7 +315,7 @@ static void own_timestamps_have_no_end(void **state)
     assert_true(show(&f, &s, "a 1 500\na 2 600\nb 1\nc 1 700\n", 1000));
     assert_line(&f.sink, "a{instance=\"i:1\", job=\"j\"} 1 @500");
     assert_line(&f.sink, "a{instance=\"i:1\", job=\"j\"} 2 @600");
-    assert_int_equal(f.page.twins, 0);
+    assert_int_equal(f.page.duplicates, 0);
     assert_true(show(&f, &s, "c 1\n", 2000));
     assert_int_equal(recorder_containing(&f.sink, "stale"), 1);
     assert_line(&f.sink, "b{instance=\"i:1\", job=\"j\"} stale @2000");
@@ -409,7 +409,7 @@ static void bounds_are_spelled_as_prometheus_does(void **state)
     f.job.page.spells_bounds = true;
     for (int64_t t = 1000; t <= 3000; t += 1000) {
         assert_true(show(&f, &s, page, t));
-        assert_int_equal(f.page.twins, 1); /* le="inf" is le="+Inf" */
+        assert_int_equal(f.page.duplicates, 1); /* le="inf" is le="+Inf" */
         assert_int_equal(f.sink.samples, LEN(labels));
         for (size_t i = 0; i < LEN(labels); i++) {
             char line[200];
@@ -497,8 +497,8 @@ static void targets_share_texts_and_keep_their_labels(void **state UNUSED)
     struct source a = source_open(&f, (struct label[]){{STR("instance"), STR("a")}, {STR("zone"), STR("z1")}}, 2);
     struct source b = source_open(&f, (struct label[]){{STR("instance"), STR("longer")}, {STR("zone"), STR("z1")}}, 2);
     struct source c = source_open(&f, (struct label[]){{STR("instance"), STR("c")}, {STR("zone"), STR("z2")}}, 2);
-    assert_ptr_equal(a.cohort, b.cohort);
-    assert_ptr_not_equal(a.cohort, c.cohort); /* the rules read zone */
+    assert_ptr_equal(a.templates, b.templates);
+    assert_ptr_not_equal(a.templates, c.templates); /* the rules read zone */
     assert_true(show(&f, &a, "m{x=\"1\"} 1\n", 1000));
     size_t one = f.interner.private_bytes;
     assert_true(one > 0);
@@ -549,9 +549,9 @@ static void new_rules_keep_what_they_do_not_change(void **state UNUSED)
                   "{job_name: j, metric_relabel_configs: [{source_labels: [__name__], regex: b, action: drop}]}",
                   &other);
     struct job_run *run = job_run_new(f.generation, &other, &err);
-    struct cohort *c = cohort_get(&f.interner, run, &s.labels);
-    cohort_unref(&f.interner, s.cohort);
-    s.cohort = c;
+    struct template_group *c = template_group_get(&f.interner, run, &s.labels);
+    template_group_unref(&f.interner, s.templates);
+    s.templates = c;
     assert_true(show(&f, &s, "a 2\nb 2\n", 2000));
     assert_int_equal(f.page.added, 0);
     assert_line(&f.sink, "a{instance=\"i:1\", job=\"j\"} 2 @2000");

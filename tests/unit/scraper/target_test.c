@@ -10,9 +10,9 @@
 struct made {
     struct arena arena;
     struct scrape_job job;
-    struct target_maker maker;
+    struct target_builder maker;
     struct target *target;
-    enum target_made how;
+    enum target_result how;
     struct err err;
 };
 
@@ -27,9 +27,9 @@ static void make(struct made *m, const char *yaml)
 
 static void unmake(struct made *m)
 {
-    if (m->how == TARGET_MADE)
+    if (m->how == TARGET_CREATED)
         target_unref(m->target);
-    target_maker_free(&m->maker);
+    target_builder_free(&m->maker);
     arena_free(&m->arena);
 }
 
@@ -38,7 +38,7 @@ static void expect(const char *yaml, const char *url, const char *labels)
     struct made m;
     struct buf text = {0};
     make(&m, yaml);
-    if (m.how != TARGET_MADE)
+    if (m.how != TARGET_CREATED)
         fail_msg("%s", m.err.text);
     labels_print(&text, m.target->labels.wire);
     assert_string_equal(m.target->url.p, url);
@@ -82,7 +82,7 @@ static void expect_params(const char *yaml, bool keep, const char *url)
     m.job.keep_params = keep;
     struct target_source from = {.address = STR("h:1"), .mechanism = "static"};
     m.how = target_make(&m.maker, &m.job, 0, &from, &m.target, &m.err);
-    assert_int_equal(m.how, TARGET_MADE);
+    assert_int_equal(m.how, TARGET_CREATED);
     assert_string_equal(m.target->url.p, url);
     unmake(&m);
 }
@@ -119,7 +119,7 @@ static void the_instance_may_be_the_host_alone(void **state UNUSED)
         m.job.instance_is_host = true;
         struct target_source from = {.address = str_of(pairs[i][1]), .mechanism = "static"};
         m.how = target_make(&m.maker, &m.job, 0, &from, &m.target, &m.err);
-        assert_int_equal(m.how, TARGET_MADE);
+        assert_int_equal(m.how, TARGET_CREATED);
         struct str instance = labels_get(m.target->labels.wire, STR("instance"));
         if (!str_is(instance, pairs[i][2]))
             fail_msg("%s: %.*s", pairs[i][1], STR_ARG(instance));

@@ -68,7 +68,7 @@ static void a_lane_that_switches_late_keeps_the_order(void **state UNUSED)
     write_away(1);
     rig_apply_at_once(&d, 1);
     turn(); /* all have adopted the plan; main has not told them to switch */
-    writer_lane_switch(&rig.writer->lanes[0], plan_ref(rig.writer->plan));
+    writer_lane_switch(&rig.writer->lanes[0], topology_ref(rig.writer->topology));
     write_away(2);
     loop_turn(rig.lanes[1], 0);
     int64_t until = clock_mono_ms() + 20000;

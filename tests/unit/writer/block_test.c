@@ -20,10 +20,10 @@ static struct labels series_labels(unsigned i)
     return labels_from(&arena, items, 2);
 }
 
-static void add(struct pile *p, unsigned i, int64_t t)
+static void add(struct pending *p, unsigned i, int64_t t)
 {
     struct sample s = {t, i};
-    pile_add(p, series_labels(i), &(struct series_in){.samples = &s, .n_samples = 1});
+    pending_add(p, series_labels(i), &(struct series_in){.samples = &s, .n_samples = 1});
 }
 
 static unsigned count(struct str raw)
@@ -42,12 +42,12 @@ static unsigned count(struct str raw)
 
 static struct block *filled(unsigned n)
 {
-    struct pile p = {0};
-    pile_mark(&p);
+    struct pending p = {0};
+    pending_mark(&p);
     for (unsigned i = 0; i < n; i++)
         add(&p, i, 1000 + i);
     struct block *b = block_pack(&packer, CODEC_ZSTD, buf_str(&p.raw), n, 1000, 1000 + n - 1);
-    pile_free(&p);
+    pending_free(&p);
     return b;
 }
 
@@ -56,7 +56,7 @@ static unsigned samples_in(const struct block *b)
     struct buf raw = {0};
     struct err err;
     struct zstd *z = zstd_new();
-    assert_true(unpack(b->codec, z, str_n(b->bytes, b->n), 1 << 20, &raw, &err));
+    assert_true(decompress(b->codec, z, str_n(b->bytes, b->n), 1 << 20, &raw, &err));
     unsigned n = count(buf_str(&raw));
     buf_free(&raw);
     zstd_free(z);
@@ -142,29 +142,29 @@ static void a_sample_and_a_histogram_part(void **state)
 static void piles_cut_and_take_back(void **state)
 {
     (void)state;
-    struct pile p = {0};
-    pile_mark(&p);
+    struct pending p = {0};
+    pending_mark(&p);
     for (unsigned i = 0; i < 4500; i++)
         add(&p, i, i);
-    assert_int_equal(p.n_pieces, 2);
-    assert_int_equal(p.pieces[0].n_samples, BLOCK_SAMPLES);
-    assert_int_equal(p.pieces[1].t_min, BLOCK_SAMPLES);
+    assert_int_equal(p.n_blocks, 2);
+    assert_int_equal(p.blocks[0].n_samples, BLOCK_SAMPLES);
+    assert_int_equal(p.blocks[1].t_min, BLOCK_SAMPLES);
     assert_int_equal(p.open.n_samples, 500);
     p.touched = false;
     size_t n = p.raw.n;
-    pile_mark(&p);
+    pending_mark(&p);
     for (unsigned i = 0; i < 3000; i++)
         add(&p, i, i);
-    pile_rollback(&p);
+    pending_rollback(&p);
     assert_int_equal(p.raw.n, n);
-    assert_int_equal(p.n_pieces, 2);
+    assert_int_equal(p.n_blocks, 2);
     assert_int_equal(p.open.n_samples, 500);
-    struct pile to = {0};
-    pile_join(&to, &p);
+    struct pending to = {0};
+    pending_join(&to, &p);
     assert_int_equal(count(buf_str(&to.raw)), 4500);
-    assert_int_equal(to.n_pieces, 2);
-    pile_free(&to);
-    pile_free(&p);
+    assert_int_equal(to.n_blocks, 2);
+    pending_free(&to);
+    pending_free(&p);
 }
 
 int main(void)

@@ -73,7 +73,7 @@ static void write_blocks(struct queue *q, unsigned shard, uint64_t from, uint64_
         b->t_min = b->t_max = (int64_t)i + 1;
         b->raw_n = 160;
         memset(b->bytes, (int)i, SIZE);
-        queue_write(fault_shard(q, shard), b, i, (struct waiting){0});
+        queue_write(fault_shard(q, shard), b, i, (struct pending_acks){0});
     }
 }
 

@@ -26,11 +26,11 @@ static char dir[256];
 static atomic_bool hang;
 
 /* Takes the place of the C library's: a disk that hangs. */
-ssize_t pwritev(int fd, const struct iovec *parts, int n, off_t at)
+ssize_t pwritev(int fd, const struct iovec *stripes, int n, off_t at)
 {
     while (atomic_load(&hang))
         usleep(1000);
-    return (ssize_t)syscall(SYS_pwritev, fd, parts, n, at, 0);
+    return (ssize_t)syscall(SYS_pwritev, fd, stripes, n, at, 0);
 }
 
 ssize_t pread(int fd, void *to, size_t n, off_t at)
@@ -71,7 +71,7 @@ static struct queue_shard *only_shard(struct queue *q)
     return g[n - 1].shards[0];
 }
 
-static void put_blocks(struct queue *q, uint64_t from, uint64_t to, struct waiting who)
+static void put_blocks(struct queue *q, uint64_t from, uint64_t to, struct pending_acks who)
 {
     for (uint64_t i = from; i < to; i++) {
         struct block *b = block_new(SIZE);
@@ -107,7 +107,7 @@ static unsigned read_memory(struct queue *q, uint64_t from, uint64_t *first)
 static void stall(struct queue *q)
 {
     atomic_store(&hang, true);
-    put_blocks(q, 0, 1, (struct waiting){0});
+    put_blocks(q, 0, 1, (struct pending_acks){0});
     usleep((STALLED_MS + 100) * 1000);
 }
 
@@ -118,7 +118,7 @@ static void a_hung_disk_costs_no_more_than_its_limit(void **state UNUSED)
     struct queue *q = hang_queue((struct queue_limits){.max_memory = LIMIT * (SIZE + 200)});
     stall(q);
     assert_false(queue_read_memory(only_shard(q), &(struct queue_read){.from = UINT64_MAX}) == false);
-    put_blocks(q, 1, ALL, (struct waiting){0});
+    put_blocks(q, 1, ALL, (struct pending_acks){0});
     assert_true(queue_failing(q));
     assert_true(queue_unwritten_bytes(q) <= LIMIT * (SIZE + 200));
     unsigned kept = read_memory(q, 1, &first);
@@ -140,9 +140,9 @@ static void delivered_blocks_do_not_wait_for_the_disk(void **state UNUSED)
     struct queue *q = hang_queue((struct queue_limits){.max_memory = 10 * SIZE});
     queue_hold(only_shard(q), UINT64_MAX);
     atomic_store(&hang, true);
-    put_blocks(q, 0, ALL, (struct waiting){0});
+    put_blocks(q, 0, ALL, (struct pending_acks){0});
     usleep((STALLED_MS + 100) * 1000);
-    put_blocks(q, ALL, ALL + 1, (struct waiting){0});
+    put_blocks(q, ALL, ALL + 1, (struct pending_acks){0});
     assert_int_equal(read_memory(q, 1, &first), ALL);
     queue_ack(only_shard(q), ALL);
     assert_int_equal(read_memory(q, ALL, &first), 1);
@@ -167,8 +167,8 @@ static void a_push_waits_only_so_long(void **state UNUSED)
     loop_set_clock(home, (struct loop_clock){fake_clock, fake_clock, NULL});
     struct queue *q = hang_queue((struct queue_limits){0});
     atomic_store(&hang, true);
-    struct receipt *r = receipt_new(home, on_told, NULL);
-    put_blocks(q, 0, 1, (struct waiting){.receipts = (struct receipt *const[]){r}, .n = 1});
+    struct ack *r = ack_new(home, on_told, NULL);
+    put_blocks(q, 0, 1, (struct pending_acks){.acks = (struct ack *const[]){r}, .n = 1});
     for (fake_ms = 0; fake_ms < RECEIPT_MS; fake_ms += RECEIPT_MS / 4) {
         loop_turn(home, 0);
         assert_int_equal(told, 0);
@@ -187,7 +187,7 @@ static void the_end_does_not_wait(void **state UNUSED)
 {
     struct queue *q = hang_queue((struct queue_limits){0});
     atomic_store(&hang, true);
-    put_blocks(q, 0, 3, (struct waiting){0});
+    put_blocks(q, 0, 3, (struct pending_acks){0});
     int64_t begin = clock_mono_ms();
     queue_end(q, 100, NULL, NULL);
     assert_false(queue_ended(q));
@@ -205,7 +205,7 @@ static void blocks_that_the_end_cannot_write_are_counted(void **state UNUSED)
         struct queue *q = hang_queue((struct queue_limits){.max_memory = 1 << 20});
         uint64_t begin = queue_shard_state(only_shard(q)).next;
         rig_limit_files(1);
-        put_blocks(q, begin, begin + 10, (struct waiting){0});
+        put_blocks(q, begin, begin + 10, (struct pending_acks){0});
         queue_ack(only_shard(q), begin + 3);
         queue_end(q, 600, NULL, NULL);
         usleep(200000);
@@ -225,7 +225,7 @@ static void blocks_in_deleted_files_are_counted_at_the_end(void **state UNUSED)
 {
     char command[600];
     struct queue *q = hang_queue((struct queue_limits){0});
-    put_blocks(q, 0, 10, (struct waiting){0});
+    put_blocks(q, 0, 10, (struct pending_acks){0});
     while (queue_bytes(q) < 10 * SIZE)
         usleep(1000);
     snprintf(command, sizeof command, "rm -rf %s && touch %s", dir, dir);
@@ -241,7 +241,7 @@ static void a_delivered_backlog_is_freed(void **state UNUSED)
 {
     enum { ALL = 300 };
     struct queue *q = hang_queue((struct queue_limits){0});
-    put_blocks(q, 0, ALL, (struct waiting){0});
+    put_blocks(q, 0, ALL, (struct pending_acks){0});
     queue_close(q);
     q = hang_queue((struct queue_limits){0});
     char path[400];
@@ -252,7 +252,7 @@ static void a_delivered_backlog_is_freed(void **state UNUSED)
     for (int64_t until = clock_mono_ms() + 5000; stat(path, &st) == 0 && clock_mono_ms() < until;)
         usleep(1000);
     assert_int_equal(stat(path, &st), -1);
-    put_blocks(q, ALL, ALL + 1, (struct waiting){0});
+    put_blocks(q, ALL, ALL + 1, (struct pending_acks){0});
     queue_close(q);
     q = hang_queue((struct queue_limits){0});
     assert_int_equal(queue_shard_state(only_shard(q)).first, ALL);
@@ -333,7 +333,7 @@ static void a_taken_directory_is_left_alone(void **state UNUSED)
     delete_queues();
     assert_true(locked_by_child(child));
     usleep(1500000);
-    put_blocks(q, 0, 5, (struct waiting){0});
+    put_blocks(q, 0, 5, (struct pending_acks){0});
     usleep(300000);
     assert_int_equal(stat(path, &st), -1);
     assert_true(queue_unwritten_bytes(q) > 5 * SIZE);
@@ -360,7 +360,7 @@ static void opening_is_interrupted(void **state UNUSED)
         b->t_min = b->t_max = 1;
         b->raw_n = 16;
         memset(b->bytes, 0, 10);
-        queue_write(only_shard(q), b, i, (struct waiting){0});
+        queue_write(only_shard(q), b, i, (struct pending_acks){0});
     }
     queue_close(q);
     int64_t begin = clock_mono_ms();
@@ -381,7 +381,7 @@ static void a_hung_disk_does_not_hold_the_start(void **state UNUSED)
 {
     struct err err = {0};
     struct queue *q = hang_queue((struct queue_limits){0});
-    put_blocks(q, 0, 10, (struct waiting){0});
+    put_blocks(q, 0, 10, (struct pending_acks){0});
     queue_close(q);
     atomic_store(&hang, true);
     int64_t begin = clock_mono_ms();

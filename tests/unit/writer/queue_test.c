@@ -99,7 +99,7 @@ static void survives_reopening(void **state)
     home = loop_new();
     struct queue *q = open_queue(2);
     for (uint32_t i = 0; i < 40; i++)
-        queue_write(shard_of(q, 1), numbered(i, 1000), i, (struct waiting){0});
+        queue_write(shard_of(q, 1), numbered(i, 1000), i, (struct pending_acks){0});
     queue_ack(shard_of(q, 1), 10);
     queue_close(q);
     q = open_queue(2);
@@ -135,7 +135,7 @@ static void damage_costs_one_record(void **state)
     struct queue *q = open_queue(1);
     enum { SIZE = 500, RECORD = RECORD_HEADER + SIZE };
     for (uint32_t i = 0; i < 10; i++)
-        queue_write(shard_of(q, 0), numbered(i, SIZE), i, (struct waiting){0});
+        queue_write(shard_of(q, 0), numbered(i, SIZE), i, (struct pending_acks){0});
     queue_close(q);
     char path[300];
     snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", dir, 0);
@@ -150,7 +150,7 @@ static void damage_costs_one_record(void **state)
     for (unsigned i = 0; i < r.n; i++)
         assert_int_equal(r.items[i].seq, left[i]);
     drop(&r);
-    queue_write(shard_of(q, 0), numbered(99, SIZE), 9, (struct waiting){0}); /* and it goes on behind the tear */
+    queue_write(shard_of(q, 0), numbered(99, SIZE), 9, (struct pending_acks){0}); /* and it goes on behind the tear */
     read_from(shard_of(q, 0), &r, 9);
     assert_int_equal(r.n, 1);
     assert_int_equal(number_of(r.items[0].block), 99);
@@ -169,9 +169,9 @@ static void a_record_within_a_body_is_not_read(void **state)
     record_encode(outer->bytes + 200, inner, 1);
     memcpy(outer->bytes + 200 + RECORD_HEADER, inner->bytes, inner->n);
     block_unref(inner);
-    queue_write(shard_of(q, 0), numbered(0, 100), 0, (struct waiting){0});
-    queue_write(shard_of(q, 0), outer, 1, (struct waiting){0});
-    queue_write(shard_of(q, 0), numbered(2, 100), 2, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(0, 100), 0, (struct pending_acks){0});
+    queue_write(shard_of(q, 0), outer, 1, (struct pending_acks){0});
+    queue_write(shard_of(q, 0), numbered(2, 100), 2, (struct pending_acks){0});
     queue_close(q);
     char path[300];
     snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", dir, 0);
@@ -196,7 +196,7 @@ static void wrong_lengths_hide_nothing(void **state)
     enum { SIZE = 500, RECORD = RECORD_HEADER + SIZE };
     struct queue *q = open_queue(1);
     for (uint32_t i = 0; i < 10; i++)
-        queue_write(shard_of(q, 0), numbered(i, SIZE), i, (struct waiting){0});
+        queue_write(shard_of(q, 0), numbered(i, SIZE), i, (struct pending_acks){0});
     queue_close(q);
     char path[300];
     snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", dir, 0);
@@ -235,17 +235,17 @@ static void a_large_block_hurts_no_other(void **state)
     struct err err = {0};
     struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = 1, .limits.max_bytes = LIMIT}, &err);
     assert_non_null(q);
-    queue_write(shard_of(q, 0), numbered(1, 100), 0, (struct waiting){0});
-    queue_write(shard_of(q, 0), numbered(2, LIMIT / 2), 1, (struct waiting){0});
-    queue_write(shard_of(q, 0), numbered(3, 100), 2, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(1, 100), 0, (struct pending_acks){0});
+    queue_write(shard_of(q, 0), numbered(2, LIMIT / 2), 1, (struct pending_acks){0});
+    queue_write(shard_of(q, 0), numbered(3, 100), 2, (struct pending_acks){0});
     struct queue_read r;
     read_from(shard_of(q, 0), &r, 0);
     assert_int_equal(r.n, 3);
     assert_int_equal(queue_stats(q)->blocks_dropped, 0);
     drop(&r);
     queue_hold(shard_of(q, 0), 0);
-    queue_write(shard_of(q, 0), numbered(4, 2 * LIMIT), 3, (struct waiting){0});
-    queue_write(shard_of(q, 0), numbered(5, 100), 4, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(4, 2 * LIMIT), 3, (struct pending_acks){0});
+    queue_write(shard_of(q, 0), numbered(5, 100), 4, (struct pending_acks){0});
     read_from(shard_of(q, 0), &r, 0);
     assert_int_equal(r.n, 1);
     assert_int_equal(number_of(r.items[0].block), 5);
@@ -265,7 +265,7 @@ static void random_damage_never_misleads(void **state)
         struct queue *q = open_queue(1);
         struct queue_state st = queue_shard_state(shard_of(q, 0));
         for (uint32_t i = 0; i < BLOCKS; i++)
-            queue_write(shard_of(q, 0), numbered((uint32_t)st.next + i, 100 + (size_t)rand() % 900), st.next + i, (struct waiting){0});
+            queue_write(shard_of(q, 0), numbered((uint32_t)st.next + i, 100 + (size_t)rand() % 900), st.next + i, (struct pending_acks){0});
         queue_ack(shard_of(q, 0), st.next);
         queue_close(q);
         char command[400];
@@ -289,7 +289,7 @@ static void another_number_of_shards_waits(void **state)
     (void)state;
     home = loop_new();
     struct queue *q = open_queue(2);
-    queue_write(shard_of(q, 0), numbered(1, 100), 0, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(1, 100), 0, (struct pending_acks){0});
     queue_close(q);
     q = open_queue(4);
     const struct queue_generation *g;
@@ -313,7 +313,7 @@ static void old_segments_go_first(void **state)
     struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = 1, .limits.max_bytes = 40 << 20}, &err);
     assert_non_null(q);
     for (uint32_t i = 0; i < 100; i++)
-        queue_write(shard_of(q, 0), numbered(i, 1 << 20), i, (struct waiting){0});
+        queue_write(shard_of(q, 0), numbered(i, 1 << 20), i, (struct pending_acks){0});
     struct queue_read r;
     read_from(shard_of(q, 0), &r, 0);
     assert_true(r.n > 0 && r.items[0].seq > 0);
@@ -334,7 +334,7 @@ static void small_limits_hold(void **state)
     struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = SHARDS, .limits.max_bytes = LIMIT}, &err);
     assert_non_null(q);
     for (uint32_t i = 0; i < BLOCKS; i++)
-        queue_write(shard_of(q, i % SHARDS), numbered(i, SIZE), i / SHARDS, (struct waiting){0});
+        queue_write(shard_of(q, i % SHARDS), numbered(i, SIZE), i / SHARDS, (struct pending_acks){0});
     struct queue_read r;
     for (unsigned i = 0; i < SHARDS; i++) {
         read_from(shard_of(q, i), &r, 0);
@@ -346,7 +346,7 @@ static void small_limits_hold(void **state)
     unsigned long long dropped = queue_stats(q)->blocks_dropped;
     queue_limit(q, &(struct queue_limits){.max_bytes = LIMIT, .keep_all = true});
     for (uint32_t i = 0; i < BLOCKS; i++)
-        queue_write(shard_of(q, 0), numbered(i, SIZE), BLOCKS / SHARDS + i, (struct waiting){0});
+        queue_write(shard_of(q, 0), numbered(i, SIZE), BLOCKS / SHARDS + i, (struct pending_acks){0});
     queue_close(q);
     q = open_queue(SHARDS);
     assert_int_equal(queue_shard_state(shard_of(q, 0)).next, BLOCKS / SHARDS + BLOCKS);
@@ -373,7 +373,7 @@ static void a_torn_position_costs_one_step(void **state)
         struct queue *q = open_queue(1);
         uint64_t begin = queue_shard_state(shard_of(q, 0)).next;
         for (uint32_t i = 0; i < 20; i++)
-            queue_write(shard_of(q, 0), numbered(i, 100), begin + i, (struct waiting){0});
+            queue_write(shard_of(q, 0), numbered(i, 100), begin + i, (struct pending_acks){0});
         for (uint64_t i = 2; i <= 10; i += 2) {
             queue_ack(shard_of(q, 0), begin + i);
             read_from(shard_of(q, 0), &r, begin + 20); /* else the io thread may take them together */
@@ -395,7 +395,7 @@ static void what_cannot_be_opened_is_not_given_up(void **state)
     (void)state;
     home = loop_new();
     struct queue *q = open_queue(1);
-    queue_write(shard_of(q, 0), numbered(1, 100), 0, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(1, 100), 0, (struct pending_acks){0});
     queue_close(q);
     q = open_queue(1);
     char path[300], away[310];
@@ -427,7 +427,7 @@ static void a_file_without_records_is_no_trap(void **state)
     struct queue *q = open_queue(1);
     enum { FIRST = 3 };
     for (uint32_t i = 0; i < FIRST; i++)
-        queue_write(shard_of(q, 0), numbered(i, 8 << 20), i, (struct waiting){0});
+        queue_write(shard_of(q, 0), numbered(i, 8 << 20), i, (struct pending_acks){0});
     queue_close(q);
     char path[300];
     snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", dir, FIRST);
@@ -437,7 +437,7 @@ static void a_file_without_records_is_no_trap(void **state)
     q = open_queue(1);
     assert_int_equal(queue_shard_state(shard_of(q, 0)).next, FIRST);
     for (uint32_t i = FIRST; i < 3 * FIRST; i++)
-        queue_write(shard_of(q, 0), numbered(i, 8 << 20), i, (struct waiting){0});
+        queue_write(shard_of(q, 0), numbered(i, 8 << 20), i, (struct pending_acks){0});
     queue_close(q);
     q = open_queue(1);
     struct queue_read r;
@@ -458,7 +458,7 @@ static void nothing_is_written_twice(void **state)
     struct queue *q = open_queue(1);
     for (int round = 0; round < 2; round++)
         for (uint32_t i = 0; i < 10; i++)
-            queue_write(shard_of(q, 0), numbered(i, 100), i, (struct waiting){0});
+            queue_write(shard_of(q, 0), numbered(i, 100), i, (struct pending_acks){0});
     queue_close(q);
     q = open_queue(1);
     assert_int_equal(queue_shard_state(shard_of(q, 0)).next, 10);
@@ -473,15 +473,15 @@ static void a_torn_header_hides_nothing(void **state)
     home = loop_new();
     enum { SIZE = 1000, TORN = 5000, AFTER = 5 };
     struct queue *q = open_queue(1);
-    queue_write(shard_of(q, 0), numbered(0, SIZE), 0, (struct waiting){0});
-    queue_write(shard_of(q, 0), numbered(1, TORN), 1, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(0, SIZE), 0, (struct pending_acks){0});
+    queue_write(shard_of(q, 0), numbered(1, TORN), 1, (struct pending_acks){0});
     queue_close(q);
     char path[300];
     snprintf(path, sizeof path, "%s/g0001-s01/00/%016x.seg", dir, 0);
     assert_int_equal(truncate(path, RECORD_HEADER + SIZE + RECORD_HEADER + 100), 0);
     q = open_queue(1);
     for (uint32_t i = 0; i < AFTER; i++)
-        queue_write(shard_of(q, 0), numbered(1 + i, SIZE), 1 + i, (struct waiting){0});
+        queue_write(shard_of(q, 0), numbered(1 + i, SIZE), 1 + i, (struct pending_acks){0});
     queue_close(q);
     q = open_queue(1);
     assert_int_equal(queue_shard_state(shard_of(q, 0)).next, 1 + AFTER);
@@ -504,9 +504,9 @@ static void what_was_missed_is_written_later(void **state)
     struct queue *q = open_queue(1);
     struct queue_read r;
     rig_limit_files(4000);
-    queue_write(shard_of(q, 0), numbered(0, 1000), 0, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(0, 1000), 0, (struct pending_acks){0});
     for (uint32_t i = 1; i < 4; i++)
-        queue_write(shard_of(q, 0), numbered(i, i == 3 ? 100 : 5000), i, (struct waiting){0}); /* the last would fit */
+        queue_write(shard_of(q, 0), numbered(i, i == 3 ? 100 : 5000), i, (struct pending_acks){0}); /* the last would fit */
     read_from(shard_of(q, 0), &r, 0);
     assert_int_equal(r.n, 4); /* one from disk, the others from memory */
     for (unsigned i = 0; i < r.n; i++)
@@ -518,7 +518,7 @@ static void what_was_missed_is_written_later(void **state)
     read_from(shard_of(q, 0), &r, 2); /* behind the acknowledgement */
     drop(&r);
     rig_unlimit_files();
-    queue_write(shard_of(q, 0), numbered(4, 1000), 4, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(4, 1000), 4, (struct pending_acks){0});
     queue_close(q);
     q = open_queue(1);
     read_from(shard_of(q, 0), &r, queue_shard_state(shard_of(q, 0)).first);
@@ -536,7 +536,7 @@ static void foreign_names_are_ignored(void **state)
     (void)state;
     home = loop_new();
     struct queue *q = open_queue(1);
-    queue_write(shard_of(q, 0), numbered(7, 100), 0, (struct waiting){0});
+    queue_write(shard_of(q, 0), numbered(7, 100), 0, (struct pending_acks){0});
     queue_close(q);
     char path[300], command[3000];
     snprintf(path, sizeof path, "%s/g0001-s01/00", dir);
@@ -549,7 +549,7 @@ static void foreign_names_are_ignored(void **state)
     assert_int_equal(queue_generations(q, &g), 1);
     assert_int_equal(queue_shard_state(shard_of(q, 0)).next, 1);
     for (uint32_t i = 1; i < 4; i++) { /* each name that was taken is one that the queue needs */
-        queue_write(shard_of(q, 0), numbered(i, SEGMENT_BYTES), i, (struct waiting){0});
+        queue_write(shard_of(q, 0), numbered(i, SEGMENT_BYTES), i, (struct pending_acks){0});
         struct queue_read r;
         read_from(shard_of(q, 0), &r, i);
         assert_true(r.n == 1 && r.items[0].seq == i);
@@ -576,7 +576,7 @@ static void the_position_needs_no_space(void **state)
         struct stat st;
         assert_true(stat(path, &st) == 0 && st.st_size == POSITION_BYTES);
         uint64_t next = queue_shard_state(shard_of(q, 0)).next;
-        queue_write(shard_of(q, 0), numbered(1, 100), next, (struct waiting){0});
+        queue_write(shard_of(q, 0), numbered(1, 100), next, (struct pending_acks){0});
         rig_limit_files(POSITION_BYTES);
         queue_ack(shard_of(q, 0), next + 1);
         struct queue_read r;

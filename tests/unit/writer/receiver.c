@@ -69,7 +69,7 @@ static int judge(struct receiver *r, struct str head, struct str body, struct zs
         return status;
     if (zstd && atomic_load(&r->no_zstd))
         return 415;
-    if (!unpack(zstd ? CODEC_ZSTD : CODEC_SNAPPY, z, body, 64 << 20, &raw, &err))
+    if (!decompress(zstd ? CODEC_ZSTD : CODEC_SNAPPY, z, body, 64 << 20, &raw, &err))
         status = 400;
     else
         status = keep(r, buf_str(&raw), status);

@@ -107,48 +107,48 @@ static void a_lane_does_not_wait(void **state)
 {
     (void)state;
     struct recent *store = recent_new(&(struct recent_conf){.budget = 64 << 20}, 1, 0);
-    struct part *p = &store->parts[0];
+    struct stripe *p = &store->stripes[0];
     double staged = stats_sum(&recent_intake_stats, 0);
-    part_lock(p);
+    stripe_lock(p);
     put(store, "a", 10, 1);
     put(store, "a", 10, 2); /* the first value of a time stays: order matters */
     put(store, "a", 20, 3);
-    part_unlock(p);
+    stripe_unlock(p);
     assert_true(stats_sum(&recent_intake_stats, 0) == staged + 3);
-    part_lock(p);
+    stripe_lock(p);
     assert_int_equal(p->samples, 2);
-    part_unlock(p);
+    stripe_unlock(p);
     assert_int_equal(oldest_last(store, 1), 20);
-    part_lock(p);
+    stripe_lock(p);
     put(store, "a", 30, 4);
-    part_unlock(p);
+    stripe_unlock(p);
     put(store, "a", 40, 5); /* the next batch takes what is staged, and before itself */
     assert_int_equal(p->samples, 4);
     assert_int_equal(atomic_load(&p->staged_bytes), 0);
-    part_lock(p);
+    stripe_lock(p);
     put(store, "b", 30, 4); /* freed with the store */
-    part_unlock(p);
+    stripe_unlock(p);
     recent_unref(store);
 }
 
-struct holder { struct part *part; atomic_bool holding, may_free, free; };
+struct holder { struct stripe *stripe; atomic_bool holding, may_free, free; };
 static void hold_lock(void *arg)
 {
     struct holder *h = arg;
-    part_lock(h->part);
+    stripe_lock(h->stripe);
     atomic_store(&h->holding, true);
     while (!atomic_load(&h->may_free))
         usleep(100);
     usleep(20000); /* the lane waits by now */
     atomic_store(&h->free, true);
-    part_unlock(h->part);
+    stripe_unlock(h->stripe);
 }
 
 static void what_is_staged_is_bounded(void **state)
 {
     (void)state;
     struct recent *store = recent_new(&(struct recent_conf){.budget = 256 << 20}, 1, 0);
-    struct holder h = {.part = &store->parts[0]};
+    struct holder h = {.stripe = &store->stripes[0]};
     struct buf b = {0};
     while (b.n < 3 << 20)
         append(&b, "a", 1, 1);
@@ -159,11 +159,11 @@ static void what_is_staged_is_bounded(void **state)
     recent_take(store, 0, buf_str(&b), 1);
     recent_take(store, 0, buf_str(&b), 1);
     assert_false(atomic_load(&h.free));
-    assert_int_equal(atomic_load(&h.part->staged_bytes), 2 * b.n);
+    assert_int_equal(atomic_load(&h.stripe->staged_bytes), 2 * b.n);
     atomic_store(&h.may_free, true);
     recent_take(store, 0, buf_str(&b), 1); /* a third does not fit */
     assert_true(atomic_load(&h.free));
-    assert_int_equal(atomic_load(&h.part->staged_bytes), 0);
+    assert_int_equal(atomic_load(&h.stripe->staged_bytes), 0);
     thread_join(thread);
     buf_free(&b);
     recent_unref(store);

@@ -285,14 +285,14 @@ static void what_comes_twice_takes_nothing(void **state)
     (void)state;
     struct fixture f;
     start(&f, 64 << 20, 0, 1);
-    struct part *p = &f.store->parts[0];
+    struct stripe *p = &f.store->stripes[0];
     for (int64_t t = 1; t <= 500; t++) {
         for (int sender = 0; sender < 2; sender++) {
             buf_clear(&f.bytes);
             rw_append_series(&f.bytes, f.series[0].labels, &(struct sample){t, 1}, 1);
             recent_take(f.store, 0, buf_str(&f.bytes), 0);
             if (t % 100 == 0)
-                kept_seal(p, p->series[0]); /* as part_cut_slice() does */
+                recent_series_seal(p, p->series[0]); /* as stripe_cut_slice() does */
         }
     }
     assert_null(p->series[0]->rest);

@@ -58,7 +58,7 @@ static void a_long_body_changes_nothing(void **state UNUSED)
 
 /* --- the tables --------------------------------------------------------------------------------------------------- */
 
-struct verdict_case { int status; const char *text; enum codec codec; enum response_verdict verdict; };
+struct verdict_case { int status; const char *text; enum codec codec; enum response_verdict entry; };
 
 static void statuses_and_words(void **state UNUSED)
 {
@@ -111,8 +111,8 @@ static void statuses_and_words(void **state UNUSED)
         {500, "histogram_quantile failed", CODEC_SNAPPY, RESPONSE_RETRY},
         {502, "", CODEC_SNAPPY, RESPONSE_RETRY}, {503, "overloaded", CODEC_SNAPPY, RESPONSE_RETRY}};
     for (size_t i = 0; i < LEN(cases); i++) {
-        struct response r = {cases[i].status, str_of(cases[i].text)};
-        if (response_verdict(&r, cases[i].codec) != cases[i].verdict)
+        struct write_response r = {cases[i].status, str_of(cases[i].text)};
+        if (response_verdict(&r, cases[i].codec) != cases[i].entry)
             fail_msg("%d \"%s\"", cases[i].status, cases[i].text);
     }
     assert_true(response_blames_time(STR("xx Out of order sample")));

@@ -99,9 +99,9 @@ struct destination_conf rig_destination(const struct receiver *r, const char *na
     return d;
 }
 
-bool rig_try(const struct writer_plan *plan, struct err *err)
+bool rig_try(const struct writer_plan *topology, struct err *err)
 {
-    struct writer_change *c = writer_prepare(rig.writer, plan, err);
+    struct writer_change *c = writer_prepare(rig.writer, topology, err);
     if (c)
         writer_commit(c, NULL, NULL);
     return c != NULL;
@@ -134,17 +134,17 @@ void rig_apply(const struct destination_conf *d, size_t n)
     wait_until_in_force();
 }
 
-void rig_apply_plan(const struct writer_plan *plan)
+void rig_apply_plan(const struct writer_plan *topology)
 {
     struct err err = {0};
-    if (!rig_try(plan, &err))
+    if (!rig_try(topology, &err))
         fail_msg("%s", err.text);
     wait_until_in_force();
 }
 
 /* --- samples ------------------------------------------------------------------------------------------------------ */
 
-struct batch { struct loop_task task; unsigned lane; int64_t t; uint64_t source; bool receipt; };
+struct batch { struct loop_task task; unsigned lane; int64_t t; uint64_t source; bool ack; };
 static atomic_int left;
 
 static void batch_safe(void *arg UNUSED, bool ok)
@@ -170,28 +170,28 @@ static void run_batch(struct loop_task *task)
     if (sink_begin(sink, &(struct sink_batch){.source = b->source, .bytes = RIG_SERIES * 60}) == SINK_OK) {
         for (unsigned i = 0; i < RIG_SERIES; i++)
             write_series(sink, b, &scratch, i);
-        sink_commit(sink, b->receipt ? batch_safe : NULL, NULL);
+        sink_commit(sink, b->ack ? batch_safe : NULL, NULL);
     }
     arena_free(&scratch);
-    if (!b->receipt)
+    if (!b->ack)
         atomic_fetch_sub(&left, 1);
     mem_free(b);
 }
 
-void rig_post(int64_t from, int64_t to, bool receipts)
+void rig_post(int64_t from, int64_t to, bool acks)
 {
     for (int64_t t = from; t <= to; t++)
         for (unsigned lane = 0; lane < RIG_LANES; lane++) {
             struct batch *b = mem_zalloc(sizeof *b);
-            *b = (struct batch){{.run = run_batch}, lane, t, lane == 0 ? 0 : 77 + lane, receipts};
+            *b = (struct batch){{.run = run_batch}, lane, t, lane == 0 ? 0 : 77 + lane, acks};
             atomic_fetch_add(&left, 1);
             loop_post(rig.lanes[lane], &b->task);
         }
 }
 
-void rig_push(int64_t from, int64_t to, bool receipts)
+void rig_push(int64_t from, int64_t to, bool acks)
 {
-    rig_post(from, to, receipts);
+    rig_post(from, to, acks);
     for (int i = 0; i < 2000 && atomic_load(&left) > 0; i++)
         loop_turn(rig.main, 5);
     assert_int_equal(atomic_load(&left), 0);

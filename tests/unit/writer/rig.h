@@ -32,13 +32,13 @@ void rig_wait_until(bool (*reached)(void)); /* turns the main loop; fails after 
 
 struct destination_conf rig_destination(const struct receiver *r, const char *name, int64_t shards);
 /* Copies the plan, whose arrays must live as long as the test. */
-bool rig_try(const struct writer_plan *plan, struct err *err);
+bool rig_try(const struct writer_plan *topology, struct err *err);
 void rig_apply(const struct destination_conf *d, size_t n);
 void rig_apply_at_once(const struct destination_conf *d, size_t n); /* does not wait until it is in force */
-void rig_apply_plan(const struct writer_plan *plan);
+void rig_apply_plan(const struct writer_plan *topology);
 
-void rig_post(int64_t from, int64_t to, bool receipts);  /* ticks, batches made on the lanes; does not wait */
-void rig_push(int64_t from, int64_t to, bool receipts);  /* waits until all is committed, with receipts: is safe */
+void rig_post(int64_t from, int64_t to, bool acks);      /* ticks, batches made on the lanes; does not wait */
+void rig_push(int64_t from, int64_t to, bool acks);      /* waits until all is committed, with receipts: is safe */
 void rig_await(struct receiver *r, size_t n);            /* until it has n samples, and no more come */
 void rig_check(struct receiver *r, int64_t from, int64_t to); /* every series has each tick once, in order */
 size_t rig_samples(int64_t ticks);

@@ -262,22 +262,22 @@ static void a_failed_reload_leaves_nothing(void **state UNUSED)
 {
     struct destination_conf old[] = {rig_destination(&rig.a, "a", 4), rig_destination(&rig.b, "b", 4)};
     struct destination_conf new[] = {rig_destination(&rig.a, "a", 7), rig_destination(&rig.b, "b", 7)};
-    struct writer_plan plan = {.destinations = new, .n = 2};
+    struct writer_plan topology = {.destinations = new, .n = 2};
     struct err err = {0};
-    struct str folder;
+    struct str queue_dir;
     rig_start();
     rig_apply(old, 2);
     rig_push(1, 10, false);
-    assert_int_equal(find_paths("b-*", &folder), 1);
-    const char *obstacle = arena_printf(&rig.arena, "%.*s/g0002-s07", STR_ARG(folder)).p;
+    assert_int_equal(find_paths("b-*", &queue_dir), 1);
+    const char *obstacle = arena_printf(&rig.arena, "%.*s/g0002-s07", STR_ARG(queue_dir)).p;
     close(open(obstacle, O_WRONLY | O_CREAT, 0640));
-    assert_false(rig_try(&plan, &err));
+    assert_false(rig_try(&topology, &err));
     assert_non_null(strstr(err.text, "g0002-s07"));
     assert_int_equal(find_paths("a-*/g0002*", NULL), 0);
     assert_int_equal(rig_status().shards, 4);
     unlink(obstacle);
 
-    struct writer_change *change = writer_prepare(rig.writer, &plan, &err);
+    struct writer_change *change = writer_prepare(rig.writer, &topology, &err);
     assert_non_null(change);
     assert_int_equal(find_paths("?-*/g0002*", NULL), 2);
     writer_cancel(change);

@@ -171,7 +171,7 @@ static void bad_blocks_are_dropped_and_counted(void **state UNUSED)
 enum { NO_ANSWER, SAFE, UNSAFE, REFUSED };
 static atomic_int answer;
 static bool is_answered(void) { return atomic_load(&answer) != NO_ANSWER; }
-static void on_answer(void *arg UNUSED, bool ok) { atomic_store(&answer, ok ? SAFE : UNSAFE); }
+static void reload_on_result(void *arg UNUSED, bool ok) { atomic_store(&answer, ok ? SAFE : UNSAFE); }
 
 /* One block of series that do not compress, and another of one series. */
 static void write_two_blocks(struct loop_task *task UNUSED)
@@ -190,7 +190,7 @@ static void write_two_blocks(struct loop_task *task UNUSED)
         struct sample s = {1, 1};
         sink_series(sink, &(struct series_in){.labels = labels, .samples = &s, .n_samples = 1});
     }
-    sink_commit(sink, on_answer, NULL);
+    sink_commit(sink, reload_on_result, NULL);
     arena_free(&scratch);
 }
 
