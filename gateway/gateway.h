@@ -7,7 +7,7 @@
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
 
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "gateway/lane.h"
 
 enum gateway_state { GATEWAY_STARTING, GATEWAY_READY, GATEWAY_STOPPING };

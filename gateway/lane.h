@@ -5,10 +5,10 @@
 #ifndef GATEWAY_LANE_H
 #define GATEWAY_LANE_H
 
-#include "base/loop.h"
-#include "base/stats.h"
-#include "base/thread.h"
-#include "gateway/http.h"
+#include "base/os/loop.h"
+#include "base/telemetry/stats.h"
+#include "base/os/thread.h"
+#include "gateway/http/http.h"
 
 extern struct stats_histogram lane_turns; /* registered by metrics_start */
 

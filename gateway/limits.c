@@ -13,7 +13,7 @@
  */
 #include "gateway/limits.h"
 
-#include "base/process.h"
+#include "base/os/process.h"
 
 #include <fcntl.h>
 #include <limits.h>

@@ -3,8 +3,8 @@
 #ifndef GATEWAY_LIMITS_H
 #define GATEWAY_LIMITS_H
 
-#include "gateway/flags.h"
-#include "gateway/http.h"
+#include "gateway/config/flags.h"
+#include "gateway/http/http.h"
 
 /* Main, at the start: raises the limit of open files as far as it may be raised. */
 void limits_raise_files(void);

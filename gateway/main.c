@@ -3,16 +3,16 @@
  * takes them down in the reverse order. After that the main thread waits in its loop for signals, clients and
  * reloads.
  */
-#include "base/log.h"
-#include "base/process.h"
-#include "base/times.h"
-#include "gateway/cli_promql.h"
+#include "base/telemetry/log.h"
+#include "base/os/process.h"
+#include "base/text/duration.h"
+#include "gateway/cli/cli_promql.h"
 #include "gateway/gateway.h"
 #include "gateway/greeting.h"
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
 #include "gateway/routes.h"
-#include "gateway/worker.h"
+#include "gateway/query/worker.h"
 
 #include <errno.h>
 #include <malloc.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/metrics.h"
 
-#include "base/resolver.h"
+#include "base/http/resolver.h"
 #include "gateway/api/api.h"
 #include "gateway/api/query.h"
 #include "gateway/gateway.h"
-#include "gateway/http_connection.h"
+#include "gateway/http/http_connection.h"
 
 static void collect_config(struct stats_out *o)
 {

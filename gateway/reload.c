@@ -5,8 +5,8 @@
  */
 #include "gateway/gateway.h"
 
-#include "base/log.h"
-#include "base/times.h"
+#include "base/telemetry/log.h"
+#include "base/text/duration.h"
 
 #include <stdio.h>
 #include <sys/stat.h>

@@ -3,7 +3,7 @@
 #ifndef GATEWAY_ROUTES_H
 #define GATEWAY_ROUTES_H
 
-#include "gateway/http.h"
+#include "gateway/http/http.h"
 
 extern const struct route routes[];
 extern const size_t n_routes;

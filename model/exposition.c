@@ -7,8 +7,8 @@
  */
 #include "model/exposition.h"
 
-#include "base/num.h"
-#include "base/utf8.h"
+#include "base/text/num.h"
+#include "base/text/utf8.h"
 #include "model/exposition_scan.h"
 #include "model/remote_write.h"
 

@@ -2,7 +2,7 @@
 /* From the text of a series to its labels. Done once for a text that a target shows for the first time. */
 #include "model/exposition.h"
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "model/exposition_scan.h"
 
 /* \\, \" and \n; a backslash before anything else stands for itself, as in Prometheus. */

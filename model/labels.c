@@ -4,8 +4,8 @@
 #include "model/labels.h"
 
 #include "base/compress.h"
-#include "base/utf8.h"
-#include "model/varint.h"
+#include "base/text/utf8.h"
+#include "base/varint.h"
 
 enum { TAG_LABEL = 0x0a, TAG_NAME = 0x0a, TAG_VALUE = 0x12 };
 

@@ -3,7 +3,7 @@
  * UTF-8 allows. */
 #include "model/labels.h"
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 static bool legacy(struct str s, bool colons)
 {

@@ -3,7 +3,7 @@
 #ifndef MODEL_MATCHER_H
 #define MODEL_MATCHER_H
 
-#include "base/regex.h"
+#include "base/regex/regex.h"
 #include "model/labels.h"
 
 enum match_type { MATCH_EQ, MATCH_NE, MATCH_RE, MATCH_NRE };

@@ -4,7 +4,7 @@
 #include "model/relabel.h"
 
 #include "base/compress.h"
-#include "base/num.h"
+#include "base/text/num.h"
 
 static struct str relabel_value_of(const struct labels_builder *b, struct str name)
 {

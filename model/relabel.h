@@ -8,10 +8,10 @@
 #ifndef MODEL_RELABEL_H
 #define MODEL_RELABEL_H
 
-#include "base/conf.h"
+#include "base/conf/conf.h"
 #include "model/label_filter.h"
 #include "model/labels.h"
-#include "base/regex.h"
+#include "base/regex/regex.h"
 
 enum relabel_action {
     RELABEL_REPLACE, RELABEL_KEEP, RELABEL_DROP, RELABEL_KEEPEQUAL, RELABEL_DROPEQUAL, RELABEL_HASHMOD,

@@ -6,8 +6,8 @@
  * small body cannot claim much memory. */
 #include "model/remote_write.h"
 
-#include "base/utf8.h"
-#include "model/varint.h"
+#include "base/text/utf8.h"
+#include "base/varint.h"
 
 enum { FIELD_TIMESERIES = 1, FIELD_METADATA = 3 };                            /* WriteRequest */
 enum { FIELD_LABEL = 1, FIELD_SAMPLE = 2, FIELD_EXEMPLAR = 3, FIELD_HISTOGRAM = 4 }; /* TimeSeries */

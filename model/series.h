@@ -3,7 +3,7 @@
 #ifndef MODEL_SERIES_H
 #define MODEL_SERIES_H
 
-#include "model/histogram.h"
+#include "model/histogram/histogram.h"
 #include "model/labels.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/source.h"
 
-#include "base/times.h"
+#include "base/text/duration.h"
 
 bool query_ended(const struct query_ctx *q, const char *where, struct err *err)
 {

@@ -2,8 +2,8 @@
 /* {"count":"7","sum":"5","buckets":[[LIMITS,"from","to","count"],...]}: populated buckets, ascending. */
 #include "promql/promql.h"
 
-#include "base/num.h"
-#include "model/histogram_math.h"
+#include "base/text/num.h"
+#include "model/histogram/histogram_math.h"
 
 static void add_quoted(struct buf *out, double v)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scraper/failure_log.h"
 
-#include "base/log.h"
-#include "base/times.h"
-#include "base/url.h"
+#include "base/telemetry/log.h"
+#include "base/text/duration.h"
+#include "base/text/url.h"
 
 #include <stdio.h>
 

@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "base/thread.h"
+#include "base/os/thread.h"
 
 enum {
     FAILURE_LOG_LINES = 3,         /* of single targets, a job and minute */

@@ -6,7 +6,7 @@
 #ifndef SCRAPER_LANE_H
 #define SCRAPER_LANE_H
 
-#include "base/thread.h"
+#include "base/os/thread.h"
 #include "scraper/metadata.h"
 #include "scraper/page.h"
 #include "scraper/target.h"

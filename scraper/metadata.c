@@ -3,7 +3,7 @@
  * here. */
 #include "scraper/metadata.h"
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "model/exposition.h"
 
 enum { FAMILIES_MAX = 100000 }; /* of one page */

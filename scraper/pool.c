@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scraper/pool.h"
 
-#include "base/log.h"
-#include "base/url.h"
+#include "base/telemetry/log.h"
+#include "base/text/url.h"
 #include "scraper/scrape_stats.h"
 
 #include <stdio.h>

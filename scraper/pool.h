@@ -5,7 +5,7 @@
 #ifndef SCRAPER_POOL_H
 #define SCRAPER_POOL_H
 
-#include "scraper/file_sd.h"
+#include "scraper/discovery/file_sd.h"
 #include "scraper/lane.h"
 
 enum { DROPPED_MAX = 10000 };

@@ -3,10 +3,10 @@
  * (`up` and the other automatic series) closes it. A scrape that fails anywhere writes nothing of its page, but the
  * report and stale markers for what the last good one had.
  */
-#include "base/log.h"
-#include "base/num.h"
-#include "base/times.h"
-#include "base/url.h"
+#include "base/telemetry/log.h"
+#include "base/text/num.h"
+#include "base/text/duration.h"
+#include "base/text/url.h"
 #include "scraper/report.h"
 #include "scraper/schedule.h"
 #include "scraper/scrape_stats.h"

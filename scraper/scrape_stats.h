@@ -3,7 +3,7 @@
 #ifndef SCRAPER_SCRAPE_STATS_H
 #define SCRAPER_SCRAPE_STATS_H
 
-#include "base/stats.h"
+#include "base/telemetry/stats.h"
 
 #define SCRAPE_STATS(X)                                                                                            \
     X(SCRAPES_OK, "vm_promscrape_scrapes_total{status_code=\"200\"}", STATS_COUNTER,                               \

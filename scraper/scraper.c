@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Applying a configuration, following discovery, stopping. Everything here runs on the main thread. */
-#include "scraper/scraper_impl.h"
+#include "scraper/scraper_internal.h"
 
 #include "base/compress.h"
 #include "scraper/scrape_stats.h"

@@ -5,10 +5,10 @@
  * Threads. scraper_* is called by the main thread (which also runs discovery); each target belongs to one lane and is
  * touched by that lane's thread only. scraper_targets and scraper_metadata may be called by any thread: they copy what
  * a lane publishes once per scrape under a mutex of its own.
- * Files: job.c (configuration), discovery.c and file_sd.c (where targets come from), target.c (labels, URL, identity),
+ * Files: job.c (configuration), file_watch.c and file_sd.c (where targets come from), target.c (labels, URL, identity),
  * pool.c (the targets of a job), schedule.c (when), lane.c (what one lane does), scrape.c and report.c (one scrape),
- * failure_log.c, page.c (from text to samples), intern.c (texts and labels kept once per lane), exposed.c (what a
- * target showed last), stale.c, metadata.c, scraper.c (apply and stop), status.c (what the API shows).
+ * failure_log.c, page.c (from text to samples), template.c (texts and labels kept once per lane), scrape_cache.c (what
+ * a target showed last), stale.c, metadata.c, scraper.c (apply and stop), status.c (what the API shows).
  *
  * Concurrency. A target has one scrape under way at most; scrapes of different targets do not wait for each other, so
  * that hung targets cost only themselves, until a third of the process's descriptors is in use by scrapes. Then they
@@ -21,8 +21,8 @@
 #ifndef SCRAPER_SCRAPER_H
 #define SCRAPER_SCRAPER_H
 
-#include "base/client_conf.h"
-#include "base/loop.h"
+#include "base/http/http_conf.h"
+#include "base/os/loop.h"
 #include "model/relabel.h"
 #include "model/sink.h"
 

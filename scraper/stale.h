@@ -7,7 +7,7 @@
 #define SCRAPER_STALE_H
 
 #include "model/sink.h"
-#include "scraper/exposed.h"
+#include "scraper/scrape_cache.h"
 #include "scraper/identity_set.h"
 
 struct marker_writer {

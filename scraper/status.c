@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the API and /metrics show of the targets. Any thread; everything is copied under the mutexes. */
-#include "scraper/scraper_impl.h"
+#include "scraper/scraper_internal.h"
 
-#include "base/url.h"
+#include "base/text/url.h"
 
 #include <stdlib.h>
 

@@ -7,9 +7,9 @@
 #include "scraper/target.h"
 
 #include "base/compress.h"
-#include "base/times.h"
-#include "base/url.h"
-#include "base/utf8.h"
+#include "base/text/duration.h"
+#include "base/text/url.h"
+#include "base/text/utf8.h"
 
 #include <stdlib.h>
 

@@ -5,7 +5,7 @@
 #ifndef SCRAPER_TARGET_H
 #define SCRAPER_TARGET_H
 
-#include "scraper/exposed.h"
+#include "scraper/scrape_cache.h"
 #include "scraper/job.h"
 
 /* What readers of the API see. Under the mutex of the target's lane. */

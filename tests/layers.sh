@@ -35,17 +35,17 @@ sees promql  base model
 sees writer  base model
 sees scraper base model
 sees gateway base model promql writer scraper
-only microhttpd.h   gateway/http.c
-only curl/curl.h    base/client.c base/client_call.c base/client_error.c base/client_names.c base/client_profile.c base/client_shard.c
-only yaml.h         base/yaml.c
+only microhttpd.h   gateway/http/http.c
+only curl/curl.h    base/http/client.c base/http/client_call.c base/http/client_error.c base/http/client_names.c base/http/client_profile.c base/http/client_multi.c
+only yaml.h         base/conf/yaml.c
 only snappy-c.h     base/compress.c
 only zstd.h         base/compress.c
 only zlib.h         base/compress.c
 only xxhash.h       base/compress.c
-only re2/re2.h      base/re2.cc
-only jansson.h      base/json_tree.c
-only ares.h         base/dns.c
-only pthread.h      base/loop.c base/log.c base/resolver.c base/stats.c base/thread.c
+only re2/re2.h      base/regex/re2.cc
+only jansson.h      base/json/json_tree.c
+only ares.h         base/http/dns.c
+only pthread.h      base/os/loop.c base/telemetry/log.c base/http/resolver.c base/telemetry/stats.c base/os/thread.c
 
 # Every source file belongs to an archive: the Makefile builds all that lies below the layers' directories, at any depth.
 for f in $(find . -name .git -prune -o -path "./${BUILD:-build}" -prune -o -path ./tests -prune -o \

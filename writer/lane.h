@@ -5,9 +5,9 @@
 #ifndef WRITER_LANE_H
 #define WRITER_LANE_H
 
-#include "writer/pile.h"
-#include "writer/plan.h"
-#include "writer/dest_lane.h"
+#include "writer/pipeline/pending.h"
+#include "writer/topology.h"
+#include "writer/send/destination_lane.h"
 
 struct stream_lane {
     const struct stream *stream;

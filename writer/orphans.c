@@ -7,12 +7,12 @@
  */
 #include "writer/orphans.h"
 
-#include "base/dir.h"
-#include "base/log.h"
-#include "base/num.h"
-#include "base/thread.h"
-#include "base/utf8.h"
-#include "writer/state.h"
+#include "base/os/dir.h"
+#include "base/telemetry/log.h"
+#include "base/text/num.h"
+#include "base/os/thread.h"
+#include "base/text/utf8.h"
+#include "writer/writer_internal.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #ifndef WRITER_ORPHANS_H
 #define WRITER_ORPHANS_H
 
-#include "base/stats.h"
+#include "base/telemetry/stats.h"
 
 enum { ORPHANS_PERIOD = 60000, ORPHANS_POLL = 20 }; /* ms between looks, as they may be deleted; until one is done */
 

@@ -4,8 +4,8 @@
  * anew) says: from now on. */
 #include "writer/refill.h"
 
-#include "base/log.h"
-#include "base/num.h"
+#include "base/telemetry/log.h"
+#include "base/text/num.h"
 
 struct refill {
     struct recent *store;

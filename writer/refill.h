@@ -5,7 +5,7 @@
 #ifndef WRITER_REFILL_H
 #define WRITER_REFILL_H
 
-#include "writer/destination.h"
+#include "writer/send/destination.h"
 #include "writer/recent/recent.h"
 
 void refill_recent(struct recent *r, const struct recent_conf *c, struct destination *d, int64_t now);

@@ -9,9 +9,9 @@
  * is closed. Destinations that stay are changed in place, so that no sample lacks a queue for a moment. Reloads may
  * follow each other faster than lanes answer.
  */
-#include "base/url.h"
+#include "base/text/url.h"
 #include "writer/refill.h"
-#include "writer/state.h"
+#include "writer/writer_internal.h"
 
 /* --- preparing ---------------------------------------------------------------------------------------------------- */
 

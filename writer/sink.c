@@ -3,7 +3,7 @@
  * are staged and posted at commit; a lane's own piles are appended to in place and rolled back on abort. */
 #include "writer/lane.h"
 
-#include "base/log.h"
+#include "base/telemetry/log.h"
 #include "writer/recent/recent.h"
 
 enum { PUSH_DELAY_MS = 20 }; /* a push that waits for the disk waits at most so long for company */

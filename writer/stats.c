@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "writer/stats.h"
 
-#include "base/num.h"
-#include "base/times.h"
+#include "base/text/num.h"
+#include "base/text/duration.h"
 #include "writer/orphans.h"
 #include "writer/recent/recent.h"
 

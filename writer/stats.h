@@ -3,8 +3,8 @@
 #ifndef WRITER_STATS_H
 #define WRITER_STATS_H
 
-#include "base/stats.h"
-#include "writer/destination.h"
+#include "base/telemetry/stats.h"
+#include "writer/send/destination.h"
 
 #define WRITER_STATS(X) \
     X(WRITER_CONNECTIONS, "vmagent_remotewrite_conns", STATS_GAUGE, "Open connections to all destinations")

@@ -2,10 +2,10 @@
 /* The writer as a whole: its beginning and its end, and what others see of it. Main thread but for the last part;
  * plans are made and put in force in reload.c, the work is the lanes'.
  */
-#include "writer/state.h"
+#include "writer/writer_internal.h"
 #include "writer/stats.h"
 
-#include "base/times.h"
+#include "base/text/duration.h"
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 

@@ -6,20 +6,20 @@
  * labels and a number of shards; destinations that receive the same share one stream, and each of its blocks is built
  * and compressed once. A shard is a lane's (shard number modulo lanes) and has one request in flight.
  * Threads. Main, but for what says otherwise. A sink: its lane. One io thread per queue directory.
- * Files: writer.c (begin, stop, status), reload.c and leaving.c (destinations come and go), orphans.c (queues of those
- * that have gone), plan.c (what a configuration became), remote_write_conf.c (its rows), destination.c (identity,
- * counters), lane.c (one lane's part of it all), sink.c (batches), stream.c (labels as they leave), pile.c (raw bytes,
- * not yet a block), block.c (immutable bytes, codecs), shard.c (order), dest_lane.c (a destination that does not
- * answer), sender.c (one POST), receipt.c (is it safe yet?), queue.c (the io thread), queue_life.c (its beginning and
- * end), queue_intake.c (what lanes hand to it), queue_folder.c, queue_shard.c, segment.c and position.c (files and
+ * Files: writer.c (begin, stop, status), reload.c and retire.c (destinations come and go), orphans.c (queues of those
+ * that have gone), topology.c (what a configuration became), remote_write_conf.c (its rows), destination.c (identity,
+ * counters), lane.c (one lane's part of it all), sink.c (batches), stream.c (labels as they leave), pending.c (raw
+ * bytes, not yet a block), block.c (immutable bytes, codecs), shard.c (order), destination_lane.c (a destination that
+ * does not answer), sender.c (one POST), ack.c (is it safe yet?), queue.c (the io thread), queue_life.c (its beginning
+ * and end), queue_intake.c (what lanes hand to it), queue_dir.c, queue_shard.c, segment.c and position.c (files and
  * their formats), stats.c, refill.c, recent/ (the store).
  */
 #ifndef WRITER_WRITER_H
 #define WRITER_WRITER_H
 
-#include "base/client_conf.h"
-#include "base/loop.h"
-#include "base/stats.h"
+#include "base/http/http_conf.h"
+#include "base/os/loop.h"
+#include "base/telemetry/stats.h"
 #include "model/relabel.h"
 #include "model/sink.h"
 #include "model/source.h"

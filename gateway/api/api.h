@@ -3,9 +3,9 @@
 #ifndef GATEWAY_API_API_H
 #define GATEWAY_API_API_H
 
-#include "base/json_write.h"
-#include "base/stats.h"
-#include "gateway/http.h"
+#include "base/json/json_write.h"
+#include "base/telemetry/stats.h"
+#include "gateway/http/http.h"
 
 /* write.c: remote write in. ROUTE_ON_WORKER: the reply goes out when the batch is as safe as the destinations'
  * durability asks. */

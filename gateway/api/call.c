@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/api/call.h"
 
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "gateway/gateway.h"
-#include "gateway/worker.h"
+#include "gateway/query/worker.h"
 #include "promql/promql.h"
 
 #include <stdio.h>

@@ -11,8 +11,8 @@
 #ifndef GATEWAY_API_CALL_H
 #define GATEWAY_API_CALL_H
 
-#include "base/json_write.h"
-#include "gateway/http.h"
+#include "base/json/json_write.h"
+#include "gateway/http/http.h"
 #include "model/source.h"
 
 #include <setjmp.h>

@@ -3,9 +3,9 @@
  *   Exemplar { repeated Label labels = 1; double value = 2; int64 timestamp = 3; }
  */
 #include "gateway/api/call.h"
-#include "gateway/api/params.h"
+#include "gateway/query/params.h"
 #include "gateway/api/query.h"
-#include "gateway/api/render.h"
+#include "gateway/query/render.h"
 #include "model/remote_write.h"
 
 struct exemplar { struct labels labels; double v; int64_t t; };

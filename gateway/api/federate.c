@@ -5,10 +5,10 @@
  * are left out. Names beyond the legacy character set are quoted for scrapers that accept it (escaping=allow-utf-8);
  * for others each such character becomes an underscore, as Prometheus does it.
  */
-#include "base/num.h"
-#include "base/times.h"
+#include "base/text/num.h"
+#include "base/text/duration.h"
 #include "gateway/api/call.h"
-#include "gateway/api/params.h"
+#include "gateway/query/params.h"
 #include "gateway/api/query.h"
 #include "gateway/gateway.h"
 

@@ -2,7 +2,7 @@
 /* Types and help texts: those of our own targets and those of the upstream, each distinct one once, sorted by metric.
  * */
 #include "gateway/api/call.h"
-#include "gateway/api/params.h"
+#include "gateway/query/params.h"
 #include "gateway/api/query.h"
 #include "gateway/gateway.h"
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/api/query.h"
 
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "gateway/api/call.h"
-#include "gateway/api/params.h"
-#include "gateway/api/render.h"
+#include "gateway/query/params.h"
+#include "gateway/query/render.h"
 #include "gateway/gateway.h"
 
 struct query_request { /* what the request says, and how it is answered */

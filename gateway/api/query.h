@@ -3,13 +3,13 @@
  * docs/http-api.md. All of them are ROUTE_WORKER: they ask the upstream, wait and compute.
  *
  * Files: call.c (what every request does: budget, deadline, upstream, envelope), params.c (parameters from text),
- * query.c, render.c (a result as JSON), series.c (series, labels, label values), metadata.c, format.c, exemplars.c,
+ * engine.c, render.c (a result as JSON), series.c (series, labels, label values), metadata.c, format.c, exemplars.c,
  * federate.c.
  */
 #ifndef GATEWAY_API_QUERY_H
 #define GATEWAY_API_QUERY_H
 
-#include "gateway/http.h"
+#include "gateway/http/http.h"
 
 void api_query(struct http_request *r);
 void api_query_range(struct http_request *r);

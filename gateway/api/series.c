@@ -3,9 +3,9 @@
  * them in order.
  */
 #include "gateway/api/call.h"
-#include "gateway/api/params.h"
+#include "gateway/query/params.h"
 #include "gateway/api/query.h"
-#include "gateway/api/render.h"
+#include "gateway/query/render.h"
 
 #include <stdlib.h>
 

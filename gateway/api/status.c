@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/api/api.h"
 
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "gateway/gateway.h"
 
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/api/api.h"
 
-#include "base/num.h"
-#include "base/times.h"
-#include "gateway/api/params.h"
-#include "gateway/api/render.h"
+#include "base/text/num.h"
+#include "base/text/duration.h"
+#include "gateway/query/params.h"
+#include "gateway/query/render.h"
 #include "gateway/gateway.h"
 
 #include <stdlib.h>

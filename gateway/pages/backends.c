@@ -2,7 +2,7 @@
 /* The lower part of /targets: remote write destinations with their queues, and the servers of the server groups, as
  * HTML tables or as text, one line each. Without any, the HTML page says which key adds them.
  */
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "gateway/gateway.h"
 #include "gateway/pages/backends.h"
 #include "gateway/pages/html.h"

@@ -3,7 +3,7 @@
 #ifndef GATEWAY_PAGES_BACKENDS_H
 #define GATEWAY_PAGES_BACKENDS_H
 
-#include "gateway/http.h"
+#include "gateway/http/http.h"
 
 void backends_html(struct http_request *r, int64_t now); /* with the anchors #remote-write and #server-groups */
 void backends_text(struct http_request *r, int64_t now); /* one line each; nothing without any */

@@ -3,7 +3,7 @@
 #ifndef GATEWAY_PAGES_HTML_H
 #define GATEWAY_PAGES_HTML_H
 
-#include "gateway/http.h"
+#include "gateway/http/http.h"
 
 bool html_wanted(struct http_request *r);           /* the client's Accept has text/html */
 void html_begin(struct http_request *r, const char *title); /* up to <main>, with the navigation */

@@ -3,7 +3,7 @@
 #ifndef GATEWAY_PAGES_PAGES_H
 #define GATEWAY_PAGES_PAGES_H
 
-#include "gateway/http.h"
+#include "gateway/http/http.h"
 
 void page_index(struct http_request *r);
 void page_metrics(struct http_request *r);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The index, configuration, flags and the result of a reload: HTML for a browser, text for other clients. Metrics are
  * text for every client. */
-#include "base/stats.h"
+#include "base/telemetry/stats.h"
 #include "gateway/gateway.h"
 #include "gateway/pages/html.h"
 #include "gateway/pages/pages.h"

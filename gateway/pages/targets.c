@@ -4,10 +4,10 @@
  * invalid ones, then those that are down, not scraped yet, up; each in the order of the API. The destinations and
  * server groups follow (backends.c).
  */
-#include "base/num.h"
-#include "base/regex.h"
-#include "base/times.h"
-#include "gateway/api/params.h"
+#include "base/text/num.h"
+#include "base/regex/regex.h"
+#include "base/text/duration.h"
+#include "gateway/query/params.h"
 #include "gateway/gateway.h"
 #include "gateway/pages/backends.h"
 #include "gateway/pages/html.h"

@@ -11,7 +11,7 @@
 #ifndef GATEWAY_UPSTREAM_COPIES_H
 #define GATEWAY_UPSTREAM_COPIES_H
 
-#include "base/thread.h"
+#include "base/os/thread.h"
 #include "model/series.h"
 
 struct evidence { uint32_t equal, apart; }; /* comparisons of samples */

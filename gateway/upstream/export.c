@@ -4,9 +4,9 @@
  * VictoriaMetrics keeps no NaN but the stale marker (it drops the others when they are written), so null is a stale
  * marker.
  */
-#include "gateway/upstream/answer.h"
+#include "gateway/upstream/response.h"
 
-#include "base/json_read.h"
+#include "base/json/json_read.h"
 #include "gateway/upstream/json_labels.h"
 
 enum export_position { LINES, LINE, METRIC, VALUES, TIMES, SKIP };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/fetch.h"
 
-#include "base/json_tree.h"
-#include "base/times.h"
-#include "base/url.h"
+#include "base/json/json_tree.h"
+#include "base/text/duration.h"
+#include "base/text/url.h"
 
 #include <limits.h>
 

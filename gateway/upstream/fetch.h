@@ -7,8 +7,8 @@
 #ifndef GATEWAY_UPSTREAM_FETCH_H
 #define GATEWAY_UPSTREAM_FETCH_H
 
-#include "gateway/upstream/answer.h"
-#include "gateway/worker.h"
+#include "gateway/upstream/response.h"
+#include "gateway/query/worker.h"
 
 struct request_batch {
     struct query_ctx *q;

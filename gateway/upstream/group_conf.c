@@ -4,9 +4,9 @@
  */
 #include "gateway/upstream/upstream.h"
 
-#include "base/conf_sd.h"
-#include "base/times.h"
-#include "base/url.h"
+#include "base/conf/conf_sd.h"
+#include "base/text/duration.h"
+#include "base/text/url.h"
 #include "model/relabel.h"
 
 #define GUARD(key, why) {.type = CONF_GUARD, .name = key, .help = why}

@@ -5,7 +5,7 @@
 #ifndef GATEWAY_UPSTREAM_LATENCY_H
 #define GATEWAY_UPSTREAM_LATENCY_H
 
-#include "base/stats.h"
+#include "base/telemetry/stats.h"
 
 #include <stdatomic.h>
 

@@ -6,7 +6,7 @@
  * block: it is kept until it is whole.
  */
 #include "gateway/upstream/remote_read.h"
-#include "gateway/upstream/answer.h"
+#include "gateway/upstream/response.h"
 
 #include "base/compress.h"
 

@@ -2,7 +2,7 @@
 /* Prometheus' remote_read, asked for SAMPLES. STREAMED_XOR_CHUNKS, the other response type, is not needed: a server
  * answers with the first type of the request that it knows, and all that serve remote_read (Prometheus, Mimir, Cortex)
  * know SAMPLES; VictoriaMetrics and Thanos do not serve it. The request is put together here; the answer is decoded by
- * remote_read_decoder_new (answer.h). Source: https://prometheus.io/docs/prometheus/latest/querying/remote_read_api/
+ * remote_read_decoder_new (response.h). Source: https://prometheus.io/docs/prometheus/latest/querying/remote_read_api/
  */
 #ifndef GATEWAY_UPSTREAM_REMOTE_READ_H
 #define GATEWAY_UPSTREAM_REMOTE_READ_H

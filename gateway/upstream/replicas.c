@@ -2,7 +2,7 @@
 #include "gateway/upstream/replicas.h"
 
 #include "base/map.h"
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "gateway/upstream/stats.h"
 
 enum { CHECK_EVERY = 256 };

@@ -2,9 +2,9 @@
 #include "gateway/upstream/server.h"
 
 #include "base/compress.h"
-#include "base/log.h"
-#include "base/times.h"
-#include "base/url.h"
+#include "base/telemetry/log.h"
+#include "base/text/duration.h"
+#include "base/text/url.h"
 
 #include <stdio.h>
 

@@ -7,8 +7,8 @@
 #ifndef GATEWAY_UPSTREAM_SERVER_H
 #define GATEWAY_UPSTREAM_SERVER_H
 
-#include "base/client_conf.h"
-#include "base/thread.h"
+#include "base/http/http_conf.h"
+#include "base/os/thread.h"
 #include "gateway/upstream/latency.h"
 #include "gateway/upstream/upstream.h"
 

@@ -4,7 +4,7 @@
  */
 #include "gateway/upstream/source.h"
 
-#include "gateway/upstream/list.h"
+#include "gateway/upstream/label_queries.h"
 #include "gateway/upstream/union.h"
 
 #include <stdlib.h>

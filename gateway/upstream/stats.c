@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What server groups tell on /metrics. */
 #include "gateway/upstream/stats.h"
-#include "base/num.h"
+#include "base/text/num.h"
 #include "gateway/upstream/source.h"
 
 struct stats_group upstream_stats = STATS_GROUP(UPSTREAM_STATS);

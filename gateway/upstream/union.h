@@ -3,7 +3,7 @@
 #ifndef GATEWAY_UPSTREAM_UNION_H
 #define GATEWAY_UPSTREAM_UNION_H
 
-#include "gateway/upstream/answer.h"
+#include "gateway/upstream/response.h"
 
 struct group_union {
     struct arena *arena;

@@ -8,8 +8,8 @@
 #ifndef GATEWAY_UPSTREAM_UPSTREAM_H
 #define GATEWAY_UPSTREAM_UPSTREAM_H
 
-#include "base/client_conf.h"
-#include "base/stats.h"
+#include "base/http/http_conf.h"
+#include "base/telemetry/stats.h"
 #include "model/source.h"
 
 enum server_kind { SERVER_AUTO, SERVER_PROMETHEUS, SERVER_VICTORIAMETRICS };

@@ -2,7 +2,7 @@
 /* changes() and resets(): floats and histograms of a series form one row of points; which of them differ from the one
  * before is found once, and every window is a difference of two running counts.
  */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 struct changes_point { int64_t t; double v; const struct histogram *h; };
 typedef bool differs_fn(struct eval *ev, const struct changes_point *now, const struct changes_point *before);

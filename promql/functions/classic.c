@@ -2,7 +2,7 @@
 #include "promql/functions/classic.h"
 
 #include "base/map.h"
-#include "base/num.h"
+#include "base/text/num.h"
 
 #include <float.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef PROMQL_FUNCTIONS_CLASSIC_H
 #define PROMQL_FUNCTIONS_CLASSIC_H
 
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 /* The buckets of one histogram at one step, ascending and no bound twice; the last one is +Inf or there is no answer
  * (NaN). */

@@ -6,7 +6,7 @@
  *
  * Nothing is extrapolated. Between two samples of a counter that fell, the line rises from zero.
  */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 struct extended {
     const struct rate_kind *kind;

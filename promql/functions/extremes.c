@@ -3,7 +3,7 @@
  * holds the samples of the window that no later one beats, so its front is the answer. NaN is beaten by everything: it
  * counts only when there is nothing else, and then the window's last one is taken.
  */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 /* Does the newcomer drive out the candidate before it? Of equals a value keeps the first, a time is that of the
  * last. */

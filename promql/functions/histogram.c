@@ -4,7 +4,7 @@
  */
 #include "promql/functions/classic.h"
 
-#include "base/num.h"
+#include "base/text/num.h"
 
 #include <time.h>
 

@@ -7,7 +7,7 @@
  * info series are looked at when the first selector in v is: they share its offset and @. Info series come and go, so
  * what a series of v is called may change from step to step; of two info series of one name the newer sample wins.
  */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* irate() and idelta(): from the last two samples of a window, of whatever kind they are. */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 enum instant_kind { IRATE, IDELTA };
 struct rate_point { int64_t t; double v; const struct histogram *h; };

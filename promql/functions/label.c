@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* label_replace() and label_join(): only the labels of rows change. */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 /* What is not in the arena. */
 struct replacer { struct regex *re; struct buf value; };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Functions of one number: each value of a row is replaced in place; histograms go. */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 typedef double math_fn(double v);
 

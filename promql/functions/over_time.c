@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The ..._over_time functions that count, pick one sample, or measure how far samples are spread. */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 static void count_over_time(struct eval *ev, const struct range_input *in, struct row *out)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* quantile_over_time() and mad_over_time(): the window is kept sorted while it slides. */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 /* Brings the sorted values from the window `old` to `w`. Each one that comes or goes moves those above it. */
 static void sorted_move(struct eval *ev, struct sorted_window *sorted, const struct range_input *in,

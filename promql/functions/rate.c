@@ -8,7 +8,7 @@
  * A counter that falls was reset: the value before the fall is gained, too. Where it fell is found once for all
  * windows.
  */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 /* Positions of the samples that are lower than the one before, ascending. */
 struct falls { uint32_t *at, n; };

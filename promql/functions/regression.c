@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* deriv() and predict_linear(): the least-squares line through the floats of a window. */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 struct line { double slope, at_origin; };
 

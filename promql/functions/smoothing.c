@@ -2,7 +2,7 @@
 /* double_exponential_smoothing(): Holt's method, a smoothed value and a smoothed trend carried from sample to sample.
  * https://en.wikipedia.org/wiki/Exponential_smoothing
  */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 static double smooth(const struct sample *s, uint32_t n, double smoothing, double trending)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* sort(), sort_by_label() and their descending sisters: the order of rows, which only the answer of an instant query
  * shows. */
-#include "promql/functions/fn.h"
-#include "promql/go_sort.h"
+#include "promql/functions/functions_internal.h"
+#include "promql/eval/pdqsort.h"
 
-#include "base/num.h"
+#include "base/text/num.h"
 
 struct order { struct eval *ev; const struct row *rows; const struct call *call; };
 

@@ -8,7 +8,7 @@
  * compared with what came before), the window is added up after all. Values that are not finite, or very large, rule
  * running sums out for their series.
  */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 /* hi + lo: of the samples before; all: of their absolute values */
 struct running { double hi, lo, all; uint32_t nonzero; };

@@ -2,7 +2,7 @@
 /* Which function does what. The functions of the query's grid (start, end, range, step) are numbers before evaluation
  * begins, so they have nothing to do here.
  */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 static void no_rows(struct eval *ev, const struct call *c, struct value *out)
 {

@@ -2,7 +2,7 @@
 /* Dates of values (or of the step itself), always in UTC. Days are turned into dates by arithmetic on the 400-year
  * cycle of the Gregorian calendar, counted from 1 March 0000 so that the leap day comes last in its year.
  */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 struct date { int64_t year; int month, day, day_of_year, day_of_week; int64_t second_of_day; };
 

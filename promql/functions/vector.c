@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Between scalars and vectors, and from nothing to something. */
-#include "promql/functions/fn.h"
+#include "promql/functions/functions_internal.h"
 
 static const struct expr *plain(const struct expr *e)
 {

@@ -2,7 +2,7 @@
 /* What a sample of the recent store takes, and what it costs to append and to decode: bytes and nanoseconds of CPU,
  * the least of several rounds, for the kinds of series that there are.
  */
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "writer/recent/chunk.h"
 
 #include <stdio.h>

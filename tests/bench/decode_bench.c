@@ -17,9 +17,9 @@
 #undef JSON_FALSE
 #undef JSON_NULL
 
-#include "base/num.h"
-#include "base/times.h"
-#include "gateway/upstream/answer.h"
+#include "base/text/num.h"
+#include "base/text/duration.h"
+#include "gateway/upstream/response.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -16,9 +16,9 @@
 #undef JSON_FALSE
 #undef JSON_NULL
 
-#include "base/json_read.h"
-#include "base/json_write.h"
-#include "base/times.h"
+#include "base/json/json_read.h"
+#include "base/json/json_write.h"
+#include "base/text/duration.h"
 
 #include <stdio.h>
 #include <stdlib.h>

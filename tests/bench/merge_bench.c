@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the merge of two replicas costs: 5,000 series of 240 samples at 15 s. Nanoseconds per sample that a replica
  * holds, the least of many rounds. */
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "gateway/upstream/copies.h"
 #include "gateway/upstream/merge.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What a sample costs on its way through the model: reading it from a page, and writing and reading it in a remote write
  * body. Nanoseconds per sample, the least of many rounds. */
-#include "base/num.h"
-#include "base/times.h"
+#include "base/text/num.h"
+#include "base/text/duration.h"
 #include "model/exposition.h"
 #include "model/remote_write.h"
 

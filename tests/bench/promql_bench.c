@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the evaluator costs: 10,000 series with an hour of samples, an hour of steps. The samples are in memory, so
  * that only evaluation is measured. Prints CPU milliseconds a query and nanoseconds a sample read. */
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "model/source.h"
 #include "promql/promql.h"
 

@@ -2,8 +2,8 @@
 /* What a scraped page costs once its series are known: parsing, staging, splicing and handing to a sink that looks at the
  * length only. A page of 1,000 series, for one target whose texts are kept and for one whose texts are beyond the budget.
  */
-#include "base/num.h"
-#include "base/times.h"
+#include "base/text/num.h"
+#include "base/text/duration.h"
 #include "scraper/page.h"
 
 #include <malloc.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Answers of servers, in pieces: no bytes may crash a decoder, and whatever it takes must be in order and once
  * each. The first byte says which decoder, the second the size of the pieces. */
-#include "gateway/upstream/answer.h"
+#include "gateway/upstream/response.h"
 
 #include <stdlib.h>
 

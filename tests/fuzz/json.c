@@ -2,7 +2,7 @@
 /* Any bytes as JSON: the size of the pieces in which they arrive changes no token and no verdict. The first byte is
  * that size.
  */
-#include "base/json_read.h"
+#include "base/json/json_read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -3,7 +3,7 @@
  * have points of the grid in order and labels of their own; and what a range query says of one of its steps is what an
  * instant query says at that time. The first bytes choose the grid and the budgets.
  */
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "promql/promql.h"
 
 #include <stdlib.h>
@@ -90,7 +90,7 @@ static struct store *store_get(void)
     return &s;
 }
 
-/* --- what must hold of every answer ------------------------------------------------------------------------------ */
+/* --- what must hold of every answer ------------------------------------------------------------------------------- */
 
 static void check(bool holds)
 {
@@ -178,7 +178,7 @@ static bool knows_its_grid(struct str text)
     return false;
 }
 
-/* --- one input --------------------------------------------------------------------------------------------------- */
+/* --- one input ---------------------------------------------------------------------------------------------------- */
 
 struct input { struct str text; struct promql_params params; size_t fail_after; };
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A pattern, a zero byte, a subject: what the analyser of base/regex.c makes of a pattern matches as RE2 does, a
+/* A pattern, a zero byte, a subject: what the analyser of base/regex/regex.c makes of a pattern matches as RE2 does, a
  * prefix is one, and expanding agrees with matching.
  */
-#include "base/re2.h"
-#include "base/regex.h"
-#include "base/regex_dialect.h"
-#include "base/utf8.h"
+#include "base/regex/re2.h"
+#include "base/regex/regex.h"
+#include "base/regex/regex_dialect.h"
+#include "base/text/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -2,8 +2,8 @@
 /* Any bytes as a URL and as a form: what is shown of a URL, or of a text that repeats it, holds no password, and what a
  * form gives is written and read again as the same fields.
  */
-#include "base/secrets.h"
-#include "base/url.h"
+#include "base/text/secrets.h"
+#include "base/text/url.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

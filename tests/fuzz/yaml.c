@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Any bytes as a YAML file: reading ends, and a tree that is written is read again as the same tree. */
-#include "base/yaml.h"
+#include "base/conf/yaml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -6,7 +6,7 @@
  * Only sealed chunks can go. So all open ones are sealed whenever a part has grown by a quarter of its share: with few
  * samples of many series the oldest slice would else be everything.
  */
-#include "writer/recent/part.h"
+#include "writer/recent/stripe.h"
 
 enum { SLICES = 4, LEAST_GONE = 64 };
 

@@ -9,9 +9,9 @@
  *   4. When STAGED_MAX bytes are staged the lane waits after all: for one slice at most, since queries stand in line
  *      for `queries`, so that one of them alone can be before the lane at `next` and `lock`.
  */
-#include "writer/recent/part.h"
+#include "writer/recent/stripe.h"
 
-#include "base/times.h"
+#include "base/text/duration.h"
 
 enum { STAGED_MAX = 8 << 20 };
 

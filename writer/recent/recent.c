@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "writer/recent/recent.h"
 
-#include "writer/recent/visit.h"
+#include "writer/recent/iterate.h"
 
 static const struct source_ops ops = {
     .select = recent_select,

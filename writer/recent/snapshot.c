@@ -3,7 +3,7 @@
  * chunks and copies the open one; samples are decoded later, one series at a time, when the evaluator asks. Labels are
  * copied, and series not kept alive by a reference: a copy is 10 ns, two changes of a shared counter are not less.
  */
-#include "writer/recent/visit.h"
+#include "writer/recent/iterate.h"
 
 struct snapshot_rest {
     struct sample *late; uint32_t n_late;

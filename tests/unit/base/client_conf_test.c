@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/client_conf.h"
+#include "base/http/http_conf.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The client and host names: with a name server that answers, is late, or does not respond at all. */
-#include "base/client.h"
+#include "base/http/client.h"
 
-#include "base/thread.h"
-#include "base/times.h"
+#include "base/os/thread.h"
+#include "base/text/duration.h"
 #include "tests/unit/base/name_server.h"
 
 #include <stdarg.h>

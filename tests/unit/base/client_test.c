@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The client against a small server on loopback. The server is a thread that serves one connection after the other, in
  * order of their arrival, and answers by the path of the request. */
-#include "base/client.h"
+#include "base/http/client.h"
 
 #include "base/compress.h"
-#include "base/stats.h"
-#include "base/thread.h"
-#include "base/times.h"
+#include "base/telemetry/stats.h"
+#include "base/os/thread.h"
+#include "base/text/duration.h"
 
 #include <stdarg.h>
 #include <stddef.h>

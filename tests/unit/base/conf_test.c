@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/conf.h"
+#include "base/conf/conf.h"
 
 #include <stdio.h>
 

@@ -5,9 +5,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/json_read.h"
-#include "base/json_write.h"
-#include "base/utf8.h"
+#include "base/json/json_read.h"
+#include "base/json/json_write.h"
+#include "base/text/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
-#include "base/json_tree.h"
+#include "base/json/json_tree.h"
 
 static struct json_tree *parse(const char *text)
 {

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/json_write.h"
+#include "base/json/json_write.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/log.h"
+#include "base/telemetry/log.h"
 
 #include "base/buf.h"
-#include "base/thread.h"
+#include "base/os/thread.h"
 
 #include <stdarg.h>
 #include <stddef.h>

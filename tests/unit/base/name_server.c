@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/base/name_server.h"
 
-#include "base/dns.h"
-#include "base/thread.h"
+#include "base/http/dns.h"
+#include "base/os/thread.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -14,7 +14,7 @@
 
 #include <stdbool.h>
 
-void name_server_start(void); /* and makes base/dns.h use it */
+void name_server_start(void); /* and makes base/http/dns.h use it */
 void name_server_stop(void);
 void name_server_hush(bool silent);          /* no response to any name */
 void name_server_move(int last);

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/num.h"
+#include "base/text/num.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/re2.h"
-#include "base/regex.h"
+#include "base/regex/re2.h"
+#include "base/regex/regex.h"
 
 #include <stdio.h>
 #include <string.h>

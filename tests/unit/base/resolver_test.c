@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/resolver.h"
+#include "base/http/resolver.h"
 
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "tests/unit/base/name_server.h"
 
 #include <stdarg.h>

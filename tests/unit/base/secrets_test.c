@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/secrets.h"
+#include "base/text/secrets.h"
 
-#include "base/client.h"
+#include "base/http/client.h"
 
 #include <stdarg.h>
 #include <stddef.h>

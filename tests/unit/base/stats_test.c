@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/stats.h"
+#include "base/telemetry/stats.h"
 
-#include "base/process.h"
-#include "base/thread.h"
+#include "base/os/process.h"
+#include "base/os/thread.h"
 
 #include <stdarg.h>
 #include <stddef.h>

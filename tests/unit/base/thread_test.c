@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/thread.h"
+#include "base/os/thread.h"
 
-#include "base/cgroup.h"
-#include "base/times.h"
+#include "base/os/cgroup.h"
+#include "base/text/duration.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/times.h"
+#include "base/text/duration.h"
 
 #include <stdlib.h>
 #include <time.h>

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/url.h"
+#include "base/text/url.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
-#include "base/yaml.h"
+#include "base/conf/yaml.h"
 
 static struct arena arena;
 static int setup(void **state UNUSED) { arena_init(&arena, 0); return 0; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/gateway/answers.h"
 
-#include "base/num.h"
+#include "base/text/num.h"
 
 void answers_begin(struct answers *t)
 {

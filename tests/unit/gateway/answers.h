@@ -3,7 +3,7 @@
 #ifndef TESTS_UNIT_GATEWAY_ANSWERS_H
 #define TESTS_UNIT_GATEWAY_ANSWERS_H
 
-#include "gateway/upstream/answer.h"
+#include "gateway/upstream/response.h"
 
 struct answers { struct arena arena; struct notes notes; struct group group; struct response response; struct err err; };
 void answers_begin(struct answers *t);

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/times.h"
-#include "gateway/config.h"
+#include "base/text/duration.h"
+#include "gateway/config/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>

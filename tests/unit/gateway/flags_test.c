@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "gateway/flags.h"
+#include "gateway/config/flags.h"
 
 #include <stdio.h>
 #include <stdlib.h>

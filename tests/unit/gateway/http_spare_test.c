@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "gateway/http_spare.h"
+#include "gateway/http/http_spare.h"
 
 enum { MIB = 1 << 20 };
 

@@ -7,11 +7,11 @@
 #include <cmocka.h>
 
 #include "base/compress.h"
-#include "base/num.h"
-#include "base/times.h"
-#include "gateway/http_connection.h"
+#include "base/text/num.h"
+#include "base/text/duration.h"
+#include "gateway/http/http_connection.h"
 #include "gateway/lane.h"
-#include "gateway/worker.h"
+#include "gateway/query/worker.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

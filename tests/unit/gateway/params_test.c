@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "gateway/api/params.h"
+#include "gateway/query/params.h"
 
 static struct arena arena;
 

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "gateway/api/render.h"
-#include "model/histogram.h"
+#include "gateway/query/render.h"
+#include "model/histogram/histogram.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/num.h"
+#include "base/text/num.h"
 #include "model/exposition.h"
 #include "model/series.h"
 #include "tests/unit/model/cases.h"

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "model/histogram_math.h"
+#include "model/histogram/histogram_math.h"
 
 #include <float.h>
 #include <math.h>

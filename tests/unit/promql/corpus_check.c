@@ -2,7 +2,7 @@
 /* Is this what was expected? Label sets exactly, floats within a millionth, histograms bucket by bucket. */
 #include "corpus.h"
 
-#include "model/histogram_math.h"
+#include "model/histogram/histogram_math.h"
 
 #include <float.h>
 #include <stdio.h>
@@ -48,7 +48,7 @@ static bool same_histogram(struct arena *arena, const struct histogram *want, co
     return same_side(&a->positive, &b->positive) && same_side(&a->negative, &b->negative);
 }
 
-/* --- words ------------------------------------------------------------------------------------------------------- */
+/* --- words -------------------------------------------------------------------------------------------------------- */
 
 static void print_side(struct buf *b, const char *name, const struct buckets *s)
 {
@@ -86,7 +86,7 @@ static struct str labels_text(struct arena *a, struct labels l)
     return text;
 }
 
-/* --- series ------------------------------------------------------------------------------------------------------ */
+/* --- series ------------------------------------------------------------------------------------------------------- */
 
 static bool same_point(struct arena *a, const struct corpus_value *want, const struct promql_series *got, size_t i,
                        struct err *err)
@@ -177,7 +177,7 @@ bool corpus_check_result(const struct corpus_eval *e, struct arena *a, const str
     return check_series(e, a, r, err);
 }
 
-/* --- failures and notes ------------------------------------------------------------------------------------------ */
+/* --- failures and notes ------------------------------------------------------------------------------------------- */
 
 static struct str without_position(struct str note) /* " (1:6)" */
 {

@@ -2,8 +2,8 @@
 /* load_with_nhcb: what a scraper makes of classic histograms when it stores them as native ones with custom buckets. */
 #include "corpus.h"
 
-#include "base/num.h"
-#include "model/histogram_math.h"
+#include "base/text/num.h"
+#include "model/histogram/histogram_math.h"
 
 #include <stdlib.h>
 

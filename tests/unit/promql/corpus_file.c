@@ -2,8 +2,8 @@
 /* The commands of a file, one after the other. A blank line or a comment ends a block. */
 #include "corpus.h"
 
-#include "base/num.h"
-#include "base/times.h"
+#include "base/text/num.h"
+#include "base/text/duration.h"
 
 #include <stdio.h>
 #include <strings.h>
@@ -68,7 +68,7 @@ static bool time_word(struct corpus_file *f, struct str *rest, const char *befor
     return duration_parse(w, ms) || fail(f, err, "not a duration", w);
 }
 
-/* --- load -------------------------------------------------------------------------------------------------------- */
+/* --- load --------------------------------------------------------------------------------------------------------- */
 
 static bool read_load(struct corpus_file *f, struct str rest, bool custom, struct err *err)
 {
@@ -99,7 +99,7 @@ static bool read_load(struct corpus_file *f, struct str rest, bool custom, struc
     return true;
 }
 
-/* --- eval -------------------------------------------------------------------------------------------------------- */
+/* --- eval --------------------------------------------------------------------------------------------------------- */
 
 static void add_expectation(struct corpus_file *f, struct corpus_eval *e, struct expectation x)
 {

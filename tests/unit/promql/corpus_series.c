@@ -2,8 +2,8 @@
 /* name{labels} 1 2+3x4 _ {{schema:1 ...}}x2 */
 #include "corpus.h"
 
-#include "base/num.h"
-#include "model/histogram_math.h"
+#include "base/text/num.h"
+#include "model/histogram/histogram_math.h"
 
 #include <ctype.h>
 
@@ -29,7 +29,7 @@ static bool take(struct reader *r, const char *word)
     return true;
 }
 
-/* --- labels ------------------------------------------------------------------------------------------------------ */
+/* --- labels ------------------------------------------------------------------------------------------------------- */
 
 static size_t metric_length(struct str s)
 {
@@ -74,7 +74,7 @@ static bool read_labels(struct reader *r, struct labels *out)
     return true;
 }
 
-/* --- numbers ----------------------------------------------------------------------------------------------------- */
+/* --- numbers ------------------------------------------------------------------------------------------------------ */
 
 static bool read_number(struct reader *r, double *v)
 {
@@ -109,7 +109,7 @@ static bool read_times(struct reader *r, size_t *times) /* xN; 0 when it is not 
     return true;
 }
 
-/* --- histograms -------------------------------------------------------------------------------------------------- */
+/* --- histograms --------------------------------------------------------------------------------------------------- */
 
 struct description { struct histogram h; double offset, n_offset; bool hinted; };
 
@@ -198,7 +198,7 @@ static bool read_histogram(struct reader *r, struct corpus_value *out) /* behind
     return true;
 }
 
-/* --- values ------------------------------------------------------------------------------------------------------ */
+/* --- values ------------------------------------------------------------------------------------------------------- */
 
 static void add(struct reader *r, struct corpus_series *s, struct corpus_value v)
 {

@@ -3,7 +3,7 @@
  * that keeps samples is caught by AddressSanitizer. */
 #include "corpus.h"
 
-#include "model/histogram_math.h"
+#include "model/histogram/histogram_math.h"
 
 #include <stdlib.h>
 
@@ -33,7 +33,7 @@ void corpus_store_free(struct corpus_store *s)
     s->lent = NULL;
 }
 
-/* --- loading ----------------------------------------------------------------------------------------------------- */
+/* --- loading ------------------------------------------------------------------------------------------------------ */
 
 static struct stored *stored_series(struct corpus_store *s, struct labels l)
 {
@@ -103,7 +103,7 @@ void corpus_store_seal(struct corpus_store *s)
     }
 }
 
-/* --- selecting --------------------------------------------------------------------------------------------------- */
+/* --- selecting ---------------------------------------------------------------------------------------------------- */
 
 struct selection { struct corpus_store *store; struct select select; const struct stored **found; };
 

@@ -14,8 +14,8 @@
 
 #include "corpus.h"
 
-#include "promql/ast.h"
-#include "promql/functions.h"
+#include "promql/ast/ast.h"
+#include "promql/ast/functions.h"
 
 #include <stdio.h>
 
@@ -25,7 +25,7 @@ struct run { struct corpus_file *file; const struct corpus_eval *eval; struct ar
 struct at { bool set; int64_t t; };
 struct when { int64_t start, end, step; bool range; };
 
-/* --- @ on every selector ----------------------------------------------------------------------------------------- */
+/* --- @ on every selector ------------------------------------------------------------------------------------------ */
 
 static bool uses_time(enum function_id id)
 {
@@ -90,7 +90,7 @@ static bool subquery_uses_time(const struct expr *e)
     }
 }
 
-/* --- one evaluation ---------------------------------------------------------------------------------------------- */
+/* --- one evaluation ----------------------------------------------------------------------------------------------- */
 
 static bool evaluate(struct run *r, struct when w, struct at at, struct promql_result *out, struct err *err, bool *skip)
 {
@@ -224,7 +224,7 @@ static bool run_range(struct run *r)
     return ok;
 }
 
-/* --- files ------------------------------------------------------------------------------------------------------- */
+/* --- files -------------------------------------------------------------------------------------------------------- */
 
 static struct buf differences;
 

@@ -10,8 +10,8 @@
 
 #include "corpus.h"
 
-#include "base/thread.h"
-#include "promql/ast.h"
+#include "base/os/thread.h"
+#include "promql/ast/ast.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND, PAGE = 4096, CHAIN = 20000 };
 
 struct work { struct buf text; struct corpus_store *store; size_t series, stack, used; bool range; double last; };
 
-/* --- how much stack a thread has touched ------------------------------------------------------------------------- */
+/* --- how much stack a thread has touched -------------------------------------------------------------------------- */
 
 static void measure_stack(struct work *w)
 {
@@ -37,7 +37,7 @@ static void measure_stack(struct work *w)
     }
 }
 
-/* --- everything that is done with a query ------------------------------------------------------------------------ */
+/* --- everything that is done with a query ------------------------------------------------------------------------- */
 
 static void show(const struct expr *e, struct arena *a)
 {
@@ -90,7 +90,7 @@ static void run_on_thread(struct work *w)
     buf_free(&w->text);
 }
 
-/* --- chains ------------------------------------------------------------------------------------------------------ */
+/* --- chains ------------------------------------------------------------------------------------------------------- */
 
 static void add_chain(struct buf *text, const char *operator, const char *term, size_t n)
 {
@@ -146,7 +146,7 @@ static void chains_elsewhere(void **state)
     }
 }
 
-/* --- nestings ---------------------------------------------------------------------------------------------------- */
+/* --- nestings ----------------------------------------------------------------------------------------------------- */
 
 static void nestings_fit_into_half_the_stack(void **state)
 {

@@ -8,7 +8,7 @@
 
 #include "corpus.h"
 
-#include "promql/ast.h"
+#include "promql/ast/ast.h"
 
 #include <math.h>
 

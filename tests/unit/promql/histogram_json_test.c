@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "model/histogram_math.h"
+#include "model/histogram/histogram_math.h"
 #include "promql/promql.h"
 
 static void assert_json(const struct histogram *h, const char *want)

@@ -5,9 +5,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "promql/lexer.h"
-#include "promql/literal.h"
-#include "promql/quote.h"
+#include "promql/parse/lexer.h"
+#include "promql/parse/literal.h"
+#include "promql/ast/quote.h"
 
 #include <math.h>
 #include <stdio.h>

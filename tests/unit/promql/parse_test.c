@@ -5,13 +5,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "promql/ast.h"
-#include "promql/functions.h"
+#include "promql/ast/ast.h"
+#include "promql/ast/functions.h"
 #include "promql/promql.h"
 
 #include <stdio.h>
 
-/* --- shapes: every operator in parentheses ----------------------------------------------------------------------- */
+/* --- shapes: every operator in parentheses ------------------------------------------------------------------------ */
 
 static void shape(struct buf *out, const struct expr *e)
 {
@@ -92,7 +92,7 @@ static void test_keywords_as_names(void **state UNUSED)
     check_shape("fill + fill (1) fill_left", "(fill + fill_left)");
 }
 
-/* --- errors ------------------------------------------------------------------------------------------------------ */
+/* --- errors ------------------------------------------------------------------------------------------------------- */
 
 static void check_error(const char *text, size_t n, const char *want)
 {
@@ -188,7 +188,7 @@ static void test_nested_durations(void **state UNUSED)
     }
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------ */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 static const char everything[] =
     "sum by (a, \"b c\") (rate({job=~\"a.+\", x!~\"b|c\", \"m\"}[5m] offset -1h)) / on (a) group_left (\"q\\u00e9\") "
@@ -246,7 +246,7 @@ static void test_budget_of_regexes(void **state UNUSED)
     arena_free(&a);
 }
 
-/* --- trees ------------------------------------------------------------------------------------------------------- */
+/* --- trees -------------------------------------------------------------------------------------------------------- */
 
 static void test_selector(void **state UNUSED)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scraper/failure_log.h"
 
-#include "base/log.h"
+#include "base/telemetry/log.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Files that list targets: what they say, and which of them are there. */
-#include "scraper/file_sd.h"
+#include "scraper/discovery/file_sd.h"
 
 #include "recording_sink.h"
 

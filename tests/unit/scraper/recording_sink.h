@@ -4,7 +4,7 @@
 #ifndef TESTS_RECORDING_SINK_H
 #define TESTS_RECORDING_SINK_H
 
-#include "base/num.h"
+#include "base/text/num.h"
 #include "model/sink.h"
 #include "scraper/scraper.h"
 

@@ -3,8 +3,8 @@
 #ifndef TESTS_UNIT_SCRAPER_WORLD_H
 #define TESTS_UNIT_SCRAPER_WORLD_H
 
-#include "base/thread.h"
-#include "base/times.h"
+#include "base/os/thread.h"
+#include "base/text/duration.h"
 #include "scraper/scraper.h"
 
 #include "recording_sink.h"

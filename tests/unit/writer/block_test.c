@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "writer/block.h"
-#include "writer/pile.h"
+#include "writer/queue/block.h"
+#include "writer/pipeline/pending.h"
 
 #include <stdio.h>
 

@@ -8,10 +8,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "rig.h"
-#include "writer/queue_shard.h"
-#include "writer/queue_space.h"
+#include "writer/queue/queue_shard.h"
+#include "writer/queue/queue_space.h"
 
 #include <errno.h>
 #include <math.h>

@@ -8,9 +8,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "rig.h"
-#include "writer/queue_shard.h"
+#include "writer/queue/queue_shard.h"
 
 #include <errno.h>
 #include <stdio.h>

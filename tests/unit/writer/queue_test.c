@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "rig.h"
-#include "writer/queue_shard.h"
+#include "writer/queue/queue_shard.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #include "receiver.h"
 
 #include "base/compress.h"
-#include "base/num.h"
+#include "base/text/num.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -3,7 +3,7 @@
 #ifndef TESTS_RECEIVER_H
 #define TESTS_RECEIVER_H
 
-#include "base/thread.h"
+#include "base/os/thread.h"
 #include "model/remote_write.h"
 
 #include <stdatomic.h>

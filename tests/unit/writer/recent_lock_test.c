@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "writer/recent/part.h"
+#include "writer/recent/stripe.h"
 
 #include <stdio.h>
 #include <unistd.h>

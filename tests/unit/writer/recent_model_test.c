@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "../model/rng.h"
-#include "model/histogram.h"
-#include "writer/recent/part.h"
+#include "model/histogram/histogram.h"
+#include "writer/recent/stripe.h"
 
 #include <malloc.h>
 #include <stdio.h>

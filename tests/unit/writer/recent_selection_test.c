@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/thread.h"
-#include "writer/recent/part.h"
+#include "base/os/thread.h"
+#include "writer/recent/stripe.h"
 
 #include <stdio.h>
 

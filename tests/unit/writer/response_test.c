@@ -7,12 +7,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/log.h"
-#include "base/times.h"
+#include "base/telemetry/log.h"
+#include "base/text/duration.h"
 #include "rig.h"
-#include "writer/bisect.h"
-#include "writer/response.h"
-#include "writer/state.h"
+#include "writer/send/bisect.h"
+#include "writer/send/response.h"
+#include "writer/writer_internal.h"
 
 #include <fcntl.h>
 #include <stdio.h>

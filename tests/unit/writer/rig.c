@@ -7,7 +7,7 @@
 
 #include "rig.h"
 
-#include "base/times.h"
+#include "base/text/duration.h"
 
 #include <signal.h>
 #include <stdio.h>

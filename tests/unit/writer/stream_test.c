@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "writer/stream.h"
+#include "writer/pipeline/stream.h"
 
 static struct arena arena;
 static uint64_t seed = 42;

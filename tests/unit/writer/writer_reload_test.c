@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "rig.h"
-#include "writer/state.h"
+#include "writer/writer_internal.h"
 
 #include <fcntl.h>
 #include <glob.h>

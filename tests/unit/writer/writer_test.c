@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/times.h"
+#include "base/text/duration.h"
 #include "rig.h"
 
 static void two_destinations_get_everything_in_order(void **state UNUSED)

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The running configuration as YAML, and the rows as Markdown. What is printed goes to a page and to a log, so no
+ * secret may be in it: the rows say which fields are.
+ */
+#include "base/conf/conf.h"
+
+#include "base/text/num.h"
+#include "base/text/duration.h"
+#include "base/text/url.h"
+
+static void conf_print_indent(struct buf *out, unsigned indent) { buf_printf(out, "%*s", (int)indent, ""); }
+
+static void add_size(struct buf *out, int64_t bytes)
+{
+    static const char *const units[] = {"", "KiB", "MiB", "GiB", "TiB"};
+    size_t unit = 0;
+    while (unit + 1 < LEN(units) && bytes != 0 && bytes % 1024 == 0) {
+        bytes /= 1024;
+        unit++;
+    }
+    buf_add_i64(out, bytes);
+    buf_add_z(out, units[unit]);
+}
+
+static void add_url(struct buf *out, struct str url)
+{
+    struct buf shown = {0};
+    url_redact(&shown, url);
+    yaml_write_scalar(out, buf_str(&shown));
+    buf_free(&shown);
+}
+
+static void conf_print_scalar(struct buf *out, const struct conf_row *row, const void *field)
+{
+    const struct str *text = field;
+    switch (row->type) {
+    case CONF_SECRET: buf_add_z(out, text->n ? "<secret>" : "''"); break;
+    case CONF_URL: add_url(out, *text); break;
+    case CONF_BOOL: buf_add_z(out, *(const bool *)field ? "true" : "false"); break;
+    case CONF_INT: buf_add_i64(out, *(const int64_t *)field); break;
+    case CONF_FLOAT: buf_add_num(out, *(const double *)field); break;
+    case CONF_DURATION: buf_add_duration(out, *(const int64_t *)field); break;
+    case CONF_SIZE: add_size(out, *(const int64_t *)field); break;
+    case CONF_ENUM: yaml_write_scalar(out, str_of(row->names[*(const int *)field])); break;
+    default: yaml_write_scalar(out, *text);
+    }
+}
+
+static void conf_print_list(struct buf *out, const struct str_list *list, unsigned indent)
+{
+    buf_add_z(out, list->n ? "\n" : " []\n");
+    for (size_t i = 0; i < list->n; i++) {
+        conf_print_indent(out, indent);
+        buf_add_z(out, "- ");
+        yaml_write_scalar(out, list->items[i]);
+        buf_add_char(out, '\n');
+    }
+}
+
+static void print_addresses(struct buf *out, const struct str_list *list, unsigned indent)
+{
+    buf_add_z(out, list->n ? "\n" : " []\n");
+    for (size_t i = 0; i < list->n; i++) {
+        struct buf shown = {0};
+        url_redact_address(&shown, list->items[i]);
+        conf_print_indent(out, indent);
+        buf_add_z(out, "- ");
+        yaml_write_scalar(out, buf_str(&shown));
+        buf_add_char(out, '\n');
+        buf_free(&shown);
+    }
+}
+
+/* The values are API keys more often than not. */
+static void print_headers(struct buf *out, const struct str_list *list, unsigned indent)
+{
+    buf_add_z(out, list->n ? "\n" : " []\n");
+    for (size_t i = 0; i < list->n; i++) {
+        struct str name = str_first(list->items[i], str_find(list->items[i], ':'));
+        struct buf line = {0};
+        buf_printf(&line, "%.*s: <secret>", STR_ARG(name));
+        conf_print_indent(out, indent);
+        buf_add_z(out, "- ");
+        yaml_write_scalar(out, buf_str(&line));
+        buf_add_char(out, '\n');
+        buf_free(&line);
+    }
+}
+
+static void print_key(struct buf *out, struct str key, unsigned indent)
+{
+    conf_print_indent(out, indent);
+    yaml_write_scalar(out, key);
+    buf_add_char(out, ':');
+}
+
+/* The labels __param_NAME of targets become parameters of their URLs. */
+static bool is_secret_label(struct str name)
+{
+    struct str prefix = STR("__param_");
+    return str_starts(name, prefix) && url_param_secret(str_skip(name, prefix.n));
+}
+
+static void print_map(struct buf *out, const struct str_map *map, unsigned indent)
+{
+    buf_add_z(out, map->n ? "\n" : " {}\n");
+    for (size_t i = 0; i < map->n; i++) {
+        print_key(out, map->keys[i], indent);
+        buf_add_char(out, ' ');
+        yaml_write_scalar(out, is_secret_label(map->keys[i]) ? STR("<secret>") : map->values[i]);
+        buf_add_char(out, '\n');
+    }
+}
+
+/* URL parameters: masked where a URL's would be. */
+static void print_multimap(struct buf *out, const struct multimap *map, unsigned indent)
+{
+    buf_add_z(out, map->n ? "\n" : " {}\n");
+    for (size_t i = 0; i < map->n; i++) {
+        print_key(out, map->keys[i], indent);
+        if (url_param_secret(map->keys[i]))
+            buf_add_z(out, " [<secret>]\n");
+        else
+            conf_print_list(out, &map->values[i], indent + 2);
+    }
+}
+
+/* An item is printed as a section two columns further right; then its first column becomes the dash. */
+static void print_sections(struct buf *out, const struct conf_section *s, const struct conf_items *items,
+                           unsigned indent)
+{
+    buf_add_z(out, items->n ? "\n" : " []\n");
+    for (size_t i = 0; i < items->n; i++) {
+        size_t at = out->n;
+        conf_print(out, s, (const char *)items->items + i * s->size, indent + 2);
+        if (out->n > at)
+            out->p[at + indent] = '-';
+    }
+}
+
+static void print_section(struct buf *out, const struct conf_section *s, const void *value, unsigned indent)
+{
+    buf_add_char(out, '\n');
+    conf_print(out, s, value, indent);
+}
+
+static void print_field(struct buf *out, const struct conf_row *row, const void *field, unsigned indent)
+{
+    void *optional;
+    switch (row->type) {
+    case CONF_STRINGS:
+    case CONF_FILES: conf_print_list(out, field, indent); break;
+    case CONF_ADDRESSES: print_addresses(out, field, indent); break;
+    case CONF_HEADERS: print_headers(out, field, indent); break;
+    case CONF_MAP: print_map(out, field, indent); break;
+    case CONF_MULTIMAP: print_multimap(out, field, indent); break;
+    case CONF_SECTION: print_section(out, row->section, field, indent); break;
+    case CONF_OPTIONAL:
+        memcpy(&optional, field, sizeof optional);
+        print_section(out, row->section, optional, indent);
+        break;
+    case CONF_SECTIONS: print_sections(out, row->section, field, indent); break;
+    case CONF_CUSTOM: row->print(out, field, indent); break;
+    default:
+        buf_add_char(out, ' ');
+        conf_print_scalar(out, row, field);
+        buf_add_char(out, '\n');
+    }
+}
+
+static bool is_printed(const struct conf_row *row, const void *field)
+{
+    static const void *const absent = NULL;
+    if (row->type == CONF_DURATION)
+        return *(const int64_t *)field >= 0;
+    if (row->type == CONF_CUSTOM)
+        return row->print != NULL;
+    if (row->type == CONF_OPTIONAL)
+        return memcmp(field, &absent, sizeof absent) != 0;
+    return row->type != CONF_YAML && row->type != CONF_GUARD && row->type != CONF_ACCEPTED &&
+           row->type != CONF_IGNORED;
+}
+
+void conf_print(struct buf *out, const struct conf_section *s, const void *value, unsigned indent)
+{
+    for (const struct conf_row *row = s->rows; row->type != CONF_END; row++) {
+        const void *field = (const char *)value + row->offset;
+        if (!is_printed(row, field))
+            continue;
+        print_key(out, str_of(row->name), indent);
+        print_field(out, row, field, indent + 2);
+    }
+}
+
+static const char *const conf_type_names[] = {
+    [CONF_STRING] = "string", [CONF_SECRET] = "secret", [CONF_URL] = "URL", [CONF_FILE] = "file", [CONF_BOOL] = "bool",
+    [CONF_INT] = "whole number", [CONF_FLOAT] = "number", [CONF_DURATION] = "duration", [CONF_SIZE] = "size",
+    [CONF_STRINGS] = "list of strings", [CONF_ADDRESSES] = "list of addresses", [CONF_FILES] = "list of files",
+    [CONF_HEADERS] = "list or mapping", [CONF_MAP] = "mapping",
+    [CONF_MULTIMAP] = "mapping of lists", [CONF_CUSTOM] = "any", [CONF_YAML] = "any",
+    [CONF_GUARD] = "any", [CONF_ACCEPTED] = "any", [CONF_IGNORED] = "any"};
+
+static void document_type(struct buf *out, const struct conf_row *row)
+{
+    if (row->type == CONF_ENUM)
+        for (int i = 0; row->names[i]; i++)
+            buf_printf(out, "%s`%s`", i ? ", " : "", row->names[i]);
+    else if (row->type == CONF_SECTION || row->type == CONF_OPTIONAL)
+        buf_printf(out, "[%s](#%s)", row->section->name, row->section->name);
+    else if (row->type == CONF_SECTIONS)
+        buf_printf(out, "list of [%s](#%s)", row->section->name, row->section->name);
+    else
+        buf_add_z(out, row->form ? row->form : conf_type_names[row->type]);
+    if (row->max <= row->min)
+        return;
+    struct conf_row bound = {.type = row->type};
+    bool open = row->max == INT64_MAX;
+    buf_add_z(out, open ? ", at least " : ", ");
+    conf_print_scalar(out, &bound, &row->min);
+    if (open)
+        return;
+    buf_add_z(out, " to ");
+    conf_print_scalar(out, &bound, &row->max);
+}
+
+/* A bar would end the cell. */
+static void document_text(struct buf *out, const char *text)
+{
+    for (; text && *text; text++) {
+        if (*text == '|')
+            buf_add_char(out, '\\');
+        buf_add_char(out, *text);
+    }
+}
+
+static void document_default(struct buf *out, const struct conf_row *row)
+{
+    if (row->required)
+        buf_add_z(out, "required");
+    else if (row->preset && row->preset[0]) {
+        buf_add_char(out, '`');
+        document_text(out, row->preset);
+        buf_add_char(out, '`');
+    }
+}
+
+void conf_document(struct buf *out, const struct conf_section *s)
+{
+    for (const struct conf_row *row = s->rows; row->type != CONF_END; row++) {
+        buf_printf(out, "| `%s` | ", row->name);
+        document_type(out, row);
+        buf_add_z(out, " | ");
+        document_default(out, row);
+        buf_add_z(out, " | ");
+        if (row->type == CONF_GUARD)
+            buf_add_z(out, "Not supported yet, an error without `--accept-inert`: ");
+        if (row->type == CONF_ACCEPTED)
+            buf_add_z(out, "Ignored with a warning: ");
+        document_text(out, row->help);
+        if (row->alias)
+            buf_printf(out, " (also `%s`)", row->alias);
+        buf_add_z(out, " |\n");
+    }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/* YAML as a tree with line numbers. libyaml is spoken to in yaml.c only. The tree lives in the caller's arena and is
+ * immutable. Limits: 32 MiB, nesting 64, 1,000,000 nodes; aliases and merge keys (<<) are resolved, a bomb is an error.
+ * One document a file. Texts have a NUL behind them.
+ */
+#ifndef BASE_CONF_YAML_H
+#define BASE_CONF_YAML_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+enum yaml_kind { YAML_NULL, YAML_SCALAR, YAML_LIST, YAML_MAP };
+struct yaml {
+    enum yaml_kind kind;
+    unsigned line;          /* 1-based; of a mapping's value the line of its key */
+    const char *file;       /* name given to yaml_parse */
+    bool quoted;            /* a scalar in quotes or a block: a string even when it looks like a number, null or bool */
+    struct str text;        /* SCALAR */
+    struct yaml *keys;      /* MAP: n keys (scalars); a key that stands twice is an error */
+    struct yaml *items;     /* LIST: n items; MAP: n values */
+    size_t n;
+};
+
+/* An empty document is YAML_NULL. Errors: "FILE:LINE: what". */
+struct yaml *yaml_parse(struct arena *a, struct str text, const char *file, struct err *err) MUST_USE;
+const struct yaml *yaml_get(const struct yaml *map, const char *key); /* NULL when absent or not a map */
+
+/* Writes a tree as block YAML, keys in their order; nothing is masked. */
+void yaml_write(struct buf *out, const struct yaml *y);
+/* Writes one scalar, quoted when it has to be. */
+void yaml_write_scalar(struct buf *out, struct str s);
+
+#endif

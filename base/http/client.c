@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Who calls whom: the loop calls a shard (client_multi.c), that calls curl_multi_socket_action, and curl calls
+ * back: socket and timer wishes there, headers and pieces of bodies in client_call.c. Inside such a call no handle
+ * may be added or removed (`in_curl`), so what the user's callback asks for there is done by `settle` when curl has
+ * returned; finished transfers are told there too.
+ *
+ * A call is in exactly one list: waiting or doubtful (no handle yet), running (it has one, its multi knows it),
+ * resolving (its handle waits for an address, see client_names.h), or failed (it could not be started; a timer tells
+ * so, since client_send may not call back before it has returned).
+ */
+#include "base/http/client.h"
+
+#include "base/http/client_call.h"
+#include "base/http/client_names.h"
+#include "base/http/resolver.h"
+#include "base/telemetry/stats.h"
+
+#include <curl/curl.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PER_SHARD = 250, SPARE_CONNECTIONS = 16, IDLE_HANDLES = 4, IDLE_SECONDS = 120 };
+
+struct client {
+    struct loop *loop;
+    unsigned max_inflight, n_shards;
+    long connections; /* kept by each multi */
+    char *user_agent;
+    unsigned idle_seconds;
+    const struct stats_group *stats;
+    unsigned connections_row;
+    struct list waiting, running, resolving, failed;
+    struct list doubtful;       /* likewise waiting, but for requests that are doubtful */
+    size_t n_waiting, n_running; /* n_waiting: in both lines */
+    size_t n_doubtful;          /* running ones */
+    bool doubtful_next;         /* whose turn it is while both lines have requests */
+    CURL *idle[IDLE_HANDLES];
+    unsigned n_idle;
+    bool in_curl, curl_ready;
+    bool has_canceled; /* calls in `running` that were canceled while in_curl */
+    struct loop_timer client_notify_failed;
+    struct client_multi shards[];
+};
+
+/* ---- starting ---- */
+
+static CURL *client_acquire_handle(struct client *c) { return c->n_idle ? c->idle[--c->n_idle] : curl_easy_init(); }
+
+static void client_release_handle(struct client *c, CURL *easy)
+{
+    if (c->n_idle == IDLE_HANDLES) {
+        curl_easy_cleanup(easy);
+        return;
+    }
+    curl_easy_reset(easy);
+    c->idle[c->n_idle++] = easy;
+}
+
+/* Connections of one peer that are not used any more end with the next request of their multi to another one; those of
+ * a multi without requests would stay for ever. */
+static void close_idle_shard(struct loop_timer *t)
+{
+    struct client_multi *s = CONTAINER(t, struct client_multi, idle);
+    int64_t most = s->client->idle_seconds * INT64_C(1000), idle = s->n_calls ? 0 : loop_mono(s->loop) - s->used;
+    if (idle >= most)
+        client_multi_close(s);
+    else
+        loop_timer_in(s->loop, t, most - idle);
+}
+
+static bool open_shard(struct client_multi *s)
+{
+    struct client *c = s->client;
+    if (!loop_timer_armed(&s->idle))
+        loop_timer_in(s->loop, &s->idle, c->idle_seconds * INT64_C(1000));
+    if (!c->curl_ready && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return false;
+    c->curl_ready = true;
+    return client_multi_open(s, c->connections);
+}
+
+/* curl calls these in the loop's thread, the second one also for connections that outlive their call. */
+static int count_opened_socket(void *arg, curl_socket_t fd UNUSED, curlsocktype purpose UNUSED)
+{
+    struct client *c = arg;
+    stats_add(c->stats, c->connections_row, 1);
+    return CURL_SOCKOPT_OK;
+}
+
+static int count_closed_socket(void *arg, curl_socket_t fd)
+{
+    struct client *c = arg;
+    stats_add(c->stats, c->connections_row, -1);
+    return close(fd);
+}
+
+static void count_sockets(struct client *c, CURL *easy)
+{
+    if (c->stats == NULL)
+        return;
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, count_opened_socket);
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, c);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, count_closed_socket);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, c);
+}
+
+static bool client_start_call(struct client_call *call)
+{
+    struct err *err = &call->reply.err;
+    if (!open_shard(call->shard) || (call->easy = client_acquire_handle(call->client)) == NULL)
+        return err_set(err, ERR_INTERNAL, "libcurl has no handle for us");
+    if (!client_call_prepare(call, call->client->user_agent))
+        return false;
+    curl_easy_setopt(call->easy, CURLOPT_MAXAGE_CONN, (long)call->client->idle_seconds);
+    count_sockets(call->client, call->easy);
+    call->reply.start_mono = loop_mono(call->client->loop);
+    CURLMcode rc = curl_multi_add_handle(call->shard->multi, call->easy);
+    return rc == CURLM_OK || err_set(err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(rc));
+}
+
+static void client_move_call(struct client_call *call, struct list *list, enum call_state state)
+{
+    list_remove(&call->node);
+    list_push_back(list, &call->node);
+    call->state = state;
+}
+
+/* The request that is to start now; NULL: none may. */
+static struct client_call *next_waiting(struct client *c)
+{
+    if (c->in_curl || c->n_waiting == 0 || c->n_running >= c->max_inflight)
+        return NULL;
+    bool sure = !list_empty(&c->waiting);
+    bool doubtful = !list_empty(&c->doubtful) && c->n_doubtful < (c->max_inflight + 1) / 2;
+    if (!sure && !doubtful)
+        return NULL;
+    if (sure && doubtful)
+        doubtful = c->doubtful_next = !c->doubtful_next;
+    return CONTAINER(doubtful ? c->doubtful.next : c->waiting.next, struct client_call, node);
+}
+
+static void client_start_waiting(struct client *c)
+{
+    for (struct client_call *call; (call = next_waiting(c)) != NULL;) {
+        c->n_waiting--;
+        if (client_start_call(call)) {
+            c->n_running++;
+            call->shard->n_calls++;
+            c->n_doubtful += call->req.doubtful;
+            client_move_call(call, &c->running, CALL_RUNNING);
+        } else {
+            client_move_call(call, &c->failed, CALL_FAILED);
+            loop_timer_in(c->loop, &c->client_notify_failed, 0);
+        }
+    }
+}
+
+/* ---- ending ---- */
+
+/* Takes the call out of its list and its handle out of its multi. */
+static void detach(struct client_call *call)
+{
+    struct client *c = call->client;
+    if (call->state == CALL_WAITING)
+        c->n_waiting--;
+    if (call->state == CALL_RUNNING || call->state == CALL_CANCELED)
+        curl_multi_remove_handle(call->shard->multi, call->easy);
+    if (call->state == CALL_RESOLVING)
+        client_names_free(call);
+    if (call->state == CALL_RUNNING || call->state == CALL_CANCELED || call->state == CALL_RESOLVING) {
+        c->n_running--;
+        call->shard->n_calls--;
+        call->shard->used = loop_mono(c->loop);
+        c->n_doubtful -= call->req.doubtful;
+    }
+    list_remove(&call->node);
+    call->state = CALL_DONE;
+    if (call->easy)
+        client_release_handle(c, call->easy);
+    call->easy = NULL;
+}
+
+static void client_finish_call(struct client_call *call)
+{
+    bool canceled = call->state == CALL_CANCELED;
+    detach(call);
+    if (!canceled)
+        call->req.done(call->req.arg, &call->reply);
+    client_call_free(call);
+}
+
+static void client_notify_failed(struct loop_timer *t)
+{
+    struct client *c = CONTAINER(t, struct client, client_notify_failed);
+    while (!list_empty(&c->failed))
+        client_finish_call(CONTAINER(c->failed.next, struct client_call, node));
+    client_start_waiting(c);
+}
+
+static void drop_canceled(struct client *c)
+{
+    c->has_canceled = false;
+    for (struct list *node = c->running.next, *next; node != &c->running; node = next) {
+        next = node->next;
+        struct client_call *call = CONTAINER(node, struct client_call, node);
+        if (call->state == CALL_CANCELED)
+            client_finish_call(call);
+    }
+}
+
+/* ---- names ---- */
+
+/* The handle, which is in no multi, starts again; false: it cannot, or its name has no address. */
+static bool start_again(struct client_call *call, bool found)
+{
+    if (!found)
+        return false;
+    CURLMcode rc = curl_multi_add_handle(call->shard->multi, call->easy);
+    if (rc != CURLM_OK)
+        return err_set(&call->reply.err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(rc));
+    client_move_call(call, &call->client->running, CALL_RUNNING);
+    return true;
+}
+
+static void name_settled(struct client_call *call, bool found)
+{
+    struct client *c = call->client;
+    if (!start_again(call, found)) {
+        client_finish_call(call);
+        client_start_waiting(c);
+    }
+}
+
+static void resolve_name(struct client_call *call, int code)
+{
+    curl_multi_remove_handle(call->shard->multi, call->easy);
+    client_move_call(call, &call->client->resolving, CALL_RESOLVING);
+    enum client_names_state state = client_names_resolve(call, call->client->loop, code, name_settled);
+    if (state != NAMES_ASKED && !start_again(call, state == NAMES_FOUND))
+        client_finish_call(call);
+}
+
+static void client_notify_done(struct client_multi *s)
+{
+    int left;
+    for (CURLMsg *m; (m = curl_multi_info_read(s->multi, &left)) != NULL;) {
+        struct client_call *call;
+        CURLcode code = m->data.result; /* `m` is gone with its handle */
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &call);
+        if (client_names_missing(call) && call->state != CALL_CANCELED) {
+            resolve_name(call, code);
+            continue;
+        }
+        client_call_ended(call, code);
+        client_finish_call(call);
+    }
+}
+
+static void client_release_done(struct client_multi *s)
+{
+    struct client *c = s->client;
+    if (c->has_canceled)
+        drop_canceled(c);
+    client_notify_done(s);
+    client_start_waiting(c);
+}
+
+/* ---- the client ---- */
+
+struct client *client_new(struct loop *loop, const struct client_settings *conf)
+{
+    unsigned connections = conf->connections ? conf->connections : 100, n = (connections + PER_SHARD - 1) / PER_SHARD;
+    struct client *c = mem_zalloc(sizeof *c + n * sizeof c->shards[0]);
+    c->loop = loop;
+    c->max_inflight = conf->max_inflight ? conf->max_inflight : 64;
+    c->n_shards = n;
+    c->connections = (long)(connections / n + connections / n / 4 + SPARE_CONNECTIONS);
+    c->user_agent = mem_strdup(conf->user_agent ? conf->user_agent : "sluice/" VERSION);
+    c->idle_seconds = conf->idle_seconds ? conf->idle_seconds : IDLE_SECONDS;
+    c->stats = conf->stats;
+    c->connections_row = conf->connections_row;
+    c->client_notify_failed.run = client_notify_failed;
+    resolver_retain();
+    list_init(&c->waiting);
+    list_init(&c->doubtful);
+    list_init(&c->running);
+    list_init(&c->resolving);
+    list_init(&c->failed);
+    for (unsigned i = 0; i < n; i++)
+        c->shards[i] = (struct client_multi){.client = c, .loop = loop, .in_curl = &c->in_curl,
+                                             .settle = client_release_done, .idle.run = close_idle_shard};
+    return c;
+}
+
+static void drop_all(struct list *calls)
+{
+    while (!list_empty(calls)) {
+        struct client_call *call = CONTAINER(calls->next, struct client_call, node);
+        detach(call);
+        client_call_free(call);
+    }
+}
+
+void client_free(struct client *c)
+{
+    if (c == NULL)
+        return;
+    drop_all(&c->waiting);
+    drop_all(&c->doubtful);
+    drop_all(&c->running);
+    drop_all(&c->resolving);
+    drop_all(&c->failed);
+    while (c->n_idle > 0)
+        curl_easy_cleanup(c->idle[--c->n_idle]);
+    for (unsigned i = 0; i < c->n_shards; i++) {
+        client_multi_close(&c->shards[i]);
+        loop_timer_stop(c->loop, &c->shards[i].idle);
+    }
+    loop_timer_stop(c->loop, &c->client_notify_failed);
+    resolver_release();
+    if (c->curl_ready)
+        curl_global_cleanup();
+    mem_free(c->user_agent);
+    mem_free(c);
+}
+
+struct client_call *client_send(struct client *c, const struct client_request *req)
+{
+    struct client_call *call = client_call_new(req);
+    call->client = c;
+    call->shard = &c->shards[req->slot % c->n_shards];
+    list_push_back(req->doubtful ? &c->doubtful : &c->waiting, &call->node);
+    c->n_waiting++;
+    client_start_waiting(c);
+    return call;
+}
+
+void client_cancel(struct client_call *call)
+{
+    struct client *c = call->client;
+    if (call->state == CALL_DONE || call->state == CALL_CANCELED)
+        return;
+    if (c->in_curl && call->state == CALL_RUNNING) {
+        call->state = CALL_CANCELED;
+        c->has_canceled = true;
+        return;
+    }
+    detach(call);
+    client_call_free(call);
+    client_start_waiting(c);
+}
+
+size_t client_inflight(const struct client *c) { return c->n_running; }
+size_t client_waiting(const struct client *c) { return c->n_waiting; }

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Packed bodies are unpacked here and not by libcurl, which takes one that is cut short for a whole one: of a scraped
+ * page the rest would be missing as if it had gone.
+ */
+#include "base/http/client_call.h"
+
+#include "base/http/client_error.h"
+#include "base/http/client_names.h"
+#include "base/http/client_profile.h"
+#include "base/compress.h"
+#include "base/text/url.h"
+
+#include <curl/curl.h>
+#include <string.h>
+
+enum { BUFFER = 16 << 10, CONNECT_MS = 5000 };
+enum { DECOMPRESS_CHUNK = 512 }; /* packed bytes: half a megabyte comes of them at the most */
+
+/* ---- the request ---- */
+
+struct client_call *client_call_new(const struct client_request *req)
+{
+    struct client_call *call = mem_zalloc(sizeof *call);
+    call->req = *req;
+    call->url = mem_strdup(req->url);
+    call->profile = client_profile_ref(req->profile);
+    client_header_add(&call->headers, "Expect:"); /* without it curl asks before it sends a body over 1 MB */
+    for (size_t i = 0; i < req->n_headers; i++)
+        client_header_add(&call->headers, req->headers[i]);
+    return call;
+}
+
+void client_call_free(struct client_call *call)
+{
+    client_names_free(call);
+    curl_slist_free_all(call->headers);
+    curl_slist_free_all(call->bare_headers);
+    curl_slist_free_all(call->connect_to);
+    client_profile_unref(call->profile);
+    gunzip_free(call->gunzip);
+    buf_free(&call->unpacked);
+    mem_free(call->url);
+    mem_free(call);
+}
+
+/* ---- the answer arrives ---- */
+
+static void keep(char *to, size_t size, struct str *slice, struct str value)
+{
+    value = str_trim(value);
+    *slice = str_n(to, value.n < size ? value.n : size - 1);
+    if (slice->n > 0)
+        memcpy(to, value.p, slice->n);
+}
+
+static int status_of(const struct client_call *call)
+{
+    long status = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    return (int)status;
+}
+
+/* Does a redirect stay at the URL's scheme, host and port? In doubt it does not. */
+static bool same_origin(struct str url, struct str location)
+{
+    struct url from, to;
+    bool absolute = str_starts(location, STR("//")) || str_find(location, ':') < str_find(location, '/');
+    if (!absolute)
+        return true;
+    return url_parse(url, &from, NULL) && url_parse(location, &to, NULL) && str_ieq(from.scheme, to.scheme)
+           && str_ieq(from.host, to.host) && str_eq(from.port, to.port);
+}
+
+/* curl repeats all headers that it was given to whatever host a redirect names; those of the profile may be secrets.
+ * It reads the list anew for each request that it sends. */
+static void keep_headers_from(struct client_call *call, struct str location)
+{
+    if (call->bare_headers || same_origin(str_of(call->url), location))
+        return;
+    const struct curl_slist *at = call->headers;
+    for (size_t i = 0; i < call->n_bare; i++, at = at->next)
+        client_header_add(&call->bare_headers, at->data);
+    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->bare_headers);
+}
+
+static size_t call_on_header(char *p, size_t one UNUSED, size_t n, void *arg)
+{
+    struct client_call *call = arg;
+    struct client_reply *r = &call->reply;
+    struct str value = str_n(p, n), name;
+    if (str_starts(value, STR("HTTP/"))) /* a new head: after a redirect or a 100 */
+        r->content_type = r->content_encoding = r->retry_after = r->location = STR_NONE;
+    else if (str_trim(value).n == 0)
+        call->head_complete = status_of(call) >= 200;
+    else if (str_cut(&value, ':', &name) && value.p) {
+        if (str_ieq(name, STR("content-type")))
+            keep(call->content_type, sizeof call->content_type, &r->content_type, value);
+        else if (str_ieq(name, STR("content-encoding")))
+            keep(call->content_encoding, sizeof call->content_encoding, &r->content_encoding, value);
+        else if (str_ieq(name, STR("retry-after")))
+            keep(call->retry_after, sizeof call->retry_after, &r->retry_after, value);
+        else if (str_ieq(name, STR("location"))) {
+            keep(call->location, sizeof call->location, &r->location, value);
+            keep_headers_from(call, str_trim(value));
+        }
+    }
+    return n;
+}
+
+/* False: the call ends; reply.err says why. */
+static bool call_deliver(struct client_call *call, struct str piece)
+{
+    struct client_reply *r = &call->reply;
+    if (call->req.max_body && piece.n > call->req.max_body - call->body)
+        return err_set(&r->err, ERR_TOO_LARGE, "the body is larger than %zu bytes", call->req.max_body);
+    call->body += piece.n;
+    if (call->req.data == NULL || piece.n == 0)
+        return true;
+    r->status = status_of(call);
+    struct err err = {0};
+    if (call->req.data(call->req.arg, r, piece, &err))
+        return call->state != CALL_CANCELED;
+    if (err.kind == ERR_NONE)
+        err_set(&err, ERR_CANCELED, "the answer was not wanted any more");
+    r->err = err;
+    return false;
+}
+
+static bool call_deliver_compressed(struct client_call *call, struct str packed)
+{
+    if (call->gunzip == NULL)
+        call->gunzip = gunzip_new();
+    for (size_t at = 0; at < packed.n; at += DECOMPRESS_CHUNK) {
+        struct str piece = str_first(str_skip(packed, at), DECOMPRESS_CHUNK);
+        struct err err;
+        buf_clear(&call->unpacked);
+        if (!gunzip_feed(call->gunzip, piece, SIZE_MAX / 2, &call->unpacked, &call->whole, &err)) {
+            call->damaged = true;
+            return false;
+        }
+        if (!call_deliver(call, buf_str(&call->unpacked)))
+            return false;
+    }
+    return true;
+}
+
+static bool is_identity_encoding(struct str encoding) { return encoding.n == 0 || str_ieq(encoding, STR("identity")); }
+
+static bool is_gzip(struct str encoding)
+{
+    return str_ieq(encoding, STR("gzip")) || str_ieq(encoding, STR("x-gzip")) || str_ieq(encoding, STR("deflate"));
+}
+
+/* Returning less than n ends the transfer with CURLE_WRITE_ERROR. */
+static size_t on_body(char *p, size_t one UNUSED, size_t n, void *arg)
+{
+    struct client_call *call = arg;
+    struct str piece = str_n(p, n), encoding = call->reply.content_encoding;
+    if (call->state == CALL_CANCELED)
+        return 0;
+    if (!call->req.accept_gzip || is_identity_encoding(encoding))
+        return call_deliver(call, piece) ? n : 0;
+    call->damaged = !is_gzip(encoding);
+    return !call->damaged && call_deliver_compressed(call, piece) ? n : 0;
+}
+
+static int64_t info_ms(CURL *easy, CURLINFO info)
+{
+    curl_off_t us = 0;
+    curl_easy_getinfo(easy, info, &us);
+    return us / 1000;
+}
+
+/* curl counts a body of less than 64 KiB, which goes out with the head, in both of its figures. */
+static uint64_t call_sent_bytes(CURL *easy)
+{
+    enum { WITH_HEAD = 64 << 10 };
+    curl_off_t body = 0;
+    long head = 0;
+    curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &head);
+    curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &body);
+    return (uint64_t)head + (body >= WITH_HEAD ? (uint64_t)body : 0);
+}
+
+void client_call_count_sent(struct client_call *call)
+{
+    call->reply.sent_bytes += call_sent_bytes(call->easy);
+    call->reply.sent = call->reply.sent_bytes > 0;
+}
+
+void client_call_ended(struct client_call *call, int code)
+{
+    struct client_reply *r = &call->reply;
+    curl_off_t bytes = 0;
+    long connects = 0;
+    if (call->req.status_only && call->head_complete && call->state != CALL_CANCELED)
+        code = CURLE_OK;
+    else if (call->damaged || (code == CURLE_OK && call->gunzip && !call->whole))
+        code = CURLE_BAD_CONTENT_ENCODING;
+    curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
+    curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
+    client_call_count_sent(call);
+    r->first_byte_ms = info_ms(call->easy, CURLINFO_STARTTRANSFER_TIME_T);
+    if (r->first_byte_ms)
+        r->first_byte_ms += call->before_ms;
+    r->total_ms = info_ms(call->easy, CURLINFO_TOTAL_TIME_T) + call->before_ms;
+    r->body_bytes = (uint64_t)bytes;
+    r->reused = connects == 0;
+    bool never_connected = !r->sent && info_ms(call->easy, CURLINFO_CONNECT_TIME_T) == 0;
+    r->dial_failed = code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY
+                     || code == CURLE_COULDNT_CONNECT || (code == CURLE_OPERATION_TIMEDOUT && never_connected);
+    r->gunzip_failed = code == CURLE_BAD_CONTENT_ENCODING;
+    r->status = code == CURLE_OK ? status_of(call) : 0;
+    struct client_failure failure = {call->req.method, call->url, r->total_ms};
+    if (code == CURLE_OK)
+        r->err = (struct err){0};
+    else if (r->err.kind == ERR_NONE)
+        client_explain(call->easy, code, call->message, &failure, &r->err);
+    if (r->err.kind != ERR_NONE)
+        client_hide_secrets_in(call->profile, str_of(call->url), r->err.text, sizeof r->err.text);
+}
+
+/* ---- curl's options ---- */
+
+static void set_method(CURL *easy, const struct client_request *req)
+{
+    if (strcmp(req->method, "GET") == 0)
+        return;
+    if (req->body.n > 0 || strcmp(req->method, "DELETE") != 0) {
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body.n);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, req->body.n ? req->body.p : "");
+    }
+    if (strcmp(req->method, "POST") != 0) /* as CUSTOMREQUEST, POST would survive a 303 */
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, req->method);
+}
+
+static void set_transport(CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER); /* the same for all: a handle may keep its old buffer */
+    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L); /* pruning that cache walks all of it at each transfer */
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+}
+
+bool client_call_prepare(struct client_call *call, const char *user_agent)
+{
+    _Static_assert(sizeof call->message >= CURL_ERROR_SIZE, "libcurl writes so much");
+    const struct client_request *req = &call->req;
+    CURL *easy = call->easy;
+    int64_t connect_ms = req->connect_timeout_ms ? req->connect_timeout_ms : CONNECT_MS;
+    set_transport(easy);
+    client_names_guard(call);
+    curl_easy_setopt(easy, CURLOPT_URL, call->url);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, user_agent);
+    curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, req->accept_gzip ? "gzip" : NULL);
+    curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)req->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->message);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, call_on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    set_method(easy, req);
+    for (const struct curl_slist *at = call->headers; at; at = at->next)
+        call->n_bare++;
+    if (!client_profile_apply(call->profile, easy, call->url, &call->headers, &call->connect_to, &call->reply.err))
+        return false;
+    if (req->no_redirects)
+        curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+    return true;
+}

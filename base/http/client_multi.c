@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What is watched is a duplicate of curl's descriptor. curl (7.88, when a connection was never made) closes a
+ * socket before it says that it is not to be watched any more, and by then the number may be another thread's; the
+ * duplicate is ours until we close it. curl closes the connection all the same: it says so within the same call.
+ */
+#include "base/http/client_multi.h"
+
+#include "base/http/client_call.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+struct watch {
+    struct loop_fd fd; /* our duplicate */
+    curl_socket_t socket;
+    struct client_multi *shard;
+};
+
+static void act(struct client_multi *s, curl_socket_t socket, int bits)
+{
+    int running;
+    *s->in_curl = true;
+    curl_multi_socket_action(s->multi, socket, bits, &running);
+    *s->in_curl = false;
+    s->settle(s);
+}
+
+static void on_socket(struct loop_fd *fd, uint32_t events)
+{
+    struct watch *w = CONTAINER(fd, struct watch, fd);
+    int bits = (events & EPOLLIN ? CURL_CSELECT_IN : 0) | (events & EPOLLOUT ? CURL_CSELECT_OUT : 0)
+               | (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+    act(w->shard, w->socket, bits); /* `w` may be gone now */
+}
+
+static void client_multi_on_timer(struct loop_timer *t)
+{
+    act(CONTAINER(t, struct client_multi, timer), CURL_SOCKET_TIMEOUT, 0);
+}
+
+static void forget_socket(struct client_multi *s, struct watch *w)
+{
+    curl_multi_assign(s->multi, w->socket, NULL);
+    loop_unwatch(s->loop, &w->fd);
+    close(w->fd.fd);
+    mem_free(w);
+}
+
+/* curl takes a refusal for the end of the whole multi, so it is told nothing: the call ends by its timeout, with
+ * these words. */
+static int cannot_watch(CURL *easy)
+{
+    struct client_call *call;
+    int why = errno;
+    if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call) == CURLE_OK && call && call->reply.err.kind == ERR_NONE)
+        err_set(&call->reply.err, ERR_INTERNAL, "cannot watch a connection: %s", strerror(why));
+    return 0;
+}
+
+static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *arg, void *socket_arg)
+{
+    struct client_multi *s = arg;
+    struct watch *w = socket_arg;
+    if (what == CURL_POLL_REMOVE) {
+        if (w)
+            forget_socket(s, w);
+        return 0;
+    }
+    if (w == NULL) {
+        int fd = dup(socket);
+        if (fd < 0)
+            return cannot_watch(easy);
+        w = mem_alloc(sizeof *w);
+        *w = (struct watch){.fd = {.run = on_socket, .fd = fd}, .socket = socket, .shard = s};
+        curl_multi_assign(s->multi, socket, w);
+    }
+    uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+    return loop_watch(s->loop, &w->fd, events) ? 0 : cannot_watch(easy);
+}
+
+static int set_timer(CURLM *multi UNUSED, long ms, void *arg)
+{
+    struct client_multi *s = arg;
+    if (ms < 0)
+        loop_timer_stop(s->loop, &s->timer);
+    else
+        loop_timer_in(s->loop, &s->timer, ms);
+    return 0;
+}
+
+bool client_multi_open(struct client_multi *s, long connections)
+{
+    if (s->multi)
+        return true;
+    s->multi = curl_multi_init();
+    if (s->multi == NULL)
+        return false;
+    s->timer.run = client_multi_on_timer;
+    curl_multi_setopt(s->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+    curl_multi_setopt(s->multi, CURLMOPT_SOCKETDATA, s);
+    curl_multi_setopt(s->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(s->multi, CURLMOPT_TIMERDATA, s);
+    curl_multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, connections);
+    return true;
+}
+
+void client_multi_close(struct client_multi *s)
+{
+    curl_multi_cleanup(s->multi);
+    s->multi = NULL;
+    loop_timer_stop(s->loop, &s->timer);
+}

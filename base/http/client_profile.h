@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Inside base only: what client.c asks of a profile for one request. `easy` is a CURL handle. */
+#ifndef BASE_HTTP_CLIENT_PROFILE_H
+#define BASE_HTTP_CLIENT_PROFILE_H
+
+#include "base/http/client.h"
+
+struct curl_slist;
+void client_header_add(struct curl_slist **list, const char *line); /* one line more */
+
+/* Sets credentials, TLS, proxy and redirects, and appends the profile's headers. `*connect_to` gets a list that
+ * must live, and be freed, with the request; it is NULL unless tls server_name is set. `p` may be NULL: the
+ * defaults. */
+bool client_profile_apply(struct client_profile *p, void *easy, const char *url, struct curl_slist **headers,
+                          struct curl_slist **connect_to, struct err *err) MUST_USE;
+
+/* The proxy that is configured for this URL, or NULL; no_proxy is not considered. */
+const char *client_profile_proxy(const struct client_profile *p, const char *url);
+/* Is the URL's host the tls server_name that was put in the real one's place? */
+bool client_profile_has_server_name(const struct client_profile *p, const char *url);
+
+#endif

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/http/http_conf.h"
+
+#include "base/buf.h"
+
+/* ---- the sections ---- */
+
+static bool one_of(const struct yaml *node, const char *name, struct str value, const char *file, struct str path,
+                   struct err *err)
+{
+    if (value.n > 0 && path.n > 0)
+        return conf_err(node, err, "%s and %s are both given: one is enough", name, file);
+    return true;
+}
+
+static bool check_basic_auth(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+{
+    const struct basic_auth_conf *b = value;
+    return one_of(node, "basic_auth: username", b->username, "username_file", b->username_file, err)
+           && one_of(node, "basic_auth: password", b->password, "password_file", b->password_file, err);
+}
+
+static bool check_authorization(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+{
+    const struct authorization_conf *a = value;
+    if (str_ieq(str_trim(a->type), STR("basic")))
+        return conf_err(node, err, "authorization: type \"basic\": use basic_auth");
+    return one_of(node, "authorization: credentials", a->credentials, "credentials_file", a->credentials_file, err);
+}
+
+static bool check_tls(struct conf_context *c UNUSED, const struct yaml *node, void *value, struct err *err)
+{
+    const struct tls_conf *t = value;
+    bool cert = t->cert.n > 0 || t->cert_file.n > 0, key = t->key.n > 0 || t->key_file.n > 0;
+    if (cert != key)
+        return conf_err(node, err,
+                        "tls_config: a client certificate needs both cert_file (or cert) and key_file (or key)");
+    return one_of(node, "tls_config: ca", t->ca, "ca_file", t->ca_file, err)
+           && one_of(node, "tls_config: cert", t->cert, "cert_file", t->cert_file, err)
+           && one_of(node, "tls_config: key", t->key, "key_file", t->key_file, err);
+}
+
+#define ROW(kind, type, field, words) {kind, #field, offsetof(struct type, field), .help = words}
+
+static const struct conf_row basic_auth_rows[] = {
+    ROW(CONF_STRING, basic_auth_conf, username, "User name"),
+    ROW(CONF_FILE, basic_auth_conf, username_file, "File with the user name, re-read each second"),
+    ROW(CONF_SECRET, basic_auth_conf, password, "Password"),
+    ROW(CONF_FILE, basic_auth_conf, password_file, "File with the password, re-read each second"),
+    {0}};
+const struct conf_section basic_auth_section = {"basic_auth", sizeof(struct basic_auth_conf), basic_auth_rows,
+                                                .check = check_basic_auth, .help = "User name and password"};
+
+static const struct conf_row authorization_rows[] = {
+    {CONF_STRING, "type", offsetof(struct authorization_conf, type), .preset = "Bearer",
+     .help = "First word of the header"},
+    ROW(CONF_SECRET, authorization_conf, credentials, "What follows it"),
+    ROW(CONF_FILE, authorization_conf, credentials_file, "File with what follows it, re-read each second"),
+    {0}};
+const struct conf_section authorization_section = {"authorization", sizeof(struct authorization_conf),
+                                                   authorization_rows, .check = check_authorization,
+                                                   .help = "The Authorization header"};
+
+static const struct conf_row tls_rows[] = {
+    ROW(CONF_STRING, tls_conf, ca, "PEM text of the authorities trusted"),
+    ROW(CONF_FILE, tls_conf, ca_file, "PEM file of the authorities trusted; the system's by default"),
+    ROW(CONF_STRING, tls_conf, cert, "PEM text of the client certificate"),
+    ROW(CONF_FILE, tls_conf, cert_file, "PEM file of the client certificate"),
+    ROW(CONF_SECRET, tls_conf, key, "PEM text of its key"),
+    ROW(CONF_FILE, tls_conf, key_file, "PEM file of its key"),
+    ROW(CONF_STRING, tls_conf, server_name, "Name asked for and verified, instead of the URL's host"),
+    ROW(CONF_STRING, tls_conf, min_version, "Lowest version: TLS10, TLS11, TLS12 (default), TLS13"),
+    {.type = CONF_GUARD, .name = "max_version", .help = "The highest version would be what both sides support"},
+    ROW(CONF_BOOL, tls_conf, insecure_skip_verify, "Do not verify the certificate"),
+    {0}};
+const struct conf_section tls_section = {"tls_config", sizeof(struct tls_conf), tls_rows, .check = check_tls,
+                                         .help = "TLS of the connection"};
+
+/* ---- http_headers ---- */
+
+struct header_values { struct str_list values, secrets, files; };
+static const struct conf_row header_rows[] = {
+    ROW(CONF_STRINGS, header_values, values, "Values"),
+    ROW(CONF_STRINGS, header_values, secrets, "Values that are not shown"),
+    ROW(CONF_FILES, header_values, files, "Files with a value each, re-read each second"),
+    {0}};
+static const struct conf_section header_section = {"http_headers", sizeof(struct header_values), header_rows,
+                                                   .help = "Values of a header"};
+
+struct header_caps { size_t keys, values; };
+static bool add_header_values(struct conf_context *c, struct str_map *map, struct header_caps *caps, struct str name,
+                        const struct str_list *list, struct err *err)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        arena_grow(c->arena, &map->keys, &caps->keys, map->n + 1, sizeof *map->keys);
+        arena_grow(c->arena, &map->values, &caps->values, map->n + 1, sizeof *map->values);
+        if (caps->keys <= map->n || caps->values <= map->n)
+            return err_set(err, ERR_LIMIT, "%s: the configuration is too large", c->file);
+        map->keys[map->n] = name;
+        map->values[map->n++] = list->items[i];
+    }
+    return true;
+}
+
+bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
+{
+    struct http_headers *headers = field;
+    struct header_caps values = {0}, files = {0};
+    *headers = (struct http_headers){0};
+    if (node->kind != YAML_MAP)
+        return node->kind == YAML_NULL || conf_err(node, err, "http_headers: expected a mapping of names");
+    for (size_t i = 0; i < node->n; i++) {
+        struct header_values h;
+        struct str name = node->keys[i].text;
+        if (!conf_load(c, &header_section, &node->items[i], &h, err)
+            || !add_header_values(c, &headers->values, &values, name, &h.values, err)
+            || !add_header_values(c, &headers->values, &values, name, &h.secrets, err)
+            || !add_header_values(c, &headers->files, &files, name, &h.files, err))
+            return false;
+    }
+    return true;
+}
+
+static struct str header_name(const struct http_headers *h, size_t i)
+{
+    return i < h->values.n ? h->values.keys[i] : h->files.keys[i - h->values.n];
+}
+
+/* Values are masked like those of `headers`: they are API keys more often than not. */
+static void print_header(struct buf *out, const struct http_headers *h, struct str name)
+{
+    const char *separator = "";
+    buf_add_z(out, ": {secrets: [");
+    for (size_t i = 0; i < h->values.n; i++)
+        if (str_eq(h->values.keys[i], name)) {
+            buf_printf(out, "%s<secret>", separator);
+            separator = ", ";
+        }
+    buf_add_z(out, "], files: [");
+    separator = "";
+    for (size_t i = 0; i < h->files.n; i++)
+        if (str_eq(h->files.keys[i], name)) {
+            buf_add_z(out, separator);
+            yaml_write_scalar(out, h->files.values[i]);
+            separator = ", ";
+        }
+    buf_add_z(out, "]}\n");
+}
+
+void http_headers_print(struct buf *out, const void *field, unsigned indent)
+{
+    const struct http_headers *h = field;
+    size_t n = h->values.n + h->files.n;
+    buf_add_z(out, n > 0 ? "\n" : " {}\n");
+    for (size_t i = 0; i < n; i++) {
+        size_t first = 0;
+        while (!str_eq(header_name(h, first), header_name(h, i)))
+            first++;
+        if (first < i)
+            continue;
+        buf_printf(out, "%*s", (int)indent, "");
+        yaml_write_scalar(out, header_name(h, i));
+        print_header(out, h, header_name(h, i));
+    }
+}
+
+/* ---- the whole ---- */
+
+bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err)
+{
+    const char *given[4];
+    unsigned n = 0;
+    if (h->basic_auth)
+        given[n++] = "basic_auth";
+    if (h->authorization)
+        given[n++] = "authorization";
+    if (h->bearer_token.n > 0)
+        given[n++] = "bearer_token";
+    if (h->bearer_token_file.n > 0)
+        given[n++] = "bearer_token_file";
+    if (n > 1)
+        return conf_err(node, err, "%s and %s are both given: at most one kind of credentials can be used", given[0],
+                        given[1]);
+    return true;
+}
+
+static void set_credentials(struct client_profile_conf *p, const struct http_conf *h)
+{
+    if (h->basic_auth) {
+        p->username = h->basic_auth->username.p;
+        p->username_file = h->basic_auth->username_file.p;
+        p->password = h->basic_auth->password.p;
+        p->password_file = h->basic_auth->password_file.p;
+    }
+    p->credentials = h->bearer_token.p;
+    p->credentials_file = h->bearer_token_file.p;
+    if (h->authorization) {
+        p->auth_type = h->authorization->type.p;
+        p->credentials = h->authorization->credentials.p;
+        p->credentials_file = h->authorization->credentials_file.p;
+    }
+}
+
+static void set_tls(struct client_profile_conf *p, const struct tls_conf *t)
+{
+    p->ca = t->ca.p;
+    p->ca_file = t->ca_file.p;
+    p->cert = t->cert.p;
+    p->cert_file = t->cert_file.p;
+    p->key = t->key.p;
+    p->key_file = t->key_file.p;
+    p->server_name = t->server_name.p;
+    p->min_version = t->min_version.p;
+    p->insecure_skip_verify = t->insecure_skip_verify;
+}
+
+struct client_profile *http_conf_profile(const struct http_conf *h, struct err *err)
+{
+    struct client_profile_conf p = {.proxy_url = h->proxy_url.p,
+                                    .no_proxy = h->no_proxy.p,
+                                    .proxy_from_environment = h->proxy_from_environment,
+                                    .no_follow_redirects = !h->follow_redirects};
+    set_credentials(&p, h);
+    set_tls(&p, &h->tls);
+    size_t n = 0;
+    const struct str_map *values = &h->http_headers.values, *files = &h->http_headers.files;
+    char **lines = mem_zalloc((h->headers.n + values->n) * sizeof *lines);
+    struct client_header_file *paths = mem_zalloc(files->n * sizeof *paths);
+    for (size_t i = 0; i < h->headers.n; i++)
+        lines[n++] = str_dup(h->headers.items[i]);
+    for (size_t i = 0; i < values->n; i++) {
+        struct buf line = {0};
+        buf_printf(&line, "%.*s: %.*s", STR_ARG(values->keys[i]), STR_ARG(values->values[i]));
+        lines[n++] = str_dup(buf_str(&line));
+        buf_free(&line);
+    }
+    for (size_t i = 0; i < files->n; i++)
+        paths[i] = (struct client_header_file){files->keys[i].p, files->values[i].p};
+    p.headers = (const char *const *)lines;
+    p.n_headers = n;
+    p.header_files = paths;
+    p.n_header_files = files->n;
+    struct client_profile *profile = client_profile_new(&p, err);
+    while (n > 0)
+        mem_free(lines[--n]);
+    mem_free(lines);
+    mem_free(paths);
+    return profile;
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The rows that every section with an HTTP client shares (Prometheus' http_config): basic_auth, authorization,
+ * bearer_token[_file], tls_config, proxy_url, follow_redirects, headers / http_headers, ... and the profile made of
+ * them. oauth2 and sigv4 are not
+ * supported yet: an error unless --accept-inert names them.
+ */
+#ifndef BASE_HTTP_HTTP_CONF_H
+#define BASE_HTTP_HTTP_CONF_H
+
+#include "base/http/client.h"
+#include "base/conf/conf.h"
+
+struct basic_auth_conf { struct str username, username_file, password, password_file; };
+struct authorization_conf { struct str type, credentials, credentials_file; };
+struct tls_conf {
+    struct str ca, ca_file, cert, cert_file, key, key_file, server_name, min_version;
+    bool insecure_skip_verify;
+};
+/* Prometheus' name: {values: [...], secrets: [...], files: [...]}, flattened: a name for each value and each file. */
+struct http_headers { struct str_map values, files; };
+struct http_conf {
+    struct basic_auth_conf *basic_auth;
+    struct authorization_conf *authorization;
+    struct str bearer_token, bearer_token_file;
+    struct tls_conf tls;
+    struct str proxy_url, no_proxy;
+    bool proxy_from_environment, follow_redirects, enable_http2;
+    struct str_list headers;      /* vmagent: "Name: value" */
+    struct http_headers http_headers;
+};
+/* Rows to paste into a section: HTTP_CONF_ROWS(struct scrape_conf, http). Defined in terms of offsetof(type,
+ * field.x). */
+extern const struct conf_section basic_auth_section, authorization_section, tls_section;
+bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
+void http_headers_print(struct buf *out, const void *field, unsigned indent);
+#define HTTP_CONF_ROWS(type, field)                                                                                   \
+    {CONF_OPTIONAL, "basic_auth", offsetof(type, field.basic_auth), .section = &basic_auth_section,                   \
+     .help = "User name and password"},                                                                               \
+    {CONF_OPTIONAL, "authorization", offsetof(type, field.authorization), .section = &authorization_section,          \
+     .help = "Authorization header"},                                                                                 \
+    {CONF_SECRET, "bearer_token", offsetof(type, field.bearer_token), .help = "Token for `Authorization: Bearer`"},   \
+    {CONF_FILE, "bearer_token_file", offsetof(type, field.bearer_token_file),                                         \
+     .help = "File with the token, re-read each second"},                                                             \
+    {CONF_SECTION, "tls_config", offsetof(type, field.tls), .section = &tls_section, .help = "TLS of the connection"}, \
+    {CONF_URL, "proxy_url", offsetof(type, field.proxy_url), .help = "http, https or socks5 proxy"},                  \
+    {CONF_STRING, "no_proxy", offsetof(type, field.no_proxy),                                                         \
+     .help = "Hosts reached without the proxy, comma separated"},                                                     \
+    {CONF_BOOL, "proxy_from_environment", offsetof(type, field.proxy_from_environment),                               \
+     .help = "Take the proxy from HTTP_PROXY and friends"},                                                           \
+    {CONF_BOOL, "follow_redirects", offsetof(type, field.follow_redirects), .preset = "true",                         \
+     .help = "Follow 3xx answers"},                                                                                   \
+    {CONF_BOOL, "enable_http2", offsetof(type, field.enable_http2), .preset = "true",                                 \
+     .help = "Accepted; HTTP/1.1 is used"},                                                                           \
+    {CONF_HEADERS, "headers", offsetof(type, field.headers), .help = "Extra request headers, `Name: value`"},         \
+    {CONF_CUSTOM, "http_headers", offsetof(type, field.http_headers), .custom = http_headers_custom,                  \
+     .print = http_headers_print, .form = "mapping",                                                                  \
+     .help = "Extra request headers: name to `{values: [...], secrets: [...], files: [...]}`"}, \
+    {CONF_GUARD, "oauth2", 0, .help = "Requests would carry no credentials"},                         \
+    {CONF_GUARD, "proxy_connect_header", 0, .help = "The proxy would get no headers"}
+
+/* At most one kind of credentials; otherwise an error naming the node. */
+bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err) MUST_USE;
+struct client_profile *http_conf_profile(const struct http_conf *h, struct err *err) MUST_USE;
+
+#endif

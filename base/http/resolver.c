@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A name in the cache is in one of these states:
+ *
+ *   fresh      addresses, and now < fresh_until: answered at once
+ *   absent     no addresses, and now < retry_at: answered at once, with the reason
+ *   asked      `asking`: a lookup is under way, requests are in `waiting`
+ *   stale      addresses, and fresh_until <= now < stale_until: the next request starts a lookup and waits. When
+ * STALE_MS
+ *              pass or the lookup fails, `failing` is set and all get the stale addresses; until a lookup has
+ * succeeded,
+ *              later requests get them at once while lookups go on behind them
+ *
+ * Requests and states are guarded by the mutex; the posts are made under it, so that resolver_cancel() knows for
+ * certain where a request is. The lookups themselves are the resolver thread's alone. They start in portions, because
+ * thousands of datagrams at once overflow the receive buffer of a name server.
+ */
+#include "base/http/resolver.h"
+
+#include "base/map.h"
+#include "base/telemetry/stats.h"
+#include "base/os/thread.h"
+#include "base/text/duration.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    FRESH_LEAST_MS = 1000,
+    FRESH_MOST_MS = 30 * 1000,
+    STALE_MOST_MS = 60 * 60 * 1000,
+    STALE_MS = 500,
+    ABSENT_MS = 5000,
+    RETRY_MS = 1000,
+    NAMES_MOST = 10000,
+    NAME_MOST = 253,
+    PORTION = 50,
+    PORTION_EVERY_MS = 2
+};
+
+#define RESOLVER_STATS(X)                                                                                            \
+    X(DNS_LOOKUPS, "sluice_dns_lookups_total", STATS_COUNTER, "Host names looked up")                                \
+    X(DNS_FAILURES, "sluice_dns_lookup_failures_total", STATS_COUNTER, "Lookups without an address")                 \
+    X(DNS_HITS, "sluice_dns_cache_hits_total", STATS_COUNTER, "Requests for an address answered from the cache")     \
+    X(DNS_STALE, "sluice_dns_stale_responses_total", STATS_COUNTER,                                                  \
+      "Requests answered with addresses past their TTL because the name server did not respond")
+enum resolver_stat { RESOLVER_STATS(STATS_ID) };
+static struct stats_group resolver_stats = STATS_GROUP(RESOLVER_STATS);
+static const double lookup_bounds[] = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10};
+static struct stats_histogram lookup_durations = {.name = "sluice_dns_lookup_duration_seconds",
+                                                  .help = "Duration of lookups",
+                                                  .bounds = lookup_bounds,
+                                                  .n_bounds = LEN(lookup_bounds)};
+
+struct resolver_name {
+    struct list used;        /* in resolver.names_used */
+    struct list todo;        /* in resolver.todo, until the thread has begun the lookup */
+    struct list waiting;     /* requests */
+    char *addresses;         /* NULL: none known */
+    const char *why;         /* of the last lookup without an address; a constant */
+    bool silent;
+    bool asking, failing;
+    int64_t fresh_until, stale_until, retry_at, asked_at; /* monotonic ms */
+    struct loop_timer overdue; /* the thread's: a refresh that takes too long */
+    char text[];
+};
+
+static pthread_mutex_t lifetime = PTHREAD_MUTEX_INITIALIZER; /* guards refs and the end of the thread */
+static unsigned refs;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct resolver { /* under `mutex`, but for what is the thread's */
+    struct map names;
+    struct list names_used; /* least recently asked first */
+    struct list todo;
+    struct thread *thread;  /* NULL until the first lookup */
+    struct loop *loop;
+    struct loop_task start;
+    struct loop_timer next_portion; /* the thread's */
+    struct dns *dns;                /* the thread's */
+} resolver;
+
+/* ---- answers ---- */
+
+static bool resolver_usable(const struct resolver_name *n, int64_t now) { return n->addresses && now < n->stale_until; }
+
+static void resolver_fill(struct resolver_request *r, const struct resolver_name *n, int64_t now)
+{
+    bool usable = resolver_usable(n, now);
+    r->addresses = usable ? mem_strdup(n->addresses) : NULL;
+    r->why = usable ? NULL : n->why;
+    r->silent = n->silent;
+    if (usable && now >= n->fresh_until)
+        stats_add(&resolver_stats, DNS_STALE, 1);
+}
+
+static void resolver_tell(struct loop_task *task)
+{
+    struct resolver_request *r = CONTAINER(task, struct resolver_request, _task);
+    r->_posted = false;
+    r->done(r);
+}
+
+static void resolver_answer_all(struct resolver_name *n, int64_t now)
+{
+    for (struct list *node; (node = list_pop_front(&n->waiting)) != NULL;) {
+        struct resolver_request *r = CONTAINER(node, struct resolver_request, _node);
+        resolver_fill(r, n, now);
+        r->_waiting = false;
+        r->_posted = true;
+        r->_task.run = resolver_tell;
+        loop_post(r->loop, &r->_task);
+    }
+}
+
+/* ---- the thread ---- */
+
+static void resolver_on_overdue(struct loop_timer *t)
+{
+    struct resolver_name *n = CONTAINER(t, struct resolver_name, overdue);
+    pthread_mutex_lock(&mutex);
+    int64_t now = clock_mono_ms();
+    if (resolver_usable(n, now)) {
+        n->failing = true;
+        resolver_answer_all(n, now);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+static void resolver_keep(struct resolver_name *n, const struct dns_result *r, int64_t now)
+{
+    int64_t ttl = r->ttl < FRESH_LEAST_MS ? FRESH_LEAST_MS : r->ttl > FRESH_MOST_MS ? FRESH_MOST_MS : r->ttl;
+    if (r->outcome == DNS_FOUND || r->outcome == DNS_ABSENT) {
+        mem_free(n->addresses);
+        n->addresses = r->outcome == DNS_FOUND ? mem_strdup(r->addresses) : NULL;
+        n->fresh_until = now + ttl;
+        n->stale_until = now + ttl + STALE_MOST_MS;
+    }
+    n->failing = r->outcome == DNS_SILENT || r->outcome == DNS_FAILED;
+    n->silent = r->outcome == DNS_SILENT;
+    n->why = r->why;
+    n->retry_at = r->outcome == DNS_FOUND ? 0 : now + (r->outcome == DNS_ABSENT ? ABSENT_MS : RETRY_MS);
+}
+
+static void resolver_on_result(void *arg, const struct dns_result *r)
+{
+    struct resolver_name *n = arg;
+    int64_t now = clock_mono_ms();
+    loop_timer_stop(resolver.loop, &n->overdue);
+    stats_observe(&lookup_durations, (double)(now - n->asked_at) / 1e3);
+    if (r->outcome != DNS_FOUND)
+        stats_add(&resolver_stats, DNS_FAILURES, 1);
+    pthread_mutex_lock(&mutex);
+    n->asking = false;
+    resolver_keep(n, r, now);
+    resolver_answer_all(n, now);
+    pthread_mutex_unlock(&mutex);
+}
+
+static struct resolver_name *resolver_take_todo(bool *refresh)
+{
+    pthread_mutex_lock(&mutex);
+    struct list *node = list_pop_front(&resolver.todo);
+    struct resolver_name *n = node ? CONTAINER(node, struct resolver_name, todo) : NULL;
+    *refresh = n && n->addresses;
+    pthread_mutex_unlock(&mutex);
+    return n;
+}
+
+static void resolver_look_up_some(void)
+{
+    struct resolver_name *n;
+    bool refresh;
+    if (loop_timer_armed(&resolver.next_portion))
+        return;
+    for (unsigned i = 0; i < PORTION && (n = resolver_take_todo(&refresh)) != NULL; i++) {
+        n->overdue.run = resolver_on_overdue;
+        if (refresh)
+            loop_timer_in(resolver.loop, &n->overdue, STALE_MS);
+        stats_add(&resolver_stats, DNS_LOOKUPS, 1);
+        dns_ask(resolver.dns, n->text, n);
+        if (i + 1 == PORTION)
+            loop_timer_in(resolver.loop, &resolver.next_portion, PORTION_EVERY_MS);
+    }
+}
+
+static void resolver_on_portion(struct loop_timer *t UNUSED) { resolver_look_up_some(); }
+static void resolver_on_start(struct loop_task *t UNUSED) { resolver_look_up_some(); }
+
+static void resolver_collect(struct stats_out *o, void *arg UNUSED)
+{
+    pthread_mutex_lock(&mutex);
+    size_t names = resolver.names.n;
+    pthread_mutex_unlock(&mutex);
+    stats_single(o, "sluice_dns_cache_names", STATS_GAUGE, "Host names in the cache", (double)names);
+}
+
+static void resolver_run(void *arg UNUSED)
+{
+    resolver.dns = dns_new(resolver.loop, resolver_on_result);
+    loop_run(resolver.loop);
+    dns_free(resolver.dns);
+    loop_timer_stop(resolver.loop, &resolver.next_portion);
+}
+
+/* False with errno. */
+static bool resolver_start_thread(void)
+{
+    if (resolver.thread)
+        return true;
+    resolver.start.run = resolver_on_start;
+    resolver.next_portion.run = resolver_on_portion;
+    if (resolver.loop == NULL && (resolver.loop = loop_new()) == NULL)
+        return false;
+    return (resolver.thread = thread_start("resolver", resolver_run, NULL)) != NULL;
+}
+
+/* ---- names ---- */
+
+static void resolver_forget(struct resolver_name *n)
+{
+    map_remove(&resolver.names, str_of(n->text));
+    list_remove(&n->used);
+    mem_free(n->addresses);
+    mem_free(n);
+}
+
+/* The longest unused one without a lookup goes; lookups are no more than there are requests. */
+static void resolver_make_place(void)
+{
+    if (resolver.names.n < NAMES_MOST)
+        return;
+    for (struct list *node = resolver.names_used.next; node != &resolver.names_used; node = node->next) {
+        struct resolver_name *n = CONTAINER(node, struct resolver_name, used);
+        if (!n->asking) {
+            resolver_forget(n);
+            return;
+        }
+    }
+}
+
+/* Names are the same in upper and lower case. */
+static struct resolver_name *resolver_name_of(const char *name)
+{
+    char lower[NAME_MOST + 1];
+    size_t n = strlen(name);
+    for (size_t i = 0; i <= n; i++)
+        lower[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : name[i]);
+    struct resolver_name *found = map_get(&resolver.names, str_n(lower, n));
+    if (found) {
+        list_remove(&found->used);
+    } else {
+        resolver_make_place();
+        found = mem_zalloc(sizeof *found + n + 1);
+        memcpy(found->text, lower, n + 1);
+        list_init(&found->waiting);
+        map_set(&resolver.names, str_n(found->text, n), found);
+    }
+    list_push_back(&resolver.names_used, &found->used);
+    return found;
+}
+
+static bool resolver_look_up(struct resolver_name *n, int64_t now)
+{
+    if (n->asking || now < n->retry_at)
+        return true;
+    if (!resolver_start_thread())
+        return false;
+    n->asking = true;
+    n->asked_at = now;
+    list_push_back(&resolver.todo, &n->todo);
+    loop_post(resolver.loop, &resolver.start);
+    return true;
+}
+
+/* ---- asking ---- */
+
+/* libcurl knows localhost and what is below it by itself; here it is for proxies. */
+static const char *resolver_literal(const char *host, char text[64])
+{
+    struct in6_addr any;
+    size_t n = strlen(host), dot = n > 10 ? n - 10 : 0;
+    if (strcasecmp(host, "localhost") == 0 || (dot && strcasecmp(host + dot, ".localhost") == 0))
+        return "127.0.0.1,[::1]";
+    if (n == 0 || n >= 62)
+        return NULL;
+    if (host[0] == '[')
+        return memcpy(text, host, n + 1);
+    if (inet_pton(AF_INET, host, &any) == 1)
+        return host;
+    if (inet_pton(AF_INET6, host, &any) != 1)
+        return NULL;
+    text[0] = '[';
+    memcpy(text + 1, host, n);
+    memcpy(text + 1 + n, "]", 2);
+    return text;
+}
+
+bool resolver_is_literal(const char *host)
+{
+    char text[64];
+    return resolver_literal(host, text) != NULL;
+}
+
+static bool resolver_ask_cache(struct resolver_request *r, const char *name)
+{
+    int64_t now = clock_mono_ms();
+    struct resolver_name *n = resolver_name_of(name);
+    bool usable = resolver_usable(n, now), fresh = usable && now < n->fresh_until,
+         absent = !usable && now < n->retry_at;
+    if (!fresh && !absent && !resolver_look_up(n, now)) {
+        r->why = errno == EAGAIN ? "cannot start a thread for name lookups" : "no descriptors left for name lookups";
+        return true;
+    }
+    if (fresh || absent || (usable && n->failing)) {
+        resolver_fill(r, n, now);
+        if (fresh || absent)
+            stats_add(&resolver_stats, DNS_HITS, 1);
+        return true;
+    }
+    r->_waiting = true;
+    list_push_back(&n->waiting, &r->_node);
+    return false;
+}
+
+bool resolver_ask(struct resolver_request *r, const char *name)
+{
+    char text[64];
+    const char *literal = resolver_literal(name, text);
+    r->addresses = literal ? mem_strdup(literal) : NULL;
+    r->why = NULL;
+    r->silent = false;
+    if (literal)
+        return true;
+    size_t n = strlen(name);
+    if (n == 0 || n > NAME_MOST) {
+        r->why = "not a valid host name";
+        return true;
+    }
+    pthread_mutex_lock(&mutex);
+    bool answered = resolver_ask_cache(r, name);
+    pthread_mutex_unlock(&mutex);
+    return answered;
+}
+
+void resolver_cancel(struct resolver_request *r)
+{
+    pthread_mutex_lock(&mutex);
+    if (r->_waiting)
+        list_remove(&r->_node);
+    if (r->_posted) {
+        loop_unpost(r->loop, &r->_task);
+        mem_free(r->addresses);
+        r->addresses = NULL;
+    }
+    r->_waiting = r->_posted = false;
+    pthread_mutex_unlock(&mutex);
+}
+
+/* ---- lifetime ---- */
+
+void resolver_register_stats(void)
+{
+    stats_register(&resolver_stats);
+    stats_register_histogram(&lookup_durations);
+}
+
+void resolver_retain(void)
+{
+    pthread_mutex_lock(&lifetime);
+    if (refs++ == 0) {
+        pthread_mutex_lock(&mutex);
+        list_init(&resolver.names_used);
+        list_init(&resolver.todo);
+        pthread_mutex_unlock(&mutex);
+        stats_collector(resolver_collect, NULL);
+    }
+    pthread_mutex_unlock(&lifetime);
+}
+
+static void resolver_end(void)
+{
+    stats_collector_remove(resolver_collect, NULL);
+    if (resolver.thread) {
+        loop_stop(resolver.loop);
+        thread_join(resolver.thread);
+    }
+    while (!list_empty(&resolver.names_used))
+        resolver_forget(CONTAINER(resolver.names_used.next, struct resolver_name, used));
+    map_free(&resolver.names);
+    loop_free(resolver.loop);
+    resolver = (struct resolver){0};
+}
+
+void resolver_release(void)
+{
+    pthread_mutex_lock(&lifetime);
+    if (--refs == 0)
+        resolver_end();
+    pthread_mutex_unlock(&lifetime);
+}

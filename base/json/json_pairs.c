@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The pairs of a long answer, [[t,"v"],...]: read where they lie, as many as the bytes hold whole, without a token
+ * for each bracket. Each function below but the last reads one thing at p and returns what follows it, or NULL:
+ * *wrong says whether it cannot become right with more bytes.
+ */
+#include "base/json/json_read.h"
+
+#include "base/json/json_reader.h"
+#include "base/text/num.h"
+#include "base/text/duration.h"
+
+static inline const char *expect(const char *p, const char *end, char c, const char **wrong)
+{
+    p = json_skip_space(p, end);
+    if (p < end && *p == c)
+        return p + 1;
+    if (p < end)
+        *wrong = "a pair of a time and a quoted number was expected";
+    return NULL;
+}
+
+static const char *any_time(const char *p, const char *end, int64_t *ms, const char **wrong)
+{
+    const char *comma = memchr(p, ',', (size_t)(end - p));
+    if (comma == NULL)
+        return NULL;
+    double v;
+    struct str text = str_trim(str_n(p, (size_t)(comma - p)));
+    if (json_number_valid(text) && num_scan(text.p, text.p + text.n, &v) && time_from_seconds(v, ms))
+        return comma + 1;
+    *wrong = "a malformed time";
+    return NULL;
+}
+
+/* A time and the comma behind it. Nearly all are digits with at most three more behind a point: those are exact. */
+static inline const char *json_pairs_read_time(const char *p, const char *end, int64_t *ms, const char **wrong)
+{
+    static const int scale[] = {1000, 100, 10, 1};
+    p = json_skip_space(p, end);
+    int64_t v = 0;
+    const char *q = p;
+    for (; q < end && (unsigned char)(*q - '0') < 10 && q - p < 15; q++)
+        v = v * 10 + (*q - '0');
+    if (q == p || *p == '0' || q == end)
+        return any_time(p, end, ms, wrong);
+    const char *point = q;
+    if (*q == '.')
+        for (q++; q < end && (unsigned char)(*q - '0') < 10 && q - point <= 3; q++)
+            v = v * 10 + (*q - '0');
+    if (q == end || *q != ',' || q - point == 1)
+        return any_time(p, end, ms, wrong);
+    *ms = v * scale[q > point ? q - point - 1 : 0];
+    return q + 1;
+}
+
+static inline const char *read_quoted(const char *p, const char *end, double *v, const char **wrong)
+{
+    p = expect(p, end, '"', wrong);
+    if (p == NULL)
+        return NULL;
+    const char *stop = num_scan(p, end, v);
+    if (stop && stop < end && *stop == '"')
+        return stop + 1;
+    stop = memchr(p, '"', (size_t)(end - p)); /* NaN, +Inf, and what is not all there */
+    if (stop == NULL)
+        return NULL;
+    if (num_parse(str_n(p, (size_t)(stop - p)), v))
+        return stop + 1;
+    *wrong = "a malformed sample value";
+    return NULL;
+}
+
+static inline const char *json_pairs_read_pair(const char *p, const char *end, struct json_pair *pair,
+                                               const char **wrong)
+{
+    p = expect(p, end, '[', wrong);
+    p = p ? json_pairs_read_time(p, end, &pair->t_ms, wrong) : NULL;
+    p = p ? read_quoted(p, end, &pair->v, wrong) : NULL;
+    return p ? expect(p, end, ']', wrong) : NULL;
+}
+
+size_t json_pairs(struct json_reader *r, struct json_pair *out, size_t max, enum json_token *next)
+{
+    size_t n = 0;
+    const char *wrong = NULL, *end = r->_end;
+    *next = JSON_ARRAY;
+    if ((r->_state != AT_FIRST && r->_state != AFTER_VALUE) || json_reader_in_object(r))
+        wrong = "pairs were expected";
+    while (n < max && wrong == NULL) {
+        const char *p = json_skip_space(r->_p, end);
+        if (p < end && *p == ']') {
+            json_reader_take(r, p);
+            *next = json_reader_close(r);
+            return n;
+        }
+        if (r->_state == AFTER_VALUE)
+            p = expect(p, end, ',', &wrong);
+        p = p ? json_pairs_read_pair(p, end, &out[n], &wrong) : NULL;
+        if (p == NULL)
+            break;
+        json_reader_take(r, p);
+        r->_state = AFTER_VALUE;
+        n++;
+    }
+    if (wrong)
+        *next = json_reader_fail(r, wrong);
+    else if (n < max)
+        *next = json_reader_more(r, JSON_LONGEST);
+    return n;
+}

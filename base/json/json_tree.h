@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A small JSON document as a tree, for answers of APIs that are read once (discovery, rules, metadata). Large
+ * answers are read as a stream (base/json/json_read.h). jansson is spoken to in json_tree.c only.
+ *
+ * The root is owned by who parsed it; every node and text inside is borrowed from it. All readers take NULL for a
+ * node that is not there, so that json_tree_str(json_tree_get(json_tree_get(t, "a"), "b")) needs no checks between.
+ * Immutable; any thread.
+ */
+#ifndef BASE_JSON_JSON_TREE_H
+#define BASE_JSON_JSON_TREE_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct json_tree;
+
+enum {
+    JSON_TREE_MAX = 64 << 20,       /* bytes of text that are accepted */
+    JSON_TREE_VALUES_MAX = 4 << 20, /* values in it: each takes about 100 bytes of memory */
+};
+
+/* One document and nothing behind it. NULL and err ("line 3: ...", ERR_BAD_DATA). A member that stands twice: the
+ * last. */
+struct json_tree *json_tree_parse(struct str text, struct err *err) MUST_USE;
+void json_tree_free(struct json_tree *root); /* NULL is fine */
+
+enum json_tree_kind {
+    JSON_TREE_ABSENT,
+    JSON_TREE_NULL,
+    JSON_TREE_BOOL,
+    JSON_TREE_NUMBER,
+    JSON_TREE_STRING,
+    JSON_TREE_ARRAY,
+    JSON_TREE_OBJECT
+};
+enum json_tree_kind json_tree_kind(const struct json_tree *t);
+
+/* NULL: no such member, or no object */
+const struct json_tree *json_tree_get(const struct json_tree *object, const char *key);
+/* NULL: behind the end, or no array */
+const struct json_tree *json_tree_at(const struct json_tree *array, size_t i);
+size_t json_tree_count(const struct json_tree *t); /* items or members; 0 for anything else */
+
+/* {NULL, 0} when it is not a string; a NUL stands behind it */
+struct str json_tree_str(const struct json_tree *t);
+bool json_tree_number(const struct json_tree *t, double *v) MUST_USE;  /* false when it is not a number */
+bool json_tree_int(const struct json_tree *t, int64_t *v) MUST_USE;    /* false when it is not a whole number */
+bool json_tree_bool(const struct json_tree *t, bool *v) MUST_USE;      /* false when it is not true or false */
+
+/* struct json_tree_member m = {0}; while (json_tree_next(object, &m)) ...   members in the document's order */
+struct json_tree_member {
+    struct str key;
+    const struct json_tree *value;
+    void *_at;
+};
+bool json_tree_next(const struct json_tree *object, struct json_tree_member *m);
+
+#endif

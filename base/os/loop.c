@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The timers are a binary heap of pointers; each timer knows its place, so that moving or stopping one is O(log n).
+ *
+ * Posting takes the mutex; the descriptor that wakes the loop is written to only when the loop sleeps or is about to
+ * (`sleeping`, under the same mutex), so a busy loop costs its posters no system call. The eventfd is watched
+ * edge-triggered and never read: every write is a new edge.
+ *
+ * A callback may unwatch, and free, any descriptor's watch, also one whose event lies ready in the same batch:
+ * unwatching blanks it there.
+ */
+#include "base/os/loop.h"
+
+#include "base/telemetry/stats.h"
+#include "base/os/thread.h"
+#include "base/text/duration.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { BATCH = 64 };
+
+struct loop {
+    int epoll, wake;
+    struct loop_timer **timers; /* a heap: timers[i]->due <= that of 2i+1 and 2i+2; timers[i]->_at == i + 1 */
+    size_t n_timers, cap_timers;
+    struct loop_clock clock;
+    bool clock_set;
+    bool turning;               /* inside loop_turn: now and mono hold the turn's time */
+    int64_t now, mono;
+    bool stopped;
+    const struct stats_histogram *turns; /* or NULL */
+    int64_t cpu_ns;             /* of the thread, at the end of the last turn */
+    struct epoll_event events[BATCH]; /* the batch being run: [at, n) is still to come */
+    int at, n;
+
+    struct mutex mutex; /* guards what follows */
+    struct loop_task *first, *last;
+    size_t n_tasks;
+    bool sleeping, stop_asked;
+};
+
+/* Ends the list of tasks, so that _next is NULL only in a task that is not posted. */
+static struct loop_task list_end;
+
+static int64_t real_wall(void *arg UNUSED) { return clock_wall_ms(); }
+static int64_t real_mono(void *arg UNUSED) { return clock_mono_ms(); }
+
+static void die(const char *what)
+{
+    fprintf(stderr, "sluice: %s: %s\n", what, strerror(errno));
+    abort();
+}
+
+struct loop *loop_new(void)
+{
+    struct loop *l = mem_zalloc(sizeof *l);
+    l->clock = (struct loop_clock){real_wall, real_mono, NULL};
+    l->epoll = epoll_create1(EPOLL_CLOEXEC);
+    l->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    mutex_init(&l->mutex);
+    l->first = l->last = &list_end;
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET};
+    if (l->epoll >= 0 && l->wake >= 0 && epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->wake, &e) == 0)
+        return l;
+    int why = errno;
+    loop_free(l);
+    errno = why;
+    return NULL;
+}
+
+void loop_free(struct loop *l)
+{
+    if (l == NULL)
+        return;
+    if (l->epoll >= 0)
+        close(l->epoll);
+    if (l->wake >= 0)
+        close(l->wake);
+    mutex_free(&l->mutex);
+    mem_free(l->timers);
+    mem_free(l);
+}
+
+/* ---- time ---- */
+
+int64_t loop_now(const struct loop *l) { return l->turning ? l->now : l->clock.wall(l->clock.arg); }
+int64_t loop_mono(const struct loop *l) { return l->turning ? l->mono : l->clock.mono(l->clock.arg); }
+
+void loop_set_clock(struct loop *l, struct loop_clock clock)
+{
+    l->clock = clock;
+    l->clock_set = true;
+}
+
+/* ---- timers ---- */
+
+static void timer_heap_put(struct loop *l, size_t i, struct loop_timer *t)
+{
+    l->timers[i] = t;
+    t->_at = i + 1;
+}
+
+static void sift_up(struct loop *l, size_t i, struct loop_timer *t)
+{
+    while (i > 0 && l->timers[(i - 1) / 2]->due > t->due) {
+        timer_heap_put(l, i, l->timers[(i - 1) / 2]);
+        i = (i - 1) / 2;
+    }
+    timer_heap_put(l, i, t);
+}
+
+static void timer_heap_sift_down(struct loop *l, size_t i, struct loop_timer *t)
+{
+    for (;;) {
+        size_t child = 2 * i + 1;
+        if (child + 1 < l->n_timers && l->timers[child + 1]->due < l->timers[child]->due)
+            child++;
+        if (child >= l->n_timers || l->timers[child]->due >= t->due)
+            break;
+        timer_heap_put(l, i, l->timers[child]);
+        i = child;
+    }
+    timer_heap_put(l, i, t);
+}
+
+/* Gives `t` the place i, or the one its due time asks for. */
+static void timer_heap_settle(struct loop *l, size_t i, struct loop_timer *t)
+{
+    sift_up(l, i, t);
+    if (t->_at == i + 1)
+        timer_heap_sift_down(l, i, t);
+}
+
+void loop_timer_at(struct loop *l, struct loop_timer *t, int64_t due_mono)
+{
+    if (t->_at == 0) {
+        mem_grow(&l->timers, &l->cap_timers, l->n_timers + 1, sizeof *l->timers);
+        t->_at = ++l->n_timers;
+    }
+    t->due = due_mono;
+    timer_heap_settle(l, t->_at - 1, t);
+}
+
+void loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ms)
+{
+    int64_t due;
+    loop_timer_at(l, t, __builtin_add_overflow(loop_mono(l), ms, &due) ? INT64_MAX : due);
+}
+
+void loop_timer_stop(struct loop *l, struct loop_timer *t)
+{
+    if (t->_at == 0)
+        return;
+    size_t i = t->_at - 1;
+    t->_at = 0;
+    struct loop_timer *moved = l->timers[--l->n_timers];
+    if (moved != t)
+        timer_heap_settle(l, i, moved);
+}
+
+/* A timer that arms itself again for now does not hold the turn: no more run than were armed when it began. */
+static void run_timers(struct loop *l)
+{
+    for (size_t left = l->n_timers; left > 0 && l->n_timers > 0; left--) {
+        struct loop_timer *t = l->timers[0];
+        if (t->due > l->mono)
+            return;
+        loop_timer_stop(l, t);
+        t->run(t);
+    }
+}
+
+/* ---- tasks ---- */
+
+static void wake_if_sleeping(struct loop *l) /* holds the mutex */
+{
+    if (!l->sleeping)
+        return;
+    uint64_t one = 1;
+    if (write(l->wake, &one, sizeof one) == sizeof one)
+        l->sleeping = false;
+}
+
+void loop_post(struct loop *l, struct loop_task *task)
+{
+    mutex_lock(&l->mutex);
+    if (task->_next == NULL) {
+        task->_next = &list_end;
+        if (l->first == &list_end)
+            l->first = task;
+        else
+            l->last->_next = task;
+        l->last = task;
+        l->n_tasks++;
+        wake_if_sleeping(l);
+    }
+    mutex_unlock(&l->mutex);
+}
+
+void loop_unpost(struct loop *l, struct loop_task *task)
+{
+    mutex_lock(&l->mutex);
+    struct loop_task **link = &l->first, *before = NULL;
+    while (task->_next && *link != task) {
+        before = *link;
+        link = &before->_next;
+    }
+    if (task->_next) {
+        *link = task->_next;
+        if (l->last == task)
+            l->last = before ? before : &list_end;
+        task->_next = NULL;
+        l->n_tasks--;
+    }
+    mutex_unlock(&l->mutex);
+}
+
+/* NULL: the rest was unposted. */
+static struct loop_task *take_task(struct loop *l)
+{
+    mutex_lock(&l->mutex);
+    struct loop_task *task = l->n_tasks > 0 ? l->first : NULL;
+    if (task) {
+        l->first = task->_next;
+        task->_next = NULL;
+        l->n_tasks--;
+    }
+    mutex_unlock(&l->mutex);
+    return task;
+}
+
+static void run_tasks(struct loop *l)
+{
+    mutex_lock(&l->mutex);
+    size_t n = l->n_tasks;
+    l->stopped = l->stop_asked;
+    l->stop_asked = false;
+    mutex_unlock(&l->mutex);
+    for (struct loop_task *task; n > 0 && (task = take_task(l)) != NULL; n--)
+        task->run(task);
+}
+
+void loop_stop(struct loop *l)
+{
+    mutex_lock(&l->mutex);
+    l->stop_asked = true;
+    wake_if_sleeping(l);
+    mutex_unlock(&l->mutex);
+}
+
+/* ---- descriptors ---- */
+
+bool loop_watch(struct loop *l, struct loop_fd *w, uint32_t events)
+{
+    if (w->_watched && w->_events == events)
+        return true;
+    struct epoll_event e = {.events = events, .data.ptr = w};
+    if (epoll_ctl(l->epoll, w->_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &e) < 0)
+        return false;
+    w->_watched = true;
+    w->_events = events;
+    return true;
+}
+
+void loop_unwatch(struct loop *l, struct loop_fd *w)
+{
+    if (!w->_watched)
+        return;
+    epoll_ctl(l->epoll, EPOLL_CTL_DEL, w->fd, NULL);
+    w->_watched = false;
+    for (int i = l->at; i < l->n; i++)
+        if (l->events[i].data.ptr == w)
+            l->events[i].data.ptr = NULL;
+}
+
+/* How long the turn may sleep: no longer than until the next timer. */
+static int sleep_ms(const struct loop *l, int64_t wait_ms)
+{
+    int64_t ms = l->clock_set && wait_ms < 0 ? 0 : wait_ms;
+    if (l->n_timers > 0) {
+        int64_t left = l->timers[0]->due - loop_mono(l);
+        if (left <= 0)
+            return 0;
+        if (!l->clock_set && (ms < 0 || left < ms))
+            ms = left;
+    }
+    return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+static void wait_for_events(struct loop *l, int64_t wait_ms)
+{
+    int ms = sleep_ms(l, wait_ms);
+    mutex_lock(&l->mutex);
+    if (l->n_tasks > 0 || l->stop_asked)
+        ms = 0;
+    l->sleeping = ms != 0;
+    mutex_unlock(&l->mutex);
+    int n = epoll_wait(l->epoll, l->events, BATCH, ms);
+    if (n < 0 && errno != EINTR)
+        die("epoll_wait");
+    mutex_lock(&l->mutex);
+    l->sleeping = false;
+    mutex_unlock(&l->mutex);
+    l->at = 0;
+    l->n = n > 0 ? n : 0;
+}
+
+static void run_descriptors(struct loop *l)
+{
+    while (l->at < l->n) {
+        struct epoll_event e = l->events[l->at++];
+        struct loop_fd *w = e.data.ptr;
+        if (w != NULL) /* neither the eventfd nor unwatched meanwhile */
+            w->run(w, e.events);
+    }
+}
+
+void loop_observe_turns(struct loop *l, const struct stats_histogram *h)
+{
+    l->turns = h;
+    l->cpu_ns = 0;
+}
+
+/* Sleeping takes no CPU time, so that one reading a turn is enough. The first one only begins. */
+static void observe_turn(struct loop *l)
+{
+    int64_t cpu_ns = clock_cpu_ns();
+    if (l->cpu_ns > 0)
+        stats_observe(l->turns, (double)(cpu_ns - l->cpu_ns) / 1e9);
+    l->cpu_ns = cpu_ns;
+}
+
+/* Waiting comes first, so that whoever turns the loop until something has happened sees it before the next sleep. */
+void loop_turn(struct loop *l, int64_t wait_ms)
+{
+    wait_for_events(l, wait_ms);
+    l->now = l->clock.wall(l->clock.arg);
+    l->mono = l->clock.mono(l->clock.arg);
+    l->turning = true;
+    run_timers(l);
+    run_tasks(l);
+    run_descriptors(l);
+    l->turning = false;
+    if (l->turns)
+        observe_turn(l);
+}
+
+void loop_run(struct loop *l)
+{
+    do
+        loop_turn(l, -1);
+    while (!l->stopped);
+    l->stopped = false;
+}

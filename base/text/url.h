@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/* URLs and forms. Slices point into what was parsed. Pure; any thread. */
+#ifndef BASE_TEXT_URL_H
+#define BASE_TEXT_URL_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+struct url {
+    struct str scheme, user, password, host, port; /* host without [] for IPv6 */
+    struct str path, query, fragment;              /* path begins with / or is empty */
+};
+bool url_parse(struct str s, struct url *u, struct err *err) MUST_USE; /* http and https only */
+
+/* Percent-decoding; plus: '+' is a space too (forms). False at a broken escape. Output in the arena. */
+bool url_decode(struct arena *a, struct str s, bool plus, struct str *out) MUST_USE;
+void url_encode(struct buf *out, struct str s);      /* unreserved characters (RFC 3986 2.3) stay */
+
+/* base + path with exactly one slash between them. */
+void url_join(struct buf *out, struct str base, struct str path);
+
+/* A URL that may be shown: user, password and the values of query parameters that look like secrets are "xxxxx". */
+void url_redact(struct buf *out, struct str s);
+/* The same for an address that may stand without scheme: host:port, user:password@host/path?token=... */
+void url_redact_address(struct buf *out, struct str s);
+
+/* "user:password" as it stands before the host, whatever the scheme and also without one; empty when there is none. */
+struct str url_userinfo(struct str s);
+
+/* Whether the value of a parameter of this name is probably a secret (token, api_key, password...). */
+bool url_param_secret(struct str name);
+
+struct form_field { struct str name, value; };
+struct form { struct form_field *fields; size_t n, _cap; };
+/* Adds the fields of "a=1&b=2" (decoded, in the arena). At most 10,000 fields. Invalid escapes are an error as in
+ * Go. */
+bool form_parse(struct arena *a, struct form *f, struct str text, struct err *err) MUST_USE;
+/* writing one: "&name=value", the value encoded; no & at the front */
+void form_add(struct buf *out, const char *name, struct str value);
+/* the last one, so that a body added after the URL wins; {NULL,0} when absent */
+struct str form_get(const struct form *f, const char *name);
+size_t form_count(const struct form *f, const char *name);
+struct str form_nth(const struct form *f, const char *name, size_t i);
+
+#endif

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/cli/cli_promql.h"
+
+#include "base/text/duration.h"
+#include "gateway/query/params.h"
+#include "gateway/query/render.h"
+#include "gateway/cli/cli_samples.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static const char usage[] =
+    "sluice promql format EXPR              EXPR again, laid out over lines\n"
+    "sluice promql parse EXPR               its tree as JSON, as /api/v1/parse_query answers\n"
+    "sluice promql eval [OPTIONS] EXPR      its value, as the `data` of /api/v1/query or query_range\n"
+    "  --file FILE                          samples: lines `name{label=\"value\"} NUMBER UNIX_MS`\n"
+    "  --time T                             seconds or RFC 3339; the file's newest sample by default\n"
+    "  --start T --end T --step D           a range of times instead\n"
+    "  --lookback_delta D                   how old a sample may be, 5m by default\n"
+    "  --                                   what follows is no option: -- '--up'\n";
+
+struct command { /* one run */
+    struct arena arena;
+    struct str verb, expr, file;
+    struct form options;   /* as the API has them */
+    struct buf out;
+};
+
+/* ---- arguments ---- */
+
+static bool add_option(struct command *c, struct str name, struct str value, struct err *err)
+{
+    static const char *const known[] = {"time", "start", "end", "step", "lookback_delta"};
+    if (str_is(name, "file")) {
+        c->file = value;
+        return true;
+    }
+    for (size_t i = 0; i < LEN(known); i++) {
+        if (!str_is(name, known[i]))
+            continue;
+        arena_grow(&c->arena, &c->options.fields, &c->options._cap, c->options.n + 1, sizeof *c->options.fields);
+        c->options.fields[c->options.n++] = (struct form_field){name, value};
+        return true;
+    }
+    return err_set(err, ERR_BAD_DATA, "unknown option --%.*s", STR_ARG(name));
+}
+
+static bool read_arguments(struct command *c, int argc, char **argv, struct err *err)
+{
+    bool options = true;
+    c->verb = str_of(argc > 1 ? argv[1] : "");
+    for (int i = 2; i < argc; i++) {
+        struct str value = str_of(argv[i]), name;
+        if (options && str_is(value, "--")) {
+            options = false;
+            continue;
+        }
+        if (!options || !str_starts(value, STR("--"))) {
+            if (c->expr.p)
+                return err_set(err, ERR_BAD_DATA, "more than one expression: quote it");
+            c->expr = value;
+            continue;
+        }
+        value = str_skip(value, 2);
+        str_cut(&value, '=', &name);
+        if (value.p == NULL && ++i == argc)
+            return err_set(err, ERR_BAD_DATA, "--%.*s needs a value", STR_ARG(name));
+        if (!add_option(c, name, value.p ? value : str_of(argv[i]), err))
+            return false;
+    }
+    return c->expr.p || err_set(err, ERR_BAD_DATA, "an expression is missing");
+}
+
+/* ---- eval ---- */
+
+static bool cli_read_file(struct command *c, struct buf *text, struct err *err)
+{
+    char piece[64 << 10];
+    const char *path = arena_z(&c->arena, c->file);
+    FILE *f = fopen(path, "rb");
+    if (f == NULL)
+        return err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
+    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
+        buf_add(text, piece, n);
+    bool ok = ferror(f) == 0;
+    fclose(f);
+    return ok || err_set(err, ERR_BAD_DATA, "%s: it cannot be read", path);
+}
+
+static bool cli_read_params(struct command *c, int64_t newest, struct promql_params *p, struct err *err)
+{
+    const struct form *o = &c->options;
+    struct grid_params g;
+    p->range = form_get(o, "start").n > 0 || form_get(o, "end").n > 0 || form_get(o, "step").n > 0;
+    if (!param_lookback(o, 0, &p->lookback, err))
+        return false;
+    if (!p->range) {
+        bool ok = param_time(o, "time", newest, &p->start, err);
+        p->end = p->start;
+        return ok;
+    }
+    if (!param_grid(o, &g, err))
+        return false;
+    p->start = g.start;
+    p->end = g.end;
+    p->step = g.step;
+    return true;
+}
+
+static void cli_print_notes(const char *kind, const struct note_list *notes)
+{
+    for (size_t i = 0; i < notes->n; i++)
+        fprintf(stderr, "%s: %.*s\n", kind, STR_ARG(notes->items[i]));
+}
+
+static bool cli_evaluate(struct command *c, struct expr *tree, struct str samples, struct err *err)
+{
+    struct promql_params params = {0};
+    struct promql_result result;
+    struct notes notes = {.arena = &c->arena};
+    struct query_ctx q = {.arena = &c->arena, .notes = &notes};
+    int64_t newest = clock_wall_ms();
+    struct source *source = cli_samples(&c->arena, samples, &newest, err);
+    if (source == NULL)
+        return err_wrap(err, "%.*s", STR_ARG(c->file));
+    if (!cli_read_params(c, newest, &params, err) || !promql_eval(tree, c->expr, &params, source, &q, &result, err))
+        return false;
+    struct json_writer w = {.out = &c->out};
+    if (!render_result(&w, &result, &q, err))
+        return false;
+    json_end_object(&w);
+    cli_print_notes("warning", &notes.warnings);
+    cli_print_notes("info", &notes.infos);
+    return true;
+}
+
+static bool eval(struct command *c, struct expr *tree, struct err *err)
+{
+    struct buf samples = {0};
+    bool ok = (c->file.n == 0 || cli_read_file(c, &samples, err)) && cli_evaluate(c, tree, buf_str(&samples), err);
+    buf_free(&samples);
+    return ok;
+}
+
+/* ---- the verbs ---- */
+
+static bool cli_format(struct command *c, struct expr *tree, struct err *err UNUSED)
+{
+    promql_pretty(&c->out, tree);
+    return true;
+}
+
+static bool cli_parse(struct command *c, struct expr *tree, struct err *err UNUSED)
+{
+    promql_json(&c->out, tree);
+    return true;
+}
+
+typedef bool verb(struct command *c, struct expr *tree, struct err *err);
+
+static verb *find_verb(struct str name)
+{
+    static const struct { const char *name; verb *run; } verbs[] = {{"format", cli_format}, {"parse", cli_parse},
+                                                                    {"eval", eval}};
+    for (size_t i = 0; i < LEN(verbs); i++)
+        if (str_is(name, verbs[i].name))
+            return verbs[i].run;
+    return NULL;
+}
+
+static bool cli_run(struct command *c, int argc, char **argv, struct err *err)
+{
+    if (!read_arguments(c, argc, argv, err))
+        return false;
+    verb *run_it = find_verb(c->verb);
+    if (run_it == NULL)
+        return err_set(err, ERR_BAD_DATA, "unknown command %.*s", STR_ARG(c->verb));
+    struct expr *tree = promql_parse(&c->arena, c->expr, &(struct promql_syntax){0}, err);
+    bool ok = tree && run_it(c, tree, err);
+    promql_free(tree);
+    buf_add_char(&c->out, '\n');
+    return ok;
+}
+
+static int show_usage(int argc, char **argv)
+{
+    bool asked = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    fputs(usage, asked ? stdout : stderr);
+    return asked ? 0 : 1;
+}
+
+int cli_promql(int argc, char **argv)
+{
+    struct command c = {0};
+    struct err err;
+    if (argc < 3)
+        return show_usage(argc, argv);
+    arena_init(&c.arena, 0);
+    bool ok = cli_run(&c, argc, argv, &err);
+    if (ok)
+        fwrite(c.out.p, 1, c.out.n, stdout);
+    else
+        fprintf(stderr, "sluice promql: %s\n", err.text);
+    buf_free(&c.out);
+    arena_free(&c.arena);
+    return ok ? 0 : 1;
+}

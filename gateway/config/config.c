@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Loading: the file's rows first (conf.h), then what rows cannot say: jobs from further files and what jobs inherit,
+ * the destinations of flags, groups from three places, and references by name.
+ */
+#include "gateway/config/config.h"
+
+#include "base/compress.h"
+#include "gateway/config/config_file.h"
+#include "gateway/config/dialect.h"
+#include "gateway/config/environment.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <stdio.h>
+
+enum { FILE_MAX = 32 << 20 };
+static const size_t config_memory = (size_t)1 << 30;
+
+bool config_step(struct loader *l, bool (*step)(struct loader *l, void *arg), void *arg)
+{
+    size_t before = conf_error_count(&l->conf);
+    if (step(l, arg))
+        return true;
+    (void)!conf_errors_continue(&l->conf, before, l->err);
+    return false;
+}
+
+/* ---- files ---- */
+
+static void append_text(struct loader *l, struct str_list *list, size_t *cap, const char *text)
+{
+    arena_grow(l->conf.arena, &list->items, cap, list->n + 1, sizeof *list->items);
+    list->items[list->n++] = str_of(arena_z(l->conf.arena, str_of(text)));
+}
+
+static void config_warn(void *arg, const char *text)
+{
+    struct loader *l = arg;
+    append_text(l, &l->config->warnings, &l->cap_warnings, text);
+}
+
+static void config_note_ignored(void *arg, const char *key)
+{
+    struct loader *l = arg;
+    const struct str_list *list = &l->config->ignored;
+    for (size_t i = 0; i < list->n; i++)
+        if (str_is(list->items[i], key))
+            return;
+    append_text(l, &l->config->ignored, &l->cap_ignored, key);
+}
+
+static bool config_read_file(const char *path, struct buf *out, struct err *err)
+{
+    char piece[16384];
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
+    out->max = FILE_MAX;
+    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
+        buf_add(out, piece, n);
+    bool ok = !ferror(f);
+    if (!ok)
+        err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
+    else if (out->over)
+        ok = err_set(err, ERR_BAD_DATA, "%s: the file is larger than 32 MiB", path);
+    fclose(f);
+    return ok;
+}
+
+static unsigned config_line_of(struct str text, const char *at)
+{
+    unsigned line = 1;
+    for (const char *p = text.p; p < at; p++)
+        line += *p == '\n';
+    return line;
+}
+
+static bool put_environment(const char *path, struct str text, struct buf *out, struct err *err)
+{
+    struct str missing;
+    return environment_fill(text, out, &missing)
+           || err_set(err, ERR_BAD_DATA, "%s:%u: the environment has no %.*s", path, config_line_of(text, missing.p),
+                      STR_ARG(missing));
+}
+
+/* Relative paths in a file start from its folder; messages name the file as the user did. */
+static const struct yaml *read_yaml(struct loader *l, const char *path)
+{
+    struct buf text = {0}, put = {0};
+    const struct yaml *y = NULL;
+    char *name = arena_z(l->conf.arena, str_of(path));
+    const char *slash = strrchr(name, '/');
+    l->conf.file = name;
+    l->conf.dir = slash ? str_n(name, slash == name ? 1 : (size_t)(slash - name)) : STR_NONE;
+    bool environment = dialects[l->flags->dialect].environment;
+    if (config_read_file(path, &text, l->err) && (!environment || put_environment(name, buf_str(&text), &put, l->err)))
+        y = yaml_parse(l->conf.arena, buf_str(environment ? &put : &text), name, l->err);
+    buf_free(&text);
+    buf_free(&put);
+    return y;
+}
+
+/* Of a mapping that has `key` and nothing else: what the key has. */
+static bool take_only_key(struct loader *l, const char *key, const struct yaml **node)
+{
+    const struct yaml *map = *node;
+    for (size_t i = 0; i < map->n; i++)
+        if (!str_is(map->keys[i].text, key))
+            return conf_err(&map->keys[i], l->err, "unknown key \"%.*s\": expected a list, or a mapping with the key "
+                            "\"%s\"", STR_ARG(map->keys[i].text), key);
+    static const struct yaml nothing = {.kind = YAML_NULL};
+    *node = map->n > 0 ? &map->items[0] : &nothing;
+    return true;
+}
+
+bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, const char *key,
+                      struct conf_items *items, const struct yaml **node)
+{
+    const struct conf_context before = l->conf;
+    const struct yaml *list = read_yaml(l, path);
+    bool ok = list != NULL;
+    if (ok && key && list->kind == YAML_MAP)
+        ok = take_only_key(l, key, &list);
+    if (ok && list->kind != YAML_LIST && list->kind != YAML_NULL)
+        ok = conf_err(list, l->err, "expected a list of %s", section->name);
+    if (ok) {
+        *items = (struct conf_items){arena_array(l->conf.arena, list->n + 1, section->size), list->n};
+        for (size_t i = 0; i < list->n; i++) {
+            size_t errors = conf_error_count(&l->conf);
+            void *item = (char *)items->items + i * section->size;
+            if (conf_load(&l->conf, section, &list->items[i], item, l->err))
+                continue;
+            ok = false;
+            if (!conf_errors_continue(&l->conf, errors, l->err))
+                break;
+        }
+    }
+    if (node)
+        *node = list;
+    l->conf = before;
+    return ok;
+}
+
+bool config_join(struct loader *l, struct conf_items a, struct conf_items b, size_t size, struct conf_items *out)
+{
+    if (a.n == 0 || b.n == 0) {
+        *out = a.n == 0 ? b : a;
+        return true;
+    }
+    char *items = arena_array(l->conf.arena, a.n + b.n, size);
+    if (items == NULL)
+        return err_set(l->err, ERR_LIMIT, "%s: the configuration needs more memory than it may have", l->conf.file);
+    memcpy(items, a.items, a.n * size);
+    memcpy(items + a.n * size, b.items, b.n * size);
+    *out = (struct conf_items){items, a.n + b.n};
+    return true;
+}
+
+/* ---- jobs ---- */
+
+static void set_globals(struct loader *l)
+{
+    const struct dialect_defaults *d = &dialects[l->flags->dialect];
+    const struct global_conf *g = &l->file.global;
+    if (d->expand_labels)
+        environment_expand_labels(&l->conf, &l->file.global.external_labels);
+    l->config->global = *g;
+    l->config->scrape = (struct scrape_globals){
+        .scrape_interval = g->scrape_interval, .scrape_timeout = g->scrape_timeout,
+        .external_labels = g->external_labels,
+        .sample_limit = g->sample_limit, .label_limit = g->label_limit,
+        .body_size_limit = g->body_size_limit ? g->body_size_limit : l->flags->max_scrape_size,
+        .target_limit = g->target_limit, .label_name_length_limit = g->label_name_length_limit,
+        .label_value_length_limit = g->label_value_length_limit,
+        .honor_timestamps = d->honor_timestamps, .broken_lines_fail = d->broken_lines_fail,
+        .instance_is_host = d->instance_is_host, .keep_params = d->keep_params, .page = d->page,
+        .suppress_errors = l->flags->suppress_scrape_errors,
+        .suppress_errors_delay = l->flags->suppress_scrape_errors_delay,
+        .suppress_duplicates = l->flags->suppress_duplicate_targets,
+        .no_stale_markers = l->flags->no_stale_markers, .file_sd_interval = l->flags->file_sd_interval};
+}
+
+/* What all jobs have in common before their own rules changes how each is scraped, too. */
+static void mark_common_rules(struct loader *l, struct scrape_job *job)
+{
+    const struct yaml *rules = yaml_get(yaml_get(l->document, "global"), "metric_relabel_configs");
+    struct buf text = {0};
+    if (rules == NULL)
+        return;
+    yaml_write(&text, rules);
+    job->fingerprint ^= hash_bytes(text.p, text.n);
+    buf_free(&text);
+}
+
+static bool add_job(struct loader *l, const struct yaml *node, struct scrape_job *job)
+{
+    struct config *c = l->config;
+    const struct global_conf *g = &l->file.global;
+    if (!scrape_job_finish(&l->conf, node, job, &c->scrape, l->err))
+        return false;
+    for (size_t i = 0; i < c->n_jobs; i++)
+        if (str_eq(c->jobs[i].job_name, job->job_name))
+            return conf_err(node, l->err, "scrape_configs: a second job is called \"%.*s\"; names must be unique",
+                            STR_ARG(job->job_name));
+    const size_t rule = sizeof(struct relabel_rule);
+    if (!config_join(l, g->relabel_configs, job->relabel_configs, rule, &job->relabel_configs)
+        || !config_join(l, g->metric_relabel_configs, job->metric_relabel_configs, rule, &job->metric_relabel_configs))
+        return false;
+    mark_common_rules(l, job);
+    arena_grow(l->conf.arena, &c->jobs, &l->cap_jobs, c->n_jobs + 1, sizeof *c->jobs);
+    c->jobs[c->n_jobs++] = *job;
+    return true;
+}
+
+static bool add_jobs(struct loader *l, struct conf_items jobs, const struct yaml *list)
+{
+    bool ok = true;
+    for (size_t i = 0; i < jobs.n; i++) {
+        size_t before = conf_error_count(&l->conf);
+        if (add_job(l, &list->items[i], (struct scrape_job *)jobs.items + i))
+            continue;
+        ok = false;
+        if (!conf_errors_continue(&l->conf, before, l->err))
+            break;
+    }
+    return ok;
+}
+
+/* The jobs inherit from the file that names theirs: when that is broken they are read and no more. */
+static bool add_job_file(struct loader *l, void *path)
+{
+    struct conf_items jobs;
+    const struct yaml *list;
+    return config_load_list(l, path, &scrape_job_section, "scrape_configs", &jobs, &list)
+           && (l->broken || add_jobs(l, jobs, list));
+}
+
+/* A pattern that matches no file is no error, as with Prometheus. */
+static bool add_job_files(struct loader *l, struct str pattern)
+{
+    glob_t found;
+    bool ok = true;
+    if (glob(pattern.p, 0, NULL, &found) != 0)
+        return true;
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        ok = config_step(l, add_job_file, found.gl_pathv[i]) && ok;
+    globfree(&found);
+    return ok;
+}
+
+static bool load_jobs(struct loader *l, void *arg UNUSED)
+{
+    bool ok = l->broken || add_jobs(l, l->file.scrape_configs, yaml_get(l->document, "scrape_configs"));
+    for (size_t i = 0; i < l->file.scrape_config_files.n; i++)
+        ok = add_job_files(l, l->file.scrape_config_files.items[i]) && ok;
+    l->file.scrape_configs = (struct conf_items){l->config->jobs, l->config->n_jobs};
+    return ok;
+}
+
+/* ---- destinations, groups, the recent store ---- */
+
+static bool load_destinations(struct loader *l, void *arg UNUSED)
+{
+    if (!config_add_destinations(l) || l->broken)
+        return false;
+    l->config->destinations = l->file.remote_write.items;
+    l->config->n_destinations = l->file.remote_write.n;
+    if (l->config->n_destinations > 0)
+        l->config->scrape.shards = (unsigned)l->config->destinations[0].queue.shards;
+    return true;
+}
+
+static bool is_destination(const struct config *c, struct str name)
+{
+    for (size_t i = 0; i < c->n_destinations; i++)
+        if (str_eq(c->destinations[i].name, name))
+            return true;
+    return false;
+}
+
+static bool check_written_by(struct loader *l, struct conf_items groups, const struct yaml *list)
+{
+    for (size_t i = 0; i < groups.n; i++) {
+        const struct str_list *by = &((struct server_group_conf *)groups.items)[i].written_by;
+        for (size_t k = 0; k < by->n; k++)
+            if (by->items[k].n > 0 && !is_destination(l->config, by->items[k]))
+                return conf_err(yaml_get(&list->items[i], "written_by"), l->err, "server_group.written_by: no "
+                                "remote_write entry is called \"%.*s\"", STR_ARG(by->items[k]));
+    }
+    return true;
+}
+
+static bool load_groups(struct loader *l, void *arg UNUSED)
+{
+    struct config_file *f = &l->file;
+    const size_t size = sizeof(struct server_group_conf);
+    const struct yaml *promxy = yaml_get(l->document, "promxy"), *old = yaml_get(l->document, "promxy_server");
+    if (!check_written_by(l, f->server_groups, yaml_get(l->document, "server_groups"))
+        || !check_written_by(l, f->promxy.server_groups, yaml_get(promxy, "server_groups"))
+        || !check_written_by(l, f->promxy_server.server_groups, yaml_get(old, "server_groups"))
+        || !config_join(l, f->server_groups, f->promxy.server_groups, size, &f->server_groups)
+        || !config_join(l, f->server_groups, f->promxy_server.server_groups, size, &f->server_groups))
+        return false;
+    f->promxy = (struct promxy_conf){0};
+    l->config->groups = f->server_groups.items;
+    l->config->n_groups = f->server_groups.n;
+    return true;
+}
+
+static bool load_recent(struct loader *l, void *arg UNUSED)
+{
+    struct config *c = l->config;
+    struct config_file *f = &l->file;
+    if (f->recent && f->recent->like.n > 0 && !is_destination(c, f->recent->like))
+        return conf_err(yaml_get(yaml_get(l->document, "recent"), "like"), l->err,
+                        "recent.like: no remote_write entry is called \"%.*s\"", STR_ARG(f->recent->like));
+    if (f->recent == NULL && c->n_destinations == 0 && c->n_groups == 0) {
+        f->recent = ARENA_NEW(l->conf.arena, struct recent_conf);
+        if (!conf_defaults(&l->conf, &recent_section, f->recent, l->err))
+            return false;
+    }
+    c->recent = f->recent;
+    return true;
+}
+
+/* ---- the whole ---- */
+
+static bool load_document(struct loader *l, void *arg UNUSED)
+{
+    if (l->flags->config_file.n == 0)
+        return conf_defaults(&l->conf, &file_section, &l->file, l->err);
+    l->document = read_yaml(l, l->flags->config_file.p);
+    l->config->empty = l->document && l->document->kind == YAML_NULL;
+    return l->document && conf_load(&l->conf, &file_section, l->document, &l->file, l->err);
+}
+
+/* URLs of flags are named as everywhere else: their paths may be secret, and they are not of the file. */
+static void hide_flag_urls(const struct loader *l, struct conf_items *destinations)
+{
+    const struct str_list *urls = &l->flags->remote_write.url;
+    size_t given = 0, n = destinations->n;
+    for (size_t i = 0; i < urls->n; i++)
+        given += urls->items[i].n > 0;
+    struct destination_conf *copies = arena_array(l->conf.arena, n, sizeof *copies);
+    if (l->flags->remote_write.show_url || given == 0 || copies == NULL)
+        return;
+    memcpy(copies, destinations->items, n * sizeof *copies);
+    for (size_t i = n - given; i < n; i++)
+        copies[i].url = arena_printf(l->conf.arena, "%zu:" SECRET_URL, i + 1);
+    destinations->items = copies;
+}
+
+/* As it is in force: with what jobs inherited. */
+static void print_masked(struct loader *l)
+{
+    struct buf text = {0};
+    struct config_file shown = l->file;
+    hide_flag_urls(l, &shown.remote_write);
+    conf_print(&text, &file_section, &shown, 0);
+    l->config->masked = arena_str(l->conf.arena, buf_str(&text));
+    buf_free(&text);
+}
+
+/* All errors are wanted at once: what does not depend on a step that failed is still done. */
+static bool load_all(struct loader *l)
+{
+    l->broken = !config_step(l, load_document, NULL);
+    if (!l->broken)
+        set_globals(l);
+    bool jobs = config_step(l, load_jobs, NULL), destinations = config_step(l, load_destinations, NULL);
+    if (l->broken)
+        return false;
+    bool groups = destinations && config_step(l, load_groups, NULL) && config_step(l, load_recent, NULL);
+    return config_check(l->config, l->conf.errors) && jobs && groups;
+}
+
+struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err)
+{
+    struct config *c = mem_zalloc(sizeof *c);
+    struct conf_errors found = {0};
+    atomic_init(&c->refs, 1);
+    arena_init(&c->arena, config_memory);
+    struct loader l = {.flags = f, .config = c, .err = err};
+    l.conf = (struct conf_context){.arena = &c->arena, .file = "the configuration", .warn = config_warn, .warn_arg = &l,
+                                   .loose_durations = dialects[f->dialect].loose_durations,
+                                   .xxhash_hashmod = dialects[f->dialect].xxhash_hashmod,
+                                   .lenient_keys = !f->strict_parse, .ignored = config_note_ignored,
+                                   .strict = f->strict,
+                                   .accept_inert = &f->accept_inert, .errors = errors ? errors : &found};
+    bool ok = load_all(&l);
+    if (!ok) {
+        conf_errors_first(l.conf.errors, err);
+        config_unref(c);
+        c = NULL;
+    } else {
+        print_masked(&l);
+    }
+    buf_free(&found.text);
+    return c;
+}
+
+struct config *config_ref(struct config *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void config_unref(struct config *c)
+{
+    if (c == NULL || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    arena_free(&c->arena);
+    mem_free(c);
+}

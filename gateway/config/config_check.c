@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a start or a reload would stumble over although every row of the file is right: clients that cannot be built
+ * (a line break in a header, an unknown TLS version), names and URLs that two destinations share. A load does it, so
+ * that --check-config finds it too.
+ */
+#include "base/text/url.h"
+#include "gateway/config/config_file.h"
+
+static bool config_check_client(struct conf_errors *errors, const struct http_conf *http, const char *kind,
+                                struct str name)
+{
+    struct err err;
+    struct client_profile *profile = http_conf_profile(http, &err);
+    if (profile) {
+        client_profile_unref(profile);
+        return true;
+    }
+    err_wrap(&err, "%s \"%.*s\"", kind, STR_ARG(name));
+    conf_errors_add(errors, err.text);
+    return false;
+}
+
+/* By its name, or its URL without secrets. */
+static bool check_destination(const struct config *c, size_t i, struct conf_errors *errors)
+{
+    const struct destination_conf *d = &c->destinations[i];
+    struct buf url = {0};
+    struct err err;
+    url_redact(&url, d->url);
+    bool client = config_check_client(errors, &d->http, "remote_write", d->name.n > 0 ? d->name : buf_str(&url));
+    bool unique = writer_check_destination(c->destinations, i, &err);
+    if (!unique)
+        conf_errors_add(errors, err.text);
+    buf_free(&url);
+    return client && unique;
+}
+
+static bool check_upstream(const struct config *c, struct conf_errors *errors)
+{
+    struct err err;
+    const struct upstream_env env = {.recent_alone = c->n_groups == 0};
+    struct upstream *u = upstream_new(c->groups, c->n_groups, &env, &err);
+    if (u)
+        upstream_unref(u);
+    else
+        conf_errors_add(errors, err.text);
+    return u != NULL;
+}
+
+bool config_check(const struct config *c, struct conf_errors *errors)
+{
+    bool ok = true;
+    for (size_t i = 0; i < c->n_jobs; i++)
+        ok = config_check_client(errors, &c->jobs[i].http, "job", c->jobs[i].job_name) && ok;
+    for (size_t i = 0; i < c->n_destinations; i++)
+        ok = check_destination(c, i, errors) && ok;
+    return check_upstream(c, errors) && ok;
+}

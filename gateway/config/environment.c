@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+/* See environment.h. ${NAME} follows Go's os.Expand; %{NAME} of an unknown name is an error, as an empty value would be
+ * found out late.
+ */
+#include "gateway/config/environment.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool environment_is_word(char c) { return isalnum((unsigned char)c) || c == '_'; }
+
+/* The name that begins behind a dollar sign; *used gets the bytes that it takes, braces included. An empty name with
+ * used > 0 is a syntax error, whose text vanishes. */
+static struct str dollar_name(struct str s, size_t *used)
+{
+    *used = 0;
+    if (s.n == 0)
+        return STR("");
+    if (s.p[0] == '{') {
+        size_t end = str_find(s, '}');
+        *used = end < s.n ? end + 1 : 1;
+        return end < s.n ? str_n(s.p + 1, end - 1) : STR("");
+    }
+    if (strchr("*#$@!?-0123456789", s.p[0])) {
+        *used = 1;
+        return str_first(s, 1);
+    }
+    while (*used < s.n && environment_is_word(s.p[*used]))
+        ++*used;
+    return str_first(s, *used);
+}
+
+static void add_dollar_value(struct conf_context *c, struct str name, struct buf *out)
+{
+    if (str_is(name, "$")) {
+        buf_add_char(out, '$');
+        return;
+    }
+    const char *value = getenv(arena_z(c->arena, name));
+    if (value && *value) {
+        buf_add_z(out, value);
+        return;
+    }
+    char text[300];
+    snprintf(text, sizeof text, "%s: global.external_labels: the environment variable %.*s is empty or not set",
+             c->file, STR_ARG(name));
+    c->warn(c->warn_arg, text);
+}
+
+static struct str expand_dollars(struct conf_context *c, struct str text)
+{
+    struct buf out = {0};
+    for (;;) {
+        size_t at = str_find(text, '$'), used;
+        buf_add_str(&out, str_first(text, at));
+        if (at == text.n)
+            break;
+        text = str_skip(text, at + 1);
+        struct str name = dollar_name(text, &used);
+        if (name.n > 0)
+            add_dollar_value(c, name, &out);
+        else if (used == 0)
+            buf_add_char(&out, '$');
+        text = str_skip(text, used);
+    }
+    struct str expanded = arena_str(c->arena, buf_str(&out));
+    buf_free(&out);
+    return expanded;
+}
+
+void environment_expand_labels(struct conf_context *c, struct str_map *labels)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < labels->n; i++) {
+        struct str value = labels->values[i];
+        if (str_find(value, '$') < value.n)
+            value = expand_dollars(c, value);
+        labels->keys[kept] = labels->keys[i];
+        labels->values[kept] = value;
+        kept += value.n > 0; /* a label without a value does not exist */
+    }
+    labels->n = kept;
+}
+
+bool environment_fill(struct str text, struct buf *out, struct str *missing)
+{
+    for (struct str rest = text;;) {
+        struct str plain = str_first(rest, str_find_str(rest, STR("%{"))), behind = str_skip(rest, plain.n + 2);
+        size_t end = str_find(behind, '}');
+        if (end == behind.n) {
+            buf_add_str(out, rest);
+            return true;
+        }
+        *missing = str_first(behind, end);
+        char *name = str_dup(*missing);
+        const char *value = getenv(name);
+        mem_free(name);
+        if (value == NULL)
+            return false;
+        buf_add_str(out, plain);
+        buf_add_z(out, value);
+        rest = str_skip(behind, end + 1);
+    }
+}

@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: Apache-2.0
+/* libmicrohttpd in a lane's loop. Its epoll descriptor is one more in ours; after each run we ask when it wants to be
+ * run again. The library calls on_request several times for one request: after the headers, for each piece of the
+ * body, at the end of the body, and, when we have suspended the connection, once more after it is resumed.
+ *
+ * What the library does not do by itself (measured with 0.9.75):
+ * - A suspended connection does not notice that its client left: we watch the descriptor for EPOLLRDHUP.
+ * - All suspended connections must be resumed before the daemon is stopped.
+ * - Heads that leave open where a line or the body ends are taken: http_head.c finds and http_request_check refuses
+ * them. - Path and parameters would be percent-decoded in place, losing encoded slashes: on_unescape does nothing,
+ * on_uri
+ *   keeps all.
+ */
+#include "gateway/http/http.h"
+
+#include "base/text/num.h"
+#include "gateway/http/http_connection.h"
+#include "gateway/http/http_spare.h"
+#include "gateway/lane.h"
+#include "gateway/query/worker.h"
+
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+/* One connection's memory: it bounds the request line and the headers, and stays resident while the client is idle.
+ * Above 32 KiB the library takes it by mmap, so that it really goes back to the system with the connection. */
+enum { CONNECTION_MEMORY = HTTP_CONNECTION_MEMORY, LIBRARY_CONNECTIONS = 1 << 20 };
+
+struct stats_group http_stats = STATS_GROUP(HTTP_STATS);
+
+struct http_server {
+    struct lane *lane;
+    struct loop *loop;
+    struct listener_conf conf;
+    struct regex *origins;
+    struct MHD_Daemon *daemon;
+    struct loop_fd epoll;
+    struct loop_timer timer;
+    struct loop_task again;
+    struct list working; /* of http_connection.node */
+    struct http_sockets sockets;
+    const struct sockaddr *adding; /* where the connection comes from that is being handed to the library */
+    bool adding_spare;
+    struct http_spare spare;
+    bool stopping;
+};
+
+/* ---- turning the daemon ---- */
+
+static void turn(struct http_server *s)
+{
+    MHD_UNSIGNED_LONG_LONG ms;
+    MHD_run(s->daemon);
+    if (MHD_get_timeout(s->daemon, &ms) != MHD_YES)
+        loop_timer_stop(s->loop, &s->timer);
+    else if (ms == 0)
+        loop_post(s->loop, &s->again);
+    else
+        loop_timer_in(s->loop, &s->timer, (int64_t)ms + 1);
+}
+
+static void on_epoll(struct loop_fd *w, uint32_t events UNUSED) { turn(CONTAINER(w, struct http_server, epoll)); }
+static void http_on_timer(struct loop_timer *t) { turn(CONTAINER(t, struct http_server, timer)); }
+static void on_again(struct loop_task *t) { turn(CONTAINER(t, struct http_server, again)); }
+
+/* ---- suspending and resuming ---- */
+
+static void end_work(struct http_connection *c);
+
+static void on_hangup(struct loop_fd *w, uint32_t events UNUSED)
+{
+    struct http_connection *c = CONTAINER(w, struct http_connection, watch);
+    loop_unwatch(c->server->loop, w);
+    atomic_store(&c->r.canceled, true);
+    stats_add(&http_stats, HTTP_CANCELED, 1);
+    if (worker_withdraw(&c->r))
+        end_work(c);
+}
+
+static void suspend(struct http_connection *c)
+{
+    c->suspended = true;
+    MHD_suspend_connection(c->mhd);
+    c->watch.run = on_hangup;
+    c->watch.fd = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    loop_watch(c->server->loop, &c->watch, EPOLLRDHUP);
+}
+
+static void resume(struct http_connection *c)
+{
+    if (!c->suspended)
+        return;
+    c->suspended = false;
+    loop_unwatch(c->server->loop, &c->watch);
+    MHD_resume_connection(c->mhd);
+    loop_post(c->server->loop, &c->server->again);
+}
+
+static void begin_work(struct http_connection *c)
+{
+    c->state = HTTP_WORKING;
+    http_socket_wait(&c->server->sockets, c->socket, HTTP_AT_WORK);
+    list_push_back(&c->server->working, &c->node);
+}
+
+static void end_work(struct http_connection *c)
+{
+    c->state = HTTP_DONE;
+    list_remove(&c->node);
+    http_request_drop_body(c); /* it counts no longer, however long its client reads the response */
+    http_spare_put(&c->server->spare, &c->r.unpacked);
+    http_spare_save(&c->server->spare, &c->r.out);
+    resume(c);
+}
+
+void http_finish(struct http_request *r)
+{
+    http_pack(r);
+    end_work(r->_connection);
+}
+
+/* ---- the reply ---- */
+
+static void add_header(struct MHD_Response *reply, const char *name, const char *value)
+{
+    if (value)
+        MHD_add_response_header(reply, name, value);
+}
+
+static void add_cors(struct http_connection *c, struct MHD_Response *reply)
+{
+    const char *origin = MHD_lookup_connection_value(c->mhd, MHD_HEADER_KIND, "Origin");
+    const char *allow = http_allow_origin(c->server->origins, origin);
+    if (allow == NULL)
+        return;
+    add_header(reply, "Access-Control-Allow-Origin", allow);
+    add_header(reply, "Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin");
+    add_header(reply, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    add_header(reply, "Access-Control-Expose-Headers", "Date");
+    add_header(reply, "Vary", "Origin");
+}
+
+/* Pages have no scripts of others, are in no frame, and nothing is taken for another type than it says. */
+static void add_protection(const struct http_request *r, struct MHD_Response *reply)
+{
+    add_header(reply, "X-Content-Type-Options", "nosniff");
+    if (!str_starts(str_of(r->content_type), STR("text/html")))
+        return;
+    add_header(reply, "X-Frame-Options", "DENY");
+    add_header(reply, "Content-Security-Policy",
+               "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+               "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
+}
+
+static void add_headers(struct http_connection *c, struct MHD_Response *reply)
+{
+    struct http_request *r = &c->r;
+    char number[NUM_MAX + 1] = "";
+    if (r->status != MHD_HTTP_NO_CONTENT) {
+        add_header(reply, "Content-Type", r->content_type);
+        add_header(reply, "Vary", "Accept-Encoding");
+    }
+    if (r->retry_after > 0) {
+        number[num_format_i64(number, r->retry_after)] = 0;
+        add_header(reply, "Retry-After", number);
+    }
+    add_header(reply, "Content-Encoding", r->packed ? "gzip" : NULL);
+    add_header(reply, "Location", r->location);
+    add_header(reply, "Connection", c->close ? "close" : NULL);
+    add_cors(c, reply);
+    add_protection(r, reply);
+}
+
+static void http_count_request(const struct http_request *r)
+{
+    stats_add(&http_stats, HTTP_REQUESTS, 1);
+    if (r->status >= 500)
+        stats_add(&http_stats, HTTP_SERVER_ERRORS, 1);
+    else if (r->status >= 400)
+        stats_add(&http_stats, HTTP_CLIENT_ERRORS, 1);
+}
+
+/* The bytes count until the client has read them. When there are too many, those that are waiting go, never the new
+ * ones: each lane keeps at most one response beyond the limit. */
+static void charge_reply(struct http_connection *c)
+{
+    struct http_limits *l = c->conf->limits;
+    struct buf *out = &c->r.out;
+    if (buf_charge(out, &l->responses))
+        return;
+    size_t left = budget_left(&l->responses);
+    http_sockets_drop_unread(&c->server->sockets, out->cap > left ? out->cap - left : 0);
+    buf_charge_anyway(out, &l->responses);
+    loop_post(c->server->loop, &c->server->again);
+}
+
+/* The body stays ours until on_completed. */
+static enum MHD_Result send_reply(struct http_connection *c)
+{
+    struct http_request *r = &c->r;
+    charge_reply(c);
+    http_socket_send(&c->server->sockets, c->socket, r->out.cap);
+    void *body = r->out.n ? r->out.p : (char *)"";
+    struct MHD_Response *reply = MHD_create_response_from_buffer(r->out.n, body, MHD_RESPMEM_PERSISTENT);
+    if (reply == NULL)
+        return MHD_NO;
+    add_headers(c, reply);
+    http_count_request(r);
+    enum MHD_Result result = MHD_queue_response(c->mhd, (unsigned)r->status, reply);
+    MHD_destroy_response(reply);
+    return result;
+}
+
+/* ---- the request ---- */
+
+struct str http_header(struct http_request *r, const char *name)
+{
+    return str_of(MHD_lookup_connection_value(r->_connection->mhd, MHD_HEADER_KIND, name));
+}
+
+static enum MHD_Result http_on_header(void *arg, enum MHD_ValueKind kind UNUSED, const char *name, const char *value)
+{
+    http_head_header(arg, name, value ? value : "");
+    return MHD_YES;
+}
+
+/* In 0.9.75 texts point into the head as it was received; in later versions the library is strict by itself. */
+static bool texts_are_exact(void) { return strncmp(MHD_get_version(), "0.9.75", 6) == 0; }
+
+static void read_head(struct http_connection *c, const char *method, const char *version, struct http_head *head)
+{
+    const union MHD_ConnectionInfo *size = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    http_head_begin(head, method, version, size->header_size, texts_are_exact());
+    MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, http_on_header, head);
+    head->odd = head->odd || strpbrk(c->uri, " \r") || (texts_are_exact() && c->uri_end != version);
+}
+
+/* A connection beyond the limit is for one request, and that for health or metrics. */
+static void refuse_full(struct http_connection *c)
+{
+    c->close = true;
+    if (c->route == NULL || !(c->route->flags & ROUTE_ALWAYS))
+        http_refuse_for_now(c, HTTP_NO_PLACE, "too many connections are open; try again later\n");
+}
+
+/* A refusal goes out before the body is read: the library then closes the connection. Without a body it can stay
+ * open. */
+static enum MHD_Result http_start_request(struct http_connection *c, const char *method, const char *version)
+{
+    struct http_head head;
+    read_head(c, method, version, &head);
+    c->state = HTTP_BODY;
+    if (c->server->stopping)
+        http_refuse(c, 503, "Service Unavailable\n");
+    else
+        http_request_start(c, method);
+    if (c->socket->spare)
+        refuse_full(c);
+    bool body = http_request_check(c, &head);
+    if (body && c->route)
+        http_socket_wait(&c->server->sockets, c->socket, HTTP_WAIT_BODY);
+    return c->route == NULL && (body || c->close) ? send_reply(c) : MHD_YES;
+}
+
+/* On a worker. */
+static void run_handler(struct http_request *r)
+{
+    r->_connection->route->handler(r);
+    http_pack(r);
+}
+
+static void on_worked(struct http_request *r) { end_work(r->_connection); }
+
+static void refuse_query(struct http_connection *c, const char *text)
+{
+    struct err err;
+    err_set(&err, ERR_UNAVAILABLE, "%s", text);
+    err.retry_after = 1;
+    stats_add(&http_stats, HTTP_NO_WORKER, 1);
+    http_error(&c->r, &err);
+    end_work(c);
+}
+
+/* Once a second. */
+static void refuse_late_queries(struct http_sockets *sockets)
+{
+    struct http_server *s = CONTAINER(sockets, struct http_server, sockets);
+    int64_t oldest = loop_mono(s->loop) - s->conf.limits->queue_timeout;
+    for (struct list *n = s->working.next, *next; n != &s->working; n = next) {
+        struct http_connection *c = CONTAINER(n, struct http_connection, node);
+        next = n->next;
+        if (c->r.started_mono <= oldest && c->route->flags & ROUTE_WORKER && worker_withdraw(&c->r))
+            refuse_query(c, "the query has waited for a worker for --query.max-queue-duration; try again later");
+    }
+}
+
+static void submit(struct http_connection *c)
+{
+    begin_work(c);
+    suspend(c);
+    c->r.out = http_spare_take(&c->server->spare);
+    if (worker_submit(&c->r, run_handler, on_worked))
+        return;
+    refuse_query(c, "too many queries are waiting; try again later");
+}
+
+static enum MHD_Result dispatch(struct http_connection *c)
+{
+    if (c->route == NULL || !http_request_read(c)) {
+        c->state = HTTP_DONE;
+        return send_reply(c);
+    }
+    if (c->route->flags & ROUTE_WORKER) {
+        submit(c);
+        return MHD_YES;
+    }
+    begin_work(c);
+    c->route->handler(&c->r);
+    if (!(c->route->flags & ROUTE_ON_WORKER))
+        http_finish(&c->r);
+    if (c->state == HTTP_DONE)
+        return send_reply(c);
+    suspend(c);
+    return MHD_YES;
+}
+
+/* ---- what the library calls ---- */
+
+static size_t on_unescape(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, char *s) { return strlen(s); }
+
+/* We keep the whole and read the parameters by ourselves. The library, which would put down each in the connection's
+ * memory and be stuck when some 400 have filled it, is shown none: `uri` lies in its own buffer, where it cuts at the
+ * question mark next. */
+static void *on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
+{
+    struct http_connection *c = mem_zalloc(sizeof *c);
+    c->server = arg;
+    c->conf = &c->server->conf;
+    c->sockets = &c->server->sockets;
+    c->socket = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    http_socket_wait(c->sockets, c->socket, HTTP_WAIT_HEAD);
+    c->body.budget = &c->conf->limits->bodies;
+    c->mhd = mhd;
+    c->uri = mem_strdup(uri);
+    c->uri_end = uri + strlen(uri) + 1;
+    char *query = strchr((char *)(uintptr_t)uri, '?');
+    if (query)
+        query[1] = 0;
+    arena_init(&c->r.arena, 0);
+    (void)!arena_charge(&c->r.arena, &c->conf->limits->bodies); /* nothing yet, which cannot be refused */
+    c->r.lane = c->server->lane;
+    c->r.started_mono = loop_mono(c->server->loop);
+    c->r.status = 200;
+    c->r.content_type = "text/plain; charset=utf-8";
+    c->r._connection = c;
+    return c;
+}
+
+static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, const char *url UNUSED,
+                                  const char *method, const char *version, const char *data, size_t *n,
+                                  void **request)
+{
+    struct http_connection *c = *request;
+    if (c->state == HTTP_HEADERS)
+        return http_start_request(c, method, version);
+    if (*n > 0) {
+        http_request_read_body(c, data, *n);
+        *n = 0;
+        return MHD_YES;
+    }
+    if (c->state == HTTP_BODY)
+        return dispatch(c);
+    if (c->state == HTTP_DONE && !atomic_load(&c->r.canceled))
+        return send_reply(c);
+    return MHD_NO;
+}
+
+/* ---- the end of a request ---- */
+
+static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, void **request,
+                         enum MHD_RequestTerminationCode how UNUSED)
+{
+    struct http_connection *c = *request;
+    if (c == NULL)
+        return;
+    http_traffic_count(&c->socket->traffic, c->socket->fd);
+    if (c->state == HTTP_WORKING)
+        list_remove(&c->node);
+    http_request_drop_body(c);
+    http_socket_wait(c->sockets, c->socket, HTTP_WAIT_NEXT);
+    http_spare_put(&c->server->spare, &c->r.unpacked);
+    http_spare_put(&c->server->spare, &c->r.out);
+    arena_free(&c->r.arena);
+    mem_free(c->uri);
+    mem_free(c);
+    *request = NULL;
+}
+
+static void on_connection(void *arg, struct MHD_Connection *mhd, void **socket,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct http_server *s = arg;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        *socket = http_socket_open(&s->sockets, fd, s->adding, s->adding_spare);
+    } else if (*socket) {
+        struct http_socket *k = *socket;
+        http_traffic_count(&k->traffic, k->fd);
+        http_socket_close(&s->sockets, k);
+    }
+}
+
+/* ---- life ---- */
+
+static struct MHD_Daemon *start_daemon(struct http_server *s)
+{
+    const unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME;
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, s,
+                            MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+                            s, MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIBRARY_CONNECTIONS,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+}
+
+struct http_server *http_server_new(struct lane *lane, struct loop *loop, const struct listener_conf *conf)
+{
+    struct http_server *s = mem_zalloc(sizeof *s);
+    *s = (struct http_server){.lane = lane, .loop = loop, .conf = *conf, .epoll.run = on_epoll,
+                              .timer.run = http_on_timer, .again.run = on_again};
+    list_init(&s->working);
+    http_spare_init(&s->spare, loop);
+    http_sockets_init(&s->sockets, loop, conf->limits);
+    s->sockets.on_sweep = refuse_late_queries;
+    s->origins = conf->cors_origin ? regex_new(str_of(conf->cors_origin), NULL) : NULL;
+    s->daemon = start_daemon(s);
+    if (s->daemon == NULL) {
+        fprintf(stderr,
+                "sluice: the HTTP server of a lane cannot be started: are there descriptors and memory left?\n");
+        abort();
+    }
+    s->epoll.fd = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    loop_watch(loop, &s->epoll, EPOLLIN);
+    return s;
+}
+
+void http_server_add(struct http_server *s, int fd, const struct sockaddr *from, unsigned n)
+{
+    if (!http_sockets_admit(&s->sockets, fd, &s->adding_spare)) {
+        close(fd);
+        return;
+    }
+    s->adding = from;
+    if (MHD_add_connection(s->daemon, fd, from, n) == MHD_YES) /* it closes what it cannot take */
+        stats_add(&http_stats, HTTP_CONNECTIONS, 1);
+    s->adding = NULL;
+    turn(s);
+}
+
+void http_server_cancel(struct http_server *s)
+{
+    s->stopping = true;
+    for (struct list *n = s->working.next; n != &s->working; n = n->next)
+        atomic_store(&CONTAINER(n, struct http_connection, node)->r.canceled, true);
+}
+
+/* As a task, since the server's own task may wait in the loop: it takes this place in the line. */
+static void on_freed(struct loop_task *t) { mem_free(CONTAINER(t, struct http_server, again)); }
+
+void http_server_free(struct http_server *s)
+{
+    for (struct list *n = s->working.next; n != &s->working; n = n->next)
+        resume(CONTAINER(n, struct http_connection, node));
+    MHD_run(s->daemon);
+    loop_unwatch(s->loop, &s->epoll);
+    loop_timer_stop(s->loop, &s->timer);
+    MHD_stop_daemon(s->daemon);
+    http_sockets_free(&s->sockets);
+    http_spare_free(&s->spare);
+    regex_free(s->origins);
+    s->again.run = on_freed;
+    loop_post(s->loop, &s->again);
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/http/http_connection.h"
+
+#include "base/compress.h"
+#include "base/json/json_write.h"
+
+enum { WORTH_PACKING = 1024 };
+
+void http_text(struct http_request *r, int status, const char *text)
+{
+    r->status = status;
+    r->content_type = "text/plain; charset=utf-8";
+    buf_clear(&r->out);
+    buf_add_z(&r->out, text);
+}
+
+void http_error(struct http_request *r, const struct err *e)
+{
+    r->status = err_http_status(e->kind);
+    r->content_type = "application/json";
+    r->retry_after = e->retry_after;
+    buf_clear(&r->out);
+    struct json_writer w = {.out = &r->out};
+    json_begin_object(&w);
+    json_key(&w, "status");
+    json_z(&w, "error");
+    json_key(&w, "errorType");
+    json_z(&w, err_type(e->kind));
+    json_key(&w, "error");
+    json_html_str(&w, str_of(e->text));
+    json_end_object(&w);
+}
+
+/* As Prometheus reads it: the first token that is known counts, but "q=0" says no. */
+bool http_accepts_gzip(struct http_request *r)
+{
+    struct str rest = http_header(r, "Accept-Encoding"), item, name;
+    while (str_cut(&rest, ',', &item)) {
+        struct str weight = item;
+        if (!str_cut(&weight, ';', &name) || !str_ieq(str_trim(name), STR("gzip")))
+            continue;
+        struct str q = str_trim(weight);
+        return !str_is(q, "q=0") && !str_is(q, "q=0.0") && !str_is(q, "q=0.00") && !str_is(q, "q=0.000");
+    }
+    return false;
+}
+
+void http_pack(struct http_request *r)
+{
+    if (r->packed || r->out.n < WORTH_PACKING || !http_accepts_gzip(r))
+        return;
+    struct buf packed = {0};
+    gzip_pack(&packed, buf_str(&r->out), 1);
+    buf_charge_anyway(&packed, r->out.budget);
+    r->unpacked = r->out;
+    r->out = packed;
+    r->packed = true;
+}
+
+const char *http_allow_origin(const struct regex *allowed, const char *origin)
+{
+    if (origin == NULL || allowed == NULL || !regex_match(allowed, str_of(origin)))
+        return NULL;
+    return str_is(regex_pattern(allowed), ".*") ? "*" : origin;
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A request as it comes in: which route it belongs to, whether it is certain where its body ends, and what the body
+ * says. A refusal is a reply in `r` and no route.
+ */
+#include "gateway/http/http_connection.h"
+
+#include "base/text/num.h"
+
+#include <string.h>
+
+enum { DEFAULT_BODY = 1 << 20, RETRY_SECONDS = 1 };
+
+void http_refuse(struct http_connection *c, int status, const char *text)
+{
+    c->route = NULL;
+    http_text(&c->r, status, text);
+}
+
+void http_refuse_for_now(struct http_connection *c, enum http_stat reason, const char *text)
+{
+    stats_add(&http_stats, reason, 1);
+    http_refuse(c, 503, text);
+    c->r.retry_after = RETRY_SECONDS;
+}
+
+/* ---- the request line ---- */
+
+static enum http_method method_of(const char *name)
+{
+    static const struct { const char *name; enum http_method method; } methods[] = {
+        {"GET", HTTP_GET}, {"POST", HTTP_POST}, {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS},
+        {"HEAD", HTTP_HEAD}};
+    for (size_t i = 0; i < LEN(methods); i++)
+        if (strcmp(name, methods[i].name) == 0)
+            return methods[i].method;
+    return 0;
+}
+
+/* Who does not know of the prefix begins at "/". */
+static void outside(struct http_connection *c)
+{
+    struct http_request *r = &c->r;
+    if (!str_is(r->path, "/")) {
+        http_refuse(c, 404, "404 page not found\n");
+        return;
+    }
+    struct str prefix = str_of(c->conf->prefix);
+    bool slash = str_ends(prefix, STR("/"));
+    r->location = arena_printf(&r->arena, "%.*s%s", STR_ARG(prefix), slash ? "" : "/").p;
+    http_refuse(c, 302, "");
+}
+
+/* http://host:port/path, as proxies send it, is /path (RFC 9112, 3.2.2). */
+static struct str without_host(struct str path)
+{
+    size_t host = str_starts(path, STR("http://")) ? 7 : str_starts(path, STR("https://")) ? 8 : 0;
+    if (host == 0)
+        return path;
+    path = str_skip(path, host);
+    path = str_skip(path, str_find(path, '/'));
+    return path.n > 0 ? path : STR("/");
+}
+
+/* Base URLs that end in a slash give //api/v1/write: as one slash, as VictoriaMetrics and vmagent take it. */
+static struct str without_double_slashes(struct arena *a, struct str path)
+{
+    if (str_find_str(path, STR("//")) == path.n)
+        return path;
+    char *to = arena_bytes(a, path.n);
+    size_t n = 0;
+    for (size_t i = 0; i < path.n; i++)
+        if (path.p[i] != '/' || n == 0 || to[n - 1] != '/')
+            to[n++] = path.p[i];
+    return str_n(to, n);
+}
+
+static bool read_uri(struct http_connection *c)
+{
+    struct http_request *r = &c->r;
+    struct err err;
+    struct str query = str_of(c->uri);
+    str_cut(&query, '?', &r->path);
+    r->path = without_double_slashes(&r->arena, without_host(r->path));
+    if (!form_parse(&r->arena, &r->form, query, &err))
+        http_error(r, &err);
+    else if (!http_strip_prefix(str_of(c->conf->prefix), &r->path))
+        outside(c);
+    else
+        return true;
+    return false;
+}
+
+static void find_route(struct http_connection *c)
+{
+    struct http_request *r = &c->r;
+    struct str tail = STR_NONE;
+    bool other;
+    c->route = http_route(c->conf->routes, c->conf->n_routes, r->method, r->path, &tail, &other);
+    if (c->route == NULL)
+        http_refuse(c, other ? 405 : 404, other ? "Method Not Allowed\n" : "404 page not found\n");
+    else if (!url_decode(&r->arena, tail, false, &r->tail))
+        http_refuse(c, 400, "the path has a broken percent escape\n");
+}
+
+void http_request_start(struct http_connection *c, const char *method)
+{
+    c->r.method = method_of(method);
+    if (c->r.method == HTTP_OPTIONS)
+        c->r.status = 204;
+    else if (read_uri(c))
+        find_route(c);
+}
+
+/* ---- who sent it ---- */
+
+/* host:port of an Origin or Referer; "null" has none. */
+static struct str authority_of(struct str url)
+{
+    size_t at = str_find_str(url, STR("://"));
+    url = at < url.n ? str_skip(url, at + 3) : STR_NONE;
+    return str_first(url, str_find(url, '/'));
+}
+
+/* A browser says which site sends a request, and a page cannot change that. Programs send none of these headers.
+ * X-Forwarded-Host is the Host of a proxy before us: no page can set it without asking first (CORS), which is refused.
+ * */
+static bool from_other_site(struct http_request *r)
+{
+    struct str site = http_header(r, "Sec-Fetch-Site"), from = http_header(r, "Origin");
+    if (str_ieq(site, STR("cross-site")) || str_ieq(site, STR("same-site")))
+        return true;
+    if (from.p == NULL)
+        from = http_header(r, "Referer");
+    if (from.p == NULL)
+        return false;
+    from = authority_of(from); /* empty for "null", as an absent header is */
+    return from.n == 0 ||
+        (!str_ieq(from, http_header(r, "Host")) && !str_ieq(from, http_header(r, "X-Forwarded-Host")));
+}
+
+static void check_origin(struct http_connection *c)
+{
+    if (c->route && c->route->flags & ROUTE_CHANGES && from_other_site(&c->r))
+        http_refuse(c, 403, "requests that change state are refused from pages of another site\n");
+}
+
+/* ---- the body ---- */
+
+static size_t max_body(const struct http_connection *c)
+{
+    if (c->route && c->route->flags & ROUTE_PUSH)
+        return c->conf->max_push;
+    return c->route && c->route->max_body ? c->route->max_body : DEFAULT_BODY;
+}
+
+/* What stands behind such a request may be meant as its body or as the next one. */
+static void refuse_framing(struct http_connection *c, int status, const char *text)
+{
+    c->close = true;
+    http_refuse(c, status, text);
+}
+
+static const char body_too_large[] = "the body is larger than this path takes\n";
+
+bool http_request_check(struct http_connection *c, const struct http_head *h)
+{
+    struct str length = http_header(&c->r, "Content-Length"), coding = http_header(&c->r, "Transfer-Encoding");
+    const char *fault = http_head_fault(h);
+    uint64_t n = 0;
+    check_origin(c);
+    if (fault)
+        refuse_framing(c, 400, fault);
+    else if (coding.p && !str_ieq(coding, STR("chunked")))
+        refuse_framing(c, 501, "the only Transfer-Encoding that is known is chunked\n");
+    else if (length.p && !num_parse_u64(length, &n))
+        refuse_framing(c, 400, "Content-Length is not a number\n");
+    else if (n > max_body(c))
+        http_refuse(c, 413, body_too_large);
+    else if (n > budget_left(&c->conf->limits->bodies) || !http_socket_may_add_body(c->sockets, c->socket, (size_t)n))
+        c->dropped = BODY_NO_MEMORY; /* read all the same: a client that still sends may never see a response */
+    c->body.max = n > 0 ? (size_t)n : max_body(c);
+    /* the library takes chunks whose lines end with a bare LF: nothing may follow them */
+    c->close = c->close || coding.p;
+    return coding.p || n > 0;
+}
+
+void http_request_drop_body(struct http_connection *c)
+{
+    buf_free(&c->body);
+    http_socket_drop_body(c->socket);
+}
+
+/* Memory is taken for bytes that have come, whatever length was announced. What cannot be kept is read to its end all
+ * the same, as the library has no way to answer before. */
+void http_request_read_body(struct http_connection *c, const char *p, size_t n)
+{
+    size_t before = c->body.cap;
+    if (c->dropped)
+        return;
+    if (n > c->body.max - c->body.n)
+        c->dropped = BODY_TOO_LARGE;
+    else if (!buf_try_reserve(&c->body, n) || !http_socket_add_body(c->sockets, c->socket, c->body.cap - before))
+        c->dropped = BODY_NO_MEMORY;
+    else
+        buf_add(&c->body, p, n);
+    if (c->dropped)
+        http_request_drop_body(c);
+}
+
+static void refuse_body(struct http_connection *c)
+{
+    http_refuse_for_now(c, HTTP_NO_BODY_MEMORY, "too many bytes of request bodies are under way; try again later\n");
+}
+
+static bool body_kept(struct http_connection *c)
+{
+    bool scarce = budget_exceeded(&c->conf->limits->bodies) && !(c->route->flags & ROUTE_ALWAYS);
+    if (c->dropped == BODY_TOO_LARGE)
+        http_refuse(c, 413, body_too_large);
+    else if (c->dropped || scarce)
+        refuse_body(c);
+    return c->route != NULL;
+}
+
+static bool is_form(struct http_request *r)
+{
+    struct str rest = http_header(r, "Content-Type"), type;
+    return r->method == HTTP_POST && str_cut(&rest, ';', &type)
+           && str_ieq(str_trim(type), STR("application/x-www-form-urlencoded"));
+}
+
+bool http_request_read(struct http_connection *c)
+{
+    struct err err;
+    if (!body_kept(c))
+        return false;
+    if (!is_form(&c->r)) {
+        c->r.body = buf_str(&c->body);
+        return true;
+    }
+    if (form_parse(&c->r.arena, &c->r.form, buf_str(&c->body), &err))
+        return body_kept(c);
+    http_error(&c->r, &err);
+    return false;
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Paths are matched as they were sent, segment by segment, so that an encoded slash (label/a%2Fb/values) separates
+ * nothing; only what stands at the * is decoded, by the caller. A row without * goes before one with it, whatever
+ * their order.
+ */
+#include "gateway/http/http_connection.h"
+
+bool http_strip_prefix(struct str prefix, struct str *path)
+{
+    while (prefix.n > 0 && prefix.p[prefix.n - 1] == '/')
+        prefix.n--;
+    if (!str_starts(*path, prefix) || (path->n > prefix.n && path->p[prefix.n] != '/'))
+        return false;
+    *path = str_skip(*path, prefix.n);
+    if (path->n == 0)
+        *path = STR("/");
+    return true;
+}
+
+/* Does the pattern's part before the * begin the path, and that after it end it, with something between them? */
+static bool match_star(struct str pattern, size_t star, struct str path, struct str *tail)
+{
+    struct str before = str_first(pattern, star), after = str_skip(pattern, star + 1);
+    if (path.n <= before.n + after.n || !str_starts(path, before) || !str_ends(path, after))
+        return false;
+    *tail = str_n(path.p + before.n, path.n - before.n - after.n);
+    return after.n == 0 || str_find(*tail, '/') == tail->n;
+}
+
+static bool match(struct str pattern, struct str path, struct str *tail)
+{
+    size_t star = str_find(pattern, '*');
+    *tail = STR_NONE;
+    return star == pattern.n ? str_eq(pattern, path) : match_star(pattern, star, path, tail);
+}
+
+static bool takes(const struct route *r, enum http_method method)
+{
+    return r->methods & method || (method == HTTP_HEAD && r->methods & HTTP_GET);
+}
+
+const struct route *http_route(const struct route *routes, size_t n, enum http_method method, struct str path,
+                               struct str *tail, bool *other)
+{
+    const struct route *found = NULL;
+    struct str at;
+    *other = false;
+    for (size_t i = 0; i < n; i++) {
+        if (!match(str_of(routes[i].path), path, &at))
+            continue;
+        if (!takes(&routes[i], method)) {
+            *other = true;
+            continue;
+        }
+        if (found == NULL || at.p == NULL) {
+            found = &routes[i];
+            *tail = at;
+        }
+        if (at.p == NULL)
+            break;
+    }
+    return found;
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A connection is closed by shutdown() of its socket: the library then reads the end of the stream, or fails to write,
+ * and closes it as if the client had left.
+ *
+ * Deadlines grow within a list but for those of readers, so a sweep looks at the first ones only.
+ */
+#include "gateway/http/http_sockets.h"
+
+#include "base/compress.h"
+#include "gateway/http/http_connection.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { HEAD_MS = 10000, READER_MS = 30000, READER_BYTES_A_MS = 64, SWEEP_MS = 1000, EVICTED_PART = 32 };
+
+static struct http_address *address_of(struct http_limits *l, const struct sockaddr *from)
+{
+    const struct sockaddr_in *v4 = (const void *)from;
+    const struct sockaddr_in6 *v6 = (const void *)from;
+    struct { uint64_t seed; char bytes[8]; } key = {l->seed, {0}};
+    if (from && from->sa_family == AF_INET)
+        memcpy(key.bytes, &v4->sin_addr, 4);
+    else if (from && from->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        memcpy(key.bytes, (const char *)&v6->sin6_addr + 12, 4);
+    else if (from && from->sa_family == AF_INET6)
+        memcpy(key.bytes, &v6->sin6_addr, 8);
+    return &l->addresses[hash_bytes(&key, sizeof key) % HTTP_ADDRESSES];
+}
+
+/* ---- states ---- */
+
+static void socket_unlink(struct http_sockets *s, struct http_socket *k)
+{
+    list_remove(&k->node);
+    s->n_closing -= k->wait == HTTP_CLOSING;
+    s->n_next -= k->wait == HTTP_WAIT_NEXT;
+}
+
+static void socket_link(struct http_sockets *s, struct http_socket *k, enum http_wait wait)
+{
+    k->wait = wait;
+    s->n_closing += wait == HTTP_CLOSING;
+    s->n_next += wait == HTTP_WAIT_NEXT;
+    list_push_back(&s->waiting[wait], &k->node);
+}
+
+static void socket_shut(struct http_sockets *s, struct http_socket *k)
+{
+    socket_unlink(s, k);
+    socket_link(s, k, HTTP_CLOSING);
+    shutdown(k->fd, SHUT_RDWR);
+}
+
+static void drop_unread(struct http_socket *k)
+{
+    atomic_fetch_sub(&k->from->unread_bytes, k->unread_bytes);
+    k->unread_bytes = 0;
+}
+
+void http_socket_wait(struct http_sockets *s, struct http_socket *k, enum http_wait wait)
+{
+    const int64_t limits[HTTP_WAITS] = {
+        [HTTP_WAIT_FIRST] = HEAD_MS, [HTTP_WAIT_HEAD] = HEAD_MS, [HTTP_WAIT_NEXT] = s->limits->idle_timeout,
+        [HTTP_WAIT_BODY] = s->limits->read_timeout, [HTTP_WAIT_READER] = READER_MS};
+    if (k->wait == HTTP_CLOSING)
+        return;
+    socket_unlink(s, k);
+    socket_link(s, k, wait);
+    k->deadline = loop_mono(s->loop) + limits[wait];
+    if (wait == HTTP_WAIT_NEXT)
+        drop_unread(k);
+}
+
+/* ---- who has to go ---- */
+
+static void shut_counted(struct http_sockets *s, struct http_socket *k, enum http_stat reason)
+{
+    stats_add(&http_stats, reason, 1);
+    socket_shut(s, k);
+}
+
+static unsigned most_connections(const struct list *list)
+{
+    unsigned most = 0;
+    for (struct list *n = list->next; n != list; n = n->next) {
+        unsigned c = atomic_load_explicit(&CONTAINER(n, struct http_socket, node)->from->connections,
+                                          memory_order_relaxed);
+        most = c > most ? c : most;
+    }
+    return most;
+}
+
+/* Up to `n` of the address with the most connections, those that have waited longest; how many. Counters of other lanes
+ * move meanwhile, so what has nearly as many is as good. */
+static unsigned shut_longest(struct http_sockets *s, enum http_wait wait, unsigned n)
+{
+    struct list *list = &s->waiting[wait], *next;
+    unsigned most = most_connections(list), shut = 0;
+    for (struct list *node = list->next; node != list && shut < n; node = next) {
+        struct http_socket *k = CONTAINER(node, struct http_socket, node);
+        next = node->next;
+        if (atomic_load_explicit(&k->from->connections, memory_order_relaxed) < most - most / 8)
+            continue;
+        shut_counted(s, k, HTTP_EVICTED);
+        shut++;
+    }
+    return shut;
+}
+
+/* Looking for them costs a walk over a list, so several go at once. */
+static bool make_places(struct http_sockets *s, unsigned n)
+{
+    static const enum http_wait order[] = {HTTP_WAIT_NEXT, HTTP_WAIT_FIRST, HTTP_WAIT_HEAD, HTTP_WAIT_BODY,
+                                           HTTP_WAIT_READER};
+    for (size_t i = 0; i < LEN(order); i++)
+        if (shut_longest(s, order[i], n) > 0)
+            return true;
+    return false;
+}
+
+/* The system gives the lowest free descriptor, so its number tells how many are open, for whatever they are. */
+static bool descriptors_scarce(const struct http_limits *l, int fd) { return l->max_fd > 0 && fd >= l->max_fd; }
+
+bool http_sockets_admit(struct http_sockets *s, int fd, bool *spare)
+{
+    unsigned places = s->limits->places, open = s->n - s->n_closing;
+    bool full = open >= places || (open >= s->limits->least_places && descriptors_scarce(s->limits, fd));
+    *spare = full && !make_places(s, places / EVICTED_PART + 1);
+    if (!*spare || s->n_spare < s->limits->spare_places)
+        return true;
+    stats_add(&http_stats, HTTP_FULL, 1);
+    return false;
+}
+
+/* An idle connection keeps the memory of its last head. */
+static void limit_idle(struct http_sockets *s)
+{
+    unsigned most = s->limits->idle;
+    if (s->n_next > most)
+        shut_longest(s, HTTP_WAIT_NEXT, s->n_next - most + most / EVICTED_PART);
+}
+
+/* Targets and servers may have come that need descriptors. */
+static void leave_descriptors(struct http_sockets *s)
+{
+    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0)
+        close(fd);
+    if (s->n - s->n_closing > s->limits->least_places && (fd < 0 || descriptors_scarce(s->limits, fd)))
+        make_places(s, fd < 0 ? s->n / 2 : (unsigned)(fd - s->limits->max_fd) + 1);
+}
+
+/* ---- deadlines ---- */
+
+static void shut_late(struct http_sockets *s, enum http_wait wait, int64_t now)
+{
+    struct list *list = &s->waiting[wait], *next;
+    for (struct list *node = list->next; node != list; node = next) {
+        struct http_socket *k = CONTAINER(node, struct http_socket, node);
+        next = node->next;
+        if (k->deadline <= now)
+            shut_counted(s, k, wait == HTTP_WAIT_READER ? HTTP_SLOW_READERS : HTTP_LATE);
+        else if (wait != HTTP_WAIT_READER)
+            return;
+    }
+}
+
+static void http_sockets_on_sweep(struct loop_timer *t)
+{
+    struct http_sockets *s = CONTAINER(t, struct http_sockets, sweep);
+    int64_t now = loop_mono(s->loop);
+    for (enum http_wait w = 0; w < HTTP_AT_WORK; w++)
+        shut_late(s, w, now);
+    limit_idle(s);
+    leave_descriptors(s);
+    if (s->on_sweep)
+        s->on_sweep(s);
+    if (s->n > 0)
+        loop_timer_in(s->loop, t, SWEEP_MS);
+}
+
+/* ---- bytes ---- */
+
+bool http_socket_may_add_body(const struct http_sockets *s, const struct http_socket *k, size_t n)
+{
+    size_t has = atomic_load_explicit(&k->from->body_bytes, memory_order_relaxed), most = s->limits->body_share;
+    return most == 0 || (has <= most && n <= most - has);
+}
+
+bool http_socket_add_body(struct http_sockets *s, struct http_socket *k, size_t n)
+{
+    if (!http_socket_may_add_body(s, k, n))
+        return false;
+    k->body_bytes += n;
+    atomic_fetch_add(&k->from->body_bytes, n);
+    return true;
+}
+
+void http_socket_drop_body(struct http_socket *k)
+{
+    atomic_fetch_sub(&k->from->body_bytes, k->body_bytes);
+    k->body_bytes = 0;
+}
+
+void http_socket_send(struct http_sockets *s, struct http_socket *k, size_t n)
+{
+    http_socket_wait(s, k, HTTP_WAIT_READER);
+    k->deadline += (int64_t)(n / READER_BYTES_A_MS);
+    drop_unread(k);
+    k->unread_bytes = n;
+    atomic_fetch_add(&k->from->unread_bytes, n);
+}
+
+static struct http_socket *largest_reader(struct http_sockets *s)
+{
+    struct http_socket *found = NULL;
+    struct list *list = &s->waiting[HTTP_WAIT_READER];
+    size_t most = 0;
+    for (struct list *n = list->next; n != list; n = n->next) {
+        struct http_socket *k = CONTAINER(n, struct http_socket, node);
+        size_t has = atomic_load_explicit(&k->from->unread_bytes, memory_order_relaxed);
+        if (k->unread_bytes > 0 && has > most) {
+            most = has;
+            found = k;
+        }
+    }
+    return found;
+}
+
+void http_sockets_drop_unread(struct http_sockets *s, size_t n)
+{
+    for (size_t freed = 0; freed < n;) {
+        struct http_socket *k = largest_reader(s);
+        if (k == NULL)
+            return;
+        freed += k->unread_bytes;
+        drop_unread(k);
+        shut_counted(s, k, HTTP_SLOW_READERS);
+    }
+}
+
+/* ---- life ---- */
+
+void http_limits_init(struct http_limits *l)
+{
+    l->addresses = mem_zalloc(HTTP_ADDRESSES * sizeof *l->addresses);
+    if (getrandom(&l->seed, sizeof l->seed, GRND_NONBLOCK) != sizeof l->seed)
+        l->seed = (uint64_t)(uintptr_t)l;
+}
+
+void http_limits_free(struct http_limits *l) { mem_free(l->addresses); }
+
+void http_sockets_init(struct http_sockets *s, struct loop *loop, struct http_limits *limits)
+{
+    *s = (struct http_sockets){.loop = loop, .limits = limits, .sweep.run = http_sockets_on_sweep};
+    for (size_t i = 0; i < HTTP_WAITS; i++)
+        list_init(&s->waiting[i]);
+}
+
+void http_sockets_free(struct http_sockets *s) { loop_timer_stop(s->loop, &s->sweep); }
+
+struct http_socket *http_socket_open(struct http_sockets *s, int fd, const struct sockaddr *from, bool spare)
+{
+    struct http_socket *k = mem_zalloc(sizeof *k);
+    *k = (struct http_socket){.fd = fd, .from = address_of(s->limits, from), .spare = spare,
+                              .deadline = loop_mono(s->loop) + HEAD_MS};
+    atomic_fetch_add(&k->from->connections, 1);
+    atomic_fetch_add(&s->limits->connections, 1);
+    s->n++;
+    s->n_spare += spare;
+    socket_link(s, k, HTTP_WAIT_FIRST);
+    if (!loop_timer_armed(&s->sweep))
+        loop_timer_in(s->loop, &s->sweep, SWEEP_MS);
+    return k;
+}
+
+void http_socket_close(struct http_sockets *s, struct http_socket *k)
+{
+    http_socket_drop_body(k);
+    drop_unread(k);
+    atomic_fetch_sub(&k->from->connections, 1);
+    atomic_fetch_sub(&s->limits->connections, 1);
+    s->n--;
+    s->n_spare -= k->spare;
+    socket_unlink(s, k);
+    mem_free(k);
+}

@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Remote write 1.0 in. The body is unpacked under a limit and walked once: every series goes to the lane's sink as it
+ * is read, and a body that turns out to be broken is taken back as a whole.
+ *
+ * A body over DIRECT_BYTES stands in the lane's line and is worked on for STEP_NS a turn, so that scrapes go on beside
+ * it: it is walked to its end first, since what was committed cannot be taken back, and then taken in batches of about
+ * BATCH_BYTES; the response goes out when the last of them is safe. Only the first of the line has memory for its body.
+ *
+ * As with Prometheus a series with labels
+ * that cannot be is dropped and counted, and the rest is taken. Malformed native histograms are dropped too, since no
+ * receiver would take them from us; the response is then a 400 that names the first, after the rest has been taken.
+ *
+ * What the body is packed with is seen in its first bytes: agents that were told to change their codec announce the
+ * old one.
+ */
+#include "gateway/api/api.h"
+
+#include "base/compress.h"
+#include "base/list.h"
+#include "base/text/duration.h"
+#include "gateway/gateway.h"
+
+enum {
+    KEPT_BYTES = 1 << 20,
+    SCRATCH_BYTES = 16 << 20, /* a histogram with HISTOGRAM_MAX_BUCKETS on each side takes 3 MiB */
+    RETRY_SECONDS = 5,
+    DIRECT_BYTES = 128 << 10, /* taken at once */
+    BATCH_BYTES = 32 << 10,   /* a few hundred series: 2 ms when all of them are new to the recent store */
+    BATCH_ITEMS = 2000,       /* samples, or histograms, of one series */
+    STEP_NS = 2 * 1000 * 1000,
+    STEP_ITEMS = 64           /* series walked between two looks at the clock */
+};
+
+#define WRITE_PATH "{path=\"/api/v1/write\",protocol=\"promremotewrite\"}"
+#define WRITE_TYPE "{type=\"promremotewrite\"}"
+#define WRITE_STATS(X)                                                                                                 \
+    X(WRITE_REQUESTS, "vmagent_http_requests_total" WRITE_PATH, STATS_COUNTER, "Pushes received")                      \
+    X(WRITE_ERRORS, "vmagent_http_request_errors_total" WRITE_PATH, STATS_COUNTER, "Pushes refused as broken")         \
+    X(WRITE_BUSY, "sluice_write_busy_total", STATS_COUNTER, "Pushes refused because a queue was full")                 \
+    X(WRITE_ROWS, "vmagent_rows_inserted_total" WRITE_TYPE, STATS_COUNTER, "Samples and histograms taken from pushes") \
+    X(WRITE_PARSED, "vm_protoparser_rows_read_total" WRITE_TYPE, STATS_COUNTER, "Samples parsed, before relabeling") \
+    X(WRITE_METADATA_READ, "vm_protoparser_metadata_read_total" WRITE_TYPE, STATS_COUNTER, "Metadata parsed") \
+    X(WRITE_METADATA, "vmagent_metadata_inserted_total" WRITE_TYPE, STATS_COUNTER, "Metadata accepted from pushes") \
+    X(WRITE_READ_ERRORS, "vm_protoparser_read_errors_total" WRITE_TYPE, STATS_COUNTER, \
+      "Pushes whose body could not be decompressed") \
+    X(WRITE_UNMARSHAL_ERRORS, "vm_protoparser_unmarshal_errors_total" WRITE_TYPE, STATS_COUNTER, \
+      "Pushes whose body could not be parsed") \
+    X(WRITE_INVALID, "vm_rows_invalid_total" WRITE_TYPE, STATS_COUNTER, \
+      "Samples dropped because of their labels, and malformed native histograms")
+enum write_stat { WRITE_STATS(STATS_ID) };
+struct stats_group write_stats = STATS_GROUP(WRITE_STATS);
+
+struct write_buffers { /* one a lane */
+    struct lane *lane;
+    struct buf body;
+    struct rw_walk walk;
+    struct zstd *zstd;
+    struct arena scratch;      /* for the check of one histogram */
+    struct list line;          /* of struct push; the first is being worked on */
+    struct loop_task work;
+};
+struct write_counts {
+    size_t rows, invalid, malformed, metadata;
+    struct err first;          /* of the malformed ones */
+};
+struct push { /* a large one */
+    struct http_request *r;
+    struct write_buffers *buffers;
+    struct list node;
+    enum { PUSH_WAITS, PUSH_CHECK, PUSH_TAKE, PUSH_TAKEN } phase;
+    struct buf body;
+    struct rw_walk walk;
+    struct write_counts n;
+    enum rw_item item;         /* being taken, of which so many samples and histograms are */
+    size_t samples, hists;
+    size_t unsafe;             /* batches that are not as safe as `durability` asks */
+    bool begun, lost;          /* a batch was; a batch could not be stored */
+};
+static void work_line(struct loop_task *task);
+
+static struct write_buffers *buffers(struct lane *l)
+{
+    if (l->write == NULL) {
+        l->write = mem_zalloc(sizeof *l->write);
+        l->write->lane = l;
+        l->write->work.run = work_line;
+        list_init(&l->write->line);
+        rw_walk_init(&l->write->walk);
+        arena_init(&l->write->scratch, SCRATCH_BYTES);
+    }
+    return l->write;
+}
+
+void api_write_free(struct write_buffers *w)
+{
+    if (w == NULL)
+        return;
+    rw_walk_free(&w->walk);
+    if (w->zstd)
+        zstd_free(w->zstd);
+    arena_free(&w->scratch);
+    buf_free(&w->body);
+    mem_free(w);
+}
+
+/* ---- what is announced ---- */
+
+static bool write_check_content_type(struct http_request *r, struct err *err)
+{
+    struct str whole = http_header(r, "Content-Type"), rest = whole, item;
+    if (whole.n == 0)
+        return true;
+    str_cut(&rest, ';', &item);
+    if (!str_ieq(str_trim(item), STR("application/x-protobuf")))
+        return err_set(err, ERR_UNSUPPORTED, "expected application/x-protobuf as the first (media) part, got %.*s "
+                       "content-type", STR_ARG(whole));
+    while (str_cut(&rest, ';', &item)) {
+        item = str_trim(item);
+        if (str_starts(item, STR("proto=")) && !str_is(item, "proto=prometheus.WriteRequest"))
+            return err_set(err, ERR_UNSUPPORTED, "%.*s protobuf message is not accepted by this server; only accepts "
+                           "prometheus.WriteRequest", STR_ARG(str_skip(item, 6)));
+    }
+    return true;
+}
+
+static bool choose_codec(struct http_request *r, enum codec *codec, struct err *err)
+{
+    struct str encoding = http_header(r, "Content-Encoding");
+    bool known = encoding.n == 0 || codec_from_name(encoding, codec);
+    if (!known || (*codec != CODEC_SNAPPY && *codec != CODEC_ZSTD))
+        return err_set(err, ERR_UNSUPPORTED, "%.*s encoding (compression) is not accepted by this server; only snappy "
+                       "and zstd are acceptable", STR_ARG(encoding));
+    *codec = str_starts(r->body, STR("\x28\xb5\x2f\xfd")) ? CODEC_ZSTD : CODEC_SNAPPY;
+    return true;
+}
+
+/* At most `max` bytes. */
+static bool unpack_body(struct http_request *r, struct write_buffers *w, size_t max, struct buf *out, struct err *err)
+{
+    enum codec codec = CODEC_SNAPPY;
+    if (!choose_codec(r, &codec, err))
+        return false;
+    if (codec == CODEC_ZSTD && w->zstd == NULL)
+        w->zstd = zstd_new();
+    buf_clear(out);
+    return decompress(codec, w->zstd, r->body, max, out, err);
+}
+
+static size_t most_bytes(void) { return (size_t)gateway.flags.max_insert_size; }
+
+/* A body that is larger than DIRECT_BYTES is seen by its declared length, mostly. */
+static bool read_small_body(struct http_request *r, struct write_buffers *w, bool *large, struct err *err)
+{
+    enum codec codec = CODEC_SNAPPY;
+    *large = false;
+    if (!write_check_content_type(r, err) || !choose_codec(r, &codec, err))
+        return false;
+    if (unpack_body(r, w, most_bytes() < DIRECT_BYTES ? most_bytes() : DIRECT_BYTES, &w->body, err))
+        return true;
+    *large = err->kind == ERR_TOO_LARGE && most_bytes() > DIRECT_BYTES;
+    stats_add(&write_stats, WRITE_READ_ERRORS, !*large);
+    return false;
+}
+
+/* ---- what is in it ---- */
+
+static bool histogram_sound(struct write_buffers *b, struct str message, struct err *err)
+{
+    struct histogram h;
+    int64_t t;
+    struct arena_mark mark = arena_mark(&b->scratch);
+    bool sound = histogram_decode_strict(&b->scratch, (const uint8_t *)message.p, message.n, &t, &h, err);
+    arena_release(&b->scratch, mark);
+    return sound;
+}
+
+/* Returns how many of hists[0..n_hists) are kept. */
+static size_t drop_malformed(struct write_buffers *b, const struct rw_walk *w, struct str *hists, size_t n_hists,
+                             struct write_counts *n)
+{
+    struct err err;
+    size_t kept = 0;
+    for (size_t i = 0; i < n_hists; i++) {
+        if (histogram_sound(b, hists[i], &err)) {
+            hists[kept++] = hists[i];
+        } else if (n->malformed++ == 0) {
+            struct buf name = {0};
+            labels_print(&name, w->labels);
+            err_set(&n->first, ERR_BAD_DATA, "series %.512s at %lld ms: %s", buf_z(&name),
+                    (long long)rw_hist_time(hists[i]), err.text);
+            buf_free(&name);
+        }
+    }
+    return kept;
+}
+
+static bool series_valid(const struct rw_walk *w) { return w->labels_ok && labels_name(w->labels).n > 0; }
+
+static void write_ingest_series(struct sink *sink, struct write_buffers *b, struct write_counts *n)
+{
+    struct rw_walk *w = &b->walk;
+    if (!series_valid(w)) {
+        n->invalid += w->n_samples + w->n_hists;
+        return;
+    }
+    w->n_hists = drop_malformed(b, w, w->hists, w->n_hists, n);
+    size_t rows = w->n_samples + w->n_hists;
+    if (rows == 0 && w->n_exemplars == 0)
+        return;
+    n->rows += rows;
+    sink_series(sink, &(struct series_in){.labels = w->labels, .samples = w->samples, .n_samples = w->n_samples,
+                                          .hists = w->hists, .n_hists = w->n_hists, .exemplars = w->exemplars,
+                                          .n_exemplars = w->n_exemplars});
+}
+
+static bool take_all(struct sink *sink, struct write_buffers *b, struct write_counts *n, struct err *err)
+{
+    struct rw_walk *w = &b->walk;
+    rw_walk_start(w, buf_str(&b->body));
+    for (;;)
+        switch (rw_walk_next(w)) {
+        case RW_SERIES: write_ingest_series(sink, b, n); break;
+        case RW_METADATA: sink_metadata(sink, &w->metadata); n->metadata++; break;
+        case RW_ERROR: *err = w->err; return false;
+        case RW_END: return true;
+        }
+}
+
+/* ---- answers: plain text, as agents log it ---- */
+
+static void write_refuse(struct http_request *r, const struct err *err)
+{
+    int status = err_http_status(err->kind);
+    stats_add(&write_stats, status == 429 ? WRITE_BUSY : WRITE_ERRORS, 1);
+    http_text(r, status, err->text);
+    buf_add_char(&r->out, '\n');
+    r->retry_after = err->retry_after;
+    http_finish(r);
+}
+
+static bool busy(struct err *err)
+{
+    err_set(err, ERR_THROTTLED, "a destination's queue is full: nothing was taken, send it again later");
+    err->retry_after = RETRY_SECONDS;
+    return false;
+}
+
+static void report_malformed(struct http_request *r, const struct write_counts *n)
+{
+    http_text(r, 400, n->first.text);
+    if (n->malformed > 1)
+        buf_printf(&r->out, " (and %zu more)", n->malformed - 1);
+    buf_add_z(&r->out, "; malformed histograms are dropped, the rest of the request is stored\n");
+}
+
+static void respond(struct http_request *r, bool safe)
+{
+    if (safe) {
+        r->status = r->out.n > 0 ? 400 : 204; /* what take() has written */
+    } else {
+        http_text(r, 503, "the queue could not be written: send it again later\n");
+        r->retry_after = RETRY_SECONDS;
+    }
+    http_finish(r);
+}
+
+static void on_safe(void *arg, bool ok) { respond(arg, ok); }
+
+static void count_taken(const struct write_counts *n)
+{
+    stats_add(&write_stats, WRITE_PARSED, (double)(n->rows + n->invalid + n->malformed));
+    stats_add(&write_stats, WRITE_METADATA_READ, (double)n->metadata);
+    stats_add(&write_stats, WRITE_METADATA, (double)n->metadata);
+    stats_add(&write_stats, WRITE_ROWS, (double)n->rows);
+    stats_add(&write_stats, WRITE_INVALID, (double)(n->invalid + n->malformed));
+}
+
+static bool write_ingest(struct http_request *r, struct write_buffers *w, struct err *err)
+{
+    struct sink *sink = r->lane->sink;
+    struct write_counts n = {0};
+    if (sink_begin(sink, &(struct sink_batch){.bytes = w->body.n}) == SINK_BUSY)
+        return busy(err);
+    if (!take_all(sink, w, &n, err)) {
+        sink_abort(sink);
+        stats_add(&write_stats, WRITE_UNMARSHAL_ERRORS, 1);
+        return false;
+    }
+    count_taken(&n);
+    if (n.malformed > 0)
+        report_malformed(r, &n);
+    sink_commit(sink, on_safe, r);
+    return true;
+}
+
+/* ---- large bodies, a step at a time ---- */
+
+static void push_free(struct push *p)
+{
+    if (list_linked(&p->node))
+        list_remove(&p->node);
+    rw_walk_free(&p->walk);
+    buf_free(&p->body);
+    mem_free(p);
+}
+
+static void push_refuse(struct push *p, const struct err *err)
+{
+    struct http_request *r = p->r;
+    push_free(p);
+    write_refuse(r, err);
+}
+
+/* All is taken and safe, or some of it is lost. */
+static void push_respond(struct push *p)
+{
+    struct http_request *r = p->r;
+    bool safe = !p->lost;
+    if (p->n.malformed > 0)
+        report_malformed(r, &p->n);
+    push_free(p);
+    respond(r, safe);
+}
+
+static void on_batch_safe(void *arg, bool ok)
+{
+    struct push *p = arg;
+    p->lost = p->lost || !ok;
+    if (--p->unsafe == 0 && p->phase == PUSH_TAKEN)
+        push_respond(p);
+}
+
+/* Nothing more will be taken. */
+static void push_end(struct push *p)
+{
+    p->phase = PUSH_TAKEN;
+    list_remove(&p->node);
+    buf_free(&p->body);
+    count_taken(&p->n);
+    if (p->unsafe == 0)
+        push_respond(p);
+}
+
+/* False: the push is over. */
+static bool push_unpack(struct push *p)
+{
+    struct err err;
+    if (!unpack_body(p->r, p->buffers, most_bytes(), &p->body, &err)) {
+        stats_add(&write_stats, WRITE_READ_ERRORS, 1);
+        push_refuse(p, &err);
+        return false;
+    }
+    rw_walk_start(&p->walk, buf_str(&p->body));
+    p->phase = PUSH_CHECK;
+    return true;
+}
+
+static bool push_check(struct push *p)
+{
+    enum rw_item item = RW_SERIES;
+    for (int i = 0; i < STEP_ITEMS && item != RW_END; i++) {
+        item = rw_walk_next(&p->walk);
+        if (item == RW_ERROR) {
+            struct err err = p->walk.err;
+            stats_add(&write_stats, WRITE_UNMARSHAL_ERRORS, 1);
+            push_refuse(p, &err);
+            return false;
+        }
+    }
+    if (item == RW_END) {
+        rw_walk_start(&p->walk, buf_str(&p->body));
+        p->item = RW_METADATA;
+        p->phase = PUSH_TAKE;
+    }
+    return true;
+}
+
+/* The next part of the series, of which there is more. */
+static void push_series_part(struct push *p, struct sink *sink)
+{
+    struct rw_walk *w = &p->walk;
+    size_t samples = w->n_samples - p->samples, hists = w->n_hists - p->hists;
+    samples = samples < BATCH_ITEMS ? samples : BATCH_ITEMS;
+    hists = samples > 0 ? 0 : hists < BATCH_ITEMS ? hists : BATCH_ITEMS;
+    bool last = p->samples + samples == w->n_samples && p->hists + hists == w->n_hists;
+    struct series_in in = {.labels = w->labels, .samples = w->samples + p->samples, .n_samples = samples,
+                           .hists = w->hists + p->hists, .exemplars = w->exemplars,
+                           .n_exemplars = last ? w->n_exemplars : 0};
+    in.n_hists = drop_malformed(p->buffers, w, w->hists + p->hists, hists, &p->n);
+    p->n.rows += samples + in.n_hists;
+    p->samples += samples;
+    p->hists += hists;
+    if (samples + in.n_hists + in.n_exemplars > 0)
+        sink_series(sink, &in);
+    if (last)
+        p->item = RW_METADATA; /* anything but a series under way */
+}
+
+/* To the end of the batch; false at the end of the body. */
+static bool push_batch(struct push *p, struct sink *sink)
+{
+    struct rw_walk *w = &p->walk;
+    const uint8_t *from = w->p;
+    for (size_t items = 0; items < BATCH_ITEMS && (size_t)(w->p - from) < BATCH_BYTES; ) {
+        if (p->item == RW_SERIES) {
+            size_t before = p->samples + p->hists;
+            push_series_part(p, sink);
+            items += p->samples + p->hists - before;
+            continue;
+        }
+        switch (rw_walk_next(w)) {
+        case RW_SERIES:
+            p->samples = p->hists = 0;
+            if (series_valid(w))
+                p->item = RW_SERIES;
+            else
+                p->n.invalid += w->n_samples + w->n_hists;
+            break;
+        case RW_METADATA: sink_metadata(sink, &w->metadata); p->n.metadata++; break;
+        case RW_ERROR: /* not in a body that was walked before */
+        case RW_END: return false;
+        }
+    }
+    return true;
+}
+
+static bool push_take(struct push *p)
+{
+    struct sink *sink = p->buffers->lane->sink;
+    struct sink_batch batch = {.bytes = p->begun ? BATCH_BYTES : p->body.n, .more = p->begun};
+    struct err err;
+    if (sink_begin(sink, &batch) == SINK_BUSY) {
+        if (p->begun) { /* the writer stops */
+            p->lost = true;
+            push_end(p);
+        } else {
+            busy(&err);
+            push_refuse(p, &err);
+        }
+        return false;
+    }
+    p->begun = true;
+    p->unsafe += 2; /* the batch's and this step's, which ends with the phase known */
+    bool more = push_batch(p, sink);
+    sink_commit(sink, on_batch_safe, p);
+    p->unsafe--;
+    if (!more)
+        push_end(p);
+    return more;
+}
+
+static bool push_step(struct push *p)
+{
+    if (atomic_load(&gateway.state) != GATEWAY_READY) {
+        p->lost = true;
+        push_end(p);
+        return false;
+    }
+    switch (p->phase) {
+    case PUSH_WAITS: return push_unpack(p);
+    case PUSH_CHECK: return push_check(p);
+    case PUSH_TAKE: return push_take(p);
+    case PUSH_TAKEN: break;
+    }
+    return false;
+}
+
+static void work_line(struct loop_task *task)
+{
+    struct write_buffers *w = CONTAINER(task, struct write_buffers, work);
+    int64_t until = clock_mono_ns() + STEP_NS;
+    while (!list_empty(&w->line)) {
+        push_step(CONTAINER(w->line.next, struct push, node));
+        if (clock_mono_ns() >= until) {
+            loop_post(w->lane->loop, &w->work);
+            return;
+        }
+    }
+}
+
+static void push_enter(struct http_request *r, struct write_buffers *w)
+{
+    struct push *p = mem_zalloc(sizeof *p);
+    p->r = r;
+    p->buffers = w;
+    rw_walk_init(&p->walk);
+    list_push_back(&w->line, &p->node);
+    loop_post(w->lane->loop, &w->work);
+}
+
+void api_write_cancel(struct write_buffers *w)
+{
+    while (w && !list_empty(&w->line)) {
+        struct push *p = CONTAINER(w->line.next, struct push, node);
+        p->lost = true;
+        push_end(p);
+    }
+}
+
+/* ---- the handler ---- */
+
+static bool check_open(struct err *err)
+{
+    if (atomic_load(&gateway.state) != GATEWAY_READY) {
+        err_set(err, ERR_UNAVAILABLE, "starting or stopping: send it again later");
+        err->retry_after = RETRY_SECONDS;
+        return false;
+    }
+    return writer_takes(gateway.writer)
+           || err_set(err, ERR_NOT_FOUND, "nothing is configured that could take samples: add remote_write or recent "
+                      "to the configuration");
+}
+
+void api_write(struct http_request *r)
+{
+    struct write_buffers *w = buffers(r->lane);
+    struct err err;
+    stats_add(&write_stats, WRITE_REQUESTS, 1);
+    if (form_get(&r->form, "get_vm_proto_version").n > 0) { /* how older vmagents ask whether zstd is understood */
+        http_text(r, 200, "1");
+        http_finish(r);
+        return;
+    }
+    bool large = false, ok = check_open(&err) && read_small_body(r, w, &large, &err) && write_ingest(r, w, &err);
+    if (w->body.cap > KEPT_BYTES)
+        buf_free(&w->body);
+    if (large)
+        push_enter(r, w);
+    else if (!ok)
+        write_refuse(r, &err);
+}

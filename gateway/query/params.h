@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Parameters of the query API: from the text of a form to values, with the errors that Prometheus gives (ERR_BAD_DATA).
+ * An empty parameter is an absent one. Times and durations are milliseconds. Pure; any thread.
+ */
+#ifndef GATEWAY_QUERY_PARAMS_H
+#define GATEWAY_QUERY_PARAMS_H
+
+#include "base/text/url.h"
+#include "model/matcher.h"
+
+enum { PARAM_MAX_STEPS = 11000 };
+
+bool param_time(const struct form *f, const char *name, int64_t fallback, int64_t *ms, struct err *err) MUST_USE;
+/* start and end of the requests about labels: INT64_MIN and INT64_MAX when absent, which is everything. */
+bool param_window(const struct form *f, int64_t *start, int64_t *end, struct err *err) MUST_USE;
+struct grid_params { int64_t start, end, step; };
+bool param_grid(const struct form *f, struct grid_params *g, struct err *err) MUST_USE; /* start, end, step: required */
+/* `timeout`, at most `cap`. */
+bool param_timeout(const struct form *f, int64_t cap, int64_t *ms, struct err *err) MUST_USE;
+bool param_lookback(const struct form *f, int64_t fallback, int64_t *ms, struct err *err) MUST_USE;
+bool param_limit(const struct form *f, size_t *limit, struct err *err) MUST_USE; /* 0 = none */
+/* Those of /metadata: any whole number, -1 when absent. */
+bool param_number(const struct form *f, const char *name, int64_t *n, struct err *err) MUST_USE;
+
+/* One selector, in the arena (which has no budget, or jumps when it is spent); its regexes go with the arena. */
+bool param_selector(struct arena *a, struct str text, const struct matcher **set, size_t *size,
+                    struct err *err) MUST_USE;
+/* All match[], in the same way. */
+struct selector_params { const struct matcher **sets; size_t *sizes, n; };
+bool param_selectors(struct arena *a, const struct form *f, struct selector_params *out, struct err *err) MUST_USE;
+/* Each must ask for more than everything. */
+bool param_selectors_narrow(const struct selector_params *s, struct err *err) MUST_USE;
+
+/* The name in /label/NAME/values; U__ escapes are undone. */
+bool param_label_name(struct arena *a, struct str text, struct str *name, struct err *err) MUST_USE;
+
+#endif

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The labels of a group are on its series only in our answers, so servers are not asked for them: a name or value of
+ * one counts when the server has anything that matches.
+ */
+#include "gateway/upstream/label_queries.h"
+
+#include "base/text/num.h"
+#include "base/text/url.h"
+
+struct label_query { /* one group */
+    struct request_batch *batch;
+    const struct list_scope *scope;
+    const struct list_question *what;
+    const struct group *group;
+    struct series_query routed;      /* match[] for its servers */
+    bool own;                        /* the question is for the values of a label that the group adds */
+    struct label_list *responses;    /* one a server */
+    struct err *errs;
+    struct fetch **fetches;
+    bool *answered;
+};
+struct reply_slot { struct label_query *of; size_t server; };
+
+/* --- the request -------------------------------------------------------------------------------------------------- */
+
+/* VictoriaMetrics lists the current day when it gets no start, or one of 0 or before; so a server that may be one, as
+ * long as nothing has asked which it is, gets one too. */
+static int64_t vm_time(int64_t t) { return t > 1000 ? t : 1000; }
+
+/* Times at the ends of the number line mean no bound. */
+static void add_times(struct buf *form, const struct server *s, const struct series_query *sq)
+{
+    const int64_t most = (int64_t)253402300799 * 1000;
+    bool vm = atomic_load(&s->kind) != SERVER_PROMETHEUS;
+    if (vm || sq->t_min > -most) {
+        buf_printf(form, "%sstart=", form->n ? "&" : "");
+        buf_add_ms(form, vm ? vm_time(sq->t_min) : sq->t_min);
+    }
+    if (sq->t_max < most) {
+        buf_printf(form, "%send=", form->n ? "&" : "");
+        buf_add_ms(form, vm ? vm_time(sq->t_max) : sq->t_max);
+    }
+}
+
+static void add_matches(struct buf *form, const struct label_query *in)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < in->routed.n_sets; i++) {
+        buf_clear(&text);
+        matchers_print(&text, in->routed.sets[i], in->routed.set_sizes[i]);
+        form_add(form, "match[]", buf_str(&text));
+    }
+    buf_free(&text);
+}
+
+/* The server takes the selectors out of an expression. */
+static void add_expression(struct buf *form, const struct label_query *in)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < in->routed.n_sets; i++) {
+        buf_add_z(&text, i > 0 ? " or " : "");
+        matchers_print(&text, in->routed.sets[i], in->routed.set_sizes[i]);
+    }
+    form_add(form, "query", buf_str(&text));
+    buf_free(&text);
+}
+
+static void make_form(struct buf *form, const struct label_query *in, const struct server *s)
+{
+    size_t limit = in->own ? 1 : in->what->limit;
+    if (in->what->kind == LIST_METADATA) {
+        if (in->what->name.n > 0)
+            form_add(form, "metric", in->what->name);
+    } else {
+        if (in->what->kind == LIST_EXEMPLARS)
+            add_expression(form, in);
+        else
+            add_matches(form, in);
+        add_times(form, s, &in->routed);
+    }
+    if (limit > 0)
+        buf_printf(form, "%slimit=%zu", form->n ? "&" : "", limit);
+}
+
+static struct str requested_name(const struct label_query *in) { return in->own ? STR(METRIC_NAME) : in->what->name; }
+
+static void make_path(struct buf *path, const struct label_query *in)
+{
+    switch (in->what->kind) {
+    case LIST_NAMES: buf_add_z(path, "/api/v1/labels"); break;
+    case LIST_SERIES: buf_add_z(path, "/api/v1/series"); break;
+    case LIST_METADATA: buf_add_z(path, "/api/v1/metadata"); break;
+    case LIST_EXEMPLARS: buf_add_z(path, "/api/v1/query_exemplars"); break;
+    case LIST_VALUES:
+        buf_add_z(path, "/api/v1/label/");
+        url_encode(path, requested_name(in));
+        buf_add_z(path, "/values");
+        break;
+    }
+}
+
+static void label_query_response_done(void *arg, const struct err *err, int status UNUSED)
+{
+    struct reply_slot *slot = arg;
+    slot->of->answered[slot->server] = err == NULL;
+    if (err)
+        slot->of->errs[slot->server] = *err;
+}
+
+static struct decoder *decoder_for(enum list_kind kind, struct label_list *a)
+{
+    switch (kind) {
+    case LIST_SERIES: return series_decoder_new(a);
+    case LIST_METADATA: return metadata_decoder_new(a);
+    case LIST_EXEMPLARS: return exemplars_decoder_new(a);
+    default: return strings_decoder_new(a);
+    }
+}
+
+static void send(struct label_query *in, size_t i)
+{
+    struct arena *a = in->batch->q->arena;
+    struct buf form = {0}, path = {0};
+    struct server *s = in->group->servers[i];
+    make_form(&form, in, s);
+    make_path(&path, in);
+    in->responses[i] = (struct label_list){.arena = a, .group = in->group, .notes = in->batch->q->notes,
+                                           .server = s, .probe = in->own};
+    struct reply_slot *slot = ARENA_NEW(a, struct reply_slot);
+    *slot = (struct reply_slot){in, i};
+    fetch_send(in->batch, &(struct fetch_plan){
+        .server = s, .path = arena_z(a, buf_str(&path)), .form = buf_str(&form),
+        .decoder = decoder_for(in->what->kind, &in->responses[i]),
+        .get = in->what->kind == LIST_VALUES || in->what->kind == LIST_METADATA,
+        .done = label_query_response_done, .arg = slot, .slot = &in->fetches[i]});
+    buf_free(&form);
+    buf_free(&path);
+}
+
+/* --- which groups ------------------------------------------------------------------------------------------------- */
+
+static bool route(struct label_query *in)
+{
+    struct arena *a = in->batch->q->arena;
+    const struct series_query *sq = in->what->sq;
+    if (sq == NULL)
+        return true;
+    const struct matcher **sets = ARENA_ARRAY(a, const struct matcher *, sq->n_sets);
+    size_t *sizes = ARENA_ARRAY(a, size_t, sq->n_sets), n = 0;
+    for (size_t i = 0; i < sq->n_sets; i++)
+        n += group_route(in->group, a, sq->sets[i], sq->set_sizes[i], &sets[n], &sizes[n]);
+    in->routed = *sq;
+    in->routed.sets = sets;
+    in->routed.set_sizes = sizes;
+    in->routed.n_sets = n;
+    return n > 0 || sq->n_sets == 0;
+}
+
+static bool label_query_start(struct label_query *in)
+{
+    struct arena *a = in->batch->q->arena;
+    size_t n = in->group->n_servers, sent = 0;
+    if (!route(in))
+        return false;
+    in->own = in->what->kind == LIST_VALUES && labels_get(in->group->labels, in->what->name).p;
+    in->responses = ARENA_ARRAY(a, struct label_list, n);
+    in->errs = ARENA_ARRAY(a, struct err, n);
+    in->fetches = ARENA_ARRAY(a, struct fetch *, n);
+    in->answered = ARENA_ARRAY(a, bool, n);
+    bool *ready = ARENA_ARRAY(a, bool, n);
+    for (size_t i = 0; i < n; i++)
+        sent += ready[i] = server_ready(in->group->servers[i]);
+    for (size_t i = 0; i < n; i++)
+        if (ready[i] || sent == 0)
+            send(in, i);
+    return true;
+}
+
+/* --- collecting --------------------------------------------------------------------------------------------------- */
+
+static void label_list_add(struct label_list *out, struct str s)
+{
+    arena_grow(out->arena, &out->strings, &out->cap_strings, out->n_strings + 1, sizeof *out->strings);
+    out->strings[out->n_strings++] = s;
+}
+
+static void add_strings(const struct label_query *in, const struct str *items, size_t n, struct label_list *out)
+{
+    struct labels_iter it = labels_iter(in->group->labels);
+    struct label l;
+    if (in->own) {
+        if (n > 0)
+            label_list_add(out, labels_get(in->group->labels, in->what->name));
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        label_list_add(out, items[i]);
+    while (in->what->kind == LIST_NAMES && n > 0 && labels_next(&it, &l))
+        label_list_add(out, l.name);
+}
+
+static void add_label_set(struct label_list *out, struct labels l)
+{
+    arena_grow(out->arena, &out->labels, &out->cap_labels, out->n_labels + 1, sizeof *out->labels);
+    out->labels[out->n_labels++] = l;
+}
+
+static void add_metadata(struct label_list *out, const struct metadata *m)
+{
+    arena_grow(out->arena, &out->metadata, &out->cap_metadata, out->n_metadata + 1, sizeof *out->metadata);
+    out->metadata[out->n_metadata++] = *m;
+}
+
+static void add_exemplars(struct label_list *out, const struct exemplar_series *s)
+{
+    arena_grow(out->arena, &out->exemplars, &out->cap_exemplars, out->n_exemplars + 1, sizeof *out->exemplars);
+    out->exemplars[out->n_exemplars++] = *s;
+}
+
+static void label_query_add_server(const struct label_query *in, const struct label_list *a, struct label_list *out)
+{
+    add_strings(in, a->strings, a->n_strings, out);
+    for (size_t i = 0; i < a->n_labels; i++)
+        add_label_set(out, a->labels[i]);
+    for (size_t i = 0; i < a->n_metadata; i++)
+        add_metadata(out, &a->metadata[i]);
+    for (size_t i = 0; i < a->n_exemplars; i++)
+        add_exemplars(out, &a->exemplars[i]);
+}
+
+static bool add_recent(struct label_query *in, struct label_list *out, struct err *err)
+{
+    struct source *s = in->scope->recent.source;
+    struct query_ctx *q = in->batch->q;
+    struct str_set strings = {0};
+    struct labels_set labels = {0};
+    struct metadata_set metadata = {0};
+    struct exemplar_set exemplars = {0};
+    bool ok = true;
+    switch (in->what->kind) {
+    case LIST_NAMES: ok = s->ops->label_names(s, q, &in->routed, &strings, err); break;
+    case LIST_VALUES: ok = s->ops->label_values(s, q, requested_name(in), &in->routed, &strings, err); break;
+    case LIST_SERIES: ok = s->ops->series(s, q, &in->routed, &labels, err); break;
+    case LIST_METADATA: ok = s->ops->metadata(s, q, in->what->name, in->what->limit, &metadata, err); break;
+    case LIST_EXEMPLARS: ok = s->ops->exemplars(s, q, &in->routed, &exemplars, err); break;
+    }
+    add_strings(in, strings.items, strings.n, out);
+    for (size_t i = 0; i < labels.n; i++)
+        add_label_set(out, group_labels(in->group, q->arena, labels.items[i]));
+    for (size_t i = 0; i < metadata.n; i++)
+        add_metadata(out, &metadata.items[i]);
+    for (size_t i = 0; i < exemplars.n; i++) {
+        exemplars.items[i].labels = group_labels(in->group, q->arena, exemplars.items[i].labels);
+        add_exemplars(out, &exemplars.items[i]);
+    }
+    return ok;
+}
+
+/* The recent store knows of nothing that its group does not have, so that it always takes part. */
+static bool label_query_collect(struct label_query *in, struct label_list *out, struct err *err)
+{
+    const struct group *g = in->group;
+    bool any = false, recent = g->recent && in->scope->recent.source;
+    for (size_t i = 0; i < g->n_servers; i++)
+        if (in->answered[i]) {
+            label_query_add_server(in, &in->responses[i], out);
+            any = true;
+        }
+    for (size_t i = 0; any && i < g->n_servers; i++)
+        if (in->errs[i].kind)
+            notes_info(in->batch->q->notes, "another replica answered for %s", in->errs[i].text);
+    if (!any && recent)
+        notes_warn(in->batch->q->notes, "server group \"%.*s\" did not answer; from it there is only what the recent "
+                   "store has", STR_ARG(g->name));
+    if (!any && !recent)
+        return group_error(g, in->errs, g->n_servers, err);
+    return !recent || add_recent(in, out, err);
+}
+
+bool label_query_run(const struct list_scope *scope, struct query_ctx *q, const struct list_question *what,
+                     struct label_list *out, struct err *err)
+{
+    struct request_batch r;
+    struct err why = {0};
+    size_t n = 0;
+    *out = (struct label_list){.arena = q->arena, .notes = q->notes};
+    batch_begin(&r, q, scope->max_answer);
+    struct label_query *asked = ARENA_ARRAY(q->arena, struct label_query, scope->groups->n);
+    for (size_t i = 0; i < scope->groups->n; i++) {
+        asked[n] = (struct label_query){.batch = &r, .scope = scope, .what = what, .group = &scope->groups->items[i]};
+        n += label_query_start(&asked[n]);
+    }
+    bool ok = batch_wait(&r, err);
+    for (size_t i = 0; ok && i < n; i++)
+        if (!label_query_collect(&asked[i], out, &why) && !group_may_fail(asked[i].group, q->notes, &why)) {
+            *err = why;
+            ok = false;
+        }
+    batch_end(&r);
+    return ok;
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/upstream/response.h"
+
+#include "base/map.h"
+#include "gateway/upstream/server.h"
+
+static struct str note_without_secrets(const struct server *from, struct str text, struct buf *out)
+{
+    if (from)
+        server_hide_secrets(from, text, out);
+    return from ? buf_str(out) : text;
+}
+
+void answer_warn(struct notes *n, const struct server *from, struct str text)
+{
+    struct buf shown = {0};
+    text = note_without_secrets(from, text, &shown);
+    notes_warn(n, "%.*s", STR_ARG(text));
+    buf_free(&shown);
+}
+
+void answer_info(struct notes *n, const struct server *from, struct str text)
+{
+    struct buf shown = {0};
+    text = note_without_secrets(from, text, &shown);
+    notes_info(n, "%.*s", STR_ARG(text));
+    buf_free(&shown);
+}
+
+bool response_check_budget(const struct response *a, size_t n, struct err *err)
+{
+    if (a->budget == 0 || n <= a->budget / sizeof(struct sample))
+        return true;
+    return err_set(err, ERR_LIMIT, "a series alone needs more than %zu MiB of memory", a->budget >> 20);
+}
+
+static bool in_window(const struct response *a, int64_t t) { return t >= a->t_min && t <= a->t_max; }
+
+static bool out_of_order(struct labels labels, struct err *err)
+{
+    struct buf name = {0};
+    labels_print(&name, labels);
+    err_set(err, ERR_BAD_GATEWAY, "the samples of %s are not in order of time", buf_z(&name));
+    buf_free(&name);
+    return false;
+}
+
+/* Those in the window, which are side by side: *first and how many. */
+static bool cut_samples(const struct response *a, const struct sample *s, size_t n, size_t *first, size_t *count)
+{
+    *first = *count = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && s[i].t <= s[i - 1].t)
+            return false;
+        if (in_window(a, s[i].t) && (*count)++ == 0)
+            *first = i;
+    }
+    return true;
+}
+
+static bool cut_hists(const struct response *a, const struct hist_sample *s, size_t n, size_t *first, size_t *count)
+{
+    *first = *count = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && s[i].t <= s[i - 1].t)
+            return false;
+        if (in_window(a, s[i].t) && (*count)++ == 0)
+            *first = i;
+    }
+    return true;
+}
+
+static void *response_copy_items(struct arena *a, const void *items, size_t n, size_t size)
+{
+    void *to = n ? arena_alloc(a, n * size) : NULL;
+    return to ? memcpy(to, items, n * size) : NULL;
+}
+
+static struct labels own_labels(const struct response *a, struct labels from)
+{
+    struct labels_builder b = {0};
+    struct labels_iter it = labels_iter(a->external);
+    struct label l;
+    if (a->external.count == 0)
+        return group_labels(a->group, a->arena, from);
+    builder_start(&b, from);
+    for (unsigned i = 0; labels_next(&it, &l); i++)
+        if ((i >= 32 || !(a->own >> i & 1)) && str_eq(builder_get(&b, l.name), l.value))
+            builder_del(&b, l.name);
+    struct labels own = group_labels(a->group, a->arena, builder_labels(&b, a->arena));
+    builder_free(&b);
+    return own;
+}
+
+bool response_add(struct response *a, struct labels labels, const struct sample *samples, size_t n,
+                  const struct hist_sample *hists, size_t n_hists,
+                  struct err *err)
+{
+    size_t first, first_hist;
+    if (n > UINT32_MAX || n_hists > UINT32_MAX)
+        return err_set(err, ERR_LIMIT, "a series has more than %u samples", UINT32_MAX);
+    if (!cut_samples(a, samples, n, &first, &n) || !cut_hists(a, hists, n_hists, &first_hist, &n_hists))
+        return out_of_order(labels, err);
+    if (n + n_hists == 0)
+        return true;
+    arena_grow(a->arena, &a->series, &a->cap, a->n + 1, sizeof *a->series);
+    a->series[a->n++] = (struct series){
+        .labels = own_labels(a, labels), .samples = response_copy_items(a->arena, samples + first, n, sizeof *samples),
+        .n_samples = (uint32_t)n, .n_hists = (uint32_t)n_hists,
+        .hists = response_copy_items(a->arena, n_hists ? hists + first_hist : NULL, n_hists, sizeof *hists)};
+    a->n_samples += n + n_hists;
+    return true;
+}
+
+static void bounds(const struct series *s, int64_t *first, int64_t *last)
+{
+    *first = INT64_MAX;
+    *last = INT64_MIN;
+    if (s->n_samples > 0) {
+        *first = s->samples[0].t;
+        *last = s->samples[s->n_samples - 1].t;
+    }
+    if (s->n_hists > 0) {
+        *first = s->hists[0].t < *first ? s->hists[0].t : *first;
+        *last = s->hists[s->n_hists - 1].t > *last ? s->hists[s->n_hists - 1].t : *last;
+    }
+}
+
+static bool apart(const struct series *x, const struct series *y)
+{
+    int64_t first[2], last[2];
+    bounds(x, &first[0], &last[0]);
+    bounds(y, &first[1], &last[1]);
+    return last[0] < first[1] || last[1] < first[0];
+}
+
+static bool clash(struct labels labels, struct err *err)
+{
+    struct buf name = {0};
+    labels_print(&name, labels);
+    err_set(err, ERR_EXEC, "the answer has series %s twice: does a label of the group replace one that tells series "
+            "apart?", buf_z(&name));
+    buf_free(&name);
+    return false;
+}
+
+bool response_unite(struct response *a, struct err *err)
+{
+    struct map seen = {0};
+    size_t kept = 0;
+    bool ok = true;
+    for (size_t i = 0; ok && i < a->n; i++) {
+        struct series *s = &a->series[i];
+        bool added;
+        struct map_entry *e = map_add(&seen, str_n(s->labels.p, s->labels.n), &added);
+        if (added) {
+            e->value.u = kept;
+            a->series[kept++] = *s;
+        } else if (apart(&a->series[e->value.u], s)) {
+            merge_pieces(a->arena, &a->series[e->value.u], s);
+        } else {
+            ok = clash(s->labels, err);
+        }
+    }
+    a->n = kept;
+    map_free(&seen);
+    return ok;
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Lists: short answers, kept until they are whole and then read as a tree. */
+#include "gateway/upstream/response.h"
+
+#include "base/json/json_tree.h"
+#include "base/text/num.h"
+#include "base/conf/yaml.h"
+#include "gateway/upstream/json_labels.h"
+
+#include <math.h>
+
+struct list_response {
+    struct decoder decoder;
+    struct label_list *list;
+    enum server_kind *kind;
+    struct arena *arena; struct labels *external;
+    bool (*take)(struct list_response *t, const struct json_tree *data, struct err *err);
+    size_t max;                  /* bytes of the body */
+    struct buf body;
+};
+
+/* What servers tell of themselves is short. */
+enum { KIND_MAX = 64 << 10, EXTERNAL_MAX = 8 << 20 };
+
+static bool odd(struct err *err) { return err_set(err, ERR_BAD_GATEWAY, "the answer has an unexpected form"); }
+
+static bool take_strings(struct list_response *t, const struct json_tree *data, struct err *err)
+{
+    struct label_list *l = t->list;
+    size_t n = json_tree_count(data);
+    if (json_tree_kind(data) != JSON_TREE_ARRAY && json_tree_kind(data) != JSON_TREE_NULL)
+        return odd(err);
+    arena_grow(l->arena, &l->strings, &l->cap_strings, l->n_strings + n, sizeof *l->strings);
+    for (size_t i = 0; i < n; i++) {
+        struct str s = json_tree_str(json_tree_at(data, i));
+        if (s.p == NULL)
+            return odd(err);
+        l->strings[l->n_strings++] = arena_str(l->arena, s);
+    }
+    return true;
+}
+
+static bool take_label_set(struct label_list *l, struct json_labels *names, const struct json_tree *object,
+                           struct err *err)
+{
+    struct json_tree_member m = {0};
+    struct labels labels;
+    json_labels_start(names);
+    if (json_tree_kind(object) != JSON_TREE_OBJECT)
+        return odd(err);
+    while (json_tree_next(object, &m)) {
+        struct str value = json_tree_str(m.value);
+        if (value.p == NULL)
+            return odd(err);
+        json_labels_name(names, m.key);
+        json_labels_value(names, value);
+    }
+    if (!json_labels_end(names, &labels, err))
+        return false;
+    l->labels[l->n_labels++] = group_labels(l->group, l->arena, labels);
+    return true;
+}
+
+static bool list_response_series(struct list_response *t, const struct json_tree *data, struct err *err)
+{
+    struct label_list *l = t->list;
+    struct json_labels names = {0};
+    size_t n = json_tree_count(data);
+    bool ok = json_tree_kind(data) == JSON_TREE_ARRAY || json_tree_kind(data) == JSON_TREE_NULL || odd(err);
+    if (ok)
+        arena_grow(l->arena, &l->labels, &l->cap_labels, l->n_labels + n, sizeof *l->labels);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = take_label_set(l, &names, json_tree_at(data, i), err);
+    json_labels_free(&names);
+    return ok;
+}
+
+static void take_family(struct label_list *l, struct str family, const struct json_tree *entry)
+{
+    arena_grow(l->arena, &l->metadata, &l->cap_metadata, l->n_metadata + 1, sizeof *l->metadata);
+    l->metadata[l->n_metadata++] = (struct metadata){
+        .family = arena_str(l->arena, family), .help = arena_str(l->arena, json_tree_str(json_tree_get(entry, "help"))),
+        .unit = arena_str(l->arena, json_tree_str(json_tree_get(entry, "unit"))),
+        .type = metric_type_parse(json_tree_str(json_tree_get(entry, "type")))};
+}
+
+static bool list_response_metadata(struct list_response *t, const struct json_tree *data, struct err *err)
+{
+    struct json_tree_member m = {0};
+    if (json_tree_kind(data) != JSON_TREE_OBJECT && json_tree_kind(data) != JSON_TREE_NULL)
+        return odd(err);
+    while (json_tree_next(data, &m))
+        for (size_t i = 0; i < json_tree_count(m.value); i++)
+            take_family(t->list, m.key, json_tree_at(m.value, i));
+    return true;
+}
+
+/* {"labels":{..},"value":"0.5","timestamp":1.5} as a prometheus.Exemplar message. */
+static bool take_exemplar(struct label_list *l, const struct json_tree *entry, struct str *out, struct err *err)
+{
+    struct json_tree_member m = {0};
+    struct buf message = {0}, pair = {0};
+    double value, t;
+    bool ok = num_parse(json_tree_str(json_tree_get(entry, "value")), &value) &&
+              json_tree_number(json_tree_get(entry, "timestamp"), &t) && fabs(t) < 9e12;
+    while (ok && json_tree_next(json_tree_get(entry, "labels"), &m)) {
+        buf_clear(&pair);
+        pb_add_bytes(&pair, 1, m.key);
+        pb_add_bytes(&pair, 2, json_tree_str(m.value));
+        pb_add_bytes(&message, 1, buf_str(&pair));
+    }
+    if (ok) {
+        pb_add_double(&message, 2, value);
+        pb_add_int(&message, 3, (int64_t)round(t * 1000));
+        *out = arena_str(l->arena, buf_str(&message));
+    }
+    buf_free(&message);
+    buf_free(&pair);
+    return ok || odd(err);
+}
+
+static bool take_exemplar_series(struct label_list *l, struct json_labels *names, const struct json_tree *entry,
+                                 struct err *err)
+{
+    const struct json_tree *list = json_tree_get(entry, "exemplars");
+    struct exemplar_series s = {.n = json_tree_count(list)};
+    arena_grow(l->arena, &l->labels, &l->cap_labels, l->n_labels + 1, sizeof *l->labels);
+    if (!take_label_set(l, names, json_tree_get(entry, "seriesLabels"), err))
+        return false;
+    s.labels = l->labels[--l->n_labels];
+    s.exemplars = ARENA_ARRAY(l->arena, struct str, s.n);
+    for (size_t i = 0; i < s.n; i++)
+        if (!take_exemplar(l, json_tree_at(list, i), &s.exemplars[i], err))
+            return false;
+    arena_grow(l->arena, &l->exemplars, &l->cap_exemplars, l->n_exemplars + 1, sizeof *l->exemplars);
+    l->exemplars[l->n_exemplars++] = s;
+    return true;
+}
+
+static bool take_exemplars(struct list_response *t, const struct json_tree *data, struct err *err)
+{
+    struct json_labels names = {0};
+    bool ok = json_tree_kind(data) == JSON_TREE_ARRAY || json_tree_kind(data) == JSON_TREE_NULL || odd(err);
+    for (size_t i = 0; ok && i < json_tree_count(data); i++)
+        ok = take_exemplar_series(t->list, &names, json_tree_at(data, i), err);
+    json_labels_free(&names);
+    return ok;
+}
+
+/* Every Prometheus says which revision it was built from; VictoriaMetrics says at most the version of the Prometheus
+ * that it resembles. */
+static bool take_kind(struct list_response *t, const struct json_tree *data, struct err *err UNUSED)
+{
+    bool bare = json_tree_get(data, "revision") == NULL && json_tree_get(data, "goVersion") == NULL;
+    *t->kind = bare ? SERVER_VICTORIAMETRICS : SERVER_PROMETHEUS;
+    return true;
+}
+
+static bool take_external(struct list_response *t, const struct json_tree *data, struct err *err)
+{
+    const struct yaml *root = yaml_parse(t->arena, json_tree_str(json_tree_get(data, "yaml")), "status/config", err);
+    const struct yaml *map = root ? yaml_get(root, "global") : NULL;
+    map = map ? yaml_get(map, "external_labels") : NULL;
+    struct labels_builder b = {0};
+    builder_start(&b, (struct labels){0});
+    for (size_t i = 0; map && map->kind == YAML_MAP && i < map->n; i++)
+        builder_set(&b, map->keys[i].text, map->items[i].text);
+    *t->external = builder_labels(&b, t->arena);
+    builder_free(&b);
+    return root != NULL;
+}
+
+/* The limit of a probe is ours, so that a response cut by it is nothing to warn of. */
+static bool note_counts(const struct label_list *l, struct str text)
+{
+    return !l->probe || str_find_str(text, STR("truncated due to limit")) == text.n;
+}
+
+static void take_notes(const struct label_list *l, const struct json_tree *root)
+{
+    const struct json_tree *warnings = json_tree_get(root, "warnings"), *infos = json_tree_get(root, "infos");
+    for (size_t i = 0; i < json_tree_count(warnings); i++) {
+        struct str text = json_tree_str(json_tree_at(warnings, i));
+        if (note_counts(l, text))
+            answer_warn(l->notes, l->server, text);
+    }
+    for (size_t i = 0; i < json_tree_count(infos); i++)
+        answer_info(l->notes, l->server, json_tree_str(json_tree_at(infos, i)));
+}
+
+static bool list_response_feed(struct decoder *d, struct str piece, struct err *err)
+{
+    struct list_response *t = CONTAINER(d, struct list_response, decoder);
+    t->body.max = t->max;
+    if (!buf_try_reserve(&t->body, piece.n))
+        return err_set(err, ERR_TOO_LARGE, "the response is larger than %zu bytes", t->max);
+    buf_add_str(&t->body, piece);
+    return true;
+}
+
+static bool list_response_finish(struct decoder *d, struct err *err)
+{
+    struct list_response *t = CONTAINER(d, struct list_response, decoder);
+    struct json_tree *root = json_tree_parse(buf_str(&t->body), err);
+    if (root == NULL) {
+        err->kind = ERR_BAD_GATEWAY;
+        return err_wrap(err, "the answer is not JSON");
+    }
+    struct str error = json_tree_str(json_tree_get(root, "error"));
+    bool ok = str_is(json_tree_str(json_tree_get(root, "status")), "success");
+    if (!ok)
+        err_set(err, ERR_BAD_GATEWAY, "it answered with an error: %.*s", STR_ARG(error));
+    ok = ok && t->take(t, json_tree_get(root, "data"), err);
+    if (ok && t->list)
+        take_notes(t->list, root);
+    json_tree_free(root);
+    return ok;
+}
+
+static void list_response_free(struct decoder *d)
+{
+    struct list_response *t = CONTAINER(d, struct list_response, decoder);
+    buf_free(&t->body);
+    mem_free(t);
+}
+
+typedef bool take_tree(struct list_response *t, const struct json_tree *data, struct err *err);
+
+static struct list_response *tree_answer(take_tree *take)
+{
+    struct list_response *t = mem_zalloc(sizeof *t);
+    t->decoder = (struct decoder){list_response_feed, list_response_finish, list_response_free};
+    t->take = take;
+    t->max = JSON_TREE_MAX;
+    return t;
+}
+
+static struct decoder *list_decoder(struct label_list *a,
+                                    bool (*take)(struct list_response *t, const struct json_tree *data,
+                                                 struct err *err))
+{
+    struct list_response *t = tree_answer(take);
+    t->list = a;
+    return &t->decoder;
+}
+
+struct decoder *strings_decoder_new(struct label_list *a) { return list_decoder(a, take_strings); }
+struct decoder *series_decoder_new(struct label_list *a) { return list_decoder(a, list_response_series); }
+struct decoder *metadata_decoder_new(struct label_list *a) { return list_decoder(a, list_response_metadata); }
+struct decoder *exemplars_decoder_new(struct label_list *a) { return list_decoder(a, take_exemplars); }
+
+struct decoder *buildinfo_decoder_new(enum server_kind *out)
+{
+    struct list_response *t = tree_answer(take_kind);
+    t->kind = out;
+    t->max = KIND_MAX;
+    return &t->decoder;
+}
+
+struct decoder *external_labels_decoder_new(struct arena *a, struct labels *out)
+{
+    struct list_response *t = tree_answer(take_external);
+    t->arena = a;
+    t->external = out;
+    t->max = EXTERNAL_MAX;
+    return &t->decoder;
+}

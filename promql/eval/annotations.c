@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Annotations as Prometheus words them: `PromQL warning: what (line:column)`. */
+#include "promql/eval/eval_internal.h"
+
+#include <stdio.h>
+
+enum { NOTE_MAX = 4096 - 64 }; /* bytes; a longer one (a huge label value in it) is cut */
+
+struct source_position { unsigned line, column; };
+
+static struct source_position annotation_position(const struct eval *ev, const struct expr *at)
+{
+    size_t start = 0, pos = at->pos < ev->text.n ? at->pos : ev->text.n;
+    unsigned line = 1;
+    for (size_t i = 0; i < pos; i++) {
+        if (ev->text.p[i] != '\n')
+            continue;
+        start = i + 1;
+        line++;
+    }
+    return (struct source_position){line, (unsigned)(pos - start) + 1};
+}
+
+static struct str word(char text[NOTE_MAX], const char *kind, const char *format, va_list args)
+{
+    size_t head = (size_t)snprintf(text, NOTE_MAX, "PromQL %s: ", kind);
+    int n = vsnprintf(text + head, NOTE_MAX - head, format, args);
+    size_t whole = head + (n < 0 ? 0 : (size_t)n);
+    return str_n(text, whole < NOTE_MAX ? whole : NOTE_MAX - 1);
+}
+
+/* Of notes that differ in nothing but their place Prometheus keeps one, with the place where it was said last. */
+static void annotation_add(struct eval *ev, struct note_list *list, const struct expr *at, struct str words,
+                           size_t same)
+{
+    char said[NOTE_MAX + 32];
+    struct source_position p = annotation_position(ev, at);
+    int n = snprintf(said, sizeof said, "%.*s (%u:%u)", STR_ARG(words), p.line, p.column);
+    notes_replace(ev->q->notes, list, str_n(said, (size_t)n), same < words.n ? same : words.n + 2);
+}
+
+void eval_warn(struct eval *ev, const struct expr *at, const char *format, ...)
+{
+    char text[NOTE_MAX];
+    va_list args;
+    va_start(args, format);
+    struct str words = word(text, "warning", format, args);
+    va_end(args);
+    annotation_add(ev, &ev->q->notes->warnings, at, words, words.n);
+}
+
+void eval_info(struct eval *ev, const struct expr *at, const char *format, ...)
+{
+    char text[NOTE_MAX];
+    va_list args;
+    va_start(args, format);
+    struct str words = word(text, "info", format, args);
+    va_end(args);
+    annotation_add(ev, &ev->q->notes->infos, at, words, words.n);
+}
+
+void eval_info_replace(struct eval *ev, const struct expr *at, const char *until, const char *format, ...)
+{
+    char text[NOTE_MAX];
+    va_list args;
+    va_start(args, format);
+    struct str words = word(text, "info", format, args);
+    va_end(args);
+    annotation_add(ev, &ev->q->notes->infos, at, words, str_find_str(words, str_n(until, strlen(until))));
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a prepared tree will read: one struct select for each of its selectors, on the grid on which it will be
+ * looked at, so that everything can be fetched in one call before the evaluation begins. */
+#include "promql/eval/eval_internal.h"
+
+/* Where in the tree a leaf is. counted: some node above looks at the counts of histograms only; whole: some node
+ * needs their buckets. */
+struct select_path { const char *func; bool counted, whole; };
+struct select_collector { struct eval *ev; struct select *items; size_t n, cap; };
+
+struct eval_times eval_times_shifted(const struct grid *g, const struct time_shift *shift)
+{
+    if (shift->at != AT_NONE)
+        return (struct eval_times){shift->at_time - shift->offset, 0};
+    return (struct eval_times){g->start - shift->offset, g->step};
+}
+
+/* Inner steps are multiples of the inner step counted from the epoch, whatever the outer grid, so that equal
+ * subqueries of different queries look at the same points. The first is the first one after the (left-open)
+ * window's beginning. */
+struct grid subquery_grid(struct eval *ev, const struct grid *g, const struct expr *e)
+{
+    struct eval_times times = eval_times_shifted(g, &e->u.subquery.shift);
+    int64_t step = e->u.subquery.step ? e->u.subquery.step : ev->params->subquery_step;
+    if (step <= 0)
+        step = 60000;
+    int64_t before = times.first - e->u.subquery.range, last = times.first + (int64_t)(g->n ? g->n - 1
+        : 0) * times.stride;
+    int64_t start = before / step * step;
+    if (start <= before)
+        start += step;
+    int64_t steps = g->n == 0 || last < start ? 0 : (last - start) / step + 1;
+    if (steps > INT32_MAX)
+        eval_fail(ev, ERR_LIMIT, "a subquery has %lld steps, too many", (long long)steps);
+    return (struct grid){start, step, (uint32_t)steps};
+}
+
+static void collect_select(struct select_collector *l, struct expr *e, const struct grid *g, int64_t range,
+                           struct select_path path)
+{
+    struct eval *ev = l->ev;
+    bool smoothed = e->u.selector.smoothed, anchored = e->u.selector.anchored;
+    struct eval_times times = eval_times_shifted(g, &e->u.selector.shift);
+    int64_t end = times.first + (int64_t)(g->n ? g->n - 1 : 0) * times.stride;
+    int64_t back = range ? range + (smoothed || anchored ? ev->lookback : 0) : ev->lookback;
+    int64_t ahead = smoothed ? ev->lookback : 0;
+    arena_grow(ev->arena, &l->items, &l->cap, l->n + 1, sizeof *l->items);
+    e->u.selector.leaf = (int)l->n;
+    e->u.selector.drop_buckets = path.counted && !path.whole;
+    l->items[l->n++] = (struct select){
+        .kind = range || smoothed ? SELECT_RANGE : SELECT_INSTANT,
+        .matchers = e->u.selector.matchers, .n_matchers = e->u.selector.n_matchers,
+        .t_min = times.first - back + 1, .t_max = end + ahead,
+        .start = times.first + ahead, .end = end + ahead, .step = times.stride ? times.stride : g->step,
+        .window = back + ahead, .wants_origin = !range && str_is(str_of(path.func), "timestamp"), .func = path.func,
+    };
+}
+
+static void collect_selects(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path);
+
+static void collect_call(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path)
+{
+    path.func = e->u.call.fn->name;
+    path.counted |= function_ignores_buckets(e->u.call.fn->id);
+    /* The second argument of info() is a selector that is never evaluated: info() makes its own select of it. */
+    size_t n = e->u.call.fn->id == FN_INFO && e->u.call.n_args > 1 ? 1 : e->u.call.n_args;
+    for (size_t i = 0; i < n; i++)
+        collect_selects(l, e->u.call.args[i], g, path);
+}
+
+/* What an operation needs whole is its operands, so in a chain all up to the last such operation. */
+static void collect_chain(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path)
+{
+    bool outer_whole = path.whole;
+    const struct expr *last_whole = e;
+    while (last_whole->kind == EXPR_BINARY && !expr_needs_buckets(last_whole))
+        last_whole = last_whole->u.binary.left;
+    path.func = "";
+    path.whole |= last_whole->kind == EXPR_BINARY;
+    struct expr *b = binary_chain_start(e);
+    collect_selects(l, b->u.binary.left, g, path);
+    for (;; b = b->u.binary.next) {
+        collect_selects(l, b->u.binary.right, g, path);
+        if (b == last_whole)
+            path.whole = outer_whole;
+        if (b == e)
+            break;
+    }
+}
+
+static void collect_aggregate(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path)
+{
+    path.func = "";
+    if (e->u.aggregate.param)
+        collect_selects(l, e->u.aggregate.param, g, path);
+    path.func = aggregate_op_text(e->u.aggregate.op);
+    collect_selects(l, e->u.aggregate.inner, g, path);
+}
+
+static void collect_subquery(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path)
+{
+    struct grid inner = subquery_grid(l->ev, g, e);
+    path.func = "";
+    collect_selects(l, e->u.subquery.inner, &inner, path);
+}
+
+static void collect_invariant(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path)
+{
+    struct grid first = *g;
+    first.n = g->n ? 1 : 0;
+    collect_selects(l, e->u.invariant.inner, &first, path);
+}
+
+static void collect_selects(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path)
+{
+    path.whole |= e->kind != EXPR_BINARY && expr_needs_buckets(e);
+    switch (e->kind) {
+    case EXPR_PAREN:
+        collect_selects(l, e->u.paren.inner, g, path);
+        break;
+    case EXPR_UNARY:
+        collect_selects(l, e->u.unary.inner, g, path);
+        break;
+    case EXPR_BINARY:
+        collect_chain(l, e, g, path);
+        break;
+    case EXPR_AGGREGATE:
+        collect_aggregate(l, e, g, path);
+        break;
+    case EXPR_CALL:
+        collect_call(l, e, g, path);
+        break;
+    case EXPR_SELECTOR:
+        collect_select(l, e, g, 0, path);
+        break;
+    case EXPR_MATRIX:
+        collect_select(l, e->u.matrix.selector, g, e->u.matrix.range, path);
+        break;
+    case EXPR_SUBQUERY:
+        collect_subquery(l, e, g, path);
+        break;
+    case EXPR_STEP_INVARIANT:
+        collect_invariant(l, e, g, path);
+        break;
+    case EXPR_NUMBER:
+    case EXPR_STRING:
+    case EXPR_FETCHED:
+        break;
+    }
+}
+
+struct select *prepare_selects(struct eval *ev, struct expr *e, size_t *n)
+{
+    struct select_collector l = {.ev = ev};
+    collect_selects(&l, e, &ev->grid, (struct select_path){.func = ""});
+    *n = l.n;
+    return l.items;
+}

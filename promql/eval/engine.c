@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+/* promql_eval: prepare, select all leaves at once, evaluate, make the result. Whatever fails in between jumps back
+ * to here. */
+#include "promql/eval/eval_internal.h"
+
+#include "base/text/duration.h"
+
+enum { LOOKBACK_MS = 5 * 60 * 1000, MAX_SAMPLES = 50 * 1000 * 1000 };
+
+struct run { struct eval ev; const struct expr *expr; struct promql_result *out; size_t n_sets; };
+
+static void release_sets(void *arg)
+{
+    struct run *r = arg;
+    for (size_t i = 0; i < r->n_sets; i++)
+        series_set_release(&r->ev.sets[i]);
+}
+
+static void select_leaves(struct run *r, struct expr *tree)
+{
+    struct eval *ev = &r->ev;
+    const struct select *selects = prepare_selects(ev, tree, &r->n_sets);
+    ev->sets = ARENA_ARRAY(ev->arena, struct series_set, r->n_sets);
+    eval_on_end(ev, release_sets, r);
+    if (r->n_sets > 0 && !ev->source->ops->select(ev->source, ev->q, selects, r->n_sets, ev->sets, ev->err))
+        eval_stop(ev);
+    eval_check(ev);
+}
+
+static void engine_check_type(struct eval *ev, const struct expr *e)
+{
+    if (ev->params->range && e->type != VALUE_SCALAR && e->type != VALUE_VECTOR)
+        eval_fail(ev, ERR_BAD_DATA, "invalid expression type \"%s\" for range query, must be Scalar or instant Vector",
+                  value_type_name(e->type));
+}
+
+static bool engine_run(struct run *r)
+{
+    struct eval *ev = &r->ev;
+    struct promql_stats *stats = &ev->stats;
+    if (setjmp(ev->stop))
+        return false;
+    engine_check_type(ev, r->expr);
+    if (ev->params->per_step_stats)
+        ev->per_step = ARENA_ARRAY(ev->arena, uint64_t, ev->outer.n);
+    int64_t start = clock_mono_ns();
+    struct expr *tree = prepare_tree(ev, r->expr);
+    int64_t prepared = clock_mono_ns();
+    select_leaves(r, tree);
+    int64_t selected = clock_mono_ns();
+    make_result(ev, tree, r->out);
+    stats->prepare_ns = prepared - start;
+    stats->select_ns = selected - prepared;
+    stats->eval_ns = clock_mono_ns() - selected - stats->sort_ns;
+    stats->per_step = ev->per_step;
+    stats->n_steps = ev->per_step ? ev->outer.n : 0;
+    r->out->stats = *stats;
+    return true;
+}
+
+static void arena_full(struct arena *a, size_t wanted, void *arg)
+{
+    struct err err;
+    (void)wanted;
+    arena_full_error(a, a->max, &err);
+    eval_fail(arg, err.kind, "%s", err.text);
+}
+
+static bool make_grid(const struct promql_params *p, struct grid *g, struct err *err)
+{
+    if (p->start > TIME_MAX || p->start < -TIME_MAX || p->end > TIME_MAX || p->end < -TIME_MAX)
+        return err_set(err, ERR_BAD_DATA, "the time is out of range");
+    if (!p->range) {
+        *g = (struct grid){p->start, 1, 1};
+        return true;
+    }
+    if (p->step <= 0)
+        return err_set(err, ERR_BAD_DATA,
+                       "zero or negative query resolution step widths are not accepted. Try a positive integer");
+    uint64_t steps = p->end < p->start ? 0 : ((uint64_t)p->end - (uint64_t)p->start) / (uint64_t)p->step + 1;
+    if (steps > INT32_MAX)
+        return err_set(err, ERR_BAD_DATA, "the query has %llu steps, too many", (unsigned long long)steps);
+    *g = (struct grid){p->start, p->step, (uint32_t)steps};
+    return true;
+}
+
+bool promql_eval(struct expr *e, struct str text, const struct promql_params *p, struct source *src,
+                 struct query_ctx *q, struct promql_result *out, struct err *err)
+{
+    struct grid grid;
+    struct arena *arena = q->arena, before = *arena;
+    if (!make_grid(p, &grid, err))
+        return false;
+    *out = (struct promql_result){0};
+    struct run r = {.expr = e, .out = out};
+    r.ev = (struct eval){.q = q, .arena = arena, .source = src, .params = p, .text = text, .grid = grid, .outer = grid,
+                         .lookback = p->lookback > 0 ? p->lookback : LOOKBACK_MS,
+                         .max_samples = p->max_samples ? p->max_samples : MAX_SAMPLES,
+                         .delayed_names = p->delayed_name_removal, .err = err};
+    arena->on_full = arena_full;
+    arena->on_full_arg = &r.ev;
+    bool ok = engine_run(&r);
+    for (struct eval_end *end = r.ev.ends; end; end = end->next)
+        end->fn(end->arg);
+    arena->on_full = before.on_full;
+    arena->on_full_arg = before.on_full_arg;
+    return ok;
+}

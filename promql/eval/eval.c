@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The walk over the tree: which node is worked out where, and what all of them share: leaving by an error, counting
+ * samples. */
+#include "promql/eval/eval_internal.h"
+
+#include "model/histogram/histogram_math.h"
+
+#include <stdio.h>
+
+void eval_stop(struct eval *ev) { longjmp(ev->stop, 1); }
+
+void eval_fail(struct eval *ev, enum err_kind kind, const char *format, ...)
+{
+    char text[sizeof ev->err->text];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    err_set(ev->err, kind, "%s", text);
+    eval_stop(ev);
+}
+
+void eval_check(struct eval *ev)
+{
+    enum { WORK_BETWEEN_CHECKS = 1 << 16 };
+    ev->until_check = WORK_BETWEEN_CHECKS;
+    if (query_ended(ev->q, "expression evaluation", ev->err))
+        eval_stop(ev);
+}
+
+void eval_on_end(struct eval *ev, void (*fn)(void *arg), void *arg)
+{
+    struct eval_end *end = ARENA_NEW(ev->arena, struct eval_end);
+    *end = (struct eval_end){fn, arg, ev->ends};
+    ev->ends = end;
+}
+
+static void free_buf(void *buf) { buf_free(buf); }
+
+struct buf *eval_buf(struct eval *ev)
+{
+    struct buf *b = ARENA_NEW(ev->arena, struct buf);
+    eval_on_end(ev, free_buf, b);
+    return b;
+}
+
+void eval_hold(struct eval *ev, uint64_t samples)
+{
+    ev->live += samples;
+    if (ev->live > ev->stats.peak_samples)
+        ev->stats.peak_samples = ev->live;
+    if (ev->live > ev->max_samples)
+        eval_fail(ev, ERR_LIMIT, "query processing would load too many samples into memory in query execution");
+}
+
+void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples)
+{
+    ev->stats.samples += samples;
+    if (ev->per_step == NULL)
+        return;
+    /* Inner grids (subqueries, @) count at the outer step they belong to: the first not before them. */
+    int64_t t = grid_time(&ev->grid, i), past = t - ev->outer.start;
+    int64_t step = past <= 0 ? 0 : (past + ev->outer.step - 1) / ev->outer.step;
+    ev->per_step[step < ev->outer.n ? step : ev->outer.n - 1] += samples;
+}
+
+struct sample_budget sample_budget_pause(struct eval *ev)
+{
+    struct sample_budget t = {ev->stats.samples, ev->per_step};
+    ev->per_step = NULL;
+    return t;
+}
+
+uint64_t sample_budget_resume(struct eval *ev, struct sample_budget t)
+{
+    uint64_t read = ev->stats.samples - t.samples;
+    ev->stats.samples = t.samples;
+    ev->per_step = t.per_step;
+    return read;
+}
+
+static void eval_number(struct eval *ev, const struct expr *e, struct value *out)
+{
+    out->scalar = arena_alloc(ev->arena, ev->grid.n * sizeof *out->scalar);
+    for (uint32_t i = 0; i < ev->grid.n; i++)
+        out->scalar[i] = e->u.number.v;
+}
+
+static void negate_row(struct eval *ev, struct row *r)
+{
+    eval_charge(ev, ev->grid.n);
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        if (row_hist(r, i))
+            r->h[i] = histogram_mul(ev->arena, r->h[i], -1);
+        else if (!is_absent(r->v[i]))
+            r->v[i] = -r->v[i];
+    }
+    row_drop_name(ev, r);
+}
+
+static void eval_unary(struct eval *ev, const struct expr *e, struct value *out)
+{
+    eval_expr(ev, e->u.unary.inner, out);
+    if (!e->u.unary.minus)
+        return;
+    for (uint32_t i = 0; out->scalar && i < ev->grid.n; i++)
+        out->scalar[i] = -out->scalar[i];
+    for (size_t r = 0; r < out->n; r++)
+        negate_row(ev, &out->rows[r]);
+    if (!ev->delayed_names)
+        value_merge(ev, out);
+}
+
+static double *spread_column(struct eval *ev, double v)
+{
+    double *to = arena_alloc(ev->arena, ev->grid.n * sizeof *to);
+    eval_charge(ev, ev->grid.n);
+    for (uint32_t i = 0; i < ev->grid.n; i++)
+        to[i] = v;
+    return to;
+}
+
+static void spread_row(struct eval *ev, struct row *r)
+{
+    const struct histogram *h = row_hist(r, 0);
+    r->v = spread_column(ev, r->v[0]);
+    r->h = NULL;
+    for (uint32_t i = 0; h && i < ev->grid.n; i++)
+        row_set_hist(ev, r, i, h);
+}
+
+/* The same at every step: evaluated at the first alone. */
+static void eval_invariant(struct eval *ev, const struct expr *e, struct value *out)
+{
+    struct grid whole = ev->grid;
+    struct sample_budget budget = sample_budget_pause(ev);
+    ev->grid.n = 1;
+    eval_expr(ev, e->u.invariant.inner, out);
+    value_drop_empty(out, 1);
+    ev->grid = whole;
+    uint64_t samples = sample_budget_resume(ev, budget);
+    for (uint32_t i = 0; i < ev->grid.n; i++)
+        eval_count_read(ev, i, samples);
+    if (out->scalar)
+        out->scalar = spread_column(ev, out->scalar[0]);
+    for (size_t r = 0; r < out->n; r++)
+        spread_row(ev, &out->rows[r]);
+}
+
+static void eval_selector(struct eval *ev, const struct expr *e, struct value *out)
+{
+    struct series_set *set = &ev->sets[e->u.selector.leaf];
+    if (e->u.selector.smoothed)
+        eval_smoothed(ev, e, set, out);
+    else
+        eval_instant(ev, e, set, SAMPLE_VALUE, out);
+}
+
+static void eval_fetched(struct eval *ev, const struct expr *e, struct value *out)
+{
+    const struct expr at_once = {.kind = EXPR_SELECTOR, .pos = e->pos, .end = e->end};
+    eval_instant(ev, &at_once, e->u.fetched, SAMPLE_VALUE, out);
+}
+
+static void eval_node(struct eval *ev, const struct expr *e, struct value *out)
+{
+    switch (e->kind) {
+    case EXPR_NUMBER:
+        eval_number(ev, e, out);
+        break;
+    case EXPR_STRING:
+        out->string = e->u.string;
+        break;
+    case EXPR_PAREN:
+        eval_expr(ev, e->u.paren.inner, out);
+        break;
+    case EXPR_UNARY:
+        eval_unary(ev, e, out);
+        break;
+    case EXPR_BINARY:
+        eval_chain(ev, e, out);
+        break;
+    case EXPR_AGGREGATE:
+        eval_aggregate(ev, e, out);
+        break;
+    case EXPR_CALL:
+        eval_call(ev, e, out);
+        break;
+    case EXPR_SELECTOR:
+        eval_selector(ev, e, out);
+        break;
+    case EXPR_STEP_INVARIANT:
+        eval_invariant(ev, e, out);
+        break;
+    case EXPR_FETCHED:
+        eval_fetched(ev, e, out);
+        break;
+    case EXPR_MATRIX:
+    case EXPR_SUBQUERY: /* only as arguments and at the top, where range.c and result.c look at them */
+        eval_fail(ev, ERR_INTERNAL, "a range vector has no value at a step");
+    }
+}
+
+void eval_expr(struct eval *ev, const struct expr *e, struct value *out)
+{
+    eval_check(ev);
+    *out = (struct value){.type = e->type};
+    if (ev->grid.n == 0) {
+        out->scalar = e->type == VALUE_SCALAR ? eval_column(ev) : NULL;
+        return;
+    }
+    uint64_t before = ev->live;
+    eval_node(ev, e, out);
+    if (e->kind != EXPR_PAREN && e->kind != EXPR_SELECTOR) { /* what the node's inputs held is free again */
+        ev->live = before;
+        eval_hold(ev, value_mem_estimate(out, &ev->grid));
+    }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/* histogram_count(rate(x[5m])) looks at no bucket: below histogram_count, _sum and _avg histograms are read without
+ * them, which spares all arithmetic on buckets. Whether a counter was reset shows in the buckets, too, so it is found
+ * out first, from each sample to the next, and written into the hint.
+ */
+#include "promql/eval/eval_internal.h"
+
+#include "model/histogram/histogram_math.h"
+
+/* A stale marker in between changes nothing: what follows it is compared with what came before. */
+void histograms_drop_buckets(struct eval *ev, struct hist_sample *hists, uint32_t n)
+{
+    const struct histogram *before = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct histogram *h = hists[i].h;
+        eval_charge(ev, CHARGE_HISTOGRAM);
+        struct histogram *drop_buckets = histogram_hinted(ev->arena, h, h->hint);
+        bool stale = histogram_is_stale(h);
+        if (!stale && before && h->hint == RESET_UNKNOWN)
+            drop_buckets->hint = histogram_was_reset(ev->arena, h, before) ? RESET_YES : RESET_NO;
+        drop_buckets->zero_threshold = drop_buckets->zero_count = 0;
+        drop_buckets->positive = drop_buckets->negative = (struct buckets){0};
+        drop_buckets->custom = NULL;
+        drop_buckets->n_custom = 0;
+        before = stale ? before : h;
+        hists[i].h = drop_buckets;
+    }
+}
+
+bool function_ignores_buckets(enum function_id id)
+{
+    return id == FN_HISTOGRAM_COUNT || id == FN_HISTOGRAM_SUM || id == FN_HISTOGRAM_AVG;
+}
+
+bool expr_needs_buckets(const struct expr *e)
+{
+    if (e->kind == EXPR_BINARY)
+        return e->u.binary.op == OP_TRIM_UPPER || e->u.binary.op == OP_TRIM_LOWER;
+    if (e->kind == EXPR_SUBQUERY) /* its steps are not next to each other: only whole histograms show their resets */
+        return true;
+    if (e->kind != EXPR_CALL)
+        return false;
+    enum function_id id = e->u.call.fn->id;
+    return id == FN_HISTOGRAM_QUANTILE || id == FN_HISTOGRAM_QUANTILES || id == FN_HISTOGRAM_FRACTION;
+}

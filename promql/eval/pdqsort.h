@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Sorting as Go's sort.Sort and slices.SortFunc do it: what is equal ends up where Prometheus shows it. Not stable, but
+ * always the same, and safe with orders that are none (to which NaN is less than NaN). Pure; any thread.
+ */
+#ifndef PROMQL_EVAL_PDQSORT_H
+#define PROMQL_EVAL_PDQSORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef bool pdqsort_less_fn(const void *of, uint32_t x, uint32_t y);
+void pdqsort(uint32_t *items, size_t n, pdqsort_less_fn *is_less, const void *of);
+
+#endif

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From a selector's series to an instant vector: at each step the newest sample of the left-open window (t - lookback,
+ * t], unless that sample is a stale marker. Sets that are exact have their values at the steps already.
+ */
+#include "promql/eval/eval_internal.h"
+
+/* Floats and histograms of one series, walked together in order of time. */
+struct selector_cursor {
+    const struct series *s;
+    uint32_t floats, hists; /* how many are not after the time looked at */
+};
+
+static void cursor_move_to(struct selector_cursor *c, int64_t t)
+{
+    while (c->floats < c->s->n_samples && c->s->samples[c->floats].t <= t)
+        c->floats++;
+    while (c->hists < c->s->n_hists && c->s->hists[c->hists].t <= t)
+        c->hists++;
+}
+
+/* The newest sample at or before the time moved to: false when there is none or it is stale. */
+static bool newest(const struct selector_cursor *c, int64_t *t, double *v, const struct histogram **h)
+{
+    const struct sample *f = c->floats ? &c->s->samples[c->floats - 1] : NULL;
+    const struct hist_sample *hs = c->hists ? &c->s->hists[c->hists - 1] : NULL;
+    if (hs && (f == NULL || hs->t > f->t)) {
+        *t = hs->t;
+        *h = hs->h;
+        *v = 0;
+        return !histogram_is_stale(hs->h);
+    }
+    *h = NULL;
+    if (f == NULL)
+        return false;
+    *t = f->t;
+    *v = f->v;
+    return !is_stale(f->v);
+}
+
+static int64_t origin(const struct selector_cursor *c, const struct histogram *h, int64_t t)
+{
+    return h == NULL && c->s->origins ? c->s->origins[c->floats - 1] : t;
+}
+
+/* What most series are: floats alone, asked for their values. Returns how many steps have one. */
+static uint64_t fill_floats(struct eval *ev, double *v, const struct series *s, struct eval_times times, int64_t window)
+{
+    const struct sample *next = s->samples, *end = next + s->n_samples;
+    uint64_t found = 0;
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        int64_t now = times.first + (int64_t)i * times.stride;
+        while (next < end && next->t <= now)
+            next++;
+        bool seen = next > s->samples && next[-1].t > now - window && !is_stale(next[-1].v);
+        v[i] = seen ? next[-1].v : absent_value();
+        found += seen;
+    }
+    ev->stats.samples += found;
+    return found;
+}
+
+static void fill_any(struct eval *ev, struct row *row, const struct series *s, struct eval_times times, int64_t window,
+                     enum sample_field part)
+{
+    struct selector_cursor c = {.s = s};
+    for (uint32_t i = 0; i < ev->grid.n; i++) {
+        int64_t now = times.first + (int64_t)i * times.stride, t;
+        const struct histogram *h;
+        double v;
+        cursor_move_to(&c, now);
+        row_clear(row, i);
+        if (!newest(&c, &t, &v, &h) || t <= now - window)
+            continue;
+        eval_count_read(ev, i, h && part == SAMPLE_VALUE ? histogram_mem_estimate(h) : 1);
+        if (part == SAMPLE_INFO_TIME && h)
+            eval_fail(ev, ERR_EXEC, "this should be an info metric, with float samples: %.*s",
+                      STR_ARG(labels_quoted(ev, s->labels)));
+        if (part != SAMPLE_VALUE)
+            row_set(row, i, (double)origin(&c, h, t) / 1000);
+        else if (h)
+            row_set_hist(ev, row, i, h);
+        else
+            row_set(row, i, v);
+    }
+}
+
+/* Writes every step of the row, whose column need not be initialized; returns what it holds, in samples. */
+static uint64_t selector_fill_row(struct eval *ev, struct row *row, const struct series *s, struct eval_times times,
+                                  int64_t window, enum sample_field part)
+{
+    if (part == SAMPLE_VALUE && s->n_samples > 0 && s->n_hists == 0 && ev->per_step == NULL)
+        return fill_floats(ev, row->v, s, times, window);
+    fill_any(ev, row, s, times, window, part);
+    return row_mem_estimate(row, ev->grid.n);
+}
+
+static void selector_drop_buckets(struct eval *ev, struct series *s)
+{
+    struct hist_sample *copy = ARENA_ARRAY(ev->arena, struct hist_sample, s->n_hists);
+    memcpy(copy, s->hists, s->n_hists * sizeof *copy);
+    histograms_drop_buckets(ev, copy, s->n_hists);
+    s->hists = copy;
+}
+
+struct instant instant_begin(struct eval *ev, const struct expr *selector, struct series_set *set,
+                             enum sample_field part)
+{
+    return (struct instant){
+        .set = set, .part = part, .drop_buckets = selector->u.selector.drop_buckets && !set->exact,
+        .times = eval_times_shifted(&ev->grid, &selector->u.selector.shift),
+        .window = set->exact ? 1 : ev->lookback, /* exact: nothing but the sample at the step itself */
+    };
+}
+
+uint64_t instant_row(struct eval *ev, const struct instant *in, size_t i, struct row *row)
+{
+    struct series s;
+    eval_check(ev);
+    if (!series_set_get(in->set, i, &s, ev->err))
+        eval_stop(ev);
+    if (in->drop_buckets && s.n_hists > 0)
+        selector_drop_buckets(ev, &s);
+    row->labels = s.labels;
+    uint64_t weight = selector_fill_row(ev, row, &s, in->times, in->window, in->part);
+    eval_hold(ev, weight);
+    return weight;
+}
+
+void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_field part,
+                  struct value *out)
+{
+    struct instant in = instant_begin(ev, selector, set, part);
+    struct row spare = {0}; /* a column that no series filled is used for the next */
+    for (size_t i = 0; i < set->n; i++) {
+        if (spare.v == NULL)
+            spare.v = arena_alloc(ev->arena, ev->grid.n * sizeof *spare.v);
+        if (instant_row(ev, &in, i, &spare) == 0)
+            continue;
+        arena_grow(ev->arena, &out->rows, &out->_cap, out->n + 1, sizeof *out->rows);
+        out->rows[out->n++] = spare;
+        spare = (struct row){0};
+    }
+}
+
+static void release_set(void *set) { series_set_release(set); }
+
+void eval_select(struct eval *ev, const struct select *sel, struct series_set *out)
+{
+    *out = (struct series_set){0};
+    eval_on_end(ev, release_set, out);
+    if (!ev->source->ops->select(ev->source, ev->q, sel, 1, out, ev->err))
+        eval_stop(ev);
+}

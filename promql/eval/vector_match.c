@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Arithmetic and comparison between two vectors.
+ *
+ * One side is the "one": at each step a group has at most one sample there, or the query fails. The other is the
+ * "many" (in one-to-one matching: it may not have two at a step either). Each row of the many side is worked through
+ * once, from the first step to the last, against whatever row of the one side is there: usually always the same, so
+ * that the labels of the result are made once.
+ *
+ *   many row --(group)--> one side: a single row, or `who[i]`, the row that is there at step i
+ *      \-> target: the row of the result with these labels in this group
+ */
+#include "promql/eval/eval_internal.h"
+
+#include "base/map.h"
+
+enum { NOBODY = -1, FILLED = -2 }; /* instead of a row of the one side */
+
+struct one_side {
+    uint32_t n_rows;
+    int32_t row;         /* when n_rows is 1 */
+    int32_t *who;        /* when there are more: per step, a row or NOBODY */
+    uint8_t *matched;    /* with a fill value for the many side: steps at which the group had a match */
+};
+/* taken: where a filter looked, whether it passed or not; NULL: see the row */
+struct match_target { size_t row; uint8_t *taken; };
+struct duplicate { uint32_t step; size_t first, second; bool found; };
+
+struct join {
+    struct eval *ev;
+    const struct expr *e;
+    const struct matching *m;
+    struct value *many, *one, *out;
+    const uint32_t *many_group, *one_group;
+    struct match_groups groups;
+    struct names names;  /* of on() or ignoring() */
+    struct one_side *sides;
+    uint8_t *active;     /* per step: both sides have something or a fill value, and nothing was wrong before */
+    struct duplicate duplicate; /* on the one side, the earliest */
+    uint8_t *notes;      /* per step: the last enum element_note */
+    struct map *known;   /* group number and labels -> index of targets */
+    struct match_target *targets; size_t n_targets, cap_targets;
+    bool swapped;        /* the one side stands on the left */
+    bool filters;        /* a comparison without bool */
+};
+
+static int32_t who_at(const struct join *j, const struct one_side *s, uint32_t i)
+{
+    if (s->n_rows == 0)
+        return NOBODY;
+    if (s->who)
+        return s->who[i];
+    return is_absent(j->one->rows[s->row].v[i]) ? NOBODY : s->row;
+}
+
+/* --- the one side ------------------------------------------------------------------------------------------------- */
+
+static uint8_t *any_present(struct eval *ev, const struct value *side)
+{
+    uint8_t *any = ARENA_ARRAY(ev->arena, uint8_t, ev->grid.n);
+    for (size_t r = 0; r < side->n; r++) {
+        eval_charge(ev, ev->grid.n);
+        for (uint32_t i = 0; i < ev->grid.n; i++)
+            any[i] |= !is_absent(side->rows[r].v[i]);
+    }
+    return any;
+}
+
+static void find_active(struct join *j)
+{
+    const uint8_t *many = any_present(j->ev, j->many), *one = any_present(j->ev, j->one);
+    bool fills = j->m->fill_left || j->m->fill_right;
+    j->active = ARENA_ARRAY(j->ev->arena, uint8_t, j->ev->grid.n);
+    for (uint32_t i = 0; i < j->ev->grid.n; i++)
+        j->active[i] = fills ? many[i] | one[i] : many[i] & one[i];
+}
+
+static void add_to_side(struct join *j, struct one_side *s, size_t r)
+{
+    struct duplicate *dup = &j->duplicate;
+    const double *v = j->one->rows[r].v;
+    eval_charge(j->ev, 1);
+    if (s->n_rows++ == 0) {
+        s->row = (int32_t)r;
+        return;
+    }
+    if (s->who == NULL) {
+        int32_t *who = arena_alloc(j->ev->arena, j->ev->grid.n * sizeof *who);
+        for (uint32_t i = 0; i < j->ev->grid.n; i++)
+            who[i] = is_absent(j->one->rows[s->row].v[i]) ? NOBODY : s->row;
+        s->who = who;
+    }
+    eval_charge(j->ev, j->ev->grid.n);
+    for (uint32_t i = 0; i < j->ev->grid.n; i++) {
+        if (is_absent(v[i]))
+            continue;
+        if (s->who[i] != NOBODY && j->active[i] && (!dup->found || i < dup->step))
+            *dup = (struct duplicate){i, (size_t)s->who[i], r, true};
+        s->who[i] = (int32_t)r;
+    }
+}
+
+static void match_fail_duplicate(struct join *j)
+{
+    const struct duplicate *d = &j->duplicate;
+    struct str group = labels_quoted(j->ev, j->groups.labels[j->one_group[d->first]]);
+    struct str x = labels_quoted(j->ev, j->one->rows[d->first].labels);
+    struct str y = labels_quoted(j->ev, j->one->rows[d->second].labels);
+    bool ordered = str_cmp(x, y) <= 0;
+    eval_fail(j->ev, ERR_EXEC,
+              "found duplicate series for the match group %.*s on the %s hand-side of the operation: [%.*s, %.*s]"
+              ";many-to-many matching not allowed: matching labels must be unique on one side",
+              STR_ARG(group), j->swapped ? "left" : "right", STR_ARG(ordered ? x : y), STR_ARG(ordered ? y : x));
+}
+
+/* The query fails for what is wrong at the earliest step: with a duplicate only what is before it is still joined. */
+static void build_one_side(struct join *j)
+{
+    j->sides = ARENA_ARRAY(j->ev->arena, struct one_side, j->groups.n);
+    for (size_t r = 0; r < j->one->n; r++)
+        add_to_side(j, &j->sides[j->one_group[r]], r);
+    if (j->duplicate.found)
+        memset(j->active + j->duplicate.step, 0, j->ev->grid.n - j->duplicate.step);
+}
+
+/* --- the result --------------------------------------------------------------------------------------------------- */
+
+static struct labels result_labels(const struct join *j, struct labels many, struct labels one)
+{
+    struct arena *a = j->ev->arena;
+    enum binary_op op = j->e->u.binary.op;
+    if (binary_changes_meaning(op) || (j->e->u.binary.is_bool && !j->ev->delayed_names))
+        many = labels_without_name(a, many);
+    if (j->m->card == CARD_ONE_TO_ONE && j->m->on)
+        many = labels_keep(a, many, j->names.items, j->names.n);
+    else if (j->m->card == CARD_ONE_TO_ONE)
+        many = labels_drop(a, many, j->names.items, j->names.n);
+    for (size_t i = 0; i < j->m->n_include; i++)
+        many = labels_with(a, many, j->m->include[i], labels_get(one, j->m->include[i]));
+    return many;
+}
+
+static size_t target_of(struct join *j, uint32_t group, struct labels many, struct labels one)
+{
+    struct arena *a = j->ev->arena;
+    eval_charge(j->ev, 2 * CHARGE_LABELS);
+    struct labels l = result_labels(j, many, one);
+    char *key = arena_bytes(a, sizeof group + l.n);
+    memcpy(key, &group, sizeof group);
+    if (l.n > 0)
+        memcpy(key + sizeof group, l.p, l.n);
+    bool added;
+    struct map_entry *e = map_add(j->known, str_n(key, sizeof group + l.n), &added);
+    if (added) {
+        e->value.u = j->n_targets;
+        arena_grow(a, &j->targets, &j->cap_targets, j->n_targets + 1, sizeof *j->targets);
+        struct match_target t = {.row = j->out->n, .taken = j->filters ? ARENA_ARRAY(a, uint8_t, j->ev->grid.n) : NULL};
+        value_add_row(j->ev, j->out, l)->drop_name = j->e->u.binary.is_bool;
+        j->targets[j->n_targets++] = t;
+    }
+    return e->value.u;
+}
+
+static void fail_multiple(const struct join *j)
+{
+    const char *wanted = j->m->card == CARD_ONE_TO_ONE
+                             ? "many-to-one matching must be explicit (group_left/group_right)"
+                             : "grouping labels must ensure unique matches";
+    eval_fail(j->ev, ERR_EXEC, "multiple matches for labels: %s", wanted);
+}
+
+struct match_side { double v; const struct histogram *h; };
+
+/* One pair at one step. */
+static void match_put_pair(struct join *j, const struct match_target *t, uint32_t group, uint32_t i,
+                           struct match_side many, struct match_side one)
+{
+    struct element x;
+    struct row *row = &j->out->rows[t->row];
+    eval_charge(j->ev, 4);
+    struct match_side l = j->swapped ? one : many, r = j->swapped ? many : one;
+    bool ok = binary_element(j->ev, j->e->u.binary.op, l.v, l.h, r.v, r.h, &x);
+    if (x.note != ELEMENT_FINE)
+        j->notes[i] = (uint8_t)x.note;
+    if (!ok)
+        return;
+    if (t->taken ? t->taken[i] : !is_absent(row->v[i]))
+        fail_multiple(j);
+    if (t->taken)
+        t->taken[i] = 1;
+    if (j->sides[group].matched)
+        j->sides[group].matched[i] = 1;
+    if (j->e->u.binary.is_bool)
+        row_set(row, i, x.keep);
+    else if (x.keep && x.h)
+        row_set_hist(j->ev, row, i, x.h);
+    else if (x.keep)
+        row_set(row, i, x.v);
+}
+
+/* Two rows of floats under + - * /, into a row nobody has written to. */
+static bool put_columns(struct join *j, const struct match_target *t, const struct row *many, const struct row *one)
+{
+    const double *l = j->swapped ? one->v : many->v, *r = j->swapped ? many->v : one->v;
+    double *out = j->out->rows[t->row].v;
+    if (many->h || one->h)
+        return false;
+#define EACH(expression)                                                                                              \
+    for (uint32_t i = 0; i < j->ev->grid.n; i++) {                                                                    \
+        double x = (expression);                                                                                      \
+        out[i] = is_absent(l[i]) || is_absent(r[i]) ? out[i] : x;                                                     \
+    }                                                                                                                 \
+    return true
+    switch (j->e->u.binary.op) {
+    case OP_ADD: EACH(l[i] + r[i]);
+    case OP_SUB: EACH(l[i] - r[i]);
+    case OP_MUL: EACH(l[i] * r[i]);
+    case OP_DIV: EACH(l[i] / r[i]);
+    default: return false;
+    }
+#undef EACH
+}
+
+static struct match_side one_value(const struct join *j, int32_t who, uint32_t i)
+{
+    if (who == FILLED)
+        return (struct match_side){j->m->fill_right_value, NULL};
+    return (struct match_side){j->one->rows[who].v[i], row_hist(&j->one->rows[who], i)};
+}
+
+static void join_row(struct join *j, size_t r)
+{
+    const struct row *many = &j->many->rows[r];
+    uint32_t group = j->many_group[r];
+    const struct one_side *side = &j->sides[group];
+    eval_charge(j->ev, j->ev->grid.n);
+    if (side->n_rows == 0 && !j->m->fill_right)
+        return;
+    if (side->n_rows == 1 && !j->m->fill_right && !j->m->fill_left) {
+        size_t before = j->n_targets, t = target_of(j, group, many->labels, j->one->rows[side->row].labels);
+        if (t == before && put_columns(j, &j->targets[t], many, &j->one->rows[side->row]))
+            return;
+    }
+    int32_t last = NOBODY;
+    size_t t = 0;
+    for (uint32_t i = 0; i < j->ev->grid.n; i++) {
+        if (is_absent(many->v[i]) || !j->active[i])
+            continue;
+        int32_t who = who_at(j, side, i);
+        if (who == NOBODY && j->m->fill_right)
+            who = FILLED;
+        if (who == NOBODY)
+            continue;
+        if (who != last)
+            t = target_of(j, group, many->labels, who == FILLED ? j->groups.labels[group] : j->one->rows[who].labels);
+        last = who;
+        match_put_pair(j, &j->targets[t], group, i, (struct match_side){many->v[i], row_hist(many, i)},
+                       one_value(j, who, i));
+    }
+}
+
+/* Samples of the one side that met nobody, with the fill value for the many side. */
+static void fill_many(struct join *j, size_t r)
+{
+    const struct row *one = &j->one->rows[r];
+    uint32_t group = j->one_group[r];
+    size_t t = SIZE_MAX;
+    eval_charge(j->ev, j->ev->grid.n);
+    for (uint32_t i = 0; i < j->ev->grid.n; i++) {
+        if (is_absent(one->v[i]) || !j->active[i] || j->sides[group].matched[i])
+            continue;
+        if (t == SIZE_MAX)
+            t = target_of(j, group, j->groups.labels[group], one->labels);
+        match_put_pair(j, &j->targets[t], group, i, (struct match_side){j->m->fill_left_value, NULL},
+                       (struct match_side){one->v[i], row_hist(one, i)});
+    }
+}
+
+static void match_annotate(const struct join *j)
+{
+    unsigned notes = 0;
+    for (uint32_t i = 0; i < j->ev->grid.n; i++)
+        notes |= 1u << j->notes[i];
+    binary_annotate(j->ev, j->e, notes);
+}
+
+static void match_free_map(void *map) { map_free(map); }
+
+void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out)
+{
+    const struct matching *m = e->u.binary.matching;
+    struct join j = {.ev = ev, .e = e, .m = m, .out = out, .swapped = m->card == CARD_ONE_TO_MANY,
+                     .filters = binary_is_comparison(e->u.binary.op) && !e->u.binary.is_bool,
+                     .known = ARENA_NEW(ev->arena, struct map)};
+    eval_on_end(ev, match_free_map, j.known);
+    match_groups(ev, m, left, right, &j.groups);
+    j.names = names_sorted(ev, m->labels, m->n_labels, STR_NONE);
+    j.many = j.swapped ? right : left;
+    j.one = j.swapped ? left : right;
+    j.many_group = j.swapped ? j.groups.right : j.groups.left;
+    j.one_group = j.swapped ? j.groups.left : j.groups.right;
+    j.notes = ARENA_ARRAY(ev->arena, uint8_t, ev->grid.n);
+    find_active(&j);
+    build_one_side(&j);
+    for (size_t g = 0; m->fill_left && g < j.groups.n; g++)
+        j.sides[g].matched = ARENA_ARRAY(ev->arena, uint8_t, ev->grid.n);
+    for (size_t r = 0; r < j.many->n; r++)
+        join_row(&j, r);
+    for (size_t r = 0; m->fill_left && r < j.one->n; r++)
+        fill_many(&j, r);
+    if (j.duplicate.found)
+        match_fail_duplicate(&j);
+    match_annotate(&j);
+    map_free(j.known);
+    value_drop_empty(out, ev->grid.n);
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+/* See scrape_cache.h. */
+#include "scraper/scrape_cache.h"
+
+#include "base/compress.h"
+
+enum { FRAME_BYTES = 64 << 10 };
+
+bool exposed_clear_some(struct scrape_cache *x, struct interner *in, size_t most)
+{
+    for (; x->n > 0 && most > 0; most--)
+        if (!id_uncached(x->ids[--x->n]))
+            entry_unref(in, x->templates, id_entry(x->ids[x->n]));
+    if (x->n > 0)
+        return true;
+    template_group_unref(in, x->templates);
+    mem_free(x->ids);
+    mem_free(x->uncached);
+    buf_free(&x->texts);
+    *x = (struct scrape_cache){0};
+    return false;
+}
+
+void scrape_cache_clear(struct scrape_cache *x, struct interner *in)
+{
+    while (exposed_clear_some(x, in, SIZE_MAX)) {
+    }
+}
+
+void exposed_end_texts(struct scrape_cache *x, struct buf *frame)
+{
+    if (frame->n == 0)
+        return;
+    size_t at = x->texts.n;
+    uint32_t n = 0;
+    buf_add(&x->texts, &n, sizeof n);
+    snappy_pack(&x->texts, buf_str(frame));
+    n = (uint32_t)(x->texts.n - at - sizeof n);
+    memcpy(x->texts.p + at, &n, sizeof n);
+    buf_clear(frame);
+}
+
+void exposed_add_text(struct scrape_cache *x, struct buf *frame, struct str text)
+{
+    uint32_t n = (uint32_t)text.n;
+    buf_add(frame, &n, sizeof n);
+    buf_add_str(frame, text);
+    if (frame->n >= FRAME_BYTES)
+        exposed_end_texts(x, frame);
+}
+
+static bool next_frame(const struct scrape_cache *x, struct exposed_reader *r)
+{
+    uint32_t n;
+    struct err err;
+    if (r->next == x->texts.n)
+        return false;
+    memcpy(&n, x->texts.p + r->next, sizeof n);
+    buf_clear(&r->frame);
+    r->at = 0;
+    struct str packed = str_n(x->texts.p + r->next + sizeof n, n);
+    r->next += sizeof n + n;
+    return decompress(CODEC_SNAPPY, NULL, packed, SIZE_MAX, &r->frame, &err);
+}
+
+struct str exposed_next_text(const struct scrape_cache *x, struct exposed_reader *r)
+{
+    uint32_t n;
+    if (r->at == r->frame.n && !next_frame(x, r))
+        return STR_NONE;
+    memcpy(&n, r->frame.p + r->at, sizeof n);
+    r->at += sizeof n + n;
+    return str_n(r->frame.p + r->at - n, n);
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The scraper's own struct, for scraper.c (apply, stop) and status.c (what the API shows).
+ * Order of locks: scraper.mutex, then one lane.mutex.
+ */
+#ifndef SCRAPER_SCRAPER_INTERNAL_H
+#define SCRAPER_SCRAPER_INTERNAL_H
+
+#include "base/telemetry/stats.h"
+#include "scraper/discovery/file_watch.h"
+#include "scraper/pool.h"
+
+struct stopping { struct loop_task task; struct scraper *scraper; struct scrape_lane *lane; };
+
+struct scraper {
+    struct scraper_env env;
+    struct scrape_lane *lanes;
+    struct discovery discovery;
+    struct target_builder maker;
+    struct mutex mutex;          /* pools and their lists, which scraper_targets reads from other threads */
+    struct pool **pools;
+    size_t n_pools;
+    uint64_t seed;               /* of the external labels */
+    unsigned shards;             /* of the destinations */
+    atomic_bool ready;
+    struct loop_timer flush;     /* of the jobs' failure logs */
+    struct stopping *stopping;   /* one a lane, while stopping and after */
+    unsigned stopped;            /* lanes that are */
+    void (*stop_done)(void *arg);
+    void *stop_arg;
+};
+
+void scraper_collect(struct stats_out *o, void *scraper); /* /metrics */
+
+#endif

@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Entries and cohorts. See template.h for the ideas. How a label of the final set is known to be the target's own: its
+ * value still points into the target's label bytes. Rules that copy or change a target label's value have read it, so
+ * that it is the same in the whole cohort and may become part of the fixed bytes.
+ */
+#include "scraper/template.h"
+
+#include "base/compress.h"
+#include "base/text/num.h"
+#include "model/exposition.h"
+
+#include <math.h>
+
+enum { SEEN_SLOTS = 1 << 16 };
+
+size_t target_labels_size(uint32_t count)
+{
+    return count * sizeof(uint64_t) + ((size_t)count + 2) / 2 * 2 * sizeof(uint32_t);
+}
+
+void target_labels_init(struct target_labels *t, void *tables, struct labels wire)
+{
+    *t = (struct target_labels){.wire = wire, .sums = tables, .at = (uint32_t *)((uint64_t *)tables + wire.count)};
+    struct labels_iter it = labels_iter(wire);
+    struct label l;
+    const uint8_t *from = wire.p;
+    for (uint32_t i = 0; labels_next(&it, &l); i++, from = it.p) {
+        t->at[i] = (uint32_t)(from - wire.p);
+        t->sums[i] = hash_keyed(from, (size_t)(it.p - from));
+        t->sum += t->sums[i];
+    }
+    t->at[wire.count] = wire.n;
+}
+
+void intern_init(struct interner *in)
+{
+    *in = (struct interner){.private_max = INTERN_PRIVATE_MAX};
+    in->builder.scratch = &in->scratch;
+}
+
+void intern_free(struct interner *in)
+{
+    map_free(&in->template_groups);
+    mem_free(in->seen);
+    builder_free(&in->builder);
+    arena_free(&in->scratch);
+    buf_free(&in->wire);
+}
+
+/* ---- cohorts ---- */
+
+static struct str template_group_key(struct interner *in, const struct job_run *job, const struct target_labels *t)
+{
+    struct buf *b = &in->wire;
+    buf_clear(b);
+    buf_add(b, &job, sizeof job);
+    struct labels_iter it = labels_iter(t->wire);
+    for (struct label l; labels_next(&it, &l); ) {
+        bool read = job_run_reads(job, l.name);
+        labels_append(b, l.name, read ? l.value : STR_NONE);
+        buf_add_char(b, read ? 'v' : 'n'); /* a value that is read may be no value, too */
+    }
+    return buf_str(b);
+}
+
+struct template_group *template_group_get(struct interner *in, struct job_run *job, const struct target_labels *t)
+{
+    struct str key = template_group_key(in, job, t);
+    struct template_group *c = map_get(&in->template_groups, key);
+    if (c)
+        return template_group_ref(c);
+    c = mem_zalloc(sizeof *c);
+    c->refs = 1;
+    c->n_labels = t->wire.count;
+    c->job = job_run_ref(job);
+    c->key = str_n(mem_dup(key.p, key.n), key.n);
+    map_set(&in->template_groups, c->key, c);
+    return c;
+}
+
+struct template_group *template_group_ref(struct template_group *c)
+{
+    c->refs++;
+    return c;
+}
+
+void template_group_unref(struct interner *in, struct template_group *c)
+{
+    if (c == NULL || --c->refs > 0)
+        return;
+    map_remove(&in->template_groups, c->key);
+    for (uint32_t i = 0; i < c->n; i++)
+        mem_free(c->entries[i]);
+    mem_free(c->entries);
+    mem_free(c->free);
+    map_free(&c->ids);
+    mem_free((char *)c->key.p);
+    job_run_unref(c->job);
+    mem_free(c);
+}
+
+/* ---- entries ---- */
+
+bool template_group_find(const struct template_group *c, struct str text, uint32_t *id)
+{
+    const struct map_entry *e = map_find(&c->ids, text);
+    if (e == NULL)
+        return false;
+    *id = (uint32_t)e->value.u;
+    return true;
+}
+
+static size_t entry_size(const struct template_group *c, const struct template_entry *e)
+{
+    enum { ID_AND_SLOT = 8 + 48 }; /* the pointer, and a place in the map at its usual load */
+    return sizeof *e + c->n_labels * sizeof e->cuts[0] + e->text_n + e->fixed_n + ID_AND_SLOT;
+}
+
+static void entry_free(struct interner *in, struct template_group *c, uint32_t id)
+{
+    struct template_entry *e = c->entries[id];
+    in->private_bytes -= entry_size(c, e);
+    map_remove(&c->ids, template_group_text(c, id));
+    mem_free(e);
+    c->entries[id] = NULL;
+    if (c->n_free == c->free_cap)
+        mem_grow(&c->free, &c->free_cap, c->n_free + 1, sizeof *c->free);
+    c->free[c->n_free++] = id;
+}
+
+void entry_ref(struct interner *in, struct template_group *c, uint32_t id)
+{
+    struct template_entry *e = c->entries[id];
+    if (++e->refs == 2)
+        in->private_bytes -= entry_size(c, e);
+}
+
+void entry_unref(struct interner *in, struct template_group *c, uint32_t id)
+{
+    struct template_entry *e = c->entries[id];
+    if (--e->refs == 1)
+        in->private_bytes += entry_size(c, e);
+    else if (e->refs == 0)
+        entry_free(in, c, id);
+}
+
+void entry_sweep(struct interner *in, struct template_group *c, uint32_t id)
+{
+    if (c->entries[id] && c->entries[id]->refs == 0)
+        entry_free(in, c, id);
+}
+
+/* ---- from text to labels ---- */
+
+/* Is there a label of this name, be it one with an empty value? That one keeps a target label away, with
+ * honor_labels. */
+static bool splice_pair_is_fixed(const struct labels_builder *b, size_t n, struct str name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(b->slots[i].label.name, name))
+            return true;
+    return false;
+}
+
+static void move_away(struct interner *in, struct labels target, struct str name)
+{
+    struct labels_builder *b = &in->builder;
+    struct str value = builder_get(b, name), to = name;
+    do
+        to = arena_printf(&in->scratch, "exported_%.*s", STR_ARG(to));
+    while (builder_get(b, to).n > 0 || labels_get(target, to).n > 0);
+    builder_set(b, to, value);
+}
+
+/* As Prometheus 3 spells le and quantile: 1.0 for 1, 0.1 for 0.10. False when the value stays as it is. */
+static bool respell(struct arena *a, struct str value, struct str *out)
+{
+    char number[NUM_MAX + 2];
+    double v;
+    if (!num_parse(value, &v) || (isinf(v) && str_find(value, 'n') == value.n && str_find(value, 'N') == value.n))
+        return false;
+    struct str s = str_n(number, num_format_go(number, v == 0 ? 0 : v));
+    if (isfinite(v) && str_find(s, '.') == s.n && str_find(s, 'e') == s.n) {
+        memcpy(number + s.n, ".0", 2);
+        s.n += 2;
+    }
+    *out = arena_str(a, s);
+    return !str_eq(*out, value);
+}
+
+/* For which types the labels are the same as for this one. */
+static uint8_t spell_bounds(struct interner *in, enum bounds_type type)
+{
+    static const struct { const char *label; enum bounds_type type; } bounds[] = {
+        {"le", BOUNDS_HISTOGRAM}, {"quantile", BOUNDS_SUMMARY}};
+    unsigned fits = BOUNDS_ANY;
+    for (size_t i = 0; i < LEN(bounds); i++) {
+        struct str name = str_of(bounds[i].label), value = builder_get(&in->builder, name), spelled;
+        if (value.n == 0 || !respell(&in->scratch, value, &spelled))
+            continue;
+        if (type == bounds[i].type) {
+            builder_set(&in->builder, name, spelled);
+            fits &= 1u << type;
+        } else {
+            fits &= ~(1u << bounds[i].type);
+        }
+    }
+    return (uint8_t)fits;
+}
+
+static void add_target_labels(struct interner *in, const struct target_labels *t, bool honor)
+{
+    struct labels_builder *b = &in->builder;
+    size_t own = b->n;
+    struct labels_iter it = labels_iter(t->wire);
+    for (struct label l; labels_next(&it, &l); ) {
+        bool there = splice_pair_is_fixed(b, own, l.name);
+        if (!there) {
+            builder_set(b, l.name, l.value);
+        } else if (!honor) {
+            if (builder_get(b, l.name).n > 0)
+                move_away(in, t->wire, l.name);
+            builder_set(b, l.name, l.value);
+        }
+    }
+}
+
+/* The series that every scrape adds itself: one of the page with that very identity must give way, as in vmagent. */
+static void spare_automatic(struct interner *in)
+{
+    static const char *const names[] = {
+        "up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling",
+        "scrape_series_added", "scrape_timeout_seconds", "scrape_response_size_bytes"};
+    struct str name = in->builder.n == 1 ? builder_get(&in->builder, STR(METRIC_NAME)) : STR_NONE;
+    for (size_t i = 0; i < LEN(names); i++)
+        if (str_is(name, names[i]))
+            builder_set(&in->builder, STR(METRIC_NAME), arena_printf(&in->scratch, "exported_%s", names[i]));
+}
+
+static bool over(struct err *err, const char *limit, struct str metric, const char *what, size_t n, int64_t most)
+{
+    metric = str_first(metric, 50);
+    return err_set(err, ERR_LIMIT, "%s exceeded (metric: %.*s, %s: %zu, limit: %lld)", limit, STR_ARG(metric), what, n,
+                   (long long)most);
+}
+
+static bool check_limits(const struct scrape_job *job, struct labels l, struct err *err)
+{
+    struct str metric = labels_name(l);
+    if (metric.n == 0)
+        return err_set(err, ERR_BAD_DATA, "a series has no metric name after metric_relabel_configs");
+    if (l.n > LABELS_MAX_BYTES || l.count > LABELS_MAX_COUNT)
+        return err_set(err, ERR_LIMIT, "a series has %u labels of %u bytes (metric: %.*s), too many", l.count, l.n,
+                       STR_ARG(str_first(metric, 50)));
+    if (job->label_limit > 0 && l.count > job->label_limit)
+        return over(err, "label_limit", metric, "number of labels", l.count, job->label_limit);
+    if (job->label_name_length_limit <= 0 && job->label_value_length_limit <= 0)
+        return true;
+    struct labels_iter it = labels_iter(l);
+    for (struct label pair; labels_next(&it, &pair); ) {
+        if (job->label_name_length_limit > 0 && pair.name.n > (size_t)job->label_name_length_limit)
+            return over(err, "label_name_length_limit", metric, "length", pair.name.n, job->label_name_length_limit);
+        if (job->label_value_length_limit > 0 && pair.value.n > (size_t)job->label_value_length_limit)
+            return over(err, "label_value_length_limit", metric, "length", pair.value.n, job->label_value_length_limit);
+    }
+    return true;
+}
+
+bool template_derive(struct interner *in, const struct template_group *c, const struct target_labels *t,
+                     struct str text, enum bounds_type type, struct derived *out, struct err *err)
+{
+    const struct scrape_job *job = c->job->conf;
+    *out = (struct derived){0};
+    if (in->scratch._aligned == NULL) { /* the first block stays from now on */
+        arena_alloc(&in->scratch, 1);
+        arena_bytes(&in->scratch, 1);
+        in->mark = arena_mark(&in->scratch);
+    }
+    arena_release(&in->scratch, in->mark);
+    if (!exposition_labels(text, job->page.any_names, &in->builder, err))
+        return false;
+    out->fits = job->page.spells_bounds ? spell_bounds(in, type) : BOUNDS_ANY;
+    if (!job->honor_labels)
+        spare_automatic(in);
+    add_target_labels(in, t, job->honor_labels);
+    size_t count;
+    bool kept = relabel_apply(c->job->metric_rules, &in->builder);
+    if (job->page.drops_reserved)
+        relabel_drop_reserved(&in->builder);
+    out->dropped = !kept || builder_size(&in->builder, &count) == 0;
+    if (out->dropped)
+        return true;
+    buf_clear(&in->wire);
+    out->labels = builder_append(&in->builder, &in->wire);
+    out->sum = labels_identity(out->labels);
+    return check_limits(job, out->labels, err);
+}
+
+/* ---- splice plans ---- */
+
+struct splice_plan { uint64_t sum; uint32_t fixed_n; uint16_t count; bool whole; };
+
+/* Goes through the final labels (sorted by now) and the target's beside them. What is not the target's own goes to
+ * `fixed`. */
+static struct splice_plan plan_splice(const struct interner *in, const struct target_labels *t, struct labels final,
+                                      uint32_t *cuts, struct buf *fixed)
+{
+    struct splice_plan plan = {.whole = true};
+    struct labels_iter own = labels_iter(t->wire), wire = labels_iter(final);
+    struct label mine, pair;
+    uint32_t i = 0;
+    bool more = labels_next(&own, &mine);
+    const uint8_t *from = wire.p;
+    for (size_t k = 0; k < in->builder.n; k++) {
+        const struct label_slot *slot = &in->builder.slots[k];
+        if (slot->gone)
+            continue;
+        labels_next(&wire, &pair);
+        for (; more && str_cmp(mine.name, slot->label.name) < 0; more = labels_next(&own, &mine))
+            cuts[i++] = CUT_ABSENT;
+        if (more && str_eq(mine.name, slot->label.name) && slot->label.value.p == mine.value.p) {
+            cuts[i++] = (uint32_t)fixed->n;
+            more = labels_next(&own, &mine);
+        } else {
+            plan.sum += hash_keyed(from, (size_t)(wire.p - from));
+            plan.count++;
+            buf_add(fixed, from, (size_t)(wire.p - from));
+        }
+        from = wire.p;
+    }
+    for (; i < t->wire.count; i++)
+        cuts[i] = CUT_ABSENT;
+    for (i = 0; i < t->wire.count; i++)
+        plan.whole = plan.whole && cuts[i] != CUT_ABSENT;
+    plan.fixed_n = (uint32_t)fixed->n;
+    return plan;
+}
+
+static uint32_t template_new_id(struct template_group *c)
+{
+    if (c->n_free > 0)
+        return c->free[--c->n_free];
+    if (c->n == c->cap)
+        mem_grow(&c->entries, &c->cap, c->n + 1, sizeof *c->entries);
+    return c->n++;
+}
+
+uint32_t template_add(struct interner *in, struct template_group *c, const struct target_labels *t, struct str text,
+                      const struct derived *d)
+{
+    size_t head = sizeof(struct template_entry) + c->n_labels * sizeof(uint32_t);
+    struct template_entry *e = mem_zalloc(head + text.n + d->labels.n);
+    struct buf fixed = {.p = (char *)e + head + text.n, .cap = d->labels.n};
+    if (!d->dropped) {
+        struct splice_plan plan = plan_splice(in, t, d->labels, e->cuts, &fixed);
+        e->sum = plan.sum;
+        e->fixed_n = plan.fixed_n;
+        e->fixed_count = plan.count;
+        e->whole = plan.whole;
+    }
+    e->dropped = d->dropped;
+    e->fits = d->fits;
+    e->text_n = (uint32_t)text.n;
+    memcpy((char *)e + head, text.p, text.n);
+    e = mem_realloc(e, head + text.n + e->fixed_n);
+    uint32_t id = template_new_id(c);
+    c->entries[id] = e;
+    bool added;
+    map_add(&c->ids, template_group_text(c, id), &added)->value.u = id;
+    in->private_bytes += entry_size(c, e);
+    return id;
+}
+
+bool intern_worth(struct interner *in, uint64_t text_hash, uint64_t owner)
+{
+    if (in->private_bytes < in->private_max)
+        return true;
+    if (in->seen == NULL)
+        in->seen = mem_zalloc(SEEN_SLOTS * sizeof *in->seen);
+    struct seen_text *slot = &in->seen[text_hash % SEEN_SLOTS], now = {(uint32_t)(text_hash >> 32), (uint32_t)owner};
+    bool shared = slot->text == now.text && slot->target != now.target;
+    *slot = now;
+    return shared;
+}
+
+uint64_t entry_identity(const struct template_entry *e, const struct target_labels *t)
+{
+    uint64_t sum = e->sum + t->sum;
+    for (uint32_t i = 0; !e->whole && i < t->wire.count; i++)
+        if (e->cuts[i] == CUT_ABSENT)
+            sum -= t->sums[i];
+    return sum;
+}
+
+uint64_t labels_identity(struct labels l)
+{
+    uint64_t sum = 0;
+    struct labels_iter it = labels_iter(l);
+    const uint8_t *from = it.p;
+    for (struct label pair; labels_next(&it, &pair); from = it.p)
+        sum += hash_keyed(from, (size_t)(it.p - from));
+    return sum;
+}
+
+struct labels entry_splice(const struct template_group *c, const struct template_entry *e,
+                           const struct target_labels *t, struct buf *out)
+{
+    const uint8_t *fixed = (const uint8_t *)entry_text(c, e) + e->text_n;
+    uint32_t done = 0, count = e->fixed_count;
+    buf_clear(out);
+    if (!buf_reserve(out, e->fixed_n + t->wire.n))
+        return (struct labels){0};
+    uint8_t *to = (uint8_t *)out->p;
+    for (uint32_t i = 0; i < c->n_labels; ) {
+        uint32_t first = i, cut = e->cuts[i];
+        while (++i < c->n_labels && e->cuts[i] == cut) {
+        }
+        if (cut == CUT_ABSENT)
+            continue;
+        memcpy(to, fixed + done, cut - done);
+        to += cut - done;
+        done = cut;
+        memcpy(to, t->wire.p + t->at[first], t->at[i] - t->at[first]);
+        to += t->at[i] - t->at[first];
+        count += i - first;
+    }
+    memcpy(to, fixed + done, e->fixed_n - done);
+    to += e->fixed_n - done;
+    out->n = (size_t)(to - (uint8_t *)out->p);
+    return (struct labels){(uint8_t *)out->p, (uint32_t)out->n, count};
+}

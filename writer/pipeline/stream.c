@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "writer/pipeline/stream.h"
+
+#include "base/compress.h"
+
+enum { RELABEL_CACHE_MAX = 1 << 20, TEXTS_MAX = 64 << 20, SCRATCH_RESET = 256 << 10 };
+
+static bool same_map(struct str_map a, struct str_map b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++)
+        if (!str_eq(a.keys[i], b.keys[i]) || !str_eq(a.values[i], b.values[i]))
+            return false;
+    return true;
+}
+
+bool stream_same(const struct stream *s, struct relabel_rules rules, struct str_map external, struct str_map extra,
+                 unsigned shards)
+{
+    return s->shards == shards && relabel_equal(s->rules, rules) && same_map(s->external, external) &&
+           same_map(s->extra, extra);
+}
+
+/* --- splicing ----------------------------------------------------------------------------------------------------- */
+
+static void add_addition(struct stream_labels *l, struct str name, struct str value, bool override)
+{
+    size_t at = 0;
+    while (at < l->n_additions && str_cmp(l->additions[at].name, name) < 0)
+        at++;
+    bool there = at < l->n_additions && str_eq(l->additions[at].name, name);
+    if (!there) {
+        memmove(&l->additions[at + 1], &l->additions[at], (l->n_additions - at) * sizeof *l->additions);
+        l->n_additions++;
+        l->additions[at] = (struct addition){.name = name};
+    }
+    struct addition *a = &l->additions[at];
+    a->override = override;
+    buf_clear(&a->wire);
+    if (value.n > 0)
+        labels_append(&a->wire, name, value);
+}
+
+static void prepare_additions(struct stream_labels *l)
+{
+    const struct stream *s = l->stream;
+    l->additions = mem_zalloc((s->external.n + s->extra.n + 1) * sizeof *l->additions);
+    for (size_t i = 0; i < s->external.n; i++)
+        add_addition(l, s->external.keys[i], s->external.values[i], false);
+    for (size_t i = 0; i < s->extra.n; i++)
+        add_addition(l, s->extra.keys[i], s->extra.values[i], true);
+}
+
+static void put_addition(struct stream_labels *l, const struct addition *a, uint32_t *count)
+{
+    buf_add_str(&l->out, buf_str(&a->wire));
+    *count += a->wire.n > 0;
+}
+
+/* One walk over the sorted labels; what stands between two additions is copied in one piece. */
+static struct labels splice(struct stream_labels *l, struct labels in)
+{
+    struct labels_iter it = labels_iter(in);
+    const uint8_t *run = in.p, *before = in.p;
+    uint32_t count = in.count;
+    size_t k = 0;
+    struct label label;
+    buf_clear(&l->out);
+    while (k < l->n_additions && labels_next(&it, &label)) {
+        int order = -1;
+        for (; k < l->n_additions && (order = str_cmp(l->additions[k].name, label.name)) <= 0; k++) {
+            const struct addition *a = &l->additions[k];
+            if (order == 0 && !a->override)
+                continue; /* the series' own label stays */
+            buf_add(&l->out, run, (size_t)(before - run));
+            put_addition(l, a, &count);
+            run = before;
+            if (order == 0) {
+                run = it.p;
+                count--;
+            }
+        }
+        before = it.p;
+    }
+    buf_add(&l->out, run, (size_t)(in.p + in.n - run));
+    for (; k < l->n_additions; k++)
+        put_addition(l, &l->additions[k], &count);
+    return (struct labels){(const uint8_t *)l->out.p, (uint32_t)l->out.n, count};
+}
+
+/* --- rules -------------------------------------------------------------------------------------------------------- */
+
+void stream_labels_init(struct stream_labels *l, const struct stream *s)
+{
+    memset(l, 0, sizeof *l);
+    l->stream = s;
+    arena_init(&l->scratch, 0);
+    l->builder.scratch = &l->scratch;
+    prepare_additions(l);
+}
+
+void stream_labels_free(struct stream_labels *l)
+{
+    for (size_t i = 0; i < l->n_additions; i++)
+        buf_free(&l->additions[i].wire);
+    mem_free(l->additions);
+    mem_free(l->entries);
+    buf_free(&l->texts);
+    buf_free(&l->out);
+    builder_free(&l->builder);
+    arena_free(&l->scratch);
+}
+
+static bool run_chain(struct stream_labels *l, struct labels in, struct labels *out)
+{
+    const struct stream *s = l->stream;
+    struct labels_builder *b = &l->builder;
+    if (l->scratch.used > SCRATCH_RESET)
+        arena_free(&l->scratch);
+    struct arena_mark mark = arena_mark(&l->scratch);
+    builder_start(b, in);
+    for (size_t i = 0; i < s->external.n; i++)
+        if (builder_get(b, s->external.keys[i]).n == 0)
+            builder_set(b, s->external.keys[i], s->external.values[i]);
+    bool kept = relabel_apply(s->rules, b);
+    for (size_t i = 0; i < s->extra.n; i++)
+        builder_set(b, s->extra.keys[i], s->extra.values[i]);
+    if (kept) {
+        buf_clear(&l->out);
+        *out = builder_append(b, &l->out);
+        kept = out->count > 0;
+    }
+    arena_release(&l->scratch, mark);
+    return kept;
+}
+
+/* --- verdicts ----------------------------------------------------------------------------------------------------- */
+
+static void relabel_cache_clear(struct stream_labels *l)
+{
+    memset(l->entries, 0, l->cap * sizeof *l->entries);
+    l->n = 0;
+    buf_clear(&l->texts);
+}
+
+static struct relabel_entry *relabel_cache_slot(struct relabel_entry *slots, size_t cap, uint64_t hash)
+{
+    size_t i = hash & (cap - 1);
+    while (slots[i].n_kind != RELABEL_ENTRY_NONE && slots[i].hash != hash)
+        i = (i + 1) & (cap - 1);
+    return &slots[i];
+}
+
+static void relabel_cache_grow(struct stream_labels *l)
+{
+    size_t cap = l->cap ? l->cap * 2 : 256;
+    struct relabel_entry *slots = mem_zalloc(cap * sizeof *slots);
+    for (size_t i = 0; i < l->cap; i++)
+        if (l->entries[i].n_kind != RELABEL_ENTRY_NONE)
+            *relabel_cache_slot(slots, cap, l->entries[i].hash) = l->entries[i];
+    mem_free(l->entries);
+    l->entries = slots;
+    l->cap = cap;
+}
+
+static void remember(struct stream_labels *l, uint64_t hash, struct labels in, bool kept, struct labels out)
+{
+    if (l->n >= RELABEL_CACHE_MAX || l->texts.n > TEXTS_MAX)
+        relabel_cache_clear(l);
+    if (l->n * 4 >= l->cap * 3)
+        relabel_cache_grow(l);
+    struct relabel_entry *v = relabel_cache_slot(l->entries, l->cap, hash);
+    l->n++;
+    v->hash = hash;
+    if (!kept) {
+        v->n_kind = RELABEL_ENTRY_DROPPED;
+    } else if (labels_equal(in, out)) {
+        v->n_kind = RELABEL_ENTRY_SAME;
+    } else {
+        v->at = (uint32_t)l->texts.n;
+        v->n_kind = out.n << 2 | RELABEL_ENTRY_CHANGED;
+        buf_add(&l->texts, &out.count, sizeof out.count);
+        buf_add(&l->texts, out.p, out.n);
+    }
+}
+
+static bool recall(const struct stream_labels *l, const struct relabel_entry *v, struct labels in, struct labels *out)
+{
+    enum relabel_result kind = v->n_kind & 3;
+    *out = in;
+    if (kind == RELABEL_ENTRY_CHANGED) {
+        memcpy(&out->count, l->texts.p + v->at, sizeof out->count);
+        out->p = (const uint8_t *)l->texts.p + v->at + sizeof out->count;
+        out->n = v->n_kind >> 2;
+    }
+    return kind != RELABEL_ENTRY_DROPPED;
+}
+
+bool stream_labels_apply(struct stream_labels *l, struct labels in, struct labels *out)
+{
+    const struct stream *s = l->stream;
+    if (!relabel_any(s->rules)) {
+        *out = l->n_additions ? splice(l, in) : in;
+        return out->count > 0;
+    }
+    uint64_t hash = hash_keyed(in.p, in.n); /* a verdict is found by it alone */
+    if (l->cap > 0) {
+        struct relabel_entry *v = relabel_cache_slot(l->entries, l->cap, hash);
+        if (v->n_kind != RELABEL_ENTRY_NONE)
+            return recall(l, v, in, out);
+    }
+    bool kept = run_chain(l, in, out);
+    remember(l, hash, in, kept, *out);
+    return kept;
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "writer/queue/block.h"
+
+#include "model/remote_write.h"
+
+#include <stdio.h>
+
+enum { RAW_LIMIT = 256 << 20 }; /* what a block from disk may unpack to */
+
+void packer_init(struct packer *p) { *p = (struct packer){.zstd = NULL}; }
+
+void packer_free(struct packer *p)
+{
+    if (p->zstd)
+        zstd_free(p->zstd);
+    buf_free(&p->raw);
+    buf_free(&p->packed);
+}
+
+/* A zstd context is about 1 MB: a lane that never needs one has none. */
+static struct zstd *packer_zstd(struct packer *p)
+{
+    if (p->zstd == NULL)
+        p->zstd = zstd_new();
+    return p->zstd;
+}
+
+struct block *block_new(size_t n)
+{
+    struct block *b = mem_try_alloc(sizeof *b + n);
+    if (b == NULL)
+        return NULL;
+    memset(b, 0, sizeof *b);
+    atomic_init(&b->refs, 1);
+    b->n = n;
+    return b;
+}
+
+void block_unref(struct block *b)
+{
+    if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
+        mem_free(b);
+}
+
+struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min,
+                         int64_t t_max)
+{
+    buf_clear(&p->packed);
+    if (codec == CODEC_ZSTD)
+        zstd_pack(packer_zstd(p), &p->packed, raw, 1);
+    else
+        snappy_pack(&p->packed, raw);
+    struct block *b = mem_alloc(sizeof *b + p->packed.n);
+    *b = (struct block){.codec = codec, .n_samples = n_samples, .raw_n = (uint32_t)raw.n, .t_min = t_min,
+                        .t_max = t_max, .n = p->packed.n};
+    atomic_init(&b->refs, 1);
+    memcpy(b->bytes, p->packed.p, p->packed.n);
+    return b;
+}
+
+/* Behind what is in p->raw. */
+static bool block_decompress_after(struct packer *p, const struct block *b, struct err *err)
+{
+    struct zstd *z = b->codec == CODEC_ZSTD ? packer_zstd(p) : NULL;
+    return decompress(b->codec, z, str_n(b->bytes, b->n), RAW_LIMIT, &p->raw, err);
+}
+
+static bool block_decompress(struct packer *p, const struct block *b, struct err *err)
+{
+    buf_clear(&p->raw);
+    return block_decompress_after(p, b, err);
+}
+
+struct block *block_recode(struct packer *p, const struct block *b, enum codec to, struct err *err)
+{
+    if (!block_decompress(p, b, err))
+        return NULL;
+    return block_pack(p, to, buf_str(&p->raw), b->n_samples, b->t_min, b->t_max);
+}
+
+struct block *block_join(struct packer *p, const struct block *a, const struct block *b, struct err *err)
+{
+    if (!block_decompress(p, a, err) || !block_decompress_after(p, b, err))
+        return NULL;
+    const struct block *first = a->n_samples > 0 ? a : b, *other = b->n_samples > 0 ? b : a; /* metadata has no time */
+    return block_pack(p, a->codec, buf_str(&p->raw), a->n_samples + b->n_samples,
+                      first->t_min < other->t_min ? first->t_min : other->t_min,
+                      first->t_max > other->t_max ? first->t_max : other->t_max);
+}
+
+void block_summarize(struct packer *p, const struct block *b, struct block_summary *out)
+{
+    struct err err;
+    struct rw_walk w;
+    struct buf example = {0};
+    *out = (struct block_summary){0};
+    if (!block_decompress(p, b, &err))
+        return;
+    rw_walk_init(&w);
+    rw_walk_start(&w, buf_str(&p->raw));
+    for (enum rw_item item; (item = rw_walk_next(&w)) != RW_END && item != RW_ERROR;)
+        if (item == RW_SERIES && out->n_series++ == 0)
+            labels_print(&example, w.labels);
+    snprintf(out->example, sizeof out->example, "%s", buf_z(&example));
+    buf_free(&example);
+    rw_walk_free(&w);
+}
+
+/* --- splitting ---------------------------------------------------------------------------------------------------- */
+
+struct extent { uint32_t n_samples; int64_t t_min, t_max; };
+
+static void block_extend_times(struct extent *m, int64_t t)
+{
+    m->t_min = t < m->t_min ? t : m->t_min;
+    m->t_max = t > m->t_max ? t : m->t_max;
+}
+
+/* Samples and their time range in a run of WriteRequest fields. */
+static struct extent measure(struct rw_walk *w, struct str raw)
+{
+    struct extent m = {0, INT64_MAX, INT64_MIN};
+    rw_walk_start(w, raw);
+    for (enum rw_item item; (item = rw_walk_next(w)) != RW_END && item != RW_ERROR;) {
+        if (item != RW_SERIES)
+            continue;
+        m.n_samples += (uint32_t)(w->n_samples + w->n_hists);
+        for (size_t i = 0; i < w->n_samples; i++)
+            block_extend_times(&m, w->samples[i].t);
+        for (size_t i = 0; i < w->n_hists; i++)
+            block_extend_times(&m, rw_hist_time(w->hists[i]));
+    }
+    return m.n_samples > 0 ? m : (struct extent){0};
+}
+
+/* The end of the field nearest behind the middle, or 0 when there is only one field. */
+static size_t middle_field(struct str raw)
+{
+    const uint8_t *begin = (const uint8_t *)raw.p, *p = begin, *end = begin + raw.n;
+    struct pb_field f;
+    size_t last = 0;
+    while (pb_next(&p, end, &f)) {
+        size_t at = (size_t)(p - begin);
+        if (at >= raw.n)
+            break;
+        last = at;
+        if (at >= raw.n / 2)
+            break;
+    }
+    return last;
+}
+
+/* One series with many samples: its first and its second half as raw bytes. */
+static bool halve_series(struct rw_walk *w, struct str raw, struct buf half[2])
+{
+    rw_walk_start(w, raw);
+    if (rw_walk_next(w) != RW_SERIES || w->n_samples + w->n_hists < 2)
+        return false;
+    size_t s = w->n_samples / 2, h = w->n_hists / 2;
+    if (s + h == 0)
+        s = w->n_samples; /* one of each: apart */
+    rw_append_full(&half[0], w->labels, w->samples, s, w->hists, h, NULL, 0);
+    rw_append_full(&half[1], w->labels, w->samples + s, w->n_samples - s, w->hists + h, w->n_hists - h, w->exemplars,
+                   w->n_exemplars);
+    return true;
+}
+
+static struct block *block_compress_part(struct packer *p, struct rw_walk *w, const struct block *from, struct str raw)
+{
+    struct extent m = measure(w, raw);
+    return block_pack(p, from->codec, raw, m.n_samples, m.t_min, m.t_max);
+}
+
+bool block_split(struct packer *p, const struct block *b, struct block *half[2], struct err *err)
+{
+    if (!block_decompress(p, b, err))
+        return false;
+    struct str raw = buf_str(&p->raw);
+    struct rw_walk w;
+    rw_walk_init(&w);
+    size_t middle = middle_field(raw);
+    struct buf parts[2] = {{0}};
+    bool ok = middle > 0 || halve_series(&w, raw, parts);
+    if (ok) {
+        half[0] = block_compress_part(p, &w, b, middle ? str_first(raw, middle) : buf_str(&parts[0]));
+        half[1] = block_compress_part(p, &w, b, middle ? str_skip(raw, middle) : buf_str(&parts[1]));
+    } else
+        err_set(err, ERR_TOO_LARGE, "a single sample is too large for the receiver");
+    buf_free(&parts[0]);
+    buf_free(&parts[1]);
+    rw_walk_free(&w);
+    return ok;
+}

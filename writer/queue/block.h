@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A block: canonical remote-write 1.0 of at most about 2,000 samples, compressed once, shared by reference, never
+ * changed. The reference count is atomic: lanes and io threads share blocks. Everything that turns a block into other
+ * blocks (another codec, two halves after a 413) is here and happens at sending time.
+ */
+#ifndef WRITER_QUEUE_BLOCK_H
+#define WRITER_QUEUE_BLOCK_H
+
+#include "base/compress.h"
+
+#include <stdatomic.h>
+
+enum { BLOCK_SAMPLES = 2000, BLOCK_RAW_BYTES = 1 << 20, BLOCK_MAX_BYTES = 64 << 20 };
+
+struct block {
+    atomic_uint refs;
+    enum codec codec;
+    uint32_t n_samples;
+    uint32_t raw_n;       /* bytes before compression */
+    int64_t t_min, t_max; /* of its samples, ms */
+    size_t n;
+    uint8_t bytes[];
+};
+
+struct packer { /* what compressing needs; one per lane */
+    struct zstd *zstd;
+    struct buf raw, packed;
+};
+void packer_init(struct packer *p);
+void packer_free(struct packer *p);
+
+struct block *block_new(size_t n) MUST_USE; /* one reference, bytes not set; NULL when memory cannot be had */
+struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min,
+                         int64_t t_max);
+static inline struct block *block_ref(struct block *b)
+{
+    atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+    return b;
+}
+void block_unref(struct block *b);
+
+struct block *block_recode(struct packer *p, const struct block *b, enum codec to, struct err *err) MUST_USE;
+/* Two halves with about the same bytes, by series, or by samples when there is one series. False: it cannot be cut. */
+bool block_split(struct packer *p, const struct block *b, struct block *half[2], struct err *err) MUST_USE;
+/* The opposite: one block with what is in both, in the codec of the first. NULL: one of them cannot be unpacked. */
+struct block *block_join(struct packer *p, const struct block *a, const struct block *b, struct err *err) MUST_USE;
+
+struct block_summary { uint32_t n_series; char example[256]; /* its first series; empty when there is none */ };
+void block_summarize(struct packer *p, const struct block *b, struct block_summary *out);
+
+#endif

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "writer/queue/position.h"
+
+#include "base/compress.h"
+#include "base/telemetry/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { SLOT = 24, SLOTS = 2, POSITION_BYTES = SLOTS * SLOT };
+
+static void encode(uint8_t slot[SLOT], uint64_t done)
+{
+    memcpy(slot, "SLP1\0\0\0\0", 8);
+    for (int i = 0; i < 8; i++)
+        slot[8 + i] = (uint8_t)(done >> (8 * i));
+    uint64_t sum = hash_bytes(slot, 16);
+    for (int i = 0; i < 8; i++)
+        slot[16 + i] = (uint8_t)(sum >> (8 * i));
+}
+
+static bool position_decode(const uint8_t slot[SLOT], uint64_t *done)
+{
+    uint8_t want[SLOT];
+    uint64_t v = 0;
+    for (int i = 0; i < 8; i++)
+        v |= (uint64_t)slot[8 + i] << (8 * i);
+    encode(want, v);
+    *done = v;
+    return memcmp(want, slot, SLOT) == 0;
+}
+
+bool position_open(struct position *p, const char *dir, uint64_t *done, struct err *err)
+{
+    char path[4096];
+    uint8_t slots[POSITION_BYTES] = {0};
+    uint64_t at;
+    snprintf(path, sizeof path, "%s/position", dir);
+    *done = 0;
+    *p = (struct position){.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640)};
+    if (p->fd < 0)
+        return err_set(err, ERR_INTERNAL, "%s: cannot be opened: %s", path, strerror(errno));
+    ssize_t n = pread(p->fd, slots, sizeof slots, 0);
+    if (n < 0) {
+        err_set(err, ERR_INTERNAL, "%s: cannot be read: %s", path, strerror(errno));
+        position_close(p);
+        return false;
+    }
+    /* A full disk must not keep the position from moving. When it is full now, later writes take the space. */
+    if (n < POSITION_BYTES && pwrite(p->fd, slots + n, (size_t)(POSITION_BYTES - n), n) != POSITION_BYTES - n)
+        log_warn("queue", "cannot preallocate queue position file; blocks may be sent twice after a restart unless "
+                 "disk space is freed", "file", path, "err", strerror(errno));
+    for (unsigned i = 0; i < SLOTS; i++)
+        if (position_decode(slots + i * SLOT, &at) && at > *done) {
+            *done = at;
+            p->slot = 1 - i;
+        }
+    return true;
+}
+
+void position_close(struct position *p)
+{
+    if (p->fd >= 0)
+        close(p->fd);
+    p->fd = -1;
+}
+
+bool position_write(struct position *p, uint64_t done)
+{
+    uint8_t slot[SLOT];
+    encode(slot, done);
+    ssize_t n = pwrite(p->fd, slot, SLOT, p->slot * SLOT);
+    if (n != SLOT) {
+        errno = n < 0 ? errno : ENOSPC;
+        return false;
+    }
+    p->slot = 1 - p->slot;
+    return true;
+}

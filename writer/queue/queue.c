@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The io thread runs a loop of its own; lanes hand jobs over (queue_intake.c) and it posts answers back. It never waits
+ * for a lane, and no lane waits for it: a slow disk slows only this destination.
+ */
+#include "writer/queue/queue_state.h"
+
+#include "base/telemetry/log.h"
+#include "base/text/num.h"
+#include "base/text/duration.h"
+
+#include <errno.h>
+
+enum {
+    SYNC_EVERY_MS = 1000, MIN_BACKOFF_MS = 100,
+    SEGMENTS_PER_SHARD = 4, LEAST_SEGMENT = 64 << 10, REUSE_BYTES = 1 << 20,
+    ENOUGH_SPACE = 4 << 20 /* free bytes with which ENOSPC is not for want of space */
+};
+
+const struct queue_stats *queue_stats(const struct queue *q) { return &q->stats; }
+struct queue_stats *queue_counters(struct queue *q) { return &q->stats; }
+uint64_t queue_bytes(const struct queue *q) { return atomic_load_explicit(&q->bytes, memory_order_relaxed); }
+uint64_t queue_unwritten_bytes(const struct queue *q)
+{
+    return atomic_load_explicit(&q->unwritten, memory_order_relaxed) +
+           atomic_load_explicit(&q->intake.bytes, memory_order_relaxed);
+}
+uint64_t queue_free_bytes(const struct queue *q) { return atomic_load(&q->space.free); }
+double queue_seconds_until_full(const struct queue *q) { return atomic_load(&q->space.until_full); }
+bool queue_failing(const struct queue *q) { return atomic_load(&q->failing) || atomic_load(&q->intake.stalled); }
+struct queue_state queue_shard_state(const struct queue_shard *s) { return (struct queue_state){s->acked, s->next}; }
+
+/* Complete segments are dropped when there is no space: little space needs small ones. */
+uint64_t queue_segment_bytes(const struct queue *q)
+{
+    uint64_t max = atomic_load(&q->max_bytes), free = atomic_load(&q->space.free), bytes = queue_bytes(q);
+    uint64_t space = free > UINT64_MAX - bytes ? UINT64_MAX : free + bytes;
+    if (max > 0 && max < space)
+        space = max;
+    uint64_t share = space / queue_dir_newest(&q->queue_dir)->n_shards / SEGMENTS_PER_SHARD;
+    if (share > SEGMENT_BYTES)
+        return SEGMENT_BYTES;
+    return share > LEAST_SEGMENT ? share : LEAST_SEGMENT;
+}
+
+/* Delivered blocks stay for a while: what the recent store is filled with after a restart. Not where space is short. */
+uint64_t queue_reuse_bytes(const struct queue *q)
+{
+    uint64_t segment = queue_segment_bytes(q);
+    return atomic_load(&q->failing) ? 0 : segment < REUSE_BYTES ? segment : REUSE_BYTES;
+}
+
+size_t queue_generations(const struct queue *q, const struct queue_generation **out)
+{
+    *out = q->queue_dir.generations;
+    return q->queue_dir.n;
+}
+
+/* --- writing, on the io thread ------------------------------------------------------------------------------------ */
+
+static void free_delivered(struct queue_shard *s, void *arg UNUSED) { shard_files_free_delivered(s, 0); }
+static bool disk_is_full(int why) { return why == ENOSPC || why == EDQUOT; }
+
+bool queue_dir_usable(struct queue *q)
+{
+    struct queue_lock *lock = atomic_load(&q->lock);
+    q->locked_out = lock && !queue_lock_hold(lock);
+    return !q->locked_out;
+}
+
+bool queue_locked_out(const struct queue *q) { return q->locked_out; }
+
+/* What a full disk holds of delivered blocks goes first. */
+static bool queue_append_job(struct queue *q, const struct write_job *j)
+{
+    errno = EBUSY;
+    bool ok = !q->locked_out && shard_files_append(j->shard, j->block, j->seq);
+    if (!ok && disk_is_full(errno)) {
+        queue_dir_each(&q->queue_dir, free_delivered, NULL);
+        ok = shard_files_append(j->shard, j->block, j->seq);
+    }
+    if (ok)
+        atomic_fetch_add(&q->stats.bytes_written, j->block->n);
+    else
+        q->why = errno;
+    return ok;
+}
+
+/* What could not be written goes before what is behind it. Else the file would have a gap that a stop cannot fill
+ * any more. */
+static bool append_unwritten(struct queue *q, struct queue_shard *s)
+{
+    unwritten_ack(s);
+    for (struct write_job *j; (j = unwritten_first(s)) != NULL;) {
+        if (!queue_append_job(q, j))
+            return false;
+        unwritten_remove(s, j);
+    }
+    return true;
+}
+
+static void arm_sync(struct queue *q)
+{
+    if (!loop_timer_armed(&q->sync))
+        loop_timer_in(q->loop, &q->sync, SYNC_EVERY_MS);
+}
+
+static void note_written(struct queue *q)
+{
+    q->backoff = 0;
+    if (!atomic_exchange(&q->failing, false))
+        return;
+    log_info("queue", "queue disk accepts writes again", "dir", q->queue_dir.dir);
+}
+
+static void note_failed(struct queue *q, const struct queue_shard *s)
+{
+    int64_t now = clock_mono_ms();
+    q->backoff = q->backoff ? q->backoff * 2 : MIN_BACKOFF_MS;
+    if (q->backoff > QUEUE_RETRY_MS)
+        q->backoff = QUEUE_RETRY_MS;
+    q->retry_at = now + q->backoff;
+    if (disk_is_full(q->why))
+        q->space.full_at = now;
+    atomic_fetch_add(&q->stats.write_errors, 1);
+    if (!atomic_exchange(&q->failing, true))
+        log_error("queue", "cannot write queue block; keeping blocks in memory and retrying at least every 1s", "dir",
+                  s->dir, "err", strerror(q->why));
+}
+
+static void retry_unwritten(struct queue_shard *s, void *arg UNUSED)
+{
+    struct queue *q = s->queue;
+    if (list_empty(&s->unwritten.jobs))
+        return;
+    if (!append_unwritten(q, s))
+        note_failed(q, s);
+    else
+        note_written(q);
+    arm_sync(q);
+}
+
+/* --- memory and disk are full, on the io thread ------------------------------------------------------------------- */
+
+static void add_only_bytes(struct queue_shard *s, void *total) { *(uint64_t *)total += unwritten_only_bytes(s); }
+static void add_unwritten_sum(struct queue_shard *s, void *sum) { unwritten_add_sum(s, sum); }
+
+void queue_count_bytes(struct queue *q)
+{
+    struct block_sum sum = {0};
+    queue_dir_each(&q->queue_dir, add_unwritten_sum, &sum);
+    atomic_store_explicit(&q->unwritten, sum.bytes, memory_order_relaxed);
+    atomic_store_explicit(&q->unwritten_blocks, sum.blocks, memory_order_relaxed);
+    atomic_store_explicit(&q->unwritten_samples, sum.samples, memory_order_relaxed);
+    atomic_store_explicit(&q->bytes, queue_dir_bytes(&q->queue_dir), memory_order_relaxed);
+}
+
+static void find_oldest_only(struct queue_shard *s, void *arg)
+{
+    struct write_job **oldest = arg, *j = unwritten_first_only(s);
+    if (j && (*oldest == NULL || j->block->t_max < (*oldest)->block->t_max))
+        *oldest = j;
+}
+
+/* Older blocks on disk make way for those in memory: but only where space is what a write lacks. */
+static bool drop_from_full_disk(struct queue *q, int64_t older_than)
+{
+    struct queue_shard *s = queue_dir_oldest(&q->queue_dir);
+    queue_space_measure(&q->space, q->queue_dir.dir);
+    if (!disk_is_full(q->why) || (q->why == ENOSPC && atomic_load(&q->space.free) > ENOUGH_SPACE) || s == NULL ||
+        s->segments[0].t_max > older_than)
+        return false;
+    shard_files_drop_oldest(s);
+    queue_dir_each(&q->queue_dir, retry_unwritten, NULL);
+    return true;
+}
+
+static void drop_from_memory(struct queue *q, struct write_job *oldest)
+{
+    shard_count_lost(oldest->shard, 1, oldest->block->n_samples, oldest->block->n);
+    log_error("queue", "cannot write queue block and max_memory_bytes is used up; dropping the oldest block", "dir",
+              oldest->shard->dir, "err", strerror(q->why));
+    unwritten_remove(oldest->shard, oldest);
+}
+
+static void fit_memory(struct queue *q)
+{
+    uint64_t max = atomic_load(&q->max_memory), only = 0;
+    if (max == 0 || atomic_load(&q->keep_all) || !atomic_load(&q->failing))
+        return;
+    for (queue_dir_each(&q->queue_dir, add_only_bytes, &only); only > max;) {
+        struct write_job *oldest = NULL;
+        queue_dir_each(&q->queue_dir, find_oldest_only, &oldest);
+        if (!drop_from_full_disk(q, oldest->block->t_max))
+            drop_from_memory(q, oldest);
+        only = 0;
+        queue_dir_each(&q->queue_dir, add_only_bytes, &only);
+    }
+}
+
+static void fit_disk(struct queue *q)
+{
+    queue_count_bytes(q);
+    uint64_t max = atomic_load(&q->keep_all) ? 0 : atomic_load(&q->max_bytes);
+    for (struct queue_shard *s; max > 0 && queue_bytes(q) > max && (s = queue_dir_oldest(&q->queue_dir)) != NULL;) {
+        shard_files_drop_oldest(s);
+        q->space.full_at = clock_mono_ms();
+        queue_count_bytes(q);
+    }
+}
+
+static bool sync_or_arm(struct queue *q, const struct write_job *j)
+{
+    if (atomic_load(&q->sync_writes) && j->n > 0 && !j->more)
+        return shard_files_sync(j->shard);
+    arm_sync(q);
+    return true;
+}
+
+/* A block that somebody waits for is tried at once, others when the backoff is over. */
+static bool write_job_try(struct queue *q, const struct write_job *j)
+{
+    if (j->n == 0 && atomic_load(&q->failing) && clock_mono_ms() < q->retry_at)
+        return false;
+    bool ok = append_unwritten(q, j->shard) && queue_append_job(q, j);
+    if (ok)
+        note_written(q);
+    else
+        note_failed(q, j->shard);
+    return ok;
+}
+
+/* A lane that retires hands over once more what it has in memory. */
+static bool known_already(struct write_job *j)
+{
+    if (unwritten_has(j->shard, j->seq))
+        return true;
+    if (!shard_files_lack(j->shard, j->seq))
+        return false;
+    shard_count_lost(j->shard, 1, j->block->n_samples, j->block->n); /* its segment was dropped or deleted */
+    return true;
+}
+
+static void queue_write_job(struct queue *q, struct write_job *j)
+{
+    int64_t begin = clock_mono_ns();
+    bool known = known_already(j), written = !known && write_job_try(q, j);
+    bool safe = written && sync_or_arm(q, j);
+    atomic_fetch_add(&q->stats.write_ns, (unsigned long long)(clock_mono_ns() - begin));
+    intake_done(&q->intake, j);
+    write_job_end(j, safe);
+    if (known || written || j->seq < j->shard->acked)
+        write_job_free(j);
+    else
+        unwritten_add(j->shard, j);
+    fit_memory(q);
+    fit_disk(q);
+}
+
+static void queue_take_acks(struct queue *q)
+{
+    uint64_t next;
+    struct queue_shard *s = intake_take_ack(&q->intake, &next);
+    if (s == NULL)
+        return;
+    for (; s != NULL; s = intake_take_ack(&q->intake, &next)) {
+        shard_files_ack(s, next);
+        unwritten_ack(s);
+    }
+    queue_count_bytes(q);
+}
+
+/* No more than there is now, so that a slow disk does not keep the loop from its timers. */
+void queue_work(struct queue *q)
+{
+    struct write_job *j;
+    for (size_t n = intake_jobs(&q->intake); n > 0 && (j = intake_begin(&q->intake)) != NULL; n--) {
+        queue_write_job(q, j);
+        queue_take_acks(q);
+    }
+    queue_take_acks(q);
+}
+
+void queue_run_work(struct loop_task *task) { queue_work(CONTAINER(task, struct queue, intake.work)); }
+
+/* --- reading and syncing, on the io thread ------------------------------------------------------------------------ */
+
+static void queue_read_done(struct loop_task *task)
+{
+    struct queue_read *r = CONTAINER(task, struct queue_read, task);
+    r->done(r);
+}
+
+static void run_read(struct loop_task *task)
+{
+    struct queue_read *r = CONTAINER(task, struct queue_read, task);
+    int64_t begin = clock_mono_ns();
+    if (shard_files_read(r->shard, r)) {
+        unwritten_read(r->shard, r);
+        r->shard->read_next = r->next;
+    }
+    if (r->n > 0)
+        atomic_store(&r->shard->held, r->next);
+    atomic_fetch_add(&r->shard->queue->stats.read_ns, (unsigned long long)(clock_mono_ns() - begin));
+    r->task.run = queue_read_done;
+    loop_post(r->home, &r->task);
+}
+
+/* What waits on a shard that keeps up will have its answer sooner than a sync helps; it is looked at again, since the
+ * destination may stop answering. */
+static void sync_shard(struct queue_shard *s, void *look_again)
+{
+    if (!s->dirty || s->acked >= s->next)
+        return;
+    if (!atomic_load(&s->behind)) {
+        *(bool *)look_again = true;
+        return;
+    }
+    if (!shard_files_sync(s))
+        log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
+}
+
+static void run_sync(struct loop_timer *timer)
+{
+    struct queue *q = CONTAINER(timer, struct queue, sync);
+    bool look_again = false;
+    queue_dir_each(&q->queue_dir, sync_shard, &look_again);
+    if (look_again)
+        arm_sync(q);
+}
+
+/* --- once a second, on the io thread ------------------------------------------------------------------------------ */
+
+static void check_files(struct queue_shard *s, void *arg)
+{
+    struct restored *r = arg;
+    if (s->queue->locked_out || !shard_files_missing(s) || shard_files_restore(s, r))
+        return;
+    r->failed = true;
+    if (!s->queue->locked_out)
+        log_error("queue", "queue directory was deleted and cannot be created again; retrying every 1s, and a crash "
+                  "would lose what is queued", "dir", s->dir, "err", strerror(errno));
+}
+
+static void retry_position(struct queue_shard *s, void *arg UNUSED) { (void)!shard_files_write_position(s); }
+
+/* The lock first: what another process uses is not touched. */
+bool queue_flush(struct queue *q)
+{
+    struct restored restored = {0};
+    bool usable = queue_dir_usable(q);
+    queue_dir_each(&q->queue_dir, check_files, &restored);
+    shard_log_restored(q->queue_dir.dir, &restored);
+    queue_dir_each(&q->queue_dir, retry_unwritten, NULL);
+    queue_dir_each(&q->queue_dir, retry_position, NULL);
+    queue_count_bytes(q);
+    return usable && !restored.failed && atomic_load(&q->unwritten_blocks) == 0;
+}
+
+static void run_check(struct loop_timer *timer)
+{
+    struct queue *q = CONTAINER(timer, struct queue, check);
+    (void)!queue_flush(q);
+    struct queue_space_use use = {q->queue_dir.dir, queue_bytes(q), atomic_load(&q->max_bytes),
+                                  atomic_load(&q->keep_all)};
+    queue_space_update(&q->space, &use, clock_mono_ms());
+    if (atomic_load(&q->space.free) < ENOUGH_SPACE) /* others may need it, also other queues on this disk */
+        queue_dir_each(&q->queue_dir, free_delivered, NULL);
+    loop_timer_in(q->loop, &q->check, QUEUE_RETRY_MS);
+}
+
+void queue_start_checks(struct queue *q)
+{
+    q->sync.run = run_sync;
+    q->check.run = run_check;
+    queue_space_measure(&q->space, q->queue_dir.dir);
+    queue_count_bytes(q);
+    loop_timer_in(q->loop, &q->check, QUEUE_RETRY_MS);
+}
+
+static void sync_dirty(struct queue_shard *s, void *arg UNUSED)
+{
+    if (s->dirty && !shard_files_sync(s))
+        log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
+}
+
+void queue_stop_checks(struct queue *q)
+{
+    loop_timer_stop(q->loop, &q->check);
+    loop_timer_stop(q->loop, &q->sync);
+    queue_dir_each(&q->queue_dir, sync_dirty, NULL);
+}
+
+/* --- posting ------------------------------------------------------------------------------------------------------ */
+
+void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct pending_acks who)
+{
+    struct queue *q = s->queue;
+    uint64_t max = atomic_load(&q->max_memory), unwritten = atomic_load_explicit(&q->unwritten, memory_order_relaxed);
+    if (max == 0 || atomic_load(&q->keep_all))
+        max = UINT64_MAX;
+    struct write_job *j = mem_alloc(sizeof *j + who.n * sizeof j->acks[0]);
+    *j = (struct write_job){.shard = s, .block = b, .seq = seq, .more = who.more, .n = who.n};
+    if (who.n > 0)
+        memcpy(j->acks, who.acks, who.n * sizeof j->acks[0]);
+    intake_put(&q->intake, j, unwritten < max ? max - unwritten : 0);
+}
+
+void queue_ack(struct queue_shard *s, uint64_t next) { intake_ack(&s->queue->intake, s, next); }
+
+void queue_read(struct queue_shard *s, struct queue_read *r)
+{
+    r->task = (struct loop_task){.run = run_read};
+    r->shard = s;
+    loop_post(s->queue->loop, &r->task);
+}
+
+bool queue_read_memory(struct queue_shard *s, struct queue_read *r) { return intake_read(&s->queue->intake, s, r); }
+void queue_hold(struct queue_shard *s, uint64_t until) { atomic_store(&s->held, until); }
+void queue_behind(struct queue_shard *s, bool behind) { atomic_store(&s->behind, behind); }

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Reading a shard's segments. The reader keeps the file it is in open, and its place there.
+ *
+ *   corrupted record     skipped, counted
+ *   read error           retried once a second by the lane; after MAX_READ_ERRORS in a row the rest of the segment is
+ *                        given up, counted as dropped
+ *   segment disappeared  queue_restore.c saves what is still open and counts the rest
+ */
+#include "writer/queue/queue_shard.h"
+
+#include "base/telemetry/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { MAX_READ_ERRORS = 60 };
+
+/* The segment in which `from` is, or the first one behind it. NULL: nothing there. */
+static struct segment *segment_of(struct queue_shard *s, uint64_t from)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (s->segments[i].n_blocks > 0 && s->segments[i].last >= from)
+            return &s->segments[i];
+    return NULL;
+}
+
+static bool reader_open(struct queue_shard *s, const struct segment *g)
+{
+    if (s->read_fd >= 0 && s->read_name == g->name)
+        return true;
+    shard_close_fd(&s->read_fd);
+    if (queue_locked_out(s->queue)) { /* it is the file of another process */
+        errno = EBUSY;
+        return false;
+    }
+    char path[SEGMENT_PATH];
+    shard_segment_path(s, g->name, path);
+    s->read_fd = open(path, O_RDONLY | O_CLOEXEC);
+    s->read_name = g->name;
+    s->read_at = 0;
+    s->read_errors = 0;
+    return s->read_fd >= 0;
+}
+
+/* The file disappeared. False: it may still be saved later. */
+static bool reader_restore(struct queue_shard *s, uint64_t name, uint64_t last, struct queue_read *r)
+{
+    struct restored lost = {0};
+    if (!shard_files_restore(s, &lost))
+        return false;
+    const struct segment *g = segment_of(s, r->next);
+    if (g == NULL || g->name != name)
+        r->next = last + 1;
+    if (lost.lost_blocks > 0)
+        atomic_fetch_add(&queue_counters(s->queue)->bad_records, 1);
+    shard_log_restored(s->dir, &lost);
+    return true;
+}
+
+static bool read_error(struct queue_shard *s, const struct segment *g, struct queue_read *r)
+{
+    if (++s->read_errors < MAX_READ_ERRORS)
+        return false;
+    uint64_t blocks = g->last + 1 - r->next;
+    log_error("queue", "cannot read queue segment; dropping the rest of it", "dir", s->dir, "err", strerror(errno));
+    shard_count_lost(s, blocks, g->n_samples * blocks / g->n_blocks, g->size - s->read_at);
+    r->next = g->last + 1;
+    return true;
+}
+
+/* One record more, or one segment less. False: the file cannot be opened or read now. */
+static bool read_step(struct queue_shard *s, const struct segment *g, struct queue_read *r, size_t *bytes)
+{
+    struct record rec;
+    struct block *b = NULL;
+    uint64_t skipped = 0;
+    if (!reader_open(s, g))
+        return errno == ENOENT && reader_restore(s, g->name, g->last, r);
+    enum segment_step step = segment_next(s->read_fd, g->size, &s->read_at, &rec, &b, &skipped);
+    if (skipped > 0)
+        atomic_fetch_add(&queue_counters(s->queue)->bad_records, 1);
+    if (step == SEGMENT_ERROR)
+        return read_error(s, g, r);
+    s->read_errors = 0;
+    if (step == SEGMENT_END) {
+        r->next = g->last + 1; /* the rest of this segment is corrupted */
+    } else if (rec.seq < r->next) {
+        block_unref(b);
+    } else {
+        r->items[r->n].block = b;
+        r->items[r->n++].seq = rec.seq;
+        r->next = rec.seq + 1;
+        *bytes += b->n;
+    }
+    return true;
+}
+
+bool shard_files_read(struct queue_shard *s, struct queue_read *r)
+{
+    size_t bytes = 0;
+    const struct segment *g;
+    r->n = 0;
+    r->next = r->from;
+    r->failed = false;
+    if (s->read_next != r->from) /* not where the reader stands: from the segment's beginning */
+        shard_close_fd(&s->read_fd);
+    while (!r->failed && r->n < LEN(r->items) && bytes < r->max_bytes && (g = segment_of(s, r->next)) != NULL)
+        r->failed = !read_step(s, g, r, &bytes);
+    if (r->failed)
+        log_error("queue", "cannot read queue segment; retrying every 1s", "dir", s->dir, "err", strerror(errno));
+    s->read_next = r->next;
+    atomic_fetch_add(&queue_counters(s->queue)->bytes_read, bytes);
+    return !r->failed && r->n < LEN(r->items) && bytes < r->max_bytes;
+}
+
+static void walk_segment(struct queue_shard *s, const struct segment *g, queue_visit *visit, void *arg, unsigned index)
+{
+    char path[SEGMENT_PATH];
+    shard_segment_path(s, g->name, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    uint64_t at = 0, skipped = 0;
+    struct record r;
+    struct block *b;
+    while (fd >= 0 && segment_next(fd, g->size, &at, &r, &b, &skipped) == SEGMENT_RECORD) {
+        visit(arg, index, b);
+        block_unref(b);
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+void shard_files_walk(struct queue_shard *s, uint64_t max_bytes, queue_visit *visit, void *arg, unsigned index)
+{
+    size_t first = s->n;
+    for (uint64_t bytes = 0; first > 0 && (bytes += s->segments[first - 1].size) <= max_bytes;)
+        first--;
+    for (size_t i = first; i < s->n; i++)
+        walk_segment(s, &s->segments[i], visit, arg, index);
+}

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A shard's folder:
+ *
+ *   %016llx.seg   segments (segment.c), about 16 MiB each, less where the queue may hold little
+ *   position      how far it is delivered (position.c)
+ *
+ * While the destination keeps up there is one small segment: as soon as everything in it is acknowledged and it has
+ * grown past 1 MiB it is truncated and used again. Sequence numbers never go back.
+ */
+#include "writer/queue/queue_shard.h"
+
+#include "base/os/dir.h"
+#include "base/telemetry/log.h"
+#include "base/text/num.h"
+#include "base/text/duration.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = SEGMENT_PATH };
+
+void shard_segment_path(const struct queue_shard *s, uint64_t name, char path[SEGMENT_PATH])
+{
+    snprintf(path, SEGMENT_PATH, "%s/%016llx.seg", s->dir, (unsigned long long)name);
+}
+
+void shard_close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* --- opening ------------------------------------------------------------------------------------------------------ */
+
+static int segment_compare_names(const void *a, const void *b)
+{
+    uint64_t x = ((const struct segment *)a)->name, y = ((const struct segment *)b)->name;
+    return x < y ? -1 : x > y;
+}
+
+static struct segment *add_segment(struct queue_shard *s, uint64_t name)
+{
+    mem_grow(&s->segments, &s->_cap, s->n + 1, sizeof *s->segments);
+    struct segment *g = &s->segments[s->n++];
+    *g = (struct segment){.name = name};
+    return g;
+}
+
+static void note_record(struct segment *g, uint64_t seq, uint32_t n_samples, int64_t t_max)
+{
+    if (g->n_blocks++ == 0) {
+        g->first = g->last = seq;
+        g->t_max = t_max;
+    } else if (seq > g->last) {
+        g->last = seq;
+    }
+    g->n_samples += n_samples;
+    if (t_max > g->t_max)
+        g->t_max = t_max;
+}
+
+static bool list_segments(struct queue_shard *s, struct err *err)
+{
+    DIR *d = dir_open(s->dir);
+    if (d == NULL)
+        return err_set(err, ERR_INTERNAL, "%s: cannot be read: %s", s->dir, strerror(errno));
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        char exact[32];
+        unsigned long long name = strtoull(e->d_name, NULL, 16);
+        snprintf(exact, sizeof exact, "%016llx.seg", name);
+        if (strcmp(e->d_name, exact) == 0)
+            add_segment(s, name);
+    }
+    closedir(d);
+    if (s->n > 1)
+        qsort(s->segments, s->n, sizeof *s->segments, segment_compare_names);
+    return true;
+}
+
+/* Something else has the name of a segment: a FIFO, a device, a directory, a dangling link. It is moved aside, or the
+ * segment that gets this name later could not be created. */
+static void set_aside(const char *path)
+{
+    char aside[PATH_BYTES + 16];
+    snprintf(aside, sizeof aside, "%s.ignored", path);
+    bool moved = rename(path, aside) == 0;
+    log_warn("queue", moved ? "queue segment is not a regular file; renamed it and continuing without it"
+                            : "queue segment is not a regular file and cannot be renamed; continuing without it",
+             "file", path, "renamed", moved ? aside : NULL);
+}
+
+/* The descriptor of a segment to scan, -1 with err, or -2 when it is no regular file. Never waits for a FIFO's writer.
+ * */
+static int open_segment(const char *path, struct stat *st, struct err *err)
+{
+    enum { NO_SEGMENT = -2 };
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode))
+        return fd;
+    int why = errno;
+    bool regular = fd < 0 && why != ENOENT && why != ENXIO && why != ELOOP;
+    if (fd >= 0)
+        close(fd);
+    if (!regular)
+        return NO_SEGMENT;
+    err_set(err, ERR_INTERNAL, "%s: cannot open queue segment: %s", path, strerror(why));
+    return -1;
+}
+
+/* Walks the headers and reports corruption once, with the bytes that it cost. */
+static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *err)
+{
+    char path[PATH_BYTES];
+    struct stat st;
+    shard_segment_path(s, g->name, path);
+    int fd = open_segment(path, &st, err);
+    if (fd < 0) {
+        if (fd != -1)
+            set_aside(path);
+        return fd != -1;
+    }
+    g->size = (uint64_t)st.st_size;
+    uint64_t at = 0, skipped = 0;
+    struct record r;
+    while (!queue_interrupted(s->queue) && segment_next(fd, g->size, &at, &r, NULL, &skipped) == SEGMENT_RECORD)
+        note_record(g, r.seq, r.n_samples, r.t_max);
+    close(fd);
+    if (queue_interrupted(s->queue))
+        return err_set(err, ERR_CANCELED, "%s: interrupted while the queue directory was read", s->dir);
+    g->damaged = skipped > 0;
+    if (g->damaged) {
+        char text[32];
+        text[num_format_u64(text, skipped)] = 0;
+        log_warn("queue", "corrupted records skipped in queue file", "file", path, "bytes", text);
+    }
+    return true;
+}
+
+void shard_remove_segment(struct queue_shard *s, size_t i)
+{
+    char path[PATH_BYTES];
+    shard_segment_path(s, s->segments[i].name, path);
+    if (!queue_locked_out(s->queue)) /* else it is the file of another process */
+        unlink(path);
+    if (i + 1 == s->n)
+        shard_close_fd(&s->fd);
+    if (s->read_fd >= 0 && s->read_name == s->segments[i].name)
+        shard_close_fd(&s->read_fd); /* or its bytes would stay on the disk */
+    memmove(&s->segments[i], &s->segments[i + 1], (s->n - i - 1) * sizeof *s->segments);
+    s->n--;
+}
+
+bool shard_segment_done(const struct queue_shard *s, const struct segment *g)
+{
+    return g->n_blocks == 0 || g->last < s->acked;
+}
+
+bool shard_files_open(struct queue_shard *s, struct err *err)
+{
+    s->new_folder = mkdir(s->dir, 0750) == 0;
+    if (!s->new_folder && errno != EEXIST)
+        return err_set(err, ERR_INTERNAL, "%s: cannot be made: %s", s->dir, strerror(errno));
+    if (!position_open(&s->position, s->dir, &s->acked, err) || !list_segments(s, err))
+        return false;
+    s->next = s->acked;
+    for (size_t i = 0; i < s->n; i++) {
+        struct segment *g = &s->segments[i];
+        if (!scan_segment(s, g, err))
+            return false;
+        if (g->n_blocks > 0 && g->last + 1 > s->next)
+            s->next = g->last + 1;
+    }
+    for (size_t i = s->n; i-- > 0;) /* without a good record: its name may be the next one's */
+        if (s->segments[i].n_blocks == 0)
+            shard_remove_segment(s, i);
+    while (s->n > 0 && shard_segment_done(s, &s->segments[0]))
+        shard_remove_segment(s, 0);
+    if (s->n > 0 && s->segments[0].first > s->acked)
+        s->acked = s->segments[0].first; /* older ones were dropped for room */
+    return true;
+}
+
+void shard_files_close(struct queue_shard *s)
+{
+    shard_close_fd(&s->fd);
+    shard_close_fd(&s->read_fd);
+    position_close(&s->position);
+    mem_free(s->segments);
+    s->segments = NULL;
+    s->n = s->_cap = 0;
+}
+
+bool shard_files_remove(struct queue_shard *s)
+{
+    while (s->n > 0)
+        shard_remove_segment(s, s->n - 1);
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/position", s->dir);
+    unlink(path);
+    shard_files_close(s);
+    s->dirty = false;
+    return rmdir(s->dir) == 0;
+}
+
+/* --- writing ------------------------------------------------------------------------------------------------------ */
+
+static bool sync_dir(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* A file's name reaches the disk with its folder, and that one's with those above it: generation, destination, all
+ * queues. */
+static bool sync_names(struct queue_shard *s)
+{
+    enum { LEVELS = 4 };
+    char path[PATH_BYTES];
+    int n = snprintf(path, sizeof path, "%s", s->dir);
+    for (int i = 0; i < (s->new_folder ? LEVELS : 1); i++) {
+        if (!sync_dir(path))
+            return false;
+        n += snprintf(path + n, sizeof path - (size_t)n, "/..");
+    }
+    s->new_file = s->new_folder = false;
+    return true;
+}
+
+/* After a failed fdatasync the pages count as clean: what they held is not tried again, but whoever asked is told. */
+bool shard_files_sync(struct queue_shard *s)
+{
+    int64_t begin = clock_mono_ns();
+    bool ok = s->fd < 0 || fdatasync(s->fd) == 0;
+    if (s->fd >= 0) {
+        atomic_fetch_add(&queue_counters(s->queue)->syncs, 1);
+        atomic_fetch_add(&queue_counters(s->queue)->sync_ns, (unsigned long long)(clock_mono_ns() - begin));
+    }
+    s->dirty = false;
+    return ok && (!s->new_file || sync_names(s));
+}
+
+/* The segment to append to: the last one, or a new one behind it. */
+static bool open_last(struct queue_shard *s, uint64_t seq)
+{
+    struct segment *g = s->n ? &s->segments[s->n - 1] : NULL;
+    if (g && (g->damaged || g->size >= queue_segment_bytes(s->queue))) {
+        if (s->dirty && !shard_files_sync(s))
+            return false;
+        shard_close_fd(&s->fd);
+        g = NULL;
+    }
+    if (s->fd >= 0)
+        return true;
+    char path[PATH_BYTES];
+    shard_segment_path(s, g ? g->name : seq, path);
+    s->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640); /* read when it was deleted */
+    if (s->fd < 0)
+        return false;
+    if (g == NULL) {
+        add_segment(s, seq);
+        s->new_file = true;
+    }
+    return true;
+}
+
+bool shard_files_lack(const struct queue_shard *s, uint64_t seq)
+{
+    return seq >= s->acked && seq < s->next && (s->n == 0 || s->segments[0].n_blocks == 0 ||
+                                                seq < s->segments[0].first);
+}
+
+bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t seq)
+{
+    if (seq < s->next)
+        return true;
+    if (!open_last(s, seq))
+        return false;
+    struct segment *g = &s->segments[s->n - 1];
+    uint8_t head[RECORD_HEADER];
+    record_encode(head, b, seq);
+    struct iovec parts[2] = {{head, sizeof head}, {(void *)(uintptr_t)b->bytes, b->n}};
+    ssize_t want = (ssize_t)(sizeof head + b->n), n = pwritev(s->fd, parts, 2, (off_t)g->size);
+    if (n != want) {
+        int saved = n < 0 ? errno : ENOSPC;
+        if (n > 0 && ftruncate(s->fd, (off_t)g->size) != 0) /* half a record: the next write goes over it anyway */
+            saved = errno;
+        errno = saved;
+        return false;
+    }
+    g->size += (uint64_t)want;
+    note_record(g, seq, b->n_samples, b->t_max);
+    s->next = seq + 1;
+    s->dirty = true;
+    return true;
+}
+
+/* Truncates the only segment when all of it is delivered and it has at least so many bytes. One that nothing was
+ * written to since the start is not open: it is deleted. */
+static void reuse_last(struct queue_shard *s, uint64_t min_bytes)
+{
+    struct segment *g = &s->segments[0];
+    if (s->n != 1 || g->size == 0 || g->size < min_bytes || !shard_segment_done(s, g))
+        return;
+    if (s->fd < 0) {
+        shard_remove_segment(s, 0);
+        return;
+    }
+    if (ftruncate(s->fd, 0) != 0)
+        return;
+    *g = (struct segment){.name = g->name};
+    s->dirty = false;
+    shard_close_fd(&s->read_fd);
+}
+
+void shard_files_free_delivered(struct queue_shard *s, uint64_t min_bytes)
+{
+    while (s->n > 1 && shard_segment_done(s, &s->segments[0]))
+        shard_remove_segment(s, 0);
+    if (s->n == 1)
+        reuse_last(s, min_bytes);
+}
+
+bool shard_files_write_position(struct queue_shard *s)
+{
+    if (!s->position_stale)
+        return true;
+    s->position_stale = s->position.fd >= 0 && !position_write(&s->position, s->acked);
+    return !s->position_stale;
+}
+
+void shard_files_ack(struct queue_shard *s, uint64_t next)
+{
+    if (next <= s->acked)
+        return;
+    s->acked = next;
+    s->position_stale = true;
+    if (!shard_files_write_position(s))
+        log_warn("queue", "cannot write queue position; retrying every 1s, and delivered blocks are sent again after a "
+                 "restart until then", "dir", s->dir, "err", strerror(errno));
+    shard_files_free_delivered(s, queue_reuse_bytes(s->queue)); /* whether the position was written or not */
+}
+
+uint64_t shard_files_bytes(const struct queue_shard *s)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < s->n; i++)
+        if (!shard_segment_done(s, &s->segments[i]))
+            n += s->segments[i].size;
+    return n;
+}
+
+void shard_count_lost(struct queue_shard *s, uint64_t blocks, uint64_t samples, uint64_t bytes)
+{
+    struct queue_stats *stats = queue_counters(s->queue);
+    atomic_fetch_add(&stats->blocks_dropped, blocks);
+    atomic_fetch_add(&stats->samples_dropped, samples);
+    atomic_fetch_add(&stats->bytes_dropped, bytes);
+}
+
+void shard_files_drop_oldest(struct queue_shard *s)
+{
+    char path[PATH_BYTES];
+    shard_segment_path(s, s->segments[0].name, path);
+    uint64_t size = s->segments[0].size, at = 0, skipped = 0, blocks = 0, samples = 0, bytes = 0;
+    uint64_t held = atomic_load(&s->held);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct record r;
+    if (fd < 0) { /* deleted, or too many files are open: counted from what is known of it */
+        struct restored lost = {0};
+        shard_forget_segment(s, 0, &lost);
+        shard_log_restored(s->dir, &lost);
+        return;
+    }
+    while (segment_next(fd, size, &at, &r, NULL, &skipped) == SEGMENT_RECORD)
+        if (r.seq >= s->acked && r.seq >= held) { /* the lane still has those before */
+            blocks++;
+            samples += r.n_samples;
+            bytes += r.n;
+        }
+    close(fd);
+    shard_count_lost(s, blocks, samples, bytes);
+    shard_remove_segment(s, 0);
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "writer/recent/iterate.h"
+
+#include "writer/recent/postings_match.h"
+
+struct visiting {
+    struct stripe *stripe;
+    struct query_ctx *query;
+    struct arena_limits saved;
+    uint64_t pruned, reused; /* the part's, when the selection began */
+    bool ended;              /* the query */
+    struct err *err;
+};
+
+struct arena_limits arena_suspend_limit(struct arena *a)
+{
+    struct arena_limits saved = {a->max, a->on_full};
+    a->max = 0;
+    a->on_full = NULL;
+    return saved;
+}
+
+void arena_restore_limit(struct arena *a, struct arena_limits saved)
+{
+    a->max = saved.max;
+    a->on_full = saved.on_full;
+}
+
+static bool iterate_must_end(const struct visiting *v)
+{
+    if (v->saved.max && v->query->arena->used > v->saved.max)
+        return !err_set(v->err, ERR_LIMIT, "query needs more than %zu MiB of memory", v->saved.max >> 20);
+    return query_ended(v->query, "reading the recent store", v->err);
+}
+
+static bool iterate_yield(struct visiting *v)
+{
+    stripe_unlock(v->stripe);
+    v->ended = iterate_must_end(v);
+    stripe_lock(v->stripe);
+    return !v->ended;
+}
+
+static bool iterate_index_unchanged(void *arg)
+{
+    struct visiting *v = arg;
+    return iterate_yield(v) && v->pruned == v->stripe->pruned;
+}
+
+/* A selected id may belong to another series since, or to the first: a matcher that drops leaves free ids selected.
+ * Then all matchers are asked again. */
+static bool is_selected(const struct visiting *v, const struct postings_match *chosen, const struct matcher *m,
+                        size_t n, const struct recent_series *s)
+{
+    if (v->pruned != v->stripe->pruned || v->reused != v->stripe->reused)
+        return matchers_match(m, n, recent_series_labels(s));
+    return chosen->n_rest == 0 || postings_match_check(chosen, recent_series_labels(s));
+}
+
+bool stripe_visit(struct stripe *p, struct query_ctx *q, const struct matcher *m, size_t n, visit_fn *visit, void *arg,
+                  struct err *err)
+{
+    struct postings_match chosen;
+    struct visiting v = {.stripe = p, .query = q, .saved = arena_suspend_limit(q->arena), .err = err};
+    stripe_lock(p);
+    v.pruned = p->pruned;
+    v.reused = p->reused;
+    postings_match_build(&chosen, &p->index, p->n, q->arena, m, n,
+                         (struct postings_pause){iterate_index_unchanged, &v});
+    unsigned asked = 0;
+    bool going = !v.ended;
+    size_t id = postings_match_next(&chosen, 0);
+    for (; going && id < chosen.n_ids && id < p->n; id = postings_match_next(&chosen, id + 1)) {
+        struct recent_series *s = p->series[id];
+        if (s && is_selected(&v, &chosen, m, n, s)) {
+            kept_sort(p, s);
+            going = visit(s, arg);
+        }
+        if (++asked % STRIPE_SLICE == 0)
+            going = iterate_yield(&v) && going;
+    }
+    stripe_unlock(p);
+    arena_restore_limit(q->arena, v.saved);
+    return !v.ended;
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What there is: names and values of labels, label sets, metadata of families. */
+#include "writer/recent/iterate.h"
+
+#include <stdlib.h>
+
+static bool overlaps(const struct recent_series *s, int64_t t_min, int64_t t_max)
+{
+    if (s->newest < t_min)
+        return false;
+    for (const struct chunk *c = s->first; c && c->t_min <= t_max; c = c->next)
+        if (c->t_max >= t_min)
+            return true;
+    const struct recent_extra *r = s->rest;
+    return (s->open && chunk_overlaps(s->open, t_min, t_max)) ||
+           (r && r->n_late > 0 && r->late[0].t <= t_max && r->late[r->n_late - 1].t >= t_min) ||
+           (r && r->n_hists > 0 && r->hists[0].t <= t_max && r->hists[r->n_hists - 1].t >= t_min);
+}
+
+struct label_gather {
+    struct arena *arena;
+    const struct series_query *query;
+    struct str name;                /* values of it; empty: names */
+    struct map seen;
+    struct str_set *strings; size_t cap;
+    struct labels_set *labels; size_t labels_cap;
+    struct exemplar_set *exemplars; size_t exemplars_cap;
+};
+
+static void gather_str(struct label_gather *g, struct str s)
+{
+    bool added;
+    if (map_find(&g->seen, s))
+        return;
+    struct str copy = arena_str(g->arena, s);
+    map_add(&g->seen, copy, &added);
+    arena_grow(g->arena, &g->strings->items, &g->cap, g->strings->n + 1, sizeof *g->strings->items);
+    g->strings->items[g->strings->n++] = copy;
+}
+
+/* All of them, whatever the limit: those that stay are the first in order. */
+static bool gather_strings(struct recent_series *s, void *arg)
+{
+    struct label_gather *g = arg;
+    if (!overlaps(s, g->query->t_min, g->query->t_max))
+        return true;
+    struct labels_iter it = labels_iter(recent_series_labels(s));
+    struct label l;
+    if (g->name.n > 0) {
+        struct str v = labels_get(recent_series_labels(s), g->name);
+        if (v.n > 0)
+            gather_str(g, v);
+        return true;
+    }
+    while (labels_next(&it, &l))
+        gather_str(g, l.name);
+    return true;
+}
+
+static bool gather_labels(struct recent_series *s, void *arg)
+{
+    struct label_gather *g = arg;
+    if (!overlaps(s, g->query->t_min, g->query->t_max) || map_find(&g->seen, str_n(s->label_text, s->label_bytes)))
+        return true;
+    bool added;
+    struct labels copy = labels_copy(g->arena, recent_series_labels(s));
+    map_add(&g->seen, str_n(copy.p, copy.n), &added);
+    arena_grow(g->arena, &g->labels->items, &g->labels_cap, g->labels->n + 1, sizeof *g->labels->items);
+    g->labels->items[g->labels->n++] = copy;
+    return g->query->limit == 0 || g->labels->n <= g->query->limit;
+}
+
+static bool gather_exemplars(struct recent_series *s, void *arg)
+{
+    struct label_gather *g = arg;
+    const struct recent_extra *r = s->rest;
+    if (r == NULL || r->n_exemplars == 0 || map_find(&g->seen, str_n(s->label_text, s->label_bytes)))
+        return true;
+    bool added;
+    struct exemplar_series e = {.exemplars = ARENA_ARRAY(g->arena, struct str, r->n_exemplars)};
+    for (uint32_t i = 0; i < r->n_exemplars; i++)
+        if (r->exemplars[i].t >= g->query->t_min && r->exemplars[i].t <= g->query->t_max)
+            e.exemplars[e.n++] = arena_str(g->arena, r->exemplars[i].message);
+    if (e.n == 0)
+        return true;
+    e.labels = labels_copy(g->arena, recent_series_labels(s));
+    map_add(&g->seen, str_n(e.labels.p, e.labels.n), &added);
+    arena_grow(g->arena, &g->exemplars->items, &g->exemplars_cap, g->exemplars->n + 1, sizeof *g->exemplars->items);
+    g->exemplars->items[g->exemplars->n++] = e;
+    return true;
+}
+
+static bool label_query_gather(struct recent *store, struct query_ctx *q, struct label_gather *g, visit_fn *visit,
+                               struct err *err)
+{
+    bool ok = true;
+    for (unsigned i = 0; ok && i < store->n_stripes; i++) {
+        if (g->query->n_sets == 0)
+            ok = stripe_visit(&store->stripes[i], q, NULL, 0, visit, g, err);
+        for (size_t k = 0; ok && k < g->query->n_sets; k++)
+            ok = stripe_visit(&store->stripes[i], q, g->query->sets[k], g->query->set_sizes[k], visit, g, err);
+    }
+    map_free(&g->seen);
+    return ok;
+}
+
+static int label_query_compare_text(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+static bool finish_strings(struct str_set *set, size_t limit, bool ok)
+{
+    if (set->n > 1)
+        qsort(set->items, set->n, sizeof *set->items, label_query_compare_text);
+    if (limit > 0 && set->n > limit) {
+        set->n = limit;
+        set->truncated = true;
+    }
+    return ok;
+}
+
+bool recent_label_values(struct source *source, struct query_ctx *q, struct str name, const struct series_query *sq,
+                         struct str_set *out, struct err *err)
+{
+    struct label_gather g = {.arena = q->arena, .query = sq, .name = name, .strings = out};
+    *out = (struct str_set){0};
+    return finish_strings(out, sq->limit, label_query_gather(recent_from_source(source), q, &g, gather_strings, err));
+}
+
+bool recent_label_names(struct source *source, struct query_ctx *q, const struct series_query *sq, struct str_set *out,
+                        struct err *err)
+{
+    return recent_label_values(source, q, STR_NONE, sq, out, err);
+}
+
+bool recent_series(struct source *source, struct query_ctx *q, const struct series_query *sq, struct labels_set *out,
+                   struct err *err)
+{
+    struct label_gather g = {.arena = q->arena, .query = sq, .labels = out};
+    *out = (struct labels_set){0};
+    bool ok = label_query_gather(recent_from_source(source), q, &g, gather_labels, err);
+    if (sq->limit > 0 && out->n > sq->limit) {
+        out->n = sq->limit;
+        out->truncated = true;
+    }
+    return ok;
+}
+
+bool recent_exemplars(struct source *source, struct query_ctx *q, const struct series_query *sq,
+                      struct exemplar_set *out, struct err *err)
+{
+    struct label_gather g = {.arena = q->arena, .query = sq, .exemplars = out};
+    *out = (struct exemplar_set){0};
+    return label_query_gather(recent_from_source(source), q, &g, gather_exemplars, err);
+}
+
+bool recent_metadata(struct source *source, struct query_ctx *q, struct str metric, size_t limit UNUSED,
+                     struct metadata_set *out, struct err *err UNUSED)
+{
+    struct recent *store = recent_from_source(source);
+    size_t cap = 0;
+    *out = (struct metadata_set){0};
+    struct arena_limits saved = arena_suspend_limit(q->arena);
+    for (unsigned i = 0; i < store->n_stripes; i++) {
+        struct stripe *p = &store->stripes[i];
+        stripe_lock(p);
+        for (size_t k = 0; k < p->n_families; k++) {
+            const struct metadata *m = &p->families[k].metadata;
+            if (metric.n > 0 && !str_eq(metric, m->family))
+                continue;
+            arena_grow(q->arena, &out->items, &cap, out->n + 1, sizeof *out->items);
+            out->items[out->n++] = (struct metadata){arena_str(q->arena, m->family), arena_str(q->arena, m->help),
+                                                     arena_str(q->arena, m->unit), m->type};
+        }
+        stripe_unlock(p);
+    }
+    arena_restore_limit(q->arena, saved);
+    return true;
+}

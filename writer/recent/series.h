@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One series of the recent store: chunks, late samples, histograms. Guarded by its part's lock; what its memory and
+ * its samples come to is counted in the part.
+ */
+#ifndef WRITER_RECENT_SERIES_H
+#define WRITER_RECENT_SERIES_H
+
+#include "model/labels.h"
+#include "writer/recent/chunk.h"
+
+struct stripe;
+struct recent_histogram { int64_t t; struct str message; /* owned */ };
+struct recent_exemplar { int64_t t; struct str message; /* prometheus.Exemplar; owned */ };
+enum { SERIES_EXEMPLARS = 10, SERIES_EXEMPLAR_BYTES = 1024 }; /* of a series, the newest; larger ones are not kept */
+struct recent_extra { /* what few series have */
+    struct sample *late; uint32_t n_late, cap_late;           /* samples that came out of order */
+    uint32_t n_hists, cap_hists; struct recent_histogram *hists;
+    uint32_t late_sorted, hists_sorted; /* so many ascend; behind them is a tail in order of arrival: see late.h */
+    uint32_t n_exemplars; struct recent_exemplar *exemplars; /* ascending; NULL, or room for SERIES_EXEMPLARS */
+};
+struct recent_series { /* 80 bytes and its labels: one piece of memory */
+    struct chunk *first, *last;   /* sealed, oldest first */
+    struct chunk *open;           /* NULL, or has a sample */
+    struct recent_extra *rest;    /* NULL, or has a late sample, a histogram or an exemplar */
+    struct chunk_tail tail;       /* of the newest chunk */
+    int64_t newest;               /* of all its samples */
+    uint32_t id, next;            /* next: the series that came after it last time; a guess that saves the look-up */
+    uint32_t label_bytes, label_count;
+    uint8_t label_text[];
+};
+static inline struct labels recent_series_labels(const struct recent_series *s)
+{
+    return (struct labels){s->label_text, s->label_bytes, s->label_count};
+}
+
+struct recent_series *recent_series_new(struct stripe *p, struct labels labels); /* labels are copied */
+void recent_series_free(struct stripe *p, struct recent_series *s);
+void recent_series_add_sample(struct stripe *p, struct recent_series *s, int64_t t, double v);
+/* prometheus.Histogram; copied */
+void recent_series_add_histogram(struct stripe *p, struct recent_series *s, struct str message);
+/* prometheus.Exemplar; copied */
+void recent_series_add_exemplar(struct stripe *p, struct recent_series *s, struct str message);
+/* after each of its messages; leaves short tails */
+void recent_series_settle(struct stripe *p, struct recent_series *s);
+void kept_sort(struct stripe *p, struct recent_series *s); /* before late samples or histograms are read; no tails */
+void recent_series_seal(struct stripe *p, struct recent_series *s); /* the open chunk, when there is one */
+
+/* Whole chunks that end at `edge` or before, late samples and histograms up to it. The newest that went; INT64_MIN:
+ * none. */
+int64_t recent_series_drop_until(struct stripe *p, struct recent_series *s, int64_t edge);
+int64_t recent_series_oldest(struct stripe *p, struct recent_series *s); /* INT64_MAX: it has no sample */
+/* how many late samples are older; r is sorted */
+uint32_t recent_series_late_before(const struct recent_extra *r, int64_t t);
+
+#endif

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One rejected sample must not cost its block, and one rejected block must not stall its shard.
+ *
+ * A rejected block is halved by series, the last series by samples, and the halves are sent in order: the good half is
+ * delivered, the bad one is halved again. The pieces take the block's place at the head of the shard, so nothing
+ * overtakes them. Bounds:
+ *
+ * 1. A block costs at most 2 * log2(series) + 16 requests. A piece is halved only while the requests that are left
+ *    suffice for both halves and for all other pieces of the block; else the piece is dropped and the others still get
+ *    their one request. So several bad series lose some good neighbours but never a piece that was not tried.
+ * 2. After a 413 the same limit counts requests since the last piece that was taken: a receiver with a small limit gets
+ *    a block in as many pieces as it wants, after the first one without pauses; one that says 413 to everything ends
+ *    the block.
+ * 3. Each rejection is followed by a pause: min_backoff, doubled after each eight requests of the block.
+ * 4. A destination that takes nothing of a block gets half the requests for the next one, 8 at the least.
+ */
+#include "writer/send/destination_lane.h"
+
+#include "base/telemetry/log.h"
+#include "base/text/num.h"
+
+enum { SPARE_REQUESTS = 16, LEAST_REQUESTS = 8, REQUESTS_PER_PAUSE = 8, MOST_DOUBLINGS = 3 };
+
+unsigned bisect_limit(uint32_t n_series, unsigned barren)
+{
+    unsigned log2 = 0;
+    while (log2 < 32 && (uint64_t)1 << log2 < n_series)
+        log2++;
+    unsigned limit = (2 * log2 + SPARE_REQUESTS) >> (barren < 8 ? barren : 8);
+    return limit > LEAST_REQUESTS ? limit : LEAST_REQUESTS;
+}
+
+static struct bisect *bisect_of_head(struct shard *s)
+{
+    struct bisect *t = &s->bisect;
+    if (t->seq != shard_head_seq(s))
+        *t = (struct bisect){.seq = shard_head_seq(s), .barren = t->barren};
+    return t;
+}
+
+void bisect_request_judged(struct shard *s) { bisect_of_head(s)->requests++; }
+
+void bisect_taken(struct shard *s)
+{
+    struct bisect *t = bisect_of_head(s);
+    t->taken = true;
+    t->barren = 0;
+    if (t->by_size)
+        t->requests = 0;
+}
+
+static int64_t pause_after(const struct shard *s)
+{
+    if (s->bisect.by_size && s->bisect.taken)
+        return 0;
+    unsigned doublings = s->bisect.requests / REQUESTS_PER_PAUSE;
+    int64_t pause = s->lane->settings->min_backoff << (doublings < MOST_DOUBLINGS ? doublings : MOST_DOUBLINGS);
+    return pause < s->lane->settings->max_backoff ? pause : s->lane->settings->max_backoff;
+}
+
+static void log_drop(struct shard *s, const struct block_summary *sum, int status, const char *why)
+{
+    char code[24], samples[24], series[24];
+    code[num_format_i64(code, status)] = 0;
+    samples[num_format_u64(samples, shard_head(s)->n_samples)] = 0;
+    series[num_format_u64(series, sum->n_series)] = 0;
+    log_error("remote_write", "samples rejected by the destination; dropped", "name", s->dest->name, "status", code,
+              "samples", samples, "series", series, "example", sum->example, "response", why);
+}
+
+static void bisect_drop(struct shard *s, const struct block_summary *sum, enum drop_reason reason, int status,
+                        const char *why)
+{
+    struct bisect *t = &s->bisect;
+    log_drop(s, sum, status, why);
+    destination_count_dropped(s->dest, shard_head(s), reason);
+    destination_note_error(s->dest, loop_now(s->lane->loop), why);
+    if (shard_pieces(s) == 1 && !t->taken)
+        t->barren++;
+    shard_finish_head(s);
+}
+
+static bool halve_head(struct shard *s)
+{
+    struct err err;
+    struct block *half[2];
+    bool affordable = s->bisect.requests + shard_pieces(s) + 1 <= s->bisect.limit;
+    if (!affordable || !block_split(s->lane->packer, shard_head(s), half, &err))
+        return false;
+    shard_replace_head(s, half, 2);
+    return true;
+}
+
+void bisect_rejected(struct shard *s, enum drop_reason reason, int status, const char *why)
+{
+    struct bisect *t = bisect_of_head(s);
+    struct block_summary sum;
+    block_summarize(s->lane->packer, shard_head(s), &sum);
+    if (t->limit == 0)
+        t->limit = bisect_limit(sum.n_series, t->barren);
+    t->by_size |= reason == DROPPED_TOO_LARGE;
+    s->resent_as_snappy = false; /* the codec was not the reason */
+    shard_accepted(s);
+    if (!halve_head(s))
+        bisect_drop(s, &sum, reason, status, why);
+    shard_pause(s, pause_after(s));
+}
+
+void bisect_drop_head(struct shard *s, int status, const char *why)
+{
+    struct block_summary sum;
+    bisect_of_head(s);
+    block_summarize(s->lane->packer, shard_head(s), &sum);
+    bisect_drop(s, &sum, DROPPED_REJECTED, status, why);
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "writer/send/destination.h"
+
+#include "base/compress.h"
+#include "base/text/url.h"
+#include "writer/send/shard.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+/* --- settings ----------------------------------------------------------------------------------------------------- */
+
+struct dest_settings *destination_settings(const struct destination_conf *c, struct err *err)
+{
+    struct client_profile *profile = http_conf_profile(&c->http, err);
+    if (profile == NULL) {
+        err_wrap(err, "remote_write %.*s", STR_ARG(c->name));
+        return NULL;
+    }
+    struct dest_settings s = {
+        .url = str_dup(c->url), .profile = profile, .timeout = c->remote_timeout,
+        .min_backoff = c->queue.min_backoff, .max_backoff = c->queue.max_backoff,
+        .age_limit = c->queue.sample_age_limit, .protocol = (enum wire_protocol)c->protocol,
+        .durability = (enum durability)c->durability, .on_full = (enum queue_full)c->on_full,
+        .disk = (uint64_t)c->max_disk_bytes, .memory = (size_t)c->max_memory_bytes, .metadata = c->send_metadata};
+    return mem_dup(&s, sizeof s);
+}
+
+struct dest_settings *dest_settings_copy(const struct dest_settings *s)
+{
+    struct dest_settings *copy = mem_dup(s, sizeof *s);
+    copy->url = mem_strdup(s->url);
+    copy->profile = client_profile_ref(s->profile);
+    return copy;
+}
+
+void dest_settings_free(struct dest_settings *s)
+{
+    client_profile_unref(s->profile);
+    mem_free(s->url);
+    mem_free(s);
+}
+
+/* --- identity ----------------------------------------------------------------------------------------------------- */
+
+/* Names the queue's folder: the destination's own name when it has one, else its URL without query and fragment.
+ * Never its place in the list: changing the order must not orphan or swap queues. The hash keeps apart what a file
+ * name cannot say. */
+char *destination_identity(const struct destination_conf *c)
+{
+    struct url u = {0};
+    struct buf key = {0}, name = {0};
+    if (c->name.n > 0)
+        buf_printf(&key, "name %.*s", STR_ARG(c->name));
+    else if (url_parse(c->url, &u, NULL))
+        buf_printf(&key, "url %.*s://%.*s:%.*s%.*s", STR_ARG(u.scheme), STR_ARG(u.host), STR_ARG(u.port),
+                   STR_ARG(u.path));
+    struct str shown = c->name.n > 0 ? c->name : u.host;
+    for (size_t i = 0; i < shown.n && i < 40; i++) {
+        char ch = shown.p[i];
+        buf_add_char(&name, isalnum((unsigned char)ch) || ch == '-' || (ch == '.' && i > 0) ? ch : '_');
+    }
+    buf_printf(&name, "-%016llx", (unsigned long long)hash_bytes(key.p, key.n));
+    char *identity = str_dup(buf_str(&name));
+    buf_free(&key);
+    buf_free(&name);
+    return identity;
+}
+
+static char *destination_url_redacted(struct str url)
+{
+    struct buf shown = {0};
+    url_redact(&shown, url);
+    char *copy = str_dup(buf_str(&shown));
+    buf_free(&shown);
+    return copy;
+}
+
+static char *destination_shown_name(const struct destination_conf *c, size_t position, bool show_urls)
+{
+    char text[64];
+    if (c->name.n > 0)
+        return str_dup(c->name);
+    if (show_urls)
+        return destination_url_redacted(c->url);
+    snprintf(text, sizeof text, "%zu:" SECRET_URL, position + 1);
+    return mem_strdup(text);
+}
+
+void destination_place(struct destination *d, const struct destination_conf *c, size_t position, bool show_urls)
+{
+    char *name = destination_shown_name(c, position, show_urls), *before = d->name;
+    mem_free(d->shown_url);
+    d->shown_url = show_urls ? destination_url_redacted(c->url) : mem_strdup(SECRET_URL);
+    if (before && strcmp(before, name) == 0) {
+        mem_free(name);
+        return;
+    }
+    atomic_store(&d->name, name);
+    if (before == NULL)
+        return;
+    mem_grow(&d->old_names, &d->_cap_old_names, d->n_old_names + 1, sizeof *d->old_names);
+    d->old_names[d->n_old_names++] = before;
+}
+
+/* --- open and close ----------------------------------------------------------------------------------------------- */
+
+void destination_add_generation(struct destination *d, const struct queue_generation *from)
+{
+    struct destination_generation *g = mem_zalloc(sizeof *g);
+    g->number = from->number;
+    g->n_shards = from->n_shards;
+    g->shards = mem_zalloc(from->n_shards * sizeof(struct shard *));
+    atomic_init(&g->undrained, from->n_shards);
+    for (unsigned i = 0; i < from->n_shards; i++)
+        g->shards[i] = shard_new(d, g, d->n_generations, i, from->shards[i]);
+    mutex_lock(&d->lock);
+    mem_grow(&d->generations, &d->_cap_generations, d->n_generations + 1, sizeof *d->generations);
+    d->generations[d->n_generations++] = g;
+    mutex_unlock(&d->lock);
+    atomic_store(&d->published, d->n_generations);
+}
+
+struct destination_generation *destination_generation(struct destination *d, size_t at)
+{
+    mutex_lock(&d->lock);
+    struct destination_generation *g = d->generations[at];
+    mutex_unlock(&d->lock);
+    return g;
+}
+
+struct destination_generation *destination_newest(struct destination *d)
+{
+    return destination_generation(d, atomic_load(&d->published) - 1);
+}
+
+/* Each shard may have a block or two in memory, however small the limit. */
+static uint64_t destination_memory(const struct destination_conf *c)
+{
+    uint64_t least = (uint64_t)c->queue.shards * SHARD_MIN_MEMORY, set = (uint64_t)c->max_memory_bytes;
+    return set > least ? set : least;
+}
+
+struct queue_limits destination_limits(const struct destination_conf *c)
+{
+    return (struct queue_limits){.max_bytes = (uint64_t)c->max_disk_bytes,
+                                 .max_memory = destination_memory(c),
+                                 .sync_writes = c->durability == DURABILITY_ALWAYS,
+                                 .keep_all = c->on_full == FULL_PUSH_BACK};
+}
+
+struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env,
+                                     struct queue_lock *lock, struct err *err)
+{
+    struct destination *d = mem_zalloc(sizeof *d);
+    struct buf path = {0};
+    d->identity = destination_identity(c);
+    destination_place(d, c, position, env->show_urls);
+    d->lanes = env->lanes;
+    d->n_lanes = env->n_lanes;
+    d->per_lane = mem_zalloc(env->n_lanes * sizeof *d->per_lane);
+    mutex_init(&d->lock);
+    d->outage.period = OUTAGE_PERIOD;
+    atomic_init(&d->zstd, c->protocol != PROTOCOL_SNAPPY);
+    buf_printf(&path, "%.*s/%s", STR_ARG(env->queue_dir), d->identity);
+    struct queue_options o = {.dir = buf_z(&path), .shards = (unsigned)c->queue.shards,
+                              .limits = destination_limits(c), .lock = lock, .interrupted = env->interrupted};
+    d->queue = queue_open(&o, err);
+    buf_free(&path);
+    if (d->queue == NULL) {
+        destination_close(d);
+        return NULL;
+    }
+    const struct queue_generation *found;
+    size_t n = queue_generations(d->queue, &found);
+    for (size_t i = 0; i < n; i++)
+        destination_add_generation(d, &found[i]);
+    return d;
+}
+
+bool destination_grow(struct destination *d, unsigned shards, const struct queue_generation **grown, struct err *err)
+{
+    *grown = NULL;
+    if (d->generations[d->n_generations - 1]->n_shards == shards)
+        return true;
+    *grown = queue_grow(d->queue, shards, err);
+    return *grown != NULL;
+}
+
+/* Shards belong to lanes by now, and went with them. */
+void destination_close(struct destination *d)
+{
+    if (d->queue)
+        queue_close(d->queue);
+    for (size_t i = 0; i < d->n_generations; i++) {
+        mem_free(d->generations[i]->shards);
+        mem_free(d->generations[i]);
+    }
+    mem_free(d->generations);
+    mem_free(d->per_lane);
+    mem_free(d->name);
+    mem_free(d->identity);
+    mem_free(d->shown_url);
+    while (d->n_old_names > 0)
+        mem_free(d->old_names[--d->n_old_names]);
+    mem_free(d->old_names);
+    mutex_free(&d->lock);
+    mem_free(d);
+}
+
+int64_t destination_since(struct destination *d)
+{
+    int64_t oldest = 0;
+    for (size_t g = 0, n = atomic_load(&d->published); g < n; g++) {
+        const struct destination_generation *part = destination_generation(d, g);
+        for (unsigned i = 0; i < part->n_shards; i++) {
+            int64_t since = atomic_load_explicit(&part->shards[i]->since, memory_order_relaxed);
+            if (since > 0 && (oldest == 0 || since < oldest))
+                oldest = since;
+        }
+    }
+    return oldest;
+}
+
+/* --- what happened ------------------------------------------------------------------------------------------------ */
+
+void destination_count_dropped(struct destination *d, const struct block *b, enum drop_reason reason)
+{
+    atomic_fetch_add_explicit(&d->dropped_blocks, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&d->dropped_samples[reason], b->n_samples, memory_order_relaxed);
+}
+
+uint64_t destination_dropped(const struct destination *d)
+{
+    uint64_t n = queue_stats(d->queue)->samples_dropped;
+    for (int i = 0; i < DROP_REASONS; i++)
+        n += atomic_load_explicit(&d->dropped_samples[i], memory_order_relaxed);
+    return n;
+}
+
+void destination_note_status(struct destination *d, int status)
+{
+    if (status >= 200 && status < 300)
+        status = 200; /* vmagent's dashboards know all of them as 2XX */
+    mutex_lock(&d->lock);
+    size_t i = 0;
+    while (i < d->n_statuses && d->statuses[i].status != status)
+        i++;
+    if (i == d->n_statuses && i < LEN(d->statuses))
+        d->statuses[d->n_statuses++].status = status;
+    if (i < d->n_statuses)
+        d->statuses[i].n++;
+    mutex_unlock(&d->lock);
+}
+
+void destination_note_error(struct destination *d, int64_t now, const char *text)
+{
+    mutex_lock(&d->lock);
+    snprintf(d->last_error, sizeof d->last_error, "%s", text);
+    d->last_error_at = now;
+    mutex_unlock(&d->lock);
+}

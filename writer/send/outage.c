@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "writer/send/destination_lane.h"
+
+#include "base/telemetry/log.h"
+#include "base/text/duration.h"
+#include "writer/send/response.h"
+
+#include <stdio.h>
+
+/* Texts for log values: one allocation each, freed together. */
+struct outage_story { struct buf since, lasting, oldest, pending, space; };
+
+static void outage_print_bytes(struct buf *b, uint64_t n)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)n;
+    size_t i = 0;
+    for (; v >= 1024 && i + 1 < LEN(units); i++)
+        v /= 1024;
+    buf_printf(b, i ? "%.1f%s" : "%.0f%s", v, units[i]);
+}
+
+/* What the queue may still take: of its limit, and of what the file system has. */
+static void add_space(struct buf *b, uint64_t limit, uint64_t queued, uint64_t free)
+{
+    uint64_t space = limit == 0 ? UINT64_MAX : limit > queued ? limit - queued : 0;
+    if (free < space)
+        space = free;
+    if (space == UINT64_MAX)
+        buf_add_z(b, "unlimited");
+    else
+        outage_print_bytes(b, space);
+}
+
+static void outage_log(struct destination_lane *dl, const struct outage *o, struct outage_story *t)
+{
+    struct destination *d = dl->dest;
+    uint64_t memory = atomic_load_explicit(&d->pending_bytes, memory_order_relaxed), disk = queue_bytes(d->queue);
+    uint64_t pending = disk > memory ? disk : memory;
+    int64_t oldest = destination_since(d), now = loop_now(dl->loop);
+    buf_add_rfc3339(&t->since, o->since / 1000 * 1000);
+    buf_add_duration(&t->lasting, (loop_mono(dl->loop) - o->since_mono) / 1000 * 1000);
+    buf_add_duration(&t->oldest, oldest > 0 && oldest < now ? (now - oldest) / 1000 * 1000 : 0);
+    outage_print_bytes(&t->pending, pending);
+    add_space(&t->space, dl->settings->disk, disk, queue_free_bytes(d->queue));
+}
+
+static void free_story(struct outage_story *t)
+{
+    buf_free(&t->since);
+    buf_free(&t->lasting);
+    buf_free(&t->oldest);
+    buf_free(&t->pending);
+    buf_free(&t->space);
+}
+
+static void log_begin(const struct destination_lane *dl, int status, const char *why)
+{
+    const char *remedy = response_remedy(status);
+    if (remedy)
+        log_error("remote_write",
+                  "remote write rejected; nothing is delivered until this is changed, samples are queued",
+                  "name", dl->dest->name, "err", why, "remedy", remedy);
+    else
+        log_warn("remote_write", "remote write failing; queueing samples and retrying", "name", dl->dest->name,
+                 "err", why);
+}
+
+static void log_still(struct destination_lane *dl, const struct outage *o)
+{
+    struct outage_story t = {.since = {0}};
+    const char *remedy = response_remedy(o->status);
+    outage_log(dl, o, &t);
+    LOG_AT(remedy ? LOG_ERROR : LOG_WARN, "remote_write", "remote write still failing; queueing samples and retrying",
+           "name", dl->dest->name, "since", buf_z(&t.since), "for", buf_z(&t.lasting), "pending", buf_z(&t.pending),
+           "oldest", buf_z(&t.oldest), "space_left", buf_z(&t.space), "err", o->why,
+           "remedy", remedy ? remedy : "none");
+    free_story(&t);
+}
+
+void outage_failed(struct destination_lane *dl, int status, const char *why)
+{
+    struct destination *d = dl->dest;
+    bool joins = !dl->failing;
+    mutex_lock(&d->lock);
+    struct outage *o = &d->outage;
+    bool begins = o->lanes == 0;
+    if (joins)
+        o->lanes++;
+    if (begins) {
+        o->since = loop_now(dl->loop);
+        o->since_mono = o->logged_mono = loop_mono(dl->loop);
+    }
+    o->status = status;
+    snprintf(o->why, sizeof o->why, "%s", why);
+    int64_t due = o->logged_mono + o->period;
+    mutex_unlock(&d->lock);
+    dl->failing = true;
+    if (joins)
+        loop_timer_at(dl->loop, &dl->outage, due);
+    if (begins)
+        log_begin(dl, status, why);
+}
+
+void outage_timer_run(struct loop_timer *timer)
+{
+    struct destination_lane *dl = CONTAINER(timer, struct destination_lane, outage);
+    struct destination *d = dl->dest;
+    int64_t now = loop_mono(dl->loop);
+    mutex_lock(&d->lock);
+    bool due = now - d->outage.logged_mono >= d->outage.period;
+    if (due)
+        d->outage.logged_mono = now;
+    struct outage copy = d->outage;
+    mutex_unlock(&d->lock);
+    loop_timer_at(dl->loop, timer, copy.logged_mono + copy.period);
+    if (due)
+        log_still(dl, &copy);
+}
+
+/* True: this was the last lane. */
+static bool leave_outage(struct destination_lane *dl, struct outage *copy)
+{
+    struct destination *d = dl->dest;
+    if (!dl->failing)
+        return false;
+    dl->failing = false;
+    loop_timer_stop(dl->loop, &dl->outage);
+    mutex_lock(&d->lock);
+    bool last = --d->outage.lanes == 0;
+    *copy = d->outage;
+    mutex_unlock(&d->lock);
+    return last;
+}
+
+void outage_over(struct destination_lane *dl)
+{
+    struct outage o;
+    if (!leave_outage(dl, &o))
+        return;
+    struct outage_story t = {.since = {0}};
+    outage_log(dl, &o, &t);
+    log_info("remote_write", "remote write recovered; sending queued samples", "name", dl->dest->name,
+             "since", buf_z(&t.since), "after", buf_z(&t.lasting), "pending", buf_z(&t.pending),
+             "oldest", buf_z(&t.oldest));
+    free_story(&t);
+}
+
+void outage_forget(struct destination_lane *dl)
+{
+    struct outage o;
+    leave_outage(dl, &o);
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/* remote_write: the rows of the file. Keys that Prometheus has and that have no meaning here are accepted, so that
+ * its files load. */
+#include "writer/writer.h"
+
+#include "base/text/url.h"
+
+#define ROW(field) offsetof(struct destination_conf, field)
+#define QUEUE(field) offsetof(struct queue_conf, field)
+static const char *const protocols[] = {"auto", "snappy", "zstd", NULL};
+static const char *const durabilities[] = {"memory", "spill", "always", NULL};
+static const char *const full_policies[] = {"drop_oldest", "push_back", NULL};
+
+static const struct conf_row queue_rows[] = {
+    {CONF_INT, "shards", QUEUE(shards), .preset = "8", .min = 1, .max = 256,
+     .help = "Persistent shards, each with one request in flight; a series always leaves through the same one"},
+    {CONF_DURATION, "min_backoff", QUEUE(min_backoff), .preset = "30ms", .min = 1, .max = 3600000,
+     .help = "First delay after a failed request"},
+    {CONF_DURATION, "max_backoff", QUEUE(max_backoff), .preset = "5s", .min = 1, .max = 3600000,
+     .help = "Longest delay"},
+    {CONF_DURATION, "sample_age_limit", QUEUE(sample_age_limit), .preset = "0s",
+     .help = "Waiting blocks whose newest sample is older are dropped; 0 = never"},
+    {CONF_BOOL, "retry_on_http_429", QUEUE(retry_on_http_429), .preset = "true",
+     .help = "Accepted; 429 is always tried again"},
+    {CONF_INT, "capacity", QUEUE(capacity), .preset = "10000",
+     .help = "Accepted from Prometheus' files; `max_memory_bytes` bounds memory here"},
+    {CONF_INT, "max_shards", QUEUE(max_shards), .preset = "50",
+     .help = "Accepted; the number of shards does not change by itself"},
+    {CONF_INT, "min_shards", QUEUE(min_shards), .preset = "1", .help = "Accepted, see `shards`"},
+    {CONF_INT, "max_samples_per_send", QUEUE(max_samples_per_send), .preset = "2000",
+     .help = "Accepted; blocks hold about 2,000 samples"},
+    {CONF_DURATION, "batch_send_deadline", QUEUE(batch_send_deadline), .preset = "5s",
+     .help = "Accepted; the flush interval is a process setting"},
+    {0}};
+static const struct conf_section queue_section = {"queue_config", sizeof(struct queue_conf), queue_rows, NULL,
+                                                  "How a destination's queue is sent"};
+
+static const struct conf_row rows[] = {
+    {CONF_URL, "url", ROW(url), .required = true, .help = "Where blocks are POSTed"},
+    {CONF_STRING, "name", ROW(name), .help = "Name in logs, metrics, `written_by` and `recent.like`; must be unique"},
+    {CONF_DURATION, "remote_timeout", ROW(remote_timeout), .preset = "30s", .min = 1, .max = 3600000,
+     .help = "Longest time of one request"},
+    {CONF_SECTIONS, "write_relabel_configs", ROW(write_relabel_configs), .section = &relabel_section,
+     .help = "Rules on every series before it leaves"},
+    {CONF_SECTION, "queue_config", ROW(queue), .section = &queue_section, .help = "Shards, delays, age limit"},
+    {CONF_ENUM, "protocol", ROW(protocol), .preset = "auto", .names = protocols,
+     .help = "`auto`: zstd first, snappy once the receiver refuses it"},
+    {CONF_ENUM, "durability", ROW(durability), .preset = "spill", .names = durabilities,
+     .help = "When a push is answered: `memory` before the block is written, `spill` after the write, `always` after "
+             "fdatasync"},
+    {CONF_ENUM, "on_full", ROW(on_full), .preset = "drop_oldest", .names = full_policies,
+     .help = "What happens when disk and memory are full: the oldest blocks go, or pushes get 429"},
+    {CONF_SIZE, "max_disk_bytes", ROW(max_disk_bytes), .preset = "0",
+     .help = "Largest queue on disk; 0 = the disk's size"},
+    {CONF_SIZE, "max_memory_bytes", ROW(max_memory_bytes), .preset = "16MiB", .help = "Blocks that wait in memory"},
+    {CONF_MAP, "extra_labels", ROW(extra_labels), .help = "Labels set on everything sent, after relabeling"},
+    {CONF_BOOL, "send_metadata", ROW(send_metadata), .preset = "true", .help = "Send HELP and TYPE too"},
+    {CONF_IGNORED, "send_exemplars", 0, .help = "Exemplars are always sent"},
+    {CONF_IGNORED, "send_native_histograms", 0, .help = "Native histograms are always sent on"},
+    {CONF_IGNORED, "metadata_config", 0, .help = "See `send_metadata`"},
+    {CONF_ACCEPTED, "protobuf_message", 0, .help = "Remote write 1.0 is sent"},
+    {CONF_IGNORED, "round_robin_dns", 0, .help = "Has no meaning here"},
+    HTTP_CONF_ROWS(struct destination_conf, http),
+    {.type = CONF_GUARD, .name = "sigv4", .help = "Requests would carry no credentials"},
+    {.type = CONF_GUARD, .name = "azuread", .help = "Requests would carry no credentials"},
+    {.type = CONF_GUARD, .name = "google_iam", .help = "Requests would carry no credentials"},
+    {0}};
+
+static bool remote_write_conf_check(struct conf_context *c UNUSED, const struct yaml *node, void *value,
+                                    struct err *err)
+{
+    struct destination_conf *d = value;
+    struct url url;
+    struct err bad;
+    if (!url_parse(d->url, &url, &bad))
+        return conf_err(node, err, "remote_write: url: %s", bad.text);
+    if (d->queue.min_backoff > d->queue.max_backoff)
+        return conf_err(node, err, "remote_write: queue_config: min_backoff is longer than max_backoff");
+    return http_conf_check(node, &d->http, err);
+}
+
+const struct conf_section remote_write_section = {"remote_write", sizeof(struct destination_conf), rows,
+                                                  remote_write_conf_check,
+                                                  "One destination that everything is sent to"};

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Two tables: statuses, and phrases of receivers, as their sources have them.
+ *
+ * 1. Prometheus rolls the whole request back at the first sample that it rejects; the response is 400 for the time of a
+ *    sample and 500 for anything else, a malformed histogram for instance. Only the words tell that 500 from a failing
+ *    disk.
+ * 2. Mimir stores the other series and reports the first error as 400. All its errors end in an id "(err-mimir-...)"
+ *    (pkg/util/globalerror/user.go), and those of an ingester begin with "user=TENANT: " behind the names of the
+ *    components (pkg/ingester/errors.go, wrapOrAnnotateWithUser). Three ids are of requests that are rejected as a
+ *    whole: the size of the request (pkg/distributor/push.go: 400, not 413), that of a series, and the number of
+ *    HA clusters (pkg/distributor/errors.go).
+ * 3. Cortex does likewise. Its ingester has the same "user=TENANT: " (pkg/ingester/ingester.go, firstPartialErr); its
+ *    distributor reports invalid series in words of its own (pkg/util/validation/errors.go) and stores the valid ones.
+ * 4. Thanos stores what it can and reports 409 (pkg/receive/writer.go and handler.go, isConflict).
+ * 5. VictoriaMetrics and vmagent drop samples that they do not want with a 204. Their 400 means that nothing of the
+ *    request was read; one of them is its size (lib/protoparser/promremotewrite/stream).
+ */
+#include "writer/send/response.h"
+
+#include <ctype.h>
+
+/* The time of a sample: storage/interface.go of Prometheus, and the error ids of Mimir. */
+static const char *const time_phrases[] = {
+    "out of order sample", "out-of-order", "out of order",
+    "too old sample", "too-old", "too old",
+    "duplicate sample", "duplicate-timestamp", "duplicate timestamp", "sample-duplicate",
+};
+/* Other contents: storage/interface.go, tsdb and model/histogram of Prometheus; validation of Cortex and Mimir. */
+static const char *const content_phrases[] = {
+    "out of order sample", "too old sample", "duplicate sample for timestamp",
+    "out of bounds", "too far in the future", "invalid sample", "empty labelset",
+    "histogram's observation count", "histogram has a ", "histogram spans ", "histogram custom b", "invalid histogram",
+    "histogram schema", "histogram sample", "native histograms are disabled",
+    "invalid metric name", "invalid label", "label name too long", "label value too long", "duplicate label name",
+};
+/* Of requests that are too large, with status 400: Mimir, Cortex, VictoriaMetrics. */
+static const char *const size_phrases[] = {
+    "err-mimir-distributor-max-write-message-size", "received message larger than max (",
+    "too big packed request", "too big unpacked request",
+};
+/* Mimir and Cortex: no request of these labels is taken. */
+static const char *const refused_phrases[] = {"err-mimir-tenant-too-many-ha-clusters", "too many ha clusters"};
+static const char *const series_size_phrases[] = {"err-mimir-distributor-max-write-request-data-item-size"};
+/* Of receivers that store series by series. A label user="..." within a text is none. */
+static const char *const partial_phrases[] = {
+    "err-mimir-", ": user=",
+    "sample invalid metric name: ", "sample missing metric name", "sample invalid label: ", "label name too long: ",
+    "label value too long for metric: ", "duplicate label name: ", "labels not sorted: ",
+    "series has too many labels (actual: ", "timestamp too old: ", "timestamp too new: ",
+};
+
+static bool starts_ignoring_case(struct str s, const char *lower)
+{
+    size_t i = 0;
+    while (lower[i] && i < s.n && tolower((unsigned char)s.p[i]) == lower[i])
+        i++;
+    return lower[i] == 0;
+}
+
+static bool has_phrase(struct str text, const char *const *phrases, size_t n)
+{
+    for (size_t at = 0; at < text.n; at++)
+        for (size_t i = 0; i < n; i++)
+            if (starts_ignoring_case(str_skip(text, at), phrases[i]))
+                return true;
+    return false;
+}
+#define HAS_PHRASE(text, phrases) has_phrase(text, phrases, LEN(phrases))
+
+bool response_blames_time(struct str text) { return HAS_PHRASE(text, time_phrases); }
+
+static bool blames_content(struct str text) { return HAS_PHRASE(text, content_phrases); }
+
+static enum response_verdict bad_request(const struct write_response *r, enum codec codec)
+{
+    if (HAS_PHRASE(r->text, size_phrases))
+        return RESPONSE_TOO_LARGE;
+    if (HAS_PHRASE(r->text, refused_phrases))
+        return RESPONSE_DROP;
+    if (HAS_PHRASE(r->text, series_size_phrases))
+        return RESPONSE_REJECTED;
+    if (HAS_PHRASE(r->text, partial_phrases) || starts_ignoring_case(str_trim(r->text), "user="))
+        return RESPONSE_PARTLY_STORED;
+    if (codec == CODEC_ZSTD && !blames_content(r->text))
+        return RESPONSE_RECODE;
+    return RESPONSE_REJECTED;
+}
+
+enum response_verdict response_verdict(const struct write_response *r, enum codec codec)
+{
+    switch (r->status) {
+    case 400: return bad_request(r, codec);
+    case 409: return RESPONSE_PARTLY_STORED;
+    case 413: return RESPONSE_TOO_LARGE;
+    case 415: return codec == CODEC_ZSTD ? RESPONSE_RECODE : RESPONSE_DROP;
+    case 422: return RESPONSE_REJECTED;
+    case 401: case 402: case 403: case 404: case 407: case 408: case 425: case 429: return RESPONSE_RETRY;
+    default: break;
+    }
+    if (r->status >= 200 && r->status < 300)
+        return RESPONSE_DELIVERED;
+    if (r->status >= 400 && r->status < 500)
+        return RESPONSE_DROP;
+    return r->status >= 500 && blames_content(r->text) ? RESPONSE_REJECTED : RESPONSE_RETRY;
+}
+
+const char *response_remedy(int status)
+{
+    switch (status) {
+    case 401: return "check the credentials of this destination (basic_auth, authorization, bearer_token)";
+    case 403: return "check what these credentials may write, and the tenant headers";
+    case 404: return "check the path of url, and whether the server has its remote write receiver enabled";
+    case 407: return "check the credentials in proxy_url";
+    default: return status >= 300 && status < 400 ? "set url to the final address: redirects of writes are not followed"
+                                                  : NULL;
+    }
+}

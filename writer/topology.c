@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "writer/topology.h"
+
+#include "writer/recent/recent.h"
+
+struct topology *topology_ref(struct topology *p)
+{
+    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    return p;
+}
+
+void topology_unref(struct topology *p)
+{
+    if (p == NULL || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    for (size_t i = 0; i < p->n_streams; i++) {
+        mem_free(p->streams[i].destinations);
+        mem_free(p->streams[i].generations);
+    }
+    mem_free(p->streams);
+    mem_free(p->destinations);
+    if (p->recent)
+        recent_unref(p->recent);
+    if (p->release)
+        p->release(p->release_arg);
+    mem_free(p);
+}
+
+static struct stream *stream_for(struct topology *p, const struct destination_conf *c, struct str_map external)
+{
+    struct relabel_rules rules = relabel_rules(c->write_relabel_configs);
+    for (size_t i = 0; i < p->n_streams; i++)
+        if (stream_same(&p->streams[i], rules, external, c->extra_labels, (unsigned)c->queue.shards))
+            return &p->streams[i];
+    struct stream *s = &p->streams[p->n_streams++];
+    *s = (struct stream){.rules = rules, .external = external, .extra = c->extra_labels,
+                         .shards = (unsigned)c->queue.shards};
+    s->destinations = mem_zalloc((p->n + 1) * sizeof *s->destinations);
+    s->generations = mem_zalloc((p->n + 1) * sizeof *s->generations);
+    return s;
+}
+
+static bool attach_recent(struct topology *p, const struct writer_plan *from, struct recent *recent, struct err *err)
+{
+    p->recent = recent_ref(recent);
+    if (from->recent->like.n == 0) {
+        struct destination_conf plain = {.queue = {.shards = 8}};
+        struct stream *s = stream_for(p, &plain, from->external_labels);
+        s->recent = recent;
+        s->metadata = s->metadata || s->n == 0; /* a stream of its own */
+        return true;
+    }
+    for (size_t i = 0; i < from->n; i++)
+        if (str_eq(from->destinations[i].name, from->recent->like)) {
+            stream_for(p, &from->destinations[i], from->external_labels)->recent = recent;
+            return true;
+        }
+    return err_set(err, ERR_BAD_DATA, "recent: like: no remote_write entry is named \"%.*s\"",
+                   STR_ARG(from->recent->like));
+}
+
+struct topology *topology_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent,
+                              struct err *err)
+{
+    struct topology *p = mem_zalloc(sizeof *p);
+    atomic_init(&p->refs, 1);
+    p->n = from->n;
+    p->destinations = mem_zalloc((from->n + 1) * sizeof *p->destinations);
+    p->streams = mem_zalloc((from->n + 1) * sizeof *p->streams);
+    for (size_t i = 0; i < from->n; i++) {
+        struct stream *s = stream_for(p, &from->destinations[i], from->external_labels);
+        p->destinations[i] = dests[i];
+        s->destinations[s->n++] = dests[i];
+        s->metadata = s->metadata || from->destinations[i].send_metadata;
+    }
+    if (recent && !attach_recent(p, from, recent, err)) {
+        topology_unref(p);
+        return NULL;
+    }
+    return p;
+}
+
+void topology_choose_generations(struct topology *p)
+{
+    for (size_t i = 0; i < p->n_streams; i++)
+        for (size_t k = 0; k < p->streams[i].n; k++)
+            p->streams[i].generations[k] = p->streams[i].destinations[k]->n_generations - 1;
+}
+
+bool topology_has(const struct topology *p, const struct destination *d)
+{
+    for (size_t i = 0; p && i < p->n; i++)
+        if (p->destinations[i] == d)
+            return true;
+    return false;
+}
+
+const struct stream *topology_recent(const struct topology *p)
+{
+    for (size_t i = 0; p && i < p->n_streams; i++)
+        if (p->streams[i].recent)
+            return &p->streams[i];
+    return NULL;
+}
