@@ -83,9 +83,6 @@ struct promql_result {
 bool promql_eval(struct expr *e, struct str text, const struct promql_params *p, struct source *src,
                  struct query_ctx *q, struct promql_result *out, struct err *err) MUST_USE;
 
-/* Names for /api/v1/features and completion. */
-size_t promql_function_names(const char *const **names);
-
 /* The API's JSON of one histogram: {"count":"7","sum":"5","buckets":[[...]]}. */
 void promql_histogram_json(struct buf *out, const struct histogram *h);
 

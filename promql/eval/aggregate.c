@@ -10,7 +10,6 @@
 #include "promql/eval/eval_internal.h"
 
 #include "model/histogram/histogram_math.h"
-#include "promql/functions/functions_internal.h"
 
 #include <math.h>
 
@@ -162,7 +161,7 @@ static const struct histogram *aggregate_histograms(const struct aggregate_group
         if (flags & HISTOGRAM_INCOMPATIBLE) {
             eval_warn(g->ev, at,
                       "vector contains a mix of histograms with exponential and custom buckets schemas "
-                      "for metric name %s", fn_quoted(g->ev, labels_name(g->hists[m]->labels)));
+                      "for metric name %s", eval_quoted(g->ev, labels_name(g->hists[m]->labels)));
             return NULL;
         }
     }
@@ -273,7 +272,7 @@ static void aggregate_groups(struct aggregate_group *g, const struct value *in, 
 static struct str count_values_label(struct eval *ev, const struct expr *param)
 {
     if (!label_name_valid(param->u.string))
-        eval_fail(ev, ERR_EXEC, "invalid label name %s", fn_quoted(ev, param->u.string));
+        eval_fail(ev, ERR_EXEC, "invalid label name %s", eval_quoted(ev, param->u.string));
     return param->u.string;
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Annotations as Prometheus words them: `PromQL warning: what (line:column)`. */
 #include "promql/eval/eval_internal.h"
+#include "promql/ast/quote.h"
+
+#include "base/text/num.h"
 
 #include <stdio.h>
 
@@ -67,4 +70,31 @@ void eval_info_replace(struct eval *ev, const struct expr *at, const char *until
     struct str words = word(text, "info", format, args);
     va_end(args);
     annotation_add(ev, &ev->q->notes->infos, at, words, str_find_str(words, str_n(until, strlen(until))));
+}
+
+const char *eval_quoted(struct eval *ev, struct str s)
+{
+    struct buf *b = eval_buf(ev);
+    quote_text(b, s);
+    const char *z = arena_z(ev->arena, buf_str(b));
+    buf_free(b);
+    return z;
+}
+
+const char *eval_number_text(struct eval *ev, double v)
+{
+    char text[NUM_MAX];
+    return arena_z(ev->arena, str_n(text, num_format_go(text, v)));
+}
+
+const char *eval_for_metric(struct eval *ev, struct labels l)
+{
+    struct str name = ev->delayed_names ? labels_name(l) : STR_NONE;
+    return name.n == 0 ? "" : arena_printf(ev->arena, " for metric name %s%c", eval_quoted(ev, name), 0).p;
+}
+
+void eval_check_quantile(struct eval *ev, const struct expr *at, double q)
+{
+    if (!(q >= 0 && q <= 1))
+        eval_warn(ev, at, "quantile value should be between 0 and 1, got %s", eval_number_text(ev, q));
 }

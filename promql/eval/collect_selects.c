@@ -61,7 +61,7 @@ static void collect_selects(struct select_collector *l, struct expr *e, const st
 static void collect_call(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path)
 {
     path.func = e->u.call.fn->name;
-    path.counted |= function_ignores_buckets(e->u.call.fn->id);
+    path.counted |= (e->u.call.fn->attributes & FUNCTION_NO_BUCKETS) != 0;
     /* The second argument of info() is a selector that is never evaluated: info() makes its own select of it. */
     size_t n = e->u.call.fn->id == FN_INFO && e->u.call.n_args > 1 ? 1 : e->u.call.n_args;
     for (size_t i = 0; i < n; i++)

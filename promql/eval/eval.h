@@ -171,6 +171,11 @@ void eval_warn(struct eval *ev, const struct expr *at, const char *format, ...) 
 void eval_info(struct eval *ev, const struct expr *at, const char *format, ...) PRINTF(3, 4);
 /* In place of the one that reads the same up to the words `until`. */
 void eval_info_replace(struct eval *ev, const struct expr *at, const char *until, const char *format, ...) PRINTF(4, 5);
+const char *eval_quoted(struct eval *ev, struct str s); /* "..." with escapes, NUL-terminated, in the arena */
+const char *eval_number_text(struct eval *ev, double v);     /* as %g of Go */
+/* " for metric name "x"", empty when names are dropped at once. */
+const char *eval_for_metric(struct eval *ev, struct labels l);
+void eval_check_quantile(struct eval *ev, const struct expr *at, double q);
 
 struct row *value_add_row(struct eval *ev, struct value *v, struct labels labels); /* all absent, h NULL */
 double *eval_column(struct eval *ev);                             /* grid.n values, all absent */

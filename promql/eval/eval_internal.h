@@ -131,7 +131,6 @@ void eval_count_values(struct eval *ev, const struct expr *e, struct value *in, 
 /* --- histogram_stats.c: histograms without buckets ---------------------------------------------------------------- */
 /* Takes the buckets away, settles the hints. */
 void histograms_drop_buckets(struct eval *ev, struct hist_sample *hists, uint32_t n);
-bool function_ignores_buckets(enum function_id id);                           /* histogram_count, _sum, _avg */
 /* What is in it needs buckets all the same. */
 bool expr_needs_buckets(const struct expr *e);
 

@@ -14,22 +14,17 @@ void histograms_drop_buckets(struct eval *ev, struct hist_sample *hists, uint32_
     for (uint32_t i = 0; i < n; i++) {
         const struct histogram *h = hists[i].h;
         eval_charge(ev, CHARGE_HISTOGRAM);
-        struct histogram *drop_buckets = histogram_hinted(ev->arena, h, h->hint);
+        struct histogram *stripped = histogram_hinted(ev->arena, h, h->hint);
         bool stale = histogram_is_stale(h);
         if (!stale && before && h->hint == RESET_UNKNOWN)
-            drop_buckets->hint = histogram_was_reset(ev->arena, h, before) ? RESET_YES : RESET_NO;
-        drop_buckets->zero_threshold = drop_buckets->zero_count = 0;
-        drop_buckets->positive = drop_buckets->negative = (struct buckets){0};
-        drop_buckets->custom = NULL;
-        drop_buckets->n_custom = 0;
+            stripped->hint = histogram_was_reset(ev->arena, h, before) ? RESET_YES : RESET_NO;
+        stripped->zero_threshold = stripped->zero_count = 0;
+        stripped->positive = stripped->negative = (struct buckets){0};
+        stripped->custom = NULL;
+        stripped->n_custom = 0;
         before = stale ? before : h;
-        hists[i].h = drop_buckets;
+        hists[i].h = stripped;
     }
-}
-
-bool function_ignores_buckets(enum function_id id)
-{
-    return id == FN_HISTOGRAM_COUNT || id == FN_HISTOGRAM_SUM || id == FN_HISTOGRAM_AVG;
 }
 
 bool expr_needs_buckets(const struct expr *e)
@@ -40,6 +35,5 @@ bool expr_needs_buckets(const struct expr *e)
         return true;
     if (e->kind != EXPR_CALL)
         return false;
-    enum function_id id = e->u.call.fn->id;
-    return id == FN_HISTOGRAM_QUANTILE || id == FN_HISTOGRAM_QUANTILES || id == FN_HISTOGRAM_FRACTION;
+    return e->u.call.fn->attributes & FUNCTION_BUCKETS;
 }

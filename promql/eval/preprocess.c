@@ -236,16 +236,6 @@ static void mark_argument(struct eval *ev, struct expr **e)
 }
 
 /* These look at the time of evaluation, even where their argument is fixed by @. */
-static bool depends_on_time(enum function_id id)
-{
-    switch (id) {
-    case FN_DAYS_IN_MONTH: case FN_DAY_OF_MONTH: case FN_DAY_OF_WEEK: case FN_DAY_OF_YEAR: case FN_HOUR: case FN_MINUTE:
-    case FN_MONTH: case FN_YEAR: case FN_PREDICT_LINEAR: case FN_TIME: case FN_TIMESTAMP:
-        return true;
-    default:
-        return false;
-    }
-}
 
 static struct invariance mark_call(struct eval *ev, struct expr *e)
 {
@@ -259,7 +249,7 @@ static struct invariance mark_call(struct eval *ev, struct expr *e)
     }
     /* Of the sample, not the step. */
     bool own_time = id == FN_TIMESTAMP && n == 1 && e->u.call.args[0]->kind == EXPR_SELECTOR;
-    if (all_same && (own_time || !depends_on_time(id)))
+    if (all_same && (own_time || !(e->u.call.fn->attributes & FUNCTION_TIME)))
         return (struct invariance){true, true};
     for (size_t i = 0; i < n; i++)
         if (args[i].wrap)

@@ -2,7 +2,6 @@
 /* `selector smoothed`: the value at a step is interpolated between the samples around it, at most a lookback away on
  * either side; past the last sample that one is carried on.
  */
-#include "promql/functions/functions_internal.h"
 #include "promql/eval/eval_internal.h"
 
 #include "model/histogram/histogram_math.h"
@@ -31,7 +30,7 @@ static void note_flags(struct eval *ev, const struct expr *at, struct labels lab
         eval_warn(ev, at,
                   "vector contains a mix of histograms with exponential and custom buckets schemas "
                   "for metric name %s",
-                  fn_quoted(ev, labels_name(labels)));
+                  eval_quoted(ev, labels_name(labels)));
     if (flags & HISTOGRAM_BOUNDS_RECONCILED)
         eval_info(ev, at, "mismatched custom buckets were reconciled during %s", operation);
 }
@@ -85,7 +84,7 @@ static void smooth_row(struct eval *ev, struct around *a, struct row *row)
         bool floats = a->w.to > a->w.from, hists = a->w.hist_to > a->w.hist_from;
         if (floats && hists)
             eval_warn(ev, a->in.arg, "encountered a mix of histograms and floats for metric name %s",
-                      fn_quoted(ev, labels_name(row->labels)));
+                      eval_quoted(ev, labels_name(row->labels)));
         else if (hists)
             smooth_histogram(ev, a, now, row, i);
         else if (floats)

@@ -187,8 +187,8 @@ void classic_split(struct eval *ev, const struct expr *at, const struct value *i
         if (num_parse(bound, &upper))
             add_column(ev, out, seen, row, upper);
         else
-            eval_warn(ev, at, "bucket label \"le\" is missing or has a malformed value of %s%s", fn_quoted(ev, bound),
-                      fn_for_metric(ev, row->labels));
+            eval_warn(ev, at, "bucket label \"le\" is missing or has a malformed value of %s%s", eval_quoted(ev, bound),
+                      eval_for_metric(ev, row->labels));
     }
     for (size_t i = 0; i < out->n; i++)
         qsort(out->items[i].columns, out->items[i].n, sizeof *out->items[i].columns, by_bound);

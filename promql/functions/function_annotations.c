@@ -1,40 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The words of the notes that several functions share. */
+/* The annotations that several functions share. */
 #include "promql/functions/functions_internal.h"
-#include "promql/ast/quote.h"
 
-#include "base/text/num.h"
-
-const char *fn_quoted(struct eval *ev, struct str s)
-{
-    struct buf *b = eval_buf(ev);
-    quote_text(b, s);
-    const char *z = arena_z(ev->arena, buf_str(b));
-    buf_free(b);
-    return z;
-}
-
-const char *fn_number(struct eval *ev, double v)
-{
-    char text[NUM_MAX];
-    return arena_z(ev->arena, str_n(text, num_format_go(text, v)));
-}
-
-const char *fn_for_metric(struct eval *ev, struct labels l)
-{
-    struct str name = ev->delayed_names ? labels_name(l) : STR_NONE;
-    return name.n == 0 ? "" : arena_printf(ev->arena, " for metric name %s%c", fn_quoted(ev, name), 0).p;
-}
-
-void fn_check_quantile(struct eval *ev, const struct expr *at, double q)
-{
-    if (!(q >= 0 && q <= 1))
-        eval_warn(ev, at, "quantile value should be between 0 and 1, got %s", fn_number(ev, q));
-}
-
-/* Notes stand at the first argument, which is not always the range; those about a subquery at the query's beginning, as
- * in Prometheus, which has put a selector without a place there. */
-static const struct expr *place(const struct range_input *in)
+/* Annotations carry the position of the first argument, which is not always the range; those about a subquery carry the
+ * query's beginning, as in Prometheus, whose subquery selector has no position. */
+static const struct expr *annotated_argument(const struct range_input *in)
 {
     static const struct expr beginning;
     const struct expr *first = in->call->u.call.args[0];
@@ -45,8 +15,8 @@ void fn_annotate(struct eval *ev, const struct range_input *in, unsigned notes)
 {
     if (notes == 0)
         return;
-    const struct expr *at = place(in);
-    const char *name = fn_quoted(ev, labels_name(in->labels));
+    const struct expr *at = annotated_argument(in);
+    const char *name = eval_quoted(ev, labels_name(in->labels));
     if (notes & NOTE_MIXED)
         eval_warn(ev, at, "encountered a mix of histograms and floats for metric name %s", name);
     if (notes & NOTE_IGNORED)

@@ -50,7 +50,7 @@ PER_HISTOGRAM(stdvar, histogram_stdvar);
 /* Classic histograms of one name whose counts had to be raised, in all calls of the query: one note tells of them, at
  * the place of the first. */
 struct forced {
-    const char *of;  /* fn_for_metric */
+    const char *of;  /* eval_for_metric */
     const struct expr *at;
     struct classic_fix fix;
     int64_t first, last;
@@ -73,7 +73,7 @@ struct estimate {
 
 static void remember_forced(struct estimate *e, uint32_t i, struct labels labels, const struct classic_fix *fix)
 {
-    const char *of = fn_for_metric(e->ev, labels);
+    const char *of = eval_for_metric(e->ev, labels);
     struct forced *f = e->ev->forced;
     int64_t t = grid_time(&e->ev->grid, i);
     while (f && strcmp(f->of, of) != 0)
@@ -102,7 +102,7 @@ static const char *rfc3339(struct eval *ev, int64_t ms)
 
 static const char *short_number(struct eval *ev, double v)
 {
-    return isinf(v) ? fn_number(ev, v) : arena_printf(ev->arena, "%.2g%c", v, 0).p;
+    return isinf(v) ? eval_number_text(ev, v) : arena_printf(ev->arena, "%.2g%c", v, 0).p;
 }
 
 static void annotate_forced_monotonic(struct eval *ev)
@@ -113,8 +113,8 @@ static void annotate_forced_monotonic(struct eval *ev)
         "(see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)%s%s%s to %s, "
         "with a max diff of %s, over %llu samples from %s to %s";
     for (const struct forced *f = ev->forced; f; f = f->next)
-        eval_info_replace(ev, f->at, until, format, f->of, until, fn_number(ev, f->fix.min_upper),
-                          fn_number(ev, f->fix.max_upper), short_number(ev, f->fix.max_diff),
+        eval_info_replace(ev, f->at, until, format, f->of, until, eval_number_text(ev, f->fix.min_upper),
+                          eval_number_text(ev, f->fix.max_upper), short_number(ev, f->fix.max_diff),
                           (unsigned long long)f->n, rfc3339(ev, f->first), rfc3339(ev, f->last));
 }
 
@@ -159,7 +159,7 @@ static bool step_counts(const struct estimate *e, uint32_t i)
 
 static void annotate_nan_bounds(const struct estimate *e, unsigned flags, struct labels labels)
 {
-    const char *of = flags ? fn_for_metric(e->ev, labels) : "";
+    const char *of = flags ? eval_for_metric(e->ev, labels) : "";
     if (flags & HISTOGRAM_NAN_RESULT)
         eval_info(e->ev, e->at, "input to histogram_quantile has NaN observations, result is NaN%s", of);
     if ((flags & HISTOGRAM_NAN_SKEW) && e->native == native_quantile)
@@ -187,7 +187,7 @@ static void estimate_native(struct estimate *e, size_t which, struct value *out)
     }
     if (conflict)
         eval_warn(e->ev, e->at, "vector contains a mix of classic and native histograms%s",
-                  fn_for_metric(e->ev, in->labels));
+                  eval_for_metric(e->ev, in->labels));
     annotate_nan_bounds(e, flags, in->labels);
 }
 
@@ -225,7 +225,7 @@ static void check_quantiles(struct eval *ev, const struct expr *at, const double
 {
     for (uint32_t i = 0; i < ev->grid.n; i++)
         if (!(q[i] >= 0 && q[i] <= 1) && (i == 0 || double_bits(q[i]) != double_bits(q[i - 1])))
-            fn_check_quantile(ev, at, q[i]);
+            eval_check_quantile(ev, at, q[i]);
 }
 
 static void quantile_rows(struct eval *ev, const struct call *c, struct value *out)

@@ -24,7 +24,7 @@ static void check_used(struct eval *ev, const struct range_input *in, const stru
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         if (is_absent(out->v[i]) || double_bits(q[i]) == double_bits(last))
             continue;
-        fn_check_quantile(ev, in->call->u.call.args[0], q[i]);
+        eval_check_quantile(ev, in->call->u.call.args[0], q[i]);
         last = q[i];
     }
 }

@@ -19,7 +19,7 @@ static double smooth(const struct sample *s, uint32_t n, double smoothing, doubl
 static void check_factor(struct eval *ev, const char *name, double v)
 {
     if (isinf(v))
-        eval_fail(ev, ERR_EXEC, "invalid %s factor. Expected: 0 < %cf < 1, got: %s", name, name[0], fn_number(ev, v));
+        eval_fail(ev, ERR_EXEC, "invalid %s factor. Expected: 0 < %cf < 1, got: %s", name, name[0], eval_number_text(ev, v));
     if (v <= 0 || v >= 1)
         eval_fail(ev, ERR_EXEC, "invalid %s factor. Expected: 0 < %cf < 1, got: %f", name, name[0], v);
 }

@@ -98,7 +98,7 @@ static struct expr *parse_call(struct parser *p, struct token name)
 {
     struct args args = parse_args(p);
     const struct function *fn = known_function(p, name);
-    if (fn->experimental && p->syntax.no_experimental_functions)
+    if (fn->attributes & FUNCTION_EXPERIMENTAL && p->syntax.no_experimental_functions)
         parse_fail(p, name.pos, "function %s is not enabled", parse_quoted(p, name.text));
     struct expr *e = parse_new(p, EXPR_CALL, fn->returns, name.pos, parse_height(p, name.pos, args.height, 0));
     e->u.call.fn = fn;

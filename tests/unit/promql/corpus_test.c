@@ -27,15 +27,9 @@ struct when { int64_t start, end, step; bool range; };
 
 /* --- @ on every selector ------------------------------------------------------------------------------------------ */
 
-static bool uses_time(enum function_id id)
+static bool uses_time(const struct function *fn)
 {
-    switch (id) {
-    case FN_DAYS_IN_MONTH: case FN_DAY_OF_MONTH: case FN_DAY_OF_WEEK: case FN_DAY_OF_YEAR: case FN_END: case FN_HOUR: case FN_MINUTE:
-    case FN_MONTH: case FN_YEAR: case FN_PREDICT_LINEAR: case FN_RANGE: case FN_START: case FN_STEP: case FN_TIME: case FN_TIMESTAMP:
-        return true;
-    default:
-        return false;
-    }
+    return fn->attributes & FUNCTION_TIME || fn->id == FN_START || fn->id == FN_END || fn->id == FN_RANGE || fn->id == FN_STEP;
 }
 
 static void set_shift(struct time_shift *s, int64_t t)
@@ -60,7 +54,7 @@ static bool set_at(struct expr *e, int64_t t)
         ok = e->u.aggregate.param == NULL || set_at(e->u.aggregate.param, t);
         return set_at(e->u.aggregate.inner, t) && ok;
     case EXPR_CALL:
-        ok = !uses_time(e->u.call.fn->id);
+        ok = !uses_time(e->u.call.fn);
         for (size_t i = 0; i < e->u.call.n_args; i++)
             ok = set_at(e->u.call.args[i], t) && ok;
         return ok;
@@ -84,7 +78,7 @@ static bool subquery_uses_time(const struct expr *e)
         for (size_t i = 0; i < e->u.call.n_args; i++)
             if (subquery_uses_time(e->u.call.args[i]))
                 return true;
-        return uses_time(e->u.call.fn->id);
+        return uses_time(e->u.call.fn);
     case EXPR_SUBQUERY: copy = *e; return subquery_uses_time(copy.u.subquery.inner);
     default: return false;
     }
