@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The encoding of protocol buffers, field by field: a tag (number and wire type), then a varint, 4 or 8 little-endian
- * bytes, or a length and bytes. Groups (wire types 3 and 4) were given up long ago and count as damage.
+ * bytes, or a length and bytes. Groups (wire types 3 and 4) are deprecated and count as corrupted.
  * Source: https://protobuf.dev/programming-guides/encoding/ */
-#include "model/remote_write.h"
+#include "base/protobuf.h"
 #include "base/varint.h"
 
 enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5, FIELD_MAX = (1 << 29) - 1 };
-
-size_t pb_varint_size(uint64_t v) { return varint_size(v); }
 
 void pb_add_varint(struct buf *out, uint64_t v)
 {

@@ -2,6 +2,7 @@
 /* Writing prometheus.WriteRequest. A series is measured, room is made once, and it is written front to back: the label
  * bytes are copied as they are. Zeros are left out, as proto3 does. */
 #include "model/remote_write.h"
+#include "base/protobuf.h"
 #include "base/varint.h"
 
 enum { TAG_TIMESERIES = 0x0a, TAG_SAMPLE = 0x12, TAG_EXEMPLAR = 0x1a, TAG_HISTOGRAM = 0x22 };

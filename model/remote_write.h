@@ -11,20 +11,14 @@
 #ifndef MODEL_REMOTE_WRITE_H
 #define MODEL_REMOTE_WRITE_H
 
+#include "model/metadata.h"
 #include "model/series.h"
 
 /* Appending. Histograms and exemplars travel as the messages they came as (no loss). */
 void rw_append_series(struct buf *out, struct labels labels, const struct sample *samples, size_t n);
 void rw_append_full(struct buf *out, struct labels labels, const struct sample *samples, size_t n,
                     const struct str *hists, size_t n_hists, const struct str *exemplars, size_t n_exemplars);
-enum metric_type {
-    METRIC_UNKNOWN, METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_GAUGEHISTOGRAM, METRIC_SUMMARY, METRIC_INFO,
-    METRIC_STATESET
-};
-struct metadata { struct str family, help, unit; enum metric_type type; };
 void rw_append_metadata(struct buf *out, const struct metadata *m);
-const char *metric_type_name(enum metric_type t);               /* "counter"; "unknown" */
-enum metric_type metric_type_parse(struct str s);               /* untyped and anything else: unknown */
 
 /* Walking. Nothing is allocated but the arrays in `w`, which are reused from series to series. */
 enum { RW_MAX_ITEMS = 1 << 20 }; /* samples, histograms or exemplars of one series in one body; more is an error */
@@ -55,16 +49,5 @@ void rw_walk_start(struct rw_walk *w, struct str body); /* the uncompressed body
 enum rw_item rw_walk_next(struct rw_walk *w); /* after RW_ERROR: RW_ERROR again */
 int64_t rw_hist_time(struct str hist); /* timestamp of a prometheus.Histogram message */
 int64_t rw_exemplar_time(struct str exemplar);
-
-/* Varints, for others who speak protobuf by hand (remote_read, histograms). */
-void pb_add_varint(struct buf *out, uint64_t v);
-size_t pb_varint_size(uint64_t v);
-void pb_add_bytes(struct buf *out, unsigned field, struct str s);
-void pb_add_double(struct buf *out, unsigned field, double v);
-void pb_add_int(struct buf *out, unsigned field, int64_t v);
-/* wire 0: value; 1, 5: value as bits; 2: bytes */
-struct pb_field { unsigned number, wire; uint64_t value; struct str bytes; };
-/* false at the end or when broken (*p != end) */
-bool pb_next(const uint8_t **p, const uint8_t *end, struct pb_field *f);
 
 #endif

@@ -6,6 +6,7 @@
  * small body cannot claim much memory. */
 #include "model/remote_write.h"
 
+#include "base/protobuf.h"
 #include "base/text/utf8.h"
 #include "base/varint.h"
 

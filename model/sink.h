@@ -11,7 +11,8 @@
 #ifndef MODEL_SINK_H
 #define MODEL_SINK_H
 
-#include "model/remote_write.h"
+#include "model/metadata.h"
+#include "model/series.h"
 
 struct series_in {
     struct labels labels;  /* canonical, external labels not yet added */

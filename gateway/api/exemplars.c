@@ -7,6 +7,7 @@
 #include "gateway/api/query.h"
 #include "gateway/query/render.h"
 #include "model/remote_write.h"
+#include "base/protobuf.h"
 
 struct exemplar { struct labels labels; double v; int64_t t; };
 

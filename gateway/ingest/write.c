@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "base/text/duration.h"
 #include "gateway/gateway.h"
+#include "model/remote_write.h"
 
 enum {
     KEPT_BYTES = 1 << 20,

@@ -9,6 +9,7 @@
 #include "gateway/upstream/response.h"
 
 #include "base/compress.h"
+#include "base/protobuf.h"
 
 enum { QUERY_START = 1, QUERY_END, QUERY_MATCHERS, QUERY_HINTS };
 enum { HINT_STEP = 1, HINT_FUNC, HINT_START, HINT_END, HINT_RANGE = 7 };

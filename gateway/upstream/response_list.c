@@ -2,6 +2,7 @@
 /* Lists: short answers, kept until they are whole and then read as a tree. */
 #include "gateway/upstream/response.h"
 
+#include "base/protobuf.h"
 #include "base/json/json_tree.h"
 #include "base/text/num.h"
 #include "base/conf/yaml.h"

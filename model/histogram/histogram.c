@@ -14,8 +14,9 @@
  */
 #include "model/histogram/histogram.h"
 
-#include "model/remote_write.h"
+#include "base/protobuf.h"
 #include "base/varint.h"
+#include "model/series.h"
 
 enum {
     COUNT_INT = 1, COUNT_FLOAT, SUM, SCHEMA, ZERO_THRESHOLD, ZERO_INT, ZERO_FLOAT,

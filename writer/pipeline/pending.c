@@ -3,6 +3,8 @@
 
 #include "writer/queue/block.h"
 
+#include "model/remote_write.h"
+
 static const struct pending_block nothing = {0, 0, INT64_MAX, INT64_MIN};
 
 void pending_free(struct pending *p)

@@ -2,6 +2,7 @@
 #include "writer/queue/block.h"
 
 #include "model/remote_write.h"
+#include "base/protobuf.h"
 
 #include <stdio.h>
 

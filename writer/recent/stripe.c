@@ -2,6 +2,7 @@
 #include "writer/recent/stripe.h"
 
 #include "model/remote_write.h"
+#include "base/protobuf.h"
 
 enum { SWEEP_MS = 10000, MAX_FAMILIES = 20000 };
 /* What a series takes in the table of labels, three quarters full at most, and in the list of ids. */

@@ -2,6 +2,7 @@
 /* The request as protobuf-c reads it; answers as remote write's own code writes them. */
 #include "gateway/upstream/remote_read.h"
 
+#include "base/protobuf.h"
 #include "base/compress.h"
 #include "model/remote.pb-c.h"
 #include "tests/unit/gateway/answers.h"

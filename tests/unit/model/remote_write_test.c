@@ -10,6 +10,8 @@
 #include "model/remote_write.h"
 #include "tests/unit/model/rng.h"
 #include "tests/unit/model/scratch.h"
+#include "base/protobuf.h"
+#include "base/varint.h"
 
 static struct labels random_labels(uint64_t *seed)
 {
@@ -330,7 +332,7 @@ static void test_fields(void **state UNUSED)
     for (size_t i = 0; i < LEN(numbers); i++) {
         buf_clear(&b);
         pb_add_varint(&b, numbers[i]);
-        assert_int_equal(b.n, pb_varint_size(numbers[i]));
+        assert_int_equal(b.n, varint_size(numbers[i]));
         buf_clear(&b);
         pb_add_int(&b, 16, (int64_t)numbers[i]);
         struct pb_field f;

@@ -8,6 +8,7 @@
 
 #include "writer/queue/block.h"
 #include "writer/pipeline/pending.h"
+#include "model/remote_write.h"
 
 #include <stdio.h>
 

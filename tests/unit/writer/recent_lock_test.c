@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "writer/recent/stripe.h"
+#include "model/remote_write.h"
 
 #include <stdio.h>
 #include <unistd.h>

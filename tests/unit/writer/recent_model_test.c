@@ -10,6 +10,7 @@
 
 #include "../model/rng.h"
 #include "model/histogram/histogram.h"
+#include "model/remote_write.h"
 #include "writer/recent/stripe.h"
 
 #include <malloc.h>

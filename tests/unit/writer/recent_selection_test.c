@@ -9,6 +9,7 @@
 
 #include "base/os/thread.h"
 #include "writer/recent/stripe.h"
+#include "model/remote_write.h"
 
 #include <stdio.h>
 

@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include "writer/recent/stripe.h"
+#include "base/protobuf.h"
+#include "model/remote_write.h"
 
 #include <stdio.h>
 #include <time.h>

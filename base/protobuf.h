@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Protocol buffers by hand: fields appended to a buffer and read one by one, for messages that pass too often for a
+ * generated parser. Pure; any thread.
+ */
+#ifndef BASE_PROTOBUF_H
+#define BASE_PROTOBUF_H
+
+#include "base/buf.h"
+
+void pb_add_varint(struct buf *out, uint64_t v);
+void pb_add_bytes(struct buf *out, unsigned field, struct str s);
+void pb_add_double(struct buf *out, unsigned field, double v);
+void pb_add_int(struct buf *out, unsigned field, int64_t v);
+/* wire 0: value; 1, 5: value as bits; 2: bytes */
+struct pb_field { unsigned number, wire; uint64_t value; struct str bytes; };
+/* False at the end, or when the message is corrupted (*p != end). */
+bool pb_next(const uint8_t **p, const uint8_t *end, struct pb_field *f);
+
+#endif
