@@ -1,8 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Who may include whom. Run by `make test`; prints each offence as file: reason.
-cd "$(dirname "$0")/.." || exit 1
+# Who may include whom, and which names may exist: run by `make test`; prints each offence as file: reason.
+# layers.sh [DIRECTORY]   checks the tree in DIRECTORY instead of this one (the test of this script plants offences there)
+cd "${1:-$(dirname "$0")/..}" || exit 1
 bad=0
+layers="base model promql writer scraper gateway"
 say() { echo "$1"; bad=1; }
 
 files() { find "$1" -name '*.[ch]' -o -name '*.cc' | sort; }
@@ -46,6 +48,48 @@ only re2/re2.h      base/regex/re2.cc
 only jansson.h      base/json/json_tree.c
 only ares.h         base/http/dns.c
 only pthread.h      base/os/loop.c base/telemetry/log.c base/http/resolver.c base/telemetry/stats.c base/os/thread.c
+
+# acyclic LAYER [PUBLIC HEADER]   the directories of a layer include each other in one direction. The header that an
+# engine shows to the outside may be included by all its directories.
+acyclic() {
+    cycle=$(grep -r --include='*.[ch]' "^#include \"$1/" "$1" | tr '"' ' ' | while read -r file header _; do
+        file=${file%%:*}
+        [ "$header" = "$2" ] || [ "${file%/*}" = "${header%/*}" ] || echo "${file%/*} ${header%/*}"
+    done | sort -u | tsort 2>&1 >/dev/null | sed -n "s|^tsort: \\($1.*\\)|\\1|p" | tr '\n' ' ')
+    [ -z "$cycle" ] || say "$1: directories include each other in a cycle: $cycle"
+}
+acyclic base
+acyclic promql
+acyclic writer writer/writer.h
+
+# A directory has at most 25 sources, except siblings behind one table; a source has at most 600 lines, except tables.
+for d in $(find $layers -type d | sort); do
+    n=$(find "$d" -maxdepth 1 \( -name '*.c' -o -name '*.cc' \) | wc -l)
+    case $d in promql/functions) continue ;; esac
+    [ "$n" -le 25 ] || say "$d: $n sources; split it by subject (at most 25)"
+done
+for f in $(find $layers -name '*.[ch]' ! -name '*_tables.*'); do
+    n=$(wc -l <"$f")
+    [ "$n" -le 600 ] || say "$f: $n lines; split it by subject (at most 600)"
+done
+
+# A backtrace reads as a story: a static function is defined once in the tree, a struct, enum or union tag too.
+awk '/^static .*[a-z_0-9]\(/ && !/;$/ && !/^static [^(]*=/ {
+         name = $0; sub(/^static (inline |_Noreturn )*/, "", name)
+         gsub(/[A-Z_]+\([^)]*\) /, "", name)
+         sub(/\(.*/, "", name); sub(/.*[ *]/, "", name)
+         if (name in at && at[name] != FILENAME)
+             print FILENAME ": static " name "() is also in " at[name] "; give it the name of its subject"
+         at[name] = FILENAME
+     }
+     match($0, /^(typedef )?(static )?(const )?(struct|enum|union) [a-z_0-9]+ \{/) {
+         tag = $0; sub(/^(typedef )?(static )?(const )?/, "", tag); sub(/ \{.*/, "", tag); sub(/^[a-z]+ /, "", tag)
+         if (tag in defined && defined[tag] != FILENAME)
+             print FILENAME ": the tag " tag " is also defined in " defined[tag]
+         defined[tag] = FILENAME
+     }' $(find $layers -name '*.[ch]' | sort) >"${TMPDIR:-/tmp}/names.$$"
+while read -r line; do say "$line"; done <"${TMPDIR:-/tmp}/names.$$"
+rm -f "${TMPDIR:-/tmp}/names.$$"
 
 # Every source file belongs to an archive: the Makefile builds all that lies below the layers' directories, at any depth.
 for f in $(find . -name .git -prune -o -path "./${BUILD:-build}" -prune -o -path ./tests -prune -o \

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tests/layers.sh finds each kind of offence: every one is planted into a copy of the tree."""
+import os
+import shutil
+import subprocess
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LAYERS = ["base", "model", "promql", "scraper", "writer", "gateway"]
+
+
+def layers(tree):
+    done = subprocess.run(["sh", os.path.join(ROOT, "tests/layers.sh"), tree], capture_output=True, text=True)
+    return done.returncode, done.stdout
+
+
+def put(tree, path, text, mode="w"):
+    path = os.path.join(tree, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, mode) as f:
+        f.write(text)
+
+
+OFFENCES = [
+    ("promql/eval/eval.c", '#include "writer/writer.h"\n', "must not include writer/writer.h"),
+    ("gateway/lane.c", '#include "writer/writer_internal.h"\n', "include writer/writer.h, not writer/writer_internal.h"),
+    ("promql/ast/print.c", '#include "promql/eval/eval.h"\n', "promql: directories include each other in a cycle"),
+    ("base/map.c", '#include "base/os/loop.h"\n', "base: directories include each other in a cycle"),
+    ("model/labels.c", '#include "no/such.h"\n', "no/such.h does not exist"),
+    ("scraper/page.c", "#include <curl/curl.h>\n", "<curl/curl.h> belongs to"),
+    ("model/labels.c", "static void planted_twice(void)\n{\n}\n", None),
+    ("model/matcher.c", "static void planted_twice(void)\n{\n}\n", "static planted_twice() is also in model/labels.c"),
+    ("model/labels.c", "struct planted {\n    int n;\n};\n", None),
+    ("model/matcher.c", "struct planted {\n    int n;\n};\n", "the tag planted is also defined in model/labels.c"),
+    ("writer/sink.c", "\n" * 600, "split it by subject (at most 600)"),
+    ("tools/stray.c", "int stray;\n", "no archive builds it"),
+]
+
+
+def test_layers_finds_planted_offences():
+    with tempfile.TemporaryDirectory() as tree:
+        for layer in LAYERS:
+            shutil.copytree(os.path.join(ROOT, layer), os.path.join(tree, layer))
+        code, out = layers(tree)
+        assert code == 0, out
+        for path, text, _ in OFFENCES:
+            put(tree, path, text, "a")
+        for i in range(26):
+            put(tree, f"model/many/file_{i}.c", f"int file_{i};\n")
+        code, out = layers(tree)
+        assert code == 1
+        for path, _, message in OFFENCES:
+            assert message is None or message in out, f"{path}: {message} not in\n{out}"
+        assert "model/many: 26 sources" in out
