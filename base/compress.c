@@ -20,8 +20,6 @@ enum {
 
 static const char *const names[] = {"identity", "snappy", "zstd", "gzip", "deflate"};
 
-const char *codec_name(enum codec c) { return names[c]; }
-
 bool codec_from_name(struct str name, enum codec *c)
 {
     if (name.n == 0)
@@ -229,14 +227,6 @@ struct gunzip *gunzip_new(void)
     inflateInit2(&g->s, MAX_WBITS + ANY_WRAPPER); /* a failure shows as Z_STREAM_ERROR at the first inflate */
     g->raw_next = true;
     return g;
-}
-
-void gunzip_reset(struct gunzip *g)
-{
-    inflateReset2(&g->s, MAX_WBITS + ANY_WRAPPER);
-    g->total = 0;
-    g->raw_next = true;
-    g->ended = g->padding = false;
 }
 
 void gunzip_free(struct gunzip *g)

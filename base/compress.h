@@ -11,7 +11,6 @@
 
 enum codec { CODEC_NONE, CODEC_SNAPPY, CODEC_ZSTD, CODEC_GZIP, CODEC_DEFLATE };
 
-const char *codec_name(enum codec c);                       /* as in Content-Encoding; "identity" for NONE */
 bool codec_from_name(struct str name, enum codec *c) MUST_USE; /* also "" and x-gzip; case does not matter */
 
 struct zstd; /* the contexts of one thread */
@@ -30,7 +29,6 @@ bool decompress(enum codec c, struct zstd *z, struct str in, size_t max, struct 
 /* gzip/deflate arriving in pieces (scrape bodies). feed appends to out; *done is set at the end of the stream. */
 struct gunzip;
 struct gunzip *gunzip_new(void);
-void gunzip_reset(struct gunzip *g);
 void gunzip_free(struct gunzip *g);
 bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, bool *done, struct err *err) MUST_USE;
 

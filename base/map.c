@@ -38,14 +38,6 @@ void map_free(struct map *m)
     *m = (struct map){0};
 }
 
-void map_clear(struct map *m)
-{
-    free_old(m);
-    if (m->slots)
-        memset(m->slots, 0, m->cap * sizeof m->slots[0]);
-    m->n = 0;
-}
-
 /* The slot of the key, or the empty one where it belongs. The table has an empty slot. */
 static struct map_entry *map_slot_of(const struct map *m, struct str key, uint64_t hash)
 {

@@ -23,7 +23,6 @@ struct map {
 };
 
 void map_free(struct map *m); /* the table, not what it points to */
-void map_clear(struct map *m);
 void *map_get(const struct map *m, struct str key); /* NULL when absent */
 struct map_entry *map_find(const struct map *m, struct str key);
 /* Finds or adds (value zero). *added tells which. The entry is valid until the next change of the map. */

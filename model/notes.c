@@ -81,11 +81,3 @@ void notes_replace(struct notes *n, struct note_list *list, struct str text, siz
     }
     notes_list_add(n->arena, list, text);
 }
-
-void notes_merge(struct notes *to, const struct notes *from)
-{
-    for (size_t i = 0; i < from->warnings.n; i++)
-        notes_list_add(to->arena, &to->warnings, from->warnings.items[i]);
-    for (size_t i = 0; i < from->infos.n; i++)
-        notes_list_add(to->arena, &to->infos, from->infos.items[i]);
-}

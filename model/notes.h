@@ -19,6 +19,5 @@ void notes_warn(struct notes *n, const char *format, ...) PRINTF(2, 3);
 void notes_info(struct notes *n, const char *format, ...) PRINTF(2, 3);
 /* `text` takes the place of the note in `list` (one of n's) that begins with the same `same` bytes, if there is one. */
 void notes_replace(struct notes *n, struct note_list *list, struct str text, size_t same);
-void notes_merge(struct notes *to, const struct notes *from);
 
 #endif

@@ -81,22 +81,6 @@ bool json_tree_number(const struct json_tree *t, double *v)
     return true;
 }
 
-bool json_tree_int(const struct json_tree *t, int64_t *v)
-{
-    if (!json_is_integer(node(t)))
-        return false;
-    *v = json_integer_value(node(t));
-    return true;
-}
-
-bool json_tree_bool(const struct json_tree *t, bool *v)
-{
-    if (!json_is_boolean(node(t)))
-        return false;
-    *v = json_is_true(node(t));
-    return true;
-}
-
 bool json_tree_next(const struct json_tree *object, struct json_tree_member *m)
 {
     m->_at = m->_at ? json_object_iter_next(node(object), m->_at) : json_object_iter(node(object));

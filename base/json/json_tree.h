@@ -44,8 +44,6 @@ size_t json_tree_count(const struct json_tree *t); /* items or members; 0 for an
 /* {NULL, 0} when it is not a string; a NUL stands behind it */
 struct str json_tree_str(const struct json_tree *t);
 bool json_tree_number(const struct json_tree *t, double *v) MUST_USE;  /* false when it is not a number */
-bool json_tree_int(const struct json_tree *t, int64_t *v) MUST_USE;    /* false when it is not a whole number */
-bool json_tree_bool(const struct json_tree *t, bool *v) MUST_USE;      /* false when it is not true or false */
 
 /* struct json_tree_member m = {0}; while (json_tree_next(object, &m)) ...   members in the document's order */
 struct json_tree_member {

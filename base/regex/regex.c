@@ -17,7 +17,6 @@
 enum { USUAL_GROUPS = 16 };
 
 struct regex {
-    atomic_uint refs;
     struct str pattern; /* owned */
     struct regex_plan plan;
     bool one_group;     /* the pattern is (.*) or (.+): $1 is the whole subject */
@@ -27,7 +26,6 @@ struct regex {
 static struct regex *new_with(struct str pattern, struct regex_plan plan, struct re2_pattern *compiled)
 {
     struct regex *re = mem_zalloc(sizeof *re);
-    re->refs = 1;
     re->pattern = str_n(str_dup(pattern), pattern.n);
     re->plan = plan;
     re->one_group = str_is(pattern, "(.*)") || str_is(pattern, "(.+)");
@@ -52,15 +50,9 @@ struct regex *regex_new_unanchored(struct str pattern, struct err *err)
     return compiled ? new_with(pattern, (struct regex_plan){.shape = PLAN_GENERAL}, compiled) : NULL;
 }
 
-struct regex *regex_ref(struct regex *re)
-{
-    atomic_fetch_add_explicit(&re->refs, 1, memory_order_relaxed);
-    return re;
-}
-
 void regex_free(struct regex *re)
 {
-    if (re == NULL || atomic_fetch_sub_explicit(&re->refs, 1, memory_order_acq_rel) != 1)
+    if (re == NULL)
         return;
     regex_plan_free(&re->plan);
     re2_free(re->compiled);

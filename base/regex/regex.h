@@ -16,8 +16,7 @@ struct regex;
 /* NULL and err (ERR_BAD_DATA, Go's wording where users know it: `error parsing regexp: missing closing ): `...``). */
 struct regex *regex_new(struct str pattern, struct err *err) MUST_USE;
 struct regex *regex_new_unanchored(struct str pattern, struct err *err) MUST_USE; /* for replace_all */
-struct regex *regex_ref(struct regex *re);
-void regex_free(struct regex *re); /* drops one reference; NULL is fine */
+void regex_free(struct regex *re); /* NULL is fine */
 
 bool regex_match(const struct regex *re, struct str s);
 struct str regex_pattern(const struct regex *re);

@@ -157,7 +157,8 @@ static void test_gunzip_in_pieces(void **state UNUSED)
         assert_true(done);
         assert_int_equal(back.n, 100100);
         assert_memory_equal(back.p, text, back.n);
-        gunzip_reset(g);
+        gunzip_free(g);
+        g = gunzip_new();
         buf_clear(&back);
     }
     gunzip_free(g);
@@ -217,8 +218,9 @@ static void test_deflate(void **state UNUSED)
 static void test_names(void **state UNUSED)
 {
     enum codec c;
+    const char *const names[] = {"identity", "snappy", "zstd", "gzip", "deflate"};
     for (enum codec i = CODEC_NONE; i <= CODEC_DEFLATE; i++) {
-        assert_true(codec_from_name(str_of(codec_name(i)), &c));
+        assert_true(codec_from_name(str_of(names[i]), &c));
         assert_int_equal(c, i);
     }
     assert_true(codec_from_name(STR("X-GZip"), &c) && c == CODEC_GZIP);

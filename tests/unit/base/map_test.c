@@ -29,7 +29,6 @@ static void test_empty(void **state UNUSED)
     assert_null(map_get(&m, STR("a")));
     assert_false(map_remove(&m, STR("a")));
     assert_null(map_next(&m, NULL));
-    map_clear(&m);
     map_free(&m);
 }
 
@@ -51,10 +50,9 @@ static void test_set_and_add(void **state UNUSED)
     assert_int_equal(e->value.u, 0);
     assert_null(map_find(&m, STR("b")));
     assert_int_equal(m.n, 3);
-    map_clear(&m);
+    map_free(&m);
     assert_int_equal(m.n, 0);
     assert_null(map_get(&m, STR("a")));
-    map_free(&m);
 }
 
 /* A random walk of additions and removals, beside a plain array of what should be there. */
@@ -133,7 +131,7 @@ static void test_growth_in_steps(void **state UNUSED)
         }
     }
     assert_true(stepped > MANY / 20);
-    map_clear(&m);
+    map_free(&m);
     assert_null(map_next(&m, NULL));
     for (size_t i = 0; i < MANY; i++)
         mem_free(texts[i]);

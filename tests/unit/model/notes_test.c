@@ -9,24 +9,15 @@
 
 static void test_once_and_in_order(void **state UNUSED)
 {
-    struct arena a, other_arena;
+    struct arena a;
     arena_init(&a, 0);
-    arena_init(&other_arena, 0);
-    struct notes n = {.arena = &a}, other = {.arena = &other_arena};
+    struct notes n = {.arena = &a};
     for (int i = 0; i < 20; i++)
         notes_warn(&n, "warning %d", i % 7);
     notes_info(&n, "warning %d", 1);
     assert_int_equal(n.warnings.n, 7);
     assert_int_equal(n.infos.n, 1);
     assert_true(str_is(n.warnings.items[6], "warning 6"));
-    notes_warn(&other, "warning 3");
-    notes_warn(&other, "from afar");
-    notes_info(&other, "hint");
-    notes_merge(&n, &other);
-    arena_free(&other_arena); /* the texts were copied */
-    assert_int_equal(n.warnings.n, 8);
-    assert_true(str_is(n.warnings.items[7], "from afar"));
-    assert_int_equal(n.infos.n, 2);
     arena_free(&a);
 }
 
