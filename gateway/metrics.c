@@ -2,6 +2,7 @@
 #include "gateway/metrics.h"
 
 #include "base/http/resolver.h"
+#include "base/os/process.h"
 #include "gateway/api/api.h"
 #include "gateway/api/query.h"
 #include "gateway/gateway.h"
@@ -106,4 +107,5 @@ void metrics_start(void)
     stats_register_histogram(&lane_turns);
     resolver_register_stats();
     stats_collector(gateway_metrics_collect, NULL);
+    stats_collector(process_collect, NULL);
 }

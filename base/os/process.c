@@ -171,7 +171,7 @@ static void collect_log(struct stats_out *o)
     }
 }
 
-void process_collect(struct stats_out *o)
+void process_collect(struct stats_out *o, void *arg UNUSED)
 {
     collect_process(o);
     collect_storage_io(o);

@@ -7,7 +7,8 @@
 
 #include "base/telemetry/stats.h"
 
-void process_collect(struct stats_out *o);  /* any thread; reads /proc */
+/* For stats_collector; any thread; reads /proc. */
+void process_collect(struct stats_out *o, void *arg);
 double process_start_seconds(void);         /* Unix time at which this process started */
 uint64_t process_memory(void);              /* bytes it may use: the machine's, or less by its control group */
 

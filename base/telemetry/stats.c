@@ -5,7 +5,6 @@
 #include "base/telemetry/stats.h"
 
 #include "base/text/num.h"
-#include "base/os/process.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -286,5 +285,4 @@ void stats_render(struct buf *out, bool metadata)
     for (size_t i = 0; i < n_collectors; i++)
         collectors[i].fn(&o, collectors[i].arg);
     pthread_mutex_unlock(&mutex);
-    process_collect(&o);
 }

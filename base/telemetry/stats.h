@@ -71,7 +71,7 @@ typedef void stats_collect_fn(struct stats_out *o, void *arg);
 void stats_collector(stats_collect_fn *fn, void *arg);                /* adds; any thread */
 void stats_collector_remove(stats_collect_fn *fn, void *arg);         /* when it returns, fn does not run any more */
 
-/* All groups, histograms and collectors, in the order they came, and the process_*, vm_app_* and log families. */
+/* All groups, histograms and collectors, in the order of their registration. */
 void stats_render(struct buf *out, bool metadata);
 
 #endif
