@@ -90,7 +90,7 @@ static void sink_add_metadata(struct sink *sink, const struct metadata *m)
 struct pending_place { const struct stream *stream; unsigned shard; }; /* where a pile's bytes go */
 
 static void sink_push_block(struct writer_lane *l, struct pending_place to, struct str raw,
-                            const struct pending_block *c, struct pending_acks who)
+                            const struct pending_block *c, struct pending_acks acks)
 {
     struct block *packed[CODEC_DEFLATE + 1] = {NULL};
     int64_t t_min = c->n_samples ? c->t_min : 0, t_max = c->n_samples ? c->t_max : 0;
@@ -99,9 +99,9 @@ static void sink_push_block(struct writer_lane *l, struct pending_place to, stru
         struct block **b = &packed[dl->codec];
         if (*b == NULL)
             *b = block_pack(&l->packer, dl->codec, raw, c->n_samples, t_min, t_max);
-        for (size_t r = 0; r < who.n; r++)
-            ack_hold(who.acks[r]);
-        shard_push(destination_lane_shard(dl, to.stream->generations[i], to.shard), block_ref(*b), who);
+        for (size_t r = 0; r < acks.n; r++)
+            ack_ref(acks.acks[r]);
+        shard_push(destination_lane_shard(dl, to.stream->generations[i], to.shard), block_ref(*b), acks);
     }
     for (size_t i = 0; i < LEN(packed); i++)
         block_unref(packed[i]);
@@ -112,14 +112,14 @@ void writer_lane_seal(struct writer_lane *l, const struct stream *stream, unsign
     size_t begin_at = 0;
     for (size_t i = 0; i <= p->n_blocks && stream->n > 0; i++) {
         const struct pending_block *c = i < p->n_blocks ? &p->blocks[i] : &p->open;
-        struct pending_acks who = {p->acks, p->n_acks, .more = c->end < p->raw.n};
+        struct pending_acks acks = {p->acks, p->n_acks, .more = c->end < p->raw.n};
         if (c->end > begin_at)
             sink_push_block(l, (struct pending_place){stream, shard}, str_n(p->raw.p + begin_at, c->end - begin_at), c,
-                            who);
+                            acks);
         begin_at = c->end;
     }
     for (size_t i = 0; i < p->n_acks; i++)
-        ack_drop(p->acks[i], true);
+        ack_release(p->acks[i], true);
     p->n_acks = 0;
     pending_clear(p);
     if (list_linked(&p->node))
@@ -150,7 +150,7 @@ void writer_lane_pile_changed(struct writer_lane *l, struct stream_lane *ls, uns
 static void hold(struct pending *p, struct ack *r)
 {
     mem_grow(&p->acks, &p->_cap_acks, p->n_acks + 1, sizeof *p->acks);
-    p->acks[p->n_acks++] = ack_hold(r);
+    p->acks[p->n_acks++] = ack_ref(r);
 }
 
 static int64_t due_of(const struct writer_lane *l, const struct ack *r)
@@ -190,7 +190,7 @@ static void run_away(struct loop_task *task)
         writer_lane_seal(l, stream, j->shard, &j->pending);
     }
     if (j->ack)
-        ack_drop(j->ack, true);
+        ack_release(j->ack, true);
     pending_free(&j->pending);
     topology_unref(j->topology);
     mem_free(j);
@@ -205,7 +205,7 @@ static void send_away(struct writer_lane *l, size_t stream, unsigned shard, stru
     j->topology = topology_ref(l->topology);
     j->stream = stream;
     j->shard = shard;
-    j->ack = r ? ack_hold(r) : NULL;
+    j->ack = r ? ack_ref(r) : NULL;
     j->pending = *p;
     memset(p, 0, sizeof *p);
     loop_post(j->to->loop, &j->task);
@@ -246,7 +246,7 @@ static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *ar
                 sink_commit_pending(l, i, shard, r);
     }
     if (r)
-        ack_drop(r, true);
+        ack_release(r, true);
     sink_reserve_memory(l, -1);
 }
 

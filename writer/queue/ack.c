@@ -1,42 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "writer/queue/ack.h"
 
-static void run_receipt(struct loop_task *task)
+static void ack_run(struct loop_task *task)
 {
-    struct ack *r = CONTAINER(task, struct ack, task);
-    loop_timer_stop(r->home, &r->late);
-    if (r->done)
-        r->done(r->arg, !atomic_load(&r->failed));
-    mem_free(r);
+    struct ack *a = CONTAINER(task, struct ack, task);
+    loop_timer_stop(a->home, &a->timeout);
+    if (a->done)
+        a->done(a->arg, !atomic_load(&a->failed));
+    mem_free(a);
 }
 
-/* Those who hold it may do so for a long time yet. */
-static void run_receipt_late(struct loop_timer *timer)
+/* The references may be held for a long time after this. */
+static void ack_run_timeout(struct loop_timer *timer)
 {
-    struct ack *r = CONTAINER(timer, struct ack, late);
-    void (*done)(void *arg, bool ok) = r->done;
-    r->done = NULL;
-    done(r->arg, false);
+    struct ack *a = CONTAINER(timer, struct ack, timeout);
+    void (*done)(void *arg, bool ok) = a->done;
+    a->done = NULL;
+    done(a->arg, false);
 }
 
 struct ack *ack_new(struct loop *home, void (*done)(void *arg, bool ok), void *arg)
 {
-    struct ack *r = mem_zalloc(sizeof *r);
-    r->task.run = run_receipt;
-    r->late.run = run_receipt_late;
-    loop_timer_in(home, &r->late, RECEIPT_MS);
-    atomic_init(&r->holds, 1);
-    atomic_init(&r->failed, false);
-    r->home = home;
-    r->done = done;
-    r->arg = arg;
-    return r;
+    struct ack *a = mem_zalloc(sizeof *a);
+    a->task.run = ack_run;
+    a->timeout.run = ack_run_timeout;
+    loop_timer_in(home, &a->timeout, ACK_TIMEOUT_MS);
+    atomic_init(&a->refs, 1);
+    atomic_init(&a->failed, false);
+    a->home = home;
+    a->done = done;
+    a->arg = arg;
+    return a;
 }
 
-void ack_drop(struct ack *r, bool ok)
+void ack_release(struct ack *a, bool ok)
 {
     if (!ok)
-        atomic_store(&r->failed, true);
-    if (atomic_fetch_sub_explicit(&r->holds, 1, memory_order_acq_rel) == 1)
-        loop_post(r->home, &r->task);
+        atomic_store(&a->failed, true);
+    if (atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) == 1)
+        loop_post(a->home, &a->task);
 }

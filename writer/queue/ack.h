@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A receipt: "is what I committed safe yet?" A batch holds one; every place that its bytes go through holds it too, and
- * when the last hold is dropped `done` runs on the loop of the lane that committed. One hold that is dropped with false
- * makes it a no, and so does a disk that takes longer than RECEIPT_MS. Holds are atomic: lanes and io threads drop
- * them.
+/* Acknowledgement of a pushed batch: reports to the sender when its blocks are as safe as `durability` demands.
+ *
+ * The batch and every place that its bytes pass (pending block, write job) hold a reference. When the last reference is
+ * dropped, `done` runs on the loop of the lane that committed the batch. A reference that is dropped with ok = false
+ * fails the batch, and so does a disk that takes longer than ACK_TIMEOUT_MS. The reference count is atomic: lanes and
+ * io threads drop references.
  */
 #ifndef WRITER_QUEUE_ACK_H
 #define WRITER_QUEUE_ACK_H
@@ -11,28 +13,28 @@
 
 #include <stdatomic.h>
 
-enum { RECEIPT_MS = 10000 };
+enum { ACK_TIMEOUT_MS = 10000 };
 struct ack {
     struct loop_task task;
-    struct loop_timer late;
-    atomic_uint holds;
+    struct loop_timer timeout;
+    atomic_uint refs;
     atomic_bool failed;
     struct loop *home;
     void (*done)(void *arg, bool ok);
     void *arg;
 };
 
-/* On the thread of `home`. One hold: the batch's. */
+/* On the thread of `home`. One reference, the batch's. */
 struct ack *ack_new(struct loop *home, void (*done)(void *arg, bool ok), void *arg);
-static inline struct ack *ack_hold(struct ack *r)
+static inline struct ack *ack_ref(struct ack *a)
 {
-    atomic_fetch_add_explicit(&r->holds, 1, memory_order_relaxed);
-    return r;
+    atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
+    return a;
 }
-void ack_drop(struct ack *r, bool ok); /* any thread */
+void ack_release(struct ack *a, bool ok); /* any thread */
 
-/* Who waits for one block: a hold of each goes with it. more: they wait for a block behind it in the shard too, so
- * that one sync serves both. */
+/* The acks that wait for one block; a reference of each belongs to the block. more: the same acks wait for a later
+ * block of this shard too, so that one sync serves both. */
 struct pending_acks { struct ack *const *acks; size_t n; bool more; };
 
 #endif

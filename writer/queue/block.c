@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { RAW_LIMIT = 256 << 20 }; /* what a block from disk may unpack to */
+enum { RAW_LIMIT = 256 << 20 }; /* largest uncompressed size of a block read from disk */
 
 void packer_init(struct packer *p) { *p = (struct packer){.zstd = NULL}; }
 
@@ -18,7 +18,7 @@ void packer_free(struct packer *p)
     buf_free(&p->packed);
 }
 
-/* A zstd context is about 1 MB: a lane that never needs one has none. */
+/* A zstd context takes about 1 MB: created on first use. */
 static struct zstd *packer_zstd(struct packer *p)
 {
     if (p->zstd == NULL)
@@ -59,7 +59,7 @@ struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uin
     return b;
 }
 
-/* Behind what is in p->raw. */
+/* Appends to p->raw. */
 static bool block_decompress_after(struct packer *p, const struct block *b, struct err *err)
 {
     struct zstd *z = b->codec == CODEC_ZSTD ? packer_zstd(p) : NULL;
@@ -83,7 +83,8 @@ struct block *block_join(struct packer *p, const struct block *a, const struct b
 {
     if (!block_decompress(p, a, err) || !block_decompress_after(p, b, err))
         return NULL;
-    const struct block *first = a->n_samples > 0 ? a : b, *other = b->n_samples > 0 ? b : a; /* metadata has no time */
+    /* a block with metadata only has no times */
+    const struct block *first = a->n_samples > 0 ? a : b, *other = b->n_samples > 0 ? b : a;
     return block_pack(p, a->codec, buf_str(&p->raw), a->n_samples + b->n_samples,
                       first->t_min < other->t_min ? first->t_min : other->t_min,
                       first->t_max > other->t_max ? first->t_max : other->t_max);
@@ -118,7 +119,7 @@ static void block_extend_times(struct extent *m, int64_t t)
 }
 
 /* Samples and their time range in a run of WriteRequest fields. */
-static struct extent measure(struct rw_walk *w, struct str raw)
+static struct extent block_measure(struct rw_walk *w, struct str raw)
 {
     struct extent m = {0, INT64_MAX, INT64_MIN};
     rw_walk_start(w, raw);
@@ -134,7 +135,7 @@ static struct extent measure(struct rw_walk *w, struct str raw)
     return m.n_samples > 0 ? m : (struct extent){0};
 }
 
-/* The end of the field nearest behind the middle, or 0 when there is only one field. */
+/* The end of the field nearest after the middle, or 0 when there is only one field. */
 static size_t middle_field(struct str raw)
 {
     const uint8_t *begin = (const uint8_t *)raw.p, *p = begin, *end = begin + raw.n;
@@ -151,7 +152,7 @@ static size_t middle_field(struct str raw)
     return last;
 }
 
-/* One series with many samples: its first and its second half as raw bytes. */
+/* The first and the second half of the samples of a single series, as raw bytes. */
 static bool halve_series(struct rw_walk *w, struct str raw, struct buf half[2])
 {
     rw_walk_start(w, raw);
@@ -159,7 +160,7 @@ static bool halve_series(struct rw_walk *w, struct str raw, struct buf half[2])
         return false;
     size_t s = w->n_samples / 2, h = w->n_hists / 2;
     if (s + h == 0)
-        s = w->n_samples; /* one of each: apart */
+        s = w->n_samples; /* one of each: separate them */
     rw_append_full(&half[0], w->labels, w->samples, s, w->hists, h, NULL, 0);
     rw_append_full(&half[1], w->labels, w->samples + s, w->n_samples - s, w->hists + h, w->n_hists - h, w->exemplars,
                    w->n_exemplars);
@@ -168,7 +169,7 @@ static bool halve_series(struct rw_walk *w, struct str raw, struct buf half[2])
 
 static struct block *block_compress_part(struct packer *p, struct rw_walk *w, const struct block *from, struct str raw)
 {
-    struct extent m = measure(w, raw);
+    struct extent m = block_measure(w, raw);
     return block_pack(p, from->codec, raw, m.n_samples, m.t_min, m.t_max);
 }
 
@@ -186,7 +187,7 @@ bool block_split(struct packer *p, const struct block *b, struct block *half[2],
         half[0] = block_compress_part(p, &w, b, middle ? str_first(raw, middle) : buf_str(&parts[0]));
         half[1] = block_compress_part(p, &w, b, middle ? str_skip(raw, middle) : buf_str(&parts[1]));
     } else
-        err_set(err, ERR_TOO_LARGE, "a single sample is too large for the receiver");
+        err_set(err, ERR_TOO_LARGE, "cannot split block: it holds a single sample");
     buf_free(&parts[0]);
     buf_free(&parts[1]);
     rw_walk_free(&w);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A block: canonical remote-write 1.0 of at most about 2,000 samples, compressed once, shared by reference, never
- * changed. The reference count is atomic: lanes and io threads share blocks. Everything that turns a block into other
- * blocks (another codec, two halves after a 413) is here and happens at sending time.
+/* A block: canonical remote write 1.0 of at most about 2,000 samples, compressed once, immutable, shared by reference.
+ *
+ * The reference count is atomic: lanes and io threads share blocks. Recoding (another codec) and splitting (after a
+ * 413) create new blocks when a block is sent.
  */
 #ifndef WRITER_QUEUE_BLOCK_H
 #define WRITER_QUEUE_BLOCK_H
@@ -17,19 +18,19 @@ struct block {
     enum codec codec;
     uint32_t n_samples;
     uint32_t raw_n;       /* bytes before compression */
-    int64_t t_min, t_max; /* of its samples, ms */
+    int64_t t_min, t_max; /* of its samples, Unix ms */
     size_t n;
     uint8_t bytes[];
 };
 
-struct packer { /* what compressing needs; one per lane */
+struct packer { /* compression contexts and buffers; one per lane */
     struct zstd *zstd;
     struct buf raw, packed;
 };
 void packer_init(struct packer *p);
 void packer_free(struct packer *p);
 
-struct block *block_new(size_t n) MUST_USE; /* one reference, bytes not set; NULL when memory cannot be had */
+struct block *block_new(size_t n) MUST_USE; /* one reference, bytes not set; NULL: out of memory */
 struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min,
                          int64_t t_max);
 static inline struct block *block_ref(struct block *b)
@@ -40,9 +41,10 @@ static inline struct block *block_ref(struct block *b)
 void block_unref(struct block *b);
 
 struct block *block_recode(struct packer *p, const struct block *b, enum codec to, struct err *err) MUST_USE;
-/* Two halves with about the same bytes, by series, or by samples when there is one series. False: it cannot be cut. */
+/* Splits a block into two of about equal size: by series, or by samples when there is one series. False: a single
+ * sample. */
 bool block_split(struct packer *p, const struct block *b, struct block *half[2], struct err *err) MUST_USE;
-/* The opposite: one block with what is in both, in the codec of the first. NULL: one of them cannot be unpacked. */
+/* Joins two blocks into one, in the codec of the first. NULL: one of them cannot be decompressed. */
 struct block *block_join(struct packer *p, const struct block *a, const struct block *b, struct err *err) MUST_USE;
 
 struct block_summary { uint32_t n_series; char example[256]; /* its first series; empty when there is none */ };

@@ -11,7 +11,7 @@
 
 enum { SLOT = 24, SLOTS = 2, POSITION_BYTES = SLOTS * SLOT };
 
-static void encode(uint8_t slot[SLOT], uint64_t done)
+static void position_encode(uint8_t slot[SLOT], uint64_t done)
 {
     memcpy(slot, "SLP1\0\0\0\0", 8);
     for (int i = 0; i < 8; i++)
@@ -27,7 +27,7 @@ static bool position_decode(const uint8_t slot[SLOT], uint64_t *done)
     uint64_t v = 0;
     for (int i = 0; i < 8; i++)
         v |= (uint64_t)slot[8 + i] << (8 * i);
-    encode(want, v);
+    position_encode(want, v);
     *done = v;
     return memcmp(want, slot, SLOT) == 0;
 }
@@ -41,14 +41,15 @@ bool position_open(struct position *p, const char *dir, uint64_t *done, struct e
     *done = 0;
     *p = (struct position){.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640)};
     if (p->fd < 0)
-        return err_set(err, ERR_INTERNAL, "%s: cannot be opened: %s", path, strerror(errno));
+        return err_set(err, ERR_INTERNAL, "cannot open %s: %s", path, strerror(errno));
     ssize_t n = pread(p->fd, slots, sizeof slots, 0);
     if (n < 0) {
-        err_set(err, ERR_INTERNAL, "%s: cannot be read: %s", path, strerror(errno));
+        err_set(err, ERR_INTERNAL, "cannot read %s: %s", path, strerror(errno));
         position_close(p);
         return false;
     }
-    /* A full disk must not keep the position from moving. When it is full now, later writes take the space. */
+    /* Preallocated so that a full disk cannot block the position. When the disk is full now, later writes take the
+     * space. */
     if (n < POSITION_BYTES && pwrite(p->fd, slots + n, (size_t)(POSITION_BYTES - n), n) != POSITION_BYTES - n)
         log_warn("queue", "cannot preallocate queue position file; blocks may be sent twice after a restart unless "
                  "disk space is freed", "file", path, "err", strerror(errno));
@@ -70,7 +71,7 @@ void position_close(struct position *p)
 bool position_write(struct position *p, uint64_t done)
 {
     uint8_t slot[SLOT];
-    encode(slot, done);
+    position_encode(slot, done);
     ssize_t n = pwrite(p->fd, slot, SLOT, p->slot * SLOT);
     if (n != SLOT) {
         errno = n < 0 ? errno : ENOSPC;

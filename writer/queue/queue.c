@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The io thread runs a loop of its own; lanes hand jobs over (queue_intake.c) and it posts answers back. It never waits
- * for a lane, and no lane waits for it: a slow disk slows only this destination.
+/* The io thread of a queue: writing, reading and syncing its files.
+ *
+ * The thread runs its own loop. Lanes hand it jobs (queue_intake.c), and it posts results back. It never waits for a
+ * lane, and no lane waits for it: a slow disk slows only this destination.
+ *
+ * 1. Writing. A job is appended to its shard's last segment. If that fails, the block joins the shard's unwritten list
+ *    in memory, which is retried before the shard's next block and once a second.
+ * 2. Limits. Over max_memory unwritten blocks are dropped, or segments if the disk is full; over max_disk_bytes the
+ *    oldest segments are dropped.
+ * 3. Syncing. fdatasync once a second for shards whose destination is behind, or before the ack with durability always.
+ * 4. Checks. Once a second: the directory lock, deleted files, unwritten blocks, stale positions, free space.
  */
 #include "writer/queue/queue_state.h"
 
@@ -12,8 +21,8 @@
 
 enum {
     SYNC_EVERY_MS = 1000, MIN_BACKOFF_MS = 100,
-    SEGMENTS_PER_SHARD = 4, LEAST_SEGMENT = 64 << 10, REUSE_BYTES = 1 << 20,
-    ENOUGH_SPACE = 4 << 20 /* free bytes with which ENOSPC is not for want of space */
+    SEGMENTS_PER_SHARD = 4, MIN_SEGMENT_BYTES = 64 << 10, REUSE_BYTES = 1 << 20,
+    MIN_FREE_BYTES = 4 << 20 /* with more free bytes than this, ENOSPC is not caused by a lack of space */
 };
 
 const struct queue_stats *queue_stats(const struct queue *q) { return &q->stats; }
@@ -29,7 +38,7 @@ double queue_seconds_until_full(const struct queue *q) { return atomic_load(&q->
 bool queue_failing(const struct queue *q) { return atomic_load(&q->failing) || atomic_load(&q->intake.stalled); }
 struct queue_state queue_shard_state(const struct queue_shard *s) { return (struct queue_state){s->acked, s->next}; }
 
-/* Complete segments are dropped when there is no space: little space needs small ones. */
+/* Space is freed by whole segments: little space needs small segments. */
 uint64_t queue_segment_bytes(const struct queue *q)
 {
     uint64_t max = atomic_load(&q->max_bytes), free = atomic_load(&q->space.free), bytes = queue_bytes(q);
@@ -39,10 +48,11 @@ uint64_t queue_segment_bytes(const struct queue *q)
     uint64_t share = space / queue_dir_newest(&q->queue_dir)->n_shards / SEGMENTS_PER_SHARD;
     if (share > SEGMENT_BYTES)
         return SEGMENT_BYTES;
-    return share > LEAST_SEGMENT ? share : LEAST_SEGMENT;
+    return share > MIN_SEGMENT_BYTES ? share : MIN_SEGMENT_BYTES;
 }
 
-/* Delivered blocks stay for a while: what the recent store is filled with after a restart. Not where space is short. */
+/* Delivered blocks are kept for a while, unless space is short: the recent store is filled from them after a
+ * restart. */
 uint64_t queue_reuse_bytes(const struct queue *q)
 {
     uint64_t segment = queue_segment_bytes(q);
@@ -58,7 +68,7 @@ size_t queue_generations(const struct queue *q, const struct queue_generation **
 /* --- writing, on the io thread ------------------------------------------------------------------------------------ */
 
 static void free_delivered(struct queue_shard *s, void *arg UNUSED) { shard_files_free_delivered(s, 0); }
-static bool disk_is_full(int why) { return why == ENOSPC || why == EDQUOT; }
+static bool disk_is_full(int reason) { return reason == ENOSPC || reason == EDQUOT; }
 
 bool queue_dir_usable(struct queue *q)
 {
@@ -69,7 +79,7 @@ bool queue_dir_usable(struct queue *q)
 
 bool queue_locked_out(const struct queue *q) { return q->locked_out; }
 
-/* What a full disk holds of delivered blocks goes first. */
+/* A full disk first frees its delivered blocks. */
 static bool queue_append_job(struct queue *q, const struct write_job *j)
 {
     errno = EBUSY;
@@ -81,12 +91,12 @@ static bool queue_append_job(struct queue *q, const struct write_job *j)
     if (ok)
         atomic_fetch_add(&q->stats.bytes_written, j->block->n);
     else
-        q->why = errno;
+        q->write_errno = errno;
     return ok;
 }
 
-/* What could not be written goes before what is behind it. Else the file would have a gap that a stop cannot fill
- * any more. */
+/* Unwritten blocks are written before the blocks that follow them: otherwise the file would have a gap, which can no
+ * longer be filled when the process stops. */
 static bool append_unwritten(struct queue *q, struct queue_shard *s)
 {
     unwritten_ack(s);
@@ -104,7 +114,7 @@ static void arm_sync(struct queue *q)
         loop_timer_in(q->loop, &q->sync, SYNC_EVERY_MS);
 }
 
-static void note_written(struct queue *q)
+static void queue_write_succeeded(struct queue *q)
 {
     q->backoff = 0;
     if (!atomic_exchange(&q->failing, false))
@@ -112,19 +122,19 @@ static void note_written(struct queue *q)
     log_info("queue", "queue disk accepts writes again", "dir", q->queue_dir.dir);
 }
 
-static void note_failed(struct queue *q, const struct queue_shard *s)
+static void queue_write_failed(struct queue *q, const struct queue_shard *s)
 {
     int64_t now = clock_mono_ms();
     q->backoff = q->backoff ? q->backoff * 2 : MIN_BACKOFF_MS;
     if (q->backoff > QUEUE_RETRY_MS)
         q->backoff = QUEUE_RETRY_MS;
     q->retry_at = now + q->backoff;
-    if (disk_is_full(q->why))
+    if (disk_is_full(q->write_errno))
         q->space.full_at = now;
     atomic_fetch_add(&q->stats.write_errors, 1);
     if (!atomic_exchange(&q->failing, true))
         log_error("queue", "cannot write queue block; keeping blocks in memory and retrying at least every 1s", "dir",
-                  s->dir, "err", strerror(q->why));
+                  s->dir, "err", strerror(q->write_errno));
 }
 
 static void retry_unwritten(struct queue_shard *s, void *arg UNUSED)
@@ -133,15 +143,19 @@ static void retry_unwritten(struct queue_shard *s, void *arg UNUSED)
     if (list_empty(&s->unwritten.jobs))
         return;
     if (!append_unwritten(q, s))
-        note_failed(q, s);
+        queue_write_failed(q, s);
     else
-        note_written(q);
+        queue_write_succeeded(q);
     arm_sync(q);
 }
 
 /* --- memory and disk are full, on the io thread ------------------------------------------------------------------- */
 
-static void add_only_bytes(struct queue_shard *s, void *total) { *(uint64_t *)total += unwritten_only_bytes(s); }
+static void add_exclusive_bytes(struct queue_shard *s, void *total)
+{
+    *(uint64_t *)total += unwritten_exclusive_bytes(s);
+}
+
 static void add_unwritten_sum(struct queue_shard *s, void *sum) { unwritten_add_sum(s, sum); }
 
 void queue_count_bytes(struct queue *q)
@@ -154,19 +168,21 @@ void queue_count_bytes(struct queue *q)
     atomic_store_explicit(&q->bytes, queue_dir_bytes(&q->queue_dir), memory_order_relaxed);
 }
 
-static void find_oldest_only(struct queue_shard *s, void *arg)
+static void find_oldest_exclusive(struct queue_shard *s, void *arg)
 {
-    struct write_job **oldest = arg, *j = unwritten_first_only(s);
+    struct write_job **oldest = arg, *j = unwritten_first_exclusive(s);
     if (j && (*oldest == NULL || j->block->t_max < (*oldest)->block->t_max))
         *oldest = j;
 }
 
-/* Older blocks on disk make way for those in memory: but only where space is what a write lacks. */
+/* Blocks on disk that are older than those in memory are dropped first, but only when the write failed for lack of
+ * space. */
 static bool drop_from_full_disk(struct queue *q, int64_t older_than)
 {
     struct queue_shard *s = queue_dir_oldest(&q->queue_dir);
     queue_space_measure(&q->space, q->queue_dir.dir);
-    if (!disk_is_full(q->why) || (q->why == ENOSPC && atomic_load(&q->space.free) > ENOUGH_SPACE) || s == NULL ||
+    if (!disk_is_full(q->write_errno) || s == NULL ||
+        (q->write_errno == ENOSPC && atomic_load(&q->space.free) > MIN_FREE_BYTES) ||
         s->segments[0].t_max > older_than)
         return false;
     shard_files_drop_oldest(s);
@@ -178,26 +194,26 @@ static void drop_from_memory(struct queue *q, struct write_job *oldest)
 {
     shard_count_lost(oldest->shard, 1, oldest->block->n_samples, oldest->block->n);
     log_error("queue", "cannot write queue block and max_memory_bytes is used up; dropping the oldest block", "dir",
-              oldest->shard->dir, "err", strerror(q->why));
+              oldest->shard->dir, "err", strerror(q->write_errno));
     unwritten_remove(oldest->shard, oldest);
 }
 
-static void fit_memory(struct queue *q)
+static void enforce_memory_limit(struct queue *q)
 {
     uint64_t max = atomic_load(&q->max_memory), only = 0;
     if (max == 0 || atomic_load(&q->keep_all) || !atomic_load(&q->failing))
         return;
-    for (queue_dir_each(&q->queue_dir, add_only_bytes, &only); only > max;) {
+    for (queue_dir_each(&q->queue_dir, add_exclusive_bytes, &only); only > max;) {
         struct write_job *oldest = NULL;
-        queue_dir_each(&q->queue_dir, find_oldest_only, &oldest);
+        queue_dir_each(&q->queue_dir, find_oldest_exclusive, &oldest);
         if (!drop_from_full_disk(q, oldest->block->t_max))
             drop_from_memory(q, oldest);
         only = 0;
-        queue_dir_each(&q->queue_dir, add_only_bytes, &only);
+        queue_dir_each(&q->queue_dir, add_exclusive_bytes, &only);
     }
 }
 
-static void fit_disk(struct queue *q)
+static void enforce_disk_limit(struct queue *q)
 {
     queue_count_bytes(q);
     uint64_t max = atomic_load(&q->keep_all) ? 0 : atomic_load(&q->max_bytes);
@@ -216,25 +232,26 @@ static bool sync_or_arm(struct queue *q, const struct write_job *j)
     return true;
 }
 
-/* A block that somebody waits for is tried at once, others when the backoff is over. */
+/* A block with acks is tried at once, others after the backoff. */
 static bool write_job_try(struct queue *q, const struct write_job *j)
 {
     if (j->n == 0 && atomic_load(&q->failing) && clock_mono_ms() < q->retry_at)
         return false;
     bool ok = append_unwritten(q, j->shard) && queue_append_job(q, j);
     if (ok)
-        note_written(q);
+        queue_write_succeeded(q);
     else
-        note_failed(q, j->shard);
+        queue_write_failed(q, j->shard);
     return ok;
 }
 
-/* A lane that retires hands over once more what it has in memory. */
-static bool known_already(struct write_job *j)
+/* True for a duplicate: a retiring lane hands over again what it has in memory. Also for a block whose segment was
+ * dropped. */
+static bool write_job_is_duplicate(struct write_job *j)
 {
     if (unwritten_has(j->shard, j->seq))
         return true;
-    if (!shard_files_lack(j->shard, j->seq))
+    if (!shard_files_lost(j->shard, j->seq))
         return false;
     shard_count_lost(j->shard, 1, j->block->n_samples, j->block->n); /* its segment was dropped or deleted */
     return true;
@@ -243,17 +260,17 @@ static bool known_already(struct write_job *j)
 static void queue_write_job(struct queue *q, struct write_job *j)
 {
     int64_t begin = clock_mono_ns();
-    bool known = known_already(j), written = !known && write_job_try(q, j);
+    bool duplicate = write_job_is_duplicate(j), written = !duplicate && write_job_try(q, j);
     bool safe = written && sync_or_arm(q, j);
     atomic_fetch_add(&q->stats.write_ns, (unsigned long long)(clock_mono_ns() - begin));
     intake_done(&q->intake, j);
     write_job_end(j, safe);
-    if (known || written || j->seq < j->shard->acked)
+    if (duplicate || written || j->seq < j->shard->acked)
         write_job_free(j);
     else
         unwritten_add(j->shard, j);
-    fit_memory(q);
-    fit_disk(q);
+    enforce_memory_limit(q);
+    enforce_disk_limit(q);
 }
 
 static void queue_take_acks(struct queue *q)
@@ -269,7 +286,7 @@ static void queue_take_acks(struct queue *q)
     queue_count_bytes(q);
 }
 
-/* No more than there is now, so that a slow disk does not keep the loop from its timers. */
+/* Executes only the jobs that are queued now, so that a slow disk does not starve the loop's timers. */
 void queue_work(struct queue *q)
 {
     struct write_job *j;
@@ -305,26 +322,27 @@ static void run_read(struct loop_task *task)
     loop_post(r->home, &r->task);
 }
 
-/* What waits on a shard that keeps up will have its answer sooner than a sync helps; it is looked at again, since the
- * destination may stop answering. */
-static void sync_shard(struct queue_shard *s, void *look_again)
+/* A destination that keeps up acknowledges its blocks before a sync would help; they are checked again a second later,
+ * since it may stop responding. */
+static void sync_shard(struct queue_shard *s, void *check_again)
 {
     if (!s->dirty || s->acked >= s->next)
         return;
     if (!atomic_load(&s->behind)) {
-        *(bool *)look_again = true;
+        *(bool *)check_again = true;
         return;
     }
     if (!shard_files_sync(s))
-        log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
+        log_error("queue", "cannot sync queue segment; a power loss may lose its blocks", "dir", s->dir, "err",
+                  strerror(errno));
 }
 
 static void run_sync(struct loop_timer *timer)
 {
     struct queue *q = CONTAINER(timer, struct queue, sync);
-    bool look_again = false;
-    queue_dir_each(&q->queue_dir, sync_shard, &look_again);
-    if (look_again)
+    bool check_again = false;
+    queue_dir_each(&q->queue_dir, sync_shard, &check_again);
+    if (check_again)
         arm_sync(q);
 }
 
@@ -343,7 +361,7 @@ static void check_files(struct queue_shard *s, void *arg)
 
 static void retry_position(struct queue_shard *s, void *arg UNUSED) { (void)!shard_files_write_position(s); }
 
-/* The lock first: what another process uses is not touched. */
+/* Checks the lock first: files that another process uses are not touched. */
 bool queue_flush(struct queue *q)
 {
     struct restored restored = {0};
@@ -363,7 +381,7 @@ static void run_check(struct loop_timer *timer)
     struct queue_space_use use = {q->queue_dir.dir, queue_bytes(q), atomic_load(&q->max_bytes),
                                   atomic_load(&q->keep_all)};
     queue_space_update(&q->space, &use, clock_mono_ms());
-    if (atomic_load(&q->space.free) < ENOUGH_SPACE) /* others may need it, also other queues on this disk */
+    if (atomic_load(&q->space.free) < MIN_FREE_BYTES) /* other programs and queues may need it */
         queue_dir_each(&q->queue_dir, free_delivered, NULL);
     loop_timer_in(q->loop, &q->check, QUEUE_RETRY_MS);
 }
@@ -380,7 +398,8 @@ void queue_start_checks(struct queue *q)
 static void sync_dirty(struct queue_shard *s, void *arg UNUSED)
 {
     if (s->dirty && !shard_files_sync(s))
-        log_error("queue", "fdatasync failed", "dir", s->dir, "err", strerror(errno));
+        log_error("queue", "cannot sync queue segment; a power loss may lose its blocks", "dir", s->dir, "err",
+                  strerror(errno));
 }
 
 void queue_stop_checks(struct queue *q)
@@ -392,16 +411,16 @@ void queue_stop_checks(struct queue *q)
 
 /* --- posting ------------------------------------------------------------------------------------------------------ */
 
-void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct pending_acks who)
+void queue_write(struct queue_shard *s, struct block *b, uint64_t seq, struct pending_acks acks)
 {
     struct queue *q = s->queue;
     uint64_t max = atomic_load(&q->max_memory), unwritten = atomic_load_explicit(&q->unwritten, memory_order_relaxed);
     if (max == 0 || atomic_load(&q->keep_all))
         max = UINT64_MAX;
-    struct write_job *j = mem_alloc(sizeof *j + who.n * sizeof j->acks[0]);
-    *j = (struct write_job){.shard = s, .block = b, .seq = seq, .more = who.more, .n = who.n};
-    if (who.n > 0)
-        memcpy(j->acks, who.acks, who.n * sizeof j->acks[0]);
+    struct write_job *j = mem_alloc(sizeof *j + acks.n * sizeof j->acks[0]);
+    *j = (struct write_job){.shard = s, .block = b, .seq = seq, .more = acks.more, .n = acks.n};
+    if (acks.n > 0)
+        memcpy(j->acks, acks.acks, acks.n * sizeof j->acks[0]);
     intake_put(&q->intake, j, unwritten < max ? max - unwritten : 0);
 }
 

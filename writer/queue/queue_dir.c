@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A destination's folder on disk:
+/* The directory of one destination's queue:
  *
- *   DIR/gNNNN-sSS/        one generation: its number and its number of shards. Changing the number of shards begins a
- *                         new one, which is sent when the older ones are drained: no series may overtake itself.
+ *   DIR/gNNNN-sSS/        one generation: its number and its number of shards. Changing the number of shards starts a
+ *                         new generation, which is sent when the older ones are drained: a series never overtakes
+ *                         itself.
  *   DIR/gNNNN-sSS/KK/     one shard (queue_shard.c)
  */
 #include "writer/queue/queue_dir.h"
@@ -26,7 +27,7 @@ static void generation_path(const struct queue_dir *f, const struct queue_genera
     buf_printf(path, "%s/g%04u-s%02u", f->dir, g->number, g->n_shards);
 }
 
-static struct queue_shard *new_shard(struct queue_dir *f, const char *dir)
+static struct queue_shard *queue_shard_new(struct queue_dir *f, const char *dir)
 {
     struct queue_shard *s = mem_zalloc(sizeof *s);
     s->queue = f->queue;
@@ -37,7 +38,7 @@ static struct queue_shard *new_shard(struct queue_dir *f, const char *dir)
     return s;
 }
 
-/* All shards are there afterwards, opened or not, so that the generation can be closed. */
+/* All shards exist afterwards, opened or not, so that the generation can be closed. */
 static bool open_generation(struct queue_dir *f, uint32_t number, unsigned n_shards, struct err *err)
 {
     mem_grow(&f->generations, &f->_cap, f->n + 1, sizeof *f->generations);
@@ -47,11 +48,11 @@ static bool open_generation(struct queue_dir *f, uint32_t number, unsigned n_sha
     generation_path(f, g, &path);
     bool ok = mkdir(buf_z(&path), 0750) == 0 || errno == EEXIST;
     if (!ok)
-        err_set(err, ERR_INTERNAL, "%s: cannot be made: %s", buf_z(&path), strerror(errno));
+        err_set(err, ERR_INTERNAL, "cannot create %s: %s", buf_z(&path), strerror(errno));
     for (unsigned i = 0; i < n_shards; i++) {
         generation_path(f, g, &path);
         buf_printf(&path, "/%02u", i);
-        g->shards[i] = new_shard(f, buf_z(&path));
+        g->shards[i] = queue_shard_new(f, buf_z(&path));
         ok = ok && shard_files_open(g->shards[i], err);
         intake_shard_init(&g->shards[i]->intake, g->shards[i]->next);
     }
@@ -105,7 +106,7 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Only the exact names that generation_path prints: `g1-s1` beside `g0001-s01` would be sent a second time. */
+/* Accepts only the exact names that generation_path prints: `g1-s1` beside `g0001-s01` would be sent a second time. */
 static bool parse_generation(const char *name, struct found_generation *it)
 {
     enum { MAX_SHARDS = 1024, MAX_NUMBER = 1000000000 };
@@ -116,7 +117,7 @@ static bool parse_generation(const char *name, struct found_generation *it)
     return strcmp(name, exact) == 0 && it->shards > 0 && it->shards <= MAX_SHARDS && it->number < MAX_NUMBER;
 }
 
-/* False for a file of that name. Its number is not used again, or the next generation could not be created. */
+/* False for a file of that name. Its number is not used again: creating the next generation would fail. */
 static bool generation_is_dir(struct queue_dir *f, const struct found_generation *it)
 {
     struct stat st;
@@ -135,7 +136,7 @@ static bool find_generations(struct queue_dir *f, struct err *err)
 {
     DIR *d = dir_open(f->dir);
     if (d == NULL)
-        return err_set(err, ERR_INTERNAL, "%s: cannot be read: %s", f->dir, strerror(errno));
+        return err_set(err, ERR_INTERNAL, "cannot read %s: %s", f->dir, strerror(errno));
     struct found_generation *found = NULL;
     size_t n = 0, cap = 0;
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
@@ -173,7 +174,7 @@ static bool add_generation(struct queue_dir *f, unsigned shards, struct err *err
 bool queue_dir_open(struct queue_dir *f, unsigned shards, struct err *err)
 {
     if (mkdir(f->dir, 0750) != 0 && errno != EEXIST)
-        return err_set(err, ERR_INTERNAL, "%s: cannot be made: %s", f->dir, strerror(errno));
+        return err_set(err, ERR_INTERNAL, "cannot create %s: %s", f->dir, strerror(errno));
     if (!find_generations(f, err))
         return false;
     if ((f->n == 0 || queue_dir_newest(f)->n_shards != shards) && !add_generation(f, shards, err))
@@ -221,21 +222,21 @@ struct queue_shard *queue_dir_oldest(const struct queue_dir *f)
     return oldest;
 }
 
-/* --- asked for by other threads ----------------------------------------------------------------------------------- */
+/* --- requests of other threads ------------------------------------------------------------------------------------ */
 
-/* Main waits for the io thread, unless its disk does not respond: then a generation that is added is removed again, and
- * the job freed, by the io thread. */
+/* Main waits for the io thread. If the disk does not respond in time, main abandons the job: the io thread then removes
+ * the generation it has added and frees the job. */
 struct queue_dir_job {
     struct loop_task task;
     struct queue_dir *queue_dir;
-    unsigned shards;   /* of the generation to add; 0 = the newest is to be removed */
-    struct mutex lock; /* guards what follows */
+    unsigned shards;   /* of the generation to add; 0 = remove the newest */
+    struct mutex lock; /* guards the fields below */
     struct cond finished;
     struct err err;
     bool ok, done, abandoned;
 };
 
-static void free_folder_job(struct queue_dir_job *j)
+static void queue_dir_job_free(struct queue_dir_job *j)
 {
     cond_free(&j->finished);
     mutex_free(&j->lock);
@@ -250,7 +251,7 @@ static bool generation_add_or_remove(struct queue_dir *f, unsigned shards, struc
     return true;
 }
 
-static void run_folder_job(struct loop_task *task)
+static void queue_dir_job_run(struct loop_task *task)
 {
     struct queue_dir_job *j = CONTAINER(task, struct queue_dir_job, task);
     struct err err = {0};
@@ -266,15 +267,15 @@ static void run_folder_job(struct loop_task *task)
         return;
     if (ok && j->shards > 0)
         remove_generation(j->queue_dir, j->queue_dir->n - 1);
-    free_folder_job(j);
+    queue_dir_job_free(j);
 }
 
-static bool folder_ask(struct queue_dir *f, struct loop *io, unsigned shards, struct err *err)
+static bool queue_dir_request(struct queue_dir *f, struct loop *io, unsigned shards, struct err *err)
 {
     enum { LIMIT_MS = 5000 };
     int64_t limit = clock_mono_ms() + LIMIT_MS;
     struct queue_dir_job *j = mem_zalloc(sizeof *j);
-    j->task.run = run_folder_job;
+    j->task.run = queue_dir_job_run;
     j->queue_dir = f;
     j->shards = shards;
     mutex_init(&j->lock);
@@ -289,7 +290,7 @@ static bool folder_ask(struct queue_dir *f, struct loop *io, unsigned shards, st
         *err = j->err;
     mutex_unlock(&j->lock);
     if (done)
-        free_folder_job(j);
+        queue_dir_job_free(j);
     else
         err_set(err, ERR_UNAVAILABLE, "%s: cannot change the number of shards: the disk does not respond; reload again "
                 "later", f->dir);
@@ -298,13 +299,13 @@ static bool folder_ask(struct queue_dir *f, struct loop *io, unsigned shards, st
 
 bool queue_dir_request_add(struct queue_dir *f, struct loop *io, unsigned shards, struct err *err)
 {
-    return folder_ask(f, io, shards, err);
+    return queue_dir_request(f, io, shards, err);
 }
 
 void queue_dir_request_remove(struct queue_dir *f, struct loop *io)
 {
     struct err err;
-    (void)!folder_ask(f, io, 0, &err);
+    (void)!queue_dir_request(f, io, 0, &err);
 }
 
 struct retire_job { struct loop_task task; struct queue_dir *queue_dir; size_t at; };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The folder of a queue on disk: its generations and the shards in them. Main's while it is opened, the io thread's
- * afterwards. The layout is told in queue_dir.c.
- */
+/* The directory of a queue: its generations and their shards. Main's while the queue is opened, the io thread's
+ * afterwards. Layout: queue_dir.c. */
 #ifndef WRITER_QUEUE_QUEUE_DIR_H
 #define WRITER_QUEUE_QUEUE_DIR_H
 
@@ -10,23 +9,23 @@
 struct queue_dir {
     struct queue *queue;
     char *dir;
-    struct queue_generation *generations; size_t n, _cap; /* oldest first; the last is written to */
-    uint32_t last_taken;  /* the highest number whose name something else has, which is never used */
+    struct queue_generation *generations; size_t n, _cap; /* oldest first; new blocks go to the last */
+    uint32_t last_taken;  /* highest number whose name is taken by something else; never used */
 };
-/* Whatever is there, and a generation of so many shards as the last; older ones with nothing to send are deleted.
- * After false there is something to close all the same. */
+/* Opens all generations, adds one with `shards` shards as the last if needed, and deletes older ones with nothing to
+ * send. Must be closed also after false. */
 bool queue_dir_open(struct queue_dir *f, unsigned shards, struct err *err) MUST_USE;
 void queue_dir_close(struct queue_dir *f);
 
-/* Asked for by other threads and done in the io thread's loop: a generation behind the others (false: all is as
- * before), and away with it again, both waited for, at most five seconds; away with the files of one, which keeps its
- * place. */
+/* Requests of other threads, executed in the io thread's loop. add: a generation behind the others (false: nothing has
+ * changed); remove: the newest one. Both wait at most five seconds. retire: deletes the files of a generation, which
+ * keeps its index, and does not wait. */
 bool queue_dir_request_add(struct queue_dir *f, struct loop *io, unsigned shards, struct err *err) MUST_USE;
 void queue_dir_request_remove(struct queue_dir *f, struct loop *io);
 void queue_dir_request_retire(struct queue_dir *f, struct loop *io, size_t at);
 
-uint64_t queue_dir_bytes(const struct queue_dir *f);         /* of segments that hold something to send */
-/* The shard whose first segment is the oldest of the oldest generation that has one; NULL: there is none. */
+uint64_t queue_dir_bytes(const struct queue_dir *f);         /* of segments with undelivered records */
+/* The shard with the oldest segment of the oldest generation that has one; NULL: none. */
 struct queue_shard *queue_dir_oldest(const struct queue_dir *f);
 void queue_dir_each(const struct queue_dir *f, void (*visit)(struct queue_shard *s, void *arg), void *arg);
 static inline struct queue_generation *queue_dir_newest(const struct queue_dir *f)

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A disk that responds takes a job within microseconds, and the lists below are empty. While it does not:
+/* Jobs between the lanes and the io thread. A disk that responds takes a job within microseconds, and the lists are
+ * empty. While it does not respond:
  *
- *   1. A block that was delivered meanwhile needs no disk: once its job is older than STALLED_MS, the next block or
- *      acknowledgement of any shard removes it, and a push that waits for it is told that it is safe. Younger ones are
- * written all the same: the recent store is filled from them after a restart.
- *   2. All other jobs count against max_memory_bytes, together with blocks whose write failed. Over it the oldest
- *      block that no lane holds is dropped and counted. With on_full: push_back nothing is dropped, the sink refuses.
- *   3. A shard whose blocks are all here reads them from here: a destination that responds gets what is in memory.
+ * 1. A delivered block needs no disk: once its job is older than STALLED_MS, the next block or acknowledgement of any
+ *    shard removes it and acknowledges pushes that wait for it. Younger ones are written all the same: the recent store
+ *    is filled from them after a restart.
+ * 2. All other jobs count against max_memory_bytes, together with blocks whose write failed. Over it the oldest block
+ *    that is in no lane's memory is dropped and counted. With on_full: push_back nothing is dropped, the sink refuses
+ *    batches.
+ * 3. A shard whose blocks are all here reads them from here: a destination that responds is sent what is in memory.
  *
- * A job that the io thread works on (`busy`) stays in the lists until it is done, so that it can still be read.
+ * The job that the io thread is writing (`busy`) stays in the lists until it is done, so that it can still be read.
  */
 #include "writer/queue/queue_intake.h"
 
@@ -44,7 +46,7 @@ void intake_free(struct intake *in)
 void intake_shard_init(struct intake_shard *s, uint64_t next)
 {
     list_init(&s->jobs);
-    s->taken = next;
+    s->done_until = next;
 }
 
 /* --- under the lock ----------------------------------------------------------------------------------------------- */
@@ -62,7 +64,7 @@ static bool intake_oldest_waits(const struct intake *in)
     return !list_empty(&in->jobs) && clock_mono_ms() - job_in_order(in->jobs.next)->queued_at > STALLED_MS;
 }
 
-/* Into `removed`, linked by `order`: delivered blocks that the disk has kept waiting. */
+/* Moves delivered blocks that have been waiting too long to `removed`, linked by `order`. */
 static void intake_remove_delivered(struct intake *in, struct list *removed)
 {
     int64_t now = clock_mono_ms();
@@ -78,7 +80,7 @@ static void intake_remove_delivered(struct intake *in, struct list *removed)
     }
 }
 
-/* Lanes send those before `held` from their own memory: dropping them here would free none. */
+/* Blocks before `held` are skipped: they are in the lane's memory too, dropping them here would free none. */
 static void intake_remove_over_limit(struct intake *in, uint64_t limit, struct list *removed)
 {
     for (struct list *n = in->jobs.next, *next; n != &in->jobs && atomic_load(&in->bytes) > limit; n = next) {
@@ -91,7 +93,7 @@ static void intake_remove_over_limit(struct intake *in, uint64_t limit, struct l
     }
 }
 
-/* True once per stall: it is to be logged. */
+/* True once per stall: to be logged. */
 static bool intake_note_stall(struct intake *in)
 {
     bool stalled = intake_oldest_waits(in), first = stalled && !in->logged;
@@ -100,7 +102,7 @@ static bool intake_note_stall(struct intake *in)
     return first;
 }
 
-/* --- without it --------------------------------------------------------------------------------------------------- */
+/* --- without the lock --------------------------------------------------------------------------------------------- */
 
 static void intake_log_stall(const struct queue_shard *s)
 {
@@ -130,7 +132,7 @@ static void intake_drop_jobs(struct list *removed)
 
 /* --- lanes -------------------------------------------------------------------------------------------------------- */
 
-/* A lane that retires hands over once more what it has in memory. */
+/* True for a duplicate: a retiring lane hands over again what it has in memory. */
 static bool intake_has(const struct intake_shard *s, uint64_t seq)
 {
     return !list_empty(&s->jobs) && job_in_shard(s->jobs.prev)->seq >= seq;
@@ -152,7 +154,7 @@ void intake_put(struct intake *in, struct write_job *j, uint64_t limit)
         atomic_fetch_add_explicit(&in->bytes, write_job_bytes(j), memory_order_relaxed);
     }
     bool log = intake_note_stall(in);
-    if (atomic_load_explicit(&in->stalled, memory_order_relaxed)) { /* else the io thread takes them at once */
+    if (atomic_load_explicit(&in->stalled, memory_order_relaxed)) { /* otherwise the io thread takes them at once */
         intake_remove_delivered(in, &delivered);
         intake_remove_over_limit(in, limit, &removed);
     }
@@ -190,7 +192,7 @@ bool intake_read(struct intake *in, struct queue_shard *s, struct queue_read *r)
 {
     size_t bytes = 0;
     mutex_lock(&in->lock);
-    bool all = r->from >= s->intake.taken;
+    bool all = r->from >= s->intake.done_until;
     r->n = 0;
     r->next = r->from;
     r->failed = false;
@@ -234,8 +236,8 @@ void intake_done(struct intake *in, struct write_job *j)
 {
     mutex_lock(&in->lock);
     intake_unlink(in, j);
-    if (j->seq >= j->shard->intake.taken)
-        j->shard->intake.taken = j->seq + 1;
+    if (j->seq >= j->shard->intake.done_until)
+        j->shard->intake.done_until = j->seq + 1;
     bool stalled = intake_oldest_waits(in), over = in->logged && !stalled;
     atomic_store_explicit(&in->stalled, stalled, memory_order_relaxed);
     in->logged = stalled;

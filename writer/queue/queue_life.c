@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A queue begins and ends on its io thread, and main waits with a limit: the disk may be slow, or hang.
+/* Opening and closing a queue. Both run on its io thread, and main waits with a limit: the disk may be slow or hang.
  *
- * Begin: the io thread reads the directories. Main waits for it and polls whether it is to stop meanwhile; then the
- * thread is told to read no further.
- * End: the io thread writes what the lanes have handed over. What fails is retried until a deadline, and then lost,
- * counted and logged in one line.
- * A thread that does not come back from its disk is abandoned: it frees the queue itself, if it ever does come back.
+ * 1. Open: the io thread reads the directories. Main waits and polls `interrupted`; once that is true, the io thread
+ *    stops reading.
+ * 2. End: the io thread writes what the lanes have handed over. Failed writes are retried until a deadline; then the
+ *    blocks are dropped, counted and logged in one line.
+ * 3. Abandon: an io thread that does not return from its disk in time is detached. It frees the queue itself when the
+ *    disk responds.
  */
 #include "writer/queue/queue_state.h"
 
@@ -16,20 +17,20 @@
 #include <errno.h>
 
 enum {
-    POLL_MS = 20,         /* how often main looks whether it is interrupted */
-    GIVE_UP_MS = 1000,    /* so long it then waits for the io thread */
-    CLOSE_MS = 5000,      /* longest wait for a queue that is closed */
+    POLL_MS = 20,         /* interval at which main polls `interrupted` */
+    GIVE_UP_MS = 1000,    /* time that the io thread then gets */
+    CLOSE_MS = 5000,      /* longest wait in queue_close */
     RETRY_END_MS = 100
 };
 
-/* --- what is lost at the end -------------------------------------------------------------------------------------- */
+/* --- blocks lost at the end --------------------------------------------------------------------------------------- */
 
 static void shard_count_undelivered(struct queue_shard *s, void *arg)
 {
     struct block_sum *sum = arg;
     unwritten_ack(s);
     unwritten_add_sum(s, sum);
-    if (shard_files_missing(s)) /* what was written went into files that nobody can open any more */
+    if (shard_files_missing(s)) /* they were written to files that have been deleted */
         shard_files_add_undelivered(s, sum);
 }
 
@@ -39,12 +40,12 @@ static void shard_forget_unwritten(struct queue_shard *s, void *arg UNUSED)
         unwritten_remove(s, j);
 }
 
-static void queue_log_lost(const char *msg, const struct queue *q, const struct block_sum *lost, const char *why)
+static void queue_log_lost(const char *msg, const struct queue *q, const struct block_sum *lost, const char *reason)
 {
     char blocks[24], samples[24];
     blocks[num_format_u64(blocks, lost->blocks)] = 0;
     samples[num_format_u64(samples, lost->samples)] = 0;
-    log_error("queue", msg, "dir", q->queue_dir.dir, "lost_blocks", blocks, "lost_samples", samples, "err", why);
+    log_error("queue", msg, "dir", q->queue_dir.dir, "lost_blocks", blocks, "lost_samples", samples, "err", reason);
 }
 
 static void queue_count_lost(struct queue *q)
@@ -56,7 +57,7 @@ static void queue_count_lost(struct queue *q)
         atomic_fetch_add(&q->stats.samples_dropped, lost.samples);
         atomic_fetch_add(&q->stats.bytes_dropped, lost.bytes);
         queue_log_lost("cannot write queue blocks before the end of the queue; dropping them", q, &lost,
-                 q->why ? strerror(q->why) : "queue files were deleted");
+                 q->write_errno ? strerror(q->write_errno) : "queue files were deleted");
     }
     queue_dir_each(&q->queue_dir, shard_forget_unwritten, NULL);
 }
@@ -108,8 +109,8 @@ static void run_queue_io(void *arg)
     mutex_lock(&q->life.lock);
     bool abandoned = q->life.abandoned;
     q->life.ended = true;
-    if (q->life.told && !abandoned)
-        loop_post(q->life.home, q->life.told);
+    if (q->life.on_ended && !abandoned)
+        loop_post(q->life.home, q->life.on_ended);
     cond_signal(&q->life.changed);
     mutex_unlock(&q->life.lock);
     if (abandoned)
@@ -133,22 +134,22 @@ static void run_queue_end(struct loop_task *task) { queue_try_end(CONTAINER(task
 
 /* --- main --------------------------------------------------------------------------------------------------------- */
 
-static void queue_abandon(struct queue *q) /* holds the lock */
+static void queue_abandon(struct queue *q) /* with life.lock held */
 {
     q->life.abandoned = true;
     thread_detach(q->thread);
     atomic_store(&q->lock, NULL);
 }
 
-/* False: interrupted, and the io thread has not come back. */
+/* False: interrupted, and the io thread has not returned. */
 static bool queue_wait_opened(struct queue *q, bool (*interrupted)(void))
 {
-    int64_t regex_plan_give_up = INT64_MAX;
+    int64_t give_up_at = INT64_MAX;
     mutex_lock(&q->life.lock);
-    while (!q->life.opened && clock_mono_ms() < regex_plan_give_up) {
-        if (regex_plan_give_up == INT64_MAX && interrupted && interrupted()) {
+    while (!q->life.opened && clock_mono_ms() < give_up_at) {
+        if (give_up_at == INT64_MAX && interrupted && interrupted()) {
             atomic_store(&q->life.interrupted, true);
-            regex_plan_give_up = clock_mono_ms() + GIVE_UP_MS;
+            give_up_at = clock_mono_ms() + GIVE_UP_MS;
         }
         cond_wait_ms(&q->life.changed, &q->life.lock, POLL_MS);
     }
@@ -175,8 +176,8 @@ static bool queue_start_thread(struct queue *q)
 
 static struct queue *queue_not_started(struct queue *q, struct err *err)
 {
-    err_set(err, ERR_UNAVAILABLE, "%s: cannot start the queue's thread: %s; raise the limit of %s", q->queue_dir.dir,
-            strerror(errno), q->loop ? "threads (ulimit -u, pids cgroup)" : "open files (ulimit -n)");
+    err_set(err, ERR_UNAVAILABLE, "%s: cannot start the io thread of the queue: %s; raise the limit of %s",
+            q->queue_dir.dir, strerror(errno), q->loop ? "threads (ulimit -u, pids cgroup)" : "open files (ulimit -n)");
     free_queue(q);
     return NULL;
 }
@@ -197,7 +198,7 @@ struct queue *queue_open(const struct queue_options *o, struct err *err)
     if (!queue_start_thread(q))
         return queue_not_started(q, err);
     if (!queue_wait_opened(q, o->interrupted)) {
-        err_set(err, ERR_CANCELED, "%s: interrupted while the queue directory was read, and its disk does not respond",
+        err_set(err, ERR_CANCELED, "%s: interrupted while reading the queue directory; its disk does not respond",
                 o->dir);
         return NULL;
     }
@@ -224,14 +225,14 @@ void queue_limit(struct queue *q, const struct queue_limits *limits)
     atomic_store(&q->keep_all, limits->keep_all);
 }
 
-void queue_end(struct queue *q, int64_t retry_ms, struct loop *home, struct loop_task *told)
+void queue_end(struct queue *q, int64_t retry_ms, struct loop *home, struct loop_task *on_ended)
 {
     mutex_lock(&q->life.lock);
     q->life.until = clock_mono_ms() + retry_ms;
     q->life.home = home;
-    q->life.told = told;
+    q->life.on_ended = on_ended;
     mutex_unlock(&q->life.lock);
-    loop_post(q->loop, &q->life.end); /* behind everything that the lanes posted */
+    loop_post(q->loop, &q->life.end); /* after everything that the lanes have posted */
 }
 
 bool queue_ended(struct queue *q)
@@ -262,7 +263,7 @@ void queue_close(struct queue *q)
     free_queue(q);
 }
 
-/* --- another number of shards ------------------------------------------------------------------------------------- */
+/* --- changing the number of shards -------------------------------------------------------------------------------- */
 
 const struct queue_generation *queue_grow(struct queue *q, unsigned shards, struct err *err)
 {

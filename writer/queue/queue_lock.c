@@ -15,12 +15,12 @@
 
 struct queue_lock {
     char *dir, *path;
-    struct mutex mutex; /* guards what follows */
+    struct mutex mutex; /* guards the fields below */
     int fd;             /* of the locked file */
-    bool taken;         /* another process has it; logged */
+    bool locked_by_other;         /* another process has locked it; logged */
 };
 
-/* Whether the name still leads to the file of the descriptor. What cannot be read counts as unchanged. */
+/* Whether the name still leads to the descriptor's file. Errors other than "not found" count as unchanged. */
 static bool lock_file_present(const char *path, int fd)
 {
     struct stat named, locked;
@@ -29,7 +29,8 @@ static bool lock_file_present(const char *path, int fd)
     return fstat(fd, &locked) != 0 || (named.st_dev == locked.st_dev && named.st_ino == locked.st_ino);
 }
 
-/* The descriptor of the locked file, or -1 with errno. A file that is deleted between open and flock locks nothing. */
+/* The descriptor of the locked file, or -1 with errno. A file that is deleted between open and flock is opened
+ * again. */
 static int lock_file_open(const char *dir, const char *path)
 {
     enum { ATTEMPTS = 5 };
@@ -37,12 +38,12 @@ static int lock_file_open(const char *dir, const char *path)
         int fd = dir_create_with_parents(dir) ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640) : -1;
         if (fd < 0)
             return -1;
-        int why = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-        if (why == 0 && lock_file_present(path, fd))
+        int error = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+        if (error == 0 && lock_file_present(path, fd))
             return fd;
         close(fd);
-        errno = why == EWOULDBLOCK ? EBUSY : why;
-        if (why != 0)
+        errno = error == EWOULDBLOCK ? EBUSY : error;
+        if (error != 0)
             return -1;
     }
     errno = EAGAIN;
@@ -62,10 +63,10 @@ struct queue_lock *queue_lock_new(const char *dir, struct err *err)
         return l;
     if (errno == EBUSY)
         err_set(err, ERR_INTERNAL,
-                "queue directory %s is in use by another process; give this one a directory of its own", dir);
+                "queue directory %s is in use by another process; give this process a separate directory", dir);
     else
-        err_set(err, ERR_INTERNAL, "queue directory %s cannot be created or written to: %s; choose a place that can be "
-                "written to with -remoteWrite.tmpDataPath or --storage.agent.path", dir, strerror(errno));
+        err_set(err, ERR_INTERNAL, "cannot create or write to queue directory %s: %s; choose a writable directory with "
+                "-remoteWrite.tmpDataPath or --storage.agent.path", dir, strerror(errno));
     queue_lock_free(l);
     return NULL;
 }
@@ -85,17 +86,17 @@ void queue_lock_free(struct queue_lock *l)
 static bool lock_file_restore(struct queue_lock *l)
 {
     int fd = lock_file_open(l->dir, l->path);
-    if (fd < 0 && errno == EBUSY && !l->taken) {
-        l->taken = true;
+    if (fd < 0 && errno == EBUSY && !l->locked_by_other) {
+        l->locked_by_other = true;
         log_error("queue", "queue directory was deleted, and another process uses it now; keeping blocks in memory and "
-                  "retrying every 1s; stop the other process or give it a directory of its own", "dir", l->dir);
+                  "retrying every 1s; stop the other process or give it a separate directory", "dir", l->dir);
         errno = EBUSY;
     }
     if (fd < 0)
         return false;
     close(l->fd);
     l->fd = fd;
-    l->taken = false;
+    l->locked_by_other = false;
     log_warn("queue", "lock file of the queue directory was deleted; created and locked it again", "file", l->path);
     return true;
 }
@@ -104,8 +105,8 @@ bool queue_lock_hold(struct queue_lock *l)
 {
     mutex_lock(&l->mutex);
     bool held = lock_file_present(l->path, l->fd) || lock_file_restore(l);
-    int why = errno;
+    int error = errno;
     mutex_unlock(&l->mutex);
-    errno = why;
+    errno = error;
     return held;
 }

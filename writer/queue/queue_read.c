@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Reading a shard's segments. The reader keeps the file it is in open, and its place there.
+/* Reading a shard's segments. The reader keeps its current file open and its offset in it.
  *
  *   corrupted record     skipped, counted
  *   read error           retried once a second by the lane; after MAX_READ_ERRORS in a row the rest of the segment is
- *                        given up, counted as dropped
- *   segment disappeared  queue_restore.c saves what is still open and counts the rest
+ *                        dropped and counted
+ *   segment disappeared  queue_restore.c saves the segments that are still open and counts the rest as lost
  */
 #include "writer/queue/queue_shard.h"
 
@@ -16,7 +16,7 @@
 
 enum { MAX_READ_ERRORS = 60 };
 
-/* The segment in which `from` is, or the first one behind it. NULL: nothing there. */
+/* The segment that holds `from`, or the first one after it. NULL: none. */
 static struct segment *segment_of(struct queue_shard *s, uint64_t from)
 {
     for (size_t i = 0; i < s->n; i++)
@@ -30,7 +30,7 @@ static bool reader_open(struct queue_shard *s, const struct segment *g)
     if (s->read_fd >= 0 && s->read_name == g->name)
         return true;
     shard_close_fd(&s->read_fd);
-    if (queue_locked_out(s->queue)) { /* it is the file of another process */
+    if (queue_locked_out(s->queue)) { /* the name may lead to a file of another process */
         errno = EBUSY;
         return false;
     }
@@ -43,7 +43,7 @@ static bool reader_open(struct queue_shard *s, const struct segment *g)
     return s->read_fd >= 0;
 }
 
-/* The file disappeared. False: it may still be saved later. */
+/* The file has disappeared. False: it may still be restored later. */
 static bool reader_restore(struct queue_shard *s, uint64_t name, uint64_t last, struct queue_read *r)
 {
     struct restored lost = {0};
@@ -63,13 +63,14 @@ static bool read_error(struct queue_shard *s, const struct segment *g, struct qu
     if (++s->read_errors < MAX_READ_ERRORS)
         return false;
     uint64_t blocks = g->last + 1 - r->next;
-    log_error("queue", "cannot read queue segment; dropping the rest of it", "dir", s->dir, "err", strerror(errno));
+    log_error("queue", "cannot read queue segment; dropping the rest of it after 60 attempts", "dir", s->dir, "err",
+              strerror(errno));
     shard_count_lost(s, blocks, g->n_samples * blocks / g->n_blocks, g->size - s->read_at);
     r->next = g->last + 1;
     return true;
 }
 
-/* One record more, or one segment less. False: the file cannot be opened or read now. */
+/* Reads one record, or finishes one segment. False: the file cannot be opened or read now. */
 static bool read_step(struct queue_shard *s, const struct segment *g, struct queue_read *r, size_t *bytes)
 {
     struct record rec;
@@ -84,7 +85,7 @@ static bool read_step(struct queue_shard *s, const struct segment *g, struct que
         return read_error(s, g, r);
     s->read_errors = 0;
     if (step == SEGMENT_END) {
-        r->next = g->last + 1; /* the rest of this segment is corrupted */
+        r->next = g->last + 1; /* the rest of the segment is corrupted */
     } else if (rec.seq < r->next) {
         block_unref(b);
     } else {
@@ -103,7 +104,7 @@ bool shard_files_read(struct queue_shard *s, struct queue_read *r)
     r->n = 0;
     r->next = r->from;
     r->failed = false;
-    if (s->read_next != r->from) /* not where the reader stands: from the segment's beginning */
+    if (s->read_next != r->from) /* not the reader's position: start at the segment's beginning */
         shard_close_fd(&s->read_fd);
     while (!r->failed && r->n < LEN(r->items) && bytes < r->max_bytes && (g = segment_of(s, r->next)) != NULL)
         r->failed = !read_step(s, g, r, &bytes);

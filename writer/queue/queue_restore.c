@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A queue directory that somebody deleted while it was in use.
+/* Restores a queue directory that was deleted while in use.
  *
- * Deleted files keep their contents while they are open: the segment that is written to, and the one that is read. So
- * (1) the directories are created again, (2) each open segment is copied to a new file, (3) what no descriptor holds is
- * counted as lost, but for blocks that the lane still has, (4) the position is created last: while it is missing, the
- * next check tries again.
+ * Deleted files keep their contents while they are open: the segment being written, and the one being read. So
+ * 1. the directories are created again,
+ * 2. each open segment is copied to a new file,
+ * 3. blocks in other segments are counted as lost, unless they are in the lane's memory,
+ * 4. the position is created last: while it is missing, the next check runs all steps again.
  */
 #include "writer/queue/queue_unwritten.h"
 
@@ -61,18 +62,18 @@ static bool copy_bytes(int from, int to, uint64_t size)
     return ok;
 }
 
-/* Copies a deleted segment from its descriptor, which afterwards belongs to the copy. */
+/* Copies a deleted segment from its descriptor, which is then replaced by the copy's. */
 static bool restore_segment(struct queue_shard *s, const struct segment *g, int *fd, struct restored *r)
 {
     char path[SEGMENT_PATH];
     shard_segment_path(s, g->name, path);
     int copy = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     if (copy < 0 || !copy_bytes(*fd, copy, g->size)) {
-        int why = errno;
+        int error = errno;
         if (copy >= 0)
             close(copy);
         unlink(path);
-        errno = why;
+        errno = error;
         return false;
     }
     if (fd == &s->fd && s->read_name == g->name)
@@ -80,11 +81,11 @@ static bool restore_segment(struct queue_shard *s, const struct segment *g, int 
     close(*fd);
     *fd = copy;
     r->kept_bytes += g->size;
-    s->dirty = s->new_file = s->new_folder = true;
+    s->dirty = s->new_file = s->new_dir = true;
     return true;
 }
 
-/* Of a segment's blocks from `from` on, without reading it. */
+/* The blocks of a segment from `from` on, estimated without reading it. */
 static struct block_sum segment_rest(const struct segment *g, uint64_t from)
 {
     if (g->n_blocks == 0 || g->last < from)
@@ -103,7 +104,7 @@ void shard_files_add_undelivered(const struct queue_shard *s, struct block_sum *
     }
 }
 
-/* Blocks before `held` are in the lane's memory, and those before the reader in its hands. */
+/* Blocks before `held` are in the lane's memory and not lost. */
 void shard_forget_segment(struct queue_shard *s, size_t i, struct restored *r)
 {
     uint64_t held = atomic_load(&s->held);
@@ -124,12 +125,12 @@ static bool restore_segments(struct queue_shard *s, struct restored *r)
         struct stat st;
         bool same = true;
         shard_segment_path(s, g->name, path);
-        bool there = fd == NULL && stat(path, &st) == 0;
-        if (fd ? !queue_restore_same_file(*fd, path, &same) : !there && errno != ENOENT && errno != ENOTDIR)
+        bool exists = fd == NULL && stat(path, &st) == 0;
+        if (fd ? !queue_restore_same_file(*fd, path, &same) : !exists && errno != ENOENT && errno != ENOTDIR)
             return false;
         if (fd && !same && !restore_segment(s, g, fd, r))
             return false;
-        if (fd == NULL && !there)
+        if (fd == NULL && !exists)
             shard_forget_segment(s, i, r);
     }
     return true;
@@ -147,7 +148,7 @@ bool shard_files_restore(struct queue_shard *s, struct restored *r)
     struct position created;
     struct err err;
     uint64_t done;
-    unlink(path); /* one that somebody put there may lie ahead */
+    unlink(path); /* a file that another program put exists may be ahead */
     if (!position_open(&created, s->dir, &done, &err))
         return false;
     position_close(&s->position);
@@ -165,6 +166,6 @@ void shard_log_restored(const char *dir, const struct restored *r)
     samples[num_format_u64(samples, r->lost_samples)] = 0;
     if (r->shards > 0 || r->kept_bytes > 0 || r->lost_blocks > 0)
         log_error("queue", "queue files were deleted while in use; created them again from open files, and dropped "
-                  "what only deleted files had", "dir", dir, "kept_bytes", kept, "dropped_blocks", blocks,
+                  "the blocks of the other files", "dir", dir, "kept_bytes", kept, "dropped_blocks", blocks,
                   "dropped_samples", samples);
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A shard's folder:
+/* The directory of a shard:
  *
- *   %016llx.seg   segments (segment.c), about 16 MiB each, less where the queue may hold little
- *   position      how far it is delivered (position.c)
+ *   %016llx.seg   segments (segment.c) of about 16 MiB each, smaller when the queue's limit is small
+ *   position      sequence number of the first undelivered block (position.c)
  *
- * While the destination keeps up there is one small segment: as soon as everything in it is acknowledged and it has
- * grown past 1 MiB it is truncated and used again. Sequence numbers never go back.
+ * While the destination keeps up there is one small segment: when all of it is acknowledged and it exceeds 1 MiB, it is
+ * truncated and reused. Sequence numbers never decrease.
  */
 #include "writer/queue/queue_shard.h"
 
@@ -70,7 +70,7 @@ static bool list_segments(struct queue_shard *s, struct err *err)
 {
     DIR *d = dir_open(s->dir);
     if (d == NULL)
-        return err_set(err, ERR_INTERNAL, "%s: cannot be read: %s", s->dir, strerror(errno));
+        return err_set(err, ERR_INTERNAL, "cannot read %s: %s", s->dir, strerror(errno));
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
         char exact[32];
         unsigned long long name = strtoull(e->d_name, NULL, 16);
@@ -84,9 +84,9 @@ static bool list_segments(struct queue_shard *s, struct err *err)
     return true;
 }
 
-/* Something else has the name of a segment: a FIFO, a device, a directory, a dangling link. It is moved aside, or the
- * segment that gets this name later could not be created. */
-static void set_aside(const char *path)
+/* A FIFO, device, directory or dangling link has the name of a segment. It is renamed: otherwise creating the segment
+ * that gets this name later would fail. */
+static void segment_rename_aside(const char *path)
 {
     char aside[PATH_BYTES + 16];
     snprintf(aside, sizeof aside, "%s.ignored", path);
@@ -96,25 +96,24 @@ static void set_aside(const char *path)
              "file", path, "renamed", moved ? aside : NULL);
 }
 
-/* The descriptor of a segment to scan, -1 with err, or -2 when it is no regular file. Never waits for a FIFO's writer.
- * */
+/* The descriptor of a segment to scan, -1 with err, or -2 when it is not a regular file. Never blocks on a FIFO. */
 static int open_segment(const char *path, struct stat *st, struct err *err)
 {
     enum { NO_SEGMENT = -2 };
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode))
         return fd;
-    int why = errno;
-    bool regular = fd < 0 && why != ENOENT && why != ENXIO && why != ELOOP;
+    int error = errno;
+    bool regular = fd < 0 && error != ENOENT && error != ENXIO && error != ELOOP;
     if (fd >= 0)
         close(fd);
     if (!regular)
         return NO_SEGMENT;
-    err_set(err, ERR_INTERNAL, "%s: cannot open queue segment: %s", path, strerror(why));
+    err_set(err, ERR_INTERNAL, "cannot open queue segment %s: %s", path, strerror(error));
     return -1;
 }
 
-/* Walks the headers and reports corruption once, with the bytes that it cost. */
+/* Reads all record headers; logs corruption once, with the number of bytes skipped. */
 static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *err)
 {
     char path[PATH_BYTES];
@@ -123,7 +122,7 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
     int fd = open_segment(path, &st, err);
     if (fd < 0) {
         if (fd != -1)
-            set_aside(path);
+            segment_rename_aside(path);
         return fd != -1;
     }
     g->size = (uint64_t)st.st_size;
@@ -133,9 +132,9 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
         note_record(g, r.seq, r.n_samples, r.t_max);
     close(fd);
     if (queue_interrupted(s->queue))
-        return err_set(err, ERR_CANCELED, "%s: interrupted while the queue directory was read", s->dir);
-    g->damaged = skipped > 0;
-    if (g->damaged) {
+        return err_set(err, ERR_CANCELED, "%s: interrupted while reading the queue directory", s->dir);
+    g->corrupted = skipped > 0;
+    if (g->corrupted) {
         char text[32];
         text[num_format_u64(text, skipped)] = 0;
         log_warn("queue", "corrupted records skipped in queue file", "file", path, "bytes", text);
@@ -147,12 +146,12 @@ void shard_remove_segment(struct queue_shard *s, size_t i)
 {
     char path[PATH_BYTES];
     shard_segment_path(s, s->segments[i].name, path);
-    if (!queue_locked_out(s->queue)) /* else it is the file of another process */
+    if (!queue_locked_out(s->queue)) /* otherwise the name leads to a file of another process */
         unlink(path);
     if (i + 1 == s->n)
         shard_close_fd(&s->fd);
     if (s->read_fd >= 0 && s->read_name == s->segments[i].name)
-        shard_close_fd(&s->read_fd); /* or its bytes would stay on the disk */
+        shard_close_fd(&s->read_fd); /* otherwise its bytes would still occupy the disk */
     memmove(&s->segments[i], &s->segments[i + 1], (s->n - i - 1) * sizeof *s->segments);
     s->n--;
 }
@@ -164,9 +163,9 @@ bool shard_segment_done(const struct queue_shard *s, const struct segment *g)
 
 bool shard_files_open(struct queue_shard *s, struct err *err)
 {
-    s->new_folder = mkdir(s->dir, 0750) == 0;
-    if (!s->new_folder && errno != EEXIST)
-        return err_set(err, ERR_INTERNAL, "%s: cannot be made: %s", s->dir, strerror(errno));
+    s->new_dir = mkdir(s->dir, 0750) == 0;
+    if (!s->new_dir && errno != EEXIST)
+        return err_set(err, ERR_INTERNAL, "cannot create %s: %s", s->dir, strerror(errno));
     if (!position_open(&s->position, s->dir, &s->acked, err) || !list_segments(s, err))
         return false;
     s->next = s->acked;
@@ -177,13 +176,13 @@ bool shard_files_open(struct queue_shard *s, struct err *err)
         if (g->n_blocks > 0 && g->last + 1 > s->next)
             s->next = g->last + 1;
     }
-    for (size_t i = s->n; i-- > 0;) /* without a good record: its name may be the next one's */
+    for (size_t i = s->n; i-- > 0;) /* a segment without a valid record: its name may be needed for the next one */
         if (s->segments[i].n_blocks == 0)
             shard_remove_segment(s, i);
     while (s->n > 0 && shard_segment_done(s, &s->segments[0]))
         shard_remove_segment(s, 0);
     if (s->n > 0 && s->segments[0].first > s->acked)
-        s->acked = s->segments[0].first; /* older ones were dropped for room */
+        s->acked = s->segments[0].first; /* older blocks were dropped for lack of space */
     return true;
 }
 
@@ -220,23 +219,23 @@ static bool sync_dir(const char *dir)
     return ok;
 }
 
-/* A file's name reaches the disk with its folder, and that one's with those above it: generation, destination, all
- * queues. */
+/* A new file's name is on disk when its directory is synced; a new directory needs its parents synced too: generation,
+ * destination, queue directory. */
 static bool sync_names(struct queue_shard *s)
 {
     enum { LEVELS = 4 };
     char path[PATH_BYTES];
     int n = snprintf(path, sizeof path, "%s", s->dir);
-    for (int i = 0; i < (s->new_folder ? LEVELS : 1); i++) {
+    for (int i = 0; i < (s->new_dir ? LEVELS : 1); i++) {
         if (!sync_dir(path))
             return false;
         n += snprintf(path + n, sizeof path - (size_t)n, "/..");
     }
-    s->new_file = s->new_folder = false;
+    s->new_file = s->new_dir = false;
     return true;
 }
 
-/* After a failed fdatasync the pages count as clean: what they held is not tried again, but whoever asked is told. */
+/* After a failed fdatasync the kernel marks the pages clean: a retry would not write them. The failure is reported. */
 bool shard_files_sync(struct queue_shard *s)
 {
     int64_t begin = clock_mono_ns();
@@ -249,11 +248,11 @@ bool shard_files_sync(struct queue_shard *s)
     return ok && (!s->new_file || sync_names(s));
 }
 
-/* The segment to append to: the last one, or a new one behind it. */
+/* Opens the segment to append to: the last one, or a new one after it. */
 static bool open_last(struct queue_shard *s, uint64_t seq)
 {
     struct segment *g = s->n ? &s->segments[s->n - 1] : NULL;
-    if (g && (g->damaged || g->size >= queue_segment_bytes(s->queue))) {
+    if (g && (g->corrupted || g->size >= queue_segment_bytes(s->queue))) {
         if (s->dirty && !shard_files_sync(s))
             return false;
         shard_close_fd(&s->fd);
@@ -263,7 +262,7 @@ static bool open_last(struct queue_shard *s, uint64_t seq)
         return true;
     char path[PATH_BYTES];
     shard_segment_path(s, g ? g->name : seq, path);
-    s->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640); /* read when it was deleted */
+    s->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640); /* readable, for queue_restore.c when it is deleted */
     if (s->fd < 0)
         return false;
     if (g == NULL) {
@@ -273,7 +272,7 @@ static bool open_last(struct queue_shard *s, uint64_t seq)
     return true;
 }
 
-bool shard_files_lack(const struct queue_shard *s, uint64_t seq)
+bool shard_files_lost(const struct queue_shard *s, uint64_t seq)
 {
     return seq >= s->acked && seq < s->next && (s->n == 0 || s->segments[0].n_blocks == 0 ||
                                                 seq < s->segments[0].first);
@@ -292,7 +291,8 @@ bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t s
     ssize_t want = (ssize_t)(sizeof head + b->n), n = pwritev(s->fd, parts, 2, (off_t)g->size);
     if (n != want) {
         int saved = n < 0 ? errno : ENOSPC;
-        if (n > 0 && ftruncate(s->fd, (off_t)g->size) != 0) /* half a record: the next write goes over it anyway */
+        /* half a record; the next write overwrites it in any case */
+        if (n > 0 && ftruncate(s->fd, (off_t)g->size) != 0)
             saved = errno;
         errno = saved;
         return false;
@@ -304,8 +304,8 @@ bool shard_files_append(struct queue_shard *s, const struct block *b, uint64_t s
     return true;
 }
 
-/* Truncates the only segment when all of it is delivered and it has at least so many bytes. One that nothing was
- * written to since the start is not open: it is deleted. */
+/* Truncates the only segment when all of it is delivered and it has at least min_bytes. A segment that was not written
+ * to since the start is not open: it is deleted. */
 static void reuse_last(struct queue_shard *s, uint64_t min_bytes)
 {
     struct segment *g = &s->segments[0];
@@ -347,7 +347,7 @@ void shard_files_ack(struct queue_shard *s, uint64_t next)
     if (!shard_files_write_position(s))
         log_warn("queue", "cannot write queue position; retrying every 1s, and delivered blocks are sent again after a "
                  "restart until then", "dir", s->dir, "err", strerror(errno));
-    shard_files_free_delivered(s, queue_reuse_bytes(s->queue)); /* whether the position was written or not */
+    shard_files_free_delivered(s, queue_reuse_bytes(s->queue)); /* also when the position could not be written */
 }
 
 uint64_t shard_files_bytes(const struct queue_shard *s)
@@ -375,14 +375,14 @@ void shard_files_drop_oldest(struct queue_shard *s)
     uint64_t held = atomic_load(&s->held);
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     struct record r;
-    if (fd < 0) { /* deleted, or too many files are open: counted from what is known of it */
+    if (fd < 0) { /* deleted, or too many files are open: counted from memory */
         struct restored lost = {0};
         shard_forget_segment(s, 0, &lost);
         shard_log_restored(s->dir, &lost);
         return;
     }
     while (segment_next(fd, size, &at, &r, NULL, &skipped) == SEGMENT_RECORD)
-        if (r.seq >= s->acked && r.seq >= held) { /* the lane still has those before */
+        if (r.seq >= s->acked && r.seq >= held) { /* earlier ones are in the lane's memory */
             blocks++;
             samples += r.n_samples;
             bytes += r.n;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The time to full comes from a sample every ten seconds over the last five minutes: the space that is left divided by
- * the rate at which it shrinks. Two limits count, the sooner decides: max_disk_bytes and the growth of the queue, the
- * free space of the file system and its decline, whoever causes it.
+/* Time until a queue is full, and the warning about it.
  *
- * The warning begins when less than a tenth (and less than 1 GiB) of the file system is free, when four fifths of
- * max_disk_bytes are used, or when the queue is full within an hour. It is repeated every ten minutes, and its end is
- * logged.
+ * Estimate. A sample is taken every ten seconds and kept for five minutes: the remaining space is divided by the rate
+ * at which it shrinks. Two limits are evaluated, and the sooner one is reported: max_disk_bytes with the growth of the
+ * queue, and the free space of the file system with its decline, whatever causes it.
+ *
+ * Warning. It begins when less than a tenth (and less than 1 GiB) of the file system is free, when four fifths of
+ * max_disk_bytes are used, or when the queue will be full within an hour. It is repeated every ten minutes, and its end
+ * is logged.
  */
 #include "writer/queue/queue_space.h"
 

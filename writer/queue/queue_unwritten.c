@@ -5,18 +5,18 @@ static struct write_job *job_at(const struct list *node) { return CONTAINER(node
 
 void unwritten_init(struct unwritten *u) { list_init(&u->jobs); }
 
-/* `held` moves with every read of the lane; only then the bytes are counted again. */
+/* `held` moves with every read of the lane; the bytes are recounted only then. */
 static void unwritten_recount(struct queue_shard *s)
 {
     struct unwritten *u = &s->unwritten;
     uint64_t held = atomic_load(&s->held);
-    if (held == u->only_from)
+    if (held == u->exclusive_from)
         return;
-    u->only_from = held;
-    u->only_bytes = 0;
+    u->exclusive_from = held;
+    u->exclusive_bytes = 0;
     for (const struct list *n = u->jobs.next; n != &u->jobs; n = n->next)
         if (job_at(n)->seq >= held)
-            u->only_bytes += write_job_bytes(job_at(n));
+            u->exclusive_bytes += write_job_bytes(job_at(n));
 }
 
 void unwritten_add(struct queue_shard *s, struct write_job *j)
@@ -27,8 +27,8 @@ void unwritten_add(struct queue_shard *s, struct write_job *j)
     u->bytes += write_job_bytes(j);
     u->samples += j->block->n_samples;
     u->blocks++;
-    if (j->seq >= u->only_from)
-        u->only_bytes += write_job_bytes(j);
+    if (j->seq >= u->exclusive_from)
+        u->exclusive_bytes += write_job_bytes(j);
 }
 
 void unwritten_add_sum(const struct queue_shard *s, struct block_sum *sum)
@@ -49,8 +49,8 @@ void unwritten_remove(struct queue_shard *s, struct write_job *j)
     u->bytes -= write_job_bytes(j);
     u->samples -= j->block->n_samples;
     u->blocks--;
-    if (j->seq >= u->only_from)
-        u->only_bytes -= write_job_bytes(j);
+    if (j->seq >= u->exclusive_from)
+        u->exclusive_bytes -= write_job_bytes(j);
     list_remove(&j->node);
     write_job_free(j);
 }
@@ -66,18 +66,18 @@ void unwritten_ack(struct queue_shard *s)
         unwritten_remove(s, j);
 }
 
-uint64_t unwritten_only_bytes(struct queue_shard *s)
+uint64_t unwritten_exclusive_bytes(struct queue_shard *s)
 {
     unwritten_recount(s);
-    return s->unwritten.only_bytes;
+    return s->unwritten.exclusive_bytes;
 }
 
-struct write_job *unwritten_first_only(struct queue_shard *s)
+struct write_job *unwritten_first_exclusive(struct queue_shard *s)
 {
-    if (unwritten_only_bytes(s) == 0)
+    if (unwritten_exclusive_bytes(s) == 0)
         return NULL;
     const struct list *n = s->unwritten.jobs.next;
-    while (job_at(n)->seq < s->unwritten.only_from)
+    while (job_at(n)->seq < s->unwritten.exclusive_from)
         n = n->next;
     return job_at(n);
 }

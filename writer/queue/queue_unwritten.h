@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Blocks of a shard that could not be written: the tail of its queue, in memory. The io thread's.
  *
- * They are behind everything that the shard has on disk, are written before any later block, are read like those on
- * disk, and leave when they are written, acknowledged or dropped. Some of them the lane holds as well (those before
- * `held`): dropping such a block here would free no memory and is never done.
+ * They follow everything that the shard has on disk, are written before any later block, are read like those on disk,
+ * and are removed when they are written, acknowledged or dropped. Those before `held` are in the lane's memory as well:
+ * dropping such a block here would free no memory and is never done.
  */
 #ifndef WRITER_QUEUE_QUEUE_UNWRITTEN_H
 #define WRITER_QUEUE_QUEUE_UNWRITTEN_H
@@ -17,16 +17,16 @@ struct write_job {
     struct block *block;
     uint64_t seq;
     int64_t queued_at;  /* mono ms */
-    bool busy;          /* the io thread works on it */
-    bool more;          /* the same receipts wait for a later block too */
+    bool busy;          /* the io thread is writing it */
+    bool more;          /* the same acks wait for a later block too */
     size_t n;
     struct ack *acks[];
 };
 static inline uint64_t write_job_bytes(const struct write_job *j) { return sizeof *j + j->block->n; }
-static inline void write_job_end(struct write_job *j, bool safe) /* those who wait for it are told */
+static inline void write_job_end(struct write_job *j, bool safe) /* drops its acks */
 {
     for (size_t i = 0; i < j->n; i++)
-        ack_drop(j->acks[i], safe);
+        ack_release(j->acks[i], safe);
     j->n = 0;
 }
 static inline void write_job_free(struct write_job *j)
@@ -44,8 +44,8 @@ struct write_job *unwritten_first(const struct queue_shard *s); /* NULL: none */
 void unwritten_remove(struct queue_shard *s, struct write_job *j); /* frees it */
 bool unwritten_has(const struct queue_shard *s, uint64_t seq);
 void unwritten_ack(struct queue_shard *s);                      /* removes those that are acknowledged */
-uint64_t unwritten_only_bytes(struct queue_shard *s);           /* of blocks that are nowhere else */
-struct write_job *unwritten_first_only(struct queue_shard *s);  /* the oldest such block, NULL: none */
-void unwritten_read(struct queue_shard *s, struct queue_read *r); /* appends what fits */
+uint64_t unwritten_exclusive_bytes(struct queue_shard *s);           /* of blocks that are in no lane's memory */
+struct write_job *unwritten_first_exclusive(struct queue_shard *s);  /* the oldest such block; NULL: none */
+void unwritten_read(struct queue_shard *s, struct queue_read *r); /* appends what fits in r */
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The format, little endian:
+/* The format of queue files, little endian:
  *
- *   segment   a file `%016llx.seg`, named by the sequence number that it began with; records, one behind the other
+ *   segment   a file `%016llx.seg`, named by its first sequence number; consecutive records
  *   record    56 bytes of header, then the body
  *     0  4  magic "SLQ1"
  *     4  4  length of the body
@@ -13,9 +13,9 @@
  *    44  4  bits 0..27 length of the body uncompressed in 16-byte units, bits 28..31 codec (1 snappy, 2 zstd)
  *    48  8  XXH3-64 of bytes 0..47
  *
- * Two checksums, because a header can be walked over without reading its body, and because a damaged length must not
- * send the reader anywhere: after a bad header the reader looks for the next magic whose header sum is right. A bad
- * body costs that record alone. Sequence numbers tell what is missing and what was sent already.
+ * There are two checksums because headers are also read without their bodies, and because a corrupted length must not
+ * misplace the reader: after an invalid header it searches the next magic with a valid header checksum. A corrupted
+ * body costs that record only. Sequence numbers show which blocks are missing and which were sent already.
  */
 #include "writer/queue/segment.h"
 
@@ -24,13 +24,13 @@
 
 static const char magic[4] = {'S', 'L', 'Q', '1'};
 
-static void segment_put_number(uint8_t *to, uint64_t v, unsigned n)
+static void put_le(uint8_t *to, uint64_t v, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
         to[i] = (uint8_t)(v >> (8 * i));
 }
 
-static uint64_t get(const uint8_t *p, unsigned n)
+static uint64_t get_le(const uint8_t *p, unsigned n)
 {
     uint64_t v = 0;
     for (unsigned i = 0; i < n; i++)
@@ -41,25 +41,25 @@ static uint64_t get(const uint8_t *p, unsigned n)
 void record_encode(uint8_t head[RECORD_HEADER], const struct block *b, uint64_t seq)
 {
     memcpy(head, magic, 4);
-    segment_put_number(head + 4, b->n, 4);
-    segment_put_number(head + 8, hash_bytes(b->bytes, b->n), 8);
-    segment_put_number(head + 16, seq, 8);
-    segment_put_number(head + 24, (uint64_t)b->t_min, 8);
-    segment_put_number(head + 32, (uint64_t)b->t_max, 8);
-    segment_put_number(head + 40, b->n_samples, 4);
-    segment_put_number(head + 44, (b->raw_n / 16 + 1) | (uint32_t)b->codec << 28, 4);
-    segment_put_number(head + 48, hash_bytes(head, 48), 8);
+    put_le(head + 4, b->n, 4);
+    put_le(head + 8, hash_bytes(b->bytes, b->n), 8);
+    put_le(head + 16, seq, 8);
+    put_le(head + 24, (uint64_t)b->t_min, 8);
+    put_le(head + 32, (uint64_t)b->t_max, 8);
+    put_le(head + 40, b->n_samples, 4);
+    put_le(head + 44, (b->raw_n / 16 + 1) | (uint32_t)b->codec << 28, 4);
+    put_le(head + 48, hash_bytes(head, 48), 8);
 }
 
 bool record_decode(const uint8_t head[RECORD_HEADER], struct record *r)
 {
-    if (memcmp(head, magic, 4) != 0 || get(head + 48, 8) != hash_bytes(head, 48))
+    if (memcmp(head, magic, 4) != 0 || get_le(head + 48, 8) != hash_bytes(head, 48))
         return false;
-    uint32_t packed = (uint32_t)get(head + 44, 4);
+    uint32_t packed = (uint32_t)get_le(head + 44, 4);
     *r = (struct record){
-        .n = (uint32_t)get(head + 4, 4), .sum = get(head + 8, 8), .seq = get(head + 16, 8),
-        .t_min = (int64_t)get(head + 24, 8), .t_max = (int64_t)get(head + 32, 8),
-        .n_samples = (uint32_t)get(head + 40, 4),
+        .n = (uint32_t)get_le(head + 4, 4), .sum = get_le(head + 8, 8), .seq = get_le(head + 16, 8),
+        .t_min = (int64_t)get_le(head + 24, 8), .t_max = (int64_t)get_le(head + 32, 8),
+        .n_samples = (uint32_t)get_le(head + 40, 4),
         .raw_n = (packed & 0x0fffffff) * 16, .codec = (enum codec)(packed >> 28)};
     return r->n <= BLOCK_MAX_BYTES && (r->codec == CODEC_SNAPPY || r->codec == CODEC_ZSTD);
 }
@@ -79,8 +79,8 @@ static bool read_at(int fd, void *to, size_t n, uint64_t at)
     return true;
 }
 
-/* The place of the next good header in (at, size), or size. */
-static uint64_t resync(int fd, uint64_t size, uint64_t at)
+/* The offset of the next valid header in (at, size), or size. */
+static uint64_t segment_resync(int fd, uint64_t size, uint64_t at)
 {
     enum { WINDOW = 64 << 10 };
     uint8_t *window = mem_alloc(WINDOW);
@@ -113,13 +113,13 @@ static struct block *segment_read_block(int fd, uint64_t at, const struct record
     errno = 0;
     if (read_at(fd, b->bytes, r->n, at) && record_body_ok(r, b->bytes))
         return b;
-    int why = errno;
+    int error = errno;
     block_unref(b);
-    errno = why;
+    errno = error;
     return NULL;
 }
 
-/* Whether the file ends here, or goes on with a good header. */
+/* True if the file ends at this offset or has a valid header there. */
 static bool record_border(int fd, uint64_t size, uint64_t at)
 {
     uint8_t head[RECORD_HEADER];
@@ -127,11 +127,12 @@ static bool record_border(int fd, uint64_t size, uint64_t at)
     return at == size || (at + RECORD_HEADER <= size && read_at(fd, head, sizeof head, at) && record_decode(head, &r));
 }
 
-/* Behind a good header with a bad body the next record is where its length says. What looks like a record within the
- * body may be a label value that somebody chose. */
+/* After a valid header with a corrupted body the next record is where the length says. The body itself is not searched:
+ * it may contain a label value that looks like a record. */
 static uint64_t skip_bad_record(int fd, uint64_t size, uint64_t at, const struct record *r)
 {
-    return r && record_border(fd, size, at + RECORD_HEADER + r->n) ? at + RECORD_HEADER + r->n : resync(fd, size, at);
+    return r && record_border(fd, size, at + RECORD_HEADER + r->n) ? at + RECORD_HEADER + r->n
+                                                                   : segment_resync(fd, size, at);
 }
 
 enum segment_step segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct block **body,

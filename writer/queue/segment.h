@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Records and segments of the queue on disk: the bytes, without threads or policy. See segment.c for the format. */
+/* Records and segments of the queue on disk: encoding and decoding, without threads or policy. Format: segment.c. */
 #ifndef WRITER_QUEUE_SEGMENT_H
 #define WRITER_QUEUE_SEGMENT_H
 
@@ -16,15 +16,14 @@ struct record {
 };
 
 void record_encode(uint8_t head[RECORD_HEADER], const struct block *b, uint64_t seq);
-/* False when the bytes are no header (magic, its own checksum, sizes). The body's checksum is looked at by
- * record_body_ok. */
+/* False: not a valid header (magic, header checksum, sizes). record_body_ok checks the body's checksum. */
 bool record_decode(const uint8_t head[RECORD_HEADER], struct record *r);
 bool record_body_ok(const struct record *r, const uint8_t *body);
 
 enum segment_step { SEGMENT_RECORD, SEGMENT_END, SEGMENT_ERROR };
-/* Reads the record at *at of a file that ends at `size`. On corruption looks for the next good one behind it, counting
- * the bytes skipped in *skipped. With body NULL only the header is read and the body is trusted. *at moves behind the
- * record; on SEGMENT_ERROR (a read failed, see errno) it stays. */
+/* Reads the record at *at of a file of `size` bytes. After corruption it searches the next valid one and adds the bytes
+ * skipped to *skipped. With body NULL only the header is read and the body is trusted. *at moves behind the record; on
+ * SEGMENT_ERROR (a read failed, see errno) it does not move. */
 enum segment_step segment_next(int fd, uint64_t size, uint64_t *at, struct record *r, struct block **body,
                                uint64_t *skipped);
 

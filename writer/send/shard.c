@@ -238,7 +238,7 @@ static void read_more(struct shard *s)
 
 /* --- in and out --------------------------------------------------------------------------------------------------- */
 
-void shard_push(struct shard *s, struct block *b, struct pending_acks who)
+void shard_push(struct shard *s, struct block *b, struct pending_acks acks)
 {
     uint64_t seq = s->next_seq++;
     /* Durability memory writes too where order or a stop asks for it: behind what an earlier run left on disk. */
@@ -251,12 +251,12 @@ void shard_push(struct shard *s, struct block *b, struct pending_acks who)
     if (s->behind) {
         if (!s->reading && s->memory > READ_BYTES_FAILING && queue_failing(s->dest->queue))
             release_memory(s);
-        queue_write(s->disk, b, seq, who);
+        queue_write(s->disk, b, seq, acks);
     } else {
         if (write)
-            queue_write(s->disk, block_ref(b), seq, who);
-        for (size_t i = 0; i < who.n && !write; i++)
-            ack_drop(who.acks[i], true);
+            queue_write(s->disk, block_ref(b), seq, acks);
+        for (size_t i = 0; i < acks.n && !write; i++)
+            ack_release(acks.acks[i], true);
         append_entry(s, b, seq, loop_now(s->lane->loop));
         if (!write && s->lane->settings->on_full == FULL_DROP_OLDEST)
             drop_oldest(s);

@@ -47,7 +47,7 @@ struct shard *shard_new(struct destination *d, struct destination_generation *g,
 void shard_free(struct shard *s);
 
 /* Takes one reference of the block. */
-void shard_push(struct shard *s, struct block *b, struct pending_acks who);
+void shard_push(struct shard *s, struct block *b, struct pending_acks acks);
 void shard_kick(struct shard *s);      /* sends when there is something to send */
 void shard_save(struct shard *s);      /* memory-only blocks are written to disk; those that are there already stay */
 void shard_stop(struct shard *s);      /* ends what is under way, and saves */

@@ -71,7 +71,7 @@ static struct queue_shard *only_shard(struct queue *q)
     return g[n - 1].shards[0];
 }
 
-static void put_blocks(struct queue *q, uint64_t from, uint64_t to, struct pending_acks who)
+static void put_blocks(struct queue *q, uint64_t from, uint64_t to, struct pending_acks acks)
 {
     for (uint64_t i = from; i < to; i++) {
         struct block *b = block_new(SIZE);
@@ -80,7 +80,7 @@ static void put_blocks(struct queue *q, uint64_t from, uint64_t to, struct pendi
         b->t_min = b->t_max = (int64_t)i + 1;
         b->raw_n = 160;
         memset(b->bytes, (int)i, SIZE);
-        queue_write(only_shard(q), b, i, who);
+        queue_write(only_shard(q), b, i, acks);
     }
 }
 
@@ -169,11 +169,11 @@ static void a_push_waits_only_so_long(void **state UNUSED)
     atomic_store(&hang, true);
     struct ack *r = ack_new(home, on_told, NULL);
     put_blocks(q, 0, 1, (struct pending_acks){.acks = (struct ack *const[]){r}, .n = 1});
-    for (fake_ms = 0; fake_ms < RECEIPT_MS; fake_ms += RECEIPT_MS / 4) {
+    for (fake_ms = 0; fake_ms < ACK_TIMEOUT_MS; fake_ms += ACK_TIMEOUT_MS / 4) {
         loop_turn(home, 0);
         assert_int_equal(told, 0);
     }
-    fake_ms = RECEIPT_MS;
+    fake_ms = ACK_TIMEOUT_MS;
     loop_turn(home, 0);
     assert_int_equal(told, 2);
     atomic_store(&hang, false);

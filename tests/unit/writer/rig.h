@@ -38,7 +38,7 @@ void rig_apply_at_once(const struct destination_conf *d, size_t n); /* does not 
 void rig_apply_plan(const struct writer_plan *topology);
 
 void rig_post(int64_t from, int64_t to, bool acks);      /* ticks, batches made on the lanes; does not wait */
-void rig_push(int64_t from, int64_t to, bool acks);      /* waits until all is committed, with receipts: is safe */
+void rig_push(int64_t from, int64_t to, bool acks);      /* waits until all is committed, with acks: is safe */
 void rig_await(struct receiver *r, size_t n);            /* until it has n samples, and no more come */
 void rig_check(struct receiver *r, int64_t from, int64_t to); /* every series has each tick once, in order */
 size_t rig_samples(int64_t ticks);

@@ -204,7 +204,7 @@ static int write_and_wait(void)
 }
 
 /* The first block does not fit on the disk, the second does: the push is not safe, and nothing is lost. */
-static void a_receipt_tells_of_every_block(void **state UNUSED)
+static void an_ack_covers_every_block(void **state UNUSED)
 {
     enum { BATCHES = 16 };
     struct destination_conf d = rig_destination(&rig.a, "a", 1);
@@ -253,6 +253,6 @@ int main(void)
         RIG_TEST(a_restart_goes_on_where_it_was), RIG_TEST(durability_memory_keeps_the_order),
         RIG_TEST(what_is_too_old_is_dropped_and_counted), RIG_TEST(large_blocks_are_cut),
         RIG_TEST(a_cut_block_is_whole_after_a_stop), RIG_TEST(bad_blocks_are_dropped_and_counted),
-        RIG_TEST(a_receipt_tells_of_every_block), RIG_TEST(a_disk_that_has_room_again_is_used)};
+        RIG_TEST(an_ack_covers_every_block), RIG_TEST(a_disk_that_has_room_again_is_used)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
