@@ -30,6 +30,7 @@ static size_t n_listeners;
 static struct loop_fd signals;
 static struct loop_task quit_task;
 static struct loop_timer sweep_timer;
+static struct thread *log_thread; /* NULL: whoever logs waits for stderr */
 
 /* Few arenas: lanes and workers free what others allocated, and each arena keeps what it once held. */
 static void set_up_process(void)
@@ -51,6 +52,27 @@ static void set_up_log(const struct flags *f)
         log_warn("flags", f->warnings.items[i].p);
     for (size_t i = 0; i < f->tuning.n; i++)
         log_debug("flags", "flag accepted for compatibility; it changes nothing", "flag", f->tuning.items[i].p);
+}
+
+static void start_log_thread(void)
+{
+    if ((log_thread = thread_start("log", log_run, NULL)) == NULL)
+        log_warn("main", "no thread for the log: lines are written by the threads that log, which wait for stderr",
+                 "err", strerror(errno));
+}
+
+/* False: stderr takes nothing. */
+static bool stop_log_thread(void)
+{
+    if (log_thread == NULL)
+        return true;
+    bool ok = log_stop();
+    if (ok)
+        thread_join(log_thread);
+    else
+        thread_detach(log_thread);
+    log_thread = NULL;
+    return ok;
 }
 
 /* ---- stopping: scraper, then writer, then main's loop ends ---- */
@@ -275,6 +297,7 @@ static bool main_run(struct config *c, struct err *err)
     mutex_init(&gateway._mutex);
     quit_task.run = on_quit;
     watch_signals();
+    start_log_thread();
     metrics_start();
     sweep_timer.run = main_on_sweep;
     loop_timer_in(gateway.main, &sweep_timer, SWEEP_MS);
@@ -291,14 +314,18 @@ static bool main_run(struct config *c, struct err *err)
         begin_stop();
         loop_run(gateway.main);
     }
-    if (gateway.writer && writer_abandoned(gateway.writer))
+    if (gateway.writer && writer_abandoned(gateway.writer)) {
+        (void)!stop_log_thread();
         _exit(1); /* threads that hang in a disk may still use what tear_down frees */
+    }
     tear_down();
     loop_timer_stop(gateway.main, &sweep_timer);
     loop_unwatch(gateway.main, &signals);
     close(signals.fd);
     loop_free(gateway.main);
     mutex_free(&gateway._mutex);
+    if (!stop_log_thread())
+        err->text[0] = 0; /* nobody would read it, and who writes it would wait */
     return ok || interrupted;
 }
 

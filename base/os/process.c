@@ -169,6 +169,8 @@ static void collect_log(struct stats_out *o)
                                              {"level", str_of(log_level_name(level))}};
         stats_value(o, "vm_log_messages_total", labels, LEN(labels), (double)log_count(level));
     }
+    stats_single(o, "sluice_log_dropped_total", STATS_COUNTER, "Log lines dropped because stderr was not read in time",
+                 (double)log_dropped());
 }
 
 void process_collect(struct stats_out *o, void *arg UNUSED)

@@ -3,16 +3,17 @@
 
 #include "base/buf.h"
 #include "base/json/json_write.h"
+#include "base/telemetry/log_writer.h"
 #include "base/text/duration.h"
 
-#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <unistd.h>
 
 enum { MINUTE = 60000, PER_MINUTE = 10, VALUE_MAX = 4096, LINE_BYTES = 20 * 6 * VALUE_MAX /* all bytes escaped */ };
+enum { STOP_MS = 2000, CRASH_MS = 200 };
 
 static const char *const names[LOG_LEVELS] = {"debug", "info", "warn", "error"};
 static atomic_uint_fast64_t counts[LOG_LEVELS];
@@ -20,7 +21,6 @@ static atomic_int least_level = LOG_INFO;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards what follows, and the sites */
 static enum log_format line_format = LOG_LOGFMT;
-static int line_fd = 2;
 static struct buf line = {.max = LINE_BYTES};
 static struct log_site *silenced; /* sites with lines left out */
 static int64_t (*mono_ms)(void) = clock_mono_ms;
@@ -30,7 +30,7 @@ void log_setup(enum log_level least, enum log_format format, int fd)
     pthread_mutex_lock(&mutex);
     atomic_store(&least_level, least);
     line_format = format;
-    line_fd = fd;
+    log_writer_set_fd(fd);
     pthread_mutex_unlock(&mutex);
 }
 
@@ -58,6 +58,7 @@ bool log_level_parse(struct str s, enum log_level *level)
 
 const char *log_level_name(enum log_level level) { return names[level]; }
 uint64_t log_count(enum log_level level) { return atomic_load_explicit(&counts[level], memory_order_relaxed); }
+uint64_t log_dropped(void) { return log_writer_dropped(); }
 
 /* ---- one line ---- */
 
@@ -70,51 +71,84 @@ static bool log_needs_no_quotes(struct str s) /* needs no quotes in logfmt */
     return s.n > 0;
 }
 
-static void log_add_pair(const char *key, const char *value)
+static void log_add_pair(struct buf *to, const char *key, const char *value)
 {
     struct str v = str_of(value);
     bool quote = line_format == LOG_JSON || !log_needs_no_quotes(v);
     if (line_format == LOG_JSON)
-        buf_printf(&line, "%c\"%s\":", line.n ? ',' : '{', key);
+        buf_printf(to, "%c\"%s\":", to->n ? ',' : '{', key);
     else
-        buf_printf(&line, "%s%s=", line.n ? " " : "", key);
+        buf_printf(to, "%s%s=", to->n ? " " : "", key);
     if (quote)
-        buf_add_char(&line, '"');
+        buf_add_char(to, '"');
     if (quote)
-        json_escape(&line, str_first(v, VALUE_MAX));
+        json_escape(to, str_first(v, VALUE_MAX));
     else
-        buf_add_str(&line, str_first(v, VALUE_MAX));
+        buf_add_str(to, str_first(v, VALUE_MAX));
     if (v.n > VALUE_MAX)
-        buf_add_z(&line, "...");
+        buf_add_z(to, "...");
     if (quote)
-        buf_add_char(&line, '"');
+        buf_add_char(to, '"');
 }
 
-static void begin_line(enum log_level level, const char *component, const char *msg)
+static void begin_line(struct buf *to, enum log_level level, const char *component, const char *msg)
 {
     char text[64];
     struct buf time = {.p = text, .cap = sizeof text, .max = sizeof text};
     buf_add_rfc3339(&time, clock_wall_ms());
-    buf_clear(&line);
-    log_add_pair("time", buf_z(&time));
-    log_add_pair("level", names[level]);
-    log_add_pair("component", component);
-    log_add_pair("msg", msg);
+    buf_clear(to);
+    log_add_pair(to, "time", buf_z(&time));
+    log_add_pair(to, "level", names[level]);
+    log_add_pair(to, "component", component);
+    log_add_pair(to, "msg", msg);
 }
 
-/* One write a line, so that lines of several processes on one pipe do not mix; a log that cannot be written is lost. */
+static void end_line(struct buf *to) { buf_add_z(to, line_format == LOG_JSON ? "}\n" : "\n"); }
+
 static void log_write_line(void)
 {
-    buf_add_z(&line, line_format == LOG_JSON ? "}\n" : "\n");
-    if (line.over)
-        return;
-    for (size_t at = 0; at < line.n;) {
-        ssize_t n = write(line_fd, line.p + at, line.n - at);
-        if (n < 0 && errno != EINTR)
-            return;
-        at += n > 0 ? (size_t)n : 0;
-    }
+    end_line(&line);
+    if (!line.over)
+        log_writer_put(buf_str(&line));
 }
+
+/* ---- the thread that writes ---- */
+
+static void log_report_dropped(uint64_t lines, struct buf *out)
+{
+    char msg[64];
+    snprintf(msg, sizeof msg, "%llu log lines dropped", (unsigned long long)lines);
+    pthread_mutex_lock(&mutex);
+    begin_line(out, LOG_WARN, "log", msg);
+    log_add_pair(out, "cause", "stderr could not be written in time");
+    end_line(out);
+    pthread_mutex_unlock(&mutex);
+}
+
+/* A fault in another thread: what led to it is most likely in the last lines. */
+static void log_on_crash(int signo)
+{
+    log_writer_await(CRASH_MS);
+    raise(signo); /* the handler is gone */
+}
+
+/* A sanitizer's handlers stay. */
+static void log_watch_crashes(void)
+{
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    struct sigaction ours = {.sa_handler = log_on_crash, .sa_flags = SA_RESETHAND | SA_NODEFER}, old;
+    for (size_t i = 0; i < LEN(crashes); i++)
+        if (sigaction(crashes[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+            sigaction(crashes[i], &ours, NULL);
+}
+
+void log_run(void *arg UNUSED)
+{
+    log_watch_crashes();
+    log_writer_run(log_report_dropped);
+}
+
+bool log_stop(void) { return log_writer_stop(STOP_MS); }
 
 /* ---- repetition ---- */
 
@@ -122,8 +156,8 @@ static void log_suppressed(struct log_site *site)
 {
     char n[16];
     snprintf(n, sizeof n, "%u", site->left_out);
-    begin_line(site->level, site->component, site->msg);
-    log_add_pair("left_out", n);
+    begin_line(&line, site->level, site->component, site->msg);
+    log_add_pair(&line, "left_out", n);
     log_write_line();
     site->left_out = 0;
 }
@@ -180,9 +214,9 @@ void log_write(struct log_site *site, enum log_level level, const char *componen
     site->component = component;
     site->msg = msg;
     if (admit(site, now)) {
-        begin_line(level, component, msg);
+        begin_line(&line, level, component, msg);
         for (const char *key; (key = va_arg(args, const char *)) != NULL;)
-            log_add_pair(key, va_arg(args, const char *));
+            log_add_pair(&line, key, va_arg(args, const char *));
         log_write_line();
     }
     pthread_mutex_unlock(&mutex);

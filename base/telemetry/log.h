@@ -9,6 +9,10 @@
  *
  * Repetition. Lines of one call site are limited: the first 10 in a minute are printed, then one line a minute says how
  * many were left out. Counted in vm_log_messages_total{level}.
+ *
+ * Waiting. Before log_run and after log_stop a line is written by whoever logs it. While log_run runs, its thread writes,
+ * and nobody else waits for stderr: up to 128 KiB of lines stand in memory when nothing reads it; what is logged
+ * beyond that is dropped, counted in sluice_log_dropped_total, and reported in the log when it moves again.
  * Secrets are the caller's matter: URLs go through url_redact first.
  */
 #ifndef BASE_TELEMETRY_LOG_H
@@ -23,6 +27,12 @@ enum log_format { LOG_LOGFMT, LOG_JSON };
 void log_setup(enum log_level least, enum log_format format, int fd); /* fd 2 unless a test wants another */
 /* debug info warn warning error, any case; fatal panic = error */
 bool log_level_parse(struct str s, enum log_level *level) MUST_USE;
+
+void log_run(void *arg); /* the body of the thread that writes; until log_stop. arg is not used */
+/* Ends log_run when all is written, 2 s later at most. False: stderr takes nothing. The thread may then never end, so it
+ * cannot be joined, and lines are dropped from now on. */
+bool log_stop(void) MUST_USE;
+uint64_t log_dropped(void); /* lines since the start that were not written though their level is */
 
 struct log_site { /* one static per call site; private */
     int64_t window;              /* when its minute began */
