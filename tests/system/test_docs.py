@@ -25,9 +25,7 @@ def sources():
 
 
 def documents():
-    names = sorted(os.path.basename(path) for path in glob.glob(f"{ROOT}/docs/*.md"))
-    return {name: read(f"docs/{name}") for name in names} | {
-        name: read(name) for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "tests/README.md")}
+    return {path: text for path, text in pages().items() if path != "SECURITY.md"}
 
 
 def rows(text):
@@ -63,10 +61,58 @@ def test_functions_named_in_documents_exist():
 def test_files_named_in_documents_exist():
     for name, text in documents().items():
         named = re.findall(rf"`((?:{'|'.join(LAYERS)}|tests|deploy|docs)/[\w./-]*)`", text)
-        links = [link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)]
-        here = "docs/" if os.path.exists(f"{ROOT}/docs/{name}") else ""
-        missing = [path for path in named + [here + link for link in links] if not os.path.exists(f"{ROOT}/{path}")]
+        missing = [path for path in named if not os.path.exists(f"{ROOT}/{path}")]
         assert not missing, f"{name} names files that there are not: {missing}"
+
+
+def test_messages_named_in_operations_exist():
+    """The symptoms of docs/operations.md in code spans, with `...` for what varies, are texts of the sources."""
+    code = re.sub(r'"\s*\n\s*"', "", "\n".join(sources().values())).replace('\\"', '"')
+    symptoms = [span for cells in rows(read("docs/operations.md")) for span in re.findall(r"`([^`]*)`", cells[0])
+                if " " in span and not span.startswith("sluice")]
+    for span in symptoms:
+        text = re.sub(r'^msg="|"$', "", span)
+        for part in filter(None, (part.strip(' ";?') for part in text.split("..."))):
+            assert part in code, f"docs/operations.md: {span}: no source has {part!r}"
+    assert len(symptoms) > 20, symptoms
+
+
+def anchors(text):
+    """Those that GitHub gives to the headings of a page."""
+    found = {}
+    for heading in re.findall(r"^#+ +(.*?)\s*$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M):
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        found[slug] = found.get(slug, -1) + 1
+    return {slug if n == 0 else f"{slug}-{n}" for slug, last in found.items() for n in range(last + 1)}
+
+
+def pages():
+    """{path: text} of every page, by its path in the repository."""
+    paths = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md"]
+    return {path: read(path) for path in paths + [os.path.relpath(p, ROOT) for p in glob.glob(f"{ROOT}/docs/*.md")]}
+
+
+def broken_links(texts):
+    """Relative links whose file or heading does not exist."""
+    broken = []
+    for path, text in texts.items():
+        for link in re.findall(r"\]\(((?!\w+:)[^)\s]+)\)", text):
+            file, _, anchor = link.partition("#")
+            target = os.path.normpath(os.path.join(os.path.dirname(path), file)) if file else path
+            if not os.path.exists(f"{ROOT}/{target}"):
+                broken.append(f"{path}: {link}: no such file")
+            elif anchor and anchor not in anchors(texts.get(target) or read(target)):
+                broken.append(f"{path}: {link}: no such heading")
+    return broken
+
+
+def test_links_between_pages_resolve():
+    texts = pages()
+    assert not broken_links(texts), "\n".join(broken_links(texts))
+    linked = {os.path.basename(link) for link in re.findall(r"\]\(([\w-]+\.md)", texts["docs/README.md"])}
+    missing = {os.path.basename(path) for path in texts if path.startswith("docs/")} - linked - {"README.md"}
+    assert not missing, f"docs/README.md has no link to {sorted(missing)}"
+    assert len(broken_links({"docs/x.md": "[a](missing.md) [b](metrics.md#nowhere) [c](#here)\n"})) == 3
 
 
 def test_every_lock_is_in_the_architecture():
@@ -78,16 +124,19 @@ def test_every_lock_is_in_the_architecture():
     assert told == have, f"only in the sources {sorted(have - told)}, only in the page {sorted(told - have)}"
 
 
+def test_every_directory_is_in_the_architecture():
+    """The table of directories has a row for each that holds sources, and none for another."""
+    table = re.search(r"^\| directory .*?\n\n", read("docs/architecture.md"), re.M | re.S).group()
+    told = {cells[0].strip("`").rstrip("/") for cells in rows(table)}
+    have = {os.path.dirname(path) for path in sources()}
+    assert told == have, f"only in the tree {sorted(have - told)}, only in the page {sorted(told - have)}"
+    for cells in rows(table):
+        for file in re.findall(r"`(\w+\.[ch])`", cells[1]):
+            assert os.path.exists(f"{ROOT}/{cells[0].strip('`')}/{file}"), f"{cells[0]} has no {file}"
+
+
 def test_readme():
     text = read("README.md")
-    folders = re.findall(r"^\* \*\*(\w+)/\*\*", text, re.M)
-    assert set(folders) == {"base", "model", "promql", "scraper", "writer", "gateway", "tests", "deploy"}, folders
-    for name in folders:
-        assert os.path.isdir(f"{ROOT}/{name}"), f"README.md names {name}/"
-    for folder_name in ("base", "model", "promql", "scraper", "writer", "gateway"):
-        line = re.search(rf"^\* \*\*{folder_name}/\*\*.*(?:\n  .*)*", text, re.M).group()
-        for file in re.findall(r"`(\w+(?:\.[ch]|/))`", line):
-            assert glob.glob(f"{ROOT}/{folder_name}/**/{file}", recursive=True), f"README.md names {folder_name}/{file}"
     make = read("Makefile")
     targets = set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.M))
     assert {"run", "test", "demo", "help"} <= targets, targets
@@ -102,15 +151,15 @@ def test_configuration_is_what_the_program_prints():
     code, printed = run("--print-docs")
     assert code == 0, printed
     flags, keys = printed.split("### top level", 1)
+    flags, ignored = flags.split("| ignored flag |", 1)
     page = read("docs/configuration.md")
-    for part in (flags.strip(), ("### top level" + keys).strip()):
+    for part in (flags.strip(), ("| ignored flag |" + ignored).strip(), ("### top level" + keys).strip()):
         if part not in page:
             stale = [line for line in part.splitlines() if line not in page.splitlines()]
             raise AssertionError("docs/configuration.md lacks:\n" + "\n".join(stale[:20] or ["(the order differs)"]))
-    told = {line for line in page.splitlines() if line.startswith("| `")} - set(printed.splitlines())
-    assert len(told) == 3, f"rows that the program does not print: {sorted(told)}"  # those of the table of dialects
-    for anchor in re.findall(r"\]\(#([\w-]+)\)", page):
-        assert re.search(rf"^### {anchor}$", page, re.M), f"a link leads to {anchor}, which is no section"
+    tables = page.split("\n## Flags\n", 1)[1]
+    told = {line for line in tables.splitlines() if line.startswith("| `")} - set(printed.splitlines())
+    assert not told, f"rows that the program does not print: {sorted(told)}"
 
 
 def examples():

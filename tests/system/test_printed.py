@@ -49,8 +49,12 @@ def run_copied(text, port="8429", here=None):
         assert p.stdout or "-X POST" in command, f"{command}: prints nothing"
         assert "/api/v1/" not in command or '"status":"success"' in p.stdout, f"{command}: {p.stdout}"
     for url in urls:
-        answer = request(url.replace(f":{port}", f":{here or port}"))
-        assert answer.status == 200, f"{url}: {answer}"
+        url = url.replace(f":{port}", f":{here or port}")
+        if url.endswith("/api/v1/write"):
+            answer = push(url, [({"__name__": "m"}, [(now_ms(), 1.0)])])
+        else:
+            answer = request(url)
+        assert answer.status // 100 == 2, f"{url}: {answer}"
     return len(commands) + len(urls)
 
 
@@ -96,21 +100,127 @@ def test_greeting_is_for_people():
 
 
 def test_commands_of_documents():
+    """Commands and URLs in sentences and comments; those in fenced sh blocks are run by the tests of each page below."""
     with open(QUICKSTART, encoding="utf-8") as f:
         quickstart = f.read()
     port = free_port()
     sluice = Sluice(quickstart.replace("8429", str(port)), port=port)
     found = 0
-    for path in [f"{ROOT}/README.md", *glob.glob(f"{ROOT}/docs/*.md"), *glob.glob(f"{ROOT}/deploy/*.yml"),
-                 f"{ROOT}/deploy/sluice.service"]:
+    for path in [*DOCUMENTS, *glob.glob(f"{ROOT}/deploy/*.yml"), f"{ROOT}/deploy/sluice.service"]:
         if path.endswith("compose.yml"):
             continue # test_compose runs those of docker-compose.yml against the stack
         with open(path, encoding="utf-8") as f:
             text = f.read()
+        text = re.sub(r"^```(?:sh|yaml)\n.*?^```", "", text, flags=re.M | re.S)
         text = re.sub(r"http://sluice:8429", "http://localhost:8429", text)
         text = re.sub(r"^ *(?:- )?url: .*$", "", text, flags=re.M)
         found += run_copied(text, "8429", sluice.port)
     assert found >= 5, found
+
+
+# Worked examples: the fenced blocks of a page, from the top to the bottom, in one directory.
+
+DOCUMENTS = [f"{ROOT}/{name}" for name in ("README.md", "CONTRIBUTING.md", "tests/README.md")]
+DOCUMENTS += sorted(glob.glob(f"{ROOT}/docs/*.md"))
+ENDS = r"--?(?:check-config|dryRun|version|help)\b|^sluice promql "
+PORTS = r"(?<=:)(8429|8082|8428|9090|9091|9100)\b"
+
+
+class WorkedExample:
+    """A yaml block that begins with `# NAME.yml` is written as that file. Of an sh block, `sluice ...` is checked or
+    started (a second one replaces the first), `curl ...` must succeed within 20 s, and any other command is run, except
+    those that concern the machine or take minutes: what they name must exist."""
+
+    def __init__(self):
+        self.ports = {"8429": free_port()}
+        self.ports["8082"] = self.ports["8429"]
+        self.sluice, self.n = None, 0
+
+    def with_ports(self, text):
+        """The peer that usually listens on a port is started when a page names it."""
+        def port(m):
+            if m.group() not in self.ports:
+                self.ports[m.group()] = self.start_peer(m.group()).port
+            return str(self.ports[m.group()])
+        text = re.sub(r"(?<=scrape_interval: )\d+m?s\b", "1s", text)
+        return re.sub(PORTS, port, text)
+
+    def start_peer(self, port):
+        if port == "9100":
+            return NodeExporter()
+        if port == "8428":
+            return VictoriaMetrics()
+        return Prometheus(self.with_ports("global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: node\n"
+                                          "  static_configs: [{targets: ['localhost:9100']}]\n"), name=f"prometheus-{port}")
+
+    def run(self, text):
+        for language, body in re.findall(r"^```(yaml|sh)\n(.*?)^```", text, re.M | re.S):
+            if language == "yaml":
+                name = re.match(r"# ([\w./-]+\.ya?ml)\n", body)
+                if name:
+                    write_file(name.group(1), self.with_ports(body))
+                continue
+            for line in body.replace("\\\n", " ").splitlines():
+                line = re.sub(r"\s+#.*", "", line).strip()
+                if line and not line.startswith("#"):
+                    self.n += 1
+                    self.command(line)
+        if self.sluice:
+            self.sluice.stop()
+
+    def command(self, line):
+        word = line.split()[0]
+        if word == "make":
+            with open(f"{ROOT}/Makefile", encoding="utf-8") as f:
+                make = f.read()
+            for target in re.findall(r"(?<= )[a-z][a-z-]*(?= |$)", line):
+                assert re.search(rf"^{target}( [\w-]+)*:", make, re.M), f"{line}: no such target"
+        elif word in ("sudo", "docker", "systemctl", "journalctl"):
+            for path in re.findall(r"deploy/[\w./-]+", line):
+                assert os.path.exists(f"{ROOT}/{path}"), f"{line}: no {path}"
+        elif word == "sluice" and not re.search(ENDS, line):
+            self.start(self.with_ports(line))
+        elif word == "curl" or "| curl" in line:
+            wait_until(lambda: self.shell(line), 20, line, every=0.3)
+        else:
+            self.shell(line)
+
+    def shell(self, line):
+        line = re.sub(r"^sluice\b", f"{ROOT}/{OUT}/sluice", self.with_ports(line))
+        p = subprocess.run(["sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, text=True,
+                           cwd=folder())
+        assert p.returncode == 0, f"{line}: {p.returncode} {p.stdout} {p.stderr}"
+        if "curl" in line and "/api/v1/" in line:
+            assert '"status":"success"' in p.stdout and '"result":[]' not in p.stdout, f"{line}: {p.stdout}"
+        return True
+
+    def start(self, line):
+        if self.sluice:
+            self.sluice.stop()
+        port = self.ports["8429"]
+        self.sluice = Sluice(None, port=port, name=f"sluice-{self.n}", start=False)
+        flags = line.split()[1:]
+        if not any("isten" in flag or "bind-addr" in flag for flag in flags):
+            flags.append(f"--web.listen-address=127.0.0.1:{port}")
+        self.sluice.command = [self.sluice.program] + flags
+        self.sluice.start().wait_ready()
+
+
+def page_test(path):
+    def test():
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        example = WorkedExample()
+        example.run(text)
+        assert example.n == 0 or "```sh" in text
+    return test
+
+
+for document in DOCUMENTS:
+    with open(document, encoding="utf-8") as document_file:
+        if "```sh\n" in document_file.read():
+            slug = os.path.relpath(document, ROOT)[:-len(".md")]
+            globals()["test_page_" + re.sub(r"\W", "_", slug)] = page_test(document)
 
 
 def test_links_of_pages():
