@@ -82,7 +82,8 @@ links_scraper := scraper model base
 links_gateway := gateway scraper writer promql model base
 archives = $(patsubst %,$(OUT)/%.a,$(links_$(1)))
 
-# tests/unit/LAYER/NAME_test.c is one program, linked with what its layer may see and with the other files beside it.
+# tests/unit/LAYER/NAME_test.c is one program, linked with what its layer may see, with the other files beside it
+# and with those of tests/unit.
 # tests/fuzz/NAME.c is a libFuzzer target.
 UNIT  := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(sort $(wildcard tests/unit/*/*_test.c)))
 BENCH := $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(sort $(wildcard tests/bench/*_bench.c)))
@@ -128,7 +129,7 @@ $(OUT)/model/%.pb-c.c $(OUT)/model/%.pb-c.h: model/%.proto
 	$(call say,PROTO)
 	$(Q)mkdir -p $(OUT)/model && protoc-c --c_out=$(OUT) $<
 
-beside = $(patsubst %.c,$(OUT)/%.o,$(filter-out %_test.c,$(wildcard tests/unit/$(1)/*.c)))
+beside = $(patsubst %.c,$(OUT)/%.o,$(filter-out %_test.c,$(wildcard tests/unit/*.c tests/unit/$(1)/*.c)))
 layer  = $(firstword $(subst /, ,$(1)))
 $(OUT)/unit/%: $(OUT)/tests/unit/%.o $$(call beside,$$(call layer,$$*)) $$(call archives,$$(call layer,$$*))
 	$(call say,LD)

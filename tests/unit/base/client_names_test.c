@@ -5,6 +5,7 @@
 #include "base/os/thread.h"
 #include "base/text/duration.h"
 #include "tests/unit/base/name_server.h"
+#include "tests/unit/http_server.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,37 +19,22 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* ---- a server that redirects /to/HOST, and says ok to everything else ---- */
+/* ---- a server that redirects /to/HOST and responds ok to everything else ---- */
 
-static struct { int fd; unsigned port; struct thread *thread; } web;
-static char web_request[4096]; /* the last one; read when its answer has come */
+static struct http_server web;
 
-static void web_serve(void *arg UNUSED)
+static void redirect_to_host(void *arg UNUSED, const struct server_request *request, struct server_response *r)
 {
-    for (int fd; (fd = accept(web.fd, NULL, NULL)) >= 0; close(fd)) {
-        char out[512], host[128];
-        ssize_t n = recv(fd, web_request, sizeof web_request - 1, 0);
-        web_request[n > 0 ? n : 0] = 0;
-        if (sscanf(web_request, "GET /to/%127s HTTP", host) == 1)
-            snprintf(out, sizeof out, "HTTP/1.1 302 Found\r\nLocation: http://%s:%u/there\r\nContent-Length: 0\r\n"
-                                      "Connection: close\r\n\r\n", host, web.port);
-        else
-            snprintf(out, sizeof out, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
-        if (n > 0)
-            (void)!send(fd, out, strlen(out), MSG_NOSIGNAL);
+    r->action = SERVER_CLOSE;
+    if (str_starts(request->path, STR("/to/"))) {
+        struct str host = str_skip(request->path, 4);
+        r->status = 302;
+        snprintf(r->headers, sizeof r->headers, "Location: http://%.*s:%d/there\r\nConnection: close\r\n", STR_ARG(host),
+                 web.port);
+    } else {
+        snprintf(r->headers, sizeof r->headers, "Connection: close\r\n");
+        buf_add_z(&r->body, "ok");
     }
-}
-
-static void web_start(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof at;
-    web.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(web.fd, (struct sockaddr *)&at, size), 0);
-    assert_int_equal(listen(web.fd, 64), 0);
-    assert_int_equal(getsockname(web.fd, (struct sockaddr *)&at, &size), 0);
-    web.port = ntohs(at.sin_port);
-    web.thread = thread_start("web", web_serve, NULL);
 }
 
 /* ---- the client ---- */
@@ -69,7 +55,7 @@ static void on_done(void *arg, const struct client_reply *r)
 static int set_up(void **state UNUSED)
 {
     name_server_start();
-    web_start();
+    http_server_start(&web, redirect_to_host, NULL);
     loop = loop_new();
     client = client_new(loop, &(struct client_settings){.max_inflight = 1000});
     n_done = 0;
@@ -80,9 +66,7 @@ static int tear_down(void **state UNUSED)
 {
     client_free(client);
     loop_free(loop);
-    shutdown(web.fd, SHUT_RDWR);
-    thread_join(web.thread);
-    close(web.fd);
+    http_server_stop(&web);
     name_server_stop();
     return 0;
 }
@@ -91,7 +75,7 @@ static struct client_call *start_get(const char *host, const char *path, struct 
                                      int64_t timeout_ms)
 {
     char url[512];
-    snprintf(url, sizeof url, "http://%s:%u%s", host, web.port, path);
+    snprintf(url, sizeof url, "http://%s:%d%s", host, web.port, path);
     return client_send(client, &(struct client_request){.method = "GET", .url = url, .profile = p, .done = on_done,
                                                         .timeout_ms = timeout_ms, .arg = res});
 }
@@ -117,8 +101,8 @@ static void names_lead_to_their_addresses(void **state UNUSED)
 {
     char host[64];
     expect_ok("one.test", "/", NULL);
-    snprintf(host, sizeof host, "Host: one.test:%u\r\n", web.port);
-    assert_non_null(strstr(web_request, host));
+    snprintf(host, sizeof host, "Host: one.test:%d\r\n", web.port);
+    assert_non_null(strstr(http_server_last_request(&web), host));
     expect_ok("ONE.test", "/", NULL);
     assert_int_equal(name_server_asked("one.test"), 1); /* Connection: close, so each needed the address */
     expect_ok("many.test", "/", NULL);                  /* ::1 refuses, 127.0.0.1 is the next */
@@ -197,7 +181,7 @@ static void calls_that_wait_for_a_name_may_be_canceled(void **state UNUSED)
 static void a_redirect_may_lead_to_a_name(void **state UNUSED)
 {
     expect_ok("127.0.0.1", "/to/one.test", NULL);
-    assert_non_null(strstr(web_request, "GET /there "));
+    assert_non_null(strstr(http_server_last_request(&web), "GET /there "));
     expect_ok("one.test", "/to/many.test", NULL);
     expect_ok("one.test", "/to/127.0.0.1", NULL);
     struct client_reply r = get("127.0.0.1", "/to/absent.test", NULL);
@@ -224,21 +208,21 @@ static struct client_profile *profile_of(struct client_profile_conf conf)
 static void proxies_may_have_names(void **state UNUSED)
 {
     char url[64];
-    snprintf(url, sizeof url, "http://one.test:%u", web.port);
+    snprintf(url, sizeof url, "http://one.test:%d", web.port);
     struct client_profile *p = profile_of((struct client_profile_conf){.proxy_url = url});
     expect_ok("far.invalid", "/x", p); /* the proxy's affair */
-    assert_non_null(strstr(web_request, "GET http://far.invalid:"));
+    assert_non_null(strstr(http_server_last_request(&web), "GET http://far.invalid:"));
     assert_int_equal(name_server_asked("far.invalid"), 0);
     client_profile_unref(p);
     setenv("http_proxy", url, 1);
     p = profile_of((struct client_profile_conf){.proxy_from_environment = true, .no_proxy = "two.test"});
     expect_ok("far.invalid", "/y", p);
-    assert_non_null(strstr(web_request, "GET http://far.invalid:"));
+    assert_non_null(strstr(http_server_last_request(&web), "GET http://far.invalid:"));
     expect_ok("two.test", "/z", p);
-    assert_non_null(strstr(web_request, "GET /z "));
+    assert_non_null(strstr(http_server_last_request(&web), "GET /z "));
     unsetenv("http_proxy");
     client_profile_unref(p);
-    snprintf(url, sizeof url, "http://absent.test:%u", web.port);
+    snprintf(url, sizeof url, "http://absent.test:%d", web.port);
     p = profile_of((struct client_profile_conf){.proxy_url = url});
     struct client_reply r = get("far.invalid", "/", p);
     assert_non_null(strstr(r.err.text, "could not resolve host: absent.test: no such host"));
@@ -251,7 +235,7 @@ static void a_tls_server_name_is_not_resolved(void **state UNUSED)
     char url[64];
     struct result res;
     struct client_profile *p = profile_of((struct client_profile_conf){.server_name = "inner.test"});
-    snprintf(url, sizeof url, "https://one.test:%u/", web.port);
+    snprintf(url, sizeof url, "https://one.test:%d/", web.port);
     client_send(client, &(struct client_request){.method = "GET", .url = url, .profile = p, .done = on_done,
                                                  .timeout_ms = 3000, .arg = &res});
     while (n_done == 0)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The client against a small server on loopback. The server is a thread that serves one connection after the other, in
- * order of their arrival, and answers by the path of the request. */
+/* The client against servers on loopback, which respond by the path of the request. */
 #include "base/http/client.h"
 
 #include "base/compress.h"
 #include "base/telemetry/stats.h"
 #include "base/os/thread.h"
 #include "base/text/duration.h"
+#include "tests/unit/http_server.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +14,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -27,141 +26,55 @@
 
 /* ---- the server ---- */
 
-struct server {
-    int fd;
-    unsigned port, other_port; /* where /away leads to */
-    struct thread *thread;
-    char request[300000];      /* the thread's */
-    struct mutex mutex;
-    char published[300000];    /* a copy of the last request, under the mutex */
-    atomic_uint connections, closed;
-    atomic_size_t received;    /* bytes of requests */
-};
-static struct server one, two;
+static struct http_server one, two;
 
-static void reply(int fd, const char *head, struct str body)
+static void gzip_response(struct server_response *r, struct str path, struct str body)
 {
-    struct buf out = {0};
-    buf_printf(&out, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n", head, body.n);
-    buf_add_str(&out, body);
-    for (size_t at = 0; at < out.n;) {
-        ssize_t n = send(fd, out.p + at, out.n - at, MSG_NOSIGNAL);
-        if (n <= 0)
-            break;
-        at += (size_t)n;
+    struct buf compressed = {0};
+    gzip_pack(&compressed, body, 6);
+    bool truncated = str_eq(path, STR("/gzip/cut")), brotli = str_eq(path, STR("/gzip/br"));
+    snprintf(r->headers, sizeof r->headers, "Content-Encoding: %s\r\n", brotli ? "br" : "gzip");
+    buf_add_str(&r->body, str_first(buf_str(&compressed), truncated ? compressed.n - 9 : compressed.n));
+    buf_free(&compressed);
+}
+
+static void redirect_response(struct server_response *r, const char *host, int port, const char *path)
+{
+    r->status = 302;
+    buf_add_z(&r->body, "x");
+    snprintf(r->headers, sizeof r->headers, "Location: http://%s:%d%s\r\n", host, port, path);
+}
+
+static void respond_by_path(void *arg, const struct server_request *request, struct server_response *r)
+{
+    static const char zeros[1 << 20];
+    struct str path = request->path;
+    if (str_starts(path, STR("/gzip")))
+        gzip_response(r, path, str_n(zeros, sizeof zeros));
+    else if (str_starts(path, STR("/big")))
+        buf_add(&r->body, zeros, sizeof zeros);
+    else if (str_starts(path, STR("/busy"))) {
+        r->status = 429;
+        snprintf(r->headers, sizeof r->headers, "Retry-After: 7\r\nContent-Type: text/plain; charset=utf-8\r\n");
+        buf_add_z(&r->body, "later");
+    } else if (str_starts(path, STR("/loop")))
+        redirect_response(r, "127.0.0.1", ((struct http_server *)arg)->port, "/loop");
+    else if (str_starts(path, STR("/away")))
+        redirect_response(r, "localhost", two.port, "/there");
+    else if (str_starts(path, STR("/cut"))) {
+        buf_add_z(&r->body, "abc");
+        r->cut = 97;
+        r->action = SERVER_CLOSE;
+    } else if (str_starts(path, STR("/drop")))
+        r->action = SERVER_DROP;
+    else if (str_starts(path, STR("/silent")))
+        r->action = SERVER_SILENT;
+    else {
+        bool once = str_starts(path, STR("/once"));
+        snprintf(r->headers, sizeof r->headers, "%s", once ? "Connection: close\r\n" : "Content-Type: text/plain\r\n");
+        r->action = once ? SERVER_CLOSE : SERVER_KEEP;
+        buf_add_z(&r->body, "hello");
     }
-    buf_free(&out);
-}
-
-/* Reads one request, with its body, into s->request; false at the end of the connection. */
-static bool read_request(struct server *s, int fd)
-{
-    size_t n = 0, want = 0;
-    while (want == 0 || n < want) {
-        ssize_t more = recv(fd, s->request + n, sizeof s->request - 1 - n, 0);
-        if (more <= 0)
-            return false;
-        n += (size_t)more;
-        s->received += (size_t)more;
-        s->request[n] = 0;
-        mutex_lock(&s->mutex);
-        memcpy(s->published, s->request, n + 1);
-        mutex_unlock(&s->mutex);
-        if (s->request[0] == 0x16) /* the beginning of a TLS handshake */
-            return snprintf(s->request, sizeof s->request, "GET /tls HTTP/1.1\r\n\r\n") > 0;
-        char *end = strstr(s->request, "\r\n\r\n"), *length = strstr(s->request, "Content-Length: ");
-        if (end)
-            want = (size_t)(end + 4 - s->request) + (length && length < end ? strtoul(length + 16, NULL, 10) : 0);
-    }
-    return true;
-}
-
-static bool asks(const struct server *s, const char *path)
-{
-    return strncmp(strchr(s->request, ' ') + 1, path, strlen(path)) == 0;
-}
-
-/* False: the connection is to be closed. */
-static bool answer(struct server *s, int fd)
-{
-    static char zeros[1 << 20];
-    char head[256];
-    if (asks(s, "/gzip")) {
-        struct buf packed = {0};
-        gzip_pack(&packed, str_n(zeros, sizeof zeros), 6);
-        size_t n = asks(s, "/gzip/cut") ? packed.n - 9 : packed.n;
-        reply(fd, asks(s, "/gzip/br") ? "200 OK\r\nContent-Encoding: br" : "200 OK\r\nContent-Encoding: gzip",
-              str_first(buf_str(&packed), n));
-        buf_free(&packed);
-    } else if (asks(s, "/big"))
-        reply(fd, "200 OK", str_n(zeros, sizeof zeros));
-    else if (asks(s, "/busy"))
-        reply(fd, "429 Slow Down\r\nRetry-After: 7\r\nContent-Type: text/plain; charset=utf-8", STR("later"));
-    else if (asks(s, "/loop"))
-        reply(fd, "302 Found\r\nLocation: /loop", STR("x"));
-    else if (asks(s, "/away")) {
-        snprintf(head, sizeof head, "302 Found\r\nLocation: http://localhost:%u/there", s->other_port);
-        reply(fd, head, STR("x"));
-    } else if (asks(s, "/cut"))
-        return send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc", 43, MSG_NOSIGNAL) < 0; /* closes */
-    else if (asks(s, "/once")) {
-        reply(fd, "200 OK\r\nConnection: close", STR("hello"));
-        return false;
-    } else if (asks(s, "/drop"))
-        return false;
-    else if (asks(s, "/silent"))
-        return read_request(s, fd); /* until the client has had enough */
-    else
-        reply(fd, "200 OK\r\nContent-Type: text/plain", STR("hello"));
-    return true;
-}
-
-static void serve(void *arg)
-{
-    struct server *s = arg;
-    for (int fd; (fd = accept(s->fd, NULL, NULL)) >= 0 || errno == EMFILE;) {
-        if (fd < 0) {
-            usleep(1000);
-            continue;
-        }
-        s->connections++;
-        while (read_request(s, fd) && answer(s, fd)) {}
-        close(fd);
-        s->closed++;
-    }
-}
-
-static void open_server(struct server *s)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof at;
-    s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(s->fd, (struct sockaddr *)&at, size), 0);
-    assert_int_equal(listen(s->fd, 64), 0);
-    assert_int_equal(getsockname(s->fd, (struct sockaddr *)&at, &size), 0);
-    s->port = ntohs(at.sin_port);
-    s->connections = s->closed = 0;
-    s->received = 0;
-    mutex_init(&s->mutex);
-    s->thread = thread_start("server", serve, s);
-}
-
-/* The last request. Valid until the next call. */
-static const char *asked(struct server *s)
-{
-    static char copy[sizeof s->published];
-    mutex_lock(&s->mutex);
-    memcpy(copy, s->published, sizeof copy);
-    mutex_unlock(&s->mutex);
-    return copy;
-}
-
-static void close_server(struct server *s)
-{
-    shutdown(s->fd, SHUT_RDWR);
-    thread_join(s->thread);
-    mutex_free(&s->mutex);
-    close(s->fd);
 }
 
 /* ---- the client ---- */
@@ -198,10 +111,10 @@ static void done(void *arg, const struct client_reply *r)
     snprintf(res->retry_after, sizeof res->retry_after, "%.*s", STR_ARG(r->retry_after));
 }
 
-static const char *url_of(const struct server *s, const char *path)
+static const char *url_of(const struct http_server *s, const char *path)
 {
     static char text[256];
-    snprintf(text, sizeof text, "http://127.0.0.1:%u%s", s->port, path);
+    snprintf(text, sizeof text, "http://127.0.0.1:%d%s", s->port, path);
     return text;
 }
 
@@ -228,9 +141,8 @@ static void perform(const struct client_request *req, struct result *res)
 
 static int set_up(void **state UNUSED)
 {
-    open_server(&one);
-    open_server(&two);
-    one.other_port = two.port;
+    http_server_start(&one, respond_by_path, &one);
+    http_server_start(&two, respond_by_path, &two);
     loop = loop_new();
     client = client_new(loop, &(struct client_settings){.max_inflight = 2, .connections = 600});
     return 0;
@@ -240,8 +152,8 @@ static int tear_down(void **state UNUSED)
 {
     client_free(client);
     loop_free(loop);
-    close_server(&one);
-    close_server(&two);
+    http_server_stop(&one);
+    http_server_stop(&two);
     return 0;
 }
 
@@ -260,13 +172,13 @@ static void a_get_and_a_kept_connection(void **state UNUSED)
     assert_string_equal(res.content_type, "text/plain");
     assert_false(res.reply.reused);
     assert_int_equal(res.reply.body_bytes, 5);
-    assert_non_null(strstr(asked(&one), "GET /x?y=1 HTTP/1.1\r\n"));
-    assert_non_null(strstr(asked(&one), "\r\nX-Scope: a\r\n"));
-    assert_non_null(strstr(asked(&one), "\r\nUser-Agent: sluice/" VERSION "\r\n"));
-    assert_null(strstr(asked(&one), "Accept-Encoding"));
+    assert_non_null(strstr(http_server_last_request(&one), "GET /x?y=1 HTTP/1.1\r\n"));
+    assert_non_null(strstr(http_server_last_request(&one), "\r\nX-Scope: a\r\n"));
+    assert_non_null(strstr(http_server_last_request(&one), "\r\nUser-Agent: sluice/" VERSION "\r\n"));
+    assert_null(strstr(http_server_last_request(&one), "Accept-Encoding"));
     perform(&req, &res);
     assert_true(res.reply.reused);
-    assert_int_equal(one.connections, 1);
+    assert_int_equal(one.accepted, 1);
     buf_free(&res.body);
 }
 
@@ -280,9 +192,9 @@ static void a_post_sends_its_body_without_expect(void **state UNUSED)
     req.body = str_n(body, sizeof body);
     perform(&req, &res);
     assert_int_equal(res.reply.status, 200);
-    assert_non_null(strstr(asked(&one), "POST /x HTTP/1.1\r\n"));
-    assert_null(strstr(asked(&one), "Expect"));
-    assert_memory_equal(strstr(asked(&one), "\r\n\r\n") + 4, body, sizeof body);
+    assert_non_null(strstr(http_server_last_request(&one), "POST /x HTTP/1.1\r\n"));
+    assert_null(strstr(http_server_last_request(&one), "Expect"));
+    assert_memory_equal(strstr(http_server_last_request(&one), "\r\n\r\n") + 4, body, sizeof body);
     buf_free(&res.body);
 }
 
@@ -308,7 +220,7 @@ static void gzip_is_decoded_within_the_limit(void **state UNUSED)
     assert_int_equal(res.reply.status, 200);
     assert_int_equal(res.body.n, 1 << 20);
     assert_true(res.pieces > 1 && res.reply.body_bytes < 10000);
-    assert_non_null(strstr(asked(&one), "Accept-Encoding: gzip\r\n"));
+    assert_non_null(strstr(http_server_last_request(&one), "Accept-Encoding: gzip\r\n"));
     req.max_body--;
     perform(&req, &res);
     assert_int_equal(res.reply.status, 0);
@@ -411,7 +323,7 @@ static void failures_are_told_in_words(void **state UNUSED)
     expect_error("/silent", 100, ERR_GATEWAY_TIME, "timed out after 10"); /* on the connection that was kept */
     buf_free(&res.body);
     char tls[64];
-    snprintf(tls, sizeof tls, "https://127.0.0.1:%u/", two.port); /* its answer to a handshake is "HTTP/1.1 200 OK" */
+    snprintf(tls, sizeof tls, "https://127.0.0.1:%d/", two.port); /* its answer to a handshake is "HTTP/1.1 200 OK" */
     expect_error(tls, 1000, ERR_BAD_GATEWAY, ": TLS: ");
 }
 
@@ -578,7 +490,7 @@ static void replace_client(unsigned idle_seconds)
                                                         .connections_row = OPEN_CONNECTIONS});
 }
 
-static void turn_until_closed(struct server *s, unsigned closed, struct client_request *also)
+static void turn_until_closed(struct http_server *s, unsigned closed, struct client_request *also)
 {
     struct result *res = also ? also->arg : NULL;
     for (int i = 0; i < 400 && s->closed < closed; i++) {
@@ -600,7 +512,7 @@ static void connections_of_an_idle_client_are_closed(void **state UNUSED)
     assert_int_equal(stats_sum(&test_stats, OPEN_CONNECTIONS), 0);
     perform(&req, &res);
     assert_int_equal(res.reply.status, 200);
-    assert_int_equal(one.connections, 2);
+    assert_int_equal(one.accepted, 2);
     buf_free(&res.body);
 }
 
@@ -610,7 +522,7 @@ static void connections_to_one_peer_are_closed_while_others_are_busy(void **stat
     replace_client(1);
     struct client_request gone = get("/x", &res), stays = get("/x", &res);
     char url[64];
-    snprintf(url, sizeof url, "http://127.0.0.1:%u/x", two.port);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/x", two.port);
     gone.url = url;
     perform(&gone, &res);
     turn_until_closed(&two, 1, &stays);
@@ -690,23 +602,23 @@ static void credentials_are_sent_but_not_to_another_host(void **state UNUSED)
     struct client_request req = get("/away", &res);
     req.profile = p;
     perform(&req, &res);
-    assert_non_null(strstr(asked(&one), "\r\nAuthorization: Bearer s3cret\r\n"));
-    assert_non_null(strstr(asked(&one), "\r\nX-Tenant: 7\r\n"));
-    assert_non_null(strstr(asked(&two), "GET /there "));
-    assert_null(strstr(asked(&two), "Authorization"));
-    assert_null(strstr(asked(&two), "X-Tenant")); /* may be a secret, too */
-    assert_null(strstr(asked(&two), "Expect"));
+    assert_non_null(strstr(http_server_last_request(&one), "\r\nAuthorization: Bearer s3cret\r\n"));
+    assert_non_null(strstr(http_server_last_request(&one), "\r\nX-Tenant: 7\r\n"));
+    assert_non_null(strstr(http_server_last_request(&two), "GET /there "));
+    assert_null(strstr(http_server_last_request(&two), "Authorization"));
+    assert_null(strstr(http_server_last_request(&two), "X-Tenant")); /* may be a secret, too */
+    assert_null(strstr(http_server_last_request(&two), "Expect"));
     req = get("/loop", &res);
     req.profile = p;
     perform(&req, &res);
-    assert_non_null(strstr(asked(&one), "\r\nX-Tenant: 7\r\n")); /* on the same host they stay */
+    assert_non_null(strstr(http_server_last_request(&one), "\r\nX-Tenant: 7\r\n")); /* on the same host they stay */
     req = get("/away", &res);
     client_profile_unref(p);
     p = profile_of((struct client_profile_conf){.username = "u", .password = "p", .no_follow_redirects = true});
     req.profile = p;
     perform(&req, &res);
     assert_int_equal(res.reply.status, 302);
-    assert_non_null(strstr(asked(&one), "\r\nAuthorization: Basic dTpw\r\n"));
+    assert_non_null(strstr(http_server_last_request(&one), "\r\nAuthorization: Basic dTpw\r\n"));
     client_profile_unref(p);
     buf_free(&res.body);
 }
@@ -731,15 +643,15 @@ static void a_token_file_is_read_again(void **state UNUSED)
     req.profile = p;
     write_file(path, "first\n");
     perform(&req, &res);
-    assert_non_null(strstr(asked(&one), "Authorization: Bearer first\r\n"));
-    assert_non_null(strstr(asked(&one), "X-Key: first\r\n"));
+    assert_non_null(strstr(http_server_last_request(&one), "Authorization: Bearer first\r\n"));
+    assert_non_null(strstr(http_server_last_request(&one), "X-Key: first\r\n"));
     write_file(path, "the second");
     perform(&req, &res);
-    assert_non_null(strstr(asked(&one), "Bearer first\r\n")); /* within the second */
+    assert_non_null(strstr(http_server_last_request(&one), "Bearer first\r\n")); /* within the second */
     usleep(1050000);
     perform(&req, &res);
-    assert_non_null(strstr(asked(&one), "Bearer the second\r\n"));
-    assert_non_null(strstr(asked(&one), "X-Key: the second\r\n"));
+    assert_non_null(strstr(http_server_last_request(&one), "Bearer the second\r\n"));
+    assert_non_null(strstr(http_server_last_request(&one), "X-Key: the second\r\n"));
     char echoed[64] = "Bearer the second, Bearer first";
     client_hide_secrets_in(p, STR_NONE, echoed, sizeof echoed);
     assert_string_equal(echoed, "Bearer <secret>, Bearer first"); /* the token of now */

@@ -36,7 +36,7 @@ static void team_open(struct team *t)
     struct loop *loops[LANES];
     struct sink *sinks[LANES];
     *t = (struct team){.main = loop_new()};
-    server_open(&t->w.server);
+    http_server_start(&t->w.server, NULL, NULL);
     for (int i = 0; i < LANES; i++) {
         loops[i] = t->lanes[i].loop = loop_new();
         recorder_init(&t->lanes[i].sink);
@@ -64,7 +64,7 @@ static size_t team_close(struct team *t, const char *part)
     }
     loop_turn(t->main, 0);
     loop_free(t->main);
-    server_close(&t->w.server);
+    http_server_stop(&t->w.server);
     return lines;
 }
 
@@ -76,7 +76,7 @@ static void lanes_work_beside_each_other(void **state UNUSED)
     struct target_metadata *m;
     size_t n, up = 0;
     team_open(&team);
-    server_say(&team.w.server, 200, "# TYPE m gauge\nm{a=\"b\"} 1\nn 2\n");
+    http_server_respond(&team.w.server, 200, "# TYPE m gauge\nm{a=\"b\"} 1\nn 2\n");
     for (int round = 0; round < 4; round++) {
         apply_many(team.scraper, &team.w, &prometheus_globals, round * 4, MANY + round * 4);
         run_for(team.main, 250);
@@ -110,7 +110,7 @@ static void a_target_is_scraped_where_its_shard_is(void **state UNUSED)
         struct scrape_globals g = prometheus_globals;
         g.shards = spread_shards;
         team_open(&spread);
-        server_say(&spread.w.server, 200, "m 1\n");
+        http_server_respond(&spread.w.server, 200, "m 1\n");
         for (int i = 0; i < LANES; i++)
             spread.lanes[i].sink.sink.ops = &ops;
         apply_many(spread.scraper, &spread.w, &g, 0, MANY);

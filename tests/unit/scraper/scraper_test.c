@@ -44,13 +44,13 @@ static void a_scrape_from_timer_to_report(void **state UNUSED)
     struct arena a = {0};
     world_open(&w);
     assert_false(scraper_ready(w.scraper));
-    server_say(&w.server, 200, "# HELP m Some \\\\ help.\n# TYPE m counter\nm 1\n");
+    http_server_respond(&w.server, 200, "# HELP m Some \\\\ help.\n# TYPE m counter\nm 1\n");
     must_apply(&w, JOB STATIC "params: {a: [b]}\nbearer_token: secret\n");
     assert_true(scraper_ready(w.scraper));
     assert_int_equal(the_target(&w, &a).health, HEALTH_UNKNOWN);
     w.ms += 9999;
     turns(&w, 5);
-    assert_int_equal(server_requests(&w.server), 0);
+    assert_int_equal(atomic_load(&w.server.requests), 0);
     w.ms -= 9999;
     next_scrape(&w);
     assert_line(&w.sink, "m{instance=\"i\", job=\"j\"} 1 @1010000");
@@ -62,10 +62,10 @@ static void a_scrape_from_timer_to_report(void **state UNUSED)
     assert_line(&w.sink, "scrape_response_size_bytes{instance=\"i\", job=\"j\"} 44 @1010000");
     assert_line(&w.sink, "# m counter Some \\ help.");
     assert_int_equal(w.sink.samples, 8);
-    assert_true(server_was_asked(&w.server, "GET /metrics?a=b HTTP/1.1"));
-    assert_true(server_was_asked(&w.server, "Authorization: Bearer secret"));
-    assert_true(server_was_asked(&w.server, "Accept-Encoding: gzip"));
-    assert_true(server_was_asked(&w.server, "X-Prometheus-Scrape-Timeout-Seconds: 5\r\n"));
+    assert_true(http_server_last_contains(&w.server, "GET /metrics?a=b HTTP/1.1"));
+    assert_true(http_server_last_contains(&w.server, "Authorization: Bearer secret"));
+    assert_true(http_server_last_contains(&w.server, "Accept-Encoding: gzip"));
+    assert_true(http_server_last_contains(&w.server, "X-Prometheus-Scrape-Timeout-Seconds: 5\r\n"));
     struct target_status t = the_target(&w, &a);
     assert_int_equal(t.health, HEALTH_UP);
     assert_int_equal(t.last_scrape, 1010000);
@@ -91,22 +91,22 @@ static void a_failed_scrape_is_down_and_ends_the_series(void **state UNUSED)
     struct world w;
     struct arena a = {0};
     world_open(&w);
-    server_say(&w.server, 200, "m 1\n");
+    http_server_respond(&w.server, 200, "m 1\n");
     must_apply(&w, JOB STATIC);
     next_scrape(&w);
-    server_say(&w.server, 404, "m 2\n");
+    http_server_respond(&w.server, 404, "m 2\n");
     next_scrape(&w);
     assert_line(&w.sink, "m{instance=\"i\", job=\"j\"} stale @1020000");
     assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 0 @1020000");
     assert_int_equal(w.sink.samples, 8);
     assert_true(str_is(the_target(&w, &a).last_error, "server returned HTTP status 404 Not Found"));
     assert_int_equal(the_target(&w, &a).failures, 1);
-    server_say(&w.server, 200, "m 3\nn{ 3\n");
+    http_server_respond(&w.server, 200, "m 3\nn{ 3\n");
     next_scrape(&w);
     assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 0 @1030000");
     assert_int_equal(w.sink.samples, 7);
     assert_true(str_starts(the_target(&w, &a).last_error, STR("line 2")));
-    server_say(&w.server, 200, "m 4\n");
+    http_server_respond(&w.server, 200, "m 4\n");
     next_scrape(&w);
     assert_line(&w.sink, "m{instance=\"i\", job=\"j\"} 4 @1040000");
     assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 1 @1040000");
@@ -120,7 +120,7 @@ static void a_silent_target_times_out(void **state UNUSED)
     struct world w;
     world_open(&w);
     must_apply(&w, "job_name: j\nscrape_interval: 10s\nscrape_timeout: 100ms\nscrape_offset: 0s\n" STATIC);
-    server_be_silent(&w.server, true);
+    http_server_be_silent(&w.server, true);
     w.ms += 10000;
     /* real time passes, too: the client has a clock of its own */
     for (int i = 0; i < 3000 && w.sink.samples == 0; i++, w.ms++)
@@ -134,15 +134,15 @@ static void a_scrape_that_waited_carries_its_true_time(void **state UNUSED)
 {
     struct world w;
     world_open_with(&w, 1);
-    server_say(&w.server, 200, "m 1\n");
-    server_be_silent(&w.server, true);
+    http_server_respond(&w.server, 200, "m 1\n");
+    http_server_be_silent(&w.server, true);
     must_apply(&w, "job_name: j\nscrape_interval: 10s\nscrape_timeout: 300ms\nscrape_offset: 0s\nstatic_configs:\n"
                    "- {targets: ['127.0.0.1:%'], labels: {instance: a}}\n"
                    "- {targets: ['127.0.0.1:%'], labels: {instance: b}}\n");
     w.ms += 10000;
-    for (int i = 0; i < 200 && server_requests(&w.server) == 0; i++)
+    for (int i = 0; i < 200 && atomic_load(&w.server.requests) == 0; i++)
         loop_turn(w.loop, 1);
-    server_be_silent(&w.server, false);
+    http_server_be_silent(&w.server, false);
     w.ms += 3000;
     for (int i = 0; i < 3000 && recorder_containing(&w.sink, "m{") == 0; i++, w.ms++)
         loop_turn(w.loop, 1);
@@ -158,11 +158,11 @@ static void limits_of_a_page(void **state UNUSED)
     struct world w;
     struct arena a = {0};
     world_open(&w);
-    server_say(&w.server, 200, "a 1\nb 1\nb 1\n"); /* a duplicate is no sample */
+    http_server_respond(&w.server, 200, "a 1\nb 1\nb 1\n"); /* a duplicate is no sample */
     must_apply(&w, JOB STATIC "sample_limit: 2\n");
     next_scrape(&w);
     assert_int_equal(w.sink.samples, 9);
-    server_say(&w.server, 200, "a 1\nb 1\nc 1\n");
+    http_server_respond(&w.server, 200, "a 1\nb 1\nc 1\n");
     next_scrape(&w);
     assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 0 @1020000");
     assert_line(&w.sink, "a{instance=\"i\", job=\"j\"} stale @1020000");
@@ -183,7 +183,7 @@ static void a_target_limit_fails_all(void **state UNUSED)
     must_apply(&w, JOB "target_limit: 1\nstatic_configs: [{targets: ['127.0.0.1:%', 'localhost:%']}]\n");
     next_scrape(&w);
     turns(&w, 5);
-    assert_int_equal(server_requests(&w.server), 0);
+    assert_int_equal(atomic_load(&w.server.requests), 0);
     assert_int_equal(recorder_containing(&w.sink, "up{"), 2);
     world_close(&w);
 }
@@ -193,7 +193,7 @@ static void a_reload_keeps_what_did_not_change(void **state UNUSED)
     struct world w;
     struct arena a = {0};
     world_open(&w);
-    server_say(&w.server, 200, "m 1\n");
+    http_server_respond(&w.server, 200, "m 1\n");
     must_apply(&w, JOB STATIC);
     next_scrape(&w);
     w.ms += 9000;
@@ -225,7 +225,7 @@ static void a_changed_url_takes_over_the_series(void **state UNUSED)
 {
     struct world w;
     world_open(&w);
-    server_say(&w.server, 200, "m 1\nn 1\n");
+    http_server_respond(&w.server, 200, "m 1\nn 1\n");
     must_apply(&w, JOB STATIC);
     next_scrape(&w);
     uint64_t source = w.sink.source;
@@ -233,16 +233,16 @@ static void a_changed_url_takes_over_the_series(void **state UNUSED)
     w.ms += 500;
     must_apply(&w, JOB STATIC "params: {x: [y]}\n");
     assert_int_equal(w.sink.samples, 0); /* no markers */
-    server_say(&w.server, 200, "m 2\n");
+    http_server_respond(&w.server, 200, "m 2\n");
     next_scrape(&w);
-    assert_true(server_was_asked(&w.server, "/metrics?x=y"));
+    assert_true(http_server_last_contains(&w.server, "/metrics?x=y"));
     assert_line(&w.sink, "n{instance=\"i\", job=\"j\"} stale @1020000"); /* not shown any more */
     assert_int_equal(recorder_containing(&w.sink, "stale"), 1);
     assert_line(&w.sink, "scrape_series_added{instance=\"i\", job=\"j\"} 0 @1020000");
     assert_int_equal(w.sink.source, source);
     /* a first scrape that fails ends the series; up goes on */
     must_apply(&w, JOB STATIC "metrics_path: /other\n");
-    server_say(&w.server, 500, "");
+    http_server_respond(&w.server, 500, "");
     next_scrape(&w);
     assert_line(&w.sink, "m{instance=\"i\", job=\"j\"} stale @1030000");
     assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 0 @1030000");
@@ -255,7 +255,7 @@ static void a_successor_takes_over_from_one(void **state UNUSED)
 {
     struct world w;
     world_open(&w);
-    server_say(&w.server, 200, "m 1\n");
+    http_server_respond(&w.server, 200, "m 1\n");
     must_apply(&w, JOB "static_configs: [{targets: ['127.0.0.1:%/a', '127.0.0.1:%/b'], labels: {instance: i}}]\n");
     next_scrape(&w);
     for (int i = 0; i < 5000 && recorder_containing(&w.sink, "scrape_response_size_bytes") < 2; i++)
@@ -272,7 +272,7 @@ static void a_clock_that_is_set_back_is_followed(void **state UNUSED)
 {
     struct world w;
     world_open(&w);
-    server_say(&w.server, 200, "m 1\n");
+    http_server_respond(&w.server, 200, "m 1\n");
     must_apply(&w, JOB STATIC);
     next_scrape(&w);
     assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 1 @1010000");
@@ -288,7 +288,7 @@ static void a_removed_target_ends_with_markers(void **state UNUSED)
 {
     struct world w;
     world_open(&w);
-    server_say(&w.server, 200, "m 1\nn 1\n");
+    http_server_respond(&w.server, 200, "m 1\nn 1\n");
     must_apply(&w, JOB STATIC);
     next_scrape(&w);
     recorder_forget(&w.sink);

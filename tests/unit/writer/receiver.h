@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A remote-write receiver inside the test: one thread a connection, keeps every sample, answers as it is told. */
+/* A remote write receiver in the test: keeps every sample and responds as the test sets. */
 #ifndef TESTS_RECEIVER_H
 #define TESTS_RECEIVER_H
 
 #include "base/os/thread.h"
 #include "model/remote_write.h"
+#include "tests/unit/http_server.h"
 
 #include <stdatomic.h>
 
@@ -13,24 +14,21 @@ struct receiver;
 /* 0, or the status to reject the whole request with; under the receiver's lock */
 typedef int receiver_check(struct receiver *r, const struct received *samples, size_t n);
 struct receiver {
-    int listen_fd, port;
-    struct thread *accepting, *connections[512]; atomic_uint n_connections;
-    int fds[512];
-    struct mutex lock;
+    struct http_server server;
+    struct zstd *zstd;     /* the server thread's */
+    struct mutex lock;     /* guards the samples */
     struct received *samples; size_t n, _cap; /* in order of arrival */
-    atomic_int status;     /* 204, or what it is told to answer */
+    atomic_int status;     /* 204, or the status of every response */
     atomic_bool no_zstd;   /* 415 to zstd */
     atomic_size_t too_large; /* 413 to bodies over it; 0 = off */
-    atomic_size_t body_size; /* of its responses; 0 = a word */
-    _Atomic(const char *) text; /* of its responses; NULL = "no" */
+    atomic_size_t body_size; /* of its response bodies; 0 = `text` */
+    _Atomic(const char *) text; /* its response bodies; NULL = "no" */
     _Atomic(receiver_check *) check; /* judges a request before it is stored; NULL = all are good */
-    atomic_int lost;       /* so many requests are judged, and answered by closing the connection */
-    atomic_uint requests, serving; /* serving: connections that are open */
-    atomic_bool stopping;
+    atomic_int lost;       /* so many requests are handled, then their connection is closed without a response */
 };
 void receiver_start(struct receiver *r);
 void receiver_stop(struct receiver *r);
-/* Whoever sent has left: what he sent last is judged now, and not by what the receiver is told next. */
+/* After the sender has stopped: waits until its last requests are handled, so that later settings do not affect them. */
 void receiver_settle(struct receiver *r);
 size_t receiver_count(struct receiver *r);
 #endif

@@ -174,7 +174,7 @@ static void expect_only_the_bad_dropped(int64_t ticks)
         rig_await(&rig.a, rig_samples(t) - (size_t)t);
     }
     rig_stop(1000);
-    assert_in_range(atomic_load(&rig.a.requests), 1, (BLOCKS + LIMIT) * (unsigned)ticks);
+    assert_in_range(atomic_load(&rig.a.server.requests), 1, (BLOCKS + LIMIT) * (unsigned)ticks);
 }
 
 static void one_rejected_sample_costs_itself(void **state UNUSED)
@@ -206,7 +206,7 @@ static void expect_everything_dropped(int status)
         expected_drops = rig_samples(t);
         rig_wait_until(all_dropped);
     }
-    assert_in_range(atomic_load(&rig.a.requests), 1, 3 * BLOCKS * LIMIT);
+    assert_in_range(atomic_load(&rig.a.server.requests), 1, 3 * BLOCKS * LIMIT);
     atomic_store(&rig.a.check, NULL);
     rig_push(4, 4, true);
     rig_await(&rig.a, rig_samples(1));
@@ -226,7 +226,7 @@ static void partial_writers_get_one_request(void **state UNUSED)
     rig_push(1, 1, true);
     expected_sent = rig_samples(1);
     rig_wait_until(all_sent);
-    assert_in_range(atomic_load(&rig.a.requests), 1, BLOCKS);
+    assert_in_range(atomic_load(&rig.a.server.requests), 1, BLOCKS);
     assert_int_equal(rig_status().dropped_samples, 0);
     rig_stop(1000);
 }
@@ -397,7 +397,7 @@ static void bad_credentials_say_what_to_change(void **state UNUSED)
 
 static void nobody_listens_and_no_url_is_shown(void **state UNUSED)
 {
-    struct receiver nobody = {.port = 1};
+    struct receiver nobody = {.server.port = 1};
     struct destination_conf d = rig_destination(&nobody, "a", 2);
     start_logging();
     rig_start();

@@ -92,7 +92,7 @@ struct destination_conf rig_destination(const struct receiver *r, const char *na
     struct err err = {0};
     struct str text = arena_printf(&rig.arena, "url: http://127.0.0.1:%d/api/v1/write\nname: %s\n"
                                    "queue_config: {shards: %lld, max_backoff: 200ms}\n",
-                                   r->port, name, (long long)shards);
+                                   r->server.port, name, (long long)shards);
     struct yaml *y = yaml_parse(&rig.arena, text, "test", &err);
     if (y == NULL || !conf_load(&c, &remote_write_section, y, &d, &err))
         fail_msg("%s", err.text);
