@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lane works on what is large in slices: everything arrives, once and in order, and its turns stay short."""
 import re
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from lib import *
 
@@ -63,38 +61,20 @@ def test_large_push_is_taken_whole_or_not_at_all():
     assert count(sluice, "after", now) == 1
 
 
-class LargePage(BaseHTTPRequestHandler):
-    """Two pages in turn that have no series in common."""
-    pages = []
-    served = 0
-
-    def do_GET(self):
-        body = self.pages[LargePage.served % 2]
-        LargePage.served += 1
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
-
-
 @seconds(60)
 def test_page_of_new_series_is_worked_on_in_slices():
-    LargePage.pages = ["".join(f'm{i % 100}{{id="{i}",page="{n}"}} {i}\n' for i in range(300000)).encode() for n in (0, 1)]
-    server = ThreadingHTTPServer(("127.0.0.1", 0), LargePage)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    pages = ["".join(f'm{i % 100}{{id="{i}",page="{n}"}} {i}\n' for i in range(300000)) for n in (0, 1)]
+    exporter = ScriptedExporter(page=lambda n, _: pages[n % 2])  # two pages in turn that have no series in common
     sluice = Sluice(f"""
 global: {{scrape_interval: 4s, scrape_timeout: 4s}}
 scrape_configs:
 - job_name: large
-  static_configs: [{{targets: ['127.0.0.1:{server.server_address[1]}']}}]
+  static_configs: [{{targets: ['{exporter.address}']}}]
 remote_write: [{{url: 'http://127.0.0.1:9/write'}}]
 """, "--lanes=1")
     # the second page writes its own series and the stale markers of the first
     wait_until(lambda: sluice.metric("vm_promscrape_scrape_duration_seconds_count") >= 2, 40, "two pages", every=0.2)
-    server.shutdown()
+    exporter.stop()
     assert sluice.metric("vm_promscrape_stale_samples_created_total") >= 300000
     assert longer_than(sluice, 0.05) == 0, turns(sluice)
     assert longer_than(sluice, 0.01) < 0.03, turns(sluice)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/unit/gateway/answers.h"
+#include "tests/unit/gateway/responses.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,31 +7,31 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-static bool decode(struct answers *t, const char *text, size_t piece)
+static bool decode(struct responses *t, const char *text, size_t piece)
 {
-    answers_begin(t);
-    return answers_feed(export_decoder_new(&t->response), str_of(text), piece, &t->err);
+    responses_begin(t);
+    return responses_feed(export_decoder_new(&t->response), str_of(text), piece, &t->err);
 }
 
 static void is(const char *text, const char *want)
 {
     for (size_t piece = 1; piece < 80; piece += piece < 40 ? 1 : 17) {
-        struct answers t;
+        struct responses t;
         if (!decode(&t, text, piece))
             fail_msg("in pieces of %zu: %s", piece, t.err.text);
         assert_true(response_unite(&t.response, &t.err));
-        assert_string_equal(answers_text(&t), want);
-        answers_end(&t);
+        assert_string_equal(responses_text(&t), want);
+        responses_end(&t);
     }
 }
 
 static void fails(const char *text, const char *words)
 {
-    struct answers t;
+    struct responses t;
     assert_false(decode(&t, text, 11));
     assert_non_null(strstr(t.err.text, words));
     assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
-    answers_end(&t);
+    responses_end(&t);
 }
 
 static void lines(void **state UNUSED)
@@ -61,27 +61,29 @@ static void what_is_wrong(void **state UNUSED)
 
 static void two_series_that_became_one(void **state UNUSED)
 {
-    struct answers t;
-    answers_begin(&t);
+    struct responses t;
+    responses_begin(&t);
     const struct label label = {STR("a"), STR("x")};
     t.group.labels = labels_from(&t.arena, &label, 1);
     struct str text = STR("{\"metric\":{\"a\":\"1\"},\"values\":[1,2],\"timestamps\":[1,5]}\n"
                           "{\"metric\":{\"a\":\"2\"},\"values\":[3],\"timestamps\":[3]}");
-    assert_true(answers_feed(export_decoder_new(&t.response), text, 30, &t.err));
+    assert_true(responses_feed(export_decoder_new(&t.response), text, 30, &t.err));
     assert_false(response_unite(&t.response, &t.err));
     assert_non_null(strstr(t.err.text, "{a=\"x\"} twice"));
-    answers_end(&t);
+    responses_end(&t);
 }
 
 static void larger_than_the_budget(void **state UNUSED)
 {
-    struct answers t;
-    answers_begin(&t);
+    struct responses t;
+    responses_begin(&t);
     t.response.budget = 2 * sizeof(struct sample);
-    assert_true(answers_feed(export_decoder_new(&t.response), STR("{\"metric\":{},\"values\":[1,2],\"timestamps\":[1,2]}"), 5, &t.err));
-    assert_false(answers_feed(export_decoder_new(&t.response), STR("{\"metric\":{},\"timestamps\":[1,2,3]"), 5, &t.err));
+    assert_true(responses_feed(export_decoder_new(&t.response),
+                               STR("{\"metric\":{},\"values\":[1,2],\"timestamps\":[1,2]}"), 5, &t.err));
+    assert_false(responses_feed(export_decoder_new(&t.response), STR("{\"metric\":{},\"timestamps\":[1,2,3]"), 5,
+                                &t.err));
     assert_int_equal(t.err.kind, ERR_LIMIT);
-    answers_end(&t);
+    responses_end(&t);
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The merge of replicas, rule by rule. */
 #include "gateway/upstream/merge.h"
-#include "tests/unit/gateway/answers.h"
+#include "tests/unit/gateway/responses.h"
 
 #include <stdarg.h>
 #include <stddef.h>

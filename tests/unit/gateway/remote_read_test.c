@@ -5,7 +5,7 @@
 #include "base/protobuf.h"
 #include "base/compress.h"
 #include "model/remote.pb-c.h"
-#include "tests/unit/gateway/answers.h"
+#include "tests/unit/gateway/responses.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,13 +53,13 @@ static void assert_matcher(const Pb__Matcher *m, int type, const char *name, con
  * external label would be dropped by the server. */
 static void request_with_external_labels(void **state UNUSED)
 {
-    struct answers t;
+    struct responses t;
     struct buf packed = {0}, plain = {0};
     const struct label external[] = {{STR("a"), STR("x.y")}, {STR("b"), STR("2")}};
     const struct matcher m[] = {{.type = MATCH_EQ, .name = STR("a"), .value = STR("x.y")},
         {.type = MATCH_EQ, .name = STR("b"), .value = STR("3")}};
     const struct select sel = {.kind = SELECT_RANGE, .t_min = 1000, .t_max = 61000, .func = ""};
-    answers_begin(&t);
+    responses_begin(&t);
     read_request(&packed, m, 2, labels_from(&t.arena, external, 2), &sel);
     assert_true(decompress(CODEC_SNAPPY, NULL, buf_str(&packed), MAX, &plain, &t.err));
     Pb__ReadRequest *r = pb__read_request__unpack(NULL, plain.n, (const uint8_t *)plain.p);
@@ -77,7 +77,7 @@ static void request_with_external_labels(void **state UNUSED)
     pb__read_request__free_unpacked(r, NULL);
     buf_free(&packed);
     buf_free(&plain);
-    answers_end(&t);
+    responses_end(&t);
 }
 
 /* ReadResponse{results: [QueryResult{timeseries: ...}]}, where a QueryResult has the bytes of a WriteRequest. */
@@ -91,9 +91,9 @@ static void respond(struct buf *packed, const struct buf *result)
 
 static void response(void **state UNUSED)
 {
-    struct answers t;
+    struct responses t;
     struct buf result = {0}, packed = {0}, wire = {0};
-    answers_begin(&t);
+    responses_begin(&t);
     const struct label names[] = {{STR("__name__"), STR("m")}, {STR("a"), STR("1")}};
     const struct sample samples[] = {{1000, 1.5}, {2000, stale_nan()}, {9000, 9}};
     const struct histogram h = {.schema = 0, .count = 3, .sum = 4, .zero_count = 3, .zero_threshold = 1e-128};
@@ -106,21 +106,21 @@ static void response(void **state UNUSED)
     t.response.t_max = 5000;
     for (size_t piece = 1; piece <= packed.n; piece += packed.n - 1) {
         t.response.n = 0;
-        assert_true(answers_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&packed), piece, &t.err));
-        assert_string_equal(answers_text(&t), "m{a=\"1\"} 1.5@1000 stale@2000; m h(3)@3000");
+        assert_true(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&packed), piece, &t.err));
+        assert_string_equal(responses_text(&t), "m{a=\"1\"} 1.5@1000 stale@2000; m h(3)@3000");
     }
     buf_free(&result);
     buf_free(&packed);
     buf_free(&wire);
-    answers_end(&t);
+    responses_end(&t);
 }
 
 /* The second result is for series that have the label themselves. */
 static void external_labels(void **state UNUSED)
 {
-    struct answers t;
+    struct responses t;
     struct buf added = {0}, own = {0}, response = {0}, packed = {0};
-    answers_begin(&t);
+    responses_begin(&t);
     const struct label names[] = {{STR("__name__"), STR("m")}, {STR("a"), STR("1")}};
     const struct sample samples[] = {{1000, 1.5}};
     struct labels labels = labels_from(&t.arena, names, 2);
@@ -130,19 +130,19 @@ static void external_labels(void **state UNUSED)
     pb_add_bytes(&response, 1, buf_str(&added));
     pb_add_bytes(&response, 1, buf_str(&own));
     snappy_pack(&packed, buf_str(&response));
-    assert_true(answers_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&packed), packed.n, &t.err));
-    assert_string_equal(answers_text(&t), "m 1.5@1000; m{a=\"1\"} 1.5@1000");
+    assert_true(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&packed), packed.n, &t.err));
+    assert_string_equal(responses_text(&t), "m 1.5@1000; m{a=\"1\"} 1.5@1000");
     buf_free(&added);
     buf_free(&own);
     buf_free(&response);
     buf_free(&packed);
-    answers_end(&t);
+    responses_end(&t);
 }
 
 static void broken_histograms_name_the_series(void **state UNUSED)
 {
-    struct answers t;
-    answers_begin(&t);
+    struct responses t;
+    responses_begin(&t);
     const struct label names[] = {{STR("__name__"), STR("m")}, {STR("a"), STR("1")}};
     struct { struct histogram h; const char *want; } cases[] = {
         {{.schema = HISTOGRAM_CUSTOM, .count = 1}, "series m{a=\"1\"}: a native histogram with custom buckets came "
@@ -154,35 +154,35 @@ static void broken_histograms_name_the_series(void **state UNUSED)
         struct str message = buf_str(&wire);
         rw_append_full(&result, labels_from(&t.arena, names, 2), NULL, 0, &message, 1, NULL, 0);
         respond(&packed, &result);
-        assert_false(answers_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&packed), packed.n, &t.err));
+        assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&packed), packed.n, &t.err));
         assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
         assert_non_null(strstr(t.err.text, cases[i].want));
         buf_free(&result);
         buf_free(&packed);
         buf_free(&wire);
     }
-    answers_end(&t);
+    responses_end(&t);
 }
 
 static void what_is_wrong(void **state UNUSED)
 {
-    struct answers t;
+    struct responses t;
     struct buf damaged = {0}, result = {0}, big = {0};
-    answers_begin(&t);
-    assert_false(answers_feed(remote_read_decoder_new(&t.response, MAX), STR("not snappy at all"), 100, &t.err));
+    responses_begin(&t);
+    assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX), STR("not snappy at all"), 100, &t.err));
     assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
     snappy_pack(&damaged, STR("\x0a\x7fshort"));
-    assert_false(answers_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&damaged), 100, &t.err));
+    assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&damaged), 100, &t.err));
     assert_non_null(strstr(t.err.text, "damaged"));
     rw_append_series(&result, (struct labels){0}, &(struct sample){1, 1}, 1);
     respond(&big, &result);
-    assert_false(answers_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&big), 100, &t.err));
+    assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&big), 100, &t.err));
     assert_non_null(strstr(t.err.text, "bad labels"));
-    assert_false(answers_feed(remote_read_decoder_new(&t.response, 8), buf_str(&big), 100, &t.err));
+    assert_false(responses_feed(remote_read_decoder_new(&t.response, 8), buf_str(&big), 100, &t.err));
     buf_free(&damaged);
     buf_free(&result);
     buf_free(&big);
-    answers_end(&t);
+    responses_end(&t);
 }
 
 int main(void)

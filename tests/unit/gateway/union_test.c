@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/union.h"
-#include "tests/unit/gateway/answers.h"
+#include "tests/unit/gateway/responses.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The scraper on several lanes, each a thread, in real time. */
-#include "world.h"
+#include "scraper_fixture.h"
 
 enum { LANES = 3, MANY = 24 };
 struct lane_thread { struct loop *loop; struct recorder sink; struct thread *thread; };
@@ -14,29 +14,29 @@ static void run_for(struct loop *l, int64_t ms)
         loop_turn(l, 5);
 }
 
-static void apply_many(struct scraper *s, struct world *w, const struct scrape_globals *g, int from, int to)
+static void apply_many(struct scraper *s, struct scraper_fixture *f, const struct scrape_globals *g, int from, int to)
 {
     struct config *c = mem_zalloc(sizeof *c);
     struct buf text = {0};
     struct err err;
-    c->world = w;
+    c->fixture = f;
     buf_add_z(&text, "job_name: j\nscrape_interval: 50ms\nscrape_timeout: 50ms\nstatic_configs:\n");
     for (int i = from; i < to; i++)
-        buf_printf(&text, "- {targets: ['127.0.0.1:%d'], labels: {instance: i%d}}\n", w->server.port, i);
+        buf_printf(&text, "- {targets: ['127.0.0.1:%d'], labels: {instance: i%d}}\n", f->server.port, i);
     struct scrape_job *job = ARENA_NEW(&c->arena, struct scrape_job);
     must_load_job(&c->arena, buf_z(&text), job);
     assert_true(scraper_apply(s, job, 1, g, release, c, &err));
     buf_free(&text);
 }
 
-struct team { struct world w; struct lane_thread lanes[LANES]; struct loop *main; struct scraper *scraper; };
+struct team { struct scraper_fixture f; struct lane_thread lanes[LANES]; struct loop *main; struct scraper *scraper; };
 
 static void team_open(struct team *t)
 {
     struct loop *loops[LANES];
     struct sink *sinks[LANES];
     *t = (struct team){.main = loop_new()};
-    http_server_start(&t->w.server, NULL, NULL);
+    http_server_start(&t->f.server, NULL, NULL);
     for (int i = 0; i < LANES; i++) {
         loops[i] = t->lanes[i].loop = loop_new();
         recorder_init(&t->lanes[i].sink);
@@ -64,7 +64,7 @@ static size_t team_close(struct team *t, const char *part)
     }
     loop_turn(t->main, 0);
     loop_free(t->main);
-    http_server_stop(&t->w.server);
+    http_server_stop(&t->f.server);
     return lines;
 }
 
@@ -76,9 +76,9 @@ static void lanes_work_beside_each_other(void **state UNUSED)
     struct target_metadata *m;
     size_t n, up = 0;
     team_open(&team);
-    http_server_respond(&team.w.server, 200, "# TYPE m gauge\nm{a=\"b\"} 1\nn 2\n");
+    http_server_respond(&team.f.server, 200, "# TYPE m gauge\nm{a=\"b\"} 1\nn 2\n");
     for (int round = 0; round < 4; round++) {
-        apply_many(team.scraper, &team.w, &prometheus_globals, round * 4, MANY + round * 4);
+        apply_many(team.scraper, &team.f, &prometheus_globals, round * 4, MANY + round * 4);
         run_for(team.main, 250);
         scraper_targets(team.scraper, &a, &t);
         scraper_metadata(team.scraper, &a, STR_NONE, &m, &n);
@@ -110,10 +110,10 @@ static void a_target_is_scraped_where_its_shard_is(void **state UNUSED)
         struct scrape_globals g = prometheus_globals;
         g.shards = spread_shards;
         team_open(&spread);
-        http_server_respond(&spread.w.server, 200, "m 1\n");
+        http_server_respond(&spread.f.server, 200, "m 1\n");
         for (int i = 0; i < LANES; i++)
             spread.lanes[i].sink.sink.ops = &ops;
-        apply_many(spread.scraper, &spread.w, &g, 0, MANY);
+        apply_many(spread.scraper, &spread.f, &g, 0, MANY);
         run_for(spread.main, 150);
         assert_true(team_close(&spread, "up{") >= MANY / 2);
     }

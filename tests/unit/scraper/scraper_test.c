@@ -2,326 +2,326 @@
 /* The whole scraper on one loop. */
 #include "scraper/scraper.h"
 
-#include "world.h"
+#include "scraper_fixture.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 /* Lets real time pass until a line with this part was written. */
-static void wait_for(struct world *w, const char *part)
+static void wait_for(struct scraper_fixture *f, const char *part)
 {
-    for (int i = 0; i < 5000 && recorder_containing(&w->sink, part) == 0; i++)
-        loop_turn(w->loop, 1);
-    if (recorder_containing(&w->sink, part) == 0)
-        fail_msg("no `%s` in:\n%s", part, buf_z(&w->sink.lines));
+    for (int i = 0; i < 5000 && recorder_containing(&f->sink, part) == 0; i++)
+        loop_turn(f->loop, 1);
+    if (recorder_containing(&f->sink, part) == 0)
+        fail_msg("no `%s` in:\n%s", part, buf_z(&f->sink.lines));
 }
 
 /* On to the next scrape: the clock goes to the next place `offset` in the interval. */
-static void next_scrape(struct world *w)
+static void next_scrape(struct scraper_fixture *f)
 {
-    recorder_forget(&w->sink);
-    w->ms += 10000;
-    loop_turn(w->loop, 0);
-    wait_for(w, "scrape_response_size_bytes");
+    recorder_forget(&f->sink);
+    advance_clock(f, 10000);
+    loop_turn(f->loop, 0);
+    wait_for(f, "scrape_response_size_bytes");
 }
 
 /* The targets are scraped at full tens of seconds. */
 #define JOB "job_name: j\nscrape_interval: 10s\nscrape_timeout: 5s\nscrape_offset: 0s\n"
 #define STATIC "static_configs: [{targets: ['127.0.0.1:%'], labels: {instance: i}}]\n"
 
-static struct target_status the_target(struct world *w, struct arena *a)
+static struct target_status the_target(struct scraper_fixture *f, struct arena *a)
 {
     struct scraper_targets t;
-    scraper_targets(w->scraper, a, &t);
+    scraper_targets(f->scraper, a, &t);
     assert_int_equal(t.n_active, 1);
     return t.active[0];
 }
 
 static void a_scrape_from_timer_to_report(void **state UNUSED)
 {
-    struct world w;
+    struct scraper_fixture f;
     struct arena a = {0};
-    world_open(&w);
-    assert_false(scraper_ready(w.scraper));
-    http_server_respond(&w.server, 200, "# HELP m Some \\\\ help.\n# TYPE m counter\nm 1\n");
-    must_apply(&w, JOB STATIC "params: {a: [b]}\nbearer_token: secret\n");
-    assert_true(scraper_ready(w.scraper));
-    assert_int_equal(the_target(&w, &a).health, HEALTH_UNKNOWN);
-    w.ms += 9999;
-    turns(&w, 5);
-    assert_int_equal(atomic_load(&w.server.requests), 0);
-    w.ms -= 9999;
-    next_scrape(&w);
-    assert_line(&w.sink, "m{instance=\"i\", job=\"j\"} 1 @1010000");
-    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 1 @1010000");
-    assert_line(&w.sink, "scrape_samples_scraped{instance=\"i\", job=\"j\"} 1 @1010000");
-    assert_line(&w.sink, "scrape_samples_post_metric_relabeling{instance=\"i\", job=\"j\"} 1 @1010000");
-    assert_line(&w.sink, "scrape_series_added{instance=\"i\", job=\"j\"} 1 @1010000");
-    assert_line(&w.sink, "scrape_timeout_seconds{instance=\"i\", job=\"j\"} 5 @1010000");
-    assert_line(&w.sink, "scrape_response_size_bytes{instance=\"i\", job=\"j\"} 44 @1010000");
-    assert_line(&w.sink, "# m counter Some \\ help.");
-    assert_int_equal(w.sink.samples, 8);
-    assert_true(http_server_last_contains(&w.server, "GET /metrics?a=b HTTP/1.1"));
-    assert_true(http_server_last_contains(&w.server, "Authorization: Bearer secret"));
-    assert_true(http_server_last_contains(&w.server, "Accept-Encoding: gzip"));
-    assert_true(http_server_last_contains(&w.server, "X-Prometheus-Scrape-Timeout-Seconds: 5\r\n"));
-    struct target_status t = the_target(&w, &a);
+    fixture_open(&f);
+    assert_false(scraper_ready(f.scraper));
+    http_server_respond(&f.server, 200, "# HELP m Some \\\\ help.\n# TYPE m counter\nm 1\n");
+    must_apply(&f, JOB STATIC "params: {a: [b]}\nbearer_token: secret\n");
+    assert_true(scraper_ready(f.scraper));
+    assert_int_equal(the_target(&f, &a).health, HEALTH_UNKNOWN);
+    advance_clock(&f, 9999);
+    turns(&f, 5);
+    assert_int_equal(atomic_load(&f.server.requests), 0);
+    advance_clock(&f, -9999);
+    next_scrape(&f);
+    assert_line(&f.sink, "m{instance=\"i\", job=\"j\"} 1 @1010000");
+    assert_line(&f.sink, "up{instance=\"i\", job=\"j\"} 1 @1010000");
+    assert_line(&f.sink, "scrape_samples_scraped{instance=\"i\", job=\"j\"} 1 @1010000");
+    assert_line(&f.sink, "scrape_samples_post_metric_relabeling{instance=\"i\", job=\"j\"} 1 @1010000");
+    assert_line(&f.sink, "scrape_series_added{instance=\"i\", job=\"j\"} 1 @1010000");
+    assert_line(&f.sink, "scrape_timeout_seconds{instance=\"i\", job=\"j\"} 5 @1010000");
+    assert_line(&f.sink, "scrape_response_size_bytes{instance=\"i\", job=\"j\"} 44 @1010000");
+    assert_line(&f.sink, "# m counter Some \\ help.");
+    assert_int_equal(f.sink.samples, 8);
+    assert_true(http_server_last_contains(&f.server, "GET /metrics?a=b HTTP/1.1"));
+    assert_true(http_server_last_contains(&f.server, "Authorization: Bearer secret"));
+    assert_true(http_server_last_contains(&f.server, "Accept-Encoding: gzip"));
+    assert_true(http_server_last_contains(&f.server, "X-Prometheus-Scrape-Timeout-Seconds: 5\r\n"));
+    struct target_status t = the_target(&f, &a);
     assert_int_equal(t.health, HEALTH_UP);
     assert_int_equal(t.last_scrape, 1010000);
     assert_int_equal(t.scrapes, 1);
     assert_int_equal(t.last_samples, 1);
     struct target_metadata *m;
     size_t n;
-    scraper_metadata(w.scraper, &a, STR("m"), &m, &n);
+    scraper_metadata(f.scraper, &a, STR("m"), &m, &n);
     assert_int_equal(n, 1);
     assert_int_equal(m[0].metadata.type, METRIC_COUNTER);
-    scraper_metadata(w.scraper, &a, STR("n"), &m, &n);
+    scraper_metadata(f.scraper, &a, STR("n"), &m, &n);
     assert_int_equal(n, 0);
-    next_scrape(&w);
-    assert_int_equal(w.sink.metadata, 0); /* known */
-    assert_line(&w.sink, "m{instance=\"i\", job=\"j\"} 1 @1020000");
-    assert_int_equal(w.sink.samples, 8);
+    next_scrape(&f);
+    assert_int_equal(f.sink.metadata, 0); /* known */
+    assert_line(&f.sink, "m{instance=\"i\", job=\"j\"} 1 @1020000");
+    assert_int_equal(f.sink.samples, 8);
     arena_free(&a);
-    world_close(&w);
+    fixture_close(&f);
 }
 
 static void a_failed_scrape_is_down_and_ends_the_series(void **state UNUSED)
 {
-    struct world w;
+    struct scraper_fixture f;
     struct arena a = {0};
-    world_open(&w);
-    http_server_respond(&w.server, 200, "m 1\n");
-    must_apply(&w, JOB STATIC);
-    next_scrape(&w);
-    http_server_respond(&w.server, 404, "m 2\n");
-    next_scrape(&w);
-    assert_line(&w.sink, "m{instance=\"i\", job=\"j\"} stale @1020000");
-    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 0 @1020000");
-    assert_int_equal(w.sink.samples, 8);
-    assert_true(str_is(the_target(&w, &a).last_error, "server returned HTTP status 404 Not Found"));
-    assert_int_equal(the_target(&w, &a).failures, 1);
-    http_server_respond(&w.server, 200, "m 3\nn{ 3\n");
-    next_scrape(&w);
-    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 0 @1030000");
-    assert_int_equal(w.sink.samples, 7);
-    assert_true(str_starts(the_target(&w, &a).last_error, STR("line 2")));
-    http_server_respond(&w.server, 200, "m 4\n");
-    next_scrape(&w);
-    assert_line(&w.sink, "m{instance=\"i\", job=\"j\"} 4 @1040000");
-    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 1 @1040000");
-    assert_int_equal(the_target(&w, &a).last_error.n, 0);
+    fixture_open(&f);
+    http_server_respond(&f.server, 200, "m 1\n");
+    must_apply(&f, JOB STATIC);
+    next_scrape(&f);
+    http_server_respond(&f.server, 404, "m 2\n");
+    next_scrape(&f);
+    assert_line(&f.sink, "m{instance=\"i\", job=\"j\"} stale @1020000");
+    assert_line(&f.sink, "up{instance=\"i\", job=\"j\"} 0 @1020000");
+    assert_int_equal(f.sink.samples, 8);
+    assert_true(str_is(the_target(&f, &a).last_error, "server returned HTTP status 404 Not Found"));
+    assert_int_equal(the_target(&f, &a).failures, 1);
+    http_server_respond(&f.server, 200, "m 3\nn{ 3\n");
+    next_scrape(&f);
+    assert_line(&f.sink, "up{instance=\"i\", job=\"j\"} 0 @1030000");
+    assert_int_equal(f.sink.samples, 7);
+    assert_true(str_starts(the_target(&f, &a).last_error, STR("line 2")));
+    http_server_respond(&f.server, 200, "m 4\n");
+    next_scrape(&f);
+    assert_line(&f.sink, "m{instance=\"i\", job=\"j\"} 4 @1040000");
+    assert_line(&f.sink, "up{instance=\"i\", job=\"j\"} 1 @1040000");
+    assert_int_equal(the_target(&f, &a).last_error.n, 0);
     arena_free(&a);
-    world_close(&w);
+    fixture_close(&f);
 }
 
 static void a_silent_target_times_out(void **state UNUSED)
 {
-    struct world w;
-    world_open(&w);
-    must_apply(&w, "job_name: j\nscrape_interval: 10s\nscrape_timeout: 100ms\nscrape_offset: 0s\n" STATIC);
-    http_server_be_silent(&w.server, true);
-    w.ms += 10000;
+    struct scraper_fixture f;
+    fixture_open(&f);
+    must_apply(&f, "job_name: j\nscrape_interval: 10s\nscrape_timeout: 100ms\nscrape_offset: 0s\n" STATIC);
+    http_server_be_silent(&f.server, true);
+    advance_clock(&f, 10000);
     /* real time passes, too: the client has a clock of its own */
-    for (int i = 0; i < 3000 && w.sink.samples == 0; i++, w.ms++)
-        loop_turn(w.loop, 1);
-    assert_int_equal(recorder_containing(&w.sink, "up{instance=\"i\", job=\"j\"} 0 @1010000"), 1);
-    world_close(&w);
+    for (int i = 0; i < 3000 && f.sink.samples == 0; i++, advance_clock(&f, 1))
+        loop_turn(f.loop, 1);
+    assert_int_equal(recorder_containing(&f.sink, "up{instance=\"i\", job=\"j\"} 0 @1010000"), 1);
+    fixture_close(&f);
 }
 
 /* With one place for scrapes, the second waits for a hung one: its samples carry the time at which it was sent. */
 static void a_scrape_that_waited_carries_its_true_time(void **state UNUSED)
 {
-    struct world w;
-    world_open_with(&w, 1);
-    http_server_respond(&w.server, 200, "m 1\n");
-    http_server_be_silent(&w.server, true);
-    must_apply(&w, "job_name: j\nscrape_interval: 10s\nscrape_timeout: 300ms\nscrape_offset: 0s\nstatic_configs:\n"
+    struct scraper_fixture f;
+    fixture_open_with(&f, 1);
+    http_server_respond(&f.server, 200, "m 1\n");
+    http_server_be_silent(&f.server, true);
+    must_apply(&f, "job_name: j\nscrape_interval: 10s\nscrape_timeout: 300ms\nscrape_offset: 0s\nstatic_configs:\n"
                    "- {targets: ['127.0.0.1:%'], labels: {instance: a}}\n"
                    "- {targets: ['127.0.0.1:%'], labels: {instance: b}}\n");
-    w.ms += 10000;
-    for (int i = 0; i < 200 && atomic_load(&w.server.requests) == 0; i++)
-        loop_turn(w.loop, 1);
-    http_server_be_silent(&w.server, false);
-    w.ms += 3000;
-    for (int i = 0; i < 3000 && recorder_containing(&w.sink, "m{") == 0; i++, w.ms++)
-        loop_turn(w.loop, 1);
-    turns(&w, 3);
-    assert_int_equal(recorder_containing(&w.sink, " 0 @1010000"), 5); /* `up` and four more of the hung one */
-    assert_int_equal(recorder_containing(&w.sink, "\"j\"} 1 @1010000"), 0);
-    assert_int_equal(recorder_containing(&w.sink, "\"j\"} 1 @1013"), 5); /* m, `up` and three more */
-    world_close(&w);
+    advance_clock(&f, 10000);
+    for (int i = 0; i < 200 && atomic_load(&f.server.requests) == 0; i++)
+        loop_turn(f.loop, 1);
+    http_server_be_silent(&f.server, false);
+    advance_clock(&f, 3000);
+    for (int i = 0; i < 3000 && recorder_containing(&f.sink, "m{") == 0; i++, advance_clock(&f, 1))
+        loop_turn(f.loop, 1);
+    turns(&f, 3);
+    assert_int_equal(recorder_containing(&f.sink, " 0 @1010000"), 5); /* `up` and four more of the hung one */
+    assert_int_equal(recorder_containing(&f.sink, "\"j\"} 1 @1010000"), 0);
+    assert_int_equal(recorder_containing(&f.sink, "\"j\"} 1 @1013"), 5); /* m, `up` and three more */
+    fixture_close(&f);
 }
 
 static void limits_of_a_page(void **state UNUSED)
 {
-    struct world w;
+    struct scraper_fixture f;
     struct arena a = {0};
-    world_open(&w);
-    http_server_respond(&w.server, 200, "a 1\nb 1\nb 1\n"); /* a duplicate is no sample */
-    must_apply(&w, JOB STATIC "sample_limit: 2\n");
-    next_scrape(&w);
-    assert_int_equal(w.sink.samples, 9);
-    http_server_respond(&w.server, 200, "a 1\nb 1\nc 1\n");
-    next_scrape(&w);
-    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 0 @1020000");
-    assert_line(&w.sink, "a{instance=\"i\", job=\"j\"} stale @1020000");
-    assert_line(&w.sink, "scrape_samples_scraped{instance=\"i\", job=\"j\"} 3 @1020000");
-    assert_true(str_starts(the_target(&w, &a).last_error, STR("sample limit exceeded")));
-    must_apply(&w, JOB STATIC "body_size_limit: 10B\n");
-    next_scrape(&w);
-    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 0 @1030000");
-    assert_true(str_starts(the_target(&w, &a).last_error, STR("body size limit exceeded")));
+    fixture_open(&f);
+    http_server_respond(&f.server, 200, "a 1\nb 1\nb 1\n"); /* a duplicate is no sample */
+    must_apply(&f, JOB STATIC "sample_limit: 2\n");
+    next_scrape(&f);
+    assert_int_equal(f.sink.samples, 9);
+    http_server_respond(&f.server, 200, "a 1\nb 1\nc 1\n");
+    next_scrape(&f);
+    assert_line(&f.sink, "up{instance=\"i\", job=\"j\"} 0 @1020000");
+    assert_line(&f.sink, "a{instance=\"i\", job=\"j\"} stale @1020000");
+    assert_line(&f.sink, "scrape_samples_scraped{instance=\"i\", job=\"j\"} 3 @1020000");
+    assert_true(str_starts(the_target(&f, &a).last_error, STR("sample limit exceeded")));
+    must_apply(&f, JOB STATIC "body_size_limit: 10B\n");
+    next_scrape(&f);
+    assert_line(&f.sink, "up{instance=\"i\", job=\"j\"} 0 @1030000");
+    assert_true(str_starts(the_target(&f, &a).last_error, STR("body size limit exceeded")));
     arena_free(&a);
-    world_close(&w);
+    fixture_close(&f);
 }
 
 static void a_target_limit_fails_all(void **state UNUSED)
 {
-    struct world w;
-    world_open(&w);
-    must_apply(&w, JOB "target_limit: 1\nstatic_configs: [{targets: ['127.0.0.1:%', 'localhost:%']}]\n");
-    next_scrape(&w);
-    turns(&w, 5);
-    assert_int_equal(atomic_load(&w.server.requests), 0);
-    assert_int_equal(recorder_containing(&w.sink, "up{"), 2);
-    world_close(&w);
+    struct scraper_fixture f;
+    fixture_open(&f);
+    must_apply(&f, JOB "target_limit: 1\nstatic_configs: [{targets: ['127.0.0.1:%', 'localhost:%']}]\n");
+    next_scrape(&f);
+    turns(&f, 5);
+    assert_int_equal(atomic_load(&f.server.requests), 0);
+    assert_int_equal(recorder_containing(&f.sink, "up{"), 2);
+    fixture_close(&f);
 }
 
 static void a_reload_keeps_what_did_not_change(void **state UNUSED)
 {
-    struct world w;
+    struct scraper_fixture f;
     struct arena a = {0};
-    world_open(&w);
-    http_server_respond(&w.server, 200, "m 1\n");
-    must_apply(&w, JOB STATIC);
-    next_scrape(&w);
-    w.ms += 9000;
-    must_apply(&w, JOB "relabel_configs: []\n" STATIC);
-    recorder_forget(&w.sink);
-    w.ms += 1000;
-    wait_for(&w, "up{instance=\"i\", job=\"j\"} 1 @1020000");
-    assert_line(&w.sink, "scrape_series_added{instance=\"i\", job=\"j\"} 0 @1020000");
-    assert_int_equal(the_target(&w, &a).scrapes, 2);
+    fixture_open(&f);
+    http_server_respond(&f.server, 200, "m 1\n");
+    must_apply(&f, JOB STATIC);
+    next_scrape(&f);
+    advance_clock(&f, 9000);
+    must_apply(&f, JOB "relabel_configs: []\n" STATIC);
+    recorder_forget(&f.sink);
+    advance_clock(&f, 1000);
+    wait_for(&f, "up{instance=\"i\", job=\"j\"} 1 @1020000");
+    assert_line(&f.sink, "scrape_series_added{instance=\"i\", job=\"j\"} 0 @1020000");
+    assert_int_equal(the_target(&f, &a).scrapes, 2);
     /* other settings: the series go on */
-    must_apply(&w, JOB STATIC "metric_relabel_configs: [{regex: nothing, action: labeldrop}]\nhonor_labels: true\n");
-    next_scrape(&w);
-    assert_line(&w.sink, "scrape_series_added{instance=\"i\", job=\"j\"} 0 @1030000");
-    assert_int_equal(recorder_containing(&w.sink, "stale"), 0);
-    turns(&w, 3);
-    assert_int_equal(w.released, 2); /* nobody uses the first two any more */
+    must_apply(&f, JOB STATIC "metric_relabel_configs: [{regex: nothing, action: labeldrop}]\nhonor_labels: true\n");
+    next_scrape(&f);
+    assert_line(&f.sink, "scrape_series_added{instance=\"i\", job=\"j\"} 0 @1030000");
+    assert_int_equal(recorder_containing(&f.sink, "stale"), 0);
+    turns(&f, 3);
+    assert_int_equal(f.released, 2); /* nobody uses the first two any more */
     /* something wrong: everything stays */
     struct err err;
-    assert_false(apply(&w, JOB STATIC "headers: [no colon]\n", &err));
+    assert_false(apply(&f, JOB STATIC "headers: [no colon]\n", &err));
     assert_non_null(strstr(err.text, "job \"j\""));
-    next_scrape(&w);
-    assert_line(&w.sink, "scrape_series_added{instance=\"i\", job=\"j\"} 0 @1040000");
+    next_scrape(&f);
+    assert_line(&f.sink, "scrape_series_added{instance=\"i\", job=\"j\"} 0 @1040000");
     arena_free(&a);
-    world_close(&w);
+    fixture_close(&f);
 }
 
 /* params, path and scheme are in the URL; the labels stay, and with them the series. */
 static void a_changed_url_takes_over_the_series(void **state UNUSED)
 {
-    struct world w;
-    world_open(&w);
-    http_server_respond(&w.server, 200, "m 1\nn 1\n");
-    must_apply(&w, JOB STATIC);
-    next_scrape(&w);
-    uint64_t source = w.sink.source;
-    recorder_forget(&w.sink);
-    w.ms += 500;
-    must_apply(&w, JOB STATIC "params: {x: [y]}\n");
-    assert_int_equal(w.sink.samples, 0); /* no markers */
-    http_server_respond(&w.server, 200, "m 2\n");
-    next_scrape(&w);
-    assert_true(http_server_last_contains(&w.server, "/metrics?x=y"));
-    assert_line(&w.sink, "n{instance=\"i\", job=\"j\"} stale @1020000"); /* not shown any more */
-    assert_int_equal(recorder_containing(&w.sink, "stale"), 1);
-    assert_line(&w.sink, "scrape_series_added{instance=\"i\", job=\"j\"} 0 @1020000");
-    assert_int_equal(w.sink.source, source);
+    struct scraper_fixture f;
+    fixture_open(&f);
+    http_server_respond(&f.server, 200, "m 1\nn 1\n");
+    must_apply(&f, JOB STATIC);
+    next_scrape(&f);
+    uint64_t source = f.sink.source;
+    recorder_forget(&f.sink);
+    advance_clock(&f, 500);
+    must_apply(&f, JOB STATIC "params: {x: [y]}\n");
+    assert_int_equal(f.sink.samples, 0); /* no markers */
+    http_server_respond(&f.server, 200, "m 2\n");
+    next_scrape(&f);
+    assert_true(http_server_last_contains(&f.server, "/metrics?x=y"));
+    assert_line(&f.sink, "n{instance=\"i\", job=\"j\"} stale @1020000"); /* not shown any more */
+    assert_int_equal(recorder_containing(&f.sink, "stale"), 1);
+    assert_line(&f.sink, "scrape_series_added{instance=\"i\", job=\"j\"} 0 @1020000");
+    assert_int_equal(f.sink.source, source);
     /* a first scrape that fails ends the series; up goes on */
-    must_apply(&w, JOB STATIC "metrics_path: /other\n");
-    http_server_respond(&w.server, 500, "");
-    next_scrape(&w);
-    assert_line(&w.sink, "m{instance=\"i\", job=\"j\"} stale @1030000");
-    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 0 @1030000");
-    assert_int_equal(recorder_containing(&w.sink, "stale"), 1);
-    world_close(&w);
+    must_apply(&f, JOB STATIC "metrics_path: /other\n");
+    http_server_respond(&f.server, 500, "");
+    next_scrape(&f);
+    assert_line(&f.sink, "m{instance=\"i\", job=\"j\"} stale @1030000");
+    assert_line(&f.sink, "up{instance=\"i\", job=\"j\"} 0 @1030000");
+    assert_int_equal(recorder_containing(&f.sink, "stale"), 1);
+    fixture_close(&f);
 }
 
 /* Two targets of the same labels become one: it takes over from one of them, the other ends. */
 static void a_successor_takes_over_from_one(void **state UNUSED)
 {
-    struct world w;
-    world_open(&w);
-    http_server_respond(&w.server, 200, "m 1\n");
-    must_apply(&w, JOB "static_configs: [{targets: ['127.0.0.1:%/a', '127.0.0.1:%/b'], labels: {instance: i}}]\n");
-    next_scrape(&w);
-    for (int i = 0; i < 5000 && recorder_containing(&w.sink, "scrape_response_size_bytes") < 2; i++)
-        loop_turn(w.loop, 1);
-    recorder_forget(&w.sink);
-    must_apply(&w, JOB "static_configs: [{targets: ['127.0.0.1:%/c'], labels: {instance: i}}]\n");
-    assert_int_equal(recorder_containing(&w.sink, "up{instance=\"i\", job=\"j\"} stale"), 1);
-    next_scrape(&w);
-    assert_int_equal(recorder_containing(&w.sink, "stale"), 0);
-    world_close(&w);
+    struct scraper_fixture f;
+    fixture_open(&f);
+    http_server_respond(&f.server, 200, "m 1\n");
+    must_apply(&f, JOB "static_configs: [{targets: ['127.0.0.1:%/a', '127.0.0.1:%/b'], labels: {instance: i}}]\n");
+    next_scrape(&f);
+    for (int i = 0; i < 5000 && recorder_containing(&f.sink, "scrape_response_size_bytes") < 2; i++)
+        loop_turn(f.loop, 1);
+    recorder_forget(&f.sink);
+    must_apply(&f, JOB "static_configs: [{targets: ['127.0.0.1:%/c'], labels: {instance: i}}]\n");
+    assert_int_equal(recorder_containing(&f.sink, "up{instance=\"i\", job=\"j\"} stale"), 1);
+    next_scrape(&f);
+    assert_int_equal(recorder_containing(&f.sink, "stale"), 0);
+    fixture_close(&f);
 }
 
 static void a_clock_that_is_set_back_is_followed(void **state UNUSED)
 {
-    struct world w;
-    world_open(&w);
-    http_server_respond(&w.server, 200, "m 1\n");
-    must_apply(&w, JOB STATIC);
-    next_scrape(&w);
-    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 1 @1010000");
-    w.wall_offset = -600000;
-    next_scrape(&w);
-    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 1 @420000");
-    next_scrape(&w);
-    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} 1 @430000");
-    world_close(&w);
+    struct scraper_fixture f;
+    fixture_open(&f);
+    http_server_respond(&f.server, 200, "m 1\n");
+    must_apply(&f, JOB STATIC);
+    next_scrape(&f);
+    assert_line(&f.sink, "up{instance=\"i\", job=\"j\"} 1 @1010000");
+    f.wall_offset = -600000;
+    next_scrape(&f);
+    assert_line(&f.sink, "up{instance=\"i\", job=\"j\"} 1 @420000");
+    next_scrape(&f);
+    assert_line(&f.sink, "up{instance=\"i\", job=\"j\"} 1 @430000");
+    fixture_close(&f);
 }
 
 static void a_removed_target_ends_with_markers(void **state UNUSED)
 {
-    struct world w;
-    world_open(&w);
-    http_server_respond(&w.server, 200, "m 1\nn 1\n");
-    must_apply(&w, JOB STATIC);
-    next_scrape(&w);
-    recorder_forget(&w.sink);
-    w.ms += 500;
-    must_apply(&w, JOB);
-    assert_line(&w.sink, "m{instance=\"i\", job=\"j\"} stale @1010500");
-    assert_line(&w.sink, "up{instance=\"i\", job=\"j\"} stale @1010500");
-    assert_int_equal(w.sink.samples, 9);
+    struct scraper_fixture f;
+    fixture_open(&f);
+    http_server_respond(&f.server, 200, "m 1\nn 1\n");
+    must_apply(&f, JOB STATIC);
+    next_scrape(&f);
+    recorder_forget(&f.sink);
+    advance_clock(&f, 500);
+    must_apply(&f, JOB);
+    assert_line(&f.sink, "m{instance=\"i\", job=\"j\"} stale @1010500");
+    assert_line(&f.sink, "up{instance=\"i\", job=\"j\"} stale @1010500");
+    assert_int_equal(f.sink.samples, 9);
     struct arena a = {0};
     struct scraper_targets t;
-    scraper_targets(w.scraper, &a, &t);
+    scraper_targets(f.scraper, &a, &t);
     assert_int_equal(t.n_active, 0);
     assert_int_equal(t.n_pools, 1);
     arena_free(&a);
-    world_close(&w);
+    fixture_close(&f);
 }
 
 static void dropped_targets_are_remembered(void **state UNUSED)
 {
-    struct world w;
+    struct scraper_fixture f;
     struct arena a = {0};
     struct scraper_targets t;
-    world_open(&w);
-    must_apply(&w, JOB "relabel_configs: [{source_labels: [__address__], regex: 'b.*', action: drop}]\n"
+    fixture_open(&f);
+    must_apply(&f, JOB "relabel_configs: [{source_labels: [__address__], regex: 'b.*', action: drop}]\n"
                        "static_configs: [{targets: [c, 'b:1', a, a, 'b:2']}]\n");
-    scraper_targets(w.scraper, &a, &t);
+    scraper_targets(f.scraper, &a, &t);
     assert_int_equal(t.n_active, 2);
     assert_true(str_is(t.active[0].url, "http://a/metrics"));
     assert_int_equal(t.n_dropped, 2);
     assert_true(str_is(labels_get(t.dropped[1].discovered, STR("__address__")), "b:2"));
     assert_int_equal(t.pools[0].dropped, 2);
     arena_free(&a);
-    world_close(&w);
+    fixture_close(&f);
 }
 
 static void write_file(const char *path, const char *text)
@@ -335,50 +335,50 @@ static void write_file(const char *path, const char *text)
     assert_int_equal(rename(temporary, path), 0);
 }
 
-static size_t active_targets(struct world *w)
+static size_t active_targets(struct scraper_fixture *f)
 {
     struct arena a = {0};
     struct scraper_targets t;
-    scraper_targets(w->scraper, &a, &t);
+    scraper_targets(f->scraper, &a, &t);
     arena_free(&a);
     return t.n_active;
 }
 
-static void wait_for_targets(struct world *w, size_t n)
+static void wait_for_targets(struct scraper_fixture *f, size_t n)
 {
-    for (int i = 0; i < 3000 && active_targets(w) != n; i++) {
-        loop_turn(w->loop, 1);
-        w->ms++;
+    for (int i = 0; i < 3000 && active_targets(f) != n; i++) {
+        loop_turn(f->loop, 1);
+        advance_clock(f, 1);
     }
-    assert_int_equal(active_targets(w), n);
+    assert_int_equal(active_targets(f), n);
 }
 
 static void files_are_watched(void **state UNUSED)
 {
-    struct world w;
+    struct scraper_fixture f;
     char dir[] = "build/scraper-test-XXXXXX", one[100], two[100], yaml[300];
     assert_non_null(mkdtemp(dir));
     snprintf(one, sizeof one, "%s/one.json", dir);
     snprintf(two, sizeof two, "%s/two.yml", dir);
     snprintf(yaml, sizeof yaml, JOB "file_sd_configs: [{files: ['%s/*.json', '%s/two.yml']}]\n", dir, dir);
     write_file(one, "[{\"targets\": [\"a:1\", \"a:2\"]}]");
-    world_open(&w);
-    must_apply(&w, yaml);
-    assert_int_equal(active_targets(&w), 2);
+    fixture_open(&f);
+    must_apply(&f, yaml);
+    assert_int_equal(active_targets(&f), 2);
     write_file(two, "- targets: [b:1]\n");
-    wait_for_targets(&w, 3);
+    wait_for_targets(&f, 3);
     write_file(one, "[{\"targets\": [\"a:1\"");
-    turns(&w, 5);
-    w.ms += 200;
-    turns(&w, 5);
-    assert_int_equal(active_targets(&w), 3); /* a broken file keeps its targets */
+    turns(&f, 5);
+    advance_clock(&f, 200);
+    turns(&f, 5);
+    assert_int_equal(active_targets(&f), 3); /* a broken file keeps its targets */
     write_file(one, "[{\"targets\": [\"a:1\"]}]");
-    wait_for_targets(&w, 2);
+    wait_for_targets(&f, 2);
     assert_int_equal(unlink(one), 0);
-    wait_for_targets(&w, 1);
+    wait_for_targets(&f, 1);
     assert_int_equal(unlink(two), 0);
-    wait_for_targets(&w, 0);
-    world_close(&w);
+    wait_for_targets(&f, 0);
+    fixture_close(&f);
     assert_int_equal(rmdir(dir), 0);
 }
 

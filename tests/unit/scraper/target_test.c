@@ -218,7 +218,7 @@ static void jobs_inherit_and_are_checked(void **state UNUSED)
     arena_free(&a);
 }
 
-static void ticks(void **state UNUSED)
+static void schedule_times(void **state UNUSED)
 {
     assert_int_equal(schedule_next(1000, 100, 30), 1030);
     assert_int_equal(schedule_next(1029, 100, 30), 1030);
@@ -244,7 +244,7 @@ int main(void)
         cmocka_unit_test(too_many_labels_are_no_target),
         cmocka_unit_test(the_identity_is_of_job_url_and_labels),
         cmocka_unit_test(jobs_inherit_and_are_checked),
-        cmocka_unit_test(ticks),
+        cmocka_unit_test(schedule_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

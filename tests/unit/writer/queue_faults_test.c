@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/text/duration.h"
-#include "rig.h"
+#include "writer_fixture.h"
 #include "writer/queue/queue_shard.h"
 #include "writer/queue/queue_space.h"
 
@@ -41,7 +41,7 @@ static int fault_teardown(void **state)
 {
     (void)state;
     char command[400];
-    rig_unlimit_files();
+    fixture_unlimit_files();
     loop_free(home);
     umount2(dir, MNT_DETACH); /* left by a test that failed */
     snprintf(command, sizeof command, "rm -rf %s", base);
@@ -109,7 +109,7 @@ static void memory_drops_the_oldest(void **state UNUSED)
     struct queue *q = fault_queue(1, (struct queue_limits){.max_memory = IN_MEMORY * (SIZE + 200)});
     write_blocks(q, 0, 0, ON_DISK);
     assert_int_equal(read_all(q, 0, 0, &first), ON_DISK);
-    rig_limit_files(ON_DISK * (SIZE + RECORD_HEADER));
+    fixture_limit_files(ON_DISK * (SIZE + RECORD_HEADER));
     write_blocks(q, 0, ON_DISK, ALL);
     uint64_t kept = read_all(q, 0, ON_DISK, &first); /* counts as held by the lane from here on */
     assert_true(kept >= IN_MEMORY && kept < ALL - ON_DISK && first + kept == ALL);
@@ -117,7 +117,7 @@ static void memory_drops_the_oldest(void **state UNUSED)
     assert_int_equal(queue_stats(q)->samples_dropped, (ALL - ON_DISK - kept) * SAMPLES);
     assert_int_equal(queue_stats(q)->bytes_dropped, (ALL - ON_DISK - kept) * SIZE);
     assert_true(queue_failing(q) && queue_unwritten_bytes(q) > 0);
-    rig_unlimit_files();
+    fixture_unlimit_files();
     queue_close(q); /* writes what is left */
     q = fault_queue(1, (struct queue_limits){0});
     assert_int_equal(read_all(q, 0, 0, &first), ON_DISK + kept);

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/text/duration.h"
-#include "rig.h"
+#include "writer_fixture.h"
 #include "writer/queue/queue_shard.h"
 
 #include <errno.h>
@@ -50,7 +50,7 @@ static int hang_teardown(void **state UNUSED)
 {
     char command[400];
     atomic_store(&hang, false);
-    rig_unlimit_files();
+    fixture_unlimit_files();
     snprintf(command, sizeof command, "rm -rf %s", dir);
     return system(command);
 }
@@ -204,18 +204,18 @@ static void blocks_that_the_end_cannot_write_are_counted(void **state UNUSED)
     for (int full = 0; full < 2; full++) {
         struct queue *q = hang_queue((struct queue_limits){.max_memory = 1 << 20});
         uint64_t begin = queue_shard_state(only_shard(q)).next;
-        rig_limit_files(1);
+        fixture_limit_files(1);
         put_blocks(q, begin, begin + 10, (struct pending_acks){0});
         queue_ack(only_shard(q), begin + 3);
         queue_end(q, 600, NULL, NULL);
         usleep(200000);
         assert_false(queue_ended(q)); /* it retries */
         if (!full)
-            rig_unlimit_files();
+            fixture_unlimit_files();
         wait_ended(q);
         assert_int_equal(queue_stats(q)->blocks_dropped, full ? 7 : 0);
         assert_int_equal(queue_stats(q)->samples_dropped, full ? 7 * SAMPLES : 0);
-        rig_unlimit_files();
+        fixture_unlimit_files();
         queue_close(q);
     }
 }

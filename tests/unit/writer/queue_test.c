@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/text/duration.h"
-#include "rig.h"
+#include "writer_fixture.h"
 #include "writer/queue/queue_shard.h"
 
 #include <fcntl.h>
@@ -503,7 +503,7 @@ static void what_was_missed_is_written_later(void **state)
     home = loop_new();
     struct queue *q = open_queue(1);
     struct queue_read r;
-    rig_limit_files(4000);
+    fixture_limit_files(4000);
     queue_write(shard_of(q, 0), numbered(0, 1000), 0, (struct pending_acks){0});
     for (uint32_t i = 1; i < 4; i++)
         queue_write(shard_of(q, 0), numbered(i, i == 3 ? 100 : 5000), i, (struct pending_acks){0}); /* the last would fit */
@@ -517,7 +517,7 @@ static void what_was_missed_is_written_later(void **state)
     queue_ack(shard_of(q, 0), 2);
     read_from(shard_of(q, 0), &r, 2); /* behind the acknowledgement */
     drop(&r);
-    rig_unlimit_files();
+    fixture_unlimit_files();
     queue_write(shard_of(q, 0), numbered(4, 1000), 4, (struct pending_acks){0});
     queue_close(q);
     q = open_queue(1);
@@ -577,11 +577,11 @@ static void the_position_needs_no_space(void **state)
         assert_true(stat(path, &st) == 0 && st.st_size == POSITION_BYTES);
         uint64_t next = queue_shard_state(shard_of(q, 0)).next;
         queue_write(shard_of(q, 0), numbered(1, 100), next, (struct pending_acks){0});
-        rig_limit_files(POSITION_BYTES);
+        fixture_limit_files(POSITION_BYTES);
         queue_ack(shard_of(q, 0), next + 1);
         struct queue_read r;
         read_from(shard_of(q, 0), &r, next + 1); /* behind the ack */
-        rig_unlimit_files();
+        fixture_unlimit_files();
         queue_close(q);
         q = open_queue(1);
         assert_int_equal(queue_shard_state(shard_of(q, 0)).first, next + 1);

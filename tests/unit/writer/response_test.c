@@ -9,7 +9,7 @@
 
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
-#include "rig.h"
+#include "writer_fixture.h"
 #include "writer/send/bisect.h"
 #include "writer/send/response.h"
 #include "writer/writer_internal.h"
@@ -19,41 +19,41 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static bool retried_twice(void) { return rig_status().retries > 1; }
+static bool retried_twice(void) { return fixture_status().retries > 1; }
 
 /* A login page behind a 302 takes nothing. */
 static void a_redirect_is_no_delivery(void **state UNUSED)
 {
-    struct destination_conf d = rig_destination(&rig.a, "a", 2);
-    atomic_store(&rig.a.status, 302);
-    rig_start();
-    rig_apply(&d, 1);
-    rig_push(1, 2, true);
-    rig_wait_until(retried_twice);
-    assert_int_equal(rig_status().sent_samples, 0);
-    atomic_store(&rig.a.status, 204);
-    rig_await(&rig.a, rig_samples(2));
-    rig_check(&rig.a, 1, 2);
-    rig_stop(1000);
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 2);
+    atomic_store(&fixture.a.status, 302);
+    fixture_start();
+    fixture_apply(&d, 1);
+    fixture_push(1, 2, true);
+    fixture_wait_until(retried_twice);
+    assert_int_equal(fixture_status().sent_samples, 0);
+    atomic_store(&fixture.a.status, 204);
+    fixture_await(&fixture.a, fixture_samples(2));
+    fixture_check(&fixture.a, 1, 2);
+    fixture_stop(1000);
 }
 
 static void a_long_body_changes_nothing(void **state UNUSED)
 {
-    struct destination_conf d = rig_destination(&rig.a, "a", 2);
-    atomic_store(&rig.a.status, 200);
-    atomic_store(&rig.a.body_size, 70 << 10);
-    rig_start();
-    rig_apply(&d, 1);
-    rig_push(1, 2, true);
-    rig_await(&rig.a, rig_samples(2));
-    atomic_store(&rig.a.status, 503);
-    rig_push(3, 3, true);
-    rig_wait_until(retried_twice);
-    atomic_store(&rig.a.status, 200);
-    rig_await(&rig.a, rig_samples(3));
-    rig_check(&rig.a, 1, 3);
-    assert_int_equal(rig_status().dropped_samples, 0);
-    rig_stop(1000);
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 2);
+    atomic_store(&fixture.a.status, 200);
+    atomic_store(&fixture.a.body_size, 70 << 10);
+    fixture_start();
+    fixture_apply(&d, 1);
+    fixture_push(1, 2, true);
+    fixture_await(&fixture.a, fixture_samples(2));
+    atomic_store(&fixture.a.status, 503);
+    fixture_push(3, 3, true);
+    fixture_wait_until(retried_twice);
+    atomic_store(&fixture.a.status, 200);
+    fixture_await(&fixture.a, fixture_samples(3));
+    fixture_check(&fixture.a, 1, 3);
+    assert_int_equal(fixture_status().dropped_samples, 0);
+    fixture_stop(1000);
 }
 
 /* --- the tables --------------------------------------------------------------------------------------------------- */
@@ -135,12 +135,12 @@ static void requests_for_a_block(void **state UNUSED)
 
 /* --- rejected samples --------------------------------------------------------------------------------------------- */
 
-enum { LIMIT = 2 * 10 + 16, BLOCKS = RIG_LANES }; /* of 600 series; a tick arrives as one block, or one of each lane */
+enum { LIMIT = 2 * 10 + 16, BLOCKS = FIXTURE_LANES }; /* of 600 series; a step is one block or one a lane */
 
 static uint64_t series_hash(const char *i, const char *lane)
 {
     struct label items[] = {{STR(METRIC_NAME), STR("m")}, {STR("i"), str_of(i)}, {STR("lane"), str_of(lane)}};
-    return labels_hash(labels_from(&rig.arena, items, 3));
+    return labels_hash(labels_from(&fixture.arena, items, 3));
 }
 
 static uint64_t bad_series;
@@ -156,25 +156,25 @@ static int reject_bad_series(struct receiver *r UNUSED, const struct received *s
 
 static void start_rejecting(int status, const char *text)
 {
-    struct destination_conf d = rig_destination(&rig.a, "a", 1);
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 1);
     d.protocol = PROTOCOL_SNAPPY;
     d.queue.min_backoff = 1;
     bad_series = series_hash("113", "1");
     atomic_store(&rejection, status);
-    atomic_store(&rig.a.text, text);
-    atomic_store(&rig.a.check, reject_bad_series);
-    rig_start();
-    rig_apply(&d, 1);
+    atomic_store(&fixture.a.text, text);
+    atomic_store(&fixture.a.check, reject_bad_series);
+    fixture_start();
+    fixture_apply(&d, 1);
 }
 
-static void expect_only_the_bad_dropped(int64_t ticks)
+static void expect_only_the_bad_dropped(int64_t steps)
 {
-    for (int64_t t = 1; t <= ticks; t++) {
-        rig_push(t, t, true);
-        rig_await(&rig.a, rig_samples(t) - (size_t)t);
+    for (int64_t t = 1; t <= steps; t++) {
+        fixture_push(t, t, true);
+        fixture_await(&fixture.a, fixture_samples(t) - (size_t)t);
     }
-    rig_stop(1000);
-    assert_in_range(atomic_load(&rig.a.server.requests), 1, (BLOCKS + LIMIT) * (unsigned)ticks);
+    fixture_stop(1000);
+    assert_in_range(atomic_load(&fixture.a.server.requests), 1, (BLOCKS + LIMIT) * (unsigned)steps);
 }
 
 static void one_rejected_sample_costs_itself(void **state UNUSED)
@@ -190,7 +190,7 @@ static void a_500_that_blames_content_stalls_nothing(void **state UNUSED)
 }
 
 static size_t expected_drops;
-static bool all_dropped(void) { return rig_status().dropped_samples == expected_drops; }
+static bool all_dropped(void) { return fixture_status().dropped_samples == expected_drops; }
 
 static int reject_all(struct receiver *r UNUSED, const struct received *samples UNUSED, size_t n UNUSED)
 {
@@ -200,35 +200,35 @@ static int reject_all(struct receiver *r UNUSED, const struct received *samples 
 static void expect_everything_dropped(int status)
 {
     start_rejecting(status, "no");
-    atomic_store(&rig.a.check, reject_all);
+    atomic_store(&fixture.a.check, reject_all);
     for (int64_t t = 1; t <= 3; t++) {
-        rig_push(t, t, true);
-        expected_drops = rig_samples(t);
-        rig_wait_until(all_dropped);
+        fixture_push(t, t, true);
+        expected_drops = fixture_samples(t);
+        fixture_wait_until(all_dropped);
     }
-    assert_in_range(atomic_load(&rig.a.server.requests), 1, 3 * BLOCKS * LIMIT);
-    atomic_store(&rig.a.check, NULL);
-    rig_push(4, 4, true);
-    rig_await(&rig.a, rig_samples(1));
-    rig_stop(1000);
+    assert_in_range(atomic_load(&fixture.a.server.requests), 1, 3 * BLOCKS * LIMIT);
+    atomic_store(&fixture.a.check, NULL);
+    fixture_push(4, 4, true);
+    fixture_await(&fixture.a, fixture_samples(1));
+    fixture_stop(1000);
 }
 
 static void requests_that_reject_everything_are_bounded(void **state UNUSED) { expect_everything_dropped(400); }
 static void requests_that_are_all_too_large_are_bounded(void **state UNUSED) { expect_everything_dropped(413); }
 
 static size_t expected_sent;
-static bool all_sent(void) { return rig_status().sent_samples == expected_sent; }
+static bool all_sent(void) { return fixture_status().sent_samples == expected_sent; }
 
 /* A receiver that stores the rest of a block: halving it again would only repeat that. */
 static void partial_writers_get_one_request(void **state UNUSED)
 {
     start_rejecting(400, "user=1: err-mimir-sample-out-of-order");
-    rig_push(1, 1, true);
-    expected_sent = rig_samples(1);
-    rig_wait_until(all_sent);
-    assert_in_range(atomic_load(&rig.a.server.requests), 1, BLOCKS);
-    assert_int_equal(rig_status().dropped_samples, 0);
-    rig_stop(1000);
+    fixture_push(1, 1, true);
+    expected_sent = fixture_samples(1);
+    fixture_wait_until(all_sent);
+    assert_in_range(atomic_load(&fixture.a.server.requests), 1, BLOCKS);
+    assert_int_equal(fixture_status().dropped_samples, 0);
+    fixture_stop(1000);
 }
 
 /* --- blocks in doubt ---------------------------------------------------------------------------------------------- */
@@ -245,38 +245,38 @@ static int reject_stored(struct receiver *r, const struct received *samples, siz
 
 static void start_losing(int lost)
 {
-    struct destination_conf d = rig_destination(&rig.a, "a", 1);
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 1);
     d.protocol = PROTOCOL_SNAPPY;
-    atomic_store(&rig.a.text, "duplicate sample for timestamp");
-    atomic_store(&rig.a.check, reject_stored);
-    atomic_store(&rig.a.lost, lost);
-    rig_start();
-    rig_apply(&d, 1);
+    atomic_store(&fixture.a.text, "duplicate sample for timestamp");
+    atomic_store(&fixture.a.check, reject_stored);
+    atomic_store(&fixture.a.lost, lost);
+    fixture_start();
+    fixture_apply(&d, 1);
 }
 
 static void a_lost_response_and_then_a_duplicate_is_a_delivery(void **state UNUSED)
 {
     start_losing(1);
-    rig_push(1, 1, true);
-    expected_sent = rig_samples(1);
-    rig_wait_until(all_sent);
-    assert_int_equal(receiver_count(&rig.a), rig_samples(1));
-    assert_int_equal(rig_status().dropped_samples, 0);
-    rig_stop(1000);
+    fixture_push(1, 1, true);
+    expected_sent = fixture_samples(1);
+    fixture_wait_until(all_sent);
+    assert_int_equal(receiver_count(&fixture.a), fixture_samples(1));
+    assert_int_equal(fixture_status().dropped_samples, 0);
+    fixture_stop(1000);
 }
 
-static bool all_stored(void) { return receiver_count(&rig.a) > 0 && rig_status().retries > 0; }
+static bool all_stored(void) { return receiver_count(&fixture.a) > 0 && fixture_status().retries > 0; }
 
 static void a_block_in_flight_at_the_stop_is_in_doubt(void **state UNUSED)
 {
     start_losing(1000);
-    rig_push(1, 1, true);
-    rig_wait_until(all_stored);
-    rig_stop(20);
+    fixture_push(1, 1, true);
+    fixture_wait_until(all_stored);
+    fixture_stop(20);
     start_losing(0);
-    rig_await(&rig.a, rig_samples(1));
-    assert_int_equal(rig_status().dropped_samples, 0);
-    rig_stop(1000);
+    fixture_await(&fixture.a, fixture_samples(1));
+    assert_int_equal(fixture_status().dropped_samples, 0);
+    fixture_stop(1000);
 }
 
 /* --- the log ------------------------------------------------------------------------------------------------------ */
@@ -294,7 +294,7 @@ static void start_logging(void)
     log_ahead += 120000;
     log_set_clock(log_clock);
     log_sweep();
-    snprintf(path, sizeof path, "%s/log", rig.dir);
+    snprintf(path, sizeof path, "%s/log", fixture.dir);
     log_fd = open(path, O_RDWR | O_CREAT | O_APPEND, 0600);
     assert_true(log_fd >= 0);
     log_setup(LOG_INFO, LOG_LOGFMT, log_fd);
@@ -318,27 +318,27 @@ static unsigned times_logged(const char *text)
 
 static void set_outage_period(int64_t ms)
 {
-    struct destination *d = rig.writer->destinations[0];
+    struct destination *d = fixture.writer->destinations[0];
     mutex_lock(&d->lock);
     d->outage.period = ms;
     mutex_unlock(&d->lock);
 }
 
-static bool retried_often(void) { return rig_status().retries > 12; }
+static bool retried_often(void) { return fixture_status().retries > 12; }
 
 static void log_outage(int status)
 {
-    struct destination_conf d = rig_destination(&rig.a, "a", 8);
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 8);
     start_logging();
-    rig_start();
-    rig_apply(&d, 1);
+    fixture_start();
+    fixture_apply(&d, 1);
     set_outage_period(100);
-    atomic_store(&rig.a.status, status);
-    rig_push(1, 2, true);
-    rig_wait_until(retried_often);
-    atomic_store(&rig.a.status, 204);
-    rig_await(&rig.a, rig_samples(2));
-    rig_stop(1000);
+    atomic_store(&fixture.a.status, status);
+    fixture_push(1, 2, true);
+    fixture_wait_until(retried_often);
+    atomic_store(&fixture.a.status, 204);
+    fixture_await(&fixture.a, fixture_samples(2));
+    fixture_stop(1000);
     stop_logging();
     assert_in_range(times_logged("remote write still failing"), 1, 9);
     assert_int_equal(times_logged("remote write recovered"), 1);
@@ -369,18 +369,18 @@ static bool told_thrice(void)
 /* The next retry is an hour away. Without a limit, or with one beyond the disk, the queue may have what is free. */
 static void an_outage_is_told_whenever_the_retries_are(void **state UNUSED)
 {
-    struct destination_conf d = rig_destination(&rig.a, "a", 8);
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 8);
     d.queue.min_backoff = d.queue.max_backoff = 3600 * 1000;
     d.max_disk_bytes = 1ll << 60;
     start_logging();
-    rig_start();
-    rig_apply(&d, 1);
+    fixture_start();
+    fixture_apply(&d, 1);
     set_outage_period(50);
-    atomic_store(&rig.a.status, 503);
-    rig_push(1, 2, true);
-    rig_wait_until(told_thrice);
-    assert_int_equal(rig_status().retries, 0);
-    rig_stop(20);
+    atomic_store(&fixture.a.status, 503);
+    fixture_push(1, 2, true);
+    fixture_wait_until(told_thrice);
+    assert_int_equal(fixture_status().retries, 0);
+    fixture_stop(20);
     stop_logging();
     assert_int_equal(times_logged("msg=\"remote write failing"), 1);
     assert_true(times_logged("err=\"HTTP 503") >= 4);
@@ -398,14 +398,14 @@ static void bad_credentials_say_what_to_change(void **state UNUSED)
 static void nobody_listens_and_no_url_is_shown(void **state UNUSED)
 {
     struct receiver nobody = {.server.port = 1};
-    struct destination_conf d = rig_destination(&nobody, "a", 2);
+    struct destination_conf d = fixture_destination(&nobody, "a", 2);
     start_logging();
-    rig_start();
-    rig_apply(&d, 1);
-    rig_push(1, 1, true);
-    rig_wait_until(retried_twice);
-    assert_true(str_is(rig_status().last_error, "connection refused"));
-    rig_stop(20);
+    fixture_start();
+    fixture_apply(&d, 1);
+    fixture_push(1, 1, true);
+    fixture_wait_until(retried_twice);
+    assert_true(str_is(fixture_status().last_error, "connection refused"));
+    fixture_stop(20);
     stop_logging();
     assert_int_equal(times_logged("err=\"connection refused\""), 1);
     assert_int_equal(times_logged("127.0.0.1"), 0);
@@ -413,15 +413,15 @@ static void nobody_listens_and_no_url_is_shown(void **state UNUSED)
 
 static void a_removed_destination_with_a_backlog_is_logged(void **state UNUSED)
 {
-    struct destination_conf d[] = {rig_destination(&rig.a, "a", 2), rig_destination(&rig.b, "b", 2)};
-    atomic_store(&rig.b.status, 503);
+    struct destination_conf d[] = {fixture_destination(&fixture.a, "a", 2), fixture_destination(&fixture.b, "b", 2)};
+    atomic_store(&fixture.b.status, 503);
     start_logging();
-    rig_start();
-    rig_apply(d, 2);
-    rig_push(1, 1, true);
-    rig_await(&rig.a, rig_samples(1));
-    rig_apply(d, 1);
-    rig_stop(1000);
+    fixture_start();
+    fixture_apply(d, 2);
+    fixture_push(1, 1, true);
+    fixture_await(&fixture.a, fixture_samples(1));
+    fixture_apply(d, 1);
+    fixture_stop(1000);
     stop_logging();
     assert_int_equal(times_logged("destination removed with undelivered samples"), 1);
     assert_int_equal(times_logged("name=b dir=b-"), 1);
@@ -431,13 +431,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statuses_and_words), cmocka_unit_test(requests_for_a_block),
-        RIG_TEST(a_redirect_is_no_delivery), RIG_TEST(a_long_body_changes_nothing),
-        RIG_TEST(one_rejected_sample_costs_itself), RIG_TEST(a_500_that_blames_content_stalls_nothing),
-        RIG_TEST(requests_that_reject_everything_are_bounded), RIG_TEST(requests_that_are_all_too_large_are_bounded),
-        RIG_TEST(partial_writers_get_one_request), RIG_TEST(a_lost_response_and_then_a_duplicate_is_a_delivery),
-        RIG_TEST(a_block_in_flight_at_the_stop_is_in_doubt), RIG_TEST(an_outage_is_one_story),
-        RIG_TEST(an_outage_is_told_whenever_the_retries_are),
-        RIG_TEST(bad_credentials_say_what_to_change), RIG_TEST(nobody_listens_and_no_url_is_shown),
-        RIG_TEST(a_removed_destination_with_a_backlog_is_logged)};
+        FIXTURE_TEST(a_redirect_is_no_delivery), FIXTURE_TEST(a_long_body_changes_nothing),
+        FIXTURE_TEST(one_rejected_sample_costs_itself), FIXTURE_TEST(a_500_that_blames_content_stalls_nothing),
+        FIXTURE_TEST(requests_that_reject_everything_are_bounded),
+        FIXTURE_TEST(requests_that_are_all_too_large_are_bounded),
+        FIXTURE_TEST(partial_writers_get_one_request), FIXTURE_TEST(a_lost_response_and_then_a_duplicate_is_a_delivery),
+        FIXTURE_TEST(a_block_in_flight_at_the_stop_is_in_doubt), FIXTURE_TEST(an_outage_is_one_story),
+        FIXTURE_TEST(an_outage_is_told_whenever_the_retries_are),
+        FIXTURE_TEST(bad_credentials_say_what_to_change), FIXTURE_TEST(nobody_listens_and_no_url_is_shown),
+        FIXTURE_TEST(a_removed_destination_with_a_backlog_is_logged)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

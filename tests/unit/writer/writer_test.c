@@ -8,162 +8,162 @@
 #include <cmocka.h>
 
 #include "base/text/duration.h"
-#include "rig.h"
+#include "writer_fixture.h"
 
 static void two_destinations_get_everything_in_order(void **state UNUSED)
 {
-    atomic_store(&rig.b.no_zstd, true);
-    rig_start();
-    struct destination_conf d[] = {rig_destination(&rig.a, "a", 8), rig_destination(&rig.b, "b", 8)};
-    rig_apply(d, 2);
-    rig_push(1, 50, false);
-    rig_push(51, 60, true);
-    rig_await(&rig.a, rig_samples(60));
-    rig_await(&rig.b, rig_samples(60));
-    rig_check(&rig.a, 1, 60);
-    rig_check(&rig.b, 1, 60);
-    rig_stop(1000);
+    atomic_store(&fixture.b.no_zstd, true);
+    fixture_start();
+    struct destination_conf d[] = {fixture_destination(&fixture.a, "a", 8), fixture_destination(&fixture.b, "b", 8)};
+    fixture_apply(d, 2);
+    fixture_push(1, 50, false);
+    fixture_push(51, 60, true);
+    fixture_await(&fixture.a, fixture_samples(60));
+    fixture_await(&fixture.b, fixture_samples(60));
+    fixture_check(&fixture.a, 1, 60);
+    fixture_check(&fixture.b, 1, 60);
+    fixture_stop(1000);
 }
 
 static void an_outage_loses_nothing(void **state UNUSED)
 {
-    rig_start();
-    struct destination_conf d = rig_destination(&rig.a, "a", 4);
+    fixture_start();
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 4);
     d.max_memory_bytes = 1; /* most goes through the disk */
-    rig_apply(&d, 1);
-    rig_push(1, 10, false);
-    rig_await(&rig.a, rig_samples(10));
-    atomic_store(&rig.a.status, 503);
+    fixture_apply(&d, 1);
+    fixture_push(1, 10, false);
+    fixture_await(&fixture.a, fixture_samples(10));
+    atomic_store(&fixture.a.status, 503);
     for (int64_t t = 11; t <= 400; t += 10)
-        rig_push(t, t + 9, true);
-    assert_int_equal(receiver_count(&rig.a), rig_samples(10));
-    assert_in_range(rig_status().oldest_ms, 1, 59999);
-    atomic_store(&rig.a.status, 204);
-    rig_await(&rig.a, rig_samples(400));
-    rig_check(&rig.a, 1, 400);
-    assert_int_equal(rig_status().oldest_ms, 0);
-    rig_stop(1000);
+        fixture_push(t, t + 9, true);
+    assert_int_equal(receiver_count(&fixture.a), fixture_samples(10));
+    assert_in_range(fixture_status().oldest_ms, 1, 59999);
+    atomic_store(&fixture.a.status, 204);
+    fixture_await(&fixture.a, fixture_samples(400));
+    fixture_check(&fixture.a, 1, 400);
+    assert_int_equal(fixture_status().oldest_ms, 0);
+    fixture_stop(1000);
 }
 
 static void a_restart_goes_on_where_it_was(void **state UNUSED)
 {
-    struct destination_conf d = rig_destination(&rig.a, "a", 4);
-    rig_start();
-    rig_apply(&d, 1);
-    rig_push(1, 20, false);
-    rig_await(&rig.a, rig_samples(20));
-    atomic_store(&rig.a.status, 500);
-    rig_push(21, 60, true);
-    rig_stop(50);
-    atomic_store(&rig.a.status, 204);
-    d = rig_destination(&rig.a, "a", 7); /* with another number of shards: the old ones go first */
-    rig_start();
-    rig_apply(&d, 1);
-    rig_push(61, 80, true);
-    rig_await(&rig.a, rig_samples(80));
-    rig_check(&rig.a, 1, 80);
-    rig_stop(1000);
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 4);
+    fixture_start();
+    fixture_apply(&d, 1);
+    fixture_push(1, 20, false);
+    fixture_await(&fixture.a, fixture_samples(20));
+    atomic_store(&fixture.a.status, 500);
+    fixture_push(21, 60, true);
+    fixture_stop(50);
+    atomic_store(&fixture.a.status, 204);
+    d = fixture_destination(&fixture.a, "a", 7); /* with another number of shards: the old ones go first */
+    fixture_start();
+    fixture_apply(&d, 1);
+    fixture_push(61, 80, true);
+    fixture_await(&fixture.a, fixture_samples(80));
+    fixture_check(&fixture.a, 1, 80);
+    fixture_stop(1000);
 }
 
 /* What waits on disk from before goes first, and what comes meanwhile goes behind it. */
 static void durability_memory_keeps_the_order(void **state UNUSED)
 {
-    atomic_store(&rig.a.status, 503);
-    struct destination_conf d = rig_destination(&rig.a, "a", 4);
+    atomic_store(&fixture.a.status, 503);
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 4);
     d.durability = DURABILITY_MEMORY;
     for (int64_t run = 0; run < 3; run++) {
-        rig_start();
-        rig_apply(&d, 1);
-        rig_push(run * 20 + 1, run * 20 + 20, true);
-        rig_stop(20);
+        fixture_start();
+        fixture_apply(&d, 1);
+        fixture_push(run * 20 + 1, run * 20 + 20, true);
+        fixture_stop(20);
     }
-    atomic_store(&rig.a.status, 204);
-    rig_start();
-    rig_apply(&d, 1);
-    rig_push(61, 80, true);
-    rig_await(&rig.a, rig_samples(80));
-    rig_check(&rig.a, 1, 80);
-    rig_stop(1000);
+    atomic_store(&fixture.a.status, 204);
+    fixture_start();
+    fixture_apply(&d, 1);
+    fixture_push(61, 80, true);
+    fixture_await(&fixture.a, fixture_samples(80));
+    fixture_check(&fixture.a, 1, 80);
+    fixture_stop(1000);
 }
 
 static bool all_judged(void)
 {
-    struct destination_status s = rig_status();
-    return s.sent_samples + s.dropped_samples == rig_samples(302);
+    struct destination_status s = fixture_status();
+    return s.sent_samples + s.dropped_samples == fixture_samples(302);
 }
 
 static void what_is_too_old_is_dropped_and_counted(void **state UNUSED)
 {
-    struct destination_conf d = rig_destination(&rig.a, "a", 4);
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 4);
     d.queue.sample_age_limit = 60000;
     d.max_memory_bytes = 1;
-    atomic_store(&rig.a.status, 503);
-    rig_start();
+    atomic_store(&fixture.a.status, 503);
+    fixture_start();
     int64_t now = clock_wall_ms();
-    rig_apply(&d, 1);
-    rig_push(now - 59999, now - 59999, true); /* young enough to be tried */
+    fixture_apply(&d, 1);
+    fixture_push(now - 59999, now - 59999, true); /* young enough to be tried */
     for (int64_t t = 1; t <= 300; t += 10)
-        rig_push(t, t + 9, true);
-    rig_push(now, now, true);
-    atomic_store(&rig.a.status, 204);
-    rig_wait_until(all_judged);
-    assert_in_range(rig_status().dropped_samples, rig_samples(300), rig_samples(301));
-    rig_stop(1000);
+        fixture_push(t, t + 9, true);
+    fixture_push(now, now, true);
+    atomic_store(&fixture.a.status, 204);
+    fixture_wait_until(all_judged);
+    assert_in_range(fixture_status().dropped_samples, fixture_samples(300), fixture_samples(301));
+    fixture_stop(1000);
 }
 
 static void large_blocks_are_cut(void **state UNUSED)
 {
-    atomic_store(&rig.a.too_large, 700);
-    rig_start();
-    struct destination_conf d = rig_destination(&rig.a, "a", 2);
+    atomic_store(&fixture.a.too_large, 700);
+    fixture_start();
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 2);
     d.queue.min_backoff = 1;
-    rig_apply(&d, 1);
-    rig_push(1, 20, true);
-    rig_await(&rig.a, rig_samples(20));
-    rig_check(&rig.a, 1, 20);
-    rig_stop(1000);
+    fixture_apply(&d, 1);
+    fixture_push(1, 20, true);
+    fixture_await(&fixture.a, fixture_samples(20));
+    fixture_check(&fixture.a, 1, 20);
+    fixture_stop(1000);
 }
 
-static bool tried_again(void) { return rig_status().retries > 0; }
+static bool tried_again(void) { return fixture_status().retries > 0; }
 
 /* The pieces of a block have one number and one place on disk. */
 static void a_cut_block_is_whole_after_a_stop(void **state UNUSED)
 {
-    struct destination_conf d = rig_destination(&rig.a, "a", 2);
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 2);
     d.durability = DURABILITY_MEMORY;
-    atomic_store(&rig.a.too_large, 700);
-    atomic_store(&rig.a.status, 503);
-    rig_start();
-    rig_apply(&d, 1);
-    rig_push(1, 20, true);
-    rig_wait_until(tried_again); /* with a piece that is small enough */
-    rig_stop(20);
-    atomic_store(&rig.a.too_large, 0);
-    atomic_store(&rig.a.status, 204);
-    rig_start();
-    rig_apply(&d, 1);
-    rig_await(&rig.a, rig_samples(20));
-    rig_check(&rig.a, 1, 20);
-    rig_stop(1000);
+    atomic_store(&fixture.a.too_large, 700);
+    atomic_store(&fixture.a.status, 503);
+    fixture_start();
+    fixture_apply(&d, 1);
+    fixture_push(1, 20, true);
+    fixture_wait_until(tried_again); /* with a piece that is small enough */
+    fixture_stop(20);
+    atomic_store(&fixture.a.too_large, 0);
+    atomic_store(&fixture.a.status, 204);
+    fixture_start();
+    fixture_apply(&d, 1);
+    fixture_await(&fixture.a, fixture_samples(20));
+    fixture_check(&fixture.a, 1, 20);
+    fixture_stop(1000);
 }
 
-static bool five_are_dropped(void) { return rig_status().dropped_samples == rig_samples(5); }
+static bool five_are_dropped(void) { return fixture_status().dropped_samples == fixture_samples(5); }
 
 static void bad_blocks_are_dropped_and_counted(void **state UNUSED)
 {
-    rig_start();
-    struct destination_conf d = rig_destination(&rig.a, "a", 4);
+    fixture_start();
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 4);
     d.queue.min_backoff = 1;
-    rig_apply(&d, 1);
-    atomic_store(&rig.a.status, 400);
-    rig_push(1, 5, true);
-    rig_wait_until(five_are_dropped);
-    assert_true(rig_status().zstd); /* a bad block says nothing about zstd */
-    atomic_store(&rig.a.status, 204);
-    rig_push(6, 8, true);
-    rig_await(&rig.a, rig_samples(3));
-    rig_check(&rig.a, 6, 8);
-    rig_stop(1000);
+    fixture_apply(&d, 1);
+    atomic_store(&fixture.a.status, 400);
+    fixture_push(1, 5, true);
+    fixture_wait_until(five_are_dropped);
+    assert_true(fixture_status().zstd); /* a bad block says nothing about zstd */
+    atomic_store(&fixture.a.status, 204);
+    fixture_push(6, 8, true);
+    fixture_await(&fixture.a, fixture_samples(3));
+    fixture_check(&fixture.a, 6, 8);
+    fixture_stop(1000);
 }
 
 /* --- a batch of several blocks ------------------------------------------------------------------------------------ */
@@ -176,7 +176,7 @@ static void reload_on_result(void *arg UNUSED, bool ok) { atomic_store(&answer, 
 /* One block of series that do not compress, and another of one series. */
 static void write_two_blocks(struct loop_task *task UNUSED)
 {
-    struct sink *sink = writer_sink(rig.writer, 0);
+    struct sink *sink = writer_sink(fixture.writer, 0);
     struct arena scratch;
     if (sink_begin(sink, &(struct sink_batch){.source = 1, .bytes = 1}) == SINK_BUSY) {
         atomic_store(&answer, REFUSED);
@@ -198,8 +198,8 @@ static int write_and_wait(void)
 {
     struct loop_task task = {.run = write_two_blocks};
     atomic_store(&answer, NO_ANSWER);
-    loop_post(rig.lanes[0], &task);
-    rig_wait_until(is_answered);
+    loop_post(fixture.lanes[0], &task);
+    fixture_wait_until(is_answered);
     return atomic_load(&answer);
 }
 
@@ -207,52 +207,52 @@ static int write_and_wait(void)
 static void an_ack_covers_every_block(void **state UNUSED)
 {
     enum { BATCHES = 16 };
-    struct destination_conf d = rig_destination(&rig.a, "a", 1);
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 1);
     d.max_memory_bytes = 1;
-    atomic_store(&rig.a.status, 503);
-    rig_start();
-    rig_apply(&d, 1);
+    atomic_store(&fixture.a.status, 503);
+    fixture_start();
+    fixture_apply(&d, 1);
     for (int i = 0; i < BATCHES; i++)
         assert_int_equal(write_and_wait(), SAFE);
-    rig_limit_files(rig_status().pending_bytes + 2000);
+    fixture_limit_files(fixture_status().pending_bytes + 2000);
     assert_int_equal(write_and_wait(), UNSAFE);
-    rig_unlimit_files();
+    fixture_unlimit_files();
     assert_int_equal(write_and_wait(), SAFE);
-    assert_int_equal(rig_status().dropped_samples, 0);
-    atomic_store(&rig.a.status, 204);
-    rig_await(&rig.a, (BATCHES + 2) * 2001);
-    rig_stop(1000);
+    assert_int_equal(fixture_status().dropped_samples, 0);
+    atomic_store(&fixture.a.status, 204);
+    fixture_await(&fixture.a, (BATCHES + 2) * 2001);
+    fixture_stop(1000);
 }
 
 /* Memory is full, so that nothing comes any more that could be written: the disk is looked at all the same. */
 static void a_disk_that_has_room_again_is_used(void **state UNUSED)
 {
-    struct destination_conf d = rig_destination(&rig.a, "a", 1);
+    struct destination_conf d = fixture_destination(&fixture.a, "a", 1);
     d.max_memory_bytes = 1;
     d.on_full = FULL_PUSH_BACK;
-    atomic_store(&rig.a.status, 503);
-    rig_start();
-    rig_apply(&d, 1);
-    rig_limit_files(100);
+    atomic_store(&fixture.a.status, 503);
+    fixture_start();
+    fixture_apply(&d, 1);
+    fixture_limit_files(100);
     assert_int_equal(write_and_wait(), UNSAFE);
     assert_int_equal(write_and_wait(), REFUSED);
-    rig_unlimit_files();
+    fixture_unlimit_files();
     int64_t until = clock_mono_ms() + 10000;
     while (write_and_wait() == REFUSED && clock_mono_ms() < until)
-        loop_turn(rig.main, 100);
+        loop_turn(fixture.main, 100);
     assert_int_equal(atomic_load(&answer), SAFE);
-    atomic_store(&rig.a.status, 204);
-    rig_await(&rig.a, 2 * 2001);
-    rig_stop(1000);
+    atomic_store(&fixture.a.status, 204);
+    fixture_await(&fixture.a, 2 * 2001);
+    fixture_stop(1000);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(two_destinations_get_everything_in_order), RIG_TEST(an_outage_loses_nothing),
-        RIG_TEST(a_restart_goes_on_where_it_was), RIG_TEST(durability_memory_keeps_the_order),
-        RIG_TEST(what_is_too_old_is_dropped_and_counted), RIG_TEST(large_blocks_are_cut),
-        RIG_TEST(a_cut_block_is_whole_after_a_stop), RIG_TEST(bad_blocks_are_dropped_and_counted),
-        RIG_TEST(an_ack_covers_every_block), RIG_TEST(a_disk_that_has_room_again_is_used)};
+        FIXTURE_TEST(two_destinations_get_everything_in_order), FIXTURE_TEST(an_outage_loses_nothing),
+        FIXTURE_TEST(a_restart_goes_on_where_it_was), FIXTURE_TEST(durability_memory_keeps_the_order),
+        FIXTURE_TEST(what_is_too_old_is_dropped_and_counted), FIXTURE_TEST(large_blocks_are_cut),
+        FIXTURE_TEST(a_cut_block_is_whole_after_a_stop), FIXTURE_TEST(bad_blocks_are_dropped_and_counted),
+        FIXTURE_TEST(an_ack_covers_every_block), FIXTURE_TEST(a_disk_that_has_room_again_is_used)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

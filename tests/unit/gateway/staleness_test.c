@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Lookback that a server has applied already, taken back. */
 #include "gateway/upstream/staleness.h"
-#include "tests/unit/gateway/answers.h"
+#include "tests/unit/gateway/responses.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,14 +13,14 @@ static const struct select grid = {.start = 0, .end = 60000, .step = 15000, .win
 
 static void check_ends(const char *text, const struct select *sel, const char *want)
 {
-    struct answers t;
-    answers_begin(&t);
+    struct responses t;
+    responses_begin(&t);
     struct series s = series_of(&t.arena, text);
     t.response.series = &s;
     t.response.n = 1;
     assert_true(staleness_end(&t.response, sel, &t.err));
-    assert_string_equal(answers_text(&t), want);
-    answers_end(&t);
+    assert_string_equal(responses_text(&t), want);
+    responses_end(&t);
 }
 
 static void values_end_at_their_step(void **state UNUSED)
@@ -32,27 +32,27 @@ static void values_end_at_their_step(void **state UNUSED)
 
 static void other_times_are_an_error(void **state UNUSED)
 {
-    struct answers t;
-    answers_begin(&t);
+    struct responses t;
+    responses_begin(&t);
     struct series s = series_of(&t.arena, "m 1@0 2@15001");
     t.response.series = &s;
     t.response.n = 1;
     assert_false(staleness_end(&t.response, &grid, &t.err));
     assert_non_null(strstr(t.err.text, "other times"));
-    answers_end(&t);
+    responses_end(&t);
 }
 
 static void check_marks(const char *raw, const char *steps, const struct select *sel, const char *want)
 {
-    struct answers t;
-    answers_begin(&t);
+    struct responses t;
+    responses_begin(&t);
     struct series s = series_of(&t.arena, raw), at = series_of(&t.arena, steps);
     struct response shown = {.arena = &t.arena, .series = &at, .n = at.n_samples > 0};
     t.response.series = &s;
     t.response.n = 1;
     staleness_mark(&t.response, &shown, sel);
-    assert_string_equal(answers_text(&t), want);
-    answers_end(&t);
+    assert_string_equal(responses_text(&t), want);
+    responses_end(&t);
 }
 
 static void marker_where_a_sample_was_due(void **state UNUSED)
@@ -81,7 +81,7 @@ static void no_marker_without_a_reason(void **state UNUSED)
     const struct select late = {.start = 400000, .end = 400000, .window = 300000}, soon = {.start = 30500, .end = 30500,
         .window = 300000};
     check_marks("m 1@0 2@15000 3@30000", "m", &late, "m 1@0 2@15000 3@30000"); /* too old to be seen */
-    check_marks("m 1@0 2@15000 3@30000", "m", &soon, "m 1@0 2@15000 3@30000"); /* arrived between the two answers */
+    check_marks("m 1@0 2@15000 3@30000", "m", &soon, "m 1@0 2@15000 3@30000"); /* arrived between the two responses */
 }
 
 int main(void)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/unit/gateway/answers.h"
+#include "tests/unit/gateway/responses.h"
 
 #include "base/text/num.h"
 
-void answers_begin(struct answers *t)
+void responses_begin(struct responses *t)
 {
     memset(t, 0, sizeof *t);
     arena_init(&t->arena, 0);
@@ -11,9 +11,9 @@ void answers_begin(struct answers *t)
     t->response = (struct response){.arena = &t->arena, .group = &t->group, .notes = &t->notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
 }
 
-void answers_end(struct answers *t) { arena_free(&t->arena); }
+void responses_end(struct responses *t) { arena_free(&t->arena); }
 
-bool answers_feed(struct decoder *d, struct str text, size_t piece, struct err *err)
+bool responses_feed(struct decoder *d, struct str text, size_t piece, struct err *err)
 {
     bool ok = true;
     for (size_t at = 0; ok && at < text.n; at += piece) {
@@ -53,7 +53,7 @@ const char *series_text(struct arena *a, const struct series *s, size_t n)
     return text;
 }
 
-const char *answers_text(struct answers *t) { return series_text(&t->arena, t->response.series, t->response.n); }
+const char *responses_text(struct responses *t) { return series_text(&t->arena, t->response.series, t->response.n); }
 
 struct series series_of(struct arena *a, const char *text)
 {

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "rig.h"
+#include "writer_fixture.h"
 
 #include "base/text/duration.h"
 
@@ -15,104 +15,105 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-struct rig rig;
+struct writer_fixture fixture;
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-int rig_setup(void **state UNUSED)
+int fixture_setup(void **state UNUSED)
 {
-    rig.show_urls = false;
-    snprintf(rig.dir, sizeof rig.dir, "/tmp/sluice-writer-XXXXXX");
-    arena_init(&rig.arena, 0);
-    receiver_start(&rig.a);
-    receiver_start(&rig.b);
-    return mkdtemp(rig.dir) == NULL;
+    fixture.show_urls = false;
+    snprintf(fixture.dir, sizeof fixture.dir, "/tmp/sluice-writer-XXXXXX");
+    arena_init(&fixture.arena, 0);
+    receiver_start(&fixture.a);
+    receiver_start(&fixture.b);
+    return mkdtemp(fixture.dir) == NULL;
 }
 
-int rig_teardown(void **state UNUSED)
+int fixture_teardown(void **state UNUSED)
 {
     char command[300];
-    snprintf(command, sizeof command, "rm -rf %s", rig.dir);
-    receiver_stop(&rig.a);
-    receiver_stop(&rig.b);
-    arena_free(&rig.arena);
+    snprintf(command, sizeof command, "rm -rf %s", fixture.dir);
+    receiver_stop(&fixture.a);
+    receiver_stop(&fixture.b);
+    arena_free(&fixture.arena);
     return system(command);
 }
 
 static void run_lane(void *arg) { loop_run(arg); }
 
-void rig_start(void)
+void fixture_start(void)
 {
     struct err err = {0};
-    rig.main = loop_new();
-    for (int i = 0; i < RIG_LANES; i++) {
-        rig.lanes[i] = loop_new();
-        rig.threads[i] = thread_start("lane", run_lane, rig.lanes[i]);
+    fixture.main = loop_new();
+    for (int i = 0; i < FIXTURE_LANES; i++) {
+        fixture.lanes[i] = loop_new();
+        fixture.threads[i] = thread_start("lane", run_lane, fixture.lanes[i]);
     }
-    struct writer_env env = {.main = rig.main, .lanes = rig.lanes, .n_lanes = RIG_LANES, .queue_dir = str_of(rig.dir),
-                             .flush_interval = 50, .show_urls = rig.show_urls};
-    rig.writer = writer_new(&env, &err);
-    assert_non_null(rig.writer);
+    struct writer_env env = {.main = fixture.main, .lanes = fixture.lanes, .n_lanes = FIXTURE_LANES,
+                             .queue_dir = str_of(fixture.dir),
+                             .flush_interval = 50, .show_urls = fixture.show_urls};
+    fixture.writer = writer_new(&env, &err);
+    assert_non_null(fixture.writer);
 }
 
 static bool stopped;
 static void on_stopped(void *arg UNUSED) { stopped = true; }
 
-void rig_stop(int64_t grace)
+void fixture_stop(int64_t grace)
 {
     stopped = false;
-    writer_stop(rig.writer, grace, on_stopped, NULL);
+    writer_stop(fixture.writer, grace, on_stopped, NULL);
     while (!stopped)
-        loop_turn(rig.main, 100);
-    for (int i = 0; i < RIG_LANES; i++) {
-        loop_stop(rig.lanes[i]);
-        thread_join(rig.threads[i]);
-        loop_free(rig.lanes[i]);
+        loop_turn(fixture.main, 100);
+    for (int i = 0; i < FIXTURE_LANES; i++) {
+        loop_stop(fixture.lanes[i]);
+        thread_join(fixture.threads[i]);
+        loop_free(fixture.lanes[i]);
     }
-    writer_free(rig.writer);
-    loop_free(rig.main);
-    receiver_settle(&rig.a);
-    receiver_settle(&rig.b);
+    writer_free(fixture.writer);
+    loop_free(fixture.main);
+    receiver_settle(&fixture.a);
+    receiver_settle(&fixture.b);
 }
 
-void rig_wait_until(bool (*reached)(void))
+void fixture_wait_until(bool (*reached)(void))
 {
     int64_t until = clock_mono_ms() + 20000;
     while (!reached() && clock_mono_ms() < until)
-        loop_turn(rig.main, 10);
+        loop_turn(fixture.main, 10);
     assert_true(reached());
 }
 
 /* --- plans -------------------------------------------------------------------------------------------------------- */
 
-struct destination_conf rig_destination(const struct receiver *r, const char *name, int64_t shards)
+struct destination_conf fixture_destination(const struct receiver *r, const char *name, int64_t shards)
 {
-    struct conf_context c = {.arena = &rig.arena, .file = "test"};
+    struct conf_context c = {.arena = &fixture.arena, .file = "test"};
     struct destination_conf d = {0};
     struct err err = {0};
-    struct str text = arena_printf(&rig.arena, "url: http://127.0.0.1:%d/api/v1/write\nname: %s\n"
+    struct str text = arena_printf(&fixture.arena, "url: http://127.0.0.1:%d/api/v1/write\nname: %s\n"
                                    "queue_config: {shards: %lld, max_backoff: 200ms}\n",
                                    r->server.port, name, (long long)shards);
-    struct yaml *y = yaml_parse(&rig.arena, text, "test", &err);
+    struct yaml *y = yaml_parse(&fixture.arena, text, "test", &err);
     if (y == NULL || !conf_load(&c, &remote_write_section, y, &d, &err))
         fail_msg("%s", err.text);
     return d;
 }
 
-bool rig_try(const struct writer_plan *topology, struct err *err)
+bool fixture_try(const struct writer_plan *topology, struct err *err)
 {
-    struct writer_change *c = writer_prepare(rig.writer, topology, err);
+    struct writer_change *c = writer_prepare(fixture.writer, topology, err);
     if (c)
         writer_commit(c, NULL, NULL);
     return c != NULL;
 }
 
-void rig_apply_at_once(const struct destination_conf *d, size_t n)
+void fixture_apply_at_once(const struct destination_conf *d, size_t n)
 {
     struct err err = {0};
-    struct destination_conf *copy = arena_alloc(&rig.arena, (n + 1) * sizeof *copy);
+    struct destination_conf *copy = arena_alloc(&fixture.arena, (n + 1) * sizeof *copy);
     memcpy(copy, d, n * sizeof *copy);
-    if (!rig_try(&(struct writer_plan){.destinations = copy, .n = n}, &err))
+    if (!fixture_try(&(struct writer_plan){.destinations = copy, .n = n}, &err))
         fail_msg("%s", err.text);
 }
 
@@ -124,20 +125,20 @@ static void wait_until_in_force(void)
 {
     static struct loop_task task = {.run = run_in_force};
     in_force = false;
-    writer_await(rig.writer, &task);
-    rig_wait_until(is_in_force);
+    writer_await(fixture.writer, &task);
+    fixture_wait_until(is_in_force);
 }
 
-void rig_apply(const struct destination_conf *d, size_t n)
+void fixture_apply(const struct destination_conf *d, size_t n)
 {
-    rig_apply_at_once(d, n);
+    fixture_apply_at_once(d, n);
     wait_until_in_force();
 }
 
-void rig_apply_plan(const struct writer_plan *topology)
+void fixture_apply_plan(const struct writer_plan *topology)
 {
     struct err err = {0};
-    if (!rig_try(topology, &err))
+    if (!fixture_try(topology, &err))
         fail_msg("%s", err.text);
     wait_until_in_force();
 }
@@ -164,11 +165,11 @@ static void write_series(struct sink *sink, const struct batch *b, struct arena 
 static void run_batch(struct loop_task *task)
 {
     struct batch *b = CONTAINER(task, struct batch, task);
-    struct sink *sink = writer_sink(rig.writer, b->lane);
+    struct sink *sink = writer_sink(fixture.writer, b->lane);
     struct arena scratch;
     arena_init(&scratch, 0);
-    if (sink_begin(sink, &(struct sink_batch){.source = b->source, .bytes = RIG_SERIES * 60}) == SINK_OK) {
-        for (unsigned i = 0; i < RIG_SERIES; i++)
+    if (sink_begin(sink, &(struct sink_batch){.source = b->source, .bytes = FIXTURE_SERIES * 60}) == SINK_OK) {
+        for (unsigned i = 0; i < FIXTURE_SERIES; i++)
             write_series(sink, b, &scratch, i);
         sink_commit(sink, b->ack ? batch_safe : NULL, NULL);
     }
@@ -178,37 +179,37 @@ static void run_batch(struct loop_task *task)
     mem_free(b);
 }
 
-void rig_post(int64_t from, int64_t to, bool acks)
+void fixture_post(int64_t from, int64_t to, bool acks)
 {
     for (int64_t t = from; t <= to; t++)
-        for (unsigned lane = 0; lane < RIG_LANES; lane++) {
+        for (unsigned lane = 0; lane < FIXTURE_LANES; lane++) {
             struct batch *b = mem_zalloc(sizeof *b);
             *b = (struct batch){{.run = run_batch}, lane, t, lane == 0 ? 0 : 77 + lane, acks};
             atomic_fetch_add(&left, 1);
-            loop_post(rig.lanes[lane], &b->task);
+            loop_post(fixture.lanes[lane], &b->task);
         }
 }
 
-void rig_push(int64_t from, int64_t to, bool acks)
+void fixture_push(int64_t from, int64_t to, bool acks)
 {
-    rig_post(from, to, acks);
+    fixture_post(from, to, acks);
     for (int i = 0; i < 2000 && atomic_load(&left) > 0; i++)
-        loop_turn(rig.main, 5);
+        loop_turn(fixture.main, 5);
     assert_int_equal(atomic_load(&left), 0);
 }
 
-size_t rig_samples(int64_t ticks) { return (size_t)ticks * RIG_SERIES * RIG_LANES; }
+size_t fixture_samples(int64_t steps) { return (size_t)steps * FIXTURE_SERIES * FIXTURE_LANES; }
 
-void rig_await(struct receiver *r, size_t n)
+void fixture_await(struct receiver *r, size_t n)
 {
     int64_t until = clock_mono_ms() + 20000;
     while (receiver_count(r) < n && clock_mono_ms() < until)
-        loop_turn(rig.main, 10);
-    loop_turn(rig.main, 50);
+        loop_turn(fixture.main, 10);
+    loop_turn(fixture.main, 50);
     assert_int_equal(receiver_count(r), n);
 }
 
-void rig_check(struct receiver *r, int64_t from, int64_t to)
+void fixture_check(struct receiver *r, int64_t from, int64_t to)
 {
     struct map { uint64_t series; int64_t last; } *seen = calloc(4096, sizeof *seen);
     mutex_lock(&r->lock);
@@ -230,22 +231,22 @@ void rig_check(struct receiver *r, int64_t from, int64_t to)
             series++;
             assert_int_equal(seen[i].last, to);
         }
-    assert_int_equal(series, RIG_SERIES * RIG_LANES);
+    assert_int_equal(series, FIXTURE_SERIES * FIXTURE_LANES);
     free(seen);
 }
 
-struct destination_status rig_status(void)
+struct destination_status fixture_status(void)
 {
     struct destination_status *status;
     size_t n;
-    writer_status(rig.writer, &rig.arena, &status, &n);
+    writer_status(fixture.writer, &fixture.arena, &status, &n);
     assert_true(n > 0);
     return status[0];
 }
 
 /* --- a full disk -------------------------------------------------------------------------------------------------- */
 
-void rig_limit_files(uint64_t bytes)
+void fixture_limit_files(uint64_t bytes)
 {
     struct rlimit limit;
     signal(SIGXFSZ, SIG_IGN);
@@ -254,4 +255,4 @@ void rig_limit_files(uint64_t bytes)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
-void rig_unlimit_files(void) { rig_limit_files(RLIM_INFINITY); }
+void fixture_unlimit_files(void) { fixture_limit_files(RLIM_INFINITY); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/buf.h"
-#include "tests/unit/gateway/answers.h"
+#include "tests/unit/gateway/responses.h"
 
 #include <stdio.h>
 
@@ -10,31 +10,31 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-static bool decode(struct answers *t, const char *text, size_t piece)
+static bool decode(struct responses *t, const char *text, size_t piece)
 {
-    answers_begin(t);
-    return answers_feed(json_decoder_new(&t->response), str_of(text), piece, &t->err);
+    responses_begin(t);
+    return responses_feed(json_decoder_new(&t->response), str_of(text), piece, &t->err);
 }
 
 static void is(const char *text, const char *want)
 {
     for (size_t piece = 1; piece < strlen(text) + 20; piece += piece < 40 ? 1 : 17) {
-        struct answers t;
+        struct responses t;
         if (!decode(&t, text, piece))
             fail_msg("in pieces of %zu: %s", piece, t.err.text);
-        assert_string_equal(answers_text(&t), want);
-        answers_end(&t);
+        assert_string_equal(responses_text(&t), want);
+        responses_end(&t);
     }
 }
 
 static void fails(const char *text, const char *words)
 {
     for (size_t piece = 1; piece < 60; piece += 7) {
-        struct answers t;
+        struct responses t;
         assert_false(decode(&t, text, piece));
         assert_non_null(strstr(t.err.text, words));
         assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
-        answers_end(&t);
+        responses_end(&t);
     }
 }
 
@@ -66,34 +66,34 @@ static void empty(void **state UNUSED)
 
 static void notes_come_along(void **state UNUSED)
 {
-    struct answers t;
+    struct responses t;
     assert_true(decode(&t, "{\"status\":\"success\",\"data\":{\"result\":[]},\"warnings\":[\"w1\",\"w2\"],\"infos\":[\"i\"]}", 3));
     assert_int_equal(t.notes.warnings.n, 2);
     assert_int_equal(t.notes.infos.n, 1);
-    answers_end(&t);
+    responses_end(&t);
 }
 
 static void histograms_are_noticed(void **state UNUSED)
 {
-    struct answers t;
+    struct responses t;
     assert_true(decode(&t, "{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"histograms\":[[1,{\"count\":\"1\",\"buckets\":[[0,\"1\",\"2\",\"1\"]]}]]}]}}", 9));
     assert_true(t.response.lossy);
-    answers_end(&t);
+    responses_end(&t);
 }
 
 static void window_and_group_labels(void **state UNUSED)
 {
-    struct answers t;
-    answers_begin(&t);
+    struct responses t;
+    responses_begin(&t);
     const struct label label = {STR("dc"), STR("x")};
     t.group.labels = labels_from(&t.arena, &label, 1);
     t.response.t_min = 2000;
     t.response.t_max = 3000;
-    assert_true(answers_feed(json_decoder_new(&t.response),
+    assert_true(responses_feed(json_decoder_new(&t.response),
         STR("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{\"dc\":\"old\",\"z\":\"1\"},\"values\":[[1,\"1\"],[2,\"2\"],[3,\"3\"],[4,\"4\"]]},"
             "{\"metric\":{\"z\":\"2\"},\"values\":[[1,\"1\"]]}]}}"), 1000, &t.err));
-    assert_string_equal(answers_text(&t), "{dc=\"x\", z=\"1\"} 2@2000 3@3000");
-    answers_end(&t);
+    assert_string_equal(responses_text(&t), "{dc=\"x\", z=\"1\"} 2@2000 3@3000");
+    responses_end(&t);
 }
 
 static void what_is_wrong(void **state UNUSED)
@@ -125,21 +125,21 @@ static void what_is_wrong(void **state UNUSED)
 static void many_pairs(void **state UNUSED)
 {
     struct buf text = {0};
-    struct answers t;
+    struct responses t;
     buf_add_z(&text, "{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{\"a\":\"b\"},\"values\":[");
     for (int i = 1; i <= 20000; i++)
         buf_printf(&text, "%s[%d,\"%d.5\"]", i > 1 ? "," : "", i, i);
     buf_add_z(&text, "]}]}}");
-    answers_begin(&t);
-    assert_true(answers_feed(json_decoder_new(&t.response), buf_str(&text), 16384, &t.err));
+    responses_begin(&t);
+    assert_true(responses_feed(json_decoder_new(&t.response), buf_str(&text), 16384, &t.err));
     assert_int_equal(t.response.series[0].n_samples, 20000);
     assert_true(t.response.series[0].samples[19999].t == 20000000 && t.response.series[0].samples[19999].v == 20000.5);
-    answers_end(&t);
-    answers_begin(&t);
+    responses_end(&t);
+    responses_begin(&t);
     t.response.budget = 10000 * sizeof(struct sample);
-    assert_false(answers_feed(json_decoder_new(&t.response), buf_str(&text), 16384, &t.err));
+    assert_false(responses_feed(json_decoder_new(&t.response), buf_str(&text), 16384, &t.err));
     assert_int_equal(t.err.kind, ERR_LIMIT);
-    answers_end(&t);
+    responses_end(&t);
     buf_free(&text);
 }
 
