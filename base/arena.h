@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* An arena: memory that is freed all at once, with a budget.
+/* An arena: memory with a budget that is freed all at once.
  *
- * A query, a scrape and a configuration each own one. Nothing in it is freed alone. Memory comes in blocks that
- * grow from 4 KB to 1 MB; what a reset gives back is reused. When the budget would be passed the arena calls
- * `on_full`, which must not return (an evaluator sets it to a longjmp to the one place where the query ends), or,
- * without one, arena_alloc returns NULL. So it does when arenas share a `budget` (arena_charge) that is spent; without
- * a limit of its own (`max` 0) an arena takes from the shared one anyway, and its owner looks at arena_over. Freshly
- * reset memory is poisoned under AddressSanitizer. One thread at a time.
+ * A query, a scrape and a configuration each own one; nothing in it is freed alone. Memory is allocated in blocks
+ * that grow from 4 KB to 1 MB, and a reset keeps them for reuse. An allocation over the budget calls `on_full`, which
+ * must not return (an evaluator sets it to a longjmp to the one place where the query ends); without `on_full`,
+ * arena_alloc returns NULL. The same happens when the `budget` that arenas share (arena_charge) is exhausted; an arena
+ * without a limit of its own (`max` 0) then allocates anyway, and its owner checks arena_over. Memory that was reset
+ * is poisoned under AddressSanitizer. One thread at a time.
  *
- * arena_alloc gives memory aligned to 16 bytes, not zeroed; arena_bytes gives unaligned bytes from a separate block, so
- * that texts waste nothing.
+ * arena_alloc returns memory aligned to 16 bytes, not zeroed; arena_bytes returns unaligned bytes from a separate
+ * block, so that strings need no padding.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -21,14 +21,14 @@
 #include <stdarg.h>
 
 struct arena_block;
-/* Large blocks that an arena gave back, for the next one: fresh memory costs a page fault for every 4 KiB. Of one
- * thread. */
+/* Large blocks released by an arena, kept for the next one: fresh memory costs a page fault for every 4 KiB. Owned by
+ * one thread. */
 struct arena_spare { struct arena_block *blocks; unsigned n, most; /* 1 MiB each */ };
 void arena_spare_free(struct arena_spare *s);
 
 struct arena {
-    struct arena_block *_aligned, *_bytes; /* the blocks in use, newest first */
-    size_t used;                           /* bytes taken from the system */
+    struct arena_block *_aligned, *_bytes; /* blocks in use, newest first */
+    size_t used;                           /* bytes allocated from the system */
     size_t max;                            /* budget in bytes, 0 = none */
     size_t peak;
     struct budget *budget;                 /* shared with others: where `used` is counted; NULL = nowhere */
@@ -36,12 +36,12 @@ struct arena {
     void (*on_full)(struct arena *a, size_t wanted, void *arg); /* must not return; NULL: allocation returns NULL */
     void *on_full_arg;
     struct arena_end *_ends;
-    struct arena_spare *spare; /* where large blocks come from and go to; NULL: the system */
-    size_t fail_after; /* tests: the k-th allocation from now is refused as if the budget were reached; 0 = off */
+    struct arena_spare *spare; /* pool of large blocks; NULL: the system */
+    size_t fail_after; /* tests: the k-th allocation from now fails as if the budget were reached; 0 = off */
 };
 
 void arena_init(struct arena *a, size_t max);
-void arena_free(struct arena *a);  /* everything back to the system; the arena can be used again */
+void arena_free(struct arena *a);  /* returns everything to the system; the arena can be used again */
 
 /* Counts what the arena has taken, and will take, in a budget, until arena_free. False when that has not as much left.
  * */
@@ -60,18 +60,19 @@ struct str arena_printf(struct arena *a, const char *format, ...) PRINTF(2, 3);
 
 #define ARENA_NEW(a, type)      ((type *)arena_zalloc((a), sizeof(type)))
 #define ARENA_ARRAY(a, type, n) ((type *)arena_array((a), (n), sizeof(type)))
-void *arena_array(struct arena *a, size_t count, size_t size); /* zeroed; a product that overflows is over the budget */
+/* zeroed; a product that overflows counts as over the budget */
+void *arena_array(struct arena *a, size_t count, size_t size);
 
-/* Grows an array that lives in the arena: at least `need` elements, doubling, old ones copied (the old place is lost
- * until the arena ends; extends in place when the array was the last allocation). items is a T **. */
+/* Grows an array in the arena to at least `need` elements, doubling its capacity, and copies the old elements. The
+ * old memory is reclaimed only when the arena ends; the last allocation is extended in place. items is a T **. */
 void arena_grow(struct arena *a, void *items, size_t *cap, size_t need, size_t size);
 
-/* Calls fn(arg) when the arena is freed, or released to a mark made before this: for what lives outside it, such as
- * a compiled regular expression. The last one registered runs first. When the budget is reached fn runs at once,
- * then on_full, or without one: false. */
+/* Calls fn(arg) when the arena is freed, or released to a mark made earlier: for resources outside the arena, such as
+ * a compiled regular expression. Callbacks run in reverse order of registration. When the budget is reached fn runs
+ * at once, then on_full, or without one the call returns false. */
 bool arena_at_end(struct arena *a, void (*fn)(void *arg), void *arg) MUST_USE;
 
-/* A mark to which everything allocated later can be taken back. Marks nest. */
+/* A position to which later allocations can be released. Marks nest. */
 struct arena_mark { struct arena_block *aligned, *bytes; size_t aligned_n, bytes_n; struct arena_end *ends; };
 struct arena_mark arena_mark(struct arena *a);
 void arena_release(struct arena *a, struct arena_mark mark);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* The byte buffer: capacity doubles up to the limit; see base/buf.h. */
 #include "base/buf.h"
 
 #include <stdio.h>
@@ -42,7 +43,7 @@ void buf_limit(struct buf *b, size_t max)
     }
 }
 
-/* Growth to `cap` is refused: by the limit when cap is 0, or by the budget. */
+/* Refuses growth to `cap`: because of the limit when cap is 0, else of the budget. */
 static bool buf_refuse_growth(struct buf *b, size_t cap)
 {
     b->over = true;
@@ -50,7 +51,7 @@ static bool buf_refuse_growth(struct buf *b, size_t cap)
     return false;
 }
 
-/* The capacity that holds `need` bytes, or 0 when that is not allowed. */
+/* The capacity that holds `need` bytes, or 0 when that exceeds the limit. */
 static size_t next_cap(const struct buf *b, size_t more)
 {
     size_t need;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A sender's word about a length is believed only as far as `max`: snappy's header and zstd's frame header are
- * looked at before memory is taken, and streams without a declared length (gzip, deflate, streamed zstd) grow the
- * buffer step by step and stop at the limit. */
+/* Compression of complete buffers and streaming gzip, with limits that no peer can exceed.
+ *
+ * A declared length is trusted only up to `max`: the snappy header and the zstd frame header are checked before
+ * memory is allocated. Streams without a declared length (gzip, deflate, streamed zstd) grow the buffer step by step
+ * and stop at the limit.
+ */
 #include "base/compress.h"
 
 #include <errno.h>
@@ -14,8 +17,9 @@
 #include <zstd.h>
 
 enum {
-    STEP = 64 << 10, /* least room that a stream is given at a time */
-    WINDOW_LOG = 23, /* 8 MB, what RFC 8878 asks every decoder for: a frame header may not make us take more */
+    STEP = 64 << 10, /* minimum output space for each step of a stream */
+    /* 8 MB, the minimum that RFC 8878 requires of decoders: a frame header cannot make us allocate a larger window */
+    WINDOW_LOG = 23,
 };
 
 static const char *const names[] = {"identity", "snappy", "zstd", "gzip", "deflate"};
@@ -36,8 +40,8 @@ bool codec_from_name(struct str name, enum codec *c)
 
 uint64_t hash_bytes(const void *p, size_t n) { return XXH3_64bits(p, n); }
 
-/* XXH3's secret is what its inputs are combined with before they are multiplied; with the one of the library, which
- * everybody knows, texts that collide can be computed. Drawn before main, so before there are threads. */
+/* XXH3 combines its input with this secret before multiplying. With the library's default secret, which is public,
+ * collisions can be computed. Drawn before main, so before any thread exists. */
 static uint8_t hash_secret[XXH3_SECRET_SIZE_MIN];
 
 __attribute__((constructor)) static void draw_hash_secret(void)
@@ -57,7 +61,7 @@ uint64_t hash_keyed(const void *p, size_t n) { return XXH3_64bits_withSecret(p, 
 
 uint64_t hash_xxh64(const void *p, size_t n) { return XXH64(p, n, 0); }
 
-/* Packing. The buffer's own limit is lifted for the time: what we pack is ours. */
+/* Compression. The buffer's own limit is lifted meanwhile: the data is ours. */
 
 static char *compress_reserve(struct buf *out, size_t n)
 {
@@ -72,7 +76,7 @@ void snappy_pack(struct buf *out, struct str in)
 {
     size_t n = snappy_max_compressed_length(in.n);
     char *to = compress_reserve(out, n);
-    snappy_compress(in.p ? in.p : "", in.n, to, &n); /* fails only when the room is too small */
+    snappy_compress(in.p ? in.p : "", in.n, to, &n); /* fails only when the space is too small */
     out->n += n;
 }
 
@@ -99,7 +103,7 @@ void zstd_pack(struct zstd *z, struct buf *out, struct str in, int level)
     size_t n = ZSTD_compressBound(in.n);
     char *to = compress_reserve(out, n);
     n = ZSTD_compressCCtx(z->pack, to, n, in.p, in.n, level);
-    if (!ZSTD_isError(n)) /* only memory can fail; an empty message is refused by every receiver */
+    if (!ZSTD_isError(n)) /* only memory can fail; every receiver rejects an empty message */
         out->n += n;
 }
 
@@ -126,39 +130,39 @@ void gzip_pack(struct buf *out, struct str in, int level)
     deflateEnd(&s);
 }
 
-/* Unpacking. */
+/* Decompression. */
 
 static bool too_large(struct err *err, const char *what, size_t max)
 {
-    return err_set(err, ERR_TOO_LARGE, "%s data unpacks to more than %zu bytes", what, max);
+    return err_set(err, ERR_TOO_LARGE, "decompressed %s data exceeds %zu bytes", what, max);
 }
 
-/* Room for `n` bytes whose number the sender chose. */
+/* Reserves `n` bytes; the peer chose the number. */
 static bool compress_ensure(struct buf *out, size_t n, struct err *err)
 {
     size_t max = out->max;
     out->max = 0;
     bool got = buf_try_reserve(out, n);
     out->max = max;
-    return got || err_set(err, ERR_LIMIT, "no memory to unpack %zu bytes", n);
+    return got || err_set(err, ERR_LIMIT, "cannot allocate %zu bytes for decompressed data", n);
 }
 
 static bool decompress_snappy(struct str in, size_t max, struct buf *out, struct err *err)
 {
     size_t n;
     if (in.n == 0 || snappy_uncompressed_length(in.p, in.n, &n) != SNAPPY_OK)
-        return err_set(err, ERR_BAD_DATA, "damaged snappy data: no length at its front");
+        return err_set(err, ERR_BAD_DATA, "corrupted snappy data: no length at the start");
     if (n > max)
         return too_large(err, "snappy", max);
     if (!compress_ensure(out, n + 1, err)) /* + 1: never a NULL pointer for an empty message */
         return false;
     if (snappy_uncompress(in.p, in.n, out->p + out->n, &n) != SNAPPY_OK)
-        return err_set(err, ERR_BAD_DATA, "damaged snappy data (%zu bytes)", in.n);
+        return err_set(err, ERR_BAD_DATA, "corrupted snappy data (%zu bytes)", in.n);
     out->n += n;
     return true;
 }
 
-/* How much room to give a stream next; one byte more than the limit allows, so that passing it is noticed. */
+/* Output space for the next step of a stream: one byte more than the limit allows, so that exceeding it is noticed. */
 static size_t next_step(size_t had, size_t max) { return STEP > max - had ? max - had + 1 : STEP; }
 
 static bool zstd_stream(struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
@@ -175,10 +179,10 @@ static bool zstd_stream(struct zstd *z, struct str in, size_t max, struct buf *o
         size_t before = from.pos;
         hint = ZSTD_decompressStream(z->decompress, &to, &from);
         if (ZSTD_isError(hint))
-            return err_set(err, ERR_BAD_DATA, "damaged zstd data: %s", ZSTD_getErrorName(hint));
+            return err_set(err, ERR_BAD_DATA, "corrupted zstd data: %s", ZSTD_getErrorName(hint));
         out->n += to.pos;
         if (hint != 0 && from.pos == before && to.pos == 0)
-            return err_set(err, ERR_BAD_DATA, "damaged zstd data: it ends in the middle of a frame");
+            return err_set(err, ERR_BAD_DATA, "corrupted zstd data: truncated in the middle of a frame");
     }
     return out->n - start <= max || too_large(err, "zstd", max);
 }
@@ -189,7 +193,7 @@ static bool zstd_decompress_frame(struct zstd *z, struct str in, size_t n, struc
         return false;
     n = ZSTD_decompressDCtx(z->decompress, out->p + out->n, n, in.p, in.n);
     if (ZSTD_isError(n))
-        return err_set(err, ERR_BAD_DATA, "damaged zstd data: %s", ZSTD_getErrorName(n));
+        return err_set(err, ERR_BAD_DATA, "corrupted zstd data: %s", ZSTD_getErrorName(n));
     out->n += n;
     return true;
 }
@@ -198,13 +202,13 @@ static bool decompress_zstd(struct zstd *z, struct str in, size_t max, struct bu
 {
     unsigned long long n = in.n ? ZSTD_getFrameContentSize(in.p, in.n) : ZSTD_CONTENTSIZE_ERROR;
     if (n == ZSTD_CONTENTSIZE_ERROR)
-        return err_set(err, ERR_BAD_DATA, "damaged zstd data: no frame at its front");
+        return err_set(err, ERR_BAD_DATA, "corrupted zstd data: no frame at the start");
     if (n != ZSTD_CONTENTSIZE_UNKNOWN && n > max)
         return too_large(err, "zstd", max);
     if (z->decompress == NULL) {
         z->decompress = ZSTD_createDCtx();
         if (z->decompress == NULL)
-            return err_set(err, ERR_LIMIT, "no memory for a zstd context");
+            return err_set(err, ERR_LIMIT, "cannot allocate a zstd context");
         ZSTD_DCtx_setParameter(z->decompress, ZSTD_d_windowLogMax, WINDOW_LOG);
     }
     ZSTD_DCtx_reset(z->decompress, ZSTD_reset_session_only);
@@ -215,10 +219,10 @@ static bool decompress_zstd(struct zstd *z, struct str in, size_t max, struct bu
 
 struct gunzip {
     z_stream s;
-    size_t total;  /* bytes given out since the reset */
-    bool raw_next; /* nothing was read yet: a first byte that is no zlib header means raw deflate */
+    size_t total;  /* bytes produced since the reset */
+    bool raw_next; /* no input read yet: if the first byte is no zlib header, the stream is raw deflate */
     bool ended;    /* the last member is complete */
-    bool padding;  /* what came behind it is no member, nor is anything after that */
+    bool padding;  /* the data after the last member is no member: ignore it and everything after it */
 };
 
 struct gunzip *gunzip_new(void)
@@ -237,9 +241,8 @@ void gunzip_free(struct gunzip *g)
     mem_free(g);
 }
 
-/* HTTP's deflate is the zlib format, but some senders leave its header out. The low half of a zlib header's first
- * byte is 8 (the method); in raw deflate that would be a stored block with a first length byte that no sender
- * writes. */
+/* HTTP's deflate is the zlib format, but some senders omit its header. The low half of a zlib header's first byte is
+ * 8 (the method); in raw deflate that would be a stored block with a first length byte that no sender writes. */
 static void choose_wrapper(struct gunzip *g, uint8_t first)
 {
     g->raw_next = false;
@@ -262,22 +265,22 @@ static bool inflate_step(struct gunzip *g, size_t max, struct buf *out, struct e
         return too_large(err, "gzip", max);
     g->ended = result == Z_STREAM_END;
     return g->ended || result == Z_OK || result == Z_BUF_ERROR ||
-           err_set(err, ERR_BAD_DATA, "damaged gzip data: %s", g->s.msg ? g->s.msg : "inflate failed");
+           err_set(err, ERR_BAD_DATA, "corrupted gzip data: %s", g->s.msg ? g->s.msg : "inflate failed");
 }
 
 bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, bool *done, struct err *err)
 {
     if (in.n > UINT32_MAX / 2)
-        return err_set(err, ERR_TOO_LARGE, "%zu bytes of gzip data at once", in.n);
+        return err_set(err, ERR_TOO_LARGE, "compressed piece of %zu bytes exceeds zlib's limit", in.n);
     g->s.next_in = (Bytef *)(uintptr_t)in.p;
     g->s.avail_in = (uInt)in.n;
     if (g->raw_next && in.n > 0)
         choose_wrapper(g, (uint8_t)in.p[0]);
     do {
-        if (g->ended) { /* gzip files may be several members one behind the other */
+        if (g->ended) { /* a gzip file may be several members in sequence */
             g->padding = g->padding || (g->s.avail_in > 0 && *g->s.next_in != 0x1f);
             if (g->padding || g->s.avail_in == 0)
-                break; /* padding behind the end is not ours to judge */
+                break; /* padding after the end is ignored */
             inflateReset(&g->s);
         }
         if (!inflate_step(g, max, out, err))
@@ -292,13 +295,13 @@ static bool decompress_gzip(struct str in, size_t max, struct buf *out, struct e
     struct gunzip *g = gunzip_new();
     bool done = false, fine = gunzip_feed(g, in, max, out, &done, err);
     gunzip_free(g);
-    return fine && (done || err_set(err, ERR_BAD_DATA, "damaged gzip data: it ends too early"));
+    return fine && (done || err_set(err, ERR_BAD_DATA, "corrupted gzip data: truncated"));
 }
 
 static bool decompress_none(struct str in, size_t max, struct buf *out, struct err *err)
 {
     if (in.n > max)
-        return err_set(err, ERR_TOO_LARGE, "%zu bytes are more than %zu", in.n, max);
+        return err_set(err, ERR_TOO_LARGE, "body of %zu bytes exceeds the limit of %zu bytes", in.n, max);
     if (!compress_ensure(out, in.n, err))
         return false;
     if (in.n > 0)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* snappy (block format), zstd, gzip and deflate over whole buffers. A declared or running length is checked against
- * `max` before memory is taken. Errors: ERR_BAD_DATA for damaged input, ERR_TOO_LARGE over max. zstd contexts are big
- * (about 1 MB): one per thread, kept by struct zstd. libsnappy, libzstd and zlib are spoken to in compress.c only.
+/* snappy (block format), zstd, gzip and deflate over complete buffers. A declared or running length is checked
+ * against `max` before memory is allocated. Errors: ERR_BAD_DATA for corrupted input, ERR_TOO_LARGE over max. A zstd
+ * context takes about 1 MB: one per thread, kept in struct zstd. Only compress.c includes libsnappy, libzstd and
+ * zlib.
  */
 #ifndef BASE_COMPRESS_H
 #define BASE_COMPRESS_H
@@ -11,33 +12,33 @@
 
 enum codec { CODEC_NONE, CODEC_SNAPPY, CODEC_ZSTD, CODEC_GZIP, CODEC_DEFLATE };
 
-bool codec_from_name(struct str name, enum codec *c) MUST_USE; /* also "" and x-gzip; case does not matter */
+bool codec_from_name(struct str name, enum codec *c) MUST_USE; /* also "" and x-gzip; case-insensitive */
 
 struct zstd; /* the contexts of one thread */
 struct zstd *zstd_new(void);
 void zstd_free(struct zstd *z);
 
-/* Appends to `out` (out->max is ignored). zstd level 1 unless said: measured faster and denser than 3 on these
- * bytes. */
+/* Appends to `out`; out->max is ignored. The default zstd level is 1: measured faster and denser than 3 on remote
+ * write data. */
 void snappy_pack(struct buf *out, struct str in);
 void zstd_pack(struct zstd *z, struct buf *out, struct str in, int level);
 void gzip_pack(struct buf *out, struct str in, int level); /* level 1..9 */
 
-/* Appends what `in` unpacks to, at most `max` bytes; nothing when it fails. */
+/* Appends the decompressed data, at most `max` bytes; nothing on failure. */
 bool decompress(enum codec c, struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err) MUST_USE;
 
-/* gzip/deflate arriving in pieces (scrape bodies). feed appends to out; *done is set at the end of the stream. */
+/* gzip or deflate arriving in pieces (scrape bodies). feed appends to out and sets *done at the end of the stream. */
 struct gunzip;
 struct gunzip *gunzip_new(void);
 void gunzip_free(struct gunzip *g);
 bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, bool *done, struct err *err) MUST_USE;
 
-/* XXH3-64: what is written to disk or shared with peers, and checksums. Anyone can make two texts that collide. */
+/* XXH3-64 for data on disk or shared with peers, and for checksums. Not collision-resistant against an attacker. */
 uint64_t hash_bytes(const void *p, size_t n);
-/* The same under a secret that the process draws at its start: tables and identities in memory. A peer that may choose
- * all texts cannot choose where they go, nor make two that collide. As fast as hash_bytes. */
+/* XXH3-64 under a secret that the process draws at start, for hash tables and identities in memory. A peer that
+ * chooses all inputs can neither predict their slots nor make two collide. As fast as hash_bytes. */
 uint64_t hash_keyed(const void *p, size_t n);
-/* XXH64 seed 0: where peers use it (hashmod of VM, limitk order, sharding) */
+/* XXH64 with seed 0, where peers use it (hashmod of VictoriaMetrics, limitk order, sharding) */
 uint64_t hash_xxh64(const void *p, size_t n);
 void hash_md5(const void *p, size_t n, uint8_t out[16]); /* Prometheus' hashmod */
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Formats errors and maps their kinds to HTTP status and errorType. */
 #include "base/err.h"
 
 #include <stdarg.h>
@@ -25,7 +26,7 @@ static const struct {
     [ERR_UNSUPPORTED] = {415, "bad_data"},
 };
 
-/* Cuts a text that did not fit so that no UTF-8 sequence is left half. */
+/* Shortens a truncated text so that it does not end in an incomplete UTF-8 sequence. */
 static void trim_utf8(char *text, size_t n)
 {
     while (n > 0 && ((unsigned char)text[n - 1] & 0xc0) == 0x80)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* An intrusive doubly linked ring. A zeroed node is in no list; a head is made empty by list_init. */
+/* An intrusive doubly linked circular list. A zeroed node is in no list; list_init makes an empty head. */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H
 

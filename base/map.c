@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Open addressing with linear probing. A deletion moves the entries behind it back to where a probe will look for them,
- * so that there are no tombstones and a table that lives for weeks does not rot.
+/* The hash table: open addressing with linear probing. A deletion shifts the following entries back towards their
+ * home slots, so there are no tombstones and a table that lives for weeks does not degrade.
  *
- * Whoever may choose keys cannot choose slots: they are hashed under the secret of the process (hash_keyed).
+ * Slots are chosen by a hash under the secret of the process (hash_keyed), so a peer that chooses the keys cannot
+ * choose the slots.
  *
- * A large table grows without a pause, since moving a million entries would keep a lane for 100 ms:
+ * A large table grows without a pause, since moving a million entries would block a lane for 100 ms:
  *
- *   1. The table of twice the size begins empty; the one before it is kept as `_old`.
- *   2. Each addition moves the next MOVED_AT_ONCE slots of it. The new table is half as large again as what is in it
- *      by then, so that the old one is empty long before the next growth.
- *   3. A key that is not in the new table is looked for in the old one, in the slots that have not moved. Slots that
- *      have keep their hashes, for the probes that pass through them; so does a deleted one (key.n = NO_KEY).
+ *   1. A new table of twice the size is allocated empty; the previous one is kept as `_old`.
+ *   2. Each addition moves the next MOVED_AT_ONCE slots of `_old`. When the last one has moved the new table is at
+ *      most 7/16 full, so `_old` is empty long before the next growth.
+ *   3. A key that is not in the new table is looked up in `_old`, in the slots that have not moved. Moved slots keep
+ *      their hashes, so that probes pass through them; so does a deleted one (key.n = NO_KEY).
  */
 #include "base/map.h"
 #include "base/compress.h"
 
-enum { FIRST_CAP = 16, MOVED_AT_ONCE = 8, MOVED_WHOLE = 1024 /* slots of a table that is moved at once */ };
+enum { FIRST_CAP = 16, MOVED_AT_ONCE = 8, MOVED_WHOLE = 1024 /* tables of up to this many slots move in one step */ };
 #define NO_KEY SIZE_MAX
 
 static uint64_t hash_of(struct str key)
@@ -38,7 +39,7 @@ void map_free(struct map *m)
     *m = (struct map){0};
 }
 
-/* The slot of the key, or the empty one where it belongs. The table has an empty slot. */
+/* The slot of the key, or the empty slot where it belongs. The table has an empty slot. */
 static struct map_entry *map_slot_of(const struct map *m, struct str key, uint64_t hash)
 {
     size_t mask = m->cap - 1;
@@ -52,7 +53,7 @@ static struct map_entry *map_slot_of(const struct map *m, struct str key, uint64
 static struct map_entry *find_old(const struct map *m, struct str key, uint64_t hash)
 {
     size_t mask = m->_old_cap - 1;
-    for (size_t i = hash & mask; m->_old[i].hash; i = (i + 1) & mask) /* a moved slot's key may be gone */
+    for (size_t i = hash & mask; m->_old[i].hash; i = (i + 1) & mask) /* the key of a moved slot may be freed */
         if (i >= m->_moved && m->_old[i].hash == hash && str_eq(m->_old[i].key, key))
             return &m->_old[i];
     return NULL;
@@ -139,7 +140,7 @@ static void close_hole(struct map *m, size_t hole)
     size_t mask = m->cap - 1;
     for (size_t i = (hole + 1) & mask; m->slots[i].hash; i = (i + 1) & mask) {
         size_t home = m->slots[i].hash & mask;
-        if (((i - home) & mask) >= ((i - hole) & mask)) { /* the hole lies on the way from its home to here */
+        if (((i - home) & mask) >= ((i - hole) & mask)) { /* the gap is between the home slot and this one */
             m->slots[hole] = m->slots[i];
             hole = i;
         }
@@ -165,9 +166,9 @@ bool map_remove(struct map *m, struct str key)
     return true;
 }
 
-/* --- walking ------------------------------------------------------------------------------------------------------ */
+/* --- iteration ---------------------------------------------------------------------------------------------------- */
 
-/* Old slots first: what moves while somebody walks moves to where the walk has not been. */
+/* Old slots first: an entry that moves during the iteration moves to a slot not visited yet. */
 static struct map_entry *next_entry(const struct map *m, size_t *old_at, size_t *at)
 {
     size_t from = *old_at > m->_moved ? *old_at : m->_moved;

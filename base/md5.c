@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* MD5 (RFC 1321), for one purpose: Prometheus' relabelling hashmod is defined by it. No security rests on it. */
+/* MD5 (RFC 1321). Its only use is hashmod of relabeling, which Prometheus defines by it; no security depends on it. */
 #include "base/compress.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Allocation that ends the process when memory is exhausted, and variants that return NULL. */
 #define MEM_NO_BANS
 #include "base/mem.h"
 
@@ -53,7 +54,7 @@ void mem_grow(void *items, size_t *cap, size_t need, size_t size)
     while (n < need && n <= SIZE_MAX / 2)
         n *= 2;
     if (n < need || __builtin_mul_overflow(n, size, &bytes))
-        bytes = SIZE_MAX; /* which mem_realloc will say it cannot have */
+        bytes = SIZE_MAX; /* mem_realloc fails for SIZE_MAX */
     void *p;
     memcpy(&p, items, sizeof p); /* items is a T **; reading it through void ** would break aliasing */
     p = mem_realloc(p, bytes);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Memory and the rules that the compiler keeps for us.
+/* Memory allocation, and functions that the compiler forbids.
  *
- * Two families: mem_* never fails (a small allocation that cannot be had ends the process with one line on stderr);
- * mem_try_* is for sizes that a peer or a file chooses and returns NULL. Anything that lives as long as a query, a
- * scrape or a configuration belongs in an arena (base/arena.h) instead. Any thread may call these.
+ * Two families: mem_* never fails (a small allocation that fails ends the process with one line on stderr); mem_try_*
+ * is for sizes that a peer or a file chooses, and returns NULL. Memory with the lifetime of a query, a scrape or a
+ * configuration belongs in an arena (base/arena.h). Any thread.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
@@ -16,7 +16,7 @@
 #define UNUSED       __attribute__((unused))
 #define LEN(array)   (sizeof(array) / sizeof((array)[0]))
 
-/* container_of: from a pointer to a member to the struct around it. */
+/* container_of: from a pointer to a member to its struct. */
 #define CONTAINER(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 
 void *mem_alloc(size_t n) __attribute__((malloc, returns_nonnull));
@@ -29,21 +29,21 @@ void mem_free(void *p); /* NULL is fine */
 void *mem_try_alloc(size_t n) MUST_USE;
 void *mem_try_realloc(void *p, size_t n) MUST_USE; /* NULL: p is still valid */
 
-/* What malloc takes for n bytes: a multiple of 16, not less than 32; 8 of them are its own. */
+/* The size that malloc uses for n bytes: a multiple of 16, at least 32, including 8 bytes of its own. */
 enum { MEM_BLOCK_HEAD = 8 };
 static inline size_t mem_block(size_t n) { return n <= 24 ? 32 : (n + MEM_BLOCK_HEAD + 15) & ~(size_t)15; }
 
-/* Grows *items (element size `size`) so that it holds at least `need` elements, doubling. Never fails. */
+/* Grows *items (element size `size`) to at least `need` elements, doubling. Never fails. */
 void mem_grow(void *items, size_t *cap, size_t need, size_t size);
 
-/* Marks bytes that must not be touched (and may be again) to AddressSanitizer; nothing without it. */
+/* Marks bytes as inaccessible (and accessible again) for AddressSanitizer; no effect without it. */
 void mem_poison(const void *p, size_t n);
 void mem_unpoison(const void *p, size_t n);
 
-/* Gives freed pages back to the system, after a large query or a reload. */
+/* Returns freed pages to the system, after a large query or a reload. */
 void mem_trim(void);
 
-/* Functions nobody here should call: using one fails to build, with the reason. */
+/* Banned functions: using one fails to compile, with the reason. */
 #if !defined MEM_NO_BANS && !defined __clang__ /* clang wants the attribute on the first declaration */
 char *strcpy(char *, const char *) __attribute__((error("use struct buf or memcpy with a known length")));
 char *strcat(char *, const char *) __attribute__((error("use struct buf")));

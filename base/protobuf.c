@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The encoding of protocol buffers, field by field: a tag (number and wire type), then a varint, 4 or 8 little-endian
- * bytes, or a length and bytes. Groups (wire types 3 and 4) are deprecated and count as corrupted.
- * Source: https://protobuf.dev/programming-guides/encoding/ */
+ * bytes, or a length and bytes. Groups (wire types 3 and 4) are deprecated and count as corrupted. Source:
+ * https://protobuf.dev/programming-guides/encoding/
+ */
 #include "base/protobuf.h"
 #include "base/varint.h"
 
@@ -9,7 +10,7 @@ enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5, FIELD_MAX = (1
 
 void pb_add_varint(struct buf *out, uint64_t v)
 {
-    size_t n = varint_size(v); /* no more room than that: a message measured before must fit */
+    size_t n = varint_size(v); /* no more than that: a message of a computed size must fit */
     if (buf_reserve(out, n)) {
         varint_put((uint8_t *)out->p + out->n, v);
         out->n += n;

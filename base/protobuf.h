@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Protocol buffers by hand: fields appended to a buffer and read one by one, for messages that pass too often for a
- * generated parser. Pure; any thread.
- */
+/* Protocol buffers without generated code: fields are appended to a buffer and read one at a time, for messages too
+ * frequent for a generated parser. Pure; any thread. */
 #ifndef BASE_PROTOBUF_H
 #define BASE_PROTOBUF_H
 

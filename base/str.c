@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Comparing, searching and splitting slices. */
 #include "base/str.h"
 
 #include <ctype.h>

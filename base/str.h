@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A slice: bytes that somebody else owns, passed by value. Not NUL-terminated; may hold any bytes.
- * {NULL, 0} is the valid empty slice. Any thread.
- */
+/* A slice: borrowed bytes, passed by value. Not NUL-terminated; may hold any bytes. {NULL, 0} is the valid empty
+ * slice. Any thread. */
 #ifndef BASE_STR_H
 #define BASE_STR_H
 
@@ -38,22 +37,21 @@ static inline struct str str_skip(struct str s, size_t n)
 static inline struct str str_first(struct str s, size_t n) { return (struct str){s.p, n < s.n ? n : s.n}; }
 
 int str_cmp(struct str a, struct str b);          /* byte order, as memcmp; shorter first */
-int str_icmp(struct str a, struct str b);         /* the same, ASCII letters without case */
+int str_icmp(struct str a, struct str b);         /* the same, ignoring the case of ASCII letters */
 bool str_ieq(struct str a, struct str b);
-size_t str_find(struct str s, char c);            /* s.n when not there */
-size_t str_find_str(struct str s, struct str sub); /* s.n when not there; 0 for an empty sub */
+size_t str_find(struct str s, char c);            /* s.n when not found */
+size_t str_find_str(struct str s, struct str sub); /* s.n when not found; 0 for an empty sub */
 struct str str_trim(struct str s);                /* without ASCII white space at both ends */
 
-/* Cuts off what stands before the first `c`: `*rest` keeps what follows it. False at the end (when *rest.p is NULL).
+/* Splits at the first `c`: *item is the part before it, `*rest` the part after. False at the end (when *rest.p is
+ * NULL).
  *   struct str rest = STR("a,b"), item;
- *   while (str_cut(&rest, ',', &item)) ...           gives "a", then "b"
- */
+ *   while (str_cut(&rest, ',', &item)) ...           yields "a", then "b" */
 bool str_cut(struct str *rest, char c, struct str *item);
 
-char *str_dup(struct str s) __attribute__((returns_nonnull)); /* NUL-terminated copy; mem_free it */
+char *str_dup(struct str s) __attribute__((returns_nonnull)); /* NUL-terminated copy; free with mem_free */
 
-/* How far two words are apart (insertions, deletions, changes); for "did you mean". Words over 64 bytes count as
- * far. */
+/* Levenshtein distance, for "did you mean". Words over 64 bytes count as far. */
 unsigned str_distance(struct str a, struct str b);
 
 #endif

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Varints of protocol buffers: seven bits a byte, the lowest first. For the files of this layer that read and write
- * wire bytes. Lengths that we write ourselves are shortest; those of strangers may be padded, up to ten bytes.
- * Pure.
- */
+/* Varints of protocol buffers: seven bits per byte, lowest first. For the files of this layer that read and write
+ * wire bytes. Lengths that we write are minimal; those of peers may be padded, up to ten bytes. Pure. */
 #ifndef BASE_VARINT_H
 #define BASE_VARINT_H
 
@@ -21,7 +19,7 @@ static inline uint8_t *varint_put(uint8_t *p, uint64_t v)
     return p;
 }
 
-/* The byte behind the varint at p, or NULL when it does not end before `end` or is longer than 64 bits. */
+/* Returns the position after the varint at p, or NULL when it does not end before `end` or exceeds 64 bits. */
 static inline const uint8_t *varint_get(const uint8_t *p, const uint8_t *end, uint64_t *v)
 {
     if (p < end && *p < 0x80) {

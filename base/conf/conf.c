@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A section is loaded in three passes: defaults into every row; then each key of the file finds its row and is
- * loaded over the default; then what is missing is asked for, and the section's own check runs. One function a
- * family of types; each is given a `struct spot`, which knows how to say where it is.
+/* Loads a section from YAML.
+ *
+ * 1. Every row gets its default.
+ * 2. Each key of the file is matched to its row and loaded over the default.
+ * 3. Missing required keys are reported, and the section's own check runs.
+ *
+ * There is one function per family of types; each gets a `struct spot`, which knows the position for messages.
  */
 #include "base/conf/conf.h"
 
@@ -55,7 +59,7 @@ static bool PRINTF(3, 4) conf_fail(const struct spot *at, const struct yaml *nod
 
 static bool conf_fail_memory(const struct spot *at)
 {
-    return err_set(at->err, ERR_LIMIT, "%s: the configuration needs more memory than it may have", at->c->file);
+    return err_set(at->err, ERR_LIMIT, "%s: the configuration exceeds its memory limit", at->c->file);
 }
 
 static void PRINTF(3, 4) conf_warn(struct conf_context *c, const struct yaml *node, const char *format, ...)
@@ -89,7 +93,7 @@ static bool fail_kind(const struct spot *at, const struct yaml *node)
     return conf_fail(at, node, "expected %s, got %s", conf_expected_names[at->row->type], conf_kind_names[node->kind]);
 }
 
-/* "global.scrape_interval": what messages call the key. */
+/* "global.scrape_interval": the key's name in messages. */
 static const char *name_of(const struct spot *at, char *text, size_t size)
 {
     snprintf(text, size, "%s%s%s", at->section->name, dot(at->section), at->row->name);
@@ -109,7 +113,7 @@ static bool load_scalar(const struct spot *at, const struct yaml *node, void *fi
     return true;
 }
 
-/* A string of a list or mapping; null is the empty one. */
+/* A string of a list or mapping; null is the empty string. */
 static bool load_text(const struct spot *at, const struct yaml *node, struct str *to)
 {
     if (node->kind != YAML_SCALAR && node->kind != YAML_NULL)
@@ -243,7 +247,7 @@ static bool load_sections(const struct spot *at, const struct yaml *node, struct
     return ok;
 }
 
-/* false, 0, an empty list: the key is there and changes nothing. */
+/* false, 0, an empty list: the key is present without effect. */
 static bool conf_takes_no_value(const struct yaml *node)
 {
     if (node->kind != YAML_SCALAR)
@@ -257,15 +261,16 @@ static bool load_inert(const struct spot *at, const struct yaml *node)
     char name[NAME_SIZE];
     name_of(at, name, sizeof name);
     if (row->type == CONF_IGNORED || (row->type == CONF_GUARD && conf_takes_no_value(node))) {
-        log_debug("config", "this key changes nothing here", "key", name);
+        log_debug("config", "key has no effect; ignored", "key", name);
         return true;
     }
     if (!conf_accepts_inert(at->c->accept_inert, at->section->name, row->name)) {
         if (row->type == CONF_GUARD)
-            return conf_err(node, at->err, "%s is not supported yet: %s; remove it, or start with --accept-inert=%s to "
-                            "go on without it", name, row->help, row->name);
+            return conf_err(node, at->err, "%s is not supported yet: %s; remove it, or set --accept-inert=%s to run "
+                                           "without it", name, row->help, row->name);
         if (at->c->strict)
-            return conf_err(node, at->err, "%s is ignored, which --strict makes an error: %s", name, row->help);
+            return conf_err(node, at->err, "%s is ignored, an error with --strict: %s; remove the key or "
+                                           "--strict", name, row->help);
     }
     conf_warn(at->c, node, "%s is ignored: %s", name, row->help);
     if (at->c->ignored)
@@ -299,14 +304,14 @@ static bool load_field(const struct spot *at, const struct yaml *node, void *fie
 
 static bool is_scalar(enum conf_type t) { return t >= CONF_STRING && t <= CONF_ENUM; }
 
-/* A preset of a list or mapping is YAML; that of a scalar is its text, so that it needs no quotes. */
+/* A default of a list or mapping is YAML; that of a scalar is its text, so that it needs no quotes. */
 static bool load_preset(const struct spot *at, void *field)
 {
     struct err why;
     struct str text = str_of(at->row->preset);
     if (is_scalar(at->row->type)) {
         if (!conf_scalar(at->c, at->row, text, field, &why))
-            return conf_fail(at, NULL, "the default is wrong: %s", why.text);
+            return conf_fail(at, NULL, "invalid default: %s", why.text);
         return true;
     }
     const struct yaml *node = yaml_parse(at->c->arena, text, "default", at->err);
@@ -335,7 +340,7 @@ static const struct conf_row *conf_find_row(const struct conf_section *s, struct
     return NULL;
 }
 
-/* The known key that a typing mistake may have meant: at most a third of the letters differ. */
+/* The known key closest to a misspelt one: at most a third of the letters differ. */
 static const char *nearest(const struct conf_section *s, struct str key)
 {
     const char *best = NULL;
@@ -373,7 +378,7 @@ static bool load_key(struct conf_context *c, const struct conf_section *s, const
         return unknown_key(c, s, key, err);
     struct spot at = {c, s, row, err};
     if (row->alias && str_is(key->text, row->alias) && yaml_get(node, row->name))
-        return conf_fail(&at, key, "\"%s\" is another name of this key; keep one of them", row->alias);
+        return conf_fail(&at, key, "duplicate key: \"%s\" is an alias of it; keep one of them", row->alias);
     if (item->kind == YAML_NULL && row->type != CONF_ACCEPTED)
         return true;
     return load_field(&at, item, (char *)value + row->offset);
@@ -393,7 +398,7 @@ static bool check_required(struct conf_context *c, const struct conf_section *s,
         if (!row->required || conf_row_is_set(node, row->name) || conf_row_is_set(node, row->alias))
             continue;
         size_t before = conf_error_count(c);
-        ok = conf_err(node, err, "%s%sthe key \"%s\" is missing", s->name, colon(s), row->name);
+        ok = conf_err(node, err, "%s%smissing required key \"%s\"", s->name, colon(s), row->name);
         if (!conf_errors_continue(c, before, err))
             break;
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The errors of one load, and the keys that it may do without. */
+/* Collects the errors of one load, and decides which unsupported keys are accepted. */
 #include "base/conf/conf.h"
 
 bool conf_errors_continue(const struct conf_context *c, size_t before, const struct err *err)
@@ -35,7 +35,7 @@ bool conf_errors_first(const struct conf_errors *e, struct err *err)
     struct str first = str_first(buf_str(&e->text), str_find(buf_str(&e->text), '\n'));
     if (e->n < 2)
         return err_set(err, ERR_BAD_DATA, "%.*s", STR_ARG(first));
-    return err_set(err, ERR_BAD_DATA, "%.*s (and %zu more, which --check-config and the log show)", STR_ARG(first),
+    return err_set(err, ERR_BAD_DATA, "%.*s (and %zu more errors; see --check-config or the log)", STR_ARG(first),
                    e->n - 1);
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Files that a configuration names: a load warns about those that are not there. It is no error, as they may be created
- * later: passwords are read again each second, and target files are watched.
- */
+/* Checks the files that a configuration names. A missing file is a warning, not an error, since it may be created
+ * later: password files are re-read each second, and target files are watched. */
 #include "base/conf/conf.h"
 
 #include <errno.h>
@@ -25,7 +24,7 @@ static void PRINTF(4, 5) warn_path(struct conf_context *c, const struct yaml *no
     buf_free(&text);
 }
 
-/* With the working directory before a relative path. */
+/* Prepends the working directory to a relative path. */
 static char *absolute(struct str path)
 {
     struct buf out = {0};
@@ -45,7 +44,7 @@ void conf_check_readable(struct conf_context *c, const struct yaml *node, const 
         return;
     int why = errno;
     char *z = absolute(path);
-    warn_path(c, node, name, "cannot read %s: %s; requests that need it fail until it is there", z, strerror(why));
+    warn_path(c, node, name, "cannot read %s: %s; requests that need it fail until it exists", z, strerror(why));
     mem_free(z);
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The running configuration as YAML, and the rows as Markdown. What is printed goes to a page and to a log, so no
- * secret may be in it: the rows say which fields are.
- */
+/* Prints the running configuration as YAML, and the rows as Markdown. The output is shown on a page and in the log,
+ * so secrets are masked: the rows say which fields are secret. */
 #include "base/conf/conf.h"
 
 #include "base/text/num.h"
@@ -71,7 +70,7 @@ static void print_addresses(struct buf *out, const struct str_list *list, unsign
     }
 }
 
-/* The values are API keys more often than not. */
+/* The values are usually API keys. */
 static void print_headers(struct buf *out, const struct str_list *list, unsigned indent)
 {
     buf_add_z(out, list->n ? "\n" : " []\n");
@@ -94,7 +93,7 @@ static void print_key(struct buf *out, struct str key, unsigned indent)
     buf_add_char(out, ':');
 }
 
-/* The labels __param_NAME of targets become parameters of their URLs. */
+/* Labels __param_NAME of targets become URL parameters. */
 static bool is_secret_label(struct str name)
 {
     struct str prefix = STR("__param_");
@@ -112,7 +111,7 @@ static void print_map(struct buf *out, const struct str_map *map, unsigned inden
     }
 }
 
-/* URL parameters: masked where a URL's would be. */
+/* URL parameters: masked by the rules for URLs. */
 static void print_multimap(struct buf *out, const struct multimap *map, unsigned indent)
 {
     buf_add_z(out, map->n ? "\n" : " {}\n");
@@ -125,7 +124,7 @@ static void print_multimap(struct buf *out, const struct multimap *map, unsigned
     }
 }
 
-/* An item is printed as a section two columns further right; then its first column becomes the dash. */
+/* An item is printed as a section indented by two columns; then its first column becomes the dash. */
 static void print_sections(struct buf *out, const struct conf_section *s, const struct conf_items *items,
                            unsigned indent)
 {
@@ -223,7 +222,7 @@ static void document_type(struct buf *out, const struct conf_row *row)
     conf_print_scalar(out, &bound, &row->max);
 }
 
-/* A bar would end the cell. */
+/* A bar would end the table cell. */
 static void document_text(struct buf *out, const char *text)
 {
     for (; text && *text; text++) {

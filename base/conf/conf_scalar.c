@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Parses scalar values: strings, booleans, numbers, durations, sizes and enumerations. */
 #include "base/conf/conf.h"
 
 #include "base/text/num.h"
@@ -6,7 +7,7 @@
 
 static bool conf_scalar_fail_memory(struct err *err)
 {
-    return err_set(err, ERR_LIMIT, "the configuration needs more memory than it may have");
+    return err_set(err, ERR_LIMIT, "the configuration exceeds its memory limit");
 }
 
 static bool copy_text(struct conf_context *c, struct str text, struct str *to, struct err *err)
@@ -16,11 +17,11 @@ static bool copy_text(struct conf_context *c, struct str text, struct str *to, s
     return copy != NULL || conf_scalar_fail_memory(err);
 }
 
-/* For what is given on as a C string: it would end at a NUL byte. */
+/* For values used as C strings, which end at a NUL byte. */
 static bool copy_z(struct conf_context *c, struct str text, struct str *to, struct err *err)
 {
     if (str_find(text, 0) < text.n)
-        return err_set(err, ERR_BAD_DATA, "a NUL byte is in it");
+        return err_set(err, ERR_BAD_DATA, "it contains a NUL byte");
     return copy_text(c, text, to, err);
 }
 
@@ -42,7 +43,7 @@ static bool parse_bool(struct str text, bool *to, struct err *err)
                 *to = b;
                 return true;
             }
-    return err_set(err, ERR_BAD_DATA, "\"%.*s\" is neither true nor false", STR_ARG(text));
+    return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not true or false", STR_ARG(text));
 }
 
 static void write_bound(struct buf *out, enum conf_type type, int64_t v)
@@ -61,7 +62,7 @@ static bool conf_check_bounds(const struct conf_row *row, struct str text, int64
     write_bound(&bounds, row->type, row->min);
     buf_add_z(&bounds, " to ");
     write_bound(&bounds, row->type, row->max);
-    err_set(err, ERR_BAD_DATA, "%.*s is out of range, it may be %s", STR_ARG(text), buf_z(&bounds));
+    err_set(err, ERR_BAD_DATA, "%.*s is out of range: it must be %s", STR_ARG(text), buf_z(&bounds));
     buf_free(&bounds);
     return false;
 }

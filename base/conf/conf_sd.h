@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The kinds of discovery that Prometheus (up to its development branch of 2026) and vmagent 1.145 have and we have not
- * yet, for every section that finds its servers or targets by them.
+/* The kinds of service discovery of Prometheus (up to its development branch of 2026) and vmagent 1.145 that are not
+ * supported yet, as rows for every section that discovers servers or targets.
  */
 #ifndef BASE_CONF_CONF_SD_H
 #define BASE_CONF_CONF_SD_H

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* libyaml's events become a tree by recursive descent: one function a kind of node, each given the event that
+/* Builds a tree from libyaml's events by recursive descent: one function per kind of node, called with the event that
  * begins it.
  *
- * An anchored node is remembered with its weight (how many nodes it unfolds to) and its height. An alias shares the
- * node, so it costs no memory, but its weight counts towards the limit of nodes: who walks the tree later walks
- * every copy. An anchor is known only when its node is complete, hence nothing can contain itself.
+ * An anchored node is stored with its weight (the number of nodes it expands to) and its height. An alias shares the
+ * node, so it costs no memory, but its weight counts towards the limit of nodes, since code that walks the tree
+ * visits every copy. An anchor is defined only when its node is complete, so no node can contain itself.
  */
 #include "base/conf/yaml.h"
 
@@ -22,9 +22,9 @@ struct yaml_parser {
     const char *file;
     struct str text;
     struct err *err;
-    size_t nodes;   /* so far, aliases unfolded */
+    size_t nodes;   /* so far, aliases expanded */
     unsigned depth;
-    struct map anchors; /* the newest of each name; keys and struct anchor in the arena */
+    struct map anchors; /* the latest of each name; keys and struct anchor in the arena */
 };
 
 static bool fail_at(struct yaml_parser *p, unsigned line, const char *what)
@@ -34,7 +34,7 @@ static bool fail_at(struct yaml_parser *p, unsigned line, const char *what)
 
 static bool yaml_fail_memory(struct yaml_parser *p)
 {
-    return err_set(p->err, ERR_LIMIT, "%s: the file needs more memory than it may have (%zu bytes)", p->file,
+    return err_set(p->err, ERR_LIMIT, "%s: the file exceeds the memory limit of %zu bytes", p->file,
                    p->arena->max);
 }
 
@@ -45,7 +45,7 @@ static bool fail_limit(struct yaml_parser *p, unsigned line, const char *what, u
 
 static unsigned yaml_mark_line(yaml_mark_t mark) { return (unsigned)mark.line + 1; }
 
-/* What is wrong with the bytes has an offset, what is wrong with the syntax a line. */
+/* libyaml reports encoding errors by offset and syntax errors by line. */
 static bool fail_syntax(struct yaml_parser *p)
 {
     const yaml_parser_t *e = &p->events;
@@ -67,10 +67,10 @@ static bool next_event(struct yaml_parser *p, yaml_event_t *e)
 static bool count_nodes(struct yaml_parser *p, unsigned line, size_t n)
 {
     p->nodes += n;
-    return p->nodes <= NODES_MAX || fail_limit(p, line, "too many nodes, aliases unfolded", NODES_MAX);
+    return p->nodes <= NODES_MAX || fail_limit(p, line, "too many nodes, aliases expanded", NODES_MAX);
 }
 
-/* One more element behind n; false when the arena's budget is spent. */
+/* Makes space for one more element after n; false when the arena's budget is exceeded. */
 static bool yaml_grow(struct yaml_parser *p, void *items, size_t *cap, size_t n, size_t size)
 {
     arena_grow(p->arena, items, cap, n + 1, size);
@@ -82,7 +82,7 @@ static bool is_null_word(struct str s)
     return s.n == 0 || str_is(s, "~") || str_is(s, "null") || str_is(s, "Null") || str_is(s, "NULL");
 }
 
-/* Only YAML's own tags; !!str makes a string of anything. */
+/* Only YAML's own tags; !!str makes any scalar a string. */
 static bool read_tag(struct yaml_parser *p, const yaml_char_t *tag, struct yaml *y)
 {
     struct str name = str_of((const char *)tag), core = STR("tag:yaml.org,2002:");
@@ -95,7 +95,7 @@ static bool read_tag(struct yaml_parser *p, const yaml_char_t *tag, struct yaml 
             y->quoted |= i == 0;
             return true;
         }
-    return err_set(p->err, ERR_BAD_DATA, "%s:%u: the tag %s is not known", p->file, y->line, (const char *)tag);
+    return err_set(p->err, ERR_BAD_DATA, "%s:%u: unknown tag %s", p->file, y->line, (const char *)tag);
 }
 
 static bool read_scalar(struct yaml_parser *p, const yaml_event_t *e, struct yaml *out)
@@ -138,8 +138,8 @@ static bool read_list(struct yaml_parser *p, const yaml_event_t *begin, struct y
 struct pairs {
     struct yaml *keys, *values;
     size_t n, keys_cap, values_cap;
-    struct map lines;   /* key to the line where it stands */
-    struct yaml merged; /* what << named; YAML_NULL when nothing */
+    struct map lines;   /* key to its line */
+    struct yaml merged; /* value of <<; YAML_NULL when absent */
 };
 
 static bool yaml_add_pair(struct yaml_parser *p, struct pairs *to, const struct yaml *key, const struct yaml *value)
@@ -158,16 +158,16 @@ static bool yaml_read_pair(struct yaml_parser *p, yaml_event_t *e, struct pairs 
     if (!read_node(p, e, &key))
         return false;
     if (key.kind == YAML_LIST || key.kind == YAML_MAP)
-        return fail_at(p, key.line, "a key must be a plain word, not a list or a mapping");
+        return fail_at(p, key.line, "a key must be a scalar, not a list or a mapping");
     key.kind = YAML_SCALAR;
     yaml_event_t next;
     if (!next_event(p, &next) || !read_node(p, &next, &value))
         return false;
-    value.line = key.line; /* where a reader looks for it: a block's first item is a line or more below */
+    value.line = key.line; /* the line of the key, where a reader looks: a block's first item is below it */
     bool added;
     struct map_entry *seen = map_add(&to->lines, key.text, &added);
     if (!added)
-        return err_set(p->err, ERR_BAD_DATA, "%s:%u: the key \"%s\" stands twice in this mapping, first in line %u",
+        return err_set(p->err, ERR_BAD_DATA, "%s:%u: duplicate key \"%s\", first set in line %u",
                        p->file, key.line, key.text.p, (unsigned)seen->value.u);
     seen->value.u = key.line;
     if (key.quoted || !str_is(key.text, "<<"))
@@ -176,11 +176,11 @@ static bool yaml_read_pair(struct yaml_parser *p, yaml_event_t *e, struct pairs 
     return true;
 }
 
-/* Keys of `from` that are not there yet. */
+/* Adds the keys of `from` that are not set yet. */
 static bool merge_map(struct yaml_parser *p, struct pairs *to, const struct yaml *from)
 {
     if (from->kind != YAML_MAP)
-        return fail_at(p, from->line, "<< wants a mapping or a list of mappings");
+        return fail_at(p, from->line, "<< requires a mapping or a list of mappings");
     for (size_t i = 0; i < from->n; i++) {
         bool added;
         map_add(&to->lines, from->keys[i].text, &added);
@@ -232,7 +232,7 @@ static bool read_alias(struct yaml_parser *p, const yaml_event_t *e, struct yaml
     const char *name = (const char *)e->data.alias.anchor;
     const struct anchor *a = map_get(&p->anchors, str_of(name));
     if (a == NULL)
-        return err_set(p->err, ERR_BAD_DATA, "%s:%u: no anchor &%s stands before *%s", p->file, out->line, name, name);
+        return err_set(p->err, ERR_BAD_DATA, "%s:%u: undefined alias *%s", p->file, out->line, name);
     if (p->depth + a->height > DEPTH_MAX)
         return fail_limit(p, out->line, "nested too deeply", DEPTH_MAX);
     if (!count_nodes(p, out->line, a->weight))
@@ -278,7 +278,7 @@ static bool read_kind(struct yaml_parser *p, const yaml_event_t *e, struct yaml 
     return read_map(p, e, out) && keep_anchor(p, e->data.mapping_start.anchor, out, p->nodes - before);
 }
 
-/* The node that `e` begins; `e` is taken. */
+/* Builds the node that `e` begins; frees `e`. */
 static bool read_node(struct yaml_parser *p, yaml_event_t *e, struct yaml *out)
 {
     *out = (struct yaml){.kind = YAML_NULL, .line = yaml_mark_line(e->start_mark), .file = p->file};
@@ -290,7 +290,7 @@ static bool read_node(struct yaml_parser *p, yaml_event_t *e, struct yaml *out)
     return ok;
 }
 
-/* Stream start, then nothing or one document, then stream end. */
+/* Stream start, zero or one document, stream end. */
 static bool read_stream(struct yaml_parser *p, struct yaml *out)
 {
     yaml_event_t e;
@@ -305,20 +305,20 @@ static bool read_stream(struct yaml_parser *p, struct yaml *out)
     unsigned line = yaml_mark_line(e.start_mark);
     bool end = e.type == YAML_STREAM_END_EVENT;
     yaml_event_delete(&e);
-    return end || fail_at(p, line, "a second document begins here; a file holds one");
+    return end || fail_at(p, line, "a second document begins here; a file may contain one");
 }
 
 struct yaml *yaml_parse(struct arena *a, struct str text, const char *file, struct err *err)
 {
     if (text.n > TEXT_MAX) {
-        err_set(err, ERR_TOO_LARGE, "%s: %zu bytes are more than a YAML file may have (%d)", file, text.n,
+        err_set(err, ERR_TOO_LARGE, "%s: the file has %zu bytes, more than the limit of %d bytes", file, text.n,
                 (int)TEXT_MAX);
         return NULL;
     }
     struct yaml *root = ARENA_NEW(a, struct yaml);
     struct yaml_parser p = {.arena = a, .file = arena_z(a, str_of(file)), .text = text, .err = err};
     if (root == NULL || p.file == NULL || !yaml_parser_initialize(&p.events)) {
-        err_set(err, ERR_LIMIT, "%s: no memory to read the file", file);
+        err_set(err, ERR_LIMIT, "%s: cannot allocate memory to read the file", file);
         return NULL;
     }
     yaml_parser_set_input_string(&p.events, (const unsigned char *)(text.p ? text.p : ""), text.n);

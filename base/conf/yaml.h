@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* YAML as a tree with line numbers. libyaml is spoken to in yaml.c only. The tree lives in the caller's arena and is
- * immutable. Limits: 32 MiB, nesting 64, 1,000,000 nodes; aliases and merge keys (<<) are resolved, a bomb is an error.
- * One document a file. Texts have a NUL behind them.
+/* YAML as a tree with line numbers. Only yaml.c includes libyaml. The tree is in the caller's arena and immutable.
+ * Limits: 32 MiB, nesting 64, 1,000,000 nodes; aliases and merge keys (<<) are expanded, and an expansion over the
+ * limit is an error. One document per file. Texts are NUL-terminated.
  */
 #ifndef BASE_CONF_YAML_H
 #define BASE_CONF_YAML_H
@@ -13,11 +13,11 @@
 enum yaml_kind { YAML_NULL, YAML_SCALAR, YAML_LIST, YAML_MAP };
 struct yaml {
     enum yaml_kind kind;
-    unsigned line;          /* 1-based; of a mapping's value the line of its key */
+    unsigned line;          /* 1-based; for a mapping's value the line of its key */
     const char *file;       /* name given to yaml_parse */
-    bool quoted;            /* a scalar in quotes or a block: a string even when it looks like a number, null or bool */
+    bool quoted;            /* a quoted or block scalar: a string even when it looks like a number, null or bool */
     struct str text;        /* SCALAR */
-    struct yaml *keys;      /* MAP: n keys (scalars); a key that stands twice is an error */
+    struct yaml *keys;      /* MAP: n keys (scalars); a duplicate key is an error */
     struct yaml *items;     /* LIST: n items; MAP: n values */
     size_t n;
 };

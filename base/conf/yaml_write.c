@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Writes a tree as block YAML, quoting scalars that a reader would take for something other than a string. */
 #include "base/conf/yaml.h"
 
 #include "base/text/utf8.h"
@@ -21,7 +22,8 @@ static bool all_of(struct str s, const char *chars)
     return true;
 }
 
-/* Would a reader of YAML 1.1 or 1.2 take the bare word for something else than a string? Says yes rather too often. */
+/* Whether a YAML 1.1 or 1.2 reader might take the plain word for something other than a string. Errs on the side of
+ * yes. */
 static bool yaml_looks_typed(struct str s)
 {
     static const char *const words[] = {"null", "true", "false", "yes",   "no",    "on",   "off",
@@ -38,14 +40,15 @@ static bool yaml_needs_no_quotes(struct str s)
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
         bool inside = c && (strchr(letters, c) || strchr("-+=$^()~;@%*?<>|&!\\", c));
-        bool word_end = c == ' ' || c == ':'; /* ": " begins a value, " #" a comment: # is never plain here */
+        bool word_end = c == ' ' || c == ':'; /* ": " starts a value, " #" a comment: # is never plain here */
         if (!inside && !(word_end && s.p[i + 1] != ' '))
             return false;
     }
     return !yaml_looks_typed(s);
 }
 
-/* A number, a date, true and the like, safe without quotes in a block: a plain scalar in braces may be a lone dash. */
+/* A number, a date, true and the like: safe unquoted in block context. In flow context a plain scalar may be a lone
+ * dash. */
 static bool is_typed(struct str s)
 {
     if (s.n == 0 || !yaml_looks_typed(s) || str_find(s, ' ') < s.n || s.p[s.n - 1] == ':')
@@ -73,7 +76,7 @@ static void write_single_quoted(struct buf *out, struct str s)
     buf_add_char(out, '\'');
 }
 
-/* Line and paragraph separators and the byte order mark are Unicode that YAML does not take bare. */
+/* Line and paragraph separators and the byte order mark must be escaped in YAML. */
 static bool needs_escape(uint32_t rune)
 {
     return rune < 0x20 || (rune >= 0x7f && rune <= 0xa0) || rune == 0x2028 || rune == 0x2029 || rune == 0xfeff
@@ -126,14 +129,14 @@ static void write_leaf(struct buf *out, const struct yaml *y)
     else if (y->kind == YAML_MAP)
         buf_add_z(out, "{}");
     else if (!y->quoted && is_typed(y->text))
-        buf_add_str(out, y->text); /* quotes would make a string of it */
+        buf_add_str(out, y->text); /* quotes would make it a string */
     else
         yaml_write_scalar(out, y->text);
     buf_add_char(out, '\n');
 }
 
-/* A reader looks for the colon in the key's own line and no further than 1,024 characters; a longer key has a line
- * of its own. Escapes may make ten of one byte. */
+/* A reader looks for the colon on the key's own line within 1,024 characters; a longer key needs the explicit form on
+ * its own line. An escape may expand one byte to ten. */
 static void write_key(struct buf *out, struct str key, unsigned indent)
 {
     enum { SIMPLE = 100 };
@@ -146,7 +149,7 @@ static void write_key(struct buf *out, struct str key, unsigned indent)
     yaml_write_indent(out, indent);
 }
 
-/* The cursor stands at column `indent`; ends behind a line's end. */
+/* Starts at column `indent`; ends after a newline. */
 static void write_node(struct buf *out, const struct yaml *y, unsigned indent)
 {
     if (y->n == 0)

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Who calls whom: the loop calls a shard (client_multi.c), that calls curl_multi_socket_action, and curl calls
- * back: socket and timer wishes there, headers and pieces of bodies in client_call.c. Inside such a call no handle
- * may be added or removed (`in_curl`), so what the user's callback asks for there is done by `settle` when curl has
- * returned; finished transfers are told there too.
+/* The HTTP client: queues calls, assigns them to shards, and starts and ends their transfers.
  *
- * A call is in exactly one list: waiting or doubtful (no handle yet), running (it has one, its multi knows it),
- * resolving (its handle waits for an address, see client_names.h), or failed (it could not be started; a timer tells
- * so, since client_send may not call back before it has returned).
+ * Call chain: the loop calls a shard (client_multi.c), the shard calls curl_multi_socket_action, and curl calls back:
+ * socket and timer changes in client_multi.c, headers and pieces of bodies in client_call.c. Inside such a callback
+ * no handle may be added or removed (`in_curl`), so requests made by the user's callback are carried out by `settle`
+ * when curl has returned; finished transfers are reported there too.
+ *
+ * A call is in exactly one list: waiting or doubtful (no handle yet), running (it has one, in its multi), resolving (its
+ * handle waits for an address, see client_names.h), or failed (it could not be started; a timer reports it, since
+ * client_send must not call back before it returns).
  */
 #include "base/http/client.h"
 
@@ -24,7 +26,7 @@ enum { PER_SHARD = 250, SPARE_CONNECTIONS = 16, IDLE_HANDLES = 4, IDLE_SECONDS =
 struct client {
     struct loop *loop;
     unsigned max_inflight, n_shards;
-    long connections; /* kept by each multi */
+    long connections; /* limit of idle connections of each multi */
     char *user_agent;
     unsigned idle_seconds;
     const struct stats_group *stats;
@@ -56,8 +58,8 @@ static void client_release_handle(struct client *c, CURL *easy)
     c->idle[c->n_idle++] = easy;
 }
 
-/* Connections of one peer that are not used any more end with the next request of their multi to another one; those of
- * a multi without requests would stay for ever. */
+/* curl closes idle connections to unused peers only at the multi's next request to another peer; without requests
+ * they would stay open forever. */
 static void close_idle_shard(struct loop_timer *t)
 {
     struct client_multi *s = CONTAINER(t, struct client_multi, idle);
@@ -79,7 +81,7 @@ static bool open_shard(struct client_multi *s)
     return client_multi_open(s, c->connections);
 }
 
-/* curl calls these in the loop's thread, the second one also for connections that outlive their call. */
+/* curl calls these on the loop's thread, the second one also for connections that outlive their call. */
 static int count_opened_socket(void *arg, curl_socket_t fd UNUSED, curlsocktype purpose UNUSED)
 {
     struct client *c = arg;
@@ -108,7 +110,7 @@ static bool client_start_call(struct client_call *call)
 {
     struct err *err = &call->reply.err;
     if (!open_shard(call->shard) || (call->easy = client_acquire_handle(call->client)) == NULL)
-        return err_set(err, ERR_INTERNAL, "libcurl has no handle for us");
+        return err_set(err, ERR_INTERNAL, "libcurl cannot allocate a handle");
     if (!client_call_prepare(call, call->client->user_agent))
         return false;
     curl_easy_setopt(call->easy, CURLOPT_MAXAGE_CONN, (long)call->client->idle_seconds);
@@ -157,7 +159,7 @@ static void client_start_waiting(struct client *c)
 
 /* ---- ending ---- */
 
-/* Takes the call out of its list and its handle out of its multi. */
+/* Removes the call from its list and its handle from its multi. */
 static void detach(struct client_call *call)
 {
     struct client *c = call->client;
@@ -245,7 +247,7 @@ static void client_notify_done(struct client_multi *s)
     int left;
     for (CURLMsg *m; (m = curl_multi_info_read(s->multi, &left)) != NULL;) {
         struct client_call *call;
-        CURLcode code = m->data.result; /* `m` is gone with its handle */
+        CURLcode code = m->data.result; /* `m` is freed with its handle */
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &call);
         if (client_names_missing(call) && call->state != CALL_CANCELED) {
             resolve_name(call, code);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Packed bodies are unpacked here and not by libcurl, which takes one that is cut short for a whole one: of a scraped
- * page the rest would be missing as if it had gone.
+/* One HTTP request: sets curl's options, decodes the response and fills the reply.
+ *
+ * Bodies are decompressed here and not by libcurl, which accepts a truncated compressed body as complete: samples
+ * missing from a scrape response would then look as if they had disappeared.
  */
 #include "base/http/client_call.h"
 
@@ -14,7 +16,7 @@
 #include <string.h>
 
 enum { BUFFER = 16 << 10, CONNECT_MS = 5000 };
-enum { DECOMPRESS_CHUNK = 512 }; /* packed bytes: half a megabyte comes of them at the most */
+enum { DECOMPRESS_CHUNK = 512 }; /* compressed bytes: they expand to half a megabyte at most */
 
 /* ---- the request ---- */
 
@@ -24,7 +26,8 @@ struct client_call *client_call_new(const struct client_request *req)
     call->req = *req;
     call->url = mem_strdup(req->url);
     call->profile = client_profile_ref(req->profile);
-    client_header_add(&call->headers, "Expect:"); /* without it curl asks before it sends a body over 1 MB */
+    /* otherwise curl asks for "100 Continue" before sending a body over 1 MB */
+    client_header_add(&call->headers, "Expect:");
     for (size_t i = 0; i < req->n_headers; i++)
         client_header_add(&call->headers, req->headers[i]);
     return call;
@@ -43,7 +46,7 @@ void client_call_free(struct client_call *call)
     mem_free(call);
 }
 
-/* ---- the answer arrives ---- */
+/* ---- the response arrives ---- */
 
 static void keep(char *to, size_t size, struct str *slice, struct str value)
 {
@@ -60,7 +63,7 @@ static int status_of(const struct client_call *call)
     return (int)status;
 }
 
-/* Does a redirect stay at the URL's scheme, host and port? In doubt it does not. */
+/* Whether a redirect keeps the URL's scheme, host and port. In doubt it does not. */
 static bool same_origin(struct str url, struct str location)
 {
     struct url from, to;
@@ -71,8 +74,8 @@ static bool same_origin(struct str url, struct str location)
            && str_ieq(from.host, to.host) && str_eq(from.port, to.port);
 }
 
-/* curl repeats all headers that it was given to whatever host a redirect names; those of the profile may be secrets.
- * It reads the list anew for each request that it sends. */
+/* curl sends the given headers to every host that a redirect names; the profile's headers may contain secrets. It
+ * reads the list anew for each request. */
 static void keep_headers_from(struct client_call *call, struct str location)
 {
     if (call->bare_headers || same_origin(str_of(call->url), location))
@@ -107,12 +110,12 @@ static size_t call_on_header(char *p, size_t one UNUSED, size_t n, void *arg)
     return n;
 }
 
-/* False: the call ends; reply.err says why. */
+/* False: the call ends; reply.err has the reason. */
 static bool call_deliver(struct client_call *call, struct str piece)
 {
     struct client_reply *r = &call->reply;
     if (call->req.max_body && piece.n > call->req.max_body - call->body)
-        return err_set(&r->err, ERR_TOO_LARGE, "the body is larger than %zu bytes", call->req.max_body);
+        return err_set(&r->err, ERR_TOO_LARGE, "response body exceeds %zu bytes", call->req.max_body);
     call->body += piece.n;
     if (call->req.data == NULL || piece.n == 0)
         return true;
@@ -121,7 +124,7 @@ static bool call_deliver(struct client_call *call, struct str piece)
     if (call->req.data(call->req.arg, r, piece, &err))
         return call->state != CALL_CANCELED;
     if (err.kind == ERR_NONE)
-        err_set(&err, ERR_CANCELED, "the answer was not wanted any more");
+        err_set(&err, ERR_CANCELED, "response no longer needed");
     r->err = err;
     return false;
 }
@@ -171,7 +174,7 @@ static int64_t info_ms(CURL *easy, CURLINFO info)
     return us / 1000;
 }
 
-/* curl counts a body of less than 64 KiB, which goes out with the head, in both of its figures. */
+/* curl counts a body of less than 64 KiB, which is sent with the head, in both of its counters. */
 static uint64_t call_sent_bytes(CURL *easy)
 {
     enum { WITH_HEAD = 64 << 10 };
@@ -243,13 +246,14 @@ static void set_transport(CURL *easy)
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER); /* the same for all: a handle may keep its old buffer */
-    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L); /* pruning that cache walks all of it at each transfer */
+    /* curl walks the complete cache at each transfer to prune it */
+    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 }
 
 bool client_call_prepare(struct client_call *call, const char *user_agent)
 {
-    _Static_assert(sizeof call->message >= CURL_ERROR_SIZE, "libcurl writes so much");
+    _Static_assert(sizeof call->message >= CURL_ERROR_SIZE, "libcurl writes up to CURL_ERROR_SIZE bytes");
     const struct client_request *req = &call->req;
     CURL *easy = call->easy;
     int64_t connect_ms = req->connect_timeout_ms ? req->connect_timeout_ms : CONNECT_MS;

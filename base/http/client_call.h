@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Inside base only: a call of base/http/client.c, from the request to the reply. It knows its own curl handle but
- * neither list nor multi: client.c moves it.
- */
+/* Internal to base/http: a call, from the request to the reply. It knows its own curl handle but neither its list nor
+ * its multi: client.c moves it. */
 #ifndef BASE_HTTP_CLIENT_CALL_H
 #define BASE_HTTP_CLIENT_CALL_H
 
@@ -11,8 +10,8 @@
 
 enum call_state {
     CALL_WAITING,  /* in `waiting` or `doubtful`: no handle yet */
-    CALL_RUNNING,  /* in `running`: its shard's multi knows its handle */
-    CALL_RESOLVING, /* in `resolving`: its handle waits for a name; it holds its place among the running ones */
+    CALL_RUNNING,  /* in `running`: added to its shard's multi */
+    CALL_RESOLVING, /* in `resolving`: its handle waits for a name; it counts as running */
     CALL_FAILED,   /* in `failed`: it could not be started */
     CALL_CANCELED, /* in `running` until curl has returned */
     CALL_DONE      /* in no list */
@@ -27,24 +26,24 @@ struct client_call {
     char *url;
     struct client_profile *profile;
     struct curl_slist *headers, *connect_to;
-    struct curl_slist *bare_headers; /* without the profile's, once a redirect led to another host */
-    size_t n_bare;                   /* how many of `headers`, from the first, are not the profile's */
-    void *easy;  /* CURL; NULL until it is started */
+    struct curl_slist *bare_headers; /* without the profile's headers, after a redirect to another host */
+    size_t n_bare;                   /* number of leading `headers` that are not the profile's */
+    void *easy;  /* CURL; NULL until started */
     size_t body; /* decoded bytes so far */
-    struct gunzip *gunzip; /* of a packed body, from its first byte on */
-    struct buf unpacked;   /* by it, and not yet told */
-    bool whole, damaged;   /* the packed body */
+    struct gunzip *gunzip; /* of a compressed body, from its first byte on */
+    struct buf unpacked;   /* decompressed, not yet delivered */
+    bool whole, damaged;   /* the compressed body */
     bool head_complete;    /* of the final response */
     bool name_missing;     /* the transfer ended, or will end, because libcurl needs a name (client_names.h) */
     struct client_names *names; /* NULL until it needed one */
     int64_t before_ms;     /* from start_mono to the start of the present attempt */
     struct client_reply reply;
     char content_type[256], content_encoding[64], retry_after[64], location[512];
-    char message[256]; /* curl's own words */
+    char message[256]; /* curl's error message */
 };
 
 struct client_call *client_call_new(const struct client_request *req);
-/* Sets all options of call->easy. False: reply.err says why. */
+/* Sets all options of call->easy. False: reply.err has the reason. */
 bool client_call_prepare(struct client_call *call, const char *user_agent) MUST_USE;
 void client_call_count_sent(struct client_call *call); /* after each attempt */
 void client_call_ended(struct client_call *call, int code); /* fills the reply; code is a CURLcode */

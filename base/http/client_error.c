@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Translates curl's result codes into error kinds and messages. */
 #include "base/http/client_error.h"
 
 #include "base/buf.h"
@@ -22,26 +23,26 @@ static const char *connect_error(CURL *easy)
     return code == ECONNREFUSED ? "connection refused" : code ? strerror((int)code) : "cannot connect";
 }
 
-/* Constant words for what libcurl says less well; NULL for the others. */
+/* Texts for codes that libcurl words less clearly; NULL for the others. */
 static const char *client_error_text(CURL *easy, int code)
 {
     switch (code) {
     case CURLE_COULDNT_CONNECT: return connect_error(easy);
-    case CURLE_GOT_NOTHING: return "the server closed the connection without an answer";
-    case CURLE_PARTIAL_FILE: return "the connection ended within the answer";
+    case CURLE_GOT_NOTHING: return "the server closed the connection without a response";
+    case CURLE_PARTIAL_FILE: return "connection closed before the response was complete";
     case CURLE_TOO_MANY_REDIRECTS: return "more than 10 redirects";
-    case CURLE_BAD_CONTENT_ENCODING: return "the answer is packed in a damaged or unknown way, or cut short";
+    case CURLE_BAD_CONTENT_ENCODING: return "cannot decompress response: unknown encoding, corrupted or truncated";
     default: return NULL;
     }
 }
 
 static void describe(CURL *easy, int code, const char *message, int64_t total_ms, char *text, size_t size)
 {
-    curl_off_t asked = 0; /* when the request was about to be sent; a kept connection has no time of connecting */
+    curl_off_t asked = 0; /* time at which the request was about to be sent; a reused connection has no connect time */
     const char *own = client_error_text(easy, code);
     if (code == CURLE_OPERATION_TIMEDOUT) {
         curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &asked);
-        snprintf(text, size, "%s %lld ms", asked ? "timed out after" : "timed out connecting, after",
+        snprintf(text, size, "%s %lld ms", asked ? "timed out after" : "timed out connecting after",
                  (long long)total_ms);
     } else if (own) {
         snprintf(text, size, "%s", own);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is watched is a duplicate of curl's descriptor. curl (7.88, when a connection was never made) closes a
- * socket before it says that it is not to be watched any more, and by then the number may be another thread's; the
- * duplicate is ours until we close it. curl closes the connection all the same: it says so within the same call.
+/* Connects one libcurl multi to the loop.
+ *
+ * The loop watches a duplicate of curl's descriptor. curl (7.88, when a connection was never established) closes a
+ * socket before it removes the watch, and by then another thread may have the same number; the duplicate stays open
+ * until we close it. curl removes the watch within the same call.
  */
 #include "base/http/client_multi.h"
 
@@ -32,7 +34,7 @@ static void on_socket(struct loop_fd *fd, uint32_t events)
     struct watch *w = CONTAINER(fd, struct watch, fd);
     int bits = (events & EPOLLIN ? CURL_CSELECT_IN : 0) | (events & EPOLLOUT ? CURL_CSELECT_OUT : 0)
                | (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
-    act(w->shard, w->socket, bits); /* `w` may be gone now */
+    act(w->shard, w->socket, bits); /* `w` may be freed now */
 }
 
 static void client_multi_on_timer(struct loop_timer *t)
@@ -48,8 +50,8 @@ static void forget_socket(struct client_multi *s, struct watch *w)
     mem_free(w);
 }
 
-/* curl takes a refusal for the end of the whole multi, so it is told nothing: the call ends by its timeout, with
- * these words. */
+/* curl treats a failure of this callback as the end of the complete multi, so it returns success: the call ends by
+ * its timeout, with this error. */
 static int cannot_watch(CURL *easy)
 {
     struct client_call *call;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Inside base only: a shard of base/http/client.c is one multi of libcurl, run by the loop: the loop tells curl which
- * sockets are ready and what time it is, curl says which sockets and which time it waits for. Made when it is first
- * needed.
- */
+/* Internal to base/http: a shard of base/http/client.c is one multi of libcurl, driven by the loop. The loop reports
+ * ready sockets and the time to curl; curl registers its sockets and its timeout. Created when first needed. */
 #ifndef BASE_HTTP_CLIENT_MULTI_H
 #define BASE_HTTP_CLIENT_MULTI_H
 
@@ -12,17 +10,17 @@
 struct client_multi {
     struct client *client;
     struct loop *loop;
-    void *multi; /* CURLM; NULL until it is opened */
+    void *multi; /* CURLM; NULL until opened */
     struct loop_timer timer;
-    struct loop_timer idle;                 /* client.c's: closes the shard when it is not used */
+    struct loop_timer idle;                 /* client.c's: closes an idle shard */
     unsigned n_calls;                       /* running */
-    int64_t used;                           /* monotonic ms of the last end of a call */
-    bool *in_curl;                          /* true while curl runs: no handle may be added or removed then */
+    int64_t used;                           /* monotonic ms at the end of the last call */
+    bool *in_curl;                          /* true while curl runs: no handle may be added or removed */
     void (*settle)(struct client_multi *s); /* called when curl has returned */
 };
 
-/* connections: how many it keeps when they are idle. curl's global state has been set up. */
+/* connections: maximum of idle connections kept. curl's global state must be initialized. */
 bool client_multi_open(struct client_multi *s, long connections) MUST_USE;
-void client_multi_close(struct client_multi *s); /* fine when it was not opened; its handles are removed */
+void client_multi_close(struct client_multi *s); /* no effect when not opened; its handles must be removed before */
 
 #endif

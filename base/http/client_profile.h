@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Inside base only: what client.c asks of a profile for one request. `easy` is a CURL handle. */
+/* Internal to base/http: applies a profile to one request. `easy` is a CURL handle. */
 #ifndef BASE_HTTP_CLIENT_PROFILE_H
 #define BASE_HTTP_CLIENT_PROFILE_H
 
 #include "base/http/client.h"
 
 struct curl_slist;
-void client_header_add(struct curl_slist **list, const char *line); /* one line more */
+void client_header_add(struct curl_slist **list, const char *line); /* appends a line */
 
-/* Sets credentials, TLS, proxy and redirects, and appends the profile's headers. `*connect_to` gets a list that
- * must live, and be freed, with the request; it is NULL unless tls server_name is set. `p` may be NULL: the
- * defaults. */
+/* Sets credentials, TLS, proxy and redirects, and appends the profile's headers. `*connect_to` is set to a list that
+ * must outlive the request and be freed with it; NULL unless tls server_name is set. `p` may be NULL: the defaults. */
 bool client_profile_apply(struct client_profile *p, void *easy, const char *url, struct curl_slist **headers,
                           struct curl_slist **connect_to, struct err *err) MUST_USE;
 

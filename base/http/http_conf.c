@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Rows and checks of HTTP client settings, and the client profile made from them. */
 #include "base/http/http_conf.h"
 
 #include "base/buf.h"
@@ -9,7 +10,7 @@ static bool one_of(const struct yaml *node, const char *name, struct str value, 
                    struct err *err)
 {
     if (value.n > 0 && path.n > 0)
-        return conf_err(node, err, "%s and %s are both given: one is enough", name, file);
+        return conf_err(node, err, "%s and %s are both set; keep one of them", name, file);
     return true;
 }
 
@@ -34,7 +35,7 @@ static bool check_tls(struct conf_context *c UNUSED, const struct yaml *node, vo
     bool cert = t->cert.n > 0 || t->cert_file.n > 0, key = t->key.n > 0 || t->key_file.n > 0;
     if (cert != key)
         return conf_err(node, err,
-                        "tls_config: a client certificate needs both cert_file (or cert) and key_file (or key)");
+                        "tls_config: a client certificate requires both cert_file (or cert) and key_file (or key)");
     return one_of(node, "tls_config: ca", t->ca, "ca_file", t->ca_file, err)
            && one_of(node, "tls_config: cert", t->cert, "cert_file", t->cert_file, err)
            && one_of(node, "tls_config: key", t->key, "key_file", t->key_file, err);
@@ -53,24 +54,25 @@ const struct conf_section basic_auth_section = {"basic_auth", sizeof(struct basi
 
 static const struct conf_row authorization_rows[] = {
     {CONF_STRING, "type", offsetof(struct authorization_conf, type), .preset = "Bearer",
-     .help = "First word of the header"},
-    ROW(CONF_SECRET, authorization_conf, credentials, "What follows it"),
-    ROW(CONF_FILE, authorization_conf, credentials_file, "File with what follows it, re-read each second"),
+     .help = "Authentication scheme"},
+    ROW(CONF_SECRET, authorization_conf, credentials, "Credentials after the scheme"),
+    ROW(CONF_FILE, authorization_conf, credentials_file, "File with the credentials, re-read each second"),
     {0}};
 const struct conf_section authorization_section = {"authorization", sizeof(struct authorization_conf),
                                                    authorization_rows, .check = check_authorization,
                                                    .help = "The Authorization header"};
 
 static const struct conf_row tls_rows[] = {
-    ROW(CONF_STRING, tls_conf, ca, "PEM text of the authorities trusted"),
-    ROW(CONF_FILE, tls_conf, ca_file, "PEM file of the authorities trusted; the system's by default"),
+    ROW(CONF_STRING, tls_conf, ca, "Trusted certificate authorities, PEM text"),
+    ROW(CONF_FILE, tls_conf, ca_file, "PEM file of the trusted certificate authorities; the system's by default"),
     ROW(CONF_STRING, tls_conf, cert, "PEM text of the client certificate"),
     ROW(CONF_FILE, tls_conf, cert_file, "PEM file of the client certificate"),
-    ROW(CONF_SECRET, tls_conf, key, "PEM text of its key"),
-    ROW(CONF_FILE, tls_conf, key_file, "PEM file of its key"),
-    ROW(CONF_STRING, tls_conf, server_name, "Name asked for and verified, instead of the URL's host"),
-    ROW(CONF_STRING, tls_conf, min_version, "Lowest version: TLS10, TLS11, TLS12 (default), TLS13"),
-    {.type = CONF_GUARD, .name = "max_version", .help = "The highest version would be what both sides support"},
+    ROW(CONF_SECRET, tls_conf, key, "PEM text of the certificate's key"),
+    ROW(CONF_FILE, tls_conf, key_file, "PEM file of the certificate's key"),
+    ROW(CONF_STRING, tls_conf, server_name, "Server name for SNI and verification instead of the URL's host"),
+    ROW(CONF_STRING, tls_conf, min_version, "Minimum version: TLS10, TLS11, TLS12 (default), TLS13"),
+    {.type = CONF_GUARD, .name = "max_version", .help = "The maximum version would be the highest that both sides "
+                                                        "support"},
     ROW(CONF_BOOL, tls_conf, insecure_skip_verify, "Do not verify the certificate"),
     {0}};
 const struct conf_section tls_section = {"tls_config", sizeof(struct tls_conf), tls_rows, .check = check_tls,
@@ -95,7 +97,7 @@ static bool add_header_values(struct conf_context *c, struct str_map *map, struc
         arena_grow(c->arena, &map->keys, &caps->keys, map->n + 1, sizeof *map->keys);
         arena_grow(c->arena, &map->values, &caps->values, map->n + 1, sizeof *map->values);
         if (caps->keys <= map->n || caps->values <= map->n)
-            return err_set(err, ERR_LIMIT, "%s: the configuration is too large", c->file);
+            return err_set(err, ERR_LIMIT, "%s: the configuration exceeds its memory limit", c->file);
         map->keys[map->n] = name;
         map->values[map->n++] = list->items[i];
     }
@@ -126,7 +128,7 @@ static struct str header_name(const struct http_headers *h, size_t i)
     return i < h->values.n ? h->values.keys[i] : h->files.keys[i - h->values.n];
 }
 
-/* Values are masked like those of `headers`: they are API keys more often than not. */
+/* Values are masked like those of `headers`: they are usually API keys. */
 static void print_header(struct buf *out, const struct http_headers *h, struct str name)
 {
     const char *separator = "";
@@ -164,7 +166,7 @@ void http_headers_print(struct buf *out, const void *field, unsigned indent)
     }
 }
 
-/* ---- the whole ---- */
+/* ---- the complete configuration ---- */
 
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err)
 {
@@ -179,7 +181,7 @@ bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct 
     if (h->bearer_token_file.n > 0)
         given[n++] = "bearer_token_file";
     if (n > 1)
-        return conf_err(node, err, "%s and %s are both given: at most one kind of credentials can be used", given[0],
+        return conf_err(node, err, "%s and %s are both set; keep one kind of credentials", given[0],
                         given[1]);
     return true;
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The rows that every section with an HTTP client shares (Prometheus' http_config): basic_auth, authorization,
- * bearer_token[_file], tls_config, proxy_url, follow_redirects, headers / http_headers, ... and the profile made of
- * them. oauth2 and sigv4 are not
- * supported yet: an error unless --accept-inert names them.
+/* The rows shared by every section with an HTTP client (Prometheus' http_config): basic_auth, authorization,
+ * bearer_token[_file], tls_config, proxy_url, follow_redirects, headers / http_headers, ... and the profile made from
+ * them. oauth2 and sigv4 are not supported yet: an error unless accepted by --accept-inert.
  */
 #ifndef BASE_HTTP_HTTP_CONF_H
 #define BASE_HTTP_HTTP_CONF_H
@@ -16,7 +15,8 @@ struct tls_conf {
     struct str ca, ca_file, cert, cert_file, key, key_file, server_name, min_version;
     bool insecure_skip_verify;
 };
-/* Prometheus' name: {values: [...], secrets: [...], files: [...]}, flattened: a name for each value and each file. */
+/* Prometheus' form, name: {values: [...], secrets: [...], files: [...]}, flattened: one entry for each value and each
+ * file. */
 struct http_headers { struct str_map values, files; };
 struct http_conf {
     struct basic_auth_conf *basic_auth;
@@ -28,8 +28,7 @@ struct http_conf {
     struct str_list headers;      /* vmagent: "Name: value" */
     struct http_headers http_headers;
 };
-/* Rows to paste into a section: HTTP_CONF_ROWS(struct scrape_conf, http). Defined in terms of offsetof(type,
- * field.x). */
+/* Rows to include in a section: HTTP_CONF_ROWS(struct scrape_conf, http). Uses offsetof(type, field.x). */
 extern const struct conf_section basic_auth_section, authorization_section, tls_section;
 bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
 void http_headers_print(struct buf *out, const void *field, unsigned indent);
@@ -48,7 +47,7 @@ void http_headers_print(struct buf *out, const void *field, unsigned indent);
     {CONF_BOOL, "proxy_from_environment", offsetof(type, field.proxy_from_environment),                               \
      .help = "Take the proxy from HTTP_PROXY and friends"},                                                           \
     {CONF_BOOL, "follow_redirects", offsetof(type, field.follow_redirects), .preset = "true",                         \
-     .help = "Follow 3xx answers"},                                                                                   \
+     .help = "Follow 3xx responses"},                                                                                 \
     {CONF_BOOL, "enable_http2", offsetof(type, field.enable_http2), .preset = "true",                                 \
      .help = "Accepted; HTTP/1.1 is used"},                                                                           \
     {CONF_HEADERS, "headers", offsetof(type, field.headers), .help = "Extra request headers, `Name: value`"},         \
@@ -58,7 +57,7 @@ void http_headers_print(struct buf *out, const void *field, unsigned indent);
     {CONF_GUARD, "oauth2", 0, .help = "Requests would carry no credentials"},                         \
     {CONF_GUARD, "proxy_connect_header", 0, .help = "The proxy would get no headers"}
 
-/* At most one kind of credentials; otherwise an error naming the node. */
+/* Accepts at most one kind of credentials; otherwise an error at the node. */
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err) MUST_USE;
 struct client_profile *http_conf_profile(const struct http_conf *h, struct err *err) MUST_USE;
 

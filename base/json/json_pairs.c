@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The pairs of a long answer, [[t,"v"],...]: read where they lie, as many as the bytes hold whole, without a token
- * for each bracket. Each function below but the last reads one thing at p and returns what follows it, or NULL:
- * *wrong says whether it cannot become right with more bytes.
+/* The hot loop over the pairs of a long response, [[t,"v"],...]: reads as many complete pairs as the input holds, in
+ * place, without a token per bracket. Each function but the last reads one item at p and returns the position after
+ * it, or NULL: *wrong says whether more input cannot make it valid.
  */
 #include "base/json/json_read.h"
 
@@ -15,7 +15,7 @@ static inline const char *expect(const char *p, const char *end, char c, const c
     if (p < end && *p == c)
         return p + 1;
     if (p < end)
-        *wrong = "a pair of a time and a quoted number was expected";
+        *wrong = "expected a pair of a time and a quoted number";
     return NULL;
 }
 
@@ -28,11 +28,11 @@ static const char *any_time(const char *p, const char *end, int64_t *ms, const c
     struct str text = str_trim(str_n(p, (size_t)(comma - p)));
     if (json_number_valid(text) && num_scan(text.p, text.p + text.n, &v) && time_from_seconds(v, ms))
         return comma + 1;
-    *wrong = "a malformed time";
+    *wrong = "invalid time";
     return NULL;
 }
 
-/* A time and the comma behind it. Nearly all are digits with at most three more behind a point: those are exact. */
+/* A time and the comma after it. Nearly all are digits with at most three decimals: those are exact. */
 static inline const char *json_pairs_read_time(const char *p, const char *end, int64_t *ms, const char **wrong)
 {
     static const int scale[] = {1000, 100, 10, 1};
@@ -61,12 +61,12 @@ static inline const char *read_quoted(const char *p, const char *end, double *v,
     const char *stop = num_scan(p, end, v);
     if (stop && stop < end && *stop == '"')
         return stop + 1;
-    stop = memchr(p, '"', (size_t)(end - p)); /* NaN, +Inf, and what is not all there */
+    stop = memchr(p, '"', (size_t)(end - p)); /* NaN, +Inf, and incomplete values */
     if (stop == NULL)
         return NULL;
     if (num_parse(str_n(p, (size_t)(stop - p)), v))
         return stop + 1;
-    *wrong = "a malformed sample value";
+    *wrong = "invalid sample value";
     return NULL;
 }
 
@@ -85,7 +85,7 @@ size_t json_pairs(struct json_reader *r, struct json_pair *out, size_t max, enum
     const char *wrong = NULL, *end = r->_end;
     *next = JSON_ARRAY;
     if ((r->_state != AT_FIRST && r->_state != AFTER_VALUE) || json_reader_in_object(r))
-        wrong = "pairs were expected";
+        wrong = "expected pairs";
     while (n < max && wrong == NULL) {
         const char *p = json_skip_space(r->_p, end);
         if (p < end && *p == ']') {

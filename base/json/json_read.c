@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The reader stands always between two tokens: what it has taken is done with, and a token whose end has not
- * arrived is left where it is, copied into _tail, and read again from its first byte when more has come. The copy
- * is bounded: a string by max_string, a number or a pair by JSON_LONGEST. Commas and colons are taken as they come,
- * `_state` remembers what may follow. */
+/* The streaming JSON reader.
+ *
+ * The reader is always between two tokens. A token whose end has not arrived is copied into _tail and read again from
+ * its first byte when more input has arrived. The copy is bounded: a string by max_string, a number or a pair by
+ * JSON_LONGEST. Commas and colons are consumed as they arrive; `_state` says what may follow.
+ */
 #include "base/json/json_read.h"
 
 #include "base/json/json_reader.h"
@@ -32,7 +34,7 @@ static void stash(struct json_reader *r)
         buf_add(&r->_tail, r->_p, left);
     }
     r->_p = r->_tail.p;
-    r->_end = left ? r->_p + left : r->_p; /* _tail may have no memory yet */
+    r->_end = left ? r->_p + left : r->_p; /* _tail may not be allocated yet */
 }
 
 void json_feed(struct json_reader *r, const char *p, size_t n)
@@ -54,7 +56,7 @@ void json_finish(struct json_reader *r) { r->_finished = true; }
 enum json_token json_reader_fail(struct json_reader *r, const char *what)
 {
     if (r->_state != BROKEN)
-        err_set(&r->err, ERR_BAD_DATA, "bad JSON at byte %llu: %s", (unsigned long long)r->offset, what);
+        err_set(&r->err, ERR_BAD_DATA, "invalid JSON at byte %llu: %s", (unsigned long long)r->offset, what);
     r->_state = BROKEN;
     return JSON_ERROR;
 }
@@ -62,9 +64,9 @@ enum json_token json_reader_fail(struct json_reader *r, const char *what)
 enum json_token json_reader_more(struct json_reader *r, size_t longest)
 {
     if (r->_finished)
-        return json_reader_fail(r, "it ends in the middle");
+        return json_reader_fail(r, "unexpected end of input");
     if ((size_t)(r->_end - r->_p) > longest)
-        return json_reader_fail(r, "an overlong string or number");
+        return json_reader_fail(r, "string or number too long");
     stash(r);
     return JSON_MORE;
 }
@@ -94,8 +96,8 @@ enum json_token json_reader_close(struct json_reader *r)
 
 /* Strings. */
 
-/* The closing quote of the string whose text begins at p; NULL when it has not arrived. *bits collects what was seen:
- * its lowest eight bits are those of all bytes together, ESCAPE and CONTROL are set on their own. */
+/* The closing quote of the string whose text begins at p; NULL when it has not arrived. *bits is the OR of all bytes
+ * seen in its lowest eight bits, plus ESCAPE and CONTROL. */
 enum { HIGH = 0x80, ESCAPE = 0x100, CONTROL = 0x200 };
 
 static const char *closing_quote(const char *p, const char *end, unsigned *bits)
@@ -126,12 +128,12 @@ static enum json_token json_read_string(struct json_reader *r, enum json_token t
         return json_reader_more(r, longest + 1);
     r->text = str_n(first, (size_t)(quote - first));
     if (r->text.n > longest)
-        return json_reader_fail(r, "an overlong string or number");
+        return json_reader_fail(r, "string or number too long");
     if (seen & CONTROL)
-        return json_reader_fail(r, "a control character in a string");
+        return json_reader_fail(r, "control character in a string");
     if ((seen & ESCAPE) || ((seen & HIGH) && !utf8_valid(r->text))) {
         if (!json_unescape(&r->_unescaped, first, quote))
-            return json_reader_fail(r, "a bad escape in a string");
+            return json_reader_fail(r, "invalid escape in a string");
         r->text = buf_str(&r->_unescaped);
     }
     json_reader_take(r, quote + 1);
@@ -190,7 +192,7 @@ static enum json_token json_read_number(struct json_reader *r)
         return json_reader_more(r, JSON_LONGEST);
     r->text = str_n(r->_p, (size_t)(p - r->_p));
     if (!json_number_valid(r->text) || num_scan(r->_p, p, &r->number) != p)
-        return json_reader_fail(r, "a malformed number");
+        return json_reader_fail(r, "invalid number");
     json_reader_take(r, p);
     value_done(r);
     return JSON_NUMBER;
@@ -200,7 +202,7 @@ static enum json_token json_read_word(struct json_reader *r, struct str word, en
 {
     struct str there = str_first(str_n(r->_p, (size_t)(r->_end - r->_p)), word.n);
     if (!str_eq(there, str_first(word, there.n)))
-        return json_reader_fail(r, "a value was expected");
+        return json_reader_fail(r, "expected a value");
     if (there.n < word.n)
         return json_reader_more(r, JSON_LONGEST);
     json_reader_take(r, r->_p + word.n);
@@ -217,11 +219,11 @@ static enum json_token json_read_value(struct json_reader *r)
     case 't': return json_read_word(r, STR("true"), JSON_TRUE);
     case 'f': return json_read_word(r, STR("false"), JSON_FALSE);
     case 'n': return json_read_word(r, STR("null"), JSON_NULL);
-    default: return in_number(*r->_p) ? json_read_number(r) : json_reader_fail(r, "a value was expected");
+    default: return in_number(*r->_p) ? json_read_number(r) : json_reader_fail(r, "expected a value");
     }
 }
 
-/* Takes a comma or colon, if one must come here. False when there is something else. */
+/* Consumes a comma or colon where one is required. False when there is another character. */
 static bool take_separator(struct json_reader *r, char c)
 {
     if (r->_state == AT_COLON) {
@@ -258,18 +260,18 @@ enum json_token json_next(struct json_reader *r)
                 return json_reader_close(r);
             /* fall through */
         case AT_KEY:
-            return c == '"' ? json_read_string(r, JSON_KEY) : json_reader_fail(r, "a key was expected");
+            return c == '"' ? json_read_string(r, JSON_KEY) : json_reader_fail(r, "expected a key");
         case AFTER_VALUE:
             if (c == (json_reader_in_object(r) ? '}' : ']'))
                 return json_reader_close(r);
             /* fall through */
         case AT_COLON:
             if (!take_separator(r, c))
-                return json_reader_fail(r, "a comma, a colon or a bracket was expected");
+                return json_reader_fail(r, "expected a comma, a colon or a bracket");
             break;
         default:
             if (!r->many)
-                return json_reader_fail(r, "something follows the document");
+                return json_reader_fail(r, "unexpected data after the document");
             r->_state = AT_VALUE;
         }
     }

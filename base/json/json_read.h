@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Reading JSON as a stream of tokens: no tree, any chunking, bounded nesting.
+/* A streaming JSON reader: tokens instead of a tree, input in pieces of any size, bounded nesting.
  *
- * Bytes are fed as they arrive; json_next gives one token at a time and JSON_MORE when it needs more bytes. A
- * string token is valid until the next call of json_feed or json_next (unescaped into a buffer of the reader when
- * it has escapes, else a slice of what was fed). The hot loop over [[t,"v"],...] pairs is json_pairs: it takes as
- * many complete pairs as the bytes hold without going through tokens. Nesting is limited to JSON_DEPTH, a string to
- * max_string bytes. One thread at a time.
+ * Input is fed as it arrives; json_next returns one token at a time, and JSON_MORE when it needs more. A string token
+ * is valid until the next call of json_feed or json_next (unescaped into a buffer of the reader when it has escapes,
+ * else a slice of the input). json_pairs is the hot loop over [[t,"v"],...]: it reads all complete pairs of the input
+ * without tokens. Nesting is limited to JSON_DEPTH, a string to max_string bytes. One thread at a time.
  */
 #ifndef BASE_JSON_JSON_READ_H
 #define BASE_JSON_JSON_READ_H
@@ -20,7 +19,7 @@ enum json_token {
     JSON_ERROR,
     JSON_OBJECT, JSON_END_OBJECT, JSON_ARRAY, JSON_END_ARRAY,
     JSON_KEY, JSON_STRING, /* text in r->text */
-    JSON_NUMBER,           /* r->number, and its spelling in r->text */
+    JSON_NUMBER,           /* r->number, with its text in r->text */
     JSON_TRUE, JSON_FALSE, JSON_NULL
 };
 
@@ -28,31 +27,31 @@ struct json_reader {
     struct str text;
     double number;
     size_t max_string;   /* 0 = 1 MiB */
-    bool many;           /* the caller says: documents one behind the other, as in JSON lines; none is fine too */
-    uint64_t offset;     /* of the byte to be read next, for messages */
+    bool many;           /* set by the caller: a sequence of documents, as in JSON lines; it may be empty */
+    uint64_t offset;     /* of the next byte to read, for messages */
     struct err err;      /* set when JSON_ERROR was returned */
     /* private */
     struct buf _tail, _unescaped;
     const char *_p, *_end;
     uint8_t _stack[JSON_DEPTH];
     unsigned _depth, _state;
-    unsigned _skip; /* json_skip under way: the depth where it ends, plus one */
+    unsigned _skip; /* json_skip in progress: the depth at which it ends, plus one */
     bool _finished;
 };
 
 void json_reader_init(struct json_reader *r);
 void json_reader_free(struct json_reader *r);
-/* Borrows the bytes until JSON_MORE is returned or the next feed; what is left then is kept by a copy. */
+/* Borrows the bytes until JSON_MORE is returned or the next feed; the unread rest is then copied. */
 void json_feed(struct json_reader *r, const char *p, size_t n);
-void json_finish(struct json_reader *r); /* no more bytes will come */
+void json_finish(struct json_reader *r); /* end of input */
 enum json_token json_next(struct json_reader *r);
-/* After JSON_KEY, or for a value just begun (an OBJECT or ARRAY token): skips it whole. JSON_MORE: call again after
- * feeding; JSON_ERROR; any other token: done. */
+/* After JSON_KEY, or for a value just begun (an OBJECT or ARRAY token): skips the complete value. JSON_MORE: call
+ * again after feeding; JSON_ERROR; any other token: done. */
 enum json_token json_skip(struct json_reader *r);
 
 struct json_pair { int64_t t_ms; double v; };
-/* Inside an array of [number,"number"] pairs (after its JSON_ARRAY token): reads up to `max` pairs. Returns how many;
- * *next is JSON_ARRAY (max reached: call again), JSON_END_ARRAY (the array ended), JSON_MORE or JSON_ERROR. */
+/* Inside an array of [number,"number"] pairs (after its JSON_ARRAY token): reads up to `max` pairs and returns their
+ * number. *next is JSON_ARRAY (max reached: call again), JSON_END_ARRAY (the array ended), JSON_MORE or JSON_ERROR. */
 size_t json_pairs(struct json_reader *r, struct json_pair *out, size_t max, enum json_token *next);
 
 #endif

@@ -1,38 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Inside base only: what json_read.c lends to json_pairs.c. */
+/* Internal to base/json: the state of a reader, shared by json_read.c and json_pairs.c. */
 #ifndef BASE_JSON_JSON_READER_H
 #define BASE_JSON_JSON_READER_H
 
 #include "base/json/json_read.h"
 
-enum { JSON_LONGEST = 4096 }; /* bytes of a number, or of a pair with the blanks in it */
+enum { JSON_LONGEST = 4096 }; /* maximum bytes of a number, or of a pair with its white space */
 
 enum json_state {
-    AT_VALUE,       /* a value must come */
-    AT_FIRST,       /* behind [: a value or ] */
-    AT_FIRST_KEY,   /* behind {: a key or } */
-    AT_KEY,         /* behind , in an object */
+    AT_VALUE,       /* a value is required */
+    AT_FIRST,       /* after [: a value or ] */
+    AT_FIRST_KEY,   /* after {: a key or } */
+    AT_KEY,         /* after a comma in an object */
     AT_COLON,
-    AFTER_VALUE,    /* , or the end of what is open */
+    AFTER_VALUE,    /* a comma, or the end of the open array or object */
     AFTER_DOCUMENT,
     BROKEN
 };
 
-static inline void json_reader_take(struct json_reader *r, const char *p) /* what stands before p is done with */
+static inline void json_reader_take(struct json_reader *r, const char *p) /* consumes the input before p */
 {
     r->offset += (uint64_t)(p - r->_p);
     r->_p = p;
 }
 enum json_token json_reader_fail(struct json_reader *r, const char *what);
-/* The bytes ran out inside or before a token of at most `longest` bytes. */
+/* The input ended inside or before a token of at most `longest` bytes. */
 enum json_token json_reader_more(struct json_reader *r, size_t longest);
-enum json_token json_reader_close(struct json_reader *r); /* takes the bracket that ends what is open */
+/* consumes the bracket that closes the open array or object */
+enum json_token json_reader_close(struct json_reader *r);
 static inline bool json_reader_in_object(const struct json_reader *r)
 {
     return r->_stack[r->_depth - 1] == JSON_OBJECT;
 }
 
-bool json_number_valid(struct str s); /* RFC 8259's grammar, which is narrower than what num_scan takes */
+bool json_number_valid(struct str s); /* RFC 8259's grammar, stricter than num_scan's */
 
 static inline const char *json_skip_space(const char *p, const char *end)
 {

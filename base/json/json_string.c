@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Unescapes JSON strings. */
 #include "base/json/json_string.h"
 #include "base/text/utf8.h"
 
@@ -20,7 +21,7 @@ static bool take_hex4(const char **p, const char *end, uint32_t *v)
     return true;
 }
 
-/* Behind "\u". Half a surrogate pair becomes U+FFFD, as Go reads it. */
+/* Called after "\u". An unpaired surrogate becomes U+FFFD, as in Go. */
 static bool json_unescape_rune(struct buf *out, const char **p, const char *end)
 {
     uint32_t r, low;
@@ -45,13 +46,13 @@ bool json_unescape(struct buf *out, const char *p, const char *end)
     while (p < end) {
         size_t len;
         char bytes[4];
-        if (*p != '\\') { /* rewritten rune by rune: what is not UTF-8 becomes U+FFFD */
+        if (*p != '\\') { /* rewritten rune by rune: invalid UTF-8 becomes U+FFFD */
             uint32_t rune = utf8_next(str_n(p, (size_t)(end - p)), &len);
             buf_add(out, bytes, utf8_encode(bytes, rune));
             p += len;
             continue;
         }
-        char c = p[1]; /* there is one: the closing quote is not escaped */
+        char c = p[1]; /* exists: the closing quote is not escaped */
         p += 2;
         const char *at = c ? strchr(from, c) : NULL;
         if (at)

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Parses small JSON documents with jansson, after checking their size. */
 #include "base/json/json_tree.h"
 
 #include <jansson.h>
 
-/* A node is jansson's own; struct json_tree exists only as a name for it. jansson's readers do not change a node
- * but are declared without const. */
+/* A node is jansson's own; struct json_tree is an opaque name for it. jansson's readers do not change a node but are
+ * declared without const. */
 static json_t *node(const struct json_tree *t) { return (json_t *)t; }
 static struct json_tree *tree(json_t *j) { return (struct json_tree *)j; }
 
-/* Every value but the first stands behind a comma or an opening bracket. */
+/* Counts values before parsing: every value but the first follows a comma or an opening bracket. */
 static bool has_too_many_values(struct str text)
 {
     size_t n = 0;
@@ -28,11 +29,11 @@ static bool has_too_many_values(struct str text)
 struct json_tree *json_tree_parse(struct str text, struct err *err)
 {
     if (text.n > JSON_TREE_MAX) {
-        err_set(err, ERR_TOO_LARGE, "a JSON document of %zu bytes is larger than accepted (%d)", text.n, JSON_TREE_MAX);
+        err_set(err, ERR_TOO_LARGE, "JSON document of %zu bytes exceeds the limit of %d bytes", text.n, JSON_TREE_MAX);
         return NULL;
     }
     if (has_too_many_values(text)) {
-        err_set(err, ERR_TOO_LARGE, "a JSON document has more than %d values", JSON_TREE_VALUES_MAX);
+        err_set(err, ERR_TOO_LARGE, "JSON document exceeds the limit of %d values", JSON_TREE_VALUES_MAX);
         return NULL;
     }
     json_error_t why;

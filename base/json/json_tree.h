@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A small JSON document as a tree, for answers of APIs that are read once (discovery, rules, metadata). Large
- * answers are read as a stream (base/json/json_read.h). jansson is spoken to in json_tree.c only.
+/* A small JSON document as a tree, for API responses that are read once (discovery, rules, metadata). Large responses
+ * are streamed (base/json/json_read.h). Only json_tree.c includes jansson.
  *
- * The root is owned by who parsed it; every node and text inside is borrowed from it. All readers take NULL for a
- * node that is not there, so that json_tree_str(json_tree_get(json_tree_get(t, "a"), "b")) needs no checks between.
- * Immutable; any thread.
+ * The caller of json_tree_parse owns the root; every node and text inside is borrowed from it. All readers accept
+ * NULL for a missing node, so json_tree_str(json_tree_get(json_tree_get(t, "a"), "b")) needs no checks. Immutable;
+ * any thread.
  */
 #ifndef BASE_JSON_JSON_TREE_H
 #define BASE_JSON_JSON_TREE_H
@@ -15,12 +15,11 @@
 struct json_tree;
 
 enum {
-    JSON_TREE_MAX = 64 << 20,       /* bytes of text that are accepted */
-    JSON_TREE_VALUES_MAX = 4 << 20, /* values in it: each takes about 100 bytes of memory */
+    JSON_TREE_MAX = 64 << 20,       /* maximum bytes of text */
+    JSON_TREE_VALUES_MAX = 4 << 20, /* maximum values; each takes about 100 bytes of memory */
 };
 
-/* One document and nothing behind it. NULL and err ("line 3: ...", ERR_BAD_DATA). A member that stands twice: the
- * last. */
+/* Parses exactly one document. NULL and err ("line 3: ...", ERR_BAD_DATA). Of duplicate members the last one counts. */
 struct json_tree *json_tree_parse(struct str text, struct err *err) MUST_USE;
 void json_tree_free(struct json_tree *root); /* NULL is fine */
 
@@ -35,13 +34,13 @@ enum json_tree_kind {
 };
 enum json_tree_kind json_tree_kind(const struct json_tree *t);
 
-/* NULL: no such member, or no object */
+/* NULL: no such member, or not an object */
 const struct json_tree *json_tree_get(const struct json_tree *object, const char *key);
-/* NULL: behind the end, or no array */
+/* NULL: out of range, or not an array */
 const struct json_tree *json_tree_at(const struct json_tree *array, size_t i);
 size_t json_tree_count(const struct json_tree *t); /* items or members; 0 for anything else */
 
-/* {NULL, 0} when it is not a string; a NUL stands behind it */
+/* NUL-terminated; {NULL, 0} when it is not a string */
 struct str json_tree_str(const struct json_tree *t);
 bool json_tree_number(const struct json_tree *t, double *v) MUST_USE;  /* false when it is not a number */
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Writes JSON and escapes strings. */
 #include "base/json/json_write.h"
 #include "base/text/num.h"
 #include "base/text/utf8.h"
@@ -90,7 +91,7 @@ static void add_control(struct buf *out, unsigned char c)
     buf_add_char(out, short_forms[c]);
 }
 
-/* How many bytes at the front need no escaping, whole UTF-8 sequences included. */
+/* Number of leading bytes that need no escaping, complete UTF-8 sequences included. */
 static size_t plain_prefix(struct str s, const bool special[256])
 {
     size_t i = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Writing JSON by appending: no tree, no escaping work beyond one pass. The caller keeps the order right; the writer
- * keeps the commas. One thread at a time. (libjansson owns the names json_object, json_array and json_null.)
+/* A JSON writer that appends to a buffer. The caller is responsible for the structure; the writer inserts the commas.
+ * One thread at a time. (libjansson uses the names json_object, json_array and json_null.)
  *
  *   struct json_writer w = {.out = &buf};
  *   json_begin_object(&w); json_key(&w, "status"); json_z(&w, "success"); json_end_object(&w);
@@ -28,12 +28,12 @@ void json_bool(struct json_writer *w, bool v);
 void json_i64(struct json_writer *w, int64_t v);
 /* a JSON number, shortest; NaN and Inf are written as null */
 void json_double(struct json_writer *w, double v);
-void json_ms(struct json_writer *w, int64_t ms);            /* a number: seconds, see num_format_ms */
+void json_ms(struct json_writer *w, int64_t ms);            /* a number in seconds, see num_format_ms */
 void json_num_str(struct json_writer *w, double v);         /* "1.5": a sample value in quotes */
 void json_put_null(struct json_writer *w);
-void json_raw(struct json_writer *w, struct str text);      /* text that is JSON already */
+void json_raw(struct json_writer *w, struct str text);      /* text that is valid JSON */
 
-/* The inner bytes of a string, escaped, without quotes. */
+/* The escaped contents of a string, without quotes. */
 void json_escape(struct buf *out, struct str s);
 
 #endif

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Reads CPU and memory limits and pressure (PSI) from the control groups, version 2 or 1. In version 2 the tightest
+ * limit of the group and its ancestors applies. */
 #include "base/os/cgroup.h"
 
 #include <inttypes.h>
@@ -17,7 +19,8 @@ static bool read_line(const char *path, char *line, int size)
     return ok;
 }
 
-/* The path of our group in the unified hierarchy ("0::/a/b"), without a slash at its end; false in version 1. */
+/* The path of this process's group in the unified hierarchy ("0::/a/b"), without a trailing slash; false in version
+ * 1. */
 static bool own_group(char *path, int size)
 {
     FILE *f = fopen("/proc/self/cgroup", "re");
@@ -35,7 +38,7 @@ static bool own_group(char *path, int size)
     return true;
 }
 
-/* Shows `file` of our group and of each one above it, as far as they are mounted, to `see`. */
+/* Calls `see` with `file` of the group and of each mounted ancestor. */
 static void each_group(const char *file, void (*see)(const char *line, void *arg), void *arg)
 {
     char group[2048], path[PATH_MAX], line[128];
@@ -51,7 +54,7 @@ static void each_group(const char *file, void (*see)(const char *line, void *arg
 
 static void see_cores(const char *line, void *arg)
 {
-    double *least = arg, quota, period; /* "max 100000" has no quota */
+    double *least = arg, quota, period; /* "max 100000" means no quota */
     if (sscanf(line, "%lf %lf", &quota, &period) == 2 && quota > 0 && period > 0
         && (*least == 0 || quota / period < *least))
         *least = quota / period;
@@ -84,7 +87,7 @@ uint64_t cgroup_memory(void)
     char line[64];
     if (bytes == 0 && read_line("/sys/fs/cgroup/memory/memory.limit_in_bytes", line, sizeof line))
         see_memory(line, &bytes);
-    return bytes > INT64_MAX / 2 ? 0 : bytes; /* version 1 says "no limit" with a huge number */
+    return bytes > INT64_MAX / 2 ? 0 : bytes; /* version 1 expresses "no limit" as a huge number */
 }
 
 static FILE *open_pressure(const char *file)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Opens directories through open(2), and creates directory paths. */
 #include "base/os/dir.h"
 
 #include <errno.h>

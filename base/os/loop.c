@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The timers are a binary heap of pointers; each timer knows its place, so that moving or stopping one is O(log n).
+/* The event loop.
  *
- * Posting takes the mutex; the descriptor that wakes the loop is written to only when the loop sleeps or is about to
- * (`sleeping`, under the same mutex), so a busy loop costs its posters no system call. The eventfd is watched
+ * Timers are a binary heap of pointers; each timer knows its index, so that moving or stopping one is O(log n).
+ *
+ * Posting takes the mutex. The eventfd that wakes the loop is written only when the loop sleeps or is about to
+ * (`sleeping`, under the same mutex), so posting to a busy loop costs no system call. The eventfd is watched
  * edge-triggered and never read: every write is a new edge.
  *
- * A callback may unwatch, and free, any descriptor's watch, also one whose event lies ready in the same batch:
- * unwatching blanks it there.
+ * A callback may unwatch, and free, any descriptor's watch, even one with a ready event in the same batch: unwatching
+ * clears that event.
  */
 #include "base/os/loop.h"
 
@@ -34,17 +36,17 @@ struct loop {
     int64_t now, mono;
     bool stopped;
     const struct stats_histogram *turns; /* or NULL */
-    int64_t cpu_ns;             /* of the thread, at the end of the last turn */
-    struct epoll_event events[BATCH]; /* the batch being run: [at, n) is still to come */
+    int64_t cpu_ns;             /* CPU time of the thread at the end of the last turn */
+    struct epoll_event events[BATCH]; /* the batch being processed: [at, n) remain */
     int at, n;
 
-    struct mutex mutex; /* guards what follows */
+    struct mutex mutex; /* guards the fields below */
     struct loop_task *first, *last;
     size_t n_tasks;
     bool sleeping, stop_asked;
 };
 
-/* Ends the list of tasks, so that _next is NULL only in a task that is not posted. */
+/* Terminates the list of tasks, so that _next is NULL only in a task that is not posted. */
 static struct loop_task list_end;
 
 static int64_t real_wall(void *arg UNUSED) { return clock_wall_ms(); }
@@ -128,7 +130,7 @@ static void timer_heap_sift_down(struct loop *l, size_t i, struct loop_timer *t)
     timer_heap_put(l, i, t);
 }
 
-/* Gives `t` the place i, or the one its due time asks for. */
+/* Moves `t` from index i to the index that its due time requires. */
 static void timer_heap_settle(struct loop *l, size_t i, struct loop_timer *t)
 {
     sift_up(l, i, t);
@@ -163,7 +165,8 @@ void loop_timer_stop(struct loop *l, struct loop_timer *t)
         timer_heap_settle(l, i, moved);
 }
 
-/* A timer that arms itself again for now does not hold the turn: no more run than were armed when it began. */
+/* Runs at most as many timers as were armed when the turn began, so a timer that re-arms itself for now does not
+ * extend the turn. */
 static void run_timers(struct loop *l)
 {
     for (size_t left = l->n_timers; left > 0 && l->n_timers > 0; left--) {
@@ -177,7 +180,7 @@ static void run_timers(struct loop *l)
 
 /* ---- tasks ---- */
 
-static void wake_if_sleeping(struct loop *l) /* holds the mutex */
+static void wake_if_sleeping(struct loop *l) /* called with the mutex held */
 {
     if (!l->sleeping)
         return;
@@ -278,7 +281,7 @@ void loop_unwatch(struct loop *l, struct loop_fd *w)
             l->events[i].data.ptr = NULL;
 }
 
-/* How long the turn may sleep: no longer than until the next timer. */
+/* How long the turn may sleep: at most until the next timer. */
 static int sleep_ms(const struct loop *l, int64_t wait_ms)
 {
     int64_t ms = l->clock_set && wait_ms < 0 ? 0 : wait_ms;
@@ -315,7 +318,7 @@ static void run_descriptors(struct loop *l)
     while (l->at < l->n) {
         struct epoll_event e = l->events[l->at++];
         struct loop_fd *w = e.data.ptr;
-        if (w != NULL) /* neither the eventfd nor unwatched meanwhile */
+        if (w != NULL) /* neither the eventfd nor unwatched in the meantime */
             w->run(w, e.events);
     }
 }
@@ -326,7 +329,7 @@ void loop_observe_turns(struct loop *l, const struct stats_histogram *h)
     l->cpu_ns = 0;
 }
 
-/* Sleeping takes no CPU time, so that one reading a turn is enough. The first one only begins. */
+/* Sleeping takes no CPU time, so one reading per turn is enough. The first call only sets the start. */
 static void observe_turn(struct loop *l)
 {
     int64_t cpu_ns = clock_cpu_ns();
@@ -335,7 +338,7 @@ static void observe_turn(struct loop *l)
     l->cpu_ns = cpu_ns;
 }
 
-/* Waiting comes first, so that whoever turns the loop until something has happened sees it before the next sleep. */
+/* Waits first, so that a caller that turns the loop until a condition holds sees it before the next sleep. */
 void loop_turn(struct loop *l, int64_t wait_ms)
 {
     wait_for_events(l, wait_ms);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Collects the process metrics from /proc, the control group and getrusage. */
 #include "base/os/process.h"
 
 #include "base/os/cgroup.h"
@@ -15,7 +16,7 @@
 
 struct memory { uint64_t resident, anon, virtual, threads; };
 
-/* The number behind "KEY:" in /proc/self/status. */
+/* The number after "KEY:" in /proc/self/status. */
 static void read_status(struct memory *m)
 {
     FILE *f = fopen("/proc/self/status", "re");
@@ -38,14 +39,14 @@ static double open_descriptors(void)
     DIR *dir = dir_open("/proc/self/fd");
     if (dir == NULL)
         return 0;
-    double n = -1; /* the folder's own */
+    double n = -1; /* the directory's own descriptor */
     for (struct dirent *e; (e = readdir(dir)) != NULL;)
         n += e->d_name[0] != '.';
     closedir(dir);
     return n;
 }
 
-/* Field 22 of /proc/self/stat counts clock ticks from boot; the second field may hold spaces and parentheses. */
+/* Field 22 of /proc/self/stat counts clock ticks since boot; the second field may contain spaces and parentheses. */
 static double seconds_from_boot(void)
 {
     char text[1024];
@@ -71,7 +72,7 @@ static double seconds(clockid_t clock)
 
 double process_start_seconds(void)
 {
-    static _Atomic double start; /* computed once, so that it does not move with the wall clock */
+    static _Atomic double start; /* computed once, so that wall clock changes do not move it */
     if (start == 0) {
         double at = seconds(CLOCK_REALTIME) - (seconds(CLOCK_BOOTTIME) - seconds_from_boot());
         start = (double)(int64_t)(at * 1000) / 1000;
@@ -87,7 +88,7 @@ uint64_t process_memory(void)
 
 static double cpu_seconds(const struct timeval *t) { return (double)t->tv_sec + (double)t->tv_usec / 1e6; }
 
-/* Bytes of the storage layer, as /proc/self/io has them; page cache hits are not among them. */
+/* Bytes read from and written to storage, from /proc/self/io; page cache hits are excluded. */
 static void collect_storage_io(struct stats_out *o)
 {
     uint64_t read_bytes = 0, written = 0;
@@ -105,7 +106,7 @@ static void collect_storage_io(struct stats_out *o)
                  (double)written);
 }
 
-/* Pressure stall information of the control group, where the kernel has it; else 0. */
+/* Pressure stall information of the control group; 0 when the kernel does not provide it. */
 static void collect_pressure(struct stats_out *o)
 {
     static const struct { const char *file, *waiting, *stalled; } kinds[] = {
@@ -136,28 +137,28 @@ static void collect_process(struct stats_out *o)
     stats_single(o, "process_cpu_seconds_user_total", STATS_COUNTER, "CPU time in user mode", user);
     stats_single(o, "process_cpu_seconds_system_total", STATS_COUNTER, "CPU time in the kernel", sys);
     stats_single(o, "process_resident_memory_bytes", STATS_GAUGE, "Resident memory", (double)m.resident * 1024);
-    stats_single(o, "process_resident_memory_anon_bytes", STATS_GAUGE, "Resident memory that is not of files",
+    stats_single(o, "process_resident_memory_anon_bytes", STATS_GAUGE, "Resident memory not backed by files",
                  (double)m.anon * 1024);
     stats_single(o, "process_virtual_memory_bytes", STATS_GAUGE, "Virtual memory", (double)m.virtual * 1024);
     stats_single(o, "process_num_threads", STATS_GAUGE, "Threads", (double)m.threads);
     stats_single(o, "process_open_fds", STATS_GAUGE, "Open descriptors", open_descriptors());
-    stats_single(o, "process_max_fds", STATS_GAUGE, "Most descriptors that may be open", (double)files.rlim_cur);
-    stats_single(o, "process_start_time_seconds", STATS_GAUGE, "Unix time of the start", process_start_seconds());
+    stats_single(o, "process_max_fds", STATS_GAUGE, "Maximum open descriptors", (double)files.rlim_cur);
+    stats_single(o, "process_start_time_seconds", STATS_GAUGE, "Start time, Unix seconds", process_start_seconds());
 }
 
-/* vmagent's dashboards and alerts find their jobs by a version that begins with "vmagent". */
+/* Dashboards and alerts for vmagent select their jobs by a version that begins with "vmagent". */
 static void collect_app(struct stats_out *o)
 {
     const struct stats_label version[] = {{"version", STR("vmagent-sluice-" VERSION)}, {"short_version", STR(VERSION)}};
-    stats_family(o, "vm_app_version", STATS_GAUGE, "Always 1; the labels tell the version");
+    stats_family(o, "vm_app_version", STATS_GAUGE, "Always 1; the version is in the labels");
     stats_value(o, "vm_app_version", version, LEN(version), 1);
     double start = process_start_seconds(), up = seconds(CLOCK_REALTIME) - start;
-    stats_single(o, "vm_app_start_timestamp", STATS_GAUGE, "Unix time of the start", (double)(int64_t)start);
+    stats_single(o, "vm_app_start_timestamp", STATS_GAUGE, "Start time, Unix seconds", (double)(int64_t)start);
     stats_single(o, "vm_app_uptime_seconds", STATS_GAUGE, "Seconds since the start",
                  (double)(int64_t)(up > 0 ? up : 0));
-    stats_single(o, "vm_available_cpu_cores", STATS_GAUGE, "Cores that the process may use", thread_cores());
-    stats_single(o, "process_cpu_cores_available", STATS_GAUGE, "Cores that the process may use", thread_cores());
-    stats_single(o, "vm_available_memory_bytes", STATS_GAUGE, "Memory that the process may use",
+    stats_single(o, "vm_available_cpu_cores", STATS_GAUGE, "CPU cores available to the process", thread_cores());
+    stats_single(o, "process_cpu_cores_available", STATS_GAUGE, "CPU cores available to the process", thread_cores());
+    stats_single(o, "vm_available_memory_bytes", STATS_GAUGE, "Memory available to the process",
                  (double)process_memory());
 }
 

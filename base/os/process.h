@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What /metrics says about the process itself: process_*, vm_app_*, vm_available_* and the count of log lines,
- * under the names that dashboards for vmagent and for Prometheus' client libraries use.
- */
+/* Metrics of the process itself: process_*, vm_app_*, vm_available_* and the count of log lines, under the names that
+ * dashboards for vmagent and for Prometheus' client libraries use. */
 #ifndef BASE_OS_PROCESS_H
 #define BASE_OS_PROCESS_H
 
@@ -9,7 +8,7 @@
 
 /* For stats_collector; any thread; reads /proc. */
 void process_collect(struct stats_out *o, void *arg);
-double process_start_seconds(void);         /* Unix time at which this process started */
-uint64_t process_memory(void);              /* bytes it may use: the machine's, or less by its control group */
+double process_start_seconds(void);         /* start time of this process, Unix seconds */
+uint64_t process_memory(void); /* bytes available to the process: the machine's memory or its control group's limit */
 
 #endif

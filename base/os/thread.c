@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Threads, mutexes and condition variables over pthreads; a failing lock operation ends the process. */
 #include "base/os/thread.h"
 
 #include "base/os/cgroup.h"
@@ -18,14 +19,14 @@ _Static_assert(sizeof(struct mutex) >= sizeof(pthread_mutex_t), "struct mutex is
 _Static_assert(sizeof(struct cond) >= sizeof(pthread_cond_t), "struct cond is too small for this C library");
 
 struct thread {
-    atomic_int refs; /* the thread's until it runs, and the owner's */
+    atomic_int refs; /* one held by the thread until it runs, one by the owner */
     pthread_t id;
     char name[16];
     void (*run)(void *arg);
     void *arg;
 };
 
-/* A lock that does not lock would lose data silently; there is nobody to report to. */
+/* A failed lock operation would corrupt data silently, and no caller could handle it. */
 static void must(int rc, const char *what)
 {
     if (rc != 0) {
@@ -51,7 +52,7 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-/* Signals are the main thread's: a new thread gets none but those that a fault raises. */
+/* The main thread handles signals: a new thread blocks all but those that a fault raises. */
 static void mask_signals(sigset_t *before)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
@@ -152,7 +153,7 @@ void cond_broadcast(struct cond *c) { must(pthread_cond_broadcast(cond_of(c)), "
 unsigned thread_cores(void)
 {
     cpu_set_t set;
-    long all = sysconf(_SC_NPROCESSORS_ONLN); /* for machines with more cores than the set has room for */
+    long all = sysconf(_SC_NPROCESSORS_ONLN); /* for machines with more cores than the set can hold */
     unsigned n = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : all > 0 ? (unsigned)all : 1;
     double quota = cgroup_cores();
     if (quota > 0 && quota < n)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Threads and the few locks there are. pthread.h is included by base only. docs/architecture.md lists every thread and
- * every mutex; nothing else may lock.
- */
+/* Threads and locks. Only base includes pthread.h. docs/architecture.md lists every thread and every mutex; nothing
+ * else may lock. */
 #ifndef BASE_OS_THREAD_H
 #define BASE_OS_THREAD_H
 
@@ -10,14 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes of stack that a thread has at least, however low the system's limit (ulimit -s) is: the deepest query that is
- * accepted takes less than half of it, under AddressSanitizer too. Only what is touched takes memory. */
+/* Minimum stack size in bytes, however low the system's limit (ulimit -s) is: the deepest query that is accepted uses
+ * less than half of it, under AddressSanitizer too. Only touched pages take memory. */
 enum { THREAD_STACK = 8 << 20 };
 struct thread;
-/* name: at most 15 bytes, seen in top -H. NULL with errno when the system has no thread left (EAGAIN). */
+/* name: at most 15 bytes, shown by top -H. NULL with errno when no thread can be created (EAGAIN). */
 struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg) MUST_USE;
-void thread_join(struct thread *t);                                                /* and frees it */
-void thread_detach(struct thread *t); /* nobody waits for it any more; frees it */
+void thread_join(struct thread *t);                                                /* waits for its end and frees it */
+void thread_detach(struct thread *t); /* frees it; it ends on its own */
 
 struct mutex { void *_impl[6]; };
 void mutex_init(struct mutex *m);
@@ -30,10 +29,10 @@ struct cond { void *_impl[7]; };
 void cond_init(struct cond *c);
 void cond_free(struct cond *c);
 void cond_wait(struct cond *c, struct mutex *m);
-bool cond_wait_ms(struct cond *c, struct mutex *m, int64_t ms); /* false when the time passed; below 0 is 0 */
+bool cond_wait_ms(struct cond *c, struct mutex *m, int64_t ms); /* false on timeout; below 0 is 0 */
 void cond_signal(struct cond *c);
 void cond_broadcast(struct cond *c);
 
-unsigned thread_cores(void); /* cores that this process may use: affinity and cgroup cpu.max, at least 1 */
+unsigned thread_cores(void); /* cores available to the process: affinity and cgroup cpu.max, at least 1 */
 
 #endif

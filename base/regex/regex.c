@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A pattern is first given to the analyser (regex_plan.c). Only when it finds no plan is RE2 asked at once;
- * otherwise RE2 is compiled when groups are wanted for the first time, which most patterns never live to see.
- * Threads that want it at the same time both compile, and one of them throws its copy away.
+/* Prometheus' regular expressions over an analyser and RE2.
  *
- * RE2 is given the user's own pattern: anchoring is an argument of its match and "dot matches newline" an option,
- * so that ^(?s:...)$ need not be written around it and its errors speak of what the user wrote.
+ * 1. The analyser (regex_plan.c) reads the pattern. If it finds a plan, matching needs no RE2.
+ * 2. Otherwise RE2 compiles the pattern at once.
+ * 3. A pattern with a plan is compiled by RE2 when its groups are requested for the first time, which for most
+ *    patterns never happens. Threads that request them at the same time all compile, and all but one free their copy.
+ *
+ * RE2 compiles the user's own pattern: anchoring is an argument of its match and "dot matches newline" an option, so
+ * no ^(?s:...)$ is added and errors quote what the user wrote.
  */
 #include "base/regex/regex.h"
 
@@ -20,7 +23,7 @@ struct regex {
     struct str pattern; /* owned */
     struct regex_plan plan;
     bool one_group;     /* the pattern is (.*) or (.+): $1 is the whole subject */
-    _Atomic(struct re2_pattern *) compiled; /* NULL until it is needed */
+    _Atomic(struct re2_pattern *) compiled; /* NULL until needed */
 };
 
 static struct regex *new_with(struct str pattern, struct regex_plan plan, struct re2_pattern *compiled)
@@ -60,7 +63,7 @@ void regex_free(struct regex *re)
     mem_free(re);
 }
 
-/* A plan exists only for patterns that are valid, so compiling late cannot fail but for RE2's own size limit. */
+/* A plan exists only for valid patterns, so late compilation fails only on RE2's own size limit. */
 static struct re2_pattern *compiled_of(const struct regex *re)
 {
     struct regex *mutable = (struct regex *)re;
@@ -98,9 +101,9 @@ const struct str *regex_literals(const struct regex *re, size_t *n)
 
 struct str regex_prefix(const struct regex *re) { return re->plan.prefix; }
 
-/* What the references in a replacement stand for. */
+/* The values of the references in a replacement. */
 struct match {
-    const struct re2_pattern *compiled; /* NULL: no names, and only the groups given */
+    const struct re2_pattern *compiled; /* NULL: no names, and only the groups in `groups` */
     const struct re2_span *groups;
     size_t n;
 };
@@ -111,7 +114,8 @@ static bool regex_is_word(char c)
     return regex_is_digit(c) || c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* The name behind a '$' at the front of `rest`: `name` or `{name}`. False and nothing taken when there is none. */
+/* Consumes the name after a '$' at the start of `rest`: `name` or `{name}`. False, with nothing consumed, when there
+ * is none. */
 static bool take_name(struct str *rest, struct str *name)
 {
     bool brace = rest->n > 0 && rest->p[0] == '{';
@@ -126,7 +130,7 @@ static bool take_name(struct str *rest, struct str *name)
     return true;
 }
 
-/* Digits without a leading zero; Go reads no number beyond 10^8. */
+/* Digits without a leading zero; Go rejects numbers over 10^8. */
 static bool parse_group_number(struct str name, size_t *number)
 {
     *number = 0;
@@ -138,7 +142,7 @@ static bool parse_group_number(struct str name, size_t *number)
     return name.n == 1 || name.p[0] != '0';
 }
 
-/* Empty when there is no such group, or it took no part in the match. */
+/* Empty when the group does not exist or did not participate in the match. */
 static struct str group_text(const struct match *m, struct str name)
 {
     size_t group;
@@ -207,7 +211,7 @@ static size_t rune_length(struct str s)
     return n;
 }
 
-/* As Go's ReplaceAllString: an empty match right behind the match before it does not count. */
+/* As Go's ReplaceAllString: an empty match directly after the previous match does not count. */
 static void regex_replace_matches(const struct re2_pattern *compiled, struct str s, struct str replacement,
                                   struct buf *out, struct re2_span *groups, size_t n)
 {

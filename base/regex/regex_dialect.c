@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Rewrites patterns from Go's syntax to RE2's, and words errors as Go does. */
 #include "base/regex/regex_dialect.h"
 
-/* `s` begins with [; a ] right behind it, and those of [:alpha:] and of escapes, do not end the class. */
+/* `s` begins with [. The class is not ended by a ] directly after it, nor by those of [:alpha:] and of escapes. */
 static size_t class_length(struct str s)
 {
     size_t i = 1;
@@ -20,7 +21,7 @@ static size_t class_length(struct str s)
     return i < s.n ? i + 1 : s.n;
 }
 
-/* Length of what must be taken together: an escape, \Q...\E, a class, or one byte. */
+/* Length of the first unit: an escape, \Q...\E, a class, or one byte. */
 static size_t unit_length(struct str s)
 {
     if (s.p[0] == '[')
@@ -33,7 +34,7 @@ static size_t unit_length(struct str s)
     return end < s.n ? end + 2 : s.n;
 }
 
-/* The pattern as RE2 wants it; false at a \C. */
+/* Converts the pattern to RE2's syntax; false for \C. */
 static bool rewrite(struct str pattern, struct buf *out)
 {
     for (struct str rest = pattern; rest.n > 0;) {
@@ -59,7 +60,7 @@ struct re2_pattern *dialect_compile(struct str pattern, struct err *err)
     if (!rewrite(pattern, &rewritten)) {
         err_set(err, ERR_BAD_DATA, "error parsing regexp: invalid escape sequence: `\\C`");
     } else if ((compiled = re2_new(rewritten.p, rewritten.n, &error)) == NULL) {
-        /* For an unbalanced parenthesis the whole expression is told: the user's, not ours. */
+        /* For an unbalanced parenthesis Go quotes the complete expression; here it is the user's, before rewriting. */
         bool whole = strchr(error.what, ')') || strstr(error.what, "UTF-8");
         struct str fragment = whole ? pattern : str_of(error.fragment);
         if (fragment.n > sizeof error.fragment)

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Where Go's regexp/syntax and RE2 differ, and Go's words for what is wrong with a pattern. A part of
- * base/regex/regex.c. Of 201 cases tried against Prometheus, RE2 differs in these: `\C` is refused by Go, `(?<name>`
- * accepted.
- */
+/* The differences between Go's regexp/syntax and RE2, and Go's error messages. Internal to base/regex. Of 201 cases
+ * compared with Prometheus, RE2 differs in two: Go rejects `\C` and accepts `(?<name>`. */
 #ifndef BASE_REGEX_REGEX_DIALECT_H
 #define BASE_REGEX_REGEX_DIALECT_H
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Unions and products of the literal sets that a simple pattern matches, within a budget. */
 #include "base/regex/regex_literals.h"
 
 #include "base/regex/regex_plan.h"
@@ -50,7 +51,7 @@ static struct literal_set literal_set_product(struct literal_budget *r, const st
     return product;
 }
 
-/* Two wildcards side by side are one, unless both want a character. */
+/* Two adjacent wildcards are one, unless both require a character. */
 void literal_sets_append_wild(struct literal_budget *r, struct literal_sets *to, unsigned gap)
 {
     const struct literal_set *last = &to->sets[to->wilds];

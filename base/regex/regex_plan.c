@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A pattern is read by recursive descent into a `struct literal_sets` (regex_literals.h): concatenation multiplies its
- * sets, alternation of readings without wildcards unites them.
+/* Parses a pattern by recursive descent into a `struct literal_sets` (regex_literals.h): concatenation multiplies the
+ * sets, alternation of parts without wildcards unites them.
  *
- * Everything works on bytes although a pattern is about characters: literals are valid UTF-8, so in a valid subject a
- * literal can only be found where a character begins, and one byte left for `.+` is one character left.
+ * The analyser works on bytes although a pattern consists of characters: literals are valid UTF-8, so in a valid
+ * subject a literal is found only at a character boundary, and one byte for `.+` means one character.
  */
 #include "base/regex/regex_plan.h"
 
@@ -37,7 +37,7 @@ static bool regex_plan_accept(struct pattern_reader *r, char c)
 
 static bool at_quantifier(const struct pattern_reader *r) { return is_one_of(regex_plan_peek(r), "*+?{"); }
 
-/* `\.` and its like; any other escape is RE2's. */
+/* `\.` and the like; any other escape needs RE2. */
 static int read_escape(struct pattern_reader *r)
 {
     int c = r->rest.n > 1 ? (unsigned char)r->rest.p[1] : -1;
@@ -47,7 +47,7 @@ static int read_escape(struct pattern_reader *r)
     return c;
 }
 
-/* One character of a class, -1 when it is not a plain ASCII one. */
+/* One character of a class, -1 when it is not plain ASCII. */
 static int read_class_char(struct pattern_reader *r)
 {
     int c = regex_plan_peek(r);
@@ -107,11 +107,11 @@ static struct literal_sets read_dot(struct pattern_reader *r)
         return regex_plan_give_up(r);
     literal_sets_append_wild(&r->room, &out, regex_plan_peek(r) == '+');
     r->rest = str_skip(r->rest, 1);
-    regex_plan_accept(r, '?'); /* lazy or not, the same strings match */
+    regex_plan_accept(r, '?'); /* lazy or greedy, the same strings match */
     return out;
 }
 
-/* As many plain characters as there are, but not the one that a quantifier behind them is about. */
+/* The longest run of plain characters, without the last one if a quantifier follows it. */
 static struct literal_sets read_text(struct pattern_reader *r)
 {
     size_t n = 0, last = 0;
@@ -145,7 +145,7 @@ static struct literal_sets regex_plan_read_piece(struct pattern_reader *r)
     return c < 0 ? regex_plan_give_up(r) : literal_sets_of(&r->room, arena_str(r->room.arena, str_n(&one, 1)));
 }
 
-/* `?` makes the empty string one more of them; other quantifiers are RE2's. */
+/* `?` adds the empty string; other quantifiers need RE2. */
 static void read_quantifier(struct pattern_reader *r, struct literal_sets *piece)
 {
     if (!at_quantifier(r))
@@ -198,7 +198,7 @@ static struct literal_sets read_any(struct pattern_reader *r)
     return out;
 }
 
-/* One block: the slices, then their bytes. */
+/* One allocation: the slices, then their bytes. */
 static struct str *copy_strings(const struct str *items, size_t n)
 {
     size_t bytes = 0;
@@ -246,7 +246,7 @@ static void keep_around(struct regex_plan *plan, const struct literal_sets *read
     memcpy(plan->gap, reading->gap, sizeof plan->gap);
 }
 
-/* The plain characters at the front of a pattern that RE2 matches. With an alternation somewhere: none. */
+/* The literal prefix of a pattern that needs RE2. Empty when it contains an alternation. */
 static void keep_prefix(struct regex_plan *plan, struct str pattern)
 {
     if (pattern.n == 0 || memchr(pattern.p, '|', pattern.n) || is_one_of(pattern.p[0], "*+?{"))
@@ -301,7 +301,7 @@ void regex_plan_free(struct regex_plan *plan)
 
 static bool match_around(const struct regex_plan *plan, struct str s)
 {
-    if (s.p == NULL) /* a label that is not there: empty, but something can be added to its address */
+    if (s.p == NULL) /* a missing label: empty, with a non-NULL address for pointer arithmetic */
         s = STR("");
     if (s.n < plan->prefix.n + plan->suffix.n || !str_starts(s, plan->prefix) || !str_ends(s, plan->suffix))
         return false;

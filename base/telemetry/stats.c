@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A thread's slots are an array of doubles that only it writes: a relaxed load and store, no locked instruction.
- * The arrays are never freed: what a thread counted stays counted when it ends, and the next new thread goes on in
- * its array. */
+/* Counters in per-thread slots, and the exposition of all metrics.
+ *
+ * A thread's slots are an array of doubles that only this thread writes: a relaxed load and store, no locked
+ * instruction. The arrays are never freed: the counts of a thread that ended remain, and the next new thread
+ * continues in its array.
+ */
 #include "base/telemetry/stats.h"
 
 #include "base/text/num.h"
@@ -16,19 +19,19 @@
 struct slots {
     _Atomic double v[STATS_SLOTS];
     struct slots *next;
-    bool taken; /* by a living thread */
+    bool taken; /* in use by a running thread */
 };
 struct collector { stats_collect_fn *fn; void *arg; };
 
 static _Thread_local struct slots *own;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t at_exit; /* its destructor gives the array back */
+static pthread_key_t at_exit; /* its destructor releases the array */
 
 static pthread_mutex_t slots_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct slots *all_slots;
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards what follows; held while rendering */
-static unsigned n_slots = 1;                              /* slot 0 stands for "not registered" */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards the fields below; held while rendering */
+static unsigned n_slots = 1;                              /* slot 0 means "not registered" */
 static struct stats_group *groups, **groups_end = &groups;
 static struct stats_histogram *histograms, **histograms_end = &histograms;
 static struct collector *collectors;
@@ -187,7 +190,7 @@ void stats_single(struct stats_out *o, const char *name, enum stats_kind kind, c
     stats_value(o, name, NULL, 0, v);
 }
 
-static struct str family_of(const char *name) /* what stands before its constant labels */
+static struct str family_of(const char *name) /* the name without its constant labels */
 {
     struct str s = str_of(name);
     return str_first(s, str_find(s, '{'));
@@ -216,7 +219,7 @@ static void write_rows(struct stats_out *o, const struct stats_group *g, struct 
             stats_value(o, g->rows[i].name, NULL, 0, sum(g->_base + i));
 }
 
-/* A family that several groups have a part of is written whole where it comes first. */
+/* A family shared by several groups is written completely at its first occurrence. */
 static void write_group(struct stats_out *o, const struct stats_group *g)
 {
     struct str last = STR_NONE;

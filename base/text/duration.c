@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Parses and prints durations and times; converts between Unix time and the calendar. */
 #include "base/text/duration.h"
 #include "base/text/num.h"
 
@@ -16,13 +17,13 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR,
 static const struct unit {
     const char *name;
     int64_t ms;
-    bool whole; /* printed only when nothing is left behind it */
+    bool whole; /* printed only when the remainder is 0 */
 } units[] = {{"y", YEAR, true},    {"w", WEEK, true},    {"d", DAY, false}, {"h", HOUR, false},
              {"m", MINUTE, false}, {"s", SECOND, false}, {"ms", 1, false}};
 
 static bool duration_is_digit(char c) { return (unsigned char)(c - '0') < 10; }
 
-/* Cuts digits off the front; false when there are none or too many. */
+/* Consumes the leading digits; false when there are none or too many. */
 static bool take_u64(struct str *s, uint64_t *v)
 {
     size_t n = 0;
@@ -33,7 +34,7 @@ static bool take_u64(struct str *s, uint64_t *v)
     return good;
 }
 
-/* Cuts a unit's letters off the front. */
+/* Consumes the leading letters of a unit. */
 static struct str take_letters(struct str *s)
 {
     size_t n = 0;
@@ -67,7 +68,7 @@ bool duration_parse(struct str s, int64_t *ms)
     return true;
 }
 
-/* Nanoseconds of a unit, 0 when there is no such unit. */
+/* Nanoseconds of a unit, 0 for an unknown one. */
 static int64_t loose_unit(struct str name)
 {
     for (size_t i = 0; i < LEN(units); i++)
@@ -78,7 +79,7 @@ static int64_t loose_unit(struct str name)
     return str_is(name, "ns");
 }
 
-/* The digits behind a point as billionths; further ones are dropped. */
+/* The digits after the point as billionths; further ones are dropped. */
 static bool take_fraction(struct str *s, uint64_t *billionths)
 {
     unsigned n = 0;
@@ -94,7 +95,7 @@ static bool take_fraction(struct str *s, uint64_t *billionths)
     return some;
 }
 
-/* Cuts "1.5" or "1" or ".5" off the front. */
+/* Consumes a leading "1.5", "1" or ".5". */
 static bool take_decimal(struct str *s, uint64_t *whole, uint64_t *billionths)
 {
     *whole = *billionths = 0;
@@ -191,8 +192,8 @@ static bool civil_valid(const struct civil *c)
     return c->day >= 1 && c->day <= lengths[c->month - 1] + (c->month == 2 && leap);
 }
 
-/* Reads by a pattern: D is a digit of the field that the next number belongs to, anything else stands for itself.
- * Fields are separated by what is no D. */
+/* Consumes text by a pattern: D is a digit of the next number, any other character matches itself. A run of D fills
+ * one field. */
 static bool take_pattern(struct str *s, const char *pattern, int *const fields[])
 {
     size_t field = 0, i = 0;
@@ -250,7 +251,7 @@ static bool parse_rfc3339(struct str s, int64_t *ms)
     return true;
 }
 
-/* The times that Prometheus' own clients send for "since ever" and "for ever": Go's least and greatest, formatted. */
+/* The times that Prometheus' own clients send as unlimited start and end: Go's minimum and maximum time, formatted. */
 static bool parse_extreme(struct str s, int64_t *ms)
 {
     static const int64_t to_year_one = 62135596801;
@@ -294,7 +295,7 @@ void buf_add_rfc3339(struct buf *b, int64_t ms)
     buf_add_char(b, 'Z');
 }
 
-/* "Sun, 06 Nov 1994 08:49:37 GMT"; the weekday is not looked at. */
+/* "Sun, 06 Nov 1994 08:49:37 GMT"; the weekday is ignored. */
 static bool parse_http_date(struct str s, int64_t *ms)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Text to double, correctly rounded.
  *
- * A decimal is scanned into w * 10^e with w of at most 19 digits. Most sample values then take Clinger's path: w and
- * 10^e are exact doubles, so one multiplication or division rounds correctly. The others are multiplied with a 128-bit
- * 10^e (after Eisel and Lemire): the true product lies between w * T and w * (T + 1), T being the table's value, and
- * unless a rounding border lies just there the 53 bits are known. Where it does, where digits were cut off and matter,
- * and for subnormal and infinite results strtod decides; that is a few in a million of what targets expose. */
+ * 1. A decimal is scanned into w * 10^e with w of at most 19 digits.
+ * 2. Most sample values then take Clinger's path: w and 10^e are exact doubles, so one multiplication or division
+ *    rounds correctly.
+ * 3. The others are multiplied by a 128-bit 10^e (after Eisel and Lemire): the true product lies between w * T and w
+ *    * (T + 1), T being the table's value, so the 53 bits are known unless a rounding boundary lies between them.
+ * 4. In that case, when truncated digits matter, and for subnormal and infinite results, strtod decides: a few in a
+ *    million of the values that targets expose.
+ */
 #include "base/text/num.h"
 #include "base/text/num_tables.h"
 
@@ -32,7 +35,7 @@ static inline const char *scan_digits(const char *p, const char *end, uint64_t *
     return p;
 }
 
-/* More than 19 digit characters: takes the first 19 that count, and says whether the rest matters. */
+/* For more than 19 digit characters: keeps the first 19 significant ones and notes whether the rest matters. */
 static void cut_digits(const char *p, const char *end, struct decimal *d)
 {
     unsigned taken = 0;
@@ -53,7 +56,7 @@ static void cut_digits(const char *p, const char *end, struct decimal *d)
     }
 }
 
-/* An "e" without digits behind it does not belong to the number. */
+/* An "e" without digits after it is not part of the number. */
 static const char *scan_exponent(const char *p, const char *end, struct decimal *d)
 {
     const char *q = p;
@@ -107,10 +110,10 @@ static bool multiply(uint64_t w, int64_t e, double *v)
     uint64_t top = (uint64_t)(high >> 64), middle = (uint64_t)high, bottom = (uint64_t)low;
     int upper = (int)(top >> 63);                /* the product has 191 or 192 bits */
     uint64_t mask = ((uint64_t)1 << (9 + upper)) - 1, rest = top & mask;
-    if (rest == mask && middle == UINT64_MAX)    /* w more (what T lacks is less) might carry into the mantissa */
+    if (rest == mask && middle == UINT64_MAX) /* adding w (T is less than 1 too small) might carry into the mantissa */
         return false;
     bool more = rest || middle || bottom || !num_pow10_exact((int)e);
-    uint64_t mantissa = top >> (9 + upper);      /* 53 bits and the half bit */
+    uint64_t mantissa = top >> (9 + upper);      /* 53 bits and the rounding bit */
     mantissa += (mantissa & 1) && (more || (mantissa & 2));
     mantissa >>= 1;
     int exp = 63 + upper + num_log2_pow10((int)e) - shift + 1023;
@@ -144,7 +147,7 @@ static inline bool convert(const struct decimal *d, double *v)
     return true;
 }
 
-/* The text is a number already checked; the program never sets a locale, so the point is a point. */
+/* The text is a validated number; the program never sets a locale, so the decimal separator is a point. */
 static double num_strtod(const char *p, const char *end)
 {
     char small[128], *z = small;
@@ -183,7 +186,7 @@ static bool parse_word(struct str s, double *v)
 
 static bool num_is_hex(char c) { return num_is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f'); }
 
-/* sign 0x digits . digits p exponent: as in C, but the exponent is a must. */
+/* sign 0x digits . digits p exponent: as in C, but the exponent is mandatory. */
 static bool parse_hex(struct str s, double *v)
 {
     const char *p = s.p, *end = s.p + s.n;

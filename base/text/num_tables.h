@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Powers of ten, for num_read.c and num_write.c. num_tables.c is written by num_tables.py.
+/* Powers of ten, for num_read.c and num_write.c. num_tables.py generates num_tables.c.
  *
  * 10^e = (hi * 2^64 + lo + f) * 2^(num_log2_pow10(e) - 127), the highest bit of hi is set, 0 <= f < 1, and f is 0 for
  * 0 <= e <= NUM_POW_EXACT only. lo is never all ones.

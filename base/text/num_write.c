@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Double to text: the shortest digits that read back as the same double, the nearest to it where several are as short.
+/* Double to text: the shortest digits that read back as the same double; of several equally short ones the nearest.
  *
- * Schubfach (R. Giulietti): a double is c * 2^q; what rounds to it lies between (4c - 2) and (4c + 2) quarters of 2^q
- * (the lower side is half as wide at a power of two). Scaled by 10^-k, where k is chosen so that the interval holds at
- * least one and at most a few integers, the borders and the value itself are needed only to the precision of a 128-bit
- * table, with the lowest bit telling whether anything was cut off. Then either a multiple of ten lies inside (one
- * digit less) or one of the two neighbouring integers is the answer. */
+ * Schubfach (R. Giulietti): a double is c * 2^q, and the numbers that round to it lie between (4c - 2) and (4c + 2)
+ * quarters of 2^q (the lower side is half as wide at a power of two). Scaled by 10^-k, with k chosen so that the
+ * interval contains at least one and at most a few integers, the bounds and the value are needed only to the
+ * precision of a 128-bit table whose lowest bit says whether anything was cut off. Then either a multiple of ten lies
+ * inside (one digit less) or one of the two neighbouring integers is the result.
+ */
 #include "base/text/num.h"
 #include "base/text/num_tables.h"
 
@@ -13,12 +14,12 @@
 #include <limits.h>
 #include <math.h>
 
-static const double all_exact_below = 9007199254740992; /* 2^53: integers below it are doubles */
+static const double all_exact_below = 9007199254740992; /* 2^53: integers below it are exact doubles */
 
 struct shortest_decimal { uint64_t digits; int exp; }; /* digits * 10^exp, no trailing zero in digits */
 
-/* Upper half of g * c / 2^64, its lowest bit set when anything was below: comparing such numbers compares the true
- * ones. */
+/* Upper half of g * c / 2^64, with its lowest bit set when any lower bit was: comparing such numbers compares the
+ * exact products. */
 static uint64_t round_to_odd(struct num_pow g, uint64_t c)
 {
     unsigned __int128 low = (unsigned __int128)g.lo * c, high = (unsigned __int128)g.hi * c;
@@ -26,7 +27,7 @@ static uint64_t round_to_odd(struct num_pow g, uint64_t c)
     return (uint64_t)(high >> 64) | ((uint64_t)high > 1);
 }
 
-/* Eight zeros at once, then four, two, one: 12.345 comes with eleven of them. */
+/* Removes eight zeros at once, then four, two, one: 12.345 has eleven of them. */
 static struct shortest_decimal stripped(uint64_t digits, int exp)
 {
     for (; digits % 100000000 == 0; exp += 8)
@@ -47,14 +48,15 @@ static struct num_pow rounded_up(int e)
     return g;
 }
 
-/* v is finite, positive and given by its bits. */
+/* v is finite and positive; `bits` is its representation. */
 static struct shortest_decimal shortest(uint64_t bits)
 {
     uint64_t fraction = bits & (((uint64_t)1 << 52) - 1);
     int biased = (int)(bits >> 52);
     uint64_t c = biased ? fraction | (uint64_t)1 << 52 : fraction;
     int q = (biased ? biased : 1) - 1075;
-    bool narrow = fraction == 0 && biased > 1, even = c % 2 == 0; /* an even c owns the borders of its interval */
+    /* for even c the bounds of the interval round to c too */
+    bool narrow = fraction == 0 && biased > 1, even = c % 2 == 0;
     int k = (q * 1262611 - (narrow ? 524031 : 0)) >> 22;         /* floor(log10(width)) */
     int h = q + num_log2_pow10(-k) + 1;
     struct num_pow g = rounded_up(-k);
@@ -75,15 +77,15 @@ static struct shortest_decimal shortest(uint64_t bits)
     return stripped(s + (value > middle || (value == middle && s % 2)), k);
 }
 
-/* Digits are made eight at once and stored in whole words, also where fewer are wanted: what is behind the last one is
- * overwritten, within NUM_MAX. A counter below 10^8 takes 5 ns so, a random double 29; with pairs of digits from a
- * table and copies 13 and 43. */
+/* Digits are produced eight at a time and stored in 8-byte words, even when fewer are needed: bytes after the last
+ * digit are overwritten, within NUM_MAX. A counter below 10^8 takes 5 ns this way, a random double 29; pairs of
+ * digits from a table with copies took 13 and 43. */
 #define EIGHT   UINT64_C(100000000)          /* 10^8 */
 #define SIXTEEN UINT64_C(10000000000000000)  /* 10^16 */
 #define ZEROS   UINT64_C(0x3030303030303030) /* "00000000" */
 
 /* v < 10^8 as eight bytes 0 to 9, the first digit lowest: split into fours, twos and single digits, all at once, each
- * in a lane of its own; the factors are 2^20 / 100 and 2^10 / 10, rounded up, and exact for what a lane holds. */
+ * in its own lane; the factors are 2^20 / 100 and 2^10 / 10, rounded up, and exact for the values of a lane. */
 static inline uint64_t eight_digits(uint32_t v)
 {
     uint64_t fours = v / 10000 | (uint64_t)(v % 10000) << 32;
@@ -93,7 +95,7 @@ static inline uint64_t eight_digits(uint32_t v)
     return upper | (twos - 10 * upper) << 8;
 }
 
-/* How many zeros the eight begin with; the last digit is none of them. */
+/* Number of leading zeros of the eight digits; the last digit is not counted. */
 static inline unsigned leading_zeros(uint64_t digits)
 {
     return (unsigned)__builtin_ctzll(digits | UINT64_C(1) << 56) / 8;
@@ -105,7 +107,7 @@ static inline void put_digits(char *to, uint64_t digits, unsigned skip)
     memcpy(to, &digits, sizeof digits);
 }
 
-/* No branch for 16 or 17 digits, of which the shortest doubles have one or the other. */
+/* No branch between 16 and 17 digits, the lengths of most shortest doubles. */
 static size_t format_long(char *to, uint64_t v)
 {
     if (v >= 10 * SIXTEEN) {
@@ -169,7 +171,7 @@ static int count_digits(uint64_t v) /* of 1 to 10^17 */
     return guess + (v >= powers[guess]);
 }
 
-/* 'f': the first `point` of the n digits stand before the point (negative: as many zeros behind it). */
+/* 'f': the first `point` of the n digits precede the point (negative: as many zeros follow it). */
 static char *layout_f(char *to, uint64_t digits, int n, int point)
 {
     if (point <= 0) {
@@ -183,7 +185,7 @@ static char *layout_f(char *to, uint64_t digits, int n, int point)
         memset(to + n, '0', (size_t)(point - n));
         return to + point;
     }
-    unsigned __int128 tail; /* at most 16 digits, and whatever follows */
+    unsigned __int128 tail; /* at most 16 digits, then arbitrary bytes */
     memcpy(&tail, to + point, sizeof tail);
     memcpy(to + point + 1, &tail, sizeof tail);
     to[point] = '.';

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Collects the secrets of an HTTP client and replaces them in texts, in every encoding that a server may echo. */
 #include "base/text/secrets.h"
 
 #include "base/text/url.h"
@@ -38,7 +39,7 @@ void secrets_add_login(struct secrets *s, struct str user, struct str password)
     secrets_add(s, base64_of(&s->_texts, login));
 }
 
-/* What an escape that is none stands for is itself. */
+/* An invalid escape is kept literally. */
 static struct str decoded(struct secrets *s, struct str text, bool plus)
 {
     struct str out;
@@ -53,7 +54,7 @@ void secrets_add_url(struct secrets *s, struct str url)
     size_t colon = str_find(login, ':');
     if (login.n > 0) {
         struct str user = decoded(s, str_first(login, colon), false);
-        secrets_add(s, user); /* tokens stand there, too */
+        secrets_add(s, user); /* some APIs expect a token as the user name */
         secrets_add_login(s, user, decoded(s, str_skip(login, colon + 1), false));
     }
     query = str_first(query, str_find(query, '#'));
@@ -78,7 +79,7 @@ void secrets_free(struct secrets *s)
     *s = (struct secrets){0};
 }
 
-/* ---- finding them ---- */
+/* ---- search and replace ---- */
 
 static int secrets_hex_digit(char c)
 {
@@ -88,7 +89,7 @@ static int secrets_hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The value of n digits at the front of the text, or -1. */
+/* The value of n leading digits of the text, or -1. */
 static int hex_digits(struct str text, size_t n)
 {
     int value = 0;
@@ -101,7 +102,7 @@ static int hex_digits(struct str text, size_t n)
     return value;
 }
 
-/* An escape of length *n at the front of the text as the byte it stands for; -1: there is none. */
+/* The byte of an escape of length *n at the start of the text; -1: no escape. */
 static int escaped_byte(struct str text, size_t *n)
 {
     static const struct { const char *escape; char byte; } names[] = {
@@ -125,14 +126,15 @@ static int escaped_byte(struct str text, size_t *n)
     return -1;
 }
 
-/* A message may have cut what a server sent: at its end, or where it closes a quotation with a backtick. Elsewhere so
- * many bytes are no coincidence. */
+/* A message may have truncated the server's text: at its end, or where it closes a quotation with a backtick.
+ * Elsewhere SECRET_PART matching bytes are no coincidence. */
 static bool is_cut(size_t matched, struct str rest)
 {
     return matched >= SECRET_PART || (matched >= SECRET_MIN && (rest.n == 0 || rest.p[0] == '`'));
 }
 
-/* How many bytes at the front of the text stand for the secret, or for its beginning where it was cut; 0: none. */
+/* The number of leading bytes of the text that represent the secret, or its beginning where it was truncated; 0:
+ * none. */
 static size_t match_secret(struct str text, struct str secret, bool escapes)
 {
     size_t at = 0;
@@ -142,7 +144,7 @@ static size_t match_secret(struct str text, struct str secret, bool escapes)
             return is_cut(i, rest) ? at : 0;
         size_t n = 1;
         int byte = escapes ? escaped_byte(rest, &n) : -1;
-        if (byte != (unsigned char)secret.p[i]) { /* "+" may stand for itself */
+        if (byte != (unsigned char)secret.p[i]) { /* "+" may be literal */
             n = 1;
             byte = (unsigned char)rest.p[0];
         }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The secrets of one HTTP client, and texts from outside in which they must not be shown.
+/* The secrets of one HTTP client, and their removal from texts of its peers.
  *
- * A server may repeat in an error what it was sent: the URL with its token, the Authorization header, a whole request.
- * Before such a text goes to a log, a page or the API, each secret in it is replaced by "<secret>": as it is,
- * percent-encoded, escaped as in JSON or HTML, and for a login also as the base64 of basic authentication. So is the
- * beginning of a secret that was cut: at the end of the text, before a backtick, or of SECRET_PART bytes.
+ * A server may repeat in an error what it received: the URL with its token, the Authorization header, a complete
+ * request. Before such a text reaches a log, a page or the API, each secret in it is replaced by "<secret>": literal,
+ * percent-encoded, escaped as in JSON or HTML, and for a login also as the base64 of basic authentication. A
+ * truncated secret is replaced too: at the end of the text, before a backtick, or from SECRET_PART bytes on.
  *
- * A zeroed struct is an empty list; texts are copied. Pure; one thread.
+ * A zeroed struct is an empty list; texts are copied. Pure; one thread at a time.
  */
 #ifndef BASE_TEXT_SECRETS_H
 #define BASE_TEXT_SECRETS_H
@@ -14,12 +14,12 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-/* Shorter ones are not replaced: they are found in ordinary words, and the gaps would show what they are. */
+/* Shorter secrets are not replaced: they occur in ordinary words, and the replacements would reveal them. */
 enum { SECRET_MIN = 4, SECRET_PART = 8 };
 
 struct secrets { struct str *items; size_t n, _cap; struct arena _texts; };
 void secrets_add(struct secrets *s, struct str text);
-/* Password and base64 of "user:password". The user name alone is no secret. */
+/* Password and base64 of "user:password". The user name alone is not a secret. */
 void secrets_add_login(struct secrets *s, struct str user, struct str password);
 /* User, password and secret parameters (url_param_secret) of a URL of any scheme. */
 void secrets_add_url(struct secrets *s, struct str url);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Parses, encodes and redacts URLs, and parses form bodies. */
 #include "base/text/url.h"
 #include "base/text/num.h"
 
@@ -6,7 +7,7 @@
 
 enum { MAX_FIELDS = 10000 };
 
-/* Parsing. The reasons are constants, so that no secret of the URL gets into a message. */
+/* Parsing. The reasons are constants, so that a message cannot contain a secret of the URL. */
 
 static const char *split_port(struct str host_port, struct url *u)
 {
@@ -14,7 +15,7 @@ static const char *split_port(struct str host_port, struct url *u)
     if (host_port.n > 0 && host_port.p[0] == '[') {
         size_t close = str_find(host_port, ']');
         if (close == host_port.n)
-            return "missing ] behind an IPv6 address";
+            return "missing ] after an IPv6 address";
         u->host = str_n(host_port.p + 1, close - 1);
         after = str_skip(host_port, close + 1);
     } else {
@@ -45,7 +46,7 @@ static const char *split_authority(struct str s, struct url *u)
     return split_port(str_skip(s, login.n + 1), u);
 }
 
-/* Takes what stands before the first of `stops` off the front. */
+/* Consumes the part before the first of `stops`. */
 static struct str take_until(struct str *s, const char *stops)
 {
     size_t n = 0;
@@ -56,18 +57,18 @@ static struct str take_until(struct str *s, const char *stops)
     return part;
 }
 
-/* NULL, or why it is no URL. */
+/* NULL, or the reason why it is not a valid URL. */
 static const char *url_split(struct str s, struct url *u)
 {
     *u = (struct url){0};
     for (size_t i = 0; i < s.n; i++)
         if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f)
-            return "it holds white space or a control character";
+            return "it contains white space or a control character";
     u->scheme = take_until(&s, ":/?#");
     if (!str_ieq(u->scheme, STR("http")) && !str_ieq(u->scheme, STR("https")))
         return "it must begin with http:// or https://";
     if (!str_starts(s, STR("://")))
-        return "no :// behind the scheme";
+        return "missing :// after the scheme";
     s = str_skip(s, 3);
     const char *why = split_authority(take_until(&s, "/?#"), u);
     u->path = take_until(&s, "?#");
@@ -87,7 +88,7 @@ bool url_parse(struct str s, struct url *u, struct err *err)
         return true;
     struct buf shown = {.max = 300};
     url_redact(&shown, s);
-    err_set(err, ERR_BAD_DATA, "\"%.*s\" is not a usable URL: %s", STR_ARG(buf_str(&shown)), why);
+    err_set(err, ERR_BAD_DATA, "invalid URL \"%.*s\": %s", STR_ARG(buf_str(&shown)), why);
     buf_free(&shown);
     return false;
 }
@@ -188,7 +189,7 @@ struct str url_userinfo(struct str s)
     struct url u;
     if (url_split(s, &u) == NULL)
         return u.user.p ? str_n(u.user.p, (size_t)(u.host.p - u.user.p) - (u.host.p[-1] == '[' ? 2 : 1)) : STR_NONE;
-    /* Nobody knows where a password would end: it is all before the last @. */
+    /* The end of the password is ambiguous: everything before the last @ counts as userinfo. */
     const char *at = s.n ? memrchr(s.p, '@', s.n) : NULL;
     size_t scheme = str_find_str(s, STR("://"));
     if (at == NULL)
@@ -246,7 +247,7 @@ static bool add_field(struct arena *a, struct form *f, struct str text, struct e
         return err_set(err, ERR_BAD_DATA, "invalid URL escape in parameter \"%.*s\"", STR_ARG(name));
     arena_grow(a, &f->fields, &f->_cap, f->n + 1, sizeof f->fields[0]);
     if (f->_cap == f->n)
-        return err_set(err, ERR_LIMIT, "no memory for the parameters of the request");
+        return err_set(err, ERR_LIMIT, "cannot allocate memory for the parameters of the request");
     f->fields[f->n++] = field;
     return true;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* URLs and forms. Slices point into what was parsed. Pure; any thread. */
+/* URLs and forms. Slices point into the parsed text. Pure; any thread. */
 #ifndef BASE_TEXT_URL_H
 #define BASE_TEXT_URL_H
 
@@ -13,32 +13,32 @@ struct url {
 };
 bool url_parse(struct str s, struct url *u, struct err *err) MUST_USE; /* http and https only */
 
-/* Percent-decoding; plus: '+' is a space too (forms). False at a broken escape. Output in the arena. */
+/* Percent-decoding; plus: '+' is a space too (forms). False for an invalid escape. Output in the arena. */
 bool url_decode(struct arena *a, struct str s, bool plus, struct str *out) MUST_USE;
-void url_encode(struct buf *out, struct str s);      /* unreserved characters (RFC 3986 2.3) stay */
+void url_encode(struct buf *out, struct str s);      /* keeps unreserved characters (RFC 3986 2.3) */
 
 /* base + path with exactly one slash between them. */
 void url_join(struct buf *out, struct str base, struct str path);
 
-/* A URL that may be shown: user, password and the values of query parameters that look like secrets are "xxxxx". */
+/* The URL for logs and pages: user, password and the values of secret query parameters are "xxxxx". */
 void url_redact(struct buf *out, struct str s);
-/* The same for an address that may stand without scheme: host:port, user:password@host/path?token=... */
+/* The same for an address whose scheme may be missing: host:port, user:password@host/path?token=... */
 void url_redact_address(struct buf *out, struct str s);
 
-/* "user:password" as it stands before the host, whatever the scheme and also without one; empty when there is none. */
+/* The "user:password" part before the host, with or without a scheme; empty when there is none. */
 struct str url_userinfo(struct str s);
 
-/* Whether the value of a parameter of this name is probably a secret (token, api_key, password...). */
+/* Whether a parameter of this name probably holds a secret (token, api_key, password...). */
 bool url_param_secret(struct str name);
 
 struct form_field { struct str name, value; };
 struct form { struct form_field *fields; size_t n, _cap; };
-/* Adds the fields of "a=1&b=2" (decoded, in the arena). At most 10,000 fields. Invalid escapes are an error as in
+/* Adds the fields of "a=1&b=2" (decoded, in the arena). At most 10,000 fields. Invalid escapes are an error, as in
  * Go. */
 bool form_parse(struct arena *a, struct form *f, struct str text, struct err *err) MUST_USE;
-/* writing one: "&name=value", the value encoded; no & at the front */
+/* appends "&name=value" with the value encoded; no & at the start */
 void form_add(struct buf *out, const char *name, struct str value);
-/* the last one, so that a body added after the URL wins; {NULL,0} when absent */
+/* the last field of that name, so that a body added after the URL wins; {NULL,0} when absent */
 struct str form_get(const struct form *f, const char *name);
 size_t form_count(const struct form *f, const char *name);
 struct str form_nth(const struct form *f, const char *name, size_t i);

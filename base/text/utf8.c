@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Validates, decodes and encodes UTF-8. */
 #include "base/text/utf8.h"
 
-/* How long the well-formed sequence at p is (Unicode table 3-7), 0 when there is none. left > 0. */
+/* Length of the well-formed sequence at p (Unicode table 3-7), 0 when there is none. left > 0. */
 static size_t sequence(const unsigned char *p, size_t left)
 {
     unsigned char c = p[0], low = 0x80, high = 0xbf; /* bounds of the second byte */

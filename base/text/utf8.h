@@ -6,7 +6,7 @@
 #include "base/str.h"
 
 bool utf8_valid(struct str s);
-/* The code point at the front of `s` and how many bytes it takes; an invalid byte gives U+FFFD and 1. s.n > 0. */
+/* The code point at the start of `s` and its length in bytes; an invalid byte yields U+FFFD and 1. s.n > 0. */
 uint32_t utf8_next(struct str s, size_t *len);
 size_t utf8_encode(char to[4], uint32_t rune); /* bytes written; an invalid rune is written as U+FFFD */
 

@@ -73,16 +73,16 @@ static void expect(const char *text, const char *words)
 
 static void contradictions_are_refused(void **state UNUSED)
 {
-    expect("{bearer_token: a, basic_auth: {username: u}}", "basic_auth and bearer_token are both given");
-    expect("{bearer_token: a, bearer_token_file: b}", "bearer_token and bearer_token_file are both given");
-    expect("basic_auth: {password: a, password_file: b}", "password and password_file are both given");
+    expect("{bearer_token: a, basic_auth: {username: u}}", "basic_auth and bearer_token are both set");
+    expect("{bearer_token: a, bearer_token_file: b}", "bearer_token and bearer_token_file are both set");
+    expect("basic_auth: {password: a, password_file: b}", "password and password_file are both set");
     expect("authorization: {type: Basic, credentials: x}", "use basic_auth");
-    expect("tls_config: {cert_file: a}", "needs both");
+    expect("tls_config: {cert_file: a}", "requires both");
     expect("http_headers: {X: {file: [a]}}", "unknown key");
     expect("oauth2: {client_id: a}", "oauth2");
-    expect("bearer_token: \"a\\0b\"", "bearer_token: a NUL byte is in it");
-    expect("bearer_token_file: \"a\\0b\"", "bearer_token_file: a NUL byte is in it");
-    expect("proxy_url: \"http://a\\0b\"", "proxy_url: a NUL byte is in it");
+    expect("bearer_token: \"a\\0b\"", "bearer_token: it contains a NUL byte");
+    expect("bearer_token_file: \"a\\0b\"", "bearer_token_file: it contains a NUL byte");
+    expect("proxy_url: \"http://a\\0b\"", "proxy_url: it contains a NUL byte");
 }
 
 static void no_secret_is_printed(void **state UNUSED)

@@ -188,17 +188,17 @@ static void test_bad_values(void **state UNUSED)
 {
     check_error("\nwait: 10x\n",
                 "t.yml:2: outer.wait: \"10x\" is not a duration; write it as 250ms, 15s, 1m30s, 2h or 1d");
-    check_error("wait: 2h\n", "t.yml:1: outer.wait: 2h is out of range, it may be 1s to 1h");
+    check_error("wait: 2h\n", "t.yml:1: outer.wait: 2h is out of range: it must be 1s to 1h");
     check_error("wait: 1.5m\n",
                 "t.yml:1: outer.wait: \"1.5m\" is not a duration; write it as 250ms, 15s, 1m30s, 2h or 1d");
     check_error("count: 1.5\n", "t.yml:1: outer.count: \"1.5\" is not a whole number");
-    check_error("count: 11\n", "t.yml:1: outer.count: 11 is out of range, it may be -5 to 10");
+    check_error("count: 11\n", "t.yml:1: outer.count: 11 is out of range: it must be -5 to 10");
     check_error("ratio: x\n", "t.yml:1: outer.ratio: \"x\" is not a number");
-    check_error("flag: maybe\n", "t.yml:1: outer.flag: \"maybe\" is neither true nor false");
+    check_error("flag: maybe\n", "t.yml:1: outer.flag: \"maybe\" is not true or false");
     check_error("size: 1XB\n", "t.yml:1: outer.size: \"1XB\" is not a size; write it as 4096, 512KB, 16MB or 1GiB");
     check_error("color: blue\n", "t.yml:1: outer.color: \"blue\" is not one of red, green");
     check_error("items:\n- name: a\n- name: b\n  port: 0\n",
-                "t.yml:4: inner.port: 0 is out of range, it may be 1 to 65535");
+                "t.yml:4: inner.port: 0 is out of range: it must be 1 to 65535");
 }
 
 static void test_wrong_types(void **state UNUSED)
@@ -223,9 +223,9 @@ static void test_keys(void **state UNUSED)
     check_error("text: a\nratoi: 1\n", "t.yml:2: outer: unknown key \"ratoi\"; did you mean \"ratio\"?");
     check_error("something_else: 1\n", "t.yml:1: outer: unknown key \"something_else\"");
     check_error("count: 1\nnumber: 2\n",
-                "t.yml:2: outer.count: \"number\" is another name of this key; keep one of them");
-    check_error("maybe:\n  port: 1\n", "t.yml:1: inner: the key \"name\" is missing");
-    check_error("items:\n- name: a\n- name:\n", "t.yml:3: inner: the key \"name\" is missing");
+                "t.yml:2: outer.count: duplicate key: \"number\" is an alias of it; keep one of them");
+    check_error("maybe:\n  port: 1\n", "t.yml:1: inner: missing required key \"name\"");
+    check_error("items:\n- name: a\n- name:\n", "t.yml:3: inner: missing required key \"name\"");
     check_error("inner:\n  name: bad\n", "t.yml:1: inner: bad is a bad name");
 }
 
@@ -256,7 +256,7 @@ static void test_scalar(void **state UNUSED)
     assert_true(conf_scalar(&context, &rows[6], STR("90s"), &v, &err));
     assert_int_equal(v, 90000);
     assert_false(conf_scalar(&context, &rows[6], STR("5d"), &v, &err));
-    assert_string_equal(err.text, "5d is out of range, it may be 1s to 1h");
+    assert_string_equal(err.text, "5d is out of range: it must be 1s to 1h");
     assert_true(conf_scalar(&context, &rows[3], STR("/abs"), &path, &err));
     assert_string_equal(path.p, "/abs");
 }

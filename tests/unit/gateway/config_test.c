@@ -225,7 +225,7 @@ static void test_inert_keys(void **state UNUSED)
     end(c);
     static const char *const strict[] = {"--strict", NULL};
     assert_null(load_as("config.file", "rule_files: [x]\n", strict));
-    assert_non_null(strstr(err.text, "main.yml:1: rule_files is ignored, which --strict makes an error"));
+    assert_non_null(strstr(err.text, "main.yml:1: rule_files is ignored, an error with --strict"));
     flags_free(&flags);
 }
 
@@ -233,8 +233,8 @@ static void test_all_errors_at_once(void **state UNUSED)
 {
     static const char *const want[] = {
         "main.yml:2: global.scrape_interval: \"x\" is not a duration", "main.yml:3: global: unknown key \"surprise\"",
-        "main.yml:5: scrape_config: the key \"job_name\" is missing", "main.yml:6: scrape_config.dns_sd_configs",
-        "main.yml:8: scrape_config.scheme: expected a string, got a list", "main.yml:9: remote_write: the key \"url\"",
+        "main.yml:5: scrape_config: missing required key \"job_name\"", "main.yml:6: scrape_config.dns_sd_configs",
+        "main.yml:8: scrape_config.scheme: expected a string, got a list", "main.yml:9: remote_write: missing required key \"url\"",
         "main.yml:10: alertting"};
     struct conf_errors errors = {0};
     put("main.yml", "global:\n  scrape_interval: x\n  surprise: 1\nscrape_configs:\n- metrics_path: /a\n  dns_sd_configs:\n"

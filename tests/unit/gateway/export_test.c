@@ -53,10 +53,10 @@ static void what_is_wrong(void **state UNUSED)
 {
     fails("{\"metric\":{\"a\":\"1\"},\"values\":[3,4],\"timestamps\":[3]}", "2 values and 1 timestamps");
     fails("{\"metric\":{\"a\":\"1\"},\"values\":[3,4],\"timestamps\":[4,3]}", "not in order");
-    fails("{\"metric\":{\"a\":\"1\"},\"values\":[3,4],\"times", "ends in the middle");
+    fails("{\"metric\":{\"a\":\"1\"},\"values\":[3,4],\"times", "unexpected end of input");
     fails("{\"metric\":{\"a\":\"1\"},\"values\":[\"x\"],\"timestamps\":[3]}", "unexpected form");
     fails("[]", "unexpected form");
-    fails("unsupported path requested", "bad JSON");
+    fails("unsupported path requested", "invalid JSON");
 }
 
 static void two_series_that_became_one(void **state UNUSED)

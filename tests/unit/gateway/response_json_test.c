@@ -99,9 +99,9 @@ static void window_and_group_labels(void **state UNUSED)
 static void what_is_wrong(void **state UNUSED)
 {
     fails("{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[{\"metric\":{},\"values\":[[1,\"1\"],",
-          "it ends in the middle");
+          "unexpected end of input");
     fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[1,\"x\"]]}]}}",
-          "malformed sample value");
+          "invalid sample value");
     fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[2,\"1\"],[1,\"1\"]]}]}}",
           "not in order of time");
     fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[1,\"1\"],[1,\"2\"]]}]}}",
@@ -118,8 +118,8 @@ static void what_is_wrong(void **state UNUSED)
         snprintf(text, sizeof text, "{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"value\":%s}]}}", values[i]);
         fails(text, "unexpected form");
     }
-    fails("<html>", "bad JSON");
-    fails("", "ends in the middle");
+    fails("<html>", "invalid JSON");
+    fails("", "unexpected end of input");
 }
 
 static void many_pairs(void **state UNUSED)
