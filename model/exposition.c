@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The text format as Prometheus' own lexer takes it, which is wider than the page that describes it in some places
- * (blanks anywhere between tokens, no comma needed between labels, line feeds inside label values) and narrower in
- * others (no carriage return, no hexadecimal value, one blank between name and type). Wider than Prometheus here:
- * UNIT lines, the type names of OpenMetrics and exemplars are understood or skipped. Narrower: a NUL byte ends
- * nothing, it is an error.
+/* A pull parser for the Prometheus text format.
+ *
+ * It accepts what Prometheus' own lexer accepts. Compared with the format's documentation that is wider in some
+ * places (blanks anywhere between tokens, no comma required between labels, line feeds inside label values) and
+ * narrower in others (no carriage return, no hexadecimal value, one blank between name and type). Wider than
+ * Prometheus: UNIT lines, OpenMetrics type names and exemplars are understood or skipped. Narrower: a NUL byte is an
+ * error, not the end.
  */
 #include "model/exposition.h"
 
@@ -38,7 +40,7 @@ static struct str excerpt(const char *p, const char *end)
     return str_first(str_n(p, (size_t)(line_end(p, end) - p)), MOST);
 }
 
-/* Counted when it is needed: pages are long and seldom wrong. */
+/* Counted only for an error: responses are long and errors rare. */
 static unsigned line_at(const struct exposition *e, const char *p)
 {
     unsigned line = 1;
@@ -47,7 +49,7 @@ static unsigned line_at(const struct exposition *e, const char *p)
     return line;
 }
 
-/* The position goes back to the entry, so that whoever asks again is told the same. */
+/* Moves the position back to the entry, so that further calls return the same error. */
 static enum exposition_kind exposition_fail(struct exposition *e, const char *entry, const char *at,
                                             const char *expected)
 {
@@ -75,7 +77,7 @@ static bool metric_type_known(struct str s)
 
 static enum name_kind metric_kind(const struct exposition *e) { return e->any_names ? NAME_ANY_METRIC : NAME_METRIC; }
 
-/* A metric name, plain or in quotes; NULL when there is none. */
+/* A metric name, plain or quoted; NULL when there is none. */
 static const char *read_name(const struct exposition *e, const char *p, const char *end, struct str *name)
 {
     bool quoted = p < end && *p == '"';
@@ -96,7 +98,7 @@ static enum exposition_kind comment_kind(struct str word)
     return str_is(word, "UNIT") ? EXPOSITION_UNIT : EXPOSITION_END;
 }
 
-/* A line that begins with #: END when it is just a comment. */
+/* A line that begins with #: END when it is a plain comment. */
 static enum exposition_kind read_comment(struct exposition *e, const char *start)
 {
     enum { WORD = 4 };
@@ -115,7 +117,7 @@ static enum exposition_kind read_comment(struct exposition *e, const char *start
     if (kind == EXPOSITION_TYPE && !metric_type_known(e->text))
         return fail_text(e, start, "unknown metric type", e->text);
     if (kind == EXPOSITION_HELP && !utf8_valid(e->text))
-        return fail_text(e, start, "this help is not UTF-8:", e->text);
+        return fail_text(e, start, "help text is not UTF-8:", e->text);
     return kind;
 }
 
@@ -127,8 +129,8 @@ static bool has_any(struct str s, const char *chars)
     return false;
 }
 
-/* Values that are not plain decimals: Inf and NaN in Go's spellings. Prometheus keeps to the numbers of old Go: no
- * hexadecimal (it would need a p), no underscores; and out of range is wrong. */
+/* Values that are not plain decimals: Inf and NaN in Go's spellings. Prometheus accepts the number syntax of older
+ * Go: no hexadecimal (it would need a p), no underscores; out of range is an error. */
 static const char *read_odd_value(const char *p, const char *end, double *v)
 {
     const char *stop = p;
@@ -158,7 +160,7 @@ static const char *exposition_read_time(const char *p, const char *end, int64_t 
     return stop > p && num_parse_i64(str_n(p, (size_t)(stop - p)), t) ? stop : NULL;
 }
 
-/* What may follow a value: a time, an exemplar (skipped), the end of the line. */
+/* The rest of the line after the value: a timestamp, an exemplar (skipped), the end of the line. */
 static enum exposition_kind read_rest(struct exposition *e, const char *p)
 {
     const char *end = e->end, *entry = e->series.p;
@@ -166,7 +168,7 @@ static enum exposition_kind read_rest(struct exposition *e, const char *p)
     if (p < end && *p >= '0' && *p <= '9') {
         const char *stop = exposition_read_time(p, end, &e->t);
         if (stop == NULL)
-            return exposition_fail(e, entry, p, "a time in milliseconds");
+            return exposition_fail(e, entry, p, "a timestamp in milliseconds");
         e->has_t = true;
         p = exposition_blanks_end(stop, end);
     }
@@ -174,7 +176,7 @@ static enum exposition_kind read_rest(struct exposition *e, const char *p)
         p = line_end(p, end);
     if (p < end && *p != '\n')
         return exposition_fail(e, entry, p,
-                               e->has_t ? "the end of the line" : "a time in milliseconds or the end of the line");
+                               e->has_t ? "the end of the line" : "a timestamp in milliseconds or the end of the line");
     e->p = p + (p < end);
     return EXPOSITION_SERIES;
 }
@@ -189,7 +191,7 @@ static inline enum exposition_kind value_read(struct exposition *e, const char *
     return read_rest(e, p);
 }
 
-/* From the opening to behind the closing brace; NULL after an error. */
+/* From the opening brace to the position after the closing one; NULL on error. */
 static const char *read_braces(struct exposition *e, const char *start, const char *p, bool named)
 {
     struct scan_piece piece;
@@ -249,7 +251,7 @@ enum exposition_kind exposition_next_known(struct exposition *e, struct str know
     double v;
     const char *stop = exposition_read_value(exposition_blanks_end(p + known.n, end), end, &v);
     if (stop == NULL)
-        return exposition_next(e); /* a brace after the blank, or a fault: let the whole line be read */
+        return exposition_next(e); /* a brace after the blank, or an error: parse the complete line */
     *hit = true;
     e->series = str_n(p, known.n);
     e->value = v;

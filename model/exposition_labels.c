@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From the text of a series to its labels. Done once for a text that a target shows for the first time. */
+/* Parses the text of a series into labels. Done once per text: when a target exposes it for the first time. */
 #include "model/exposition.h"
 
 #include "base/text/utf8.h"
 #include "model/exposition_scan.h"
 
-/* \\, \" and \n; a backslash before anything else stands for itself, as in Prometheus. */
+/* \\, \" and \n; a backslash before any other character is literal, as in Prometheus. */
 static struct str exposition_unescape_label(struct arena *a, struct str s)
 {
     if (str_find(s, '\\') == s.n)
@@ -33,9 +33,9 @@ static bool exposition_add_label(struct labels_builder *b, struct str name, stru
     name = exposition_unescape_label(b->scratch, name);
     value = exposition_unescape_label(b->scratch, value);
     if (!label_name_valid(name))
-        return exposition_labels_refuse(err, name.n ? "a label name is not UTF-8" : "a label name is empty", series);
+        return exposition_labels_refuse(err, name.n ? "label name is not UTF-8" : "label name is empty", series);
     if (!utf8_valid(value))
-        return exposition_labels_refuse(err, "a label value is not UTF-8", series);
+        return exposition_labels_refuse(err, "label value is not UTF-8", series);
     if (b->n == LABELS_MAX_COUNT)
         return exposition_labels_refuse(err, "too many labels", series);
     builder_add(b, name, value);
@@ -48,7 +48,7 @@ static bool add_piece(struct labels_builder *b, enum scan kind, const struct sca
     if (kind == SCAN_LABEL)
         return exposition_add_label(b, piece->name, piece->value, series, err);
     if (piece->name.n == 0)
-        return exposition_labels_refuse(err, "the metric name is empty", series);
+        return exposition_labels_refuse(err, "metric name is empty", series);
     return exposition_add_label(b, STR(METRIC_NAME), piece->name, series, err);
 }
 
@@ -72,9 +72,9 @@ bool exposition_labels(struct str series, bool any_names, struct labels_builder 
     struct str name;
     size_t count;
     if (p != end)
-        return exposition_labels_refuse(err, "unexpected bytes behind the labels", series);
+        return exposition_labels_refuse(err, "unexpected bytes after the labels", series);
     if (builder_twice(b, &name))
-        return err_set(err, ERR_BAD_DATA, "label name `%.*s` stands twice in `%.*s`", STR_ARG(str_first(name, 100)),
+        return err_set(err, ERR_BAD_DATA, "duplicate label name `%.*s` in `%.*s`", STR_ARG(str_first(name, 100)),
                        STR_ARG(str_first(series, 200)));
     return builder_size(b, &count) <= LABELS_MAX_BYTES || exposition_labels_refuse(err, "labels too long", series);
 }

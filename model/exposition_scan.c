@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Scans names and quoted values inside the braces of a series. */
 #include "model/exposition_scan.h"
 
 #ifdef __SSE2__
 #include <emmintrin.h>
 
-/* The first quote or backslash, sixteen bytes at a time. (1.6 to 7 times faster than byte by byte, the more the
- * longer the values; AVX2 adds nothing.) */
+/* Finds the first quote or backslash, sixteen bytes at a time. (1.6 to 7 times faster than byte by byte, increasing
+ * with the length of the values; AVX2 adds nothing.) */
 static const char *quote_or_escape(const char *p, const char *end)
 {
     const __m128i quote = _mm_set1_epi8('"'), escape = _mm_set1_epi8('\\');
@@ -64,7 +65,8 @@ const char *exposition_name_end(const char *p, const char *end, enum name_kind k
     return p;
 }
 
-/* A name, plain or in quotes, from *p; *p goes behind it. What was expected when there is none, else NULL. */
+/* Scans a name, plain or quoted, at *p and moves *p after it. Returns what was expected when there is none, else
+ * NULL. */
 static const char *scan_name(const char **p, const char *end, enum name_kind kind, struct scan_piece *piece,
                              bool *quoted)
 {
@@ -107,7 +109,7 @@ enum scan exposition_scan(const char **p, const char *end, bool any, struct scan
         return bad(piece, "`=` after the label name");
     *p = at = exposition_blanks_end(at + 1, end);
     if (at == end || *at != '"')
-        return bad(piece, "a label value in quotes");
+        return bad(piece, "a quoted label value");
     const char *close = exposition_quote_end(++at, end);
     if (close == NULL)
         return bad(piece, "a closing quote");

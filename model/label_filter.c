@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Parses and matches MetricsQL series selectors, the `if` of relabel rules. */
 #include "model/label_filter.h"
 
 #include <ctype.h>
@@ -14,7 +15,7 @@ static bool filter_fail(const struct filter_parser *p, const char *expected)
 
 static bool filter_no_memory(const struct filter_parser *p)
 {
-    return err_set(p->err, ERR_LIMIT, "the configuration needs more memory than it may have");
+    return err_set(p->err, ERR_LIMIT, "the configuration exceeds its memory limit");
 }
 
 static void filter_skip_blanks(struct filter_parser *p)
@@ -23,7 +24,7 @@ static void filter_skip_blanks(struct filter_parser *p)
         p->rest = str_skip(p->rest, 1);
 }
 
-/* Takes `text` when it is next. */
+/* Consumes `text` when it is next. */
 static bool filter_accept(struct filter_parser *p, struct str text)
 {
     filter_skip_blanks(p);
@@ -35,7 +36,7 @@ static bool filter_accept(struct filter_parser *p, struct str text)
 
 static bool is_name_byte(char c) { return isalnum((unsigned char)c) || (c && strchr("_:.", c)) || (c & 0x80); }
 
-/* A name, in which a backslash may stand before anything; empty when there is none. */
+/* A name, in which a backslash may precede any character; empty when there is none. */
 static bool filter_name(struct filter_parser *p, struct str *name)
 {
     filter_skip_blanks(p);
@@ -120,7 +121,7 @@ static bool filter_add(struct filter_parser *p, struct filter_list *list, enum m
     return m->re == NULL || arena_at_end(p->arena, free_filter_regex, m->re) || filter_no_memory(p);
 }
 
-/* name="value", or "name" alone: a metric's. */
+/* name="value", or a lone "name": a metric name. */
 static bool filter_matcher(struct filter_parser *p, struct filter_list *list)
 {
     struct str name, value;

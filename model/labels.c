@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Reading label bytes. See model/labels.h for the form. Checked bytes are walked without looking at their bounds; the
- * outer length of a pair lets labels_get step over names that are not the one sought. */
+/* Reads label bytes; model/labels.h describes the format. Validated bytes are walked without bounds checks; the outer
+ * length of a pair lets labels_get skip names that do not match. */
 #include "model/labels.h"
 
 #include "base/compress.h"
@@ -37,7 +37,7 @@ bool labels_next(struct labels_iter *it, struct label *out)
     return true;
 }
 
-/* A tag and a length in its shortest form that fits what is left; NULL when it is not there. */
+/* A tag and a minimal length that fits the remaining bytes; NULL when it is not valid. */
 static inline const uint8_t *checked_length(const uint8_t *p, const uint8_t *end, uint8_t tag, size_t *n)
 {
     if (end - p < 2 || *p != tag)
@@ -86,7 +86,7 @@ static inline bool in_order(struct str before, struct str name)
     return str_cmp(before, name) < 0;
 }
 
-/* Most sets are ASCII throughout, lengths included; one look over the whole of it spares two calls a label. */
+/* Most sets are ASCII throughout, lengths included; one pass over all bytes saves two calls per label. */
 bool labels_check(const uint8_t *p, size_t n, struct labels *out)
 {
     if (n > LABELS_MAX_BYTES)
@@ -103,7 +103,7 @@ bool labels_check(const uint8_t *p, size_t n, struct labels *out)
     while (it.p < it.end) {
         if (!labels_next_checked(&it, &l) || l.value.n == 0 || ++count > LABELS_MAX_COUNT)
             return false;
-        if (!in_order(before, l.name)) /* an empty first name is caught here too */
+        if (!in_order(before, l.name)) /* also catches an empty first name */
             return false;
         if (!ascii && (!utf8_valid(l.name) || !utf8_valid(l.value)))
             return false;
@@ -135,7 +135,7 @@ uint64_t labels_hash(struct labels l)
     return h ? h : 1;
 }
 
-/* A text with its length before it: one byte, or 255 and three bytes. */
+/* A text prefixed by its length: one byte, or 255 and three bytes. */
 static size_t put_sized(uint8_t *to, struct str s)
 {
     size_t n = 0;
@@ -151,7 +151,7 @@ uint64_t labels_hash_prometheus(struct labels l)
     struct labels_iter it = labels_iter(l);
     struct label pair;
     uint8_t small[1024];
-    size_t most = l.n * 2, n = 0; /* a pair has four bytes or more beside its texts, and here eight at most */
+    size_t most = l.n * 2, n = 0; /* a pair has at least four bytes besides its texts, and here at most eight */
     uint8_t *text = most <= sizeof small ? small : mem_alloc(most);
     while (labels_next(&it, &pair)) {
         n += put_sized(text + n, pair.name);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A label set is the bytes it is sent as.
+/* A label set in its wire format.
  *
- * Labels are kept, compared for equality, hashed and copied in their remote-write 1.0 form: for each label, sorted
- * by name, `0a LEN 0a LEN name 12 LEN value`, lengths as shortest varints; no empty value, no name twice. memcmp
- * over these bytes is equality, not Prometheus' order: ordering walks the labels (labels_cmp). (Measured: appending
- * a known series 21 ns, through a protobuf-c object graph 3,800 ns, the same bytes.)
- * Whoever takes label bytes from outside calls labels_check, and rebuilds them with a builder only when it fails.
- * All functions are pure; any thread. A zeroed struct labels is the valid empty set.
+ * Labels are stored, compared for equality, hashed and copied in the remote write 1.0 format: for each label, sorted
+ * by name, `0a LEN 0a LEN name 12 LEN value`, with lengths as minimal varints, no empty value and no duplicate name.
+ * memcmp over these bytes decides equality but not Prometheus' order: labels_cmp walks the labels. (Measured:
+ * appending a known series takes 21 ns; through protobuf-c objects, with the same resulting bytes, 3,800 ns.)
+ *
+ * Bytes received from outside are validated by labels_check, and rebuilt with a builder only when it fails. All
+ * functions are pure; any thread. A zeroed struct labels is the valid empty set.
  */
 #ifndef MODEL_LABELS_H
 #define MODEL_LABELS_H
@@ -26,11 +27,11 @@ static inline struct labels_iter labels_iter(struct labels l)
 {
     return (struct labels_iter){l.p, l.n ? l.p + l.n : l.p};
 }
-bool labels_next(struct labels_iter *it, struct label *out); /* trusts the bytes: only for checked labels */
+bool labels_next(struct labels_iter *it, struct label *out); /* does not check the bytes: only for validated labels */
 
-/* Reads one label of unchecked bytes; false when they are not of the form above (any order is accepted here). */
+/* Reads one label of unvalidated bytes; false when they are not of the format above (in any order). */
 bool labels_next_checked(struct labels_iter *it, struct label *out);
-/* True when the bytes are canonical (form, order, no duplicates, no empty value or name, valid UTF-8); fills count. */
+/* True when the bytes are canonical (format, order, no duplicates, no empty value or name, valid UTF-8); sets count. */
 bool labels_check(const uint8_t *p, size_t n, struct labels *out) MUST_USE;
 
 struct str labels_get(struct labels l, struct str name); /* {NULL,0} when absent */
@@ -42,16 +43,16 @@ static inline bool labels_equal(struct labels a, struct labels b)
 uint64_t labels_hash(struct labels l);          /* XXH3-64 of the bytes; never 0 */
 /* labels.Hash() of Prometheus (XXH64 over lengths and texts): limit_ratio */
 uint64_t labels_hash_prometheus(struct labels l);
-/* Prometheus' order: name, value, name, value ...; then the shorter */
+/* Prometheus' order: name, value, name, value ...; then the shorter first */
 int labels_cmp(struct labels a, struct labels b);
 struct labels labels_copy(struct arena *a, struct labels l);
 
 /* name{a="b", c="d"}, quoted where needed: {"a.b", "c d"="e"}; {} */
 void labels_print(struct buf *out, struct labels l);
-void labels_print_name(struct buf *out, struct str name); /* in quotes unless it is a legacy name */
+void labels_print_name(struct buf *out, struct str name); /* quoted unless it is a legacy name */
 /* "..." with \\ \" \n \t and other control bytes escaped as Go does */
 void labels_quote(struct buf *out, struct str s);
-/* one more pair of wire bytes; the caller keeps the order */
+/* appends one pair of wire bytes; the caller ensures the order */
 void labels_append(struct buf *out, struct str name, struct str value);
 size_t labels_pair_size(struct str name, struct str value);
 
@@ -59,33 +60,33 @@ bool label_name_valid(struct str name);         /* UTF-8, not empty (Prometheus 
 bool label_name_legacy(struct str name);        /* [a-zA-Z_][a-zA-Z0-9_]* */
 bool metric_name_legacy(struct str name);       /* ... with : too */
 
-/* Changing labels. Slices put in are borrowed until labels_build, except those made by builder_copy. Keeps its memory
- * from one use to the next. */
+/* Changes labels. Slices passed in are borrowed until labels_build, except those made by builder_copy. The memory is
+ * reused. */
 struct label_slot { struct label label; bool gone; };
 struct labels_builder {
     struct label_slot *slots; /* not sorted */
     size_t n, _cap;
-    struct arena *scratch;    /* where new values live; the caller resets it */
-    struct buf _text;         /* where they are put together */
+    struct arena *scratch;    /* for new values; the caller resets it */
+    struct buf _text;         /* buffer for composing values */
 };
 void builder_free(struct labels_builder *b);
-void builder_start(struct labels_builder *b, struct labels from); /* forgets what was there */
+void builder_start(struct labels_builder *b, struct labels from); /* discards the previous labels */
 struct str builder_get(const struct labels_builder *b, struct str name);
 void builder_set(struct labels_builder *b, struct str name, struct str value); /* an empty value deletes */
 void builder_del(struct labels_builder *b, struct str name);
-/* For readers of foreign labels: adds without looking whether the name is there; then builder_twice tells (it
- * sorts). */
+/* For untrusted labels: adds without checking for duplicates; builder_twice checks afterwards (it sorts). */
 void builder_add(struct labels_builder *b, struct str name, struct str value);
 bool builder_twice(struct labels_builder *b, struct str *name);
-size_t builder_size(const struct labels_builder *b, size_t *count); /* wire bytes and number of the labels now there */
-/* Sorted wire bytes appended to out (or into the arena). */
+/* size in wire bytes and number of the current labels */
+size_t builder_size(const struct labels_builder *b, size_t *count);
+/* Appends the sorted wire bytes to out (or into the arena). */
 struct labels builder_labels(struct labels_builder *b, struct arena *a);
 struct labels builder_append(struct labels_builder *b, struct buf *out); /* points into out: valid until it grows */
 
-/* Shapes that PromQL and routing need; results in the arena. names are sorted, n_names of them. */
+/* Operations of PromQL and routing; results in the arena. names are sorted, n_names of them. */
 struct labels labels_keep(struct arena *a, struct labels l, const struct str *names, size_t n_names);
 struct labels labels_drop(struct arena *a, struct labels l, const struct str *names, size_t n_names);
-/* set or, empty, delete */
+/* sets the label, or deletes it for an empty value */
 struct labels labels_with(struct arena *a, struct labels l, struct str name, struct str value);
 struct labels labels_from(struct arena *a, const struct label *items, size_t n);  /* any order */
 

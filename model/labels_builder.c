@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Changing labels: a small unsorted array, searched from end to end (label sets have ten or twenty names), sorted when
- * the wire bytes are made. */
+/* Changes labels: a small unsorted array, searched linearly (label sets have ten or twenty names), sorted when the
+ * wire bytes are written. */
 #include "model/labels.h"
 
 #include <stdlib.h>
@@ -61,7 +61,7 @@ static int builder_compare_names(const void *a, const void *b)
     return str_cmp(x->label.name, y->label.name);
 }
 
-/* Labels mostly come sorted already, then one pass is enough; a short list is put in order by insertion. */
+/* Labels are usually sorted already, which takes one pass; a short list is sorted by insertion. */
 static void builder_sort(struct labels_builder *b)
 {
     enum { SHORT = 32 };
@@ -119,6 +119,6 @@ struct labels builder_labels(struct labels_builder *b, struct arena *a)
 {
     size_t count, size = builder_size(b, &count);
     char *p = size ? arena_bytes(a, size) : NULL;
-    struct buf out = {.p = p, .cap = size}; /* exactly enough: never grows */
+    struct buf out = {.p = p, .cap = size}; /* exact size: never grows */
     return p ? builder_append(b, &out) : (struct labels){0};
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Label sets and label names as text, as Prometheus writes them: up{instance="b", job="a"}, and in quotes what only
- * UTF-8 allows. */
+/* Prints label sets and label names as Prometheus does: up{instance="b", job="a"}, with quotes around names that are
+ * not legacy names. */
 #include "model/labels.h"
 
 #include "base/text/utf8.h"
@@ -20,7 +20,7 @@ bool label_name_legacy(struct str name) { return legacy(name, false); }
 bool metric_name_legacy(struct str name) { return legacy(name, true); }
 bool label_name_valid(struct str name) { return name.n > 0 && utf8_valid(name); }
 
-/* One character beyond ASCII, or one byte that is none; how many bytes it took. */
+/* One non-ASCII character, or one invalid byte; returns its length. */
 static size_t labels_quote_rune(struct buf *out, struct str s)
 {
     size_t n;

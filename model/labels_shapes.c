@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* New label sets out of old ones. What stays is copied pair by pair as the bytes it is. */
+/* Derives label sets from others. Unchanged pairs are copied as bytes. */
 #include "model/labels.h"
 
-/* Which of the pairs of l are named: their bytes, side by side, when `named` is what the caller wants. */
+/* The pairs of l that are in `names` (if `named`) or not in it: their bytes, contiguous. */
 static struct labels select_pairs(struct arena *a, struct labels l, const struct str *names, size_t n_names, bool named)
 {
     char *p = l.n ? arena_bytes(a, l.n) : NULL;
@@ -39,7 +39,7 @@ struct labels labels_drop(struct arena *a, struct labels l, const struct str *na
 struct labels labels_with(struct arena *a, struct labels l, struct str name, struct str value)
 {
     struct labels_iter it = labels_iter(l);
-    const uint8_t *before = it.p, *after = it.p; /* the new pair replaces what lies between */
+    const uint8_t *before = it.p, *after = it.p; /* the new pair replaces the bytes between them */
     int order = -1;
     for (struct label pair; labels_next(&it, &pair); before = after) {
         order = str_cmp(pair.name, name);

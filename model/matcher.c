@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Creates, matches and prints label matchers. */
 #include "model/matcher.h"
 
 bool matcher_init(struct matcher *m, struct arena *a, enum match_type type, struct str name, struct str value,
                   struct err *err)
 {
-    *m = (struct matcher){.type = type}; /* an arena whose budget is spent may not return */
+    *m = (struct matcher){.type = type}; /* an arena whose budget is exceeded may not return */
     m->name = arena_str(a, name);
     m->value = arena_str(a, value);
     if (m->name.p == NULL || m->value.p == NULL)
-        return err_set(err, ERR_LIMIT, "no memory for a matcher of %zu bytes", name.n + value.n);
+        return err_set(err, ERR_LIMIT, "cannot allocate a matcher of %zu bytes", name.n + value.n);
     if (type == MATCH_RE || type == MATCH_NRE)
         m->re = regex_new(value, err);
     return type == MATCH_EQ || type == MATCH_NE || m->re != NULL;

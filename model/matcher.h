@@ -17,7 +17,7 @@ struct matcher {
 bool matcher_init(struct matcher *m, struct arena *a, enum match_type type, struct str name, struct str value,
                   struct err *err) MUST_USE;
 void matchers_free(struct matcher *m, size_t n); /* the regexes; not the array */
-bool matcher_value(const struct matcher *m, struct str value); /* does it accept this value? */
+bool matcher_value(const struct matcher *m, struct str value); /* whether the matcher accepts this value */
 bool matcher_matches_empty(const struct matcher *m);
 bool matchers_match(const struct matcher *m, size_t n, struct labels l);
 void matcher_print(struct buf *out, const struct matcher *m);              /* a="b" */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Metadata of a metric family: type, help and unit, as the TYPE, HELP and UNIT lines of an exposition and remote
- * write's MetricMetadata carry them. Strings are borrowed. Pure; any thread.
- */
+/* Metadata of a metric family: type, help and unit, as in the TYPE, HELP and UNIT lines of an exposition and in
+ * remote write's MetricMetadata. Strings are borrowed. Pure; any thread. */
 #ifndef MODEL_METADATA_H
 #define MODEL_METADATA_H
 

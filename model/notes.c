@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Collects warnings and infos of a query without duplicates. */
 #include "model/notes.h"
 
 #include "base/compress.h"
@@ -6,7 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { NOTE_MAX = 4096 /* bytes; what is longer is cut */, FIRST_SLOTS = 16 };
+enum { NOTE_MAX = 4096 /* bytes; a longer text is truncated */, FIRST_SLOTS = 16 };
 
 /* The slot of the text, or the empty one where it belongs. */
 static uint32_t *notes_slot_of(const struct note_list *list, struct str text)
@@ -17,7 +18,7 @@ static uint32_t *notes_slot_of(const struct note_list *list, struct str text)
     return &list->_slots[i];
 }
 
-/* A server may send any number of different notes. False when the arena is spent. */
+/* A server may send any number of different notes. False when the arena's budget is exceeded. */
 static bool notes_grow(struct arena *a, struct note_list *list)
 {
     struct note_list larger = *list;
@@ -46,7 +47,7 @@ static void notes_list_add(struct arena *a, struct note_list *list, struct str t
     *slot = (uint32_t)list->n;
 }
 
-/* On the stack: an arena whose budget is spent may not return. */
+/* Formats on the stack: an arena whose budget is exceeded may not return. */
 static void add_formatted(struct arena *a, struct note_list *list, const char *format, va_list args)
 {
     char text[NOTE_MAX];

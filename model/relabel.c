@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Applying rules to a builder. New values are put together in the builder's own buffer and kept in its scratch
+/* Applies relabel rules to a builder. New values are composed in the builder's own buffer and stored in its scratch
  * arena. */
 #include "model/relabel.h"
 
@@ -12,7 +12,7 @@ static struct str relabel_value_of(const struct labels_builder *b, struct str na
     return value.p ? value : STR("");
 }
 
-/* What the regex is matched with: the source values with the separator between them. */
+/* The input of the regex: the source values joined with the separator. */
 static struct str source(const struct relabel_rule *r, struct labels_builder *b)
 {
     if (r->source_labels.n == 0)
@@ -31,8 +31,8 @@ static struct str source(const struct relabel_rule *r, struct labels_builder *b)
 static bool has_groups(struct str template) { return str_find(template, '$') < template.n; }
 static bool takes_all(const struct relabel_rule *r) { return str_is(r->regex_text, "(.*)"); }
 
-/* The template with its groups filled in; false when the regex does not match. Most rules name no group or all of
- * the text: they need no captures, which cost ten times a match. */
+/* The replacement with its groups expanded; false when the regex does not match. Most rules reference no group or the
+ * complete match: they need no captures, which cost ten times as much as a match. */
 static bool relabel_expand(const struct relabel_rule *r, struct labels_builder *b, struct str text, struct str template,
                            struct str *out)
 {
@@ -60,7 +60,7 @@ static void replace(const struct relabel_rule *r, struct labels_builder *b)
         builder_set(b, target, value);
 }
 
-/* The last eight bytes, as Prometheus takes them. */
+/* The last eight bytes, as in Prometheus. */
 static uint64_t hash_of_md5(struct str text)
 {
     uint8_t sum[16];
@@ -80,7 +80,7 @@ static void hashmod(const struct relabel_rule *r, struct labels_builder *b)
     builder_set(b, r->target_label, arena_str(b->scratch, str_n(digits, n)));
 }
 
-/* All new names are found before the first is set: what a rule adds is not mapped by it again. */
+/* All new names are computed before the first is set, so a label added by the rule is not mapped again. */
 static void labelmap(const struct relabel_rule *r, struct labels_builder *b)
 {
     struct label *mapped = ARENA_ARRAY(b->scratch, struct label, b->n);
@@ -128,7 +128,7 @@ static bool equal(const struct relabel_rule *r, struct labels_builder *b)
 
 /* --- vmagent's actions -------------------------------------------------------------------------------------------- */
 
-/* The text with every match of the regex replaced. */
+/* The text with all matches of the regex replaced. */
 static struct str relabel_replace_matches(const struct relabel_rule *r, struct labels_builder *b, struct str text)
 {
     buf_clear(&b->_text);
@@ -143,7 +143,7 @@ static void replace_all(const struct relabel_rule *r, struct labels_builder *b)
         builder_set(b, r->target_label, value);
 }
 
-/* All names are changed before the first label is set, so that none is changed twice. */
+/* All names are computed before the first label is set, so no label is renamed twice. */
 static void labelmap_all(const struct relabel_rule *r, struct labels_builder *b)
 {
     struct label *renamed = ARENA_ARRAY(b->scratch, struct label, b->n);
@@ -204,7 +204,7 @@ static bool relabel_apply_rule(const struct relabel_rule *r, struct labels_build
     case RELABEL_DROP_IF_EQUAL: return !sources_are_equal(r, b);
     case RELABEL_KEEP_IF_CONTAINS: return target_contains_sources(r, b);
     case RELABEL_DROP_IF_CONTAINS: return !target_contains_sources(r, b);
-    case RELABEL_GRAPHITE: break; /* refused by the configuration */
+    case RELABEL_GRAPHITE: break; /* rejected by the configuration */
     }
     return true;
 }
@@ -232,8 +232,9 @@ static bool same_names(struct str_list a, struct str_list b)
 
 static bool same_rule(const struct relabel_rule *a, const struct relabel_rule *b)
 {
-    return a->action == b->action && a->modulus == b->modulus && a->xxhash == b->xxhash && a->ends_chain == b->ends_chain &&
-           same_names(a->source_labels, b->source_labels) && same_names(a->if_texts, b->if_texts) &&
+    return a->action == b->action && a->modulus == b->modulus && a->xxhash == b->xxhash &&
+           a->ends_chain == b->ends_chain && same_names(a->source_labels, b->source_labels) &&
+           same_names(a->if_texts, b->if_texts) &&
            str_eq(a->separator, b->separator) && str_eq(a->target_label, b->target_label) &&
            str_eq(a->regex_text, b->regex_text) && str_eq(a->replacement, b->replacement);
 }

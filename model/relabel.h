@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Relabel rules: every action of Prometheus (replace keep drop keepequal dropequal hashmod labelmap labeldrop labelkeep
- * lowercase uppercase; the last two change ASCII letters only, where Prometheus knows all of Unicode's), those of
- * vmagent but graphite, and its `if`. Rules are immutable and shared by threads; what changes per use is the builder.
+/* Relabel rules: every action of Prometheus (replace keep drop keepequal dropequal hashmod labelmap labeldrop
+ * labelkeep lowercase uppercase; the last two change only ASCII letters, Prometheus' all of Unicode), vmagent's
+ * actions except graphite, and vmagent's `if`. Rules are immutable and shared by threads; the builder holds the
+ * state.
+ *
  * Source: https://prometheus.io/docs/prometheus/latest/configuration/configuration/#relabel_config
  *         https://docs.victoriametrics.com/victoriametrics/relabeling/
  */
@@ -25,17 +27,18 @@ struct relabel_rule {
     struct str_list source_labels;
     struct str separator, target_label, regex_text, replacement;
     int64_t modulus;
-    bool xxhash;       /* hashmod as vmagent computes it, by XXH64; else by MD5, as Prometheus */
-    bool ends_chain;   /* vmagent, last rule of a destination: then drops labels that begin with __, but the name */
+    bool xxhash;       /* hashmod by XXH64 as in vmagent; else by MD5 as in Prometheus */
+    bool ends_chain;   /* vmagent, last rule of a destination: then drops labels that begin with __, except the name */
     struct regex *regex; /* replace_all, labelmap_all: not anchored */
-    /* The rule applies to what one of them accepts; keep drops what none does. NULL: to everything. */
+    /* The rule applies to series that one of them accepts; keep drops series that none accepts. NULL: to every
+     * series. */
     struct label_filters *only_if;
     struct str_list if_texts; /* its selectors as written */
 };
 struct relabel_rules { const struct relabel_rule *rules; size_t n; };
 
-/* One rule: struct relabel_rule, checked per action as Prometheus checks, regex compiled. The regex lives as long
- * as the arena of the configuration. As with vmagent `regex` may be a list, any of which may match. */
+/* One rule: struct relabel_rule, checked per action as in Prometheus, with its regex compiled. The regex lives as
+ * long as the configuration's arena. As in vmagent `regex` may be a list; any of them may match. */
 extern const struct conf_section relabel_section;
 /* For a CONF_SECTIONS field filled through relabel_section. */
 static inline struct relabel_rules relabel_rules(struct conf_items items)
@@ -43,14 +46,14 @@ static inline struct relabel_rules relabel_rules(struct conf_items items)
     return (struct relabel_rules){items.items, items.n};
 }
 
-/* Changes the builder's labels (scratch arena must be set). False: the series or target is dropped. */
+/* Changes the builder's labels (its scratch arena must be set). False: the series or target is dropped. */
 bool relabel_apply(struct relabel_rules r, struct labels_builder *b);
-/* Drops labels that begin with __, all but the metric name. */
+/* Drops labels that begin with __, except the metric name. */
 void relabel_drop_reserved(struct labels_builder *b);
-/* Could the rules change or drop a series? False for an empty list. */
+/* Whether the rules can change or drop a series. False for an empty list. */
 static inline bool relabel_any(struct relabel_rules r) { return r.n > 0; }
-bool relabel_equal(struct relabel_rules a, struct relabel_rules b); /* same text: for sharing streams */
-/* Names whose values the rules read; when they read all names (labelmap, labelkeep, labeldrop) all = true. */
+bool relabel_equal(struct relabel_rules a, struct relabel_rules b); /* equal configuration: for sharing streams */
+/* The names whose values the rules read; all = true when they read all names (labelmap, labelkeep, labeldrop). */
 void relabel_reads(struct relabel_rules r, struct arena *a, struct str_list *names, bool *all);
 
 #endif

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A relabel rule in a configuration file, and what Prometheus and vmagent demand of it, action by action, in their
- * words. */
+/* The configuration of a relabel rule, with the checks of Prometheus and vmagent for each action, in their wording. */
 #include "model/relabel.h"
 
 static const char *const actions[] = {
@@ -14,7 +13,7 @@ static const char *const actions[] = {
     NULL,
 };
 
-/* What an action asks of the other keys. */
+/* Requirements of an action on the other keys. */
 enum {
     NEEDS_TARGET = 1, NO_REPLACEMENT = 2, ONLY_SOURCE_AND_TARGET = 4, ONLY_REGEX = 8, NEEDS_SOURCE = 16,
     NEEDS_TWO_SOURCES = 32, NO_SOURCE = 64, NO_TARGET = 128, NO_REGEX = 256, NEEDS_REGEX_OR_IF = 512
@@ -49,7 +48,7 @@ static bool check_target(const struct yaml *node, const struct relabel_rule *r, 
     return true;
 }
 
-/* Of vmagent's actions. */
+/* Checks of vmagent's actions. */
 static bool check_fields(const struct yaml *node, const struct relabel_rule *r, struct err *err)
 {
     unsigned d = demands[r->action];
@@ -93,7 +92,7 @@ static bool check_demands(const struct yaml *node, const struct relabel_rule *r,
 
 static bool relabel_conf_fail_memory(const struct yaml *node, struct err *err)
 {
-    return conf_err(node, err, "the configuration needs more memory than it may have");
+    return conf_err(node, err, "the configuration exceeds its memory limit");
 }
 
 static void relabel_conf_free_regex(void *re) { regex_free(re); }
@@ -134,7 +133,7 @@ static bool relabel_conf_check(struct conf_context *c, const struct yaml *node, 
     return arena_at_end(c->arena, relabel_conf_free_regex, r->regex) || relabel_conf_fail_memory(node, err);
 }
 
-/* A string, or a list of strings any of which may match. */
+/* A string, or a list of strings of which any may match. */
 static bool load_regex(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
 {
     bool list = node->kind == YAML_LIST;
@@ -165,26 +164,28 @@ static void print_regex(struct buf *out, const void *field, unsigned indent UNUS
 #define AT(field) offsetof(struct relabel_rule, field)
 static const struct conf_row rows[] = {
     {CONF_STRINGS, "source_labels", AT(source_labels), .help = "Labels whose values are joined and matched"},
-    {CONF_STRING, "separator", AT(separator), .preset = ";", .help = "What stands between the joined values"},
+    {CONF_STRING, "separator", AT(separator), .preset = ";", .help = "Separator of the joined values"},
     {CONF_STRING, "target_label", AT(target_label),
-     .help = "The label that is written; may contain `$1`, `${name}` (action replace)"},
+     .help = "Label to write; may contain `$1`, `${name}` (action replace)"},
     {CONF_CUSTOM, "regex", AT(regex_text), .preset = "(.*)", .custom = load_regex, .print = print_regex,
      .form = "regex or list of them",
-     .help = "Matched with the whole of the joined values or of a label's name; a list means any of them"},
-    {CONF_INT, "modulus", AT(modulus), .max = INT64_MAX, .help = "For hashmod: the number of classes"},
+     .help = "Regular expression for the joined values or a label name, anchored at both ends; a list matches if any "
+             "item does"},
+    {CONF_INT, "modulus", AT(modulus), .max = INT64_MAX, .help = "For hashmod: the modulus"},
     {CONF_STRING, "replacement", AT(replacement), .preset = "$1",
-     .help = "The new value (replace) or name (labelmap), with groups of the regex"},
-    {CONF_ENUM, "action", AT(action), .preset = "replace", .names = actions, .help = "What is done"},
+     .help = "New value (replace) or name (labelmap), may refer to groups of the regex"},
+    {CONF_ENUM, "action", AT(action), .preset = "replace", .names = actions, .help = "Action of the rule"},
     {CONF_STRINGS, "if", AT(if_texts),
      .help =
-         "Series selectors (`up{job=\"a\" or env=~\"dev.*\"}`): the rule applies only to what one of them accepts; keep drops the rest"},
-    {.type = CONF_GUARD, .name = "match", .help = "The rule of action graphite would do nothing"},
-    {.type = CONF_GUARD, .name = "labels", .help = "The rule of action graphite would do nothing"},
+         "Series selectors (`up{job=\"a\" or env=~\"dev.*\"}`): the rule applies only to series that one of them "
+         "accepts; keep drops the others"},
+    {.type = CONF_GUARD, .name = "match", .help = "Rules of action graphite would have no effect"},
+    {.type = CONF_GUARD, .name = "labels", .help = "Rules of action graphite would have no effect"},
     {0},
 };
 #undef AT
 
 const struct conf_section relabel_section = {
     "relabel_config", sizeof(struct relabel_rule), rows, .check = relabel_conf_check,
-    .help = "One step that renames, rewrites or drops",
+    .help = "One rule that renames, rewrites or drops",
 };

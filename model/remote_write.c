@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Writing prometheus.WriteRequest. A series is measured, room is made once, and it is written front to back: the label
- * bytes are copied as they are. Zeros are left out, as proto3 does. */
+/* Encodes prometheus.WriteRequest. The size of a series is computed first, space is reserved once, and the series is
+ * written front to back; label bytes are copied. Zero values are omitted, as in proto3. */
 #include "model/remote_write.h"
 #include "base/protobuf.h"
 #include "base/varint.h"
@@ -50,7 +50,7 @@ static uint8_t *put_messages(uint8_t *p, uint8_t tag, const struct str *items, s
     return p;
 }
 
-/* Room for a series whose message has `size` bytes, its head written; NULL when the buffer may not grow so far. */
+/* Reserves space for a series of `size` bytes and writes its header; NULL when the buffer's limit would be exceeded. */
 static inline uint8_t *begin_series(struct buf *out, struct labels labels, size_t size)
 {
     if (!buf_reserve(out, 1 + varint_size(size) + size))

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Reading prometheus.WriteRequest where it lies. A series is gone through once: samples into the reused array,
- * histograms and exemplars as slices, labels as the run of bytes they are. Only when that run is not canonical
- * (another sender's order, empty values, padded lengths, labels after samples) are the labels rebuilt. Every length
- * is compared with what is left before it is believed; one series holds at most RW_MAX_ITEMS of a kind, so that a
- * small body cannot claim much memory. */
+/* Decodes prometheus.WriteRequest in place, one pass per series.
+ *
+ * Samples are decoded into the reused array, histograms and exemplars are slices, and labels are the contiguous run
+ * of their bytes. Labels are rebuilt only when that run is not canonical (another order, empty values, padded
+ * lengths, labels after samples). Every length is checked against the remaining bytes before it is used; a series has
+ * at most RW_MAX_ITEMS of a kind, so that a small body cannot claim much memory.
+ */
 #include "model/remote_write.h"
 
 #include "base/protobuf.h"
@@ -37,15 +39,16 @@ void rw_walk_start(struct rw_walk *w, struct str body)
 
 static bool rw_walk_corrupted(struct rw_walk *w, const uint8_t *at, const char *what)
 {
-    return err_set(&w->err, ERR_BAD_DATA, "remote write body, byte %zu: %s", (size_t)(at - w->_start), what);
+    return err_set(&w->err, ERR_BAD_DATA, "corrupted remote write body at byte %zu: "
+                                          "%s", (size_t)(at - w->_start), what);
 }
 
 static bool next_field(struct rw_walk *w, const uint8_t **p, const uint8_t *end, struct pb_field *f)
 {
-    return pb_next(p, end, f) || (*p != end && rw_walk_corrupted(w, *p, "a field is cut off or malformed"));
+    return pb_next(p, end, f) || (*p != end && rw_walk_corrupted(w, *p, "truncated or malformed field"));
 }
 
-/* `09 value 10 time`, as every sender that does not leave out zeros writes it. */
+/* `09 value 10 time`, the form of every sender that does not omit zeros. */
 static inline bool usual_sample(struct str s, struct sample *out)
 {
     const uint8_t *p = (const uint8_t *)s.p, *end = p + s.n;
@@ -64,26 +67,26 @@ static bool any_sample(struct rw_walk *w, struct str s, struct sample *out)
     *out = (struct sample){0};
     while (pb_next(&p, end, &f)) {
         if ((f.number == 1 && f.wire != WIRE_64) || (f.number == 2 && f.wire != WIRE_VARINT))
-            return rw_walk_corrupted(w, p, "a sample has a field of the wrong type");
+            return rw_walk_corrupted(w, p, "sample field of the wrong type");
         if (f.number == 1)
             out->v = double_from_bits(f.value);
         else if (f.number == 2)
             out->t = (int64_t)f.value;
     }
-    return p == end || rw_walk_corrupted(w, p, "a sample is cut off or malformed");
+    return p == end || rw_walk_corrupted(w, p, "truncated or malformed sample");
 }
 
 static bool add_sample(struct rw_walk *w, struct str bytes)
 {
     if (w->n_samples == RW_MAX_ITEMS)
-        return rw_walk_corrupted(w, (const uint8_t *)bytes.p, "a series has too many samples");
+        return rw_walk_corrupted(w, (const uint8_t *)bytes.p, "too many samples in a series");
     if (w->n_samples == w->_cap_samples)
         mem_grow(&w->samples, &w->_cap_samples, w->n_samples + 1, sizeof *w->samples);
     struct sample *s = &w->samples[w->n_samples++];
     return usual_sample(bytes, s) || any_sample(w, bytes, s);
 }
 
-/* Histograms and exemplars are passed on as they are; what is not even a message is refused here. */
+/* Histograms and exemplars are passed on undecoded; only invalid messages are rejected here. */
 static bool add_message(struct rw_walk *w, struct str bytes, struct str **items, size_t *n, size_t *cap)
 {
     const uint8_t *p = (const uint8_t *)bytes.p, *end = p + bytes.n;
@@ -93,7 +96,7 @@ static bool add_message(struct rw_walk *w, struct str bytes, struct str **items,
     if (p != end)
         return false;
     if (*n == RW_MAX_ITEMS)
-        return rw_walk_corrupted(w, p, "a series has too many histograms or exemplars");
+        return rw_walk_corrupted(w, p, "too many histograms or exemplars in a series");
     mem_grow(items, cap, *n + 1, sizeof **items);
     (*items)[(*n)++] = bytes;
     return true;
@@ -104,7 +107,7 @@ static bool series_field(struct rw_walk *w, const struct pb_field *f)
     if (f->number < FIELD_LABEL || f->number > FIELD_HISTOGRAM)
         return true;
     if (f->wire != WIRE_BYTES)
-        return rw_walk_corrupted(w, w->p, "a series has a field of the wrong type");
+        return rw_walk_corrupted(w, w->p, "series field of the wrong type");
     switch (f->number) {
     case FIELD_SAMPLE: return add_sample(w, f->bytes);
     case FIELD_EXEMPLAR: return add_message(w, f->bytes, &w->exemplars, &w->n_exemplars, &w->_cap_exemplars);
@@ -122,7 +125,7 @@ static bool read_label(struct rw_walk *w, struct str bytes, struct label *out)
         if (f.number > 2)
             continue;
         if (f.wire != WIRE_BYTES)
-            return rw_walk_corrupted(w, p, "a label has a field of the wrong type");
+            return rw_walk_corrupted(w, p, "label field of the wrong type");
         *(f.number == 1 ? &out->name : &out->value) = f.bytes;
     }
     return p == end;
@@ -132,7 +135,7 @@ static bool rw_walk_fail(struct rw_walk *w, const char *reason)
 {
     w->labels_ok = false;
     w->reason = reason;
-    return true; /* the body goes on: only this series is bad */
+    return true; /* the body remains valid: only this series is rejected */
 }
 
 static bool build_labels(struct rw_walk *w)
@@ -140,7 +143,7 @@ static bool build_labels(struct rw_walk *w)
     struct str name;
     size_t count, size = builder_size(&w->_builder, &count);
     if (builder_twice(&w->_builder, &name))
-        return rw_walk_fail(w, "a label name stands twice");
+        return rw_walk_fail(w, "duplicate label name");
     if (count == 0)
         return rw_walk_fail(w, "no labels");
     if (size > LABELS_MAX_BYTES)
@@ -162,9 +165,9 @@ static bool rebuild_labels(struct rw_walk *w, struct str series)
         if (!read_label(w, f.bytes, &l))
             return false;
         if (!label_name_valid(l.name))
-            return rw_walk_fail(w, l.name.n ? "a label name is not UTF-8" : "a label has no name");
+            return rw_walk_fail(w, l.name.n ? "label name is not UTF-8" : "label name is empty");
         if (!utf8_valid(l.value))
-            return rw_walk_fail(w, "a label value is not UTF-8");
+            return rw_walk_fail(w, "label value is not UTF-8");
         if (w->_builder.n == LABELS_MAX_COUNT)
             return rw_walk_fail(w, "too many labels");
         builder_add(&w->_builder, l.name, l.value);
@@ -172,7 +175,7 @@ static bool rebuild_labels(struct rw_walk *w, struct str series)
     return build_labels(w);
 }
 
-/* Goes through the fields once; on the way the run of labels is found. */
+/* One pass over the fields, which also finds the run of labels. */
 static bool walk_series(struct rw_walk *w, struct str series)
 {
     const uint8_t *p = (const uint8_t *)series.p, *end = p + series.n, *run = NULL, *run_end = NULL;
@@ -205,7 +208,7 @@ static bool walk_metadata(struct rw_walk *w, struct str bytes)
         bool known =
             f.number == FIELD_TYPE || f.number == FIELD_FAMILY || f.number == FIELD_HELP || f.number == FIELD_UNIT;
         if (known && f.wire != (f.number == FIELD_TYPE ? WIRE_VARINT : WIRE_BYTES))
-            return rw_walk_corrupted(w, p, "metadata has a field of the wrong type");
+            return rw_walk_corrupted(w, p, "metadata field of the wrong type");
         switch (f.number) {
         case FIELD_TYPE:
             w->metadata.type = f.value <= METRIC_STATESET ? (enum metric_type)f.value : METRIC_UNKNOWN;
@@ -226,7 +229,7 @@ enum rw_item rw_walk_next(struct rw_walk *w)
         if (f.number != FIELD_TIMESERIES && f.number != FIELD_METADATA)
             continue;
         if (f.wire != WIRE_BYTES) {
-            rw_walk_corrupted(w, p, "a field of the wrong type");
+            rw_walk_corrupted(w, p, "field of the wrong type");
             return RW_ERROR;
         }
         w->n_samples = w->n_hists = w->n_exemplars = 0;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Where scraped and pushed samples go. The writer implements it; scraper and push handlers write through it.
+/* The destination of scraped and pushed samples. The writer implements it; the scraper and push handlers write to it.
  *
- * A batch is taken whole or not at all: begin reserves room in every shard concerned, series copies, commit hands over.
- * A sink belongs to one lane's thread; one batch at a time per sink, no waiting between begin and commit/abort.
- * Everything passed to series is borrowed for the call only.
+ * A batch is accepted completely or not at all: begin reserves capacity in every shard concerned, series copies,
+ * commit hands over. A sink belongs to one lane's thread; one batch at a time per sink, no waiting between begin and
+ * commit or abort. Arguments of series are borrowed for the call.
  *
- * Order: scraped series go to a shard by the hash of their target (`source` != 0), pushed series by series hash, so
- * that a series always leaves through the same shard, in order.
+ * Order: scraped series are assigned to shards by the hash of their target (`source` != 0), pushed series by their
+ * own hash, so that a series is always sent through the same shard, in order.
  */
 #ifndef MODEL_SINK_H
 #define MODEL_SINK_H
@@ -15,16 +15,16 @@
 #include "model/series.h"
 
 struct series_in {
-    struct labels labels;  /* canonical, external labels not yet added */
+    struct labels labels;  /* canonical, without external labels */
     const struct sample *samples; size_t n_samples;
     const struct str *hists; size_t n_hists;         /* prometheus.Histogram messages */
     const struct str *exemplars; size_t n_exemplars; /* prometheus.Exemplar messages */
 };
-enum sink_status { SINK_OK, SINK_BUSY /* a queue that pushes back is full: nothing was taken */ };
+enum sink_status { SINK_OK, SINK_BUSY /* a queue that applies backpressure is full: nothing was accepted */ };
 struct sink_batch {
     uint64_t source;   /* hash of the target; 0 = pushed: each series by its own hash */
-    size_t bytes;      /* about how much is coming (uncompressed); with `more` in the batches after this one, too */
-    bool more;         /* goes on with what an earlier batch was begun for: no queue refuses it */
+    size_t bytes;      /* approximate size (uncompressed); with `more` including the following batches */
+    bool more;         /* continues a request whose first batch was accepted: no queue rejects it */
 };
 
 struct sink;
@@ -32,8 +32,8 @@ struct sink_ops {
     enum sink_status (*begin)(struct sink *s, const struct sink_batch *b);
     void (*series)(struct sink *s, const struct series_in *in);
     void (*metadata)(struct sink *s, const struct metadata *m);
-    /* done (may be NULL) is called on this lane's thread once the batch is as safe as `durability` asks; ok false: it
-     * could not be stored and the pusher must try again. */
+    /* done (may be NULL) is called on this lane's thread once the batch is as durable as `durability` requires; ok
+     * false: it could not be stored and the client must retry. */
     void (*commit)(struct sink *s, void (*done)(void *arg, bool ok), void *arg);
     void (*abort)(struct sink *s);
 };

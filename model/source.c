@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Ends queries that were canceled or timed out, and reads series sets. */
 #include "model/source.h"
 
 #include "base/text/duration.h"

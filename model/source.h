@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Where samples are read from. The gateway implements it over server groups, the recent store over its chunks, a test
- * over arrays; PromQL reads through it.
+/* The origin of samples for queries. The gateway implements it for server groups, the recent store for its chunks,
+ * tests for arrays; PromQL reads through it.
  *
- * Called by a query worker, which may block in it until the answer is there. All results live in the query's arena
- * or are kept alive until source_release. All leaves of a query are asked for in one call, so that they are fetched
- * at once.
+ * Called by a query worker, which may block until the response has arrived. All results are in the query's arena or
+ * valid until source_release. All selectors of a query are requested in one call, so that they are fetched
+ * concurrently.
  */
 #ifndef MODEL_SOURCE_H
 #define MODEL_SOURCE_H
@@ -15,48 +15,47 @@
 
 #include <stdatomic.h>
 
-/* What every call carries: until when, whether the client left, where to allocate and to note. */
+/* The context of every call: deadline, cancellation, arena and notes. */
 struct query_ctx {
     struct arena *arena;
     struct notes *notes;
     int64_t deadline_mono;        /* clock_mono_ms; 0 = none */
     const atomic_bool *canceled;  /* may be NULL */
-    void *user;                   /* the gateway's own state of this query; sources under it know the type */
+    void *user;                   /* the gateway's own state of this query; its sources know the type */
 };
 /* True when the query must end: fills err with ERR_TIMEOUT ("query timed out in " where) or ERR_CANCELED. */
 bool query_ended(const struct query_ctx *q, const char *where, struct err *err);
 
 enum select_kind {
-    /* a vector selector: the newest sample in (t - lookback, t] at every grid point, unless it is stale */
+    /* a vector selector: the latest sample in (t - lookback, t] at every grid point, unless it is stale */
     SELECT_INSTANT,
     SELECT_RANGE,   /* a matrix selector: all samples in (t - range, t] at every grid point */
 };
 struct select {
     enum select_kind kind;
     const struct matcher *matchers; size_t n_matchers;
-    int64_t t_min, t_max;           /* samples with t_min <= t <= t_max (ms) can matter */
-    /* The grid on which it is evaluated, in the selector's own time (offset and @ already applied). start == end:
-     * one point. */
+    int64_t t_min, t_max;           /* range of samples (ms) that can affect the result */
+    /* The evaluation grid in the selector's own time (offset and @ applied). start == end: one point. */
     int64_t start, end, step;
     int64_t window;                 /* lookback (INSTANT) or range (RANGE), ms */
-    /* timestamp() is asked of it: when the answer is exact, series.origins must be filled */
+    /* used by timestamp(): when the result is exact, series.origins must be set */
     bool wants_origin;
-    const char *func;               /* the function around it, "" when none: a hint */
+    const char *func;               /* the enclosing function, "" when none: a hint */
 };
 
 struct series_set {
-    struct series *series; size_t n; /* no label set twice; any order */
-    /* false: raw samples, stale markers included, lookback still to be applied.
-     * true (INSTANT only): sample at t is the value at grid point t exactly; there is none where it is absent. */
+    struct series *series; size_t n; /* no duplicate label sets; any order */
+    /* false: raw samples including stale markers; lookback is not applied yet. true (INSTANT only): the sample at t
+     * is the value at grid point t; no sample means no value. */
     bool exact;
-    /* When load is set, series[i] has its labels only, and load gives the samples when they are needed, into memory
-     * that the next load may overwrite (out->samples; histograms live until the query ends). Lets an evaluator go
-     * through 10,000 series in one small buffer. */
+    /* When load is set, series[i] has only its labels, and load returns the samples on demand, in memory that the
+     * next load may overwrite (out->samples; histograms live until the query ends). An evaluator can then process
+     * 10,000 series in one small buffer. */
     bool (*load)(struct series_set *set, size_t i, struct series *out, struct err *err);
-    void (*release)(struct series_set *set); /* may be NULL; called once when the query is over */
+    void (*release)(struct series_set *set); /* may be NULL; called once at the end of the query */
     void *impl;
 };
-/* load or the array */
+/* by load, or from the array */
 bool series_set_get(struct series_set *set, size_t i, struct series *out, struct err *err) MUST_USE;
 static inline void series_set_release(struct series_set *set)
 {
@@ -68,7 +67,7 @@ static inline void series_set_release(struct series_set *set)
 struct series_query { /* labels, values, series, metadata, exemplars */
     const struct matcher *const *sets; const size_t *set_sizes; size_t n_sets; /* match[]: any of them; 0 sets = all */
     int64_t t_min, t_max;     /* INT64_MIN, INT64_MAX = open */
-    size_t limit;             /* 0 = none; an answer may be larger: the caller cuts */
+    size_t limit;             /* 0 = none; a result may be larger: the caller truncates it */
 };
 struct str_set { struct str *items; size_t n; bool truncated; };
 struct labels_set { struct labels *items; size_t n; bool truncated; };
@@ -76,7 +75,7 @@ struct metadata_set { struct metadata *items; size_t n; };
 struct exemplar_series { struct labels labels; struct str *exemplars; size_t n; };
 struct exemplar_set { struct exemplar_series *items; size_t n; };
 
-/* The fetched form of a sub-expression that the other side evaluates (push-down). */
+/* A sub-expression for the server to evaluate (push-down). */
 struct exec_request { struct str expr; int64_t start, end, step; int64_t lookback; };
 
 struct source;

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The wire form of native histograms: the message prometheus.Histogram, by hand.
+/* The wire format of native histograms: the message prometheus.Histogram, without generated code.
  *
- *   1 count (integer)  or  2 count (double)     which of the two stands there says the form of all counts
+ *   1 count (integer)  or  2 count (double)     which of the two is set determines the type of all counts
  *   3 sum   4 schema (zigzag)   5 zero threshold
  *   6 zero count (integer)  or  7 zero count (double)
  *   8 negative spans    9 negative deltas (zigzag, each to the bucket before)   10 negative counts (double)
- *  11 positive spans   12 positive deltas                                       13 positive counts
- *  14 reset hint   15 time in ms   16 custom bounds (double)
- *  span: 1 offset (zigzag)  2 length
+ * 11 positive spans 12 positive deltas 13 positive counts 14 reset hint 15 time in ms 16 custom bounds (double) span:
+ * 1 offset (zigzag) 2 length
  *
- * Repeated numbers come packed, and one by one from those who do not pack. Lengths are known before memory is taken,
- * and no histogram has more than HISTOGRAM_MAX_BUCKETS buckets on a side.
+ * Repeated numbers may be packed or not. Lengths are checked before memory is allocated, and a histogram has at most
+ * HISTOGRAM_MAX_BUCKETS buckets per side.
  */
 #include "model/histogram/histogram.h"
 
@@ -24,7 +23,7 @@ enum {
     RESET_HINT, TIME, CUSTOM, FIELDS
 };
 enum { SPAN_OFFSET = 1, SPAN_LENGTH = 2 };
-enum { VARINT = 1 << 0, FIXED64 = 1 << 1, BYTES = 1 << 2 }; /* as bits: 1 << wire type */
+enum { VARINT = 1 << 0, FIXED64 = 1 << 1, BYTES = 1 << 2 }; /* bit set of wire types: 1 << wire type */
 static const unsigned char wires[FIELDS] = {
     [COUNT_INT] = VARINT, [COUNT_FLOAT] = FIXED64, [SUM] = FIXED64, [SCHEMA] = VARINT, [ZERO_THRESHOLD] = FIXED64,
     [ZERO_INT] = VARINT, [ZERO_FLOAT] = FIXED64,
@@ -63,7 +62,7 @@ static bool histogram_reserve(struct histogram_reader *r, void *items, size_t *c
     if (more > HISTOGRAM_MAX_BUCKETS || n + more > HISTOGRAM_MAX_BUCKETS)
         return histogram_decode_fail(r, "too many buckets");
     arena_grow(r->arena, items, cap, n + more, size);
-    return n + more <= *cap || err_set(r->err, ERR_LIMIT, "native histogram: no memory left in its budget");
+    return n + more <= *cap || err_set(r->err, ERR_LIMIT, "native histogram: memory budget exceeded");
 }
 
 static bool add_doubles(struct histogram_reader *r, struct numbers *to, const struct pb_field *f)
@@ -71,7 +70,7 @@ static bool add_doubles(struct histogram_reader *r, struct numbers *to, const st
     bool packed = 1 << f->wire == BYTES;
     size_t n = packed ? f->bytes.n / 8 : 1;
     if (packed && f->bytes.n % 8 != 0)
-        return histogram_decode_fail(r, "a list of numbers is cut off");
+        return histogram_decode_fail(r, "truncated list of numbers");
     if (!histogram_reserve(r, &to->items, &to->cap, to->n, n, sizeof *to->items))
         return false;
     if (n > 0)
@@ -83,7 +82,7 @@ static bool add_doubles(struct histogram_reader *r, struct numbers *to, const st
 static bool add_delta(struct histogram_reader *r, struct histogram_side *s, uint64_t v)
 {
     if (__builtin_add_overflow(s->last, histogram_unzigzag(v), &s->last))
-        return histogram_decode_fail(r, "a bucket count overflows");
+        return histogram_decode_fail(r, "bucket count overflow");
     s->from_deltas.items[s->from_deltas.n++] = (double)s->last;
     return true;
 }
@@ -94,14 +93,14 @@ static bool add_packed_deltas(struct histogram_reader *r, struct histogram_side 
     struct numbers *to = &s->from_deltas;
     size_t n = 0;
     for (const uint8_t *at = p; at < end; at++)
-        n += *at < 0x80; /* each number has one such byte, its last */
+        n += *at < 0x80; /* each number has exactly one such byte, its last */
     if (!histogram_reserve(r, &to->items, &to->cap, to->n, n, sizeof *to->items))
         return false;
     while (p < end) {
         uint64_t v = 0;
         p = varint_get(p, end, &v);
         if (p == NULL)
-            return histogram_decode_fail(r, "a list of numbers is cut off");
+            return histogram_decode_fail(r, "truncated list of numbers");
         if (!add_delta(r, s, v))
             return false;
     }
@@ -123,14 +122,14 @@ static bool add_span(struct histogram_reader *r, struct histogram_side *s, struc
     struct pb_field f;
     while (pb_next(&p, end, &f)) {
         if (f.number <= SPAN_LENGTH && f.wire != 0)
-            return histogram_decode_fail(r, "a span has a field of the wrong type");
+            return histogram_decode_fail(r, "span field of the wrong type");
         if (f.number == SPAN_OFFSET)
             span.offset = (int32_t)histogram_unzigzag((uint32_t)f.value);
         else if (f.number == SPAN_LENGTH)
             span.length = (uint32_t)f.value;
     }
     if (p != end)
-        return histogram_decode_fail(r, "a span is cut off");
+        return histogram_decode_fail(r, "truncated span");
     if (!histogram_reserve(r, &s->spans, &s->cap_spans, s->n_spans, 1, sizeof *s->spans))
         return false;
     s->spans[s->n_spans++] = span;
@@ -167,14 +166,14 @@ static bool read_fields(struct histogram_reader *r, const uint8_t *p, const uint
     struct pb_field f;
     while (pb_next(&p, end, &f)) {
         if (f.number < FIELDS && !(wires[f.number] & 1u << f.wire))
-            return histogram_decode_fail(r, "a field of the wrong type");
+            return histogram_decode_fail(r, "field of the wrong type");
         if (!read_field(r, &f))
             return false;
     }
-    return p == end || histogram_decode_fail(r, "a field is cut off or malformed");
+    return p == end || histogram_decode_fail(r, "truncated or malformed field");
 }
 
-/* Spans and counts must agree, and no bucket may lie where it has no bounds: below `least`, above `most`. */
+/* Spans and counts must agree, and every bucket must have bounds: its index is between `least` and `most`. */
 static bool take_side(struct histogram_reader *r, const struct histogram_side *s, int64_t least, int64_t most,
                       struct buckets *out)
 {
@@ -183,15 +182,15 @@ static bool take_side(struct histogram_reader *r, const struct histogram_side *s
     uint64_t total = 0;
     for (size_t i = 0; i < s->n_spans; i++) {
         if (i > 0 && s->spans[i].offset < 0)
-            return histogram_decode_fail(r, "a span after the first has a negative offset");
+            return histogram_decode_fail(r, "negative offset in a span after the first");
         index += s->spans[i].offset;
         if (index < least || index + s->spans[i].length > most + 1)
-            return histogram_decode_fail(r, "a span reaches outside the schema's buckets");
+            return histogram_decode_fail(r, "span outside the schema's buckets");
         index += s->spans[i].length;
         total += s->spans[i].length;
     }
     if (total != counts->n)
-        return histogram_decode_fail(r, "the spans do not fit the number of bucket counts");
+        return histogram_decode_fail(r, "spans do not match the number of bucket counts");
     *out = (struct buckets){s->spans, (uint32_t)s->n_spans, counts->items, (uint32_t)counts->n};
     return true;
 }
@@ -201,11 +200,11 @@ static bool take_custom(struct histogram_reader *r)
     struct histogram *h = &r->h;
     for (size_t i = 0; i < r->custom.n; i++)
         if (!isfinite(r->custom.items[i]) || (i > 0 && r->custom.items[i] <= r->custom.items[i - 1]))
-            return histogram_decode_fail(r, "custom bounds must be finite and ascend");
+            return histogram_decode_fail(r, "custom bounds are not finite and ascending");
     if (r->negative.n_spans > 0 || r->negative.counts.n > 0 || r->negative.from_deltas.n > 0)
-        return histogram_decode_fail(r, "custom buckets have no negative side");
+        return histogram_decode_fail(r, "negative buckets with custom bounds");
     if (h->zero_count != 0 || h->zero_threshold != 0)
-        return histogram_decode_fail(r, "custom buckets have no zero bucket");
+        return histogram_decode_fail(r, "zero bucket with custom bounds");
     h->custom = r->custom.items;
     h->n_custom = (uint32_t)r->custom.n;
     return take_side(r, &r->positive, 0, h->n_custom, &h->positive); /* the last bucket ends at +Inf */
@@ -230,26 +229,26 @@ static bool sum_buckets(const struct histogram_reader *r, const struct buckets *
 {
     for (uint32_t i = 0; i < b->n_counts; i++) {
         if (b->counts[i] < 0)
-            return histogram_decode_fail(r, "a bucket has a negative count");
+            return histogram_decode_fail(r, "negative count in a bucket");
         *total += b->counts[i];
     }
     return true;
 }
 
-/* Floats are rounded, so that only integers can be compared; beyond 2^53 these are rounded too. */
+/* Only integer counts are exact and can be compared; beyond 2^53 these are rounded too. */
 static bool check_counts(const struct histogram_reader *r)
 {
     const struct histogram *h = &r->h;
     double total = h->zero_count;
     if (h->count < 0 || h->zero_count < 0)
-        return histogram_decode_fail(r, "a negative count");
+        return histogram_decode_fail(r, "negative count");
     if (!sum_buckets(r, &h->negative, &total) || !sum_buckets(r, &h->positive, &total))
         return false;
     if (r->is_float || total >= 0x1p53 || h->count >= 0x1p53)
         return true;
     if (isnan(h->sum) ? total <= h->count : total == h->count)
         return true;
-    return err_set(r->err, ERR_BAD_DATA, "native histogram: its count is %.0f and its buckets hold %.0f observations",
+    return err_set(r->err, ERR_BAD_DATA, "native histogram: count is %.0f but its buckets contain %.0f observations",
                    h->count, total);
 }
 
@@ -314,7 +313,7 @@ static void histogram_add_packed(struct buf *out, unsigned field, const double *
 
 void histogram_encode(struct buf *out, const struct histogram *h, int64_t t)
 {
-    pb_add_double(out, COUNT_FLOAT, h->count); /* zero too: it tells the form */
+    pb_add_double(out, COUNT_FLOAT, h->count); /* even if zero: it determines the type of the counts */
     add_double(out, SUM, h->sum);
     if (h->schema)
         pb_add_int(out, SCHEMA, to_zigzag(h->schema));

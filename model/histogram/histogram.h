@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Native histograms, in Prometheus' float form. Exponential schemas -4..8; schema -53 = custom buckets (NHCB).
- * Buckets are stored as Prometheus stores them: spans (offset from the end of the one before, length) and absolute
- * float counts. A histogram is immutable once it is in a series; arithmetic makes new ones in an arena.
- * Reading and writing prometheus.Histogram (integer or float form) of remote write is here too.
- * (model/histogram_*.c hold arithmetic, quantiles, the wire form and the JSON form.)
+/* Native histograms in Prometheus' float form. Exponential schemas -4..8; schema -53 = custom buckets (NHCB).
+ *
+ * Buckets are stored as in Prometheus: spans (offset from the end of the previous one, length) and absolute float
+ * counts. A histogram in a series is immutable; arithmetic creates new ones in an arena. This header also reads and
+ * writes remote write's prometheus.Histogram (integer or float form). (model/histogram/ has arithmetic, quantiles and
+ * the wire format.)
  */
 #ifndef MODEL_HISTOGRAM_HISTOGRAM_H
 #define MODEL_HISTOGRAM_HISTOGRAM_H
@@ -25,16 +26,16 @@ struct histogram {
     uint32_t n_custom;
 };
 
-/* The message prometheus.Histogram -> float form in the arena, checked (spans and counts agree, every bucket has
- * bounds, at most HISTOGRAM_MAX_BUCKETS a side; counts may be anything, as those of gauges are). */
+/* Decodes a prometheus.Histogram message to float form in the arena. Checked: spans and counts agree, every bucket
+ * has bounds, at most HISTOGRAM_MAX_BUCKETS per side. Counts may have any value, as in gauges. */
 bool histogram_decode(struct arena *a, const uint8_t *p, size_t n, int64_t *t, struct histogram *out,
                       struct err *err) MUST_USE;
-/* The same, and the counts are checked as Prometheus' receiver checks them: none is negative, and the count of the
- * integer form equals what the buckets hold, or, when the sum is NaN, is at least that. For what is ingested. */
+/* The same, with the checks of Prometheus' receiver: no count is negative, and the count of the integer form equals
+ * the sum of its buckets (or is at least that when the sum is NaN). For ingested histograms. */
 bool histogram_decode_strict(struct arena *a, const uint8_t *p, size_t n, int64_t *t, struct histogram *out,
                              struct err *err) MUST_USE;
-/* Is it a message with custom buckets, and without their bounds? So remote_read of Prometheus 3.9.0 and older
- * returns them. Stale markers have no bounds either and do not count. */
+/* Whether the message has custom buckets without bounds, as returned by remote_read of Prometheus 3.9.0 and older.
+ * Stale markers also have no bounds and do not count. */
 bool histogram_lacks_bounds(const uint8_t *p, size_t n);
 /* Appends a prometheus.Histogram message (float form, without tag and length). */
 void histogram_encode(struct buf *out, const struct histogram *h, int64_t t);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The limits of exponential buckets. Bucket i of schema s ends at 2^(i / 2^s): a fraction in [0.5, 1) that repeats
- * every 2^s buckets, times a power of two. The fractions of schema 8 hold those of all coarser ones, every 2^(8-s)-th.
+/* The bounds of exponential buckets.
  *
- * The constants are those that instrumentation libraries and Prometheus agree on; some are an ulp or two away from the
- * exact root. Limits are shown to people and compared by programs, so it is these that count.
+ * Bucket i of schema s ends at 2^(i / 2^s): a fraction in [0.5, 1) that repeats every 2^s buckets, times a power of
+ * two. The fractions of schema 8 contain those of all coarser schemas, every 2^(8-s)-th.
  *
- * The last bucket of finite numbers would end at 2^1024, which is no double: it ends at the largest double instead, and
- * the next bucket, of infinite observations, ends at +Inf.
+ * The constants are those of the instrumentation libraries and Prometheus; some are an ulp or two away from the exact
+ * root. Bounds are displayed and compared by programs, so these values must be used.
+ *
+ * The last bucket of finite numbers would end at 2^1024, which is not a double: it ends at the largest double
+ * instead, and the next bucket, of infinite observations, ends at +Inf.
  */
 #include "model/histogram/histogram_math.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Walking the buckets of a histogram in the order of their values. */
+/* Iterates over the buckets of a histogram in the order of their values. */
 #include "model/histogram/histogram_math.h"
 
 static struct side_iter side_forward(const struct buckets *side)
@@ -7,7 +7,7 @@ static struct side_iter side_forward(const struct buckets *side)
     return (struct side_iter){.side = side, .index = side->n_spans > 0 ? side->spans[0].offset : 0};
 }
 
-/* Stands behind the last bucket. */
+/* Starts after the last bucket. */
 static struct side_iter side_backward(const struct buckets *side)
 {
     struct side_iter it = {.side = side, .span = side->n_spans, .at = side->n_counts, .backward = true};
@@ -90,7 +90,7 @@ struct bucket_iter buckets_negative(const struct histogram *h)
     return (struct bucket_iter){.h = h, .first = side_forward(&h->negative), .one_side = true};
 }
 
-/* Where the zero bucket overlaps its neighbour, the neighbour begins later. */
+/* Where the zero bucket overlaps its neighbour, the neighbour starts at the threshold. */
 static void cut_at_zero(const struct histogram *h, struct bucket *b)
 {
     if (b->upper < 0 && b->upper > -h->zero_threshold)

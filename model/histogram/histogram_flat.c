@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Two histograms can be added when they agree in three things, and each disagreement has one way out:
+/* Reconciles two histograms so that they can be added. They must agree in three properties; each disagreement has one
+ * resolution:
  *
- *   schema         exponential buckets of schema s merge two by two into those of schema s-1, so the finer one is
- *                  reduced. Bucket i of schema s lies in bucket ((i-1) >> (s-t)) + 1 of schema t.
- *   zero bucket    the smaller threshold is raised to the larger; buckets that come to lie inside are counted as zero.
- *                  A threshold inside a populated bucket moves to that bucket's far side, which may call for raising
- *                  the other one too. Of the second histogram those buckets are passed over that lie inside after its
- *                  schema was reduced: one that reaches out by then is counted whole, as Prometheus does.
- *   custom bounds  only bounds that both share are kept; what stood between two of them is added up.
+ *   schema         exponential buckets of schema s merge in pairs into those of schema s-1, so the finer one is
+ *                  reduced. Bucket i of schema s is in bucket ((i-1) >> (s-t)) + 1 of schema t.
+ *   zero bucket    the smaller threshold is raised to the larger; buckets inside the new threshold are counted as zero.
+ *                  A threshold inside a populated bucket moves to that bucket's far bound, which may require raising
+ *                  the other one too. Of the second histogram, buckets are skipped that are inside after its schema was
+ *                  reduced: a bucket that then extends beyond the threshold is counted completely, as in Prometheus.
+ *   custom bounds  only shared bounds are kept; buckets between two of them are added up.
  *
- * All three only ever merge neighbours, so each works in place on the sorted entries.
+ * All three only merge neighbours, so each works in place on the sorted entries.
  */
 #include "model/histogram/histogram_flat.h"
 
@@ -66,7 +67,7 @@ void flat_copy(struct flat_histogram *to, struct arena *a, const struct flat_his
     side_copy(&to->negative, a, &from->negative);
 }
 
-/* Appends to the `kept` front entries of the same array: into the last of them when the index is the same. */
+/* Appends to the first `kept` entries of the same array: adds to the last of them when the index is the same. */
 static size_t side_fold(struct flat_bucket *items, size_t kept, struct flat_bucket b)
 {
     if (kept > 0 && items[kept - 1].index == b.index) {
@@ -98,8 +99,8 @@ void flat_reduce(struct flat_histogram *f, int32_t schema)
     f->h.schema = schema;
 }
 
-/* Counts the buckets of one side that begin inside the threshold as zero. False: the threshold is inside a populated
- * bucket, and is now that bucket's far limit. */
+/* Counts the buckets of one side that begin inside the threshold as zero. False: the threshold was inside a populated
+ * bucket, and is now that bucket's far bound. */
 static bool side_absorb(const struct flat_histogram *f, const struct flat_side *side, struct flat_zero *z)
 {
     for (size_t i = 0; i < side->n; i++) {
@@ -141,7 +142,7 @@ struct flat_zero flat_zero_widened(const struct flat_histogram *f, double thresh
         return z;
     z.threshold = threshold;
     bool settled;
-    do { /* ends: each round moves the threshold across a bucket */
+    do { /* terminates: each round moves the threshold across a bucket */
         z.count = f->h.zero_count;
         z.comp = f->c_zero;
         settled = side_absorb(f, &f->positive, &z) && side_absorb(f, &f->negative, &z);
@@ -252,7 +253,7 @@ void flat_reconcile(struct flat_histogram *x, struct flat_histogram *y, struct a
     flat_skip_zero(y, z.threshold);
 }
 
-/* How many entries of `from` have no counterpart in `into`. */
+/* The number of entries of `from` without a counterpart in `into`. */
 static size_t side_missing(const struct flat_side *into, const struct flat_side *from)
 {
     size_t missing = 0, i = 0;
@@ -264,7 +265,7 @@ static size_t side_missing(const struct flat_side *into, const struct flat_side 
     return missing;
 }
 
-/* Merges from the back, where the room is: no entry is overwritten before it was read. */
+/* Merges from the end, where the free space is: no entry is overwritten before it was read. */
 static void side_merge(struct flat_side *into, struct arena *a, const struct flat_side *from, double sign)
 {
     size_t missing = side_missing(into, from), i = into->n, j = from->n;

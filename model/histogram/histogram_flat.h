@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A histogram laid out flat: one entry a bucket, with its index and a compensation, so that two of them can be brought
- * to one shape and merged. Internal to model/histogram_*.c; the entries live in an arena and their memory is used
- * again.
- */
+/* A histogram as arrays of buckets, each with its index and a compensation term, so that two histograms can be
+ * reconciled and merged. Internal to model/histogram. The entries are in an arena and their memory is reused. */
 #ifndef MODEL_HISTOGRAM_HISTOGRAM_FLAT_H
 #define MODEL_HISTOGRAM_HISTOGRAM_FLAT_H
 
@@ -14,18 +12,19 @@ void flat_reduce(struct flat_histogram *f, int32_t schema);
 /* The zero bucket with a threshold of at least `threshold`; more when that is inside a populated bucket. */
 struct flat_zero { double threshold, count, comp; };
 struct flat_zero flat_zero_widened(const struct flat_histogram *f, double threshold);
-/* Leaves out the buckets that lie inside the threshold. */
+/* Drops the buckets inside the threshold. */
 void flat_skip_zero(struct flat_histogram *f, double threshold);
-/* Brings both to one schema, one zero threshold, one set of custom bounds. Both are exponential or both custom. */
+/* Converts both to one schema, one zero threshold, one set of custom bounds. Both must be exponential or both custom.
+ */
 void flat_reconcile(struct flat_histogram *x, struct flat_histogram *y, struct arena *a, unsigned *flags);
 void flat_merge(struct flat_histogram *into, struct arena *a, const struct flat_histogram *from, double sign);
 void flat_mul(struct flat_histogram *f, double factor);
 void flat_div(struct flat_histogram *f, double divisor);
 bool flat_overflows(const struct flat_histogram *f);
-/* Spans and counts again, without empty buckets; everything divided by `divisor`. */
+/* Converts back to spans and counts, without empty buckets; everything divided by `divisor`. */
 struct histogram *flat_build(const struct flat_histogram *f, struct arena *out, double divisor);
 
-/* The buckets of one sign from flat entries or any other source, one by one. */
+/* Builds the buckets of one sign, one bucket per call. */
 struct side_writer { struct span *spans; double *counts; uint32_t n_spans, n_counts; int32_t next; };
 void side_writer_start(struct side_writer *w, struct arena *out, size_t max_spans, size_t max_counts);
 void side_writer_add(struct side_writer *w, int32_t index, double count);

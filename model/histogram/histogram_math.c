@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Addition, scaling, comparison and averages of native histograms. */
 #include "model/histogram/histogram_flat.h"
 
 #include <math.h>
@@ -34,7 +35,7 @@ struct histogram *histogram_copy(struct arena *a, const struct histogram *h)
     return out;
 }
 
-/* The sum of two is a compensated sum of two: rounding gives the same double as plain addition. */
+/* A compensated sum of only two values rounds to the same double as plain addition. */
 struct histogram *histogram_add(struct arena *a, const struct histogram *x, const struct histogram *y, unsigned *flags)
 {
     struct histogram_sum s = {0};
@@ -115,7 +116,7 @@ static bool same_bits(double x, double y)
     return memcmp(&x, &y, sizeof x) == 0;
 }
 
-/* Spans may be cut differently (with empty ones between); the indexes must agree. */
+/* Spans may be split differently (with empty ones between); the indexes must agree. */
 static bool buckets_equal(const struct histogram *x, const struct histogram *y, struct bucket_iter i,
                           struct bucket_iter j)
 {

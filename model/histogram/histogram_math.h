@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Arithmetic and statistics of native histograms, with the results of Prometheus.
  *
- * A histogram is never changed: every operation makes a new one in the arena (which may share spans and bounds with its
- * operands, so that operands must not end before results; histogram_copy shares nothing). The exception is struct
- * histogram_sum, an accumulator that keeps its memory from one use to the next.
+ * Histograms are immutable: every operation creates a new one in the arena (it may share spans and bounds with its
+ * operands, so operands must outlive results; histogram_copy shares nothing). The exception is struct histogram_sum,
+ * an accumulator that reuses its memory.
  *
- * Nothing here words a message. What happened on the way comes back as flags (enum histogram_flags) that are or-ed into
- * *flags, never cleared; the caller knows the position in the query and says it. A NULL result means
- * HISTOGRAM_INCOMPATIBLE. Pure; any thread. All values are float counts, possibly negative (differences of gauges).
+ * Annotations are reported as flags (enum histogram_flags) that are or-ed into *flags, never cleared; the caller
+ * words them, with the position in the query. A NULL result means HISTOGRAM_INCOMPATIBLE. Pure; any thread. All
+ * values are float counts, possibly negative (differences of gauges).
  *
  * Reference: https://prometheus.io/docs/specs/native_histograms/
  */
@@ -19,39 +19,39 @@
 #include <math.h>
 
 enum histogram_flags {
-    HISTOGRAM_INCOMPATIBLE = 1,      /* one has exponential buckets, the other custom ones: there is no result */
-    HISTOGRAM_HINT_COLLISION = 2,    /* one was a counter reset, the other surely not */
-    HISTOGRAM_BOUNDS_RECONCILED = 4, /* custom bounds differed: the result has those that both share */
-    HISTOGRAM_NAN_RESULT = 8,        /* histogram_quantile: NaN observations; the rank is above all buckets: NaN */
-    HISTOGRAM_NAN_SKEW = 16          /* histogram_quantile, _fraction: NaN observations count, but are in no bucket */
+    HISTOGRAM_INCOMPATIBLE = 1,      /* one has exponential buckets, the other custom ones: no result */
+    HISTOGRAM_HINT_COLLISION = 2,    /* one was a counter reset, the other not */
+    HISTOGRAM_BOUNDS_RECONCILED = 4, /* custom bounds differed: the result has the shared ones */
+    HISTOGRAM_NAN_RESULT = 8,        /* histogram_quantile: NaN observations, and the rank is above all buckets: NaN */
+    HISTOGRAM_NAN_SKEW = 16          /* histogram_quantile, _fraction: NaN observations are counted but in no bucket */
 };
 
 static inline bool histogram_is_custom(const struct histogram *h) { return h->schema == HISTOGRAM_CUSTOM; }
 
-/* --- making new ones ---------------------------------------------------------------------------------------------- */
+/* --- constructors ------------------------------------------------------------------------------------------------- */
 struct histogram *histogram_copy(struct arena *a, const struct histogram *h);  /* deep */
-/* Another hint; all buckets shared. */
+/* With another hint; shares all buckets. */
 struct histogram *histogram_hinted(struct arena *a, const struct histogram *h, enum reset_hint hint);
-/* Zero buckets, schemas and custom bounds are reconciled; the hint is that of x, weakened by y's. After the "-"
- * operator of PromQL the result is a gauge: histogram_hinted(..., RESET_GAUGE). Compact. */
+/* Zero buckets, schemas and custom bounds are reconciled; the hint is x's, weakened by y's. PromQL's "-" operator
+ * yields a gauge: histogram_hinted(..., RESET_GAUGE). Compact. */
 struct histogram *histogram_add(struct arena *a, const struct histogram *x, const struct histogram *y, unsigned *flags);
 struct histogram *histogram_sub(struct arena *a, const struct histogram *x, const struct histogram *y, unsigned *flags);
-/* A negative factor or divisor makes a gauge; unary minus is -1. Divided by 0: no buckets, the rest Inf or NaN. */
+/* A negative factor or divisor yields a gauge; unary minus is -1. Divided by 0: no buckets, the rest Inf or NaN. */
 struct histogram *histogram_mul(struct arena *a, const struct histogram *h, double factor);
 struct histogram *histogram_div(struct arena *a, const struct histogram *h, double divisor);
-/* Without empty buckets. */
+/* Removes empty buckets. */
 struct histogram *histogram_compact(struct arena *a, const struct histogram *h);
-/* To a lower exponential schema. */
+/* Reduces to a lower exponential schema. */
 struct histogram *histogram_reduce(struct arena *a, const struct histogram *h, int32_t schema);
-/* x </ at keeps the observations below at, x >/ at those above; count and sum are estimated anew when anything was
- * cut. */
+/* x </ at keeps the observations below at, x >/ at those above; count and sum are re-estimated if anything was
+ * removed. */
 struct histogram *histogram_trim_upper(struct arena *a, const struct histogram *h, double at);
 struct histogram *histogram_trim_lower(struct arena *a, const struct histogram *h, double at);
 
-/* --- comparing ---------------------------------------------------------------------------------------------------- */
-/* The same bits, whatever the hint and the cut of the spans. */
+/* --- comparison --------------------------------------------------------------------------------------------------- */
+/* Bitwise equality, ignoring the hint and the split of the spans. */
 bool histogram_equal(const struct histogram *x, const struct histogram *y);
-/* Must `now` have been reset since `before`? Its hint decides where it says yes or no. */
+/* Whether `now` was reset since `before`. The hint of `now` decides when it is RESET_YES or RESET_NO. */
 bool histogram_was_reset(struct arena *scratch, const struct histogram *now, const struct histogram *before);
 
 /* --- statistics --------------------------------------------------------------------------------------------------- */
@@ -65,14 +65,15 @@ bool histogram_overflows(const struct histogram *h); /* any infinite count, sum 
 /* --- buckets ------------------------------------------------------------------------------------------------------ */
 struct bucket {
     double lower, upper, count;
-    bool lower_in, upper_in; /* is the limit itself inside? */
-    int32_t index;           /* within the schema and sign; of no meaning for the zero bucket */
+    bool lower_in, upper_in; /* whether the bound itself is inside */
+    int32_t index;           /* within the schema and sign; unused for the zero bucket */
 };
-/* The upper limit of a positive bucket; that of index - 1 is its lower one. */
+/* The upper bound of a positive bucket; that of index - 1 is its lower bound. */
 double histogram_bound(const struct histogram *h, int32_t index);
 struct bucket histogram_zero_bucket(const struct histogram *h);
 
-/* Walks buckets, empty ones too. The zero bucket comes only when it is populated, and cuts the neighbours it overlaps.
+/* Iterates over buckets, including empty ones. The zero bucket is included only when populated, and trims the
+ * neighbours that it overlaps.
  *   struct bucket_iter it = buckets_ascending(h);
  *   struct bucket b;
  *   while (bucket_next(&it, &b)) ... */
@@ -85,17 +86,18 @@ struct bucket_iter {
 };
 struct bucket_iter buckets_ascending(const struct histogram *h);  /* negative, zero, positive */
 struct bucket_iter buckets_descending(const struct histogram *h);
-struct bucket_iter buckets_positive(const struct histogram *h);   /* only those, from zero outwards, not cut */
+struct bucket_iter buckets_positive(const struct histogram *h);   /* only those, from zero outwards, not trimmed */
 struct bucket_iter buckets_negative(const struct histogram *h);
 bool bucket_next(struct bucket_iter *it, struct bucket *b);
 
 /* --- sums of many ------------------------------------------------------------------------------------------------- */
-/* Adds up histograms with Kahan-Neumaier compensation in every count. histogram_sum_start makes a zeroed accumulator
- * ready, or a used one again (it keeps its memory). Adding a histogram whose buckets are known allocates nothing.
+/* Adds up histograms with Kahan-Neumaier compensation in every count. histogram_sum_start initializes a zeroed
+ * accumulator or resets a used one, whose memory is reused. Adding a histogram whose buckets are known allocates
+ * nothing.
  *   total: histogram_sum_add and _sub ..., then histogram_sum_total
  *   mean:  histogram_mean_add ..., then histogram_sum_mean (a running mean once the sum would overflow)
- * The hint of the result: that of the first, weakened by the others; HISTOGRAM_HINT_COLLISION when both a reset and a
- * non-reset were among them. Results are compact. After HISTOGRAM_INCOMPATIBLE the accumulator is as it was before. */
+ * The hint of the result is that of the first, weakened by the others; HISTOGRAM_HINT_COLLISION when both a reset and
+ * a non-reset were added. Results are compact. HISTOGRAM_INCOMPATIBLE leaves the accumulator unchanged. */
 struct flat_bucket { int32_t index; double count, comp; };
 struct flat_side { struct flat_bucket *items; size_t n, _cap; }; /* ascending index */
 struct flat_histogram {
@@ -105,14 +107,15 @@ struct flat_histogram {
 };
 struct histogram_sum {
     struct arena *arena;
-    size_t n;              /* histograms taken; 0 = there is no result */
-    bool running_mean;     /* what is here is the mean of n, not their sum */
+    size_t n;              /* histograms added; 0 = no result */
+    bool running_mean;     /* the value is the mean of n, not their sum */
     bool saw_reset, saw_no_reset;
     struct flat_histogram now, other, backup;
 };
 void histogram_sum_start(struct histogram_sum *s, struct arena *a);
 void histogram_sum_add(struct histogram_sum *s, const struct histogram *h, unsigned *flags);
-void histogram_sum_sub(struct histogram_sum *s, const struct histogram *h, unsigned *flags); /* not the first */
+/* never the first operation */
+void histogram_sum_sub(struct histogram_sum *s, const struct histogram *h, unsigned *flags);
 void histogram_mean_add(struct histogram_sum *s, const struct histogram *h, unsigned *flags);
 void histogram_sum_mul(struct histogram_sum *s, double factor);
 double histogram_sum_count(const struct histogram_sum *s); /* observations in the total */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Quantiles and fractions estimated from buckets.
  *
- * Observations of NaN raise the count but are in no bucket, and make the sum NaN: they are taken as larger than
- * everything. A first custom bucket that begins at -Inf begins at 0 when its upper limit is positive.
+ * NaN observations are counted but in no bucket, and make the sum NaN: they are treated as larger than any value. A
+ * first custom bucket with lower bound -Inf starts at 0 when its upper bound is positive.
  */
 #include "model/histogram/histogram_interpolate.h"
 
@@ -46,7 +46,7 @@ static bool spans_zero(const struct bucket *b)
     return b->lower <= 0 && b->upper >= 0;
 }
 
-/* Sums populated buckets until `rank` is reached; `b` is then the last one. */
+/* Sums populated buckets until `rank` is reached; `b` is the last one. */
 static double count_to(struct bucket_iter *it, double rank, struct bucket *b)
 {
     double count = 0;
@@ -62,8 +62,8 @@ static double count_to(struct bucket_iter *it, double rank, struct bucket *b)
     return count;
 }
 
-/* The rest of the buckets counts too: fewer in all of them than observations means that some were NaN. `b` is the last
- * one then: there Prometheus looks for the value, whichever bucket the rank is in. */
+/* Sums the remaining buckets: fewer observations in all buckets than in total means that some were NaN. `b` is then
+ * the last bucket, where Prometheus interpolates, whichever bucket the rank is in. */
 static bool has_unbucketed(const struct histogram *h, struct bucket_iter *it, double count, struct bucket *b)
 {
     while (bucket_next(it, b))
@@ -71,7 +71,7 @@ static bool has_unbucketed(const struct histogram *h, struct bucket_iter *it, do
     return count < h->count;
 }
 
-/* True when the bucket has no two finite limits to look between: the answer is the one it has. */
+/* True when the bucket lacks two finite bounds to interpolate between: the result is its finite bound. */
 static bool one_sided(const struct histogram *h, struct bucket *b, double *answer)
 {
     if (!histogram_is_custom(h)) {
@@ -87,7 +87,7 @@ static bool one_sided(const struct histogram *h, struct bucket *b, double *answe
     return b->lower == -INFINITY || b->upper == INFINITY;
 }
 
-/* Counts from the nearer end, unless NaNs are in the way at the upper one. */
+/* Counts from the nearer end, except from the upper end when there are NaNs. */
 double histogram_quantile(const struct histogram *h, double q, unsigned *flags)
 {
     if (q < 0 || q > 1)
@@ -116,11 +116,11 @@ double histogram_quantile(const struct histogram *h, double q, unsigned *flags)
     return histogram_is_custom(h) || spans_zero(&b) ? bucket_value_linear(&b, part) : bucket_value_log(&b, part);
 }
 
-/* One limit of a fraction on its way through the buckets. */
+/* One bound of a fraction, located while iterating over the buckets. */
 struct limit { double at, rank; bool found; };
 
-/* `rank` is the count of all buckets before b. An endless bucket tells nothing about what is below `at`: from -Inf on
- * all of it counts, towards +Inf none. */
+/* `rank` is the count of all buckets before b. An infinite bucket has no distribution: with a lower bound of -Inf all
+ * of it counts as below `at`, with an upper bound of +Inf none. */
 static void quantile_limit_buckets(struct limit *l, const struct histogram *h, const struct bucket *b, double rank)
 {
     if (l->found || (b->lower < l->at && b->upper <= l->at))
@@ -171,7 +171,7 @@ double histogram_avg(const struct histogram *h)
     return h->sum / h->count;
 }
 
-/* Where the observations of a bucket are on average. */
+/* The mean of the observations of a bucket. */
 static double bucket_middle(const struct histogram *h, const struct bucket *b)
 {
     if (histogram_is_custom(h))

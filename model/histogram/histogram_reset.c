@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Has a counter histogram been reset? Yes, when any count went down (that of a bucket, of the zero bucket, of all; not
- * the sum), when a populated bucket is missing, or when the resolution rose or the zero threshold fell, which a living
- * histogram never does. It may lose resolution and widen its zero bucket as it grows: then the earlier one is brought
- * to the later one's shape first.
+/* Detects resets of counter histograms.
+ *
+ * A histogram was reset when any count decreased (of a bucket, of the zero bucket, the total; not the sum), when a
+ * populated bucket disappeared, or when the resolution increased or the zero threshold decreased, which never happens
+ * to a running histogram. A histogram may lose resolution and widen its zero bucket as it grows: then the earlier one
+ * is first converted to the schema and threshold of the later one.
  */
 #include "model/histogram/histogram_flat.h"
 
@@ -34,7 +36,7 @@ static bool side_was_reset(const struct flat_side *now, const struct flat_side *
     return false;
 }
 
-/* Buckets inside the zero bucket do not count. */
+/* Buckets inside the zero bucket are ignored. */
 static bool reshaped_was_reset(struct arena *a, const struct histogram *now, const struct histogram *before)
 {
     struct flat_histogram n = {0}, b = {0};
@@ -45,7 +47,8 @@ static bool reshaped_was_reset(struct arena *a, const struct histogram *now, con
         flat_reconcile(&n, &b, a, &flags);
     } else {
         struct flat_zero zero = flat_zero_widened(&b, now->zero_threshold);
-        if (zero.threshold != now->zero_threshold || now->zero_count < zero.count) /* !=: it cuts a populated bucket */
+        /* !=: it is inside a populated bucket */
+        if (zero.threshold != now->zero_threshold || now->zero_count < zero.count)
             return true;
         flat_reduce(&b, now->schema);
         flat_skip_zero(&n, zero.threshold);

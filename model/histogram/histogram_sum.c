@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Sums and means of many histograms with Kahan-Neumaier compensation; falls back to a running mean on overflow. */
 #include "model/histogram/histogram_flat.h"
 
 void histogram_sum_start(struct histogram_sum *s, struct arena *a)
@@ -16,7 +17,7 @@ static void see_hint(struct histogram_sum *s, enum reset_hint hint, unsigned *fl
         *flags |= HISTOGRAM_HINT_COLLISION;
 }
 
-/* A gauge makes everything a gauge; two counters that disagree know nothing. */
+/* A gauge makes the result a gauge; two different counter hints make it unknown. */
 static enum reset_hint weaker_hint(enum reset_hint x, enum reset_hint y)
 {
     if (x == y)
@@ -65,7 +66,7 @@ void histogram_sum_sub(struct histogram_sum *s, const struct histogram *h, unsig
         histogram_sum_add_one(s, h, -1, flags);
 }
 
-/* mean(n) = mean(n-1) * (n-1)/n + h/n: no intermediate is larger than the largest value. */
+/* mean(n) = mean(n-1) * (n-1)/n + h/n: no intermediate value exceeds the largest input. */
 static void running_mean_add(struct histogram_sum *s, const struct histogram *h, unsigned *flags)
 {
     double n = (double)s->n + 1;
@@ -75,7 +76,7 @@ static void running_mean_add(struct histogram_sum *s, const struct histogram *h,
     merge_other(s, 1, flags);
 }
 
-/* The sum overflowed: back to what was before, as a mean. */
+/* The sum overflowed: restores the previous sum as a mean. */
 static void begin_running_mean(struct histogram_sum *s)
 {
     struct flat_histogram spilt = s->now;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* histogram </ at keeps what was observed below `at`, histogram >/ at what was observed above.
+/* Trims histograms: </ keeps the observations below `at`, >/ those above.
  *
- * A bucket that `at` cuts keeps the part that interpolation gives. Count and sum are then estimated anew from what is
- * left, each bucket at its middle: the arithmetic one in custom and zero buckets, the geometric one in exponential
- * buckets. A histogram from which nothing was cut keeps its true sum.
+ * A bucket that contains `at` keeps the interpolated part. Count and sum are then re-estimated from the remaining
+ * buckets, each at its midpoint: the arithmetic one in custom and zero buckets, the geometric one in exponential
+ * buckets. A histogram from which nothing was removed keeps its exact sum.
  */
 #include "model/histogram/histogram_interpolate.h"
 
@@ -15,7 +15,7 @@ struct trim {
     const struct histogram *h;
     enum trim_part part;
     double at;
-    double count, sum; /* of what is kept */
+    double count, sum; /* of the remaining buckets */
     bool cut;
     bool populated[2]; /* negative, positive side */
 };
@@ -35,8 +35,8 @@ static double middle_of(const struct histogram *h, double lower, double upper, b
     return positive ? middle : -middle;
 }
 
-/* An endless bucket. One from -Inf to a positive limit is taken to begin at 0; else what `at` leaves of it cannot be
- * told: it stays whole on the side that surely has observations, and goes on the other. */
+/* An infinite bucket. One from -Inf to a positive bound is assumed to start at 0. Otherwise its distribution is
+ * unknown: it is kept completely on the side that certainly contains observations, and dropped on the other. */
 static struct trimmed_bucket cut_endless(const struct trim *t, const struct bucket *b)
 {
     double at = t->at;
@@ -52,13 +52,13 @@ static struct trimmed_bucket cut_endless(const struct trim *t, const struct buck
     return b->lower > -INFINITY ? (struct trimmed_bucket){b->count, at} : (struct trimmed_bucket){0, 0};
 }
 
-/* `at` is between the limits. */
+/* `at` is between the bounds. */
 static struct trimmed_bucket cut_bucket(const struct trim *t, const struct bucket *b, bool positive)
 {
     if (isinf(b->lower) || isinf(b->upper))
         return cut_endless(t, b);
-    double below = b->count * (histogram_is_custom(t->h) ? bucket_fraction_linear(b, t->at) : bucket_fraction_log(b,
-                                                                                                                  t->at));
+    double part = histogram_is_custom(t->h) ? bucket_fraction_linear(b, t->at) : bucket_fraction_log(b, t->at);
+    double below = b->count * part;
     if (t->part == KEEP_BELOW)
         return (struct trimmed_bucket){below, middle_of(t->h, b->lower, t->at, positive)};
     return (struct trimmed_bucket){b->count - below, middle_of(t->h, t->at, b->upper, positive)};
@@ -95,7 +95,7 @@ static void trim_side(struct trim *t, struct arena *a, struct buckets *side, str
     side->counts = counts;
 }
 
-/* Nothing is above the upper limit, nothing below the lower one; `below` and `above` are what `at` divides. */
+/* No observation is above the upper bound or below the lower one; `at` divides the bucket into `below` and `above`. */
 static struct trimmed_bucket cut_zero(const struct trim *t, const struct bucket *b)
 {
     struct trimmed_bucket all = {b->count, (b->lower + b->upper) / 2}, none = {0, 0};

@@ -160,19 +160,19 @@ static void test_refusals(void **state UNUSED)
     assert_refused((struct histogram){.schema = 9}, "unknown schema");
     assert_refused((struct histogram){.schema = -5}, "unknown schema");
     assert_refused((struct histogram){.positive = {two, 2, counts, 2}}, "negative offset");
-    assert_refused((struct histogram){.positive = {one, 1, counts, 1}}, "do not fit");
+    assert_refused((struct histogram){.positive = {one, 1, counts, 1}}, "do not match");
     assert_refused((struct histogram){.negative = {far, 1, counts, 2}}, "outside");
     assert_refused((struct histogram){.negative = {huge, 1, counts, 2}}, "outside");
     assert_refused((struct histogram){.custom = bounds, .n_custom = 1}, "without the custom schema");
     assert_refused((struct histogram){.schema = -53, .custom = falling, .n_custom = 2}, "ascend");
     assert_refused((struct histogram){.schema = -53, .custom = infinite, .n_custom = 2}, "finite");
-    assert_refused((struct histogram){.schema = -53, .zero_count = 1}, "no zero bucket");
+    assert_refused((struct histogram){.schema = -53, .zero_count = 1}, "zero bucket with custom bounds");
     assert_refused((struct histogram){.schema = -53, .positive = {one, 1, counts, 2}}, "outside");
     assert_refused(
         (struct histogram){.schema = -53, .custom = bounds, .n_custom = 1, .positive = {below, 1, counts, 2}},
         "outside");
     assert_refused((struct histogram){.schema = -53, .custom = bounds, .n_custom = 1, .negative = {one, 1, counts, 2}},
-                   "no negative side");
+                   "negative buckets with custom bounds");
     double *many = ARENA_ARRAY(&arena, double, HISTOGRAM_MAX_BUCKETS + 1);
     assert_refused((struct histogram){.positive = {one, 1, many, HISTOGRAM_MAX_BUCKETS + 1}}, "too many buckets");
 }
@@ -214,7 +214,7 @@ static void test_strict_counts(void **state UNUSED)
     static const struct span one[] = {{0, 2}};
     static const double good[] = {1, 2}, bad[] = {1, -2};
     assert_strict(integers(2 * (1 + 3) + 5, 5, 1, 1, 2), NULL);
-    assert_strict(integers(12, 5, 1, 1, 2), "count is 12 and its buckets hold 13");
+    assert_strict(integers(12, 5, 1, 1, 2), "count is 12 but its buckets contain 13");
     assert_strict(integers(99, 5, 1, 1, 2), "count is 99");
     assert_strict(integers(99, 5, NAN, 1, 2), NULL); /* NaN observations are in no bucket */
     assert_strict(integers(12, 5, NAN, 1, 2), "count is 12");

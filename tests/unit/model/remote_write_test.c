@@ -251,13 +251,13 @@ static void test_refuses_labels(void **state UNUSED)
     assert_refused(STR("\x0a\x10\x0a\x06\x0a\x01"
                        "a\x12\x01x\x0a\x06\x0a\x01"
                        "a\x12\x01y"),
-                   "a label name stands twice");
+                   "duplicate label name");
     assert_refused(STR("\x0a\x02\x12\x00"), "no labels");
     assert_refused(STR("\x0a\x00"), "no labels");
     assert_refused(STR("\x0a\x07\x0a\x05\x0a\x01" "a\x12\x00"), "no labels");
-    assert_refused(STR("\x0a\x05\x0a\x03\x12\x01x"), "a label has no name");
-    assert_refused(STR("\x0a\x08\x0a\x06\x0a\x01" "a\x12\x01\xff"), "a label value is not UTF-8");
-    assert_refused(STR("\x0a\x08\x0a\x06\x0a\x01\xff\x12\x01x"), "a label name is not UTF-8");
+    assert_refused(STR("\x0a\x05\x0a\x03\x12\x01x"), "label name is empty");
+    assert_refused(STR("\x0a\x08\x0a\x06\x0a\x01" "a\x12\x01\xff"), "label value is not UTF-8");
+    assert_refused(STR("\x0a\x08\x0a\x06\x0a\x01\xff\x12\x01x"), "label name is not UTF-8");
     struct buf series = {0}, body = {0};
     for (unsigned i = 0; i <= LABELS_MAX_COUNT; i++)
         labels_append(&series, arena_printf(&arena, "l%06u", i), STR("x"));
@@ -279,15 +279,15 @@ static void assert_damaged(struct str body, const char *want)
 
 static void test_says_what_is_damaged(void **state UNUSED)
 {
-    assert_damaged(STR("\x0a\x05\x0a"), "remote write body, byte 0: a field is cut off or malformed");
-    assert_damaged(STR("\x0a\x03\x0a\x09x"), "remote write body, byte 2: a field is cut off or malformed");
+    assert_damaged(STR("\x0a\x05\x0a"), "corrupted remote write body at byte 0: truncated or malformed field");
+    assert_damaged(STR("\x0a\x03\x0a\x09x"), "corrupted remote write body at byte 2: truncated or malformed field");
     assert_damaged(STR("\x0a\x04\x12\x02\x08\x01"),
-                   "remote write body, byte 6: a sample has a field of the wrong type");
-    assert_damaged(STR("\x0a\x03\x12\x01\x09"), "remote write body, byte 4: a sample is cut off or malformed");
-    assert_damaged(STR("\x08\x01"), "remote write body, byte 2: a field of the wrong type");
-    assert_damaged(STR("\x0a\x02\x10\x01"), "remote write body, byte 0: a series has a field of the wrong type");
-    assert_damaged(STR("\x1a\x03\x12\x09x"), "remote write body, byte 2: a field is cut off or malformed");
-    assert_damaged(STR("\x0a\x04\x22\x02\x10\x80"), "remote write body, byte 4: a field is cut off or malformed");
+                   "corrupted remote write body at byte 6: sample field of the wrong type");
+    assert_damaged(STR("\x0a\x03\x12\x01\x09"), "corrupted remote write body at byte 4: truncated or malformed sample");
+    assert_damaged(STR("\x08\x01"), "corrupted remote write body at byte 2: field of the wrong type");
+    assert_damaged(STR("\x0a\x02\x10\x01"), "corrupted remote write body at byte 0: series field of the wrong type");
+    assert_damaged(STR("\x1a\x03\x12\x09x"), "corrupted remote write body at byte 2: truncated or malformed field");
+    assert_damaged(STR("\x0a\x04\x22\x02\x10\x80"), "corrupted remote write body at byte 4: truncated or malformed field");
 }
 
 /* Damaged bodies: never out of bounds (AddressSanitizer looks on), what is accepted is canonical, and protobuf-c agrees

@@ -152,7 +152,7 @@ static void bad_targets(void **state UNUSED)
     expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {__scrape_interval__: often}}]}",
                    "\"often\" is not a duration");
     expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {__scrape_timeout__: 2m}}]}", "longer");
-    expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {'': x}}]}", "a label name is empty");
+    expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {'': x}}]}", "label name is empty");
 }
 
 static void too_many_labels_are_no_target(void **state UNUSED)
