@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* {"count":"7","sum":"5","buckets":[[LIMITS,"from","to","count"],...]}: populated buckets, ascending. */
+/* The API's JSON form of a histogram: {"count":"7","sum":"5","buckets":[[BOUNDS,"from","to","count"],...]}, with the
+ * populated buckets in ascending order. */
 #include "promql/promql.h"
 
 #include "base/text/num.h"
@@ -12,7 +13,7 @@ static void add_quoted(struct buf *out, double v)
     buf_add_char(out, '"');
 }
 
-/* Which limits are inside the bucket: 0 the upper, 1 the lower, 2 none, 3 both. */
+/* Which bounds are inclusive: 0 the upper, 1 the lower, 2 none, 3 both. */
 static int limits(const struct bucket *b)
 {
     if (b->lower_in)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Names of operators and types, and the traversal of a tree. */
 #include "promql/ast/ast.h"
 
 #include "promql/promql.h"
@@ -44,12 +45,12 @@ enum promql_type promql_type(const struct expr *e)
     }
 }
 
-/* --- walking ------------------------------------------------------------------------------------------------------ */
+/* --- traversal ---------------------------------------------------------------------------------------------------- */
 
 struct visitor { void (*selector)(const struct expr *e, void *arg); void *arg; };
 
-/* Calls for every vector selector, those of matrix selectors included, in the order of the text but for an
- * aggregation's parameter, which comes last. */
+/* Calls the visitor for every vector selector, including those of matrix selectors, in the order of the text; an
+ * aggregation's parameter is visited last. */
 static void walk(const struct expr *e, const struct visitor *v);
 
 static void walk_chain(const struct expr *e, const struct visitor *v)
@@ -111,7 +112,7 @@ static void ast_count_selector(const struct expr *e, void *arg)
     arena_grow(list->arena, &list->sets, &list->cap_sets, list->n + 1, sizeof *list->sets);
     arena_grow(list->arena, &list->sizes, &list->cap_sizes, list->n + 1, sizeof *list->sizes);
     if (list->n >= list->cap_sets || list->n >= list->cap_sizes)
-        return; /* the arena is full and nobody jumped: fewer are told */
+        return; /* the arena is full and on_full is not set: the list is incomplete */
     list->sets[list->n] = e->u.selector.matchers;
     list->sizes[list->n++] = e->u.selector.n_matchers;
 }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The tree of a PromQL expression: immutable once parsed, printable (print(parse(text)) parses to the same tree), in
- * the arena it was parsed into. Offsets are bytes of the query text, for messages (1-based line:column is made of
- * them).
+ * the arena into which it was parsed. Offsets are bytes of the query text, for messages with 1-based line:column.
  *
- * a + b + c is ((a + b) + c): a chain, in which each operation is the left side of the next. It may have tens of
- * thousands of terms, as dashboards and alerts that programs write do, so it does not count as nesting, and nothing may
- * recurse along it: start at binary_chain_start(e) and follow u.binary.next up to e. Only what really nests
- * (parentheses, calls, right sides) is bounded by PROMQL_MAX_NESTING, and may be recursed into.
+ * a + b + c is ((a + b) + c): a chain, in which each operation is the left side of the next. A chain may have tens of
+ * thousands of terms, as in generated dashboards and alerts, so it does not count as nesting, and code must not
+ * recurse along it: start at binary_chain_start(e) and follow u.binary.next up to e. Real nesting (parentheses,
+ * calls, right sides) is bounded by PROMQL_MAX_NESTING and may be handled by recursion.
  *
- * EXPR_FETCHED is no syntax: it is a sub-expression whose result somebody else has already computed (push-down). The
+ * EXPR_FETCHED has no syntax: it is a sub-expression whose result a server has already computed (push-down). The
  * evaluator reads its series set, which is exact on the query's grid.
  */
 #ifndef PROMQL_AST_AST_H
@@ -23,7 +22,7 @@ enum expr_kind {
     EXPR_SELECTOR,  /* instant vector */
     EXPR_MATRIX,    /* selector[range] */
     EXPR_SUBQUERY,  /* expr[range:step] */
-    EXPR_STEP_INVARIANT, /* put in by the preparation: same value at every step; computed once */
+    EXPR_STEP_INVARIANT, /* added by preprocessing: same value at every step; computed once */
     EXPR_FETCHED
 };
 enum value_type { VALUE_NONE, VALUE_SCALAR, VALUE_VECTOR, VALUE_MATRIX, VALUE_STRING };
@@ -59,9 +58,9 @@ struct duration_expr {
     bool as_duration;                          /* written as 5m, not 300: for printing */
     bool plus;                                 /* a '+' before an offset's function or PAREN */
     const struct duration_expr *left, *right;  /* NEG and PAREN: left only; NUMBER, STEP and RANGE: none */
-    struct duration_expr *next;                /* ADD ... POW: the one whose left side this is, in a chain */
+    struct duration_expr *next;                /* ADD ... POW: the operation whose left side this is, in a chain */
     uint32_t pos, end;
-    uint32_t height;                           /* of nesting, its own level included; at most PROMQL_MAX_NESTING */
+    uint32_t height;                           /* nesting depth, its own level included; at most PROMQL_MAX_NESTING */
 };
 
 static inline bool duration_is_binary(const struct duration_expr *d)
@@ -83,7 +82,7 @@ static inline bool duration_is_function(const struct duration_expr *d)
 }
 
 enum at_kind { AT_NONE, AT_TIME, AT_START, AT_END };
-struct time_shift { /* what selectors and subqueries can carry */
+struct time_shift { /* modifiers of selectors and subqueries */
     int64_t offset;                            /* ms as written; when offset_expr is set, resolved before evaluation */
     const struct duration_expr *offset_expr;   /* NULL: a plain duration or none */
     enum at_kind at;
@@ -96,7 +95,7 @@ struct expr {
     enum expr_kind kind;
     enum value_type type;
     uint32_t pos, end;                         /* bytes of the text: [pos, end) */
-    uint32_t height;                           /* of nesting, its own level included: bounds what may recurse */
+    uint32_t height;                           /* nesting depth, its own level included: bounds recursion */
     union {
         struct { double v; bool as_duration; } number;
         struct str string;                     /* unquoted */
@@ -111,7 +110,7 @@ struct expr {
         } binary;
         struct {
             enum aggregate_op op;
-            struct expr *inner, *param;        /* param: of those that have one, else NULL */
+            struct expr *inner, *param;        /* param: of topk, quantile etc., else NULL */
             bool without;                      /* without (labels); else by (labels) */
             const struct str *labels; size_t n_labels;
         } aggregate;
@@ -121,8 +120,8 @@ struct expr {
             const struct matcher *matchers; size_t n_matchers;
             struct time_shift shift;
             bool anchored, smoothed;
-            bool drop_buckets;                 /* put in by the preparation: histograms are read without buckets */
-            int leaf;                          /* index among the query's leaves, -1 before preparation */
+            bool drop_buckets;                 /* added by preprocessing: read histograms without buckets */
+            int select;                        /* index in the query's list of selects, -1 before preprocessing */
         } selector;
         struct { struct expr *selector; int64_t range; const struct duration_expr *range_expr; } matrix;
         struct {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Are two trees the same query? Positions do not count, nor does the order of a selector's matchers, since printing
- * sorts them, nor an offset's '+'. */
+/* Compares two trees, ignoring positions, the order of a selector's matchers (printing sorts them) and an offset's
+ * '+'. */
 #include "promql/ast/ast.h"
 #include "promql/promql.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The tree as /api/v1/parse_query answers it. Keys are in byte order, as Go writes a map. */
+/* Writes the tree as /api/v1/parse_query returns it. Keys are in byte order, as in a map printed by Go. */
 #include "base/json/json_write.h"
 #include "promql/ast/functions.h"
 #include "promql/ast/print.h"
@@ -100,7 +100,7 @@ static void write_duration_chain(struct json_writer *w, const struct duration_ex
     write_operator(w, duration_op(d), d->right, wrapped);
 }
 
-/* Parentheses are a mark on what they hold; around a number they make a plus with one side. */
+/* Parentheses are a flag of their contents; around a number they become a unary plus. */
 static void write_duration(struct json_writer *w, const struct duration_expr *d)
 {
     bool wrapped = d->kind == DUR_PAREN;
@@ -238,7 +238,7 @@ static void write_matching(struct json_writer *w, const struct matching *m)
     json_end_object(w);
 }
 
-/* The members of e; those of the other operations of its chain stand in "lhs" of the next. */
+/* The members of e; those of the other operations of its chain are nested in "lhs". */
 static void write_chain(struct json_writer *w, const struct expr *e)
 {
     const struct expr *b = e;
@@ -323,7 +323,7 @@ static void write_members(struct json_writer *w, const struct expr *e)
     case EXPR_SELECTOR: write_selector(w, e, NULL); break;
     case EXPR_MATRIX: write_selector(w, e->u.matrix.selector, e); break;
     case EXPR_SUBQUERY: write_subquery(w, e); break;
-    case EXPR_STEP_INVARIANT: case EXPR_FETCHED: break; /* never in a tree that was only parsed */
+    case EXPR_STEP_INVARIANT: case EXPR_FETCHED: break; /* never in a parsed tree */
     }
 }
 

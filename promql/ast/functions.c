@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* The table of PromQL functions, generated from functions.def. */
 #include "promql/ast/functions.h"
 
 #include "promql/promql.h"
@@ -11,7 +12,7 @@
 #define T    VALUE_STRING
 #define NONE VALUE_NONE
 
-/* Attributes without their prefix, so that a row of the table fits a line. */
+/* Attributes without their prefix, so that a row of the table fits on one line. */
 enum {
     EXPERIMENTAL = FUNCTION_EXPERIMENTAL, TIME = FUNCTION_TIME, NO_BUCKETS = FUNCTION_NO_BUCKETS,
     BUCKETS = FUNCTION_BUCKETS

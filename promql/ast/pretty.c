@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Many lines, as /api/v1/format_query answers: what is longer than 100 bytes is taken apart, its children one level
- * deeper (two spaces a level). */
+/* Prints an expression in several lines, as /api/v1/format_query returns it: an expression longer than 100 bytes is
+ * split, with its children indented by two more spaces. */
 #include "promql/ast/functions.h"
 #include "promql/ast/print.h"
 
@@ -14,7 +14,7 @@ static void indent(struct buf *out, int level)
         buf_add_z(out, "  ");
 }
 
-/* A chain of so many operations is longer than a line, each being at least " + a". */
+/* A chain of this many operations is longer than a line, since each is at least " + a". */
 static bool is_long_chain(const struct expr *e)
 {
     size_t n = 0;
@@ -27,7 +27,7 @@ static bool is_short(const struct expr *e)
 {
     if (is_long_chain(e))
         return false;
-    struct buf line = {.max = 16 * LINE}; /* a long one need not be printed to its end */
+    struct buf line = {.max = 16 * LINE}; /* enough to see that a line is too long */
     promql_print(&line, e);
     bool fits = !line.over && line.n <= LINE;
     buf_free(&line);
@@ -54,7 +54,7 @@ static void pretty_aggregate(struct buf *out, const struct expr *e, int level)
     close_on_new_line(out, level);
 }
 
-/* The left side of an operation stands one level deeper, and so on down the chain until a part of it is short. */
+/* Each left side of a chain is indented one level deeper, until it fits on one line. */
 static void pretty_chain(struct buf *out, const struct expr *e, int level)
 {
     const struct expr *b = e;
@@ -118,7 +118,7 @@ static void pretty_long(struct buf *out, const struct expr *e, int level)
         pretty(out, e->u.paren.inner, level + 1);
         close_on_new_line(out, level);
         break;
-    default: /* cannot be taken apart */
+    default: /* cannot be split */
         indent(out, level);
         promql_print(out, e);
     }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One line, as Prometheus prints it: matchers sorted, one space around operators. What is printed parses to the same
- * tree. Some of Prometheus' slips are not followed, since they break that: +Inf before ^ loses its sign (+Inf ^ 2 would
- * read as +(Inf ^ 2)), -0s keeps it, milliseconds of durations are rounded, not cut (4s35ms does not become 4s34ms),
- * an offset in parentheses is ended before arithmetic, and a selector of nothing, as info() may have it, is {}.
+/* Prints an expression in one line as Prometheus does: matchers sorted, one space around operators. The output parses
+ * to the same tree.
+ *
+ * Some bugs of Prometheus are not reproduced, since they violate that: +Inf before ^ loses its sign (+Inf ^ 2 would
+ * parse as +(Inf ^ 2)), -0s keeps it, milliseconds of durations are rounded, not truncated (4s35ms does not become
+ * 4s34ms), an offset in parentheses is terminated before arithmetic, and a selector without matchers, valid in
+ * info(), is {}.
  */
 #include "promql/ast/print.h"
 
@@ -27,7 +30,7 @@ static void print_seconds(struct buf *out, double v, bool as_duration)
         return;
     }
     if (signbit(v))
-        buf_add_char(out, '-'); /* also of -0s */
+        buf_add_char(out, '-'); /* of -0s too */
     buf_add_duration(out, llround(fabs(v) * 1000));
 }
 
@@ -301,7 +304,7 @@ static void print_call(struct buf *out, const struct expr *e)
 
 void promql_print(struct buf *out, const struct expr *e)
 {
-    if (out->over) /* the rest would be refused too; promql_pretty looks only whether a line is short */
+    if (out->over) /* the buffer's limit is exceeded; promql_pretty needs only to know that the line is too long */
         return;
     switch (e->kind) {
     case EXPR_NUMBER: print_seconds(out, e->u.number.v, e->u.number.as_duration); break;

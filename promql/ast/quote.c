@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Quotes strings, labels and runes as Go does. */
 #include "promql/ast/quote.h"
 
 #include "base/text/utf8.h"
 #include "model/labels.h"
 
-/* Code points outside ASCII that Go's unicode.IsPrint refuses: controls, spaces, format characters, private use and
- * noncharacters; of the unassigned ones only the large block behind all scripts. */
+/* Code points outside ASCII that Go's unicode.IsPrint rejects: controls, spaces, format characters, private use and
+ * noncharacters; of the unassigned ones only the large block after all scripts. */
 static bool quote_is_printable(uint32_t c)
 {
     static const struct { uint32_t first, last; } hidden[] = {

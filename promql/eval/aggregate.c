@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Aggregations that make one series of a group. Groups are worked through one after the other, so that only one
- * group's intermediate results are held: a cell per step. Rows are added one by one, each from the first step to the
- * last; only histograms are gone through step by step. Either way the samples of a step are added in
- * the order of the rows.
+/* Aggregations that return one series per group.
  *
- * Where the argument allows it a row is made when it is added (lazy_rows.c), so that only one column is there at a
+ * Groups are processed in sequence, so only one group has intermediate results: one cell per step. Rows are added one
+ * at a time, each over all steps; only histograms are processed step by step. Either way the samples of a step are
+ * added in the order of the rows.
+ *
+ * Where the argument allows it, a row is computed when it is added (lazy_rows.c), so only one column exists at a
  * time.
  */
 #include "promql/eval/eval_internal.h"
@@ -16,8 +17,8 @@
 struct cell {
     double n;          /* floats added */
     double sum, comp;  /* sum + comp is the total; min, max: sum; stddev: sum of squares, comp the mean */
-    double mean;       /* avg, once the sum would overflow */
-    bool running;      /* the mean is */
+    double mean;       /* avg, after switching to a running mean */
+    bool running;      /* avg uses the running mean */
 };
 #define NO_ROW UINT32_MAX
 struct aggregate_group {
@@ -25,13 +26,13 @@ struct aggregate_group {
     const struct expr *e;
     enum aggregate_op op;
     struct row *rows;         /* of the input */
-    struct lazy_rows *lazy;   /* makes them; NULL: they are made */
-    const uint32_t *members;  /* which of them are in this group */
+    struct lazy_rows *lazy;   /* computes the rows; NULL: they exist already */
+    const uint32_t *members;  /* indexes of the rows in this group */
     size_t n;
     struct cell *cells;
     const struct row **hists; /* members with histograms, in order */
     size_t n_hists;
-    uint32_t first;           /* the first member that has values */
+    uint32_t first;           /* the first member with values */
     struct row *out;
 };
 static struct row *aggregate_member(const struct aggregate_group *g, size_t m) { return &g->rows[g->members[m]]; }
@@ -44,8 +45,7 @@ static void add_sum(struct cell *c, double x)
         kahan_add(x, &c->sum, &c->comp);
 }
 
-/* Dividing the sum at the end is more precise than a running mean; but a sum that would overflow has to give way to
- * one. */
+/* Dividing the sum at the end is more precise than a running mean; a sum that would overflow is replaced by one. */
 static void add_average(struct cell *c, double x)
 {
     if (c->n++ == 0) {
@@ -227,7 +227,7 @@ static void aggregate_group(struct aggregate_group *g)
         aggregate_note_ignored(g);
 }
 
-/* --- all together ------------------------------------------------------------------------------------------------- */
+/* --- groups and operators ----------------------------------------------------------------------------------------- */
 
 static void start_groups(struct eval *ev, const struct expr *e, const struct value *in, struct aggregate_group *g)
 {
@@ -236,8 +236,8 @@ static void start_groups(struct eval *ev, const struct expr *e, const struct val
     g->hists = ARENA_ARRAY(ev->arena, const struct row *, in->n);
 }
 
-/* Groups stand in the order of their first rows. Which rows have values shows only when they are made: begins[row] is
- * the number of the group that begins with it, and one more. */
+/* Groups are in the order of their first rows with values. Lazy rows are known to have values only when computed:
+ * begins[row] is the number of the group that begins with the row, plus one. */
 static void order_groups(struct eval *ev, const uint32_t *begins, size_t n_rows, struct value *out)
 {
     struct row *ordered = ARENA_ARRAY(ev->arena, struct row, out->n);
@@ -276,7 +276,7 @@ static struct str count_values_label(struct eval *ev, const struct expr *param)
     return param->u.string;
 }
 
-/* Those that need all rows of a step at once. */
+/* The aggregations that need all rows of a step at once. */
 static void aggregate_at_once(struct eval *ev, const struct expr *e, const double *param, struct value *out)
 {
     struct value in;

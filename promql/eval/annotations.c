@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Annotations as Prometheus words them: `PromQL warning: what (line:column)`. */
+/* Annotations in Prometheus' wording: `PromQL warning: text (line:column)`. */
 #include "promql/eval/eval_internal.h"
 #include "promql/ast/quote.h"
 
@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { NOTE_MAX = 4096 - 64 }; /* bytes; a longer one (a huge label value in it) is cut */
+enum { NOTE_MAX = 4096 - 64 }; /* bytes; a longer one (with a huge label value) is truncated */
 
 struct source_position { unsigned line, column; };
 
@@ -32,7 +32,7 @@ static struct str word(char text[NOTE_MAX], const char *kind, const char *format
     return str_n(text, whole < NOTE_MAX ? whole : NOTE_MAX - 1);
 }
 
-/* Of notes that differ in nothing but their place Prometheus keeps one, with the place where it was said last. */
+/* Of annotations that differ only in their position Prometheus keeps one, with the position of the last. */
 static void annotation_add(struct eval *ev, struct note_list *list, const struct expr *at, struct str words,
                            size_t same)
 {

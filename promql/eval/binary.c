@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Binary operators, element by element: float or histogram on either side, columns of scalars and rows of vectors.
- * What joins the series of two vectors is in vector_match.c and set.c.
- */
+/* Binary operators on elements: float or histogram on either side, columns of scalars and rows of vectors.
+ * vector_match.c and set.c match the series of two vectors. */
 #include "promql/eval/eval_internal.h"
 
 #include "model/histogram/histogram_math.h"
@@ -24,7 +23,7 @@ double binary_float(enum binary_op op, double l, double r)
     case OP_GT: return l > r;
     case OP_LE: return l <= r;
     case OP_GE: return l >= r;
-    default: return normal_nan(); /* set operators and trimming never get here */
+    default: return normal_nan(); /* set operators and trimming are handled elsewhere */
     }
 }
 
@@ -41,7 +40,7 @@ static bool histogram_sum_of(struct eval *ev, enum binary_op op, const struct hi
     const struct histogram *h = (op == OP_ADD ? histogram_add : histogram_sub)(ev->arena, l, r, &flags);
     if (flags & HISTOGRAM_INCOMPATIBLE)
         return no_value(out, ELEMENT_SCHEMAS);
-    if (flags & HISTOGRAM_HINT_COLLISION) /* a warning in Prometheus, but with it the result is lost */
+    if (flags & HISTOGRAM_HINT_COLLISION) /* a warning in Prometheus, which then drops the result */
         return no_value(out, ELEMENT_HINTS);
     out->note = flags & HISTOGRAM_BOUNDS_RECONCILED ? ELEMENT_BOUNDS : ELEMENT_FINE;
     out->h = op == OP_ADD ? h : histogram_hinted(ev->arena, h, RESET_GAUGE);
@@ -145,7 +144,7 @@ static enum element_note element_with_scalar(struct eval *ev, const struct expr 
         row_clear(row, i);
         return x.note;
     }
-    if (binary_is_comparison(op)) { /* a filter passes the vector's element, whichever side it stands on */
+    if (binary_is_comparison(op)) { /* a filter returns the vector's element, whichever side the vector is on */
         x.v = v;
         x.h = h;
     }
@@ -158,7 +157,7 @@ static enum element_note element_with_scalar(struct eval *ev, const struct expr 
     return x.note;
 }
 
-/* The four arithmetic operators over a row of floats: loops that the compiler can turn into vector code. */
+/* The four arithmetic operators over a row of floats: loops that the compiler can vectorize. */
 static bool plain_arithmetic(enum binary_op op, double *v, const double *l, const double *r, uint32_t n)
 {
 #define EACH(expression)                                                                                              \
@@ -204,7 +203,7 @@ static void vector_and_scalar(struct eval *ev, const struct expr *e, struct valu
     *out = *vector;
 }
 
-/* *acc, the left side, becomes the result. */
+/* acc is the left side, and receives the result. */
 static void eval_operation(struct eval *ev, const struct expr *e, struct value *acc)
 {
     struct value l = *acc, r;
@@ -237,7 +236,7 @@ void eval_chain(struct eval *ev, const struct expr *e, struct value *out)
         if (b == e)
             return;
         eval_check(ev);
-        ev->live = before; /* what the operation's sides held is free again */
+        ev->live = before; /* the memory of the operands is reusable */
         eval_hold(ev, value_mem_estimate(out, &ev->grid));
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Calls: which kind a function is, and timestamp(), which sees more of a selector than its values. */
+/* Function calls: dispatches by the kind of function, and implements timestamp(), which needs the times of samples. */
 #include "promql/eval/eval_internal.h"
 
 #include <math.h>
 
-/* Beside @ an offset bounds what is read, but Prometheus looks back from the time of @. */
+/* With @, an offset bounds what is read, but Prometheus applies lookback from the time of @. */
 static void drop_times_before(struct eval *ev, int64_t oldest, struct row *row)
 {
     for (uint32_t i = 0; i < ev->grid.n; i++)
@@ -15,7 +15,7 @@ static void drop_times_before(struct eval *ev, int64_t oldest, struct row *row)
 static void eval_timestamp(struct eval *ev, const struct expr *selector, struct value *out)
 {
     const struct time_shift *shift = &selector->u.selector.shift;
-    eval_instant(ev, selector, &ev->sets[selector->u.selector.leaf], SAMPLE_TIME, out);
+    eval_instant(ev, selector, &ev->sets[selector->u.selector.select], SAMPLE_TIME, out);
     for (size_t i = 0; i < out->n; i++) {
         row_drop_name(ev, &out->rows[i]);
         if (shift->at != AT_NONE)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a prepared tree will read: one struct select for each of its selectors, on the grid on which it will be
- * looked at, so that everything can be fetched in one call before the evaluation begins. */
+/* Collects the selectors of a preprocessed tree: one struct select each, with its evaluation grid, so that all series
+ * can be fetched in one call before the evaluation. */
 #include "promql/eval/eval_internal.h"
 
-/* Where in the tree a leaf is. counted: some node above looks at the counts of histograms only; whole: some node
- * needs their buckets. */
+/* Context of a selector in the tree. counted: an enclosing node reads only the counts of histograms; buckets: an
+ * enclosing node needs their buckets. */
 struct select_path { const char *func; bool counted, whole; };
 struct select_collector { struct eval *ev; struct select *items; size_t n, cap; };
 
@@ -15,9 +15,9 @@ struct eval_times eval_times_shifted(const struct grid *g, const struct time_shi
     return (struct eval_times){g->start - shift->offset, g->step};
 }
 
-/* Inner steps are multiples of the inner step counted from the epoch, whatever the outer grid, so that equal
- * subqueries of different queries look at the same points. The first is the first one after the (left-open)
- * window's beginning. */
+/* The inner steps of a subquery are multiples of its step since the epoch, whatever the outer grid, so equal
+ * subqueries of different queries are evaluated at the same points. The first point is the first multiple inside the
+ * (left-open) window. */
 struct grid subquery_grid(struct eval *ev, const struct grid *g, const struct expr *e)
 {
     struct eval_times times = eval_times_shifted(g, &e->u.subquery.shift);
@@ -31,7 +31,7 @@ struct grid subquery_grid(struct eval *ev, const struct grid *g, const struct ex
         start += step;
     int64_t steps = g->n == 0 || last < start ? 0 : (last - start) / step + 1;
     if (steps > INT32_MAX)
-        eval_fail(ev, ERR_LIMIT, "a subquery has %lld steps, too many", (long long)steps);
+        eval_fail(ev, ERR_LIMIT, "subquery with %lld steps exceeds the limit", (long long)steps);
     return (struct grid){start, step, (uint32_t)steps};
 }
 
@@ -45,7 +45,7 @@ static void collect_select(struct select_collector *l, struct expr *e, const str
     int64_t back = range ? range + (smoothed || anchored ? ev->lookback : 0) : ev->lookback;
     int64_t ahead = smoothed ? ev->lookback : 0;
     arena_grow(ev->arena, &l->items, &l->cap, l->n + 1, sizeof *l->items);
-    e->u.selector.leaf = (int)l->n;
+    e->u.selector.select = (int)l->n;
     e->u.selector.drop_buckets = path.counted && !path.whole;
     l->items[l->n++] = (struct select){
         .kind = range || smoothed ? SELECT_RANGE : SELECT_INSTANT,
@@ -62,13 +62,14 @@ static void collect_call(struct select_collector *l, struct expr *e, const struc
 {
     path.func = e->u.call.fn->name;
     path.counted |= (e->u.call.fn->attributes & FUNCTION_NO_BUCKETS) != 0;
-    /* The second argument of info() is a selector that is never evaluated: info() makes its own select of it. */
+    /* The second argument of info() is never evaluated: info() builds its own select from the matchers. */
     size_t n = e->u.call.fn->id == FN_INFO && e->u.call.n_args > 1 ? 1 : e->u.call.n_args;
     for (size_t i = 0; i < n; i++)
         collect_selects(l, e->u.call.args[i], g, path);
 }
 
-/* What an operation needs whole is its operands, so in a chain all up to the last such operation. */
+/* Operations that need buckets need them from their operands: in a chain, from all operands up to the last such
+ * operation. */
 static void collect_chain(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path)
 {
     bool outer_whole = path.whole;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* count_values("label", v): one series for each value there is. */
+/* count_values("label", v): one series for each distinct value. */
 #include "promql/eval/eval_internal.h"
 
 #include "base/map.h"
@@ -40,7 +40,7 @@ static void add_buckets(struct buf *b, struct bucket_iter it)
             count_values_bucket_text(b, &k);
 }
 
-/* {count:5, sum:2.5, [-0.001,0.001]:1, (1,2]:4}: buckets whole, even where the zero bucket overlaps them. */
+/* {count:5, sum:2.5, [-0.001,0.001]:1, (1,2]:4}: buckets untrimmed, even where the zero bucket overlaps them. */
 static void print_histogram(struct buf *b, const struct histogram *h)
 {
     struct histogram below = *h;
@@ -88,7 +88,7 @@ static void count_values_row(struct count_values *c, const struct row *row)
     for (uint32_t i = 0; i < c->ev->grid.n; i++) {
         if (is_absent(row->v[i]))
             continue;
-        /* Values repeat: no text, no look-up. */
+        /* Repeated values skip formatting and lookup. */
         bool same = to && !row_hist(row, i) && double_bits(row->v[i]) == double_bits(last);
         eval_charge(c->ev, same ? 1 : CHARGE_TEXT + 2 * CHARGE_LABELS);
         if (!same) {

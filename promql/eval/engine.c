@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* promql_eval: prepare, select all leaves at once, evaluate, make the result. Whatever fails in between jumps back
- * to here. */
+/* promql_eval: preprocesses the tree, selects all series in one call, evaluates, and builds the result. Errors at any
+ * point jump back to here. */
 #include "promql/eval/eval_internal.h"
 
 #include "base/text/duration.h"
@@ -16,7 +16,7 @@ static void release_sets(void *arg)
         series_set_release(&r->ev.sets[i]);
 }
 
-static void select_leaves(struct run *r, struct expr *tree)
+static void query_fetch_selects(struct run *r, struct expr *tree)
 {
     struct eval *ev = &r->ev;
     const struct select *selects = prepare_selects(ev, tree, &r->n_sets);
@@ -46,7 +46,7 @@ static bool engine_run(struct run *r)
     int64_t start = clock_mono_ns();
     struct expr *tree = prepare_tree(ev, r->expr);
     int64_t prepared = clock_mono_ns();
-    select_leaves(r, tree);
+    query_fetch_selects(r, tree);
     int64_t selected = clock_mono_ns();
     make_result(ev, tree, r->out);
     stats->prepare_ns = prepared - start;
@@ -69,7 +69,7 @@ static void arena_full(struct arena *a, size_t wanted, void *arg)
 static bool make_grid(const struct promql_params *p, struct grid *g, struct err *err)
 {
     if (p->start > TIME_MAX || p->start < -TIME_MAX || p->end > TIME_MAX || p->end < -TIME_MAX)
-        return err_set(err, ERR_BAD_DATA, "the time is out of range");
+        return err_set(err, ERR_BAD_DATA, "time out of range");
     if (!p->range) {
         *g = (struct grid){p->start, 1, 1};
         return true;
@@ -79,7 +79,7 @@ static bool make_grid(const struct promql_params *p, struct grid *g, struct err 
                        "zero or negative query resolution step widths are not accepted. Try a positive integer");
     uint64_t steps = p->end < p->start ? 0 : ((uint64_t)p->end - (uint64_t)p->start) / (uint64_t)p->step + 1;
     if (steps > INT32_MAX)
-        return err_set(err, ERR_BAD_DATA, "the query has %llu steps, too many", (unsigned long long)steps);
+        return err_set(err, ERR_BAD_DATA, "query with %llu steps exceeds the limit", (unsigned long long)steps);
     *g = (struct grid){p->start, p->step, (uint32_t)steps};
     return true;
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The walk over the tree: which node is worked out where, and what all of them share: leaving by an error, counting
- * samples. */
+/* The evaluator's dispatcher, and functions shared by all nodes: errors, deadlines, accounting of samples. */
 #include "promql/eval/eval_internal.h"
 
 #include "model/histogram/histogram_math.h"
@@ -58,7 +57,7 @@ void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples)
     ev->stats.samples += samples;
     if (ev->per_step == NULL)
         return;
-    /* Inner grids (subqueries, @) count at the outer step they belong to: the first not before them. */
+    /* Inner grids (subqueries, @) count at the first outer step that is not before them. */
     int64_t t = grid_time(&ev->grid, i), past = t - ev->outer.start;
     int64_t step = past <= 0 ? 0 : (past + ev->outer.step - 1) / ev->outer.step;
     ev->per_step[step < ev->outer.n ? step : ev->outer.n - 1] += samples;
@@ -129,7 +128,7 @@ static void spread_row(struct eval *ev, struct row *r)
         row_set_hist(ev, r, i, h);
 }
 
-/* The same at every step: evaluated at the first alone. */
+/* Evaluates an expression that is the same at every step, at the first step only. */
 static void eval_invariant(struct eval *ev, const struct expr *e, struct value *out)
 {
     struct grid whole = ev->grid;
@@ -149,7 +148,7 @@ static void eval_invariant(struct eval *ev, const struct expr *e, struct value *
 
 static void eval_selector(struct eval *ev, const struct expr *e, struct value *out)
 {
-    struct series_set *set = &ev->sets[e->u.selector.leaf];
+    struct series_set *set = &ev->sets[e->u.selector.select];
     if (e->u.selector.smoothed)
         eval_smoothed(ev, e, set, out);
     else
@@ -196,7 +195,7 @@ static void eval_node(struct eval *ev, const struct expr *e, struct value *out)
         eval_fetched(ev, e, out);
         break;
     case EXPR_MATRIX:
-    case EXPR_SUBQUERY: /* only as arguments and at the top, where range.c and result.c look at them */
+    case EXPR_SUBQUERY: /* only as arguments (range.c) and at the top level (result.c) */
         eval_fail(ev, ERR_INTERNAL, "a range vector has no value at a step");
     }
 }
@@ -211,7 +210,7 @@ void eval_expr(struct eval *ev, const struct expr *e, struct value *out)
     }
     uint64_t before = ev->live;
     eval_node(ev, e, out);
-    if (e->kind != EXPR_PAREN && e->kind != EXPR_SELECTOR) { /* what the node's inputs held is free again */
+    if (e->kind != EXPR_PAREN && e->kind != EXPR_SELECTOR) { /* the memory of the node's inputs is reusable */
         ev->live = before;
         eval_hold(ev, value_mem_estimate(out, &ev->grid));
     }

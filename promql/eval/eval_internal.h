@@ -1,46 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The parts of the evaluator, for one another. Each works on ev->grid and fills *out, whose type the caller has set.
+/* Internal interfaces of the evaluator. Each node function works on ev->grid and fills *out, whose type the caller
+ * has set.
  *
- *   engine.c      promql_eval: prepare, select, evaluate, result; the one place where errors land
- *   preprocess.c  a copy of the tree in which everything known beforehand is filled in; collect_selects.c: what it will
- * read
- *   eval.c        which node goes where; rows.c: rows; annotations.c: annotations
- *   selector.c    series -> instant vectors; smoothed.c: the same, interpolated
- *   histogram_stats.c histograms read without their buckets
- *   lazy_rows.c   their rows one at a time, for aggregations
- *   range.c       calls on range vectors, range_window.c: what they see of a series; call.c: all other calls
- *   binary.c      operators element by element; match_labels.c, vector_match.c, set.c: between vectors
- *   aggregate.c   sum ... stddev; quantile.c; topk.c: topk ... limit_ratio; count_values.c; pdqsort.c: ties
- *   result.c      names dropped, duplicates found, sorted, points
+ *   engine.c            promql_eval: preprocess, select, evaluate, result; error handling
+ *   preprocess.c        copies the tree and resolves what is known before evaluation
+ *   collect_selects.c   collects its selectors
+ *   eval.c              dispatcher; rows.c: rows; annotations.c: annotations
+ *   selector.c          series -> instant vectors; smoothed.c: the same, interpolated
+ *   histogram_stats.c   histograms read without their buckets
+ *   lazy_rows.c         rows computed one at a time, for aggregations
+ *   range.c             calls on range vectors, range_window.c: their windows; call.c: all other calls
+ *   binary.c            operators on elements; match_labels.c, vector_match.c, set.c: between vectors
+ *   aggregate.c         sum ... stddev; quantile.c; topk.c: topk ... limit_ratio; count_values.c; pdqsort.c: ties
+ *   result.c            drops names, detects duplicates, sorts, converts to points
  */
 #ifndef PROMQL_EVAL_EVAL_INTERNAL_H
 #define PROMQL_EVAL_EVAL_INTERNAL_H
 
 #include "promql/eval/eval.h"
 
-/* --- preprocess.c: what is known before the first sample ---------------------------------------------------------- */
-/* A copy of the tree: durations computed, start()/end()/range()/step() and @ start()/end() replaced by their values,
- * parentheses around arguments gone, step-invariant parts marked. */
+/* --- preprocess.c: what is known before evaluation ---------------------------------------------------------------- */
+/* Copies the tree: durations computed, start()/end()/range()/step() and @ start()/end() replaced by their values,
+ * parentheses around arguments removed, step-invariant parts marked. */
 struct expr *prepare_tree(struct eval *ev, const struct expr *e);
-/* What the leaves of a prepared tree need (collect_selects.c). */
-struct select *prepare_selects(struct eval *ev, struct expr *e, size_t *n); /* numbers the leaves in e */
+/* The selects of a preprocessed tree (collect_selects.c). */
+struct select *prepare_selects(struct eval *ev, struct expr *e, size_t *n); /* sets u.selector.select in e */
 double prepare_duration(struct eval *ev, const struct duration_expr *d); /* seconds */
 
-/* No time is further from the epoch, so that offsets and ranges (at most 292 years) can be added without overflow. */
+/* The limit of times, as distance from the epoch, so that offsets and ranges (at most 292 years) can be added without
+ * overflow. */
 #define TIME_MAX (INT64_C(1) << 61)
 
 /* --- grids and windows -------------------------------------------------------------------------------------------- */
-/* When the steps of a grid look at their data: at first, first + stride, ... A selector with @ stands still. */
+/* The times at which a grid's steps are evaluated: first, first + stride, ... The stride is 0 for a selector with @. */
 struct eval_times { int64_t first, stride; };
 struct eval_times eval_times_shifted(const struct grid *g, const struct time_shift *shift);
-/* The grid of a subquery's inner expression within a grid; n is 0 when no step falls into the window. */
+/* The grid of a subquery's inner expression within a grid; n is 0 when no step is inside the window. */
 struct grid subquery_grid(struct eval *ev, const struct grid *g, const struct expr *subquery);
 
-/* --- range_window.c: one series at a time for a range function ---------------------------------------------------- */
-struct range_window { /* room for one series, used again for the next; zeroed at first */
+/* --- range_window.c: the windows of one series for a range function ----------------------------------------------- */
+struct range_window { /* buffers for one series, reused for the next; starts zeroed */
     struct sample *samples; size_t samples_cap;
     struct hist_sample *hists; size_t hists_cap;
-    int64_t *times; size_t times_cap;  /* of the samples that the bounds are of */
+    int64_t *times; size_t times_cap;  /* timestamps for which the bounds were computed */
     uint32_t n_times;
     struct window_bounds *bounds;
     uint64_t in_windows, pattern;
@@ -48,31 +50,31 @@ struct range_window { /* room for one series, used again for the next; zeroed at
     bool drop_buckets; /* histograms without buckets */
     /* of a series that several replicas hold (replica_windows.c) */
     struct series series;
-    uint32_t *replica_of;              /* each window; series.n_replicas: the merged samples */
-    bool several;                      /* not all windows see the same */
-    double *spare;                     /* a column */
+    uint32_t *replica_of;              /* per window; series.n_replicas: the merged samples */
+    bool several;                      /* windows use different replicas */
+    double *spare;                     /* a spare column */
 };
-/* Loads series i and fills in->labels, samples and hists with what the windows (set already) can see; false when
- * that is nothing. Valid until the next call with this feed or set. */
+/* Loads series i and sets in->labels, samples and hists visible to the windows (already set); false when there are
+ * none. Valid until the next call with this window or set. */
 bool range_window_series(struct eval *ev, struct range_window *f, struct series_set *set, size_t i,
                          struct range_input *in);
-/* The same for samples that are loaded. */
+/* The same for samples already loaded. */
 bool feed_samples(struct eval *ev, struct range_window *f, const struct series *s, struct range_input *in);
-/* The same from a row of a subquery, whose grid is g. */
+/* The same from a row of a subquery with grid g. */
 bool range_window_row(struct eval *ev, struct range_window *f, const struct row *row, const struct grid *g,
                       struct range_input *in);
 
-/* --- replica_windows.c: series that independent scrapers hold ----------------------------------------------------- */
+/* --- replica_windows.c: series of independent scrapers ------------------------------------------------------------ */
 struct range_call;
 struct series series_of_replica(const struct series *s, uint32_t replica);
-/* Fills f->replica_of; true when all windows see the same one. */
+/* Fills f->replica_of; true when all windows use the same replica. */
 bool replica_windows_find(struct eval *ev, struct range_window *f, const struct series *s,
                           const struct range_input *in);
-/* Fills a row whose column is absent, each step from the replica that its window sees. */
+/* Fills a row whose column is absent, each step from the replica of its window. */
 void replica_windows_fill(struct eval *ev, struct range_call *c, struct row *row);
 
 /* --- range.c ------------------------------------------------------------------------------------------------------ */
-/* A call of a range function, and what it needs for each of its series. */
+/* A call of a range function, with the state reused for each of its series. */
 struct range_call {
     const struct function_impl *impl;
     struct range_input in;
@@ -80,12 +82,13 @@ struct range_call {
     struct series_set *set;            /* NULL: the argument is a subquery */
 };
 void range_begin(struct eval *ev, const struct expr *e, struct range_call *c); /* evaluates the other arguments */
-/* Fills the row of series i, whose column is absent, and says how many samples it holds. Not for subqueries. */
+/* Fills the row of series i, whose column is absent, and returns the number of samples that it holds. Not for
+ * subqueries. */
 uint64_t range_row(struct eval *ev, struct range_call *c, size_t i, struct row *row);
-size_t range_argument(const struct expr *call); /* which one is the range vector; n_args: none */
+size_t range_argument(const struct expr *call); /* index of the range vector argument; n_args: none */
 
 /* --- selector.c --------------------------------------------------------------------------------------------------- */
-struct instant { /* a selector, and where it looks */
+struct instant { /* a selector and its evaluation times */
     struct series_set *set;
     enum sample_field part;
     bool drop_buckets;
@@ -94,20 +97,20 @@ struct instant { /* a selector, and where it looks */
 };
 struct instant instant_begin(struct eval *ev, const struct expr *selector, struct series_set *set,
                              enum sample_field part);
-/* Writes every step of the row of series i, whose column need not be initialized; says how many samples it holds. */
+/* Writes every step of the row of series i, whose column may be uninitialized; returns the number of samples that it
+ * holds. */
 uint64_t instant_row(struct eval *ev, const struct instant *in, size_t i, struct row *row);
 
-/* --- lazy_rows.c: rows that are made when they are wanted --------------------------------------------------------- */
+/* --- lazy_rows.c: rows computed on demand ------------------------------------------------------------------------- */
 struct lazy_rows {
     const struct instant *instant; /* one of the two */
     struct range_call *call;
-    double *column;                /* of the row made last, to be used again */
+    double *column;                /* of the last row computed, reused */
 };
-/* NULL: `e` is not a selector or a range function of one, or its rows have to be merged first; eval_expr it. Else *out
- * has the rows without their columns. */
+/* NULL: `e` is not a selector or a range function of one, or its rows must be merged first; use eval_expr. Otherwise
+ * *out gets the rows without columns. */
 struct lazy_rows *lazy_rows_begin(struct eval *ev, const struct expr *e, struct value *out);
-/* Makes row i of those; false when it has no value. Its column is the next one's, too, unless there is a histogram in
- * the row. */
+/* Computes row i; false when it has no value. The next row reuses its column, unless the row has histograms. */
 bool lazy_row(struct eval *ev, struct lazy_rows *l, size_t i, struct row *row);
 
 /* --- nodes -------------------------------------------------------------------------------------------------------- */
@@ -115,12 +118,12 @@ void eval_call(struct eval *ev, const struct expr *e, struct value *out);
 void eval_range_call(struct eval *ev, const struct expr *e, struct value *out);
 void eval_subquery(struct eval *ev, const struct expr *e, struct value *out, struct grid *inner); /* rows on *inner */
 void eval_smoothed(struct eval *ev, const struct expr *selector, struct series_set *set, struct value *out);
-void eval_chain(struct eval *ev, const struct expr *e, struct value *out); /* a + b + c: e and all on its left side */
+void eval_chain(struct eval *ev, const struct expr *e, struct value *out); /* a + b + c: e and its complete left side */
 void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out);
 void eval_set_operator(struct eval *ev, const struct expr *e, struct value *left, struct value *right,
                        struct value *out);
-/* b is an `or` of e's chain, *acc its left side: adds the right sides of b and of those like it that follow, and
- * returns the last of these. live: the samples held beside *acc. */
+/* b is an `or` of e's chain, *acc its left side: adds the right sides of b and of the consecutive `or` operations
+ * after it, and returns the last of these. live: the samples held besides *acc. */
 const struct expr *eval_or_chain(struct eval *ev, const struct expr *b, const struct expr *e, uint64_t live,
                                  struct value *acc);
 void eval_aggregate(struct eval *ev, const struct expr *e, struct value *out);
@@ -129,13 +132,14 @@ void eval_quantile(struct eval *ev, const struct expr *e, struct value *in, cons
 void eval_count_values(struct eval *ev, const struct expr *e, struct value *in, struct str label, struct value *out);
 
 /* --- histogram_stats.c: histograms without buckets ---------------------------------------------------------------- */
-/* Takes the buckets away, settles the hints. */
+/* Removes buckets and resolves the reset hints. */
 void histograms_drop_buckets(struct eval *ev, struct hist_sample *hists, uint32_t n);
-/* What is in it needs buckets all the same. */
+/* Whether the histograms in e need buckets in any case. */
 bool expr_needs_buckets(const struct expr *e);
 
 /* --- operators on elements (binary.c) ----------------------------------------------------------------------------- */
-/* What is to be said of an element; all but ELEMENT_BOUNDS have no value. Of one step Prometheus tells the last. */
+/* Annotations of an element; all but ELEMENT_BOUNDS mean that there is no value. Prometheus reports only the last one
+ * of a step. */
 enum element_note {
     ELEMENT_FINE, ELEMENT_FLOAT_FLOAT, ELEMENT_FLOAT_HISTOGRAM, ELEMENT_HISTOGRAM_FLOAT, ELEMENT_HISTOGRAM_HISTOGRAM,
     ELEMENT_SCHEMAS, ELEMENT_HINTS, ELEMENT_BOUNDS
@@ -143,27 +147,27 @@ enum element_note {
 struct element {
     double v;
     const struct histogram *h;
-    bool keep; /* false for a comparison that does not hold */
+    bool keep; /* false for a comparison that is false */
     enum element_note note;
 };
-/* False: there is no result, x.note says why. */
+/* False: no result, with the reason in x.note. */
 bool binary_element(struct eval *ev, enum binary_op op, double lv, const struct histogram *lh, double rv,
                     const struct histogram *rh, struct element *out);
-/* notes: a set, 1 << enum element_note each. */
+/* notes: a bit set of 1 << enum element_note. */
 void binary_annotate(struct eval *ev, const struct expr *at, unsigned notes);
 double binary_float(enum binary_op op, double l, double r);       /* comparisons give 1 or 0 */
-/* So the result loses its name. */
+/* Such operators drop the metric name. */
 static inline bool binary_changes_meaning(enum binary_op op) { return op <= OP_ATAN2; }
 
 /* --- matching (match_labels.c) ------------------------------------------------------------------------------------ */
 /* Rows of both sides with equal matching labels have the same group number. */
 struct match_groups {
     size_t n;
-    uint32_t *left, *right;      /* a group number per row */
-    struct labels *labels;       /* per group: the labels that were compared */
+    uint32_t *left, *right;      /* group number of each row */
+    struct labels *labels;       /* per group: its matching labels */
 };
-/* The same for any number of sides, one after the other. */
-struct names { const struct str *items; size_t n; };  /* label names: sorted, none twice */
+/* The same for any number of sides, in sequence. */
+struct names { const struct str *items; size_t n; };  /* label names: sorted, without duplicates */
 struct match_keys {
     const struct matching *m;
     struct names names;
@@ -171,45 +175,46 @@ struct match_keys {
     struct labels *labels; size_t n, _cap; /* per group */
 };
 void match_keys_begin(struct eval *ev, const struct matching *m, struct match_keys *k);
-uint32_t *match_keys_of(struct eval *ev, struct match_keys *k, const struct value *side); /* a group number per row */
+uint32_t *match_keys_of(struct eval *ev, struct match_keys *k, const struct value *side); /* group number of each row */
 void match_keys_end(struct match_keys *k);
 void match_groups(struct eval *ev, const struct matching *m, const struct value *left, const struct value *right,
                   struct match_groups *out);
 
 /* --- label names and groups of rows (grouping.c) ------------------------------------------------------------------ */
-/* one_more: "" for none */
+/* one_more: an additional name, "" for none */
 struct names names_sorted(struct eval *ev, const struct str *items, size_t n, struct str one_more);
-struct grouping { struct names names; bool without; };  /* without(): the name of the metric is among them */
+struct grouping { struct names names; bool without; };  /* without(): includes the metric name */
 struct grouping grouping_of(struct eval *ev, const struct expr *aggregate, struct str one_more_by);
 struct labels grouping_labels(struct eval *ev, const struct grouping *g, struct labels l);
 struct row_groups {
     size_t n;
     struct labels *labels;       /* per group */
-    uint32_t *rows;              /* row numbers, group by group, in row order within one */
+    uint32_t *rows;              /* row numbers ordered by group, then by row */
     uint32_t *start;             /* n + 1: group g has rows[start[g] .. start[g + 1]) */
 };
 void group_rows(struct eval *ev, const struct grouping *g, const struct value *in, struct row_groups *out);
 
 /* --- accounting (eval.c) ------------------------------------------------------------------------------------------ */
-void eval_hold(struct eval *ev, uint64_t samples);  /* samples are held from here on; ERR_LIMIT when too many */
+void eval_hold(struct eval *ev, uint64_t samples);  /* adds samples held by the query; ERR_LIMIT over the limit */
 uint64_t histogram_mem_estimate(const struct histogram *h); /* in samples of 16 bytes */
 uint64_t input_mem_estimate(const struct range_input *in);
 uint64_t row_mem_estimate(const struct row *row, uint32_t n);
 uint64_t value_mem_estimate(const struct value *v, const struct grid *g);
-/* `samples` were read at step i of ev->grid. */
+/* Counts `samples` as read at step i of ev->grid. */
 void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples);
-/* What is read in between does not count; resume says how much it was. Prometheus counts what is the same at every step
- * once a step, and of a subquery not what its inner expression reads but what the outer windows see. */
+/* Suspends and resumes counting of samples read; resume returns the number suspended. Prometheus counts a
+ * step-invariant expression once per step, and a subquery by the samples in its outer windows, not by those that its
+ * inner expression reads. */
 struct sample_budget { uint64_t samples, *per_step; };
 struct sample_budget sample_budget_pause(struct eval *ev);
 uint64_t sample_budget_resume(struct eval *ev, struct sample_budget t);
 
 /* --- rows.c ------------------------------------------------------------------------------------------------------- */
-/* {__name__="up", job="a"}: as error messages have label sets. */
+/* {__name__="up", job="a"}: the form of label sets in error messages. */
 struct str labels_quoted(struct eval *ev, struct labels l);
 
 /* --- result.c ----------------------------------------------------------------------------------------------------- */
-void make_result(struct eval *ev, const struct expr *e, struct promql_result *out); /* evaluates e, too */
+void make_result(struct eval *ev, const struct expr *e, struct promql_result *out); /* also evaluates e */
 
 static inline struct value *arguments(struct eval *ev, size_t n)
 {

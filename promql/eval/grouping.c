@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* by(...) and without(...): rows into groups, once per row. */
+/* Groups rows by by(...) or without(...), once per row. */
 #include "promql/eval/eval_internal.h"
 
 #include "base/map.h"
@@ -44,7 +44,7 @@ struct labels grouping_labels(struct eval *ev, const struct grouping *g, struct 
 
 static void grouping_free_map(void *map) { map_free(map); }
 
-/* Numbers the groups in order of their first row; groups[row] is the number. */
+/* Numbers the groups in the order of their first row; groups[row] is the number. */
 static void number_groups(struct eval *ev, const struct grouping *g, const struct value *in, uint32_t *groups,
                           struct row_groups *out)
 {
@@ -73,7 +73,7 @@ void group_rows(struct eval *ev, const struct grouping *g, const struct value *i
     number_groups(ev, g, in, groups, out);
     out->rows = ARENA_ARRAY(ev->arena, uint32_t, in->n);
     out->start = ARENA_ARRAY(ev->arena, uint32_t, out->n + 2);
-    for (size_t r = 0; r < in->n; r++) /* a counting sort: start[g + 1] is where the next row of group g goes */
+    for (size_t r = 0; r < in->n; r++) /* counting sort: start[g + 1] is the position of the next row of group g */
         out->start[groups[r] + 2]++;
     for (size_t i = 2; i < out->n + 2; i++)
         out->start[i] += out->start[i - 1];

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* histogram_count(rate(x[5m])) looks at no bucket: below histogram_count, _sum and _avg histograms are read without
- * them, which spares all arithmetic on buckets. Whether a counter was reset shows in the buckets, too, so it is found
- * out first, from each sample to the next, and written into the hint.
+/* Reads histograms without their buckets where only counts are needed.
+ *
+ * Below histogram_count, _sum and _avg no bucket is needed: histogram_count(rate(x[5m])) saves all arithmetic on
+ * buckets. Counter resets are visible in the buckets too, so they are detected first, from each sample to the next,
+ * and stored in the hints.
  */
 #include "promql/eval/eval_internal.h"
 
 #include "model/histogram/histogram_math.h"
 
-/* A stale marker in between changes nothing: what follows it is compared with what came before. */
+/* A stale marker in between changes nothing: the sample after it is compared with the sample before it. */
 void histograms_drop_buckets(struct eval *ev, struct hist_sample *hists, uint32_t n)
 {
     const struct histogram *before = NULL;
@@ -31,7 +33,7 @@ bool expr_needs_buckets(const struct expr *e)
 {
     if (e->kind == EXPR_BINARY)
         return e->u.binary.op == OP_TRIM_UPPER || e->u.binary.op == OP_TRIM_LOWER;
-    if (e->kind == EXPR_SUBQUERY) /* its steps are not next to each other: only whole histograms show their resets */
+    if (e->kind == EXPR_SUBQUERY) /* steps are not adjacent samples: only complete histograms reveal resets */
         return true;
     if (e->kind != EXPR_CALL)
         return false;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Rows that are made when they are wanted. An aggregation looks at each row of its argument once; where the argument is
- * a selector or a range function of one, its labels are known beforehand, and one column serves for all rows, and stays
- * in the cache. sum by (job) (rate(x[5m])) over 10,000 series and 241 steps would else write and read again 19 MB.
+/* Rows computed on demand. An aggregation reads each row of its argument once. If the argument is a selector or a
+ * range function of one, its labels are known in advance, and all rows can share one column, which stays in the CPU
+ * cache. sum by (job) (rate(x[5m])) over 10,000 series and 241 steps would otherwise write and read 19 MB.
  */
 #include "promql/eval/eval_internal.h"
 
@@ -26,7 +26,7 @@ static struct lazy_rows *lazy_rows_of_instant(struct eval *ev, const struct expr
 {
     struct lazy_rows *l = ARENA_NEW(ev->arena, struct lazy_rows);
     struct instant *in = ARENA_NEW(ev->arena, struct instant);
-    *in = instant_begin(ev, e, &ev->sets[e->u.selector.leaf], SAMPLE_VALUE);
+    *in = instant_begin(ev, e, &ev->sets[e->u.selector.select], SAMPLE_VALUE);
     *l = (struct lazy_rows){.instant = in};
     lazy_rows_add_labels(ev, in->set, true, out);
     return l;
@@ -37,7 +37,7 @@ static struct lazy_rows *lazy_rows_of_call(struct eval *ev, const struct expr *e
     const struct function_impl *impl = function_impl(e->u.call.fn->id);
     if (impl->finish)
         return NULL;
-    lazy_rows_add_labels(ev, &ev->sets[selector_of_call(e)->u.selector.leaf], impl->keeps_name, out);
+    lazy_rows_add_labels(ev, &ev->sets[selector_of_call(e)->u.selector.select], impl->keeps_name, out);
     if (!impl->keeps_name && !ev->delayed_names && value_repeats_labels(ev, out))
         return NULL;
     struct lazy_rows *l = ARENA_NEW(ev->arena, struct lazy_rows);
@@ -67,7 +67,7 @@ bool lazy_row(struct eval *ev, struct lazy_rows *l, size_t i, struct row *row)
         column_clear(row->v, ev->grid.n);
         held = range_row(ev, l->call, i, row);
     }
-    if (row->h) /* the row stays */
+    if (row->h) /* rows with histograms keep their column */
         l->column = NULL;
     return held > 0;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Which series of two vectors belong together: those whose labels agree in on(...), or in all but ignoring(...) and
- * the name. Worked out once per series, not once per step.
- */
+/* Matches the series of two vectors by the labels in on(...), or by all except ignoring(...) and the name. Computed
+ * once per series, not once per step. */
 #include "promql/eval/eval_internal.h"
 
 #include "base/map.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Pattern-defeating quicksort (Orson Peters, https://arxiv.org/abs/2106.05123) with the constants of Go's library:
- * short ranges by insertion, ranges that look sorted by a few insertions, the rest around the median of three or nine;
- * ranges that were divided badly are shuffled, and in the end sorted as a heap. The order of what is equal hangs on
- * every step, so each is taken as there.
+ * insertion sort for short ranges, partial insertion sort for ranges that look sorted, otherwise partitioning around
+ * the median of three or nine. After bad partitions a range is shuffled, and after too many heap-sorted. The order of
+ * equal elements depends on every step, so each is reproduced exactly.
  */
 #include "promql/eval/pdqsort.h"
 
@@ -20,7 +20,7 @@ static void pdqsort_swap(const struct sorting *s, size_t i, size_t j)
     s->items[j] = item;
 }
 
-/* Below, ranges are [a, b). */
+/* All ranges below are [a, b). */
 static void insertion_sort(const struct sorting *s, size_t a, size_t b)
 {
     for (size_t i = a + 1; i < b; i++)
@@ -52,7 +52,7 @@ static void heap_sort(const struct sorting *s, size_t a, size_t b)
 
 static unsigned bits(size_t n) { return 64 - (unsigned)__builtin_clzll(n); }
 
-/* Three items from the middle change places with others, by chance (xorshift) that is the same for the same length. */
+/* Swaps three elements in the middle with others chosen by xorshift, which depends only on the length. */
 static void break_patterns(const struct sorting *s, size_t a, size_t b)
 {
     uint64_t chance = b - a, mask = (UINT64_C(1) << bits(b - a)) - 1;
@@ -104,7 +104,7 @@ static void reverse(const struct sorting *s, size_t a, size_t b)
         pdqsort_swap(s, i, j);
 }
 
-/* True when the range is sorted, after a few items were shifted. */
+/* True when the range is sorted after shifting a few elements. */
 static bool nearly_sorted(const struct sorting *s, size_t a, size_t b)
 {
     size_t i = a + 1;
@@ -126,7 +126,7 @@ static bool nearly_sorted(const struct sorting *s, size_t a, size_t b)
     return false;
 }
 
-/* What is less than the pivot comes before its new place, which is returned. *was: nothing had to move. */
+/* Moves elements less than the pivot before its final position, which is returned. *was: nothing had to move. */
 static size_t pdqsort_partition(const struct sorting *s, size_t a, size_t b, size_t pivot, bool *was)
 {
     size_t i = a + 1, j = b - 1;
@@ -144,7 +144,7 @@ static size_t pdqsort_partition(const struct sorting *s, size_t a, size_t b, siz
     return j;
 }
 
-/* What equals the pivot, the least of the range, comes first; returns where the rest begins. */
+/* Moves elements equal to the pivot, the minimum of the range, to the front; returns the start of the rest. */
 static size_t divide_equal(const struct sorting *s, size_t a, size_t b, size_t pivot)
 {
     size_t i = a + 1, j = b - 1;
@@ -160,7 +160,7 @@ static size_t divide_equal(const struct sorting *s, size_t a, size_t b, size_t p
     }
 }
 
-/* Recurses into the shorter part. limit: so many bad divisions are put up with. */
+/* Recurses into the shorter part. limit: bad partitions allowed before heap sort. */
 static void pdqsort_range(const struct sorting *s, size_t a, size_t b, unsigned limit)
 {
     bool balanced = true, divided = true;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Sorting as Go's sort.Sort and slices.SortFunc do it: what is equal ends up where Prometheus shows it. Not stable, but
- * always the same, and safe with orders that are none (to which NaN is less than NaN). Pure; any thread.
- */
+/* Sorts in the same order as Go's sort.Sort and slices.SortFunc, so that equal elements appear in Prometheus' order.
+ * Not stable, but deterministic, and safe with inconsistent orders (NaN less than NaN). Pure; any thread. */
 #ifndef PROMQL_EVAL_PDQSORT_H
 #define PROMQL_EVAL_PDQSORT_H
 

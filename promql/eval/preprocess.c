@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From the tree as parsed (immutable, perhaps shared) to the tree as evaluated: a copy in the query's arena in which
- *   - duration expressions, start(), end(), range(), step() and @ start()/@ end() are numbers,
- *   - parentheses around arguments of calls and aggregations are gone,
- *   - the largest parts that have the same value at every step stand under EXPR_STEP_INVARIANT,
- *   - selectors know their number among the leaves.
- * Durations are resolved in Prometheus' order, so that of two that cannot be the same one is told.
+/* Prepares the parsed tree (immutable, possibly shared) for evaluation: a copy in the query's arena in which
+ *
+ * - duration expressions, start(), end(), range(), step() and @ start()/@ end() are numbers,
+ * - parentheses around arguments of calls and aggregations are removed,
+ * - the largest parts with the same value at every step are wrapped in EXPR_STEP_INVARIANT,
+ * - selectors have the index of their select.
+ *
+ * Durations are resolved in Prometheus' order, so that of two invalid ones the same is reported.
  */
 #include "promql/eval/eval_internal.h"
 
@@ -71,7 +73,7 @@ static double finite_duration(struct eval *ev, const struct duration_expr *d)
 
 static int64_t in_ms(struct eval *ev, const struct duration_expr *d, double seconds)
 {
-    const double longest = 9223372036.854775; /* what Prometheus can hold, 292 years */
+    const double longest = 9223372036.854775; /* Prometheus' maximum, 292 years */
     if (fabs(seconds) > longest)
         eval_fail(ev, ERR_BAD_DATA, "%u:%u: duration is out of range", d->pos, d->end);
     return (int64_t)(seconds * 1000);
@@ -213,10 +215,10 @@ static struct expr *copy_tree(struct eval *ev, const struct expr *from)
     return e;
 }
 
-/* --- what does not change from step to step ----------------------------------------------------------------------- */
+/* --- step invariance ---------------------------------------------------------------------------------------------- */
 
-/* `same`: the same at every step. `wrap`: and worth evaluating once (a literal is not; a range vector cannot be
- * spread). */
+/* `same`: the value is the same at every step. `wrap`: it is also worth evaluating once (a literal is not; a range
+ * vector has no value per step). */
 struct invariance { bool same, wrap; };
 
 static struct expr *wrap(struct eval *ev, struct expr *inner)
@@ -235,7 +237,7 @@ static void mark_argument(struct eval *ev, struct expr **e)
         *e = wrap(ev, *e);
 }
 
-/* These look at the time of evaluation, even where their argument is fixed by @. */
+/* Functions that depend on the evaluation time even if @ fixes their argument. */
 
 static struct invariance mark_call(struct eval *ev, struct expr *e)
 {
@@ -247,7 +249,7 @@ static struct invariance mark_call(struct eval *ev, struct expr *e)
         args[i] = mark(ev, e->u.call.args[i]);
         all_same = all_same && args[i].same;
     }
-    /* Of the sample, not the step. */
+    /* The time of the sample, not of the step. */
     bool own_time = id == FN_TIMESTAMP && n == 1 && e->u.call.args[0]->kind == EXPR_SELECTOR;
     if (all_same && (own_time || !(e->u.call.fn->attributes & FUNCTION_TIME)))
         return (struct invariance){true, true};
@@ -299,7 +301,7 @@ static struct invariance mark(struct eval *ev, struct expr *e)
         return mark(ev, e->u.unary.inner);
     case EXPR_BINARY:
         return mark_chain(ev, e);
-    case EXPR_AGGREGATE: /* decided by what is aggregated alone, as in Prometheus; the parameter does not count */
+    case EXPR_AGGREGATE: /* depends only on the aggregated expression, as in Prometheus; the parameter is ignored */
         if (e->u.aggregate.param)
             mark_argument(ev, &e->u.aggregate.param);
         return mark(ev, e->u.aggregate.inner);

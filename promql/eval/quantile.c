@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* quantile(): of the values that a group has at a step the two next to the rank are found, and interpolated. */
+/* quantile(): finds the two values next to the rank among a group's values at a step, and interpolates. */
 #include "promql/eval/eval_internal.h"
 
 #include "base/text/num.h"
@@ -21,14 +21,14 @@ static size_t nans_to_front(double *v, size_t n)
     return nans;
 }
 
-static int by_value(const void *a, const void *b) /* no NaN */
+static int by_value(const void *a, const void *b) /* without NaN */
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-/* Afterwards the value at k is the one that sorting would put there, and none behind it is smaller (Hoare's selection;
- * what it does not bring down soon is sorted). Without NaN. */
+/* Moves to k the value that sorting would put there, with no smaller value after it (Hoare's selection; sorts what
+ * remains after some rounds). Without NaN. */
 static void select_nth(double *v, ptrdiff_t n, ptrdiff_t k)
 {
     ptrdiff_t low = 0, high = n - 1;
@@ -64,7 +64,7 @@ static double smallest(const double *v, size_t n)
     return least;
 }
 
-/* NaNs are the smallest. */
+/* NaN sorts before all values. */
 static double quantile_of(double q, double *v, size_t n)
 {
     if (n == 0 || isnan(q))
@@ -83,7 +83,7 @@ static double quantile_of(double q, double *v, size_t n)
 
 struct members { const struct row *rows; const uint32_t *numbers; size_t n; };
 
-/* true: a histogram was passed over. */
+/* true: a histogram was ignored. */
 static bool quantile_members(struct eval *ev, const struct members *in, const double *q, double *scratch, double *out)
 {
     bool ignored = false;
@@ -103,7 +103,7 @@ static bool quantile_members(struct eval *ev, const struct members *in, const do
     return ignored;
 }
 
-/* The smallest and the largest value out of bounds are named, and NaN. */
+/* Annotates the smallest and the largest quantile outside [0, 1], and NaN. */
 static void quantile_warn_bounds(struct eval *ev, const struct expr *e, const double *q)
 {
     const char *text = "quantile value should be between 0 and 1, got %s";

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Calls on range vectors: the function is given one series at a time (range_window.c) and fills a whole row.
- */
+/* Calls on range vectors: the function gets one series at a time (range_window.c) and fills a complete row. */
 #include "promql/eval/eval_internal.h"
 
-/* Each step is charged for all samples of its window, as Prometheus counts them. */
+/* Charges each step with all samples of its window, as Prometheus counts them. */
 static void count_windows(struct eval *ev, const struct range_input *in)
 {
     struct window w = {0};
@@ -22,7 +21,7 @@ static void count_windows(struct eval *ev, const struct range_input *in)
     }
 }
 
-/* Fills a row whose column is absent; says how many samples it holds. */
+/* Fills a row whose column is absent; returns the number of samples that it holds. */
 static uint64_t range_fill_row(struct eval *ev, struct range_call *c, struct row *row)
 {
     uint64_t held = input_mem_estimate(&c->in);
@@ -63,7 +62,7 @@ static void aim_at_selector(struct eval *ev, struct range_call *c)
 {
     const struct expr *selector = c->in.arg->u.matrix.selector;
     struct eval_times times = eval_times_shifted(&ev->grid, &selector->u.selector.shift);
-    c->set = &ev->sets[selector->u.selector.leaf];
+    c->set = &ev->sets[selector->u.selector.select];
     c->window.drop_buckets = selector->u.selector.drop_buckets;
     c->in.first_end = times.first;
     c->in.stride = times.stride;

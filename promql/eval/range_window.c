@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a range function sees of a series: its samples freed of stale markers and cut to what the windows can see, and
- * where among them each window begins and ends.
- */
+/* Prepares a series for a range function: its samples without stale markers, limited to those visible to the windows,
+ * and the first and last sample of each window. */
 #include "promql/eval/eval_internal.h"
 
 #include "model/histogram/histogram_math.h"
@@ -34,7 +33,7 @@ static void window_load_floats(struct eval *ev, struct range_window *f, const st
     uint32_t stale = from;
     while (stale < to && !is_stale(s->samples[stale].v))
         stale++;
-    in->samples = from < to ? s->samples + from : NULL; /* nothing may be added to NULL */
+    in->samples = from < to ? s->samples + from : NULL; /* arithmetic on NULL is undefined */
     in->n_samples = to - from;
     if (stale == to)
         return;
@@ -66,8 +65,8 @@ static void window_load_hists(struct eval *ev, struct range_window *f, const str
     in->n_hists = n;
 }
 
-/* Scraped together, the series of a target have their samples at the same times: what was found for one is the next
- * one's too. */
+/* The series of a target are scraped together and have the same timestamps: the bounds found for one series hold for
+ * the next. */
 static bool same_times(const struct range_window *f, const struct range_input *in)
 {
     if (f->bounds == NULL || f->n_times != in->n_samples)
@@ -138,8 +137,8 @@ bool range_window_series(struct eval *ev, struct range_window *f, struct series_
     return feed_samples(ev, f, &s, in);
 }
 
-/* The steps of a subquery's row as samples. Hints of resets are forgotten: they speak of neighbours that may not be
- * here, or be here twice. */
+/* The steps of a subquery's row as samples. Reset hints are cleared: they refer to neighbours that may be missing or
+ * repeated here. */
 bool range_window_row(struct eval *ev, struct range_window *f, const struct row *row, const struct grid *g,
                       struct range_input *in)
 {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Range functions over a series that independent scrapers hold (series.replicas): each window sees one of them, the
- * first that is complete over it, and the merged samples where none is. A function fills whole rows, so it is called
- * once for each of these that a window sees, and its values are taken for those windows.
+/* Range functions over a series with independent replicas (series.replicas): each window uses the first replica that
+ * is complete over it, or the merged samples when there is none. A function fills complete rows, so it is called once
+ * for each replica in use, and its values are copied for the windows of that replica.
  */
 #include "promql/eval/eval_internal.h"
 
-/* Number of the first replica with a span that the window lies in; n_replicas when none has. Spans that end before the
- * window does are left behind: windows only move forward. */
+/* Index of the first replica with a span that contains the window; n_replicas when there is none. Spans that end
+ * before the window are skipped permanently: windows only move forward. */
 static uint32_t replica_of_window(const struct series *s, int64_t start, int64_t end, uint32_t *spans)
 {
     for (uint32_t k = 0; k < s->n_replicas; k++) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From rows to the result: delayed names are dropped, duplicate label sets are refused, series are sorted by labels
- * unless the query itself decides their order; the rows' columns are the series' values. A range vector at the top of
- * an instant query is not evaluated at all: its samples are the result.
+/* Converts rows to the result: drops delayed names, rejects duplicate label sets, and sorts series by labels unless
+ * the query determines their order. The rows' columns become the series' values. A range vector at the top level of
+ * an instant query is not evaluated: its samples are the result.
  */
 #include "promql/eval/eval_internal.h"
 
@@ -44,7 +44,7 @@ static int result_compare_labels(const void *a, const void *b)
     return labels_cmp(((const struct promql_series *)a)->labels, ((const struct promql_series *)b)->labels);
 }
 
-/* from[a..b) and from[b..c), each sorted, into to[a..c). */
+/* Merges the sorted ranges from[a..b) and from[b..c) into to[a..c). */
 static void merge_runs(struct eval *ev, const struct promql_series *from, struct promql_series *to, size_t a, size_t b,
                        size_t c)
 {
@@ -54,8 +54,8 @@ static void merge_runs(struct eval *ev, const struct promql_series *from, struct
     }
 }
 
-/* Runs by qsort, merged two by two: the deadline is looked at in between. Within qsort it must not be, since what that
- * borrows would be lost. */
+/* Sorts runs by qsort and merges them in pairs, checking the deadline in between. It must not be checked within
+ * qsort, whose memory would leak. */
 static void sort_series(struct eval *ev, struct promql_result *out)
 {
     enum { RUN = 4096 };
@@ -78,7 +78,7 @@ static void sort_series(struct eval *ev, struct promql_result *out)
     ev->stats.sort_ns = clock_mono_ns() - start;
 }
 
-/* --- range vectors as they are ------------------------------------------------------------------------------------ */
+/* --- range vectors as results ------------------------------------------------------------------------------------- */
 
 static struct promql_series sample_points(struct eval *ev, const struct range_input *in)
 {
@@ -102,8 +102,8 @@ static double at_edge(const struct sample *p, const struct sample *q, int64_t t)
     return p->v + (q->v - p->v) * (double)(t - p->t) / (double)(q->t - p->t);
 }
 
-/* anchored: the value that stood at the window's beginning, those in it, and the last one again at its end;
- * smoothed: the edges are interpolated. False: nothing is in the window. */
+/* anchored: the value at the start of the window, the samples in it, and the last one again at its end; smoothed: the
+ * boundaries are interpolated. False: the window is empty. */
 static bool extend(struct eval *ev, struct range_input *in)
 {
     int64_t end = window_end(in, 0), start = end - in->range;
@@ -139,7 +139,7 @@ static bool prepare_input(struct eval *ev, struct range_input *in)
 static void matrix_result(struct eval *ev, const struct expr *e, struct promql_result *out)
 {
     const struct expr *selector = e->u.matrix.selector;
-    struct series_set *set = &ev->sets[selector->u.selector.leaf];
+    struct series_set *set = &ev->sets[selector->u.selector.select];
     struct range_input in = {.arg = e, .first_end = eval_times_shifted(&ev->grid, &selector->u.selector.shift).first,
                              .range = e->u.matrix.range,
                              .lookback = ev->lookback, .anchored = selector->u.selector.anchored,
@@ -167,7 +167,7 @@ static void subquery_result(struct eval *ev, const struct expr *e, struct promql
     rows_to_series(ev, &rows, &inner, out);
 }
 
-/* --- the rest ----------------------------------------------------------------------------------------------------- */
+/* --- scalars, strings and vectors --------------------------------------------------------------------------------- */
 
 static void scalar_result(struct eval *ev, const struct value *v, struct promql_result *out)
 {
@@ -193,8 +193,8 @@ static const struct expr *vector_argument(const struct expr *call)
     return NULL;
 }
 
-/* Does the query decide the order of its result? sort() and its kind and topk and bottomk do; what works row by row
- * keeps the order of its operand: other functions, operators (the side with "many", for set operators the left). */
+/* Whether the query determines the order of its result: sort() and its variants, topk and bottomk do. Other functions
+ * and operators keep the order of their operand (the "many" side; for set operators the left one). */
 static bool order_decided(const struct expr *e)
 {
     while (e) {

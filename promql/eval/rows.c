@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Rows and their columns. */
+/* Rows and their columns: allocation, names, merging, memory accounting. */
 #include "promql/eval/eval_internal.h"
 
 #include "base/map.h"
@@ -136,7 +136,7 @@ bool value_repeats_labels(struct eval *ev, const struct value *v)
 
 uint64_t histogram_mem_estimate(const struct histogram *h)
 {
-    enum { FIXED = 168, TIME = 8, SAMPLE = 16 }; /* bytes, as Prometheus counts them */
+    enum { FIXED = 168, TIME = 8, SAMPLE = 16 }; /* bytes, as counted by Prometheus */
     uint64_t spans = (uint64_t)h->positive.n_spans + h->negative.n_spans;
     uint64_t words = spans + h->positive.n_counts + h->negative.n_counts + h->n_custom;
     return (FIXED + TIME + 8 * words) / SAMPLE;

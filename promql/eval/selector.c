@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From a selector's series to an instant vector: at each step the newest sample of the left-open window (t - lookback,
- * t], unless that sample is a stale marker. Sets that are exact have their values at the steps already.
- */
+/* Evaluates a selector's series as an instant vector: at each step the latest sample in the left-open window (t -
+ * lookback, t], unless that sample is a stale marker. Exact sets already have their values at the steps. */
 #include "promql/eval/eval_internal.h"
 
-/* Floats and histograms of one series, walked together in order of time. */
+/* Iterates over the floats and histograms of a series together, in the order of time. */
 struct selector_cursor {
     const struct series *s;
-    uint32_t floats, hists; /* how many are not after the time looked at */
+    uint32_t floats, hists; /* number of samples not after the current time */
 };
 
 static void cursor_move_to(struct selector_cursor *c, int64_t t)
@@ -18,7 +17,7 @@ static void cursor_move_to(struct selector_cursor *c, int64_t t)
         c->hists++;
 }
 
-/* The newest sample at or before the time moved to: false when there is none or it is stale. */
+/* The latest sample at or before the current time; false when there is none or it is stale. */
 static bool newest(const struct selector_cursor *c, int64_t *t, double *v, const struct histogram **h)
 {
     const struct sample *f = c->floats ? &c->s->samples[c->floats - 1] : NULL;
@@ -42,7 +41,7 @@ static int64_t origin(const struct selector_cursor *c, const struct histogram *h
     return h == NULL && c->s->origins ? c->s->origins[c->floats - 1] : t;
 }
 
-/* What most series are: floats alone, asked for their values. Returns how many steps have one. */
+/* Fast path of most series: floats only, values requested. Returns the number of steps with a value. */
 static uint64_t fill_floats(struct eval *ev, double *v, const struct series *s, struct eval_times times, int64_t window)
 {
     const struct sample *next = s->samples, *end = next + s->n_samples;
@@ -84,7 +83,7 @@ static void fill_any(struct eval *ev, struct row *row, const struct series *s, s
     }
 }
 
-/* Writes every step of the row, whose column need not be initialized; returns what it holds, in samples. */
+/* Writes every step of the row, whose column may be uninitialized; returns its size in samples. */
 static uint64_t selector_fill_row(struct eval *ev, struct row *row, const struct series *s, struct eval_times times,
                                   int64_t window, enum sample_field part)
 {
@@ -108,7 +107,7 @@ struct instant instant_begin(struct eval *ev, const struct expr *selector, struc
     return (struct instant){
         .set = set, .part = part, .drop_buckets = selector->u.selector.drop_buckets && !set->exact,
         .times = eval_times_shifted(&ev->grid, &selector->u.selector.shift),
-        .window = set->exact ? 1 : ev->lookback, /* exact: nothing but the sample at the step itself */
+        .window = set->exact ? 1 : ev->lookback, /* exact: only the sample at the step itself */
     };
 }
 
@@ -130,7 +129,7 @@ void eval_instant(struct eval *ev, const struct expr *selector, struct series_se
                   struct value *out)
 {
     struct instant in = instant_begin(ev, selector, set, part);
-    struct row spare = {0}; /* a column that no series filled is used for the next */
+    struct row spare = {0}; /* an empty series leaves its column for the next */
     for (size_t i = 0; i < set->n; i++) {
         if (spare.v == NULL)
             spare.v = arena_alloc(ev->arena, ev->grid.n * sizeof *spare.v);

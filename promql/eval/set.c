@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* and, or, unless: at each step by whether the other side has a sample in the same group there. */
+/* and, or, unless: keeps samples depending on whether the other side has a sample in the same group at the same step.
+ */
 #include "promql/eval/eval_internal.h"
 
-/* present: per group, at which steps any row so far has a value; NULL for groups without rows. */
+/* present: per group, the steps at which any row so far has a value; NULL for groups without rows. */
 static void note_presence(struct eval *ev, const struct value *side, const uint32_t *groups, uint8_t **present)
 {
     for (size_t r = 0; r < side->n; r++) {
@@ -15,7 +16,7 @@ static void note_presence(struct eval *ev, const struct value *side, const uint3
     }
 }
 
-/* Takes away the steps at which the other side is present (or, with want 1, those at which it is not). */
+/* Removes the steps at which the other side is present (with want 1: absent). */
 static void sieve(struct eval *ev, struct value *v, const uint32_t *groups, uint8_t **other, uint8_t want)
 {
     for (size_t r = 0; r < v->n; r++) {
@@ -29,8 +30,8 @@ static void sieve(struct eval *ev, struct value *v, const uint32_t *groups, uint
 
 /* --- or ----------------------------------------------------------------------------------------------------------- */
 
-/* a or b or c ... is worked through in one go: what is there already is known per group, so that a term costs its own
- * rows and not those of all terms before it. */
+/* a or b or c ... is evaluated in one pass: presence is tracked per group, so that a term costs its own rows, not
+ * those of all previous terms. */
 struct or_chain {
     struct match_keys keys;
     uint8_t **present;   /* see note_presence */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* `selector smoothed`: the value at a step is interpolated between the samples around it, at most a lookback away on
- * either side; past the last sample that one is carried on.
- */
+/* `selector smoothed`: the value at a step is interpolated between the nearest samples before and after it, each at
+ * most a lookback away; after the last sample its value continues. */
 #include "promql/eval/eval_internal.h"
 
 #include "model/histogram/histogram_math.h"
@@ -41,7 +40,7 @@ static const struct histogram *smoothed_histogram_between(struct eval *ev, const
 {
     double fraction = (double)(now - p->t) / (double)(q->t - p->t);
     bool gauge = p->h->hint == RESET_GAUGE && q->h->hint == RESET_GAUGE;
-    if (!gauge && histogram_was_reset(ev->arena, q->h, p->h)) /* it began at zero after the reset */
+    if (!gauge && histogram_was_reset(ev->arena, q->h, p->h)) /* counters start at zero after a reset */
         return histogram_mul(ev->arena, q->h, fraction);
     unsigned flags = 0;
     const struct histogram *h = histogram_sub(ev->arena, q->h, p->h, &flags);
@@ -69,7 +68,7 @@ static void smooth_histogram(struct eval *ev, const struct around *a, int64_t no
         else
             h = smoothed_histogram_between(ev, a->in.arg, row->labels, &s[next - 1], &s[next], now);
     } else if (next > a->w.hist_from)
-        /* The hint told of the sample before it, not of the value. */
+        /* The hint refers to the previous sample, not to the interpolated value. */
         h = histogram_hinted(ev->arena, s[next - 1].h, RESET_UNKNOWN);
     if (h)
         row_set_hist(ev, row, i, h);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* topk, bottomk, limitk, limit_ratio: at each step some of the group's samples pass, as they are. In an instant query
- * the answer is in order of rank, group by group.
+/* topk, bottomk, limitk, limit_ratio: select samples of a group at each step, unchanged. The result of an instant
+ * query is ordered by rank, group by group.
  *
- * Ties are decided as Prometheus decides them: a binary heap whose top is the one to give way, built like Go's
- * container/heap, and sorted like Go's sort. What limitk and limit_ratio let pass goes through such a heap too, for
- * nothing but its order.
+ * Ties are broken as in Prometheus: by a binary heap whose top is the next to be replaced, built like Go's
+ * container/heap and sorted like Go's sort. The samples selected by limitk and limit_ratio pass through such a heap
+ * too, only for its order.
  */
 #include "promql/eval/pdqsort.h"
 #include "promql/eval/eval_internal.h"
@@ -64,9 +64,9 @@ struct topk {
     struct value *in;
     const double *param;
     const uint32_t *members; size_t n; /* the group */
-    uint32_t *chosen;                  /* room for all rows */
-    uint8_t *passes;                   /* per row: at the step being looked at */
-    bool ignored;                      /* a histogram was */
+    uint32_t *chosen;                  /* capacity for all rows */
+    uint8_t *passes;                   /* per row, at the current step */
+    bool ignored;                      /* a histogram was ignored */
 };
 
 static size_t rank_at(struct topk *p, uint32_t i, size_t k)
@@ -107,7 +107,7 @@ static size_t first_at(struct topk *p, uint32_t i, size_t k)
     return h.n;
 }
 
-/* By the hash of the labels, so that the same series are chosen every time, and r and r - 1 share nothing. */
+/* Selects by the hash of the labels, so that the selection is stable, and those of r and r - 1 are disjoint. */
 static size_t share_at(struct topk *p, uint32_t i, double r)
 {
     struct heap h = {p->ev, p->chosen, 0, p->in->rows, i, false};
@@ -147,7 +147,7 @@ static void topk_step(struct topk *p, uint32_t i)
         p->passes[p->chosen[c]] = 0;
 }
 
-/* One step: the order in which they were chosen is the order of the answer. */
+/* One step: the order of selection is the order of the result. */
 static void topk_instant(struct topk *p, struct value *out)
 {
     size_t n = topk_choose(p, 0);
@@ -183,7 +183,7 @@ static void warn_ratio(struct eval *ev, const struct expr *e, double v, int limi
     eval_warn(ev, e->u.aggregate.param, "ratio value should be between -1 and 1, got %s, capping to %d", number, limit);
 }
 
-/* False: whatever the data, nothing passes. */
+/* False: nothing is selected, whatever the data. */
 static bool check_param(struct eval *ev, const struct expr *e, const double *param)
 {
     const double past_int64 = 9223372036854775808.0;

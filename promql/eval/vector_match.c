@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Arithmetic and comparison between two vectors.
  *
- * One side is the "one": at each step a group has at most one sample there, or the query fails. The other is the
- * "many" (in one-to-one matching: it may not have two at a step either). Each row of the many side is worked through
- * once, from the first step to the last, against whatever row of the one side is there: usually always the same, so
- * that the labels of the result are made once.
+ * At each step a group has at most one sample on the "one" side, or the query fails; the other side is "many" (in
+ * one-to-one matching it must not have two samples at a step either). Each row of the many side is processed once,
+ * over all steps, against the row that the one side has at that step: usually the same row at all steps, so that the
+ * labels of the result are computed once.
  *
- *   many row --(group)--> one side: a single row, or `who[i]`, the row that is there at step i
+ *   many row --(group)--> one side: a single row, or `row_at[i]`, the row present at step i
  *      \-> target: the row of the result with these labels in this group
  */
 #include "promql/eval/eval_internal.h"
 
 #include "base/map.h"
 
-enum { NOBODY = -1, FILLED = -2 }; /* instead of a row of the one side */
+enum { NOBODY = -1, FILLED = -2 }; /* instead of a row index of the one side */
 
 struct one_side {
     uint32_t n_rows;
     int32_t row;         /* when n_rows is 1 */
-    int32_t *who;        /* when there are more: per step, a row or NOBODY */
-    uint8_t *matched;    /* with a fill value for the many side: steps at which the group had a match */
+    int32_t *who;        /* with several rows: per step, a row or ROW_NONE */
+    uint8_t *matched;    /* with a fill value for the many side: steps at which the group was matched */
 };
-/* taken: where a filter looked, whether it passed or not; NULL: see the row */
+/* taken: steps at which a filter was evaluated, whether it passed or not; NULL: see the row */
 struct match_target { size_t row; uint8_t *taken; };
 struct duplicate { uint32_t step; size_t first, second; bool found; };
 
@@ -34,12 +34,12 @@ struct join {
     struct match_groups groups;
     struct names names;  /* of on() or ignoring() */
     struct one_side *sides;
-    uint8_t *active;     /* per step: both sides have something or a fill value, and nothing was wrong before */
+    uint8_t *active;     /* per step: both sides have a value or a fill value, and no error occurred before */
     struct duplicate duplicate; /* on the one side, the earliest */
     uint8_t *notes;      /* per step: the last enum element_note */
     struct map *known;   /* group number and labels -> index of targets */
     struct match_target *targets; size_t n_targets, cap_targets;
-    bool swapped;        /* the one side stands on the left */
+    bool swapped;        /* the one side is the left one */
     bool filters;        /* a comparison without bool */
 };
 
@@ -112,7 +112,7 @@ static void match_fail_duplicate(struct join *j)
               STR_ARG(group), j->swapped ? "left" : "right", STR_ARG(ordered ? x : y), STR_ARG(ordered ? y : x));
 }
 
-/* The query fails for what is wrong at the earliest step: with a duplicate only what is before it is still joined. */
+/* The query fails with the earliest step's error: after a duplicate only earlier steps are matched. */
 static void build_one_side(struct join *j)
 {
     j->sides = ARENA_ARRAY(j->ev->arena, struct one_side, j->groups.n);
@@ -170,7 +170,7 @@ static void fail_multiple(const struct join *j)
 
 struct match_side { double v; const struct histogram *h; };
 
-/* One pair at one step. */
+/* Evaluates one pair at one step. */
 static void match_put_pair(struct join *j, const struct match_target *t, uint32_t group, uint32_t i,
                            struct match_side many, struct match_side one)
 {
@@ -197,7 +197,7 @@ static void match_put_pair(struct join *j, const struct match_target *t, uint32_
         row_set(row, i, x.v);
 }
 
-/* Two rows of floats under + - * /, into a row nobody has written to. */
+/* Two rows of floats with + - * /, into a row without values. */
 static bool put_columns(struct join *j, const struct match_target *t, const struct row *many, const struct row *one)
 {
     const double *l = j->swapped ? one->v : many->v, *r = j->swapped ? many->v : one->v;
@@ -258,7 +258,7 @@ static void join_row(struct join *j, size_t r)
     }
 }
 
-/* Samples of the one side that met nobody, with the fill value for the many side. */
+/* Samples of the one side without a match, with the fill value for the many side. */
 static void fill_many(struct join *j, size_t r)
 {
     const struct row *one = &j->one->rows[r];

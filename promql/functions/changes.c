@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* changes() and resets(): floats and histograms of a series form one row of points; which of them differ from the one
- * before is found once, and every window is a difference of two running counts.
- */
+/* changes() and resets(): floats and histograms of a series form one sequence of points. Differences between
+ * consecutive points are found once; each window is the difference of two running counts. */
 #include "promql/functions/functions_internal.h"
 
 struct changes_point { int64_t t; double v; const struct histogram *h; };
 typedef bool differs_fn(struct eval *ev, const struct changes_point *now, const struct changes_point *before);
 
-struct trail { struct changes_point *points; uint32_t *counts, n; }; /* counts[i]: of points 1..i */
+struct trail { struct changes_point *points; uint32_t *counts, n; }; /* counts[i]: differences among points 1..i */
 
 static struct trail trail_make(struct eval *ev, const struct range_input *in, differs_fn *differs)
 {
@@ -29,8 +28,8 @@ static struct trail trail_make(struct eval *ev, const struct range_input *in, di
     return t;
 }
 
-/* An anchored window begins with the last point at or before its start, when that is within the lookback, and is empty
- * when nothing follows. */
+/* An anchored window starts with the last point at or before its start, when that is within the lookback, and is
+ * empty when no point follows. */
 static void changes_count_row(struct eval *ev, const struct range_input *in, struct row *out, differs_fn *differs)
 {
     struct arena_mark mark = arena_mark(ev->arena);

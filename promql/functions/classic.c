@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Quantiles and fractions of classic histograms, as Prometheus computes them. */
 #include "promql/functions/classic.h"
 
 #include "base/map.h"
@@ -9,7 +10,7 @@
 
 static const struct str le = {"le", 2};
 
-/* Relative to their sum; differences below come from rounding, not from data. */
+/* Relative to their sum; smaller differences are rounding errors. */
 static bool nearly_equal(double a, double b)
 {
     static const double tolerance = 1e-12;
@@ -21,7 +22,7 @@ static bool nearly_equal(double a, double b)
     return diff / fmin(sum, DBL_MAX) < tolerance;
 }
 
-/* Counts must not fall with the bound, or a search among them finds nonsense. */
+/* Counts must not decrease with the bound, or the search among them is meaningless. */
 static void make_monotonic(struct classic_bucket *b, size_t n, struct classic_fix *fix)
 {
     *fix = (struct classic_fix){false, INFINITY, -INFINITY, 0};
@@ -53,8 +54,8 @@ static size_t bucket_of(const struct classic_bucket *b, size_t n, double rank)
     return low;
 }
 
-/* In the bucket where the rank is reached, counts rise evenly. The first one begins at 0 when its bound is positive; of
- * the last one only the beginning is known. */
+/* Interpolates linearly in the bucket that contains the rank. The first bucket starts at 0 when its bound is
+ * positive; the last one has no upper bound. */
 double classic_quantile(struct classic_bucket *b, size_t n, double q, struct classic_fix *fix)
 {
     *fix = (struct classic_fix){0};
@@ -77,7 +78,7 @@ double classic_quantile(struct classic_bucket *b, size_t n, double q, struct cla
     return start + (b[at].upper - start) * ((rank - below) / (b[at].count - below));
 }
 
-/* How many observations are below `v`. */
+/* The number of observations below `v`. */
 static double classic_rank(const struct classic_bucket *b, size_t n, double v)
 {
     double below = 0, lower = b[0].upper <= 0 ? -INFINITY : 0;

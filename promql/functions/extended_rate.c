@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* rate(), increase() and delta() of anchored and smoothed selectors, which see samples beyond the window.
+/* rate(), increase() and delta() of anchored and smoothed selectors, which use samples outside the window.
  *
  *   anchored  the value at the start is the last sample at or before it; the value at the end that of the last sample
  *   smoothed  the values at start and end are interpolated between the samples on both sides
  *
- * Nothing is extrapolated. Between two samples of a counter that fell, the line rises from zero.
+ * Nothing is extrapolated. Between two samples of a counter that was reset, the line rises from zero.
  */
 #include "promql/functions/functions_internal.h"
 
@@ -15,7 +15,7 @@ struct extended {
     unsigned notes;
 };
 
-/* The samples that count: from the anchor, or the one before the start, to the last, or the one behind the end. */
+/* The samples used: from the anchor, or the one before the start, to the last, or the one after the end. */
 struct stretch { uint32_t first, last; };
 
 static bool float_stretch(const struct extended *x, const struct sample *f, uint32_t n, struct stretch *out)
@@ -49,7 +49,8 @@ static void extended_float_step(struct extended *x, uint32_t i, const struct sam
         smooth && s.last > 0 && f[s.last].t > x->end ? extended_interpolate(x, &f[s.last - 1], &f[s.last],
                                                                             x->end) : f[s.last].v;
     double gain = right - left, before = left;
-    uint32_t from = s.first + (f[s.first].t <= x->start), to = s.last + (f[s.last].t < x->end); /* those inside */
+    /* samples inside the window */
+    uint32_t from = s.first + (f[s.first].t <= x->start), to = s.last + (f[s.last].t < x->end);
     for (uint32_t j = from; x->kind->counter && j <= to; j++) {
         double v = j < to ? f[j].v : right;
         if (v < before)
@@ -86,7 +87,7 @@ static bool usable(struct extended *x, const struct hist_sample *h, const struct
     return true;
 }
 
-/* a + (b - a) * part, or b * part when b was reset. All buckets are of one kind here. */
+/* a + (b - a) * part, or b * part when b was reset. All buckets have the same kind of schema here. */
 static const struct histogram *hist_between(struct eval *ev, struct extended *x, const struct hist_sample *a,
                                             const struct hist_sample *b, int64_t t)
 {
@@ -107,8 +108,8 @@ static const struct histogram *hist_between(struct eval *ev, struct extended *x,
 
 struct ends { const struct histogram *left, *right; };
 
-/* What resets inside took away. An end that stands for a sample is not compared with that sample; a reset that the left
- * end was interpolated across is in it already. */
+/* Adds the values lost by resets inside. A boundary equal to a sample is not compared with it; a reset across which
+ * the left boundary was interpolated is included already. */
 static void add_resets(struct eval *ev, struct extended *x, const struct hist_sample *h, struct stretch s,
                        const struct ends *e, struct histogram_sum *sum)
 {
@@ -161,7 +162,7 @@ static void extended_hist_step(struct eval *ev, struct extended *x, uint32_t i, 
 
 void fn_extended_rate(struct eval *ev, const struct rate_kind *kind, const struct range_input *in, struct row *out)
 {
-    struct range_input wide = *in; /* what the modifier may look at */
+    struct range_input wide = *in; /* the range that the modifier may read */
     wide.range += in->lookback + (in->smoothed ? in->lookback : 0);
     wide.first_end += in->smoothed ? in->lookback : 0;
     struct extended x = {.kind = kind, .in = in};

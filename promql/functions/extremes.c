@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* min_over_time(), max_over_time() and ts_of_...: each sample enters and leaves a queue of candidates once. The queue
- * holds the samples of the window that no later one beats, so its front is the answer. NaN is beaten by everything: it
- * counts only when there is nothing else, and then the window's last one is taken.
+/* min_over_time(), max_over_time() and ts_of_...: a queue of candidates, which each sample enters and leaves once. It
+ * contains the samples of the window that are not beaten by a later one, so its front is the result. Every value
+ * beats NaN: NaN is the result only when there is nothing else, and then the window's last sample is used.
  */
 #include "promql/functions/functions_internal.h"
 
-/* Does the newcomer drive out the candidate before it? Of equals a value keeps the first, a time is that of the
+/* Whether the newcomer replaces the previous candidate. Of equal values the first is kept; a timestamp is that of the
  * last. */
 typedef bool beats_fn(double newcomer, double candidate);
 static bool lower(double n, double c) { return n < c; }

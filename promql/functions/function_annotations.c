@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The annotations that several functions share. */
+/* Annotations shared by several functions. */
 #include "promql/functions/functions_internal.h"
 
-/* Annotations carry the position of the first argument, which is not always the range; those about a subquery carry the
- * query's beginning, as in Prometheus, whose subquery selector has no position. */
+/* Annotations have the position of the first argument, which is not always the range vector; those about a subquery
+ * have the position of the query's start, as in Prometheus, whose subquery selector has no position. */
 static const struct expr *annotated_argument(const struct range_input *in)
 {
     static const struct expr beginning;

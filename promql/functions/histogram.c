@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* histogram_count ... histogram_stdvar of native histograms; histogram_quantile, histogram_quantiles and
- * histogram_fraction of native and classic ones.
- */
+ * histogram_fraction of native and classic ones. */
 #include "promql/functions/classic.h"
 
 #include "base/text/num.h"
 
 #include <time.h>
 
-/* --- one number of each native histogram -------------------------------------------------------------------------- */
+/* --- statistics of native histograms ------------------------------------------------------------------------------ */
 
 typedef double histogram_fn(const struct histogram *h);
 
@@ -25,7 +24,7 @@ static void map_histograms(struct eval *ev, const struct call *c, struct value *
         }
         row->h = NULL;
         row->drop_name = true;
-        if (!ev->delayed_names) /* type and unit stay */
+        if (!ev->delayed_names) /* type and unit are kept */
             row->labels = labels_drop(ev->arena, row->labels, &name, 1);
     }
 }
@@ -47,10 +46,10 @@ PER_HISTOGRAM(stdvar, histogram_stdvar);
 
 /* --- quantiles and fractions -------------------------------------------------------------------------------------- */
 
-/* Classic histograms of one name whose counts had to be raised, in all calls of the query: one note tells of them, at
- * the place of the first. */
+/* Classic histograms of one name whose counts had to be raised, in all calls of the query: reported by one annotation
+ * at the position of the first. */
 struct forced {
-    const char *of;  /* eval_for_metric */
+    const char *of;  /* suffix " for metric name ...", see eval_for_metric */
     const struct expr *at;
     struct classic_fix fix;
     int64_t first, last;
@@ -60,15 +59,15 @@ struct forced {
 
 struct estimate {
     struct eval *ev;
-    const struct expr *at;          /* the vector argument: notes are about it */
+    const struct expr *at;          /* the vector argument, for annotations */
     struct classic_set set;
-    struct classic_bucket *buckets; /* room for the largest classic histogram */
+    struct classic_bucket *buckets; /* capacity for the largest classic histogram */
     double (*native)(struct estimate *e, uint32_t i, const struct histogram *h, unsigned *flags);
     double (*classic)(struct estimate *e, uint32_t i, struct labels labels, size_t n);
     const double *q, *lower, *upper; /* per step */
-    uint64_t only;                   /* histogram_quantiles: steps whose q has these bits */
-    bool chosen;                     /* only is set */
-    struct str label, label_value;   /* histogram_quantiles: one more label */
+    uint64_t only;                   /* histogram_quantiles: only steps whose q has these bits */
+    bool chosen;                     /* whether `only` is set */
+    struct str label, label_value;   /* histogram_quantiles: an additional label */
 };
 
 static void remember_forced(struct estimate *e, uint32_t i, struct labels labels, const struct classic_fix *fix)
@@ -253,7 +252,7 @@ static void fraction_rows(struct eval *ev, const struct call *c, struct value *o
     estimate_all(&e, out);
 }
 
-/* A label value as OpenMetrics writes numbers: 1.0, not 1. */
+/* A label value with OpenMetrics' number format: 1.0, not 1. */
 static struct str quantile_label(struct eval *ev, double q)
 {
     char text[NUM_MAX + 2];
@@ -265,7 +264,7 @@ static struct str quantile_label(struct eval *ev, double q)
     return arena_str(ev->arena, str_n(text, n));
 }
 
-/* One run for each value that q takes over the steps: mostly it is always the same. */
+/* One pass for each distinct value of q over the steps: usually it is constant. */
 static void each_quantile(struct estimate *e, struct value *out)
 {
     for (uint32_t i = 0; i < e->ev->grid.n; i++) {

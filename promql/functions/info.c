@@ -2,10 +2,11 @@
 /* info(v, {matchers}): adds labels of info series (target_info, unless __name__ is matched) to the series of v that
  * have the same instance and job.
  *
- * The second argument is not evaluated: its matchers say which info metrics count, which of their labels are taken
- * (those it names; all, when it names none), and, by refusing the empty value, which series of v must find one. The
- * info series are looked at when the first selector in v is: they share its offset and @. Info series come and go, so
- * what a series of v is called may change from step to step; of two info series of one name the newer sample wins.
+ * The second argument is not evaluated: its matchers select the info metrics and which of their labels are added
+ * (those it names; all when it names none). A matcher that rejects the empty value requires that a series of v has a
+ * matching info series. Info series are read with the offset and @ of the first selector in v. Info series come and
+ * go, so the labels of a series of v may change from step to step; of two info series of one name the newer sample
+ * wins.
  */
 #include "promql/functions/functions_internal.h"
 
@@ -22,8 +23,8 @@ struct info {
     const struct expr *call;
     struct info_matchers names;     /* of the info metrics */
     struct info_matchers data;      /* of their labels */
-    struct info_matchers made;      /* with a regex of ours, freed at the end */
-    struct value series;            /* the info series; values are the times of their samples, s */
+    struct info_matchers made;      /* with a regex built here, freed at the end */
+    struct value series;            /* the info series; values are the timestamps of their samples in seconds */
 };
 
 static void info_free_regexes(void *arg)
@@ -42,13 +43,14 @@ static void list_add(struct eval *ev, struct info_matchers *l, const struct matc
 static struct matcher info_make_matcher(struct info *x, enum match_type type, struct str name, struct str value)
 {
     struct info_matchers *l = &x->made;
-    arena_grow(x->ev->arena, &l->items, &l->cap, l->n + 1, sizeof *l->items); /* first: what is made must have room */
+    /* before creating it: appending must not fail */
+    arena_grow(x->ev->arena, &l->items, &l->cap, l->n + 1, sizeof *l->items);
     if (!matcher_init(&l->items[l->n], x->ev->arena, type, name, value, x->ev->err))
         eval_stop(x->ev);
     return l->items[l->n++];
 }
 
-/* Only negative matchers of the name would take in everything: then it must end in _info, too. */
+/* Only negative matchers on the name would match every metric: then the name must also end in _info. */
 static void read_matchers(struct info *x)
 {
     const struct expr *labels = x->call->u.call.n_args > 1 ? x->call->u.call.args[1] : NULL;
@@ -74,7 +76,7 @@ static bool accepts(const struct info_matchers *l, struct str value)
     return true;
 }
 
-/* An info series itself is not enriched. */
+/* An info series itself is left unchanged. */
 static bool is_info(const struct info *x, const struct row *row)
 {
     return accepts(&x->names, labels_name(row->labels));
@@ -92,7 +94,7 @@ static void info_add_literal(struct buf *out, struct str s)
     }
 }
 
-/* name =~ "a|b|...": the values that the rows of v have. False when they have none. */
+/* name =~ "a|b|...": the values in the rows of v. False when they have none. */
 static bool add_identity(struct info *x, const struct value *base, struct str name, struct info_matchers *out)
 {
     struct buf *pattern = eval_buf(x->ev);
@@ -127,7 +129,7 @@ static bool find_shift_in_chain(const struct expr *e, struct time_shift *shift)
     return found;
 }
 
-/* The first selector in the tree, and the shift that it and the subqueries around it add up to. */
+/* The first selector in the tree, and the sum of its time shift and those of the enclosing subqueries. */
 static bool find_shift(const struct expr *e, struct time_shift *shift)
 {
     switch (e->kind) {
@@ -207,7 +209,7 @@ static void fetch(struct info *x, const struct value *base)
 
 /* --- joining ------------------------------------------------------------------------------------------------------ */
 
-/* The info series for one row of v: those of the same identity, those of one metric side by side. */
+/* The info series for one row of v: all with its identity, adjacent per metric. */
 struct info_candidates { struct row **rows; size_t n; };
 
 static int compare_identity(struct labels a, struct labels b)
@@ -263,7 +265,7 @@ static _Noreturn void info_fail_duplicate(struct info *x, const struct row *a, c
               (long long)round(t * 1000));
 }
 
-/* Of the info series of one name those with the newest sample at step i: in chosen[], NULL for the others. */
+/* The info series of one name with the latest sample at step i: in chosen[], NULL for the others. */
 static bool info_choose_rows(struct info *x, const struct info_candidates *f, uint32_t i, const struct row **chosen)
 {
     bool any = false;
@@ -309,7 +311,7 @@ static struct labels info_add_labels(struct info *x, struct labels base, struct 
     return so_far;
 }
 
-/* May a row do without an info series? */
+/* Whether rows without a matching info series are kept. */
 static bool info_ignores_buckets(const struct info *x)
 {
     return accepts(&x->data, STR_NONE);

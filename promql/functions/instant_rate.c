@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* irate() and idelta(): from the last two samples of a window, of whatever kind they are. */
+/* irate() and idelta(): from the last two samples of a window, floats or histograms. */
 #include "promql/functions/functions_internal.h"
 
 enum instant_kind { IRATE, IDELTA };
 struct rate_point { int64_t t; double v; const struct histogram *h; };
 
-/* The newest two, older first. */
+/* The latest two, older first. */
 static bool last_two(const struct range_input *in, const struct window *w, struct rate_point out[2])
 {
     uint32_t f = w->to, h = w->hist_to;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* label_replace() and label_join(): only the labels of rows change. */
+/* label_replace() and label_join(): change only the labels of rows. */
 #include "promql/functions/functions_internal.h"
 
-/* What is not in the arena. */
+/* Resources outside the arena. */
 struct replacer { struct regex *re; struct buf value; };
 
 static void replacer_end(void *arg)
@@ -27,7 +27,8 @@ static void set_label(struct eval *ev, struct row *row, struct str name, struct 
 
 static struct str text_of(const struct expr *call, size_t arg) { return call->u.call.args[arg]->u.string; }
 
-/* Here and below the names are checked before the vector is evaluated: of two errors that one is told. */
+/* Here and below names are checked before the vector is evaluated, so that of two errors the same one is reported as
+ * in Prometheus. */
 static void label_replace(struct eval *ev, const struct expr *call, struct value *out)
 {
     struct str to = text_of(call, 1), replacement = text_of(call, 2), from = text_of(call, 3),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Functions of one number: each value of a row is replaced in place; histograms go. */
+/* Functions of one number: each value of a row is replaced in place; histograms are dropped. */
 #include "promql/functions/functions_internal.h"
 
 typedef double math_fn(double v);
@@ -35,7 +35,7 @@ static const double pi = 3.14159265358979323846;
 
 static double to_degrees(double v) { return v * 180 / pi; }
 static double to_radians(double v) { return v * pi / 180; }
-/* Far out both are half an exponential in Go, which overflows a little earlier than they would. */
+/* Beyond it Go computes both as half an exponential, which overflows slightly earlier than sinh and cosh. */
 static const double far_out = 21;
 static double go_sinh(double v) { return fabs(v) > far_out ? copysign(exp(fabs(v)) * 0.5, v) : sinh(v); }
 static double go_cosh(double v) { return fabs(v) > far_out ? exp(fabs(v)) * 0.5 : cosh(v); }
@@ -75,14 +75,15 @@ static void round_rows(struct eval *ev, const struct call *c, struct value *out)
         double *v = out->rows[r].v;
         for (uint32_t i = 0; i < ev->grid.n; i++) {
             eval_charge(ev, 2);
-            double per_one = 1 / (c->n_args > 1 ? c->args[1].scalar[i] : 1); /* multiplying loses less than dividing */
+            /* multiplying is more precise than dividing */
+            double per_one = 1 / (c->n_args > 1 ? c->args[1].scalar[i] : 1);
             if (!is_absent(v[i]))
                 v[i] = floor(v[i] * per_one + 0.5) / per_one;
         }
     }
 }
 
-/* NULL: no limit. Where the limits are crossed there is no value. */
+/* NULL: no limit. No value where min exceeds max. */
 static void clamp(struct eval *ev, const struct call *c, struct value *out, const double *min, const double *max)
 {
     take_floats(ev, c, out);

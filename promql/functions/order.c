@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Values in order, and the larger and smaller of two as Go has them. */
+/* Sorted windows, and maximum and minimum with Go's handling of NaN. */
 #include "promql/functions/functions_internal.h"
 
 static uint32_t order_position_of(const struct sorted_window *w, double v)

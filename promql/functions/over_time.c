@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The ..._over_time functions that count, pick one sample, or measure how far samples are spread. */
+/* The ..._over_time functions that count, select a sample, or measure the spread of samples. */
 #include "promql/functions/functions_internal.h"
 
 static void count_over_time(struct eval *ev, const struct range_input *in, struct row *out)
@@ -62,7 +62,7 @@ static void ts_of_first_over_time(struct eval *ev, const struct range_input *in,
     }
 }
 
-/* A kind that is missing counts as seen at 0, so that there is no time before 1970 unless both are there. */
+/* A missing kind counts as seen at time 0, so times before 1970 are returned only when both are present. */
 static void ts_of_last_over_time(struct eval *ev, const struct range_input *in, struct row *out)
 {
     struct window w = {0};
@@ -87,10 +87,10 @@ static double welford(const struct sample *s, uint32_t n)
     return (squares + squares_c) / n;
 }
 
-/* Welford's method waits for a division at each sample. With the whole window at hand the mean comes first, and the
- * squares of the distances from it after; both counted from the first sample, so that equal values have no distance at
- * all and a large common part costs no digits. 117 to 36 ms for 12 million samples. Where numbers become too large the
- * answer is that of the method above. */
+/* Welford's method waits for a division at each sample. With all samples of the window available, the mean is
+ * computed first and then the squared distances from it. Both are relative to the first sample, so that equal values
+ * have distance 0 and a large common part costs no precision. 117 ms to 36 ms for 12 million samples. If numbers
+ * become too large, the result of Welford's method is used. */
 static double variance(const struct sample *s, uint32_t n)
 {
     double origin = s[0].v, even = 0, odd = 0;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* quantile_over_time() and mad_over_time(): the window is kept sorted while it slides. */
+/* quantile_over_time() and mad_over_time(): keep the window sorted while it slides. */
 #include "promql/functions/functions_internal.h"
 
-/* Brings the sorted values from the window `old` to `w`. Each one that comes or goes moves those above it. */
+/* Updates the sorted values from the window `old` to `w`. Each insertion or removal moves the values above it. */
 static void sorted_move(struct eval *ev, struct sorted_window *sorted, const struct range_input *in,
                         const struct window *old, const struct window *w)
 {
@@ -16,7 +16,7 @@ static void sorted_move(struct eval *ev, struct sorted_window *sorted, const str
     }
 }
 
-/* Of the quantiles those that gave a value. */
+/* Annotates the quantiles outside [0, 1] that produced a value. */
 static void check_used(struct eval *ev, const struct range_input *in, const struct row *out)
 {
     const double *q = in->args[0].scalar;
@@ -50,7 +50,7 @@ static void quantile_row(struct eval *ev, const struct range_input *in, struct r
     fn_annotate(ev, in, notes);
 }
 
-/* The distances from the median, merged outwards from it: those below fall, those above rise. */
+/* The distances from the median, merged outwards from it: those below are descending, those above ascending. */
 static double median_distance(const struct sorted_window *sorted, double *distances)
 {
     double median = sorted_quantile(sorted, 0.5);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* rate(), increase() and delta(): what a counter or gauge gained between the first and the last sample of a window,
- * stretched to the window's ends.
+/* rate(), increase() and delta(): the increase between the first and the last sample of a window, extrapolated to the
+ * window's boundaries.
  *
- * Samples seldom lie on the ends. When the first is not farther from the start than 1.1 average gaps, the series is
- * taken to have been there all the time and the gain is extended to the start; else the series is taken to begin half a
- * gap before its first sample. A counter is never extended below zero. The end is treated alike.
- * A counter that falls was reset: the value before the fall is gained, too. Where it fell is found once for all
- * windows.
+ * 1. Samples are rarely on the boundaries. When the first sample is at most 1.1 average intervals after the start,
+ *    the series is assumed to cover the start, and the increase is extrapolated to it; otherwise the series is
+ *    assumed to begin half an interval before its first sample. A counter is never extrapolated below zero. The end
+ *    is treated alike.
+ * 2. A counter that decreases was reset: the value before the reset is added. Resets are found once for all windows.
  */
 #include "promql/functions/functions_internal.h"
 
-/* Positions of the samples that are lower than the one before, ascending. */
+/* Indexes of the samples that are lower than the previous one, ascending. */
 struct falls { uint32_t *at, n; };
 
 static struct falls falls_find(struct eval *ev, const struct range_input *in)
@@ -26,7 +26,7 @@ static struct falls falls_find(struct eval *ev, const struct range_input *in)
     return f;
 }
 
-/* Where a window's outermost samples lie, in ms: from its start to the first, to the last, to its end. */
+/* Intervals of a window in ms: from its start to the first sample, to the last sample, to its end. */
 struct edges { int64_t before, sampled, after; uint32_t samples; };
 
 static struct edges edges_of(const struct range_input *in, uint32_t i, int64_t first, int64_t last, uint32_t samples)
@@ -35,10 +35,10 @@ static struct edges edges_of(const struct range_input *in, uint32_t i, int64_t f
     return (struct edges){first - (end - in->range), last - first, end - last, samples};
 }
 
-/* What depends on times alone. */
+/* The part that depends only on timestamps. */
 struct spread {
-    double sampled, to_start, to_end; /* seconds from the first sample to the last; what is added at both sides */
-    double factor;                    /* what a gain is multiplied with */
+    double sampled, to_start, to_end; /* seconds from the first sample to the last; extrapolation on both sides */
+    double factor;                    /* multiplied with the increase */
 };
 
 static double factor_of(const struct rate_kind *kind, const struct range_input *in, const struct spread *s,
@@ -57,20 +57,20 @@ static struct spread spread_of(const struct rate_kind *kind, const struct range_
     return s;
 }
 
-/* What the gain between the samples is multiplied with. */
+/* The factor of the increase between the samples. */
 static inline double stretch(const struct spread *s, const struct rate_kind *kind, const struct range_input *in,
                              double first, double gain)
 {
     if (!kind->counter || !(gain > 0) || !(first >= 0))
         return s->factor;
-    if (s->sampled * first > 2 * s->to_start * gain) /* far from zero, whatever rounding does */
+    if (s->sampled * first > 2 * s->to_start * gain) /* far from zero, even with rounding errors */
         return s->factor;
     double to_zero = s->sampled * (first / gain);
     return to_zero < s->to_start ? factor_of(kind, in, s, to_zero) : s->factor;
 }
 
-/* The spread of every step. Divisions are what a rate costs, so it is worked out again only for a series whose samples
- * have other times than those of the series before, and within a series only where the edges differ. */
+/* The spread of every step. Divisions dominate the cost of a rate, so spreads are recomputed only for a series with
+ * other timestamps than the previous one, and within a series only where the edges differ. */
 struct spreads { uint64_t times; struct spread *at; };
 
 static void spreads_fill(struct eval *ev, const struct rate_kind *kind, const struct range_input *in, struct spread *at)
@@ -109,14 +109,14 @@ struct rate {
     const struct rate_kind *kind;
     const struct range_input *in;
     struct falls falls;
-    uint32_t fall;              /* the first one that may be in the window */
-    bool *reset;                /* per histogram: reset since the one before */
+    uint32_t fall;              /* the first reset that may be in the window */
+    bool *reset;                /* per histogram: whether it was reset since the previous one */
     struct histogram_sum sum;
     const struct spread *spreads; /* of the floats, per step */
     unsigned notes;
 };
 
-/* The gain and what falls took away between the samples [from, to). */
+/* Adds the values lost by resets between the samples [from, to). */
 static double add_falls(struct rate *r, double gain, uint32_t from, uint32_t to)
 {
     while (r->fall < r->falls.n && r->falls.at[r->fall] <= from)
@@ -149,8 +149,8 @@ static void find_resets(struct eval *ev, struct rate *r)
         r->reset[i] = histogram_was_reset(ev->arena, in->hists[i].h, in->hists[i - 1].h);
 }
 
-/* One kind of buckets throughout, and for counters the coarsest schema. A first histogram that was reset away does
- * not matter. */
+/* Checks that all buckets have one kind of schema, and finds the coarsest schema for counters. A first histogram
+ * before a reset is ignored. */
 static bool window_schema(struct rate *r, const struct window *w, int32_t *schema)
 {
     const struct hist_sample *h = r->in->hists;
@@ -179,7 +179,7 @@ static void note_hints(struct rate *r, const struct window *w)
             r->notes |= NOTE_NOT_COUNTER;
 }
 
-/* The gain of a window with at least two histograms, left in r->sum. */
+/* The increase of a window with at least two histograms, in r->sum. */
 static bool hist_gain(struct eval *ev, struct rate *r, const struct window *w)
 {
     const struct hist_sample *h = r->in->hists;
@@ -265,7 +265,7 @@ static void rates(struct eval *ev, struct rate *r, struct row *out)
         mixed_rates(ev, r, out);
     } else {
         float_rates(ev, r, out);
-        arena_release(ev->arena, mark); /* floats alone need nothing that lasts */
+        arena_release(ev->arena, mark); /* floats need no memory beyond the row */
     }
 }
 

@@ -15,8 +15,8 @@ static bool all_equal(const struct sample *s, uint32_t n)
 typedef double pair __attribute__((vector_size(16)));
 struct pair_sum { pair sum, c; };
 
-/* kahan_add for two at once, without a branch: what rounding takes away is a number that both orders of subtraction
- * give (Knuth's TwoSum). Infinities it makes NaN. deriv() over 12 million samples took 86 ms, and takes 45. */
+/* kahan_add for two values at once, without a branch: the rounding error is the same in both orders of subtraction
+ * (Knuth's TwoSum). Infinities become NaN. deriv() over 12 million samples took 86 ms, now 45 ms. */
 static inline void pair_add(struct pair_sum *s, pair x)
 {
     pair t = s->sum + x, back = t - s->sum;
@@ -26,7 +26,7 @@ static inline void pair_add(struct pair_sum *s, pair x)
 
 struct regression_sums { double x, y, xy, xx; };
 
-/* Times count from `origin`, near the samples, so that their squares stay small. */
+/* Times are relative to `origin`, near the samples, so that their squares stay small. */
 static struct regression_sums regression_sums(const struct sample *s, uint32_t n, int64_t origin)
 {
     struct pair_sum first = {0}, second = {0};
@@ -39,7 +39,7 @@ static struct regression_sums regression_sums(const struct sample *s, uint32_t n
     return (struct regression_sums){one[0], one[1], products[0], products[1]};
 }
 
-/* The same where a sum is infinite, which must not become NaN. */
+/* The same for an infinite sum, which must not become NaN. */
 static struct regression_sums add_up_infinite(const struct sample *s, uint32_t n, int64_t origin)
 {
     struct regression_sums sum = {0}, c = {0};
@@ -65,7 +65,7 @@ static struct line regression(const struct sample *s, uint32_t n, int64_t origin
     return (struct line){slope, sum.y / n - slope * sum.x / n};
 }
 
-/* True when the window has a line. */
+/* True when the window has enough samples for a line. */
 static bool enough(const struct window *w, unsigned *notes)
 {
     if (w->to > w->from && w->hist_to > w->hist_from)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* double_exponential_smoothing(): Holt's method, a smoothed value and a smoothed trend carried from sample to sample.
- * https://en.wikipedia.org/wiki/Exponential_smoothing
- */
+/* double_exponential_smoothing(): Holt's method, with a smoothed value and a smoothed trend updated at each sample.
+ * https://en.wikipedia.org/wiki/Exponential_smoothing */
 #include "promql/functions/functions_internal.h"
 
 static double smooth(const struct sample *s, uint32_t n, double smoothing, double trending)
@@ -19,7 +18,8 @@ static double smooth(const struct sample *s, uint32_t n, double smoothing, doubl
 static void check_factor(struct eval *ev, const char *name, double v)
 {
     if (isinf(v))
-        eval_fail(ev, ERR_EXEC, "invalid %s factor. Expected: 0 < %cf < 1, got: %s", name, name[0], eval_number_text(ev, v));
+        eval_fail(ev, ERR_EXEC, "invalid %s factor. Expected: 0 < %cf < 1, got: %s", name, name[0],
+                  eval_number_text(ev, v));
     if (v <= 0 || v >= 1)
         eval_fail(ev, ERR_EXEC, "invalid %s factor. Expected: 0 < %cf < 1, got: %f", name, name[0], v);
 }

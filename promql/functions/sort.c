@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* sort(), sort_by_label() and their descending sisters: the order of rows, which only the answer of an instant query
- * shows. */
+/* sort(), sort_by_label() and their descending variants: set the order of rows, which is visible only in the result
+ * of an instant query. */
 #include "promql/functions/functions_internal.h"
 #include "promql/eval/pdqsort.h"
 
@@ -27,7 +27,7 @@ static bool is_higher(const void *order, uint32_t x, uint32_t y)
 
 static bool sort_is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/* The run of digits, or of anything else, at the front. */
+/* The leading run of digits or of non-digits. */
 static struct str cut_run(struct str *s)
 {
     size_t n = 0;
@@ -38,7 +38,7 @@ static struct str cut_run(struct str *s)
     return run;
 }
 
-/* False when it is no number or a larger one than Go's int. */
+/* False when it is not a number, or larger than Go's int. */
 static bool run_number(struct str run, int64_t *n)
 {
     return run.n > 0 && sort_is_digit(run.p[0]) && num_parse_i64(run, n);
@@ -52,8 +52,8 @@ static int compare_runs(struct str x, struct str y)
     return str_cmp(x, y);
 }
 
-/* Numbers within a text count as numbers: node2 before node10. A text is before one that goes on where it ends, and
- * before an equal one (007 before 7); the empty text is before none. */
+/* Natural order: node2 before node10. A prefix sorts before the longer text, a number with more leading zeros before
+ * an equal one (007 before 7); the empty text sorts last. */
 static bool precedes(struct str a, struct str b)
 {
     while (a.n > 0 && b.n > 0) {
@@ -66,7 +66,7 @@ static bool precedes(struct str a, struct str b)
     return false;
 }
 
-/* The first label of those to sort by in which the rows differ; false: there is none. */
+/* The first sort label in which the rows differ; false: there is none. */
 static bool differing(const struct order *o, uint32_t x, uint32_t y, struct str *a, struct str *b)
 {
     eval_charge(o->ev, CHARGE_LABELS * o->call->n_args);

@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 /* sum_over_time() and avg_over_time().
  *
- * A window is added up with Kahan-Neumaier compensation, anew for each step: a sum carried along would keep the
- * rounding errors of samples that are gone. Where windows overlap much that is slow, so running sums are made once, as
- * pairs of doubles (hi + lo, about 106 bits), and a window is the difference of two. Its error is at most ERROR times
- * all that was added up so far; where that could show in the 53 bits of the answer (the window holds next to nothing
- * compared with what came before), the window is added up after all. Values that are not finite, or very large, rule
- * running sums out for their series.
+ * 1. A window is summed with Kahan-Neumaier compensation, anew for each step: a sum carried along would keep the
+ *    rounding errors of samples that left the window.
+ * 2. Where windows overlap much that is slow. Then running sums are computed once, as pairs of doubles (hi + lo,
+ *    about 106 bits), and a window is the difference of two. Its error is at most ERROR times the sum of all absolute
+ *    values so far.
+ * 3. Where that error could affect the 53 bits of the result (the window is tiny compared with the samples before
+ *    it), the window is summed as in 1.
+ * 4. Values that are not finite, or very large, rule out running sums for their series.
  */
 #include "promql/functions/functions_internal.h"
 
-/* hi + lo: of the samples before; all: of their absolute values */
+/* hi + lo: sum of the previous samples; all: sum of their absolute values */
 struct running { double hi, lo, all; uint32_t nonzero; };
-struct running_sums { struct eval *ev; const struct sample *samples; struct running *before; uint32_t n; struct arena_mark mark; };
+struct running_sums {
+    struct eval *ev;
+    const struct sample *samples;
+    struct running *before;
+    uint32_t n;
+    struct arena_mark mark;
+};
 
 static struct running running_add(struct running r, double v)
 {
@@ -20,11 +28,11 @@ static struct running running_add(struct running r, double v)
     return (struct running){hi, error - (hi - sum), r.all + fabs(v), r.nonzero + (v != 0)};
 }
 
-/* before[i] for all i up to n; NULL when windows are to be added up one by one. Scratch memory until sums_end: no
- * histogram is made meanwhile. */
+/* before[i] for all i up to n; NULL when windows must be summed separately. Scratch memory until sums_end: no
+ * histogram may be created meanwhile. */
 static struct running_sums sums_make(struct eval *ev, const struct range_input *in)
 {
-    enum { OVERLAP = 4 }; /* samples are in so many windows at least */
+    enum { OVERLAP = 4 }; /* minimum average number of windows per sample */
     static const double largest = 1e300;
     struct running_sums s = {.ev = ev, .samples = in->samples, .n = in->n_samples, .mark = arena_mark(ev->arena)};
     if (in->n_hists > 0 || in->stride <= 0 || in->range / OVERLAP < in->stride)
@@ -53,7 +61,7 @@ static double sum_samples(const struct sample *s, uint32_t n)
     return isinf(sum) ? sum : sum + c;
 }
 
-/* From sample i on, where the sum would overflow, as a running mean. */
+/* Continues from sample i, where the sum would overflow, as a running mean. */
 static double mean_on(const struct sample *s, uint32_t n, uint32_t i, double mean, double c)
 {
     for (; i < n; i++) {
@@ -79,7 +87,7 @@ static double mean_up(const struct sample *s, uint32_t n)
     return sum / n + c / n;
 }
 
-/* The window's sum out of the running ones; false when it would not be exact enough. */
+/* The window's sum from running sums; false when it would not be precise enough. */
 static bool difference(const struct running_sums *s, const struct window *w, double *sum)
 {
     static const double error = 0x1p-103, visible = 0x1p-55;
@@ -112,14 +120,14 @@ static double mean_floats(const struct running_sums *s, const struct window *w)
     return mean_up(s->samples + w->from, n);
 }
 
-/* What the two functions do otherwise. */
+/* The differences between the two functions. */
 struct summing {
     double (*floats)(const struct running_sums *s, const struct window *w);
     void (*add)(struct histogram_sum *s, const struct histogram *h, unsigned *flags);
     struct histogram *(*result)(const struct histogram_sum *s, struct arena *out);
 };
 
-/* NULL: histograms that do not go together. */
+/* NULL: the histograms are incompatible. */
 static const struct histogram *sum_hists(struct eval *ev, const struct range_input *in, const struct window *w,
                                          const struct summing *how, struct histogram_sum *s, unsigned *notes)
 {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Which function does what. The functions of the query's grid (start, end, range, step) are numbers before evaluation
- * begins, so they have nothing to do here.
- */
+/* The implementation of each function. start(), end(), range() and step() are replaced by numbers before evaluation,
+ * so they have none. */
 #include "promql/functions/functions_internal.h"
 
 static void grid_function_rows(struct eval *ev, const struct call *c, struct value *out)
 {
     (void)out;
-    eval_fail(ev, ERR_INTERNAL, "%s() is computed before the evaluation", c->expr->u.call.fn->name);
+    eval_fail(ev, ERR_INTERNAL, "%s() must be replaced before evaluation", c->expr->u.call.fn->name);
 }
 const struct function_impl grid_function = {.rows = grid_function_rows};
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Dates of values (or of the step itself), always in UTC. Days are turned into dates by arithmetic on the 400-year
- * cycle of the Gregorian calendar, counted from 1 March 0000 so that the leap day comes last in its year.
+/* Date functions of values (or of the step itself), always in UTC. Days are converted to dates by arithmetic on the
+ * 400-year cycle of the Gregorian calendar, counted from 1 March 0000 so that the leap day is the last day of its
+ * year.
  */
 #include "promql/functions/functions_internal.h"
 
@@ -14,7 +15,7 @@ static int days_in(const struct date *d)
     return days[d->month - 1] + (d->month == 2 && is_leap(d->year));
 }
 
-/* Seconds count from 1 March of the year -292277022400, as in Go: what is earlier wraps around to the far end. */
+/* Seconds are relative to 1 March of the year -292277022400, as in Go: earlier times wrap around to the far end. */
 static struct date date_of(int64_t seconds)
 {
     enum { DAY = 86400, CYCLE = 146097, TO_1970 = 719468, CYCLES = 730692556 }; /* CYCLE: days in 400 years;
@@ -43,7 +44,7 @@ static double days_in_month(const struct date *d) { return days_in(d); }
 static double month(const struct date *d) { return d->month; }
 static double year(const struct date *d) { return (double)d->year; }
 
-/* What is no second of any year counts as the earliest one. */
+/* Values beyond the range of seconds become the earliest second. */
 static int64_t round_to_seconds(double v)
 {
     static const double limit = 9223372036854775808.0; /* 2^63 */
@@ -101,7 +102,7 @@ static void time_rows(struct eval *ev, const struct call *c, struct value *out)
         out->scalar[i] = (double)grid_time(&ev->grid, i) / 1000;
 }
 
-/* Of anything but a plain selector the time is that of the step. */
+/* For anything but a plain selector the time is that of the step. */
 static void timestamp_rows(struct eval *ev, const struct call *c, struct value *out)
 {
     fn_take_rows(out, &c->args[0]);
@@ -114,7 +115,7 @@ static void timestamp_rows(struct eval *ev, const struct call *c, struct value *
     }
 }
 
-/* Samples carry no start time here; so does Prometheus answer when its own are switched off. */
+/* Samples have no start timestamps here; Prometheus returns the same when the feature is off. */
 static void start_timestamp_rows(struct eval *ev, const struct call *c, struct value *out)
 {
     (void)ev;

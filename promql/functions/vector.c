@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Between scalars and vectors, and from nothing to something. */
+/* Conversions between scalars and vectors, absent(), and constants. */
 #include "promql/functions/functions_internal.h"
 
 static const struct expr *plain(const struct expr *e)
@@ -9,14 +9,14 @@ static const struct expr *plain(const struct expr *e)
     return e;
 }
 
-/* What takes away a value that an equality gave: any matcher after it, or one that refuses a value, wherever it stands:
- * Prometheus has put those last by then, for its index. */
+/* Whether a matcher cancels the label of an equality matcher on the same name: any matcher after it, or one that
+ * rejects a value, at any position, since Prometheus sorts those last. */
 static bool takes_back(const struct matcher *m, bool after)
 {
     return after || ((m->type == MATCH_NE || m->type == MATCH_NRE) && matcher_value(m, STR_NONE));
 }
 
-/* Of the matchers on a label an equality gives its value, unless there was one before. */
+/* The first equality matcher on a label sets its value. */
 static bool gives_label(const struct expr *selector, size_t at)
 {
     const struct matcher *m = selector->u.selector.matchers;
@@ -28,7 +28,7 @@ static bool gives_label(const struct expr *selector, size_t at)
     return true;
 }
 
-/* What the series would be called that is missing. */
+/* The labels of the missing series. */
 struct labels fn_absent_labels(struct eval *ev, const struct expr *arg)
 {
     const struct expr *e = plain(arg);
@@ -45,7 +45,7 @@ struct labels fn_absent_labels(struct eval *ev, const struct expr *arg)
     return labels;
 }
 
-/* 1 where none of the rows has a value. */
+/* 1 where no row has a value. */
 static void absent_of(struct eval *ev, const struct expr *arg, const struct value *in, struct value *out)
 {
     double *v = eval_column(ev);

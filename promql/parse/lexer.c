@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The lexer's states are those of Prometheus, so that a wrong text is refused at the same place with the same words:
- * outside, in braces (no keywords, matchers' operators), behind '[' (only durations, until the first number was read).
+/* The PromQL lexer. Its states are those of Prometheus, so that an invalid text is rejected at the same position with
+ * the same message: outside, in braces (no keywords, matcher operators), after '[' (only durations, until the first
+ * number was read).
  */
 #include "promql/parse/lexer.h"
 
@@ -69,7 +70,7 @@ static struct token fail_rune(struct lexer *lx, const char *before, int32_t c, c
     return token(lx, TOKEN_ERROR);
 }
 
-/* A bracket that should not have been there is reported behind it, as the Prometheus lexer does. */
+/* An unexpected bracket is reported at the position after it, as in Prometheus. */
 static struct token fail_behind(struct lexer *lx, const char *before, int32_t c)
 {
     lx->start = lx->pos;
@@ -95,7 +96,8 @@ static struct token lexer_read_word(struct lexer *lx)
         t.kind = TOKEN_METRIC_IDENTIFIER;
     else
         t.kind = lexer_word(t.text);
-    if (t.kind >= TOKEN_FILL && t.kind <= TOKEN_FILL_RIGHT && !paren_follows(lx)) /* came late: still usable as names */
+    /* added to the language later: still valid as names */
+    if (t.kind >= TOKEN_FILL && t.kind <= TOKEN_FILL_RIGHT && !paren_follows(lx))
         t.kind = TOKEN_IDENTIFIER;
     return t;
 }
@@ -109,7 +111,7 @@ static struct token read_identifier(struct lexer *lx)
 
 static bool starts_duration_word(int32_t c) { return c > 0 && c < 0x80 && strchr("srm", tolower(c)) != NULL; }
 
-/* step, range, max_of or min_of; what was read of another word stays read. */
+/* step, range, max_of or min_of; otherwise the consumed characters stay consumed. */
 static bool read_duration_word(struct lexer *lx, struct token *t)
 {
     while (is_alpha(peek_rune(lx)))
@@ -124,7 +126,7 @@ static struct token lexer_read_string(struct lexer *lx, int32_t quote)
     return token(lx, lexer_scan_string(lx, quote) ? TOKEN_STRING : TOKEN_ERROR);
 }
 
-/* --- the three places --------------------------------------------------------------------------------------------- */
+/* --- the three states --------------------------------------------------------------------------------------------- */
 
 static struct token lexer_read_number(struct lexer *lx)
 {
@@ -154,7 +156,7 @@ static struct token close_bracket(struct lexer *lx)
     return token(lx, TOKEN_RIGHT_BRACKET);
 }
 
-static enum token_kind arithmetic(int32_t c) /* TOKEN_ERROR for none */
+static enum token_kind arithmetic(int32_t c) /* TOKEN_ERROR if it is not an operator */
 {
     switch (c) {
     case '+': return TOKEN_ADD;
@@ -221,7 +223,7 @@ static struct token read_in_braces(struct lexer *lx)
     }
 }
 
-/* Letters and ':' behind the number in brackets. */
+/* Letters and ':' after the number in brackets. */
 static struct token read_in_brackets(struct lexer *lx, int32_t c)
 {
     struct token t;

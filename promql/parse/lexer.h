@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* PromQL text cut into tokens, one at a time, on demand. A lexer borrows its text; tokens point into it. It knows where
- * it is - between braces, between brackets - because the same characters mean other things there.
+/* Splits PromQL text into tokens, on demand. A lexer borrows its text; tokens point into it. It tracks whether it is
+ * inside braces or brackets, because the same characters have another meaning there.
  *
- * After TOKEN_ERROR nothing more is to be read: lexer.error says what is wrong and lexer.start where.
+ * TOKEN_ERROR ends the input: lexer.error has the message and lexer.start the position.
  */
 #ifndef PROMQL_PARSE_LEXER_H
 #define PROMQL_PARSE_LEXER_H
@@ -25,7 +25,7 @@ enum token_kind {
     /* keywords, named <...> */
     TOKEN_BOOL, TOKEN_BY, TOKEN_WITHOUT, TOKEN_ON, TOKEN_IGNORING, TOKEN_GROUP_LEFT, TOKEN_GROUP_RIGHT, TOKEN_FILL,
     TOKEN_FILL_LEFT, TOKEN_FILL_RIGHT, TOKEN_OFFSET, TOKEN_ANCHORED, TOKEN_SMOOTHED,
-    /* words that are functions in some places */
+    /* keywords that are functions in duration expressions */
     TOKEN_START, TOKEN_END, TOKEN_STEP, TOKEN_RANGE, TOKEN_MAX_OF, TOKEN_MIN_OF
 };
 
@@ -37,11 +37,11 @@ struct token {
 
 struct lexer {
     struct str text;
-    size_t start, pos; /* of the token being read, and behind what was read of it */
+    size_t start, pos; /* start of the current token, and the position after the consumed part of it */
     int parens;
     bool in_braces;
     bool in_brackets;
-    bool in_duration;  /* in brackets, before the first number: only duration expressions are understood */
+    bool in_duration;  /* in brackets, before the first number: only duration expressions are recognized */
     bool got_colon, got_number;
     char error[512];
 };
@@ -49,7 +49,7 @@ struct lexer {
 void lexer_init(struct lexer *lx, struct str text);
 struct token lexer_next(struct lexer *lx);
 
-/* What a message calls it: identifier "foo", <op:*>, end of input (token.c). */
+/* The name of a token in messages: identifier "foo", <op:*>, end of input (token.c). */
 void token_describe(struct buf *out, struct token t);
 
 static inline bool token_is_aggregate(enum token_kind k) { return k >= TOKEN_SUM && k <= TOKEN_LIMIT_RATIO; }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The lexer's parts: words, strings, numbers and durations. The scans read from lexer.pos on and leave behind what they
- * could read, which is what a message about it shows; false says that it is none.
- */
+/* Parts of the lexer: words, strings, numbers and durations. The scan functions consume from lexer.pos on; after a
+ * failure the consumed part is shown in the message. They return false for invalid syntax. */
 #ifndef PROMQL_PARSE_LEXER_INTERNAL_H
 #define PROMQL_PARSE_LEXER_INTERNAL_H
 
 #include "promql/parse/lexer.h"
 
-int32_t lexer_rune(struct lexer *lx); /* the next character, taken; U+FFFD for a byte that is none, -1 at the end */
+int32_t lexer_rune(struct lexer *lx); /* consumes the next character; U+FFFD for an invalid byte, -1 at the end */
 
-/* In any case; TOKEN_IDENTIFIER when it is no keyword, TOKEN_NUMBER for inf and nan. */
+/* Case-insensitive; TOKEN_IDENTIFIER when it is not a keyword, TOKEN_NUMBER for inf and nan. */
 enum token_kind lexer_word(struct str text);
-bool lexer_scan_string(struct lexer *lx, int32_t quote); /* behind its quote; false: lexer.error says why */
+bool lexer_scan_string(struct lexer *lx, int32_t quote); /* called after the opening quote; false: lexer.error is set */
 bool lexer_scan_number(struct lexer *lx);
-bool lexer_scan_duration(struct lexer *lx); /* behind the digits that lexer_scan_number has read: a unit, then more */
+/* called after the digits consumed by lexer_scan_number: a unit, then more digits and units */
+bool lexer_scan_duration(struct lexer *lx);
 
 #endif

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What belongs to a number is found here; whether it is one is decided when it is converted (literal.c). The rules are
- * Prometheus': one point, one exponent, '_' only between digits, no fraction in hexadecimal, no letter behind it.
- */
+/* Finds the extent of a number; literal.c converts and validates it. The rules are Prometheus': one point, one
+ * exponent, '_' only between digits, no fraction in hexadecimal, no letter after it. */
 #include "promql/parse/lexer_internal.h"
 
 #include <ctype.h>
@@ -64,7 +63,7 @@ bool lexer_scan_duration(struct lexer *lx)
     static const char digits[] = "0123456789";
     if (!accept(lx, "smhdwy"))
         return false;
-    accept(lx, "s"); /* of ms; hs and the like are found when it is converted */
+    accept(lx, "s"); /* the s of ms; hs and the like are rejected by the conversion */
     while (accept(lx, digits)) {
         while (accept(lx, digits))
             ;
@@ -73,6 +72,6 @@ bool lexer_scan_duration(struct lexer *lx)
         accept(lx, "s");
     }
     bool more = lexer_is_word(at(lx));
-    lx->pos += more; /* shown in the message */
+    lx->pos += more; /* included in the message */
     return !more;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Strings between quotes or backticks. Escapes are only checked here; literal.c decodes them. */
+/* Scans quoted and raw strings. Escapes are validated here and decoded by literal.c. */
 #include "promql/parse/lexer_internal.h"
 #include "promql/parse/literal.h"
 #include "promql/ast/quote.h"

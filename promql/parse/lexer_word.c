@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* The keywords of PromQL. */
 #include "promql/parse/lexer_internal.h"
 
 #include <stdlib.h>

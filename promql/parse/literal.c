@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Converts the text of literals to values, with Go's and Prometheus' error messages. */
 #include "promql/parse/literal.h"
 
 #include "base/text/num.h"
@@ -19,7 +20,7 @@ unsigned literal_digit(int32_t c)
 
 static bool literal_is_hex(struct str s) { return s.n >= 2 && s.p[0] == '0' && (s.p[1] | 0x20) == 'x'; }
 
-/* '_' may stand between digits, and between 0x and a digit. */
+/* '_' is allowed between digits, and between 0x and a digit. */
 static bool underscores_fit(struct str s)
 {
     bool hex = literal_is_hex(s);
@@ -34,7 +35,7 @@ static bool underscores_fit(struct str s)
     return true;
 }
 
-/* As Go's ParseInt with base 0; false when it is no integer of 64 bits, so that it is read as a float. */
+/* As Go's ParseInt with base 0; false when it is not a 64-bit integer; it is then parsed as a float. */
 static bool read_integer(struct str s, double *v)
 {
     bool hex = literal_is_hex(s);
@@ -100,7 +101,7 @@ static bool not_a_duration(struct buf *why, struct str text)
     return false;
 }
 
-/* One number and its unit, added to *ns; *next is the first unit that may still come. */
+/* Adds one number with its unit to *ns; *next is the first unit allowed after it. */
 static bool read_unit(struct str text, struct str *left, size_t *next, uint64_t *ns, struct buf *why)
 {
     uint64_t value, part;
@@ -153,7 +154,7 @@ static uint32_t read_code(struct str s, size_t from, size_t n, unsigned base)
     return code;
 }
 
-/* Decodes the escape at the front of `s` (a backslash); gives how many bytes of `s` it took. */
+/* Decodes the escape at the start of `s` (a backslash); returns the number of bytes consumed. */
 static size_t literal_unescape(struct str s, char *to, size_t *n)
 {
     static const char letters[] = "abtnvfr"; /* 7 to 13 */
@@ -182,7 +183,7 @@ struct str literal_string(struct arena *a, struct str text)
     struct str s = str_n(text.p + 1, text.n - 2);
     if (text.p[0] == '`' || str_find(s, '\\') == s.n)
         return s;
-    char *to = arena_bytes(a, s.n); /* no escape is shorter than what it stands for */
+    char *to = arena_bytes(a, s.n); /* an escape is never shorter than its decoded form */
     size_t len = 0;
     while (s.n > 0) {
         size_t used = 1, n = 1;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* The parser's entry points, errors, and functions for tokens and nodes. */
 #include "promql/parse/parse_internal.h"
 
 #include "promql/ast/quote.h"
@@ -37,7 +38,8 @@ void parse_fail(struct parser *p, size_t pos, const char *format, ...)
 static void out_of_memory(struct arena *a, size_t wanted, void *arg)
 {
     struct parser *p = arg;
-    err_set(p->err, ERR_LIMIT, "the query is too large: reading it takes %zu bytes beyond the %zu that a query may use",
+    err_set(p->err, ERR_LIMIT, "query too large: parsing it needs %zu bytes beyond the memory limit of %zu bytes per "
+                               "query",
             wanted, a->max);
     longjmp(p->failed, 1);
 }
@@ -142,7 +144,7 @@ static void parse_free_regexes(struct parser *p)
         regex_free(r->re);
 }
 
-/* The whole text by one of the rules below. The arena's own answer to being full is ours meanwhile. */
+/* Parses the complete text by one of the rules below. The arena's on_full is replaced meanwhile. */
 static struct expr *parse_complete(struct parser *p, struct str text, struct expr *(*rule)(struct parser *p))
 {
     struct arena *a = p->arena;
@@ -154,7 +156,7 @@ static struct expr *parse_complete(struct parser *p, struct str text, struct exp
     if (setjmp(p->failed) == 0) {
         lexer_init(&p->lexer, text);
         if (text.n > UINT32_MAX)
-            parse_fail(p, 0, "a query of %zu bytes is too long", text.n);
+            parse_fail(p, 0, "query of %zu bytes is too long", text.n);
         lexer_init(&p->lexer, arena_str(p->arena, text));
         e = rule(p);
     } else {
@@ -194,7 +196,7 @@ struct expr *promql_parse(struct arena *a, struct str text, const struct promql_
     struct parser p = {.arena = a, .err = err};
     if (syntax)
         p.syntax = *syntax;
-    /* cppcheck-suppress returnDanglingLifetime ; the tree is the arena's */
+    /* cppcheck-suppress returnDanglingLifetime ; the tree is in the arena */
     return parse_complete(&p, text, parse_complete_expr);
 }
 

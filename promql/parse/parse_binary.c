@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Operators and what they stand between: a + on (b) c, -a ^ 2, (a). */
+/* Parses operators and their operands: a + on (b) c, -a ^ 2, (a). */
 #include "promql/parse/literal.h"
 #include "promql/parse/parse_internal.h"
 
@@ -19,7 +19,7 @@ static int operator_precedence(enum token_kind kind) { return kind < LEN(operato
 
 static double parse_fill(struct parser *p)
 {
-    parse_next_token(p); /* fill, fill_left or fill_right: the lexer saw that a parenthesis follows */
+    parse_next_token(p); /* fill, fill_left or fill_right: the lexer saw the parenthesis that follows */
     parse_expect(p, TOKEN_LEFT_PAREN);
     bool minus = parse_at(p, TOKEN_SUB);
     if (minus || parse_at(p, TOKEN_ADD))
@@ -107,7 +107,8 @@ static struct expr *parse_operand(struct parser *p)
     }
 }
 
-/* A sign binds like '*': it takes all of a^b, and only a of a*b. Before a number it belongs to the number. */
+/* A sign has the precedence of '*': it applies to all of a^b, but only to a of a*b. Before a number it is part of the
+ * number. */
 static struct expr *parse_unary_expr(struct parser *p)
 {
     struct token t = parse_peek(p);
@@ -128,7 +129,7 @@ static struct expr *parse_unary_expr(struct parser *p)
     return e;
 }
 
-/* The operator `op`, already taken, and what is right of it. */
+/* The right side of the operator `op`, which is consumed already. */
 static struct expr *parse_right(struct parser *p, struct expr *left, struct token op, int prec)
 {
     bool is_bool;
@@ -149,7 +150,7 @@ static struct expr *parse_right(struct parser *p, struct expr *left, struct toke
     return e;
 }
 
-/* Operators that bind at least as strongly as `least`; ^ alone takes the right one of several first. */
+/* Operators with at least the precedence `least`; only ^ is right-associative. */
 static struct expr *parse_binary(struct parser *p, int least)
 {
     parse_enter(p);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What begins with a word: a function call, an aggregation, or a selector, since most keywords may be metric names. */
+/* Parses expressions that begin with a word: a function call, an aggregation, or a selector, since most keywords are
+ * valid metric names. */
 #include "promql/ast/functions.h"
 #include "promql/parse/literal.h"
 #include "promql/parse/parse_internal.h"
 
 /* --- label lists -------------------------------------------------------------------------------------------------- */
 
-/* Label names are not kept from being keywords by the lexer outside of braces. */
+/* Outside of braces the lexer returns keywords where label names are expected. */
 static bool may_be_label(enum token_kind kind)
 {
     switch (kind) {

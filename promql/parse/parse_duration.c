@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Durations in brackets and behind `offset`: 5m, 300, step() * 2, -max_of(1m, range() / 10). */
+/* Parses durations in brackets and after `offset`: 5m, 300, step() * 2, -max_of(1m, range() / 10). */
 #include "promql/parse/parse_internal.h"
 
 #include <math.h>
@@ -13,8 +13,8 @@ static const struct { int kind, prec; } operators[] = {
 static int duration_precedence(enum token_kind kind) { return kind < LEN(operators) ? operators[kind].prec
     : PREC_NONE; }
 
-/* Its place is the one that a failed evaluation tells, as in Prometheus: of an operator and of min_of from the first
- * operand to the second, of what is in parentheses its own. */
+/* Positions are those of Prometheus' messages: an operator and min_of extend from the first operand to the second, a
+ * parenthesized expression has its own position. */
 static struct duration_expr *new_node(struct parser *p, int kind, size_t pos, const struct duration_expr *left,
                                       const struct duration_expr *right)
 {
@@ -29,7 +29,7 @@ static struct duration_expr *new_node(struct parser *p, int kind, size_t pos, co
     return d;
 }
 
-/* Prometheus keeps durations as 64-bit nanoseconds. */
+/* Prometheus stores durations as 64-bit nanoseconds. */
 static void check_range(struct parser *p, size_t pos, double seconds)
 {
     if (!(fabs(seconds) <= 0x1p63 / 1e9))
@@ -148,9 +148,9 @@ static struct duration_expr *parse_climb(struct parser *p, struct duration_expr 
 
 const struct duration_expr *parse_duration_expr(struct parser *p) { return parse_from(p, PREC_ADD); }
 
-/* `foo offset 5m + 3` is (foo offset 5m) + 3, and `foo offset -2 ^ 2` is (foo offset -2) ^ 2: one literal or function,
- * with a sign or without, ends the offset. Only behind a leading parenthesis, or a second sign, arithmetic belongs to
- * it. Since two signs may become one, what they stand before is kept in parentheses. */
+/* `foo offset 5m + 3` is (foo offset 5m) + 3, and `foo offset -2 ^ 2` is (foo offset -2) ^ 2: the offset ends after
+ * one literal or function, with or without a sign. Arithmetic belongs to the offset only after a leading parenthesis
+ * or a second sign. Since two signs may be merged into one, their operand is kept in parentheses. */
 const struct duration_expr *parse_offset(struct parser *p)
 {
     struct token t = parse_peek(p);

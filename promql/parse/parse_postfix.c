@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Number literals, and what stands behind an expression: [range], [range:step], offset, @, anchored, smoothed. */
+/* Parses number literals, and the modifiers after an expression: [range], [range:step], offset, @, anchored,
+ * smoothed. */
 #include "promql/parse/literal.h"
 #include "promql/parse/parse_internal.h"
 
@@ -27,7 +28,7 @@ struct expr *parse_number(struct parser *p)
 
 static int64_t to_ms(double seconds) { return (int64_t)(round(seconds * 1e9) / 1e6); }
 
-/* A range or step: greater than 0, and at least the millisecond that timestamps have. */
+/* A range or step: greater than 0, at least one millisecond (the resolution of timestamps). */
 static const struct duration_expr *parse_positive(struct parser *p, int64_t *ms)
 {
     const struct duration_expr *d = parse_duration_expr(p);
@@ -116,7 +117,7 @@ static void parse_offset_modifier(struct parser *p, struct expr *e)
     e->end = (uint32_t)p->end;
 }
 
-/* Milliseconds that a double holds exactly: 285,000 years either way. */
+/* Milliseconds that a double represents exactly: +-285,000 years. */
 static int64_t parse_timestamp(struct parser *p, const struct expr *e)
 {
     bool minus = parse_at(p, TOKEN_SUB);

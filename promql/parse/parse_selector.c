@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* name{label="value", "quoted label"=~"regex", "metric name"} */
+/* Parses selectors: name{label="value", "quoted label"=~"regex", "metric name"} */
 #include "promql/parse/literal.h"
 #include "promql/parse/parse_internal.h"
 
@@ -25,7 +25,7 @@ static void parse_add_matcher(struct parser *p, struct matcher_list *list, size_
     struct made_regex *made = ARENA_NEW(p->arena, struct made_regex);
     arena_grow(p->arena, &list->items, &list->cap, list->n + 1, sizeof *list->items);
     struct matcher *m = &list->items[list->n++];
-    *m = (struct matcher){.type = type, .name = name, .value = value}; /* both lie in the arena already */
+    *m = (struct matcher){.type = type, .name = name, .value = value}; /* both are in the arena already */
     if (type == MATCH_EQ || type == MATCH_NE)
         return;
     m->re = regex_new(value, &err);
@@ -33,7 +33,7 @@ static void parse_add_matcher(struct parser *p, struct matcher_list *list, size_
         parse_fail(p, pos, "%s", err.text);
     *made = (struct made_regex){m->re, p->made};
     p->made = made;
-    arena_bytes(p->arena, regex_bytes(m->re)); /* not used: so that the budget bounds their memory, too */
+    arena_bytes(p->arena, regex_bytes(m->re)); /* unused: makes the arena's budget account for the regex */
 }
 
 static bool match_type_of(enum token_kind kind, enum match_type *type)
@@ -84,12 +84,12 @@ struct expr *parse_vector_selector(struct parser *p, const struct token *name)
     size_t pos = name ? name->pos : parse_peek(p).pos;
     if (parse_at(p, TOKEN_LEFT_BRACE))
         parse_matchers(p, &list);
-    if (name) /* the last one: check_expr relies on it */
+    if (name) /* last: check_expr relies on it */
         parse_add_matcher(p, &list, name->pos, MATCH_EQ, STR(METRIC_NAME), name->text);
     struct expr *e = parse_new(p, EXPR_SELECTOR, VALUE_VECTOR, pos, 1);
     e->u.selector.name = name ? name->text : STR_NONE;
     e->u.selector.matchers = list.items;
     e->u.selector.n_matchers = list.n;
-    e->u.selector.leaf = -1;
+    e->u.selector.select = -1;
     return e;
 }

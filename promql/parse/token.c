@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Describes tokens in error messages. */
 #include "base/text/utf8.h"
 #include "promql/parse/lexer.h"
 #include "promql/ast/quote.h"
 
 enum { SHOWN_RUNES = 10 };
 
-/* What a message shows of a long string or number. */
+/* The part of a long string or number that messages show. */
 static struct str beginning(struct str text)
 {
     size_t n = 0, len;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The types, and the rules that the grammar cannot say. Runs once the whole text was read, in Prometheus' order, so
- * that of several mistakes the same one is told. */
+/* Checks types, and rules that the grammar cannot express. Runs after the complete text was parsed, in Prometheus'
+ * order, so that of several errors the same one is reported. */
 #include "promql/ast/functions.h"
 #include "promql/parse/parse_internal.h"
 
@@ -23,7 +23,7 @@ static void check_aggregate(struct parser *p, struct expr *e)
 
 /* --- binary operators --------------------------------------------------------------------------------------------- */
 
-/* Where the operator stands: behind the left side. */
+/* The position of the operator: after the left side. */
 static size_t operator_pos(const struct parser *p, const struct expr *e)
 {
     size_t pos = e->u.binary.left->end;
@@ -128,7 +128,7 @@ static void check_count(struct parser *p, const struct expr *e, const struct fun
         parse_fail(p, e->pos, "expected at most %zu argument(s) in call to \"%s\", got %zu", most, fn->name, n);
 }
 
-/* info's second argument is no selection but a set of matchers. */
+/* info's second argument is not a vector but a set of matchers. */
 static void check_info(struct parser *p, const struct expr *e)
 {
     if (e->u.call.n_args < 2)
@@ -152,7 +152,7 @@ static void check_call(struct parser *p, struct expr *e)
     for (size_t i = 0; i < e->u.call.n_args; i++) {
         struct expr *arg = e->u.call.args[i];
         enum value_type want = fn->args[i < (size_t)fn->n_args ? i : (size_t)fn->n_args - 1];
-        if (fn->id != FN_INFO || i != 1) /* matchers of info may all match the empty value */
+        if (fn->id != FN_INFO || i != 1) /* all matchers of info's second argument may match the empty value */
             check_expr(p, arg);
         if (arg->type != want)
             parse_fail(p, arg->pos, "expected type %s in call to function \"%s\", got %s", value_type_name(want),
@@ -165,7 +165,7 @@ static void check_call(struct parser *p, struct expr *e)
 static void check_one_name(struct parser *p, const struct expr *e)
 {
     const struct matcher *m = e->u.selector.matchers;
-    for (size_t i = 0; i + 1 < e->u.selector.n_matchers; i++) /* the last one is made of the name before the braces */
+    for (size_t i = 0; i + 1 < e->u.selector.n_matchers; i++) /* the last one is the name before the braces */
         if (str_is(m[i].name, METRIC_NAME)) {
             const char *first = arena_z(p->arena, str_of(parse_quoted(p, e->u.selector.name)));
             parse_fail(p, e->pos, "metric name must not be set twice: %s or %s", first, parse_quoted(p, m[i].value));
