@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the documents say, held to the sources and to the running program."""
+import fnmatch
 import glob
 import json
 import os
@@ -26,6 +27,11 @@ def sources():
 
 def documents():
     return {path: text for path, text in pages().items() if path != "SECURITY.md"}
+
+
+def metric_rows():
+    """name, type, labels, meaning"""
+    return [[cells[0].strip("`"), *cells[1:]] for cells in rows(read("docs/metrics.md")) if len(cells) == 4]
 
 
 def rows(text):
@@ -162,6 +168,37 @@ def test_configuration_is_what_the_program_prints():
     assert not told, f"rows that the program does not print: {sorted(told)}"
 
 
+# Flags that pages name though sluice has none of them: of other programs, and of `sluice promql`.
+FOREIGN_FLAGS = {"no-x", "server.http.address", "help", "file", "time", "start", "end", "step", "print-docs"}
+
+
+def test_flags_named_in_documents_exist():
+    """Of sluice or of a peer that is accepted; NAME* stands for all that begin so."""
+    code, printed = run("--print-docs")
+    assert code == 0, printed
+    known = {name for cells in rows(printed.split("### top level")[0]) for cell in cells[:2]
+             for name in re.findall(r"`([\w.-]+)`", cell)} | FOREIGN_FLAGS
+    for page, text in pages().items():
+        if page == "CHANGELOG.md":
+            continue
+        for span in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
+            if span.startswith(("make", "curl", "docker", "sudo", "GET")):
+                continue
+            for flag in re.findall(r"(?:^|(?<= ))--?(?:no-)?([A-Za-z][\w.*-]+)", span):
+                assert fnmatch.filter(known, flag), f"{page}: {span}: no flag {flag}"
+
+
+def test_metrics_named_in_documents_exist():
+    """NAME* stands for all that begin so. Metrics of Prometheus' own remote write are named beside ours."""
+    known = {name for name, *_ in metric_rows()}
+    known |= {f"{name}_{part}" for name in known for part in ("bucket", "sum", "count")}
+    for page, text in pages().items():
+        if page == "CHANGELOG.md":
+            continue
+        for name in re.findall(r"\b((?:sluice|vm|vmagent|prometheus|process)_[a-z0-9]+_[a-z0-9_]*\*?)", text):
+            assert fnmatch.filter(known, name) or name.startswith("prometheus_remote_storage_"), f"{page} names {name}"
+
+
 def examples():
     """(where, text) of every fenced YAML that says which file it is."""
     for name, text in documents().items():
@@ -235,7 +272,7 @@ def test_image_has_the_libraries_that_are_linked():
 
 def test_dashboard_asks_for_what_there_is():
     sluice = Sluice(read("deploy/quickstart.yml"))
-    documented = {cells[0].strip("`") for cells in rows(read("docs/metrics.md"))}
+    documented = {name for name, *_ in metric_rows()}
     with open(f"{ROOT}/deploy/grafana/dashboards/sluice.json", encoding="utf-8") as f:
         dashboard = json.load(f)
     asked = [t["expr"] for panel in dashboard["panels"] for t in panel["targets"]]
@@ -301,9 +338,9 @@ def test_every_metric_is_documented():
     have = dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.M))
     told = {}
     labels = {}
-    for cells in rows(read("docs/metrics.md")):
-        told[cells[0].strip("`")] = cells[1]
-        labels[cells[0].strip("`")] = set(filter(None, re.split(r",\s*", cells[2])))
+    for name, kind, keys, _ in metric_rows():
+        told[name] = kind
+        labels[name] = set(filter(None, re.split(r",\s*", keys)))
     assert told == have, f"not in the page {sorted(have.items() - told.items())}, " \
                          f"not exported {sorted(told.items() - have.items())}"
     for name, inside in re.findall(r"^(\w+)\{(.*)\} ", page, re.M):
