@@ -150,6 +150,18 @@ def test_readme():
         assert re.search(rf"^{target}:", make, re.M), f"README.md names make {target}"
 
 
+def test_tests_named_in_documents_exist():
+    """`make unit T=NAME` and its siblings select at least one test."""
+    paths = {"unit": glob.glob(f"{ROOT}/tests/unit/*/*_test.c"), "fuzz": glob.glob(f"{ROOT}/tests/fuzz/*.c"),
+             "system": glob.glob(f"{ROOT}/tests/system/test_*.py"), "torture": glob.glob(f"{ROOT}/tests/torture/*.py")}
+    found = [(page, *named) for page, text in pages().items()
+             for named in re.findall(r"make (?:\w+=\w+ )*(unit|system|fuzz|torture) T=([\w.]+)", text)]
+    for page, kind, name in found:
+        assert name == "NAME" or any(name.split(".")[0] in path.split("/tests/")[1] for path in paths[kind]), \
+            f"{page}: make {kind} T={name} selects nothing"
+    assert len(found) > 20, found
+
+
 # The file and the flags.
 
 def test_configuration_is_what_the_program_prints():
