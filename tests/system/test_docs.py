@@ -200,6 +200,27 @@ def test_flags_named_in_documents_exist():
                 assert fnmatch.filter(known, flag), f"{page}: {span}: no flag {flag}"
 
 
+def test_refused_in_migrations_is_refused():
+    """Tables below `What is refused`: for each flag or key one that it stands for is an error, and none acts."""
+    _, printed = run("--print-docs")
+    flags, keys = printed.split("### top level", 1)
+    ignored = {cells[0].strip("`"): cells[1] for cells in rows(flags.split("| ignored flag |")[1])}
+    acting = {name for cells in rows(flags.split("| ignored flag |")[0]) for name in re.findall(r"`([\w.-]+)`",
+                                                                                              cells[0] + cells[1])}
+    refused = {cells[0].strip("`") for cells in rows(keys) if "an error without" in cells[-1]}
+    n = 0
+    for page in ("from-vmagent.md", "from-promxy.md"):
+        section = read(f"docs/{page}").split("## What is refused")[1].split("\n## ")[0]
+        for span in (span for cells in rows(section) for span in re.findall(r"`([^`]+)`", cells[0])):
+            name, n = span.lstrip("-"), n + 1
+            if span.startswith("-"):
+                classes = {ignored[flag] for flag in fnmatch.filter(ignored, name)}
+                assert "error" in classes and not fnmatch.filter(acting, name), f"{page}: {span}: {classes}"
+            elif span != "file_sd_configs":
+                assert fnmatch.filter(refused, name), f"{page}: {span} is no error"
+    assert n > 20, n
+
+
 def test_metrics_named_in_documents_exist():
     """NAME* stands for all that begin so. Metrics of Prometheus' own remote write are named beside ours."""
     known = {name for name, *_ in metric_rows()}
