@@ -9,7 +9,7 @@ static void seal_due(struct writer_lane *l, int64_t until)
 {
     for (size_t i = 0; i < l->n_streams; i++)
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++) {
-            struct pending *p = &l->streams[i].piles[shard];
+            struct pending *p = &l->streams[i].pending[shard];
             if (list_linked(&p->node) && p->due <= until)
                 writer_lane_seal(l, l->streams[i].stream, shard, p);
         }
@@ -30,7 +30,7 @@ static void run_flush(struct loop_timer *timer)
 
 void writer_lane_seal_all(struct writer_lane *l) { seal_due(l, INT64_MAX); }
 
-/* --- plans come and go -------------------------------------------------------------------------------------------- */
+/* --- topologies --------------------------------------------------------------------------------------------------- */
 
 void writer_lane_init(struct writer_lane *l, unsigned id, unsigned n_lanes, struct loop *loop, struct writer_lane *all,
                       int64_t flush_ms)
@@ -52,8 +52,8 @@ static void free_streams(struct writer_lane *l)
     for (size_t i = 0; i < l->n_streams; i++) {
         struct stream_lane *ls = &l->streams[i];
         for (unsigned shard = 0; shard < ls->stream->shards; shard++)
-            pending_free(&ls->piles[shard]);
-        mem_free(ls->piles);
+            pending_free(&ls->pending[shard]);
+        mem_free(ls->pending);
         stream_labels_free(&ls->labels);
     }
     mem_free(l->streams);
@@ -61,19 +61,19 @@ static void free_streams(struct writer_lane *l)
     l->n_streams = 0;
 }
 
-static void take_streams(struct writer_lane *l, const struct topology *p)
+static void create_streams(struct writer_lane *l, const struct topology *p)
 {
     l->streams = mem_zalloc(p->n_streams * sizeof *l->streams);
     l->n_streams = p->n_streams;
     for (size_t i = 0; i < p->n_streams; i++) {
         struct stream_lane *ls = &l->streams[i];
         ls->stream = &p->streams[i];
-        ls->piles = mem_zalloc(ls->stream->shards * sizeof *ls->piles);
+        ls->pending = mem_zalloc(ls->stream->shards * sizeof *ls->pending);
         stream_labels_init(&ls->labels, ls->stream);
     }
 }
 
-static struct destination_lane *stripe_of(struct writer_lane *l, struct destination *d)
+static struct destination_lane *lane_destination(struct writer_lane *l, struct destination *d)
 {
     if (l->client == NULL)
         l->client = client_new(l->loop, &(struct client_settings){.max_inflight = 1024, .connections = 64,
@@ -94,16 +94,16 @@ static void change_settings(struct destination_lane *dl, struct dest_settings *n
         atomic_store(&dl->dest->zstd, dl->codec == CODEC_ZSTD);
     }
     if (old && old->durability == DURABILITY_MEMORY && next->durability != DURABILITY_MEMORY)
-        for (size_t i = 0; i < dl->n; i++) /* behind a later block it would count as written */
+        for (size_t i = 0; i < dl->n; i++) /* after a later block has been written, this one would count as written */
             shard_save(dl->shards[i]);
     if (old)
         dest_settings_free(old);
 }
 
-/* What main prepared for this lane (new shards, new settings) is taken into use. */
-static void adopt(struct writer_lane *l, struct destination *d)
+/* Takes over the new shards and settings that main has prepared for this lane. */
+static void lane_adopt_destination(struct writer_lane *l, struct destination *d)
 {
-    struct destination_lane *dl = stripe_of(l, d);
+    struct destination_lane *dl = lane_destination(l, d);
     struct dest_settings *next = atomic_exchange(&dl->next_settings, NULL);
     if (next)
         change_settings(dl, next);
@@ -118,16 +118,16 @@ static void adopt(struct writer_lane *l, struct destination *d)
 void writer_lane_adopt(struct writer_lane *l, const struct topology *next)
 {
     for (size_t i = 0; i < next->n; i++)
-        adopt(l, next->destinations[i]);
+        lane_adopt_destination(l, next->destinations[i]);
 }
 
-static void leave(struct writer_lane *l, struct destination *d)
+static void lane_leave_destination(struct writer_lane *l, struct destination *d)
 {
     struct destination_lane *dl = d->per_lane[l->id];
     loop_timer_stop(l->loop, &dl->retry);
     dl->down = false;
     dl->backoff = 0;
-    outage_forget(dl);
+    outage_leave(dl);
     for (size_t i = 0; i < dl->n; i++)
         shard_stop(dl->shards[i]);
 }
@@ -150,23 +150,23 @@ void writer_lane_switch(struct writer_lane *l, struct topology *next)
     struct topology *old = l->topology;
     for (size_t i = 0; old && i < old->n; i++)
         if (!topology_has(next, old->destinations[i]))
-            leave(l, old->destinations[i]);
+            lane_leave_destination(l, old->destinations[i]);
     l->topology = next;
     if (next) {
-        take_streams(l, next);
+        create_streams(l, next);
         kick_all(l);
     }
     topology_unref(old);
 }
 
-/* Another plan under way has its own call. */
+/* Ignored when the lane has already switched to a newer topology, which has its own call. */
 void writer_lane_settle(struct writer_lane *l, const struct topology *p)
 {
     if (l->topology != p)
         return;
     for (size_t i = 0; i < p->n_streams; i++)
         for (size_t k = 0; k < p->streams[i].n; k++)
-            p->streams[i].destinations[k]->per_lane[l->id]->settled = p->streams[i].generations[k] + 1;
+            p->streams[i].destinations[k]->per_lane[l->id]->settled_generations = p->streams[i].generations[k] + 1;
     kick_all(l);
 }
 

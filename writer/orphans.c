@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A directory is a queue when a generation (gNNNN-sSS) is in it. Queues that another process has locked are its own,
- * and no orphans.
+/* Scan for orphaned queues. A directory with a generation (gNNNN-sSS) is a queue. Queue directories locked by another
+ * process are in use and not orphaned.
  *
- * The disk may hang, so a thread of its own looks, and main polls whether it has finished. A thread that has not when
- * the writer is freed is abandoned, and frees the look itself.
+ * The disk may hang, so the scan runs on its own thread, and main polls for its end. A scan still running when the
+ * writer is freed is abandoned: its thread frees it.
  */
 #include "writer/orphans.h"
 
@@ -32,7 +32,7 @@ static bool is_generation_name(const char *name)
     return sscanf(name, "g%u-s%u", &number, &shards) == 2;
 }
 
-/* Bytes of the segments in a directory and in those below it, `levels` deep. */
+/* Bytes of the segments in a directory and its subdirectories, `levels` deep. */
 static uint64_t segment_bytes(const char *path, int levels)
 {
     uint64_t sum = 0;
@@ -66,34 +66,34 @@ static bool has_generation(const char *path)
     return found;
 }
 
-/* What the thread works with. */
-struct orphans_look {
+/* State of one scan, used by its thread. */
+struct orphans_scan {
     char *dir;
     char **configured; size_t n; /* identities */
-    bool locked;                 /* the writer holds the lock already */
+    bool locked;                 /* the writer already holds the lock */
     struct orphan_list found;
     struct thread *thread;
     atomic_int state;
 };
-enum { LOOK_RUNNING, LOOK_DONE, LOOK_ABANDONED };
+enum { SCAN_RUNNING, SCAN_DONE, SCAN_ABANDONED };
 
-static bool is_configured(const struct orphans_look *look, const char *identity)
+static bool is_configured(const struct orphans_scan *scan, const char *identity)
 {
-    for (size_t i = 0; i < look->n; i++)
-        if (strcmp(look->configured[i], identity) == 0)
+    for (size_t i = 0; i < scan->n; i++)
+        if (strcmp(scan->configured[i], identity) == 0)
             return true;
     return false;
 }
 
-static void list_orphans(struct orphans_look *look)
+static void list_orphans(struct orphans_scan *scan)
 {
-    struct orphan_list *list = &look->found;
-    DIR *dir = dir_open(look->dir);
+    struct orphan_list *list = &scan->found;
+    DIR *dir = dir_open(scan->dir);
     for (struct dirent *e; dir && (e = readdir(dir)) != NULL;) {
         struct buf path = {0};
-        buf_printf(&path, "%s/%s", look->dir, e->d_name);
-        bool printable = e->d_name[0] != '.' && utf8_valid(str_of(e->d_name)); /* it becomes a label */
-        if (printable && !is_configured(look, e->d_name) && has_generation(buf_z(&path))) {
+        buf_printf(&path, "%s/%s", scan->dir, e->d_name);
+        bool printable = e->d_name[0] != '.' && utf8_valid(str_of(e->d_name)); /* it becomes a label value */
+        if (printable && !is_configured(scan, e->d_name) && has_generation(buf_z(&path))) {
             mem_grow(&list->items, &list->_cap, list->n + 1, sizeof *list->items);
             list->items[list->n++] = (struct orphan){mem_strdup(e->d_name), segment_bytes(buf_z(&path), 2)};
         }
@@ -103,12 +103,12 @@ static void list_orphans(struct orphans_look *look)
         closedir(dir);
 }
 
-/* Without destinations the folder is not locked. False: it is not there, or another process has it. The lock is not
- * held while its directories are read, or a process that begins meanwhile would find it taken. */
-static bool queues_are_unused(const struct orphans_look *look)
+/* Without destinations the queue directory is not locked. False: it does not exist, or another process has locked it.
+ * The lock is released before the directories are read: otherwise a process that starts meanwhile would fail. */
+static bool queue_dir_unlocked(const struct orphans_scan *scan)
 {
     struct buf path = {0};
-    buf_printf(&path, "%s/lock", look->dir);
+    buf_printf(&path, "%s/lock", scan->dir);
     int fd = open(buf_z(&path), O_RDWR | O_CLOEXEC);
     buf_free(&path);
     bool unused = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
@@ -137,55 +137,55 @@ static void log_orphans(const struct orphan_list *list)
     }
 }
 
-static void free_look(struct orphans_look *look)
+static void free_orphans_scan(struct orphans_scan *scan)
 {
-    for (size_t i = 0; i < look->n; i++)
-        mem_free(look->configured[i]);
-    mem_free(look->configured);
-    mem_free(look->dir);
-    free_orphans(&look->found);
-    mem_free(look);
+    for (size_t i = 0; i < scan->n; i++)
+        mem_free(scan->configured[i]);
+    mem_free(scan->configured);
+    mem_free(scan->dir);
+    free_orphans(&scan->found);
+    mem_free(scan);
 }
 
-static void run_look(void *arg)
+static void run_orphans_scan(void *arg)
 {
-    struct orphans_look *look = arg;
-    int running = LOOK_RUNNING;
-    if (look->locked || queues_are_unused(look))
-        list_orphans(look);
-    if (!atomic_compare_exchange_strong(&look->state, &running, LOOK_DONE))
-        free_look(look);
+    struct orphans_scan *scan = arg;
+    int running = SCAN_RUNNING;
+    if (scan->locked || queue_dir_unlocked(scan))
+        list_orphans(scan);
+    if (!atomic_compare_exchange_strong(&scan->state, &running, SCAN_DONE))
+        free_orphans_scan(scan);
 }
 
-static void publish_look(struct writer *w, struct orphans_look *look)
+static void publish_orphans(struct writer *w, struct orphans_scan *scan)
 {
     if (!w->orphans_logged)
-        log_orphans(&look->found);
+        log_orphans(&scan->found);
     w->orphans_logged = true;
     mutex_lock(&w->lock);
     struct orphan_list before = w->orphans;
-    w->orphans = look->found;
+    w->orphans = scan->found;
     mutex_unlock(&w->lock);
-    look->found = before;
+    scan->found = before;
 }
 
 static void run_orphans_timer(struct loop_timer *timer)
 {
     struct writer *w = CONTAINER(timer, struct writer, orphans_timer);
-    struct orphans_look *look = w->orphans_look;
-    if (look == NULL) {
+    struct orphans_scan *scan = w->orphans_scan;
+    if (scan == NULL) {
         orphans_find(w);
         return;
     }
-    if (atomic_load(&look->state) == LOOK_RUNNING) {
+    if (atomic_load(&scan->state) == SCAN_RUNNING) {
         loop_timer_in(w->env.main, timer, ORPHANS_POLL);
         return;
     }
-    thread_join(look->thread);
-    publish_look(w, look);
-    free_look(look);
-    w->orphans_look = NULL;
-    if (w->orphans_again)
+    thread_join(scan->thread);
+    publish_orphans(w, scan);
+    free_orphans_scan(scan);
+    w->orphans_scan = NULL;
+    if (w->orphans_rescan)
         orphans_find(w);
     else if (w->orphans.n > 0)
         loop_timer_in(w->env.main, timer, ORPHANS_PERIOD);
@@ -194,36 +194,36 @@ static void run_orphans_timer(struct loop_timer *timer)
 void orphans_find(struct writer *w)
 {
     w->orphans_timer.run = run_orphans_timer;
-    w->orphans_again = w->orphans_look != NULL;
+    w->orphans_rescan = w->orphans_scan != NULL;
     loop_timer_in(w->env.main, &w->orphans_timer, ORPHANS_POLL);
-    if (w->orphans_again)
+    if (w->orphans_rescan)
         return;
-    struct orphans_look *look = mem_zalloc(sizeof *look);
-    *look = (struct orphans_look){.dir = mem_strdup(w->dir), .locked = w->queue_lock != NULL};
-    atomic_init(&look->state, LOOK_RUNNING);
-    look->configured = mem_zalloc((w->n + 1) * sizeof *look->configured);
-    for (; look->n < w->n; look->n++)
-        look->configured[look->n] = mem_strdup(w->destinations[look->n]->identity);
-    look->thread = thread_start("queue-look", run_look, look);
-    if (look->thread)
-        w->orphans_look = look;
-    else /* no thread to be had: later */
-        free_look(look);
+    struct orphans_scan *scan = mem_zalloc(sizeof *scan);
+    *scan = (struct orphans_scan){.dir = mem_strdup(w->dir), .locked = w->queue_lock != NULL};
+    atomic_init(&scan->state, SCAN_RUNNING);
+    scan->configured = mem_zalloc((w->n + 1) * sizeof *scan->configured);
+    for (; scan->n < w->n; scan->n++)
+        scan->configured[scan->n] = mem_strdup(w->destinations[scan->n]->identity);
+    scan->thread = thread_start("queue-scan", run_orphans_scan, scan);
+    if (scan->thread)
+        w->orphans_scan = scan;
+    else /* out of threads: retried at the next call */
+        free_orphans_scan(scan);
 }
 
 void orphans_stop(struct writer *w)
 {
-    struct orphans_look *look = w->orphans_look;
-    int running = LOOK_RUNNING;
+    struct orphans_scan *scan = w->orphans_scan;
+    int running = SCAN_RUNNING;
     loop_timer_stop(w->env.main, &w->orphans_timer);
-    struct thread *thread = look ? look->thread : NULL; /* an abandoned look is the thread's, which may free it */
-    if (look && atomic_compare_exchange_strong(&look->state, &running, LOOK_ABANDONED)) {
+    struct thread *thread = scan ? scan->thread : NULL; /* after being abandoned the scan belongs to its thread */
+    if (scan && atomic_compare_exchange_strong(&scan->state, &running, SCAN_ABANDONED)) {
         thread_detach(thread);
-    } else if (look) {
+    } else if (scan) {
         thread_join(thread);
-        free_look(look);
+        free_orphans_scan(scan);
     }
-    w->orphans_look = NULL;
+    w->orphans_scan = NULL;
     free_orphans(&w->orphans);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From when on is the store whole again? Each shard's file is without a hole from its first record on, so the latest
- * of these beginnings counts. A shard that was used but whose file is empty (all was delivered and the file begun
- * anew) says: from now on. */
+/* Refilling, and the time from which the store is complete again. Each shard's file has no gap after its first record,
+ * so the latest of these first records counts. A shard whose file is empty although it was used (all delivered, file
+ * truncated) makes the store complete from now on only. */
 #include "writer/refill.h"
 
 #include "base/telemetry/log.h"

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* After a restart: what the queue of a destination still has on disk goes into the recent store, so that samples
- * which wait for their storage can be queried at once. Main, before any lane writes to either.
- */
+/* Refills the recent store from a destination's queue on disk after a restart, so that undelivered samples can be
+ * queried at once. Main, before any lane writes to either. */
 #ifndef WRITER_REFILL_H
 #define WRITER_REFILL_H
 

@@ -1,26 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A new plan comes into force; on the main thread, with the work done by the lanes.
+/* Applies a new configuration; on the main thread, with the lanes doing the work.
  *
- * writer_prepare does everything that can fail (profiles, new queue folders, new generations) beside what is in
- * force, and writer_cancel takes it away again. writer_commit cannot fail: every lane is told three times, and each
- * time main waits until all have answered: to adopt what is new, so that every lane has its part of it before another
- * lane sends it any; to switch, when it seals its piles into the old plan's destinations and goes on with the new
- * plan; and that all have switched, after which nobody writes to older generations. What the new plan does not name
- * is closed. Destinations that stay are changed in place, so that no sample lacks a queue for a moment. Reloads may
- * follow each other faster than lanes answer.
+ * writer_prepare does everything that can fail (profiles, new queue directories, new generations) without touching what
+ * is in force; writer_cancel undoes it. writer_commit cannot fail. It rolls the new topology out in phases; a phase
+ * begins when all lanes have finished the one before:
+ *
+ * 1. ADOPTING: every lane takes over its new shards and settings, before another lane can send it samples for them.
+ * 2. SWITCHING: every lane seals its pending blocks into the old topology's destinations and uses the new topology.
+ * 3. IN_FORCE: every lane is told that no lane writes to older generations any more (writer_lane_settle), and
+ *    destinations that the new topology does not have are retired.
+ *
+ * Destinations that stay are changed in place, so that samples always have a queue. Reloads may overlap: phase 3 runs
+ * once, for the newest topology, when all rollouts have finished.
  */
 #include "base/text/url.h"
 #include "writer/refill.h"
 #include "writer/writer_internal.h"
 
-/* --- preparing ---------------------------------------------------------------------------------------------------- */
+/* --- prepare ------------------------------------------------------------------------------------------------------ */
 
-struct draft { /* what becomes of one destination */
+struct draft { /* the new settings of one destination */
     const struct destination_conf *conf;
     struct destination *dest;
-    bool fresh;            /* opened just now: nobody has it yet */
+    bool is_new;            /* opened by this change, not yet in use */
     struct dest_settings *settings;
-    const struct queue_generation *grown; /* made just now, for another number of shards; NULL = the number stays */
+    const struct queue_generation *grown; /* created by this change; NULL = the number of shards is unchanged */
 };
 struct writer_change {
     struct writer *w;
@@ -48,12 +52,12 @@ bool writer_check_destination(const struct destination_conf *all, size_t i, stru
     if (k == i)
         return true;
     if (c->name.n > 0)
-        return err_set(err, ERR_BAD_DATA, "remote_write: the name \"%.*s\" is used twice; names must be unique",
+        return err_set(err, ERR_BAD_DATA, "remote_write: duplicate name \"%.*s\"; names must be unique",
                        STR_ARG(c->name));
     struct buf url = {0};
     url_redact(&url, c->url);
-    err_set(err, ERR_BAD_DATA, "remote_write: the URL %s is given twice (queries do not count); give each entry a name "
-            "of its own, or remove one", buf_z(&url));
+    err_set(err, ERR_BAD_DATA, "remote_write: duplicate url %s (query strings are ignored); set a unique name "
+            "for each entry, or remove one", buf_z(&url));
     buf_free(&url);
     return false;
 }
@@ -74,7 +78,8 @@ static struct destination *writer_find_destination(const struct writer *w, const
     return NULL;
 }
 
-static struct destination *open_new(struct writer *w, const struct destination_conf *c, size_t at, struct err *err)
+static struct destination *open_new_destination(struct writer *w, const struct destination_conf *c, size_t at,
+                                                struct err *err)
 {
     struct destination *d = destination_open(c, at, &w->env, w->queue_lock, err);
     for (unsigned i = 0; d && i < w->env.n_lanes; i++)
@@ -91,20 +96,20 @@ static bool draft_destination(struct writer *w, const struct destination_conf *c
         return false;
     char *identity = destination_identity(c);
     out->dest = writer_find_destination(w, identity);
-    out->fresh = out->dest == NULL;
-    if (out->fresh && retire_wait(w, identity, err))
-        out->dest = open_new(w, c, at, err);
+    out->is_new = out->dest == NULL;
+    if (out->is_new && retire_wait(w, identity, err))
+        out->dest = open_new_destination(w, c, at, err);
     mem_free(identity);
     return out->dest && destination_grow(out->dest, (unsigned)c->queue.shards, &out->grown, err);
 }
 
-static void drop_draft(struct draft *d)
+static void discard_draft(struct draft *d)
 {
     if (d->settings)
         dest_settings_free(d->settings);
     if (d->grown)
         queue_shrink(d->dest->queue);
-    if (!d->fresh || d->dest == NULL)
+    if (!d->is_new || d->dest == NULL)
         return;
     for (unsigned i = 0; i < d->dest->n_lanes; i++)
         destination_lane_free(d->dest->per_lane[i]);
@@ -168,13 +173,13 @@ void writer_cancel(struct writer_change *c)
 {
     topology_unref(c->topology);
     for (size_t i = 0; i < c->n; i++)
-        drop_draft(&c->drafts[i]);
+        discard_draft(&c->drafts[i]);
     if (c->recent)
         recent_unref(c->recent);
     free_change(c);
 }
 
-/* --- the lanes follow --------------------------------------------------------------------------------------------- */
+/* --- rollout ------------------------------------------------------------------------------------------------------ */
 
 void writer_run_awaiting(struct writer *w)
 {
@@ -187,109 +192,133 @@ void writer_await(struct writer *w, struct loop_task *task)
 {
     mem_grow(&w->awaiting, &w->_cap_awaiting, w->n_awaiting + 1, sizeof *w->awaiting);
     w->awaiting[w->n_awaiting++] = task;
-    if (w->answers == 0 || w->stopped)
+    if (w->rollouts == 0 || w->stopped)
         writer_run_awaiting(w);
 }
 
-void writer_retire_gone(struct writer *w, const struct topology *p)
+void writer_retire_unused(struct writer *w, const struct topology *p)
 {
     mutex_lock(&w->lock);
-    size_t kept = 0;
+    size_t n = 0;
     for (size_t i = 0; i < w->n; i++) {
         if (topology_has(p, w->destinations[i]))
-            w->destinations[kept++] = w->destinations[i];
+            w->destinations[n++] = w->destinations[i];
         else
             retire_add(w, w->destinations[i]);
     }
-    w->n = kept;
+    w->n = n;
     mutex_unlock(&w->lock);
 }
 
-/* To every lane, one after the other: adopt, once all have: switch, once all have: settle. */
-struct plan_job {
+/* One phase of a rollout on one lane; posted to the lane, then back to main. */
+struct rollout_job {
     struct loop_task task;
     struct writer *writer;
     struct writer_lane *lane;
     struct topology *topology; /* a reference */
 };
 
-static void post_to_lanes(struct writer *w, struct topology *p, void (*run)(struct loop_task *task))
+static void rollout_post(struct writer *w, struct topology *p, void (*run)(struct loop_task *task))
 {
+    p->lanes_pending = w->env.n_lanes;
     for (unsigned i = 0; i < w->env.n_lanes; i++) {
-        struct plan_job *j = mem_zalloc(sizeof *j);
-        *j = (struct plan_job){{.run = run}, w, &w->lanes[i], topology_ref(p)};
+        struct rollout_job *j = mem_zalloc(sizeof *j);
+        *j = (struct rollout_job){{.run = run}, w, &w->lanes[i], topology_ref(p)};
         loop_post(w->env.lanes[i], &j->task);
     }
 }
 
-static void end_job(struct plan_job *j)
+static void rollout_free_job(struct rollout_job *j)
 {
     topology_unref(j->topology);
     mem_free(j);
 }
 
-static void run_settle(struct loop_task *task)
+static void rollout_advance(struct writer *w, struct topology *p);
+
+static void rollout_lane_finished(struct loop_task *task)
 {
-    struct plan_job *j = CONTAINER(task, struct plan_job, task);
-    writer_lane_settle(j->lane, j->topology);
-    end_job(j);
+    struct rollout_job *j = CONTAINER(task, struct rollout_job, task);
+    if (--j->topology->lanes_pending == 0)
+        rollout_advance(j->writer, j->topology);
+    rollout_free_job(j);
 }
 
-static void run_switched(struct loop_task *task)
+static void rollout_report(struct rollout_job *j)
 {
-    struct plan_job *j = CONTAINER(task, struct plan_job, task);
-    struct writer *w = j->writer;
-    if (--w->answers == 0) { /* the last one to come is one to the newest plan */
-        atomic_store(&w->takes, j->topology->n_streams > 0);
-        atomic_store(&w->ready, true);
-        post_to_lanes(w, j->topology, run_settle);
-        writer_retire_gone(w, j->topology);
-        if (w->stopped == NULL)
-            orphans_find(w);
-        writer_run_awaiting(w);
-    }
-    end_job(j);
-}
-
-static void run_switch(struct loop_task *task)
-{
-    struct plan_job *j = CONTAINER(task, struct plan_job, task);
-    writer_lane_switch(j->lane, topology_ref(j->topology));
-    j->task.run = run_switched;
+    j->task.run = rollout_lane_finished;
     loop_post(j->writer->env.main, &j->task);
-}
-
-static void run_adopted(struct loop_task *task)
-{
-    struct plan_job *j = CONTAINER(task, struct plan_job, task);
-    struct writer *w = j->writer;
-    w->answers--;
-    if (--j->topology->adopting == 0 && w->stopped == NULL)
-        post_to_lanes(w, j->topology, run_switch);
-    end_job(j);
 }
 
 static void run_adopt(struct loop_task *task)
 {
-    struct plan_job *j = CONTAINER(task, struct plan_job, task);
+    struct rollout_job *j = CONTAINER(task, struct rollout_job, task);
     writer_lane_adopt(j->lane, j->topology);
-    j->task.run = run_adopted;
-    loop_post(j->writer->env.main, &j->task);
+    rollout_report(j);
+}
+
+static void run_switch(struct loop_task *task)
+{
+    struct rollout_job *j = CONTAINER(task, struct rollout_job, task);
+    writer_lane_switch(j->lane, topology_ref(j->topology));
+    rollout_report(j);
+}
+
+static void run_settle(struct loop_task *task)
+{
+    struct rollout_job *j = CONTAINER(task, struct rollout_job, task);
+    writer_lane_settle(j->lane, j->topology);
+    rollout_free_job(j);
+}
+
+/* Rollouts that overlap finish in order, since tasks do: the last one to finish is that of the newest topology. */
+static void rollout_finish(struct writer *w, struct topology *p)
+{
+    if (--w->rollouts > 0)
+        return;
+    atomic_store(&w->has_streams, p->n_streams > 0);
+    atomic_store(&w->ready, true);
+    rollout_post(w, p, run_settle);
+    writer_retire_unused(w, p);
+    if (w->stopped == NULL)
+        orphans_find(w);
+    writer_run_awaiting(w);
+}
+
+/* All lanes have finished the topology's phase; the only place that changes it. */
+static void rollout_advance(struct writer *w, struct topology *p)
+{
+    switch (p->phase) {
+    case TOPOLOGY_PREPARED:
+        p->phase = TOPOLOGY_ADOPTING;
+        w->rollouts++;
+        rollout_post(w, p, run_adopt);
+        break;
+    case TOPOLOGY_ADOPTING:
+        if (w->stopped) /* the lanes stop with the topology that they have */
+            break;
+        p->phase = TOPOLOGY_SWITCHING;
+        rollout_post(w, p, run_switch);
+        break;
+    case TOPOLOGY_SWITCHING:
+        p->phase = TOPOLOGY_IN_FORCE;
+        rollout_finish(w, p);
+        break;
+    case TOPOLOGY_IN_FORCE: break;
+    }
 }
 
 static void writer_install_topology(struct writer *w, struct topology *p)
 {
     topology_choose_generations(p);
-    p->adopting = w->env.n_lanes;
-    w->answers += 2 * w->env.n_lanes;
-    post_to_lanes(w, p, run_adopt);
+    rollout_advance(w, p);
     topology_unref(w->topology);
     w->topology = p;
 }
 
-/* --- committing --------------------------------------------------------------------------------------------------- */
+/* --- commit ------------------------------------------------------------------------------------------------------- */
 
-static void keep_destination(struct writer *w, struct destination *d)
+static void add_destination(struct writer *w, struct destination *d)
 {
     mutex_lock(&w->lock);
     mem_grow(&w->destinations, &w->_cap, w->n + 1, sizeof *w->destinations);
@@ -297,7 +326,7 @@ static void keep_destination(struct writer *w, struct destination *d)
     mutex_unlock(&w->lock);
 }
 
-/* Limits now, a generation and settings for the lanes to adopt. */
+/* Applies limits at once; hands the generation and the settings to the lanes. */
 static void commit_draft(struct writer *w, struct draft *d)
 {
     struct queue_limits limits = destination_limits(d->conf);
@@ -305,30 +334,31 @@ static void commit_draft(struct writer *w, struct draft *d)
     if (d->grown)
         destination_add_generation(d->dest, d->grown);
     for (unsigned i = 0; i < w->env.n_lanes; i++)
-        destination_lane_push(d->dest->per_lane[i], dest_settings_copy(d->settings));
+        destination_lane_set_next(d->dest->per_lane[i], dest_settings_copy(d->settings));
     dest_settings_free(d->settings);
-    if (d->fresh)
-        keep_destination(w, d->dest);
+    if (d->is_new)
+        add_destination(w, d->dest);
 }
 
 static void place_destinations(const struct writer_change *c)
 {
     mutex_lock(&c->w->lock);
     for (size_t i = 0; i < c->n; i++)
-        destination_place(c->drafts[i].dest, c->drafts[i].conf, i, c->w->env.show_urls);
+        destination_set_name(c->drafts[i].dest, c->drafts[i].conf, i, c->w->env.show_urls);
     mutex_unlock(&c->w->lock);
 }
 
-/* A new store and a queue that was opened just now: what waits on disk can be answered at once. */
-static void refill(const struct writer_change *c)
+/* Fills a new store from a newly opened queue: undelivered samples can be queried at once. */
+static void refill_new_store(const struct writer_change *c)
 {
     const struct recent_conf *conf = c->from.recent;
     for (size_t i = 0; c->recent && c->recent != c->w->recent && i < c->n; i++)
-        if (c->drafts[i].fresh && conf->like.n > 0 && str_eq(c->drafts[i].conf->name, conf->like))
+        if (c->drafts[i].is_new && conf->like.n > 0 && str_eq(c->drafts[i].conf->name, conf->like))
             refill_recent(c->recent, conf, c->drafts[i].dest, loop_now(c->w->env.main));
 }
 
-/* A store that is kept holds what the old plan's stream was: with another chain it begins anew for who asks. */
+/* A store that is reused holds the old topology's stream: with a different relabel chain it is complete from now on
+ * only. */
 static void writer_reload_check_chain(struct writer *w, const struct topology *p)
 {
     const struct stream *a = topology_recent(w->topology), *b = topology_recent(p);
@@ -353,7 +383,7 @@ static void writer_use_recent(struct writer *w, const struct recent_conf *c, str
 void writer_commit(struct writer_change *c, void (*release)(void *arg), void *release_arg)
 {
     struct writer *w = c->w;
-    refill(c);
+    refill_new_store(c);
     for (size_t i = 0; i < c->n; i++)
         commit_draft(w, &c->drafts[i]);
     place_destinations(c);

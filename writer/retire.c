@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Destinations that go. Their lanes have left, so their shards are nobody's. Each lane frees its part in a task of
- * its own, behind whatever another lane may have posted there before it left; then the io thread ends the queue, and
- * main closes the destination.
+/* Retires removed destinations, in three steps:
+ *
+ * 1. Each lane, which has already stopped using the destination, frees its part in a task of its own, after tasks that
+ *    other lanes have posted to it.
+ * 2. The io thread ends the queue: it writes what is left and retries failed writes for RETRY_MS.
+ * 3. Main closes the destination. Its queue directory stays on disk.
  */
 #include "base/telemetry/log.h"
 #include "base/text/num.h"
@@ -11,7 +14,7 @@
 
 enum {
     CLOSE_MS = 2000,    /* longest wait for a queue that is being closed */
-    RETRY_MS = 3000,    /* so long blocks that cannot be written are retried */
+    RETRY_MS = 3000,    /* failed writes are retried for this long */
     READS_MS = 10
 };
 
@@ -19,11 +22,16 @@ struct retiring {
     struct list node;
     struct loop_task freed, closed;
     struct writer *writer;
-    struct destination *dest; /* NULL once its files are closed */
+    struct destination *dest; /* NULL when its files are closed */
     bool ending;
-    atomic_uint lanes;        /* that have not freed their part */
+    atomic_uint lanes;        /* that have not yet freed their part */
 };
-struct retire_task { struct loop_task task; struct loop_timer again; struct retiring *retiring; struct destination_lane *dl; };
+struct retire_task {
+    struct loop_task task;
+    struct loop_timer again;
+    struct retiring *retiring;
+    struct destination_lane *dl;
+};
 
 static void run_closed(struct loop_task *task)
 {
@@ -33,17 +41,17 @@ static void run_closed(struct loop_task *task)
         destination_close(x->dest);
     list_remove(&x->node);
     mem_free(x);
-    writer_stop_when_left(w);
+    writer_stop_if_retired(w);
 }
 
-static void leaving_end_queue(struct retiring *x)
+static void retire_end_queue(struct retiring *x)
 {
     if (!x->ending)
         queue_end(x->dest->queue, RETRY_MS, x->writer->env.main, &x->closed);
     x->ending = true;
 }
 
-static void run_freed(struct loop_task *task) { leaving_end_queue(CONTAINER(task, struct retiring, freed)); }
+static void run_freed(struct loop_task *task) { retire_end_queue(CONTAINER(task, struct retiring, freed)); }
 
 static bool retire_reads_in_flight(const struct destination_lane *dl)
 {
@@ -53,7 +61,7 @@ static bool retire_reads_in_flight(const struct destination_lane *dl)
     return false;
 }
 
-static void stripe_leave(struct retire_task *f)
+static void retire_free_lane(struct retire_task *f)
 {
     struct retiring *x = f->retiring;
     struct loop *main = x->writer->env.main;
@@ -67,10 +75,14 @@ static void stripe_leave(struct retire_task *f)
         loop_post(main, &x->freed);
 }
 
-static void retire_lane(struct loop_task *task) { stripe_leave(CONTAINER(task, struct retire_task, task)); }
-static void run_farewell_again(struct loop_timer *timer) { stripe_leave(CONTAINER(timer, struct retire_task, again)); }
+static void retire_lane(struct loop_task *task) { retire_free_lane(CONTAINER(task, struct retire_task, task)); }
 
-/* A reload took the destination away while blocks were pending. */
+static void run_retire_lane_again(struct loop_timer *timer)
+{
+    retire_free_lane(CONTAINER(timer, struct retire_task, again));
+}
+
+/* A reload has removed the destination while blocks were pending. */
 static void log_backlog(const struct destination *d)
 {
     char bytes[24];
@@ -90,27 +102,27 @@ void retire_add(struct writer *w, struct destination *d)
     list_push_back(&w->retiring, &x->node);
     for (unsigned i = 0; i < w->env.n_lanes; i++) {
         struct retire_task *f = mem_zalloc(sizeof *f);
-        *f = (struct retire_task){{.run = retire_lane}, {.run = run_farewell_again}, x, d->per_lane[i]};
+        *f = (struct retire_task){{.run = retire_lane}, {.run = run_retire_lane_again}, x, d->per_lane[i]};
         loop_post(w->env.lanes[i], &f->task);
     }
 }
 
-static bool leaving_done(struct retiring *x)
+static bool retire_is_done(struct retiring *x)
 {
     if (atomic_load(&x->lanes) > 0)
         return false;
-    leaving_end_queue(x);
+    retire_end_queue(x);
     return queue_ended(x->dest->queue);
 }
 
-/* The lanes are quick, and wait for nobody; the disk may hang. */
+/* The wait is short unless the disk hangs: lanes do not wait for each other. */
 bool retire_wait(struct writer *w, const char *identity, struct err *err)
 {
     for (struct list *n = w->retiring.next; n != &w->retiring; n = n->next) {
         struct retiring *x = CONTAINER(n, struct retiring, node);
         if (x->dest == NULL || strcmp(x->dest->identity, identity) != 0)
             continue;
-        for (int ms = 0; !leaving_done(x); ms++) {
+        for (int ms = 0; !retire_is_done(x); ms++) {
             if (ms == CLOSE_MS)
                 return err_set(err, ERR_UNAVAILABLE,
                                "remote_write: the queue %s is still being closed; reload again in a moment", identity);
@@ -122,7 +134,7 @@ bool retire_wait(struct writer *w, const char *identity, struct err *err)
     return true;
 }
 
-void leaving_abandon(struct writer *w)
+void retire_abandon(struct writer *w)
 {
     for (struct list *n = w->retiring.next; n != &w->retiring; n = n->next) {
         struct retiring *x = CONTAINER(n, struct retiring, node);

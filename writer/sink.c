@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The sink of a lane: series go through each stream's chain into the pile of their shard. Shards that other lanes own
- * are staged and posted at commit; a lane's own piles are appended to in place and rolled back on abort. */
+/* The sink of a lane. Each series passes every stream's relabel chain and is appended to the pending block of its
+ * shard. Bytes for shards of other lanes are staged and posted to their owner at commit; the lane's own pending blocks
+ * are appended to in place and rolled back on abort. */
 #include "writer/lane.h"
 
 #include "base/telemetry/log.h"
 #include "writer/recent/recent.h"
 
-enum { PUSH_DELAY_MS = 20 }; /* a push that waits for the disk waits at most so long for company */
+enum { PUSH_DELAY_MS = 20 }; /* delay within which pushes that wait for the disk are batched */
 
 static struct writer_lane *lane_of(struct sink *s) { return CONTAINER(s, struct writer_lane, sink); }
 
-/* --- room --------------------------------------------------------------------------------------------------------- */
+/* --- capacity ----------------------------------------------------------------------------------------------------- */
 
-static bool has_room(const struct destination *d, const struct dest_settings *s, size_t bytes)
+static bool has_capacity(const struct destination *d, const struct dest_settings *s, size_t bytes)
 {
     if (s->on_full != FULL_PUSH_BACK)
         return true;
     uint64_t waiting = atomic_load_explicit(&d->pending_bytes, memory_order_relaxed) +
                        atomic_load_explicit(&d->reserved_bytes, memory_order_relaxed) + bytes / 4;
     if (s->durability == DURABILITY_MEMORY)
-        return waiting <= s->memory;
+        return waiting <= s->max_memory_bytes;
     if (queue_failing(d->queue))
-        return waiting + queue_unwritten_bytes(d->queue) <= s->memory;
-    return s->disk == 0 || queue_bytes(d->queue) + bytes / 4 <= s->disk;
+        return waiting + queue_unwritten_bytes(d->queue) <= s->max_memory_bytes;
+    return s->max_disk_bytes == 0 || queue_bytes(d->queue) + bytes / 4 <= s->max_disk_bytes;
 }
 
 static void sink_reserve_memory(struct writer_lane *l, int sign)
@@ -43,7 +44,7 @@ static enum sink_status sink_begin_batch(struct sink *sink, const struct sink_ba
         return SINK_BUSY;
     for (size_t i = 0; i < l->topology->n && !b->more; i++) {
         struct destination *d = l->topology->destinations[i];
-        if (!has_room(d, d->per_lane[l->id]->settings, b->bytes))
+        if (!has_capacity(d, d->per_lane[l->id]->settings, b->bytes))
             return SINK_BUSY;
     }
     l->batch = *b;
@@ -55,7 +56,7 @@ static enum sink_status sink_begin_batch(struct sink *sink, const struct sink_ba
 
 static struct pending *sink_batch_pending(struct stream_lane *ls, unsigned shard)
 {
-    struct pending *p = &ls->piles[shard];
+    struct pending *p = &ls->pending[shard];
     if (!p->touched)
         pending_mark(p);
     return p;
@@ -85,9 +86,9 @@ static void sink_add_metadata(struct sink *sink, const struct metadata *m)
     }
 }
 
-/* --- from piles to blocks ----------------------------------------------------------------------------------------- */
+/* --- sealing ------------------------------------------------------------------------------------------------------ */
 
-struct pending_place { const struct stream *stream; unsigned shard; }; /* where a pile's bytes go */
+struct pending_place { const struct stream *stream; unsigned shard; }; /* destination of pending bytes */
 
 static void sink_push_block(struct writer_lane *l, struct pending_place to, struct str raw,
                             const struct pending_block *c, struct pending_acks acks)
@@ -132,9 +133,9 @@ static void arm_flush(struct writer_lane *l, int64_t due)
         loop_timer_at(l->loop, &l->flush, due);
 }
 
-void writer_lane_pile_changed(struct writer_lane *l, struct stream_lane *ls, unsigned shard, int64_t due)
+void writer_lane_pending_changed(struct writer_lane *l, struct stream_lane *ls, unsigned shard, int64_t due)
 {
-    struct pending *p = &ls->piles[shard];
+    struct pending *p = &ls->pending[shard];
     p->touched = false;
     if (pending_full(p) || ls->stream->n == 0) {
         writer_lane_seal(l, ls->stream, shard, p);
@@ -147,46 +148,46 @@ void writer_lane_pile_changed(struct writer_lane *l, struct stream_lane *ls, uns
     arm_flush(l, p->due);
 }
 
-static void hold(struct pending *p, struct ack *r)
+static void pending_add_ack(struct pending *p, struct ack *r)
 {
     mem_grow(&p->acks, &p->_cap_acks, p->n_acks + 1, sizeof *p->acks);
     p->acks[p->n_acks++] = ack_ref(r);
 }
 
-static int64_t due_of(const struct writer_lane *l, const struct ack *r)
+static int64_t flush_due(const struct writer_lane *l, const struct ack *r)
 {
     return loop_mono(l->loop) + (r && l->flush_ms > PUSH_DELAY_MS ? PUSH_DELAY_MS : l->flush_ms);
 }
 
-/* --- to other lanes ----------------------------------------------------------------------------------------------- */
+/* --- shards of other lanes ---------------------------------------------------------------------------------------- */
 
-struct away_job {
+struct handoff_job {
     struct loop_task task;
     struct writer_lane *to;
-    struct topology *topology; /* a reference: `stream` is one of its */
+    struct topology *topology; /* a reference: `stream` indexes its streams */
     size_t stream;
     unsigned shard;
-    struct ack *ack; /* a hold, or NULL */
+    struct ack *ack; /* a reference, or NULL */
     struct pending pending;
 };
 
-static void run_away(struct loop_task *task)
+static void run_handoff(struct loop_task *task)
 {
-    struct away_job *j = CONTAINER(task, struct away_job, task);
+    struct handoff_job *j = CONTAINER(task, struct handoff_job, task);
     struct writer_lane *l = j->to;
     const struct stream *stream = &j->topology->streams[j->stream];
     if (stream->recent)
         recent_take(stream->recent, l->id, buf_str(&j->pending.raw), loop_now(l->loop));
     if (j->topology == l->topology) {
         struct stream_lane *ls = &l->streams[j->stream];
-        pending_join(&ls->piles[j->shard], &j->pending);
+        pending_join(&ls->pending[j->shard], &j->pending);
         if (j->ack)
-            hold(&ls->piles[j->shard], j->ack);
-        writer_lane_pile_changed(l, ls, j->shard, due_of(l, j->ack));
-    } else { /* one of the two lanes has changed its plan already, the other has not: what came before goes first */
+            pending_add_ack(&ls->pending[j->shard], j->ack);
+        writer_lane_pending_changed(l, ls, j->shard, flush_due(l, j->ack));
+    } else { /* one of the two lanes has switched its topology, the other has not: earlier bytes go first */
         writer_lane_seal_all(l);
         if (j->ack)
-            hold(&j->pending, j->ack);
+            pending_add_ack(&j->pending, j->ack);
         writer_lane_seal(l, stream, j->shard, &j->pending);
     }
     if (j->ack)
@@ -196,11 +197,11 @@ static void run_away(struct loop_task *task)
     mem_free(j);
 }
 
-static void send_away(struct writer_lane *l, size_t stream, unsigned shard, struct ack *r)
+static void post_to_owner(struct writer_lane *l, size_t stream, unsigned shard, struct ack *r)
 {
-    struct pending *p = &l->streams[stream].piles[shard];
-    struct away_job *j = mem_zalloc(sizeof *j);
-    j->task.run = run_away;
+    struct pending *p = &l->streams[stream].pending[shard];
+    struct handoff_job *j = mem_zalloc(sizeof *j);
+    j->task.run = run_handoff;
     j->to = &l->all[shard % l->n_lanes];
     j->topology = topology_ref(l->topology);
     j->stream = stream;
@@ -211,21 +212,21 @@ static void send_away(struct writer_lane *l, size_t stream, unsigned shard, stru
     loop_post(j->to->loop, &j->task);
 }
 
-/* --- the end of a batch ------------------------------------------------------------------------------------------- */
+/* --- commit and abort --------------------------------------------------------------------------------------------- */
 
 static void sink_commit_pending(struct writer_lane *l, size_t i, unsigned shard, struct ack *r)
 {
     struct stream_lane *ls = &l->streams[i];
-    struct pending *p = &ls->piles[shard];
+    struct pending *p = &ls->pending[shard];
     if (!writer_lane_owns(l, shard)) {
-        send_away(l, i, shard, r);
+        post_to_owner(l, i, shard, r);
         return;
     }
     if (ls->stream->recent)
         recent_take(ls->stream->recent, l->id, str_n(p->raw.p + p->mark_n, p->raw.n - p->mark_n), loop_now(l->loop));
     if (r)
-        hold(p, r);
-    writer_lane_pile_changed(l, ls, shard, due_of(l, r));
+        pending_add_ack(p, r);
+    writer_lane_pending_changed(l, ls, shard, flush_due(l, r));
 }
 
 static void count_relabel_dropped(struct stream_lane *ls)
@@ -242,7 +243,7 @@ static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *ar
     for (size_t i = 0; i < l->n_streams; i++) {
         count_relabel_dropped(&l->streams[i]);
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
-            if (l->streams[i].piles[shard].touched)
+            if (l->streams[i].pending[shard].touched)
                 sink_commit_pending(l, i, shard, r);
     }
     if (r)
@@ -256,8 +257,8 @@ static void abort_batch(struct sink *sink)
     for (size_t i = 0; i < l->n_streams; i++) {
         l->streams[i].dropped = 0;
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
-            if (l->streams[i].piles[shard].touched)
-                pending_rollback(&l->streams[i].piles[shard]);
+            if (l->streams[i].pending[shard].touched)
+                pending_rollback(&l->streams[i].pending[shard]);
     }
     sink_reserve_memory(l, -1);
 }

@@ -11,13 +11,13 @@
 
 struct stats_group writer_stats = STATS_GROUP(WRITER_STATS);
 
-/* One family per row: each is written for all destinations before the next begins, as the format wants it. */
+/* Each family is written for all destinations before the next one begins, as the exposition format demands. */
 struct stats_family {
     const char *name;
     enum stats_kind kind;
     const char *help;
     double (*value)(struct destination *d);
-    enum { BY_URL, BY_QUEUE, BY_PATH_AND_URL } labels; /* {url}, {name,path}, {path,url}: as vmagent has them */
+    enum { BY_URL, BY_QUEUE, BY_PATH_AND_URL } labels; /* {url}, {name,path}, {path,url}: as in vmagent */
 };
 
 static double writer_stats_load(const atomic_ullong *c)
@@ -41,7 +41,7 @@ static double send_seconds(struct destination *d) { return writer_stats_load(&d-
 static double writer_stats_written_bytes(struct destination *d) { return writer_stats_load(&d->written_bytes); }
 static double relabel_dropped(struct destination *d) { return writer_stats_load(&d->relabel_dropped); }
 static double memory_bytes(struct destination *d) { return writer_stats_load(&d->pending_bytes); }
-/* What has been written is counted on disk, also while a copy is in memory. */
+/* Blocks on disk count once, even if a copy is in memory. */
 static double pending_bytes(struct destination *d)
 {
     double queued = (double)(queue_bytes(d->queue) + queue_unwritten_bytes(d->queue)), memory = memory_bytes(d);
@@ -49,7 +49,7 @@ static double pending_bytes(struct destination *d)
 }
 static double oldest_seconds(struct destination *d)
 {
-    int64_t since = destination_since(d), now = clock_wall_ms();
+    int64_t since = destination_oldest_pending(d), now = clock_wall_ms();
     return since > 0 && since < now ? (double)(now - since) / 1000 : 0;
 }
 static double memory_blocks(struct destination *d) { return writer_stats_load(&d->pending_blocks); }
@@ -75,42 +75,43 @@ static double queue_sync_seconds(struct destination *d) { return QUEUE(sync_ns) 
 static double queue_syncs(struct destination *d) { return QUEUE(syncs); }
 
 static const struct stats_family families[] = {
-    {"vmagent_remotewrite_blocks_sent_total", STATS_COUNTER, "Blocks that the destination took", sent_blocks, BY_URL},
-    {"vmagent_remotewrite_bytes_sent_total", STATS_COUNTER, "Bytes of these blocks on the wire",
+    {"vmagent_remotewrite_blocks_sent_total", STATS_COUNTER, "Blocks accepted by the destination", sent_blocks, BY_URL},
+    {"vmagent_remotewrite_bytes_sent_total", STATS_COUNTER, "Compressed bytes of blocks accepted by the destination",
      writer_stats_sent_bytes, BY_URL},
     {"vmagent_remotewrite_block_size_rows_sum", STATS_COUNTER,
-     "Samples that the destination took", sent_samples, BY_URL},
-    {"vmagent_remotewrite_retries_count_total", STATS_COUNTER, "Requests made again after a failure", retries, BY_URL},
-    {"vmagent_remotewrite_errors_total", STATS_COUNTER, "Requests that failed and will be made again", errors, BY_URL},
+     "Samples accepted by the destination", sent_samples, BY_URL},
+    {"vmagent_remotewrite_retries_count_total", STATS_COUNTER, "Retried requests", retries, BY_URL},
+    {"vmagent_remotewrite_errors_total", STATS_COUNTER, "Failed requests that are retried", errors, BY_URL},
     {"vmagent_remotewrite_packets_dropped_total", STATS_COUNTER,
      "Blocks dropped: rejected permanently, older than sample_age_limit, or evicted because the queue was full",
      dropped_blocks, BY_URL},
-    {"vmagent_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples in these blocks", dropped_samples, BY_URL},
+    {"vmagent_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples in dropped blocks", dropped_samples, BY_URL},
     {"vmagent_remotewrite_send_duration_seconds_total", STATS_COUNTER, "Time spent in requests", send_seconds, BY_URL},
     {"vmagent_remotewrite_conn_bytes_written_total", STATS_COUNTER,
-     "Bytes of requests written to connections, with their heads and before TLS", writer_stats_written_bytes, BY_URL},
+     "Bytes of requests written to connections, including headers, before TLS", writer_stats_written_bytes, BY_URL},
     {"vmagent_remotewrite_relabel_metrics_dropped_total", STATS_COUNTER,
      "Samples dropped by write_relabel_configs", relabel_dropped, BY_URL},
     {"vmagent_remotewrite_pending_data_bytes", STATS_GAUGE,
-     "Bytes of blocks that are not delivered yet, in memory and on disk", pending_bytes, BY_PATH_AND_URL},
+     "Bytes of undelivered blocks in memory and on disk", pending_bytes, BY_PATH_AND_URL},
     {"sluice_remotewrite_memory_bytes", STATS_GAUGE, "Bytes of pending blocks in memory", memory_bytes, BY_URL},
     {"sluice_remotewrite_oldest_pending_seconds", STATS_GAUGE,
-     "Age of the oldest pending block in memory, 0 when there is none", oldest_seconds, BY_URL},
-    {"vmagent_remotewrite_pending_inmemory_blocks", STATS_GAUGE, "Blocks that wait in memory", memory_blocks,
+     "Age of the oldest pending block in memory; 0 when there is none", oldest_seconds, BY_URL},
+    {"vmagent_remotewrite_pending_inmemory_blocks", STATS_GAUGE, "Pending blocks in memory", memory_blocks,
      BY_PATH_AND_URL},
     {"vmagent_remotewrite_queues", STATS_GAUGE, "Shards of the destination", shards, BY_URL},
     {"sluice_remotewrite_blocks_partly_stored_total", STATS_COUNTER,
-     "Blocks of which the destination rejected some samples and stored the others", partly_stored, BY_URL},
+     "Blocks of which the destination rejected some samples and stored the rest", partly_stored, BY_URL},
     {"sluice_remotewrite_zstd", STATS_GAUGE, "1 while blocks are sent with zstd, 0 with snappy", zstd, BY_URL},
-    {"vm_persistentqueue_bytes_pending", STATS_GAUGE, "Bytes on disk that are not delivered yet", queue_pending,
+    {"vm_persistentqueue_bytes_pending", STATS_GAUGE, "Bytes of undelivered blocks on disk", queue_pending,
      BY_QUEUE},
     {"vm_persistentqueue_blocks_dropped_total", STATS_COUNTER,
-     "Blocks lost because disk and memory were full, or with deleted files", queue_dropped, BY_QUEUE},
-    {"vm_persistentqueue_bytes_dropped_total", STATS_COUNTER, "Bytes of these blocks", queue_bytes_dropped, BY_QUEUE},
+     "Blocks dropped because disk and memory were full, or lost with deleted files", queue_dropped, BY_QUEUE},
+    {"vm_persistentqueue_bytes_dropped_total", STATS_COUNTER, "Bytes of blocks dropped or lost by the queue",
+     queue_bytes_dropped, BY_QUEUE},
     {"vm_persistentqueue_free_disk_space_bytes", STATS_GAUGE,
-     "Free space of the file system of the queue", queue_free, BY_QUEUE},
+     "Free space of the queue's file system", queue_free, BY_QUEUE},
     {"sluice_queue_seconds_until_full", STATS_GAUGE,
-     "Time until the queue has no space left at the rate of the last five minutes, +Inf while nothing grows",
+     "Time until the queue is full at the rate of the last five minutes; +Inf while it does not grow",
      queue_until_full, BY_QUEUE},
     {"sluice_queue_unwritten_bytes", STATS_GAUGE,
      "Bytes of blocks that could not be written to disk and are kept in memory", queue_unwritten, BY_QUEUE},
@@ -121,11 +122,11 @@ static const struct stats_family families[] = {
     {"vm_persistentqueue_read_duration_seconds_total", STATS_COUNTER, "Time spent reading", queue_read_seconds,
      BY_QUEUE},
     {"sluice_queue_bad_records_total", STATS_COUNTER,
-     "Damaged places in queue files that were passed over", queue_bad, BY_QUEUE},
-    {"sluice_queue_write_errors_total", STATS_COUNTER, "Writes to disk that failed and are retried", queue_errors,
+     "Corrupted records skipped in queue files", queue_bad, BY_QUEUE},
+    {"sluice_queue_write_errors_total", STATS_COUNTER, "Failed disk writes, which are retried", queue_errors,
      BY_QUEUE},
-    {"sluice_queue_syncs_total", STATS_COUNTER, "Calls of fdatasync", queue_syncs, BY_QUEUE},
-    {"vm_filestream_fsync_calls_total", STATS_COUNTER, "Calls of fdatasync", queue_syncs, BY_QUEUE},
+    {"sluice_queue_syncs_total", STATS_COUNTER, "fdatasync calls", queue_syncs, BY_QUEUE},
+    {"vm_filestream_fsync_calls_total", STATS_COUNTER, "fdatasync calls", queue_syncs, BY_QUEUE},
     {"vm_filestream_fsync_duration_seconds_total", STATS_COUNTER, "Time spent in fdatasync", queue_sync_seconds,
      BY_QUEUE},
 };
@@ -177,10 +178,10 @@ static const struct recent_family recent_families[] = {
     RECENT("sluice_recent_chunk_bytes", STATS_GAUGE, chunk_bytes, "Bytes of compressed samples"),
     RECENT("sluice_recent_index_bytes", STATS_GAUGE, index_bytes, "Bytes of labels and index"),
     RECENT("sluice_recent_evicted_samples_total", STATS_COUNTER, evicted_samples,
-           "Samples forgotten for room or age"),
-    RECENT("sluice_recent_evicted_series_total", STATS_COUNTER, evicted_series, "Series forgotten"),
+           "Samples evicted for space or age"),
+    RECENT("sluice_recent_evicted_series_total", STATS_COUNTER, evicted_series, "Series evicted"),
     RECENT("sluice_recent_rejected_samples_total", STATS_COUNTER, rejected_samples,
-           "Samples not taken: too old, or too far in the future"),
+           "Samples rejected: too old or too far in the future"),
 };
 
 static void write_recent(struct writer *w, struct stats_out *out)
@@ -205,7 +206,7 @@ static void writer_collect(struct stats_out *out, void *arg)
         writer_each_destination(w, writer_stats_write_value, &(struct stats_visit){out, &families[i]});
     }
     stats_family(out, "vmagent_remotewrite_requests_total", STATS_COUNTER,
-                 "Requests by answer; status_code 0: no answer came");
+                 "Requests by response status; status_code 0: no response");
     writer_each_destination(w, write_statuses, &(struct stats_visit){out, NULL});
     stats_family(out, "sluice_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples dropped, by reason");
     writer_each_destination(w, write_dropped, &(struct stats_visit){out, NULL});

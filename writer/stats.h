@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The writer's metrics, under the names that vmagent's dashboards and alerts use (docs/metrics.md). */
+/* The writer's metrics, with the names that vmagent's dashboards and alerts use (docs/metrics.md). */
 #ifndef WRITER_STATS_H
 #define WRITER_STATS_H
 
@@ -15,7 +15,7 @@ struct writer;
 void writer_stats_start(struct writer *w);
 void writer_stats_stop(struct writer *w);
 
-/* writer.c: every destination, under the writer's lock. */
+/* writer.c: visits every destination, under the writer's lock. */
 void writer_each_destination(struct writer *w, void (*visit)(struct destination *d, void *arg), void *arg);
 
 #endif

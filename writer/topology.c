@@ -47,7 +47,7 @@ static bool attach_recent(struct topology *p, const struct writer_plan *from, st
         struct destination_conf plain = {.queue = {.shards = 8}};
         struct stream *s = stream_for(p, &plain, from->external_labels);
         s->recent = recent;
-        s->metadata = s->metadata || s->n == 0; /* a stream of its own */
+        s->metadata = s->metadata || s->n == 0; /* a stream for the store only */
         return true;
     }
     for (size_t i = 0; i < from->n; i++)

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The writer as a whole: its beginning and its end, and what others see of it. Main thread but for the last part;
- * plans are made and put in force in reload.c, the work is the lanes'.
- */
+/* Start and stop of the writer, and its status for other threads. Configurations are applied in reload.c; the lanes do
+ * the work. */
 #include "writer/writer_internal.h"
 #include "writer/stats.h"
 
 #include "base/text/duration.h"
 
-/* --- life --------------------------------------------------------------------------------------------------------- */
+/* --- create and free ---------------------------------------------------------------------------------------------- */
 
 struct writer *writer_new(const struct writer_env *env, struct err *err UNUSED)
 {
@@ -45,7 +44,7 @@ void writer_free(struct writer *w)
 
 struct sink *writer_sink(struct writer *w, unsigned lane) { return &w->lanes[lane].sink; }
 
-/* --- stopping ----------------------------------------------------------------------------------------------------- */
+/* --- stop --------------------------------------------------------------------------------------------------------- */
 
 enum { QUEUES_MS = 4000 }; /* longest wait for the disks; queues retry failed writes for 3 s of it */
 
@@ -66,31 +65,31 @@ static void run_lane_stopped(struct loop_task *task)
         return;
     topology_unref(w->topology);
     w->topology = NULL;
-    writer_retire_gone(w, NULL);
-    loop_timer_in(w->env.main, &w->regex_plan_give_up, QUEUES_MS);
-    writer_stop_when_left(w);
+    writer_retire_unused(w, NULL);
+    loop_timer_in(w->env.main, &w->stop_timeout, QUEUES_MS);
+    writer_stop_if_retired(w);
 }
 
-void writer_stop_when_left(struct writer *w)
+void writer_stop_if_retired(struct writer *w)
 {
     if (w->stopped == NULL || w->lanes_stopping > 0 || !list_empty(&w->retiring) || w->abandoned)
         return;
-    loop_timer_stop(w->env.main, &w->regex_plan_give_up);
+    loop_timer_stop(w->env.main, &w->stop_timeout);
     w->stopped(w->stopped_arg);
 }
 
-/* A disk does not respond. What the threads that wait for it may touch must stay where it is. */
-static void run_stop_give_up(struct loop_timer *timer)
+/* A disk does not respond: memory used by the threads that wait for it must not be freed. */
+static void run_stop_timeout(struct loop_timer *timer)
 {
-    struct writer *w = CONTAINER(timer, struct writer, regex_plan_give_up);
+    struct writer *w = CONTAINER(timer, struct writer, stop_timeout);
     w->abandoned = true;
-    leaving_abandon(w);
+    retire_abandon(w);
     w->stopped(w->stopped_arg);
 }
 
 bool writer_abandoned(const struct writer *w) { return w->abandoned; }
 
-/* Waits for the last answers, within the grace. */
+/* Waits for the last responses, within the grace period. */
 static void poll_stop(struct loop_timer *timer)
 {
     struct writer_stop_job *j = CONTAINER(timer, struct writer_stop_job, poll);
@@ -119,7 +118,7 @@ void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), vo
     w->stopped_arg = arg;
     w->grace = grace_ms;
     w->lanes_stopping = w->env.n_lanes;
-    w->regex_plan_give_up.run = run_stop_give_up;
+    w->stop_timeout.run = run_stop_timeout;
     writer_run_awaiting(w);
     loop_timer_stop(w->env.main, &w->orphans_timer);
     for (unsigned i = 0; i < w->env.n_lanes; i++) {
@@ -131,10 +130,10 @@ void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), vo
     }
 }
 
-/* --- what others see ---------------------------------------------------------------------------------------------- */
+/* --- status; any thread ------------------------------------------------------------------------------------------- */
 
 bool writer_ready(struct writer *w) { return atomic_load(&w->ready); }
-bool writer_takes(struct writer *w) { return atomic_load(&w->takes); }
+bool writer_has_streams(struct writer *w) { return atomic_load(&w->has_streams); }
 
 struct source *writer_recent(struct writer *w)
 {
@@ -169,7 +168,7 @@ static void copy_status(struct destination *d, struct arena *a, struct destinati
         .sent_samples = read_counter(&d->sent_samples), .sent_bytes = read_counter(&d->sent_bytes),
         .retries = read_counter(&d->retries),
         .last_ok_at = atomic_load(&d->last_ok), .zstd = atomic_load(&d->zstd)};
-    int64_t since = destination_since(d), now = clock_wall_ms();
+    int64_t since = destination_oldest_pending(d), now = clock_wall_ms();
     s->oldest_ms = since > 0 && since < now ? now - since : 0;
     if (s->pending_blocks > 0 && read_counter(&d->pending_bytes) > s->pending_bytes)
         s->pending_bytes = read_counter(&d->pending_bytes);
@@ -182,7 +181,7 @@ static void copy_status(struct destination *d, struct arena *a, struct destinati
 void writer_status(struct writer *w, struct arena *a, struct destination_status **out, size_t *n)
 {
     size_t budget = a->max;
-    a->max = 0; /* an arena that is full may jump out of the caller, but not under a lock */
+    a->max = 0; /* a full arena may longjmp out of the caller, which must not happen under a lock */
     mutex_lock(&w->lock);
     *n = w->n;
     *out = ARENA_ARRAY(a, struct destination_status, w->n);

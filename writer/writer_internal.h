@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What main keeps of the writer. Inside writer.c, reload.c and retire.c only.
- */
+/* The main thread's part of the writer, for writer.c, reload.c, retire.c and orphans.c only. */
 #ifndef WRITER_WRITER_INTERNAL_H
 #define WRITER_WRITER_INTERNAL_H
 
@@ -13,37 +12,37 @@ struct writer {
     char *dir;
     struct queue_lock *queue_lock; /* NULL until there is a destination */
     struct writer_lane *lanes;
-    struct destination **destinations; size_t n, _cap; /* main's; the lock is for the pages */
+    struct destination **destinations; size_t n, _cap; /* main's; other threads read it under the lock */
     struct mutex lock;
-    struct recent *recent;     /* the current one; under the lock */
+    struct recent *recent;     /* the current store; under the lock */
     struct recent_conf recent_conf;
     struct topology *topology; /* the newest; main's reference */
-    unsigned answers;          /* of lanes, to plans that are coming into force, which are still to come */
-    struct loop_task **awaiting; size_t n_awaiting, _cap_awaiting; /* to be run when there are none */
-    atomic_bool ready, takes;
-    struct list retiring;      /* destinations that go: retire.c */
-    struct orphan_list orphans; /* under the lock: orphans.c */
+    unsigned rollouts;         /* topologies that are not yet in force on all lanes */
+    struct loop_task **awaiting; size_t n_awaiting, _cap_awaiting; /* posted when rollouts is 0 */
+    atomic_bool ready, has_streams;
+    struct list retiring;      /* removed destinations (retire.c) */
+    struct orphan_list orphans; /* under the lock (orphans.c) */
     struct loop_timer orphans_timer;
-    struct orphans_look *orphans_look; /* under way; NULL = none */
-    bool orphans_logged, orphans_again;
-    void (*stopped)(void *arg); void *stopped_arg; /* set once stopping */
+    struct orphans_scan *orphans_scan; /* the running scan; NULL = none */
+    bool orphans_logged, orphans_rescan;
+    void (*stopped)(void *arg); void *stopped_arg; /* set when stopping */
     unsigned lanes_stopping;
-    struct loop_timer regex_plan_give_up; /* armed while a stop waits for the queues */
+    struct loop_timer stop_timeout; /* armed while stopping waits for the queues */
     bool abandoned;
     int64_t grace;
 };
 
-/* reload.c: what the plan does not name goes; NULL names nothing. Every lane has left it. */
-void writer_retire_gone(struct writer *w, const struct topology *p);
+/* reload.c: retires destinations that the topology does not have; NULL has none. Every lane has left them. */
+void writer_retire_unused(struct writer *w, const struct topology *p);
 void writer_run_awaiting(struct writer *w);
 
-/* retire.c. A destination goes: its lanes have left it, and free what they have of it; then its files are closed. */
+/* retire.c: frees a destination whose lanes have left it, and closes its files. */
 void retire_add(struct writer *w, struct destination *d);
-/* writer.c: when nothing leaves any more, the stop is done. */
-void writer_stop_when_left(struct writer *w);
-/* The stop waits no longer: logs what the queues still had in memory. */
-void leaving_abandon(struct writer *w);
-/* One that left a moment ago and comes back: two must not have its files open. */
+/* writer.c: finishes stopping when no destination is being retired. */
+void writer_stop_if_retired(struct writer *w);
+/* Gives up waiting for disks: logs what the queues still had in memory. */
+void retire_abandon(struct writer *w);
+/* Waits until a destination that is configured again has closed its files. Two must not have them open. */
 bool retire_wait(struct writer *w, const char *identity, struct err *err) MUST_USE;
 
 #endif

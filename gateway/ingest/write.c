@@ -241,7 +241,7 @@ static void write_refuse(struct http_request *r, const struct err *err)
 
 static bool busy(struct err *err)
 {
-    err_set(err, ERR_THROTTLED, "a destination's queue is full: nothing was taken, send it again later");
+    err_set(err, ERR_THROTTLED, "a destination's queue is full: empty_block was taken, send it again later");
     err->retry_after = RETRY_SECONDS;
     return false;
 }
@@ -507,8 +507,8 @@ static bool check_open(struct err *err)
         err->retry_after = RETRY_SECONDS;
         return false;
     }
-    return writer_takes(gateway.writer)
-           || err_set(err, ERR_NOT_FOUND, "nothing is configured that could take samples: add remote_write or recent "
+    return writer_has_streams(gateway.writer)
+           || err_set(err, ERR_NOT_FOUND, "empty_block is configured that could take samples: add remote_write or recent "
                       "to the configuration");
 }
 

@@ -5,7 +5,7 @@
 
 #include "model/remote_write.h"
 
-static const struct pending_block nothing = {0, 0, INT64_MAX, INT64_MIN};
+static const struct pending_block empty_block = {0, 0, INT64_MAX, INT64_MIN};
 
 void pending_free(struct pending *p)
 {
@@ -18,7 +18,7 @@ void pending_free(struct pending *p)
 void pending_mark(struct pending *p)
 {
     if (p->raw.n == 0 && p->n_blocks == 0)
-        p->open = nothing;
+        p->open = empty_block;
     p->mark_blocks = p->n_blocks;
     p->mark_open = p->open;
     p->mark_n = p->raw.n;
@@ -37,7 +37,7 @@ static void pending_close_block(struct pending *p)
 {
     mem_grow(&p->blocks, &p->_cap_blocks, p->n_blocks + 1, sizeof *p->blocks);
     p->blocks[p->n_blocks++] = p->open;
-    p->open = nothing;
+    p->open = empty_block;
     p->open.end = p->raw.n;
 }
 
@@ -94,7 +94,7 @@ static void pending_join_block(struct pending *to, struct str bytes, const struc
 void pending_join(struct pending *to, const struct pending *from)
 {
     if (pending_empty(to) && to->n_blocks == 0)
-        to->open = nothing;
+        to->open = empty_block;
     size_t begin = 0;
     for (size_t i = 0; i <= from->n_blocks; i++) {
         const struct pending_block *c = i < from->n_blocks ? &from->blocks[i] : &from->open;
@@ -110,9 +110,9 @@ void pending_clear(struct pending *p)
 {
     buf_clear(&p->raw);
     if (p->raw.cap > 4 * BLOCK_RAW_BYTES)
-        buf_free(&p->raw); /* one large push must not be kept for ever */
+        buf_free(&p->raw); /* one large push must not keep its memory forever */
     p->n_blocks = 0;
-    p->open = nothing;
+    p->open = empty_block;
     p->touched = false;
     p->due = 0;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A pile: the raw bytes of one stream's shard that are not yet a block. Belongs to one lane.
+/* Pending blocks of one shard of one stream: raw bytes that are not sealed yet. Owned by one lane.
  *
- * A batch adds series behind the mark; abort goes back to the mark. Where about 2,000 samples are reached a cut is
- * noted, so that sealing makes one block from each piece and no piece is copied before it is packed.
+ * A batch appends series after the mark; abort goes back to the mark. Whenever about 2,000 samples are reached a block
+ * boundary is recorded, so that sealing creates one block per range without copying.
  */
 #ifndef WRITER_PIPELINE_PENDING_H
 #define WRITER_PIPELINE_PENDING_H
@@ -14,13 +14,13 @@ struct ack;
 struct pending_block { size_t end; uint32_t n_samples; int64_t t_min, t_max; }; /* ends at byte `end` of raw */
 struct pending {
     struct buf raw;
-    struct pending_block *blocks; size_t n_blocks, _cap_blocks; /* closed ones */
+    struct pending_block *blocks; size_t n_blocks, _cap_blocks; /* the closed ones */
     struct pending_block open;  /* the last one; open.end == raw.n */
-    size_t mark_blocks; struct pending_block mark_open; size_t mark_n; /* where the batch began */
-    bool touched;               /* by the batch under way */
-    int64_t due;                /* loop_mono when it must be sealed; 0 = empty */
-    struct list node;           /* in the lane's list of open piles while not empty */
-    struct ack **acks; size_t n_acks, _cap_acks; /* who waits for these bytes to be safe */
+    size_t mark_blocks; struct pending_block mark_open; size_t mark_n; /* state at the start of the batch */
+    bool touched;               /* changed by the current batch */
+    int64_t due;                /* loop_mono at which it must be sealed; 0 = empty */
+    struct list node;           /* in the lane's `open` list while not empty */
+    struct ack **acks; size_t n_acks, _cap_acks; /* acks that wait for these bytes */
 };
 
 void pending_free(struct pending *p);
@@ -28,10 +28,10 @@ void pending_mark(struct pending *p);
 void pending_rollback(struct pending *p);
 void pending_add(struct pending *p, struct labels labels, const struct series_in *in);
 void pending_add_metadata(struct pending *p, const struct metadata *m);
-/* The same bytes behind those of `to`, piece by piece. */
+/* Appends the bytes of `from`, block by block. */
 void pending_join(struct pending *to, const struct pending *from);
-bool pending_full(const struct pending *p); /* at least one block's worth */
+bool pending_full(const struct pending *p); /* holds at least one complete block */
 static inline bool pending_empty(const struct pending *p) { return p->raw.n == 0; }
-void pending_clear(struct pending *p);  /* bytes only: receipts are the caller's */
+void pending_clear(struct pending *p);  /* does not release the acks */
 
 #endif

@@ -22,15 +22,15 @@ bool stream_same(const struct stream *s, struct relabel_rules rules, struct str_
            same_map(s->extra, extra);
 }
 
-/* --- splicing ----------------------------------------------------------------------------------------------------- */
+/* --- splicing labels ---------------------------------------------------------------------------------------------- */
 
-static void add_addition(struct stream_labels *l, struct str name, struct str value, bool override)
+static void set_addition(struct stream_labels *l, struct str name, struct str value, bool override)
 {
     size_t at = 0;
     while (at < l->n_additions && str_cmp(l->additions[at].name, name) < 0)
         at++;
-    bool there = at < l->n_additions && str_eq(l->additions[at].name, name);
-    if (!there) {
+    bool exists = at < l->n_additions && str_eq(l->additions[at].name, name);
+    if (!exists) {
         memmove(&l->additions[at + 1], &l->additions[at], (l->n_additions - at) * sizeof *l->additions);
         l->n_additions++;
         l->additions[at] = (struct addition){.name = name};
@@ -47,19 +47,19 @@ static void prepare_additions(struct stream_labels *l)
     const struct stream *s = l->stream;
     l->additions = mem_zalloc((s->external.n + s->extra.n + 1) * sizeof *l->additions);
     for (size_t i = 0; i < s->external.n; i++)
-        add_addition(l, s->external.keys[i], s->external.values[i], false);
+        set_addition(l, s->external.keys[i], s->external.values[i], false);
     for (size_t i = 0; i < s->extra.n; i++)
-        add_addition(l, s->extra.keys[i], s->extra.values[i], true);
+        set_addition(l, s->extra.keys[i], s->extra.values[i], true);
 }
 
-static void put_addition(struct stream_labels *l, const struct addition *a, uint32_t *count)
+static void append_addition(struct stream_labels *l, const struct addition *a, uint32_t *count)
 {
     buf_add_str(&l->out, buf_str(&a->wire));
     *count += a->wire.n > 0;
 }
 
-/* One walk over the sorted labels; what stands between two additions is copied in one piece. */
-static struct labels splice(struct stream_labels *l, struct labels in)
+/* One pass over the sorted labels; labels between two additions are copied together. */
+static struct labels splice_additions(struct stream_labels *l, struct labels in)
 {
     struct labels_iter it = labels_iter(in);
     const uint8_t *run = in.p, *before = in.p;
@@ -72,9 +72,9 @@ static struct labels splice(struct stream_labels *l, struct labels in)
         for (; k < l->n_additions && (order = str_cmp(l->additions[k].name, label.name)) <= 0; k++) {
             const struct addition *a = &l->additions[k];
             if (order == 0 && !a->override)
-                continue; /* the series' own label stays */
+                continue; /* the series' own label wins */
             buf_add(&l->out, run, (size_t)(before - run));
-            put_addition(l, a, &count);
+            append_addition(l, a, &count);
             run = before;
             if (order == 0) {
                 run = it.p;
@@ -85,11 +85,11 @@ static struct labels splice(struct stream_labels *l, struct labels in)
     }
     buf_add(&l->out, run, (size_t)(in.p + in.n - run));
     for (; k < l->n_additions; k++)
-        put_addition(l, &l->additions[k], &count);
+        append_addition(l, &l->additions[k], &count);
     return (struct labels){(const uint8_t *)l->out.p, (uint32_t)l->out.n, count};
 }
 
-/* --- rules -------------------------------------------------------------------------------------------------------- */
+/* --- relabel chain ------------------------------------------------------------------------------------------------ */
 
 void stream_labels_init(struct stream_labels *l, const struct stream *s)
 {
@@ -135,7 +135,7 @@ static bool run_chain(struct stream_labels *l, struct labels in, struct labels *
     return kept;
 }
 
-/* --- verdicts ----------------------------------------------------------------------------------------------------- */
+/* --- relabel cache ------------------------------------------------------------------------------------------------ */
 
 static void relabel_cache_clear(struct stream_labels *l)
 {
@@ -164,7 +164,7 @@ static void relabel_cache_grow(struct stream_labels *l)
     l->cap = cap;
 }
 
-static void remember(struct stream_labels *l, uint64_t hash, struct labels in, bool kept, struct labels out)
+static void relabel_cache_put(struct stream_labels *l, uint64_t hash, struct labels in, bool kept, struct labels out)
 {
     if (l->n >= RELABEL_CACHE_MAX || l->texts.n > TEXTS_MAX)
         relabel_cache_clear(l);
@@ -185,7 +185,8 @@ static void remember(struct stream_labels *l, uint64_t hash, struct labels in, b
     }
 }
 
-static bool recall(const struct stream_labels *l, const struct relabel_entry *v, struct labels in, struct labels *out)
+static bool relabel_cache_get(const struct stream_labels *l, const struct relabel_entry *v, struct labels in,
+                              struct labels *out)
 {
     enum relabel_result kind = v->n_kind & 3;
     *out = in;
@@ -201,16 +202,16 @@ bool stream_labels_apply(struct stream_labels *l, struct labels in, struct label
 {
     const struct stream *s = l->stream;
     if (!relabel_any(s->rules)) {
-        *out = l->n_additions ? splice(l, in) : in;
+        *out = l->n_additions ? splice_additions(l, in) : in;
         return out->count > 0;
     }
-    uint64_t hash = hash_keyed(in.p, in.n); /* a verdict is found by it alone */
+    uint64_t hash = hash_keyed(in.p, in.n); /* the only key of the cache */
     if (l->cap > 0) {
         struct relabel_entry *v = relabel_cache_slot(l->entries, l->cap, hash);
         if (v->n_kind != RELABEL_ENTRY_NONE)
-            return recall(l, v, in, out);
+            return relabel_cache_get(l, v, in, out);
     }
     bool kept = run_chain(l, in, out);
-    remember(l, hash, in, kept, *out);
+    relabel_cache_put(l, hash, in, kept, *out);
     return kept;
 }

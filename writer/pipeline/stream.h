@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A stream: what a set of destinations receives. Its chain, applied to the labels of every series: external labels
- * where they are absent, the relabel rules, extra labels on top. Immutable and shared by lanes; the verdicts are a
- * lane's own.
- */
+/* A stream: the samples that a set of destinations receives. Its chain is applied to the labels of every series:
+ * external labels where absent, relabel rules, extra labels. A stream is immutable and shared by lanes; stream_labels,
+ * with the relabel cache, belongs to one lane. */
 #ifndef WRITER_PIPELINE_STREAM_H
 #define WRITER_PIPELINE_STREAM_H
 
@@ -16,23 +15,23 @@ struct stream {
     struct str_map external, extra;
     unsigned shards;
     struct destination **destinations; size_t n;
-    size_t *generations;     /* which one of each destination is written to */
-    struct recent *recent;   /* NULL: nothing in memory listens */
-    bool metadata;           /* somebody wants it */
+    size_t *generations;     /* of each destination, the generation that is written to */
+    struct recent *recent;   /* NULL = no recent store follows this stream */
+    bool metadata;           /* at least one receiver wants metadata */
 };
-/* Can the two share blocks? */
+/* True if the two can share blocks. */
 bool stream_same(const struct stream *s, struct relabel_rules rules, struct str_map external, struct str_map extra,
                  unsigned shards);
 
-/* What relabel rules said of a series: 16 bytes each, by hash of its labels; forgotten all at once over a limit.
- * Without rules nothing is kept: splicing a few labels into sorted ones is cheaper than looking them up. */
+/* Relabel cache: 16 bytes per series, by hash of its labels; cleared completely over a limit. Not used without rules:
+ * splicing a few labels into sorted ones is cheaper than a lookup. */
 enum relabel_result { RELABEL_ENTRY_NONE, RELABEL_ENTRY_SAME, RELABEL_ENTRY_DROPPED, RELABEL_ENTRY_CHANGED };
 /* CHANGED: bytes at `at` of texts; n_kind = n << 2 | kind */
 struct relabel_entry { uint64_t hash; uint32_t at, n_kind; };
-struct addition { struct str name; struct buf wire; bool override; }; /* override: also where the label is already */
+struct addition { struct str name; struct buf wire; bool override; }; /* override: replaces an existing label */
 struct stream_labels {
     const struct stream *stream;
-    struct addition *additions; size_t n_additions; /* external and extra labels by name; when there are no rules */
+    struct addition *additions; size_t n_additions; /* external and extra labels by name; used without rules */
     struct relabel_entry *entries; size_t n, cap;
     struct buf texts;
     struct labels_builder builder;
@@ -41,7 +40,7 @@ struct stream_labels {
 };
 void stream_labels_init(struct stream_labels *l, const struct stream *s);
 void stream_labels_free(struct stream_labels *l);
-/* The labels that leave; false: dropped by the rules. Valid until the next call. */
+/* The labels to send; false: dropped by the rules. Valid until the next call. */
 bool stream_labels_apply(struct stream_labels *l, struct labels in, struct labels *out);
 
 #endif

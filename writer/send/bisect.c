@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One rejected sample must not cost its block, and one rejected block must not stall its shard.
+/* Splits rejected blocks, so that one rejected sample does not cost its block, and one rejected block does not stall
+ * its shard.
  *
- * A rejected block is halved by series, the last series by samples, and the halves are sent in order: the good half is
- * delivered, the bad one is halved again. The pieces take the block's place at the head of the shard, so nothing
- * overtakes them. Bounds:
+ * A rejected block is split by series, the last series by samples, and the halves are sent in order: an accepted half
+ * is done, a rejected one is split again. The pieces replace the block at the head of the shard, so order is kept.
+ * Bounds:
  *
- * 1. A block costs at most 2 * log2(series) + 16 requests. A piece is halved only while the requests that are left
- *    suffice for both halves and for all other pieces of the block; else the piece is dropped and the others still get
- *    their one request. So several bad series lose some good neighbours but never a piece that was not tried.
- * 2. After a 413 the same limit counts requests since the last piece that was taken: a receiver with a small limit gets
- *    a block in as many pieces as it wants, after the first one without pauses; one that says 413 to everything ends
- *    the block.
- * 3. Each rejection is followed by a pause: min_backoff, doubled after each eight requests of the block.
- * 4. A destination that takes nothing of a block gets half the requests for the next one, 8 at the least.
+ * 1. A block costs at most 2 * log2(series) + 16 requests. A piece is split only while the remaining requests suffice
+ *    for both halves and for all other pieces of the block; otherwise it is dropped, and the others still get one
+ *    request each. So several rejected series may take some valid neighbours with them, but every piece is sent at
+ *    least once.
+ * 2. After a 413 the limit counts requests since the last accepted piece: a receiver with a small size limit gets a
+ *    block in as many pieces as needed, without pauses after the first accepted one; a receiver that responds 413 to
+ *    everything ends the block.
+ * 3. Each rejection is followed by a pause: min_backoff, doubled after every eight requests of the block.
+ * 4. After a block of which nothing was accepted, the next block's limit is halved, down to 8.
  */
 #include "writer/send/destination_lane.h"
 
@@ -21,12 +23,12 @@
 
 enum { SPARE_REQUESTS = 16, LEAST_REQUESTS = 8, REQUESTS_PER_PAUSE = 8, MOST_DOUBLINGS = 3 };
 
-unsigned bisect_limit(uint32_t n_series, unsigned barren)
+unsigned bisect_limit(uint32_t n_series, unsigned rejected_blocks)
 {
     unsigned log2 = 0;
     while (log2 < 32 && (uint64_t)1 << log2 < n_series)
         log2++;
-    unsigned limit = (2 * log2 + SPARE_REQUESTS) >> (barren < 8 ? barren : 8);
+    unsigned limit = (2 * log2 + SPARE_REQUESTS) >> (rejected_blocks < 8 ? rejected_blocks : 8);
     return limit > LEAST_REQUESTS ? limit : LEAST_REQUESTS;
 }
 
@@ -34,24 +36,24 @@ static struct bisect *bisect_of_head(struct shard *s)
 {
     struct bisect *t = &s->bisect;
     if (t->seq != shard_head_seq(s))
-        *t = (struct bisect){.seq = shard_head_seq(s), .barren = t->barren};
+        *t = (struct bisect){.seq = shard_head_seq(s), .rejected_blocks = t->rejected_blocks};
     return t;
 }
 
-void bisect_request_judged(struct shard *s) { bisect_of_head(s)->requests++; }
+void bisect_count_request(struct shard *s) { bisect_of_head(s)->requests++; }
 
-void bisect_taken(struct shard *s)
+void bisect_accepted(struct shard *s)
 {
     struct bisect *t = bisect_of_head(s);
-    t->taken = true;
-    t->barren = 0;
+    t->accepted = true;
+    t->rejected_blocks = 0;
     if (t->by_size)
         t->requests = 0;
 }
 
 static int64_t pause_after(const struct shard *s)
 {
-    if (s->bisect.by_size && s->bisect.taken)
+    if (s->bisect.by_size && s->bisect.accepted)
         return 0;
     unsigned doublings = s->bisect.requests / REQUESTS_PER_PAUSE;
     int64_t pause = s->lane->settings->min_backoff << (doublings < MOST_DOUBLINGS ? doublings : MOST_DOUBLINGS);
@@ -75,8 +77,8 @@ static void bisect_drop(struct shard *s, const struct block_summary *sum, enum d
     log_drop(s, sum, status, why);
     destination_count_dropped(s->dest, shard_head(s), reason);
     destination_note_error(s->dest, loop_now(s->lane->loop), why);
-    if (shard_pieces(s) == 1 && !t->taken)
-        t->barren++;
+    if (shard_pieces(s) == 1 && !t->accepted)
+        t->rejected_blocks++;
     shard_finish_head(s);
 }
 
@@ -97,10 +99,10 @@ void bisect_rejected(struct shard *s, enum drop_reason reason, int status, const
     struct block_summary sum;
     block_summarize(s->lane->packer, shard_head(s), &sum);
     if (t->limit == 0)
-        t->limit = bisect_limit(sum.n_series, t->barren);
+        t->limit = bisect_limit(sum.n_series, t->rejected_blocks);
     t->by_size |= reason == DROPPED_TOO_LARGE;
     s->resent_as_snappy = false; /* the codec was not the reason */
-    shard_accepted(s);
+    destination_lane_up(s);
     if (!halve_head(s))
         bisect_drop(s, &sum, reason, status, why);
     shard_pause(s, pause_after(s));

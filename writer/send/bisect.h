@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Blocks that a destination rejects: narrowed down to the rejected series. Lane of the shard.
- */
+/* Narrows a rejected block down to the rejected samples. On the lane of the shard. */
 #ifndef WRITER_SEND_BISECT_H
 #define WRITER_SEND_BISECT_H
 
@@ -8,21 +7,22 @@
 
 struct shard;
 struct bisect {            /* of the block at the head of a shard */
-    uint64_t seq;          /* of that block; its pieces keep it */
-    unsigned requests;     /* made for it and judged; by size: since the last one that was taken */
-    unsigned limit;        /* 0 until its first rejection */
-    bool taken;            /* a piece of it was */
-    bool by_size;          /* the receiver said 413 */
-    unsigned barren;       /* blocks before it of which nothing was taken, in a row */
+    uint64_t seq;          /* of that block; its pieces keep the number */
+    unsigned requests;     /* responses received for it; with by_size: since the last accepted piece */
+    unsigned limit;        /* 0 until the first rejection */
+    bool accepted;         /* the destination has accepted a piece of it */
+    bool by_size;          /* the destination has responded with 413 */
+    unsigned rejected_blocks;       /* consecutive earlier blocks of which nothing was accepted */
 };
 
-/* 2 * log2(series) + 16, half of that for each barren block before it, 8 at the least. */
-unsigned bisect_limit(uint32_t n_series, unsigned barren);
-void bisect_request_judged(struct shard *s); /* a response about the head, whatever it says */
-void bisect_taken(struct shard *s);          /* the head is delivered; before shard_delivered */
-/* The head is halved, or dropped when it is one sample or the limit forbids it; the shard goes on after a pause. */
+/* Largest number of requests for a block: 2 * log2(series) + 16, halved for each rejected block before it, at least
+ * 8. */
+unsigned bisect_limit(uint32_t n_series, unsigned rejected_blocks);
+void bisect_count_request(struct shard *s); /* counts a response to the head, whatever its status */
+void bisect_accepted(struct shard *s);          /* the head is delivered; call before shard_delivered */
+/* Splits the head, or drops it when it is a single sample or the limit is reached; pauses the shard. */
 void bisect_rejected(struct shard *s, enum drop_reason reason, int status, const char *why);
-/* The head is dropped as it is; before shard_delivered. */
+/* Drops the head unsplit; call before shard_delivered. */
 void bisect_drop_head(struct shard *s, int status, const char *why);
 
 #endif

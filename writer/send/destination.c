@@ -22,7 +22,8 @@ struct dest_settings *destination_settings(const struct destination_conf *c, str
         .min_backoff = c->queue.min_backoff, .max_backoff = c->queue.max_backoff,
         .age_limit = c->queue.sample_age_limit, .protocol = (enum wire_protocol)c->protocol,
         .durability = (enum durability)c->durability, .on_full = (enum queue_full)c->on_full,
-        .disk = (uint64_t)c->max_disk_bytes, .memory = (size_t)c->max_memory_bytes, .metadata = c->send_metadata};
+        .max_disk_bytes = (uint64_t)c->max_disk_bytes, .max_memory_bytes = (size_t)c->max_memory_bytes,
+        .metadata = c->send_metadata};
     return mem_dup(&s, sizeof s);
 }
 
@@ -43,9 +44,9 @@ void dest_settings_free(struct dest_settings *s)
 
 /* --- identity ----------------------------------------------------------------------------------------------------- */
 
-/* Names the queue's folder: the destination's own name when it has one, else its URL without query and fragment.
- * Never its place in the list: changing the order must not orphan or swap queues. The hash keeps apart what a file
- * name cannot say. */
+/* Name of the queue's directory: the configured name, else the URL without query and fragment. Not the position in the
+ * list: reordering must not orphan or swap queues. The hash distinguishes names that differ only in characters not
+ * allowed in the directory name. */
 char *destination_identity(const struct destination_conf *c)
 {
     struct url u = {0};
@@ -87,7 +88,7 @@ static char *destination_shown_name(const struct destination_conf *c, size_t pos
     return mem_strdup(text);
 }
 
-void destination_place(struct destination *d, const struct destination_conf *c, size_t position, bool show_urls)
+void destination_set_name(struct destination *d, const struct destination_conf *c, size_t position, bool show_urls)
 {
     char *name = destination_shown_name(c, position, show_urls), *before = d->name;
     mem_free(d->shown_url);
@@ -134,7 +135,7 @@ struct destination_generation *destination_newest(struct destination *d)
     return destination_generation(d, atomic_load(&d->published) - 1);
 }
 
-/* Each shard may have a block or two in memory, however small the limit. */
+/* Every shard may keep a block or two in memory, however small the limit. */
 static uint64_t destination_memory(const struct destination_conf *c)
 {
     uint64_t least = (uint64_t)c->queue.shards * SHARD_MIN_MEMORY, set = (uint64_t)c->max_memory_bytes;
@@ -155,7 +156,7 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
     struct destination *d = mem_zalloc(sizeof *d);
     struct buf path = {0};
     d->identity = destination_identity(c);
-    destination_place(d, c, position, env->show_urls);
+    destination_set_name(d, c, position, env->show_urls);
     d->lanes = env->lanes;
     d->n_lanes = env->n_lanes;
     d->per_lane = mem_zalloc(env->n_lanes * sizeof *d->per_lane);
@@ -187,7 +188,7 @@ bool destination_grow(struct destination *d, unsigned shards, const struct queue
     return *grown != NULL;
 }
 
-/* Shards belong to lanes by now, and went with them. */
+/* The shards belong to lanes and have been freed by them. */
 void destination_close(struct destination *d)
 {
     if (d->queue)
@@ -208,7 +209,7 @@ void destination_close(struct destination *d)
     mem_free(d);
 }
 
-int64_t destination_since(struct destination *d)
+int64_t destination_oldest_pending(struct destination *d)
 {
     int64_t oldest = 0;
     for (size_t g = 0, n = atomic_load(&d->published); g < n; g++) {
@@ -222,7 +223,7 @@ int64_t destination_since(struct destination *d)
     return oldest;
 }
 
-/* --- what happened ------------------------------------------------------------------------------------------------ */
+/* --- counters ----------------------------------------------------------------------------------------------------- */
 
 void destination_count_dropped(struct destination *d, const struct block *b, enum drop_reason reason)
 {
@@ -241,7 +242,7 @@ uint64_t destination_dropped(const struct destination *d)
 void destination_note_status(struct destination *d, int status)
 {
     if (status >= 200 && status < 300)
-        status = 200; /* vmagent's dashboards know all of them as 2XX */
+        status = 200; /* vmagent's dashboards expect one value, 2XX */
     mutex_lock(&d->lock);
     size_t i = 0;
     while (i < d->n_statuses && d->statuses[i].status != status)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A destination at work: identity, queue, counters, and its shards, each owned by one lane.
+/* A destination in operation: its identity, queue, counters, and its shards, each owned by one lane.
  *
- * The struct is made and freed by main. Lanes read what never changes (name, queue, counters) and their own copy of
- * what a reload may change (struct destination_lane.settings), which the switch to a new plan replaces on the lane
- * itself.
+ * Threads. Main creates and frees the struct. Lanes read the immutable fields (queue, counters' addresses) and their
+ * own copy of the settings that a reload may change (struct destination_lane.settings); the lane replaces that copy
+ * when it switches to a new topology.
  */
 #ifndef WRITER_SEND_DESTINATION_H
 #define WRITER_SEND_DESTINATION_H
@@ -13,45 +13,46 @@
 #include "writer/queue/queue.h"
 #include "writer/writer.h"
 
-enum { SHARD_MIN_MEMORY = 256 << 10 }; /* bytes of blocks that a shard may keep in memory in any case */
-struct dest_settings {          /* immutable; one per plan */
+enum { SHARD_MIN_MEMORY = 256 << 10 }; /* bytes of blocks that a shard may always keep in memory */
+struct dest_settings {          /* immutable; one per topology */
     char *url;
     struct client_profile *profile;
     int64_t timeout, min_backoff, max_backoff, age_limit;
     enum wire_protocol protocol;
     enum durability durability;
     enum queue_full on_full;
-    uint64_t disk;              /* largest queue, 0 = no limit */
-    size_t memory;              /* bytes of blocks that may wait in RAM, all shards together */
+    uint64_t max_disk_bytes;    /* 0 = unlimited */
+    size_t max_memory_bytes;    /* of blocks in memory, all shards together */
     bool metadata;
 };
-enum drop_reason { /* why samples were dropped; those that the queue dropped for space are counted there */
+enum drop_reason { /* of dropped samples; those dropped by the queue for lack of space are counted there */
     DROPPED_REJECTED, DROPPED_TOO_LARGE, DROPPED_TOO_OLD, DROPPED_NO_SPACE, DROP_REASONS
 };
 struct destination_generation { uint32_t number; unsigned n_shards; struct shard **shards; atomic_uint undrained; };
 struct destination {
-    /* In logs, metrics and pages: its name, else "1:secret-url", or with show_urls its URL. Main changes it; a lane may
-     * still print an old one, so they are kept until the end. */
+    /* Shown in logs, metrics and pages: the configured name, else "1:secret-url", or with show_urls the URL. Main
+     * changes it; a lane may still be printing an old one, so old names are kept until the destination is closed. */
     char *_Atomic name;
     char **old_names; size_t n_old_names, _cap_old_names;
-    char *shown_url;            /* on pages: SECRET_URL, or with show_urls the redacted URL; under the writer's lock */
-    char *identity;             /* names the folder */
+    char *shown_url;            /* shown on pages: SECRET_URL, or with show_urls the redacted URL; under the writer's
+                                 * lock */
+    char *identity;             /* name of the queue's directory */
     struct queue *queue;
-    struct destination_generation **generations; /* main's; others: destination_generation */
+    struct destination_generation **generations; /* main's; other threads call destination_generation */
     size_t n_generations, _cap_generations;
-    atomic_size_t published;    /* n_generations as lanes may see it */
-    atomic_size_t active;       /* index of the generation that may send */
+    atomic_size_t published;    /* n_generations as visible to lanes */
+    atomic_size_t active;       /* index of the generation that is being sent */
     struct loop *const *lanes; unsigned n_lanes;
-    struct destination_lane **per_lane; /* [n_lanes], each touched by its lane */
-    /* counters, relaxed: once per block, never per sample */
+    struct destination_lane **per_lane; /* [n_lanes], each used by its lane only */
+    /* Counters, relaxed: updated once per block, never per sample. */
     atomic_ullong pending_bytes, pending_blocks, reserved_bytes;
     atomic_ullong sent_blocks, sent_samples, sent_bytes, retries, dropped_blocks, errors, send_ns;
     atomic_ullong written_bytes;   /* of requests on the wire, before TLS */
-    atomic_ullong relabel_dropped; /* samples; once per batch */
+    atomic_ullong relabel_dropped; /* samples; updated once per batch */
     atomic_ullong dropped_samples[DROP_REASONS], partly_stored_blocks;
     atomic_llong last_ok;
     atomic_bool zstd;
-    struct mutex lock;          /* the list of generations; outage, last_error and the status counts below */
+    struct mutex lock;          /* guards the list of generations, outage, last_error and statuses */
     struct outage outage;
     char last_error[256];
     int64_t last_error_at;
@@ -60,26 +61,27 @@ struct destination {
 
 struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env,
                                      struct queue_lock *lock, struct err *err) MUST_USE;
-/* Another number of shards needs a new generation behind the old ones: made on disk (grown NULL: it is there
- * already), and then added for the lanes to see, or taken away with queue_shrink. Its shards belong to no lane yet. */
+/* Changing the number of shards adds a generation behind the existing ones. destination_grow creates it on disk (*grown
+ * NULL: the number is unchanged); then it is published to the lanes, or removed with queue_shrink. Its shards belong to
+ * no lane yet. */
 bool destination_grow(struct destination *d, unsigned shards, const struct queue_generation **grown,
                       struct err *err) MUST_USE;
 void destination_add_generation(struct destination *d, const struct queue_generation *from);
-/* Any thread; a generation stays where it is until the destination is closed. */
+/* Any thread; the pointer is valid until the destination is closed. */
 struct destination_generation *destination_generation(struct destination *d, size_t at);
 struct destination_generation *destination_newest(struct destination *d);
-/* Its URL and its place in the list may change with a reload, and the name with them, or two would have the same. */
-void destination_place(struct destination *d, const struct destination_conf *c, size_t position, bool show_urls);
-/* Unix ms since when its oldest block waits, 0 = none does. Under the writer's lock. */
-int64_t destination_since(struct destination *d);
-void destination_close(struct destination *d); /* after every lane has left */
+/* Sets the shown name and URL, which depend on the configuration and on the destination's position in the list. */
+void destination_set_name(struct destination *d, const struct destination_conf *c, size_t position, bool show_urls);
+/* Unix ms since which its oldest block has been pending; 0 = none. Under the writer's lock. */
+int64_t destination_oldest_pending(struct destination *d);
+void destination_close(struct destination *d); /* after every lane has left it */
 struct queue_limits destination_limits(const struct destination_conf *c);
 char *destination_identity(const struct destination_conf *c);
 struct dest_settings *destination_settings(const struct destination_conf *c, struct err *err) MUST_USE;
 struct dest_settings *dest_settings_copy(const struct dest_settings *s);
 void dest_settings_free(struct dest_settings *s);
 void destination_count_dropped(struct destination *d, const struct block *b, enum drop_reason reason);
-/* Samples, for all reasons, by the queue too. */
+/* Samples, all reasons, including those dropped by the queue. */
 uint64_t destination_dropped(const struct destination *d);
 void destination_note_status(struct destination *d, int status);
 void destination_note_error(struct destination *d, int64_t now, const char *text);

@@ -3,9 +3,9 @@
 
 #include "base/text/duration.h"
 
-/* --- a destination that takes nothing just now -------------------------------------------------------------------- */
+/* --- retries ------------------------------------------------------------------------------------------------------ */
 
-/* One shard at a time tries again; when it is through, all go on. So a destination that comes back is used within one
+/* One shard retries at a time; when it succeeds, all continue. So a destination that recovers is used within one
  * backoff, and one that is down gets one request per lane and backoff, not one per shard. */
 static void run_retry(struct loop_timer *timer)
 {
@@ -13,7 +13,7 @@ static void run_retry(struct loop_timer *timer)
     struct list *node = list_pop_front(&dl->waiting);
     if (node == NULL) {
         dl->down = false;
-        outage_forget(dl);
+        outage_leave(dl);
         return;
     }
     struct shard *s = CONTAINER(node, struct shard, node);
@@ -28,17 +28,18 @@ static int64_t next_backoff(struct destination_lane *dl)
     dl->backoff = dl->backoff ? dl->backoff * 2 : least;
     if (dl->backoff > most)
         dl->backoff = most;
-    return dl->backoff + clock_mono_ns() / 1000 % (dl->backoff / 10 + 1); /* up to a tenth more, so that lanes spread */
+    /* plus up to 10% jitter, so that lanes do not retry in step */
+    return dl->backoff + clock_mono_ns() / 1000 % (dl->backoff / 10 + 1);
 }
 
-void shard_refused(struct shard *s, int64_t wait_ms)
+void destination_lane_down(struct shard *s, int64_t wait_ms)
 {
     struct destination_lane *dl = s->lane;
     dl->down = true;
     queue_behind(s->disk, true);
     s->state = SHARD_WAITING;
     list_push_back(&dl->waiting, &s->node);
-    if (loop_timer_armed(&dl->retry)) /* of requests that fail together only the first makes the delay longer */
+    if (loop_timer_armed(&dl->retry)) /* of requests that fail together only the first increases the delay */
         return;
     int64_t wait = next_backoff(dl);
     if (wait_ms > 0)
@@ -46,7 +47,7 @@ void shard_refused(struct shard *s, int64_t wait_ms)
     loop_timer_in(dl->loop, &dl->retry, wait);
 }
 
-void shard_accepted(struct shard *s)
+void destination_lane_up(struct shard *s)
 {
     struct destination_lane *dl = s->lane;
     dl->backoff = 0;
@@ -56,7 +57,7 @@ void shard_accepted(struct shard *s)
     dl->down = false;
     loop_timer_stop(dl->loop, &dl->retry);
     for (size_t i = 0; i < dl->n; i++)
-        queue_behind(dl->shards[i]->disk, dl->shards[i]->behind);
+        queue_behind(dl->shards[i]->disk, shard_behind(dl->shards[i]));
     for (struct list *node; (node = list_pop_front(&dl->waiting)) != NULL;) {
         struct shard *other = CONTAINER(node, struct shard, node);
         other->state = SHARD_IDLE;
@@ -64,10 +65,10 @@ void shard_accepted(struct shard *s)
     }
 }
 
-/* --- from one generation to the next ------------------------------------------------------------------------------ */
+/* --- draining generations ----------------------------------------------------------------------------------------- */
 
-/* A generation is through when those before it are, no lane writes to it any more and all its shards are empty: then
- * its files go, and the next one may send, on every lane. */
+/* A generation is drained when all earlier ones are, no lane writes to it any more and all its shards are empty. Then
+ * its files are deleted, and all lanes start sending the next one. */
 struct release_job { struct loop_task task; struct destination_lane *lane; };
 
 static void run_release(struct loop_task *task)
@@ -81,9 +82,10 @@ static void run_release(struct loop_task *task)
 void destination_lane_drained(struct shard *s)
 {
     struct destination *d = s->dest;
-    if (s->drained_told || s->generation_at + 1 >= s->lane->settled || s->generation_at != atomic_load(&d->active))
+    if (s->drained || s->generation_at + 1 >= s->lane->settled_generations ||
+        s->generation_at != atomic_load(&d->active))
         return;
-    s->drained_told = true;
+    s->drained = true;
     if (atomic_fetch_sub(&s->generation->undrained, 1) > 1)
         return;
     atomic_fetch_add(&d->active, 1);
@@ -95,7 +97,7 @@ void destination_lane_drained(struct shard *s)
     }
 }
 
-/* --- its life ----------------------------------------------------------------------------------------------------- */
+/* --- create and free ---------------------------------------------------------------------------------------------- */
 
 struct destination_lane *destination_lane_new(struct destination *d, struct loop *loop)
 {
@@ -130,11 +132,11 @@ void destination_lane_free(struct destination_lane *dl)
     mem_free(dl->shards);
     if (dl->settings)
         dest_settings_free(dl->settings);
-    destination_lane_push(dl, NULL);
+    destination_lane_set_next(dl, NULL);
     mem_free(dl);
 }
 
-void destination_lane_push(struct destination_lane *dl, struct dest_settings *next)
+void destination_lane_set_next(struct destination_lane *dl, struct dest_settings *next)
 {
     struct dest_settings *unused = atomic_exchange(&dl->next_settings, next);
     if (unused)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What one lane knows of one destination: the shards that it owns, the settings in force, and whether the destination
- * takes anything just now. Made and freed by main, else the lane's.
- */
+/* One lane's part of a destination: its shards, the settings in force, and whether the destination is accepting blocks.
+ * Created and freed by main, otherwise used by the lane only. */
 #ifndef WRITER_SEND_DESTINATION_LANE_H
 #define WRITER_SEND_DESTINATION_LANE_H
 
@@ -10,32 +9,33 @@
 struct destination_lane {
     struct destination *dest;
     struct dest_settings *settings; /* owned */
-    struct dest_settings *_Atomic next_settings; /* put there by main for the next switch */
-    size_t generations;    /* how many of the destination's have been adopted */
+    struct dest_settings *_Atomic next_settings; /* set by main, taken over at the next switch */
+    size_t generations;    /* number of the destination's generations that are adopted */
     struct loop *loop;
     struct client *client;
     struct packer *packer;
-    enum codec codec;      /* that new requests use */
-    bool down;             /* waiting shards are let go one at a time */
-    bool failing;          /* its requests fail: part of the destination's outage */
+    enum codec codec;      /* for new requests */
+    bool down;             /* requests fail: the shards in `waiting` retry one at a time */
+    bool failing;          /* this lane is counted in the destination's outage */
     int64_t backoff;
     struct list waiting;
     struct loop_timer retry;
-    struct loop_timer outage; /* armed while failing: the next line of the log */
+    struct loop_timer outage; /* armed while failing: time of the next log line */
     struct shard **shards; size_t n, _cap; /* owned, of all generations, oldest first */
-    size_t settled;        /* of so many generations the last is written to, and the others by no lane any more */
+    size_t settled_generations;        /* number of generations of which all lanes write to the last only */
 };
 
 struct destination_lane *destination_lane_new(struct destination *d, struct loop *loop); /* main */
 void destination_lane_free(struct destination_lane *dl);
-/* main: takes over the next settings */
-void destination_lane_push(struct destination_lane *dl, struct dest_settings *next);
+/* main: sets the settings to be taken over next; frees earlier ones that were not */
+void destination_lane_set_next(struct destination_lane *dl, struct dest_settings *next);
 void destination_lane_add(struct destination_lane *dl, struct shard *s);
-/* Plans of before and after a change of the number of shards are served at once. */
+/* Topologies before and after a change of the number of shards are served at the same time. */
 struct shard *destination_lane_shard(const struct destination_lane *dl, size_t generation, unsigned index);
 
-void shard_accepted(struct shard *s);  /* the destination takes blocks (again): those that wait go on */
-void shard_refused(struct shard *s, int64_t wait_ms); /* not now: wait_ms 0 = the backoff decides */
-void destination_lane_drained(struct shard *s); /* the shard is empty: is its generation through? */
+void destination_lane_up(struct shard *s);  /* a request succeeded: all waiting shards continue */
+/* a request failed: the shard waits for a retry; wait_ms 0 = use the backoff */
+void destination_lane_down(struct shard *s, int64_t wait_ms);
+void destination_lane_drained(struct shard *s); /* the shard is empty: retires its generation if all its shards are */
 
 #endif

@@ -7,8 +7,8 @@
 
 #include <stdio.h>
 
-/* Texts for log values: one allocation each, freed together. */
-struct outage_story { struct buf since, lasting, oldest, pending, space; };
+/* Texts for log fields: one allocation each, freed together. */
+struct outage_texts { struct buf since, lasting, oldest, pending, space; };
 
 static void outage_print_bytes(struct buf *b, uint64_t n)
 {
@@ -20,7 +20,7 @@ static void outage_print_bytes(struct buf *b, uint64_t n)
     buf_printf(b, i ? "%.1f%s" : "%.0f%s", v, units[i]);
 }
 
-/* What the queue may still take: of its limit, and of what the file system has. */
+/* Remaining capacity: the smaller of the queue's limit and the file system's free space. */
 static void add_space(struct buf *b, uint64_t limit, uint64_t queued, uint64_t free)
 {
     uint64_t space = limit == 0 ? UINT64_MAX : limit > queued ? limit - queued : 0;
@@ -32,20 +32,20 @@ static void add_space(struct buf *b, uint64_t limit, uint64_t queued, uint64_t f
         outage_print_bytes(b, space);
 }
 
-static void outage_log(struct destination_lane *dl, const struct outage *o, struct outage_story *t)
+static void outage_log(struct destination_lane *dl, const struct outage *o, struct outage_texts *t)
 {
     struct destination *d = dl->dest;
     uint64_t memory = atomic_load_explicit(&d->pending_bytes, memory_order_relaxed), disk = queue_bytes(d->queue);
     uint64_t pending = disk > memory ? disk : memory;
-    int64_t oldest = destination_since(d), now = loop_now(dl->loop);
+    int64_t oldest = destination_oldest_pending(d), now = loop_now(dl->loop);
     buf_add_rfc3339(&t->since, o->since / 1000 * 1000);
     buf_add_duration(&t->lasting, (loop_mono(dl->loop) - o->since_mono) / 1000 * 1000);
     buf_add_duration(&t->oldest, oldest > 0 && oldest < now ? (now - oldest) / 1000 * 1000 : 0);
     outage_print_bytes(&t->pending, pending);
-    add_space(&t->space, dl->settings->disk, disk, queue_free_bytes(d->queue));
+    add_space(&t->space, dl->settings->max_disk_bytes, disk, queue_free_bytes(d->queue));
 }
 
-static void free_story(struct outage_story *t)
+static void outage_free_texts(struct outage_texts *t)
 {
     buf_free(&t->since);
     buf_free(&t->lasting);
@@ -59,7 +59,7 @@ static void log_begin(const struct destination_lane *dl, int status, const char 
     const char *remedy = response_remedy(status);
     if (remedy)
         log_error("remote_write",
-                  "remote write rejected; nothing is delivered until this is changed, samples are queued",
+                  "remote write rejected; queueing samples and retrying until this is fixed",
                   "name", dl->dest->name, "err", why, "remedy", remedy);
     else
         log_warn("remote_write", "remote write failing; queueing samples and retrying", "name", dl->dest->name,
@@ -68,14 +68,14 @@ static void log_begin(const struct destination_lane *dl, int status, const char 
 
 static void log_still(struct destination_lane *dl, const struct outage *o)
 {
-    struct outage_story t = {.since = {0}};
+    struct outage_texts t = {.since = {0}};
     const char *remedy = response_remedy(o->status);
     outage_log(dl, o, &t);
     LOG_AT(remedy ? LOG_ERROR : LOG_WARN, "remote_write", "remote write still failing; queueing samples and retrying",
            "name", dl->dest->name, "since", buf_z(&t.since), "for", buf_z(&t.lasting), "pending", buf_z(&t.pending),
            "oldest", buf_z(&t.oldest), "space_left", buf_z(&t.space), "err", o->why,
            "remedy", remedy ? remedy : "none");
-    free_story(&t);
+    outage_free_texts(&t);
 }
 
 void outage_failed(struct destination_lane *dl, int status, const char *why)
@@ -118,8 +118,8 @@ void outage_timer_run(struct loop_timer *timer)
         log_still(dl, &copy);
 }
 
-/* True: this was the last lane. */
-static bool leave_outage(struct destination_lane *dl, struct outage *copy)
+/* True: this was the last failing lane. */
+static bool outage_remove_lane(struct destination_lane *dl, struct outage *copy)
 {
     struct destination *d = dl->dest;
     if (!dl->failing)
@@ -136,18 +136,18 @@ static bool leave_outage(struct destination_lane *dl, struct outage *copy)
 void outage_over(struct destination_lane *dl)
 {
     struct outage o;
-    if (!leave_outage(dl, &o))
+    if (!outage_remove_lane(dl, &o))
         return;
-    struct outage_story t = {.since = {0}};
+    struct outage_texts t = {.since = {0}};
     outage_log(dl, &o, &t);
     log_info("remote_write", "remote write recovered; sending queued samples", "name", dl->dest->name,
              "since", buf_z(&t.since), "after", buf_z(&t.lasting), "pending", buf_z(&t.pending),
              "oldest", buf_z(&t.oldest));
-    free_story(&t);
+    outage_free_texts(&t);
 }
 
-void outage_forget(struct destination_lane *dl)
+void outage_leave(struct destination_lane *dl)
 {
     struct outage o;
-    leave_outage(dl, &o);
+    outage_remove_lane(dl, &o);
 }

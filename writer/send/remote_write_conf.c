@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* remote_write: the rows of the file. Keys that Prometheus has and that have no meaning here are accepted, so that
- * its files load. */
+/* remote_write: configuration rows. Prometheus' keys without a meaning here are accepted, so that its files load. */
 #include "writer/writer.h"
 
 #include "base/text/url.h"
@@ -13,19 +12,20 @@ static const char *const full_policies[] = {"drop_oldest", "push_back", NULL};
 
 static const struct conf_row queue_rows[] = {
     {CONF_INT, "shards", QUEUE(shards), .preset = "8", .min = 1, .max = 256,
-     .help = "Persistent shards, each with one request in flight; a series always leaves through the same one"},
+     .help = "Number of shards, each with one request in flight; kept across restarts; a series is always sent by the "
+             "same shard"},
     {CONF_DURATION, "min_backoff", QUEUE(min_backoff), .preset = "30ms", .min = 1, .max = 3600000,
-     .help = "First delay after a failed request"},
+     .help = "Initial retry backoff"},
     {CONF_DURATION, "max_backoff", QUEUE(max_backoff), .preset = "5s", .min = 1, .max = 3600000,
-     .help = "Longest delay"},
+     .help = "Maximum retry backoff"},
     {CONF_DURATION, "sample_age_limit", QUEUE(sample_age_limit), .preset = "0s",
-     .help = "Waiting blocks whose newest sample is older are dropped; 0 = never"},
+     .help = "Maximum age of a pending block's newest sample; older blocks are dropped; 0 = unlimited"},
     {CONF_BOOL, "retry_on_http_429", QUEUE(retry_on_http_429), .preset = "true",
-     .help = "Accepted; 429 is always tried again"},
+     .help = "Accepted; 429 is always retried"},
     {CONF_INT, "capacity", QUEUE(capacity), .preset = "10000",
-     .help = "Accepted from Prometheus' files; `max_memory_bytes` bounds memory here"},
+     .help = "Accepted; memory is limited by `max_memory_bytes`"},
     {CONF_INT, "max_shards", QUEUE(max_shards), .preset = "50",
-     .help = "Accepted; the number of shards does not change by itself"},
+     .help = "Accepted; the number of shards is fixed"},
     {CONF_INT, "min_shards", QUEUE(min_shards), .preset = "1", .help = "Accepted, see `shards`"},
     {CONF_INT, "max_samples_per_send", QUEUE(max_samples_per_send), .preset = "2000",
      .help = "Accepted; blocks hold about 2,000 samples"},
@@ -36,30 +36,32 @@ static const struct conf_section queue_section = {"queue_config", sizeof(struct 
                                                   "How a destination's queue is sent"};
 
 static const struct conf_row rows[] = {
-    {CONF_URL, "url", ROW(url), .required = true, .help = "Where blocks are POSTed"},
+    {CONF_URL, "url", ROW(url), .required = true, .help = "Remote write URL"},
     {CONF_STRING, "name", ROW(name), .help = "Name in logs, metrics, `written_by` and `recent.like`; must be unique"},
     {CONF_DURATION, "remote_timeout", ROW(remote_timeout), .preset = "30s", .min = 1, .max = 3600000,
-     .help = "Longest time of one request"},
+     .help = "Request timeout"},
     {CONF_SECTIONS, "write_relabel_configs", ROW(write_relabel_configs), .section = &relabel_section,
-     .help = "Rules on every series before it leaves"},
-    {CONF_SECTION, "queue_config", ROW(queue), .section = &queue_section, .help = "Shards, delays, age limit"},
+     .help = "Relabeling rules applied to every series before it is sent"},
+    {CONF_SECTION, "queue_config", ROW(queue), .section = &queue_section,
+     .help = "Shards, retry backoff and age limit"},
     {CONF_ENUM, "protocol", ROW(protocol), .preset = "auto", .names = protocols,
-     .help = "`auto`: zstd first, snappy once the receiver refuses it"},
+     .help = "Compression: `auto` tries zstd and falls back to snappy when the receiver rejects it"},
     {CONF_ENUM, "durability", ROW(durability), .preset = "spill", .names = durabilities,
-     .help = "When a push is answered: `memory` before the block is written, `spill` after the write, `always` after "
-             "fdatasync"},
+     .help = "When a push is acknowledged: `memory` before the block is written, `spill` after the write, `always` "
+             "after fdatasync"},
     {CONF_ENUM, "on_full", ROW(on_full), .preset = "drop_oldest", .names = full_policies,
-     .help = "What happens when disk and memory are full: the oldest blocks go, or pushes get 429"},
+     .help = "Action when disk and memory are full: drop the oldest blocks, or refuse pushes with 429"},
     {CONF_SIZE, "max_disk_bytes", ROW(max_disk_bytes), .preset = "0",
-     .help = "Largest queue on disk; 0 = the disk's size"},
-    {CONF_SIZE, "max_memory_bytes", ROW(max_memory_bytes), .preset = "16MiB", .help = "Blocks that wait in memory"},
-    {CONF_MAP, "extra_labels", ROW(extra_labels), .help = "Labels set on everything sent, after relabeling"},
-    {CONF_BOOL, "send_metadata", ROW(send_metadata), .preset = "true", .help = "Send HELP and TYPE too"},
+     .help = "Maximum size of the queue on disk; 0 = unlimited"},
+    {CONF_SIZE, "max_memory_bytes", ROW(max_memory_bytes), .preset = "16MiB",
+     .help = "Maximum size of pending blocks in memory"},
+    {CONF_MAP, "extra_labels", ROW(extra_labels), .help = "Labels set on every series after relabeling"},
+    {CONF_BOOL, "send_metadata", ROW(send_metadata), .preset = "true", .help = "Send metadata (HELP, TYPE, UNIT)"},
     {CONF_IGNORED, "send_exemplars", 0, .help = "Exemplars are always sent"},
-    {CONF_IGNORED, "send_native_histograms", 0, .help = "Native histograms are always sent on"},
+    {CONF_IGNORED, "send_native_histograms", 0, .help = "Native histograms are always sent"},
     {CONF_IGNORED, "metadata_config", 0, .help = "See `send_metadata`"},
-    {CONF_ACCEPTED, "protobuf_message", 0, .help = "Remote write 1.0 is sent"},
-    {CONF_IGNORED, "round_robin_dns", 0, .help = "Has no meaning here"},
+    {CONF_ACCEPTED, "protobuf_message", 0, .help = "Remote write 1.0 is always sent"},
+    {CONF_IGNORED, "round_robin_dns", 0, .help = "Not applicable"},
     HTTP_CONF_ROWS(struct destination_conf, http),
     {.type = CONF_GUARD, .name = "sigv4", .help = "Requests would carry no credentials"},
     {.type = CONF_GUARD, .name = "azuread", .help = "Requests would carry no credentials"},

@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Two tables: statuses, and phrases of receivers, as their sources have them.
+/* Classification of responses: a table of statuses, and phrases from the receivers' sources.
  *
  * 1. Prometheus rolls the whole request back at the first sample that it rejects; the response is 400 for the time of a
- *    sample and 500 for anything else, a malformed histogram for instance. Only the words tell that 500 from a failing
- *    disk.
+ *    sample and 500 for anything else, a malformed histogram for instance. Only the text distinguishes that 500 from a
+ *    failing disk.
  * 2. Mimir stores the other series and reports the first error as 400. All its errors end in an id "(err-mimir-...)"
  *    (pkg/util/globalerror/user.go), and those of an ingester begin with "user=TENANT: " behind the names of the
- *    components (pkg/ingester/errors.go, wrapOrAnnotateWithUser). Three ids are of requests that are rejected as a
- *    whole: the size of the request (pkg/distributor/push.go: 400, not 413), that of a series, and the number of
- *    HA clusters (pkg/distributor/errors.go).
+ *    components (pkg/ingester/errors.go, wrapOrAnnotateWithUser). Three ids reject the complete request: the size of
+ *    the request (pkg/distributor/push.go: 400, not 413), that of a series, and the number of HA clusters
+ *    (pkg/distributor/errors.go).
  * 3. Cortex does likewise. Its ingester has the same "user=TENANT: " (pkg/ingester/ingester.go, firstPartialErr); its
- *    distributor reports invalid series in words of its own (pkg/util/validation/errors.go) and stores the valid ones.
+ *    distributor has its own texts for invalid series (pkg/util/validation/errors.go) and stores the valid ones.
  * 4. Thanos stores what it can and reports 409 (pkg/receive/writer.go and handler.go, isConflict).
- * 5. VictoriaMetrics and vmagent drop samples that they do not want with a 204. Their 400 means that nothing of the
- *    request was read; one of them is its size (lib/protoparser/promremotewrite/stream).
+ * 5. VictoriaMetrics and vmagent drop unwanted samples with a 204. Their 400 means that nothing of the request was
+ *    read; one of them is its size (lib/protoparser/promremotewrite/stream).
  */
 #include "writer/send/response.h"
 
 #include <ctype.h>
 
-/* The time of a sample: storage/interface.go of Prometheus, and the error ids of Mimir. */
+/* Rejected for the time of a sample: storage/interface.go of Prometheus, error ids of Mimir. */
 static const char *const time_phrases[] = {
     "out of order sample", "out-of-order", "out of order",
     "too old sample", "too-old", "too old",
     "duplicate sample", "duplicate-timestamp", "duplicate timestamp", "sample-duplicate",
 };
-/* Other contents: storage/interface.go, tsdb and model/histogram of Prometheus; validation of Cortex and Mimir. */
+/* Rejected for other contents: storage/interface.go, tsdb and model/histogram of Prometheus; validation of Cortex and
+ * Mimir. */
 static const char *const content_phrases[] = {
     "out of order sample", "too old sample", "duplicate sample for timestamp",
     "out of bounds", "too far in the future", "invalid sample", "empty labelset",
@@ -33,15 +34,15 @@ static const char *const content_phrases[] = {
     "histogram schema", "histogram sample", "native histograms are disabled",
     "invalid metric name", "invalid label", "label name too long", "label value too long", "duplicate label name",
 };
-/* Of requests that are too large, with status 400: Mimir, Cortex, VictoriaMetrics. */
+/* Request too large, with status 400: Mimir, Cortex, VictoriaMetrics. */
 static const char *const size_phrases[] = {
     "err-mimir-distributor-max-write-message-size", "received message larger than max (",
     "too big packed request", "too big unpacked request",
 };
-/* Mimir and Cortex: no request of these labels is taken. */
+/* Mimir and Cortex: no request with these labels is accepted. */
 static const char *const refused_phrases[] = {"err-mimir-tenant-too-many-ha-clusters", "too many ha clusters"};
 static const char *const series_size_phrases[] = {"err-mimir-distributor-max-write-request-data-item-size"};
-/* Of receivers that store series by series. A label user="..." within a text is none. */
+/* Of receivers that store series by series. A label user="..." within the text does not count. */
 static const char *const partial_phrases[] = {
     "err-mimir-", ": user=",
     "sample invalid metric name: ", "sample missing metric name", "sample invalid label: ", "label name too long: ",
@@ -67,11 +68,11 @@ static bool has_phrase(struct str text, const char *const *phrases, size_t n)
 }
 #define HAS_PHRASE(text, phrases) has_phrase(text, phrases, LEN(phrases))
 
-bool response_blames_time(struct str text) { return HAS_PHRASE(text, time_phrases); }
+bool response_about_time(struct str text) { return HAS_PHRASE(text, time_phrases); }
 
-static bool blames_content(struct str text) { return HAS_PHRASE(text, content_phrases); }
+static bool about_content(struct str text) { return HAS_PHRASE(text, content_phrases); }
 
-static enum response_verdict bad_request(const struct write_response *r, enum codec codec)
+static enum response_class bad_request(const struct write_response *r, enum codec codec)
 {
     if (HAS_PHRASE(r->text, size_phrases))
         return RESPONSE_TOO_LARGE;
@@ -81,12 +82,12 @@ static enum response_verdict bad_request(const struct write_response *r, enum co
         return RESPONSE_REJECTED;
     if (HAS_PHRASE(r->text, partial_phrases) || starts_ignoring_case(str_trim(r->text), "user="))
         return RESPONSE_PARTLY_STORED;
-    if (codec == CODEC_ZSTD && !blames_content(r->text))
+    if (codec == CODEC_ZSTD && !about_content(r->text))
         return RESPONSE_RECODE;
     return RESPONSE_REJECTED;
 }
 
-enum response_verdict response_verdict(const struct write_response *r, enum codec codec)
+enum response_class response_classify(const struct write_response *r, enum codec codec)
 {
     switch (r->status) {
     case 400: return bad_request(r, codec);
@@ -101,7 +102,7 @@ enum response_verdict response_verdict(const struct write_response *r, enum code
         return RESPONSE_DELIVERED;
     if (r->status >= 400 && r->status < 500)
         return RESPONSE_DROP;
-    return r->status >= 500 && blames_content(r->text) ? RESPONSE_REJECTED : RESPONSE_RETRY;
+    return r->status >= 500 && about_content(r->text) ? RESPONSE_REJECTED : RESPONSE_RETRY;
 }
 
 const char *response_remedy(int status)

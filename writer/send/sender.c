@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One block, one POST, and what the response means (response.c):
+/* Sends one block in one POST and acts on the response (classification: response.c):
  *
- *   response                    what is done
+ *   response                    action
  *   2xx                         delivered
- *   400, 415 to a zstd block    sent once more as snappy; if that is taken the destination does not know zstd, and gets
- *                               snappy from then on (protocol auto)
- *   400, 422, 5xx whose text    narrowed down to the rejected samples, which are dropped (bisect.c)
+ *   400, 415 to a zstd block    sent once more as snappy; if that is accepted the destination does not support zstd and
+ *                               gets snappy from then on (protocol auto)
+ *   400, 422, 5xx whose text    split down to the rejected samples, which are dropped (bisect.c)
  *   blames the contents
  *   413                         likewise, in halves until they are small enough
  *   400 of a receiver that      delivered, but counted and logged: the receiver has dropped some samples itself
@@ -14,8 +14,8 @@
  *   samples, block in doubt
  *   other 4xx                   dropped, counted and logged: retrying the same payload cannot succeed
  *   401 402 403 404 407 408 425 429, 3xx (never followed: the POST would become a GET), 5xx, no response
- *                               retried without limit. Retry-After (seconds or a date) replaces the next delay, within
- *                               the longest backoff
+ *                               retried without limit. Retry-After (seconds or a date) replaces the next delay, up to
+ *                               max_backoff
  *
  * A block is in doubt when a request with it ended without a response of the storage (502 and 504 are a proxy's), or
  * when it was the first one on disk at the start: the last run may have ended between request and response.
@@ -30,7 +30,7 @@
 
 #include <stdio.h>
 
-enum { ERROR_TEXT = 200 }; /* bytes of a response body that are shown */
+enum { ERROR_TEXT = 200 }; /* bytes of a response body shown in errors */
 
 static void sender_send_block(struct shard *s)
 {
@@ -39,21 +39,21 @@ static void sender_send_block(struct shard *s)
     if (s->resent_as_snappy && s->lane->settings->protocol == PROTOCOL_AUTO && s->lane->codec == CODEC_ZSTD) {
         s->lane->codec = CODEC_SNAPPY;
         atomic_store(&d->zstd, false);
-        log_info("remote_write", "the destination does not take zstd: snappy from now on", "name", d->name);
+        log_info("remote_write", "destination does not accept zstd; sending snappy from now on", "name", d->name);
     }
     atomic_fetch_add_explicit(&d->sent_blocks, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&d->sent_samples, b->n_samples, memory_order_relaxed);
     atomic_fetch_add_explicit(&d->sent_bytes, b->n, memory_order_relaxed);
     atomic_store_explicit(&d->last_ok, loop_now(s->lane->loop), memory_order_relaxed);
-    bisect_taken(s);
-    shard_accepted(s);
+    bisect_accepted(s);
+    destination_lane_up(s);
     shard_delivered(s);
 }
 
-static void deliver_partly(struct shard *s, const char *why)
+static void sender_deliver_partly(struct shard *s, const char *why)
 {
     atomic_fetch_add_explicit(&s->dest->partly_stored_blocks, 1, memory_order_relaxed);
-    log_warn("remote_write", "the destination rejected some samples of a block and stored the others",
+    log_warn("remote_write", "destination rejected some samples of a block and stored the others; not retrying",
              "name", s->dest->name, "response", why);
     destination_note_error(s->dest, loop_now(s->lane->loop), why);
     sender_send_block(s);
@@ -62,7 +62,7 @@ static void deliver_partly(struct shard *s, const char *why)
 static void drop_head(struct shard *s, int status, const char *why)
 {
     bisect_drop_head(s, status, why);
-    shard_accepted(s);
+    destination_lane_up(s);
     s->state = SHARD_IDLE;
     shard_kick(s);
 }
@@ -86,27 +86,27 @@ static void sender_retry_later(struct shard *s, const struct client_reply *reply
     if (reply->retry_after.n > 0 && !retry_after_parse(reply->retry_after, loop_now(s->lane->loop), &wait))
         wait = 0;
     if (reply->status == 0 ? reply->sent : reply->status == 502 || reply->status == 504)
-        shard_doubt_head(s);
+        shard_set_head_in_doubt(s);
     atomic_fetch_add_explicit(&s->dest->errors, 1, memory_order_relaxed);
     outage_failed(s->lane, reply->status, why);
     destination_note_error(s->dest, loop_now(s->lane->loop), why);
-    shard_refused(s, wait);
+    destination_lane_down(s, wait);
 }
 
 /* --- the request -------------------------------------------------------------------------------------------------- */
 
-static bool sender_judge_response(void *arg, const struct client_reply *reply UNUSED, struct str piece,
+static bool sender_collect_body(void *arg, const struct client_reply *reply UNUSED, struct str piece,
                                   struct err *err UNUSED)
 {
     struct shard *s = arg;
-    size_t room = sizeof s->answer.text - s->answer.n, n = piece.n < room ? piece.n : room;
-    memcpy(s->answer.text + s->answer.n, piece.p, n);
-    s->answer.n += n;
+    size_t space = sizeof s->response.text - s->response.n, n = piece.n < space ? piece.n : space;
+    memcpy(s->response.text + s->response.n, piece.p, n);
+    s->response.n += n;
     return true;
 }
 
-/* The name says which destination it is: its URL, which may be secret, is left out. */
-static struct str without_url(struct shard *s, struct str text)
+/* The destination's name identifies it; its URL may be secret and is removed. */
+static struct str sender_without_url(struct shard *s, struct str text)
 {
     struct buf prefix = {0};
     buf_add_z(&prefix, "POST ");
@@ -125,11 +125,11 @@ static void sender_error_text(struct shard *s, const struct client_reply *reply,
     }
     struct buf shown = {0};
     client_hide_secrets(s->lane->settings->profile, str_of(s->lane->settings->url),
-                        str_n(s->answer.text, s->answer.n), &shown);
+                        str_n(s->response.text, s->response.n), &shown);
     struct str text = str_first(str_trim(buf_str(&shown)), ERROR_TEXT);
     struct url to;
     if (reply->status == 0)
-        snprintf(why, size, "%.*s", STR_ARG(without_url(s, str_of(reply->err.text))));
+        snprintf(why, size, "%.*s", STR_ARG(sender_without_url(s, str_of(reply->err.text))));
     else if (reply->status / 100 == 3 && url_parse(reply->location, &to, NULL)) /* path and query may be secret */
         snprintf(why, size, "HTTP %d: redirect to %.*s://%.*s", reply->status, STR_ARG(to.scheme), STR_ARG(to.host));
     else
@@ -137,12 +137,12 @@ static void sender_error_text(struct shard *s, const struct client_reply *reply,
     buf_free(&shown);
 }
 
-static enum response_verdict judge(struct shard *s, const struct client_reply *reply)
+static enum response_class sender_classify(struct shard *s, const struct client_reply *reply)
 {
-    struct write_response r = {reply->status, str_n(s->answer.text, s->answer.n)};
-    enum response_verdict v = reply->status ? response_verdict(&r, shard_head(s)->codec) : RESPONSE_RETRY;
+    struct write_response r = {reply->status, str_n(s->response.text, s->response.n)};
+    enum response_class v = reply->status ? response_classify(&r, shard_head(s)->codec) : RESPONSE_RETRY;
     bool rejected = v == RESPONSE_REJECTED || v == RESPONSE_PARTLY_STORED;
-    return rejected && shard_head_doubted(s) && response_blames_time(r.text) ? RESPONSE_DELIVERED : v;
+    return rejected && shard_head_in_doubt(s) && response_about_time(r.text) ? RESPONSE_DELIVERED : v;
 }
 
 static void sender_response_done(void *arg, const struct client_reply *reply)
@@ -154,12 +154,12 @@ static void sender_response_done(void *arg, const struct client_reply *reply)
     destination_note_status(s->dest, reply->status);
     atomic_fetch_add_explicit(&s->dest->send_ns, (unsigned long long)reply->total_ms * 1000000, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->dest->written_bytes, reply->sent_bytes, memory_order_relaxed);
-    enum response_verdict v = judge(s, reply);
+    enum response_class v = sender_classify(s, reply);
     if (v != RESPONSE_RETRY)
-        bisect_request_judged(s);
+        bisect_count_request(s);
     switch (v) {
     case RESPONSE_DELIVERED: sender_send_block(s); break;
-    case RESPONSE_PARTLY_STORED: deliver_partly(s, why); break;
+    case RESPONSE_PARTLY_STORED: sender_deliver_partly(s, why); break;
     case RESPONSE_RECODE: recode_head(s); break;
     case RESPONSE_TOO_LARGE: bisect_rejected(s, DROPPED_TOO_LARGE, reply->status, why); break;
     case RESPONSE_REJECTED: bisect_rejected(s, DROPPED_REJECTED, reply->status, why); break;
@@ -168,7 +168,8 @@ static void sender_response_done(void *arg, const struct client_reply *reply)
     }
 }
 
-/* A block that was packed (perhaps before a restart) in a codec that the destination does not take any more. */
+/* Recodes a block that was compressed, perhaps before a restart, with a codec that the destination no longer
+ * accepts. */
 static void match_codec(struct shard *s)
 {
     struct block *b = shard_head(s);
@@ -188,12 +189,12 @@ void sender_send(struct shard *s)
                                          "X-Prometheus-Remote-Write-Version: 0.1.0"};
     static const char *const zstd[] = {"Content-Type: application/x-protobuf", "Content-Encoding: zstd",
                                        "X-VictoriaMetrics-Remote-Write-Version: 1"};
-    s->answer.n = 0;
+    s->response.n = 0;
     struct client_request req = {
         .method = "POST", .url = s->lane->settings->url, .profile = s->lane->settings->profile,
         .headers = b->codec == CODEC_ZSTD ? zstd : snappy, .n_headers = 3,
         .body = str_n(b->bytes, b->n), .slot = s->index,
         .timeout_ms = s->lane->settings->timeout, .max_body = 64 << 10, .status_only = true, .no_redirects = true,
-        .data = sender_judge_response, .done = sender_response_done, .arg = s};
+        .data = sender_collect_body, .done = sender_response_done, .arg = s};
     s->call = client_send(s->lane->client, &req);
 }

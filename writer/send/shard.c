@@ -5,7 +5,7 @@
 #include "base/text/duration.h"
 #include "writer/queue/block.h"
 
-enum { READ_BYTES = 1 << 20, READ_BYTES_FAILING = 64 << 10, READ_AGAIN_MS = 1000 };
+enum { READ_BYTES = 1 << 20, READ_BYTES_FAILING = 64 << 10, READ_RETRY_MS = 1000 };
 
 static void run_resume(struct loop_timer *timer)
 {
@@ -14,7 +14,13 @@ static void run_resume(struct loop_timer *timer)
     shard_kick(s);
 }
 
-static void run_read_again(struct loop_timer *timer) { shard_kick(CONTAINER(timer, struct shard, read_again)); }
+/* Unacknowledged blocks before read_seq are in memory; all of them while the shard is not behind. */
+static void shard_report_held(const struct shard *s)
+{
+    queue_hold(s->disk, shard_behind(s) ? s->read_seq : UINT64_MAX);
+}
+
+static void run_read_retry(struct loop_timer *timer) { shard_kick(CONTAINER(timer, struct shard, read_retry)); }
 
 struct shard *shard_new(struct destination *d, struct destination_generation *g, size_t at, unsigned index,
                         struct queue_shard *disk)
@@ -28,12 +34,11 @@ struct shard *shard_new(struct destination *d, struct destination_generation *g,
     s->disk = disk;
     s->next_seq = state.next;
     s->read_seq = state.first;
-    s->behind = state.first < state.next;
-    queue_hold(disk, s->behind ? s->read_seq : UINT64_MAX);
-    s->read_again.run = run_read_again;
+    shard_report_held(s);
+    s->read_retry.run = run_read_retry;
     s->resume.run = run_resume;
-    s->doubted = s->behind; /* the last run may have stopped before the response to its first block */
-    s->doubt_seq = state.first;
+    s->in_doubt = shard_behind(s); /* the last run may have ended before the response to its first block arrived */
+    s->in_doubt_seq = state.first;
     return s;
 }
 
@@ -45,7 +50,7 @@ void shard_free(struct shard *s)
     mem_free(s);
 }
 
-/* --- what waits in memory ----------------------------------------------------------------------------------------- */
+/* --- blocks in memory --------------------------------------------------------------------------------------------- */
 
 static struct queued_block *entry_at(struct shard *s, size_t i) { return &s->entries[(s->head + i) % s->cap]; }
 struct block *shard_head(struct shard *s) { return s->n ? entry_at(s, 0)->block : NULL; }
@@ -59,13 +64,13 @@ size_t shard_pieces(const struct shard *s)
     return n;
 }
 
-void shard_doubt_head(struct shard *s)
+void shard_set_head_in_doubt(struct shard *s)
 {
-    s->doubted = true;
-    s->doubt_seq = shard_head_seq(s);
+    s->in_doubt = true;
+    s->in_doubt_seq = shard_head_seq(s);
 }
 
-bool shard_head_doubted(const struct shard *s) { return s->doubted && s->doubt_seq == shard_head_seq(s); }
+bool shard_head_in_doubt(const struct shard *s) { return s->in_doubt && s->in_doubt_seq == shard_head_seq(s); }
 
 static void reserve_entries(struct shard *s, size_t more)
 {
@@ -111,7 +116,7 @@ static void append_entry(struct shard *s, struct block *b, uint64_t seq, int64_t
     note_head(s);
 }
 
-/* Those before it move up. */
+/* Removes an entry; those before it move up. */
 static struct queued_block shard_take_queued_block(struct shard *s, size_t i)
 {
     struct queued_block e = *entry_at(s, i);
@@ -124,19 +129,19 @@ static struct queued_block shard_take_queued_block(struct shard *s, size_t i)
     return e;
 }
 
-/* How many bytes of this shard may wait in memory. */
-static size_t allowance(const struct shard *s)
+/* Bytes of blocks that this shard may keep in memory. */
+static size_t shard_memory_limit(const struct shard *s)
 {
-    size_t share = s->lane->settings->memory / s->generation->n_shards;
+    size_t share = s->lane->settings->max_memory_bytes / s->generation->n_shards;
     return share > SHARD_MIN_MEMORY ? share : SHARD_MIN_MEMORY;
 }
 
-/* Memory is all there is, by durability: the oldest goes, but for the one in flight. */
+/* Durability memory: there is no copy on disk. Drops the oldest blocks, except the one in flight. */
 static void drop_oldest(struct shard *s)
 {
     bool sending = s->state == SHARD_SENDING;
     size_t before = s->n;
-    while (s->memory > allowance(s) && s->n > 1) {
+    while (s->memory > shard_memory_limit(s) && s->n > 1) {
         struct queued_block e = shard_take_queued_block(s, sending ? 1 : 0);
         destination_count_dropped(s->dest, e.block, DROPPED_NO_SPACE);
         block_unref(e.block);
@@ -150,14 +155,10 @@ static void drop_oldest(struct shard *s)
 
 /* --- disk --------------------------------------------------------------------------------------------------------- */
 
-static void set_behind(struct shard *s, bool behind)
-{
-    s->behind = behind;
-    queue_behind(s->disk, behind || s->lane->down);
-}
+static void shard_report_behind(struct shard *s) { queue_behind(s->disk, shard_behind(s) || s->lane->down); }
 
-/* The disk does not know when a block was sealed: most are as old as their newest sample. */
-static int64_t waits_since(const struct shard *s, const struct block *b)
+/* The time of sealing is not on disk: most blocks are as old as their newest sample. */
+static int64_t block_pending_since(const struct shard *s, const struct block *b)
 {
     int64_t now = loop_now(s->lane->loop);
     return b->t_max > 0 && b->t_max < now ? b->t_max : now;
@@ -167,20 +168,19 @@ static void shard_apply_read(struct shard *s)
 {
     const struct queue_read *r = &s->read;
     for (unsigned i = 0; i < r->n; i++)
-        append_entry(s, r->items[i].block, r->items[i].seq, waits_since(s, r->items[i].block));
-    s->read_seq = r->next;
+        append_entry(s, r->items[i].block, r->items[i].seq, block_pending_since(s, r->items[i].block));
+    s->read_seq = r->next < s->next_seq ? r->next : s->next_seq;
     if (r->failed && r->n == 0) {
-        loop_timer_in(s->lane->loop, &s->read_again, READ_AGAIN_MS);
+        loop_timer_in(s->lane->loop, &s->read_retry, READ_RETRY_MS);
         return;
     }
-    /* The io thread has seen every write before this read: what is not there is lost, and counted there. Those after
-     * it are not. */
+    /* The io thread has executed every write before this read: blocks that it did not return are lost, and counted
+     * there. Later writes may still be missing. */
     if (r->n == 0 && s->read_seq < s->read_until)
         s->read_seq = s->read_until;
-    if (s->read_seq >= s->next_seq)
-        set_behind(s, false);
-    queue_hold(s->disk, s->behind ? s->read_seq : UINT64_MAX);
-    if (s->n == 0 && !s->behind)
+    shard_report_behind(s);
+    shard_report_held(s);
+    if (shard_empty(s))
         queue_ack(s->disk, s->next_seq);
 }
 
@@ -198,13 +198,13 @@ static void shard_read_done(struct queue_read *r)
     shard_kick(s);
 }
 
-/* While the disk fails, memory belongs to the blocks that it has not. */
+/* While the disk fails, memory is needed for the blocks that are not on disk. */
 static size_t read_window(const struct shard *s)
 {
     return queue_failing(s->dest->queue) ? READ_BYTES_FAILING : READ_BYTES;
 }
 
-/* Lets go of blocks that the queue has, but for the head, whose request may be in flight. They are read back later. */
+/* Frees blocks that the queue has, except the head, which may be in flight. They are read back later. */
 static void release_memory(struct shard *s)
 {
     uint64_t head = entry_at(s, 0)->seq;
@@ -221,7 +221,7 @@ static void release_memory(struct shard *s)
 static void read_more(struct shard *s)
 {
     size_t window = read_window(s);
-    if (!s->behind || s->reading || s->memory > window / 2 || loop_timer_armed(&s->read_again))
+    if (!shard_behind(s) || s->reading || s->memory > window / 2 || loop_timer_armed(&s->read_retry))
         return;
     s->read_until = s->next_seq;
     s->read.from = s->read_seq;
@@ -236,23 +236,26 @@ static void read_more(struct shard *s)
     queue_read(s->disk, &s->read);
 }
 
-/* --- in and out --------------------------------------------------------------------------------------------------- */
+/* --- append and remove -------------------------------------------------------------------------------------------- */
 
 void shard_push(struct shard *s, struct block *b, struct pending_acks acks)
 {
+    bool behind = shard_behind(s);
     uint64_t seq = s->next_seq++;
-    /* Durability memory writes too where order or a stop asks for it: behind what an earlier run left on disk. */
-    bool write = s->lane->settings->durability != DURABILITY_MEMORY || s->behind || s->state == SHARD_STOPPED;
-    if (!s->behind && write && s->memory + b->n > allowance(s)) {
+    /* Durability memory also writes when the shard is behind (earlier blocks are on disk) and when it is stopped. */
+    bool write = s->lane->settings->durability != DURABILITY_MEMORY || behind || s->state == SHARD_STOPPED;
+    if (!behind && write && s->memory + b->n > shard_memory_limit(s)) {
+        behind = true;
         s->read_seq = seq;
-        set_behind(s, true);
-        queue_hold(s->disk, seq);
+        shard_report_behind(s);
+        shard_report_held(s);
     }
-    if (s->behind) {
+    if (behind) {
         if (!s->reading && s->memory > READ_BYTES_FAILING && queue_failing(s->dest->queue))
             release_memory(s);
         queue_write(s->disk, b, seq, acks);
     } else {
+        s->read_seq = s->next_seq;
         if (write)
             queue_write(s->disk, block_ref(b), seq, acks);
         for (size_t i = 0; i < acks.n && !write; i++)
@@ -267,7 +270,7 @@ void shard_push(struct shard *s, struct block *b, struct pending_acks acks)
 static bool too_old(const struct shard *s, const struct block *b)
 {
     int64_t limit = s->lane->settings->age_limit;
-    return limit > 0 && b->n_samples > 0 && b->t_max < loop_now(s->lane->loop) - limit; /* metadata alone has no age */
+    return limit > 0 && b->n_samples > 0 && b->t_max < loop_now(s->lane->loop) - limit; /* metadata has no timestamps */
 }
 
 void shard_finish_head(struct shard *s)
@@ -275,8 +278,8 @@ void shard_finish_head(struct shard *s)
     struct queued_block e = shard_take_queued_block(s, 0);
     block_unref(e.block);
     s->resent_as_snappy = false;
-    if (s->n == 0 || entry_at(s, 0)->seq != e.seq) /* the last piece of it */
-        queue_ack(s->disk, s->n ? entry_at(s, 0)->seq : s->behind ? s->read_seq : s->next_seq);
+    if (s->n == 0 || entry_at(s, 0)->seq != e.seq) /* its last piece */
+        queue_ack(s->disk, s->n ? entry_at(s, 0)->seq : s->read_seq);
 }
 
 static void drop_old(struct shard *s)
@@ -335,32 +338,32 @@ void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n)
     note_head(s);
 }
 
-/* --- the lane leaves, and comes back ------------------------------------------------------------------------------ */
+/* --- stop and start ----------------------------------------------------------------------------------------------- */
 
-/* The block of an entry, as it was before it was cut: its pieces have one number, and one place on disk. next: the
- * entry behind it. */
-static struct block *whole_block(struct shard *s, size_t at, size_t *next)
+/* Rejoins the pieces of an entry's block, which have one number and one record on disk. next: the entry after them. */
+static struct block *shard_rejoin_block(struct shard *s, size_t at, size_t *next)
 {
     struct queued_block *first = entry_at(s, at);
-    struct block *whole = block_ref(first->block);
+    struct block *block = block_ref(first->block);
     for (*next = at + 1; *next < s->n && entry_at(s, *next)->seq == first->seq; ++*next) {
         struct err err;
-        struct block *joined = block_join(s->lane->packer, whole, entry_at(s, *next)->block, &err);
+        struct block *joined = block_join(s->lane->packer, block, entry_at(s, *next)->block, &err);
         if (joined == NULL) {
             destination_count_dropped(s->dest, entry_at(s, *next)->block, DROPPED_REJECTED);
-            log_error("remote_write", "a part of a block is lost", "name", s->dest->name, "err", err.text);
+            log_error("remote_write", "cannot rejoin a split block for the disk queue; dropping a piece of it", "name",
+                      s->dest->name, "err", err.text);
             continue;
         }
-        block_unref(whole);
-        whole = joined;
+        block_unref(block);
+        block = joined;
     }
-    return whole;
+    return block;
 }
 
 void shard_save(struct shard *s)
 {
     for (size_t i = 0, next; i < s->n; i = next) {
-        struct block *b = whole_block(s, i, &next);
+        struct block *b = shard_rejoin_block(s, i, &next);
         queue_write(s->disk, b, entry_at(s, i)->seq, (struct pending_acks){0});
     }
 }
@@ -369,16 +372,16 @@ void shard_stop(struct shard *s)
 {
     if (s->call) {
         client_cancel(s->call);
-        shard_doubt_head(s);
+        shard_set_head_in_doubt(s);
     }
     s->call = NULL;
     if (s->state == SHARD_WAITING)
         list_remove(&s->node);
     s->state = SHARD_STOPPED;
-    loop_timer_stop(s->lane->loop, &s->read_again);
+    loop_timer_stop(s->lane->loop, &s->read_retry);
     loop_timer_stop(s->lane->loop, &s->resume);
     shard_save(s);
-    queue_hold(s->disk, 0); /* nothing is sent from memory any more: what the disk drops is lost */
+    queue_hold(s->disk, 0); /* nothing is sent from memory any more: blocks that the disk loses are lost */
 }
 
 void shard_start(struct shard *s)
@@ -386,5 +389,5 @@ void shard_start(struct shard *s)
     if (s->state != SHARD_STOPPED)
         return;
     s->state = SHARD_IDLE;
-    queue_hold(s->disk, s->behind ? s->read_seq : UINT64_MAX);
+    shard_report_held(s);
 }

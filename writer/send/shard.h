@@ -1,9 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A shard of a destination: keeps the order of its series, sends one block at a time, and reads back from disk what
- * did not fit into memory. Belongs to one lane.
+/* A shard of a destination: sends its blocks in order, one request at a time. Owned by one lane.
  *
- * Invariants: entries are ascending in seq; entries hold [head.seq, ...) without a hole while !behind;
- * behind: blocks from read_seq on are on disk only. next_seq is the number of the next sealed block.
+ * Blocks are numbered in the order in which they are sealed. At any time:
+ *
+ *      delivered     |      in `entries`      |      on disk only      |  not sealed yet
+ *      or dropped    |  [head.seq, read_seq)  |  [read_seq, next_seq)  |
+ *
+ * `entries` has no gap and is ascending in seq (the pieces of a split block share its number). While read_seq ==
+ * next_seq a new block is appended to `entries`. When `entries` exceeds its share of max_memory_bytes the shard is
+ * *behind*: new blocks go to disk only, and they are read back in order as `entries` drains. A shard that is not behind
+ * also has its blocks on disk, unless durability is memory.
+ *
+ * States:
+ *
+ *                    block ready             2xx, or dropped
+ *      +----> IDLE --------------> SENDING --------------------> IDLE
+ *      |                             |  |
+ *      |  piece of a block rejected  |  |  failed, to be retried
+ *      +-- PAUSED <------------------+  +--------> WAITING --+--> SENDING   retry timer, one shard at a time
+ *         resume timer                                       +--> IDLE      another shard succeeded
+ *
+ *      any state --- shard_stop ---> STOPPED --- shard_start ---> IDLE
  */
 #ifndef WRITER_SEND_SHARD_H
 #define WRITER_SEND_SHARD_H
@@ -11,11 +28,11 @@
 #include "writer/send/bisect.h"
 
 enum shard_state {
-    SHARD_IDLE,    /* nothing under way */
-    SHARD_SENDING, /* one POST in flight */
-    SHARD_WAITING, /* in its dest_lane's waiting list: the destination does not take anything just now */
+    SHARD_IDLE,    /* nothing in memory to send, or the generation is not active yet */
+    SHARD_SENDING, /* one request in flight */
+    SHARD_WAITING, /* in the destination_lane's waiting list until requests succeed again */
     SHARD_PAUSED,  /* between two pieces of a rejected block */
-    SHARD_STOPPED  /* the lane has left it; nothing is sent any more */
+    SHARD_STOPPED  /* the lane has left the destination */
 };
 struct queued_block { struct block *block; uint64_t seq; int64_t queued_at; };
 struct shard {
@@ -25,44 +42,48 @@ struct shard {
     unsigned index;
     struct queue_shard *disk;
     enum shard_state state;
-    struct queued_block *entries; size_t head, n, cap; /* a ring */
+    struct queued_block *entries; size_t head, n, cap; /* ring buffer */
     size_t memory;         /* bytes of the blocks in entries */
-    atomic_llong since;    /* Unix ms since when the head waits, 0 = there is none; read by any thread */
-    uint64_t next_seq, read_seq;
-    uint64_t read_until;   /* next_seq when the read under way was asked for */
-    bool behind, reading, drained_told;
+    atomic_llong since;    /* Unix ms since which the head has been pending, 0 = none; read by any thread */
+    uint64_t read_seq;     /* of the first block that is not in entries */
+    uint64_t next_seq;     /* of the next sealed block */
+    uint64_t read_until;   /* next_seq when the current read was requested */
+    bool reading;          /* `read` is in progress */
+    bool drained;          /* counted in the generation's `undrained` */
     struct queue_read read;
-    struct loop_timer read_again; /* armed: the last read failed */
+    struct loop_timer read_retry; /* armed after a failed read */
     struct client_call *call;
-    struct { char text[1024]; size_t n; } answer; /* the beginning of an error body */
+    struct { char text[1024]; size_t n; } response; /* beginning of the response body */
     struct bisect bisect;
     struct loop_timer resume;  /* armed while paused */
-    bool doubted; uint64_t doubt_seq; /* the block of this number may be stored: its response was lost */
-    bool resent_as_snappy; /* the head was refused as zstd and is tried once more */
-    struct list node;      /* in waiting */
+    bool in_doubt; uint64_t in_doubt_seq; /* the block of this number may be stored: its response was lost */
+    bool resent_as_snappy; /* the head was rejected as zstd and is being sent as snappy */
+    struct list node;      /* in destination_lane.waiting */
 };
 
 struct shard *shard_new(struct destination *d, struct destination_generation *g, size_t at, unsigned index,
                         struct queue_shard *disk);
 void shard_free(struct shard *s);
 
-/* Takes one reference of the block. */
+/* Appends a block; takes one reference. */
 void shard_push(struct shard *s, struct block *b, struct pending_acks acks);
-void shard_kick(struct shard *s);      /* sends when there is something to send */
-void shard_save(struct shard *s);      /* memory-only blocks are written to disk; those that are there already stay */
-void shard_stop(struct shard *s);      /* ends what is under way, and saves */
-void shard_start(struct shard *s);     /* after a stop: the destination came back before its files were closed */
-static inline bool shard_empty(const struct shard *s) { return s->n == 0 && !s->behind; }
+void shard_kick(struct shard *s);      /* sends the head if the state allows it */
+void shard_save(struct shard *s);      /* writes blocks that are in memory only to disk */
+void shard_stop(struct shard *s);      /* cancels the request and saves */
+void shard_start(struct shard *s);     /* after shard_stop: the destination was configured again before its files were
+                                        * closed */
+static inline bool shard_behind(const struct shard *s) { return s->read_seq < s->next_seq; }
+static inline bool shard_empty(const struct shard *s) { return s->n == 0 && !shard_behind(s); }
 
-/* For sender.c. */
+/* For sender.c and bisect.c. */
 struct block *shard_head(struct shard *s);
 uint64_t shard_head_seq(const struct shard *s);
-size_t shard_pieces(const struct shard *s); /* entries of the head's block; 1 unless it was split */
-void shard_doubt_head(struct shard *s);
-bool shard_head_doubted(const struct shard *s);
-void shard_finish_head(struct shard *s);    /* delivered or dropped; the caller delivers or pauses next */
+size_t shard_pieces(const struct shard *s); /* entries of the head's block; more than 1 when it was split */
+void shard_set_head_in_doubt(struct shard *s);
+bool shard_head_in_doubt(const struct shard *s);
+void shard_finish_head(struct shard *s);    /* removes the head: delivered or dropped; the caller continues or pauses */
 void shard_pause(struct shard *s, int64_t ms);
-void shard_delivered(struct shard *s); /* the head is done, one way or the other */
+void shard_delivered(struct shard *s); /* removes the head and sends the next block */
 void shard_replace_head(struct shard *s, struct block *const *blocks, size_t n);
 void sender_send(struct shard *s);
 

@@ -293,7 +293,7 @@ static void test_errors_of_all_files_at_once(void **state UNUSED)
     put("main.yml", "scrape_configs: [{job_name: a}, {job_name: a}]\nremote_write: [{url: 'http://a/w?x=1'}, {url: 'http://a/w?x=2'}]\n");
     const char *const alone[] = {missing, NULL}; /* without any URL */
     static const char *const wanted[] = {"main.yml:1: scrape_configs: a second job is called", "missing.yml: No such file",
-                                         "the URL http://a/w?x=2 is given twice (queries do not count)"};
+                                         "duplicate url http://a/w?x=2 (query strings are ignored)"};
     check_all(alone, wanted, 2); /* destinations are put together with the flags' */
     check_all(NULL, (const char *const[]){wanted[0], wanted[2]}, 2);
 }
@@ -319,8 +319,8 @@ static void test_what_the_start_needs(void **state UNUSED)
         {"scrape_configs: [{job_name: j, headers: [\"A: b\\r\\nC: d\"]}]\n", "job \"j\": headers"},
         {"scrape_configs: [{job_name: j, bearer_token: \"a\\nb\"}]\n", "job \"j\": credentials or bearer_token"},
         {"remote_write: [{url: 'http://a/w', tls_config: {min_version: TLS99}}]\n", "remote_write \"http://a/w\": min_version"},
-        {"remote_write: [{url: 'http://a/w'}, {url: 'http://a/w'}]\n", "the URL http://a/w is given twice"},
-        {"remote_write: [{url: 'http://a/w', name: n}, {url: 'http://b/w', name: n}]\n", "the name \"n\" is used twice"},
+        {"remote_write: [{url: 'http://a/w'}, {url: 'http://a/w'}]\n", "duplicate url http://a/w (query strings"},
+        {"remote_write: [{url: 'http://a/w', name: n}, {url: 'http://b/w', name: n}]\n", "duplicate name \"n\""},
         {"server_groups: [{static_configs: [{targets: ['a:1']}], http_client: {tls_config: {min_version: TLS99}}}]\n", "TLS99"}};
     for (size_t i = 0; i < LEN(bad); i++) {
         if (load_as("config.file", bad[i][0], NULL) != NULL)

@@ -58,7 +58,7 @@ static void a_long_body_changes_nothing(void **state UNUSED)
 
 /* --- the tables --------------------------------------------------------------------------------------------------- */
 
-struct verdict_case { int status; const char *text; enum codec codec; enum response_verdict entry; };
+struct verdict_case { int status; const char *text; enum codec codec; enum response_class entry; };
 
 static void statuses_and_words(void **state UNUSED)
 {
@@ -112,13 +112,13 @@ static void statuses_and_words(void **state UNUSED)
         {502, "", CODEC_SNAPPY, RESPONSE_RETRY}, {503, "overloaded", CODEC_SNAPPY, RESPONSE_RETRY}};
     for (size_t i = 0; i < LEN(cases); i++) {
         struct write_response r = {cases[i].status, str_of(cases[i].text)};
-        if (response_verdict(&r, cases[i].codec) != cases[i].entry)
+        if (response_classify(&r, cases[i].codec) != cases[i].entry)
             fail_msg("%d \"%s\"", cases[i].status, cases[i].text);
     }
-    assert_true(response_blames_time(STR("xx Out of order sample")));
-    assert_true(response_blames_time(STR("duplicate sample for timestamp")));
-    assert_true(response_blames_time(STR("too old sample")));
-    assert_false(response_blames_time(STR("out of bounds: too far in the future")));
+    assert_true(response_about_time(STR("xx Out of order sample")));
+    assert_true(response_about_time(STR("duplicate sample for timestamp")));
+    assert_true(response_about_time(STR("too old sample")));
+    assert_false(response_about_time(STR("out of bounds: too far in the future")));
     assert_non_null(response_remedy(401));
     assert_non_null(response_remedy(302));
     assert_null(response_remedy(503));

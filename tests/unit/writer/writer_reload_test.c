@@ -240,7 +240,7 @@ static void the_folder_has_one_owner(void **state UNUSED)
     d.url = STR("http://user:secret@127.0.0.1:1/write?token=secret");
     struct destination_conf twins[] = {d, d};
     assert_false(fixture_try(&(struct writer_plan){.destinations = twins, .n = 2}, &err));
-    assert_non_null(strstr(err.text, "used twice"));
+    assert_non_null(strstr(err.text, "duplicate name"));
     assert_null(strstr(err.text, "secret"));
     fixture_stop(1000);
 }
@@ -304,9 +304,9 @@ static void a_plan_in_force_is_announced(void **state UNUSED)
     assert_false(writer_ready(fixture.writer));
     for (int64_t t = 1; t <= 20; t++) {
         fixture_apply(&d, 0);
-        assert_true(writer_ready(fixture.writer) && !writer_takes(fixture.writer));
+        assert_true(writer_ready(fixture.writer) && !writer_has_streams(fixture.writer));
         fixture_apply(&d, 1);
-        assert_true(writer_takes(fixture.writer));
+        assert_true(writer_has_streams(fixture.writer));
         fixture_push(t, t, true);
         fixture_wait_until(one_step_is_sent); /* what is in flight when a destination goes would come twice */
     }
