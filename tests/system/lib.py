@@ -408,8 +408,17 @@ class VictoriaMetrics(HTTPProcess):
         self.write_url = f"{self.url}/api/v1/write"
         self.wait_ready(60)
 
+    def flush(self):
+        """New series are found by queries at once, instead of after up to ten seconds."""
+        self.get("/internal/force_flush")
+
+    def data(self, path, params=None):
+        self.flush()
+        return super().data(path, params)
+
     def raw(self, selector, window="1h", time=None):
         """As for Prometheus, but by export: every stored sample, duplicates too."""
+        self.flush()
         found = {}
         for line in self.get("/api/v1/export", {"match[]": selector}).text.splitlines():
             s = json.loads(line)

@@ -134,7 +134,7 @@ class WorkedExample:
     def __init__(self):
         self.ports = {"8429": free_port()}
         self.ports["8082"] = self.ports["8429"]
-        self.sluice, self.n = None, 0
+        self.sluice, self.storages, self.n = None, [], 0
 
     def with_ports(self, text):
         """The peer that usually listens on a port is started when a page names it."""
@@ -149,7 +149,8 @@ class WorkedExample:
         if port == "9100":
             return NodeExporter()
         if port == "8428":
-            return VictoriaMetrics()
+            self.storages.append(VictoriaMetrics())
+            return self.storages[0]
         return Prometheus(self.with_ports("global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: node\n"
                                           "  static_configs: [{targets: ['localhost:9100']}]\n"), name=f"prometheus-{port}")
 
@@ -187,6 +188,8 @@ class WorkedExample:
 
     def shell(self, line):
         line = re.sub(r"^sluice\b", f"{ROOT}/{OUT}/sluice", self.with_ports(line))
+        for storage in self.storages:
+            storage.flush()
         p = subprocess.run(["sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, text=True,
                            cwd=folder())
         assert p.returncode == 0, f"{line}: {p.returncode} {p.stdout} {p.stderr}"

@@ -268,6 +268,7 @@ def test_victoria_metrics_lists_all_days():
     """Without a start, or with 0, VictoriaMetrics would list the current day only."""
     server, day = VictoriaMetrics(), int(time.time()) // 86400 * 86400
     push(server.write_url, [({"__name__": "old", "job": "j"}, [((day - 7200) * 1000, 1)])])
+    server.flush()
     sluice = Sluice(groups(group("one", server)))
     for times in ({}, {"start": 0}, {"start": -5}, {"start": day - 86400}):
         wait_until(lambda: sluice.data("/api/v1/series", {"match[]": "old", **times}) == [{"__name__": "old", "job": "j"}], what=times)
