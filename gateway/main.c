@@ -10,6 +10,7 @@
 #include "gateway/gateway.h"
 #include "gateway/greeting.h"
 #include "gateway/limits.h"
+#include "gateway/http/http_aside.h"
 #include "gateway/metrics.h"
 #include "gateway/routes.h"
 #include "gateway/query/worker.h"
@@ -149,6 +150,7 @@ static bool start_lanes(struct err *err)
     struct listener_conf conf = {.max_push = unpacked + unpacked / 6 + 32, /* what snappy makes of random bytes */
                                  .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
                                  .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &gateway.http};
+    http_aside_start();
     workers_start(&(struct worker_conf){.workers = workers, .turns = f->query_evaluations > 0
                                                                             ? (unsigned)f->query_evaluations
                                                                             : cores,
@@ -230,9 +232,11 @@ static void tear_down(void)
     for (unsigned i = 0; i < gateway.n_lanes; i++)
         lane_cancel(gateway.lanes[i]);
     workers_stop();
+    http_aside_stop();
     for (unsigned i = 0; i < gateway.n_lanes; i++)
         lane_join(gateway.lanes[i]);
     workers_free();
+    http_aside_free();
     if (gateway.scraper)
         scraper_free(gateway.scraper);
     gateway_release();

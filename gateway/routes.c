@@ -11,7 +11,7 @@ enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST, PUSH = ROUTE_ON_WORKER | RO
 const struct route routes[] = {
     {READ, "/", page_index, 0, 0},
     {READ, "/targets", page_targets, ROUTE_WORKER, 0},
-    {READ, "/metrics", page_metrics, ALWAYS, 0},
+    {READ, "/metrics", page_metrics, ALWAYS | ROUTE_ASIDE, 0},
     {READ, "/config", page_config, 0, 0},
     {READ, "/flags", page_flags, 0, 0},
     {READ, "/favicon.ico", api_ping, 0, 0},

@@ -14,6 +14,7 @@
 #include "gateway/http/http.h"
 
 #include "base/text/num.h"
+#include "gateway/http/http_aside.h"
 #include "gateway/http/http_connection.h"
 #include "gateway/http/http_spare.h"
 #include "gateway/lane.h"
@@ -308,6 +309,17 @@ static void submit(struct http_connection *c)
     refuse_query(c, "too many queries are waiting; try again later");
 }
 
+static void submit_aside(struct http_connection *c)
+{
+    begin_work(c);
+    suspend(c);
+    c->r.out = http_spare_take(&c->server->spare);
+    if (http_aside_submit(&c->r, run_handler, on_worked))
+        return;
+    run_handler(&c->r);
+    on_worked(&c->r);
+}
+
 static enum MHD_Result dispatch(struct http_connection *c)
 {
     if (c->route == NULL || !http_request_read(c)) {
@@ -316,6 +328,10 @@ static enum MHD_Result dispatch(struct http_connection *c)
     }
     if (c->route->flags & ROUTE_WORKER) {
         submit(c);
+        return MHD_YES;
+    }
+    if (c->route->flags & ROUTE_ASIDE) {
+        submit_aside(c);
         return MHD_YES;
     }
     begin_work(c);

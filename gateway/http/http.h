@@ -3,7 +3,7 @@
  * runs its daemon inside its loop (epoll descriptor in the loop's epoll, no internal thread).
  *
  * A handler runs on a lane and must be quick, or it is marked ROUTE_WORKER: then the connection is suspended, a query
- * worker runs the handler, and the lane resumes it with the reply. If the client leaves meanwhile, `canceled` is set.
+ * worker runs the handler, and the lane resumes it with the reply; ROUTE_ASIDE likewise, on a thread of its own. If the client leaves meanwhile, `canceled` is set.
  * Every request has an arena of its own, which lives until the reply is sent. Bodies: forms are parsed into `form`
  * (joined to the URL's parameters; of a one-valued parameter the body's wins), others are in `body`, at most the
  * route's max_body (413 beyond).
@@ -54,6 +54,7 @@ enum route_flags {
     ROUTE_ON_WORKER = 2,       /* the handler calls http_finish itself, on the same lane */
     ROUTE_PUSH = 4,            /* the body may be as large as max_push says */
     ROUTE_CHANGES = 8,         /* changes state: refused when a page of another site sends it */
+    ROUTE_ASIDE = 32,          /* runs on the thread of http_aside.h */
     ROUTE_ALWAYS = 16,         /* health and metrics: also answered when connections or memory are exhausted */
 };
 struct route {

@@ -10,6 +10,7 @@
 #include "base/text/num.h"
 #include "base/text/duration.h"
 #include "gateway/http/http_connection.h"
+#include "gateway/http/http_aside.h"
 #include "gateway/lane.h"
 #include "gateway/query/worker.h"
 
@@ -113,6 +114,7 @@ static const struct route table[] = {
     {HTTP_GET | HTTP_POST, "/worker", on_worker, ROUTE_WORKER, 0},
     {HTTP_GET | HTTP_POST, "/change", echo, ROUTE_CHANGES, 0},
     {HTTP_GET, "/hold", hold, ROUTE_WORKER, 0},
+    {HTTP_GET, "/aside", hold, ROUTE_ASIDE, 0},
     {HTTP_GET, "/later", later, ROUTE_ON_WORKER, 0},
     {HTTP_GET, "/fail", unavailable, 0, 0},
 };
@@ -538,6 +540,31 @@ static void test_full_line(void **state UNUSED)
     atomic_store(&let_go, false);
 }
 
+static void test_aside_holds_no_lane(void **state UNUSED)
+{
+    int fds[2];
+    struct reply r;
+    for (size_t i = 0; i < LEN(fds); i++) {
+        fds[i] = dial();
+        send_all(fds[i], "GET /p/aside HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    assert_true(wait_for(&holding, 1));
+    for (int i = 0; i < 2 * LANES; i++) {
+        r = query("GET /p/worker HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_int_equal(r.status, 200);
+        buf_free(&r.bytes);
+    }
+    assert_int_equal(atomic_load(&holding), 1);
+    atomic_store(&let_go, true);
+    for (size_t i = 0; i < LEN(fds); i++) {
+        assert_true(receive(fds[i], false, &r));
+        assert_true(str_is(r.body, "held"));
+        buf_free(&r.bytes);
+        close(fds[i]);
+    }
+    atomic_store(&let_go, false);
+}
+
 static void test_many(void **state UNUSED)
 {
     int fds[100];
@@ -580,6 +607,7 @@ static int set_up(void **state UNUSED)
     main_loop = loop_new();
     for (unsigned i = 0; i < LANES; i++)
         assert_non_null(lanes[i] = lane_start(i, &conf, &err));
+    http_aside_start();
     workers_start(&(struct worker_conf){.workers = WORKERS, .waiting = WAITING});
     listener = http_listen(STR("127.0.0.1:0"), main_loop, lanes, LANES, &limits, &err);
     main_thread = thread_start("main", run_main, NULL);
@@ -598,9 +626,11 @@ static int tear_down(void **state UNUSED)
     for (unsigned i = 0; i < LANES; i++)
         lane_cancel(lanes[i]);
     workers_stop();
+    http_aside_stop();
     for (unsigned i = 0; i < LANES; i++)
         lane_join(lanes[i]);
     workers_free();
+    http_aside_free();
     for (unsigned i = 0; i < LANES; i++)
         lane_free(lanes[i]);
     loop_free(main_loop);
@@ -621,6 +651,7 @@ int main(void)
         cmocka_unit_test(test_chunks_end_the_connection),
         cmocka_unit_test(test_keep_alive),
         cmocka_unit_test(test_large_and_packed), cmocka_unit_test(test_headers), cmocka_unit_test(test_later),
-        cmocka_unit_test(test_client_leaves), cmocka_unit_test(test_full_line), cmocka_unit_test(test_many), cmocka_unit_test(test_port_in_use)};
+        cmocka_unit_test(test_client_leaves), cmocka_unit_test(test_full_line),
+        cmocka_unit_test(test_aside_holds_no_lane), cmocka_unit_test(test_many), cmocka_unit_test(test_port_in_use)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
