@@ -2,9 +2,11 @@
 /* See lane.h. */
 #include "scraper/lane.h"
 
+#include "base/text/duration.h"
+#include "scraper/ending.h"
 #include "scraper/scrape_stats.h"
 
-enum { REMIND_MS = 10 * 60 * 1000 };
+enum { REMIND_MS = 10 * 60 * 1000, CHANGE_NS = 2 * 1000 * 1000 };
 
 static void scrape_lane_run_work(struct loop_task *task) { scrape_work(CONTAINER(task, struct scrape_lane, work)); }
 
@@ -33,6 +35,8 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
     l->remind.run = remind;
     list_init(&l->targets);
     list_init(&l->waiting);
+    list_init(&l->endings);
+    list_init(&l->changes);
     mutex_init(&l->mutex);
     intern_init(&l->interner);
     page_init(&l->page, &l->interner, sink);
@@ -105,11 +109,11 @@ static void change(struct scrape_lane *l, const struct target_change *c)
 }
 
 /* The client's number of multis follows the number of targets; it can be exchanged while nothing is under way. */
-static void fit_client(struct scrape_lane *l)
+static void fit_client(struct scrape_lane *l, size_t n_targets)
 {
     enum { LEAST = 100 };
-    unsigned wanted = l->n_targets < LEAST ? LEAST : (unsigned)l->n_targets;
-    if (l->n_targets == 0 ||
+    unsigned wanted = n_targets < LEAST ? LEAST : (unsigned)n_targets;
+    if (n_targets == 0 ||
         (l->client && (wanted <= 2 * l->connections || client_inflight(l->client) + client_waiting(l->client) > 0)))
         return;
     if (l->client)
@@ -133,36 +137,109 @@ static void take_over(struct target *t, struct target *from)
     from->last_t = 0;
 }
 
-static void carry_out(struct loop_task *task)
+/* A page half read has pointers into its target: it is read to its end first, in the usual slices. */
+static void change_leave(struct scrape_lane *l, struct target *t)
 {
-    struct scrape_lane_change *c = CONTAINER(task, struct scrape_lane_change, task);
-    struct scrape_lane *l = c->lane;
-    for (size_t i = 0; i < c->n_gone; i++)
-        scrape_finish_page(l, c->gone[i]); /* a page half read has pointers into its target */
-    for (size_t i = 0; i < c->n_added; i++)
+    t->leaving = true;
+    loop_timer_stop(l->loop, &t->timer);
+    if (scrape_being_read(l) != t)
+        scrape_cancel(t);
+}
+
+static void change_gone(struct scrape_lane *l, struct target *t)
+{
+    scrape_end_target(t);
+    scrape_lane_forget_target(l, t);
+    target_unref(t);
+}
+
+/* How many targets the step has. */
+static size_t change_targets(const struct scrape_lane_change *c)
+{
+    switch (c->step) {
+    case CHANGE_BEGIN: break;
+    case CHANGE_LEAVE: case CHANGE_GONE: return c->n_gone;
+    case CHANGE_TAKE_OVER: case CHANGE_ADD: return c->n_added;
+    case CHANGE_SETTINGS: return c->n_changed;
+    }
+    return 0;
+}
+
+static void change_target(struct scrape_lane *l, struct scrape_lane_change *c, size_t i)
+{
+    switch (c->step) {
+    case CHANGE_BEGIN: break;
+    case CHANGE_LEAVE: change_leave(l, c->gone[i]); break;
+    case CHANGE_TAKE_OVER:
         if (c->added[i].predecessor)
             take_over(c->added[i].target, c->added[i].predecessor);
-    for (size_t i = 0; i < c->n_gone; i++) {
-        scrape_end_target(c->gone[i]);
-        scrape_lane_forget_target(l, c->gone[i]);
-        target_unref(c->gone[i]);
+        break;
+    case CHANGE_GONE: change_gone(l, c->gone[i]); break;
+    case CHANGE_SETTINGS: change(l, &c->changed[i]); break;
+    case CHANGE_ADD: scrape_lane_add_target(l, &c->added[i]); break;
     }
-    for (size_t i = 0; i < c->n_changed; i++)
-        change(l, &c->changed[i]);
-    for (size_t i = 0; i < c->n_added; i++)
-        scrape_lane_add_target(l, &c->added[i]);
-    fit_client(l);
+}
+
+/* False: the time is up, or a page of a target that leaves must be read to its end first. */
+static bool change_work(struct scrape_lane *l, struct scrape_lane_change *c, int64_t until)
+{
+    enum { AT_ONCE = 16 };
+    if (c->step == CHANGE_BEGIN) /* the first new target may be due before the last is there */
+        fit_client(l, l->n_targets + c->n_added);
+    for (;;) {
+        size_t n = change_targets(c);
+        while (c->at < n) {
+            change_target(l, c, c->at++);
+            if (c->at % AT_ONCE == 0 && clock_mono_ns() >= until)
+                return false;
+        }
+        const struct target *read = scrape_being_read(l);
+        if (c->step == CHANGE_LEAVE && read && read->leaving)
+            return false;
+        if (c->step == CHANGE_ADD)
+            return true;
+        c->step++;
+        c->at = 0;
+    }
+}
+
+static void change_free(struct scrape_lane_change *c)
+{
+    loop_unpost(c->lane->loop, &c->task); /* the one behind it may have carried it out */
+    list_remove(&c->node);
     mem_free(c->gone);
     mem_free(c->changed);
     mem_free(c->added);
     mem_free(c);
 }
 
+/* Until the time is up, or to the end of all. */
+static void carry_out_changes(struct scrape_lane *l, int64_t until)
+{
+    while (!list_empty(&l->changes)) {
+        struct scrape_lane_change *c = CONTAINER(l->changes.next, struct scrape_lane_change, node);
+        if (!change_work(l, c, until)) {
+            loop_post(l->loop, &c->task);
+            return;
+        }
+        fit_client(l, l->n_targets);
+        change_free(c);
+    }
+}
+
+static void on_change(struct loop_task *task)
+{
+    struct scrape_lane_change *c = CONTAINER(task, struct scrape_lane_change, task);
+    if (!list_linked(&c->node))
+        list_push_back(&c->lane->changes, &c->node);
+    carry_out_changes(c->lane, clock_mono_ns() + CHANGE_NS);
+}
+
 struct scrape_lane_change *scrape_lane_change_new(struct scrape_lane *l)
 {
     struct scrape_lane_change *c = mem_zalloc(sizeof *c);
     c->lane = l;
-    c->task.run = carry_out;
+    c->task.run = on_change;
     return c;
 }
 
@@ -170,7 +247,9 @@ void scrape_lane_change_post(struct scrape_lane_change *c) { loop_post(c->lane->
 
 void scrape_lane_stop(struct scrape_lane *l)
 {
-    scrape_finish_page(l, NULL);
+    scrape_finish_page(l);
+    carry_out_changes(l, INT64_MAX);
+    endings_work(l, INT64_MAX);
     while (!list_empty(&l->targets))
         scrape_lane_forget_target(l, CONTAINER(l->targets.next, struct target, node));
     loop_timer_stop(l->loop, &l->remind);

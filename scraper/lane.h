@@ -25,6 +25,8 @@ struct scrape_lane {
     struct mutex mutex;
     struct page page;
     struct marker_writer ended;  /* for targets that fail or go, whatever page is being read */
+    struct list endings;         /* of large targets that failed or went: ending.c */
+    struct list changes;         /* that came from the main thread; the first is being carried out */
     struct list waiting;         /* scrapes whose page has come; the first is being read once `reading` */
     bool reading;
     struct loop_task work;
@@ -37,8 +39,8 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
                       unsigned max_inflight);
 void scrape_lane_free(struct scrape_lane *l); /* after scrape_lane_stop */
 
-/* What the main thread wants changed, in this order; carried out on the lane's thread. The message is freed by the
- * lane. References are handed over. */
+/* What the main thread wants changed; carried out on the lane's thread, some milliseconds a turn, one message after the
+ * other. The message is freed by the lane. References are handed over. */
 struct target_change {
     struct target *target;
     struct job_run *job;
@@ -52,6 +54,10 @@ struct scrape_lane_change {
     struct target **gone; size_t n_gone, gone_cap;            /* end with stale markers */
     struct target_change *changed; size_t n_changed, changed_cap; /* new settings, old series */
     struct target_change *added; size_t n_added, added_cap;
+    /* how far the lane is: */
+    struct list node;
+    enum change_step { CHANGE_BEGIN, CHANGE_LEAVE, CHANGE_TAKE_OVER, CHANGE_GONE, CHANGE_SETTINGS, CHANGE_ADD } step;
+    size_t at;                                                /* of the step's targets */
 };
 struct scrape_lane_change *scrape_lane_change_new(struct scrape_lane *l);
 void scrape_lane_change_post(struct scrape_lane_change *c);
@@ -62,8 +68,8 @@ void scrape_lane_stop(struct scrape_lane *l); /* on the lane's thread: cancels s
 void scrape_arm(struct target *t);               /* sets the timer to the next tick */
 void scrape_cancel(struct target *t);
 void scrape_work(struct scrape_lane *l);                /* reads pages that came, for about 2 ms */
-/* reads to its end the page that was begun, if it is this target's (NULL: anyone's) */
-void scrape_finish_page(struct scrape_lane *l, const struct target *t);
+const struct target *scrape_being_read(const struct scrape_lane *l); /* whose page was begun; NULL: none */
+void scrape_finish_page(struct scrape_lane *l);  /* reads to its end the page that was begun */
 void scrape_end_target(struct target *t);        /* stale markers for all it has */
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/text/num.h"
 #include "base/text/duration.h"
 #include "base/text/url.h"
+#include "scraper/ending.h"
 #include "scraper/report.h"
 #include "scraper/schedule.h"
 #include "scraper/scrape_stats.h"
@@ -35,17 +36,12 @@ struct scrape {
 
 /* ---- the end ---- */
 
-static void count_markers(const struct marker_writer *w)
-{
-    if (w->markers)
-        stats_add(&scrape_stats, STALE_MARKERS, (double)w->markers);
-    if (w->busy)
-        stats_add(&scrape_stats, SAMPLES_BUSY, (double)w->busy);
-}
-
 static void count_page(const struct page *p)
 {
-    count_markers(&p->ended);
+    if (p->ended.markers)
+        stats_add(&scrape_stats, STALE_MARKERS, (double)p->ended.markers);
+    if (p->ended.busy)
+        stats_add(&scrape_stats, SAMPLES_BUSY, (double)p->ended.busy);
     if (p->busy)
         stats_add(&scrape_stats, SAMPLES_BUSY, (double)p->busy);
     if (p->duplicates)
@@ -114,10 +110,8 @@ static void scrape_fail(struct scrape *s, const struct page *p, const struct err
     struct err shown = *err;
     if (p) /* it repeats what the target has sent */
         client_hide_secrets_in(t->job->profile, t->url, shown.text, sizeof shown.text);
-    struct marker_writer *w = &t->lane->ended;
     struct scrape_report r = {.scraped = p ? (double)p->scraped : 0, .kept = p ? (double)p->kept : 0};
-    markers_end_all(w, t->source, &t->labels, &t->last, s->t);
-    count_markers(w);
+    ending_add(t, s->t);
     stats_add(&scrape_stats, SCRAPES_FAILED, 1);
     scrape_publish(s, &r, &shown);
 }
@@ -269,6 +263,10 @@ static struct scrape *next_page(struct scrape_lane *l)
 void scrape_work(struct scrape_lane *l)
 {
     int64_t until = clock_mono_ns() + STEP_NS;
+    if (!endings_work(l, until)) {
+        loop_post(l->loop, &l->work);
+        return;
+    }
     for (struct scrape *s; (s = next_page(l)); ) {
         while (step(l, s)) {
             if (clock_mono_ns() >= until) {
@@ -279,14 +277,14 @@ void scrape_work(struct scrape_lane *l)
     }
 }
 
-void scrape_finish_page(struct scrape_lane *l, const struct target *t)
+const struct target *scrape_being_read(const struct scrape_lane *l)
 {
-    if (!l->reading)
-        return;
-    struct scrape *s = CONTAINER(l->waiting.next, struct scrape, node);
-    if (t && s->target != t)
-        return;
-    while (step(l, s)) {
+    return l->reading ? CONTAINER(l->waiting.next, struct scrape, node)->target : NULL;
+}
+
+void scrape_finish_page(struct scrape_lane *l)
+{
+    while (l->reading && step(l, CONTAINER(l->waiting.next, struct scrape, node))) {
     }
 }
 
@@ -438,6 +436,8 @@ static void fire(struct loop_timer *timer)
 void scrape_arm(struct target *t)
 {
     struct loop *loop = t->lane->loop;
+    if (t->leaving)
+        return;
     int64_t now = loop_now(loop), offset = schedule_offset(t->interval, t->place, t->job->conf->scrape_offset);
     t->timer.run = fire;
     t->tick = schedule_next(now, t->interval, offset);
@@ -462,10 +462,8 @@ void scrape_cancel(struct target *t)
 
 void scrape_end_target(struct target *t)
 {
-    struct scrape_lane *l = t->lane;
-    int64_t time = time_after(t, loop_now(l->loop));
-    markers_end_all(&l->ended, t->source, &t->labels, &t->last, time);
-    count_markers(&l->ended);
+    int64_t time = time_after(t, loop_now(t->lane->loop));
+    ending_add(t, time);
     if (t->last_t > 0 && !t->job->conf->no_stale_markers)
         report_end(t, time);
 }

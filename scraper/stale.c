@@ -119,14 +119,26 @@ bool markers_write(struct marker_writer *w, int64_t t)
     return false;
 }
 
-void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target,
-                     struct scrape_cache *last, int64_t t)
+void markers_end_begin(struct marker_writer *w, uint64_t source, const struct target_labels *target,
+                       struct scrape_cache *last)
 {
     marker_writer_start(w, source, target, last);
     identity_set_start(&w->set, last->n);
-    while (markers_find_gone(w, SIZE_MAX)) {
+}
+
+bool markers_end_some(struct marker_writer *w, int64_t t, size_t most)
+{
+    if (w->found < w->last->n) {
+        markers_find_gone(w, most);
+        return true;
     }
-    while (markers_write(w, t)) {
+    return markers_write(w, t) || exposed_clear_some(w->last, w->interner, most);
+}
+
+void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target,
+                     struct scrape_cache *last, int64_t t)
+{
+    markers_end_begin(w, source, target, last);
+    while (markers_end_some(w, t, SIZE_MAX)) {
     }
-    scrape_cache_clear(last, w->interner);
 }

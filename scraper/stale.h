@@ -37,7 +37,12 @@ void marker_writer_start(struct marker_writer *w, uint64_t source, const struct 
 bool markers_find_gone(struct marker_writer *w, size_t most);
 /* Writes one batch; true while something is left. */
 bool markers_write(struct marker_writer *w, int64_t t);
-/* Ends every series of *last at time t and forgets them. */
+/* Begins to end every series of *last; markers_end_some then ends them at time t and forgets them, about `most` lines at
+ * once. True while something is left. */
+void markers_end_begin(struct marker_writer *w, uint64_t source, const struct target_labels *target,
+                       struct scrape_cache *last);
+bool markers_end_some(struct marker_writer *w, int64_t t, size_t most);
+/* Both, at once. */
 void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target,
                      struct scrape_cache *last, int64_t t);
 

@@ -50,6 +50,7 @@ struct target {
     struct template_group *templates;
     struct scrape_cache last;
     struct scrape *scrape;        /* under way; NULL when none */
+    bool leaving;                 /* a change takes it away: no scrape begins any more */
     bool refused;                 /* the pool is over its target_limit: every scrape fails */
     /* Changed by the lane under its mutex: */
     int64_t interval, timeout;

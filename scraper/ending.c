@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scraper/ending.h"
+
+#include "base/text/duration.h"
+#include "scraper/lane.h"
+#include "scraper/scrape_stats.h"
+
+enum { AT_ONCE = 2000 /* series */, LINES = 4096 };
+
+struct ending {
+    struct list node;         /* of lane.endings */
+    struct target *target;    /* a reference: the markers have its labels */
+    struct scrape_cache last; /* what ends */
+    int64_t t;
+    bool begun;
+};
+
+static void ending_count(const struct marker_writer *w)
+{
+    if (w->markers)
+        stats_add(&scrape_stats, STALE_MARKERS, (double)w->markers);
+    if (w->busy)
+        stats_add(&scrape_stats, SAMPLES_BUSY, (double)w->busy);
+}
+
+static void end_at_once(struct scrape_lane *l, struct target *target, int64_t t)
+{
+    markers_end_all(&l->ended, target->source, &target->labels, &target->last, t);
+    ending_count(&l->ended);
+}
+
+void ending_add(struct target *target, int64_t t)
+{
+    struct scrape_lane *l = target->lane;
+    if (target->last.n <= AT_ONCE && list_empty(&l->endings)) {
+        end_at_once(l, target, t);
+        return;
+    }
+    struct ending *e = mem_zalloc(sizeof *e);
+    *e = (struct ending){.target = target_ref(target), .last = target->last, .t = t};
+    target->last = (struct scrape_cache){0};
+    list_push_back(&l->endings, &e->node);
+    loop_post(l->loop, &l->work);
+}
+
+/* False when it is finished and freed. */
+static bool ending_step(struct scrape_lane *l, struct ending *e)
+{
+    if (!e->begun)
+        markers_end_begin(&l->ended, e->target->source, &e->target->labels, &e->last);
+    e->begun = true;
+    if (markers_end_some(&l->ended, e->t, LINES))
+        return true;
+    ending_count(&l->ended);
+    list_remove(&e->node);
+    target_unref(e->target);
+    mem_free(e);
+    return false;
+}
+
+bool endings_work(struct scrape_lane *l, int64_t until)
+{
+    while (!list_empty(&l->endings))
+        while (ending_step(l, CONTAINER(l->endings.next, struct ending, node)))
+            if (clock_mono_ns() >= until)
+                return false;
+    return true;
+}
