@@ -83,6 +83,12 @@ def test_messages_named_in_operations_exist():
     assert len(symptoms) > 20, symptoms
 
 
+def test_every_alert_is_in_operations():
+    alerts = re.findall(r"- alert: (\w+)", read("deploy/alerts.yml"))
+    told = re.findall(r"^\| `(Sluice\w+)` \|", read("docs/operations.md"), re.M)
+    assert told == alerts and len(alerts) >= 8, f"alerts.yml {alerts}, operations.md {told}"
+
+
 def anchors(text):
     """Those that GitHub gives to the headings of a page."""
     found = {}
