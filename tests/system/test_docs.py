@@ -147,6 +147,19 @@ def test_every_directory_is_in_the_architecture():
             assert os.path.exists(f"{ROOT}/{cells[0].strip('`')}/{file}"), f"{cells[0]} has no {file}"
 
 
+def test_every_thread_is_in_the_architecture():
+    """By the name that top -H shows; `N` stands for a number."""
+    names = {"main"}
+    for text in (text for path, text in sources().items() if path != "base/os/thread.c"):
+        calls = re.findall(r"thread_start\((\w+|\"[^\"]+\"),", re.sub(r"/\*.*?\*/", "", text, flags=re.S))
+        names |= {call.strip('"') for call in calls if call[0] == '"'}
+        if any(call == "name" for call in calls):
+            names |= {name.replace("%u", "N") for name in re.findall(r'snprintf\(name, sizeof name, "([^"]+)"', text)}
+    table = re.search(r"^\| thread \|.*?\n\n", read("docs/architecture.md"), re.M | re.S).group()
+    told = {re.sub(r"`| \(.*", "", cells[0]) for cells in rows(table)}
+    assert told == names and len(names) > 6, f"only in the sources {names - told}, only in the page {told - names}"
+
+
 def test_readme():
     text = read("README.md")
     make = read("Makefile")
