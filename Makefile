@@ -50,6 +50,7 @@ ifdef SAN
   endif
   HARD  := -fsanitize=$(SANS) $(if $(filter fuzz,$(SAN)),-fsanitize=fuzzer-no-link) \
            -fno-sanitize-recover=all -fno-omit-frame-pointer
+  HARD  += -DLOCK_RANKS
   LINK  := -fsanitize=$(SANS)
 else
   MODE  ?= release

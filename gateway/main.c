@@ -298,7 +298,7 @@ static bool main_run(struct config *c, struct err *err)
                        "cannot create an event loop: %s; raise the limit of open files (ulimit -n)", strerror(errno));
     }
     gateway.started = clock_wall_ms();
-    mutex_init(&gateway._mutex);
+    mutex_init(&gateway._mutex, RANK_SERVICES);
     quit_task.run = on_quit;
     watch_signals();
     start_log_thread();

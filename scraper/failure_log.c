@@ -11,7 +11,7 @@ enum { MINUTE_MS = 60000 };
 
 void failure_log_init(struct failure_log *f, struct str job)
 {
-    mutex_init(&f->mutex);
+    mutex_init(&f->mutex, RANK_FAILURE_LOG);
     f->job = job;
     f->window = INT64_MIN / 2;
 }

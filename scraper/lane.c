@@ -37,7 +37,7 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
     list_init(&l->waiting);
     list_init(&l->endings);
     list_init(&l->changes);
-    mutex_init(&l->mutex);
+    mutex_init(&l->mutex, RANK_SCRAPE_LANE);
     intern_init(&l->interner);
     page_init(&l->page, &l->interner, sink);
     marker_writer_init(&l->ended, &l->interner, sink);

@@ -36,7 +36,7 @@ struct scraper *scraper_new(const struct scraper_env *env)
     s->lanes = mem_zalloc(env->n_lanes * sizeof *s->lanes);
     for (unsigned i = 0; i < env->n_lanes; i++)
         scrape_lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, max_inflight);
-    mutex_init(&s->mutex);
+    mutex_init(&s->mutex, RANK_SCRAPER);
     discovery_init(&s->discovery, env->main, file_watch_poll);
     s->flush.run = flush_failure_logs;
     loop_timer_in(env->main, &s->flush, FAILURE_LOG_FLUSH_MS);

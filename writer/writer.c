@@ -15,7 +15,7 @@ struct writer *writer_new(const struct writer_env *env, struct err *err UNUSED)
     w->env = *env;
     w->dir = str_dup(env->queue_dir);
     w->env.queue_dir = str_of(w->dir);
-    mutex_init(&w->lock);
+    mutex_init(&w->lock, RANK_WRITER);
     list_init(&w->retiring);
     w->lanes = mem_zalloc(env->n_lanes * sizeof *w->lanes);
     for (unsigned i = 0; i < env->n_lanes; i++)

@@ -132,7 +132,7 @@ struct client_profile *client_profile_new(const struct client_profile_conf *c, s
         return NULL;
     struct client_profile *p = mem_zalloc(sizeof *p);
     atomic_init(&p->refs, 1);
-    mutex_init(&p->mutex);
+    mutex_init(&p->mutex, RANK_PROFILE);
     p->username = (struct secret){.text = profile_copy_text(c->username), .file = profile_copy_text(c->username_file)};
     p->password = (struct secret){.text = profile_copy_text(c->password), .file = profile_copy_text(c->password_file)};
     p->credentials = (struct secret){.text = profile_copy_text(c->credentials),

@@ -64,7 +64,7 @@ struct loop *loop_new(void)
     l->clock = (struct loop_clock){real_wall, real_mono, NULL};
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
     l->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    mutex_init(&l->mutex);
+    mutex_init(&l->mutex, RANK_LOOP);
     l->first = l->last = &list_end;
     struct epoll_event e = {.events = EPOLLIN | EPOLLET};
     if (l->epoll >= 0 && l->wake >= 0 && epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->wake, &e) == 0)

@@ -102,19 +102,34 @@ void thread_detach(struct thread *t)
 static pthread_mutex_t *mutex_of(struct mutex *m) { return (void *)m; }
 static pthread_cond_t *cond_of(struct cond *c) { return (void *)c; }
 
-void mutex_init(struct mutex *m) { must(pthread_mutex_init(mutex_of(m), NULL), "mutex_init"); }
+void mutex_init(struct mutex *m, enum lock_rank rank)
+{
+    must(pthread_mutex_init(mutex_of(m), NULL), "mutex_init");
+    m->_rank = rank;
+}
+
 void mutex_free(struct mutex *m) { must(pthread_mutex_destroy(mutex_of(m)), "mutex_free"); }
-void mutex_lock(struct mutex *m) { must(pthread_mutex_lock(mutex_of(m)), "mutex_lock"); }
+void mutex_lock(struct mutex *m)
+{
+    lock_rank_enter(m->_rank);
+    must(pthread_mutex_lock(mutex_of(m)), "mutex_lock");
+}
+
 bool mutex_try(struct mutex *m)
 {
     int rc = pthread_mutex_trylock(mutex_of(m));
     if (rc == EBUSY)
         return false;
     must(rc, "mutex_try");
+    lock_rank_tried(m->_rank);
     return true;
 }
 
-void mutex_unlock(struct mutex *m) { must(pthread_mutex_unlock(mutex_of(m)), "mutex_unlock"); }
+void mutex_unlock(struct mutex *m)
+{
+    lock_rank_leave(m->_rank);
+    must(pthread_mutex_unlock(mutex_of(m)), "mutex_unlock");
+}
 
 void cond_init(struct cond *c)
 {

@@ -4,6 +4,7 @@
 #ifndef BASE_OS_THREAD_H
 #define BASE_OS_THREAD_H
 
+#include "base/lock_rank.h"
 #include "base/mem.h"
 
 #include <stdbool.h>
@@ -18,8 +19,8 @@ struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg)
 void thread_join(struct thread *t);                                                /* waits for its end and frees it */
 void thread_detach(struct thread *t); /* frees it; it ends on its own */
 
-struct mutex { void *_impl[6]; };
-void mutex_init(struct mutex *m);
+struct mutex { void *_impl[6]; enum lock_rank _rank; };
+void mutex_init(struct mutex *m, enum lock_rank rank);
 void mutex_free(struct mutex *m);
 void mutex_lock(struct mutex *m);
 bool mutex_try(struct mutex *m) MUST_USE; /* false: another thread has it */

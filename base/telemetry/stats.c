@@ -7,6 +7,7 @@
  */
 #include "base/telemetry/stats.h"
 
+#include "base/lock_rank.h"
 #include "base/text/num.h"
 
 #include <math.h>
@@ -36,6 +37,18 @@ static struct stats_group *groups, **groups_end = &groups;
 static struct stats_histogram *histograms, **histograms_end = &histograms;
 static struct collector *collectors;
 static size_t n_collectors, cap_collectors;
+
+static void lock_registry(void)
+{
+    lock_rank_enter(RANK_STATS);
+    pthread_mutex_lock(&mutex);
+}
+
+static void unlock_registry(void)
+{
+    lock_rank_leave(RANK_STATS);
+    pthread_mutex_unlock(&mutex);
+}
 
 /* ---- slots ---- */
 
@@ -99,13 +112,13 @@ static unsigned stats_reserve(unsigned n)
 
 void stats_register(struct stats_group *g)
 {
-    pthread_mutex_lock(&mutex);
+    lock_registry();
     if (g->_base == 0) {
         g->_base = stats_reserve(g->n);
         *groups_end = g;
         groups_end = &g->_next;
     }
-    pthread_mutex_unlock(&mutex);
+    unlock_registry();
 }
 
 void stats_add(const struct stats_group *g, unsigned id, double v)
@@ -118,13 +131,13 @@ double stats_sum(const struct stats_group *g, unsigned id) { return g->_base ? s
 
 void stats_register_histogram(struct stats_histogram *h)
 {
-    pthread_mutex_lock(&mutex);
+    lock_registry();
     if (h->_base == 0) {
         h->_base = stats_reserve(h->n_bounds + 2);
         *histograms_end = h;
         histograms_end = &h->_next;
     }
-    pthread_mutex_unlock(&mutex);
+    unlock_registry();
 }
 
 void stats_observe(const struct stats_histogram *h, double v)
@@ -259,33 +272,33 @@ static void write_histogram(struct stats_out *o, const struct stats_histogram *h
 
 void stats_collector(stats_collect_fn *fn, void *arg)
 {
-    pthread_mutex_lock(&mutex);
+    lock_registry();
     mem_grow(&collectors, &cap_collectors, n_collectors + 1, sizeof *collectors);
     collectors[n_collectors++] = (struct collector){fn, arg};
-    pthread_mutex_unlock(&mutex);
+    unlock_registry();
 }
 
 void stats_collector_remove(stats_collect_fn *fn, void *arg)
 {
-    pthread_mutex_lock(&mutex);
+    lock_registry();
     for (size_t i = 0; i < n_collectors; i++)
         if (collectors[i].fn == fn && collectors[i].arg == arg) {
             memmove(&collectors[i], &collectors[i + 1], (n_collectors - i - 1) * sizeof *collectors);
             n_collectors--;
             break;
         }
-    pthread_mutex_unlock(&mutex);
+    unlock_registry();
 }
 
 void stats_render(struct buf *out, bool metadata)
 {
     struct stats_out o = {.out = out, .metadata = metadata};
-    pthread_mutex_lock(&mutex);
+    lock_registry();
     for (const struct stats_group *g = groups; g; g = g->_next)
         write_group(&o, g);
     for (const struct stats_histogram *h = histograms; h; h = h->_next)
         write_histogram(&o, h);
     for (size_t i = 0; i < n_collectors; i++)
         collectors[i].fn(&o, collectors[i].arg);
-    pthread_mutex_unlock(&mutex);
+    unlock_registry();
 }

@@ -175,7 +175,7 @@ void workers_start(const struct worker_conf *c)
     pool = (struct worker_pool){.conf = *c, .members = mem_zalloc(c->workers * sizeof(struct member))};
     if (pool.conf.waiting == 0)
         pool.conf.waiting = 16 * c->workers;
-    mutex_init(&pool.mutex);
+    mutex_init(&pool.mutex, RANK_WORKERS);
     cond_init(&pool.work);
     cond_init(&pool.turn);
     list_init(&pool.line);

@@ -7,7 +7,7 @@ static size_t pair_index(size_t i, size_t k) { return i < k ? k * (k - 1) / 2 + 
 
 void copies_memory_init(struct copies_memory *m, const uint64_t *keys, size_t n_replicas)
 {
-    mutex_init(&m->mutex);
+    mutex_init(&m->mutex, RANK_COPIES);
     m->n = n_replicas * (n_replicas > 0 ? n_replicas - 1 : 0) / 2;
     m->pairs = mem_zalloc((m->n + 1) * sizeof *m->pairs);
     m->keys = mem_zalloc((n_replicas + 1) * sizeof *m->keys);

@@ -127,7 +127,7 @@ bool server_init(struct server *s, struct arena *a, const struct server_group_co
     s->slot = (uint32_t)hash_bytes(host.p, host.n);
     s->key = server_key(s, conf);
     atomic_init(&s->kind, conf->kind);
-    mutex_init(&s->mutex);
+    mutex_init(&s->mutex, RANK_SERVER);
     s->profile = make_profile(a, conf, err);
     return s->profile != NULL;
 }

@@ -256,7 +256,7 @@ void http_server_start(struct http_server *s, server_handler *handler, void *arg
     s->arg = arg;
     s->status = 200;
     s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    mutex_init(&s->mutex);
+    mutex_init(&s->mutex, RANK_LEAF);
     cond_init(&s->settled);
     if (bind(s->fd, (struct sockaddr *)&at, size) != 0 || listen(s->fd, 128) != 0 ||
         getsockname(s->fd, (struct sockaddr *)&at, &size) != 0 || pipe2(s->wake, O_CLOEXEC | O_NONBLOCK) != 0)

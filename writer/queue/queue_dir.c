@@ -278,7 +278,7 @@ static bool queue_dir_request(struct queue_dir *f, struct loop *io, unsigned sha
     j->task.run = queue_dir_job_run;
     j->queue_dir = f;
     j->shards = shards;
-    mutex_init(&j->lock);
+    mutex_init(&j->lock, RANK_QUEUE_DIR);
     cond_init(&j->finished);
     loop_post(io, &j->task);
     mutex_lock(&j->lock);

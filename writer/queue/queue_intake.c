@@ -25,7 +25,7 @@ static struct write_job *job_in_order(const struct list *node) { return CONTAINE
 
 void intake_init(struct intake *in, struct loop *loop, void (*work)(struct loop_task *task))
 {
-    mutex_init(&in->lock);
+    mutex_init(&in->lock, RANK_QUEUE_INTAKE);
     list_init(&in->jobs);
     list_init(&in->acked);
     in->loop = loop;

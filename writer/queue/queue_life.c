@@ -190,7 +190,7 @@ struct queue *queue_open(const struct queue_options *o, struct err *err)
     atomic_store(&q->lock, o->lock);
     queue_limit(q, &o->limits);
     queue_space_init(&q->space);
-    mutex_init(&q->life.lock);
+    mutex_init(&q->life.lock, RANK_QUEUE_LIFE);
     cond_init(&q->life.changed);
     q->life.shards = o->shards;
     q->life.end.run = run_queue_end;

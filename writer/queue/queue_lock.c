@@ -57,7 +57,7 @@ struct queue_lock *queue_lock_new(const char *dir, struct err *err)
     l->dir = mem_strdup(dir);
     l->path = mem_alloc(n);
     snprintf(l->path, n, "%s/lock", dir);
-    mutex_init(&l->mutex);
+    mutex_init(&l->mutex, RANK_QUEUE_LOCK);
     l->fd = lock_file_open(l->dir, l->path);
     if (l->fd >= 0)
         return l;

@@ -12,9 +12,9 @@ void stripe_init(struct stripe *p, struct recent *store)
 {
     memset(p, 0, sizeof *p);
     p->store = store;
-    mutex_init(&p->lock);
-    mutex_init(&p->next);
-    mutex_init(&p->queries);
+    mutex_init(&p->lock, RANK_STRIPE);
+    mutex_init(&p->next, RANK_STRIPE_NEXT);
+    mutex_init(&p->queries, RANK_STRIPE_QUERIES);
 }
 
 void stripe_count(struct stripe *p, long long bytes)

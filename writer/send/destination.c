@@ -160,7 +160,7 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
     d->lanes = env->lanes;
     d->n_lanes = env->n_lanes;
     d->per_lane = mem_zalloc(env->n_lanes * sizeof *d->per_lane);
-    mutex_init(&d->lock);
+    mutex_init(&d->lock, RANK_DESTINATION);
     d->outage.period = OUTAGE_PERIOD;
     atomic_init(&d->zstd, c->protocol != PROTOCOL_SNAPPY);
     buf_printf(&path, "%.*s/%s", STR_ARG(env->queue_dir), d->identity);

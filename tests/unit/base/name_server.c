@@ -116,7 +116,7 @@ void name_server_start(void)
     assert_int_equal(getsockname(name_socket, (struct sockaddr *)&at, &size), 0);
     snprintf(servers, sizeof servers, "127.0.0.1:%u", ntohs(at.sin_port));
     dns_use_servers(servers);
-    mutex_init(&name_mutex);
+    mutex_init(&name_mutex, RANK_LEAF);
     name_logged = 0;
     name_silent = false;
     name_last = 1;

@@ -34,7 +34,7 @@ static void a_mutex_keeps_threads_apart_and_a_cond_wakes(void **state UNUSED)
 {
     struct shared s = {.n = 0};
     struct thread *threads[4];
-    mutex_init(&s.mutex);
+    mutex_init(&s.mutex, RANK_LEAF);
     cond_init(&s.cond);
     for (unsigned i = 0; i < LEN(threads); i++)
         threads[i] = thread_start("a name that is longer than fifteen bytes", count_to_thousand, &s);
@@ -54,7 +54,7 @@ static void a_detached_thread_needs_no_owner(void **state UNUSED)
 {
     enum { THREADS = 50 };
     static struct shared s; /* the last thread may still unlock it when the test is over */
-    mutex_init(&s.mutex);
+    mutex_init(&s.mutex, RANK_LEAF);
     cond_init(&s.cond);
     for (int i = 0; i < THREADS; i++)
         thread_detach(thread_start("detached", count_to_thousand, &s));
@@ -67,7 +67,7 @@ static void a_detached_thread_needs_no_owner(void **state UNUSED)
 static void a_timed_wait_ends(void **state UNUSED)
 {
     struct shared s = {.n = 0};
-    mutex_init(&s.mutex);
+    mutex_init(&s.mutex, RANK_LEAF);
     cond_init(&s.cond);
     mutex_lock(&s.mutex);
     int64_t before = clock_mono_ms();

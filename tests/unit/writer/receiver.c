@@ -69,7 +69,7 @@ static void receiver_handle(void *arg, const struct server_request *request, str
 void receiver_start(struct receiver *r)
 {
     memset(r, 0, sizeof *r);
-    mutex_init(&r->lock);
+    mutex_init(&r->lock, RANK_LEAF);
     r->zstd = zstd_new();
     atomic_init(&r->status, 204);
     http_server_start(&r->server, receiver_handle, r);
