@@ -48,7 +48,7 @@ static bool aside_has_thread(void) /* under the mutex */
     return aside.thread != NULL;
 }
 
-void http_aside_start(void) { mutex_init(&aside.mutex); }
+void http_aside_start(void) { mutex_init(&aside.mutex, RANK_WORKERS); }
 
 bool http_aside_submit(struct http_request *r, http_handler *run, void (*done)(struct http_request *r))
 {
