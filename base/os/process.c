@@ -170,6 +170,11 @@ static void collect_log(struct stats_out *o)
                                              {"level", str_of(log_level_name(level))}};
         stats_value(o, "vm_log_messages_total", labels, LEN(labels), (double)log_count(level));
     }
+    stats_family(o, "sluice_log_messages_total", STATS_COUNTER, "Old name of vm_log_messages_total");
+    for (enum log_level level = 0; level < LOG_LEVELS; level++) {
+        const struct stats_label labels[] = {{"level", str_of(log_level_name(level))}};
+        stats_value(o, "sluice_log_messages_total", labels, LEN(labels), (double)log_count(level));
+    }
     stats_single(o, "sluice_log_dropped_total", STATS_COUNTER, "Log lines dropped because stderr was not read in time",
                  (double)log_dropped());
 }
