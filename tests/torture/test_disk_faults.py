@@ -13,6 +13,8 @@ import time
 
 from lib import *
 
+INTERVAL_MS = 200
+
 
 def noise(n, ms):
     """A page that does not compress: the values are digits of a product."""
@@ -21,7 +23,7 @@ def noise(n, ms):
 
 def run(name, options="", **more):
     exporter, sink = ScriptedExporter(page=noise), RecordingSink()
-    config = scripted_config(exporter, sink, interval_ms=200, destination=options)
+    config = scripted_config(exporter, sink, interval_ms=INTERVAL_MS, destination=options)
     return exporter, sink, Sluice(config, name=name, start=False, **more)
 
 
@@ -49,6 +51,12 @@ def delete(path):
 def pages(sink):
     """Numbers of the pages that arrived, without staleness markers."""
     return [v for samples in sink.find("page").values() for _, v in samples if v == v]
+
+
+def timed_out(sink, ms):
+    """Whether the page that was served at this time arrived too late, as it may on a busy machine: the scrape that
+    asked for it, at most an interval before, has up 0. A page that was lost has no `up` either."""
+    return any(v == 0 and -50 <= ms - t <= INTERVAL_MS for samples in sink.find("up").values() for t, v in samples)
 
 
 def drained(sluice):
@@ -278,7 +286,9 @@ def test_deleted_parts():
         exporter.status = 503
         wait_until(lambda: drained(sluice), 30)
         got = set(pages(sink))
-        lost = [n for n, ms, _ in exporter.served if float(n) not in got and flushed_before([killed], ms)]
+        missing = [(n, ms) for n, ms, _ in exporter.served if float(n) not in got and flushed_before([killed], ms)]
+        lost = [n for n, ms in missing if not timed_out(sink, ms)]
         assert not lost, f"{what}: lost {len(lost)} of {exporter.n} pages: {lost[:5]}"
+        assert len(missing) < exporter.n // 2, f"{what}: {len(missing)} of {exporter.n} scrapes timed out"
         sluice.stop()
-        print(f"{what or 'root'}: {exporter.n} pages")
+        print(f"{what or 'root'}: {exporter.n} pages, {len(missing)} of them timed out")
