@@ -5,7 +5,7 @@ import time
 from lib import *
 
 CONFIG = """
-global: {{scrape_interval: 1s, external_labels: {{dc: lab}}}}
+global: {{scrape_interval: 500ms, external_labels: {{dc: lab}}}}
 scrape_configs:
 - job_name: scripted
   static_configs: [{{targets: ['{exporter.address}']}}]
