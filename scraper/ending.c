@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Ending series in slices: the queue `endings` of the lane, and one ending at a time on the lane's marker writer. */
 #include "scraper/ending.h"
 
 #include "base/text/duration.h"
@@ -10,7 +11,7 @@ enum { AT_ONCE = 2000 /* series */, LINES = 4096 };
 struct ending {
     struct list node;         /* of lane.endings */
     struct target *target;    /* a reference: the markers have its labels */
-    struct scrape_cache last; /* what ends */
+    struct scrape_cache last; /* the series to end */
     int64_t t;
     bool begun;
 };
@@ -25,8 +26,8 @@ static void ending_count(const struct marker_writer *w)
 
 static void end_at_once(struct scrape_lane *l, struct target *target, int64_t t)
 {
-    markers_end_all(&l->ended, target->source, &target->labels, &target->last, t);
-    ending_count(&l->ended);
+    markers_end_all(&l->stale, target->source, &target->labels, &target->last, t);
+    ending_count(&l->stale);
 }
 
 void ending_add(struct target *target, int64_t t)
@@ -43,15 +44,15 @@ void ending_add(struct target *target, int64_t t)
     loop_post(l->loop, &l->work);
 }
 
-/* False when it is finished and freed. */
+/* False: finished and freed. */
 static bool ending_step(struct scrape_lane *l, struct ending *e)
 {
     if (!e->begun)
-        markers_end_begin(&l->ended, e->target->source, &e->target->labels, &e->last);
+        markers_end_begin(&l->stale, e->target->source, &e->target->labels, &e->last);
     e->begun = true;
-    if (markers_end_some(&l->ended, e->t, LINES))
+    if (markers_end_some(&l->stale, e->t, LINES))
         return true;
-    ending_count(&l->ended);
+    ending_count(&l->stale);
     list_remove(&e->node);
     target_unref(e->target);
     mem_free(e);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The end of all series of a target that failed or went: stale markers, and the references of its last page are given
- * back. A few thousand series end at once. Those of a larger target stand in line and end some milliseconds a turn,
- * before any page that is not yet begun, so that no series has its marker behind a newer sample.
- */
+/* Ends all series of a failed or removed target: writes stale markers and releases the entries of its scrape cache. Up
+ * to a few thousand series end at once. Those of a larger target are queued and end in slices of some milliseconds,
+ * before any page whose parsing has not begun, so that no marker follows a newer sample. */
 #ifndef SCRAPER_ENDING_H
 #define SCRAPER_ENDING_H
 
@@ -10,9 +9,9 @@
 
 struct scrape_lane;
 
-/* On the target's lane: what it showed last ends at time t (ms); t->last is empty afterwards. */
+/* On the target's lane. Ends the target's cached series at time t (ms); t->last is empty afterwards. */
 void ending_add(struct target *target, int64_t t);
-/* Goes on until clock_mono_ns() is `until`; false: something is left. */
+/* Works until clock_mono_ns() reaches `until`; false: more is left. */
 bool endings_work(struct scrape_lane *l, int64_t until);
 
 #endif

@@ -18,14 +18,14 @@ void failure_log_init(struct failure_log *f, struct str job)
 
 /* ---- summaries ---- */
 
-/* The client names method and URL first, which differ from target to target. */
+/* The client's errors begin with method and URL, which differ between targets. */
 static struct str error_without_url(struct str text)
 {
     size_t end = str_find_str(text, STR(": "));
     return str_starts(text, STR("GET ")) && end < text.n ? str_skip(text, end + 2) : text;
 }
 
-/* Beyond FAILURE_LOG_ERRORS different texts the rare ones are not told apart. */
+/* Beyond FAILURE_LOG_ERRORS different texts, further ones are not counted separately. */
 static void tally_error(struct failure_log_tally *t, const char *err)
 {
     struct str text = str_first(error_without_url(str_of(err)), sizeof t->errors[0].text - 1);
@@ -40,24 +40,24 @@ static void tally_error(struct failure_log_tally *t, const char *err)
     }
 }
 
-static void tell_failing(struct failure_log_tally *t, const char *job)
+static void log_failing_summary(struct failure_log_tally *t, const char *job)
 {
     size_t most = 0;
-    char targets[24], with_it[24];
+    char targets[24], with_error[24];
     for (size_t i = 1; i < LEN(t->errors); i++)
         if (t->errors[i].n > t->errors[most].n)
             most = i;
     snprintf(targets, sizeof targets, "%zu", t->targets);
-    snprintf(with_it, sizeof with_it, "%zu", t->errors[most].n);
+    snprintf(with_error, sizeof with_error, "%zu", t->errors[most].n);
     log_warn("scrape", "cannot scrape more targets of the job; retrying at the next interval", "job", job, "targets",
-             targets, "most_common_err", t->errors[most].text, "targets_with_it", with_it);
+             targets, "most_common_err", t->errors[most].text, "targets_with_it", with_error);
 }
 
-static void tell_counted(struct failure_log *f)
+static void log_summary(struct failure_log *f)
 {
     char *job = str_dup(f->job), recovered[24];
     if (f->failing.targets > 0)
-        tell_failing(&f->failing, job);
+        log_failing_summary(&f->failing, job);
     if (f->recovered > 0) {
         snprintf(recovered, sizeof recovered, "%zu", f->recovered);
         log_info("scrape", "more targets of the job are scraped again", "job", job, "targets", recovered);
@@ -71,19 +71,19 @@ static void begin_minute(struct failure_log *f, int64_t now)
 {
     if (now - f->window < MINUTE_MS)
         return;
-    tell_counted(f);
+    log_summary(f);
     f->window = now;
     f->lines = 0;
-    f->told = false;
+    f->summarized = false;
 }
 
 void failure_log_flush(struct failure_log *f, int64_t now)
 {
     mutex_lock(&f->mutex);
     bool any = f->failing.targets + f->recovered > 0;
-    if (any && !f->told && now - f->window >= FAILURE_LOG_FLUSH_MS) {
-        tell_counted(f);
-        f->told = true;
+    if (any && !f->summarized && now - f->window >= FAILURE_LOG_FLUSH_MS) {
+        log_summary(f);
+        f->summarized = true;
     } else if (any) {
         begin_minute(f, now);
     }
@@ -92,7 +92,7 @@ void failure_log_flush(struct failure_log *f, int64_t now)
 
 void failure_log_free(struct failure_log *f)
 {
-    tell_counted(f);
+    log_summary(f);
     mutex_free(&f->mutex);
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A set of series identities, made anew for each use; its memory stays with the lane. Linear probing over 64-bit keys,
- * which are keyed hashes (no page can choose where they go) and whose lowest bit is a mark. Room must be asked for in
- * identity_set_start.
- */
+/* A set of series identities, built anew for each use; its memory stays with the lane. Open addressing with linear
+ * probing over 64-bit keys. Keys are keyed hashes, so that a target cannot provoke collisions; their lowest bit is a
+ * mark. identity_set_start must be called with the largest number of elements. */
 #ifndef SCRAPER_IDENTITY_SET_H
 #define SCRAPER_IDENTITY_SET_H
 
@@ -22,8 +21,8 @@ static inline void identity_set_start(struct identity_set *s, size_t most)
     size_t cap = 64;
     while (cap < most * 2)
         cap *= 2;
-    if (cap > s->cap || cap < s->cap / 16 || cap > IDENTITY_SET_KEEP) { /* a huge table comes zeroed from the kernel,
-        page by page as it is used, and one huge page is no reason to keep it */
+    /* a huge table is faster zeroed by the kernel page by page, and one huge scrape is no reason to keep the memory */
+    if (cap > s->cap || cap < s->cap / 16 || cap > IDENTITY_SET_KEEP) {
         mem_free(s->slots);
         s->slots = mem_zalloc(cap * sizeof *s->slots);
         s->cap = cap;
@@ -33,7 +32,7 @@ static inline void identity_set_start(struct identity_set *s, size_t most)
     s->n = 0;
 }
 
-/* Where the identity is, or the free slot where it would go; *key gets what stands there. */
+/* The slot of the identity, or the free slot for it; *key is set to the key to store. */
 static inline uint64_t *identity_set_slot(const struct identity_set *s, uint64_t identity, uint64_t *key)
 {
     *key = identity & ~1ull ? identity & ~1ull : 2;
@@ -43,7 +42,7 @@ static inline uint64_t *identity_set_slot(const struct identity_set *s, uint64_t
     return &s->slots[i];
 }
 
-/* False when it was there. */
+/* False: already in the set. */
 static inline bool identity_set_add(struct identity_set *s, uint64_t identity)
 {
     uint64_t key, *slot = identity_set_slot(s, identity, &key);
@@ -54,7 +53,7 @@ static inline bool identity_set_add(struct identity_set *s, uint64_t identity)
     return true;
 }
 
-/* Marks it, adding it when it is absent: afterwards it is there and marked. */
+/* Marks the identity, adding it if absent. Returns its state before. */
 static inline enum identity_mark identity_set_mark(struct identity_set *s, uint64_t identity)
 {
     uint64_t key, *slot = identity_set_slot(s, identity, &key);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* scrape_configs: the rows of a job, what it inherits, and what is made of it once. */
+/* scrape_configs: configuration rows, inherited defaults, and data derived from a job once. */
 #include "scraper/job.h"
 
 #include "base/compress.h"
@@ -11,16 +11,16 @@
 
 static const struct conf_row static_rows[] = {
     {CONF_ADDRESSES, "targets", offsetof(struct static_group, targets), .help = "Addresses, `host:port`"},
-    {CONF_MAP, "labels", offsetof(struct static_group, labels), .help = "Labels of all these targets"},
+    {CONF_MAP, "labels", offsetof(struct static_group, labels), .help = "Labels of these targets"},
     {0}};
 const struct conf_section static_group_section = {
     "static_config", sizeof(struct static_group), static_rows, NULL, "A list of targets with common labels"};
 
 static const struct conf_row file_rows[] = {
     {CONF_FILES, "files", offsetof(struct file_sd, files), .required = true,
-     .help = "JSON or YAML files; the last part of a path may hold `*`, `?` and `[]`"},
+     .help = "JSON or YAML files; the last path element may contain `*`, `?` and `[]`"},
     {CONF_DURATION, "refresh_interval", offsetof(struct file_sd, refresh_interval),
-     .help = "The files are read again at least so often; changes are seen at once. Default 5m"},
+     .help = "Maximum time between reads; changes are detected immediately with inotify. Default: 5m"},
     {0}};
 const struct conf_section file_sd_section = {"file_sd_config", sizeof(struct file_sd), file_rows, NULL,
                                              "Files that list targets"};
@@ -28,41 +28,44 @@ const struct conf_section file_sd_section = {"file_sd_config", sizeof(struct fil
 static const char *const unlimited = "0";
 static const struct conf_row job_rows[] = {
     JOB(STRING, "job_name", job_name), .required = true, .help = "Name of the job and value of the label `job`"},
-    JOB(DURATION, "scrape_interval", scrape_interval), .help = "How often the targets are scraped. Default: global"},
+    JOB(DURATION, "scrape_interval", scrape_interval), .help = "Scrape interval. Default: global"},
     JOB(DURATION, "scrape_timeout", scrape_timeout),
-        .help = "How long a scrape may take. Default: global, at most the interval"},
-    JOB(STRING, "metrics_path", metrics_path), .preset = "/metrics", .help = "Path of the page"},
+        .help = "Scrape timeout. Default: global, at most the interval"},
+    JOB(STRING, "metrics_path", metrics_path), .preset = "/metrics", .help = "HTTP path of the metrics"},
     JOB(STRING, "scheme", scheme), .preset = "http", .help = "http or https"},
     JOB(MULTIMAP, "params", params), .help = "URL parameters"},
     JOB(BOOL, "honor_labels", honor_labels), .preset = "false",
-        .help = "Labels of the page win over those of the target; else they become `exported_...`"},
+        .help = "Keep scraped labels that conflict with target labels; otherwise rename them to `exported_...`"},
     JOB(BOOL, "honor_timestamps", honor_timestamps),
-        .help = "Take the timestamps of the page. Default: true, with vmagent's flags false"},
-    JOB(BOOL, "enable_compression", enable_compression), .preset = "true", .help = "Ask for gzip"},
+        .help = "Use timestamps of the scrape response. Default: true, with vmagent's flags false"},
+    JOB(BOOL, "enable_compression", enable_compression), .preset = "true", .help = "Request gzip"},
     JOB(BOOL, "disable_compression", disable_compression), .preset = "false",
-        .help = "Do not ask for gzip (vmagent's name)"},
+        .help = "Do not request gzip (vmagent's name)"},
     JOB(INT, "sample_limit", sample_limit), .preset = unlimited, .min = 0, .max = INT64_MAX,
-        .help = "More samples after relabeling fail the scrape; 0 = no limit"},
+        .help = "Maximum number of samples per scrape after relabeling; the scrape fails above it; 0 = unlimited"},
     JOB(INT, "label_limit", label_limit), .preset = unlimited, .min = 0, .max = INT64_MAX,
-        .help = "A series with more labels fails the scrape; 0 = no limit"},
+        .help = "Maximum number of labels of a series; the scrape fails above it; 0 = unlimited"},
     JOB(INT, "label_name_length_limit", label_name_length_limit), .min = 0, .max = INT64_MAX,
-        .help = "A longer label name fails the scrape; 0 = no limit"},
+        .help = "Maximum length of a label name; the scrape fails above it; 0 = unlimited"},
     JOB(INT, "label_value_length_limit", label_value_length_limit), .min = 0, .max = INT64_MAX,
-        .help = "A longer label value fails the scrape; 0 = no limit"},
+        .help = "Maximum length of a label value; the scrape fails above it; 0 = unlimited"},
     JOB(INT, "target_limit", target_limit), .min = 0, .max = INT64_MAX,
-        .help = "With more targets all of the job fail; 0 = no limit"},
+        .help = "Maximum number of targets of the job; all of them fail above it; 0 = unlimited"},
     JOB(SIZE, "body_size_limit", body_size_limit), .alias = "max_scrape_size", .max = UINT32_MAX,
-        .help = "A longer uncompressed page fails the scrape; 0 = the default, that of `global`"},
+        .help = "Maximum uncompressed size of a response; the scrape fails above it; 0 = the default, that of "
+                "`global`"},
     HTTP_CONF_ROWS(struct scrape_job, http),
-    JOB(SECTIONS, "relabel_configs", relabel_configs), .section = &relabel_section, .help = "Rules for targets"},
+    JOB(SECTIONS, "relabel_configs", relabel_configs), .section = &relabel_section,
+        .help = "Relabeling rules for targets"},
     JOB(SECTIONS, "metric_relabel_configs", metric_relabel_configs), .section = &relabel_section,
-        .help = "Rules for scraped series"},
+        .help = "Relabeling rules for scraped series"},
     JOB(SECTIONS, "static_configs", static_configs), .section = &static_group_section, .help = "Targets listed here"},
     JOB(SECTIONS, "file_sd_configs", file_sd_configs), .section = &file_sd_section, .help = "Targets listed in files"},
-    JOB(DURATION, "scrape_offset", scrape_offset), .help = "Place in the interval; otherwise each target has its own"},
+    JOB(DURATION, "scrape_offset", scrape_offset),
+        .help = "Offset in the interval; by default each target has its own"},
     JOB(DURATION, "scrape_align_interval", scrape_align_interval),
-        .help = "Scrapes happen at multiples of it (plus scrape_offset)"},
-    JOB(BOOL, "no_stale_markers", no_stale_markers), .preset = "false", .help = "Write no stale markers"},
+        .help = "Align scrapes to multiples of this interval, plus scrape_offset"},
+    JOB(BOOL, "no_stale_markers", no_stale_markers), .preset = "false", .help = "Do not write stale markers"},
     GUARD_KEY("series_limit", "The number of series of a target would have no limit"),
     GUARD_KEY("proxy_authorization", "The proxy would get no credentials"),
     GUARD_KEY("proxy_basic_auth", "The proxy would get no credentials"),
@@ -75,20 +78,20 @@ static const struct conf_row job_rows[] = {
     UNUSED_KEY("relabel_debug", "Relabeling is not logged"),
     UNUSED_KEY("metric_relabel_debug", "Relabeling is not logged"),
     {.type = CONF_IGNORED, .name = "stream_parse", .help = "A scrape is always forwarded completely or not at all"},
-    UNUSED_KEY("scrape_protocols", "The text format 0.0.4 is asked for"),
+    UNUSED_KEY("scrape_protocols", "The text format 0.0.4 is requested"),
     UNUSED_KEY("scrape_native_histograms", "Native histograms need the protobuf format"),
     UNUSED_KEY("scrape_classic_histograms", "The text format has classic histograms only"),
     UNUSED_KEY("always_scrape_classic_histograms", "The text format has classic histograms only"),
-    UNUSED_KEY("convert_classic_histograms_to_nhcb", "Classic histograms stay as they are"),
+    UNUSED_KEY("convert_classic_histograms_to_nhcb", "Classic histograms are not converted"),
     UNUSED_KEY("native_histogram_bucket_limit", "The text format has no native histograms"),
     UNUSED_KEY("native_histogram_min_bucket_factor", "The text format has no native histograms"),
-    UNUSED_KEY("track_timestamps_staleness", "Samples with timestamps of their own get no stale markers"),
+    UNUSED_KEY("track_timestamps_staleness", "Samples with their own timestamps get no stale markers"),
     UNUSED_KEY("metric_name_validation_scheme", "Every UTF-8 name is accepted"),
-    UNUSED_KEY("metric_name_escaping_scheme", "No escaping is asked for"),
-    UNUSED_KEY("scrape_failure_log_file", "Failures are on /targets"),
-    {.type = CONF_IGNORED, .name = "disable_keepalive", .help = "Connections are kept"},
-    {.type = CONF_IGNORED, .name = "fallback_scrape_protocol", .help = "Every answer is read as text 0.0.4"},
-    {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are remembered"},
+    UNUSED_KEY("metric_name_escaping_scheme", "No escaping is requested"),
+    UNUSED_KEY("scrape_failure_log_file", "Failures are shown on /targets"),
+    {.type = CONF_IGNORED, .name = "disable_keepalive", .help = "Connections are kept alive"},
+    {.type = CONF_IGNORED, .name = "fallback_scrape_protocol", .help = "Every response is parsed as text 0.0.4"},
+    {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are kept"},
     {0}};
 const struct conf_section scrape_job_section = {
     "scrape_config", sizeof(struct scrape_job), job_rows, NULL, "A set of targets and how they are scraped"};
@@ -144,7 +147,7 @@ static void finish_limits(const struct yaml *node, struct scrape_job *job, const
     }
 }
 
-/* Keys that decide which targets there are, but not how one is scraped. */
+/* Keys that determine the set of targets, but not how one is scraped. */
 static bool names_targets(struct str key)
 {
     return str_is(key, "static_configs") || str_is(key, "file_sd_configs") || str_is(key, "relabel_configs") ||
@@ -189,44 +192,44 @@ bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct s
     return true;
 }
 
-/* ---- what an apply's jobs live by ---- */
+/* ---- job sets ---- */
 
-struct generation *generation_new(struct loop *main)
+struct job_set *job_set_new(struct loop *main)
 {
-    struct generation *g = mem_zalloc(sizeof *g);
+    struct job_set *g = mem_zalloc(sizeof *g);
     atomic_init(&g->refs, 1);
     g->main = main;
     return g;
 }
 
-struct generation *generation_ref(struct generation *g)
+struct job_set *job_set_ref(struct job_set *g)
 {
     atomic_fetch_add_explicit(&g->refs, 1, memory_order_relaxed);
     return g;
 }
 
-static void generation_release(struct loop_task *task)
+static void job_set_release(struct loop_task *task)
 {
-    struct generation *g = CONTAINER(task, struct generation, task);
+    struct job_set *g = CONTAINER(task, struct job_set, task);
     if (g->release)
         g->release(g->arg);
     mem_free(g);
 }
 
-void generation_unref(struct generation *g)
+void job_set_unref(struct job_set *g)
 {
     if (atomic_fetch_sub_explicit(&g->refs, 1, memory_order_acq_rel) != 1)
         return;
-    g->task.run = generation_release;
-    if (g->at_once)
-        generation_release(&g->task);
+    g->task.run = job_set_release;
+    if (g->synchronous)
+        job_set_release(&g->task);
     else
         loop_post(g->main, &g->task);
 }
 
-/* ---- a job in use ---- */
+/* ---- active jobs ---- */
 
-/* labeldrop and labelkeep look at names only, which all targets of a cohort share, and leave values alone. */
+/* labeldrop and labelkeep depend on names only, which are equal in a template group. */
 static void find_reads(struct job_run *j)
 {
     size_t cap = 0;
@@ -244,7 +247,7 @@ static void find_reads(struct job_run *j)
     }
 }
 
-struct job_run *job_run_new(struct generation *g, const struct scrape_job *conf, struct err *err)
+struct job_run *job_run_new(struct job_set *g, const struct scrape_job *conf, struct err *err)
 {
     struct client_profile *profile = http_conf_profile(&conf->http, err);
     if (profile == NULL) {
@@ -254,13 +257,13 @@ struct job_run *job_run_new(struct generation *g, const struct scrape_job *conf,
     struct job_run *j = mem_zalloc(sizeof *j);
     atomic_init(&j->refs, 1);
     arena_init(&j->arena, 0);
-    j->generation = generation_ref(g);
+    j->job_set = job_set_ref(g);
     j->conf = conf;
     j->profile = profile;
     failure_log_init(&j->failures, conf->job_name);
     j->metric_rules = relabel_rules(conf->metric_relabel_configs);
     j->body_max = conf->body_size_limit > 0 ? (size_t)conf->body_size_limit : SCRAPE_BODY_MAX;
-    if (j->body_max > UINT32_MAX) /* places in a page have 32 bits */
+    if (j->body_max > UINT32_MAX) /* offsets in a page have 32 bits */
         j->body_max = UINT32_MAX;
     find_reads(j);
     return j;
@@ -279,7 +282,7 @@ void job_run_unref(struct job_run *j)
     failure_log_free(&j->failures);
     client_profile_unref(j->profile);
     arena_free(&j->arena);
-    generation_unref(j->generation);
+    job_set_unref(j->job_set);
     mem_free(j);
 }
 

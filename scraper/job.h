@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A job as targets use it: the configuration and what is made of it once. Immutable (but for the log of failures) and
- * refcounted, so that a reload leaves targets alone whose job did not change: they go on with the old one. Any thread
- * may take and give references.
- */
+/* A job in use: its configuration and everything derived from it once. Immutable except the failure log, and reference
+ * counted: after a reload, targets of an unchanged job keep using the previous one. Any thread may take and drop
+ * references. */
 #ifndef SCRAPER_JOB_H
 #define SCRAPER_JOB_H
 
@@ -11,35 +10,35 @@
 
 #include <stdatomic.h>
 
-/* The jobs of one scraper_apply. When the last user is gone, `release` runs on the main loop. */
-struct generation {
+/* The jobs of one scraper_apply. When the last reference is dropped, `release` runs on the main loop. */
+struct job_set {
     atomic_uint refs;
     struct loop *main;
-    bool at_once;             /* the main thread ends everything: release without the loop */
+    bool synchronous;             /* the scraper is being freed: call release directly */
     struct loop_task task;
     void (*release)(void *arg);
     void *arg;
 };
-/* one reference; release is set by scraper_apply once all is well */
-struct generation *generation_new(struct loop *main);
-struct generation *generation_ref(struct generation *g);
-void generation_unref(struct generation *g);
+/* one reference; scraper_apply sets release when it succeeds */
+struct job_set *job_set_new(struct loop *main);
+struct job_set *job_set_ref(struct job_set *g);
+void job_set_unref(struct job_set *g);
 
 struct job_run {
     atomic_uint refs;
-    struct generation *generation;
+    struct job_set *job_set;
     const struct scrape_job *conf;
     struct client_profile *profile;
     struct relabel_rules metric_rules;
-    /* Target labels whose values metric_rules read; all of them when reads_all. Names, which labeldrop and labelkeep
-     * look at, do not count. */
+    /* Target labels whose values metric_rules read; all of them if reads_all. Names that labeldrop and labelkeep match
+     * are not included. */
     struct str_list reads;
     bool reads_all;
     size_t body_max;
     struct arena arena;
     struct failure_log failures;
 };
-struct job_run *job_run_new(struct generation *g, const struct scrape_job *conf, struct err *err); /* NULL: err */
+struct job_run *job_run_new(struct job_set *g, const struct scrape_job *conf, struct err *err); /* NULL: err */
 struct job_run *job_run_ref(struct job_run *j);
 void job_run_unref(struct job_run *j);
 bool job_run_reads(const struct job_run *j, struct str label);

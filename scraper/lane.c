@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See lane.h. */
+/* Targets of a lane: adding, changing and removing them, the HTTP client, and periodic metadata. */
 #include "scraper/lane.h"
 
 #include "base/text/duration.h"
@@ -10,11 +10,11 @@ enum { REMIND_MS = 10 * 60 * 1000, CHANGE_NS = 2 * 1000 * 1000 };
 
 static void scrape_lane_run_work(struct loop_task *task) { scrape_work(CONTAINER(task, struct scrape_lane, work)); }
 
-/* All families that the lane's targets expose, once. Their order among blocks does not matter: any target's shard is
- * right. */
-static void remind(struct loop_timer *timer)
+/* Sends all metadata families of the lane's targets once. Any target's shard will do: their order among blocks is
+ * irrelevant. */
+static void metadata_timer(struct loop_timer *timer)
 {
-    struct scrape_lane *l = CONTAINER(timer, struct scrape_lane, remind);
+    struct scrape_lane *l = CONTAINER(timer, struct scrape_lane, metadata_timer);
     loop_timer_in(l->loop, timer, REMIND_MS);
     if (list_empty(&l->targets) || l->metadata.families.n == 0)
         return;
@@ -32,30 +32,30 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
 {
     *l = (struct scrape_lane){.loop = loop, .sink = sink, .user_agent = user_agent, .max_inflight = max_inflight};
     l->work.run = scrape_lane_run_work;
-    l->remind.run = remind;
+    l->metadata_timer.run = metadata_timer;
     list_init(&l->targets);
     list_init(&l->waiting);
     list_init(&l->endings);
     list_init(&l->changes);
     mutex_init(&l->mutex, RANK_SCRAPE_LANE);
-    intern_init(&l->interner);
+    interner_init(&l->interner);
     page_init(&l->page, &l->interner, sink);
-    marker_writer_init(&l->ended, &l->interner, sink);
+    marker_writer_init(&l->stale, &l->interner, sink);
 }
 
 void scrape_lane_free(struct scrape_lane *l)
 {
     page_free(&l->page);
-    marker_writer_free(&l->ended);
-    intern_free(&l->interner);
+    marker_writer_free(&l->stale);
+    interner_free(&l->interner);
     metadata_free(&l->metadata);
     mutex_free(&l->mutex);
     buf_free(&l->spare);
 }
 
-/* ---- targets come and go ---- */
+/* ---- targets ---- */
 
-/* Everything of the target that is the lane's goes back. */
+/* Releases the lane's part of the target. */
 static void scrape_lane_forget_target(struct scrape_lane *l, struct target *t)
 {
     scrape_cancel(t);
@@ -75,7 +75,7 @@ static void scrape_lane_forget_target(struct scrape_lane *l, struct target *t)
     target_unref(t);
 }
 
-/* The job's reference is the target's from now on. */
+/* Transfers the job's reference to the target. */
 static void set_job(struct scrape_lane *l, const struct target_change *a)
 {
     struct target *t = a->target;
@@ -84,7 +84,7 @@ static void set_job(struct scrape_lane *l, const struct target_change *a)
     job_run_unref(t->job);
     t->templates = c;
     t->job = a->job;
-    t->refused = a->refused;
+    t->over_limit = a->over_limit;
     mutex_lock(&l->mutex);
     t->interval = a->interval;
     t->timeout = a->timeout;
@@ -108,8 +108,9 @@ static void change(struct scrape_lane *l, const struct target_change *c)
     target_unref(c->target);
 }
 
-/* The client's number of multis follows the number of targets; it can be exchanged while nothing is under way. */
-static void fit_client(struct scrape_lane *l, size_t n_targets)
+/* The client's number of multi handles follows the number of targets; it is replaced only while no request is in
+ * progress. */
+static void lane_resize_client(struct scrape_lane *l, size_t n_targets)
 {
     enum { LEAST = 100 };
     unsigned wanted = n_targets < LEAST ? LEAST : (unsigned)n_targets;
@@ -119,14 +120,14 @@ static void fit_client(struct scrape_lane *l, size_t n_targets)
     if (l->client)
         client_free(l->client);
     else
-        loop_timer_in(l->loop, &l->remind, REMIND_MS);
+        loop_timer_in(l->loop, &l->metadata_timer, REMIND_MS);
     l->connections = wanted;
     l->client = client_new(l->loop, &(struct client_settings){.max_inflight = l->max_inflight, .connections = wanted,
                                                             .user_agent = l->user_agent});
 }
 
-/* The series go on under another URL: what the first scrape there does not show ends then, and nothing before. */
-static void take_over(struct target *t, struct target *from)
+/* The series continue under a new URL: series missing in its first scrape end then, none before. */
+static void target_inherit(struct target *t, struct target *from)
 {
     t->last = from->last;
     t->last_t = from->last_t;
@@ -137,7 +138,7 @@ static void take_over(struct target *t, struct target *from)
     from->last_t = 0;
 }
 
-/* A page half read has pointers into its target: it is read to its end first, in the usual slices. */
+/* A half parsed page points into its target: it is parsed to its end first, in the usual slices. */
 static void change_leave(struct scrape_lane *l, struct target *t)
 {
     t->leaving = true;
@@ -153,12 +154,12 @@ static void change_gone(struct scrape_lane *l, struct target *t)
     target_unref(t);
 }
 
-/* How many targets the step has. */
+/* Number of targets of the step. */
 static size_t change_targets(const struct scrape_lane_change *c)
 {
     switch (c->step) {
     case CHANGE_BEGIN: break;
-    case CHANGE_LEAVE: case CHANGE_GONE: return c->n_gone;
+    case CHANGE_LEAVE: case CHANGE_GONE: return c->n_removed;
     case CHANGE_TAKE_OVER: case CHANGE_ADD: return c->n_added;
     case CHANGE_SETTINGS: return c->n_changed;
     }
@@ -169,23 +170,23 @@ static void change_target(struct scrape_lane *l, struct scrape_lane_change *c, s
 {
     switch (c->step) {
     case CHANGE_BEGIN: break;
-    case CHANGE_LEAVE: change_leave(l, c->gone[i]); break;
+    case CHANGE_LEAVE: change_leave(l, c->removed[i]); break;
     case CHANGE_TAKE_OVER:
         if (c->added[i].predecessor)
-            take_over(c->added[i].target, c->added[i].predecessor);
+            target_inherit(c->added[i].target, c->added[i].predecessor);
         break;
-    case CHANGE_GONE: change_gone(l, c->gone[i]); break;
+    case CHANGE_GONE: change_gone(l, c->removed[i]); break;
     case CHANGE_SETTINGS: change(l, &c->changed[i]); break;
     case CHANGE_ADD: scrape_lane_add_target(l, &c->added[i]); break;
     }
 }
 
-/* False: the time is up, or a page of a target that leaves must be read to its end first. */
+/* False: the time is up, or the page of a target to be removed must be parsed to its end first. */
 static bool change_work(struct scrape_lane *l, struct scrape_lane_change *c, int64_t until)
 {
     enum { AT_ONCE = 16 };
-    if (c->step == CHANGE_BEGIN) /* the first new target may be due before the last is there */
-        fit_client(l, l->n_targets + c->n_added);
+    if (c->step == CHANGE_BEGIN) /* the first new target may be due before the last is added */
+        lane_resize_client(l, l->n_targets + c->n_added);
     for (;;) {
         size_t n = change_targets(c);
         while (c->at < n) {
@@ -205,15 +206,15 @@ static bool change_work(struct scrape_lane *l, struct scrape_lane_change *c, int
 
 static void change_free(struct scrape_lane_change *c)
 {
-    loop_unpost(c->lane->loop, &c->task); /* the one behind it may have carried it out */
+    loop_unpost(c->lane->loop, &c->task); /* the change behind it may have been applied already */
     list_remove(&c->node);
-    mem_free(c->gone);
+    mem_free(c->removed);
     mem_free(c->changed);
     mem_free(c->added);
     mem_free(c);
 }
 
-/* Until the time is up, or to the end of all. */
+/* Applies changes until the time is up or none is left. */
 static void carry_out_changes(struct scrape_lane *l, int64_t until)
 {
     while (!list_empty(&l->changes)) {
@@ -222,7 +223,7 @@ static void carry_out_changes(struct scrape_lane *l, int64_t until)
             loop_post(l->loop, &c->task);
             return;
         }
-        fit_client(l, l->n_targets);
+        lane_resize_client(l, l->n_targets);
         change_free(c);
     }
 }
@@ -252,7 +253,7 @@ void scrape_lane_stop(struct scrape_lane *l)
     endings_work(l, INT64_MAX);
     while (!list_empty(&l->targets))
         scrape_lane_forget_target(l, CONTAINER(l->targets.next, struct target, node));
-    loop_timer_stop(l->loop, &l->remind);
+    loop_timer_stop(l->loop, &l->metadata_timer);
     if (l->client)
         client_free(l->client);
     l->client = NULL;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See metadata.h. A page is read a second time for its metadata, but only when the hash of its metadata lines is new
- * here. */
+/* Metadata is parsed from a page in a second pass, only when the hash of its metadata lines is new to the lane. */
 #include "scraper/metadata.h"
 
 #include "base/text/utf8.h"
 #include "model/exposition.h"
 
-enum { FAMILIES_MAX = 100000 }; /* of one page */
+enum { FAMILIES_MAX = 100000 }; /* limit per page */
 
 struct metadata_collector { struct metadata *items; size_t n, cap; struct map names; struct arena arena; };
 
@@ -23,7 +22,7 @@ static struct metadata *pending_family(struct metadata_collector *p, struct str 
     return &p->items[p->n++];
 }
 
-/* \\ and \n of a HELP line. */
+/* Unescapes \\ and \n of a HELP line. */
 static struct str exposition_unescape_help(struct arena *a, struct str s)
 {
     char *to = arena_bytes(a, s.n);
@@ -41,7 +40,7 @@ static void scrape_metadata_collect(struct metadata_collector *p, struct str pag
 {
     struct exposition e;
     exposition_start(&e, page);
-    e.any_names = true; /* the page was read before, by the rules of its job */
+    e.any_names = true; /* the page was validated by the rules of its job before */
     for (enum exposition_kind kind; (kind = exposition_next(&e)) != EXPOSITION_END; ) {
         if (p->n == FAMILIES_MAX)
             return;
@@ -63,7 +62,7 @@ static struct str family_key(struct arena *a, const struct metadata *m)
 {
     const char type[2] = {0, (char)('a' + (int)m->type)};
     size_t n = m->family.n + sizeof type + m->help.n + 1 + m->unit.n;
-    struct buf b = {.p = arena_bytes(a, n), .cap = n}; /* exactly enough: never grows */
+    struct buf b = {.p = arena_bytes(a, n), .cap = n}; /* exact size: never grows */
     buf_add_str(&b, m->family);
     buf_add(&b, type, sizeof type);
     buf_add_str(&b, m->help);

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* HELP, TYPE and UNIT of what targets expose, kept once per lane: the families by their content, and the lists of
- * families by the hash of a page's metadata lines, so that ten thousand equal exporters share one list. Belongs to the
- * lane's thread; the lists of targets are read by others under the lane's mutex, which the lane holds whenever it
- * changes anything here.
- */
+/* HELP, TYPE and UNIT of targets, stored once per lane: families by content, and lists of families by the hash of a
+ * response's metadata lines, so that ten thousand identical exporters share one list. The lane's thread writes; other
+ * threads read the lists of targets under the lane's mutex, which the lane holds during every change. */
 #ifndef SCRAPER_METADATA_H
 #define SCRAPER_METADATA_H
 
@@ -11,12 +9,12 @@
 #include "model/sink.h"
 
 struct scrape_family {
-    uint32_t refs;       /* lists that have it */
-    struct str key;      /* owned: all fields in a row; metadata points into it */
+    uint32_t refs;       /* number of lists that contain it */
+    struct str key;      /* owned: all fields concatenated; metadata points into it */
     struct metadata metadata;
 };
 struct metadata_list {
-    uint32_t refs;       /* targets */
+    uint32_t refs;       /* number of targets */
     uint64_t hash;
     uint32_t n;
     struct scrape_family *families[];
@@ -24,11 +22,11 @@ struct metadata_list {
 struct metadata_store {
     struct map lists, families;
 };
-/* The list for a page with this hash of metadata lines, made from the page when it is not known yet; a reference. NULL
- * for a page without metadata. Families met for the first time are given to `learned`, when that is not NULL. */
+/* Returns a reference to the list with this hash of metadata lines, built from the page if it is new; NULL for a page
+ * without metadata. New families are passed to `learned`, unless NULL. */
 struct metadata_list *metadata_get(struct metadata_store *m, uint64_t hash, struct str page,
                                    void (*learned)(void *arg, const struct metadata *m), void *arg);
 void metadata_unref(struct metadata_store *m, struct metadata_list *l);
-void metadata_free(struct metadata_store *m); /* no list may be left */
+void metadata_free(struct metadata_store *m); /* all lists must be unreferenced */
 
 #endif

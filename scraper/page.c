@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See page.h. */
+/* Parsing, comparing and writing a page (overview: page.h). */
 #include "scraper/page.h"
 
 #include "base/compress.h"
 
 enum {
-    RESYNC = 16,             /* so many missing lines are stepped over before the known path is lost for this page */
-    STAGE_KEEP = 32768,      /* samples for which memory is kept between pages */
+    RESYNC = 16,             /* missing lines that are skipped before the fast path is given up for this page */
+    STAGE_KEEP = 32768,      /* number of staged samples for which memory is kept between pages */
 };
 
 void page_init(struct page *p, struct interner *in, struct sink *sink)
 {
     *p = (struct page){.interner = in, .sink = sink};
-    marker_writer_init(&p->ended, in, sink);
+    marker_writer_init(&p->stale, in, sink);
 }
 
 void page_free(struct page *p)
 {
     mem_free(p->stage);
     mem_free(p->uncached);
-    mem_free(p->fresh);
+    mem_free(p->new_entries);
     mem_free(p->borrowed);
-    marker_writer_free(&p->ended);
+    marker_writer_free(&p->stale);
     identity_set_free(&p->times);
     buf_free(&p->labels);
     buf_free(&p->texts);
@@ -32,18 +32,18 @@ void page_start(struct page *p, uint64_t source, const struct target_labels *tar
 {
     p->source = source;
     p->target = target;
-    p->templates = template_group_ref(c); /* the target may get another while the page is read */
+    p->templates = template_group_ref(c); /* the target may get another group while the page is parsed */
     p->last = last;
-    marker_writer_start(&p->ended, source, target, last);
+    marker_writer_start(&p->stale, source, target, last);
     p->text = text;
     p->t = t;
     exposition_start(&p->reader, text);
     p->reader.any_names = c->job->conf->page.any_names;
     p->type = BOUNDS_OTHER;
-    p->n = p->n_uncached = p->n_fresh = p->n_borrowed = 0;
-    p->expect = p->expect_cold = p->timed = p->written = p->settled = p->settled_cold = 0;
-    p->settling = false;
-    p->adopting = ADOPT_BEGIN;
+    p->n = p->n_uncached = p->n_new_entries = p->n_borrowed = 0;
+    p->expect = p->expect_uncached = p->timed = p->written = p->compared = p->compared_uncached = 0;
+    p->comparing = false;
+    p->updating = UPDATE_BEGIN;
     p->same = last->templates == c;
     p->scraped = p->kept = p->added = p->duplicates = p->bad_lines = p->busy = 0;
     p->metadata = 0;
@@ -63,7 +63,7 @@ static inline bool known_here(const struct page *p)
     return p->last->templates == p->templates && p->expect < p->last->n;
 }
 
-/* The text that the next line should have; none when it is not known or cold. */
+/* The cached text of the expected line; none if it is unknown or uncached. */
 static inline struct str expected_text(const struct page *p)
 {
     if (!known_here(p) || id_uncached(p->last->ids[p->expect]))
@@ -84,8 +84,7 @@ static inline void stage_line(struct page *p, uint32_t id, bool dropped)
     p->kept += !dropped;
 }
 
-/* A line that is not where it was: the places that were passed over vanished, or it is new and they are still to
- * come. */
+/* Resynchronizes on an unexpected line: either the lines between have vanished, or it is new and they will follow. */
 static void find_place(struct page *p, uint32_t id)
 {
     p->same = false;
@@ -94,7 +93,7 @@ static void find_place(struct page *p, uint32_t id)
     for (size_t i = p->expect; i < p->last->n && i < p->expect + RESYNC; i++) {
         if (id_entry(p->last->ids[i]) == id) {
             for (size_t k = p->expect; k < i; k++)
-                p->expect_cold += id_uncached(p->last->ids[k]);
+                p->expect_uncached += id_uncached(p->last->ids[k]);
             p->expect = i + 1;
             return;
         }
@@ -108,31 +107,31 @@ static void stage_cached(struct page *p, uint32_t id)
     if (!expected)
         find_place(p, id);
     else if (p->last->ids[p->expect++] != p->stage[p->n - 1].id)
-        p->same = false; /* with a timestamp now, or without */
+        p->same = false; /* the line has gained or lost its timestamp */
 }
 
 static void stage_uncached(struct page *p, struct uncached uncached)
 {
-    if (p->n_uncached == p->cold_cap)
-        mem_grow(&p->uncached, &p->cold_cap, p->n_uncached + 1, sizeof *p->uncached);
+    if (p->n_uncached == p->uncached_cap)
+        mem_grow(&p->uncached, &p->uncached_cap, p->n_uncached + 1, sizeof *p->uncached);
     p->uncached[p->n_uncached++] = uncached;
     stage_line(p, ID_UNCACHED, uncached_dropped(&uncached));
 }
 
-/* Finds a cold line of the last page near the place where it should be. */
+/* Finds an uncached line of the last page near its expected position. */
 static bool stage_uncached_known(struct page *p, uint64_t hash)
 {
     const struct scrape_cache *x = p->last;
     if (x->templates != p->templates)
         return false;
-    for (size_t i = p->expect_cold; i < x->n_uncached && i < p->expect_cold + RESYNC; i++) {
+    for (size_t i = p->expect_uncached; i < x->n_uncached && i < p->expect_uncached + RESYNC; i++) {
         if ((x->uncached[i].text & ~(uint64_t)UNCACHED_DROPPED) != uncached_text(hash, p->type))
             continue;
-        bool in_place = i == p->expect_cold && known_here(p) && id_uncached(x->ids[p->expect]);
+        bool in_place = i == p->expect_uncached && known_here(p) && id_uncached(x->ids[p->expect]);
         stage_uncached(p, x->uncached[i]);
         p->expect += in_place;
         p->same = p->same && in_place && x->ids[p->expect - 1] == p->stage[p->n - 1].id;
-        p->expect_cold = i + 1;
+        p->expect_uncached = i + 1;
         return true;
     }
     return false;
@@ -149,20 +148,20 @@ static bool stage_new(struct page *p, struct str text, uint64_t hash, bool keep)
         return true;
     }
     uint32_t id = template_add(p->interner, p->templates, p->target, text, &d);
-    if (p->n_fresh == p->fresh_cap)
-        mem_grow(&p->fresh, &p->fresh_cap, p->n_fresh + 1, sizeof *p->fresh);
-    p->fresh[p->n_fresh++] = id;
+    if (p->n_new_entries == p->new_entries_cap)
+        mem_grow(&p->new_entries, &p->new_entries_cap, p->n_new_entries + 1, sizeof *p->new_entries);
+    p->new_entries[p->n_new_entries++] = id;
     stage_cached(p, id);
     return true;
 }
 
-/* False: under this TYPE line the text has other labels than those kept; such a line is cold. */
+/* False: with this TYPE line the text has other labels than the cached ones; the line is treated as uncached. */
 static inline bool entry_fits(const struct page *p, uint32_t id)
 {
-    return p->templates->entries[id]->fits >> p->type & 1;
+    return p->templates->entries[id]->types >> p->type & 1;
 }
 
-/* The target that it belongs to may fail, and lose it, before this page is adopted. */
+/* The owning target may fail and release the entry before this page's cache is updated. */
 static void borrow_entry(struct page *p, uint32_t id)
 {
     if (p->n_borrowed == p->borrowed_cap)
@@ -171,20 +170,20 @@ static void borrow_entry(struct page *p, uint32_t id)
     entry_ref(p->interner, p->templates, id);
 }
 
-/* A line that the guess missed. */
+/* A line that is not the expected one. */
 static bool stage_other(struct page *p)
 {
     struct str text = p->reader.series;
     uint32_t id;
     bool found = template_group_find(p->templates, text, &id);
     if (found && entry_fits(p, id)) {
-        if (p->templates->entries[id]->refs > 0) /* not one that this page brought */
+        if (p->templates->entries[id]->refs > 0) /* not created by this page */
             borrow_entry(p, id);
         stage_cached(p, id);
         return true;
     }
     uint64_t hash = hash_keyed(text.p, text.n);
-    bool keep = !found && intern_worth(p->interner, hash, p->source);
+    bool keep = !found && interner_should_cache(p->interner, hash, p->source);
     if (!keep && stage_uncached_known(p, hash))
         return true;
     return stage_new(p, text, hash, keep);
@@ -200,7 +199,7 @@ static void note_metadata(struct page *p, enum exposition_kind kind)
     p->metadata = (p->metadata ^ (h + (uint64_t)kind)) * 0x9e3779b97f4a7c15ull;
 }
 
-/* The vmagent dialect steps over what it cannot read. */
+/* The vmagent dialect skips lines that it cannot parse. */
 static bool skip_line(struct page *p)
 {
     if (p->templates->job->conf->broken_lines_fail)
@@ -210,7 +209,7 @@ static bool skip_line(struct page *p)
     return true;
 }
 
-/* The same for a line that can be read, but is no series: a label twice, a value that is not UTF-8. */
+/* The same for a line that parses but is not a valid series: duplicate label, value that is not UTF-8. */
 static bool skip_series(struct page *p)
 {
     if (p->templates->job->conf->broken_lines_fail || p->err.kind == ERR_LIMIT)
@@ -231,15 +230,15 @@ enum page_state page_parse(struct page *p, size_t lines)
             if (hit && entry_fits(p, id_entry(p->last->ids[p->expect])))
                 stage_cached(p, id_entry(p->last->ids[p->expect]));
             else if (!stage_other(p) && !skip_series(p))
-                return PAGE_BROKEN;
+                return PAGE_INVALID;
             break;
         case EXPOSITION_END:
-            return PAGE_WHOLE;
+            return PAGE_COMPLETE;
         case EXPOSITION_ERROR:
             if (skip_line(p))
                 break;
             p->err = p->reader.err;
-            return PAGE_BROKEN;
+            return PAGE_INVALID;
         default:
             note_metadata(p, kind);
         }
@@ -247,24 +246,24 @@ enum page_state page_parse(struct page *p, size_t lines)
     return PAGE_MORE;
 }
 
-/* ---- what changed ---- */
+/* ---- comparing with the last page ---- */
 
-/* Of a sample: the page chooses the times, so they are hashed as its texts are. */
+/* Identity of a sample. Targets choose timestamps, so they are hashed with a key as texts are. */
 static uint64_t identity_at(uint64_t identity, int64_t t)
 {
     uint64_t both[] = {identity, (uint64_t)t};
     return hash_keyed(both, sizeof both);
 }
 
-/* Of two samples of one series with one time the first counts. */
+/* Of samples with the same series and timestamp the first one counts. */
 static void find_duplicates(struct page *p, size_t end)
 {
-    for (; p->settled < end; p->settled++) {
-        struct staged *s = &p->stage[p->settled];
-        uint64_t identity = staged_identity(p, s, &p->settled_cold);
+    for (; p->compared < end; p->compared++) {
+        struct staged *s = &p->stage[p->compared];
+        uint64_t identity = staged_identity(p, s, &p->compared_uncached);
         if (s->skip)
             continue;
-        bool first = identity_set_add(&p->ended.set, identity);
+        bool first = identity_set_add(&p->stale.set, identity);
         if (p->timed > 0)
             first = identity_set_add(&p->times, identity_at(identity, s->t));
         s->skip = !first;
@@ -274,32 +273,32 @@ static void find_duplicates(struct page *p, size_t end)
 
 static bool begin_settle(struct page *p)
 {
-    p->settling = true;
-    p->cold_lines = p->n_uncached;
+    p->comparing = true;
+    p->uncached_lines = p->n_uncached;
     p->same = p->same && p->expect == p->last->n;
     if (p->same && !p->last->duplicates)
         return false;
-    identity_set_start(&p->ended.set, p->n + p->last->n); /* markers_find_gone adds those of the last page */
+    identity_set_start(&p->stale.set, p->n + p->last->n); /* markers_find_gone adds those of the last page */
     if (p->timed > 0)
         identity_set_start(&p->times, p->n);
     return true;
 }
 
-bool page_settle(struct page *p, size_t lines)
+bool page_compare(struct page *p, size_t lines)
 {
-    if (!p->settling && !begin_settle(p))
+    if (!p->comparing && !begin_settle(p))
         return false;
-    if (p->settled < p->n) {
-        find_duplicates(p, p->n - p->settled > lines ? p->settled + lines : p->n);
+    if (p->compared < p->n) {
+        find_duplicates(p, p->n - p->compared > lines ? p->compared + lines : p->n);
         return true;
     }
-    if (markers_find_gone(&p->ended, lines))
+    if (markers_find_gone(&p->stale, lines))
         return true;
-    p->added = p->ended.set.n - p->ended.common;
+    p->added = p->stale.set.n - p->stale.common;
     return false;
 }
 
-bool page_mark_vanished(struct page *p, int64_t t) { return markers_write(&p->ended, t); }
+bool page_mark_vanished(struct page *p, int64_t t) { return markers_write(&p->stale, t); }
 
 /* ---- writing ---- */
 
@@ -319,7 +318,7 @@ static struct labels staged_labels(struct page *p, const struct staged *s)
     if (!id_uncached(s->id))
         return entry_splice(p->templates, p->templates->entries[id_entry(s->id)], p->target, &p->labels);
     struct derived d;
-    struct err err; /* it was derived before, with success */
+    struct err err; /* it was derived successfully before */
     bool ok = template_derive(p->interner, p->templates, p->target, str_n(p->text.p + s->at, s->n),
                               (enum bounds_type)s->type, &d, &err);
     return ok ? d.labels : (struct labels){0};
@@ -348,9 +347,9 @@ bool page_write(struct page *p)
     return to < p->n;
 }
 
-/* ---- afterwards ---- */
+/* ---- updating the cache ---- */
 
-/* A large stage goes a piece at a time: giving back its pages takes the kernel 1 ms for each 16 MiB. */
+/* A large stage is freed in pieces: returning its pages to the kernel takes 1 ms for each 16 MiB. */
 static bool release_stage(struct page *p)
 {
     enum { PIECE = (4 << 20) / sizeof(struct staged) };
@@ -363,17 +362,17 @@ static bool release_stage(struct page *p)
 
 static void forget_page(struct page *p)
 {
-    for (size_t i = 0; i < p->n_fresh; i++)
-        entry_sweep(p->interner, p->templates, p->fresh[i]);
+    for (size_t i = 0; i < p->n_new_entries; i++)
+        entry_sweep(p->interner, p->templates, p->new_entries[i]);
     for (size_t i = 0; i < p->n_borrowed; i++)
         entry_unref(p->interner, p->templates, p->borrowed[i]);
     template_group_unref(p->interner, p->templates);
     p->templates = NULL;
-    p->n = p->n_uncached = p->n_fresh = p->n_borrowed = 0;
+    p->n = p->n_uncached = p->n_new_entries = p->n_borrowed = 0;
     p->text = STR_NONE;
 }
 
-/* Allocates; false when what was exposed last stays. */
+/* Allocates; false if the last cache stays unchanged. */
 static bool begin_adopt(struct page *p)
 {
     if (p->same && !p->last->duplicates)
@@ -395,38 +394,38 @@ static bool adopt_lines(struct page *p, size_t lines)
         const struct staged *s = &p->stage[x->n];
         x->ids[x->n++] = s->id;
         if (id_uncached(s->id))
-            exposed_add_text(x, &p->texts, str_n(p->text.p + s->at, s->n));
+            scrape_cache_add_text(x, &p->texts, str_n(p->text.p + s->at, s->n));
         else
             entry_ref(p->interner, p->templates, id_entry(s->id));
     }
     if (x->n < p->n)
         return true;
-    exposed_end_texts(x, &p->texts);
+    scrape_cache_flush_texts(x, &p->texts);
     buf_free(&p->texts);
     x->texts.p = mem_realloc(x->texts.p, x->texts.n);
     x->texts.cap = x->texts.n;
     return false;
 }
 
-bool page_adopt(struct page *p, size_t lines)
+bool page_update_cache(struct page *p, size_t lines)
 {
-    switch (p->adopting) {
-    case ADOPT_BEGIN:
-        p->adopting = begin_adopt(p) ? ADOPT_LINES : ADOPT_RELEASE;
-        if (p->adopting == ADOPT_RELEASE)
+    switch (p->updating) {
+    case UPDATE_BEGIN:
+        p->updating = begin_adopt(p) ? UPDATE_LINES : UPDATE_RELEASE;
+        if (p->updating == UPDATE_RELEASE)
             forget_page(p);
-        return p->adopting == ADOPT_LINES || p->cap > STAGE_KEEP;
-    case ADOPT_LINES:
-        p->adopting = adopt_lines(p, lines) ? ADOPT_LINES : ADOPT_CLEAR;
+        return p->updating == UPDATE_LINES || p->cap > STAGE_KEEP;
+    case UPDATE_LINES:
+        p->updating = adopt_lines(p, lines) ? UPDATE_LINES : UPDATE_CLEAR;
         return true;
-    case ADOPT_CLEAR:
-        if (!exposed_clear_some(p->last, p->interner, lines)) {
+    case UPDATE_CLEAR:
+        if (!scrape_cache_clear_some(p->last, p->interner, lines)) {
             *p->last = p->next;
             forget_page(p);
-            p->adopting = ADOPT_RELEASE;
+            p->updating = UPDATE_RELEASE;
         }
         return true;
-    case ADOPT_RELEASE: break;
+    case UPDATE_RELEASE: break;
     }
     return release_stage(p);
 }

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-struct pool *pool_new(const struct scrape_job *conf, struct generation *g, struct job_run *job)
+struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct job_run *job)
 {
     struct pool *p = mem_zalloc(sizeof *p);
     pool_change(p, conf, g, job);
@@ -33,9 +33,9 @@ static bool same_files(const struct scrape_job *a, const struct scrape_job *b)
     return same;
 }
 
-void pool_change(struct pool *p, const struct scrape_job *conf, struct generation *g, struct job_run *job)
+void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct job_run *job)
 {
-    /* otherwise a file that is broken now keeps its last targets */
+    /* otherwise a file that is invalid now keeps its previous targets */
     if (p->conf == NULL || !same_files(p->conf, conf)) {
         free_files(p);
         p->files = mem_zalloc((conf->file_sd_configs.n + 1) * sizeof *p->files);
@@ -43,10 +43,10 @@ void pool_change(struct pool *p, const struct scrape_job *conf, struct generatio
     p->conf = conf;
     job_run_unref(p->job);
     p->job = job;
-    generation_ref(g);
-    if (p->generation)
-        generation_unref(p->generation);
-    p->generation = g;
+    job_set_ref(g);
+    if (p->job_set)
+        job_set_unref(p->job_set);
+    p->job_set = g;
 }
 
 static void clear_dropped(struct pool *p)
@@ -74,9 +74,9 @@ void pool_free(struct pool *p)
     mem_free(p->targets);
     clear_dropped(p);
     mem_free(p->dropped);
-    free_shown(&p->shown);
+    free_shown(&p->file_status);
     job_run_unref(p->job);
-    generation_unref(p->generation);
+    job_set_unref(p->job_set);
     mem_free(p);
 }
 
@@ -95,7 +95,7 @@ static char *missing_patterns(const struct pool *p)
     return copy;
 }
 
-/* Two file_sd_configs of a job may name the same file. */
+/* Two file_sd_configs of a job may list the same file. */
 static bool in_earlier_config(const struct pool *p, size_t config, const char *path)
 {
     for (size_t i = 0; i < config; i++)
@@ -105,7 +105,7 @@ static bool in_earlier_config(const struct pool *p, size_t config, const char *p
     return false;
 }
 
-/* Other threads show the files while this one reads them again. */
+/* Other threads may read file_status during the update. */
 static void show_files(struct pool *p, struct mutex *mutex)
 {
     struct pool_files now = {.missing = missing_patterns(p)}, before;
@@ -122,8 +122,8 @@ static void show_files(struct pool *p, struct mutex *mutex)
             now.failing += f->failing;
         }
     mutex_lock(mutex);
-    before = p->shown;
-    p->shown = now;
+    before = p->file_status;
+    p->file_status = now;
     mutex_unlock(mutex);
     free_shown(&before);
 }
@@ -138,14 +138,14 @@ bool pool_refresh(struct pool *p, struct mutex *mutex)
     return changed;
 }
 
-/* ---- all targets of a configuration ---- */
+/* ---- targets ---- */
 
 struct found_targets {
     struct target **items; size_t n, cap;
     struct map ids;
     size_t duplicates;
-    struct str first_invalid; struct err invalid_err; /* an address, and why */
-    const struct target *first_duplicate;             /* of items */
+    struct str first_invalid; struct err invalid_err; /* the first invalid address and its error */
+    const struct target *first_duplicate;             /* one of items */
 };
 
 static void drop_target(struct pool *p, struct labels discovered, const char *error)
@@ -178,7 +178,7 @@ static void found_add(struct found_targets *f, struct target *t)
     f->items[f->n++] = t;
 }
 
-/* One line each for all that is wrong with a job's targets: there may be thousands of them. */
+/* Logs one line for all invalid targets of a job, and one for all duplicates: there may be thousands. */
 static void log_found(const struct pool *p, const struct found_targets *f)
 {
     char *job = str_dup(p->conf->job_name), n[24];
@@ -186,28 +186,28 @@ static void log_found(const struct pool *p, const struct found_targets *f)
     if (p->invalid_total > 0) {
         url_redact_address(&shown, f->first_invalid);
         snprintf(n, sizeof n, "%zu", p->invalid_total);
-        log_warn("scrape", "target cannot be scraped", "job", job, "address", buf_z(&shown), "err",
+        log_warn("scrape", "invalid target; not scraping it", "job", job, "address", buf_z(&shown), "err",
                  f->invalid_err.text, "invalid_targets", n);
     }
     if (f->duplicates > 0 && !p->conf->suppress_duplicates) {
         buf_clear(&shown);
         url_redact(&shown, f->first_duplicate->url);
         snprintf(n, sizeof n, "%zu", f->duplicates);
-        log_warn("scrape", "duplicate target ignored", "job", job, "target", buf_z(&shown), "duplicates", n);
+        log_warn("scrape", "duplicate target; scraping it once", "job", job, "target", buf_z(&shown), "duplicates", n);
     }
     mem_free(job);
     buf_free(&shown);
 }
 
-/* A job without targets is silent otherwise: nothing fails. */
+/* A job without targets causes no scrape errors, so it is logged. */
 static void log_emptied(struct pool *p, size_t before)
 {
-    if (p->emptied ? p->n == 0 : p->n > 0 || before == 0)
+    if (p->was_emptied ? p->n == 0 : p->n > 0 || before == 0)
         return;
     char *job = str_dup(p->conf->job_name), n[24];
-    p->emptied = p->n == 0;
-    snprintf(n, sizeof n, "%zu", p->emptied ? before : p->n);
-    if (p->emptied)
+    p->was_emptied = p->n == 0;
+    snprintf(n, sizeof n, "%zu", p->was_emptied ? before : p->n);
+    if (p->was_emptied)
         log_warn("scrape", "job has no targets any more; check its discovery and relabel_configs", "job", job,
                  "before", n);
     else
@@ -234,10 +234,10 @@ static void make_group(struct pool *p, struct pool_sync *s, struct found_targets
         struct target *t;
         struct err err;
         from->address = g->targets.items[i];
-        switch (target_make(s->maker, p->conf, s->seed, from, &t, &err)) {
+        switch (target_make(s->builder, p->conf, s->seed, from, &t, &err)) {
         case TARGET_CREATED: found_add(f, t); break;
-        case TARGET_DROPPED: drop_target(p, s->maker->discovered, NULL); break;
-        case TARGET_INVALID: note_invalid(p, f, s->maker, from->address, &err);
+        case TARGET_DROPPED: drop_target(p, s->builder->discovered, NULL); break;
+        case TARGET_INVALID: note_invalid(p, f, s->builder, from->address, &err);
         }
     }
 }
@@ -258,7 +258,7 @@ static void find_all(struct pool *p, struct pool_sync *s, struct found_targets *
     }
 }
 
-/* ---- what is to be told to the lanes ---- */
+/* ---- changes for the lanes ---- */
 
 static struct scrape_lane_change *change_of(struct pool_sync *s, struct scrape_lane *l)
 {
@@ -271,9 +271,9 @@ static struct scrape_lane_change *change_of(struct pool_sync *s, struct scrape_l
 static void pool_note_removed(struct pool_sync *s, struct target *t)
 {
     struct scrape_lane_change *c = change_of(s, t->lane);
-    if (c->n_gone == c->gone_cap)
-        mem_grow(&c->gone, &c->gone_cap, c->n_gone + 1, sizeof *c->gone);
-    c->gone[c->n_gone++] = t; /* with the pool's reference */
+    if (c->n_removed == c->removed_cap)
+        mem_grow(&c->removed, &c->removed_cap, c->n_removed + 1, sizeof *c->removed);
+    c->removed[c->n_removed++] = t; /* transfers the pool's reference */
 }
 
 static void note(struct target_change **items, size_t *n, size_t *cap, struct target_change what)
@@ -285,39 +285,39 @@ static void note(struct target_change **items, size_t *n, size_t *cap, struct ta
     (*items)[(*n)++] = what;
 }
 
-/* The one found again may have another interval or settings; its labels and URL are the same. */
+/* The target found again may have a new interval or settings; its labels and URL are equal. */
 static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t, const struct target *again,
-                           bool refused)
+                           bool over_limit)
 {
     t->seen = true;
     if (t->wanted == p->job && t->wanted_interval == again->interval && t->wanted_timeout == again->timeout &&
-        t->wanted_refused == refused)
+        t->wanted_over_limit == over_limit)
         return;
     t->wanted = p->job;
     t->wanted_interval = again->interval;
     t->wanted_timeout = again->timeout;
-    t->wanted_refused = refused;
+    t->wanted_over_limit = over_limit;
     struct scrape_lane_change *c = change_of(s, t->lane);
     note(&c->changed, &c->n_changed, &c->changed_cap,
-         (struct target_change){t, p->job, again->interval, again->timeout, refused, NULL});
+         (struct target_change){t, p->job, again->interval, again->timeout, over_limit, NULL});
 }
 
-/* A target is scraped where its samples are sent from: the writer puts it into the shard id % shards, and shard %
- * lanes owns that one. With more lanes than shards all of them scrape, and some hand over what they scraped. Targets
- * that stay stay where they are, when a reload changes the number of shards too. */
+/* A target is scraped by the lane that owns its shard: the writer's shard is id % shards, owned by lane shard % lanes.
+ * With more lanes than shards all lanes scrape, and some hand samples over. Existing targets keep their lane, even if a
+ * reload changes the number of shards. */
 static size_t lane_of_target(const struct pool_sync *s, const struct target *t)
 {
     return s->n_lanes <= s->shards ? t->id % s->shards % s->n_lanes : t->id % s->n_lanes;
 }
 
-/* With a predecessor, its lane too: the series' state is there. */
-static void note_new(struct pool *p, struct pool_sync *s, struct target *t, struct target *predecessor, bool refused)
+/* On the predecessor's lane, if there is one, where the state of its series is. */
+static void note_new(struct pool *p, struct pool_sync *s, struct target *t, struct target *predecessor, bool over_limit)
 {
     t->seen = true;
     t->wanted = p->job;
     t->wanted_interval = t->interval;
     t->wanted_timeout = t->timeout;
-    t->wanted_refused = refused;
+    t->wanted_over_limit = over_limit;
     t->lane = predecessor ? predecessor->lane : &s->lanes[lane_of_target(s, t)];
     if (predecessor) {
         t->source = predecessor->source;
@@ -325,33 +325,33 @@ static void note_new(struct pool *p, struct pool_sync *s, struct target *t, stru
     }
     struct scrape_lane_change *c = change_of(s, t->lane);
     note(&c->added, &c->n_added, &c->added_cap,
-         (struct target_change){t, p->job, t->interval, t->timeout, refused, predecessor});
+         (struct target_change){t, p->job, t->interval, t->timeout, over_limit, predecessor});
 }
 
 static struct str labels_key(const struct target *t) { return str_n(t->labels.wire.p, t->labels.wire.n); }
 
-/* Those that are gone, each for one new target with the same labels: a reload changed its URL (params, path, scheme),
- * and its series go on. */
-static void note_all_new(struct pool *p, struct pool_sync *s, const struct found_targets *f, bool refused)
+/* Pairs each removed target with one added target with equal labels: a reload changed its URL (params, path, scheme),
+ * and its series continue. */
+static void note_all_new(struct pool *p, struct pool_sync *s, const struct found_targets *f, bool over_limit)
 {
-    struct map gone = {0};
+    struct map removed = {0};
     for (size_t i = 0; i < p->n; i++)
         if (!p->targets[i]->seen)
-            map_set(&gone, labels_key(p->targets[i]), p->targets[i]);
+            map_set(&removed, labels_key(p->targets[i]), p->targets[i]);
     for (size_t i = 0; i < f->n; i++) {
         struct target *t = f->items[i];
         if (t->seen)
             continue;
-        struct target *predecessor = map_get(&gone, labels_key(t));
+        struct target *predecessor = map_get(&removed, labels_key(t));
         if (predecessor)
-            map_set(&gone, labels_key(t), NULL);
-        note_new(p, s, t, predecessor, refused);
+            map_set(&removed, labels_key(t), NULL);
+        note_new(p, s, t, predecessor, over_limit);
     }
-    map_free(&gone);
+    map_free(&removed);
 }
 
-/* Those that were there before take the place of their new twins. */
-static void pool_compare_targets(struct pool *p, struct pool_sync *s, struct found_targets *f, bool refused)
+/* Existing targets replace their newly built equals. */
+static void pool_compare_targets(struct pool *p, struct pool_sync *s, struct found_targets *f, bool over_limit)
 {
     struct map before = {0};
     for (size_t i = 0; i < p->n; i++) {
@@ -362,12 +362,12 @@ static void pool_compare_targets(struct pool *p, struct pool_sync *s, struct fou
         struct target *old = map_get(&before, id_key(f->items[i]));
         if (old == NULL)
             continue;
-        pool_note_kept(p, s, old, f->items[i], refused);
+        pool_note_kept(p, s, old, f->items[i], over_limit);
         target_unref(f->items[i]);
         f->items[i] = old;
     }
     map_free(&before);
-    note_all_new(p, s, f, refused);
+    note_all_new(p, s, f, over_limit);
     for (size_t i = 0; i < p->n; i++)
         if (!p->targets[i]->seen)
             pool_note_removed(s, p->targets[i]);
@@ -381,15 +381,15 @@ void pool_sync(struct pool *p, struct pool_sync *s)
     clear_dropped(p);
     find_all(p, s, &f);
     log_found(p, &f);
-    bool refused = p->conf->target_limit > 0 && f.n > (size_t)p->conf->target_limit;
+    bool over_limit = p->conf->target_limit > 0 && f.n > (size_t)p->conf->target_limit;
     map_free(&f.ids);
-    pool_compare_targets(p, s, &f, refused);
+    pool_compare_targets(p, s, &f, over_limit);
     mem_free(p->targets);
     p->targets = f.items;
     p->n = f.n;
     mutex_unlock(s->mutex);
     log_emptied(p, before);
-    stats_add(&scrape_stats, P_TARGET_LIMIT, refused);
+    stats_add(&scrape_stats, P_TARGET_LIMIT, over_limit);
 }
 
 void pool_end(struct pool *p, struct pool_sync *s)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The targets of one job, as the main thread sees them. What other threads read (targets, dropped, shown) changes
- * only under the scraper's mutex.
- */
+/* The targets of one job, on the main thread. Fields that other threads read (targets, dropped, file_status) change
+ * only under the scraper's mutex. */
 #ifndef SCRAPER_POOL_H
 #define SCRAPER_POOL_H
 
@@ -10,47 +9,48 @@
 
 enum { DROPPED_MAX = 10000 };
 
-struct pool_dropped { struct labels discovered; char *error; }; /* owned; error NULL: by relabel_configs */
-struct pool_files {                     /* what is told of files; owned */
+struct pool_dropped { struct labels discovered; char *error; }; /* owned; error NULL: dropped by relabel_configs */
+struct pool_files {                     /* status of the job's files; owned */
     char *missing;                      /* patterns without a match, or NULL */
-    size_t failing;                     /* files that could not be read */
+    size_t failing;                     /* files whose last read failed */
     struct pool_file { char *path; double mtime; } *items; /* in use; mtime in Unix seconds */
     size_t n;
 };
 
 struct pool {
-    const struct scrape_job *conf;      /* of the newest apply: decides which targets there are */
-    struct generation *generation;      /* that conf is of; a reference */
-    struct job_run *job;                /* how they are scraped; perhaps of an older apply */
-    struct file_discovery *files;       /* one a file_sd_config */
+    const struct scrape_job *conf;      /* of the newest apply: determines the targets */
+    struct job_set *job_set;      /* of conf; a reference */
+    struct job_run *job;                /* settings used for scraping; possibly of an older apply */
+    struct file_discovery *files;       /* one per file_sd_config */
     struct target **targets;
     size_t n, cap;
-    struct pool_dropped *dropped;       /* and those that are invalid */
-    size_t n_dropped, dropped_cap;      /* remembered */
+    struct pool_dropped *dropped;       /* including invalid targets */
+    size_t n_dropped, dropped_cap;      /* stored */
     size_t dropped_total, invalid_total;
-    uint64_t invalid_ever;              /* counted at each sync */
-    struct pool_files shown;            /* of `files`, for other threads */
-    bool emptied;                       /* it had targets and has none */
+    uint64_t invalid_ever;              /* summed over all syncs */
+    struct pool_files file_status;           /* of `files`, for other threads */
+    bool was_emptied;                       /* it had targets and lost all of them */
 };
 
-/* What a sync needs and what it changes. */
+/* Input and output of a sync. */
 struct pool_sync {
     struct mutex *mutex;
     struct scrape_lane *lanes;
     unsigned n_lanes, shards;
-    struct scrape_lane_change **changes;       /* by lane; made when the first change comes */
-    struct target_builder *maker;
+    struct scrape_lane_change **changes;       /* by lane; created on the first change */
+    struct target_builder *builder;
     uint64_t seed;
 };
-/* takes the reference of job, not of g */
-struct pool *pool_new(const struct scrape_job *conf, struct generation *g, struct job_run *job);
+/* Transfers the reference of job, not that of g. */
+struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct job_run *job);
 void pool_free(struct pool *p);
-/* Another configuration for the same job; the reference of job is taken. A pool_refresh and pool_sync follow. */
-void pool_change(struct pool *p, const struct scrape_job *conf, struct generation *g, struct job_run *job);
-/* Reads files; true when targets may have changed. The mutex is the scraper's: it is held for the change of `shown`. */
+/* Sets a new configuration of the same job; transfers the reference of job. Must be followed by pool_refresh and
+ * pool_sync. */
+void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct job_run *job);
+/* Reads files; true when targets may have changed. Locks the mutex, the scraper's, while file_status changes. */
 bool pool_refresh(struct pool *p, struct mutex *mutex);
-/* Makes the targets anew and notes for each lane what is gone, changed or new. */
+/* Builds the targets again and records for each lane which are removed, changed or added. */
 void pool_sync(struct pool *p, struct pool_sync *s);
-void pool_end(struct pool *p, struct pool_sync *s); /* all targets are gone */
+void pool_end(struct pool *p, struct pool_sync *s); /* removes all targets */
 
 #endif

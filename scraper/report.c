@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See report.h. */
+/* Automatic series of a scrape: `up` and its companions, written as one batch after the page. */
 #include "scraper/report.h"
 
 #include "scraper/scrape_stats.h"
 
-/* The target's labels with a metric name, which goes where its bytes sort. */
+/* The target's labels plus a metric name, inserted in sort order. */
 static struct labels automatic_labels(struct buf *out, const struct target_labels *t, const char *name)
 {
     struct labels_iter it = labels_iter(t->wire);

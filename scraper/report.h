@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a scrape says about itself: `up` and the other automatic series for the sink, and the state that readers of the
- * API see. On the lane's thread.
- */
+/* Writes `up` and the other automatic series of a scrape to the sink, and publishes the target's state for the API. On
+ * the lane's thread. */
 #ifndef SCRAPER_REPORT_H
 #define SCRAPER_REPORT_H
 
@@ -11,7 +10,7 @@ struct scrape_report { double up, duration, scraped, kept, added, timeout, bytes
 
 void report_write(struct target *t, const struct scrape_report *r, int64_t time);
 void report_end(struct target *t, int64_t time); /* stale markers for the automatic series */
-/* err: NULL after a good scrape. */
+/* err: NULL after a successful scrape. */
 void report_publish(struct target *t, const struct scrape_report *r, const struct err *err, int64_t time);
 
 #endif

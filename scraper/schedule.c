@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See schedule.h. */
+/* Scrape times: offset, next tick, and timestamp (schedule.h). */
 #include "scraper/schedule.h"
 
 int64_t schedule_offset(int64_t interval, uint64_t place, int64_t fixed)

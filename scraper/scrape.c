@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One scrape: the timer fires, the request goes out, the page comes, is read in steps and written, and the report
- * (`up` and the other automatic series) closes it. A scrape that fails anywhere writes nothing of its page, but the
- * report and stale markers for what the last good one had.
+/* One scrape, in steps on the lane's loop:
+ *
+ * 1. The timer fires and the request is sent.
+ * 2. The response is collected, and queued when it is complete.
+ * 3. The page is parsed, compared, written and cached, 2 ms at a time.
+ * 4. The automatic series (`up` and others) are written, and the state for the API is published.
+ *
+ * A scrape that fails anywhere writes none of its samples: only the automatic series, and stale markers for the series
+ * of the last successful scrape.
  */
 #include "base/telemetry/log.h"
 #include "base/text/num.h"
@@ -15,45 +21,45 @@
 #include <stdio.h>
 
 enum {
-    STEP_NS = 2 * 1000 * 1000, /* after that the lane goes back to its loop */
+    STEP_NS = 2 * 1000 * 1000, /* maximum time of a step */
     STEP_LINES = 512,
-    SETTLE_LINES = 8192,       /* of which nothing but ids is looked at */
-    RELEASE_BYTES = 8 << 20,   /* of a body, given back at once */
-    SPARE_MAX = 256 << 10,     /* a larger body is not kept */
+    COMPARE_LINES = 8192,       /* lines per step of which only ids are compared */
+    RELEASE_BYTES = 8 << 20,   /* bytes of a body freed per step */
+    SPARE_MAX = 256 << 10,     /* larger bodies are not reused */
 };
 
 struct scrape {
     struct target *target;
-    struct client_call *call;  /* NULL once the answer is there */
-    struct list node;          /* in lane.waiting, once the page has come whole */
+    struct client_call *call;  /* NULL when the response is complete */
+    struct list node;          /* in lane.waiting, when the response is complete */
     struct buf body;
     int64_t start_ns;
-    int64_t queued;            /* loop_mono ms: when it was given to the client */
-    int64_t t;                 /* of samples */
-    size_t bytes;              /* of the body, which goes a piece at a time once it is read */
-    enum { STEP_PARSE, STEP_SETTLE, STEP_WRITE, STEP_GONE, STEP_ADOPT, STEP_RELEASE } step;
+    int64_t queued;            /* loop_mono ms at which it was passed to the client */
+    int64_t t;                 /* timestamp of its samples */
+    size_t bytes;              /* size of the body, which is freed in pieces */
+    enum { STEP_PARSE, STEP_COMPARE, STEP_WRITE, STEP_MARK, STEP_UPDATE, STEP_RELEASE } step;
 };
 
-/* ---- the end ---- */
+/* ---- finishing ---- */
 
 static void count_page(const struct page *p)
 {
-    if (p->ended.markers)
-        stats_add(&scrape_stats, STALE_MARKERS, (double)p->ended.markers);
-    if (p->ended.busy)
-        stats_add(&scrape_stats, SAMPLES_BUSY, (double)p->ended.busy);
+    if (p->stale.markers)
+        stats_add(&scrape_stats, STALE_MARKERS, (double)p->stale.markers);
+    if (p->stale.busy)
+        stats_add(&scrape_stats, SAMPLES_BUSY, (double)p->stale.busy);
     if (p->busy)
         stats_add(&scrape_stats, SAMPLES_BUSY, (double)p->busy);
     if (p->duplicates)
         stats_add(&scrape_stats, DUPLICATES, (double)p->duplicates);
     if (p->bad_lines)
         stats_add(&scrape_stats, LINES_INVALID, (double)p->bad_lines);
-    if (p->cold_lines)
-        stats_add(&scrape_stats, SERIES_COLD, (double)p->cold_lines);
+    if (p->uncached_lines)
+        stats_add(&scrape_stats, SERIES_COLD, (double)p->uncached_lines);
 }
 
-/* The body of one scrape serves the next, as long as it is of a usual size. */
-static void scrape_accept_body(struct scrape_lane *l, struct buf *body)
+/* The buffer of one response is reused for the next, unless it is unusually large. */
+static void scrape_reuse_body(struct scrape_lane *l, struct buf *body)
 {
     if (body->cap > SPARE_MAX || body->cap <= l->spare.cap) {
         buf_free(body);
@@ -64,7 +70,7 @@ static void scrape_accept_body(struct scrape_lane *l, struct buf *body)
     buf_clear(&l->spare);
 }
 
-/* A target is told when it begins to fail, for each reason, and when that is over. */
+/* Logs when a target begins to fail, when the kind of failure changes, and when it recovers. */
 static void log_outcome(struct target *t, const struct err *err, int64_t now)
 {
     const struct scrape_job *conf = t->job->conf;
@@ -99,7 +105,7 @@ static void scrape_publish(struct scrape *s, struct scrape_report *r, const stru
     report_publish(t, r, err, s->t);
     stats_observe(&scrape_durations, r->duration);
     t->scrape = NULL;
-    scrape_accept_body(l, &s->body);
+    scrape_reuse_body(l, &s->body);
     mem_free(s);
     scrape_arm(t);
 }
@@ -108,7 +114,7 @@ static void scrape_fail(struct scrape *s, const struct page *p, const struct err
 {
     struct target *t = s->target;
     struct err shown = *err;
-    if (p) /* it repeats what the target has sent */
+    if (p) /* the error may quote the target's response */
         client_hide_secrets_in(t->job->profile, t->url, shown.text, sizeof shown.text);
     struct scrape_report r = {.scraped = p ? (double)p->scraped : 0, .kept = p ? (double)p->kept : 0};
     ending_add(t, s->t);
@@ -116,16 +122,16 @@ static void scrape_fail(struct scrape *s, const struct page *p, const struct err
     scrape_publish(s, &r, &shown);
 }
 
-/* ---- the page ---- */
+/* ---- parsing the response ---- */
 
-static void learned(void *arg, const struct metadata *m)
+static void send_new_family(void *arg, const struct metadata *m)
 {
     struct scrape_lane *l = arg;
     sink_metadata(l->sink, m);
 }
 
-/* Families that are new to the lane are passed on at once. */
-static void keep_metadata(struct scrape_lane *l, struct target *t, uint64_t hash, struct str text)
+/* Families that are new to the lane are sent at once. */
+static void update_metadata(struct scrape_lane *l, struct target *t, uint64_t hash, struct str text)
 {
     enum { ABOUT = 20000 };
     if ((t->metadata ? t->metadata->hash : 0) == hash)
@@ -133,7 +139,7 @@ static void keep_metadata(struct scrape_lane *l, struct target *t, uint64_t hash
     bool open = sink_begin(l->sink, &(struct sink_batch){.source = t->source, .bytes = ABOUT}) == SINK_OK;
     mutex_lock(&l->mutex);
     struct metadata_list *before = t->metadata;
-    t->metadata = metadata_get(&l->metadata, hash, text, open ? learned : NULL, l);
+    t->metadata = metadata_get(&l->metadata, hash, text, open ? send_new_family : NULL, l);
     metadata_unref(&l->metadata, before);
     mutex_unlock(&l->mutex);
     if (open)
@@ -190,39 +196,39 @@ static bool release_body(struct buf *body)
     return true;
 }
 
-/* False: the page is broken. */
+/* False: the page is invalid. */
 static bool step_parse(struct scrape *s, struct page *p)
 {
     enum page_state state = page_parse(p, STEP_LINES);
-    if (state == PAGE_BROKEN && p->err.kind == ERR_LIMIT)
+    if (state == PAGE_INVALID && p->err.kind == ERR_LIMIT)
         stats_add(&scrape_stats, LABEL_LIMIT, 1);
-    if (state == PAGE_WHOLE)
-        s->step = STEP_SETTLE;
-    return state != PAGE_BROKEN;
+    if (state == PAGE_COMPLETE)
+        s->step = STEP_COMPARE;
+    return state != PAGE_INVALID;
 }
 
-/* One step of the page that is being read; false when it is finished. */
+/* Executes one step of the current page; false when it is finished. */
 static bool step(struct scrape_lane *l, struct scrape *s)
 {
     struct page *p = &l->page;
     bool more = true, ok = true;
     switch (s->step) {
     case STEP_PARSE: ok = step_parse(s, p); break;
-    case STEP_SETTLE: /* finds the duplicates, which are no samples */
-        if (!page_settle(p, SETTLE_LINES)) {
+    case STEP_COMPARE: /* finds the duplicates, which do not count as samples */
+        if (!page_compare(p, COMPARE_LINES)) {
             ok = within_limit(s->target, p);
             s->step = STEP_WRITE;
         }
         break;
-    case STEP_WRITE: s->step = page_write(p) ? STEP_WRITE : STEP_GONE; break;
-    case STEP_GONE:
+    case STEP_WRITE: s->step = page_write(p) ? STEP_WRITE : STEP_MARK; break;
+    case STEP_MARK:
         if (!page_mark_vanished(p, s->t)) {
-            keep_metadata(l, s->target, p->metadata, p->text);
+            update_metadata(l, s->target, p->metadata, p->text);
             s->bytes = s->body.n;
-            s->step = STEP_ADOPT;
+            s->step = STEP_UPDATE;
         }
         break;
-    case STEP_ADOPT: s->step = page_adopt(p, SETTLE_LINES) ? STEP_ADOPT : STEP_RELEASE; break;
+    case STEP_UPDATE: s->step = page_update_cache(p, COMPARE_LINES) ? STEP_UPDATE : STEP_RELEASE; break;
     case STEP_RELEASE: more = release_body(&s->body); break;
     }
     if (!ok)
@@ -232,7 +238,7 @@ static bool step(struct scrape_lane *l, struct scrape *s)
     return ok && more;
 }
 
-/* Lines may end as Windows has it where bad lines are stepped over: vmagent reads them, Prometheus does not. */
+/* CRLF line ends are accepted where invalid lines are skipped: vmagent accepts them, Prometheus does not. */
 static void drop_returns(struct buf *body)
 {
     char *to = body->n ? memchr(body->p, '\r', body->n) : NULL;
@@ -288,9 +294,9 @@ void scrape_finish_page(struct scrape_lane *l)
     }
 }
 
-/* ---- the request ---- */
+/* ---- sending the request ---- */
 
-/* The reason phrases that Prometheus' users see; the client has the number only. */
+/* Reason phrases as Prometheus shows them; the client has the status code only. */
 static const char *status_text(int status)
 {
     static const struct { int status; const char *text; } known[] = {
@@ -338,13 +344,13 @@ static void fail_reply(struct scrape *s, const struct client_reply *r)
     if (r->status)
         err_set(&err, ERR_BAD_GATEWAY, "server returned HTTP status %d %s", r->status, status_text(r->status));
     else if (err.kind == ERR_TOO_LARGE)
-        err_set(&err, ERR_TOO_LARGE, "body size limit exceeded: the page has more than %zu bytes",
+        err_set(&err, ERR_TOO_LARGE, "body size limit exceeded: response larger than %zu bytes",
                 s->target->job->body_max);
     scrape_fail(s, NULL, &err);
 }
 
-/* A clock that is a little behind still gives rising timestamps; one that was set back is followed, since otherwise
- * all samples would carry times of the future until it has caught up. */
+/* A clock slightly behind still yields ascending timestamps. A clock that was set back is followed: otherwise samples
+ * would have timestamps in the future until it catches up. */
 static int64_t time_after(const struct target *t, int64_t time)
 {
     enum { LEAST_STEP_MS = 1000 };
@@ -352,7 +358,7 @@ static int64_t time_after(const struct target *t, int64_t time)
     return time > t->last_t || t->last_t - time > jitter ? time : t->last_t + 1;
 }
 
-/* A scrape that had to wait for others carries the time at which it was sent, not the one at which it was due. */
+/* A scrape that queued for a slot is timestamped when it was sent, not when it was due. */
 static void shift_start(struct scrape *s, const struct client_reply *r)
 {
     struct target *t = s->target;
@@ -369,7 +375,7 @@ static void scrape_response_done(void *arg, const struct client_reply *r)
     struct scrape *s = arg;
     struct scrape_lane *l = s->target->lane;
     s->call = NULL;
-    s->target->hung = r->err.kind == ERR_GATEWAY_TIME;
+    s->target->timed_out = r->err.kind == ERR_GATEWAY_TIME;
     shift_start(s, r);
     count_reply(r);
     if (r->status != 200) {
@@ -391,17 +397,17 @@ static struct client_call *request(struct scrape *s)
         .method = "GET", .url = t->url.p, .profile = t->job->profile, .headers = headers, .n_headers = LEN(headers),
         .slot = (uint32_t)t->id, .timeout_ms = t->timeout, .connect_timeout_ms = t->timeout,
         .max_body = t->job->body_max, .accept_gzip = conf->enable_compression && !conf->disable_compression,
-        .doubtful = t->hung, .data = scrape_body_chunk, .done = scrape_response_done, .arg = s});
+        .doubtful = t->timed_out, .data = scrape_body_chunk, .done = scrape_response_done, .arg = s});
 }
 
-/* Once a step, whichever target is scraped first after it. */
+/* Logs a clock change once, at the first scrape after it. */
 static void watch_clock(struct scrape_lane *l)
 {
     enum { STEP_MS = 1000 };
     int64_t wall = loop_now(l->loop), mono = loop_mono(l->loop);
-    int64_t step = l->mono_seen ? (wall - l->wall_seen) - (mono - l->mono_seen) : 0;
-    l->wall_seen = wall;
-    l->mono_seen = mono;
+    int64_t step = l->last_mono ? (wall - l->last_wall) - (mono - l->last_mono) : 0;
+    l->last_wall = wall;
+    l->last_mono = mono;
     if (step > -STEP_MS && step < STEP_MS)
         return;
     char ms[NUM_MAX + 1];
@@ -423,7 +429,7 @@ static void fire(struct loop_timer *timer)
     s->body = l->spare;
     l->spare = (struct buf){0};
     t->scrape = s;
-    if (t->refused) {
+    if (t->over_limit) {
         struct err err;
         err_set(&err, ERR_LIMIT, "target_limit exceeded: the job has more than %lld targets",
                 (long long)t->job->conf->target_limit);
@@ -441,7 +447,7 @@ void scrape_arm(struct target *t)
     int64_t now = loop_now(loop), offset = schedule_offset(t->interval, t->place, t->job->conf->scrape_offset);
     t->timer.run = fire;
     t->tick = schedule_next(now, t->interval, offset);
-    if (t->tick == t->last_t) /* the timer was a little early for the wall clock */
+    if (t->tick == t->last_t) /* the timer fired slightly early relative to the wall clock */
         t->tick += t->interval;
     loop_timer_at(loop, &t->timer, loop_mono(loop) + t->tick - now);
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See scrape_cache.h. */
+/* The scrape cache of a target: clearing it, and storing and reading the texts of uncached lines. */
 #include "scraper/scrape_cache.h"
 
 #include "base/compress.h"
 
 enum { FRAME_BYTES = 64 << 10 };
 
-bool exposed_clear_some(struct scrape_cache *x, struct interner *in, size_t most)
+bool scrape_cache_clear_some(struct scrape_cache *x, struct interner *in, size_t most)
 {
     for (; x->n > 0 && most > 0; most--)
         if (!id_uncached(x->ids[--x->n]))
@@ -23,11 +23,11 @@ bool exposed_clear_some(struct scrape_cache *x, struct interner *in, size_t most
 
 void scrape_cache_clear(struct scrape_cache *x, struct interner *in)
 {
-    while (exposed_clear_some(x, in, SIZE_MAX)) {
+    while (scrape_cache_clear_some(x, in, SIZE_MAX)) {
     }
 }
 
-void exposed_end_texts(struct scrape_cache *x, struct buf *frame)
+void scrape_cache_flush_texts(struct scrape_cache *x, struct buf *frame)
 {
     if (frame->n == 0)
         return;
@@ -40,16 +40,16 @@ void exposed_end_texts(struct scrape_cache *x, struct buf *frame)
     buf_clear(frame);
 }
 
-void exposed_add_text(struct scrape_cache *x, struct buf *frame, struct str text)
+void scrape_cache_add_text(struct scrape_cache *x, struct buf *frame, struct str text)
 {
     uint32_t n = (uint32_t)text.n;
     buf_add(frame, &n, sizeof n);
     buf_add_str(frame, text);
     if (frame->n >= FRAME_BYTES)
-        exposed_end_texts(x, frame);
+        scrape_cache_flush_texts(x, frame);
 }
 
-static bool next_frame(const struct scrape_cache *x, struct exposed_reader *r)
+static bool next_frame(const struct scrape_cache *x, struct cached_text_reader *r)
 {
     uint32_t n;
     struct err err;
@@ -63,7 +63,7 @@ static bool next_frame(const struct scrape_cache *x, struct exposed_reader *r)
     return decompress(CODEC_SNAPPY, NULL, packed, SIZE_MAX, &r->frame, &err);
 }
 
-struct str exposed_next_text(const struct scrape_cache *x, struct exposed_reader *r)
+struct str scrape_cache_next_text(const struct scrape_cache *x, struct cached_text_reader *r)
 {
     uint32_t n;
     if (r->at == r->frame.n && !next_frame(x, r))

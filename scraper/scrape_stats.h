@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Counters of the scraper, under the names of vmagent's and Prometheus' dashboards. */
+/* Counters of the scraper, with the names of vmagent's and Prometheus' dashboards. */
 #ifndef SCRAPER_SCRAPE_STATS_H
 #define SCRAPER_SCRAPE_STATS_H
 
@@ -7,44 +7,44 @@
 
 #define SCRAPE_STATS(X)                                                                                            \
     X(SCRAPES_OK, "vm_promscrape_scrapes_total{status_code=\"200\"}", STATS_COUNTER,                               \
-      "Scrapes answered, by HTTP status")                                                                          \
+      "Scrapes with a response, by HTTP status")                                                                   \
     X(SCRAPES_OTHER, "vm_promscrape_scrapes_total{status_code=\"other\"}", STATS_COUNTER,                          \
-      "Scrapes answered, by HTTP status")                                                                          \
-    X(SCRAPES_FAILED, "vm_promscrape_scrapes_failed_total", STATS_COUNTER, "Scrapes that gave up=0")               \
+      "Scrapes with a response, by HTTP status")                                                                   \
+    X(SCRAPES_FAILED, "vm_promscrape_scrapes_failed_total", STATS_COUNTER, "Failed scrapes (up=0)")                \
     X(SCRAPES_TIMED_OUT, "vm_promscrape_scrapes_timed_out_total", STATS_COUNTER,                                   \
-      "Scrapes that took longer than scrape_timeout")                                                              \
+      "Scrapes that exceeded scrape_timeout")                                                                      \
     X(DIAL_ERRORS, "vm_promscrape_dial_errors_total", STATS_COUNTER,                                               \
-      "Scrapes that got no connection: the host was not resolved, refused it or did not answer")                   \
+      "Scrapes that could not connect: host not resolved, connection refused or timed out")                        \
     X(GUNZIP_FAILED, "vm_promscrape_scrapes_gunzip_failed_total", STATS_COUNTER,                                   \
       "Scrapes whose response could not be decompressed")                                                          \
     X(SIZE_EXCEEDED, "vm_promscrape_max_scrape_size_exceeded_errors_total", STATS_COUNTER,                         \
-      "Scrapes whose page was over body_size_limit")                                                               \
+      "Scrapes that exceeded body_size_limit")                                                                     \
     X(SAMPLE_LIMIT, "vm_promscrape_scrapes_skipped_by_sample_limit_total", STATS_COUNTER,                          \
-      "Scrapes that failed by sample_limit")                                                                       \
+      "Scrapes that exceeded sample_limit")                                                                        \
     X(LABEL_LIMIT, "vm_promscrape_scrapes_skipped_by_label_limit_total", STATS_COUNTER,                            \
-      "Scrapes that failed by a limit on labels")                                                                  \
+      "Scrapes that exceeded a label limit")                                                                       \
     X(ROWS_READ, "vm_protoparser_rows_read_total{type=\"promscrape\"}", STATS_COUNTER,                             \
       "Samples parsed, before relabeling")                                                                         \
     X(STALE_MARKERS, "vm_promscrape_stale_samples_created_total", STATS_COUNTER, "Stale markers written")          \
-    X(BYTES_READ, "vm_promscrape_conn_bytes_read_total", STATS_COUNTER, "Bytes of answers read from targets")      \
-    X(SCRAPERS_STARTED, "vm_promscrape_scrapers_started_total", STATS_COUNTER, "Targets that began to be scraped") \
-    X(SCRAPERS_STOPPED, "vm_promscrape_scrapers_stopped_total", STATS_COUNTER, "Targets that are scraped no more") \
+    X(BYTES_READ, "vm_promscrape_conn_bytes_read_total", STATS_COUNTER, "Bytes of responses read from targets")    \
+    X(SCRAPERS_STARTED, "vm_promscrape_scrapers_started_total", STATS_COUNTER, "Targets added")                    \
+    X(SCRAPERS_STOPPED, "vm_promscrape_scrapers_stopped_total", STATS_COUNTER, "Targets removed")                  \
     X(LINES_INVALID, "vm_rows_invalid_total{type=\"promscrape\"}", STATS_COUNTER,                                  \
-      "Lines of pages that were stepped over")                                                                     \
+      "Invalid lines skipped in scrape responses")                                                                 \
     X(SAMPLES_BUSY, "vm_promscrape_samples_dropped_total", STATS_COUNTER,                                          \
-      "Samples dropped because a queue that pushes back was full")                                                 \
+      "Samples dropped because a queue with on_full: push_back was full")                                          \
     X(SERIES_COLD, "vm_promscrape_series_parsed_again_total", STATS_COUNTER,                                       \
-      "Lines whose labels were parsed again, beyond the budget")                                                   \
+      "Lines parsed again at a scrape because the template budget is exhausted")                                   \
     X(DUPLICATES, "prometheus_target_scrapes_sample_duplicate_timestamp_total", STATS_COUNTER,                     \
-      "Duplicate samples (same series and timestamp) in a scrape; the first is kept")                               \
+      "Duplicate samples (same series and timestamp) in a scrape; the first is kept")                              \
     X(P_SAMPLE_LIMIT, "prometheus_target_scrapes_exceeded_sample_limit_total", STATS_COUNTER,                      \
-      "Scrapes that failed by sample_limit")                                                                       \
+      "Scrapes that exceeded sample_limit")                                                                        \
     X(P_BODY_LIMIT, "prometheus_target_scrapes_exceeded_body_size_limit_total", STATS_COUNTER,                     \
-      "Scrapes whose page was over body_size_limit")                                                               \
+      "Scrapes that exceeded body_size_limit")                                                                     \
     X(P_TARGET_LIMIT, "prometheus_target_scrape_pool_exceeded_target_limit_total", STATS_COUNTER,                  \
-      "Times a job had more targets than target_limit")                                                            \
+      "Times a job exceeded target_limit")                                                                         \
     X(SD_READ_ERRORS, "prometheus_sd_file_read_errors_total", STATS_COUNTER,                                       \
-      "Files of file_sd_configs that could not be read")
+      "Failed reads of file_sd_configs files")
 enum scrape_stat { SCRAPE_STATS(STATS_ID) };
 
 extern struct stats_group scrape_stats;

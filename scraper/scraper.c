@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Applying a configuration, following discovery, stopping. Everything here runs on the main thread. */
+/* Applies configurations, follows discovery, stops. Main thread. */
 #include "scraper/scraper_internal.h"
 
 #include "base/compress.h"
@@ -7,7 +7,7 @@
 
 #include <sys/resource.h>
 
-enum { SHARE_OF_FILES = 6, FILES_A_LANE_MIN = 16 }; /* a new connection takes two descriptors */
+enum { SHARE_OF_FILES = 6, FILES_A_LANE_MIN = 16 }; /* a new connection may need two descriptors */
 
 static void file_watch_poll(struct discovery *d);
 
@@ -45,12 +45,12 @@ struct scraper *scraper_new(const struct scraper_env *env)
     return s;
 }
 
-/* ---- telling the lanes ---- */
+/* ---- sending changes to the lanes ---- */
 
 static struct pool_sync sync_start(struct scraper *s)
 {
     return (struct pool_sync){.mutex = &s->mutex, .lanes = s->lanes, .n_lanes = s->env.n_lanes, .shards = s->shards,
-                              .maker = &s->maker, .seed = s->seed,
+                              .builder = &s->builder, .seed = s->seed,
                               .changes = mem_zalloc(s->env.n_lanes * sizeof(struct scrape_lane_change *))};
 }
 
@@ -90,13 +90,13 @@ static bool named_before(const struct scrape_job *jobs, size_t i)
     return false;
 }
 
-/* One job_run a job: that of before when nothing changed that matters to a running target. */
-static bool make_runs(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g,
+/* Creates one job_run per job, or reuses the previous one if nothing that affects a running target has changed. */
+static bool make_runs(struct scraper *s, const struct scrape_job *jobs, size_t n, struct job_set *g,
                       struct job_run **runs, struct err *err)
 {
     for (size_t i = 0; i < n; i++) {
         if (named_before(jobs, i))
-            return err_set(err, ERR_BAD_DATA, "scrape_configs: two jobs are named \"%.*s\"", STR_ARG(jobs[i].job_name));
+            return err_set(err, ERR_BAD_DATA, "scrape_configs: duplicate job_name \"%.*s\"", STR_ARG(jobs[i].job_name));
         struct pool *before = find_pool(s, jobs[i].job_name);
         bool same = before && before->job->conf->fingerprint == jobs[i].fingerprint;
         runs[i] = same ? job_run_ref(before->job) : job_run_new(g, &jobs[i], err);
@@ -128,8 +128,8 @@ static struct pool *take_pool(struct scraper *s, struct str name)
     return NULL;
 }
 
-/* Pools move to their new place, new ones are made; what is left of the old list ends. */
-static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g,
+/* Reuses existing pools in the new order, creates new ones and removes the rest. */
+static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, size_t n, struct job_set *g,
                            struct job_run **runs, struct pool_sync *sync)
 {
     struct pool **pools = mem_zalloc((n + 1) * sizeof *pools);
@@ -148,7 +148,7 @@ static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, siz
     s->n_pools = n;
 }
 
-static void scraper_install_jobs(struct scraper *s, const struct scrape_job *jobs, size_t n, struct generation *g,
+static void scraper_install_jobs(struct scraper *s, const struct scrape_job *jobs, size_t n, struct job_set *g,
                                  struct job_run **runs)
 {
     struct pool_sync sync = sync_start(s);
@@ -167,20 +167,20 @@ static void scraper_install_jobs(struct scraper *s, const struct scrape_job *job
 bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, const struct scrape_globals *g,
                    void (*release)(void *arg), void *release_arg, struct err *err)
 {
-    struct generation *generation = generation_new(s->env.main);
+    struct job_set *job_set = job_set_new(s->env.main);
     struct job_run **runs = mem_zalloc((n + 1) * sizeof *runs);
-    bool ok = make_runs(s, jobs, n, generation, runs, err);
+    bool ok = make_runs(s, jobs, n, job_set, runs, err);
     if (ok) {
-        generation->release = release;
-        generation->arg = release_arg;
+        job_set->release = release;
+        job_set->arg = release_arg;
         s->seed = seed_of(&g->external_labels);
         s->shards = g->shards > 0 ? g->shards : 8;
-        scraper_install_jobs(s, jobs, n, generation, runs);
+        scraper_install_jobs(s, jobs, n, job_set, runs);
     }
     for (size_t i = 0; !ok && i < n; i++)
         job_run_unref(runs[i]);
     mem_free(runs);
-    generation_unref(generation);
+    job_set_unref(job_set);
     return ok;
 }
 
@@ -196,7 +196,7 @@ static void lane_stopped(struct loop_task *task)
         s->stop_done(s->stop_arg);
 }
 
-/* What the lane had posted to itself before it stopped has run by now. */
+/* Everything that the lane had posted to itself before it stopped has run. */
 static void lane_drained(struct loop_task *task)
 {
     struct stopping *st = CONTAINER(task, struct stopping, task);
@@ -229,12 +229,12 @@ void scraper_free(struct scraper *s)
 {
     stats_collector_remove(scraper_collect, s);
     for (size_t i = 0; i < s->n_pools; i++) {
-        s->pools[i]->generation->at_once = s->pools[i]->job->generation->at_once = true;
+        s->pools[i]->job_set->synchronous = s->pools[i]->job->job_set->synchronous = true;
         pool_free(s->pools[i]);
     }
     for (unsigned i = 0; i < s->env.n_lanes; i++)
         scrape_lane_free(&s->lanes[i]);
-    target_builder_free(&s->maker);
+    target_builder_free(&s->builder);
     mutex_free(&s->mutex);
     mem_free(s->pools);
     mem_free(s->stopping);

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The scraper: discovers targets, fetches their pages at stable places in the interval, and writes what they expose to
- * a sink, with `up` and the other automatic series, stale markers, relabeling and limits as Prometheus has them.
+/* The scraper: discovers targets, scrapes them at fixed offsets of the interval, and writes their samples to a sink,
+ * with `up` and the other automatic series, stale markers, relabeling and limits as in Prometheus.
  *
- * Threads. scraper_* is called by the main thread (which also runs discovery); each target belongs to one lane and is
- * touched by that lane's thread only. scraper_targets and scraper_metadata may be called by any thread: they copy what
- * a lane publishes once per scrape under a mutex of its own.
- * Files: job.c (configuration), file_watch.c and file_sd.c (where targets come from), target.c (labels, URL, identity),
- * pool.c (the targets of a job), schedule.c (when), lane.c (what one lane does), scrape.c and report.c (one scrape),
- * failure_log.c, page.c (from text to samples), template.c (texts and labels kept once per lane), scrape_cache.c (what
- * a target showed last), stale.c, metadata.c, scraper.c (apply and stop), status.c (what the API shows).
+ * Threads: scraper_* functions are called by the main thread, which also runs discovery; each target belongs to one
+ * lane. scraper_targets and scraper_metadata may be called by any thread: they copy state that a lane publishes once
+ * per scrape under its mutex.
  *
- * Concurrency. A target has one scrape under way at most; scrapes of different targets do not wait for each other, so
- * that hung targets cost only themselves, until a third of the process's descriptors is in use by scrapes. Then they
- * stand in line, and targets that timed out last time get no more than half of the places.
+ * Files: job.c (configuration), discovery/file_sd.c and file_watch.c (target files), target.c (labels, URL, identity),
+ * pool.c (the targets of a job), schedule.c (times), lane.c (one lane), scrape.c and report.c (one scrape),
+ * failure_log.c, page.c (from text to samples), template.c (texts and labels shared by targets), scrape_cache.c (a
+ * target's last scrape), stale.c, metadata.c, scraper.c (apply and stop), status.c (state for the API).
  *
- * Limits. A page may have 16 MiB unless body_size_limit or the globals say otherwise. Texts that only one target has
- * are kept parsed up to 4 MiB a lane (INTERN_PRIVATE_MAX); beyond that a series costs about 40 bytes and is parsed at
- * every scrape.
+ * Concurrency: a target has at most one scrape in progress. Scrapes of different targets do not wait for each other
+ * until a third of the process's file descriptors is used by scrapes; then they queue, and targets whose last scrape
+ * timed out get at most half of the slots. So hung targets delay only themselves.
+ *
+ * Limits: a response may have 16 MiB unless body_size_limit or the globals say otherwise. Texts used by a single target
+ * are cached up to 4 MiB a lane (INTERN_PRIVATE_MAX); beyond that a series costs about 40 bytes and is parsed at every
+ * scrape.
  */
 #ifndef SCRAPER_SCRAPER_H
 #define SCRAPER_SCRAPER_H
@@ -28,36 +29,37 @@
 
 enum { SCRAPE_BODY_MAX = 16 << 20 };
 
-/* Where Prometheus and vmagent read a page in different ways. */
+/* Differences between Prometheus and vmagent in parsing a response. */
 struct page_rules {
-    bool any_names;          /* vmagent: names without quotes may have any bytes but delimiters: a.b, 1a, x-y */
-    bool drops_reserved;     /* vmagent: labels that begin with __ end with metric_relabel_configs */
-    bool limit_counts_lines; /* vmagent: sample_limit counts duplicates, too */
-    /* Prometheus 3: le of a histogram and quantile of a summary become "1.0" whatever the page's spelling */
+    bool any_names;          /* vmagent: unquoted names may contain any byte except delimiters: a.b, 1a, x-y */
+    bool drops_reserved;     /* vmagent: metric_relabel_configs end with dropping labels that begin with __ */
+    bool limit_counts_lines; /* vmagent: sample_limit includes duplicates */
+    /* Prometheus 3: le of a histogram and quantile of a summary are normalized to "1.0" */
     bool spells_bounds;
 };
 
-struct scrape_globals {               /* what scrape_configs inherit from `global:` */
+struct scrape_globals {               /* defaults of scrape_configs, from `global:` */
     int64_t scrape_interval, scrape_timeout;
-    /* added by the writer; here they only shift the offsets, so that two replicas differ */
+    /* added by the writer; used here to shift the offsets, so that two replicas differ */
     struct str_map external_labels;
     int64_t sample_limit, label_limit, body_size_limit;
     int64_t target_limit, label_name_length_limit, label_value_length_limit;
-    bool honor_timestamps;            /* default of the dialect */
-    bool broken_lines_fail;           /* Prometheus: one bad line fails the page; vmagent: it is skipped and counted */
-    /* vmagent: of an address with scheme or path only host:port becomes `instance`, the port added */
+    bool honor_timestamps;            /* default depends on the dialect */
+    bool broken_lines_fail;           /* Prometheus: an invalid line fails the scrape; vmagent: it is skipped and
+                                       * counted */
+    /* vmagent: `instance` is host:port of an address with scheme or path; the port is added */
     bool instance_is_host;
     bool keep_params;                 /* Prometheus: `params` are sent even when their label is empty or removed */
     struct page_rules page;
     bool no_stale_markers;
     bool suppress_errors;             /* failing scrapes are not logged */
-    int64_t suppress_errors_delay;    /* ms: only targets that fail for longer are logged */
+    int64_t suppress_errors_delay;    /* ms: only targets that have been failing for longer are logged */
     bool suppress_duplicates;         /* duplicate targets are not logged */
-    int64_t file_sd_interval;         /* for file_sd_configs that do not say; 0 = 5m */
-    unsigned shards;                  /* of the destinations, so that a target's lane can be its shard's; 0 = 8 */
+    int64_t file_sd_interval;         /* default of file_sd_configs; 0 = 5m */
+    unsigned shards;                  /* of the destinations, so that a target's lane can own its shard; 0 = 8 */
 };
 
-struct scrape_job {                   /* one scrape_configs entry, as the file says it */
+struct scrape_job {                   /* one scrape_configs entry, as configured */
     struct str job_name, metrics_path, scheme;
     int64_t scrape_interval, scrape_timeout;
     bool honor_labels, honor_timestamps, enable_compression, disable_compression;
@@ -67,20 +69,20 @@ struct scrape_job {                   /* one scrape_configs entry, as the file s
     struct conf_items relabel_configs, metric_relabel_configs; /* struct relabel_rule */
     struct conf_items static_configs;  /* struct static_group */
     struct conf_items file_sd_configs; /* struct file_sd */
-    int64_t scrape_offset;             /* after scrape_job_finish -1: each target has its own */
+    int64_t scrape_offset;             /* -1 after scrape_job_finish: each target has its own */
     int64_t scrape_align_interval;
     bool no_stale_markers, suppress_errors, suppress_duplicates;
     int64_t suppress_errors_delay;
-    bool broken_lines_fail, instance_is_host, keep_params; /* from the globals, as page */
+    bool broken_lines_fail, instance_is_host, keep_params; /* copied from the globals, as is page */
     struct page_rules page;
-    uint64_t fingerprint;              /* of everything that matters to a running target; scrape_job_finish fills it */
+    uint64_t fingerprint;              /* of all settings that affect a running target; set by scrape_job_finish */
 };
 struct static_group { struct str_list targets; struct str_map labels; };
 struct file_sd { struct str_list files; int64_t refresh_interval; };
 extern const struct conf_section scrape_job_section, static_group_section, file_sd_section;
 
 /* Applies the globals' defaults to a parsed job and checks it (timeout <= interval or, in the loose dialect, clamped).
- * `node` is the YAML the job was loaded from. */
+ * `node` is the YAML node that the job was loaded from. */
 bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct scrape_job *job,
                        const struct scrape_globals *g, struct err *err) MUST_USE;
 
@@ -90,23 +92,24 @@ struct scraper_env {
     struct loop *const *lanes; unsigned n_lanes;
     struct sink *const *sinks;         /* sinks[i] belongs to lanes[i] */
     const char *user_agent;            /* NULL: "sluice/VERSION" */
-    unsigned max_inflight;             /* concurrent scrapes per lane; 0: as many as descriptors allow */
+    unsigned max_inflight;             /* concurrent scrapes per lane; 0: as many as file descriptors allow */
 };
-struct scraper *scraper_new(const struct scraper_env *env); /* copies env; the loops and sinks stay the caller's */
-/* A new set of jobs. Everything is checked and built first; on false nothing has changed (and release is not called).
- * Targets whose settings and labels are the same keep their timers, series and connections; those whose settings
- * changed keep their series; gone ones end with stale markers. The jobs and what they point to must live until release
- * is called: on the main loop, when no target uses them any more, which is after a later apply or during
- * scraper_free. */
+struct scraper *scraper_new(const struct scraper_env *env); /* copies env; the loops and sinks remain the caller's */
+/* Applies a new set of jobs. Everything is checked and built first; on false nothing has changed (and release is not
+ * called). Targets with unchanged settings and labels keep their timers, series and connections; targets with changed
+ * settings keep their series; removed ones end with stale markers. The jobs and everything they point to must live
+ * until release is called: on the main loop, when no target uses them any more, which is after a later apply or during
+ * scraper_free.
+ */
 bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, const struct scrape_globals *g,
                    void (*release)(void *arg), void *release_arg, struct err *err) MUST_USE;
-/* Stops scraping: what is under way is cancelled. Done on the main loop when no lane has a scrape under way; afterwards
- * nothing of the scraper runs in the lanes. No stale markers: a restart is no end. */
+/* Stops scraping: scrapes in progress are cancelled. `done` runs on the main loop when no lane is scraping; after that
+ * no code of the scraper runs on the lanes. No stale markers are written: a restart does not end a series. */
 void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg);
-void scraper_free(struct scraper *s); /* after scraper_stop is done */
+void scraper_free(struct scraper *s); /* after `done` of scraper_stop */
 
 enum target_health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN, HEALTH_INVALID }; /* INVALID: on /targets only */
-const char *target_health_name(enum target_health h); /* "up", "down", "unknown": the API's words; "invalid" */
+const char *target_health_name(enum target_health h); /* "up", "down", "unknown" as in Prometheus' API; "invalid" */
 struct target_status {                 /* a copy in the caller's arena */
     struct str job, url;
     struct labels discovered, labels;  /* before and after relabeling */
@@ -116,9 +119,9 @@ struct target_status {                 /* a copy in the caller's arena */
     double last_duration;              /* seconds */
     int64_t interval, timeout;
     uint64_t scrapes, failures, last_samples, last_bytes;
-    uint64_t id;                       /* stable over restarts: hash of job, url and labels */
+    uint64_t id;                       /* stable across restarts: hash of job, url and labels */
 };
-/* error: why it cannot be scraped; empty: dropped by relabel_configs. */
+/* error: why the target is invalid; empty: dropped by relabel_configs. */
 struct dropped_target { struct str job; struct labels discovered; struct str error; };
 struct pool_status {
     struct str job;
@@ -127,15 +130,15 @@ struct pool_status {
 };
 struct scraper_targets {
     struct target_status *active; size_t n_active;  /* sorted by job, url, labels */
-    struct dropped_target *dropped; size_t n_dropped; /* at most 10,000 are remembered */
-    struct pool_status *pools; size_t n_pools; /* every job, empty ones too */
+    struct dropped_target *dropped; size_t n_dropped; /* at most 10,000 */
+    struct pool_status *pools; size_t n_pools; /* all jobs, including empty ones */
 };
 void scraper_targets(struct scraper *s, struct arena *a, struct scraper_targets *out);
 
 struct target_metadata { struct labels target; struct metadata metadata; };
-/* HELP and TYPE of what active targets expose; metric empty = all. */
+/* HELP and TYPE of active targets; metric empty = all. */
 void scraper_metadata(struct scraper *s, struct arena *a, struct str metric, struct target_metadata **out, size_t *n);
 
-bool scraper_ready(struct scraper *s); /* every job had its first discovery */
+bool scraper_ready(struct scraper *s); /* every job has completed its first discovery */
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The scraper's own struct, for scraper.c (apply, stop) and status.c (what the API shows).
- * Order of locks: scraper.mutex, then one lane.mutex.
- */
+/* The scraper's main struct, for scraper.c (apply, stop) and status.c (state for the API).
+ *
+ * Lock order: scraper.mutex, then one lane.mutex. */
 #ifndef SCRAPER_SCRAPER_INTERNAL_H
 #define SCRAPER_SCRAPER_INTERNAL_H
 
@@ -15,16 +15,16 @@ struct scraper {
     struct scraper_env env;
     struct scrape_lane *lanes;
     struct discovery discovery;
-    struct target_builder maker;
-    struct mutex mutex;          /* pools and their lists, which scraper_targets reads from other threads */
+    struct target_builder builder;
+    struct mutex mutex;          /* guards pools and their lists, which other threads read */
     struct pool **pools;
     size_t n_pools;
-    uint64_t seed;               /* of the external labels */
+    uint64_t seed;               /* hash of the external labels */
     unsigned shards;             /* of the destinations */
     atomic_bool ready;
     struct loop_timer flush;     /* of the jobs' failure logs */
-    struct stopping *stopping;   /* one a lane, while stopping and after */
-    unsigned stopped;            /* lanes that are */
+    struct stopping *stopping;   /* one per lane, while and after stopping */
+    unsigned stopped;            /* number of stopped lanes */
     void (*stop_done)(void *arg);
     void *stop_arg;
 };

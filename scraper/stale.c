@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Stale markers: which series ended, by identity and not by text, so that a changed order of labels or two texts that
- * became one series put no marker behind a live sample. Lines with timestamps of their own get none, as in Prometheus.
- */
+/* Stale markers. Ended series are found by identity, not by text: a changed label order, or two texts that became one
+ * series, must not write a marker after a live sample. Lines with their own timestamps get none, as in Prometheus. */
 #include "scraper/stale.h"
 
 enum {
-    MARKER_BATCH = 500,  /* markers handed to the sink at once */
-    LINES_PAST = 20000,  /* lines of the last page that are stepped over at once */
+    MARKER_BATCH = 500,  /* markers per batch for the sink */
+    LINES_PAST = 20000,  /* lines of the last scrape skipped per step */
 };
 
 void marker_writer_init(struct marker_writer *w, struct interner *in, struct sink *sink)
@@ -17,7 +16,7 @@ void marker_writer_init(struct marker_writer *w, struct interner *in, struct sin
 void marker_writer_free(struct marker_writer *w)
 {
     identity_set_free(&w->set);
-    mem_free(w->gone);
+    mem_free(w->removed);
     buf_free(&w->labels);
     buf_free(&w->texts.frame);
 }
@@ -28,11 +27,12 @@ void marker_writer_start(struct marker_writer *w, uint64_t source, const struct 
     w->source = source;
     w->target = target;
     w->last = last;
-    w->n_gone = w->markers = w->busy = w->found = w->found_cold = w->common = w->written = w->at = w->at_cold = 0;
+    w->n_removed = w->markers = w->busy = w->found = w->found_uncached = w->common = 0;
+    w->written = w->at = w->at_uncached = 0;
     w->texts.at = w->texts.next = w->texts.frame.n = 0;
 }
 
-/* False when it was dropped: such a line is no series. */
+/* False: dropped by relabeling, not a series. */
 static bool last_identity(const struct scrape_cache *x, const struct target_labels *t, uint32_t id, size_t *uncached,
                           uint64_t *identity)
 {
@@ -46,33 +46,33 @@ static bool last_identity(const struct scrape_cache *x, const struct target_labe
     return !e->dropped;
 }
 
-/* What the set does not hold is gone; marks see to it that a series that stood twice ends once. */
+/* Identities that the set does not contain have ended; marks ensure that duplicate series get one marker. */
 bool markers_find_gone(struct marker_writer *w, size_t most)
 {
     const struct scrape_cache *x = w->last;
     for (; w->found < x->n && most > 0; w->found++, most--) {
         uint32_t id = x->ids[w->found];
         uint64_t identity;
-        if (!last_identity(x, w->target, id, &w->found_cold, &identity))
+        if (!last_identity(x, w->target, id, &w->found_uncached, &identity))
             continue;
         enum identity_mark was = identity_set_mark(&w->set, identity);
         w->common += was == IDENTITY_FIRST;
         if (was != IDENTITY_ABSENT || id & ID_TIMED)
             continue;
-        if (w->n_gone == w->gone_cap)
-            mem_grow(&w->gone, &w->gone_cap, w->n_gone + 1, sizeof *w->gone);
-        w->gone[w->n_gone++] = (uint32_t)w->found;
+        if (w->n_removed == w->removed_cap)
+            mem_grow(&w->removed, &w->removed_cap, w->n_removed + 1, sizeof *w->removed);
+        w->removed[w->n_removed++] = (uint32_t)w->found;
     }
     return w->found < x->n;
 }
 
-/* To the line, whose text is the next one if it is cold; false: not yet there. */
+/* Moves to the line; if it is uncached, its text is the next one. False: not yet there. */
 static bool step_to(struct marker_writer *w, uint32_t line, size_t *most)
 {
     for (; w->at < line && *most > 0; w->at++, --*most)
         if (id_uncached(w->last->ids[w->at])) {
-            exposed_next_text(w->last, &w->texts);
-            w->at_cold++;
+            scrape_cache_next_text(w->last, &w->texts);
+            w->at_uncached++;
         }
     return w->at == line;
 }
@@ -84,14 +84,14 @@ static struct labels vanished_labels(struct marker_writer *w)
     if (!id_uncached(id))
         return entry_splice(x->templates, x->templates->entries[id_entry(id)], w->target, &w->labels);
     struct derived d;
-    struct err err; /* it was derived when it came, with success */
-    bool ok = template_derive(w->interner, x->templates, w->target, exposed_next_text(x, &w->texts),
-                              uncached_type(&x->uncached[w->at_cold++]), &d, &err);
+    struct err err; /* it was derived successfully when it was scraped */
+    bool ok = template_derive(w->interner, x->templates, w->target, scrape_cache_next_text(x, &w->texts),
+                              uncached_type(&x->uncached[w->at_uncached++]), &d, &err);
     return ok ? d.labels : (struct labels){0};
 }
 static void write_batch(struct marker_writer *w, size_t to, int64_t t)
 {
-    enum { ABOUT = 200 }; /* bytes of a marker */
+    enum { ABOUT = 200 }; /* estimated bytes of a marker */
     struct sample marker = {t, stale_nan()};
     size_t from = w->written, most = LINES_PAST;
     if (sink_begin(w->sink, &(struct sink_batch){.source = w->source, .bytes = (to - from) * ABOUT}) == SINK_BUSY) {
@@ -99,7 +99,7 @@ static void write_batch(struct marker_writer *w, size_t to, int64_t t)
         w->written = to;
         return;
     }
-    for (; w->written < to && step_to(w, w->gone[w->written], &most); w->written++)
+    for (; w->written < to && step_to(w, w->removed[w->written], &most); w->written++)
         sink_series(w->sink, &(struct series_in){.labels = vanished_labels(w), .samples = &marker, .n_samples = 1});
     sink_commit(w->sink, NULL, NULL);
     w->markers += w->written - from;
@@ -107,15 +107,15 @@ static void write_batch(struct marker_writer *w, size_t to, int64_t t)
 
 bool markers_write(struct marker_writer *w, int64_t t)
 {
-    size_t left = w->n_gone - w->written;
+    size_t left = w->n_removed - w->written;
     if (left > 0 && !w->last->templates->job->conf->no_stale_markers) {
         write_batch(w, w->written + (left > MARKER_BATCH ? MARKER_BATCH : left), t);
-        if (w->written < w->n_gone)
+        if (w->written < w->n_removed)
             return true;
     }
     buf_free(&w->texts.frame);
-    w->texts = (struct exposed_reader){0};
-    w->n_gone = w->written = 0;
+    w->texts = (struct cached_text_reader){0};
+    w->n_removed = w->written = 0;
     return false;
 }
 
@@ -132,7 +132,7 @@ bool markers_end_some(struct marker_writer *w, int64_t t, size_t most)
         markers_find_gone(w, most);
         return true;
     }
-    return markers_write(w, t) || exposed_clear_some(w->last, w->interner, most);
+    return markers_write(w, t) || scrape_cache_clear_some(w->last, w->interner, most);
 }
 
 void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target,

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Writes stale markers for series of a target that ended: for those that a page does not show any more (each page has a
- * writer of its own) and for all of a target that failed or is gone (the lane's writer, also while a page of another
- * target is half read). See stale.c.
- */
+/* Writes stale markers: for series that a page no longer contains (each page has its own writer), and for all series of
+ * a failed or removed target (the lane's writer, which can be used while another target's page is half parsed).
+ * Algorithm: stale.c. */
 #ifndef SCRAPER_STALE_H
 #define SCRAPER_STALE_H
 
@@ -13,15 +12,15 @@
 struct marker_writer {
     struct interner *interner;
     struct sink *sink;
-    struct identity_set set;     /* what lives */
-    uint32_t *gone;              /* places in last->ids of series that ended */
-    size_t n_gone, gone_cap;
-    size_t found, found_cold;    /* lines, and cold ones, of `last` that markers_find_gone is past */
-    size_t common;               /* of which the set holds */
-    size_t written, at, at_cold; /* of gone; lines, and cold ones, of `last` that the markers are past */
-    struct exposed_reader texts;
+    struct identity_set set;     /* identities of the live series */
+    uint32_t *removed;              /* indexes in last->ids of series that ended */
+    size_t n_removed, removed_cap;
+    size_t found, found_uncached;    /* progress of markers_find_gone in `last`: lines, uncached lines */
+    size_t common;               /* number of those that the set contains */
+    size_t written, at, at_uncached; /* progress of markers_write: in `removed`; in `last`: lines, uncached lines */
+    struct cached_text_reader texts;
     struct buf labels;
-    /* whose they are; borrowed: */
+    /* the target's; borrowed */
     uint64_t source;             /* id of the target */
     const struct target_labels *target;
     struct scrape_cache *last;
@@ -30,19 +29,20 @@ struct marker_writer {
 
 void marker_writer_init(struct marker_writer *w, struct interner *in, struct sink *sink);
 void marker_writer_free(struct marker_writer *w);
-/* Begins for a target; the counts are 0 again. */
+/* Starts for a target; resets the counts. */
 void marker_writer_start(struct marker_writer *w, uint64_t source, const struct target_labels *target,
                          struct scrape_cache *last);
-/* Fills `gone` with what `set` does not hold; looks at `most` lines. True while there are more. */
+/* Adds the lines of *last that `set` does not contain to `removed`; checks up to `most` lines. True while there are
+ * more. */
 bool markers_find_gone(struct marker_writer *w, size_t most);
-/* Writes one batch; true while something is left. */
+/* Writes one batch; true while there are more. */
 bool markers_write(struct marker_writer *w, int64_t t);
-/* Begins to end every series of *last; markers_end_some then ends them at time t and forgets them, about `most` lines at
- * once. True while something is left. */
+/* Ends every series of *last. markers_end_begin starts; each markers_end_some writes markers for about `most` lines at
+ * time t and clears them. True while there are more. */
 void markers_end_begin(struct marker_writer *w, uint64_t source, const struct target_labels *target,
                        struct scrape_cache *last);
 bool markers_end_some(struct marker_writer *w, int64_t t, size_t most);
-/* Both, at once. */
+/* Both, to the end. */
 void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target,
                      struct scrape_cache *last, int64_t t);
 

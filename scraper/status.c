@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the API and /metrics show of the targets. Any thread; everything is copied under the mutexes. */
+/* State of targets for the API and /metrics. Any thread; everything is copied under the mutexes. */
 #include "scraper/scraper_internal.h"
 
 #include "base/text/url.h"
@@ -15,7 +15,7 @@ static struct str shown_address(struct arena *a, struct str address)
     return copy;
 }
 
-/* Labels that the URL is made of may hold what is a secret there: userinfo, api_key=..., __param_token. */
+/* Labels used to build the URL may contain secrets: userinfo, api_key=..., __param_token. */
 static struct labels shown_discovered(struct arena *a, struct labels in)
 {
     struct labels_builder b = {.scratch = a};
@@ -67,7 +67,7 @@ static void copy_pool(const struct pool *p, struct arena *a, struct scraper_targ
 {
     struct str job = arena_str(a, p->conf->job_name);
     out->pools[out->n_pools++] = (struct pool_status){job, p->dropped_total, p->invalid_total,
-                                                     arena_str(a, str_of(p->shown.missing))};
+                                                     arena_str(a, str_of(p->file_status.missing))};
     for (size_t i = 0; i < p->n; i++)
         copy_target(p->targets[i], a, &out->active[out->n_active++]);
     for (size_t i = 0; i < p->n_dropped && *room > 0; i++, --*room)
@@ -80,7 +80,7 @@ void scraper_targets(struct scraper *s, struct arena *a, struct scraper_targets 
     size_t active = 0, dropped = 0;
     size_t budget = a->max;
     *out = (struct scraper_targets){0};
-    a->max = 0; /* an arena that is full may jump out of the caller, but not under a lock */
+    a->max = 0; /* a full arena may longjmp out of the caller, which must not happen under a lock */
     mutex_lock(&s->mutex);
     for (size_t i = 0; i < s->n_pools; i++) {
         active += s->pools[i]->n;
@@ -157,9 +157,9 @@ static struct pool_counts count_pool(const struct pool *p, const char *mechanism
 static void collect_types(const struct scraper *s, struct stats_out *o)
 {
     static const char *const mechanisms[] = {"file", "static"};
-    static const char *const types[] = {"file_sd_configs", "static_configs"}; /* vmagent's names */
+    static const char *const types[] = {"file_sd_configs", "static_configs"}; /* vmagent's values */
     stats_family(o, "vm_promscrape_targets", STATS_GAUGE,
-                 "Targets by the way they were found and the state of the last scrape");
+                 "Targets by discovery mechanism and state of the last scrape");
     for (size_t m = 0; m < LEN(mechanisms); m++) {
         struct pool_counts sum = {0};
         for (size_t i = 0; i < s->n_pools; i++) {
@@ -177,16 +177,17 @@ static void collect_types(const struct scraper *s, struct stats_out *o)
 static void collect_files(const struct scraper *s, struct stats_out *o)
 {
     const char *name = "sluice_sd_failing_files";
-    stats_family(o, name, STATS_GAUGE, "Files of file_sd_configs whose last read failed; their previous targets stay");
+    stats_family(o, name, STATS_GAUGE,
+                 "Files of file_sd_configs whose last read failed; their previous targets are kept");
     for (size_t i = 0; i < s->n_pools; i++)
         if (s->pools[i]->conf->file_sd_configs.n > 0)
             stats_value(o, name, &(struct stats_label){"config", s->pools[i]->conf->job_name}, 1,
-                        (double)s->pools[i]->shown.failing);
+                        (double)s->pools[i]->file_status.failing);
     name = "prometheus_sd_file_mtime_seconds";
-    stats_family(o, name, STATS_GAUGE, "Unix time of the last change of a file of file_sd_configs");
+    stats_family(o, name, STATS_GAUGE, "Unix time of the last modification of a file of file_sd_configs");
     for (size_t i = 0; i < s->n_pools; i++)
-        for (size_t k = 0; k < s->pools[i]->shown.n; k++) {
-            const struct pool_file *f = &s->pools[i]->shown.items[k];
+        for (size_t k = 0; k < s->pools[i]->file_status.n; k++) {
+            const struct pool_file *f = &s->pools[i]->file_status.items[k];
             const struct stats_label labels[] = {{"filename", str_of(f->path)},
                                                  {"config", s->pools[i]->conf->job_name}};
             stats_value(o, name, labels, LEN(labels), f->mtime);
@@ -196,7 +197,7 @@ static void collect_files(const struct scraper *s, struct stats_out *o)
 static void collect_pools(const struct scraper *s, struct stats_out *o)
 {
     const char *name = "vm_promscrape_scrape_pool_targets";
-    stats_family(o, name, STATS_GAUGE, "Targets of a job by the state of the last scrape; dropped: by relabel_configs");
+    stats_family(o, name, STATS_GAUGE, "Targets of a job by state of the last scrape; dropped: by relabel_configs");
     for (size_t i = 0; i < s->n_pools; i++) {
         struct pool_counts c = count_pool(s->pools[i], NULL);
         struct stats_label labels[] = {{"scrape_job", s->pools[i]->conf->job_name}, {"status", STR("up")}};
@@ -207,7 +208,7 @@ static void collect_pools(const struct scraper *s, struct stats_out *o)
         stats_value(o, name, labels, 2, (double)s->pools[i]->dropped_total);
     }
     name = "prometheus_sd_discovered_targets";
-    stats_family(o, name, STATS_GAUGE, "Targets found for a job, before relabel_configs");
+    stats_family(o, name, STATS_GAUGE, "Discovered targets of a job, before relabel_configs");
     for (size_t i = 0; i < s->n_pools; i++) {
         const struct pool *p = s->pools[i];
         struct stats_label labels[] = {{"name", STR("scrape")}, {"config", p->conf->job_name}};

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From an address and its labels to a target, in the order of Prometheus: labels of the discovery, defaults of the job
- * where they are missing, relabel_configs, then the URL from __scheme__, __address__, __metrics_path__ and __param_*,
- * and the final labels without those that begin with __. An address may bring its scheme and path along, as vmagent
- * allows.
+/* Builds a target from an address and labels, in Prometheus' order:
+ *
+ * 1. labels of the discovery, then the job's defaults where they are missing
+ * 2. relabel_configs
+ * 3. the URL, from __scheme__, __address__, __metrics_path__ and __param_*
+ * 4. the final labels, without those that begin with __
+ *
+ * An address may include its scheme and path, as in vmagent.
  */
 #include "scraper/target.h"
 
@@ -60,7 +64,7 @@ static bool target_read_duration(struct str name, struct str value, int64_t *ms,
 {
     if (duration_parse(value, ms) && *ms > 0)
         return true;
-    return err_set(err, ERR_BAD_DATA, "label %.*s: \"%.*s\" is not a duration above zero", STR_ARG(name),
+    return err_set(err, ERR_BAD_DATA, "label %.*s: \"%.*s\" is not a positive duration", STR_ARG(name),
                    STR_ARG(value));
 }
 
@@ -80,7 +84,7 @@ static void target_add_url_param(struct buf *url, struct str name, struct str va
     url_encode(url, value);
 }
 
-/* One parameter of the URL: its first value, and the job's values, of which those after the first follow. */
+/* A URL parameter: its first value, and the job's list of values, used from the second on. */
 struct url_param { struct str name, first; const struct str_list *more; };
 
 static int by_param_name(const void *x, const void *y)
@@ -88,8 +92,8 @@ static int by_param_name(const void *x, const void *y)
     return str_cmp(((const struct url_param *)x)->name, ((const struct url_param *)y)->name);
 }
 
-/* The job's parameters; those without a label only where the job keeps them: a label cannot have an empty value, and
- * relabel_configs may have removed it. */
+/* The job's parameters. One without a label (removed by relabel_configs, or empty, since a label cannot be) is used
+ * only with keep_params. */
 static size_t take_job_params(const struct scrape_job *job, const struct labels_builder *b, struct arena *scratch,
                               struct url_param *params)
 {
@@ -112,7 +116,7 @@ static bool has_param(const struct url_param *params, size_t n, struct str name)
     return false;
 }
 
-/* Sorted by name, so the URL is the same whatever the order of the configuration. */
+/* Sorted by name, so that the URL does not depend on the order of the configuration. */
 static void add_params(struct buf *url, const struct scrape_job *job, const struct labels_builder *b,
                        struct arena *scratch)
 {
@@ -133,7 +137,7 @@ static void add_params(struct buf *url, const struct scrape_job *job, const stru
     }
 }
 
-/* What a request line cannot carry is escaped; everything else stays as it was written. */
+/* Escapes only bytes that are invalid in a request line. */
 static void add_path(struct buf *url, struct str path)
 {
     for (size_t i = 0; i < path.n; i++) {
@@ -167,7 +171,7 @@ static bool target_make_url(struct target_builder *m, const struct scrape_job *j
     }
     buf_add_str(url, address);
     size_t host = str_find_str(buf_str(url), STR("://")) + 3;
-    if (str_find(str_skip(buf_str(url), host), '/') == url->n - host) { /* otherwise the address has its path along */
+    if (str_find(str_skip(buf_str(url), host), '/') == url->n - host) { /* otherwise the address includes a path */
         if (!str_starts(path, STR("/")))
             buf_add_char(url, '/');
         add_path(url, path);
@@ -179,7 +183,7 @@ static bool target_make_url(struct target_builder *m, const struct scrape_job *j
     return true;
 }
 
-/* Without "user:password@", and secret parameters masked: `instance` goes to every destination. */
+/* Without "user:password@" and with secret parameters masked: `instance` is sent to every destination. */
 static struct str without_secrets(struct arena *a, struct str address)
 {
     size_t scheme = str_find_str(address, STR("://")), host = scheme < address.n ? scheme + 3 : 0;
@@ -213,7 +217,7 @@ static struct str instance_of(struct target_builder *m, const struct scrape_job 
     return ported ? address : arena_printf(&m->scratch, "%.*s:%d", STR_ARG(address), secure ? 443 : 80);
 }
 
-/* Removes what begins with __ and sets `instance`. */
+/* Removes labels that begin with __ and sets `instance`. */
 static bool finish_labels(struct target_builder *m, const struct scrape_job *job, struct labels *out, struct err *err)
 {
     struct labels_builder *b = &m->builder;
@@ -228,7 +232,7 @@ static bool finish_labels(struct target_builder *m, const struct scrape_job *job
     }
     size_t count, size = builder_size(b, &count);
     if (size > LABELS_MAX_BYTES || count > LABELS_MAX_COUNT)
-        return err_set(err, ERR_LIMIT, "%zu labels of together %zu bytes are too many", count, size);
+        return err_set(err, ERR_LIMIT, "label set too large: %zu labels, %zu bytes", count, size);
     *out = builder_labels(b, &m->scratch);
     return true;
 }
@@ -255,7 +259,7 @@ static uint64_t identity(struct str job, struct str url, struct labels labels)
     return id ? id : 1; /* 0 means "pushed" to a sink */
 }
 
-/* One allocation for everything: there may be ten thousand targets. */
+/* A single allocation: there may be ten thousand targets. */
 static struct target *assemble(const struct target *base, struct str job, struct str url, struct labels discovered,
                                struct labels labels)
 {
@@ -276,8 +280,8 @@ static struct target *assemble(const struct target *base, struct str job, struct
     return t;
 }
 
-/* Multiplying by an odd constant after xor spreads ids that differ little; the id alone decides the lane, this the
- * time. */
+/* Xor, then multiplication by an odd constant, spreads similar ids. Only the id determines the lane; this hash
+ * determines the time. */
 static uint64_t target_offset_hash(uint64_t id, uint64_t seed) { return (id ^ seed) * 0x9e3779b97f4a7c15ull; }
 
 static enum target_result target_finish(struct target_builder *m, const struct scrape_job *job, struct buf *url,

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A target: its labels, its URL, its identity. Made by the main thread, which keeps one reference; the lane that
- * scrapes it has another, and reports keep theirs while they are written.
- */
+/* A target: its labels, URL and identity. Created by the main thread, which keeps one reference; the lane that scrapes
+ * it has another, and status readers hold theirs while they copy. */
 #ifndef SCRAPER_TARGET_H
 #define SCRAPER_TARGET_H
 
 #include "scraper/scrape_cache.h"
 #include "scraper/job.h"
 
-/* What readers of the API see. Under the mutex of the target's lane. */
+/* State for the API. Guarded by the mutex of the target's lane. */
 struct target_live {
     enum target_health health;
     char *last_error; /* owned; NULL = none */
@@ -22,36 +21,36 @@ struct scrape;
 struct metadata_list;
 struct target {
     atomic_uint refs;
-    /* Immutable. The texts follow the struct in one allocation. */
+    /* Immutable. The strings follow the struct in one allocation. */
     uint64_t id;
-    /* Those of its predecessor, if it has one (pool.c). source: what its batches carry, which decides their shard;
-     * place: where in the interval, as a part of 2^64. */
+    /* Inherited from the predecessor, if there is one (pool.c). source: sent with the target's batches, determines
+     * their shard; place: offset in the interval as a fraction of 2^64. */
     uint64_t source, place;
     struct str job_name, url;     /* url: NUL-terminated */
     struct labels discovered;
     struct target_labels labels;
     const char *mechanism;        /* "static" or "file" */
-    struct scrape_lane *lane;            /* NULL until the main thread hands it to one */
-    /* The main thread's: */
-    const struct job_run *wanted; /* what the lane was told last; borrowed from the pool */
+    struct scrape_lane *lane;            /* NULL until the main thread has assigned one */
+    /* Main thread only: */
+    const struct job_run *wanted; /* settings last sent to the lane; borrowed from the pool */
     int64_t wanted_interval, wanted_timeout;
-    bool wanted_refused;
-    bool seen;                    /* mark while a pool looks what is gone */
-    /* The lane's: */
+    bool wanted_over_limit;
+    bool seen;                    /* mark used by pool_sync */
+    /* Lane only: */
     struct list node;
     struct loop_timer timer;
-    int64_t tick;                 /* the wall time this scrape stands for */
-    int64_t last_t;               /* timestamp written last for it */
-    enum err_kind failing;        /* why its last scrape failed; ERR_NONE: it did not */
-    int64_t failing_since;        /* wall time of the first of these failures */
+    int64_t tick;                 /* the wall time that this scrape is for */
+    int64_t last_t;               /* last timestamp written */
+    enum err_kind failing;        /* why the last scrape failed; ERR_NONE: it succeeded */
+    int64_t failing_since;        /* wall time of the first failure in a row */
     bool failure_logged;
-    bool hung;                    /* its last scrape timed out */
+    bool timed_out;                    /* the last scrape timed out */
     struct job_run *job;
     struct template_group *templates;
     struct scrape_cache last;
-    struct scrape *scrape;        /* under way; NULL when none */
+    struct scrape *scrape;        /* in progress; NULL = none */
     bool leaving;                 /* a change takes it away: no scrape begins any more */
-    bool refused;                 /* the pool is over its target_limit: every scrape fails */
+    bool over_limit;                 /* the job exceeds its target_limit: every scrape fails */
     /* Changed by the lane under its mutex: */
     int64_t interval, timeout;
     struct target_live live;
@@ -60,17 +59,17 @@ struct target {
 
 enum target_result { TARGET_CREATED, TARGET_DROPPED, TARGET_INVALID };
 struct target_source { struct str address; struct str_map labels; struct str file; const char *mechanism; };
-struct target_builder {  /* memory that making needs; one per thread */
+struct target_builder {  /* scratch memory; one per thread */
     struct labels_builder builder;
     struct arena scratch;
-    struct labels discovered; /* of the last one made or dropped; valid until the next */
+    struct labels discovered; /* of the last target built or dropped; valid until the next */
 };
-/* Labels, relabeling, URL. INVALID: err says why. *out has one reference. */
+/* Builds labels, relabels, builds the URL. INVALID: err is set. *out has one reference. */
 enum target_result target_make(struct target_builder *m, const struct scrape_job *job, uint64_t seed,
                                const struct target_source *from, struct target **out, struct err *err);
 void target_builder_free(struct target_builder *m);
 
 struct target *target_ref(struct target *t);
-void target_unref(struct target *t); /* what the lane owns must have been given back */
+void target_unref(struct target *t); /* the lane must have released its part */
 
 #endif

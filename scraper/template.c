@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Entries and cohorts. See template.h for the ideas. How a label of the final set is known to be the target's own: its
- * value still points into the target's label bytes. Rules that copy or change a target label's value have read it, so
- * that it is the same in the whole cohort and may become part of the fixed bytes.
+/* Template groups, entries and splicing (concepts: template.h).
+ *
+ * A final label is known to be the target's own when its value still points into the target's label bytes. Rules that
+ * copy or change a target label's value have read it, so it is equal in the whole group and becomes part of the fixed
+ * bytes.
  */
 #include "scraper/template.h"
 
@@ -32,13 +34,13 @@ void target_labels_init(struct target_labels *t, void *tables, struct labels wir
     t->at[wire.count] = wire.n;
 }
 
-void intern_init(struct interner *in)
+void interner_init(struct interner *in)
 {
     *in = (struct interner){.private_max = INTERN_PRIVATE_MAX};
     in->builder.scratch = &in->scratch;
 }
 
-void intern_free(struct interner *in)
+void interner_free(struct interner *in)
 {
     map_free(&in->template_groups);
     mem_free(in->seen);
@@ -47,7 +49,7 @@ void intern_free(struct interner *in)
     buf_free(&in->wire);
 }
 
-/* ---- cohorts ---- */
+/* ---- template groups ---- */
 
 static struct str template_group_key(struct interner *in, const struct job_run *job, const struct target_labels *t)
 {
@@ -58,7 +60,7 @@ static struct str template_group_key(struct interner *in, const struct job_run *
     for (struct label l; labels_next(&it, &l); ) {
         bool read = job_run_reads(job, l.name);
         labels_append(b, l.name, read ? l.value : STR_NONE);
-        buf_add_char(b, read ? 'v' : 'n'); /* a value that is read may be no value, too */
+        buf_add_char(b, read ? 'v' : 'n'); /* a value that is read may be empty */
     }
     return buf_str(b);
 }
@@ -112,8 +114,8 @@ bool template_group_find(const struct template_group *c, struct str text, uint32
 
 static size_t entry_size(const struct template_group *c, const struct template_entry *e)
 {
-    enum { ID_AND_SLOT = 8 + 48 }; /* the pointer, and a place in the map at its usual load */
-    return sizeof *e + c->n_labels * sizeof e->cuts[0] + e->text_n + e->fixed_n + ID_AND_SLOT;
+    enum { ID_AND_SLOT = 8 + 48 }; /* the pointer, and a map slot at its usual load */
+    return sizeof *e + c->n_labels * sizeof e->offsets[0] + e->text_n + e->fixed_n + ID_AND_SLOT;
 }
 
 static void entry_free(struct interner *in, struct template_group *c, uint32_t id)
@@ -150,10 +152,10 @@ void entry_sweep(struct interner *in, struct template_group *c, uint32_t id)
         entry_free(in, c, id);
 }
 
-/* ---- from text to labels ---- */
+/* ---- deriving labels ---- */
 
-/* Is there a label of this name, be it one with an empty value? That one keeps a target label away, with
- * honor_labels. */
+/* True if there is a label with this name, even with an empty value: with honor_labels it suppresses the target's
+ * label. */
 static bool splice_pair_is_fixed(const struct labels_builder *b, size_t n, struct str name)
 {
     for (size_t i = 0; i < n; i++)
@@ -162,7 +164,7 @@ static bool splice_pair_is_fixed(const struct labels_builder *b, size_t n, struc
     return false;
 }
 
-static void move_away(struct interner *in, struct labels target, struct str name)
+static void rename_exported(struct interner *in, struct labels target, struct str name)
 {
     struct labels_builder *b = &in->builder;
     struct str value = builder_get(b, name), to = name;
@@ -172,7 +174,7 @@ static void move_away(struct interner *in, struct labels target, struct str name
     builder_set(b, to, value);
 }
 
-/* As Prometheus 3 spells le and quantile: 1.0 for 1, 0.1 for 0.10. False when the value stays as it is. */
+/* Normalizes le and quantile as Prometheus 3 does: 1.0 for 1, 0.1 for 0.10. False: unchanged. */
 static bool respell(struct arena *a, struct str value, struct str *out)
 {
     char number[NUM_MAX + 2];
@@ -188,24 +190,24 @@ static bool respell(struct arena *a, struct str value, struct str *out)
     return !str_eq(*out, value);
 }
 
-/* For which types the labels are the same as for this one. */
+/* The types for which the labels are the same as for this one. */
 static uint8_t spell_bounds(struct interner *in, enum bounds_type type)
 {
     static const struct { const char *label; enum bounds_type type; } bounds[] = {
         {"le", BOUNDS_HISTOGRAM}, {"quantile", BOUNDS_SUMMARY}};
-    unsigned fits = BOUNDS_ANY;
+    unsigned types = BOUNDS_ANY;
     for (size_t i = 0; i < LEN(bounds); i++) {
         struct str name = str_of(bounds[i].label), value = builder_get(&in->builder, name), spelled;
         if (value.n == 0 || !respell(&in->scratch, value, &spelled))
             continue;
         if (type == bounds[i].type) {
             builder_set(&in->builder, name, spelled);
-            fits &= 1u << type;
+            types &= 1u << type;
         } else {
-            fits &= ~(1u << bounds[i].type);
+            types &= ~(1u << bounds[i].type);
         }
     }
-    return (uint8_t)fits;
+    return (uint8_t)types;
 }
 
 static void add_target_labels(struct interner *in, const struct target_labels *t, bool honor)
@@ -214,19 +216,19 @@ static void add_target_labels(struct interner *in, const struct target_labels *t
     size_t own = b->n;
     struct labels_iter it = labels_iter(t->wire);
     for (struct label l; labels_next(&it, &l); ) {
-        bool there = splice_pair_is_fixed(b, own, l.name);
-        if (!there) {
+        bool exists = splice_pair_is_fixed(b, own, l.name);
+        if (!exists) {
             builder_set(b, l.name, l.value);
         } else if (!honor) {
             if (builder_get(b, l.name).n > 0)
-                move_away(in, t->wire, l.name);
+                rename_exported(in, t->wire, l.name);
             builder_set(b, l.name, l.value);
         }
     }
 }
 
-/* The series that every scrape adds itself: one of the page with that very identity must give way, as in vmagent. */
-static void spare_automatic(struct interner *in)
+/* A scraped series with the identity of an automatic series is renamed, as in vmagent. */
+static void export_automatic(struct interner *in)
 {
     static const char *const names[] = {
         "up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling",
@@ -237,7 +239,7 @@ static void spare_automatic(struct interner *in)
             builder_set(&in->builder, STR(METRIC_NAME), arena_printf(&in->scratch, "exported_%s", names[i]));
 }
 
-static bool over(struct err *err, const char *limit, struct str metric, const char *what, size_t n, int64_t most)
+static bool limit_error(struct err *err, const char *limit, struct str metric, const char *what, size_t n, int64_t most)
 {
     metric = str_first(metric, 50);
     return err_set(err, ERR_LIMIT, "%s exceeded (metric: %.*s, %s: %zu, limit: %lld)", limit, STR_ARG(metric), what, n,
@@ -248,20 +250,22 @@ static bool check_limits(const struct scrape_job *job, struct labels l, struct e
 {
     struct str metric = labels_name(l);
     if (metric.n == 0)
-        return err_set(err, ERR_BAD_DATA, "a series has no metric name after metric_relabel_configs");
+        return err_set(err, ERR_BAD_DATA, "series has no metric name after metric_relabel_configs");
     if (l.n > LABELS_MAX_BYTES || l.count > LABELS_MAX_COUNT)
-        return err_set(err, ERR_LIMIT, "a series has %u labels of %u bytes (metric: %.*s), too many", l.count, l.n,
+        return err_set(err, ERR_LIMIT, "label set too large: %u labels, %u bytes (metric: %.*s)", l.count, l.n,
                        STR_ARG(str_first(metric, 50)));
     if (job->label_limit > 0 && l.count > job->label_limit)
-        return over(err, "label_limit", metric, "number of labels", l.count, job->label_limit);
+        return limit_error(err, "label_limit", metric, "number of labels", l.count, job->label_limit);
     if (job->label_name_length_limit <= 0 && job->label_value_length_limit <= 0)
         return true;
     struct labels_iter it = labels_iter(l);
     for (struct label pair; labels_next(&it, &pair); ) {
         if (job->label_name_length_limit > 0 && pair.name.n > (size_t)job->label_name_length_limit)
-            return over(err, "label_name_length_limit", metric, "length", pair.name.n, job->label_name_length_limit);
+            return limit_error(err, "label_name_length_limit", metric, "length", pair.name.n,
+                               job->label_name_length_limit);
         if (job->label_value_length_limit > 0 && pair.value.n > (size_t)job->label_value_length_limit)
-            return over(err, "label_value_length_limit", metric, "length", pair.value.n, job->label_value_length_limit);
+            return limit_error(err, "label_value_length_limit", metric, "length", pair.value.n,
+                               job->label_value_length_limit);
     }
     return true;
 }
@@ -271,7 +275,7 @@ bool template_derive(struct interner *in, const struct template_group *c, const 
 {
     const struct scrape_job *job = c->job->conf;
     *out = (struct derived){0};
-    if (in->scratch._aligned == NULL) { /* the first block stays from now on */
+    if (in->scratch._aligned == NULL) { /* the first block is kept from now on */
         arena_alloc(&in->scratch, 1);
         arena_bytes(&in->scratch, 1);
         in->mark = arena_mark(&in->scratch);
@@ -279,9 +283,9 @@ bool template_derive(struct interner *in, const struct template_group *c, const 
     arena_release(&in->scratch, in->mark);
     if (!exposition_labels(text, job->page.any_names, &in->builder, err))
         return false;
-    out->fits = job->page.spells_bounds ? spell_bounds(in, type) : BOUNDS_ANY;
+    out->types = job->page.spells_bounds ? spell_bounds(in, type) : BOUNDS_ANY;
     if (!job->honor_labels)
-        spare_automatic(in);
+        export_automatic(in);
     add_target_labels(in, t, job->honor_labels);
     size_t count;
     bool kept = relabel_apply(c->job->metric_rules, &in->builder);
@@ -296,16 +300,16 @@ bool template_derive(struct interner *in, const struct template_group *c, const 
     return check_limits(job, out->labels, err);
 }
 
-/* ---- splice plans ---- */
+/* ---- splicing ---- */
 
-struct splice_plan { uint64_t sum; uint32_t fixed_n; uint16_t count; bool whole; };
+struct splice_plan { uint64_t sum; uint32_t fixed_n; uint16_t count; bool has_all_labels; };
 
-/* Goes through the final labels (sorted by now) and the target's beside them. What is not the target's own goes to
+/* Walks the final labels and the target's in parallel, both sorted. Labels that are not the target's own go to
  * `fixed`. */
 static struct splice_plan plan_splice(const struct interner *in, const struct target_labels *t, struct labels final,
-                                      uint32_t *cuts, struct buf *fixed)
+                                      uint32_t *offsets, struct buf *fixed)
 {
-    struct splice_plan plan = {.whole = true};
+    struct splice_plan plan = {.has_all_labels = true};
     struct labels_iter own = labels_iter(t->wire), wire = labels_iter(final);
     struct label mine, pair;
     uint32_t i = 0;
@@ -317,9 +321,9 @@ static struct splice_plan plan_splice(const struct interner *in, const struct ta
             continue;
         labels_next(&wire, &pair);
         for (; more && str_cmp(mine.name, slot->label.name) < 0; more = labels_next(&own, &mine))
-            cuts[i++] = CUT_ABSENT;
+            offsets[i++] = LABEL_ABSENT;
         if (more && str_eq(mine.name, slot->label.name) && slot->label.value.p == mine.value.p) {
-            cuts[i++] = (uint32_t)fixed->n;
+            offsets[i++] = (uint32_t)fixed->n;
             more = labels_next(&own, &mine);
         } else {
             plan.sum += hash_keyed(from, (size_t)(wire.p - from));
@@ -329,9 +333,9 @@ static struct splice_plan plan_splice(const struct interner *in, const struct ta
         from = wire.p;
     }
     for (; i < t->wire.count; i++)
-        cuts[i] = CUT_ABSENT;
+        offsets[i] = LABEL_ABSENT;
     for (i = 0; i < t->wire.count; i++)
-        plan.whole = plan.whole && cuts[i] != CUT_ABSENT;
+        plan.has_all_labels = plan.has_all_labels && offsets[i] != LABEL_ABSENT;
     plan.fixed_n = (uint32_t)fixed->n;
     return plan;
 }
@@ -352,14 +356,14 @@ uint32_t template_add(struct interner *in, struct template_group *c, const struc
     struct template_entry *e = mem_zalloc(head + text.n + d->labels.n);
     struct buf fixed = {.p = (char *)e + head + text.n, .cap = d->labels.n};
     if (!d->dropped) {
-        struct splice_plan plan = plan_splice(in, t, d->labels, e->cuts, &fixed);
+        struct splice_plan plan = plan_splice(in, t, d->labels, e->offsets, &fixed);
         e->sum = plan.sum;
         e->fixed_n = plan.fixed_n;
         e->fixed_count = plan.count;
-        e->whole = plan.whole;
+        e->has_all_labels = plan.has_all_labels;
     }
     e->dropped = d->dropped;
-    e->fits = d->fits;
+    e->types = d->types;
     e->text_n = (uint32_t)text.n;
     memcpy((char *)e + head, text.p, text.n);
     e = mem_realloc(e, head + text.n + e->fixed_n);
@@ -371,7 +375,7 @@ uint32_t template_add(struct interner *in, struct template_group *c, const struc
     return id;
 }
 
-bool intern_worth(struct interner *in, uint64_t text_hash, uint64_t owner)
+bool interner_should_cache(struct interner *in, uint64_t text_hash, uint64_t owner)
 {
     if (in->private_bytes < in->private_max)
         return true;
@@ -386,8 +390,8 @@ bool intern_worth(struct interner *in, uint64_t text_hash, uint64_t owner)
 uint64_t entry_identity(const struct template_entry *e, const struct target_labels *t)
 {
     uint64_t sum = e->sum + t->sum;
-    for (uint32_t i = 0; !e->whole && i < t->wire.count; i++)
-        if (e->cuts[i] == CUT_ABSENT)
+    for (uint32_t i = 0; !e->has_all_labels && i < t->wire.count; i++)
+        if (e->offsets[i] == LABEL_ABSENT)
             sum -= t->sums[i];
     return sum;
 }
@@ -412,14 +416,14 @@ struct labels entry_splice(const struct template_group *c, const struct template
         return (struct labels){0};
     uint8_t *to = (uint8_t *)out->p;
     for (uint32_t i = 0; i < c->n_labels; ) {
-        uint32_t first = i, cut = e->cuts[i];
-        while (++i < c->n_labels && e->cuts[i] == cut) {
+        uint32_t first = i, offset = e->offsets[i];
+        while (++i < c->n_labels && e->offsets[i] == offset) {
         }
-        if (cut == CUT_ABSENT)
+        if (offset == LABEL_ABSENT)
             continue;
-        memcpy(to, fixed + done, cut - done);
-        to += cut - done;
-        done = cut;
+        memcpy(to, fixed + done, offset - done);
+        to += offset - done;
+        done = offset;
         memcpy(to, t->wire.p + t->at[first], t->at[i] - t->at[first]);
         to += t->at[i] - t->at[first];
         count += i - first;

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What targets have in common is kept once.
+/* Templates: the parts of series that targets have in common are stored once per lane.
  *
- * A *cohort* is the targets of a lane whose series texts become labels in the same way: same job, same names of target
- * labels, same values of those that metric_relabel_configs read. Per cohort a series text is an *entry*: the text, and
- * its final labels with holes where the target's own labels go (a splice plan). A target then keeps 4 bytes per
- * series, the entry's id.
+ * Template group: the targets of a lane for which a series text yields labels in the same way: same job, same names of
+ * target labels, and same values of those that metric_relabel_configs read. In a group each series text has an *entry*:
+ * the text, and its final labels with offsets at which the target's own labels are inserted. A target stores 4 bytes
+ * per series: the entry's id.
  *
- * Identity. Two final label sets are the same series exactly when the sums of the hashes of their pairs are equal (64
- * bits; hash_keyed of the wire bytes of each pair). A sum needs no order and no splicing: identity = the entry's sum +
- * the target's.
+ * Identity: two final label sets are the same series exactly when the sums of the hashes of their pairs are equal (64
+ * bits; hash_keyed of the wire bytes of each pair). A sum depends on neither order nor splicing: identity = the entry's
+ * sum + the target's.
  *
- * Memory. Entries that one target alone uses are counted, and over INTERN_PRIVATE_MAX bytes a lane no more are made:
- * such a series is *cold*: the target keeps hashes and it is parsed again at every scrape. A text that a second target
- * shows is worth keeping whatever the budget; `seen` finds those among the cold ones (a table of fixed size that may
- * forget, not lie often).
+ * Memory: entries used by a single target are counted, and above INTERN_PRIVATE_MAX bytes a lane no more are created.
+ * Further series are *uncached*: the target stores hashes, and the text is parsed at every scrape. A text used by a
+ * second target is always cached; `seen`, a table of fixed size that may forget texts, detects those among the uncached
+ * ones.
  *
- * All of it belongs to a lane's thread.
+ * Lane's thread only.
  */
 #ifndef SCRAPER_TEMPLATE_H
 #define SCRAPER_TEMPLATE_H
@@ -25,33 +25,34 @@
 
 enum { INTERN_PRIVATE_MAX = 4 << 20 };
 
-/* The labels of a target, ready to be spliced. */
+/* The labels of a target, prepared for splicing. */
 struct target_labels {
     struct labels wire;
     uint64_t *sums;   /* hash of each pair */
     uint32_t *at;     /* count + 1 offsets of the pairs in wire */
-    uint64_t sum;     /* of all sums */
+    uint64_t sum;     /* sum of `sums` */
 };
 size_t target_labels_size(uint32_t count); /* bytes of the two tables */
-void target_labels_init(struct target_labels *t, void *tables, struct labels wire); /* wire stays where it is */
+void target_labels_init(struct target_labels *t, void *tables, struct labels wire); /* wire is not copied */
 
-/* The TYPE line above a series: with page_rules.spells_bounds it decides whether le or quantile is respelled. */
+/* Type of the family that a series belongs to: with page_rules.spells_bounds it decides whether le or quantile is
+ * normalized. */
 enum bounds_type { BOUNDS_OTHER, BOUNDS_HISTOGRAM, BOUNDS_SUMMARY };
 enum { BOUNDS_ANY = 7 };
 
-enum { CUT_ABSENT = UINT32_MAX };
+enum { LABEL_ABSENT = UINT32_MAX };
 struct template_entry {
     uint64_t sum;          /* of the fixed pairs */
-    uint32_t refs;         /* places in targets' lists; 0 while a page that brought it is not whole yet */
+    uint32_t refs;         /* number of lines in scrape caches; 0 until the page that created it is complete */
     uint32_t text_n, fixed_n;
     uint16_t fixed_count;
     bool dropped : 1;      /* by metric_relabel_configs */
-    bool whole : 1;        /* has all target labels */
-    uint8_t fits;          /* a bit for each enum bounds_type under which the text has these labels */
-    /* per target label: at which byte of the fixed part it goes, or CUT_ABSENT; then text, then fixed bytes */
-    uint32_t cuts[];
+    bool has_all_labels : 1;        /* contains all target labels */
+    uint8_t types;          /* bits: enum bounds_type for which the text has these labels */
+    /* per target label: its offset in the fixed part, or LABEL_ABSENT; then text, then fixed bytes */
+    uint32_t offsets[];
 };
-_Static_assert(sizeof(struct template_entry) == offsetof(struct template_entry, cuts),
+_Static_assert(sizeof(struct template_entry) == offsetof(struct template_entry, offsets),
                "the text follows the cuts without a gap");
 
 struct template_group {
@@ -70,23 +71,23 @@ struct seen_text { uint32_t text, target; };
 struct interner {
     struct map template_groups;
     size_t private_bytes, private_max;
-    struct seen_text *seen; /* NULL until the budget was reached */
+    struct seen_text *seen; /* NULL until the budget is exhausted */
     struct labels_builder builder;
     struct arena scratch;
     struct arena_mark mark;
     struct buf wire;
 };
-void intern_init(struct interner *in);
-void intern_free(struct interner *in); /* no cohort may be left */
+void interner_init(struct interner *in);
+void interner_free(struct interner *in); /* all groups must be unreferenced */
 
-/* a reference */
+/* Returns a reference. */
 struct template_group *template_group_get(struct interner *in, struct job_run *job, const struct target_labels *t);
 struct template_group *template_group_ref(struct template_group *c);
 void template_group_unref(struct interner *in, struct template_group *c);
 
 static inline const char *entry_text(const struct template_group *c, const struct template_entry *e)
 {
-    return (const char *)(e->cuts + c->n_labels);
+    return (const char *)(e->offsets + c->n_labels);
 }
 static inline struct str template_group_text(const struct template_group *c, uint32_t id)
 {
@@ -95,26 +96,27 @@ static inline struct str template_group_text(const struct template_group *c, uin
 bool template_group_find(const struct template_group *c, struct str text, uint32_t *id);
 void entry_ref(struct interner *in, struct template_group *c, uint32_t id);
 void entry_unref(struct interner *in, struct template_group *c, uint32_t id);
-void entry_sweep(struct interner *in, struct template_group *c, uint32_t id); /* frees it when nobody refers to it */
+void entry_sweep(struct interner *in, struct template_group *c, uint32_t id); /* frees it if unreferenced */
 
-/* A text met for the first time. False: the series breaks a rule or a limit, err says which. */
+/* Result of deriving labels from a text. False: the series violates a rule or a limit; err is set. */
 struct derived {
     bool dropped;
     struct labels labels; /* final; valid until the next call */
     uint64_t sum;         /* identity of the series */
-    uint8_t fits;         /* as in struct template_entry */
+    uint8_t types;         /* as in struct template_entry */
 };
 bool template_derive(struct interner *in, const struct template_group *c, const struct target_labels *t,
                      struct str text, enum bounds_type type, struct derived *out, struct err *err) MUST_USE;
-/* Keeps what template_derive just worked out. */
+/* Adds the result of the last template_derive as an entry. */
 uint32_t template_add(struct interner *in, struct template_group *c, const struct target_labels *t, struct str text,
                       const struct derived *d);
-/* Is there room for one more text, or did another target show it? `owner` tells targets apart. */
-bool intern_worth(struct interner *in, uint64_t text_hash, uint64_t owner);
+/* True if there is budget for one more entry, or another target has used the text before. `owner` identifies the
+ * target. */
+bool interner_should_cache(struct interner *in, uint64_t text_hash, uint64_t owner);
 
 uint64_t entry_identity(const struct template_entry *e, const struct target_labels *t);
 uint64_t labels_identity(struct labels l);
-/* The final labels of an entry for a target, written to `out` (which is cleared). */
+/* The final labels of an entry for a target, written to `out`, which is cleared. */
 struct labels entry_splice(const struct template_group *c, const struct template_entry *e,
                            const struct target_labels *t, struct buf *out);
 

@@ -28,7 +28,7 @@ static const struct conf_row global_rows[] = {
     {CONF_SECTIONS, "metric_relabel_configs", GLOBAL(metric_relabel_configs), .section = &relabel_section,
      .help = "Rules for scraped series, before each job's own"},
     ACCEPTED("query_log_file", "Queries are not logged"),
-    ACCEPTED("scrape_failure_log_file", "Failures are on /targets"),
+    ACCEPTED("scrape_failure_log_file", "Failures are shown on /targets"),
     ACCEPTED("rule_query_offset", "There are no rules"),
     {CONF_INT, "target_limit", GLOBAL(target_limit), .preset = "0", .min = 0, .max = INT64_MAX,
      .help = "Default of the jobs' `target_limit`"},
@@ -36,13 +36,13 @@ static const struct conf_row global_rows[] = {
      .help = "Default of the jobs' `label_name_length_limit`"},
     {CONF_INT, "label_value_length_limit", GLOBAL(label_value_length_limit), .preset = "0", .min = 0, .max = INT64_MAX,
      .help = "Default of the jobs' `label_value_length_limit`"},
-    ACCEPTED("scrape_protocols", "The text format 0.0.4 is asked for"),
+    ACCEPTED("scrape_protocols", "The text format 0.0.4 is requested"),
     ACCEPTED("scrape_native_histograms", "Native histograms need the protobuf format"),
     ACCEPTED("always_scrape_classic_histograms", "The text format has classic histograms only"),
-    ACCEPTED("convert_classic_histograms_to_nhcb", "Classic histograms stay as they are"),
+    ACCEPTED("convert_classic_histograms_to_nhcb", "Classic histograms are not converted"),
     ACCEPTED("metric_name_validation_scheme", "Every UTF-8 name is accepted"),
-    ACCEPTED("metric_name_escaping_scheme", "No escaping is asked for"),
-    {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are remembered"},
+    ACCEPTED("metric_name_escaping_scheme", "No escaping is requested"),
+    {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are kept"},
     {0}};
 /* Prometheus refuses an explicit timeout above the interval; vmagent shortens it. */
 static bool check_global(struct conf_context *c, const struct yaml *node, void *value, struct err *err)

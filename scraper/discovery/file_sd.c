@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See file_sd.h. */
+/* File-based service discovery.
+ *
+ * 1. Each pattern is expanded with glob().
+ * 2. A file is parsed when its inode, size or modification time has changed.
+ * 3. New groups replace the previous ones only if the complete file is valid.
+ * 4. Files that no pattern matches any more are forgotten. An unreadable directory forgets none.
+ */
 #include "scraper/discovery/file_sd.h"
 
 #include "base/json/json_tree.h"
@@ -16,7 +22,7 @@
 
 enum { FILE_MAX = 32 << 20 };
 
-/* ---- what a file says ---- */
+/* ---- parsing ---- */
 
 static bool json_strings(struct arena *a, const struct json_tree *t, struct str_list *out)
 {
@@ -100,7 +106,7 @@ bool sd_file_parse(struct arena *a, const char *path, struct str text, struct st
     return json ? parse_json(a, path, text, groups, n, err) : parse_yaml(a, path, text, groups, n, err);
 }
 
-/* ---- which files ---- */
+/* ---- files ---- */
 
 static bool read_all(int fd, const char *path, struct buf *out, struct err *err)
 {
@@ -119,7 +125,7 @@ static bool read_all(int fd, const char *path, struct buf *out, struct err *err)
     }
 }
 
-/* The new groups replace the old ones only when all is well. */
+/* The new groups replace the previous ones only if the complete file is valid. */
 static bool file_sd_load(struct sd_file *f, int fd, struct err *err)
 {
     struct buf text = {0};
@@ -156,12 +162,12 @@ static bool refresh_file(struct sd_file *f)
     struct stat st;
     struct err err;
     bool loaded = false;
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold the main thread */
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* opening a FIFO must not block the main thread */
     if (fd < 0 || fstat(fd, &st) != 0) {
         err_set(&err, ERR_BAD_DATA, "%s", strerror(errno));
     } else if (stamp_same(f->stamp, stamp_of(&st))) {
         close(fd);
-        return false; /* neither better nor worse than before */
+        return false; /* unchanged, valid or not */
     } else {
         f->stamp = stamp_of(&st);
         loaded = file_sd_load(f, fd, &err);
@@ -172,25 +178,25 @@ static bool refresh_file(struct sd_file *f)
     if (loaded)
         return true;
     stats_add(&scrape_stats, SD_READ_ERRORS, 1);
-    log_warn("file_sd", "the file is not used, its last targets stay", "file", f->path, "err", err.text);
+    log_warn("file_sd", "cannot load targets file; keeping its previous targets", "file", f->path, "err", err.text);
     return false;
 }
 
-static void note_place(struct map *places, const struct file_discovery *d, size_t i)
+static void index_file(struct map *by_path, const struct file_discovery *d, size_t i)
 {
     bool added;
-    map_add(places, str_of(d->files[i].path), &added)->value.u = i;
+    map_add(by_path, str_of(d->files[i].path), &added)->value.u = i;
 }
 
-static struct sd_file *find_file(struct file_discovery *d, struct map *places, const char *path)
+static struct sd_file *find_file(struct file_discovery *d, struct map *by_path, const char *path)
 {
-    struct map_entry *e = map_find(places, str_of(path));
+    struct map_entry *e = map_find(by_path, str_of(path));
     if (e)
         return &d->files[e->value.u];
     if (d->n == d->cap)
         mem_grow(&d->files, &d->cap, d->n + 1, sizeof *d->files);
     d->files[d->n] = (struct sd_file){.path = mem_strdup(path)};
-    note_place(places, d, d->n);
+    index_file(by_path, d, d->n);
     return &d->files[d->n++];
 }
 
@@ -204,7 +210,7 @@ static bool file_sd_drop_missing(struct file_discovery *d)
 {
     size_t kept = 0;
     for (size_t i = 0; i < d->n; i++) {
-        if (d->files[i].there)
+        if (d->files[i].found)
             d->files[kept++] = d->files[i];
         else
             file_free(&d->files[i]);
@@ -214,46 +220,46 @@ static bool file_sd_drop_missing(struct file_discovery *d)
     return any;
 }
 
-/* A folder that is not there has no files; one that cannot be looked at may have them still. */
+/* A missing directory has no files; one that cannot be read now may still have them. */
 static int file_sd_log_unreadable(const char *path UNUSED, int error)
 {
     return error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO;
 }
 
-static bool refresh_pattern(struct file_discovery *d, struct map *places, const char *pattern)
+static bool refresh_pattern(struct file_discovery *d, struct map *by_path, const char *pattern)
 {
     glob_t g = {0};
     bool changed = false;
     int how = glob(pattern, 0, file_sd_log_unreadable, &g);
     for (size_t i = 0; how == 0 && i < g.gl_pathc; i++) {
-        struct sd_file *f = find_file(d, places, g.gl_pathv[i]);
-        f->there = true;
+        struct sd_file *f = find_file(d, by_path, g.gl_pathv[i]);
+        f->found = true;
         changed = refresh_file(f) || changed;
     }
     globfree(&g);
     if (how != 0 && how != GLOB_NOMATCH) {
         stats_add(&scrape_stats, SD_READ_ERRORS, 1);
-        log_warn("file_sd", "the folder cannot be read, all files stay as they were", "files", pattern);
+        log_warn("file_sd", "cannot read directory of target files; keeping previous targets", "files", pattern);
         for (size_t i = 0; i < d->n; i++)
-            d->files[i].there = true;
+            d->files[i].found = true;
     }
     return changed;
 }
 
 bool file_discovery_refresh(struct file_discovery *d, const struct file_sd *conf)
 {
-    struct map places = {0}; /* of a path in d->files */
+    struct map by_path = {0}; /* path -> index in d->files */
     bool changed = false;
     for (size_t i = 0; i < d->n; i++) {
-        d->files[i].there = false;
-        note_place(&places, d, i);
+        d->files[i].found = false;
+        index_file(&by_path, d, i);
     }
     for (size_t i = 0; i < conf->files.n; i++) {
         char *pattern = str_dup(conf->files.items[i]);
-        changed = refresh_pattern(d, &places, pattern) || changed;
+        changed = refresh_pattern(d, &by_path, pattern) || changed;
         mem_free(pattern);
     }
-    map_free(&places);
+    map_free(&by_path);
     return file_sd_drop_missing(d) || changed;
 }
 

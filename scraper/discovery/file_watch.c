@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See file_watch.h. The folder is watched and not the file: files are replaced by renaming, and a pattern has files
- * that are not there yet. Where inotify cannot be had, the interval does it alone.
- */
+/* Directories are watched, not files: files are replaced by renaming, and patterns match files that do not exist yet.
+ * If inotify is not available, files are polled once an interval. */
 #include "scraper/discovery/file_watch.h"
 
 #include "base/telemetry/log.h"
@@ -12,26 +11,27 @@
 
 enum { SETTLE_MS = 100 }; /* several files are often written together */
 
-static void due(struct loop_timer *timer)
+static void file_watch_timer(struct loop_timer *timer)
 {
     struct discovery *d = CONTAINER(timer, struct discovery, timer);
     loop_timer_in(d->loop, timer, d->interval);
     d->look(d);
 }
 
-static void happened(struct loop_fd *watch, uint32_t events UNUSED)
+static void file_watch_event(struct loop_fd *watch, uint32_t events UNUSED)
 {
     struct discovery *d = CONTAINER(watch, struct discovery, events);
     char drained[4096];
     while (read(watch->fd, drained, sizeof drained) > 0) {
     }
-    if (d->timer.due > loop_mono(d->loop) + SETTLE_MS) /* never later: something may be written there all the time */
+    /* never postponed: the directory may be written to all the time */
+    if (d->timer.due > loop_mono(d->loop) + SETTLE_MS)
         loop_timer_in(d->loop, &d->timer, SETTLE_MS);
 }
 
 void discovery_init(struct discovery *d, struct loop *loop, void (*look)(struct discovery *d))
 {
-    *d = (struct discovery){.loop = loop, .look = look, .events.run = happened, .timer.run = due};
+    *d = (struct discovery){.loop = loop, .look = look, .events.run = file_watch_event, .timer.run = file_watch_timer};
 }
 
 void discovery_stop(struct discovery *d)

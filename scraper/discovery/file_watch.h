@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* When files are looked at again: soon after something happens in one of the watched folders (inotify), and at least
- * once an interval. The main thread's.
- */
+/* Schedules reading target files: soon after a change in a watched directory (inotify), and at least once an interval.
+ * Main thread. */
 #ifndef SCRAPER_DISCOVERY_FILE_WATCH_H
 #define SCRAPER_DISCOVERY_FILE_WATCH_H
 
@@ -10,14 +9,14 @@
 
 struct discovery {
     struct loop *loop;
-    void (*look)(struct discovery *d); /* embed it */
+    void (*look)(struct discovery *d); /* the struct is embedded in the owner's */
     struct loop_fd events;
     struct loop_timer timer;
-    int64_t interval;          /* 0 = nothing to look at */
+    int64_t interval;          /* 0 = no files */
     bool watching;
 };
 void discovery_init(struct discovery *d, struct loop *loop, void (*look)(struct discovery *d));
-/* Watches the folders of these jobs' files from now on, and those only. */
+/* Watches the directories of these jobs' files, and no others. */
 void discovery_watch(struct discovery *d, const struct scrape_job *jobs, size_t n);
 void discovery_stop(struct discovery *d);
 

@@ -46,13 +46,13 @@ static void source_open(struct bench *b, struct source *s, int i)
 static void scrape(struct bench *b, struct source *s, struct str text, int64_t t)
 {
     page_start(&b->page, 1 + (uint64_t)(uintptr_t)s, &s->labels, s->cohort, &s->last, text, t);
-    if (page_parse(&b->page, SIZE_MAX) != PAGE_WHOLE)
+    if (page_parse(&b->page, SIZE_MAX) != PAGE_COMPLETE)
         exit(1);
-    while (page_settle(&b->page, 8192)) {
+    while (page_compare(&b->page, 8192)) {
     }
     while (page_write(&b->page)) {
     }
-    while (page_adopt(&b->page, 8192)) {
+    while (page_update_cache(&b->page, 8192)) {
     }
 }
 
@@ -93,7 +93,7 @@ static void bench_open(struct bench *b, size_t budget)
 {
     static const struct scrape_job conf = {.honor_timestamps = true, .broken_lines_fail = true};
     *b = (struct bench){.sink.sink.ops = &ops, .job.conf = &conf};
-    intern_init(&b->interner);
+    interner_init(&b->interner);
     b->interner.private_max = budget;
     page_init(&b->page, &b->interner, &b->sink.sink);
 }

@@ -30,18 +30,18 @@ static void show(struct page *p, const struct target_labels *t, struct template_
     page_start(p, 1, t, c, last, text, time);
     while ((state = page_parse(p, 100)) == PAGE_MORE) {
     }
-    if (state == PAGE_BROKEN) {
+    if (state == PAGE_INVALID) {
         page_drop(p);
         markers_end_all(&p->ended, 1, t, last, time);
         return;
     }
-    while (page_settle(p, 8192)) {
+    while (page_compare(p, 8192)) {
     }
     while (page_write(p)) {
     }
     while (page_mark_vanished(p, time)) {
     }
-    while (page_adopt(p, 8192)) {
+    while (page_update_cache(p, 8192)) {
     }
 }
 
@@ -58,7 +58,7 @@ static struct count_values run(struct str pages, size_t budget, bool strict)
     struct target_labels t;
     struct labels wire = labels_from(&arena, own, LEN(own));
     target_labels_init(&t, arena_alloc(&arena, target_labels_size(wire.count)), wire);
-    intern_init(&in);
+    interner_init(&in);
     in.private_max = budget;
     page_init(&page, &in, &sink.sink);
     struct template_group *c = template_group_get(&in, &job, &t);
@@ -70,7 +70,7 @@ static struct count_values run(struct str pages, size_t budget, bool strict)
     if (in.private_bytes != 0 || in.cohorts.n != 0)
         __builtin_trap();
     page_free(&page);
-    intern_free(&in);
+    interner_free(&in);
     arena_free(&arena);
     return sink;
 }

@@ -53,7 +53,7 @@ scrape_configs:
   static_configs: [{{targets: ['{exporter.address}', 'ho st:80', 'worse host:81', 'gone:1'], labels: {{a: <b>}}}}]
   relabel_configs: [{{source_labels: [__address__], regex: 'gone:1', action: drop}}]
 """)
-    line, = wait_lines(sluice, "target cannot be scraped", 1)
+    line, = wait_lines(sluice, "invalid target; not scraping it", 1)
     assert 'job=mixed address="ho st:80"' in line and "invalid_targets=2" in line, line
     targets = sluice.data("/api/v1/targets")
     assert [t["scrapePool"] for t in targets["activeTargets"]] == ["mixed"]
@@ -88,7 +88,7 @@ def test_many_failing_targets_do_not_flood_the_log():
 
 def test_scrape_errors_can_be_suppressed():
     config = "scrape_configs:\n" + failing_job("dead", 2).replace("'127.0.1.2", "'127.0.1.1")
-    duplicate = "duplicate target ignored"
+    duplicate = "duplicate target; scraping it once"
     plain = Sluice(config, "-promscrape.suppressScrapeErrorsDelay=0s", name="plain")
     silent = Sluice(config, "-promscrape.suppressScrapeErrors", "-promscrape.suppressDuplicateScrapeTargetErrors",
                     name="silent")

@@ -12,7 +12,7 @@
 struct feed {
     struct arena arena;
     struct loop *loop;
-    struct generation *generation;
+    struct job_set *job_set;
     struct scrape_job job;
     struct job_run *run;
     struct interner interner;
@@ -33,10 +33,10 @@ static void feed_open(struct feed *f, const char *yaml)
     memset(f, 0, sizeof *f);
     must_load_job(&f->arena, yaml, &f->job);
     f->loop = loop_new();
-    f->generation = generation_new(f->loop);
-    f->run = job_run_new(f->generation, &f->job, &err);
+    f->job_set = job_set_new(f->loop);
+    f->run = job_run_new(f->job_set, &f->job, &err);
     assert_non_null(f->run);
-    intern_init(&f->interner);
+    interner_init(&f->interner);
     recorder_init(&f->sink);
     page_init(&f->page, &f->interner, &f->sink.sink);
 }
@@ -46,11 +46,11 @@ static void feed_close(struct feed *f)
     assert_int_equal(f->interner.template_groups.n, 0);
     assert_int_equal(f->interner.private_bytes, 0);
     page_free(&f->page);
-    intern_free(&f->interner);
+    interner_free(&f->interner);
     recorder_free(&f->sink);
-    f->generation->at_once = true;
+    f->job_set->at_once = true;
     job_run_unref(f->run);
-    generation_unref(f->generation);
+    job_set_unref(f->job_set);
     loop_free(f->loop);
     arena_free(&f->arena);
 }
@@ -84,18 +84,18 @@ static bool show(struct feed *f, struct source *s, const char *text, int64_t t)
     enum page_state state;
     while ((state = page_parse(p, 3)) == PAGE_MORE) {
     }
-    if (state == PAGE_BROKEN) {
+    if (state == PAGE_INVALID) {
         page_drop(p);
-        markers_end_all(&p->ended, s->id, &s->labels, &s->last, t);
+        markers_end_all(&p->stale, s->id, &s->labels, &s->last, t);
         return false;
     }
-    while (page_settle(p, 3)) {
+    while (page_compare(p, 3)) {
     }
     while (page_write(p)) {
     }
     while (page_mark_vanished(p, t)) {
     }
-    while (page_adopt(p, 3)) {
+    while (page_update_cache(p, 3)) {
     }
     return true;
 }
@@ -252,32 +252,32 @@ static void a_broken_page_writes_nothing_and_ends_all(void **state)
 static void a_target_ends_while_a_page_is_read(void **state)
 {
     WITH("job_name: j");
-    struct marker_writer ended;
+    struct marker_writer stale;
     struct page *p = &f.page;
     struct source other = source_open(&f, (struct label[]){{STR("job"), STR("j")}, {STR("instance"), STR("i:2")}}, 2);
-    marker_writer_init(&ended, &f.interner, &f.sink.sink);
+    marker_writer_init(&stale, &f.interner, &f.sink.sink);
     assert_true(show(&f, &other, "a 1\nb 1\nc 1\n", 1000));
     page_start(p, s.id, &s.labels, s.templates, &s.last, STR("a 2\nb 2\nc 2\nd 2\n"), 2000);
     assert_int_equal(page_parse(p, 2), PAGE_MORE);
     recorder_forget(&f.sink);
-    markers_end_all(&ended, other.id, &other.labels, &other.last, 2000);
-    assert_int_equal(ended.markers, 3);
+    markers_end_all(&stale, other.id, &other.labels, &other.last, 2000);
+    assert_int_equal(stale.markers, 3);
     assert_line(&f.sink, "a{instance=\"i:2\", job=\"j\"} stale @2000");
     recorder_forget(&f.sink);
-    assert_int_equal(page_parse(p, 100), PAGE_WHOLE);
-    while (page_settle(p, 3)) {
+    assert_int_equal(page_parse(p, 100), PAGE_COMPLETE);
+    while (page_compare(p, 3)) {
     }
     while (page_write(p)) {
     }
     while (page_mark_vanished(p, 2000)) {
     }
-    while (page_adopt(p, 3)) {
+    while (page_update_cache(p, 3)) {
     }
     assert_line(&f.sink, "a{instance=\"i:1\", job=\"j\"} 2 @2000");
     assert_line(&f.sink, "b{instance=\"i:1\", job=\"j\"} 2 @2000");
     assert_line(&f.sink, "d{instance=\"i:1\", job=\"j\"} 2 @2000");
     assert_int_equal(f.sink.samples, 4);
-    marker_writer_free(&ended);
+    marker_writer_free(&stale);
     source_close(&f, &other);
     DONE;
 }
@@ -522,11 +522,11 @@ static void a_shared_text_is_kept_beyond_the_budget(void **state UNUSED)
     struct source a = source_open(&f, (struct label[]){{STR("instance"), STR("a")}}, 1);
     struct source b = source_open(&f, (struct label[]){{STR("instance"), STR("b")}}, 1);
     assert_true(show(&f, &a, "m 1\nonly_a 1\n", 1000));
-    assert_int_equal(f.page.cold_lines, 2);
+    assert_int_equal(f.page.uncached_lines, 2);
     assert_true(show(&f, &b, "m 1\nonly_b 1\n", 1000));
-    assert_int_equal(f.page.cold_lines, 1);
+    assert_int_equal(f.page.uncached_lines, 1);
     assert_true(show(&f, &a, "m 2\nonly_a 2\n", 2000));
-    assert_int_equal(f.page.cold_lines, 1);
+    assert_int_equal(f.page.uncached_lines, 1);
     assert_int_equal(f.sink.samples, 2);
     assert_int_equal(f.page.added, 0);
     assert_true(show(&f, &a, "\n", 3000));
@@ -548,7 +548,7 @@ static void new_rules_keep_what_they_do_not_change(void **state UNUSED)
     must_load_job(&f.arena,
                   "{job_name: j, metric_relabel_configs: [{source_labels: [__name__], regex: b, action: drop}]}",
                   &other);
-    struct job_run *run = job_run_new(f.generation, &other, &err);
+    struct job_run *run = job_run_new(f.job_set, &other, &err);
     struct template_group *c = template_group_get(&f.interner, run, &s.labels);
     template_group_unref(&f.interner, s.templates);
     s.templates = c;
