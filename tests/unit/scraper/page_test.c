@@ -48,7 +48,7 @@ static void feed_close(struct feed *f)
     page_free(&f->page);
     interner_free(&f->interner);
     recorder_free(&f->sink);
-    f->job_set->at_once = true;
+    f->job_set->synchronous = true;
     job_run_unref(f->run);
     job_set_unref(f->job_set);
     loop_free(f->loop);
@@ -304,7 +304,7 @@ static void rules_may_not_make_a_monster(void **state)
         buf_printf(&text, "%sl%d=\"x\"", i ? "," : "", i);
     buf_add_z(&text, "} 1\n");
     assert_false(show(&f, &s, buf_z(&text), 1000));
-    assert_non_null(strstr(f.page.err.text, "too many"));
+    assert_non_null(strstr(f.page.err.text, "label set too large"));
     buf_free(&text);
     DONE;
 }

@@ -150,7 +150,7 @@ static void bad_targets(void **state UNUSED)
 {
     expect_invalid("{job_name: j, relabel_configs: [{regex: __address__, action: labeldrop}], static_configs: [{targets: ['h:1']}]}", "no address");
     expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {__scrape_interval__: often}}]}",
-                   "\"often\" is not a duration");
+                   "\"often\" is not a positive duration");
     expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {__scrape_timeout__: 2m}}]}", "longer");
     expect_invalid("{job_name: j, static_configs: [{targets: ['h:1'], labels: {'': x}}]}", "label name is empty");
 }
@@ -162,7 +162,7 @@ static void too_many_labels_are_no_target(void **state UNUSED)
     for (int i = 0; i <= LABELS_MAX_COUNT; i++)
         buf_printf(&yaml, "l%d: x, ", i);
     buf_add_z(&yaml, "}}]}");
-    expect_invalid(buf_z(&yaml), "are too many");
+    expect_invalid(buf_z(&yaml), "label set too large");
     buf_free(&yaml);
 }
 
