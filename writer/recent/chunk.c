@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Most samples are a tag byte and up to eight more, whose number the tag tells:
+/* Encoding. A sample is a tag byte and up to eight more bytes, whose number is in the tag:
  *
- *   bits 0-1   value: 0 the same as before; 1 both are whole numbers, told by their difference; 2 and 3 XOR of the bits
- *   bit  2     the step of time differs from the one before: zigzag varint of their difference follows the tag
- *   bits 3-7   same: how many more samples follow with this value and step, which have no bytes of their own
- *              difference: how many bytes it has (3 bits), the lowest two bits of its zigzag form; they are the rest
- *              XOR: how many bytes it has, less one (3 bits), how many zero bytes end it (2 bits; bit 0 is the third)
+ *   bits 0-1   value: 0 equal to the previous one; 1 both are integers, encoded as difference; 2 and 3 XOR of the bits
+ *   bit  2     the time step differs from the previous one: a zigzag varint of the difference follows the tag
+ *   bits 3-7   equal: number of further samples with this value and step, which have no bytes of their own
+ *              difference: number of bytes (3 bits), the lowest two bits of the zigzag form; the bytes are the rest
+ *              XOR: number of bytes less one (3 bits), number of trailing zero bytes (2 bits; bit 0 is the third)
  *
- * So a gauge that does not move takes nothing, a histogram's bucket two bytes, a counter three. Whole bytes whose
- * number is known before they are looked at, because decoding is the hot side: one load brings them all, which is 0.4
- * to 2.6 ns a sample where varints took 0.9 to 4.4. The first sample is told from t = t_min, dt = 0, v = 0. Times may
- * be at both ends of their range: steps wrap, and wrap back when they are read.
+ * So an unchanged gauge takes nothing, a histogram's bucket two bytes, a counter three. Complete bytes whose number is
+ * known in advance are used because decoding is the hot path: a single load reads them all, which takes 0.4 to 2.6 ns a
+ * sample, where varints took 0.9 to 4.4. The first sample is encoded relative to t = t_min, dt = 0, v = 0. Times may be
+ * at both ends of their range: steps wrap, and wrap back when decoded.
  */
 #include "writer/recent/chunk.h"
 
@@ -22,7 +22,7 @@ enum { REST_SHIFT = 3, HIGH_SHIFT = 6, MOST_REPEATS = 31 };
 
 static size_t chunk_memory_for(size_t bytes) { return offsetof(struct chunk, bytes) + bytes; }
 
-/* Not less than `bytes`, and what malloc would round it up to. */
+/* At least `bytes`, rounded up as malloc does. */
 static uint16_t chunk_capacity_for(size_t bytes)
 {
     return (uint16_t)(mem_block(chunk_memory_for(bytes)) - MEM_BLOCK_HEAD - chunk_memory_for(0));
@@ -80,7 +80,7 @@ static uint8_t *chunk_put_bytes(uint8_t *p, uint64_t v, unsigned n)
     return p;
 }
 
-/* How many bytes it takes. */
+/* Number of bytes. */
 static unsigned width(uint64_t v) { return v == 0 ? 0 : 8 - (unsigned)__builtin_clzll(v) / 8; }
 
 static bool whole(double v, int64_t *as)
@@ -88,7 +88,7 @@ static bool whole(double v, int64_t *as)
     if (!(fabs(v) < WHOLE_LIMIT))
         return false;
     *as = (int64_t)v;
-    return double_bits((double)*as) == double_bits(v); /* not -0, no fraction */
+    return double_bits((double)*as) == double_bits(v); /* neither -0 nor a fraction */
 }
 
 static uint8_t *put_value(uint8_t *p, uint8_t *tag, double before, double v)
@@ -108,10 +108,9 @@ static uint8_t *put_value(uint8_t *p, uint8_t *tag, double before, double v)
     return chunk_put_bytes(p, x >> (8 * zeros), n);
 }
 
-/* A quarter more, but not more than the samples that are there promise for all of them: what is too much leaves a hole
- * when the chunk is sealed. (The benchmark's 30,000 series: 62.5 MB; with all that is promised taken at a quarter of
- * the samples, 65.)
- */
+/* A quarter more, but not more than expected from the samples so far: unused capacity fragments memory when the chunk
+ * is sealed. (The benchmark's 30,000 series: 62.5 MB; reserving all of the expected size at a quarter of the samples:
+ * 65.) */
 static struct chunk *chunk_grow(struct chunk *c)
 {
     size_t least = (size_t)c->size + CHUNK_SAMPLE_BYTES, quarter = least + c->size / 4u;
@@ -122,7 +121,7 @@ static struct chunk *chunk_grow(struct chunk *c)
     return c;
 }
 
-/* One more sample like the last? Then that is all there is to say. */
+/* Another sample equal to the last one only increments the count in its tag. */
 static bool repeats(struct chunk *c, const struct chunk_tail *tail, int64_t dt, double v)
 {
     if (c->run == 0 || dt != tail->dt || double_bits(v) != double_bits(tail->v))
@@ -197,10 +196,10 @@ static inline void next_time(struct chunk_cursor *c, uint8_t tag)
 
 static inline void cursor_put_sample(struct chunk_cursor *c, double v) { *c->out++ = (struct sample){c->t, v}; }
 
-/* Series keep their kind, so each kind has a loop of its own, in which the sum is carried along as a whole number:
- * doubles that become integers and doubles again would wait for each other. Differences keep their width too: as
- * branches, which are foreseen, the widths need not be waited for before the next tag is read (1.45 ns a sample
- * instead of 2.0). With XORs that did not pay.
+/* Series rarely change their kind of encoding, so each kind has its own loop, in which the sum is carried as an
+ * integer: converting between double and integer each time would add latency. Differences keep their width too: with
+ * predicted branches the width need not be known before the next tag is read (1.45 ns a sample instead of 2.0). For
+ * XORs that did not pay.
  */
 static void get_deltas(struct chunk_cursor *cursor, const uint8_t *end, uint8_t tag)
 {
@@ -253,7 +252,7 @@ static void get_same(struct chunk_cursor *c, uint8_t tag)
     }
 }
 
-/* The samples that begin before `end`, behind which as many bytes can be read as a sample can take. */
+/* Samples that begin before `end`, after which a maximum-size sample can be read safely. */
 static void chunk_decode_until(struct chunk_cursor *c, const uint8_t *end)
 {
     while (c->p < end) {
@@ -266,7 +265,7 @@ static void chunk_decode_until(struct chunk_cursor *c, const uint8_t *end)
     }
 }
 
-/* Only the chunks at the ends of a window reach over it: no sample is asked before all are there. */
+/* Only the chunks at the ends of the window exceed it: the others are decoded without checking each sample. */
 static uint32_t chunk_trim_samples(struct sample *samples, uint32_t n, int64_t t_min, int64_t t_max)
 {
     uint32_t from = 0;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A chunk: up to CHUNK_SAMPLES float samples of one series, ascending in time, in a few bytes each. See chunk.c for
- * the code. An open chunk is appended to by its lane; once sealed it never changes, but for `next`, and is shared by
- * reference.
- */
+/* A chunk: up to CHUNK_SAMPLES float samples of one series, in ascending order of time, in a few bytes each. Encoding:
+ * chunk.c. The lane appends to an open chunk; a sealed one never changes, except `next`, and is shared by reference. */
 #ifndef WRITER_RECENT_CHUNK_H
 #define WRITER_RECENT_CHUNK_H
 
@@ -10,16 +8,16 @@
 
 #include <stdatomic.h>
 
-enum { CHUNK_SAMPLES = 240, CHUNK_SAMPLE_BYTES = 19 /* most that one sample can take */ };
+enum { CHUNK_SAMPLES = 240, CHUNK_SAMPLE_BYTES = 19 /* largest encoded sample */ };
 struct chunk {
     int64_t t_min, t_max;
-    struct chunk *next;          /* the series' next newer one */
+    struct chunk *next;          /* the series' next newer chunk */
     atomic_uint refs;
-    uint16_t n, size, cap;       /* samples, bytes, room */
-    uint16_t run;                /* where the tag stands that the next sample may be counted in, plus one; 0: nowhere */
+    uint16_t n, size, cap;       /* samples, bytes, capacity */
+    uint16_t run;                /* offset of the tag that counts equal samples, plus one; 0: none */
     uint8_t bytes[];
 };
-struct chunk_tail { int64_t t, dt; double v; }; /* the last sample, which the next one is told from */
+struct chunk_tail { int64_t t, dt; double v; }; /* the last sample, from which the next one is encoded */
 
 struct chunk *chunk_new(uint32_t cap);
 static inline void chunk_ref(struct chunk *c) { atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed); }
@@ -31,11 +29,11 @@ static inline bool chunk_overlaps(const struct chunk *c, int64_t t_min, int64_t 
 {
     return c->t_min <= t_max && c->t_max >= t_min;
 }
-/* t must be greater than the last one's. May move the chunk (only an open one): use what it returns. */
+/* t must be greater than the last sample's. May reallocate an open chunk: use the returned pointer. */
 struct chunk *chunk_append(struct chunk *c, struct chunk_tail *tail, int64_t t, double v);
-struct chunk *chunk_seal(struct chunk *c); /* gives back what was reserved too much */
-struct chunk *chunk_copy(const struct chunk *c, struct arena *a); /* of an open one, to be decoded */
-/* Writes the samples with t_min <= t <= t_max to out, which has room for c->n; returns how many. */
+struct chunk *chunk_seal(struct chunk *c); /* frees unused capacity */
+struct chunk *chunk_copy(const struct chunk *c, struct arena *a); /* of an open chunk, for decoding */
+/* Writes the samples with t_min <= t <= t_max to out, which must have space for c->n; returns their number. */
 uint32_t chunk_decode(const struct chunk *c, int64_t t_min, int64_t t_max, struct sample *out);
 
 #endif

@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Whole time goes and not single series, so that the store stays complete from its edge on, which is what makes it a
- * replica that can be trusted. When the budget is reached, eighths of the time that a part covers go, the oldest
- * first, until there is a sixteenth of room: looking through all series is paid by what came in since.
+/* Eviction by time.
  *
- * Only sealed chunks can go. So all open ones are sealed whenever a part has grown by a quarter of its share: with few
- * samples of many series the oldest slice would else be everything.
+ * Complete time ranges are evicted, not single series, so that the store stays complete from its edge on: that makes it
+ * a trustworthy replica. When the budget is reached, eighths of the time that a stripe covers are dropped, oldest
+ * first, until a sixteenth of the budget is free; the scan over all series is amortized by what was appended since.
+ *
+ * Only sealed chunks can be dropped. So all open ones are sealed whenever a stripe has grown by a quarter of its share:
+ * otherwise, with few samples of many series, the oldest slice would be everything.
  */
 #include "writer/recent/stripe.h"
 
 enum { SLICES = 4, LEAST_GONE = 64 };
 
-void stripe_cut_slice(struct stripe *p)
+void stripe_seal_slice(struct stripe *p)
 {
-    if (p->bytes < p->sliced + p->store->budget / p->store->n_stripes / SLICES)
+    if (p->bytes < p->sealed_bytes + p->store->budget / p->store->n_stripes / SLICES)
         return;
     for (size_t i = 0; i < p->n; i++)
         if (p->series[i])
             recent_series_seal(p, p->series[i]);
-    p->sliced = p->bytes;
+    p->sealed_bytes = p->bytes;
 }
 
-/* The store is whole behind what went. */
+/* The store is complete after the newest dropped sample. */
 static void move_edge(struct recent *r, int64_t to)
 {
     long long from = atomic_load(&r->from), next = to < INT64_MAX ? to + 1 : INT64_MAX;
@@ -28,8 +30,8 @@ static void move_edge(struct recent *r, int64_t to)
         ;
 }
 
-/* Everything not newer than `edge` goes: whole chunks that end before it, late samples, series that fell silent before
- * it. */
+/* Drops everything not newer than `edge`: complete chunks that end before it, late samples, and series without newer
+ * samples. */
 static void drop_until(struct stripe *p, int64_t edge)
 {
     int64_t newest = INT64_MIN;
@@ -48,7 +50,7 @@ static void drop_until(struct stripe *p, int64_t edge)
     p->evicted_samples += before - p->samples;
     if (before > p->samples)
         move_edge(p->store, newest);
-    if (p->n_alive == 0 || (p->n_gone > LEAST_GONE && p->n_gone > p->n / 8))
+    if (p->n_alive == 0 || (p->n_dropped > LEAST_GONE && p->n_dropped > p->n / 8))
         stripe_prune(p);
 }
 
@@ -87,7 +89,7 @@ static int64_t edge_at(struct cover t, unsigned eighth)
 void stripe_evict(struct stripe *p, int64_t now)
 {
     struct recent *r = p->store;
-    p->swept = now;
+    p->last_age_check = now;
     int64_t retention = atomic_load(&r->retention);
     if (retention)
         drop_until(p, now - retention);
@@ -99,7 +101,7 @@ void stripe_evict(struct stripe *p, int64_t now)
             drop_until(p, edge_at(t, eighth));
         }
     }
-    if (p->sliced > p->bytes)
-        p->sliced = p->bytes;
-    stripe_cut_slice(p);
+    if (p->sealed_bytes > p->bytes)
+        p->sealed_bytes = p->bytes;
+    stripe_seal_slice(p);
 }

@@ -15,7 +15,7 @@ static void free_name(struct name_postings *names)
     for (struct map_entry *e = map_next(&names->values, NULL); e; e = map_next(&names->values, e))
         free_posting(e->value.p);
     map_free(&names->values);
-    mem_free((void *)(uintptr_t)names->name.p); /* a copy of our own */
+    mem_free((void *)(uintptr_t)names->name.p); /* our copy */
     mem_free(names);
 }
 
@@ -67,7 +67,7 @@ static struct posting *posting_for(struct index *x, struct label l)
     return p;
 }
 
-/* Half as much again, and not twice: a posting of most series is as large as all others together. */
+/* Grows by half, not twofold: the posting of most series is as large as all others together. */
 static void posting_grow(struct index *x, struct posting *p)
 {
     uint32_t cap = p->n + p->n / 2 + 1, *ids = mem_realloc(p->cap ? p->at.ids : NULL, cap * sizeof *ids);

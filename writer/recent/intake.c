@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Who gets at a part when. A lane must not wait for a query, whose worker may be put aside by the kernel in the middle
- * of its slice; a query must see every batch that was acknowledged before it began.
+/* Access to a stripe. A lane must not wait for a query, whose worker may be descheduled in the middle of its slice; a
+ * query must see every batch that was acknowledged before it began.
  *
- *   1. The lane tries the lock. Mostly it is free: the batch is taken.
- *   2. Otherwise the batch is copied and put before a list (`staged`, newest first) without any lock.
- *   3. Whoever gets the lock, a query at its begin and between its slices or the lane with its next batch, takes first
- *      what is staged, the oldest batch first. A part's batches are so taken in order, and before any later read.
- *   4. When STAGED_MAX bytes are staged the lane waits after all: for one slice at most, since queries stand in line
- *      for `queries`, so that one of them alone can be before the lane at `next` and `lock`.
+ * 1. The lane tries the lock. Usually it is free: the batch is appended.
+ * 2. Otherwise the batch is copied and pushed to a list (`staged`, newest first) without a lock.
+ * 3. The next holder of the lock, a query at its start and between its slices, or the lane with its next batch, first
+ *    appends the staged batches, oldest first. So batches are appended in order, and before any later read.
+ * 4. When STAGED_MAX bytes are staged the lane waits after all, for one slice at most: queries queue for `queries`, so
+ *    that only one of them can be ahead of the lane at `next` and `lock`.
  */
 #include "writer/recent/stripe.h"
 
@@ -32,7 +32,7 @@ struct stats_histogram recent_lock_waits = {
     .name = "sluice_recent_lock_wait_seconds", .help = "Time that a lane waited for queries to let a batch in",
     .bounds = wait_bounds, .n_bounds = LEN(wait_bounds)};
 
-/* --- what is staged ----------------------------------------------------------------------------------------------- */
+/* --- staging --- -------------------------------------------------------------------------------------------------- */
 
 static void stage_batch(struct stripe *p, struct str bytes, int64_t now)
 {

@@ -7,8 +7,8 @@ struct visiting {
     struct stripe *stripe;
     struct query_ctx *query;
     struct arena_limits saved;
-    uint64_t pruned, reused; /* the part's, when the selection began */
-    bool ended;              /* the query */
+    uint64_t pruned, reused; /* the stripe's, when the selection began */
+    bool ended;              /* the query has ended */
     struct err *err;
 };
 
@@ -47,8 +47,8 @@ static bool iterate_index_unchanged(void *arg)
     return iterate_yield(v) && v->pruned == v->stripe->pruned;
 }
 
-/* A selected id may belong to another series since, or to the first: a matcher that drops leaves free ids selected.
- * Then all matchers are asked again. */
+/* A selected id may belong to another series by now, or to a new one (a negative matcher leaves free ids selected).
+ * Then all matchers are checked again. */
 static bool is_selected(const struct visiting *v, const struct postings_match *chosen, const struct matcher *m,
                         size_t n, const struct recent_series *s)
 {
@@ -73,7 +73,7 @@ bool stripe_visit(struct stripe *p, struct query_ctx *q, const struct matcher *m
     for (; going && id < chosen.n_ids && id < p->n; id = postings_match_next(&chosen, id + 1)) {
         struct recent_series *s = p->series[id];
         if (s && is_selected(&v, &chosen, m, n, s)) {
-            kept_sort(p, s);
+            recent_series_sort(p, s);
             going = visit(s, arg);
         }
         if (++asked % STRIPE_SLICE == 0)

@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Going through the series of a part that matchers select, a slice at a time: between two slices the lane can go on.
- * Query workers.
- */
+/* Iteration over the series of a stripe that matchers select, in slices, between which the lane can take the lock.
+ * Query workers. */
 #ifndef WRITER_RECENT_ITERATE_H
 #define WRITER_RECENT_ITERATE_H
 
 #include "model/source.h"
 #include "writer/recent/stripe.h"
 
-/* Under the lock; may allocate in the query's arena. False: enough. */
+/* Called under the lock; may allocate in the query's arena. False: stop. */
 typedef bool visit_fn(struct recent_series *s, void *arg);
-/* False: the query must end; err says why. */
+/* False: the query must end; err is set. */
 bool stripe_visit(struct stripe *p, struct query_ctx *q, const struct matcher *m, size_t n, visit_fn *visit, void *arg,
                   struct err *err) MUST_USE;
 
-/* An arena whose budget is spent jumps out of the query: that must not happen under a lock. So the budget is lifted
- * for a slice and looked at between slices. */
+/* An arena whose budget is exhausted longjmps out of the query, which must not happen under a lock. So the budget is
+ * lifted during a slice and checked between slices. */
 struct arena_limits { size_t max; void (*on_full)(struct arena *a, size_t wanted, void *arg); };
 struct arena_limits arena_suspend_limit(struct arena *a);
 void arena_restore_limit(struct arena *a, struct arena_limits saved);
 
-/* recent.c's table of operations: select in snapshot.c, the others in label_query.c. */
+/* recent.c's source operations: select in snapshot.c, the others in label_query.c. */
 bool recent_select(struct source *s, struct query_ctx *q, const struct select *sel, size_t n, struct series_set *out,
                    struct err *err);
 bool recent_label_names(struct source *s, struct query_ctx *q, const struct series_query *sq, struct str_set *out,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What there is: names and values of labels, label sets, metadata of families. */
+/* Label queries: names and values of labels, label sets, metadata of families. */
 #include "writer/recent/iterate.h"
 
 #include <stdlib.h>
@@ -20,7 +20,7 @@ static bool overlaps(const struct recent_series *s, int64_t t_min, int64_t t_max
 struct label_gather {
     struct arena *arena;
     const struct series_query *query;
-    struct str name;                /* values of it; empty: names */
+    struct str name;                /* values of this name; empty: names */
     struct map seen;
     struct str_set *strings; size_t cap;
     struct labels_set *labels; size_t labels_cap;
@@ -38,7 +38,7 @@ static void gather_str(struct label_gather *g, struct str s)
     g->strings->items[g->strings->n++] = copy;
 }
 
-/* All of them, whatever the limit: those that stay are the first in order. */
+/* Collects all, regardless of the limit, which applies to the sorted result. */
 static bool gather_strings(struct recent_series *s, void *arg)
 {
     struct label_gather *g = arg;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* late_sort, in three steps:
  *
- *   1. The tail is copied and sorted: a merge sort, which keeps the order of arrival among equal times. A tail that
- *      descends, as a backfill that walks back in time sends it, is reversed instead.
- *   2. Copy and sorted items are merged from the end, in place.
- *   3. Of equal times the first stays.
+ * 1. The tail is copied and sorted by a merge sort, which is stable in order of arrival. A descending tail, as from a
+ *    backfill that goes back in time, is reversed instead.
+ * 2. Copy and sorted items are merged from the end, in place.
+ * 3. Of items with equal times the first is kept.
  *
- * Every function is inlined into one of two copies of the whole, for items of 16 and of 24 bytes.
+ * Every function is inlined into one of two instances, for items of 16 and of 24 bytes.
  */
 #include "writer/recent/late.h"
 
@@ -73,7 +73,7 @@ INLINED void sort_block(char *items, uint32_t n, size_t size)
     }
 }
 
-/* from[0..middle) and from[middle..n) into to. */
+/* Merges from[0..middle) and from[middle..n) into to. */
 INLINED void merge_blocks(char *to, const char *from, uint32_t middle, uint32_t n, size_t size)
 {
     uint32_t i = 0, k = middle;
@@ -84,7 +84,7 @@ INLINED void merge_blocks(char *to, const char *from, uint32_t middle, uint32_t 
             copy_item(to, at, from, k++, size);
 }
 
-/* Sorts `items`; `spare` has room for as many. */
+/* Sorts `items`; `spare` has space for as many. */
 INLINED void sort_tail(char *items, char *spare, uint32_t n, size_t size)
 {
     for (uint32_t i = 0; i < n; i += INSERTION_MAX)
@@ -103,9 +103,9 @@ INLINED void sort_tail(char *items, char *spare, uint32_t n, size_t size)
         memcpy(items, from, n * size);
 }
 
-/* --- all of it ---------------------------------------------------------------------------------------------------- */
+/* --- merging ------------------------------------------------------------------------------------------------------ */
 
-/* Equal times: what is sorted already arrived first. Returns where the first item of the tail went. */
+/* Of equal times the sorted item arrived first. Returns where the first item of the tail was placed. */
 INLINED uint32_t merge_tail(char *items, uint32_t n_sorted, uint32_t n, const char *tail, size_t size)
 {
     uint32_t i = n_sorted, k = n - n_sorted, at = n;
@@ -118,7 +118,7 @@ INLINED uint32_t merge_tail(char *items, uint32_t n_sorted, uint32_t n, const ch
     return at;
 }
 
-/* items[0..from) are fine. `spare` has room for the tail, of which alone items can be too many. */
+/* items[0..from) are unique. `spare` has space for the tail, the only source of duplicates. */
 INLINED uint32_t drop_equal(char *items, uint32_t from, uint32_t n, char *spare, size_t size)
 {
     uint32_t kept = from ? from : 1, dropped = 0;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A matcher that does not accept "" keeps what has a value that it accepts; one that does drops what has a value that
- * it does not: series without the label stay. Those that name their values are cheap, and come first. The others ask
- * every value of their name, if that has fewer values than there are series left: else the series are asked.
+/* Evaluating matchers on postings.
+ *
+ * A matcher that does not match "" keeps the series with a matching value. One that matches "" drops the series with a
+ * value that does not match: series without the label stay. Matchers that list their values are cheap and are evaluated
+ * first. The others are evaluated for every value of their name if it has fewer values than there are series left;
+ * otherwise they are checked per series.
  */
 #include "writer/recent/postings_match.h"
 
@@ -13,7 +16,7 @@ struct postings_matcher {
     struct arena *arena;
     uint64_t *scratch;
     struct postings_pause pause;
-    bool broken; /* a pause said so */
+    bool broken; /* `pause` returned false */
 };
 
 static size_t n_words(const struct postings_match *s) { return (s->n_ids + 63) / 64; }
@@ -26,7 +29,7 @@ static void add_ids(const struct postings_match *s, uint64_t *bits, const struct
             bits[ids[i] / 64] |= (uint64_t)1 << ids[i] % 64;
 }
 
-/* The values that decide: accepted ones, or rejected ones of a matcher that accepts "". NULL: they are not named. */
+/* The decisive values: the matching ones, or those that do not match if the matcher matches "". NULL: not listed. */
 static const struct str *named_values(const struct matcher *m, size_t *n)
 {
     const struct str *values = &m->value;
@@ -39,7 +42,7 @@ static const struct str *named_values(const struct matcher *m, size_t *n)
     return values;
 }
 
-/* --- the set of one matcher --------------------------------------------------------------------------------------- */
+/* --- one matcher -------------------------------------------------------------------------------------------------- */
 
 static void unite_named(struct postings_matcher *k, const struct name_postings *names, const struct str *values,
                         size_t n)
@@ -51,7 +54,7 @@ static void unite_named(struct postings_matcher *k, const struct name_postings *
     }
 }
 
-/* In a pause the table may grow; what is met twice is added once. */
+/* The table may grow during a pause; values visited twice are added once. */
 static bool postings_union_matching(struct postings_matcher *k, const struct name_postings *names,
                                     const struct matcher *m, bool entry)
 {
@@ -68,7 +71,7 @@ static bool postings_union_matching(struct postings_matcher *k, const struct nam
     return true;
 }
 
-/* --- all of them -------------------------------------------------------------------------------------------------- */
+/* --- all matchers ------------------------------------------------------------------------------------------------- */
 
 static uint64_t *new_bits(struct postings_matcher *k, int fill)
 {
@@ -84,7 +87,7 @@ static size_t postings_count(const struct postings_match *s)
     return s->bits ? sum : s->n_ids;
 }
 
-/* Keeps, or drops, what is in the scratch bits; they are zero again. */
+/* Keeps or drops the series in the scratch bits, and clears these. */
 static void postings_combine(struct postings_matcher *k, bool drops)
 {
     struct postings_match *s = k->out;

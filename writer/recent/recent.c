@@ -75,7 +75,7 @@ void recent_stats(struct recent *r, struct recent_stats *out)
 {
     *out = (struct recent_stats){0};
     for (unsigned i = 0; i < r->n_stripes; i++) {
-        const struct part_counts *c = &r->stripes[i].counts;
+        const struct stripe_counts *c = &r->stripes[i].counts;
         uint64_t index_bytes = recent_count_of(&c->index_bytes), bytes = recent_count_of(&c->bytes);
         out->series += recent_count_of(&c->series);
         out->index_bytes += index_bytes;

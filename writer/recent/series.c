@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Samples of a series come in order but for a few. Those in order are in chunks; late ones wait apart in a list and are
- * merged in when they are read. A bulk load may bring very many late ones, in any order and any number of messages, and
- * histograms likewise: both lists have an unsorted tail (late.h), which is sorted in when it is an eighth of the list,
- * or before the list is read.
+/* The samples of a series.
+ *
+ * Most samples arrive in order and are appended to chunks. Out-of-order samples are kept in a list of their own and
+ * merged when they are read. A bulk load may bring many, in any order and any number of messages, and likewise
+ * histograms: both lists have an unsorted tail (late.h), which is sorted when it reaches an eighth of the list, or
+ * before the list is read.
  */
 #include "writer/recent/series.h"
 
@@ -10,11 +12,11 @@
 #include "writer/recent/late.h"
 #include "writer/recent/stripe.h"
 
-/* Texts are kept as slices of what is read only; the memory is the series' own. */
+/* Strings are slices of the input; the series copies what it keeps. */
 static void free_bytes(const void *p) { mem_free((void *)(uintptr_t)p); }
 
 static size_t series_memory_for(size_t label_bytes) { return offsetof(struct recent_series, label_text) + label_bytes; }
-/* What a list of so many takes. */
+/* Bytes of a list of this capacity. */
 static size_t list_block(uint32_t cap, size_t size) { return cap ? mem_block(cap * size) : 0; }
 
 struct recent_series *recent_series_new(struct stripe *p, struct labels labels)
@@ -117,7 +119,7 @@ static void sort_late(struct stripe *p, struct recent_extra *r)
     r->late_sorted = r->n_late = n;
 }
 
-/* Is one of this time there already? Of the unsorted ones the last is asked only; late_sort finds the others. */
+/* True if a sample with this time exists. Of the unsorted ones only the last is checked; late_sort finds the others. */
 static bool has_time(const void *items, uint32_t n_sorted, uint32_t n, size_t size, int64_t t)
 {
     uint32_t at = late_lower_bound(items, n_sorted, size, t);
@@ -131,7 +133,7 @@ static bool has_time(const void *items, uint32_t n_sorted, uint32_t n, size_t si
     return found == t || last == t;
 }
 
-/* Does one of this time follow the n items, all sorted? */
+/* True if an item with this time follows the n items, all sorted. */
 static bool follows_all(const void *items, uint32_t n_sorted, uint32_t n, size_t size, int64_t t)
 {
     int64_t last;
@@ -141,7 +143,7 @@ static bool follows_all(const void *items, uint32_t n_sorted, uint32_t n, size_t
     return n_sorted == n && last < t;
 }
 
-/* The first value for a time stays. */
+/* The first value for a time is kept. */
 static void add_late(struct stripe *p, struct recent_extra *r, int64_t t, double v)
 {
     bool in_order = follows_all(r->late, r->late_sorted, r->n_late, sizeof *r->late, t);
@@ -156,7 +158,7 @@ static void add_late(struct stripe *p, struct recent_extra *r, int64_t t, double
         sort_late(p, r);
 }
 
-/* --- what comes --------------------------------------------------------------------------------------------------- */
+/* --- append ------------------------------------------------------------------------------------------------------- */
 
 void recent_series_seal(struct stripe *p, struct recent_series *s)
 {
@@ -193,7 +195,7 @@ void recent_series_add_sample(struct stripe *p, struct recent_series *s, int64_t
 {
     if (s->open ? t > s->tail.t : s->last == NULL || t > s->last->t_max)
         series_append_sample(p, s, t, v);
-    else if (t != s->tail.t) /* else it comes a second time */
+    else if (t != s->tail.t) /* otherwise a duplicate */
         add_late(p, rest_of(p, s), t, v);
 }
 
@@ -241,7 +243,7 @@ void recent_series_settle(struct stripe *p, struct recent_series *s)
         sort_histograms(p, r);
 }
 
-void kept_sort(struct stripe *p, struct recent_series *s)
+void recent_series_sort(struct stripe *p, struct recent_series *s)
 {
     struct recent_extra *r = s->rest;
     if (r && r->late_sorted < r->n_late)
@@ -281,7 +283,7 @@ void recent_series_add_exemplar(struct stripe *p, struct recent_series *s, struc
     stripe_count(p, (long long)mem_block(message.n));
 }
 
-/* --- what goes ---------------------------------------------------------------------------------------------------- */
+/* --- drop --------------------------------------------------------------------------------------------------------- */
 
 static void drop_first_chunk(struct stripe *p, struct recent_series *s)
 {
@@ -292,7 +294,7 @@ static void drop_first_chunk(struct stripe *p, struct recent_series *s)
     free_chunk(p, c);
 }
 
-/* The newest that went, or INT64_MIN. */
+/* Time of the newest dropped, or INT64_MIN. */
 static int64_t drop_late_until(struct stripe *p, struct recent_extra *r, int64_t edge)
 {
     uint32_t k = edge < INT64_MAX ? recent_series_late_before(r, edge + 1) : r->n_late;
@@ -323,7 +325,7 @@ static int64_t drop_histograms_until(struct stripe *p, struct recent_extra *r, i
 int64_t recent_series_drop_until(struct stripe *p, struct recent_series *s, int64_t edge)
 {
     int64_t newest = INT64_MIN;
-    kept_sort(p, s);
+    recent_series_sort(p, s);
     for (; s->first && s->first->t_max <= edge; drop_first_chunk(p, s))
         newest = s->first->t_max;
     if (s->rest == NULL)
@@ -341,7 +343,7 @@ int64_t recent_series_drop_until(struct stripe *p, struct recent_series *s, int6
 
 int64_t recent_series_oldest(struct stripe *p, struct recent_series *s)
 {
-    kept_sort(p, s);
+    recent_series_sort(p, s);
     const struct chunk *c = s->first ? s->first : s->open;
     const struct recent_extra *r = s->rest;
     int64_t oldest = c ? c->t_min : INT64_MAX;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One series of the recent store: chunks, late samples, histograms. Guarded by its part's lock; what its memory and
- * its samples come to is counted in the part.
- */
+/* One series of the recent store: chunks, late samples, histograms, exemplars. Guarded by its stripe's lock; its memory
+ * and samples are counted in the stripe. */
 #ifndef WRITER_RECENT_SERIES_H
 #define WRITER_RECENT_SERIES_H
 
@@ -11,20 +10,22 @@
 struct stripe;
 struct recent_histogram { int64_t t; struct str message; /* owned */ };
 struct recent_exemplar { int64_t t; struct str message; /* prometheus.Exemplar; owned */ };
-enum { SERIES_EXEMPLARS = 10, SERIES_EXEMPLAR_BYTES = 1024 }; /* of a series, the newest; larger ones are not kept */
-struct recent_extra { /* what few series have */
-    struct sample *late; uint32_t n_late, cap_late;           /* samples that came out of order */
+/* per series, the newest ones; larger ones are not stored */
+enum { SERIES_EXEMPLARS = 10, SERIES_EXEMPLAR_BYTES = 1024 };
+struct recent_extra { /* data that few series have */
+    struct sample *late; uint32_t n_late, cap_late;           /* out-of-order samples */
     uint32_t n_hists, cap_hists; struct recent_histogram *hists;
-    uint32_t late_sorted, hists_sorted; /* so many ascend; behind them is a tail in order of arrival: see late.h */
-    uint32_t n_exemplars; struct recent_exemplar *exemplars; /* ascending; NULL, or room for SERIES_EXEMPLARS */
+    uint32_t late_sorted, hists_sorted; /* number of sorted items; the rest is a tail in order of arrival (late.h) */
+    uint32_t n_exemplars; struct recent_exemplar *exemplars; /* ascending; NULL, or space for SERIES_EXEMPLARS */
 };
-struct recent_series { /* 80 bytes and its labels: one piece of memory */
+struct recent_series { /* 80 bytes and its labels, in one allocation */
     struct chunk *first, *last;   /* sealed, oldest first */
-    struct chunk *open;           /* NULL, or has a sample */
-    struct recent_extra *rest;    /* NULL, or has a late sample, a histogram or an exemplar */
+    struct chunk *open;           /* NULL, or at least one sample */
+    struct recent_extra *rest;    /* NULL, or at least one late sample, histogram or exemplar */
     struct chunk_tail tail;       /* of the newest chunk */
-    int64_t newest;               /* of all its samples */
-    uint32_t id, next;            /* next: the series that came after it last time; a guess that saves the look-up */
+    int64_t newest;               /* time of the newest sample */
+    uint32_t id, next;            /* next: the series that followed it in the last batch; a prediction that saves a
+                                   * lookup */
     uint32_t label_bytes, label_count;
     uint8_t label_text[];
 };
@@ -42,14 +43,15 @@ void recent_series_add_histogram(struct stripe *p, struct recent_series *s, stru
 void recent_series_add_exemplar(struct stripe *p, struct recent_series *s, struct str message);
 /* after each of its messages; leaves short tails */
 void recent_series_settle(struct stripe *p, struct recent_series *s);
-void kept_sort(struct stripe *p, struct recent_series *s); /* before late samples or histograms are read; no tails */
-void recent_series_seal(struct stripe *p, struct recent_series *s); /* the open chunk, when there is one */
+/* before late samples or histograms are read; leaves no tails */
+void recent_series_sort(struct stripe *p, struct recent_series *s);
+void recent_series_seal(struct stripe *p, struct recent_series *s); /* seals the open chunk, if there is one */
 
-/* Whole chunks that end at `edge` or before, late samples and histograms up to it. The newest that went; INT64_MIN:
- * none. */
+/* Drops complete chunks that end at `edge` or before, and late samples and histograms up to it. Returns the time of the
+ * newest dropped; INT64_MIN: none. */
 int64_t recent_series_drop_until(struct stripe *p, struct recent_series *s, int64_t edge);
-int64_t recent_series_oldest(struct stripe *p, struct recent_series *s); /* INT64_MAX: it has no sample */
-/* how many late samples are older; r is sorted */
+int64_t recent_series_oldest(struct stripe *p, struct recent_series *s); /* INT64_MAX: no samples */
+/* number of older late samples; r must be sorted */
 uint32_t recent_series_late_before(const struct recent_extra *r, int64_t t);
 
 #endif

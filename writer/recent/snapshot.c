@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A select takes a snapshot: under a part's lock, some series at a time, it copies labels, takes references of sealed
- * chunks and copies the open one; samples are decoded later, one series at a time, when the evaluator asks. Labels are
- * copied, and series not kept alive by a reference: a copy is 10 ns, two changes of a shared counter are not less.
- */
+/* Select: a snapshot of the matching series. Under a stripe's lock, some series at a time, it copies labels, references
+ * sealed chunks and copies the open one. Samples are decoded later, one series at a time, when the evaluator reads
+ * them. Labels are copied rather than referenced: a copy takes 10 ns, two updates of a shared counter no less. */
 #include "writer/recent/iterate.h"
 
 struct snapshot_rest {
     struct sample *late; uint32_t n_late;
-    uint32_t n_hists; struct recent_histogram *hists; /* messages in the arena */
-    const struct hist_sample *decoded;              /* of them, since the first load */
+    uint32_t n_hists; struct recent_histogram *hists; /* messages, in the arena */
+    const struct hist_sample *decoded;              /* decoded by the first load */
 };
-struct snapshot { /* what one series looked like, in the window */
-    struct chunk *first; uint32_t n_chunks;   /* references; as many from `first` on: the last one's next may change */
-    uint32_t most;                            /* float samples at most */
+struct snapshot { /* one series, within the window */
+    struct chunk *first; uint32_t n_chunks;   /* referenced; this many from `first` on: the last one's next may
+                                               * change */
+    uint32_t most;                            /* maximum number of float samples */
     const struct chunk *open;                 /* a copy in the arena, or NULL */
     struct snapshot_rest *rest;               /* or NULL */
 };
@@ -20,11 +20,11 @@ struct snapshot_read { /* series_set.impl */
     struct arena *arena;
     struct series_set *set;
     struct snapshot *snapshots; size_t n, cap;
-    struct sample *buffer; size_t buffer_cap;  /* of the load */
+    struct sample *buffer; size_t buffer_cap;  /* reused by loads */
     int64_t t_min, t_max;
 };
 
-/* --- taking it ---------------------------------------------------------------------------------------------------- */
+/* --- create ------------------------------------------------------------------------------------------------------- */
 
 static void take_chunks(const struct snapshot_read *r, const struct recent_series *s, struct snapshot *out)
 {
@@ -97,13 +97,14 @@ static bool take_snapshot(struct recent_series *s, void *arg)
     return true;
 }
 
-/* --- reading it --------------------------------------------------------------------------------------------------- */
+/* --- load --------------------------------------------------------------------------------------------------------- */
 
 static uint32_t merge_late(struct sample *samples, uint32_t n, const struct sample *late, uint32_t n_late)
 {
     uint32_t i = n, k = n_late, at = n + n_late;
-    while (k > 0) { /* from the end, in place: there is room for both */
-        if (i > 0 && samples[i - 1].t > late[k - 1].t) /* of two at one time that in order stands first, and stays */
+    while (k > 0) { /* merges from the end, in place */
+        /* of two with equal times the one that arrived in order is kept */
+        if (i > 0 && samples[i - 1].t > late[k - 1].t)
             samples[--at] = samples[--i];
         else
             samples[--at] = late[--k];
@@ -115,7 +116,7 @@ static uint32_t merge_late(struct sample *samples, uint32_t n, const struct samp
     return kept;
 }
 
-/* An evaluator may keep a histogram for as long as the query lasts: they are decoded into its arena, once. */
+/* An evaluator may keep a histogram as long as the query lasts: they are decoded once, into its arena. */
 static bool load_histograms(struct snapshot_read *r, struct snapshot_rest *s, struct series *out, struct err *err)
 {
     if (s->decoded == NULL) {
@@ -127,7 +128,7 @@ static bool load_histograms(struct snapshot_read *r, struct snapshot_rest *s, st
             int64_t t;
             if (histogram_decode(r->arena, (const uint8_t *)message.p, message.n, &t, &decoded[i], err))
                 hists[kept++] = (struct hist_sample){s->hists[i].t, &decoded[i]};
-            else if (err->kind != ERR_BAD_DATA) /* a malformed one is skipped: of an older version's queue */
+            else if (err->kind != ERR_BAD_DATA) /* malformed, from an older version's queue: skipped */
                 return false;
         }
         s->n_hists = kept;
@@ -184,7 +185,7 @@ static void snapshot_release(struct series_set *set)
     mem_free(r);
 }
 
-/* --- the operation ------------------------------------------------------------------------------------------------ */
+/* --- select ------------------------------------------------------------------------------------------------------- */
 
 static bool select_one(struct recent *store, struct query_ctx *q, const struct select *sel, struct series_set *out,
                        struct err *err)

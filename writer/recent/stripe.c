@@ -5,7 +5,7 @@
 #include "base/protobuf.h"
 
 enum { SWEEP_MS = 10000, MAX_FAMILIES = 20000 };
-/* What a series takes in the table of labels, three quarters full at most, and in the list of ids. */
+/* Bytes per series in the label table, at most three quarters full, and in the list of ids. */
 enum { TABLE_BYTES = 2 * sizeof(struct map_entry) + 2 * sizeof(struct recent_series *) };
 
 void stripe_init(struct stripe *p, struct recent *store)
@@ -81,7 +81,7 @@ void stripe_drop_series(struct stripe *p, struct recent_series *s)
     map_remove(&p->by_labels, label_key(s));
     p->series[s->id] = NULL;
     p->n_alive--;
-    p->n_gone++;
+    p->n_dropped++;
     stripe_count(p, -(long long)TABLE_BYTES);
     recent_series_free(p, s);
 }
@@ -94,7 +94,7 @@ void stripe_prune(struct stripe *p)
     count_index(p);
     while (p->n > 0 && p->series[p->n - 1] == NULL)
         p->n--;
-    p->n_free = p->n_gone = 0;
+    p->n_free = p->n_dropped = 0;
     p->pruned++;
     for (size_t i = p->n; i-- > 0;)
         if (p->series[i] == NULL) {
@@ -113,7 +113,7 @@ static uint32_t count_labels(const uint8_t *p, const uint8_t *end)
     return n;
 }
 
-/* `before` is the series that came before this one in the batch. */
+/* `before` is the preceding series of the batch. */
 static struct recent_series *find_series(struct stripe *p, const uint8_t *bytes, size_t n, struct recent_series *before)
 {
     if (before && before->next < p->n) {
@@ -129,7 +129,7 @@ static struct recent_series *find_series(struct stripe *p, const uint8_t *bytes,
     return s;
 }
 
-/* --- reading what a pile holds ------------------------------------------------------------------------------------ */
+/* --- parsing pending blocks --------------------------------------------------------------------------------------- */
 
 enum { FIELD_LABEL = 1, FIELD_SAMPLE = 2, FIELD_EXEMPLAR = 3, FIELD_HISTOGRAM = 4, FIELD_SERIES = 1,
       FIELD_METADATA = 3 };
@@ -196,8 +196,8 @@ static struct str stripe_copy_text(char *text, size_t *n, struct str s)
     return str_n(text + *n - s.n, s.n);
 }
 
-/* Families are few, and never forgotten; all may take an eighth of the budget. Family, help and unit are one piece of
- * memory. */
+/* Families are few and never dropped; all of them may use an eighth of the budget. Family, help and unit are one
+ * allocation. */
 static void keep_family(struct stripe *p, const struct metadata *m)
 {
     size_t bytes = m->family.n + m->help.n + m->unit.n + sizeof *p->families + 2 * sizeof(struct map_entry), n = 0;
@@ -264,8 +264,8 @@ void stripe_take(struct stripe *p, struct str bytes, int64_t now)
             stripe_add_metadata(p, f.bytes);
     }
     size_t held = atomic_load_explicit(&p->store->bytes, memory_order_relaxed);
-    if (now - p->swept >= SWEEP_MS || now < p->swept || held > p->store->budget)
+    if (now - p->last_age_check >= SWEEP_MS || now < p->last_age_check || held > p->store->budget)
         stripe_evict(p, now);
     else
-        stripe_cut_slice(p);
+        stripe_seal_slice(p);
 }

@@ -293,7 +293,7 @@ static void what_comes_twice_takes_nothing(void **state)
             rw_append_series(&f.bytes, f.series[0].labels, &(struct sample){t, 1}, 1);
             recent_take(f.store, 0, buf_str(&f.bytes), 0);
             if (t % 100 == 0)
-                recent_series_seal(p, p->series[0]); /* as stripe_cut_slice() does */
+                recent_series_seal(p, p->series[0]); /* as stripe_seal_slice() does */
         }
     }
     assert_null(p->series[0]->rest);
