@@ -27,7 +27,6 @@
     X(RANK_COPIES, "copies")                                                                                           \
     X(RANK_SERVER, "downstream server")                                                                                \
     X(RANK_WORKERS, "workers")                                                                                         \
-    X(RANK_PROFILE, "client profile")                                                                                  \
     X(RANK_LOOP, "loop")                         /* posted tasks */                                                    \
     X(RANK_LEAF, "leaf")                         /* nothing is taken while it is held */
 #define LOCK_RANK_ID(id, name) id,

@@ -5,6 +5,7 @@
  */
 #include "base/telemetry/log.h"
 #include "base/os/process.h"
+#include "base/os/watched_file.h"
 #include "base/text/duration.h"
 #include "gateway/cli/cli_promql.h"
 #include "gateway/gateway.h"
@@ -328,6 +329,7 @@ static bool main_run(struct config *c, struct err *err)
     close(signals.fd);
     loop_free(gateway.main);
     mutex_free(&gateway._mutex);
+    watched_file_await_threads();
     if (!stop_log_thread())
         err->text[0] = 0; /* nobody would read it, and who writes it would wait */
     return ok || interrupted;

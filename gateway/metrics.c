@@ -3,6 +3,7 @@
 
 #include "base/http/resolver.h"
 #include "base/os/process.h"
+#include "base/os/watched_file.h"
 #include "gateway/api/api.h"
 #include "gateway/api/query.h"
 #include "gateway/gateway.h"
@@ -106,6 +107,7 @@ void metrics_start(void)
     stats_register_histogram(&query_durations);
     stats_register_histogram(&lane_turns);
     resolver_register_stats();
+    watched_file_register_stats();
     stats_collector(gateway_metrics_collect, NULL);
     stats_collector(process_collect, NULL);
 }

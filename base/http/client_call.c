@@ -38,7 +38,7 @@ void client_call_free(struct client_call *call)
     client_names_free(call);
     curl_slist_free_all(call->headers);
     curl_slist_free_all(call->bare_headers);
-    curl_slist_free_all(call->connect_to);
+    client_profile_release(&call->hold);
     client_profile_unref(call->profile);
     gunzip_free(call->gunzip);
     buf_free(&call->unpacked);
@@ -274,7 +274,7 @@ bool client_call_prepare(struct client_call *call, const char *user_agent)
     set_method(easy, req);
     for (const struct curl_slist *at = call->headers; at; at = at->next)
         call->n_bare++;
-    if (!client_profile_apply(call->profile, easy, call->url, &call->headers, &call->connect_to, &call->reply.err))
+    if (!client_profile_apply(call->profile, easy, call->url, &call->headers, &call->hold, &call->reply.err))
         return false;
     if (req->no_redirects)
         curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/http/client.h"
 #include "base/http/client_multi.h"
+#include "base/http/client_profile.h"
 
 enum call_state {
     CALL_WAITING,  /* in `waiting` or `doubtful`: no handle yet */
@@ -25,7 +26,8 @@ struct client_call {
     struct client_request req; /* url, headers and profile are our own */
     char *url;
     struct client_profile *profile;
-    struct curl_slist *headers, *connect_to;
+    struct curl_slist *headers;
+    struct client_profile_hold hold;
     struct curl_slist *bare_headers; /* without the profile's headers, after a redirect to another host */
     size_t n_bare;                   /* number of leading `headers` that are not the profile's */
     void *easy;  /* CURL; NULL until started */

@@ -80,7 +80,7 @@ static bool names_find(struct client_call *call, int code)
     names->host = names->port = NULL;
     if (code == CURLE_COULDNT_RESOLVE_PROXY && proxy)
         return names_parse_proxy(proxy, &names->host, &names->port);
-    if (call->connect_to && client_profile_has_server_name(call->profile, url))
+    if (call->hold.connect_to && client_profile_has_server_name(call->profile, url))
         url = call->url;
     return names_parse(url, 0, &names->host, &names->port) && names->port;
 }
@@ -100,7 +100,7 @@ static bool names_is_literal_url(const char *url)
 static int names_on_lookup(void *resolver UNUSED, void *reserved UNUSED, void *arg)
 {
     struct client_call *call = arg;
-    call->name_missing = names_proxy(call) || call->connect_to || !names_is_literal_url(names_url(call));
+    call->name_missing = names_proxy(call) || call->hold.connect_to || !names_is_literal_url(names_url(call));
     return call->name_missing;
 }
 

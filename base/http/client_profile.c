@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A profile never changes but for its files with secrets (credentials, header values): each is looked at no more than
- * once a second, and read again when its time, size or inode changed. Lanes share profiles, so a profile that has such
- * files has a mutex for them; the others are read without one.
+/* A profile never changes. Its files (credentials, header values, certificates) are watched: a request takes what was
+ * read last, and reads no file itself.
  *
  * curl has no option for the name in the TLS handshake. For tls server_name the URL's host is replaced by that name (so
  * it is what is sent and verified), CONNECT_TO leads the connection to the real host, and Host: says the real one.
@@ -9,35 +8,30 @@
 #include "base/http/client_profile.h"
 
 #include "base/text/secrets.h"
-#include "base/os/thread.h"
-#include "base/text/duration.h"
+#include "base/os/watched_file.h"
 #include "base/text/url.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <sys/stat.h>
 
-enum { SECRET_MAX = 64 << 10, FILE_CHECK_MS = 1000, MOST_REDIRECTS = 10 };
+enum { MOST_REDIRECTS = 10 };
 
-struct secret { /* a value that is given, or read from a file */
-    char *text; /* NULL: none, or not read yet */
-    char *file;
-    int64_t looked; /* monotonic ms of the last look at the file; 0 = never */
-    struct stat seen;
+struct profile_value { /* given, or the content of a file, or neither */
+    char *text;
+    struct watched_file *file;
 };
 
-struct header_file { char *name; struct secret value; };
+struct header_file { char *name; struct profile_value value; };
 
 struct client_profile {
     atomic_uint refs;
-    struct mutex mutex; /* guards the secrets */
-    struct secret username, password, credentials;
+    struct profile_value username, password, credentials;
     char *auth_type;
-    char *ca, *ca_file, *cert, *cert_file, *key, *key_file, *server_name, *proxy_url, *no_proxy;
+    struct profile_value ca, cert, key;
+    char *server_name, *proxy_url, *no_proxy;
     bool insecure_skip_verify, proxy_from_environment, no_follow_redirects;
     long ssl_version;
     char **headers;
@@ -125,6 +119,25 @@ static char *copy_proxy(const char *url)
     return profile_copy_text(url);
 }
 
+bool client_profile_check(const struct client_profile_conf *c, struct err *err)
+{
+    long version;
+    return parse_version(c->min_version, &version, err) && check_words(c, err);
+}
+
+static struct profile_value profile_value_new(const char *text, const char *file, enum watched_kind kind)
+{
+    if (file && *file)
+        return (struct profile_value){.file = watched_file_new(file, kind)};
+    return (struct profile_value){.text = profile_copy_text(text)};
+}
+
+static void profile_value_free(struct profile_value *v)
+{
+    mem_free(v->text);
+    watched_file_free(v->file);
+}
+
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err)
 {
     long version;
@@ -132,18 +145,13 @@ struct client_profile *client_profile_new(const struct client_profile_conf *c, s
         return NULL;
     struct client_profile *p = mem_zalloc(sizeof *p);
     atomic_init(&p->refs, 1);
-    mutex_init(&p->mutex, RANK_PROFILE);
-    p->username = (struct secret){.text = profile_copy_text(c->username), .file = profile_copy_text(c->username_file)};
-    p->password = (struct secret){.text = profile_copy_text(c->password), .file = profile_copy_text(c->password_file)};
-    p->credentials = (struct secret){.text = profile_copy_text(c->credentials),
-                                     .file = profile_copy_text(c->credentials_file)};
+    p->username = profile_value_new(c->username, c->username_file, WATCHED_LINE);
+    p->password = profile_value_new(c->password, c->password_file, WATCHED_LINE);
+    p->credentials = profile_value_new(c->credentials, c->credentials_file, WATCHED_LINE);
     p->auth_type = mem_strdup(c->auth_type && *c->auth_type ? c->auth_type : "Bearer");
-    p->ca = profile_copy_text(c->ca);
-    p->ca_file = profile_copy_text(c->ca_file);
-    p->cert = profile_copy_text(c->cert);
-    p->cert_file = profile_copy_text(c->cert_file);
-    p->key = profile_copy_text(c->key);
-    p->key_file = profile_copy_text(c->key_file);
+    p->ca = profile_value_new(c->ca, c->ca_file, WATCHED_BYTES);
+    p->cert = profile_value_new(c->cert, c->cert_file, WATCHED_BYTES);
+    p->key = profile_value_new(c->key, c->key_file, WATCHED_BYTES);
     p->server_name = profile_copy_text(c->server_name);
     p->proxy_url = copy_proxy(c->proxy_url);
     p->no_proxy = profile_copy_text(c->no_proxy);
@@ -157,8 +165,8 @@ struct client_profile *client_profile_new(const struct client_profile_conf *c, s
     p->header_files = mem_zalloc(c->n_header_files * sizeof *p->header_files);
     for (; p->n_header_files < c->n_header_files; p->n_header_files++) {
         const struct client_header_file *from = &c->header_files[p->n_header_files];
-        p->header_files[p->n_header_files] = (struct header_file){mem_strdup(from->name),
-                                                                  {.file = profile_copy_text(from->path)}};
+        p->header_files[p->n_header_files] = (struct header_file){
+            mem_strdup(from->name), profile_value_new(NULL, from->path, WATCHED_LINE)};
     }
     return p;
 }
@@ -174,10 +182,10 @@ void client_profile_unref(struct client_profile *p)
 {
     if (p == NULL || atomic_fetch_sub(&p->refs, 1) > 1)
         return;
-    char *texts[] = {p->username.text,    p->username.file,    p->password.text, p->password.file, p->credentials.text,
-                     p->credentials.file, p->auth_type,        p->ca,            p->ca_file,       p->cert,
-                     p->cert_file,        p->key,              p->key_file,      p->server_name,   p->proxy_url,
-                     p->no_proxy};
+    struct profile_value *values[] = {&p->username, &p->password, &p->credentials, &p->ca, &p->cert, &p->key};
+    for (size_t i = 0; i < LEN(values); i++)
+        profile_value_free(values[i]);
+    char *texts[] = {p->auth_type, p->server_name, p->proxy_url, p->no_proxy};
     for (size_t i = 0; i < LEN(texts); i++)
         mem_free(texts[i]);
     for (size_t i = 0; i < p->n_headers; i++)
@@ -185,63 +193,34 @@ void client_profile_unref(struct client_profile *p)
     mem_free(p->headers);
     for (size_t i = 0; i < p->n_header_files; i++) {
         mem_free(p->header_files[i].name);
-        mem_free(p->header_files[i].value.text);
-        mem_free(p->header_files[i].value.file);
+        profile_value_free(&p->header_files[i].value);
     }
     mem_free(p->header_files);
-    mutex_free(&p->mutex);
     mem_free(p);
 }
 
 /* ---- secrets ---- */
 
-static bool profile_same_file(const struct stat *a, const struct stat *b)
-{
-    return a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec
-           && a->st_size == b->st_size && a->st_ino == b->st_ino && a->st_dev == b->st_dev;
-}
+struct value_now { /* of a request: what a value is at its start */
+    struct str text; /* p is NULL when there is none */
+    struct file_text *held; /* keeps it */
+};
 
-/* Takes the file's text without white space at its ends. A line break within would end a header, so it is refused. */
-static bool read_secret(struct secret *s, struct err *err)
+static bool profile_value_take(const struct profile_value *v, struct value_now *now, struct err *err)
 {
-    char bytes[4096];
-    struct buf all = {.max = SECRET_MAX};
-    FILE *f = fopen(s->file, "re");
-    if (f == NULL)
-        return err_set(err, ERR_BAD_GATEWAY, "cannot read %s: %s", s->file, strerror(errno));
-    for (size_t n; (n = fread(bytes, 1, sizeof bytes, f)) > 0;)
-        buf_add(&all, bytes, n);
-    bool ok = !ferror(f) && !all.over;
-    fclose(f);
-    struct str text = str_trim(buf_str(&all));
-    if (!ok)
-        err_set(err, ERR_BAD_GATEWAY, "%s cannot be read or is over %d bytes", s->file, SECRET_MAX);
-    else if (str_find(text, '\n') < text.n || str_find(text, '\r') < text.n || str_find(text, 0) < text.n) {
-        ok = false;
-        err_set(err, ERR_BAD_GATEWAY, "%s has more than one line, or a NUL byte", s->file);
-    } else {
-        mem_free(s->text);
-        s->text = str_dup(text);
-    }
-    buf_free(&all);
-    return ok;
-}
-
-static bool refresh(struct secret *s, struct err *err)
-{
-    int64_t now = clock_mono_ms();
-    if (s->file == NULL || (s->looked && s->text && now - s->looked < FILE_CHECK_MS))
+    *now = (struct value_now){.text = {v->text, v->text ? strlen(v->text) : 0}};
+    if (v->file == NULL)
         return true;
-    struct stat st;
-    if (stat(s->file, &st) < 0)
-        return err_set(err, ERR_BAD_GATEWAY, "cannot read %s: %s", s->file, strerror(errno));
-    if (!S_ISREG(st.st_mode)) /* a pipe would hold the lane */
-        return err_set(err, ERR_BAD_GATEWAY, "cannot read %s: it is not a plain file", s->file);
-    if ((s->text == NULL || !profile_same_file(&st, &s->seen)) && !read_secret(s, err))
+    if ((now->held = watched_file_text(v->file, err)) == NULL)
         return false;
-    s->seen = st;
-    s->looked = now;
+    now->text = str_n(now->held->text, now->held->n);
     return true;
+}
+
+static void value_now_release(struct value_now *now)
+{
+    file_text_unref(now->held);
+    now->held = NULL;
 }
 
 void client_header_add(struct curl_slist **list, const char *line)
@@ -252,66 +231,83 @@ void client_header_add(struct curl_slist **list, const char *line)
 }
 
 /* curl takes "Name:" without a value as an order to send no such header; with a semicolon it sends it empty. */
-static void add_header_file(const struct header_file *h, struct curl_slist **headers)
+static bool add_header_file(const struct header_file *h, struct curl_slist **headers, struct err *err)
 {
     struct buf line = {0};
-    if (h->value.text[0])
-        buf_printf(&line, "%s: %s", h->name, h->value.text);
+    struct value_now value;
+    if (!profile_value_take(&h->value, &value, err))
+        return false;
+    if (value.text.n > 0)
+        buf_printf(&line, "%s: %.*s", h->name, STR_ARG(value.text));
     else
         buf_printf(&line, "%s;", h->name);
     client_header_add(headers, buf_z(&line));
     buf_free(&line);
-}
-
-static bool apply_secrets(struct client_profile *p, CURL *easy, struct curl_slist **headers, struct err *err)
-{
-    if (!refresh(&p->username, err) || !refresh(&p->password, err) || !refresh(&p->credentials, err))
-        return false;
-    if (p->username.text || p->password.text) {
-        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-        curl_easy_setopt(easy, CURLOPT_USERNAME, p->username.text ? p->username.text : "");
-        curl_easy_setopt(easy, CURLOPT_PASSWORD, p->password.text ? p->password.text : "");
-    }
-    if (p->credentials.text) { /* curl keeps an Authorization header from another host after a redirect */
-        struct buf line = {0};
-        buf_printf(&line, "Authorization: %s %s", p->auth_type, p->credentials.text);
-        client_header_add(headers, buf_z(&line));
-        buf_free(&line);
-    }
-    for (size_t i = 0; i < p->n_header_files; i++) {
-        if (!refresh(&p->header_files[i].value, err))
-            return false;
-        add_header_file(&p->header_files[i], headers);
-    }
+    value_now_release(&value);
     return true;
 }
 
-static bool has_files(const struct client_profile *p)
+/* Values of profiles end in a NUL, as curl wants it. */
+static bool apply_basic_auth(const struct client_profile *p, CURL *easy, struct err *err)
 {
-    return p->username.file || p->password.file || p->credentials.file || p->n_header_files > 0;
+    struct value_now name, password = {.held = NULL};
+    bool ok = profile_value_take(&p->username, &name, err) && profile_value_take(&p->password, &password, err);
+    if (ok && (name.text.p || password.text.p)) {
+        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+        curl_easy_setopt(easy, CURLOPT_USERNAME, name.text.p ? name.text.p : "");
+        curl_easy_setopt(easy, CURLOPT_PASSWORD, password.text.p ? password.text.p : "");
+    }
+    value_now_release(&name);
+    value_now_release(&password);
+    return ok;
 }
 
-static bool apply_auth(struct client_profile *p, CURL *easy, struct curl_slist **headers, struct err *err)
+/* As a header: curl keeps an Authorization header from another host after a redirect. */
+static bool apply_credentials(const struct client_profile *p, struct curl_slist **headers, struct err *err)
 {
-    bool shared = has_files(p);
-    if (shared)
-        mutex_lock(&p->mutex);
-    bool ok = apply_secrets(p, easy, headers, err);
-    if (shared)
-        mutex_unlock(&p->mutex);
-    return ok;
+    struct buf line = {0};
+    struct value_now credentials;
+    if (!profile_value_take(&p->credentials, &credentials, err))
+        return false;
+    if (credentials.text.p) {
+        buf_printf(&line, "Authorization: %s %.*s", p->auth_type, STR_ARG(credentials.text));
+        client_header_add(headers, buf_z(&line));
+        buf_free(&line);
+    }
+    value_now_release(&credentials);
+    return true;
+}
+
+static bool apply_auth(const struct client_profile *p, CURL *easy, struct curl_slist **headers, struct err *err)
+{
+    if (!apply_basic_auth(p, easy, err) || !apply_credentials(p, headers, err))
+        return false;
+    for (size_t i = 0; i < p->n_header_files; i++)
+        if (!add_header_file(&p->header_files[i], headers, err))
+            return false;
+    return true;
 }
 
 /* ---- hiding them ---- */
 
 static void list_secrets(const struct client_profile *p, struct secrets *list)
 {
-    secrets_add_login(list, str_of(p->username.text), str_of(p->password.text));
-    secrets_add(list, str_of(p->credentials.text));
+    struct value_now name, password, credentials, header;
+    (void)!profile_value_take(&p->username, &name, NULL);
+    (void)!profile_value_take(&p->password, &password, NULL);
+    (void)!profile_value_take(&p->credentials, &credentials, NULL);
+    secrets_add_login(list, name.text, password.text);
+    secrets_add(list, credentials.text);
+    value_now_release(&name);
+    value_now_release(&password);
+    value_now_release(&credentials);
     for (size_t i = 0; i < p->n_headers; i++)
         secrets_add_header(list, str_of(p->headers[i]));
-    for (size_t i = 0; i < p->n_header_files; i++)
-        secrets_add(list, str_of(p->header_files[i].value.text));
+    for (size_t i = 0; i < p->n_header_files; i++) {
+        (void)!profile_value_take(&p->header_files[i].value, &header, NULL);
+        secrets_add(list, header.text);
+        value_now_release(&header);
+    }
     secrets_add_url(list, str_of(p->proxy_url));
 }
 
@@ -319,13 +315,8 @@ void client_hide_secrets(struct client_profile *p, struct str url, struct str te
 {
     struct secrets list = {0};
     secrets_add_url(&list, url);
-    bool shared = p && has_files(p);
-    if (shared)
-        mutex_lock(&p->mutex);
     if (p)
         list_secrets(p, &list);
-    if (shared)
-        mutex_unlock(&p->mutex);
     secrets_hide(&list, text, out);
     secrets_free(&list);
 }
@@ -340,30 +331,45 @@ void client_hide_secrets_in(struct client_profile *p, struct str url, char *text
 
 /* ---- TLS ---- */
 
-static void set_blob(CURL *easy, CURLoption option, char *text)
-{
-    struct curl_blob blob = {.data = text, .len = text ? strlen(text) : 0, .flags = CURL_BLOB_NOCOPY};
-    if (text)
-        curl_easy_setopt(easy, option, &blob);
-}
-
 static void set_text(CURL *easy, CURLoption option, const char *text)
 {
     if (text)
         curl_easy_setopt(easy, option, text);
 }
 
-static void apply_tls(const struct client_profile *p, CURL *easy)
+/* curl reads the bytes until the request has ended. */
+static bool apply_pem(const struct profile_value *v, CURL *easy, CURLoption option, struct file_text **held,
+                      struct err *err)
+{
+    struct value_now now;
+    if (!profile_value_take(v, &now, err))
+        return false;
+    struct curl_blob blob = {.data = (char *)now.text.p, .len = now.text.n, .flags = CURL_BLOB_NOCOPY};
+    if (now.text.p)
+        curl_easy_setopt(easy, option, &blob);
+    *held = now.held;
+    return true;
+}
+
+/* Without CAPATH: curl would look for authorities in the system's folder at each handshake, also when others are given,
+ * and would not keep in memory what it has read of the system's file. */
+static bool apply_tls(const struct client_profile *p, CURL *easy, struct client_profile_hold *hold, struct err *err)
 {
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, p->ssl_version);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, p->insecure_skip_verify ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, p->insecure_skip_verify ? 0L : 2L);
-    set_text(easy, CURLOPT_CAINFO, p->ca_file);
-    set_text(easy, CURLOPT_SSLCERT, p->cert_file);
-    set_text(easy, CURLOPT_SSLKEY, p->key_file);
-    set_blob(easy, CURLOPT_CAINFO_BLOB, p->ca);
-    set_blob(easy, CURLOPT_SSLCERT_BLOB, p->cert);
-    set_blob(easy, CURLOPT_SSLKEY_BLOB, p->key);
+    curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    return apply_pem(&p->ca, easy, CURLOPT_CAINFO_BLOB, &hold->files[0], err)
+           && apply_pem(&p->cert, easy, CURLOPT_SSLCERT_BLOB, &hold->files[1], err)
+           && apply_pem(&p->key, easy, CURLOPT_SSLKEY_BLOB, &hold->files[2], err);
+}
+
+void client_profile_release(struct client_profile_hold *hold)
+{
+    for (size_t i = 0; i < LEN(hold->files); i++)
+        file_text_unref(hold->files[i]);
+    curl_slist_free_all(hold->connect_to);
+    *hold = (struct client_profile_hold){0};
 }
 
 /* Puts server_name in the URL and leads the connection to the URL's own host; see above. */
@@ -397,20 +403,22 @@ static bool apply_server_name(const struct client_profile *p, CURL *easy, const 
 }
 
 bool client_profile_apply(struct client_profile *p, void *easy, const char *url, struct curl_slist **headers,
-                          struct curl_slist **connect_to, struct err *err)
+                          struct client_profile_hold *hold, struct err *err)
 {
     static struct client_profile defaults = {.ssl_version = CURL_SSLVERSION_TLSv1_2};
     if (p == NULL)
         p = &defaults;
     for (size_t i = 0; i < p->n_headers; i++)
         client_header_add(headers, p->headers[i]);
-    apply_tls(p, easy);
+    if (!apply_tls(p, easy, hold, err))
+        return false;
     if (!p->proxy_from_environment || p->proxy_url)
         curl_easy_setopt(easy, CURLOPT_PROXY, p->proxy_url ? p->proxy_url : "");
     set_text(easy, CURLOPT_NOPROXY, p->no_proxy);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, p->no_follow_redirects ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)MOST_REDIRECTS);
-    if (p->server_name && strncmp(url, "https:", 6) == 0 && !apply_server_name(p, easy, url, headers, connect_to, err))
+    if (p->server_name && strncmp(url, "https:", 6) == 0
+        && !apply_server_name(p, easy, url, headers, &hold->connect_to, err))
         return false;
     return apply_auth(p, easy, headers, err);
 }

@@ -4,14 +4,22 @@
 #define BASE_HTTP_CLIENT_PROFILE_H
 
 #include "base/http/client.h"
+#include "base/os/watched_file.h"
 
 struct curl_slist;
 void client_header_add(struct curl_slist **list, const char *line); /* appends a line */
 
-/* Sets credentials, TLS, proxy and redirects, and appends the profile's headers. `*connect_to` is set to a list that
- * must outlive the request and be freed with it; NULL unless tls server_name is set. `p` may be NULL: the defaults. */
+/* What a handle points to until its request has ended; zeroed = nothing. */
+struct client_profile_hold {
+    struct curl_slist *connect_to; /* NULL unless tls server_name is set */
+    struct file_text *files[3];    /* of tls_config */
+};
+void client_profile_release(struct client_profile_hold *hold);
+
+/* Sets credentials, TLS, proxy and redirects, and appends the profile's headers. *hold, zeroed before, is to be
+ * released also after a failure. Never waits and reads no file. `p` may be NULL: the defaults. */
 bool client_profile_apply(struct client_profile *p, void *easy, const char *url, struct curl_slist **headers,
-                          struct curl_slist **connect_to, struct err *err) MUST_USE;
+                          struct client_profile_hold *hold, struct err *err) MUST_USE;
 
 /* The proxy that is configured for this URL, or NULL; no_proxy is not considered. */
 const char *client_profile_proxy(const struct client_profile *p, const char *url);

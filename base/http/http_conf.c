@@ -64,11 +64,12 @@ const struct conf_section authorization_section = {"authorization", sizeof(struc
 
 static const struct conf_row tls_rows[] = {
     ROW(CONF_STRING, tls_conf, ca, "Trusted certificate authorities, PEM text"),
-    ROW(CONF_FILE, tls_conf, ca_file, "PEM file of the trusted certificate authorities; the system's by default"),
+    ROW(CONF_FILE, tls_conf, ca_file, "PEM file of the trusted certificate authorities, re-read each second; the system's "
+        "by default"),
     ROW(CONF_STRING, tls_conf, cert, "PEM text of the client certificate"),
-    ROW(CONF_FILE, tls_conf, cert_file, "PEM file of the client certificate"),
+    ROW(CONF_FILE, tls_conf, cert_file, "PEM file of the client certificate, re-read each second"),
     ROW(CONF_SECRET, tls_conf, key, "PEM text of the certificate's key"),
-    ROW(CONF_FILE, tls_conf, key_file, "PEM file of the certificate's key"),
+    ROW(CONF_FILE, tls_conf, key_file, "PEM file of the certificate's key, re-read each second"),
     ROW(CONF_STRING, tls_conf, server_name, "Server name for SNI and verification instead of the URL's host"),
     ROW(CONF_STRING, tls_conf, min_version, "Minimum version: TLS10, TLS11, TLS12 (default), TLS13"),
     {.type = CONF_GUARD, .name = "max_version", .help = "The maximum version would be the highest that both sides "
@@ -216,7 +217,9 @@ static void set_tls(struct client_profile_conf *p, const struct tls_conf *t)
     p->insecure_skip_verify = t->insecure_skip_verify;
 }
 
-struct client_profile *http_conf_profile(const struct http_conf *h, struct err *err)
+/* Calls use() with what a profile is made of. */
+static bool with_profile_conf(const struct http_conf *h, bool (*use)(const struct client_profile_conf *c, void *arg,
+                                                                     struct err *err), void *arg, struct err *err)
 {
     struct client_profile_conf p = {.proxy_url = h->proxy_url.p,
                                     .no_proxy = h->no_proxy.p,
@@ -242,10 +245,32 @@ struct client_profile *http_conf_profile(const struct http_conf *h, struct err *
     p.n_headers = n;
     p.header_files = paths;
     p.n_header_files = files->n;
-    struct client_profile *profile = client_profile_new(&p, err);
+    bool ok = use(&p, arg, err);
     while (n > 0)
         mem_free(lines[--n]);
     mem_free(lines);
     mem_free(paths);
-    return profile;
+    return ok;
+}
+
+static bool profile_conf_make(const struct client_profile_conf *c, void *arg, struct err *err)
+{
+    struct client_profile **profile = arg;
+    return (*profile = client_profile_new(c, err)) != NULL;
+}
+
+struct client_profile *http_conf_profile(const struct http_conf *h, struct err *err)
+{
+    struct client_profile *profile = NULL;
+    return with_profile_conf(h, profile_conf_make, &profile, err) ? profile : NULL;
+}
+
+static bool profile_conf_check(const struct client_profile_conf *c, void *arg UNUSED, struct err *err)
+{
+    return client_profile_check(c, err);
+}
+
+bool http_conf_check_profile(const struct http_conf *h, struct err *err)
+{
+    return with_profile_conf(h, profile_conf_check, NULL, err);
 }

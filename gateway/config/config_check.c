@@ -10,11 +10,8 @@ static bool config_check_client(struct conf_errors *errors, const struct http_co
                                 struct str name)
 {
     struct err err;
-    struct client_profile *profile = http_conf_profile(http, &err);
-    if (profile) {
-        client_profile_unref(profile);
+    if (http_conf_check_profile(http, &err))
         return true;
-    }
     err_wrap(&err, "%s \"%.*s\"", kind, STR_ARG(name));
     conf_errors_add(errors, err.text);
     return false;
