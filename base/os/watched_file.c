@@ -73,7 +73,8 @@ static struct file_text *file_text_new(struct str s)
     struct file_text *t = mem_alloc(sizeof *t + s.n + 1);
     atomic_init(&t->_refs, 1);
     t->n = s.n;
-    memcpy(t->text, s.p, s.n);
+    if (s.n > 0)
+        memcpy(t->text, s.p, s.n);
     t->text[s.n] = 0;
     return t;
 }
