@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Rate limited log lines about failing and recovered targets of a job. */
 #include "scraper/failure_log.h"
 
 #include "base/telemetry/log.h"

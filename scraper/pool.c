@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+/* The targets of a job: reads target files, builds the targets, compares them with the previous ones, and records the
+ * changes for each lane. */
 #include "scraper/pool.h"
 
 #include "base/telemetry/log.h"

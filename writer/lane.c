@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* One lane's part of the writer: flushing pending blocks on a timer, and switching from one topology to the next. */
 #include "writer/lane.h"
 
 #include "writer/stats.h"

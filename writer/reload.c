@@ -7,7 +7,7 @@
  *
  * 1. ADOPTING: every lane takes over its new shards and settings, before another lane can send it samples for them.
  * 2. SWITCHING: every lane seals its pending blocks into the old topology's destinations and uses the new topology.
- * 3. IN_FORCE: every lane is told that no lane writes to older generations any more (writer_lane_settle), and
+ * 3. IN_FORCE: every lane learns that no lane writes to older generations any more (writer_lane_settle), and
  *    destinations that the new topology does not have are retired.
  *
  * Destinations that stay are changed in place, so that samples always have a queue. Reloads may overlap: phase 3 runs

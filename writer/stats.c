@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Metrics of destinations, queues and the recent store: one table row per family, read from counters at each scrape. */
 #include "writer/stats.h"
 
 #include "base/text/num.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Builds a topology from a configuration: destinations with equal chains, labels and shards share a stream. */
 #include "writer/topology.h"
 
 #include "writer/recent/recent.h"

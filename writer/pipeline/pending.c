@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Bytes that wait to become blocks: appending with block boundaries, rollback of an aborted batch, and joining bytes
+ * from another lane. */
 #include "writer/pipeline/pending.h"
 
 #include "writer/queue/block.h"

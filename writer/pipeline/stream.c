@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+/* The label chain of a stream. Without relabel rules, external and extra labels are spliced into the sorted labels;
+ * with rules, the result for each label set is cached per lane. */
 #include "writer/pipeline/stream.h"
 
 #include "base/compress.h"

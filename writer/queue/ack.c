@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Acknowledgements: reference counting across threads, and the timeout for slow disks. */
 #include "writer/queue/ack.h"
 
 static void ack_run(struct loop_task *task)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Creating, recoding, splitting, joining and summarizing blocks. */
 #include "writer/queue/block.h"
 
 #include "model/remote_write.h"

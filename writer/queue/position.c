@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Reads and writes the position file of a queue shard (format: position.h). */
 #include "writer/queue/position.h"
 
 #include "base/compress.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Locks the queue directory with flock, and locks it again when its lock file was deleted. */
 #include "writer/queue/queue_lock.h"
 
 #include "base/os/dir.h"

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+/* The list of blocks that could not be written, with their sums; some of them are also in the lane's memory and do not
+ * count as exclusive. */
 #include "writer/queue/queue_unwritten.h"
 
 static struct write_job *job_at(const struct list *node) { return CONTAINER(node, struct write_job, node); }

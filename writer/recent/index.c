@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Postings as maps of label name to value to series ids; a few ids are stored in the posting itself.
+ */
 #include "writer/recent/index.h"
 
 static struct str posting_value(const struct posting *p) { return str_n(p->value, p->value_bytes); }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Iterates over the selected series of a stripe in slices of STRIPE_SLICE, releasing the lock between them. */
 #include "writer/recent/iterate.h"
 
 #include "writer/recent/postings_match.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Configuration rows of `recent:`. */
 #include "writer/writer.h"
 
 #define RECENT(field) offsetof(struct recent_conf, field)

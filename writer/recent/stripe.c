@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Appending to a stripe: finding or creating series by their label bytes, and parsing the series and metadata of
+ * pending blocks. */
 #include "writer/recent/stripe.h"
 
 #include "model/remote_write.h"

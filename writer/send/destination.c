@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* A destination's settings, identity, generations of shards and counters. */
 #include "writer/send/destination.h"
 
 #include "base/compress.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Retries of a failing destination on one lane, and the draining of older generations. */
 #include "writer/send/destination_lane.h"
 
 #include "base/text/duration.h"

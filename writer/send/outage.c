@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Log lines of an outage: beginning, one a minute, end. */
 #include "writer/send/destination_lane.h"
 
 #include "base/telemetry/log.h"

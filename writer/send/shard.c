@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* A shard's queue of blocks in memory and on disk (positions and states: shard.h). */
 #include "writer/send/destination_lane.h"
 
 #include "base/telemetry/log.h"
