@@ -233,7 +233,7 @@ static void proxies_may_have_names(void **state UNUSED)
 static void a_tls_server_name_is_not_resolved(void **state UNUSED)
 {
     char url[64];
-    struct result res;
+    struct result res = {0};
     struct client_profile *p = profile_of((struct client_profile_conf){.server_name = "inner.test"});
     snprintf(url, sizeof url, "https://one.test:%d/", web.port);
     client_send(client, &(struct client_request){.method = "GET", .url = url, .profile = p, .done = on_done,

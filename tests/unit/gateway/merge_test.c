@@ -16,7 +16,7 @@ static void check_in(struct merge_rule rule, int64_t from, int64_t to, bool copi
                      const char *want)
 {
     struct arena arena;
-    struct series series[4];
+    struct series series[4] = {{.samples = NULL}};
     const struct series *replicas[4];
     unsigned streams[4] = {0, copies ? 0 : 1, 2, 3};
     size_t n = 0;
