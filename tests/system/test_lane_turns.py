@@ -82,3 +82,16 @@ remote_write: [{{url: 'http://127.0.0.1:9/write'}}]
     exporter.stop()
     assert longer_than(sluice, 0.05) == 0, turns(sluice)
     assert longer_than(sluice, 0.01) < 0.03, turns(sluice)
+
+
+@seconds(60)
+def test_the_recent_store_evicts_in_slices():
+    release_build()
+    sluice = Sluice("recent: {}\n", "--lanes=1")
+    now = now_ms()
+    for part in range(30):  # of 300,000 series, about half as many have room
+        series = [({"__name__": "new", "part": str(part), "id": str(i)}, [(now + part * 1000, i)]) for i in range(10000)]
+        assert push(f"{sluice.url}/api/v1/write", series).status == 204
+    assert sluice.metric("sluice_recent_evicted_series_total") > 50000
+    assert count(sluice, 'new{part="29"}', now / 1000 + 30) == 10000
+    assert longer_than(sluice, 0.02) == 0, turns(sluice)

@@ -3,6 +3,8 @@
  */
 #include "writer/recent/index.h"
 
+enum { POSTING_SHORT = 64 };
+
 static struct str posting_value(const struct posting *p) { return str_n(p->value, p->value_bytes); }
 
 static void free_posting(struct posting *p)
@@ -61,7 +63,7 @@ static struct posting *posting_for(struct index *x, struct label l)
     if (p)
         return p;
     p = mem_alloc(offsetof(struct posting, value) + l.value.n);
-    p->n = p->cap = 0;
+    p->n = p->cap = p->gone = 0;
     p->value_bytes = (uint32_t)l.value.n;
     memcpy(p->value, l.value.p, l.value.n);
     map_set(&names->values, posting_value(p), p);
@@ -105,55 +107,76 @@ void index_add(struct index *x, struct labels labels, uint32_t id)
     }
 }
 
-static void prune_posting(struct index *x, struct posting *p, index_removed_fn *gone, const void *arg)
+static void posting_fit(struct index *x, struct posting *p)
 {
-    uint32_t *ids = p->cap ? p->at.ids : p->at.few, kept = 0;
-    for (uint32_t i = 0; i < p->n; i++)
-        if (!gone(arg, ids[i]))
-            ids[kept++] = ids[i];
-    p->n = kept;
-    if (p->cap > POSTING_FEW && kept * 2 < p->cap)
+    if (p->cap > POSTING_FEW && p->n * 2 < p->cap)
         shrink(x, p);
 }
 
-static void prune_values(struct index *x, struct name_postings *names, index_removed_fn *gone, const void *arg)
+static void posting_take_out(struct index *x, struct posting *p, uint32_t id, const struct index_owner *o)
 {
-    struct posting **empty = NULL;
-    size_t n_empty = 0, cap = 0;
-    for (struct map_entry *e = map_next(&names->values, NULL); e; e = map_next(&names->values, e)) {
-        struct posting *p = e->value.p;
-        prune_posting(x, p, gone, arg);
-        if (p->n == 0) {
-            mem_grow(&empty, &cap, n_empty + 1, sizeof *empty);
-            empty[n_empty++] = p;
-        }
-    }
-    for (size_t i = 0; i < n_empty; i++) {
-        map_remove(&names->values, posting_value(empty[i]));
-        x->bytes -= posting_bytes(empty[i]);
-        free_posting(empty[i]);
-    }
-    mem_free(empty);
+    uint32_t *ids = p->cap ? p->at.ids : p->at.few, i = 0;
+    while (i < p->n && ids[i] != id)
+        i++;
+    if (i == p->n)
+        return;
+    memmove(ids + i, ids + i + 1, (p->n - i - 1) * sizeof *ids);
+    p->n--;
+    posting_fit(x, p);
+    o->released(o->arg, id);
 }
 
-void index_prune(struct index *x, index_removed_fn *gone, const void *arg)
+static void posting_take_out_gone(struct index *x, struct posting *p, const struct index_owner *o)
 {
-    struct name_postings **empty = NULL;
-    size_t n_empty = 0, cap = 0;
-    for (struct map_entry *e = map_next(&x->names, NULL); e; e = map_next(&x->names, e)) {
-        struct name_postings *names = e->value.p;
-        prune_values(x, names, gone, arg);
-        if (names->values.n == 0) {
-            mem_grow(&empty, &cap, n_empty + 1, sizeof *empty);
-            empty[n_empty++] = names;
-        }
+    uint32_t *ids = p->cap ? p->at.ids : p->at.few, kept = 0;
+    for (uint32_t i = 0; i < p->n; i++)
+        if (o->is_gone(o->arg, ids[i]))
+            o->released(o->arg, ids[i]);
+        else
+            ids[kept++] = ids[i];
+    p->n = kept;
+    p->gone = 0;
+    posting_fit(x, p);
+}
+
+/* A quarter of a long posting's ids pays for looking at all of them. */
+static void posting_remove(struct index *x, struct posting *p, uint32_t id, const struct index_owner *o)
+{
+    if (p->n <= POSTING_SHORT) {
+        posting_take_out(x, p, id, o);
+        return;
     }
-    for (size_t i = 0; i < n_empty; i++) {
-        map_remove(&x->names, empty[i]->name);
-        x->bytes -= name_bytes(empty[i]);
-        free_name(empty[i]);
+    p->gone++;
+    if (p->gone < p->n && (p->gone < p->n / 4 || x->room == 0))
+        return;
+    x->room -= p->n < x->room ? p->n : x->room;
+    posting_take_out_gone(x, p, o);
+}
+
+static void forget_value(struct index *x, struct name_postings *names, struct posting *p)
+{
+    map_remove(&names->values, posting_value(p));
+    x->bytes -= posting_bytes(p);
+    x->emptied++;
+    free_posting(p);
+    if (names->values.n > 0)
+        return;
+    map_remove(&x->names, names->name);
+    x->bytes -= name_bytes(names);
+    free_name(names);
+}
+
+void index_remove(struct index *x, struct labels labels, uint32_t id, const struct index_owner *o)
+{
+    struct labels_iter it = labels_iter(labels);
+    struct label l;
+    while (labels_next(&it, &l)) {
+        struct name_postings *names = map_get(&x->names, l.name);
+        struct posting *p = map_get(&names->values, l.value);
+        posting_remove(x, p, id, o);
+        if (p->n == 0)
+            forget_value(x, names, p);
     }
-    mem_free(empty);
 }
 
 const struct name_postings *index_name(const struct index *x, struct str name) { return map_get(&x->names, name); }

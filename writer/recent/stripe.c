@@ -6,9 +6,12 @@
 #include "model/remote_write.h"
 #include "base/protobuf.h"
 
-enum { SWEEP_MS = 10000, MAX_FAMILIES = 20000 };
-/* Bytes per series in the label table, at most three quarters full, and in the list of ids. */
-enum { TABLE_BYTES = 2 * sizeof(struct map_entry) + 2 * sizeof(struct recent_series *) };
+enum { MAX_FAMILIES = 20000 };
+/* What of a sweep is done with a batch: see stripe_sweep. A batch of 32 KiB adds about 200 new series, 100 KiB. A
+ * sixteenth of a budget of 64 MiB is 40 of them, in which all 200,000 series that fit into it are looked at. */
+enum { SWEEP_LEAST = 1024, SWEEP_SHARE = 2, SWEEP_MOST = 16384 };
+/* What a series takes in the table of labels, three quarters full at most, and in the lists of ids. */
+enum { TABLE_BYTES = 2 * sizeof(struct map_entry) + 2 * sizeof(struct recent_series *) + 2 * sizeof(uint16_t) };
 
 void stripe_init(struct stripe *p, struct recent *store)
 {
@@ -17,6 +20,7 @@ void stripe_init(struct stripe *p, struct recent *store)
     mutex_init(&p->lock, RANK_STRIPE);
     mutex_init(&p->next, RANK_STRIPE_NEXT);
     mutex_init(&p->queries, RANK_STRIPE_QUERIES);
+    p->cover = p->since = (struct time_span){INT64_MAX, INT64_MIN};
 }
 
 void stripe_count(struct stripe *p, long long bytes)
@@ -39,6 +43,7 @@ void stripe_free(struct stripe *p)
             recent_series_free(p, p->series[i]);
     mem_free(p->series);
     mem_free(p->free_ids);
+    mem_free(p->listed);
     map_free(&p->by_labels);
     index_free(&p->index);
     for (size_t i = 0; i < p->n_families; i++)
@@ -61,6 +66,7 @@ static uint32_t stripe_new_id(struct stripe *p)
         return p->free_ids[--p->n_free];
     }
     mem_grow(&p->series, &p->_cap, p->n + 1, sizeof *p->series);
+    mem_grow(&p->listed, &p->_cap_listed, p->n + 1, sizeof *p->listed);
     return (uint32_t)p->n++;
 }
 
@@ -77,32 +83,35 @@ static struct recent_series *stripe_add_series(struct stripe *p, struct labels l
     return s;
 }
 
+static bool stripe_is_removed(const void *arg, uint32_t id) { return ((const struct stripe *)arg)->series[id] == NULL; }
+
+static void stripe_id_released(void *arg, uint32_t id)
+{
+    struct stripe *p = arg;
+    if (--p->listed[id] > 0)
+        return;
+    mem_grow(&p->free_ids, &p->_cap_free, p->n_free + 1, sizeof *p->free_ids);
+    p->free_ids[p->n_free++] = id;
+}
+
 void stripe_drop_series(struct stripe *p, struct recent_series *s)
 {
     p->evicted_series++;
     map_remove(&p->by_labels, label_key(s));
     p->series[s->id] = NULL;
-    p->n_alive--;
-    p->n_dropped++;
+    p->listed[s->id] = (uint16_t)s->label_count;
+    index_remove(&p->index, recent_series_labels(s), s->id,
+                 &(struct index_owner){stripe_is_removed, stripe_id_released, p});
+    if (s->label_count == 0) {
+        p->listed[s->id] = 1;
+        stripe_id_released(p, s->id);
+    }
+    p->pruned = p->index.emptied;
+    count_index(p);
     stripe_count(p, -(long long)TABLE_BYTES);
     recent_series_free(p, s);
-}
-
-static bool stripe_is_removed(const void *arg, uint32_t id) { return ((const struct stripe *)arg)->series[id] == NULL; }
-
-void stripe_prune(struct stripe *p)
-{
-    index_prune(&p->index, stripe_is_removed, p);
-    count_index(p);
-    while (p->n > 0 && p->series[p->n - 1] == NULL)
-        p->n--;
-    p->n_free = p->n_dropped = 0;
-    p->pruned++;
-    for (size_t i = p->n; i-- > 0;)
-        if (p->series[i] == NULL) {
-            mem_grow(&p->free_ids, &p->_cap_free, p->n_free + 1, sizeof *p->free_ids);
-            p->free_ids[p->n_free++] = (uint32_t)i;
-        }
+    if (--p->n_alive == 0)
+        p->n = p->n_free = 0;
 }
 
 static uint32_t count_labels(const uint8_t *p, const uint8_t *end)
@@ -156,6 +165,10 @@ static bool in_period(struct stripe *p, struct period taken, int64_t t)
 {
     bool in = t >= taken.from && t <= taken.to;
     p->rejected += !in;
+    if (in && t < p->since.oldest)
+        p->since.oldest = t;
+    if (in && t > p->since.newest)
+        p->since.newest = t;
     return in;
 }
 
@@ -265,9 +278,9 @@ void stripe_take(struct stripe *p, struct str bytes, int64_t now)
         else if (f.number == FIELD_METADATA)
             stripe_add_metadata(p, f.bytes);
     }
-    size_t held = atomic_load_explicit(&p->store->bytes, memory_order_relaxed);
-    if (now - p->last_age_check >= SWEEP_MS || now < p->last_age_check || held > p->store->budget)
+    size_t work = SWEEP_LEAST + bytes.n / SWEEP_SHARE;
+    if (atomic_load_explicit(&p->store->bytes, memory_order_relaxed) > p->store->budget)
         stripe_evict(p, now);
     else
-        stripe_seal_slice(p);
+        stripe_sweep(p, now, work < SWEEP_MOST ? work : SWEEP_MOST);
 }

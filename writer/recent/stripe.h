@@ -15,6 +15,13 @@ struct staged_batch;
 struct stripe_counts { /* for /metrics, which reads without a lock */
     atomic_ullong series, samples, bytes, index_bytes, evicted_samples, evicted_series, rejected;
 };
+struct time_span { int64_t oldest, newest; };
+struct sweep { /* all series are looked at, some of them with each batch: see evict.c */
+    bool on, seals, makes_room;   /* seals: all open chunks; makes_room: also those that begin before the edge */
+    size_t at;                    /* the next id */
+    int64_t edge;                 /* what is not newer goes */
+    struct time_span found;
+};
 struct stripe {
     struct mutex lock;            /* guards all fields but the atomics */
     struct mutex next, queries;   /* order of the threads that wait for it (intake.c) */
@@ -23,16 +30,17 @@ struct stripe {
     struct stripe_counts counts;    /* as of the last unlock */
     struct recent *store;
     struct map by_labels;         /* label bytes -> struct recent_series */
-    /* by id; NULL = dropped. Ids are stable: readers check them between slices */
-    struct recent_series **series; size_t n, _cap;
-    uint32_t *free_ids; size_t n_free, _cap_free; /* not used by any posting */
-    size_t n_alive, n_dropped;       /* n_dropped: dropped, but still in postings */
-    uint64_t pruned, reused;      /* number of times that postings were removed from the index, and that an id was
-                                   * reused */
-    struct index index; size_t index_counted; /* bytes of the index that are counted */
-    size_t bytes;                 /* the stripe's share of the store's bytes */
-    size_t sealed_bytes;                /* `bytes` when all open chunks were last sealed */
-    int64_t last_age_check;                /* time of the last age check */
+    struct recent_series **series; size_t n, _cap; /* by id; NULL = gone. An id stays: readers look between slices */
+    uint16_t *listed; size_t _cap_listed; /* by id: postings that still list it although the series is gone */
+    uint32_t *free_ids; size_t n_free, _cap_free; /* that no posting lists any more */
+    size_t n_alive;
+    uint64_t pruned, reused;      /* how often the index lost a value, and a series got the id of one that went */
+    struct index index; size_t index_counted; /* bytes of it that are counted */
+    size_t bytes;                 /* this part's share of the store's */
+    struct sweep sweep;
+    struct time_span cover, since; /* what its samples cover, as of the last sweep; what came since it began */
+    size_t sealed_bytes;                /* what bytes was when all open chunks were last sealed */
+    int64_t last_age_check;                /* when ages were last looked at */
     struct { char *text; struct metadata metadata; } *families; size_t n_families, _cap_families;
     size_t family_bytes;
     struct map by_family;
@@ -52,11 +60,10 @@ extern struct stats_histogram recent_lock_waits;
 /* All under the lock: */
 void stripe_publish(struct stripe *p);           /* publishes the counts */
 void stripe_take(struct stripe *p, struct str bytes, int64_t now);
-void stripe_evict(struct stripe *p, int64_t now); /* until the store is within its budget and retention */
-void stripe_seal_slice(struct stripe *p);      /* seals all open chunks if it is time (evict.c) */
+void stripe_evict(struct stripe *p, int64_t now); /* at once, until the store is within its budget and its retention */
+void stripe_sweep(struct stripe *p, int64_t now, size_t work); /* a part of the same, ahead of time: evict.c */
 void stripe_count(struct stripe *p, long long bytes);
-void stripe_drop_series(struct stripe *p, struct recent_series *s); /* its id stays in use until stripe_prune */
-void stripe_prune(struct stripe *p);          /* removes dropped series from the index */
+void stripe_drop_series(struct stripe *p, struct recent_series *s); /* its id stays taken while postings list it */
 
 struct recent { /* recent.c */
     atomic_uint refs;
