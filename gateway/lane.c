@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/lane.h"
 
-#include "gateway/api/api.h"
+#include "gateway/ingest/write.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -36,7 +36,7 @@ static struct lane *lane_of_task(struct loop_task *task)
 static void on_cancel(struct loop_task *task)
 {
     struct lane *l = lane_of_task(task);
-    api_write_cancel(l->write);
+    write_buffers_cancel(l->services->write);
     http_server_cancel(l->http);
 }
 
@@ -64,14 +64,16 @@ static struct lane *lane_give_up(struct lane *l, struct err *err)
     return NULL;
 }
 
-struct lane *lane_start(unsigned id, const struct listener_conf *http, struct err *err)
+struct lane *lane_start(unsigned id, struct services *s, const struct listener_conf *http, struct err *err)
 {
     struct lane *l = mem_zalloc(sizeof *l);
     char name[32];
     l->id = id;
+    l->services = &s->lanes[id];
     if ((l->loop = loop_new()) == NULL)
         return lane_give_up(l, err);
-    l->http = http_server_new(l, l->loop, http);
+    l->services->loop = l->loop;
+    l->http = http_server_new(id, l->loop, http);
     snprintf(name, sizeof name, "lane %u", id);
     if ((l->thread = thread_start(name, lane_run, l)) == NULL)
         return lane_give_up(l, err);
@@ -88,7 +90,7 @@ void lane_join(struct lane *l)
 
 void lane_free(struct lane *l)
 {
-    api_write_free(l->write);
+    write_buffers_free(l->services->write);
     loop_free(l->loop);
     mem_free(l);
 }

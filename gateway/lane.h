@@ -5,10 +5,8 @@
 #ifndef GATEWAY_LANE_H
 #define GATEWAY_LANE_H
 
-#include "base/os/loop.h"
 #include "base/telemetry/stats.h"
-#include "base/os/thread.h"
-#include "gateway/http/http.h"
+#include "gateway/services/services.h"
 
 extern struct stats_histogram lane_turns; /* registered by metrics_start */
 
@@ -17,12 +15,12 @@ struct lane {
     struct loop *loop;
     struct thread *thread;
     struct http_server *http;
-    struct sink *sink;
-    struct write_buffers *write; /* api/write.c's */
+    struct lane_services *services; /* &services.lanes[id] */
 };
 /* All on the main thread, in this order; between them the workers, the writer and the scraper are stopped. */
-/* The thread runs when it returns; NULL when the system has no thread or descriptors for it. */
-struct lane *lane_start(unsigned id, const struct listener_conf *http, struct err *err) MUST_USE;
+/* The thread runs when it returns; NULL when the system has no thread or descriptors for it. Sets services.lanes[id]'s
+ * loop. */
+struct lane *lane_start(unsigned id, struct services *s, const struct listener_conf *http, struct err *err) MUST_USE;
 void lane_cancel(struct lane *l);   /* its HTTP requests under way are canceled, new ones refused */
 void lane_join(struct lane *l);     /* closes the HTTP daemon, ends the loop, joins; the loop is still there */
 void lane_free(struct lane *l);

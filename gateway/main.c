@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The program: reads flags and file, builds the parts from below (lanes, writer, scraper, workers, listeners), and
- * takes them down in the reverse order. After that the main thread waits in its loop for signals, clients and
- * reloads.
+ * takes them down in the reverse order. In between the main thread waits in its loop for signals, clients and reloads.
  */
 #include "base/telemetry/log.h"
 #include "base/os/process.h"
 #include "base/os/watched_file.h"
 #include "base/text/duration.h"
 #include "gateway/cli/cli_promql.h"
-#include "gateway/gateway.h"
+#include "gateway/dispatch.h"
 #include "gateway/greeting.h"
+#include "gateway/lane.h"
 #include "gateway/limits.h"
-#include "gateway/http/http_aside.h"
 #include "gateway/metrics.h"
-#include "gateway/routes.h"
 #include "gateway/query/worker.h"
+#include "gateway/routes.h"
+#include "gateway/services/services.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -25,14 +25,21 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { SWEEP_MS = 60000, GRACE_MS = 5000, LISTENERS = 16, QUERIES = 20 };
+enum { SWEEP_MS = 60000, GRACE_MS = 5000, LISTENERS = 16, QUERIES = 20, PAGES = 2 };
 
-static struct http_listener *listeners[LISTENERS];
-static size_t n_listeners;
-static struct loop_fd signals;
-static struct loop_task quit_task;
-static struct loop_timer sweep_timer;
-static struct thread *log_thread; /* NULL: whoever logs waits for stderr */
+struct program {
+    struct services services;
+    struct lane **lanes;
+    struct http_server **servers;
+    struct loop **lane_loops;
+    struct sink **lane_sinks;
+    struct http_listener *listeners[LISTENERS];
+    size_t n_listeners;
+    struct loop_fd signals;
+    struct loop_task quit;
+    struct loop_timer sweep;
+    struct thread *log; /* NULL: threads that log wait for stderr */
+};
 
 /* Few arenas: lanes and workers free what others allocated, and each arena keeps what it once held. */
 static void set_up_process(void)
@@ -56,60 +63,75 @@ static void set_up_log(const struct flags *f)
         log_debug("flags", "flag accepted for compatibility; it changes nothing", "flag", f->tuning.items[i].p);
 }
 
-static void start_log_thread(void)
+static void start_log_thread(struct program *p)
 {
-    if ((log_thread = thread_start("log", log_run, NULL)) == NULL)
+    if ((p->log = thread_start("log", log_run, NULL)) == NULL)
         log_warn("main", "no thread for the log: lines are written by the threads that log, which wait for stderr",
                  "err", strerror(errno));
 }
 
 /* False: stderr takes nothing. */
-static bool stop_log_thread(void)
+static bool stop_log_thread(struct program *p)
 {
-    if (log_thread == NULL)
+    if (p->log == NULL)
         return true;
     bool ok = log_stop();
     if (ok)
-        thread_join(log_thread);
+        thread_join(p->log);
     else
-        thread_detach(log_thread);
-    log_thread = NULL;
+        thread_detach(p->log);
+    p->log = NULL;
     return ok;
 }
 
 /* ---- stopping: scraper, then writer, then main's loop ends ---- */
 
-static void on_writer_stopped(void *arg UNUSED) { loop_stop(gateway.main); }
-static void on_scraper_stopped(void *arg UNUSED) { writer_stop(gateway.writer, GRACE_MS, on_writer_stopped, NULL); }
-
-static void begin_stop(void)
+static void on_writer_stopped(void *arg)
 {
-    if (atomic_exchange(&gateway.state, GATEWAY_STOPPING) == GATEWAY_STOPPING)
-        return;
-    log_info("main", "stopping");
-    gateway_unwatch_config();
-    scraper_stop(gateway.scraper, on_scraper_stopped, NULL);
+    struct services *s = arg;
+    loop_stop(s->control);
 }
 
-static void on_quit(struct loop_task *task UNUSED) { begin_stop(); }
-void gateway_request_quit(void) { loop_post(gateway.main, &quit_task); }
+static void on_scraper_stopped(void *arg)
+{
+    struct services *s = arg;
+    writer_stop(s->writer, GRACE_MS, on_writer_stopped, s);
+}
+
+static void begin_stop(struct services *s)
+{
+    if (atomic_exchange(&s->state, SERVICES_STOPPING) == SERVICES_STOPPING)
+        return;
+    log_info("main", "stopping");
+    services_unwatch_config(s);
+    scraper_stop(s->scraper, on_scraper_stopped, s);
+}
+
+static void on_quit(struct loop_task *task) { begin_stop(&CONTAINER(task, struct program, quit)->services); }
+
+static void request_quit(struct services *s)
+{
+    struct program *p = CONTAINER(s, struct program, services);
+    loop_post(s->control, &p->quit);
+}
 
 /* ---- signals ---- */
 
 static void on_signal(struct loop_fd *w, uint32_t events UNUSED)
 {
+    struct services *s = &CONTAINER(w, struct program, signals)->services;
     struct signalfd_siginfo info;
     struct err err;
     while (read(w->fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo != SIGHUP)
-            begin_stop();
-        else if (atomic_load(&gateway.state) == GATEWAY_READY)
-            (void)!gateway_reload(&err);
+            begin_stop(s);
+        else if (services_ready(s))
+            (void)!services_reload(s, &err);
     }
 }
 
 /* Before any thread is started, so that all of them have these signals blocked. */
-static void watch_signals(void)
+static void watch_signals(struct program *p)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -117,16 +139,16 @@ static void watch_signals(void)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    signals.run = on_signal;
-    signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    loop_watch(gateway.main, &signals, EPOLLIN);
+    p->signals.run = on_signal;
+    p->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    loop_watch(p->services.control, &p->signals, EPOLLIN);
 }
 
 /* Lines that were suppressed are counted in the log also when nothing else is logged. */
 static void main_on_sweep(struct loop_timer *t)
 {
     log_sweep();
-    loop_timer_in(gateway.main, t, SWEEP_MS);
+    loop_timer_in(CONTAINER(t, struct program, sweep)->services.control, t, SWEEP_MS);
 }
 
 /* Polled where main cannot turn its loop: a signal that ends the program has come, and on_signal has not seen it yet.
@@ -140,116 +162,117 @@ static bool stop_signal_pending(void)
 
 /* ---- building ---- */
 
-static bool start_lanes(struct err *err)
+static bool start_lanes(struct program *p, struct err *err)
 {
-    const struct flags *f = &gateway.flags;
+    struct services *s = &p->services;
+    const struct flags *f = &s->flags;
     unsigned cores = thread_cores();
     unsigned n = f->lanes > 0 ? (unsigned)f->lanes : cores;
-    unsigned workers = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : QUERIES;
+    unsigned queries = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : QUERIES;
     size_t unpacked = (size_t)f->max_insert_size;
-    limits_divide(f, n, workers, &gateway.http, &gateway.queries);
-    struct listener_conf conf = {.max_push = unpacked + unpacked / 6 + 32, /* what snappy makes of random bytes */
+    limits_divide(f, n, queries + PAGES, &s->http, &s->queries);
+    struct listener_conf conf = {.services = s, .hooks = dispatch_hooks,
+                                 .max_push = unpacked + unpacked / 6 + 32, /* what snappy makes of random bytes */
                                  .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
-                                 .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &gateway.http};
-    http_aside_start();
-    workers_start(&(struct worker_conf){.workers = workers, .turns = f->query_evaluations > 0
-                                                                            ? (unsigned)f->query_evaluations
-                                                                            : cores,
-                                        .memory = &gateway.queries});
-    gateway.lanes = mem_zalloc(n * sizeof(struct lane *));
-    for (; gateway.n_lanes < n; gateway.n_lanes++)
-        if ((gateway.lanes[gateway.n_lanes] = lane_start(gateway.n_lanes, &conf, err)) == NULL)
+                                 .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &s->http};
+    s->workers = workers_new(&(struct worker_conf){
+        .workers = {[WORKER_QUERY] = queries, [WORKER_ADMIN] = PAGES}, .memory = &s->queries,
+        .turns = f->query_evaluations > 0 ? (unsigned)f->query_evaluations : cores});
+    p->lanes = mem_zalloc(n * sizeof *p->lanes);
+    p->servers = mem_zalloc(n * sizeof *p->servers);
+    p->lane_loops = mem_zalloc(n * sizeof *p->lane_loops);
+    p->lane_sinks = mem_zalloc(n * sizeof *p->lane_sinks);
+    s->lanes = mem_zalloc(n * sizeof *s->lanes);
+    for (; s->n_lanes < n; s->n_lanes++) {
+        struct lane *l = lane_start(s->n_lanes, s, &conf, err);
+        if (l == NULL)
             return false;
+        p->lanes[s->n_lanes] = l;
+        p->servers[s->n_lanes] = l->http;
+        p->lane_loops[s->n_lanes] = l->loop;
+    }
     return true;
 }
 
-static bool start_writer(struct loop *const *loops, struct err *err)
+static bool start_writer(struct program *p, struct err *err)
 {
-    const struct flags *f = &gateway.flags;
-    struct writer_env env = {.main = gateway.main, .lanes = loops, .n_lanes = gateway.n_lanes,
+    struct services *s = &p->services;
+    const struct flags *f = &s->flags;
+    struct writer_env env = {.main = s->control, .lanes = p->lane_loops, .n_lanes = s->n_lanes,
                              .queue_dir = f->queue_dir, .flush_interval = f->flush_interval,
                              .show_urls = f->remote_write.show_url, .interrupted = stop_signal_pending};
-    gateway.writer = writer_new(&env, err);
-    return gateway.writer != NULL;
+    s->writer = writer_new(&env, err);
+    return s->writer != NULL;
 }
 
-static void start_scraper(struct loop *const *loops, struct sink **sinks)
+static void start_scraper(struct program *p)
 {
-    for (unsigned i = 0; i < gateway.n_lanes; i++)
-        gateway.lanes[i]->sink = sinks[i] = writer_sink(gateway.writer, i);
-    struct scraper_env env = {.main = gateway.main, .lanes = loops, .n_lanes = gateway.n_lanes,
-                              .sinks = (struct sink *const *)sinks};
-    gateway.scraper = scraper_new(&env);
+    struct services *s = &p->services;
+    for (unsigned i = 0; i < s->n_lanes; i++)
+        s->lanes[i].sink = p->lane_sinks[i] = writer_sink(s->writer, i);
+    struct scraper_env env = {.main = s->control, .lanes = p->lane_loops, .n_lanes = s->n_lanes,
+                              .sinks = p->lane_sinks};
+    s->scraper = scraper_new(&env);
 }
 
-static bool start_listeners(struct err *err)
+static bool start_listeners(struct program *p, struct err *err)
 {
-    const struct str_list *list = &gateway.flags.listen;
+    struct services *s = &p->services;
+    const struct str_list *list = &s->flags.listen;
     for (size_t i = 0; i < list->n; i++) {
         if (list->items[i].n == 0)
             continue;
-        if (n_listeners == LISTENERS)
+        if (p->n_listeners == LISTENERS)
             return err_set(err, ERR_BAD_DATA, "--web.listen-address: at most %d addresses", LISTENERS);
-        listeners[n_listeners] = http_listen(list->items[i], gateway.main, gateway.lanes, gateway.n_lanes,
-                                             &gateway.http, err);
-        if (listeners[n_listeners] == NULL)
+        struct http_listener *l = http_listen(list->items[i], s->control, p->servers, s->n_lanes, &s->http, err);
+        if (l == NULL)
             return false;
-        n_listeners++;
+        p->listeners[p->n_listeners++] = l;
     }
     return true;
 }
 
-static struct loop **lane_loops;
-static struct sink **lane_sinks;
-
-static bool main_start(struct config *c, struct err *err)
+static bool main_start(struct program *p, struct config *c, struct err *err)
 {
-    if (!start_lanes(err)) {
+    if (!start_lanes(p, err) || !start_writer(p, err) || !start_listeners(p, err)) {
         config_unref(c);
         return false;
     }
-    lane_loops = mem_zalloc(gateway.n_lanes * sizeof *lane_loops);
-    lane_sinks = mem_zalloc(gateway.n_lanes * sizeof *lane_sinks);
-    for (unsigned i = 0; i < gateway.n_lanes; i++)
-        lane_loops[i] = gateway.lanes[i]->loop;
-    if (!start_writer(lane_loops, err) || !start_listeners(err)) {
-        config_unref(c);
-        return false;
-    }
-    start_scraper(lane_loops, lane_sinks);
-    return gateway_apply(c, err);
+    start_scraper(p);
+    return services_apply(&p->services, c, err);
 }
 
-static void close_listeners(void)
+static void close_listeners(struct program *p)
 {
-    while (n_listeners > 0)
-        http_listener_close(listeners[--n_listeners]);
+    while (p->n_listeners > 0)
+        http_listener_close(p->listeners[--p->n_listeners]);
 }
 
 /* Also after a start that failed half way. */
-static void tear_down(void)
+static void tear_down(struct program *p)
 {
-    close_listeners();
-    for (unsigned i = 0; i < gateway.n_lanes; i++)
-        lane_cancel(gateway.lanes[i]);
-    workers_stop();
-    http_aside_stop();
-    for (unsigned i = 0; i < gateway.n_lanes; i++)
-        lane_join(gateway.lanes[i]);
-    workers_free();
-    http_aside_free();
-    if (gateway.scraper)
-        scraper_free(gateway.scraper);
-    gateway_release();
-    if (gateway.writer)
-        writer_free(gateway.writer);
-    loop_turn(gateway.main, 0);
-    for (unsigned i = 0; i < gateway.n_lanes; i++)
-        lane_free(gateway.lanes[i]);
-    http_limits_free(&gateway.http);
-    mem_free(gateway.lanes);
-    mem_free(lane_loops);
-    mem_free(lane_sinks);
+    struct services *s = &p->services;
+    close_listeners(p);
+    for (unsigned i = 0; i < s->n_lanes; i++)
+        lane_cancel(p->lanes[i]);
+    workers_stop(s->workers);
+    for (unsigned i = 0; i < s->n_lanes; i++)
+        lane_join(p->lanes[i]);
+    workers_free(s->workers);
+    if (s->scraper)
+        scraper_free(s->scraper);
+    services_free(s);
+    if (s->writer)
+        writer_free(s->writer);
+    loop_turn(s->control, 0);
+    for (unsigned i = 0; i < s->n_lanes; i++)
+        lane_free(p->lanes[i]);
+    http_limits_free(&s->http);
+    mem_free(s->lanes);
+    mem_free(p->lanes);
+    mem_free(p->servers);
+    mem_free(p->lane_loops);
+    mem_free(p->lane_sinks);
 }
 
 /* ---- running ---- */
@@ -265,81 +288,90 @@ static void log_ready(const struct config *c, const char *address)
 }
 
 /* Prose is for people: a daemon's output may be parsed line by line. */
-static void greet(void)
+static void greet(struct program *p)
 {
-    if (n_listeners == 0)
+    struct services *s = &p->services;
+    if (p->n_listeners == 0)
         return;
-    struct config *c = gateway_config();
-    if (isatty(STDOUT_FILENO) && !str_is(gateway.flags.log_format, "json")) {
+    struct config *c = services_config(s);
+    if (isatty(STDOUT_FILENO) && !str_is(s->flags.log_format, "json")) {
         struct buf text = {0};
-        greeting_print(&text, c, http_listener_url_host(listeners[0]), gateway.flags.path_prefix.p);
+        greeting_print(&text, c, http_listener_url_host(p->listeners[0]), s->flags.path_prefix.p);
         fwrite(text.p, 1, text.n, stdout);
         fflush(stdout);
         buf_free(&text);
     }
-    for (size_t i = 0; i < n_listeners; i++)
-        log_ready(c, http_listener_address(listeners[i]));
+    for (size_t i = 0; i < p->n_listeners; i++)
+        log_ready(c, http_listener_address(p->listeners[i]));
     config_unref(c);
 }
 
-/* Until they take what is pushed. False: it was told to stop meanwhile. */
-static bool wait_for_lanes(void)
+/* Until they accept pushes. False: a stop was requested meanwhile. */
+static bool wait_for_lanes(struct services *s)
 {
-    int starting = GATEWAY_STARTING;
-    while (!writer_ready(gateway.writer) && atomic_load(&gateway.state) == GATEWAY_STARTING)
-        loop_turn(gateway.main, -1);
-    return atomic_compare_exchange_strong(&gateway.state, &starting, GATEWAY_READY);
+    int starting = SERVICES_STARTING;
+    while (!writer_ready(s->writer) && atomic_load(&s->state) == SERVICES_STARTING)
+        loop_turn(s->control, -1);
+    return atomic_compare_exchange_strong(&s->state, &starting, SERVICES_READY);
 }
 
-static bool main_run(struct config *c, struct err *err)
+/* From the first configuration to the end. */
+static bool main_serve(struct program *p, struct config *c, struct err *err)
 {
-    if ((gateway.main = loop_new()) == NULL) {
+    struct services *s = &p->services;
+    if (!main_start(p, c, err)) {
+        close_listeners(p); /* there is no configuration that a client could be answered from */
+        if (s->scraper) {
+            begin_stop(s);
+            loop_run(s->control);
+        }
+        return err->kind == ERR_CANCELED;
+    }
+    if (wait_for_lanes(s)) {
+        services_watch_config(s);
+        greet(p);
+    }
+    loop_run(s->control);
+    return true;
+}
+
+static bool main_run(struct program *p, struct config *c, struct err *err)
+{
+    struct services *s = &p->services;
+    if ((s->control = loop_new()) == NULL) {
         config_unref(c);
         return err_set(err, ERR_UNAVAILABLE,
                        "cannot create an event loop: %s; raise the limit of open files (ulimit -n)", strerror(errno));
     }
-    gateway.started = clock_wall_ms();
-    mutex_init(&gateway._mutex, RANK_SERVICES);
-    quit_task.run = on_quit;
-    watch_signals();
-    start_log_thread();
-    metrics_start();
-    sweep_timer.run = main_on_sweep;
-    loop_timer_in(gateway.main, &sweep_timer, SWEEP_MS);
-    bool ok = main_start(c, err);
-    bool interrupted = !ok && err->kind == ERR_CANCELED;
-    if (ok) {
-        if (wait_for_lanes()) {
-            gateway_watch_config();
-            greet();
-        }
-        loop_run(gateway.main);
-    } else if (gateway.scraper) {
-        close_listeners(); /* there is no configuration that a client could be answered from */
-        begin_stop();
-        loop_run(gateway.main);
-    }
-    if (gateway.writer && writer_abandoned(gateway.writer)) {
-        (void)!stop_log_thread();
+    services_init(s);
+    s->request_quit = request_quit;
+    p->quit.run = on_quit;
+    watch_signals(p);
+    start_log_thread(p);
+    metrics_start(s);
+    p->sweep.run = main_on_sweep;
+    loop_timer_in(s->control, &p->sweep, SWEEP_MS);
+    bool ok = main_serve(p, c, err);
+    if (s->writer && writer_abandoned(s->writer)) {
+        (void)!stop_log_thread(p);
         _exit(1); /* threads that hang in a disk may still use what tear_down frees */
     }
-    tear_down();
-    loop_timer_stop(gateway.main, &sweep_timer);
-    loop_unwatch(gateway.main, &signals);
-    close(signals.fd);
-    loop_free(gateway.main);
-    mutex_free(&gateway._mutex);
+    tear_down(p);
+    loop_timer_stop(s->control, &p->sweep);
+    loop_unwatch(s->control, &p->signals);
+    close(p->signals.fd);
+    loop_free(s->control);
     watched_file_await_threads();
-    if (!stop_log_thread())
-        err->text[0] = 0; /* nobody would read it, and who writes it would wait */
-    return ok || interrupted;
+    if (!stop_log_thread(p))
+        err->text[0] = 0; /* nobody would read it, and the thread that writes it would wait */
+    return ok;
 }
 
-static bool check_only(struct config *c)
+static bool check_only(const struct flags *f, struct config *c)
 {
     for (size_t i = 0; i < c->warnings.n; i++)
         printf("warning: %s\n", c->warnings.items[i].p);
-    struct str file = gateway.flags.config_file.n > 0 ? gateway.flags.config_file : STR("the command line");
+    struct str file = f->config_file.n > 0 ? f->config_file : STR("the command line");
     printf("%.*s is valid: %zu scrape jobs, %zu destinations, %zu server groups\n", STR_ARG(file), c->n_jobs,
            c->n_destinations, c->n_groups);
     config_unref(c);
@@ -375,9 +407,9 @@ static void print_errors(const struct conf_errors *errors, struct err *err)
     err->text[0] = 0;
 }
 
-static bool run_flags(struct err *err)
+static bool run_flags(struct program *p, struct err *err)
 {
-    const struct flags *f = &gateway.flags;
+    const struct flags *f = &p->services.flags;
     if (f->help) {
         print(flags_help);
         return true;
@@ -394,20 +426,21 @@ static bool run_flags(struct err *err)
     buf_free(&errors.text);
     if (c == NULL)
         return false;
-    return f->dry_run ? check_only(c) : main_run(c, err);
+    return f->dry_run ? check_only(f, c) : main_run(p, c, err);
 }
 
 int main(int argc, char **argv)
 {
+    struct program p = {0};
     struct err err = {0};
     set_up_process();
     if (wants_help(argc, argv))
         return 0;
     if (argc > 1 && strcmp(argv[1], "promql") == 0)
         return cli_promql(argc - 1, argv + 1);
-    bool ok = flags_parse(argc, argv, &gateway.flags, &err) && run_flags(&err);
+    bool ok = flags_parse(argc, argv, &p.services.flags, &err) && run_flags(&p, &err);
     if (!ok)
-        print_errors(&gateway.flags.errors, &err);
-    flags_free(&gateway.flags);
+        print_errors(&p.services.flags.errors, &err);
+    flags_free(&p.services.flags);
     return ok ? 0 : 1;
 }

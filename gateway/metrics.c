@@ -4,22 +4,22 @@
 #include "base/http/resolver.h"
 #include "base/os/process.h"
 #include "base/os/watched_file.h"
-#include "gateway/api/api.h"
 #include "gateway/api/query.h"
-#include "gateway/gateway.h"
-#include "gateway/http/http_connection.h"
+#include "gateway/ingest/write.h"
+#include "gateway/lane.h"
+#include "gateway/services/services.h"
 
-static void collect_config(struct stats_out *o)
+static void collect_config(struct stats_out *o, struct services *s)
 {
     static const char ok_help[] = "1 when the last load of the configuration went well";
     static const char at_help[] = "Unix time of the last good load";
-    double ok = atomic_load(&gateway.reload_ok), at = (double)(atomic_load(&gateway.reloaded_at) / 1000);
+    double ok = atomic_load(&s->reload_ok), at = (double)(atomic_load(&s->reloaded_at) / 1000);
     stats_single(o, "vm_promscrape_config_last_reload_successful", STATS_GAUGE, ok_help, ok);
     stats_single(o, "vm_promscrape_config_last_reload_success_timestamp_seconds", STATS_GAUGE, at_help, at);
     stats_single(o, "vmagent_relabel_config_last_reload_successful", STATS_GAUGE, ok_help, ok);
     stats_single(o, "prometheus_config_last_reload_successful", STATS_GAUGE, ok_help, ok);
     stats_single(o, "prometheus_config_last_reload_success_timestamp_seconds", STATS_GAUGE, at_help, at);
-    stats_single(o, "sluice_lanes", STATS_GAUGE, "Lanes", gateway.n_lanes);
+    stats_single(o, "sluice_lanes", STATS_GAUGE, "Lanes", s->n_lanes);
 }
 
 static void budget_family(struct stats_out *o, const char *used, const char *most, const char *help, struct budget *b)
@@ -28,29 +28,29 @@ static void budget_family(struct stats_out *o, const char *used, const char *mos
     stats_single(o, most, STATS_GAUGE, "Maximum of it, see operations.md", (double)b->max);
 }
 
-static void collect_limits(struct stats_out *o)
+static void collect_limits(struct stats_out *o, struct services *s)
 {
-    struct http_limits *http = &gateway.http;
+    struct http_limits *http = &s->http;
     stats_single(o, "sluice_http_connections", STATS_GAUGE, "Client connections", atomic_load(&http->connections));
     stats_single(o, "sluice_http_connections_max", STATS_GAUGE, "Maximum of it, see operations.md",
-                 (double)http->places * gateway.n_lanes);
+                 (double)http->places * s->n_lanes);
     budget_family(o, "sluice_http_body_bytes", "sluice_http_body_bytes_max",
                   "Bytes of request bodies and parameters under way", &http->bodies);
     budget_family(o, "sluice_http_response_bytes", "sluice_http_response_bytes_max",
                   "Bytes of responses that their clients have not read", &http->responses);
     budget_family(o, "sluice_query_memory_bytes", "sluice_query_memory_bytes_max", "Memory of queries at work",
-                  &gateway.queries);
+                  &s->queries);
     stats_single(o, "sluice_query_memory_refused_total", STATS_COUNTER,
                  "Allocations of queries refused because all queries together had used their memory",
-                 (double)atomic_load(&gateway.queries.refused));
+                 (double)atomic_load(&s->queries.refused));
 }
 
-static void collect_ignored(struct stats_out *o)
+static void collect_ignored(struct stats_out *o, struct services *s)
 {
-    struct config *c = gateway_config();
-    const struct str_list *lists[] = {&gateway.flags.ignored, c ? &c->ignored : NULL};
+    struct config *c = services_config(s);
+    const struct str_list *lists[] = {&s->flags.ignored, c ? &c->ignored : NULL};
     stats_single(o, "sluice_config_warnings", STATS_GAUGE, "Warnings of the flags and of the last good load",
-                 (double)(gateway.flags.warnings.n + (c ? c->warnings.n : 0)));
+                 (double)(s->flags.warnings.n + (c ? c->warnings.n : 0)));
     stats_family(o, "sluice_config_ignored", STATS_GAUGE, "Always 1; a flag or key that is ignored");
     for (size_t l = 0; l < LEN(lists); l++)
         for (size_t i = 0; lists[l] && i < lists[l]->n; i++)
@@ -69,37 +69,40 @@ static void collect_ingest_servers(struct stats_out *o)
     }
 }
 
-static void collect_flags(struct stats_out *o)
+static void collect_flags(struct stats_out *o, struct services *s)
 {
     stats_family(o, "flag", STATS_GAUGE, "Flags and their values");
-    for (size_t i = 0; i < gateway.flags.n_all; i++) {
-        const struct stats_label labels[] = {{"name", gateway.flags.all[i].name}, {"value", gateway.flags.all[i].value},
-                                             {"is_set", gateway.flags.all[i].set ? STR("true") : STR("false")}};
+    for (size_t i = 0; i < s->flags.n_all; i++) {
+        const struct stats_label labels[] = {{"name", s->flags.all[i].name}, {"value", s->flags.all[i].value},
+                                             {"is_set", s->flags.all[i].set ? STR("true") : STR("false")}};
         stats_value(o, "flag", labels, LEN(labels), 1);
     }
 }
 
-static void collect_upstream(struct stats_out *o)
+static void collect_upstream(struct stats_out *o, struct services *s)
 {
-    struct upstream *u = gateway_upstream();
-    upstream_collect(u, o);
-    upstream_unref(u);
+    struct upstream *u = services_upstream(s);
+    if (u) {
+        upstream_collect(u, o);
+        upstream_unref(u);
+    }
 }
 
-static void gateway_metrics_collect(struct stats_out *o, void *arg UNUSED)
+static void gateway_metrics_collect(struct stats_out *o, void *arg)
 {
+    struct services *s = arg;
     const struct stats_label version[] = {{"version", STR(VERSION)}};
     stats_family(o, "sluice_build_info", STATS_GAUGE, "Always 1; the label tells the version");
     stats_value(o, "sluice_build_info", version, LEN(version), 1);
-    collect_config(o);
-    collect_ignored(o);
+    collect_config(o, s);
+    collect_ignored(o, s);
     collect_ingest_servers(o);
-    collect_limits(o);
-    collect_flags(o);
-    collect_upstream(o);
+    collect_limits(o, s);
+    collect_flags(o, s);
+    collect_upstream(o, s);
 }
 
-void metrics_start(void)
+void metrics_start(struct services *s)
 {
     stats_register(&http_stats);
     stats_register(&write_stats);
@@ -108,6 +111,6 @@ void metrics_start(void)
     stats_register_histogram(&lane_turns);
     resolver_register_stats();
     watched_file_register_stats();
-    stats_collector(gateway_metrics_collect, NULL);
+    stats_collector(gateway_metrics_collect, s);
     stats_collector(process_collect, NULL);
 }

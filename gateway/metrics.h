@@ -3,6 +3,7 @@
 #ifndef GATEWAY_METRICS_H
 #define GATEWAY_METRICS_H
 
-void metrics_start(void); /* main, before other threads */
+struct services;
+void metrics_start(struct services *s); /* main, before other threads */
 
 #endif

@@ -61,6 +61,7 @@ acyclic() {
 acyclic base
 acyclic promql
 acyclic writer writer/writer.h
+acyclic gateway
 
 # A directory has at most 25 sources, except siblings behind one table; a source has at most 600 lines, except tables.
 for d in $(find $layers -type d | sort); do

@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Handlers of the API that ask no upstream: pushes, status, life cycle. */
+/* Handlers of the API that ask no upstream: status, targets, life cycle. */
 #ifndef GATEWAY_API_API_H
 #define GATEWAY_API_API_H
 
 #include "base/json/json_write.h"
-#include "base/telemetry/stats.h"
 #include "gateway/http/http.h"
-
-/* write.c: remote write in. ROUTE_ON_WORKER: the reply goes out when the batch is as safe as the destinations'
- * durability asks. */
-void api_write(struct http_request *r);
-struct write_buffers;
-void api_write_free(struct write_buffers *w);   /* a lane's; NULL is fine */
-void api_write_cancel(struct write_buffers *w); /* refuses the large pushes that are not taken yet; NULL is fine */
-extern struct stats_group write_stats;
 
 /* status.c */
 void api_buildinfo(struct http_request *r);
@@ -25,13 +16,13 @@ void api_empty_rules(struct http_request *r);
 void api_empty_alerts(struct http_request *r);
 void api_alertmanagers(struct http_request *r);
 
-/* targets.c: ROUTE_WORKER, they may be large. */
+/* targets.c: on workers, they may be large. */
 void api_targets(struct http_request *r);
 void api_scrape_pools(struct http_request *r);
 void api_targets_metadata(struct http_request *r);
 
 /* lifecycle.c */
-void api_reload(struct http_request *r); /* ROUTE_ON_WORKER */
+void api_reload(struct http_request *r); /* finishes by itself */
 void api_quit(struct http_request *r);
 void api_healthy(struct http_request *r);
 void api_ready(struct http_request *r);

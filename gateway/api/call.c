@@ -2,7 +2,7 @@
 #include "gateway/api/call.h"
 
 #include "base/text/duration.h"
-#include "gateway/gateway.h"
+#include "gateway/services/services.h"
 #include "gateway/query/worker.h"
 #include "promql/promql.h"
 
@@ -35,17 +35,17 @@ static void charge_reply_buffer(struct api_call *c)
         buf_free(out);
         *out = small;
     }
-    buf_charge_anyway(out, &gateway.queries);
+    buf_charge_anyway(out, &c->r->services->queries);
 }
 
 static bool api_call_run(struct api_call *c, api_body *body)
 {
     if (setjmp(c->_full))
         return false;
-    c->arena->max = (size_t)gateway.flags.query_memory;
+    c->arena->max = (size_t)c->r->services->flags.query_memory;
     c->arena->on_full = on_full;
     c->arena->on_full_arg = c;
-    if (!arena_charge(c->arena, &gateway.queries))
+    if (!arena_charge(c->arena, &c->r->services->queries))
         return too_much(c);
     charge_reply_buffer(c);
     return worker_turn_begin(c->q.user, &c->q, &c->err) && body(c);
@@ -69,9 +69,9 @@ static void api_call_begin(struct api_call *c, struct http_request *r)
 {
     *c = (struct api_call){.r = r, .arena = &r->arena, .json.out = &r->out, .notes.arena = &r->arena};
     c->q = (struct query_ctx){.arena = c->arena, .notes = &c->notes, .canceled = &r->canceled, .user = worker_self()};
-    if (gateway.flags.query_timeout > 0)
-        api_deadline(c, gateway.flags.query_timeout);
-    c->_upstream = gateway_upstream();
+    if (c->r->services->flags.query_timeout > 0)
+        api_deadline(c, c->r->services->flags.query_timeout);
+    c->_upstream = services_upstream(r->services);
     c->source = upstream_source(c->_upstream);
 }
 
@@ -99,14 +99,6 @@ struct expr *api_parse(struct api_call *c)
 {
     struct expr *tree = promql_parse(c->arena, form_get(&c->r->form, "query"), &(struct promql_syntax){0}, &c->err);
     return tree && arena_at_end(c->arena, api_free_expr, tree) ? tree : NULL;
-}
-
-static bool refused(struct http_request *r)
-{
-    if (atomic_load(&gateway.state) == GATEWAY_READY)
-        return false;
-    http_text(r, 503, "Service Unavailable");
-    return true;
 }
 
 /* ---- envelope ---- */
@@ -138,8 +130,6 @@ void api_write_notes(struct json_writer *w, const struct notes *n)
 void api_respond(struct http_request *r, api_body *body)
 {
     struct api_call c;
-    if (refused(r))
-        return;
     r->content_type = "application/json";
     buf_add_z(&r->out, "{\"status\":\"success\",\"data\":");
     if (!run_with_upstream(&c, r, body)) {
@@ -157,6 +147,6 @@ void api_respond_plain(struct http_request *r, api_body *body,
                        void (*fail)(struct http_request *r, const struct err *err))
 {
     struct api_call c;
-    if (!refused(r) && !run_with_upstream(&c, r, body))
+    if (!run_with_upstream(&c, r, body))
         fail(r, &c.err);
 }

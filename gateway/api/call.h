@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What every request of the query API does, once: refuse while the program is not ready, take the upstream, set budget
- * and deadline, run the body, and put the envelope around what it wrote:
+/* What every request of the query API does, once: take the upstream, set budget and deadline, run the
+ * body, and put the envelope around what it wrote:
  *
  *   {"status":"success","data":DATA,"warnings":[...],"infos":[...]}
  *

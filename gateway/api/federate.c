@@ -10,7 +10,7 @@
 #include "gateway/api/call.h"
 #include "gateway/query/params.h"
 #include "gateway/api/query.h"
-#include "gateway/gateway.h"
+#include "gateway/services/services.h"
 
 #include <stdlib.h>
 
@@ -19,7 +19,6 @@ struct federation {
     int64_t now, lookback;
     struct series_set *sets; size_t n_sets;
     struct latest *items; size_t n, cap; /* not of the arena: nothing jumps while they are gathered from a set */
-    struct config *config;               /* whose external labels are added; NULL before */
 };
 
 static void federate_end(struct api_call *c)
@@ -28,7 +27,6 @@ static void federate_end(struct api_call *c)
     for (size_t i = 0; i < f->n_sets; i++)
         series_set_release(&f->sets[i]);
     mem_free(f->items);
-    config_unref(f->config);
 }
 
 /* ---- gathering ---- */
@@ -74,8 +72,7 @@ static bool federate_gather(struct api_call *c, struct federation *f, struct ser
 
 static void add_external_labels(struct api_call *c, struct federation *f)
 {
-    f->config = gateway_config();
-    const struct str_map *external = &f->config->global.external_labels;
+    const struct str_map *external = &c->r->config->global.external_labels;
     for (size_t k = 0; k < external->n; k++)
         for (size_t i = 0; i < f->n; i++)
             if (labels_get(f->items[i].labels, external->keys[k]).p == NULL)
@@ -188,7 +185,7 @@ static bool federate(struct api_call *c)
 {
     struct selector_params selectors;
     struct federation *f = ARENA_NEW(c->arena, struct federation);
-    *f = (struct federation){.now = clock_wall_ms(), .lookback = gateway.flags.query_lookback};
+    *f = (struct federation){.now = clock_wall_ms(), .lookback = c->r->services->flags.query_lookback};
     c->end = federate_end;
     c->end_arg = f;
     if (!param_selectors(c->arena, &c->r->form, &selectors, &c->err) || !federate_select(c, f, &selectors))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/api/api.h"
 
-#include "gateway/gateway.h"
+#include "gateway/services/services.h"
 #include "gateway/pages/pages.h"
 
 static bool lifecycle_allowed(struct http_request *r, bool enabled)
@@ -22,37 +22,37 @@ static void on_reloaded(void *arg, const struct err *err)
 /* A GET reloads where vmagent's flags are used; browsers and crawlers of the others must not. */
 void api_reload(struct http_request *r)
 {
-    if (!lifecycle_allowed(r, gateway.flags.enable_reload))
+    if (!lifecycle_allowed(r, r->services->flags.enable_reload))
         http_finish(r);
-    else if (r->method == HTTP_GET && gateway.flags.dialect != DIALECT_VMAGENT) {
+    else if (r->method == HTTP_GET && r->services->flags.dialect != DIALECT_VMAGENT) {
         http_text(r, 405, "Only POST or PUT requests allowed\n");
         http_finish(r);
-    } else if (atomic_load(&gateway.state) != GATEWAY_READY) {
+    } else if (!services_ready(r->services)) {
         http_text(r, 503, "Service Unavailable\n");
         http_finish(r);
     } else
-        gateway_request_reload(r->lane, on_reloaded, r);
+        services_request_reload(r->services, r->loop, on_reloaded, r);
 }
 
 void api_quit(struct http_request *r)
 {
-    if (!lifecycle_allowed(r, gateway.flags.enable_lifecycle))
+    if (!lifecycle_allowed(r, r->services->flags.enable_lifecycle))
         return;
     http_text(r, 200, "Requesting termination... Goodbye!\n");
-    gateway_request_quit();
+    r->services->request_quit(r->services);
 }
 
 void api_healthy(struct http_request *r) { http_text(r, 200, "sluice is Healthy.\n"); }
 
 void api_ready(struct http_request *r)
 {
-    bool ready = atomic_load(&gateway.state) == GATEWAY_READY && writer_ready(gateway.writer);
+    bool ready = services_ready(r->services) && writer_ready(r->services->writer);
     http_text(r, ready ? 200 : 503, ready ? "sluice is Ready.\n" : "Service Unavailable\n");
 }
 
 void api_ready_vmagent(struct http_request *r)
 {
-    bool ready = atomic_load(&gateway.state) == GATEWAY_READY && scraper_ready(gateway.scraper);
+    bool ready = services_ready(r->services) && scraper_ready(r->services->scraper);
     http_text(r, ready ? 200 : 425, ready ? "OK" : "waiting for scrapes to init\n");
 }
 

@@ -4,7 +4,7 @@
 #include "gateway/api/call.h"
 #include "gateway/query/params.h"
 #include "gateway/api/query.h"
-#include "gateway/gateway.h"
+#include "gateway/services/services.h"
 
 #include <stdlib.h>
 
@@ -28,7 +28,7 @@ static void own_families(struct api_call *c, struct str metric, struct target_me
 {
     size_t budget = c->arena->max;
     c->arena->max = 0;
-    scraper_metadata(gateway.scraper, c->arena, metric, own, n);
+    scraper_metadata(c->r->services->scraper, c->arena, metric, own, n);
     c->arena->max = budget;
 }
 

@@ -5,7 +5,7 @@
 #include "gateway/api/call.h"
 #include "gateway/query/params.h"
 #include "gateway/query/render.h"
-#include "gateway/gateway.h"
+#include "gateway/services/services.h"
 
 struct query_request { /* what the request says, and how it is answered */
     struct promql_params params;
@@ -15,39 +15,32 @@ struct query_request { /* what the request says, and how it is answered */
     struct promql_result result;
 };
 
-static bool feature(const char *name)
+static bool feature(const struct api_call *c, const char *name)
 {
-    const struct str_list *on = &gateway.flags.enable_features;
+    const struct str_list *on = &c->r->services->flags.enable_features;
     for (size_t i = 0; i < on->n; i++)
         if (str_is(on->items[i], name))
             return true;
     return false;
 }
 
-static int64_t default_subquery_step(void)
-{
-    struct config *config = gateway_config();
-    int64_t step = config->global.evaluation_interval;
-    config_unref(config);
-    return step;
-}
-
 static bool read_common(struct api_call *c, struct query_request *a)
 {
     const struct form *f = &c->r->form;
-    int64_t timeout, cap = gateway.flags.query_timeout;
+    const struct flags *flags = &c->r->services->flags;
+    int64_t timeout, cap = flags->query_timeout;
     struct str stats = form_get(f, "stats");
     if (!param_timeout(f, cap, &timeout, &c->err) ||
-        !param_lookback(f, gateway.flags.query_lookback, &a->params.lookback, &c->err))
+        !param_lookback(f, flags->query_lookback, &a->params.lookback, &c->err))
         return false;
     if (cap > 0 || form_get(f, "timeout").n > 0)
         api_deadline(c, timeout);
     a->text = form_get(f, "query");
     a->stats = stats.n > 0;
-    a->params.per_step_stats = str_is(stats, "all") && feature("promql-per-step-stats");
-    a->params.max_samples = gateway.flags.query_max_samples;
-    a->params.subquery_step = default_subquery_step();
-    a->params.delayed_name_removal = feature("promql-delayed-name-removal");
+    a->params.per_step_stats = str_is(stats, "all") && feature(c, "promql-per-step-stats");
+    a->params.max_samples = flags->query_max_samples;
+    a->params.subquery_step = c->r->config->global.evaluation_interval;
+    a->params.delayed_name_removal = feature(c, "promql-delayed-name-removal");
     return true;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The query API of Prometheus, as http_handlers: /api/v1/query and its kin, and /federate. What each takes and answers:
- * docs/http-api.md. All of them are ROUTE_WORKER: they ask the upstream, wait and compute.
+ * docs/http-api.md. All run on workers: they ask the upstream, wait and compute.
  *
  * Files: call.c (what every request does: budget, deadline, upstream, envelope), params.c (parameters from text),
  * engine.c, render.c (a result as JSON), series.c (series, labels, label values), metadata.c, format.c, exemplars.c,

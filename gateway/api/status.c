@@ -2,7 +2,7 @@
 #include "gateway/api/api.h"
 
 #include "base/text/duration.h"
-#include "gateway/gateway.h"
+#include "gateway/services/services.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -71,19 +71,19 @@ void api_runtimeinfo(struct http_request *r)
     gethostname(name, sizeof name - 1);
     api_begin(r, &w);
     json_begin_object(&w);
-    put_time(&w, "startTime", gateway.started);
+    put_time(&w, "startTime", r->services->started);
     status_member(&w, "CWD", folder ? folder : "");
     status_member(&w, "hostname", name);
     put_time(&w, "serverTime", clock_wall_ms());
     json_key(&w, "reloadConfigSuccess");
-    json_bool(&w, atomic_load(&gateway.reload_ok));
-    put_time(&w, "lastConfigTime", atomic_load(&gateway.reloaded_at));
+    json_bool(&w, atomic_load(&r->services->reload_ok));
+    put_time(&w, "lastConfigTime", atomic_load(&r->services->reloaded_at));
     json_key(&w, "corruptionCount");
     json_i64(&w, 0);
     json_key(&w, "goroutineCount");
     json_i64(&w, 0);
     json_key(&w, "GOMAXPROCS");
-    json_i64(&w, gateway.n_lanes);
+    json_i64(&w, r->services->n_lanes);
     json_key(&w, "GOMEMLIMIT");
     json_i64(&w, 0);
     status_member(&w, "GOGC", "");
@@ -97,14 +97,12 @@ void api_runtimeinfo(struct http_request *r)
 void api_status_config(struct http_request *r)
 {
     struct json_writer w;
-    struct config *c = gateway_config();
     api_begin(r, &w);
     json_begin_object(&w);
     json_key(&w, "yaml");
-    json_html_str(&w, c->masked);
+    json_html_str(&w, r->config->masked);
     json_end_object(&w);
     api_end(&w);
-    config_unref(c);
 }
 
 void api_status_flags(struct http_request *r)
@@ -112,9 +110,9 @@ void api_status_flags(struct http_request *r)
     struct json_writer w;
     api_begin(r, &w);
     json_begin_object(&w);
-    for (size_t i = 0; i < gateway.flags.n_all; i++) {
-        json_key_str(&w, gateway.flags.all[i].name);
-        json_str(&w, gateway.flags.all[i].value);
+    for (size_t i = 0; i < r->services->flags.n_all; i++) {
+        json_key_str(&w, r->services->flags.all[i].name);
+        json_str(&w, r->services->flags.all[i].value);
     }
     json_end_object(&w);
     api_end(&w);

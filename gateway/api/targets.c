@@ -5,7 +5,7 @@
 #include "base/text/duration.h"
 #include "gateway/query/params.h"
 #include "gateway/query/render.h"
-#include "gateway/gateway.h"
+#include "gateway/services/services.h"
 
 #include <stdlib.h>
 
@@ -96,7 +96,7 @@ void api_targets(struct http_request *r)
     struct json_writer w;
     struct str state = form_get(&r->form, "state"), pool = form_get(&r->form, "scrapePool");
     bool active = str_ieq(state, STR("active")), dropped = str_ieq(state, STR("dropped")), any = !active && !dropped;
-    scraper_targets(gateway.scraper, &r->arena, &t);
+    scraper_targets(r->services->scraper, &r->arena, &t);
     api_begin(r, &w);
     json_begin_object(&w);
     put_actives(&w, &t, pool, active || any);
@@ -114,7 +114,7 @@ void api_scrape_pools(struct http_request *r)
 {
     struct scraper_targets t;
     struct json_writer w;
-    scraper_targets(gateway.scraper, &r->arena, &t);
+    scraper_targets(r->services->scraper, &r->arena, &t);
     if (t.n_pools > 0)
         qsort(t.pools, t.n_pools, sizeof *t.pools, by_job);
     api_begin(r, &w);
@@ -168,7 +168,7 @@ void api_targets_metadata(struct http_request *r)
         http_error(r, &err);
         return;
     }
-    scraper_metadata(gateway.scraper, &r->arena, metric, &found, &n);
+    scraper_metadata(r->services->scraper, &r->arena, metric, &found, &n);
     api_begin(r, &w);
     json_begin_array(&w);
     for (size_t i = 0; i < n && f.limit != 0; i++)

@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-/* libmicrohttpd in a lane's loop. Its epoll descriptor is one more in ours; after each run we ask when it wants to be
+/* libmicrohttpd in a loop. Its epoll descriptor is one more in ours; after each run we ask when it wants to be
  * run again. The library calls on_request several times for one request: after the headers, for each piece of the
  * body, at the end of the body, and, when we have suspended the connection, once more after it is resumed.
  *
  * What the library does not do by itself (measured with 0.9.75):
  * - A suspended connection does not notice that its client left: we watch the descriptor for EPOLLRDHUP.
  * - All suspended connections must be resumed before the daemon is stopped.
- * - Heads that leave open where a line or the body ends are taken: http_head.c finds and http_request_check refuses
- * them. - Path and parameters would be percent-decoded in place, losing encoded slashes: on_unescape does nothing,
- * on_uri
+ * - Heads that leave open where a line or the body ends are accepted: http_head.c finds and http_request_check refuses
+ *   them.
+ * - Path and parameters would be percent-decoded in place, losing encoded slashes: on_unescape does nothing, on_uri
  *   keeps all.
  */
 #include "gateway/http/http.h"
 
+#include "base/telemetry/log.h"
 #include "base/text/num.h"
-#include "gateway/http/http_aside.h"
 #include "gateway/http/http_connection.h"
 #include "gateway/http/http_spare.h"
-#include "gateway/lane.h"
-#include "gateway/query/worker.h"
 
 #include <microhttpd.h>
 #include <stdio.h>
@@ -34,7 +32,7 @@ enum { CONNECTION_MEMORY = HTTP_CONNECTION_MEMORY, LIBRARY_CONNECTIONS = 1 << 20
 struct stats_group http_stats = STATS_GROUP(HTTP_STATS);
 
 struct http_server {
-    struct lane *lane;
+    unsigned id;
     struct loop *loop;
     struct listener_conf conf;
     struct regex *origins;
@@ -72,13 +70,18 @@ static void on_again(struct loop_task *t) { turn(CONTAINER(t, struct http_server
 
 static void end_work(struct http_connection *c);
 
+static bool withdraw_work(struct http_connection *c)
+{
+    return c->r.route->on_worker && c->conf->hooks.withdraw && c->conf->hooks.withdraw(&c->r);
+}
+
 static void on_hangup(struct loop_fd *w, uint32_t events UNUSED)
 {
     struct http_connection *c = CONTAINER(w, struct http_connection, watch);
     loop_unwatch(c->server->loop, w);
     atomic_store(&c->r.canceled, true);
     stats_add(&http_stats, HTTP_CANCELED, 1);
-    if (worker_withdraw(&c->r))
+    if (withdraw_work(c))
         end_work(c);
 }
 
@@ -112,6 +115,8 @@ static void end_work(struct http_connection *c)
 {
     c->state = HTTP_DONE;
     list_remove(&c->node);
+    if (c->conf->hooks.end)
+        c->conf->hooks.end(&c->r);
     http_request_drop_body(c); /* it counts no longer, however long its client reads the response */
     http_spare_put(&c->server->spare, &c->r.unpacked);
     http_spare_save(&c->server->spare, &c->r.out);
@@ -160,17 +165,16 @@ static void add_protection(const struct http_request *r, struct MHD_Response *re
 static void add_headers(struct http_connection *c, struct MHD_Response *reply)
 {
     struct http_request *r = &c->r;
-    char number[NUM_MAX + 1] = "";
     if (r->status != MHD_HTTP_NO_CONTENT) {
         add_header(reply, "Content-Type", r->content_type);
         add_header(reply, "Vary", "Accept-Encoding");
     }
-    if (r->retry_after > 0) {
-        number[num_format_i64(number, r->retry_after)] = 0;
-        add_header(reply, "Retry-After", number);
+    for (const char *name = r->headers.p, *end = name + r->headers.n; name < end;) {
+        const char *value = name + strlen(name) + 1;
+        add_header(reply, name, value);
+        name = value + strlen(value) + 1;
     }
     add_header(reply, "Content-Encoding", r->packed ? "gzip" : NULL);
-    add_header(reply, "Location", r->location);
     add_header(reply, "Connection", c->close ? "close" : NULL);
     add_cors(c, reply);
     add_protection(r, reply);
@@ -183,6 +187,18 @@ static void http_count_request(const struct http_request *r)
         stats_add(&http_stats, HTTP_SERVER_ERRORS, 1);
     else if (r->status >= 400)
         stats_add(&http_stats, HTTP_CLIENT_ERRORS, 1);
+}
+
+/* The path without its parameters, which may hold secrets. */
+static void log_request(struct http_connection *c)
+{
+    const struct http_request *r = &c->r;
+    char status[NUM_MAX + 1], ms[NUM_MAX + 1];
+    if (r->route == NULL || !r->route->logged)
+        return;
+    status[num_format_i64(status, r->status)] = 0;
+    ms[num_format_i64(ms, loop_mono(c->server->loop) - r->started_mono)] = 0;
+    log_info("http", "request", "path", r->route->path, "status", status, "ms", ms);
 }
 
 /* The bytes count until the client has read them. When there are too many, those that are waiting go, never the new
@@ -211,6 +227,7 @@ static enum MHD_Result send_reply(struct http_connection *c)
         return MHD_NO;
     add_headers(c, reply);
     http_count_request(r);
+    log_request(c);
     enum MHD_Result result = MHD_queue_response(c->mhd, (unsigned)r->status, reply);
     MHD_destroy_response(reply);
     return result;
@@ -244,7 +261,7 @@ static void read_head(struct http_connection *c, const char *method, const char 
 static void refuse_full(struct http_connection *c)
 {
     c->close = true;
-    if (c->route == NULL || !(c->route->flags & ROUTE_ALWAYS))
+    if (c->r.route == NULL || !c->r.route->always)
         http_refuse_for_now(c, HTTP_NO_PLACE, "too many connections are open; try again later\n");
 }
 
@@ -262,21 +279,21 @@ static enum MHD_Result http_start_request(struct http_connection *c, const char 
     if (c->socket->spare)
         refuse_full(c);
     bool body = http_request_check(c, &head);
-    if (body && c->route)
+    if (body && c->r.route)
         http_socket_wait(&c->server->sockets, c->socket, HTTP_WAIT_BODY);
-    return c->route == NULL && (body || c->close) ? send_reply(c) : MHD_YES;
+    return c->r.route == NULL && (body || c->close) ? send_reply(c) : MHD_YES;
 }
 
 /* On a worker. */
 static void run_handler(struct http_request *r)
 {
-    r->_connection->route->handler(r);
+    r->_connection->r.route->handler(r);
     http_pack(r);
 }
 
 static void on_worked(struct http_request *r) { end_work(r->_connection); }
 
-static void refuse_query(struct http_connection *c, const char *text)
+static void refuse_work(struct http_connection *c, const char *text)
 {
     struct err err;
     err_set(&err, ERR_UNAVAILABLE, "%s", text);
@@ -287,15 +304,15 @@ static void refuse_query(struct http_connection *c, const char *text)
 }
 
 /* Once a second. */
-static void refuse_late_queries(struct http_sockets *sockets)
+static void refuse_late_work(struct http_sockets *sockets)
 {
     struct http_server *s = CONTAINER(sockets, struct http_server, sockets);
     int64_t oldest = loop_mono(s->loop) - s->conf.limits->queue_timeout;
     for (struct list *n = s->working.next, *next; n != &s->working; n = next) {
         struct http_connection *c = CONTAINER(n, struct http_connection, node);
         next = n->next;
-        if (c->r.started_mono <= oldest && c->route->flags & ROUTE_WORKER && worker_withdraw(&c->r))
-            refuse_query(c, "the query has waited for a worker for --query.max-queue-duration; try again later");
+        if (c->r.started_mono <= oldest && withdraw_work(c))
+            refuse_work(c, "the request has waited for a worker for --query.max-queue-duration; try again later");
     }
 }
 
@@ -304,39 +321,29 @@ static void submit(struct http_connection *c)
     begin_work(c);
     suspend(c);
     c->r.out = http_spare_take(&c->server->spare);
-    if (worker_submit(&c->r, run_handler, on_worked))
+    if (c->conf->hooks.submit(&c->r, run_handler, on_worked))
         return;
-    refuse_query(c, "too many queries are waiting; try again later");
-}
-
-static void submit_aside(struct http_connection *c)
-{
-    begin_work(c);
-    suspend(c);
-    c->r.out = http_spare_take(&c->server->spare);
-    if (http_aside_submit(&c->r, run_handler, on_worked))
-        return;
-    run_handler(&c->r);
-    on_worked(&c->r);
+    refuse_work(c, "too many requests are waiting for a worker; try again later");
 }
 
 static enum MHD_Result dispatch(struct http_connection *c)
 {
-    if (c->route == NULL || !http_request_read(c)) {
+    if (c->r.route == NULL || !http_request_read(c)) {
         c->state = HTTP_DONE;
         return send_reply(c);
     }
-    if (c->route->flags & ROUTE_WORKER) {
+    if (c->conf->hooks.begin && !c->conf->hooks.begin(&c->r)) {
+        c->state = HTTP_DONE;
+        http_request_drop_body(c);
+        return send_reply(c);
+    }
+    if (c->r.route->on_worker) {
         submit(c);
         return MHD_YES;
     }
-    if (c->route->flags & ROUTE_ASIDE) {
-        submit_aside(c);
-        return MHD_YES;
-    }
     begin_work(c);
-    c->route->handler(&c->r);
-    if (!(c->route->flags & ROUTE_ON_WORKER))
+    c->r.route->handler(&c->r);
+    if (!c->r.route->finishes)
         http_finish(&c->r);
     if (c->state == HTTP_DONE)
         return send_reply(c);
@@ -368,7 +375,9 @@ static void *on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
         query[1] = 0;
     arena_init(&c->r.arena, 0);
     (void)!arena_charge(&c->r.arena, &c->conf->limits->bodies); /* nothing yet, which cannot be refused */
-    c->r.lane = c->server->lane;
+    c->r.lane = c->server->id;
+    c->r.loop = c->server->loop;
+    c->r.services = c->conf->services;
     c->r.started_mono = loop_mono(c->server->loop);
     c->r.status = 200;
     c->r.content_type = "text/plain; charset=utf-8";
@@ -404,12 +413,16 @@ static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, vo
     if (c == NULL)
         return;
     http_traffic_count(&c->socket->traffic, c->socket->fd);
-    if (c->state == HTTP_WORKING)
+    if (c->state == HTTP_WORKING) {
         list_remove(&c->node);
+        if (c->conf->hooks.end)
+            c->conf->hooks.end(&c->r);
+    }
     http_request_drop_body(c);
     http_socket_wait(c->sockets, c->socket, HTTP_WAIT_NEXT);
     http_spare_put(&c->server->spare, &c->r.unpacked);
     http_spare_put(&c->server->spare, &c->r.out);
+    buf_free(&c->r.headers);
     arena_free(&c->r.arena);
     mem_free(c->uri);
     mem_free(c);
@@ -442,26 +455,28 @@ static struct MHD_Daemon *start_daemon(struct http_server *s)
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
 }
 
-struct http_server *http_server_new(struct lane *lane, struct loop *loop, const struct listener_conf *conf)
+struct http_server *http_server_new(unsigned id, struct loop *loop, const struct listener_conf *conf)
 {
     struct http_server *s = mem_zalloc(sizeof *s);
-    *s = (struct http_server){.lane = lane, .loop = loop, .conf = *conf, .epoll.run = on_epoll,
+    *s = (struct http_server){.id = id, .loop = loop, .conf = *conf, .epoll.run = on_epoll,
                               .timer.run = http_on_timer, .again.run = on_again};
     list_init(&s->working);
     http_spare_init(&s->spare, loop);
     http_sockets_init(&s->sockets, loop, conf->limits);
-    s->sockets.on_sweep = refuse_late_queries;
+    s->sockets.on_sweep = refuse_late_work;
     s->origins = conf->cors_origin ? regex_new(str_of(conf->cors_origin), NULL) : NULL;
     s->daemon = start_daemon(s);
     if (s->daemon == NULL) {
         fprintf(stderr,
-                "sluice: the HTTP server of a lane cannot be started: are there descriptors and memory left?\n");
+                "sluice: cannot start the HTTP server of a lane: out of descriptors (ulimit -n) or memory\n");
         abort();
     }
     s->epoll.fd = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
     loop_watch(loop, &s->epoll, EPOLLIN);
     return s;
 }
+
+struct loop *http_server_loop(const struct http_server *s) { return s->loop; }
 
 void http_server_add(struct http_server *s, int fd, const struct sockaddr *from, unsigned n)
 {

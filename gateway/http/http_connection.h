@@ -13,7 +13,7 @@ struct MHD_Connection;
 
 enum http_state {
     HTTP_HEADERS, /* the request line is there */
-    HTTP_BODY,    /* routed, or refused: `route` is NULL and `r` holds the reply */
+    HTTP_BODY,    /* routed, or refused: r.route is NULL and `r` holds the reply */
     HTTP_WORKING, /* suspended, in the server's list; a worker or the handler has it */
     HTTP_DONE,    /* `r` holds the reply */
 };
@@ -25,7 +25,6 @@ struct http_connection {
     struct MHD_Connection *mhd;
     struct http_sockets *sockets;
     struct http_socket *socket;
-    const struct route *route;
     enum http_state state;
     enum { BODY_KEPT, BODY_TOO_LARGE, BODY_NO_MEMORY } dropped; /* why the rest of the body is not kept */
     bool suspended;
@@ -54,7 +53,6 @@ struct http_connection {
 #define CLOSED_HELP  "Connections closed by the server before their request or response was complete, and idle ones"
 #define REFUSED_HELP "Requests answered 503 because a limit of the process was reached"
 enum http_stat { HTTP_STATS(STATS_ID) };
-extern struct stats_group http_stats;
 
 /* ---- http_traffic.c ---- */
 
@@ -62,7 +60,7 @@ void http_traffic_count(struct http_traffic *t, int fd); /* counts what came sin
 
 /* ---- http_request.c ---- */
 
-/* The request line: `route`, or a reply in `r`. */
+/* The request line: r.route, or a reply in `r`. */
 void http_request_start(struct http_connection *c, const char *method);
 /* The headers: refuses what leaves open where the body ends, and what is too large. True when a body follows. */
 struct http_head;

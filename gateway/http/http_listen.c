@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The listening socket is main's; whom it accepts goes to the lanes in turn. (SO_REUSEPORT instead would let a second
- * sluice start on the same port without a word, and spread a few busy pushers badly.)
+/* A listening socket in a loop of its own; accepted connections are posted to the servers in turn. (SO_REUSEPORT instead
+ * would let a second sluice start on the same port silently, and spread a few busy pushers badly.)
  */
 #include "gateway/http/http.h"
 
 #include "base/telemetry/log.h"
-#include "gateway/lane.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -17,8 +16,8 @@ enum { BACKLOG = 1024, ACCEPTS_A_TURN = 64, PAUSE_MS = 100, BUSY_MS = 2 };
 
 struct http_listener {
     struct loop *loop;
-    struct lane *const *lanes;
-    unsigned n_lanes, next;
+    struct http_server *const *servers;
+    unsigned n_servers, next;
     struct http_limits *limits;
     struct loop_fd watch;
     struct loop_timer resume; /* armed while nothing is accepted */
@@ -26,17 +25,17 @@ struct http_listener {
 };
 struct accepted {
     struct loop_task task;
-    struct lane *lane;
+    struct http_server *server;
     struct http_limits *limits;
     int fd;
     struct sockaddr_storage from;
     socklen_t n_from;
 };
 
-static void on_lane(struct loop_task *task)
+static void on_accepted(struct loop_task *task)
 {
     struct accepted *a = CONTAINER(task, struct accepted, task);
-    http_server_add(a->lane->http, a->fd, (const struct sockaddr *)&a->from, a->n_from);
+    http_server_add(a->server, a->fd, (const struct sockaddr *)&a->from, a->n_from);
     atomic_fetch_sub(&a->limits->accepted, 1);
     mem_free(a);
 }
@@ -44,11 +43,11 @@ static void on_lane(struct loop_task *task)
 static void hand_over(struct http_listener *l, const struct accepted *accepted)
 {
     struct accepted *a = mem_dup(accepted, sizeof *a);
-    a->task.run = on_lane;
-    a->lane = l->lanes[l->next++ % l->n_lanes];
+    a->task.run = on_accepted;
+    a->server = l->servers[l->next++ % l->n_servers];
     a->limits = l->limits;
     atomic_fetch_add(&l->limits->accepted, 1);
-    loop_post(a->lane->loop, &a->task);
+    loop_post(http_server_loop(a->server), &a->task);
 }
 
 static void on_resume(struct loop_timer *t)
@@ -158,7 +157,7 @@ static void read_address(struct http_listener *l)
     snprintf(l->url_host, sizeof l->url_host, any ? "%s:%s" : format, any ? "localhost" : host, port);
 }
 
-struct http_listener *http_listen(struct str address, struct loop *main, struct lane *const *lanes, unsigned n,
+struct http_listener *http_listen(struct str address, struct loop *loop, struct http_server *const *servers, unsigned n,
                                   struct http_limits *limits, struct err *err)
 {
     char host[256], port[16];
@@ -168,10 +167,10 @@ struct http_listener *http_listen(struct str address, struct loop *main, struct 
     if (fd < 0)
         return NULL;
     struct http_listener *l = mem_zalloc(sizeof *l);
-    *l = (struct http_listener){.loop = main, .lanes = lanes, .n_lanes = n, .limits = limits,
+    *l = (struct http_listener){.loop = loop, .servers = servers, .n_servers = n, .limits = limits,
                                 .watch = {.run = on_clients, .fd = fd}, .resume.run = on_resume};
     read_address(l);
-    loop_watch(main, &l->watch, EPOLLIN);
+    loop_watch(loop, &l->watch, EPOLLIN);
     return l;
 }
 

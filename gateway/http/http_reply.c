@@ -3,6 +3,9 @@
 
 #include "base/compress.h"
 #include "base/json/json_write.h"
+#include "base/text/num.h"
+
+#include <string.h>
 
 enum { WORTH_PACKING = 1024 };
 
@@ -10,15 +13,35 @@ void http_text(struct http_request *r, int status, const char *text)
 {
     r->status = status;
     r->content_type = "text/plain; charset=utf-8";
+    buf_clear(&r->headers);
     buf_clear(&r->out);
     buf_add_z(&r->out, text);
+}
+
+/* As name, NUL, value, NUL. */
+void http_header_add(struct http_request *r, const char *name, struct str value)
+{
+    for (size_t i = 0; i < value.n; i++)
+        if ((unsigned char)value.p[i] < ' ' || value.p[i] == 0x7f)
+            return;
+    buf_add(&r->headers, name, strlen(name) + 1);
+    buf_add_str(&r->headers, value);
+    buf_add_char(&r->headers, 0);
+}
+
+void http_retry_after(struct http_request *r, int seconds)
+{
+    char text[NUM_MAX];
+    if (seconds > 0)
+        http_header_add(r, "Retry-After", str_n(text, num_format_i64(text, seconds)));
 }
 
 void http_error(struct http_request *r, const struct err *e)
 {
     r->status = err_http_status(e->kind);
     r->content_type = "application/json";
-    r->retry_after = e->retry_after;
+    buf_clear(&r->headers);
+    http_retry_after(r, e->retry_after);
     buf_clear(&r->out);
     struct json_writer w = {.out = &r->out};
     json_begin_object(&w);

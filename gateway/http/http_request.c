@@ -12,7 +12,7 @@ enum { DEFAULT_BODY = 1 << 20, RETRY_SECONDS = 1 };
 
 void http_refuse(struct http_connection *c, int status, const char *text)
 {
-    c->route = NULL;
+    c->r.route = NULL;
     http_text(&c->r, status, text);
 }
 
@@ -20,7 +20,7 @@ void http_refuse_for_now(struct http_connection *c, enum http_stat reason, const
 {
     stats_add(&http_stats, reason, 1);
     http_refuse(c, 503, text);
-    c->r.retry_after = RETRY_SECONDS;
+    http_retry_after(&c->r, RETRY_SECONDS);
 }
 
 /* ---- the request line ---- */
@@ -46,8 +46,8 @@ static void outside(struct http_connection *c)
     }
     struct str prefix = str_of(c->conf->prefix);
     bool slash = str_ends(prefix, STR("/"));
-    r->location = arena_printf(&r->arena, "%.*s%s", STR_ARG(prefix), slash ? "" : "/").p;
     http_refuse(c, 302, "");
+    http_header_add(r, "Location", arena_printf(&r->arena, "%.*s%s", STR_ARG(prefix), slash ? "" : "/"));
 }
 
 /* http://host:port/path, as proxies send it, is /path (RFC 9112, 3.2.2). */
@@ -95,8 +95,8 @@ static void find_route(struct http_connection *c)
     struct http_request *r = &c->r;
     struct str tail = STR_NONE;
     bool other;
-    c->route = http_route(c->conf->routes, c->conf->n_routes, r->method, r->path, &tail, &other);
-    if (c->route == NULL)
+    c->r.route = http_route(c->conf->routes, c->conf->n_routes, r->method, r->path, &tail, &other);
+    if (c->r.route == NULL)
         http_refuse(c, other ? 405 : 404, other ? "Method Not Allowed\n" : "404 page not found\n");
     else if (!url_decode(&r->arena, tail, false, &r->tail))
         http_refuse(c, 400, "the path has a broken percent escape\n");
@@ -140,7 +140,7 @@ static bool from_other_site(struct http_request *r)
 
 static void check_origin(struct http_connection *c)
 {
-    if (c->route && c->route->flags & ROUTE_CHANGES && from_other_site(&c->r))
+    if (c->r.route && c->r.route->changes_state && from_other_site(&c->r))
         http_refuse(c, 403, "requests that change state are refused from pages of another site\n");
 }
 
@@ -148,9 +148,10 @@ static void check_origin(struct http_connection *c)
 
 static size_t max_body(const struct http_connection *c)
 {
-    if (c->route && c->route->flags & ROUTE_PUSH)
-        return c->conf->max_push;
-    return c->route && c->route->max_body ? c->route->max_body : DEFAULT_BODY;
+    const struct route *route = c->r.route;
+    if (route && route->max_body > 0)
+        return route->max_body;
+    return route && route->class == ROUTE_PUSH ? c->conf->max_push : DEFAULT_BODY;
 }
 
 /* What stands behind such a request may be meant as its body or as the next one. */
@@ -214,12 +215,12 @@ static void refuse_body(struct http_connection *c)
 
 static bool body_kept(struct http_connection *c)
 {
-    bool scarce = budget_exceeded(&c->conf->limits->bodies) && !(c->route->flags & ROUTE_ALWAYS);
+    bool scarce = budget_exceeded(&c->conf->limits->bodies) && !c->r.route->always;
     if (c->dropped == BODY_TOO_LARGE)
         http_refuse(c, 413, body_too_large);
     else if (c->dropped || scarce)
         refuse_body(c);
-    return c->route != NULL;
+    return c->r.route != NULL;
 }
 
 static bool is_form(struct http_request *r)

@@ -13,12 +13,12 @@
  * What the body is packed with is seen in its first bytes: agents that were told to change their codec announce the
  * old one.
  */
-#include "gateway/api/api.h"
+#include "gateway/ingest/write.h"
 
 #include "base/compress.h"
 #include "base/list.h"
 #include "base/text/duration.h"
-#include "gateway/gateway.h"
+#include "gateway/services/services.h"
 #include "model/remote_write.h"
 
 enum {
@@ -52,7 +52,8 @@ enum write_stat { WRITE_STATS(STATS_ID) };
 struct stats_group write_stats = STATS_GROUP(WRITE_STATS);
 
 struct write_buffers { /* one a lane */
-    struct lane *lane;
+    struct services *services;
+    struct lane_services *lane;
     struct buf body;
     struct rw_walk walk;
     struct zstd *zstd;
@@ -79,10 +80,12 @@ struct push { /* a large one */
 };
 static void work_line(struct loop_task *task);
 
-static struct write_buffers *buffers(struct lane *l)
+static struct write_buffers *buffers(struct services *s, unsigned lane)
 {
+    struct lane_services *l = &s->lanes[lane];
     if (l->write == NULL) {
         l->write = mem_zalloc(sizeof *l->write);
+        l->write->services = s;
         l->write->lane = l;
         l->write->work.run = work_line;
         list_init(&l->write->line);
@@ -92,7 +95,7 @@ static struct write_buffers *buffers(struct lane *l)
     return l->write;
 }
 
-void api_write_free(struct write_buffers *w)
+void write_buffers_free(struct write_buffers *w)
 {
     if (w == NULL)
         return;
@@ -147,7 +150,7 @@ static bool unpack_body(struct http_request *r, struct write_buffers *w, size_t 
     return decompress(codec, w->zstd, r->body, max, out, err);
 }
 
-static size_t most_bytes(void) { return (size_t)gateway.flags.max_insert_size; }
+static size_t most_bytes(const struct write_buffers *w) { return (size_t)w->services->flags.max_insert_size; }
 
 /* A body that is larger than DIRECT_BYTES is seen by its declared length, mostly. */
 static bool read_small_body(struct http_request *r, struct write_buffers *w, bool *large, struct err *err)
@@ -156,9 +159,9 @@ static bool read_small_body(struct http_request *r, struct write_buffers *w, boo
     *large = false;
     if (!write_check_content_type(r, err) || !choose_codec(r, &codec, err))
         return false;
-    if (unpack_body(r, w, most_bytes() < DIRECT_BYTES ? most_bytes() : DIRECT_BYTES, &w->body, err))
+    if (unpack_body(r, w, most_bytes(w) < DIRECT_BYTES ? most_bytes(w) : DIRECT_BYTES, &w->body, err))
         return true;
-    *large = err->kind == ERR_TOO_LARGE && most_bytes() > DIRECT_BYTES;
+    *large = err->kind == ERR_TOO_LARGE && most_bytes(w) > DIRECT_BYTES;
     stats_add(&write_stats, WRITE_READ_ERRORS, !*large);
     return false;
 }
@@ -235,7 +238,7 @@ static void write_refuse(struct http_request *r, const struct err *err)
     stats_add(&write_stats, status == 429 ? WRITE_BUSY : WRITE_ERRORS, 1);
     http_text(r, status, err->text);
     buf_add_char(&r->out, '\n');
-    r->retry_after = err->retry_after;
+    http_retry_after(r, err->retry_after);
     http_finish(r);
 }
 
@@ -260,7 +263,7 @@ static void respond(struct http_request *r, bool safe)
         r->status = r->out.n > 0 ? 400 : 204; /* what take() has written */
     } else {
         http_text(r, 503, "the queue could not be written: send it again later\n");
-        r->retry_after = RETRY_SECONDS;
+        http_retry_after(r, RETRY_SECONDS);
     }
     http_finish(r);
 }
@@ -278,7 +281,7 @@ static void count_taken(const struct write_counts *n)
 
 static bool write_ingest(struct http_request *r, struct write_buffers *w, struct err *err)
 {
-    struct sink *sink = r->lane->sink;
+    struct sink *sink = w->lane->sink;
     struct write_counts n = {0};
     if (sink_begin(sink, &(struct sink_batch){.bytes = w->body.n}) == SINK_BUSY)
         return busy(err);
@@ -346,7 +349,7 @@ static void push_end(struct push *p)
 static bool push_unpack(struct push *p)
 {
     struct err err;
-    if (!unpack_body(p->r, p->buffers, most_bytes(), &p->body, &err)) {
+    if (!unpack_body(p->r, p->buffers, most_bytes(p->buffers), &p->body, &err)) {
         stats_add(&write_stats, WRITE_READ_ERRORS, 1);
         push_refuse(p, &err);
         return false;
@@ -452,7 +455,7 @@ static bool push_take(struct push *p)
 
 static bool push_step(struct push *p)
 {
-    if (atomic_load(&gateway.state) != GATEWAY_READY) {
+    if (!services_ready(p->buffers->services)) {
         p->lost = true;
         push_end(p);
         return false;
@@ -489,7 +492,7 @@ static void push_enter(struct http_request *r, struct write_buffers *w)
     loop_post(w->lane->loop, &w->work);
 }
 
-void api_write_cancel(struct write_buffers *w)
+void write_buffers_cancel(struct write_buffers *w)
 {
     while (w && !list_empty(&w->line)) {
         struct push *p = CONTAINER(w->line.next, struct push, node);
@@ -500,21 +503,21 @@ void api_write_cancel(struct write_buffers *w)
 
 /* ---- the handler ---- */
 
-static bool check_open(struct err *err)
+static bool check_open(struct services *s, struct err *err)
 {
-    if (atomic_load(&gateway.state) != GATEWAY_READY) {
+    if (!services_ready(s)) {
         err_set(err, ERR_UNAVAILABLE, "starting or stopping: send it again later");
         err->retry_after = RETRY_SECONDS;
         return false;
     }
-    return writer_has_streams(gateway.writer)
-           || err_set(err, ERR_NOT_FOUND, "empty_block is configured that could take samples: add remote_write or recent "
+    return writer_has_streams(s->writer)
+           || err_set(err, ERR_NOT_FOUND, "nothing is configured that could take samples: add remote_write or recent "
                       "to the configuration");
 }
 
 void api_write(struct http_request *r)
 {
-    struct write_buffers *w = buffers(r->lane);
+    struct write_buffers *w = buffers(r->services, r->lane);
     struct err err;
     stats_add(&write_stats, WRITE_REQUESTS, 1);
     if (form_get(&r->form, "get_vm_proto_version").n > 0) { /* how older vmagents ask whether zstd is understood */
@@ -522,7 +525,7 @@ void api_write(struct http_request *r)
         http_finish(r);
         return;
     }
-    bool large = false, ok = check_open(&err) && read_small_body(r, w, &large, &err) && write_ingest(r, w, &err);
+    bool large = false, ok = check_open(r->services, &err) && read_small_body(r, w, &large, &err) && write_ingest(r, w, &err);
     if (w->body.cap > KEPT_BYTES)
         buf_free(&w->body);
     if (large)

@@ -3,7 +3,7 @@
  * HTML tables or as text, one line each. Without any, the HTML page says which key adds them.
  */
 #include "base/text/duration.h"
-#include "gateway/gateway.h"
+#include "gateway/services/services.h"
 #include "gateway/pages/backends.h"
 #include "gateway/pages/html.h"
 
@@ -35,7 +35,7 @@ static void html_destinations(struct http_request *r, int64_t now)
 {
     struct destination_status *items;
     size_t n;
-    writer_status(gateway.writer, &r->arena, &items, &n);
+    writer_status(r->services->writer, &r->arena, &items, &n);
     buf_add_z(&r->out, "<h2 id=remote-write>Remote write</h2>");
     if (n == 0) {
         buf_add_z(&r->out, "<p>No destinations. Add <code>remote_write: [{url: ...}]</code> to the configuration file, "
@@ -64,7 +64,7 @@ static void text_destinations(struct http_request *r, int64_t now)
     struct destination_status *items;
     size_t n;
     struct buf *out = &r->out;
-    writer_status(gateway.writer, &r->arena, &items, &n);
+    writer_status(r->services->writer, &r->arena, &items, &n);
     if (n > 0)
         buf_add_z(out, "remote write:\n");
     for (size_t i = 0; i < n; i++) {
@@ -106,7 +106,7 @@ static void html_servers(struct http_request *r, int64_t now)
 {
     struct server_status *items;
     size_t n;
-    struct upstream *u = gateway_upstream();
+    struct upstream *u = services_upstream(r->services);
     upstream_status(u, &r->arena, &items, &n);
     buf_add_z(&r->out, "<h2 id=server-groups>Server groups</h2>");
     if (n == 0)
@@ -128,7 +128,7 @@ static void text_servers(struct http_request *r, int64_t now)
     struct server_status *items;
     size_t n;
     struct buf *out = &r->out;
-    struct upstream *u = gateway_upstream();
+    struct upstream *u = services_upstream(r->services);
     upstream_status(u, &r->arena, &items, &n);
     if (n > 0)
         buf_add_z(out, "server groups:\n");

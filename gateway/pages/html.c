@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/pages/html.h"
 
-#include "gateway/gateway.h"
+#include "gateway/services/services.h"
 
 static const char style[] =
     "body{font:14px/1.45 system-ui,sans-serif;margin:0;color:#1a1f24;background:#fff}"
@@ -36,7 +36,7 @@ void html_begin(struct http_request *r, const char *title)
 {
     static const struct { const char *path, *name; } links[] = {
         {"/targets", "Targets"}, {"/metrics", "Metrics"}, {"/config", "Configuration"}, {"/flags", "Flags"}};
-    const char *prefix = gateway.flags.path_prefix.p;
+    const char *prefix = r->services->flags.path_prefix.p;
     r->content_type = "text/html; charset=utf-8";
     buf_printf(&r->out, "<!doctype html><html lang=en><meta charset=utf-8>"
                         "<meta name=viewport content='width=device-width,initial-scale=1'><title>%s - sluice</title>"

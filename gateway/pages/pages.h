@@ -10,7 +10,7 @@ void page_metrics(struct http_request *r);
 void page_config(struct http_request *r);
 void page_flags(struct http_request *r);
 void page_reloaded(struct http_request *r, const struct err *err); /* the result of /-/reload; NULL = success */
-/* Targets, destinations and server groups. ROUTE_WORKER. Parameters: q (a piece of URL, label or error), state (up,
+/* Targets, destinations and server groups. On a worker. Parameters: q (a piece of URL, label or error), state (up,
  * down, unknown, invalid), page; vmagent's show_only_unhealthy, endpoint_search, label_search and show_original_labels.
  * */
 void page_targets(struct http_request *r);

@@ -2,7 +2,7 @@
 /* The index, configuration, flags and the result of a reload: HTML for a browser, text for other clients. Metrics are
  * text for every client. */
 #include "base/telemetry/stats.h"
-#include "gateway/gateway.h"
+#include "gateway/services/services.h"
 #include "gateway/pages/html.h"
 #include "gateway/pages/pages.h"
 
@@ -23,7 +23,7 @@ static const char reload_path[] = "/-/reload"; /* by POST: a form in HTML, no li
 
 void page_index(struct http_request *r)
 {
-    const char *prefix = gateway.flags.path_prefix.p;
+    const char *prefix = r->services->flags.path_prefix.p;
     if (!html_wanted(r)) {
         buf_add_z(&r->out, "sluice " VERSION "\n\n");
         for (size_t i = 0; i < LEN(links); i++)
@@ -37,7 +37,7 @@ void page_index(struct http_request *r)
         buf_printf(&r->out, "<tr><td><a href='%s%s'><code>%s%s</code></a><td>%s", prefix, links[i].path, prefix,
                    links[i].path, links[i].what);
     buf_add_z(&r->out, "</table>");
-    if (gateway.flags.enable_reload)
+    if (r->services->flags.enable_reload)
         buf_printf(&r->out, "<form method=post action='%s%s'><button>Reload the configuration file</button></form>",
                    prefix, reload_path);
     else
@@ -54,7 +54,7 @@ void page_metrics(struct http_request *r)
 
 void page_config(struct http_request *r)
 {
-    struct config *c = gateway_config();
+    const struct config *c = r->config;
     if (!html_wanted(r))
         buf_add_str(&r->out, c->masked);
     else {
@@ -67,18 +67,17 @@ void page_config(struct http_request *r)
             buf_add_z(&r->out, "<p>No configuration file. Start with <code>--config.file=FILE</code>.");
         html_end(r);
     }
-    config_unref(c);
 }
 
 static void html_flags(struct http_request *r)
 {
     html_begin(r, "Flags");
     buf_add_z(&r->out, "<table><tr><th>Flag<th>Value");
-    for (size_t i = 0; i < gateway.flags.n_all; i++) {
+    for (size_t i = 0; i < r->services->flags.n_all; i++) {
         buf_add_z(&r->out, "<tr><td><code>-");
-        html_text(&r->out, gateway.flags.all[i].name);
+        html_text(&r->out, r->services->flags.all[i].name);
         buf_add_z(&r->out, "</code><td><code>");
-        html_text(&r->out, gateway.flags.all[i].value);
+        html_text(&r->out, r->services->flags.all[i].value);
         buf_add_z(&r->out, "</code>");
     }
     buf_add_z(&r->out, "</table>");
@@ -91,14 +90,14 @@ void page_flags(struct http_request *r)
         html_flags(r);
         return;
     }
-    for (size_t i = 0; i < gateway.flags.n_all; i++)
-        buf_printf(&r->out, "-%.*s=\"%.*s\"\n", STR_ARG(gateway.flags.all[i].name),
-                   STR_ARG(gateway.flags.all[i].value));
+    for (size_t i = 0; i < r->services->flags.n_all; i++)
+        buf_printf(&r->out, "-%.*s=\"%.*s\"\n", STR_ARG(r->services->flags.all[i].name),
+                   STR_ARG(r->services->flags.all[i].value));
 }
 
 static void html_reloaded(struct http_request *r, const struct err *err)
 {
-    const char *prefix = gateway.flags.path_prefix.p;
+    const char *prefix = r->services->flags.path_prefix.p;
     html_begin(r, err ? "Reload failed" : "Configuration reloaded");
     if (err) {
         buf_add_z(&r->out, "<p>The previous configuration keeps running. Correct the file and reload again."

@@ -8,7 +8,7 @@
 #include "base/regex/regex.h"
 #include "base/text/duration.h"
 #include "gateway/query/params.h"
-#include "gateway/gateway.h"
+#include "gateway/services/services.h"
 #include "gateway/pages/backends.h"
 #include "gateway/pages/html.h"
 #include "gateway/pages/pages.h"
@@ -416,7 +416,7 @@ void page_targets(struct http_request *r)
         refuse_filter(r, &err);
         return;
     }
-    scraper_targets(gateway.scraper, &r->arena, &v.all);
+    scraper_targets(r->services->scraper, &r->arena, &v.all);
     targets_page_select(&v);
     count_jobs(&v);
     if (!html_wanted(r)) {

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The pool: one mutex guards the waiting line and the counts. Threads are started when there is work and nobody idle,
- * so that a program that is asked nothing has none.
+/* The pool: one mutex guards the queues and the counts. Threads are started when there is work and no idle one, so that
+ * a program without queries has none, but for one of class admin: metrics are shown also when the system has no thread or
+ * descriptor left.
  */
 #include "gateway/query/worker.h"
 
-#include "base/list.h"
 #include "base/telemetry/log.h"
 #include "base/telemetry/stats.h"
 #include "base/os/thread.h"
-#include "gateway/lane.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,33 +15,31 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-struct job {
-    struct list node;      /* of pool.line */
-    struct loop_task task; /* back on the lane */
-    struct http_request *request;
-    http_handler *run;
-    void (*done)(struct http_request *r);
-};
-/* What a large query leaves is kept for the next one for a moment, and given back when none comes. */
-enum { SPARE_BLOCKS = 16, SPARE_MS = 1000, NICE = 10, TURN_POLL_MS = 50 };
+/* Memory of a large query is kept for the next one for a moment, and released when none comes. */
+enum { SPARE_BLOCKS = 16, SPARE_MS = 1000, TURN_POLL_MS = 50, WAITING_PER_WORKER = 16 };
+static const struct { const char *name; int nice; } classes[WORKER_CLASSES] = {
+    [WORKER_QUERY] = {"query", 10}, [WORKER_ADMIN] = {"admin", 5}};
 struct member {
     struct worker worker;
     struct arena_spare spare; /* while it works */
     struct thread *thread;
 };
 
-static struct worker_pool {
+struct workers {
     struct mutex mutex;
-    struct cond work, turn;
+    struct cond turn;
     unsigned n_turns;
     struct worker_conf conf;
-    struct member *members; unsigned n; /* started ones */
-    struct list line;
-    unsigned n_waiting, n_idle;
+    struct worker_queue {
+        struct cond work;
+        struct member *members; unsigned n, most; /* started ones; how many there may be */
+        struct list tasks;
+        unsigned n_waiting, n_idle, most_waiting;
+    } queues[WORKER_CLASSES];
     struct arena_spare spare;
-    bool untidy; /* there is something to give back */
+    bool untidy; /* there is memory to release */
     bool stopping;
-} pool;
+};
 
 static _Thread_local struct worker *self;
 
@@ -57,73 +54,90 @@ struct client *worker_client(struct worker *w)
 
 static void worker_on_done(struct loop_task *task)
 {
-    struct job *job = CONTAINER(task, struct job, task);
-    job->done(job->request);
-    mem_free(job);
+    struct worker_task *t = CONTAINER(task, struct worker_task, _back);
+    t->done(t);
 }
 
-static struct arena_spare take_spare(void)
+static struct arena_spare take_spare(struct workers *p)
 {
-    struct arena_spare s = pool.spare;
-    pool.spare = (struct arena_spare){0};
+    struct arena_spare s = p->spare;
+    p->spare = (struct arena_spare){0};
     s.most = SPARE_BLOCKS;
     return s;
 }
 
-static void tidy(void)
+static void tidy(struct workers *p)
 {
-    struct arena_spare spare = take_spare();
-    pool.untidy = false;
-    mutex_unlock(&pool.mutex);
+    struct arena_spare spare = take_spare(p);
+    p->untidy = false;
+    mutex_unlock(&p->mutex);
     arena_spare_free(&spare);
     mem_trim();
-    mutex_lock(&pool.mutex);
+    mutex_lock(&p->mutex);
 }
 
-/* What is spare comes with the turn. */
-static struct job *next_job(struct member *m)
+static struct worker_task *queue_pop(struct worker_queue *q)
 {
-    mutex_lock(&pool.mutex);
-    pool.n_idle++;
-    while (list_empty(&pool.line) && !pool.stopping) {
-        if (!pool.untidy)
-            cond_wait(&pool.work, &pool.mutex);
-        else if (!cond_wait_ms(&pool.work, &pool.mutex, SPARE_MS) && pool.untidy)
-            tidy();
+    struct list *node = list_pop_front(&q->tasks);
+    struct worker_task *t = node ? CONTAINER(node, struct worker_task, _node) : NULL;
+    if (t) {
+        t->_waits = false;
+        q->n_waiting--;
     }
-    pool.n_idle--;
-    struct list *node = list_pop_front(&pool.line);
+    return t;
+}
+
+/* Spare memory comes with the turn. */
+static struct worker_task *next_task(struct member *m)
+{
+    struct workers *p = m->worker._pool;
+    struct worker_queue *q = &p->queues[m->worker.class];
+    mutex_lock(&p->mutex);
+    q->n_idle++;
+    while (list_empty(&q->tasks) && !p->stopping) {
+        if (!p->untidy)
+            cond_wait(&q->work, &p->mutex);
+        else if (!cond_wait_ms(&q->work, &p->mutex, SPARE_MS) && p->untidy)
+            tidy(p);
+    }
+    q->n_idle--;
+    struct worker_task *t = queue_pop(q);
     m->spare = (struct arena_spare){.most = SPARE_BLOCKS};
-    pool.n_waiting -= node != NULL;
-    mutex_unlock(&pool.mutex);
-    return node ? CONTAINER(node, struct job, node) : NULL;
+    mutex_unlock(&p->mutex);
+    return t;
 }
 
 /* Those of one worker are enough. */
 static void put_spare(struct member *m, bool large)
 {
-    mutex_lock(&pool.mutex);
-    if (pool.spare.n == 0) {
-        pool.spare = m->spare;
+    struct workers *p = m->worker._pool;
+    mutex_lock(&p->mutex);
+    if (p->spare.n == 0) {
+        p->spare = m->spare;
         m->spare = (struct arena_spare){0};
     }
-    pool.untidy = pool.untidy || large;
-    mutex_unlock(&pool.mutex);
+    p->untidy = p->untidy || large;
+    mutex_unlock(&p->mutex);
     arena_spare_free(&m->spare);
 }
 
-/* What the work took from the arena ends with it: the answer is in `out`. */
-static void worker_run_job(struct member *m, struct job *job)
+/* What a task took from its arena ends with it: the result is elsewhere. */
+static void worker_run_task(struct member *m, struct worker_task *t)
 {
-    struct http_request *r = job->request;
-    struct arena_mark mark = arena_mark(&r->arena);
-    r->arena.spare = &m->spare;
-    job->run(r);
-    arena_release(&r->arena, mark);
-    r->arena.spare = NULL;
-    put_spare(m, r->arena.peak > (1 << 20));
-    job->task.run = worker_on_done;
-    loop_post(r->lane->loop, &job->task);
+    struct arena *a = t->arena;
+    struct arena_mark mark = {0};
+    if (a) {
+        mark = arena_mark(a);
+        a->spare = &m->spare;
+    }
+    t->run(t);
+    if (a) {
+        arena_release(a, mark);
+        a->spare = NULL;
+    }
+    put_spare(m, a && a->peak > (1 << 20));
+    t->_back.run = worker_on_done;
+    loop_post(t->loop, &t->_back);
 }
 
 static void worker_run(void *arg)
@@ -131,119 +145,131 @@ static void worker_run(void *arg)
     struct member *m = arg;
     struct worker *w = &m->worker;
     self = w;
-    setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
-    for (struct job *job; (job = next_job(m)) != NULL;)
-        worker_run_job(m, job);
+    setpriority(PRIO_PROCESS, (id_t)gettid(), classes[w->class].nice);
+    for (struct worker_task *t; (t = next_task(m)) != NULL;)
+        worker_run_task(m, t);
     arena_spare_free(&m->spare);
     if (w->client)
         client_free(w->client);
     loop_free(w->loop);
 }
 
-/* One that cannot start is no harm as long as there are others: the query waits for them. */
-static void start_member(void)
+/* One that cannot start is no harm as long as there are others: the task waits for them. */
+static void start_member(struct workers *p, enum worker_class class)
 {
-    struct member *m = &pool.members[pool.n];
+    struct worker_queue *q = &p->queues[class];
+    struct member *m = &q->members[q->n];
     char name[32];
-    snprintf(name, sizeof name, "query %u", pool.n);
-    m->worker.id = pool.n;
+    if (class == WORKER_QUERY)
+        snprintf(name, sizeof name, "query %u", q->n);
+    else
+        snprintf(name, sizeof name, "admin %u", q->n);
+    m->worker._pool = p;
+    m->worker.id = q->n;
+    m->worker.class = class;
     m->worker.loop = loop_new();
     m->thread = m->worker.loop ? thread_start(name, worker_run, m) : NULL;
     if (m->thread) {
-        pool.n++;
+        q->n++;
         return;
     }
-    log_warn("query", "cannot start a query worker; queries wait for the others or are refused", "err",
-             strerror(errno));
+    log_warn("query", "cannot start a worker thread; its requests wait for others of their class or are refused",
+             "class", classes[class].name, "err", strerror(errno));
     loop_free(m->worker.loop);
     m->worker.loop = NULL;
 }
 
-static void worker_collect(struct stats_out *o, void *arg UNUSED)
+static void worker_collect(struct stats_out *o, void *arg)
 {
-    mutex_lock(&pool.mutex);
-    unsigned busy = pool.n - pool.n_idle, waiting = pool.n_waiting;
-    mutex_unlock(&pool.mutex);
-    stats_single(o, "prometheus_engine_queries", STATS_GAUGE, "Queries being answered or waiting", busy + waiting);
-    stats_single(o, "prometheus_engine_queries_concurrent_max", STATS_GAUGE, "Queries that may be answered at once",
-                 pool.conf.workers);
-    stats_single(o, "sluice_query_waiting", STATS_GAUGE, "Queries that wait for a worker", waiting);
+    struct workers *p = arg;
+    const struct worker_queue *q = &p->queues[WORKER_QUERY];
+    mutex_lock(&p->mutex);
+    unsigned busy = q->n - q->n_idle, waiting = q->n_waiting;
+    mutex_unlock(&p->mutex);
+    stats_single(o, "prometheus_engine_queries", STATS_GAUGE, "Queries running or waiting", busy + waiting);
+    stats_single(o, "prometheus_engine_queries_concurrent_max", STATS_GAUGE, "Maximum number of concurrent queries",
+                 q->most);
+    stats_single(o, "sluice_query_waiting", STATS_GAUGE, "Queries waiting for a worker", waiting);
 }
 
-void workers_start(const struct worker_conf *c)
+struct workers *workers_new(const struct worker_conf *c)
 {
-    pool = (struct worker_pool){.conf = *c, .members = mem_zalloc(c->workers * sizeof(struct member))};
-    if (pool.conf.waiting == 0)
-        pool.conf.waiting = 16 * c->workers;
-    mutex_init(&pool.mutex, RANK_WORKERS);
-    cond_init(&pool.work);
-    cond_init(&pool.turn);
-    list_init(&pool.line);
-    stats_collector(worker_collect, NULL);
-}
-
-bool worker_submit(struct http_request *r, http_handler *run_it, void (*done)(struct http_request *r))
-{
-    mutex_lock(&pool.mutex);
-    bool ok = !pool.stopping && pool.n_waiting < pool.conf.waiting;
-    if (ok && pool.n_idle < pool.n_waiting + 1 && pool.n < pool.conf.workers)
-        start_member();
-    ok = ok && pool.n > 0;
-    if (ok) {
-        struct job *job = mem_zalloc(sizeof *job);
-        job->request = r;
-        job->run = run_it;
-        job->done = done;
-        list_push_back(&pool.line, &job->node);
-        pool.n_waiting++;
-        cond_signal(&pool.work);
+    struct workers *p = mem_zalloc(sizeof *p);
+    p->conf = *c;
+    mutex_init(&p->mutex, RANK_WORKERS);
+    cond_init(&p->turn);
+    for (size_t i = 0; i < WORKER_CLASSES; i++) {
+        struct worker_queue *q = &p->queues[i];
+        q->most = c->workers[i];
+        q->most_waiting = c->waiting ? c->waiting : WAITING_PER_WORKER * q->most;
+        q->members = mem_zalloc(q->most * sizeof *q->members);
+        cond_init(&q->work);
+        list_init(&q->tasks);
     }
-    mutex_unlock(&pool.mutex);
+    if (p->queues[WORKER_ADMIN].most > 0)
+        start_member(p, WORKER_ADMIN);
+    stats_collector(worker_collect, p);
+    return p;
+}
+
+bool worker_submit(struct workers *p, struct worker_task *t)
+{
+    struct worker_queue *q = &p->queues[t->class];
+    mutex_lock(&p->mutex);
+    bool ok = !p->stopping && q->n_waiting < q->most_waiting;
+    if (ok && q->n_idle < q->n_waiting + 1 && q->n < q->most)
+        start_member(p, t->class);
+    ok = ok && q->n > 0;
+    if (ok) {
+        list_push_back(&q->tasks, &t->_node);
+        t->_waits = true;
+        q->n_waiting++;
+        cond_signal(&q->work);
+    }
+    mutex_unlock(&p->mutex);
     return ok;
 }
 
-bool worker_withdraw(struct http_request *r)
+bool worker_withdraw(struct workers *p, struct worker_task *t)
 {
-    struct job *job = NULL;
-    mutex_lock(&pool.mutex);
-    for (struct list *n = pool.line.next; n != &pool.line && job == NULL; n = n->next)
-        if (CONTAINER(n, struct job, node)->request == r)
-            job = CONTAINER(n, struct job, node);
-    if (job) {
-        list_remove(&job->node);
-        pool.n_waiting--;
+    mutex_lock(&p->mutex);
+    bool waits = t->_waits;
+    if (waits) {
+        list_remove(&t->_node);
+        t->_waits = false;
+        p->queues[t->class].n_waiting--;
     }
-    mutex_unlock(&pool.mutex);
-    mem_free(job);
-    return job != NULL;
+    mutex_unlock(&p->mutex);
+    return waits;
 }
 
 /* ---- turns ---- */
 
 /* Queries that would run into the memory limit together may fit one after the other. */
-static bool turn_must_wait(void)
+static bool turn_must_wait(const struct workers *p)
 {
-    struct budget *b = pool.conf.memory;
-    return pool.n_turns >= pool.conf.turns || (pool.n_turns > 0 && b && budget_left(b) < b->max / 4);
+    struct budget *b = p->conf.memory;
+    return p->n_turns >= p->conf.turns || (p->n_turns > 0 && b && budget_left(b) < b->max / 4);
 }
 
 static struct member *self_member(struct worker *w) { return CONTAINER(w, struct member, worker); }
 
 bool worker_turn_begin(struct worker *w, const struct query_ctx *q, struct err *err)
 {
+    struct workers *p = w ? w->_pool : NULL;
     bool ended = false;
-    if (w == NULL || w->_has_turn || pool.conf.turns == 0)
+    if (w == NULL || w->_has_turn || p->conf.turns == 0)
         return true;
-    mutex_lock(&pool.mutex);
-    while (turn_must_wait() && !ended) {
-        cond_wait_ms(&pool.turn, &pool.mutex, TURN_POLL_MS);
+    mutex_lock(&p->mutex);
+    while (turn_must_wait(p) && !ended) {
+        cond_wait_ms(&p->turn, &p->mutex, TURN_POLL_MS);
         ended = query_ended(q, "waiting for other queries", err);
     }
     w->_has_turn = !ended;
-    pool.n_turns += w->_has_turn;
+    p->n_turns += w->_has_turn;
     if (w->_has_turn && self_member(w)->spare.n == 0)
-        self_member(w)->spare = take_spare();
-    mutex_unlock(&pool.mutex);
+        self_member(w)->spare = take_spare(p);
+    mutex_unlock(&p->mutex);
     return w->_has_turn;
 }
 
@@ -251,31 +277,37 @@ void worker_turn_end(struct worker *w)
 {
     if (w == NULL || !w->_has_turn)
         return;
-    mutex_lock(&pool.mutex);
-    pool.n_turns--;
+    struct workers *p = w->_pool;
+    mutex_lock(&p->mutex);
+    p->n_turns--;
     w->_has_turn = false;
-    cond_signal(&pool.turn);
-    mutex_unlock(&pool.mutex);
+    cond_signal(&p->turn);
+    mutex_unlock(&p->mutex);
     put_spare(self_member(w), false); /* who waits needs none */
     self_member(w)->spare.most = SPARE_BLOCKS;
 }
 
-/* Those in line are done first: their clients wait, and they were told to end soon (http_server_cancel). */
-void workers_stop(void)
+/* Queued tasks are run first: their clients wait, and were told to end soon. */
+void workers_stop(struct workers *p)
 {
-    mutex_lock(&pool.mutex);
-    pool.stopping = true;
-    cond_broadcast(&pool.work);
-    mutex_unlock(&pool.mutex);
-    for (unsigned i = 0; i < pool.n; i++)
-        thread_join(pool.members[i].thread);
+    mutex_lock(&p->mutex);
+    p->stopping = true;
+    for (size_t i = 0; i < WORKER_CLASSES; i++)
+        cond_broadcast(&p->queues[i].work);
+    mutex_unlock(&p->mutex);
+    for (size_t i = 0; i < WORKER_CLASSES; i++)
+        for (unsigned k = 0; k < p->queues[i].n; k++)
+            thread_join(p->queues[i].members[k].thread);
 }
 
-void workers_free(void)
+void workers_free(struct workers *p)
 {
-    stats_collector_remove(worker_collect, NULL);
-    mem_free(pool.members);
-    cond_free(&pool.work);
-    cond_free(&pool.turn);
-    mutex_free(&pool.mutex);
+    stats_collector_remove(worker_collect, p);
+    for (size_t i = 0; i < WORKER_CLASSES; i++) {
+        mem_free(p->queues[i].members);
+        cond_free(&p->queues[i].work);
+    }
+    cond_free(&p->turn);
+    mutex_free(&p->mutex);
+    mem_free(p);
 }

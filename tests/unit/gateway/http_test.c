@@ -10,7 +10,7 @@
 #include "base/text/num.h"
 #include "base/text/duration.h"
 #include "gateway/http/http_connection.h"
-#include "gateway/http/http_aside.h"
+#include "gateway/dispatch.h"
 #include "gateway/lane.h"
 #include "gateway/query/worker.h"
 
@@ -27,6 +27,10 @@ enum { LANES = 2, WORKERS = 2, WAITING = 2 };
 static struct loop *main_loop;
 static struct thread *main_thread;
 static struct lane *lanes[LANES];
+static struct http_server *servers[LANES];
+static struct lane_services lane_services[LANES];
+static struct config config = {.refs = 1};
+static struct services services = {.lanes = lane_services, .n_lanes = LANES, .state = SERVICES_READY, ._config = &config};
 static struct http_listener *listener;
 static struct http_limits limits;
 static atomic_int canceled_seen, holding;
@@ -83,7 +87,7 @@ static void later(struct http_request *r)
         return;
     }
     *d = (struct delayed){.timer.run = on_time, .r = r};
-    loop_timer_in(r->lane->loop, &d->timer, 30);
+    loop_timer_in(r->loop, &d->timer, 30);
 }
 
 static void unavailable(struct http_request *r)
@@ -100,23 +104,35 @@ static void page(struct http_request *r)
     r->content_type = "text/html; charset=utf-8";
 }
 
+/* The last would end the headers. */
+static void with_headers(struct http_request *r)
+{
+    http_header_add(r, "X-Lost", STR("begun before the response"));
+    http_text(r, 200, r->config == &config ? "ready" : "no configuration");
+    http_header_add(r, "X-One", STR("1"));
+    http_header_add(r, "X-Two", STR("2\r\n\r\nbody"));
+}
+
 static void count_fields(struct http_request *r) { buf_printf(&r->out, "%zu", r->form.n); }
 
 static const struct route table[] = {
-    {HTTP_GET | HTTP_POST, "/echo", echo, 0, 0},
-    {HTTP_GET, "/label/*/values", echo, 0, 0},
-    {HTTP_GET, "/static/*", echo, 0, 0},
-    {HTTP_GET, "/static/fixed", large, 0, 0},
-    {HTTP_GET, "/count", count_fields, 0, 0},
-    {HTTP_GET, "/page", page, 0, 0},
-    {HTTP_POST, "/small", echo, 0, 100},
-    {HTTP_POST, "/push", echo, ROUTE_PUSH, 0},
-    {HTTP_GET | HTTP_POST, "/worker", on_worker, ROUTE_WORKER, 0},
-    {HTTP_GET | HTTP_POST, "/change", echo, ROUTE_CHANGES, 0},
-    {HTTP_GET, "/hold", hold, ROUTE_WORKER, 0},
-    {HTTP_GET, "/aside", hold, ROUTE_ASIDE, 0},
-    {HTTP_GET, "/later", later, ROUTE_ON_WORKER, 0},
-    {HTTP_GET, "/fail", unavailable, 0, 0},
+    {HTTP_GET | HTTP_POST, "/echo", echo, .class = ROUTE_PAGE},
+    {HTTP_GET, "/label/*/values", echo, .class = ROUTE_PAGE},
+    {HTTP_GET, "/static/*", echo, .class = ROUTE_PAGE},
+    {HTTP_GET, "/static/fixed", large, .class = ROUTE_PAGE},
+    {HTTP_GET, "/count", count_fields, .class = ROUTE_PAGE},
+    {HTTP_GET, "/page", page, .class = ROUTE_PAGE},
+    {HTTP_POST, "/small", echo, .class = ROUTE_PAGE, .max_body = 100},
+    {HTTP_POST, "/push", echo, .class = ROUTE_PUSH},
+    {HTTP_GET | HTTP_POST, "/worker", on_worker, .class = ROUTE_QUERY, .on_worker = true},
+    {HTTP_GET | HTTP_POST, "/change", echo, .class = ROUTE_PAGE, .changes_state = true},
+    {HTTP_GET, "/hold", hold, .class = ROUTE_QUERY, .on_worker = true},
+    {HTTP_GET, "/later", later, .class = ROUTE_PAGE, .finishes = true},
+    {HTTP_GET, "/fail", unavailable, .class = ROUTE_PAGE},
+    {HTTP_GET, "/report", hold, .class = ROUTE_ADMIN, .on_worker = true},
+    {HTTP_GET, "/admin", on_worker, .class = ROUTE_ADMIN, .on_worker = true},
+    {HTTP_GET, "/always", echo, .class = ROUTE_ADMIN, .always = true},
+    {HTTP_GET, "/when-ready", with_headers, .class = ROUTE_PAGE, .needs_ready = true},
 };
 
 /* ---- a client ---- */
@@ -540,13 +556,13 @@ static void test_full_line(void **state UNUSED)
     atomic_store(&let_go, false);
 }
 
-static void test_aside_holds_no_lane(void **state UNUSED)
+static void test_reports_hold_no_lane(void **state UNUSED)
 {
     int fds[2];
     struct reply r;
     for (size_t i = 0; i < LEN(fds); i++) {
         fds[i] = dial();
-        send_all(fds[i], "GET /p/aside HTTP/1.1\r\nHost: x\r\n\r\n");
+        send_all(fds[i], "GET /p/report HTTP/1.1\r\nHost: x\r\n\r\n");
     }
     assert_true(wait_for(&holding, 1));
     for (int i = 0; i < 2 * LANES; i++) {
@@ -585,10 +601,68 @@ static void test_port_in_use(void **state UNUSED)
 {
     struct err err;
     struct str same = str_of(http_listener_address(listener));
-    assert_null(http_listen(same, main_loop, lanes, LANES, &limits, &err));
+    assert_null(http_listen(same, main_loop, servers, LANES, &limits, &err));
     assert_non_null(strstr(err.text, "in use"));
-    assert_null(http_listen(STR("nowhere"), main_loop, lanes, LANES, &limits, &err));
+    assert_null(http_listen(STR("nowhere"), main_loop, servers, LANES, &limits, &err));
     assert_non_null(strstr(err.text, "nowhere"));
+}
+
+/* Before the first configuration, and while the program starts or stops. */
+static void test_not_ready(void **state UNUSED)
+{
+    static const char get[] = "GET /p/%s HTTP/1.1\r\nHost: x\r\n\r\n";
+    static const struct { const char *path; int state; struct config *config; int status; } cases[] = {
+        {"when-ready", SERVICES_READY, &config, 200},    {"when-ready", SERVICES_STARTING, &config, 503},
+        {"when-ready", SERVICES_STOPPING, &config, 503}, {"when-ready", SERVICES_READY, NULL, 503},
+        {"echo", SERVICES_STARTING, NULL, 503},          {"worker", SERVICES_STARTING, NULL, 503},
+        {"echo", SERVICES_STOPPING, &config, 200},       {"always", SERVICES_STARTING, NULL, 200}};
+    for (size_t i = 0; i < LEN(cases); i++) {
+        char request[100];
+        mutex_lock(&services._mutex);
+        services._config = cases[i].config;
+        mutex_unlock(&services._mutex);
+        atomic_store(&services.state, cases[i].state);
+        snprintf(request, sizeof request, get, cases[i].path);
+        struct reply r = query(request);
+        assert_int_equal(r.status, cases[i].status);
+        buf_free(&r.bytes);
+    }
+    mutex_lock(&services._mutex);
+    services._config = &config;
+    mutex_unlock(&services._mutex);
+    atomic_store(&services.state, SERVICES_READY);
+    assert_int_equal(atomic_load(&config.refs), 1); /* each request has released its snapshot */
+}
+
+static void test_added_headers(void **state UNUSED)
+{
+    struct reply r = query("GET /p/when-ready HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_true(str_is(r.body, "ready"));
+    assert_true(str_is(reply_header(&r, "X-One"), "1"));
+    assert_null(reply_header(&r, "X-Two").p);
+    assert_null(reply_header(&r, "X-Lost").p);
+    buf_free(&r.bytes);
+}
+
+/* Queries that take all of their workers and their queue leave the other class alone. */
+static void test_classes(void **state UNUSED)
+{
+    int fds[WORKERS + WAITING];
+    for (size_t i = 0; i < LEN(fds); i++) {
+        fds[i] = dial();
+        send_all(fds[i], "GET /p/hold HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_true(wait_for(&holding, i < WORKERS ? (int)i + 1 : WORKERS));
+    }
+    expect("GET /p/admin HTTP/1.1\r\nHost: x\r\n\r\n", 200, "worker 1 ");
+    atomic_store(&let_go, true);
+    for (size_t i = 0; i < LEN(fds); i++) {
+        struct reply r;
+        assert_true(receive(fds[i], false, &r));
+        assert_int_equal(r.status, 200);
+        buf_free(&r.bytes);
+        close(fds[i]);
+    }
+    atomic_store(&let_go, false);
 }
 
 /* ---- the program around it ---- */
@@ -598,18 +672,20 @@ static void run_main(void *arg UNUSED) { loop_run(main_loop); }
 static int set_up(void **state UNUSED)
 {
     struct err err;
-    static const struct listener_conf conf = {.routes = table, .n_routes = LEN(table), .prefix = "/p/", .cors_origin = "http://a[.].*",
+    struct listener_conf conf = {.services = &services, .hooks = dispatch_hooks, .routes = table, .n_routes = LEN(table), .prefix = "/p/", .cors_origin = "http://a[.].*",
                                               .limits = &limits, .max_push = 2000000};
     limits = (struct http_limits){.places = 100, .least_places = 1, .spare_places = 2, .idle = 100, .idle_timeout = 30000,
                                   .read_timeout = 30000, .queue_timeout = 30000, .bodies.max = 8 << 20,
                                   .body_share = 4 << 20, .responses.max = 16 << 20, .max_accepted = 64};
     http_limits_init(&limits);
     main_loop = loop_new();
-    for (unsigned i = 0; i < LANES; i++)
-        assert_non_null(lanes[i] = lane_start(i, &conf, &err));
-    http_aside_start();
-    workers_start(&(struct worker_conf){.workers = WORKERS, .waiting = WAITING});
-    listener = http_listen(STR("127.0.0.1:0"), main_loop, lanes, LANES, &limits, &err);
+    mutex_init(&services._mutex, RANK_SERVICES);
+    services.workers = workers_new(&(struct worker_conf){.workers = {WORKERS, 1}, .waiting = WAITING});
+    for (unsigned i = 0; i < LANES; i++) {
+        assert_non_null(lanes[i] = lane_start(i, &services, &conf, &err));
+        servers[i] = lanes[i]->http;
+    }
+    listener = http_listen(STR("127.0.0.1:0"), main_loop, servers, LANES, &limits, &err);
     main_thread = thread_start("main", run_main, NULL);
     return listener == NULL;
 }
@@ -625,12 +701,11 @@ static int tear_down(void **state UNUSED)
     http_listener_close(listener);
     for (unsigned i = 0; i < LANES; i++)
         lane_cancel(lanes[i]);
-    workers_stop();
-    http_aside_stop();
+    workers_stop(services.workers);
     for (unsigned i = 0; i < LANES; i++)
         lane_join(lanes[i]);
-    workers_free();
-    http_aside_free();
+    workers_free(services.workers);
+    mutex_free(&services._mutex);
     for (unsigned i = 0; i < LANES; i++)
         lane_free(lanes[i]);
     loop_free(main_loop);
@@ -651,7 +726,8 @@ int main(void)
         cmocka_unit_test(test_chunks_end_the_connection),
         cmocka_unit_test(test_keep_alive),
         cmocka_unit_test(test_large_and_packed), cmocka_unit_test(test_headers), cmocka_unit_test(test_later),
-        cmocka_unit_test(test_client_leaves), cmocka_unit_test(test_full_line),
-        cmocka_unit_test(test_aside_holds_no_lane), cmocka_unit_test(test_many), cmocka_unit_test(test_port_in_use)};
+        cmocka_unit_test(test_client_leaves), cmocka_unit_test(test_full_line), cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_reports_hold_no_lane),
+        cmocka_unit_test(test_not_ready), cmocka_unit_test(test_added_headers), cmocka_unit_test(test_many), cmocka_unit_test(test_port_in_use)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

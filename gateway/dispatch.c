@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A request's context is made here, once, from the attributes of its route: it is refused while the program is not
+ * ready, and gets a snapshot of the configuration, which it keeps until its response is complete. Before the first
+ * configuration only routes with `always` (health, metrics) and pushes, which check by themselves, are served.
+ */
+#include "gateway/dispatch.h"
+
+#include "gateway/query/worker.h"
+#include "gateway/services/services.h"
+
+struct offload { /* a request on a worker */
+    struct worker_task task;
+    struct http_request *r;
+    http_handler *run, *done;
+};
+
+static bool refuse_not_ready(struct http_request *r)
+{
+    http_text(r, 503, "Service Unavailable");
+    return false;
+}
+
+static bool dispatch_begin(struct http_request *r)
+{
+    const struct route *route = r->route;
+    if (route->needs_ready && !services_ready(r->services))
+        return refuse_not_ready(r);
+    if (route->class == ROUTE_PUSH || route->always)
+        return true;
+    r->config = services_config(r->services);
+    return r->config != NULL || refuse_not_ready(r);
+}
+
+static void dispatch_end(struct http_request *r)
+{
+    config_unref(r->config);
+    r->config = NULL;
+}
+
+static void offload_run(struct worker_task *t)
+{
+    struct offload *o = CONTAINER(t, struct offload, task);
+    o->run(o->r);
+}
+
+static void offload_done(struct worker_task *t)
+{
+    struct offload *o = CONTAINER(t, struct offload, task);
+    struct http_request *r = o->r;
+    http_handler *done = o->done;
+    r->task = NULL;
+    mem_free(o);
+    done(r);
+}
+
+static bool dispatch_submit(struct http_request *r, http_handler *run, http_handler *done)
+{
+    struct offload *o = mem_zalloc(sizeof *o);
+    enum worker_class class = r->route->class == ROUTE_QUERY ? WORKER_QUERY : WORKER_ADMIN;
+    *o = (struct offload){.task = {.class = class, .run = offload_run, .done = offload_done, .loop = r->loop,
+                                   .arena = &r->arena}, .r = r, .run = run, .done = done};
+    r->task = o;
+    if (worker_submit(r->services->workers, &o->task))
+        return true;
+    r->task = NULL;
+    mem_free(o);
+    return false;
+}
+
+static bool dispatch_withdraw(struct http_request *r)
+{
+    struct offload *o = r->task;
+    if (o == NULL || !worker_withdraw(r->services->workers, &o->task))
+        return false;
+    r->task = NULL;
+    mem_free(o);
+    return true;
+}
+
+const struct http_hooks dispatch_hooks = {dispatch_begin, dispatch_end, dispatch_submit, dispatch_withdraw};

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A configuration is applied all or nothing: steps that may fail run first and leave the running one alone (downstream
+ * servers, the writer's new queues), then the scraper accepts or refuses its jobs, and the remaining steps cannot fail.
+ * Each holder of pointers into a configuration holds a reference to it.
+ */
+#include "gateway/services/services.h"
+
+#include "base/telemetry/log.h"
+#include "base/text/duration.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+void services_init(struct services *s)
+{
+    s->started = clock_wall_ms();
+    mutex_init(&s->_mutex, RANK_SERVICES);
+}
+
+struct config *services_config(struct services *s)
+{
+    mutex_lock(&s->_mutex);
+    struct config *c = s->_config ? config_ref(s->_config) : NULL;
+    mutex_unlock(&s->_mutex);
+    return c;
+}
+
+struct upstream *services_upstream(struct services *s)
+{
+    mutex_lock(&s->_mutex);
+    struct upstream *u = s->_upstream ? upstream_ref(s->_upstream) : NULL;
+    mutex_unlock(&s->_mutex);
+    return u;
+}
+
+static void reload_release_config(void *arg) { config_unref(arg); }
+
+/* ---- the steps ---- */
+
+static struct source *recent_get(void *arg) { return writer_recent(arg); }
+
+static struct upstream *build_upstream(struct services *s, const struct config *c, struct err *err)
+{
+    struct upstream_env env = {.recent_alone = c->n_groups == 0};
+    if (c->recent) {
+        env.recent_get = recent_get;
+        env.recent_put = writer_recent_unref;
+        env.recent_from = writer_recent_from;
+        env.recent_arg = s->writer;
+        env.recent_like = c->recent->like;
+    }
+    return upstream_new(c->groups, c->n_groups, &env, err);
+}
+
+static struct writer_change *prepare_writer(struct services *s, const struct config *c, struct err *err)
+{
+    struct writer_plan plan = {.destinations = c->destinations, .n = c->n_destinations, .recent = c->recent,
+                               .external_labels = c->global.external_labels};
+    return writer_prepare(s->writer, &plan, err);
+}
+
+static bool apply_scraper(struct services *s, struct config *c, struct err *err)
+{
+    if (scraper_apply(s->scraper, c->jobs, c->n_jobs, &c->scrape, reload_release_config, config_ref(c), err))
+        return true;
+    config_unref(c);
+    return false;
+}
+
+static void reload_swap_config(struct services *s, struct config *c, struct upstream *u)
+{
+    if (u && s->_upstream)
+        upstream_adopt(u, s->_upstream);
+    mutex_lock(&s->_mutex);
+    struct config *old = s->_config;
+    struct upstream *old_upstream = s->_upstream;
+    s->_config = c;
+    s->_upstream = u;
+    mutex_unlock(&s->_mutex);
+    if (old_upstream)
+        upstream_unref(old_upstream);
+    config_unref(old);
+}
+
+static bool reload_apply_config(struct services *s, struct config *c, struct upstream *u, struct err *err)
+{
+    struct writer_change *change = prepare_writer(s, c, err);
+    if (change == NULL)
+        return false;
+    if (!apply_scraper(s, c, err)) {
+        writer_cancel(change);
+        return false;
+    }
+    writer_commit(change, reload_release_config, config_ref(c));
+    reload_swap_config(s, c, u);
+    return true;
+}
+
+static void note_success(struct services *s, const struct config *c)
+{
+    atomic_store(&s->reloaded_at, clock_wall_ms());
+    for (size_t i = 0; i < c->warnings.n; i++)
+        log_warn("config", c->warnings.items[i].p);
+}
+
+bool services_apply(struct services *s, struct config *c, struct err *err)
+{
+    struct upstream *u = build_upstream(s, c, err);
+    bool ok = u != NULL && reload_apply_config(s, c, u, err);
+    if (ok)
+        note_success(s, c);
+    else {
+        if (u)
+            upstream_unref(u);
+        config_unref(c);
+    }
+    atomic_store(&s->reload_ok, ok);
+    return ok;
+}
+
+/* A file that says nothing is fine at the start. Where it said something before, it is more likely being written just
+ * now, and would stop everything. */
+static struct config *load_again(struct services *s, struct err *err)
+{
+    struct conf_errors errors = {0};
+    struct config *c = config_load(&s->flags, &errors, err);
+    for (struct str rest = buf_str(&errors.text), line; errors.n > 1 && rest.n > 0;) {
+        str_cut(&rest, '\n', &line);
+        char *z = str_dup(line);
+        log_error("config", "error in the configuration", "err", z);
+        mem_free(z);
+    }
+    buf_free(&errors.text);
+    if (c == NULL || !c->empty || s->_config == NULL || s->_config->empty)
+        return c;
+    err_set(err, ERR_BAD_DATA, "%.*s: the file is empty: if that is meant, write {} into it",
+            STR_ARG(s->flags.config_file));
+    config_unref(c);
+    return NULL;
+}
+
+bool services_reload(struct services *s, struct err *err)
+{
+    if (atomic_load(&s->state) == SERVICES_STOPPING) /* asked for a moment before */
+        return err_set(err, ERR_UNAVAILABLE, "the program is stopping");
+    struct config *c = load_again(s, err);
+    bool ok = c != NULL && services_apply(s, c, err);
+    atomic_store(&s->reload_ok, ok);
+    if (ok)
+        log_info("config", "reloaded");
+    else
+        log_error("config", "reload failed; keeping the running configuration", "err", err->text);
+    mem_trim();
+    return ok;
+}
+
+void services_free(struct services *s)
+{
+    reload_swap_config(s, NULL, NULL);
+    mutex_free(&s->_mutex);
+}
+
+/* ---- requested by HTTP ---- */
+
+struct reload_request {
+    struct loop_task task;
+    struct services *services;
+    struct loop *loop;
+    void (*done)(void *arg, const struct err *err);
+    void *arg;
+    bool ok;
+    struct err err;
+};
+
+static void reload_on_result(struct loop_task *task)
+{
+    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
+    ask->done(ask->arg, ask->ok ? NULL : &ask->err);
+    mem_free(ask);
+}
+
+static void on_in_force(struct loop_task *task)
+{
+    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
+    ask->task.run = reload_on_result;
+    loop_post(ask->loop, &ask->task);
+}
+
+static void reload_on_request(struct loop_task *task)
+{
+    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
+    ask->ok = services_reload(ask->services, &ask->err);
+    ask->task.run = on_in_force;
+    if (ask->ok)
+        writer_await(ask->services->writer, &ask->task);
+    else
+        on_in_force(&ask->task);
+}
+
+void services_request_reload(struct services *s, struct loop *loop, void (*done)(void *arg, const struct err *err),
+                             void *arg)
+{
+    struct reload_request *ask = mem_zalloc(sizeof *ask);
+    *ask = (struct reload_request){.task.run = reload_on_request, .services = s, .loop = loop, .done = done,
+                                   .arg = arg};
+    loop_post(s->control, &ask->task);
+}
+
+/* ---- watching the file ---- */
+
+/* True when it differs from the last check. */
+static bool file_changed(struct services *s)
+{
+    struct stat now;
+    if (stat(s->flags.config_file.p, &now) < 0)
+        return false;
+    bool changed = now.st_size != s->_watch.size || now.st_mtim.tv_sec != s->_watch.time.tv_sec
+                   || now.st_mtim.tv_nsec != s->_watch.time.tv_nsec;
+    s->_watch.size = now.st_size;
+    s->_watch.time = now.st_mtim;
+    return changed;
+}
+
+static void on_watch(struct loop_timer *t)
+{
+    struct services *s = CONTAINER(t, struct services, _watch.timer);
+    struct err err;
+    if (file_changed(s))
+        (void)!services_reload(s, &err);
+    loop_timer_in(s->control, t, s->flags.config_check_interval);
+}
+
+void services_watch_config(struct services *s)
+{
+    if (s->flags.config_check_interval == 0 || s->flags.config_file.n == 0)
+        return;
+    file_changed(s);
+    s->_watch.timer.run = on_watch;
+    loop_timer_in(s->control, &s->_watch.timer, s->flags.config_check_interval);
+}
+
+void services_unwatch_config(struct services *s) { loop_timer_stop(s->control, &s->_watch.timer); }

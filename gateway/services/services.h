@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the program consists of, as handlers see it: flags, configuration, writer, scraper, upstream, lanes. main()
+ * owns the one instance and builds it; a request carries a pointer to it (http_request.services), workers and
+ * collectors are given it. Nothing in gateway/ refers to a global one.
+ *
+ * Fields are set before lanes serve requests and then immutable, unless stated otherwise. writer and scraper are set
+ * when the first configuration has been applied, which services_config() tells.
+ *
+ * Configuration and upstream change with a reload: services_config() and services_upstream() return a reference, which
+ * its owner uses and releases; a query keeps the old ones until it ends. Reloads run on the control thread.
+ */
+#ifndef GATEWAY_SERVICES_SERVICES_H
+#define GATEWAY_SERVICES_SERVICES_H
+
+#include "base/os/loop.h"
+#include "base/os/thread.h"
+#include "gateway/config/config.h"
+#include "gateway/http/http.h"
+
+#include <sys/types.h>
+#include <time.h>
+
+enum services_state { SERVICES_STARTING, SERVICES_READY, SERVICES_STOPPING };
+
+struct workers;
+struct write_buffers;
+struct lane_services { /* of one lane; on its thread only */
+    struct loop *loop;
+    struct sink *sink;
+    struct write_buffers *write;   /* gateway/ingest/write.h; created at the first push */
+};
+
+struct config_watch {              /* on the control thread */
+    struct loop_timer timer;
+    struct timespec time;          /* modification time and size of the file at the last check */
+    off_t size;
+};
+
+struct services {
+    struct flags flags;
+    struct loop *control;          /* loop of the control thread */
+    struct lane_services *lanes; unsigned n_lanes;
+    struct workers *workers;       /* gateway/query/worker.h */
+    struct http_limits http;       /* what clients may hold */
+    struct budget queries;         /* arenas, decoders and rendered results of running queries */
+    struct writer *writer;
+    struct scraper *scraper;
+    int64_t started;               /* Unix ms */
+    _Atomic int state;             /* enum services_state */
+    _Atomic bool reload_ok;        /* result of the last load of the configuration */
+    _Atomic int64_t reloaded_at;   /* Unix ms of the last successful one */
+    void (*request_quit)(struct services *s); /* any thread: ends the program in good order */
+    struct config_watch _watch;
+    struct mutex _mutex;           /* guards the two below */
+    struct config *_config;
+    struct upstream *_upstream;
+};
+void services_init(struct services *s);
+void services_free(struct services *s); /* control thread, at the end: releases the configuration */
+
+/* Any thread; NULL until the first configuration is applied. Release: config_unref, upstream_unref. */
+struct config *services_config(struct services *s);
+struct upstream *services_upstream(struct services *s);
+static inline bool services_ready(const struct services *s) { return atomic_load(&s->state) == SERVICES_READY; }
+
+/* ---- reload.c ---- */
+
+/* Control thread: makes `c` (taken) the running configuration, all or nothing: on false the previous one keeps
+ * running. */
+bool services_apply(struct services *s, struct config *c, struct err *err) MUST_USE;
+/* Control thread: reads the file again and applies it. Logs the result. */
+bool services_reload(struct services *s, struct err *err);
+/* Any thread: asks the control thread to reload; done runs in `loop` once the new configuration is in force (err NULL),
+ * or with the reason why it is not. */
+void services_request_reload(struct services *s, struct loop *loop, void (*done)(void *arg, const struct err *err),
+                             void *arg);
+/* Control thread: checks the file every --promscrape.configCheckInterval and reloads when it has changed. */
+void services_watch_config(struct services *s);
+void services_unwatch_config(struct services *s);
+
+#endif
