@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The program: reads flags and file, builds the parts from below (lanes, writer, scraper, workers, listeners), and
- * takes them down in the reverse order. In between the main thread waits in its loop for signals, clients and reloads.
+ * takes them down in the reverse order. In between the main thread is the control thread: it reloads the configuration
+ * and runs what scraper and writer do outside of lanes. Signals and clients arrive at the acceptor.
  */
-#include "base/telemetry/log.h"
 #include "base/os/process.h"
 #include "base/os/watched_file.h"
+#include "base/telemetry/log.h"
 #include "base/text/duration.h"
+#include "gateway/acceptor.h"
 #include "gateway/cli/cli_promql.h"
 #include "gateway/dispatch.h"
 #include "gateway/greeting.h"
@@ -22,10 +24,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { SWEEP_MS = 60000, GRACE_MS = 5000, LISTENERS = 16, QUERIES = 20, PAGES = 2 };
+enum { SWEEP_MS = 60000, GRACE_MS = 5000, CONTROL_MS = 20000 /* for the control thread to notice a stop */,
+       QUERIES = 20, PAGES = 2 };
+
+static atomic_bool stop_requested; /* read by writer_env.interrupted, which has no argument */
 
 struct program {
     struct services services;
@@ -33,10 +37,9 @@ struct program {
     struct http_server **servers;
     struct loop **lane_loops;
     struct sink **lane_sinks;
-    struct http_listener *listeners[LISTENERS];
-    size_t n_listeners;
-    struct loop_fd signals;
-    struct loop_task quit;
+    struct acceptor *acceptor;
+    struct loop_task quit, hangup;
+    atomic_bool stopping; /* the control thread has begun to stop */
     struct loop_timer sweep;
     struct thread *log; /* NULL: threads that log wait for stderr */
 };
@@ -98,50 +101,58 @@ static void on_scraper_stopped(void *arg)
     writer_stop(s->writer, GRACE_MS, on_writer_stopped, s);
 }
 
-static void begin_stop(struct services *s)
+static void begin_stop(struct program *p)
 {
-    if (atomic_exchange(&s->state, SERVICES_STOPPING) == SERVICES_STOPPING)
+    struct services *s = &p->services;
+    if (s->scraper == NULL || atomic_exchange(&p->stopping, true))
         return;
-    log_info("main", "stopping");
     services_unwatch_config(s);
     scraper_stop(s->scraper, on_scraper_stopped, s);
 }
 
-static void on_quit(struct loop_task *task) { begin_stop(&CONTAINER(task, struct program, quit)->services); }
+static void on_quit(struct loop_task *task) { begin_stop(CONTAINER(task, struct program, quit)); }
 
-static void request_quit(struct services *s)
+/* Any thread. Clients see at once that the program stops, whatever the control thread is doing. */
+static void request_stop(struct services *s)
 {
     struct program *p = CONTAINER(s, struct program, services);
+    if (atomic_exchange(&s->state, SERVICES_STOPPING) == SERVICES_STOPPING)
+        return;
+    atomic_store(&stop_requested, true);
+    log_info("main", "stopping");
     loop_post(s->control, &p->quit);
 }
 
-/* ---- signals ---- */
+/* ---- signals, on the acceptor's thread ---- */
 
-static void on_signal(struct loop_fd *w, uint32_t events UNUSED)
+static void on_control_late(void *arg)
 {
-    struct services *s = &CONTAINER(w, struct program, signals)->services;
-    struct signalfd_siginfo info;
-    struct err err;
-    while (read(w->fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo != SIGHUP)
-            begin_stop(s);
-        else if (services_ready(s))
-            (void)!services_reload(s, &err);
-    }
+    struct program *p = arg;
+    if (atomic_load(&p->stopping))
+        return;
+    log_error("main", "the control thread does not respond, probably because of a file system that hangs; "
+                      "ending without it: samples that are neither sent nor in a queue on disk are lost");
+    (void)!log_stop();
+    _exit(1);
 }
 
-/* Before any thread is started, so that all of them have these signals blocked. */
-static void watch_signals(struct program *p)
+static void on_sighup(struct loop_task *task)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    p->signals.run = on_signal;
-    p->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    loop_watch(p->services.control, &p->signals, EPOLLIN);
+    struct services *s = &CONTAINER(task, struct program, hangup)->services;
+    struct err err;
+    if (services_ready(s))
+        (void)!services_reload(s, &err);
+}
+
+static void on_signal(struct acceptor *a, void *arg, int signal)
+{
+    struct program *p = arg;
+    if (signal == SIGHUP) {
+        loop_post(p->services.control, &p->hangup);
+    } else {
+        request_stop(&p->services);
+        acceptor_alarm(a, CONTROL_MS, on_control_late);
+    }
 }
 
 /* Lines that were suppressed are counted in the log also when nothing else is logged. */
@@ -151,14 +162,8 @@ static void main_on_sweep(struct loop_timer *t)
     loop_timer_in(CONTAINER(t, struct program, sweep)->services.control, t, SWEEP_MS);
 }
 
-/* Polled where main cannot turn its loop: a signal that ends the program has come, and on_signal has not seen it yet.
- * */
-static bool stop_signal_pending(void)
-{
-    sigset_t pending;
-    sigpending(&pending);
-    return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
-}
+/* Polled where the control thread cannot turn its loop. */
+static bool stop_is_requested(void) { return atomic_load(&stop_requested); }
 
 /* ---- building ---- */
 
@@ -200,7 +205,7 @@ static bool start_writer(struct program *p, struct err *err)
     const struct flags *f = &s->flags;
     struct writer_env env = {.main = s->control, .lanes = p->lane_loops, .n_lanes = s->n_lanes,
                              .queue_dir = f->queue_dir, .flush_interval = f->flush_interval,
-                             .show_urls = f->remote_write.show_url, .interrupted = stop_signal_pending};
+                             .show_urls = f->remote_write.show_url, .interrupted = stop_is_requested};
     s->writer = writer_new(&env, err);
     return s->writer != NULL;
 }
@@ -215,26 +220,19 @@ static void start_scraper(struct program *p)
     s->scraper = scraper_new(&env);
 }
 
-static bool start_listeners(struct program *p, struct err *err)
+/* Before queues are opened, which may take long: health checks are answered, and signals heard, meanwhile. */
+static bool start_acceptor(struct program *p, struct err *err)
 {
     struct services *s = &p->services;
-    const struct str_list *list = &s->flags.listen;
-    for (size_t i = 0; i < list->n; i++) {
-        if (list->items[i].n == 0)
-            continue;
-        if (p->n_listeners == LISTENERS)
-            return err_set(err, ERR_BAD_DATA, "--web.listen-address: at most %d addresses", LISTENERS);
-        struct http_listener *l = http_listen(list->items[i], s->control, p->servers, s->n_lanes, &s->http, err);
-        if (l == NULL)
-            return false;
-        p->listeners[p->n_listeners++] = l;
-    }
-    return true;
+    p->acceptor = acceptor_start(&(struct acceptor_conf){.addresses = &s->flags.listen, .servers = p->servers,
+                                                         .n_servers = s->n_lanes, .limits = &s->http,
+                                                         .on_signal = on_signal, .arg = p}, err);
+    return p->acceptor != NULL;
 }
 
 static bool main_start(struct program *p, struct config *c, struct err *err)
 {
-    if (!start_lanes(p, err) || !start_writer(p, err) || !start_listeners(p, err)) {
+    if (!start_lanes(p, err) || !start_acceptor(p, err) || !start_writer(p, err)) {
         config_unref(c);
         return false;
     }
@@ -242,17 +240,13 @@ static bool main_start(struct program *p, struct config *c, struct err *err)
     return services_apply(&p->services, c, err);
 }
 
-static void close_listeners(struct program *p)
-{
-    while (p->n_listeners > 0)
-        http_listener_close(p->listeners[--p->n_listeners]);
-}
-
 /* Also after a start that failed half way. */
 static void tear_down(struct program *p)
 {
     struct services *s = &p->services;
-    close_listeners(p);
+    acceptor_stop(p->acceptor);
+    atomic_store(&p->stopping, true); /* for tasks that the acceptor has posted */
+    atomic_store(&s->state, SERVICES_STOPPING);
     for (unsigned i = 0; i < s->n_lanes; i++)
         lane_cancel(p->lanes[i]);
     workers_stop(s->workers);
@@ -291,18 +285,19 @@ static void log_ready(const struct config *c, const char *address)
 static void greet(struct program *p)
 {
     struct services *s = &p->services;
-    if (p->n_listeners == 0)
+    size_t n = acceptor_count(p->acceptor);
+    if (n == 0)
         return;
     struct config *c = services_config(s);
     if (isatty(STDOUT_FILENO) && !str_is(s->flags.log_format, "json")) {
         struct buf text = {0};
-        greeting_print(&text, c, http_listener_url_host(p->listeners[0]), s->flags.path_prefix.p);
+        greeting_print(&text, c, http_listener_url_host(acceptor_listener(p->acceptor, 0)), s->flags.path_prefix.p);
         fwrite(text.p, 1, text.n, stdout);
         fflush(stdout);
         buf_free(&text);
     }
-    for (size_t i = 0; i < p->n_listeners; i++)
-        log_ready(c, http_listener_address(p->listeners[i]));
+    for (size_t i = 0; i < n; i++)
+        log_ready(c, http_listener_address(acceptor_listener(p->acceptor, i)));
     config_unref(c);
 }
 
@@ -320,9 +315,9 @@ static bool main_serve(struct program *p, struct config *c, struct err *err)
 {
     struct services *s = &p->services;
     if (!main_start(p, c, err)) {
-        close_listeners(p); /* there is no configuration that a client could be answered from */
+        atomic_store(&s->state, SERVICES_STOPPING);
         if (s->scraper) {
-            begin_stop(s);
+            begin_stop(p);
             loop_run(s->control);
         }
         return err->kind == ERR_CANCELED;
@@ -330,6 +325,8 @@ static bool main_serve(struct program *p, struct config *c, struct err *err)
     if (wait_for_lanes(s)) {
         services_watch_config(s);
         greet(p);
+    } else {
+        begin_stop(p);
     }
     loop_run(s->control);
     return true;
@@ -344,9 +341,10 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
                        "cannot create an event loop: %s; raise the limit of open files (ulimit -n)", strerror(errno));
     }
     services_init(s);
-    s->request_quit = request_quit;
+    s->request_quit = request_stop;
     p->quit.run = on_quit;
-    watch_signals(p);
+    p->hangup.run = on_sighup;
+    acceptor_block_signals();
     start_log_thread(p);
     metrics_start(s);
     p->sweep.run = main_on_sweep;
@@ -358,8 +356,6 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
     }
     tear_down(p);
     loop_timer_stop(s->control, &p->sweep);
-    loop_unwatch(s->control, &p->signals);
-    close(p->signals.fd);
     loop_free(s->control);
     watched_file_await_threads();
     if (!stop_log_thread(p))
