@@ -244,7 +244,7 @@ static void write_refuse(struct http_request *r, const struct err *err)
 
 static bool busy(struct err *err)
 {
-    err_set(err, ERR_THROTTLED, "a destination's queue is full: empty_block was taken, send it again later");
+    err_set(err, ERR_THROTTLED, "a destination's queue is full: nothing was taken, send it again later");
     err->retry_after = RETRY_SECONDS;
     return false;
 }
