@@ -167,8 +167,9 @@ static void start_member(struct workers *p, enum worker_class class)
     m->worker._pool = p;
     m->worker.id = q->n;
     m->worker.class = class;
-    m->worker.loop = loop_new();
-    m->thread = m->worker.loop ? thread_start(name, worker_run, m) : NULL;
+    bool fetches = class == WORKER_QUERY;
+    m->worker.loop = fetches ? loop_new() : NULL;
+    m->thread = m->worker.loop || !fetches ? thread_start(name, worker_run, m) : NULL;
     if (m->thread) {
         q->n++;
         return;

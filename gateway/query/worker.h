@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Workers: threads that may block, compute and wait. Each owns a loop and a client with kept-alive connections, and
+/* Workers: threads that may block, compute and wait. Those for queries own a loop and a client with kept-alive connections. Each
  * does one task at a time, in straight-line code. Tasks have a class; each class has its own threads and its own queue,
  * so that queries cannot keep metrics and pages waiting. A full queue refuses at once.
  *
@@ -19,7 +19,7 @@ enum worker_class { WORKER_QUERY, WORKER_ADMIN, WORKER_CLASSES };
 struct workers;
 struct worker { /* query_ctx.user of every query */
     unsigned id;
-    struct loop *loop;       /* turned by hand while responses are awaited */
+    struct loop *loop;       /* turned by hand while responses are awaited; NULL in class admin, which fetches nothing */
     struct client *client;   /* in that loop; created at its first use: worker_client */
     enum worker_class class;
     struct workers *_pool;
