@@ -31,8 +31,8 @@ struct arena {
     size_t used;                           /* bytes allocated from the system */
     size_t max;                            /* budget in bytes, 0 = none */
     size_t peak;
-    struct budget *budget;                 /* shared with others: where `used` is counted; NULL = nowhere */
-    bool starved;                          /* the last refusal was the shared budget's */
+    struct budget *budget;                 /* shared budget to which `used` is charged; NULL = none */
+    bool starved;                          /* the last failure was caused by the shared budget */
     void (*on_full)(struct arena *a, size_t wanted, void *arg); /* must not return; NULL: allocation returns NULL */
     void *on_full_arg;
     struct arena_end *_ends;
@@ -43,12 +43,12 @@ struct arena {
 void arena_init(struct arena *a, size_t max);
 void arena_free(struct arena *a);  /* returns everything to the system; the arena can be used again */
 
-/* Counts what the arena has taken, and will take, in a budget, until arena_free. False when that has not as much left.
- * */
+/* Charges the arena's memory to a budget until arena_free. False when the budget's rest is too small. */
 bool arena_charge(struct arena *a, struct budget *budget) MUST_USE;
-/* Says in `err` why the arena, which may take `max` bytes, refused: the query's limit, or the limit of all queries. */
+/* Sets `err` to the reason why the arena, limited to `max` bytes, failed: the query's limit, or the limit of all
+ * queries. */
 void arena_full_error(const struct arena *a, size_t max, struct err *err);
-/* more is in use than `max` (0 = no limit) or the shared budget allow */
+/* whether more is used than `max` (0 = no limit) or the shared budget allow */
 bool arena_over(const struct arena *a, size_t max);
 
 void *arena_alloc(struct arena *a, size_t n);

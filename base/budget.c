@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+/* A memory budget shared by threads: one atomic counter. */
 #include "base/budget.h"
 
-/* Bytes are added first and taken back when they are too many, so that two threads never both get the last ones. */
+/* Adds first and subtracts on failure, so that two threads cannot both get the last bytes. */
 bool budget_take(struct budget *b, size_t n)
 {
     if (b == NULL)

@@ -21,8 +21,8 @@ struct buf {
     size_t n, cap;
     size_t max;    /* limit in bytes, 0 = none */
     bool over;     /* an append was refused since the last buf_clear */
-    bool starved;  /* by the budget, which is not asked again until then */
-    struct budget *budget; /* where `cap` bytes are counted; NULL = nowhere */
+    bool starved;  /* refused by the budget, which is not tried again until then */
+    struct budget *budget; /* budget to which `cap` bytes are charged; NULL = none */
 };
 
 void buf_free(struct buf *b);                         /* frees the memory; keeps `max` */

@@ -6,9 +6,9 @@
  * no handle may be added or removed (`in_curl`), so requests made by the user's callback are carried out by `settle`
  * when curl has returned; finished transfers are reported there too.
  *
- * A call is in exactly one list: waiting or doubtful (no handle yet), running (it has one, in its multi), resolving (its
- * handle waits for an address, see client_names.h), or failed (it could not be started; a timer reports it, since
- * client_send must not call back before it returns).
+ * A call is in exactly one list: waiting or doubtful (no handle yet), running (it has one, in its multi), resolving
+ * (its handle waits for an address, see client_names.h), or failed (it could not be started; a timer reports it,
+ * since client_send must not call back before it returns).
  */
 #include "base/http/client.h"
 
@@ -32,10 +32,10 @@ struct client {
     const struct stats_group *stats;
     unsigned connections_row;
     struct list waiting, running, resolving, failed;
-    struct list doubtful;       /* likewise waiting, but for requests that are doubtful */
-    size_t n_waiting, n_running; /* n_waiting: in both lines */
-    size_t n_doubtful;          /* running ones */
-    bool doubtful_next;         /* whose turn it is while both lines have requests */
+    struct list doubtful;       /* queue of the doubtful requests */
+    size_t n_waiting, n_running; /* n_waiting: in both queues */
+    size_t n_doubtful;          /* running doubtful requests */
+    bool doubtful_next;         /* which queue is next while both have requests */
     CURL *idle[IDLE_HANDLES];
     unsigned n_idle;
     bool in_curl, curl_ready;
@@ -127,7 +127,7 @@ static void client_move_call(struct client_call *call, struct list *list, enum c
     call->state = state;
 }
 
-/* The request that is to start now; NULL: none may. */
+/* The next request to start; NULL: none may start. */
 static struct client_call *next_waiting(struct client *c)
 {
     if (c->in_curl || c->n_waiting == 0 || c->n_running >= c->max_inflight)
@@ -212,7 +212,7 @@ static void drop_canceled(struct client *c)
 
 /* ---- names ---- */
 
-/* The handle, which is in no multi, starts again; false: it cannot, or its name has no address. */
+/* Restarts the handle, which is in no multi; false: it failed, or its name has no address. */
 static bool start_again(struct client_call *call, bool found)
 {
     if (!found)

@@ -36,9 +36,10 @@ struct client_call {
     struct buf unpacked;   /* decompressed, not yet delivered */
     bool whole, damaged;   /* the compressed body */
     bool head_complete;    /* of the final response */
-    bool name_missing;     /* the transfer ended, or will end, because libcurl needs a name (client_names.h) */
-    struct client_names *names; /* NULL until it needed one */
-    int64_t before_ms;     /* from start_mono to the start of the present attempt */
+    /* the transfer ended, or will end, because libcurl needs the address of a name (client_names.h) */
+    bool name_missing;
+    struct client_names *names; /* NULL until needed */
+    int64_t before_ms;     /* from start_mono to the start of the current attempt */
     struct client_reply reply;
     char content_type[256], content_encoding[64], retry_after[64], location[512];
     char message[256]; /* curl's error message */
@@ -47,7 +48,7 @@ struct client_call {
 struct client_call *client_call_new(const struct client_request *req);
 /* Sets all options of call->easy. False: reply.err has the reason. */
 bool client_call_prepare(struct client_call *call, const char *user_agent) MUST_USE;
-void client_call_count_sent(struct client_call *call); /* after each attempt */
+void client_call_count_sent(struct client_call *call); /* called after each attempt */
 void client_call_ended(struct client_call *call, int code); /* fills the reply; code is a CURLcode */
 void client_call_free(struct client_call *call);
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Which name is missing follows from what libcurl reports: the proxy's, or that of the host of the URL it has come to.
- * A TLS server_name replaces the URL's host (client_profile.c), the connection still goes to the real one.
- */
+/* Finds the name that a transfer needs, from libcurl's result: the proxy's, or the host of the current URL. A TLS
+ * server_name replaces the URL's host (client_profile.c), but the connection goes to the real one. */
 #include "base/http/client_names.h"
 
 #include "base/http/client_profile.h"
@@ -13,7 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* A request with redirects may need as many; a limit also ends what would need the same name again and again. */
+/* A request with redirects may need several; the limit also ends a request that keeps needing the same name. */
 enum { NAMES_PER_CALL = 12, CONNECT_MS = 5000, KEEP_ADDRESSES_S = 60 };
 
 struct client_names {
@@ -21,9 +20,9 @@ struct client_names {
     struct client_call *call;
     struct loop_timer deadline;
     void (*settled)(struct client_call *call, bool found);
-    struct curl_slist *known; /* "+HOST:PORT:ADDRESSES": what CURLOPT_RESOLVE wants; "+": libcurl may forget it */
+    struct curl_slist *known; /* CURLOPT_RESOLVE entries: "+HOST:PORT:ADDRESSES"; "+": libcurl may expire it */
     unsigned n;
-    char *host, *port; /* curl's memory: the name that is being resolved */
+    char *host, *port; /* the name being resolved, allocated by curl */
 };
 
 /* ---- which name ---- */
@@ -51,7 +50,7 @@ static bool names_parse(const char *url, unsigned flags, char **host, char **por
     return ok;
 }
 
-/* A proxy without a port has libcurl's default, not that of its scheme. */
+/* A proxy without a port uses libcurl's default port, not that of its scheme. */
 static bool names_parse_proxy(const char *proxy, char **host, char **port)
 {
     CURLU *u = curl_url();
@@ -70,7 +69,7 @@ static bool names_parse_proxy(const char *proxy, char **host, char **port)
     return ok;
 }
 
-/* The name that a transfer which ended with `code` lacks. */
+/* The name that a transfer needs that ended with `code`. */
 static bool names_find(struct client_call *call, int code)
 {
     struct client_names *names = call->names;
@@ -96,7 +95,7 @@ static bool names_is_literal_url(const char *url)
     return literal;
 }
 
-/* libcurl calls it before each lookup, also of an address, for which it needs nobody. */
+/* libcurl calls it before each lookup, and also for addresses, which need none. */
 static int names_on_lookup(void *resolver UNUSED, void *reserved UNUSED, void *arg)
 {
     struct client_call *call = arg;
@@ -153,7 +152,7 @@ static int64_t names_left(const struct client_names *names)
     return most - names_spent(names);
 }
 
-/* The next attempt is the same transfer with what is left of its time. */
+/* The next attempt is the same transfer with the remaining time. */
 static void names_prepare(struct client_names *names)
 {
     struct client_call *call = names->call;
@@ -226,7 +225,7 @@ enum client_names_state client_names_resolve(struct client_call *call, struct lo
         return NAMES_FAILED;
     }
     if (names->n++ == NAMES_PER_CALL) {
-        names_fail(names, ERR_BAD_GATEWAY, "libcurl does not use its addresses");
+        names_fail(names, ERR_BAD_GATEWAY, "libcurl rejects its addresses");
         return NAMES_FAILED;
     }
     if (resolver_ask(&names->request, names->host))

@@ -1,25 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Inside base only: host names of calls. libcurl looks a name up in a thread of its own, without a bound, and waits for
- * it when the transfer ends: a silent name server would stop the lane. So it is never let: a transfer that needs a name
- * ends at once, the name is resolved by base/http/resolver.h, and the transfer starts again with the addresses
- * (CURLOPT_RESOLVE). A kept connection needs no name, so that most requests never come here; a redirect to another host
- * may, and then begins with the first request again.
+/* Internal to base/http: host names of calls.
+ *
+ * libcurl would look names up in threads of its own, without a limit, and wait for them when the transfer ends: an
+ * unresponsive name server would block the lane. Therefore libcurl never looks up names:
+ *
+ * 1. A transfer that needs a name ends at once.
+ * 2. base/http/resolver.h resolves the name.
+ * 3. The transfer is restarted with the addresses (CURLOPT_RESOLVE).
+ *
+ * A reused connection needs no name, so most requests skip these steps; a redirect to another host may need one, and
+ * then restarts from the first request.
  */
 #ifndef BASE_HTTP_CLIENT_NAMES_H
 #define BASE_HTTP_CLIENT_NAMES_H
 
 #include "base/http/client_call.h"
 
-/* For a handle whose other options are set: no name is looked up by libcurl from now on. */
+/* Prevents libcurl from looking up names. Call after all other options of the handle are set. */
 void client_names_guard(struct client_call *call);
 
-/* After the transfer has ended: was it for lack of a name? */
+/* Whether the transfer ended because a name was missing. */
 bool client_names_missing(const struct client_call *call);
 enum client_names_state { NAMES_FOUND, NAMES_FAILED, NAMES_ASKED };
-/* The handle is in no multi. FOUND: it may start again. FAILED: reply.err says why. ASKED: `settled` is called later,
- * in the loop, with one of these two; until then, the call's own timeouts hold. code: how the transfer ended. */
+/* The handle must be in no multi. FOUND: it may be restarted. FAILED: reply.err has the reason. ASKED: `settled` is
+ * called later in the loop with one of these two; until then the call's own timeouts apply. code: the result of the
+ * transfer. */
 enum client_names_state client_names_resolve(struct client_call *call, struct loop *loop, int code,
                                              void (*settled)(struct client_call *call, bool found)) MUST_USE;
-void client_names_free(struct client_call *call); /* also ends a lookup that is under way */
+void client_names_free(struct client_call *call); /* also cancels a lookup in progress */
 
 #endif

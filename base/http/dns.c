@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* c-ares says which sockets it wants watched and until when it wants to be called; both are wired to the loop. A
- * channel reads its configuration once, so when one of the files changes it is replaced, and lookups under way start
- * again in the new one.
+/* Connects c-ares to the loop: its sockets are watched and its timeout is a loop timer. A channel reads its
+ * configuration once; when one of the files changes, the channel is replaced and pending lookups restart in the new
+ * one.
  */
 #include "base/http/dns.h"
 
@@ -15,7 +15,7 @@
 enum { TRY_MS = 1000, TRIES = 3, CHECK_FILES_MS = 5000 };
 
 static const char *const dns_files[] = {"/etc/resolv.conf", "/etc/nsswitch.conf"};
-static const char *dns_servers; /* of tests */
+static const char *dns_servers; /* for tests */
 
 struct dns_socket {
     struct list node;
@@ -32,10 +32,10 @@ struct dns {
     struct loop *loop;
     ares_channel channel;
     void (*answered)(void *arg, const struct dns_result *r);
-    struct list sockets, lookups, again; /* again: cut off by a new channel */
+    struct list sockets, lookups, again; /* again: interrupted by a new channel */
     struct loop_timer timer;
     bool dropping;
-    int64_t checked; /* loop_mono ms of the last look at the files */
+    int64_t checked; /* loop_mono ms of the last check of the files */
     struct stat seen[LEN(dns_files)];
 };
 
@@ -59,7 +59,7 @@ static void dns_on_timer(struct loop_timer *t)
 
 static void dns_on_socket(struct loop_fd *w, uint32_t events)
 {
-    struct dns_socket *s = CONTAINER(w, struct dns_socket, fd); /* may be gone after the call */
+    struct dns_socket *s = CONTAINER(w, struct dns_socket, fd); /* may be freed by the call */
     struct dns *d = s->dns;
     int fd = w->fd;
     ares_process_fd(d->channel, events & ~(uint32_t)EPOLLOUT ? fd : ARES_SOCKET_BAD,
@@ -81,7 +81,8 @@ static struct dns_socket *dns_socket_of(struct dns *d, int fd)
     return s;
 }
 
-/* Told before c-ares closes the socket. One that cannot be watched (no memory in the kernel) ends by its timeout. */
+/* Called before c-ares closes the socket. A lookup whose socket cannot be watched (no kernel memory) ends by its
+ * timeout. */
 static void dns_watch(void *arg, ares_socket_t fd, int readable, int writable)
 {
     struct dns_socket *s = dns_socket_of(arg, fd);
@@ -123,7 +124,7 @@ static bool dns_files_changed(struct dns *d)
 
 static void dns_start_lookup(struct dns_lookup *l);
 
-/* A channel that cannot be opened (no memory, no descriptor for the files) is tried again at the next lookup. */
+/* A channel that cannot be created (no memory, no descriptor for the files) is retried at the next lookup. */
 static void dns_renew(struct dns *d)
 {
     int64_t now = loop_mono(d->loop);
@@ -139,7 +140,7 @@ static void dns_renew(struct dns *d)
         return;
     }
     if (old)
-        ares_destroy(old); /* its lookups go to `again` */
+        ares_destroy(old); /* moves its lookups to `again` */
     for (struct list *node; (node = list_pop_front(&d->again)) != NULL;)
         dns_start_lookup(CONTAINER(node, struct dns_lookup, node));
 }
@@ -184,8 +185,8 @@ static void dns_take_addresses(struct dns_result *r, const struct ares_addrinfo 
     r->why = "the name has no address";
 }
 
-/* A and AAAA are asked for together, and the status is that of the later one: with timeouts, "no data" may be the half
- * of the truth. */
+/* A and AAAA are requested together, and the status is that of the later response: after timeouts, "no data" may be
+ * incomplete. */
 static void dns_explain(struct dns_result *r, int status, int timeouts)
 {
     switch (status) {
@@ -202,7 +203,7 @@ static void dns_explain(struct dns_result *r, int status, int timeouts)
         r->outcome = DNS_SILENT;
         r->why = "no response from the name server";
         return;
-    case ARES_ECONNREFUSED: /* c-ares' word for all of these */
+    case ARES_ECONNREFUSED: /* c-ares' code for all of these */
         r->outcome = DNS_FAILED;
         r->why = "the name server cannot be reached or reports a failure (SERVFAIL, REFUSED)";
         return;
@@ -241,7 +242,7 @@ static void dns_start_lookup(struct dns_lookup *l)
         return;
     }
     list_push_back(&d->lookups, &l->node);
-    ares_getaddrinfo(d->channel, l->name, NULL, &hints, dns_on_result, l); /* may be answered within the call */
+    ares_getaddrinfo(d->channel, l->name, NULL, &hints, dns_on_result, l); /* may complete within the call */
 }
 
 void dns_ask(struct dns *d, const char *name, void *arg)

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A name in the cache is in one of these states:
+/* The resolver's cache and thread. A name in the cache is in one of these states:
  *
- *   fresh      addresses, and now < fresh_until: answered at once
- *   absent     no addresses, and now < retry_at: answered at once, with the reason
- *   asked      `asking`: a lookup is under way, requests are in `waiting`
- *   stale      addresses, and fresh_until <= now < stale_until: the next request starts a lookup and waits. When
- * STALE_MS
- *              pass or the lookup fails, `failing` is set and all get the stale addresses; until a lookup has
- * succeeded,
- *              later requests get them at once while lookups go on behind them
+ *   fresh      addresses, and now < fresh_until: returned immediately
+ *   absent     no addresses, and now < retry_at: returned immediately, with the reason
+ *   asked      `asking`: a lookup is in progress, requests are in `waiting`
+ *   stale      addresses, and fresh_until <= now < stale_until: the next request starts a lookup and waits. After
+ *              STALE_MS, or when the lookup fails, `failing` is set and all get the stale addresses; until a lookup
+ *              succeeds, later requests get them immediately while lookups continue in the background
  *
- * Requests and states are guarded by the mutex; the posts are made under it, so that resolver_cancel() knows for
- * certain where a request is. The lookups themselves are the resolver thread's alone. They start in portions, because
- * thousands of datagrams at once overflow the receive buffer of a name server.
+ * The mutex guards requests and states; results are posted while holding it, so that resolver_cancel() knows where a
+ * request is. Only the resolver thread runs lookups. They start in batches, because thousands of datagrams at once
+ * overflow a name server's receive buffer.
  */
 #include "base/http/resolver.h"
 
@@ -56,32 +54,32 @@ static struct stats_histogram lookup_durations = {.name = "sluice_dns_lookup_dur
 
 struct resolver_name {
     struct list used;        /* in resolver.names_used */
-    struct list todo;        /* in resolver.todo, until the thread has begun the lookup */
+    struct list todo;        /* in resolver.todo, until the thread has started the lookup */
     struct list waiting;     /* requests */
     char *addresses;         /* NULL: none known */
-    const char *why;         /* of the last lookup without an address; a constant */
+    const char *why;         /* of the last failed lookup; a constant */
     bool silent;
     bool asking, failing;
     int64_t fresh_until, stale_until, retry_at, asked_at; /* monotonic ms */
-    struct loop_timer overdue; /* the thread's: a refresh that takes too long */
+    struct loop_timer overdue; /* thread only: a refresh that takes too long */
     char text[];
 };
 
 static pthread_mutex_t lifetime = PTHREAD_MUTEX_INITIALIZER; /* guards refs and the end of the thread */
 static unsigned refs;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct resolver { /* under `mutex`, but for what is the thread's */
+static struct resolver { /* under `mutex`, except fields of the thread */
     struct map names;
-    struct list names_used; /* least recently asked first */
+    struct list names_used; /* least recently used first */
     struct list todo;
     struct thread *thread;  /* NULL until the first lookup */
     struct loop *loop;
     struct loop_task start;
-    struct loop_timer next_portion; /* the thread's */
-    struct dns *dns;                /* the thread's */
+    struct loop_timer next_portion; /* thread only */
+    struct dns *dns;                /* thread only */
 } resolver;
 
-/* ---- answers ---- */
+/* ---- results ---- */
 
 static bool resolver_usable(const struct resolver_name *n, int64_t now) { return n->addresses && now < n->stale_until; }
 
@@ -226,7 +224,7 @@ static void resolver_forget(struct resolver_name *n)
     mem_free(n);
 }
 
-/* The longest unused one without a lookup goes; lookups are no more than there are requests. */
+/* Evicts the least recently used name without a lookup; there are at most as many lookups as requests. */
 static void resolver_make_place(void)
 {
     if (resolver.names.n < NAMES_MOST)
@@ -240,7 +238,7 @@ static void resolver_make_place(void)
     }
 }
 
-/* Names are the same in upper and lower case. */
+/* Names are case-insensitive. */
 static struct resolver_name *resolver_name_of(const char *name)
 {
     char lower[NAME_MOST + 1];
@@ -274,9 +272,9 @@ static bool resolver_look_up(struct resolver_name *n, int64_t now)
     return true;
 }
 
-/* ---- asking ---- */
+/* ---- requests ---- */
 
-/* libcurl knows localhost and what is below it by itself; here it is for proxies. */
+/* libcurl resolves localhost and its subdomains itself; this is for proxies. */
 static const char *resolver_literal(const char *host, char text[64])
 {
     struct in6_addr any;

@@ -223,7 +223,7 @@ void loop_unpost(struct loop *l, struct loop_task *task)
     mutex_unlock(&l->mutex);
 }
 
-/* NULL: the rest was unposted. */
+/* NULL: the remaining tasks were unposted. */
 static struct loop_task *take_task(struct loop *l)
 {
     mutex_lock(&l->mutex);

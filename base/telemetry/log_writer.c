@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Two buffers: threads append to `waiting`, and the writing thread exchanges it for the one that it has written. The
- * lock is held for a memcpy or an exchange, never for a write. A pipe takes up to PIPE_BUF bytes in one piece, so that
- * lines of several processes do not mix: each write has as many whole lines as fit, or one that is longer.
+/* Writes finished log lines, directly or on a thread.
+ *
+ * There are two buffers: threads append to `waiting`, and the writing thread swaps it with the one that it has
+ * written. The lock is held for a memcpy or a swap, never for a write. A pipe accepts up to PIPE_BUF bytes
+ * atomically, so that lines of several processes do not mix: each write has as many complete lines as fit, or one
+ * longer line.
  */
 #include "base/telemetry/log_writer.h"
 
@@ -15,14 +18,14 @@
 
 enum { KEEP_BYTES = 16 << 10, AWAIT_STEP_NS = 1000000 };
 
-enum writer_mode { WRITER_DIRECT, WRITER_THREAD, WRITER_ABANDONED /* the thread hangs: nothing is written */ };
+enum writer_mode { WRITER_DIRECT, WRITER_THREAD, WRITER_ABANDONED /* hung in a write: lines are dropped */ };
 
 static atomic_int writer_fd = 2;
 static atomic_uint_fast64_t n_dropped_total;
-static atomic_size_t unwritten; /* bytes that the thread has yet to write */
+static atomic_size_t unwritten; /* bytes that the thread has not written yet */
 static _Thread_local bool is_writer;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the variables below */
 static pthread_cond_t something_waits = PTHREAD_COND_INITIALIZER, ended = PTHREAD_COND_INITIALIZER;
 static enum writer_mode mode;
 static bool writer_stopping;
@@ -34,7 +37,7 @@ uint64_t log_writer_dropped(void) { return atomic_load_explicit(&n_dropped_total
 
 /* ---- writing ---- */
 
-/* Waits for the descriptor as long as it takes, also when another process has made it a non-blocking one. */
+/* Waits for the descriptor without a limit, even if another process made it non-blocking. */
 static bool log_write_all(struct str text)
 {
     int fd = atomic_load(&writer_fd);
@@ -57,7 +60,7 @@ static uint64_t log_count_lines(struct str text)
     return n;
 }
 
-/* The bytes of `text`, which is not empty, that the next write takes. */
+/* The part of `text` (not empty) for the next write. */
 static size_t log_next_write(struct str text)
 {
     size_t n = text.n < PIPE_BUF ? text.n : PIPE_BUF;
@@ -65,7 +68,7 @@ static size_t log_next_write(struct str text)
     return last ? (size_t)(last - text.p) + 1 : str_find(text, '\n') + 1;
 }
 
-/* Returns how many lines could not be written. */
+/* Returns the number of lines that could not be written. */
 static uint64_t log_write_lines(struct str text)
 {
     uint64_t lost = 0;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Inside base/telemetry: where finished lines go. Two ways of writing:
+/* Internal to base/telemetry: writes finished lines in one of two modes:
  *
- * direct      before log_writer_run and after a clean log_writer_stop: the caller writes and waits for the descriptor.
- * by thread   while log_writer_run runs: a line is appended to a buffer, and the caller goes on. What does not fit is
- *             dropped and counted; the thread reports it where the lines would have stood. Once a line was dropped all
- *             are until the thread takes the buffer: the order stays.
+ *   direct      before log_writer_run and after a clean log_writer_stop: the caller writes, and may block.
+ *   by thread   while log_writer_run runs: the line is appended to a buffer, and the caller continues. Lines beyond the
+ *               buffer are dropped and counted; the thread reports them at their position in the log. Once a line was
+ *               dropped all are until the thread takes the buffer, so the order is preserved.
  */
 #ifndef BASE_TELEMETRY_LOG_WRITER_H
 #define BASE_TELEMETRY_LOG_WRITER_H
@@ -13,19 +13,20 @@
 
 #include <stdint.h>
 
-/* Of lines that wait, and as many of lines that are being written: some 700 lines in all, more than what call sites
- * that are limited say in a minute. The last line may pass it: whether a line is taken does not depend on its length. */
+/* Limit of waiting lines, and of lines being written: about 700 lines in all, more than rate-limited call sites log
+ * in a minute. The last line may exceed it: whether a line is accepted does not depend on its length. */
 enum { LOG_WRITER_BYTES = 64 << 10 };
 
-typedef void log_report_fn(uint64_t lines, struct buf *out); /* appends the line that tells how many were dropped */
+typedef void log_report_fn(uint64_t lines, struct buf *out); /* appends a line that reports the number dropped */
 
-void log_writer_set_fd(int fd);             /* any thread; for the writes that begin afterwards */
-void log_writer_put(struct str line);       /* any thread; ends in a line break and has no other; copied */
-void log_writer_run(log_report_fn *report); /* the writing thread's body: until log_writer_stop; once at a time */
-/* Ends log_writer_run when all lines are written; waits for that at most so long. False: time is up, the thread may
- * hang in a write, and all further lines are dropped. */
+void log_writer_set_fd(int fd);             /* any thread; for subsequent writes */
+void log_writer_put(struct str line);       /* any thread; one line, terminated by its only line break; copied */
+/* body of the writing thread: returns after log_writer_stop; one at a time */
+void log_writer_run(log_report_fn *report);
+/* Ends log_writer_run when all lines are written, waiting at most `ms`. False: timed out, the thread may hang in a
+ * write, and all further lines are dropped. */
 bool log_writer_stop(int64_t ms) MUST_USE;
-uint64_t log_writer_dropped(void);          /* lines dropped or failed to be written, since the start */
-void log_writer_await(int64_t ms); /* returns when nothing waits, or time is up; async-signal-safe */
+uint64_t log_writer_dropped(void);          /* lines dropped or failed to write, since the start */
+void log_writer_await(int64_t ms); /* returns when no line is waiting, or after `ms`; async-signal-safe */
 
 #endif
