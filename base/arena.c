@@ -184,7 +184,7 @@ static bool arena_add_block(struct arena *a, struct arena_block **list, size_t n
     return true;
 }
 
-static inline void *arena_take_block(struct arena *a, struct arena_block **list, size_t n)
+static inline void *arena_alloc_from(struct arena *a, struct arena_block **list, size_t n)
 {
     if (a->fail_after && --a->fail_after == 0)
         return arena_refuse(a, n);
@@ -206,8 +206,8 @@ static size_t rounded(size_t n)
     return n > most ? most : (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 }
 
-void *arena_alloc(struct arena *a, size_t n) { return arena_take_block(a, &a->_aligned, rounded(n)); }
-char *arena_bytes(struct arena *a, size_t n) { return arena_take_block(a, &a->_bytes, n); }
+void *arena_alloc(struct arena *a, size_t n) { return arena_alloc_from(a, &a->_aligned, rounded(n)); }
+char *arena_bytes(struct arena *a, size_t n) { return arena_alloc_from(a, &a->_bytes, n); }
 
 void *arena_zalloc(struct arena *a, size_t n)
 {

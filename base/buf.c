@@ -97,9 +97,9 @@ void buf_vprintf(struct buf *b, const char *format, va_list args)
 {
     va_list again;
     va_copy(again, args);
-    size_t room = b->cap - b->n;
-    int n = vsnprintf(room ? b->p + b->n : NULL, room, format, args);
-    if (n >= 0 && (size_t)n < room)
+    size_t space = b->cap - b->n;
+    int n = vsnprintf(space ? b->p + b->n : NULL, space, format, args);
+    if (n >= 0 && (size_t)n < space)
         b->n += (size_t)n;
     else if (n >= 0 && buf_reserve(b, (size_t)n + 1)) {
         vsnprintf(b->p + b->n, (size_t)n + 1, format, again);

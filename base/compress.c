@@ -163,17 +163,17 @@ static bool decompress_snappy(struct str in, size_t max, struct buf *out, struct
 }
 
 /* Output space for the next step of a stream: one byte more than the limit allows, so that exceeding it is noticed. */
-static size_t next_step(size_t had, size_t max) { return STEP > max - had ? max - had + 1 : STEP; }
+static size_t next_step(size_t produced, size_t max) { return STEP > max - produced ? max - produced + 1 : STEP; }
 
 static bool zstd_stream(struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err)
 {
     ZSTD_inBuffer from = {in.p, in.n, 0};
     size_t start = out->n, hint = 1;
     while (from.pos < in.n || hint != 0) {
-        size_t had = out->n - start;
-        if (had > max)
+        size_t produced = out->n - start;
+        if (produced > max)
             return too_large(err, "zstd", max);
-        if (!compress_ensure(out, next_step(had, max), err))
+        if (!compress_ensure(out, next_step(produced, max), err))
             return false;
         ZSTD_outBuffer to = {out->p + out->n, out->cap - out->n, 0};
         size_t before = from.pos;
@@ -293,9 +293,9 @@ bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, b
 static bool decompress_gzip(struct str in, size_t max, struct buf *out, struct err *err)
 {
     struct gunzip *g = gunzip_new();
-    bool done = false, fine = gunzip_feed(g, in, max, out, &done, err);
+    bool done = false, ok = gunzip_feed(g, in, max, out, &done, err);
     gunzip_free(g);
-    return fine && (done || err_set(err, ERR_BAD_DATA, "corrupted gzip data: truncated"));
+    return ok && (done || err_set(err, ERR_BAD_DATA, "corrupted gzip data: truncated"));
 }
 
 static bool decompress_none(struct str in, size_t max, struct buf *out, struct err *err)

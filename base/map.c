@@ -16,7 +16,7 @@
 #include "base/map.h"
 #include "base/compress.h"
 
-enum { FIRST_CAP = 16, MOVED_AT_ONCE = 8, MOVED_WHOLE = 1024 /* tables of up to this many slots move in one step */ };
+enum { FIRST_CAP = 16, MOVED_AT_ONCE = 8, MOVED_IN_ONE_STEP = 1024 /* slots of a table that moves completely */ };
 #define NO_KEY SIZE_MAX
 
 static uint64_t hash_of(struct str key)
@@ -104,7 +104,7 @@ static void map_grow(struct map *m)
     m->_old_cap = m->cap;
     m->cap = m->cap ? m->cap * 2 : FIRST_CAP;
     m->slots = mem_zalloc(m->cap * sizeof m->slots[0]);
-    if (m->_old_cap <= MOVED_WHOLE)
+    if (m->_old_cap <= MOVED_IN_ONE_STEP)
         move_slots(m, SIZE_MAX);
 }
 
@@ -135,17 +135,17 @@ void map_set(struct map *m, struct str key, void *value)
     map_add(m, key, &added)->value.p = value;
 }
 
-static void close_hole(struct map *m, size_t hole)
+static void map_close_gap(struct map *m, size_t gap)
 {
     size_t mask = m->cap - 1;
-    for (size_t i = (hole + 1) & mask; m->slots[i].hash; i = (i + 1) & mask) {
+    for (size_t i = (gap + 1) & mask; m->slots[i].hash; i = (i + 1) & mask) {
         size_t home = m->slots[i].hash & mask;
-        if (((i - home) & mask) >= ((i - hole) & mask)) { /* the gap is between the home slot and this one */
-            m->slots[hole] = m->slots[i];
-            hole = i;
+        if (((i - home) & mask) >= ((i - gap) & mask)) { /* the gap is between the home slot and this one */
+            m->slots[gap] = m->slots[i];
+            gap = i;
         }
     }
-    m->slots[hole] = (struct map_entry){0};
+    m->slots[gap] = (struct map_entry){0};
 }
 
 static bool is_old(const struct map *m, const struct map_entry *e)
@@ -161,7 +161,7 @@ bool map_remove(struct map *m, struct str key)
     if (is_old(m, e))
         e->key = str_n(NULL, NO_KEY);
     else
-        close_hole(m, (size_t)(e - m->slots));
+        map_close_gap(m, (size_t)(e - m->slots));
     m->n--;
     return true;
 }

@@ -5,7 +5,7 @@
  * 2. Each key of the file is matched to its row and loaded over the default.
  * 3. Missing required keys are reported, and the section's own check runs.
  *
- * There is one function per family of types; each gets a `struct spot`, which knows the position for messages.
+ * There is one function per family of types; each gets a `struct conf_position`, which knows the position for messages.
  */
 #include "base/conf/conf.h"
 
@@ -16,7 +16,7 @@
 
 enum { NAME_SIZE = 200 };
 
-struct spot {
+struct conf_position {
     struct conf_context *c;
     const struct conf_section *section;
     const struct conf_row *row;
@@ -46,7 +46,7 @@ bool conf_err(const struct yaml *node, struct err *err, const char *format, ...)
 static const char *dot(const struct conf_section *s) { return s->name[0] ? "." : ""; }
 static const char *colon(const struct conf_section *s) { return s->name[0] ? ": " : ""; }
 
-static bool PRINTF(3, 4) conf_fail(const struct spot *at, const struct yaml *node, const char *format, ...)
+static bool PRINTF(3, 4) conf_fail(const struct conf_position *at, const struct yaml *node, const char *format, ...)
 {
     struct buf text = {0};
     va_list args;
@@ -57,7 +57,7 @@ static bool PRINTF(3, 4) conf_fail(const struct spot *at, const struct yaml *nod
     return err_at(node, at->err, &text);
 }
 
-static bool conf_fail_memory(const struct spot *at)
+static bool conf_fail_memory(const struct conf_position *at)
 {
     return err_set(at->err, ERR_LIMIT, "%s: the configuration exceeds its memory limit", at->c->file);
 }
@@ -88,19 +88,19 @@ static const char *const conf_expected_names[] = {
     [CONF_MULTIMAP] = "a mapping of lists of strings", [CONF_SECTION] = "a mapping", [CONF_OPTIONAL] = "a mapping",
     [CONF_SECTIONS] = "a list of mappings"};
 
-static bool fail_kind(const struct spot *at, const struct yaml *node)
+static bool fail_kind(const struct conf_position *at, const struct yaml *node)
 {
     return conf_fail(at, node, "expected %s, got %s", conf_expected_names[at->row->type], conf_kind_names[node->kind]);
 }
 
 /* "global.scrape_interval": the key's name in messages. */
-static const char *name_of(const struct spot *at, char *text, size_t size)
+static const char *name_of(const struct conf_position *at, char *text, size_t size)
 {
     snprintf(text, size, "%s%s%s", at->section->name, dot(at->section), at->row->name);
     return text;
 }
 
-static bool load_scalar(const struct spot *at, const struct yaml *node, void *field)
+static bool load_scalar(const struct conf_position *at, const struct yaml *node, void *field)
 {
     struct err why;
     char name[NAME_SIZE];
@@ -114,7 +114,7 @@ static bool load_scalar(const struct spot *at, const struct yaml *node, void *fi
 }
 
 /* A string of a list or mapping; null is the empty string. */
-static bool load_text(const struct spot *at, const struct yaml *node, struct str *to)
+static bool load_text(const struct conf_position *at, const struct yaml *node, struct str *to)
 {
     if (node->kind != YAML_SCALAR && node->kind != YAML_NULL)
         return fail_kind(at, node);
@@ -124,7 +124,7 @@ static bool load_text(const struct spot *at, const struct yaml *node, struct str
     return copy != NULL || conf_fail_memory(at);
 }
 
-static bool load_strings(const struct spot *at, const struct yaml *node, struct str_list *list)
+static bool load_strings(const struct conf_position *at, const struct yaml *node, struct str_list *list)
 {
     bool one = node->kind == YAML_SCALAR;
     if (!one && node->kind != YAML_LIST && node->kind != YAML_NULL)
@@ -139,7 +139,7 @@ static bool load_strings(const struct spot *at, const struct yaml *node, struct 
     return true;
 }
 
-static bool load_files(const struct spot *at, const struct yaml *node, struct str_list *list)
+static bool load_files(const struct conf_position *at, const struct yaml *node, struct str_list *list)
 {
     static const struct conf_row file = {.type = CONF_FILE, .name = "file"};
     char name[NAME_SIZE];
@@ -155,7 +155,7 @@ static bool load_files(const struct spot *at, const struct yaml *node, struct st
 }
 
 /* Prometheus has a mapping, vmagent a list of "Name: value". */
-static bool load_headers(const struct spot *at, const struct yaml *node, struct str_list *list)
+static bool load_headers(const struct conf_position *at, const struct yaml *node, struct str_list *list)
 {
     if (node->kind != YAML_MAP)
         return load_strings(at, node, list);
@@ -173,7 +173,7 @@ static bool load_headers(const struct spot *at, const struct yaml *node, struct 
     return true;
 }
 
-static bool load_keys(const struct spot *at, const struct yaml *node, struct str **keys)
+static bool load_keys(const struct conf_position *at, const struct yaml *node, struct str **keys)
 {
     if (node->kind != YAML_MAP)
         return fail_kind(at, node);
@@ -186,7 +186,7 @@ static bool load_keys(const struct spot *at, const struct yaml *node, struct str
     return true;
 }
 
-static bool load_map(const struct spot *at, const struct yaml *node, struct str_map *map)
+static bool load_map(const struct conf_position *at, const struct yaml *node, struct str_map *map)
 {
     *map = (struct str_map){0};
     if (!load_keys(at, node, &map->keys))
@@ -201,7 +201,7 @@ static bool load_map(const struct spot *at, const struct yaml *node, struct str_
     return true;
 }
 
-static bool load_multimap(const struct spot *at, const struct yaml *node, struct multimap *map)
+static bool load_multimap(const struct conf_position *at, const struct yaml *node, struct multimap *map)
 {
     *map = (struct multimap){0};
     if (!load_keys(at, node, &map->keys))
@@ -216,7 +216,7 @@ static bool load_multimap(const struct spot *at, const struct yaml *node, struct
     return true;
 }
 
-static bool load_optional(const struct spot *at, const struct yaml *node, void *field)
+static bool load_optional(const struct conf_position *at, const struct yaml *node, void *field)
 {
     void *section = arena_zalloc(at->c->arena, at->row->section->size);
     if (section == NULL)
@@ -225,7 +225,7 @@ static bool load_optional(const struct spot *at, const struct yaml *node, void *
     return conf_load(at->c, at->row->section, node, section, at->err);
 }
 
-static bool load_sections(const struct spot *at, const struct yaml *node, struct conf_items *items)
+static bool load_sections(const struct conf_position *at, const struct yaml *node, struct conf_items *items)
 {
     const struct conf_section *s = at->row->section;
     if (node->kind != YAML_LIST)
@@ -255,7 +255,7 @@ static bool conf_takes_no_value(const struct yaml *node)
     return node->text.n == 0 || str_is(node->text, "false") || str_is(node->text, "0");
 }
 
-static bool load_inert(const struct spot *at, const struct yaml *node)
+static bool load_inert(const struct conf_position *at, const struct yaml *node)
 {
     const struct conf_row *row = at->row;
     char name[NAME_SIZE];
@@ -280,7 +280,7 @@ static bool load_inert(const struct spot *at, const struct yaml *node)
 
 static bool is_inert(enum conf_type t) { return t == CONF_GUARD || t == CONF_ACCEPTED || t == CONF_IGNORED; }
 
-static bool load_field(const struct spot *at, const struct yaml *node, void *field)
+static bool load_field(const struct conf_position *at, const struct yaml *node, void *field)
 {
     switch (at->row->type) {
     case CONF_STRINGS:
@@ -305,7 +305,7 @@ static bool load_field(const struct spot *at, const struct yaml *node, void *fie
 static bool is_scalar(enum conf_type t) { return t >= CONF_STRING && t <= CONF_ENUM; }
 
 /* A default of a list or mapping is YAML; that of a scalar is its text, so that it needs no quotes. */
-static bool load_preset(const struct spot *at, void *field)
+static bool load_preset(const struct conf_position *at, void *field)
 {
     struct err why;
     struct str text = str_of(at->row->preset);
@@ -322,7 +322,7 @@ bool conf_defaults(struct conf_context *c, const struct conf_section *s, void *v
 {
     memset(value, 0, s->size);
     for (const struct conf_row *row = s->rows; row->type != CONF_END; row++) {
-        struct spot at = {c, s, row, err};
+        struct conf_position at = {c, s, row, err};
         char *field = (char *)value + row->offset;
         if (row->type == CONF_SECTION && !conf_defaults(c, row->section, field, err))
             return false;
@@ -376,7 +376,7 @@ static bool load_key(struct conf_context *c, const struct conf_section *s, const
     const struct conf_row *row = conf_find_row(s, key->text);
     if (row == NULL)
         return unknown_key(c, s, key, err);
-    struct spot at = {c, s, row, err};
+    struct conf_position at = {c, s, row, err};
     if (row->alias && str_is(key->text, row->alias) && yaml_get(node, row->name))
         return conf_fail(&at, key, "duplicate key: \"%s\" is an alias of it; keep one of them", row->alias);
     if (item->kind == YAML_NULL && row->type != CONF_ACCEPTED)

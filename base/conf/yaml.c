@@ -251,7 +251,7 @@ static unsigned height_of(const struct yaml *y)
     return most + 1;
 }
 
-static bool keep_anchor(struct yaml_parser *p, const yaml_char_t *name, const struct yaml *y, size_t weight)
+static bool yaml_add_anchor(struct yaml_parser *p, const yaml_char_t *name, const struct yaml *y, size_t weight)
 {
     if (name == NULL)
         return true;
@@ -272,10 +272,10 @@ static bool read_kind(struct yaml_parser *p, const yaml_event_t *e, struct yaml 
     if (!count_nodes(p, out->line, 1))
         return false;
     if (e->type == YAML_SCALAR_EVENT)
-        return read_scalar(p, e, out) && keep_anchor(p, e->data.scalar.anchor, out, p->nodes - before);
+        return read_scalar(p, e, out) && yaml_add_anchor(p, e->data.scalar.anchor, out, p->nodes - before);
     if (e->type == YAML_SEQUENCE_START_EVENT)
-        return read_list(p, e, out) && keep_anchor(p, e->data.sequence_start.anchor, out, p->nodes - before);
-    return read_map(p, e, out) && keep_anchor(p, e->data.mapping_start.anchor, out, p->nodes - before);
+        return read_list(p, e, out) && yaml_add_anchor(p, e->data.sequence_start.anchor, out, p->nodes - before);
+    return read_map(p, e, out) && yaml_add_anchor(p, e->data.mapping_start.anchor, out, p->nodes - before);
 }
 
 /* Builds the node that `e` begins; frees `e`. */

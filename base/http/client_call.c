@@ -37,11 +37,11 @@ void client_call_free(struct client_call *call)
 {
     client_names_free(call);
     curl_slist_free_all(call->headers);
-    curl_slist_free_all(call->bare_headers);
+    curl_slist_free_all(call->own_headers);
     client_profile_release(&call->hold);
     client_profile_unref(call->profile);
     gunzip_free(call->gunzip);
-    buf_free(&call->unpacked);
+    buf_free(&call->decompressed);
     mem_free(call->url);
     mem_free(call);
 }
@@ -78,12 +78,12 @@ static bool same_origin(struct str url, struct str location)
  * reads the list anew for each request. */
 static void keep_headers_from(struct client_call *call, struct str location)
 {
-    if (call->bare_headers || same_origin(str_of(call->url), location))
+    if (call->own_headers || same_origin(str_of(call->url), location))
         return;
     const struct curl_slist *at = call->headers;
-    for (size_t i = 0; i < call->n_bare; i++, at = at->next)
-        client_header_add(&call->bare_headers, at->data);
-    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->bare_headers);
+    for (size_t i = 0; i < call->n_own; i++, at = at->next)
+        client_header_add(&call->own_headers, at->data);
+    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->own_headers);
 }
 
 static size_t call_on_header(char *p, size_t one UNUSED, size_t n, void *arg)
@@ -129,19 +129,19 @@ static bool call_deliver(struct client_call *call, struct str piece)
     return false;
 }
 
-static bool call_deliver_compressed(struct client_call *call, struct str packed)
+static bool call_deliver_compressed(struct client_call *call, struct str compressed)
 {
     if (call->gunzip == NULL)
         call->gunzip = gunzip_new();
-    for (size_t at = 0; at < packed.n; at += DECOMPRESS_CHUNK) {
-        struct str piece = str_first(str_skip(packed, at), DECOMPRESS_CHUNK);
+    for (size_t at = 0; at < compressed.n; at += DECOMPRESS_CHUNK) {
+        struct str piece = str_first(str_skip(compressed, at), DECOMPRESS_CHUNK);
         struct err err;
-        buf_clear(&call->unpacked);
-        if (!gunzip_feed(call->gunzip, piece, SIZE_MAX / 2, &call->unpacked, &call->whole, &err)) {
-            call->damaged = true;
+        buf_clear(&call->decompressed);
+        if (!gunzip_feed(call->gunzip, piece, SIZE_MAX / 2, &call->decompressed, &call->complete_body, &err)) {
+            call->corrupted_body = true;
             return false;
         }
-        if (!call_deliver(call, buf_str(&call->unpacked)))
+        if (!call_deliver(call, buf_str(&call->decompressed)))
             return false;
     }
     return true;
@@ -163,8 +163,8 @@ static size_t on_body(char *p, size_t one UNUSED, size_t n, void *arg)
         return 0;
     if (!call->req.accept_gzip || is_identity_encoding(encoding))
         return call_deliver(call, piece) ? n : 0;
-    call->damaged = !is_gzip(encoding);
-    return !call->damaged && call_deliver_compressed(call, piece) ? n : 0;
+    call->corrupted_body = !is_gzip(encoding);
+    return !call->corrupted_body && call_deliver_compressed(call, piece) ? n : 0;
 }
 
 static int64_t info_ms(CURL *easy, CURLINFO info)
@@ -198,7 +198,7 @@ void client_call_ended(struct client_call *call, int code)
     long connects = 0;
     if (call->req.status_only && call->head_complete && call->state != CALL_CANCELED)
         code = CURLE_OK;
-    else if (call->damaged || (code == CURLE_OK && call->gunzip && !call->whole))
+    else if (call->corrupted_body || (code == CURLE_OK && call->gunzip && !call->complete_body))
         code = CURLE_BAD_CONTENT_ENCODING;
     curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
@@ -273,7 +273,7 @@ bool client_call_prepare(struct client_call *call, const char *user_agent)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     set_method(easy, req);
     for (const struct curl_slist *at = call->headers; at; at = at->next)
-        call->n_bare++;
+        call->n_own++;
     if (!client_profile_apply(call->profile, easy, call->url, &call->headers, &call->hold, &call->reply.err))
         return false;
     if (req->no_redirects)

@@ -28,13 +28,13 @@ struct client_call {
     struct client_profile *profile;
     struct curl_slist *headers;
     struct client_profile_hold hold;
-    struct curl_slist *bare_headers; /* without the profile's headers, after a redirect to another host */
-    size_t n_bare;                   /* number of leading `headers` that are not the profile's */
+    struct curl_slist *own_headers; /* without the profile's headers, after a redirect to another host */
+    size_t n_own;                   /* number of leading `headers` that are not the profile's */
     void *easy;  /* CURL; NULL until started */
     size_t body; /* decoded bytes so far */
     struct gunzip *gunzip; /* of a compressed body, from its first byte on */
-    struct buf unpacked;   /* decompressed, not yet delivered */
-    bool whole, damaged;   /* the compressed body */
+    struct buf decompressed;   /* decompressed, not yet delivered */
+    bool complete_body, corrupted_body;   /* the compressed body */
     bool head_complete;    /* of the final response */
     /* the transfer ended, or will end, because libcurl needs the address of a name (client_names.h) */
     bool name_missing;

@@ -38,11 +38,12 @@ static const char *client_error_text(CURL *easy, int code)
 
 static void describe(CURL *easy, int code, const char *message, int64_t total_ms, char *text, size_t size)
 {
-    curl_off_t asked = 0; /* time at which the request was about to be sent; a reused connection has no connect time */
+    /* time at which the request was about to be sent; a reused connection has no connect time */
+    curl_off_t pretransfer = 0;
     const char *own = client_error_text(easy, code);
     if (code == CURLE_OPERATION_TIMEDOUT) {
-        curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &asked);
-        snprintf(text, size, "%s %lld ms", asked ? "timed out after" : "timed out connecting after",
+        curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer);
+        snprintf(text, size, "%s %lld ms", pretransfer ? "timed out after" : "timed out connecting after",
                  (long long)total_ms);
     } else if (own) {
         snprintf(text, size, "%s", own);

@@ -165,8 +165,8 @@ static void names_prepare(struct client_names *names)
     curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(names_connect_ms(req) - call->before_ms));
     if (req->timeout_ms)
         curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)(req->timeout_ms - call->before_ms));
-    curl_slist_free_all(call->bare_headers);
-    call->bare_headers = NULL;
+    curl_slist_free_all(call->own_headers);
+    call->own_headers = NULL;
     call->head_complete = false;
     r->content_type = r->content_encoding = r->retry_after = r->location = STR_NONE;
 }

@@ -92,7 +92,7 @@ static const struct conf_section header_section = {"http_headers", sizeof(struct
 
 struct header_caps { size_t keys, values; };
 static bool add_header_values(struct conf_context *c, struct str_map *map, struct header_caps *caps, struct str name,
-                        const struct str_list *list, struct err *err)
+                              const struct str_list *list, struct err *err)
 {
     for (size_t i = 0; i < list->n; i++) {
         arena_grow(c->arena, &map->keys, &caps->keys, map->n + 1, sizeof *map->keys);
@@ -171,19 +171,19 @@ void http_headers_print(struct buf *out, const void *field, unsigned indent)
 
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err)
 {
-    const char *given[4];
+    const char *set_keys[4];
     unsigned n = 0;
     if (h->basic_auth)
-        given[n++] = "basic_auth";
+        set_keys[n++] = "basic_auth";
     if (h->authorization)
-        given[n++] = "authorization";
+        set_keys[n++] = "authorization";
     if (h->bearer_token.n > 0)
-        given[n++] = "bearer_token";
+        set_keys[n++] = "bearer_token";
     if (h->bearer_token_file.n > 0)
-        given[n++] = "bearer_token_file";
+        set_keys[n++] = "bearer_token_file";
     if (n > 1)
-        return conf_err(node, err, "%s and %s are both set; keep one kind of credentials", given[0],
-                        given[1]);
+        return conf_err(node, err, "%s and %s are both set; keep one kind of credentials", set_keys[0],
+                        set_keys[1]);
     return true;
 }
 

@@ -89,7 +89,7 @@ size_t json_pairs(struct json_reader *r, struct json_pair *out, size_t max, enum
     while (n < max && wrong == NULL) {
         const char *p = json_skip_space(r->_p, end);
         if (p < end && *p == ']') {
-            json_reader_take(r, p);
+            json_reader_consume(r, p);
             *next = json_reader_close(r);
             return n;
         }
@@ -98,7 +98,7 @@ size_t json_pairs(struct json_reader *r, struct json_pair *out, size_t max, enum
         p = p ? json_pairs_read_pair(p, end, &out[n], &wrong) : NULL;
         if (p == NULL)
             break;
-        json_reader_take(r, p);
+        json_reader_consume(r, p);
         r->_state = AFTER_VALUE;
         n++;
     }

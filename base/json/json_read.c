@@ -79,7 +79,7 @@ static enum json_token open_value(struct json_reader *r, enum json_token token)
         return json_reader_fail(r, "nested too deeply");
     r->_stack[r->_depth++] = (uint8_t)token;
     r->_state = token == JSON_OBJECT ? AT_FIRST_KEY : AT_FIRST;
-    json_reader_take(r, r->_p + 1);
+    json_reader_consume(r, r->_p + 1);
     return token;
 }
 
@@ -88,7 +88,7 @@ static void value_done(struct json_reader *r) { r->_state = r->_depth ? AFTER_VA
 enum json_token json_reader_close(struct json_reader *r)
 {
     enum json_token token = json_reader_in_object(r) ? JSON_END_OBJECT : JSON_END_ARRAY;
-    json_reader_take(r, r->_p + 1);
+    json_reader_consume(r, r->_p + 1);
     r->_depth--;
     value_done(r);
     return token;
@@ -136,7 +136,7 @@ static enum json_token json_read_string(struct json_reader *r, enum json_token t
             return json_reader_fail(r, "invalid escape in a string");
         r->text = buf_str(&r->_unescaped);
     }
-    json_reader_take(r, quote + 1);
+    json_reader_consume(r, quote + 1);
     if (token == JSON_KEY)
         r->_state = AT_COLON;
     else
@@ -193,7 +193,7 @@ static enum json_token json_read_number(struct json_reader *r)
     r->text = str_n(r->_p, (size_t)(p - r->_p));
     if (!json_number_valid(r->text) || num_scan(r->_p, p, &r->number) != p)
         return json_reader_fail(r, "invalid number");
-    json_reader_take(r, p);
+    json_reader_consume(r, p);
     value_done(r);
     return JSON_NUMBER;
 }
@@ -205,7 +205,7 @@ static enum json_token json_read_word(struct json_reader *r, struct str word, en
         return json_reader_fail(r, "expected a value");
     if (there.n < word.n)
         return json_reader_more(r, JSON_LONGEST);
-    json_reader_take(r, r->_p + word.n);
+    json_reader_consume(r, r->_p + word.n);
     value_done(r);
     return token;
 }
@@ -224,15 +224,15 @@ static enum json_token json_read_value(struct json_reader *r)
 }
 
 /* Consumes a comma or colon where one is required. False when there is another character. */
-static bool take_separator(struct json_reader *r, char c)
+static bool json_read_separator(struct json_reader *r, char c)
 {
     if (r->_state == AT_COLON) {
         r->_state = AT_VALUE;
-        json_reader_take(r, r->_p + 1);
+        json_reader_consume(r, r->_p + 1);
         return c == ':';
     }
     r->_state = json_reader_in_object(r) ? AT_KEY : AT_VALUE;
-    json_reader_take(r, r->_p + 1);
+    json_reader_consume(r, r->_p + 1);
     return c == ',';
 }
 
@@ -244,7 +244,7 @@ static bool between_documents(const struct json_reader *r)
 enum json_token json_next(struct json_reader *r)
 {
     for (;;) {
-        json_reader_take(r, json_skip_space(r->_p, r->_end));
+        json_reader_consume(r, json_skip_space(r->_p, r->_end));
         if (r->_state == BROKEN)
             return JSON_ERROR;
         if (r->_p == r->_end)
@@ -266,7 +266,7 @@ enum json_token json_next(struct json_reader *r)
                 return json_reader_close(r);
             /* fall through */
         case AT_COLON:
-            if (!take_separator(r, c))
+            if (!json_read_separator(r, c))
                 return json_reader_fail(r, "expected a comma, a colon or a bracket");
             break;
         default:

@@ -18,7 +18,7 @@ enum json_state {
     BROKEN
 };
 
-static inline void json_reader_take(struct json_reader *r, const char *p) /* consumes the input before p */
+static inline void json_reader_consume(struct json_reader *r, const char *p) /* consumes the input before p */
 {
     r->offset += (uint64_t)(p - r->_p);
     r->_p = p;

@@ -3,7 +3,7 @@
 #include "base/json/json_string.h"
 #include "base/text/utf8.h"
 
-static bool take_hex4(const char **p, const char *end, uint32_t *v)
+static bool json_cut_hex4(const char **p, const char *end, uint32_t *v)
 {
     *v = 0;
     if (end - *p < 4)
@@ -25,11 +25,11 @@ static bool take_hex4(const char **p, const char *end, uint32_t *v)
 static bool json_unescape_rune(struct buf *out, const char **p, const char *end)
 {
     uint32_t r, low;
-    if (!take_hex4(p, end, &r))
+    if (!json_cut_hex4(p, end, &r))
         return false;
     if (r >= 0xd800 && r < 0xdc00 && end - *p >= 6 && (*p)[0] == '\\' && (*p)[1] == 'u') {
         const char *second = *p + 2;
-        if (take_hex4(&second, end, &low) && low >= 0xdc00 && low < 0xe000) {
+        if (json_cut_hex4(&second, end, &low) && low >= 0xdc00 && low < 0xe000) {
             r = 0x10000 + ((r - 0xd800) << 10 | (low - 0xdc00));
             *p = second;
         }

@@ -43,7 +43,7 @@ struct loop {
     struct mutex mutex; /* guards the fields below */
     struct loop_task *first, *last;
     size_t n_tasks;
-    bool sleeping, stop_asked;
+    bool sleeping, stop_requested;
 };
 
 /* Terminates the list of tasks, so that _next is NULL only in a task that is not posted. */
@@ -224,7 +224,7 @@ void loop_unpost(struct loop *l, struct loop_task *task)
 }
 
 /* NULL: the remaining tasks were unposted. */
-static struct loop_task *take_task(struct loop *l)
+static struct loop_task *loop_next_task(struct loop *l)
 {
     mutex_lock(&l->mutex);
     struct loop_task *task = l->n_tasks > 0 ? l->first : NULL;
@@ -241,17 +241,17 @@ static void run_tasks(struct loop *l)
 {
     mutex_lock(&l->mutex);
     size_t n = l->n_tasks;
-    l->stopped = l->stop_asked;
-    l->stop_asked = false;
+    l->stopped = l->stop_requested;
+    l->stop_requested = false;
     mutex_unlock(&l->mutex);
-    for (struct loop_task *task; n > 0 && (task = take_task(l)) != NULL; n--)
+    for (struct loop_task *task; n > 0 && (task = loop_next_task(l)) != NULL; n--)
         task->run(task);
 }
 
 void loop_stop(struct loop *l)
 {
     mutex_lock(&l->mutex);
-    l->stop_asked = true;
+    l->stop_requested = true;
     wake_if_sleeping(l);
     mutex_unlock(&l->mutex);
 }
@@ -299,7 +299,7 @@ static void wait_for_events(struct loop *l, int64_t wait_ms)
 {
     int ms = sleep_ms(l, wait_ms);
     mutex_lock(&l->mutex);
-    if (l->n_tasks > 0 || l->stop_asked)
+    if (l->n_tasks > 0 || l->stop_requested)
         ms = 0;
     l->sleeping = ms != 0;
     mutex_unlock(&l->mutex);

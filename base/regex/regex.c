@@ -116,7 +116,7 @@ static bool regex_is_word(char c)
 
 /* Consumes the name after a '$' at the start of `rest`: `name` or `{name}`. False, with nothing consumed, when there
  * is none. */
-static bool take_name(struct str *rest, struct str *name)
+static bool regex_cut_name(struct str *rest, struct str *name)
 {
     bool brace = rest->n > 0 && rest->p[0] == '{';
     struct str from = brace ? str_skip(*rest, 1) : *rest;
@@ -165,7 +165,7 @@ static void regex_expand_template(const struct match *m, struct str template, st
         if (str_starts(template, STR("$"))) {
             buf_add_char(out, '$');
             template = str_skip(template, 1);
-        } else if (!take_name(&template, &name)) {
+        } else if (!regex_cut_name(&template, &name)) {
             buf_add_char(out, '$');
         } else {
             buf_add_str(out, group_text(m, name));

@@ -15,12 +15,12 @@ enum { DEPTH_MAX = 50, BUDGET_FIXED = 1 << 20, BUDGET_PER_BYTE = 64, PER_BYTE_MO
 struct pattern_reader {
     struct str rest;
     unsigned depth;
-    struct literal_budget room;
+    struct literal_budget budget;
 };
 
 static struct literal_sets regex_plan_give_up(struct pattern_reader *r)
 {
-    r->room.general = true;
+    r->budget.general = true;
     return (struct literal_sets){0};
 }
 
@@ -79,7 +79,7 @@ static struct literal_sets read_class(struct pattern_reader *r)
     for (int c = 0; c < 128; c++) {
         char one = (char)c;
         if (seen[c])
-            literal_set_add(&r->room, &out.sets[0], arena_str(r->room.arena, str_n(&one, 1)));
+            literal_set_add(&r->budget, &out.sets[0], arena_str(r->budget.arena, str_n(&one, 1)));
     }
     return out;
 }
@@ -97,15 +97,15 @@ static struct literal_sets read_group(struct pattern_reader *r)
         return regex_plan_give_up(r);
     struct literal_sets out = read_any(r);
     r->depth--;
-    return !r->room.general && regex_plan_accept(r, ')') ? out : regex_plan_give_up(r);
+    return !r->budget.general && regex_plan_accept(r, ')') ? out : regex_plan_give_up(r);
 }
 
 static struct literal_sets read_dot(struct pattern_reader *r)
 {
-    struct literal_sets out = literal_sets_of(&r->room, STR(""));
+    struct literal_sets out = literal_sets_of(&r->budget, STR(""));
     if (!is_one_of(regex_plan_peek(r), "*+"))
         return regex_plan_give_up(r);
-    literal_sets_append_wild(&r->room, &out, regex_plan_peek(r) == '+');
+    literal_sets_append_wild(&r->budget, &out, regex_plan_peek(r) == '+');
     r->rest = str_skip(r->rest, 1);
     regex_plan_accept(r, '?'); /* lazy or greedy, the same strings match */
     return out;
@@ -127,7 +127,7 @@ static struct literal_sets read_text(struct pattern_reader *r)
         n = last;
     struct str text = str_first(r->rest, n);
     r->rest = str_skip(r->rest, n);
-    return literal_sets_of(&r->room, text);
+    return literal_sets_of(&r->budget, text);
 }
 
 static struct literal_sets regex_plan_read_piece(struct pattern_reader *r)
@@ -142,7 +142,7 @@ static struct literal_sets regex_plan_read_piece(struct pattern_reader *r)
         return read_text(r);
     int c = read_escape(r);
     char one = (char)c;
-    return c < 0 ? regex_plan_give_up(r) : literal_sets_of(&r->room, arena_str(r->room.arena, str_n(&one, 1)));
+    return c < 0 ? regex_plan_give_up(r) : literal_sets_of(&r->budget, arena_str(r->budget.arena, str_n(&one, 1)));
 }
 
 /* `?` adds the empty string; other quantifiers need RE2. */
@@ -151,13 +151,13 @@ static void read_quantifier(struct pattern_reader *r, struct literal_sets *piece
     if (!at_quantifier(r))
         return;
     if (piece->wilds > 0 || !regex_plan_accept(r, '?')) {
-        r->room.general = true;
+        r->budget.general = true;
         return;
     }
-    literal_set_add(&r->room, &piece->sets[0], STR(""));
+    literal_set_add(&r->budget, &piece->sets[0], STR(""));
     regex_plan_accept(r, '?');
     if (at_quantifier(r))
-        r->room.general = true;
+        r->budget.general = true;
 }
 
 static bool at_branch_end(const struct pattern_reader *r)
@@ -167,20 +167,20 @@ static bool at_branch_end(const struct pattern_reader *r)
 
 static struct literal_sets read_branch(struct pattern_reader *r)
 {
-    struct literal_sets out = literal_sets_of(&r->room, STR(""));
+    struct literal_sets out = literal_sets_of(&r->budget, STR(""));
     if (r->depth == 0)
         regex_plan_accept(r, '^'); /* anchored anyway */
-    while (!r->room.general && !at_branch_end(r)) {
+    while (!r->budget.general && !at_branch_end(r)) {
         if (r->depth == 0 && regex_plan_accept(r, '$')) {
             if (!at_branch_end(r))
-                r->room.general = true;
+                r->budget.general = true;
             break;
         }
         struct literal_sets piece = regex_plan_read_piece(r);
-        if (!r->room.general)
+        if (!r->budget.general)
             read_quantifier(r, &piece);
-        if (!r->room.general)
-            literal_sets_append(&r->room, &out, &piece);
+        if (!r->budget.general)
+            literal_sets_append(&r->budget, &out, &piece);
     }
     return out;
 }
@@ -188,12 +188,12 @@ static struct literal_sets read_branch(struct pattern_reader *r)
 static struct literal_sets read_any(struct pattern_reader *r)
 {
     struct literal_sets out = read_branch(r);
-    while (!r->room.general && regex_plan_accept(r, '|')) {
+    while (!r->budget.general && regex_plan_accept(r, '|')) {
         struct literal_sets branch = read_branch(r);
         if (out.wilds > 0 || branch.wilds > 0)
-            r->room.general = true;
-        for (size_t i = 0; i < branch.sets[0].n && !r->room.general; i++)
-            literal_set_add(&r->room, &out.sets[0], branch.sets[0].items[i]);
+            r->budget.general = true;
+        for (size_t i = 0; i < branch.sets[0].n && !r->budget.general; i++)
+            literal_set_add(&r->budget, &out.sets[0], branch.sets[0].items[i]);
     }
     return out;
 }
@@ -215,7 +215,7 @@ static struct str *copy_strings(const struct str *items, size_t n)
     return copy;
 }
 
-static void keep_literals(struct regex_plan *plan, const struct literal_set *set)
+static void plan_set_literals(struct regex_plan *plan, const struct literal_set *set)
 {
     plan->shape = PLAN_LITERALS;
     plan->literals = copy_strings(set->items, set->n);
@@ -232,7 +232,7 @@ static void keep_literals(struct regex_plan *plan, const struct literal_set *set
     }
 }
 
-static void keep_around(struct regex_plan *plan, const struct literal_sets *reading)
+static void plan_set_around(struct regex_plan *plan, const struct literal_sets *reading)
 {
     struct str parts[WILD_MAX + 1] = {STR(""), STR(""), STR("")};
     for (unsigned i = 0; i <= reading->wilds; i++)
@@ -247,15 +247,15 @@ static void keep_around(struct regex_plan *plan, const struct literal_sets *read
 }
 
 /* The literal prefix of a pattern that needs RE2. Empty when it contains an alternation. */
-static void keep_prefix(struct regex_plan *plan, struct str pattern)
+static void plan_set_prefix(struct regex_plan *plan, struct str pattern)
 {
     if (pattern.n == 0 || memchr(pattern.p, '|', pattern.n) || is_one_of(pattern.p[0], "*+?{"))
         return;
     struct arena scratch;
     arena_init(&scratch, 0);
-    struct pattern_reader r = {.rest = pattern, .room = {.arena = &scratch}};
+    struct pattern_reader r = {.rest = pattern, .budget = {.arena = &scratch}};
     struct literal_sets text = read_text(&r);
-    if (!r.room.general && !at_quantifier(&r)) {
+    if (!r.budget.general && !at_quantifier(&r)) {
         plan->literals = copy_strings(text.sets[0].items, 1);
         plan->prefix = plan->literals[0];
     }
@@ -278,17 +278,17 @@ struct regex_plan plan_of(struct str pattern)
     struct arena scratch;
     arena_init(&scratch, 0);
     size_t n = pattern.n < PER_BYTE_MOST ? pattern.n : PER_BYTE_MOST;
-    struct pattern_reader r = {.rest = pattern, .room = {.arena = &scratch,
+    struct pattern_reader r = {.rest = pattern, .budget = {.arena = &scratch,
                                                          .budget = BUDGET_FIXED + BUDGET_PER_BYTE * n}};
     struct literal_sets reading = read_any(&r);
-    if (r.room.general || r.rest.n > 0)
-        keep_prefix(&plan, pattern);
+    if (r.budget.general || r.rest.n > 0)
+        plan_set_prefix(&plan, pattern);
     else if (reading.wilds == 0)
-        keep_literals(&plan, &reading.sets[0]);
+        plan_set_literals(&plan, &reading.sets[0]);
     else if (all_single(&reading))
-        keep_around(&plan, &reading);
+        plan_set_around(&plan, &reading);
     else
-        keep_prefix(&plan, pattern);
+        plan_set_prefix(&plan, pattern);
     arena_free(&scratch);
     return plan;
 }

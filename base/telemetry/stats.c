@@ -20,7 +20,7 @@
 struct slots {
     _Atomic double v[STATS_SLOTS];
     struct slots *next;
-    bool taken; /* in use by a running thread */
+    bool in_use; /* in use by a running thread */
 };
 struct collector { stats_collect_fn *fn; void *arg; };
 
@@ -56,25 +56,25 @@ static void stats_release_slots(void *arg)
 {
     struct slots *s = arg;
     pthread_mutex_lock(&slots_mutex);
-    s->taken = false;
+    s->in_use = false;
     pthread_mutex_unlock(&slots_mutex);
 }
 
 static void make_key(void) { pthread_key_create(&at_exit, stats_release_slots); }
 
-static void stats_take_slots(void)
+static void stats_claim_slots(void)
 {
     pthread_once(&once, make_key);
     pthread_mutex_lock(&slots_mutex);
     struct slots *s = all_slots;
-    while (s && s->taken)
+    while (s && s->in_use)
         s = s->next;
     if (s == NULL) {
         s = mem_zalloc(sizeof *s);
         s->next = all_slots;
         all_slots = s;
     }
-    s->taken = true;
+    s->in_use = true;
     pthread_mutex_unlock(&slots_mutex);
     pthread_setspecific(at_exit, s);
     own = s;
@@ -83,7 +83,7 @@ static void stats_take_slots(void)
 static void stats_slot_add(unsigned slot, double v)
 {
     if (own == NULL)
-        stats_take_slots();
+        stats_claim_slots();
     double before = atomic_load_explicit(&own->v[slot], memory_order_relaxed);
     atomic_store_explicit(&own->v[slot], before + v, memory_order_relaxed);
 }

@@ -24,7 +24,7 @@ static const struct unit {
 static bool duration_is_digit(char c) { return (unsigned char)(c - '0') < 10; }
 
 /* Consumes the leading digits; false when there are none or too many. */
-static bool take_u64(struct str *s, uint64_t *v)
+static bool duration_cut_u64(struct str *s, uint64_t *v)
 {
     size_t n = 0;
     while (n < s->n && duration_is_digit(s->p[n]))
@@ -35,7 +35,7 @@ static bool take_u64(struct str *s, uint64_t *v)
 }
 
 /* Consumes the leading letters of a unit. */
-static struct str take_letters(struct str *s)
+static struct str duration_cut_unit(struct str *s)
 {
     size_t n = 0;
     while (n < s->n && !duration_is_digit(s->p[n]) && s->p[n] != '.')
@@ -55,9 +55,9 @@ bool duration_parse(struct str s, int64_t *ms)
     for (size_t next = 0; s.n > 0; next++) {
         uint64_t n;
         int64_t part;
-        if (!take_u64(&s, &n))
+        if (!duration_cut_u64(&s, &n))
             return false;
-        struct str name = take_letters(&s);
+        struct str name = duration_cut_unit(&s);
         while (next < LEN(units) && !str_is(name, units[next].name))
             next++;
         if (next == LEN(units) || __builtin_mul_overflow(n, units[next].ms, &part) ||
@@ -80,7 +80,7 @@ static int64_t loose_unit(struct str name)
 }
 
 /* The digits after the point as billionths; further ones are dropped. */
-static bool take_fraction(struct str *s, uint64_t *billionths)
+static bool duration_cut_fraction(struct str *s, uint64_t *billionths)
 {
     unsigned n = 0;
     *billionths = 0;
@@ -96,15 +96,15 @@ static bool take_fraction(struct str *s, uint64_t *billionths)
 }
 
 /* Consumes a leading "1.5", "1" or ".5". */
-static bool take_decimal(struct str *s, uint64_t *whole, uint64_t *billionths)
+static bool duration_cut_decimal(struct str *s, uint64_t *whole, uint64_t *billionths)
 {
     *whole = *billionths = 0;
-    if (s->n == 0 || (s->p[0] != '.' && !take_u64(s, whole)))
+    if (s->n == 0 || (s->p[0] != '.' && !duration_cut_u64(s, whole)))
         return false;
     if (s->n == 0 || s->p[0] != '.')
         return true;
     *s = str_skip(*s, 1);
-    return take_fraction(s, billionths);
+    return duration_cut_fraction(s, billionths);
 }
 
 bool duration_parse_loose(struct str s, int64_t *ms)
@@ -116,9 +116,9 @@ bool duration_parse_loose(struct str s, int64_t *ms)
     bool first = true;
     do {
         uint64_t whole, billionths;
-        if (!take_decimal(&s, &whole, &billionths))
+        if (!duration_cut_decimal(&s, &whole, &billionths))
             return false;
-        int64_t unit = s.n == 0 && first ? NS(SECOND) : loose_unit(take_letters(&s));
+        int64_t unit = s.n == 0 && first ? NS(SECOND) : loose_unit(duration_cut_unit(&s));
         sum += (__int128)whole * unit + (__int128)billionths * unit / 1000000000;
         if (unit == 0 || sum > INT64_MAX)
             return false;
@@ -194,7 +194,7 @@ static bool civil_valid(const struct civil *c)
 
 /* Consumes text by a pattern: D is a digit of the next number, any other character matches itself. A run of D fills
  * one field. */
-static bool take_pattern(struct str *s, const char *pattern, int *const fields[])
+static bool time_cut_pattern(struct str *s, const char *pattern, int *const fields[])
 {
     size_t field = 0, i = 0;
     for (; pattern[i]; i++) {
@@ -224,7 +224,7 @@ static bool parse_zone(struct str s, int64_t *east)
         return true;
     bool west = s.n > 0 && s.p[0] == '-';
     int *const fields[] = {&hours, &minutes};
-    if (!take_pattern(&s, west ? "-DD:DD" : "+DD:DD", fields) || s.n > 0 || hours > 23 || minutes > 59)
+    if (!time_cut_pattern(&s, west ? "-DD:DD" : "+DD:DD", fields) || s.n > 0 || hours > 23 || minutes > 59)
         return false;
     *east = (hours * 3600 + minutes * 60) * (west ? -1 : 1);
     return true;
@@ -235,13 +235,13 @@ static bool parse_rfc3339(struct str s, int64_t *ms)
     struct civil c = {0};
     int year = 0;
     int *const fields[] = {&year, &c.month, &c.day, &c.hour, &c.minute, &c.second};
-    if (!take_pattern(&s, "DDDD-DD-DDTDD:DD:DD", fields))
+    if (!time_cut_pattern(&s, "DDDD-DD-DDTDD:DD:DD", fields))
         return false;
     c.year = year;
     uint64_t billionths = 0;
     if (s.n > 0 && (s.p[0] == '.' || s.p[0] == ',')) {
         s = str_skip(s, 1);
-        if (!take_fraction(&s, &billionths))
+        if (!duration_cut_fraction(&s, &billionths))
             return false;
     }
     int64_t east;
@@ -309,7 +309,8 @@ static bool parse_http_date(struct str s, int64_t *ms)
         return false;
     c.month = (int)(name - months) / 3 + 1;
     int *const fields[] = {&year, &c.hour, &c.minute, &c.second};
-    if (!take_pattern(&date, "DD ", (int *const[]){&c.day}) || !take_pattern(&rest, " DDDD DD:DD:DD GMT", fields))
+    if (!time_cut_pattern(&date, "DD ", (int *const[]){&c.day}) ||
+        !time_cut_pattern(&rest, " DDDD DD:DD:DD GMT", fields))
         return false;
     c.year = year;
     *ms = civil_to_unix(c) * 1000;

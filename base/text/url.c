@@ -47,7 +47,7 @@ static const char *split_authority(struct str s, struct url *u)
 }
 
 /* Consumes the part before the first of `stops`. */
-static struct str take_until(struct str *s, const char *stops)
+static struct str url_cut_until(struct str *s, const char *stops)
 {
     size_t n = 0;
     while (n < s->n && strchr(stops, s->p[n]) == NULL)
@@ -64,17 +64,17 @@ static const char *url_split(struct str s, struct url *u)
     for (size_t i = 0; i < s.n; i++)
         if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f)
             return "it contains white space or a control character";
-    u->scheme = take_until(&s, ":/?#");
+    u->scheme = url_cut_until(&s, ":/?#");
     if (!str_ieq(u->scheme, STR("http")) && !str_ieq(u->scheme, STR("https")))
         return "it must begin with http:// or https://";
     if (!str_starts(s, STR("://")))
         return "missing :// after the scheme";
     s = str_skip(s, 3);
-    const char *why = split_authority(take_until(&s, "/?#"), u);
-    u->path = take_until(&s, "?#");
+    const char *why = split_authority(url_cut_until(&s, "/?#"), u);
+    u->path = url_cut_until(&s, "?#");
     if (s.n > 0 && s.p[0] == '?') {
         s = str_skip(s, 1);
-        u->query = take_until(&s, "#");
+        u->query = url_cut_until(&s, "#");
     }
     if (s.n > 0)
         u->fragment = str_skip(s, 1);
@@ -209,11 +209,11 @@ void url_redact(struct buf *out, struct str s)
         buf_add_z(out, both ? HIDDEN ":" HIDDEN : HIDDEN);
         rest = str_skip(s, (size_t)(login.p + login.n - s.p));
     }
-    buf_add_str(out, take_until(&rest, "?#"));
+    buf_add_str(out, url_cut_until(&rest, "?#"));
     if (rest.n > 0 && rest.p[0] == '?') {
         buf_add_char(out, '?');
         rest = str_skip(rest, 1);
-        redact_query(out, take_until(&rest, "#"));
+        redact_query(out, url_cut_until(&rest, "#"));
     }
     buf_add_str(out, rest);
 }
@@ -222,11 +222,11 @@ void url_redact_address(struct buf *out, struct str s)
 {
     static const char scheme[] = "http://";
     struct buf url = {0}, shown = {0};
-    bool bare = str_find_str(s, STR("://")) == s.n;
-    buf_add_z(&url, bare ? scheme : "");
+    bool no_scheme = str_find_str(s, STR("://")) == s.n;
+    buf_add_z(&url, no_scheme ? scheme : "");
     buf_add_str(&url, s);
     url_redact(&shown, buf_str(&url));
-    bool prefixed = bare && str_starts(buf_str(&shown), STR(scheme));
+    bool prefixed = no_scheme && str_starts(buf_str(&shown), STR(scheme));
     buf_add_str(out, str_skip(buf_str(&shown), prefixed ? sizeof scheme - 1 : 0));
     buf_free(&url);
     buf_free(&shown);
