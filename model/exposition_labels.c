@@ -73,7 +73,7 @@ bool exposition_labels(struct str series, bool any_names, struct labels_builder 
     size_t count;
     if (p != end)
         return exposition_labels_refuse(err, "unexpected bytes after the labels", series);
-    if (builder_twice(b, &name))
+    if (builder_duplicate(b, &name))
         return err_set(err, ERR_BAD_DATA, "duplicate label name `%.*s` in `%.*s`", STR_ARG(str_first(name, 100)),
                        STR_ARG(str_first(series, 200)));
     return builder_size(b, &count) <= LABELS_MAX_BYTES || exposition_labels_refuse(err, "labels too long", series);

@@ -62,7 +62,7 @@ bool metric_name_legacy(struct str name);       /* ... with : too */
 
 /* Changes labels. Slices passed in are borrowed until labels_build, except those made by builder_copy. The memory is
  * reused. */
-struct label_slot { struct label label; bool gone; };
+struct label_slot { struct label label; bool deleted; };
 struct labels_builder {
     struct label_slot *slots; /* not sorted */
     size_t n, _cap;
@@ -74,9 +74,9 @@ void builder_start(struct labels_builder *b, struct labels from); /* discards th
 struct str builder_get(const struct labels_builder *b, struct str name);
 void builder_set(struct labels_builder *b, struct str name, struct str value); /* an empty value deletes */
 void builder_del(struct labels_builder *b, struct str name);
-/* For untrusted labels: adds without checking for duplicates; builder_twice checks afterwards (it sorts). */
+/* For untrusted labels: adds without checking for duplicates; builder_duplicate checks afterwards (it sorts). */
 void builder_add(struct labels_builder *b, struct str name, struct str value);
-bool builder_twice(struct labels_builder *b, struct str *name);
+bool builder_duplicate(struct labels_builder *b, struct str *name);
 /* size in wire bytes and number of the current labels */
 size_t builder_size(const struct labels_builder *b, size_t *count);
 /* Appends the sorted wire bytes to out (or into the arena). */

@@ -39,7 +39,7 @@ static struct label_slot *builder_find(const struct labels_builder *b, struct st
 struct str builder_get(const struct labels_builder *b, struct str name)
 {
     const struct label_slot *slot = builder_find(b, name);
-    return slot && !slot->gone ? slot->label.value : STR_NONE;
+    return slot && !slot->deleted ? slot->label.value : STR_NONE;
 }
 
 void builder_set(struct labels_builder *b, struct str name, struct str value)
@@ -47,7 +47,7 @@ void builder_set(struct labels_builder *b, struct str name, struct str value)
     struct label_slot *slot = builder_find(b, name);
     if (slot) {
         slot->label.value = value;
-        slot->gone = value.n == 0;
+        slot->deleted = value.n == 0;
     } else if (value.n > 0) {
         builder_add(b, name, value);
     }
@@ -78,7 +78,7 @@ static void builder_sort(struct labels_builder *b)
     }
 }
 
-bool builder_twice(struct labels_builder *b, struct str *name)
+bool builder_duplicate(struct labels_builder *b, struct str *name)
 {
     builder_sort(b);
     for (size_t i = 1; i < b->n; i++) {
@@ -95,7 +95,7 @@ size_t builder_size(const struct labels_builder *b, size_t *count)
     size_t size = 0;
     *count = 0;
     for (size_t i = 0; i < b->n; i++) {
-        if (!b->slots[i].gone) {
+        if (!b->slots[i].deleted) {
             size += labels_pair_size(b->slots[i].label.name, b->slots[i].label.value);
             ++*count;
         }
@@ -110,7 +110,7 @@ struct labels builder_append(struct labels_builder *b, struct buf *out)
     if (size == 0 || !buf_reserve(out, size))
         return (struct labels){0};
     for (size_t i = 0; i < b->n; i++)
-        if (!b->slots[i].gone)
+        if (!b->slots[i].deleted)
             labels_append(out, b->slots[i].label.name, b->slots[i].label.value);
     return (struct labels){(const uint8_t *)out->p + start, (uint32_t)size, (uint32_t)count};
 }

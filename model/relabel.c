@@ -87,7 +87,7 @@ static void labelmap(const struct relabel_rule *r, struct labels_builder *b)
     size_t n = 0;
     for (size_t i = 0; mapped && i < b->n; i++) {
         const struct label_slot *slot = &b->slots[i];
-        if (!slot->gone && relabel_expand(r, b, slot->label.name, r->replacement, &mapped[n].name)
+        if (!slot->deleted && relabel_expand(r, b, slot->label.name, r->replacement, &mapped[n].name)
             && label_name_valid(mapped[n].name))
             mapped[n++].value = slot->label.value;
     }
@@ -98,8 +98,8 @@ static void labelmap(const struct relabel_rule *r, struct labels_builder *b)
 static void relabel_drop_labels(const struct relabel_rule *r, struct labels_builder *b, bool matching)
 {
     for (size_t i = 0; i < b->n; i++)
-        if (!b->slots[i].gone && regex_match(r->regex, b->slots[i].label.name) == matching)
-            b->slots[i].gone = true;
+        if (!b->slots[i].deleted && regex_match(r->regex, b->slots[i].label.name) == matching)
+            b->slots[i].deleted = true;
 }
 
 void relabel_drop_reserved(struct labels_builder *b)
@@ -107,7 +107,7 @@ void relabel_drop_reserved(struct labels_builder *b)
     for (size_t i = 0; i < b->n; i++) {
         struct str name = b->slots[i].label.name;
         if (str_starts(name, STR("__")) && !str_is(name, METRIC_NAME))
-            b->slots[i].gone = true;
+            b->slots[i].deleted = true;
     }
 }
 
@@ -150,11 +150,11 @@ static void labelmap_all(const struct relabel_rule *r, struct labels_builder *b)
     size_t n = 0;
     for (size_t i = 0; renamed && i < b->n; i++) {
         struct label_slot *slot = &b->slots[i];
-        struct str name = slot->gone ? slot->label.name : relabel_replace_matches(r, b, slot->label.name);
+        struct str name = slot->deleted ? slot->label.name : relabel_replace_matches(r, b, slot->label.name);
         if (str_eq(name, slot->label.name))
             continue;
         renamed[n++] = (struct label){name, slot->label.value};
-        slot->gone = true;
+        slot->deleted = true;
     }
     for (size_t i = 0; i < n; i++)
         if (renamed[i].name.n > 0)

@@ -142,7 +142,7 @@ static bool build_labels(struct rw_walk *w)
 {
     struct str name;
     size_t count, size = builder_size(&w->_builder, &count);
-    if (builder_twice(&w->_builder, &name))
+    if (builder_duplicate(&w->_builder, &name))
         return rw_walk_fail(w, "duplicate label name");
     if (count == 0)
         return rw_walk_fail(w, "no labels");

@@ -126,7 +126,7 @@ static void add_params(struct buf *url, const struct scrape_job *job, const stru
     for (size_t i = 0; i < b->n; i++) {
         struct label l = b->slots[i].label;
         struct str name = str_skip(l.name, prefix.n);
-        if (!b->slots[i].gone && str_starts(l.name, prefix) && !has_param(params, of_job, name))
+        if (!b->slots[i].deleted && str_starts(l.name, prefix) && !has_param(params, of_job, name))
             params[n++] = (struct url_param){name, l.value, NULL};
     }
     qsort(params, n, sizeof *params, by_param_name);
@@ -224,10 +224,10 @@ static bool finish_labels(struct target_builder *m, const struct scrape_job *job
     set_missing(b, "instance", instance_of(m, job));
     for (size_t i = 0; i < b->n; i++) {
         struct label l = b->slots[i].label;
-        b->slots[i].gone = b->slots[i].gone || str_starts(l.name, STR("__"));
-        if (!b->slots[i].gone && !label_name_valid(l.name))
+        b->slots[i].deleted = b->slots[i].deleted || str_starts(l.name, STR("__"));
+        if (!b->slots[i].deleted && !label_name_valid(l.name))
             return err_set(err, ERR_BAD_DATA, "a label name is %s", l.name.n ? "not UTF-8" : "empty");
-        if (!b->slots[i].gone && !utf8_valid(l.value))
+        if (!b->slots[i].deleted && !utf8_valid(l.value))
             return err_set(err, ERR_BAD_DATA, "the value of label %.*s is not UTF-8", STR_ARG(l.name));
     }
     size_t count, size = builder_size(b, &count);

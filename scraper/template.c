@@ -317,7 +317,7 @@ static struct splice_plan plan_splice(const struct interner *in, const struct ta
     const uint8_t *from = wire.p;
     for (size_t k = 0; k < in->builder.n; k++) {
         const struct label_slot *slot = &in->builder.slots[k];
-        if (slot->gone)
+        if (slot->deleted)
             continue;
         labels_next(&wire, &pair);
         for (; more && str_cmp(mine.name, slot->label.name) < 0; more = labels_next(&own, &mine))

@@ -36,7 +36,7 @@ bool json_labels_end(struct json_labels *l, struct labels *out, struct err *err)
     builder_start(&l->builder, (struct labels){0});
     while (labels_next_checked(&it, &label))
         builder_add(&l->builder, label.name, label.value);
-    if (builder_twice(&l->builder, &name))
+    if (builder_duplicate(&l->builder, &name))
         return err_set(err, ERR_BAD_GATEWAY, "a series has the label \"%.*s\" twice", STR_ARG(name));
     buf_clear(&l->sorted);
     *out = builder_append(&l->builder, &l->sorted);

@@ -174,8 +174,8 @@ static bool read_fields(struct histogram_reader *r, const uint8_t *p, const uint
 }
 
 /* Spans and counts must agree, and every bucket must have bounds: its index is between `least` and `most`. */
-static bool take_side(struct histogram_reader *r, const struct histogram_side *s, int64_t least, int64_t most,
-                      struct buckets *out)
+static bool histogram_decode_side(struct histogram_reader *r, const struct histogram_side *s, int64_t least,
+                                  int64_t most, struct buckets *out)
 {
     const struct numbers *counts = r->is_float ? &s->counts : &s->from_deltas;
     int64_t index = 0;
@@ -195,7 +195,7 @@ static bool take_side(struct histogram_reader *r, const struct histogram_side *s
     return true;
 }
 
-static bool take_custom(struct histogram_reader *r)
+static bool histogram_decode_custom(struct histogram_reader *r)
 {
     struct histogram *h = &r->h;
     for (size_t i = 0; i < r->custom.n; i++)
@@ -207,20 +207,20 @@ static bool take_custom(struct histogram_reader *r)
         return histogram_decode_fail(r, "zero bucket with custom bounds");
     h->custom = r->custom.items;
     h->n_custom = (uint32_t)r->custom.n;
-    return take_side(r, &r->positive, 0, h->n_custom, &h->positive); /* the last bucket ends at +Inf */
+    return histogram_decode_side(r, &r->positive, 0, h->n_custom, &h->positive); /* the last bucket ends at +Inf */
 }
 
 static bool histogram_decode_field(struct histogram_reader *r)
 {
     struct histogram *h = &r->h;
     if (h->schema == HISTOGRAM_CUSTOM)
-        return take_custom(r);
+        return histogram_decode_custom(r);
     if (h->schema < HISTOGRAM_SCHEMA_MIN || h->schema > HISTOGRAM_SCHEMA_MAX)
         return histogram_decode_fail(r, "unknown schema");
     if (r->custom.n > 0)
         return histogram_decode_fail(r, "custom bounds without the custom schema");
-    return take_side(r, &r->negative, INT32_MIN, INT32_MAX, &h->negative) &&
-           take_side(r, &r->positive, INT32_MIN, INT32_MAX, &h->positive);
+    return histogram_decode_side(r, &r->negative, INT32_MIN, INT32_MAX, &h->negative) &&
+           histogram_decode_side(r, &r->positive, INT32_MIN, INT32_MAX, &h->positive);
 }
 
 /* ---- counts ---- */

@@ -21,7 +21,7 @@ static void flat_push(struct flat_side *side, int32_t index, double count)
     side->items[side->n++] = (struct flat_bucket){index, count, 0};
 }
 
-static void side_room(struct flat_side *side, struct arena *a, size_t n)
+static void side_reserve(struct flat_side *side, struct arena *a, size_t n)
 {
     if (n > side->_cap)
         arena_grow(a, &side->items, &side->_cap, n, sizeof *side->items);
@@ -30,7 +30,7 @@ static void side_room(struct flat_side *side, struct arena *a, size_t n)
 static void side_load(struct flat_side *side, struct arena *a, const struct buckets *b)
 {
     side->n = 0;
-    side_room(side, a, b->n_counts);
+    side_reserve(side, a, b->n_counts);
     int32_t index = 0;
     uint32_t at = 0;
     for (uint32_t s = 0; s < b->n_spans; s++) {
@@ -51,7 +51,7 @@ void flat_load(struct flat_histogram *f, struct arena *a, const struct histogram
 
 static void side_copy(struct flat_side *to, struct arena *a, const struct flat_side *from)
 {
-    side_room(to, a, from->n);
+    side_reserve(to, a, from->n);
     if (from->n > 0)
         memcpy(to->items, from->items, from->n * sizeof *to->items);
     to->n = from->n;
@@ -269,7 +269,7 @@ static size_t side_missing(const struct flat_side *into, const struct flat_side 
 static void side_merge(struct flat_side *into, struct arena *a, const struct flat_side *from, double sign)
 {
     size_t missing = side_missing(into, from), i = into->n, j = from->n;
-    side_room(into, a, into->n + missing);
+    side_reserve(into, a, into->n + missing);
     into->n += missing;
     for (size_t at = into->n; j > 0; at--) {
         const struct flat_bucket *b = &from->items[j - 1];

@@ -72,7 +72,7 @@ static bool has_unbucketed(const struct histogram *h, struct bucket_iter *it, do
 }
 
 /* True when the bucket lacks two finite bounds to interpolate between: the result is its finite bound. */
-static bool one_sided(const struct histogram *h, struct bucket *b, double *answer)
+static bool one_sided(const struct histogram *h, struct bucket *b, double *result)
 {
     if (!histogram_is_custom(h)) {
         if (b->lower < 0 && b->upper > 0)
@@ -83,7 +83,7 @@ static bool one_sided(const struct histogram *h, struct bucket *b, double *answe
         b->lower = 0;
         return false;
     }
-    *answer = b->lower == -INFINITY ? b->upper : b->lower;
+    *result = b->lower == -INFINITY ? b->upper : b->lower;
     return b->lower == -INFINITY || b->upper == INFINITY;
 }
 
@@ -95,12 +95,12 @@ double histogram_quantile(const struct histogram *h, double q, unsigned *flags)
     if (h->count == 0 || isnan(q))
         return NAN;
     bool up = isnan(h->sum) || q < 0.5;
-    double rank = (up ? q : 1 - q) * h->count, answer;
+    double rank = (up ? q : 1 - q) * h->count, result;
     struct bucket_iter it = up ? buckets_ascending(h) : buckets_descending(h);
     struct bucket b = {0};
     double count = count_to(&it, rank, &b);
-    if (one_sided(h, &b, &answer))
-        return answer;
+    if (one_sided(h, &b, &result))
+        return result;
     if (count > h->count)
         count = h->count;
     if (count < rank) {

@@ -73,7 +73,7 @@ static struct trimmed_bucket trim_bucket(const struct trim *t, const struct buck
     return crossed ? cut_bucket(t, b, positive) : (struct trimmed_bucket){0, 0};
 }
 
-static void trim_take(struct trim *t, const struct trimmed_bucket *kept, double before)
+static void trim_add_bucket(struct trim *t, const struct trimmed_bucket *kept, double before)
 {
     t->count += kept->count;
     t->sum += kept->middle * kept->count;
@@ -90,7 +90,7 @@ static void trim_side(struct trim *t, struct arena *a, struct buckets *side, str
         t->populated[positive] = true;
         struct trimmed_bucket kept = trim_bucket(t, &b, positive);
         counts[i] = kept.count;
-        trim_take(t, &kept, b.count);
+        trim_add_bucket(t, &kept, b.count);
     }
     side->counts = counts;
 }
@@ -119,7 +119,7 @@ static double trim_zero(struct trim *t)
     if (t->populated[1] && !t->populated[0])
         b.lower = 0;
     struct trimmed_bucket kept = cut_zero(t, &b);
-    trim_take(t, &kept, b.count);
+    trim_add_bucket(t, &kept, b.count);
     return kept.count;
 }
 

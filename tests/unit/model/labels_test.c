@@ -162,9 +162,9 @@ static void test_builder_many(void **state UNUSED)
     assert_true(labels_check(l.p, l.n, &again));
     assert_int_equal(again.count, 1000);
     struct str name;
-    assert_false(builder_twice(&b, &name));
+    assert_false(builder_duplicate(&b, &name));
     builder_add(&b, STR("l500"), STR("w"));
-    assert_true(builder_twice(&b, &name));
+    assert_true(builder_duplicate(&b, &name));
     assert_true(str_is(name, "l500"));
     builder_free(&b);
 }
