@@ -36,10 +36,10 @@ static struct str word(char text[NOTE_MAX], const char *kind, const char *format
 static void annotation_add(struct eval *ev, struct note_list *list, const struct expr *at, struct str words,
                            size_t same)
 {
-    char said[NOTE_MAX + 32];
+    char full_text[NOTE_MAX + 32];
     struct source_position p = annotation_position(ev, at);
-    int n = snprintf(said, sizeof said, "%.*s (%u:%u)", STR_ARG(words), p.line, p.column);
-    notes_replace(ev->q->notes, list, str_n(said, (size_t)n), same < words.n ? same : words.n + 2);
+    int n = snprintf(full_text, sizeof full_text, "%.*s (%u:%u)", STR_ARG(words), p.line, p.column);
+    notes_replace(ev->q->notes, list, str_n(full_text, (size_t)n), same < words.n ? same : words.n + 2);
 }
 
 void eval_warn(struct eval *ev, const struct expr *at, const char *format, ...)

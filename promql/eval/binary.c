@@ -42,7 +42,7 @@ static bool histogram_sum_of(struct eval *ev, enum binary_op op, const struct hi
         return no_value(out, ELEMENT_SCHEMAS);
     if (flags & HISTOGRAM_HINT_COLLISION) /* a warning in Prometheus, which then drops the result */
         return no_value(out, ELEMENT_HINTS);
-    out->note = flags & HISTOGRAM_BOUNDS_RECONCILED ? ELEMENT_BOUNDS : ELEMENT_FINE;
+    out->note = flags & HISTOGRAM_BOUNDS_RECONCILED ? ELEMENT_BOUNDS : ELEMENT_OK;
     out->h = op == OP_ADD ? h : histogram_hinted(ev->arena, h, RESET_GAUGE);
     return true;
 }

@@ -5,7 +5,7 @@
 
 /* Context of a selector in the tree. counted: an enclosing node reads only the counts of histograms; buckets: an
  * enclosing node needs their buckets. */
-struct select_path { const char *func; bool counted, whole; };
+struct select_path { const char *func; bool counted, buckets; };
 struct select_collector { struct eval *ev; struct select *items; size_t n, cap; };
 
 struct eval_times eval_times_shifted(const struct grid *g, const struct time_shift *shift)
@@ -46,7 +46,7 @@ static void collect_select(struct select_collector *l, struct expr *e, const str
     int64_t ahead = smoothed ? ev->lookback : 0;
     arena_grow(ev->arena, &l->items, &l->cap, l->n + 1, sizeof *l->items);
     e->u.selector.select = (int)l->n;
-    e->u.selector.drop_buckets = path.counted && !path.whole;
+    e->u.selector.drop_buckets = path.counted && !path.buckets;
     l->items[l->n++] = (struct select){
         .kind = range || smoothed ? SELECT_RANGE : SELECT_INSTANT,
         .matchers = e->u.selector.matchers, .n_matchers = e->u.selector.n_matchers,
@@ -72,18 +72,18 @@ static void collect_call(struct select_collector *l, struct expr *e, const struc
  * operation. */
 static void collect_chain(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path)
 {
-    bool outer_whole = path.whole;
-    const struct expr *last_whole = e;
-    while (last_whole->kind == EXPR_BINARY && !expr_needs_buckets(last_whole))
-        last_whole = last_whole->u.binary.left;
+    bool outer_buckets = path.buckets;
+    const struct expr *last_needing = e;
+    while (last_needing->kind == EXPR_BINARY && !expr_needs_buckets(last_needing))
+        last_needing = last_needing->u.binary.left;
     path.func = "";
-    path.whole |= last_whole->kind == EXPR_BINARY;
+    path.buckets |= last_needing->kind == EXPR_BINARY;
     struct expr *b = binary_chain_start(e);
     collect_selects(l, b->u.binary.left, g, path);
     for (;; b = b->u.binary.next) {
         collect_selects(l, b->u.binary.right, g, path);
-        if (b == last_whole)
-            path.whole = outer_whole;
+        if (b == last_needing)
+            path.buckets = outer_buckets;
         if (b == e)
             break;
     }
@@ -114,7 +114,7 @@ static void collect_invariant(struct select_collector *l, struct expr *e, const 
 
 static void collect_selects(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path)
 {
-    path.whole |= e->kind != EXPR_BINARY && expr_needs_buckets(e);
+    path.buckets |= e->kind != EXPR_BINARY && expr_needs_buckets(e);
     switch (e->kind) {
     case EXPR_PAREN:
         collect_selects(l, e->u.paren.inner, g, path);

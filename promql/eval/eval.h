@@ -86,7 +86,7 @@ struct range_input {
     const struct window_bounds *bounds;  /* per window: its range of samples */
     uint64_t in_windows;                 /* sum of the samples of all windows */
     uint64_t times;                      /* changes whenever the timestamps differ from those of the previous series */
-    void **kept;                         /* the function's private state across the series of a call: NULL at first */
+    void **state;                         /* the function's private state across the series of a call: NULL at first */
     int64_t first_end, stride, range;    /* ms; stride is 0 when @ fixes the window */
     int64_t lookback;
     bool anchored, smoothed;

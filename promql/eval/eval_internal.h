@@ -46,7 +46,7 @@ struct range_window { /* buffers for one series, reused for the next; starts zer
     uint32_t n_times;
     struct window_bounds *bounds;
     uint64_t in_windows, pattern;
-    void *kept;
+    void *state;
     bool drop_buckets; /* histograms without buckets */
     /* of a series that several replicas hold (replica_windows.c) */
     struct series series;
@@ -141,7 +141,7 @@ bool expr_needs_buckets(const struct expr *e);
 /* Annotations of an element; all but ELEMENT_BOUNDS mean that there is no value. Prometheus reports only the last one
  * of a step. */
 enum element_note {
-    ELEMENT_FINE, ELEMENT_FLOAT_FLOAT, ELEMENT_FLOAT_HISTOGRAM, ELEMENT_HISTOGRAM_FLOAT, ELEMENT_HISTOGRAM_HISTOGRAM,
+    ELEMENT_OK, ELEMENT_FLOAT_FLOAT, ELEMENT_FLOAT_HISTOGRAM, ELEMENT_HISTOGRAM_FLOAT, ELEMENT_HISTOGRAM_HISTOGRAM,
     ELEMENT_SCHEMAS, ELEMENT_HINTS, ELEMENT_BOUNDS
 };
 struct element {

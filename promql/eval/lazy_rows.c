@@ -57,17 +57,17 @@ struct lazy_rows *lazy_rows_begin(struct eval *ev, const struct expr *e, struct 
 
 bool lazy_row(struct eval *ev, struct lazy_rows *l, size_t i, struct row *row)
 {
-    uint64_t held;
+    uint64_t n_samples;
     if (l->column == NULL)
         l->column = arena_alloc(ev->arena, ev->grid.n * sizeof *l->column);
     row->v = l->column;
     if (l->instant) {
-        held = instant_row(ev, l->instant, i, row);
+        n_samples = instant_row(ev, l->instant, i, row);
     } else {
         column_clear(row->v, ev->grid.n);
-        held = range_row(ev, l->call, i, row);
+        n_samples = range_row(ev, l->call, i, row);
     }
     if (row->h) /* rows with histograms keep their column */
         l->column = NULL;
-    return held > 0;
+    return n_samples > 0;
 }

@@ -84,7 +84,7 @@ static size_t median(const struct sorting *s, size_t x, size_t y, size_t z, int 
     return y;
 }
 
-static size_t choose_pivot(const struct sorting *s, size_t a, size_t b, enum input_order *looks)
+static size_t choose_pivot(const struct sorting *s, size_t a, size_t b, enum input_order *order)
 {
     size_t quarter = (b - a) / 4, x = a + quarter, y = a + quarter * 2, z = a + quarter * 3;
     int swaps = 0;
@@ -94,7 +94,7 @@ static size_t choose_pivot(const struct sorting *s, size_t a, size_t b, enum inp
         z = median(s, z - 1, z, z + 1, &swaps);
     }
     y = median(s, x, y, z, &swaps);
-    *looks = swaps == 0 ? ORDER_RISING : swaps == ALL_SWAPPED ? ORDER_FALLING : ORDER_MIXED;
+    *order = swaps == 0 ? ORDER_RISING : swaps == ALL_SWAPPED ? ORDER_FALLING : ORDER_MIXED;
     return y;
 }
 
@@ -166,18 +166,18 @@ static void pdqsort_range(const struct sorting *s, size_t a, size_t b, unsigned 
     bool balanced = true, divided = true;
     while (b - a > INSERTION && limit > 0) {
         size_t n = b - a;
-        enum input_order looks;
+        enum input_order order;
         if (!balanced) {
             break_patterns(s, a, b);
             limit--;
         }
-        size_t pivot = choose_pivot(s, a, b, &looks);
-        if (looks == ORDER_FALLING) {
+        size_t pivot = choose_pivot(s, a, b, &order);
+        if (order == ORDER_FALLING) {
             reverse(s, a, b);
             pivot = b - 1 - (pivot - a);
-            looks = ORDER_RISING;
+            order = ORDER_RISING;
         }
-        if (balanced && divided && looks == ORDER_RISING && nearly_sorted(s, a, b))
+        if (balanced && divided && order == ORDER_RISING && nearly_sorted(s, a, b))
             return;
         if (a > 0 && !less(s, a - 1, pivot)) {
             a = divide_equal(s, a, b, pivot);

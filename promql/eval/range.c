@@ -24,15 +24,15 @@ static void count_windows(struct eval *ev, const struct range_input *in)
 /* Fills a row whose column is absent; returns the number of samples that it holds. */
 static uint64_t range_fill_row(struct eval *ev, struct range_call *c, struct row *row)
 {
-    uint64_t held = input_mem_estimate(&c->in);
-    eval_charge(ev, held + ev->grid.n);
-    eval_hold(ev, held);
+    uint64_t estimate = input_mem_estimate(&c->in);
+    eval_charge(ev, estimate + ev->grid.n);
+    eval_hold(ev, estimate);
     count_windows(ev, &c->in);
     if (c->window.several)
         replica_windows_fill(ev, c, row);
     else
         c->impl->range(ev, &c->in, row);
-    ev->live -= held;
+    ev->live -= estimate;
     uint64_t weight = row_mem_estimate(row, ev->grid.n);
     eval_hold(ev, weight);
     return weight;

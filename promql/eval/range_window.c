@@ -104,7 +104,7 @@ static void find_bounds(struct eval *ev, struct range_window *f, struct range_in
         slide(ev, f, in);
     }
     in->times = f->pattern;
-    in->kept = &f->kept;
+    in->state = &f->state;
     in->bounds = f->bounds;
     in->in_windows = f->in_windows;
 }

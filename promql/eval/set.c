@@ -4,7 +4,7 @@
 #include "promql/eval/eval_internal.h"
 
 /* present: per group, the steps at which any row so far has a value; NULL for groups without rows. */
-static void note_presence(struct eval *ev, const struct value *side, const uint32_t *groups, uint8_t **present)
+static void set_mark_presence(struct eval *ev, const struct value *side, const uint32_t *groups, uint8_t **present)
 {
     for (size_t r = 0; r < side->n; r++) {
         uint8_t **p = &present[groups[r]];
@@ -17,7 +17,7 @@ static void note_presence(struct eval *ev, const struct value *side, const uint3
 }
 
 /* Removes the steps at which the other side is present (with want 1: absent). */
-static void sieve(struct eval *ev, struct value *v, const uint32_t *groups, uint8_t **other, uint8_t want)
+static void set_filter_steps(struct eval *ev, struct value *v, const uint32_t *groups, uint8_t **other, uint8_t want)
 {
     for (size_t r = 0; r < v->n; r++) {
         const uint8_t *p = other[groups[r]];
@@ -34,7 +34,7 @@ static void sieve(struct eval *ev, struct value *v, const uint32_t *groups, uint
  * those of all previous terms. */
 struct or_chain {
     struct match_keys keys;
-    uint8_t **present;   /* see note_presence */
+    uint8_t **present;   /* see set_mark_presence */
     size_t n, _cap;
 };
 
@@ -56,8 +56,8 @@ static void add_term(struct eval *ev, struct or_chain *c, struct value *acc, str
 {
     const uint32_t *groups = match_keys_of(ev, &c->keys, term);
     cover_groups(ev, c);
-    sieve(ev, term, groups, c->present, 0);
-    note_presence(ev, term, groups, c->present);
+    set_filter_steps(ev, term, groups, c->present, 0);
+    set_mark_presence(ev, term, groups, c->present);
     value_drop_empty(term, ev->grid.n);
     append_rows(ev, acc, term);
 }
@@ -80,17 +80,17 @@ const struct expr *eval_or_chain(struct eval *ev, const struct expr *b, const st
 {
     struct or_chain c = {0};
     struct value term;
-    uint64_t held = value_mem_estimate(acc, &ev->grid);
+    uint64_t estimate = value_mem_estimate(acc, &ev->grid);
     match_keys_begin(ev, b->u.binary.matching, &c.keys);
     const uint32_t *groups = match_keys_of(ev, &c.keys, acc);
     cover_groups(ev, &c);
-    note_presence(ev, acc, groups, c.present);
+    set_mark_presence(ev, acc, groups, c.present);
     for (;; b = b->u.binary.next) {
         eval_expr(ev, b->u.binary.right, &term);
         add_term(ev, &c, acc, &term);
-        held += value_mem_estimate(&term, &ev->grid);
+        estimate += value_mem_estimate(&term, &ev->grid);
         ev->live = live;
-        eval_hold(ev, held);
+        eval_hold(ev, estimate);
         if (b == e || !continues(b, b->u.binary.next))
             break;
     }
@@ -108,8 +108,8 @@ void eval_set_operator(struct eval *ev, const struct expr *e, struct value *left
     struct match_groups g;
     match_groups(ev, e->u.binary.matching, left, right, &g);
     uint8_t **present = ARENA_ARRAY(ev->arena, uint8_t *, g.n);
-    note_presence(ev, right, g.right, present);
-    sieve(ev, left, g.left, present, e->u.binary.op == OP_AND);
+    set_mark_presence(ev, right, g.right, present);
+    set_filter_steps(ev, left, g.left, present, e->u.binary.op == OP_AND);
     value_drop_empty(left, ev->grid.n);
     *out = *left;
 }

@@ -13,12 +13,12 @@
 
 #include "base/map.h"
 
-enum { NOBODY = -1, FILLED = -2 }; /* instead of a row index of the one side */
+enum { ROW_NONE = -1, ROW_FILL = -2 }; /* instead of a row index of the one side */
 
 struct one_side {
     uint32_t n_rows;
     int32_t row;         /* when n_rows is 1 */
-    int32_t *who;        /* with several rows: per step, a row or ROW_NONE */
+    int32_t *row_at;     /* with several rows: per step, a row or ROW_NONE */
     uint8_t *matched;    /* with a fill value for the many side: steps at which the group was matched */
 };
 /* taken: steps at which a filter was evaluated, whether it passed or not; NULL: see the row */
@@ -43,13 +43,13 @@ struct join {
     bool filters;        /* a comparison without bool */
 };
 
-static int32_t who_at(const struct join *j, const struct one_side *s, uint32_t i)
+static int32_t match_row_at(const struct join *j, const struct one_side *s, uint32_t i)
 {
     if (s->n_rows == 0)
-        return NOBODY;
-    if (s->who)
-        return s->who[i];
-    return is_absent(j->one->rows[s->row].v[i]) ? NOBODY : s->row;
+        return ROW_NONE;
+    if (s->row_at)
+        return s->row_at[i];
+    return is_absent(j->one->rows[s->row].v[i]) ? ROW_NONE : s->row;
 }
 
 /* --- the one side ------------------------------------------------------------------------------------------------- */
@@ -83,19 +83,19 @@ static void add_to_side(struct join *j, struct one_side *s, size_t r)
         s->row = (int32_t)r;
         return;
     }
-    if (s->who == NULL) {
-        int32_t *who = arena_alloc(j->ev->arena, j->ev->grid.n * sizeof *who);
+    if (s->row_at == NULL) {
+        int32_t *row_at = arena_alloc(j->ev->arena, j->ev->grid.n * sizeof *row_at);
         for (uint32_t i = 0; i < j->ev->grid.n; i++)
-            who[i] = is_absent(j->one->rows[s->row].v[i]) ? NOBODY : s->row;
-        s->who = who;
+            row_at[i] = is_absent(j->one->rows[s->row].v[i]) ? ROW_NONE : s->row;
+        s->row_at = row_at;
     }
     eval_charge(j->ev, j->ev->grid.n);
     for (uint32_t i = 0; i < j->ev->grid.n; i++) {
         if (is_absent(v[i]))
             continue;
-        if (s->who[i] != NOBODY && j->active[i] && (!dup->found || i < dup->step))
-            *dup = (struct duplicate){i, (size_t)s->who[i], r, true};
-        s->who[i] = (int32_t)r;
+        if (s->row_at[i] != ROW_NONE && j->active[i] && (!dup->found || i < dup->step))
+            *dup = (struct duplicate){i, (size_t)s->row_at[i], r, true};
+        s->row_at[i] = (int32_t)r;
     }
 }
 
@@ -113,7 +113,7 @@ static void match_fail_duplicate(struct join *j)
 }
 
 /* The query fails with the earliest step's error: after a duplicate only earlier steps are matched. */
-static void build_one_side(struct join *j)
+static void match_build_one_side(struct join *j)
 {
     j->sides = ARENA_ARRAY(j->ev->arena, struct one_side, j->groups.n);
     for (size_t r = 0; r < j->one->n; r++)
@@ -179,7 +179,7 @@ static void match_put_pair(struct join *j, const struct match_target *t, uint32_
     eval_charge(j->ev, 4);
     struct match_side l = j->swapped ? one : many, r = j->swapped ? many : one;
     bool ok = binary_element(j->ev, j->e->u.binary.op, l.v, l.h, r.v, r.h, &x);
-    if (x.note != ELEMENT_FINE)
+    if (x.note != ELEMENT_OK)
         j->notes[i] = (uint8_t)x.note;
     if (!ok)
         return;
@@ -198,7 +198,8 @@ static void match_put_pair(struct join *j, const struct match_target *t, uint32_
 }
 
 /* Two rows of floats with + - * /, into a row without values. */
-static bool put_columns(struct join *j, const struct match_target *t, const struct row *many, const struct row *one)
+static bool match_put_columns(struct join *j, const struct match_target *t, const struct row *many,
+                              const struct row *one)
 {
     const double *l = j->swapped ? one->v : many->v, *r = j->swapped ? many->v : one->v;
     double *out = j->out->rows[t->row].v;
@@ -220,11 +221,11 @@ static bool put_columns(struct join *j, const struct match_target *t, const stru
 #undef EACH
 }
 
-static struct match_side one_value(const struct join *j, int32_t who, uint32_t i)
+static struct match_side match_one_value(const struct join *j, int32_t row, uint32_t i)
 {
-    if (who == FILLED)
+    if (row == ROW_FILL)
         return (struct match_side){j->m->fill_right_value, NULL};
-    return (struct match_side){j->one->rows[who].v[i], row_hist(&j->one->rows[who], i)};
+    return (struct match_side){j->one->rows[row].v[i], row_hist(&j->one->rows[row], i)};
 }
 
 static void join_row(struct join *j, size_t r)
@@ -237,29 +238,29 @@ static void join_row(struct join *j, size_t r)
         return;
     if (side->n_rows == 1 && !j->m->fill_right && !j->m->fill_left) {
         size_t before = j->n_targets, t = target_of(j, group, many->labels, j->one->rows[side->row].labels);
-        if (t == before && put_columns(j, &j->targets[t], many, &j->one->rows[side->row]))
+        if (t == before && match_put_columns(j, &j->targets[t], many, &j->one->rows[side->row]))
             return;
     }
-    int32_t last = NOBODY;
+    int32_t last = ROW_NONE;
     size_t t = 0;
     for (uint32_t i = 0; i < j->ev->grid.n; i++) {
         if (is_absent(many->v[i]) || !j->active[i])
             continue;
-        int32_t who = who_at(j, side, i);
-        if (who == NOBODY && j->m->fill_right)
-            who = FILLED;
-        if (who == NOBODY)
+        int32_t row = match_row_at(j, side, i);
+        if (row == ROW_NONE && j->m->fill_right)
+            row = ROW_FILL;
+        if (row == ROW_NONE)
             continue;
-        if (who != last)
-            t = target_of(j, group, many->labels, who == FILLED ? j->groups.labels[group] : j->one->rows[who].labels);
-        last = who;
+        if (row != last)
+            t = target_of(j, group, many->labels, row == ROW_FILL ? j->groups.labels[group] : j->one->rows[row].labels);
+        last = row;
         match_put_pair(j, &j->targets[t], group, i, (struct match_side){many->v[i], row_hist(many, i)},
-                       one_value(j, who, i));
+                       match_one_value(j, row, i));
     }
 }
 
 /* Samples of the one side without a match, with the fill value for the many side. */
-static void fill_many(struct join *j, size_t r)
+static void match_fill_many(struct join *j, size_t r)
 {
     const struct row *one = &j->one->rows[r];
     uint32_t group = j->one_group[r];
@@ -300,13 +301,13 @@ void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct
     j.one_group = j.swapped ? j.groups.left : j.groups.right;
     j.notes = ARENA_ARRAY(ev->arena, uint8_t, ev->grid.n);
     find_active(&j);
-    build_one_side(&j);
+    match_build_one_side(&j);
     for (size_t g = 0; m->fill_left && g < j.groups.n; g++)
         j.sides[g].matched = ARENA_ARRAY(ev->arena, uint8_t, ev->grid.n);
     for (size_t r = 0; r < j.many->n; r++)
         join_row(&j, r);
     for (size_t r = 0; m->fill_left && r < j.one->n; r++)
-        fill_many(&j, r);
+        match_fill_many(&j, r);
     if (j.duplicate.found)
         match_fail_duplicate(&j);
     match_annotate(&j);

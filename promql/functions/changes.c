@@ -6,11 +6,12 @@
 struct changes_point { int64_t t; double v; const struct histogram *h; };
 typedef bool differs_fn(struct eval *ev, const struct changes_point *now, const struct changes_point *before);
 
-struct trail { struct changes_point *points; uint32_t *counts, n; }; /* counts[i]: differences among points 1..i */
+/* counts[i]: differences among points 1..i */
+struct change_counts { struct changes_point *points; uint32_t *counts, n; };
 
-static struct trail trail_make(struct eval *ev, const struct range_input *in, differs_fn *differs)
+static struct change_counts change_counts_make(struct eval *ev, const struct range_input *in, differs_fn *differs)
 {
-    struct trail t = {.n = in->n_samples + in->n_hists};
+    struct change_counts t = {.n = in->n_samples + in->n_hists};
     t.points = ARENA_ARRAY(ev->arena, struct changes_point, t.n);
     t.counts = ARENA_ARRAY(ev->arena, uint32_t, t.n);
     for (uint32_t i = 0, f = 0, h = 0; i < t.n; i++) {
@@ -33,7 +34,7 @@ static struct trail trail_make(struct eval *ev, const struct range_input *in, di
 static void changes_count_row(struct eval *ev, const struct range_input *in, struct row *out, differs_fn *differs)
 {
     struct arena_mark mark = arena_mark(ev->arena);
-    struct trail t = trail_make(ev, in, differs);
+    struct change_counts t = change_counts_make(ev, in, differs);
     uint32_t from = 0, to = 0;
     for (uint32_t i = 0; i < ev->grid.n; i++) {
         int64_t end = window_end(in, i), start = end - in->range;

@@ -16,9 +16,10 @@ struct extended {
 };
 
 /* The samples used: from the anchor, or the one before the start, to the last, or the one after the end. */
-struct stretch { uint32_t first, last; };
+struct sample_range { uint32_t first, last; };
 
-static bool float_stretch(const struct extended *x, const struct sample *f, uint32_t n, struct stretch *out)
+static bool extended_float_range(const struct extended *x, const struct sample *f, uint32_t n,
+                                 struct sample_range *out)
 {
     uint32_t last = n - 1, first = 0;
     while (first < last && f[first].t <= x->start)
@@ -39,8 +40,8 @@ static double extended_interpolate(const struct extended *x, const struct sample
 
 static void extended_float_step(struct extended *x, uint32_t i, const struct sample *f, uint32_t n, struct row *out)
 {
-    struct stretch s;
-    if (!float_stretch(x, f, n, &s))
+    struct sample_range s;
+    if (!extended_float_range(x, f, n, &s))
         return;
     bool smooth = x->in->smoothed;
     double left = smooth && f[s.first].t < x->start ? extended_interpolate(x, &f[s.first], &f[s.first + 1],
@@ -60,7 +61,8 @@ static void extended_float_step(struct extended *x, uint32_t i, const struct sam
     row_set(out, i, x->kind->per_second ? gain / ((double)x->in->range / 1000) : gain);
 }
 
-static bool hist_stretch(const struct extended *x, const struct hist_sample *h, uint32_t n, struct stretch *out)
+static bool extended_hist_range(const struct extended *x, const struct hist_sample *h, uint32_t n,
+                                struct sample_range *out)
 {
     uint32_t last = n - 1, first = 0;
     while (first < last && h[first].t <= x->start)
@@ -73,7 +75,7 @@ static bool hist_stretch(const struct extended *x, const struct hist_sample *h, 
     return h[last].t > x->start && !(x->in->smoothed && h[out->first].t > x->end);
 }
 
-static bool usable(struct extended *x, const struct hist_sample *h, const struct stretch *s)
+static bool usable(struct extended *x, const struct hist_sample *h, const struct sample_range *s)
 {
     bool custom = histogram_is_custom(h[s->first].h);
     for (uint32_t i = s->first; i <= s->last; i++) {
@@ -110,7 +112,7 @@ struct ends { const struct histogram *left, *right; };
 
 /* Adds the values lost by resets inside. A boundary equal to a sample is not compared with it; a reset across which
  * the left boundary was interpolated is included already. */
-static void add_resets(struct eval *ev, struct extended *x, const struct hist_sample *h, struct stretch s,
+static void add_resets(struct eval *ev, struct extended *x, const struct hist_sample *h, struct sample_range s,
                        const struct ends *e, struct histogram_sum *sum)
 {
     const struct histogram *before = e->left;
@@ -133,8 +135,8 @@ static void add_resets(struct eval *ev, struct extended *x, const struct hist_sa
 static void extended_hist_step(struct eval *ev, struct extended *x, uint32_t i, const struct hist_sample *h, uint32_t n,
                                struct row *out)
 {
-    struct stretch s;
-    if (!hist_stretch(x, h, n, &s) || !usable(x, h, &s))
+    struct sample_range s;
+    if (!extended_hist_range(x, h, n, &s) || !usable(x, h, &s))
         return;
     bool smooth = x->in->smoothed;
     struct ends e = {h[s.first].h, h[s.last].h};

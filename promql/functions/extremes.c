@@ -34,7 +34,7 @@ static double extreme_value(const struct sample *s) { return s->v; }
 static double extreme_time(const struct sample *s) { return (double)s->t / 1000; }
 
 static void extremes_row(struct eval *ev, const struct range_input *in, struct row *out, beats_fn *beats,
-                         extreme_fn *answer)
+                         extreme_fn *extreme)
 {
     struct arena_mark mark = arena_mark(ev->arena);
     struct candidates c = {.at = ARENA_ARRAY(ev->arena, uint32_t, in->n_samples)};
@@ -47,7 +47,7 @@ static void extremes_row(struct eval *ev, const struct range_input *in, struct r
         if (w.hist_to > w.hist_from)
             notes |= NOTE_IGNORED;
         candidates_move(&c, in, &w, beats);
-        row_set(out, i, answer(&in->samples[c.from < c.to ? c.at[c.from] : w.to - 1]));
+        row_set(out, i, extreme(&in->samples[c.from < c.to ? c.at[c.from] : w.to - 1]));
     }
     arena_release(ev->arena, mark);
     fn_annotate(ev, in, notes);

@@ -32,7 +32,7 @@ enum fn_note {
 void fn_annotate(struct eval *ev, const struct range_input *in, unsigned notes);
 
 /* Returns the argument's rows, modified in place, as the result. */
-static inline void fn_take_rows(struct value *out, const struct value *in)
+static inline void fn_reuse_rows(struct value *out, const struct value *in)
 {
     out->rows = in->rows;
     out->n = in->n;

@@ -14,7 +14,7 @@ typedef double histogram_fn(const struct histogram *h);
 static void map_histograms(struct eval *ev, const struct call *c, struct value *out, histogram_fn *fn)
 {
     static const struct str name = {METRIC_NAME, sizeof METRIC_NAME - 1};
-    fn_take_rows(out, &c->args[0]);
+    fn_reuse_rows(out, &c->args[0]);
     for (size_t r = 0; r < out->n; r++) {
         struct row *row = &out->rows[r];
         eval_charge(ev, CHARGE_LABELS + 8 * (uint64_t)ev->grid.n);

@@ -5,9 +5,9 @@
 typedef double math_fn(double v);
 
 /* Takes over the rows of the first argument without their histograms and names. */
-static void take_floats(struct eval *ev, const struct call *c, struct value *out)
+static void math_reuse_floats(struct eval *ev, const struct call *c, struct value *out)
 {
-    fn_take_rows(out, &c->args[0]);
+    fn_reuse_rows(out, &c->args[0]);
     for (size_t r = 0; r < out->n; r++) {
         struct row *row = &out->rows[r];
         for (uint32_t i = 0; row->h && i < ev->grid.n; i++)
@@ -20,7 +20,7 @@ static void take_floats(struct eval *ev, const struct call *c, struct value *out
 
 static void map(struct eval *ev, const struct call *c, struct value *out, math_fn *fn)
 {
-    take_floats(ev, c, out);
+    math_reuse_floats(ev, c, out);
     for (size_t r = 0; r < out->n; r++) {
         double *v = out->rows[r].v;
         for (uint32_t i = 0; i < ev->grid.n; i++) {
@@ -70,7 +70,7 @@ MATH(sgn, sign);
 
 static void round_rows(struct eval *ev, const struct call *c, struct value *out)
 {
-    take_floats(ev, c, out);
+    math_reuse_floats(ev, c, out);
     for (size_t r = 0; r < out->n; r++) {
         double *v = out->rows[r].v;
         for (uint32_t i = 0; i < ev->grid.n; i++) {
@@ -86,7 +86,7 @@ static void round_rows(struct eval *ev, const struct call *c, struct value *out)
 /* NULL: no limit. No value where min exceeds max. */
 static void clamp(struct eval *ev, const struct call *c, struct value *out, const double *min, const double *max)
 {
-    take_floats(ev, c, out);
+    math_reuse_floats(ev, c, out);
     for (size_t r = 0; r < out->n; r++) {
         double *v = out->rows[r].v;
         for (uint32_t i = 0; i < ev->grid.n; i++) {

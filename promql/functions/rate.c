@@ -58,8 +58,8 @@ static struct spread spread_of(const struct rate_kind *kind, const struct range_
 }
 
 /* The factor of the increase between the samples. */
-static inline double stretch(const struct spread *s, const struct rate_kind *kind, const struct range_input *in,
-                             double first, double gain)
+static inline double rate_factor(const struct spread *s, const struct rate_kind *kind, const struct range_input *in,
+                                 double first, double gain)
 {
     if (!kind->counter || !(gain > 0) || !(first >= 0))
         return s->factor;
@@ -91,9 +91,9 @@ static void spreads_fill(struct eval *ev, const struct rate_kind *kind, const st
 
 static const struct spread *spreads_of(struct eval *ev, const struct rate_kind *kind, const struct range_input *in)
 {
-    struct spreads *s = *in->kept;
+    struct spreads *s = *in->state;
     if (s == NULL) {
-        *in->kept = s = ARENA_NEW(ev->arena, struct spreads);
+        *in->state = s = ARENA_NEW(ev->arena, struct spreads);
         s->at = ARENA_ARRAY(ev->arena, struct spread, ev->grid.n);
     }
     if (s->times != in->times) {
@@ -137,7 +137,7 @@ static inline void float_rate(struct rate *r, uint32_t i, struct row *out)
     double first = s[w.from].v, gain = s[w.to - 1].v - first;
     if (r->falls.n > 0)
         gain = add_falls(r, gain, w.from, w.to);
-    row_set(out, i, gain * stretch(&r->spreads[i], r->kind, r->in, first, gain));
+    row_set(out, i, gain * rate_factor(&r->spreads[i], r->kind, r->in, first, gain));
 }
 
 static void find_resets(struct eval *ev, struct rate *r)
@@ -192,10 +192,10 @@ static bool hist_gain(struct eval *ev, struct rate *r, const struct window *w)
     eval_charge(ev, CHARGE_HISTOGRAM + (uint64_t)(w->hist_to - w->hist_from));
     histogram_sum_start(&r->sum, ev->arena);
     histogram_sum_add(&r->sum, last->schema > schema ? histogram_reduce(ev->arena, last, schema) : last, &add);
-    bool first_gone = r->kind->counter && r->reset[w->hist_from + 1];
-    if (!first_gone)
+    bool first_reset = r->kind->counter && r->reset[w->hist_from + 1];
+    if (!first_reset)
         histogram_sum_sub(&r->sum, h[w->hist_from].h, &sub);
-    for (uint32_t i = w->hist_from + 1 + first_gone; r->kind->counter && i < w->hist_to; i++)
+    for (uint32_t i = w->hist_from + 1 + first_reset; r->kind->counter && i < w->hist_to; i++)
         if (r->reset[i] && (eval_charge(ev, CHARGE_HISTOGRAM), true))
             histogram_sum_add(&r->sum, h[i - 1].h, &add);
     if (add & HISTOGRAM_BOUNDS_RECONCILED)
@@ -214,7 +214,7 @@ static void hist_rate(struct eval *ev, struct rate *r, uint32_t i, const struct 
     struct edges e = edges_of(r->in, i, h[w->hist_from].t, h[w->hist_to - 1].t, n);
     struct spread s = spread_of(r->kind, r->in, &e);
     double first = h[w->hist_from].h->count, gain = histogram_sum_count(&r->sum);
-    histogram_sum_mul(&r->sum, stretch(&s, r->kind, r->in, first, gain));
+    histogram_sum_mul(&r->sum, rate_factor(&s, r->kind, r->in, first, gain));
     struct histogram *result = histogram_sum_total(&r->sum, ev->arena);
     result->hint = RESET_GAUGE;
     row_set_hist(ev, out, i, result);

@@ -98,7 +98,7 @@ static void sort_rows(struct eval *ev, const struct call *c, struct value *out, 
 {
     const struct value *in = &c->args[0];
     if (ev->grid.n > 1 || in->n < 2) {
-        fn_take_rows(out, in);
+        fn_reuse_rows(out, in);
         return;
     }
     uint32_t *places = ARENA_ARRAY(ev->arena, uint32_t, in->n);

@@ -67,7 +67,7 @@ static void dates(struct eval *ev, const struct call *c, struct value *out, date
         dates_of_steps(ev, out, fn);
         return;
     }
-    fn_take_rows(out, &c->args[0]);
+    fn_reuse_rows(out, &c->args[0]);
     for (size_t r = 0; r < out->n; r++) {
         struct row *row = &out->rows[r];
         for (uint32_t i = 0; i < ev->grid.n; i++) {
@@ -105,7 +105,7 @@ static void time_rows(struct eval *ev, const struct call *c, struct value *out)
 /* For anything but a plain selector the time is that of the step. */
 static void timestamp_rows(struct eval *ev, const struct call *c, struct value *out)
 {
-    fn_take_rows(out, &c->args[0]);
+    fn_reuse_rows(out, &c->args[0]);
     for (size_t r = 0; r < out->n; r++) {
         struct row *row = &out->rows[r];
         for (uint32_t i = 0; i < ev->grid.n; i++)

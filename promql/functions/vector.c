@@ -11,19 +11,19 @@ static const struct expr *plain(const struct expr *e)
 
 /* Whether a matcher cancels the label of an equality matcher on the same name: any matcher after it, or one that
  * rejects a value, at any position, since Prometheus sorts those last. */
-static bool takes_back(const struct matcher *m, bool after)
+static bool matcher_cancels_label(const struct matcher *m, bool after)
 {
     return after || ((m->type == MATCH_NE || m->type == MATCH_NRE) && matcher_value(m, STR_NONE));
 }
 
 /* The first equality matcher on a label sets its value. */
-static bool gives_label(const struct expr *selector, size_t at)
+static bool matcher_sets_label(const struct expr *selector, size_t at)
 {
     const struct matcher *m = selector->u.selector.matchers;
     if (m[at].type != MATCH_EQ || str_is(m[at].name, METRIC_NAME))
         return false;
     for (size_t i = 0; i < selector->u.selector.n_matchers; i++)
-        if (i != at && str_eq(m[i].name, m[at].name) && (m[i].type == MATCH_EQ || takes_back(&m[i], i > at)))
+        if (i != at && str_eq(m[i].name, m[at].name) && (m[i].type == MATCH_EQ || matcher_cancels_label(&m[i], i > at)))
             return false;
     return true;
 }
@@ -39,7 +39,7 @@ struct labels fn_absent_labels(struct eval *ev, const struct expr *arg)
         return labels;
     for (size_t i = 0; i < e->u.selector.n_matchers; i++) {
         const struct matcher *m = &e->u.selector.matchers[i];
-        if (gives_label(e, i))
+        if (matcher_sets_label(e, i))
             labels = labels_with(ev->arena, labels, m->name, m->value);
     }
     return labels;
