@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum { IDLE_MS = 120000, BODIES_MOST = 128 << 20, RESPONSES_MOST = 256 << 20, IDLE_MOST = 256 << 20, KEPT_FILES = 64,
-      FILES_A_WORKER = 5, FILES_A_LANE = 4,
+      FILES_A_WORKER = 5, FILES_A_LANE = 4, FILES_ACCEPTOR = 3,
        ACCEPTED_MOST = 256, ACCEPTED_LEAST = 4, LEAST_PLACES = 16 };
 
 void limits_raise_files(void)
@@ -60,18 +60,28 @@ static size_t lowest_free_descriptor(void)
     return fd >= 0 ? (size_t)fd : 0;
 }
 
-static void divide_descriptors(const struct flags *f, unsigned n_lanes, unsigned workers, struct http_limits *http)
+static size_t descriptor_limit(void)
 {
     struct rlimit files = {.rlim_cur = RLIM_INFINITY};
     getrlimit(RLIMIT_NOFILE, &files);
-    size_t limit = files.rlim_cur > INT_MAX ? INT_MAX : (size_t)files.rlim_cur;
+    return files.rlim_cur > INT_MAX ? INT_MAX : (size_t)files.rlim_cur;
+}
+
+static void divide_descriptors(const struct flags *f, unsigned n_lanes, unsigned workers, struct http_limits *http)
+{
+    size_t limit = descriptor_limit();
     size_t kept = size_least(limit / 4, KEPT_FILES + FILES_A_WORKER * (size_t)workers);
-    size_t open = lowest_free_descriptor() + FILES_A_LANE * n_lanes;
+    size_t open = lowest_free_descriptor() + FILES_A_LANE * n_lanes + FILES_ACCEPTOR + f->listen.n;
     size_t places = size_least((size_t)f->max_connections, limit - kept > open ? limit - kept - open : 0);
     http->max_fd = (int)(limit - kept);
     http->places = (unsigned)size_most(places / n_lanes, 1);
     http->spare_places = http->least_places = (unsigned)size_most(size_least(kept / 8, LEAST_PLACES) / n_lanes, 1);
     http->max_accepted = (unsigned)size_most(size_least(kept / 4, ACCEPTED_MOST), ACCEPTED_LEAST);
+}
+
+int limits_worker_fd(const struct http_limits *http)
+{
+    return (int)((size_t)http->max_fd + (descriptor_limit() - (size_t)http->max_fd) / 2);
 }
 
 void limits_divide(const struct flags *f, unsigned n_lanes, unsigned workers, struct http_limits *http,

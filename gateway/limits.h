@@ -11,5 +11,7 @@ void limits_raise_files(void);
 /* Main, before lanes start. n_lanes and workers: how many there will be. Freed by http_limits_free. */
 void limits_divide(const struct flags *f, unsigned n_lanes, unsigned workers, struct http_limits *http,
                    struct budget *queries);
+/* Of the descriptors that connections leave, workers may use half: the highest number that one may open. */
+int limits_worker_fd(const struct http_limits *http);
 
 #endif

@@ -181,7 +181,7 @@ static bool start_lanes(struct program *p, struct err *err)
                                  .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
                                  .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &s->http};
     s->workers = workers_new(&(struct worker_conf){
-        .workers = {[WORKER_QUERY] = queries, [WORKER_ADMIN] = PAGES}, .memory = &s->queries,
+        .workers = {[WORKER_QUERY] = queries, [WORKER_ADMIN] = PAGES}, .max_fd = limits_worker_fd(&s->http), .memory = &s->queries,
         .turns = f->query_evaluations > 0 ? (unsigned)f->query_evaluations : cores});
     p->lanes = mem_zalloc(n * sizeof *p->lanes);
     p->servers = mem_zalloc(n * sizeof *p->servers);

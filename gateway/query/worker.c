@@ -10,6 +10,7 @@
 #include "base/os/thread.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -180,6 +181,17 @@ static void start_member(struct workers *p, enum worker_class class)
     m->worker.loop = NULL;
 }
 
+/* A thread takes two descriptors and more for its requests. The system gives the lowest free one. */
+static bool worker_descriptors_left(const struct workers *p)
+{
+    if (p->conf.max_fd == 0)
+        return true;
+    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 && fd < p->conf.max_fd;
+}
+
 static void worker_collect(struct stats_out *o, void *arg)
 {
     struct workers *p = arg;
@@ -218,7 +230,7 @@ bool worker_submit(struct workers *p, struct worker_task *t)
     struct worker_queue *q = &p->queues[t->class];
     mutex_lock(&p->mutex);
     bool ok = !p->stopping && q->n_waiting < q->most_waiting;
-    if (ok && q->n_idle < q->n_waiting + 1 && q->n < q->most)
+    if (ok && q->n_idle < q->n_waiting + 1 && q->n < q->most && (q->n == 0 || worker_descriptors_left(p)))
         start_member(p, t->class);
     ok = ok && q->n > 0;
     if (ok) {

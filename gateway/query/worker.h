@@ -31,6 +31,7 @@ struct worker_conf {
     unsigned workers[WORKER_CLASSES]; /* most threads of each class; --query.max-concurrency for queries */
     unsigned waiting;        /* longest queue of a class; 0 = 16 for each worker */
     unsigned turns;          /* --query.max-evaluations; 0 = no limit */
+    int max_fd;              /* no thread but the first of its class starts beyond this descriptor; 0 = no limit */
     struct budget *memory;   /* of queries: while little of it is left, nobody else gets a turn. NULL = unlimited */
 };
 struct workers *workers_new(const struct worker_conf *c);
