@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What does not respond costs only itself: a silent name server, hung targets, targets that trickle."""
 import os
+import shlex
 import shutil
 import socket
 import struct
@@ -41,7 +42,7 @@ def asks_only(sluice, address):
     if os.geteuid() or not shutil.which("unshare") or subprocess.run(["unshare", "-m", "true"]).returncode:
         raise Skip("root, for a mount namespace")
     path = write_file("resolv.conf", f"nameserver {address}\n")
-    sluice.command = ["unshare", "-m", "sh", "-c", f"mount --bind {path} /etc/resolv.conf && exec \"$0\" \"$@\"",
+    sluice.command = ["unshare", "-m", "sh", "-c", f"mount --bind {shlex.quote(path)} /etc/resolv.conf && exec \"$0\" \"$@\"",
                       *sluice.command]
     return sluice.start().wait_ready()
 

@@ -4,6 +4,7 @@ import glob
 import os
 import pty
 import re
+import shlex
 import subprocess
 
 from lib import *
@@ -187,7 +188,7 @@ class WorkedExample:
             self.shell(line)
 
     def shell(self, line):
-        line = re.sub(r"^sluice\b", f"{ROOT}/{OUT}/sluice", self.with_ports(line))
+        line = re.sub(r"^sluice\b", shlex.quote(f"{ROOT}/{OUT}/sluice"), self.with_ports(line))
         for storage in self.storages:
             storage.flush()
         p = subprocess.run(["sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, text=True,

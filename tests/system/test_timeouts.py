@@ -9,15 +9,15 @@ LATE = 0.1
 SERIES = 40000
 
 
-def ends_in_time(sluice, expr, **params):
+def ends_in_time(sluice, expr, timeout=TIMEOUT, **params):
     """True: it was stopped by its timeout; it may also be ready in time. One try of several is enough: the machine has
     other things to do."""
     path = "/api/v1/query_range" if "step" in params else "/api/v1/query"
     lates = []
     while len(lates) < 5:
         began = time.monotonic()
-        answer = request(sluice.url + path, data={"query": expr, "timeout": str(TIMEOUT), **params}, timeout=60)
-        lates.append(time.monotonic() - began - TIMEOUT)
+        answer = request(sluice.url + path, data={"query": expr, "timeout": str(timeout), **params}, timeout=60)
+        lates.append(time.monotonic() - began - timeout)
         assert answer.status in (200, 503), f"{expr}: {answer}"
         if lates[-1] <= LATE:
             if answer.status == 503:
@@ -57,9 +57,9 @@ def test_many_series():
                  "label_replace(m, 'x', '$1$2', 'pod', '(.*)a(.*)b.*')", "label_join(m, 'x', '-', 'pod', 'i')",
                  "m{pod=~'.*(a|b)+.*9.*8-x'}", "m{pod!~'(.*a){10}.*1-y'}", "timestamp(m)", "rate(m[5m:1s])",
                  "histogram_quantile(0.9, label_replace(m, 'le', '$1', 'few', '(.*)'))", "max_over_time((m + m)[1m:10s])"):
-        stopped += ends_in_time(sluice, expr, time=now)
-    stopped += ends_in_time(sluice, "m", start=now - 200, end=now + 200, step=1)
-    assert stopped >= 10, stopped
+        stopped += ends_in_time(sluice, expr, 0.03, time=now)
+    stopped += ends_in_time(sluice, "m", 0.03, start=now - 200, end=now + 200, step=1)
+    assert stopped >= 8, stopped
     found = sluice.query_range("m", now, now, 1)["result"]
     order = [(r["metric"]["few"], r["metric"]["i"]) for r in found]
     assert len(order) == SERIES and order == sorted(order)
