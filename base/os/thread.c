@@ -3,6 +3,7 @@
 #include "base/os/thread.h"
 
 #include "base/os/cgroup.h"
+#include "base/text/duration.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -145,16 +146,7 @@ void cond_wait(struct cond *c, struct mutex *m) { must(pthread_cond_wait(cond_of
 
 bool cond_wait_ms(struct cond *c, struct mutex *m, int64_t ms)
 {
-    struct timespec until;
-    if (ms < 0)
-        ms = 0;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = clock_mono_after(ms < 0 ? 0 : ms);
     int rc = pthread_cond_timedwait(cond_of(c), mutex_of(m), &until);
     if (rc == ETIMEDOUT)
         return false;

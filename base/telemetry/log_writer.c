@@ -8,6 +8,8 @@
  */
 #include "base/telemetry/log_writer.h"
 
+#include "base/text/duration.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -130,22 +132,9 @@ void log_writer_run(log_report_fn *report)
     is_writer = false;
 }
 
-static struct timespec log_deadline(int64_t ms)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    return until;
-}
-
 bool log_writer_stop(int64_t ms)
 {
-    struct timespec until = log_deadline(ms);
+    struct timespec until = clock_mono_after(ms);
     pthread_mutex_lock(&lock);
     writer_stopping = true;
     pthread_cond_signal(&something_waits);

@@ -343,4 +343,18 @@ static int64_t clock_ns(clockid_t id)
 int64_t clock_wall_ms(void) { return clock_ns(CLOCK_REALTIME) / 1000000; }
 int64_t clock_mono_ms(void) { return clock_ns(CLOCK_MONOTONIC) / 1000000; }
 int64_t clock_mono_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+
+struct timespec clock_mono_after(int64_t ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += ms % 1000 * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
 int64_t clock_cpu_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }

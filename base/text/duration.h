@@ -29,5 +29,6 @@ int64_t clock_wall_ms(void);   /* Unix ms */
 int64_t clock_mono_ms(void);
 int64_t clock_mono_ns(void);
 int64_t clock_cpu_ns(void);    /* CPU time of this thread */
+struct timespec clock_mono_after(int64_t ms); /* the monotonic time in `ms`, for pthread_cond_timedwait */
 
 #endif

@@ -29,7 +29,7 @@ struct config;
 struct http_request { /* also: of one loop or one worker at a time */
     enum http_method method;
     struct str path;           /* without the route prefix, still percent-encoded */
-    struct str tail;           /* what stands at the * of the route's path, percent-decoded */
+    struct str tail;           /* the part that matches * in the route's path, percent-decoded */
     struct form form;
     struct str body;
     struct arena arena;

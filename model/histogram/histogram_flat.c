@@ -181,16 +181,6 @@ void flat_skip_zero(struct flat_histogram *f, double threshold)
     side_skip(f, &f->negative, threshold);
 }
 
-static bool bounds_equal(const struct histogram *x, const struct histogram *y)
-{
-    if (x->n_custom != y->n_custom)
-        return false;
-    for (uint32_t i = 0; i < x->n_custom; i++)
-        if (x->custom[i] != y->custom[i])
-            return false;
-    return true;
-}
-
 static const double *bounds_shared(struct arena *a, const struct histogram *x, const struct histogram *y, uint32_t *n)
 {
     double *out = ARENA_ARRAY(a, double, x->n_custom < y->n_custom ? x->n_custom : y->n_custom);
@@ -227,7 +217,7 @@ static void flat_rebound(struct flat_histogram *f, const double *bounds, uint32_
 
 static void reconcile_bounds(struct flat_histogram *x, struct flat_histogram *y, struct arena *a, unsigned *flags)
 {
-    if (bounds_equal(&x->h, &y->h))
+    if (histogram_same_bounds(&x->h, &y->h))
         return;
     uint32_t n;
     const double *shared = bounds_shared(a, &x->h, &y->h, &n);

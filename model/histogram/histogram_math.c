@@ -129,16 +129,21 @@ static bool buckets_equal(const struct histogram *x, const struct histogram *y, 
     return true;
 }
 
-static bool custom_equal(const struct histogram *x, const struct histogram *y)
+bool histogram_same_bounds(const struct histogram *x, const struct histogram *y)
 {
-    if (!histogram_is_custom(x))
-        return true;
     if (x->n_custom != y->n_custom)
         return false;
     for (uint32_t i = 0; i < x->n_custom; i++)
         if (x->custom[i] != y->custom[i])
             return false;
     return true;
+}
+
+static bool custom_equal(const struct histogram *x, const struct histogram *y)
+{
+    if (!histogram_is_custom(x))
+        return true;
+    return histogram_same_bounds(x, y);
 }
 
 bool histogram_equal(const struct histogram *x, const struct histogram *y)

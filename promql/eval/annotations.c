@@ -24,52 +24,44 @@ static struct source_position annotation_position(const struct eval *ev, const s
     return (struct source_position){line, (unsigned)(pos - start) + 1};
 }
 
-static struct str word(char text[NOTE_MAX], const char *kind, const char *format, va_list args)
+/* Of annotations that differ only in their position Prometheus keeps one, with the position of the last. until: of those
+ * that agree up to this text, too; NULL: in all of it. */
+static void annotate(struct eval *ev, struct note_list *list, const char *kind, const struct expr *at,
+                     const char *until, const char *format, va_list args)
 {
+    char text[NOTE_MAX], positioned[NOTE_MAX + 32];
     size_t head = (size_t)snprintf(text, NOTE_MAX, "PromQL %s: ", kind);
-    int n = vsnprintf(text + head, NOTE_MAX - head, format, args);
-    size_t whole = head + (n < 0 ? 0 : (size_t)n);
-    return str_n(text, whole < NOTE_MAX ? whole : NOTE_MAX - 1);
-}
-
-/* Of annotations that differ only in their position Prometheus keeps one, with the position of the last. */
-static void annotation_add(struct eval *ev, struct note_list *list, const struct expr *at, struct str words,
-                           size_t same)
-{
-    char full_text[NOTE_MAX + 32];
+    int added = vsnprintf(text + head, NOTE_MAX - head, format, args);
+    size_t whole = head + (added < 0 ? 0 : (size_t)added);
+    struct str words = str_n(text, whole < NOTE_MAX ? whole : NOTE_MAX - 1);
+    size_t same = until ? str_find_str(words, str_n(until, strlen(until))) : words.n;
     struct source_position p = annotation_position(ev, at);
-    int n = snprintf(full_text, sizeof full_text, "%.*s (%u:%u)", STR_ARG(words), p.line, p.column);
-    notes_replace(ev->q->notes, list, str_n(full_text, (size_t)n), same < words.n ? same : words.n + 2);
+    int n = snprintf(positioned, sizeof positioned, "%.*s (%u:%u)", STR_ARG(words), p.line, p.column);
+    notes_replace(ev->q->notes, list, str_n(positioned, (size_t)n), same < words.n ? same : words.n + 2);
 }
 
 void eval_warn(struct eval *ev, const struct expr *at, const char *format, ...)
 {
-    char text[NOTE_MAX];
     va_list args;
     va_start(args, format);
-    struct str words = word(text, "warning", format, args);
+    annotate(ev, &ev->q->notes->warnings, "warning", at, NULL, format, args);
     va_end(args);
-    annotation_add(ev, &ev->q->notes->warnings, at, words, words.n);
 }
 
 void eval_info(struct eval *ev, const struct expr *at, const char *format, ...)
 {
-    char text[NOTE_MAX];
     va_list args;
     va_start(args, format);
-    struct str words = word(text, "info", format, args);
+    annotate(ev, &ev->q->notes->infos, "info", at, NULL, format, args);
     va_end(args);
-    annotation_add(ev, &ev->q->notes->infos, at, words, words.n);
 }
 
 void eval_info_replace(struct eval *ev, const struct expr *at, const char *until, const char *format, ...)
 {
-    char text[NOTE_MAX];
     va_list args;
     va_start(args, format);
-    struct str words = word(text, "info", format, args);
+    annotate(ev, &ev->q->notes->infos, "info", at, until, format, args);
     va_end(args);
-    annotation_add(ev, &ev->q->notes->infos, at, words, str_find_str(words, str_n(until, strlen(until))));
 }
 
 const char *eval_quoted(struct eval *ev, struct str s)

@@ -29,7 +29,8 @@ PEERS = f"{ROOT}/build/peers/bin"
 __all__ = ["ROOT", "OUT", "Skip", "seconds", "alone", "folder", "write_file", "free_port", "wait_until", "request",
            "push", "same_answer", "now_ms", "FLUSH_MS", "SLACK_MS", "flushed_before", "scripted_config", "mount_disk",
            "Process", "HTTPProcess", "Sluice", "Prometheus", "VictoriaMetrics", "NodeExporter", "VMAgent",
-           "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer"]
+           "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer",
+           "lane_turns"]
 
 
 class Skip(Exception):
@@ -446,3 +447,12 @@ class VMAgent(HTTPProcess):
                                 f"-httpListenAddr=127.0.0.1:{port}", f"-remoteWrite.tmpDataPath={folder()}/{name}-data",
                                 *flags], port)
         self.wait_ready()
+
+
+def lane_turns(sluice):
+    """[(upper bound in seconds, turns)] of the histogram, not cumulated."""
+    out, before = [], 0
+    for bound, count in re.findall(r'^sluice_lane_turn_seconds_bucket\{le="([^"]+)"\} (\d+)', sluice.get("/metrics").text, re.M):
+        out.append((float(bound), int(count) - before))
+        before = int(count)
+    return out

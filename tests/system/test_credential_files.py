@@ -39,7 +39,8 @@ def last_error(sluice):
     return sluice.data("/api/v1/targets")["activeTargets"][0]["lastError"]
 
 
-def test_replaced_certificates_are_used():
+def tls_target(ca_file):
+    """An exporter with a certificate and the sluice that scrapes it with another."""
     certificate("server")
     certificate("client")
     exporter = TLSExporter().begin_tls()
@@ -49,8 +50,13 @@ scrape_configs:
 - job_name: tls
   scheme: https
   static_configs: [{{targets: ['{exporter.address}']}}]
-  tls_config: {{ca_file: server.pem, cert_file: client.pem, key_file: client.key}}
+  tls_config: {{ca_file: {ca_file}, cert_file: client.pem, key_file: client.key}}
 """)
+    return exporter, sluice
+
+
+def test_replaced_certificates_are_used():
+    exporter, sluice = tls_target("server.pem")
     grows(exporter, "the first certificates")
 
     exporter.stop()
@@ -73,17 +79,7 @@ scrape_configs:
 
 
 def test_ca_file_is_the_only_authority():
-    certificate("server")
-    certificate("client")
-    exporter = TLSExporter().begin_tls()
-    sluice = Sluice(f"""
-global: {{scrape_interval: 500ms}}
-scrape_configs:
-- job_name: tls
-  scheme: https
-  static_configs: [{{targets: ['{exporter.address}']}}]
-  tls_config: {{ca_file: client.pem, cert_file: client.pem, key_file: client.key}}
-""")
+    exporter, sluice = tls_target("client.pem")
     wait_until(lambda: "certificate" in last_error(sluice), what="the server's certificate is refused")
     assert exporter.n == 0
     assert sluice.metric("sluice_file_refresh_errors_total") == 0

@@ -1,23 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lane works on what is large in slices: everything arrives, once and in order, and its turns stay short."""
-import re
 import time
 
 from lib import *
 
 
-def turns(sluice):
-    """[(upper bound in seconds, turns)] of the histogram, not cumulated."""
-    out, before = [], 0
-    for bound, count in re.findall(r'^sluice_lane_turn_seconds_bucket\{le="([^"]+)"\} (\d+)', sluice.get("/metrics").text, re.M):
-        out.append((float(bound), int(count) - before))
-        before = int(count)
-    return out
-
-
 def longer_than(sluice, limit):
     """The share of the turns that took more CPU time than that."""
-    counts = turns(sluice)
+    counts = lane_turns(sluice)
     return sum(n for bound, n in counts if bound > limit) / max(1, sum(n for _, n in counts))
 
 
@@ -80,8 +70,8 @@ remote_write: [{{url: 'http://127.0.0.1:9/write'}}]
     assert sluice.reconfigure("remote_write: [{url: 'http://127.0.0.1:9/write'}]\n").status == 200
     wait_until(lambda: sluice.metric("vm_promscrape_stale_samples_created_total") >= stale + 300000, 20, "markers")
     exporter.stop()
-    assert longer_than(sluice, 0.05) == 0, turns(sluice)
-    assert longer_than(sluice, 0.01) < 0.03, turns(sluice)
+    assert longer_than(sluice, 0.05) == 0, lane_turns(sluice)
+    assert longer_than(sluice, 0.01) < 0.03, lane_turns(sluice)
 
 
 @seconds(60)
@@ -94,4 +84,4 @@ def test_the_recent_store_evicts_in_slices():
         assert push(f"{sluice.url}/api/v1/write", series).status == 204
     assert sluice.metric("sluice_recent_evicted_series_total") > 50000
     assert count(sluice, 'new{part="29"}', now / 1000 + 30) == 10000
-    assert longer_than(sluice, 0.02) == 0, turns(sluice)
+    assert longer_than(sluice, 0.02) == 0, lane_turns(sluice)

@@ -8,7 +8,6 @@ steal time and the time that the process waited for a CPU.
 """
 import json
 import os
-import re
 import threading
 import time
 
@@ -47,15 +46,6 @@ async def main():
 LARGE = large() if page_bytes else b""
 asyncio.run(main())
 '''
-
-
-def turns(sluice):
-    """[(upper bound in seconds, turns)] of the histogram, not cumulated."""
-    out, before = [], 0
-    for bound, count in re.findall(r'^sluice_lane_turn_seconds_bucket\{le="([^"]+)"\} (\d+)', sluice.get("/metrics").text, re.M):
-        out.append((float(bound), int(count) - before))
-        before = int(count)
-    return out
 
 
 def longer_than(counts, limit):
@@ -157,12 +147,12 @@ def test_a_lane_is_never_long_away_from_its_loop():
     sluice = Sluice(config(port), "-maxInsertRequestSize=64MiB", "--web.enable-lifecycle", "--lanes=2")
     wait_until(lambda: sluice.metric("vm_promscrape_scrape_pool_targets") >= TARGETS, 60, "targets", every=1)
     watchers = [Watcher(sluice, "/metrics", 1), Watcher(sluice, "/targets", 1), Watcher(sluice, "/-/healthy", 0.02)]
-    before, steal, waited, began = turns(sluice), steal_s(), waited_s(sluice.p.pid), time.monotonic()
+    before, steal, waited, began = lane_turns(sluice), steal_s(), waited_s(sluice.p.pid), time.monotonic()
 
     def phase(name, work):
-        start = turns(sluice)
+        start = lane_turns(sluice)
         work()
-        counts = [(bound, n - m) for (bound, n), (_, m) in zip(turns(sluice), start)]
+        counts = [(bound, n - m) for (bound, n), (_, m) in zip(lane_turns(sluice), start)]
         print(f"{name}: {sum(n for _, n in counts)} turns, over 5 ms {sum(n for b, n in counts if b > 0.005)}:",
               {b: n for b, n in counts if b > 0.005 and n}, flush=True)
 
@@ -173,7 +163,7 @@ def test_a_lane_is_never_long_away_from_its_loop():
     phase("large page", lambda: (sluice.reconfigure(config(port, large=True)), time.sleep(60)))
     phase("large page ends", lambda: (sluice.reconfigure(config(port)), time.sleep(5)))
     print(*[w.end() for w in watchers], sep="\n")
-    counts = [(bound, n - m) for (bound, n), (_, m) in zip(turns(sluice), before)]
+    counts = [(bound, n - m) for (bound, n), (_, m) in zip(lane_turns(sluice), before)]
     print(f"steal {steal_s() - steal:.1f} s, waited for a CPU {waited_s(sluice.p.pid) - waited:.1f} s in {time.monotonic() - began:.0f} s")
     print(counts)
     assert longer_than(counts, 0.005) < 0.005, counts  # the goal is 0.001

@@ -19,6 +19,16 @@ static size_t series_memory_for(size_t label_bytes) { return offsetof(struct rec
 /* Bytes of a list of this capacity. */
 static size_t list_block(uint32_t cap, size_t size) { return cap ? mem_block(cap * size) : 0; }
 
+/* The list with twice the capacity, its memory counted. */
+static void *grow_list(struct stripe *p, void *items, uint32_t *cap, size_t size)
+{
+    uint32_t more = *cap ? *cap * 2 : 4;
+    stripe_count(p, (long long)(list_block(more, size) - list_block(*cap, size)));
+    *cap = more;
+    return mem_realloc(items, more * size);
+}
+
+
 struct recent_series *recent_series_new(struct stripe *p, struct labels labels)
 {
     struct recent_series *s = mem_alloc(series_memory_for(labels.n));
@@ -104,14 +114,6 @@ uint32_t recent_series_late_before(const struct recent_extra *r, int64_t t)
     return late_lower_bound(r->late, r->n_late, sizeof *r->late, t);
 }
 
-static void grow_late(struct stripe *p, struct recent_extra *r)
-{
-    uint32_t cap = r->cap_late ? r->cap_late * 2 : 4;
-    r->late = mem_realloc(r->late, cap * sizeof *r->late);
-    stripe_count(p, (long long)(list_block(cap, sizeof *r->late) - list_block(r->cap_late, sizeof *r->late)));
-    r->cap_late = cap;
-}
-
 static void sort_late(struct stripe *p, struct recent_extra *r)
 {
     uint32_t n = late_sort(r->late, r->late_sorted, r->n_late, sizeof *r->late);
@@ -150,7 +152,7 @@ static void add_late(struct stripe *p, struct recent_extra *r, int64_t t, double
     if (!in_order && has_time(r->late, r->late_sorted, r->n_late, sizeof *r->late, t))
         return;
     if (r->n_late == r->cap_late)
-        grow_late(p, r);
+        r->late = grow_list(p, r->late, &r->cap_late, sizeof *r->late);
     r->late[r->n_late++] = (struct sample){t, v};
     r->late_sorted += in_order;
     p->samples++;
@@ -199,14 +201,6 @@ void recent_series_add_sample(struct stripe *p, struct recent_series *s, int64_t
         add_late(p, rest_of(p, s), t, v);
 }
 
-static void grow_histograms(struct stripe *p, struct recent_extra *r)
-{
-    uint32_t cap = r->cap_hists ? r->cap_hists * 2 : 4;
-    r->hists = mem_realloc(r->hists, cap * sizeof *r->hists);
-    stripe_count(p, (long long)(list_block(cap, sizeof *r->hists) - list_block(r->cap_hists, sizeof *r->hists)));
-    r->cap_hists = cap;
-}
-
 static void sort_histograms(struct stripe *p, struct recent_extra *r)
 {
     uint32_t n = late_sort(r->hists, r->hists_sorted, r->n_hists, sizeof *r->hists);
@@ -223,7 +217,7 @@ void recent_series_add_histogram(struct stripe *p, struct recent_series *s, stru
     if (!in_order && has_time(r->hists, r->hists_sorted, r->n_hists, sizeof *r->hists, t))
         return;
     if (r->n_hists == r->cap_hists)
-        grow_histograms(p, r);
+        r->hists = grow_list(p, r->hists, &r->cap_hists, sizeof *r->hists);
     r->hists[r->n_hists++] = (struct recent_histogram){t, str_n(mem_dup(message.p, message.n), message.n)};
     r->hists_sorted += in_order;
     if (t > s->newest)

@@ -531,6 +531,20 @@ static void test_no_worker_can_start(void **state UNUSED)
     close(client);
 }
 
+/* Lets the requests that wait in a worker end, and receives their responses. */
+static void finish_held(const int *fds, size_t n)
+{
+    atomic_store(&let_go, true);
+    for (size_t i = 0; i < n; i++) {
+        struct reply r;
+        assert_true(receive(fds[i], false, &r));
+        assert_true(str_is(r.body, "held"));
+        buf_free(&r.bytes);
+        close(fds[i]);
+    }
+    atomic_store(&let_go, false);
+}
+
 static void test_full_line(void **state UNUSED)
 {
     int fds[WORKERS + WAITING];
@@ -546,14 +560,7 @@ static void test_full_line(void **state UNUSED)
     assert_int_equal(r.status, 503);
     assert_true(str_is(reply_header(&r, "Retry-After"), "1"));
     buf_free(&r.bytes);
-    atomic_store(&let_go, true);
-    for (size_t i = 0; i < LEN(fds); i++) {
-        assert_true(receive(fds[i], false, &r));
-        assert_true(str_is(r.body, "held"));
-        buf_free(&r.bytes);
-        close(fds[i]);
-    }
-    atomic_store(&let_go, false);
+    finish_held(fds, LEN(fds));
 }
 
 static void test_reports_hold_no_lane(void **state UNUSED)
@@ -571,14 +578,7 @@ static void test_reports_hold_no_lane(void **state UNUSED)
         buf_free(&r.bytes);
     }
     assert_int_equal(atomic_load(&holding), 1);
-    atomic_store(&let_go, true);
-    for (size_t i = 0; i < LEN(fds); i++) {
-        assert_true(receive(fds[i], false, &r));
-        assert_true(str_is(r.body, "held"));
-        buf_free(&r.bytes);
-        close(fds[i]);
-    }
-    atomic_store(&let_go, false);
+    finish_held(fds, LEN(fds));
 }
 
 static void test_many(void **state UNUSED)
