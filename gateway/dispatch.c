@@ -2,9 +2,11 @@
 /* A request's context is made here, once, from the attributes of its route: it is refused while the program is not
  * ready, and gets a snapshot of the configuration, which it keeps until its response is complete. Before the first
  * configuration only routes with `always` (health, metrics) and pushes, which check by themselves, are served.
+ * A query gets a session, too, on the worker that runs it: the current upstream, deadline and budget.
  */
 #include "gateway/dispatch.h"
 
+#include "gateway/query/session.h"
 #include "gateway/query/worker.h"
 #include "gateway/services/services.h"
 
@@ -37,10 +39,31 @@ static void dispatch_end(struct http_request *r)
     r->config = NULL;
 }
 
+static void dispatch_query(struct http_request *r, http_handler *run)
+{
+    struct services *services = r->services;
+    struct upstream *upstream = services_upstream(services);
+    struct query_service service = services_query_service(services, r->config, upstream);
+    int64_t timeout = services->flags.query_timeout;
+    struct query_session session;
+    query_session_begin(&session, &(struct query_session_conf){
+        .service = &service, .arena = &r->arena, .memory = (size_t)services->flags.query_memory,
+        .shared = &services->queries, .deadline_mono = timeout > 0 ? r->started_mono + timeout : 0,
+        .canceled = &r->canceled});
+    r->query = &session;
+    run(r);
+    r->query = NULL;
+    query_session_end(&session);
+    upstream_unref(upstream);
+}
+
 static void offload_run(struct worker_task *t)
 {
     struct offload *o = CONTAINER(t, struct offload, task);
-    o->run(o->r);
+    if (o->r->route->class == ROUTE_QUERY)
+        dispatch_query(o->r, o->run);
+    else
+        o->run(o->r);
 }
 
 static void offload_done(struct worker_task *t)

@@ -87,12 +87,12 @@ static bool api_exemplars_list(struct api_call *c)
     struct expr *tree = api_parse(c);
     if (tree == NULL)
         return false;
-    sq.n_sets = promql_selectors(c->arena, tree, &sq.sets, &sq.set_sizes);
+    sq.n_sets = promql_selectors(c->q->arena, tree, &sq.sets, &sq.set_sizes);
     if (sq.n_sets == 0) {
         c->r->status = 204;
         return true;
     }
-    if (ops->exemplars && !ops->exemplars(c->source, &c->q, &sq, &set, &c->err))
+    if (ops->exemplars && !ops->exemplars(c->source, c->q, &sq, &set, &c->err))
         return false;
     write_set(&c->json, &set);
     return true;

@@ -21,9 +21,9 @@ struct federation {
     struct latest *items; size_t n, cap; /* not of the arena: nothing jumps while they are gathered from a set */
 };
 
-static void federate_end(struct api_call *c)
+static void federate_end(void *arg)
 {
-    struct federation *f = c->end_arg;
+    struct federation *f = arg;
     for (size_t i = 0; i < f->n_sets; i++)
         series_set_release(&f->sets[i]);
     mem_free(f->items);
@@ -33,16 +33,16 @@ static void federate_end(struct api_call *c)
 
 static bool federate_select(struct api_call *c, struct federation *f, const struct selector_params *selectors)
 {
-    struct select *wanted = ARENA_ARRAY(c->arena, struct select, selectors->n);
+    struct select *wanted = ARENA_ARRAY(c->q->arena, struct select, selectors->n);
     for (size_t i = 0; i < selectors->n; i++)
         wanted[i] = (struct select){.kind = SELECT_INSTANT,
                                     .matchers = selectors->sets[i], .n_matchers = selectors->sizes[i],
                                     .t_min = f->now - f->lookback + 1, .t_max = f->now,
                                     .start = f->now, .end = f->now, .step = 1,
                                     .window = f->lookback, .wants_origin = true, .func = ""};
-    f->sets = ARENA_ARRAY(c->arena, struct series_set, selectors->n);
+    f->sets = ARENA_ARRAY(c->q->arena, struct series_set, selectors->n);
     f->n_sets = selectors->n;
-    return c->source->ops->select(c->source, &c->q, wanted, selectors->n, f->sets, &c->err);
+    return c->source->ops->select(c->source, c->q, wanted, selectors->n, f->sets, &c->err);
 }
 
 static void add_latest(struct federation *f, const struct series_set *set, const struct series *s)
@@ -76,7 +76,7 @@ static void add_external_labels(struct api_call *c, struct federation *f)
     for (size_t k = 0; k < external->n; k++)
         for (size_t i = 0; i < f->n; i++)
             if (labels_get(f->items[i].labels, external->keys[k]).p == NULL)
-                f->items[i].labels = labels_with(c->arena, f->items[i].labels, external->keys[k], external->values[k]);
+                f->items[i].labels = labels_with(c->q->arena, f->items[i].labels, external->keys[k], external->values[k]);
 }
 
 /* ---- writing ---- */
@@ -184,11 +184,11 @@ static void write_all(struct buf *out, const struct federation *f, bool utf8)
 static bool federate(struct api_call *c)
 {
     struct selector_params selectors;
-    struct federation *f = ARENA_NEW(c->arena, struct federation);
-    *f = (struct federation){.now = clock_wall_ms(), .lookback = c->r->services->flags.query_lookback};
-    c->end = federate_end;
-    c->end_arg = f;
-    if (!param_selectors(c->arena, &c->r->form, &selectors, &c->err) || !federate_select(c, f, &selectors))
+    struct federation *f = ARENA_NEW(c->q->arena, struct federation);
+    *f = (struct federation){.now = clock_wall_ms(), .lookback = c->session->service.lookback};
+    c->session->end = federate_end;
+    c->session->end_arg = f;
+    if (!param_selectors(c->q->arena, &c->r->form, &selectors, &c->err) || !federate_select(c, f, &selectors))
         return false;
     for (size_t i = 0; i < f->n_sets; i++)
         if (!federate_gather(c, f, &f->sets[i]))

@@ -26,10 +26,10 @@ static int by_content(const void *a, const void *b) { return api_metadata_compar
  * */
 static void own_families(struct api_call *c, struct str metric, struct target_metadata **own, size_t *n)
 {
-    size_t budget = c->arena->max;
-    c->arena->max = 0;
-    scraper_metadata(c->r->services->scraper, c->arena, metric, own, n);
-    c->arena->max = budget;
+    size_t budget = c->q->arena->max;
+    c->q->arena->max = 0;
+    scraper_metadata(c->r->services->scraper, c->q->arena, metric, own, n);
+    c->q->arena->max = budget;
 }
 
 static bool api_metadata_collect(struct api_call *c, struct str metric, struct families *out)
@@ -37,10 +37,10 @@ static bool api_metadata_collect(struct api_call *c, struct str metric, struct f
     struct target_metadata *own;
     struct metadata_set others = {0};
     size_t n_own;
-    if (!c->source->ops->metadata(c->source, &c->q, metric, 0, &others, &c->err))
+    if (!c->source->ops->metadata(c->source, c->q, metric, 0, &others, &c->err))
         return false;
     own_families(c, metric, &own, &n_own);
-    out->items = ARENA_ARRAY(c->arena, struct metadata, n_own + others.n);
+    out->items = ARENA_ARRAY(c->q->arena, struct metadata, n_own + others.n);
     for (size_t i = 0; i < n_own; i++)
         out->items[out->n++] = own[i].metadata;
     for (size_t i = 0; i < others.n; i++)

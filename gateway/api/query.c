@@ -7,70 +7,42 @@
 #include "gateway/query/render.h"
 #include "gateway/services/services.h"
 
-struct query_request { /* what the request says, and how it is answered */
-    struct promql_params params;
-    struct str text;
-    size_t limit;
-    bool stats;
-    struct promql_result result;
-};
-
-static bool feature(const struct api_call *c, const char *name)
-{
-    const struct str_list *on = &c->r->services->flags.enable_features;
-    for (size_t i = 0; i < on->n; i++)
-        if (str_is(on->items[i], name))
-            return true;
-    return false;
-}
+struct query_request { struct query_params params; bool stats; };
 
 static bool read_common(struct api_call *c, struct query_request *a)
 {
     const struct form *f = &c->r->form;
-    const struct flags *flags = &c->r->services->flags;
-    int64_t timeout, cap = flags->query_timeout;
+    int64_t timeout, cap = c->r->services->flags.query_timeout;
     struct str stats = form_get(f, "stats");
     if (!param_timeout(f, cap, &timeout, &c->err) ||
-        !param_lookback(f, flags->query_lookback, &a->params.lookback, &c->err))
+        !param_lookback(f, c->session->service.lookback, &a->params.lookback, &c->err))
         return false;
     if (cap > 0 || form_get(f, "timeout").n > 0)
         api_deadline(c, timeout);
-    a->text = form_get(f, "query");
+    a->params.text = form_get(f, "query");
+    a->params.per_step_stats = str_is(stats, "all");
     a->stats = stats.n > 0;
-    a->params.per_step_stats = str_is(stats, "all") && feature(c, "promql-per-step-stats");
-    a->params.max_samples = flags->query_max_samples;
-    a->params.subquery_step = c->r->config->global.evaluation_interval;
-    a->params.delayed_name_removal = feature(c, "promql-delayed-name-removal");
     return true;
 }
 
 /* Errors of the text and of its type are the parameter's fault, and say so. */
-static bool api_query_evaluate(struct api_call *c, struct query_request *a)
+static bool api_query_run(struct api_call *c, const struct query_params *params, struct query_result *result)
 {
-    struct expr *tree = api_parse(c);
-    if (tree && promql_eval(tree, a->text, &a->params, c->source, &c->q, &a->result, &c->err))
+    if (query_run(&c->session->service, c->q, params, result, &c->err))
         return true;
     return c->err.kind == ERR_BAD_DATA ? err_wrap(&c->err, "invalid parameter \"query\"") : false;
 }
 
-static void api_query_limit(struct api_call *c, struct query_request *a)
-{
-    if (a->limit == 0 || a->result.n <= a->limit)
-        return;
-    a->result.n = a->limit;
-    api_note_truncated(c);
-}
-
-static bool answer(struct api_call *c, struct query_request *a)
+static bool answer(struct api_call *c, const struct query_request *a)
 {
     int64_t queued_ms = clock_mono_ms() - c->r->started_mono;
-    if (!api_query_evaluate(c, a))
+    struct query_result result;
+    if (!api_query_run(c, &a->params, &result))
         return false;
-    api_query_limit(c, a);
     api_reply_begin(c);
-    bool whole = render_result(&c->json, &a->result, &c->q, &c->err);
+    bool whole = render_result(&c->json, &result.value, c->q, &c->err);
     if (a->stats)
-        render_stats(&c->json, &a->result.stats, queued_ms * 1000000,
+        render_stats(&c->json, &result.value.stats, queued_ms * 1000000,
                      (struct render_grid){a->params.start, a->params.step});
     json_end_object(&c->json);
     return api_reply_end(c) && whole;
@@ -80,11 +52,8 @@ static bool query(struct api_call *c)
 {
     struct query_request a = {0};
     const struct form *f = &c->r->form;
-    if (!param_limit(f, &a.limit, &c->err) || !param_time(f, "time", clock_wall_ms(), &a.params.start, &c->err) ||
-        !read_common(c, &a))
-        return false;
-    a.params.end = a.params.start;
-    return answer(c, &a);
+    return param_limit(f, &a.params.limit, &c->err) &&
+           param_time(f, "time", clock_wall_ms(), &a.params.start, &c->err) && read_common(c, &a) && answer(c, &a);
 }
 
 static bool query_range(struct api_call *c)
@@ -92,7 +61,7 @@ static bool query_range(struct api_call *c)
     struct query_request a = {.params.range = true};
     struct grid_params g;
     const struct form *f = &c->r->form;
-    if (!param_limit(f, &a.limit, &c->err) || !param_grid(f, &g, &c->err) || !read_common(c, &a))
+    if (!param_limit(f, &a.params.limit, &c->err) || !param_grid(f, &g, &c->err) || !read_common(c, &a))
         return false;
     a.params.start = g.start;
     a.params.end = g.end;

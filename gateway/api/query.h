@@ -2,9 +2,8 @@
 /* The query API of Prometheus, as http_handlers: /api/v1/query and its kin, and /federate. What each takes and answers:
  * docs/http-api.md. All run on workers: they ask the upstream, wait and compute.
  *
- * Files: call.c (what every request does: budget, deadline, upstream, envelope), params.c (parameters from text),
- * engine.c, render.c (a result as JSON), series.c (series, labels, label values), metadata.c, format.c, exemplars.c,
- * federate.c.
+ * Files: call.c (envelope and memory of the response), query.c (query, query_range), series.c (series, labels, label
+ * values), metadata.c, format.c, exemplars.c, federate.c. What they share with other callers is in gateway/query/.
  */
 #ifndef GATEWAY_API_QUERY_H
 #define GATEWAY_API_QUERY_H

@@ -16,7 +16,7 @@ static bool api_series_read_params(struct api_call *c, struct series_query *sq, 
     struct selector_params selectors;
     if (!param_limit(f, &sq->limit, &c->err) || !param_window(f, &sq->t_min, &sq->t_max, &c->err))
         return false;
-    if (!param_selectors(c->arena, f, &selectors, &c->err) || !param_selectors_narrow(&selectors, &c->err))
+    if (!param_selectors(c->q->arena, f, &selectors, &c->err) || !param_selectors_narrow(&selectors, &c->err))
         return prefixed && c->err.kind == ERR_BAD_DATA ? err_wrap(&c->err, "invalid parameter \"match[]\"") : false;
     sq->sets = selectors.sets;
     sq->set_sizes = selectors.sizes;
@@ -31,7 +31,7 @@ static size_t api_series_limit(struct api_call *c, size_t n, size_t limit, bool 
 {
     bool over = limit > 0 && n > limit;
     if (over || truncated)
-        api_note_truncated(c);
+        query_note_truncated(c->q);
     return over ? limit : n;
 }
 
@@ -77,7 +77,7 @@ static bool api_series_list(struct api_call *c)
         return err_set(&c->err, ERR_BAD_DATA, "no match[] parameter provided");
     if (!api_series_read_params(c, &sq, true))
         return false;
-    if (!api_series_needs_match(&sq) && !c->source->ops->series(c->source, &c->q, &sq, &set, &c->err))
+    if (!api_series_needs_match(&sq) && !c->source->ops->series(c->source, c->q, &sq, &set, &c->err))
         return false;
     return api_series_write_labels(c, &sq, &set);
 }
@@ -88,7 +88,7 @@ static bool labels(struct api_call *c)
     struct str_set set = {0};
     if (!api_series_read_params(c, &sq, false))
         return false;
-    if (!api_series_needs_match(&sq) && !c->source->ops->label_names(c->source, &c->q, &sq, &set, &c->err))
+    if (!api_series_needs_match(&sq) && !c->source->ops->label_names(c->source, c->q, &sq, &set, &c->err))
         return false;
     return write_strings(c, &sq, &set);
 }
@@ -98,9 +98,9 @@ static bool api_label_values_list(struct api_call *c)
     struct series_query sq = {0};
     struct str_set set = {0};
     struct str name;
-    if (!param_label_name(c->arena, c->r->tail, &name, &c->err) || !api_series_read_params(c, &sq, false))
+    if (!param_label_name(c->q->arena, c->r->tail, &name, &c->err) || !api_series_read_params(c, &sq, false))
         return false;
-    if (!api_series_needs_match(&sq) && !c->source->ops->label_values(c->source, &c->q, name, &sq, &set, &c->err))
+    if (!api_series_needs_match(&sq) && !c->source->ops->label_values(c->source, c->q, name, &sq, &set, &c->err))
         return false;
     return write_strings(c, &sq, &set);
 }

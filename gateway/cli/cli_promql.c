@@ -4,6 +4,7 @@
 #include "base/text/duration.h"
 #include "gateway/query/params.h"
 #include "gateway/query/render.h"
+#include "gateway/query/service.h"
 #include "gateway/cli/cli_samples.h"
 
 #include <errno.h>
@@ -87,18 +88,15 @@ static bool cli_read_file(struct command *c, struct buf *text, struct err *err)
     return ok || err_set(err, ERR_BAD_DATA, "%s: it cannot be read", path);
 }
 
-static bool cli_read_params(struct command *c, int64_t newest, struct promql_params *p, struct err *err)
+static bool cli_read_params(struct command *c, int64_t newest, struct query_params *p, struct err *err)
 {
     const struct form *o = &c->options;
     struct grid_params g;
     p->range = form_get(o, "start").n > 0 || form_get(o, "end").n > 0 || form_get(o, "step").n > 0;
     if (!param_lookback(o, 0, &p->lookback, err))
         return false;
-    if (!p->range) {
-        bool ok = param_time(o, "time", newest, &p->start, err);
-        p->end = p->start;
-        return ok;
-    }
+    if (!p->range)
+        return param_time(o, "time", newest, &p->start, err);
     if (!param_grid(o, &g, err))
         return false;
     p->start = g.start;
@@ -115,18 +113,18 @@ static void cli_print_notes(const char *kind, const struct note_list *notes)
 
 static bool cli_evaluate(struct command *c, struct expr *tree, struct str samples, struct err *err)
 {
-    struct promql_params params = {0};
-    struct promql_result result;
+    struct query_params params = {.text = c->expr, .tree = tree};
+    struct query_result result;
     struct notes notes = {.arena = &c->arena};
     struct query_ctx q = {.arena = &c->arena, .notes = &notes};
     int64_t newest = clock_wall_ms();
-    struct source *source = cli_samples(&c->arena, samples, &newest, err);
-    if (source == NULL)
+    struct query_service service = {.source = cli_samples(&c->arena, samples, &newest, err)};
+    if (service.source == NULL)
         return err_wrap(err, "%.*s", STR_ARG(c->file));
-    if (!cli_read_params(c, newest, &params, err) || !promql_eval(tree, c->expr, &params, source, &q, &result, err))
+    if (!cli_read_params(c, newest, &params, err) || !query_run(&service, &q, &params, &result, err))
         return false;
     struct json_writer w = {.out = &c->out};
-    if (!render_result(&w, &result, &q, err))
+    if (!render_result(&w, &result.value, &q, err))
         return false;
     json_end_object(&w);
     cli_print_notes("warning", &notes.warnings);

@@ -26,6 +26,7 @@ enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PUT = 4, HTTP_DELETE = 8, H
 struct http_server;
 struct services;
 struct config;
+struct query_session;
 struct http_request { /* also: of one loop or one worker at a time */
     enum http_method method;
     struct str path;           /* without the route prefix, still percent-encoded */
@@ -39,6 +40,7 @@ struct http_request { /* also: of one loop or one worker at a time */
     struct services *services; /* the program's, from listener_conf; unknown here */
     struct config *config;     /* snapshot, set by hooks.begin and released by hooks.end; unknown here */
     void *task;                /* hooks.submit's */
+    struct query_session *query; /* of ROUTE_QUERY, while its handler runs; hooks.submit's, unknown here */
     int64_t started_mono;
     atomic_bool canceled;      /* the client left */
     struct buf out;            /* the reply's body: the handler appends here */

@@ -16,6 +16,7 @@
 #include "base/os/thread.h"
 #include "gateway/config/config.h"
 #include "gateway/http/http.h"
+#include "gateway/query/service.h"
 
 #include <sys/types.h>
 #include <time.h>
@@ -61,6 +62,8 @@ void services_free(struct services *s); /* control thread, at the end: releases 
 /* Any thread; NULL until the first configuration is applied. Release: config_unref, upstream_unref. */
 struct config *services_config(struct services *s);
 struct upstream *services_upstream(struct services *s);
+/* What queries read from under configuration `c` and upstream `u`, which outlive it. */
+struct query_service services_query_service(const struct services *s, const struct config *c, struct upstream *u);
 static inline bool services_ready(const struct services *s) { return atomic_load(&s->state) == SERVICES_READY; }
 
 /* ---- reload.c ---- */
