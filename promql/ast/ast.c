@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Names of operators and types, and the traversal of a tree. */
-#include "promql/ast/ast.h"
+/* Names of operators and types, the table of aggregations, and the selectors of a tree. */
+#include "promql/ast/tree.h"
 
 #include "promql/promql.h"
 
@@ -24,16 +24,33 @@ const char *binary_op_text(enum binary_op op)
     return texts[op];
 }
 
-const char *aggregate_op_text(enum aggregate_op op)
-{
-    static const char *const texts[] = {
-        [AGG_SUM] = "sum", [AGG_AVG] = "avg", [AGG_COUNT] = "count", [AGG_MIN] = "min", [AGG_MAX] = "max",
-        [AGG_GROUP] = "group", [AGG_STDDEV] = "stddev", [AGG_STDVAR] = "stdvar", [AGG_TOPK] = "topk",
-        [AGG_BOTTOMK] = "bottomk", [AGG_COUNT_VALUES] = "count_values", [AGG_QUANTILE] = "quantile",
-        [AGG_LIMITK] = "limitk", [AGG_LIMIT_RATIO] = "limit_ratio",
-    };
-    return texts[op];
-}
+/* The aggregations, one row each. */
+static const struct aggregation {
+    const char *text;
+    enum distribution distribution;
+    enum aggregate_op of_parts;
+    bool experimental; /* only with --enable-feature=promql-experimental-functions in Prometheus */
+} aggregations[] = {
+    [AGG_SUM] = {"sum", DISTRIBUTES_GROUP, AGG_SUM, false},
+    [AGG_AVG] = {"avg", DISTRIBUTES_GROUP, AGG_AVG, false},
+    [AGG_COUNT] = {"count", DISTRIBUTES_GROUP, AGG_SUM, false},
+    [AGG_MIN] = {"min", DISTRIBUTES_GROUP, AGG_MIN, false},
+    [AGG_MAX] = {"max", DISTRIBUTES_GROUP, AGG_MAX, false},
+    [AGG_GROUP] = {"group", DISTRIBUTES_GROUP, AGG_GROUP, false},
+    [AGG_STDDEV] = {"stddev", DISTRIBUTES_ALL, AGG_STDDEV, false},
+    [AGG_STDVAR] = {"stdvar", DISTRIBUTES_ALL, AGG_STDVAR, false},
+    [AGG_TOPK] = {"topk", DISTRIBUTES_GROUP, AGG_TOPK, false},
+    [AGG_BOTTOMK] = {"bottomk", DISTRIBUTES_GROUP, AGG_BOTTOMK, false},
+    [AGG_COUNT_VALUES] = {"count_values", DISTRIBUTES_ALL, AGG_COUNT_VALUES, false},
+    [AGG_QUANTILE] = {"quantile", DISTRIBUTES_ALL, AGG_QUANTILE, false},
+    [AGG_LIMITK] = {"limitk", DISTRIBUTES_HERE, AGG_LIMITK, true},
+    [AGG_LIMIT_RATIO] = {"limit_ratio", DISTRIBUTES_HERE, AGG_LIMIT_RATIO, true},
+};
+
+const char *aggregate_op_text(enum aggregate_op op) { return aggregations[op].text; }
+enum distribution aggregate_distribution(enum aggregate_op op) { return aggregations[op].distribution; }
+enum aggregate_op aggregate_of_parts(enum aggregate_op op) { return aggregations[op].of_parts; }
+bool aggregate_is_experimental(enum aggregate_op op) { return aggregations[op].experimental; }
 
 enum promql_type promql_type(const struct expr *e)
 {
@@ -45,46 +62,25 @@ enum promql_type promql_type(const struct expr *e)
     }
 }
 
-/* --- traversal ---------------------------------------------------------------------------------------------------- */
+/* --- selectors ---------------------------------------------------------------------------------------------------- */
 
+/* Calls `selector` for every vector selector, including those of matrix selectors, in the order of the text; an
+ * aggregation's parameter is visited last. */
 struct visitor { void (*selector)(const struct expr *e, void *arg); void *arg; };
 
-/* Calls the visitor for every vector selector, including those of matrix selectors, in the order of the text; an
- * aggregation's parameter is visited last. */
-static void walk(const struct expr *e, const struct visitor *v);
-
-static void walk_chain(const struct expr *e, const struct visitor *v)
+static void visit_selectors(struct expr **e, void *visitor)
 {
-    const struct expr *b = binary_chain_start(e);
-    walk(b->u.binary.left, v);
-    for (;; b = b->u.binary.next) {
-        walk(b->u.binary.right, v);
-        if (b == e)
-            break;
-    }
+    const struct visitor *v = visitor;
+    if ((*e)->kind == EXPR_SELECTOR)
+        v->selector(*e, v->arg);
+    else
+        expr_children(*e, visit_selectors, visitor);
 }
 
-static void walk(const struct expr *e, const struct visitor *v)
+static void walk_selectors(const struct expr *e, struct visitor *v)
 {
-    switch (e->kind) {
-    case EXPR_SELECTOR: v->selector(e, v->arg); break;
-    case EXPR_MATRIX: walk(e->u.matrix.selector, v); break;
-    case EXPR_SUBQUERY: walk(e->u.subquery.inner, v); break;
-    case EXPR_PAREN: walk(e->u.paren.inner, v); break;
-    case EXPR_STEP_INVARIANT: walk(e->u.invariant.inner, v); break;
-    case EXPR_UNARY: walk(e->u.unary.inner, v); break;
-    case EXPR_BINARY: walk_chain(e, v); break;
-    case EXPR_AGGREGATE:
-        walk(e->u.aggregate.inner, v);
-        if (e->u.aggregate.param)
-            walk(e->u.aggregate.param, v);
-        break;
-    case EXPR_CALL:
-        for (size_t i = 0; i < e->u.call.n_args; i++)
-            walk(e->u.call.args[i], v);
-        break;
-    case EXPR_NUMBER: case EXPR_STRING: case EXPR_FETCHED: break;
-    }
+    struct expr *root = (struct expr *)e;
+    visit_selectors(&root, v);
 }
 
 static void free_selector(const struct expr *e, void *arg)
@@ -97,7 +93,7 @@ static void free_selector(const struct expr *e, void *arg)
 void promql_free(struct expr *e)
 {
     if (e)
-        walk(e, &(struct visitor){free_selector, NULL});
+        walk_selectors(e, &(struct visitor){free_selector, NULL});
 }
 
 struct selector_list {
@@ -120,7 +116,7 @@ static void ast_count_selector(const struct expr *e, void *arg)
 size_t promql_selectors(struct arena *a, const struct expr *e, const struct matcher *const **sets, const size_t **sizes)
 {
     struct selector_list list = {.arena = a};
-    walk(e, &(struct visitor){ast_count_selector, &list});
+    walk_selectors(e, &(struct visitor){ast_count_selector, &list});
     *sets = list.sets;
     *sizes = list.sizes;
     return list.n;

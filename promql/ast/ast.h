@@ -7,8 +7,9 @@
  * recurse along it: start at binary_chain_start(e) and follow u.binary.next up to e. Real nesting (parentheses,
  * calls, right sides) is bounded by PROMQL_MAX_NESTING and may be handled by recursion.
  *
- * EXPR_FETCHED has no syntax: it is a sub-expression whose result a server has already computed (push-down). The
- * evaluator reads its series set, which is exact on the query's grid.
+ * Two nodes have no syntax; a planner puts them into the tree that is evaluated (promql/plan.h). EXPR_FETCHED is a
+ * sub-expression whose result servers have computed: the evaluator reads its series set, which is exact on the grid of
+ * the node. EXPR_CUT divides the grid: each of its parts has the value at some consecutive steps.
  */
 #ifndef PROMQL_AST_AST_H
 #define PROMQL_AST_AST_H
@@ -23,7 +24,8 @@ enum expr_kind {
     EXPR_MATRIX,    /* selector[range] */
     EXPR_SUBQUERY,  /* expr[range:step] */
     EXPR_STEP_INVARIANT, /* added by preprocessing: same value at every step; computed once */
-    EXPR_FETCHED
+    EXPR_FETCHED,
+    EXPR_CUT
 };
 enum value_type { VALUE_NONE, VALUE_SCALAR, VALUE_VECTOR, VALUE_MATRIX, VALUE_STRING };
 
@@ -38,6 +40,18 @@ enum aggregate_op {
     AGG_COUNT_VALUES, AGG_QUANTILE, AGG_LIMITK, AGG_LIMIT_RATIO
 };
 enum match_card { CARD_ONE_TO_ONE, CARD_MANY_TO_ONE, CARD_ONE_TO_MANY, CARD_MANY_TO_MANY };
+
+/* What of its argument a function or aggregation must see together. Servers that hold disjoint series may each compute
+ * their part where it is less than everything (promql/plan.h). */
+enum distribution {
+    DISTRIBUTES_EACH,     /* each series alone */
+    DISTRIBUTES_RENAME,   /* each series alone; reads and sets the labels that its arguments name */
+    DISTRIBUTES_LE,       /* the series that differ in `le` only */
+    DISTRIBUTES_GROUP,    /* the series of a group of an aggregation; parts can be aggregated again */
+    DISTRIBUTES_MATCHERS, /* everything; the labels of the result are those of the selector's matchers */
+    DISTRIBUTES_ALL,      /* everything */
+    DISTRIBUTES_HERE      /* everything, and an order of series that is not the servers' */
+};
 
 struct matching {
     enum match_card card;
@@ -91,6 +105,8 @@ struct time_shift { /* modifiers of selectors and subqueries */
 
 struct function; /* promql/ast/functions.h */
 
+struct expr_part { uint32_t first, n; struct expr *value; }; /* of EXPR_CUT: steps of the grid; ascending, no gaps */
+
 struct expr {
     enum expr_kind kind;
     enum value_type type;
@@ -130,7 +146,8 @@ struct expr {
             const struct duration_expr *range_expr, *step_expr;
             struct time_shift shift;
         } subquery;
-        struct series_set *fetched;
+        struct { struct series_set *set; struct str text; } fetched; /* text: the sub-expression */
+        struct { struct expr_part *parts; size_t n; } cut;
     } u;
 };
 
@@ -145,6 +162,11 @@ static inline struct expr *binary_chain_start(const struct expr *e)
 const char *value_type_name(enum value_type t); /* "instant vector", "scalar", "range vector", "string" */
 const char *binary_op_text(enum binary_op op);
 const char *aggregate_op_text(enum aggregate_op op);
+enum distribution aggregate_distribution(enum aggregate_op op);
+/* The aggregation of the results of parts, where the distribution is DISTRIBUTES_GROUP; avg has none (it is the sum by
+ * the count), and gives itself. */
+enum aggregate_op aggregate_of_parts(enum aggregate_op op);
+bool aggregate_is_experimental(enum aggregate_op op);
 static inline bool binary_is_set(enum binary_op op) { return op >= OP_AND; }
 static inline bool binary_is_comparison(enum binary_op op) { return op >= OP_EQ && op <= OP_GE; }
 static inline bool aggregate_has_param(enum aggregate_op op) { return op >= AGG_TOPK; }

@@ -126,7 +126,8 @@ bool promql_equal(const struct expr *a, const struct expr *b)
     case EXPR_MATRIX: return same_matrix(a, b);
     case EXPR_SUBQUERY: return same_subquery(a, b);
     case EXPR_STEP_INVARIANT: return promql_equal(a->u.invariant.inner, b->u.invariant.inner);
-    case EXPR_FETCHED: return a->u.fetched == b->u.fetched;
+    case EXPR_FETCHED: return a->u.fetched.set == b->u.fetched.set;
+    case EXPR_CUT: return a->u.cut.parts == b->u.cut.parts;
     }
     return false;
 }

@@ -323,7 +323,7 @@ static void write_members(struct json_writer *w, const struct expr *e)
     case EXPR_SELECTOR: write_selector(w, e, NULL); break;
     case EXPR_MATRIX: write_selector(w, e->u.matrix.selector, e); break;
     case EXPR_SUBQUERY: write_subquery(w, e); break;
-    case EXPR_STEP_INVARIANT: case EXPR_FETCHED: break; /* never in a parsed tree */
+    case EXPR_STEP_INVARIANT: case EXPR_FETCHED: case EXPR_CUT: break; /* never in a parsed tree */
     }
 }
 

@@ -17,10 +17,14 @@ enum {
     EXPERIMENTAL = FUNCTION_EXPERIMENTAL, TIME = FUNCTION_TIME, NO_BUCKETS = FUNCTION_NO_BUCKETS,
     BUCKETS = FUNCTION_BUCKETS
 };
+enum { /* likewise */
+    EACH = DISTRIBUTES_EACH, LE = DISTRIBUTES_LE, RENAME = DISTRIBUTES_RENAME, MATCHERS = DISTRIBUTES_MATCHERS,
+    ALL = DISTRIBUTES_ALL, HERE = DISTRIBUTES_HERE
+};
 
 static const struct function table[N_FUNCTIONS] = {
-#define FUNCTION(id, name, impl, attributes, returns, variadic, n, ...) \
-    [FN_##id] = {name, {__VA_ARGS__}, n, variadic, returns, attributes, FN_##id},
+#define FUNCTION(id, name, impl, attributes, parts, returns, variadic, n, ...) \
+    [FN_##id] = {name, {__VA_ARGS__}, n, variadic, returns, attributes, (enum distribution)(parts), FN_##id},
 #include "promql/ast/functions.def"
 #undef FUNCTION
 };

@@ -31,6 +31,7 @@ struct function {
     int variadic;
     enum value_type returns;
     unsigned attributes; /* bits of enum function_attribute */
+    enum distribution distribution;
     enum function_id id;
 };
 

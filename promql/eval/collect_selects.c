@@ -8,31 +8,13 @@
 struct select_path { const char *func; bool counted, buckets; };
 struct select_collector { struct eval *ev; struct select *items; size_t n, cap; };
 
-struct eval_times eval_times_shifted(const struct grid *g, const struct time_shift *shift)
-{
-    if (shift->at != AT_NONE)
-        return (struct eval_times){shift->at_time - shift->offset, 0};
-    return (struct eval_times){g->start - shift->offset, g->step};
-}
-
-/* The inner steps of a subquery are multiples of its step since the epoch, whatever the outer grid, so equal
- * subqueries of different queries are evaluated at the same points. The first point is the first multiple inside the
- * (left-open) window. */
 struct grid subquery_grid(struct eval *ev, const struct grid *g, const struct expr *e)
 {
-    struct eval_times times = eval_times_shifted(g, &e->u.subquery.shift);
-    int64_t step = e->u.subquery.step ? e->u.subquery.step : ev->params->subquery_step;
-    if (step <= 0)
-        step = 60000;
-    int64_t before = times.first - e->u.subquery.range, last = times.first + (int64_t)(g->n ? g->n - 1
-        : 0) * times.stride;
-    int64_t start = before / step * step;
-    if (start <= before)
-        start += step;
-    int64_t steps = g->n == 0 || last < start ? 0 : (last - start) / step + 1;
-    if (steps > INT32_MAX)
+    struct grid inner;
+    int64_t steps;
+    if (!grid_of_subquery(g, e, ev->params->subquery_step, &inner, &steps))
         eval_fail(ev, ERR_LIMIT, "subquery with %lld steps exceeds the limit", (long long)steps);
-    return (struct grid){start, step, (uint32_t)steps};
+    return inner;
 }
 
 static void collect_select(struct select_collector *l, struct expr *e, const struct grid *g, int64_t range,
@@ -107,9 +89,17 @@ static void collect_subquery(struct select_collector *l, struct expr *e, const s
 
 static void collect_invariant(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path)
 {
-    struct grid first = *g;
-    first.n = g->n ? 1 : 0;
+    struct grid first = grid_first(g);
     collect_selects(l, e->u.invariant.inner, &first, path);
+}
+
+static void collect_cut(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path)
+{
+    for (size_t i = 0; i < e->u.cut.n; i++) {
+        const struct expr_part *part = &e->u.cut.parts[i];
+        struct grid steps = grid_part(g, part->first, part->n);
+        collect_selects(l, part->value, &steps, path);
+    }
 }
 
 static void collect_selects(struct select_collector *l, struct expr *e, const struct grid *g, struct select_path path)
@@ -142,6 +132,9 @@ static void collect_selects(struct select_collector *l, struct expr *e, const st
         break;
     case EXPR_STEP_INVARIANT:
         collect_invariant(l, e, g, path);
+        break;
+    case EXPR_CUT:
+        collect_cut(l, e, g, path);
         break;
     case EXPR_NUMBER:
     case EXPR_STRING:

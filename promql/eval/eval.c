@@ -155,12 +155,6 @@ static void eval_selector(struct eval *ev, const struct expr *e, struct value *o
         eval_instant(ev, e, set, SAMPLE_VALUE, out);
 }
 
-static void eval_fetched(struct eval *ev, const struct expr *e, struct value *out)
-{
-    const struct expr at_once = {.kind = EXPR_SELECTOR, .pos = e->pos, .end = e->end};
-    eval_instant(ev, &at_once, e->u.fetched, SAMPLE_VALUE, out);
-}
-
 static void eval_node(struct eval *ev, const struct expr *e, struct value *out)
 {
     switch (e->kind) {
@@ -193,6 +187,9 @@ static void eval_node(struct eval *ev, const struct expr *e, struct value *out)
         break;
     case EXPR_FETCHED:
         eval_fetched(ev, e, out);
+        break;
+    case EXPR_CUT:
+        eval_cut(ev, e, out);
         break;
     case EXPR_MATRIX:
     case EXPR_SUBQUERY: /* only as arguments (range.c) and at the top level (result.c) */

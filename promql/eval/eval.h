@@ -17,13 +17,10 @@
 
 #include "promql/ast/ast.h"
 #include "promql/ast/functions.h"
+#include "promql/ast/grid.h"
 #include "promql/promql.h"
 
 #include <setjmp.h>
-
-struct grid { int64_t start, step; uint32_t n; };      /* ms; step is > 0 even when n is 1 */
-static inline int64_t grid_time(const struct grid *g, uint32_t i) { return g->start + (int64_t)i * g->step; }
-static inline int64_t grid_end(const struct grid *g) { return grid_time(g, g->n - 1); }
 
 /* A step without a value has the bits of the stale marker: no evaluation can produce them, since selectors remove
  * stale samples. */

@@ -6,12 +6,13 @@
  *   preprocess.c        copies the tree and resolves what is known before evaluation
  *   collect_selects.c   collects its selectors
  *   eval.c              dispatcher; rows.c: rows; annotations.c: annotations
+ *   fetched.c           results of servers, and steps from several origins
  *   selector.c          series -> instant vectors; smoothed.c: the same, interpolated
  *   histogram_stats.c   histograms read without their buckets
  *   lazy_rows.c         rows computed one at a time, for aggregations
  *   range.c             calls on range vectors, range_window.c: their windows; call.c: all other calls
  *   binary.c            operators on elements; match_labels.c, vector_match.c, set.c: between vectors
- *   aggregate.c         sum ... stddev; quantile.c; topk.c: topk ... limit_ratio; count_values.c; pdqsort.c: ties
+ *   aggregate.c         sum ... stddev; quantile.c; topk.c: topk ... limit_ratio; count_values.c
  *   result.c            drops names, detects duplicates, sorts, converts to points
  */
 #ifndef PROMQL_EVAL_EVAL_INTERNAL_H
@@ -32,10 +33,7 @@ double prepare_duration(struct eval *ev, const struct duration_expr *d); /* seco
 #define TIME_MAX (INT64_C(1) << 61)
 
 /* --- grids and windows -------------------------------------------------------------------------------------------- */
-/* The times at which a grid's steps are evaluated: first, first + stride, ... The stride is 0 for a selector with @. */
-struct eval_times { int64_t first, stride; };
-struct eval_times eval_times_shifted(const struct grid *g, const struct time_shift *shift);
-/* The grid of a subquery's inner expression within a grid; n is 0 when no step is inside the window. */
+/* The grid of a subquery's inner expression within a grid (promql/ast/grid.h); ERR_LIMIT where it has too many steps. */
 struct grid subquery_grid(struct eval *ev, const struct grid *g, const struct expr *subquery);
 
 /* --- range_window.c: the windows of one series for a range function ----------------------------------------------- */
@@ -117,6 +115,8 @@ bool lazy_row(struct eval *ev, struct lazy_rows *l, size_t i, struct row *row);
 void eval_call(struct eval *ev, const struct expr *e, struct value *out);
 void eval_range_call(struct eval *ev, const struct expr *e, struct value *out);
 void eval_subquery(struct eval *ev, const struct expr *e, struct value *out, struct grid *inner); /* rows on *inner */
+void eval_fetched(struct eval *ev, const struct expr *e, struct value *out);
+void eval_cut(struct eval *ev, const struct expr *e, struct value *out);
 void eval_smoothed(struct eval *ev, const struct expr *selector, struct series_set *set, struct value *out);
 void eval_chain(struct eval *ev, const struct expr *e, struct value *out); /* a + b + c: e and its complete left side */
 void eval_join(struct eval *ev, const struct expr *e, struct value *left, struct value *right, struct value *out);

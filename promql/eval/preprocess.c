@@ -10,6 +10,8 @@
  */
 #include "promql/eval/eval_internal.h"
 
+#include "promql/ast/tree.h"
+
 #include <math.h>
 
 /* --- durations ---------------------------------------------------------------------------------------------------- */
@@ -107,111 +109,58 @@ static void resolve_shift(struct eval *ev, struct time_shift *s)
     s->at_time = s->at_time > TIME_MAX ? TIME_MAX : s->at_time < -TIME_MAX ? -TIME_MAX : s->at_time;
 }
 
-static const struct expr *without_parens(const struct expr *e)
-{
-    while (e && e->kind == EXPR_PAREN)
-        e = e->u.paren.inner;
-    return e;
-}
-
-static struct expr *copy_tree(struct eval *ev, const struct expr *e);
-
-static struct expr *number(struct expr *e, double v)
+static void number(struct expr *e, double v)
 {
     e->kind = EXPR_NUMBER;
     e->type = VALUE_SCALAR;
     e->u.number.v = v;
     e->u.number.as_duration = false;
-    return e;
 }
 
-static struct expr *copy_call(struct eval *ev, struct expr *e)
+/* start(), end(), range() and step(). */
+static void prepare_grid_call(struct eval *ev, struct expr *e)
 {
     switch (e->u.call.fn->id) {
-    case FN_START: return number(e, (double)ev->params->start / 1000);
-    case FN_END: return number(e, (double)ev->params->end / 1000);
-    case FN_RANGE: return number(e, range_seconds(ev));
-    case FN_STEP: return number(e, ev->params->start == ev->params->end ? 0 : grid_seconds(ev));
+    case FN_START: number(e, (double)ev->params->start / 1000); break;
+    case FN_END: number(e, (double)ev->params->end / 1000); break;
+    case FN_RANGE: number(e, range_seconds(ev)); break;
+    case FN_STEP: number(e, ev->params->start == ev->params->end ? 0 : grid_seconds(ev)); break;
     default: break;
     }
-    struct expr **args = ARENA_ARRAY(ev->arena, struct expr *, e->u.call.n_args);
-    for (size_t i = 0; i < e->u.call.n_args; i++)
-        args[i] = copy_tree(ev, without_parens(e->u.call.args[i]));
-    e->u.call.args = args;
-    return e;
 }
 
-static void copy_subquery(struct eval *ev, struct expr *e)
+static void prepare_subquery(struct eval *ev, struct expr *e)
 {
     resolve_shift(ev, &e->u.subquery.shift);
     if (e->u.subquery.step_expr)
         e->u.subquery.step = positive_duration(ev, e->u.subquery.step_expr);
     if (e->u.subquery.range_expr)
         e->u.subquery.range = positive_duration(ev, e->u.subquery.range_expr);
-    e->u.subquery.inner = copy_tree(ev, e->u.subquery.inner);
 }
 
-static struct expr *copy_node(struct eval *ev, const struct expr *from)
+static bool prepare_enter(struct expr *e, void *ev)
 {
-    struct expr *e = arena_alloc(ev->arena, sizeof *e);
-    *e = *from;
-    return e;
-}
-
-static struct expr *copy_chain(struct eval *ev, const struct expr *from)
-{
-    const struct expr *b = binary_chain_start(from);
-    struct expr *left = copy_tree(ev, b->u.binary.left);
-    for (;; b = b->u.binary.next) {
-        struct expr *e = copy_node(ev, b);
-        e->u.binary.left = left;
-        e->u.binary.right = copy_tree(ev, b->u.binary.right);
-        if (left->kind == EXPR_BINARY)
-            left->u.binary.next = e;
-        if (b == from)
-            return e;
-        left = e;
-    }
-}
-
-static struct expr *copy_tree(struct eval *ev, const struct expr *from)
-{
-    if (from == NULL)
-        return NULL;
-    if (from->kind == EXPR_BINARY)
-        return copy_chain(ev, from);
-    struct expr *e = copy_node(ev, from);
-    switch (e->kind) {
-    case EXPR_PAREN:
-        e->u.paren.inner = copy_tree(ev, e->u.paren.inner);
-        break;
-    case EXPR_UNARY:
-        e->u.unary.inner = copy_tree(ev, e->u.unary.inner);
-        break;
-    case EXPR_AGGREGATE:
-        e->u.aggregate.inner = copy_tree(ev, without_parens(e->u.aggregate.inner));
-        e->u.aggregate.param = copy_tree(ev, without_parens(e->u.aggregate.param));
-        break;
-    case EXPR_CALL:
-        return copy_call(ev, e);
-    case EXPR_SELECTOR:
+    if (e->kind == EXPR_CALL)
+        prepare_grid_call(ev, e);
+    else if (e->kind == EXPR_SELECTOR)
         resolve_shift(ev, &e->u.selector.shift);
-        break;
-    case EXPR_MATRIX:
-        if (e->u.matrix.range_expr)
-            e->u.matrix.range = positive_duration(ev, e->u.matrix.range_expr);
-        e->u.matrix.selector = copy_tree(ev, e->u.matrix.selector);
-        break;
-    case EXPR_SUBQUERY:
-        copy_subquery(ev, e);
-        break;
-    case EXPR_BINARY:
-    case EXPR_NUMBER:
-    case EXPR_STRING:
-    case EXPR_STEP_INVARIANT:
-    case EXPR_FETCHED:
-        break;
-    }
+    else if (e->kind == EXPR_MATRIX && e->u.matrix.range_expr)
+        e->u.matrix.range = positive_duration(ev, e->u.matrix.range_expr);
+    else if (e->kind == EXPR_SUBQUERY)
+        prepare_subquery(ev, e);
+    return true;
+}
+
+static void strip_parens(struct expr **e, void *arg UNUSED)
+{
+    while ((*e)->kind == EXPR_PAREN)
+        *e = (*e)->u.paren.inner;
+}
+
+static struct expr *prepare_leave(struct expr *e, void *ev UNUSED)
+{
+    if (e->kind == EXPR_CALL || e->kind == EXPR_AGGREGATE)
+        expr_children(e, strip_parens, NULL);
     return e;
 }
 
@@ -316,6 +265,7 @@ static struct invariance mark(struct eval *ev, struct expr *e)
         return mark_subquery(ev, e);
     case EXPR_STEP_INVARIANT:
     case EXPR_FETCHED:
+    case EXPR_CUT:
         break;
     }
     return (struct invariance){false, false};
@@ -323,7 +273,8 @@ static struct invariance mark(struct eval *ev, struct expr *e)
 
 struct expr *prepare_tree(struct eval *ev, const struct expr *e)
 {
-    struct expr *tree = copy_tree(ev, e);
+    struct expr_rewriter copy = {ev->arena, prepare_enter, prepare_leave, ev};
+    struct expr *tree = expr_rewrite(&copy, e);
     struct invariance i = mark(ev, tree);
     return i.wrap ? wrap(ev, tree) : tree;
 }

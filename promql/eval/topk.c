@@ -6,9 +6,9 @@
  * container/heap and sorted like Go's sort. The samples selected by limitk and limit_ratio pass through such a heap
  * too, only for its order.
  */
-#include "promql/eval/pdqsort.h"
 #include "promql/eval/eval_internal.h"
 
+#include "base/pdqsort.h"
 #include "base/text/num.h"
 
 #include <math.h>

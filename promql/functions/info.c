@@ -165,7 +165,7 @@ static bool find_shift(const struct expr *e, struct time_shift *shift)
         return false;
     case EXPR_NUMBER:
     case EXPR_STRING:
-    case EXPR_FETCHED:
+    case EXPR_FETCHED: case EXPR_CUT:
         break;
     }
     return false;

@@ -2,8 +2,8 @@
 /* sort(), sort_by_label() and their descending variants: set the order of rows, which is visible only in the result
  * of an instant query. */
 #include "promql/functions/functions_internal.h"
-#include "promql/eval/pdqsort.h"
 
+#include "base/pdqsort.h"
 #include "base/text/num.h"
 
 struct order { struct eval *ev; const struct row *rows; const struct call *call; };

@@ -290,7 +290,7 @@ static void fetched_parts_are_taken_as_they_are(void **state)
     struct series series[] = {{.labels = labels_from(&f->arena, &a, 1), .samples = one, .n_samples = 2},
                               {.labels = labels_from(&f->arena, &b, 1), .samples = two, .n_samples = 1}};
     struct series_set set = {.series = series, .n = 2, .exact = true};
-    struct expr fetched = {.kind = EXPR_FETCHED, .type = VALUE_VECTOR, .u.fetched = &set};
+    struct expr fetched = {.kind = EXPR_FETCHED, .type = VALUE_VECTOR, .u.fetched = {.set = &set}};
     struct expr sum = {.kind = EXPR_AGGREGATE, .type = VALUE_VECTOR, .u.aggregate = {.op = AGG_SUM, .inner = &fetched}};
     struct promql_result out;
     f->notes = (struct notes){.arena = &f->arena};
@@ -299,6 +299,32 @@ static void fetched_parts_are_taken_as_they_are(void **state)
     assert_true(point(&out, 0) == 1);
     assert_true(point(&out, 1) == 12);
     assert_true(isnan(point(&out, 2)));
+}
+
+/* Steps of two origins: fetched, then evaluated; a series of both has one row. */
+static void parts_of_a_cut_are_one_value(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    struct promql_result whole, out;
+    assert_true(eval(f, "sum by (a) (m)", &whole));
+    struct sample one[] = {{0, 7}};
+    struct label a = {STR("a"), STR("1")};
+    struct series series[] = {{.labels = labels_from(&f->arena, &a, 1), .samples = one, .n_samples = 1}};
+    struct series_set set = {.series = series, .n = 1, .exact = true};
+    struct expr fetched = {.kind = EXPR_FETCHED, .type = VALUE_VECTOR, .u.fetched = {.set = &set}};
+    struct expr *raw = promql_parse(&f->arena, STR("sum by (a) (m)"), &(struct promql_syntax){0}, &err);
+    struct expr_part parts[] = {{0, 1, &fetched}, {1, 2, raw}};
+    struct expr cut = {.kind = EXPR_CUT, .type = VALUE_VECTOR, .u.cut = {parts, LEN(parts)}};
+    assert_true(promql_eval(&cut, STR(""), &f->params, &f->store.source, &f->q, &out, &f->err));
+    assert_int_equal(out.n, whole.n);
+    for (size_t i = 0; i < out.n; i++) {
+        bool mine = labels_equal(out.series[i].labels, series[0].labels);
+        assert_true(mine ? out.series[i].v[0] == 7 : !promql_has(&out.series[i], 0));
+        for (size_t k = 1; k < 3; k++)
+            assert_memory_equal(&out.series[i].v[k], &whole.series[i].v[k], sizeof(double));
+    }
+    promql_free(raw);
 }
 
 int main(void)
@@ -316,6 +342,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(trees_are_not_changed, setup, teardown),
         cmocka_unit_test_setup_teardown(names_go_at_once_or_at_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(fetched_parts_are_taken_as_they_are, setup, teardown),
+        cmocka_unit_test_setup_teardown(parts_of_a_cut_are_one_value, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
  * the median of three or nine. After bad partitions a range is shuffled, and after too many heap-sorted. The order of
  * equal elements depends on every step, so each is reproduced exactly.
  */
-#include "promql/eval/pdqsort.h"
+#include "base/pdqsort.h"
 
 enum { INSERTION = 12, NINTHER = 50, SHIFTING = 50, SHIFTS = 5, ALL_SWAPPED = 12 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Sorts in the same order as Go's sort.Sort and slices.SortFunc, so that equal elements appear in Prometheus' order.
  * Not stable, but deterministic, and safe with inconsistent orders (NaN less than NaN). Pure; any thread. */
-#ifndef PROMQL_EVAL_PDQSORT_H
-#define PROMQL_EVAL_PDQSORT_H
+#ifndef BASE_PDQSORT_H
+#define BASE_PDQSORT_H
 
 #include <stdbool.h>
 #include <stddef.h>
