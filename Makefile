@@ -10,7 +10,7 @@
 #   make unit            unit and text tests only (T=labels: those whose name has "labels")
 #   make system          tests of the running program (T=...: likewise)
 #   make demo            node_exporter, VictoriaMetrics, Prometheus and sluice together on loopback
-#   make bench           figures beside vmagent and Prometheus
+#   make bench           figures beside vmagent and Prometheus (T=query: queries through a server group, in 2 minutes)
 #   make torture         long fault runs
 #   make fuzz            build the fuzzers with clang and run each for FUZZ_SECONDS (60)
 #   make lint            -Werror, cppcheck, layering, the longest functions
@@ -167,8 +167,8 @@ torture: $(OUT)/$(NAME)
 	$(Q)tests/run torture $(T)
 layers:
 	$(Q)tests/layers.sh
-bench: $(OUT)/$(NAME) $(BENCH)
-	$(Q)tests/bench/run
+bench: $(OUT)/$(NAME) $(call chosen,$(BENCH))
+	$(Q)tests/bench/run $(T)
 
 FUZZ_SECONDS ?= 60
 ifeq ($(SAN),fuzz)
