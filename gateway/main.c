@@ -17,6 +17,7 @@
 #include "gateway/query/worker.h"
 #include "gateway/routes.h"
 #include "gateway/services/services.h"
+#include "gateway/upstream/probe.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -107,6 +108,7 @@ static void begin_stop(struct program *p)
     if (s->scraper == NULL || atomic_exchange(&p->stopping, true))
         return;
     services_unwatch_config(s);
+    server_probe_stop(s->prober);
     scraper_stop(s->scraper, on_scraper_stopped, s);
 }
 

@@ -7,8 +7,9 @@
  */
 #include "base/http/client_profile.h"
 
-#include "base/text/secrets.h"
+#include "base/compress.h"
 #include "base/os/watched_file.h"
+#include "base/text/secrets.h"
 #include "base/text/url.h"
 
 #include <curl/curl.h>
@@ -38,6 +39,7 @@ struct client_profile {
     size_t n_headers;
     struct header_file *header_files;
     size_t n_header_files;
+    uint64_t hash; /* of all settings */
 };
 
 /* ---- making ---- */
@@ -138,6 +140,33 @@ static void profile_value_free(struct profile_value *v)
     watched_file_free(v->file);
 }
 
+static void profile_add_setting(struct buf *all, const char *text)
+{
+    buf_add_z(all, text ? text : "");
+    buf_add_char(all, '\0');
+}
+
+static uint64_t profile_hash_settings(const struct client_profile_conf *c)
+{
+    struct buf all = {0};
+    const char *texts[] = {c->username, c->username_file, c->password, c->password_file, c->auth_type, c->credentials,
+                           c->credentials_file, c->ca, c->ca_file, c->cert, c->cert_file, c->key, c->key_file,
+                           c->server_name, c->min_version, c->proxy_url, c->no_proxy};
+    for (size_t i = 0; i < LEN(texts); i++)
+        profile_add_setting(&all, texts[i]);
+    buf_printf(&all, "%d%d%d %zu ", c->insecure_skip_verify, c->proxy_from_environment, c->no_follow_redirects,
+               c->n_headers);
+    for (size_t i = 0; i < c->n_headers; i++)
+        profile_add_setting(&all, c->headers[i]);
+    for (size_t i = 0; i < c->n_header_files; i++) {
+        profile_add_setting(&all, c->header_files[i].name);
+        profile_add_setting(&all, c->header_files[i].path);
+    }
+    uint64_t hash = hash_bytes(all.p, all.n);
+    buf_free(&all);
+    return hash;
+}
+
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err)
 {
     long version;
@@ -145,6 +174,7 @@ struct client_profile *client_profile_new(const struct client_profile_conf *c, s
         return NULL;
     struct client_profile *p = mem_zalloc(sizeof *p);
     atomic_init(&p->refs, 1);
+    p->hash = profile_hash_settings(c);
     p->username = profile_value_new(c->username, c->username_file, WATCHED_LINE);
     p->password = profile_value_new(c->password, c->password_file, WATCHED_LINE);
     p->credentials = profile_value_new(c->credentials, c->credentials_file, WATCHED_LINE);
@@ -177,6 +207,8 @@ struct client_profile *client_profile_ref(struct client_profile *p)
         atomic_fetch_add(&p->refs, 1);
     return p;
 }
+
+uint64_t client_profile_hash(const struct client_profile *p) { return p->hash; }
 
 void client_profile_unref(struct client_profile *p)
 {

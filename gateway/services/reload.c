@@ -7,6 +7,8 @@
 
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
+#include "gateway/servers/registry.h"
+#include "gateway/upstream/probe.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -14,6 +16,8 @@
 void services_init(struct services *s)
 {
     s->started = clock_wall_ms();
+    s->servers = server_registry_new();
+    s->prober = server_prober_new(s->control);
     mutex_init(&s->_mutex, RANK_SERVICES);
 }
 
@@ -59,7 +63,7 @@ static struct source *recent_get(void *arg) { return writer_recent(arg); }
 
 static struct upstream *build_upstream(struct services *s, const struct config *c, struct err *err)
 {
-    struct upstream_env env = {.recent_alone = c->n_groups == 0};
+    struct upstream_env env = {.registry = s->servers, .recent_alone = c->n_groups == 0};
     if (c->recent) {
         env.recent_get = recent_get;
         env.recent_put = writer_recent_unref;
@@ -125,9 +129,10 @@ bool services_apply(struct services *s, struct config *c, struct err *err)
 {
     struct upstream *u = build_upstream(s, c, err);
     bool ok = u != NULL && reload_apply_config(s, c, u, err);
-    if (ok)
+    if (ok) {
         note_success(s, c);
-    else {
+        server_probe_all(s->prober, u);
+    } else {
         if (u)
             upstream_unref(u);
         config_unref(c);
@@ -174,7 +179,9 @@ bool services_reload(struct services *s, struct err *err)
 
 void services_free(struct services *s)
 {
+    server_prober_free(s->prober);
     reload_swap_config(s, NULL, NULL);
+    server_registry_free(s->servers); /* behind the last upstream */
     mutex_free(&s->_mutex);
 }
 

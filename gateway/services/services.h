@@ -46,6 +46,8 @@ struct services {
     struct budget queries;         /* arenas, decoders and rendered results of running queries */
     struct writer *writer;
     struct scraper *scraper;
+    struct server_registry *servers; /* what is known and counted of downstream servers, over reloads */
+    struct server_prober *prober;  /* control thread */
     int64_t started;               /* Unix ms */
     _Atomic int state;             /* enum services_state */
     _Atomic bool reload_ok;        /* result of the last load of the configuration */
@@ -56,8 +58,8 @@ struct services {
     struct config *_config;
     struct upstream *_upstream;
 };
-void services_init(struct services *s);
-void services_free(struct services *s); /* control thread, at the end: releases the configuration */
+void services_init(struct services *s); /* after `control` is set */
+void services_free(struct services *s); /* control thread, when no request is left: releases the configuration */
 
 /* Any thread; NULL until the first configuration is applied. Release: config_unref, upstream_unref. */
 struct config *services_config(struct services *s);

@@ -184,7 +184,7 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
         server_succeeded(f->plan.server, reply->total_ms, reply->body_bytes);
     else if (f->batch->err.kind == ERR_NONE)
         server_failed(f->plan.server, reached, err.text);
-    latency_count(&f->plan.server->latency, f->plan.path, ok, reply->total_ms);
+    latency_count(&f->plan.server->traffic->latency, f->plan.path, ok, reply->total_ms);
     struct fetch_plan plan = f->plan;
     free_fetch(f);
     plan.done(plan.arg, ok ? NULL : &err, reply->status);
@@ -227,6 +227,7 @@ void fetch_send(struct request_batch *r, const struct fetch_plan *plan)
     fetch_make_url(f);
     f->plan.form = buf_str(&f->body);
     list_push_back(&r->under_way, &f->node);
+    server_asked(plan->server);
     f->call = client_send(worker_client(r->worker), &(struct client_request){
         .method = plan->get ? "GET" : "POST", .url = buf_z(&f->url), .profile = s->profile, .body = f->plan.form,
         .headers = plan->path ? form : read, .n_headers = plan->get ? 0 : plan->path ? LEN(form) : LEN(read),

@@ -78,14 +78,14 @@ static struct labels added_labels(const struct server_group_conf *conf, struct l
 }
 
 static struct group *group_with(struct group_list *list, size_t first, const struct server_group_conf *conf,
-                                struct str name, struct labels labels)
+                                struct labels labels)
 {
     for (size_t i = first; i < list->n; i++)
         if (labels_equal(list->items[i].labels, labels))
             return &list->items[i];
     mem_grow(&list->items, &list->cap, list->n + 1, sizeof *list->items);
     list->items[list->n] = (struct group){
-        .name = name, .labels = labels,
+        .name = conf->name, .labels = labels,
         .overlap = (enum overlap)conf->overlap, .read_mode = (enum read_mode)conf->read_mode,
         .one_writer = conf->written_by.n > 0 && conf->written_by.items[0].n > 0,
         .ignore_error = conf->ignore_error, .downgrade_error = conf->downgrade_error,
@@ -96,7 +96,8 @@ static struct group *group_with(struct group_list *list, size_t first, const str
 }
 
 static bool add_target(struct group_list *list, size_t first, struct arena *a, const struct server_group_conf *conf,
-                       struct str name, const struct group_static *s, struct str address, struct err *err)
+                       struct server_registry *registry, const struct group_static *s, struct str address,
+                       struct err *err)
 {
     struct labels_builder b = {.scratch = a};
     struct labels target = {0};
@@ -106,15 +107,13 @@ static bool add_target(struct group_list *list, size_t first, struct arena *a, c
     if (target.n == 0)
         return true;
     struct str host = labels_get(target, STR("__address__"));
-    struct server_group_conf named = *conf;
-    named.name = name;
     struct server *server = mem_zalloc(sizeof *server);
-    if (!server_init(server, a, &named, labels_get(target, STR("__scheme__")), or_empty(host),
+    if (!server_init(server, a, conf, registry, labels_get(target, STR("__scheme__")), or_empty(host),
                      or_empty(labels_get(target, STR("__path_prefix__"))), err)) {
         mem_free(server);
-        return err_wrap(err, "server group \"%.*s\"", STR_ARG(name));
+        return err_wrap(err, "server group \"%.*s\"", STR_ARG(conf->name));
     }
-    struct group *g = group_with(list, first, conf, name, added_labels(conf, target, a));
+    struct group *g = group_with(list, first, conf, added_labels(conf, target, a));
     g->servers = mem_realloc(g->servers, (g->n_servers + 1) * sizeof(struct server *));
     g->servers[g->n_servers++] = server;
     return true;
@@ -132,17 +131,18 @@ static void group_remember_copies(struct group *g)
 }
 
 bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position,
-                struct err *err)
+                struct server_registry *registry, struct err *err)
 {
-    struct str name = conf->name.n > 0 ? arena_str(a, conf->name) : arena_printf(a, "server_groups[%zu]", position);
+    struct server_group_conf named = *conf;
+    named.name = conf->name.n > 0 ? arena_str(a, conf->name) : arena_printf(a, "server_groups[%zu]", position);
     size_t first = list->n;
     const struct group_static *statics = conf->static_configs.items;
     for (size_t i = 0; i < conf->static_configs.n; i++)
         for (size_t k = 0; k < statics[i].targets.n; k++)
-            if (!add_target(list, first, a, conf, name, &statics[i], statics[i].targets.items[k], err))
+            if (!add_target(list, first, a, &named, registry, &statics[i], statics[i].targets.items[k], err))
                 return false;
     if (list->n == first)
-        return err_set(err, ERR_BAD_DATA, "server group \"%.*s\": relabel_configs leave no target", STR_ARG(name));
+        return err_set(err, ERR_BAD_DATA, "server group \"%.*s\": relabel_configs leave no target", STR_ARG(named.name));
     for (size_t i = first; i < list->n; i++) {
         list->items[i].position = position;
         group_remember_copies(&list->items[i]);

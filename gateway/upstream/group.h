@@ -37,7 +37,7 @@ struct labels group_labels(const struct group *g, struct arena *a, struct labels
  * conf or new. */
 struct group_list { struct group *items; size_t n, cap; };
 bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position,
-                struct err *err) MUST_USE;
+                struct server_registry *registry, struct err *err) MUST_USE;
 void groups_free(struct group_list *list);
 
 #endif

@@ -35,8 +35,8 @@ static struct server_query *next_idle(const struct group_query *l)
 /* Three times its usual answer. */
 static int64_t hedge_delay(const struct server *s)
 {
-    uint64_t n = atomic_load(&s->requests) - atomic_load(&s->failures);
-    int64_t ms = n ? (int64_t)(atomic_load(&s->nanoseconds) / n / 1000000) * 3 : HEDGE_UNKNOWN_MS;
+    uint64_t n = atomic_load(&s->traffic->requests) - atomic_load(&s->traffic->failures);
+    int64_t ms = n ? (int64_t)(atomic_load(&s->traffic->nanoseconds) / n / 1000000) * 3 : HEDGE_UNKNOWN_MS;
     return ms < HEDGE_MIN_MS ? HEDGE_MIN_MS : ms;
 }
 

@@ -31,7 +31,7 @@ static int64_t vm_time(int64_t t) { return t > 1000 ? t : 1000; }
 static void add_times(struct buf *form, const struct server *s, const struct series_query *sq)
 {
     const int64_t most = (int64_t)253402300799 * 1000;
-    bool vm = atomic_load(&s->kind) != SERVER_PROMETHEUS;
+    bool vm = server_kind(s) != SERVER_PROMETHEUS;
     if (vm || sq->t_min > -most) {
         buf_printf(form, "%sstart=", form->n ? "&" : "");
         buf_add_ms(form, vm ? vm_time(sq->t_min) : sq->t_min);

@@ -109,14 +109,32 @@ static uint64_t server_key(const struct server *s, const struct server_group_con
     return key;
 }
 
-bool server_init(struct server *s, struct arena *a, const struct server_group_conf *conf, struct str scheme,
-                 struct str address, struct str path_prefix, struct err *err)
+/* Which servers of two configurations are the same one: what is found out about it depends on this, and on nothing
+ * else. */
+static struct server_health *server_find_health(const struct server *s, const struct server_group_conf *conf)
+{
+    struct buf key = {0};
+    buf_printf(&key, "%d %016llx ", conf->kind, (unsigned long long)client_profile_hash(s->profile));
+    buf_add_str(&key, s->sent_url);
+    buf_add_char(&key, '\0');
+    buf_add_str(&key, s->read_url);
+    struct server_health *health = server_health_get(s->registry, buf_str(&key));
+    int unknown = SERVER_AUTO;
+    atomic_compare_exchange_strong(&health->kind, &unknown, conf->kind);
+    buf_free(&key);
+    return health;
+}
+
+bool server_init(struct server *s, struct arena *a, const struct server_group_conf *conf,
+                 struct server_registry *registry, struct str scheme, struct str address, struct str path_prefix,
+                 struct err *err)
 {
     struct url parsed;
     struct str host = arena_printf(a, "%.*s://%.*s", STR_ARG(scheme), STR_ARG(address));
     if (!url_parse(host, &parsed, err))
         return false; /* the error names the URL, without its password */
     *s = (struct server){.group = conf->name, .wants_read = conf->remote_read,
+                         .kind_configured = conf->kind != SERVER_AUTO,
                          .timeout = conf->timeout, .dial_timeout = conf->dial_timeout};
     s->url = server_join_url(a, host, server_normalize_prefix(path_prefix));
     s->read_url = server_join_url(a, s->url, conf->remote_read_path);
@@ -126,32 +144,35 @@ bool server_init(struct server *s, struct arena *a, const struct server_group_co
     s->sent_url = arena_printf(a, "%.*s%.*s", STR_ARG(s->url), STR_ARG(s->params));
     s->slot = (uint32_t)hash_bytes(host.p, host.n);
     s->key = server_key(s, conf);
-    atomic_init(&s->kind, conf->kind);
-    mutex_init(&s->mutex, RANK_SERVER);
     s->profile = make_profile(a, conf, err);
-    return s->profile != NULL;
+    if (s->profile == NULL)
+        return false;
+    s->registry = registry;
+    s->health = server_find_health(s, conf);
+    s->traffic = server_traffic_get(registry, s->group, s->shown_url);
+    return true;
 }
 
 void server_free(struct server *s)
 {
     client_profile_unref(s->profile);
-    mutex_free(&s->mutex);
-    buf_free(&s->external);
+    server_health_put(s->registry, s->health);
+    server_traffic_put(s->registry, s->traffic);
 }
 
 bool server_ready(struct server *s)
 {
-    int64_t until = atomic_load(&s->paused_until), now = clock_mono_ms();
-    if (atomic_load(&s->failures_in_row) < SERVER_PATIENCE)
+    int64_t until = atomic_load(&s->health->paused_until), now = clock_mono_ms();
+    if (atomic_load(&s->health->failures_in_row) < SERVER_PATIENCE)
         return true;
-    return now >= until && atomic_compare_exchange_strong(&s->paused_until, &until, now + SERVER_PAUSE_MS);
+    return now >= until && atomic_compare_exchange_strong(&s->health->paused_until, &until, now + SERVER_PAUSE_MS);
 }
 
 enum server_state server_state(struct server *s)
 {
-    if (atomic_load(&s->requests) == 0)
+    if (!atomic_load(&s->health->answered))
         return SERVER_UNKNOWN;
-    return atomic_load(&s->failures_in_row) > 0 ? SERVER_DOWN : SERVER_UP;
+    return atomic_load(&s->health->failures_in_row) > 0 ? SERVER_DOWN : SERVER_UP;
 }
 
 static const char *server_state_name(enum server_state state)
@@ -166,7 +187,7 @@ static const char *server_state_name(enum server_state state)
 static void log_unreachable(struct server *s, const char *why)
 {
     int64_t none = 0;
-    if (!atomic_compare_exchange_strong(&s->failing_since, &none, clock_wall_ms()))
+    if (!atomic_compare_exchange_strong(&s->health->failing_since, &none, clock_wall_ms()))
         return;
     char *group = str_dup(s->group), *url = str_dup(s->shown_url);
     log_warn("upstream", "server of a server group cannot be reached; asking its replicas, and again at later queries",
@@ -175,11 +196,23 @@ static void log_unreachable(struct server *s, const char *why)
     mem_free(url);
 }
 
-static void log_reached(struct server *s)
+/* Another program may listen at the address of a server that was away. */
+static void server_forget(struct server *s)
 {
-    int64_t since = atomic_load_explicit(&s->failing_since, memory_order_relaxed);
-    if (since == 0 || !atomic_compare_exchange_strong(&s->failing_since, &since, 0))
+    if (!s->kind_configured)
+        atomic_store(&s->health->kind, SERVER_AUTO);
+    atomic_store(&s->health->cannot_read, false);
+    mutex_lock(&s->health->mutex);
+    s->health->external_until = 0;
+    mutex_unlock(&s->health->mutex);
+}
+
+static void server_reached(struct server *s)
+{
+    int64_t since = atomic_load_explicit(&s->health->failing_since, memory_order_relaxed);
+    if (since == 0 || !atomic_compare_exchange_strong(&s->health->failing_since, &since, 0))
         return;
+    server_forget(s);
     char *group = str_dup(s->group), *url = str_dup(s->shown_url);
     struct buf lasting = {0};
     int64_t ms = clock_wall_ms() - since;
@@ -191,54 +224,58 @@ static void log_reached(struct server *s)
     mem_free(url);
 }
 
+void server_asked(struct server *s) { atomic_store(&s->health->asked_at, clock_mono_ms()); }
+
 void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes)
 {
-    atomic_store(&s->failures_in_row, 0);
-    log_reached(s);
-    atomic_store(&s->last_ok_at, clock_wall_ms());
-    atomic_fetch_add(&s->requests, 1);
-    atomic_fetch_add(&s->bytes, bytes);
-    atomic_fetch_add(&s->nanoseconds, (uint64_t)took_ms * 1000000);
+    atomic_store(&s->health->failures_in_row, 0);
+    server_reached(s);
+    atomic_store(&s->health->last_ok_at, clock_wall_ms());
+    atomic_store(&s->health->answered, true);
+    atomic_fetch_add(&s->traffic->requests, 1);
+    atomic_fetch_add(&s->traffic->bytes, bytes);
+    atomic_fetch_add(&s->traffic->nanoseconds, (uint64_t)took_ms * 1000000);
 }
 
 void server_failed(struct server *s, bool reached, const char *why)
 {
-    atomic_fetch_add(&s->requests, 1);
-    atomic_fetch_add(&s->failures, 1);
-    atomic_store(&s->last_error_at, clock_wall_ms());
+    atomic_fetch_add(&s->traffic->requests, 1);
+    atomic_fetch_add(&s->traffic->failures, 1);
+    atomic_store(&s->health->last_error_at, clock_wall_ms());
     if (reached) {
-        atomic_store(&s->failures_in_row, 0);
-        log_reached(s);
+        atomic_store(&s->health->failures_in_row, 0);
+        server_reached(s);
     } else {
         log_unreachable(s, why);
-        unsigned n = atomic_fetch_add(&s->failures_in_row, 1) + 1;
+        unsigned n = atomic_fetch_add(&s->health->failures_in_row, 1) + 1;
         unsigned doubled = n > SERVER_PATIENCE ? n - SERVER_PATIENCE : 0;
         int64_t pause = doubled > 5 ? SERVER_LONGEST_PAUSE_MS : (int64_t)SERVER_PAUSE_MS << doubled;
-        atomic_store(&s->paused_until,
+        atomic_store(&s->health->paused_until,
                      clock_mono_ms() + (pause > SERVER_LONGEST_PAUSE_MS ? SERVER_LONGEST_PAUSE_MS : pause));
     }
-    mutex_lock(&s->mutex);
-    snprintf(s->last_error, sizeof s->last_error, "%s", why);
-    mutex_unlock(&s->mutex);
+    atomic_store(&s->health->answered, true); /* after the failures are counted: it is not up between */
+    mutex_lock(&s->health->mutex);
+    snprintf(s->health->last_error, sizeof s->health->last_error, "%s", why);
+    mutex_unlock(&s->health->mutex);
 }
 
 bool server_external(struct server *s, struct arena *a, struct labels *out)
 {
-    mutex_lock(&s->mutex);
-    bool known = clock_mono_ms() < s->external_until;
-    struct str bytes = arena_str(a, buf_str(&s->external));
-    mutex_unlock(&s->mutex);
+    mutex_lock(&s->health->mutex);
+    bool known = clock_mono_ms() < s->health->external_until;
+    struct str bytes = arena_str(a, buf_str(&s->health->external));
+    mutex_unlock(&s->health->mutex);
     *out = (struct labels){0};
     return known && (bytes.n == 0 || labels_check((const uint8_t *)bytes.p, bytes.n, out));
 }
 
 void server_set_external(struct server *s, struct labels labels)
 {
-    mutex_lock(&s->mutex);
-    buf_clear(&s->external);
-    buf_add(&s->external, labels.p, labels.n);
-    s->external_until = clock_mono_ms() + SERVER_EXTERNAL_MS;
-    mutex_unlock(&s->mutex);
+    mutex_lock(&s->health->mutex);
+    buf_clear(&s->health->external);
+    buf_add(&s->health->external, labels.p, labels.n);
+    s->health->external_until = clock_mono_ms() + SERVER_EXTERNAL_MS;
+    mutex_unlock(&s->health->mutex);
 }
 
 void server_hide_secrets(const struct server *s, struct str text, struct buf *out)
@@ -258,11 +295,11 @@ void server_show(struct server *s, struct arena *a, struct server_status *out)
     *out = (struct server_status){
         .group = arena_str(a, s->group), .url = arena_str(a, s->shown_url),
         .state = server_state_name(server_state(s)),
-        .last_error_at = atomic_load(&s->last_error_at), .last_ok_at = atomic_load(&s->last_ok_at),
-        .requests = atomic_load(&s->requests), .failures = atomic_load(&s->failures), .bytes = atomic_load(&s->bytes),
-        .samples = atomic_load(&s->samples), .seconds = (double)atomic_load(&s->nanoseconds) / 1e9,
+        .last_error_at = atomic_load(&s->health->last_error_at), .last_ok_at = atomic_load(&s->health->last_ok_at),
+        .requests = atomic_load(&s->traffic->requests), .failures = atomic_load(&s->traffic->failures), .bytes = atomic_load(&s->traffic->bytes),
+        .samples = atomic_load(&s->traffic->samples), .seconds = (double)atomic_load(&s->traffic->nanoseconds) / 1e9,
         .kind = server_kind_name(server_kind(s))};
-    mutex_lock(&s->mutex);
-    out->last_error = arena_str(a, str_of(s->last_error));
-    mutex_unlock(&s->mutex);
+    mutex_lock(&s->health->mutex);
+    out->last_error = arena_str(a, str_of(s->health->last_error));
+    mutex_unlock(&s->health->mutex);
 }

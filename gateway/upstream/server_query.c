@@ -173,9 +173,9 @@ static bool server_query_fall_back(struct server_query *query)
     if ((!unknown && !(query->_guessed && query->_status / 100 == 4)) || query->_method == READ_QUERY)
         return false;
     if (query->_method == READ_REMOTE)
-        atomic_store(&query->server->cannot_read, true);
+        atomic_store(&query->server->health->cannot_read, true);
     else
-        atomic_store(&query->server->kind, SERVER_PROMETHEUS);
+        atomic_store(&query->server->health->kind, SERVER_PROMETHEUS);
     query->_guessed = false;
     query->_method = READ_QUERY;
     return true;
@@ -185,7 +185,7 @@ static void complete(struct server_query *query)
 {
     struct err err = {0};
     bool lossy = query->response.lossy || query->_steps.lossy;
-    if (lossy && atomic_load(&query->server->cannot_read)) {
+    if (lossy && atomic_load(&query->server->health->cannot_read)) {
         server_query_fail(query, ERR_EXEC,
                           "the answer has native histograms, which JSON does not carry whole, and the server has no "
                           "remote_read");
@@ -196,7 +196,7 @@ static void complete(struct server_query *query)
         return;
     }
     if (query->_guessed)
-        atomic_store(&query->server->kind, query->_kind);
+        atomic_store(&query->server->health->kind, query->_kind);
     bool ok = response_unite(&query->response, &err) && response_unite(&query->_steps, &err);
     if (!ok || (query->_steps_only && !staleness_end(&query->response, query->sel, &err))) {
         server_query_fail(query, err.kind, err.text);
@@ -204,7 +204,7 @@ static void complete(struct server_query *query)
     }
     if (query->_method == READ_QUERY && query->sel->kind == SELECT_INSTANT && !query->_steps_only)
         staleness_mark(&query->response, &query->_steps, query->sel);
-    atomic_fetch_add(&query->server->samples, query->response.n_samples);
+    atomic_fetch_add(&query->server->traffic->samples, query->response.n_samples);
     server_query_finish(query, SERVER_QUERY_OK);
 }
 
@@ -245,7 +245,7 @@ static void probed(void *arg, const struct err *err, int status)
         query->_guessed = true;
         query->_kind = SERVER_VICTORIAMETRICS;
     } else {
-        atomic_store(&query->server->kind, query->_kind);
+        atomic_store(&query->server->health->kind, query->_kind);
     }
     go(query);
 }
@@ -269,7 +269,7 @@ static void external_known(void *arg, const struct err *err, int status)
         return;
     }
     if (err && status != 404) {
-        atomic_store(&query->server->cannot_read, true);
+        atomic_store(&query->server->health->cannot_read, true);
         server_query_choose(query, READ_QUERY);
         return;
     }
@@ -294,7 +294,7 @@ static void server_query_choose(struct server_query *query, enum read_method way
 
 static void go(struct server_query *query)
 {
-    bool reads = query->server->wants_read && !atomic_load(&query->server->cannot_read) && !needs_steps(query);
+    bool reads = query->server->wants_read && !atomic_load(&query->server->health->cannot_read) && !needs_steps(query);
     server_query_choose(query, query->_kind == SERVER_VICTORIAMETRICS ? READ_EXPORT : reads ? READ_REMOTE : READ_QUERY);
 }
 

@@ -11,11 +11,11 @@ enum which { REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP };
 static double value(struct server *s, enum which which)
 {
     switch (which) {
-    case REQUESTS: return (double)atomic_load(&s->requests);
-    case FAILURES: return (double)atomic_load(&s->failures);
-    case BYTES: return (double)atomic_load(&s->bytes);
-    case SAMPLES: return (double)atomic_load(&s->samples);
-    case SECONDS: return (double)atomic_load(&s->nanoseconds) / 1e9;
+    case REQUESTS: return (double)atomic_load(&s->traffic->requests);
+    case FAILURES: return (double)atomic_load(&s->traffic->failures);
+    case BYTES: return (double)atomic_load(&s->traffic->bytes);
+    case SAMPLES: return (double)atomic_load(&s->traffic->samples);
+    case SECONDS: return (double)atomic_load(&s->traffic->nanoseconds) / 1e9;
     case UP: return server_state(s) == SERVER_UP;
     }
     return 0;
@@ -29,7 +29,7 @@ static void upstream_collect_family(struct upstream *u, struct stats_out *o, con
         for (size_t i = 0; i < u->groups.items[g].n_servers; i++) {
             struct server *s = u->groups.items[g].servers[i];
             const struct stats_label labels[] = {{"group", s->group}, {"url", s->shown_url}};
-            if (which != UP || server_state(s) != SERVER_UNKNOWN)
+            if (s->shows_traffic && (which != UP || server_state(s) != SERVER_UNKNOWN))
                 stats_value(o, name, labels, LEN(labels), value(s, which));
         }
 }
@@ -43,7 +43,8 @@ static void collect_promxy(struct upstream *u, struct stats_out *o)
             struct server *s = u->groups.items[g].servers[i];
             struct str host = str_skip(s->shown, str_find_str(s->shown, STR("://")) + 3);
             struct stats_label labels[4] = {{"group", s->group}, {"host", host}};
-            latency_collect(&s->latency, o, labels, 2);
+            if (s->shows_traffic)
+                latency_collect(&s->traffic->latency, o, labels, 2);
         }
     stats_family(o, "server_group_targets", STATS_GAUGE, "Servers of a group");
     for (size_t g = 0, servers = 0; g < u->groups.n; g++) {
@@ -71,5 +72,5 @@ void upstream_collect(struct upstream *u, struct stats_out *o)
     upstream_collect_family(u, o, "sluice_upstream_request_seconds_total", STATS_COUNTER,
                             "Time spent in requests that were answered", SECONDS);
     upstream_collect_family(u, o, "sluice_upstream_up", STATS_GAUGE,
-                            "1 when the last request reached the server, 0 when it did not; absent before the first request", UP);
+                            "1 when the last request reached the server, 0 when it did not; absent until a query or a probe asked it", UP);
 }

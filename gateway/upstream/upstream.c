@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/source.h"
 
+#include "base/map.h"
+
 enum { MAX_ANSWER = 1 << 30 };
 
 static bool check_name(const struct server_group_conf *groups, size_t i, struct err *err)
@@ -20,6 +22,18 @@ static bool is_written_by(const struct server_group_conf *group, struct str dest
     return false;
 }
 
+/* Two shards of a group may lie on one server: a series of /metrics stands there once. */
+static void upstream_show_traffic_once(struct upstream *u)
+{
+    struct map shown = {0};
+    for (size_t g = 0; g < u->groups.n; g++)
+        for (size_t i = 0; i < u->groups.items[g].n_servers; i++) {
+            struct server *s = u->groups.items[g].servers[i];
+            map_add(&shown, (struct str){(const char *)&s->traffic, sizeof s->traffic}, &s->shows_traffic);
+        }
+    map_free(&shown);
+}
+
 /* Nothing is borrowed from the configuration: the groups' texts are copied. */
 struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env,
                               struct err *err)
@@ -30,10 +44,12 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
     arena_init(&u->arena, 0);
     u->env = *env;
     u->env.recent_like = arena_str(&u->arena, env->recent_like);
+    if (env->registry == NULL)
+        u->env.registry = u->own_registry = server_registry_new();
     u->env.max_answer = env->max_answer ? env->max_answer : MAX_ANSWER;
     for (size_t i = 0; i < n; i++) {
         size_t first = u->groups.n;
-        if (!check_name(groups, i, err) || !groups_add(&u->groups, &u->arena, &groups[i], i, err)) {
+        if (!check_name(groups, i, err) || !groups_add(&u->groups, &u->arena, &groups[i], i, u->env.registry, err)) {
             upstream_unref(u);
             return NULL;
         }
@@ -41,6 +57,7 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
         for (size_t k = first; k < u->groups.n; k++)
             u->groups.items[k].recent = recent;
     }
+    upstream_show_traffic_once(u);
     return u;
 }
 
@@ -62,6 +79,8 @@ void upstream_unref(struct upstream *u)
     if (u == NULL || atomic_fetch_sub(&u->refs, 1) > 1)
         return;
     groups_free(&u->groups);
+    if (u->own_registry)
+        server_registry_free(u->own_registry);
     arena_free(&u->arena);
     mem_free(u);
 }

@@ -37,7 +37,10 @@ struct group_static { struct str_list targets; struct str_map labels; };
 extern const struct conf_section server_group_section;
 
 struct upstream;
+struct loop;
+struct server_registry;
 struct upstream_env {
+    struct server_registry *registry;  /* of what outlives an upstream; NULL: one of its own, which ends with it */
     size_t max_answer;                 /* bytes of one downstream answer; 0 = 1 GiB */
     /* The recent store, and the destination whose stream it keeps ("" = everything); NULL when off. get gives a
      * reference. */
@@ -50,7 +53,7 @@ struct upstream_env {
 };
 struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env,
                               struct err *err) MUST_USE;
-/* After a reload: what the previous one found out about servers that stay. Both may be in use. */
+/* After a reload: what the previous one found out about pairs of servers that stay. Both may be in use. */
 void upstream_adopt(struct upstream *u, struct upstream *previous);
 struct upstream *upstream_ref(struct upstream *u);
 void upstream_unref(struct upstream *u);

@@ -2,8 +2,8 @@
 /* How many requests a server answered and how long they took, by call and outcome: what promxy's dashboard asks for as
  * server_group_request_duration_seconds. Workers count, any thread reads. Requests that a query gave up do not count.
  */
-#ifndef GATEWAY_UPSTREAM_LATENCY_H
-#define GATEWAY_UPSTREAM_LATENCY_H
+#ifndef GATEWAY_SERVERS_LATENCY_H
+#define GATEWAY_SERVERS_LATENCY_H
 
 #include "base/telemetry/stats.h"
 

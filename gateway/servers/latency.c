@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/upstream/latency.h"
+#include "gateway/servers/latency.h"
 
 const char latency_family[] = "server_group_request_duration_seconds";
 

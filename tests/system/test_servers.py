@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known and counted of downstream servers: probes in the background, and what a reload keeps."""
+import threading
+import time
+
+from lib import *
+from test_upstream import FakePrometheus, group, groups
+
+BUILDINFO, CONFIG = "/api/v1/status/buildinfo", "/api/v1/status/config"
+
+
+class SlowToTell(FakePrometheus):
+    """Does not say what it is before `told` is set."""
+
+    def __init__(self, *args, **more):
+        self.told = threading.Event()
+        super().__init__(*args, **more)
+
+    def answer(self, request, body):
+        if request.path.startswith(BUILDINFO):
+            self.asked.append((BUILDINFO, {}))
+            self.told.wait(20)
+            return request.reply(200, b'{"status":"success","data":{"revision":"x"}}')
+        return super().answer(request, body)
+
+
+def paths(fake):
+    return [path for path, _ in fake.asked]
+
+
+def states(sluice):
+    """{group: (state, kind)} of /targets."""
+    lines = [line for line in sluice.get("/targets").text.splitlines() if "group=" in line]
+    return {line.split("group=")[1].split(",")[0].strip('"'): line.split("state=")[1].split(",")[0] for line in lines}
+
+
+def up(sluice):
+    return {name.split('group="')[1].split('"')[0]: value for name, value in sluice.metrics().items()
+            if name.startswith("sluice_upstream_up")}
+
+
+def counters(sluice, name="west"):
+    return {series: value for series, value in sluice.metrics().items()
+            if f'group="{name}"' in series and not series.startswith("sluice_upstream_up")}
+
+
+def test_servers_are_probed_in_the_background():
+    west, east, gone = FakePrometheus(), SlowToTell(), FakePrometheus()
+    gone.stop()
+    sluice = Sluice(groups(group("west", west), group("east", east), group("gone", gone)))
+    wait_until(lambda: up(sluice) == {"west": 1, "gone": 0} and len(west.asked) == 2 and east.asked, 5)
+    assert paths(west) == [BUILDINFO, CONFIG], west.asked
+    assert states(sluice)["east"] == "unknown" and states(sluice)["west"] == "up" and states(sluice)["gone"] == "down"
+    assert "<td class=unknown data-k=State>unknown" in sluice.get("/targets", headers={"Accept": "text/html"}).text
+    assert "cannot be reached" in sluice.log() and "gone" in sluice.log()
+    east.told.set()
+    wait_until(lambda: up(sluice).get("east") == 1, 5)
+    gone.start()
+    sluice.query("up", 1000)
+    assert paths(west)[2:] == ["/api/v1/query"] and up(sluice) == {"west": 1, "east": 1, "gone": 1}
+
+
+def test_queries_leave_nothing_to_probe():
+    """A server that a query has asked is not probed, and known servers are not after a reload."""
+    fakes = [FakePrometheus() for _ in range(20)]
+    config = groups(*[group(f"g{i}", fake, remote_read=False) for i, fake in enumerate(fakes)])
+    sluice = Sluice(config)
+    sluice.query("up", 1000)
+    time.sleep(1)
+    assert sluice.post("/-/reload").status == 200
+    time.sleep(1)
+    asked = [paths(fake).count(BUILDINFO) for fake in fakes]
+    assert all(asked) and sum(asked) <= 28, asked  # one may be under way to each of 8 when the query comes
+
+
+def test_reload_keeps_health_and_counters():
+    west = FakePrometheus()
+    sluice = Sluice(groups(group("west", west, remote_read=False)))
+    for _ in range(3):
+        sluice.query("up", 1000)
+    west.stop()
+    assert sluice.get("/api/v1/query", {"query": "up", "time": 1000}).status == 502
+    before = counters(sluice)
+    assert sum(v for name, v in before.items() if "requests_total" in name) >= 4 and up(sluice) == {"west": 0}
+    # another timeout: the same server
+    assert sluice.reconfigure(groups(group("west", west, remote_read=False, timeout="3s"))).status == 200
+    assert counters(sluice) == before and up(sluice) == {"west": 0} and states(sluice) == {"west": "down"}
+    assert "connection refused" in sluice.get("/targets").text
+    # another name: its series begin, those of the old one end, and go on when it comes back
+    assert sluice.reconfigure(groups(group("east", west, remote_read=False))).status == 200
+    assert not counters(sluice) and up(sluice) == {"east": 0}
+    assert all(v == 0 for v in counters(sluice, "east").values())
+    assert sluice.reconfigure("server_groups: []\n").status == 200
+    assert not counters(sluice) and not counters(sluice, "east")
+    assert sluice.reconfigure(groups(group("west", west, remote_read=False))).status == 200
+    assert counters(sluice) == before
+    # other credentials: the counters of the same series, and a server about which nothing is known
+    west.start()
+    west.asked.clear()
+    assert sluice.reconfigure(groups(group("west", west, remote_read=False, http_headers={"X-Tenant": "b"}))).status == 200
+    wait_until(lambda: up(sluice) == {"west": 1}, 5)
+    assert paths(west) == [BUILDINFO]
+    after = counters(sluice)
+    assert all(after[name] >= value for name, value in before.items()), (before, after)
+
+
+def test_two_shards_on_one_server_are_counted_in_one_series():
+    west = FakePrometheus()
+    statics = [{"targets": [west.address], "labels": {"shard": s}} for s in "ab"]
+    sluice = Sluice(f"server_groups: [{{name: west, remote_read: false, static_configs: {statics}}}]")
+    sluice.query("up", 1000)
+    text = sluice.get("/metrics").text
+    series = [line.split(" ")[0] for line in text.splitlines() if 'group="west"' in line]
+    assert len(series) == len(set(series)), series
+    assert sluice.metric("sluice_upstream_requests_total") == len(west.asked)
+
+
+def test_another_program_at_the_address_of_a_server():
+    """It was a Prometheus; what listens there after it was away is asked what it is."""
+    west = FakePrometheus()
+    sluice = Sluice(groups(group("west", west, remote_read=False)))
+    sluice.query("up", 1000)
+    west.stop()
+    assert sluice.get("/api/v1/query", {"query": "up", "time": 1000}).status == 502
+    west.asked.clear()
+    west.start()
+    wait_until(lambda: sluice.get("/api/v1/query", {"query": "up", "time": 1000}).status == 200, 10)
+    sluice.query("up", 1000)
+    assert paths(west).count(BUILDINFO) == 1, west.asked
