@@ -37,6 +37,7 @@ struct scraper *scraper_new(const struct scraper_env *env)
     for (unsigned i = 0; i < env->n_lanes; i++)
         scrape_lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, max_inflight);
     mutex_init(&s->mutex, RANK_SCRAPER);
+    stats_kept_init(&s->kept, 1);
     discovery_init(&s->discovery, env->main, file_watch_poll);
     s->flush.run = flush_failure_logs;
     loop_timer_in(env->main, &s->flush, FAILURE_LOG_FLUSH_MS);
@@ -128,6 +129,23 @@ static struct pool *take_pool(struct scraper *s, struct str name)
     return NULL;
 }
 
+static struct pool *scraper_add_pool(struct scraper *s, const struct scrape_job *conf, struct job_set *g,
+                                     struct job_run *run)
+{
+    struct pool *p = pool_new(conf, g, run);
+    double invalid_ever;
+    stats_kept_take(&s->kept, conf->job_name, &invalid_ever);
+    p->invalid_ever = (uint64_t)invalid_ever;
+    return p;
+}
+
+static void scraper_end_pool(struct scraper *s, struct pool *p, struct pool_sync *sync)
+{
+    stats_keep(&s->kept, p->conf->job_name, &(double){(double)p->invalid_ever});
+    pool_end(p, sync);
+    pool_free(p);
+}
+
 /* Reuses existing pools in the new order, creates new ones and removes the rest. */
 static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, size_t n, struct job_set *g,
                            struct job_run **runs, struct pool_sync *sync)
@@ -137,12 +155,10 @@ static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, siz
         struct pool *p = take_pool(s, jobs[i].job_name);
         if (p)
             pool_change(p, &jobs[i], g, runs[i]);
-        pools[i] = p ? p : pool_new(&jobs[i], g, runs[i]);
+        pools[i] = p ? p : scraper_add_pool(s, &jobs[i], g, runs[i]);
     }
-    for (size_t i = 0; i < s->n_pools; i++) {
-        pool_end(s->pools[i], sync);
-        pool_free(s->pools[i]);
-    }
+    for (size_t i = 0; i < s->n_pools; i++)
+        scraper_end_pool(s, s->pools[i], sync);
     mem_free(s->pools);
     s->pools = pools;
     s->n_pools = n;
@@ -235,6 +251,7 @@ void scraper_free(struct scraper *s)
     for (unsigned i = 0; i < s->env.n_lanes; i++)
         scrape_lane_free(&s->lanes[i]);
     target_builder_free(&s->builder);
+    stats_kept_free(&s->kept);
     mutex_free(&s->mutex);
     mem_free(s->pools);
     mem_free(s->stopping);

@@ -6,6 +6,7 @@
 #define SCRAPER_SCRAPER_INTERNAL_H
 
 #include "base/telemetry/stats.h"
+#include "base/telemetry/stats_kept.h"
 #include "scraper/discovery/file_watch.h"
 #include "scraper/pool.h"
 
@@ -19,6 +20,7 @@ struct scraper {
     struct mutex mutex;          /* guards pools and their lists, which other threads read */
     struct pool **pools;
     size_t n_pools;
+    struct stats_kept kept;      /* counters of jobs that a reload removed; main */
     uint64_t seed;               /* hash of the external labels */
     unsigned shards;             /* of the destinations */
     atomic_bool ready;

@@ -23,6 +23,7 @@ struct draft { /* the new settings of one destination */
     const struct destination_conf *conf;
     struct destination *dest;
     bool is_new;            /* opened by this change, not yet in use */
+    bool named;             /* gets its name by this change */
     struct dest_settings *settings;
     const struct queue_generation *grown; /* created by this change; NULL = the number of shards is unchanged */
 };
@@ -196,15 +197,26 @@ void writer_await(struct writer *w, struct loop_task *task)
         writer_run_awaiting(w);
 }
 
+static bool writer_name_shown(const struct writer *w, const char *name)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (!w->destinations[i]->leaving && strcmp(w->destinations[i]->name, name) == 0)
+            return true;
+    return false;
+}
+
 void writer_retire_unused(struct writer *w, const struct topology *p)
 {
     mutex_lock(&w->lock);
     size_t n = 0;
     for (size_t i = 0; i < w->n; i++) {
-        if (topology_has(p, w->destinations[i]))
+        if (topology_has(p, w->destinations[i])) {
             w->destinations[n++] = w->destinations[i];
-        else
-            retire_add(w, w->destinations[i]);
+            continue;
+        }
+        if (!writer_name_shown(w, w->destinations[i]->name)) /* again: it delivered until its lanes left */
+            writer_stats_keep(w, w->destinations[i], w->destinations[i]->name);
+        retire_add(w, w->destinations[i]);
     }
     w->n = n;
     mutex_unlock(&w->lock);
@@ -336,15 +348,49 @@ static void commit_draft(struct writer *w, struct draft *d)
     for (unsigned i = 0; i < w->env.n_lanes; i++)
         destination_lane_set_next(d->dest->per_lane[i], dest_settings_copy(d->settings));
     dest_settings_free(d->settings);
-    if (d->is_new)
+    if (d->is_new) {
+        d->dest->leaving = true; /* not shown before it has its name */
         add_destination(w, d->dest);
+    }
 }
 
-static void place_destinations(const struct writer_change *c)
+static bool change_has(const struct writer_change *c, const struct destination *d)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->drafts[i].dest == d)
+            return true;
+    return false;
+}
+
+static void hide_leaving(const struct writer_change *c)
+{
+    for (size_t i = 0; i < c->w->n; i++) {
+        struct destination *d = c->w->destinations[i];
+        if (!d->leaving && !change_has(c, d)) {
+            d->leaving = true;
+            writer_stats_keep(c->w, d, d->name);
+        }
+    }
+}
+
+/* Names move between destinations, and their counters stay with the names: first what every name had is kept. */
+static void name_destinations(const struct writer_change *c)
 {
     mutex_lock(&c->w->lock);
+    hide_leaving(c);
+    for (size_t i = 0; i < c->n; i++) {
+        struct draft *d = &c->drafts[i];
+        const char *before = d->dest->name;
+        destination_set_name(d->dest, d->conf, i, c->w->env.show_urls);
+        d->named = d->is_new || d->dest->leaving || d->dest->name != before;
+        if (d->named && !d->is_new && !d->dest->leaving)
+            writer_stats_keep(c->w, d->dest, before);
+    }
     for (size_t i = 0; i < c->n; i++)
-        destination_set_name(c->drafts[i].dest, c->drafts[i].conf, i, c->w->env.show_urls);
+        if (c->drafts[i].named) {
+            writer_stats_carry(c->w, c->drafts[i].dest, c->drafts[i].is_new);
+            c->drafts[i].dest->leaving = false;
+        }
     mutex_unlock(&c->w->lock);
 }
 
@@ -370,6 +416,8 @@ static void writer_use_recent(struct writer *w, const struct recent_conf *c, str
 {
     mutex_lock(&w->lock);
     struct recent *old = w->recent;
+    if (old && old != next)
+        writer_stats_keep_recent(w, old);
     w->recent = next;
     if (c && next == old)
         recent_resize(next, c);
@@ -386,7 +434,7 @@ void writer_commit(struct writer_change *c, void (*release)(void *arg), void *re
     refill_new_store(c);
     for (size_t i = 0; i < c->n; i++)
         commit_draft(w, &c->drafts[i]);
-    place_destinations(c);
+    name_destinations(c);
     c->topology->release = release;
     c->topology->release_arg = release_arg;
     writer_reload_check_chain(w, c->topology);

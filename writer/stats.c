@@ -4,8 +4,7 @@
 
 #include "base/text/num.h"
 #include "base/text/duration.h"
-#include "writer/orphans.h"
-#include "writer/recent/recent.h"
+#include "writer/writer_internal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -132,6 +131,69 @@ static const struct stats_family families[] = {
      BY_QUEUE},
 };
 
+/* ---- over reloads ---- */
+
+enum { CARRIED = LEN(families) + DROP_REASONS, KEPT = CARRIED + 2 * DESTINATION_STATUSES };
+
+static double dropped_for(struct destination *d, int reason)
+{
+    return writer_stats_load(&d->dropped_samples[reason]) + (reason == DROPPED_NO_SPACE ? QUEUE(samples_dropped) : 0);
+}
+
+/* What the destination itself counted; at: of families, then of the reasons for which samples were dropped. */
+static double counted_value(struct destination *d, size_t at)
+{
+    return at < LEN(families) ? families[at].value(d) : dropped_for(d, (int)(at - LEN(families)));
+}
+
+static double shown_value(struct destination *d, size_t at)
+{
+    bool counter = at >= LEN(families) || families[at].kind == STATS_COUNTER;
+    return counted_value(d, at) + (counter && d->carried ? d->carried[at] : 0);
+}
+
+void writer_stats_keep(struct writer *w, struct destination *d, const char *name)
+{
+    double values[KEPT] = {0};
+    for (size_t i = 0; i < CARRIED; i++)
+        values[i] = shown_value(d, i);
+    mutex_lock(&d->lock);
+    for (size_t i = 0; i < d->n_statuses; i++) {
+        values[CARRIED + 2 * i] = d->statuses[i].status;
+        values[CARRIED + 2 * i + 1] = (double)d->statuses[i].n;
+    }
+    mutex_unlock(&d->lock);
+    stats_keep(&w->kept, str_of(name), values);
+}
+
+/* A sum that is rounded down would go backwards. */
+static double carried_value(double shown, double counted)
+{
+    double carried = shown - counted;
+    while (counted + carried < shown)
+        carried = nextafter(carried, INFINITY);
+    return carried;
+}
+
+void writer_stats_carry(struct writer *w, struct destination *d, bool fresh)
+{
+    double values[KEPT];
+    stats_kept_take(&w->kept, str_of(d->name), values);
+    if (d->carried == NULL)
+        d->carried = mem_zalloc(CARRIED * sizeof *d->carried);
+    for (size_t i = 0; i < CARRIED; i++)
+        d->carried[i] = fresh ? values[i] : carried_value(values[i], counted_value(d, i));
+    mutex_lock(&d->lock);
+    const double *status = values + CARRIED;
+    for (d->n_statuses = 0; d->n_statuses < DESTINATION_STATUSES && status[1] > 0; d->n_statuses++, status += 2) {
+        d->statuses[d->n_statuses].status = (int)status[0];
+        d->statuses[d->n_statuses].n = (uint64_t)status[1];
+    }
+    mutex_unlock(&d->lock);
+}
+
+/* ---- rendering ---- */
+
 struct stats_visit { struct stats_out *out; const struct stats_family *family; };
 
 static void writer_stats_write_value(struct destination *d, void *arg)
@@ -142,7 +204,7 @@ static void writer_stats_write_value(struct destination *d, void *arg)
     const struct stats_label both[] = {{"path", str_of(d->identity)}, {"url", str_of(d->name)}};
     const struct stats_label *const labels[] = {[BY_URL] = url, [BY_QUEUE] = queue, [BY_PATH_AND_URL] = both};
     stats_value(v->out, v->family->name, labels[v->family->labels], v->family->labels == BY_URL ? 1 : 2,
-                v->family->value(d));
+                shown_value(d, (size_t)(v->family - families)));
 }
 
 static void write_statuses(struct destination *d, void *arg)
@@ -166,14 +228,14 @@ static void write_dropped(struct destination *d, void *arg)
     struct stats_visit *v = arg;
     for (int i = 0; i < DROP_REASONS; i++) {
         const struct stats_label labels[] = {{"url", str_of(d->name)}, {"reason", str_of(names[i])}};
-        double n = writer_stats_load(&d->dropped_samples[i]) + (i == DROPPED_NO_SPACE ? QUEUE(samples_dropped) : 0);
-        stats_value(v->out, "sluice_remotewrite_samples_dropped_total", labels, 2, n);
+        stats_value(v->out, "sluice_remotewrite_samples_dropped_total", labels, 2,
+                    shown_value(d, LEN(families) + (size_t)i));
     }
 }
 
 struct recent_family { const char *name; enum stats_kind kind; const char *help; size_t at; };
 #define RECENT(name, kind, field, help) {name, kind, help, offsetof(struct recent_stats, field)}
-static const struct recent_family recent_families[] = {
+static const struct recent_family recent_families[RECENT_COUNTERS] = {
     RECENT("sluice_recent_series", STATS_GAUGE, series, "Series in the recent store"),
     RECENT("sluice_recent_samples", STATS_GAUGE, samples, "Samples in the recent store"),
     RECENT("sluice_recent_chunk_bytes", STATS_GAUGE, chunk_bytes, "Bytes of compressed samples"),
@@ -185,17 +247,31 @@ static const struct recent_family recent_families[] = {
            "Samples rejected: too old or too far in the future"),
 };
 
+void writer_stats_keep_recent(struct writer *w, struct recent *r)
+{
+    struct recent_stats s;
+    recent_stats(r, &s);
+    for (size_t i = 0; i < LEN(recent_families); i++)
+        if (recent_families[i].kind == STATS_COUNTER)
+            w->recent_carried[i] += (double)*(const uint64_t *)((const char *)&s + recent_families[i].at);
+}
+
 static void write_recent(struct writer *w, struct stats_out *out)
 {
-    struct source *source = writer_recent(w);
-    if (source == NULL)
+    double carried[RECENT_COUNTERS];
+    mutex_lock(&w->lock);
+    struct recent *r = w->recent ? recent_ref(w->recent) : NULL;
+    memcpy(carried, w->recent_carried, sizeof carried);
+    mutex_unlock(&w->lock);
+    if (r == NULL)
         return;
     struct recent_stats s;
-    recent_stats(recent_of(source), &s);
-    writer_recent_unref(source);
+    recent_stats(r, &s);
+    recent_unref(r);
     for (size_t i = 0; i < LEN(recent_families); i++) {
         const struct recent_family *f = &recent_families[i];
-        stats_single(out, f->name, f->kind, f->help, (double)*(const uint64_t *)((const char *)&s + f->at));
+        double counted = (double)*(const uint64_t *)((const char *)&s + f->at);
+        stats_single(out, f->name, f->kind, f->help, counted + carried[i]);
     }
 }
 
@@ -217,9 +293,14 @@ static void writer_collect(struct stats_out *out, void *arg)
 
 void writer_stats_start(struct writer *w)
 {
+    stats_kept_init(&w->kept, KEPT);
     stats_register(&writer_stats);
     recent_register_stats();
     stats_collector(writer_collect, w);
 }
 
-void writer_stats_stop(struct writer *w) { stats_collector_remove(writer_collect, w); }
+void writer_stats_stop(struct writer *w)
+{
+    stats_collector_remove(writer_collect, w);
+    stats_kept_free(&w->kept);
+}

@@ -4,6 +4,7 @@
 #define WRITER_STATS_H
 
 #include "base/telemetry/stats.h"
+#include "base/telemetry/stats_kept.h"
 #include "writer/send/destination.h"
 
 #define WRITER_STATS(X) \
@@ -11,11 +12,20 @@
 enum writer_stat { WRITER_STATS(STATS_ID) };
 extern struct stats_group writer_stats;
 
+struct recent;
 struct writer;
 void writer_stats_start(struct writer *w);
 void writer_stats_stop(struct writer *w);
 
-/* writer.c: visits every destination, under the writer's lock. */
+/* A counter never goes backwards under a name, whichever destination has it: what it shows is what its destination
+ * counted and what was shown under that name before. Under the writer's lock: a destination loses `name`; one has got
+ * its name, and counted nothing yet if it is fresh. All that lose one come first. */
+void writer_stats_keep(struct writer *w, struct destination *d, const char *name);
+void writer_stats_carry(struct writer *w, struct destination *d, bool fresh);
+/* The recent store is replaced, or ends. */
+void writer_stats_keep_recent(struct writer *w, struct recent *r);
+
+/* writer.c: every destination that is not leaving, under the writer's lock. */
 void writer_each_destination(struct writer *w, void (*visit)(struct destination *d, void *arg), void *arg);
 
 #endif

@@ -150,7 +150,8 @@ void writer_each_destination(struct writer *w, void (*visit)(struct destination 
 {
     mutex_lock(&w->lock);
     for (size_t i = 0; i < w->n; i++)
-        visit(w->destinations[i], arg);
+        if (!w->destinations[i]->leaving)
+            visit(w->destinations[i], arg);
     mutex_unlock(&w->lock);
 }
 
@@ -183,10 +184,11 @@ void writer_status(struct writer *w, struct arena *a, struct destination_status 
     size_t budget = a->max;
     a->max = 0; /* a full arena may longjmp out of the caller, which must not happen under a lock */
     mutex_lock(&w->lock);
-    *n = w->n;
+    *n = 0;
     *out = ARENA_ARRAY(a, struct destination_status, w->n);
     for (size_t i = 0; i < w->n; i++)
-        copy_status(w->destinations[i], a, &(*out)[i]);
+        if (!w->destinations[i]->leaving)
+            copy_status(w->destinations[i], a, &(*out)[(*n)++]);
     mutex_unlock(&w->lock);
     a->max = budget;
 }

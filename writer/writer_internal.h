@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The main thread's part of the writer, for writer.c, reload.c, retire.c and orphans.c only. */
+/* The main thread's part of the writer, for writer.c, reload.c, retire.c, orphans.c and stats.c only. */
 #ifndef WRITER_WRITER_INTERNAL_H
 #define WRITER_WRITER_INTERNAL_H
 
 #include "writer/lane.h"
 #include "writer/orphans.h"
 #include "writer/recent/recent.h"
+#include "writer/stats.h"
+
+enum { RECENT_COUNTERS = sizeof(struct recent_stats) / sizeof(uint64_t) };
 
 struct writer {
     struct writer_env env;
@@ -14,6 +17,8 @@ struct writer {
     struct writer_lane *lanes;
     struct destination **destinations; size_t n, _cap; /* main's; other threads read it under the lock */
     struct mutex lock;
+    struct stats_kept kept;    /* counters of names that no destination has; under the lock */
+    double recent_carried[RECENT_COUNTERS]; /* of stores before; under the lock */
     struct recent *recent;     /* the current store; under the lock */
     struct recent_conf recent_conf;
     struct topology *topology; /* the newest; main's reference */

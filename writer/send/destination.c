@@ -203,6 +203,7 @@ void destination_close(struct destination *d)
     mem_free(d->name);
     mem_free(d->identity);
     mem_free(d->shown_url);
+    mem_free(d->carried);
     while (d->n_old_names > 0)
         mem_free(d->old_names[--d->n_old_names]);
     mem_free(d->old_names);

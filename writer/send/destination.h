@@ -14,6 +14,7 @@
 #include "writer/writer.h"
 
 enum { SHARD_MIN_MEMORY = 256 << 10 }; /* bytes of blocks that a shard may always keep in memory */
+enum { DESTINATION_STATUSES = 24 };     /* different HTTP statuses that are counted */
 struct dest_settings {          /* immutable; one per topology */
     char *url;
     struct client_profile *profile;
@@ -56,7 +57,10 @@ struct destination {
     struct outage outage;
     char last_error[256];
     int64_t last_error_at;
-    struct { int status; uint64_t n; } statuses[24]; size_t n_statuses;
+    struct { int status; uint64_t n; } statuses[DESTINATION_STATUSES]; size_t n_statuses;
+    /* under the writer's lock: what the counters of /metrics had under this name before (writer/stats.c) */
+    double *carried;
+    bool leaving;               /* a plan without it is coming into force, or it has no place yet: it is not shown */
 };
 
 struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env,
