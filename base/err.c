@@ -24,6 +24,7 @@ static const struct {
     [ERR_TOO_LARGE] = {413, "bad_data"},
     [ERR_NOT_FOUND] = {404, "not_found"},
     [ERR_UNSUPPORTED] = {415, "bad_data"},
+    [ERR_LOOP] = {508, "loop_detected"},
 };
 
 /* Shortens a truncated text so that it does not end in an incomplete UTF-8 sequence. */

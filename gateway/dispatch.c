@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A request's context is made here, once, from the attributes of its route: it is refused while the program is not
- * ready, and gets a snapshot of the configuration, which it keeps until its response is complete. Before the first
- * configuration only routes with `always` (health, metrics) and pushes, which check by themselves, are served.
+ * ready, or if a query has come back to the process that sent it, and gets a snapshot of the configuration, which it
+ * keeps until its response is complete. Before the first configuration only routes with `always` (health, metrics) and
+ * pushes, which check by themselves, are served.
  * A query gets a session, too, on the worker that runs it: the current upstream, deadline and budget.
  */
 #include "gateway/dispatch.h"
 
 #include "gateway/query/session.h"
+#include "gateway/query/via.h"
 #include "gateway/query/worker.h"
 #include "gateway/services/services.h"
 
@@ -22,11 +24,23 @@ static bool refuse_not_ready(struct http_request *r)
     return false;
 }
 
+/* On the lane: the workers may all be waiting for this response. */
+static bool refuse_loop(struct http_request *r)
+{
+    struct err err;
+    if (via_check(http_header(r, VIA_HEADER), r->services->id, &err))
+        return false;
+    http_error(r, &err);
+    return true;
+}
+
 static bool dispatch_begin(struct http_request *r)
 {
     const struct route *route = r->route;
     if (route->needs_ready && !services_ready(r->services))
         return refuse_not_ready(r);
+    if (route->refuses_loops && refuse_loop(r))
+        return false;
     if (route->class == ROUTE_PUSH || route->always)
         return true;
     r->config = services_config(r->services);
@@ -51,7 +65,9 @@ static void dispatch_query(struct http_request *r, http_handler *run)
         .shared = &services->queries, .deadline_mono = timeout > 0 ? r->started_mono + timeout : 0,
         .canceled = &r->canceled});
     r->query = &session;
+    worker_self()->via = via_line(&r->arena, http_header(r, VIA_HEADER), services->id);
     run(r);
+    worker_self()->via = NULL;
     r->query = NULL;
     query_session_end(&session);
     upstream_unref(upstream);

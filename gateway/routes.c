@@ -9,7 +9,7 @@
 enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST };
 
 #define HEALTH  .class = ROUTE_ADMIN, .always = true /* on the lane: they must be answered when nothing else is */
-#define QUERY   .class = ROUTE_QUERY, .on_worker = true, .needs_ready = true
+#define QUERY   .class = ROUTE_QUERY, .on_worker = true, .needs_ready = true, .refuses_loops = true
 #define PUSH    .class = ROUTE_PUSH, .finishes = true
 #define STATUS  .class = ROUTE_ADMIN /* constant time */
 #define REPORT  .class = ROUTE_ADMIN, .on_worker = true /* O(targets), O(configuration) */
@@ -55,7 +55,7 @@ const struct route routes[] = {
     {READ, "/api/v1/rules", api_empty_rules, STATUS},
     {READ, "/api/v1/alerts", api_empty_alerts, STATUS},
     {READ, "/api/v1/alertmanagers", api_alertmanagers, STATUS},
-    {READ, "/api/v1/status/buildinfo", api_buildinfo, STATUS},
+    {READ, "/api/v1/status/buildinfo", api_buildinfo, STATUS, .refuses_loops = true},
     {READ, "/api/v1/status/runtimeinfo", api_runtimeinfo, STATUS},
     {READ, "/api/v1/status/config", api_status_config, REPORT, .auth_key = "configAuthKey"},
     {READ, "/api/v1/status/flags", api_status_flags, REPORT, .auth_key = "flagsAuthKey"},

@@ -76,6 +76,7 @@ struct route {
     bool on_worker;            /* the handler may take long: it runs on a worker */
     bool finishes;             /* the handler calls http_finish itself, on the same loop, now or later */
     bool needs_ready;          /* 503 while the program starts or stops */
+    bool refuses_loops;        /* 508 for a query that this process itself has sent */
     bool changes_state;        /* refused when a page of another site sends it */
     bool always;               /* also when connections or memory are exhausted, or no configuration is loaded */
     bool logged;               /* each request is logged */

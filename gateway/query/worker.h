@@ -24,6 +24,7 @@ struct worker { /* query_ctx.user of every query */
     enum worker_class class;
     struct workers *_pool;
     bool _has_turn;
+    const char *via;         /* header of requests to servers (via.h), while a query is being answered */
 };
 struct client *worker_client(struct worker *w);
 

@@ -16,8 +16,9 @@
 void services_init(struct services *s)
 {
     s->started = clock_wall_ms();
+    via_make_id(s->id);
     s->servers = server_registry_new();
-    s->prober = server_prober_new(s->control);
+    s->prober = server_prober_new(s->control, s->id);
     mutex_init(&s->_mutex, RANK_SERVICES);
 }
 

@@ -17,6 +17,7 @@
 #include "gateway/config/config.h"
 #include "gateway/http/http.h"
 #include "gateway/query/service.h"
+#include "gateway/query/via.h"
 
 #include <sys/types.h>
 #include <time.h>
@@ -49,6 +50,7 @@ struct services {
     struct server_registry *servers; /* what is known and counted of downstream servers, over reloads */
     struct server_prober *prober;  /* control thread */
     int64_t started;               /* Unix ms */
+    char id[VIA_ID_SIZE];          /* of this process, for gateway/query/via.h */
     _Atomic int state;             /* enum services_state */
     _Atomic bool reload_ok;        /* result of the last load of the configuration */
     _Atomic int64_t reloaded_at;   /* Unix ms of the last successful one */

@@ -118,6 +118,7 @@ static enum err_kind kind_of(int status, struct str body)
     switch (status) {
     case 422: return ERR_EXEC;
     case 429: return ERR_THROTTLED;
+    case 508: return ERR_LOOP;
     case 503: return body.n > 0 && str_find_str(body, STR("\"timeout\"")) < body.n ? ERR_GATEWAY_TIME : ERR_UNAVAILABLE;
     case 408:
     case 504: return ERR_GATEWAY_TIME;
@@ -184,6 +185,8 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
         server_succeeded(f->plan.server, reply->total_ms, reply->body_bytes);
     else if (f->batch->err.kind == ERR_NONE)
         server_failed(f->plan.server, reached, err.text);
+    if (reply->status == 508)
+        server_log_loop(f->plan.server);
     latency_count(&f->plan.server->traffic->latency, f->plan.path, ok, reply->total_ms);
     struct fetch_plan plan = f->plan;
     free_fetch(f);
@@ -213,12 +216,28 @@ static void fetch_make_url(struct fetch *f)
     }
 }
 
-void fetch_send(struct request_batch *r, const struct fetch_plan *plan)
+enum { FETCH_HEADERS = 5 };
+
+static size_t fetch_headers(const struct request_batch *r, const struct fetch_plan *plan,
+                            const char *headers[FETCH_HEADERS])
 {
-    static const char *const form[] = {"Content-Type: application/x-www-form-urlencoded"};
     static const char *const read[] = {"Content-Type: application/x-protobuf", "Content-Encoding: snappy",
                                        "Accept-Encoding: snappy", "X-Prometheus-Remote-Read-Version: 0.1.0"};
+    size_t n = 0;
+    if (plan->path && !plan->get)
+        headers[n++] = "Content-Type: application/x-www-form-urlencoded";
+    for (size_t i = 0; plan->path == NULL && i < LEN(read); i++)
+        headers[n++] = read[i];
+    if (r->worker->via)
+        headers[n++] = r->worker->via;
+    return n;
+}
+
+void fetch_send(struct request_batch *r, const struct fetch_plan *plan)
+{
     const struct server *s = plan->server;
+    const char *headers[FETCH_HEADERS];
+    size_t n_headers = fetch_headers(r, plan, headers);
     struct fetch *f = mem_zalloc(sizeof *f);
     f->batch = r;
     f->plan = *plan;
@@ -230,7 +249,7 @@ void fetch_send(struct request_batch *r, const struct fetch_plan *plan)
     server_asked(plan->server);
     f->call = client_send(worker_client(r->worker), &(struct client_request){
         .method = plan->get ? "GET" : "POST", .url = buf_z(&f->url), .profile = s->profile, .body = f->plan.form,
-        .headers = plan->path ? form : read, .n_headers = plan->get ? 0 : plan->path ? LEN(form) : LEN(read),
+        .headers = headers, .n_headers = n_headers,
         .slot = s->slot, .timeout_ms = time_left(r, s), .connect_timeout_ms = s->dial_timeout,
         .max_body = r->max_answer, .accept_gzip = plan->path != NULL, .data = on_data, .done = fetch_on_done,
         .arg = f});

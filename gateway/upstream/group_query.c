@@ -229,6 +229,7 @@ static bool recent_alone(struct group_query *l, const struct err *why, struct er
 static int error_severity(enum err_kind kind)
 {
     switch (kind) {
+    case ERR_LOOP:
     case ERR_LIMIT:
     case ERR_EXEC: return 5;
     case ERR_THROTTLED: return 4;

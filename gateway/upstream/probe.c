@@ -8,6 +8,7 @@
 #include "base/http/client.h"
 #include "base/os/loop.h"
 #include "base/text/duration.h"
+#include "gateway/query/via.h"
 #include "gateway/upstream/response.h"
 #include "gateway/upstream/source.h"
 
@@ -29,6 +30,7 @@ struct server_probe {
 
 struct server_prober {
     struct loop *loop;
+    const char *id;
     struct loop_timer begin;
     struct loop_task cleanup;  /* the client cannot be freed inside its callback */
     struct client *client;
@@ -84,7 +86,10 @@ static bool server_probe_note(struct server_probe *probe, const struct client_re
     } else {
         client_hide_secrets_in(s->profile, s->sent_url, err.text, sizeof err.text);
         err_wrap(&err, "server group \"%.*s\"", STR_ARG(s->group));
-        server_failed(s, (reply->status != 0 && !by_proxy) || probe->failed || reply->err.kind == ERR_TOO_LARGE, err.text);
+        server_failed(s, (reply->status != 0 && !by_proxy) || probe->failed || reply->err.kind == ERR_TOO_LARGE,
+                      err.text);
+        if (reply->status == 508)
+            server_log_loop(s);
     }
     latency_count(&s->traffic->latency, "/api/v1/status/buildinfo", ok, reply->total_ms);
     return ok;
@@ -123,9 +128,11 @@ static void server_probe_send(struct server_probe *probe)
     buf_add_str(&probe->url, s->url);
     buf_add_z(&probe->url, probe->step == PROBE_KIND ? "/api/v1/status/buildinfo" : "/api/v1/status/config");
     buf_add_str(&probe->url, s->params);
+    const char *via = via_line(&probe->arena, STR(""), probe->prober->id);
     server_asked(s);
     probe->call = client_send(probe->prober->client, &(struct client_request){
-        .method = "GET", .url = buf_z(&probe->url), .profile = s->profile, .slot = s->slot,
+        .method = "GET", .url = buf_z(&probe->url), .profile = s->profile, .headers = &via, .n_headers = 1,
+        .slot = s->slot,
         .timeout_ms = s->timeout > 0 && s->timeout < PROBE_TIMEOUT_MS ? s->timeout : PROBE_TIMEOUT_MS,
         .connect_timeout_ms = s->dial_timeout, .max_body = PROBE_MAX_BODY, .accept_gzip = true,
         .data = server_probe_on_data,
@@ -214,10 +221,11 @@ void server_probe_all(struct server_prober *p, struct upstream *u)
         server_probe_stop(p);
 }
 
-struct server_prober *server_prober_new(struct loop *loop)
+struct server_prober *server_prober_new(struct loop *loop, const char *id)
 {
     struct server_prober *p = mem_zalloc(sizeof *p);
     p->loop = loop;
+    p->id = id;
     p->begin.run = server_probe_on_timer;
     p->cleanup.run = server_probe_clean_up;
     list_init(&p->under_way);

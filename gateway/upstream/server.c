@@ -259,6 +259,15 @@ void server_failed(struct server *s, bool reached, const char *why)
     mutex_unlock(&s->health->mutex);
 }
 
+void server_log_loop(const struct server *s)
+{
+    char *group = str_dup(s->group), *url = str_dup(s->shown_url);
+    log_error("upstream", "server of a server group leads back to this sluice; queries to it fail with 508, remove it "
+              "from server_groups", "group", group, "server", url);
+    mem_free(group);
+    mem_free(url);
+}
+
 bool server_external(struct server *s, struct arena *a, struct labels *out)
 {
     mutex_lock(&s->health->mutex);

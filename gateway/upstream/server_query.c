@@ -234,7 +234,7 @@ static void server_query_response_done(void *arg, const struct err *err, int sta
 static void probed(void *arg, const struct err *err, int status)
 {
     struct server_query *query = arg;
-    if (err && (status == 0 || status == 401 || status == 403)) {
+    if (err && (status == 0 || status == 401 || status == 403 || status == 508)) {
         query->err = *err;
         server_query_finish(query, SERVER_QUERY_FAILED);
         return;

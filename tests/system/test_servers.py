@@ -127,3 +127,54 @@ def test_another_program_at_the_address_of_a_server():
     wait_until(lambda: sluice.get("/api/v1/query", {"query": "up", "time": 1000}).status == 200, 10)
     sluice.query("up", 1000)
     assert paths(west).count(BUILDINFO) == 1, west.asked
+
+
+def refused_at_once(sluice, *words):
+    """Every kind of query ends with 508 and these words, well before any timeout."""
+    for path, params in (("query", {"query": "up", "time": 1000}), ("labels", {}), ("label/job/values", {}),
+                         ("query_range", {"query": "rate(up[5m])", "start": 1000, "end": 2000, "step": 10}),
+                         ("series", {"match[]": "up"}), ("metadata", {}), ("query_exemplars", {"query": "up"})):
+        began = time.monotonic()
+        answer = sluice.get(f"/api/v1/{path}", params)
+        assert answer.status == 508 and answer.json()["errorType"] == "loop_detected", (path, answer)
+        assert all(word in answer.json()["error"] for word in words), (path, answer)
+        assert time.monotonic() - began < 5, path
+
+
+def at(*ports, **more):
+    """A group of sluices that listen on these ports."""
+    keys = "".join(f", {key}: {value}" for key, value in more.items())
+    return f"- {{name: to{ports[0]}, static_configs: [{{targets: {[f'127.0.0.1:{port}' for port in ports]}}}]{keys}}}\n"
+
+
+def test_a_group_that_points_at_sluice_itself():
+    port = free_port()
+    for kind in ("auto", "prometheus", "victoriametrics"):
+        sluice = Sluice(groups(at(port, kind=kind)), port=port, name=kind)
+        refused_at_once(sluice, f'server group "to{port}"', "points at it")
+        wait_until(lambda: "leads back to this sluice" in sluice.log() and f"group=to{port}" in sluice.log(), 5)
+        sluice.stop()
+
+
+def test_a_circle_of_sluices():
+    a, b, c = ports = [free_port() for _ in range(3)]
+    first, second, third = [Sluice(groups(at(to)), port=port, name=f"sluice{port}")
+                            for port, to in zip(ports, (b, c, a))]
+    refused_at_once(first, f'server group "to{b}"', f'server group "to{c}"', f'server group "to{a}"', "points at it")
+    assert third.reconfigure("recent: {}\n").status == 200
+    assert first.query("up", 1000)["result"] == [], "a chain is none"
+    # a replica that is not in the circle answers for one that is
+    storage = FakePrometheus()
+    assert third.reconfigure(groups(at(a, storage.port, remote_read="false"))).status == 200
+    assert first.query("up", 1000)["result"] == []
+
+
+def test_queries_pass_through_seven_sluices_at_most():
+    sluice = Sluice(groups(group("west", FakePrometheus(), remote_read=False)))
+
+    def ask(n):
+        via = ", ".join(f"{i:016x}" for i in range(n))
+        return sluice.get("/api/v1/query", {"query": "up", "time": 1000}, headers={"X-Sluice-Via": via})
+    assert ask(0).status == 200 and ask(7).status == 200
+    answer = ask(8)
+    assert answer.status == 508 and "8 sluices" in answer.text, answer
