@@ -6,7 +6,7 @@
 #include "scraper/ending.h"
 #include "scraper/scrape_stats.h"
 
-enum { REMIND_MS = 10 * 60 * 1000, CHANGE_NS = 2 * 1000 * 1000 };
+enum { REMIND_MS = 10 * 60 * 1000 };
 
 static void scrape_lane_run_work(struct loop_task *task) { scrape_work(CONTAINER(task, struct scrape_lane, work)); }
 
@@ -233,7 +233,7 @@ static void on_change(struct loop_task *task)
     struct scrape_lane_change *c = CONTAINER(task, struct scrape_lane_change, task);
     if (!list_linked(&c->node))
         list_push_back(&c->lane->changes, &c->node);
-    carry_out_changes(c->lane, clock_mono_ns() + CHANGE_NS);
+    carry_out_changes(c->lane, loop_slice_end(c->lane->loop));
 }
 
 struct scrape_lane_change *scrape_lane_change_new(struct scrape_lane *l)

@@ -21,7 +21,6 @@
 #include <stdio.h>
 
 enum {
-    STEP_NS = 2 * 1000 * 1000, /* maximum time of a step */
     STEP_LINES = 512,
     COMPARE_LINES = 8192,       /* lines per step of which only ids are compared */
     RELEASE_BYTES = 8 << 20,   /* bytes of a body freed per step */
@@ -268,7 +267,7 @@ static struct scrape *next_page(struct scrape_lane *l)
 
 void scrape_work(struct scrape_lane *l)
 {
-    int64_t until = clock_mono_ns() + STEP_NS;
+    int64_t until = loop_slice_end(l->loop);
     if (!endings_work(l, until)) {
         loop_post(l->loop, &l->work);
         return;

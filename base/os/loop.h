@@ -6,8 +6,9 @@
  * monotonic clock (loop_mono), so a jump of the wall clock moves no timer. A test sets both with loop_set_clock and
  * runs turns by hand, without waiting for timers.
  *
- * Fairness. A turn waits for events, then runs due timers, then the tasks posted so far, then ready descriptors. Work
- * that takes more than about 2 ms re-posts itself.
+ * Fairness. A turn waits for events, then runs due timers, then the tasks posted so far, then ready descriptors; after
+ * 2 ms it leaves the rest to the next turn. Work that takes longer is done in slices: a slice ends when loop_slice_end
+ * has come, and re-posts the task.
  */
 #ifndef BASE_OS_LOOP_H
 #define BASE_OS_LOOP_H
@@ -28,7 +29,8 @@ struct loop_task { /* embed it; zeroed = not posted */
 struct loop_timer { /* embed it; zeroed = not armed */
     void (*run)(struct loop_timer *timer);
     int64_t due;    /* loop_mono ms */
-    size_t _at;     /* index in the heap + 1; 0 = not armed */
+    uint32_t _at;   /* index in the heap + 1; 0 = not armed */
+    uint32_t _turn; /* number of the turn in which it was armed */
 };
 struct loop_fd { /* embed it; zeroed = not watched */
     void (*run)(struct loop_fd *watch, uint32_t events); /* EPOLL* bits */
@@ -48,6 +50,10 @@ void loop_turn(struct loop *l, int64_t wait_ms);  /* one turn; waits at most wai
  * however busy the machine is; reading it costs one system call per turn (0.3 us). */
 struct stats_histogram;
 void loop_observe_turns(struct loop *l, const struct stats_histogram *h);
+
+/* When work on the loop's thread that was begun now must return to the loop, in terms of clock_mono_ns: 2 ms after the
+ * turn began, but not before 0.5 ms from now. */
+int64_t loop_slice_end(const struct loop *l);
 
 int64_t loop_now(const struct loop *l);
 int64_t loop_mono(const struct loop *l);

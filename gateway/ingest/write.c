@@ -2,7 +2,7 @@
 /* Remote write 1.0 in. The body is unpacked under a limit and walked once: every series goes to the lane's sink as it
  * is read, and a body that turns out to be broken is taken back as a whole.
  *
- * A body over DIRECT_BYTES stands in the lane's line and is worked on for STEP_NS a turn, so that scrapes go on beside
+ * A body over DIRECT_BYTES stands in the lane's line and is worked on for a slice a turn, so that scrapes go on beside
  * it: it is walked to its end first, since what was committed cannot be taken back, and then taken in batches of about
  * BATCH_BYTES; the response goes out when the last of them is safe. Only the first of the line has memory for its body.
  *
@@ -28,7 +28,6 @@ enum {
     DIRECT_BYTES = 128 << 10, /* taken at once */
     BATCH_BYTES = 32 << 10,   /* a few hundred series: 2 ms when all of them are new to the recent store */
     BATCH_ITEMS = 2000,       /* samples, or histograms, of one series */
-    STEP_NS = 2 * 1000 * 1000,
     STEP_ITEMS = 64           /* series walked between two looks at the clock */
 };
 
@@ -472,7 +471,7 @@ static bool push_step(struct push *p)
 static void work_line(struct loop_task *task)
 {
     struct write_buffers *w = CONTAINER(task, struct write_buffers, work);
-    int64_t until = clock_mono_ns() + STEP_NS;
+    int64_t until = loop_slice_end(w->lane->loop);
     while (!list_empty(&w->line)) {
         push_step(CONTAINER(w->line.next, struct push, node));
         if (clock_mono_ns() >= until) {

@@ -71,13 +71,25 @@ static void a_timer_that_rearms_for_now_does_not_hold_the_turn(void **state UNUS
 {
     int64_t ms = 5;
     struct loop *l = loop_at(&ms);
-    struct alarm a = {.timer.run = ring, .loop = l, .again = 0};
+    struct alarm a = {.timer.run = ring, .loop = l, .again = 0}, due[10], later[100];
+    for (size_t i = 0; i < LEN(later); i++) {
+        later[i] = (struct alarm){.timer.run = ring, .loop = l, .again = -1};
+        loop_timer_in(l, &later[i].timer, 100000);
+    }
     loop_timer_in(l, &a.timer, 0);
+    for (size_t i = 0; i < LEN(due); i++) {
+        due[i] = (struct alarm){.timer.run = ring, .loop = l, .again = -1};
+        loop_timer_in(l, &due[i].timer, 0);
+    }
     for (int i = 0; i < 10; i++)
         loop_turn(l, -1);
     assert_int_equal(a.times, 10);
+    for (size_t i = 0; i < LEN(due); i++)
+        assert_int_equal(due[i].times, 1);
     loop_timer_stop(l, &a.timer);
     assert_false(loop_timer_armed(&a.timer));
+    for (size_t i = 0; i < LEN(later); i++)
+        loop_timer_stop(l, &later[i].timer);
     loop_free(l);
 }
 
@@ -100,6 +112,29 @@ static void time_stands_still_within_a_turn_only(void **state UNUSED)
     assert_int_equal(loop_now(l), 1000001);
     ms = 2;
     assert_int_equal(loop_mono(l), 2);
+    loop_free(l);
+}
+
+static void ring_and_arm_for_the_past(struct loop_timer *t)
+{
+    struct alarm *a = CONTAINER(t, struct alarm, timer);
+    a->times++;
+    loop_timer_at(a->loop, t, 0);
+}
+
+static void a_timer_for_the_past_keeps_no_other_waiting(void **state UNUSED)
+{
+    int64_t ms = 5;
+    struct loop *l = loop_at(&ms);
+    struct alarm greedy = {.timer.run = ring_and_arm_for_the_past, .loop = l}, other = greedy;
+    loop_timer_at(l, &greedy.timer, 0);
+    loop_timer_at(l, &other.timer, 6);
+    for (; ms < 9; ms++)
+        loop_turn(l, -1);
+    assert_in_range(greedy.times, 3, 4);
+    assert_in_range(other.times, 2, 3);
+    loop_timer_stop(l, &greedy.timer);
+    loop_timer_stop(l, &other.timer);
     loop_free(l);
 }
 
@@ -272,6 +307,97 @@ static void an_unwatched_descriptor_is_silent_even_in_the_same_batch(void **stat
     loop_free(l);
 }
 
+/* ---- the length of a turn ---- */
+
+static void spin(int64_t ns)
+{
+    for (int64_t until = clock_mono_ns() + ns; clock_mono_ns() < until;) {
+    }
+}
+
+struct slow { struct loop_timer timer; struct loop_task task; struct loop_fd watch; int *order, place; };
+
+static void slow_run(struct slow *s)
+{
+    s->place = (*s->order)++;
+    spin(2500000); /* more than any kind gets */
+}
+static void slow_timer(struct loop_timer *t) { slow_run(CONTAINER(t, struct slow, timer)); }
+static void slow_task(struct loop_task *t) { slow_run(CONTAINER(t, struct slow, task)); }
+static void slow_event(struct loop_fd *w, uint32_t events UNUSED)
+{
+    char c;
+    assert_int_equal(read(w->fd, &c, 1), 1);
+    slow_run(CONTAINER(w, struct slow, watch));
+}
+
+/* Of each kind one runs in a turn, the others in later turns, in their order and before what came later; the loop stops
+ * after the tasks that were posted before. */
+static void a_turn_leaves_what_takes_long_to_the_next(void **state UNUSED)
+{
+    enum { N = 3 };
+    struct loop *l = loop_new();
+    struct slow timers[N], tasks[N], events[N], late = {.task.run = slow_task, .place = -1};
+    int pipes[N][2], n_timers = 0, n_tasks = 0, n_events = 0;
+    late.order = &n_tasks;
+    for (int i = 0; i < N; i++) {
+        timers[i] = (struct slow){.timer.run = slow_timer, .order = &n_timers, .place = -1};
+        tasks[i] = (struct slow){.task.run = slow_task, .order = &n_tasks, .place = -1};
+        assert_int_equal(pipe(pipes[i]), 0);
+        events[i] = (struct slow){.watch = {.run = slow_event, .fd = pipes[i][0]}, .order = &n_events, .place = -1};
+        assert_true(loop_watch(l, &events[i].watch, EPOLLIN));
+        loop_timer_in(l, &timers[i].timer, i);
+        loop_post(l, &tasks[i].task);
+        assert_int_equal(write(pipes[i][1], "x", 1), 1);
+    }
+    loop_stop(l);
+    spin(N * 1000000); /* all timers are due */
+    for (int i = 0; i < N; i++) {
+        loop_turn(l, -1);
+        assert_int_equal(n_timers, i + 1);
+        assert_int_equal(n_tasks, i + 1);
+        assert_int_equal(n_events, i + 1);
+        if (i == 0)
+            loop_post(l, &late.task);
+    }
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(timers[i].place, i);
+        assert_int_equal(tasks[i].place, i);
+        assert_int_equal(events[i].place, i);
+        loop_unwatch(l, &events[i].watch);
+        close(pipes[i][0]);
+        close(pipes[i][1]);
+    }
+    assert_int_equal(late.place, -1);
+    loop_turn(l, -1);
+    assert_int_equal(late.place, N);
+    loop_free(l);
+}
+
+struct slice { struct loop_task task; struct loop *loop; int64_t spin_ns, left_ns; };
+
+static void measure_slice(struct loop_task *t)
+{
+    struct slice *s = CONTAINER(t, struct slice, task);
+    spin(s->spin_ns);
+    int64_t before = clock_mono_ns();
+    s->left_ns = loop_slice_end(s->loop) - before;
+}
+
+static void a_slice_ends_with_the_turn_but_is_never_empty(void **state UNUSED)
+{
+    struct loop *l = loop_new();
+    struct slice early = {.task.run = measure_slice, .loop = l}, late = {.task.run = measure_slice, .loop = l};
+    late.spin_ns = 3000000;
+    loop_post(l, &early.task);
+    loop_turn(l, 0);
+    loop_post(l, &late.task);
+    loop_turn(l, 0);
+    assert_in_range(early.left_ns, 500000, 2000000);
+    assert_in_range(late.left_ns, 500000, 1000000); /* 500000, and what it took to ask */
+    loop_free(l);
+}
+
 struct unposter { struct loop_task task; struct loop *loop; struct unposter *victims[2]; int runs; };
 
 static void unpost_others(struct loop_task *task)
@@ -336,6 +462,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_fire_when_due_and_in_order),
         cmocka_unit_test(a_timer_that_rearms_for_now_does_not_hold_the_turn),
+        cmocka_unit_test(a_timer_for_the_past_keeps_no_other_waiting),
+        cmocka_unit_test(a_turn_leaves_what_takes_long_to_the_next),
+        cmocka_unit_test(a_slice_ends_with_the_turn_but_is_never_empty),
         cmocka_unit_test(a_timer_may_be_set_for_never),
         cmocka_unit_test(time_stands_still_within_a_turn_only),
         cmocka_unit_test(tasks_run_in_order_and_once_a_turn),
