@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Listening sockets, a signalfd and an alarm in one loop. */
 #include "gateway/acceptor.h"
 
 #include "base/os/thread.h"
@@ -65,7 +66,7 @@ static bool acceptor_listen(struct acceptor *a, struct err *err)
         if (list->items[i].n == 0)
             continue;
         if (a->n == LISTENERS)
-            return err_set(err, ERR_BAD_DATA, "--web.listen-address: at most %d addresses", LISTENERS);
+            return err_set(err, ERR_BAD_DATA, "--web.listen-address: more than %d addresses; remove some", LISTENERS);
         a->listeners[a->n] = http_listen(list->items[i], a->loop, a->conf.servers, a->conf.n_servers, a->conf.limits,
                                          err);
         if (a->listeners[a->n] == NULL)

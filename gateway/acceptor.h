@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The acceptor: a thread that owns the listening sockets and hears signals, so that connections are accepted and a stop
- * is noticed while the control thread reads files. It parses nothing, opens no file after its start and takes no lock
- * that a reload holds.
+/* The acceptor: a thread that owns the listening sockets and receives signals, so that connections are accepted and a
+ * stop is noticed while the control thread reads files. It parses nothing, opens no file after its start and takes no
+ * lock that a reload holds.
  */
 #ifndef GATEWAY_ACCEPTOR_H
 #define GATEWAY_ACCEPTOR_H
@@ -14,14 +14,14 @@ struct acceptor_conf { /* all borrowed */
     const struct str_list *addresses;     /* host:port, :port; empty ones are skipped */
     struct http_server *const *servers; unsigned n_servers;
     struct http_limits *limits;
-    /* On the acceptor's thread, for SIGHUP, SIGTERM and SIGINT: must not block. */
+    /* On the acceptor's thread, for SIGHUP, SIGTERM and SIGINT. Must not block. */
     void (*on_signal)(struct acceptor *a, void *arg, int signal);
     void *arg;
 };
-/* Before any other thread is started: blocks these signals, so that all threads inherit it and the acceptor gets those
- * that arrive from now on. */
+/* Blocks these signals. Call before other threads start, which inherit the mask: the acceptor receives the signals that
+ * arrive from then on. */
 void acceptor_block_signals(void);
-/* Listens and accepts from now on. NULL: an address cannot be used, or the system has no thread or descriptors. */
+/* Starts listening and accepting. NULL: an address cannot be used, or there is no thread or descriptor left. */
 struct acceptor *acceptor_start(const struct acceptor_conf *conf, struct err *err) MUST_USE;
 size_t acceptor_count(const struct acceptor *a);  /* listeners */
 const struct http_listener *acceptor_listener(const struct acceptor *a, size_t i);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A request's context is made here, once, from the attributes of its route: it is refused while the program is not
- * ready, or if a query has come back to the process that sent it, and gets a snapshot of the configuration, which it
- * keeps until its response is complete. Before the first configuration only routes with `always` (health, metrics) and
- * pushes, which check by themselves, are served.
- * A query gets a session, too, on the worker that runs it: the current upstream, deadline and budget.
+/* Sets up the context of each request by the attributes of its route: refuses it while the program is not ready, or if
+ * a query has come back to the process that sent it; otherwise gives it a snapshot of the configuration, which it keeps
+ * until its response is complete. Before the first configuration is applied, only routes with `always` (health,
+ * metrics) and pushes, which check by themselves, are served. On its worker a query also gets a session: the current
+ * upstream, deadline and budget.
  */
 #include "gateway/dispatch.h"
 

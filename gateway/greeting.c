@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is printed depends on the configuration: a query is suggested only where there is something to query, and a
- * configuration without scrape jobs, destinations or sources of queries gets a line that says how to add them.
+/* A query is suggested only if there is a source to query; for scrape jobs, destinations and sources that are not
+ * configured a line says how to add them.
  */
 #include "gateway/greeting.h"
 
@@ -9,7 +9,7 @@ static void greeting_jobs(struct buf *out, const struct config *c)
     if (c->n_jobs > 0)
         buf_printf(out, "Scraping: %zu job%s\n", c->n_jobs, c->n_jobs == 1 ? "" : "s");
     else
-        buf_add_z(out, "Scraping: nothing; add scrape_configs to the configuration file\n");
+        buf_add_z(out, "Scraping: no jobs; add scrape_configs to the configuration file\n");
 }
 
 static void greeting_destinations(struct buf *out, const struct config *c)
@@ -18,14 +18,14 @@ static void greeting_destinations(struct buf *out, const struct config *c)
         buf_printf(out, "Forwarding: %zu remote write destination%s\n", c->n_destinations,
                    c->n_destinations == 1 ? "" : "s");
     else
-        buf_add_z(out, "Forwarding: nowhere; add remote_write to the configuration file or use -remoteWrite.url\n");
+        buf_add_z(out, "Forwarding: no destinations; add remote_write to the configuration file or use "
+                       "-remoteWrite.url\n");
 }
 
 static void greeting_queries(struct buf *out, const struct config *c, const char *address, const char *prefix)
 {
     if (c->n_groups == 0 && c->recent == NULL) {
-        buf_add_z(out, "Queries: none, there is nothing to read from; add server_groups, or `recent: {}` for the newest"
-                       " samples\n");
+        buf_add_z(out, "Queries: no source; add server_groups, or `recent: {}` to keep the newest samples in memory\n");
         return;
     }
     buf_add_z(out, "Queries: ");

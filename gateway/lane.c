@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Start and end of lanes. Requests to a running lane are tasks posted to its loop. */
 #include "gateway/lane.h"
 
 #include "gateway/ingest/write.h"
@@ -9,10 +10,11 @@
 
 static const double turn_bounds[] = {0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10};
 struct stats_histogram lane_turns = {
-    .name = "sluice_lane_turn_seconds", .help = "CPU time of a lane's turn: nothing else of the lane moves meanwhile",
+    .name = "sluice_lane_turn_seconds",
+    .help = "CPU time of a turn of a lane's loop, during which nothing else runs on the lane",
     .bounds = turn_bounds, .n_bounds = LEN(turn_bounds)};
 
-struct request { /* something for the lane to do once; frees itself */
+struct request { /* runs once on the lane and frees itself */
     struct loop_task task;
     struct lane *lane;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A lane: one thread with one loop, and what it serves: its HTTP daemon, its sink, its share of targets and shards.
- * It shares nothing; others post to its loop.
+/* A lane: a thread with a loop that owns an HTTP server, a sink and a share of the targets and shards. It shares
+ * nothing with other lanes; they post tasks to its loop.
  */
 #ifndef GATEWAY_LANE_H
 #define GATEWAY_LANE_H
@@ -17,12 +17,11 @@ struct lane {
     struct http_server *http;
     struct lane_services *services; /* &services.lanes[id] */
 };
-/* All on the main thread, in this order; between them the workers, the writer and the scraper are stopped. */
-/* The thread runs when it returns; NULL when the system has no thread or descriptors for it. Sets services.lanes[id]'s
- * loop. */
+/* All on the main thread, in this order; workers, writer and scraper are stopped in between. */
+/* Starts the thread and sets the loop of services.lanes[id]. NULL: no thread or descriptor left. */
 struct lane *lane_start(unsigned id, struct services *s, const struct listener_conf *http, struct err *err) MUST_USE;
-void lane_cancel(struct lane *l);   /* its HTTP requests under way are canceled, new ones refused */
-void lane_join(struct lane *l);     /* closes the HTTP daemon, ends the loop, joins; the loop is still there */
+void lane_cancel(struct lane *l);   /* cancels HTTP requests in flight and refuses new ones */
+void lane_join(struct lane *l);     /* closes the HTTP server, ends the loop and joins the thread; keeps the loop */
 void lane_free(struct lane *l);
 
 #endif

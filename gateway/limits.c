@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Memory. --memory.allowedBytes, or a percentage of what there is, is divided:
+/* Memory. --memory.allowedBytes, or a percentage of the machine's memory, is divided:
  *
- *     queries at work            1/2    at most four times --query.max-memory
- *     responses not yet read     1/8    at most 256 MiB
- *     bodies of requests         1/8    at most 128 MiB, at least one push
+ *     running queries            1/2    at most four times --query.max-memory
+ *     unread responses           1/8    at most 256 MiB
+ *     request bodies             1/8    at most 128 MiB, at least one push
  *     idle connections           1/64   36 KiB each; at most 256 MiB
  *
- * The recent store and the queues have limits of their own (recent.budget, max_memory_bytes).
+ * The recent store and the queues have separate limits (recent.budget, max_memory_bytes).
  *
- * Descriptors. A part of the limit is kept for what may still be opened: sockets and loops of workers, queue files,
- * targets. Connections end where the rest is open, whatever it was opened for.
+ * Descriptors. A part of the limit is reserved for sockets and loops of workers, queue files and targets. Connections
+ * may use the rest, less what is open already.
  */
 #include "gateway/limits.h"
 
@@ -20,9 +20,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { IDLE_MS = 120000, BODIES_MOST = 128 << 20, RESPONSES_MOST = 256 << 20, IDLE_MOST = 256 << 20, KEPT_FILES = 64,
-      FILES_A_WORKER = 5, FILES_A_LANE = 4, FILES_ACCEPTOR = 3,
-       ACCEPTED_MOST = 256, ACCEPTED_LEAST = 4, LEAST_PLACES = 16 };
+enum {
+    IDLE_MS = 120000,
+    MAX_BODIES = 128 << 20, MAX_RESPONSES = 256 << 20, MAX_IDLE = 256 << 20, /* bytes */
+    RESERVED_FILES = 64, FILES_PER_WORKER = 5, FILES_PER_LANE = 4, FILES_ACCEPTOR = 3,
+    MAX_ACCEPTED = 256, MIN_ACCEPTED = 4,
+    MIN_PLACES = 16
+};
 
 void limits_raise_files(void)
 {
@@ -33,8 +37,8 @@ void limits_raise_files(void)
     }
 }
 
-static size_t size_least(size_t a, size_t b) { return a < b ? a : b; }
-static size_t size_most(size_t a, size_t b) { return a > b ? a : b; }
+static size_t size_min(size_t a, size_t b) { return a < b ? a : b; }
+static size_t size_max(size_t a, size_t b) { return a > b ? a : b; }
 
 static size_t allowed_memory(const struct flags *f)
 {
@@ -44,12 +48,12 @@ static size_t allowed_memory(const struct flags *f)
 static void divide_memory(const struct flags *f, unsigned n_lanes, struct http_limits *http, struct budget *queries)
 {
     size_t all = allowed_memory(f), query = (size_t)f->query_memory, push = (size_t)f->max_insert_size / 6 * 7 + 64;
-    size_t idle = size_least(all / 64, IDLE_MOST) / HTTP_CONNECTION_MEMORY;
-    queries->max = size_least(all / 2, query > SIZE_MAX / 4 ? SIZE_MAX : 4 * query);
-    http->responses.max = size_least(all / 8, RESPONSES_MOST);
-    http->bodies.max = size_most(size_least(all / 8, BODIES_MOST), push);
-    http->body_share = size_most(http->bodies.max / 2, push);
-    http->idle = (unsigned)size_most(idle / n_lanes, 1);
+    size_t idle = size_min(all / 64, MAX_IDLE) / HTTP_CONNECTION_MEMORY;
+    queries->max = size_min(all / 2, query > SIZE_MAX / 4 ? SIZE_MAX : 4 * query);
+    http->responses.max = size_min(all / 8, MAX_RESPONSES);
+    http->bodies.max = size_max(size_min(all / 8, MAX_BODIES), push);
+    http->body_share = size_max(http->bodies.max / 2, push);
+    http->idle = (unsigned)size_max(idle / n_lanes, 1);
 }
 
 static size_t lowest_free_descriptor(void)
@@ -70,13 +74,13 @@ static size_t descriptor_limit(void)
 static void divide_descriptors(const struct flags *f, unsigned n_lanes, unsigned workers, struct http_limits *http)
 {
     size_t limit = descriptor_limit();
-    size_t kept = size_least(limit / 4, KEPT_FILES + FILES_A_WORKER * (size_t)workers);
-    size_t open = lowest_free_descriptor() + FILES_A_LANE * n_lanes + FILES_ACCEPTOR + f->listen.n;
-    size_t places = size_least((size_t)f->max_connections, limit - kept > open ? limit - kept - open : 0);
-    http->max_fd = (int)(limit - kept);
-    http->places = (unsigned)size_most(places / n_lanes, 1);
-    http->spare_places = http->least_places = (unsigned)size_most(size_least(kept / 8, LEAST_PLACES) / n_lanes, 1);
-    http->max_accepted = (unsigned)size_most(size_least(kept / 4, ACCEPTED_MOST), ACCEPTED_LEAST);
+    size_t reserved = size_min(limit / 4, RESERVED_FILES + FILES_PER_WORKER * (size_t)workers);
+    size_t open = lowest_free_descriptor() + FILES_PER_LANE * n_lanes + FILES_ACCEPTOR + f->listen.n;
+    size_t places = size_min((size_t)f->max_connections, limit - reserved > open ? limit - reserved - open : 0);
+    http->max_fd = (int)(limit - reserved);
+    http->places = (unsigned)size_max(places / n_lanes, 1);
+    http->spare_places = http->min_places = (unsigned)size_max(size_min(reserved / 8, MIN_PLACES) / n_lanes, 1);
+    http->max_accepted = (unsigned)size_max(size_min(reserved / 4, MAX_ACCEPTED), MIN_ACCEPTED);
 }
 
 int limits_worker_fd(const struct http_limits *http)

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The program: reads flags and file, builds the parts from below (lanes, writer, scraper, workers, listeners), and
- * takes them down in the reverse order. In between the main thread is the control thread: it reloads the configuration
- * and runs what scraper and writer do outside of lanes. Signals and clients arrive at the acceptor.
+/* The program:
+ *
+ * 1. Parses flags and configuration.
+ * 2. Starts lanes, workers, acceptor, writer and scraper, in this order, and applies the configuration.
+ * 3. Runs the control loop on the main thread: reloads, and what scraper and writer do outside of lanes. Signals and
+ *    connections are received by the acceptor (acceptor.h).
+ * 4. On a stop, ends scraper and writer, then joins and frees everything in reverse order.
  */
 #include "base/os/process.h"
 #include "base/os/watched_file.h"
@@ -27,8 +31,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SWEEP_MS = 60000, GRACE_MS = 5000, CONTROL_MS = 20000 /* for the control thread to notice a stop */,
-       QUERIES = 20, PAGES = 2 };
+enum {
+    SWEEP_MS = 60000,
+    GRACE_MS = 5000,    /* for sending what is pending at a stop */
+    CONTROL_MS = 20000, /* for the control thread to notice a stop */
+    QUERIES = 20,       /* query workers by default */
+    PAGES = 2           /* workers for pages, /metrics and reports */
+};
 
 static atomic_bool stop_requested; /* read by writer_env.interrupted, which has no argument */
 
@@ -42,10 +51,10 @@ struct program {
     struct loop_task quit, hangup;
     atomic_bool stopping; /* the control thread has begun to stop */
     struct loop_timer sweep;
-    struct thread *log; /* NULL: threads that log wait for stderr */
+    struct thread *log; /* NULL: each thread writes its own lines, and waits for stderr */
 };
 
-/* Few arenas: lanes and workers free what others allocated, and each arena keeps what it once held. */
+/* Two malloc arenas only: lanes and workers free memory that other threads allocated, and an arena keeps its peak. */
 static void set_up_process(void)
 {
     mallopt(M_ARENA_MAX, 2);
@@ -64,17 +73,17 @@ static void set_up_log(const struct flags *f)
     for (size_t i = 0; i < f->warnings.n; i++)
         log_warn("flags", f->warnings.items[i].p);
     for (size_t i = 0; i < f->tuning.n; i++)
-        log_debug("flags", "flag accepted for compatibility; it changes nothing", "flag", f->tuning.items[i].p);
+        log_debug("flags", "flag accepted for compatibility; ignored", "flag", f->tuning.items[i].p);
 }
 
 static void start_log_thread(struct program *p)
 {
     if ((p->log = thread_start("log", log_run, NULL)) == NULL)
-        log_warn("main", "no thread for the log: lines are written by the threads that log, which wait for stderr",
-                 "err", strerror(errno));
+        log_warn("main", "cannot start the log thread; lanes and workers write their log lines themselves and wait for "
+                 "stderr; raise the limit of threads (ulimit -u, pids cgroup)", "err", strerror(errno));
 }
 
-/* False: stderr takes nothing. */
+/* False: lines are left, because stderr is blocked. */
 static bool stop_log_thread(struct program *p)
 {
     if (p->log == NULL)
@@ -88,7 +97,7 @@ static bool stop_log_thread(struct program *p)
     return ok;
 }
 
-/* ---- stopping: scraper, then writer, then main's loop ends ---- */
+/* ---- stopping: the scraper, then the writer, then the control loop ---- */
 
 static void on_writer_stopped(void *arg)
 {
@@ -114,7 +123,7 @@ static void begin_stop(struct program *p)
 
 static void on_quit(struct loop_task *task) { begin_stop(CONTAINER(task, struct program, quit)); }
 
-/* Any thread. Clients see at once that the program stops, whatever the control thread is doing. */
+/* Any thread. Readiness and new requests get 503 at once, even if the control thread is busy. */
 static void request_stop(struct services *s)
 {
     struct program *p = CONTAINER(s, struct program, services);
@@ -132,8 +141,8 @@ static void on_control_late(void *arg)
     struct program *p = arg;
     if (atomic_load(&p->stopping))
         return;
-    log_error("main", "the control thread does not respond, probably because of a file system that hangs; "
-                      "ending without it: samples that are neither sent nor in a queue on disk are lost");
+    log_error("main", "cannot stop in order: the control thread does not respond, probably because a file system "
+                      "hangs; exiting, samples that are neither sent nor on disk are lost");
     (void)!log_stop();
     _exit(1);
 }
@@ -157,14 +166,14 @@ static void on_signal(struct acceptor *a, void *arg, int signal)
     }
 }
 
-/* Lines that were suppressed are counted in the log also when nothing else is logged. */
+/* Reports suppressed lines even if nothing else is logged. */
 static void main_on_sweep(struct loop_timer *t)
 {
     log_sweep();
     loop_timer_in(CONTAINER(t, struct program, sweep)->services.control, t, SWEEP_MS);
 }
 
-/* Polled where the control thread cannot turn its loop. */
+/* Polled by the writer where it keeps the control thread from its loop. */
 static bool stop_is_requested(void) { return atomic_load(&stop_requested); }
 
 /* ---- building ---- */
@@ -176,14 +185,15 @@ static bool start_lanes(struct program *p, struct err *err)
     unsigned cores = thread_cores();
     unsigned n = f->lanes > 0 ? (unsigned)f->lanes : cores;
     unsigned queries = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : QUERIES;
-    size_t unpacked = (size_t)f->max_insert_size;
+    size_t max_insert = (size_t)f->max_insert_size;
     limits_divide(f, n, queries + PAGES, &s->http, &s->queries);
     struct listener_conf conf = {.services = s, .hooks = dispatch_hooks,
-                                 .max_push = unpacked + unpacked / 6 + 32, /* what snappy makes of random bytes */
+                                 .max_push = max_insert + max_insert / 6 + 32, /* snappy's maximum compressed length */
                                  .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
                                  .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &s->http};
     s->workers = workers_new(&(struct worker_conf){
-        .workers = {[WORKER_QUERY] = queries, [WORKER_ADMIN] = PAGES}, .max_fd = limits_worker_fd(&s->http), .memory = &s->queries,
+        .workers = {[WORKER_QUERY] = queries, [WORKER_ADMIN] = PAGES}, .max_fd = limits_worker_fd(&s->http),
+        .memory = &s->queries,
         .turns = f->query_evaluations > 0 ? (unsigned)f->query_evaluations : cores});
     p->lanes = mem_zalloc(n * sizeof *p->lanes);
     p->servers = mem_zalloc(n * sizeof *p->servers);
@@ -222,7 +232,7 @@ static void start_scraper(struct program *p)
     s->scraper = scraper_new(&env);
 }
 
-/* Before queues are opened, which may take long: health checks are answered, and signals heard, meanwhile. */
+/* Runs before queues are opened, which may take long: health checks and signals are served meanwhile. */
 static bool start_acceptor(struct program *p, struct err *err)
 {
     struct services *s = &p->services;
@@ -242,12 +252,12 @@ static bool main_start(struct program *p, struct config *c, struct err *err)
     return services_apply(&p->services, c, err);
 }
 
-/* Also after a start that failed half way. */
+/* Also after a start that failed halfway. */
 static void tear_down(struct program *p)
 {
     struct services *s = &p->services;
     acceptor_stop(p->acceptor);
-    atomic_store(&p->stopping, true); /* for tasks that the acceptor has posted */
+    atomic_store(&p->stopping, true); /* disarms the tasks that the acceptor has posted */
     atomic_store(&s->state, SERVICES_STOPPING);
     for (unsigned i = 0; i < s->n_lanes; i++)
         lane_cancel(p->lanes[i]);
@@ -283,7 +293,7 @@ static void log_ready(const struct config *c, const char *address)
              "server_groups", groups, "recent", c->recent ? "true" : "false");
 }
 
-/* Prose is for people: a daemon's output may be parsed line by line. */
+/* The greeting is printed on a terminal only: the output of a daemon may be parsed line by line. */
 static void greet(struct program *p)
 {
     struct services *s = &p->services;
@@ -303,7 +313,7 @@ static void greet(struct program *p)
     config_unref(c);
 }
 
-/* Until they accept pushes. False: a stop was requested meanwhile. */
+/* Waits until all lanes have the first configuration and accept pushes. False: a stop was requested. */
 static bool wait_for_lanes(struct services *s)
 {
     int starting = SERVICES_STARTING;
@@ -312,7 +322,7 @@ static bool wait_for_lanes(struct services *s)
     return atomic_compare_exchange_strong(&s->state, &starting, SERVICES_READY);
 }
 
-/* From the first configuration to the end. */
+/* Applies the first configuration and runs until the program stops. */
 static bool main_serve(struct program *p, struct config *c, struct err *err)
 {
     struct services *s = &p->services;
@@ -354,14 +364,14 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
     bool ok = main_serve(p, c, err);
     if (s->writer && writer_abandoned(s->writer)) {
         (void)!stop_log_thread(p);
-        _exit(1); /* threads that hang in a disk may still use what tear_down frees */
+        _exit(1); /* threads blocked by a disk may still use what tear_down frees */
     }
     tear_down(p);
     loop_timer_stop(s->control, &p->sweep);
     loop_free(s->control);
     watched_file_await_threads();
     if (!stop_log_thread(p))
-        err->text[0] = 0; /* nobody would read it, and the thread that writes it would wait */
+        err->text[0] = 0; /* stderr is blocked: printing the error would hang */
     return ok;
 }
 
@@ -384,8 +394,8 @@ static void print(void (*document)(struct buf *out))
     buf_free(&out);
 }
 
-/* docs/configuration.md is checked against this. */
-static bool wants_help(int argc, char **argv)
+/* Hidden: docs/configuration.md is checked against this output. */
+static bool print_docs(int argc, char **argv)
 {
     if (argc != 2 || strcmp(argv[1], "--print-docs") != 0)
         return false;
@@ -394,7 +404,7 @@ static bool wants_help(int argc, char **argv)
     return true;
 }
 
-/* All errors, a line each; then err is empty, as everything is said. */
+/* Prints all errors, a line each, and clears err. */
 static void print_errors(const struct conf_errors *errors, struct err *err)
 {
     struct str rest = errors->n > 0 ? buf_str(&errors->text) : str_of(err->text), line;
@@ -432,7 +442,7 @@ int main(int argc, char **argv)
     struct program p = {0};
     struct err err = {0};
     set_up_process();
-    if (wants_help(argc, argv))
+    if (print_docs(argc, argv))
         return 0;
     if (argc > 1 && strcmp(argv[1], "promql") == 0)
         return cli_promql(argc - 1, argv + 1);

@@ -11,37 +11,39 @@
 
 static void collect_config(struct stats_out *o, struct services *s)
 {
-    static const char ok_help[] = "1 when the last load of the configuration went well";
-    static const char at_help[] = "Unix time of the last good load";
+    static const char ok_help[] = "1 if the last load of the configuration succeeded, otherwise 0";
+    static const char at_help[] = "Unix time of the last successful load of the configuration";
     double ok = atomic_load(&s->reload_ok), at = (double)(atomic_load(&s->reloaded_at) / 1000);
     stats_single(o, "vm_promscrape_config_last_reload_successful", STATS_GAUGE, ok_help, ok);
     stats_single(o, "vm_promscrape_config_last_reload_success_timestamp_seconds", STATS_GAUGE, at_help, at);
     stats_single(o, "vmagent_relabel_config_last_reload_successful", STATS_GAUGE, ok_help, ok);
     stats_single(o, "prometheus_config_last_reload_successful", STATS_GAUGE, ok_help, ok);
     stats_single(o, "prometheus_config_last_reload_success_timestamp_seconds", STATS_GAUGE, at_help, at);
-    stats_single(o, "sluice_lanes", STATS_GAUGE, "Lanes", s->n_lanes);
+    stats_single(o, "sluice_lanes", STATS_GAUGE, "Number of lanes", s->n_lanes);
 }
 
-static void budget_family(struct stats_out *o, const char *used, const char *most, const char *help, struct budget *b)
+static const char limit_help[] = "Limit of the metric without _max, see docs/operations.md";
+
+static void collect_budget(struct stats_out *o, const char *used, const char *limit, const char *help, struct budget *b)
 {
     stats_single(o, used, STATS_GAUGE, help, (double)atomic_load(&b->used));
-    stats_single(o, most, STATS_GAUGE, "Maximum of it, see operations.md", (double)b->max);
+    stats_single(o, limit, STATS_GAUGE, limit_help, (double)b->max);
 }
 
 static void collect_limits(struct stats_out *o, struct services *s)
 {
     struct http_limits *http = &s->http;
-    stats_single(o, "sluice_http_connections", STATS_GAUGE, "Client connections", atomic_load(&http->connections));
-    stats_single(o, "sluice_http_connections_max", STATS_GAUGE, "Maximum of it, see operations.md",
-                 (double)http->places * s->n_lanes);
-    budget_family(o, "sluice_http_body_bytes", "sluice_http_body_bytes_max",
-                  "Bytes of request bodies and parameters under way", &http->bodies);
-    budget_family(o, "sluice_http_response_bytes", "sluice_http_response_bytes_max",
-                  "Bytes of responses that their clients have not read", &http->responses);
-    budget_family(o, "sluice_query_memory_bytes", "sluice_query_memory_bytes_max", "Memory of queries at work",
-                  &s->queries);
+    stats_single(o, "sluice_http_connections", STATS_GAUGE, "Open client connections",
+                 atomic_load(&http->connections));
+    stats_single(o, "sluice_http_connections_max", STATS_GAUGE, limit_help, (double)http->places * s->n_lanes);
+    collect_budget(o, "sluice_http_body_bytes", "sluice_http_body_bytes_max",
+                   "Bytes of bodies and parameters of requests in flight", &http->bodies);
+    collect_budget(o, "sluice_http_response_bytes", "sluice_http_response_bytes_max",
+                   "Bytes of responses that clients have not read yet", &http->responses);
+    collect_budget(o, "sluice_query_memory_bytes", "sluice_query_memory_bytes_max", "Memory of running queries",
+                   &s->queries);
     stats_single(o, "sluice_query_memory_refused_total", STATS_COUNTER,
-                 "Allocations of queries refused because all queries together had used their memory",
+                 "Allocations refused because running queries used up the memory of all queries",
                  (double)atomic_load(&s->queries.refused));
 }
 
@@ -49,29 +51,30 @@ static void collect_ignored(struct stats_out *o, struct services *s)
 {
     struct config *c = services_config(s);
     const struct str_list *lists[] = {&s->flags.ignored, c ? &c->ignored : NULL};
-    stats_single(o, "sluice_config_warnings", STATS_GAUGE, "Warnings of the flags and of the last good load",
+    stats_single(o, "sluice_config_warnings", STATS_GAUGE, "Warnings about flags and the running configuration",
                  (double)(s->flags.warnings.n + (c ? c->warnings.n : 0)));
-    stats_family(o, "sluice_config_ignored", STATS_GAUGE, "Always 1; a flag or key that is ignored");
+    stats_family(o, "sluice_config_ignored", STATS_GAUGE, "Flags and keys that are ignored; the value is always 1");
     for (size_t l = 0; l < LEN(lists); l++)
         for (size_t i = 0; lists[l] && i < lists[l]->n; i++)
             stats_value(o, "sluice_config_ignored", &(struct stats_label){"key", lists[l]->items[i]}, 1, 1);
     config_unref(c);
 }
 
-/* vmagent's alert TooManyWriteErrors adds these to the errors of pushes: without them the sum is empty. */
+/* vmagent's alert TooManyWriteErrors adds these to the errors of pushes: without them its sum is empty. */
 static void collect_ingest_servers(struct stats_out *o)
 {
     static const char *const names[] = {"vm_ingestserver_requests_total", "vm_ingestserver_request_errors_total"};
     const struct stats_label labels[] = {{"type", STR("graphite")}, {"name", STR("write")}, {"net", STR("tcp")}};
     for (size_t i = 0; i < LEN(names); i++) {
-        stats_family(o, names[i], STATS_COUNTER, "Always 0: Graphite, InfluxDB and OpenTSDB are not taken");
+        stats_family(o, names[i], STATS_COUNTER,
+                     "Always 0: Graphite, InfluxDB and OpenTSDB protocols are not supported");
         stats_value(o, names[i], labels, LEN(labels), 0);
     }
 }
 
 static void collect_flags(struct stats_out *o, struct services *s)
 {
-    stats_family(o, "flag", STATS_GAUGE, "Flags and their values");
+    stats_family(o, "flag", STATS_GAUGE, "Command line flags; the value is always 1");
     for (size_t i = 0; i < s->flags.n_all; i++) {
         const struct stats_label labels[] = {{"name", s->flags.all[i].name}, {"value", s->flags.all[i].value},
                                              {"is_set", s->flags.all[i].set ? STR("true") : STR("false")}};
@@ -92,7 +95,7 @@ static void gateway_metrics_collect(struct stats_out *o, void *arg)
 {
     struct services *s = arg;
     const struct stats_label version[] = {{"version", STR(VERSION)}};
-    stats_family(o, "sluice_build_info", STATS_GAUGE, "Always 1; the label tells the version");
+    stats_family(o, "sluice_build_info", STATS_GAUGE, "Build information; the value is always 1");
     stats_value(o, "sluice_build_info", version, LEN(version), 1);
     collect_config(o, s);
     collect_ignored(o, s);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the gateway says about itself on /metrics; the engines register their own. */
+/* The gateway's metrics on /metrics; scraper and writer register their own. */
 #ifndef GATEWAY_METRICS_H
 #define GATEWAY_METRICS_H
 
 struct services;
-void metrics_start(struct services *s); /* main, before other threads */
+void metrics_start(struct services *s); /* main thread, before others start */
 
 #endif

@@ -8,7 +8,7 @@
 
 enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST };
 
-#define HEALTH  .class = ROUTE_ADMIN, .always = true /* on the lane: they must be answered when nothing else is */
+#define HEALTH  .class = ROUTE_ADMIN, .always = true /* on the lane: served even if all workers are busy */
 #define QUERY   .class = ROUTE_QUERY, .on_worker = true, .needs_ready = true, .refuses_loops = true
 #define PUSH    .class = ROUTE_PUSH, .finishes = true
 #define STATUS  .class = ROUTE_ADMIN /* constant time */
@@ -18,7 +18,8 @@ enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST };
 const struct route routes[] = {
     {READ, "/", page_index, PAGE},
     {READ, "/targets", page_targets, PAGE},
-    {READ, "/metrics", page_metrics, .class = ROUTE_ADMIN, .on_worker = true, .always = true, .auth_key = "metricsAuthKey"},
+    {READ, "/metrics", page_metrics, .class = ROUTE_ADMIN, .on_worker = true, .always = true,
+     .auth_key = "metricsAuthKey"},
     {READ, "/config", page_config, PAGE, .auth_key = "configAuthKey"},
     {READ, "/flags", page_flags, PAGE, .auth_key = "flagsAuthKey"},
     {READ, "/favicon.ico", api_ping, STATUS},

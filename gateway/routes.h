@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The table of all paths. */
+/* The table of all endpoints. */
 #ifndef GATEWAY_ROUTES_H
 #define GATEWAY_ROUTES_H
 

@@ -30,7 +30,7 @@
     X(SCRAPERS_STARTED, "vm_promscrape_scrapers_started_total", STATS_COUNTER, "Targets added")                    \
     X(SCRAPERS_STOPPED, "vm_promscrape_scrapers_stopped_total", STATS_COUNTER, "Targets removed")                  \
     X(LINES_INVALID, "vm_rows_invalid_total{type=\"promscrape\"}", STATS_COUNTER,                                  \
-      "Invalid lines skipped in scrape responses")                                                                 \
+      "Invalid samples and native histograms, which were dropped")                                             \
     X(SAMPLES_BUSY, "vm_promscrape_samples_dropped_total", STATS_COUNTER,                                          \
       "Samples dropped because a queue with on_full: push_back was full")                                          \
     X(SERIES_COLD, "vm_promscrape_series_parsed_again_total", STATS_COUNTER,                                       \

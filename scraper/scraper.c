@@ -97,7 +97,8 @@ static bool make_runs(struct scraper *s, const struct scrape_job *jobs, size_t n
 {
     for (size_t i = 0; i < n; i++) {
         if (named_before(jobs, i))
-            return err_set(err, ERR_BAD_DATA, "scrape_configs: duplicate job_name \"%.*s\"", STR_ARG(jobs[i].job_name));
+            return err_set(err, ERR_BAD_DATA, "scrape_configs: duplicate job_name \"%.*s\"; names must be unique",
+                           STR_ARG(jobs[i].job_name));
         struct pool *before = find_pool(s, jobs[i].job_name);
         bool same = before && before->job->conf->fingerprint == jobs[i].fingerprint;
         runs[i] = same ? job_run_ref(before->job) : job_run_new(g, &jobs[i], err);

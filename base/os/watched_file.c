@@ -30,7 +30,7 @@ enum {
 
 #define FILE_REFRESH_STATS(X)                                                \
     X(FILE_REFRESH_ERRORS, "sluice_file_refresh_errors_total", STATS_COUNTER, \
-      "Looks at files with credentials or certificates that failed or hung")
+      "Checks of files with credentials or certificates that failed or hung")
 enum file_refresh_stat { FILE_REFRESH_STATS(STATS_ID) };
 static struct stats_group file_refresh_stats = STATS_GROUP(FILE_REFRESH_STATS);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Commands format, parse and eval. Samples come from a file; times and results have the forms of the HTTP API. */
 #include "gateway/cli/cli_promql.h"
 
 #include "base/text/duration.h"
@@ -11,19 +12,19 @@
 #include <stdio.h>
 
 static const char usage[] =
-    "sluice promql format EXPR              EXPR again, laid out over lines\n"
-    "sluice promql parse EXPR               its tree as JSON, as /api/v1/parse_query answers\n"
-    "sluice promql eval [OPTIONS] EXPR      its value, as the `data` of /api/v1/query or query_range\n"
-    "  --file FILE                          samples: lines `name{label=\"value\"} NUMBER UNIX_MS`\n"
-    "  --time T                             seconds or RFC 3339; the file's newest sample by default\n"
-    "  --start T --end T --step D           a range of times instead\n"
-    "  --lookback_delta D                   how old a sample may be, 5m by default\n"
-    "  --                                   what follows is no option: -- '--up'\n";
+    "sluice promql format EXPR              print EXPR formatted\n"
+    "sluice promql parse EXPR               print the syntax tree as JSON, as /api/v1/parse_query does\n"
+    "sluice promql eval [OPTIONS] EXPR      evaluate EXPR; print the `data` of /api/v1/query or query_range\n"
+    "  --file FILE                          samples, lines of `name{label=\"value\"} NUMBER UNIX_MS`\n"
+    "  --time T                             evaluation time, seconds or RFC 3339 (default: newest sample of FILE)\n"
+    "  --start T --end T --step D           evaluate a range query instead\n"
+    "  --lookback_delta D                   maximum age of a sample (default: 5m)\n"
+    "  --                                   end of options: -- '--up'\n";
 
-struct command { /* one run */
+struct command {
     struct arena arena;
     struct str verb, expr, file;
-    struct form options;   /* as the API has them */
+    struct form options;   /* as parameters of the API */
     struct buf out;
 };
 
@@ -58,18 +59,18 @@ static bool read_arguments(struct command *c, int argc, char **argv, struct err 
         }
         if (!options || !str_starts(value, STR("--"))) {
             if (c->expr.p)
-                return err_set(err, ERR_BAD_DATA, "more than one expression: quote it");
+                return err_set(err, ERR_BAD_DATA, "more than one expression; quote it");
             c->expr = value;
             continue;
         }
         value = str_skip(value, 2);
         str_cut(&value, '=', &name);
         if (value.p == NULL && ++i == argc)
-            return err_set(err, ERR_BAD_DATA, "--%.*s needs a value", STR_ARG(name));
+            return err_set(err, ERR_BAD_DATA, "--%.*s requires a value", STR_ARG(name));
         if (!add_option(c, name, value.p ? value : str_of(argv[i]), err))
             return false;
     }
-    return c->expr.p || err_set(err, ERR_BAD_DATA, "an expression is missing");
+    return c->expr.p || err_set(err, ERR_BAD_DATA, "missing expression");
 }
 
 /* ---- eval ---- */
@@ -83,9 +84,9 @@ static bool cli_read_file(struct command *c, struct buf *text, struct err *err)
         return err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
     for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
         buf_add(text, piece, n);
-    bool ok = ferror(f) == 0;
+    bool ok = ferror(f) == 0 || err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
     fclose(f);
-    return ok || err_set(err, ERR_BAD_DATA, "%s: it cannot be read", path);
+    return ok;
 }
 
 static bool cli_read_params(struct command *c, int64_t newest, struct query_params *p, struct err *err)
@@ -140,7 +141,7 @@ static bool eval(struct command *c, struct expr *tree, struct err *err)
     return ok;
 }
 
-/* ---- the verbs ---- */
+/* ---- commands ---- */
 
 static bool cli_format(struct command *c, struct expr *tree, struct err *err UNUSED)
 {
@@ -172,7 +173,7 @@ static bool cli_run(struct command *c, int argc, char **argv, struct err *err)
         return false;
     verb *run_it = find_verb(c->verb);
     if (run_it == NULL)
-        return err_set(err, ERR_BAD_DATA, "unknown command %.*s", STR_ARG(c->verb));
+        return err_set(err, ERR_BAD_DATA, "unknown command \"%.*s\"; see sluice promql --help", STR_ARG(c->verb));
     struct expr *tree = promql_parse(&c->arena, c->expr, &(struct promql_syntax){0}, err);
     bool ok = tree && run_it(c, tree, err);
     promql_free(tree);
@@ -182,9 +183,9 @@ static bool cli_run(struct command *c, int argc, char **argv, struct err *err)
 
 static int show_usage(int argc, char **argv)
 {
-    bool asked = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    fputs(usage, asked ? stdout : stderr);
-    return asked ? 0 : 1;
+    bool help = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    fputs(usage, help ? stdout : stderr);
+    return help ? 0 : 1;
 }
 
 int cli_promql(int argc, char **argv)

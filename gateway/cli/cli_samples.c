@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Series are found by a hash map while lines are read; then the samples of each are sorted by time. */
 #include "gateway/cli/cli_samples.h"
 
 #include "base/map.h"
@@ -12,7 +13,7 @@ struct samples {
     struct source source;
     struct arena *arena;
     struct stored *series; size_t n, cap;
-    struct map by_labels; /* label bytes -> place + 1 */
+    struct map by_labels; /* label bytes -> index in series + 1 */
 };
 
 /* ---- reading ---- */
@@ -34,7 +35,7 @@ static struct stored *stored_for(struct samples *s, struct labels l)
 static bool add_line(struct samples *s, const struct exposition *page, struct labels_builder *b, struct err *err)
 {
     if (!page->has_t)
-        return err_set(err, ERR_BAD_DATA, "`%.*s`: a time in milliseconds must follow the value",
+        return err_set(err, ERR_BAD_DATA, "`%.*s`: missing timestamp after the value (Unix milliseconds)",
                        STR_ARG(page->series));
     if (!exposition_labels(page->series, false, b, err))
         return err_wrap(err, "`%.*s`", STR_ARG(page->series));

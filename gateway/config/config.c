@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Loading: the file's rows first (conf.h), then what rows cannot say: jobs from further files and what jobs inherit,
- * the destinations of flags, groups from three places, and references by name.
+/* Loads the configuration in these steps:
+ *
+ * 1. The file is parsed by the tables of keys (conf.h).
+ * 2. Jobs: those of scrape_config_files are added, and all inherit from `global`.
+ * 3. Destinations: those of -remoteWrite.* are appended to remote_write.
+ * 4. Server groups of the three sections that may have them are concatenated.
+ * 5. References by name are checked (written_by, recent.like), then everything that can only fail as a whole
+ *    (config_check.c).
+ *
+ * A failed step does not end the load unless later ones depend on it, so that all errors are reported at once.
  */
 #include "gateway/config/config.h"
 
@@ -62,7 +70,7 @@ static bool config_read_file(const char *path, struct buf *out, struct err *err)
     if (!ok)
         err_set(err, ERR_BAD_DATA, "%s: %s", path, strerror(errno));
     else if (out->over)
-        ok = err_set(err, ERR_BAD_DATA, "%s: the file is larger than 32 MiB", path);
+        ok = err_set(err, ERR_BAD_DATA, "%s: the file exceeds the limit of 32 MiB", path);
     fclose(f);
     return ok;
 }
@@ -75,33 +83,34 @@ static unsigned config_line_of(struct str text, const char *at)
     return line;
 }
 
-static bool put_environment(const char *path, struct str text, struct buf *out, struct err *err)
+static bool config_expand_environment(const char *path, struct str text, struct buf *out, struct err *err)
 {
     struct str missing;
     return environment_fill(text, out, &missing)
-           || err_set(err, ERR_BAD_DATA, "%s:%u: the environment has no %.*s", path, config_line_of(text, missing.p),
-                      STR_ARG(missing));
+           || err_set(err, ERR_BAD_DATA, "%s:%u: environment variable %.*s is not set", path,
+                      config_line_of(text, missing.p), STR_ARG(missing));
 }
 
-/* Relative paths in a file start from its folder; messages name the file as the user did. */
-static const struct yaml *read_yaml(struct loader *l, const char *path)
+/* Relative paths in a file start from its directory; errors show the path as the user wrote it. */
+static const struct yaml *config_read_yaml(struct loader *l, const char *path)
 {
-    struct buf text = {0}, put = {0};
+    struct buf text = {0}, expanded = {0};
     const struct yaml *y = NULL;
     char *name = arena_z(l->conf.arena, str_of(path));
     const char *slash = strrchr(name, '/');
     l->conf.file = name;
     l->conf.dir = slash ? str_n(name, slash == name ? 1 : (size_t)(slash - name)) : STR_NONE;
     bool environment = dialects[l->flags->dialect].environment;
-    if (config_read_file(path, &text, l->err) && (!environment || put_environment(name, buf_str(&text), &put, l->err)))
-        y = yaml_parse(l->conf.arena, buf_str(environment ? &put : &text), name, l->err);
+    if (config_read_file(path, &text, l->err)
+        && (!environment || config_expand_environment(name, buf_str(&text), &expanded, l->err)))
+        y = yaml_parse(l->conf.arena, buf_str(environment ? &expanded : &text), name, l->err);
     buf_free(&text);
-    buf_free(&put);
+    buf_free(&expanded);
     return y;
 }
 
-/* Of a mapping that has `key` and nothing else: what the key has. */
-static bool take_only_key(struct loader *l, const char *key, const struct yaml **node)
+/* Replaces a mapping whose only key is `key` by the key's value. */
+static bool config_unwrap_key(struct loader *l, const char *key, const struct yaml **node)
 {
     const struct yaml *map = *node;
     for (size_t i = 0; i < map->n; i++)
@@ -117,10 +126,10 @@ bool config_load_list(struct loader *l, const char *path, const struct conf_sect
                       struct conf_items *items, const struct yaml **node)
 {
     const struct conf_context before = l->conf;
-    const struct yaml *list = read_yaml(l, path);
+    const struct yaml *list = config_read_yaml(l, path);
     bool ok = list != NULL;
     if (ok && key && list->kind == YAML_MAP)
-        ok = take_only_key(l, key, &list);
+        ok = config_unwrap_key(l, key, &list);
     if (ok && list->kind != YAML_LIST && list->kind != YAML_NULL)
         ok = conf_err(list, l->err, "expected a list of %s", section->name);
     if (ok) {
@@ -149,7 +158,7 @@ bool config_join(struct loader *l, struct conf_items a, struct conf_items b, siz
     }
     char *items = arena_array(l->conf.arena, a.n + b.n, size);
     if (items == NULL)
-        return err_set(l->err, ERR_LIMIT, "%s: the configuration needs more memory than it may have", l->conf.file);
+        return err_set(l->err, ERR_LIMIT, "%s: the configuration exceeds the limit of 1 GiB of memory", l->conf.file);
     memcpy(items, a.items, a.n * size);
     memcpy(items + a.n * size, b.items, b.n * size);
     *out = (struct conf_items){items, a.n + b.n};
@@ -158,7 +167,7 @@ bool config_join(struct loader *l, struct conf_items a, struct conf_items b, siz
 
 /* ---- jobs ---- */
 
-static void set_globals(struct loader *l)
+static void config_set_globals(struct loader *l)
 {
     const struct dialect_defaults *d = &dialects[l->flags->dialect];
     const struct global_conf *g = &l->file.global;
@@ -180,8 +189,8 @@ static void set_globals(struct loader *l)
         .no_stale_markers = l->flags->no_stale_markers, .file_sd_interval = l->flags->file_sd_interval};
 }
 
-/* What all jobs have in common before their own rules changes how each is scraped, too. */
-static void mark_common_rules(struct loader *l, struct scrape_job *job)
+/* Common rules are part of how each job is scraped, and thus of its fingerprint. */
+static void hash_common_relabeling(struct loader *l, struct scrape_job *job)
 {
     const struct yaml *rules = yaml_get(yaml_get(l->document, "global"), "metric_relabel_configs");
     struct buf text = {0};
@@ -192,7 +201,7 @@ static void mark_common_rules(struct loader *l, struct scrape_job *job)
     buf_free(&text);
 }
 
-static bool add_job(struct loader *l, const struct yaml *node, struct scrape_job *job)
+static bool config_add_job(struct loader *l, const struct yaml *node, struct scrape_job *job)
 {
     struct config *c = l->config;
     const struct global_conf *g = &l->file.global;
@@ -200,24 +209,24 @@ static bool add_job(struct loader *l, const struct yaml *node, struct scrape_job
         return false;
     for (size_t i = 0; i < c->n_jobs; i++)
         if (str_eq(c->jobs[i].job_name, job->job_name))
-            return conf_err(node, l->err, "scrape_configs: a second job is called \"%.*s\"; names must be unique",
+            return conf_err(node, l->err, "scrape_configs: duplicate job_name \"%.*s\"; names must be unique",
                             STR_ARG(job->job_name));
     const size_t rule = sizeof(struct relabel_rule);
     if (!config_join(l, g->relabel_configs, job->relabel_configs, rule, &job->relabel_configs)
         || !config_join(l, g->metric_relabel_configs, job->metric_relabel_configs, rule, &job->metric_relabel_configs))
         return false;
-    mark_common_rules(l, job);
+    hash_common_relabeling(l, job);
     arena_grow(l->conf.arena, &c->jobs, &l->cap_jobs, c->n_jobs + 1, sizeof *c->jobs);
     c->jobs[c->n_jobs++] = *job;
     return true;
 }
 
-static bool add_jobs(struct loader *l, struct conf_items jobs, const struct yaml *list)
+static bool config_add_jobs(struct loader *l, struct conf_items jobs, const struct yaml *list)
 {
     bool ok = true;
     for (size_t i = 0; i < jobs.n; i++) {
         size_t before = conf_error_count(&l->conf);
-        if (add_job(l, &list->items[i], (struct scrape_job *)jobs.items + i))
+        if (config_add_job(l, &list->items[i], (struct scrape_job *)jobs.items + i))
             continue;
         ok = false;
         if (!conf_errors_continue(&l->conf, before, l->err))
@@ -226,40 +235,40 @@ static bool add_jobs(struct loader *l, struct conf_items jobs, const struct yaml
     return ok;
 }
 
-/* The jobs inherit from the file that names theirs: when that is broken they are read and no more. */
-static bool add_job_file(struct loader *l, void *path)
+/* Jobs of further files inherit from the main file: if that is invalid, they are parsed but not added. */
+static bool config_add_job_file(struct loader *l, void *path)
 {
     struct conf_items jobs;
     const struct yaml *list;
     return config_load_list(l, path, &scrape_job_section, "scrape_configs", &jobs, &list)
-           && (l->broken || add_jobs(l, jobs, list));
+           && (l->broken || config_add_jobs(l, jobs, list));
 }
 
-/* A pattern that matches no file is no error, as with Prometheus. */
-static bool add_job_files(struct loader *l, struct str pattern)
+/* As in Prometheus, a pattern may match no file. */
+static bool config_add_job_files(struct loader *l, struct str pattern)
 {
     glob_t found;
     bool ok = true;
     if (glob(pattern.p, 0, NULL, &found) != 0)
         return true;
     for (size_t i = 0; i < found.gl_pathc; i++)
-        ok = config_step(l, add_job_file, found.gl_pathv[i]) && ok;
+        ok = config_step(l, config_add_job_file, found.gl_pathv[i]) && ok;
     globfree(&found);
     return ok;
 }
 
-static bool load_jobs(struct loader *l, void *arg UNUSED)
+static bool config_load_jobs(struct loader *l, void *arg UNUSED)
 {
-    bool ok = l->broken || add_jobs(l, l->file.scrape_configs, yaml_get(l->document, "scrape_configs"));
+    bool ok = l->broken || config_add_jobs(l, l->file.scrape_configs, yaml_get(l->document, "scrape_configs"));
     for (size_t i = 0; i < l->file.scrape_config_files.n; i++)
-        ok = add_job_files(l, l->file.scrape_config_files.items[i]) && ok;
+        ok = config_add_job_files(l, l->file.scrape_config_files.items[i]) && ok;
     l->file.scrape_configs = (struct conf_items){l->config->jobs, l->config->n_jobs};
     return ok;
 }
 
 /* ---- destinations, groups, the recent store ---- */
 
-static bool load_destinations(struct loader *l, void *arg UNUSED)
+static bool config_load_destinations(struct loader *l, void *arg UNUSED)
 {
     if (!config_add_destinations(l) || l->broken)
         return false;
@@ -270,7 +279,7 @@ static bool load_destinations(struct loader *l, void *arg UNUSED)
     return true;
 }
 
-static bool is_destination(const struct config *c, struct str name)
+static bool is_destination_name(const struct config *c, struct str name)
 {
     for (size_t i = 0; i < c->n_destinations; i++)
         if (str_eq(c->destinations[i].name, name))
@@ -278,26 +287,26 @@ static bool is_destination(const struct config *c, struct str name)
     return false;
 }
 
-static bool check_written_by(struct loader *l, struct conf_items groups, const struct yaml *list)
+static bool config_check_written_by(struct loader *l, struct conf_items groups, const struct yaml *list)
 {
     for (size_t i = 0; i < groups.n; i++) {
         const struct str_list *by = &((struct server_group_conf *)groups.items)[i].written_by;
         for (size_t k = 0; k < by->n; k++)
-            if (by->items[k].n > 0 && !is_destination(l->config, by->items[k]))
-                return conf_err(yaml_get(&list->items[i], "written_by"), l->err, "server_group.written_by: no "
-                                "remote_write entry is called \"%.*s\"", STR_ARG(by->items[k]));
+            if (by->items[k].n > 0 && !is_destination_name(l->config, by->items[k]))
+                return conf_err(yaml_get(&list->items[i], "written_by"), l->err, "server_group.written_by: there is no "
+                                "remote_write entry named \"%.*s\"", STR_ARG(by->items[k]));
     }
     return true;
 }
 
-static bool load_groups(struct loader *l, void *arg UNUSED)
+static bool config_load_groups(struct loader *l, void *arg UNUSED)
 {
     struct config_file *f = &l->file;
     const size_t size = sizeof(struct server_group_conf);
     const struct yaml *promxy = yaml_get(l->document, "promxy"), *old = yaml_get(l->document, "promxy_server");
-    if (!check_written_by(l, f->server_groups, yaml_get(l->document, "server_groups"))
-        || !check_written_by(l, f->promxy.server_groups, yaml_get(promxy, "server_groups"))
-        || !check_written_by(l, f->promxy_server.server_groups, yaml_get(old, "server_groups"))
+    if (!config_check_written_by(l, f->server_groups, yaml_get(l->document, "server_groups"))
+        || !config_check_written_by(l, f->promxy.server_groups, yaml_get(promxy, "server_groups"))
+        || !config_check_written_by(l, f->promxy_server.server_groups, yaml_get(old, "server_groups"))
         || !config_join(l, f->server_groups, f->promxy.server_groups, size, &f->server_groups)
         || !config_join(l, f->server_groups, f->promxy_server.server_groups, size, &f->server_groups))
         return false;
@@ -307,13 +316,13 @@ static bool load_groups(struct loader *l, void *arg UNUSED)
     return true;
 }
 
-static bool load_recent(struct loader *l, void *arg UNUSED)
+static bool config_load_recent(struct loader *l, void *arg UNUSED)
 {
     struct config *c = l->config;
     struct config_file *f = &l->file;
-    if (f->recent && f->recent->like.n > 0 && !is_destination(c, f->recent->like))
+    if (f->recent && f->recent->like.n > 0 && !is_destination_name(c, f->recent->like))
         return conf_err(yaml_get(yaml_get(l->document, "recent"), "like"), l->err,
-                        "recent.like: no remote_write entry is called \"%.*s\"", STR_ARG(f->recent->like));
+                        "recent.like: there is no remote_write entry named \"%.*s\"", STR_ARG(f->recent->like));
     if (f->recent == NULL && c->n_destinations == 0 && c->n_groups == 0) {
         f->recent = ARENA_NEW(l->conf.arena, struct recent_conf);
         if (!conf_defaults(&l->conf, &recent_section, f->recent, l->err))
@@ -323,54 +332,53 @@ static bool load_recent(struct loader *l, void *arg UNUSED)
     return true;
 }
 
-/* ---- the whole ---- */
+/* ---- the load ---- */
 
-static bool load_document(struct loader *l, void *arg UNUSED)
+static bool config_load_document(struct loader *l, void *arg UNUSED)
 {
     if (l->flags->config_file.n == 0)
         return conf_defaults(&l->conf, &file_section, &l->file, l->err);
-    l->document = read_yaml(l, l->flags->config_file.p);
+    l->document = config_read_yaml(l, l->flags->config_file.p);
     l->config->empty = l->document && l->document->kind == YAML_NULL;
     return l->document && conf_load(&l->conf, &file_section, l->document, &l->file, l->err);
 }
 
-/* URLs of flags are named as everywhere else: their paths may be secret, and they are not of the file. */
-static void hide_flag_urls(const struct loader *l, struct conf_items *destinations)
+/* URLs set by flags are shown by their position, as in logs and metrics: they may contain secrets. */
+static void config_hide_flag_urls(const struct loader *l, struct conf_items *destinations)
 {
     const struct str_list *urls = &l->flags->remote_write.url;
-    size_t given = 0, n = destinations->n;
+    size_t of_flags = 0, n = destinations->n;
     for (size_t i = 0; i < urls->n; i++)
-        given += urls->items[i].n > 0;
+        of_flags += urls->items[i].n > 0;
     struct destination_conf *copies = arena_array(l->conf.arena, n, sizeof *copies);
-    if (l->flags->remote_write.show_url || given == 0 || copies == NULL)
+    if (l->flags->remote_write.show_url || of_flags == 0 || copies == NULL)
         return;
     memcpy(copies, destinations->items, n * sizeof *copies);
-    for (size_t i = n - given; i < n; i++)
+    for (size_t i = n - of_flags; i < n; i++)
         copies[i].url = arena_printf(l->conf.arena, "%zu:" SECRET_URL, i + 1);
     destinations->items = copies;
 }
 
-/* As it is in force: with what jobs inherited. */
-static void print_masked(struct loader *l)
+/* Prints the effective configuration, including inherited values. */
+static void config_print_masked(struct loader *l)
 {
     struct buf text = {0};
     struct config_file shown = l->file;
-    hide_flag_urls(l, &shown.remote_write);
+    config_hide_flag_urls(l, &shown.remote_write);
     conf_print(&text, &file_section, &shown, 0);
     l->config->masked = arena_str(l->conf.arena, buf_str(&text));
     buf_free(&text);
 }
 
-/* All errors are wanted at once: what does not depend on a step that failed is still done. */
-static bool load_all(struct loader *l)
+static bool config_load_all(struct loader *l)
 {
-    l->broken = !config_step(l, load_document, NULL);
+    l->broken = !config_step(l, config_load_document, NULL);
     if (!l->broken)
-        set_globals(l);
-    bool jobs = config_step(l, load_jobs, NULL), destinations = config_step(l, load_destinations, NULL);
+        config_set_globals(l);
+    bool jobs = config_step(l, config_load_jobs, NULL), destinations = config_step(l, config_load_destinations, NULL);
     if (l->broken)
         return false;
-    bool groups = destinations && config_step(l, load_groups, NULL) && config_step(l, load_recent, NULL);
+    bool groups = destinations && config_step(l, config_load_groups, NULL) && config_step(l, config_load_recent, NULL);
     return config_check(l->config, l->conf.errors) && jobs && groups;
 }
 
@@ -387,13 +395,13 @@ struct config *config_load(const struct flags *f, struct conf_errors *errors, st
                                    .lenient_keys = !f->strict_parse, .ignored = config_note_ignored,
                                    .strict = f->strict,
                                    .accept_inert = &f->accept_inert, .errors = errors ? errors : &found};
-    bool ok = load_all(&l);
+    bool ok = config_load_all(&l);
     if (!ok) {
         conf_errors_first(l.conf.errors, err);
         config_unref(c);
         c = NULL;
     } else {
-        print_masked(&l);
+        config_print_masked(&l);
     }
     buf_free(&found.text);
     return c;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a start or a reload would stumble over although every row of the file is right: clients that cannot be built
- * (a line break in a header, an unknown TLS version), names and URLs that two destinations share. A load does it, so
- * that --check-config finds it too.
+/* Checks that would otherwise fail at start or reload although each key of the file is valid: HTTP clients that cannot
+ * be created (a line break in a header, an unknown TLS version), duplicate names and URLs of destinations. They are
+ * part of loading, so that --check-config reports them too.
  */
 #include "base/text/url.h"
 #include "gateway/config/config_file.h"
@@ -17,7 +17,7 @@ static bool config_check_client(struct conf_errors *errors, const struct http_co
     return false;
 }
 
-/* By its name, or its URL without secrets. */
+/* Errors refer to it by its name, or by its URL without secrets. */
 static bool check_destination(const struct config *c, size_t i, struct conf_errors *errors)
 {
     const struct destination_conf *d = &c->destinations[i];

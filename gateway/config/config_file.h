@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Inside gateway/config*.c only: the file as its rows say it, before it is put together with the flags.
- */
+/* Private to gateway/config/: the file as parsed, before it is combined with the flags. */
 #ifndef GATEWAY_CONFIG_CONFIG_FILE_H
 #define GATEWAY_CONFIG_CONFIG_FILE_H
 
@@ -25,21 +24,22 @@ struct loader {
     struct config_file file;
     const struct yaml *document;
     struct err *err;
-    bool broken;                           /* the document is: what depends on it is not looked at */
+    bool broken;                           /* the document is invalid: what depends on it is not checked */
     size_t cap_jobs, cap_warnings, cap_ignored;
 };
 
-/* A YAML file that is a list of `section`, or a mapping with only `key` (NULL: no mapping) that has the list: its
- * items. `node`, when not NULL, gets the list itself. */
+/* Loads a YAML file that is a list of `section`, or a mapping whose only key `key` (NULL: no mapping) has the list.
+ * `node` (may be NULL): set to the list's node. */
 bool config_load_list(struct loader *l, const char *path, const struct conf_section *section, const char *key,
                       struct conf_items *items, const struct yaml **node) MUST_USE;
-/* What the start does with it, short of sockets and queues: names that must differ, clients. Adds all errors. */
+/* Checks what start and reload will do with it, except sockets and queues: unique names, HTTP clients. Adds all
+ * errors. */
 bool config_check(const struct config *c, struct conf_errors *errors) MUST_USE;
-/* Runs one step of the load; when it fails its error is added to the others, and the load goes on. */
+/* Runs one step of loading; if it fails, its error is added to the others and loading continues. */
 bool config_step(struct loader *l, bool (*step)(struct loader *l, void *arg), void *arg) MUST_USE;
 /* Appends the flags' destinations to file.remote_write. */
 bool config_add_destinations(struct loader *l) MUST_USE;
-/* a, then b, as one. */
+/* Concatenates a and b. */
 bool config_join(struct loader *l, struct conf_items a, struct conf_items b, size_t size,
                  struct conf_items *out) MUST_USE;
 

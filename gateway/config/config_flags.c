@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* -remoteWrite.* as destinations: item i of a list belongs to the i-th URL, a single item to all, an empty one means
- * the default.
+/* Builds destinations from -remoteWrite.*: item i of a list applies to the i-th URL, a single item to all URLs, an
+ * empty item means the default.
  */
 #include "gateway/config/config_file.h"
 #include "gateway/config/dialect.h"
 
 #include "base/text/url.h"
 
-static struct str item(const struct str_list *list, size_t i)
+static struct str flag_item(const struct str_list *list, size_t i)
 {
     if (list->n == 1)
         return list->items[0];
@@ -23,30 +23,30 @@ static bool config_flags_parse(struct loader *l, enum conf_type type, const char
     return text.n == 0 || conf_scalar(&loose, &row, text, to, l->err) || err_wrap(l->err, "-%s", flag);
 }
 
-static bool set_auth(struct loader *l, const struct remote_write_flags *f, size_t i, struct http_conf *http)
+static bool destination_set_auth(struct loader *l, const struct remote_write_flags *f, size_t i, struct http_conf *http)
 {
-    struct basic_auth_conf basic = {.username = item(&f->basic_auth_username, i),
-                                    .username_file = item(&f->basic_auth_username_file, i),
-                                    .password = item(&f->basic_auth_password, i),
-                                    .password_file = item(&f->basic_auth_password_file, i)};
+    struct basic_auth_conf basic = {.username = flag_item(&f->basic_auth_username, i),
+                                    .username_file = flag_item(&f->basic_auth_username_file, i),
+                                    .password = flag_item(&f->basic_auth_password, i),
+                                    .password_file = flag_item(&f->basic_auth_password_file, i)};
     if (basic.username.n > 0 || basic.username_file.n > 0) {
         http->basic_auth = ARENA_NEW(l->conf.arena, struct basic_auth_conf);
         *http->basic_auth = basic;
     }
-    http->bearer_token = item(&f->bearer_token, i);
-    http->bearer_token_file = item(&f->bearer_token_file, i);
-    http->proxy_url = item(&f->proxy_url, i);
-    http->tls.ca_file = item(&f->tls_ca_file, i);
-    http->tls.cert_file = item(&f->tls_cert_file, i);
-    http->tls.key_file = item(&f->tls_key_file, i);
-    http->tls.server_name = item(&f->tls_server_name, i);
+    http->bearer_token = flag_item(&f->bearer_token, i);
+    http->bearer_token_file = flag_item(&f->bearer_token_file, i);
+    http->proxy_url = flag_item(&f->proxy_url, i);
+    http->tls.ca_file = flag_item(&f->tls_ca_file, i);
+    http->tls.cert_file = flag_item(&f->tls_cert_file, i);
+    http->tls.key_file = flag_item(&f->tls_key_file, i);
+    http->tls.server_name = flag_item(&f->tls_server_name, i);
     bool *insecure = &http->tls.insecure_skip_verify;
-    return config_flags_parse(l, CONF_BOOL, "remoteWrite.tlsInsecureSkipVerify", item(&f->tls_insecure, i), 0, 0,
+    return config_flags_parse(l, CONF_BOOL, "remoteWrite.tlsInsecureSkipVerify", flag_item(&f->tls_insecure, i), 0, 0,
                               insecure);
 }
 
 /* "Name: value^^Name2: value2" */
-static void set_headers(struct loader *l, struct str text, struct str_list *headers)
+static void destination_set_headers(struct loader *l, struct str text, struct str_list *headers)
 {
     size_t most = 1;
     for (size_t i = 0; i + 1 < text.n; i++)
@@ -59,25 +59,27 @@ static void set_headers(struct loader *l, struct str text, struct str_list *head
     }
 }
 
-static bool set_queue(struct loader *l, const struct remote_write_flags *f, size_t i, struct destination_conf *d)
+static bool destination_set_queue(struct loader *l, const struct remote_write_flags *f, size_t i,
+                                  struct destination_conf *d)
 {
     bool no_disk = false, snappy = false, zstd = false;
     const int64_t hour = 3600000;
     struct queue_conf *q = &d->queue;
-    bool ok = config_flags_parse(l, CONF_INT, "remoteWrite.queues", item(&f->queues, i), 1, 256, &q->shards)
-              && config_flags_parse(l, CONF_DURATION, "remoteWrite.sendTimeout", item(&f->send_timeout, i), 1, hour,
-                                    &d->remote_timeout)
-              && config_flags_parse(l, CONF_DURATION, "remoteWrite.retryMinInterval", item(&f->retry_min, i), 1, hour,
-                                    &q->min_backoff)
-              && config_flags_parse(l, CONF_DURATION, "remoteWrite.retryMaxInterval", item(&f->retry_max, i), 1, hour,
-                                    &q->max_backoff)
-              && config_flags_parse(l, CONF_SIZE, "remoteWrite.maxDiskUsagePerURL", item(&f->max_disk, i), 0, 0,
+    bool ok = config_flags_parse(l, CONF_INT, "remoteWrite.queues", flag_item(&f->queues, i), 1, 256, &q->shards)
+              && config_flags_parse(l, CONF_DURATION, "remoteWrite.sendTimeout", flag_item(&f->send_timeout, i), 1,
+                                    hour, &d->remote_timeout)
+              && config_flags_parse(l, CONF_DURATION, "remoteWrite.retryMinInterval", flag_item(&f->retry_min, i), 1,
+                                    hour, &q->min_backoff)
+              && config_flags_parse(l, CONF_DURATION, "remoteWrite.retryMaxInterval", flag_item(&f->retry_max, i), 1,
+                                    hour, &q->max_backoff)
+              && config_flags_parse(l, CONF_SIZE, "remoteWrite.maxDiskUsagePerURL", flag_item(&f->max_disk, i), 0, 0,
                                     &d->max_disk_bytes)
-              && config_flags_parse(l, CONF_BOOL, "remoteWrite.disableOnDiskQueue", item(&f->disable_disk_queue, i), 0,
-                                    0, &no_disk)
-              && config_flags_parse(l, CONF_BOOL, "remoteWrite.forcePromProto", item(&f->force_prom_proto, i), 0, 0,
-                                    &snappy)
-              && config_flags_parse(l, CONF_BOOL, "remoteWrite.forceVMProto", item(&f->force_vm_proto, i), 0, 0, &zstd);
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.disableOnDiskQueue",
+                                    flag_item(&f->disable_disk_queue, i), 0, 0, &no_disk)
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.forcePromProto", flag_item(&f->force_prom_proto, i), 0,
+                                    0, &snappy)
+              && config_flags_parse(l, CONF_BOOL, "remoteWrite.forceVMProto", flag_item(&f->force_vm_proto, i), 0, 0,
+                                    &zstd);
     if (q->max_backoff < q->min_backoff)
         q->max_backoff = q->min_backoff;
     d->protocol = zstd ? PROTOCOL_ZSTD : snappy ? PROTOCOL_SNAPPY : PROTOCOL_AUTO;
@@ -88,7 +90,7 @@ static bool set_queue(struct loader *l, const struct remote_write_flags *f, size
     return ok;
 }
 
-static bool set_labels(struct loader *l, const struct str_list *given, struct str_map *labels)
+static bool destination_set_labels(struct loader *l, const struct str_list *given, struct str_map *labels)
 {
     labels->keys = ARENA_ARRAY(l->conf.arena, struct str, given->n + 1);
     labels->values = ARENA_ARRAY(l->conf.arena, struct str, given->n + 1);
@@ -96,7 +98,7 @@ static bool set_labels(struct loader *l, const struct str_list *given, struct st
         struct str value = given->items[i], name;
         str_cut(&value, '=', &name);
         if (value.p == NULL || !label_name_valid(name))
-            return err_set(l->err, ERR_BAD_DATA, "-remoteWrite.label: \"%.*s\" is not name=value",
+            return err_set(l->err, ERR_BAD_DATA, "-remoteWrite.label: \"%.*s\" does not have the form name=value",
                            STR_ARG(given->items[i]));
         labels->keys[labels->n] = name;
         labels->values[labels->n++] = value;
@@ -104,36 +106,36 @@ static bool set_labels(struct loader *l, const struct str_list *given, struct st
     return true;
 }
 
-static void end_chain(struct loader *l, struct conf_items rules)
+static void mark_chain_end(struct loader *l, struct conf_items rules)
 {
     if (rules.n > 0)
         ((struct relabel_rule *)rules.items)[rules.n - 1].ends_chain = dialects[l->flags->dialect].page.drops_reserved;
 }
 
-/* -remoteWrite.relabelConfig; checked without any URL, too */
-static bool load_common_rules(struct loader *l, void *rules)
+/* -remoteWrite.relabelConfig; loaded, and thus checked, even if no URL is set */
+static bool load_common_relabeling(struct loader *l, void *rules)
 {
     struct str file = l->flags->remote_write.relabel_config;
     if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, NULL, rules, NULL))
         return err_wrap(l->err, "-remoteWrite.relabelConfig");
-    end_chain(l, *(struct conf_items *)rules);
+    mark_chain_end(l, *(struct conf_items *)rules);
     return true;
 }
 
 struct flag_destination { size_t i; struct conf_items common; struct destination_conf *d; };
 
-static bool set_rules(struct loader *l, void *arg)
+static bool destination_set_relabeling(struct loader *l, void *arg)
 {
     const struct flag_destination *new = arg;
     struct conf_items own = {0};
-    struct str file = item(&l->flags->remote_write.url_relabel_config, new->i);
+    struct str file = flag_item(&l->flags->remote_write.url_relabel_config, new->i);
     if (file.n > 0 && !config_load_list(l, file.p, &relabel_section, NULL, &own, NULL))
         return err_wrap(l->err, "-remoteWrite.urlRelabelConfig");
-    end_chain(l, own);
+    mark_chain_end(l, own);
     return config_join(l, new->common, own, sizeof(struct relabel_rule), &new->d->write_relabel_configs);
 }
 
-static bool set_fields(struct loader *l, void *arg)
+static bool destination_set_fields(struct loader *l, void *arg)
 {
     const struct flag_destination *new = arg;
     const struct remote_write_flags *f = &l->flags->remote_write;
@@ -145,9 +147,9 @@ static bool set_fields(struct loader *l, void *arg)
     d->url = f->url.items[i];
     if (!url_parse(d->url, &url, l->err))
         return err_wrap(l->err, "-remoteWrite.url");
-    set_headers(l, item(&f->headers, i), &d->http.headers);
-    return set_auth(l, f, i, &d->http) && set_queue(l, f, i, d) && set_labels(l, &f->label, &d->extra_labels)
-           && http_conf_check(NULL, &d->http, l->err);
+    destination_set_headers(l, flag_item(&f->headers, i), &d->http.headers);
+    return destination_set_auth(l, f, i, &d->http) && destination_set_queue(l, f, i, d)
+           && destination_set_labels(l, &f->label, &d->extra_labels) && http_conf_check(NULL, &d->http, l->err);
 }
 
 bool config_add_destinations(struct loader *l)
@@ -155,19 +157,19 @@ bool config_add_destinations(struct loader *l)
     const struct str_list *urls = &l->flags->remote_write.url;
     struct conf_items made = {ARENA_ARRAY(l->conf.arena, struct destination_conf, urls->n + 1), 0};
     struct flag_destination new = {0};
-    struct str refused = STR_NONE; /* a file that goes for several URLs is complained of once */
-    bool ok = config_step(l, load_common_rules, &new.common);
+    struct str failed_file = STR_NONE; /* a file that several URLs use is reported once */
+    bool ok = config_step(l, load_common_relabeling, &new.common);
     for (new.i = 0; new.i < urls->n; new.i++) {
         if (urls->items[new.i].n == 0)
             continue;
         new.d = (struct destination_conf *)made.items + made.n++;
-        ok = config_step(l, set_fields, &new) && ok; /* first: it sets what is not said to its default */
-        struct str rules = item(&l->flags->remote_write.url_relabel_config, new.i);
-        if (rules.n > 0 && str_eq(rules, refused))
+        ok = config_step(l, destination_set_fields, &new) && ok; /* first, since it sets all defaults */
+        struct str rules = flag_item(&l->flags->remote_write.url_relabel_config, new.i);
+        if (rules.n > 0 && str_eq(rules, failed_file))
             continue;
-        if (!config_step(l, set_rules, &new)) {
+        if (!config_step(l, destination_set_relabeling, &new)) {
             ok = false;
-            refused = rules;
+            failed_file = rules;
         }
     }
     return ok && config_join(l, l->file.remote_write, made, sizeof(struct destination_conf), &l->file.remote_write);

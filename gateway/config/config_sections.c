@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Tables of the top level of the file and of `global`, and the Markdown of all sections. */
 #include "gateway/config/config_file.h"
 
 #include <stdio.h>
@@ -10,13 +11,13 @@
 
 static const struct conf_row global_rows[] = {
     {CONF_DURATION, "scrape_interval", GLOBAL(scrape_interval), .preset = "1m", .min = 1, .max = 366ll * 86400000,
-     .help = "How often targets are scraped"},
+     .help = "Default scrape interval of jobs"},
     {CONF_DURATION, "scrape_timeout", GLOBAL(scrape_timeout), .preset = "10s", .min = 1, .max = 366ll * 86400000,
-     .help = "How long a scrape may take"},
+     .help = "Default scrape timeout of jobs"},
     {CONF_DURATION, "evaluation_interval", GLOBAL(evaluation_interval), .preset = "1m", .min = 1,
-     .max = 366ll * 86400000, .help = "Step of a subquery that names none"},
+     .max = 366ll * 86400000, .help = "Default step of subqueries"},
     {CONF_MAP, "external_labels", GLOBAL(external_labels),
-     .help = "Labels that everything sent gets, where it has none of that name"},
+     .help = "Labels to add to all samples sent to destinations, unless they have a label of that name"},
     {CONF_INT, "sample_limit", GLOBAL(sample_limit), .preset = "0", .min = 0, .max = INT64_MAX,
      .help = "Default of the jobs' `sample_limit`"},
     {CONF_INT, "label_limit", GLOBAL(label_limit), .preset = "0", .min = 0, .max = INT64_MAX,
@@ -24,12 +25,12 @@ static const struct conf_row global_rows[] = {
     {CONF_SIZE, "body_size_limit", GLOBAL(body_size_limit), .preset = "0",
      .help = "Default of the jobs' `body_size_limit`; 0 = `--promscrape.maxScrapeSize`"},
     {CONF_SECTIONS, "relabel_configs", GLOBAL(relabel_configs), .section = &relabel_section,
-     .help = "Rules for targets, before each job's own"},
+     .help = "Relabeling of targets, applied before that of each job"},
     {CONF_SECTIONS, "metric_relabel_configs", GLOBAL(metric_relabel_configs), .section = &relabel_section,
-     .help = "Rules for scraped series, before each job's own"},
+     .help = "Relabeling of scraped series, applied before that of each job"},
     ACCEPTED("query_log_file", "Queries are not logged"),
     ACCEPTED("scrape_failure_log_file", "Failures are shown on /targets"),
-    ACCEPTED("rule_query_offset", "There are no rules"),
+    ACCEPTED("rule_query_offset", "Rules are not evaluated"),
     {CONF_INT, "target_limit", GLOBAL(target_limit), .preset = "0", .min = 0, .max = INT64_MAX,
      .help = "Default of the jobs' `target_limit`"},
     {CONF_INT, "label_name_length_limit", GLOBAL(label_name_length_limit), .preset = "0", .min = 0, .max = INT64_MAX,
@@ -44,64 +45,64 @@ static const struct conf_row global_rows[] = {
     ACCEPTED("metric_name_escaping_scheme", "No escaping is requested"),
     {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are kept"},
     {0}};
-/* Prometheus refuses an explicit timeout above the interval; vmagent shortens it. */
+/* Prometheus rejects an explicit timeout above the interval; vmagent lowers it to the interval. */
 static bool check_global(struct conf_context *c, const struct yaml *node, void *value, struct err *err)
 {
     const struct global_conf *g = value;
     if (c->loose_durations || !conf_is_set(node, "scrape_timeout") || g->scrape_timeout <= g->scrape_interval)
         return true;
     return conf_err(yaml_get(node, "scrape_timeout"), err,
-                    "global.scrape_timeout: the timeout is longer than scrape_interval");
+                    "global.scrape_timeout: must not exceed scrape_interval");
 }
 
 const struct conf_section global_section = {"global", sizeof(struct global_conf), global_rows, check_global,
-                                            "What jobs and destinations inherit"};
+                                            "Defaults of jobs and destinations"};
 
 static const struct conf_row promxy_rows[] = {
     {CONF_SECTIONS, "server_groups", offsetof(struct promxy_conf, server_groups), .section = &server_group_section,
-     .help = "See `server_groups`"},
+     .help = "Server groups, see `server_groups`"},
     {0}};
 static const struct conf_section promxy_section = {"promxy", sizeof(struct promxy_conf), promxy_rows, NULL,
-                                                   "promxy's own place for `server_groups`"};
+                                                   "promxy's section for `server_groups`"};
 
 static bool old_promxy(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
 {
     char text[512];
-    snprintf(text, sizeof text, "%s:%u: promxy_server is the old name of promxy; please rename it", node->file,
+    snprintf(text, sizeof text, "%s:%u: promxy_server is deprecated; rename it to promxy", node->file,
              node->line);
     c->warn(c->warn_arg, text);
     return conf_load(c, &promxy_section, node, field, err);
 }
 
 static const struct conf_row file_rows[] = {
-    {CONF_SECTION, "global", FILE_AT(global), .section = &global_section, .help = "What jobs and destinations inherit"},
+    {CONF_SECTION, "global", FILE_AT(global), .section = &global_section, .help = "Defaults of jobs and destinations"},
     {CONF_SECTIONS, "scrape_configs", FILE_AT(scrape_configs), .section = &scrape_job_section,
-     .help = "What is scraped"},
+     .help = "Scrape jobs"},
     {CONF_FILES, "scrape_config_files", FILE_AT(scrape_config_files),
-     .help = "Files with more of `scrape_configs`: a list, or a mapping with that key; names may hold `*`, `?`, `[]`"},
+     .help = "Files with further `scrape_configs`: a list, or a mapping with that key; patterns with `*`, `?`, `[]`"},
     {CONF_SECTIONS, "remote_write", FILE_AT(remote_write), .section = &remote_write_section,
-     .help = "Where everything is sent"},
+     .help = "Destinations of samples"},
     {CONF_SECTIONS, "server_groups", FILE_AT(server_groups), .section = &server_group_section,
-     .help = "What queries are answered from"},
+     .help = "Server groups that queries read from"},
     {CONF_OPTIONAL, "recent", FILE_AT(recent), .section = &recent_section,
-     .help = "The newest samples, kept in memory; enabled automatically when there is neither a destination "
-             "nor a server group"},
+     .help = "In-memory store of the newest samples; enabled by default if there is neither a destination nor a "
+             "server group"},
     {CONF_SECTION, "promxy", FILE_AT(promxy), .section = &promxy_section,
-     .help = "promxy's own place for `server_groups`"},
+     .help = "promxy's section for `server_groups`"},
     {CONF_CUSTOM, "promxy_server", FILE_AT(promxy_server), .custom = old_promxy,
-     .form = "[promxy](#promxy)", .help = "The old name of `promxy`"},
-    GUARD("remote_read", "Its servers would not be queried; list them under `server_groups`"),
-    ACCEPTED("rule_files", "No rule is evaluated"),
-    ACCEPTED("alerting", "No alert is sent"),
-    GUARD("tls_server_config", "The port would be open, without TLS and client certificates"),
+     .form = "[promxy](#promxy)", .help = "Deprecated name of `promxy`"},
+    GUARD("remote_read", "Its servers would not be queried; add them to `server_groups`"),
+    ACCEPTED("rule_files", "Rules are not evaluated"),
+    ACCEPTED("alerting", "Alerts are not sent"),
+    GUARD("tls_server_config", "HTTP would be served without TLS and client certificates"),
     ACCEPTED("storage", "There is no TSDB; see `recent`"),
     ACCEPTED("tracing", "Traces are not sent"),
-    ACCEPTED("otlp", "OTLP is not received"),
-    {.type = CONF_IGNORED, .name = "runtime", .help = "It tunes the Go runtime"},
+    ACCEPTED("otlp", "OTLP is not accepted"),
+    {.type = CONF_IGNORED, .name = "runtime", .help = "Settings of the Go runtime"},
     {0}};
 const struct conf_section file_section = {"", sizeof(struct config_file), file_rows, NULL, "The file"};
 
-/* Appends the sections that s has within it to list[n], each once; returns how many there are then. */
+/* Appends the sections nested in s to list[0..n), without duplicates; returns their new number. */
 static size_t add_nested(const struct conf_section **list, size_t n, size_t max, const struct conf_section *s)
 {
     for (const struct conf_row *row = s->rows; row->type != CONF_END; row++) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See environment.h. ${NAME} follows Go's os.Expand; %{NAME} of an unknown name is an error, as an empty value would be
- * found out late.
+/* ${NAME} follows Go's os.Expand. %{NAME} of a variable that is not set is an error: an empty value would be noticed
+ * too late.
  */
 #include "gateway/config/environment.h"
 
@@ -10,8 +10,8 @@
 
 static bool environment_is_word(char c) { return isalnum((unsigned char)c) || c == '_'; }
 
-/* The name that begins behind a dollar sign; *used gets the bytes that it takes, braces included. An empty name with
- * used > 0 is a syntax error, whose text vanishes. */
+/* Name of the variable after a dollar sign; *used: its bytes, including braces. An empty name with *used > 0 is a
+ * syntax error, whose text is removed. */
 static struct str dollar_name(struct str s, size_t *used)
 {
     *used = 0;
@@ -78,7 +78,7 @@ void environment_expand_labels(struct conf_context *c, struct str_map *labels)
             value = expand_dollars(c, value);
         labels->keys[kept] = labels->keys[i];
         labels->values[kept] = value;
-        kept += value.n > 0; /* a label without a value does not exist */
+        kept += value.n > 0; /* an empty label is the same as none */
     }
     labels->n = kept;
 }
@@ -86,13 +86,13 @@ void environment_expand_labels(struct conf_context *c, struct str_map *labels)
 bool environment_fill(struct str text, struct buf *out, struct str *missing)
 {
     for (struct str rest = text;;) {
-        struct str plain = str_first(rest, str_find_str(rest, STR("%{"))), behind = str_skip(rest, plain.n + 2);
-        size_t end = str_find(behind, '}');
-        if (end == behind.n) {
+        struct str plain = str_first(rest, str_find_str(rest, STR("%{"))), after = str_skip(rest, plain.n + 2);
+        size_t end = str_find(after, '}');
+        if (end == after.n) {
             buf_add_str(out, rest);
             return true;
         }
-        *missing = str_first(behind, end);
+        *missing = str_first(after, end);
         char *name = str_dup(*missing);
         const char *value = getenv(name);
         mem_free(name);
@@ -100,6 +100,6 @@ bool environment_fill(struct str text, struct buf *out, struct str *missing)
             return false;
         buf_add_str(out, plain);
         buf_add_z(out, value);
-        rest = str_skip(behind, end + 1);
+        rest = str_skip(after, end + 1);
     }
 }

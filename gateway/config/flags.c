@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Flags are read twice: first the words are sorted to their rows as text, which also tells the dialect; then each row's
- * text, or the row's default, or the dialect's, is parsed as a key of the configuration would be.
+/* Flags are parsed in two passes:
+ *
+ * 1. The arguments, and environment variables if enabled, are collected as text, a list of values per row. The alias
+ *    of --config.file that was used, or --dialect, decides the dialect.
+ * 2. The text of each row, or its default (from the row, otherwise from the dialect), is parsed as a configuration key
+ *    of the same type is.
  */
 #include "gateway/config/flags.h"
 
@@ -12,20 +16,20 @@
 
 #include <stdlib.h>
 
-struct flag_values { struct str *items; size_t n, cap; }; /* the texts given for one row */
+struct flag_values { struct str *items; size_t n, cap; }; /* of one row, as text */
 
 struct flags_parser {
     struct flags *out;
-    struct flag_values *given; /* one a row */
-    const char *config_flag;  /* the name under which the file was given */
-    struct inert_use *uses;   /* given flags that do nothing here */
+    struct flag_values *given; /* by row */
+    const char *config_flag;   /* alias with which the configuration file was set */
+    struct inert_use *uses;    /* flags set that are not implemented */
     size_t n_uses, cap_uses;
     struct err *err;
 };
 
 /* ---- names ---- */
 
-static bool has_name(const struct flag_row *f, struct str name)
+static bool flag_has_name(const struct flag_row *f, struct str name)
 {
     if (str_is(name, f->row.name))
         return true;
@@ -38,12 +42,12 @@ static bool has_name(const struct flag_row *f, struct str name)
 static const struct flag_row *flags_find_row(struct str name)
 {
     for (size_t i = 0; i < n_flag_rows; i++)
-        if (has_name(&flag_rows[i], name))
+        if (flag_has_name(&flag_rows[i], name))
             return &flag_rows[i];
     return NULL;
 }
 
-static void consider(struct str name, const char *known, const char **best, unsigned *least)
+static void suggest_closer(struct str name, const char *known, const char **best, unsigned *least)
 {
     unsigned d = known ? str_distance(name, str_of(known)) : UINT32_MAX;
     if (d < *least) {
@@ -52,20 +56,20 @@ static void consider(struct str name, const char *known, const char **best, unsi
     }
 }
 
-static bool unknown(struct str name, struct err *err)
+static bool refuse_unknown_flag(struct str name, struct err *err)
 {
     const char *best = NULL;
     unsigned least = (unsigned)name.n / 3 + 2;
     for (size_t i = 0; i < n_flag_rows; i++) {
-        consider(name, flag_rows[i].row.name, &best, &least);
+        suggest_closer(name, flag_rows[i].row.name, &best, &least);
         for (size_t k = 0; k < LEN(flag_rows[i].also); k++)
-            consider(name, flag_rows[i].also[k], &best, &least);
+            suggest_closer(name, flag_rows[i].also[k], &best, &least);
     }
     for (size_t i = 0; i < n_inert_flags; i++)
-        consider(name, inert_flags[i].name, &best, &least);
+        suggest_closer(name, inert_flags[i].name, &best, &least);
     if (best)
         return err_set(err, ERR_BAD_DATA, "unknown flag --%.*s; did you mean --%s?", STR_ARG(name), best);
-    return err_set(err, ERR_BAD_DATA, "unknown flag --%.*s; --help lists all", STR_ARG(name));
+    return err_set(err, ERR_BAD_DATA, "unknown flag --%.*s; see --help for all flags", STR_ARG(name));
 }
 
 /* ---- words ---- */
@@ -77,15 +81,15 @@ static void flags_add_value(struct flags_parser *p, const struct flag_row *f, st
     g->items[g->n++] = value;
 }
 
-static struct str unquote(struct str s)
+static struct str flags_unquote(struct str s)
 {
     bool quoted = s.n >= 2 && (s.p[0] == '"' || s.p[0] == '\'') && s.p[s.n - 1] == s.p[0];
     return quoted ? str_n(s.p + 1, s.n - 2) : s;
 }
 
-/* Where the text that begins with a quote or bracket at s.p[0] ends; 0 when it has no end: then it is a plain
+/* Offset of the quote or bracket that closes the one at s.p[0]; 0 if there is none: s.p[0] is then an ordinary
  * character. */
-static size_t enclosed(struct str s)
+static size_t enclosed_length(struct str s)
 {
     static const char opening[] = "\"'{[(", closing[] = "\"'}])";
     const char *kind = s.p[0] ? strchr(opening, s.p[0]) : NULL;
@@ -104,35 +108,35 @@ static size_t enclosed(struct str s)
     return 0;
 }
 
-/* Items of a list stand between commas that are in no quotes or brackets. */
-static void add_items(struct flags_parser *p, const struct flag_row *f, struct str value)
+/* Splits a list at the commas outside of quotes and brackets. */
+static void flags_add_items(struct flags_parser *p, const struct flag_row *f, struct str value)
 {
     size_t start = 0;
     for (size_t i = 0; i < value.n; i++) {
         if (value.p[i] == ',') {
-            flags_add_value(p, f, unquote(str_n(value.p + start, i - start)));
+            flags_add_value(p, f, flags_unquote(str_n(value.p + start, i - start)));
             start = i + 1;
         } else {
-            i += enclosed(str_skip(value, i));
+            i += enclosed_length(str_skip(value, i));
         }
     }
-    flags_add_value(p, f, unquote(str_skip(value, start)));
+    flags_add_value(p, f, flags_unquote(str_skip(value, start)));
 }
 
-static bool note_config_flag(struct flags_parser *p, struct str name)
+static bool remember_config_flag(struct flags_parser *p, struct str name)
 {
     static const char *const names[] = {"config.file", "promscrape.config", "config"};
     for (size_t i = 0; i < LEN(names); i++)
         if (str_is(name, names[i])) {
             if (p->config_flag && p->config_flag != names[i])
-                return err_set(p->err, ERR_BAD_DATA, "--%s and --%s both name a configuration; keep one",
+                return err_set(p->err, ERR_BAD_DATA, "--%s and --%s both set the configuration file; remove one",
                                p->config_flag, names[i]);
             p->config_flag = names[i];
         }
     return true;
 }
 
-static void use_inert(struct flags_parser *p, const struct inert_flag *flag, struct str value)
+static void add_inert_use(struct flags_parser *p, const struct inert_flag *flag, struct str value)
 {
     arena_grow(&p->out->arena, &p->uses, &p->cap_uses, p->n_uses + 1, sizeof *p->uses);
     p->uses[p->n_uses++] = (struct inert_use){flag, value};
@@ -141,14 +145,14 @@ static void use_inert(struct flags_parser *p, const struct inert_flag *flag, str
 static bool flags_set_value(struct flags_parser *p, struct str name, const struct flag_row *f, struct str value)
 {
     if (f->row.type == CONF_STRINGS)
-        add_items(p, f, value);
+        flags_add_items(p, f, value);
     else
         flags_add_value(p, f, value);
-    return note_config_flag(p, name);
+    return remember_config_flag(p, name);
 }
 
-/* %{NAME} in a value is the environment's, as in vmagent. */
-static bool fill_value(struct flags_parser *p, struct str name, struct str *value)
+/* Replaces %{NAME} by the value of the environment variable, as vmagent does. */
+static bool expand_variables(struct flags_parser *p, struct str name, struct str *value)
 {
     struct buf filled = {0};
     struct str missing;
@@ -158,52 +162,53 @@ static bool fill_value(struct flags_parser *p, struct str name, struct str *valu
     if (ok)
         *value = arena_str(&p->out->arena, buf_str(&filled));
     else
-        err_set(p->err, ERR_BAD_DATA, "--%.*s: the environment has no %.*s", STR_ARG(name), STR_ARG(missing));
+        err_set(p->err, ERR_BAD_DATA, "--%.*s: environment variable %.*s is not set", STR_ARG(name), STR_ARG(missing));
     buf_free(&filled);
     return ok;
 }
 
-/* A flag by its name, or by "no-" and the name of a switch. */
-struct known { const struct flag_row *row; const struct inert_flag *inert; bool negated; };
+/* A flag by its name, or a boolean flag by "no-" and its name. Both pointers NULL: unknown. */
+struct found_flag { const struct flag_row *row; const struct inert_flag *inert; bool negated; };
 
-static struct known known_flag(struct str name)
+static struct found_flag flags_find(struct str name)
 {
-    struct known k = {flags_find_row(name), inert_find(name), false};
+    struct found_flag k = {flags_find_row(name), inert_find(name), false};
     if (k.row || k.inert || !str_starts(name, STR("no-")))
         return k;
     struct str positive = str_skip(name, 3);
-    struct known n = {flags_find_row(positive), inert_find(positive), true};
+    struct found_flag n = {flags_find_row(positive), inert_find(positive), true};
     return (n.row && n.row->row.type == CONF_BOOL) || (n.inert && n.inert->is_switch) ? n : k;
 }
 
-static bool is_switch(const struct known *k)
+static bool takes_no_value(const struct found_flag *k)
 {
     return k->row ? k->row->row.type == CONF_BOOL || k->row->switches : k->inert->is_switch;
 }
 
-/* One word and, when it needs one, the value behind it. */
+/* One argument and, unless it has the form -x=v or is boolean, the next one as its value. */
 static bool flags_read_argument(struct flags_parser *p, int argc, char **argv, int *i)
 {
     struct str value = str_of(argv[*i]), name;
     if (value.n < 2 || value.p[0] != '-')
-        return err_set(p->err, ERR_BAD_DATA, "\"%s\" is not a flag; --help lists all", argv[*i]);
+        return err_set(p->err, ERR_BAD_DATA, "unexpected argument \"%s\": flags begin with a dash; see --help",
+                       argv[*i]);
     value = str_skip(value, value.p[1] == '-' ? 2 : 1);
     str_cut(&value, '=', &name);
-    struct known k = known_flag(name);
+    struct found_flag k = flags_find(name);
     if (k.row == NULL && k.inert == NULL)
-        return unknown(name, p->err);
-    if (value.p == NULL && is_switch(&k))
+        return refuse_unknown_flag(name, p->err);
+    if (value.p == NULL && takes_no_value(&k))
         value = k.negated ? STR("false") : STR("true");
     if (value.p == NULL) {
         if (*i + 1 >= argc)
-            return err_set(p->err, ERR_BAD_DATA, "--%.*s needs a value", STR_ARG(name));
+            return err_set(p->err, ERR_BAD_DATA, "--%.*s requires a value", STR_ARG(name));
         value = str_of(argv[++*i]);
     }
-    if (!fill_value(p, name, &value))
+    if (!expand_variables(p, name, &value))
         return false;
     if (k.row)
         return flags_set_value(p, name, k.row, value);
-    use_inert(p, k.inert, value);
+    add_inert_use(p, k.inert, value);
     return true;
 }
 
@@ -215,8 +220,8 @@ static struct str flag_value_text(const struct flags_parser *p, const char *flag
     return g->n > 0 ? g->items[g->n - 1] : STR("");
 }
 
-/* "remoteWrite.url" is remoteWrite_url behind the prefix. {NULL,0}: not set. */
-static struct str variable(struct flags_parser *p, const char *flag)
+/* The variable of "remoteWrite.url" is the prefix and remoteWrite_url. {NULL,0}: not set. */
+static struct str environment_of_flag(struct flags_parser *p, const char *flag)
 {
     struct str prefix = flag_value_text(p, "envflag.prefix");
     char *name = arena_z(&p->out->arena, arena_printf(&p->out->arena, "%.*s%s", STR_ARG(prefix), flag));
@@ -226,33 +231,33 @@ static struct str variable(struct flags_parser *p, const char *flag)
     return value ? str_of(value) : STR_NONE;
 }
 
-static bool take_variable(struct flags_parser *p, const struct flag_row *f, const char *name)
+static bool flags_read_variable(struct flags_parser *p, const struct flag_row *f, const char *name)
 {
-    struct str value = variable(p, name);
-    return value.p == NULL || (fill_value(p, str_of(name), &value) && flags_set_value(p, str_of(name), f, value));
+    struct str value = environment_of_flag(p, name);
+    return value.p == NULL || (expand_variables(p, str_of(name), &value) && flags_set_value(p, str_of(name), f, value));
 }
 
-/* As with vmagent's -envflag.enable: the command line wins. */
-static bool take_environment(struct flags_parser *p)
+/* As with vmagent's -envflag.enable, the command line takes precedence. */
+static bool flags_read_environment(struct flags_parser *p)
 {
-    static const struct conf_row truth = {.type = CONF_BOOL};
+    static const struct conf_row enable_row = {.type = CONF_BOOL};
     struct str text = flag_value_text(p, "envflag.enable");
     struct conf_context c = {.arena = &p->out->arena};
     bool enabled = false;
-    if (text.n > 0 && !conf_scalar(&c, &truth, text, &enabled, p->err))
+    if (text.n > 0 && !conf_scalar(&c, &enable_row, text, &enabled, p->err))
         return err_wrap(p->err, "--envflag.enable");
     for (size_t i = 0; enabled && i < n_flag_rows; i++) {
         const struct flag_row *f = &flag_rows[i];
-        if (p->given[i].n == 0 && !take_variable(p, f, f->row.name))
+        if (p->given[i].n == 0 && !flags_read_variable(p, f, f->row.name))
             return false;
         for (size_t k = 0; k < LEN(f->also) && f->also[k] && p->given[i].n == 0; k++)
-            if (!take_variable(p, f, f->also[k]))
+            if (!flags_read_variable(p, f, f->also[k]))
                 return false;
     }
     for (size_t i = 0; enabled && i < n_inert_flags; i++) {
-        struct str value = variable(p, inert_flags[i].name);
+        struct str value = environment_of_flag(p, inert_flags[i].name);
         if (value.p)
-            use_inert(p, &inert_flags[i], value);
+            add_inert_use(p, &inert_flags[i], value);
     }
     return true;
 }
@@ -286,7 +291,7 @@ static bool choose_dialect(struct flags_parser *p)
     return true;
 }
 
-static void set_list(struct flags_parser *p, const struct flag_row *f, const struct flag_values *g)
+static void flags_set_list(struct flags_parser *p, const struct flag_row *f, const struct flag_values *g)
 {
     struct str_list list = {ARENA_ARRAY(&p->out->arena, struct str, g->n + 1), g->n};
     for (size_t i = 0; i < g->n; i++)
@@ -294,7 +299,7 @@ static void set_list(struct flags_parser *p, const struct flag_row *f, const str
     memcpy((char *)p->out + f->row.offset, &list, sizeof list);
 }
 
-static bool set_value(struct flags_parser *p, const struct flag_row *f)
+static bool flags_parse_row(struct flags_parser *p, const struct flag_row *f)
 {
     struct flag_values *g = &p->given[f - flag_rows];
     const char *preset = f->row.preset ? f->row.preset : dialect_default(&dialects[p->out->dialect], f->row.name);
@@ -303,7 +308,7 @@ static bool set_value(struct flags_parser *p, const struct flag_row *f)
     if (g->n == 0 && preset)
         flags_add_value(p, f, str_of(preset));
     if (f->row.type == CONF_STRINGS) {
-        set_list(p, f, g);
+        flags_set_list(p, f, g);
         return true;
     }
     if (g->n == 0 || f->row.type == CONF_ENUM)
@@ -312,7 +317,7 @@ static bool set_value(struct flags_parser *p, const struct flag_row *f)
            || err_wrap(p->err, "--%s", f->row.name);
 }
 
-static struct str shown(struct flags_parser *p, const struct flag_row *f)
+static struct str flag_shown_value(struct flags_parser *p, const struct flag_row *f)
 {
     const struct flag_values *g = &p->given[f - flag_rows];
     struct str text = STR("");
@@ -325,9 +330,9 @@ static struct str shown(struct flags_parser *p, const struct flag_row *f)
     return text;
 }
 
-static bool is_format(struct str s)
+static bool is_log_format(struct str s)
 {
-    static const char *const names[] = {"logfmt", "json", "default", "text"}; /* the last two: vmagent's and promxy's */
+    static const char *const names[] = {"logfmt", "json", "default", "text"}; /* the last two of vmagent and promxy */
     bool known = false;
     for (size_t i = 0; i < LEN(names); i++)
         known = known || str_is(s, names[i]);
@@ -340,10 +345,10 @@ static bool flags_check_set(const struct flags *f, struct err *err)
     if (!log_level_parse(f->log_level, &level))
         return err_set(err, ERR_BAD_DATA, "--log.level: \"%.*s\" is not one of debug, info, warn, error",
                        STR_ARG(f->log_level));
-    if (!is_format(f->log_format))
-        return err_set(err, ERR_BAD_DATA, "--log.format: \"%.*s\" is neither logfmt nor json", STR_ARG(f->log_format));
+    if (!is_log_format(f->log_format))
+        return err_set(err, ERR_BAD_DATA, "--log.format: \"%.*s\" is not one of logfmt, json", STR_ARG(f->log_format));
     if (!(f->memory_percent >= 1 && f->memory_percent <= 100))
-        return err_set(err, ERR_BAD_DATA, "--memory.allowedPercent: %g is not between 1 and 100", f->memory_percent);
+        return err_set(err, ERR_BAD_DATA, "--memory.allowedPercent: %g is out of range: 1 to 100", f->memory_percent);
     struct regex *re = regex_new(f->cors_origin, err);
     if (re == NULL)
         return err_wrap(err, "--web.cors.origin");
@@ -351,7 +356,7 @@ static bool flags_check_set(const struct flags *f, struct err *err)
     return true;
 }
 
-/* "pre", "/pre" and "/pre/" are one prefix. */
+/* "pre", "/pre" and "/pre/" are the same prefix. */
 static void flags_normalize_prefix(struct flags *f)
 {
     struct str s = f->path_prefix;
@@ -362,8 +367,8 @@ static void flags_normalize_prefix(struct flags *f)
     f->path_prefix = s.n > 0 ? arena_printf(&f->arena, "/%.*s", STR_ARG(s)) : STR("");
 }
 
-/* An explicit false closes what the dialect leaves open. */
-static void decide_reload(struct flags *f)
+/* An explicit false disables /-/reload in dialects that enable it by default, too. */
+static void flags_open_reload(struct flags *f)
 {
     const struct flag_row *row = flags_find_row(STR("web.enable-lifecycle"));
     bool given = f->all[row - flag_rows].set;
@@ -381,17 +386,17 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
     for (int i = 1; i < argc; i++)
         if (!flags_read_argument(&p, argc, argv, &i))
             return false;
-    if (!take_environment(&p) || !choose_dialect(&p))
+    if (!flags_read_environment(&p) || !choose_dialect(&p))
         return false;
     for (size_t i = 0; i < n_flag_rows; i++) {
-        if (!set_value(&p, &flag_rows[i]))
+        if (!flags_parse_row(&p, &flag_rows[i]))
             return false;
         out->all[i].name = str_of(flag_rows[i].row.name);
         out->all[i].secret = flag_rows[i].secret;
-        out->all[i].value = shown(&p, &flag_rows[i]);
+        out->all[i].value = flag_shown_value(&p, &flag_rows[i]);
     }
     flags_normalize_prefix(out);
-    decide_reload(out);
+    flags_open_reload(out);
     return flags_check_set(out, err) && flags_judge(out, p.uses, p.n_uses, err);
 }
 
@@ -401,9 +406,9 @@ void flags_free(struct flags *f)
     arena_free(&f->arena);
 }
 
-/* ---- documents ---- */
+/* ---- help and documentation ---- */
 
-static void add_default(struct buf *out, const struct flag_row *f)
+static void add_flag_default(struct buf *out, const struct flag_row *f)
 {
     if (f->row.preset) {
         buf_add_z(out, f->row.preset);
@@ -413,7 +418,7 @@ static void add_default(struct buf *out, const struct flag_row *f)
     buf_add_z(out, text ? text : "");
 }
 
-static void help_inert(struct buf *out, enum inert_class class, const char *title)
+static void help_inert_class(struct buf *out, enum inert_class class, const char *title)
 {
     size_t line = 0;
     buf_printf(out, "\n%s\n ", title);
@@ -433,13 +438,14 @@ static void help_inert(struct buf *out, enum inert_class class, const char *titl
 
 void flags_help(struct buf *out)
 {
-    buf_add_z(out, "sluice " VERSION ": scrapes, forwards and answers PromQL over several servers, in one program.\n\n"
+    buf_add_z(out, "sluice " VERSION ": scrapes targets, forwards samples and evaluates PromQL over several servers."
+                   "\n\n"
                    "  sluice --config.file=sluice.yml\n"
                    "  sluice -promscrape.config=prometheus.yml -remoteWrite.url=http://localhost:8428/api/v1/write\n"
                    "  sluice --config=promxy.yml --bind-addr=:8082\n"
                    "  sluice promql format|parse|eval ...    (sluice promql --help)\n\n"
-                   "Flags take one or two dashes, -x=v or -x v; switches are turned off by -x=false. List flags "
-                   "may be repeated or comma-separated.\n\n");
+                   "Flags begin with one or two dashes: -x=v or -x v. -x=false or --no-x disables a boolean flag. "
+                   "Lists may be repeated or comma-separated.\n\n");
     for (size_t i = 0; i < n_flag_rows; i++) {
         const struct flag_row *f = &flag_rows[i];
         buf_printf(out, "  --%s", f->row.name);
@@ -447,22 +453,22 @@ void flags_help(struct buf *out)
             buf_printf(out, ", --%s", f->also[k]);
         buf_printf(out, "\n        %s", f->row.help);
         struct buf preset = {0};
-        add_default(&preset, f);
+        add_flag_default(&preset, f);
         if (preset.n > 0)
             buf_printf(out, " (%s)", buf_z(&preset));
         buf_free(&preset);
         buf_add_char(out, '\n');
     }
-    help_inert(out, INERT_GUARDS, "Not supported yet, an error unless --accept-inert names them:");
-    help_inert(out, INERT_LOSES, "Ignored with a warning, an error with --strict:");
-    help_inert(out, INERT_TUNES, "Accepted; they change nothing here:");
+    help_inert_class(out, INERT_GUARDS, "Not supported yet; an error unless listed in --accept-inert:");
+    help_inert_class(out, INERT_LOSES, "Ignored with a warning; an error with --strict:");
+    help_inert_class(out, INERT_TUNES, "Accepted for compatibility; ignored:");
 }
 
-static void document_inert(struct buf *out)
+static void document_inert_flags(struct buf *out)
 {
     static const char *const words[] = {
         [INERT_TUNES] = "accepted", [INERT_LOSES] = "warning", [INERT_GUARDS] = "error"};
-    buf_add_z(out, "\n| ignored flag | when given | without it |\n|---|---|---|\n");
+    buf_add_z(out, "\n| ignored flag | if set | effect of ignoring it |\n|---|---|---|\n");
     for (size_t i = 0; i < n_inert_flags; i++)
         buf_printf(out, "| `%s` | %s | %s |\n", inert_flags[i].name, words[inert_flags[i].class],
                    inert_flags[i].why ? inert_flags[i].why : "");
@@ -478,11 +484,11 @@ void flags_document(struct buf *out)
             buf_printf(out, "%s`%s`", k ? ", " : "", f->also[k]);
         buf_add_z(out, " | ");
         struct buf preset = {0};
-        add_default(&preset, f);
+        add_flag_default(&preset, f);
         if (preset.n > 0)
             buf_printf(out, "`%s`", buf_z(&preset));
         buf_free(&preset);
         buf_printf(out, " | %s |\n", f->row.help);
     }
-    document_inert(out);
+    document_inert_flags(out);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Command line flags: one table of rows; each row has a name in every dialect that knows it, a type, a default, and
- * help. One or two dashes, `-x=v`, `--x v`; booleans take `=`. Arrays are positional (vmagent): repeated or comma
- * separated.
+/* Command line flags. Each is a row of a table (flags_table.c) with a type, a default, help, and an alias for each
+ * program that names it differently. Syntax: one or two dashes, `-x=v` or `-x v`; booleans `-x`, `-x=false`, `--no-x`;
+ * lists repeated or comma-separated, with items matched to URLs by position, as in vmagent. Main thread.
  */
 #ifndef GATEWAY_CONFIG_FLAGS_H
 #define GATEWAY_CONFIG_FLAGS_H
@@ -21,12 +21,12 @@ struct flags {
     int64_t query_timeout, query_lookback; uint64_t query_max_samples; int64_t query_concurrency; uint64_t query_memory;
     struct str_list enable_features;
     int64_t query_queue_timeout, query_evaluations;
-    int64_t memory_bytes; double memory_percent; /* of requests, queries and responses; bytes 0 = the percentage */
+    int64_t memory_bytes; double memory_percent; /* for queries and HTTP; bytes 0 = the percentage */
     int64_t max_connections, read_timeout;
     struct str path_prefix, external_url, cors_origin;
     struct str log_level, log_format;
     bool enable_lifecycle;             /* /-/reload and /-/quit over HTTP */
-    bool enable_reload;                /* /-/reload over HTTP: also where the dialect has it open */
+    bool enable_reload;                /* /-/reload over HTTP: also if the dialect enables it by default */
     bool suppress_scrape_errors, suppress_duplicate_targets;
     int64_t suppress_scrape_errors_delay; /* ms */
     bool disable_cors;
@@ -35,27 +35,28 @@ struct flags {
     int64_t config_check_interval;
     int64_t max_scrape_size; bool no_stale_markers; int64_t file_sd_interval;
     int64_t max_insert_size; int64_t max_concurrent_inserts;
-    struct remote_write_flags {        /* -remoteWrite.*: item i belongs to url i; one item goes for all */
-        struct str_list url, basic_auth_username, basic_auth_username_file, basic_auth_password, basic_auth_password_file, bearer_token,
-            bearer_token_file, tls_ca_file, tls_cert_file, tls_key_file, tls_server_name, tls_insecure, headers,
+    struct remote_write_flags {        /* -remoteWrite.*: item i applies to url i, a single item to all */
+        struct str_list url, basic_auth_username, basic_auth_username_file, basic_auth_password,
+            basic_auth_password_file, bearer_token, bearer_token_file, tls_ca_file, tls_cert_file, tls_key_file,
+            tls_server_name, tls_insecure, headers,
             proxy_url, queues, send_timeout, retry_min, retry_max, max_disk, disable_disk_queue,
             force_prom_proto, force_vm_proto, url_relabel_config;
         struct str_list label;         /* name=value */
         struct str relabel_config;
         bool show_url, drop_on_overload;
     } remote_write;
-    struct str_list accept_inert;      /* flags and keys that guard something and need not act */
+    struct str_list accept_inert;      /* flags and keys to ignore although that is unsafe */
     bool strict;                       /* ignored flags and keys are errors */
-    bool env_enable; struct str env_prefix; /* flags that are not given are taken from the environment */
-    struct str_list warnings;          /* of ignored flags, a line each */
-    struct str_list ignored;           /* their names */
-    struct str_list tuning;            /* names of given flags that only tune something that works otherwise here */
-    struct conf_errors errors;         /* all of them, when there is more than err tells */
+    bool env_enable; struct str env_prefix; /* unset flags are read from environment variables */
+    struct str_list warnings;          /* about ignored flags, a line each */
+    struct str_list ignored;           /* names of these flags */
+    struct str_list tuning;            /* names of set flags that tune an implementation, also ignored */
+    struct conf_errors errors;         /* all errors, if there is more than the one in err */
     struct { struct str name, value; bool set, secret; } *all; size_t n_all; /* for status/flags and flag{} metrics */
 };
 bool flags_parse(int argc, char **argv, struct flags *out, struct err *err) MUST_USE;
 void flags_free(struct flags *f);
 void flags_help(struct buf *out);
-void flags_document(struct buf *out);  /* Markdown rows: docs/configuration.md is checked against it */
+void flags_document(struct buf *out);  /* Markdown tables: docs/configuration.md is checked against them */
 
 #endif

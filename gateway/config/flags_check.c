@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What becomes of the given flags that do nothing here: by their class a debug line, a warning or an error, all errors
- * at once.
+/* Reports the flags set that are not implemented, by class: a debug line, a warning or an error. All errors are
+ * reported at once.
  */
 #include "gateway/config/flags_table.h"
 
@@ -30,10 +30,10 @@ static void refuse_use(struct flags *f, const struct inert_flag *i)
 {
     char text[400];
     if (i->class == INERT_GUARDS)
-        snprintf(text, sizeof text, "--%s is not supported yet: %s; remove it, or start with --accept-inert=%s to go "
-                 "on without it", i->name, i->why, i->name);
+        snprintf(text, sizeof text, "--%s is not supported yet: %s; remove it, or start with --accept-inert=%s to "
+                 "ignore it", i->name, i->why, i->name);
     else
-        snprintf(text, sizeof text, "--%s is ignored, which --strict makes an error: %s", i->name, i->why);
+        snprintf(text, sizeof text, "--%s is ignored: %s; remove it, or start without --strict", i->name, i->why);
     conf_errors_add(&f->errors, text);
 }
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* libmicrohttpd in a loop. Its epoll descriptor is one more in ours; after each run we ask when it wants to be
- * run again. The library calls on_request several times for one request: after the headers, for each piece of the
- * body, at the end of the body, and, when we have suspended the connection, once more after it is resumed.
+/* libmicrohttpd in a loop. Its epoll descriptor is watched by the loop's epoll; after each run the library tells when
+ * to run it again. It calls on_request several times per request: after the headers, for each part of the body, at the
+ * end of the body, and, if the connection was suspended, once more after it is resumed.
  *
- * What the library does not do by itself (measured with 0.9.75):
- * - A suspended connection does not notice that its client left: we watch the descriptor for EPOLLRDHUP.
+ * What the library leaves to us (checked with 0.9.75):
+ * - A suspended connection does not notice that its client disconnects: the loop watches the descriptor for EPOLLRDHUP.
  * - All suspended connections must be resumed before the daemon is stopped.
- * - Heads that leave open where a line or the body ends are accepted: http_head.c finds and http_request_check refuses
- *   them.
- * - Path and parameters would be percent-decoded in place, losing encoded slashes: on_unescape does nothing, on_uri
- *   keeps all.
+ * - It accepts heads in which the end of a line or of the body is ambiguous: http_head.c detects and http_request_check
+ *   refuses them.
+ * - It percent-decodes path and parameters in place, which loses encoded slashes: on_unescape does nothing, and on_uri
+ *   copies the URI.
  */
 #include "gateway/http/http.h"
 
@@ -25,8 +25,8 @@
 #include <strings.h>
 #include <unistd.h>
 
-/* One connection's memory: it bounds the request line and the headers, and stays resident while the client is idle.
- * Above 32 KiB the library takes it by mmap, so that it really goes back to the system with the connection. */
+/* Memory of a connection: it limits request line and headers, and stays resident while the client is idle. Above 32 KiB
+ * the library allocates it by mmap, so that closing the connection returns it to the system. */
 enum { CONNECTION_MEMORY = HTTP_CONNECTION_MEMORY, LIBRARY_CONNECTIONS = 1 << 20 };
 
 struct stats_group http_stats = STATS_GROUP(HTTP_STATS);
@@ -42,7 +42,7 @@ struct http_server {
     struct loop_task again;
     struct list working; /* of http_connection.node */
     struct http_sockets sockets;
-    const struct sockaddr *adding; /* where the connection comes from that is being handed to the library */
+    const struct sockaddr *adding; /* peer of the connection that is being handed to the library */
     bool adding_spare;
     struct http_spare spare;
     bool stopping;
@@ -68,7 +68,7 @@ static void on_again(struct loop_task *t) { turn(CONTAINER(t, struct http_server
 
 /* ---- suspending and resuming ---- */
 
-static void end_work(struct http_connection *c);
+static void request_end_work(struct http_connection *c);
 
 static bool withdraw_work(struct http_connection *c)
 {
@@ -82,7 +82,7 @@ static void on_hangup(struct loop_fd *w, uint32_t events UNUSED)
     atomic_store(&c->r.canceled, true);
     stats_add(&http_stats, HTTP_CANCELED, 1);
     if (withdraw_work(c))
-        end_work(c);
+        request_end_work(c);
 }
 
 static void suspend(struct http_connection *c)
@@ -104,80 +104,80 @@ static void resume(struct http_connection *c)
     loop_post(c->server->loop, &c->server->again);
 }
 
-static void begin_work(struct http_connection *c)
+static void request_begin_work(struct http_connection *c)
 {
     c->state = HTTP_WORKING;
     http_socket_wait(&c->server->sockets, c->socket, HTTP_AT_WORK);
     list_push_back(&c->server->working, &c->node);
 }
 
-static void end_work(struct http_connection *c)
+static void request_end_work(struct http_connection *c)
 {
     c->state = HTTP_DONE;
     list_remove(&c->node);
     if (c->conf->hooks.end)
         c->conf->hooks.end(&c->r);
-    http_request_drop_body(c); /* it counts no longer, however long its client reads the response */
-    http_spare_put(&c->server->spare, &c->r.unpacked);
+    http_request_drop_body(c); /* not counted while the client reads the response */
+    http_spare_put(&c->server->spare, &c->r.uncompressed);
     http_spare_save(&c->server->spare, &c->r.out);
     resume(c);
 }
 
 void http_finish(struct http_request *r)
 {
-    http_pack(r);
-    end_work(r->_connection);
+    http_compress(r);
+    request_end_work(r->_connection);
 }
 
-/* ---- the reply ---- */
+/* ---- the response ---- */
 
-static void add_header(struct MHD_Response *reply, const char *name, const char *value)
+static void response_add_header(struct MHD_Response *response, const char *name, const char *value)
 {
     if (value)
-        MHD_add_response_header(reply, name, value);
+        MHD_add_response_header(response, name, value);
 }
 
-static void add_cors(struct http_connection *c, struct MHD_Response *reply)
+static void response_add_cors(struct http_connection *c, struct MHD_Response *response)
 {
     const char *origin = MHD_lookup_connection_value(c->mhd, MHD_HEADER_KIND, "Origin");
     const char *allow = http_allow_origin(c->server->origins, origin);
     if (allow == NULL)
         return;
-    add_header(reply, "Access-Control-Allow-Origin", allow);
-    add_header(reply, "Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin");
-    add_header(reply, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-    add_header(reply, "Access-Control-Expose-Headers", "Date");
-    add_header(reply, "Vary", "Origin");
+    response_add_header(response, "Access-Control-Allow-Origin", allow);
+    response_add_header(response, "Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin");
+    response_add_header(response, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    response_add_header(response, "Access-Control-Expose-Headers", "Date");
+    response_add_header(response, "Vary", "Origin");
 }
 
-/* Pages have no scripts of others, are in no frame, and nothing is taken for another type than it says. */
-static void add_protection(const struct http_request *r, struct MHD_Response *reply)
+/* Pages load no scripts of other sites and are shown in no frame; no response is taken for another type. */
+static void response_add_security(const struct http_request *r, struct MHD_Response *response)
 {
-    add_header(reply, "X-Content-Type-Options", "nosniff");
+    response_add_header(response, "X-Content-Type-Options", "nosniff");
     if (!str_starts(str_of(r->content_type), STR("text/html")))
         return;
-    add_header(reply, "X-Frame-Options", "DENY");
-    add_header(reply, "Content-Security-Policy",
-               "default-src 'self'; style-src 'self' 'unsafe-inline'; "
-               "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
+    response_add_header(response, "X-Frame-Options", "DENY");
+    response_add_header(response, "Content-Security-Policy",
+                        "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+                        "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
 }
 
-static void add_headers(struct http_connection *c, struct MHD_Response *reply)
+static void response_add_headers(struct http_connection *c, struct MHD_Response *response)
 {
     struct http_request *r = &c->r;
     if (r->status != MHD_HTTP_NO_CONTENT) {
-        add_header(reply, "Content-Type", r->content_type);
-        add_header(reply, "Vary", "Accept-Encoding");
+        response_add_header(response, "Content-Type", r->content_type);
+        response_add_header(response, "Vary", "Accept-Encoding");
     }
     for (const char *name = r->headers.p, *end = name + r->headers.n; name < end;) {
         const char *value = name + strlen(name) + 1;
-        add_header(reply, name, value);
+        response_add_header(response, name, value);
         name = value + strlen(value) + 1;
     }
-    add_header(reply, "Content-Encoding", r->packed ? "gzip" : NULL);
-    add_header(reply, "Connection", c->close ? "close" : NULL);
-    add_cors(c, reply);
-    add_protection(r, reply);
+    response_add_header(response, "Content-Encoding", r->compressed ? "gzip" : NULL);
+    response_add_header(response, "Connection", c->close ? "close" : NULL);
+    response_add_cors(c, response);
+    response_add_security(r, response);
 }
 
 static void http_count_request(const struct http_request *r)
@@ -189,7 +189,7 @@ static void http_count_request(const struct http_request *r)
         stats_add(&http_stats, HTTP_CLIENT_ERRORS, 1);
 }
 
-/* The path without its parameters, which may hold secrets. */
+/* Logs the path without parameters, which may contain secrets. */
 static void log_request(struct http_connection *c)
 {
     const struct http_request *r = &c->r;
@@ -201,9 +201,9 @@ static void log_request(struct http_connection *c)
     log_info("http", "request", "path", r->route->path, "status", status, "ms", ms);
 }
 
-/* The bytes count until the client has read them. When there are too many, those that are waiting go, never the new
- * ones: each lane keeps at most one response beyond the limit. */
-static void charge_reply(struct http_connection *c)
+/* Counts the bytes of the response until the client has read them. Beyond the limit waiting responses are dropped,
+ * never the new one: each lane has at most one response beyond the limit. */
+static void charge_response(struct http_connection *c)
 {
     struct http_limits *l = c->conf->limits;
     struct buf *out = &c->r.out;
@@ -215,21 +215,21 @@ static void charge_reply(struct http_connection *c)
     loop_post(c->server->loop, &c->server->again);
 }
 
-/* The body stays ours until on_completed. */
-static enum MHD_Result send_reply(struct http_connection *c)
+/* The library borrows the body until on_completed. */
+static enum MHD_Result send_response(struct http_connection *c)
 {
     struct http_request *r = &c->r;
-    charge_reply(c);
+    charge_response(c);
     http_socket_send(&c->server->sockets, c->socket, r->out.cap);
     void *body = r->out.n ? r->out.p : (char *)"";
-    struct MHD_Response *reply = MHD_create_response_from_buffer(r->out.n, body, MHD_RESPMEM_PERSISTENT);
-    if (reply == NULL)
+    struct MHD_Response *response = MHD_create_response_from_buffer(r->out.n, body, MHD_RESPMEM_PERSISTENT);
+    if (response == NULL)
         return MHD_NO;
-    add_headers(c, reply);
+    response_add_headers(c, response);
     http_count_request(r);
     log_request(c);
-    enum MHD_Result result = MHD_queue_response(c->mhd, (unsigned)r->status, reply);
-    MHD_destroy_response(reply);
+    enum MHD_Result result = MHD_queue_response(c->mhd, (unsigned)r->status, response);
+    MHD_destroy_response(response);
     return result;
 }
 
@@ -246,7 +246,7 @@ static enum MHD_Result http_on_header(void *arg, enum MHD_ValueKind kind UNUSED,
     return MHD_YES;
 }
 
-/* In 0.9.75 texts point into the head as it was received; in later versions the library is strict by itself. */
+/* In 0.9.75 strings point into the head as received; later versions check it themselves. */
 static bool texts_are_exact(void) { return strncmp(MHD_get_version(), "0.9.75", 6) == 0; }
 
 static void read_head(struct http_connection *c, const char *method, const char *version, struct http_head *head)
@@ -257,7 +257,7 @@ static void read_head(struct http_connection *c, const char *method, const char 
     head->odd = head->odd || strpbrk(c->uri, " \r") || (texts_are_exact() && c->uri_end != version);
 }
 
-/* A connection beyond the limit is for one request, and that for health or metrics. */
+/* A connection beyond the limit serves one request, for health or metrics only. */
 static void refuse_full(struct http_connection *c)
 {
     c->close = true;
@@ -265,8 +265,8 @@ static void refuse_full(struct http_connection *c)
         http_refuse_for_now(c, HTTP_NO_PLACE, "too many connections are open; try again later\n");
 }
 
-/* A refusal goes out before the body is read: the library then closes the connection. Without a body it can stay
- * open. */
+/* Refuses a request before its body is read, after which the library closes the connection. Without a body the
+ * connection stays open. */
 static enum MHD_Result http_start_request(struct http_connection *c, const char *method, const char *version)
 {
     struct http_head head;
@@ -281,17 +281,17 @@ static enum MHD_Result http_start_request(struct http_connection *c, const char 
     bool body = http_request_check(c, &head);
     if (body && c->r.route)
         http_socket_wait(&c->server->sockets, c->socket, HTTP_WAIT_BODY);
-    return c->r.route == NULL && (body || c->close) ? send_reply(c) : MHD_YES;
+    return c->r.route == NULL && (body || c->close) ? send_response(c) : MHD_YES;
 }
 
 /* On a worker. */
 static void run_handler(struct http_request *r)
 {
     r->_connection->r.route->handler(r);
-    http_pack(r);
+    http_compress(r);
 }
 
-static void on_worked(struct http_request *r) { end_work(r->_connection); }
+static void on_worked(struct http_request *r) { request_end_work(r->_connection); }
 
 static void refuse_work(struct http_connection *c, const char *text)
 {
@@ -300,10 +300,10 @@ static void refuse_work(struct http_connection *c, const char *text)
     err.retry_after = 1;
     stats_add(&http_stats, HTTP_NO_WORKER, 1);
     http_error(&c->r, &err);
-    end_work(c);
+    request_end_work(c);
 }
 
-/* Once a second. */
+/* Runs once a second. */
 static void refuse_late_work(struct http_sockets *sockets)
 {
     struct http_server *s = CONTAINER(sockets, struct http_server, sockets);
@@ -312,13 +312,13 @@ static void refuse_late_work(struct http_sockets *sockets)
         struct http_connection *c = CONTAINER(n, struct http_connection, node);
         next = n->next;
         if (c->r.started_mono <= oldest && withdraw_work(c))
-            refuse_work(c, "the request has waited for a worker for --query.max-queue-duration; try again later");
+            refuse_work(c, "no worker became available within --query.max-queue-duration; try again later");
     }
 }
 
-static void submit(struct http_connection *c)
+static void submit_request(struct http_connection *c)
 {
-    begin_work(c);
+    request_begin_work(c);
     suspend(c);
     c->r.out = http_spare_take(&c->server->spare);
     if (c->conf->hooks.submit(&c->r, run_handler, on_worked))
@@ -326,37 +326,37 @@ static void submit(struct http_connection *c)
     refuse_work(c, "too many requests are waiting for a worker; try again later");
 }
 
-static enum MHD_Result dispatch(struct http_connection *c)
+static enum MHD_Result run_request(struct http_connection *c)
 {
     if (c->r.route == NULL || !http_request_read(c)) {
         c->state = HTTP_DONE;
-        return send_reply(c);
+        return send_response(c);
     }
     if (c->conf->hooks.begin && !c->conf->hooks.begin(&c->r)) {
         c->state = HTTP_DONE;
         http_request_drop_body(c);
-        return send_reply(c);
+        return send_response(c);
     }
     if (c->r.route->on_worker) {
-        submit(c);
+        submit_request(c);
         return MHD_YES;
     }
-    begin_work(c);
+    request_begin_work(c);
     c->r.route->handler(&c->r);
     if (!c->r.route->finishes)
         http_finish(&c->r);
     if (c->state == HTTP_DONE)
-        return send_reply(c);
+        return send_response(c);
     suspend(c);
     return MHD_YES;
 }
 
-/* ---- what the library calls ---- */
+/* ---- callbacks of the library ---- */
 
 static size_t on_unescape(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, char *s) { return strlen(s); }
 
-/* We keep the whole and read the parameters by ourselves. The library, which would put down each in the connection's
- * memory and be stuck when some 400 have filled it, is shown none: `uri` lies in its own buffer, where it cuts at the
+/* Copies the URI, whose parameters http_request.c parses, and hides the parameters from the library: it would store
+ * each in the connection's memory, which some 400 fill up. `uri` points into the library's buffer, which it cuts at the
  * question mark next. */
 static void *on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
 {
@@ -374,7 +374,7 @@ static void *on_uri(void *arg, const char *uri, struct MHD_Connection *mhd)
     if (query)
         query[1] = 0;
     arena_init(&c->r.arena, 0);
-    (void)!arena_charge(&c->r.arena, &c->conf->limits->bodies); /* nothing yet, which cannot be refused */
+    (void)!arena_charge(&c->r.arena, &c->conf->limits->bodies); /* the arena is empty: it cannot fail */
     c->r.lane = c->server->id;
     c->r.loop = c->server->loop;
     c->r.services = c->conf->services;
@@ -398,9 +398,9 @@ static enum MHD_Result on_request(void *arg UNUSED, struct MHD_Connection *mhd U
         return MHD_YES;
     }
     if (c->state == HTTP_BODY)
-        return dispatch(c);
+        return run_request(c);
     if (c->state == HTTP_DONE && !atomic_load(&c->r.canceled))
-        return send_reply(c);
+        return send_response(c);
     return MHD_NO;
 }
 
@@ -420,7 +420,7 @@ static void on_completed(void *arg UNUSED, struct MHD_Connection *mhd UNUSED, vo
     }
     http_request_drop_body(c);
     http_socket_wait(c->sockets, c->socket, HTTP_WAIT_NEXT);
-    http_spare_put(&c->server->spare, &c->r.unpacked);
+    http_spare_put(&c->server->spare, &c->r.uncompressed);
     http_spare_put(&c->server->spare, &c->r.out);
     buf_free(&c->r.headers);
     arena_free(&c->r.arena);
@@ -468,7 +468,8 @@ struct http_server *http_server_new(unsigned id, struct loop *loop, const struct
     s->daemon = start_daemon(s);
     if (s->daemon == NULL) {
         fprintf(stderr,
-                "sluice: cannot start the HTTP server of a lane: out of descriptors (ulimit -n) or memory\n");
+                "sluice: cannot start the HTTP server of lane %u: out of descriptors or memory; raise the limit of "
+                "open files (ulimit -n) or use fewer --lanes\n", id);
         abort();
     }
     s->epoll.fd = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
@@ -485,7 +486,7 @@ void http_server_add(struct http_server *s, int fd, const struct sockaddr *from,
         return;
     }
     s->adding = from;
-    if (MHD_add_connection(s->daemon, fd, from, n) == MHD_YES) /* it closes what it cannot take */
+    if (MHD_add_connection(s->daemon, fd, from, n) == MHD_YES) /* closes fd if it fails */
         stats_add(&http_stats, HTTP_CONNECTIONS, 1);
     s->adding = NULL;
     turn(s);
@@ -498,7 +499,7 @@ void http_server_cancel(struct http_server *s)
         atomic_store(&CONTAINER(n, struct http_connection, node)->r.canceled, true);
 }
 
-/* As a task, since the server's own task may wait in the loop: it takes this place in the line. */
+/* A task, since the server's own task may be queued in the loop: this one takes its place. */
 static void on_freed(struct loop_task *t) { mem_free(CONTAINER(t, struct http_server, again)); }
 
 void http_server_free(struct http_server *s)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Is a head read the same way by every program between the client and us? If not, the next request on the connection
- * may be one that a proxy before us never saw (RFC 9112, 11.2).
+/* Detects heads that programs between the client and us may parse differently. The next request on such a connection
+ * may be one that a proxy in front of us has not seen (request smuggling, RFC 9112, 11.2).
  *
  * The library (0.9.75) is lenient: it ends lines at a bare LF, reads names and values up to the first NUL, joins folded
- * lines, and of several equal headers takes the first. Later versions refuse all of that by themselves when told so
- * (MHD_OPTION_CLIENT_DISCIPLINE_LVL). Its values are not copies but point into the head as it came, where every line
- * end was overwritten by NULs. So each name must begin two bytes behind the value before it, and the head must end four
- * bytes behind the last value: then every line ended with CR LF, and no NUL was in it.
+ * lines, and uses the first of duplicate headers. (Later versions can refuse all of that,
+ * MHD_OPTION_CLIENT_DISCIPLINE_LVL.) Its values are not copies: they point into the head as received, in which line
+ * ends have been overwritten by NULs. If each name begins two bytes after the end of the previous value, and the head
+ * ends four bytes after the last value, every line ended with CR LF and contained no NUL.
  */
 #include "gateway/http/http_connection.h"
 
@@ -49,14 +49,14 @@ void http_head_header(struct http_head *h, const char *name, const char *value)
 const char *http_head_fault(const struct http_head *h)
 {
     if (h->odd || (h->exact && h->next + 2 != h->end))
-        return "the headers contain characters or line ends that are not allowed\n";
+        return "invalid character or line end in the headers\n";
     if (h->hosts > 1)
-        return "more than one Host header\n";
+        return "duplicate Host header\n";
     if (h->hosts == 0 && h->http_1_1)
-        return "no Host header\n";
+        return "missing Host header\n";
     if (h->lengths > 1 || h->codings > 1 || (h->lengths > 0 && h->codings > 0))
         return "conflicting Content-Length and Transfer-Encoding headers\n";
     if (h->codings > 0 && !h->http_1_1)
-        return "HTTP/1.0 has no Transfer-Encoding\n";
+        return "Transfer-Encoding is not allowed in HTTP/1.0\n";
     return NULL;
 }

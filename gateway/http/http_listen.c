@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A listening socket in a loop of its own; accepted connections are posted to the servers in turn. (SO_REUSEPORT instead
- * would let a second sluice start on the same port silently, and spread a few busy pushers badly.)
+/* A listening socket in the acceptor's loop; accepted connections are posted to the servers in turn. (With SO_REUSEPORT
+ * a second sluice would start on the same port without an error, and a few busy senders could share one lane.)
  */
 #include "gateway/http/http.h"
 
@@ -20,7 +20,7 @@ struct http_listener {
     unsigned n_servers, next;
     struct http_limits *limits;
     struct loop_fd watch;
-    struct loop_timer resume; /* armed while nothing is accepted */
+    struct loop_timer resume; /* armed while accepting is paused */
     char address[320], url_host[320];
 };
 struct accepted {
@@ -62,10 +62,10 @@ static void pause_accepting(struct http_listener *l, int64_t ms)
     loop_timer_in(l->loop, &l->resume, ms);
 }
 
-/* Without descriptors accept would fail again and again while the client waits in the backlog. */
+/* Pauses: without descriptors accept would fail at once as long as a client waits in the backlog. */
 static void fail_accepting(struct http_listener *l)
 {
-    log_warn("http", "cannot accept a connection; retrying", "address", l->address, "err", strerror(errno));
+    log_warn("http", "cannot accept connection; retrying every 100ms", "address", l->address, "err", strerror(errno));
     pause_accepting(l, PAUSE_MS);
 }
 
@@ -89,14 +89,14 @@ static void on_clients(struct loop_fd *w, uint32_t events UNUSED)
     }
 }
 
-/* "host:port", "[v6]:port", ":port"; a copy that getaddrinfo can read. */
+/* Splits "host:port", "[v6]:port" or ":port" into strings for getaddrinfo. */
 static bool listen_split_address(struct str address, char host[256], char port[16], struct err *err)
 {
     size_t colon = address.n;
     while (colon > 0 && address.p[colon - 1] != ':')
         colon--;
     if (colon == 0 || address.n - colon == 0 || address.n - colon > 15 || colon > 255)
-        return err_set(err, ERR_BAD_DATA, "\"%.*s\" is not an address to listen on; write host:port or :port",
+        return err_set(err, ERR_BAD_DATA, "cannot listen on \"%.*s\": expected host:port or :port",
                        STR_ARG(address));
     struct str h = str_first(address, colon - 1);
     if (h.n >= 2 && h.p[0] == '[' && h.p[h.n - 1] == ']')
@@ -106,7 +106,7 @@ static bool listen_split_address(struct str address, char host[256], char port[1
     return true;
 }
 
-/* Without a host: all addresses, of both families where the machine has both. */
+/* Without a host it accepts connections of both IP families, if the machine has both. */
 static int open_socket(const struct addrinfo *a)
 {
     int on = 1, off = 0;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Responses: texts, errors, headers, compression, CORS. */
 #include "gateway/http/http_connection.h"
 
 #include "base/compress.h"
@@ -7,7 +8,7 @@
 
 #include <string.h>
 
-enum { WORTH_PACKING = 1024 };
+enum { MIN_COMPRESSED_BYTES = 1024 };
 
 void http_text(struct http_request *r, int status, const char *text)
 {
@@ -18,7 +19,7 @@ void http_text(struct http_request *r, int status, const char *text)
     buf_add_z(&r->out, text);
 }
 
-/* As name, NUL, value, NUL. */
+/* Stored as name, NUL, value, NUL. */
 void http_header_add(struct http_request *r, const char *name, struct str value)
 {
     for (size_t i = 0; i < value.n; i++)
@@ -54,7 +55,7 @@ void http_error(struct http_request *r, const struct err *e)
     json_end_object(&w);
 }
 
-/* As Prometheus reads it: the first token that is known counts, but "q=0" says no. */
+/* As in Prometheus, the first "gzip" decides, unless its weight is 0. */
 bool http_accepts_gzip(struct http_request *r)
 {
     struct str rest = http_header(r, "Accept-Encoding"), item, name;
@@ -68,16 +69,16 @@ bool http_accepts_gzip(struct http_request *r)
     return false;
 }
 
-void http_pack(struct http_request *r)
+void http_compress(struct http_request *r)
 {
-    if (r->packed || r->out.n < WORTH_PACKING || !http_accepts_gzip(r))
+    if (r->compressed || r->out.n < MIN_COMPRESSED_BYTES || !http_accepts_gzip(r))
         return;
-    struct buf packed = {0};
-    gzip_pack(&packed, buf_str(&r->out), 1);
-    buf_charge_anyway(&packed, r->out.budget);
-    r->unpacked = r->out;
-    r->out = packed;
-    r->packed = true;
+    struct buf compressed = {0};
+    gzip_pack(&compressed, buf_str(&r->out), 1);
+    buf_charge_anyway(&compressed, r->out.budget);
+    r->uncompressed = r->out;
+    r->out = compressed;
+    r->compressed = true;
 }
 
 const char *http_allow_origin(const struct regex *allowed, const char *origin)

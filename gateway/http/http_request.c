@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A request as it comes in: which route it belongs to, whether it is certain where its body ends, and what the body
- * says. A refusal is a reply in `r` and no route.
+/* An incoming request, in the order in which it arrives: the request line selects the route, the headers must tell the
+ * origin and the end of the body, the body is collected under the limits and parsed if it is a form. A refused request
+ * has a response in `r` and no route.
  */
 #include "gateway/http/http_connection.h"
 
@@ -8,7 +9,7 @@
 
 #include <string.h>
 
-enum { DEFAULT_BODY = 1 << 20, RETRY_SECONDS = 1 };
+enum { DEFAULT_MAX_BODY = 1 << 20, RETRY_SECONDS = 1 };
 
 void http_refuse(struct http_connection *c, int status, const char *text)
 {
@@ -36,8 +37,8 @@ static enum http_method method_of(const char *name)
     return 0;
 }
 
-/* Who does not know of the prefix begins at "/". */
-static void outside(struct http_connection *c)
+/* Redirects "/" to the prefix, for clients that do not know it. */
+static void refuse_outside_prefix(struct http_connection *c)
 {
     struct http_request *r = &c->r;
     if (!str_is(r->path, "/")) {
@@ -50,7 +51,7 @@ static void outside(struct http_connection *c)
     http_header_add(r, "Location", arena_printf(&r->arena, "%.*s%s", STR_ARG(prefix), slash ? "" : "/"));
 }
 
-/* http://host:port/path, as proxies send it, is /path (RFC 9112, 3.2.2). */
+/* Removes scheme and host from http://host:port/path, as proxies send it (RFC 9112, 3.2.2). */
 static struct str without_host(struct str path)
 {
     size_t host = str_starts(path, STR("http://")) ? 7 : str_starts(path, STR("https://")) ? 8 : 0;
@@ -61,7 +62,7 @@ static struct str without_host(struct str path)
     return path.n > 0 ? path : STR("/");
 }
 
-/* Base URLs that end in a slash give //api/v1/write: as one slash, as VictoriaMetrics and vmagent take it. */
+/* Base URLs that end in a slash lead to //api/v1/write: treated as one slash, as in VictoriaMetrics and vmagent. */
 static struct str without_double_slashes(struct arena *a, struct str path)
 {
     if (str_find_str(path, STR("//")) == path.n)
@@ -84,7 +85,7 @@ static bool read_uri(struct http_connection *c)
     if (!form_parse(&r->arena, &r->form, query, &err))
         http_error(r, &err);
     else if (!http_strip_prefix(str_of(c->conf->prefix), &r->path))
-        outside(c);
+        refuse_outside_prefix(c);
     else
         return true;
     return false;
@@ -99,7 +100,7 @@ static void find_route(struct http_connection *c)
     if (c->r.route == NULL)
         http_refuse(c, other ? 405 : 404, other ? "Method Not Allowed\n" : "404 page not found\n");
     else if (!url_decode(&r->arena, tail, false, &r->tail))
-        http_refuse(c, 400, "the path has a broken percent escape\n");
+        http_refuse(c, 400, "invalid percent-encoding in the path\n");
 }
 
 void http_request_start(struct http_connection *c, const char *method)
@@ -111,9 +112,9 @@ void http_request_start(struct http_connection *c, const char *method)
         find_route(c);
 }
 
-/* ---- who sent it ---- */
+/* ---- the origin ---- */
 
-/* host:port of an Origin or Referer; "null" has none. */
+/* host:port of an Origin or Referer; empty for "null". */
 static struct str authority_of(struct str url)
 {
     size_t at = str_find_str(url, STR("://"));
@@ -121,9 +122,9 @@ static struct str authority_of(struct str url)
     return str_first(url, str_find(url, '/'));
 }
 
-/* A browser says which site sends a request, and a page cannot change that. Programs send none of these headers.
- * X-Forwarded-Host is the Host of a proxy before us: no page can set it without asking first (CORS), which is refused.
- * */
+/* Browsers send the site that a request comes from, and a page cannot change it. Other programs send none of these
+ * headers. X-Forwarded-Host is the Host seen by a proxy in front of us: a page cannot set it without a CORS preflight,
+ * which is refused. */
 static bool from_other_site(struct http_request *r)
 {
     struct str site = http_header(r, "Sec-Fetch-Site"), from = http_header(r, "Origin");
@@ -133,7 +134,7 @@ static bool from_other_site(struct http_request *r)
         from = http_header(r, "Referer");
     if (from.p == NULL)
         return false;
-    from = authority_of(from); /* empty for "null", as an absent header is */
+    from = authority_of(from);
     return from.n == 0 ||
         (!str_ieq(from, http_header(r, "Host")) && !str_ieq(from, http_header(r, "X-Forwarded-Host")));
 }
@@ -141,7 +142,7 @@ static bool from_other_site(struct http_request *r)
 static void check_origin(struct http_connection *c)
 {
     if (c->r.route && c->r.route->changes_state && from_other_site(&c->r))
-        http_refuse(c, 403, "requests that change state are refused from pages of another site\n");
+        http_refuse(c, 403, "cross-site request refused: this endpoint changes state\n");
 }
 
 /* ---- the body ---- */
@@ -151,17 +152,17 @@ static size_t max_body(const struct http_connection *c)
     const struct route *route = c->r.route;
     if (route && route->max_body > 0)
         return route->max_body;
-    return route && route->class == ROUTE_PUSH ? c->conf->max_push : DEFAULT_BODY;
+    return route && route->class == ROUTE_PUSH ? c->conf->max_push : DEFAULT_MAX_BODY;
 }
 
-/* What stands behind such a request may be meant as its body or as the next one. */
+/* The bytes after such a request may be its body or the next request. */
 static void refuse_framing(struct http_connection *c, int status, const char *text)
 {
     c->close = true;
     http_refuse(c, status, text);
 }
 
-static const char body_too_large[] = "the body is larger than this path takes\n";
+static const char body_too_large[] = "the request body exceeds the limit of this endpoint\n";
 
 bool http_request_check(struct http_connection *c, const struct http_head *h)
 {
@@ -172,15 +173,15 @@ bool http_request_check(struct http_connection *c, const struct http_head *h)
     if (fault)
         refuse_framing(c, 400, fault);
     else if (coding.p && !str_ieq(coding, STR("chunked")))
-        refuse_framing(c, 501, "the only Transfer-Encoding that is known is chunked\n");
+        refuse_framing(c, 501, "unsupported Transfer-Encoding; use chunked\n");
     else if (length.p && !num_parse_u64(length, &n))
         refuse_framing(c, 400, "Content-Length is not a number\n");
     else if (n > max_body(c))
         http_refuse(c, 413, body_too_large);
     else if (n > budget_left(&c->conf->limits->bodies) || !http_socket_may_add_body(c->sockets, c->socket, (size_t)n))
-        c->dropped = BODY_NO_MEMORY; /* read all the same: a client that still sends may never see a response */
+        c->dropped = BODY_NO_MEMORY; /* still read to its end: a client that is sending may not read a response */
     c->body.max = n > 0 ? (size_t)n : max_body(c);
-    /* the library takes chunks whose lines end with a bare LF: nothing may follow them */
+    /* the library accepts chunks whose lines end with a bare LF: another request must not follow them */
     c->close = c->close || coding.p;
     return coding.p || n > 0;
 }
@@ -191,8 +192,8 @@ void http_request_drop_body(struct http_connection *c)
     http_socket_drop_body(c->socket);
 }
 
-/* Memory is taken for bytes that have come, whatever length was announced. What cannot be kept is read to its end all
- * the same, as the library has no way to answer before. */
+/* Allocates for bytes that have arrived, not for the announced length. A body that is dropped is still read to its end,
+ * since the library cannot respond earlier. */
 void http_request_read_body(struct http_connection *c, const char *p, size_t n)
 {
     size_t before = c->body.cap;
@@ -210,7 +211,7 @@ void http_request_read_body(struct http_connection *c, const char *p, size_t n)
 
 static void refuse_body(struct http_connection *c)
 {
-    http_refuse_for_now(c, HTTP_NO_BODY_MEMORY, "too many bytes of request bodies are under way; try again later\n");
+    http_refuse_for_now(c, HTTP_NO_BODY_MEMORY, "the memory for request bodies is used up; try again later\n");
 }
 
 static bool body_kept(struct http_connection *c)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Paths are matched as they were sent, segment by segment, so that an encoded slash (label/a%2Fb/values) separates
- * nothing; only what stands at the * is decoded, by the caller. A row without * goes before one with it, whatever
- * their order.
+/* Paths are matched percent-encoded, so that an encoded slash (label/a%2Fb/values) is no separator; the caller decodes
+ * only the part that matches the *. A route without * takes precedence over one with it, independent of their order.
  */
 #include "gateway/http/http_connection.h"
 
@@ -17,7 +16,7 @@ bool http_strip_prefix(struct str prefix, struct str *path)
     return true;
 }
 
-/* Does the pattern's part before the * begin the path, and that after it end it, with something between them? */
+/* True if the path begins with the part before the * and ends with the part after it, with something in between. */
 static bool match_star(struct str pattern, size_t star, struct str path, struct str *tail)
 {
     struct str before = str_first(pattern, star), after = str_skip(pattern, star + 1);

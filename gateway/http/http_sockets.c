@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A connection is closed by shutdown() of its socket: the library then reads the end of the stream, or fails to write,
- * and closes it as if the client had left.
+ * and closes it as if the client had disconnected.
  *
- * Deadlines grow within a list but for those of readers, so a sweep looks at the first ones only.
+ * Lists are ordered by deadline, except that of readers, so a sweep checks only the first connections of each.
  */
 #include "gateway/http/http_sockets.h"
 
@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HEAD_MS = 10000, READER_MS = 30000, READER_BYTES_A_MS = 64, SWEEP_MS = 1000, EVICTED_PART = 32 };
+enum { HEAD_MS = 10000, READER_MS = 30000, READER_BYTES_PER_MS = 64, SWEEP_MS = 1000, EVICTED_PART = 32 };
 
 static struct http_address *address_of(struct http_limits *l, const struct sockaddr *from)
 {
@@ -76,7 +76,7 @@ void http_socket_wait(struct http_sockets *s, struct http_socket *k, enum http_w
         drop_unread(k);
 }
 
-/* ---- who has to go ---- */
+/* ---- eviction ---- */
 
 static void shut_counted(struct http_sockets *s, struct http_socket *k, enum http_stat reason)
 {
@@ -95,8 +95,8 @@ static unsigned most_connections(const struct list *list)
     return most;
 }
 
-/* Up to `n` of the address with the most connections, those that have waited longest; how many. Counters of other lanes
- * move meanwhile, so what has nearly as many is as good. */
+/* Closes up to `n` connections of the address with the most, those that have waited longest; returns their number.
+ * Other lanes change the counters meanwhile, so an address with nearly as many will do. */
 static unsigned shut_longest(struct http_sockets *s, enum http_wait wait, unsigned n)
 {
     struct list *list = &s->waiting[wait], *next;
@@ -112,7 +112,7 @@ static unsigned shut_longest(struct http_sockets *s, enum http_wait wait, unsign
     return shut;
 }
 
-/* Looking for them costs a walk over a list, so several go at once. */
+/* Evicts several at once, since finding them walks a list. */
 static bool make_places(struct http_sockets *s, unsigned n)
 {
     static const enum http_wait order[] = {HTTP_WAIT_NEXT, HTTP_WAIT_FIRST, HTTP_WAIT_HEAD, HTTP_WAIT_BODY,
@@ -123,13 +123,13 @@ static bool make_places(struct http_sockets *s, unsigned n)
     return false;
 }
 
-/* The system gives the lowest free descriptor, so its number tells how many are open, for whatever they are. */
+/* The system assigns the lowest free descriptor, so its number tells how many are open in the whole process. */
 static bool descriptors_scarce(const struct http_limits *l, int fd) { return l->max_fd > 0 && fd >= l->max_fd; }
 
 bool http_sockets_admit(struct http_sockets *s, int fd, bool *spare)
 {
     unsigned places = s->limits->places, open = s->n - s->n_closing;
-    bool full = open >= places || (open >= s->limits->least_places && descriptors_scarce(s->limits, fd));
+    bool full = open >= places || (open >= s->limits->min_places && descriptors_scarce(s->limits, fd));
     *spare = full && !make_places(s, places / EVICTED_PART + 1);
     if (!*spare || s->n_spare < s->limits->spare_places)
         return true;
@@ -137,7 +137,7 @@ bool http_sockets_admit(struct http_sockets *s, int fd, bool *spare)
     return false;
 }
 
-/* An idle connection keeps the memory of its last head. */
+/* Idle connections keep the memory of their last head. */
 static void limit_idle(struct http_sockets *s)
 {
     unsigned most = s->limits->idle;
@@ -145,13 +145,13 @@ static void limit_idle(struct http_sockets *s)
         shut_longest(s, HTTP_WAIT_NEXT, s->n_next - most + most / EVICTED_PART);
 }
 
-/* Targets and servers may have come that need descriptors. */
-static void leave_descriptors(struct http_sockets *s)
+/* Closes connections if targets and servers need their descriptors. */
+static void free_descriptors(struct http_sockets *s)
 {
     int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
     if (fd >= 0)
         close(fd);
-    if (s->n - s->n_closing > s->limits->least_places && (fd < 0 || descriptors_scarce(s->limits, fd)))
+    if (s->n - s->n_closing > s->limits->min_places && (fd < 0 || descriptors_scarce(s->limits, fd)))
         make_places(s, fd < 0 ? s->n / 2 : (unsigned)(fd - s->limits->max_fd) + 1);
 }
 
@@ -177,7 +177,7 @@ static void http_sockets_on_sweep(struct loop_timer *t)
     for (enum http_wait w = 0; w < HTTP_AT_WORK; w++)
         shut_late(s, w, now);
     limit_idle(s);
-    leave_descriptors(s);
+    free_descriptors(s);
     if (s->on_sweep)
         s->on_sweep(s);
     if (s->n > 0)
@@ -210,7 +210,7 @@ void http_socket_drop_body(struct http_socket *k)
 void http_socket_send(struct http_sockets *s, struct http_socket *k, size_t n)
 {
     http_socket_wait(s, k, HTTP_WAIT_READER);
-    k->deadline += (int64_t)(n / READER_BYTES_A_MS);
+    k->deadline += (int64_t)(n / READER_BYTES_PER_MS);
     drop_unread(k);
     k->unread_bytes = n;
     atomic_fetch_add(&k->from->unread_bytes, n);
@@ -244,7 +244,7 @@ void http_sockets_drop_unread(struct http_sockets *s, size_t n)
     }
 }
 
-/* ---- life ---- */
+/* ---- creation and end ---- */
 
 void http_limits_init(struct http_limits *l)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The library reads and writes by itself, so the bytes of a connection are asked of the kernel: what has been added
- * since the last look is counted at the end of each request and of the connection.
+/* Counts bytes of connections. The library does the reads and writes, so the kernel's counters (TCP_INFO) are used:
+ * their increase is added at the end of each request and of the connection.
  */
 #include "gateway/http/http_connection.h"
 
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
-/* Kernels before 4.19 do not tell the sent bytes: those that were acknowledged are a little behind. */
+/* Kernels before 4.19 do not report sent bytes: acknowledged ones lag slightly behind. */
 static uint64_t http_traffic_written_bytes(const struct tcp_info *info, socklen_t n)
 {
     if (n < offsetof(struct tcp_info, tcpi_bytes_retrans) + sizeof info->tcpi_bytes_retrans)

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Remote write 1.0 in. The body is unpacked under a limit and walked once: every series goes to the lane's sink as it
- * is read, and a body that turns out to be broken is taken back as a whole.
+/* Receives remote write 1.0.
  *
- * A body over DIRECT_BYTES stands in the lane's line and is worked on for a slice a turn, so that scrapes go on beside
- * it: it is walked to its end first, since what was committed cannot be taken back, and then taken in batches of about
- * BATCH_BYTES; the response goes out when the last of them is safe. Only the first of the line has memory for its body.
+ * A body of at most DIRECT_BYTES, decompressed, is walked once: each series is passed to the lane's sink as it is
+ * decoded, and the batch is aborted if the rest of the body turns out to be invalid.
  *
- * As with Prometheus a series with labels
- * that cannot be is dropped and counted, and the rest is taken. Malformed native histograms are dropped too, since no
- * receiver would take them from us; the response is then a 400 that names the first, after the rest has been taken.
+ * A larger body is queued on its lane and processed in slices, one per turn, so that scrapes continue meanwhile:
  *
- * What the body is packed with is seen in its first bytes: agents that were told to change their codec announce the
- * old one.
+ * 1. It waits until it is the first of the queue; only the first is decompressed.
+ * 2. It is walked to its end to validate it, since committed batches cannot be aborted.
+ * 3. It is stored in batches of about BATCH_BYTES; the response is sent when the last one is durable.
+ *
+ * As in Prometheus, series with invalid labels are dropped and counted, and the others are stored. Malformed native
+ * histograms are dropped too, since no receiver accepts them; the response is then a 400 that names the first one,
+ * after the others have been stored.
+ *
+ * The codec is detected by the first bytes of the body: agents that were reconfigured to another codec may still
+ * announce the previous one.
  */
 #include "gateway/ingest/write.h"
 
@@ -22,72 +26,72 @@
 #include "model/remote_write.h"
 
 enum {
-    KEPT_BYTES = 1 << 20,
-    SCRATCH_BYTES = 16 << 20, /* a histogram with HISTOGRAM_MAX_BUCKETS on each side takes 3 MiB */
+    KEEP_BYTES = 1 << 20,     /* of the body's buffer, kept for the next push */
+    SCRATCH_BYTES = 16 << 20, /* a histogram with HISTOGRAM_MAX_BUCKETS on each side uses 3 MiB */
     RETRY_SECONDS = 5,
-    DIRECT_BYTES = 128 << 10, /* taken at once */
-    BATCH_BYTES = 32 << 10,   /* a few hundred series: 2 ms when all of them are new to the recent store */
-    BATCH_ITEMS = 2000,       /* samples, or histograms, of one series */
-    STEP_ITEMS = 64           /* series walked between two looks at the clock */
+    DIRECT_BYTES = 128 << 10, /* limit of bodies that are stored at once */
+    BATCH_BYTES = 32 << 10,   /* a few hundred series: 2 ms if all of them are new to the recent store */
+    BATCH_ITEMS = 2000,       /* samples or histograms of one series */
+    STEP_ITEMS = 64           /* series walked between two readings of the clock */
 };
 
 #define WRITE_PATH "{path=\"/api/v1/write\",protocol=\"promremotewrite\"}"
 #define WRITE_TYPE "{type=\"promremotewrite\"}"
 #define WRITE_STATS(X)                                                                                                 \
-    X(WRITE_REQUESTS, "vmagent_http_requests_total" WRITE_PATH, STATS_COUNTER, "Pushes received")                      \
-    X(WRITE_ERRORS, "vmagent_http_request_errors_total" WRITE_PATH, STATS_COUNTER, "Pushes refused as broken")         \
-    X(WRITE_BUSY, "sluice_write_busy_total", STATS_COUNTER, "Pushes refused because a queue was full")                 \
-    X(WRITE_ROWS, "vmagent_rows_inserted_total" WRITE_TYPE, STATS_COUNTER, "Samples and histograms taken from pushes") \
-    X(WRITE_PARSED, "vm_protoparser_rows_read_total" WRITE_TYPE, STATS_COUNTER, "Samples parsed, before relabeling") \
-    X(WRITE_METADATA_READ, "vm_protoparser_metadata_read_total" WRITE_TYPE, STATS_COUNTER, "Metadata parsed") \
-    X(WRITE_METADATA, "vmagent_metadata_inserted_total" WRITE_TYPE, STATS_COUNTER, "Metadata accepted from pushes") \
-    X(WRITE_READ_ERRORS, "vm_protoparser_read_errors_total" WRITE_TYPE, STATS_COUNTER, \
-      "Pushes whose body could not be decompressed") \
-    X(WRITE_UNMARSHAL_ERRORS, "vm_protoparser_unmarshal_errors_total" WRITE_TYPE, STATS_COUNTER, \
-      "Pushes whose body could not be parsed") \
-    X(WRITE_INVALID, "vm_rows_invalid_total" WRITE_TYPE, STATS_COUNTER, \
-      "Samples dropped because of their labels, and malformed native histograms")
+    X(WRITE_REQUESTS, "vmagent_http_requests_total" WRITE_PATH, STATS_COUNTER, "Push requests")                        \
+    X(WRITE_ERRORS, "vmagent_http_request_errors_total" WRITE_PATH, STATS_COUNTER, "Push requests refused as invalid") \
+    X(WRITE_BUSY, "sluice_write_busy_total", STATS_COUNTER, "Push requests refused because a queue was full")          \
+    X(WRITE_ROWS, "vmagent_rows_inserted_total" WRITE_TYPE, STATS_COUNTER, "Pushed samples and histograms accepted")   \
+    X(WRITE_PARSED, "vm_protoparser_rows_read_total" WRITE_TYPE, STATS_COUNTER, "Samples parsed, before relabeling")   \
+    X(WRITE_METADATA_READ, "vm_protoparser_metadata_read_total" WRITE_TYPE, STATS_COUNTER, "Metadata parsed")          \
+    X(WRITE_METADATA, "vmagent_metadata_inserted_total" WRITE_TYPE, STATS_COUNTER, "Pushed metadata accepted")         \
+    X(WRITE_READ_ERRORS, "vm_protoparser_read_errors_total" WRITE_TYPE, STATS_COUNTER,                                 \
+      "Push requests whose body could not be decompressed")                                                            \
+    X(WRITE_UNMARSHAL_ERRORS, "vm_protoparser_unmarshal_errors_total" WRITE_TYPE, STATS_COUNTER,                       \
+      "Push requests whose body could not be parsed")                                                                  \
+    X(WRITE_INVALID, "vm_rows_invalid_total" WRITE_TYPE, STATS_COUNTER,                                                \
+      "Invalid samples and native histograms, which were dropped")
 enum write_stat { WRITE_STATS(STATS_ID) };
 struct stats_group write_stats = STATS_GROUP(WRITE_STATS);
 
-struct write_buffers { /* one a lane */
+struct write_buffers { /* one per lane */
     struct services *services;
     struct lane_services *lane;
     struct buf body;
     struct rw_walk walk;
     struct zstd *zstd;
-    struct arena scratch;      /* for the check of one histogram */
-    struct list line;          /* of struct push; the first is being worked on */
+    struct arena scratch;      /* for checking one histogram */
+    struct list queue;         /* of struct push; the first is being processed */
     struct loop_task work;
 };
 struct write_counts {
     size_t rows, invalid, malformed, metadata;
-    struct err first;          /* of the malformed ones */
+    struct err first;          /* of the malformed histograms */
 };
-struct push { /* a large one */
+struct push { /* with a large body */
     struct http_request *r;
     struct write_buffers *buffers;
     struct list node;
-    enum { PUSH_WAITS, PUSH_CHECK, PUSH_TAKE, PUSH_TAKEN } phase;
+    enum { PUSH_QUEUED, PUSH_VALIDATE, PUSH_STORE, PUSH_STORED } phase;
     struct buf body;
     struct rw_walk walk;
     struct write_counts n;
-    enum rw_item item;         /* being taken, of which so many samples and histograms are */
+    enum rw_item item;         /* RW_SERIES: a series is being stored, of which so many samples and histograms are */
     size_t samples, hists;
-    size_t unsafe;             /* batches that are not as safe as `durability` asks */
-    bool begun, lost;          /* a batch was; a batch could not be stored */
+    size_t pending;            /* batches that are not yet as durable as `durability` requires */
+    bool begun, failed;        /* a batch was begun; a batch could not be stored */
 };
-static void work_line(struct loop_task *task);
+static void work_on_queue(struct loop_task *task);
 
-static struct write_buffers *buffers(struct services *s, unsigned lane)
+static struct write_buffers *buffers_of_lane(struct services *s, unsigned lane)
 {
     struct lane_services *l = &s->lanes[lane];
     if (l->write == NULL) {
         l->write = mem_zalloc(sizeof *l->write);
         l->write->services = s;
         l->write->lane = l;
-        l->write->work.run = work_line;
-        list_init(&l->write->line);
+        l->write->work.run = work_on_queue;
+        list_init(&l->write->queue);
         rw_walk_init(&l->write->walk);
         arena_init(&l->write->scratch, SCRATCH_BYTES);
     }
@@ -106,7 +110,7 @@ void write_buffers_free(struct write_buffers *w)
     mem_free(w);
 }
 
-/* ---- what is announced ---- */
+/* ---- headers and compression ---- */
 
 static bool write_check_content_type(struct http_request *r, struct err *err)
 {
@@ -137,8 +141,9 @@ static bool choose_codec(struct http_request *r, enum codec *codec, struct err *
     return true;
 }
 
-/* At most `max` bytes. */
-static bool unpack_body(struct http_request *r, struct write_buffers *w, size_t max, struct buf *out, struct err *err)
+/* To at most `max` bytes. */
+static bool decompress_body(struct http_request *r, struct write_buffers *w, size_t max, struct buf *out,
+                            struct err *err)
 {
     enum codec codec = CODEC_SNAPPY;
     if (!choose_codec(r, &codec, err))
@@ -149,42 +154,43 @@ static bool unpack_body(struct http_request *r, struct write_buffers *w, size_t 
     return decompress(codec, w->zstd, r->body, max, out, err);
 }
 
-static size_t most_bytes(const struct write_buffers *w) { return (size_t)w->services->flags.max_insert_size; }
+static size_t max_body_bytes(const struct write_buffers *w) { return (size_t)w->services->flags.max_insert_size; }
 
-/* A body that is larger than DIRECT_BYTES is seen by its declared length, mostly. */
+/* False and *large: the body exceeds DIRECT_BYTES, which its declared length tells before decompression. */
 static bool read_small_body(struct http_request *r, struct write_buffers *w, bool *large, struct err *err)
 {
     enum codec codec = CODEC_SNAPPY;
+    size_t max = max_body_bytes(w);
     *large = false;
     if (!write_check_content_type(r, err) || !choose_codec(r, &codec, err))
         return false;
-    if (unpack_body(r, w, most_bytes(w) < DIRECT_BYTES ? most_bytes(w) : DIRECT_BYTES, &w->body, err))
+    if (decompress_body(r, w, max < DIRECT_BYTES ? max : DIRECT_BYTES, &w->body, err))
         return true;
-    *large = err->kind == ERR_TOO_LARGE && most_bytes(w) > DIRECT_BYTES;
+    *large = err->kind == ERR_TOO_LARGE && max > DIRECT_BYTES;
     stats_add(&write_stats, WRITE_READ_ERRORS, !*large);
     return false;
 }
 
-/* ---- what is in it ---- */
+/* ---- series and metadata ---- */
 
-static bool histogram_sound(struct write_buffers *b, struct str message, struct err *err)
+static bool histogram_valid(struct write_buffers *b, struct str message, struct err *err)
 {
     struct histogram h;
     int64_t t;
     struct arena_mark mark = arena_mark(&b->scratch);
-    bool sound = histogram_decode_strict(&b->scratch, (const uint8_t *)message.p, message.n, &t, &h, err);
+    bool valid = histogram_decode_strict(&b->scratch, (const uint8_t *)message.p, message.n, &t, &h, err);
     arena_release(&b->scratch, mark);
-    return sound;
+    return valid;
 }
 
-/* Returns how many of hists[0..n_hists) are kept. */
+/* Removes malformed ones from hists[0..n_hists); returns the new number. */
 static size_t drop_malformed(struct write_buffers *b, const struct rw_walk *w, struct str *hists, size_t n_hists,
                              struct write_counts *n)
 {
     struct err err;
     size_t kept = 0;
     for (size_t i = 0; i < n_hists; i++) {
-        if (histogram_sound(b, hists[i], &err)) {
+        if (histogram_valid(b, hists[i], &err)) {
             hists[kept++] = hists[i];
         } else if (n->malformed++ == 0) {
             struct buf name = {0};
@@ -216,7 +222,7 @@ static void write_ingest_series(struct sink *sink, struct write_buffers *b, stru
                                           .n_exemplars = w->n_exemplars});
 }
 
-static bool take_all(struct sink *sink, struct write_buffers *b, struct write_counts *n, struct err *err)
+static bool ingest_body(struct sink *sink, struct write_buffers *b, struct write_counts *n, struct err *err)
 {
     struct rw_walk *w = &b->walk;
     rw_walk_start(w, buf_str(&b->body));
@@ -229,7 +235,7 @@ static bool take_all(struct sink *sink, struct write_buffers *b, struct write_co
         }
 }
 
-/* ---- answers: plain text, as agents log it ---- */
+/* ---- responses: plain text, since agents log it ---- */
 
 static void write_refuse(struct http_request *r, const struct err *err)
 {
@@ -241,9 +247,9 @@ static void write_refuse(struct http_request *r, const struct err *err)
     http_finish(r);
 }
 
-static bool busy(struct err *err)
+static bool fail_queue_full(struct err *err)
 {
-    err_set(err, ERR_THROTTLED, "a destination's queue is full: nothing was taken, send it again later");
+    err_set(err, ERR_THROTTLED, "the queue of a destination is full; nothing was stored, retry later");
     err->retry_after = RETRY_SECONDS;
     return false;
 }
@@ -256,20 +262,20 @@ static void report_malformed(struct http_request *r, const struct write_counts *
     buf_add_z(&r->out, "; malformed histograms are dropped, the rest of the request is stored\n");
 }
 
-static void respond(struct http_request *r, bool safe)
+static void write_respond(struct http_request *r, bool stored)
 {
-    if (safe) {
-        r->status = r->out.n > 0 ? 400 : 204; /* what take() has written */
+    if (stored) {
+        r->status = r->out.n > 0 ? 400 : 204; /* the text of report_malformed */
     } else {
-        http_text(r, 503, "the queue could not be written: send it again later\n");
+        http_text(r, 503, "cannot write the queue to disk; retry later\n");
         http_retry_after(r, RETRY_SECONDS);
     }
     http_finish(r);
 }
 
-static void on_safe(void *arg, bool ok) { respond(arg, ok); }
+static void on_stored(void *arg, bool ok) { write_respond(arg, ok); }
 
-static void count_taken(const struct write_counts *n)
+static void count_ingested(const struct write_counts *n)
 {
     stats_add(&write_stats, WRITE_PARSED, (double)(n->rows + n->invalid + n->malformed));
     stats_add(&write_stats, WRITE_METADATA_READ, (double)n->metadata);
@@ -283,16 +289,16 @@ static bool write_ingest(struct http_request *r, struct write_buffers *w, struct
     struct sink *sink = w->lane->sink;
     struct write_counts n = {0};
     if (sink_begin(sink, &(struct sink_batch){.bytes = w->body.n}) == SINK_BUSY)
-        return busy(err);
-    if (!take_all(sink, w, &n, err)) {
+        return fail_queue_full(err);
+    if (!ingest_body(sink, w, &n, err)) {
         sink_abort(sink);
         stats_add(&write_stats, WRITE_UNMARSHAL_ERRORS, 1);
         return false;
     }
-    count_taken(&n);
+    count_ingested(&n);
     if (n.malformed > 0)
         report_malformed(r, &n);
-    sink_commit(sink, on_safe, r);
+    sink_commit(sink, on_stored, r);
     return true;
 }
 
@@ -314,51 +320,51 @@ static void push_refuse(struct push *p, const struct err *err)
     write_refuse(r, err);
 }
 
-/* All is taken and safe, or some of it is lost. */
+/* After all batches are durable or have failed. */
 static void push_respond(struct push *p)
 {
     struct http_request *r = p->r;
-    bool safe = !p->lost;
+    bool stored = !p->failed;
     if (p->n.malformed > 0)
         report_malformed(r, &p->n);
     push_free(p);
-    respond(r, safe);
+    write_respond(r, stored);
 }
 
-static void on_batch_safe(void *arg, bool ok)
+static void on_batch_stored(void *arg, bool ok)
 {
     struct push *p = arg;
-    p->lost = p->lost || !ok;
-    if (--p->unsafe == 0 && p->phase == PUSH_TAKEN)
+    p->failed = p->failed || !ok;
+    if (--p->pending == 0 && p->phase == PUSH_STORED)
         push_respond(p);
 }
 
-/* Nothing more will be taken. */
+/* Ends the push after its last batch, or after a failure. */
 static void push_end(struct push *p)
 {
-    p->phase = PUSH_TAKEN;
+    p->phase = PUSH_STORED;
     list_remove(&p->node);
     buf_free(&p->body);
-    count_taken(&p->n);
-    if (p->unsafe == 0)
+    count_ingested(&p->n);
+    if (p->pending == 0)
         push_respond(p);
 }
 
-/* False: the push is over. */
-static bool push_unpack(struct push *p)
+/* False: the push has ended. */
+static bool push_decompress(struct push *p)
 {
     struct err err;
-    if (!unpack_body(p->r, p->buffers, most_bytes(p->buffers), &p->body, &err)) {
+    if (!decompress_body(p->r, p->buffers, max_body_bytes(p->buffers), &p->body, &err)) {
         stats_add(&write_stats, WRITE_READ_ERRORS, 1);
         push_refuse(p, &err);
         return false;
     }
     rw_walk_start(&p->walk, buf_str(&p->body));
-    p->phase = PUSH_CHECK;
+    p->phase = PUSH_VALIDATE;
     return true;
 }
 
-static bool push_check(struct push *p)
+static bool push_validate(struct push *p)
 {
     enum rw_item item = RW_SERIES;
     for (int i = 0; i < STEP_ITEMS && item != RW_END; i++) {
@@ -373,12 +379,12 @@ static bool push_check(struct push *p)
     if (item == RW_END) {
         rw_walk_start(&p->walk, buf_str(&p->body));
         p->item = RW_METADATA;
-        p->phase = PUSH_TAKE;
+        p->phase = PUSH_STORE;
     }
     return true;
 }
 
-/* The next part of the series, of which there is more. */
+/* Stores the next part of the current series. */
 static void push_series_part(struct push *p, struct sink *sink)
 {
     struct rw_walk *w = &p->walk;
@@ -396,10 +402,10 @@ static void push_series_part(struct push *p, struct sink *sink)
     if (samples + in.n_hists + in.n_exemplars > 0)
         sink_series(sink, &in);
     if (last)
-        p->item = RW_METADATA; /* anything but a series under way */
+        p->item = RW_METADATA; /* any value but RW_SERIES */
 }
 
-/* To the end of the batch; false at the end of the body. */
+/* Fills a batch; false at the end of the body. */
 static bool push_batch(struct push *p, struct sink *sink)
 {
     struct rw_walk *w = &p->walk;
@@ -420,33 +426,33 @@ static bool push_batch(struct push *p, struct sink *sink)
                 p->n.invalid += w->n_samples + w->n_hists;
             break;
         case RW_METADATA: sink_metadata(sink, &w->metadata); p->n.metadata++; break;
-        case RW_ERROR: /* not in a body that was walked before */
+        case RW_ERROR: /* cannot happen: the body is validated */
         case RW_END: return false;
         }
     }
     return true;
 }
 
-static bool push_take(struct push *p)
+static bool push_store(struct push *p)
 {
     struct sink *sink = p->buffers->lane->sink;
     struct sink_batch batch = {.bytes = p->begun ? BATCH_BYTES : p->body.n, .more = p->begun};
     struct err err;
     if (sink_begin(sink, &batch) == SINK_BUSY) {
         if (p->begun) { /* the writer stops */
-            p->lost = true;
+            p->failed = true;
             push_end(p);
         } else {
-            busy(&err);
+            fail_queue_full(&err);
             push_refuse(p, &err);
         }
         return false;
     }
     p->begun = true;
-    p->unsafe += 2; /* the batch's and this step's, which ends with the phase known */
+    p->pending += 2; /* for the batch, and for this step, so that on_batch_stored does not end the push meanwhile */
     bool more = push_batch(p, sink);
-    sink_commit(sink, on_batch_safe, p);
-    p->unsafe--;
+    sink_commit(sink, on_batch_stored, p);
+    p->pending--;
     if (!more)
         push_end(p);
     return more;
@@ -455,25 +461,25 @@ static bool push_take(struct push *p)
 static bool push_step(struct push *p)
 {
     if (!services_ready(p->buffers->services)) {
-        p->lost = true;
+        p->failed = true;
         push_end(p);
         return false;
     }
     switch (p->phase) {
-    case PUSH_WAITS: return push_unpack(p);
-    case PUSH_CHECK: return push_check(p);
-    case PUSH_TAKE: return push_take(p);
-    case PUSH_TAKEN: break;
+    case PUSH_QUEUED: return push_decompress(p);
+    case PUSH_VALIDATE: return push_validate(p);
+    case PUSH_STORE: return push_store(p);
+    case PUSH_STORED: break;
     }
     return false;
 }
 
-static void work_line(struct loop_task *task)
+static void work_on_queue(struct loop_task *task)
 {
     struct write_buffers *w = CONTAINER(task, struct write_buffers, work);
     int64_t until = loop_slice_end(w->lane->loop);
-    while (!list_empty(&w->line)) {
-        push_step(CONTAINER(w->line.next, struct push, node));
+    while (!list_empty(&w->queue)) {
+        push_step(CONTAINER(w->queue.next, struct push, node));
         if (clock_mono_ns() >= until) {
             loop_post(w->lane->loop, &w->work);
             return;
@@ -481,54 +487,55 @@ static void work_line(struct loop_task *task)
     }
 }
 
-static void push_enter(struct http_request *r, struct write_buffers *w)
+static void push_enqueue(struct http_request *r, struct write_buffers *w)
 {
     struct push *p = mem_zalloc(sizeof *p);
     p->r = r;
     p->buffers = w;
     rw_walk_init(&p->walk);
-    list_push_back(&w->line, &p->node);
+    list_push_back(&w->queue, &p->node);
     loop_post(w->lane->loop, &w->work);
 }
 
 void write_buffers_cancel(struct write_buffers *w)
 {
-    while (w && !list_empty(&w->line)) {
-        struct push *p = CONTAINER(w->line.next, struct push, node);
-        p->lost = true;
+    while (w && !list_empty(&w->queue)) {
+        struct push *p = CONTAINER(w->queue.next, struct push, node);
+        p->failed = true;
         push_end(p);
     }
 }
 
 /* ---- the handler ---- */
 
-static bool check_open(struct services *s, struct err *err)
+static bool write_check_open(struct services *s, struct err *err)
 {
     if (!services_ready(s)) {
-        err_set(err, ERR_UNAVAILABLE, "starting or stopping: send it again later");
+        err_set(err, ERR_UNAVAILABLE, "the server is starting or stopping; retry later");
         err->retry_after = RETRY_SECONDS;
         return false;
     }
     return writer_has_streams(s->writer)
-           || err_set(err, ERR_NOT_FOUND, "nothing is configured that could take samples: add remote_write or recent "
-                      "to the configuration");
+           || err_set(err, ERR_NOT_FOUND, "cannot store samples: no destination is configured; add remote_write or "
+                      "recent to the configuration");
 }
 
 void api_write(struct http_request *r)
 {
-    struct write_buffers *w = buffers(r->services, r->lane);
+    struct write_buffers *w = buffers_of_lane(r->services, r->lane);
     struct err err;
     stats_add(&write_stats, WRITE_REQUESTS, 1);
-    if (form_get(&r->form, "get_vm_proto_version").n > 0) { /* how older vmagents ask whether zstd is understood */
+    if (form_get(&r->form, "get_vm_proto_version").n > 0) { /* older vmagents detect support of zstd by it */
         http_text(r, 200, "1");
         http_finish(r);
         return;
     }
-    bool large = false, ok = check_open(r->services, &err) && read_small_body(r, w, &large, &err) && write_ingest(r, w, &err);
-    if (w->body.cap > KEPT_BYTES)
+    bool large = false;
+    bool ok = write_check_open(r->services, &err) && read_small_body(r, w, &large, &err) && write_ingest(r, w, &err);
+    if (w->body.cap > KEEP_BYTES)
         buf_free(&w->body);
     if (large)
-        push_enter(r, w);
+        push_enqueue(r, w);
     else if (!ok)
         write_refuse(r, &err);
 }

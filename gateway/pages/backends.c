@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The lower part of /targets: remote write destinations with their queues, and the servers of the server groups, as
- * HTML tables or as text, one line each. Without any, the HTML page says which key adds them.
+/* The lower part of /targets: remote write destinations with their queues and servers of server groups, as HTML tables
+ * or as text, one line each. If there are none, the HTML page tells how to add them.
  */
 #include "base/text/duration.h"
 #include "gateway/services/services.h"
@@ -17,7 +17,7 @@ static void html_destination(struct buf *out, const struct destination_status *d
     html_text(out, d->name);
     buf_add_z(out, "<td data-k=URL>");
     html_text(out, d->url);
-    buf_printf(out, "<td data-k=Codec>%s<td class=n data-k=Shards>%u<td class=n data-k=Waiting>",
+    buf_printf(out, "<td data-k=Codec>%s<td class=n data-k=Shards>%u<td class=n data-k=Pending>",
                d->zstd ? "zstd" : "snappy", d->shards);
     html_bytes(out, d->pending_bytes);
     buf_printf(out, "<td class=n data-k=Oldest>%.1fs<td class=n data-k='Samples sent'>", (double)d->oldest_ms / 1000);
@@ -42,7 +42,7 @@ static void html_destinations(struct http_request *r, int64_t now)
                            "or start with <code>-remoteWrite.url</code>.");
         return;
     }
-    buf_add_z(&r->out, "<table><tr><th>Name<th>URL<th>Codec<th>Shards<th>Waiting<th>Oldest"
+    buf_add_z(&r->out, "<table><tr><th>Name<th>URL<th>Codec<th>Shards<th>Pending<th>Oldest"
                        "<th>Samples sent<th>Dropped<th>Retries<th>Last success<th>Last error");
     for (size_t i = 0; i < n; i++)
         html_destination(&r->out, &items[i], now);
@@ -54,7 +54,7 @@ static void text_last(struct buf *out, int64_t ok_at, struct str error, int64_t 
     buf_add_z(out, ", last_success=");
     html_ago(out, ok_at, now);
     buf_add_z(out, ", last_error=\"");
-    for (size_t i = 0; i < error.n; i++) /* a response may have lines */
+    for (size_t i = 0; i < error.n; i++) /* an error of a server may contain line breaks */
         buf_add_char(out, (unsigned char)error.p[i] < ' ' ? ' ' : error.p[i]);
     buf_add_z(out, "\"\n");
 }

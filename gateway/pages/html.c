@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Frame, style sheet and formatting of the web pages. They use no JavaScript. */
 #include "gateway/pages/html.h"
 
 #include "gateway/services/services.h"
@@ -16,7 +17,7 @@ static const char style[] =
     "input,select{font:inherit;padding:.15em .3em}td.l{min-width:18em}"
     "pre{font:12px/1.45 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere}"
     "nav a{margin-right:1em;white-space:nowrap}details{margin:.6em 0}"
-    /* Narrow screens: each row is a block of "name: value" lines, its error first. */
+    /* On narrow screens each row is a block of "name: value" lines, the error first. */
     "@media(max-width:900px){header a{display:inline-block}input{max-width:100%;box-sizing:border-box}"
     "table,tbody{display:block}tr{display:flex;flex-direction:column;border-bottom:1px solid #9fb0bd;padding:.4em 0}"
     "th,td:empty{display:none}td,td.n{border:0;padding:.1em 0;text-align:left;white-space:normal;min-width:0;"

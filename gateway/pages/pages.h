@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Pages for people: HTML where the client asks for it, else plain text, so that curl shows something readable. */
+/* Web pages: HTML if the client accepts it, otherwise plain text, which is readable with curl. */
 #ifndef GATEWAY_PAGES_PAGES_H
 #define GATEWAY_PAGES_PAGES_H
 
@@ -10,9 +10,8 @@ void page_metrics(struct http_request *r);
 void page_config(struct http_request *r);
 void page_flags(struct http_request *r);
 void page_reloaded(struct http_request *r, const struct err *err); /* the result of /-/reload; NULL = success */
-/* Targets, destinations and server groups. On a worker. Parameters: q (a piece of URL, label or error), state (up,
- * down, unknown, invalid), page; vmagent's show_only_unhealthy, endpoint_search, label_search and show_original_labels.
- * */
+/* Targets, destinations and server groups. On a worker. Parameters: q (part of URL, label or error), state (up, down,
+ * unknown, invalid), page; vmagent's show_only_unhealthy, endpoint_search, label_search and show_original_labels. */
 void page_targets(struct http_request *r);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The index, configuration, flags and the result of a reload: HTML for a browser, text for other clients. Metrics are
- * text for every client. */
+/* The index, configuration, flags and the result of a reload: HTML for browsers, text for other clients. Metrics are
+ * text for all clients. */
 #include "base/telemetry/stats.h"
 #include "gateway/services/services.h"
 #include "gateway/pages/html.h"
@@ -9,17 +9,17 @@
 struct link { const char *path, *what; };
 static const struct link links[] = {
     {"/targets", "scrape targets, remote write destinations, server groups"},
-    {"/metrics", "metrics of this program"},
+    {"/metrics", "metrics of sluice itself"},
     {"/config", "the running configuration, secrets masked"},
     {"/flags", "command line flags"},
-    {"/api/v1/query?query=up", "a query; also /api/v1/query_range, series, labels, metadata as with Prometheus"},
+    {"/api/v1/query?query=up", "instant query; also query_range, series, labels, metadata as in Prometheus"},
     {"/api/v1/targets", "targets as JSON"},
     {"/api/v1/status/config", "the configuration as JSON; also status/flags, status/buildinfo, status/runtimeinfo"},
-    {"/federate?match[]=up", "newest samples in the exposition format"},
+    {"/federate?match[]=up", "newest samples in the text exposition format"},
     {"/-/healthy", "liveness probe"},
     {"/-/ready", "readiness probe"},
 };
-static const char reload_path[] = "/-/reload"; /* by POST: a form in HTML, no link */
+static const char reload_path[] = "/-/reload"; /* requires POST: a form in HTML instead of a link */
 
 void page_index(struct http_request *r)
 {
@@ -105,7 +105,7 @@ static void html_reloaded(struct http_request *r, const struct err *err)
         html_text(&r->out, str_of(err->text));
         buf_add_z(&r->out, "</pre>");
     } else
-        buf_add_z(&r->out, "<p>The configuration file is in use.");
+        buf_add_z(&r->out, "<p>The configuration file has been reloaded and is in use.");
     buf_printf(&r->out, "<p><a href='%s/'>Back to the index</a> &middot; <a href='%s/targets'>Targets</a>", prefix,
                prefix);
     html_end(r);

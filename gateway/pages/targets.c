@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* /targets: filtered and cut into pages here, so that ten thousand targets make a page that a browser can show. As
- * text it is complete, one line per target, as vmagent has it. Within a job those come first that need attention:
- * invalid ones, then those that are down, not scraped yet, up; each in the order of the API. The destinations and
- * server groups follow (backends.c).
+/* /targets: filtered, and in HTML divided into pages that a browser can show. The text is complete, one line per
+ * target, in vmagent's format. Targets of a job are ordered by state: invalid, down, not scraped yet, up; within a
+ * state as in the API. Destinations and server groups follow (backends.c).
  */
 #include "base/text/num.h"
 #include "base/regex/regex.h"
@@ -18,26 +17,26 @@
 
 enum {
     PER_PAGE = 200,
-    OPEN_JOBS = 20,               /* so many links to jobs are shown unfolded */
+    OPEN_JOBS = 20,               /* up to so many links to jobs are shown expanded */
     ANY_HEALTH = -1,
 };
 
 struct filter {
-    struct str q;                 /* a piece of URL, label or error; case does not matter */
+    struct str q;                 /* part of URL, label or error; case-insensitive */
     int health;                   /* enum target_health, ANY_HEALTH */
     bool unhealthy_only, original_labels;
     struct regex *endpoint;       /* NULL = any */
     const struct matcher *labels; size_t n_labels;
     size_t page;                  /* from 0 */
 };
-struct job_tally { struct str name, missing; size_t up, n; };
+struct job_count { struct str name, missing; size_t up, n; };
 enum { RANKS = HEALTH_INVALID + 1 };
 struct targets_view {
     struct http_request *r;
     struct filter filter;
     struct scraper_targets all;
     const struct target_status **shown; size_t n_shown; /* after the filter, all pages */
-    struct job_tally *jobs; size_t n_jobs;
+    struct job_count *jobs; size_t n_jobs;
     size_t up, down, invalid;
     int64_t now;
     struct buf text;              /* scratch */
@@ -87,29 +86,29 @@ static bool targets_page_read_filter(struct http_request *r, struct filter *f, s
     return read_searches(r, f, err);
 }
 
-static bool contains(struct str where, struct str what)
+static bool contains_ignoring_case(struct str text, struct str part)
 {
-    for (size_t i = 0; i + what.n <= where.n; i++)
-        if (str_ieq(str_n(where.p + i, what.n), what))
+    for (size_t i = 0; i + part.n <= text.n; i++)
+        if (str_ieq(str_n(text.p + i, part.n), part))
             return true;
     return false;
 }
 
-static bool wanted(struct targets_view *v, const struct target_status *t)
+static bool matches_filter(struct targets_view *v, const struct target_status *t)
 {
     const struct filter *f = &v->filter;
     if ((f->health != ANY_HEALTH && (int)t->health != f->health) || (f->unhealthy_only && t->health == HEALTH_UP))
         return false;
     if ((f->endpoint && !regex_match(f->endpoint, t->url)) || !matchers_match(f->labels, f->n_labels, t->labels))
         return false;
-    if (f->q.n == 0 || contains(t->url, f->q) || contains(t->last_error, f->q))
+    if (f->q.n == 0 || contains_ignoring_case(t->url, f->q) || contains_ignoring_case(t->last_error, f->q))
         return true;
     buf_clear(&v->text);
     labels_print(&v->text, t->labels);
-    return contains(buf_str(&v->text), f->q);
+    return contains_ignoring_case(buf_str(&v->text), f->q);
 }
 
-/* The targets that cannot be scraped, as if they were: the address stands for the URL. */
+/* Targets that cannot be scraped, in the form of others, with the address as URL. */
 static struct target_status *invalid_targets(struct targets_view *v)
 {
     struct target_status *all = ARENA_ARRAY(&v->r->arena, struct target_status, v->all.n_dropped + 1);
@@ -131,7 +130,7 @@ static int by_job_and_rank(const void *x, const void *y)
     int c = str_cmp(a->job, b->job);
     if (c == 0)
         c = ranks[a->health] - ranks[b->health];
-    return c ? c : a < b ? -1 : a > b; /* both of one array, which is in order */
+    return c ? c : a < b ? -1 : a > b; /* elements of one sorted array */
 }
 
 static void targets_page_select(struct targets_view *v)
@@ -140,42 +139,42 @@ static void targets_page_select(struct targets_view *v)
     v->shown = ARENA_ARRAY(&v->r->arena, const struct target_status *, v->all.n_active + v->invalid + 1);
     for (size_t i = 0; i < v->all.n_active + v->invalid; i++) {
         const struct target_status *t = i < v->all.n_active ? &v->all.active[i] : &invalid[i - v->all.n_active];
-        if (wanted(v, t))
+        if (matches_filter(v, t))
             v->shown[v->n_shown++] = t;
     }
     qsort(v->shown, v->n_shown, sizeof *v->shown, by_job_and_rank);
 }
 
-/* ---- jobs: "node (3/4 up)" counts all its targets, shown or not ---- */
+/* ---- jobs: "node (3/4 up)" counts all targets, shown or not ---- */
 
 static int targets_page_compare_jobs(const void *a, const void *b)
 {
-    return str_cmp(((const struct job_tally *)a)->name, ((const struct job_tally *)b)->name);
+    return str_cmp(((const struct job_count *)a)->name, ((const struct job_count *)b)->name);
 }
 
-/* Targets come sorted by job, and so are the jobs here, those without targets among them. */
+/* Targets are sorted by job, and so are v->jobs, which include jobs without targets. */
 static void count_jobs(struct targets_view *v)
 {
     size_t at = 0;
     v->n_jobs = v->all.n_pools;
-    v->jobs = ARENA_ARRAY(&v->r->arena, struct job_tally, v->n_jobs + 1);
+    v->jobs = ARENA_ARRAY(&v->r->arena, struct job_count, v->n_jobs + 1);
     for (size_t i = 0; i < v->n_jobs; i++)
-        v->jobs[i] = (struct job_tally){.name = v->all.pools[i].job, .missing = v->all.pools[i].missing};
+        v->jobs[i] = (struct job_count){.name = v->all.pools[i].job, .missing = v->all.pools[i].missing};
     qsort(v->jobs, v->n_jobs, sizeof *v->jobs, targets_page_compare_jobs);
     for (size_t i = 0; i < v->all.n_active; i++) {
         const struct target_status *t = &v->all.active[i];
         while (at < v->n_jobs && !str_eq(v->jobs[at].name, t->job))
             at++;
-        v->jobs[at].n++; /* a job that has just gone counts in the spare one */
+        v->jobs[at].n++; /* at n_jobs, an extra element, for targets of a job that was removed meanwhile */
         v->jobs[at].up += t->health == HEALTH_UP;
         v->up += t->health == HEALTH_UP;
         v->down += t->health == HEALTH_DOWN;
     }
 }
 
-static struct job_tally *find_job(struct targets_view *v, struct str name)
+static struct job_count *find_job(struct targets_view *v, struct str name)
 {
-    struct job_tally key = {.name = name};
+    struct job_count key = {.name = name};
     return bsearch(&key, v->jobs, v->n_jobs, sizeof key, targets_page_compare_jobs);
 }
 
@@ -200,7 +199,7 @@ static void text_page(struct targets_view *v)
 {
     size_t i = 0;
     for (size_t k = 0; k < v->n_jobs; k++) {
-        const struct job_tally *job = &v->jobs[k];
+        const struct job_count *job = &v->jobs[k];
         buf_printf(&v->r->out, "job=\"%.*s\" (%zu/%zu up)\n", STR_ARG(job->name), job->up, job->n);
         if (job->missing.n > 0)
             buf_printf(&v->r->out, "\t%s: no file matches %.*s\n", job->n ? "targets missing" : "0 targets",
@@ -247,7 +246,7 @@ static void html_target(struct targets_view *v, const struct target_status *t)
 
 static void html_job(struct targets_view *v, struct str job)
 {
-    const struct job_tally *t = find_job(v, job);
+    const struct job_count *t = find_job(v, job);
     buf_printf(&v->r->out, "<tr class=job id=job-%zu><td colspan=8>", t ? (size_t)(t - v->jobs) : v->n_jobs);
     html_text(&v->r->out, job);
     if (t)
@@ -257,7 +256,7 @@ static void html_job(struct targets_view *v, struct str job)
 static void html_missing(struct targets_view *v)
 {
     for (size_t i = 0; i < v->n_jobs; i++) {
-        const struct job_tally *job = &v->jobs[i];
+        const struct job_count *job = &v->jobs[i];
         if (job->missing.n == 0)
             continue;
         buf_add_z(&v->r->out, "<tr><td colspan=7>");
@@ -282,7 +281,7 @@ static void html_form(struct targets_view *v)
     buf_add_z(out, "</select> <button>Filter</button></form>");
 }
 
-/* The start of a link to that page with the same filter: more of the URL may follow. */
+/* Begins a link to the page with the same filter; the caller may append to the URL and ends the tag. */
 static void html_page_href(struct targets_view *v, size_t page)
 {
     struct buf *out = &v->r->out;
@@ -322,7 +321,7 @@ static void html_pages(struct targets_view *v, size_t first, size_t end)
     }
 }
 
-/* Links to the jobs that have shown targets: each to the page with the job's first one. */
+/* Links to jobs with shown targets, each to the page with the first target of the job. */
 static void html_job_links(struct targets_view *v)
 {
     struct buf *out = &v->r->out;
@@ -330,7 +329,7 @@ static void html_job_links(struct targets_view *v)
         return;
     buf_printf(out, "<details%s><summary>Jobs</summary><nav>", v->n_jobs <= OPEN_JOBS ? " open" : "");
     for (size_t i = 0; i < v->n_shown; i++) {
-        const struct job_tally *job = find_job(v, v->shown[i]->job);
+        const struct job_count *job = find_job(v, v->shown[i]->job);
         if (job == NULL || (i > 0 && str_eq(v->shown[i - 1]->job, job->name)))
             continue;
         html_page_href(v, i / PER_PAGE);
@@ -354,7 +353,7 @@ static void html_summary(struct targets_view *v)
     buf_printf(out, "; %zu shown", v->n_shown);
 }
 
-/* Why the table has no targets, and what to do. */
+/* Why no targets are shown, and what to do. */
 static void html_no_targets(struct targets_view *v)
 {
     struct buf *out = &v->r->out;

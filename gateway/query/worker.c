@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The pool: one mutex guards the queues and the counts. Threads are started when there is work and no idle one, so that
- * a program without queries has none, but for one of class admin: metrics are shown also when the system has no thread or
- * descriptor left.
+ * a program without queries has none, but for one of class admin: metrics are shown also when the system has no thread
+ * or descriptor left.
  */
 #include "gateway/query/worker.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Workers: threads that may block, compute and wait. Those for queries own a loop and a client with kept-alive connections. Each
- * does one task at a time, in straight-line code. Tasks have a class; each class has its own threads and its own queue,
- * so that queries cannot keep metrics and pages waiting. A full queue refuses at once.
+/* Workers: threads that may block, compute and wait. Those for queries own a loop and a client with kept-alive
+ * connections. Each does one task at a time, in straight-line code. Tasks have a class; each class has its own threads
+ * and its own queue, so that queries cannot keep metrics and pages waiting. A full queue refuses at once.
  *
  * Workers run at a lower priority than lanes (nice), so that scrapes and pushes go first on a busy machine. Only some
  * of those that evaluate queries do so at the same time, as many as there are cores: a query takes a turn for what is
@@ -49,7 +49,8 @@ struct worker_task { /* its owner's memory, unchanged until `done` runs or it is
 };
 /* Any thread. False: the queue is full, or no worker can be started. */
 bool worker_submit(struct workers *p, struct worker_task *t) MUST_USE;
-/* On the thread that submitted it: takes it back out of the queue; false when a worker has it already, or it is done. */
+/* On the thread that submitted it: takes it back out of the queue; false when a worker has it already, or it is
+ * done. */
 bool worker_withdraw(struct workers *p, struct worker_task *t) MUST_USE;
 /* On a worker thread: waits until few enough others evaluate; false, with the reason, when the query ends meanwhile.
  * Both may be called twice. `w` NULL: nothing happens. */

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A configuration is applied all or nothing: steps that may fail run first and leave the running one alone (downstream
- * servers, the writer's new queues), then the scraper accepts or refuses its jobs, and the remaining steps cannot fail.
- * Each holder of pointers into a configuration holds a reference to it.
+/* Applies a configuration, all or nothing:
+ *
+ * 1. What may fail is prepared beside the running configuration: server groups, the writer's new queues.
+ * 2. The scraper accepts or refuses the jobs.
+ * 3. The writer commits, and configuration and server groups are swapped. Nothing can fail any more.
+ *
+ * Whoever has pointers into a configuration has a reference to it.
  */
 #include "gateway/services/services.h"
 
@@ -142,8 +146,8 @@ bool services_apply(struct services *s, struct config *c, struct err *err)
     return ok;
 }
 
-/* A file that says nothing is fine at the start. Where it said something before, it is more likely being written just
- * now, and would stop everything. */
+/* An empty file is valid at the start. If the running configuration is not empty, the file is probably being written at
+ * the moment, and applying it would stop everything: it is refused. */
 static struct config *load_again(struct services *s, struct err *err)
 {
     struct conf_errors errors = {0};
@@ -151,13 +155,13 @@ static struct config *load_again(struct services *s, struct err *err)
     for (struct str rest = buf_str(&errors.text), line; errors.n > 1 && rest.n > 0;) {
         str_cut(&rest, '\n', &line);
         char *z = str_dup(line);
-        log_error("config", "error in the configuration", "err", z);
+        log_error("config", "invalid configuration", "err", z);
         mem_free(z);
     }
     buf_free(&errors.text);
     if (c == NULL || !c->empty || s->_config == NULL || s->_config->empty)
         return c;
-    err_set(err, ERR_BAD_DATA, "%.*s: the file is empty: if that is meant, write {} into it",
+    err_set(err, ERR_BAD_DATA, "%.*s: the file is empty; write {} into it if that is intended",
             STR_ARG(s->flags.config_file));
     config_unref(c);
     return NULL;
@@ -165,7 +169,7 @@ static struct config *load_again(struct services *s, struct err *err)
 
 bool services_reload(struct services *s, struct err *err)
 {
-    if (atomic_load(&s->state) == SERVICES_STOPPING) /* asked for a moment before */
+    if (atomic_load(&s->state) == SERVICES_STOPPING) /* since the request was posted */
         return err_set(err, ERR_UNAVAILABLE, "the program is stopping");
     struct config *c = load_again(s, err);
     bool ok = c != NULL && services_apply(s, c, err);
@@ -234,7 +238,7 @@ void services_request_reload(struct services *s, struct loop *loop, void (*done)
 
 /* ---- watching the file ---- */
 
-/* True when it differs from the last check. */
+/* True if the file differs from the last check. */
 static bool file_changed(struct services *s)
 {
     struct stat now;

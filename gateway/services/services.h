@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the program consists of, as handlers see it: flags, configuration, writer, scraper, upstream, lanes. main()
- * owns the one instance and builds it; a request carries a pointer to it (http_request.services), workers and
- * collectors are given it. Nothing in gateway/ refers to a global one.
+/* The parts of the program as handlers see them: flags, configuration, writer, scraper, upstream, lanes. main() creates
+ * the only instance; requests (http_request.services), workers and collectors have a pointer to it. There is no global
+ * one.
  *
- * Fields are set before lanes serve requests and then immutable, unless stated otherwise. writer and scraper are set
- * when the first configuration has been applied, which services_config() tells.
+ * Fields are set before lanes serve requests and are immutable then, unless stated otherwise. writer and scraper are
+ * set before the first configuration is applied: they may be used once services_config() returns one.
  *
- * Configuration and upstream change with a reload: services_config() and services_upstream() return a reference, which
- * its owner uses and releases; a query keeps the old ones until it ends. Reloads run on the control thread.
+ * Configuration and upstream change with a reload: services_config() and services_upstream() return a reference, to be
+ * released after use; a query keeps its references until it ends. Reloads run on the control thread.
  */
 #ifndef GATEWAY_SERVICES_SERVICES_H
 #define GATEWAY_SERVICES_SERVICES_H
@@ -26,7 +26,7 @@ enum services_state { SERVICES_STARTING, SERVICES_READY, SERVICES_STOPPING };
 
 struct workers;
 struct write_buffers;
-struct lane_services { /* of one lane; on its thread only */
+struct lane_services { /* of one lane; used on its thread only */
     struct loop *loop;
     struct sink *sink;
     struct write_buffers *write;   /* gateway/ingest/write.h; created at the first push */
@@ -43,8 +43,8 @@ struct services {
     struct loop *control;          /* loop of the control thread */
     struct lane_services *lanes; unsigned n_lanes;
     struct workers *workers;       /* gateway/query/worker.h */
-    struct http_limits http;       /* what clients may hold */
-    struct budget queries;         /* arenas, decoders and rendered results of running queries */
+    struct http_limits http;       /* limits of clients */
+    struct budget queries;         /* memory of running queries: arenas, decoders, rendered results */
     struct writer *writer;
     struct scraper *scraper;
     struct server_registry *servers; /* what is known and counted of downstream servers, over reloads */
@@ -54,7 +54,7 @@ struct services {
     _Atomic int state;             /* enum services_state */
     _Atomic bool reload_ok;        /* result of the last load of the configuration */
     _Atomic int64_t reloaded_at;   /* Unix ms of the last successful one */
-    void (*request_quit)(struct services *s); /* any thread: ends the program in good order */
+    void (*request_quit)(struct services *s); /* any thread: stops the program in order */
     struct config_watch _watch;
     struct mutex _mutex;           /* guards the two below */
     struct config *_config;
@@ -72,13 +72,13 @@ static inline bool services_ready(const struct services *s) { return atomic_load
 
 /* ---- reload.c ---- */
 
-/* Control thread: makes `c` (taken) the running configuration, all or nothing: on false the previous one keeps
+/* Control thread: applies `c`, whose reference it takes, all or nothing: on false the previous configuration keeps
  * running. */
 bool services_apply(struct services *s, struct config *c, struct err *err) MUST_USE;
-/* Control thread: reads the file again and applies it. Logs the result. */
+/* Control thread: loads the file again, applies it and logs the result. */
 bool services_reload(struct services *s, struct err *err);
-/* Any thread: asks the control thread to reload; done runs in `loop` once the new configuration is in force (err NULL),
- * or with the reason why it is not. */
+/* Any thread: requests a reload from the control thread; done runs in `loop` once all lanes use the new configuration
+ * (err NULL), or with the error. */
 void services_request_reload(struct services *s, struct loop *loop, void (*done)(void *arg, const struct err *err),
                              void *arg);
 /* Control thread: checks the file every --promscrape.configCheckInterval and reloads when it has changed. */

@@ -395,6 +395,10 @@ def test_every_metric_is_documented():
         labels[name] = set(filter(None, re.split(r",\s*", keys)))
     assert told == have, f"not in the page {sorted(have.items() - told.items())}, " \
                          f"not exported {sorted(told.items() - have.items())}"
+    help_texts = dict(re.findall(r"^# HELP (\S+) (.*)$", page, re.M))
+    for name, _, _, meaning in metric_rows():
+        assert meaning.startswith(help_texts[name]), f"docs/metrics.md: {name}: begin with its HELP: {help_texts[name]}"
+    assert len(told) == len(metric_rows()), "a metric has two rows"
     for name, inside in re.findall(r"^(\w+)\{(.*)\} ", page, re.M):
         family = re.sub(r"_(bucket|sum|count)$", "", name) if name not in have else name
         keys = set(re.findall(r'(\w+)="', inside)) - {"le"}

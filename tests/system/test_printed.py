@@ -70,7 +70,7 @@ def test_greeting_is_true_for_the_configuration():
     job = EXPORTER.format(exporter.address)
     for config, queries, others in ((job, 1, "newest samples in memory"), (DESTINATION, 0, "add server_groups, or `rec"),
                                     (job + DESTINATION, 0, "Forwarding: 1 remote write destination\n"),
-                                    (DESTINATION + "recent: {}\n", 1, "Scraping: nothing; add scrape_configs"),
+                                    (DESTINATION + "recent: {}\n", 1, "Scraping: no jobs; add scrape_configs"),
                                     (GROUP.format(exporter.address), 1, "Queries: 1 server group\n"), ("{}", 1, "no")):
         sluice, text = greeting(config)
         commands, urls = copied(text, sluice.port)

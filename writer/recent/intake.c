@@ -24,7 +24,7 @@ struct staged_batch {
 
 #define INTAKE_STATS(X)                                                                                                \
     X(BATCHES_STAGED, "sluice_recent_batches_staged_total", STATS_COUNTER,                                             \
-      "Batches put aside because a query was reading the recent store")
+      "Batches deferred because a query was reading the recent store")
 enum intake_stat { INTAKE_STATS(STATS_ID) };
 struct stats_group recent_intake_stats = STATS_GROUP(INTAKE_STATS);
 static const double wait_bounds[] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1};

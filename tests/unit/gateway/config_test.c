@@ -292,7 +292,7 @@ static void test_errors_of_all_files_at_once(void **state UNUSED)
     check_all(files, want, LEN(want));
     put("main.yml", "scrape_configs: [{job_name: a}, {job_name: a}]\nremote_write: [{url: 'http://a/w?x=1'}, {url: 'http://a/w?x=2'}]\n");
     const char *const alone[] = {missing, NULL}; /* without any URL */
-    static const char *const wanted[] = {"main.yml:1: scrape_configs: a second job is called", "missing.yml: No such file",
+    static const char *const wanted[] = {"main.yml:1: scrape_configs: duplicate job_name", "missing.yml: No such file",
                                          "duplicate url http://a/w?x=2 (query strings are ignored)"};
     check_all(alone, wanted, 2); /* destinations are put together with the flags' */
     check_all(NULL, (const char *const[]){wanted[0], wanted[2]}, 2);
@@ -373,7 +373,7 @@ static void test_vmagent(void **state UNUSED)
     assert_false(shows(c, "SLUICE_TEST_HOST"));
     end(c);
     assert_null(load_as("promscrape.config", "\n\nx: %{SLUICE_TEST_NOBODY}\n", NULL));
-    assert_non_null(strstr(err.text, "main.yml:3: the environment has no SLUICE_TEST_NOBODY"));
+    assert_non_null(strstr(err.text, "main.yml:3: environment variable SLUICE_TEST_NOBODY is not set"));
     flags_free(&flags);
     static const char *const lenient[] = {"-promscrape.config.strictParse=false", NULL};
     c = load_as("promscrape.config", "scrape_configs: []\nsurprise: 1\n", lenient);
@@ -411,8 +411,8 @@ static void test_promxy(void **state UNUSED)
                             "    path_prefix: /api/v1\npromxy: {server_groups: [{static_configs: [{targets: ['c:1']}]}]}\n"
                             "rule_files: ['*.rules']\n");
     assert_int_equal(c->n_groups, 2);
-    assert_true(warned(c, "main.yml:1: promxy_server is the old name"));
-    assert_true(warned(c, "main.yml:7: rule_files is ignored: No rule is evaluated"));
+    assert_true(warned(c, "main.yml:1: promxy_server is deprecated; rename it to promxy"));
+    assert_true(warned(c, "main.yml:7: rule_files is ignored: Rules are not evaluated"));
     assert_str(c->ignored.items[0], "rule_files");
     assert_null(c->recent);
     end(c);
@@ -495,7 +495,7 @@ static void test_errors(void **state UNUSED)
     refused("remote_write: [{url: 'http://a/w', name: p}]\nserver_groups:\n- static_configs: [{targets: ['a:1']}]\n  written_by: q\n", 4, "\"q\"");
     refused("remote_write: [{url: 'http://a/w', name: p}]\nserver_groups:\n- static_configs: [{targets: ['a:1']}]\n  written_by: [p, q]\n", 4, "\"q\"");
     refused("remote_read: [{url: x}]\n", 1, "server_groups");
-    refused("global: {scrape_interval: 5s, scrape_timeout: 6s}\n", 1, "longer than scrape_interval");
+    refused("global: {scrape_interval: 5s, scrape_timeout: 6s}\n", 1, "must not exceed scrape_interval");
     refused("a: b\n  c: d\n", 2, "");
     put("more-3.yml", "job_name: x\n");
     assert_null(load_as("config.file", "scrape_config_files: [more-3.yml]\n", NULL));

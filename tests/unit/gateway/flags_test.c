@@ -156,7 +156,7 @@ static void test_environment(void **state UNUSED)
     assert_str(f.remote_write.label.items[0], "a=100%{");
     flags_free(&f);
     assert_false(PARSE(&f, "-remoteWrite.bearerToken=%{SLUICE_TEST_NOBODY}"));
-    assert_non_null(strstr(err.text, "--remoteWrite.bearerToken: the environment has no SLUICE_TEST_NOBODY"));
+    assert_non_null(strstr(err.text, "--remoteWrite.bearerToken: environment variable SLUICE_TEST_NOBODY is not set"));
     flags_free(&f);
 }
 
@@ -167,7 +167,7 @@ static void test_inert(void **state UNUSED)
                       "-promscrape.gceSDCheckInterval=1m", "--storage.agent.wal-compression-type=zstd", "-loggerTimezone=UTC",
                       "--log-level=trace", "-tls=false", "-remoteWrite.rateLimit=0", "-promscrape.cluster.membersCount=1"));
     assert_int_equal(f.warnings.n, 2);
-    assert_str(f.warnings.items[0], "--loggerTimezone is ignored: the log goes to stderr, in UTC, with its own fields");
+    assert_str(f.warnings.items[0], "--loggerTimezone is ignored: logs are written to stderr, in UTC, with fixed fields");
     assert_str(f.ignored.items[1], "storage.tsdb.retention.time");
     assert_str(f.log_level, "trace");
     assert_int_equal(f.tuning.n, 3);
@@ -175,15 +175,15 @@ static void test_inert(void **state UNUSED)
     flags_free(&f);
     assert_false(PARSE(&f, "-reloadAuthKey=x", "-graphiteListenAddr=:2003", "-tls", "-enableTCP6"));
     assert_int_equal(f.errors.n, 3);
-    assert_non_null(strstr(buf_z(&f.errors.text), "--graphiteListenAddr is not supported yet: nobody would listen there; "));
-    assert_non_null(strstr(err.text, "--reloadAuthKey is not supported yet: /-/reload would be open; remove it, or start "
-                                     "with --accept-inert=reloadAuthKey to go on without it (and 2 more"));
+    assert_non_null(strstr(buf_z(&f.errors.text), "--graphiteListenAddr is not supported yet: the listener would not be opened; "));
+    assert_non_null(strstr(err.text, "--reloadAuthKey is not supported yet: /-/reload would not require the key; remove it, or start "
+                                     "with --accept-inert=reloadAuthKey to ignore it (and 2 more"));
     flags_free(&f);
     assert_true(PARSE(&f, "-reloadAuthKey=x", "--web.config.file=w.yml", "--accept-inert=reloadAuthKey,web.config.file"));
     assert_int_equal(f.ignored.n, 2);
     flags_free(&f);
     assert_false(PARSE(&f, "--strict", "-loggerTimezone=UTC"));
-    assert_non_null(strstr(err.text, "--loggerTimezone is ignored, which --strict makes an error"));
+    assert_non_null(strstr(err.text, "--loggerTimezone is ignored: logs are written to stderr, in UTC, with fixed fields; remove it, or start without --strict"));
     flags_free(&f);
 }
 
@@ -236,11 +236,11 @@ static void test_errors(void **state UNUSED)
     static const struct { const char *word, *says; } bad[] = {
         {"--query.max-sample=1", "unknown flag --query.max-sample; did you mean --query.max-samples?"},
         {"-remoteWrite.uri=x", "did you mean --remoteWrite.url?"},
-        {"--xyzzy", "unknown flag --xyzzy; --help"},
+        {"--xyzzy", "unknown flag --xyzzy; see --help"},
         {"--query.timeout=soon", "--query.timeout: \"soon\" is not a duration"},
         {"--lanes=1000", "--lanes: 1000 is out of range"},
-        {"--config.file", "--config.file needs a value"},
-        {"stray", "\"stray\" is not a flag"},
+        {"--config.file", "--config.file requires a value"},
+        {"stray", "unexpected argument \"stray\""},
         {"--log.level=loud", "--log.level: \"loud\""},
         {"--web.cors.origin=((", "--web.cors.origin"},
         {"--dialect=klingon", "--dialect"},
@@ -255,7 +255,7 @@ static void test_errors(void **state UNUSED)
         flags_free(&f);
     }
     assert_false(PARSE(&f, "--config.file=a", "-promscrape.config=b"));
-    assert_non_null(strstr(err.text, "keep one"));
+    assert_non_null(strstr(err.text, "remove one"));
     flags_free(&f);
 }
 
@@ -266,7 +266,7 @@ static void test_documents(void **state UNUSED)
     assert_non_null(strstr(buf_z(&out), "--web.listen-address, --httpListenAddr, --bind-addr"));
     buf_clear(&out);
     flags_document(&out);
-    assert_non_null(strstr(buf_z(&out), "| `query.timeout` |  | `2m` | Longest time of one query |\n"));
+    assert_non_null(strstr(buf_z(&out), "| `query.timeout` |  | `2m` | Query timeout |\n"));
     buf_free(&out);
 }
 

@@ -250,13 +250,13 @@ static void test_forms(void **state UNUSED)
 
 static void test_limits(void **state UNUSED)
 {
-    expect("POST /p/small HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n", 413, "the body is larger than this path takes\n");
+    expect("POST /p/small HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n", 413, "the request body exceeds the limit of this endpoint\n");
     struct buf request = {0};
     buf_add_z(&request, "POST /p/small HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
     for (int i = 0; i < 11; i++)
         buf_add_z(&request, "a\r\n0123456789\r\n");
     buf_add_z(&request, "0\r\n\r\n");
-    expect(buf_z(&request), 413, "the body is larger than this path takes\n");
+    expect(buf_z(&request), 413, "the request body exceeds the limit of this endpoint\n");
     buf_free(&request);
     expect("POST /p/small HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
            "conflicting Content-Length and Transfer-Encoding headers\n");
@@ -290,7 +290,7 @@ static void test_framing(void **state UNUSED)
 static void test_push_body(void **state UNUSED)
 {
     struct buf request = {0};
-    expect("POST /p/push HTTP/1.1\r\nHost: x\r\nContent-Length: 2000001\r\n\r\n", 413, "the body is larger than this path takes\n");
+    expect("POST /p/push HTTP/1.1\r\nHost: x\r\nContent-Length: 2000001\r\n\r\n", 413, "the request body exceeds the limit of this endpoint\n");
     buf_add_z(&request, "POST /p/push HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n");
     for (int i = 0; i < 2000000; i++)
         buf_add_char(&request, 'x');
@@ -674,7 +674,7 @@ static int set_up(void **state UNUSED)
     struct err err;
     struct listener_conf conf = {.services = &services, .hooks = dispatch_hooks, .routes = table, .n_routes = LEN(table), .prefix = "/p/", .cors_origin = "http://a[.].*",
                                               .limits = &limits, .max_push = 2000000};
-    limits = (struct http_limits){.places = 100, .least_places = 1, .spare_places = 2, .idle = 100, .idle_timeout = 30000,
+    limits = (struct http_limits){.places = 100, .min_places = 1, .spare_places = 2, .idle = 100, .idle_timeout = 30000,
                                   .read_timeout = 30000, .queue_timeout = 30000, .bodies.max = 8 << 20,
                                   .body_share = 4 << 20, .responses.max = 16 << 20, .max_accepted = 64};
     http_limits_init(&limits);
