@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """make demo: the real topology on loopback. node_exporter is scraped by sluice, which forwards to VictoriaMetrics
-(primary) and Prometheus (backup) and answers queries from both, merged, as one server group. Everything it writes
-lies in build/demo, or the folder named as argument; Ctrl-C, or the end of its terminal, stops all of it."""
+(primary) and Prometheus (backup) and queries both, merged, as one server group. All files are in build/demo, or in the
+directory given as argument; Ctrl-C, or closing the terminal, stops everything."""
 import os
 import shutil
 import signal
@@ -13,7 +13,7 @@ import time
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FOLDER = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else f"{ROOT}/build/demo"
+DIRECTORY = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else f"{ROOT}/build/demo"
 PEERS = f"{ROOT}/build/peers/bin"
 NEEDED = ("prometheus", "victoria-metrics", "node_exporter")
 
@@ -43,7 +43,7 @@ sluice           http://localhost:{sluice}            also /targets, /metrics
 VictoriaMetrics  http://localhost:{primary}            the primary storage
 Prometheus       http://localhost:{backup}/metrics    the backup storage
 (Debian builds these two without their web pages; query them as below, or point a Grafana at sluice.)
-data and logs    {folder}
+data and logs    {directory}
 
 Query sluice, which merges both storages:
   curl -gs 'http://localhost:{sluice}/api/v1/query?query=sum+by+(job)+(up)'
@@ -74,18 +74,18 @@ def commands(ports, out):
     return {
         "node_exporter": [f"{PEERS}/node_exporter", f"--web.listen-address=127.0.0.1:{ports['node']}"],
         "primary": [f"{PEERS}/victoria-metrics", f"-httpListenAddr=127.0.0.1:{ports['primary']}",
-                    f"-storageDataPath={FOLDER}/primary"],
+                    f"-storageDataPath={DIRECTORY}/primary"],
         "backup": [f"{PEERS}/prometheus", f"--web.listen-address=127.0.0.1:{ports['backup']}",
-                   f"--config.file={FOLDER}/prometheus.yml", f"--storage.tsdb.path={FOLDER}/backup",
+                   f"--config.file={DIRECTORY}/prometheus.yml", f"--storage.tsdb.path={DIRECTORY}/backup",
                    "--web.enable-remote-write-receiver"],
         "sluice": [f"{ROOT}/{out}/sluice", f"--web.listen-address=127.0.0.1:{ports['sluice']}",
-                   f"--config.file={FOLDER}/sluice.yml", f"-remoteWrite.tmpDataPath={FOLDER}/queue"],
+                   f"--config.file={DIRECTORY}/sluice.yml", f"-remoteWrite.tmpDataPath={DIRECTORY}/queue"],
     }
 
 
 def start(name, command):
     """In a session of its own, so that Ctrl-C reaches only this script and the order of stopping is ours."""
-    with open(f"{FOLDER}/{name}.log", "ab") as log:
+    with open(f"{DIRECTORY}/{name}.log", "ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
@@ -109,8 +109,8 @@ def wait_ready(url, p, name):
             return
         except OSError:
             time.sleep(0.1)
-    with open(f"{FOLDER}/{name}.log", encoding="utf-8", errors="replace") as log:
-        sys.exit(f"{name} does not start; {FOLDER}/{name}.log ends:\n{log.read()[-2000:]}")
+    with open(f"{DIRECTORY}/{name}.log", encoding="utf-8", errors="replace") as log:
+        sys.exit(f"{name} does not start; {DIRECTORY}/{name}.log ends:\n{log.read()[-2000:]}")
 
 
 def listen_to_user(running, table):
@@ -147,12 +147,12 @@ def get_peers():
 
 def main():
     get_peers()
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    os.makedirs(FOLDER)
+    shutil.rmtree(DIRECTORY, ignore_errors=True)
+    os.makedirs(DIRECTORY)
     ports = {"node": port(9100), "primary": port(8428), "backup": port(9090), "sluice": port(8429)}
-    with open(f"{FOLDER}/sluice.yml", "w", encoding="utf-8") as f:
+    with open(f"{DIRECTORY}/sluice.yml", "w", encoding="utf-8") as f:
         f.write(CONFIG.format(**ports))
-    open(f"{FOLDER}/prometheus.yml", "w", encoding="utf-8").close()
+    open(f"{DIRECTORY}/prometheus.yml", "w", encoding="utf-8").close()
 
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGHUP, interrupt)
@@ -163,7 +163,7 @@ def main():
             running[name] = start(name, command)
         for name, path in (("primary", "/health"), ("backup", "/-/ready"), ("sluice", "/-/ready")):
             wait_ready(f"http://127.0.0.1:{ports[name]}{path}", running[name], name)
-        print(HELP.format(folder=FOLDER, **ports), flush=True)
+        print(HELP.format(directory=DIRECTORY, **ports), flush=True)
         listen_to_user(running, table)
     except KeyboardInterrupt:
         print("\nstopping; this takes a few seconds", flush=True)
