@@ -9,28 +9,23 @@
 #ifndef GATEWAY_UPSTREAM_GROUP_QUERY_H
 #define GATEWAY_UPSTREAM_GROUP_QUERY_H
 
+#include "gateway/upstream/group_request.h"
 #include "gateway/upstream/server_query.h"
 
 struct recent_link { struct source *source; int64_t from; }; /* source NULL: off */
 struct group_query {
-    struct request_batch *batch;
+    struct group_request request;
     const struct group *group;
     const struct select *sel;
     struct select sight;              /* the same over the window that is fetched, which may begin earlier */
     struct recent_link recent;
-    struct server_query *queries; size_t n_queries; /* one a server, in the group's order */
+    struct server_query *queries;     /* one a server, in the group's order */
     struct response response;         /* after group_query_collect */
-    struct loop_timer _hedge;
 };
 /* False: no series of the group can match; nothing is sent. */
-bool group_query_start(struct group_query *l);
-void group_query_stop(struct group_query *l); /* the timer */
+bool group_query_start(struct group_query *l, struct request_batch *batch);
+void group_query_stop(struct group_query *l); /* after batch_wait */
 /* After batch_wait. False with an error that names the group: what to do with it is the caller's decision. */
 bool group_query_collect(struct group_query *l, struct err *err) MUST_USE;
-
-/* Names group and servers in one error, of the class that matters most. */
-bool group_error(const struct group *g, const struct err *errs, size_t n, struct err *err);
-/* May the answer go without this group? The notes say so then, unless it is to be silent. */
-bool group_may_fail(const struct group *g, struct notes *notes, const struct err *why);
 
 #endif

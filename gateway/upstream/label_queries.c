@@ -6,20 +6,23 @@
 
 #include "base/text/num.h"
 #include "base/text/url.h"
+#include "gateway/upstream/stats.h"
 
 struct label_query { /* one group */
-    struct request_batch *batch;
     const struct list_scope *scope;
     const struct list_question *what;
     const struct group *group;
     struct series_query routed;      /* match[] for its servers */
     bool own;                        /* the question is for the values of a label that the group adds */
-    struct label_list *responses;    /* one a server */
-    struct err *errs;
-    struct fetch **fetches;
-    bool *answered;
+    struct group_request request;
+    struct label_attempt *attempts;  /* one a server */
 };
-struct reply_slot { struct label_query *of; size_t server; };
+struct label_attempt {
+    struct attempt attempt;
+    const struct label_query *of;
+    struct label_list response;
+    struct fetch *fetch;
+};
 
 /* --- the request -------------------------------------------------------------------------------------------------- */
 
@@ -99,14 +102,6 @@ static void make_path(struct buf *path, const struct label_query *in)
     }
 }
 
-static void label_query_response_done(void *arg, const struct err *err, int status UNUSED)
-{
-    struct reply_slot *slot = arg;
-    slot->of->answered[slot->server] = err == NULL;
-    if (err)
-        slot->of->errs[slot->server] = *err;
-}
-
 static struct decoder *decoder_for(enum list_kind kind, struct label_list *a)
 {
     switch (kind) {
@@ -117,31 +112,45 @@ static struct decoder *decoder_for(enum list_kind kind, struct label_list *a)
     }
 }
 
-static void send(struct label_query *in, size_t i)
+static void label_attempt_done(void *arg, const struct err *err, int status UNUSED)
 {
-    struct arena *a = in->batch->q->arena;
+    struct label_attempt *at = arg;
+    if (err)
+        attempt_failed(&at->attempt, err);
+    else
+        attempt_answered(&at->attempt);
+}
+
+static void label_attempt_start(struct attempt *a)
+{
+    struct label_attempt *at = CONTAINER(a, struct label_attempt, attempt);
+    const struct label_query *in = at->of;
+    struct request_batch *batch = a->request->batch;
     struct buf form = {0}, path = {0};
-    struct server *s = in->group->servers[i];
-    make_form(&form, in, s);
+    make_form(&form, in, a->server);
     make_path(&path, in);
-    in->responses[i] = (struct label_list){.arena = a, .group = in->group, .notes = in->batch->q->notes,
-                                           .server = s, .probe = in->own};
-    struct reply_slot *slot = ARENA_NEW(a, struct reply_slot);
-    *slot = (struct reply_slot){in, i};
-    fetch_send(in->batch, &(struct fetch_plan){
-        .server = s, .path = arena_z(a, buf_str(&path)), .form = buf_str(&form),
-        .decoder = decoder_for(in->what->kind, &in->responses[i]),
+    at->response = (struct label_list){.arena = batch->q->arena, .group = in->group, .notes = batch->q->notes,
+                                       .server = a->server, .probe = in->own};
+    fetch_send(batch, &(struct fetch_plan){
+        .server = a->server, .path = arena_z(batch->q->arena, buf_str(&path)), .form = buf_str(&form),
+        .decoder = decoder_for(in->what->kind, &at->response),
         .get = in->what->kind == LIST_VALUES || in->what->kind == LIST_METADATA,
-        .done = label_query_response_done, .arg = slot, .slot = &in->fetches[i]});
+        .done = label_attempt_done, .arg = at, .slot = &at->fetch});
     buf_free(&form);
     buf_free(&path);
 }
 
+static void label_attempt_cancel(struct attempt *a)
+{
+    fetch_cancel(CONTAINER(a, struct label_attempt, attempt)->fetch);
+}
+
+static const struct attempt_ops label_attempt_ops = {label_attempt_start, label_attempt_cancel};
+
 /* --- which groups ------------------------------------------------------------------------------------------------- */
 
-static bool route(struct label_query *in)
+static bool route(struct label_query *in, struct arena *a)
 {
-    struct arena *a = in->batch->q->arena;
     const struct series_query *sq = in->what->sq;
     if (sq == NULL)
         return true;
@@ -156,23 +165,18 @@ static bool route(struct label_query *in)
     return n > 0 || sq->n_sets == 0;
 }
 
-static bool label_query_start(struct label_query *in)
+/* All servers are asked, whatever the group's read mode: a list of one may lack what only another has seen. */
+static bool label_query_start(struct label_query *in, struct request_batch *batch)
 {
-    struct arena *a = in->batch->q->arena;
-    size_t n = in->group->n_servers, sent = 0;
-    if (!route(in))
+    if (!route(in, batch->q->arena))
         return false;
     in->own = in->what->kind == LIST_VALUES && labels_get(in->group->labels, in->what->name).p;
-    in->responses = ARENA_ARRAY(a, struct label_list, n);
-    in->errs = ARENA_ARRAY(a, struct err, n);
-    in->fetches = ARENA_ARRAY(a, struct fetch *, n);
-    in->answered = ARENA_ARRAY(a, bool, n);
-    bool *ready = ARENA_ARRAY(a, bool, n);
-    for (size_t i = 0; i < n; i++)
-        sent += ready[i] = server_ready(in->group->servers[i]);
-    for (size_t i = 0; i < n; i++)
-        if (ready[i] || sent == 0)
-            send(in, i);
+    in->attempts = ARENA_ARRAY(batch->q->arena, struct label_attempt, in->group->n_servers);
+    group_request_init(&in->request, batch, in->group, READ_MERGE, &label_attempt_ops, in->attempts,
+                       sizeof *in->attempts);
+    for (size_t i = 0; i < in->request.n; i++)
+        in->attempts[i].of = in;
+    group_request_start(&in->request);
     return true;
 }
 
@@ -231,7 +235,7 @@ static void label_query_add_server(const struct label_query *in, const struct la
 static bool add_recent(struct label_query *in, struct label_list *out, struct err *err)
 {
     struct source *s = in->scope->recent.source;
-    struct query_ctx *q = in->batch->q;
+    struct query_ctx *q = in->request.batch->q;
     struct str_set strings = {0};
     struct labels_set labels = {0};
     struct metadata_set metadata = {0};
@@ -260,20 +264,20 @@ static bool add_recent(struct label_query *in, struct label_list *out, struct er
 static bool label_query_collect(struct label_query *in, struct label_list *out, struct err *err)
 {
     const struct group *g = in->group;
-    bool any = false, recent = g->recent && in->scope->recent.source;
-    for (size_t i = 0; i < g->n_servers; i++)
-        if (in->answered[i]) {
-            label_query_add_server(in, &in->responses[i], out);
-            any = true;
-        }
-    for (size_t i = 0; any && i < g->n_servers; i++)
-        if (in->errs[i].kind)
-            notes_info(in->batch->q->notes, "another replica answered for %s", in->errs[i].text);
-    if (!any && recent)
-        notes_warn(in->batch->q->notes, "server group \"%.*s\" did not answer; from it there is only what the recent "
-                   "store has", STR_ARG(g->name));
-    if (!any && !recent)
-        return group_error(g, in->errs, g->n_servers, err);
+    bool recent = g->recent && in->scope->recent.source;
+    for (size_t i = 0; i < in->request.n; i++)
+        if (in->attempts[i].attempt.state == ATTEMPT_ANSWERED)
+            label_query_add_server(in, &in->attempts[i].response, out);
+    if (group_request_answered(&in->request)) {
+        group_request_note_missed(&in->request);
+    } else if (recent) {
+        notes_warn(in->request.batch->q->notes, "server group \"%.*s\" did not answer; from it there is only what the "
+                   "recent store has", STR_ARG(g->name));
+    } else {
+        stats_add(&upstream_stats, GROUPS_FAILED, 1);
+        group_request_error(&in->request, err);
+        return false;
+    }
     return !recent || add_recent(in, out, err);
 }
 
@@ -287,10 +291,12 @@ bool label_query_run(const struct list_scope *scope, struct query_ctx *q, const 
     batch_begin(&r, q, scope->max_answer);
     struct label_query *asked = ARENA_ARRAY(q->arena, struct label_query, scope->groups->n);
     for (size_t i = 0; i < scope->groups->n; i++) {
-        asked[n] = (struct label_query){.batch = &r, .scope = scope, .what = what, .group = &scope->groups->items[i]};
-        n += label_query_start(&asked[n]);
+        asked[n] = (struct label_query){.scope = scope, .what = what, .group = &scope->groups->items[i]};
+        n += label_query_start(&asked[n], &r);
     }
     bool ok = batch_wait(&r, err);
+    for (size_t i = 0; i < n; i++)
+        group_request_stop(&asked[i].request);
     for (size_t i = 0; ok && i < n; i++)
         if (!label_query_collect(&asked[i], out, &why) && !group_may_fail(asked[i].group, q->notes, &why)) {
             *err = why;

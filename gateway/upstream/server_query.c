@@ -9,46 +9,46 @@
 
 enum { MAX_POINTS = 11000 }; /* Prometheus gives 11,001 at most */
 
-static void server_query_choose(struct server_query *query, enum read_method way);
-static void go(struct server_query *query);
+static void server_query_fetched(void *arg, const struct err *err, int status);
 
-static void server_query_finish(struct server_query *query, enum server_query_state state)
+static const struct group *server_query_group(const struct server_query *query)
 {
-    query->state = state;
-    query->done(query);
+    return query->attempt.request->group;
 }
 
-static void server_query_fail(struct server_query *query, enum err_kind kind, const char *what)
+static struct request_batch *server_query_batch(const struct server_query *query)
 {
-    const struct server *s = query->server;
-    err_set(&query->err, kind, "server group \"%.*s\": %.*s: %s", STR_ARG(s->group), STR_ARG(s->shown), what);
-    server_query_finish(query, SERVER_QUERY_FAILED);
+    return query->attempt.request->batch;
 }
 
-static void server_query_reset_response(struct server_query *query, struct response *a, int64_t t_min, int64_t t_max)
+static void server_query_set_error(struct server_query *query, enum err_kind kind, const char *what)
 {
-    *a = (struct response){.arena = query->batch->q->arena, .group = query->group, .notes = query->batch->q->notes,
-                           .server = query->server, .t_min = t_min, .t_max = t_max, .budget = query->batch->budget};
+    const struct server *s = query->attempt.server;
+    err_set(&query->_err, kind, "server group \"%.*s\": %.*s: %s", STR_ARG(s->group), STR_ARG(s->shown), what);
 }
 
-/* --- the requests ------------------------------------------------------------------------------------------------- */
+/* --- READ: the requests ------------------------------------------------------------------------------------------- */
 
-static void server_query_response_done(void *arg, const struct err *err, int status);
-
-static void send_request(struct server_query *query, const char *path, struct buf *body, struct decoder *decoder)
+static void server_query_send(struct server_query *query, struct fetch_plan plan)
 {
     if (query->_n_fetches == LEN(query->_fetches)) {
-        decoder->free(decoder);
-        err_set(&query->err, ERR_LIMIT, "server group \"%.*s\": the query has too many steps for one subquery",
-                STR_ARG(query->group->name));
-    } else {
-        query->_left++;
-        fetch_send(query->batch, &(struct fetch_plan){
-            .server = query->server, .path = path, .form = buf_str(body), .decoder = decoder, .done =
-                server_query_response_done, .arg = query,
-            .slot = &query->_fetches[query->_n_fetches++]});
+        plan.decoder->free(plan.decoder);
+        err_set(&query->_err, ERR_LIMIT, "server group \"%.*s\": the query has too many steps for one subquery",
+                STR_ARG(server_query_group(query)->name));
+        return;
     }
-    buf_free(body);
+    plan.server = query->attempt.server;
+    plan.done = server_query_fetched;
+    plan.arg = query;
+    plan.slot = &query->_fetches[query->_n_fetches++];
+    query->_left++;
+    fetch_send(server_query_batch(query), &plan);
+}
+
+static void send_form(struct server_query *query, const char *path, struct buf *form, struct decoder *decoder)
+{
+    server_query_send(query, (struct fetch_plan){.path = path, .form = buf_str(form), .decoder = decoder});
+    buf_free(form);
 }
 
 static void add_ms(struct buf *form, const char *name, int64_t ms)
@@ -76,7 +76,7 @@ static void server_query_window(struct server_query *query)
     const struct select *sel = query->sel;
     server_query_add_selector(&form, query, "query", sel->t_max - sel->t_min + 1);
     add_ms(&form, "time", sel->t_max);
-    send_request(query, "/api/v1/query", &form, json_decoder_new(&query->response));
+    send_form(query, "/api/v1/query", &form, json_decoder_new(&query->response));
 }
 
 static void server_query_steps(struct server_query *query, struct response *to)
@@ -95,8 +95,8 @@ static void server_query_steps(struct server_query *query, struct response *to)
             add_ms(&form, "end", last);
             add_ms(&form, "step", sel->step);
         }
-        send_request(query, one ? "/api/v1/query" : "/api/v1/query_range", &form, json_decoder_new(to));
-        if (one || query->err.kind)
+        send_form(query, one ? "/api/v1/query" : "/api/v1/query_range", &form, json_decoder_new(to));
+        if (one || query->_err.kind)
             break;
     }
 }
@@ -107,17 +107,17 @@ static void server_query_export(struct server_query *query)
     server_query_add_selector(&form, query, "match[]", 0);
     add_ms(&form, "start", query->sel->t_min > 0 ? query->sel->t_min : 0);
     add_ms(&form, "end", query->sel->t_max > 0 ? query->sel->t_max : 0);
-    send_request(query, "/api/v1/export", &form, export_decoder_new(&query->response));
+    send_form(query, "/api/v1/export", &form, export_decoder_new(&query->response));
 }
 
 /* The answer is kept whole outside the arena, and its samples take about as much inside. */
 static void server_query_read(struct server_query *query)
 {
     struct buf body = {0};
-    const struct request_batch *r = query->batch;
+    const struct request_batch *r = server_query_batch(query);
     size_t max = r->budget && r->budget < r->max_answer ? r->budget : r->max_answer;
     read_request(&body, query->matchers, query->n_matchers, query->_external, query->sel);
-    send_request(query, NULL, &body, remote_read_decoder_new(&query->response, max));
+    send_form(query, NULL, &body, remote_read_decoder_new(&query->response, max));
 }
 
 /* Values at the steps are enough, and less to carry than raw samples: nothing is compared, and nobody asks when they
@@ -127,14 +127,19 @@ static bool needs_steps(const struct server_query *query)
     return query->sel->kind == SELECT_INSTANT && !query->compare && !query->sel->wants_origin;
 }
 
-static void send_all(struct server_query *query)
+static void server_query_reset_response(const struct server_query *query, struct response *a)
 {
-    const struct select *sel = query->sel;
-    bool instant = sel->kind == SELECT_INSTANT;
-    server_query_reset_response(query, &query->response, sel->t_min, sel->t_max);
-    server_query_reset_response(query, &query->_steps, sel->t_min, sel->t_max);
+    const struct query_ctx *q = server_query_batch(query)->q;
+    *a = (struct response){.arena = q->arena, .group = server_query_group(query), .notes = q->notes,
+                           .server = query->attempt.server, .t_min = query->sel->t_min, .t_max = query->sel->t_max,
+                           .budget = server_query_batch(query)->budget};
+}
+
+static void read_begin(struct server_query *query)
+{
+    server_query_reset_response(query, &query->response);
+    server_query_reset_response(query, &query->_steps);
     query->response.external = query->_method == READ_REMOTE ? query->_external : (struct labels){0};
-    query->_n_fetches = 0;
     query->_steps_only = query->_method == READ_QUERY && needs_steps(query);
     if (query->_method == READ_EXPORT)
         server_query_export(query);
@@ -144,12 +149,149 @@ static void send_all(struct server_query *query)
         server_query_steps(query, &query->response);
     else {
         server_query_window(query);
-        if (instant)
+        if (query->sel->kind == SELECT_INSTANT)
             server_query_steps(query, &query->_steps);
     }
 }
 
-/* --- the answers -------------------------------------------------------------------------------------------------- */
+/* --- the method --------------------------------------------------------------------------------------------------- */
+
+static enum server_query_step step_of_method(struct server_query *query, enum read_method method)
+{
+    query->_method = method;
+    bool known = method != READ_REMOTE ||
+                 server_external(query->attempt.server, server_query_batch(query)->q->arena, &query->_external);
+    return known ? STEP_READ : STEP_LABELS;
+}
+
+static enum server_query_step step_of_kind(struct server_query *query)
+{
+    const struct server *s = query->attempt.server;
+    bool reads = s->wants_read && !atomic_load(&s->health->cannot_read) && !needs_steps(query);
+    return step_of_method(query, query->_kind == SERVER_VICTORIAMETRICS ? READ_EXPORT
+                                                                        : reads ? READ_REMOTE : READ_QUERY);
+}
+
+/* --- PROBE: what kind of server is it? ---------------------------------------------------------------------------- */
+
+static void probe_begin(struct server_query *query)
+{
+    server_query_send(query, (struct fetch_plan){.path = "/api/v1/status/buildinfo", .get = true,
+                                                 .decoder = buildinfo_decoder_new(&query->_kind)});
+}
+
+static enum server_query_step probe_end(struct server_query *query)
+{
+    bool failed = query->_err.kind != ERR_NONE;
+    int status = query->_status;
+    if (failed && (status == 0 || status == 401 || status == 403 || status == 508))
+        return STEP_FAILED;
+    if (failed && (status == 429 || status / 100 == 5)) {
+        query->_kind = SERVER_PROMETHEUS; /* this once: the next question asks again */
+    } else if (failed) { /* a gateway hides it */
+        query->_guessed = true;
+        query->_kind = SERVER_VICTORIAMETRICS;
+    } else {
+        atomic_store(&query->attempt.server->health->kind, query->_kind);
+    }
+    return step_of_kind(query);
+}
+
+/* --- LABELS: remote_read adds external labels to every series and the query API does not -------------------------- */
+
+static void external_begin(struct server_query *query)
+{
+    struct arena *a = server_query_batch(query)->q->arena;
+    server_query_send(query, (struct fetch_plan){.path = "/api/v1/status/config", .get = true,
+                                                 .decoder = external_labels_decoder_new(a, &query->_external)});
+}
+
+/* They have to be known to be taken off. A server that has no such page has none; one that does not show it is asked by
+ * the query API. */
+static enum server_query_step external_end(struct server_query *query)
+{
+    bool failed = query->_err.kind != ERR_NONE;
+    if (failed && query->_status == 0)
+        return STEP_FAILED;
+    if (failed && query->_status != 404) {
+        atomic_store(&query->attempt.server->health->cannot_read, true);
+        return step_of_method(query, READ_QUERY);
+    }
+    server_set_external(query->attempt.server, query->_external);
+    return STEP_READ;
+}
+
+/* --- READ: the answers -------------------------------------------------------------------------------------------- */
+
+/* The server does not know the method that was tried: another one, and it is remembered. */
+static enum server_query_step read_failed(struct server_query *query)
+{
+    struct server *s = query->attempt.server;
+    bool unknown = query->_status == 404 || query->_status == 405 || query->_status == 415 || query->_status == 501;
+    if ((!unknown && !(query->_guessed && query->_status / 100 == 4)) || query->_method == READ_QUERY)
+        return STEP_FAILED;
+    if (query->_method == READ_REMOTE)
+        atomic_store(&s->health->cannot_read, true);
+    else
+        atomic_store(&s->health->kind, SERVER_PROMETHEUS);
+    query->_guessed = false;
+    return step_of_method(query, READ_QUERY);
+}
+
+static enum server_query_step read_lossy(struct server_query *query)
+{
+    if (!atomic_load(&query->attempt.server->health->cannot_read))
+        return step_of_method(query, READ_REMOTE);
+    server_query_set_error(query, ERR_EXEC, "the answer has native histograms, which JSON does not carry whole, and "
+                           "the server has no remote_read");
+    return STEP_FAILED;
+}
+
+static enum server_query_step read_end(struct server_query *query)
+{
+    struct err err = {0};
+    if (query->_err.kind != ERR_NONE)
+        return read_failed(query);
+    if (query->response.lossy || query->_steps.lossy)
+        return read_lossy(query);
+    if (query->_guessed)
+        atomic_store(&query->attempt.server->health->kind, query->_kind);
+    bool ok = response_unite(&query->response, &err) && response_unite(&query->_steps, &err);
+    if (!ok || (query->_steps_only && !staleness_end(&query->response, query->sel, &err))) {
+        server_query_set_error(query, err.kind, err.text);
+        return STEP_FAILED;
+    }
+    if (query->_method == READ_QUERY && query->sel->kind == SELECT_INSTANT && !query->_steps_only)
+        staleness_mark(&query->response, &query->_steps, query->sel);
+    atomic_fetch_add(&query->attempt.server->traffic->samples, query->response.n_samples);
+    return STEP_ANSWERED;
+}
+
+/* --- the steps ---------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    void (*begin)(struct server_query *query);                   /* sends the step's requests */
+    enum server_query_step (*end)(struct server_query *query);   /* all have ended, or one failed (_err) */
+} steps[] = {
+    [STEP_PROBE] = {probe_begin, probe_end},
+    [STEP_LABELS] = {external_begin, external_end},
+    [STEP_READ] = {read_begin, read_end},
+};
+
+static void server_query_enter(struct server_query *query, enum server_query_step next)
+{
+    query->_step = next;
+    if (next == STEP_ANSWERED) {
+        attempt_answered(&query->attempt);
+    } else if (next == STEP_FAILED) {
+        attempt_failed(&query->attempt, &query->_err);
+    } else {
+        query->_err = (struct err){0};
+        query->_n_fetches = query->_left = 0;
+        query->_status = 0;
+        steps[next].begin(query);
+    }
+}
 
 static void cancel_fetches(struct server_query *query)
 {
@@ -159,152 +301,27 @@ static void cancel_fetches(struct server_query *query)
     query->_n_fetches = query->_left = 0;
 }
 
-void server_query_cancel(struct server_query *query)
-{
-    cancel_fetches(query);
-    if (query->state == SERVER_QUERY_RUNNING)
-        query->state = SERVER_QUERY_IDLE;
-}
-
-/* The server does not know the way that was tried: another one, and it is remembered. */
-static bool server_query_fall_back(struct server_query *query)
-{
-    bool unknown = query->_status == 404 || query->_status == 405 || query->_status == 415 || query->_status == 501;
-    if ((!unknown && !(query->_guessed && query->_status / 100 == 4)) || query->_method == READ_QUERY)
-        return false;
-    if (query->_method == READ_REMOTE)
-        atomic_store(&query->server->health->cannot_read, true);
-    else
-        atomic_store(&query->server->health->kind, SERVER_PROMETHEUS);
-    query->_guessed = false;
-    query->_method = READ_QUERY;
-    return true;
-}
-
-static void complete(struct server_query *query)
-{
-    struct err err = {0};
-    bool lossy = query->response.lossy || query->_steps.lossy;
-    if (lossy && atomic_load(&query->server->health->cannot_read)) {
-        server_query_fail(query, ERR_EXEC,
-                          "the answer has native histograms, which JSON does not carry whole, and the server has no "
-                          "remote_read");
-        return;
-    }
-    if (lossy) {
-        server_query_choose(query, READ_REMOTE);
-        return;
-    }
-    if (query->_guessed)
-        atomic_store(&query->server->health->kind, query->_kind);
-    bool ok = response_unite(&query->response, &err) && response_unite(&query->_steps, &err);
-    if (!ok || (query->_steps_only && !staleness_end(&query->response, query->sel, &err))) {
-        server_query_fail(query, err.kind, err.text);
-        return;
-    }
-    if (query->_method == READ_QUERY && query->sel->kind == SELECT_INSTANT && !query->_steps_only)
-        staleness_mark(&query->response, &query->_steps, query->sel);
-    atomic_fetch_add(&query->server->traffic->samples, query->response.n_samples);
-    server_query_finish(query, SERVER_QUERY_OK);
-}
-
-static void server_query_response_done(void *arg, const struct err *err, int status)
+static void server_query_fetched(void *arg, const struct err *err, int status)
 {
     struct server_query *query = arg;
     query->_left--;
     if (err) {
-        query->err = *err;
+        query->_err = *err;
         query->_status = status;
         cancel_fetches(query);
     }
-    if (query->_left > 0)
-        return;
-    if (query->err.kind == ERR_NONE) {
-        complete(query);
-    } else if (server_query_fall_back(query)) {
-        query->err = (struct err){0};
-        send_all(query);
-    } else {
-        server_query_finish(query, SERVER_QUERY_FAILED);
-    }
+    if (query->_left == 0)
+        server_query_enter(query, steps[query->_step].end(query));
 }
 
-/* --- what kind of server it is ------------------------------------------------------------------------------------ */
-
-static void probed(void *arg, const struct err *err, int status)
+static void server_query_start(struct attempt *a)
 {
-    struct server_query *query = arg;
-    if (err && (status == 0 || status == 401 || status == 403 || status == 508)) {
-        query->err = *err;
-        server_query_finish(query, SERVER_QUERY_FAILED);
-        return;
-    }
-    if (err && (status == 429 || status / 100 == 5)) {
-        query->_kind = SERVER_PROMETHEUS; /* this once: the next question asks again */
-    } else if (err) { /* a gateway hides it */
-        query->_guessed = true;
-        query->_kind = SERVER_VICTORIAMETRICS;
-    } else {
-        atomic_store(&query->server->health->kind, query->_kind);
-    }
-    go(query);
+    struct server_query *query = CONTAINER(a, struct server_query, attempt);
+    query->_kind = server_kind(a->server);
+    query->_guessed = false;
+    server_query_enter(query, query->_kind == SERVER_AUTO ? STEP_PROBE : step_of_kind(query));
 }
 
-static void probe(struct server_query *query)
-{
-    query->_n_fetches = 1;
-    fetch_send(query->batch, &(struct fetch_plan){
-        .server = query->server, .path = "/api/v1/status/buildinfo", .get = true,
-        .decoder = buildinfo_decoder_new(&query->_kind), .done = probed, .arg = query, .slot = &query->_fetches[0]});
-}
+static void server_query_cancel(struct attempt *a) { cancel_fetches(CONTAINER(a, struct server_query, attempt)); }
 
-/* remote_read adds external labels to every series and the query API does not: they have to be known to be taken off.
- * A server that has no such page has none; one that does not show it is asked by the query API. */
-static void external_known(void *arg, const struct err *err, int status)
-{
-    struct server_query *query = arg;
-    if (err && status == 0) {
-        query->err = *err;
-        server_query_finish(query, SERVER_QUERY_FAILED);
-        return;
-    }
-    if (err && status != 404) {
-        atomic_store(&query->server->health->cannot_read, true);
-        server_query_choose(query, READ_QUERY);
-        return;
-    }
-    server_set_external(query->server, query->_external);
-    send_all(query);
-}
-
-static void server_query_choose(struct server_query *query, enum read_method way)
-{
-    struct arena *a = query->batch->q->arena;
-    query->_method = way;
-    if (way != READ_REMOTE || server_external(query->server, a, &query->_external)) {
-        send_all(query);
-        return;
-    }
-    query->_n_fetches = 1;
-    fetch_send(query->batch, &(struct fetch_plan){
-        .server = query->server, .path = "/api/v1/status/config", .get = true,
-        .decoder = external_labels_decoder_new(a, &query->_external), .done = external_known, .arg = query,
-        .slot = &query->_fetches[0]});
-}
-
-static void go(struct server_query *query)
-{
-    bool reads = query->server->wants_read && !atomic_load(&query->server->health->cannot_read) && !needs_steps(query);
-    server_query_choose(query, query->_kind == SERVER_VICTORIAMETRICS ? READ_EXPORT : reads ? READ_REMOTE : READ_QUERY);
-}
-
-void server_query_start(struct server_query *query)
-{
-    query->state = SERVER_QUERY_RUNNING;
-    query->err = (struct err){0};
-    query->_kind = server_kind(query->server);
-    if (query->_kind == SERVER_AUTO)
-        probe(query);
-    else
-        go(query);
-}
+const struct attempt_ops server_query_ops = {server_query_start, server_query_cancel};

@@ -9,37 +9,50 @@
  *                                   samples' own times are wanted, `sel[range]` too; from both together stale markers
  *                                   are put back (staleness.h)
  * JSON cannot carry native histograms: where they appear in it remote_read is tried.
+ *
+ * The attempt at a server (group_request.h) passes through these steps while it runs:
+ *
+ *   start -- kind of the server known --> method
+ *     |                                      ^
+ *     +-> PROBE -- buildinfo, or a guess ----+
+ *           +----- unreachable --> FAILED
+ *
+ *   method -- export, query -------------------------------------> READ
+ *     +------ remote_read -- external labels known --------------> READ
+ *                  +-> LABELS -- labels, or none ----------------> READ
+ *                         +----- not shown: method := query -----> READ
+ *                         +----- unreachable --> FAILED
+ *
+ *   READ -- complete --> ANSWERED
+ *     +---- the server does not know the method: method := query --------------> READ
+ *     +---- native histograms in JSON: method := remote_read --> method
+ *     +---- any other error --> FAILED
  */
 #ifndef GATEWAY_UPSTREAM_SERVER_QUERY_H
 #define GATEWAY_UPSTREAM_SERVER_QUERY_H
 
-#include "gateway/upstream/fetch.h"
+#include "gateway/upstream/group_request.h"
 
 enum read_method { READ_EXPORT, READ_REMOTE, READ_QUERY };
+enum server_query_step { STEP_PROBE, STEP_LABELS, STEP_READ, STEP_ANSWERED, STEP_FAILED };
 struct server_query {
-    struct request_batch *batch;
-    const struct group *group;
-    struct server *server;
+    struct attempt attempt;
     const struct select *sel;
     const struct matcher *matchers; size_t n_matchers; /* without those on the group's labels */
     bool compare;              /* raw samples are needed */
-    void (*done)(struct server_query *query);
-    void *arg;
+    struct response response;  /* ANSWERED: each label set once; lookback is still to be applied */
 
-    enum server_query_state { SERVER_QUERY_IDLE, SERVER_QUERY_RUNNING, SERVER_QUERY_OK, SERVER_QUERY_FAILED } state;
-    struct response response;  /* SERVER_QUERY_OK: each label set once; lookback is still to be applied */
-    struct err err;            /* SERVER_QUERY_FAILED */
-
+    enum server_query_step _step;
     enum read_method _method;
     bool _steps_only;          /* the answer holds values at steps */
     struct response _steps;
     struct labels _external;   /* of the server, once READ_REMOTE is chosen */
     enum server_kind _kind;
     bool _guessed;             /* _kind is: the server has no buildinfo. The first answer shows whether it is right */
-    int _status;               /* HTTP's, of the first failure */
+    struct err _err;           /* of the step: its first failure, and the HTTP status that came with it */
+    int _status;
     struct fetch *_fetches[64]; unsigned _n_fetches, _left;
 };
-void server_query_start(struct server_query *query);
-void server_query_cancel(struct server_query *query);
+extern const struct attempt_ops server_query_ops;
 
 #endif

@@ -59,7 +59,8 @@ struct select_call { /* one call of select */
     struct request_batch batch;
     struct recent_link recent;
     const struct select *sels; size_t n;
-    struct group_query *leaves;      /* n × groups; round NULL where the group has nothing to do with it */
+    struct group_query *queries;     /* n × groups */
+    bool *started;                   /* of each; false: the group has nothing to do with it */
 };
 
 static bool source_same_matchers(const struct select *a, const struct select *b)
@@ -87,18 +88,17 @@ static size_t first_equal(const struct select *sels, size_t i)
     return k;
 }
 
-static void start_leaves(struct select_call *s)
+static void select_start(struct select_call *s)
 {
     size_t n_groups = s->u->groups.n;
     for (size_t i = 0; i < s->n; i++)
         for (size_t g = 0; g < n_groups && first_equal(s->sels, i) == i; g++) {
-            struct group_query *l = &s->leaves[i * n_groups + g];
+            struct group_query *query = &s->queries[i * n_groups + g];
             const struct group *group = &s->u->groups.items[g];
-            *l = (struct group_query){.batch = &s->batch, .group = group, .sel = &s->sels[i]};
+            *query = (struct group_query){.group = group, .sel = &s->sels[i]};
             if (group->recent)
-                l->recent = s->recent;
-            if (!group_query_start(l))
-                l->batch = NULL;
+                query->recent = s->recent;
+            s->started[i * n_groups + g] = group_query_start(query, &s->batch);
         }
 }
 
@@ -124,15 +124,15 @@ static bool unite(struct select_call *s, size_t i, struct series_set *out, struc
     bool ok = true;
     union_begin(&all, s->batch.q->arena);
     for (size_t g = 0; ok && g < s->u->groups.n; g++) {
-        struct group_query *l = &s->leaves[i * s->u->groups.n + g];
+        struct group_query *query = &s->queries[i * s->u->groups.n + g];
         struct err why = {0};
-        if (l->batch == NULL)
+        if (!s->started[i * s->u->groups.n + g])
             continue;
-        if (group_query_collect(l, &why))
-            ok = union_add(&all, l->group, &l->response, err) && batch_check(&s->batch, err);
+        if (group_query_collect(query, &why))
+            ok = union_add(&all, query->group, &query->response, err) && batch_check(&s->batch, err);
         else if (!batch_check(&s->batch, err))
             ok = false;
-        else if (!group_may_fail(l->group, s->batch.q->notes, &why)) {
+        else if (!group_may_fail(query->group, s->batch.q->notes, &why)) {
             *err = why;
             ok = false;
         }
@@ -162,12 +162,13 @@ static bool source_query_groups(struct upstream *u, struct query_ctx *q, const s
     memset(out, 0, n * sizeof *out);
     batch_begin(&s.batch, q, u->env.max_answer);
     s.recent = source_use_recent(u);
-    s.leaves = ARENA_ARRAY(q->arena, struct group_query, n * u->groups.n);
-    start_leaves(&s);
+    s.queries = ARENA_ARRAY(q->arena, struct group_query, n * u->groups.n);
+    s.started = ARENA_ARRAY(q->arena, bool, n * u->groups.n);
+    select_start(&s);
     bool ok = batch_wait(&s.batch, err);
     for (size_t i = 0; i < n * u->groups.n; i++)
-        if (s.leaves[i].batch)
-            group_query_stop(&s.leaves[i]);
+        if (s.started[i])
+            group_query_stop(&s.queries[i]);
     ok = ok && source_collect(&s, out, err);
     source_add_recent(u, s.recent);
     batch_end(&s.batch);

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/upstream/group_request.h"
+
+#include "gateway/upstream/stats.h"
+
+enum { HEDGE_MIN_MS = 20, HEDGE_UNKNOWN_MS = 250 };
+
+/* --- attempts ----------------------------------------------------------------------------------------------------- */
+
+static void attempt_enter(struct attempt *a, enum attempt_state next)
+{
+    enum attempt_state before = a->state;
+    a->state = next;
+    if (next == ATTEMPT_RUNNING) {
+        a->err = (struct err){0};
+        a->request->ops->start(a);
+    } else if (next == ATTEMPT_IDLE && before == ATTEMPT_RUNNING) {
+        a->request->ops->cancel(a);
+    }
+}
+
+static bool has_attempt(const struct group_request *r, enum attempt_state state)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (r->attempts[i]->state == state)
+            return true;
+    return false;
+}
+
+static struct attempt *next_attempt(const struct group_request *r)
+{
+    struct attempt *paused = NULL;
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->attempts[i]->state != ATTEMPT_IDLE)
+            continue;
+        if (server_ready(r->attempts[i]->server))
+            return r->attempts[i];
+        paused = paused ? paused : r->attempts[i];
+    }
+    return paused;
+}
+
+static int64_t hedge_delay(const struct server *s)
+{
+    uint64_t n = atomic_load(&s->traffic->requests) - atomic_load(&s->traffic->failures);
+    int64_t ms = n ? (int64_t)(atomic_load(&s->traffic->nanoseconds) / n / 1000000) * 3 : HEDGE_UNKNOWN_MS;
+    return ms < HEDGE_MIN_MS ? HEDGE_MIN_MS : ms;
+}
+
+/* --- events ------------------------------------------------------------------------------------------------------- */
+
+static void ask_next(struct group_request *r)
+{
+    struct attempt *a = next_attempt(r);
+    if (a == NULL)
+        return;
+    attempt_enter(a, ATTEMPT_RUNNING);
+    if (r->mode == READ_HEDGE && has_attempt(r, ATTEMPT_IDLE))
+        loop_timer_in(r->batch->worker->loop, &r->_hedge, hedge_delay(a->server));
+}
+
+static void ask_idle(struct attempt *a)
+{
+    if (a->state == ATTEMPT_IDLE) /* or it was asked meanwhile, because others failed at once */
+        attempt_enter(a, ATTEMPT_RUNNING);
+}
+
+static void ask_all(struct group_request *r)
+{
+    bool any = false;
+    for (size_t i = 0; i < r->n; i++)
+        if (server_ready(r->attempts[i]->server)) {
+            ask_idle(r->attempts[i]);
+            any = true;
+        }
+    for (size_t i = 0; i < r->n && !any; i++)
+        ask_idle(r->attempts[i]);
+}
+
+void group_request_start(struct group_request *r)
+{
+    if (r->mode == READ_MERGE)
+        ask_all(r);
+    else
+        ask_next(r);
+}
+
+void attempt_answered(struct attempt *a)
+{
+    struct group_request *r = a->request;
+    attempt_enter(a, ATTEMPT_ANSWERED);
+    if (r->mode == READ_MERGE)
+        return;
+    group_request_stop(r);
+    for (size_t i = 0; i < r->n; i++)
+        if (r->attempts[i]->state == ATTEMPT_RUNNING)
+            attempt_enter(r->attempts[i], ATTEMPT_IDLE);
+}
+
+void attempt_failed(struct attempt *a, const struct err *err)
+{
+    struct group_request *r = a->request;
+    attempt_enter(a, ATTEMPT_FAILED);
+    a->err = *err;
+    bool wait = r->mode == READ_MERGE && has_attempt(r, ATTEMPT_RUNNING);
+    if (!wait && !has_attempt(r, ATTEMPT_ANSWERED))
+        ask_next(r);
+}
+
+static void on_hedge_timer(struct loop_timer *t)
+{
+    struct group_request *r = CONTAINER(t, struct group_request, _hedge);
+    if (!has_attempt(r, ATTEMPT_ANSWERED))
+        ask_next(r);
+}
+
+void group_request_init(struct group_request *r, struct request_batch *batch, const struct group *group,
+                        enum read_mode mode, const struct attempt_ops *ops, void *items, size_t size)
+{
+    *r = (struct group_request){.batch = batch, .group = group, .mode = mode, .ops = ops, .n = group->n_servers,
+                                ._hedge.run = on_hedge_timer};
+    r->attempts = ARENA_ARRAY(batch->q->arena, struct attempt *, r->n);
+    for (size_t i = 0; i < r->n; i++) {
+        r->attempts[i] = (struct attempt *)(void *)((char *)items + i * size);
+        *r->attempts[i] = (struct attempt){.request = r, .server = group->servers[i]};
+    }
+}
+
+void group_request_stop(struct group_request *r) { loop_timer_stop(r->batch->worker->loop, &r->_hedge); }
+
+/* --- what came of it ---------------------------------------------------------------------------------------------- */
+
+bool group_request_answered(const struct group_request *r) { return has_attempt(r, ATTEMPT_ANSWERED); }
+
+void group_request_note_missed(const struct group_request *r)
+{
+    struct notes *notes = r->batch->q->notes;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct attempt *a = r->attempts[i];
+        bool paused = a->state == ATTEMPT_IDLE && r->mode == READ_MERGE;
+        stats_add(&upstream_stats, REPLICAS_MISSED, paused || a->state == ATTEMPT_FAILED);
+        if (a->state == ATTEMPT_FAILED)
+            notes_info(notes, "another replica answered for %s", a->err.text);
+        else if (paused)
+            notes_info(notes, "another replica answered for server group \"%.*s\": %.*s, which is not asked for a "
+                       "while after failures", STR_ARG(r->group->name), STR_ARG(a->server->shown));
+    }
+}
+
+/* The worse for the client's hope that trying again helps, the higher. */
+static int error_severity(enum err_kind kind)
+{
+    switch (kind) {
+    case ERR_LOOP:
+    case ERR_LIMIT:
+    case ERR_EXEC: return 5;
+    case ERR_THROTTLED: return 4;
+    case ERR_GATEWAY_TIME: return 3;
+    case ERR_UNAVAILABLE: return 2;
+    default: return 1;
+    }
+}
+
+void group_request_error(const struct group_request *r, struct err *err)
+{
+    const struct err *worst = NULL;
+    size_t failed = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct err *e = &r->attempts[i]->err;
+        if (e->kind == ERR_NONE)
+            continue;
+        failed++;
+        worst = worst == NULL || error_severity(e->kind) > error_severity(worst->kind) ? e : worst;
+    }
+    if (worst == NULL) {
+        err_set(err, ERR_UNAVAILABLE, "server group \"%.*s\": no server answered", STR_ARG(r->group->name));
+        return;
+    }
+    *err = *worst;
+    if (failed > 1)
+        err_wrap(err, "none of %zu servers answered", failed);
+}
+
+bool group_may_fail(const struct group *g, struct notes *notes, const struct err *why)
+{
+    if (g->downgrade_error && !g->ignore_error)
+        notes_warn(notes, "%s", why->text);
+    return g->ignore_error || g->downgrade_error;
+}

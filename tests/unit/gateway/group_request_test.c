@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Which servers of a group are asked and when: every event of group_request.h, with attempts that send nothing. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/text/duration.h"
+#include "gateway/upstream/group_request.h"
+
+#include <string.h>
+
+enum { SERVERS = 3 };
+struct fake { struct attempt attempt; unsigned started, canceled; bool fails_at_once; };
+struct world {
+    struct arena arena;
+    struct notes notes;
+    struct query_ctx q;
+    struct worker worker;
+    struct request_batch batch;
+    struct server servers[SERVERS];
+    struct server_health health[SERVERS];
+    struct server_traffic traffic[SERVERS];
+    struct server *order[SERVERS];
+    struct group group;
+    struct fake fakes[SERVERS];
+    struct group_request request;
+    int64_t now;
+};
+
+static int64_t world_now(void *arg) { return ((struct world *)arg)->now; }
+
+static struct err error_of(enum err_kind kind, const char *text)
+{
+    struct err err = {0};
+    err_set(&err, kind, "%s", text);
+    return err;
+}
+
+static void fake_start(struct attempt *a)
+{
+    struct fake *f = CONTAINER(a, struct fake, attempt);
+    struct err err = error_of(ERR_UNAVAILABLE, "at once");
+    f->started++;
+    if (f->fails_at_once)
+        attempt_failed(a, &err);
+}
+
+static void fake_cancel(struct attempt *a) { CONTAINER(a, struct fake, attempt)->canceled++; }
+
+static const struct attempt_ops fake_ops = {fake_start, fake_cancel};
+
+static int set_up(void **state)
+{
+    static struct world w;
+    w = (struct world){.group.name = STR("g"), .group.n_servers = SERVERS, .group.servers = w.order, .now = 1000};
+    arena_init(&w.arena, 0);
+    w.notes.arena = &w.arena;
+    w.q = (struct query_ctx){.arena = &w.arena, .notes = &w.notes, .user = &w.worker};
+    w.worker.loop = loop_new();
+    if (w.worker.loop == NULL)
+        return 1;
+    loop_set_clock(w.worker.loop, (struct loop_clock){world_now, world_now, &w});
+    loop_turn(w.worker.loop, 0);
+    for (size_t i = 0; i < SERVERS; i++) {
+        w.servers[i].shown = (struct str[]){STR("a"), STR("b"), STR("c")}[i];
+        w.servers[i].health = &w.health[i];
+        w.servers[i].traffic = &w.traffic[i];
+        w.order[i] = &w.servers[i];
+    }
+    batch_begin(&w.batch, &w.q, 0);
+    *state = &w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+    group_request_stop(&w->request);
+    batch_end(&w->batch);
+    loop_free(w->worker.loop);
+    arena_free(&w->arena);
+    return 0;
+}
+
+static void pause_server(struct world *w, size_t i)
+{
+    atomic_store(&w->health[i].failures_in_row, SERVER_PATIENCE);
+    atomic_store(&w->health[i].paused_until, clock_mono_ms() + 3600000);
+}
+
+static void start(struct world *w, enum read_mode mode)
+{
+    group_request_init(&w->request, &w->batch, &w->group, mode, &fake_ops, w->fakes, sizeof *w->fakes);
+    group_request_start(&w->request);
+}
+
+static void answer(struct world *w, size_t i) { attempt_answered(&w->fakes[i].attempt); }
+
+static void refuse(struct world *w, size_t i, enum err_kind kind, const char *text)
+{
+    struct err err = error_of(kind, text);
+    attempt_failed(&w->fakes[i].attempt, &err);
+}
+
+static void pass(struct world *w, int64_t ms)
+{
+    w->now += ms;
+    loop_turn(w->worker.loop, 0);
+}
+
+/* One letter a server: i(dle), r(unning), a(nswered), f(ailed). */
+static void check(const struct world *w, const char *wanted)
+{
+    char is[SERVERS + 1] = {0};
+    for (size_t i = 0; i < SERVERS; i++)
+        is[i] = "iraf"[w->fakes[i].attempt.state];
+    assert_string_equal(is, wanted);
+}
+
+static void check_error(struct world *w, enum err_kind kind, const char *text)
+{
+    struct err err = {0};
+    assert_false(group_request_answered(&w->request));
+    group_request_error(&w->request, &err);
+    assert_int_equal(err.kind, kind);
+    assert_string_equal(err.text, text);
+}
+
+static void merge_asks_all_and_waits_for_all(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_MERGE);
+    check(w, "rrr");
+    refuse(w, 0, ERR_UNAVAILABLE, "a is down");
+    answer(w, 1);
+    check(w, "far");
+    assert_int_equal(w->fakes[2].canceled, 0);
+    answer(w, 2);
+    check(w, "faa");
+    group_request_note_missed(&w->request);
+    assert_int_equal(w->notes.infos.n, 1);
+    assert_string_equal(arena_z(&w->arena, w->notes.infos.items[0]), "another replica answered for a is down");
+}
+
+static void merge_asks_a_paused_server_when_all_others_failed(void **state)
+{
+    struct world *w = *state;
+    pause_server(w, 1);
+    start(w, READ_MERGE);
+    check(w, "rir");
+    refuse(w, 0, ERR_UNAVAILABLE, "a");
+    check(w, "fir");
+    refuse(w, 2, ERR_UNAVAILABLE, "c");
+    check(w, "frf");
+    answer(w, 1);
+    assert_true(group_request_answered(&w->request));
+}
+
+static void merge_leaves_a_paused_server_alone_when_another_answers(void **state)
+{
+    struct world *w = *state;
+    pause_server(w, 1);
+    start(w, READ_MERGE);
+    answer(w, 0);
+    refuse(w, 2, ERR_UNAVAILABLE, "c");
+    check(w, "aif");
+    group_request_note_missed(&w->request);
+    assert_int_equal(w->notes.infos.n, 2);
+}
+
+static void merge_asks_all_when_all_are_paused(void **state)
+{
+    struct world *w = *state;
+    for (size_t i = 0; i < SERVERS; i++)
+        pause_server(w, i);
+    start(w, READ_MERGE);
+    check(w, "rrr");
+}
+
+static void first_asks_the_next_after_a_failure_only(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_FIRST);
+    check(w, "rii");
+    pass(w, 60000);
+    check(w, "rii");
+    refuse(w, 0, ERR_UNAVAILABLE, "a");
+    check(w, "fri");
+    answer(w, 1);
+    check(w, "fai");
+    group_request_note_missed(&w->request); /* who was not asked has not missed it */
+    assert_int_equal(w->notes.infos.n, 1);
+}
+
+static void the_next_is_the_first_that_is_not_paused(void **state)
+{
+    struct world *w = *state;
+    pause_server(w, 0);
+    start(w, READ_FIRST);
+    check(w, "iri");
+    refuse(w, 1, ERR_UNAVAILABLE, "b");
+    check(w, "ifr");
+    refuse(w, 2, ERR_UNAVAILABLE, "c");
+    check(w, "rff");
+}
+
+static void hedge_asks_another_after_three_times_the_usual(void **state)
+{
+    struct world *w = *state;
+    atomic_store(&w->traffic[0].requests, 10);
+    atomic_store(&w->traffic[0].nanoseconds, 10 * INT64_C(100000000));
+    start(w, READ_HEDGE);
+    pass(w, 299);
+    check(w, "rii");
+    pass(w, 2);
+    check(w, "rri");
+    pass(w, 249); /* nothing is known of this one */
+    check(w, "rri");
+    pass(w, 2);
+    check(w, "rrr");
+    answer(w, 1);
+    check(w, "iai");
+    assert_int_equal(w->fakes[0].canceled, 1);
+    assert_int_equal(w->fakes[2].canceled, 1);
+    assert_false(loop_timer_armed(&w->request._hedge));
+}
+
+static void hedge_stops_with_the_request(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_HEDGE);
+    group_request_stop(&w->request);
+    pass(w, 60000);
+    check(w, "rii");
+}
+
+static void hedge_asks_at_once_after_a_failure(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_HEDGE);
+    refuse(w, 0, ERR_UNAVAILABLE, "a");
+    check(w, "fri");
+}
+
+static void attempts_may_fail_while_they_start(void **state)
+{
+    struct world *w = *state;
+    for (size_t i = 0; i < SERVERS; i++)
+        w->fakes[i].fails_at_once = true;
+    for (enum read_mode mode = READ_MERGE; mode <= READ_FIRST; mode++) {
+        start(w, mode);
+        check(w, "fff");
+    }
+    for (size_t i = 0; i < SERVERS; i++)
+        assert_int_equal(w->fakes[i].started, 3);
+}
+
+static void the_worst_error_is_reported(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_MERGE);
+    refuse(w, 0, ERR_UNAVAILABLE, "down");
+    refuse(w, 1, ERR_EXEC, "too many samples");
+    refuse(w, 2, ERR_GATEWAY_TIME, "late");
+    check_error(w, ERR_EXEC, "none of 3 servers answered: too many samples");
+}
+
+static void without_any_error_the_group_is_named(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_FIRST);
+    check_error(w, ERR_UNAVAILABLE, "server group \"g\": no server answered");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(merge_asks_all_and_waits_for_all, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(merge_asks_a_paused_server_when_all_others_failed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(merge_leaves_a_paused_server_alone_when_another_answers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(merge_asks_all_when_all_are_paused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(first_asks_the_next_after_a_failure_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_next_is_the_first_that_is_not_paused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(hedge_asks_another_after_three_times_the_usual, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(hedge_stops_with_the_request, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(hedge_asks_at_once_after_a_failure, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(attempts_may_fail_while_they_start, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_worst_error_is_reported, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_any_error_the_group_is_named, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
