@@ -10,8 +10,6 @@
  */
 #include "gateway/upstream/merge_internal.h"
 
-#include <stdlib.h>
-
 enum { ENOUGH_GAPS = 3, MOST_GAPS = 64 };
 enum { CLOCKS_MS = 2000 }; /* that clocks of replicas may differ: samples of two of them, nearer, have no sure order */
 static const int64_t FAR = SERIES_FAR;
@@ -23,16 +21,11 @@ struct distances {
     int64_t slack; /* a gap that a marker ends is wider by this: markers come up to an interval late */
 };
 
-static int merge_compare_gaps(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* --- intervals ---------------------------------------------------------------------------------------------------- */
 
 static void measure_gaps(struct replica *r)
 {
+    r->measured = true;
     r->least = INT64_MAX;
     r->most = 0;
     r->markers = r->s.n > 0 && sequence_stale(&r->s, 0);
@@ -53,10 +46,28 @@ static size_t sample_gaps(const struct sequence *s, int64_t *gaps, size_t n)
     return n;
 }
 
+/* gaps[n / 2] if they were sorted: by quickselect, which partitions them around a pivot until only that one is left. */
 static int64_t upper_median(int64_t *gaps, size_t n)
 {
-    qsort(gaps, n, sizeof *gaps, merge_compare_gaps);
-    return gaps[n / 2];
+    size_t first = 0, last = n - 1, wanted = n / 2;
+    while (first < last) {
+        int64_t pivot = gaps[first + (last - first) / 2];
+        size_t i = first, k = last;
+        for (;; i++, k--) {
+            for (; gaps[i] < pivot; i++) {}
+            for (; gaps[k] > pivot; k--) {}
+            if (i >= k)
+                break;
+            int64_t swapped = gaps[i];
+            gaps[i] = gaps[k];
+            gaps[k] = swapped;
+        }
+        if (wanted <= k) /* gaps[first..k] <= pivot <= gaps[k + 1..last] */
+            last = k;
+        else
+            first = k + 1;
+    }
+    return gaps[wanted];
 }
 
 /* Too few samples of its own: the intervals of all replicas. None: twice the configured buffer. */
@@ -251,20 +262,22 @@ static size_t fill_gaps(const struct merging *m, const struct distances *d, cons
                         const struct sequence *other, struct sequence_out *out)
 {
     struct gap g = {.after = m->from, .ends = true};
-    size_t at = 0, filled = 0;
+    size_t at = 0, filled = 0, copied = 0;
     bool stale = false;
     for (size_t i = 0; i < base->n; i++) {
         g.before = sequence_time(base, i);
         g.ended = sequence_stale(base, i);
         if (gap_is_visited(d, &g, stale)) {
+            sequence_put_range(out, base, copied, i);
+            copied = i;
             g.beside = gap_beside(base, i);
             filled += fill_gap(d, &g, other, &at, stale, out);
         }
-        sequence_put(out, base, i);
         g.after = g.before;
         g.begins = true;
         stale = g.ended;
     }
+    sequence_put_range(out, base, copied, base->n);
     g.before = m->to;
     g.ends = g.ended = false;
     g.beside = gap_beside(base, base->n);
@@ -382,7 +395,8 @@ static void add_replica(struct merging *m, struct sequence s, unsigned stream, u
 static void measure_all(struct merging *m)
 {
     for (size_t i = 0; i < m->n; i++) {
-        measure_gaps(&m->replicas[i]);
+        if (!m->replicas[i].measured)
+            measure_gaps(&m->replicas[i]);
         m->replicas[i].whole = m->replicas[i].s;
     }
     for (size_t i = 0; i < m->n; i++)

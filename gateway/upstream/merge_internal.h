@@ -9,6 +9,7 @@
 struct replica {
     struct sequence s;       /* without the markers that others overrule */
     struct sequence whole;
+    bool measured;           /* the rest is known */
     int64_t least, most;     /* between neighbours, ms */
     int64_t interval;        /* median */
     bool own_interval;       /* seen in its own samples */

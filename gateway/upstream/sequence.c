@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/sequence.h"
 
-bool sequence_stale(const struct sequence *s, size_t i)
+bool sequence_stale_hists(const struct sequence *s, size_t i)
 {
     const char *item = s->items + i * s->size;
     const struct histogram *h = NULL;
     double v;
-    if (s->kind == SEQUENCE_FLOATS) {
-        memcpy(&v, item + offsetof(struct sample, v), sizeof v);
-        return is_stale(v);
-    }
     size_t at = s->kind == SEQUENCE_HISTS ? offsetof(struct hist_sample, h) : offsetof(struct both_sample, h);
     memcpy(&h, item + at, sizeof h);
     if (h)
@@ -26,7 +22,7 @@ void sequence_put_at(struct sequence_out *out, const struct sequence *s, size_t 
 
 struct sequence_out sequence_new(struct arena *a, const struct sequence *like, size_t most)
 {
-    return (struct sequence_out){arena_array(a, most, like->size), 0, like->size, like->kind};
+    return (struct sequence_out){arena_alloc(a, most * like->size), 0, like->size, like->kind};
 }
 
 enum sequence_kind sequence_kind_of(const struct series *const *series, size_t n)

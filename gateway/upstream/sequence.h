@@ -21,12 +21,25 @@ static inline int64_t sequence_time(const struct sequence *s, size_t i)
 }
 static inline int64_t sequence_first(const struct sequence *s) { return sequence_time(s, 0); }
 static inline int64_t sequence_last(const struct sequence *s) { return sequence_time(s, s->n - 1); }
-bool sequence_stale(const struct sequence *s, size_t i);
+bool sequence_stale_hists(const struct sequence *s, size_t i); /* kind is not SEQUENCE_FLOATS */
+static inline bool sequence_stale(const struct sequence *s, size_t i)
+{
+    double v;
+    if (s->kind != SEQUENCE_FLOATS)
+        return sequence_stale_hists(s, i);
+    memcpy(&v, s->items + i * sizeof(struct sample) + offsetof(struct sample, v), sizeof v);
+    return is_stale(v);
+}
 
+/* Samples i to end - 1. */
+static inline void sequence_put_range(struct sequence_out *out, const struct sequence *s, size_t i, size_t end)
+{
+    memcpy(out->items + out->n * s->size, s->items + i * s->size, (end - i) * s->size);
+    out->n += end - i;
+}
 static inline void sequence_put(struct sequence_out *out, const struct sequence *s, size_t i)
 {
-    memcpy(out->items + out->n * s->size, s->items + i * s->size, s->size);
-    out->n++;
+    sequence_put_range(out, s, i, i + 1);
 }
 /* A stale marker of s, moved to t. */
 void sequence_put_at(struct sequence_out *out, const struct sequence *s, size_t i, int64_t t);

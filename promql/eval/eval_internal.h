@@ -51,9 +51,18 @@ struct range_window { /* buffers for one series, reused for the next; starts zer
     uint32_t *replica_of;              /* per window; series.n_replicas: the merged samples */
     bool several;                      /* windows use different replicas */
     double *spare;                     /* a spare column */
+    struct range_window *of_replica; size_t of_replica_cap; /* one each, and the merged samples' */
+    uint32_t n_of_replica;
+    /* of one of these: the samples in its windows */
+    struct sample *visible; size_t visible_cap;
+    struct hist_sample *visible_hists; size_t visible_hists_cap;
 };
+/* A window sees the samples from its end - back (exclusive) to its end + ahead. */
+struct window_reach { int64_t back, ahead; };
+struct window_reach window_reach(const struct range_input *in);
 /* Loads series i and sets in->labels, samples and hists visible to the windows (already set); false when there are
- * none. Valid until the next call with this window or set. */
+ * none. When f->several is true afterwards, only in->labels and f->series are set. Valid until the next call with this
+ * window or set. */
 bool range_window_series(struct eval *ev, struct range_window *f, struct series_set *set, size_t i,
                          struct range_input *in);
 /* The same for samples already loaded. */
@@ -70,6 +79,9 @@ bool replica_windows_find(struct eval *ev, struct range_window *f, const struct 
                           const struct range_input *in);
 /* Fills a row whose column is absent, each step from the replica of its window. */
 void replica_windows_fill(struct eval *ev, struct range_call *c, struct row *row);
+/* range.c: counts the windows of one replica as read, or with replica_of NULL all, and calls the function. */
+void range_fill_windows(struct eval *ev, struct range_call *c, const uint32_t *replica_of, uint32_t replica,
+                        struct row *row);
 
 /* --- range.c ------------------------------------------------------------------------------------------------------ */
 /* A call of a range function, with the state reused for each of its series. */

@@ -3,14 +3,16 @@
 #include "promql/eval/eval_internal.h"
 
 /* Charges each step with all samples of its window, as Prometheus counts them. */
-static void count_windows(struct eval *ev, const struct range_input *in)
+static void count_windows(struct eval *ev, const struct range_input *in, const uint32_t *replica_of, uint32_t replica)
 {
     struct window w = {0};
-    if (ev->per_step == NULL && in->n_hists == 0) {
+    if (replica_of == NULL && ev->per_step == NULL && in->n_hists == 0) {
         ev->stats.samples += in->in_windows;
         return;
     }
     for (uint32_t i = 0; i < ev->grid.n; i++) {
+        if (replica_of && replica_of[i] != replica)
+            continue;
         window_move(in, i, &w);
         uint64_t sum = w.to - w.from;
         eval_charge(ev, w.hist_to - w.hist_from);
@@ -21,18 +23,24 @@ static void count_windows(struct eval *ev, const struct range_input *in)
     }
 }
 
-/* Fills a row whose column is absent; returns the number of samples that it holds. */
-static uint64_t range_fill_row(struct eval *ev, struct range_call *c, struct row *row)
+void range_fill_windows(struct eval *ev, struct range_call *c, const uint32_t *replica_of, uint32_t replica,
+                        struct row *row)
 {
     uint64_t estimate = input_mem_estimate(&c->in);
     eval_charge(ev, estimate + ev->grid.n);
     eval_hold(ev, estimate);
-    count_windows(ev, &c->in);
+    count_windows(ev, &c->in, replica_of, replica);
+    c->impl->range(ev, &c->in, row);
+    ev->live -= estimate;
+}
+
+/* Fills a row whose column is absent; returns the number of samples that it holds. */
+static uint64_t range_fill_row(struct eval *ev, struct range_call *c, struct row *row)
+{
     if (c->window.several)
         replica_windows_fill(ev, c, row);
     else
-        c->impl->range(ev, &c->in, row);
-    ev->live -= estimate;
+        range_fill_windows(ev, c, NULL, 0, row);
     uint64_t weight = row_mem_estimate(row, ev->grid.n);
     eval_hold(ev, weight);
     return weight;

@@ -109,10 +109,16 @@ static void find_bounds(struct eval *ev, struct range_window *f, struct range_in
     in->in_windows = f->in_windows;
 }
 
+struct window_reach window_reach(const struct range_input *in)
+{
+    bool before = in->anchored || in->smoothed;
+    return (struct window_reach){in->range + (before ? in->lookback : 0), in->smoothed ? in->lookback : 0};
+}
+
 bool feed_samples(struct eval *ev, struct range_window *f, const struct series *s, struct range_input *in)
 {
-    int64_t around = in->anchored || in->smoothed ? in->lookback : 0, ahead = in->smoothed ? in->lookback : 0;
-    int64_t after = in->first_end - in->range - around, last = window_end(in, ev->grid.n - 1) + ahead;
+    struct window_reach reach = window_reach(in);
+    int64_t after = in->first_end - reach.back, last = window_end(in, ev->grid.n - 1) + reach.ahead;
     in->labels = s->labels;
     window_load_floats(ev, f, s, after, last, in);
     window_load_hists(ev, f, s, after, last, in);
@@ -131,8 +137,10 @@ bool range_window_series(struct eval *ev, struct range_window *f, struct series_
     if (s.n_replicas > 0) {
         f->several = !replica_windows_find(ev, f, &s, in);
         f->series = s;
-        if (!f->several)
-            s = series_of_replica(&s, f->replica_of[0]);
+        in->labels = s.labels;
+        if (f->several)
+            return true;
+        s = series_of_replica(&s, f->replica_of[0]);
     }
     return feed_samples(ev, f, &s, in);
 }

@@ -2,6 +2,10 @@
 /* Range functions over a series with independent replicas (series.replicas): each window uses the first replica that
  * is complete over it, or the merged samples when there is none. A function fills complete rows, so it is called once
  * for each replica in use, and its values are copied for the windows of that replica.
+ *
+ * To make that cost little more than one call, each call sees only the samples of those windows, so that the others are
+ * empty, or nearly; and each replica has a struct range_window of its own, since what is worked out for the timestamps
+ * of one series holds for the next one of the same target.
  */
 #include "promql/eval/eval_internal.h"
 
@@ -73,20 +77,79 @@ static void copy_steps(struct eval *ev, const struct range_window *f, uint32_t r
     }
 }
 
+/* ---- the samples in the windows of one replica ---- */
+
+struct window_period { int64_t after, last; }; /* (after, last] */
+
+/* From window *i on: the next windows of a replica that overlap or touch, as one period; *i moves behind them. */
+static bool next_period(const struct eval *ev, const struct range_window *f, const struct range_input *in,
+                        uint32_t replica, uint32_t *i, struct window_period *out)
+{
+    struct window_reach reach = window_reach(in);
+    bool found = false;
+    for (; *i < ev->grid.n; (*i)++) {
+        int64_t end = window_end(in, *i);
+        if (f->replica_of[*i] != replica)
+            continue;
+        if (found && end - reach.back > out->last)
+            break;
+        if (!found)
+            out->after = end - reach.back;
+        out->last = end + reach.ahead;
+        found = true;
+    }
+    return found;
+}
+
+static struct series samples_in_windows(struct eval *ev, const struct range_window *f, const struct range_input *in,
+                                        uint32_t replica, struct range_window *own)
+{
+    struct series all = series_of_replica(&f->series, replica), out = {.labels = all.labels};
+    struct window_period p;
+    arena_grow(ev->arena, &own->visible, &own->visible_cap, all.n_samples, sizeof *own->visible);
+    arena_grow(ev->arena, &own->visible_hists, &own->visible_hists_cap, all.n_hists, sizeof *own->visible_hists);
+    eval_charge(ev, all.n_samples + all.n_hists);
+    for (uint32_t i = 0, s = 0, h = 0; next_period(ev, f, in, replica, &i, &p);) {
+        while (s < all.n_samples && all.samples[s].t <= p.after)
+            s++;
+        while (h < all.n_hists && all.hists[h].t <= p.after)
+            h++;
+        while (s < all.n_samples && all.samples[s].t <= p.last)
+            own->visible[out.n_samples++] = all.samples[s++];
+        while (h < all.n_hists && all.hists[h].t <= p.last)
+            own->visible_hists[out.n_hists++] = all.hists[h++];
+    }
+    out.samples = own->visible;
+    out.hists = own->visible_hists;
+    return out;
+}
+
+/* ---- rows ---- */
+
+/* f->of_replica[k], for the merged samples, too. */
+static struct range_window *window_of_replica(struct eval *ev, struct range_window *f, uint32_t k)
+{
+    arena_grow(ev->arena, &f->of_replica, &f->of_replica_cap, f->series.n_replicas + 1, sizeof *f->of_replica);
+    for (; f->n_of_replica <= f->series.n_replicas; f->n_of_replica++)
+        f->of_replica[f->n_of_replica] = (struct range_window){.drop_buckets = f->drop_buckets};
+    return &f->of_replica[k];
+}
+
 void replica_windows_fill(struct eval *ev, struct range_call *c, struct row *row)
 {
-    struct series all = c->window.series;
-    if (c->window.spare == NULL)
-        c->window.spare = eval_column(ev);
-    for (uint32_t k = 0; k <= all.n_replicas; k++) {
-        struct row own = {.labels = row->labels, .v = c->window.spare};
-        struct series samples = series_of_replica(&all, k);
+    struct range_window *f = &c->window;
+    if (f->spare == NULL)
+        f->spare = eval_column(ev);
+    for (uint32_t k = 0; k <= f->series.n_replicas; k++) {
+        struct row own = {.labels = row->labels, .v = f->spare};
         eval_charge(ev, ev->grid.n);
-        if (!replica_is_seen(ev, &c->window, k))
+        if (!replica_is_seen(ev, f, k))
             continue;
+        struct range_window *w = window_of_replica(ev, f, k);
+        struct series samples = samples_in_windows(ev, f, &c->in, k, w);
         column_clear(own.v, ev->grid.n);
-        if (feed_samples(ev, &c->window, &samples, &c->in))
-            c->impl->range(ev, &c->in, &own);
-        copy_steps(ev, &c->window, k, &own, row);
+        if (feed_samples(ev, w, &samples, &c->in))
+            range_fill_windows(ev, c, f->replica_of, k, &own);
+        copy_steps(ev, f, k, &own, row);
     }
 }

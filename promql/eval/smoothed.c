@@ -100,7 +100,8 @@ void eval_smoothed(struct eval *ev, const struct expr *selector, struct series_s
     for (size_t i = 0; i < set->n; i++) {
         struct around a = {.in = {.arg = selector, .first_end = times.first + ev->lookback, .stride = times.stride,
                                   .range = 2 * ev->lookback}};
-        if (range_window_series(ev, &window, set, i, &a.in))
+        if (range_window_series(ev, &window, set, i, &a.in) &&
+            (!window.several || feed_samples(ev, &window, &window.series, &a.in)))
             smooth_row(ev, &a, value_add_row(ev, out, a.in.labels));
     }
     value_drop_empty(out, ev->grid.n);

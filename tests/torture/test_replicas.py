@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random schedules of two independent replicas (tests/system/replicas.py says what is right): restarts, stalls, reloads,
 failures of one side, rolling restarts, a replica that lags or was added later, clocks 2 s apart, equal and mixed
-intervals. SEED=7 (or 7,11) repeats seeds; PROMXY names a promxy to count beside.
+intervals, restarts of the target, half of them at the edges of gaps. SEED=7 (or 7,11) repeats seeds; PROMXY names a
+promxy whose deviations are counted beside.
 
 The tolerances, by seeds 1, 2, 3 and 7 (52,593 windows of rate[5m] and increase[2m] without a reset): where a replica
 missed nothing (95 %), one lossless Prometheus is off the target by less than 0.01 %, and so is the merged result, which

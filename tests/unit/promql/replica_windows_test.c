@@ -33,7 +33,8 @@ static bool select_series(struct source *s UNUSED, struct query_ctx *q, const st
     return true;
 }
 
-static void check(const char *text, int64_t start, int64_t end, bool range, const char *want)
+/* Returns how many samples were read. */
+static uint64_t check(const char *text, int64_t start, int64_t end, bool range, const char *want)
 {
     static const struct source_ops ops = {.select = select_series};
     struct source source = {&ops};
@@ -52,9 +53,11 @@ static void check(const char *text, int64_t start, int64_t end, bool range, cons
         if (promql_has(&out.series[0], k))
             buf_printf(&got, "%s%g", got.n ? " " : "", out.series[0].v[k]);
     assert_string_equal(buf_z(&got), want);
+    uint64_t samples = out.stats.samples;
     promql_free(e);
     buf_free(&got);
     arena_free(&arena);
+    return samples;
 }
 
 static void each_window_sees_one_replica(void **state UNUSED)
@@ -83,9 +86,17 @@ static void selectors_see_the_merged_samples(void **state UNUSED)
     check("max_over_time(m[20s:10s])", 40, 60, true, "5 5 5");
 }
 
+/* Samples of a replica count only in the windows that see it. */
+static void samples_are_counted_once(void **state UNUSED)
+{
+    assert_int_equal(check("count_over_time(m[20s])", 20, 100, true, "2 2 1 2 2 2 2 2 2"), 17);
+    assert_int_equal(check("count_over_time(m[30s])", 20, 100, true, "2 3 2 3 3 3 3 3 3"), 25);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(each_window_sees_one_replica),
+                                       cmocka_unit_test(samples_are_counted_once),
                                        cmocka_unit_test(instant_queries_see_the_same),
                                        cmocka_unit_test(selectors_see_the_merged_samples)};
     return cmocka_run_group_tests(tests, NULL, NULL);
