@@ -375,10 +375,13 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
     return ok;
 }
 
+static void print_warning(void *arg UNUSED, const char *text) { printf("warning: %s\n", text); }
+
 static bool check_only(const struct flags *f, struct config *c)
 {
     for (size_t i = 0; i < c->warnings.n; i++)
-        printf("warning: %s\n", c->warnings.items[i].p);
+        print_warning(NULL, c->warnings.items[i].p);
+    scraper_check(c->jobs, c->n_jobs, print_warning, NULL);
     struct str file = f->config_file.n > 0 ? f->config_file : STR("the command line");
     printf("%.*s is valid: %zu scrape jobs, %zu destinations, %zu server groups\n", STR_ARG(file), c->n_jobs,
            c->n_destinations, c->n_groups);

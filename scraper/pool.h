@@ -51,6 +51,10 @@ void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *
 bool pool_refresh(struct pool *p, struct mutex *mutex);
 /* Builds the targets again and records for each lane which are removed, changed or added. */
 void pool_sync(struct pool *p, struct pool_sync *s);
+/* Reads the files and builds the targets of a job that does not run, and reports what pool_refresh and pool_sync would
+ * log. */
+void pool_check(const struct scrape_job *conf, struct target_builder *builder, void (*warn)(void *arg, const char *text),
+                void *arg);
 void pool_end(struct pool *p, struct pool_sync *s); /* removes all targets */
 
 #endif

@@ -201,6 +201,14 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
     return ok;
 }
 
+void scraper_check(const struct scrape_job *jobs, size_t n, void (*warn)(void *arg, const char *text), void *arg)
+{
+    struct target_builder builder = {0};
+    for (size_t i = 0; i < n; i++)
+        pool_check(&jobs[i], &builder, warn, arg);
+    target_builder_free(&builder);
+}
+
 bool scraper_ready(struct scraper *s) { return atomic_load(&s->ready); }
 
 /* ---- stop ---- */

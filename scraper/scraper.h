@@ -103,6 +103,9 @@ struct scraper *scraper_new(const struct scraper_env *env); /* copies env; the l
  */
 bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, const struct scrape_globals *g,
                    void (*release)(void *arg), void *release_arg, struct err *err) MUST_USE;
+/* Reads the target files and builds the targets of jobs, for --check-config: `warn` gets, a line each, what discovery
+ * would log about files, invalid targets and duplicates. Needs no scraper. */
+void scraper_check(const struct scrape_job *jobs, size_t n, void (*warn)(void *arg, const char *text), void *arg);
 /* Stops scraping: scrapes in progress are cancelled. `done` runs on the main loop when no lane is scraping; after that
  * no code of the scraper runs on the lanes. No stale markers are written: a restart does not end a series. */
 void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg);

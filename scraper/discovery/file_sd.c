@@ -157,14 +157,37 @@ static bool stamp_same(struct sd_stamp a, struct sd_stamp b)
     return a.inode == b.inode && a.size == b.size && a.changed_ns == b.changed_ns;
 }
 
-static bool refresh_file(struct sd_file *f)
+/* err: begins with the path. */
+static void report_file(const struct file_discovery *d, const char *path, const struct err *err)
+{
+    if (d->failed) {
+        d->failed(d->arg, err->text);
+        return;
+    }
+    stats_add(&scrape_stats, SD_READ_ERRORS, 1);
+    log_warn("file_sd", "cannot load targets file; keeping its previous targets", "file", path, "err", err->text);
+}
+
+static void report_directory(const struct file_discovery *d, const char *pattern)
+{
+    struct err err;
+    if (d->failed) {
+        err_set(&err, ERR_BAD_DATA, "%s: cannot read the directory", pattern);
+        d->failed(d->arg, err.text);
+        return;
+    }
+    stats_add(&scrape_stats, SD_READ_ERRORS, 1);
+    log_warn("file_sd", "cannot read directory of target files; keeping previous targets", "files", pattern);
+}
+
+static bool refresh_file(const struct file_discovery *d, struct sd_file *f)
 {
     struct stat st;
     struct err err;
     bool loaded = false;
     int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* opening a FIFO must not block the main thread */
     if (fd < 0 || fstat(fd, &st) != 0) {
-        err_set(&err, ERR_BAD_DATA, "%s", strerror(errno));
+        err_set(&err, ERR_BAD_DATA, "%s: %s", f->path, strerror(errno));
     } else if (stamp_same(f->stamp, stamp_of(&st))) {
         close(fd);
         return false; /* unchanged, valid or not */
@@ -175,11 +198,9 @@ static bool refresh_file(struct sd_file *f)
     if (fd >= 0)
         close(fd);
     f->failing = !loaded;
-    if (loaded)
-        return true;
-    stats_add(&scrape_stats, SD_READ_ERRORS, 1);
-    log_warn("file_sd", "cannot load targets file; keeping its previous targets", "file", f->path, "err", err.text);
-    return false;
+    if (!loaded)
+        report_file(d, f->path, &err);
+    return loaded;
 }
 
 static void index_file(struct map *by_path, const struct file_discovery *d, size_t i)
@@ -234,12 +255,11 @@ static bool refresh_pattern(struct file_discovery *d, struct map *by_path, const
     for (size_t i = 0; how == 0 && i < g.gl_pathc; i++) {
         struct sd_file *f = find_file(d, by_path, g.gl_pathv[i]);
         f->found = true;
-        changed = refresh_file(f) || changed;
+        changed = refresh_file(d, f) || changed;
     }
     globfree(&g);
     if (how != 0 && how != GLOB_NOMATCH) {
-        stats_add(&scrape_stats, SD_READ_ERRORS, 1);
-        log_warn("file_sd", "cannot read directory of target files; keeping previous targets", "files", pattern);
+        report_directory(d, pattern);
         for (size_t i = 0; i < d->n; i++)
             d->files[i].found = true;
     }

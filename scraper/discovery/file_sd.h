@@ -19,6 +19,9 @@ struct sd_file {
 struct file_discovery {          /* one file_sd_config; zeroed = nothing read yet */
     struct sd_file *files;
     size_t n, cap;
+    /* Called with what is wrong, instead of logging and counting it; NULL: log and count. */
+    void (*failed)(void *arg, const char *text);
+    void *arg;
 };
 /* Checks all files; true when targets may have changed. Errors are logged. */
 bool file_discovery_refresh(struct file_discovery *d, const struct file_sd *conf);

@@ -174,3 +174,24 @@ def test_paths_start_from_the_file():
 def test_check_without_a_file():
     p = subprocess.run([f"{ROOT}/{OUT}/sluice", "--check-config"], capture_output=True, text=True, timeout=20)
     assert p.returncode == 0 and p.stdout.startswith("the command line is valid: 0 scrape jobs"), p
+
+
+def test_check_reads_target_files():
+    """--check-config and the log of a start say the same about target files and targets."""
+    os.makedirs(f"{folder()}/targets")
+    for name, text in (("a.yml", "- targets: [a"), ("b.json", '[{"targets": ["b:1"]}, {"targets": [1]}]'),
+                       ("c.yml", "- {targets: ['c:1', 'c:1', 'c d', 'http://user:pencil@[c/x']}")):
+        write_file(f"targets/{name}", text)
+    path = write_file("main.yml", "scrape_configs:\n- {job_name: files, file_sd_configs: [{files: ['targets/*']}]}\n")
+    p = subprocess.run([f"{ROOT}/{OUT}/sluice", f"--config.file={path}", "--check-config"], capture_output=True, text=True,
+                       timeout=20)
+    lines = p.stdout.splitlines()
+    assert p.returncode == 0 and len(lines) == 5 and "1 scrape jobs" in lines[-1], p
+    wanted = (("targets/a.yml:2: ",), ("targets/b.json: item 2: ",),
+              ('job "files": invalid target c d: ', "(and 1 more)"), ('job "files": duplicate target http://c:1/metrics',))
+    for line, words in zip(lines, wanted):
+        assert line.startswith("warning: ") and all(word in line for word in words), lines
+    assert "pencil" not in p.stdout
+    sluice = Sluice(None, f"--config.file={path}")
+    for words in ("targets/a.yml:2: ", "targets/b.json: item 2: ", 'address="c d"', "target=http://c:1/metrics"):
+        assert words in sluice.log(), words
