@@ -231,6 +231,26 @@ def test_alerts_ask_for_metrics_that_there_are():
         assert rule["annotations"]["summary"] and rule["labels"]["severity"], rule["alert"]
 
 
+def test_an_orphaned_queue_alerts():
+    """The rule's expression, over what sluice says of itself."""
+    port, down, sink = free_port(), RecordingSink(), RecordingSink()
+    down.status = 503
+    config = f"""
+global: {{scrape_interval: 1s}}
+scrape_configs: [{{job_name: sluice, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]
+recent: {{}}
+remote_write:
+- {{name: kept, url: '{sink.url}'}}
+"""
+    sluice = Sluice(config + f"- {{name: removed, url: '{down.url}'}}\n", port=port)
+    expr = next(rule["expr"] for rule in rules() if rule["alert"] == "SluiceQueueOrphaned")
+    wait_until(lambda: sluice.metric("vm_persistentqueue_bytes_pending", "removed") > 0, 20, "samples in the queue")
+    assert sluice.query(expr)["result"] == []
+    assert sluice.reconfigure(config).status == 200
+    fired = wait_until(lambda: sluice.query(expr)["result"], 30, "the alert")
+    assert len(fired) == 1 and fired[0]["metric"]["path"].startswith("removed-"), fired
+
+
 def test_prometheus_loads_the_alerts():
     prometheus = Prometheus(f"rule_files: ['{ROOT}/deploy/alerts.yml']\n")
     loaded = [r["name"] for g in prometheus.data("/api/v1/rules")["groups"] for r in g["rules"]]
