@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The decision on a query. Everything that speaks against a replica within the query's time is collected as spans of
+ * time: what is not known, gaps of targets, and targets whose last scrape is too old.
+ */
+#include "gateway/coverage/coverage_internal.h"
+
+struct coverage_asking { /* of one replica */
+    const struct coverage_query *q;
+    int64_t to;           /* of the query, not beyond now */
+    struct coverage_span *items; size_t n, cap;
+    unsigned n_targets;
+};
+
+static void asking_add(struct coverage_asking *ask, int64_t from, int64_t to)
+{
+    from = coverage_max(from, ask->q->from);
+    to = coverage_min(to, ask->to);
+    if (from > to)
+        return;
+    mem_grow(&ask->items, &ask->cap, ask->n + 1, sizeof *ask->items);
+    ask->items[ask->n++] = (struct coverage_span){from, to};
+}
+
+static void asking_add_outside(struct coverage_asking *ask, struct coverage_span known)
+{
+    if (coverage_span_empty(known)) {
+        asking_add(ask, ask->q->from, ask->to);
+        return;
+    }
+    asking_add(ask, ask->q->from, known.from - 1);
+    asking_add(ask, known.to + 1, ask->to);
+}
+
+static bool coverage_has_key(const struct coverage *c, struct str name)
+{
+    for (size_t i = 0; i < c->n_by; i++)
+        if (str_eq(c->by[i], name))
+            return true;
+    return false;
+}
+
+/* Can the target have series that the query selects? */
+static bool target_concerns(const struct coverage *c, const struct coverage_target *t, const struct coverage_query *q,
+                            bool narrow)
+{
+    for (size_t i = 0; narrow && i < q->n_matchers; i++) {
+        const struct matcher *m = &q->matchers[i];
+        struct str value = labels_get(t->labels, m->name);
+        if (coverage_has_key(c, m->name) && !matcher_value(m, value.p ? value : STR("")))
+            return false;
+    }
+    return true;
+}
+
+/* When the newest runs of siblings that still stood at the last reading began: since then the target is expected.
+ * INT64_MAX: it has ended
+ * everywhere. */
+static int64_t target_expected_since(const struct coverage *c, const struct coverage_target *t)
+{
+    int64_t since = INT64_MAX;
+    for (size_t i = 0; i < c->n; i++) {
+        const struct coverage_span *run = &t->seen[i].run;
+        bool stands = run->to != COVERAGE_NEVER && run->to + coverage_slack(c, t, i) >= c->known.to;
+        if (stands && !c->unreached[i] && !t->seen[i].ended)
+            since = coverage_min(since, run->from);
+    }
+    return since;
+}
+
+/* The span in which a scrape of the target is overdue; empty: it is not. */
+static struct coverage_span target_overdue(const struct coverage *c, const struct coverage_target *t, size_t r,
+                                           int64_t to)
+{
+    int64_t last = t->seen[r].run.to;
+    if (last != COVERAGE_NEVER && last + coverage_slack(c, t, r) >= to)
+        return COVERAGE_NOTHING;
+    int64_t since = target_expected_since(c, t);
+    if (since == INT64_MAX)
+        return COVERAGE_NOTHING;
+    last = coverage_max(last, since - 1);
+    return last + coverage_slack(c, t, r) >= to ? COVERAGE_NOTHING : (struct coverage_span){last + 1, to};
+}
+
+static void asking_add_target(struct coverage *c, const struct coverage_target *t, size_t r,
+                              struct coverage_asking *ask, bool narrow)
+{
+    const struct span_list *gaps = &t->seen[r].gaps;
+    uint32_t first = spans_find(gaps, ask->q->from);
+    bool gap = first < gaps->n && gaps->items[first].from <= ask->to;
+    struct coverage_span overdue = c->unreached[r] ? COVERAGE_NOTHING : target_overdue(c, t, r, ask->to);
+    if ((!gap && coverage_span_empty(overdue)) || !target_concerns(c, t, ask->q, narrow))
+        return;
+    ask->n_targets++;
+    for (uint32_t i = first; i < gaps->n && gaps->items[i].from <= ask->to; i++)
+        asking_add(ask, gaps->items[i].from, gaps->items[i].to);
+    if (!coverage_span_empty(overdue))
+        asking_add(ask, overdue.from, overdue.to);
+}
+
+static void asking_collect(struct coverage *c, size_t r, struct coverage_asking *ask, bool narrow)
+{
+    bool stands = ask->to <= c->known.to + 2 * c->period;
+    struct coverage_span known = {c->known.from, stands ? coverage_max(c->known.to, ask->to) : c->known.to};
+    asking_add_outside(ask, known);
+    if (c->unreached[r])
+        asking_add_outside(ask, c->settled);
+    for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e))
+        asking_add_target(c, e->value.p, r, ask, narrow);
+}
+
+/* --- which metric ------------------------------------------------------------------------------------------------- */
+
+static struct str query_metric(const struct coverage_query *q)
+{
+    for (size_t i = 0; i < q->n_matchers; i++)
+        if (q->matchers[i].type == MATCH_EQ && str_is(q->matchers[i].name, METRIC_NAME))
+            return q->matchers[i].value;
+    return (struct str){0};
+}
+
+/* Why the series that are selected cannot be attributed to targets; NULL: they can. */
+static const char *query_origin(struct coverage *c, const struct coverage_query *q, uint64_t *lacking)
+{
+    struct str metric = query_metric(q);
+    if (metric.n == 0)
+        return "the selector names no metric";
+    const struct coverage_name *n = coverage_name_asked(c, metric, q->now);
+    if (n == NULL)
+        return "too many metrics are queried";
+    if (n->checked_at == 0 || q->now - n->checked_at > 2 * COVERAGE_NAME_MS)
+        return "where the metric's series come from is not known yet";
+    *lacking = n->lacking;
+    switch (n->origin) {
+    case ORIGIN_TARGETS: return NULL;
+    case ORIGIN_ELSEWHERE: return "the metric has series that are not scraped from a target";
+    default: return "where the metric's series come from could not be found out";
+    }
+}
+
+static const char *query_unknown(struct coverage *c, const struct coverage_query *q, uint64_t *lacking, bool *narrow)
+{
+    const char *why = query_origin(c, q, lacking);
+    *narrow = why == NULL;
+    if (c->n > COVERAGE_REPLICAS)
+        return "the group has too many servers";
+    if (c->full_until > 0)
+        return "the group has too many targets";
+    if (coverage_span_empty(c->known))
+        return c->failed ? "the servers' `up` series could not be read" : "the servers' `up` series are not read yet";
+    if (c->targets.n == 0)
+        return "the servers have no `up` series";
+    return c->trust_untargeted ? NULL : why;
+}
+
+/* --- the calls ---------------------------------------------------------------------------------------------------- */
+
+static void coverage_note(struct coverage *c, int64_t from, int64_t now)
+{
+    c->queried_at = coverage_max(c->queried_at, now);
+    c->wanted_from = coverage_min(c->wanted_from, from);
+}
+
+void coverage_note_query(struct coverage *c, int64_t from, int64_t now)
+{
+    mutex_lock(&c->mutex);
+    coverage_note(c, from, now);
+    mutex_unlock(&c->mutex);
+}
+
+static void asking_end(struct coverage_asking *ask, struct coverage_replica *out)
+{
+    size_t n = spans_join(ask->items, ask->n);
+    n = spans_limit(ask->items, n, COVERAGE_SPANS);
+    for (size_t i = 0; i < n; i++)
+        out->spans[i] = ask->items[i];
+    out->n_spans = (unsigned)n;
+    out->n_targets = ask->n_targets;
+    mem_free(ask->items);
+}
+
+bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_query *q, struct coverage_result *out)
+{
+    bool narrow = true, complete = true;
+    uint64_t lacking = 0;
+    *out = (struct coverage_result){.replicas = ARENA_ARRAY(a, struct coverage_replica, c->n), .n = c->n};
+    if (c->n == 1)
+        return true;
+    /* The arena may jump out of here when it is full: nothing is allocated in it while the mutex is held. */
+    struct coverage_asking *all = mem_zalloc(c->n * sizeof *all);
+    mutex_lock(&c->mutex);
+    coverage_note(c, q->from, q->now);
+    out->unknown = query_unknown(c, q, &lacking, &narrow);
+    for (size_t r = 0; r < c->n; r++) {
+        bool nothing = out->unknown || q->from > q->now || lacking >> r & 1;
+        all[r] = (struct coverage_asking){.q = q, .to = nothing ? q->to : coverage_min(q->to, q->now)};
+        if (nothing)
+            asking_add(&all[r], q->from, q->to);
+        else
+            asking_collect(c, r, &all[r], narrow);
+    }
+    mutex_unlock(&c->mutex);
+    for (size_t r = 0; r < c->n; r++) {
+        asking_end(&all[r], &out->replicas[r]);
+        complete = complete && out->replicas[r].n_spans == 0;
+    }
+    mem_free(all);
+    return complete;
+}

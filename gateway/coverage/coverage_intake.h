@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/* How the reader (gateway/background) learns what a group's servers are to be asked, and brings their responses.
+ *
+ * Known is one interval of time, which grows at both ends: forward to the present as long as the group is queried, and
+ * backward to the earliest time that queries needed. Its past is kept. Every reading is one interval of all replicas.
+ * One thread at a time per group.
+ */
+#ifndef GATEWAY_COVERAGE_COVERAGE_INTAKE_H
+#define GATEWAY_COVERAGE_COVERAGE_INTAKE_H
+
+#include "gateway/coverage/coverage.h"
+#include "model/series.h"
+
+enum coverage_work_kind {
+    COVERAGE_REST,    /* nothing now; it may be something else a second later */
+    COVERAGE_SAMPLES, /* the samples of coverage_matcher within [from, to] */
+    COVERAGE_NAME,    /* where the series of the metric `name` come from: coverage_name_expr */
+};
+struct coverage_work {
+    enum coverage_work_kind kind;
+    int64_t from, to;     /* Unix ms */
+    bool past;            /* COVERAGE_SAMPLES: grows the known time backward */
+    struct str name;      /* in the arena */
+};
+void coverage_next(struct coverage *c, struct arena *a, int64_t now, struct coverage_work *out);
+
+enum coverage_reading_state {
+    COVERAGE_READ,        /* complete */
+    COVERAGE_UNREACHED,   /* the replica does not answer, as it would not answer a query */
+    COVERAGE_FAILED,      /* it answers, but not this: nothing is learned of the whole group */
+};
+struct coverage_reading { /* of one replica, in the group's order */
+    enum coverage_reading_state state;
+    bool shows_late;      /* VictoriaMetrics */
+    /* COVERAGE_SAMPLES: series of `up` and scrape_samples_post_metric_relabeling, ascending in time */
+    const struct series *series; size_t n;
+    uint64_t bytes;       /* about what the response was large */
+    /* COVERAGE_NAME: series of the metric now; those whose key is not that of a target; those of another time */
+    double all, alone, other;
+};
+/* Both for the work that coverage_next gave last. `a` is scratch memory. */
+void coverage_take_samples(struct coverage *c, struct arena *a, const struct coverage_work *w,
+                           const struct coverage_reading *readings, int64_t now);
+void coverage_take_name(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
+                        int64_t now);
+
+/* For COVERAGE_NAME: an expression with at most three values, whose label __part__ is all, alone or other. It is to be
+ * evaluated at the time `to` of the work. */
+void coverage_name_expr(const struct coverage *c, struct str name, struct buf *out);
+
+/* For pages and metrics. */
+struct coverage_replica_status { unsigned targets, gaps; double gap_seconds; bool unreached; };
+struct coverage_target_status { struct labels labels; size_t replica; struct coverage_span last; }; /* its last gap */
+struct coverage_status {
+    struct str group;
+    int64_t known_from, known_to; /* Unix ms; known_from > known_to: nothing */
+    int64_t queried_at;           /* Unix ms; 0: never */
+    uint64_t bytes;
+    const char *trouble;          /* why nothing is known, or NULL */
+    struct coverage_replica_status *replicas; size_t n;
+    struct coverage_target_status *targets; size_t n_targets; /* with gaps, at most most_targets */
+    unsigned names, names_attributed;
+};
+void coverage_show(struct coverage *c, struct arena *a, size_t most_targets, struct coverage_status *out);
+
+#endif

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef GATEWAY_COVERAGE_COVERAGE_INTERNAL_H
+#define GATEWAY_COVERAGE_COVERAGE_INTERNAL_H
+
+#include "base/map.h"
+#include "base/os/thread.h"
+#include "gateway/coverage/coverage_intake.h"
+#include "gateway/coverage/gaps.h"
+#include "gateway/coverage/spans.h"
+
+enum { COVERAGE_REPLICAS = 64, COVERAGE_NAMES = 2048, COVERAGE_NAME_LENGTH = 256 };
+
+struct coverage_seen {         /* of a target on a replica */
+    struct coverage_span run;  /* latest run of good scrapes; to is COVERAGE_NEVER: none yet */
+    int64_t absent_since;      /* end of the run before it; COVERAGE_NEVER: there is none */
+    int64_t interval;          /* ms; 0 = not known */
+    bool ended;                /* its latest sample is a stale marker */
+    unsigned odd;              /* readings in a row in which scrapes were further apart than that */
+    struct span_list gaps;     /* within the known time */
+};
+struct coverage_target {
+    struct labels labels;      /* of `up` without its name; own memory */
+    int64_t seen_at;           /* the latest sample on any replica */
+    struct coverage_seen seen[];
+};
+
+enum coverage_origin { ORIGIN_UNKNOWN, ORIGIN_TARGETS, ORIGIN_ELSEWHERE };
+struct coverage_name {         /* a metric that queries asked for */
+    struct str name;           /* own memory, which is the key in the map */
+    enum coverage_origin origin;
+    uint64_t lacking;          /* bits: replicas that have fewer of its series than a sibling */
+    int64_t asked_at, checked_at, due; /* Unix ms */
+};
+
+struct coverage {
+    struct buf key;            /* in the registry */
+    unsigned users;            /* under the registry's mutex */
+    struct str group;
+    size_t n;                  /* replicas */
+    struct str *by; size_t n_by;
+    bool trust_untargeted;
+
+    struct mutex mutex;        /* for what follows */
+    struct map targets;        /* struct coverage_target, by label bytes */
+    struct map names;          /* struct coverage_name */
+    size_t bytes;              /* of targets, gaps and names, about */
+    int64_t full_until;        /* there are too many targets: nothing is read before; 0 = no */
+    bool failed;               /* the last reading did */
+    bool resumed;              /* runs were forgotten: the next reading forward must find them again */
+    struct coverage_span known;    /* from > to: nothing */
+    struct coverage_span settled;  /* the part of it in which every replica took part; from > to: none */
+    bool *unreached, *shows_late;  /* by replica, at the last reading */
+    int64_t longest, shortest; /* intervals of live targets, ms; 0 = not known */
+    int64_t period;            /* ms between two readings */
+    int64_t hourly;            /* samples that an hour has; 0 = not known */
+    int64_t queried_at, wanted_from; /* Unix ms */
+    int64_t oldest;            /* nothing before it is read: it did not fit */
+    int64_t next_at, next_past_at; /* when to read forward and backward again */
+};
+
+static const struct coverage_span COVERAGE_NOTHING = {1, 0};
+static inline bool coverage_span_empty(struct coverage_span s) { return s.from > s.to; }
+static inline int64_t coverage_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t coverage_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline void coverage_forget_run(struct coverage_seen *seen)
+{
+    seen->run = (struct coverage_span){0, COVERAGE_NEVER};
+    seen->absent_since = COVERAGE_NEVER;
+}
+/* How long after its last good scrape a target counts as scraped still. */
+int64_t coverage_slack(const struct coverage *c, const struct coverage_target *t, size_t replica);
+/* Forgets what is known outside of `keep`, and the latest runs; the mutex is held. */
+void coverage_forget(struct coverage *c, struct coverage_span keep);
+void coverage_free_target(struct coverage *c, struct coverage_target *t);
+
+/* names.c; the mutex is held. */
+struct coverage_name *coverage_name_asked(struct coverage *c, struct str name, int64_t now);
+struct coverage_name *coverage_name_due(struct coverage *c, int64_t now);
+void coverage_names_free(struct coverage *c);
+
+#endif

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Grows the known time by what the servers send.
+ *
+ * Forward: a reading begins a little before the end of what is known, for samples that arrived late, and continues the
+ * latest run of each target and replica, which is all that is remembered of earlier samples. Backward: a reading
+ * overlaps the beginning of what is known by three intervals, so that an absence that begins before it is seen whole;
+ * it stands for itself.
+ *
+ * Only the reader changes targets. It reads them without the mutex and takes it to write, a target at a time, so that
+ * queries never wait for a reading; the known time is moved last.
+ */
+#include "gateway/coverage/coverage_internal.h"
+
+enum {
+    FIRST_MS = 300000,          /* the first reading of a group */
+    LEAST_MS = 60000, MOST_MS = 3600000, /* by how much readings overlap */
+    CHUNK_LEAST_MS = 300000, CHUNK_MOST_MS = 6 * 3600000, CHUNK_SAMPLES = 400000, /* of one reading */
+    HOUR_MS = 3600000,
+    PERIOD_LEAST_MS = 2000,
+    BYTES_PER_SECOND = 256 << 10, /* of readings forward, on average */
+    PAUSE_MS = 30000,           /* after one that failed */
+    FULL_MS = HOUR_MS,
+    SAMPLE_BYTES = 24,
+    ODD_READINGS = 5,           /* until another interval is believed */
+};
+
+static const char *const kept_name = "scrape_samples_post_metric_relabeling";
+
+/* --- what is to be read ------------------------------------------------------------------------------------------- */
+
+static int64_t clamp_ms(int64_t ms, int64_t least, int64_t most)
+{
+    return coverage_max(least, coverage_min(ms, most));
+}
+
+static int64_t intake_margin(const struct coverage *c) { return clamp_ms(3 * c->longest, LEAST_MS, MOST_MS); }
+
+static int64_t intake_chunk(const struct coverage *c)
+{
+    if (c->hourly == 0)
+        return FIRST_MS;
+    return clamp_ms((int64_t)CHUNK_SAMPLES * HOUR_MS / c->hourly, CHUNK_LEAST_MS, CHUNK_MOST_MS);
+}
+
+static bool needs_forward(const struct coverage *c, int64_t now, struct coverage_work *w)
+{
+    if (now < c->next_at)
+        return false;
+    *w = (struct coverage_work){.kind = COVERAGE_SAMPLES, .from = now - FIRST_MS, .to = now};
+    if (coverage_span_empty(c->known))
+        return true;
+    int64_t back = c->resumed ? intake_margin(c) : clamp_ms(2 * c->longest, LEAST_MS, MOST_MS / 6);
+    w->from = c->known.to - back;
+    w->to = coverage_min(now, c->known.to + intake_chunk(c));
+    return w->to > c->known.to;
+}
+
+static bool needs_past(const struct coverage *c, int64_t now, struct coverage_work *w)
+{
+    int64_t wanted = coverage_max(c->wanted_from, coverage_max(now - COVERAGE_PAST_MS, c->oldest));
+    if (coverage_span_empty(c->known) || c->known.from <= wanted || now < c->next_past_at || c->resumed)
+        return false;
+    *w = (struct coverage_work){.kind = COVERAGE_SAMPLES, .past = true,
+                                .from = coverage_max(wanted, c->known.from - intake_chunk(c)),
+                                .to = coverage_min(c->known.from + intake_margin(c), c->known.to)};
+    return true;
+}
+
+void coverage_next(struct coverage *c, struct arena *a, int64_t now, struct coverage_work *out)
+{
+    char name[COVERAGE_NAME_LENGTH + 1];
+    size_t n = 0;
+    *out = (struct coverage_work){.kind = COVERAGE_REST};
+    mutex_lock(&c->mutex);
+    struct coverage_name *due;
+    bool asleep = c->n < 2 || c->n > COVERAGE_REPLICAS || now - c->queried_at > COVERAGE_IDLE_MS || now < c->full_until;
+    if (!asleep) {
+        c->full_until = 0;
+        if (!coverage_span_empty(c->known) && now - c->known.to > COVERAGE_PAST_MS)
+            coverage_forget(c, COVERAGE_NOTHING);
+    }
+    if (asleep || needs_forward(c, now, out)) {
+        ;
+    } else if ((due = coverage_name_due(c, now)) != NULL) {
+        *out = (struct coverage_work){.kind = COVERAGE_NAME, .to = now - LEAST_MS};
+        n = due->name.n;
+        memcpy(name, due->name.p, n);
+    } else if (!needs_past(c, now, out)) {
+        *out = (struct coverage_work){.kind = COVERAGE_REST};
+    }
+    mutex_unlock(&c->mutex);
+    out->name = arena_str(a, (struct str){name, n});
+}
+
+/* --- samples to targets ------------------------------------------------------------------------------------------- */
+
+struct intake_row { /* one target in one reading */
+    struct labels labels;
+    struct coverage_target *target; /* NULL: not known yet */
+    struct target_scrapes *scrapes; /* by replica */
+};
+struct coverage_intake {
+    struct coverage *c;
+    struct arena *arena;
+    const struct coverage_work *work;
+    const struct coverage_reading *readings;
+    struct map by_labels;           /* index of rows */
+    struct intake_row *rows; size_t n, cap;
+    uint64_t samples;
+};
+
+static struct str intake_label_key(struct labels l) { return l.n ? (struct str){(const char *)l.p, l.n} : STR(""); }
+
+static struct intake_row *intake_row_of(struct coverage_intake *in, struct labels labels)
+{
+    struct str key = intake_label_key(labels);
+    bool added;
+    struct map_entry *e = map_add(&in->by_labels, key, &added);
+    if (added) {
+        e->value.u = in->n;
+        arena_grow(in->arena, &in->rows, &in->cap, in->n + 1, sizeof *in->rows);
+        in->rows[in->n++] = (struct intake_row){
+            .labels = labels, .target = map_get(&in->c->targets, key),
+            .scrapes = ARENA_ARRAY(in->arena, struct target_scrapes, in->c->n)};
+    }
+    return &in->rows[e->value.u];
+}
+
+static void intake_sort_series(struct coverage_intake *in, size_t r)
+{
+    static const struct str name = {METRIC_NAME, sizeof METRIC_NAME - 1};
+    const struct coverage_reading *reading = &in->readings[r];
+    for (size_t i = 0; i < reading->n; i++) {
+        const struct series *s = &reading->series[i];
+        struct str metric = labels_name(s->labels);
+        bool up = str_is(metric, "up");
+        if (!up && !str_is(metric, kept_name))
+            continue;
+        struct target_scrapes *to = &intake_row_of(in, labels_drop(in->arena, s->labels, &name, 1))->scrapes[r];
+        if (up) {
+            to->up = s->samples;
+            to->n_up = s->n_samples;
+        } else {
+            to->kept = s->samples;
+            to->n_kept = s->n_samples;
+        }
+        in->samples += s->n_samples;
+    }
+}
+
+static bool row_has_up(const struct coverage_intake *in, const struct intake_row *row)
+{
+    for (size_t r = 0; r < in->c->n; r++)
+        if (row->scrapes[r].n_up > 0)
+            return true;
+    return false;
+}
+
+/* What earlier readings tell: the latest run, forward, and the interval where this reading shows none. */
+static void intake_prepare_row(const struct coverage_intake *in, struct intake_row *row)
+{
+    for (size_t r = 0; r < in->c->n; r++) {
+        struct target_scrapes *s = &row->scrapes[r];
+        const struct coverage_seen *seen = row->target ? &row->target->seen[r] : NULL;
+        s->ignored = in->readings[r].state != COVERAGE_READ;
+        s->before = seen && !in->work->past ? seen->run : (struct coverage_span){0, COVERAGE_NEVER};
+        s->absent_since = seen ? seen->absent_since : COVERAGE_NEVER;
+        s->interval = gaps_interval(s->up, s->n_up);
+        if (seen && seen->interval > 0 && s->n_up < 4)
+            s->interval = seen->interval;
+    }
+}
+
+/* --- applied to what is known ------------------------------------------------------------------------------------- */
+
+static struct coverage_target *intake_add_target(struct coverage *c, struct labels labels)
+{
+    struct coverage_target *t = mem_zalloc(sizeof *t + c->n * sizeof t->seen[0]);
+    uint8_t *bytes = mem_alloc(labels.n + 1);
+    memcpy(bytes, labels.p ? labels.p : (const uint8_t *)"", labels.n);
+    t->labels = (struct labels){bytes, labels.n, labels.count};
+    for (size_t r = 0; r < c->n; r++)
+        coverage_forget_run(&t->seen[r]);
+    map_set(&c->targets, intake_label_key(t->labels), t);
+    c->bytes += sizeof *t + c->n * sizeof t->seen[0] + labels.n;
+    return t;
+}
+
+/* A few scrapes in a row that are further apart are missed ones; many are another interval. */
+static void intake_learn_interval(struct coverage_seen *seen, const struct target_scrapes *s)
+{
+    int64_t interval = gaps_interval(s->up, s->n_up);
+    if (interval == 0)
+        return;
+    bool longer = seen->interval > 0 && interval > seen->interval + seen->interval / 2;
+    seen->odd = longer ? seen->odd + 1 : 0;
+    if (s->n_up >= 4 || seen->interval == 0 || seen->odd >= ODD_READINGS)
+        seen->interval = interval;
+}
+
+static void intake_apply_replica(struct coverage_intake *in, struct coverage_target *t, size_t r,
+                                 const struct intake_row *row, const struct target_gaps *found)
+{
+    struct coverage_seen *seen = &t->seen[r];
+    const struct target_scrapes *s = &row->scrapes[r];
+    bool alone = coverage_span_empty(in->c->known) || in->work->past;
+    int64_t from = alone ? in->work->from : in->c->known.from; /* forward, an absence may have begun in the past */
+    size_t before = seen->gaps.cap;
+    for (size_t i = 0; i < found->n_gaps; i++) {
+        struct coverage_span gap = {coverage_max(found->gaps[i].from, from), found->gaps[i].to};
+        if (gap.from <= gap.to)
+            spans_add(&seen->gaps, gap);
+    }
+    in->c->bytes += (seen->gaps.cap - before) * sizeof *seen->gaps.items;
+    if (s->n_up > 0)
+        t->seen_at = coverage_max(t->seen_at, s->up[s->n_up - 1].t);
+    if (in->work->past) {
+        seen->interval = seen->interval ? seen->interval : gaps_interval(s->up, s->n_up);
+        return;
+    }
+    intake_learn_interval(seen, s);
+    if (s->n_up > 0)
+        seen->ended = is_stale(s->up[s->n_up - 1].v);
+    if (found->n_runs > 1)
+        seen->absent_since = found->runs[found->n_runs - 2].to;
+    if (found->n_runs > 0)
+        seen->run = found->runs[found->n_runs - 1];
+}
+
+static bool row_found_gaps(const struct coverage *c, const struct target_gaps *found)
+{
+    for (size_t r = 0; r < c->n; r++)
+        if (found[r].n_gaps > 0)
+            return true;
+    return false;
+}
+
+static void intake_apply_row(struct coverage_intake *in, struct intake_row *row, const struct target_gaps *found)
+{
+    struct coverage *c = in->c;
+    if (row->target == NULL && in->work->past && !row_found_gaps(c, found))
+        return;
+    mutex_lock(&c->mutex);
+    if (row->target == NULL)
+        row->target = intake_add_target(c, row->labels);
+    for (size_t r = 0; r < c->n; r++)
+        if (!row->scrapes[r].ignored)
+            intake_apply_replica(in, row->target, r, row, &found[r]);
+    mutex_unlock(&c->mutex);
+}
+
+static void intake_rows(struct coverage_intake *in)
+{
+    for (size_t r = 0; r < in->c->n; r++)
+        if (in->readings[r].state == COVERAGE_READ)
+            intake_sort_series(in, r);
+    struct target_gaps *found = ARENA_ARRAY(in->arena, struct target_gaps, in->c->n);
+    for (size_t i = 0; i < in->n; i++) {
+        struct arena_mark mark = arena_mark(in->arena);
+        if (!row_has_up(in, &in->rows[i]))
+            continue;
+        intake_prepare_row(in, &in->rows[i]);
+        gaps_find(in->arena, in->rows[i].scrapes, in->c->n, in->work->to, found);
+        intake_apply_row(in, &in->rows[i], found);
+        arena_release(in->arena, mark);
+    }
+}
+
+/* --- afterwards; the mutex is held -------------------------------------------------------------------------------- */
+
+/* Targets that ended and have no gap tell nothing any more. */
+static bool target_is_useless(const struct coverage *c, const struct coverage_target *t)
+{
+    bool useless = t->seen_at < c->known.to - HOUR_MS;
+    for (size_t r = 0; r < c->n && useless; r++)
+        useless = t->seen[r].gaps.n == 0 && t->seen[r].run.to < c->known.to - HOUR_MS;
+    return useless;
+}
+
+static void intake_sweep(struct coverage *c)
+{
+    struct coverage_target **useless = NULL;
+    size_t n = 0, cap = 0;
+    c->longest = c->shortest = 0;
+    for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e)) {
+        struct coverage_target *t = e->value.p;
+        if (target_is_useless(c, t)) {
+            mem_grow(&useless, &cap, n + 1, sizeof(struct coverage_target *));
+            useless[n++] = t;
+        }
+        for (size_t r = 0; r < c->n && t->seen_at >= c->known.to - HOUR_MS; r++) {
+            int64_t interval = t->seen[r].interval;
+            c->longest = coverage_max(c->longest, interval);
+            c->shortest = interval > 0 && (c->shortest == 0 || interval < c->shortest) ? interval : c->shortest;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        map_remove(&c->targets, intake_label_key(useless[i]->labels));
+        coverage_free_target(c, useless[i]);
+    }
+    mem_free(useless);
+}
+
+static void intake_free_targets(struct coverage *c)
+{
+    for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e))
+        coverage_free_target(c, e->value.p);
+    map_free(&c->targets);
+    c->targets = (struct map){0};
+}
+
+/* Over its memory: the older half of the time is forgotten, and is not read again; when that is not enough, all is. */
+static void intake_limit(struct coverage *c, int64_t now)
+{
+    size_t held = c->bytes + c->targets.cap * sizeof(struct map_entry);
+    if (held <= COVERAGE_BYTES)
+        return;
+    int64_t middle = c->known.from + (c->known.to - c->known.from) / 2;
+    if (c->known.to - middle > HOUR_MS) {
+        for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e))
+            for (size_t r = 0; r < c->n; r++)
+                spans_cut_before(&((struct coverage_target *)e->value.p)->seen[r].gaps, middle);
+        c->oldest = c->known.from = middle;
+        c->settled.from = coverage_max(c->settled.from, middle);
+        intake_sweep(c);
+        return;
+    }
+    intake_free_targets(c);
+    coverage_forget(c, COVERAGE_NOTHING);
+    c->full_until = now + FULL_MS;
+}
+
+static void intake_plan(struct coverage *c, const struct coverage_intake *in, int64_t now)
+{
+    uint64_t bytes = in->samples * SAMPLE_BYTES;
+    for (size_t r = 0; r < c->n; r++)
+        bytes += in->readings[r].bytes;
+    int64_t took = in->work->to - in->work->from;
+    c->hourly = (int64_t)in->samples * HOUR_MS / coverage_max(took, 1) + 1;
+    c->period = clamp_ms(c->shortest / 2, PERIOD_LEAST_MS, COVERAGE_READ_MS);
+    c->period = coverage_max(c->period, (int64_t)(bytes * 1000 / BYTES_PER_SECOND));
+    c->next_at = in->work->to < now ? now : now + c->period;
+}
+
+static void intake_extend(struct coverage *c, const struct coverage_intake *in, int64_t now)
+{
+    const struct coverage_work *w = in->work;
+    bool all = true;
+    for (size_t r = 0; r < c->n; r++) {
+        all = all && in->readings[r].state == COVERAGE_READ;
+        c->unreached[r] = in->readings[r].state == COVERAGE_UNREACHED;
+        c->shows_late[r] = in->readings[r].shows_late;
+    }
+    c->failed = false;
+    if (coverage_span_empty(c->known))
+        c->known = (struct coverage_span){w->from, w->to};
+    else if (w->past)
+        c->known.from = w->from;
+    else
+        c->known.to = w->to;
+    if (all)
+        c->settled = c->known;
+    if (w->past) {
+        c->next_past_at = now;
+    } else {
+        c->resumed = false;
+        intake_sweep(c);
+        intake_plan(c, in, now);
+    }
+    intake_limit(c, now);
+}
+
+/* --- the call ----------------------------------------------------------------------------------------------------- */
+
+static unsigned count_readings(const struct coverage *c, const struct coverage_reading *readings,
+                               enum coverage_reading_state state)
+{
+    unsigned n = 0;
+    for (size_t r = 0; r < c->n; r++)
+        n += readings[r].state == state;
+    return n;
+}
+
+/* A replica is back: what was learned without it is forgotten. */
+static bool intake_returned(struct coverage *c, const struct coverage_reading *readings)
+{
+    bool back = false;
+    for (size_t r = 0; r < c->n; r++) {
+        back = back || (c->unreached[r] && readings[r].state == COVERAGE_READ);
+        c->unreached[r] = c->unreached[r] && readings[r].state != COVERAGE_READ;
+    }
+    if (back)
+        coverage_forget(c, c->settled);
+    for (struct map_entry *e = back ? map_next(&c->names, NULL) : NULL; e; e = map_next(&c->names, e))
+        ((struct coverage_name *)e->value.p)->due = 0;
+    return back;
+}
+
+/* The reading is not to be used. */
+static bool intake_refused(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
+                           int64_t now)
+{
+    bool failed = count_readings(c, readings, COVERAGE_FAILED) > 0;
+    bool none = count_readings(c, readings, COVERAGE_READ) == 0;
+    if (failed && w->past) {
+        c->next_past_at = now + PAUSE_MS;
+        c->hourly *= 2; /* it may have been too much at once */
+    } else if (failed || none) {
+        c->failed = true;
+        c->next_at = now + PAUSE_MS;
+    }
+    return failed || none || intake_returned(c, readings);
+}
+
+void coverage_take_samples(struct coverage *c, struct arena *a, const struct coverage_work *w,
+                           const struct coverage_reading *readings, int64_t now)
+{
+    struct coverage_intake in = {.c = c, .arena = a, .work = w, .readings = readings};
+    mutex_lock(&c->mutex);
+    bool refused = intake_refused(c, w, readings, now);
+    mutex_unlock(&c->mutex);
+    if (refused)
+        return;
+    intake_rows(&in);
+    mutex_lock(&c->mutex);
+    intake_extend(c, &in, now);
+    mutex_unlock(&c->mutex);
+    map_free(&in.by_labels);
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Where the series of metrics come from: for each name that queries asked for, what the servers said last. */
+#include "gateway/coverage/coverage_internal.h"
+
+enum { RETRY_MS = 60000, PERCENT = 99, OVERHEAD = 64 };
+
+static void coverage_name_free(struct coverage *c, struct coverage_name *n)
+{
+    c->bytes -= sizeof *n + n->name.n + OVERHEAD;
+    mem_free((char *)n->name.p);
+    mem_free(n);
+}
+
+void coverage_names_free(struct coverage *c)
+{
+    for (struct map_entry *e = map_next(&c->names, NULL); e; e = map_next(&c->names, e))
+        coverage_name_free(c, e->value.p);
+    map_free(&c->names);
+}
+
+/* The name that was not asked for the longest time. False: all were asked for within COVERAGE_IDLE_MS. */
+static bool coverage_names_evict(struct coverage *c, int64_t now)
+{
+    struct coverage_name *oldest = NULL;
+    for (struct map_entry *e = map_next(&c->names, NULL); e; e = map_next(&c->names, e)) {
+        struct coverage_name *n = e->value.p;
+        oldest = oldest == NULL || n->asked_at < oldest->asked_at ? n : oldest;
+    }
+    if (oldest == NULL || now - oldest->asked_at < COVERAGE_IDLE_MS)
+        return false;
+    map_remove(&c->names, oldest->name);
+    coverage_name_free(c, oldest);
+    return true;
+}
+
+/* NULL: there are too many. */
+struct coverage_name *coverage_name_asked(struct coverage *c, struct str name, int64_t now)
+{
+    struct coverage_name *n = map_get(&c->names, name);
+    if (n == NULL) {
+        if (name.n == 0 || name.n > COVERAGE_NAME_LENGTH ||
+            (c->names.n >= COVERAGE_NAMES && !coverage_names_evict(c, now)))
+            return NULL;
+        n = mem_zalloc(sizeof *n);
+        n->name = (struct str){str_dup(name), name.n};
+        map_set(&c->names, n->name, n);
+        c->bytes += sizeof *n + name.n + OVERHEAD;
+    }
+    n->asked_at = now;
+    return n;
+}
+
+struct coverage_name *coverage_name_due(struct coverage *c, int64_t now)
+{
+    for (struct map_entry *e = map_next(&c->names, NULL); e; e = map_next(&c->names, e)) {
+        struct coverage_name *n = e->value.p;
+        if (n->due <= now && now - n->asked_at < COVERAGE_IDLE_MS)
+            return n;
+    }
+    return NULL;
+}
+
+/* timestamp() of a selector gives the time of its last sample: all samples of a scrape have that of its `up`. Series
+ * whose key several `up` have come from the one that was scraped last, or are found to be of another time. */
+void coverage_name_expr(const struct coverage *c, struct str name, struct buf *out)
+{
+    struct buf by = {0}, metric = {0};
+    labels_print_name(&metric, name);
+    bool quoted = metric.p[0] == '"';
+    for (size_t i = 0; i < c->n_by; i++) {
+        buf_add_z(&by, i ? "," : "");
+        labels_print_name(&by, c->by[i]);
+    }
+    struct buf series = {0};
+    buf_printf(&series, quoted ? "timestamp({%s})" : "timestamp(%s)", buf_z(&metric));
+    const char *metric_at = buf_z(&series), *key = buf_z(&by);
+    static const char part[] = "label_replace(count(%s),\"__part__\",\"%s\",\"\",\"\")";
+    struct buf alone = {0}, other = {0};
+    buf_printf(&alone, "%s unless on(%s) timestamp(up)", metric_at, key);
+    buf_printf(&other, "%s != on(%s) group_left() max by(%s)(timestamp(up))", metric_at, key, key);
+    buf_printf(out, part, metric_at, "all");
+    buf_add_z(out, " or ");
+    buf_printf(out, part, buf_z(&alone), "alone");
+    buf_add_z(out, " or ");
+    buf_printf(out, part, buf_z(&other), "other");
+    buf_free(&alone);
+    buf_free(&other);
+    buf_free(&series);
+    buf_free(&metric);
+    buf_free(&by);
+}
+
+/* Each replica that answers must have shown that all its series are of targets; some may have fewer of them, where a
+ * percent may be scraped at other moments. */
+static void coverage_name_decide(struct coverage *c, struct coverage_name *n, const struct coverage_reading *readings)
+{
+    double most = 0;
+    n->origin = ORIGIN_TARGETS;
+    n->lacking = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const struct coverage_reading *r = &readings[i];
+        if (r->state == COVERAGE_FAILED || (r->state == COVERAGE_READ && r->alone + r->other > 0))
+            n->origin = r->state == COVERAGE_FAILED ? ORIGIN_UNKNOWN : ORIGIN_ELSEWHERE;
+        if (r->state == COVERAGE_READ && r->all > most)
+            most = r->all;
+        if (n->origin != ORIGIN_TARGETS)
+            return;
+    }
+    if (most == 0)
+        n->origin = ORIGIN_UNKNOWN;
+    for (size_t i = 0; i < c->n; i++)
+        if (readings[i].state == COVERAGE_READ && readings[i].all * 100 < most * PERCENT)
+            n->lacking |= 1ull << i;
+}
+
+void coverage_take_name(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
+                        int64_t now)
+{
+    mutex_lock(&c->mutex);
+    struct coverage_name *n = map_get(&c->names, w->name);
+    if (n) {
+        coverage_name_decide(c, n, readings);
+        n->checked_at = now;
+        bool sure = n->origin == ORIGIN_ELSEWHERE || (n->origin == ORIGIN_TARGETS && n->lacking == 0);
+        n->due = now + (sure ? COVERAGE_NAME_MS : RETRY_MS);
+    }
+    mutex_unlock(&c->mutex);
+}
