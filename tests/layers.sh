@@ -4,6 +4,7 @@
 # layers.sh [DIRECTORY]   checks the tree in DIRECTORY instead of this one (the test of this script plants offences there)
 cd "${1:-$(dirname "$0")/..}" || exit 1
 bad=0
+out=${OUT:-build/release}
 layers="base model promql writer scraper gateway"
 say() { echo "$1"; bad=1; }
 
@@ -58,10 +59,21 @@ acyclic() {
     done | sort -u | tsort 2>&1 >/dev/null | sed -n "s|^tsort: \\($1.*\\)|\\1|p" | tr '\n' ' ')
     [ -z "$cycle" ] || say "$1: directories include each other in a cycle: $cycle"
 }
+# acyclic_objects LAYER   the same of what their object files call, if they are built.
+acyclic_objects() {
+    cycle=$(find "$1" -name '*.c' | sed "s|^|$out/|; s|c\$|o|" | xargs nm -gA 2>/dev/null | awk -v skip="$out/" '
+        { file = $1; sub(/:.*/, "", file); dir = substr(file, length(skip) + 1); sub(/\/[^\/]*$/, "", dir) }
+        $(NF - 1) == "U" { uses[dir " " $NF]; next }
+        { home[$NF] = dir }
+        END { for (use in uses) { split(use, u); if (u[2] in home && home[u[2]] != u[1]) print u[1], home[u[2]] } }' |
+        sort -u | tsort 2>&1 >/dev/null | sed -n "s|^tsort: \($1.*\)|\1|p" | tr '\n' ' ')
+    [ -z "$cycle" ] || say "$1: objects of directories call each other in a cycle: $cycle"
+}
 acyclic base
 acyclic promql
 acyclic writer writer/writer.h
 acyclic gateway
+for layer in base promql writer gateway; do acyclic_objects $layer; done
 
 # A directory has at most 25 sources, except siblings behind one table; a source has at most 600 lines, except tables.
 for d in $(find $layers -type d | sort); do

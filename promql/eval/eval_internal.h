@@ -5,7 +5,7 @@
  *   engine.c            promql_eval: preprocess, select, evaluate, result; error handling
  *   preprocess.c        copies the tree and resolves what is known before evaluation
  *   collect_selects.c   collects its selectors
- *   eval.c              dispatcher; rows.c: rows; annotations.c: annotations
+ *   eval.c              dispatcher
  *   fetched.c           results of servers, and steps from several origins
  *   selector.c          series -> instant vectors; smoothed.c: the same, interpolated
  *   histogram_stats.c   histograms read without their buckets
@@ -18,7 +18,7 @@
 #ifndef PROMQL_EVAL_EVAL_INTERNAL_H
 #define PROMQL_EVAL_EVAL_INTERNAL_H
 
-#include "promql/eval/eval.h"
+#include "promql/functions/function_impl.h"
 
 /* --- preprocess.c: what is known before evaluation ---------------------------------------------------------------- */
 /* Copies the tree: durations computed, start()/end()/range()/step() and @ start()/end() replaced by their values,
@@ -95,6 +95,7 @@ void range_begin(struct eval *ev, const struct expr *e, struct range_call *c); /
 /* Fills the row of series i, whose column is absent, and returns the number of samples that it holds. Not for
  * subqueries. */
 uint64_t range_row(struct eval *ev, struct range_call *c, size_t i, struct row *row);
+uint64_t input_mem_estimate(const struct range_input *in); /* in samples of 16 bytes */
 size_t range_argument(const struct expr *call); /* index of the range vector argument; n_args: none */
 
 /* --- selector.c --------------------------------------------------------------------------------------------------- */
@@ -206,24 +207,11 @@ struct row_groups {
 };
 void group_rows(struct eval *ev, const struct grouping *g, const struct value *in, struct row_groups *out);
 
-/* --- accounting (eval.c) ------------------------------------------------------------------------------------------ */
-void eval_hold(struct eval *ev, uint64_t samples);  /* adds samples held by the query; ERR_LIMIT over the limit */
-uint64_t histogram_mem_estimate(const struct histogram *h); /* in samples of 16 bytes */
-uint64_t input_mem_estimate(const struct range_input *in);
-uint64_t row_mem_estimate(const struct row *row, uint32_t n);
-uint64_t value_mem_estimate(const struct value *v, const struct grid *g);
-/* Counts `samples` as read at step i of ev->grid. */
-void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples);
-/* Suspends and resumes counting of samples read; resume returns the number suspended. Prometheus counts a
- * step-invariant expression once per step, and a subquery by the samples in its outer windows, not by those that its
- * inner expression reads. */
-struct sample_budget { uint64_t samples, *per_step; };
-struct sample_budget sample_budget_pause(struct eval *ev);
-uint64_t sample_budget_resume(struct eval *ev, struct sample_budget t);
-
-/* --- rows.c ------------------------------------------------------------------------------------------------------- */
-/* {__name__="up", job="a"}: the form of label sets in error messages. */
-struct str labels_quoted(struct eval *ev, struct labels l);
+/* --- eval.c ------------------------------------------------------------------------------------------------------- */
+extern const struct eval_nodes eval_nodes;
+void eval_expr(struct eval *ev, const struct expr *e, struct value *out); /* eval_nodes.expr */
+void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_field part,
+                  struct value *out); /* eval_nodes.instant; selector.c */
 
 /* --- result.c ----------------------------------------------------------------------------------------------------- */
 void make_result(struct eval *ev, const struct expr *e, struct promql_result *out); /* also evaluates e */

@@ -2,6 +2,14 @@
 /* Calls on range vectors: the function gets one series at a time (range_window.c) and fills a complete row. */
 #include "promql/eval/eval_internal.h"
 
+uint64_t input_mem_estimate(const struct range_input *in)
+{
+    uint64_t sum = in->n_samples;
+    for (uint32_t i = 0; i < in->n_hists; i++)
+        sum += histogram_mem_estimate(in->hists[i].h);
+    return sum;
+}
+
 /* Charges each step with all samples of its window, as Prometheus counts them. */
 static void count_windows(struct eval *ev, const struct range_input *in, const uint32_t *replica_of, uint32_t replica)
 {

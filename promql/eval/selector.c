@@ -140,13 +140,3 @@ void eval_instant(struct eval *ev, const struct expr *selector, struct series_se
         spare = (struct row){0};
     }
 }
-
-static void release_set(void *set) { series_set_release(set); }
-
-void eval_select(struct eval *ev, const struct select *sel, struct series_set *out)
-{
-    *out = (struct series_set){0};
-    eval_on_end(ev, release_set, out);
-    if (!ev->source->ops->select(ev->source, ev->q, sel, 1, out, ev->err))
-        eval_stop(ev);
-}

@@ -14,7 +14,7 @@
 #ifndef PROMQL_FUNCTIONS_FUNCTIONS_INTERNAL_H
 #define PROMQL_FUNCTIONS_FUNCTIONS_INTERNAL_H
 
-#include "promql/eval/eval.h"
+#include "promql/functions/function_impl.h"
 
 #include "model/histogram/histogram_math.h"
 

@@ -204,7 +204,7 @@ static void fetch(struct info *x, const struct value *base)
                             .func = "info"};
     struct series_set *set = ARENA_NEW(ev->arena, struct series_set);
     eval_select(ev, &select, set);
-    eval_instant(ev, selector, set, SAMPLE_INFO_TIME, &x->series);
+    ev->nodes->instant(ev, selector, set, SAMPLE_INFO_TIME, &x->series);
 }
 
 /* --- joining ------------------------------------------------------------------------------------------------------ */
@@ -365,7 +365,7 @@ static void info(struct eval *ev, const struct expr *call, struct value *out)
     struct info *x = ARENA_NEW(ev->arena, struct info);
     *x = (struct info){.ev = ev, .call = call, .series = {.type = VALUE_VECTOR}};
     eval_on_end(ev, info_free_regexes, &x->made);
-    eval_expr(ev, call->u.call.args[0], &base);
+    ev->nodes->expr(ev, call->u.call.args[0], &base);
     read_matchers(x);
     fetch(x, &base);
     struct info_candidates all = all_by_identity(x);

@@ -40,7 +40,7 @@ static void label_replace(struct eval *ev, const struct expr *call, struct value
     if (r->re == NULL)
         eval_fail(ev, ERR_EXEC, "invalid regular expression in label_replace(): %.*s", STR_ARG(pattern));
     check_label(ev, "destination", to, "label_replace");
-    eval_expr(ev, call->u.call.args[0], out);
+    ev->nodes->expr(ev, call->u.call.args[0], out);
     for (size_t i = 0; i < out->n; i++) {
         buf_clear(&r->value);
         eval_charge(ev, 4 * CHARGE_LABELS + labels_get(out->rows[i].labels, from).n);
@@ -72,7 +72,7 @@ static void label_join(struct eval *ev, const struct expr *call, struct value *o
     for (size_t i = 3; i < call->u.call.n_args; i++)
         check_label(ev, "source", text_of(call, i), "label_join");
     check_label(ev, "destination", to, "label_join");
-    eval_expr(ev, call->u.call.args[0], out);
+    ev->nodes->expr(ev, call->u.call.args[0], out);
     for (size_t i = 0; i < out->n; i++) {
         eval_charge(ev, 2 * CHARGE_LABELS);
         set_label(ev, &out->rows[i], to, joined(ev, call, out->rows[i].labels));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Rows and their columns: allocation, names, merging, memory accounting. */
-#include "promql/eval/eval_internal.h"
+#include "promql/runtime/runtime.h"
 
 #include "base/map.h"
 #include "promql/ast/quote.h"
@@ -140,14 +140,6 @@ uint64_t histogram_mem_estimate(const struct histogram *h)
     uint64_t spans = (uint64_t)h->positive.n_spans + h->negative.n_spans;
     uint64_t words = spans + h->positive.n_counts + h->negative.n_counts + h->n_custom;
     return (FIXED + TIME + 8 * words) / SAMPLE;
-}
-
-uint64_t input_mem_estimate(const struct range_input *in)
-{
-    uint64_t sum = in->n_samples;
-    for (uint32_t i = 0; i < in->n_hists; i++)
-        sum += histogram_mem_estimate(in->hists[i].h);
-    return sum;
 }
 
 uint64_t row_mem_estimate(const struct row *row, uint32_t n)

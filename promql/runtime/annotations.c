@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Annotations in Prometheus' wording: `PromQL warning: text (line:column)`. */
-#include "promql/eval/eval_internal.h"
+#include "promql/runtime/runtime.h"
 #include "promql/ast/quote.h"
 
 #include "base/text/num.h"
