@@ -12,6 +12,7 @@
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "gateway/acceptor.h"
+#include "gateway/background/coverage_reader.h"
 #include "gateway/cli/cli_promql.h"
 #include "gateway/dispatch.h"
 #include "gateway/greeting.h"
@@ -36,7 +37,8 @@ enum {
     GRACE_MS = 5000,    /* for sending what is pending at a stop */
     CONTROL_MS = 20000, /* for the control thread to notice a stop */
     QUERIES = 20,       /* query workers by default */
-    PAGES = 2           /* workers for pages, /metrics and reports */
+    PAGES = 2,          /* workers for pages, /metrics and reports */
+    BACKGROUND = 2      /* workers that read what servers have, for coverage */
 };
 
 static atomic_bool stop_requested; /* read by writer_env.interrupted, which has no argument */
@@ -118,6 +120,8 @@ static void begin_stop(struct program *p)
         return;
     services_unwatch_config(s);
     server_probe_stop(s->prober);
+    coverage_reader_stop(s->coverage_reader);
+    coverage_reader_stop(s->coverage_reader);
     scraper_stop(s->scraper, on_scraper_stopped, s);
 }
 
@@ -186,13 +190,15 @@ static bool start_lanes(struct program *p, struct err *err)
     unsigned n = f->lanes > 0 ? (unsigned)f->lanes : cores;
     unsigned queries = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : QUERIES;
     size_t max_insert = (size_t)f->max_insert_size;
-    limits_divide(f, n, queries + PAGES, &s->http, &s->queries);
+    limits_divide(f, n, queries + PAGES + BACKGROUND, &s->http, &s->queries);
     struct listener_conf conf = {.services = s, .hooks = dispatch_hooks,
                                  .max_push = max_insert + max_insert / 6 + 32, /* snappy's maximum compressed length */
                                  .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,
                                  .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &s->http};
     s->workers = workers_new(&(struct worker_conf){
-        .workers = {[WORKER_QUERY] = queries, [WORKER_ADMIN] = PAGES}, .max_fd = limits_worker_fd(&s->http),
+        .workers = {[WORKER_QUERY] = queries, [WORKER_ADMIN] = PAGES,
+                    [WORKER_BACKGROUND] = BACKGROUND},
+        .max_fd = limits_worker_fd(&s->http),
         .memory = &s->queries,
         .turns = f->query_evaluations > 0 ? (unsigned)f->query_evaluations : cores});
     p->lanes = mem_zalloc(n * sizeof *p->lanes);

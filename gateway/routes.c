@@ -59,6 +59,7 @@ const struct route routes[] = {
     {READ, "/api/v1/status/buildinfo", api_buildinfo, STATUS, .refuses_loops = true},
     {READ, "/api/v1/status/runtimeinfo", api_runtimeinfo, STATUS},
     {READ, "/api/v1/status/config", api_status_config, REPORT, .auth_key = "configAuthKey"},
+    {FORM, "/api/v1/status/coverage", api_status_coverage, QUERY},
     {READ, "/api/v1/status/flags", api_status_flags, REPORT, .auth_key = "flagsAuthKey"},
 };
 const size_t n_routes = LEN(routes);

@@ -19,6 +19,7 @@ void api_series(struct http_request *r);
 void api_labels(struct http_request *r);
 void api_label_values(struct http_request *r); /* /api/v1/label/ * /values */
 void api_metadata(struct http_request *r);
+void api_status_coverage(struct http_request *r);
 void api_federate(struct http_request *r);
 
 extern struct stats_histogram query_durations; /* instant and range queries; metrics_start registers it */

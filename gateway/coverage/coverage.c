@@ -29,6 +29,7 @@ void coverage_registry_free(struct coverage_registry *r)
 static void coverage_key(struct buf *out, const struct coverage_conf *conf)
 {
     buf_printf(out, "%zu:%.*s %d", conf->group.n, STR_ARG(conf->group), conf->trust_untargeted);
+    buf_add_str(out, (struct str){(const char *)conf->labels.p, conf->labels.n});
     for (size_t i = 0; i < conf->by.n; i++)
         buf_printf(out, " %zu:%.*s", conf->by.items[i].n, STR_ARG(conf->by.items[i]));
     for (size_t i = 0; i < conf->n_replicas; i++)

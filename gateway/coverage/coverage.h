@@ -52,6 +52,7 @@
 
 #include "base/arena.h"
 #include "base/conf/conf.h"
+#include "model/labels.h"
 #include "model/matcher.h"
 
 enum {
@@ -69,6 +70,7 @@ void coverage_registry_free(struct coverage_registry *r); /* every user has put 
 
 struct coverage_conf {
     struct str group;               /* its name, for metrics and pages */
+    struct labels labels;           /* that the group adds to series */
     const uint64_t *replicas; size_t n_replicas; /* server.key of each, in the group's order */
     struct str_list by;             /* coverage_by; at least one name */
     bool trust_untargeted;

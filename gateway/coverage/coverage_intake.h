@@ -56,11 +56,13 @@ struct coverage_status {
     int64_t known_from, known_to; /* Unix ms; known_from > known_to: nothing */
     int64_t queried_at;           /* Unix ms; 0: never */
     uint64_t bytes;
+    uint64_t readings, failed;    /* of samples and of where series come from, so far */
     const char *trouble;          /* why nothing is known, or NULL */
     struct coverage_replica_status *replicas; size_t n;
     struct coverage_target_status *targets; size_t n_targets; /* with gaps, at most most_targets */
     unsigned names, names_attributed;
 };
+/* `a` may be a query's arena. Labels live as long as it. */
 void coverage_show(struct coverage *c, struct arena *a, size_t most_targets, struct coverage_status *out);
 
 #endif

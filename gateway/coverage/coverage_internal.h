@@ -54,6 +54,7 @@ struct coverage {
     int64_t period;            /* ms between two readings */
     int64_t hourly;            /* samples that an hour has; 0 = not known */
     int64_t queried_at, wanted_from; /* Unix ms */
+    uint64_t readings, readings_failed;
     int64_t oldest;            /* nothing before it is read: it did not fit */
     int64_t next_at, next_past_at; /* when to read forward and backward again */
 };

@@ -402,6 +402,8 @@ static bool intake_refused(struct coverage *c, const struct coverage_work *w, co
 {
     bool failed = count_readings(c, readings, COVERAGE_FAILED) > 0;
     bool none = count_readings(c, readings, COVERAGE_READ) == 0;
+    c->readings++;
+    c->readings_failed += failed || none;
     if (failed && w->past) {
         c->next_past_at = now + PAUSE_MS;
         c->hourly *= 2; /* it may have been too much at once */

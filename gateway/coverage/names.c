@@ -113,11 +113,21 @@ static void coverage_name_decide(struct coverage *c, struct coverage_name *n, co
             n->lacking |= 1ull << i;
 }
 
+static bool coverage_name_failed(const struct coverage *c, const struct coverage_reading *readings)
+{
+    bool failed = false;
+    for (size_t i = 0; i < c->n; i++)
+        failed = failed || readings[i].state == COVERAGE_FAILED;
+    return failed;
+}
+
 void coverage_take_name(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
                         int64_t now)
 {
     mutex_lock(&c->mutex);
     struct coverage_name *n = map_get(&c->names, w->name);
+    c->readings++;
+    c->readings_failed += coverage_name_failed(c, readings);
     if (n) {
         coverage_name_decide(c, n, readings);
         n->checked_at = now;

@@ -19,7 +19,7 @@
 /* Memory of a large query is kept for the next one for a moment, and released when none comes. */
 enum { SPARE_BLOCKS = 16, SPARE_MS = 1000, TURN_POLL_MS = 50, WAITING_PER_WORKER = 16 };
 static const struct { const char *name; int nice; } classes[WORKER_CLASSES] = {
-    [WORKER_QUERY] = {"query", 10}, [WORKER_ADMIN] = {"admin", 5}};
+    [WORKER_QUERY] = {"query", 10}, [WORKER_ADMIN] = {"admin", 5}, [WORKER_BACKGROUND] = {"background", 15}};
 struct member {
     struct worker worker;
     struct arena_spare spare; /* while it works */
@@ -161,14 +161,11 @@ static void start_member(struct workers *p, enum worker_class class)
     struct worker_queue *q = &p->queues[class];
     struct member *m = &q->members[q->n];
     char name[32];
-    if (class == WORKER_QUERY)
-        snprintf(name, sizeof name, "query %u", q->n);
-    else
-        snprintf(name, sizeof name, "admin %u", q->n);
+    snprintf(name, sizeof name, "%s %u", classes[class].name, q->n);
     m->worker._pool = p;
     m->worker.id = q->n;
     m->worker.class = class;
-    bool fetches = class == WORKER_QUERY;
+    bool fetches = class != WORKER_ADMIN;
     m->worker.loop = fetches ? loop_new() : NULL;
     m->thread = m->worker.loop || !fetches ? thread_start(name, worker_run, m) : NULL;
     if (m->thread) {

@@ -14,7 +14,7 @@
 #include "base/list.h"
 #include "model/source.h"
 
-enum worker_class { WORKER_QUERY, WORKER_ADMIN, WORKER_CLASSES };
+enum worker_class { WORKER_QUERY, WORKER_ADMIN, WORKER_BACKGROUND, WORKER_CLASSES };
 
 struct workers;
 struct worker { /* query_ctx.user of every query */

@@ -11,6 +11,8 @@
 
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
+#include "gateway/background/coverage_reader.h"
+#include "gateway/coverage/coverage.h"
 #include "gateway/servers/registry.h"
 #include "gateway/upstream/probe.h"
 
@@ -23,6 +25,8 @@ void services_init(struct services *s)
     via_make_id(s->id);
     s->servers = server_registry_new();
     s->prober = server_prober_new(s->control, s->id);
+    s->coverage = coverage_registry_new();
+    s->coverage_reader = coverage_reader_new(s->control, s->id);
     mutex_init(&s->_mutex, RANK_SERVICES);
 }
 
@@ -68,7 +72,7 @@ static struct source *recent_get(void *arg) { return writer_recent(arg); }
 
 static struct upstream *build_upstream(struct services *s, const struct config *c, struct err *err)
 {
-    struct upstream_env env = {.registry = s->servers, .recent_alone = c->n_groups == 0};
+    struct upstream_env env = {.registry = s->servers, .coverage = s->coverage, .recent_alone = c->n_groups == 0};
     if (c->recent) {
         env.recent_get = recent_get;
         env.recent_put = writer_recent_unref;
@@ -137,6 +141,7 @@ bool services_apply(struct services *s, struct config *c, struct err *err)
     if (ok) {
         note_success(s, c);
         server_probe_all(s->prober, u);
+        coverage_reader_use(s->coverage_reader, s->workers, &s->queries, u);
     } else {
         if (u)
             upstream_unref(u);
@@ -185,8 +190,10 @@ bool services_reload(struct services *s, struct err *err)
 void services_free(struct services *s)
 {
     server_prober_free(s->prober);
+    coverage_reader_free(s->coverage_reader);
     reload_swap_config(s, NULL, NULL);
     server_registry_free(s->servers); /* behind the last upstream */
+    coverage_registry_free(s->coverage);
     mutex_free(&s->_mutex);
 }
 

@@ -49,6 +49,8 @@ struct services {
     struct scraper *scraper;
     struct server_registry *servers; /* what is known and counted of downstream servers, over reloads */
     struct server_prober *prober;  /* control thread */
+    struct coverage_registry *coverage; /* which replicas are complete, over reloads */
+    struct coverage_reader *coverage_reader; /* control thread */
     int64_t started;               /* Unix ms */
     char id[VIA_ID_SIZE];          /* of this process, for gateway/query/via.h */
     _Atomic int state;             /* enum services_state */

@@ -130,8 +130,22 @@ static void group_remember_copies(struct group *g)
     mem_free(keys);
 }
 
+static void group_find_coverage(struct group *g, const struct server_group_conf *conf, struct coverage_registry *registry)
+{
+    struct str by_default[] = {STR("job"), STR("instance")};
+    uint64_t *keys = mem_zalloc((g->n_servers + 1) * sizeof *keys);
+    for (size_t i = 0; i < g->n_servers; i++)
+        keys[i] = g->servers[i]->key;
+    g->coverages = registry;
+    g->coverage = coverage_get(registry, &(struct coverage_conf){
+        .group = g->name, .labels = g->labels, .replicas = keys, .n_replicas = g->n_servers,
+        .by = conf->coverage_by.n > 0 ? conf->coverage_by : (struct str_list){by_default, LEN(by_default)},
+        .trust_untargeted = conf->trust_untargeted});
+    mem_free(keys);
+}
+
 bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position,
-                struct server_registry *registry, struct err *err)
+                const struct upstream_env *env, struct err *err)
 {
     struct server_group_conf named = *conf;
     named.name = conf->name.n > 0 ? arena_str(a, conf->name) : arena_printf(a, "server_groups[%zu]", position);
@@ -139,13 +153,14 @@ bool groups_add(struct group_list *list, struct arena *a, const struct server_gr
     const struct group_static *statics = conf->static_configs.items;
     for (size_t i = 0; i < conf->static_configs.n; i++)
         for (size_t k = 0; k < statics[i].targets.n; k++)
-            if (!add_target(list, first, a, &named, registry, &statics[i], statics[i].targets.items[k], err))
+            if (!add_target(list, first, a, &named, env->registry, &statics[i], statics[i].targets.items[k], err))
                 return false;
     if (list->n == first)
         return err_set(err, ERR_BAD_DATA, "server group \"%.*s\": relabel_configs leave no target", STR_ARG(named.name));
     for (size_t i = first; i < list->n; i++) {
         list->items[i].position = position;
         group_remember_copies(&list->items[i]);
+        group_find_coverage(&list->items[i], conf, env->coverage);
     }
     return true;
 }
@@ -161,6 +176,8 @@ void groups_free(struct group_list *list)
         if (list->items[i].copies)
             copies_memory_free(list->items[i].copies);
         mem_free(list->items[i].copies);
+        if (list->items[i].coverage)
+            coverage_put(list->items[i].coverages, list->items[i].coverage);
     }
     mem_free(list->items);
     *list = (struct group_list){0};

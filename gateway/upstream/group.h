@@ -9,6 +9,7 @@
 #ifndef GATEWAY_UPSTREAM_GROUP_H
 #define GATEWAY_UPSTREAM_GROUP_H
 
+#include "gateway/coverage/coverage.h"
 #include "gateway/upstream/copies.h"
 #include "gateway/upstream/merge.h"
 #include "gateway/upstream/server.h"
@@ -25,6 +26,8 @@ struct group {
     bool recent;                     /* the recent store keeps what is written to it */
     bool one_writer;                 /* written_by: servers hold copies unless samples show otherwise */
     struct copies_memory *copies;    /* of the servers, and the recent store behind them */
+    struct coverage *coverage;       /* of the servers, by their order; in coverages */
+    struct coverage_registry *coverages;
 };
 
 /* Matchers for the servers, in the arena; false: no series of the group can match. */
@@ -37,7 +40,7 @@ struct labels group_labels(const struct group *g, struct arena *a, struct labels
  * conf or new. */
 struct group_list { struct group *items; size_t n, cap; };
 bool groups_add(struct group_list *list, struct arena *a, const struct server_group_conf *conf, size_t position,
-                struct server_registry *registry, struct err *err) MUST_USE;
+                const struct upstream_env *env, struct err *err) MUST_USE;
 void groups_free(struct group_list *list);
 
 #endif

@@ -151,6 +151,11 @@ static const struct conf_row rows[] = {
      .help = "`merge`: ask all replicas; `hedge`: ask a second one when the first is slow; `first_available`: ask a "
              "second one when the first fails"},
     {CONF_ENUM, "kind", ROW(kind), .preset = "auto", .names = kinds, .help = "What the servers are; `auto` asks them"},
+    {CONF_STRINGS, "coverage_by", ROW(coverage_by),
+     .help = "Labels that tell which target a series comes from; job and instance by default. Gaps of replicas are found "
+             "by target"},
+    {CONF_BOOL, "trust_untargeted", ROW(trust_untargeted),
+     .help = "Series that come from no target (recording rules, pushes) are as complete as all targets are"},
     {CONF_STRINGS, "written_by", ROW(written_by),
      .help =
          "Names of the remote_write entries that fill this group, each one of its servers or all: they hold copies of "

@@ -12,6 +12,7 @@ struct upstream {
     struct group_list groups;
     struct upstream_env env;
     struct server_registry *own_registry; /* NULL: env has one */
+    struct coverage_registry *own_coverage;
 };
 static inline struct upstream *upstream_of(struct source *s) { return CONTAINER(s, struct upstream, source); }
 extern const struct source_ops upstream_source_ops;

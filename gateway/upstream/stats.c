@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What server groups tell on /metrics. */
 #include "gateway/upstream/stats.h"
+#include "base/text/duration.h"
 #include "base/text/num.h"
+#include "gateway/coverage/coverage_intake.h"
 #include "gateway/upstream/source.h"
 
 struct stats_group upstream_stats = STATS_GROUP(UPSTREAM_STATS);
 
-enum which { REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP };
+enum which { REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP, TARGETS, GAPS };
 
 static double value(struct server *s, enum which which)
 {
@@ -17,8 +19,8 @@ static double value(struct server *s, enum which which)
     case SAMPLES: return (double)atomic_load(&s->traffic->samples);
     case SECONDS: return (double)atomic_load(&s->traffic->nanoseconds) / 1e9;
     case UP: return server_state(s) == SERVER_UP;
+    default: return 0;
     }
-    return 0;
 }
 
 static void upstream_collect_family(struct upstream *u, struct stats_out *o, const char *name, enum stats_kind kind,
@@ -60,9 +62,83 @@ static void collect_promxy(struct upstream *u, struct stats_out *o)
     }
 }
 
+/* --- coverage, of groups with several servers --- */
+
+static double coverage_of_replica(const struct coverage_replica_status *r, enum which which)
+{
+    return which == TARGETS ? r->targets : r->gaps;
+}
+
+static void collect_coverage_replicas(struct upstream *u, const struct coverage_status *all, struct stats_out *o,
+                                      const char *name, const char *help, enum which which)
+{
+    stats_family(o, name, STATS_GAUGE, help);
+    for (size_t g = 0; g < u->groups.n; g++)
+        for (size_t i = 0; i < u->groups.items[g].n_servers; i++) {
+            const struct server *s = u->groups.items[g].servers[i];
+            const struct stats_label labels[] = {{"group", s->group}, {"url", s->shown_url}};
+            if (s->shows_traffic && u->groups.items[g].n_servers > 1)
+                stats_value(o, name, labels, LEN(labels), coverage_of_replica(&all[g].replicas[i], which));
+        }
+}
+
+static double coverage_of_group(const struct coverage_status *s, enum which which)
+{
+    switch (which) {
+    case BYTES: return (double)s->bytes;
+    case REQUESTS: return (double)s->readings;
+    case FAILURES: return (double)s->failed;
+    default: return s->known_from <= s->known_to ? (double)(clock_wall_ms() - s->known_to) / 1000 : 0;
+    }
+}
+
+/* Shards of a group are one: the sum, or of their ages the largest. */
+static void collect_coverage_groups(struct upstream *u, const struct coverage_status *all, struct stats_out *o,
+                                    const char *name, enum stats_kind kind, const char *help, enum which which)
+{
+    bool any = false;
+    double v = 0;
+    stats_family(o, name, kind, help);
+    for (size_t g = 0; g < u->groups.n; g++) {
+        const struct group *group = &u->groups.items[g];
+        double own = coverage_of_group(&all[g], which);
+        v = which == SECONDS ? (own > v ? own : v) : v + own;
+        any = any || group->n_servers > 1;
+        if (g + 1 < u->groups.n && u->groups.items[g + 1].position == group->position)
+            continue;
+        if (any)
+            stats_value(o, name, &(struct stats_label){"group", group->name}, 1, v);
+        any = false;
+        v = 0;
+    }
+}
+
+static void collect_coverage(struct upstream *u, struct stats_out *o)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    struct coverage_status *all = ARENA_ARRAY(&a, struct coverage_status, u->groups.n);
+    for (size_t g = 0; g < u->groups.n; g++)
+        coverage_show(u->groups.items[g].coverage, &a, 0, &all[g]);
+    collect_coverage_replicas(u, all, o, "sluice_upstream_coverage_targets",
+                              "Targets that a server has scraped until now, as its `up` series tell", TARGETS);
+    collect_coverage_replicas(u, all, o, "sluice_upstream_coverage_gaps",
+                              "Gaps of a server's targets that are known: scrapes that other servers of the group have", GAPS);
+    collect_coverage_groups(u, all, o, "sluice_upstream_coverage_age_seconds", STATS_GAUGE,
+                            "Time since the servers' `up` series were last read", SECONDS);
+    collect_coverage_groups(u, all, o, "sluice_upstream_coverage_bytes", STATS_GAUGE,
+                            "Memory of what is known about targets, gaps and metrics", BYTES);
+    collect_coverage_groups(u, all, o, "sluice_upstream_coverage_readings_total", STATS_COUNTER,
+                            "Requests to all servers of a group for its coverage", REQUESTS);
+    collect_coverage_groups(u, all, o, "sluice_upstream_coverage_failed_readings_total", STATS_COUNTER,
+                            "Those from which nothing was learned", FAILURES);
+    arena_free(&a);
+}
+
 void upstream_collect(struct upstream *u, struct stats_out *o)
 {
     collect_promxy(u, o);
+    collect_coverage(u, o);
     upstream_collect_family(u, o, "sluice_upstream_requests_total", STATS_COUNTER, "Requests to a server of a group",
                             REQUESTS);
     upstream_collect_family(u, o, "sluice_upstream_failures_total", STATS_COUNTER, "Requests that failed", FAILURES);

@@ -46,10 +46,12 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
     u->env.recent_like = arena_str(&u->arena, env->recent_like);
     if (env->registry == NULL)
         u->env.registry = u->own_registry = server_registry_new();
+    if (env->coverage == NULL)
+        u->env.coverage = u->own_coverage = coverage_registry_new();
     u->env.max_answer = env->max_answer ? env->max_answer : MAX_ANSWER;
     for (size_t i = 0; i < n; i++) {
         size_t first = u->groups.n;
-        if (!check_name(groups, i, err) || !groups_add(&u->groups, &u->arena, &groups[i], i, u->env.registry, err)) {
+        if (!check_name(groups, i, err) || !groups_add(&u->groups, &u->arena, &groups[i], i, &u->env, err)) {
             upstream_unref(u);
             return NULL;
         }
@@ -81,6 +83,8 @@ void upstream_unref(struct upstream *u)
     groups_free(&u->groups);
     if (u->own_registry)
         server_registry_free(u->own_registry);
+    if (u->own_coverage)
+        coverage_registry_free(u->own_coverage);
     arena_free(&u->arena);
     mem_free(u);
 }

@@ -29,6 +29,8 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     int64_t timeout;                   /* ms of one request; default from the query's timeout */
     bool ignore_error, downgrade_error;
     int overlap, read_mode, kind;
+    struct str_list coverage_by;       /* labels that series have from their targets; empty: job, instance */
+    bool trust_untargeted;
     struct str_list written_by;        /* names of the destinations that fill the group */
     struct http_conf http;             /* promxy's http_client: */
     int64_t dial_timeout;
@@ -39,8 +41,11 @@ extern const struct conf_section server_group_section;
 struct upstream;
 struct loop;
 struct server_registry;
+struct coverage_registry;
 struct upstream_env {
-    struct server_registry *registry;  /* of what outlives an upstream; NULL: one of its own, which ends with it */
+    /* Of what outlives an upstream; NULL: ones of its own, which end with it. */
+    struct server_registry *registry;
+    struct coverage_registry *coverage;
     size_t max_answer;                 /* bytes of one downstream answer; 0 = 1 GiB */
     /* The recent store, and the destination whose stream it keeps ("" = everything); NULL when off. get gives a
      * reference. */

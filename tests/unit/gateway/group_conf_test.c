@@ -9,23 +9,26 @@
 #include <cmocka.h>
 #include <stdio.h>
 
-struct loaded { struct server_registry *registry; struct arena arena; struct server_group_conf conf; struct group_list groups; struct err err; };
+struct loaded { struct server_registry *registry; struct coverage_registry *coverage; struct arena arena; struct server_group_conf conf; struct group_list groups; struct err err; };
 
 static bool load(struct loaded *l, const char *text)
 {
     memset(l, 0, sizeof *l);
     arena_init(&l->arena, 0);
     l->registry = server_registry_new();
+    l->coverage = coverage_registry_new();
+    struct upstream_env env = {.registry = l->registry, .coverage = l->coverage};
     struct conf_context c = {.arena = &l->arena, .file = "f.yml"};
     const struct yaml *node = yaml_parse(&l->arena, str_of(text), "f.yml", &l->err);
     return node && conf_load(&c, &server_group_section, node, &l->conf, &l->err) &&
-           groups_add(&l->groups, &l->arena, &l->conf, 0, l->registry, &l->err);
+           groups_add(&l->groups, &l->arena, &l->conf, 0, &env, &l->err);
 }
 
 static void drop(struct loaded *l)
 {
     groups_free(&l->groups);
     server_registry_free(l->registry);
+    coverage_registry_free(l->coverage);
     arena_free(&l->arena);
 }
 

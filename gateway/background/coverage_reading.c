@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Samples are read as a query reads them: by export, remote_read or query (server_query.h). Where series come from is
+ * asked by an expression, which every server evaluates itself.
+ */
+#include "gateway/background/coverage_reading.h"
+
+#include "base/telemetry/log.h"
+#include "base/text/duration.h"
+#include "base/text/url.h"
+#include "gateway/query/via.h"
+#include "gateway/upstream/server_query.h"
+
+enum { MAX_RESPONSE = 256 << 20, LABEL_BYTES = 2 /* of JSON or XML for a byte of a label, about */ };
+
+struct reading {
+    const struct coverage_reading_job *job;
+    struct notes notes;
+    struct query_ctx q;
+    struct request_batch batch;
+    struct group_request request;
+    struct coverage_reading *results;  /* by server */
+};
+
+/* --- samples ------------------------------------------------------------------------------------------------------ */
+
+static void reading_add_samples(struct reading *r, size_t i, const struct response *response)
+{
+    r->results[i].series = response->series;
+    r->results[i].n = response->n;
+    for (size_t k = 0; k < response->n; k++)
+        r->results[i].bytes += (uint64_t)response->series[k].labels.n * LABEL_BYTES;
+}
+
+static bool reading_of_samples(struct reading *r)
+{
+    const struct coverage_work *w = &r->job->work;
+    struct arena *a = r->job->arena;
+    struct matcher names;
+    struct err err;
+    struct select sel = {.kind = SELECT_RANGE, .matchers = &names, .n_matchers = 1, .t_min = w->from, .t_max = w->to,
+                         .start = w->to, .end = w->to, .window = w->to - w->from, .func = ""};
+    if (!matcher_init(&names, a, MATCH_RE, STR(METRIC_NAME), STR("up|scrape_samples_post_metric_relabeling"), &err))
+        return false;
+    struct server_query *queries = ARENA_ARRAY(a, struct server_query, r->job->group->n_servers);
+    group_request_init(&r->request, &r->batch, r->job->group, READ_MERGE, &server_query_ops, queries, sizeof *queries);
+    for (size_t i = 0; i < r->request.n; i++) {
+        queries[i].sel = &sel;
+        queries[i].matchers = &names;
+        queries[i].n_matchers = 1;
+        queries[i].compare = true;
+    }
+    group_request_start(&r->request);
+    bool ok = batch_wait(&r->batch, &err);
+    group_request_stop(&r->request);
+    for (size_t i = 0; i < r->request.n && ok; i++)
+        reading_add_samples(r, i, &queries[i].response);
+    matchers_free(&names, 1);
+    return ok;
+}
+
+/* --- where series come from --------------------------------------------------------------------------------------- */
+
+struct origin_query { /* first member: the attempt */
+    struct attempt attempt;
+    struct reading *reading;
+    struct response response;
+    struct fetch *fetch;
+};
+
+static void origin_fetched(void *arg, const struct err *err, int status UNUSED)
+{
+    struct origin_query *query = arg;
+    if (err)
+        attempt_failed(&query->attempt, err);
+    else
+        attempt_answered(&query->attempt);
+}
+
+static void origin_start(struct attempt *a)
+{
+    struct origin_query *query = CONTAINER(a, struct origin_query, attempt);
+    const struct coverage_reading_job *job = query->reading->job;
+    struct buf form = {0}, expr = {0};
+    coverage_name_expr(job->group->coverage, job->work.name, &expr);
+    form_add(&form, "query", buf_str(&expr));
+    buf_printf(&form, "&time=%lld.%03d", (long long)(job->work.to / 1000), (int)(job->work.to % 1000));
+    query->response = (struct response){.arena = job->arena, .group = job->group, .notes = &query->reading->notes,
+                                        .server = a->server, .t_min = INT64_MIN, .t_max = INT64_MAX};
+    fetch_send(a->request->batch, &(struct fetch_plan){
+        .server = a->server, .path = "/api/v1/query", .form = buf_str(&form),
+        .decoder = json_decoder_new(&query->response), .done = origin_fetched, .arg = query, .slot = &query->fetch});
+    buf_free(&form);
+    buf_free(&expr);
+}
+
+static void origin_cancel(struct attempt *a)
+{
+    struct origin_query *query = CONTAINER(a, struct origin_query, attempt);
+    if (query->fetch)
+        fetch_cancel(query->fetch);
+}
+
+static const struct attempt_ops origin_ops = {origin_start, origin_cancel};
+
+static void reading_add_origin(struct coverage_reading *to, const struct response *response)
+{
+    for (size_t i = 0; i < response->n; i++) {
+        const struct series *s = &response->series[i];
+        struct str part = labels_get(s->labels, STR("__part__"));
+        double v = s->n_samples ? s->samples[0].v : 0;
+        if (str_is(part, "all"))
+            to->all = v;
+        else if (str_is(part, "alone"))
+            to->alone = v;
+        else if (str_is(part, "other"))
+            to->other = v;
+    }
+}
+
+static bool reading_of_origin(struct reading *r)
+{
+    struct err err;
+    struct origin_query *queries = ARENA_ARRAY(r->job->arena, struct origin_query, r->job->group->n_servers);
+    group_request_init(&r->request, &r->batch, r->job->group, READ_MERGE, &origin_ops, queries, sizeof *queries);
+    for (size_t i = 0; i < r->request.n; i++)
+        queries[i].reading = r;
+    group_request_start(&r->request);
+    bool ok = batch_wait(&r->batch, &err);
+    group_request_stop(&r->request);
+    for (size_t i = 0; i < r->request.n && ok; i++)
+        reading_add_origin(&r->results[i], &queries[i].response);
+    return ok;
+}
+
+/* --- both --------------------------------------------------------------------------------------------------------- */
+
+/* A server that was not asked is paused: a query would not ask it either. A response with a warning may be partial. */
+static void reading_judge(struct reading *r, bool ok)
+{
+    for (size_t i = 0; i < r->request.n; i++) {
+        const struct attempt *a = r->request.attempts[i];
+        struct coverage_reading *result = &r->results[i];
+        bool down = a->state == ATTEMPT_IDLE || server_state(a->server) == SERVER_DOWN;
+        result->state = !ok || r->notes.warnings.n > 0 ? COVERAGE_FAILED
+                      : a->state == ATTEMPT_ANSWERED ? COVERAGE_READ
+                      : down ? COVERAGE_UNREACHED : COVERAGE_FAILED;
+        result->shows_late = server_kind(a->server) == SERVER_VICTORIAMETRICS;
+        if (a->state == ATTEMPT_FAILED)
+            log_debug("upstream", "cannot read the coverage of a server", "err", a->err.text);
+    }
+}
+
+/* The arena has a limit only while responses arrive; what is made of them is small beside them. */
+void coverage_reading_run(const struct coverage_reading_job *job)
+{
+    struct worker *worker = worker_self();
+    bool newest = job->work.kind == COVERAGE_SAMPLES && !job->work.past;
+    struct reading r = {.job = job, .notes.arena = job->arena};
+    r.q = (struct query_ctx){.arena = job->arena, .notes = &r.notes, .deadline_mono = clock_mono_ms() + (newest ? NEWEST_MS : READING_MS),
+                             .canceled = job->canceled, .user = worker};
+    r.results = ARENA_ARRAY(job->arena, struct coverage_reading, job->group->n_servers);
+    worker->via = via_line(job->arena, STR(""), job->id);
+    job->arena->max = READING_MEMORY;
+    bool ok = job->memory == NULL || arena_charge(job->arena, job->memory);
+    batch_begin(&r.batch, &r.q, MAX_RESPONSE);
+    ok = ok && (job->work.kind == COVERAGE_SAMPLES ? reading_of_samples(&r) : reading_of_origin(&r));
+    batch_end(&r.batch);
+    job->arena->max = 0;
+    reading_judge(&r, ok);
+    if (job->work.kind == COVERAGE_SAMPLES)
+        coverage_take_samples(job->group->coverage, job->arena, &job->work, r.results, clock_wall_ms());
+    else
+        coverage_take_name(job->group->coverage, &job->work, r.results, clock_wall_ms());
+    worker_turn_end(worker);
+    worker->via = NULL;
+}
