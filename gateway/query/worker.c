@@ -161,7 +161,12 @@ static void start_member(struct workers *p, enum worker_class class)
     struct worker_queue *q = &p->queues[class];
     struct member *m = &q->members[q->n];
     char name[32];
-    snprintf(name, sizeof name, "%s %u", classes[class].name, q->n);
+    if (class == WORKER_QUERY)
+        snprintf(name, sizeof name, "query %u", q->n);
+    else if (class == WORKER_ADMIN)
+        snprintf(name, sizeof name, "admin %u", q->n);
+    else
+        snprintf(name, sizeof name, "background %u", q->n);
     m->worker._pool = p;
     m->worker.id = q->n;
     m->worker.class = class;
