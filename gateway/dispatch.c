@@ -8,7 +8,7 @@
 #include "gateway/dispatch.h"
 
 #include "gateway/query/session.h"
-#include "gateway/query/via.h"
+#include "base/http/via.h"
 #include "gateway/query/worker.h"
 #include "gateway/services/services.h"
 

@@ -24,6 +24,7 @@ enum sink_status { SINK_OK, SINK_BUSY /* a queue that applies backpressure is fu
 struct sink_batch {
     uint64_t source;   /* hash of the target; 0 = pushed: each series by its own hash */
     size_t bytes;      /* approximate size (uncompressed); with `more` including the following batches */
+    struct str via;    /* X-Sluice-Via of the request that brought it (base/http/via.h); borrowed until commit */
     bool more;         /* continues a request whose first batch was accepted: no queue rejects it */
 };
 

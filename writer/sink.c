@@ -236,15 +236,27 @@ static void count_relabel_dropped(struct stream_lane *ls)
     ls->dropped = 0;
 }
 
+/* A batch that came through other sluices added to this stream. */
+static void sink_note_origins(const struct writer_lane *l, const struct stream *stream)
+{
+    for (size_t i = 0; i < stream->n; i++)
+        destination_note_origins(stream->destinations[i], l->batch.via, loop_mono(l->loop));
+}
+
 static void commit(struct sink *sink, void (*done)(void *arg, bool ok), void *arg)
 {
     struct writer_lane *l = lane_of(sink);
     struct ack *r = done ? ack_new(l->loop, done, arg) : NULL;
     for (size_t i = 0; i < l->n_streams; i++) {
+        bool touched = false;
         count_relabel_dropped(&l->streams[i]);
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++)
-            if (l->streams[i].pending[shard].touched)
+            if (l->streams[i].pending[shard].touched) {
+                touched = true;
                 sink_commit_pending(l, i, shard, r);
+            }
+        if (touched && l->batch.via.n > 0)
+            sink_note_origins(l, l->streams[i].stream);
     }
     if (r)
         ack_release(r, true);

@@ -74,6 +74,7 @@ struct writer_env {
     int64_t flush_interval;           /* ms; 0 = 1 s */
     struct str_map external_labels;   /* added when absent, before write_relabel_configs */
     bool show_urls;                   /* in metrics, pages and logs; otherwise "1:secret-url" as in vmagent */
+    const char *id;                   /* of this process, sent with requests (base/http/via.h); NULL = none is sent */
     bool (*interrupted)(void);        /* polled while queues are read; true aborts; NULL = never */
 };
 struct writer_plan {                  /* the settings of a new configuration */

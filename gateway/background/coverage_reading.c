@@ -7,7 +7,7 @@
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "base/text/url.h"
-#include "gateway/query/via.h"
+#include "base/http/via.h"
 #include "gateway/upstream/server_query.h"
 
 enum { MAX_RESPONSE = 256 << 20, LABEL_BYTES = 2 /* of JSON or XML for a byte of a label, about */ };

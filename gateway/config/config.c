@@ -379,7 +379,7 @@ static bool config_load_all(struct loader *l)
     if (l->broken)
         return false;
     bool groups = destinations && config_step(l, config_load_groups, NULL) && config_step(l, config_load_recent, NULL);
-    return config_check(l->config, l->conf.errors) && jobs && groups;
+    return config_check(l->config, l->flags, l->conf.errors) && jobs && groups;
 }
 
 struct config *config_load(const struct flags *f, struct conf_errors *errors, struct err *err)

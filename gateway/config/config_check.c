@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Checks that would otherwise fail at start or reload although each key of the file is valid: HTTP clients that cannot
- * be created (a line break in a header, an unknown TLS version), duplicate names and URLs of destinations. They are
- * part of loading, so that --check-config reports them too.
+ * be created (a line break in a header, an unknown TLS version), duplicate names and URLs of destinations, a destination
+ * that is this program itself. They are part of loading, so that --check-config reports them too.
  */
 #include "base/text/url.h"
+#include "gateway/config/own_address.h"
 #include "gateway/config/config_file.h"
 
 static bool config_check_client(struct conf_errors *errors, const struct http_conf *http, const char *kind,
@@ -17,19 +18,35 @@ static bool config_check_client(struct conf_errors *errors, const struct http_co
     return false;
 }
 
+/* Behind a proxy, an address that looks like ours may be another machine's. */
+static bool check_not_itself(const struct destination_conf *d, const struct flags *f, struct str name,
+                             struct conf_errors *errors)
+{
+    struct err err;
+    struct str own = d->http.proxy_url.n > 0 ? STR_NONE : own_address_of_url(d->url, &f->listen);
+    if (own.n == 0)
+        return true;
+    err_set(&err, ERR_BAD_DATA, "remote_write \"%.*s\": url is the address of this program (--web.listen-address=%.*s): its "
+            "samples would come back; set it to the address of the storage", STR_ARG(name), STR_ARG(own));
+    conf_errors_add(errors, err.text);
+    return false;
+}
+
 /* Errors refer to it by its name, or by its URL without secrets. */
-static bool check_destination(const struct config *c, size_t i, struct conf_errors *errors)
+static bool check_destination(const struct config *c, const struct flags *f, size_t i, struct conf_errors *errors)
 {
     const struct destination_conf *d = &c->destinations[i];
     struct buf url = {0};
     struct err err;
     url_redact(&url, d->url);
-    bool client = config_check_client(errors, &d->http, "remote_write", d->name.n > 0 ? d->name : buf_str(&url));
+    struct str name = d->name.n > 0 ? d->name : buf_str(&url);
+    bool client = config_check_client(errors, &d->http, "remote_write", name);
+    bool other = check_not_itself(d, f, name, errors);
     bool unique = writer_check_destination(c->destinations, i, &err);
     if (!unique)
         conf_errors_add(errors, err.text);
     buf_free(&url);
-    return client && unique;
+    return client && other && unique;
 }
 
 static bool check_upstream(const struct config *c, struct conf_errors *errors)
@@ -44,12 +61,12 @@ static bool check_upstream(const struct config *c, struct conf_errors *errors)
     return u != NULL;
 }
 
-bool config_check(const struct config *c, struct conf_errors *errors)
+bool config_check(const struct config *c, const struct flags *f, struct conf_errors *errors)
 {
     bool ok = true;
     for (size_t i = 0; i < c->n_jobs; i++)
         ok = config_check_client(errors, &c->jobs[i].http, "job", c->jobs[i].job_name) && ok;
     for (size_t i = 0; i < c->n_destinations; i++)
-        ok = check_destination(c, i, errors) && ok;
+        ok = check_destination(c, f, i, errors) && ok;
     return check_upstream(c, errors) && ok;
 }

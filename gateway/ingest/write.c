@@ -20,7 +20,9 @@
 #include "gateway/ingest/write.h"
 
 #include "base/compress.h"
+#include "base/http/via.h"
 #include "base/list.h"
+#include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "gateway/services/services.h"
 #include "model/remote_write.h"
@@ -40,6 +42,8 @@ enum {
 #define WRITE_STATS(X)                                                                                                 \
     X(WRITE_REQUESTS, "vmagent_http_requests_total" WRITE_PATH, STATS_COUNTER, "Push requests")                        \
     X(WRITE_ERRORS, "vmagent_http_request_errors_total" WRITE_PATH, STATS_COUNTER, "Push requests refused as invalid") \
+    X(WRITE_LOOPS, "sluice_write_loops_total", STATS_COUNTER, \
+      "Remote write requests refused because their samples had passed through this process before") \
     X(WRITE_BUSY, "sluice_write_busy_total", STATS_COUNTER, "Push requests refused because a queue was full")          \
     X(WRITE_ROWS, "vmagent_rows_inserted_total" WRITE_TYPE, STATS_COUNTER, "Pushed samples and histograms accepted")   \
     X(WRITE_PARSED, "vm_protoparser_rows_read_total" WRITE_TYPE, STATS_COUNTER, "Samples parsed, before relabeling")   \
@@ -288,7 +292,7 @@ static bool write_ingest(struct http_request *r, struct write_buffers *w, struct
 {
     struct sink *sink = w->lane->sink;
     struct write_counts n = {0};
-    if (sink_begin(sink, &(struct sink_batch){.bytes = w->body.n}) == SINK_BUSY)
+    if (sink_begin(sink, &(struct sink_batch){.bytes = w->body.n, .via = http_header(r, VIA_HEADER)}) == SINK_BUSY)
         return fail_queue_full(err);
     if (!ingest_body(sink, w, &n, err)) {
         sink_abort(sink);
@@ -436,7 +440,8 @@ static bool push_batch(struct push *p, struct sink *sink)
 static bool push_store(struct push *p)
 {
     struct sink *sink = p->buffers->lane->sink;
-    struct sink_batch batch = {.bytes = p->begun ? BATCH_BYTES : p->body.n, .more = p->begun};
+    struct sink_batch batch = {.bytes = p->begun ? BATCH_BYTES : p->body.n, .more = p->begun,
+                               .via = http_header(p->r, VIA_HEADER)};
     struct err err;
     if (sink_begin(sink, &batch) == SINK_BUSY) {
         if (p->begun) { /* the writer stops */
@@ -508,13 +513,24 @@ void write_buffers_cancel(struct write_buffers *w)
 
 /* ---- the handler ---- */
 
-static bool write_check_open(struct services *s, struct err *err)
+static bool write_refuse_loop(struct err *err)
+{
+    stats_add(&write_stats, WRITE_LOOPS, 1);
+    log_error("ingest", "samples that this process sent have come back; refusing them with 508. Remove the destination "
+              "in remote_write, here or at a sluice between, that leads here");
+    return err_set(err, ERR_LOOP, "the samples have come back to the sluice that sent them: a remote_write of that sluice, "
+                   "or of one between, leads to it; remove that destination");
+}
+
+static bool write_check_open(struct services *s, struct http_request *r, struct err *err)
 {
     if (!services_ready(s)) {
         err_set(err, ERR_UNAVAILABLE, "the server is starting or stopping; retry later");
         err->retry_after = RETRY_SECONDS;
         return false;
     }
+    if (via_has(http_header(r, VIA_HEADER), s->id))
+        return write_refuse_loop(err);
     return writer_has_streams(s->writer)
            || err_set(err, ERR_NOT_FOUND, "cannot store samples: no destination is configured; add remote_write or "
                       "recent to the configuration");
@@ -531,7 +547,7 @@ void api_write(struct http_request *r)
         return;
     }
     bool large = false;
-    bool ok = write_check_open(r->services, &err) && read_small_body(r, w, &large, &err) && write_ingest(r, w, &err);
+    bool ok = write_check_open(r->services, r, &err) && read_small_body(r, w, &large, &err) && write_ingest(r, w, &err);
     if (w->body.cap > KEEP_BYTES)
         buf_free(&w->body);
     if (large)

@@ -17,7 +17,7 @@
 #include "gateway/config/config.h"
 #include "gateway/http/http.h"
 #include "gateway/query/service.h"
-#include "gateway/query/via.h"
+#include "base/http/via.h"
 
 #include <sys/types.h>
 #include <time.h>
@@ -52,7 +52,7 @@ struct services {
     struct coverage_registry *coverage; /* which replicas are complete, over reloads */
     struct coverage_reader *coverage_reader; /* control thread */
     int64_t started;               /* Unix ms */
-    char id[VIA_ID_SIZE];          /* of this process, for gateway/query/via.h */
+    char id[VIA_ID_SIZE];          /* of this process, for base/http/via.h */
     _Atomic int state;             /* enum services_state */
     _Atomic bool reload_ok;        /* result of the last load of the configuration */
     _Atomic int64_t reloaded_at;   /* Unix ms of the last successful one */

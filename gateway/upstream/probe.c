@@ -8,7 +8,7 @@
 #include "base/http/client.h"
 #include "base/os/loop.h"
 #include "base/text/duration.h"
-#include "gateway/query/via.h"
+#include "base/http/via.h"
 #include "gateway/upstream/response.h"
 #include "gateway/upstream/source.h"
 

@@ -17,7 +17,7 @@
 enum { PROBE_SPREAD_MS = 500, PROBES_AT_ONCE = 8, PROBE_TIMEOUT_MS = 5000, PROBE_MAX_BODY = 64 << 20 };
 
 struct server_prober;
-struct server_prober *server_prober_new(struct loop *loop, const char *id); /* id: gateway/query/via.h; borrowed */
+struct server_prober *server_prober_new(struct loop *loop, const char *id); /* id: base/http/via.h; borrowed */
 void server_prober_free(struct server_prober *p); /* ends what is under way */
 /* Takes a reference of u. Ends what is under way for another one. */
 void server_probe_all(struct server_prober *p, struct upstream *u);

@@ -47,7 +47,7 @@ void server_asked(struct server *s); /* a request is being sent */
 void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes);
 /* reached: it answered, though with an error; it is not paused for that. */
 void server_failed(struct server *s, bool reached, const char *why);
-/* It answered 508: a query to it comes back here (gateway/query/via.h). */
+/* It answered 508: a query to it comes back here (base/http/via.h). */
 void server_log_loop(const struct server *s);
 /* external_labels of the server, a copy in the arena. False: they must be asked for (/api/v1/status/config). */
 bool server_external(struct server *s, struct arena *a, struct labels *out);

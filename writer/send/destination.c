@@ -160,6 +160,7 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
     destination_set_name(d, c, position, env->show_urls);
     d->lanes = env->lanes;
     d->n_lanes = env->n_lanes;
+    d->process_id = env->id;
     d->per_lane = mem_zalloc(env->n_lanes * sizeof *d->per_lane);
     mutex_init(&d->lock, RANK_DESTINATION);
     d->outage.period = OUTAGE_PERIOD;
@@ -253,6 +254,22 @@ void destination_note_status(struct destination *d, int status)
         d->statuses[d->n_statuses++].status = status;
     if (i < d->n_statuses)
         d->statuses[i].n++;
+    mutex_unlock(&d->lock);
+}
+
+void destination_note_origins(struct destination *d, struct str via, int64_t now)
+{
+    mutex_lock(&d->lock);
+    origins_note(&d->origins, via, now);
+    mutex_unlock(&d->lock);
+}
+
+void destination_via_header(struct destination *d, int64_t now, struct buf *out)
+{
+    if (d->process_id == NULL)
+        return;
+    mutex_lock(&d->lock);
+    origins_header(&d->origins, d->process_id, now, out);
     mutex_unlock(&d->lock);
 }
 

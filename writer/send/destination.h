@@ -9,6 +9,7 @@
 #define WRITER_SEND_DESTINATION_H
 
 #include "base/os/thread.h"
+#include "writer/send/origins.h"
 #include "writer/send/outage.h"
 #include "writer/queue/queue.h"
 #include "writer/writer.h"
@@ -53,13 +54,15 @@ struct destination {
     atomic_ullong dropped_samples[DROP_REASONS], partly_stored_blocks;
     atomic_llong last_ok;
     atomic_bool zstd;
-    struct mutex lock;          /* guards the list of generations, outage, last_error and statuses */
+    struct mutex lock;          /* guards the list of generations, outage, last_error, statuses and origins */
     struct outage outage;
     char last_error[256];
     int64_t last_error_at;
     struct { int status; uint64_t n; } statuses[DESTINATION_STATUSES]; size_t n_statuses;
     /* under the writer's lock: what the counters of /metrics had under this name before (writer/stats.c) */
     double *carried;
+    const char *process_id;     /* borrowed; NULL = requests carry no X-Sluice-Via */
+    struct origins origins;     /* of its samples; under lock */
     bool leaving;               /* a plan without it is coming into force, or it has no place yet: it is not shown */
 };
 
@@ -88,6 +91,10 @@ void destination_count_dropped(struct destination *d, const struct block *b, enu
 /* Samples, all reasons, including those dropped by the queue. */
 uint64_t destination_dropped(const struct destination *d);
 void destination_note_status(struct destination *d, int status);
+/* Any lane: samples for this destination came in a request with this X-Sluice-Via. */
+void destination_note_origins(struct destination *d, struct str via, int64_t now);
+/* The header line for a request; out stays empty when there is no process_id. */
+void destination_via_header(struct destination *d, int64_t now, struct buf *out);
 void destination_note_error(struct destination *d, int64_t now, const char *text);
 
 #endif

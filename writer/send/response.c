@@ -112,6 +112,7 @@ const char *response_remedy(int status)
     case 403: return "check what these credentials may write, and the tenant headers";
     case 404: return "check the path of url, and whether the server has its remote write receiver enabled";
     case 407: return "check the credentials in proxy_url";
+    case 508: return "this destination sends the samples back: remove it, or the remote_write of a sluice behind it";
     default: return status >= 300 && status < 400 ? "set url to the final address: redirects of writes are not followed"
                                                   : NULL;
     }

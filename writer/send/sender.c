@@ -13,7 +13,8 @@
  *   400 about the time of       delivered: the response to an earlier attempt was lost
  *   samples, block in doubt
  *   other 4xx                   dropped, counted and logged: retrying the same payload cannot succeed
- *   401 402 403 404 407 408 425 429, 3xx (never followed: the POST would become a GET), 5xx, no response
+ *   401 402 403 404 407 408 425 429, 3xx (never followed: the POST would become a GET), 5xx (508: the samples have come
+ *   back to where they were sent, origins.h), no response
  *                               retried without limit. Retry-After (seconds or a date) replaces the next delay, up to
  *                               max_backoff
  *
@@ -189,12 +190,18 @@ void sender_send(struct shard *s)
                                          "X-Prometheus-Remote-Write-Version: 0.1.0"};
     static const char *const zstd[] = {"Content-Type: application/x-protobuf", "Content-Encoding: zstd",
                                        "X-VictoriaMetrics-Remote-Write-Version: 1"};
+    struct buf via = {0};
+    destination_via_header(s->dest, loop_mono(s->lane->loop), &via);
+    const char *headers[LEN(snappy) + 1];
+    memcpy(headers, b->codec == CODEC_ZSTD ? zstd : snappy, sizeof snappy);
+    headers[LEN(snappy)] = buf_z(&via);
     s->response.n = 0;
     struct client_request req = {
         .method = "POST", .url = s->lane->settings->url, .profile = s->lane->settings->profile,
-        .headers = b->codec == CODEC_ZSTD ? zstd : snappy, .n_headers = 3,
+        .headers = headers, .n_headers = LEN(snappy) + (via.n > 0),
         .body = str_n(b->bytes, b->n), .slot = s->index,
         .timeout_ms = s->lane->settings->timeout, .max_body = 64 << 10, .status_only = true, .no_redirects = true,
         .data = sender_collect_body, .done = sender_response_done, .arg = s};
     s->call = client_send(s->lane->client, &req);
+    buf_free(&via);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/query/via.h"
+#include "base/http/via.h"
 
 #include "base/text/duration.h"
 
@@ -14,15 +14,25 @@ void via_make_id(char id[VIA_ID_SIZE])
     snprintf(id, VIA_ID_SIZE, "%016llx", (unsigned long long)random);
 }
 
+bool via_has(struct str via, const char *id)
+{
+    struct str item;
+    while (via.n > 0) {
+        str_cut(&via, ',', &item);
+        if (str_is(str_trim(item), id))
+            return true;
+    }
+    return false;
+}
+
 bool via_check(struct str via, const char *id, struct err *err)
 {
     unsigned n = 0;
-    for (struct str rest = via, item; rest.n > 0; n++) {
-        str_cut(&rest, ',', &item);
-        if (str_is(str_trim(item), id))
-            return err_set(err, ERR_LOOP, "the query has come back to the sluice that it came from; a server group of "
-                           "this sluice, or of one between, points at it: remove that server from server_groups");
-    }
+    if (via_has(via, id))
+        return err_set(err, ERR_LOOP, "the query has come back to the sluice that it came from; a server group of "
+                       "this sluice, or of one between, points at it: remove that server from server_groups");
+    for (struct str item; via.n > 0; n++)
+        str_cut(&via, ',', &item);
     return n < VIA_MAX || err_set(err, ERR_LOOP, "the query has passed through %u sluices, more than the %d that are "
                                   "accepted; let server_groups point at the storages themselves", n, VIA_MAX - 1);
 }
