@@ -289,14 +289,15 @@ static void tear_down(struct program *p)
 
 /* ---- running ---- */
 
-static void log_ready(const struct config *c, const char *address)
+static void log_ready(const struct services *s, const struct config *c, const char *address)
 {
-    char jobs[24], destinations[24], groups[24];
+    char jobs[24], targets[24], destinations[24], groups[24];
     snprintf(jobs, sizeof jobs, "%zu", c->n_jobs);
+    snprintf(targets, sizeof targets, "%zu", scraper_target_count(s->scraper));
     snprintf(destinations, sizeof destinations, "%zu", c->n_destinations);
     snprintf(groups, sizeof groups, "%zu", c->n_groups);
-    log_info("main", "ready", "version", VERSION, "address", address, "jobs", jobs, "destinations", destinations,
-             "server_groups", groups, "recent", c->recent ? "true" : "false");
+    log_info("main", "ready", "version", VERSION, "address", address, "jobs", jobs, "targets", targets, "destinations",
+             destinations, "server_groups", groups, "recent", c->recent ? "true" : "false");
 }
 
 /* The greeting is printed on a terminal only: the output of a daemon may be parsed line by line. */
@@ -315,7 +316,7 @@ static void greet(struct program *p)
         buf_free(&text);
     }
     for (size_t i = 0; i < n; i++)
-        log_ready(c, http_listener_address(acceptor_listener(p->acceptor, i)));
+        log_ready(s, c, http_listener_address(acceptor_listener(p->acceptor, i)));
     config_unref(c);
 }
 
@@ -373,6 +374,7 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
         _exit(1); /* threads blocked by a disk may still use what tear_down frees */
     }
     tear_down(p);
+    log_info("main", "stopped");
     loop_timer_stop(s->control, &p->sweep);
     loop_free(s->control);
     watched_file_await_threads();

@@ -143,5 +143,6 @@ struct target_metadata { struct labels target; struct metadata metadata; };
 void scraper_metadata(struct scraper *s, struct arena *a, struct str metric, struct target_metadata **out, size_t *n);
 
 bool scraper_ready(struct scraper *s); /* every job has completed its first discovery */
+size_t scraper_target_count(struct scraper *s); /* of all jobs; any thread */
 
 #endif

@@ -75,6 +75,16 @@ static void copy_pool(const struct pool *p, struct arena *a, struct scraper_targ
                                                                   arena_str(a, str_of(p->dropped[i].error))};
 }
 
+size_t scraper_target_count(struct scraper *s)
+{
+    size_t n = 0;
+    mutex_lock(&s->mutex);
+    for (size_t i = 0; i < s->n_pools; i++)
+        n += s->pools[i]->n;
+    mutex_unlock(&s->mutex);
+    return n;
+}
+
 void scraper_targets(struct scraper *s, struct arena *a, struct scraper_targets *out)
 {
     size_t active = 0, dropped = 0;

@@ -35,7 +35,7 @@ struct writer_change {
     struct topology *topology;
 };
 
-static bool same_identity(const struct destination_conf *a, const struct destination_conf *b)
+bool writer_same_destination(const struct destination_conf *a, const struct destination_conf *b)
 {
     char *one = destination_identity(a), *other = destination_identity(b);
     bool same = strcmp(one, other) == 0;
@@ -48,7 +48,7 @@ bool writer_check_destination(const struct destination_conf *all, size_t i, stru
 {
     const struct destination_conf *c = &all[i];
     size_t k = 0;
-    while (k < i && !same_identity(c, &all[k]))
+    while (k < i && !writer_same_destination(c, &all[k]))
         k++;
     if (k == i)
         return true;
@@ -435,6 +435,9 @@ void writer_commit(struct writer_change *c, void (*release)(void *arg), void *re
     for (size_t i = 0; i < c->n; i++)
         commit_draft(w, &c->drafts[i]);
     name_destinations(c);
+    for (size_t i = 0; i < c->n; i++)
+        if (c->drafts[i].is_new)
+            destination_log_backlog(c->drafts[i].dest);
     c->topology->release = release;
     c->topology->release_arg = release_arg;
     writer_reload_check_chain(w, c->topology);

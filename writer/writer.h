@@ -87,6 +87,10 @@ struct writer *writer_new(const struct writer_env *env, struct err *err) MUST_US
 /* Checks the i-th destination against those before it: names must be unique, and without a name URLs without their
  * query, since they identify the queue's directory. */
 bool writer_check_destination(const struct destination_conf *all, size_t i, struct err *err) MUST_USE;
+/* Whether both have the same identity, by which a reload keeps the queue: the name, or the URL without its query. */
+bool writer_same_destination(const struct destination_conf *a, const struct destination_conf *b);
+/* Name of the destination at `position` of its configuration in metrics, pages and logs; free with mem_free. */
+char *writer_destination_name(const struct destination_conf *c, size_t position, bool show_urls);
 /* Applies a new configuration in two steps. prepare does everything that can fail and changes nothing that is in force;
  * commit cannot fail. Only one change may be prepared at a time. The plan's memory must live until `release` is called,
  * or until cancel. Destinations whose identity (name, or URL without query) is unchanged keep their queue. The queues

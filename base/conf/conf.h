@@ -112,6 +112,8 @@ static inline bool conf_is_set(const struct yaml *node, const char *name)
 
 /* Writes YAML with secrets masked: all keys but durations < 0, which mean "not set". */
 void conf_print(struct buf *out, const struct conf_section *s, const void *value, unsigned indent);
+/* True if all keys have the same values, secrets included; a CUSTOM key is compared as it is printed. */
+bool conf_equal(const struct conf_section *s, const void *a, const void *b);
 /* Writes one Markdown table row per conf_row: | `name` | type | default | meaning |. docs/configuration.md is checked
  * against it. */
 void conf_document(struct buf *out, const struct conf_section *s);

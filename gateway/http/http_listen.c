@@ -182,5 +182,6 @@ void http_listener_close(struct http_listener *l)
     loop_unwatch(l->loop, &l->watch);
     loop_timer_stop(l->loop, &l->resume);
     close(l->watch.fd);
+    log_info("http", "listener closed", "address", l->address);
     mem_free(l);
 }

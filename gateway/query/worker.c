@@ -7,6 +7,7 @@
 
 #include "base/telemetry/log.h"
 #include "base/telemetry/stats.h"
+#include "base/text/duration.h"
 #include "base/os/thread.h"
 
 #include <errno.h>
@@ -18,8 +19,10 @@
 
 /* Memory of a large query is kept for the next one for a moment, and released when none comes. */
 enum { SPARE_BLOCKS = 16, SPARE_MS = 1000, TURN_POLL_MS = 50, WAITING_PER_WORKER = 16 };
-static const struct { const char *name; int nice; } classes[WORKER_CLASSES] = {
-    [WORKER_QUERY] = {"query", 10}, [WORKER_ADMIN] = {"admin", 5}, [WORKER_BACKGROUND] = {"background", 15}};
+static const struct { const char *name; int nice; const char *remedy; } classes[WORKER_CLASSES] = {
+    [WORKER_QUERY] = {"query", 10, "find slow queries and servers on /metrics, or raise --query.max-concurrency"},
+    [WORKER_ADMIN] = {"admin", 5, "request pages and /metrics less often"},
+    [WORKER_BACKGROUND] = {"background", 15, "none needed; the work is repeated later"}};
 struct member {
     struct worker worker;
     struct arena_spare spare; /* while it works */
@@ -36,6 +39,7 @@ struct workers {
         struct member *members; unsigned n, most; /* started ones; how many there may be */
         struct list tasks;
         unsigned n_waiting, n_idle, most_waiting;
+        unsigned n_refused; int64_t full_since; /* refused while it is full, monotonic ms; 0 and 0 otherwise */
     } queues[WORKER_CLASSES];
     struct arena_spare spare;
     bool untidy; /* there is memory to release */
@@ -77,13 +81,44 @@ static void tidy(struct workers *p)
     mutex_lock(&p->mutex);
 }
 
-static struct worker_task *queue_pop(struct worker_queue *q)
+/* One line when the queue becomes full, one when half of it is free again. */
+static void worker_log_full(struct workers *p, enum worker_class class)
 {
+    struct worker_queue *q = &p->queues[class];
+    char busy[24], waiting[24];
+    if (q->n_refused++ > 0)
+        return;
+    q->full_since = clock_mono_ms();
+    snprintf(busy, sizeof busy, "%u", q->n - q->n_idle);
+    snprintf(waiting, sizeof waiting, "%u", q->n_waiting);
+    log_warn("query", "all workers are busy and the queue is full; refusing requests with 503", "class",
+             classes[class].name, "running", busy, "waiting", waiting, "remedy", classes[class].remedy);
+}
+
+static void worker_log_free(struct workers *p, enum worker_class class)
+{
+    struct worker_queue *q = &p->queues[class];
+    char refused[24];
+    struct buf lasted = {0};
+    if (q->n_refused == 0 || q->n_waiting > q->most_waiting / 2)
+        return;
+    snprintf(refused, sizeof refused, "%u", q->n_refused);
+    buf_add_duration(&lasted, clock_mono_ms() - q->full_since);
+    log_info("query", "workers accept requests again", "class", classes[class].name, "refused", refused, "after",
+             buf_z(&lasted));
+    buf_free(&lasted);
+    q->n_refused = 0;
+}
+
+static struct worker_task *queue_pop(struct workers *p, enum worker_class class)
+{
+    struct worker_queue *q = &p->queues[class];
     struct list *node = list_pop_front(&q->tasks);
     struct worker_task *t = node ? CONTAINER(node, struct worker_task, _node) : NULL;
     if (t) {
         t->_waits = false;
         q->n_waiting--;
+        worker_log_free(p, class);
     }
     return t;
 }
@@ -102,7 +137,7 @@ static struct worker_task *next_task(struct member *m)
             tidy(p);
     }
     q->n_idle--;
-    struct worker_task *t = queue_pop(q);
+    struct worker_task *t = queue_pop(p, m->worker.class);
     m->spare = (struct arena_spare){.most = SPARE_BLOCKS};
     mutex_unlock(&p->mutex);
     return t;
@@ -231,7 +266,9 @@ bool worker_submit(struct workers *p, struct worker_task *t)
 {
     struct worker_queue *q = &p->queues[t->class];
     mutex_lock(&p->mutex);
-    bool ok = !p->stopping && q->n_waiting < q->most_waiting;
+    bool full = q->n_waiting >= q->most_waiting, ok = !p->stopping && !full;
+    if (full && !p->stopping)
+        worker_log_full(p, t->class);
     if (ok && q->n_idle < q->n_waiting + 1 && q->n < q->most && (q->n == 0 || worker_descriptors_left(p)))
         start_member(p, t->class);
     ok = ok && q->n > 0;
@@ -253,6 +290,7 @@ bool worker_withdraw(struct workers *p, struct worker_task *t)
         list_remove(&t->_node);
         t->_waits = false;
         p->queues[t->class].n_waiting--;
+        worker_log_free(p, t->class);
     }
     mutex_unlock(&p->mutex);
     return waits;

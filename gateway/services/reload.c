@@ -14,6 +14,7 @@
 #include "gateway/background/coverage_reader.h"
 #include "gateway/coverage/coverage.h"
 #include "gateway/servers/registry.h"
+#include "gateway/services/reload_log.h"
 #include "gateway/upstream/probe.h"
 
 #include <stdio.h>
@@ -176,13 +177,14 @@ bool services_reload(struct services *s, struct err *err)
 {
     if (atomic_load(&s->state) == SERVICES_STOPPING) /* since the request was posted */
         return err_set(err, ERR_UNAVAILABLE, "the program is stopping");
-    struct config *c = load_again(s, err);
+    struct config *before = services_config(s), *c = load_again(s, err);
     bool ok = c != NULL && services_apply(s, c, err);
     atomic_store(&s->reload_ok, ok);
     if (ok)
-        log_info("config", "reloaded");
+        reload_log(s, before, c); /* the running configuration has a reference */
     else
         log_error("config", "reload failed; keeping the running configuration", "err", err->text);
+    config_unref(before);
     mem_trim();
     return ok;
 }

@@ -244,3 +244,22 @@ def test_waiting_queries_end():
         assert rest.split()[16] == str(nice), f"nice of {name}"
     slow.go.set()
     assert status_of(first) == 200
+
+
+def test_a_full_queue_of_requests_is_logged():
+    slow = Hanging()
+    sluice = Sluice(GROUP.format(slow.address), "--query.max-concurrency=1")
+    clients = [connect(sluice, get("/api/v1/query?query=x"))]
+    wait_until(lambda: sluice.metric("prometheus_engine_queries") == 1 and sluice.metric("sluice_query_waiting") == 0)
+    clients += [connect(sluice, get("/api/v1/query?query=x")) for _ in range(16)]
+    wait_until(lambda: sluice.metric("sluice_query_waiting") == 16)
+    assert "queue is full" not in sluice.log()
+    assert [sluice.get("/api/v1/query", {"query": "y"}).status for _ in range(3)] == [503] * 3
+    wait_until(lambda: "queue is full" in sluice.log())
+    assert re.findall(r'level=warn component=query msg="all workers are busy and the queue is full; refusing requests '
+                      r'with 503" class=query running=1 waiting=16 remedy=".*--query.max-concurrency"', sluice.log())
+    assert sluice.log().count("queue is full") == 1 and "accept requests again" not in sluice.log()
+    slow.go.set()
+    assert [status_of(s) for s in clients] == [200] * 17
+    wait_until(lambda: "accept requests again" in sluice.log())
+    assert re.findall(r'msg="workers accept requests again" class=query refused=3 after=\S+', sluice.log())

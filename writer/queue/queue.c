@@ -38,6 +38,26 @@ double queue_seconds_until_full(const struct queue *q) { return atomic_load(&q->
 bool queue_failing(const struct queue *q) { return atomic_load(&q->failing) || atomic_load(&q->intake.stalled); }
 struct queue_state queue_shard_state(const struct queue_shard *s) { return (struct queue_state){s->acked, s->next}; }
 
+static void shard_add_backlog(struct queue_shard *s, void *arg)
+{
+    struct queue_backlog *sum = arg;
+    const struct queue_backlog *b = &s->backlog;
+    if (b->blocks == 0)
+        return;
+    if (sum->blocks == 0 || b->oldest < sum->oldest)
+        sum->oldest = b->oldest;
+    sum->blocks += b->blocks;
+    sum->samples += b->samples;
+    sum->bytes += b->bytes;
+}
+
+struct queue_backlog queue_backlog(const struct queue *q)
+{
+    struct queue_backlog sum = {0};
+    queue_dir_each(&q->queue_dir, shard_add_backlog, &sum);
+    return sum;
+}
+
 /* Space is freed by whole segments: little space needs small segments. */
 uint64_t queue_segment_bytes(const struct queue *q)
 {

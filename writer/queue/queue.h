@@ -65,6 +65,9 @@ uint64_t queue_free_bytes(const struct queue *q);      /* of its file system; UI
 double queue_seconds_until_full(const struct queue *q); /* +Inf while nothing grows; any thread */
 bool queue_failing(const struct queue *q);   /* the last write failed or the disk does not respond; any thread */
 
+struct queue_backlog { uint64_t blocks, samples, bytes; int64_t oldest; /* Unix ms of the oldest sample */ };
+struct queue_backlog queue_backlog(const struct queue *q); /* undelivered blocks as found by queue_open */
+
 struct queue_state { uint64_t first, next; }; /* sequence numbers: [first, next) are to be sent */
 struct queue_state queue_shard_state(const struct queue_shard *s); /* as found by queue_open */
 

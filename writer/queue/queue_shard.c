@@ -66,6 +66,14 @@ static void note_record(struct segment *g, uint64_t seq, uint32_t n_samples, int
         g->t_max = t_max;
 }
 
+static void note_undelivered(struct queue_backlog *b, const struct record *r)
+{
+    if (b->blocks++ == 0 || r->t_min < b->oldest)
+        b->oldest = r->t_min;
+    b->samples += r->n_samples;
+    b->bytes += r->n + RECORD_HEADER;
+}
+
 static bool list_segments(struct queue_shard *s, struct err *err)
 {
     DIR *d = dir_open(s->dir);
@@ -128,8 +136,11 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
     g->size = (uint64_t)st.st_size;
     uint64_t at = 0, skipped = 0;
     struct record r;
-    while (!queue_interrupted(s->queue) && segment_next(fd, g->size, &at, &r, NULL, &skipped) == SEGMENT_RECORD)
+    while (!queue_interrupted(s->queue) && segment_next(fd, g->size, &at, &r, NULL, &skipped) == SEGMENT_RECORD) {
         note_record(g, r.seq, r.n_samples, r.t_max);
+        if (r.seq >= s->acked)
+            note_undelivered(&s->backlog, &r);
+    }
     close(fd);
     if (queue_interrupted(s->queue))
         return err_set(err, ERR_CANCELED, "%s: interrupted while reading the queue directory", s->dir);

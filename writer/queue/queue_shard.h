@@ -37,6 +37,7 @@ struct queue_shard {
     char *dir;
     uint64_t acked;        /* everything before it is delivered or dropped */
     uint64_t next;         /* after the last record on disk */
+    struct queue_backlog backlog; /* as found at the opening */
     struct segment *segments; size_t n, _cap; /* oldest first; records are appended to the last */
     int fd;                /* of the last segment, -1 = not open */
     struct position position;

@@ -3,10 +3,13 @@
 #include "writer/send/destination.h"
 
 #include "base/compress.h"
+#include "base/telemetry/log.h"
+#include "base/text/duration.h"
 #include "base/text/url.h"
 #include "writer/send/shard.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 /* --- settings ----------------------------------------------------------------------------------------------------- */
@@ -78,7 +81,7 @@ static char *destination_url_redacted(struct str url)
     return copy;
 }
 
-static char *destination_shown_name(const struct destination_conf *c, size_t position, bool show_urls)
+char *writer_destination_name(const struct destination_conf *c, size_t position, bool show_urls)
 {
     char text[64];
     if (c->name.n > 0)
@@ -91,7 +94,7 @@ static char *destination_shown_name(const struct destination_conf *c, size_t pos
 
 void destination_set_name(struct destination *d, const struct destination_conf *c, size_t position, bool show_urls)
 {
-    char *name = destination_shown_name(c, position, show_urls), *before = d->name;
+    char *name = writer_destination_name(c, position, show_urls), *before = d->name;
     mem_free(d->shown_url);
     d->shown_url = show_urls ? destination_url_redacted(c->url) : mem_strdup(SECRET_URL);
     if (before && strcmp(before, name) == 0) {
@@ -179,6 +182,22 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
     for (size_t i = 0; i < n; i++)
         destination_add_generation(d, &found[i]);
     return d;
+}
+
+void destination_log_backlog(const struct destination *d)
+{
+    struct queue_backlog b = queue_backlog(d->queue);
+    char blocks[24], samples[24], bytes[24];
+    struct buf oldest = {0};
+    if (b.blocks == 0)
+        return;
+    snprintf(blocks, sizeof blocks, "%" PRIu64, b.blocks);
+    snprintf(samples, sizeof samples, "%" PRIu64, b.samples);
+    snprintf(bytes, sizeof bytes, "%" PRIu64, b.bytes);
+    buf_add_rfc3339(&oldest, b.oldest);
+    log_info("remote_write", "queue has undelivered samples; sending them first", "name", d->name, "blocks", blocks,
+             "samples", samples, "bytes", bytes, "oldest", buf_z(&oldest));
+    buf_free(&oldest);
 }
 
 bool destination_grow(struct destination *d, unsigned shards, const struct queue_generation **grown, struct err *err)

@@ -309,6 +309,32 @@ static void test_document(void **state UNUSED)
     buf_free(&out);
 }
 
+static void test_equal(void **state UNUSED)
+{
+    static const char *const keys[] = {
+        "text: a", "text: b", "secret: a", "secret: b", "url: 'http://u:a@x/'", "url: 'http://u:b@x/'", "file: f", "flag: false",
+        "count: 3", "wait: 2s", "size: 5", "ratio: 0.25", "color: red", "list: [x]", "list: [x, z]", "map: {a: b}", "map: {a: c}",
+        "map: {b: c}", "params: {a: [b]}", "params: {a: [b, c]}", "inner: {name: a}", "inner: {name: a, port: 81}",
+        "maybe: {name: a}", "maybe: {name: b}", "items: [{name: a}]", "items: [{name: b}]", "items: [{name: a}, {name: b}]",
+        "custom: [1, 2]", "raw: 1", "old: 1"};
+    struct outer a[LEN(keys) + 1] = {0}, again;
+    load_well("", &a[LEN(keys)]);
+    for (size_t i = 0; i < LEN(keys); i++)
+        load_well(keys[i], &a[i]);
+    for (size_t i = 0; i < LEN(keys); i++) {
+        load_well(keys[i], &again);
+        if (!conf_equal(&section, &a[i], &again))
+            fail_msg("\"%s\" differs from itself", keys[i]);
+    }
+    size_t last = LEN(keys) - 2; /* what is not stored is no difference */
+    for (size_t i = 0; i < last; i++)
+        for (size_t k = 0; k < LEN(a); k++)
+            if (i != k && conf_equal(&section, &a[i], &a[k]))
+                fail_msg("\"%s\" equals \"%s\"", keys[i], k < LEN(keys) ? keys[k] : "nothing");
+    assert_true(conf_equal(&section, &a[last], &a[LEN(keys)]));
+    assert_true(conf_equal(&section, &a[last + 1], &a[LEN(keys)]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +350,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_print, setup, teardown),
         cmocka_unit_test_setup_teardown(test_print_secret_params, setup, teardown),
         cmocka_unit_test_setup_teardown(test_document, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_equal, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

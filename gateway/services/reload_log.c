@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Compares the items of the two configurations by name: a line for each kind of item that differs, then a line with the
+ * totals. Values are compared with their secrets; the log has names only. */
+#include "gateway/services/reload_log.h"
+
+#include "base/telemetry/log.h"
+
+#include <stdio.h>
+
+enum { MAX_NAMES = 20 }; /* per list; the others are counted */
+
+struct name_list { struct buf text; size_t n; };
+struct item_changes { struct name_list added, removed, changed; };
+
+static void name_list_add(struct name_list *l, struct str name)
+{
+    if (l->n++ < MAX_NAMES)
+        buf_printf(&l->text, "%s%.*s", l->n > 1 ? ", " : "", STR_ARG(name));
+}
+
+static const char *name_list_text(struct name_list *l)
+{
+    if (l->n > MAX_NAMES)
+        buf_printf(&l->text, " and %zu more", l->n - MAX_NAMES);
+    return buf_z(&l->text);
+}
+
+/* True if there was a change. */
+static bool log_item_changes(const char *msg, struct item_changes *c)
+{
+    bool any = c->added.n + c->removed.n + c->changed.n > 0;
+    if (any)
+        log_info("config", msg, "added", name_list_text(&c->added), "removed", name_list_text(&c->removed), "changed",
+                 name_list_text(&c->changed));
+    buf_free(&c->added.text);
+    buf_free(&c->removed.text);
+    buf_free(&c->changed.text);
+    return any;
+}
+
+/* ---- jobs ---- */
+
+static const struct scrape_job *config_find_job(const struct config *c, struct str name)
+{
+    for (size_t i = 0; c && i < c->n_jobs; i++)
+        if (str_eq(c->jobs[i].job_name, name))
+            return &c->jobs[i];
+    return NULL;
+}
+
+static bool log_job_changes(const struct config *before, const struct config *now)
+{
+    struct item_changes c = {0};
+    for (size_t i = 0; i < now->n_jobs; i++) {
+        const struct scrape_job *job = &now->jobs[i], *old = config_find_job(before, job->job_name);
+        if (old == NULL)
+            name_list_add(&c.added, job->job_name);
+        else if (old->fingerprint != job->fingerprint || !conf_equal(&scrape_job_section, old, job))
+            name_list_add(&c.changed, job->job_name);
+    }
+    for (size_t i = 0; before && i < before->n_jobs; i++)
+        if (config_find_job(now, before->jobs[i].job_name) == NULL)
+            name_list_add(&c.removed, before->jobs[i].job_name);
+    return log_item_changes("scrape jobs changed", &c);
+}
+
+/* ---- destinations ---- */
+
+static const struct destination_conf *config_find_destination(const struct config *c, const struct destination_conf *d)
+{
+    for (size_t i = 0; c && i < c->n_destinations; i++)
+        if (writer_same_destination(&c->destinations[i], d))
+            return &c->destinations[i];
+    return NULL;
+}
+
+static void add_destination_name(const struct services *s, struct name_list *l, const struct config *c, size_t i)
+{
+    char *name = writer_destination_name(&c->destinations[i], i, s->flags.remote_write.show_url);
+    name_list_add(l, str_of(name));
+    mem_free(name);
+}
+
+static bool log_destination_changes(const struct services *s, const struct config *before, const struct config *now)
+{
+    struct item_changes c = {0};
+    for (size_t i = 0; i < now->n_destinations; i++) {
+        const struct destination_conf *d = &now->destinations[i], *old = config_find_destination(before, d);
+        if (old == NULL)
+            add_destination_name(s, &c.added, now, i);
+        else if (!conf_equal(&remote_write_section, old, d))
+            add_destination_name(s, &c.changed, now, i);
+    }
+    for (size_t i = 0; before && i < before->n_destinations; i++)
+        if (config_find_destination(now, &before->destinations[i]) == NULL)
+            add_destination_name(s, &c.removed, before, i);
+    return log_item_changes("remote write destinations changed", &c);
+}
+
+/* ---- server groups ---- */
+
+/* "server_groups[2]" without a name, as in errors. */
+static struct str group_name(struct buf *scratch, const struct config *c, size_t i)
+{
+    if (c->groups[i].name.n > 0)
+        return c->groups[i].name;
+    buf_clear(scratch);
+    buf_printf(scratch, "server_groups[%zu]", i);
+    return buf_str(scratch);
+}
+
+/* Groups without a name are matched by position. */
+static const struct server_group_conf *config_find_group(const struct config *c, struct str name, size_t position)
+{
+    for (size_t i = 0; c && i < c->n_groups; i++)
+        if (name.n > 0 ? str_eq(c->groups[i].name, name) : i == position && c->groups[i].name.n == 0)
+            return &c->groups[i];
+    return NULL;
+}
+
+static bool log_group_changes(const struct config *before, const struct config *now)
+{
+    struct item_changes c = {0};
+    struct buf scratch = {0};
+    for (size_t i = 0; i < now->n_groups; i++) {
+        const struct server_group_conf *g = &now->groups[i], *old = config_find_group(before, g->name, i);
+        if (old == NULL)
+            name_list_add(&c.added, group_name(&scratch, now, i));
+        else if (!conf_equal(&server_group_section, old, g))
+            name_list_add(&c.changed, group_name(&scratch, now, i));
+    }
+    for (size_t i = 0; before && i < before->n_groups; i++)
+        if (config_find_group(now, before->groups[i].name, i) == NULL)
+            name_list_add(&c.removed, group_name(&scratch, before, i));
+    buf_free(&scratch);
+    return log_item_changes("server groups changed", &c);
+}
+
+/* ---- other sections ---- */
+
+static bool log_section_changes(const struct config *before, const struct config *now)
+{
+    bool global = before && !conf_equal(&global_section, &before->global, &now->global);
+    bool recent = before && (before->recent && now->recent ? !conf_equal(&recent_section, before->recent, now->recent)
+                                                           : before->recent != now->recent);
+    if (global || recent)
+        log_info("config", "sections changed", "changed",
+                 global && recent ? "global, recent" : global ? "global" : "recent");
+    return global || recent;
+}
+
+void reload_log(const struct services *s, const struct config *before, const struct config *now)
+{
+    char jobs[24], targets[24], destinations[24], groups[24];
+    bool any = log_section_changes(before, now);
+    any = log_job_changes(before, now) || any;
+    any = log_destination_changes(s, before, now) || any;
+    any = log_group_changes(before, now) || any;
+    snprintf(jobs, sizeof jobs, "%zu", now->n_jobs);
+    snprintf(targets, sizeof targets, "%zu", scraper_target_count(s->scraper));
+    snprintf(destinations, sizeof destinations, "%zu", now->n_destinations);
+    snprintf(groups, sizeof groups, "%zu", now->n_groups);
+    log_info("config", any ? "configuration reloaded" : "configuration reloaded; nothing changed", "jobs", jobs,
+             "targets", targets, "destinations", destinations, "server_groups", groups, "recent",
+             now->recent ? "true" : "false");
+}
