@@ -9,56 +9,17 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <fcntl.h>
-#include <unistd.h>
 
-static int pipe_fds[2];
-static int64_t now_ms;
-static char text[256 << 10];
+#include "tests/unit/log_capture.h"
 
-static int64_t test_clock(void) { return now_ms; }
-
-static int set_up(void **state UNUSED)
-{
-    now_ms += 3600000;
-    log_set_clock(test_clock);
-    return pipe(pipe_fds);
-}
-
-static int tear_down(void **state UNUSED)
-{
-    log_setup(LOG_INFO, LOG_LOGFMT, 2);
-    log_set_clock(NULL);
-    close(pipe_fds[0]);
-    return close(pipe_fds[1]);
-}
-
-/* What was logged since the last call; at most what a pipe holds. */
-static const char *logged(void)
-{
-    assert_int_equal(write(pipe_fds[1], "", 1), 1);
-    size_t n = 0;
-    do {
-        ssize_t more = read(pipe_fds[0], text + n, sizeof text - n);
-        assert_true(more > 0);
-        n += (size_t)more;
-    } while (text[n - 1] != 0);
-    return text;
-}
-
-static size_t lines(const char *s)
-{
-    size_t n = 0;
-    for (; *s; s++)
-        n += *s == '\n';
-    return n;
-}
+static int set_up(void **state UNUSED) { return log_capture_start(); }
+static int tear_down(void **state UNUSED) { return log_capture_stop(); }
 
 static void a_logfmt_line(void **state UNUSED)
 {
-    log_setup(LOG_INFO, LOG_LOGFMT, pipe_fds[1]);
+    log_capture_setup(LOG_INFO, LOG_LOGFMT);
     log_warn("scrape", "no answer", "target", "http://h:9100/metrics", "err", "said \"no\"\n", "none", "");
-    const char *s = logged();
+    const char *s = log_capture_text();
     assert_int_equal(strncmp(s, "time=20", 7), 0);
     assert_string_equal(strstr(s, " level="),
                         " level=warn component=scrape msg=\"no answer\" target=http://h:9100/metrics"
@@ -67,9 +28,9 @@ static void a_logfmt_line(void **state UNUSED)
 
 static void a_json_line(void **state UNUSED)
 {
-    log_setup(LOG_INFO, LOG_JSON, pipe_fds[1]);
+    log_capture_setup(LOG_INFO, LOG_JSON);
     log_error("queue", "full", "dir", "/var/\"q\"");
-    const char *s = logged();
+    const char *s = log_capture_text();
     assert_int_equal(strncmp(s, "{\"time\":\"20", 11), 0);
     assert_string_equal(strstr(s, ",\"level\""),
                         ",\"level\":\"error\",\"component\":\"queue\",\"msg\":\"full\",\"dir\":\"/var/\\\"q\\\"\"}\n");
@@ -77,10 +38,10 @@ static void a_json_line(void **state UNUSED)
 
 static void lower_levels_are_counted_not_printed(void **state UNUSED)
 {
-    log_setup(LOG_WARN, LOG_LOGFMT, pipe_fds[1]);
+    log_capture_setup(LOG_WARN, LOG_LOGFMT);
     uint64_t before = log_count(LOG_INFO);
     log_info("a", "b");
-    assert_string_equal(logged(), "");
+    assert_string_equal(log_capture_text(), "");
     assert_int_equal(log_count(LOG_INFO), before + 1);
 }
 
@@ -88,9 +49,9 @@ static void a_huge_value_is_cut(void **state UNUSED)
 {
     static char huge[200000];
     memset(huge, 'x', sizeof huge - 1);
-    log_setup(LOG_INFO, LOG_LOGFMT, pipe_fds[1]);
+    log_capture_setup(LOG_INFO, LOG_LOGFMT);
     log_info("a", "b", "v", huge);
-    assert_in_range(strlen(logged()), 4096, 4300);
+    assert_in_range(strlen(log_capture_text()), 4096, 4300);
 }
 
 /* A peer may not hide a line by what it makes us say. */
@@ -98,44 +59,43 @@ static void a_line_of_escapes_is_printed(void **state UNUSED)
 {
     static char odd[4097];
     memset(odd, 1, sizeof odd - 1);
-    assert_true(fcntl(pipe_fds[1], F_SETPIPE_SZ, 1 << 20) > 0);
-    log_setup(LOG_INFO, LOG_JSON, pipe_fds[1]);
+    log_capture_setup(LOG_INFO, LOG_JSON);
     log_info("a", "b", "v", odd, "w", odd, "x", odd, "y", odd);
-    assert_in_range(strlen(logged()), 4 * 6 * 4096, 4 * 6 * 4096 + 200);
+    assert_in_range(strlen(log_capture_text()), 4 * 6 * 4096, 4 * 6 * 4096 + 200);
 }
 
 static void chatter(const char *component) { log_info(component, "again"); }
 
 static void repeated_lines_are_limited_and_what_was_left_out_is_said(void **state UNUSED)
 {
-    log_setup(LOG_INFO, LOG_LOGFMT, pipe_fds[1]);
+    log_capture_setup(LOG_INFO, LOG_LOGFMT);
     for (int i = 0; i < 35; i++)
         chatter("loud");
-    assert_int_equal(lines(logged()), 10);
-    now_ms += 59999;
+    assert_int_equal(text_count(log_capture_text(), "\n"), 10);
+    log_capture_ms += 59999;
     chatter("loud");
-    assert_string_equal(logged(), "");
-    now_ms += 1;
+    assert_string_equal(log_capture_text(), "");
+    log_capture_ms += 1;
     log_sweep();
-    const char *s = logged();
-    assert_int_equal(lines(s), 1);
+    const char *s = log_capture_text();
+    assert_int_equal(text_count(s, "\n"), 1);
     assert_non_null(strstr(s, "component=loud msg=again left_out=26\n"));
     chatter("loud"); /* a new minute */
-    assert_int_equal(lines(logged()), 1);
+    assert_int_equal(text_count(log_capture_text(), "\n"), 1);
     log_sweep();
-    assert_string_equal(logged(), "");
+    assert_string_equal(log_capture_text(), "");
 }
 
 static void another_line_tells_what_was_left_out(void **state UNUSED)
 {
-    log_setup(LOG_INFO, LOG_LOGFMT, pipe_fds[1]);
+    log_capture_setup(LOG_INFO, LOG_LOGFMT);
     for (int i = 0; i < 11; i++)
         chatter("loud");
-    assert_int_equal(lines(logged()), 10);
-    now_ms += 60000;
+    assert_int_equal(text_count(log_capture_text(), "\n"), 10);
+    log_capture_ms += 60000;
     log_info("other", "hello");
-    const char *s = logged();
-    assert_int_equal(lines(s), 2);
+    const char *s = log_capture_text();
+    assert_int_equal(text_count(s, "\n"), 2);
     assert_non_null(strstr(s, "left_out=1\n"));
 }
 
@@ -157,7 +117,7 @@ static void log_a_hundred(void *arg UNUSED)
 
 static void threads_write_whole_lines(void **state UNUSED)
 {
-    log_setup(LOG_INFO, LOG_LOGFMT, pipe_fds[1]);
+    log_capture_setup(LOG_INFO, LOG_LOGFMT);
     uint64_t before = log_count(LOG_INFO);
     struct thread *threads[4];
     for (unsigned i = 0; i < LEN(threads); i++)
@@ -165,7 +125,7 @@ static void threads_write_whole_lines(void **state UNUSED)
     for (unsigned i = 0; i < LEN(threads); i++)
         thread_join(threads[i]);
     assert_int_equal(log_count(LOG_INFO) - before, 400);
-    struct str rest = str_of(logged()), line;
+    struct str rest = str_of(log_capture_text()), line;
     size_t n = 0;
     for (; str_cut(&rest, '\n', &line) && line.n > 0; n++)
         assert_true(str_starts(line, STR("time=")) && str_ends(line, STR(" component=thread msg=line i=1")));

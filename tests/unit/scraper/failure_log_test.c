@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scraper/failure_log.h"
 
-#include "base/telemetry/log.h"
-
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -10,55 +8,19 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-static int pipe_fds[2];
-static int64_t log_ms;
+#include "tests/unit/log_capture.h"
+
 static struct failure_log failures;
-
-static int64_t log_clock(void) { return log_ms; }
 
 static int set_up(void **state UNUSED)
 {
-    log_ms += 3600000; /* the log's own limit does not count here */
-    log_set_clock(log_clock);
     failures = (struct failure_log){0};
     failure_log_init(&failures, STR("node"));
-    if (pipe(pipe_fds) != 0)
-        return -1;
-    log_setup(LOG_INFO, LOG_LOGFMT, pipe_fds[1]);
-    return 0;
+    return log_capture_start();
 }
 
-static int tear_down(void **state UNUSED)
-{
-    log_setup(LOG_INFO, LOG_LOGFMT, 2);
-    log_set_clock(NULL);
-    close(pipe_fds[0]);
-    return close(pipe_fds[1]);
-}
-
-/* What was logged since the last call. */
-static const char *logged(void)
-{
-    static char text[64 << 10];
-    size_t n = 0;
-    assert_int_equal(write(pipe_fds[1], "", 1), 1);
-    do {
-        ssize_t more = read(pipe_fds[0], text + n, sizeof text - n);
-        assert_true(more > 0);
-        n += (size_t)more;
-    } while (text[n - 1] != 0);
-    return text;
-}
-
-static size_t count_of(const char *text, const char *what)
-{
-    size_t n = 0;
-    for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
-        n++;
-    return n;
-}
+static int tear_down(void **state UNUSED) { return log_capture_stop(); }
 
 static void fail_targets(size_t n, const char *why, int64_t now)
 {
@@ -74,19 +36,19 @@ static void many_failing_targets_are_four_lines(void **state UNUSED)
 {
     fail_targets(3000, "connection refused", 1000);
     fail_targets(7000, "timed out after 2000 ms", 2000);
-    const char *text = logged();
-    assert_int_equal(count_of(text, "\n"), 3);
-    assert_int_equal(count_of(text, "msg=\"cannot scrape target; retrying at the next interval\" job=node"), 3);
+    const char *text = log_capture_text();
+    assert_int_equal(text_count(text, "\n"), 3);
+    assert_int_equal(text_count(text, "msg=\"cannot scrape target; retrying at the next interval\" job=node"), 3);
     assert_null(strstr(text, "secret"));
     failure_log_flush(&failures, 3000); /* too early: more may come */
-    assert_string_equal(logged(), "");
+    assert_string_equal(log_capture_text(), "");
     failure_log_flush(&failures, 6000);
-    text = logged();
-    assert_int_equal(count_of(text, "\n"), 1);
+    text = log_capture_text();
+    assert_int_equal(text_count(text, "\n"), 1);
     assert_non_null(strstr(text, "job=node targets=9997 most_common_err=\"timed out after 2000 ms\" "
                                  "targets_with_it=7000"));
     failure_log_flush(&failures, 11000);
-    assert_string_equal(logged(), "");
+    assert_string_equal(log_capture_text(), "");
     failure_log_free(&failures);
 }
 
@@ -97,29 +59,29 @@ static void a_minute_has_two_summaries_at_most(void **state UNUSED)
     fail_targets(10, "connection refused", 7000);
     for (int64_t now = 11000; now < 61000; now += 5000)
         failure_log_flush(&failures, now);
-    assert_int_equal(count_of(logged(), "\n"), 4);
+    assert_int_equal(text_count(log_capture_text(), "\n"), 4);
     failure_log_flush(&failures, 61000);
-    const char *text = logged();
-    assert_int_equal(count_of(text, "\n"), 1);
+    const char *text = log_capture_text();
+    assert_int_equal(text_count(text, "\n"), 1);
     assert_non_null(strstr(text, "targets=10 "));
     fail_targets(10, "connection refused", 121000);
-    assert_int_equal(count_of(logged(), "\n"), 3); /* a new minute */
+    assert_int_equal(text_count(log_capture_text(), "\n"), 3); /* a new minute */
     failure_log_free(&failures);
-    assert_non_null(strstr(logged(), "targets=7 "));
+    assert_non_null(strstr(log_capture_text(), "targets=7 "));
 }
 
 static void recoveries_are_summed_up_too(void **state UNUSED)
 {
     for (size_t i = 0; i < 100; i++)
         failure_log_recovered(&failures, STR("http://h:1/metrics"), 90000, 1000);
-    const char *text = logged();
-    assert_int_equal(count_of(text, "msg=\"target is scraped again\" job=node target=http://h:1/metrics "
+    const char *text = log_capture_text();
+    assert_int_equal(text_count(text, "msg=\"target is scraped again\" job=node target=http://h:1/metrics "
                                     "failed_for=1m30s"), 3);
     failure_log_flush(&failures, 6000);
-    assert_non_null(strstr(logged(), "level=info component=scrape msg=\"more targets of the job are scraped again\" "
+    assert_non_null(strstr(log_capture_text(), "level=info component=scrape msg=\"more targets of the job are scraped again\" "
                                      "job=node targets=97"));
     failure_log_free(&failures);
-    assert_string_equal(logged(), "");
+    assert_string_equal(log_capture_text(), "");
 }
 
 static void more_errors_than_are_told_apart(void **state UNUSED)
@@ -129,9 +91,9 @@ static void more_errors_than_are_told_apart(void **state UNUSED)
         snprintf(why, sizeof why, "HTTP %d", 500 + i);
         fail_targets(i == 5 ? 3 : 1, why, 1000);
     }
-    logged();
+    log_capture_text();
     failure_log_flush(&failures, 6000);
-    assert_non_null(strstr(logged(), "targets=19 most_common_err=\"HTTP 505\" targets_with_it=3"));
+    assert_non_null(strstr(log_capture_text(), "targets=19 most_common_err=\"HTTP 505\" targets_with_it=3"));
     failure_log_free(&failures);
 }
 

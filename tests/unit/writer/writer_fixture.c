@@ -135,6 +135,12 @@ void fixture_apply(const struct destination_conf *d, size_t n)
     wait_until_in_force();
 }
 
+void fixture_start_with(const struct destination_conf *d, size_t n)
+{
+    fixture_start();
+    fixture_apply(d, n);
+}
+
 void fixture_apply_plan(const struct writer_plan *topology)
 {
     struct err err = {0};

@@ -34,6 +34,7 @@ struct destination_conf fixture_destination(const struct receiver *r, const char
 /* Copies the plan, whose arrays must live as long as the test. */
 bool fixture_try(const struct writer_plan *topology, struct err *err);
 void fixture_apply(const struct destination_conf *d, size_t n);
+void fixture_start_with(const struct destination_conf *d, size_t n);    /* fixture_start, then fixture_apply */
 void fixture_apply_at_once(const struct destination_conf *d, size_t n); /* does not wait until it is in force */
 void fixture_apply_plan(const struct writer_plan *topology);
 

@@ -26,10 +26,9 @@ static size_t count_text(struct str text, const char *wanted)
 /* Metrics of two destinations must not become one when their order changes. */
 static void labels_follow_the_order(void **state UNUSED)
 {
-    fixture_start();
     struct destination_conf d[] = {fixture_destination(&fixture.b, "b", 2), fixture_destination(&fixture.a, "a", 2)};
     d[0].name = d[1].name = STR_NONE;
-    fixture_apply(&d[1], 1);
+    fixture_start_with(&d[1], 1);
     fixture_apply(d, 2);
     struct buf text = {0};
     stats_render(&text, false);
@@ -161,8 +160,7 @@ static void a_queue_without_a_destination_is_shown(void **state UNUSED)
     fixture_apply(both, 0);
     fixture_wait_until(two_orphans_are_shown);
     fixture_stop(100);
-    fixture_start();
-    fixture_apply(both, 0); /* nobody has the lock now */
+    fixture_start_with(both, 0); /* nobody has the lock now */
     fixture_wait_until(two_orphans_are_shown);
     fixture_stop(100);
 }
@@ -227,9 +225,8 @@ static void reloads_follow_each_other(void **state UNUSED)
 
 static void the_folder_has_one_owner(void **state UNUSED)
 {
-    fixture_start();
     struct destination_conf d = fixture_destination(&fixture.a, "a", 4);
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     struct err err = {0};
     struct writer_env env = {.main = fixture.main, .lanes = fixture.lanes, .n_lanes = FIXTURE_LANES,
                              .queue_dir = str_of(fixture.dir)};
@@ -266,8 +263,7 @@ static void a_failed_reload_leaves_nothing(void **state UNUSED)
     struct writer_plan topology = {.destinations = new, .n = 2};
     struct err err = {0};
     struct str queue_dir;
-    fixture_start();
-    fixture_apply(old, 2);
+    fixture_start_with(old, 2);
     fixture_push(1, 10, false);
     assert_int_equal(find_paths("b-*", &queue_dir), 1);
     const char *obstacle = arena_printf(&fixture.arena, "%.*s/g0002-s07", STR_ARG(queue_dir)).p;
@@ -321,8 +317,7 @@ static void a_safer_durability_holds_for_what_waits(void **state UNUSED)
     struct destination_conf d = fixture_destination(&fixture.a, "a", 4);
     d.durability = DURABILITY_MEMORY;
     atomic_store(&fixture.a.status, 503);
-    fixture_start();
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     fixture_push(1, 10, true);
     d.durability = DURABILITY_SPILL;
     d.protocol = PROTOCOL_SNAPPY;
@@ -331,8 +326,7 @@ static void a_safer_durability_holds_for_what_waits(void **state UNUSED)
     fixture_push(11, 20, true);
     fixture_stop(20);
     atomic_store(&fixture.a.status, 204);
-    fixture_start();
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     fixture_await(&fixture.a, fixture_samples(20));
     fixture_check(&fixture.a, 1, 20);
     fixture_stop(1000);
@@ -363,8 +357,7 @@ static bool old_generations_are_gone(void) { return find_paths("a-*/g*", NULL) =
 static void generations_do_not_pile_up(void **state UNUSED)
 {
     struct destination_conf d = fixture_destination(&fixture.a, "a", 4);
-    fixture_start();
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     fixture_push(1, 1, true);
     fixture_await(&fixture.a, fixture_samples(1));
     size_t before = open_files();

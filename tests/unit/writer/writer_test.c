@@ -13,9 +13,8 @@
 static void two_destinations_get_everything_in_order(void **state UNUSED)
 {
     atomic_store(&fixture.b.no_zstd, true);
-    fixture_start();
     struct destination_conf d[] = {fixture_destination(&fixture.a, "a", 8), fixture_destination(&fixture.b, "b", 8)};
-    fixture_apply(d, 2);
+    fixture_start_with(d, 2);
     fixture_push(1, 50, false);
     fixture_push(51, 60, true);
     fixture_await(&fixture.a, fixture_samples(60));
@@ -27,10 +26,9 @@ static void two_destinations_get_everything_in_order(void **state UNUSED)
 
 static void an_outage_loses_nothing(void **state UNUSED)
 {
-    fixture_start();
     struct destination_conf d = fixture_destination(&fixture.a, "a", 4);
     d.max_memory_bytes = 1; /* most goes through the disk */
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     fixture_push(1, 10, false);
     fixture_await(&fixture.a, fixture_samples(10));
     atomic_store(&fixture.a.status, 503);
@@ -48,8 +46,7 @@ static void an_outage_loses_nothing(void **state UNUSED)
 static void a_restart_goes_on_where_it_was(void **state UNUSED)
 {
     struct destination_conf d = fixture_destination(&fixture.a, "a", 4);
-    fixture_start();
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     fixture_push(1, 20, false);
     fixture_await(&fixture.a, fixture_samples(20));
     atomic_store(&fixture.a.status, 500);
@@ -57,8 +54,7 @@ static void a_restart_goes_on_where_it_was(void **state UNUSED)
     fixture_stop(50);
     atomic_store(&fixture.a.status, 204);
     d = fixture_destination(&fixture.a, "a", 7); /* with another number of shards: the old ones go first */
-    fixture_start();
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     fixture_push(61, 80, true);
     fixture_await(&fixture.a, fixture_samples(80));
     fixture_check(&fixture.a, 1, 80);
@@ -72,14 +68,12 @@ static void durability_memory_keeps_the_order(void **state UNUSED)
     struct destination_conf d = fixture_destination(&fixture.a, "a", 4);
     d.durability = DURABILITY_MEMORY;
     for (int64_t run = 0; run < 3; run++) {
-        fixture_start();
-        fixture_apply(&d, 1);
+        fixture_start_with(&d, 1);
         fixture_push(run * 20 + 1, run * 20 + 20, true);
         fixture_stop(20);
     }
     atomic_store(&fixture.a.status, 204);
-    fixture_start();
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     fixture_push(61, 80, true);
     fixture_await(&fixture.a, fixture_samples(80));
     fixture_check(&fixture.a, 1, 80);
@@ -114,10 +108,9 @@ static void what_is_too_old_is_dropped_and_counted(void **state UNUSED)
 static void large_blocks_are_cut(void **state UNUSED)
 {
     atomic_store(&fixture.a.too_large, 700);
-    fixture_start();
     struct destination_conf d = fixture_destination(&fixture.a, "a", 2);
     d.queue.min_backoff = 1;
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     fixture_push(1, 20, true);
     fixture_await(&fixture.a, fixture_samples(20));
     fixture_check(&fixture.a, 1, 20);
@@ -133,15 +126,13 @@ static void a_cut_block_is_whole_after_a_stop(void **state UNUSED)
     d.durability = DURABILITY_MEMORY;
     atomic_store(&fixture.a.too_large, 700);
     atomic_store(&fixture.a.status, 503);
-    fixture_start();
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     fixture_push(1, 20, true);
     fixture_wait_until(tried_again); /* with a piece that is small enough */
     fixture_stop(20);
     atomic_store(&fixture.a.too_large, 0);
     atomic_store(&fixture.a.status, 204);
-    fixture_start();
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     fixture_await(&fixture.a, fixture_samples(20));
     fixture_check(&fixture.a, 1, 20);
     fixture_stop(1000);
@@ -151,10 +142,9 @@ static bool five_are_dropped(void) { return fixture_status().dropped_samples == 
 
 static void bad_blocks_are_dropped_and_counted(void **state UNUSED)
 {
-    fixture_start();
     struct destination_conf d = fixture_destination(&fixture.a, "a", 4);
     d.queue.min_backoff = 1;
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     atomic_store(&fixture.a.status, 400);
     fixture_push(1, 5, true);
     fixture_wait_until(five_are_dropped);
@@ -210,8 +200,7 @@ static void an_ack_covers_every_block(void **state UNUSED)
     struct destination_conf d = fixture_destination(&fixture.a, "a", 1);
     d.max_memory_bytes = 1;
     atomic_store(&fixture.a.status, 503);
-    fixture_start();
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     for (int i = 0; i < BATCHES; i++)
         assert_int_equal(write_and_wait(), SAFE);
     fixture_limit_files(fixture_status().pending_bytes + 2000);
@@ -231,8 +220,7 @@ static void a_disk_that_has_room_again_is_used(void **state UNUSED)
     d.max_memory_bytes = 1;
     d.on_full = FULL_PUSH_BACK;
     atomic_store(&fixture.a.status, 503);
-    fixture_start();
-    fixture_apply(&d, 1);
+    fixture_start_with(&d, 1);
     fixture_limit_files(100);
     assert_int_equal(write_and_wait(), UNSAFE);
     assert_int_equal(write_and_wait(), REFUSED);
