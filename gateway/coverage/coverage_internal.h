@@ -29,7 +29,7 @@ struct coverage_name {         /* a metric that queries asked for */
     struct str name;           /* own memory, which is the key in the map */
     enum coverage_origin origin;
     uint64_t lacking;          /* bits: replicas that have fewer of its series than a sibling */
-    int64_t asked_at, checked_at, due; /* Unix ms */
+    int64_t first_at, asked_at, checked_at, due; /* Unix ms */
 };
 
 struct coverage {

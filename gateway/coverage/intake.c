@@ -19,6 +19,7 @@ enum {
     PERIOD_LEAST_MS = 2000,
     BYTES_PER_SECOND = 256 << 10, /* of readings forward, on average */
     PAUSE_MS = 30000,           /* after one that failed */
+    SETTLED_MS = 2000, SETTLED_LATE_MS = 40000, /* VictoriaMetrics */
     FULL_MS = HOUR_MS,
     SAMPLE_BYTES = 24,
     ODD_READINGS = 5,           /* until another interval is believed */
@@ -66,6 +67,15 @@ static bool needs_past(const struct coverage *c, int64_t now, struct coverage_wo
     return true;
 }
 
+/* A scrape is seen whole only when it is old enough. */
+static int64_t intake_settling(const struct coverage *c)
+{
+    bool late = false;
+    for (size_t r = 0; r < c->n; r++)
+        late = late || c->shows_late[r];
+    return late ? SETTLED_LATE_MS : SETTLED_MS;
+}
+
 void coverage_next(struct coverage *c, struct arena *a, int64_t now, struct coverage_work *out)
 {
     char name[COVERAGE_NAME_LENGTH + 1];
@@ -82,7 +92,7 @@ void coverage_next(struct coverage *c, struct arena *a, int64_t now, struct cove
     if (asleep || needs_forward(c, now, out)) {
         ;
     } else if ((due = coverage_name_due(c, now)) != NULL) {
-        *out = (struct coverage_work){.kind = COVERAGE_NAME, .to = now - LEAST_MS};
+        *out = (struct coverage_work){.kind = COVERAGE_NAME, .to = now - intake_settling(c)};
         n = due->name.n;
         memcpy(name, due->name.p, n);
     } else if (!needs_past(c, now, out)) {

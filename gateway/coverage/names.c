@@ -2,7 +2,7 @@
 /* Where the series of metrics come from: for each name that queries asked for, what the servers said last. */
 #include "gateway/coverage/coverage_internal.h"
 
-enum { RETRY_MS = 60000, PERCENT = 99, OVERHEAD = 64 };
+enum { RETRY_MS = 60000, RETRY_SOON_MS = 2000, PERCENT = 99, OVERHEAD = 64 };
 
 static void coverage_name_free(struct coverage *c, struct coverage_name *n)
 {
@@ -43,6 +43,7 @@ struct coverage_name *coverage_name_asked(struct coverage *c, struct str name, i
             return NULL;
         n = mem_zalloc(sizeof *n);
         n->name = (struct str){str_dup(name), name.n};
+        n->first_at = now;
         map_set(&c->names, n->name, n);
         c->bytes += sizeof *n + name.n + OVERHEAD;
     }
@@ -113,6 +114,14 @@ static void coverage_name_decide(struct coverage *c, struct coverage_name *n, co
             n->lacking |= 1ull << i;
 }
 
+/* A metric that a target has just begun to expose is known soon; one that nobody has is asked for ever more rarely. */
+static int64_t coverage_name_pause(const struct coverage_name *n, int64_t now)
+{
+    if (n->origin == ORIGIN_ELSEWHERE || (n->origin == ORIGIN_TARGETS && n->lacking == 0))
+        return COVERAGE_NAME_MS;
+    return n->origin == ORIGIN_UNKNOWN ? coverage_max(RETRY_SOON_MS, coverage_min(now - n->first_at, RETRY_MS)) : RETRY_MS;
+}
+
 static bool coverage_name_failed(const struct coverage *c, const struct coverage_reading *readings)
 {
     bool failed = false;
@@ -131,8 +140,7 @@ void coverage_take_name(struct coverage *c, const struct coverage_work *w, const
     if (n) {
         coverage_name_decide(c, n, readings);
         n->checked_at = now;
-        bool sure = n->origin == ORIGIN_ELSEWHERE || (n->origin == ORIGIN_TARGETS && n->lacking == 0);
-        n->due = now + (sure ? COVERAGE_NAME_MS : RETRY_MS);
+        n->due = now + coverage_name_pause(n, now);
     }
     mutex_unlock(&c->mutex);
 }

@@ -37,7 +37,8 @@ void spans_add(struct span_list *l, struct coverage_span s)
 void spans_cut_before(struct span_list *l, int64_t t)
 {
     uint32_t first = spans_find(l, t);
-    memmove(l->items, l->items + first, (l->n - first) * sizeof *l->items);
+    if (first > 0)
+        memmove(l->items, l->items + first, (l->n - first) * sizeof *l->items);
     l->n -= first;
     if (l->n > 0 && l->items[0].from < t)
         l->items[0].from = t;

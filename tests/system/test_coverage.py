@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which replica of a group is complete, with real servers that scrape, stop, lag and relabel."""
+import time
+
+from fakes import ScriptedExporter
+from lib import *
+from test_upstream import group, groups
+
+JOB = """  - job_name: {job}
+    {more}
+    static_configs: [{{targets: [{targets}]}}]
+"""
+
+
+def scraping(*jobs, rules=""):
+    """A configuration that scrapes every second."""
+    text = "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
+    if rules:
+        text += f"rule_files: [{write_file('rules.yml', rules)}]\n"
+    text += "scrape_configs:\n"
+    for job, targets, *more in jobs:
+        text += JOB.format(job=job, targets=", ".join(f"'{t.address}'" for t in targets), more=more[0] if more else "")
+    return text
+
+
+def status(sluice, selector=None, start=None, end=None):
+    params = [("match[]", selector)] if selector else []
+    params += [(k, v) for k, v in (("start", start), ("end", end)) if v is not None]
+    return sluice.data("/api/v1/status/coverage", params)["groups"][0]
+
+
+def decided(sluice, selector, start, end=None):
+    """By replica, whether it is complete; or why nothing is known."""
+    decision = status(sluice, selector, start, end)["selectors"][0]
+    return decision.get("unknown") or [replica["complete"] for replica in decision["replicas"]]
+
+
+def await_decision(sluice, wanted, selector, start=None, end=None, timeout=20):
+    """`start` None: the last three seconds."""
+    last = []
+
+    def is_so():
+        last[:] = [decided(sluice, selector, start if start is not None else time.time() - 3, end)]
+        return last[0] == wanted
+    try:
+        wait_until(is_so, timeout, every=0.3)
+    except AssertionError:
+        raise AssertionError(f"{selector}: {last[0]}, not {wanted}; {status(sluice, selector, start, end)}") from None
+
+
+def replicas(config_a, config_b, *more, **server):
+    a = Prometheus(config_a, name="a", **server)
+    b = Prometheus(config_b, name="b", **server)
+    sluice = Sluice(groups(group("west", a, b, **dict(more))))
+    return a, b, sluice
+
+
+def incomplete(sluice, selector, start, replica):
+    return status(sluice, selector, start)["selectors"][0]["replicas"][replica]["incomplete"]
+
+
+def test_a_stopped_server_has_a_gap():
+    one, two = ScriptedExporter(), ScriptedExporter()
+    rules = "groups: [{name: g, rules: [{record: 'job:scripted:sum', expr: sum by (job) (scripted_counter)},\n" \
+            "                           {record: recorded, expr: scripted_counter}]}]"
+    config = scraping(("node", (one, two)), rules=rules)
+    a, b, sluice = replicas(config, config)
+    await_decision(sluice, [True, True], "scripted_counter")
+    begin = time.time() - 2
+    kinds = {"job:scripted:sum": "the metric has series that are not scraped from a target",     # a rule
+             "recorded": "the metric has series that are not scraped from a target",             # with the target's labels
+             "scripted_stamped_counter": "the metric has series that are not scraped from a target",
+             '{job="node"}': "the selector names no metric"}
+    for selector, why in kinds.items():
+        await_decision(sluice, why, selector)
+    a.stop()
+    stopped = time.time()
+    time.sleep(5)
+    # a cannot be reached: b alone is what there is
+    await_decision(sluice, [False, True], "scripted_counter", begin)
+    a.start()
+    a.wait_ready()
+    await_decision(sluice, [True, True], "scripted_counter", timeout=40)
+    back = time.time()
+    await_decision(sluice, [False, True], "scripted_counter", begin)
+    await_decision(sluice, [True, True], "scripted_counter", begin, stopped - 2)
+    for gap in incomplete(sluice, "scripted_counter", begin, 0):
+        assert stopped - 4 < gap["from"] and gap["to"] < back, (gap, stopped, back)
+    gaps = status(sluice)
+    assert gaps["replicas"][0]["gaps"] == 2 and gaps["replicas"][1]["gaps"] == 0, gaps
+    assert {g["target"]["instance"] for g in gaps["lastGaps"]} == {one.address, two.address}, gaps
+    # a reload keeps what is known
+    readings = 'sluice_upstream_coverage_readings_total{group="west"}'
+    before = sluice.metrics()[readings]
+    assert sluice.post("/-/reload").status == 200
+    assert decided(sluice, "scripted_counter", begin) == [False, True]
+    assert before > 5 and sluice.metrics()[readings] >= before
+    assert f'sluice_upstream_coverage_targets{{group="west",url="{a.url}"}}' in sluice.metrics()
+
+
+def test_what_one_server_does_not_have():
+    shared, cut, trimmed = ScriptedExporter(), ScriptedExporter(), ScriptedExporter()
+    drop = "metric_relabel_configs: [{source_labels: [id], regex: '3', action: drop}]"
+    a, b, sluice = replicas(scraping(("shared", (shared,)), ("trimmed", (trimmed,), drop)),
+                            scraping(("shared", (shared, cut)), ("trimmed", (trimmed,))))
+    both = 'scripted_counter{job="shared",instance="%s"}'
+    await_decision(sluice, [False, True], 'scripted_counter{job="trimmed"}')
+    await_decision(sluice, [False, True], both % cut.address)
+    # a lacks series of the metric, whatever its targets are
+    await_decision(sluice, [False, True], both % shared.address)
+    # up has a series for each target, and b has one more
+    await_decision(sluice, [False, True], f'up{{instance="{cut.address}"}}')
+
+
+def test_pushed_and_federated_series_are_not_of_targets():
+    target = ScriptedExporter()
+    config = scraping(("node", (target,)))
+    a, b, sluice = replicas(config, config)
+    await_decision(sluice, [True, True], "scripted_counter")
+    for server in (a, b): # with the labels of the target
+        now = now_ms()
+        push(server.write_url, [({"__name__": "pushed", "job": "node", "instance": target.address}, [(now, 1.0)]),
+                                ({"__name__": "lonely", "job": "push"}, [(now, 1.0)])])
+    elsewhere = "the metric has series that are not scraped from a target"
+    time.sleep(1)
+    await_decision(sluice, elsewhere, "pushed", timeout=70)
+    await_decision(sluice, elsewhere, "lonely")
+    trusting = Sluice(groups(group("west", a, b, trust_untargeted=True)), name="trusting")
+    await_decision(trusting, [True, True], "pushed")
+    await_decision(trusting, [True, True], '{job="push"}')
+
+
+def test_victoriametrics_that_agents_fill():
+    target = ScriptedExporter()
+    a, b = VictoriaMetrics(name="a"), VictoriaMetrics(name="b")
+    job = "scrape_configs: [{job_name: node, scrape_interval: 1s, static_configs: [{targets: ['%s']}]}]\n" % target.address
+    agents = [Sluice(job + f"remote_write: [{{url: '{server.write_url}', name: out}}]\n",
+                     "--remoteWrite.flushInterval=500ms", name=f"agent-{name}")
+              for name, server in (("a", a), ("b", b))]
+    sluice = Sluice(groups(group("west", a, b, trust_untargeted=True)))
+    await_decision(sluice, [True, True], "scripted_counter")
+    wait_until(lambda: status(sluice)["replicas"][1]["targets"] == 1, 20)
+    begin = time.time()
+    agents[1].kill9()
+    # what VictoriaMetrics shows may be half a minute late: only then the gap counts up to now
+    wait_until(lambda: status(sluice)["replicas"][1]["gaps"] == 1, 20, every=0.3)
+    await_decision(sluice, [True, False], "scripted_counter", begin)
