@@ -136,11 +136,12 @@ void coverage_take_name(struct coverage *c, const struct coverage_work *w, const
     mutex_lock(&c->mutex);
     struct coverage_name *n = map_get(&c->names, w->name);
     c->readings++;
-    c->readings_failed += coverage_name_failed(c, readings);
+    bool failed = coverage_name_failed(c, readings);
+    c->readings_failed += failed;
     if (n) {
         coverage_name_decide(c, n, readings);
         n->checked_at = now;
-        n->due = now + coverage_name_pause(n, now);
+        n->due = now + (failed ? RETRY_MS : coverage_name_pause(n, now));
     }
     mutex_unlock(&c->mutex);
 }
