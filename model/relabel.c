@@ -51,10 +51,45 @@ static bool relabel_expand(const struct relabel_rule *r, struct labels_builder *
     return true;
 }
 
+/* The text between the next {{ and }} of a template, and what comes before it. False: there is none, *before is the
+ * rest. */
+static bool next_reference(struct str *template, struct str *before, struct str *name)
+{
+    size_t begin = str_find_str(*template, STR("{{"));
+    struct str rest = begin < template->n ? str_skip(*template, begin + 2) : STR("");
+    size_t end = str_find_str(rest, STR("}}"));
+    if (begin == template->n || end == rest.n) {
+        *before = *template;
+        *template = STR("");
+        return false;
+    }
+    *before = str_first(*template, begin);
+    *name = str_first(rest, end);
+    *template = str_skip(rest, end + 2);
+    return true;
+}
+
+/* The replacement with each {{name}} replaced by the value of the label. A $ in a value is doubled: it refers to no
+ * group. */
+static struct str fill_references(const struct relabel_rule *r, struct labels_builder *b)
+{
+    struct str template = r->replacement, before, name;
+    buf_clear(&b->_text);
+    while (next_reference(&template, &before, &name)) {
+        struct str value = relabel_value_of(b, name);
+        buf_add_str(&b->_text, before);
+        for (size_t i = 0; i < value.n; i++)
+            buf_add_str(&b->_text, value.p[i] == '$' ? STR("$$") : str_n(value.p + i, 1));
+    }
+    buf_add_str(&b->_text, before);
+    return arena_str(b->scratch, buf_str(&b->_text));
+}
+
 static void replace(const struct relabel_rule *r, struct labels_builder *b)
 {
     struct str text = source(r, b), target, value;
-    if (!relabel_expand(r, b, text, r->replacement, &value) || !relabel_expand(r, b, text, r->target_label, &target))
+    struct str replacement = r->refers ? fill_references(r, b) : r->replacement;
+    if (!relabel_expand(r, b, text, replacement, &value) || !relabel_expand(r, b, text, r->target_label, &target))
         return;
     if (!has_groups(r->target_label) || label_name_valid(target))
         builder_set(b, target, value);
@@ -233,7 +268,7 @@ static bool same_names(struct str_list a, struct str_list b)
 static bool same_rule(const struct relabel_rule *a, const struct relabel_rule *b)
 {
     return a->action == b->action && a->modulus == b->modulus && a->xxhash == b->xxhash &&
-           a->ends_chain == b->ends_chain && same_names(a->source_labels, b->source_labels) &&
+           a->ends_chain == b->ends_chain && a->refers == b->refers && same_names(a->source_labels, b->source_labels) &&
            same_names(a->if_texts, b->if_texts) &&
            str_eq(a->separator, b->separator) && str_eq(a->target_label, b->target_label) &&
            str_eq(a->regex_text, b->regex_text) && str_eq(a->replacement, b->replacement);
@@ -287,6 +322,9 @@ void relabel_reads(struct relabel_rules r, struct arena *a, struct str_list *nam
         const struct relabel_rule *rule = &r.rules[i];
         for (size_t k = 0; k < rule->source_labels.n; k++)
             add_name(a, names, &cap, rule->source_labels.items[k]);
+        struct str template = rule->refers ? rule->replacement : STR(""), before, name;
+        while (next_reference(&template, &before, &name))
+            add_name(a, names, &cap, name);
         if (reads_target(rule->action))
             add_name(a, names, &cap, rule->target_label);
         if (rule->only_if)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Relabel rules: every action of Prometheus (replace keep drop keepequal dropequal hashmod labelmap labeldrop
  * labelkeep lowercase uppercase; the last two change only ASCII letters, Prometheus' all of Unicode), vmagent's
- * actions except graphite, and vmagent's `if`. Rules are immutable and shared by threads; the builder holds the
+ * actions except graphite, vmagent's `if`, and its {{name}} in `replacement`. Rules are immutable and shared by threads; the builder holds the
  * state.
  *
  * Source: https://prometheus.io/docs/prometheus/latest/configuration/configuration/#relabel_config
@@ -28,6 +28,7 @@ struct relabel_rule {
     struct str separator, target_label, regex_text, replacement;
     int64_t modulus;
     bool xxhash;       /* hashmod by XXH64 as in vmagent; else by MD5 as in Prometheus */
+    bool refers;       /* vmagent, replace: the replacement refers to labels as {{name}} */
     bool ends_chain;   /* vmagent, last rule of a destination: then drops labels that begin with __, except the name */
     struct regex *regex; /* replace_all, labelmap_all: not anchored */
     /* The rule applies to series that one of them accepts; keep drops series that none accepts. NULL: to every

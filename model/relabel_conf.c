@@ -118,6 +118,8 @@ static bool relabel_conf_check(struct conf_context *c, const struct yaml *node, 
 {
     struct relabel_rule *r = value;
     r->xxhash = c->xxhash_hashmod;
+    r->refers = c->xxhash_hashmod && r->action == RELABEL_REPLACE &&
+                str_find_str(r->replacement, STR("{{")) < r->replacement.n;
     for (size_t i = 0; i < r->source_labels.n; i++)
         if (!label_name_valid(r->source_labels.items[i]))
             return conf_err(node, err, "\"%.*s\" is not a valid label name", STR_ARG(r->source_labels.items[i]));
@@ -173,7 +175,8 @@ static const struct conf_row rows[] = {
              "item does"},
     {CONF_INT, "modulus", AT(modulus), .max = INT64_MAX, .help = "For hashmod: the modulus"},
     {CONF_STRING, "replacement", AT(replacement), .preset = "$1",
-     .help = "New value (replace) or name (labelmap), may refer to groups of the regex"},
+     .help = "New value (replace) or name (labelmap), may refer to groups of the regex, and with vmagent's defaults to "
+             "labels: `{{name}}` (replace)"},
     {CONF_ENUM, "action", AT(action), .preset = "replace", .names = actions, .help = "Action of the rule"},
     {CONF_STRINGS, "if", AT(if_texts),
      .help =

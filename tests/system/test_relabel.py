@@ -33,4 +33,4 @@ def test_actions_of_vmagent():
             assert labels_of(result) == ({} if outcome == "dropped" else labels_of(outcome)), \
                 f"{name}: {said}"
         checked += 1
-    assert checked >= 38
+    assert checked >= 46

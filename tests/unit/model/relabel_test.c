@@ -15,9 +15,9 @@ static const struct conf_row holder_rows[] = {
 static const struct conf_section holder_section = {.name = "", .size = sizeof(struct holder), .rows = holder_rows};
 
 /* The rules of a YAML list; false with the error. */
-static bool load_rules(struct arena *a, struct str yaml, struct relabel_rules *rules, struct err *err)
+static bool load_rules(struct arena *a, bool vmagent, struct str yaml, struct relabel_rules *rules, struct err *err)
 {
-    struct conf_context c = {.arena = a, .file = "case"};
+    struct conf_context c = {.arena = a, .file = "case", .xxhash_hashmod = vmagent};
     struct yaml *list = yaml_parse(a, yaml, "case", err);
     if (list == NULL)
         return false;
@@ -38,11 +38,11 @@ static void start(struct labels_builder *b, struct str series)
     builder_start(b, builder_labels(b, b->scratch)); /* sorted, as labels come */
 }
 
-static void outcome(struct buf *out, struct arena *a, const struct one_case *c)
+static void outcome(struct buf *out, struct arena *a, bool vmagent, const struct one_case *c)
 {
     struct relabel_rules rules;
     struct err err;
-    if (!load_rules(a, c->parts[1].text, &rules, &err)) {
+    if (!load_rules(a, vmagent, c->parts[1].text, &rules, &err)) {
         buf_add_z(out, err.text);
         return;
     }
@@ -55,7 +55,7 @@ static void outcome(struct buf *out, struct arena *a, const struct one_case *c)
     builder_free(&b);
 }
 
-static void check_cases(const char *path, unsigned least)
+static void check_cases(const char *path, bool vmagent, unsigned least)
 {
     struct cases cases;
     struct one_case c;
@@ -66,7 +66,7 @@ static void check_cases(const char *path, unsigned least)
         struct buf got = {0};
         arena_init(&a, 0);
         assert_int_equal(c.n, 3);
-        outcome(&got, &a, &c);
+        outcome(&got, &a, vmagent, &c);
         struct str want = str_trim(c.parts[2].text);
         if (!str_eq(buf_str(&got), want)) {
             print_error("%s:%u: %.*s\n got %s\nwant %.*s\n", c.file, c.line, STR_ARG(c.name), buf_z(&got),
@@ -80,8 +80,8 @@ static void check_cases(const char *path, unsigned least)
     assert_int_equal(bad, 0);
 }
 
-static void test_cases(void **state UNUSED) { check_cases("tests/relabel/actions.test", 36); }
-static void test_cases_of_vmagent(void **state UNUSED) { check_cases("tests/relabel/vmagent.test", 38); }
+static void test_cases(void **state UNUSED) { check_cases("tests/relabel/actions.test", false, 36); }
+static void test_cases_of_vmagent(void **state UNUSED) { check_cases("tests/relabel/vmagent.test", true, 46); }
 
 /* The numbers are vmagent 1.14x's. */
 static void test_hashmod_of_vmagent(void **state UNUSED)
@@ -90,11 +90,9 @@ static void test_hashmod_of_vmagent(void **state UNUSED)
     struct err err;
     arena_init(&a, 0);
     struct relabel_rules rules;
-    assert_true(load_rules(&a, STR("- {source_labels: [a, b], target_label: h, modulus: 8, action: hashmod}\n"
+    assert_true(load_rules(&a, true, STR("- {source_labels: [a, b], target_label: h, modulus: 8, action: hashmod}\n"
                                    "- {source_labels: [__name__], target_label: h2, modulus: 1000000007, action: hashmod}\n"),
                            &rules, &err));
-    for (size_t i = 0; i < rules.n; i++)
-        ((struct relabel_rule *)(uintptr_t)rules.rules)[i].xxhash = true;
     static const struct { const char *series, *h, *h2; } cases[] = {
         {"m{a=\"1\",b=\"x.y\"}", "1", "317803079"}, {"n{a=\"2\"}", "2", "745261335"}, {"prometheus_cpu", "5", "497527978"}};
     for (size_t i = 0; i < LEN(cases); i++) {
@@ -114,7 +112,7 @@ static void test_a_chain_ends_reserved_labels(void **state UNUSED)
     struct err err;
     struct relabel_rules rules;
     arena_init(&a, 0);
-    assert_true(load_rules(&a, STR("- {target_label: __keep, replacement: x}\n- {source_labels: [__keep], target_label: y}\n"),
+    assert_true(load_rules(&a, false, STR("- {target_label: __keep, replacement: x}\n- {source_labels: [__keep], target_label: y}\n"),
                            &rules, &err));
     struct relabel_rule *last = (struct relabel_rule *)(uintptr_t)&rules.rules[1];
     last->ends_chain = true;
@@ -136,10 +134,10 @@ static void test_equal_and_reads(void **state UNUSED)
     arena_init(&a, 0);
     struct relabel_rules one, same, other, mapping;
     struct err err;
-    assert_true(load_rules(&a, str_of(yaml), &one, &err));
-    assert_true(load_rules(&a, str_of(yaml), &same, &err));
-    assert_true(load_rules(&a, STR("- {source_labels: [a, b], target_label: c, separator: x}\n"), &other, &err));
-    assert_true(load_rules(&a, STR("- {action: labeldrop, regex: x}\n"), &mapping, &err));
+    assert_true(load_rules(&a, false, str_of(yaml), &one, &err));
+    assert_true(load_rules(&a, false, str_of(yaml), &same, &err));
+    assert_true(load_rules(&a, false, STR("- {source_labels: [a, b], target_label: c, separator: x}\n"), &other, &err));
+    assert_true(load_rules(&a, false, STR("- {action: labeldrop, regex: x}\n"), &mapping, &err));
     assert_true(relabel_equal(one, same));
     assert_false(relabel_equal(one, other));
     assert_false(relabel_equal((struct relabel_rules){one.rules, 1}, other));
@@ -151,6 +149,11 @@ static void test_equal_and_reads(void **state UNUSED)
     assert_true(str_is(names.items[0], "a") && str_is(names.items[1], "b") && str_is(names.items[2], "d") && !all);
     relabel_reads(mapping, &a, &names, &all);
     assert_true(all);
+    assert_true(load_rules(&a, true, STR("- {target_label: c, replacement: '{{x}}{{y}}{{x}}{{z'}\n"), &one, &err));
+    relabel_reads(one, &a, &names, &all);
+    assert_int_equal(names.n, 2);
+    assert_true(str_is(names.items[0], "x") && str_is(names.items[1], "y") && !all);
+    assert_false(relabel_equal(one, mapping));
     arena_free(&a);
 }
 
@@ -160,14 +163,14 @@ static void test_section_prints(void **state UNUSED)
     arena_init(&a, 0);
     struct relabel_rules rules, again;
     struct err err;
-    assert_true(load_rules(&a, STR("- {source_labels: [a], regex: [x, y], target_label: c}\n"), &rules, &err));
+    assert_true(load_rules(&a, false, STR("- {source_labels: [a], regex: [x, y], target_label: c}\n"), &rules, &err));
     struct buf out = {0};
     conf_print(&out, &holder_section, &(struct holder){{(void *)rules.rules, rules.n}}, 0);
     struct yaml *y = yaml_parse(&a, buf_str(&out), "printed", &err);
     assert_non_null(y);
     buf_clear(&out);
     yaml_write(&out, yaml_get(y, "rules"));
-    assert_true(load_rules(&a, buf_str(&out), &again, &err));
+    assert_true(load_rules(&a, false, buf_str(&out), &again, &err));
     assert_true(relabel_equal(rules, again));
     assert_true(str_is(again.rules[0].regex_text, "x|y"));
     buf_free(&out);
