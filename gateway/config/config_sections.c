@@ -98,6 +98,16 @@ static const struct conf_row file_rows[] = {
     ACCEPTED("storage", "There is no TSDB; see `recent`"),
     ACCEPTED("tracing", "Traces are not sent"),
     ACCEPTED("otlp", "OTLP is not accepted"),
+    /* Grafana Agent, static mode */
+    GUARD("metrics", "Grafana Agent's targets and destinations would be missing; copy them as "
+                     "docs/from-prometheus-agent.md says"),
+    GUARD("prometheus", "The old name of Grafana Agent's `metrics`; its targets and destinations would be missing"),
+    GUARD("integrations", "No exporter is built in; run node_exporter and others themselves"),
+    GUARD("logs", "Logs would not be collected"),
+    GUARD("loki", "Logs would not be collected"),
+    GUARD("traces", "Traces would not be collected"),
+    GUARD("tempo", "Traces would not be collected"),
+    ACCEPTED("server", "Grafana Agent's server; flags set addresses and the log"),
     {.type = CONF_IGNORED, .name = "runtime", .help = "Settings of the Go runtime"},
     {0}};
 const struct conf_section file_section = {"", sizeof(struct config_file), file_rows, NULL, "The file"};

@@ -195,3 +195,62 @@ def test_check_reads_target_files():
     sluice = Sluice(None, f"--config.file={path}")
     for words in ("targets/a.yml:2: ", "targets/b.json: item 2: ", 'address="c d"', "target=http://c:1/metrics"):
         assert words in sluice.log(), words
+
+
+GRAFANA_AGENT = """
+server: {{log_level: info}}
+metrics:
+  wal_directory: /tmp/wal
+  global:
+    scrape_interval: 1s
+    external_labels: {{cluster: west}}
+    remote_write:
+    - {{url: '{first}'}}
+  configs:
+  - name: hosts
+    host_filter: false
+    scrape_configs:
+    - job_name: node
+      static_configs: [{{targets: ['{exporter}'], labels: {{rack: r1}}}}]
+  - name: apps
+    scrape_configs:
+    - job_name: shop
+      scrape_timeout: 500ms
+      static_configs: [{{targets: ['{exporter}']}}]
+      metric_relabel_configs: [{{source_labels: [__name__], regex: 'scripted_stamped.*', action: drop}}]
+    remote_write:
+    - url: '{second}'
+      basic_auth: {{username: u, password: p}}
+      queue_config: {{capacity: 2500, max_shards: 200, max_samples_per_send: 500}}
+      write_relabel_configs: [{{source_labels: [job], regex: shop, action: keep}}]
+integrations:
+  agent: {{enabled: true}}
+logs:
+  configs: [{{name: default}}]
+"""
+
+
+def test_file_of_grafana_agent():
+    """The file itself is refused by its sections; copied as docs/from-prometheus-agent.md says, it runs."""
+    try:
+        import yaml
+    except ImportError as e:
+        raise Skip("python3-yaml") from e
+    exporter, first, second = ScriptedExporter(series=1), RecordingSink(), RecordingSink()
+    text = GRAFANA_AGENT.format(exporter=exporter.address, first=first.url, second=second.url)
+    p = subprocess.run([f"{ROOT}/{OUT}/sluice", f"--config.file={write_file('agent.yaml', text)}", "--check-config"],
+                       capture_output=True, text=True, timeout=20)
+    for section in ("metrics", "integrations", "logs"):
+        assert f"{section} is not supported yet" in p.stderr, p.stderr
+    assert p.returncode == 1 and "from-prometheus-agent.md" in p.stderr and "unknown key" not in p.stderr, p.stderr
+
+    metrics = yaml.safe_load(text)["metrics"]
+    writes = metrics["global"].pop("remote_write") + [w for c in metrics["configs"] for w in c.get("remote_write", [])]
+    copied = {"global": metrics["global"],
+              "remote_write": [{"name": f"to{i}", **write} for i, write in enumerate(writes)],
+              "scrape_configs": [job for c in metrics["configs"] for job in c["scrape_configs"]]}
+    sluice = Sluice(yaml.safe_dump(copied))
+    wait_until(lambda: first.find("scripted_stamped_counter", job="node", rack="r1", cluster="west"), 20, "samples")
+    wait_until(lambda: second.find("scripted_counter", job="shop", cluster="west"), 20, "samples of the second")
+    assert not second.find("scripted_stamped_counter") and not second.find("scripted_counter", job="node")
+    assert "is ignored" not in sluice.log(), sluice.log()
