@@ -35,7 +35,10 @@ static void reader_task_end(struct reader_task *t)
     t->upstream = NULL;
 }
 
-static void reader_run(struct worker_task *task) { coverage_reading_run(&CONTAINER(task, struct reader_task, task)->job); }
+static void reader_run(struct worker_task *task)
+{
+    coverage_reading_run(&CONTAINER(task, struct reader_task, task)->job);
+}
 
 static void reader_done(struct worker_task *task)
 {

@@ -156,7 +156,8 @@ void coverage_reading_run(const struct coverage_reading_job *job)
     struct worker *worker = worker_self();
     bool newest = job->work.kind == COVERAGE_SAMPLES && !job->work.past;
     struct reading r = {.job = job, .notes.arena = job->arena};
-    r.q = (struct query_ctx){.arena = job->arena, .notes = &r.notes, .deadline_mono = clock_mono_ms() + (newest ? NEWEST_MS : READING_MS),
+    r.q = (struct query_ctx){.arena = job->arena, .notes = &r.notes,
+                             .deadline_mono = clock_mono_ms() + (newest ? NEWEST_MS : READING_MS),
                              .canceled = job->canceled, .user = worker};
     r.results = ARENA_ARRAY(job->arena, struct coverage_reading, job->group->n_servers);
     worker->via = via_line(job->arena, STR(""), job->id);

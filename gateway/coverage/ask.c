@@ -52,14 +52,14 @@ static bool target_concerns(const struct coverage *c, const struct coverage_targ
     return true;
 }
 
-/* When the newest runs of siblings that still stood at the last reading began: since then the target is expected.
+/* When the target began to be alive where it still was at the last reading: since then it is expected.
  * INT64_MAX: it has ended
  * everywhere. */
 static int64_t target_expected_since(const struct coverage *c, const struct coverage_target *t)
 {
     int64_t since = INT64_MAX;
     for (size_t i = 0; i < c->n; i++) {
-        const struct coverage_span *run = &t->seen[i].run;
+        const struct coverage_span *run = &t->seen[i].alive;
         bool stands = run->to != COVERAGE_NEVER && run->to + coverage_slack(c, t, i) >= c->known.to;
         if (stands && !c->unreached[i] && !t->seen[i].ended)
             since = coverage_min(since, run->from);

@@ -5,10 +5,10 @@
  * merges raw samples instead.
  *
  * The evidence. A target is the label set of an `up` series; all replicas of the group together tell which targets
- * there are. A scrape is good on a replica when its `up` is 1 and its `scrape_samples_post_metric_relabeling` is not
- * below all of a sibling's values within 1.5 intervals of it. A replica has a gap in a target where no good scrape of
- * it is within its 1.5 median intervals while a sibling's good scrapes follow one another, for longer than 1.5
- * intervals. So these are gaps: missed scrapes, a replica that is down, that lags, or that lacks half of the targets;
+ * there are. A scrape is good on a replica when its `up` is 1 and its `scrape_samples_post_metric_relabeling` is there
+ * and not below all of a sibling's values within 1.5 intervals of it. A replica has a gap in a target where its good
+ * scrapes are more than 1.5 median intervals apart while scrapes of a sibling with `up` 1 follow one another, for
+ * longer than 1.5 intervals (gaps.h). So these are gaps: missed scrapes, a replica that is down, that lags, or that lacks half of the targets;
  * `up` that is 0 on one side only; relabeling that drops series on one side only. These are none: a target that is down
  * everywhere, and the beginning or end of one, which two scrapers see at different moments.
  *

@@ -11,8 +11,9 @@
 enum { COVERAGE_REPLICAS = 64, COVERAGE_NAMES = 2048, COVERAGE_NAME_LENGTH = 256 };
 
 struct coverage_seen {         /* of a target on a replica */
-    struct coverage_span run;  /* latest run of good scrapes; to is COVERAGE_NEVER: none yet */
-    int64_t absent_since;      /* end of the run before it; COVERAGE_NEVER: there is none */
+    /* Latest runs of good scrapes and of a live target (gaps.h); to is COVERAGE_NEVER: none yet. */
+    struct coverage_span run, alive;
+    int64_t absent_since;      /* end of the run before `run`; COVERAGE_NEVER: there is none */
     int64_t interval;          /* ms; 0 = not known */
     bool ended;                /* its latest sample is a stale marker */
     unsigned odd;              /* readings in a row in which scrapes were further apart than that */
@@ -65,7 +66,7 @@ static inline int64_t coverage_min(int64_t a, int64_t b) { return a < b ? a : b;
 static inline int64_t coverage_max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline void coverage_forget_run(struct coverage_seen *seen)
 {
-    seen->run = (struct coverage_span){0, COVERAGE_NEVER};
+    seen->run = seen->alive = (struct coverage_span){0, COVERAGE_NEVER};
     seen->absent_since = COVERAGE_NEVER;
 }
 /* How long after its last good scrape a target counts as scraped still. */

@@ -60,8 +60,6 @@ static bool scrape_is_good(const struct target_scrapes *replicas, size_t n, size
 {
     const struct target_scrapes *own = &replicas[r];
     int64_t t = own->up[at].t;
-    if (own->up[at].v != 1)
-        return false;
     while (*kept < own->n_kept && own->kept[*kept].t < t)
         (*kept)++;
     if (*kept == own->n_kept || own->kept[*kept].t != t)
@@ -72,27 +70,45 @@ static bool scrape_is_good(const struct target_scrapes *replicas, size_t n, size
     return true;
 }
 
+struct run_list { struct coverage_span *items; size_t n; };
+
+static struct run_list runs_begin(struct arena *a, size_t most, struct coverage_span before)
+{
+    struct run_list l = {.items = ARENA_ARRAY(a, struct coverage_span, most + 1)};
+    if (before.to != COVERAGE_NEVER)
+        l.items[l.n++] = before;
+    return l;
+}
+
+static void runs_add(struct run_list *l, int64_t t, int64_t near)
+{
+    struct coverage_span *last = l->n > 0 ? &l->items[l->n - 1] : NULL;
+    if (last && t <= last->to)
+        return;
+    if (last && t - last->to <= near)
+        last->to = t;
+    else
+        l->items[l->n++] = (struct coverage_span){t, t};
+}
+
 static void find_runs(struct arena *a, const struct target_scrapes *replicas, size_t n, size_t r,
                       struct target_gaps *out)
 {
     const struct target_scrapes *own = &replicas[r];
     int64_t near = one_and_a_half(gaps_interval_of(replicas, n, r));
     size_t *cursors = ARENA_ARRAY(a, size_t, n), kept = 0;
-    struct coverage_span *runs = ARENA_ARRAY(a, struct coverage_span, own->n_up + 1);
-    size_t many = 0;
-    if (own->before.to != COVERAGE_NEVER)
-        runs[many++] = own->before;
+    struct run_list good = runs_begin(a, own->n_up, own->before), alive = runs_begin(a, own->n_up, own->alive_before);
     for (size_t i = 0; i < own->n_up; i++) {
-        int64_t t = own->up[i].t;
-        if ((many > 0 && t <= runs[many - 1].to) || !scrape_is_good(replicas, n, r, near, i, &kept, cursors))
+        if (own->up[i].v != 1)
             continue;
-        if (many > 0 && t - runs[many - 1].to <= near)
-            runs[many - 1].to = t;
-        else
-            runs[many++] = (struct coverage_span){t, t};
+        runs_add(&alive, own->up[i].t, near);
+        if (scrape_is_good(replicas, n, r, near, i, &kept, cursors))
+            runs_add(&good, own->up[i].t, near);
     }
-    out->runs = runs;
-    out->n_runs = many;
+    out->runs = good.items;
+    out->n_runs = good.n;
+    out->alive = alive.items;
+    out->n_alive = alive.n;
 }
 
 /* --- gaps --------------------------------------------------------------------------------------------------------- */
@@ -103,14 +119,14 @@ static int gaps_compare_runs(const void *a, const void *b)
     return x->from < y->from ? -1 : x->from > y->from;
 }
 
-/* The runs of all replicas but r, united. */
+/* When the target is alive on replicas other than r. */
 static size_t sibling_runs(const struct target_scrapes *replicas, const struct target_gaps *all, size_t n, size_t r,
                            struct coverage_span *runs)
 {
     size_t many = 0, kept = 0;
     for (size_t k = 0; k < n; k++)
-        for (size_t i = 0; k != r && !replicas[k].ignored && i < all[k].n_runs; i++)
-            runs[many++] = all[k].runs[i];
+        for (size_t i = 0; k != r && !replicas[k].ignored && i < all[k].n_alive; i++)
+            runs[many++] = all[k].alive[i];
     if (many > 1)
         qsort(runs, many, sizeof *runs, gaps_compare_runs);
     for (size_t i = 0; i < many; i++) {
@@ -166,7 +182,7 @@ void gaps_find(struct arena *a, const struct target_scrapes *replicas, size_t n,
         out[r] = (struct target_gaps){0};
         if (!replicas[r].ignored)
             find_runs(a, replicas, n, r, &out[r]);
-        all += out[r].n_runs;
+        all += out[r].n_alive;
     }
     struct coverage_span *runs = ARENA_ARRAY(a, struct coverage_span, all);
     for (size_t r = 0; r < n; r++) {

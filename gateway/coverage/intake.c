@@ -174,6 +174,7 @@ static void intake_prepare_row(const struct coverage_intake *in, struct intake_r
         const struct coverage_seen *seen = row->target ? &row->target->seen[r] : NULL;
         s->ignored = in->readings[r].state != COVERAGE_READ;
         s->before = seen && !in->work->past ? seen->run : (struct coverage_span){0, COVERAGE_NEVER};
+        s->alive_before = seen && !in->work->past ? seen->alive : (struct coverage_span){0, COVERAGE_NEVER};
         s->absent_since = seen ? seen->absent_since : COVERAGE_NEVER;
         s->interval = gaps_interval(s->up, s->n_up);
         if (seen && seen->interval > 0 && s->n_up < 4)
@@ -235,6 +236,8 @@ static void intake_apply_replica(struct coverage_intake *in, struct coverage_tar
         seen->absent_since = found->runs[found->n_runs - 2].to;
     if (found->n_runs > 0)
         seen->run = found->runs[found->n_runs - 1];
+    if (found->n_alive > 0)
+        seen->alive = found->alive[found->n_alive - 1];
 }
 
 static bool row_found_gaps(const struct coverage *c, const struct target_gaps *found)
@@ -283,7 +286,7 @@ static bool target_is_useless(const struct coverage *c, const struct coverage_ta
 {
     bool useless = t->seen_at < c->known.to - HOUR_MS;
     for (size_t r = 0; r < c->n && useless; r++)
-        useless = t->seen[r].gaps.n == 0 && t->seen[r].run.to < c->known.to - HOUR_MS;
+        useless = t->seen[r].gaps.n == 0 && t->seen[r].alive.to < c->known.to - HOUR_MS;
     return useless;
 }
 
@@ -402,7 +405,7 @@ static bool intake_returned(struct coverage *c, const struct coverage_reading *r
     if (back)
         coverage_forget(c, c->settled);
     for (struct map_entry *e = back ? map_next(&c->names, NULL) : NULL; e; e = map_next(&c->names, e))
-        ((struct coverage_name *)e->value.p)->due = 0;
+        ((struct coverage_name *)e->value.p)->checked_at = ((struct coverage_name *)e->value.p)->due = 0;
     return back;
 }
 

@@ -119,7 +119,8 @@ static int64_t coverage_name_pause(const struct coverage_name *n, int64_t now)
 {
     if (n->origin == ORIGIN_ELSEWHERE || (n->origin == ORIGIN_TARGETS && n->lacking == 0))
         return COVERAGE_NAME_MS;
-    return n->origin == ORIGIN_UNKNOWN ? coverage_max(RETRY_SOON_MS, coverage_min(now - n->first_at, RETRY_MS)) : RETRY_MS;
+    bool unknown = n->origin == ORIGIN_UNKNOWN;
+    return unknown ? coverage_max(RETRY_SOON_MS, coverage_min(now - n->first_at, RETRY_MS)) : RETRY_MS;
 }
 
 static bool coverage_name_failed(const struct coverage *c, const struct coverage_reading *readings)

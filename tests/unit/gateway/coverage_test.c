@@ -22,6 +22,7 @@ struct scraper { /* of one target on one replica */
     const char *job, *instance, *more;
     int64_t interval, offset, from, to;
     double kept, fewer;
+    bool uncounted;
     struct cut cuts[MOST_CUTS]; size_t n_cuts;
 };
 struct world {
@@ -103,7 +104,8 @@ static void scraper_series(struct world *w, size_t r, const struct scraper *s, c
     size_t n_labels = s->more ? 4 : 3;
     *up = (struct series){.labels = labels_from(&w->arena, labels, n_labels), .samples = ups, .n_samples = (uint32_t)n};
     labels[0].value = STR("scrape_samples_post_metric_relabeling");
-    *kept = (struct series){.labels = labels_from(&w->arena, labels, n_labels), .samples = kepts, .n_samples = (uint32_t)n};
+    *kept = (struct series){.labels = labels_from(&w->arena, labels, n_labels), .samples = kepts,
+                            .n_samples = s->uncounted ? 0 : (uint32_t)n};
     w->samples += 2 * n;
 }
 
@@ -256,6 +258,27 @@ static void fewer_series_on_one_side(void **state UNUSED)
     world_ask(&w, T0 - HOUR);
     assert_string_equal(holes(&w, 0, T0 - HOUR, w.now), "-614..-300");
     assert_string_equal(holes(&w, 1, T0 - HOUR, w.now), "");
+    world_end(&w);
+}
+
+/* Nothing tells how many series were kept: no evidence. And a replica that drops series shows all the same that the
+ * target lives, while the other one misses it. */
+static void without_kept_counts(void **state UNUSED)
+{
+    struct world w;
+    world_begin(&w, 2, false);
+    scraped(&w, 0, "node", "a:1", 15 * S, 0)->uncounted = true;
+    scraped(&w, 1, "node", "a:1", 15 * S, 7 * S)->uncounted = true;
+    world_ask(&w, T0 - HOUR);
+    assert_string_not_equal(holes(&w, 0, T0 - HOUR, T0), "");
+    assert_string_not_equal(holes(&w, 1, T0 - HOUR, T0), "");
+    assert_string_not_equal(holes(&w, 1, w.now - 10 * S, w.now), "");
+    world_end(&w);
+    world_begin(&w, 2, false);
+    cut(scraped(&w, 0, "node", "a:1", 15 * S, 0), T0 - 600 * S, T0 - 300 * S, CUT_FEWER);
+    cut(scraped(&w, 1, "node", "a:1", 15 * S, 7 * S), T0 - 500 * S, T0 - 400 * S, CUT_MISSED);
+    world_ask(&w, T0 - HOUR);
+    assert_string_equal(holes(&w, 1, T0 - HOUR, T0), "-502..-398");
     world_end(&w);
 }
 
@@ -679,7 +702,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(healthy_pair), cmocka_unit_test(one_server_is_complete), cmocka_unit_test(missed_scrapes),
         cmocka_unit_test(down_on_one_side), cmocka_unit_test(fewer_series_on_one_side),
-        cmocka_unit_test(other_intervals), cmocka_unit_test(interval_changes),
+        cmocka_unit_test(without_kept_counts), cmocka_unit_test(other_intervals), cmocka_unit_test(interval_changes),
         cmocka_unit_test(beginnings_and_ends), cmocka_unit_test(partial_replica),
         cmocka_unit_test(short_lived_target), cmocka_unit_test(a_replica_stops_scraping),
         cmocka_unit_test(a_replica_lags), cmocka_unit_test(nothing_is_known_of_what_was_not_read),
