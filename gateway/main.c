@@ -38,7 +38,8 @@ enum {
     CONTROL_MS = 20000, /* for the control thread to notice a stop */
     QUERIES = 20,       /* query workers by default */
     PAGES = 2,          /* workers for pages, /metrics and reports */
-    BACKGROUND = 2      /* workers that read what servers have, for coverage */
+    BACKGROUND = 2,     /* workers that read what servers have, for coverage */
+    LANES_PER_PUSH_WORKER = 8,
 };
 
 static atomic_bool stop_requested; /* read by writer_env.interrupted, which has no argument */
@@ -197,9 +198,8 @@ static bool start_lanes(struct program *p, struct err *err)
                                  .cors_origin = f->disable_cors ? NULL : f->cors_origin.p, .limits = &s->http};
     s->workers = workers_new(&(struct worker_conf){
         .workers = {[WORKER_QUERY] = queries, [WORKER_ADMIN] = PAGES,
-                    [WORKER_BACKGROUND] = BACKGROUND},
-        .max_fd = limits_worker_fd(&s->http),
-        .memory = &s->queries,
+                    [WORKER_BACKGROUND] = BACKGROUND, [WORKER_PUSH] = n / LANES_PER_PUSH_WORKER + 1},
+        .max_fd = limits_worker_fd(&s->http), .memory = &s->queries,
         .turns = f->query_evaluations > 0 ? (unsigned)f->query_evaluations : cores});
     p->lanes = mem_zalloc(n * sizeof *p->lanes);
     p->servers = mem_zalloc(n * sizeof *p->servers);

@@ -22,7 +22,8 @@ enum { SPARE_BLOCKS = 16, SPARE_MS = 1000, TURN_POLL_MS = 50, WAITING_PER_WORKER
 static const struct { const char *name; int nice; const char *remedy; } classes[WORKER_CLASSES] = {
     [WORKER_QUERY] = {"query", 10, "find slow queries and servers on /metrics, or raise --query.max-concurrency"},
     [WORKER_ADMIN] = {"admin", 5, "request pages and /metrics less often"},
-    [WORKER_BACKGROUND] = {"background", 15, "none needed; the work is repeated later"}};
+    [WORKER_BACKGROUND] = {"background", 15, "none needed; the work is repeated later"},
+    [WORKER_PUSH] = {"push", 0, "none needed; the sender retries"}};
 struct member {
     struct worker worker;
     struct arena_spare spare; /* while it works */
@@ -196,16 +197,16 @@ static void start_member(struct workers *p, enum worker_class class)
     struct worker_queue *q = &p->queues[class];
     struct member *m = &q->members[q->n];
     char name[32];
-    if (class == WORKER_QUERY)
-        snprintf(name, sizeof name, "query %u", q->n);
-    else if (class == WORKER_ADMIN)
-        snprintf(name, sizeof name, "admin %u", q->n);
-    else
-        snprintf(name, sizeof name, "background %u", q->n);
+    switch (class) {
+    case WORKER_QUERY: snprintf(name, sizeof name, "query %u", q->n); break;
+    case WORKER_BACKGROUND: snprintf(name, sizeof name, "background %u", q->n); break;
+    case WORKER_PUSH: snprintf(name, sizeof name, "push %u", q->n); break;
+    default: snprintf(name, sizeof name, "admin %u", q->n);
+    }
     m->worker._pool = p;
     m->worker.id = q->n;
     m->worker.class = class;
-    bool fetches = class != WORKER_ADMIN;
+    bool fetches = class == WORKER_QUERY || class == WORKER_BACKGROUND;
     m->worker.loop = fetches ? loop_new() : NULL;
     m->thread = m->worker.loop || !fetches ? thread_start(name, worker_run, m) : NULL;
     if (m->thread) {

@@ -3,7 +3,8 @@
  * connections. Each does one task at a time, in straight-line code. Tasks have a class; each class has its own threads
  * and its own queue, so that queries cannot keep metrics and pages waiting. A full queue refuses at once.
  *
- * Workers run at a lower priority than lanes (nice), so that scrapes and pushes go first on a busy machine. Only some
+ * Workers for queries and pages run at a lower priority than lanes (nice), so that scrapes and pushes go first on a busy
+ * machine. Only some
  * of those that evaluate queries do so at the same time, as many as there are cores: a query takes a turn for what is
  * more than waiting for servers.
  */
@@ -14,12 +15,14 @@
 #include "base/list.h"
 #include "model/source.h"
 
-enum worker_class { WORKER_QUERY, WORKER_ADMIN, WORKER_BACKGROUND, WORKER_CLASSES };
+enum worker_class {
+    WORKER_QUERY, WORKER_ADMIN, WORKER_BACKGROUND, WORKER_PUSH /* decompresses large bodies */, WORKER_CLASSES
+};
 
 struct workers;
 struct worker { /* query_ctx.user of every query */
     unsigned id;
-    struct loop *loop;       /* turned by hand while responses are awaited; NULL in class admin, which fetches nothing */
+    struct loop *loop;       /* turned by hand while responses are awaited; NULL in classes that fetch nothing */
     struct client *client;   /* in that loop; created at its first use: worker_client */
     enum worker_class class;
     struct workers *_pool;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lane works on what is large in slices: everything arrives, once and in order, and its turns stay short."""
+import threading
 import time
 
 from lib import *
@@ -49,6 +50,29 @@ def test_large_push_is_taken_whole_or_not_at_all():
     assert count(sluice, '{__name__=~".+"}', now) == 0
     assert push(f"{sluice.url}/api/v1/write", [({"__name__": "after"}, [(now * 1000, 1)])]).status == 204
     assert count(sluice, "after", now) == 1
+
+
+@seconds(60)
+def test_large_pushes_end_with_the_program():
+    """Wherever a stop finds them: waiting for the worker that decompresses, on it, or being stored."""
+    body = wire.snappy_compress(wire.write_request(large_push(int(time.time())) * 2))
+    headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
+    for delay in (0, 0.05):
+        sluice = Sluice("recent: {}\n", "--lanes=1")
+        statuses = []
+
+        def send(sluice=sluice, statuses=statuses):
+            statuses.append(request(f"{sluice.url}/api/v1/write", data=body, headers=headers, timeout=20).status)
+
+        senders = [threading.Thread(target=send) for _ in range(4)]
+        for s in senders:
+            s.start()
+        wait_until(lambda: sluice.metric("vmagent_http_requests_total", "promremotewrite") >= 1, 20, "a push", every=0.01)
+        time.sleep(delay)
+        sluice.stop()
+        for s in senders:
+            s.join()
+        assert all(s in (0, 204, 503) for s in statuses), statuses
 
 
 @seconds(60)

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Stores large pushed bodies in slices, one per turn, so that scrapes continue meanwhile:
+ *
+ * 1. A body is queued on its lane until it is the first; only the first is decompressed, by a worker if it exceeds
+ *    LANE_DECOMPRESS_BYTES.
+ * 2. It is walked to its end to validate it, since committed batches cannot be aborted.
+ * 3. It is stored in batches of about BATCH_BYTES; the response is sent when the last one is durable.
+ */
+#include "gateway/ingest/write_internal.h"
+
+#include "base/http/via.h"
+#include "base/text/duration.h"
+#include "gateway/query/worker.h"
+
+enum {
+    LANE_DECOMPRESS_BYTES = 1 << 20, /* limit of bodies that are decompressed on the lane: 1 ms */
+    BATCH_BYTES = 32 << 10,          /* a few hundred series: 2 ms if all of them are new to the recent store */
+    BATCH_ITEMS = 2000,              /* samples or histograms of one series */
+    STEP_ITEMS = 64                  /* series walked between two readings of the clock */
+};
+
+struct push { /* with a large body */
+    struct http_request *r;
+    struct write_buffers *buffers;
+    struct list node;
+    enum { PUSH_QUEUED, PUSH_DECOMPRESS /* on a worker */, PUSH_VALIDATE, PUSH_STORE, PUSH_STORED } phase;
+    struct worker_task decompress;
+    struct err decompress_err; /* kind ERR_NONE: decompressed */
+    struct buf body;
+    struct rw_walk walk;
+    struct write_counts n;
+    enum rw_item item;         /* RW_SERIES: a series is being stored, of which so many samples and histograms are */
+    size_t samples, hists;
+    size_t pending;            /* batches that are not yet as durable as `durability` requires */
+    bool begun, failed;        /* a batch was begun; a batch could not be stored */
+};
+
+static void push_free(struct push *p)
+{
+    if (list_linked(&p->node))
+        list_remove(&p->node);
+    rw_walk_free(&p->walk);
+    buf_free(&p->body);
+    mem_free(p);
+}
+
+static void push_refuse(struct push *p, const struct err *err)
+{
+    struct http_request *r = p->r;
+    push_free(p);
+    write_refuse(r, err);
+}
+
+/* After all batches are durable or have failed. */
+static void push_respond(struct push *p)
+{
+    struct http_request *r = p->r;
+    bool stored = !p->failed;
+    if (p->n.malformed > 0)
+        write_report_malformed(r, &p->n);
+    push_free(p);
+    write_respond(r, stored);
+}
+
+static void on_batch_stored(void *arg, bool ok)
+{
+    struct push *p = arg;
+    p->failed = p->failed || !ok;
+    if (--p->pending == 0 && p->phase == PUSH_STORED)
+        push_respond(p);
+}
+
+/* Ends the push after its last batch, or after a failure. */
+static void push_end(struct push *p)
+{
+    p->phase = PUSH_STORED;
+    list_remove(&p->node);
+    buf_free(&p->body);
+    write_count_ingested(&p->n);
+    if (p->pending == 0)
+        push_respond(p);
+}
+
+/* err: why the body could not be decompressed, or NULL. */
+static void push_decompressed(struct push *p, const struct err *err)
+{
+    if (err) {
+        stats_add(&write_stats, WRITE_READ_ERRORS, 1);
+        push_refuse(p, err);
+        return;
+    }
+    rw_walk_start(&p->walk, buf_str(&p->body));
+    p->phase = PUSH_VALIDATE;
+}
+
+static void push_decompress_on_worker(struct worker_task *task)
+{
+    struct push *p = CONTAINER(task, struct push, decompress);
+    struct zstd *zstd = NULL;
+    if (write_decompress(p->r, &zstd, write_max_body(p->buffers), &p->body, &p->decompress_err))
+        p->decompress_err.kind = ERR_NONE;
+    zstd_free(zstd);
+}
+
+static void on_push_decompressed(struct worker_task *task)
+{
+    struct push *p = CONTAINER(task, struct push, decompress);
+    struct write_buffers *w = p->buffers;
+    if (services_ready(w->services)) {
+        push_decompressed(p, p->decompress_err.kind == ERR_NONE ? NULL : &p->decompress_err);
+    } else {
+        p->failed = true;
+        push_end(p);
+    }
+    loop_post(w->lane->loop, &w->work);
+}
+
+static void push_decompress(struct push *p)
+{
+    struct write_buffers *w = p->buffers;
+    size_t max = write_max_body(w), here = max < LANE_DECOMPRESS_BYTES ? max : LANE_DECOMPRESS_BYTES;
+    struct err err;
+    bool ok = write_decompress(p->r, &w->zstd, here, &p->body, &err);
+    if (ok || err.kind != ERR_TOO_LARGE || here == max) {
+        push_decompressed(p, ok ? NULL : &err);
+        return;
+    }
+    p->phase = PUSH_DECOMPRESS;
+    p->decompress = (struct worker_task){.class = WORKER_PUSH, .run = push_decompress_on_worker,
+                                         .done = on_push_decompressed, .loop = w->lane->loop};
+    if (worker_submit(w->services->workers, &p->decompress))
+        return;
+    err_set(&err, ERR_UNAVAILABLE, "cannot start a worker thread to decompress the body; retry later");
+    err.retry_after = RETRY_SECONDS;
+    push_refuse(p, &err);
+}
+
+static void push_validate(struct push *p)
+{
+    enum rw_item item = RW_SERIES;
+    for (int i = 0; i < STEP_ITEMS && item != RW_END; i++) {
+        item = rw_walk_next(&p->walk);
+        if (item == RW_ERROR) {
+            struct err err = p->walk.err;
+            stats_add(&write_stats, WRITE_UNMARSHAL_ERRORS, 1);
+            push_refuse(p, &err);
+            return;
+        }
+    }
+    if (item == RW_END) {
+        rw_walk_start(&p->walk, buf_str(&p->body));
+        p->item = RW_METADATA;
+        p->phase = PUSH_STORE;
+    }
+}
+
+/* Stores the next part of the current series. */
+static void push_series_part(struct push *p, struct sink *sink)
+{
+    struct rw_walk *w = &p->walk;
+    size_t samples = w->n_samples - p->samples, hists = w->n_hists - p->hists;
+    samples = samples < BATCH_ITEMS ? samples : BATCH_ITEMS;
+    hists = samples > 0 ? 0 : hists < BATCH_ITEMS ? hists : BATCH_ITEMS;
+    bool last = p->samples + samples == w->n_samples && p->hists + hists == w->n_hists;
+    struct series_in in = {.labels = w->labels, .samples = w->samples + p->samples, .n_samples = samples,
+                           .hists = w->hists + p->hists, .exemplars = w->exemplars,
+                           .n_exemplars = last ? w->n_exemplars : 0};
+    in.n_hists = write_drop_malformed(p->buffers, w, w->hists + p->hists, hists, &p->n);
+    p->n.rows += samples + in.n_hists;
+    p->samples += samples;
+    p->hists += hists;
+    if (samples + in.n_hists + in.n_exemplars > 0)
+        sink_series(sink, &in);
+    if (last)
+        p->item = RW_METADATA; /* any value but RW_SERIES */
+}
+
+/* Fills a batch; false at the end of the body. */
+static bool push_batch(struct push *p, struct sink *sink)
+{
+    struct rw_walk *w = &p->walk;
+    const uint8_t *from = w->p;
+    for (size_t items = 0; items < BATCH_ITEMS && (size_t)(w->p - from) < BATCH_BYTES; ) {
+        if (p->item == RW_SERIES) {
+            size_t before = p->samples + p->hists;
+            push_series_part(p, sink);
+            items += p->samples + p->hists - before;
+            continue;
+        }
+        switch (rw_walk_next(w)) {
+        case RW_SERIES:
+            p->samples = p->hists = 0;
+            if (write_series_valid(w))
+                p->item = RW_SERIES;
+            else
+                p->n.invalid += w->n_samples + w->n_hists;
+            break;
+        case RW_METADATA: sink_metadata(sink, &w->metadata); p->n.metadata++; break;
+        case RW_ERROR: /* cannot happen: the body is validated */
+        case RW_END: return false;
+        }
+    }
+    return true;
+}
+
+static void push_store(struct push *p)
+{
+    struct sink *sink = p->buffers->lane->sink;
+    struct sink_batch batch = {.bytes = p->begun ? BATCH_BYTES : p->body.n, .more = p->begun,
+                               .via = http_header(p->r, VIA_HEADER)};
+    struct err err;
+    if (sink_begin(sink, &batch) == SINK_BUSY) {
+        if (p->begun) { /* the writer stops */
+            p->failed = true;
+            push_end(p);
+        } else {
+            write_fail_queue_full(&err);
+            push_refuse(p, &err);
+        }
+        return;
+    }
+    p->begun = true;
+    p->pending += 2; /* for the batch, and for this step, so that on_batch_stored does not end the push meanwhile */
+    bool more = push_batch(p, sink);
+    sink_commit(sink, on_batch_stored, p);
+    p->pending--;
+    if (!more)
+        push_end(p);
+}
+
+static void push_step(struct push *p)
+{
+    if (!services_ready(p->buffers->services)) {
+        p->failed = true;
+        push_end(p);
+        return;
+    }
+    switch (p->phase) {
+    case PUSH_QUEUED: push_decompress(p); break;
+    case PUSH_VALIDATE: push_validate(p); break;
+    case PUSH_STORE: push_store(p); break;
+    case PUSH_DECOMPRESS: case PUSH_STORED: break;
+    }
+}
+
+/* The first push of the queue; NULL: there is none, or a worker has it. */
+static struct push *next_push(const struct write_buffers *w)
+{
+    struct push *p = list_empty(&w->queue) ? NULL : CONTAINER(w->queue.next, struct push, node);
+    return p && p->phase != PUSH_DECOMPRESS ? p : NULL;
+}
+
+
+void push_queue_work(struct loop_task *task)
+{
+    struct write_buffers *w = CONTAINER(task, struct write_buffers, work);
+    int64_t until = loop_slice_end(w->lane->loop);
+    for (struct push *p; (p = next_push(w)); ) {
+        push_step(p);
+        if (clock_mono_ns() >= until) {
+            loop_post(w->lane->loop, &w->work);
+            return;
+        }
+    }
+}
+
+void push_queue_add(struct http_request *r, struct write_buffers *w)
+{
+    struct push *p = mem_zalloc(sizeof *p);
+    p->r = r;
+    p->buffers = w;
+    rw_walk_init(&p->walk);
+    list_push_back(&w->queue, &p->node);
+    loop_post(w->lane->loop, &w->work);
+}
+
+void write_buffers_cancel(struct write_buffers *w)
+{
+    for (struct list *n = w ? w->queue.next : NULL, *next; w && n != &w->queue; n = next) {
+        struct push *p = CONTAINER(n, struct push, node);
+        next = n->next;
+        if (p->phase == PUSH_DECOMPRESS && !worker_withdraw(w->services->workers, &p->decompress))
+            continue; /* it ends when the worker has finished */
+        p->failed = true;
+        push_end(p);
+    }
+}

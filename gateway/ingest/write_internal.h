@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What small and large pushes share: write.c stores a small body at once, large_push.c a large one in slices. On the
+ * lane's thread, unless stated otherwise. */
+#ifndef GATEWAY_INGEST_WRITE_INTERNAL_H
+#define GATEWAY_INGEST_WRITE_INTERNAL_H
+
+#include "base/compress.h"
+#include "base/list.h"
+#include "gateway/ingest/write.h"
+#include "gateway/services/services.h"
+#include "model/remote_write.h"
+
+enum { RETRY_SECONDS = 5 };
+
+#define WRITE_PATH "{path=\"/api/v1/write\",protocol=\"promremotewrite\"}"
+#define WRITE_TYPE "{type=\"promremotewrite\"}"
+#define WRITE_STATS(X)                                                                                                 \
+    X(WRITE_REQUESTS, "vmagent_http_requests_total" WRITE_PATH, STATS_COUNTER, "Push requests")                        \
+    X(WRITE_ERRORS, "vmagent_http_request_errors_total" WRITE_PATH, STATS_COUNTER, "Push requests refused as invalid") \
+    X(WRITE_LOOPS, "sluice_write_loops_total", STATS_COUNTER, \
+      "Remote write requests refused because their samples had passed through this process before") \
+    X(WRITE_BUSY, "sluice_write_busy_total", STATS_COUNTER, "Push requests refused because a queue was full")          \
+    X(WRITE_ROWS, "vmagent_rows_inserted_total" WRITE_TYPE, STATS_COUNTER, "Pushed samples and histograms accepted")   \
+    X(WRITE_PARSED, "vm_protoparser_rows_read_total" WRITE_TYPE, STATS_COUNTER, "Samples parsed, before relabeling")   \
+    X(WRITE_METADATA_READ, "vm_protoparser_metadata_read_total" WRITE_TYPE, STATS_COUNTER, "Metadata parsed")          \
+    X(WRITE_METADATA, "vmagent_metadata_inserted_total" WRITE_TYPE, STATS_COUNTER, "Pushed metadata accepted")         \
+    X(WRITE_READ_ERRORS, "vm_protoparser_read_errors_total" WRITE_TYPE, STATS_COUNTER,                                 \
+      "Push requests whose body could not be decompressed")                                                            \
+    X(WRITE_UNMARSHAL_ERRORS, "vm_protoparser_unmarshal_errors_total" WRITE_TYPE, STATS_COUNTER,                       \
+      "Push requests whose body could not be parsed")                                                                  \
+    X(WRITE_INVALID, "vm_rows_invalid_total" WRITE_TYPE, STATS_COUNTER,                                                \
+      "Invalid samples and native histograms, which were dropped")
+enum write_stat { WRITE_STATS(STATS_ID) };
+struct write_buffers { /* one per lane */
+    struct services *services;
+    struct lane_services *lane;
+    struct buf body;
+    struct rw_walk walk;
+    struct zstd *zstd;
+    struct arena scratch;      /* for checking one histogram */
+    struct list queue;         /* of struct push; the first is being processed */
+    struct loop_task work;
+};
+struct write_counts {
+    size_t rows, invalid, malformed, metadata;
+    struct err first;          /* of the malformed histograms */
+};
+
+/* Any thread. Decompresses the body of the request to at most `max` bytes. *zstd is created when needed. */
+bool write_decompress(struct http_request *r, struct zstd **zstd, size_t max, struct buf *out, struct err *err);
+size_t write_max_body(const struct write_buffers *w); /* bytes, decompressed */
+/* Removes malformed histograms from hists[0..n_hists); returns the new number. */
+size_t write_drop_malformed(struct write_buffers *b, const struct rw_walk *w, struct str *hists, size_t n_hists,
+                            struct write_counts *n);
+bool write_series_valid(const struct rw_walk *w);
+void write_count_ingested(const struct write_counts *n);
+
+/* Responses, in plain text, since agents log it. */
+void write_refuse(struct http_request *r, const struct err *err);
+bool write_fail_queue_full(struct err *err); /* false */
+void write_report_malformed(struct http_request *r, const struct write_counts *n);
+void write_respond(struct http_request *r, bool stored);
+
+/* large_push.c */
+void push_queue_add(struct http_request *r, struct write_buffers *w);
+void push_queue_work(struct loop_task *task); /* write_buffers.work */
+
+#endif
