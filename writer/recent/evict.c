@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Whole time goes and not single series, so that the store stays complete from its edge on, which is what makes it a
- * replica that can be trusted. An eighth of the time that a stripe covers goes at once, the oldest.
+ * replica that can be trusted. Of the time that a stripe covers the oldest eighth goes.
  *
  *   1. A sweep looks at all series: it drops what is not newer than its edge and finds what time the rest covers. It is
  *      done in steps, one with each batch (stripe_sweep), as large as the batch: no step depends on how many series
  *      there are. One begins every SWEEP_MS, for what is older than the retention, and whenever less than a sixteenth of
  *      the budget is left.
- *   2. When series come faster than the sweep, or all are of the same time, the budget is reached. It is a bound: eighths
- *      go at once until a sixteenth is free (stripe_evict).
+ *   2. The oldest eighth may hold next to nothing, when most samples are of the same time. So a sweep adds up in which
+ *      eighth something can go next, of each series, and if it has not made room the next sweep begins at once, with the
+ *      first edge that is worth it.
+ *   3. When the budget is reached all the same, sweeps are done with larger steps until a sixteenth is free again
+ *      (stripe_evict). A small store is within its budget after one step; a large one may exceed it by what comes in
+ *      during a few dozen batches.
  *
  * Only sealed chunks can go. So all open ones are sealed, in a sweep, whenever a stripe has grown by a quarter of its
  * share: with few samples of many series the oldest slice would else be everything.
  */
 #include "writer/recent/stripe.h"
 
-enum { SLICES = 4, SWEEP_MS = 10000, DROP_WORK = 16, INDEX_ROOM = 1 << 16 };
+enum { SLICES = 4, SWEEP_MS = 10000, DROP_WORK = 16, INDEX_ROOM = 1 << 16, EVICT_WORK = 8192 /* 1 ms */,
+       SERIES_BYTES = 512 /* of one with a sample: itself, its chunk and its share of the index, about */ };
 
 /* The store is whole behind what went. */
 static void move_edge(struct recent *r, int64_t to)
@@ -29,11 +34,28 @@ static struct time_span span_union(struct time_span a, struct time_span b)
     return (struct time_span){a.oldest < b.oldest ? a.oldest : b.oldest, a.newest > b.newest ? a.newest : b.newest};
 }
 
-static int64_t edge_at(struct time_span t, unsigned eighth)
+static int64_t edge_at(struct time_span t, unsigned eighths)
 {
-    if (eighth == 8 || t.oldest >= t.newest)
+    if (eighths == EIGHTHS || t.oldest >= t.newest)
         return t.newest;
-    return (int64_t)((uint64_t)t.oldest + ((uint64_t)t.newest - (uint64_t)t.oldest) / 8 * eighth);
+    return (int64_t)((uint64_t)t.oldest + ((uint64_t)t.newest - (uint64_t)t.oldest) / EIGHTHS * eighths);
+}
+
+/* The first eighth whose edge is not before the time. */
+static unsigned eighth_of(struct time_span span, int64_t t)
+{
+    uint64_t length = ((uint64_t)span.newest - (uint64_t)span.oldest) / EIGHTHS;
+    if (t >= span.newest || length == 0)
+        return EIGHTHS;
+    uint64_t eighth = t <= span.oldest ? 1 : ((uint64_t)t - (uint64_t)span.oldest + length - 1) / length;
+    return eighth < 1 ? 1 : eighth > EIGHTHS ? EIGHTHS : (unsigned)eighth;
+}
+
+/* Bytes that the store may hold before room must be made. */
+static size_t enough_room(const struct recent *r)
+{
+    size_t budget = atomic_load(&r->budget);
+    return budget - budget / 16;
 }
 
 /* ---- a sweep ---- */
@@ -43,7 +65,19 @@ static void sweep_start(struct stripe *p, struct sweep s)
     p->cover = span_union(p->cover, p->since);
     p->since = s.found = (struct time_span){INT64_MAX, INT64_MIN};
     s.on = true;
+    s.began_with = p->cover;
     p->sweep = s;
+}
+
+/* Its first chunk can go next, or all of it. */
+static void sweep_keep_series(struct stripe *p, struct recent_series *s)
+{
+    struct sweep *w = &p->sweep;
+    bool part = s->first && s->first->t_max < s->newest;
+    w->found = span_union(w->found, (struct time_span){recent_series_oldest(p, s), s->newest});
+    if (w->makes_room)
+        w->next[eighth_of(w->began_with, part ? s->first->t_max : s->newest) - 1] +=
+            part ? chunk_memory(s->first) : SERIES_BYTES + s->label_bytes;
 }
 
 /* Whole chunks that end before the edge go, late samples, and the series if it fell silent before it. The newest that
@@ -58,19 +92,35 @@ static int64_t sweep_series(struct stripe *p, struct recent_series *s, bool *dro
     if (*dropped)
         stripe_drop_series(p, s);
     else
-        w->found = span_union(w->found, (struct time_span){recent_series_oldest(p, s), s->newest});
+        sweep_keep_series(p, s);
     return gone;
+}
+
+/* The edge of the next sweep, where an eighth of what is wanted can go; INT64_MIN: there is room. */
+static int64_t next_edge(const struct stripe *p)
+{
+    const struct sweep *w = &p->sweep;
+    size_t held = atomic_load(&p->store->bytes), enough = enough_room(p->store), sum = 0;
+    if (held <= enough)
+        return INT64_MIN;
+    unsigned eighth = 0;
+    do
+        sum += w->next[eighth++];
+    while (eighth < EIGHTHS && sum <= (held - enough) / 8);
+    return edge_at(w->began_with, eighth);
 }
 
 static void sweep_end(struct stripe *p)
 {
+    p->room_edge = p->sweep.makes_room ? next_edge(p) : INT64_MIN;
     p->sweep.on = false;
     p->cover = p->sweep.found;
     if (p->sweep.seals || p->sealed_bytes > p->bytes)
         p->sealed_bytes = p->bytes;
 }
 
-static void sweep_some(struct stripe *p, size_t work)
+/* Returns the work that is left: 0, unless the sweep has ended. */
+static size_t sweep_some(struct stripe *p, size_t work)
 {
     struct sweep *w = &p->sweep;
     int64_t newest = INT64_MIN;
@@ -89,6 +139,7 @@ static void sweep_some(struct stripe *p, size_t work)
         move_edge(p->store, newest);
     if (w->at >= p->n)
         sweep_end(p);
+    return work;
 }
 
 static int64_t retention_edge(const struct stripe *p, int64_t now)
@@ -99,14 +150,17 @@ static int64_t retention_edge(const struct stripe *p, int64_t now)
 
 static bool sweep_begin(struct stripe *p, int64_t now)
 {
-    size_t budget = atomic_load(&p->store->budget), held = atomic_load(&p->store->bytes);
+    size_t budget = atomic_load(&p->store->budget);
     bool due = now - p->last_age_check >= SWEEP_MS || now < p->last_age_check;
-    struct sweep s = {.edge = retention_edge(p, now), .makes_room = held > budget - budget / 16,
+    struct sweep s = {.edge = retention_edge(p, now),
+                      .makes_room = atomic_load(&p->store->bytes) > enough_room(p->store),
                       .seals = p->bytes >= p->sealed_bytes + budget / p->store->n_stripes / SLICES};
+    if (!s.makes_room)
+        p->room_edge = INT64_MIN;
     if (!due && !s.makes_room && !s.seals)
         return false;
     if (s.makes_room) {
-        int64_t edge = edge_at(span_union(p->cover, p->since), 1);
+        int64_t edge = p->room_edge > INT64_MIN ? p->room_edge : edge_at(span_union(p->cover, p->since), 1);
         s.edge = edge > s.edge ? edge : s.edge;
     }
     p->last_age_check = now;
@@ -121,22 +175,9 @@ void stripe_sweep(struct stripe *p, int64_t now, size_t work)
         sweep_some(p, work);
 }
 
-/* ---- at once ---- */
-
-static void sweep_whole(struct stripe *p, struct sweep s)
-{
-    sweep_start(p, s);
-    while (p->sweep.on)
-        sweep_some(p, SIZE_MAX);
-}
-
 void stripe_evict(struct stripe *p, int64_t now)
 {
-    struct recent *r = p->store;
-    p->last_age_check = now;
-    sweep_whole(p, (struct sweep){.edge = retention_edge(p, now)});
-    struct time_span t = p->cover;
-    size_t budget = atomic_load(&r->budget), enough = budget - budget / 16;
-    for (unsigned eighth = 1; eighth <= 8 && p->n_alive > 0 && atomic_load(&r->bytes) > enough; eighth++)
-        sweep_whole(p, (struct sweep){.edge = edge_at(t, eighth), .makes_room = true});
+    for (size_t work = EVICT_WORK; work > 0 && p->n_alive > 0 && atomic_load(&p->store->bytes) > enough_room(p->store);)
+        if (p->sweep.on || sweep_begin(p, now))
+            work = sweep_some(p, work);
 }

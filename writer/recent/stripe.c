@@ -9,7 +9,7 @@
 enum { MAX_FAMILIES = 20000 };
 /* What of a sweep is done with a batch: see stripe_sweep. A batch of 32 KiB adds about 200 new series, 100 KiB. A
  * sixteenth of a budget of 64 MiB is 40 of them, in which all 200,000 series that fit into it are looked at. */
-enum { SWEEP_LEAST = 1024, SWEEP_SHARE = 2, SWEEP_MOST = 16384 };
+enum { SWEEP_LEAST = 1024, SWEEP_SHARE = 2, SWEEP_MOST = 8192 };
 /* What a series takes in the table of labels, three quarters full at most, and in the lists of ids. */
 enum { TABLE_BYTES = 2 * sizeof(struct map_entry) + 2 * sizeof(struct recent_series *) + 2 * sizeof(uint16_t) };
 
@@ -17,6 +17,7 @@ void stripe_init(struct stripe *p, struct recent *store)
 {
     memset(p, 0, sizeof *p);
     p->store = store;
+    p->room_edge = INT64_MIN;
     mutex_init(&p->lock, RANK_STRIPE);
     mutex_init(&p->next, RANK_STRIPE_NEXT);
     mutex_init(&p->queries, RANK_STRIPE_QUERIES);

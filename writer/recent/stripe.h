@@ -10,7 +10,7 @@
 #include "writer/recent/series.h"
 #include "writer/recent/recent.h"
 
-enum { STRIPE_SLICE = 256 };
+enum { STRIPE_SLICE = 256, EIGHTHS = 8 /* of the time that samples cover: evict.c */ };
 struct staged_batch;
 struct stripe_counts { /* for /metrics, which reads without a lock */
     atomic_ullong series, samples, bytes, index_bytes, evicted_samples, evicted_series, rejected;
@@ -20,7 +20,9 @@ struct sweep { /* all series are looked at, some of them with each batch: see ev
     bool on, seals, makes_room;   /* seals: all open chunks; makes_room: also those that begin before the edge */
     size_t at;                    /* the next id */
     int64_t edge;                 /* what is not newer goes */
-    struct time_span found;
+    struct time_span began_with;  /* what the samples covered; */
+    size_t next[EIGHTHS];         /* by eighths of it: bytes that can go next, of series that are kept (makes_room) */
+    struct time_span found;       /* what they cover now */
 };
 struct stripe {
     struct mutex lock;            /* guards all fields but the atomics */
@@ -38,6 +40,7 @@ struct stripe {
     struct index index; size_t index_counted; /* bytes of it that are counted */
     size_t bytes;                 /* this part's share of the store's */
     struct sweep sweep;
+    int64_t room_edge;            /* of the next sweep that makes room; INT64_MIN: the end of the oldest eighth */
     struct time_span cover, since; /* what its samples cover, as of the last sweep; what came since it began */
     size_t sealed_bytes;                /* what bytes was when all open chunks were last sealed */
     int64_t last_age_check;                /* when ages were last looked at */
@@ -60,8 +63,9 @@ extern struct stats_histogram recent_lock_waits;
 /* All under the lock: */
 void stripe_publish(struct stripe *p);           /* publishes the counts */
 void stripe_take(struct stripe *p, struct str bytes, int64_t now);
-void stripe_evict(struct stripe *p, int64_t now); /* at once, until the store is within its budget and its retention */
-void stripe_sweep(struct stripe *p, int64_t now, size_t work); /* a part of the same, ahead of time: evict.c */
+/* Both are a step of eviction (evict.c). sweep: ahead of time; evict: a larger one, when the budget is exceeded */
+void stripe_sweep(struct stripe *p, int64_t now, size_t work);
+void stripe_evict(struct stripe *p, int64_t now);
 void stripe_count(struct stripe *p, long long bytes);
 void stripe_drop_series(struct stripe *p, struct recent_series *s); /* its id stays taken while postings list it */
 

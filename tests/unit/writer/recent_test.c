@@ -241,6 +241,34 @@ static void the_budget_is_a_bound(void **state)
     }
 }
 
+/* New series of one time, so that all of them must go at once, in a store that is too large for one step: each batch
+ * drops a few, and the store exceeds its budget by little. */
+static void eviction_of_a_large_store_is_done_in_steps(void **state)
+{
+    (void)state;
+    struct fixture f;
+    enum { BUDGET = 16 << 20, BATCHES = 400, SERIES = 200, EVICTED_MOST = 600 };
+    struct recent_stats st = {0};
+    uint64_t held_most = 0;
+    open_store(&f, BUDGET, 3600000, 0);
+    for (unsigned i = 0; i < BATCHES; i++) {
+        uint64_t before = st.evicted_series;
+        struct arena_mark mark = arena_mark(&f.arena);
+        buf_clear(&f.bytes);
+        for (unsigned k = 0; k < SERIES; k++)
+            rw_append_series(&f.bytes, labels_of(&f.arena, "m", i * SERIES + k), &(struct sample){1000, 1}, 1);
+        recent_take(f.store, 0, buf_str(&f.bytes), 1000);
+        arena_release(&f.arena, mark);
+        recent_stats(f.store, &st);
+        assert_true(st.evicted_series - before <= EVICTED_MOST);
+        held_most = st.chunk_bytes + st.index_bytes > held_most ? st.chunk_bytes + st.index_bytes : held_most;
+    }
+    assert_true(st.evicted_series > BATCHES * SERIES / 4);
+    if (held_most > BUDGET + BUDGET / 16)
+        fail_msg("%llu bytes are held", (unsigned long long)held_most);
+    close_store(&f);
+}
+
 /* Backwards, in messages of many samples and of one. */
 static void a_bulk_load_backwards_is_quick(void **state)
 {
@@ -428,6 +456,7 @@ int main(void)
         cmocka_unit_test(budget_takes_whole_time),
         cmocka_unit_test(budget_leaves_the_newest),
         cmocka_unit_test(the_budget_is_a_bound),
+        cmocka_unit_test(eviction_of_a_large_store_is_done_in_steps),
         cmocka_unit_test(a_bulk_load_backwards_is_quick),
         cmocka_unit_test(the_order_of_messages_costs_nothing),
         cmocka_unit_test(times_at_the_ends_are_times),
