@@ -133,6 +133,14 @@ def test_dashboards_of_peers_find_this_program():
     assert sluice.metric("vm_log_messages_total", 'level="info"') > 0
 
 
+def test_what_is_lacking_is_documented():
+    with open(f"{ROOT}/docs/metrics.md", encoding="utf-8") as f:
+        page = f.read().split("find nothing for\n")[1]
+    named = {name.rstrip("*") for name in re.findall(r"`(\w+\*?)`", page)}
+    lacking = {*VMAGENT_LACKS, *PROMXY_LACKS, *PROMETHEUS_LACKS}
+    assert lacking <= named, sorted(lacking - named)
+
+
 def test_errors_of_pushes_are_told_apart():
     sluice = start()
     headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
