@@ -10,8 +10,8 @@
 #define GATEWAY_UPSTREAM_GROUP_H
 
 #include "gateway/coverage/coverage.h"
-#include "gateway/upstream/copies.h"
-#include "gateway/upstream/merge.h"
+#include "gateway/merge/copies.h"
+#include "gateway/merge/merge.h"
 #include "gateway/upstream/server.h"
 
 struct group {
@@ -21,6 +21,7 @@ struct group {
     struct merge_rule rule;
     enum overlap overlap;
     enum read_mode read_mode;
+    enum push_down push_down;
     bool ignore_error, downgrade_error;
     size_t position;                 /* in server_groups */
     bool recent;                     /* the recent store keeps what is written to it */

@@ -2,8 +2,8 @@
 /* What the merge of two replicas costs: 5,000 series of 240 samples at 15 s. Nanoseconds per sample that a replica
  * holds, the least of many rounds. The argument selects cases by a part of their name. */
 #include "base/text/duration.h"
-#include "gateway/upstream/copies.h"
-#include "gateway/upstream/merge.h"
+#include "gateway/merge/copies.h"
+#include "gateway/merge/merge.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -29,7 +29,7 @@ static bool select_all(struct source *s, struct query_ctx *q, const struct selec
     return true;
 }
 
-/* A replica that lacks the samples of a gap, with its spans as gateway/upstream/complete.c finds them. */
+/* A replica that lacks the samples of a gap, with its spans as gateway/merge/complete.c finds them. */
 static void replica_fill(struct arena *a, const struct series *s, int64_t shift, uint32_t gap, struct series_replica *r)
 {
     struct sample *own = ARENA_ARRAY(a, struct sample, s->n_samples);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Copies or independent scrapes: what is counted, what is remembered, and when a verdict changes. */
-#include "gateway/upstream/copies.h"
+#include "gateway/merge/copies.h"
 #include "tests/unit/gateway/responses.h"
 
 #include <stdarg.h>

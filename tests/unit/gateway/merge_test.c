@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The merge of replicas, rule by rule. */
-#include "gateway/upstream/merge.h"
+#include "gateway/merge/merge.h"
 #include "tests/unit/gateway/responses.h"
 
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The samples of one series as one sequence in time: floats, histograms, or both kinds side by side. */
-#ifndef GATEWAY_UPSTREAM_SEQUENCE_H
-#define GATEWAY_UPSTREAM_SEQUENCE_H
+#ifndef GATEWAY_MERGE_SEQUENCE_H
+#define GATEWAY_MERGE_SEQUENCE_H
 
 #include "model/series.h"
 

@@ -8,7 +8,7 @@
  *   - a stale marker is one replica's opinion. Where it stands, nothing is doubled: the other's samples count from the
  *     marker on, and one of them may be nearer to N than the buffer
  */
-#include "gateway/upstream/merge_internal.h"
+#include "gateway/merge/merge_internal.h"
 
 enum { ENOUGH_GAPS = 3, MOST_GAPS = 64 };
 enum { CLOCKS_MS = 2000 }; /* that clocks of replicas may differ: samples of two of them, nearer, have no sure order */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/upstream/copies.h"
+#include "gateway/merge/copies.h"
 
 #include "base/compress.h"
 

@@ -16,7 +16,7 @@
  * 3. The next span begins 1.1 intervals before the next live sample. So does the first one, if another replica reaches
  *    further back.
  */
-#include "gateway/upstream/merge_internal.h"
+#include "gateway/merge/merge_internal.h"
 
 struct spans { struct series_span *items; size_t n, cap; };
 

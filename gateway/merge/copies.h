@@ -8,8 +8,8 @@
  * are equal too. A new fetch outweighs the memory, so that a changed setup is noticed. The memory survives reloads of
  * the configuration.
  */
-#ifndef GATEWAY_UPSTREAM_COPIES_H
-#define GATEWAY_UPSTREAM_COPIES_H
+#ifndef GATEWAY_MERGE_COPIES_H
+#define GATEWAY_MERGE_COPIES_H
 
 #include "base/os/thread.h"
 #include "model/series.h"

@@ -16,8 +16,8 @@
  * The buffer is half of the base's median interval, or the configured number of milliseconds. Floats and histograms of
  * a series are one sequence in time.
  */
-#ifndef GATEWAY_UPSTREAM_MERGE_H
-#define GATEWAY_UPSTREAM_MERGE_H
+#ifndef GATEWAY_MERGE_MERGE_H
+#define GATEWAY_MERGE_MERGE_H
 
 #include "model/series.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/upstream/sequence.h"
+#include "gateway/merge/sequence.h"
 
 bool sequence_stale_hists(const struct sequence *s, size_t i)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What merge.c and complete.c share: the replicas of one series while they are merged. */
-#ifndef GATEWAY_UPSTREAM_MERGE_INTERNAL_H
-#define GATEWAY_UPSTREAM_MERGE_INTERNAL_H
+#ifndef GATEWAY_MERGE_MERGE_INTERNAL_H
+#define GATEWAY_MERGE_MERGE_INTERNAL_H
 
-#include "gateway/upstream/merge.h"
-#include "gateway/upstream/sequence.h"
+#include "gateway/merge/merge.h"
+#include "gateway/merge/sequence.h"
 
 struct replica {
     struct sequence s;       /* without the markers that others overrule */
