@@ -41,6 +41,7 @@ const struct route routes[] = {
 
     {FORM, "/api/v1/query", api_query, QUERY},
     {FORM, "/api/v1/query_range", api_query_range, QUERY},
+    {FORM, "/api/v1/explain", api_explain, QUERY},
     {FORM, "/api/v1/query_exemplars", api_query_exemplars, QUERY},
     {FORM, "/api/v1/format_query", api_format_query, QUERY},
     {FORM, "/api/v1/parse_query", api_parse_query, QUERY},

@@ -16,12 +16,14 @@
 #include <stdatomic.h>
 
 /* The context of every call: deadline, cancellation, arena and notes. */
+struct query_trace;
 struct query_ctx {
     struct arena *arena;
     struct notes *notes;
     int64_t deadline_mono;        /* clock_mono_ms; 0 = none */
     const atomic_bool *canceled;  /* may be NULL */
     void *user;                   /* the gateway's own state of this query; its sources know the type */
+    struct query_trace *trace;    /* what sources tell of their work, for explain; NULL: nothing is told */
 };
 /* True when the query must end: fills err with ERR_TIMEOUT ("query timed out in " where) or ERR_CANCELED. */
 bool query_ended(const struct query_ctx *q, const char *where, struct err *err);
@@ -75,8 +77,21 @@ struct metadata_set { struct metadata *items; size_t n; };
 struct exemplar_series { struct labels labels; struct str *exemplars; size_t n; };
 struct exemplar_set { struct exemplar_series *items; size_t n; };
 
-/* A sub-expression for the server to evaluate (push-down). */
-struct exec_request { struct str expr; int64_t start, end, step; int64_t lookback; };
+/* Push-down: a source that can have parts of an expression evaluated elsewhere cuts them out of the prepared tree
+ * (promql/plan.h), and fetches them together with the selectors that remain. */
+struct expr;
+struct plan_question {
+    const struct expr *tree;               /* not to be changed */
+    struct str text;                       /* of the query, to which the positions of nodes refer */
+    int64_t start, step; uint32_t n_steps; /* ms; its grid. An instant query has one step */
+    int64_t lookback, subquery_step;       /* ms; the latter of subqueries without one */
+};
+struct source_plan {
+    struct expr *tree;                     /* to be evaluated instead; it shares unchanged nodes with the original */
+    void *impl;
+};
+/* EXEC_DOUBT: what was fetched may differ from the value that raw samples give; the query is to do without the plan. */
+enum exec_outcome { EXEC_DONE, EXEC_DOUBT, EXEC_FAILED };
 
 struct source;
 struct source_ops {
@@ -93,9 +108,11 @@ struct source_ops {
     /* may be NULL */
     bool (*exemplars)(struct source *s, struct query_ctx *q, const struct series_query *sq, struct exemplar_set *out,
                       struct err *err);
-    /* may be NULL */
-    bool (*exec)(struct source *s, struct query_ctx *q, const struct exec_request *r, struct series_set *out,
-                 struct err *err);
+    /* plan and exec: both or none are NULL. plan: false when nothing is cut out. exec: fetches everything for a plan's
+     * tree at once: n selectors, as `select` does, and what the plan cut out. */
+    bool (*plan)(struct source *s, struct query_ctx *q, const struct plan_question *question, struct source_plan *out);
+    enum exec_outcome (*exec)(struct source *s, struct query_ctx *q, struct source_plan *plan, const struct select *sel,
+                              size_t n, struct series_set *out, struct err *err);
 };
 struct source { const struct source_ops *ops; }; /* first member of the implementation's struct */
 

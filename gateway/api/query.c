@@ -5,15 +5,28 @@
 #include "gateway/api/call.h"
 #include "gateway/query/params.h"
 #include "gateway/query/render.h"
+#include "gateway/query/trace.h"
 #include "gateway/services/services.h"
 
-struct query_request { struct query_params params; bool stats; };
+struct query_request {
+    struct query_params params;
+    bool stats;
+    struct query_trace *trace; /* NULL: nobody asks how the result came about */
+};
+
+static bool query_begin_trace(struct api_call *c, struct query_request *a)
+{
+    a->trace = c->q->trace = ARENA_NEW(c->q->arena, struct query_trace);
+    *a->trace = (struct query_trace){.arena = c->q->arena};
+    return true;
+}
 
 static bool read_common(struct api_call *c, struct query_request *a)
 {
     const struct form *f = &c->r->form;
     int64_t timeout, cap = c->r->services->flags.query_timeout;
     struct str stats = form_get(f, "stats");
+    bool explain;
     if (!param_timeout(f, cap, &timeout, &c->err) ||
         !param_lookback(f, c->session->service.lookback, &a->params.lookback, &c->err))
         return false;
@@ -22,7 +35,7 @@ static bool read_common(struct api_call *c, struct query_request *a)
     a->params.text = form_get(f, "query");
     a->params.per_step_stats = str_is(stats, "all");
     a->stats = stats.n > 0;
-    return true;
+    return param_flag(f, "explain", &explain, &c->err) && (!explain || query_begin_trace(c, a));
 }
 
 /* Errors of the text and of its type are the parameter's fault, and say so. */
@@ -44,29 +57,58 @@ static bool answer(struct api_call *c, const struct query_request *a)
     if (a->stats)
         render_stats(&c->json, &result.value.stats, queued_ms * 1000000,
                      (struct render_grid){a->params.start, a->params.step});
+    if (a->trace) {
+        json_key(&c->json, "explain");
+        trace_show(&c->json, a->trace);
+    }
     json_end_object(&c->json);
     return api_reply_end(c) && whole;
+}
+
+static bool read_instant(struct api_call *c, struct query_request *a)
+{
+    const struct form *f = &c->r->form;
+    return param_limit(f, &a->params.limit, &c->err) &&
+           param_time(f, "time", clock_wall_ms(), &a->params.start, &c->err) && read_common(c, a);
+}
+
+static bool read_range(struct api_call *c, struct query_request *a)
+{
+    struct grid_params g;
+    const struct form *f = &c->r->form;
+    if (!param_limit(f, &a->params.limit, &c->err) || !param_grid(f, &g, &c->err) || !read_common(c, a))
+        return false;
+    a->params.range = true;
+    a->params.start = g.start;
+    a->params.end = g.end;
+    a->params.step = g.step;
+    return true;
 }
 
 static bool query(struct api_call *c)
 {
     struct query_request a = {0};
-    const struct form *f = &c->r->form;
-    return param_limit(f, &a.params.limit, &c->err) &&
-           param_time(f, "time", clock_wall_ms(), &a.params.start, &c->err) && read_common(c, &a) && answer(c, &a);
+    return read_instant(c, &a) && answer(c, &a);
 }
 
 static bool query_range(struct api_call *c)
 {
-    struct query_request a = {.params.range = true};
-    struct grid_params g;
-    const struct form *f = &c->r->form;
-    if (!param_limit(f, &a.params.limit, &c->err) || !param_grid(f, &g, &c->err) || !read_common(c, &a))
+    struct query_request a = {0};
+    return read_range(c, &a) && answer(c, &a);
+}
+
+/* Runs the query and tells how its result came about, without the result. A range query when there is a `step`. */
+static bool explain(struct api_call *c)
+{
+    struct query_request a = {0};
+    struct query_result result;
+    bool range = form_get(&c->r->form, "step").n > 0;
+    if (!(range ? read_range(c, &a) : read_instant(c, &a)) || (a.trace == NULL && !query_begin_trace(c, &a)) ||
+        !api_query_run(c, &a.params, &result))
         return false;
-    a.params.start = g.start;
-    a.params.end = g.end;
-    a.params.step = g.step;
-    return answer(c, &a);
+    api_reply_begin(c);
+    trace_show(&c->json, a.trace);
+    return api_reply_end(c);
 }
 
 static const double duration_bounds[] = {0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60};
@@ -81,5 +123,6 @@ static void query_timed_response(struct http_request *r, api_body *body)
     stats_observe(&query_durations, (double)(clock_mono_ns() - start) / 1e9);
 }
 
+void api_explain(struct http_request *r) { api_respond(r, explain); }
 void api_query(struct http_request *r) { query_timed_response(r, query); }
 void api_query_range(struct http_request *r) { query_timed_response(r, query_range); }

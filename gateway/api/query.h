@@ -12,6 +12,7 @@
 
 void api_query(struct http_request *r);
 void api_query_range(struct http_request *r);
+void api_explain(struct http_request *r); /* how the result of a query came about: trace.h */
 void api_query_exemplars(struct http_request *r);
 void api_format_query(struct http_request *r);
 void api_parse_query(struct http_request *r);

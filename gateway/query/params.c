@@ -118,6 +118,16 @@ static bool params_is_whole_number(struct str s)
     return s.n > 0;
 }
 
+bool param_flag(const struct form *f, const char *name, bool *on, struct err *err)
+{
+    struct str s = form_get(f, name);
+    *on = str_is(s, "1") || str_is(s, "true");
+    if (*on || s.n == 0 || str_is(s, "0") || str_is(s, "false"))
+        return true;
+    err_set(err, ERR_BAD_DATA, "\"%.*s\" is neither 1 nor 0", STR_ARG(s));
+    return invalid(err, name);
+}
+
 bool param_limit(const struct form *f, size_t *limit, struct err *err)
 {
     struct str s = form_get(f, "limit");

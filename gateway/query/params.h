@@ -18,6 +18,8 @@ bool param_grid(const struct form *f, struct grid_params *g, struct err *err) MU
 /* `timeout`, at most `cap`. */
 bool param_timeout(const struct form *f, int64_t cap, int64_t *ms, struct err *err) MUST_USE;
 bool param_lookback(const struct form *f, int64_t fallback, int64_t *ms, struct err *err) MUST_USE;
+/* 1 or true, 0 or false; absent: false */
+bool param_flag(const struct form *f, const char *name, bool *on, struct err *err) MUST_USE;
 bool param_limit(const struct form *f, size_t *limit, struct err *err) MUST_USE; /* 0 = none */
 /* Those of /metadata: any whole number, -1 when absent. */
 bool param_number(const struct form *f, const char *name, int64_t *n, struct err *err) MUST_USE;

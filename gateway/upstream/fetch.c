@@ -4,6 +4,7 @@
 #include "base/json/json_tree.h"
 #include "base/text/duration.h"
 #include "base/text/url.h"
+#include "gateway/query/trace.h"
 
 #include <limits.h>
 
@@ -17,6 +18,8 @@ struct fetch {
     struct buf error;          /* the beginning of an answer that is not 2xx */
     struct client_call *call;
     bool damaged;              /* the decoder or a limit ended it, not the network */
+    uint64_t samples;          /* decoded */
+    int64_t begin;             /* clock_mono_ms */
 };
 
 /* --- rounds ------------------------------------------------------------------------------------------------------- */
@@ -147,7 +150,9 @@ static bool on_data(void *arg, const struct client_reply *reply, struct str piec
         buf_add_str(&f->error, str_first(piece, ERROR_BODY - f->error.n));
         return true;
     }
+    uint64_t before = f->plan.n_samples ? *f->plan.n_samples : 0;
     f->damaged = !f->plan.decoder->feed(f->plan.decoder, piece, err);
+    f->samples += f->plan.n_samples ? *f->plan.n_samples - before : 0;
     if (!f->damaged && over_budget(f->batch, err)) {
         f->damaged = true;
         batch_fail(f->batch, err);
@@ -164,13 +169,28 @@ static void name_server(const struct fetch *f, bool has_url, struct err *err)
     err_wrap(err, "server group \"%.*s\"", STR_ARG(s->group));
 }
 
+static void fetch_tell(const struct fetch *f, const struct client_reply *reply, bool ok, const struct err *err)
+{
+    struct query_trace *t = f->batch->q->trace;
+    const struct server *s = f->plan.server;
+    if (t == NULL)
+        return;
+    trace_request(t, &(struct trace_request){
+        .group = s->group, .server = s->shown, .path = str_of(f->plan.path ? f->plan.path : "/api/v1/read"),
+        .query = f->plan.query, .status = reply->status, .begin_ms = f->begin - t->started,
+        .took_ms = reply->total_ms, .bytes = reply->body_bytes, .samples = f->samples,
+        .error = str_of(ok ? "" : err->text)});
+}
+
 static void fetch_on_done(void *arg, const struct client_reply *reply)
 {
     struct fetch *f = arg;
     struct err err = {0};
     bool by_proxy = reply->status == 502 || reply->status == 504; /* it could not reach the server */
     bool reached = (reply->status != 0 && !by_proxy) || f->damaged || reply->err.kind == ERR_TOO_LARGE;
+    uint64_t before = f->plan.n_samples ? *f->plan.n_samples : 0; /* some decoders have all at the end */
     bool ok = reply->status / 100 == 2 && f->plan.decoder->finish(f->plan.decoder, &err);
+    f->samples += f->plan.n_samples ? *f->plan.n_samples - before : 0;
     if (reply->status == 0)
         err = reply->err;
     else if (reply->status / 100 != 2)
@@ -188,6 +208,7 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
     if (reply->status == 508)
         server_log_loop(f->plan.server);
     latency_count(&f->plan.server->traffic->latency, f->plan.path, ok, reply->total_ms);
+    fetch_tell(f, reply, ok, &err);
     struct fetch_plan plan = f->plan;
     free_fetch(f);
     plan.done(plan.arg, ok ? NULL : &err, reply->status);
@@ -245,6 +266,9 @@ void fetch_send(struct request_batch *r, const struct fetch_plan *plan)
         buf_add_str(&f->body, plan->form);
     fetch_make_url(f);
     f->plan.form = buf_str(&f->body);
+    f->begin = clock_mono_ms();
+    if (r->q->trace && r->q->trace->started == 0)
+        r->q->trace->started = f->begin;
     list_push_back(&r->under_way, &f->node);
     server_asked(plan->server);
     f->call = client_send(worker_client(r->worker), &(struct client_request){

@@ -38,6 +38,9 @@ struct fetch_plan {
     void (*done)(void *arg, const struct err *err, int status);
     void *arg;
     struct fetch **slot;        /* points to the fetch while it is under way, NULL afterwards */
+    /* For explain; both may be absent. */
+    struct str query;           /* selector or expression; valid until `done` */
+    const uint64_t *n_samples;  /* that the decoder counts */
 };
 void fetch_send(struct request_batch *r, const struct fetch_plan *plan); /* form is copied */
 void fetch_cancel(struct fetch *f);                                     /* no callback */

@@ -1,31 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/group.h"
 
+#include "gateway/query/plan.h"
 #include "model/relabel.h"
-
-static const struct matcher any_name = {
-    .type = MATCH_NE, .name = {METRIC_NAME, sizeof METRIC_NAME - 1}, .value = {"", 0}};
 
 bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
                  size_t *n_out)
 {
-    struct matcher *kept = ARENA_ARRAY(a, struct matcher, n + 1);
-    size_t n_kept = 0;
-    bool selective = false;
-    for (size_t i = 0; i < n; i++) {
-        struct str value = labels_get(g->labels, m[i].name);
-        if (value.p && !matcher_value(&m[i], value))
-            return false;
-        if (value.p)
-            continue;
-        selective = selective || !matcher_matches_empty(&m[i]);
-        kept[n_kept++] = m[i];
-    }
-    if (!selective) /* a selector that matches everything is refused by servers unless it says so */
-        kept[n_kept++] = any_name;
-    *out = kept;
-    *n_out = n_kept;
-    return true;
+    return labels_route(g->labels, a, m, n, out, n_out);
 }
 
 struct labels group_labels(const struct group *g, struct arena *a, struct labels from)
@@ -87,6 +69,7 @@ static struct group *group_with(struct group_list *list, size_t first, const str
     list->items[list->n] = (struct group){
         .name = conf->name, .labels = labels,
         .overlap = (enum overlap)conf->overlap, .read_mode = (enum read_mode)conf->read_mode,
+        .push_down = (enum push_down)conf->push_down,
         .one_writer = conf->written_by.n > 0 && conf->written_by.items[0].n > 0,
         .ignore_error = conf->ignore_error, .downgrade_error = conf->downgrade_error,
         .rule = {.ms = conf->anti_affinity.automatic ? MERGE_DEFAULT_MS : conf->anti_affinity.ms,

@@ -108,6 +108,8 @@ static const char *const schemes[] = {"http", "https", NULL};
 static const char *const overlaps[] = {[OVERLAP_NONE] = "none", [OVERLAP_MERGE] = "merge", NULL};
 static const char *const read_modes[] = {
     [READ_MERGE] = "merge", [READ_HEDGE] = "hedge", [READ_FIRST] = "first_available", NULL};
+static const char *const push_downs[] = {
+    [PUSH_VERIFIED] = "verified", [PUSH_TRUSTED] = "trusted", [PUSH_OFF] = "off", NULL};
 static const char *const kinds[] = {
     [SERVER_AUTO] = "auto", [SERVER_PROMETHEUS] = "prometheus", [SERVER_VICTORIAMETRICS] = "victoriametrics", NULL};
 
@@ -150,6 +152,10 @@ static const struct conf_row rows[] = {
     {CONF_ENUM, "read_mode", ROW(read_mode), .preset = "merge", .names = read_modes,
      .help = "`merge`: ask all replicas; `hedge`: ask a second one when the first is slow; `first_available`: ask a "
              "second one when the first fails"},
+    {CONF_ENUM, "push_down", ROW(push_down), .preset = "verified", .names = push_downs,
+     .help = "What the servers evaluate themselves: `verified`: sub-expressions whose value is known to be that of the "
+             "raw samples; `trusted`: also aggregations over groups that no label tells apart, which are taken to "
+             "share no series; `off`: nothing"},
     {CONF_ENUM, "kind", ROW(kind), .preset = "auto", .names = kinds, .help = "What the servers are; `auto` asks them"},
     {CONF_STRINGS, "coverage_by", ROW(coverage_by),
      .help = "Labels that tell which target a series comes from; job and instance by default. Gaps of replicas are found "

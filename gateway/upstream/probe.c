@@ -22,7 +22,7 @@ struct server_probe {
     struct arena arena;
     struct decoder *decoder;
     struct client_call *call;
-    enum server_kind kind;
+    struct server_build build;
     struct labels external;
     struct buf url;
     bool failed;               /* the decoder took no more */
@@ -103,7 +103,8 @@ static void server_probe_on_done(void *arg, const struct client_reply *reply)
     bool ok = server_probe_note(probe, reply), more = false;
     int unknown = SERVER_AUTO;
     if (ok && probe->step == PROBE_KIND) {
-        atomic_compare_exchange_strong(&s->health->kind, &unknown, (int)probe->kind);
+        atomic_compare_exchange_strong(&s->health->kind, &unknown, (int)probe->build.kind);
+        atomic_store(&s->health->version, probe->build.version);
         more = server_kind(s) == SERVER_PROMETHEUS && s->wants_read;
     } else if (probe->step == PROBE_EXTERNAL && (ok || reply->status == 404)) {
         server_set_external(s, probe->external);
@@ -122,7 +123,7 @@ static void server_probe_send(struct server_probe *probe)
     struct server *s = probe->server;
     if (probe->decoder)
         probe->decoder->free(probe->decoder);
-    probe->decoder = probe->step == PROBE_KIND ? buildinfo_decoder_new(&probe->kind)
+    probe->decoder = probe->step == PROBE_KIND ? buildinfo_decoder_new(&probe->build)
                                                : external_labels_decoder_new(&probe->arena, &probe->external);
     buf_clear(&probe->url);
     buf_add_str(&probe->url, s->url);
@@ -142,7 +143,10 @@ static void server_probe_send(struct server_probe *probe)
 /* ---- all of them ---- */
 
 /* Its state is known, or a query has just asked and will know. */
-static bool server_needs_probe(const struct server *s) { return atomic_load(&s->health->asked_at) == 0; }
+static bool server_needs_probe(const struct server *s)
+{
+    return atomic_load(&s->health->asked_at) == 0 || (s->kind_configured && server_version(s) == 0);
+}
 
 static void server_probe_begin(struct server_prober *p, struct server *s)
 {

@@ -3,6 +3,7 @@
 
 #include "base/map.h"
 #include "base/text/duration.h"
+#include "gateway/query/trace.h"
 #include "gateway/upstream/stats.h"
 
 enum { CHECK_EVERY = 256 };
@@ -123,6 +124,77 @@ static bool merge_rows(struct rows *t, struct response *out, struct err *err)
     return true;
 }
 
+/* --- for explain -------------------------------------------------------------------------------------------------- */
+
+static void merge_tell_fill(struct trace_source *s, int64_t t)
+{
+    s->filled_from = s->filled == 0 || t < s->filled_from ? t : s->filled_from;
+    s->filled_to = s->filled == 0 || t > s->filled_to ? t : s->filled_to;
+    s->filled++;
+}
+
+/* The column that owns each float sample of the result: the first with the same time and value. */
+static uint8_t *merge_owners(struct rows *t, const struct series **row, const struct series *out)
+{
+    uint8_t *owners = ARENA_ARRAY(t->arena, uint8_t, out->n_samples);
+    for (size_t k = t->r->n; k-- > 0;) {
+        uint32_t at = 0;
+        for (uint32_t i = 0; row[k] && i < out->n_samples; i++) {
+            while (at < row[k]->n_samples && row[k]->samples[at].t < out->samples[i].t)
+                at++;
+            if (at < row[k]->n_samples && memcmp(&row[k]->samples[at], &out->samples[i], sizeof *out->samples) == 0)
+                owners[i] = (uint8_t)k;
+        }
+    }
+    return owners;
+}
+
+static void merge_tell_row(struct rows *t, const struct series **row, const struct series *out, struct trace_source *all)
+{
+    enum { MOST_COLUMNS = 255 };
+    uint64_t used[MOST_COLUMNS + 1] = {0};
+    size_t base = 0;
+    if (t->r->n > MOST_COLUMNS)
+        return;
+    const uint8_t *owners = merge_owners(t, row, out);
+    for (uint32_t i = 0; i < out->n_samples; i++)
+        used[owners[i]]++;
+    for (size_t k = 0; k < t->r->n; k++) {
+        all[k].used += used[k];
+        base = used[k] > used[base] ? k : base;
+    }
+    for (uint32_t i = 0; i < out->n_samples; i++)
+        if (owners[i] != base)
+            merge_tell_fill(&all[owners[i]], out->samples[i].t);
+}
+
+static void merge_tell(struct rows *t, const struct response *out)
+{
+    struct replicas *r = t->r;
+    struct trace_source *all = ARENA_ARRAY(t->arena, struct trace_source, r->n);
+    struct trace_merge merge = {.group = r->group->name, .series = out->n};
+    struct buf selector = {0};
+    for (size_t i = 0; i < t->n; i++) {
+        merge.samples += out->series[i].n_samples + out->series[i].n_hists;
+        merge_tell_row(t, row_at(t, i), &out->series[i], all);
+    }
+    for (size_t k = 0; k < r->n; k++) {
+        const struct response *from = r->responses[k];
+        if (from == NULL)
+            continue;
+        all[k].server = k < r->group->n_servers ? r->group->servers[k]->shown : STR("recent store");
+        all[k].series = from->n;
+        for (size_t i = 0; i < from->n; i++)
+            all[k].samples += from->series[i].n_samples + from->series[i].n_hists;
+        all[merge.n++] = all[k];
+    }
+    merge.sources = all;
+    matchers_print(&selector, r->sel->matchers, r->sel->n_matchers);
+    merge.selector = buf_str(&selector);
+    trace_merge(r->batch->q->trace, &merge);
+    buf_free(&selector);
+}
+
 bool replicas_merge(struct replicas *r, struct response *out, struct err *err)
 {
     struct rows t = {.r = r, .arena = r->batch->q->arena};
@@ -134,6 +206,8 @@ bool replicas_merge(struct replicas *r, struct response *out, struct err *err)
     if (ok)
         decide_streams(&t);
     ok = ok && merge_rows(&t, out, err);
+    if (ok && r->batch->q->trace)
+        merge_tell(&t, out);
     map_free(&t.by_labels);
     map_free(&t.by_job);
     return ok;

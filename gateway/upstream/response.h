@@ -70,8 +70,9 @@ struct decoder *series_decoder_new(struct label_list *a);
 struct decoder *metadata_decoder_new(struct label_list *a);
 struct decoder *exemplars_decoder_new(struct label_list *a);
 
-/* Is the answer of /api/v1/status/buildinfo VictoriaMetrics'? */
-struct decoder *buildinfo_decoder_new(enum server_kind *out);
+/* What /api/v1/status/buildinfo tells of a server. */
+struct server_build { enum server_kind kind; unsigned version; /* SERVER_VERSION */ };
+struct decoder *buildinfo_decoder_new(struct server_build *out);
 /* global.external_labels of /api/v1/status/config, in the arena. */
 struct decoder *external_labels_decoder_new(struct arena *a, struct labels *out);
 

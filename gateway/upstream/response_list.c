@@ -13,7 +13,7 @@
 struct list_response {
     struct decoder decoder;
     struct label_list *list;
-    enum server_kind *kind;
+    struct server_build *build;
     struct arena *arena; struct labels *external;
     bool (*take)(struct list_response *t, const struct json_tree *data, struct err *err);
     size_t max;                  /* bytes of the body */
@@ -148,12 +148,30 @@ static bool take_exemplars(struct list_response *t, const struct json_tree *data
     return ok;
 }
 
+/* "3.5.1", "3.5.0+ds1" as Debian says; not "v3.0.0-rc.1", which is before 3.0.0. */
+static unsigned version_number(struct str text)
+{
+    unsigned part[3] = {0};
+    size_t at = text.n > 0 && text.p[0] == 'v', n = 0;
+    for (; n < LEN(part) && at < text.n && text.p[at] >= '0' && text.p[at] <= '9'; n++) {
+        for (; at < text.n && text.p[at] >= '0' && text.p[at] <= '9' && part[n] < 1000; at++)
+            part[n] = 10 * part[n] + (unsigned)(text.p[at] - '0');
+        at += at < text.n && text.p[at] == '.';
+    }
+    bool ends = at == text.n || text.p[at] == '+';
+    bool release = n == LEN(part) && ends && part[0] > 0 && part[0] < 1000 && part[1] < 1000 && part[2] < 1000;
+    return release ? SERVER_VERSION(part[0], part[1], part[2]) : SERVER_VERSION_NONE;
+}
+
 /* Every Prometheus says which revision it was built from; VictoriaMetrics says at most the version of the Prometheus
  * that it resembles. */
 static bool take_kind(struct list_response *t, const struct json_tree *data, struct err *err UNUSED)
 {
     bool bare = json_tree_get(data, "revision") == NULL && json_tree_get(data, "goVersion") == NULL;
-    *t->kind = bare ? SERVER_VICTORIAMETRICS : SERVER_PROMETHEUS;
+    t->build->kind = bare ? SERVER_VICTORIAMETRICS : SERVER_PROMETHEUS;
+    t->build->version = SERVER_VERSION_NONE;
+    if (!bare && json_tree_get(data, "application") == NULL) /* others name themselves, and count on their own */
+        t->build->version = version_number(json_tree_str(json_tree_get(data, "version")));
     return true;
 }
 
@@ -250,10 +268,10 @@ struct decoder *series_decoder_new(struct label_list *a) { return list_decoder(a
 struct decoder *metadata_decoder_new(struct label_list *a) { return list_decoder(a, list_response_metadata); }
 struct decoder *exemplars_decoder_new(struct label_list *a) { return list_decoder(a, take_exemplars); }
 
-struct decoder *buildinfo_decoder_new(enum server_kind *out)
+struct decoder *buildinfo_decoder_new(struct server_build *out)
 {
     struct list_response *t = tree_answer(take_kind);
-    t->kind = out;
+    t->build = out;
     t->max = KIND_MAX;
     return &t->decoder;
 }

@@ -201,6 +201,7 @@ static void server_forget(struct server *s)
 {
     if (!s->kind_configured)
         atomic_store(&s->health->kind, SERVER_AUTO);
+    atomic_store(&s->health->version, 0);
     atomic_store(&s->health->cannot_read, false);
     mutex_lock(&s->health->mutex);
     s->health->external_until = 0;

@@ -62,6 +62,10 @@ static inline enum server_kind server_kind(const struct server *s)
 {
     return (enum server_kind)atomic_load(&s->health->kind);
 }
+/* A version as one number. SERVER_VERSION_NONE: the server does not tell, or is none of Prometheus' own releases. */
+#define SERVER_VERSION(major, minor, patch) ((unsigned)(major) << 20 | (unsigned)(minor) << 10 | (unsigned)(patch))
+#define SERVER_VERSION_NONE 1u
+static inline unsigned server_version(const struct server *s) { return atomic_load(&s->health->version); }
 const char *server_kind_name(enum server_kind kind);
 
 #endif

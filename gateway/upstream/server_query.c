@@ -45,9 +45,12 @@ static void server_query_send(struct server_query *query, struct fetch_plan plan
     fetch_send(server_query_batch(query), &plan);
 }
 
-static void send_form(struct server_query *query, const char *path, struct buf *form, struct decoder *decoder)
+/* `to`: what the decoder fills. */
+static void send_form(struct server_query *query, const char *path, struct buf *form, struct decoder *decoder,
+                      const struct response *to)
 {
-    server_query_send(query, (struct fetch_plan){.path = path, .form = buf_str(form), .decoder = decoder});
+    server_query_send(query, (struct fetch_plan){.path = path, .form = buf_str(form), .decoder = decoder,
+                                                 .query = query->_text, .n_samples = &to->n_samples});
     buf_free(form);
 }
 
@@ -76,7 +79,8 @@ static void server_query_window(struct server_query *query)
     const struct select *sel = query->sel;
     server_query_add_selector(&form, query, "query", sel->t_max - sel->t_min + 1);
     add_ms(&form, "time", sel->t_max);
-    send_form(query, "/api/v1/query", &form, json_decoder_new(&query->response));
+    send_form(query, "/api/v1/query", &form, json_decoder_new(&query->response),
+              &query->response);
 }
 
 static void server_query_steps(struct server_query *query, struct response *to)
@@ -95,7 +99,7 @@ static void server_query_steps(struct server_query *query, struct response *to)
             add_ms(&form, "end", last);
             add_ms(&form, "step", sel->step);
         }
-        send_form(query, one ? "/api/v1/query" : "/api/v1/query_range", &form, json_decoder_new(to));
+        send_form(query, one ? "/api/v1/query" : "/api/v1/query_range", &form, json_decoder_new(to), to);
         if (one || query->_err.kind)
             break;
     }
@@ -107,7 +111,7 @@ static void server_query_export(struct server_query *query)
     server_query_add_selector(&form, query, "match[]", 0);
     add_ms(&form, "start", query->sel->t_min > 0 ? query->sel->t_min : 0);
     add_ms(&form, "end", query->sel->t_max > 0 ? query->sel->t_max : 0);
-    send_form(query, "/api/v1/export", &form, export_decoder_new(&query->response));
+    send_form(query, "/api/v1/export", &form, export_decoder_new(&query->response), &query->response);
 }
 
 /* The answer is kept whole outside the arena, and its samples take about as much inside. */
@@ -117,7 +121,7 @@ static void server_query_read(struct server_query *query)
     const struct request_batch *r = server_query_batch(query);
     size_t max = r->budget && r->budget < r->max_answer ? r->budget : r->max_answer;
     read_request(&body, query->matchers, query->n_matchers, query->_external, query->sel);
-    send_form(query, NULL, &body, remote_read_decoder_new(&query->response, max));
+    send_form(query, NULL, &body, remote_read_decoder_new(&query->response, max), &query->response);
 }
 
 /* Values at the steps are enough, and less to carry than raw samples: nothing is compared, and nobody asks when they
@@ -172,28 +176,30 @@ static enum server_query_step step_of_kind(struct server_query *query)
                                                                         : reads ? READ_REMOTE : READ_QUERY);
 }
 
-/* --- PROBE: what kind of server is it? ---------------------------------------------------------------------------- */
+/* --- PROBE: what kind of server, and which version? ------------------------------------------------------------------------- */
 
 static void probe_begin(struct server_query *query)
 {
     server_query_send(query, (struct fetch_plan){.path = "/api/v1/status/buildinfo", .get = true,
-                                                 .decoder = buildinfo_decoder_new(&query->_kind)});
+                                                 .decoder = buildinfo_decoder_new(&query->_build)});
 }
 
 static enum server_query_step probe_end(struct server_query *query)
 {
+    const struct server *s = query->attempt.server;
     bool failed = query->_err.kind != ERR_NONE;
     int status = query->_status;
     if (failed && (status == 0 || status == 401 || status == 403 || status == 508))
         return STEP_FAILED;
-    if (failed && (status == 429 || status / 100 == 5)) {
-        query->_kind = SERVER_PROMETHEUS; /* this once: the next question asks again */
-    } else if (failed) { /* a gateway hides it */
-        query->_guessed = true;
-        query->_kind = SERVER_VICTORIAMETRICS;
-    } else {
-        atomic_store(&query->attempt.server->health->kind, query->_kind);
-    }
+    bool ask_again = failed && (status == 429 || status / 100 == 5); /* at the next query */
+    if (!ask_again)
+        atomic_store(&s->health->version, failed ? SERVER_VERSION_NONE : query->_build.version);
+    if (s->kind_configured)
+        return step_of_kind(query);
+    query->_kind = ask_again ? SERVER_PROMETHEUS : failed ? SERVER_VICTORIAMETRICS : query->_build.kind;
+    query->_guessed = failed && !ask_again; /* a gateway hides it */
+    if (!failed)
+        atomic_store(&s->health->kind, query->_kind);
     return step_of_kind(query);
 }
 
@@ -314,12 +320,28 @@ static void server_query_fetched(void *arg, const struct err *err, int status)
         server_query_enter(query, steps[query->_step].end(query));
 }
 
+/* The selector, for explain. */
+static struct str server_query_text(const struct server_query *query)
+{
+    struct buf text = {0};
+    matchers_print(&text, query->matchers, query->n_matchers);
+    if (query->sel->kind == SELECT_RANGE)
+        buf_printf(&text, "[%lldms]", (long long)query->sel->window);
+    struct str out = arena_str(server_query_batch(query)->q->arena, buf_str(&text));
+    buf_free(&text);
+    return out;
+}
+
 static void server_query_start(struct attempt *a)
 {
     struct server_query *query = CONTAINER(a, struct server_query, attempt);
     query->_kind = server_kind(a->server);
     query->_guessed = false;
-    server_query_enter(query, query->_kind == SERVER_AUTO ? STEP_PROBE : step_of_kind(query));
+    if (server_query_batch(query)->q->trace)
+        query->_text = server_query_text(query);
+    bool forgotten = query->_kind == SERVER_PROMETHEUS && server_version(a->server) == 0 &&
+                     atomic_load(&a->server->health->answered); /* it was away, and may have changed */
+    server_query_enter(query, query->_kind == SERVER_AUTO || forgotten ? STEP_PROBE : step_of_kind(query));
 }
 
 static void server_query_cancel(struct attempt *a) { cancel_fetches(CONTAINER(a, struct server_query, attempt)); }

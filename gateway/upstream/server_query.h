@@ -42,12 +42,14 @@ struct server_query {
     bool compare;              /* raw samples are needed */
     struct response response;  /* ANSWERED: each label set once; lookback is still to be applied */
 
+    struct str _text;          /* for explain */
     enum server_query_step _step;
     enum read_method _method;
     bool _steps_only;          /* the answer holds values at steps */
     struct response _steps;
     struct labels _external;   /* of the server, once READ_REMOTE is chosen */
     enum server_kind _kind;
+    struct server_build _build;
     bool _guessed;             /* _kind is: the server has no buildinfo. The first answer shows whether it is right */
     struct err _err;           /* of the step: its first failure, and the HTTP status that came with it */
     int _status;

@@ -5,6 +5,7 @@
 #include "gateway/upstream/source.h"
 
 #include "gateway/upstream/label_queries.h"
+#include "gateway/upstream/push.h"
 #include "gateway/upstream/union.h"
 
 #include <stdlib.h>
@@ -102,22 +103,6 @@ static void select_start(struct select_call *s)
         }
 }
 
-static int series_by_labels(const void *a, const void *b)
-{
-    return labels_cmp(((const struct series *)a)->labels, ((const struct series *)b)->labels);
-}
-
-/* The evaluator must see one order whichever replica answered first and however a server orders its series: ties of
- * topk and sums of floats depend on it. Servers mostly sort, so that a check is enough. */
-static void sort_by_labels(struct series *series, size_t n)
-{
-    size_t i = 1;
-    while (i < n && series_by_labels(&series[i - 1], &series[i]) <= 0)
-        i++;
-    if (i < n)
-        qsort(series, n, sizeof *series, series_by_labels);
-}
-
 static bool unite(struct select_call *s, size_t i, struct series_set *out, struct err *err)
 {
     struct group_union all;
@@ -138,7 +123,7 @@ static bool unite(struct select_call *s, size_t i, struct series_set *out, struc
         }
     }
     union_end(&all);
-    sort_by_labels(all.series, all.n);
+    series_sort(all.series, all.n);
     *out = (struct series_set){.series = all.series, .n = all.n};
     return ok;
 }
@@ -155,24 +140,36 @@ static bool source_collect(struct select_call *s, struct series_set *out, struct
     return true;
 }
 
-static bool source_query_groups(struct upstream *u, struct query_ctx *q, const struct select *sels, size_t n,
-                                struct series_set *out, struct err *err)
+/* pushed: what is fetched besides; NULL: nothing. */
+static enum exec_outcome source_query_groups(struct upstream *u, struct query_ctx *q, const struct source_plan *pushed,
+                                             const struct select *sels, size_t n, struct series_set *out,
+                                             struct err *err)
 {
     struct select_call s = {.u = u, .sels = sels, .n = n};
-    memset(out, 0, n * sizeof *out);
+    struct push_call *push = NULL;
+    enum exec_outcome outcome = EXEC_DONE;
+    if (n > 0)
+        memset(out, 0, n * sizeof *out);
     batch_begin(&s.batch, q, u->env.max_answer);
     s.recent = source_use_recent(u);
     s.queries = ARENA_ARRAY(q->arena, struct group_query, n * u->groups.n);
     s.started = ARENA_ARRAY(q->arena, bool, n * u->groups.n);
     select_start(&s);
+    if (pushed)
+        push = push_start(u, &s.batch, pushed);
     bool ok = batch_wait(&s.batch, err);
     for (size_t i = 0; i < n * u->groups.n; i++)
         if (s.started[i])
             group_query_stop(&s.queries[i]);
-    ok = ok && source_collect(&s, out, err);
+    if (push)
+        push_stop(push);
+    if (ok && push)
+        outcome = push_collect(push, err);
+    if (!ok || (outcome == EXEC_DONE && !source_collect(&s, out, err)))
+        outcome = EXEC_FAILED;
     source_add_recent(u, s.recent);
     batch_end(&s.batch);
-    return ok;
+    return outcome;
 }
 
 static bool source_select(struct source *source, struct query_ctx *q, const struct select *sels, size_t n,
@@ -180,9 +177,31 @@ static bool source_select(struct source *source, struct query_ctx *q, const stru
 {
     struct upstream *u = upstream_of(source);
     if (!u->env.recent_alone)
-        return source_query_groups(u, q, sels, n, out, err);
+        return source_query_groups(u, q, NULL, sels, n, out, err) == EXEC_DONE;
     struct source *recent = hold_recent(u, q, err);
     return recent && recent->ops->select(recent, q, sels, n, out, err);
+}
+
+/* Without a budget while the plan is made, so that the arena does not jump past memory that is not in it. */
+static bool source_plan(struct source *source, struct query_ctx *q, const struct plan_question *question,
+                        struct source_plan *out)
+{
+    struct upstream *u = upstream_of(source);
+    struct request_batch none;
+    if (u->env.recent_alone)
+        return false;
+    struct recent_link recent = source_use_recent(u);
+    batch_begin(&none, q, 0);
+    bool some = push_plan(u, q, question, recent.source ? recent.from : INT64_MAX, out);
+    batch_end(&none);
+    source_add_recent(u, recent);
+    return some;
+}
+
+static enum exec_outcome source_exec(struct source *source, struct query_ctx *q, struct source_plan *plan,
+                                     const struct select *sels, size_t n, struct series_set *out, struct err *err)
+{
+    return source_query_groups(upstream_of(source), q, plan, sels, n, out, err);
 }
 
 /* --- lists -------------------------------------------------------------------------------------------------------- */
@@ -357,4 +376,5 @@ static bool source_exemplars(struct source *source, struct query_ctx *q, const s
 
 const struct source_ops upstream_source_ops = {.select = source_select, .label_names = label_names,
                                                .label_values = source_label_values, .series = source_series,
-                                               .metadata = source_metadata, .exemplars = source_exemplars};
+                                               .metadata = source_metadata, .exemplars = source_exemplars,
+                                               .plan = source_plan, .exec = source_exec};

@@ -12,6 +12,9 @@
       "Samples that were taken from another replica, because the base of the series lacked them")                      \
     X(RECENT_ALONE, "sluice_upstream_recent_alone_total", STATS_COUNTER,                     \
       "Answers of the recent store for a group of which no server answered")                 \
+    X(PUSHED, "sluice_upstream_pushed_total", STATS_COUNTER, "Sub-expressions that servers evaluated")          \
+    X(PUSH_ABANDONED, "sluice_upstream_push_abandoned_total", STATS_COUNTER,                 \
+      "Queries evaluated from raw samples because a pushed sub-expression failed or was in doubt")             \
     X(GROUPS_FAILED, "sluice_upstream_groups_failed_total", STATS_COUNTER, "Times a group could not answer")
 enum upstream_stat { UPSTREAM_STATS(STATS_ID) };
 

@@ -3,6 +3,8 @@
 
 #include "base/map.h"
 
+#include <stdlib.h>
+
 void union_begin(struct group_union *u, struct arena *a)
 {
     *u = (struct group_union){.arena = a, ._seen = mem_zalloc(sizeof *u->_seen)};
@@ -50,4 +52,18 @@ bool union_add(struct group_union *u, const struct group *g, const struct respon
         merge_pieces(u->arena, &u->series[e->value.u], s);
     }
     return true;
+}
+
+static int series_by_labels(const void *a, const void *b)
+{
+    return labels_cmp(((const struct series *)a)->labels, ((const struct series *)b)->labels);
+}
+
+void series_sort(struct series *series, size_t n)
+{
+    size_t i = 1;
+    while (i < n && series_by_labels(&series[i - 1], &series[i]) <= 0)
+        i++;
+    if (i < n)
+        qsort(series, n, sizeof *series, series_by_labels);
 }

@@ -16,4 +16,8 @@ void union_begin(struct group_union *u, struct arena *a);
 bool union_add(struct group_union *u, const struct group *g, const struct response *response, struct err *err) MUST_USE;
 void union_end(struct group_union *u);
 
+/* The evaluator must see one order whichever replica answered first and however a server orders its series: ties of
+ * topk and sums of floats depend on it. Servers mostly sort, so that a check is enough. */
+void series_sort(struct series *series, size_t n);
+
 #endif

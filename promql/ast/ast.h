@@ -146,7 +146,7 @@ struct expr {
             const struct duration_expr *range_expr, *step_expr;
             struct time_shift shift;
         } subquery;
-        struct { struct series_set *set; struct str text; } fetched; /* text: the sub-expression */
+        struct { struct series_set *set; const struct expr *of; } fetched; /* of: the sub-expression */
         struct { struct expr_part *parts; size_t n; } cut;
     } u;
 };

@@ -318,7 +318,7 @@ void promql_print(struct buf *out, const struct expr *e)
     case EXPR_MATRIX: print_matrix(out, e); break;
     case EXPR_SUBQUERY: promql_print(out, e->u.subquery.inner); print_subquery_suffix(out, e); break;
     case EXPR_STEP_INVARIANT: promql_print(out, e->u.invariant.inner); break;
-    case EXPR_FETCHED: buf_add_str(out, e->u.fetched.text); break;
+    case EXPR_FETCHED: promql_print(out, e->u.fetched.of); break;
     case EXPR_CUT: promql_print(out, e->u.cut.parts[e->u.cut.n - 1].value); break;
     }
 }

@@ -7,7 +7,7 @@
 
 enum { LOOKBACK_MS = 5 * 60 * 1000, MAX_SAMPLES = 50 * 1000 * 1000 };
 
-struct run { struct eval ev; const struct expr *expr; struct promql_result *out; size_t n_sets; };
+struct run { struct eval ev; const struct expr *expr; struct promql_result *out; size_t n_sets; /* of ev.sets */ };
 
 static void release_sets(void *arg)
 {
@@ -16,15 +16,56 @@ static void release_sets(void *arg)
         series_set_release(&r->ev.sets[i]);
 }
 
-static void query_fetch_selects(struct run *r, struct expr *tree)
+static const struct select *query_selects(struct run *r, struct expr *tree)
 {
     struct eval *ev = &r->ev;
-    const struct select *selects = prepare_selects(ev, tree, &r->n_sets);
-    ev->sets = ARENA_ARRAY(ev->arena, struct series_set, r->n_sets);
-    eval_on_end(ev, release_sets, r);
+    size_t n;
+    r->n_sets = 0;
+    const struct select *selects = prepare_selects(ev, tree, &n);
+    ev->sets = ARENA_ARRAY(ev->arena, struct series_set, n);
+    r->n_sets = n;
+    return selects;
+}
+
+/* With what servers evaluate. NULL: nothing is pushed down, or it is in doubt. Names that are dropped late and counts
+ * of samples by step are not theirs. */
+static struct expr *query_fetch_planned(struct run *r, const struct expr *tree)
+{
+    struct eval *ev = &r->ev;
+    const struct source_ops *ops = ev->source->ops;
+    struct plan_question question = {.tree = tree, .text = ev->text, .start = ev->grid.start, .step = ev->grid.step,
+                                     .n_steps = ev->grid.n, .lookback = ev->lookback,
+                                     .subquery_step = ev->params->subquery_step};
+    struct source_plan plan;
+    if (ops->plan == NULL || ev->delayed_names || ev->per_step || !ops->plan(ev->source, ev->q, &question, &plan))
+        return NULL;
+    const struct select *selects = query_selects(r, plan.tree);
+    enum exec_outcome outcome = ops->exec(ev->source, ev->q, &plan, selects, r->n_sets, ev->sets, ev->err);
+    if (outcome == EXEC_FAILED)
+        eval_stop(ev);
+    if (outcome == EXEC_DONE)
+        return plan.tree;
+    release_sets(r);
+    return NULL;
+}
+
+static void query_fetch_raw(struct run *r, struct expr *tree)
+{
+    struct eval *ev = &r->ev;
+    const struct select *selects = query_selects(r, tree);
     if (r->n_sets > 0 && !ev->source->ops->select(ev->source, ev->q, selects, r->n_sets, ev->sets, ev->err))
         eval_stop(ev);
-    eval_check(ev);
+}
+
+/* Returns the tree to be evaluated. */
+static struct expr *query_fetch(struct run *r, struct expr *tree)
+{
+    eval_on_end(&r->ev, release_sets, r);
+    struct expr *planned = query_fetch_planned(r, tree);
+    if (planned == NULL)
+        query_fetch_raw(r, tree);
+    eval_check(&r->ev);
+    return planned ? planned : tree;
 }
 
 static void engine_check_type(struct eval *ev, const struct expr *e)
@@ -46,7 +87,7 @@ static bool engine_run(struct run *r)
     int64_t start = clock_mono_ns();
     struct expr *tree = prepare_tree(ev, r->expr);
     int64_t prepared = clock_mono_ns();
-    query_fetch_selects(r, tree);
+    tree = query_fetch(r, tree);
     int64_t selected = clock_mono_ns();
     make_result(ev, tree, r->out);
     stats->prepare_ns = prepared - start;

@@ -2,11 +2,18 @@
 /* Conversions between scalars and vectors, absent(), and constants. */
 #include "promql/functions/functions_internal.h"
 
+/* Without what does not change the value, and as it was before servers computed it. */
 static const struct expr *plain(const struct expr *e)
 {
-    while (e->kind == EXPR_PAREN || e->kind == EXPR_STEP_INVARIANT)
-        e = e->kind == EXPR_PAREN ? e->u.paren.inner : e->u.invariant.inner;
-    return e;
+    for (;;) {
+        switch (e->kind) {
+        case EXPR_PAREN: e = e->u.paren.inner; break;
+        case EXPR_STEP_INVARIANT: e = e->u.invariant.inner; break;
+        case EXPR_FETCHED: e = e->u.fetched.of; break;
+        case EXPR_CUT: e = e->u.cut.parts[0].value; break;
+        default: return e;
+        }
+    }
 }
 
 /* Whether a matcher cancels the label of an equality matcher on the same name: any matcher after it, or one that

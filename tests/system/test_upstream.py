@@ -433,7 +433,7 @@ def test_custom_buckets_without_bounds():
              wire.varint(15 << 3) + wire.varint(t) + part(16, struct.pack("<2d", 1.0, 5.0)))
         answer = push_body(server.write_url, histogram_series(name, [h]))
         assert answer.status == 204, answer
-    for extra in ({}, {"remote_read": False}):
+    for extra in ({"push_down": "off"}, {"push_down": "off", "remote_read": False}):
         sluice = Sluice(groups(group("one", server, **extra)), name=f"sluice{len(extra)}")
         for name in ("two", "first"):
             answer = sluice.get("/api/v1/query", {"query": f"histogram_quantile(0.5, {name})", "time": t / 1000 + 1})

@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Goes through the tree from the leaves to the root and decides for each node whether servers can evaluate it, with
+ * what is below. Where a node cannot be pushed, those of its children that can are cut out: they are the largest.
+ */
+#include "gateway/query/plan_internal.h"
+
+#include <stdarg.h>
+
+const char *plan_why(struct planner *p, const char *format, ...)
+{
+    struct buf text = {0};
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(&text, format, args);
+    va_end(args);
+    const char *why = arena_z(p->arena, buf_str(&text));
+    buf_free(&text);
+    return why;
+}
+
+void plan_decide(struct planner *p, const struct expr *e, enum plan_where where, const char *why)
+{
+    struct plan *plan = p->plan;
+    arena_grow(p->arena, &plan->decisions, &plan->_cap_decisions, plan->n_decisions + 1, sizeof *plan->decisions);
+    struct str text = p->question->text;
+    bool written = e->pos < e->end && e->end <= text.n;
+    plan->decisions[plan->n_decisions++] = (struct plan_decision){
+        written ? str_n(text.p + e->pos, e->end - e->pos) : plan_text_of(p->arena, e), where, str_of(why), e->pos};
+}
+
+static struct plan_value plan_visit(struct planner *p, struct expr **slot, const struct grid *g);
+
+static const struct plan_value constant = {.kind = PLAN_CONSTANT}, evaluated_here = {.kind = PLAN_HERE};
+
+/* The node is evaluated here: its arguments that can be pushed are cut out. */
+static struct plan_value plan_here(struct planner *p, const struct expr *e, const char *why)
+{
+    plan_decide(p, e, PLAN_LOCAL, why);
+    return evaluated_here;
+}
+
+/* --- selectors ---------------------------------------------------------------------------------------------------- */
+
+static bool plan_one_name(const struct expr *selector)
+{
+    for (size_t i = 0; i < selector->u.selector.n_matchers; i++) {
+        const struct matcher *m = &selector->u.selector.matchers[i];
+        if (m->type == MATCH_EQ && str_is(m->name, METRIC_NAME))
+            return true;
+    }
+    return false;
+}
+
+static const char *plan_selector_refused(struct planner *p, const struct expr *e, const struct plan_value *v)
+{
+    if (e->u.selector.anchored || e->u.selector.smoothed)
+        return "anchored and smoothed are too new for servers";
+    if (p->too_many_names)
+        return "the groups have too many different labels";
+    bool disjoint = true;
+    for (size_t g = 0; g < p->env->n_groups; g++) {
+        const struct plan_group *group = &p->env->groups[g];
+        if (v->routed[g] && group->refusal)
+            return plan_why(p, "server group \"%.*s\": %s", STR_ARG(group->name), group->refusal);
+        disjoint = disjoint && (!v->routed[g] || group->disjoint);
+    }
+    if (v->n_routed == 1 || plan_apart(p, v, v->present))
+        return NULL;
+    if (!disjoint)
+        return "no label tells its server groups apart: a series of two groups would be counted twice";
+    return plan_one_name(e) ? NULL : "series of different names and server groups may become equal";
+}
+
+static struct plan_need *plan_one_need(struct planner *p, const struct expr *selector, int64_t range)
+{
+    const struct time_shift *shift = &selector->u.selector.shift;
+    struct plan_need *need = ARENA_NEW(p->arena, struct plan_need);
+    bool fixed = shift->at != AT_NONE;
+    int64_t to = (fixed ? shift->at_time : 0) - shift->offset;
+    *need = (struct plan_need){selector, fixed, to - (range ? range : p->question->lookback) + 1, to};
+    return need;
+}
+
+static struct plan_value plan_selector(struct planner *p, const struct expr *e, int64_t range)
+{
+    struct plan_value v = {.kind = PLAN_UNION, .n_needs = 1};
+    uint8_t *routed = ARENA_ARRAY(p->arena, uint8_t, p->env->n_groups + 1);
+    const struct matcher *matchers;
+    size_t n;
+    for (size_t g = 0; g < p->env->n_groups; g++) {
+        routed[g] = labels_route(p->env->groups[g].labels, p->arena, e->u.selector.matchers, e->u.selector.n_matchers,
+                                 &matchers, &n);
+        v.n_routed += routed[g];
+    }
+    v.routed = routed;
+    v.needs = plan_one_need(p, e, range);
+    if (v.n_routed == 0) {
+        plan_decide(p, e, PLAN_LOCAL, "no server group can have such series");
+        return evaluated_here;
+    }
+    v.present = plan_names_of_groups(p, &v);
+    const char *refused = plan_selector_refused(p, e, &v);
+    if (refused == NULL)
+        return v;
+    plan_decide(p, e, PLAN_RAW, refused);
+    return evaluated_here;
+}
+
+/* --- arguments ---------------------------------------------------------------------------------------------------- */
+
+static void plan_raw_matrix(struct planner *p, const struct expr *e)
+{
+    const struct expr *inner = e->kind == EXPR_SUBQUERY ? NULL : e;
+    if (inner)
+        plan_decide(p, inner, PLAN_RAW, "its samples are needed here");
+}
+
+/* What is cut out of a node that is evaluated here. A range vector has no value at a step: of a subquery the inner
+ * expression is cut out, of a selector raw samples are read. */
+static void plan_cut_child(struct planner *p, struct expr **slot, const struct plan_value *v, const struct grid *g)
+{
+    if (v->kind != PLAN_UNION && v->kind != PLAN_PARTS)
+        return;
+    struct grid inner;
+    int64_t steps;
+    struct expr *e = *slot;
+    if (e->kind == EXPR_STEP_INVARIANT) {
+        struct grid first = grid_first(g);
+        plan_cut_child(p, &e->u.invariant.inner, v, &first);
+    } else if (e->kind == EXPR_PAREN) {
+        plan_cut_child(p, &e->u.paren.inner, v, g);
+    } else if (e->kind == EXPR_MATRIX) {
+        plan_raw_matrix(p, e);
+    } else if (e->kind == EXPR_SUBQUERY) {
+        if (grid_of_subquery(g, e, p->question->subquery_step, &inner, &steps) && inner.n > 0) {
+            struct plan_value of_inner = plan_visit(p, &e->u.subquery.inner, &inner);
+            plan_cut_child(p, &e->u.subquery.inner, &of_inner, &inner);
+        }
+    } else {
+        plan_cut_out(p, slot, v, g);
+    }
+}
+
+static bool plan_same_groups(const struct planner *p, const struct plan_value *a, const struct plan_value *b)
+{
+    return a->n_routed == b->n_routed && memcmp(a->routed, b->routed, p->env->n_groups) == 0;
+}
+
+static void plan_add_needs(struct planner *p, struct plan_value *to, const struct plan_value *from)
+{
+    struct plan_need *all = ARENA_ARRAY(p->arena, struct plan_need, to->n_needs + from->n_needs);
+    for (size_t i = 0; i < to->n_needs + from->n_needs; i++)
+        all[i] = i < to->n_needs ? to->needs[i] : from->needs[i - to->n_needs];
+    to->needs = all;
+    to->n_needs += from->n_needs;
+}
+
+/* --- subqueries --------------------------------------------------------------------------------------------------- */
+
+static bool plan_subqueries_agree(const struct planner *p, const struct plan_value *v)
+{
+    for (size_t g = 0; g < p->env->n_groups; g++)
+        if (v->routed[g] && !p->env->groups[g].subqueries)
+            return false;
+    return true;
+}
+
+/* The inner steps of the step at t lie in (t - range, t], shifted. */
+static void plan_subquery_needs(struct planner *p, const struct expr *e, struct plan_value *v)
+{
+    const struct time_shift *shift = &e->u.subquery.shift;
+    struct plan_need *needs = ARENA_ARRAY(p->arena, struct plan_need, v->n_needs);
+    for (size_t i = 0; i < v->n_needs; i++) {
+        needs[i] = v->needs[i];
+        if (needs[i].fixed)
+            continue;
+        needs[i].fixed = shift->at != AT_NONE;
+        int64_t by = (needs[i].fixed ? shift->at_time : 0) - shift->offset;
+        needs[i].from += by - e->u.subquery.range + 1;
+        needs[i].to += by;
+    }
+    v->needs = needs;
+}
+
+static struct plan_value plan_subquery(struct planner *p, struct expr *e, const struct grid *g)
+{
+    struct grid inner;
+    int64_t steps;
+    if (!grid_of_subquery(g, e, p->question->subquery_step, &inner, &steps) || inner.n == 0)
+        return evaluated_here;
+    struct plan_value v = plan_visit(p, &e->u.subquery.inner, &inner);
+    if (v.kind == PLAN_UNION && plan_subqueries_agree(p, &v)) {
+        plan_subquery_needs(p, e, &v);
+        return v;
+    }
+    plan_cut_child(p, &e->u.subquery.inner, &v, &inner);
+    return evaluated_here;
+}
+
+/* --- calls -------------------------------------------------------------------------------------------------------- */
+
+/* The label names that label_replace(v, dst, replacement, src, regex) and label_join(v, dst, separator, src...) name. */
+static plan_names plan_renamed(const struct planner *p, const struct expr *e)
+{
+    struct str *names = ARENA_ARRAY(p->arena, struct str, e->u.call.n_args);
+    size_t n = 0;
+    for (size_t i = 1; i < e->u.call.n_args; i++)
+        if (e->u.call.args[i]->kind == EXPR_STRING)
+            names[n++] = e->u.call.args[i]->u.string;
+    return plan_names_of(p, names, n);
+}
+
+static bool plan_fixed_with_offset(const struct expr *e)
+{
+    while (e->kind == EXPR_STEP_INVARIANT || e->kind == EXPR_PAREN)
+        e = e->kind == EXPR_PAREN ? e->u.paren.inner : e->u.invariant.inner;
+    return e->kind == EXPR_SELECTOR && e->u.selector.shift.at != AT_NONE && e->u.selector.shift.offset != 0;
+}
+
+/* NULL: the call can be pushed with its argument v. */
+static const char *plan_call_refused(struct planner *p, const struct expr *e, const struct plan_value *v)
+{
+    const struct function *fn = e->u.call.fn;
+    bool one = v->n_routed == 1, labeled = plan_names_of_groups(p, v) != 0;
+    if (fn->attributes & FUNCTION_EXPERIMENTAL)
+        return plan_why(p, "%s() is experimental: servers may not have it", fn->name);
+    if (fn->id == FN_TIMESTAMP && plan_fixed_with_offset(e->u.call.args[0]))
+        return "servers may lose an offset beside @ in timestamp()";
+    switch (fn->distribution) {
+    case DISTRIBUTES_EACH: return NULL;
+    case DISTRIBUTES_RENAME:
+        if (!one && !plan_apart(p, v, v->present))
+            return "series of different server groups may become equal";
+        return plan_renamed(p, e) == 0 ? NULL : plan_why(p, "%s() names a label of a server group", fn->name);
+    case DISTRIBUTES_LE:
+        return one || plan_apart(p, v, v->present) ? NULL
+               : plan_why(p, "buckets of one histogram may be in several server groups");
+    case DISTRIBUTES_MATCHERS:
+        return one && !labeled ? NULL
+               : one ? plan_why(p, "%s() makes labels from the matchers, also from those on labels of the group",
+                                fn->name)
+                     : plan_why(p, "%s() needs the series of all server groups", fn->name);
+    default:
+        return plan_why(p, "%s() needs the series of all server groups", fn->name);
+    }
+}
+
+static struct plan_value plan_call(struct planner *p, struct expr *e, const struct grid *g)
+{
+    size_t n = e->u.call.n_args, at = n;
+    struct plan_value *args = ARENA_ARRAY(p->arena, struct plan_value, n);
+    bool whole = e->u.call.fn->distribution < DISTRIBUTES_ALL; /* scalar(), sort(): cheap here */
+    if (e->u.call.fn->id == FN_INFO) /* it reads the matchers and times of its arguments */
+        return plan_here(p, e, "info() is experimental: servers may not have it");
+    for (size_t i = 0; i < n; i++) {
+        args[i] = plan_visit(p, &e->u.call.args[i], g);
+        if (args[i].kind == PLAN_CONSTANT)
+            continue;
+        whole = whole && args[i].kind == PLAN_UNION && at == n;
+        at = i;
+    }
+    if (at == n) /* no selector: a scalar is computed wherever it is part of something */
+        return e->type == VALUE_SCALAR && !(e->u.call.fn->attributes & FUNCTION_EXPERIMENTAL) ? constant
+                                                                                              : evaluated_here;
+    const char *refused = whole ? plan_call_refused(p, e, &args[at]) : "an argument is evaluated here";
+    if (e->u.call.fn->distribution >= DISTRIBUTES_ALL)
+        refused = plan_why(p, "%s() is evaluated here", e->u.call.fn->name);
+    if (refused == NULL)
+        return args[at];
+    bool more = e->u.call.fn->id == FN_TIMESTAMP || e->u.call.fn->id == FN_START_TIMESTAMP; /* than values */
+    for (size_t i = 0; i < n && !more; i++)
+        plan_cut_child(p, &e->u.call.args[i], &args[i], g);
+    if (more)
+        plan_decide(p, e, PLAN_RAW, refused);
+    return more ? evaluated_here : plan_here(p, e, refused);
+}
+
+/* --- aggregations ------------------------------------------------------------------------------------------------- */
+
+static bool plan_literal(const struct expr *e)
+{
+    while (e && (e->kind == EXPR_PAREN || e->kind == EXPR_STEP_INVARIANT || e->kind == EXPR_UNARY))
+        e = e->kind == EXPR_PAREN ? e->u.paren.inner : e->kind == EXPR_UNARY ? e->u.unary.inner : e->u.invariant.inner;
+    return e == NULL || e->kind == EXPR_NUMBER || e->kind == EXPR_STRING;
+}
+
+static plan_names plan_grouping_keeps(const struct planner *p, const struct expr *e, plan_names present)
+{
+    plan_names listed = plan_names_of(p, e->u.aggregate.labels, e->u.aggregate.n_labels);
+    return e->u.aggregate.without ? present & ~listed : present & listed;
+}
+
+static bool plan_keeps_name(const struct expr *e)
+{
+    for (size_t i = 0; !e->u.aggregate.without && i < e->u.aggregate.n_labels; i++)
+        if (str_starts(e->u.aggregate.labels[i], STR("__")))
+            return true;
+    return false;
+}
+
+static const char *plan_aggregate_refused(struct planner *p, const struct expr *e, const struct plan_value *v)
+{
+    enum aggregate_op op = e->u.aggregate.op;
+    const struct expr *param = e->u.aggregate.param;
+    if (v->kind != PLAN_UNION)
+        return "its argument is evaluated here";
+    if (aggregate_is_experimental(op))
+        return plan_why(p, "%s() is experimental: servers may not have it", aggregate_op_text(op));
+    if (!plan_literal(param))
+        return "its parameter is not a literal";
+    if (op == AGG_COUNT_VALUES && plan_names_of(p, &param->u.string, 1) != 0)
+        return "its label is one of a server group";
+    return NULL;
+}
+
+/* The value of the aggregation v of its argument: in parts, or none where they cannot be aggregated again. */
+static const char *plan_aggregate_spreads(struct planner *p, const struct expr *e, struct plan_value *v)
+{
+    enum aggregate_op op = e->u.aggregate.op;
+    plan_names grouped = plan_grouping_keeps(p, e, v->present);
+    if (plan_selects_series(op)) { /* selected again here, because that decides their order */
+        v->kind = PLAN_PARTS;
+        return NULL;
+    }
+    bool apart = v->n_routed == 1 || plan_apart(p, v, grouped);
+    v->present = grouped;
+    if (apart)
+        return NULL;
+    if (aggregate_distribution(op) != DISTRIBUTES_GROUP)
+        return plan_why(p, "%s needs the series of all server groups", aggregate_op_text(op));
+    if (op == AGG_AVG && plan_keeps_name(e))
+        return "avg by the name cannot be divided into sum and count";
+    v->kind = PLAN_PARTS;
+    return NULL;
+}
+
+static struct plan_value plan_aggregate(struct planner *p, struct expr *e, const struct grid *g)
+{
+    struct plan_value v = plan_visit(p, &e->u.aggregate.inner, g), spread = v;
+    struct plan_value param = e->u.aggregate.param ? plan_visit(p, &e->u.aggregate.param, g) : constant;
+    const char *refused = plan_aggregate_refused(p, e, &v);
+    if (refused == NULL)
+        refused = plan_aggregate_spreads(p, e, &spread);
+    if (refused == NULL)
+        return spread;
+    plan_cut_child(p, &e->u.aggregate.inner, &v, g);
+    if (e->u.aggregate.param)
+        plan_cut_child(p, &e->u.aggregate.param, &param, g);
+    return plan_here(p, e, refused);
+}
+
+/* --- operations --------------------------------------------------------------------------------------------------- */
+
+static plan_names plan_matching_names(const struct planner *p, const struct matching *m, plan_names present)
+{
+    plan_names listed = plan_names_of(p, m->labels, m->n_labels);
+    return m->on ? present & listed : present & ~listed;
+}
+
+/* NULL: both sides are vectors that can be pushed together. */
+static const char *plan_join_refused(struct planner *p, const struct expr *e, const struct plan_value *l,
+                                     const struct plan_value *r)
+{
+    const struct matching *m = e->u.binary.matching;
+    if (l->n_needs + r->n_needs > PLAN_MAX_SELECTORS)
+        return "it has too many selectors for one request";
+    if (m->fill_left || m->fill_right)
+        return "fill modifiers are too new for servers";
+    if (!plan_same_groups(p, l, r))
+        return "its sides are in different server groups";
+    if (l->present != r->present)
+        return "only one side has the labels of the server group";
+    if (plan_names_of(p, m->include, m->n_include) != 0)
+        return "it includes a label of a server group";
+    if (l->n_routed > 1 && !plan_apart(p, l, plan_matching_names(p, m, l->present)))
+        return "it matches series of different server groups";
+    return NULL;
+}
+
+static struct plan_value plan_join(struct planner *p, const struct expr *e, struct plan_value l,
+                                   const struct plan_value *r)
+{
+    const struct matching *m = e->u.binary.matching;
+    if (m->card == CARD_ONE_TO_ONE)
+        l.present = plan_matching_names(p, m, l.present);
+    plan_add_needs(p, &l, r);
+    return l;
+}
+
+static struct plan_value plan_operation(struct planner *p, struct expr *e, struct plan_value l, struct plan_value r,
+                                        const struct grid *g)
+{
+    const char *refused = NULL;
+    enum binary_op op = e->u.binary.op;
+    bool both = l.kind == PLAN_UNION && r.kind == PLAN_UNION;
+    if (l.kind == PLAN_CONSTANT && r.kind == PLAN_CONSTANT)
+        return constant;
+    if (op == OP_TRIM_UPPER || op == OP_TRIM_LOWER)
+        refused = "histogram trimming is too new for servers";
+    else if (both && e->u.binary.matching)
+        refused = plan_join_refused(p, e, &l, &r);
+    else if (both || l.kind == PLAN_HERE || r.kind == PLAN_HERE || l.kind == PLAN_PARTS || r.kind == PLAN_PARTS)
+        refused = "an operand is evaluated here";
+    if (refused == NULL)
+        return both ? plan_join(p, e, l, &r) : l.kind == PLAN_UNION ? l : r;
+    plan_cut_child(p, &e->u.binary.left, &l, g);
+    plan_cut_child(p, &e->u.binary.right, &r, g);
+    return plan_here(p, e, refused);
+}
+
+static struct plan_value plan_chain(struct planner *p, struct expr *e, const struct grid *g)
+{
+    struct expr *b = binary_chain_start(e);
+    struct plan_value left = plan_visit(p, &b->u.binary.left, g);
+    for (;; b = b->u.binary.next) {
+        left = plan_operation(p, b, left, plan_visit(p, &b->u.binary.right, g), g);
+        if (b == e)
+            return left;
+    }
+}
+
+/* --- all nodes ---------------------------------------------------------------------------------------------------- */
+
+static struct plan_value plan_unary(struct planner *p, struct expr *e, const struct grid *g)
+{
+    struct plan_value v = plan_visit(p, &e->u.unary.inner, g);
+    if (v.kind != PLAN_PARTS)
+        return v;
+    plan_cut_child(p, &e->u.unary.inner, &v, g);
+    return evaluated_here;
+}
+
+static struct plan_value plan_visit(struct planner *p, struct expr **slot, const struct grid *g)
+{
+    struct expr *e = *slot;
+    struct grid first = grid_first(g);
+    switch (e->kind) {
+    case EXPR_NUMBER:
+    case EXPR_STRING: return constant;
+    case EXPR_PAREN: return plan_visit(p, &e->u.paren.inner, g);
+    case EXPR_UNARY: return plan_unary(p, e, g);
+    case EXPR_BINARY: return plan_chain(p, e, g);
+    case EXPR_AGGREGATE: return plan_aggregate(p, e, g);
+    case EXPR_CALL: return plan_call(p, e, g);
+    case EXPR_SELECTOR: return plan_selector(p, e, 0);
+    case EXPR_MATRIX: return plan_selector(p, e->u.matrix.selector, e->u.matrix.range);
+    case EXPR_SUBQUERY: return plan_subquery(p, e, g);
+    case EXPR_STEP_INVARIANT: return plan_visit(p, &e->u.invariant.inner, &first);
+    case EXPR_FETCHED:
+    case EXPR_CUT: break;
+    }
+    return evaluated_here;
+}
+
+void plan_make(struct arena *a, const struct plan_question *question, const struct plan_env *env, struct plan *out)
+{
+    struct planner p = {.arena = a, .env = env, .plan = out, .question = question};
+    struct grid grid = {question->start, question->step, question->n_steps};
+    *out = (struct plan){.tree = expr_rewrite(&(struct expr_rewriter){.arena = a}, question->tree),
+                         .lookback = question->lookback};
+    plan_names_init(&p);
+    if (grid.n == 0)
+        return;
+    struct plan_value v = plan_visit(&p, &out->tree, &grid);
+    plan_cut_child(&p, &out->tree, &v, &grid);
+    if (out->n_requests > PLAN_MAX_REQUESTS) {
+        out->n_decisions = 0;
+        plan_decide(&p, question->tree, PLAN_LOCAL, "its parts would be too many requests");
+        out->n_pieces = out->n_requests = 0;
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Push-down: which sub-expressions of a query the servers evaluate, and which are evaluated here from raw samples.
+ *
+ * The planner gets the prepared tree of a query and what it may know of the server groups, and returns a tree in which
+ * the largest sub-expressions that servers can evaluate are EXPR_FETCHED, and the requests that fetch them. It is pure:
+ * no I/O, no clock; everything is in the arena.
+ *
+ * What is pushed. A node's value over all groups is made of its values in each group:
+ *   one group can have matching series      the group's value is the node's value
+ *   several, told apart by their labels     the union of their values, for what looks at each series alone
+ *                                           (DISTRIBUTES_EACH) and for what looks only at series whose labels tell the
+ *                                           groups apart (by (region), a / b, histogram_quantile)
+ *   several, and an aggregation             their values, aggregated again (DISTRIBUTES_GROUP): sum, count, min, max,
+ *                                           group, topk, bottomk; avg is sum and count, fetched in one request
+ * Everything else is evaluated here, over the largest parts that can be pushed.
+ *
+ * Groups have labels that their servers do not know. Matchers on them are answered here (labels_route); they are taken
+ * from and added to the lists of by, without, on and ignoring, and added to the results where they belong.
+ *
+ * Where it is pushed. For every step the first server of a group that has no gap in what the step reads; consecutive
+ * steps with the same servers are one request. Steps for which a group has no such server are evaluated here
+ * (EXPR_CUT). Gaps are the caller's: what a server is not known to have complete, and what must be merged here anyway.
+ */
+#ifndef GATEWAY_QUERY_PLAN_H
+#define GATEWAY_QUERY_PLAN_H
+
+#include "base/json/json_write.h"
+#include "promql/plan.h"
+
+enum { PLAN_MAX_SELECTORS = 64, PLAN_MAX_REQUESTS = 512 }; /* of a piece; of a plan, which is empty beyond it */
+enum { PLAN_MAX_RUNS = 16 }; /* of a cut; where gaps would make more of them, everything is evaluated here */
+
+struct plan_span { int64_t from, to; };                     /* Unix ms, both included */
+struct plan_gaps { const struct plan_span *spans; size_t n; }; /* of one server; ascending, without overlap */
+
+struct plan_group {
+    struct str name;
+    struct labels labels;    /* added to its series */
+    size_t n_servers;        /* to choose from; 1 where any of them may respond */
+    const char *refusal;     /* why nothing may be pushed to it; NULL: it may */
+    bool subqueries;         /* its servers evaluate subqueries as we do */
+    bool disjoint;           /* declared to share no series with other groups */
+};
+
+struct plan_env {
+    const struct plan_group *groups; size_t n_groups;
+    /* The gaps of each server of a group in what a selector with these matchers (as the servers get them) needs within
+     * [from, to]: fills out[n_servers]. *why says why there are any. */
+    void (*gaps)(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to,
+                 struct plan_gaps *out, const char **why);
+    void *arg;
+};
+
+/* A sub-expression that is fetched. Its sets are those of EXPR_FETCHED nodes, filled by the caller. */
+struct plan_piece {
+    struct str text;         /* the sub-expression */
+    struct series_set *sets; /* 2 */
+    bool average;            /* sums in sets[0], counts in sets[1]: PLAN_PART_LABEL of a series says which */
+    bool aggregated;         /* groups may have equal label sets, which are aggregated again; otherwise it is an error */
+    struct grid steps;
+    size_t first_request, n_requests; /* one a group */
+};
+#define PLAN_PART_LABEL "__part__" /* value: PLAN_PART_SUM, PLAN_PART_COUNT */
+#define PLAN_PART_SUM "sum"
+#define PLAN_PART_COUNT "count"
+
+struct plan_request {
+    size_t piece, group, server;
+    struct str text;         /* for the server */
+    struct labels labels;    /* to be added to the results */
+};
+
+/* What is told about the decisions, in their order. */
+struct plan_decision {
+    struct str text;         /* of a node */
+    enum plan_where { PLAN_PUSHED, PLAN_CUT, PLAN_RAW, PLAN_LOCAL } where;
+    struct str why;
+    uint32_t pos;            /* of the node in the query */
+};
+
+struct plan {
+    struct expr *tree;       /* shares nothing that will be changed with the original */
+    int64_t lookback;        /* of all requests, ms */
+    struct plan_piece *pieces; size_t n_pieces, _cap_pieces;
+    struct plan_request *requests; size_t n_requests, _cap_requests;
+    struct plan_decision *decisions; size_t n_decisions, _cap_decisions;
+};
+
+/* Plans a prepared tree. The tree is not changed. */
+void plan_make(struct arena *a, const struct plan_question *question, const struct plan_env *env, struct plan *out);
+
+/* The decisions as a JSON array: [{"expr":"sum(x)","where":"pushed","why":"..."}]. */
+void plan_show(struct json_writer *w, const struct plan *p);
+const char *plan_where_name(enum plan_where where);
+
+/* --- what a group's labels mean for a query (plan_labels.c) ------------------------------------------------------- */
+
+/* Matchers for the servers of a group with these labels, in the arena: those on its labels are answered here. False: no
+ * series of the group can match. */
+bool labels_route(struct labels group, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
+                  size_t *n_out);
+
+#endif

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Between the files of the planner.
+ *
+ *   plan.c          what each node's value is made of: which nodes can be pushed, and where the tree is cut
+ *   plan_labels.c   label names of groups; matchers; whether labels tell groups apart
+ *   plan_steps.c    which server for which steps, and what takes the node's place
+ *   plan_text.c     a node as text for the servers of one group
+ *   plan_show.c     decisions for explain
+ */
+#ifndef GATEWAY_QUERY_PLAN_INTERNAL_H
+#define GATEWAY_QUERY_PLAN_INTERNAL_H
+
+#include "gateway/query/plan.h"
+
+/* A set of the label names that groups add, a bit each. */
+typedef uint64_t plan_names;
+enum { PLAN_NAMES_MAX = 64 };
+
+/* The samples that a selector needs for the step at t: those in [t + from, t + to], or, when the time is fixed by @,
+ * those in [from, to]. */
+struct plan_need { const struct expr *selector; bool fixed; int64_t from, to; };
+
+/* What is known of a node's value. */
+struct plan_value {
+    enum plan_kind {
+        PLAN_CONSTANT,  /* no selector in it, a scalar or string: servers compute it as part of anything */
+        PLAN_UNION,     /* can be pushed: the union of the groups' values (of one group: its value) */
+        PLAN_PARTS,     /* can be pushed: the groups' values are aggregated again */
+        PLAN_HERE       /* evaluated here; what can be pushed below it is cut out already */
+    } kind;
+    const uint8_t *routed;            /* UNION, PARTS: a byte for each group, 1 where series may match */
+    size_t n_routed;
+    plan_names present;               /* labels of groups that the results have */
+    struct plan_need *needs; size_t n_needs;
+};
+
+struct planner {
+    struct arena *arena;
+    const struct plan_env *env;
+    struct plan *plan;
+    const struct plan_question *question;
+    struct str *names; size_t n_names; /* that the groups' labels have: bit i of plan_names is names[i] */
+    bool too_many_names;
+};
+
+/* --- plan.c --- */
+const char *plan_why(struct planner *p, const char *format, ...) PRINTF(2, 3); /* in the arena */
+void plan_decide(struct planner *p, const struct expr *e, enum plan_where where, const char *why);
+
+static inline bool plan_selects_series(enum aggregate_op op) { return op == AGG_TOPK || op == AGG_BOTTOMK; }
+
+/* --- plan_labels.c --- */
+void plan_names_init(struct planner *p);
+plan_names plan_names_of(const struct planner *p, const struct str *items, size_t n); /* those among the items */
+plan_names plan_names_of_groups(const struct planner *p, const struct plan_value *v);  /* labels of the routed groups */
+plan_names plan_names_of_group(const struct planner *p, size_t group);
+/* Does some label of these tell any two routed groups apart? */
+bool plan_apart(const struct planner *p, const struct plan_value *v, plan_names names);
+struct labels plan_labels_added(const struct planner *p, size_t group, plan_names present);
+
+/* --- plan_steps.c --- */
+/* Puts what is fetched for *slot in its place, for the steps that have servers. */
+void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value *v, const struct grid *steps);
+
+/* --- plan_text.c --- */
+struct str plan_text_of(struct arena *a, const struct expr *e); /* as the user would write it */
+/* As the servers of the group get it. average: sum and count of the aggregation's argument. */
+struct str plan_text_for(struct planner *p, const struct expr *e, size_t group, bool average);
+
+#endif

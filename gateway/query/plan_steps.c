@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Chooses servers for the steps of what is cut out, and puts the results into the tree.
+ *
+ * Each step reads a window of time for each selector of the node. A server can take the step when none of its gaps
+ * touches any of these windows; of several the first, so that the choice changes with gaps only. Steps with the same
+ * choice in all groups are one run. A run without a server in some group is evaluated here.
+ */
+#include "gateway/query/plan_internal.h"
+
+#include "base/text/duration.h"
+
+enum { NO_SERVER = -1 };
+
+struct step_run { uint32_t first, n; int *servers; /* one a group; NO_SERVER in the first place: evaluated here */ };
+
+struct step_choice {
+    struct planner *p;
+    const struct plan_value *v;
+    const struct grid *steps;
+    struct plan_gaps *gaps;      /* need × group × server */
+    size_t *first_server;        /* of a group, among all; n_servers in all at the end */
+    const char *why;             /* of gaps */
+    struct step_run runs[PLAN_MAX_RUNS]; size_t n_runs;
+    bool too_many;
+};
+
+static void plan_ask_gaps(struct step_choice *c)
+{
+    struct planner *p = c->p;
+    size_t n_servers = c->first_server[p->env->n_groups];
+    int64_t begin = c->steps->start, end = grid_end(c->steps);
+    for (size_t i = 0; i < c->v->n_needs; i++) {
+        const struct plan_need *need = &c->v->needs[i];
+        const struct expr *s = need->selector;
+        for (size_t g = 0; g < p->env->n_groups; g++) {
+            const struct matcher *m;
+            size_t n;
+            if (!c->v->routed[g] || !labels_route(p->env->groups[g].labels, p->arena, s->u.selector.matchers,
+                                                  s->u.selector.n_matchers, &m, &n))
+                continue;
+            p->env->gaps(p->env->arg, g, m, n, need->from + (need->fixed ? 0 : begin), need->to + (need->fixed ? 0 : end),
+                         &c->gaps[i * n_servers + c->first_server[g]], &c->why);
+        }
+    }
+}
+
+static bool plan_gap_touches(const struct plan_gaps *gaps, int64_t from, int64_t to)
+{
+    for (size_t i = 0; i < gaps->n; i++)
+        if (gaps->spans[i].from <= to && gaps->spans[i].to >= from)
+            return true;
+    return false;
+}
+
+/* Has this server no gap in anything that the step at t needs? */
+static bool plan_step_complete(const struct step_choice *c, size_t server, int64_t t)
+{
+    size_t n_servers = c->first_server[c->p->env->n_groups];
+    for (size_t i = 0; i < c->v->n_needs; i++) {
+        const struct plan_need *need = &c->v->needs[i];
+        int64_t by = need->fixed ? 0 : t;
+        if (plan_gap_touches(&c->gaps[i * n_servers + server], need->from + by, need->to + by))
+            return false;
+    }
+    return true;
+}
+
+static void plan_choose_servers(const struct step_choice *c, int64_t t, int *servers)
+{
+    const struct plan_env *env = c->p->env;
+    for (size_t g = 0; g < env->n_groups; g++) {
+        servers[g] = NO_SERVER;
+        for (size_t s = 0; c->v->routed[g] && servers[g] == NO_SERVER && s < env->groups[g].n_servers; s++)
+            if (plan_step_complete(c, c->first_server[g] + s, t))
+                servers[g] = (int)s;
+        if (c->v->routed[g] && servers[g] == NO_SERVER) {
+            for (g = 0; g < env->n_groups; g++)
+                servers[g] = NO_SERVER;
+            return;
+        }
+    }
+}
+
+static bool plan_run_here(const struct step_choice *c, const struct step_run *run)
+{
+    for (size_t g = 0; g < c->p->env->n_groups; g++)
+        if (c->v->routed[g] && run->servers[g] == NO_SERVER)
+            return true;
+    return false;
+}
+
+static void plan_make_runs(struct step_choice *c)
+{
+    size_t n = c->p->env->n_groups;
+    int *servers = ARENA_ARRAY(c->p->arena, int, n);
+    for (uint32_t i = 0; i < c->steps->n; i++) {
+        struct step_run *last = c->n_runs ? &c->runs[c->n_runs - 1] : NULL;
+        plan_choose_servers(c, grid_time(c->steps, i), servers);
+        if (last && memcmp(last->servers, servers, n * sizeof *servers) == 0) {
+            last->n++;
+            continue;
+        }
+        c->too_many = c->n_runs == PLAN_MAX_RUNS;
+        if (c->too_many)
+            return;
+        c->runs[c->n_runs++] = (struct step_run){i, 1, servers};
+        servers = ARENA_ARRAY(c->p->arena, int, n);
+    }
+}
+
+static void plan_choose(struct planner *p, const struct plan_value *v, const struct grid *steps, struct step_choice *c)
+{
+    size_t n_servers = 0;
+    *c = (struct step_choice){.p = p, .v = v, .steps = steps};
+    c->first_server = ARENA_ARRAY(p->arena, size_t, p->env->n_groups + 1);
+    for (size_t g = 0; g < p->env->n_groups; g++) {
+        c->first_server[g] = n_servers;
+        n_servers += p->env->groups[g].n_servers;
+    }
+    c->first_server[p->env->n_groups] = n_servers;
+    c->gaps = ARENA_ARRAY(p->arena, struct plan_gaps, n_servers * v->n_needs);
+    plan_ask_gaps(c);
+    plan_make_runs(c);
+}
+
+/* --- pieces ------------------------------------------------------------------------------------------------------- */
+
+static bool plan_is_average(const struct expr *e, const struct plan_value *v)
+{
+    return v->kind == PLAN_PARTS && e->u.aggregate.op == AGG_AVG;
+}
+
+static size_t plan_add_piece(struct planner *p, const struct expr *e, const struct plan_value *v,
+                             const struct step_run *run, const struct grid *steps)
+{
+    struct plan *plan = p->plan;
+    arena_grow(p->arena, &plan->pieces, &plan->_cap_pieces, plan->n_pieces + 1, sizeof *plan->pieces);
+    struct plan_piece *piece = &plan->pieces[plan->n_pieces];
+    *piece = (struct plan_piece){.text = plan_text_of(p->arena, e), .average = plan_is_average(e, v),
+                                 .aggregated = v->kind == PLAN_PARTS && !plan_selects_series(e->u.aggregate.op),
+                                 .steps = grid_part(steps, run->first, run->n),
+                                 .first_request = plan->n_requests};
+    for (size_t g = 0; g < p->env->n_groups; g++) {
+        if (!v->routed[g])
+            continue;
+        arena_grow(p->arena, &plan->requests, &plan->_cap_requests, plan->n_requests + 1, sizeof *plan->requests);
+        plan->requests[plan->n_requests++] = (struct plan_request){
+            .piece = plan->n_pieces, .group = g, .server = (size_t)run->servers[g],
+            .text = plan_text_for(p, e, g, piece->average), .labels = plan_labels_added(p, g, v->present)};
+        piece->n_requests++;
+    }
+    return plan->n_pieces++;
+}
+
+static struct expr *plan_fetched(struct planner *p, const struct expr *e, struct series_set *set)
+{
+    struct expr *node = ARENA_NEW(p->arena, struct expr);
+    *node = (struct expr){.kind = EXPR_FETCHED, .type = VALUE_VECTOR, .pos = e->pos, .end = e->end};
+    node->u.fetched.set = set;
+    node->u.fetched.of = e;
+    return node;
+}
+
+/* The aggregation of parts, which are in `set`. */
+static struct expr *plan_aggregate_parts(struct planner *p, const struct expr *e, enum aggregate_op op,
+                                         struct series_set *set)
+{
+    struct expr *node = ARENA_NEW(p->arena, struct expr);
+    *node = *e;
+    node->u.aggregate.op = op;
+    node->u.aggregate.inner = plan_fetched(p, e, set);
+    return node;
+}
+
+/* sum(sums) / sum(counts), which have the same label sets. */
+static struct expr *plan_divide(struct planner *p, const struct expr *e, struct series_set *sets)
+{
+    struct expr *node = ARENA_NEW(p->arena, struct expr);
+    *node = (struct expr){.kind = EXPR_BINARY, .type = VALUE_VECTOR, .pos = e->pos, .end = e->end};
+    node->u.binary.op = OP_DIV;
+    node->u.binary.left = plan_aggregate_parts(p, e, AGG_SUM, &sets[0]);
+    node->u.binary.right = plan_aggregate_parts(p, e, AGG_SUM, &sets[1]);
+    node->u.binary.matching = ARENA_NEW(p->arena, struct matching);
+    struct expr *paren = ARENA_NEW(p->arena, struct expr); /* not an operation of the chain around it */
+    *paren = (struct expr){.kind = EXPR_PAREN, .type = VALUE_VECTOR, .pos = e->pos, .end = e->end, .u.paren.inner = node};
+    return paren;
+}
+
+/* The sets are arrays of the piece that must not move: pieces grow, so that each run has its own. */
+static struct expr *plan_piece_value(struct planner *p, const struct expr *e, const struct plan_value *v,
+                                     const struct step_run *run, const struct grid *steps)
+{
+    size_t at = plan_add_piece(p, e, v, run, steps);
+    struct series_set *sets = ARENA_ARRAY(p->arena, struct series_set, 2);
+    p->plan->pieces[at].sets = sets;
+    if (v->kind != PLAN_PARTS)
+        return plan_fetched(p, e, &sets[0]);
+    if (p->plan->pieces[at].average)
+        return plan_divide(p, e, sets);
+    return plan_aggregate_parts(p, e, aggregate_of_parts(e->u.aggregate.op), &sets[0]);
+}
+
+static const char *plan_gap_reason(const struct step_choice *c)
+{
+    return c->why ? c->why : "no server is known to have all of it";
+}
+
+static struct expr *plan_cut_runs(struct step_choice *c, struct expr *e)
+{
+    struct planner *p = c->p;
+    struct expr *cut = ARENA_NEW(p->arena, struct expr);
+    struct expr_part *parts = ARENA_ARRAY(p->arena, struct expr_part, c->n_runs);
+    *cut = (struct expr){.kind = EXPR_CUT, .type = e->type, .pos = e->pos, .end = e->end};
+    for (size_t i = 0; i < c->n_runs; i++) {
+        const struct step_run *run = &c->runs[i];
+        struct expr *value = plan_run_here(c, run) ? expr_rewrite(&(struct expr_rewriter){.arena = p->arena}, e)
+                                                   : plan_piece_value(p, e, c->v, run, c->steps);
+        parts[i] = (struct expr_part){run->first, run->n, value};
+    }
+    cut->u.cut.parts = parts;
+    cut->u.cut.n = c->n_runs;
+    return cut;
+}
+
+static void plan_tell_cut(struct planner *p, const struct expr *e, const struct step_choice *c)
+{
+    uint32_t here = 0;
+    for (size_t i = 0; i < c->n_runs; i++)
+        here += plan_run_here(c, &c->runs[i]) ? c->runs[i].n : 0;
+    if (here == 0)
+        plan_decide(p, e, PLAN_CUT, "different servers have different steps complete");
+    else
+        plan_decide(p, e, PLAN_CUT, plan_why(p, "%u of %u steps are evaluated here: %s", here, c->steps->n,
+                                             plan_gap_reason(c)));
+}
+
+void plan_cut_out(struct planner *p, struct expr **slot, const struct plan_value *v, const struct grid *steps)
+{
+    struct step_choice c;
+    struct expr *e = *slot;
+    if (p->plan->n_requests > PLAN_MAX_REQUESTS)
+        return;
+    plan_choose(p, v, steps, &c);
+    bool one = c.n_runs == 1;
+    if (c.too_many) {
+        plan_decide(p, e, PLAN_RAW, plan_why(p, "its steps would come from more than %d places: %s", PLAN_MAX_RUNS,
+                                             plan_gap_reason(&c)));
+    } else if (one && plan_run_here(&c, &c.runs[0])) {
+        plan_decide(p, e, PLAN_RAW, plan_gap_reason(&c));
+    } else if (one) {
+        plan_decide(p, e, PLAN_PUSHED, v->kind == PLAN_PARTS ? "values of the server groups are aggregated again" : "");
+        *slot = plan_piece_value(p, e, v, &c.runs[0], steps);
+    } else {
+        plan_tell_cut(p, e, &c);
+        *slot = plan_cut_runs(&c, e);
+    }
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/query/trace.h"
+
+#include "base/text/duration.h"
+
+void trace_request(struct query_trace *t, const struct trace_request *request)
+{
+    if (t == NULL)
+        return;
+    arena_grow(t->arena, &t->requests, &t->_cap_requests, t->n_requests + 1, sizeof *t->requests);
+    struct trace_request *own = &t->requests[t->n_requests++];
+    *own = *request;
+    own->group = arena_str(t->arena, request->group);
+    own->server = arena_str(t->arena, request->server);
+    own->path = arena_str(t->arena, request->path);
+    own->query = arena_str(t->arena, request->query);
+    own->error = arena_str(t->arena, request->error);
+}
+
+void trace_merge(struct query_trace *t, const struct trace_merge *merge)
+{
+    if (t == NULL)
+        return;
+    arena_grow(t->arena, &t->merges, &t->_cap_merges, t->n_merges + 1, sizeof *t->merges);
+    struct trace_merge *own = &t->merges[t->n_merges++];
+    *own = *merge;
+    own->group = arena_str(t->arena, merge->group);
+    own->selector = arena_str(t->arena, merge->selector);
+}
+
+void trace_abandon(struct query_trace *t, const char *why)
+{
+    if (t)
+        t->abandoned = arena_str(t->arena, str_of(why));
+}
+
+/* --- JSON --------------------------------------------------------------------------------------------------------- */
+
+static void trace_key_str(struct json_writer *w, const char *key, struct str value)
+{
+    json_key(w, key);
+    json_str(w, value);
+}
+
+static void trace_key_number(struct json_writer *w, const char *key, uint64_t value)
+{
+    json_key(w, key);
+    json_i64(w, (int64_t)value);
+}
+
+static void trace_key_seconds(struct json_writer *w, const char *key, int64_t ms)
+{
+    json_key(w, key);
+    json_ms(w, ms);
+}
+
+static void trace_show_request(struct json_writer *w, const struct trace_request *r)
+{
+    json_begin_object(w);
+    trace_key_str(w, "group", r->group);
+    trace_key_str(w, "server", r->server);
+    trace_key_str(w, "path", r->path);
+    trace_key_str(w, "query", r->query);
+    trace_key_seconds(w, "begin", r->begin_ms);
+    trace_key_seconds(w, "seconds", r->took_ms);
+    trace_key_number(w, "status", (uint64_t)r->status);
+    trace_key_number(w, "bytes", r->bytes);
+    trace_key_number(w, "samples", r->samples);
+    if (r->error.n > 0)
+        trace_key_str(w, "error", r->error);
+    json_end_object(w);
+}
+
+static void trace_show_source(struct json_writer *w, const struct trace_source *s)
+{
+    json_begin_object(w);
+    trace_key_str(w, "server", s->server);
+    trace_key_number(w, "series", s->series);
+    trace_key_number(w, "samples", s->samples);
+    trace_key_number(w, "used", s->used);
+    trace_key_number(w, "filled", s->filled);
+    if (s->filled > 0) {
+        trace_key_seconds(w, "filledFrom", s->filled_from);
+        trace_key_seconds(w, "filledTo", s->filled_to);
+    }
+    json_end_object(w);
+}
+
+static void trace_show_merge(struct json_writer *w, const struct trace_merge *m)
+{
+    json_begin_object(w);
+    trace_key_str(w, "group", m->group);
+    trace_key_str(w, "selector", m->selector);
+    trace_key_number(w, "series", m->series);
+    trace_key_number(w, "samples", m->samples);
+    json_key(w, "sources");
+    json_begin_array(w);
+    for (size_t i = 0; i < m->n; i++)
+        trace_show_source(w, &m->sources[i]);
+    json_end_array(w);
+    json_end_object(w);
+}
+
+/* --- text --------------------------------------------------------------------------------------------------------- */
+
+static void trace_print_plan(struct buf *out, const struct query_trace *t)
+{
+    for (size_t i = 0; t->plan && i < t->plan->n_decisions; i++) {
+        const struct plan_decision *d = &t->plan->decisions[i];
+        buf_printf(out, "%-6s %.*s%s%.*s\n", plan_where_name(d->where), STR_ARG(d->text), d->why.n ? ": " : "",
+                   STR_ARG(d->why));
+    }
+    if (t->abandoned.n > 0)
+        buf_printf(out, "All of it is evaluated here from raw samples after all: %.*s\n", STR_ARG(t->abandoned));
+}
+
+static void trace_print_request(struct buf *out, const struct trace_request *r)
+{
+    buf_printf(out, "%.*s %.*s%.*s: %.*s; %lld ms, %llu bytes, %llu samples", STR_ARG(r->group), STR_ARG(r->server),
+               STR_ARG(r->path), STR_ARG(r->query), (long long)r->took_ms, (unsigned long long)r->bytes,
+               (unsigned long long)r->samples);
+    if (r->error.n > 0)
+        buf_printf(out, "; %.*s", STR_ARG(r->error));
+    buf_add_char(out, '\n');
+}
+
+static void trace_print_merge(struct buf *out, const struct trace_merge *m)
+{
+    buf_printf(out, "%.*s merged %.*s: %llu series, %llu samples\n", STR_ARG(m->group), STR_ARG(m->selector),
+               (unsigned long long)m->series, (unsigned long long)m->samples);
+    for (size_t i = 0; i < m->n; i++) {
+        const struct trace_source *s = &m->sources[i];
+        buf_printf(out, "  %.*s had %llu series and %llu samples; %llu were used", STR_ARG(s->server),
+                   (unsigned long long)s->series, (unsigned long long)s->samples, (unsigned long long)s->used);
+        if (s->filled > 0) {
+            buf_printf(out, ", %llu of them in gaps from ", (unsigned long long)s->filled);
+            buf_add_rfc3339(out, s->filled_from);
+            buf_add_z(out, " to ");
+            buf_add_rfc3339(out, s->filled_to);
+        }
+        buf_add_char(out, '\n');
+    }
+}
+
+static void trace_print(struct buf *out, const struct query_trace *t)
+{
+    trace_print_plan(out, t);
+    for (size_t i = 0; i < t->n_requests; i++)
+        trace_print_request(out, &t->requests[i]);
+    for (size_t i = 0; i < t->n_merges; i++)
+        trace_print_merge(out, &t->merges[i]);
+}
+
+void trace_show(struct json_writer *w, const struct query_trace *t)
+{
+    struct buf text = {0};
+    json_begin_object(w);
+    json_key(w, "plan");
+    plan_show(w, t->plan ? t->plan : &(struct plan){0});
+    if (t->abandoned.n > 0)
+        trace_key_str(w, "abandoned", t->abandoned);
+    json_key(w, "requests");
+    json_begin_array(w);
+    for (size_t i = 0; i < t->n_requests; i++)
+        trace_show_request(w, &t->requests[i]);
+    json_end_array(w);
+    json_key(w, "merged");
+    json_begin_array(w);
+    for (size_t i = 0; i < t->n_merges; i++)
+        trace_show_merge(w, &t->merges[i]);
+    json_end_array(w);
+    trace_print(&text, t);
+    trace_key_str(w, "text", buf_str(&text));
+    buf_free(&text);
+    json_end_object(w);
+}

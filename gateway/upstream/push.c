@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/upstream/push.h"
+
+#include "base/map.h"
+#include "gateway/query/trace.h"
+#include "gateway/upstream/push_query.h"
+#include "gateway/upstream/stats.h"
+#include "gateway/upstream/union.h"
+
+#include <float.h>
+
+/* --- what may be pushed ------------------------------------------------------------------------------------------- */
+
+/* What servers of a kind and version compute as we do. Before Prometheus 3 ranges and lookback include their left edge,
+ * and VictoriaMetrics has functions and a lookback of its own, so that not even a selector means the same. */
+static const struct push_ability {
+    enum server_kind kind;
+    unsigned since;            /* version */
+    bool expressions, subqueries;
+} abilities[] = { /* the last that fits */
+    {SERVER_PROMETHEUS, SERVER_VERSION(3, 0, 0), true, false},
+    {SERVER_PROMETHEUS, SERVER_VERSION(3, 0, 1), true, true}, /* subqueries evaluate no step at their left edge */
+};
+
+static struct push_ability push_server_ability(const struct server *s)
+{
+    struct push_ability found = {0};
+    for (size_t i = 0; i < LEN(abilities); i++)
+        if (server_kind(s) == abilities[i].kind && server_version(s) >= abilities[i].since)
+            found = abilities[i];
+    return found;
+}
+
+static const char *push_server_refusal(const struct server *s)
+{
+    if (server_kind(s) == SERVER_VICTORIAMETRICS)
+        return "VictoriaMetrics computes ranges and lookback differently";
+    if (server_kind(s) == SERVER_AUTO || server_version(s) == 0)
+        return "the version of its servers is not known yet";
+    return server_version(s) == SERVER_VERSION_NONE ? "its servers are no release of Prometheus"
+                                                    : "before Prometheus 3.0 ranges include their left edge";
+}
+
+/* The group as a whole. */
+static const char *push_group_refusal(const struct group *g, bool *subqueries)
+{
+    *subqueries = true;
+    if (g->push_down == PUSH_OFF)
+        return "push_down is off";
+    if (g->overlap == OVERLAP_MERGE)
+        return "its series are united with those of other groups (overlap: merge)";
+    if (g->read_mode == READ_MERGE && g->n_servers > 1)
+        return "the samples of its replicas are merged, and none is known to be complete";
+    for (size_t i = 0; i < g->n_servers; i++) {
+        struct push_ability ability = push_server_ability(g->servers[i]);
+        if (!ability.expressions)
+            return push_server_refusal(g->servers[i]);
+        *subqueries = *subqueries && ability.subqueries;
+    }
+    return NULL;
+}
+
+struct push_planning { struct upstream *u; struct plan_group *groups; struct plan_span recent; };
+
+/* A server lacks what only the recent store has. */
+static void push_gaps(void *arg, size_t group, const struct matcher *m UNUSED, size_t n UNUSED, int64_t from UNUSED,
+                      int64_t to, struct plan_gaps *out, const char **why)
+{
+    const struct push_planning *p = arg;
+    bool recent = p->u->groups.items[group].recent && to >= p->recent.from;
+    for (size_t s = 0; s < p->groups[group].n_servers; s++)
+        out[s] = recent ? (struct plan_gaps){&p->recent, 1} : (struct plan_gaps){NULL, 0};
+    if (recent)
+        *why = "the recent store may have samples that its servers lack";
+}
+
+static void push_describe_groups(struct push_planning *p, struct arena *a)
+{
+    const struct group_list *list = &p->u->groups;
+    p->groups = ARENA_ARRAY(a, struct plan_group, list->n);
+    for (size_t i = 0; i < list->n; i++) {
+        const struct group *g = &list->items[i];
+        p->groups[i] = (struct plan_group){.name = g->name, .labels = g->labels, .n_servers = 1,
+                                           .disjoint = g->push_down == PUSH_TRUSTED};
+        p->groups[i].refusal = push_group_refusal(g, &p->groups[i].subqueries);
+    }
+}
+
+bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_question *question, int64_t recent_from,
+               struct source_plan *out)
+{
+    struct plan *plan = ARENA_NEW(q->arena, struct plan);
+    struct push_planning planning = {.u = u, .recent = {recent_from, INT64_MAX}};
+    push_describe_groups(&planning, q->arena);
+    struct plan_env env = {.groups = planning.groups, .n_groups = u->groups.n, .gaps = push_gaps, .arg = &planning};
+    plan_make(q->arena, question, &env, plan);
+    *out = (struct source_plan){.tree = plan->tree, .impl = plan};
+    if (q->trace)
+        q->trace->plan = plan;
+    return plan->n_requests > 0;
+}
+
+/* --- execution ---------------------------------------------------------------------------------------------------- */
+
+struct push_call {
+    struct upstream *u;
+    struct request_batch *batch;
+    struct plan *plan;
+    struct push_query **queries; /* of each request; equal requests have the same */
+    const char *doubt;
+};
+
+static size_t push_first_equal(const struct plan *plan, size_t i)
+{
+    const struct plan_request *wanted = &plan->requests[i];
+    const struct grid *steps = &plan->pieces[wanted->piece].steps;
+    size_t k = 0;
+    for (;; k++) {
+        const struct plan_request *r = &plan->requests[k];
+        const struct grid *g = &plan->pieces[r->piece].steps;
+        if (k == i || (r->group == wanted->group && r->server == wanted->server && str_eq(r->text, wanted->text) &&
+                       labels_equal(r->labels, wanted->labels) && g->start == steps->start && g->step == steps->step &&
+                       g->n == steps->n))
+            return k;
+    }
+}
+
+struct push_call *push_start(struct upstream *u, struct request_batch *batch, const struct source_plan *of)
+{
+    struct push_call *c = ARENA_NEW(batch->q->arena, struct push_call);
+    struct plan *plan = of->impl;
+    *c = (struct push_call){.u = u, .batch = batch, .plan = plan};
+    c->queries = ARENA_ARRAY(batch->q->arena, struct push_query *, plan->n_requests);
+    for (size_t i = 0; i < plan->n_requests; i++) {
+        const struct plan_request *r = &plan->requests[i];
+        size_t first = push_first_equal(plan, i);
+        if (first < i) {
+            c->queries[i] = c->queries[first];
+            continue;
+        }
+        struct push_query *query = c->queries[i] = ARENA_NEW(batch->q->arena, struct push_query);
+        *query = (struct push_query){.text = r->text, .steps = plan->pieces[r->piece].steps,
+                                     .lookback = plan->lookback, .server = r->server};
+        push_query_start(query, batch, &u->groups.items[r->group], r->labels);
+    }
+    return c;
+}
+
+void push_stop(struct push_call *c)
+{
+    for (size_t i = 0; i < c->plan->n_requests; i++)
+        group_request_stop(&c->queries[i]->request);
+}
+
+/* --- results ------------------------------------------------------------------------------------------------------ */
+
+static bool push_doubt(struct push_call *c, const char *why)
+{
+    c->doubt = c->doubt ? c->doubt : why;
+    return false;
+}
+
+/* Points lie on the steps. Of an average, sums near the end of the range of numbers would overflow. */
+static bool push_points_fit(struct push_call *c, const struct plan_piece *piece, const struct series *s)
+{
+    int64_t expected = piece->steps.start;
+    for (uint32_t i = 0; i < s->n_samples; i++) {
+        int64_t t = s->samples[i].t;
+        bool on_step = t == expected || (t >= piece->steps.start && (t - piece->steps.start) % piece->steps.step == 0);
+        if (!on_step || t > grid_end(&piece->steps))
+            return push_doubt(c, "a response has points at other times than requested");
+        expected = t + piece->steps.step;
+        if (piece->average && !(fabs(s->samples[i].v) < DBL_MAX / 1e6))
+            return push_doubt(c, "the sum for an average is not finite");
+    }
+    return true;
+}
+
+static void push_add_series(struct arena *a, struct series_set *set, size_t *cap, struct series s)
+{
+    arena_grow(a, &set->series, cap, set->n + 1, sizeof *set->series);
+    set->series[set->n++] = s;
+}
+
+/* The series of an average go to the set that their label names, without it. */
+static bool push_split_average(struct push_call *c, struct plan_piece *piece, struct series s, size_t cap[2])
+{
+    static const struct str name = {PLAN_PART_LABEL, sizeof PLAN_PART_LABEL - 1};
+    struct arena *a = c->batch->q->arena;
+    struct str part = labels_get(s.labels, name);
+    size_t at = str_is(part, PLAN_PART_COUNT);
+    if (at == 0 && !str_is(part, PLAN_PART_SUM))
+        return push_doubt(c, "a response has other labels than requested");
+    s.labels = labels_drop(a, s.labels, &name, 1);
+    push_add_series(a, &piece->sets[at], &cap[at], s);
+    return true;
+}
+
+/* Aggregations of parts add equal label sets up; otherwise a series of two groups is an error, which raw samples show
+ * better. */
+static bool push_add_response(struct push_call *c, struct plan_piece *piece, const struct response *response,
+                              struct map *seen, size_t cap[2])
+{
+    for (size_t i = 0; i < response->n; i++) {
+        const struct series *s = &response->series[i];
+        bool added = true;
+        if (!push_points_fit(c, piece, s))
+            return false;
+        if (!piece->aggregated && piece->n_requests > 1)
+            map_add(seen, str_n(s->labels.p, s->labels.n), &added);
+        if (!added)
+            return push_doubt(c, "two server groups have the same series");
+        if (!piece->average)
+            push_add_series(c->batch->q->arena, &piece->sets[0], &cap[0], *s);
+        else if (!push_split_average(c, piece, *s, cap))
+            return false;
+    }
+    return true;
+}
+
+/* An aggregation of histograms, or of histograms and floats, cannot be made of parts. */
+static bool push_notes_fit(struct push_call *c, const struct plan_piece *piece, const struct notes *n)
+{
+    const struct note_list *lists[] = {&n->warnings, &n->infos};
+    for (size_t l = 0; piece->aggregated && l < LEN(lists); l++)
+        for (size_t i = 0; i < lists[l]->n; i++)
+            if (str_find_str(lists[l]->items[i], STR("histogram")) < lists[l]->items[i].n)
+                return push_doubt(c, "native histograms are among what is aggregated");
+    return true;
+}
+
+static bool push_collect_piece(struct push_call *c, struct plan_piece *piece, struct map *seen)
+{
+    size_t cap[2] = {0};
+    for (size_t i = 0; i < piece->n_requests; i++) {
+        struct err why = {0};
+        struct push_query *query = c->queries[piece->first_request + i];
+        const struct response *response = push_query_response(query, &why);
+        if (response == NULL)
+            return push_doubt(c, arena_z(c->batch->q->arena, str_of(why.text)));
+        if (response->lossy)
+            return push_doubt(c, "a response has native histograms, which JSON does not carry whole");
+        if (!push_notes_fit(c, piece, &query->notes) || !push_add_response(c, piece, response, seen, cap))
+            return false;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        series_sort(piece->sets[i].series, piece->sets[i].n);
+        piece->sets[i].exact = true;
+    }
+    return true;
+}
+
+/* Positions in notes are those of the text that the server got: " (1:5)" at the end. */
+static struct str push_note_text(struct str note)
+{
+    size_t at = note.n;
+    if (!str_starts(note, STR("PromQL ")) || !str_ends(note, STR(")")))
+        return note;
+    while (at > 0 && note.p[at - 1] != '(')
+        at--;
+    for (size_t i = at; i + 1 < note.n; i++)
+        if ((note.p[i] < '0' || note.p[i] > '9') && note.p[i] != ':')
+            return note;
+    return at >= 2 ? str_first(note, at - 2) : note;
+}
+
+static void push_pass_notes(const struct push_call *c)
+{
+    struct notes *to = c->batch->q->notes;
+    for (size_t r = 0; r < c->plan->n_requests; r++) {
+        const struct notes *from = &c->queries[r]->notes;
+        for (size_t i = 0; i < from->warnings.n; i++)
+            notes_warn(to, "%.*s", STR_ARG(push_note_text(from->warnings.items[i])));
+        for (size_t i = 0; i < from->infos.n; i++)
+            notes_info(to, "%.*s", STR_ARG(push_note_text(from->infos.items[i])));
+    }
+}
+
+enum exec_outcome push_collect(struct push_call *c, struct err *err)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < c->plan->n_pieces; i++) {
+        struct map seen = {0};
+        ok = push_collect_piece(c, &c->plan->pieces[i], &seen);
+        map_free(&seen);
+        if (!batch_check(c->batch, err))
+            return EXEC_FAILED;
+    }
+    if (ok) {
+        stats_add(&upstream_stats, PUSHED, (double)c->plan->n_pieces);
+        push_pass_notes(c);
+        return EXEC_DONE;
+    }
+    stats_add(&upstream_stats, PUSH_ABANDONED, 1);
+    trace_abandon(c->batch->q->trace, c->doubt);
+    return EXEC_DOUBT;
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/upstream/push_query.h"
+
+#include "base/text/duration.h"
+#include "base/text/num.h"
+#include "base/text/url.h"
+
+enum { PUSH_MAX_POINTS = 11000 }; /* of a series in a response of Prometheus */
+
+static struct push_query *push_query_of(const struct attempt *a)
+{
+    return CONTAINER(a->request, struct push_query, request);
+}
+
+static void push_attempt_fail(struct push_attempt *p, const struct err *err) { attempt_failed(&p->attempt, err); }
+
+static void push_cancel_fetches(struct push_attempt *p)
+{
+    for (unsigned i = 0; i < p->_n_fetches; i++)
+        if (p->_fetches[i])
+            fetch_cancel(p->_fetches[i]);
+    p->_n_fetches = p->_left = 0;
+}
+
+static void push_fetched(void *arg, const struct err *err, int status UNUSED)
+{
+    struct push_attempt *p = arg;
+    struct err why = {0};
+    p->_left--;
+    if (err) {
+        p->_err = *err;
+        push_cancel_fetches(p);
+    }
+    if (p->_left > 0)
+        return;
+    if (p->_err.kind != ERR_NONE) {
+        push_attempt_fail(p, &p->_err);
+    } else if (!response_unite(&p->response, &why)) {
+        push_attempt_fail(p, &why);
+    } else {
+        atomic_fetch_add(&p->attempt.server->traffic->samples, p->response.n_samples);
+        attempt_answered(&p->attempt);
+    }
+}
+
+static void push_add_ms(struct buf *form, const char *name, int64_t ms)
+{
+    buf_printf(form, "&%s=", name);
+    buf_add_ms(form, ms);
+}
+
+static void push_send(struct push_attempt *p, const struct grid *steps)
+{
+    const struct push_query *query = push_query_of(&p->attempt);
+    struct buf form = {0};
+    form_add(&form, "query", query->text);
+    push_add_ms(&form, "lookback_delta", query->lookback);
+    if (query->steps.n == 1) {
+        push_add_ms(&form, "time", steps->start);
+    } else {
+        push_add_ms(&form, "start", steps->start);
+        push_add_ms(&form, "end", grid_end(steps));
+        push_add_ms(&form, "step", steps->step);
+    }
+    p->_left++;
+    fetch_send(query->request.batch, &(struct fetch_plan){
+        .server = p->attempt.server, .path = query->steps.n == 1 ? "/api/v1/query" : "/api/v1/query_range",
+        .form = buf_str(&form), .decoder = json_decoder_new(&p->response), .done = push_fetched, .arg = p,
+        .slot = &p->_fetches[p->_n_fetches++], .query = query->text, .n_samples = &p->response.n_samples});
+    buf_free(&form);
+}
+
+static void push_attempt_start(struct attempt *a)
+{
+    struct push_attempt *p = CONTAINER(a, struct push_attempt, attempt);
+    struct push_query *query = push_query_of(a);
+    struct query_ctx *q = query->request.batch->q;
+    uint32_t n = (query->steps.n - 1) / PUSH_MAX_POINTS + 1;
+    p->response = (struct response){.arena = q->arena, .group = &query->labels_only, .notes = &query->notes,
+                                    .server = a->server, .t_min = INT64_MIN, .t_max = INT64_MAX,
+                                    .budget = query->request.batch->budget};
+    p->_err = (struct err){0};
+    p->_n_fetches = p->_left = 0;
+    p->_fetches = ARENA_ARRAY(q->arena, struct fetch *, n);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t first = i * PUSH_MAX_POINTS, left = query->steps.n - first;
+        struct grid part = grid_part(&query->steps, first, left < PUSH_MAX_POINTS ? left : PUSH_MAX_POINTS);
+        push_send(p, &part);
+    }
+}
+
+static void push_attempt_cancel(struct attempt *a) { push_cancel_fetches(CONTAINER(a, struct push_attempt, attempt)); }
+
+static const struct attempt_ops push_attempt_ops = {push_attempt_start, push_attempt_cancel};
+
+void push_query_start(struct push_query *query, struct request_batch *batch, const struct group *group,
+                      struct labels labels)
+{
+    bool chosen = group->read_mode == READ_MERGE;
+    query->labels_only = (struct group){.name = group->name, .labels = labels};
+    query->notes = (struct notes){.arena = batch->q->arena};
+    query->attempts = ARENA_ARRAY(batch->q->arena, struct push_attempt, group->n_servers);
+    group_request_init(&query->request, batch, group, chosen ? READ_FIRST : group->read_mode, &push_attempt_ops,
+                       query->attempts, sizeof *query->attempts);
+    if (chosen) { /* no other has the same value */
+        query->request.attempts += query->server;
+        query->request.n = 1;
+    }
+    group_request_start(&query->request);
+}
+
+struct response *push_query_response(struct push_query *query, struct err *err)
+{
+    for (size_t i = 0; i < query->request.n; i++)
+        if (query->request.attempts[i]->state == ATTEMPT_ANSWERED)
+            return &CONTAINER(query->request.attempts[i], struct push_attempt, attempt)->response;
+    group_request_error(&query->request, err);
+    return NULL;
+}

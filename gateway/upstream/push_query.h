@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/* An expression at one server group: evaluated by the first server that responds, in the way of the group's read mode,
+ * or by one server that was chosen. */
+#ifndef GATEWAY_UPSTREAM_PUSH_QUERY_H
+#define GATEWAY_UPSTREAM_PUSH_QUERY_H
+
+#include "gateway/upstream/group_request.h"
+#include "promql/plan.h"
+
+struct push_attempt {
+    struct attempt attempt;
+    struct response response;   /* ANSWERED */
+    struct fetch **_fetches; unsigned _n_fetches, _left;
+    struct err _err;
+};
+struct push_query {
+    struct group_request request;
+    struct group labels_only;   /* what the response adds to series: not always all labels of the group */
+    struct str text;
+    struct grid steps;
+    int64_t lookback;
+    size_t server;              /* of the group, where it merges its replicas */
+    struct notes notes;         /* of the responses */
+    struct push_attempt *attempts;
+};
+void push_query_start(struct push_query *query, struct request_batch *batch, const struct group *group,
+                      struct labels labels);
+/* NULL: no server responded; err says why. */
+struct response *push_query_response(struct push_query *query, struct err *err);
+
+#endif

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Random PromQL through a sluice that pushes down and one that does not, over the same servers: the same results.
+
+    tests/system/push_down.py --layout labeled --seed 7 --queries 5000
+"""
+import argparse
+import collections
+import re
+import sys
+import time
+
+import lib
+from promql_answers import Comparison, points_differ, results_differ
+from promql_data import Data
+from promql_queries import Queries
+from promql_random import FEATURES
+import wire
+
+DISTRIBUTIVE = re.compile(r"(sum|count|min|max|avg|group)\b")
+# Of equal values topk and bottomk may return any; servers and sluice have series in different orders.
+TIES = re.compile(r"\b(top|bottom|limit)k\b|\blimit_ratio\b")
+# What the Prometheus of the tests does not send by remote_read.
+CANNOT_READ = "a native histogram with custom buckets came without their bounds"
+
+
+class Part(Data):
+    """Every n-th series of the data."""
+
+    def __init__(self, seed, k, n):
+        super().__init__(seed)
+        self.series = self.series[k::n]
+
+
+def load(server, data):
+    for body in data.requests():
+        answer = lib.request(server.write_url, data=wire.snappy_compress(body), headers={
+            "Content-Type": "application/x-protobuf", "Content-Encoding": "snappy",
+            "X-Prometheus-Remote-Write-Version": "0.1.0"})
+        assert answer.status in (200, 204), answer
+
+
+def prometheus(name, data, **more):
+    features = [] if more.get("old") else [f"--enable-feature={FEATURES}"]
+    server = lib.Prometheus("", *features, "--storage.tsdb.retention.time=100y", name=name, **more)
+    load(server, data)
+    return server
+
+
+LAYOUTS = {  # name: (how many parts of the data, keys of each group by its number)
+    "one": (1, lambda k: ""),
+    "labeled": (2, lambda k: f"labels: {{sg: g{k}}}, "),
+    "disjoint": (2, lambda k: ""),
+    "hedged": (1, lambda k: "read_mode: hedge, "),
+}
+
+
+def start(layout, seed):
+    """(the sluice that pushes down, the one that does not)"""
+    n, keys = LAYOUTS[layout]
+    servers = [prometheus(f"prometheus-{k}", Part(seed, k, n)) for k in range(n)]
+    return [sluice(servers, keys, how) for how in ("trusted" if layout == "disjoint" else "verified", "off")]
+
+
+def sluice(servers, keys, push_down):
+    groups = "".join(f"- {{name: g{k}, push_down: {push_down}, {keys(k)}"
+                     f"static_configs: [{{targets: ['{s.address}']}}]}}\n" for k, s in enumerate(servers))
+    s = lib.Sluice(f"server_groups:\n{groups}", name=f"sluice-{push_down}")
+    lib.wait_until(lambda: s.metric("sluice_upstream_up") == len(servers), what="servers probed")
+    return s
+
+
+def plain(note):
+    return re.sub(r" \(\d+:\d+\)$", "", note)
+
+
+def values_at(result):
+    """The values of each step, whoever has them."""
+    found = collections.defaultdict(list)
+    for s in result:
+        for t, v in lib.points(s):
+            found[t].append(lib.number(v))
+    return {t: sorted(v, key=lambda x: (x != x, x)) for t, v in found.items()}
+
+
+class PushComparison(Comparison):
+    """Counts besides what was answered without raw samples."""
+
+    def __init__(self, pushing, raw):
+        super().__init__(pushing.url, raw.url)
+        self.pushed, self.distributive, self.without_raw = 0, 0, 0
+
+    def compare(self, path, params):
+        (status, a), (wanted, b) = self.ours.ask(path, {**params, "explain": "1"}), self.theirs.ask(path, params)
+        self.asked += 1
+        if (status, a["status"]) != (wanted, b["status"]) or a["status"] == "error":
+            self.errors += 1
+            if CANNOT_READ in b.get("error", ""): # servers can evaluate them all the same
+                return
+            if (a["status"], a.get("error")) != (b["status"], b.get("error")):
+                self.wrong.append((path, params, "status", f"{status} {a.get('error')}, wanted {wanted} {b.get('error')}"))
+            return
+        self.filled += bool(b["data"]["result"])
+        self.count(params["query"], a["data"]["explain"])
+        why = self.differ(params["query"], a["data"], b["data"]) or self.notes_differ(a, b)
+        if why:
+            self.wrong.append((path, params, "result", f"{why}\n{a['data']['explain']['text']}"))
+
+    def count(self, query, explain):
+        here = bool(explain.get("abandoned")) or any(d["evaluated"] in ("raw", "cut") for d in explain["plan"])
+        self.pushed += any(d["evaluated"] == "pushed" for d in explain["plan"]) and not explain.get("abandoned")
+        if DISTRIBUTIVE.match(query):
+            self.distributive += 1
+            self.without_raw += not here
+
+    @staticmethod
+    def differ(query, a, b):
+        if not TIES.search(query):
+            return results_differ(query, a, b)
+        if a["resultType"] in ("scalar", "string"):
+            return None
+        x, y = values_at(a["result"]), values_at(b["result"])
+        if {t: len(v) for t, v in x.items()} != {t: len(v) for t, v in y.items()}:
+            return f"of equal values others: {len(x)} and {len(y)} steps" if x.keys() != y.keys() else None
+        return None
+
+    @staticmethod
+    def notes_differ(a, b):
+        for kind in ("warnings", "infos"):
+            mine, wanted = ({plain(note) for note in x.get(kind, [])} for x in (a, b))
+            if mine != wanted and not any("more" in note and "omitted" in note for note in mine | wanted):
+                return f"{kind} {sorted(mine - wanted)}, wanted {sorted(wanted - mine)}"
+        return None
+
+    def report(self):
+        super().report()
+        print(f"{self.pushed} with something pushed down; of {self.distributive} distributive aggregations "
+              f"{self.without_raw} without raw samples")
+
+
+def run(layout, seed, queries):
+    comparison, source = PushComparison(*start(layout, seed)), Queries(Data(seed), seed)
+    for _ in range(queries):
+        comparison.compare(*source.request())
+    comparison.report()
+    return comparison
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--layout", default="one", choices=LAYOUTS)
+    parser.add_argument("--seed", default=str(int(time.time())))
+    parser.add_argument("--queries", type=int, default=2000)
+    options = parser.parse_args()
+    lib.begin("push_down", 24 * 3600)
+    try:
+        comparison = run(options.layout, options.seed, options.queries)
+    finally:
+        lib.end(keep=False)
+    return 1 if comparison.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Push-down: what servers evaluate gives the results that raw samples give."""
+import time
+
+import promql_answers
+import push_down
+from lib import *
+
+CONFIG = """server_groups:
+- {{name: A, labels: {{sg: a}}, push_down: {how}, static_configs: [{{targets: ['{a}']}}]}}
+- {{name: B, labels: {{sg: b}}, push_down: {how}, static_configs: [{{targets: ['{b}']}}]}}
+"""
+START = 1_700_006_400
+
+
+def random_queries(layout, seed, queries):
+    comparison = push_down.run(layout, seed, queries)
+    assert not comparison.wrong, f"{len(comparison.wrong)} results differ"
+    assert comparison.filled > 0.7 * queries and comparison.pushed > 0.6 * queries
+    assert comparison.without_raw >= 0.6 * comparison.distributive > 0
+
+
+def test_one_server():
+    random_queries("one", "11", 300)
+
+
+def test_groups_with_labels():
+    random_queries("labeled", "12", 300)
+
+
+def test_groups_declared_disjoint():
+    random_queries("disjoint", "13", 300)
+
+
+def test_hedged_replicas():
+    random_queries("hedged", "14", 200)
+
+
+# --- cases in which promxy answers wrong, as "name: expressions" ------------------------------------------------------
+
+WRONG_ELSEWHERE = {
+    "comparisons of max and min": ["max(mx) < 5", "5 > max(mx)", "max(mx) == 3", "max(mx) < bool 5", "min(mx) > 5"],
+    "arithmetic on max and min": ["max(mx) * -1", "10 - max(mx)", "100 / max(mx)", "10 - min(mx)"],
+    "comparisons of topk": ["topk(1, mx) < 5", "bottomk(1, mx) > 5"],
+    "aggregates of absent": ["sum(absent(only_a))", "count(absent(only_a))", "abs(absent(only_a))", "sort(absent(only_a))",
+                             "sum(absent_over_time(only_a[1m]))", "absent(nowhere)", "absent(only_a)"],
+    "scalar": ["scalar(only_a)", "m * scalar(only_a)", "clamp_max(m, scalar(only_a))", "vector(scalar(only_a))",
+               "topk(scalar(one), m)"],
+    "labels made of a label of the group": [
+        'sum by (x) (label_replace(m, "x", "$1", "sg", "(.*)"))', 'abs(label_replace(m, "x", "$1", "sg", "(.*)"))',
+        'count by (x) (label_join(m, "x", "-", "inst", "sg"))'],
+    "count_values": ['count_values without (inst) ("v", m)', 'count_values("v", m offset 1m)', 'count_values(("v"), m)',
+                     'count_values("sg", m)'],
+    "subqueries with an offset": ["sum_over_time(m[5m:1m] offset 2m)", "sum_over_time(m[5m:1m] offset 4m)",
+                                  "max_over_time(sum(m)[5m:1m] offset 4m)"],
+    "steps of subqueries": [f"sum_over_time(sum(m)[5m:{step}])" for step in ("7s", "11s", "13s", "7m", "25m", "5h", "1w")],
+    "ranges with holes": ["spiky > 5", "spiky == 9", "sum(spiky > 5)", "count(spiky > 5)", "topk(1, spiky > 5)",
+                          "bottomk(1, spiky > 5)", 'count_values("v", spiky > 5)', "max by (inst) (spiky > 5)",
+                          "absent(spiky > 5)", "avg_over_time((spiky > 5)[1m:15s])", "sum_over_time((spiky > 5)[1m:15s])"],
+    "series that end": ["goes", "sum(goes)", "count(goes)", "avg(goes)", "goes * 2", "-goes", "absent(goes)"],
+}
+
+
+def samples_of(group):
+    """Each group has its own series; times are 15 s apart."""
+    times = [START + 15 * i for i in range(60)]
+    for inst in ("1", "2"):
+        labels = {"inst": f"{group}{inst}", "sg": group}
+        yield {"__name__": "m", **labels}, [(t * 1000, float(i % 7 + int(inst))) for i, t in enumerate(times)]
+        yield {"__name__": "mx", **labels}, [(t * 1000, 3.0 if group == "a" else 7.0) for t in times]
+        yield {"__name__": "spiky", **labels}, [(t * 1000, 9.0 if i % 11 == int(inst) else 1.0) for i, t in enumerate(times)]
+        end = 20 if group == "a" else 60
+        yield {"__name__": "goes", **labels}, [(t * 1000, float(i)) for i, t in enumerate(times[:end])] + \
+            [(t * 1000, STALE) for t in times[end:end + 1]]
+    if group == "a":
+        yield {"__name__": "only_a", "sg": group}, [(t * 1000, 42.0) for t in times]
+        yield {"__name__": "one", "sg": group}, [(t * 1000, 1.0) for t in times]
+
+
+def without_group(series):
+    return [({k: v for k, v in labels.items() if k != "sg"}, samples) for labels, samples in series]
+
+
+def pair_of_groups():
+    """(sluice over two groups, a Prometheus that has everything)"""
+    servers = [Prometheus("", "--storage.tsdb.retention.time=100y", name=name) for name in ("a", "b", "all")]
+    for name, server in zip("ab", servers):
+        assert push(server.write_url, without_group(samples_of(name))).status in (200, 204)
+        assert push(servers[2].write_url, list(samples_of(name))).status in (200, 204)
+    sluice = Sluice(CONFIG.format(how="verified", a=servers[0].address, b=servers[1].address))
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
+    return sluice, servers[2]
+
+
+def test_what_is_wrong_elsewhere_is_right():
+    sluice, everything = pair_of_groups()
+    wrong = []
+    for name, queries in WRONG_ELSEWHERE.items():
+        for query in queries:
+            for path, params in (("query", {"time": START + 605}),
+                                 ("query_range", {"start": START + 60.5, "end": START + 900, "step": 15})):
+                ours, theirs = (s.get(f"/api/v1/{path}", {"query": query, **params}).json() for s in (sluice, everything))
+                if ours["status"] != theirs["status"]:
+                    why = f"{ours['status']}, wanted {theirs['status']}"
+                elif push_down.TIES.search(query):
+                    same = push_down.values_at(ours["data"]["result"]) == push_down.values_at(theirs["data"]["result"])
+                    why = None if same else "other values"
+                else:
+                    why = promql_answers.results_differ(query, ours["data"], theirs["data"])
+                if why:
+                    wrong.append(f"{name}: {query} ({path}): {why}")
+    assert not wrong, "\n".join(wrong)
+    assert sluice.metric("sluice_upstream_pushed_total") > 100
+    assert sluice.metric("sluice_upstream_push_abandoned_total") == 0
+
+
+# --- what is not pushed -----------------------------------------------------------------------------------------------
+
+def explain(sluice, query, **params):
+    return sluice.data("/api/v1/explain", {"query": query, **params})
+
+
+def reasons(explained):
+    return [d.get("reason", "") for d in explained["plan"] if d["evaluated"] in ("raw", "cut")]
+
+
+def test_older_and_other_servers_get_raw_requests():
+    series = without_group(samples_of("a"))
+    old = Prometheus("", "--storage.tsdb.retention.time=100y", old=True, name="old")
+    vm = VictoriaMetrics()
+    new = Prometheus("", "--storage.tsdb.retention.time=100y", name="new")
+    for server in (old, vm, new):
+        assert push(server.write_url, series).status in (200, 204)
+    vm.flush()
+    wanted = new.query("sum(rate(m[1m]))", START + 600)
+    for server, reason in ((old, "before Prometheus 3.0"), (vm, "VictoriaMetrics"), (new, None)):
+        sluice = Sluice(f"server_groups: [{{static_configs: [{{targets: ['{server.address}']}}]}}]\n",
+                        name=f"sluice-{server.name}")
+        wait_until(lambda s=sluice: s.metric("sluice_upstream_up") == 1)
+        wait_until(lambda s=server: s.query("m", START + 600)["result"])
+        explained = explain(sluice, "sum(rate(m[1m]))", time=START + 600)
+        assert [reason in why for why in reasons(explained)] == [True] if reason else not reasons(explained), explained
+        same_answer(sluice.query("sum(rate(m[1m]))", START + 600), wanted)
+
+
+def test_keys_of_a_group_turn_it_off():
+    a, b = (Prometheus("", "--storage.tsdb.retention.time=100y", name=name) for name in "ab")
+    for server in (a, b):
+        assert push(server.write_url, without_group(samples_of("a"))).status in (200, 204)
+    sluice = Sluice(CONFIG.format(how="off", a=a.address, b=b.address), name="off")
+    assert "push_down is off" in reasons(explain(sluice, "sum(m)", time=START + 600))[0]
+    both = f"static_configs: [{{targets: ['{a.address}', '{b.address}']}}]"
+    sluice = Sluice(f"server_groups: [{{{both}}}]\n", name="merging")
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
+    assert "replicas" in reasons(explain(sluice, "sum(m)", time=START + 600))[0]
+    sluice = Sluice(f"server_groups: [{{{both}, read_mode: first_available}}]\n", name="first")
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
+    explained = explain(sluice, "sum(m)", time=START + 600)
+    assert not reasons(explained) and [r["server"] for r in explained["requests"]] == [a.url], explained
+    a.stop()
+    assert sluice.query("sum(m)", START + 600)["result"] == b.query("sum(m)", START + 600)["result"]
+
+
+def test_unlabeled_groups_may_share_series():
+    a, b = (Prometheus("", "--storage.tsdb.retention.time=100y", name=name) for name in "ab")
+    groups = "".join(f"- {{static_configs: [{{targets: ['{s.address}']}}]}}\n" for s in (a, b))
+    assert push(a.write_url, without_group(samples_of("a"))).status in (200, 204)
+    assert push(b.write_url, without_group(samples_of("b"))).status in (200, 204)
+    sluice = Sluice(f"server_groups:\n{groups}")
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
+    assert "no label tells" in reasons(explain(sluice, "sum(m)", time=START + 600))[0]
+    assert sluice.query("count(m)", START + 600)["result"][0]["value"][1] == "4"
+    trusted = Sluice(f"server_groups:\n{groups}".replace("static", "push_down: trusted, static"), name="trusted")
+    wait_until(lambda: trusted.metric("sluice_upstream_up") == 2)
+    assert not reasons(explain(trusted, "count(m)", time=START + 600))
+    assert trusted.query("count(m)", START + 600)["result"][0]["value"][1] == "4"
+    # a series that both have is noticed where series are what is returned
+    assert push(b.write_url, without_group(samples_of("a"))[:1]).status in (200, 204)
+    answer = trusted.get("/api/v1/query", {"query": "m + 1", "time": START + 600})
+    assert answer.status == 422 and "is in server group" in answer.text, answer
+
+
+def test_the_recent_store_has_the_newest_steps():
+    server = Prometheus("", name="storage")
+    now = int(time.time()) // 15 * 15
+    old = [((now - 1800 + 15 * i) * 1000, float(i)) for i in range(100)]
+    assert push(server.write_url, [({"__name__": "m"}, old)]).status in (200, 204)
+    sluice = Sluice(f"remote_write: [{{name: storage, url: '{server.write_url}'}}]\nrecent: {{like: storage}}\n"
+                    f"server_groups: [{{written_by: [storage], static_configs: [{{targets: ['{server.address}']}}]}}]\n")
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 1)
+    newest = int(time.time()) + 2 # behind the start, since when the store has everything
+    assert push(f"{sluice.url}/api/v1/write", [({"__name__": "m"}, [(newest * 1000, 1000.0)])]).status == 204
+    wait_until(lambda: server.query("m", newest)["result"][0]["value"][1] == "1000")
+    window = {"start": now - 900, "end": now + 45, "step": 15}
+    explained = explain(sluice, "max_over_time(m[2m])", **window)
+    assert "recent store" in reasons(explained)[0] and "steps are evaluated here" in reasons(explained)[0], explained
+    same_answer(sluice.query_range("max_over_time(m[2m])", **window), server.query_range("max_over_time(m[2m])", **window))
+    paths = {r["path"] for r in explained["requests"]}
+    assert paths == {"/api/v1/query_range", "/api/v1/read"}, explained
+
+
+# --- explain ----------------------------------------------------------------------------------------------------------
+
+def test_explain_tells_of_plan_requests_and_merges():
+    a, b = (Prometheus("", "--storage.tsdb.retention.time=100y", name=name) for name in "ab")
+    labels, samples = without_group(samples_of("a"))[0]
+    assert push(a.write_url, [(labels, samples[:20] + samples[40:])]).status in (200, 204)
+    assert push(b.write_url, [(labels, [(t + 3000, v) for t, v in samples])]).status in (200, 204)
+    sluice = Sluice(f"server_groups: [{{name: pair, static_configs: [{{targets: ['{a.address}', '{b.address}']}}]}}]\n")
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
+    window = {"start": START, "end": START + 900, "step": 60}
+    answer = sluice.query_range("sum(rate(m[1m]))", **window, explain="1")
+    explained = answer["explain"]
+    assert answer["result"] == sluice.query_range("sum(rate(m[1m]))", **window)["result"]
+    assert [r["server"] for r in sorted(explained["requests"], key=lambda r: r["server"])] == sorted([a.url, b.url])
+    for r in explained["requests"]:
+        assert r["group"] == "pair" and r["status"] == 200 and r["bytes"] > 100 and r["seconds"] >= 0
+        assert r["query"] == '{__name__="m"}[60000ms]'
+    assert sorted(r["samples"] for r in explained["requests"]) == [40, 60]
+    merged, = explained["merged"]
+    first, second = merged["sources"]
+    assert (first["server"], first["samples"], first["filled"]) == (a.url, 40, 0), merged
+    assert second["filled"] > 15 and START + 20 * 15 - 15 <= second["filledFrom"] < second["filledTo"] <= START + 40 * 15 + 15
+    assert "gaps from" in explained["text"] and "raw    m: server group \"pair\"" in explained["text"], explained["text"]
+    assert sluice.get("/api/v1/explain", {"query": "sum("}).status == 400
+    assert sluice.get("/api/v1/query", {"query": "m", "explain": "maybe"}).status == 400
+    failed = sluice.get("/api/v1/query", {"query": "m", "time": START + 60}).json()
+    assert "explain" not in failed["data"]

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Which parts of a query are sent to which server groups, as which text. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/text/duration.h"
+#include "gateway/query/plan.h"
+#include "promql/promql.h"
+
+#include <stdio.h>
+
+enum { MINUTE = 60000, HOUR = 60 * MINUTE };
+
+/* Groups by layout: one without labels, one with, two told apart by a label, two that are not, two declared disjoint. */
+enum layout { ONE, ONE_LABELED, TWO, TWO_ALIKE, TWO_DISJOINT, LAYOUTS };
+struct fixture_gaps { size_t group, server; struct plan_span span; };
+static struct planning {
+    struct arena arena;
+    struct plan_group groups[2];
+    size_t n_groups;
+    struct grid grid;
+    struct plan plan;
+    const struct fixture_gaps *gaps; size_t n_gaps;
+    const char *why;
+    struct buf text;
+} f;
+
+static void set_label(struct plan_group *g, const char *name, const char *value)
+{
+    struct label l = {str_of(name), str_of(value)};
+    g->labels = labels_from(&f.arena, &l, 1);
+}
+
+static void planning_begin(enum layout layout)
+{
+    f = (struct planning){.n_groups = layout >= TWO ? 2 : 1, .grid = {HOUR, MINUTE, 11}};
+    arena_init(&f.arena, 0);
+    for (size_t g = 0; g < f.n_groups; g++)
+        f.groups[g] = (struct plan_group){.name = g ? STR("B") : STR("A"), .n_servers = 1, .subqueries = true,
+                                          .disjoint = layout == TWO_DISJOINT};
+    if (layout == ONE_LABELED || layout == TWO)
+        set_label(&f.groups[0], "sg", "eu");
+    if (layout == TWO)
+        set_label(&f.groups[1], "sg", "us");
+}
+
+static void planning_end(void)
+{
+    buf_free(&f.text);
+    arena_free(&f.arena);
+}
+
+static void gaps_of(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to,
+                    struct plan_gaps *out, const char **why)
+{
+    (void)arg, (void)m, (void)n;
+    for (size_t s = 0; s < f.groups[group].n_servers; s++) {
+        struct plan_span *spans = ARENA_ARRAY(&f.arena, struct plan_span, f.n_gaps);
+        out[s] = (struct plan_gaps){spans, 0};
+        for (size_t i = 0; i < f.n_gaps; i++)
+            if (f.gaps[i].group == group && f.gaps[i].server == s && f.gaps[i].span.to >= from &&
+                f.gaps[i].span.from <= to)
+                spans[out[s].n++] = f.gaps[i].span;
+    }
+    *why = f.why;
+}
+
+/* The tree as promql_eval prepares it: this test has no @ start() and no durations to compute. */
+static void plan_query(const char *query)
+{
+    struct err err = {0};
+    struct expr *e = promql_parse(&f.arena, str_of(query), &(struct promql_syntax){0}, &err);
+    if (e == NULL)
+        fail_msg("%s: %s", query, err.text);
+    struct plan_env env = {.groups = f.groups, .n_groups = f.n_groups, .gaps = gaps_of};
+    struct plan_question question = {.tree = e, .text = str_of(query), .start = f.grid.start, .step = f.grid.step,
+                                     .n_steps = f.grid.n, .lookback = 5 * MINUTE, .subquery_step = 30000};
+    plan_make(&f.arena, &question, &env, &f.plan);
+    promql_free(e);
+}
+
+/* "A text; B text": the requests, + before those whose results are aggregated again; what is left of the tree is in
+ * "reads": the selectors that are read here. */
+static void count_raw(struct expr **e, void *text)
+{
+    if ((*e)->kind == EXPR_SELECTOR) {
+        buf_printf(text, "%sraw ", f.text.n ? "; " : "");
+        promql_print(text, *e);
+    } else {
+        expr_children(*e, count_raw, text);
+    }
+}
+
+static const char *planned(const char *query)
+{
+    plan_query(query);
+    for (size_t i = 0; i < f.plan.n_requests; i++) {
+        const struct plan_request *r = &f.plan.requests[i];
+        const struct plan_piece *piece = &f.plan.pieces[r->piece];
+        buf_printf(&f.text, "%s%s%.*s", f.text.n ? "; " : "", piece->aggregated ? "+" : "",
+                   STR_ARG(f.groups[r->group].name));
+        if (f.groups[r->group].n_servers > 1 || piece->steps.n != f.grid.n)
+            buf_printf(&f.text, "%zu[%lld,%u]", r->server, (long long)(piece->steps.start - f.grid.start) / MINUTE,
+                       piece->steps.n);
+        buf_printf(&f.text, " %.*s", STR_ARG(r->text));
+        if (r->labels.count > 0) {
+            buf_add_z(&f.text, " -> ");
+            labels_print(&f.text, r->labels);
+        }
+    }
+    count_raw(&f.plan.tree, &f.text);
+    return f.text.n ? buf_z(&f.text) : "nothing";
+}
+
+static const struct { enum layout layout; const char *query, *wanted; } cases[] = {
+    /* one group: its value is the value */
+    {ONE, "up", "A up"},
+    {ONE, "sum by (a) (rate(x[5m])) / 2", "A sum by (a) (rate(x[5m])) / 2"},
+    {ONE, "quantile(0.9, x)", "A quantile(0.9, x)"},
+    {ONE, "histogram_quantile(0.9, sum by (le) (rate(b[5m])))", "A histogram_quantile(0.9, sum by (le) (rate(b[5m])))"},
+    {ONE, "absent(x)", "A absent(x)"},
+    {ONE, "a / on (x) group_left (y) b", "A a / on (x) group_left (y) b"},
+    {ONE, "max_over_time(sum(x)[5m:])", "A max_over_time(sum(x)[5m:30s])"},
+    {ONE, "avg(x)", "A avg(x)"},
+    {ONE, "count_values(\"v\", x)", "A count_values(\"v\", x)"},
+    /* the order of the result is made here */
+    {ONE, "sort(x)", "A x"},
+    {ONE, "-topk(2, x)", "A topk(2, x)"},
+    /* made here, with parts from servers */
+    {ONE, "scalar(sum(x)) + 1", "A sum(x)"},
+    {ONE, "sum(x) or vector(0)", "A sum(x)"},
+    {ONE, "x * hour()", "A x"},
+    {ONE, "topk(scalar(k), x)", "A k; A x"},
+    {ONE, "time() - x", "A time() - x"},
+    {ONE, "limitk(2, x)", "A x"},
+    {ONE, "mad_over_time(x[5m])", "raw x"},
+    {ONE, "x[5m]", "raw x"},
+    {ONE, "mad_over_time(sum(x)[5m:1m])", "A0[-4,15] sum(x)"},
+    {ONE, "info(x)", "raw x"},
+    {ONE, "1 + 2", "nothing"},
+    {ONE, "timestamp(x)", "A timestamp(x)"},
+    {ONE, "timestamp(x @ 5 offset 1m)", "raw x @ 5.000 offset 1m"},
+    {ONE, "start_timestamp(x)", "raw x"},
+    /* labels of a group: matchers, grouping, matching */
+    {ONE_LABELED, "x", "A x -> {sg=\"eu\"}"},
+    {ONE_LABELED, "x{sg=\"eu\",a=\"1\"}", "A x{a=\"1\"} -> {sg=\"eu\"}"},
+    {ONE_LABELED, "{sg=~\"e.\"}", "A {__name__!=\"\"} -> {sg=\"eu\"}"},
+    {ONE_LABELED, "x{sg=\"us\"}", "raw x{sg=\"us\"}"},
+    {ONE_LABELED, "sum by (sg, a) (x)", "A sum by (a) (x) -> {sg=\"eu\"}"},
+    {ONE_LABELED, "sum by (a) (x)", "A sum by (a) (x)"},
+    {ONE_LABELED, "sum without (a) (x)", "A sum without (a, sg) (x) -> {sg=\"eu\"}"},
+    {ONE_LABELED, "sum without (sg) (x)", "A sum without (sg) (x)"},
+    {ONE_LABELED, "absent(x)", "A x -> {sg=\"eu\"}"},
+    {ONE_LABELED, "a / b", "A a / ignoring (sg) b -> {sg=\"eu\"}"},
+    {ONE_LABELED, "a / on (sg, x) b", "A a / on (x) b -> {sg=\"eu\"}"},
+    {ONE_LABELED, "a * on (x) group_left (sg) b", "A a -> {sg=\"eu\"}; A b -> {sg=\"eu\"}"},
+    {ONE_LABELED, "sum(a) / b", "A sum(a); A b -> {sg=\"eu\"}"},
+    {ONE_LABELED, "label_replace(x, \"y\", \"$1\", \"sg\", \"(.*)\")", "A x -> {sg=\"eu\"}"},
+    {ONE_LABELED, "label_join(x, \"y\", \"-\", \"a\", \"b\")",
+     "A label_join(x, \"y\", \"-\", \"a\", \"b\") -> {sg=\"eu\"}"},
+    {ONE_LABELED, "count_values(\"sg\", x)", "A x -> {sg=\"eu\"}"},
+    /* two groups: each series alone, aggregated again, or within a group */
+    {TWO, "rate(x[5m])", "A rate(x[5m]) -> {sg=\"eu\"}; B rate(x[5m]) -> {sg=\"us\"}"},
+    {TWO, "x{sg=\"us\"}", "B x -> {sg=\"us\"}"},
+    {TWO, "quantile(0.5, x{sg=\"us\"})", "B quantile(0.5, x)"},
+    {TWO, "sum(x)", "+A sum(x); +B sum(x)"},
+    {TWO, "count(x) > 3", "+A count(x); +B count(x)"},
+    {TWO, "max(mx) < 5", "+A max(mx); +B max(mx)"},
+    {TWO, "min(mx) > 5", "+A min(mx); +B min(mx)"},
+    {TWO, "10 - max(mx)", "+A max(mx); +B max(mx)"},
+    {TWO, "topk(1, mx) < 5", "A topk(1, mx) -> {sg=\"eu\"}; B topk(1, mx) -> {sg=\"us\"}"},
+    {TWO, "group by (a) (x)", "+A group by (a) (x); +B group by (a) (x)"},
+    {TWO, "avg by (a) (x)", "+A label_replace(sum by (a) (x), \"__part__\", \"sum\", \"\", \"\") or "
+                            "label_replace(count by (a) (x), \"__part__\", \"count\", \"\", \"\"); "
+                            "+B label_replace(sum by (a) (x), \"__part__\", \"sum\", \"\", \"\") or "
+                            "label_replace(count by (a) (x), \"__part__\", \"count\", \"\", \"\")"},
+    {TWO, "avg by (__name__) (x)", "A x -> {sg=\"eu\"}; B x -> {sg=\"us\"}"},
+    {TWO, "avg by (sg) (x)", "A avg(x) -> {sg=\"eu\"}; B avg(x) -> {sg=\"us\"}"},
+    {TWO, "quantile(0.5, rate(x[5m]))", "A rate(x[5m]) -> {sg=\"eu\"}; B rate(x[5m]) -> {sg=\"us\"}"},
+    {TWO, "quantile by (sg) (0.5, x)", "A quantile(0.5, x) -> {sg=\"eu\"}; B quantile(0.5, x) -> {sg=\"us\"}"},
+    {TWO, "stddev without (a) (x)",
+     "A stddev without (a, sg) (x) -> {sg=\"eu\"}; B stddev without (a, sg) (x) -> {sg=\"us\"}"},
+    {TWO, "absent(only_a)", "A only_a -> {sg=\"eu\"}; B only_a -> {sg=\"us\"}"},
+    {TWO, "sum(absent(only_a))", "A only_a -> {sg=\"eu\"}; B only_a -> {sg=\"us\"}"},
+    {TWO, "sum(absent_over_time(only_a[5m]))", "raw only_a"},
+    {TWO, "m * scalar(only_a)", "A only_a -> {sg=\"eu\"}; B only_a -> {sg=\"us\"}; A m -> {sg=\"eu\"}; "
+                                "B m -> {sg=\"us\"}"},
+    {TWO, "vector(scalar(only_a))", "A only_a -> {sg=\"eu\"}; B only_a -> {sg=\"us\"}"},
+    {TWO, "sum by (y) (label_replace(m, \"y\", \"$1\", \"sg\", \"(.*)\"))",
+     "A m -> {sg=\"eu\"}; B m -> {sg=\"us\"}"},
+    {TWO, "count by (y) (label_join(m, \"y\", \"\", \"a\", \"sg\"))", "A m -> {sg=\"eu\"}; B m -> {sg=\"us\"}"},
+    {TWO, "sum by (y) (label_replace(m, \"y\", \"$1\", \"a\", \"(.*)\"))",
+     "+A sum by (y) (label_replace(m, \"y\", \"$1\", \"a\", \"(.*)\")); "
+     "+B sum by (y) (label_replace(m, \"y\", \"$1\", \"a\", \"(.*)\"))"},
+    {TWO, "count_values without (inst) (\"v\", m)",
+     "A count_values without (inst, sg) (\"v\", m) -> {sg=\"eu\"}; "
+     "B count_values without (inst, sg) (\"v\", m) -> {sg=\"us\"}"},
+    {TWO, "count_values(\"v\", m offset 5m)", "A m offset 5m -> {sg=\"eu\"}; B m offset 5m -> {sg=\"us\"}"},
+    {TWO, "count_values((\"v\"), m)", "A m -> {sg=\"eu\"}; B m -> {sg=\"us\"}"},
+    {TWO, "sum_over_time(m[5m:1m] offset 2m)",
+     "A sum_over_time(m[5m:1m] offset 2m) -> {sg=\"eu\"}; B sum_over_time(m[5m:1m] offset 2m) -> {sg=\"us\"}"},
+    {TWO, "max_over_time(sum(m)[5m:1m] offset 20m)", "+A0[-24,15] sum(m); +B0[-24,15] sum(m)"},
+    {TWO, "sum_over_time(sum(c)[5m:7s])", "+A0[-4,129] sum(c); +B0[-4,129] sum(c)"},
+    {TWO, "spiky > 5", "A spiky > 5 -> {sg=\"eu\"}; B spiky > 5 -> {sg=\"us\"}"},
+    {TWO, "sum(spiky > 5)", "+A sum(spiky > 5); +B sum(spiky > 5)"},
+    {TWO, "a / b", "A a / ignoring (sg) b -> {sg=\"eu\"}; B a / ignoring (sg) b -> {sg=\"us\"}"},
+    {TWO, "a and on (sg, x) b", "A a and on (x) b -> {sg=\"eu\"}; B a and on (x) b -> {sg=\"us\"}"},
+    {TWO, "a / on (x) b", "A a -> {sg=\"eu\"}; B a -> {sg=\"us\"}; A b -> {sg=\"eu\"}; B b -> {sg=\"us\"}"},
+    {TWO, "a{sg=\"eu\"} / on (x) b{sg=\"us\"}", "A a -> {sg=\"eu\"}; B b -> {sg=\"us\"}"},
+    {TWO, "a{sg=\"eu\"} / on (x) b{sg=\"eu\"}", "A a / on (x) b"},
+    {TWO, "histogram_quantile(0.9, rate(b[5m]))",
+     "A histogram_quantile(0.9, rate(b[5m])) -> {sg=\"eu\"}; B histogram_quantile(0.9, rate(b[5m])) -> {sg=\"us\"}"},
+    {TWO, "histogram_quantile(0.9, sum by (le) (rate(b[5m])))",
+     "+A sum by (le) (rate(b[5m])); +B sum by (le) (rate(b[5m]))"},
+    {TWO, "sum(x @ 60)", "+A sum(x @ 60.000); +B sum(x @ 60.000)"},
+    /* two groups that may share series: nothing, unless they are declared not to */
+    {TWO_ALIKE, "sum(x)", "raw x"},
+    {TWO_ALIKE, "rate(x[5m])", "raw x"},
+    {TWO_DISJOINT, "sum(rate(x[5m]))", "+A sum(rate(x[5m])); +B sum(rate(x[5m]))"},
+    {TWO_DISJOINT, "rate({a=\"b\"}[5m])", "raw {a=\"b\"}"},
+    {TWO_DISJOINT, "histogram_quantile(0.9, b)", "A b; B b"},
+    {TWO_DISJOINT, "sum(label_replace(x, \"a\", \"\", \"b\", \".*\"))", "A x; B x"},
+    {TWO_DISJOINT, "a / b", "A a; B a; A b; B b"},
+};
+
+static void queries_are_cut_where_they_distribute(void **state UNUSED)
+{
+    int wrong = 0;
+    for (size_t i = 0; i < LEN(cases); i++) {
+        planning_begin(cases[i].layout);
+        const char *got = planned(cases[i].query);
+        if (strcmp(got, cases[i].wanted) != 0) {
+            print_error("%s\n  got    %s\n  wanted %s\n", cases[i].query, got, cases[i].wanted);
+            wrong++;
+        }
+        planning_end();
+    }
+    assert_int_equal(wrong, 0);
+}
+
+/* --- gaps --------------------------------------------------------------------------------------------------------- */
+
+static void assert_planned(const char *query, const char *wanted)
+{
+    assert_string_equal(planned(query), wanted);
+    planning_end();
+}
+
+static void newer_steps_are_evaluated_here(void **state UNUSED)
+{
+    static const struct fixture_gaps recent[] = {{0, 0, {HOUR + 4 * MINUTE, INT64_MAX}}};
+    planning_begin(ONE);
+    f.gaps = recent;
+    f.n_gaps = 1;
+    assert_planned("sum(rate(x[5m]))", "A0[0,4] sum(rate(x[5m])); raw x");
+    planning_begin(ONE);
+    f.gaps = recent;
+    f.n_gaps = 1;
+    assert_planned("sum(rate(x[5m] offset 2m))", "A0[0,6] sum(rate(x[5m] offset 2m)); raw x offset 2m");
+    planning_begin(ONE);
+    f.gaps = recent;
+    f.n_gaps = 1;
+    assert_planned("sum(rate(x[5m] offset 10m))", "A sum(rate(x[5m] offset 10m))");
+    planning_begin(ONE);
+    f.gaps = recent;
+    f.n_gaps = 1;
+    assert_planned("x @ 4000", "raw x @ 4000.000");
+}
+
+/* A step goes to the first server whose samples are complete over its window, of every selector. */
+static void steps_go_where_they_are_complete(void **state UNUSED)
+{
+    static const struct fixture_gaps gaps[] = {{0, 0, {HOUR + 60000, HOUR + 90000}}};
+    planning_begin(ONE);
+    f.groups[0].n_servers = 2;
+    f.gaps = gaps;
+    f.n_gaps = 1;
+    assert_planned("increase(x[2m])", "A0[0,1] increase(x[2m]); A1[1,3] increase(x[2m]); A0[4,7] increase(x[2m])");
+    static const struct fixture_gaps both[] = {
+        {0, 0, {HOUR + 60000, HOUR + 90000}}, {0, 1, {HOUR + 120000, HOUR + 120000}}};
+    planning_begin(ONE);
+    f.groups[0].n_servers = 2;
+    f.gaps = both;
+    f.n_gaps = 2;
+    assert_planned("increase(x[2m])", "A0[0,1] increase(x[2m]); A1[1,1] increase(x[2m]); A0[4,7] increase(x[2m]); raw x");
+}
+
+/* Of two groups both must have a server. */
+static void every_group_must_have_the_step(void **state UNUSED)
+{
+    static const struct fixture_gaps gaps[] = {{1, 0, {0, HOUR + 90000}}};
+    planning_begin(TWO);
+    f.gaps = gaps;
+    f.n_gaps = 1;
+    assert_planned("sum(increase(x[2m]))",
+                   "+A0[4,7] sum(increase(x[2m])); +B0[4,7] sum(increase(x[2m])); raw x");
+}
+
+static void too_many_gaps_are_not_worth_it(void **state UNUSED)
+{
+    struct fixture_gaps gaps[40];
+    for (size_t i = 0; i < LEN(gaps); i++)
+        gaps[i] = (struct fixture_gaps){0, 0, {HOUR + (int64_t)i * 4 * MINUTE, HOUR + (int64_t)i * 4 * MINUTE}};
+    planning_begin(ONE);
+    f.grid.n = 161;
+    f.gaps = gaps;
+    f.n_gaps = LEN(gaps);
+    assert_planned("increase(x[1m])", "raw x");
+}
+
+/* Generated expressions may have tens of thousands of terms. */
+static void long_chains_are_not_many_requests(void **state UNUSED)
+{
+    struct buf query = {0};
+    planning_begin(ONE);
+    buf_add_z(&query, "a0");
+    for (int i = 1; i < 20000; i++)
+        buf_printf(&query, " + a%d", i);
+    int64_t begin = clock_mono_ms();
+    plan_query(buf_z(&query));
+    assert_int_equal(f.plan.n_requests, 0);
+    assert_true(clock_mono_ms() - begin < 2000);
+    planning_end();
+    planning_begin(ONE);
+    buf_clear(&query);
+    buf_add_z(&query, "a0");
+    for (int i = 1; i < 70; i++)
+        buf_printf(&query, " + a%d", i);
+    plan_query(buf_z(&query));
+    assert_int_equal(f.plan.n_requests, 7); /* 64 terms, and 6 alone */
+    planning_end();
+    buf_free(&query);
+}
+
+static void refusals_have_reasons(void **state UNUSED)
+{
+    planning_begin(TWO);
+    f.groups[1].refusal = "push_down is off";
+    plan_query("sum(x)");
+    assert_int_equal(f.plan.n_requests, 0);
+    assert_string_equal(arena_z(&f.arena, f.plan.decisions[0].why), "server group \"B\": push_down is off");
+    assert_int_equal(f.plan.decisions[0].where, PLAN_RAW);
+    planning_end();
+    planning_begin(ONE);
+    f.groups[0].subqueries = false;
+    assert_planned("sum(max_over_time(x[5m:1m]))", "A0[-4,15] x");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(queries_are_cut_where_they_distribute), cmocka_unit_test(newer_steps_are_evaluated_here),
+        cmocka_unit_test(steps_go_where_they_are_complete),      cmocka_unit_test(every_group_must_have_the_step),
+        cmocka_unit_test(too_many_gaps_are_not_worth_it),        cmocka_unit_test(refusals_have_reasons),
+        cmocka_unit_test(long_chains_are_not_many_requests),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
