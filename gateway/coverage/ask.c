@@ -52,59 +52,32 @@ static bool target_concerns(const struct coverage *c, const struct coverage_targ
     return true;
 }
 
-/* When the target began to be alive where it still was at the last reading: since then it is expected.
- * INT64_MAX: it has ended
- * everywhere. */
-static int64_t target_expected_since(const struct coverage *c, const struct coverage_target *t)
-{
-    int64_t since = INT64_MAX;
-    for (size_t i = 0; i < c->n; i++) {
-        const struct coverage_span *run = &t->seen[i].alive;
-        bool stands = run->to != COVERAGE_NEVER && run->to + coverage_slack(c, t, i) >= c->known.to;
-        if (stands && !c->unreached[i] && !t->seen[i].ended)
-            since = coverage_min(since, run->from);
-    }
-    return since;
-}
-
-/* The span in which a scrape of the target is overdue; empty: it is not. */
-static struct coverage_span target_overdue(const struct coverage *c, const struct coverage_target *t, size_t r,
-                                           int64_t to)
-{
-    int64_t last = t->seen[r].run.to;
-    if (last != COVERAGE_NEVER && last + coverage_slack(c, t, r) >= to)
-        return COVERAGE_NOTHING;
-    int64_t since = target_expected_since(c, t);
-    if (since == INT64_MAX)
-        return COVERAGE_NOTHING;
-    last = coverage_max(last, since - 1);
-    return last + coverage_slack(c, t, r) >= to ? COVERAGE_NOTHING : (struct coverage_span){last + 1, to};
-}
-
 static void asking_add_target(struct coverage *c, const struct coverage_target *t, size_t r,
                               struct coverage_asking *ask, bool narrow)
 {
-    const struct span_list *gaps = &t->seen[r].gaps;
-    uint32_t first = spans_find(gaps, ask->q->from);
-    bool gap = first < gaps->n && gaps->items[first].from <= ask->to;
-    struct coverage_span overdue = c->unreached[r] ? COVERAGE_NOTHING : target_overdue(c, t, r, ask->to);
-    if ((!gap && coverage_span_empty(overdue)) || !target_concerns(c, t, ask->q, narrow))
+    const struct coverage_seen *seen = &t->seen[r];
+    uint32_t first = spans_find(&seen->gaps, ask->q->from);
+    bool gap = first < seen->gaps.n && seen->gaps.items[first].from <= ask->to, overdue = seen->due < ask->to;
+    if ((!gap && !overdue) || !target_concerns(c, t, ask->q, narrow))
         return;
     ask->n_targets++;
-    for (uint32_t i = first; i < gaps->n && gaps->items[i].from <= ask->to; i++)
-        asking_add(ask, gaps->items[i].from, gaps->items[i].to);
-    if (!coverage_span_empty(overdue))
-        asking_add(ask, overdue.from, overdue.to);
+    for (uint32_t i = first; i < seen->gaps.n && seen->gaps.items[i].from <= ask->to; i++)
+        asking_add(ask, seen->gaps.items[i].from, seen->gaps.items[i].to);
+    if (overdue)
+        asking_add(ask, seen->overdue_from, ask->to);
 }
 
+/* All targets only when some are overdue; otherwise those that have gaps are enough. */
 static void asking_collect(struct coverage *c, size_t r, struct coverage_asking *ask, bool narrow)
 {
-    bool stands = ask->to <= c->known.to + 2 * c->period;
+    bool stands = ask->to <= c->known.to + 2 * c->period, overdue = c->due[r] < ask->to;
     struct coverage_span known = {c->known.from, stands ? coverage_max(c->known.to, ask->to) : c->known.to};
     asking_add_outside(ask, known);
     if (c->unreached[r])
         asking_add_outside(ask, c->settled);
-    for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e))
+    for (size_t i = 0; i < c->n_gappy && !overdue; i++)
+        asking_add_target(c, c->gappy[i], r, ask, narrow);
+    for (struct map_entry *e = overdue ? map_next(&c->targets, NULL) : NULL; e; e = map_next(&c->targets, e))
         asking_add_target(c, e->value.p, r, ask, narrow);
 }
 

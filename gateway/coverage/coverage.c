@@ -51,6 +51,7 @@ static struct coverage *coverage_new(const struct coverage_conf *conf)
     c->trust_untargeted = conf->trust_untargeted;
     c->unreached = mem_zalloc((c->n + 1) * sizeof *c->unreached);
     c->shows_late = mem_zalloc((c->n + 1) * sizeof *c->shows_late);
+    c->due = mem_zalloc((c->n + 1) * sizeof *c->due);
     c->known = c->settled = COVERAGE_NOTHING;
     c->wanted_from = INT64_MAX;
     c->oldest = INT64_MIN;
@@ -69,6 +70,8 @@ static void coverage_free(struct coverage *c)
     mem_free((char *)c->group.p);
     mem_free(c->unreached);
     mem_free(c->shows_late);
+    mem_free(c->due);
+    mem_free(c->gappy);
     mutex_free(&c->mutex);
     buf_free(&c->key);
     mem_free(c);

@@ -8,9 +8,9 @@
  * there are. A scrape is good on a replica when its `up` is 1 and its `scrape_samples_post_metric_relabeling` is there
  * and not below all of a sibling's values within 1.5 intervals of it. A replica has a gap in a target where its good
  * scrapes are more than 1.5 median intervals apart while scrapes of a sibling with `up` 1 follow one another, for
- * longer than 1.5 intervals (gaps.h). So these are gaps: missed scrapes, a replica that is down, that lags, or that lacks half of the targets;
- * `up` that is 0 on one side only; relabeling that drops series on one side only. These are none: a target that is down
- * everywhere, and the beginning or end of one, which two scrapers see at different moments.
+ * longer than 1.5 intervals (gaps.h). So these are gaps: missed scrapes, a replica that is down, that lags, or that
+ * lacks half of the targets; `up` that is 0 on one side only; relabeling that drops series on one side only. These are
+ * none: a target that is down everywhere, and the beginning or end of one, which two scrapers see at different moments.
  *
  * Which series belong to targets. Gaps of `up` say nothing about recording rules, pushes and federated series. A
  * selector is decided only when it names one metric (`__name__` with =) of which the servers have shown that each
@@ -37,8 +37,9 @@
  * What is not seen: two replicas that each drop other series of a target, equally many; a hole in one series while its
  * target's `up` has none. Sampling queries against raw results (the planner's audit) is there for that.
  *
- * Threads. coverage_ask and coverage_note_query: any, under a mutex of the group for microseconds, no request is ever
- * sent. What the servers say is brought by the reader (gateway/background), by the calls of coverage_intake.h.
+ * Threads. coverage_ask and coverage_note_query: any, under a mutex of the group for microseconds (at the end of a
+ * reading for milliseconds, with ten thousands of targets); no request is ever sent. What the servers say is brought by
+ * the reader (gateway/background), by the calls of coverage_intake.h.
  *
  * Ownership. A struct coverage belongs to the registry, is counted by its users, and is found again by what it is made
  * of: a reload that changes none of a group's servers keeps what is known. It knows replicas by number, in the order of
@@ -56,7 +57,7 @@
 #include "model/matcher.h"
 
 enum {
-    COVERAGE_BYTES = 16 << 20,      /* of a group: about 60,000 targets on two replicas */
+    COVERAGE_BYTES = 16 << 20,      /* of a group: about 45,000 targets on two replicas */
     COVERAGE_SPANS = 16,            /* of a result and replica */
     COVERAGE_READ_MS = 10000,       /* between two readings, at least; longer for large groups */
     COVERAGE_IDLE_MS = 600000,      /* a group that was not queried for so long is not read */

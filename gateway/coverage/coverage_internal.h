@@ -8,6 +8,7 @@
 #include "gateway/coverage/gaps.h"
 #include "gateway/coverage/spans.h"
 
+enum { COVERAGE_HOUR_MS = 3600000 };
 enum { COVERAGE_REPLICAS = 64, COVERAGE_NAMES = 2048, COVERAGE_NAME_LENGTH = 256 };
 
 struct coverage_seen {         /* of a target on a replica */
@@ -15,6 +16,9 @@ struct coverage_seen {         /* of a target on a replica */
     struct coverage_span run, alive;
     int64_t absent_since;      /* end of the run before `run`; COVERAGE_NEVER: there is none */
     int64_t interval;          /* ms; 0 = not known */
+    /* Where the target is expected: its next scrape is overdue at due, and from overdue_from on nothing is known then.
+     * INT64_MAX: it is not expected. As of the last reading. */
+    int64_t due, overdue_from;
     bool ended;                /* its latest sample is a stale marker */
     unsigned odd;              /* readings in a row in which scrapes were further apart than that */
     struct span_list gaps;     /* within the known time */
@@ -44,9 +48,12 @@ struct coverage {
     struct mutex mutex;        /* for what follows */
     struct map targets;        /* struct coverage_target, by label bytes */
     struct map names;          /* struct coverage_name */
+    struct coverage_target **gappy; size_t n_gappy, cap_gappy; /* targets that have gaps, as of the last reading */
+    int64_t *due;              /* by replica: the earliest of its targets' */
     size_t bytes;              /* of targets, gaps and names, about */
     int64_t full_until;        /* there are too many targets: nothing is read before; 0 = no */
     bool failed;               /* the last reading did */
+    unsigned halved;           /* how often the first reading failed */
     bool resumed;              /* runs were forgotten: the next reading forward must find them again */
     struct coverage_span known;    /* from > to: nothing */
     struct coverage_span settled;  /* the part of it in which every replica took part; from > to: none */
@@ -64,16 +71,31 @@ static const struct coverage_span COVERAGE_NOTHING = {1, 0};
 static inline bool coverage_span_empty(struct coverage_span s) { return s.from > s.to; }
 static inline int64_t coverage_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t coverage_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t coverage_clamp(int64_t ms, int64_t least, int64_t most)
+{
+    return coverage_max(least, coverage_min(ms, most));
+}
+/* Of a target's labels in the map. */
+static inline struct str coverage_label_key(struct labels l)
+{
+    return l.n ? (struct str){(const char *)l.p, l.n} : STR("");
+}
 static inline void coverage_forget_run(struct coverage_seen *seen)
 {
     seen->run = seen->alive = (struct coverage_span){0, COVERAGE_NEVER};
     seen->absent_since = COVERAGE_NEVER;
+    seen->due = INT64_MAX;
 }
 /* How long after its last good scrape a target counts as scraped still. */
 int64_t coverage_slack(const struct coverage *c, const struct coverage_target *t, size_t replica);
 /* Forgets what is known outside of `keep`, and the latest runs; the mutex is held. */
 void coverage_forget(struct coverage *c, struct coverage_span keep);
 void coverage_free_target(struct coverage *c, struct coverage_target *t);
+
+/* keep.c; the mutex is held. */
+void coverage_sweep(struct coverage *c);               /* frees targets that tell nothing any more */
+void coverage_limit(struct coverage *c, int64_t now);  /* to COVERAGE_BYTES */
+void coverage_index(struct coverage *c);               /* for queries; after every other change */
 
 /* names.c; the mutex is held. */
 struct coverage_name *coverage_name_asked(struct coverage *c, struct str name, int64_t now);

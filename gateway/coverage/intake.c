@@ -12,95 +12,15 @@
 #include "gateway/coverage/coverage_internal.h"
 
 enum {
-    FIRST_MS = 300000,          /* the first reading of a group */
-    LEAST_MS = 60000, MOST_MS = 3600000, /* by how much readings overlap */
-    CHUNK_LEAST_MS = 300000, CHUNK_MOST_MS = 6 * 3600000, CHUNK_SAMPLES = 400000, /* of one reading */
-    HOUR_MS = 3600000,
     PERIOD_LEAST_MS = 2000,
     BYTES_PER_SECOND = 256 << 10, /* of readings forward, on average */
     PAUSE_MS = 30000,           /* after one that failed */
-    SETTLED_MS = 2000, SETTLED_LATE_MS = 40000, /* VictoriaMetrics */
-    FULL_MS = HOUR_MS,
     SAMPLE_BYTES = 24,
     ODD_READINGS = 5,           /* until another interval is believed */
+    MOST_HALVED = 2,
 };
 
 static const char *const kept_name = "scrape_samples_post_metric_relabeling";
-
-/* --- what is to be read ------------------------------------------------------------------------------------------- */
-
-static int64_t clamp_ms(int64_t ms, int64_t least, int64_t most)
-{
-    return coverage_max(least, coverage_min(ms, most));
-}
-
-static int64_t intake_margin(const struct coverage *c) { return clamp_ms(3 * c->longest, LEAST_MS, MOST_MS); }
-
-static int64_t intake_chunk(const struct coverage *c)
-{
-    if (c->hourly == 0)
-        return FIRST_MS;
-    return clamp_ms((int64_t)CHUNK_SAMPLES * HOUR_MS / c->hourly, CHUNK_LEAST_MS, CHUNK_MOST_MS);
-}
-
-static bool needs_forward(const struct coverage *c, int64_t now, struct coverage_work *w)
-{
-    if (now < c->next_at)
-        return false;
-    *w = (struct coverage_work){.kind = COVERAGE_SAMPLES, .from = now - FIRST_MS, .to = now};
-    if (coverage_span_empty(c->known))
-        return true;
-    int64_t back = c->resumed ? intake_margin(c) : clamp_ms(2 * c->longest, LEAST_MS, MOST_MS / 6);
-    w->from = c->known.to - back;
-    w->to = coverage_min(now, c->known.to + intake_chunk(c));
-    return w->to > c->known.to;
-}
-
-static bool needs_past(const struct coverage *c, int64_t now, struct coverage_work *w)
-{
-    int64_t wanted = coverage_max(c->wanted_from, coverage_max(now - COVERAGE_PAST_MS, c->oldest));
-    if (coverage_span_empty(c->known) || c->known.from <= wanted || now < c->next_past_at || c->resumed)
-        return false;
-    *w = (struct coverage_work){.kind = COVERAGE_SAMPLES, .past = true,
-                                .from = coverage_max(wanted, c->known.from - intake_chunk(c)),
-                                .to = coverage_min(c->known.from + intake_margin(c), c->known.to)};
-    return true;
-}
-
-/* A scrape is seen whole only when it is old enough. */
-static int64_t intake_settling(const struct coverage *c)
-{
-    bool late = false;
-    for (size_t r = 0; r < c->n; r++)
-        late = late || c->shows_late[r];
-    return late ? SETTLED_LATE_MS : SETTLED_MS;
-}
-
-void coverage_next(struct coverage *c, struct arena *a, int64_t now, struct coverage_work *out)
-{
-    char name[COVERAGE_NAME_LENGTH + 1];
-    size_t n = 0;
-    *out = (struct coverage_work){.kind = COVERAGE_REST};
-    mutex_lock(&c->mutex);
-    struct coverage_name *due;
-    bool asleep = c->n < 2 || c->n > COVERAGE_REPLICAS || now - c->queried_at > COVERAGE_IDLE_MS || now < c->full_until;
-    if (!asleep) {
-        c->full_until = 0;
-        if (!coverage_span_empty(c->known) && now - c->known.to > COVERAGE_PAST_MS)
-            coverage_forget(c, COVERAGE_NOTHING);
-    }
-    if (asleep || needs_forward(c, now, out)) {
-        ;
-    } else if ((due = coverage_name_due(c, now)) != NULL) {
-        *out = (struct coverage_work){.kind = COVERAGE_NAME, .to = now - intake_settling(c)};
-        n = due->name.n;
-        memcpy(name, due->name.p, n);
-    } else if (!needs_past(c, now, out)) {
-        *out = (struct coverage_work){.kind = COVERAGE_REST};
-    }
-    mutex_unlock(&c->mutex);
-    out->name = arena_str(a, (struct str){name, n});
-}
 
 /* --- samples to targets ------------------------------------------------------------------------------------------- */
 
@@ -119,11 +39,9 @@ struct coverage_intake {
     uint64_t samples;
 };
 
-static struct str intake_label_key(struct labels l) { return l.n ? (struct str){(const char *)l.p, l.n} : STR(""); }
-
 static struct intake_row *intake_row_of(struct coverage_intake *in, struct labels labels)
 {
-    struct str key = intake_label_key(labels);
+    struct str key = coverage_label_key(labels);
     bool added;
     struct map_entry *e = map_add(&in->by_labels, key, &added);
     if (added) {
@@ -192,7 +110,7 @@ static struct coverage_target *intake_add_target(struct coverage *c, struct labe
     t->labels = (struct labels){bytes, labels.n, labels.count};
     for (size_t r = 0; r < c->n; r++)
         coverage_forget_run(&t->seen[r]);
-    map_set(&c->targets, intake_label_key(t->labels), t);
+    map_set(&c->targets, coverage_label_key(t->labels), t);
     c->bytes += sizeof *t + c->n * sizeof t->seen[0] + labels.n;
     return t;
 }
@@ -281,76 +199,14 @@ static void intake_rows(struct coverage_intake *in)
 
 /* --- afterwards; the mutex is held -------------------------------------------------------------------------------- */
 
-/* Targets that ended and have no gap tell nothing any more. */
-static bool target_is_useless(const struct coverage *c, const struct coverage_target *t)
-{
-    bool useless = t->seen_at < c->known.to - HOUR_MS;
-    for (size_t r = 0; r < c->n && useless; r++)
-        useless = t->seen[r].gaps.n == 0 && t->seen[r].alive.to < c->known.to - HOUR_MS;
-    return useless;
-}
-
-static void intake_sweep(struct coverage *c)
-{
-    struct coverage_target **useless = NULL;
-    size_t n = 0, cap = 0;
-    c->longest = c->shortest = 0;
-    for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e)) {
-        struct coverage_target *t = e->value.p;
-        if (target_is_useless(c, t)) {
-            mem_grow(&useless, &cap, n + 1, sizeof(struct coverage_target *));
-            useless[n++] = t;
-        }
-        for (size_t r = 0; r < c->n && t->seen_at >= c->known.to - HOUR_MS; r++) {
-            int64_t interval = t->seen[r].interval;
-            c->longest = coverage_max(c->longest, interval);
-            c->shortest = interval > 0 && (c->shortest == 0 || interval < c->shortest) ? interval : c->shortest;
-        }
-    }
-    for (size_t i = 0; i < n; i++) {
-        map_remove(&c->targets, intake_label_key(useless[i]->labels));
-        coverage_free_target(c, useless[i]);
-    }
-    mem_free(useless);
-}
-
-static void intake_free_targets(struct coverage *c)
-{
-    for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e))
-        coverage_free_target(c, e->value.p);
-    map_free(&c->targets);
-    c->targets = (struct map){0};
-}
-
-/* Over its memory: the older half of the time is forgotten, and is not read again; when that is not enough, all is. */
-static void intake_limit(struct coverage *c, int64_t now)
-{
-    size_t held = c->bytes + c->targets.cap * sizeof(struct map_entry);
-    if (held <= COVERAGE_BYTES)
-        return;
-    int64_t middle = c->known.from + (c->known.to - c->known.from) / 2;
-    if (c->known.to - middle > HOUR_MS) {
-        for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e))
-            for (size_t r = 0; r < c->n; r++)
-                spans_cut_before(&((struct coverage_target *)e->value.p)->seen[r].gaps, middle);
-        c->oldest = c->known.from = middle;
-        c->settled.from = coverage_max(c->settled.from, middle);
-        intake_sweep(c);
-        return;
-    }
-    intake_free_targets(c);
-    coverage_forget(c, COVERAGE_NOTHING);
-    c->full_until = now + FULL_MS;
-}
-
 static void intake_plan(struct coverage *c, const struct coverage_intake *in, int64_t now)
 {
     uint64_t bytes = in->samples * SAMPLE_BYTES;
     for (size_t r = 0; r < c->n; r++)
         bytes += in->readings[r].bytes;
     int64_t took = in->work->to - in->work->from;
-    c->hourly = (int64_t)in->samples * HOUR_MS / coverage_max(took, 1) + 1;
-    c->period = clamp_ms(c->shortest / 2, PERIOD_LEAST_MS, COVERAGE_READ_MS);
+    c->hourly = (int64_t)in->samples * COVERAGE_HOUR_MS / coverage_max(took, 1) + 1;
+    c->period = coverage_clamp(c->shortest / 2, PERIOD_LEAST_MS, COVERAGE_READ_MS);
     c->period = coverage_max(c->period, (int64_t)(bytes * 1000 / BYTES_PER_SECOND));
     c->next_at = in->work->to < now ? now : now + c->period;
 }
@@ -365,6 +221,7 @@ static void intake_extend(struct coverage *c, const struct coverage_intake *in, 
         c->shows_late[r] = in->readings[r].shows_late;
     }
     c->failed = false;
+    c->halved = 0;
     if (coverage_span_empty(c->known))
         c->known = (struct coverage_span){w->from, w->to};
     else if (w->past)
@@ -377,10 +234,11 @@ static void intake_extend(struct coverage *c, const struct coverage_intake *in, 
         c->next_past_at = now;
     } else {
         c->resumed = false;
-        intake_sweep(c);
+        coverage_sweep(c);
         intake_plan(c, in, now);
     }
-    intake_limit(c, now);
+    coverage_limit(c, now);
+    coverage_index(c);
 }
 
 /* --- the call ----------------------------------------------------------------------------------------------------- */
@@ -423,6 +281,8 @@ static bool intake_refused(struct coverage *c, const struct coverage_work *w, co
     } else if (failed || none) {
         c->failed = true;
         c->next_at = now + PAUSE_MS;
+        if (coverage_span_empty(c->known) && c->halved < MOST_HALVED)
+            c->halved++;
     }
     return failed || none || intake_returned(c, readings);
 }

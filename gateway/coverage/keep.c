@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What is done with what is known after each reading: ended targets are freed, memory is limited, and what queries look
+ * at is prepared. The mutex is held.
+ */
+#include "gateway/coverage/coverage_internal.h"
+
+enum { KEEP_FULL_MS = COVERAGE_HOUR_MS };
+
+/* When the target began to be alive where it still was at this reading: since then it is expected everywhere.
+ * INT64_MAX: it has ended. */
+static int64_t target_expected_since(const struct coverage *c, const struct coverage_target *t)
+{
+    int64_t since = INT64_MAX;
+    for (size_t r = 0; r < c->n; r++) {
+        const struct coverage_span *run = &t->seen[r].alive;
+        bool stands = run->to != COVERAGE_NEVER && run->to + coverage_slack(c, t, r) >= c->known.to;
+        if (stands && !c->unreached[r] && !t->seen[r].ended)
+            since = coverage_min(since, run->from);
+    }
+    return since;
+}
+
+/* A replica that cannot be reached is not complete anyway. */
+static void target_set_due(struct coverage *c, struct coverage_target *t)
+{
+    int64_t since = target_expected_since(c, t);
+    for (size_t r = 0; r < c->n; r++) {
+        struct coverage_seen *seen = &t->seen[r];
+        int64_t last = coverage_max(seen->run.to, since - 1);
+        bool expected = since != INT64_MAX && !c->unreached[r];
+        seen->due = expected ? last + coverage_slack(c, t, r) : INT64_MAX;
+        seen->overdue_from = last + 1;
+        c->due[r] = coverage_min(c->due[r], seen->due);
+    }
+}
+
+/* What queries look at instead of all targets. */
+void coverage_index(struct coverage *c)
+{
+    c->n_gappy = 0;
+    for (size_t r = 0; r < c->n; r++)
+        c->due[r] = INT64_MAX;
+    for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e)) {
+        struct coverage_target *t = e->value.p;
+        bool gaps = false;
+        for (size_t r = 0; r < c->n; r++)
+            gaps = gaps || t->seen[r].gaps.n > 0;
+        if (gaps) {
+            mem_grow(&c->gappy, &c->cap_gappy, c->n_gappy + 1, sizeof(struct coverage_target *));
+            c->gappy[c->n_gappy++] = t;
+        }
+        target_set_due(c, t);
+    }
+}
+
+/* Targets that ended and have no gap tell nothing any more. */
+static bool target_is_useless(const struct coverage *c, const struct coverage_target *t)
+{
+    bool useless = t->seen_at < c->known.to - COVERAGE_HOUR_MS;
+    for (size_t r = 0; r < c->n && useless; r++)
+        useless = t->seen[r].gaps.n == 0 && t->seen[r].alive.to < c->known.to - COVERAGE_HOUR_MS;
+    return useless;
+}
+
+void coverage_sweep(struct coverage *c)
+{
+    struct coverage_target **useless = NULL;
+    size_t n = 0, cap = 0;
+    c->longest = c->shortest = 0;
+    for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e)) {
+        struct coverage_target *t = e->value.p;
+        if (target_is_useless(c, t)) {
+            mem_grow(&useless, &cap, n + 1, sizeof(struct coverage_target *));
+            useless[n++] = t;
+        }
+        for (size_t r = 0; r < c->n && t->seen_at >= c->known.to - COVERAGE_HOUR_MS; r++) {
+            int64_t interval = t->seen[r].interval;
+            c->longest = coverage_max(c->longest, interval);
+            c->shortest = interval > 0 && (c->shortest == 0 || interval < c->shortest) ? interval : c->shortest;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        map_remove(&c->targets, coverage_label_key(useless[i]->labels));
+        coverage_free_target(c, useless[i]);
+    }
+    mem_free(useless);
+}
+
+static void keep_free_targets(struct coverage *c)
+{
+    for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e))
+        coverage_free_target(c, e->value.p);
+    map_free(&c->targets);
+    c->targets = (struct map){0};
+    c->n_gappy = 0;
+}
+
+/* Over its memory: the older half of the time is forgotten, and is not read again; when that is not enough, all is. */
+void coverage_limit(struct coverage *c, int64_t now)
+{
+    size_t held = c->bytes + c->targets.cap * sizeof(struct map_entry);
+    if (held <= COVERAGE_BYTES)
+        return;
+    int64_t middle = c->known.from + (c->known.to - c->known.from) / 2;
+    if (c->known.to - middle > COVERAGE_HOUR_MS) {
+        for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e))
+            for (size_t r = 0; r < c->n; r++)
+                spans_cut_before(&((struct coverage_target *)e->value.p)->seen[r].gaps, middle);
+        c->oldest = c->known.from = middle;
+        c->settled.from = coverage_max(c->settled.from, middle);
+        coverage_sweep(c);
+        return;
+    }
+    keep_free_targets(c);
+    coverage_forget(c, COVERAGE_NOTHING);
+    c->full_until = now + KEEP_FULL_MS;
+}

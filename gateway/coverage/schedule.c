@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What is to be read of a group next: the newest samples, where a metric's series come from, the past. */
+#include "gateway/coverage/coverage_internal.h"
+
+enum {
+    FIRST_MS = 300000,          /* the first reading of a group */
+    LEAST_MS = 60000, MOST_MS = 3600000, /* by how much readings overlap */
+    CHUNK_LEAST_MS = 120000, CHUNK_MOST_MS = 6 * COVERAGE_HOUR_MS, CHUNK_SAMPLES = 400000, /* of one reading */
+    SETTLED_MS = 2000, SETTLED_LATE_MS = 40000, /* VictoriaMetrics */
+};
+
+static int64_t schedule_margin(const struct coverage *c) { return coverage_clamp(3 * c->longest, LEAST_MS, MOST_MS); }
+
+static int64_t schedule_chunk(const struct coverage *c)
+{
+    if (c->hourly == 0)
+        return FIRST_MS >> c->halved;
+    return coverage_clamp((int64_t)CHUNK_SAMPLES * COVERAGE_HOUR_MS / c->hourly, CHUNK_LEAST_MS, CHUNK_MOST_MS);
+}
+
+static bool needs_forward(const struct coverage *c, int64_t now, struct coverage_work *w)
+{
+    if (now < c->next_at)
+        return false;
+    *w = (struct coverage_work){.kind = COVERAGE_SAMPLES, .from = now - (FIRST_MS >> c->halved), .to = now};
+    if (coverage_span_empty(c->known))
+        return true;
+    int64_t back = c->resumed ? schedule_margin(c) : coverage_clamp(2 * c->longest, LEAST_MS, MOST_MS / 6);
+    w->from = c->known.to - back;
+    w->to = coverage_min(now, c->known.to + schedule_chunk(c));
+    return w->to > c->known.to;
+}
+
+static bool needs_past(const struct coverage *c, int64_t now, struct coverage_work *w)
+{
+    int64_t wanted = coverage_max(c->wanted_from, coverage_max(now - COVERAGE_PAST_MS, c->oldest));
+    if (coverage_span_empty(c->known) || c->known.from <= wanted || now < c->next_past_at || c->resumed)
+        return false;
+    *w = (struct coverage_work){.kind = COVERAGE_SAMPLES, .past = true,
+                                .from = coverage_max(wanted, c->known.from - schedule_chunk(c)),
+                                .to = coverage_min(c->known.from + schedule_margin(c), c->known.to)};
+    return true;
+}
+
+/* A scrape is seen whole only when it is old enough. */
+static int64_t schedule_settling(const struct coverage *c)
+{
+    bool late = false;
+    for (size_t r = 0; r < c->n; r++)
+        late = late || c->shows_late[r];
+    return late ? SETTLED_LATE_MS : SETTLED_MS;
+}
+
+void coverage_next(struct coverage *c, struct arena *a, int64_t now, struct coverage_work *out)
+{
+    char name[COVERAGE_NAME_LENGTH + 1];
+    size_t n = 0;
+    *out = (struct coverage_work){.kind = COVERAGE_REST};
+    mutex_lock(&c->mutex);
+    struct coverage_name *due;
+    bool asleep = c->n < 2 || c->n > COVERAGE_REPLICAS || now - c->queried_at > COVERAGE_IDLE_MS || now < c->full_until;
+    if (!asleep) {
+        c->full_until = 0;
+        if (!coverage_span_empty(c->known) && now - c->known.to > COVERAGE_PAST_MS)
+            coverage_forget(c, COVERAGE_NOTHING);
+    }
+    if (asleep || needs_forward(c, now, out)) {
+        ;
+    } else if ((due = coverage_name_due(c, now)) != NULL) {
+        *out = (struct coverage_work){.kind = COVERAGE_NAME, .to = now - schedule_settling(c)};
+        n = due->name.n;
+        memcpy(name, due->name.p, n);
+    } else if (!needs_past(c, now, out)) {
+        *out = (struct coverage_work){.kind = COVERAGE_REST};
+    }
+    mutex_unlock(&c->mutex);
+    out->name = arena_str(a, (struct str){name, n});
+}
