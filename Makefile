@@ -94,6 +94,8 @@ chosen = $(if $(T),$(foreach f,$(1),$(if $(findstring $(T),$(f)),$(f))),$(1))
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(Q),@printf '  %-5s %s\n' $(1) $@)
 export OUT LANES
+# Tests are compiled once for each run; what they test is optimized as ever.
+$(OUT)/tests/unit/%.o: private OPT := -O1 -g
 # What builds from nothing uses all cores, unless the caller said how many.
 cores = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
@@ -156,7 +158,9 @@ demo: test-deps
 	$(Q)$(MAKE) --no-print-directory $(cores) all
 	$(Q)exec deploy/demo.py
 
+# The peers are fetched while the build computes; tests/run waits for them.
 test: test-deps
+	$(Q)tests/peers.sh >/dev/null 2>&1 &
 	$(Q)$(MAKE) --no-print-directory $(cores) all $(UNIT)
 	$(Q)tests/run all $(T)
 unit: $(call chosen,$(UNIT))

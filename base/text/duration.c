@@ -4,6 +4,7 @@
 #include "base/text/num.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -333,6 +334,10 @@ bool retry_after_parse(struct str s, int64_t now, int64_t *wait_ms)
 
 /* Clocks. */
 
+static atomic_llong clock_advanced_ns;
+
+void clock_advance(int64_t ms) { atomic_fetch_add_explicit(&clock_advanced_ns, ms * 1000000, memory_order_relaxed); }
+
 static int64_t clock_ns(clockid_t id)
 {
     struct timespec t;
@@ -340,9 +345,14 @@ static int64_t clock_ns(clockid_t id)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-int64_t clock_wall_ms(void) { return clock_ns(CLOCK_REALTIME) / 1000000; }
-int64_t clock_mono_ms(void) { return clock_ns(CLOCK_MONOTONIC) / 1000000; }
-int64_t clock_mono_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+static int64_t clock_later_ns(clockid_t id)
+{
+    return clock_ns(id) + atomic_load_explicit(&clock_advanced_ns, memory_order_relaxed);
+}
+
+int64_t clock_wall_ms(void) { return clock_later_ns(CLOCK_REALTIME) / 1000000; }
+int64_t clock_mono_ms(void) { return clock_later_ns(CLOCK_MONOTONIC) / 1000000; }
+int64_t clock_mono_ns(void) { return clock_later_ns(CLOCK_MONOTONIC); }
 
 struct timespec clock_mono_after(int64_t ms)
 {

@@ -28,6 +28,8 @@ int64_t civil_to_unix(struct civil c);         /* reads year, month, day, hour, 
 int64_t clock_wall_ms(void);   /* Unix ms */
 int64_t clock_mono_ms(void);
 int64_t clock_mono_ns(void);
+/* For tests: from now on these three are this much later. Does not wake a thread that sleeps. */
+void clock_advance(int64_t ms);
 int64_t clock_cpu_ns(void);    /* CPU time of this thread */
 struct timespec clock_mono_after(int64_t ms); /* the monotonic time in `ms`, for pthread_cond_timedwait */
 

@@ -637,7 +637,7 @@ static void a_token_file_is_read_again(void **state UNUSED)
     char path[] = "/tmp/sluice-client-test-XXXXXX";
     close(mkstemp(path));
     write_file(path, "first\n");
-    watched_file_set_period(100);
+    watched_file_set_period(10);
     struct result res = {.done = 0};
     const struct client_header_file header = {"X-Key", path};
     struct client_profile *p = profile_of((struct client_profile_conf){
@@ -648,15 +648,18 @@ static void a_token_file_is_read_again(void **state UNUSED)
     assert_non_null(strstr(http_server_last_request(&one), "Authorization: Bearer first\r\n"));
     assert_non_null(strstr(http_server_last_request(&one), "X-Key: first\r\n"));
     write_file(path, "the second");
-    usleep(400000);
-    perform(&req, &res);
+    for (int64_t until = clock_mono_ms() + 5000; clock_mono_ms() < until; usleep(5000)) {
+        perform(&req, &res);
+        if (strstr(http_server_last_request(&one), "Bearer the second\r\n"))
+            break;
+    }
     assert_non_null(strstr(http_server_last_request(&one), "Bearer the second\r\n"));
     assert_non_null(strstr(http_server_last_request(&one), "X-Key: the second\r\n"));
     char echoed[64] = "Bearer the second, Bearer first";
     client_hide_secrets_in(p, STR_NONE, echoed, sizeof echoed);
     assert_string_equal(echoed, "Bearer <secret>, Bearer first"); /* the token of now */
     unlink(path);
-    usleep(400000);
+    usleep(100000); /* ten looks */
     perform(&req, &res);
     assert_non_null(strstr(http_server_last_request(&one), "Bearer the second\r\n"));
     client_profile_unref(p);

@@ -256,6 +256,7 @@ static void a_deleted_directory_is_restored(void **state UNUSED)
     assert_int_equal(read_all(q, 0, 0, &first), ALL);
     snprintf(command, sizeof command, "rm -rf %s", base);
     assert_int_equal(system(command), 0);
+    fixture_pass_second(q);
     wait_for_files();
     write_blocks(q, 0, ALL, 2 * ALL);
     assert_int_equal(read_all(q, 1, ALL / 2, &first), ALL / 2);
@@ -265,6 +266,7 @@ static void a_deleted_directory_is_restored(void **state UNUSED)
     assert_int_equal(queue_shard_state(fault_shard(q, 1)).first, ALL / 2);
     snprintf(command, sizeof command, "rm -rf %s/*", dir); /* no segment of this run is open for writing */
     assert_int_equal(system(command), 0);
+    fixture_pass_second(q);
     wait_for_files();
     uint64_t left = read_all(q, 0, 0, &first) + read_all(q, 1, ALL / 2, &first);
     assert_int_equal(queue_stats(q)->blocks_dropped + left, 2 * ALL + ALL / 2);
@@ -317,12 +319,12 @@ static void a_position_deleted_on_a_full_disk_is_restored(void **state UNUSED)
     snprintf(command, sizeof command, "rm %s; dd if=/dev/zero of=%s/filler bs=1k 2>/dev/null; test -s %s/filler", path,
              dir, dir);
     assert_int_equal(system(command), 0);
-    usleep(1500000);
+    fixture_pass_second(q);
     queue_ack(fault_shard(q, 0), ALL / 2);
-    usleep(1200000);
+    fixture_pass_second(q);
     snprintf(command, sizeof command, "rm %s/filler", dir);
     assert_int_equal(system(command), 0);
-    usleep(1200000);
+    fixture_pass_second(q);
     assert_true(stat(path, &st) == 0 && st.st_size == 48);
     struct position p;
     struct err err;

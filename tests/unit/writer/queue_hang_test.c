@@ -23,20 +23,25 @@
 
 enum { SIZE = 5000, SAMPLES = 10, STALLED_MS = 2000 };
 static char dir[256];
-static atomic_bool hang;
+static atomic_bool hang, hanging; /* hanging: a call waits */
+
+static void hang_here(void)
+{
+    for (; atomic_load(&hang); usleep(1000))
+        atomic_store(&hanging, true);
+    atomic_store(&hanging, false);
+}
 
 /* Takes the place of the C library's: a disk that hangs. */
 ssize_t pwritev(int fd, const struct iovec *stripes, int n, off_t at)
 {
-    while (atomic_load(&hang))
-        usleep(1000);
+    hang_here();
     return (ssize_t)syscall(SYS_pwritev, fd, stripes, n, at, 0);
 }
 
 ssize_t pread(int fd, void *to, size_t n, off_t at)
 {
-    while (atomic_load(&hang))
-        usleep(1000);
+    hang_here();
     return (ssize_t)syscall(SYS_pread64, fd, to, n, at);
 }
 
@@ -104,11 +109,19 @@ static unsigned read_memory(struct queue *q, uint64_t from, uint64_t *first)
     return r.n;
 }
 
+/* The oldest job is longer at the disk than a disk may take. */
+static void stall_seconds(void)
+{
+    while (!atomic_load(&hanging))
+        usleep(1000);
+    clock_advance(STALLED_MS + 100);
+}
+
 static void stall(struct queue *q)
 {
     atomic_store(&hang, true);
     put_blocks(q, 0, 1, (struct pending_acks){0});
-    usleep((STALLED_MS + 100) * 1000);
+    stall_seconds();
 }
 
 static void a_hung_disk_costs_no_more_than_its_limit(void **state UNUSED)
@@ -141,7 +154,7 @@ static void delivered_blocks_do_not_wait_for_the_disk(void **state UNUSED)
     queue_hold(only_shard(q), UINT64_MAX);
     atomic_store(&hang, true);
     put_blocks(q, 0, ALL, (struct pending_acks){0});
-    usleep((STALLED_MS + 100) * 1000);
+    stall_seconds();
     put_blocks(q, ALL, ALL + 1, (struct pending_acks){0});
     assert_int_equal(read_memory(q, 1, &first), ALL);
     queue_ack(only_shard(q), ALL);
@@ -332,9 +345,9 @@ static void a_taken_directory_is_left_alone(void **state UNUSED)
     assert_non_null(q);
     delete_queues();
     assert_true(locked_by_child(child));
-    usleep(1500000);
+    fixture_pass_second(q);
     put_blocks(q, 0, 5, (struct pending_acks){0});
-    usleep(300000);
+    fixture_pass_second(q);
     assert_int_equal(stat(path, &st), -1);
     assert_true(queue_unwritten_bytes(q) > 5 * SIZE);
     end_child(child);

@@ -8,6 +8,7 @@
 #include "writer_fixture.h"
 
 #include "base/text/duration.h"
+#include "writer/queue/queue_state.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -262,3 +263,18 @@ void fixture_limit_files(uint64_t bytes)
 }
 
 void fixture_unlimit_files(void) { fixture_limit_files(RLIM_INFINITY); }
+
+struct io_turn { struct loop_task task; atomic_bool done; };
+static void note_io_turn(struct loop_task *task) { atomic_store(&CONTAINER(task, struct io_turn, task)->done, true); }
+
+/* A turn runs due timers before tasks. The first task may run in a turn that began before the clock advanced. */
+void fixture_pass_second(struct queue *q)
+{
+    clock_advance(QUEUE_RETRY_MS);
+    for (int i = 0; i < 2; i++) {
+        struct io_turn turn = {.task.run = note_io_turn};
+        loop_post(q->loop, &turn.task);
+        while (!atomic_load(&turn.done))
+            usleep(500);
+    }
+}

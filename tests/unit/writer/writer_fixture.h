@@ -48,4 +48,7 @@ struct destination_status fixture_status(void);              /* of the first des
 void fixture_limit_files(uint64_t bytes); /* a full disk: what would make a file longer fails */
 void fixture_unlimit_files(void);
 
+struct queue;
+void fixture_pass_second(struct queue *q); /* advances the clock; on return the io thread has made its checks */
+
 #endif
