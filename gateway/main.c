@@ -405,14 +405,19 @@ static void print(void (*document)(struct buf *out))
     buf_free(&out);
 }
 
-/* Hidden: docs/configuration.md is checked against this output. */
+/* Hidden: docs/configuration.md and docs/http-api.md are checked against this output. */
 static bool print_docs(int argc, char **argv)
 {
-    if (argc != 2 || strcmp(argv[1], "--print-docs") != 0)
-        return false;
-    print(flags_document);
-    print(config_document);
-    return true;
+    if (argc == 2 && strcmp(argv[1], "--print-docs") == 0) {
+        print(flags_document);
+        print(config_document);
+        return true;
+    }
+    if (argc == 2 && strcmp(argv[1], "--print-routes") == 0) {
+        print(routes_document);
+        return true;
+    }
+    return false;
 }
 
 /* Prints all errors, a line each, and clears err. */

@@ -64,3 +64,11 @@ const struct route routes[] = {
     {READ, "/api/v1/status/flags", api_status_flags, REPORT, .auth_key = "flagsAuthKey"},
 };
 const size_t n_routes = LEN(routes);
+
+void routes_document(struct buf *out)
+{
+    for (size_t i = 0; i < n_routes; i++) {
+        http_methods_print(out, routes[i].methods);
+        buf_printf(out, " %s\n", routes[i].path);
+    }
+}

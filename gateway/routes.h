@@ -7,5 +7,6 @@
 
 extern const struct route routes[];
 extern const size_t n_routes;
+void routes_document(struct buf *out); /* a line "GET, POST /path" for each */
 
 #endif

@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PUT = 4, HTTP_DELETE = 8, HTTP_OPTIONS = 16, HTTP_HEAD = 32 };
+void http_methods_print(struct buf *out, unsigned methods); /* "GET, POST" */
 
 struct http_server;
 struct services;

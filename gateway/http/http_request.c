@@ -26,15 +26,27 @@ void http_refuse_for_now(struct http_connection *c, enum http_stat reason, const
 
 /* ---- the request line ---- */
 
+static const struct http_method_name { const char *name; enum http_method method; } http_method_names[] = {
+    {"GET", HTTP_GET}, {"POST", HTTP_POST}, {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS},
+    {"HEAD", HTTP_HEAD}};
+
 static enum http_method method_of(const char *name)
 {
-    static const struct { const char *name; enum http_method method; } methods[] = {
-        {"GET", HTTP_GET}, {"POST", HTTP_POST}, {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS},
-        {"HEAD", HTTP_HEAD}};
-    for (size_t i = 0; i < LEN(methods); i++)
-        if (strcmp(name, methods[i].name) == 0)
-            return methods[i].method;
+    for (size_t i = 0; i < LEN(http_method_names); i++)
+        if (strcmp(name, http_method_names[i].name) == 0)
+            return http_method_names[i].method;
     return 0;
+}
+
+void http_methods_print(struct buf *out, unsigned methods)
+{
+    const char *separator = "";
+    for (size_t i = 0; i < LEN(http_method_names); i++) {
+        if (!(methods & http_method_names[i].method))
+            continue;
+        buf_printf(out, "%s%s", separator, http_method_names[i].name);
+        separator = ", ";
+    }
 }
 
 /* Redirects "/" to the prefix, for clients that do not know it. */

@@ -200,7 +200,8 @@ def test_configuration_is_what_the_program_prints():
 
 
 # Flags that pages name though sluice has none of them: of other programs, and of `sluice promql`.
-FOREIGN_FLAGS = {"no-x", "server.http.address", "help", "file", "time", "start", "end", "step", "print-docs"}
+FOREIGN_FLAGS = {"no-x", "server.http.address", "help", "file", "time", "start", "end", "step", "print-docs",
+                 "print-routes"}
 
 
 def test_flags_named_in_documents_exist():
@@ -343,14 +344,11 @@ def test_dashboard_asks_for_what_there_is():
 # What is served.
 
 def routes():
-    """{(methods, path)} of gateway/routes.c."""
-    text = read("gateway/routes.c")
-    names = dict(re.findall(r"\b(READ|FORM) = ([A-Z_ |]+)", text))
-    found = set()
-    for methods, path in re.findall(r"^    \{([A-Z_ |]+), \"([^\"]+)\"", text, re.M):
-        methods = names.get(methods.strip(), methods)
-        found.add((frozenset(re.findall(r"HTTP_(\w+)", methods)), path.replace("*", "NAME")))
-    return found
+    """{(methods, path)} of the program."""
+    code, printed = run("--print-routes")
+    assert code == 0, printed
+    return {(frozenset(methods.split(", ")), path.replace("*", "NAME"))
+            for methods, path in (line.rsplit(" ", 1) for line in printed.splitlines())}
 
 
 def test_http_api_has_every_route():
@@ -361,7 +359,7 @@ def test_http_api_has_every_route():
     have = routes()
     assert len(have) > 30, have
     show = lambda some: sorted(f"{'/'.join(sorted(m))} {path}" for m, path in some)
-    assert told == have, f"only in routes.c {show(have - told)}, only in the page {show(told - have)}"
+    assert told == have, f"only in the program {show(have - told)}, only in the page {show(told - have)}"
 
 
 def test_http_api_tells_every_error():
