@@ -63,6 +63,13 @@ def drained(sluice):
     return sluice.metric("vmagent_remotewrite_pending_data_bytes") == 0
 
 
+def drain(exporter, sluice):
+    """Ends the pages and waits until all are sent. The last one is in no block for up to the flush interval, 1 s."""
+    exporter.status = 503
+    time.sleep(1.5)
+    wait_until(lambda: drained(sluice), 30)
+
+
 def used(path):
     fs = os.statvfs(path)
     return (fs.f_blocks - fs.f_bfree) * fs.f_frsize
@@ -83,8 +90,7 @@ def test_full_disk():
         time.sleep(3)
         sink.status = 204
         wait_until(lambda: sluice.metric("sluice_queue_unwritten_bytes") == 0, 30)
-    exporter.status = 503
-    wait_until(lambda: drained(sluice), 30)
+    drain(exporter, sluice)
     assert sluice.metric("vmagent_remotewrite_samples_dropped_total") == 0
     assert sluice.log().count("cannot write queue block") <= 20, sluice.log()[-3000:]
     got = pages(sink)
@@ -117,8 +123,7 @@ def test_deleted_directory():
     sluice.wait_ready()
     sink.status = 204
     time.sleep(2)
-    exporter.status = 503
-    wait_until(lambda: drained(sluice), 30)
+    drain(exporter, sluice)
     got = set(pages(sink))
     lost = [(n, ms) for n, ms, _ in exporter.served if float(n) not in got and flushed_before([killed], ms)]
     assert not lost, f"lost {len(lost)} of {exporter.n} pages: {lost[:5]}"
@@ -160,8 +165,7 @@ def test_hanging_disk():
     wait_until(lambda: "queue disk responds again" in sluice.log(), 10)
     time.sleep(3)
     dropped = sluice.metric("vmagent_remotewrite_samples_dropped_total")
-    exporter.status = 503
-    wait_until(lambda: drained(sluice), 30)
+    drain(exporter, sluice)
     got = pages(sink)
     missing = {float(n) for n, _, _ in exporter.served} - set(got)
     assert got == sorted(got) and len(missing) <= dropped / 3000 + 1, f"{len(missing)} missing, {dropped} samples dropped"
@@ -231,8 +235,7 @@ def test_read_only_disk():
     sink.status = 204
     sluice.start().wait_ready()
     time.sleep(1)
-    exporter.status = 503
-    wait_until(lambda: drained(sluice), 30)
+    drain(exporter, sluice)
     got = pages(sink)
     lost = [(n, ms) for n, ms, _ in exporter.served if float(n) not in got and flushed_before([killed], ms)]
     assert not lost, f"lost {len(lost)} of {exporter.n} pages: {lost[:5]}"
@@ -283,8 +286,7 @@ def test_deleted_parts():
         sluice.start().wait_ready()
         sink.status = 204
         time.sleep(1)
-        exporter.status = 503
-        wait_until(lambda: drained(sluice), 30)
+        drain(exporter, sluice)
         got = set(pages(sink))
         missing = [(n, ms) for n, ms, _ in exporter.served if float(n) not in got and flushed_before([killed], ms)]
         lost = [n for n, ms in missing if not timed_out(sink, ms)]
