@@ -356,6 +356,14 @@ static bool flags_check_set(const struct flags *f, struct err *err)
     return true;
 }
 
+/* The default of --config.auto-reload-interval in Prometheus, which has an effect with this feature only. */
+static void flags_reload_by_feature(struct flags *f)
+{
+    for (size_t i = 0; i < f->enable_features.n; i++)
+        if (str_is(f->enable_features.items[i], "auto-reload-config") && f->config_check_interval == 0)
+            f->config_check_interval = 30 * 1000;
+}
+
 /* "pre", "/pre" and "/pre/" are the same prefix. */
 static void flags_normalize_prefix(struct flags *f)
 {
@@ -397,6 +405,7 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
     }
     flags_normalize_prefix(out);
     flags_open_reload(out);
+    flags_reload_by_feature(out);
     return flags_check_set(out, err) && flags_judge(out, p.uses, p.n_uses, err);
 }
 

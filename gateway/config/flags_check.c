@@ -1,10 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Reports the flags set that are not implemented, by class: a debug line, a warning or an error. All errors are
- * reported at once.
+ * reported at once. The values of --enable-feature count as flags of their own.
  */
 #include "gateway/config/flags_table.h"
 
 #include <stdio.h>
+
+/* What ignoring a feature of Prometheus means; NULL: nothing, as it acts, is always on, or only tunes Prometheus. */
+static const struct { const char *name, *why; } features[] = {
+    {"agent", NULL}, {"auto-gomaxprocs", NULL}, {"auto-gomemlimit", NULL}, {"auto-reload-config", NULL},
+    {"concurrent-rule-eval", NULL}, {"delayed-compaction", NULL}, {"exemplar-storage", NULL},
+    {"expand-external-labels", NULL}, {"fast-startup", NULL}, {"memory-snapshot-on-shutdown", NULL},
+    {"metadata-wal-records", NULL}, {"new-service-discovery-manager", NULL}, {"no-default-scrape-port", NULL},
+    {"old-ui", NULL}, {"ooo-native-histograms", NULL}, {"promql-at-modifier", NULL}, {"promql-binop-fill-modifiers", NULL},
+    {"promql-delayed-name-removal", NULL}, {"promql-duration-expr", NULL}, {"promql-experimental-functions", NULL},
+    {"promql-extended-range-selectors", NULL}, {"promql-negative-offset", NULL}, {"promql-per-step-stats", NULL},
+    {"remote-write-receiver", NULL}, {"use-uncached-io", NULL}, {"utf8-names", NULL}, {"xor2-encoding", NULL},
+    {"histograms-st-encoding", NULL},
+    {"created-timestamp-zero-ingestion", "samples have no start timestamps"},
+    {"extra-scrape-metrics", "scrape_timeout_seconds is always written, the other metrics are not"},
+    {"native-histograms", "the text format is requested from targets, which has none"},
+    {"otlp-deltatocumulative", "OTLP is not received"},
+    {"otlp-native-delta-ingestion", "OTLP is not received"},
+    {"otlp-write-receiver", "OTLP is not received"},
+    {"search-api", "there is no search API"},
+    {"st-storage", "samples have no start timestamps"},
+    {"st-synthesis", "samples have no start timestamps"},
+    {"type-and-unit-labels", "series do not get the labels __type__ and __unit__"},
+    {"use-start-timestamps", "samples have no start timestamps"},
+};
+
+static const char *feature_why(struct str name)
+{
+    for (size_t i = 0; i < LEN(features); i++)
+        if (str_is(name, features[i].name))
+            return features[i].why;
+    return "this feature is not known; check its name";
+}
 
 static bool flag_takes_no_value(const struct inert_use *u)
 {
@@ -37,9 +69,27 @@ static void refuse_use(struct flags *f, const struct inert_flag *i)
     conf_errors_add(&f->errors, text);
 }
 
+static void judge_feature(struct flags *f, struct str name, size_t *warnings_cap, size_t *ignored_cap)
+{
+    const char *why = feature_why(name);
+    if (why == NULL)
+        return;
+    struct str line = arena_printf(&f->arena, "--enable-feature=%.*s is ignored: %s", STR_ARG(name), why);
+    if (f->strict) {
+        line = arena_printf(&f->arena, "%.*s; remove it, or start without --strict", STR_ARG(line));
+        conf_errors_add(&f->errors, line.p);
+        return;
+    }
+    judge_append(f, &f->warnings, warnings_cap, line);
+    if (!was_judged(&f->ignored, "enable-feature"))
+        judge_append(f, &f->ignored, ignored_cap, STR("enable-feature"));
+}
+
 bool flags_judge(struct flags *f, const struct inert_use *uses, size_t n, struct err *err)
 {
     size_t warnings_cap = 0, ignored_cap = 0, tuning_cap = 0;
+    for (size_t i = 0; i < f->enable_features.n; i++)
+        judge_feature(f, f->enable_features.items[i], &warnings_cap, &ignored_cap);
     for (size_t k = 0; k < n; k++) {
         const struct inert_flag *i = uses[k].flag;
         if (i->class == INERT_TUNES && !was_judged(&f->tuning, i->name))

@@ -187,6 +187,30 @@ static void test_inert(void **state UNUSED)
     flags_free(&f);
 }
 
+static void test_features(void **state UNUSED)
+{
+    struct flags f;
+    assert_true(PARSE(&f, "--enable-feature=exemplar-storage,native-histograms,bogus", "--enable-feature=promql-per-step-stats"));
+    assert_int_equal(f.warnings.n, 2);
+    assert_str(f.warnings.items[0], "--enable-feature=native-histograms is ignored: the text format is requested from targets, "
+                                    "which has none");
+    assert_str(f.warnings.items[1], "--enable-feature=bogus is ignored: this feature is not known; check its name");
+    assert_int_equal(f.ignored.n, 1);
+    assert_str(f.ignored.items[0], "enable-feature");
+    assert_int_equal(f.config_check_interval, 0);
+    flags_free(&f);
+    assert_true(PARSE(&f, "--enable-feature=auto-reload-config"));
+    assert_true(f.warnings.n == 0 && f.config_check_interval == 30000);
+    flags_free(&f);
+    assert_true(PARSE(&f, "--enable-feature=auto-reload-config", "--config.auto-reload-interval=5s"));
+    assert_int_equal(f.config_check_interval, 5000);
+    flags_free(&f);
+    assert_false(PARSE(&f, "--enable-feature=bogus", "--strict"));
+    assert_non_null(strstr(err.text, "--enable-feature=bogus is ignored: this feature is not known; check its name; remove it, or "
+                                     "start without --strict"));
+    flags_free(&f);
+}
+
 static void test_flags_from_the_environment(void **state UNUSED)
 {
     struct flags f;
@@ -277,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_items_with_quotes_and_brackets),
         cmocka_unit_test(test_switches),
-        cmocka_unit_test(test_environment), cmocka_unit_test(test_inert), cmocka_unit_test(test_flags_from_the_environment), cmocka_unit_test(test_errors), cmocka_unit_test(test_documents)};
+        cmocka_unit_test(test_environment), cmocka_unit_test(test_inert), cmocka_unit_test(test_features),
+        cmocka_unit_test(test_flags_from_the_environment), cmocka_unit_test(test_errors), cmocka_unit_test(test_documents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
