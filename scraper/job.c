@@ -14,7 +14,7 @@ static const struct conf_row static_rows[] = {
     {CONF_MAP, "labels", offsetof(struct static_group, labels), .help = "Labels of these targets"},
     {0}};
 const struct conf_section static_group_section = {
-    "static_config", sizeof(struct static_group), static_rows, NULL, "A list of targets with common labels"};
+    "static_config", sizeof(struct static_group), static_rows, NULL, "Targets with common labels"};
 
 static const struct conf_row file_rows[] = {
     {CONF_FILES, "files", offsetof(struct file_sd, files), .required = true,
@@ -66,14 +66,14 @@ static const struct conf_row job_rows[] = {
     JOB(DURATION, "scrape_align_interval", scrape_align_interval),
         .help = "Align scrapes to multiples of this interval, plus scrape_offset"},
     JOB(BOOL, "no_stale_markers", no_stale_markers), .preset = "false", .help = "Do not write stale markers"},
-    GUARD_KEY("series_limit", "The number of series of a target would have no limit"),
-    GUARD_KEY("proxy_authorization", "The proxy would get no credentials"),
-    GUARD_KEY("proxy_basic_auth", "The proxy would get no credentials"),
-    GUARD_KEY("proxy_bearer_token", "The proxy would get no credentials"),
-    GUARD_KEY("proxy_bearer_token_file", "The proxy would get no credentials"),
-    GUARD_KEY("proxy_headers", "The proxy would get no headers"),
-    GUARD_KEY("proxy_oauth2", "The proxy would get no credentials"),
-    GUARD_KEY("proxy_tls_config", "The proxy would be verified as the targets are"),
+    GUARD_KEY("series_limit", "The limit of series per target would not be enforced"),
+    GUARD_KEY("proxy_authorization", "Requests to the proxy would be sent without credentials"),
+    GUARD_KEY("proxy_basic_auth", "Requests to the proxy would be sent without credentials"),
+    GUARD_KEY("proxy_bearer_token", "Requests to the proxy would be sent without credentials"),
+    GUARD_KEY("proxy_bearer_token_file", "Requests to the proxy would be sent without credentials"),
+    GUARD_KEY("proxy_headers", "Requests to the proxy would be sent without these headers"),
+    GUARD_KEY("proxy_oauth2", "Requests to the proxy would be sent without credentials"),
+    GUARD_KEY("proxy_tls_config", "The proxy would be verified with the TLS settings of the targets"),
     CONF_SD_ROWS("Its targets would not be scraped"),
     UNUSED_KEY("relabel_debug", "Relabeling is not logged"),
     UNUSED_KEY("metric_relabel_debug", "Relabeling is not logged"),
@@ -94,7 +94,7 @@ static const struct conf_row job_rows[] = {
     {.type = CONF_IGNORED, .name = "keep_dropped_targets", .help = "10,000 dropped targets are kept"},
     {0}};
 const struct conf_section scrape_job_section = {
-    "scrape_config", sizeof(struct scrape_job), job_rows, NULL, "A set of targets and how they are scraped"};
+    "scrape_config", sizeof(struct scrape_job), job_rows, NULL, "A scrape job"};
 
 static bool finish_times(struct conf_context *c, const struct yaml *node, struct scrape_job *job,
                          const struct scrape_globals *g, struct err *err)
@@ -108,7 +108,7 @@ static bool finish_times(struct conf_context *c, const struct yaml *node, struct
         return true;
     if (!c->loose_durations)
         return conf_err(given, err,
-                        "scrape_config.scrape_timeout: the timeout of job \"%.*s\" is longer than its interval",
+                        "scrape_config.scrape_timeout: the timeout of job \"%.*s\" must not exceed its interval",
                         STR_ARG(job->job_name));
     job->scrape_timeout = job->scrape_interval;
     return true;

@@ -54,8 +54,8 @@ void http_headers_print(struct buf *out, const void *field, unsigned indent);
     {CONF_CUSTOM, "http_headers", offsetof(type, field.http_headers), .custom = http_headers_custom,                  \
      .print = http_headers_print, .form = "mapping",                                                                  \
      .help = "Extra request headers: name to `{values: [...], secrets: [...], files: [...]}`"}, \
-    {CONF_GUARD, "oauth2", 0, .help = "Requests would carry no credentials"},                         \
-    {CONF_GUARD, "proxy_connect_header", 0, .help = "The proxy would get no headers"}
+    {CONF_GUARD, "oauth2", 0, .help = "Requests would be sent without credentials"},                         \
+    {CONF_GUARD, "proxy_connect_header", 0, .help = "Requests to the proxy would be sent without these headers"}
 
 /* Accepts at most one kind of credentials; otherwise an error at the node. */
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err) MUST_USE;

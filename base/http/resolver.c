@@ -39,11 +39,11 @@ enum {
 };
 
 #define RESOLVER_STATS(X)                                                                                            \
-    X(DNS_LOOKUPS, "sluice_dns_lookups_total", STATS_COUNTER, "Host names looked up")                                \
+    X(DNS_LOOKUPS, "sluice_dns_lookups_total", STATS_COUNTER, "Host name lookups")                                \
     X(DNS_FAILURES, "sluice_dns_lookup_failures_total", STATS_COUNTER, "Lookups without an address")                 \
-    X(DNS_HITS, "sluice_dns_cache_hits_total", STATS_COUNTER, "Requests for an address answered from the cache")     \
+    X(DNS_HITS, "sluice_dns_cache_hits_total", STATS_COUNTER, "Host names resolved from the cache")     \
     X(DNS_STALE, "sluice_dns_stale_responses_total", STATS_COUNTER,                                                  \
-      "Requests answered with addresses past their TTL because the name server did not respond")
+      "Host names resolved to addresses past their TTL because the name server did not respond")
 enum resolver_stat { RESOLVER_STATS(STATS_ID) };
 static struct stats_group resolver_stats = STATS_GROUP(RESOLVER_STATS);
 static const double lookup_bounds[] = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10};

@@ -213,8 +213,9 @@ static void start_member(struct workers *p, enum worker_class class)
         q->n++;
         return;
     }
-    log_warn("query", "cannot start a worker thread; its requests wait for others of their class or are refused",
-             "class", classes[class].name, "err", strerror(errno));
+    log_warn("query", "cannot start worker thread; requests wait for other workers of the class or are refused; raise "
+             "the limit of threads (ulimit -u, pids cgroup) or open files (ulimit -n)", "class", classes[class].name,
+             "err", strerror(errno));
     loop_free(m->worker.loop);
     m->worker.loop = NULL;
 }

@@ -81,7 +81,7 @@ static bool export_end_line(struct export_response *x, struct err *err)
 {
     const unsigned needed = 1u << METRIC | 1u << VALUES | 1u << TIMES;
     if ((x->seen & needed) != needed)
-        return err_set(err, ERR_BAD_GATEWAY, "a line of the export has no metric, values and timestamps");
+        return err_set(err, ERR_BAD_GATEWAY, "a line of the export lacks metric, values or timestamps");
     x->seen = 0;
     if (x->n_values != x->n_times)
         return err_set(err, ERR_BAD_GATEWAY, "an exported series has %zu values and %zu timestamps", x->n_values,
@@ -118,7 +118,7 @@ static bool export_token(struct export_response *x, enum json_token token, struc
         return true;
     if (inner.kind)
         return err_set(err, inner.kind, "%s", inner.text);
-    return err_set(err, ERR_BAD_GATEWAY, "the export has an unexpected form at byte %llu",
+    return err_set(err, ERR_BAD_GATEWAY, "cannot parse the export: unexpected JSON at byte %llu",
                    (unsigned long long)x->r.offset);
 }
 

@@ -67,7 +67,7 @@ static bool refuse_server_address(const struct yaml *node, struct str address, s
 {
     struct buf shown = {0};
     url_redact_address(&shown, address);
-    conf_err(node, err, "static_configs: target \"%s\" is not host:port (scheme and path_prefix are keys of their own)",
+    conf_err(node, err, "static_configs: target \"%s\" is not host:port (set scheme and path_prefix by their keys)",
              buf_z(&shown));
     buf_free(&shown);
     return false;
@@ -89,9 +89,9 @@ struct group_client { struct http_conf http; int64_t dial_timeout; };
 #define CLIENT(field) offsetof(struct group_client, field)
 static const struct conf_row client_rows[] = {
     {CONF_DURATION, "dial_timeout", CLIENT(dial_timeout), .preset = "2s", .min = 1, .max = 3600000,
-     .help = "Longest time to connect"},
+     .help = "Maximum time to establish a connection"},
     HTTP_CONF_ROWS(struct group_client, http),
-    GUARD("sigv4", "Requests would carry no credentials"),
+    GUARD("sigv4", "Requests would be sent without credentials"),
     {0}};
 static bool group_conf_check_client(struct conf_context *c UNUSED, const struct yaml *node, void *value,
                                     struct err *err)
@@ -99,11 +99,12 @@ static bool group_conf_check_client(struct conf_context *c UNUSED, const struct 
     return http_conf_check(node, &((struct group_client *)value)->http, err);
 }
 static const struct conf_section client_section = {
-    "http_client", sizeof(struct group_client), client_rows, group_conf_check_client, "How servers are spoken to"};
+    "http_client", sizeof(struct group_client), client_rows, group_conf_check_client,
+    "HTTP client settings for requests to servers"};
 
 #define ROW(field) offsetof(struct server_group_conf, field)
 _Static_assert(ROW(dial_timeout) - ROW(http) == CLIENT(dial_timeout),
-               "http and dial_timeout stand side by side, as in struct group_client");
+               "http and dial_timeout must be adjacent, as in struct group_client");
 static const char *const schemes[] = {"http", "https", NULL};
 static const char *const overlaps[] = {[OVERLAP_NONE] = "none", [OVERLAP_MERGE] = "merge", NULL};
 static const char *const read_modes[] = {
@@ -114,77 +115,79 @@ static const char *const kinds[] = {
     [SERVER_AUTO] = "auto", [SERVER_PROMETHEUS] = "prometheus", [SERVER_VICTORIAMETRICS] = "victoriametrics", NULL};
 
 static const struct conf_row rows[] = {
-    {CONF_STRING, "name", ROW(name), .help = "Name in errors, notes and metrics; server_groups[N] by default"},
+    {CONF_STRING, "name", ROW(name), .help = "Name in errors, warnings and metrics; server_groups[N] by default"},
     {CONF_SECTIONS, "static_configs", ROW(static_configs), .section = &static_section,
-     .help = "The servers: replicas that hold the same data"},
-    {CONF_STRING, "scheme", ROW(scheme), .preset = "http", .help = "http or https; `__scheme__` of the targets"},
-    {CONF_STRING, "path_prefix", ROW(path_prefix), .help = "Path before /api/v1; `__path_prefix__` of the targets"},
+     .help = "Servers of the group: replicas with the same data"},
+    {CONF_STRING, "scheme", ROW(scheme), .preset = "http",
+     .help = "http or https; overridden by `__scheme__` of a target"},
+    {CONF_STRING, "path_prefix", ROW(path_prefix),
+     .help = "Path before /api/v1; overridden by `__path_prefix__` of a target"},
     {CONF_MAP, "labels", ROW(labels),
-     .help = "Added to every series of the group; matchers on them decide whether it is asked"},
+     .help = "Labels added to every series of the group; a query whose matchers exclude them does not read the group"},
     {CONF_SECTIONS, "relabel_configs", ROW(relabel_configs), .section = &relabel_section,
-     .help = "Rules on the targets; labels that remain are added to their series"},
+     .help = "Relabeling of targets; remaining labels are added to their series"},
     {CONF_CUSTOM, "anti_affinity", ROW(anti_affinity), .preset = "auto", .custom = read_anti_affinity,
      .print = print_anti_affinity, .form = "duration or `auto`",
-     .help = "Distance below which samples of two independent replicas are the same scrape: a duration, or `auto` "
+     .help = "Distance below which samples of two independent replicas count as the same scrape: a duration, or `auto` "
              "(half of the median interval; copies of one stream are detected)"},
     {CONF_BOOL, "anti_affinity_dynamic", ROW(anti_affinity_dynamic),
-     .help = "As `anti_affinity: auto`, with the duration given where the interval cannot be seen"},
-    {CONF_BOOL, "prefer_max", ROW(prefer_max), .help = "Of two samples of the same scrape take the larger"},
+     .help = "As `anti_affinity: auto`, with the configured duration where the interval cannot be measured"},
+    {CONF_BOOL, "prefer_max", ROW(prefer_max), .help = "Use the larger of two samples of the same scrape"},
     {CONF_BOOL, "remote_read", ROW(remote_read), .preset = "true",
-     .help = "Fetch raw samples by remote_read where the server has it: exact, with stale markers and native "
+     .help = "Read raw samples by remote_read if the server supports it: exact, with stale markers and native "
              "histograms, and cheaper than JSON"},
     {CONF_STRING, "remote_read_path", ROW(remote_read_path), .preset = "api/v1/read",
-     .help = "Path of remote_read behind path_prefix"},
-    {CONF_MULTIMAP, "query_params", ROW(query_params), .help = "Parameters added to every request"},
+     .help = "Path of remote_read after path_prefix"},
+    {CONF_MULTIMAP, "query_params", ROW(query_params), .help = "URL parameters to add to requests"},
     {CONF_CUSTOM, "http_headers", ROW(group_http_headers), .custom = read_headers,
      .print = http_headers_print, .form = "mapping",
-     .help = "Headers added to every request"},
+     .help = "HTTP headers to add to requests"},
     {CONF_SECTION, "http_client", ROW(http), .section = &client_section,
      .help = "Credentials, TLS, proxy, dial_timeout"},
     {CONF_DURATION, "timeout", ROW(timeout), .preset = "0s",
-     .help = "Longest time of one request, its body included; 0 = what is left of the query's timeout"},
+     .help = "Request timeout, including the body; 0 = the rest of the query's timeout"},
     {CONF_BOOL, "ignore_error", ROW(ignore_error),
-     .help = "If this group fails, answer from the others without a warning"},
+     .help = "If the group fails, return results of the others without a warning"},
     {CONF_BOOL, "downgrade_error", ROW(downgrade_error),
-     .help = "If this group fails, answer from the others with a warning"},
+     .help = "If the group fails, return results of the others with a warning"},
     {CONF_ENUM, "overlap", ROW(overlap), .preset = "none", .names = overlaps,
-     .help = "`none`: a series that another group has too is an error; `merge`: their samples are united"},
+     .help = "`none`: a series that another group has as well is an error; `merge`: their samples are merged"},
     {CONF_ENUM, "read_mode", ROW(read_mode), .preset = "merge", .names = read_modes,
-     .help = "`merge`: ask all replicas; `hedge`: ask a second one when the first is slow; `first_available`: ask a "
-             "second one when the first fails"},
+     .help = "`merge`: query all replicas; `hedge`: query a second one if the first is slow; `first_available`: query a "
+             "second one if the first fails"},
     {CONF_ENUM, "push_down", ROW(push_down), .preset = "verified", .names = push_downs,
-     .help = "What the servers evaluate themselves: `verified`: sub-expressions whose value is known to be that of the "
-             "raw samples; `trusted`: also aggregations over groups that no label tells apart, which are taken to "
-             "share no series; `off`: nothing"},
-    {CONF_ENUM, "kind", ROW(kind), .preset = "auto", .names = kinds, .help = "What the servers are; `auto` asks them"},
+     .help = "Sub-expressions that servers evaluate: `verified`: those whose value is known to equal that of the raw "
+             "samples; `trusted`: also aggregations over groups without distinguishing labels, which are assumed to "
+             "share no series; `off`: none"},
+    {CONF_ENUM, "kind", ROW(kind), .preset = "auto", .names = kinds, .help = "Kind of the servers; `auto` detects it"},
     {CONF_STRINGS, "coverage_by", ROW(coverage_by),
-     .help = "Labels that tell which target a series comes from; job and instance by default. Gaps of replicas are found "
-             "by target"},
+     .help = "Labels that identify the target of a series; job and instance by default. Gaps of replicas are found by "
+             "target"},
     {CONF_BOOL, "trust_untargeted", ROW(trust_untargeted),
-     .help = "Series that come from no target (recording rules, pushes) are as complete as all targets are"},
+     .help = "Treat series without a target (recording rules, pushes) as complete as all targets are"},
     {CONF_STRINGS, "written_by", ROW(written_by),
      .help =
          "Names of the remote_write entries that fill this group, each one of its servers or all: they hold copies of "
              "one stream, and samples that only the recent store of that stream has are added"},
-    {CONF_IGNORED, "max_idle_conns", 0, .help = "Connections are kept by need"},
-    {CONF_IGNORED, "max_idle_conns_per_host", 0, .help = "Connections are kept by need"},
-    {CONF_IGNORED, "idle_conn_timeout", 0, .help = "Connections are kept by need"},
-    GUARD("relative_time_range", "The group would be asked about all times"),
-    GUARD("absolute_time_range", "The group would be asked about all times"),
-    GUARD("label_filter", "The group would be asked about series that the filter hides"),
+    {CONF_IGNORED, "max_idle_conns", 0, .help = "Connections are kept alive as needed"},
+    {CONF_IGNORED, "max_idle_conns_per_host", 0, .help = "Connections are kept alive as needed"},
+    {CONF_IGNORED, "idle_conn_timeout", 0, .help = "Connections are kept alive as needed"},
+    GUARD("relative_time_range", "The group would be queried for all times"),
+    GUARD("absolute_time_range", "The group would be queried for all times"),
+    GUARD("label_filter", "The group would be queried for series that the filter hides"),
     GUARD("inject_matchers", "Queries would see series that the matchers hide"),
     GUARD("metrics_relabel_configs", "Results would have the servers' labels"),
     {.type = CONF_ACCEPTED, .name = "native_histogram", .help = "Native histograms are fetched by `remote_read`"},
-    {.type = CONF_ACCEPTED, .name = "align_query_range_with_step", .help = "Steps are sent as the query has them"},
-    CONF_SD_ROW("file", "Its servers would not be asked"),
-    CONF_SD_ROWS("Its servers would not be asked"),
+    {.type = CONF_ACCEPTED, .name = "align_query_range_with_step", .help = "Steps are not aligned"},
+    CONF_SD_ROW("file", "Its servers would not be queried"),
+    CONF_SD_ROWS("Its servers would not be queried"),
     {0}};
 
 static bool check_labels(const struct yaml *node, const struct str_map *labels, struct err *err)
 {
     for (size_t i = 0; i < labels->n; i++)
         if (!label_name_valid(labels->keys[i]) || str_is(labels->keys[i], METRIC_NAME))
-            return conf_err(node, err, "server_group.labels: \"%.*s\" is not a name for a label",
+            return conf_err(node, err, "server_group.labels: \"%.*s\" is not a valid label name",
                             STR_ARG(labels->keys[i]));
     return true;
 }
@@ -198,9 +201,9 @@ static bool group_conf_check(struct conf_context *c UNUSED, const struct yaml *n
     if (!known)
         return conf_err(node, err, "server_group.scheme: \"%.*s\" is neither http nor https", STR_ARG(g->scheme));
     if (g->static_configs.n == 0)
-        return conf_err(node, err, "server_group: there is no static_configs: nobody to ask");
+        return conf_err(node, err, "server_group: static_configs is required");
     return check_labels(node, &g->labels, err);
 }
 
 const struct conf_section server_group_section = {"server_group", sizeof(struct server_group_conf), rows,
-                                                  group_conf_check, "Servers that hold the same data, asked as one"};
+                                                  group_conf_check, "A set of replicas, queried as one server"};

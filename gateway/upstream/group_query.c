@@ -141,10 +141,10 @@ static bool recent_alone(struct group_query *l, const struct err *why, struct er
     }
     stats_add(&upstream_stats, RECENT_ALONE, 1);
     if (recent_covers(l))
-        notes_info(notes, "server group \"%.*s\" did not answer; the recent store did", STR_ARG(name));
+        notes_info(notes, "server group \"%.*s\" did not respond; its result is from the recent store", STR_ARG(name));
     else
-        notes_warn(notes, "server group \"%.*s\" did not answer; from it there is only what the recent store has since "
-                   "%s", STR_ARG(name), recent_since(l));
+        notes_warn(notes, "server group \"%.*s\" did not respond; its result has only the samples of the recent store "
+                   "since %s", STR_ARG(name), recent_since(l));
     return read_recent(l, &l->response, err);
 }
 

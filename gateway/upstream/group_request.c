@@ -140,10 +140,10 @@ void group_request_note_missed(const struct group_request *r)
         bool paused = a->state == ATTEMPT_IDLE && r->mode == READ_MERGE;
         stats_add(&upstream_stats, REPLICAS_MISSED, paused || a->state == ATTEMPT_FAILED);
         if (a->state == ATTEMPT_FAILED)
-            notes_info(notes, "another replica answered for %s", a->err.text);
+            notes_info(notes, "another replica responded for %s", a->err.text);
         else if (paused)
-            notes_info(notes, "another replica answered for server group \"%.*s\": %.*s, which is not asked for a "
-                       "while after failures", STR_ARG(r->group->name), STR_ARG(a->server->shown));
+            notes_info(notes, "another replica responded for server group \"%.*s\": %.*s, which is not queried for "
+                       "some time after failures", STR_ARG(r->group->name), STR_ARG(a->server->shown));
     }
 }
 
@@ -173,12 +173,12 @@ void group_request_error(const struct group_request *r, struct err *err)
         worst = worst == NULL || error_severity(e->kind) > error_severity(worst->kind) ? e : worst;
     }
     if (worst == NULL) {
-        err_set(err, ERR_UNAVAILABLE, "server group \"%.*s\": no server answered", STR_ARG(r->group->name));
+        err_set(err, ERR_UNAVAILABLE, "server group \"%.*s\": no server responded", STR_ARG(r->group->name));
         return;
     }
     *err = *worst;
     if (failed > 1)
-        err_wrap(err, "none of %zu servers answered", failed);
+        err_wrap(err, "none of %zu servers responded", failed);
 }
 
 bool group_may_fail(const struct group *g, struct notes *notes, const struct err *why)

@@ -37,10 +37,10 @@ bool json_labels_end(struct json_labels *l, struct labels *out, struct err *err)
     while (labels_next_checked(&it, &label))
         builder_add(&l->builder, label.name, label.value);
     if (builder_duplicate(&l->builder, &name))
-        return err_set(err, ERR_BAD_GATEWAY, "a series has the label \"%.*s\" twice", STR_ARG(name));
+        return err_set(err, ERR_BAD_GATEWAY, "a series has the duplicate label \"%.*s\"", STR_ARG(name));
     buf_clear(&l->sorted);
     *out = builder_append(&l->builder, &l->sorted);
-    return labels_check(out->p, out->n, out) || err_set(err, ERR_BAD_GATEWAY, "a series has broken labels");
+    return labels_check(out->p, out->n, out) || err_set(err, ERR_BAD_GATEWAY, "a series has invalid labels");
 }
 
 void json_labels_free(struct json_labels *l)

@@ -271,8 +271,8 @@ static bool label_query_collect(struct label_query *in, struct label_list *out, 
     if (group_request_answered(&in->request)) {
         group_request_note_missed(&in->request);
     } else if (recent) {
-        notes_warn(in->request.batch->q->notes, "server group \"%.*s\" did not answer; from it there is only what the "
-                   "recent store has", STR_ARG(g->name));
+        notes_warn(in->request.batch->q->notes, "server group \"%.*s\" did not respond; its result has only the "
+                   "samples of the recent store", STR_ARG(g->name));
     } else {
         stats_add(&upstream_stats, GROUPS_FAILED, 1);
         group_request_error(&in->request, err);

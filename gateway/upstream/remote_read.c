@@ -117,8 +117,8 @@ static bool decode_histogram(struct remote_read_response *r, const struct rw_wal
     const uint8_t *wire = (const uint8_t *)w->hists[i].p;
     size_t n = w->hists[i].n;
     if (histogram_lacks_bounds(wire, n))
-        return blame_series(w, "a native histogram with custom buckets came without their bounds, as Prometheus "
-                            "3.9.0 and older send them; upgrade the server, or leave the series out of the query", err);
+        return blame_series(w, "a native histogram with custom buckets lacks their bounds, as sent by Prometheus "
+                            "3.9.0 and older; upgrade the server, or exclude the series from the query", err);
     r->hists[i].h = to;
     if (histogram_decode(r->response->arena, wire, n, &r->hists[i].t, to, err))
         return true;
@@ -130,7 +130,7 @@ static bool decode_histogram(struct remote_read_response *r, const struct rw_wal
 static bool remote_read_add_series(struct remote_read_response *r, const struct rw_walk *w, struct err *err)
 {
     if (!w->labels_ok)
-        return err_set(err, ERR_BAD_GATEWAY, "remote_read gave a series with bad labels: %s", w->reason);
+        return err_set(err, ERR_BAD_GATEWAY, "remote_read: a series has invalid labels: %s", w->reason);
     struct histogram *decoded = w->n_hists ? ARENA_ARRAY(r->response->arena, struct histogram, w->n_hists) : NULL;
     mem_grow(&r->hists, &r->cap, w->n_hists, sizeof *r->hists);
     for (size_t i = 0; i < w->n_hists; i++)
@@ -161,7 +161,7 @@ static bool add_response(struct remote_read_response *r, struct str body, struct
     struct pb_field f;
     while (p < end) {
         if (!pb_next(&p, end, &f))
-            return err_set(err, ERR_BAD_GATEWAY, "remote_read: the answer is damaged");
+            return err_set(err, ERR_BAD_GATEWAY, "remote_read: the response is corrupted");
         if (f.number != 1 || f.wire != 2)
             continue;
         if (!add_result(r, f.bytes, err))
@@ -175,7 +175,7 @@ static bool remote_read_feed(struct decoder *d, struct str piece, struct err *er
 {
     struct remote_read_response *r = CONTAINER(d, struct remote_read_response, decoder);
     if (!buf_try_reserve(&r->packed, piece.n))
-        return err_set(err, ERR_LIMIT, "remote_read: the answer needs more than %zu MiB of memory",
+        return err_set(err, ERR_LIMIT, "remote_read: the response exceeds the limit of %zu MiB of memory",
                        r->packed.max >> 20);
     buf_add_str(&r->packed, piece);
     return true;

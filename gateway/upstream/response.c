@@ -31,7 +31,7 @@ bool response_check_budget(const struct response *a, size_t n, struct err *err)
 {
     if (a->budget == 0 || n <= a->budget / sizeof(struct sample))
         return true;
-    return err_set(err, ERR_LIMIT, "a series alone needs more than %zu MiB of memory", a->budget >> 20);
+    return err_set(err, ERR_LIMIT, "a single series exceeds the limit of %zu MiB of memory", a->budget >> 20);
 }
 
 static bool in_window(const struct response *a, int64_t t) { return t >= a->t_min && t <= a->t_max; }
@@ -40,7 +40,7 @@ static bool out_of_order(struct labels labels, struct err *err)
 {
     struct buf name = {0};
     labels_print(&name, labels);
-    err_set(err, ERR_BAD_GATEWAY, "the samples of %s are not in order of time", buf_z(&name));
+    err_set(err, ERR_BAD_GATEWAY, "samples of %s are out of order", buf_z(&name));
     buf_free(&name);
     return false;
 }
@@ -138,8 +138,8 @@ static bool clash(struct labels labels, struct err *err)
 {
     struct buf name = {0};
     labels_print(&name, labels);
-    err_set(err, ERR_EXEC, "the answer has series %s twice: does a label of the group replace one that tells series "
-            "apart?", buf_z(&name));
+    err_set(err, ERR_EXEC, "duplicate series %s in the response; check whether a label of the group replaces one that "
+            "distinguishes series", buf_z(&name));
     buf_free(&name);
     return false;
 }

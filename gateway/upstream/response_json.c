@@ -33,7 +33,7 @@ struct json_response {
 
 static bool unexpected(const struct json_response *j, struct err *err)
 {
-    return err_set(err, ERR_BAD_GATEWAY, "the answer has an unexpected form at byte %llu",
+    return err_set(err, ERR_BAD_GATEWAY, "cannot parse the response: unexpected JSON at byte %llu",
                    (unsigned long long)j->r.offset);
 }
 
@@ -67,7 +67,7 @@ static bool json_response_end_series(struct json_response *j, struct err *err)
                    offsetof(struct json_pair, v) == offsetof(struct sample, v),
                    "a pair is a sample");
     if (!j->has_labels)
-        return err_set(err, ERR_BAD_GATEWAY, "the answer has a series without \"metric\"");
+        return err_set(err, ERR_BAD_GATEWAY, "the response has a series without \"metric\"");
     j->place = RESULT;
     j->has_labels = false;
     size_t n = j->n;
@@ -228,10 +228,11 @@ static bool json_response_finish(struct decoder *d, struct err *err)
     if (!json_response_read(j, err))
         return false;
     if (j->failed)
-        return err_set(err, ERR_BAD_GATEWAY, "it answered with an error: %s",
-                       j->error[0] ? j->error : "not said which");
+        return err_set(err, ERR_BAD_GATEWAY, "the server returned an error: %s",
+                       j->error[0] ? j->error : "no error message");
     if (!j->succeeded || !j->has_result)
-        return err_set(err, ERR_BAD_GATEWAY, "the answer has no result: this is not the Prometheus API");
+        return err_set(err, ERR_BAD_GATEWAY,
+                       "the response has no result; check whether the server has the Prometheus API");
     return true;
 }
 

@@ -23,7 +23,7 @@ struct list_response {
 /* What servers tell of themselves is short. */
 enum { KIND_MAX = 64 << 10, EXTERNAL_MAX = 8 << 20 };
 
-static bool odd(struct err *err) { return err_set(err, ERR_BAD_GATEWAY, "the answer has an unexpected form"); }
+static bool odd(struct err *err) { return err_set(err, ERR_BAD_GATEWAY, "cannot parse the response: unexpected JSON"); }
 
 static bool take_strings(struct list_response *t, const struct json_tree *data, struct err *err)
 {
@@ -212,7 +212,7 @@ static bool list_response_feed(struct decoder *d, struct str piece, struct err *
     struct list_response *t = CONTAINER(d, struct list_response, decoder);
     t->body.max = t->max;
     if (!buf_try_reserve(&t->body, piece.n))
-        return err_set(err, ERR_TOO_LARGE, "the response is larger than %zu bytes", t->max);
+        return err_set(err, ERR_TOO_LARGE, "the response exceeds the limit of %zu bytes", t->max);
     buf_add_str(&t->body, piece);
     return true;
 }
@@ -223,12 +223,12 @@ static bool list_response_finish(struct decoder *d, struct err *err)
     struct json_tree *root = json_tree_parse(buf_str(&t->body), err);
     if (root == NULL) {
         err->kind = ERR_BAD_GATEWAY;
-        return err_wrap(err, "the answer is not JSON");
+        return err_wrap(err, "the response is not JSON");
     }
     struct str error = json_tree_str(json_tree_get(root, "error"));
     bool ok = str_is(json_tree_str(json_tree_get(root, "status")), "success");
     if (!ok)
-        err_set(err, ERR_BAD_GATEWAY, "it answered with an error: %.*s", STR_ARG(error));
+        err_set(err, ERR_BAD_GATEWAY, "the server returned an error: %.*s", STR_ARG(error));
     ok = ok && t->take(t, json_tree_get(root, "data"), err);
     if (ok && t->list)
         take_notes(t->list, root);

@@ -190,8 +190,8 @@ static void log_unreachable(struct server *s, const char *why)
     if (!atomic_compare_exchange_strong(&s->health->failing_since, &none, clock_wall_ms()))
         return;
     char *group = str_dup(s->group), *url = str_dup(s->shown_url);
-    log_warn("upstream", "server of a server group cannot be reached; asking its replicas, and again at later queries",
-             "group", group, "server", url, "err", why);
+    log_warn("upstream", "cannot reach server of a server group; reading from its replicas and retrying with later "
+             "queries", "group", group, "server", url, "err", why);
     mem_free(group);
     mem_free(url);
 }
@@ -218,7 +218,7 @@ static void server_reached(struct server *s)
     struct buf lasting = {0};
     int64_t ms = clock_wall_ms() - since;
     buf_add_duration(&lasting, ms > 0 ? ms : 0);
-    log_info("upstream", "server of a server group is reached again", "group", group, "server", url, "failed_for",
+    log_info("upstream", "server of a server group is reachable again", "group", group, "server", url, "failed_for",
              buf_z(&lasting));
     buf_free(&lasting);
     mem_free(group);
@@ -306,7 +306,8 @@ void server_show(struct server *s, struct arena *a, struct server_status *out)
         .group = arena_str(a, s->group), .url = arena_str(a, s->shown_url),
         .state = server_state_name(server_state(s)),
         .last_error_at = atomic_load(&s->health->last_error_at), .last_ok_at = atomic_load(&s->health->last_ok_at),
-        .requests = atomic_load(&s->traffic->requests), .failures = atomic_load(&s->traffic->failures), .bytes = atomic_load(&s->traffic->bytes),
+        .requests = atomic_load(&s->traffic->requests), .failures = atomic_load(&s->traffic->failures),
+        .bytes = atomic_load(&s->traffic->bytes),
         .samples = atomic_load(&s->traffic->samples), .seconds = (double)atomic_load(&s->traffic->nanoseconds) / 1e9,
         .kind = server_kind_name(server_kind(s))};
     mutex_lock(&s->health->mutex);

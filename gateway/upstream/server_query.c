@@ -248,8 +248,8 @@ static enum server_query_step read_lossy(struct server_query *query)
 {
     if (!atomic_load(&query->attempt.server->health->cannot_read))
         return step_of_method(query, READ_REMOTE);
-    server_query_set_error(query, ERR_EXEC, "the answer has native histograms, which JSON does not carry whole, and "
-                           "the server has no remote_read");
+    server_query_set_error(query, ERR_EXEC, "the response has native histograms, whose JSON is incomplete, and the "
+                           "server does not support remote_read");
     return STEP_FAILED;
 }
 

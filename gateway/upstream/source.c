@@ -42,7 +42,7 @@ static struct source *hold_recent(struct upstream *u, struct query_ctx *q, struc
 {
     struct open_series_set *h = ARENA_NEW(q->arena, struct open_series_set);
     if (h == NULL || !arena_at_end(q->arena, put_held, h)) {
-        err_set(err, ERR_LIMIT, "query needs more memory than it may have");
+        err_set(err, ERR_LIMIT, "the query exceeds its memory limit (--query.max-memory)");
         return NULL;
     }
     *h = (struct open_series_set){u->env.recent_put, source_use_recent(u).source};

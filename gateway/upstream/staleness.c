@@ -49,7 +49,7 @@ bool staleness_end(struct response *a, const struct select *sel, struct err *err
     for (size_t i = 0; i < a->n; i++) {
         for (uint32_t k = 0; k < a->series[i].n_samples; k++)
             if (!on_grid(sel, a->series[i].samples[k].t))
-                return err_set(err, ERR_BAD_GATEWAY, "it answered for other times than it was asked for");
+                return err_set(err, ERR_BAD_GATEWAY, "response timestamps do not match the requested steps");
         staleness_end_series(a->arena, &a->series[i], sel);
     }
     return true;

@@ -39,7 +39,7 @@ static void upstream_collect_family(struct upstream *u, struct stats_out *o, con
 /* Under promxy's names, with the group besides. */
 static void collect_promxy(struct upstream *u, struct stats_out *o)
 {
-    stats_family(o, latency_family, STATS_SUMMARY, "Requests to servers of groups that ended, by call");
+    stats_family(o, latency_family, STATS_SUMMARY, "Completed requests to servers of groups, by call");
     for (size_t g = 0; g < u->groups.n; g++)
         for (size_t i = 0; i < u->groups.items[g].n_servers; i++) {
             struct server *s = u->groups.items[g].servers[i];
@@ -121,17 +121,17 @@ static void collect_coverage(struct upstream *u, struct stats_out *o)
     for (size_t g = 0; g < u->groups.n; g++)
         coverage_show(u->groups.items[g].coverage, &a, 0, &all[g]);
     collect_coverage_replicas(u, all, o, "sluice_upstream_coverage_targets",
-                              "Targets that a server has scraped until now, as its `up` series tell", TARGETS);
+                              "Targets that a server has scraped until now, by its `up` series", TARGETS);
     collect_coverage_replicas(u, all, o, "sluice_upstream_coverage_gaps",
-                              "Gaps of a server's targets that are known: scrapes that other servers of the group have", GAPS);
+                              "Known gaps of a server's targets: scrapes that other servers of the group have", GAPS);
     collect_coverage_groups(u, all, o, "sluice_upstream_coverage_age_seconds", STATS_GAUGE,
                             "Time since the servers' `up` series were last read", SECONDS);
     collect_coverage_groups(u, all, o, "sluice_upstream_coverage_bytes", STATS_GAUGE,
-                            "Memory of what is known about targets, gaps and metrics", BYTES);
+                            "Bytes of memory for the coverage of targets, gaps and metrics", BYTES);
     collect_coverage_groups(u, all, o, "sluice_upstream_coverage_readings_total", STATS_COUNTER,
                             "Requests to all servers of a group for its coverage", REQUESTS);
     collect_coverage_groups(u, all, o, "sluice_upstream_coverage_failed_readings_total", STATS_COUNTER,
-                            "Those from which nothing was learned", FAILURES);
+                            "Requests for the coverage that failed", FAILURES);
     arena_free(&a);
 }
 
@@ -142,11 +142,12 @@ void upstream_collect(struct upstream *u, struct stats_out *o)
     upstream_collect_family(u, o, "sluice_upstream_requests_total", STATS_COUNTER, "Requests to a server of a group",
                             REQUESTS);
     upstream_collect_family(u, o, "sluice_upstream_failures_total", STATS_COUNTER, "Requests that failed", FAILURES);
-    upstream_collect_family(u, o, "sluice_upstream_received_bytes_total", STATS_COUNTER, "Bytes of answers on the wire",
-                            BYTES);
+    upstream_collect_family(u, o, "sluice_upstream_received_bytes_total", STATS_COUNTER,
+                            "Compressed bytes of responses", BYTES);
     upstream_collect_family(u, o, "sluice_upstream_samples_total", STATS_COUNTER, "Samples read", SAMPLES);
     upstream_collect_family(u, o, "sluice_upstream_request_seconds_total", STATS_COUNTER,
-                            "Time spent in requests that were answered", SECONDS);
+                            "Time spent in requests that got a response", SECONDS);
     upstream_collect_family(u, o, "sluice_upstream_up", STATS_GAUGE,
-                            "1 when the last request reached the server, 0 when it did not; absent until a query or a probe asked it", UP);
+                            "1 if the last request reached the server, 0 if not; absent before the first query or "
+                            "probe", UP);
 }

@@ -21,8 +21,8 @@ static bool twice(const struct group *a, const struct group *b, struct labels la
 {
     struct buf name = {0};
     labels_print(&name, labels);
-    err_set(err, ERR_EXEC, "series %s is in server group \"%.*s\" and in server group \"%.*s\": give the groups labels "
-            "that tell them apart, or say overlap: merge in both", buf_z(&name), STR_ARG(a->name), STR_ARG(b->name));
+    err_set(err, ERR_EXEC, "series %s is in server group \"%.*s\" and in server group \"%.*s\": set different labels "
+            "for the groups, or overlap: merge for both", buf_z(&name), STR_ARG(a->name), STR_ARG(b->name));
     buf_free(&name);
     return false;
 }

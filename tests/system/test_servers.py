@@ -52,7 +52,7 @@ def test_servers_are_probed_in_the_background():
     assert paths(west) == [BUILDINFO, CONFIG], west.asked
     assert states(sluice)["east"] == "unknown" and states(sluice)["west"] == "up" and states(sluice)["gone"] == "down"
     assert "<td class=unknown data-k=State>unknown" in sluice.get("/targets", headers={"Accept": "text/html"}).text
-    assert "cannot be reached" in sluice.log() and "gone" in sluice.log()
+    assert "cannot reach server" in sluice.log() and "gone" in sluice.log()
     east.told.set()
     wait_until(lambda: up(sluice).get("east") == 1, 5)
     gone.start()

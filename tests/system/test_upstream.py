@@ -118,7 +118,7 @@ def test_recent_stands_in_for_its_time_only():
         for query, value in (("m", "5"), ("count_over_time(m[1h])", "1")):
             answer = ask("/api/v1/query", query=query, time=now + 0.5).json()
             assert [s["value"][1] for s in answer["data"]["result"]] == [value], answer
-            assert "recent store has since" in answer["warnings"][0] and '"storage"' in answer["warnings"][0], answer
+            assert "samples of the recent store since" in answer["warnings"][0] and '"storage"' in answer["warnings"][0], answer
         whole = ask("/api/v1/query", query="count_over_time(m[100ms])", time=now + 0.05).json()
         assert whole["data"]["result"] and "warnings" not in whole, whole
         early = ask("/api/v1/query_range", query="m", start=began - 60, end=now + 0.5, step=1)
@@ -499,7 +499,7 @@ def test_state_of_a_server():
     sluice.get("/api/v1/query", {"query": "up", "time": 1000})
     assert (up(), state()) == ([1], "up")
     log = sluice.log()
-    assert log.count("cannot be reached; asking its replicas") == 2 == log.count("is reached again"), log
+    assert log.count("cannot reach server of a server group") == 2 == log.count("is reachable again"), log
     assert 'group=west server=http://' in log and "connection refused" in log and "failed_for=" in log, log
 
 

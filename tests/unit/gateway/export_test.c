@@ -52,10 +52,10 @@ static void pieces_of_one_series(void **state UNUSED)
 static void what_is_wrong(void **state UNUSED)
 {
     fails("{\"metric\":{\"a\":\"1\"},\"values\":[3,4],\"timestamps\":[3]}", "2 values and 1 timestamps");
-    fails("{\"metric\":{\"a\":\"1\"},\"values\":[3,4],\"timestamps\":[4,3]}", "not in order");
+    fails("{\"metric\":{\"a\":\"1\"},\"values\":[3,4],\"timestamps\":[4,3]}", "out of order");
     fails("{\"metric\":{\"a\":\"1\"},\"values\":[3,4],\"times", "unexpected end of input");
-    fails("{\"metric\":{\"a\":\"1\"},\"values\":[\"x\"],\"timestamps\":[3]}", "unexpected form");
-    fails("[]", "unexpected form");
+    fails("{\"metric\":{\"a\":\"1\"},\"values\":[\"x\"],\"timestamps\":[3]}", "unexpected JSON");
+    fails("[]", "unexpected JSON");
     fails("unsupported path requested", "invalid JSON");
 }
 
@@ -69,7 +69,7 @@ static void two_series_that_became_one(void **state UNUSED)
                           "{\"metric\":{\"a\":\"2\"},\"values\":[3],\"timestamps\":[3]}");
     assert_true(responses_feed(export_decoder_new(&t.response), text, 30, &t.err));
     assert_false(response_unite(&t.response, &t.err));
-    assert_non_null(strstr(t.err.text, "{a=\"x\"} twice"));
+    assert_non_null(strstr(t.err.text, "duplicate series {a=\"x\"}"));
     responses_end(&t);
 }
 

@@ -99,12 +99,12 @@ static void what_is_wrong(void **state UNUSED)
     fails("{static_configs: [{targets: ['a:1']}], label_filter: {dynamic_labels: [a]}}", "server_group.label_filter is not supported yet");
     fails("{static_configs: [{targets: ['a:1']}], dns_sd_configs: [{names: [a]}]}", "server_group.dns_sd_configs is not supported yet");
     fails("{static_configs: [{targets: ['http://a:1']}]}", "is not host:port");
-    fails("{labels: {a: b}}", "nobody to ask");
+    fails("{labels: {a: b}}", "static_configs is required");
     fails("{static_configs: [{targets: ['a:1']}], scheme: ftp}", "neither http nor https");
     fails("{static_configs: [{targets: ['a:1']}], http_client: {bearer_token: x, basic_auth: {username: y}}}",
           "keep one kind of credentials");
     fails("{static_configs: [{targets: ['a:1']}], relabel_configs: [{action: drop, regex: a:1, source_labels: [__address__]}]}", "no target");
-    fails("{static_configs: [{targets: ['a:1']}], labels: {__name__: b}}", "not a name for a label");
+    fails("{static_configs: [{targets: ['a:1']}], labels: {__name__: b}}", "not a valid label name");
 }
 
 static void targets_with_other_labels_are_shards(void **state UNUSED)

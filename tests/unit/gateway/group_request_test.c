@@ -141,7 +141,7 @@ static void merge_asks_all_and_waits_for_all(void **state)
     check(w, "faa");
     group_request_note_missed(&w->request);
     assert_int_equal(w->notes.infos.n, 1);
-    assert_string_equal(arena_z(&w->arena, w->notes.infos.items[0]), "another replica answered for a is down");
+    assert_string_equal(arena_z(&w->arena, w->notes.infos.items[0]), "another replica responded for a is down");
 }
 
 static void merge_asks_a_paused_server_when_all_others_failed(void **state)
@@ -264,14 +264,14 @@ static void the_worst_error_is_reported(void **state)
     refuse(w, 0, ERR_UNAVAILABLE, "down");
     refuse(w, 1, ERR_EXEC, "too many samples");
     refuse(w, 2, ERR_GATEWAY_TIME, "late");
-    check_error(w, ERR_EXEC, "none of 3 servers answered: too many samples");
+    check_error(w, ERR_EXEC, "none of 3 servers responded: too many samples");
 }
 
 static void without_any_error_the_group_is_named(void **state)
 {
     struct world *w = *state;
     start(w, READ_FIRST);
-    check_error(w, ERR_UNAVAILABLE, "server group \"g\": no server answered");
+    check_error(w, ERR_UNAVAILABLE, "server group \"g\": no server responded");
 }
 
 int main(void)

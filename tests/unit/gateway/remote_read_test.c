@@ -145,8 +145,8 @@ static void broken_histograms_name_the_series(void **state UNUSED)
     responses_begin(&t);
     const struct label names[] = {{STR("__name__"), STR("m")}, {STR("a"), STR("1")}};
     struct { struct histogram h; const char *want; } cases[] = {
-        {{.schema = HISTOGRAM_CUSTOM, .count = 1}, "series m{a=\"1\"}: a native histogram with custom buckets came "
-         "without their bounds"},
+        {{.schema = HISTOGRAM_CUSTOM, .count = 1}, "series m{a=\"1\"}: a native histogram with custom buckets lacks "
+         "their bounds"},
         {{.schema = 9}, "series m{a=\"1\"}: native histogram: unknown schema"}};
     for (size_t i = 0; i < LEN(cases); i++) {
         struct buf result = {0}, packed = {0}, wire = {0};
@@ -173,11 +173,11 @@ static void what_is_wrong(void **state UNUSED)
     assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
     snappy_pack(&damaged, STR("\x0a\x7fshort"));
     assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&damaged), 100, &t.err));
-    assert_non_null(strstr(t.err.text, "damaged"));
+    assert_non_null(strstr(t.err.text, "corrupted"));
     rw_append_series(&result, (struct labels){0}, &(struct sample){1, 1}, 1);
     respond(&big, &result);
     assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&big), 100, &t.err));
-    assert_non_null(strstr(t.err.text, "bad labels"));
+    assert_non_null(strstr(t.err.text, "invalid labels"));
     assert_false(responses_feed(remote_read_decoder_new(&t.response, 8), buf_str(&big), 100, &t.err));
     buf_free(&damaged);
     buf_free(&result);

@@ -103,12 +103,12 @@ static void what_is_wrong(void **state UNUSED)
     fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[1,\"x\"]]}]}}",
           "invalid sample value");
     fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[2,\"1\"],[1,\"1\"]]}]}}",
-          "not in order of time");
+          "out of order");
     fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"values\":[[1,\"1\"],[1,\"2\"]]}]}}",
-          "not in order of time");
+          "out of order");
     fails("{\"status\":\"success\",\"data\":{\"result\":[{\"values\":[[2,\"1\"]]}]}}", "without \"metric\"");
-    fails("{\"status\":\"success\",\"data\":{\"result\":[3]}}", "unexpected form");
-    fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{\"a\":1}}]}}", "unexpected form");
+    fails("{\"status\":\"success\",\"data\":{\"result\":[3]}}", "unexpected JSON");
+    fails("{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{\"a\":1}}]}}", "unexpected JSON");
     fails("{\"status\":\"error\",\"errorType\":\"execution\",\"error\":\"boom\"}", "boom");
     fails("{\"message\":\"Unauthorized\"}", "no result");
     fails("{\"status\":\"success\"}", "no result");
@@ -116,7 +116,7 @@ static void what_is_wrong(void **state UNUSED)
     for (size_t i = 0; i < LEN(values); i++) {
         char text[128];
         snprintf(text, sizeof text, "{\"status\":\"success\",\"data\":{\"result\":[{\"metric\":{},\"value\":%s}]}}", values[i]);
-        fails(text, "unexpected form");
+        fails(text, "unexpected JSON");
     }
     fails("<html>", "invalid JSON");
     fails("", "unexpected end of input");
