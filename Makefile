@@ -50,7 +50,7 @@ ifdef SAN
   endif
   HARD  := -fsanitize=$(SANS) $(if $(filter fuzz,$(SAN)),-fsanitize=fuzzer-no-link) \
            -fno-sanitize-recover=all -fno-omit-frame-pointer
-  HARD  += -DLOCK_RANKS
+  HARD  += -DLOCK_RANKS -DMEM_FILL_FREED
   LINK  := -fsanitize=$(SANS)
 else
   MODE  ?= release

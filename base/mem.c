@@ -31,7 +31,18 @@ static void *mem_check(void *p, size_t n)
 void *mem_alloc(size_t n) { return mem_check(malloc(n ? n : 1), n); }
 void *mem_zalloc(size_t n) { return mem_check(calloc(1, n ? n : 1), n); }
 void *mem_realloc(void *p, size_t n) { return mem_check(realloc(p, n ? n : 1), n); }
-void mem_free(void *p) { free(p); }
+
+/* A sanitizer's build: a pointer or count in freed memory is recognized. AddressSanitizer finds it by itself. */
+void mem_free(void *p)
+{
+#if defined(MEM_FILL_FREED) && !defined(MEM_ASAN)
+    if (p)
+        memset(p, MEM_FREED, malloc_usable_size(p));
+    __asm__ volatile("" ::"r"(p) : "memory"); /* else the compiler leaves it out: the memory is not read again */
+#endif
+    free(p);
+}
+
 void *mem_try_alloc(size_t n) { return malloc(n ? n : 1); }
 void *mem_try_realloc(void *p, size_t n) { return realloc(p, n ? n : 1); }
 void mem_trim(void) { malloc_trim(0); }

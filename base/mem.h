@@ -24,6 +24,7 @@ void *mem_zalloc(size_t n) __attribute__((malloc, returns_nonnull));
 void *mem_realloc(void *p, size_t n) __attribute__((returns_nonnull));
 void *mem_dup(const void *p, size_t n) __attribute__((returns_nonnull));
 char *mem_strdup(const char *s) __attribute__((returns_nonnull));
+enum { MEM_FREED = 0xdb }; /* a sanitizer's build fills freed memory with it */
 void mem_free(void *p); /* NULL is fine */
 
 void *mem_try_alloc(size_t n) MUST_USE;

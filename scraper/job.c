@@ -197,14 +197,14 @@ bool scrape_job_finish(struct conf_context *c, const struct yaml *node, struct s
 struct job_set *job_set_new(struct loop *main)
 {
     struct job_set *g = mem_zalloc(sizeof *g);
-    atomic_init(&g->refs, 1);
+    refs_init(&g->refs);
     g->main = main;
     return g;
 }
 
 struct job_set *job_set_ref(struct job_set *g)
 {
-    atomic_fetch_add_explicit(&g->refs, 1, memory_order_relaxed);
+    refs_take(&g->refs);
     return g;
 }
 
@@ -218,7 +218,7 @@ static void job_set_release(struct loop_task *task)
 
 void job_set_unref(struct job_set *g)
 {
-    if (atomic_fetch_sub_explicit(&g->refs, 1, memory_order_acq_rel) != 1)
+    if (!refs_drop(&g->refs))
         return;
     g->task.run = job_set_release;
     if (g->synchronous)
@@ -255,7 +255,7 @@ struct job_run *job_run_new(struct job_set *g, const struct scrape_job *conf, st
         return NULL;
     }
     struct job_run *j = mem_zalloc(sizeof *j);
-    atomic_init(&j->refs, 1);
+    refs_init(&j->refs);
     arena_init(&j->arena, 0);
     j->job_set = job_set_ref(g);
     j->conf = conf;
@@ -271,13 +271,13 @@ struct job_run *job_run_new(struct job_set *g, const struct scrape_job *conf, st
 
 struct job_run *job_run_ref(struct job_run *j)
 {
-    atomic_fetch_add_explicit(&j->refs, 1, memory_order_relaxed);
+    refs_take(&j->refs);
     return j;
 }
 
 void job_run_unref(struct job_run *j)
 {
-    if (j == NULL || atomic_fetch_sub_explicit(&j->refs, 1, memory_order_acq_rel) != 1)
+    if (j == NULL || !refs_drop(&j->refs))
         return;
     failure_log_free(&j->failures);
     client_profile_unref(j->profile);

@@ -5,6 +5,7 @@
 #ifndef SCRAPER_JOB_H
 #define SCRAPER_JOB_H
 
+#include "base/refs.h"
 #include "scraper/failure_log.h"
 #include "scraper/scraper.h"
 
@@ -12,7 +13,7 @@
 
 /* The jobs of one scraper_apply. When the last reference is dropped, `release` runs on the main loop. */
 struct job_set {
-    atomic_uint refs;
+    struct refs refs;
     struct loop *main;
     bool synchronous;             /* the scraper is being freed: call release directly */
     struct loop_task task;
@@ -25,7 +26,7 @@ struct job_set *job_set_ref(struct job_set *g);
 void job_set_unref(struct job_set *g);
 
 struct job_run {
-    atomic_uint refs;
+    struct refs refs;
     struct job_set *job_set;
     const struct scrape_job *conf;
     struct client_profile *profile;

@@ -2,6 +2,7 @@
 /* Metadata is parsed from a page in a second pass, only when the hash of its metadata lines is new to the lane. */
 #include "scraper/metadata.h"
 
+#include "base/refs.h"
 #include "base/text/utf8.h"
 #include "model/exposition.h"
 
@@ -83,9 +84,11 @@ static struct scrape_family *family_get(struct metadata_store *store, struct are
         f->metadata = (struct metadata){.family = str_first(f->key, m->family.n), .type = m->type};
         f->metadata.help = str_first(str_skip(f->key, m->family.n + 2), m->help.n);
         f->metadata.unit = str_skip(f->key, f->key.n - m->unit.n);
+        f->refs = 1;
         map_set(&store->families, f->key, f);
+    } else {
+        refs_take_own(&f->refs);
     }
-    f->refs++;
     return f;
 }
 
@@ -113,7 +116,7 @@ struct metadata_list *metadata_get(struct metadata_store *store, uint64_t hash, 
         return NULL;
     struct metadata_list *l = map_get(&store->lists, hash_key(&hash));
     if (l) {
-        l->refs++;
+        refs_take_own(&l->refs);
         return l;
     }
     struct metadata_collector p = {0};
@@ -127,11 +130,11 @@ struct metadata_list *metadata_get(struct metadata_store *store, uint64_t hash, 
 
 void metadata_unref(struct metadata_store *store, struct metadata_list *l)
 {
-    if (l == NULL || --l->refs > 0)
+    if (l == NULL || !refs_drop_own(&l->refs))
         return;
     for (uint32_t i = 0; i < l->n; i++) {
         struct scrape_family *f = l->families[i];
-        if (--f->refs > 0)
+        if (!refs_drop_own(&f->refs))
             continue;
         map_remove(&store->families, f->key);
         mem_free((char *)f->key.p);

@@ -267,7 +267,7 @@ static struct target *assemble(const struct target *base, struct str job, struct
     struct target *t = mem_zalloc(sizeof *t + tables + texts);
     t->interval = base->interval;
     t->timeout = base->timeout;
-    atomic_init(&t->refs, 1);
+    refs_init(&t->refs);
     char *tables_at = (char *)(t + 1), *at = tables_at + tables;
     t->job_name = str_n(target_copy_bytes(&at, job.p, job.n), job.n);
     t->url = str_n(target_copy_bytes(&at, url.p, url.n), url.n);
@@ -321,13 +321,13 @@ void target_builder_free(struct target_builder *m)
 
 struct target *target_ref(struct target *t)
 {
-    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    refs_take(&t->refs);
     return t;
 }
 
 void target_unref(struct target *t)
 {
-    if (atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
+    if (!refs_drop(&t->refs))
         return;
     mem_free(t->live.last_error);
     mem_free(t);

@@ -4,6 +4,7 @@
 #ifndef SCRAPER_TARGET_H
 #define SCRAPER_TARGET_H
 
+#include "base/refs.h"
 #include "scraper/scrape_cache.h"
 #include "scraper/job.h"
 
@@ -20,7 +21,7 @@ struct scrape_lane;
 struct scrape;
 struct metadata_list;
 struct target {
-    atomic_uint refs;
+    struct refs refs;
     /* Immutable. The strings follow the struct in one allocation. */
     uint64_t id;
     /* Inherited from the predecessor, if there is one (pool.c). source: sent with the target's batches, determines

@@ -8,6 +8,7 @@
 #include "scraper/template.h"
 
 #include "base/compress.h"
+#include "base/refs.h"
 #include "base/text/num.h"
 #include "model/exposition.h"
 
@@ -82,13 +83,13 @@ struct template_group *template_group_get(struct interner *in, struct job_run *j
 
 struct template_group *template_group_ref(struct template_group *c)
 {
-    c->refs++;
+    refs_take_own(&c->refs);
     return c;
 }
 
 void template_group_unref(struct interner *in, struct template_group *c)
 {
-    if (c == NULL || --c->refs > 0)
+    if (c == NULL || !refs_drop_own(&c->refs))
         return;
     map_remove(&in->template_groups, c->key);
     for (uint32_t i = 0; i < c->n; i++)
@@ -133,17 +134,21 @@ static void entry_free(struct interner *in, struct template_group *c, uint32_t i
 void entry_ref(struct interner *in, struct template_group *c, uint32_t id)
 {
     struct template_entry *e = c->entries[id];
-    if (++e->refs == 2)
+    if (e->refs == 0)
+        e->refs = 1;
+    else
+        refs_take_own(&e->refs);
+    if (e->refs == 2)
         in->private_bytes -= entry_size(c, e);
 }
 
 void entry_unref(struct interner *in, struct template_group *c, uint32_t id)
 {
     struct template_entry *e = c->entries[id];
-    if (--e->refs == 1)
-        in->private_bytes += entry_size(c, e);
-    else if (e->refs == 0)
+    if (refs_drop_own(&e->refs))
         entry_free(in, c, id);
+    else if (e->refs == 1)
+        in->private_bytes += entry_size(c, e);
 }
 
 void entry_sweep(struct interner *in, struct template_group *c, uint32_t id)

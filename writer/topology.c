@@ -6,13 +6,13 @@
 
 struct topology *topology_ref(struct topology *p)
 {
-    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    refs_take(&p->refs);
     return p;
 }
 
 void topology_unref(struct topology *p)
 {
-    if (p == NULL || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) > 1)
+    if (p == NULL || !refs_drop(&p->refs))
         return;
     for (size_t i = 0; i < p->n_streams; i++) {
         mem_free(p->streams[i].destinations);
@@ -64,7 +64,7 @@ struct topology *topology_new(const struct writer_plan *from, struct destination
                               struct err *err)
 {
     struct topology *p = mem_zalloc(sizeof *p);
-    atomic_init(&p->refs, 1);
+    refs_init(&p->refs);
     p->n = from->n;
     p->destinations = mem_zalloc((from->n + 1) * sizeof *p->destinations);
     p->streams = mem_zalloc((from->n + 1) * sizeof *p->streams);

@@ -4,12 +4,13 @@
 #ifndef WRITER_TOPOLOGY_H
 #define WRITER_TOPOLOGY_H
 
+#include "base/refs.h"
 #include "writer/send/destination.h"
 #include "writer/pipeline/stream.h"
 
 enum topology_phase { TOPOLOGY_PREPARED, TOPOLOGY_ADOPTING, TOPOLOGY_SWITCHING, TOPOLOGY_IN_FORCE };
 struct topology {
-    atomic_uint refs;
+    struct refs refs;
     enum topology_phase phase; /* main's; changed by reload.c */
     unsigned lanes_pending;    /* main's: lanes that have not finished the phase */
     struct stream *streams; size_t n_streams;

@@ -9,6 +9,7 @@
 
 #include "base/compress.h"
 #include "base/os/watched_file.h"
+#include "base/refs.h"
 #include "base/text/secrets.h"
 #include "base/text/url.h"
 
@@ -28,7 +29,7 @@ struct profile_value { /* given, or the content of a file, or neither */
 struct header_file { char *name; struct profile_value value; };
 
 struct client_profile {
-    atomic_uint refs;
+    struct refs refs;
     struct profile_value username, password, credentials;
     char *auth_type;
     struct profile_value ca, cert, key;
@@ -173,7 +174,7 @@ struct client_profile *client_profile_new(const struct client_profile_conf *c, s
     if (!parse_version(c->min_version, &version, err) || !check_words(c, err))
         return NULL;
     struct client_profile *p = mem_zalloc(sizeof *p);
-    atomic_init(&p->refs, 1);
+    refs_init(&p->refs);
     p->hash = profile_hash_settings(c);
     p->username = profile_value_new(c->username, c->username_file, WATCHED_LINE);
     p->password = profile_value_new(c->password, c->password_file, WATCHED_LINE);
@@ -204,7 +205,7 @@ struct client_profile *client_profile_new(const struct client_profile_conf *c, s
 struct client_profile *client_profile_ref(struct client_profile *p)
 {
     if (p)
-        atomic_fetch_add(&p->refs, 1);
+        refs_take(&p->refs);
     return p;
 }
 
@@ -212,7 +213,7 @@ uint64_t client_profile_hash(const struct client_profile *p) { return p->hash; }
 
 void client_profile_unref(struct client_profile *p)
 {
-    if (p == NULL || atomic_fetch_sub(&p->refs, 1) > 1)
+    if (p == NULL || !refs_drop(&p->refs))
         return;
     struct profile_value *values[] = {&p->username, &p->password, &p->credentials, &p->ca, &p->cert, &p->key};
     for (size_t i = 0; i < LEN(values); i++)

@@ -15,6 +15,7 @@
 #include "base/http/resolver.h"
 
 #include "base/map.h"
+#include "base/refs.h"
 #include "base/telemetry/stats.h"
 #include "base/os/thread.h"
 #include "base/text/duration.h"
@@ -394,7 +395,7 @@ static void resolver_end(void)
 void resolver_release(void)
 {
     pthread_mutex_lock(&lifetime);
-    if (--refs == 0)
+    if (refs_drop_own(&refs))
         resolver_end();
     pthread_mutex_unlock(&lifetime);
 }

@@ -3,6 +3,7 @@
 #include "base/os/thread.h"
 
 #include "base/os/cgroup.h"
+#include "base/refs.h"
 #include "base/text/duration.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@ _Static_assert(sizeof(struct mutex) >= sizeof(pthread_mutex_t), "struct mutex is
 _Static_assert(sizeof(struct cond) >= sizeof(pthread_cond_t), "struct cond is too small for this C library");
 
 struct thread {
-    atomic_int refs; /* one held by the thread until it runs, one by the owner */
+    struct refs refs; /* one held by the thread until it runs, one by the owner */
     pthread_t id;
     char name[16];
     void (*run)(void *arg);
@@ -38,7 +39,7 @@ static void must(int rc, const char *what)
 
 static void thread_unref(struct thread *t)
 {
-    if (atomic_fetch_sub(&t->refs, 1) == 1)
+    if (refs_drop(&t->refs))
         mem_free(t);
 }
 
@@ -67,7 +68,8 @@ static void mask_signals(sigset_t *before)
 struct thread *thread_start(const char *name, void (*run)(void *arg), void *arg)
 {
     struct thread *t = mem_zalloc(sizeof *t);
-    atomic_init(&t->refs, 2);
+    refs_init(&t->refs);
+    refs_take(&t->refs); /* the thread's */
     snprintf(t->name, sizeof t->name, "%s", name);
     t->run = run;
     t->arg = arg;

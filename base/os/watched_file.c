@@ -71,7 +71,7 @@ void watched_file_register_stats(void) { stats_register(&file_refresh_stats); }
 static struct file_text *file_text_new(struct str s)
 {
     struct file_text *t = mem_alloc(sizeof *t + s.n + 1);
-    atomic_init(&t->_refs, 1);
+    refs_init(&t->_refs);
     t->n = s.n;
     if (s.n > 0)
         memcpy(t->text, s.p, s.n);
@@ -81,7 +81,7 @@ static struct file_text *file_text_new(struct str s)
 
 void file_text_unref(struct file_text *t)
 {
-    if (t && atomic_fetch_sub(&t->_refs, 1) == 1)
+    if (t && refs_drop(&t->_refs))
         mem_free(t);
 }
 
@@ -90,7 +90,7 @@ struct file_text *watched_file_text(struct watched_file *f, struct err *err)
     pthread_mutex_lock(&f->lock);
     struct file_text *t = f->now;
     if (t)
-        atomic_fetch_add(&t->_refs, 1);
+        refs_take(&t->_refs);
     else if (err)
         *err = f->err;
     pthread_mutex_unlock(&f->lock);

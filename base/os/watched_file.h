@@ -13,6 +13,7 @@
 #define BASE_OS_WATCHED_FILE_H
 
 #include "base/err.h"
+#include "base/refs.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -25,7 +26,7 @@ enum watched_kind {
 };
 
 struct file_text { /* never changes */
-    atomic_uint _refs;
+    struct refs _refs;
     size_t n;
     char text[]; /* n bytes and a NUL */
 };

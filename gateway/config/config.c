@@ -386,7 +386,7 @@ struct config *config_load(const struct flags *f, struct conf_errors *errors, st
 {
     struct config *c = mem_zalloc(sizeof *c);
     struct conf_errors found = {0};
-    atomic_init(&c->refs, 1);
+    refs_init(&c->refs);
     arena_init(&c->arena, config_memory);
     struct loader l = {.flags = f, .config = c, .err = err};
     l.conf = (struct conf_context){.arena = &c->arena, .file = "the configuration", .warn = config_warn, .warn_arg = &l,
@@ -409,13 +409,13 @@ struct config *config_load(const struct flags *f, struct conf_errors *errors, st
 
 struct config *config_ref(struct config *c)
 {
-    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    refs_take(&c->refs);
     return c;
 }
 
 void config_unref(struct config *c)
 {
-    if (c == NULL || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
+    if (c == NULL || !refs_drop(&c->refs))
         return;
     arena_free(&c->arena);
     mem_free(c);

@@ -6,6 +6,7 @@
 #ifndef GATEWAY_CONFIG_CONFIG_H
 #define GATEWAY_CONFIG_CONFIG_H
 
+#include "base/refs.h"
 #include "gateway/config/flags.h"
 #include "gateway/upstream/upstream.h"
 #include "scraper/scraper.h"
@@ -21,7 +22,7 @@ struct global_conf {
     struct conf_items relabel_configs, metric_relabel_configs; /* vmagent's: applied before those of each job */
 };
 struct config {
-    atomic_uint refs;
+    struct refs refs;
     struct arena arena;
     struct global_conf global;
     struct scrape_job *jobs; size_t n_jobs;

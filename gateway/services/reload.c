@@ -58,7 +58,7 @@ static bool services_feature(const struct services *s, const char *name)
 
 struct query_service services_query_service(const struct services *s, const struct config *c, struct upstream *u)
 {
-    return (struct query_service){.source = upstream_source(u), .lookback = s->flags.query_lookback,
+    return (struct query_service){.source = u ? upstream_source(u) : NULL, .lookback = s->flags.query_lookback,
                                   .subquery_step = c->global.evaluation_interval,
                                   .max_samples = s->flags.query_max_samples,
                                   .delayed_name_removal = services_feature(s, "promql-delayed-name-removal"),

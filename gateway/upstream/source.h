@@ -3,11 +3,12 @@
 #ifndef GATEWAY_UPSTREAM_SOURCE_H
 #define GATEWAY_UPSTREAM_SOURCE_H
 
+#include "base/refs.h"
 #include "gateway/upstream/group.h"
 
 struct upstream {
     struct source source;
-    atomic_uint refs;
+    struct refs refs;
     struct arena arena;          /* texts of the groups */
     struct group_list groups;
     struct upstream_env env;

@@ -40,7 +40,7 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
 {
     struct upstream *u = mem_zalloc(sizeof *u);
     u->source.ops = &upstream_source_ops;
-    atomic_init(&u->refs, 1);
+    refs_init(&u->refs);
     arena_init(&u->arena, 0);
     u->env = *env;
     u->env.recent_like = arena_str(&u->arena, env->recent_like);
@@ -72,13 +72,13 @@ void upstream_adopt(struct upstream *u, struct upstream *previous)
 
 struct upstream *upstream_ref(struct upstream *u)
 {
-    atomic_fetch_add(&u->refs, 1);
+    refs_take(&u->refs);
     return u;
 }
 
 void upstream_unref(struct upstream *u)
 {
-    if (u == NULL || atomic_fetch_sub(&u->refs, 1) > 1)
+    if (u == NULL || !refs_drop(&u->refs))
         return;
     groups_free(&u->groups);
     if (u->own_registry)

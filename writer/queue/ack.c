@@ -26,7 +26,7 @@ struct ack *ack_new(struct loop *home, void (*done)(void *arg, bool ok), void *a
     a->task.run = ack_run;
     a->timeout.run = ack_run_timeout;
     loop_timer_in(home, &a->timeout, ACK_TIMEOUT_MS);
-    atomic_init(&a->refs, 1);
+    refs_init(&a->refs);
     atomic_init(&a->failed, false);
     a->home = home;
     a->done = done;
@@ -38,6 +38,6 @@ void ack_release(struct ack *a, bool ok)
 {
     if (!ok)
         atomic_store(&a->failed, true);
-    if (atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) == 1)
+    if (refs_drop(&a->refs))
         loop_post(a->home, &a->task);
 }

@@ -10,6 +10,7 @@
 #define WRITER_QUEUE_ACK_H
 
 #include "base/os/loop.h"
+#include "base/refs.h"
 
 #include <stdatomic.h>
 
@@ -17,7 +18,7 @@ enum { ACK_TIMEOUT_MS = 10000 };
 struct ack {
     struct loop_task task;
     struct loop_timer timeout;
-    atomic_uint refs;
+    struct refs refs;
     atomic_bool failed;
     struct loop *home;
     void (*done)(void *arg, bool ok);
@@ -28,7 +29,7 @@ struct ack {
 struct ack *ack_new(struct loop *home, void (*done)(void *arg, bool ok), void *arg);
 static inline struct ack *ack_ref(struct ack *a)
 {
-    atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
+    refs_take(&a->refs);
     return a;
 }
 void ack_release(struct ack *a, bool ok); /* any thread */

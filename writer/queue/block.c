@@ -33,14 +33,14 @@ struct block *block_new(size_t n)
     if (b == NULL)
         return NULL;
     memset(b, 0, sizeof *b);
-    atomic_init(&b->refs, 1);
+    refs_init(&b->refs);
     b->n = n;
     return b;
 }
 
 void block_unref(struct block *b)
 {
-    if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
+    if (b && refs_drop(&b->refs))
         mem_free(b);
 }
 
@@ -55,7 +55,7 @@ struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uin
     struct block *b = mem_alloc(sizeof *b + p->packed.n);
     *b = (struct block){.codec = codec, .n_samples = n_samples, .raw_n = (uint32_t)raw.n, .t_min = t_min,
                         .t_max = t_max, .n = p->packed.n};
-    atomic_init(&b->refs, 1);
+    refs_init(&b->refs);
     memcpy(b->bytes, p->packed.p, p->packed.n);
     return b;
 }

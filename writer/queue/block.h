@@ -8,13 +8,12 @@
 #define WRITER_QUEUE_BLOCK_H
 
 #include "base/compress.h"
-
-#include <stdatomic.h>
+#include "base/refs.h"
 
 enum { BLOCK_SAMPLES = 2000, BLOCK_RAW_BYTES = 1 << 20, BLOCK_MAX_BYTES = 64 << 20 };
 
 struct block {
-    atomic_uint refs;
+    struct refs refs;
     enum codec codec;
     uint32_t n_samples;
     uint32_t raw_n;       /* bytes before compression */
@@ -35,7 +34,7 @@ struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uin
                          int64_t t_max);
 static inline struct block *block_ref(struct block *b)
 {
-    atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+    refs_take(&b->refs);
     return b;
 }
 void block_unref(struct block *b);

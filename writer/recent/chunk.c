@@ -33,13 +33,13 @@ struct chunk *chunk_new(uint32_t bytes)
     uint16_t cap = chunk_capacity_for(bytes);
     struct chunk *c = mem_alloc(chunk_memory_for(cap));
     *c = (struct chunk){.cap = cap};
-    atomic_init(&c->refs, 1);
+    refs_init(&c->refs);
     return c;
 }
 
 void chunk_unref(struct chunk *c)
 {
-    if (c && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1)
+    if (c && refs_drop(&c->refs))
         mem_free(c);
 }
 

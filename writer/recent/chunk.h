@@ -4,15 +4,14 @@
 #ifndef WRITER_RECENT_CHUNK_H
 #define WRITER_RECENT_CHUNK_H
 
+#include "base/refs.h"
 #include "model/series.h"
-
-#include <stdatomic.h>
 
 enum { CHUNK_SAMPLES = 240, CHUNK_SAMPLE_BYTES = 19 /* largest encoded sample */ };
 struct chunk {
     int64_t t_min, t_max;
     struct chunk *next;          /* the series' next newer chunk */
-    atomic_uint refs;
+    struct refs refs;
     uint16_t n, size, cap;       /* samples, bytes, capacity */
     uint16_t run;                /* offset of the tag that counts equal samples, plus one; 0: none */
     uint8_t bytes[];
@@ -20,7 +19,7 @@ struct chunk {
 struct chunk_tail { int64_t t, dt; double v; }; /* the last sample, from which the next one is encoded */
 
 struct chunk *chunk_new(uint32_t cap);
-static inline void chunk_ref(struct chunk *c) { atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed); }
+static inline void chunk_ref(struct chunk *c) { refs_take(&c->refs); }
 void chunk_unref(struct chunk *c);
 static inline size_t chunk_memory(const struct chunk *c) { return mem_block(offsetof(struct chunk, bytes) + c->cap); }
 

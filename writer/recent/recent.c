@@ -22,7 +22,7 @@ void recent_resize(struct recent *r, const struct recent_conf *c)
 struct recent *recent_new(const struct recent_conf *c, unsigned n_lanes, int64_t now)
 {
     struct recent *r = mem_zalloc(sizeof *r);
-    atomic_init(&r->refs, 1);
+    refs_init(&r->refs);
     r->source.ops = &ops;
     recent_resize(r, c);
     atomic_init(&r->from, c->retention ? now : INT64_MIN);
@@ -35,13 +35,13 @@ struct recent *recent_new(const struct recent_conf *c, unsigned n_lanes, int64_t
 
 struct recent *recent_ref(struct recent *r)
 {
-    atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+    refs_take(&r->refs);
     return r;
 }
 
 void recent_unref(struct recent *r)
 {
-    if (atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) > 1)
+    if (!refs_drop(&r->refs))
         return;
     for (unsigned i = 0; i < r->n_stripes; i++)
         stripe_free(&r->stripes[i]);

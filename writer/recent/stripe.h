@@ -4,6 +4,7 @@
 #ifndef WRITER_RECENT_STRIPE_H
 #define WRITER_RECENT_STRIPE_H
 
+#include "base/refs.h"
 #include "base/telemetry/stats.h"
 #include "base/os/thread.h"
 #include "writer/recent/index.h"
@@ -70,7 +71,7 @@ void stripe_count(struct stripe *p, long long bytes);
 void stripe_drop_series(struct stripe *p, struct recent_series *s); /* its id stays taken while postings list it */
 
 struct recent { /* recent.c */
-    atomic_uint refs;
+    struct refs refs;
     struct source source;
     struct stripe *stripes; unsigned n_stripes;
     atomic_size_t budget;         /* a reload may change both */

@@ -8,6 +8,7 @@
 #include "base/text/url.h"
 #include "writer/send/shard.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -110,8 +111,17 @@ void destination_set_name(struct destination *d, const struct destination_conf *
 
 /* --- open and close ----------------------------------------------------------------------------------------------- */
 
+/* The queue's array moves when it grows: a pointer into it is valid until the next change. */
+static bool destination_queue_has(const struct destination *d, const struct queue_generation *g)
+{
+    const struct queue_generation *found;
+    size_t n = queue_generations(d->queue, &found);
+    return (uintptr_t)g >= (uintptr_t)found && (uintptr_t)g < (uintptr_t)(found + n);
+}
+
 void destination_add_generation(struct destination *d, const struct queue_generation *from)
 {
+    assert(destination_queue_has(d, from));
     struct destination_generation *g = mem_zalloc(sizeof *g);
     g->number = from->number;
     g->n_shards = from->n_shards;

@@ -4,6 +4,8 @@
 
 #include "base/text/duration.h"
 
+#include <assert.h>
+
 /* --- retries ------------------------------------------------------------------------------------------------------ */
 
 /* One shard retries at a time; when it succeeds, all continue. So a destination that recovers is used within one
@@ -75,6 +77,7 @@ struct release_job { struct loop_task task; struct destination_lane *lane; };
 static void run_release(struct loop_task *task)
 {
     struct release_job *j = CONTAINER(task, struct release_job, task);
+    atomic_fetch_sub(&j->lane->releases, 1);
     for (size_t i = 0; i < j->lane->n; i++)
         shard_kick(j->lane->shards[i]);
     mem_free(j);
@@ -94,6 +97,7 @@ void destination_lane_drained(struct shard *s)
     for (unsigned i = 0; i < d->n_lanes; i++) {
         struct release_job *j = mem_alloc(sizeof *j);
         *j = (struct release_job){{.run = run_release}, d->per_lane[i]};
+        atomic_fetch_add(&j->lane->releases, 1);
         loop_post(d->lanes[i], &j->task);
     }
 }
@@ -126,8 +130,11 @@ struct shard *destination_lane_shard(const struct destination_lane *dl, size_t g
     return i > 0 ? dl->shards[i - 1] : NULL;
 }
 
+/* Jobs posted to the lane point to it. They have run: lanes that could post more stopped before the task that frees this
+ * one was posted (writer/retire.c). */
 void destination_lane_free(struct destination_lane *dl)
 {
+    assert(atomic_load(&dl->releases) == 0);
     for (size_t i = 0; i < dl->n; i++)
         shard_free(dl->shards[i]);
     mem_free(dl->shards);

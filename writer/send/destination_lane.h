@@ -22,6 +22,7 @@ struct destination_lane {
     struct loop_timer retry;
     struct loop_timer outage; /* armed while failing: time of the next log line */
     struct shard **shards; size_t n, _cap; /* owned, of all generations, oldest first */
+    atomic_uint releases;  /* posted to the lane by any lane (destination_lane_drained), not yet run */
     size_t settled_generations;        /* number of generations of which all lanes write to the last only */
 };
 

@@ -29,7 +29,7 @@ static struct thread *main_thread;
 static struct lane *lanes[LANES];
 static struct http_server *servers[LANES];
 static struct lane_services lane_services[LANES];
-static struct config config = {.refs = 1};
+static struct config config = {.refs.n = 1};
 static struct services services = {.lanes = lane_services, .n_lanes = LANES, .state = SERVICES_READY, ._config = &config};
 static struct http_listener *listener;
 static struct http_limits limits;
@@ -631,7 +631,7 @@ static void test_not_ready(void **state UNUSED)
     services._config = &config;
     mutex_unlock(&services._mutex);
     atomic_store(&services.state, SERVICES_READY);
-    assert_int_equal(atomic_load(&config.refs), 1); /* each request has released its snapshot */
+    assert_int_equal(atomic_load(&config.refs.n), 1); /* each request has released its snapshot */
 }
 
 static void test_added_headers(void **state UNUSED)
