@@ -71,6 +71,9 @@ static bool old_promxy(struct conf_context *c, const struct yaml *node, void *fi
     snprintf(text, sizeof text, "%s:%u: promxy_server is deprecated; rename it to promxy", node->file,
              node->line);
     c->warn(c->warn_arg, text);
+    if (node->kind == YAML_LIST)
+        return conf_err(node, err, "promxy_server: expected a mapping, got a list; write promxy: {server_groups: [...]} with "
+                        "these items");
     return conf_load(c, &promxy_section, node, field, err);
 }
 

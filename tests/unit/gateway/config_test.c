@@ -416,6 +416,7 @@ static void test_promxy(void **state UNUSED)
     assert_str(c->ignored.items[0], "rule_files");
     assert_null(c->recent);
     end(c);
+    refused("global: {}\npromxy_server:\n- static_configs: [{targets: ['a:1']}]\n", 2, "write promxy: {server_groups: [...]}");
 }
 
 static void test_destinations(void **state UNUSED)
