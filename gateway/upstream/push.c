@@ -239,7 +239,7 @@ static bool push_collect_piece(struct push_call *c, struct plan_piece *piece, st
         if (response == NULL)
             return push_doubt(c, arena_z(c->batch->q->arena, str_of(why.text)));
         if (response->lossy)
-            return push_doubt(c, "a response has native histograms, which JSON does not carry whole");
+            return push_doubt(c, "a response has native histograms, whose JSON is incomplete");
         if (!push_notes_fit(c, piece, &query->notes) || !push_add_response(c, piece, response, seen, cap))
             return false;
     }

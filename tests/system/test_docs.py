@@ -181,6 +181,49 @@ def test_tests_named_in_documents_exist():
     assert len(found) > 20, found
 
 
+# Words of everyday language that have a term in the documentation of Prometheus and VictoriaMetrics, and the term.
+STRINGS_AND_PAGES = {
+    r"folders?": "directory", r"(passed|stepped) over": "skipped", r"stands? twice": "duplicate",
+    r"unless said": "default",
+    r"(is|are) (told|said)": "set, reported", r"for good": "permanently", r"whoever": "name the subject",
+    r"just now": "now", r"damaged": "corrupted", r"unpack(s|ed)?|packed": "decompressed, compressed",
+    r"looks? at|looked at": "checks, reads"}
+STRINGS_ONLY = {
+    r"longest|smallest|most|least": "maximum, minimum", r"answer(s|ed|ing)?": "response, result",
+    r"ask(s|ed|ing)?": "request, query", r"broken": "invalid", r"under way": "in flight", r"goes on": "continues",
+    r"nobody|nowhere": "name the subject", r"room": "space", r"given": "set, specified", r"whole": "complete"}
+# Of Prometheus, of peers, and terms: `at least 1`, `a whole number`.
+ALLOWED = re.compile(r"at (least|most)|whole number|too big (un)?packed request")
+
+
+def strange_words(text, words):
+    return [f"{m.group()!r}: write {instead}" for word, instead in words.items()
+            for m in re.finditer(rf"\b({word})\b", ALLOWED.sub("", text), re.I)]
+
+
+def sentences():
+    """(path, text) of every string literal of the program that has a blank and is no HTML or CSS."""
+    for path, text in sources().items():
+        code = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+        for literal in re.findall(r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*', code):
+            literal = re.sub(r'"\s*"', "", literal)
+            if " " in literal and not re.search(r"<\w+|\{[\w-]+:", literal):
+                yield path, literal
+
+
+def test_texts_use_the_terms_of_the_field():
+    """Help, errors, log lines, metrics and pages: see "Text" in CONTRIBUTING.md."""
+    found = [f"{path}: {text}: {word}" for path, text in sentences()
+             for word in strange_words(text, {**STRINGS_AND_PAGES, **STRINGS_ONLY})]
+    deployed = [os.path.relpath(path, ROOT) for pattern in ("*.yml", "*.service", "*/*/*.json")
+                for path in glob.glob(f"{ROOT}/deploy/{pattern}")]
+    files = {**pages(), **{path: read(path) for path in deployed}}
+    found += [f"{path}: {word}" for path, text in files.items() for word in strange_words(text, STRINGS_AND_PAGES)]
+    assert not found, "\n".join(found)
+    assert len(list(sentences())) > 1000
+    assert len(strange_words("Longest delay; the folder is looked at", {**STRINGS_AND_PAGES, **STRINGS_ONLY})) == 3
+
+
 # The file and the flags.
 
 def test_configuration_is_what_the_program_prints():

@@ -351,7 +351,7 @@ static struct block *shard_rejoin_block(struct shard *s, size_t at, size_t *next
         struct block *joined = block_join(s->lane->packer, block, entry_at(s, *next)->block, &err);
         if (joined == NULL) {
             destination_count_dropped(s->dest, entry_at(s, *next)->block, DROPPED_REJECTED);
-            log_error("remote_write", "cannot rejoin a split block for the disk queue; dropping a piece of it", "name",
+            log_error("remote_write", "cannot rejoin a split block for the disk queue; dropping a part of it", "name",
                       s->dest->name, "err", err.text);
             continue;
         }
