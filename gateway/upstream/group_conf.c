@@ -132,7 +132,9 @@ static const struct conf_row rows[] = {
              "(half of the median interval; copies of one stream are detected)"},
     {CONF_BOOL, "anti_affinity_dynamic", ROW(anti_affinity_dynamic),
      .help = "As `anti_affinity: auto`, with the configured duration where the interval cannot be measured"},
-    {CONF_BOOL, "prefer_max", ROW(prefer_max), .help = "Use the larger of two samples of the same scrape"},
+    {CONF_BOOL, "prefer_max", ROW(prefer_max),
+     .help = "Use the larger of two samples of the same scrape; range functions then see both replicas' samples, "
+             "also around gaps"},
     {CONF_BOOL, "remote_read", ROW(remote_read), .preset = "true",
      .help = "Read raw samples by remote_read if the server supports it: exact, with stale markers and native "
              "histograms, and cheaper than JSON"},
