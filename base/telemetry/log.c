@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+/* Formats lines in one buffer under a mutex and hands them to log_writer.c, which writes them. A call site that exceeds
+ * its limit is put on a list; when its minute is over, the next line or log_sweep reports how many were suppressed.
+ */
 #include "base/telemetry/log.h"
 
 #include "base/buf.h"
@@ -17,18 +20,18 @@ enum { STOP_MS = 2000, CRASH_MS = 200 };
 
 static const char *const names[LOG_LEVELS] = {"debug", "info", "warn", "error"};
 static atomic_uint_fast64_t counts[LOG_LEVELS];
-static atomic_int least_level = LOG_INFO;
+static atomic_int min_level = LOG_INFO;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards what follows, and the sites */
 static enum log_format line_format = LOG_LOGFMT;
 static struct buf line = {.max = LINE_BYTES};
-static struct log_site *silenced; /* sites with lines left out */
+static struct log_site *suppressed_sites; /* sites with suppressed lines */
 static int64_t (*mono_ms)(void) = clock_mono_ms;
 
-void log_setup(enum log_level least, enum log_format format, int fd)
+void log_setup(enum log_level min, enum log_format format, int fd)
 {
     pthread_mutex_lock(&mutex);
-    atomic_store(&least_level, least);
+    atomic_store(&min_level, min);
     line_format = format;
     log_writer_set_fd(fd);
     pthread_mutex_unlock(&mutex);
@@ -125,14 +128,14 @@ static void log_report_dropped(uint64_t lines, struct buf *out)
     pthread_mutex_unlock(&mutex);
 }
 
-/* A fault in another thread: what led to it is most likely in the last lines. */
+/* On a crash, waits until the last lines are written: they most likely tell its cause. */
 static void log_on_crash(int signo)
 {
     log_writer_await(CRASH_MS);
-    raise(signo); /* the handler is gone */
+    raise(signo); /* SA_RESETHAND has removed the handler */
 }
 
-/* A sanitizer's handlers stay. */
+/* Keeps the handlers of a sanitizer. */
 static void log_watch_crashes(void)
 {
     static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
@@ -155,16 +158,16 @@ bool log_stop(void) { return log_writer_stop(STOP_MS); }
 static void log_suppressed(struct log_site *site)
 {
     char n[16];
-    snprintf(n, sizeof n, "%u", site->left_out);
+    snprintf(n, sizeof n, "%u", site->suppressed);
     begin_line(&line, site->level, site->component, site->msg);
-    log_add_pair(&line, "left_out", n);
+    log_add_pair(&line, "suppressed", n);
     log_write_line();
-    site->left_out = 0;
+    site->suppressed = 0;
 }
 
 static void sweep(int64_t now)
 {
-    for (struct log_site **at = &silenced; *at;) {
+    for (struct log_site **at = &suppressed_sites; *at;) {
         struct log_site *site = *at;
         if (now - site->window < MINUTE) {
             at = &site->next;
@@ -175,7 +178,7 @@ static void sweep(int64_t now)
     }
 }
 
-/* May this line be printed? If not it is remembered. */
+/* Whether the line may be printed; if not, it is counted. */
 static bool admit(struct log_site *site, int64_t now)
 {
     if (site->printed == 0 || now - site->window >= MINUTE) {
@@ -186,9 +189,9 @@ static bool admit(struct log_site *site, int64_t now)
         site->printed++;
         return true;
     }
-    if (site->left_out++ == 0) {
-        site->next = silenced;
-        silenced = site;
+    if (site->suppressed++ == 0) {
+        site->next = suppressed_sites;
+        suppressed_sites = site;
     }
     return false;
 }
@@ -203,7 +206,7 @@ void log_sweep(void)
 void log_write(struct log_site *site, enum log_level level, const char *component, const char *msg, ...)
 {
     atomic_fetch_add_explicit(&counts[level], 1, memory_order_relaxed);
-    if ((int)level < atomic_load_explicit(&least_level, memory_order_relaxed))
+    if ((int)level < atomic_load_explicit(&min_level, memory_order_relaxed))
         return;
     va_list args;
     va_start(args, msg);

@@ -24,19 +24,19 @@
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_LEVELS };
 enum log_format { LOG_LOGFMT, LOG_JSON };
 
-void log_setup(enum log_level least, enum log_format format, int fd); /* fd 2 except in tests */
+void log_setup(enum log_level min, enum log_format format, int fd); /* fd 2 except in tests */
 /* debug info warn warning error, any case; fatal panic = error */
 bool log_level_parse(struct str s, enum log_level *level) MUST_USE;
 
-void log_run(void *arg); /* the body of the thread that writes; until log_stop. arg is not used */
-/* Ends log_run when all is written, 2 s later at most. False: stderr takes nothing. The thread may then never end, so it
- * cannot be joined, and lines are dropped from now on. */
+void log_run(void *arg); /* body of the writing thread; returns after log_stop. arg is not used */
+/* Ends log_run when all lines are written, after 2 s at most. False: stderr is blocked. The thread may then never end, so
+ * do not join it; further lines are dropped. */
 bool log_stop(void) MUST_USE;
-uint64_t log_dropped(void); /* lines since the start that were not written though their level is */
+uint64_t log_dropped(void); /* lines since the start that should have been written, but were not */
 
 struct log_site { /* one static per call site; private */
     int64_t window;              /* start of the current minute */
-    unsigned printed, left_out;
+    unsigned printed, suppressed;
     enum log_level level;
     const char *component, *msg; /* of the suppressed lines */
     struct log_site *next;       /* list of sites with suppressed lines */

@@ -49,9 +49,9 @@ static uint64_t range_fill_row(struct eval *ev, struct range_call *c, struct row
         replica_windows_fill(ev, c, row);
     else
         range_fill_windows(ev, c, NULL, 0, row);
-    uint64_t weight = row_mem_estimate(row, ev->grid.n);
-    eval_hold(ev, weight);
-    return weight;
+    uint64_t bytes = row_mem_estimate(row, ev->grid.n);
+    eval_hold(ev, bytes);
+    return bytes;
 }
 
 static void range_add_row(struct eval *ev, struct range_call *c, bool drops_name, struct value *out)

@@ -149,9 +149,9 @@ static void matrix_result(struct eval *ev, const struct expr *e, struct promql_r
     for (size_t i = 0; i < set->n; i++) {
         if (!range_window_series(ev, &window, set, i, &in) || !prepare_input(ev, &in))
             continue;
-        uint64_t weight = input_mem_estimate(&in);
-        eval_hold(ev, weight);
-        eval_count_read(ev, 0, weight);
+        uint64_t bytes = input_mem_estimate(&in);
+        eval_hold(ev, bytes);
+        eval_count_read(ev, 0, bytes);
         out->series[out->n++] = sample_points(ev, &in);
     }
 }

@@ -120,9 +120,9 @@ uint64_t instant_row(struct eval *ev, const struct instant *in, size_t i, struct
     if (in->drop_buckets && s.n_hists > 0)
         selector_drop_buckets(ev, &s);
     row->labels = s.labels;
-    uint64_t weight = selector_fill_row(ev, row, &s, in->times, in->window, in->part);
-    eval_hold(ev, weight);
-    return weight;
+    uint64_t bytes = selector_fill_row(ev, row, &s, in->times, in->window, in->part);
+    eval_hold(ev, bytes);
+    return bytes;
 }
 
 void eval_instant(struct eval *ev, const struct expr *selector, struct series_set *set, enum sample_field part,

@@ -66,7 +66,7 @@ static void a_line_of_escapes_is_printed(void **state UNUSED)
 
 static void chatter(const char *component) { log_info(component, "again"); }
 
-static void repeated_lines_are_limited_and_what_was_left_out_is_said(void **state UNUSED)
+static void repeated_lines_are_limited_and_the_suppressed_are_counted(void **state UNUSED)
 {
     log_capture_setup(LOG_INFO, LOG_LOGFMT);
     for (int i = 0; i < 35; i++)
@@ -79,14 +79,14 @@ static void repeated_lines_are_limited_and_what_was_left_out_is_said(void **stat
     log_sweep();
     const char *s = log_capture_text();
     assert_int_equal(text_count(s, "\n"), 1);
-    assert_non_null(strstr(s, "component=loud msg=again left_out=26\n"));
+    assert_non_null(strstr(s, "component=loud msg=again suppressed=26\n"));
     chatter("loud"); /* a new minute */
     assert_int_equal(text_count(log_capture_text(), "\n"), 1);
     log_sweep();
     assert_string_equal(log_capture_text(), "");
 }
 
-static void another_line_tells_what_was_left_out(void **state UNUSED)
+static void another_line_reports_the_suppressed(void **state UNUSED)
 {
     log_capture_setup(LOG_INFO, LOG_LOGFMT);
     for (int i = 0; i < 11; i++)
@@ -96,7 +96,7 @@ static void another_line_tells_what_was_left_out(void **state UNUSED)
     log_info("other", "hello");
     const char *s = log_capture_text();
     assert_int_equal(text_count(s, "\n"), 2);
-    assert_non_null(strstr(s, "left_out=1\n"));
+    assert_non_null(strstr(s, "suppressed=1\n"));
 }
 
 static void levels_have_names(void **state UNUSED)
@@ -140,8 +140,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(lower_levels_are_counted_not_printed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_huge_value_is_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_line_of_escapes_is_printed, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(repeated_lines_are_limited_and_what_was_left_out_is_said, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(another_line_tells_what_was_left_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(repeated_lines_are_limited_and_the_suppressed_are_counted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(another_line_reports_the_suppressed, set_up, tear_down),
         cmocka_unit_test(levels_have_names),
         cmocka_unit_test_setup_teardown(threads_write_whole_lines, set_up, tear_down),
     };
