@@ -90,8 +90,11 @@ static char *missing_patterns(const struct pool *p)
     struct buf text = {0};
     for (size_t i = 0; i < p->conf->file_sd_configs.n; i++)
         for (size_t k = 0; k < confs[i].files.n; k++)
-            if (!file_discovery_matches(&p->files[i], confs[i].files.items[k]))
-                buf_printf(&text, "%s%.*s", text.n ? ", " : "", STR_ARG(confs[i].files.items[k]));
+            if (!file_discovery_matches(&p->files[i], confs[i].files.items[k])) {
+                char *path = conf_absolute_path(confs[i].files.items[k]);
+                buf_printf(&text, "%s%s", text.n ? ", " : "", path);
+                mem_free(path);
+            }
     char *copy = text.n > 0 ? str_dup(buf_str(&text)) : NULL;
     buf_free(&text);
     return copy;

@@ -136,6 +136,8 @@ bool conf_accepts_inert(const struct str_list *names, const char *section, const
  * absolute paths. With `node` NULL the position is omitted. */
 void conf_check_readable(struct conf_context *c, const struct yaml *node, const char *name, struct str path);
 void conf_check_pattern(struct conf_context *c, const struct yaml *node, const char *name, struct str pattern);
+/* Prepends the working directory to a relative path; mem_free. */
+char *conf_absolute_path(struct str path);
 
 /* Sets "FILE:LINE: ..." for a node; returns false. */
 bool conf_err(const struct yaml *node, struct err *err, const char *format, ...) PRINTF(3, 4);

@@ -24,8 +24,7 @@ static void PRINTF(4, 5) warn_path(struct conf_context *c, const struct yaml *no
     buf_free(&text);
 }
 
-/* Prepends the working directory to a relative path. */
-static char *absolute(struct str path)
+char *conf_absolute_path(struct str path)
 {
     struct buf out = {0};
     char *cwd = path.p[0] == '/' ? NULL : getcwd(NULL, 0);
@@ -43,7 +42,7 @@ void conf_check_readable(struct conf_context *c, const struct yaml *node, const 
     if (c->warn == NULL || path.n == 0 || access(path.p, R_OK) == 0)
         return;
     int why = errno;
-    char *z = absolute(path);
+    char *z = conf_absolute_path(path);
     warn_path(c, node, name, "cannot read %s: %s; requests that need it fail until it exists", z, strerror(why));
     mem_free(z);
 }
@@ -54,7 +53,7 @@ void conf_check_pattern(struct conf_context *c, const struct yaml *node, const c
     if (c->warn == NULL || pattern.n == 0)
         return;
     if (glob(pattern.p, GLOB_NOSORT, NULL, &found) != 0) {
-        char *z = absolute(pattern);
+        char *z = conf_absolute_path(pattern);
         warn_path(c, node, name, "no file matches %s", z);
         mem_free(z);
     }

@@ -164,6 +164,8 @@ def test_paths_start_from_the_file():
     sluice = Sluice(None, f"--config.file={path}")
     wait_until(lambda: sluice.query('up{job="there"} == 1')["result"], 20, "the target of a relative pattern")
     missing = f"no file matches {folder()}/etc/none/*.yml"
+    relative = Sluice(None, "--config.file=etc/main.yml", name="relative")
+    assert f"0 targets: {missing}" in relative.get("/targets").text
     assert missing in sluice.log()
     assert f"0 targets: {missing}" in sluice.get("/targets").text
     assert missing in sluice.get("/targets", headers={"Accept": "text/html"}).text
