@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Samples are read as a query reads them: by export, remote_read or query (server_query.h). Where series come from is
- * asked by an expression, which every server evaluates itself.
+/* Samples are read as a query reads them: by export, remote_read or query (server_query.h). Scrapes per hour and where
+ * series come from are asked by expressions, which every server evaluates itself.
  */
 #include "gateway/background/coverage_reading.h"
 
@@ -31,22 +31,37 @@ static void reading_add_samples(struct reading *r, size_t i, const struct respon
         r->results[i].bytes += (uint64_t)response->series[k].labels.n * LABEL_BYTES;
 }
 
+/* `up` and its companion, of all targets or of those that the work names. 0: an invalid regular expression. */
+static size_t reading_matchers(const struct coverage_reading_job *job, struct matcher m[2], struct err *err)
+{
+    static const char series[] = "up|scrape_samples_post_metric_relabeling";
+    if (!matcher_init(&m[0], job->arena, MATCH_RE, STR(METRIC_NAME), str_of(series), err))
+        return 0;
+    if (job->work.only.n == 0)
+        return 1;
+    if (matcher_init(&m[1], job->arena, MATCH_RE, job->work.only_label, job->work.only, err))
+        return 2;
+    matchers_free(m, 1);
+    return 0;
+}
+
 static bool reading_of_samples(struct reading *r)
 {
     const struct coverage_work *w = &r->job->work;
     struct arena *a = r->job->arena;
-    struct matcher names;
+    struct matcher matchers[2];
     struct err err;
-    struct select sel = {.kind = SELECT_RANGE, .matchers = &names, .n_matchers = 1, .t_min = w->from, .t_max = w->to,
+    size_t n = reading_matchers(r->job, matchers, &err);
+    struct select sel = {.kind = SELECT_RANGE, .matchers = matchers, .n_matchers = n, .t_min = w->from, .t_max = w->to,
                          .start = w->to, .end = w->to, .window = w->to - w->from, .func = ""};
-    if (!matcher_init(&names, a, MATCH_RE, STR(METRIC_NAME), STR("up|scrape_samples_post_metric_relabeling"), &err))
+    if (n == 0)
         return false;
     struct server_query *queries = ARENA_ARRAY(a, struct server_query, r->job->group->n_servers);
     group_request_init(&r->request, &r->batch, r->job->group, READ_MERGE, &server_query_ops, queries, sizeof *queries);
     for (size_t i = 0; i < r->request.n; i++) {
         queries[i].sel = &sel;
-        queries[i].matchers = &names;
-        queries[i].n_matchers = 1;
+        queries[i].matchers = matchers;
+        queries[i].n_matchers = n;
         queries[i].compare = true;
     }
     group_request_start(&r->request);
@@ -54,53 +69,77 @@ static bool reading_of_samples(struct reading *r)
     group_request_stop(&r->request);
     for (size_t i = 0; i < r->request.n && ok; i++)
         reading_add_samples(r, i, &queries[i].response);
-    matchers_free(&names, 1);
+    matchers_free(matchers, n);
     return ok;
 }
 
-/* --- where series come from --------------------------------------------------------------------------------------- */
+/* --- expressions that every server evaluates itself --------------------------------------------------------------- */
 
-struct origin_query { /* first member: the attempt */
+struct expr_query { /* first member: the attempt */
     struct attempt attempt;
     struct reading *reading;
     struct response response;
     struct fetch *fetch;
 };
 
-static void origin_fetched(void *arg, const struct err *err, int status UNUSED)
+static void expr_fetched(void *arg, const struct err *err, int status UNUSED)
 {
-    struct origin_query *query = arg;
+    struct expr_query *query = arg;
     if (err)
         attempt_failed(&query->attempt, err);
     else
         attempt_answered(&query->attempt);
 }
 
-static void origin_start(struct attempt *a)
+static void reading_add_time(struct buf *form, const char *name, int64_t ms)
 {
-    struct origin_query *query = CONTAINER(a, struct origin_query, attempt);
+    buf_printf(form, "&%s=%lld.%03d", name, (long long)(ms / 1000), (int)(ms % 1000));
+}
+
+/* At the end of each hour, or at one time. */
+static const char *reading_form(const struct coverage_reading_job *job, struct buf *form)
+{
+    const struct coverage_work *w = &job->work;
+    struct buf expr = {0};
+    bool hours = w->kind == COVERAGE_HOURS;
+    if (hours)
+        buf_add_z(&expr, coverage_hours_expr);
+    else
+        coverage_name_expr(job->group->coverage, w->name, &expr);
+    form_add(form, "query", buf_str(&expr));
+    buf_free(&expr);
+    if (!hours) {
+        reading_add_time(form, "time", w->to);
+        return "/api/v1/query";
+    }
+    reading_add_time(form, "start", w->from + COVERAGE_HOUR_MS);
+    reading_add_time(form, "end", w->to);
+    reading_add_time(form, "step", COVERAGE_HOUR_MS);
+    return "/api/v1/query_range";
+}
+
+static void expr_start(struct attempt *a)
+{
+    struct expr_query *query = CONTAINER(a, struct expr_query, attempt);
     const struct coverage_reading_job *job = query->reading->job;
-    struct buf form = {0}, expr = {0};
-    coverage_name_expr(job->group->coverage, job->work.name, &expr);
-    form_add(&form, "query", buf_str(&expr));
-    buf_printf(&form, "&time=%lld.%03d", (long long)(job->work.to / 1000), (int)(job->work.to % 1000));
+    struct buf form = {0};
+    const char *path = reading_form(job, &form);
     query->response = (struct response){.arena = job->arena, .group = job->group, .notes = &query->reading->notes,
                                         .server = a->server, .t_min = INT64_MIN, .t_max = INT64_MAX};
     fetch_send(a->request->batch, &(struct fetch_plan){
-        .server = a->server, .path = "/api/v1/query", .form = buf_str(&form),
-        .decoder = json_decoder_new(&query->response), .done = origin_fetched, .arg = query, .slot = &query->fetch});
+        .server = a->server, .path = path, .form = buf_str(&form), .decoder = json_decoder_new(&query->response),
+        .done = expr_fetched, .arg = query, .slot = &query->fetch});
     buf_free(&form);
-    buf_free(&expr);
 }
 
-static void origin_cancel(struct attempt *a)
+static void expr_cancel(struct attempt *a)
 {
-    struct origin_query *query = CONTAINER(a, struct origin_query, attempt);
+    struct expr_query *query = CONTAINER(a, struct expr_query, attempt);
     if (query->fetch)
         fetch_cancel(query->fetch);
 }
 
-static const struct attempt_ops origin_ops = {origin_start, origin_cancel};
+static const struct attempt_ops expr_ops = {expr_start, expr_cancel};
 
 static void reading_add_origin(struct coverage_reading *to, const struct response *response)
 {
@@ -117,18 +156,21 @@ static void reading_add_origin(struct coverage_reading *to, const struct respons
     }
 }
 
-static bool reading_of_origin(struct reading *r)
+static bool reading_of_expr(struct reading *r)
 {
     struct err err;
-    struct origin_query *queries = ARENA_ARRAY(r->job->arena, struct origin_query, r->job->group->n_servers);
-    group_request_init(&r->request, &r->batch, r->job->group, READ_MERGE, &origin_ops, queries, sizeof *queries);
+    struct expr_query *queries = ARENA_ARRAY(r->job->arena, struct expr_query, r->job->group->n_servers);
+    group_request_init(&r->request, &r->batch, r->job->group, READ_MERGE, &expr_ops, queries, sizeof *queries);
     for (size_t i = 0; i < r->request.n; i++)
         queries[i].reading = r;
     group_request_start(&r->request);
     bool ok = batch_wait(&r->batch, &err);
     group_request_stop(&r->request);
-    for (size_t i = 0; i < r->request.n && ok; i++)
+    for (size_t i = 0; i < r->request.n && ok; i++) {
+        r->results[i].series = queries[i].response.series;
+        r->results[i].n = queries[i].response.n;
         reading_add_origin(&r->results[i], &queries[i].response);
+    }
     return ok;
 }
 
@@ -150,6 +192,19 @@ static void reading_judge(struct reading *r, bool ok)
     }
 }
 
+static void reading_give(struct reading *r)
+{
+    const struct coverage_reading_job *job = r->job;
+    struct coverage *c = job->group->coverage;
+    int64_t now = clock_wall_ms();
+    if (job->work.kind == COVERAGE_SAMPLES)
+        coverage_take_samples(c, job->arena, &job->work, r->results, now);
+    else if (job->work.kind == COVERAGE_HOURS)
+        coverage_take_hours(c, job->arena, &job->work, r->results, now);
+    else
+        coverage_take_name(c, &job->work, r->results, now);
+}
+
 /* The arena has a limit only while responses arrive; what is made of them is small beside them. */
 void coverage_reading_run(const struct coverage_reading_job *job)
 {
@@ -164,14 +219,11 @@ void coverage_reading_run(const struct coverage_reading_job *job)
     job->arena->max = READING_MEMORY;
     bool ok = job->memory == NULL || arena_charge(job->arena, job->memory);
     batch_begin(&r.batch, &r.q, MAX_RESPONSE);
-    ok = ok && (job->work.kind == COVERAGE_SAMPLES ? reading_of_samples(&r) : reading_of_origin(&r));
+    ok = ok && (job->work.kind == COVERAGE_SAMPLES ? reading_of_samples(&r) : reading_of_expr(&r));
     batch_end(&r.batch);
     job->arena->max = 0;
     reading_judge(&r, ok);
-    if (job->work.kind == COVERAGE_SAMPLES)
-        coverage_take_samples(job->group->coverage, job->arena, &job->work, r.results, clock_wall_ms());
-    else
-        coverage_take_name(job->group->coverage, &job->work, r.results, clock_wall_ms());
+    reading_give(&r);
     worker_turn_end(worker);
     worker->via = NULL;
 }

@@ -75,6 +75,8 @@ static void asking_collect(struct coverage *c, size_t r, struct coverage_asking 
     asking_add_outside(ask, known);
     if (c->unreached[r])
         asking_add_outside(ask, c->settled);
+    for (uint32_t i = spans_find(&c->barren, ask->q->from); i < c->barren.n && c->barren.items[i].from <= ask->to; i++)
+        asking_add(ask, c->barren.items[i].from, c->barren.items[i].to);
     for (size_t i = 0; i < c->n_gappy && !overdue; i++)
         asking_add_target(c, c->gappy[i], r, ask, narrow);
     for (struct map_entry *e = overdue ? map_next(&c->targets, NULL) : NULL; e; e = map_next(&c->targets, e))

@@ -53,7 +53,8 @@ static struct coverage *coverage_new(const struct coverage_conf *conf)
     c->shows_late = mem_zalloc((c->n + 1) * sizeof *c->shows_late);
     c->due = mem_zalloc((c->n + 1) * sizeof *c->due);
     c->known = c->settled = COVERAGE_NOTHING;
-    c->wanted_from = INT64_MAX;
+    c->wanted_from = c->raw_to = INT64_MAX;
+    c->suspected = COVERAGE_NOTHING;
     c->oldest = INT64_MIN;
     return c;
 }
@@ -71,6 +72,8 @@ static void coverage_free(struct coverage *c)
     mem_free(c->unreached);
     mem_free(c->shows_late);
     mem_free(c->due);
+    buf_free(&c->suspects);
+    spans_free(&c->barren);
     mem_free(c->gappy);
     mutex_free(&c->mutex);
     buf_free(&c->key);
@@ -118,6 +121,27 @@ int64_t coverage_slack(const struct coverage *c, const struct coverage_target *t
     return coverage_max(interval + interval / 2, until_read) + (c->shows_late[replica] ? SHOWN_LATE_MS : 0);
 }
 
+struct coverage_target *coverage_add_target(struct coverage *c, struct labels labels)
+{
+    struct coverage_target *t = mem_zalloc(sizeof *t + c->n * sizeof t->seen[0]);
+    uint8_t *bytes = mem_alloc(labels.n + 1);
+    memcpy(bytes, labels.p ? labels.p : (const uint8_t *)"", labels.n);
+    t->labels = (struct labels){bytes, labels.n, labels.count};
+    for (size_t r = 0; r < c->n; r++)
+        coverage_forget_run(&t->seen[r]);
+    map_set(&c->targets, coverage_label_key(t->labels), t);
+    c->bytes += sizeof *t + c->n * sizeof t->seen[0] + labels.n;
+    return t;
+}
+
+void coverage_add_gap(struct coverage *c, struct coverage_target *t, size_t replica, struct coverage_span gap)
+{
+    struct span_list *gaps = &t->seen[replica].gaps;
+    size_t before = gaps->cap;
+    spans_add(gaps, gap);
+    c->bytes += (gaps->cap - before) * sizeof *gaps->items;
+}
+
 void coverage_free_target(struct coverage *c, struct coverage_target *t)
 {
     c->bytes -= sizeof *t + c->n * sizeof t->seen[0] + t->labels.n;
@@ -142,9 +166,13 @@ void coverage_forget(struct coverage *c, struct coverage_span keep)
 {
     for (struct map_entry *e = map_next(&c->targets, NULL); e; e = map_next(&c->targets, e))
         coverage_target_forget(c, e->value.p, keep);
+    spans_cut_before(&c->barren, keep.from);
+    spans_cut_after(&c->barren, keep.to);
     c->known = keep;
     c->settled.from = coverage_max(c->settled.from, keep.from);
     c->settled.to = coverage_min(c->settled.to, keep.to);
+    c->suspected = COVERAGE_NOTHING;
+    c->raw_to = INT64_MAX;
     c->resumed = true;
     c->next_at = 0;
 }

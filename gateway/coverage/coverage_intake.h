@@ -14,6 +14,7 @@
 enum coverage_work_kind {
     COVERAGE_REST,    /* nothing now; it may be something else a second later */
     COVERAGE_SAMPLES, /* the samples of coverage_matcher within [from, to] */
+    COVERAGE_HOURS,   /* scrapes per hour, of the hours that end after `from` and not after `to`: coverage_hours_expr */
     COVERAGE_NAME,    /* where the series of the metric `name` come from: coverage_name_expr */
 };
 struct coverage_work {
@@ -21,6 +22,8 @@ struct coverage_work {
     int64_t from, to;     /* Unix ms */
     bool past;            /* COVERAGE_SAMPLES: grows the known time backward */
     struct str name;      /* in the arena */
+    struct str only;      /* COVERAGE_SAMPLES, when not empty: a regular expression on the label only_label */
+    struct str only_label;
 };
 void coverage_next(struct coverage *c, struct arena *a, int64_t now, struct coverage_work *out);
 
@@ -32,21 +35,29 @@ enum coverage_reading_state {
 struct coverage_reading { /* of one replica, in the group's order */
     enum coverage_reading_state state;
     bool shows_late;      /* VictoriaMetrics */
-    /* COVERAGE_SAMPLES: series of `up` and scrape_samples_post_metric_relabeling, ascending in time */
+    /* COVERAGE_SAMPLES: series of `up` and scrape_samples_post_metric_relabeling, ascending in time.
+     * COVERAGE_HOURS: the expression's values at the end of each hour. */
     const struct series *series; size_t n;
     uint64_t bytes;       /* about what the response was large */
     /* COVERAGE_NAME: series of the metric now; those whose key is not that of a target; those of another time */
     double all, alone, other;
 };
-/* Both for the work that coverage_next gave last. `a` is scratch memory. */
+/* For the work that coverage_next gave last. `a` is scratch memory. */
 void coverage_take_samples(struct coverage *c, struct arena *a, const struct coverage_work *w,
                            const struct coverage_reading *readings, int64_t now);
+void coverage_take_hours(struct coverage *c, struct arena *a, const struct coverage_work *w,
+                         const struct coverage_reading *readings, int64_t now);
 void coverage_take_name(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
                         int64_t now);
 
 /* For COVERAGE_NAME: an expression with at most three values, whose label __part__ is all, alone or other. It is to be
  * evaluated at the time `to` of the work. */
 void coverage_name_expr(const struct coverage *c, struct str name, struct buf *out);
+
+/* For COVERAGE_HOURS: what the label __part__ says: of each target the scrapes with `up` 1 (up), and the extremes of
+ * scrape_samples_post_metric_relabeling (least, most). To be evaluated at from + 1 h, from + 2 h ... to. */
+extern const char coverage_hours_expr[];
+enum { COVERAGE_HOUR_MS = 3600000 };
 
 /* For pages and metrics. */
 struct coverage_replica_status { unsigned targets, gaps; double gap_seconds; bool unreached; };

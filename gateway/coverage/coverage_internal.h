@@ -8,7 +8,6 @@
 #include "gateway/coverage/gaps.h"
 #include "gateway/coverage/spans.h"
 
-enum { COVERAGE_HOUR_MS = 3600000 };
 enum { COVERAGE_REPLICAS = 64, COVERAGE_NAMES = 2048, COVERAGE_NAME_LENGTH = 256 };
 
 struct coverage_seen {         /* of a target on a replica */
@@ -57,6 +56,7 @@ struct coverage {
     bool resumed;              /* runs were forgotten: the next reading forward must find them again */
     struct coverage_span known;    /* from > to: nothing */
     struct coverage_span settled;  /* the part of it in which every replica took part; from > to: none */
+    struct span_list barren;   /* parts of it in which no target was alive anywhere: no evidence either */
     bool *unreached, *shows_late;  /* by replica, at the last reading */
     int64_t longest, shortest; /* intervals of live targets, ms; 0 = not known */
     int64_t period;            /* ms between two readings */
@@ -64,6 +64,11 @@ struct coverage {
     int64_t queried_at, wanted_from; /* Unix ms */
     uint64_t readings, readings_failed;
     int64_t oldest;            /* nothing before it is read: it did not fit */
+    /* What scrapes per hour could not decide: targets, as a regular expression on the last label of `by`, and the time
+     * that is to be read for them alone. */
+    struct buf suspects;
+    struct coverage_span suspected;
+    int64_t raw_to;            /* down to here the past is read sample by sample; INT64_MAX: it is not */
     int64_t next_at, next_past_at; /* when to read forward and backward again */
 };
 
@@ -92,6 +97,15 @@ int64_t coverage_slack(const struct coverage *c, const struct coverage_target *t
 void coverage_forget(struct coverage *c, struct coverage_span keep);
 void coverage_free_target(struct coverage *c, struct coverage_target *t);
 
+/* intake.c; the mutex is held. */
+bool coverage_refuse(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
+                     int64_t now); /* the reading is not to be used */
+/* Everything since `from` is known. barren: no target was alive since then and before what was known. */
+void coverage_extend_past(struct coverage *c, const struct coverage_reading *readings, int64_t from, bool barren);
+void coverage_end_past(struct coverage *c, int64_t now); /* after the last of them */
+/* coverage.c; the mutex is held. */
+struct coverage_target *coverage_add_target(struct coverage *c, struct labels labels);
+void coverage_add_gap(struct coverage *c, struct coverage_target *t, size_t replica, struct coverage_span gap);
 /* keep.c; the mutex is held. */
 void coverage_sweep(struct coverage *c);               /* frees targets that tell nothing any more */
 void coverage_limit(struct coverage *c, int64_t now);  /* to COVERAGE_BYTES */

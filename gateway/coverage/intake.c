@@ -37,6 +37,7 @@ struct coverage_intake {
     struct map by_labels;           /* index of rows */
     struct intake_row *rows; size_t n, cap;
     uint64_t samples;
+    bool alive;                     /* some target is, somewhere */
 };
 
 static struct intake_row *intake_row_of(struct coverage_intake *in, struct labels labels)
@@ -102,19 +103,6 @@ static void intake_prepare_row(const struct coverage_intake *in, struct intake_r
 
 /* --- applied to what is known ------------------------------------------------------------------------------------- */
 
-static struct coverage_target *intake_add_target(struct coverage *c, struct labels labels)
-{
-    struct coverage_target *t = mem_zalloc(sizeof *t + c->n * sizeof t->seen[0]);
-    uint8_t *bytes = mem_alloc(labels.n + 1);
-    memcpy(bytes, labels.p ? labels.p : (const uint8_t *)"", labels.n);
-    t->labels = (struct labels){bytes, labels.n, labels.count};
-    for (size_t r = 0; r < c->n; r++)
-        coverage_forget_run(&t->seen[r]);
-    map_set(&c->targets, coverage_label_key(t->labels), t);
-    c->bytes += sizeof *t + c->n * sizeof t->seen[0] + labels.n;
-    return t;
-}
-
 /* A few scrapes in a row that are further apart are missed ones; many are another interval. */
 static void intake_learn_interval(struct coverage_seen *seen, const struct target_scrapes *s)
 {
@@ -134,13 +122,11 @@ static void intake_apply_replica(struct coverage_intake *in, struct coverage_tar
     const struct target_scrapes *s = &row->scrapes[r];
     bool alone = coverage_span_empty(in->c->known) || in->work->past;
     int64_t from = alone ? in->work->from : in->c->known.from; /* forward, an absence may have begun in the past */
-    size_t before = seen->gaps.cap;
     for (size_t i = 0; i < found->n_gaps; i++) {
         struct coverage_span gap = {coverage_max(found->gaps[i].from, from), found->gaps[i].to};
         if (gap.from <= gap.to)
-            spans_add(&seen->gaps, gap);
+            coverage_add_gap(in->c, t, r, gap);
     }
-    in->c->bytes += (seen->gaps.cap - before) * sizeof *seen->gaps.items;
     if (s->n_up > 0)
         t->seen_at = coverage_max(t->seen_at, s->up[s->n_up - 1].t);
     if (in->work->past) {
@@ -173,7 +159,7 @@ static void intake_apply_row(struct coverage_intake *in, struct intake_row *row,
         return;
     mutex_lock(&c->mutex);
     if (row->target == NULL)
-        row->target = intake_add_target(c, row->labels);
+        row->target = coverage_add_target(c, row->labels);
     for (size_t r = 0; r < c->n; r++)
         if (!row->scrapes[r].ignored)
             intake_apply_replica(in, row->target, r, row, &found[r]);
@@ -192,6 +178,8 @@ static void intake_rows(struct coverage_intake *in)
             continue;
         intake_prepare_row(in, &in->rows[i]);
         gaps_find(in->arena, in->rows[i].scrapes, in->c->n, in->work->to, found);
+        for (size_t r = 0; r < in->c->n; r++)
+            in->alive = in->alive || found[r].n_alive > 0;
         intake_apply_row(in, &in->rows[i], found);
         arena_release(in->arena, mark);
     }
@@ -211,32 +199,53 @@ static void intake_plan(struct coverage *c, const struct coverage_intake *in, in
     c->next_at = in->work->to < now ? now : now + c->period;
 }
 
+static bool intake_note_replicas(struct coverage *c, const struct coverage_reading *readings)
+{
+    bool all = true;
+    for (size_t r = 0; r < c->n; r++) {
+        all = all && readings[r].state == COVERAGE_READ;
+        c->unreached[r] = readings[r].state == COVERAGE_UNREACHED;
+        c->shows_late[r] = readings[r].shows_late;
+    }
+    c->failed = false;
+    return all;
+}
+
+void coverage_extend_past(struct coverage *c, const struct coverage_reading *readings, int64_t from, bool barren)
+{
+    bool all = intake_note_replicas(c, readings);
+    if (barren && from < c->known.from)
+        spans_add(&c->barren, (struct coverage_span){from, c->known.from - 1});
+    c->known.from = coverage_min(c->known.from, from);
+    if (all)
+        c->settled = c->known;
+    if (c->known.from <= c->raw_to)
+        c->raw_to = INT64_MAX;
+    c->suspected = COVERAGE_NOTHING;
+}
+
+void coverage_end_past(struct coverage *c, int64_t now)
+{
+    c->next_past_at = now;
+    coverage_limit(c, now);
+    coverage_index(c);
+}
+
 static void intake_extend(struct coverage *c, const struct coverage_intake *in, int64_t now)
 {
     const struct coverage_work *w = in->work;
-    bool all = true;
-    for (size_t r = 0; r < c->n; r++) {
-        all = all && in->readings[r].state == COVERAGE_READ;
-        c->unreached[r] = in->readings[r].state == COVERAGE_UNREACHED;
-        c->shows_late[r] = in->readings[r].shows_late;
-    }
-    c->failed = false;
+    bool all = intake_note_replicas(c, in->readings);
+    int64_t since = coverage_span_empty(c->known) ? w->from : c->known.to + 1;
+    if (!in->alive && since <= w->to)
+        spans_add(&c->barren, (struct coverage_span){since, w->to});
     c->halved = 0;
-    if (coverage_span_empty(c->known))
-        c->known = (struct coverage_span){w->from, w->to};
-    else if (w->past)
-        c->known.from = w->from;
-    else
-        c->known.to = w->to;
+    c->known = coverage_span_empty(c->known) ? (struct coverage_span){w->from, w->to}
+                                             : (struct coverage_span){c->known.from, w->to};
     if (all)
         c->settled = c->known;
-    if (w->past) {
-        c->next_past_at = now;
-    } else {
-        c->resumed = false;
-        coverage_sweep(c);
-        intake_plan(c, in, now);
-    }
+    c->resumed = false;
+    coverage_sweep(c);
+    intake_plan(c, in, now);
     coverage_limit(c, now);
     coverage_index(c);
 }
@@ -267,9 +276,8 @@ static bool intake_returned(struct coverage *c, const struct coverage_reading *r
     return back;
 }
 
-/* The reading is not to be used. */
-static bool intake_refused(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
-                           int64_t now)
+bool coverage_refuse(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
+                     int64_t now)
 {
     bool failed = count_readings(c, readings, COVERAGE_FAILED) > 0;
     bool none = count_readings(c, readings, COVERAGE_READ) == 0;
@@ -278,6 +286,8 @@ static bool intake_refused(struct coverage *c, const struct coverage_work *w, co
     if (failed && w->past) {
         c->next_past_at = now + PAUSE_MS;
         c->hourly *= 2; /* it may have been too much at once */
+        c->suspected = COVERAGE_NOTHING;
+        c->raw_to = w->from;
     } else if (failed || none) {
         c->failed = true;
         c->next_at = now + PAUSE_MS;
@@ -292,13 +302,18 @@ void coverage_take_samples(struct coverage *c, struct arena *a, const struct cov
 {
     struct coverage_intake in = {.c = c, .arena = a, .work = w, .readings = readings};
     mutex_lock(&c->mutex);
-    bool refused = intake_refused(c, w, readings, now);
+    bool refused = coverage_refuse(c, w, readings, now);
     mutex_unlock(&c->mutex);
     if (refused)
         return;
     intake_rows(&in);
     mutex_lock(&c->mutex);
-    intake_extend(c, &in, now);
+    if (w->past) {
+        coverage_extend_past(c, readings, w->from, !in.alive && w->only.n == 0);
+        coverage_end_past(c, now);
+    } else {
+        intake_extend(c, &in, now);
+    }
     mutex_unlock(&c->mutex);
     map_free(&in.by_labels);
 }

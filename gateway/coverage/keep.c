@@ -107,6 +107,7 @@ void coverage_limit(struct coverage *c, int64_t now)
             for (size_t r = 0; r < c->n; r++)
                 spans_cut_before(&((struct coverage_target *)e->value.p)->seen[r].gaps, middle);
         c->oldest = c->known.from = middle;
+        spans_cut_before(&c->barren, middle);
         c->settled.from = coverage_max(c->settled.from, middle);
         coverage_sweep(c);
         return;

@@ -6,6 +6,7 @@ enum {
     FIRST_MS = 300000,          /* the first reading of a group */
     LEAST_MS = 60000, MOST_MS = 3600000, /* by how much readings overlap */
     CHUNK_LEAST_MS = 120000, CHUNK_MOST_MS = 6 * COVERAGE_HOUR_MS, CHUNK_SAMPLES = 400000, /* of one reading */
+    HOURS_LEAST_MS = 6 * COVERAGE_HOUR_MS, HOURS_MOST = 24, /* scrapes per hour, and hours of one reading */
     SETTLED_MS = 2000, SETTLED_LATE_MS = 40000, /* VictoriaMetrics */
 };
 
@@ -31,13 +32,28 @@ static bool needs_forward(const struct coverage *c, int64_t now, struct coverage
     return w->to > c->known.to;
 }
 
+/* Scrapes per hour are much less to fetch than samples, where a reading would not hold many hours of these. */
+static bool needs_hours(const struct coverage *c, int64_t wanted, struct coverage_work *w)
+{
+    int64_t to = (c->known.from + COVERAGE_HOUR_MS - 1) / COVERAGE_HOUR_MS * COVERAGE_HOUR_MS;
+    bool many = c->known.from - wanted > HOURS_LEAST_MS && schedule_chunk(c) < HOURS_LEAST_MS;
+    if (!many || to > c->known.to || c->raw_to < c->known.from)
+        return false;
+    int64_t hours = coverage_min(HOURS_MOST, (to - wanted + COVERAGE_HOUR_MS - 1) / COVERAGE_HOUR_MS);
+    *w = (struct coverage_work){.kind = COVERAGE_HOURS, .past = true, .from = to - hours * COVERAGE_HOUR_MS, .to = to};
+    return true;
+}
+
 static bool needs_past(const struct coverage *c, int64_t now, struct coverage_work *w)
 {
     int64_t wanted = coverage_max(c->wanted_from, coverage_max(now - COVERAGE_PAST_MS, c->oldest));
     if (coverage_span_empty(c->known) || c->known.from <= wanted || now < c->next_past_at || c->resumed)
         return false;
-    *w = (struct coverage_work){.kind = COVERAGE_SAMPLES, .past = true,
-                                .from = coverage_max(wanted, c->known.from - schedule_chunk(c)),
+    if (coverage_span_empty(c->suspected) && needs_hours(c, wanted, w))
+        return true;
+    bool suspects = !coverage_span_empty(c->suspected);
+    int64_t from = coverage_max(wanted, c->known.from - schedule_chunk(c));
+    *w = (struct coverage_work){.kind = COVERAGE_SAMPLES, .past = true, .from = suspects ? c->suspected.from : from,
                                 .to = coverage_min(c->known.from + schedule_margin(c), c->known.to)};
     return true;
 }
@@ -54,6 +70,7 @@ static int64_t schedule_settling(const struct coverage *c)
 void coverage_next(struct coverage *c, struct arena *a, int64_t now, struct coverage_work *out)
 {
     char name[COVERAGE_NAME_LENGTH + 1];
+    struct buf only = {0};
     size_t n = 0;
     *out = (struct coverage_work){.kind = COVERAGE_REST};
     mutex_lock(&c->mutex);
@@ -73,6 +90,11 @@ void coverage_next(struct coverage *c, struct arena *a, int64_t now, struct cove
     } else if (!needs_past(c, now, out)) {
         *out = (struct coverage_work){.kind = COVERAGE_REST};
     }
+    if (out->kind == COVERAGE_SAMPLES && out->past && !coverage_span_empty(c->suspected))
+        buf_add_str(&only, buf_str(&c->suspects));
     mutex_unlock(&c->mutex);
     out->name = arena_str(a, (struct str){name, n});
+    out->only = arena_str(a, buf_str(&only));
+    out->only_label = c->by[c->n_by - 1];
+    buf_free(&only);
 }

@@ -30,8 +30,12 @@ struct world {
     struct coverage_registry *registry;
     struct coverage *coverage;
     int64_t now;
-    struct { struct scraper jobs[MOST_JOBS]; size_t n; enum coverage_reading_state state; int64_t lag; double all, alone,
-             other; } replicas[REPLICAS];
+    struct {
+        struct scraper jobs[MOST_JOBS]; size_t n;
+        enum coverage_reading_state state;
+        int64_t lag;
+        double all, alone, other;
+    } replicas[REPLICAS];
     size_t n;
     unsigned readings;
     uint64_t samples;
@@ -46,8 +50,9 @@ static void world_begin(struct world *w, size_t n, bool trust)
     w->registry = coverage_registry_new();
     w->n = n;
     w->now = T0;
-    w->coverage = coverage_get(w->registry, &(struct coverage_conf){.group = STR("g"), .replicas = keys, .n_replicas = n,
-                                                                    .by = {by, 2}, .trust_untargeted = trust});
+    struct coverage_conf conf = {.group = STR("g"), .replicas = keys, .n_replicas = n, .by = {by, 2},
+                                 .trust_untargeted = trust};
+    w->coverage = coverage_get(w->registry, &conf);
     for (size_t r = 0; r < n; r++)
         w->replicas[r].all = 100;
 }
@@ -78,7 +83,8 @@ static void scraper_series(struct world *w, size_t r, const struct scraper *s, c
                            struct series *up, struct series *kept)
 {
     size_t most = (size_t)((work->to - work->from) / s->interval) + 2, n = 0;
-    struct sample *ups = ARENA_ARRAY(&w->arena, struct sample, most), *kepts = ARENA_ARRAY(&w->arena, struct sample, most);
+    struct sample *ups = ARENA_ARRAY(&w->arena, struct sample, most);
+    struct sample *kepts = ARENA_ARRAY(&w->arena, struct sample, most);
     bool ends = false;
     int64_t first = (work->from - s->offset + s->interval - 1) / s->interval * s->interval + s->offset;
     for (int64_t t = first; t <= work->to && t <= w->now - w->replicas[r].lag && !ends; t += s->interval) {
@@ -109,6 +115,57 @@ static void scraper_series(struct world *w, size_t r, const struct scraper *s, c
     w->samples += 2 * n;
 }
 
+static bool is_selected(const struct coverage_work *work, const char *instance)
+{
+    struct matcher m;
+    struct err err;
+    struct arena a;
+    arena_init(&a, 0);
+    assert_true(str_is(work->only_label, "instance"));
+    assert_true(matcher_init(&m, &a, MATCH_RE, work->only_label, work->only, &err));
+    bool yes = matcher_value(&m, str_of(instance));
+    matchers_free(&m, 1);
+    arena_free(&a);
+    return yes;
+}
+
+/* What coverage_hours_expr gives for one scraper: three series. */
+static size_t scraper_hours(struct world *w, size_t r, const struct scraper *s, const struct coverage_work *work,
+                            struct series *out)
+{
+    static const char *const parts[] = {"up", "least", "most"};
+    size_t hours = (size_t)((work->to - work->from) / HOUR), n = 0;
+    struct sample *values[3];
+    for (int part = 0; part < 3; part++)
+        values[part] = ARENA_ARRAY(&w->arena, struct sample, hours);
+    for (size_t h = 0; h < hours; h++) {
+        struct series up, kept;
+        int64_t from = work->from + (int64_t)h * HOUR;
+        struct coverage_work hour = {.from = from + 1, .to = from + HOUR};
+        uint64_t before = w->samples;
+        scraper_series(w, r, s, &hour, &up, &kept);
+        w->samples = before;
+        if (up.n_samples == 0)
+            continue;
+        double sum = 0, least = INFINITY, most = -INFINITY;
+        for (uint32_t i = 0; i < up.n_samples; i++) {
+            sum += up.samples[i].v;
+            least = kept.samples[i].v < least ? kept.samples[i].v : least;
+            most = kept.samples[i].v > most ? kept.samples[i].v : most;
+        }
+        values[0][n] = (struct sample){hour.to, sum};
+        values[1][n] = (struct sample){hour.to, least};
+        values[2][n++] = (struct sample){hour.to, most};
+    }
+    for (int part = 0; part < 3; part++) {
+        struct label labels[] = {{STR("__part__"), str_of(parts[part])}, {STR("instance"), str_of(s->instance)},
+                                 {STR("job"), str_of(s->job)}};
+        out[part] = (struct series){.labels = labels_from(&w->arena, labels, 3), .samples = values[part],
+                                    .n_samples = (uint32_t)n};
+    }
+    return n ? 3 : 0;
+}
+
 static void world_read(struct world *w, const struct coverage_work *work)
 {
     struct coverage_reading readings[REPLICAS] = {0};
@@ -118,10 +175,16 @@ static void world_read(struct world *w, const struct coverage_work *work)
         reading->all = w->replicas[r].all;
         reading->alone = w->replicas[r].alone;
         reading->other = w->replicas[r].other;
-        if (reading->state != COVERAGE_READ || work->kind != COVERAGE_SAMPLES)
+        if (reading->state != COVERAGE_READ || work->kind == COVERAGE_NAME)
             continue;
-        struct series *series = ARENA_ARRAY(&w->arena, struct series, 2 * w->replicas[r].n);
+        struct series *series = ARENA_ARRAY(&w->arena, struct series, 3 * w->replicas[r].n);
         for (size_t i = 0; i < w->replicas[r].n; i++) {
+            if (work->kind == COVERAGE_HOURS) {
+                reading->n += scraper_hours(w, r, &w->replicas[r].jobs[i], work, &series[reading->n]);
+                continue;
+            }
+            if (work->only.n > 0 && !is_selected(work, w->replicas[r].jobs[i].instance))
+                continue;
             scraper_series(w, r, &w->replicas[r].jobs[i], work, &series[reading->n], &series[reading->n + 1]);
             reading->n += series[reading->n].n_samples ? 2 : 0;
         }
@@ -129,7 +192,9 @@ static void world_read(struct world *w, const struct coverage_work *work)
         reading->bytes = reading->n * 100;
     }
     w->readings++;
-    if (work->kind == COVERAGE_SAMPLES)
+    if (work->kind == COVERAGE_HOURS)
+        coverage_take_hours(w->coverage, &w->arena, work, readings, w->now);
+    else if (work->kind == COVERAGE_SAMPLES)
         coverage_take_samples(w->coverage, &w->arena, work, readings, w->now);
     else
         coverage_take_name(w->coverage, work, readings, w->now);
@@ -157,10 +222,10 @@ static void world_run(struct world *w, int64_t ms)
 
 static const char *verdict(struct world *w, size_t r, const struct matcher *m, size_t n, int64_t from, int64_t to)
 {
+    struct coverage_query q = {.matchers = m, .n_matchers = n, .from = from, .to = to, .now = w->now};
     struct coverage_result result;
     struct buf out = {0};
-    coverage_ask(w->coverage, &w->arena,
-                 &(struct coverage_query){.matchers = m, .n_matchers = n, .from = from, .to = to, .now = w->now}, &result);
+    coverage_ask(w->coverage, &w->arena, &q, &result);
     const struct coverage_replica *replica = &result.replicas[r];
     for (unsigned i = 0; i < replica->n_spans; i++)
         buf_printf(&out, "%s%lld..%lld", i ? " " : "", (long long)(replica->spans[i].from - T0) / S,
@@ -546,6 +611,21 @@ static void without_up_nothing_is_complete(void **state UNUSED)
     world_end(&w);
 }
 
+/* All servers were down for a day; and before their first samples. */
+static void time_without_evidence(void **state UNUSED)
+{
+    struct world w;
+    world_begin(&w, 2, true);
+    for (size_t r = 0; r < 2; r++)
+        cut(scraped(&w, r, "node", "a:1", 15 * S, (int64_t)r * 7 * S), T0 - 30 * HOUR, T0 - 6 * HOUR, CUT_MISSED);
+    world_ask(&w, T0 - 60 * (int64_t)HOUR);
+    assert_string_equal(holes(&w, 0, T0 - 5 * HOUR, w.now), "");
+    assert_string_equal(holes(&w, 1, T0 - 40 * HOUR, T0 - 31 * HOUR), "");
+    assert_string_not_equal(holes(&w, 1, T0 - 20 * HOUR, T0 - 19 * HOUR), "");
+    assert_string_not_equal(holes(&w, 1, T0 - 58 * HOUR, T0 - 57 * HOUR), "");
+    world_end(&w);
+}
+
 /* Two jobs with the same instance, and two `up` series of one key. */
 static void targets_of_one_key(void **state UNUSED)
 {
@@ -627,6 +707,37 @@ static void reads_incrementally(void **state UNUSED)
     world_end(&w);
 }
 
+/* Two days of scrapes by the second are decided by counts per hour, and by the samples of those hours and targets that
+ * are not as expected. */
+static void long_past_by_hours(void **state UNUSED)
+{
+    static const char *const instances[] = {"a-1.x:1", "b:1", "c:1", "d:1", "e:1"};
+    struct matcher of[] = {metric[0], {.type = MATCH_EQ, .name = STR("instance"), .value = STR("")}};
+    struct world w;
+    world_begin(&w, 2, false);
+    for (size_t r = 0; r < 2; r++)
+        for (size_t i = 0; i < LEN(instances); i++) {
+            struct scraper *s = scraped(&w, r, "node", instances[i], S, (int64_t)r * 300 + 100 * (int64_t)i);
+            if (r == 0 && i == 0)
+                cut(s, T0 - 10 * HOUR - 600 * S, T0 - 10 * HOUR - 599 * S, CUT_MISSED);      /* one scrape */
+            if (r == 1)
+                cut(s, T0 - 30 * HOUR - 1800 * S, T0 - 20 * HOUR, CUT_MISSED);               /* the server */
+            if (r == 0 && i == 1)
+                cut(s, T0 - 5 * HOUR - 60 * S, T0 - 5 * HOUR - 30 * S, CUT_FEWER);
+            if (i == 2)
+                s->from = T0 - 15 * HOUR - 1234 * S;                                         /* a beginning */
+        }
+    world_ask(&w, T0 - 40 * (int64_t)HOUR);
+    assert_string_equal(holes(&w, 0, T0 - 40 * (int64_t)HOUR, w.now), "-36600..-36599 -18060..-18029");
+    assert_string_equal(holes(&w, 1, T0 - 40 * (int64_t)HOUR, w.now), "-109800..-71999");
+    of[1].value = STR("a-1.x:1");
+    assert_string_equal(verdict(&w, 0, of, 2, T0 - 40 * (int64_t)HOUR, w.now), "-36600..-36599");
+    of[1].value = STR("c:1");
+    assert_string_equal(verdict(&w, 1, of, 2, T0 - 40 * (int64_t)HOUR, w.now), "");
+    assert_true(w.samples < 5 * 4 * 3600 * 20); /* of 40 hours */
+    world_end(&w);
+}
+
 static void too_many_targets(void **state UNUSED)
 {
     enum { MANY = 100000 };
@@ -655,7 +766,8 @@ static void a_reload_keeps_what_is_known(void **state UNUSED)
     static struct str by[] = {{"job", 3}, {"instance", 8}};
     struct world w;
     world_begin(&w, 2, false);
-    struct coverage_conf conf = {.group = STR("g"), .replicas = (const uint64_t[]){1, 2}, .n_replicas = 2, .by = {by, 2}};
+    struct coverage_conf conf = {.group = STR("g"), .replicas = (const uint64_t[]){1, 2}, .n_replicas = 2,
+                                 .by = {by, 2}};
     struct coverage *same = coverage_get(w.registry, &conf), *other;
     assert_ptr_equal(same, w.coverage);
     conf.replicas = (const uint64_t[]){1, 3};
@@ -709,9 +821,10 @@ int main(void)
         cmocka_unit_test(a_server_is_stopped), cmocka_unit_test(a_server_returns_with_more),
         cmocka_unit_test(a_server_refuses), cmocka_unit_test(where_series_come_from),
         cmocka_unit_test(trusted_without_target), cmocka_unit_test(without_up_nothing_is_complete),
-        cmocka_unit_test(targets_of_one_key), cmocka_unit_test(the_expression),
+        cmocka_unit_test(time_without_evidence), cmocka_unit_test(targets_of_one_key), cmocka_unit_test(the_expression),
         cmocka_unit_test(rests_when_nobody_queries), cmocka_unit_test(reads_incrementally),
-        cmocka_unit_test(too_many_targets), cmocka_unit_test(a_reload_keeps_what_is_known),
+        cmocka_unit_test(long_past_by_hours), cmocka_unit_test(too_many_targets),
+        cmocka_unit_test(a_reload_keeps_what_is_known),
         cmocka_unit_test(span_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
