@@ -88,7 +88,7 @@ static void expr_fetched(void *arg, const struct err *err, int status UNUSED)
     if (err)
         attempt_failed(&query->attempt, err);
     else
-        attempt_answered(&query->attempt);
+        attempt_succeeded(&query->attempt);
 }
 
 static void reading_add_time(struct buf *form, const char *name, int64_t ms)
@@ -184,7 +184,7 @@ static void reading_judge(struct reading *r, bool ok)
         struct coverage_reading *result = &r->results[i];
         bool down = a->state == ATTEMPT_IDLE || server_state(a->server) == SERVER_DOWN;
         result->state = !ok || r->notes.warnings.n > 0 ? COVERAGE_FAILED
-                      : a->state == ATTEMPT_ANSWERED ? COVERAGE_READ
+                      : a->state == ATTEMPT_SUCCEEDED ? COVERAGE_READ
                       : down ? COVERAGE_UNREACHED : COVERAGE_FAILED;
         result->shows_late = server_kind(a->server) == SERVER_VICTORIAMETRICS;
         if (a->state == ATTEMPT_FAILED)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* VictoriaMetrics' /api/v1/export: a JSON object a line, each one series or a piece of it:
+/* Decodes VictoriaMetrics' /api/v1/export: one JSON object per line, each a series or a part of one:
  *   {"metric":{..},"values":[1,null,"Infinity"],"timestamps":[ms,ms,ms]}
- * VictoriaMetrics keeps no NaN but the stale marker (it drops the others when they are written), so null is a stale
- * marker.
+ * null is a stale marker, since VictoriaMetrics stores no other NaN (it drops them at ingestion).
  */
 #include "gateway/upstream/response.h"
 
@@ -16,7 +15,7 @@ struct export_response {
     struct response *response;
     struct json_reader r;
     enum export_position place;
-    unsigned seen;  /* a bit a place: which keys this line had */
+    unsigned seen;  /* bits: the keys of this line */
     struct json_labels names;
     struct labels labels;
     struct sample *samples; size_t n_values, n_times, cap;

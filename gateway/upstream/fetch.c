@@ -15,20 +15,20 @@ struct fetch {
     struct request_batch *batch;
     struct fetch_plan plan;
     struct buf body, url;
-    struct buf error;          /* the beginning of an answer that is not 2xx */
+    struct buf error;          /* beginning of the body of a response that is not 2xx */
     struct client_call *call;
-    bool damaged;              /* the decoder or a limit ended it, not the network */
+    bool damaged;              /* ended by the decoder or a limit, not by the network */
     uint64_t samples;          /* decoded */
     int64_t begin;             /* clock_mono_ms */
 };
 
-/* --- rounds ------------------------------------------------------------------------------------------------------- */
+/* --- batches ------------------------------------------------------------------------------------------------------ */
 
-void batch_begin(struct request_batch *r, struct query_ctx *q, size_t max_answer)
+void batch_begin(struct request_batch *r, struct query_ctx *q, size_t max_response)
 {
-    *r = (struct request_batch){.q = q, .worker = q->user, .max_answer = max_answer, .budget = q->arena->max,
+    *r = (struct request_batch){.q = q, .worker = q->user, .max_response = max_response, .budget = q->arena->max,
                                 ._on_full = q->arena->on_full};
-    list_init(&r->under_way);
+    list_init(&r->in_flight);
     q->arena->max = 0;
     q->arena->on_full = NULL;
 }
@@ -75,16 +75,16 @@ void fetch_cancel(struct fetch *f)
 
 static void cancel_all(struct request_batch *r)
 {
-    while (!list_empty(&r->under_way))
-        fetch_cancel(CONTAINER(r->under_way.next, struct fetch, node));
+    while (!list_empty(&r->in_flight))
+        fetch_cancel(CONTAINER(r->in_flight.next, struct fetch, node));
 }
 
 bool batch_wait(struct request_batch *r, struct err *err)
 {
     bool ok = true;
-    if (!list_empty(&r->under_way))
+    if (!list_empty(&r->in_flight))
         worker_turn_end(r->worker);
-    while (ok && !list_empty(&r->under_way)) {
+    while (ok && !list_empty(&r->in_flight)) {
         loop_turn(r->worker->loop, POLL_MS);
         ok = batch_check(r, err);
     }
@@ -102,7 +102,7 @@ void batch_end(struct request_batch *r)
 
 /* --- one request -------------------------------------------------------------------------------------------------- */
 
-/* What the server says is wrong: the API's "error", a gateway's "message", or the beginning of the text. */
+/* The server's error text: "error" of the API, "message" of a gateway, or the beginning of the body. */
 static void fetch_error_text(struct buf *out, struct str body)
 {
     struct json_tree *tree = json_tree_parse(body, NULL);
@@ -160,7 +160,7 @@ static bool on_data(void *arg, const struct client_reply *reply, struct str piec
     return !f->damaged;
 }
 
-/* Names group and server before what is wrong. The client's own words begin with method and URL. */
+/* Prefixes the error with group and server. Errors of the client begin with method and URL. */
 static void name_server(const struct fetch *f, bool has_url, struct err *err)
 {
     const struct server *s = f->plan.server;
@@ -186,9 +186,9 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
 {
     struct fetch *f = arg;
     struct err err = {0};
-    bool by_proxy = reply->status == 502 || reply->status == 504; /* it could not reach the server */
+    bool by_proxy = reply->status == 502 || reply->status == 504; /* the server cannot be reached */
     bool reached = (reply->status != 0 && !by_proxy) || f->damaged || reply->err.kind == ERR_TOO_LARGE;
-    uint64_t before = f->plan.n_samples ? *f->plan.n_samples : 0; /* some decoders have all at the end */
+    uint64_t before = f->plan.n_samples ? *f->plan.n_samples : 0; /* some decoders have all samples at the end only */
     bool ok = reply->status / 100 == 2 && f->plan.decoder->finish(f->plan.decoder, &err);
     f->samples += f->plan.n_samples ? *f->plan.n_samples - before : 0;
     if (reply->status == 0)
@@ -269,13 +269,13 @@ void fetch_send(struct request_batch *r, const struct fetch_plan *plan)
     f->begin = clock_mono_ms();
     if (r->q->trace && r->q->trace->started == 0)
         r->q->trace->started = f->begin;
-    list_push_back(&r->under_way, &f->node);
+    list_push_back(&r->in_flight, &f->node);
     server_asked(plan->server);
     f->call = client_send(worker_client(r->worker), &(struct client_request){
         .method = plan->get ? "GET" : "POST", .url = buf_z(&f->url), .profile = s->profile, .body = f->plan.form,
         .headers = headers, .n_headers = n_headers,
         .slot = s->slot, .timeout_ms = time_left(r, s), .connect_timeout_ms = s->dial_timeout,
-        .max_body = r->max_answer, .accept_gzip = plan->path != NULL, .data = on_data, .done = fetch_on_done,
+        .max_body = r->max_response, .accept_gzip = plan->path != NULL, .data = on_data, .done = fetch_on_done,
         .arg = f});
     *plan->slot = f;
 }

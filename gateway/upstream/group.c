@@ -29,7 +29,7 @@ struct labels group_labels(const struct group *g, struct arena *a, struct labels
 
 static struct str or_empty(struct str s) { return s.p ? s : STR(""); }
 
-/* Labels of a target as discovery gives them, after relabeling. False: it was dropped. */
+/* Labels of a discovered target after relabeling. False: it was dropped. */
 static bool target_labels(const struct server_group_conf *conf, const struct group_static *s, struct str address,
                           struct labels_builder *b)
 {
@@ -42,7 +42,7 @@ static bool target_labels(const struct server_group_conf *conf, const struct gro
     return relabel_apply(relabel_rules(conf->relabel_configs), b);
 }
 
-/* What is added to series: the target's labels without those that are internal, and the group's, which win. */
+/* Labels added to series: the target's without internal ones, overridden by the group's. */
 static struct labels added_labels(const struct server_group_conf *conf, struct labels target, struct arena *a)
 {
     struct labels_builder b = {0};
@@ -113,7 +113,8 @@ static void group_remember_copies(struct group *g)
     mem_free(keys);
 }
 
-static void group_find_coverage(struct group *g, const struct server_group_conf *conf, struct coverage_registry *registry)
+static void group_find_coverage(struct group *g, const struct server_group_conf *conf,
+                                struct coverage_registry *registry)
 {
     struct str by_default[] = {STR("job"), STR("instance")};
     uint64_t *keys = mem_zalloc((g->n_servers + 1) * sizeof *keys);
@@ -139,7 +140,8 @@ bool groups_add(struct group_list *list, struct arena *a, const struct server_gr
             if (!add_target(list, first, a, &named, env->registry, &statics[i], statics[i].targets.items[k], err))
                 return false;
     if (list->n == first)
-        return err_set(err, ERR_BAD_DATA, "server group \"%.*s\": relabel_configs leave no target", STR_ARG(named.name));
+        return err_set(err, ERR_BAD_DATA, "server group \"%.*s\": relabel_configs drop all targets",
+                       STR_ARG(named.name));
     for (size_t i = first; i < list->n; i++) {
         list->items[i].position = position;
         group_remember_copies(&list->items[i]);

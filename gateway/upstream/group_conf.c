@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* server_groups, with promxy's names. What promxy has and we have not yet is an error: a group that silently
- * ignored its label_filter would answer something else than its owner thinks.
+/* Keys of server_groups, with promxy's names. Keys of promxy that are not implemented are errors: a group that silently
+ * ignored its label_filter would return unexpected results.
  */
 #include "gateway/upstream/upstream.h"
 
@@ -36,7 +36,7 @@ static void print_anti_affinity(struct buf *out, const void *field, unsigned ind
     buf_add_char(out, '\n');
 }
 
-/* promxy's headers are plain strings; Prometheus' form is taken too. */
+/* Headers are strings in promxy; Prometheus' form is accepted too. */
 static bool read_headers(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
 {
     struct http_headers *headers = field;
@@ -84,7 +84,7 @@ static bool check_static(struct conf_context *c UNUSED, const struct yaml *node,
 static const struct conf_section static_section = {
     "server_group_static", sizeof(struct group_static), static_rows, check_static, "Servers by address"};
 
-/* http_client: a mapping of its own in the file, but fields of the group. */
+/* http_client is a separate mapping in the file, but its keys are fields of the group. */
 struct group_client { struct http_conf http; int64_t dial_timeout; };
 #define CLIENT(field) offsetof(struct group_client, field)
 static const struct conf_row client_rows[] = {
@@ -155,8 +155,8 @@ static const struct conf_row rows[] = {
     {CONF_ENUM, "overlap", ROW(overlap), .preset = "none", .names = overlaps,
      .help = "`none`: a series that another group has as well is an error; `merge`: their samples are merged"},
     {CONF_ENUM, "read_mode", ROW(read_mode), .preset = "merge", .names = read_modes,
-     .help = "`merge`: query all replicas; `hedge`: query a second one if the first is slow; `first_available`: query a "
-             "second one if the first fails"},
+     .help = "`merge`: query all replicas; `hedge`: query a second one if the first is slow; `first_available`: query "
+             "a second one if the first fails"},
     {CONF_ENUM, "push_down", ROW(push_down), .preset = "verified", .names = push_downs,
      .help = "Sub-expressions that servers evaluate: `verified`: those whose value is known to equal that of the raw "
              "samples; `trusted`: also aggregations over groups without distinguishing labels, which are assumed to "

@@ -8,13 +8,13 @@
 enum { CHECK_EVERY = 256 };
 enum { SIGHT_MS = 300000, RAW_MS = 6 * 3600000 };
 
-/* --- asking ------------------------------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------------------------- */
 
 static bool recent_covers(const struct group_query *l) { return l->recent.source && l->sel->t_min >= l->recent.from; }
 
-/* It holds a copy of what the group's servers were sent or have still to be sent: samples that it has and they lack add
- * to their response, whether or not it covers the window. Over a long range that it covers in part values at steps
- * are much less to fetch than raw samples. */
+/* The recent store has a copy of the samples that were or will be sent to the group's servers: samples that they lack
+ * are added to their response, whether or not the store covers the window. Over a long range that it covers in part,
+ * values at steps are much less to fetch than raw samples. */
 static bool recent_adds(const struct group_query *l)
 {
     const struct select *sel = l->sel;
@@ -22,7 +22,7 @@ static bool recent_adds(const struct group_query *l)
     return recent_covers(l) || (l->recent.source && sel->t_max >= l->recent.from && raw_anyway);
 }
 
-/* Where answers are compared sample by sample, values at steps are not enough. */
+/* Responses that are compared sample by sample must be raw samples, not values at steps. */
 static bool compares(const struct group_query *l)
 {
     const struct group *g = l->group;
@@ -30,7 +30,7 @@ static bool compares(const struct group_query *l)
     return several || g->overlap == OVERLAP_MERGE || recent_adds(l) || l->sel->wants_origin;
 }
 
-/* Intervals and gaps at the beginning of a short window are seen in what lies before it. */
+/* Samples before a short window show intervals and gaps at its beginning. */
 static void group_query_set_sight(struct group_query *l)
 {
     bool several = l->group->n_servers > 1 && l->group->read_mode == READ_MERGE;
@@ -84,7 +84,7 @@ static bool copy_series(struct group_query *l, struct series_set *set, struct re
         struct hist_sample *hists = ARENA_ARRAY(to->arena, struct hist_sample, s.n_hists);
         for (uint32_t k = 0; k < s.n_hists; k++) {
             hists[k] = s.hists[k];
-            if (set->load) /* the next one may overwrite it */
+            if (set->load) /* the next series may overwrite it */
                 hists[k].h = keep_histogram(to->arena, s.hists[k].h);
         }
         if (!response_add(to, s.labels, s.samples, s.n_samples, hists, s.n_hists, err))
@@ -110,8 +110,8 @@ static bool read_recent(struct group_query *l, struct response *to, struct err *
     return ok;
 }
 
-/* May it stand in for the group although the window begins earlier? When every point asked for is in its time, so
- * that only the look back from the first ones is cut, or when the answer could go without the group anyway. */
+/* Whether the store may replace the group although the window begins earlier: if it covers every requested point, so
+ * that only the lookback of the first ones is cut, or if the group is allowed to fail anyway. */
 static bool recent_suffices(const struct group_query *l)
 {
     bool excused = l->group->ignore_error || l->group->downgrade_error;
@@ -127,7 +127,7 @@ static const char *recent_since(const struct group_query *l)
     return since;
 }
 
-/* No server answered. */
+/* No server responded. */
 static bool recent_alone(struct group_query *l, const struct err *why, struct err *err)
 {
     struct notes *notes = l->request.batch->q->notes;
@@ -148,9 +148,9 @@ static bool recent_alone(struct group_query *l, const struct err *why, struct er
     return read_recent(l, &l->response, err);
 }
 
-/* --- collecting --------------------------------------------------------------------------------------------------- */
+/* --- results ------------------------------------------------------------------------------------------------------ */
 
-/* One server's response stands as it is; several are merged, and what only the recent store has is added. */
+/* A single response is used as it is; several are merged, and samples that only the recent store has are added. */
 static bool merge_all(struct group_query *l, struct err *err)
 {
     struct response recent = {0}, *only = NULL;
@@ -158,7 +158,7 @@ static bool merge_all(struct group_query *l, struct err *err)
     struct request_batch *batch = l->request.batch;
     const struct response **responses = ARENA_ARRAY(batch->q->arena, const struct response *, l->request.n + 1);
     for (size_t i = 0; i < l->request.n; i++)
-        if (l->queries[i].attempt.state == ATTEMPT_ANSWERED) {
+        if (l->queries[i].attempt.state == ATTEMPT_SUCCEEDED) {
             responses[i] = only = &l->queries[i].response;
             n++;
         }

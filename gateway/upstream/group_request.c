@@ -61,7 +61,7 @@ static void ask_next(struct group_request *r)
 
 static void ask_idle(struct attempt *a)
 {
-    if (a->state == ATTEMPT_IDLE) /* or it was asked meanwhile, because others failed at once */
+    if (a->state == ATTEMPT_IDLE) /* or it was queried meanwhile, because others failed at once */
         attempt_enter(a, ATTEMPT_RUNNING);
 }
 
@@ -85,10 +85,10 @@ void group_request_start(struct group_request *r)
         ask_next(r);
 }
 
-void attempt_answered(struct attempt *a)
+void attempt_succeeded(struct attempt *a)
 {
     struct group_request *r = a->request;
-    attempt_enter(a, ATTEMPT_ANSWERED);
+    attempt_enter(a, ATTEMPT_SUCCEEDED);
     if (r->mode == READ_MERGE)
         return;
     group_request_stop(r);
@@ -103,14 +103,14 @@ void attempt_failed(struct attempt *a, const struct err *err)
     attempt_enter(a, ATTEMPT_FAILED);
     a->err = *err;
     bool wait = r->mode == READ_MERGE && has_attempt(r, ATTEMPT_RUNNING);
-    if (!wait && !has_attempt(r, ATTEMPT_ANSWERED))
+    if (!wait && !has_attempt(r, ATTEMPT_SUCCEEDED))
         ask_next(r);
 }
 
 static void on_hedge_timer(struct loop_timer *t)
 {
     struct group_request *r = CONTAINER(t, struct group_request, _hedge);
-    if (!has_attempt(r, ATTEMPT_ANSWERED))
+    if (!has_attempt(r, ATTEMPT_SUCCEEDED))
         ask_next(r);
 }
 
@@ -128,9 +128,9 @@ void group_request_init(struct group_request *r, struct request_batch *batch, co
 
 void group_request_stop(struct group_request *r) { loop_timer_stop(r->batch->worker->loop, &r->_hedge); }
 
-/* --- what came of it ---------------------------------------------------------------------------------------------- */
+/* --- the result --------------------------------------------------------------------------------------------------- */
 
-bool group_request_answered(const struct group_request *r) { return has_attempt(r, ATTEMPT_ANSWERED); }
+bool group_request_answered(const struct group_request *r) { return has_attempt(r, ATTEMPT_SUCCEEDED); }
 
 void group_request_note_missed(const struct group_request *r)
 {
@@ -147,7 +147,7 @@ void group_request_note_missed(const struct group_request *r)
     }
 }
 
-/* The worse for the client's hope that trying again helps, the higher. */
+/* Severity of errors, to choose which server's error is reported: the less a retry helps, the higher. */
 static int error_severity(enum err_kind kind)
 {
     switch (kind) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The labels of a group are on its series only in our answers, so servers are not asked for them: a name or value of
- * one counts when the server has anything that matches.
+/* Labels of a group exist in our results only, so servers are not queried for them: a name or value of such a label is
+ * part of the result if the server has any matching series.
  */
 #include "gateway/upstream/label_queries.h"
 
@@ -12,10 +12,10 @@ struct label_query { /* one group */
     const struct list_scope *scope;
     const struct list_question *what;
     const struct group *group;
-    struct series_query routed;      /* match[] for its servers */
-    bool own;                        /* the question is for the values of a label that the group adds */
+    struct series_query routed;      /* match[] to send to its servers */
+    bool own;                        /* the values of a label that the group adds are requested */
     struct group_request request;
-    struct label_attempt *attempts;  /* one a server */
+    struct label_attempt *attempts;  /* one per server */
 };
 struct label_attempt {
     struct attempt attempt;
@@ -26,11 +26,11 @@ struct label_attempt {
 
 /* --- the request -------------------------------------------------------------------------------------------------- */
 
-/* VictoriaMetrics lists the current day when it gets no start, or one of 0 or before; so a server that may be one, as
- * long as nothing has asked which it is, gets one too. */
+/* VictoriaMetrics lists the current day only if start is absent, zero or negative: servers whose kind is unknown get a
+ * start, too. */
 static int64_t vm_time(int64_t t) { return t > 1000 ? t : 1000; }
 
-/* Times at the ends of the number line mean no bound. */
+/* INT64_MIN and INT64_MAX mean no bound. */
 static void add_times(struct buf *form, const struct server *s, const struct series_query *sq)
 {
     const int64_t most = (int64_t)253402300799 * 1000;
@@ -56,7 +56,7 @@ static void add_matches(struct buf *form, const struct label_query *in)
     buf_free(&text);
 }
 
-/* The server takes the selectors out of an expression. */
+/* The server extracts the selectors of an expression. */
 static void add_expression(struct buf *form, const struct label_query *in)
 {
     struct buf text = {0};
@@ -118,7 +118,7 @@ static void label_attempt_done(void *arg, const struct err *err, int status UNUS
     if (err)
         attempt_failed(&at->attempt, err);
     else
-        attempt_answered(&at->attempt);
+        attempt_succeeded(&at->attempt);
 }
 
 static void label_attempt_start(struct attempt *a)
@@ -165,7 +165,7 @@ static bool route(struct label_query *in, struct arena *a)
     return n > 0 || sq->n_sets == 0;
 }
 
-/* All servers are asked, whatever the group's read mode: a list of one may lack what only another has seen. */
+/* All servers are queried, whatever the read mode: a server's list may lack what only another one has seen. */
 static bool label_query_start(struct label_query *in, struct request_batch *batch)
 {
     if (!route(in, batch->q->arena))
@@ -180,7 +180,7 @@ static bool label_query_start(struct label_query *in, struct request_batch *batc
     return true;
 }
 
-/* --- collecting --------------------------------------------------------------------------------------------------- */
+/* --- results ------------------------------------------------------------------------------------------------------ */
 
 static void label_list_add(struct label_list *out, struct str s)
 {
@@ -260,13 +260,13 @@ static bool add_recent(struct label_query *in, struct label_list *out, struct er
     return ok;
 }
 
-/* The recent store knows of nothing that its group does not have, so that it always takes part. */
+/* The recent store has only series of its group, so it always takes part. */
 static bool label_query_collect(struct label_query *in, struct label_list *out, struct err *err)
 {
     const struct group *g = in->group;
     bool recent = g->recent && in->scope->recent.source;
     for (size_t i = 0; i < in->request.n; i++)
-        if (in->attempts[i].attempt.state == ATTEMPT_ANSWERED)
+        if (in->attempts[i].attempt.state == ATTEMPT_SUCCEEDED)
             label_query_add_server(in, &in->attempts[i].response, out);
     if (group_request_answered(&in->request)) {
         group_request_note_missed(&in->request);
@@ -288,7 +288,7 @@ bool label_query_run(const struct list_scope *scope, struct query_ctx *q, const 
     struct err why = {0};
     size_t n = 0;
     *out = (struct label_list){.arena = q->arena, .notes = q->notes};
-    batch_begin(&r, q, scope->max_answer);
+    batch_begin(&r, q, scope->max_response);
     struct label_query *asked = ARENA_ARRAY(q->arena, struct label_query, scope->groups->n);
     for (size_t i = 0; i < scope->groups->n; i++) {
         asked[n] = (struct label_query){.scope = scope, .what = what, .group = &scope->groups->items[i]};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The short questions: label names, label values, series, metadata. Every group's servers are asked at once; the
- * union is sorted. */
+/* Queries for lists: label names, label values, series, metadata. The servers of all groups are queried concurrently;
+ * the union is sorted. */
 #ifndef GATEWAY_UPSTREAM_LABEL_QUERIES_H
 #define GATEWAY_UPSTREAM_LABEL_QUERIES_H
 
@@ -13,7 +13,7 @@ struct list_question {
     const struct series_query *sq;   /* all but METADATA */
     size_t limit;
 };
-struct list_scope { struct group_list *groups; struct recent_link recent; size_t max_answer; };
+struct list_scope { struct group_list *groups; struct recent_link recent; size_t max_response; };
 /* Unsorted, with duplicates, in out. */
 bool label_query_run(const struct list_scope *scope, struct query_ctx *q, const struct list_question *what,
                      struct label_list *out, struct err *err) MUST_USE;

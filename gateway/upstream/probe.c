@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The servers of an upstream that are not known stand in a list, shuffled; a timer, set to a random part of
- * PROBE_SPREAD_MS, begins them while fewer than PROBES_AT_ONCE are under way, and each end begins the next. The client
- * is made for the first and freed behind the last, so that an idle program has none.
+/* Unknown servers of an upstream are kept in a shuffled list. A timer, set to a random part of PROBE_SPREAD_MS, starts
+ * probes while fewer than PROBES_AT_ONCE are in flight; the end of each starts the next. The client is created for the
+ * first and freed after the last, so that an idle program has none.
  */
 #include "gateway/upstream/probe.h"
 
@@ -15,7 +15,7 @@
 #include <sys/random.h>
 
 struct server_probe {
-    struct list node;          /* of the prober's list of those under way */
+    struct list node;          /* in the prober's list of probes in flight */
     struct server_prober *prober;
     struct server *server;
     enum { PROBE_KIND, PROBE_EXTERNAL } step;
@@ -25,7 +25,7 @@ struct server_probe {
     struct server_build build;
     struct labels external;
     struct buf url;
-    bool failed;               /* the decoder took no more */
+    bool failed;               /* the decoder failed */
 };
 
 struct server_prober {
@@ -36,7 +36,7 @@ struct server_prober {
     struct client *client;
     struct upstream *upstream;
     struct server **servers; size_t n, next;
-    struct list under_way; unsigned n_under_way;
+    struct list in_flight; unsigned n_under_way;
 };
 
 static void server_probe_more(struct server_prober *p);
@@ -70,7 +70,7 @@ static bool server_probe_on_data(void *arg, const struct client_reply *reply, st
     return !probe->failed;
 }
 
-/* As of a query's request (fetch.c): what reached the server, and what it said. */
+/* Counts the request as that of a query (fetch.c): whether the server was reached, and its error. */
 static bool server_probe_note(struct server_probe *probe, const struct client_reply *reply)
 {
     struct server *s = probe->server;
@@ -142,7 +142,7 @@ static void server_probe_send(struct server_probe *probe)
 
 /* ---- all of them ---- */
 
-/* Its state is known, or a query has just asked and will know. */
+/* The state is known, or a query in flight will tell it. */
 static bool server_needs_probe(const struct server *s)
 {
     return atomic_load(&s->health->asked_at) == 0 || (s->kind_configured && server_version(s) == 0);
@@ -156,7 +156,7 @@ static void server_probe_begin(struct server_prober *p, struct server *s)
     probe->prober = p;
     probe->server = s;
     arena_init(&probe->arena, 0);
-    list_push_back(&p->under_way, &probe->node);
+    list_push_back(&p->in_flight, &probe->node);
     p->n_under_way++;
     server_probe_send(probe);
 }
@@ -164,7 +164,7 @@ static void server_probe_begin(struct server_prober *p, struct server *s)
 static void server_probe_clean_up(struct loop_task *task)
 {
     struct server_prober *p = CONTAINER(task, struct server_prober, cleanup);
-    if (list_empty(&p->under_way) && p->next == p->n)
+    if (list_empty(&p->in_flight) && p->next == p->n)
         server_probe_stop(p);
 }
 
@@ -188,8 +188,8 @@ void server_probe_stop(struct server_prober *p)
 {
     loop_timer_stop(p->loop, &p->begin);
     loop_unpost(p->loop, &p->cleanup);
-    while (!list_empty(&p->under_way)) {
-        struct server_probe *probe = CONTAINER(p->under_way.next, struct server_probe, node);
+    while (!list_empty(&p->in_flight)) {
+        struct server_probe *probe = CONTAINER(p->in_flight.next, struct server_probe, node);
         client_cancel(probe->call);
         server_probe_end(probe);
     }
@@ -232,7 +232,7 @@ struct server_prober *server_prober_new(struct loop *loop, const char *id)
     p->id = id;
     p->begin.run = server_probe_on_timer;
     p->cleanup.run = server_probe_clean_up;
-    list_init(&p->under_way);
+    list_init(&p->in_flight);
     return p;
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Asks servers in the background, after a start or a reload, what they are: then the first query need not, and /targets
- * and sluice_upstream_up tell of every server.
+/* Detects the kinds of servers in the background after a start or a reload, so that the first query need not, and
+ * /targets and sluice_upstream_up show the state of every server.
  *
- * A probe asks for /api/v1/status/buildinfo, and of a Prometheus with remote_read for its external labels besides. Each
- * server is asked once, at a random moment within PROBE_SPREAD_MS, at most PROBES_AT_ONCE at a time. Servers that a
- * query asks meanwhile, or that are known from before a reload, are left alone. Probes count as requests. A server that
- * leads back to this process is an error in the log.
+ * A probe requests /api/v1/status/buildinfo, and from a Prometheus with remote_read also its external labels. Each
+ * server is probed once, at a random time within PROBE_SPREAD_MS, at most PROBES_AT_ONCE at a time. Servers that a
+ * query reads meanwhile, or that are known from before a reload, are skipped. Probes count as requests. A server that
+ * leads back to this process is logged as an error.
  *
  * In the loop of the control thread, on its thread.
  */
@@ -18,9 +18,9 @@ enum { PROBE_SPREAD_MS = 500, PROBES_AT_ONCE = 8, PROBE_TIMEOUT_MS = 5000, PROBE
 
 struct server_prober;
 struct server_prober *server_prober_new(struct loop *loop, const char *id); /* id: base/http/via.h; borrowed */
-void server_prober_free(struct server_prober *p); /* ends what is under way */
-/* Takes a reference of u. Ends what is under way for another one. */
+void server_prober_free(struct server_prober *p); /* cancels probes in flight */
+/* Keeps a reference of u. Cancels probes of the previous upstream. */
 void server_probe_all(struct server_prober *p, struct upstream *u);
-void server_probe_stop(struct server_prober *p);  /* gives the reference back */
+void server_probe_stop(struct server_prober *p);  /* releases the reference */
 
 #endif

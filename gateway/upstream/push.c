@@ -9,10 +9,11 @@
 
 #include <float.h>
 
-/* --- what may be pushed ------------------------------------------------------------------------------------------- */
+/* --- eligibility -------------------------------------------------------------------------------------------------- */
 
-/* What servers of a kind and version compute as we do. Before Prometheus 3 ranges and lookback include their left edge,
- * and VictoriaMetrics has functions and a lookback of its own, so that not even a selector means the same. */
+/* Expressions that servers of a kind and version evaluate as we do. Before Prometheus 3 ranges and lookback include
+ * their left edge, and VictoriaMetrics has its own functions and lookback, so that even a selector has another
+ * result. */
 static const struct push_ability {
     enum server_kind kind;
     unsigned since;            /* version */
@@ -62,7 +63,7 @@ static const char *push_group_refusal(const struct group *g, bool *subqueries)
 
 struct push_planning { struct upstream *u; struct plan_group *groups; struct plan_span recent; };
 
-/* A server lacks what only the recent store has. */
+/* A server lacks samples that only the recent store has. */
 static void push_gaps(void *arg, size_t group, const struct matcher *m UNUSED, size_t n UNUSED, int64_t from UNUSED,
                       int64_t to, struct plan_gaps *out, const char **why)
 {
@@ -160,7 +161,7 @@ static bool push_doubt(struct push_call *c, const char *why)
     return false;
 }
 
-/* Points lie on the steps. Of an average, sums near the end of the range of numbers would overflow. */
+/* Points must be at steps. Sums of an average near the limits of doubles would overflow. */
 static bool push_points_fit(struct push_call *c, const struct plan_piece *piece, const struct series *s)
 {
     int64_t expected = piece->steps.start;
@@ -182,7 +183,7 @@ static void push_add_series(struct arena *a, struct series_set *set, size_t *cap
     set->series[set->n++] = s;
 }
 
-/* The series of an average go to the set that their label names, without it. */
+/* Moves the series of an average to the set that their marker label names, and removes that label. */
 static bool push_split_average(struct push_call *c, struct plan_piece *piece, struct series s, size_t cap[2])
 {
     static const struct str name = {PLAN_PART_LABEL, sizeof PLAN_PART_LABEL - 1};
@@ -196,8 +197,8 @@ static bool push_split_average(struct push_call *c, struct plan_piece *piece, st
     return true;
 }
 
-/* Aggregations of parts add equal label sets up; otherwise a series of two groups is an error, which raw samples show
- * better. */
+/* Aggregations of partial results combine equal label sets; otherwise a series of two groups is an error, which
+ * evaluation from raw samples reports better. */
 static bool push_add_response(struct push_call *c, struct plan_piece *piece, const struct response *response,
                               struct map *seen, size_t cap[2])
 {
@@ -218,7 +219,7 @@ static bool push_add_response(struct push_call *c, struct plan_piece *piece, con
     return true;
 }
 
-/* An aggregation of histograms, or of histograms and floats, cannot be made of parts. */
+/* An aggregation of histograms, or of histograms and floats, cannot be combined from partial results. */
 static bool push_notes_fit(struct push_call *c, const struct plan_piece *piece, const struct notes *n)
 {
     const struct note_list *lists[] = {&n->warnings, &n->infos};
@@ -250,7 +251,7 @@ static bool push_collect_piece(struct push_call *c, struct plan_piece *piece, st
     return true;
 }
 
-/* Positions in notes are those of the text that the server got: " (1:5)" at the end. */
+/* Removes " (1:5)" at the end of notes: a position in the expression that was sent to the server. */
 static struct str push_note_text(struct str note)
 {
     size_t at = note.n;

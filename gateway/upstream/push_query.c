@@ -39,7 +39,7 @@ static void push_fetched(void *arg, const struct err *err, int status UNUSED)
         push_attempt_fail(p, &why);
     } else {
         atomic_fetch_add(&p->attempt.server->traffic->samples, p->response.n_samples);
-        attempt_answered(&p->attempt);
+        attempt_succeeded(&p->attempt);
     }
 }
 
@@ -112,7 +112,7 @@ void push_query_start(struct push_query *query, struct request_batch *batch, con
 struct response *push_query_response(struct push_query *query, struct err *err)
 {
     for (size_t i = 0; i < query->request.n; i++)
-        if (query->request.attempts[i]->state == ATTEMPT_ANSWERED)
+        if (query->request.attempts[i]->state == ATTEMPT_SUCCEEDED)
             return &CONTAINER(query->request.attempts[i], struct push_attempt, attempt)->response;
     group_request_error(&query->request, err);
     return NULL;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* An expression at one server group: evaluated by the first server that responds, in the way of the group's read mode,
- * or by one server that was chosen. */
+/* An expression at one server group: evaluated by the first server that responds, according to the group's read mode,
+ * or by a chosen server. */
 #ifndef GATEWAY_UPSTREAM_PUSH_QUERY_H
 #define GATEWAY_UPSTREAM_PUSH_QUERY_H
 
@@ -9,13 +9,13 @@
 
 struct push_attempt {
     struct attempt attempt;
-    struct response response;   /* ANSWERED */
+    struct response response;   /* SUCCEEDED */
     struct fetch **_fetches; unsigned _n_fetches, _left;
     struct err _err;
 };
 struct push_query {
     struct group_request request;
-    struct group labels_only;   /* what the response adds to series: not always all labels of the group */
+    struct group labels_only;   /* labels that the response adds to series: not always all labels of the group */
     struct str text;
     struct grid steps;
     int64_t lookback;

@@ -149,7 +149,8 @@ static uint8_t *merge_owners(struct rows *t, const struct series **row, const st
     return owners;
 }
 
-static void merge_tell_row(struct rows *t, const struct series **row, const struct series *out, struct trace_source *all)
+static void merge_tell_row(struct rows *t, const struct series **row, const struct series *out,
+                           struct trace_source *all)
 {
     enum { MOST_COLUMNS = 255 };
     uint64_t used[MOST_COLUMNS + 1] = {0};

@@ -119,7 +119,7 @@ static void server_query_read(struct server_query *query)
 {
     struct buf body = {0};
     const struct request_batch *r = server_query_batch(query);
-    size_t max = r->budget && r->budget < r->max_answer ? r->budget : r->max_answer;
+    size_t max = r->budget && r->budget < r->max_response ? r->budget : r->max_response;
     read_request(&body, query->matchers, query->n_matchers, query->_external, query->sel);
     send_form(query, NULL, &body, remote_read_decoder_new(&query->response, max), &query->response);
 }
@@ -176,7 +176,8 @@ static enum server_query_step step_of_kind(struct server_query *query)
                                                                         : reads ? READ_REMOTE : READ_QUERY);
 }
 
-/* --- PROBE: what kind of server, and which version? ------------------------------------------------------------------------- */
+/* --- PROBE: what kind of server, and which version?
+ * ------------------------------------------------------------------------- */
 
 static void probe_begin(struct server_query *query)
 {
@@ -270,7 +271,7 @@ static enum server_query_step read_end(struct server_query *query)
     if (query->_method == READ_QUERY && query->sel->kind == SELECT_INSTANT && !query->_steps_only)
         staleness_mark(&query->response, &query->_steps, query->sel);
     atomic_fetch_add(&query->attempt.server->traffic->samples, query->response.n_samples);
-    return STEP_ANSWERED;
+    return STEP_SUCCEEDED;
 }
 
 /* --- the steps ---------------------------------------------------------------------------------------------------- */
@@ -287,8 +288,8 @@ static const struct {
 static void server_query_enter(struct server_query *query, enum server_query_step next)
 {
     query->_step = next;
-    if (next == STEP_ANSWERED) {
-        attempt_answered(&query->attempt);
+    if (next == STEP_SUCCEEDED) {
+        attempt_succeeded(&query->attempt);
     } else if (next == STEP_FAILED) {
         attempt_failed(&query->attempt, &query->_err);
     } else {

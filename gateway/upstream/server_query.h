@@ -23,7 +23,7 @@
  *                         +----- not shown: method := query -----> READ
  *                         +----- unreachable --> FAILED
  *
- *   READ -- complete --> ANSWERED
+ *   READ -- complete --> SUCCEEDED
  *     +---- the server does not know the method: method := query --------------> READ
  *     +---- native histograms in JSON: method := remote_read --> method
  *     +---- any other error --> FAILED
@@ -34,13 +34,13 @@
 #include "gateway/upstream/group_request.h"
 
 enum read_method { READ_EXPORT, READ_REMOTE, READ_QUERY };
-enum server_query_step { STEP_PROBE, STEP_LABELS, STEP_READ, STEP_ANSWERED, STEP_FAILED };
+enum server_query_step { STEP_PROBE, STEP_LABELS, STEP_READ, STEP_SUCCEEDED, STEP_FAILED };
 struct server_query {
     struct attempt attempt;
     const struct select *sel;
     const struct matcher *matchers; size_t n_matchers; /* without those on the group's labels */
     bool compare;              /* raw samples are needed */
-    struct response response;  /* ANSWERED: each label set once; lookback is still to be applied */
+    struct response response;  /* SUCCEEDED: each label set once; lookback is still to be applied */
 
     struct str _text;          /* for explain */
     enum server_query_step _step;

@@ -150,7 +150,7 @@ static enum exec_outcome source_query_groups(struct upstream *u, struct query_ct
     enum exec_outcome outcome = EXEC_DONE;
     if (n > 0)
         memset(out, 0, n * sizeof *out);
-    batch_begin(&s.batch, q, u->env.max_answer);
+    batch_begin(&s.batch, q, u->env.max_response);
     s.recent = source_use_recent(u);
     s.queries = ARENA_ARRAY(q->arena, struct group_query, n * u->groups.n);
     s.started = ARENA_ARRAY(q->arena, bool, n * u->groups.n);
@@ -209,7 +209,7 @@ static enum exec_outcome source_exec(struct source *source, struct query_ctx *q,
 static bool source_query_lists(struct upstream *u, struct query_ctx *q, const struct list_question *what,
                                struct label_list *out, struct err *err)
 {
-    struct list_scope scope = {&u->groups, source_use_recent(u), u->env.max_answer};
+    struct list_scope scope = {&u->groups, source_use_recent(u), u->env.max_response};
     bool ok = label_query_run(&scope, q, what, out, err);
     source_add_recent(u, scope.recent);
     return ok;

@@ -3,7 +3,7 @@
 
 #include "base/map.h"
 
-enum { MAX_ANSWER = 1 << 30 };
+enum { MAX_RESPONSE = 1 << 30 };
 
 static bool check_name(const struct server_group_conf *groups, size_t i, struct err *err)
 {
@@ -48,7 +48,7 @@ struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, 
         u->env.registry = u->own_registry = server_registry_new();
     if (env->coverage == NULL)
         u->env.coverage = u->own_coverage = coverage_registry_new();
-    u->env.max_answer = env->max_answer ? env->max_answer : MAX_ANSWER;
+    u->env.max_response = env->max_response ? env->max_response : MAX_RESPONSE;
     for (size_t i = 0; i < n; i++) {
         size_t first = u->groups.n;
         if (!check_name(groups, i, err) || !groups_add(&u->groups, &u->arena, &groups[i], i, &u->env, err)) {

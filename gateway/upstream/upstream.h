@@ -47,7 +47,7 @@ struct upstream_env {
     /* Of what outlives an upstream; NULL: ones of its own, which end with it. */
     struct server_registry *registry;
     struct coverage_registry *coverage;
-    size_t max_answer;                 /* bytes of one downstream answer; 0 = 1 GiB */
+    size_t max_response;                 /* bytes of one downstream answer; 0 = 1 GiB */
     /* The recent store, and the destination whose stream it keeps ("" = everything); NULL when off. get gives a
      * reference. */
     struct source *(*recent_get)(void *arg);

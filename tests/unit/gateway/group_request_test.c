@@ -96,7 +96,7 @@ static void start(struct world *w, enum read_mode mode)
     group_request_start(&w->request);
 }
 
-static void answer(struct world *w, size_t i) { attempt_answered(&w->fakes[i].attempt); }
+static void answer(struct world *w, size_t i) { attempt_succeeded(&w->fakes[i].attempt); }
 
 static void refuse(struct world *w, size_t i, enum err_kind kind, const char *text)
 {
