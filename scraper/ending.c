@@ -6,7 +6,7 @@
 #include "scraper/lane.h"
 #include "scraper/scrape_stats.h"
 
-enum { AT_ONCE = 2000 /* series */, LINES = 4096 };
+enum { AT_ONCE = 500 /* series */, LINES = 1024 };
 
 struct ending {
     struct list node;         /* of lane.endings */

@@ -5,7 +5,7 @@
 #ifndef SCRAPER_IDENTITY_SET_H
 #define SCRAPER_IDENTITY_SET_H
 
-#include "base/mem.h"
+#include "base/mem_release.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -16,12 +16,21 @@ enum identity_mark { IDENTITY_ABSENT, IDENTITY_FIRST, IDENTITY_AGAIN };
 
 static inline void identity_set_free(struct identity_set *s) { mem_free(s->slots); }
 
+/* One huge scrape is no reason to keep the memory. */
+static inline void identity_set_release(struct identity_set *s, struct mem_release *release)
+{
+    if (s->cap <= IDENTITY_SET_KEEP)
+        return;
+    mem_release_add(release, s->slots, s->cap * sizeof *s->slots);
+    *s = (struct identity_set){0};
+}
+
 static inline void identity_set_start(struct identity_set *s, size_t most)
 {
     size_t cap = 64;
     while (cap < most * 2)
         cap *= 2;
-    /* a huge table is faster zeroed by the kernel page by page, and one huge scrape is no reason to keep the memory */
+    /* a huge table is faster zeroed by the kernel page by page */
     if (cap > s->cap || cap < s->cap / 16 || cap > IDENTITY_SET_KEEP) {
         mem_free(s->slots);
         s->slots = mem_zalloc(cap * sizeof *s->slots);

@@ -10,21 +10,32 @@ enum { REMIND_MS = 10 * 60 * 1000 };
 
 static void scrape_lane_run_work(struct loop_task *task) { scrape_work(CONTAINER(task, struct scrape_lane, work)); }
 
-/* Sends all metadata families of the lane's targets once. Any target's shard will do: their order among blocks is
- * irrelevant. */
-static void metadata_timer(struct loop_timer *timer)
+/* Sends all metadata families of the lane's targets once, some each turn. Any target's shard will do: their order among
+ * blocks is irrelevant. */
+static void resend_metadata(struct loop_task *task)
 {
-    struct scrape_lane *l = CONTAINER(timer, struct scrape_lane, metadata_timer);
-    loop_timer_in(l->loop, timer, REMIND_MS);
+    enum { FAMILIES = 500, FAMILY_BYTES = 100 };
+    struct scrape_lane *l = CONTAINER(task, struct scrape_lane, resend);
     if (list_empty(&l->targets) || l->metadata.families.n == 0)
         return;
     const struct target *any = CONTAINER(l->targets.next, struct target, node);
     if (sink_begin(l->sink, &(struct sink_batch){.source = any->source,
-                                                 .bytes = l->metadata.families.n * 100}) == SINK_BUSY)
+                                                 .bytes = FAMILIES * FAMILY_BYTES}) == SINK_BUSY)
         return;
-    for (struct map_entry *e = map_next(&l->metadata.families, NULL); e; e = map_next(&l->metadata.families, e))
+    struct map_entry *e = NULL;
+    for (int i = 0; i < FAMILIES && (e = map_walk_next(&l->metadata.families, &l->resent)); i++)
         sink_metadata(l->sink, &((struct scrape_family *)e->value.p)->metadata);
     sink_commit(l->sink, NULL, NULL);
+    if (e)
+        loop_post(l->loop, task);
+}
+
+static void metadata_timer(struct loop_timer *timer)
+{
+    struct scrape_lane *l = CONTAINER(timer, struct scrape_lane, metadata_timer);
+    loop_timer_in(l->loop, timer, REMIND_MS);
+    l->resent = (struct map_walk){0};
+    loop_post(l->loop, &l->resend);
 }
 
 void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sink, const char *user_agent,
@@ -33,6 +44,7 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
     *l = (struct scrape_lane){.loop = loop, .sink = sink, .user_agent = user_agent, .max_inflight = max_inflight};
     l->work.run = scrape_lane_run_work;
     l->metadata_timer.run = metadata_timer;
+    l->resend.run = resend_metadata;
     list_init(&l->targets);
     list_init(&l->waiting);
     list_init(&l->endings);
@@ -66,9 +78,12 @@ static void scrape_lane_forget_target(struct scrape_lane *l, struct target *t)
     t->templates = NULL;
     t->job = NULL;
     mutex_lock(&l->mutex);
-    metadata_unref(&l->metadata, t->metadata);
+    struct metadata_list *metadata = t->metadata;
     t->metadata = NULL;
     mutex_unlock(&l->mutex);
+    metadata_unref(&l->metadata, metadata);
+    if (l->metadata.unused)
+        loop_post(l->loop, &l->work);
     list_remove(&t->node);
     l->n_targets--;
     stats_add(&scrape_stats, SCRAPERS_STOPPED, 1);
@@ -184,14 +199,13 @@ static void change_target(struct scrape_lane *l, struct scrape_lane_change *c, s
 /* False: the time is up, or the page of a target to be removed must be parsed to its end first. */
 static bool change_work(struct scrape_lane *l, struct scrape_lane_change *c, int64_t until)
 {
-    enum { AT_ONCE = 16 };
     if (c->step == CHANGE_BEGIN) /* the first new target may be due before the last is added */
         lane_resize_client(l, l->n_targets + c->n_added);
     for (;;) {
         size_t n = change_targets(c);
         while (c->at < n) {
             change_target(l, c, c->at++);
-            if (c->at % AT_ONCE == 0 && clock_mono_ns() >= until)
+            if (clock_mono_ns() >= until)
                 return false;
         }
         const struct target *read = scrape_being_read(l);
@@ -214,18 +228,19 @@ static void change_free(struct scrape_lane_change *c)
     mem_free(c);
 }
 
-/* Applies changes until the time is up or none is left. */
-static void carry_out_changes(struct scrape_lane *l, int64_t until)
+/* Applies changes until the time is up, and then continues in the next turn; true when none is left. */
+static bool carry_out_changes(struct scrape_lane *l, int64_t until)
 {
     while (!list_empty(&l->changes)) {
         struct scrape_lane_change *c = CONTAINER(l->changes.next, struct scrape_lane_change, node);
         if (!change_work(l, c, until)) {
             loop_post(l->loop, &c->task);
-            return;
+            return false;
         }
         lane_resize_client(l, l->n_targets);
         change_free(c);
     }
+    return true;
 }
 
 static void on_change(struct loop_task *task)
@@ -246,15 +261,35 @@ struct scrape_lane_change *scrape_lane_change_new(struct scrape_lane *l)
 
 void scrape_lane_change_post(struct scrape_lane_change *c) { loop_post(c->lane->loop, &c->task); }
 
-void scrape_lane_stop(struct scrape_lane *l)
+/* True when all are gone. */
+static bool drop_targets(struct scrape_lane *l, int64_t until)
 {
-    scrape_finish_page(l);
-    carry_out_changes(l, INT64_MAX);
-    endings_work(l, INT64_MAX);
-    while (!list_empty(&l->targets))
-        scrape_lane_forget_target(l, CONTAINER(l->targets.next, struct target, node));
+    enum { LINES = 1024 };
+    while (!list_empty(&l->targets)) {
+        struct target *t = CONTAINER(l->targets.next, struct target, node);
+        if (!scrape_cache_clear_some(&t->last, &l->interner, LINES))
+            scrape_lane_forget_target(l, t);
+        if (clock_mono_ns() >= until)
+            return list_empty(&l->targets);
+    }
+    return true;
+}
+
+bool scrape_lane_stop(struct scrape_lane *l)
+{
+    int64_t until = loop_slice_end(l->loop);
+    l->stopping = true;
+    if (!scrape_finish_page(l, until) || !carry_out_changes(l, until) || !endings_work(l, until) ||
+        !drop_targets(l, until))
+        return false;
+    while (mem_release_some(&l->interner.release))
+        if (clock_mono_ns() >= until)
+            return false;
+    loop_unpost(l->loop, &l->work);
+    loop_unpost(l->loop, &l->resend);
     loop_timer_stop(l->loop, &l->metadata_timer);
     if (l->client)
         client_free(l->client);
     l->client = NULL;
+    return true;
 }

@@ -21,6 +21,7 @@ struct scrape_lane {
     size_t n_targets;
     struct interner interner;
     struct metadata_store metadata;
+    struct metadata_builder metadata_builder; /* of the current page; its store is NULL when it builds nothing */
     struct mutex mutex;
     struct page page;
     struct marker_writer stale;  /* for failing and removed targets, independent of the page being parsed */
@@ -28,8 +29,12 @@ struct scrape_lane {
     struct list changes;         /* from the main thread; the first is being applied */
     struct list waiting;         /* scrapes with a complete response; the first is being parsed if `reading` */
     bool reading;
+    bool page_ends;              /* the last page is to be ended by page_end before the next one starts */
+    bool stopping;               /* no scrape begins any more */
     struct loop_task work;
     struct loop_timer metadata_timer;    /* resends metadata periodically, since receivers may lose it */
+    struct loop_task resend;             /* a slice of it */
+    struct map_walk resent;              /* progress in metadata.families */
     int64_t last_wall, last_mono; /* at the last scrape, to detect a changed wall clock; 0 = none yet */
     struct buf spare;            /* buffer of a finished response, for reuse */
 };
@@ -62,16 +67,17 @@ struct scrape_lane_change {
 struct scrape_lane_change *scrape_lane_change_new(struct scrape_lane *l);
 void scrape_lane_change_post(struct scrape_lane_change *c);
 
-void scrape_lane_stop(struct scrape_lane *l); /* on the lane's thread: cancels scrapes and drops targets; no stale
-                                               * markers */
+/* On the lane's thread: cancels scrapes and drops targets; no stale markers but those of changes under way. A slice of
+ * it: false while there is more to do. */
+bool scrape_lane_stop(struct scrape_lane *l);
 
 /* Start and end of a scrape (scrape.c). */
 void scrape_arm(struct target *t);               /* sets the timer to the next tick */
 void scrape_cancel(struct target *t);
-void scrape_work(struct scrape_lane *l);                /* parses responses for about 2 ms */
+void scrape_work(struct scrape_lane *l);         /* a slice of the lane's work */
+bool scrape_finish_page(struct scrape_lane *l, int64_t until); /* false: the page being parsed needs more time */
 /* the target whose page is being parsed; NULL: none */
 const struct target *scrape_being_read(const struct scrape_lane *l);
-void scrape_finish_page(struct scrape_lane *l);  /* parses the current page to its end */
 void scrape_end_target(struct target *t);        /* stale markers for all series of the target */
 
 #endif

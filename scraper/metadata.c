@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Metadata is parsed from a page in a second pass, only when the hash of its metadata lines is new to the lane. */
+/* Families and lists of families. A list is built only when the hash of a page's metadata lines is new to the lane: its
+ * lines become families with HELP, TYPE and UNIT together, then these are looked up among those that other lists have.
+ * Both are done in slices, and so is freeing what a list had for itself: a page may have 100,000 families. */
 #include "scraper/metadata.h"
 
 #include "base/refs.h"
 #include "base/text/utf8.h"
-#include "model/exposition.h"
 
 enum { FAMILIES_MAX = 100000 }; /* limit per page */
 
-struct metadata_collector { struct metadata *items; size_t n, cap; struct map names; struct arena arena; };
-
-static struct metadata *pending_family(struct metadata_collector *p, struct str name)
+static struct metadata *pending_family(struct metadata_builder *b, struct str name)
 {
     bool added;
-    struct map_entry *e = map_add(&p->names, name, &added);
+    struct map_entry *e = map_add(&b->names, name, &added);
     if (!added)
-        return &p->items[e->value.u];
-    if (p->n == p->cap)
-        mem_grow(&p->items, &p->cap, p->n + 1, sizeof *p->items);
-    e->value.u = p->n;
-    p->items[p->n] = (struct metadata){.family = name};
-    return &p->items[p->n++];
+        return &b->items[e->value.u];
+    if (b->n == b->cap)
+        mem_grow(&b->items, &b->cap, b->n + 1, sizeof *b->items);
+    e->value.u = b->n;
+    b->items[b->n] = (struct metadata){.family = name};
+    return &b->items[b->n++];
 }
 
 /* Unescapes \\ and \n of a HELP line. */
@@ -37,26 +36,18 @@ static struct str exposition_unescape_help(struct arena *a, struct str s)
     return str_n(to, n);
 }
 
-static void scrape_metadata_collect(struct metadata_collector *p, struct str page)
+static void collect_line(struct metadata_builder *b, const struct metadata_line *l)
 {
-    struct exposition e;
-    exposition_start(&e, page);
-    e.any_names = true; /* the page was validated by the rules of its job before */
-    for (enum exposition_kind kind; (kind = exposition_next(&e)) != EXPOSITION_END; ) {
-        if (p->n == FAMILIES_MAX)
-            return;
-        if (kind == EXPOSITION_ERROR)
-            exposition_skip_line(&e);
-        if (kind == EXPOSITION_ERROR || kind == EXPOSITION_SERIES || !utf8_valid(e.name) || !utf8_valid(e.text))
-            continue;
-        struct metadata *m = pending_family(p, e.name);
-        if (kind == EXPOSITION_HELP)
-            m->help = exposition_unescape_help(&p->arena, e.text);
-        else if (kind == EXPOSITION_TYPE)
-            m->type = metric_type_parse(e.text);
-        else
-            m->unit = e.text;
-    }
+    struct str name = str_n(b->page.p + l->name_at, l->name_n), text = str_n(b->page.p + l->text_at, l->text_n);
+    if (!utf8_valid(name) || !utf8_valid(text))
+        return;
+    struct metadata *m = pending_family(b, name);
+    if (l->kind == EXPOSITION_HELP)
+        m->help = exposition_unescape_help(&b->arena, text);
+    else if (l->kind == EXPOSITION_TYPE)
+        m->type = metric_type_parse(text);
+    else
+        m->unit = text;
 }
 
 static struct str family_key(struct arena *a, const struct metadata *m)
@@ -80,11 +71,11 @@ static struct scrape_family *family_get(struct metadata_store *store, struct are
     *added = f == NULL;
     if (f == NULL) {
         f = mem_zalloc(sizeof *f);
+        f->refs = 1;
         f->key = str_n(mem_dup(key.p, key.n), key.n);
         f->metadata = (struct metadata){.family = str_first(f->key, m->family.n), .type = m->type};
         f->metadata.help = str_first(str_skip(f->key, m->family.n + 2), m->help.n);
         f->metadata.unit = str_skip(f->key, f->key.n - m->unit.n);
-        f->refs = 1;
         map_set(&store->families, f->key, f);
     } else {
         refs_take_own(&f->refs);
@@ -94,37 +85,52 @@ static struct scrape_family *family_get(struct metadata_store *store, struct are
 
 static struct str hash_key(const uint64_t *hash) { return str_n(hash, sizeof *hash); }
 
-static struct metadata_list *list_new(struct metadata_store *store, uint64_t hash, struct metadata_collector *p,
-                                      void (*learned)(void *arg, const struct metadata *m), void *arg)
+struct metadata_list *metadata_find(struct metadata_store *store, uint64_t hash)
 {
-    struct metadata_list *l = mem_zalloc(sizeof *l + p->n * sizeof l->families[0]);
-    *l = (struct metadata_list){.refs = 1, .hash = hash, .n = (uint32_t)p->n};
-    for (size_t i = 0; i < p->n; i++) {
-        bool added;
-        l->families[i] = family_get(store, &p->arena, &p->items[i], &added);
-        if (added && learned)
-            learned(arg, &l->families[i]->metadata);
-    }
-    map_set(&store->lists, hash_key(&l->hash), l);
+    struct metadata_list *l = map_get(&store->lists, hash_key(&hash));
+    if (l)
+        refs_take_own(&l->refs);
     return l;
 }
 
-struct metadata_list *metadata_get(struct metadata_store *store, uint64_t hash, struct str page,
-                                   void (*learned)(void *arg, const struct metadata *m), void *arg)
+void metadata_build_start(struct metadata_builder *b, struct metadata_store *store, uint64_t hash, struct str page,
+                          const struct metadata_line *lines, size_t n)
 {
-    if (hash == 0)
-        return NULL;
-    struct metadata_list *l = map_get(&store->lists, hash_key(&hash));
-    if (l) {
-        refs_take_own(&l->refs);
-        return l;
+    *b = (struct metadata_builder){.store = store, .hash = hash, .page = page, .lines = lines, .n_lines = n};
+}
+
+bool metadata_collect_some(struct metadata_builder *b, size_t lines)
+{
+    for (; b->line < b->n_lines && b->n < FAMILIES_MAX && lines > 0; lines--)
+        collect_line(b, &b->lines[b->line++]);
+    return b->line < b->n_lines && b->n < FAMILIES_MAX;
+}
+
+bool metadata_store_some(struct metadata_builder *b, size_t families,
+                         void (*learned)(void *arg, const struct metadata *m), void *arg)
+{
+    if (b->list == NULL) {
+        b->list = mem_zalloc(sizeof *b->list + b->n * sizeof b->list->families[0]);
+        *b->list = (struct metadata_list){.refs = 1, .hash = b->hash};
     }
-    struct metadata_collector p = {0};
-    scrape_metadata_collect(&p, page);
-    l = list_new(store, hash, &p, learned, arg);
-    mem_free(p.items);
-    map_free(&p.names);
-    arena_free(&p.arena);
+    for (; b->list->n < b->n && families > 0; families--) {
+        bool added;
+        struct scrape_family *f = family_get(b->store, &b->arena, &b->items[b->list->n], &added);
+        b->list->families[b->list->n++] = f;
+        if (added && learned)
+            learned(arg, &f->metadata);
+    }
+    return b->list->n < b->n;
+}
+
+struct metadata_list *metadata_build_end(struct metadata_builder *b)
+{
+    struct metadata_list *l = b->list;
+    map_set(&b->store->lists, hash_key(&l->hash), l);
+    mem_free(b->items);
+    map_free(&b->names);
+    arena_free(&b->arena);
+    *b = (struct metadata_builder){0};
     return l;
 }
 
@@ -132,20 +138,35 @@ void metadata_unref(struct metadata_store *store, struct metadata_list *l)
 {
     if (l == NULL || !refs_drop_own(&l->refs))
         return;
-    for (uint32_t i = 0; i < l->n; i++) {
-        struct scrape_family *f = l->families[i];
-        if (!refs_drop_own(&f->refs))
-            continue;
-        map_remove(&store->families, f->key);
-        mem_free((char *)f->key.p);
-        mem_free(f);
-    }
     map_remove(&store->lists, hash_key(&l->hash));
-    mem_free(l);
+    l->next_unused = store->unused;
+    store->unused = l;
+}
+
+bool metadata_free_unused(struct metadata_store *store, size_t families)
+{
+    struct metadata_list *l;
+    while ((l = store->unused) != NULL) {
+        for (; l->n > 0 && families > 0; families--) {
+            struct scrape_family *f = l->families[--l->n];
+            if (!refs_drop_own(&f->refs))
+                continue;
+            map_remove(&store->families, f->key);
+            mem_free((char *)f->key.p);
+            mem_free(f);
+        }
+        if (l->n > 0)
+            return true;
+        store->unused = l->next_unused;
+        mem_free(l);
+    }
+    return false;
 }
 
 void metadata_free(struct metadata_store *store)
 {
+    while (metadata_free_unused(store, SIZE_MAX)) {
+    }
     map_free(&store->lists);
     map_free(&store->families);
 }

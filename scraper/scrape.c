@@ -3,7 +3,7 @@
  *
  * 1. The timer fires and the request is sent.
  * 2. The response is collected, and queued when it is complete.
- * 3. The page is parsed, compared, written and cached, 2 ms at a time.
+ * 3. The page is parsed, compared, written and cached, in slices (scrape_work).
  * 4. The automatic series (`up` and others) are written, and the state for the API is published.
  *
  * A scrape that fails anywhere writes none of its samples: only the automatic series, and stale markers for the series
@@ -22,8 +22,8 @@
 
 enum {
     STEP_LINES = 512,
-    COMPARE_LINES = 8192,       /* lines per step of which only ids are compared */
-    RELEASE_BYTES = 8 << 20,   /* bytes of a body freed per step */
+    COMPARE_LINES = 1024,      /* lines per step of which only ids are compared */
+    METADATA_FAMILIES = 500,   /* per step, all of which may be new */
     SPARE_MAX = 256 << 10,     /* larger bodies are not reused */
 };
 
@@ -35,33 +35,33 @@ struct scrape {
     int64_t start_ns;
     int64_t queued;            /* loop_mono ms at which it was passed to the client */
     int64_t t;                 /* timestamp of its samples */
-    size_t bytes;              /* size of the body, which is freed in pieces */
-    enum { STEP_PARSE, STEP_COMPARE, STEP_WRITE, STEP_MARK, STEP_UPDATE, STEP_RELEASE } step;
+    enum scrape_step { STEP_PARSE, STEP_COMPARE, STEP_WRITE, STEP_MARK, STEP_METADATA, STEP_UPDATE } step;
 };
 
 /* ---- finishing ---- */
 
 static void count_page(const struct page *p)
 {
-    if (p->stale.markers)
-        stats_add(&scrape_stats, STALE_MARKERS, (double)p->stale.markers);
-    if (p->stale.busy)
-        stats_add(&scrape_stats, SAMPLES_BUSY, (double)p->stale.busy);
-    if (p->busy)
-        stats_add(&scrape_stats, SAMPLES_BUSY, (double)p->busy);
-    if (p->duplicates)
-        stats_add(&scrape_stats, DUPLICATES, (double)p->duplicates);
-    if (p->bad_lines)
-        stats_add(&scrape_stats, LINES_INVALID, (double)p->bad_lines);
-    if (p->uncached_lines)
-        stats_add(&scrape_stats, SERIES_COLD, (double)p->uncached_lines);
+    const struct page_result *r = &p->result;
+    if (p->markers.markers)
+        stats_add(&scrape_stats, STALE_MARKERS, (double)p->markers.markers);
+    if (p->markers.busy)
+        stats_add(&scrape_stats, SAMPLES_BUSY, (double)p->markers.busy);
+    if (r->busy)
+        stats_add(&scrape_stats, SAMPLES_BUSY, (double)r->busy);
+    if (r->duplicates)
+        stats_add(&scrape_stats, DUPLICATES, (double)r->duplicates);
+    if (r->invalid_lines)
+        stats_add(&scrape_stats, LINES_INVALID, (double)r->invalid_lines);
+    if (r->uncached_lines)
+        stats_add(&scrape_stats, SERIES_COLD, (double)r->uncached_lines);
 }
 
 /* The buffer of one response is reused for the next, unless it is unusually large. */
 static void scrape_reuse_body(struct scrape_lane *l, struct buf *body)
 {
     if (body->cap > SPARE_MAX || body->cap <= l->spare.cap) {
-        buf_free(body);
+        mem_release_buf(&l->interner.release, body);
         return;
     }
     buf_free(&l->spare);
@@ -97,7 +97,7 @@ static void scrape_publish(struct scrape *s, struct scrape_report *r, const stru
     struct scrape_lane *l = t->lane;
     r->duration = (double)(clock_mono_ns() - s->start_ns) / 1e9;
     r->timeout = (double)t->timeout / 1e3;
-    r->bytes = (double)(s->bytes > s->body.n ? s->bytes : s->body.n);
+    r->bytes = (double)s->body.n;
     report_write(t, r, s->t);
     t->last_t = s->t;
     log_outcome(t, err, s->t);
@@ -109,7 +109,7 @@ static void scrape_publish(struct scrape *s, struct scrape_report *r, const stru
     scrape_arm(t);
 }
 
-static void scrape_fail(struct scrape *s, const struct page *p, const struct err *err)
+static void scrape_fail(struct scrape *s, const struct page_result *p, const struct err *err)
 {
     struct target *t = s->target;
     struct err shown = *err;
@@ -129,125 +129,117 @@ static void send_new_family(void *arg, const struct metadata *m)
     sink_metadata(l->sink, m);
 }
 
-/* Families that are new to the lane are sent at once. */
-static void update_metadata(struct scrape_lane *l, struct target *t, uint64_t hash, struct str text)
+static void set_metadata(struct scrape_lane *l, struct target *t, struct metadata_list *list)
 {
-    enum { ABOUT = 20000 };
-    if ((t->metadata ? t->metadata->hash : 0) == hash)
-        return;
-    bool open = sink_begin(l->sink, &(struct sink_batch){.source = t->source, .bytes = ABOUT}) == SINK_OK;
     mutex_lock(&l->mutex);
     struct metadata_list *before = t->metadata;
-    t->metadata = metadata_get(&l->metadata, hash, text, open ? send_new_family : NULL, l);
-    metadata_unref(&l->metadata, before);
+    t->metadata = list;
     mutex_unlock(&l->mutex);
-    if (open)
-        sink_commit(l->sink, NULL, NULL);
+    metadata_unref(&l->metadata, before);
 }
 
-static bool within_limit(const struct target *t, struct page *p)
+/* Families that are new to the lane are sent at once. */
+static bool store_metadata(struct scrape_lane *l, struct target *t)
+{
+    enum { ABOUT = 20000 };
+    bool open = sink_begin(l->sink, &(struct sink_batch){.source = t->source, .bytes = ABOUT}) == SINK_OK;
+    bool more = metadata_store_some(&l->metadata_builder, METADATA_FAMILIES, open ? send_new_family : NULL, l);
+    if (open)
+        sink_commit(l->sink, NULL, NULL);
+    if (!more)
+        set_metadata(l, t, metadata_build_end(&l->metadata_builder));
+    return more;
+}
+
+/* True while there is more to do. */
+static bool update_metadata(struct scrape_lane *l, struct target *t, const struct page *p)
+{
+    uint64_t hash = p->result.metadata_hash;
+    if (l->metadata_builder.store)
+        return metadata_collect_some(&l->metadata_builder, STEP_LINES) || store_metadata(l, t);
+    if ((t->metadata ? t->metadata->hash : 0) == hash)
+        return false;
+    struct metadata_list *known = hash ? metadata_find(&l->metadata, hash) : NULL;
+    if (known || hash == 0) {
+        set_metadata(l, t, known);
+        return false;
+    }
+    metadata_build_start(&l->metadata_builder, &l->metadata, hash, p->reader.text, p->reader.metadata, p->reader.n_metadata);
+    return true;
+}
+
+static bool within_limit(const struct target *t, struct page_result *r)
 {
     int64_t limit = t->job->conf->sample_limit;
-    size_t samples = t->job->conf->page.limit_counts_lines ? p->kept : p->kept - p->duplicates;
+    size_t samples = t->job->conf->page.limit_counts_lines ? r->kept : r->kept - r->duplicates;
     if (limit <= 0 || samples <= (size_t)limit)
         return true;
     stats_add(&scrape_stats, SAMPLE_LIMIT, 1);
     stats_add(&scrape_stats, P_SAMPLE_LIMIT, 1);
-    return err_set(&p->err, ERR_LIMIT, "sample limit exceeded: %zu samples, sample_limit is %lld", samples,
+    return err_set(&r->err, ERR_LIMIT, "sample limit exceeded: %zu samples, sample_limit is %lld", samples,
                    (long long)limit);
 }
 
-static void leave_line(struct scrape_lane *l, struct scrape *s)
+/* The page ends in slices: it refers to neither the scrape nor the target any more. */
+static void end_page(struct scrape_lane *l, struct scrape *s)
 {
     list_remove(&s->node);
     l->reading = false;
+    l->page_ends = true;
 }
 
 static void page_failed(struct scrape_lane *l, struct scrape *s)
 {
-    struct page *p = &l->page;
-    struct err err = p->err;
-    page_drop(p);
-    leave_line(l, s);
-    scrape_fail(s, p, &err);
+    struct err err = l->page.result.err;
+    end_page(l, s);
+    scrape_fail(s, &l->page.result, &err);
 }
 
 static void page_done(struct scrape_lane *l, struct scrape *s)
 {
-    struct page *p = &l->page;
+    const struct page_result *p = &l->page.result;
     struct scrape_report r = {.up = 1, .scraped = (double)p->scraped, .kept = (double)p->kept,
                               .added = (double)p->added};
-    count_page(p);
+    count_page(&l->page);
     stats_add(&scrape_stats, ROWS_READ, (double)p->scraped);
     stats_observe(&scrape_samples, (double)p->scraped);
-    stats_observe(&scrape_sizes, (double)s->bytes);
-    leave_line(l, s);
+    stats_observe(&scrape_sizes, (double)s->body.n);
+    end_page(l, s);
     scrape_publish(s, &r, NULL);
 }
 
-static bool release_body(struct buf *body)
-{
-    if (body->cap <= RELEASE_BYTES)
-        return false;
-    body->cap -= RELEASE_BYTES;
-    body->p = mem_realloc(body->p, body->cap);
-    body->n = body->n < body->cap ? body->n : body->cap;
-    return true;
-}
-
-/* False: the page is invalid. */
-static bool step_parse(struct scrape *s, struct page *p)
+static bool parse_some(struct page *p, bool *ok)
 {
     enum page_state state = page_parse(p, STEP_LINES);
-    if (state == PAGE_INVALID && p->err.kind == ERR_LIMIT)
+    if (state == PAGE_INVALID && p->result.err.kind == ERR_LIMIT)
         stats_add(&scrape_stats, LABEL_LIMIT, 1);
-    if (state == PAGE_COMPLETE)
-        s->step = STEP_COMPARE;
-    return state != PAGE_INVALID;
+    *ok = state != PAGE_INVALID;
+    return state == PAGE_MORE;
 }
 
 /* Executes one step of the current page; false when it is finished. */
 static bool step(struct scrape_lane *l, struct scrape *s)
 {
     struct page *p = &l->page;
-    bool more = true, ok = true;
+    bool more = false, ok = true;
     switch (s->step) {
-    case STEP_PARSE: ok = step_parse(s, p); break;
+    case STEP_PARSE: more = parse_some(p, &ok); break;
     case STEP_COMPARE: /* finds the duplicates, which do not count as samples */
-        if (!page_compare(p, COMPARE_LINES)) {
-            ok = within_limit(s->target, p);
-            s->step = STEP_WRITE;
-        }
+        more = page_compare(p, COMPARE_LINES);
+        ok = more || within_limit(s->target, &p->result);
         break;
-    case STEP_WRITE: s->step = page_write(p) ? STEP_WRITE : STEP_MARK; break;
-    case STEP_MARK:
-        if (!page_mark_vanished(p, s->t)) {
-            update_metadata(l, s->target, p->metadata, p->text);
-            s->bytes = s->body.n;
-            s->step = STEP_UPDATE;
-        }
-        break;
-    case STEP_UPDATE: s->step = page_update_cache(p, COMPARE_LINES) ? STEP_UPDATE : STEP_RELEASE; break;
-    case STEP_RELEASE: more = release_body(&s->body); break;
+    case STEP_WRITE: more = page_write(p); break;
+    case STEP_MARK: more = page_mark_vanished(p, s->t); break;
+    case STEP_METADATA: more = update_metadata(l, s->target, p); break;
+    case STEP_UPDATE: more = page_update_cache(p, COMPARE_LINES); break;
     }
     if (!ok)
         page_failed(l, s);
-    else if (!more)
+    else if (!more && s->step == STEP_UPDATE)
         page_done(l, s);
-    return ok && more;
-}
-
-/* CRLF line ends are accepted where invalid lines are skipped: vmagent accepts them, Prometheus does not. */
-static void drop_returns(struct buf *body)
-{
-    char *to = body->n ? memchr(body->p, '\r', body->n) : NULL;
-    if (to == NULL)
-        return;
-    const char *end = body->p + body->n;
-    for (const char *from = to; from < end; from++)
-        if (*from != '\r' || (from + 1 < end && from[1] != '\n'))
-            *to++ = *from;
-    body->n = (size_t)(to - body->p);
+    else
+        s->step += !more;
+    return l->reading;
 }
 
 static struct scrape *next_page(struct scrape_lane *l)
@@ -255,42 +247,59 @@ static struct scrape *next_page(struct scrape_lane *l)
     if (list_empty(&l->waiting))
         return NULL;
     struct scrape *s = CONTAINER(l->waiting.next, struct scrape, node);
+    if (!l->reading && l->stopping)
+        return NULL;
     if (!l->reading) {
         struct target *t = s->target;
-        if (!t->job->conf->broken_lines_fail)
-            drop_returns(&s->body);
         page_start(&l->page, t->source, &t->labels, t->templates, &t->last, buf_str(&s->body), s->t);
         l->reading = true;
     }
     return s;
 }
 
+/* One step of what is to be done first: ending series, so that no marker follows a newer sample; releasing what pages
+ * and targets have left, so that not much of it waits; the page. False: nothing is left to do. */
+static bool work_step(struct scrape_lane *l, int64_t until)
+{
+    if (!endings_work(l, until))
+        return true;
+    if (l->page_ends) {
+        l->page_ends = page_end(&l->page, COMPARE_LINES);
+        return true;
+    }
+    if (mem_release_some(&l->interner.release) || metadata_free_unused(&l->metadata, METADATA_FAMILIES))
+        return true;
+    struct scrape *s = next_page(l);
+    return s && (step(l, s), true);
+}
+
 void scrape_work(struct scrape_lane *l)
 {
     int64_t until = loop_slice_end(l->loop);
-    if (!endings_work(l, until)) {
-        loop_post(l->loop, &l->work);
-        return;
-    }
-    for (struct scrape *s; (s = next_page(l)); ) {
-        while (step(l, s)) {
-            if (clock_mono_ns() >= until) {
-                loop_post(l->loop, &l->work);
-                return;
-            }
+    while (work_step(l, until))
+        if (clock_mono_ns() >= until) {
+            loop_post(l->loop, &l->work);
+            return;
         }
+}
+
+bool scrape_finish_page(struct scrape_lane *l, int64_t until)
+{
+    for (;;) {
+        if (l->reading)
+            step(l, CONTAINER(l->waiting.next, struct scrape, node));
+        else if (l->page_ends)
+            l->page_ends = page_end(&l->page, COMPARE_LINES);
+        else
+            return true;
+        if (clock_mono_ns() >= until)
+            return false;
     }
 }
 
 const struct target *scrape_being_read(const struct scrape_lane *l)
 {
     return l->reading ? CONTAINER(l->waiting.next, struct scrape, node)->target : NULL;
-}
-
-void scrape_finish_page(struct scrape_lane *l)
-{
-    while (l->reading && step(l, CONTAINER(l->waiting.next, struct scrape, node))) {
-    }
 }
 
 /* ---- sending the request ---- */
@@ -311,11 +320,31 @@ static const char *status_text(int status)
     return "";
 }
 
+/* CRLF line ends are accepted where invalid lines are skipped: vmagent accepts them, Prometheus does not. A carriage
+ * return at the end of the piece stays until what follows is known. */
+static void add_without_returns(struct buf *body, struct str piece)
+{
+    size_t at = body->n;
+    if (at > 0 && body->p[at - 1] == '\r' && piece.n > 0 && piece.p[0] == '\n')
+        at = --body->n;
+    buf_add_str(body, piece);
+    const char *end = body->p + body->n;
+    char *to = body->n > at ? memchr(body->p + at, '\r', body->n - at) : NULL;
+    if (to == NULL)
+        return;
+    for (const char *from = to; from < end; from++)
+        if (*from != '\r' || from + 1 == end || from[1] != '\n')
+            *to++ = *from;
+    body->n = (size_t)(to - body->p);
+}
+
 static bool scrape_body_chunk(void *arg, const struct client_reply *reply, struct str piece, struct err *err UNUSED)
 {
     struct scrape *s = arg;
-    if (reply->status == 200)
+    if (reply->status == 200 && s->target->job->conf->broken_lines_fail)
         buf_add_str(&s->body, piece);
+    else if (reply->status == 200)
+        add_without_returns(&s->body, piece);
     return true;
 }
 
@@ -381,6 +410,8 @@ static void scrape_response_done(void *arg, const struct client_reply *r)
         fail_reply(s, r);
         return;
     }
+    if (!s->target->job->conf->broken_lines_fail && s->body.n > 0 && s->body.p[s->body.n - 1] == '\r')
+        s->body.n--;
     list_push_back(&l->waiting, &s->node);
     loop_post(l->loop, &l->work);
 }
@@ -419,6 +450,8 @@ static void fire(struct loop_timer *timer)
 {
     struct target *t = CONTAINER(timer, struct target, timer);
     struct scrape_lane *l = t->lane;
+    if (l->stopping)
+        return;
     struct scrape *s = mem_zalloc(sizeof *s);
     s->target = t;
     s->start_ns = clock_mono_ns();
@@ -460,7 +493,8 @@ void scrape_cancel(struct target *t)
         client_cancel(s->call);
     if (list_linked(&s->node))
         list_remove(&s->node);
-    buf_free(&s->body);
+    mem_release_buf(&t->lane->interner.release, &s->body);
+    loop_post(t->lane->loop, &t->lane->work);
     mem_free(s);
     t->scrape = NULL;
 }

@@ -14,9 +14,9 @@ bool scrape_cache_clear_some(struct scrape_cache *x, struct interner *in, size_t
     if (x->n > 0)
         return true;
     template_group_unref(in, x->templates);
-    mem_free(x->ids);
-    mem_free(x->uncached);
-    buf_free(&x->texts);
+    mem_release_add(&in->release, x->ids, x->cap * sizeof *x->ids);
+    mem_release_add(&in->release, x->uncached, x->n_uncached * sizeof *x->uncached);
+    mem_release_buf(&in->release, &x->texts);
     *x = (struct scrape_cache){0};
     return false;
 }

@@ -32,6 +32,7 @@ struct scrape_cache {
     uint32_t n, n_uncached;
     struct uncached *uncached; /* the k-th belongs to the k-th ID_UNCACHED */
     struct buf texts;        /* of the uncached lines, in frames: see scrape_cache_add_text */
+    uint32_t cap;            /* of ids */
     bool duplicates;         /* two lines are the same series: each scrape must decide which one counts */
 };
 

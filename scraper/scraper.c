@@ -232,8 +232,8 @@ static void lane_drained(struct loop_task *task)
 static void stop_lane(struct loop_task *task)
 {
     struct stopping *st = CONTAINER(task, struct stopping, task);
-    scrape_lane_stop(st->lane);
-    task->run = lane_drained;
+    if (scrape_lane_stop(st->lane))
+        task->run = lane_drained;
     loop_post(st->lane->loop, task);
 }
 

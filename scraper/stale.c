@@ -5,7 +5,7 @@
 
 enum {
     MARKER_BATCH = 500,  /* markers per batch for the sink */
-    LINES_PAST = 20000,  /* lines of the last scrape skipped per step */
+    LINES_PAST = 5000,  /* lines of the last scrape skipped per step */
 };
 
 void marker_writer_init(struct marker_writer *w, struct interner *in, struct sink *sink)
@@ -19,6 +19,17 @@ void marker_writer_free(struct marker_writer *w)
     mem_free(w->removed);
     buf_free(&w->labels);
     buf_free(&w->texts.frame);
+}
+
+void marker_writer_end(struct marker_writer *w)
+{
+    enum { KEEP = 32768 };
+    identity_set_release(&w->set, &w->interner->release);
+    if (w->removed_cap <= KEEP)
+        return;
+    mem_release_add(&w->interner->release, w->removed, w->removed_cap * sizeof *w->removed);
+    w->removed = NULL;
+    w->removed_cap = 0;
 }
 
 void marker_writer_start(struct marker_writer *w, uint64_t source, const struct target_labels *target,
@@ -132,7 +143,10 @@ bool markers_end_some(struct marker_writer *w, int64_t t, size_t most)
         markers_find_gone(w, most);
         return true;
     }
-    return markers_write(w, t) || scrape_cache_clear_some(w->last, w->interner, most);
+    if (markers_write(w, t) || scrape_cache_clear_some(w->last, w->interner, most))
+        return true;
+    marker_writer_end(w);
+    return false;
 }
 
 void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target,

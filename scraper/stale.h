@@ -29,6 +29,8 @@ struct marker_writer {
 
 void marker_writer_init(struct marker_writer *w, struct interner *in, struct sink *sink);
 void marker_writer_free(struct marker_writer *w);
+/* Releases the memory that a large target needed. */
+void marker_writer_end(struct marker_writer *w);
 /* Starts for a target; resets the counts. */
 void marker_writer_start(struct marker_writer *w, uint64_t source, const struct target_labels *target,
                          struct scrape_cache *last);

@@ -48,6 +48,7 @@ void interner_free(struct interner *in)
     builder_free(&in->builder);
     arena_free(&in->scratch);
     buf_free(&in->wire);
+    mem_release_all(&in->release);
 }
 
 /* ---- template groups ---- */
@@ -94,8 +95,8 @@ void template_group_unref(struct interner *in, struct template_group *c)
     map_remove(&in->template_groups, c->key);
     for (uint32_t i = 0; i < c->n; i++)
         mem_free(c->entries[i]);
-    mem_free(c->entries);
-    mem_free(c->free);
+    mem_release_add(&in->release, c->entries, c->cap * sizeof *c->entries);
+    mem_release_add(&in->release, c->free, c->free_cap * sizeof *c->free);
     map_free(&c->ids);
     mem_free((char *)c->key.p);
     job_run_unref(c->job);

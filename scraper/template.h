@@ -21,6 +21,7 @@
 #define SCRAPER_TEMPLATE_H
 
 #include "base/map.h"
+#include "base/mem_release.h"
 #include "scraper/job.h"
 
 enum { INTERN_PRIVATE_MAX = 4 << 20 };
@@ -76,6 +77,7 @@ struct interner {
     struct arena scratch;
     struct arena_mark mark;
     struct buf wire;
+    struct mem_release release; /* large blocks of caches and pages, which the lane frees in slices */
 };
 void interner_init(struct interner *in);
 void interner_free(struct interner *in); /* all groups must be unreferenced */

@@ -40,7 +40,7 @@ static void push_free(struct push *p)
     if (list_linked(&p->node))
         list_remove(&p->node);
     rw_walk_free(&p->walk);
-    buf_free(&p->body);
+    mem_release_buf(&p->buffers->release, &p->body);
     mem_free(p);
 }
 
@@ -75,7 +75,7 @@ static void push_end(struct push *p)
 {
     p->phase = PUSH_STORED;
     list_remove(&p->node);
-    buf_free(&p->body);
+    mem_release_buf(&p->buffers->release, &p->body);
     write_count_ingested(&p->n);
     if (p->pending == 0)
         push_respond(p);
@@ -255,13 +255,15 @@ void push_queue_work(struct loop_task *task)
 {
     struct write_buffers *w = CONTAINER(task, struct write_buffers, work);
     int64_t until = loop_slice_end(w->lane->loop);
-    for (struct push *p; (p = next_push(w)); ) {
-        push_step(p);
-        if (clock_mono_ns() >= until) {
-            loop_post(w->lane->loop, &w->work);
-            return;
-        }
+    bool more = true;
+    while (more && clock_mono_ns() < until) {
+        struct push *p = next_push(w);
+        if (p)
+            push_step(p);
+        more = mem_release_some(&w->release) || next_push(w);
     }
+    if (more)
+        loop_post(w->lane->loop, &w->work);
 }
 
 void push_queue_add(struct http_request *r, struct write_buffers *w)

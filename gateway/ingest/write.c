@@ -53,6 +53,7 @@ void write_buffers_free(struct write_buffers *w)
         zstd_free(w->zstd);
     arena_free(&w->scratch);
     buf_free(&w->body);
+    mem_release_all(&w->release);
     mem_free(w);
 }
 

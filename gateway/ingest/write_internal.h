@@ -6,6 +6,7 @@
 
 #include "base/compress.h"
 #include "base/list.h"
+#include "base/mem_release.h"
 #include "gateway/ingest/write.h"
 #include "gateway/services/services.h"
 #include "model/remote_write.h"
@@ -39,6 +40,7 @@ struct write_buffers { /* one per lane */
     struct zstd *zstd;
     struct arena scratch;      /* for checking one histogram */
     struct list queue;         /* of struct push; the first is being processed */
+    struct mem_release release; /* bodies of large pushes */
     struct loop_task work;
 };
 struct write_counts {

@@ -54,6 +54,8 @@ static void scrape(struct bench *b, struct source *s, struct str text, int64_t t
     }
     while (page_update_cache(&b->page, 8192)) {
     }
+    while (page_end(&b->page, 8192)) {
+    }
 }
 
 static size_t heap(void) { return mallinfo2().uordblks; }

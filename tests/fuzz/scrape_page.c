@@ -31,8 +31,9 @@ static void show(struct page *p, const struct target_labels *t, struct template_
     while ((state = page_parse(p, 100)) == PAGE_MORE) {
     }
     if (state == PAGE_INVALID) {
-        page_drop(p);
-        markers_end_all(&p->ended, 1, t, last, time);
+        while (page_end(p, 100)) {
+        }
+        markers_end_all(&p->markers, 1, t, last, time);
         return;
     }
     while (page_compare(p, 8192)) {
@@ -42,6 +43,8 @@ static void show(struct page *p, const struct target_labels *t, struct template_
     while (page_mark_vanished(p, time)) {
     }
     while (page_update_cache(p, 8192)) {
+    }
+    while (page_end(p, 100)) {
     }
 }
 
@@ -67,7 +70,7 @@ static struct count_values run(struct str pages, size_t budget, bool strict)
         show(&page, &t, c, &last, one, ++time);
     scrape_cache_clear(&last, &in);
     template_group_unref(&in, c);
-    if (in.private_bytes != 0 || in.cohorts.n != 0)
+    if (in.private_bytes != 0 || in.template_groups.n != 0)
         __builtin_trap();
     page_free(&page);
     interner_free(&in);

@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import re
+import socket
+import threading
 import time
 import urllib.parse
 
@@ -201,3 +203,27 @@ def test_lines_of_windows():
     for query in ("a{x='1'}", "b", "up == 1"):
         wait_until(lambda: lenient.query(query), what=query)
     wait_until(lambda: strict.query("up == 0"), what="the page is refused")
+
+
+def test_lines_of_windows_in_pieces():
+    """A carriage return at the end of a piece of the response belongs to the line feed that begins the next one; one
+    within a line is part of it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            client, _ = listener.accept()
+            with client:
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n")
+                for piece in (b"a 1\r", b"\nb{x=\"y\r\r", b"z\"} 2\r\n", b"c 3\r", b"\n", b"d 4\r"):
+                    client.sendall(piece)
+                    time.sleep(0.05)
+
+    threading.Thread(target=serve, daemon=True).start()
+    target = f"127.0.0.1:{listener.getsockname()[1]}"
+    sluice = Sluice(f"global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: x\n"
+                    f"  static_configs: [{{targets: ['{target}']}}]\nrecent: {{}}\n", config_flag="--promscrape.config")
+    for query in ("a", 'b{x="y\\r\\rz"}', "c", "d", "up == 1", "scrape_response_size_bytes == 26"):
+        wait_until(lambda: sluice.query(query), what=query)
+    listener.close()

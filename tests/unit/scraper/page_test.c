@@ -85,8 +85,9 @@ static bool show(struct feed *f, struct source *s, const char *text, int64_t t)
     while ((state = page_parse(p, 3)) == PAGE_MORE) {
     }
     if (state == PAGE_INVALID) {
-        page_drop(p);
-        markers_end_all(&p->stale, s->id, &s->labels, &s->last, t);
+        while (page_end(p, 3)) {
+        }
+        markers_end_all(&p->markers, s->id, &s->labels, &s->last, t);
         return false;
     }
     while (page_compare(p, 3)) {
@@ -96,6 +97,8 @@ static bool show(struct feed *f, struct source *s, const char *text, int64_t t)
     while (page_mark_vanished(p, t)) {
     }
     while (page_update_cache(p, 3)) {
+    }
+    while (page_end(p, 3)) {
     }
     return true;
 }
@@ -119,12 +122,12 @@ static void samples_get_the_labels_of_the_target(void **state)
     assert_line(&f.sink, "x{instance=\"i:1\", job=\"j\"} NaN @1000");
     assert_int_equal(f.sink.samples, 3);
     assert_int_equal(f.sink.source, s.id);
-    assert_int_equal(f.page.added, 3);
+    assert_int_equal(f.page.result.added, 3);
     assert_true(show(&f, &s, "# TYPE m counter\nm 2\nm{a=\"b\",z=\"y\"} 3\nx{Z=\"\"} 4\n", 2000));
-    assert_true(f.page.same);
+    assert_true(f.page.reader.same);
     assert_line(&f.sink, "m{a=\"b\", instance=\"i:1\", job=\"j\", z=\"y\"} 3 @2000");
     assert_int_equal(f.sink.samples, 3);
-    assert_int_equal(f.page.added, 0);
+    assert_int_equal(f.page.result.added, 0);
     DONE;
 }
 
@@ -139,7 +142,7 @@ static void a_series_that_goes_ends_once(void **state)
     assert_true(show(&f, &s, "a 3\nd 3\n", 3000));
     assert_int_equal(f.sink.samples, 2);
     assert_true(show(&f, &s, "a 4\nb 4\nd 4\n", 4000));
-    assert_int_equal(f.page.added, 1);
+    assert_int_equal(f.page.result.added, 1);
     assert_int_equal(f.sink.samples, 3);
     assert_line(&f.sink, "b{instance=\"i:1\", job=\"j\"} 4 @4000");
     DONE;
@@ -152,7 +155,7 @@ static void another_order_is_no_end(void **state)
     assert_true(show(&f, &s, "n 2\nm{b=\"2\",a=\"1\"} 2\n", 2000));
     assert_int_equal(f.sink.samples, 2);
     assert_int_equal(recorder_containing(&f.sink, "stale"), 0);
-    assert_int_equal(f.page.added, 0);
+    assert_int_equal(f.page.result.added, 0);
     DONE;
 }
 
@@ -160,7 +163,7 @@ static void of_two_texts_that_are_one_series_the_first_counts(void **state)
 {
     WITH("{job_name: j, metric_relabel_configs: [{regex: cpu, action: labeldrop}]}");
     assert_true(show(&f, &s, "m{cpu=\"0\"} 1\nm{cpu=\"1\"} 2\n", 1000));
-    assert_int_equal(f.page.duplicates, 1);
+    assert_int_equal(f.page.result.duplicates, 1);
     assert_line(&f.sink, "m{instance=\"i:1\", job=\"j\"} 1 @1000");
     assert_int_equal(f.sink.samples, 1);
     assert_true(show(&f, &s, "m{cpu=\"0\"} 3\nm{cpu=\"1\"} 4\n", 2000)); /* the same page once more */
@@ -197,7 +200,7 @@ static void honored_labels_win(void **state)
     /* a label of the page with the target's value is the same series as one without it */
     assert_true(show(&f, &s, "m{job=\"own\"} 2\nn{instance=\"\"} 2\no{job=\"j\"} 2\n", 2000));
     assert_int_equal(f.sink.samples, 3);
-    assert_int_equal(f.page.added, 0);
+    assert_int_equal(f.page.result.added, 0);
     DONE;
 }
 
@@ -223,11 +226,11 @@ static void rules_drop_and_rewrite(void **state)
     assert_true(show(&f, &s, "go_a 1\nm 1\ngo_b 1\n", 1000));
     assert_line(&f.sink, "m{host=\"i\", job=\"j\"} 1 @1000");
     assert_int_equal(f.sink.samples, 1);
-    assert_int_equal(f.page.scraped, 3);
-    assert_int_equal(f.page.kept, 1);
-    assert_int_equal(f.page.added, 1);
+    assert_int_equal(f.page.result.scraped, 3);
+    assert_int_equal(f.page.result.kept, 1);
+    assert_int_equal(f.page.result.added, 1);
     assert_true(show(&f, &s, "go_a 1\nm 2\ngo_b 1\n", 2000));
-    assert_true(f.page.same);
+    assert_true(f.page.reader.same);
     assert_true(show(&f, &s, "m 2\n", 3000));
     assert_int_equal(f.sink.samples, 1); /* no markers for what was dropped */
     DONE;
@@ -238,13 +241,13 @@ static void a_broken_page_writes_nothing_and_ends_all(void **state)
     WITH("job_name: j");
     assert_true(show(&f, &s, "a 1\nb 1\n", 1000));
     assert_false(show(&f, &s, "a 2\nb 2\nc{ 2\nd 2\n", 2000));
-    assert_non_null(strstr(f.page.err.text, "line 3"));
+    assert_non_null(strstr(f.page.result.err.text, "line 3"));
     assert_int_equal(f.sink.samples, 2);
     assert_line(&f.sink, "a{instance=\"i:1\", job=\"j\"} stale @2000");
     assert_false(show(&f, &s, "c{ 2\n", 3000));
     assert_int_equal(f.sink.samples, 0);
     assert_true(show(&f, &s, "a 2\nb 2\n", 4000));
-    assert_int_equal(f.page.added, 2);
+    assert_int_equal(f.page.result.added, 2);
     DONE;
 }
 
@@ -273,6 +276,8 @@ static void a_target_ends_while_a_page_is_read(void **state)
     }
     while (page_update_cache(p, 3)) {
     }
+    while (page_end(p, 3)) {
+    }
     assert_line(&f.sink, "a{instance=\"i:1\", job=\"j\"} 2 @2000");
     assert_line(&f.sink, "b{instance=\"i:1\", job=\"j\"} 2 @2000");
     assert_line(&f.sink, "d{instance=\"i:1\", job=\"j\"} 2 @2000");
@@ -287,7 +292,7 @@ static void limits_fail_the_page(void **state)
     WITH("{job_name: j, label_limit: 4, label_name_length_limit: 8, label_value_length_limit: 5}");
     assert_true(show(&f, &s, "m{a=\"1\"} 1\n", 1000));
     assert_false(show(&f, &s, "m{a=\"1\",b=\"2\"} 1\n", 2000));
-    assert_non_null(strstr(f.page.err.text, "label_limit exceeded (metric: m, number of labels: 5, limit: 4)"));
+    assert_non_null(strstr(f.page.result.err.text, "label_limit exceeded (metric: m, number of labels: 5, limit: 4)"));
     assert_false(show(&f, &s, "m{a23456789=\"1\"} 1\n", 3000));
     assert_false(show(&f, &s, "m{a=\"123456\"} 1\n", 4000));
     assert_int_equal(f.sink.samples, 0);
@@ -304,7 +309,7 @@ static void rules_may_not_make_a_monster(void **state)
         buf_printf(&text, "%sl%d=\"x\"", i ? "," : "", i);
     buf_add_z(&text, "} 1\n");
     assert_false(show(&f, &s, buf_z(&text), 1000));
-    assert_non_null(strstr(f.page.err.text, "label set too large"));
+    assert_non_null(strstr(f.page.result.err.text, "label set too large"));
     buf_free(&text);
     DONE;
 }
@@ -315,7 +320,7 @@ static void own_timestamps_have_no_end(void **state)
     assert_true(show(&f, &s, "a 1 500\na 2 600\nb 1\nc 1 700\n", 1000));
     assert_line(&f.sink, "a{instance=\"i:1\", job=\"j\"} 1 @500");
     assert_line(&f.sink, "a{instance=\"i:1\", job=\"j\"} 2 @600");
-    assert_int_equal(f.page.duplicates, 0);
+    assert_int_equal(f.page.result.duplicates, 0);
     assert_true(show(&f, &s, "c 1\n", 2000));
     assert_int_equal(recorder_containing(&f.sink, "stale"), 1);
     assert_line(&f.sink, "b{instance=\"i:1\", job=\"j\"} stale @2000");
@@ -340,11 +345,11 @@ static void a_busy_sink_takes_nothing(void **state)
     assert_true(show(&f, &s, "a 1\nb 1\n", 1000));
     f.sink.busy = true;
     assert_true(show(&f, &s, "a 2\nb 2\n", 2000));
-    assert_int_equal(f.page.busy, 2);
+    assert_int_equal(f.page.result.busy, 2);
     f.sink.busy = false;
     assert_true(show(&f, &s, "a 3\nb 3\n", 3000));
     assert_int_equal(f.sink.samples, 2);
-    assert_true(f.page.same);
+    assert_true(f.page.reader.same);
     DONE;
 }
 
@@ -354,12 +359,12 @@ static void broken_lines_are_stepped_over_in_the_other_dialect(void **state)
     f.job.broken_lines_fail = false;
     assert_true(show(&f, &s, "a 1\n}{ 2\nb 1\n", 1000));
     assert_int_equal(f.sink.samples, 2);
-    assert_int_equal(f.page.bad_lines, 1);
+    assert_int_equal(f.page.result.invalid_lines, 1);
     for (int64_t t = 2000; t <= 3000; t += 1000) { /* lines that no series comes of */
         assert_true(show(&f, &s, "a 1\nm{a=\"1\",a=\"2\"} 1\nm{a=\"\xff\"} 1\nb 1\n", t));
         assert_int_equal(f.sink.samples, 2);
-        assert_int_equal(f.page.bad_lines, 2);
-        assert_int_equal(f.page.scraped, 2);
+        assert_int_equal(f.page.result.invalid_lines, 2);
+        assert_int_equal(f.page.result.scraped, 2);
     }
     DONE;
 }
@@ -372,7 +377,7 @@ static void names_may_have_any_bytes_with_vmagents_rules(void **state)
     for (int64_t t = 1000; t <= 2000; t += 1000) {
         assert_true(show(&f, &s, "# TYPE a.b counter\na.b 1\na-b 1\n1a 1\n\u00fcber{l.b=\"v\"} 1\nd{ x-y = \"v\" ,1x=\"w\"} 1\n"
                                  "ok{a=\"1\"b=\"2\"} 1\n\xff 1\n=,{} 1\n", t));
-        assert_int_equal(f.page.bad_lines, 1); /* not UTF-8 */
+        assert_int_equal(f.page.result.invalid_lines, 1); /* not UTF-8 */
         assert_int_equal(f.sink.samples, 7);
     }
     assert_line(&f.sink, "{\"a.b\", instance=\"i:1\", job=\"j\"} 1 @2000");
@@ -409,7 +414,7 @@ static void bounds_are_spelled_as_prometheus_does(void **state)
     f.job.page.spells_bounds = true;
     for (int64_t t = 1000; t <= 3000; t += 1000) {
         assert_true(show(&f, &s, page, t));
-        assert_int_equal(f.page.duplicates, 1); /* le="inf" is le="+Inf" */
+        assert_int_equal(f.page.result.duplicates, 1); /* le="inf" is le="+Inf" */
         assert_int_equal(f.sink.samples, LEN(labels));
         for (size_t i = 0; i < LEN(labels); i++) {
             char line[200];
@@ -522,13 +527,13 @@ static void a_shared_text_is_kept_beyond_the_budget(void **state UNUSED)
     struct source a = source_open(&f, (struct label[]){{STR("instance"), STR("a")}}, 1);
     struct source b = source_open(&f, (struct label[]){{STR("instance"), STR("b")}}, 1);
     assert_true(show(&f, &a, "m 1\nonly_a 1\n", 1000));
-    assert_int_equal(f.page.uncached_lines, 2);
+    assert_int_equal(f.page.result.uncached_lines, 2);
     assert_true(show(&f, &b, "m 1\nonly_b 1\n", 1000));
-    assert_int_equal(f.page.uncached_lines, 1);
+    assert_int_equal(f.page.result.uncached_lines, 1);
     assert_true(show(&f, &a, "m 2\nonly_a 2\n", 2000));
-    assert_int_equal(f.page.uncached_lines, 1);
+    assert_int_equal(f.page.result.uncached_lines, 1);
     assert_int_equal(f.sink.samples, 2);
-    assert_int_equal(f.page.added, 0);
+    assert_int_equal(f.page.result.added, 0);
     assert_true(show(&f, &a, "\n", 3000));
     assert_line(&f.sink, "only_a{instance=\"a\"} stale @3000");
     assert_line(&f.sink, "m{instance=\"a\"} stale @3000");
@@ -553,7 +558,7 @@ static void new_rules_keep_what_they_do_not_change(void **state UNUSED)
     template_group_unref(&f.interner, s.templates);
     s.templates = c;
     assert_true(show(&f, &s, "a 2\nb 2\n", 2000));
-    assert_int_equal(f.page.added, 0);
+    assert_int_equal(f.page.result.added, 0);
     assert_line(&f.sink, "a{instance=\"i:1\", job=\"j\"} 2 @2000");
     assert_line(&f.sink, "b{instance=\"i:1\", job=\"j\"} stale @2000");
     assert_int_equal(f.sink.samples, 2);

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a page has shown: filled while it is parsed, compared and written (page.h), read by the scrape. */
+#ifndef SCRAPER_PAGE_RESULT_H
+#define SCRAPER_PAGE_RESULT_H
+
+#include "base/err.h"
+
+struct page_result {
+    struct err err;              /* why the page is invalid */
+    size_t scraped, kept;        /* lines; lines left by metric_relabel_configs */
+    size_t added;                /* series that the last page did not have */
+    size_t duplicates;           /* samples of a series and time that an earlier line has */
+    size_t invalid_lines;        /* that were skipped */
+    size_t uncached_lines;       /* parsed without a cache entry */
+    size_t busy;                 /* samples refused by the sink */
+    uint64_t metadata_hash;      /* of all HELP, TYPE and UNIT lines; 0: there are none */
+};
+
+#endif
