@@ -12,7 +12,7 @@
  *                       READ_MERGE                               READ_HEDGE, READ_FIRST
  *   group_request_start start all that are not paused, or all    start the next
  *                       if all are
- *   attempt_succeeded   -                                         cancel running ones: one response is enough
+ *   attempt_succeeded   -                                        cancel running ones: one response is enough
  *   attempt_failed      none has responded and none is running:  none has responded: start the next
  *                       start the next, which was paused
  *   hedge timer         -                                        none has responded: start the next (READ_HEDGE)

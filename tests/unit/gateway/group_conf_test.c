@@ -103,7 +103,7 @@ static void what_is_wrong(void **state UNUSED)
     fails("{static_configs: [{targets: ['a:1']}], scheme: ftp}", "neither http nor https");
     fails("{static_configs: [{targets: ['a:1']}], http_client: {bearer_token: x, basic_auth: {username: y}}}",
           "keep one kind of credentials");
-    fails("{static_configs: [{targets: ['a:1']}], relabel_configs: [{action: drop, regex: a:1, source_labels: [__address__]}]}", "no target");
+    fails("{static_configs: [{targets: ['a:1']}], relabel_configs: [{action: drop, regex: a:1, source_labels: [__address__]}]}", "drop all targets");
     fails("{static_configs: [{targets: ['a:1']}], labels: {__name__: b}}", "not a valid label name");
 }
 
