@@ -2,6 +2,7 @@
 #include "gateway/upstream/push.h"
 
 #include "base/map.h"
+#include "base/text/duration.h"
 #include "gateway/query/trace.h"
 #include "gateway/upstream/push_query.h"
 #include "gateway/upstream/stats.h"
@@ -42,46 +43,91 @@ static const char *push_server_refusal(const struct server *s)
                                                     : "before Prometheus 3.0 ranges include their left edge";
 }
 
-/* The group as a whole. */
+/* Is one server chosen for each step, by what is known of its completeness? */
+static bool push_chooses(const struct group *g) { return g->read_mode == READ_MERGE && g->n_servers > 1; }
+
+/* The group as a whole. Where any of its servers may respond all of them must be able to. */
 static const char *push_group_refusal(const struct group *g, bool *subqueries)
 {
+    const char *refusal = NULL;
+    size_t able = 0;
     *subqueries = true;
     if (g->push_down == PUSH_OFF)
         return "push_down is off";
     if (g->overlap == OVERLAP_MERGE)
         return "its series are united with those of other groups (overlap: merge)";
-    if (g->read_mode == READ_MERGE && g->n_servers > 1)
-        return "the samples of its replicas are merged, and none is known to be complete";
+    if (push_chooses(g) && g->rule.prefer_max)
+        return "the larger of its replicas' values is used (prefer_max)";
     for (size_t i = 0; i < g->n_servers; i++) {
         struct push_ability ability = push_server_ability(g->servers[i]);
-        if (!ability.expressions)
-            return push_server_refusal(g->servers[i]);
+        able += ability.expressions;
         *subqueries = *subqueries && ability.subqueries;
+        if (!ability.expressions && refusal == NULL)
+            refusal = push_server_refusal(g->servers[i]);
     }
-    return NULL;
+    return able == g->n_servers || (push_chooses(g) && able > 0) ? NULL : refusal;
 }
 
-struct push_planning { struct upstream *u; struct plan_group *groups; struct plan_span recent; };
+struct push_planning {
+    struct upstream *u;
+    struct arena *arena;
+    struct plan_group *groups;
+    int64_t recent_from;       /* INT64_MAX: there is no recent store */
+    int64_t now;
+};
+
+static void push_add_gap(struct push_planning *p, struct plan_gaps *to, int64_t from, int64_t until)
+{
+    struct plan_span *spans = ARENA_ARRAY(p->arena, struct plan_span, to->n + 1);
+    for (size_t i = 0; i < to->n; i++)
+        spans[i] = to->spans[i];
+    spans[to->n] = (struct plan_span){from, until};
+    *to = (struct plan_gaps){spans, to->n + 1};
+}
+
+/* What the coverage of the group does not show to be complete. A server that cannot be reached, or cannot evaluate, has
+ * a gap everywhere. */
+static void push_replica_gaps(struct push_planning *p, const struct group *g, const struct coverage_query *query,
+                              struct plan_gaps *out, const char **why)
+{
+    struct coverage_result known;
+    coverage_ask(g->coverage, p->arena, query, &known);
+    for (size_t s = 0; s < g->n_servers; s++) {
+        const struct coverage_replica *replica = &known.replicas[s];
+        for (unsigned i = 0; i < replica->n_spans; i++)
+            push_add_gap(p, &out[s], replica->spans[i].from, replica->spans[i].to);
+        if (server_state(g->servers[s]) == SERVER_DOWN || !push_server_ability(g->servers[s]).expressions)
+            push_add_gap(p, &out[s], INT64_MIN, INT64_MAX);
+        if (out[s].n > 0)
+            *why = known.unknown ? known.unknown : "replicas lack samples that others have";
+    }
+}
 
 /* A server lacks samples that only the recent store has. */
-static void push_gaps(void *arg, size_t group, const struct matcher *m UNUSED, size_t n UNUSED, int64_t from UNUSED,
-                      int64_t to, struct plan_gaps *out, const char **why)
+static void push_gaps(void *arg, size_t group, const struct matcher *m, size_t n, int64_t from, int64_t to,
+                      struct plan_gaps *out, const char **why)
 {
-    const struct push_planning *p = arg;
-    bool recent = p->u->groups.items[group].recent && to >= p->recent.from;
+    struct push_planning *p = arg;
+    const struct group *g = &p->u->groups.items[group];
+    bool recent = g->recent && to >= p->recent_from;
     for (size_t s = 0; s < p->groups[group].n_servers; s++)
-        out[s] = recent ? (struct plan_gaps){&p->recent, 1} : (struct plan_gaps){NULL, 0};
+        out[s] = (struct plan_gaps){0};
+    if (push_chooses(g))
+        push_replica_gaps(p, g, &(struct coverage_query){m, n, from, to, p->now}, out, why);
+    for (size_t s = 0; recent && s < p->groups[group].n_servers; s++)
+        push_add_gap(p, &out[s], p->recent_from, INT64_MAX);
     if (recent)
         *why = "the recent store may have samples that its servers lack";
 }
 
-static void push_describe_groups(struct push_planning *p, struct arena *a)
+static void push_describe_groups(struct push_planning *p)
 {
     const struct group_list *list = &p->u->groups;
-    p->groups = ARENA_ARRAY(a, struct plan_group, list->n);
+    p->groups = ARENA_ARRAY(p->arena, struct plan_group, list->n);
     for (size_t i = 0; i < list->n; i++) {
         const struct group *g = &list->items[i];
-        p->groups[i] = (struct plan_group){.name = g->name, .labels = g->labels, .n_servers = 1,
+        p->groups[i] = (struct plan_group){.name = g->name, .labels = g->labels,
+                                           .n_servers = push_chooses(g) ? g->n_servers : 1,
                                            .disjoint = g->push_down == PUSH_TRUSTED};
         p->groups[i].refusal = push_group_refusal(g, &p->groups[i].subqueries);
     }
@@ -91,8 +137,8 @@ bool push_plan(struct upstream *u, struct query_ctx *q, const struct plan_questi
                struct source_plan *out)
 {
     struct plan *plan = ARENA_NEW(q->arena, struct plan);
-    struct push_planning planning = {.u = u, .recent = {recent_from, INT64_MAX}};
-    push_describe_groups(&planning, q->arena);
+    struct push_planning planning = {.u = u, .arena = q->arena, .recent_from = recent_from, .now = clock_wall_ms()};
+    push_describe_groups(&planning);
     struct plan_env env = {.groups = planning.groups, .n_groups = u->groups.n, .gaps = push_gaps, .arg = &planning};
     plan_make(q->arena, question, &env, plan);
     *out = (struct source_plan){.tree = plan->tree, .impl = plan};

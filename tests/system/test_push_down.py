@@ -152,7 +152,10 @@ def test_keys_of_a_group_turn_it_off():
     both = f"static_configs: [{{targets: ['{a.address}', '{b.address}']}}]"
     sluice = Sluice(f"server_groups: [{{{both}}}]\n", name="merging")
     wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
-    assert "replicas" in reasons(explain(sluice, "sum(m)", time=START + 600))[0]
+    wait_until(lambda: "no `up` series" in reasons(explain(sluice, "sum(m)", time=START + 600))[0])
+    sluice = Sluice(f"server_groups: [{{{both}, prefer_max: true}}]\n", name="larger")
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
+    assert "prefer_max" in reasons(explain(sluice, "sum(m)", time=START + 600))[0]
     sluice = Sluice(f"server_groups: [{{{both}, read_mode: first_available}}]\n", name="first")
     wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
     explained = explain(sluice, "sum(m)", time=START + 600)

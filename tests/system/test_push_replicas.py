@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Push-down to groups of replicas: each step goes to one that is complete, and where none is, samples are merged here."""
+import time
+
+import promql_data
+promql_data.BEGIN = int(time.time()) // 7200 * 7200 - 4 * 3600 # coverage is known of the last month only
+import push_down # noqa: E402 (its queries are about the time of the data)
+from lib import *
+
+
+def random_queries(seed, queries, *losses):
+    pair = push_down.start_replicas(seed, *losses)
+    push_down.await_coverage(pair[0], promql_data.BEGIN + 900)
+    comparison = push_down.run_pair(pair, seed, queries)
+    assert not comparison.wrong, f"{len(comparison.wrong)} results differ"
+    assert comparison.filled > 0.7 * queries and comparison.pushed > 0.4 * queries
+    assert comparison.distributive > 0
+    return comparison
+
+
+@seconds(240)
+def test_complete_copies():
+    comparison = random_queries("21", 200, [], [])
+    assert comparison.without_raw >= 0.6 * comparison.distributive
+
+
+@seconds(240)
+def test_copies_with_gaps():
+    random_queries("22", 200, [(1500, 2100), (5000, 5030)], [(3900, 4300)])
+
+
+@seconds(240)
+def test_copies_with_a_common_gap():
+    random_queries("23", 200, [(1500, 2100)], [(1900, 2500)])
