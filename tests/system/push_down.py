@@ -23,7 +23,7 @@ DISTRIBUTIVE = re.compile(r"(sum|count|min|max|avg|group)\b")
 TIES = re.compile(r"\b(top|bottom|limit)k\b|\blimit_ratio\b")
 NEWER = re.compile("|".join(pattern for pattern, _ in NEWER_NOTES)) # than the Prometheus of the tests
 # What the Prometheus of the tests does not send by remote_read.
-CANNOT_READ = "a native histogram with custom buckets came without their bounds"
+CANNOT_READ = "a native histogram with custom buckets"
 
 
 class Part(Data):
