@@ -53,17 +53,21 @@ def pages(sink):
     return [v for samples in sink.find("page").values() for _, v in samples if v == v]
 
 
-def timed_out(sink, ms):
-    """Whether the page that was served at this time arrived too late, as it may on a busy machine: the scrape that
-    asked for it, at most an interval before, has up 0. A page that was lost has no `up` either."""
-    return any(v == 0 and -50 <= ms - t <= INTERVAL_MS for samples in sink.find("up").values() for t, v in samples)
-
-
 def lost_pages(exporter, sink, kills=()):
-    """(n, ms) of pages that did not arrive, though they were flushed before a kill and their scrape was in time."""
-    got = set(pages(sink))
-    return [(n, ms) for n, ms, _ in exporter.served
-            if float(n) not in got and flushed_before(kills, ms) and not timed_out(sink, ms)]
+    """(n, ms) of pages that did not arrive, though they were flushed before a kill. A page that arrived too late, as it
+    may on a busy machine, is none of them: its scrape, which began within the second before, has up 0, and excuses no
+    other page. A page that was lost has no `up` either."""
+    got, lost = set(pages(sink)), []
+    failed = sorted(t for samples in sink.find("up").values() for t, v in samples if v == 0)
+    for n, ms, _ in exporter.served:
+        if float(n) in got or not flushed_before(kills, ms):
+            continue
+        late = next((t for t in failed if -50 <= ms - t <= 1000), None)
+        if late is None:
+            lost.append((n, ms))
+        else:
+            failed.remove(late)
+    return lost
 
 
 def drained(sluice):
