@@ -135,13 +135,6 @@ static void coverage_note(struct coverage *c, int64_t from, int64_t now)
     c->wanted_from = coverage_min(c->wanted_from, from);
 }
 
-void coverage_note_query(struct coverage *c, int64_t from, int64_t now)
-{
-    mutex_lock(&c->mutex);
-    coverage_note(c, from, now);
-    mutex_unlock(&c->mutex);
-}
-
 static void asking_end(struct coverage_asking *ask, struct coverage_replica *out)
 {
     size_t n = spans_join(ask->items, ask->n);

@@ -37,7 +37,7 @@
  * What is not seen: two replicas that each drop other series of a target, equally many; a hole in one series while its
  * target's `up` has none. Sampling queries against raw results (the planner's audit) is there for that.
  *
- * Threads. coverage_ask and coverage_note_query: any, under a mutex of the group for microseconds (at the end of a
+ * Threads. coverage_ask: any, under a mutex of the group for microseconds (at the end of a
  * reading for milliseconds, with ten thousands of targets); no request is ever sent. What the servers say is brought by
  * the reader (gateway/background), by the calls of coverage_intake.h.
  *
@@ -59,7 +59,7 @@
 enum {
     COVERAGE_BYTES = 16 << 20,      /* of a group: about 45,000 targets on two replicas */
     COVERAGE_SPANS = 16,            /* of a result and replica */
-    COVERAGE_READ_MS = 10000,       /* between two readings, at least; longer for large groups */
+    COVERAGE_READ_MS = 10000,       /* at most between two readings (half of the shortest interval); large groups: longer */
     COVERAGE_IDLE_MS = 600000,      /* a group that was not queried for so long is not read */
     COVERAGE_NAME_MS = 600000,      /* a metric's origin is asked for again */
 };
@@ -81,10 +81,6 @@ struct coverage;
 struct coverage *coverage_get(struct coverage_registry *r, const struct coverage_conf *conf);
 void coverage_put(struct coverage_registry *r, struct coverage *c);
 
-/* A query of the group needs samples since `from` (Unix ms): what is not known since then is read in the background.
- * coverage_ask says so itself; for queries that did not ask. */
-void coverage_note_query(struct coverage *c, int64_t from, int64_t now);
-
 struct coverage_query {
     const struct matcher *matchers; size_t n_matchers; /* as the group's servers get them (group_route) */
     int64_t from, to;               /* Unix ms, both included: every sample that can affect the result, so from the
@@ -103,7 +99,8 @@ struct coverage_result {
     struct coverage_replica *replicas; size_t n; /* in the arena, by the group's order */
     const char *unknown;            /* why nothing is known, for explain; NULL: something is. Static text */
 };
-/* Never waits for a server. False when some replica's spans are not empty. */
+/* Never waits for a server. The group counts as queried: what is not known since q->from is read in the background.
+ * False when some replica's spans are not empty. */
 bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_query *q, struct coverage_result *out);
 static inline bool coverage_complete(const struct coverage_result *a, size_t replica)
 {

@@ -75,7 +75,7 @@ def test_a_stopped_server_has_a_gap():
         await_decision(sluice, why, selector)
     a.stop()
     stopped = time.time()
-    time.sleep(5)
+    time.sleep(3)
     # a cannot be reached: b alone is what there is
     await_decision(sluice, [False, True], "scripted_counter", begin)
     a.start()
