@@ -70,7 +70,7 @@ static void asking_add_target(struct coverage *c, const struct coverage_target *
 /* All targets only when some are overdue; otherwise those that have gaps are enough. */
 static void asking_collect(struct coverage *c, size_t r, struct coverage_asking *ask, bool narrow)
 {
-    bool stands = ask->to <= c->known.to + 2 * c->period, overdue = c->due[r] < ask->to;
+    bool stands = !c->resumed && ask->to <= c->known.to + 2 * c->period, overdue = c->due[r] < ask->to;
     struct coverage_span known = {c->known.from, stands ? coverage_max(c->known.to, ask->to) : c->known.to};
     asking_add_outside(ask, known);
     if (c->unreached[r])
@@ -146,8 +146,11 @@ static void asking_end(struct coverage_asking *ask, struct coverage_replica *out
     mem_free(ask->items);
 }
 
-bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_query *q, struct coverage_result *out)
+bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_query *query, struct coverage_result *out)
 {
+    struct coverage_query clipped = *query, *q = &clipped; /* so that sums of times stay in range */
+    q->from = coverage_max(q->from, COVERAGE_NEVER);
+    q->to = coverage_min(q->to, -COVERAGE_NEVER);
     bool narrow = true, complete = true;
     uint64_t lacking = 0;
     *out = (struct coverage_result){.replicas = ARENA_ARRAY(a, struct coverage_replica, c->n), .n = c->n};

@@ -59,7 +59,8 @@
 enum {
     COVERAGE_BYTES = 16 << 20,      /* of a group: about 45,000 targets on two replicas */
     COVERAGE_SPANS = 16,            /* of a result and replica */
-    COVERAGE_READ_MS = 10000,       /* at most between two readings (half of the shortest interval); large groups: longer */
+    COVERAGE_READ_MS = 10000,       /* between two readings: half of the shortest interval, at most this; more for
+                                     * large groups */
     COVERAGE_IDLE_MS = 600000,      /* a group that was not queried for so long is not read */
     COVERAGE_NAME_MS = 600000,      /* a metric's origin is asked for again */
 };
@@ -99,9 +100,9 @@ struct coverage_result {
     struct coverage_replica *replicas; size_t n; /* in the arena, by the group's order */
     const char *unknown;            /* why nothing is known, for explain; NULL: something is. Static text */
 };
-/* Never waits for a server. The group counts as queried: what is not known since q->from is read in the background.
+/* Never waits for a server. The group counts as queried: what is not known since `from` is read in the background.
  * False when some replica's spans are not empty. */
-bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_query *q, struct coverage_result *out);
+bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_query *query, struct coverage_result *out);
 static inline bool coverage_complete(const struct coverage_result *a, size_t replica)
 {
     return a->replicas[replica].n_spans == 0;

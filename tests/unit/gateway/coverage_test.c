@@ -538,6 +538,31 @@ static void a_server_returns_with_more(void **state UNUSED)
     world_end(&w);
 }
 
+/* It could not be reached for one reading: what came after the last reading with it is not known before the next. */
+static void a_server_is_back_at_once(void **state UNUSED)
+{
+    struct world w;
+    struct coverage_work work;
+    world_begin(&w, 2, true);
+    scraped(&w, 0, "node", "a:1", 15 * S, 0);
+    scraped(&w, 1, "node", "a:1", 15 * S, 7 * S);
+    world_ask(&w, T0 - HOUR);
+    w.replicas[0].state = COVERAGE_UNREACHED;
+    holes(&w, 0, T0 - 2 * HOUR, w.now);
+    world_settle(&w); /* reads the past */
+    w.replicas[0].state = COVERAGE_READ;
+    do {
+        w.now += S;
+        coverage_next(w.coverage, &w.arena, w.now, &work);
+    } while (work.kind != COVERAGE_SAMPLES);
+    world_read(&w, &work);
+    assert_string_not_equal(holes(&w, 1, w.now - 100 * S, w.now), "");
+    world_settle(&w);
+    assert_string_equal(holes(&w, 1, w.now - 100 * S, w.now), "");
+    assert_string_not_equal(holes(&w, 1, INT64_MIN, INT64_MAX), ""); /* no overflow */
+    world_end(&w);
+}
+
 static void a_server_refuses(void **state UNUSED)
 {
     struct world w;
@@ -819,7 +844,7 @@ int main(void)
         cmocka_unit_test(short_lived_target), cmocka_unit_test(a_replica_stops_scraping),
         cmocka_unit_test(a_replica_lags), cmocka_unit_test(nothing_is_known_of_what_was_not_read),
         cmocka_unit_test(a_server_is_stopped), cmocka_unit_test(a_server_returns_with_more),
-        cmocka_unit_test(a_server_refuses), cmocka_unit_test(where_series_come_from),
+        cmocka_unit_test(a_server_is_back_at_once), cmocka_unit_test(a_server_refuses), cmocka_unit_test(where_series_come_from),
         cmocka_unit_test(trusted_without_target), cmocka_unit_test(without_up_nothing_is_complete),
         cmocka_unit_test(time_without_evidence), cmocka_unit_test(targets_of_one_key), cmocka_unit_test(the_expression),
         cmocka_unit_test(rests_when_nobody_queries), cmocka_unit_test(reads_incrementally),
