@@ -109,25 +109,36 @@ void zstd_pack(struct zstd *z, struct buf *out, struct str in, int level)
 
 enum { GZIP_WRAPPER = 16, ANY_WRAPPER = 32 }; /* added to zlib's window bits */
 
+static bool always_go_on(void *arg UNUSED) { return true; }
+
 void gzip_pack(struct buf *out, struct str in, int level)
 {
+    (void)!gzip_pack_while(out, in, level, always_go_on, NULL);
+}
+
+bool gzip_pack_while(struct buf *out, struct str in, int level, bool (*go_on)(void *arg), void *arg)
+{
+    enum { PIECE = 128 << 10 };
     z_stream s = {0};
     if (deflateInit2(&s, level, Z_DEFLATED, MAX_WBITS + GZIP_WRAPPER, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-        return;
+        return false;
     s.next_in = (Bytef *)(uintptr_t)in.p;
     int result = Z_OK;
     size_t left = in.n;
-    do { /* zlib counts in 32 bits */
-        s.avail_in = left > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uInt)left;
+    bool going = true;
+    do {
+        s.avail_in = left > PIECE ? PIECE : (uInt)left;
         left -= s.avail_in;
         do {
             s.next_out = (Bytef *)compress_reserve(out, STEP);
             s.avail_out = STEP;
             result = deflate(&s, left ? Z_NO_FLUSH : Z_FINISH);
             out->n += STEP - s.avail_out;
-        } while (s.avail_out == 0);
-    } while (left > 0 && result == Z_OK);
+            going = go_on(arg);
+        } while (going && s.avail_out == 0);
+    } while (going && left > 0 && (result == Z_OK || result == Z_BUF_ERROR)); /* the latter: the output was just full */
     deflateEnd(&s);
+    return result == Z_STREAM_END;
 }
 
 /* Decompression. */

@@ -53,13 +53,22 @@ static bool api_call_run(struct api_call *c, struct http_request *r, api_body *b
 {
     struct query_session *s = r->query;
     struct api_work work = {c, body};
-    *c = (struct api_call){.r = r, .session = s, .q = &s->q, .source = s->service.source, .json.out = &r->out};
+    *c = (struct api_call){.r = r, .session = s, .q = &s->q, .source = s->service.source, .json.out = &r->out,
+                           .work = {.q = &s->q, .where = "rendering the result"}};
     bool ok = query_session_run(s, api_work_run, &work, &c->err);
+    r->deadline_mono = s->q.deadline_mono;
     if (!ok) { /* the reply is an error then, which is short */
         buf_charge_anyway(&r->out, NULL);
         r->out.max = 0;
     }
     return ok;
+}
+
+bool api_charge(struct api_call *c, uint64_t units) { return query_charge(&c->work, units, &c->err); }
+
+bool api_sort(struct api_call *c, void *items, size_t n, size_t size, query_compare *compare)
+{
+    return query_sort(&c->work, c->q->arena, items, n, size, compare, &c->err);
 }
 
 struct expr *api_parse(struct api_call *c) { return query_parse(c->q, form_get(&c->r->form, "query"), &c->err); }

@@ -13,12 +13,14 @@
 #include "base/json/json_write.h"
 #include "gateway/http/http.h"
 #include "gateway/query/session.h"
+#include "model/query_work.h"
 
 struct api_call { /* of one worker */
     struct http_request *r;
     struct query_session *session;
     struct query_ctx *q;      /* the session's */
     struct source *source;    /* the session's */
+    struct query_work work;   /* of rendering */
     struct json_writer json;  /* into the request's `out` */
     struct err err;
 };
@@ -29,6 +31,10 @@ void api_respond(struct http_request *r, api_body *body);
 void api_respond_plain(struct http_request *r, api_body *body,
                        void (*fail)(struct http_request *r, const struct err *err));
 
+/* Units of work on the response (model/query_work.h); false: the query must end. */
+bool api_charge(struct api_call *c, uint64_t units) MUST_USE;
+/* Sorts in the request's arena; false: the query must end. */
+bool api_sort(struct api_call *c, void *items, size_t n, size_t size, query_compare *compare) MUST_USE;
 /* The parameter `query` as a tree that goes with the arena; NULL with the parser's words. */
 struct expr *api_parse(struct api_call *c);
 /* The deadline: so many ms from the request's arrival. */

@@ -54,11 +54,14 @@ static void write_exemplar(struct json_writer *w, const struct exemplar *e)
     json_end_object(w);
 }
 
-static void write_set(struct json_writer *w, const struct exemplar_set *set)
+static bool write_set(struct api_call *c, const struct exemplar_set *set)
 {
+    struct json_writer *w = &c->json;
     struct buf labels = {0};
+    bool whole = true;
     json_begin_array(w);
-    for (size_t i = 0; i < set->n; i++) {
+    for (size_t i = 0; whole && i < set->n; i++) {
+        whole = api_charge(c, (1 + set->items[i].n) * QUERY_CHARGE_WRITE);
         json_begin_object(w);
         json_key(w, "seriesLabels");
         render_labels(w, set->items[i].labels);
@@ -73,6 +76,7 @@ static void write_set(struct json_writer *w, const struct exemplar_set *set)
     }
     json_end_array(w);
     buf_free(&labels);
+    return whole;
 }
 
 static bool api_exemplars_list(struct api_call *c)
@@ -94,8 +98,7 @@ static bool api_exemplars_list(struct api_call *c)
     }
     if (ops->exemplars && !ops->exemplars(c->source, c->q, &sq, &set, &c->err))
         return false;
-    write_set(&c->json, &set);
-    return true;
+    return write_set(c, &set);
 }
 
 void api_query_exemplars(struct http_request *r) { api_respond(r, api_exemplars_list); }

@@ -12,8 +12,6 @@
 #include "gateway/api/query.h"
 #include "gateway/services/services.h"
 
-#include <stdlib.h>
-
 struct latest { struct labels labels; int64_t t; double v; };
 struct federation {
     int64_t now, lookback;
@@ -63,20 +61,25 @@ static bool federate_gather(struct api_call *c, struct federation *f, struct ser
 {
     struct series s;
     for (size_t i = 0; i < set->n; i++) {
-        if (!series_set_get(set, i, &s, &c->err))
+        if (!series_set_get(set, i, &s, &c->err) || !api_charge(c, QUERY_CHARGE_LABELS + s.n_samples))
             return false;
         add_latest(f, set, &s);
     }
     return true;
 }
 
-static void add_external_labels(struct api_call *c, struct federation *f)
+static bool add_external_labels(struct api_call *c, struct federation *f)
 {
     const struct str_map *external = &c->r->config->global.external_labels;
     for (size_t k = 0; k < external->n; k++)
-        for (size_t i = 0; i < f->n; i++)
+        for (size_t i = 0; i < f->n; i++) {
+            if (!api_charge(c, QUERY_CHARGE_LABELS))
+                return false;
             if (labels_get(f->items[i].labels, external->keys[k]).p == NULL)
-                f->items[i].labels = labels_with(c->q->arena, f->items[i].labels, external->keys[k], external->values[k]);
+                f->items[i].labels = labels_with(c->q->arena, f->items[i].labels, external->keys[k],
+                                                 external->values[k]);
+        }
+    return true;
 }
 
 /* ---- writing ---- */
@@ -159,10 +162,13 @@ static void write_type(struct buf *out, struct str name, bool plain)
     buf_add_z(out, " untyped\n");
 }
 
-static void write_all(struct buf *out, const struct federation *f, bool utf8)
+static bool write_all(struct api_call *c, const struct federation *f, bool utf8)
 {
+    struct buf *out = &c->r->out;
     for (size_t i = 0; i < f->n; i++) {
         const struct latest *s = &f->items[i];
+        if (!api_charge(c, QUERY_CHARGE_WRITE))
+            return false;
         struct str name = labels_name(s->labels);
         bool plain = !utf8 || metric_name_legacy(name);
         if (name.n == 0 || (i > 0 && labels_equal(s->labels, s[-1].labels)))
@@ -179,6 +185,7 @@ static void write_all(struct buf *out, const struct federation *f, bool utf8)
         buf_add_i64(out, s->t);
         buf_add_char(out, '\n');
     }
+    return true;
 }
 
 static bool federate(struct api_call *c)
@@ -193,15 +200,14 @@ static bool federate(struct api_call *c)
     for (size_t i = 0; i < f->n_sets; i++)
         if (!federate_gather(c, f, &f->sets[i]))
             return false;
-    add_external_labels(c, f);
-    if (f->n > 1)
-        qsort(f->items, f->n, sizeof *f->items, federate_compare_names);
+    if (!add_external_labels(c, f) || !api_sort(c, f->items, f->n, sizeof *f->items, federate_compare_names))
+        return false;
     bool utf8 = str_find_str(http_header(c->r, "Accept"), STR("escaping=allow-utf-8")) < http_header(c->r, "Accept").n;
     c->r->content_type = utf8 ? "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8"
                               : "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
     api_reply_begin(c);
-    write_all(&c->r->out, f, utf8);
-    return api_reply_end(c);
+    bool whole = write_all(c, f, utf8);
+    return api_reply_end(c) && whole;
 }
 
 static void federate_fail(struct http_request *r, const struct err *err)

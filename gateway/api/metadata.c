@@ -6,8 +6,6 @@
 #include "gateway/api/query.h"
 #include "gateway/services/services.h"
 
-#include <stdlib.h>
-
 struct families { struct metadata *items; size_t n; };
 
 static int api_metadata_compare(const struct metadata *a, const struct metadata *b)
@@ -45,9 +43,7 @@ static bool api_metadata_collect(struct api_call *c, struct str metric, struct f
         out->items[out->n++] = own[i].metadata;
     for (size_t i = 0; i < others.n; i++)
         out->items[out->n++] = others.items[i];
-    if (out->n > 1)
-        qsort(out->items, out->n, sizeof *out->items, by_content);
-    return true;
+    return api_sort(c, out->items, out->n, sizeof *out->items, by_content);
 }
 
 static void write_one(struct json_writer *w, const struct metadata *m)
@@ -90,8 +86,11 @@ static bool api_metadata_list(struct api_call *c)
     if (!api_metadata_collect(c, form_get(f, "metric"), &all))
         return false;
     json_begin_object(&c->json);
-    for (size_t i = 0; i < all.n && (limit < 0 || written < limit); written++)
-        i = write_family(&c->json, &all, i, per_metric);
+    for (size_t i = 0, next; i < all.n && (limit < 0 || written < limit); written++, i = next) {
+        next = write_family(&c->json, &all, i, per_metric);
+        if (!api_charge(c, (next - i) * QUERY_CHARGE_WRITE))
+            return false;
+    }
     json_end_object(&c->json);
     return true;
 }

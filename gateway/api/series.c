@@ -7,8 +7,6 @@
 #include "gateway/api/query.h"
 #include "gateway/query/render.h"
 
-#include <stdlib.h>
-
 /* limit, start, end and match[], in the order in which Prometheus complains about them. */
 static bool api_series_read_params(struct api_call *c, struct series_query *sq, bool prefixed)
 {
@@ -42,12 +40,15 @@ static int api_series_compare_text(const void *a, const void *b)
 
 static bool write_strings(struct api_call *c, const struct series_query *sq, struct str_set *set)
 {
-    if (set->n > 1)
-        qsort(set->items, set->n, sizeof *set->items, api_series_compare_text);
+    if (!api_sort(c, set->items, set->n, sizeof *set->items, api_series_compare_text))
+        return false;
     size_t n = api_series_limit(c, set->n, sq->limit, set->truncated);
     json_begin_array(&c->json);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (!api_charge(c, QUERY_CHARGE_LABELS))
+            return false;
         json_html_str(&c->json, set->items[i]);
+    }
     json_end_array(&c->json);
     return true;
 }
@@ -59,12 +60,15 @@ static int api_series_compare_labels(const void *a, const void *b)
 
 static bool api_series_write_labels(struct api_call *c, const struct series_query *sq, struct labels_set *set)
 {
-    if (set->n > 1)
-        qsort(set->items, set->n, sizeof *set->items, api_series_compare_labels);
+    if (!api_sort(c, set->items, set->n, sizeof *set->items, api_series_compare_labels))
+        return false;
     size_t n = api_series_limit(c, set->n, sq->limit, set->truncated);
     json_begin_array(&c->json);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (!api_charge(c, QUERY_CHARGE_WRITE))
+            return false;
         render_labels(&c->json, set->items[i]);
+    }
     json_end_array(&c->json);
     return true;
 }

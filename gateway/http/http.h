@@ -43,6 +43,7 @@ struct http_request { /* used by one thread at a time, the loop or a worker */
     void *task;                /* for hooks.submit */
     struct query_session *query; /* of ROUTE_QUERY, while its handler runs; for hooks.submit, opaque here */
     int64_t started_mono;
+    int64_t deadline_mono;     /* clock_mono_ms; 0 = none: the response is sent without compression beyond it */
     atomic_bool canceled;      /* the client disconnected */
     struct buf out;            /* body of the response: the handler appends to it */
     struct buf uncompressed;   /* `out` before compression, kept to reuse its memory */

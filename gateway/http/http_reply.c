@@ -4,6 +4,7 @@
 
 #include "base/compress.h"
 #include "base/json/json_write.h"
+#include "base/text/duration.h"
 #include "base/text/num.h"
 
 #include <string.h>
@@ -69,12 +70,23 @@ bool http_accepts_gzip(struct http_request *r)
     return false;
 }
 
+/* A client that has left needs no response, and one that waits beyond its deadline no smaller one. */
+static bool compress_in_time(void *arg)
+{
+    struct http_request *r = arg;
+    return !atomic_load_explicit(&r->canceled, memory_order_relaxed) &&
+           (r->deadline_mono == 0 || clock_mono_ms() < r->deadline_mono);
+}
+
 void http_compress(struct http_request *r)
 {
     if (r->compressed || r->out.n < MIN_COMPRESSED_BYTES || !http_accepts_gzip(r))
         return;
     struct buf compressed = {0};
-    gzip_pack(&compressed, buf_str(&r->out), 1);
+    if (!gzip_pack_while(&compressed, buf_str(&r->out), 1, compress_in_time, r)) {
+        buf_free(&compressed);
+        return;
+    }
     buf_charge_anyway(&compressed, r->out.budget);
     r->uncompressed = r->out;
     r->out = compressed;

@@ -6,7 +6,7 @@
 #include "gateway/upstream/response.h"
 
 #include "base/json/json_read.h"
-#include "gateway/upstream/json_labels.h"
+#include "model/json_labels.h"
 
 enum export_position { LINES, LINE, METRIC, VALUES, TIMES, SKIP };
 

@@ -191,6 +191,8 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
     uint64_t before = f->plan.n_samples ? *f->plan.n_samples : 0; /* some decoders have all samples at the end only */
     bool ok = reply->status / 100 == 2 && f->plan.decoder->finish(f->plan.decoder, &err);
     f->samples += f->plan.n_samples ? *f->plan.n_samples - before : 0;
+    if (err.kind == ERR_TIMEOUT || err.kind == ERR_CANCELED) /* of the query, while it was decoded */
+        batch_fail(f->batch, &err);
     if (reply->status == 0)
         err = reply->err;
     else if (reply->status / 100 != 2)

@@ -17,6 +17,7 @@ struct request_batch {
     size_t budget;              /* of the query's arena; 0 = none */
     struct list in_flight;      /* struct fetch */
     struct err err;             /* why the batch ends; set by batch_fail */
+    int64_t _left;              /* units of work until the next check */
     void (*_on_full)(struct arena *a, size_t wanted, void *arg);
 };
 void batch_begin(struct request_batch *r, struct query_ctx *q, size_t max_response);
@@ -25,6 +26,15 @@ void batch_begin(struct request_batch *r, struct query_ctx *q, size_t max_respon
 bool batch_wait(struct request_batch *r, struct err *err) MUST_USE;
 /* between steps of long work: whether time and memory are left */
 bool batch_check(struct request_batch *r, struct err *err) MUST_USE;
+/* The same every 65,536 units of work of a few nanoseconds each, as model/query_work.h counts them. */
+static inline bool batch_charge(struct request_batch *r, uint64_t units, struct err *err)
+{
+    r->_left -= (int64_t)units;
+    if (r->_left >= 0)
+        return true;
+    r->_left = 1 << 16;
+    return batch_check(r, err);
+}
 void batch_fail(struct request_batch *r, const struct err *why); /* from a callback; the first error is kept */
 void batch_end(struct request_batch *r); /* required; the arena may leave the query again afterwards */
 

@@ -5,7 +5,6 @@
 #include "gateway/upstream/replicas.h"
 #include "gateway/upstream/stats.h"
 
-enum { CHECK_EVERY = 256 };
 enum { SIGHT_MS = 300000, RAW_MS = 6 * 3600000 };
 
 /* --- requests ----------------------------------------------------------------------------------------------------- */
@@ -79,7 +78,8 @@ static bool copy_series(struct group_query *l, struct series_set *set, struct re
 {
     for (size_t i = 0; i < set->n; i++) {
         struct series s = {0};
-        if (!series_set_get(set, i, &s, err) || (i % CHECK_EVERY == 0 && !batch_check(l->request.batch, err)))
+        if (!series_set_get(set, i, &s, err) ||
+            !batch_charge(l->request.batch, QUERY_CHARGE_LABELS + s.n_samples + s.n_hists * QUERY_CHARGE_WRITE, err))
             return false;
         struct hist_sample *hists = ARENA_ARRAY(to->arena, struct hist_sample, s.n_hists);
         for (uint32_t k = 0; k < s.n_hists; k++) {

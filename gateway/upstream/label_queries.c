@@ -221,8 +221,12 @@ static void add_exemplars(struct label_list *out, const struct exemplar_series *
     out->exemplars[out->n_exemplars++] = *s;
 }
 
-static void label_query_add_server(const struct label_query *in, const struct label_list *a, struct label_list *out)
+static bool label_query_add_server(const struct label_query *in, const struct label_list *a, struct label_list *out,
+                                   struct err *err)
 {
+    size_t n = a->n_strings + a->n_labels + a->n_metadata + a->n_exemplars;
+    if (!batch_charge(in->request.batch, n, err))
+        return false;
     add_strings(in, a->strings, a->n_strings, out);
     for (size_t i = 0; i < a->n_labels; i++)
         add_label_set(out, a->labels[i]);
@@ -230,6 +234,7 @@ static void label_query_add_server(const struct label_query *in, const struct la
         add_metadata(out, &a->metadata[i]);
     for (size_t i = 0; i < a->n_exemplars; i++)
         add_exemplars(out, &a->exemplars[i]);
+    return true;
 }
 
 static bool add_recent(struct label_query *in, struct label_list *out, struct err *err)
@@ -249,8 +254,10 @@ static bool add_recent(struct label_query *in, struct label_list *out, struct er
     case LIST_EXEMPLARS: ok = s->ops->exemplars(s, q, &in->routed, &exemplars, err); break;
     }
     add_strings(in, strings.items, strings.n, out);
-    for (size_t i = 0; i < labels.n; i++)
+    for (size_t i = 0; ok && i < labels.n; i++) {
+        ok = batch_charge(in->request.batch, QUERY_CHARGE_LABELS, err);
         add_label_set(out, group_labels(in->group, q->arena, labels.items[i]));
+    }
     for (size_t i = 0; i < metadata.n; i++)
         add_metadata(out, &metadata.items[i]);
     for (size_t i = 0; i < exemplars.n; i++) {
@@ -266,8 +273,9 @@ static bool label_query_collect(struct label_query *in, struct label_list *out, 
     const struct group *g = in->group;
     bool recent = g->recent && in->scope->recent.source;
     for (size_t i = 0; i < in->request.n; i++)
-        if (in->attempts[i].attempt.state == ATTEMPT_SUCCEEDED)
-            label_query_add_server(in, &in->attempts[i].response, out);
+        if (in->attempts[i].attempt.state == ATTEMPT_SUCCEEDED &&
+            !label_query_add_server(in, &in->attempts[i].response, out, err))
+            return false;
     if (group_request_answered(&in->request)) {
         group_request_note_missed(&in->request);
     } else if (recent) {
@@ -298,7 +306,8 @@ bool label_query_run(const struct list_scope *scope, struct query_ctx *q, const 
     for (size_t i = 0; i < n; i++)
         group_request_stop(&asked[i].request);
     for (size_t i = 0; ok && i < n; i++)
-        if (!label_query_collect(&asked[i], out, &why) && !group_may_fail(asked[i].group, q->notes, &why)) {
+        if (!label_query_collect(&asked[i], out, &why) && (ok = batch_check(&r, err)) &&
+            !group_may_fail(asked[i].group, q->notes, &why)) {
             *err = why;
             ok = false;
         }

@@ -291,7 +291,9 @@ static bool push_collect_piece(struct push_call *c, struct plan_piece *piece, st
             return false;
     }
     for (size_t i = 0; i < 2; i++) {
-        series_sort(piece->sets[i].series, piece->sets[i].n);
+        struct err why = {0};
+        if (!series_sort(c->batch->q, piece->sets[i].series, piece->sets[i].n, &why))
+            return push_doubt(c, arena_z(c->batch->q->arena, str_of(why.text)));
         piece->sets[i].exact = true;
     }
     return true;

@@ -76,7 +76,7 @@ static void push_attempt_start(struct attempt *a)
     struct push_query *query = push_query_of(a);
     struct query_ctx *q = query->request.batch->q;
     uint32_t n = (query->steps.n - 1) / PUSH_MAX_POINTS + 1;
-    p->response = (struct response){.arena = q->arena, .group = &query->labels_only, .notes = &query->notes,
+    p->response = (struct response){.work = {.q = q, .where = "reading from servers"}, .arena = q->arena, .group = &query->labels_only, .notes = &query->notes,
                                     .server = a->server, .t_min = INT64_MIN, .t_max = INT64_MAX,
                                     .budget = query->request.batch->budget};
     p->_err = (struct err){0};

@@ -6,7 +6,7 @@
 #include "gateway/query/trace.h"
 #include "gateway/upstream/stats.h"
 
-enum { CHECK_EVERY = 256 };
+enum { CHARGE_MERGE = 4 /* of a sample and replica, in units of model/query_work.h */ };
 
 struct job_pairs { struct str job; struct evidence *seen; unsigned *streams; }; /* seen: n × n; streams: n */
 struct rows {
@@ -51,10 +51,18 @@ static bool add_rows(struct rows *t, size_t column, struct err *err)
             t->jobs[e->value.u] = job_of(t, s->labels);
         }
         row_at(t, e->value.u)[column] = s;
-        if (i % CHECK_EVERY == 0 && !batch_check(t->r->batch, err))
+        if (!batch_charge(t->r->batch, QUERY_CHARGE_LABELS * 2, err))
             return false;
     }
     return true;
+}
+
+static uint64_t row_samples(const struct series *const *row, size_t n)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += row[i] ? (uint64_t)row[i]->n_samples + row[i]->n_hists : 0;
+    return sum;
 }
 
 static bool compare_rows(struct rows *t, struct err *err)
@@ -62,12 +70,12 @@ static bool compare_rows(struct rows *t, struct err *err)
     size_t n = t->r->n;
     for (size_t i = 0; i < t->n; i++) {
         const struct series **row = row_at(t, i);
+        if (!batch_charge(t->r->batch, n * row_samples(row, n), err))
+            return false;
         for (size_t x = 0; x < n; x++)
             for (size_t y = x + 1; row[x] && y < n; y++)
                 if (row[y])
                     copies_compare(&t->jobs[i]->seen[x * n + y], row[x], row[y]);
-        if (i % CHECK_EVERY == 0 && !batch_check(t->r->batch, err))
-            return false;
     }
     return true;
 }
@@ -114,10 +122,10 @@ static bool merge_rows(struct rows *t, struct response *out, struct err *err)
                 present[n++] = row_at(t, i)[k];
             }
         out->series[i] = *present[0];
+        if (!batch_charge(r->batch, 1 + (n > 1 ? n * row_samples(present, n) * CHARGE_MERGE : 0), err))
+            return false;
         if (n > 1)
             merge_replicas(&job, present, streams, n, &out->series[i]);
-        if (i % CHECK_EVERY == 0 && !batch_check(r->batch, err))
-            return false;
     }
     if (job.filled > 0)
         stats_add(&upstream_stats, SAMPLES_FILLED, (double)job.filled);

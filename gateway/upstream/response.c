@@ -27,6 +27,13 @@ void answer_info(struct notes *n, const struct server *from, struct str text)
     buf_free(&shown);
 }
 
+/* The limit of a probe is ours, so that a response cut by it is nothing to warn of. */
+void label_list_warn(const struct label_list *l, struct str text)
+{
+    if (!l->probe || str_find_str(text, STR("truncated due to limit")) == text.n)
+        answer_warn(l->notes, l->server, text);
+}
+
 bool response_check_budget(const struct response *a, size_t n, struct err *err)
 {
     if (a->budget == 0 || n <= a->budget / sizeof(struct sample))
@@ -99,6 +106,8 @@ bool response_add(struct response *a, struct labels labels, const struct sample 
     size_t first, first_hist;
     if (n > UINT32_MAX || n_hists > UINT32_MAX)
         return err_set(err, ERR_LIMIT, "a series has more than %u samples", UINT32_MAX);
+    if (!query_charge(&a->work, QUERY_CHARGE_LABELS + n + n_hists, err))
+        return false;
     if (!cut_samples(a, samples, n, &first, &n) || !cut_hists(a, hists, n_hists, &first_hist, &n_hists))
         return out_of_order(labels, err);
     if (n + n_hists == 0)
@@ -152,11 +161,16 @@ bool response_unite(struct response *a, struct err *err)
     for (size_t i = 0; ok && i < a->n; i++) {
         struct series *s = &a->series[i];
         bool added;
+        if (!query_charge(&a->work, QUERY_CHARGE_LABELS, err)) {
+            ok = false;
+            break;
+        }
         struct map_entry *e = map_add(&seen, str_n(s->labels.p, s->labels.n), &added);
         if (added) {
             e->value.u = kept;
             a->series[kept++] = *s;
         } else if (apart(&a->series[e->value.u], s)) {
+            ok = query_charge(&a->work, s->n_samples + a->series[e->value.u].n_samples, err);
             merge_pieces(a->arena, &a->series[e->value.u], s);
         } else {
             ok = clash(s->labels, err);

@@ -11,6 +11,7 @@
 
 #include "gateway/upstream/group.h"
 #include "model/notes.h"
+#include "model/query_work.h"
 #include "model/remote_write.h"
 #include "model/source.h"
 
@@ -21,6 +22,7 @@ struct decoder {
 };
 
 struct response { /* series of one server; several requests may fill one answer */
+    struct query_work work;      /* decoding and merging it is charged here */
     struct arena *arena;
     const struct group *group;   /* whose labels are added */
     struct notes *notes;         /* warnings and infos that came along */
@@ -65,6 +67,7 @@ struct label_list {
     struct metadata *metadata; size_t n_metadata, cap_metadata;
     struct exemplar_series *exemplars; size_t n_exemplars, cap_exemplars;
 };
+void label_list_warn(const struct label_list *l, struct str text); /* a warning of the server */
 struct decoder *strings_decoder_new(struct label_list *a);
 struct decoder *series_decoder_new(struct label_list *a);
 struct decoder *metadata_decoder_new(struct label_list *a);

@@ -9,7 +9,7 @@
 
 #include "base/json/json_read.h"
 #include "base/text/num.h"
-#include "gateway/upstream/json_labels.h"
+#include "model/json_labels.h"
 
 enum json_position {
     BEFORE, TOP, STATUS, ERROR_TEXT, WARNINGS, INFOS, DATA, RESULT, SERIES, METRIC, VALUES, VALUE, SKIP, AFTER

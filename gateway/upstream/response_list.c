@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Lists: short answers, kept until they are whole and then read as a tree. */
+/* Short answers, kept until they are whole and then read as a tree: metadata, exemplars, what a server tells of itself.
+ * Long lists: response_names.c. */
 #include "gateway/upstream/response.h"
 
 #include "base/protobuf.h"
 #include "base/json/json_tree.h"
 #include "base/text/num.h"
 #include "base/conf/yaml.h"
-#include "gateway/upstream/json_labels.h"
+#include "model/json_labels.h"
 
 #include <math.h>
 
@@ -24,22 +25,6 @@ struct list_response {
 enum { KIND_MAX = 64 << 10, EXTERNAL_MAX = 8 << 20 };
 
 static bool odd(struct err *err) { return err_set(err, ERR_BAD_GATEWAY, "cannot parse the response: unexpected JSON"); }
-
-static bool take_strings(struct list_response *t, const struct json_tree *data, struct err *err)
-{
-    struct label_list *l = t->list;
-    size_t n = json_tree_count(data);
-    if (json_tree_kind(data) != JSON_TREE_ARRAY && json_tree_kind(data) != JSON_TREE_NULL)
-        return odd(err);
-    arena_grow(l->arena, &l->strings, &l->cap_strings, l->n_strings + n, sizeof *l->strings);
-    for (size_t i = 0; i < n; i++) {
-        struct str s = json_tree_str(json_tree_at(data, i));
-        if (s.p == NULL)
-            return odd(err);
-        l->strings[l->n_strings++] = arena_str(l->arena, s);
-    }
-    return true;
-}
 
 static bool take_label_set(struct label_list *l, struct json_labels *names, const struct json_tree *object,
                            struct err *err)
@@ -60,20 +45,6 @@ static bool take_label_set(struct label_list *l, struct json_labels *names, cons
         return false;
     l->labels[l->n_labels++] = group_labels(l->group, l->arena, labels);
     return true;
-}
-
-static bool list_response_series(struct list_response *t, const struct json_tree *data, struct err *err)
-{
-    struct label_list *l = t->list;
-    struct json_labels names = {0};
-    size_t n = json_tree_count(data);
-    bool ok = json_tree_kind(data) == JSON_TREE_ARRAY || json_tree_kind(data) == JSON_TREE_NULL || odd(err);
-    if (ok)
-        arena_grow(l->arena, &l->labels, &l->cap_labels, l->n_labels + n, sizeof *l->labels);
-    for (size_t i = 0; ok && i < n; i++)
-        ok = take_label_set(l, &names, json_tree_at(data, i), err);
-    json_labels_free(&names);
-    return ok;
 }
 
 static void take_family(struct label_list *l, struct str family, const struct json_tree *entry)
@@ -189,20 +160,11 @@ static bool take_external(struct list_response *t, const struct json_tree *data,
     return root != NULL;
 }
 
-/* The limit of a probe is ours, so that a response cut by it is nothing to warn of. */
-static bool note_counts(const struct label_list *l, struct str text)
-{
-    return !l->probe || str_find_str(text, STR("truncated due to limit")) == text.n;
-}
-
 static void take_notes(const struct label_list *l, const struct json_tree *root)
 {
     const struct json_tree *warnings = json_tree_get(root, "warnings"), *infos = json_tree_get(root, "infos");
-    for (size_t i = 0; i < json_tree_count(warnings); i++) {
-        struct str text = json_tree_str(json_tree_at(warnings, i));
-        if (note_counts(l, text))
-            answer_warn(l->notes, l->server, text);
-    }
+    for (size_t i = 0; i < json_tree_count(warnings); i++)
+        label_list_warn(l, json_tree_str(json_tree_at(warnings, i)));
     for (size_t i = 0; i < json_tree_count(infos); i++)
         answer_info(l->notes, l->server, json_tree_str(json_tree_at(infos, i)));
 }
@@ -263,8 +225,6 @@ static struct decoder *list_decoder(struct label_list *a,
     return &t->decoder;
 }
 
-struct decoder *strings_decoder_new(struct label_list *a) { return list_decoder(a, take_strings); }
-struct decoder *series_decoder_new(struct label_list *a) { return list_decoder(a, list_response_series); }
 struct decoder *metadata_decoder_new(struct label_list *a) { return list_decoder(a, list_response_metadata); }
 struct decoder *exemplars_decoder_new(struct label_list *a) { return list_decoder(a, take_exemplars); }
 

@@ -134,7 +134,7 @@ static bool needs_steps(const struct server_query *query)
 static void server_query_reset_response(const struct server_query *query, struct response *a)
 {
     const struct query_ctx *q = server_query_batch(query)->q;
-    *a = (struct response){.arena = q->arena, .group = server_query_group(query), .notes = q->notes,
+    *a = (struct response){.work = {.q = q, .where = "reading from servers"}, .arena = q->arena, .group = server_query_group(query), .notes = q->notes,
                            .server = query->attempt.server, .t_min = query->sel->t_min, .t_max = query->sel->t_max,
                            .budget = server_query_batch(query)->budget};
 }
@@ -254,6 +254,18 @@ static enum server_query_step read_lossy(struct server_query *query)
     return STEP_FAILED;
 }
 
+/* Each series once, with stale markers. */
+static bool read_complete(struct server_query *query, struct err *err)
+{
+    struct response *a = &query->response;
+    if (!response_unite(a, err) || !response_unite(&query->_steps, err))
+        return false;
+    if (query->_steps_only)
+        return staleness_end(a, query->sel, err);
+    bool marks = query->_method == READ_QUERY && query->sel->kind == SELECT_INSTANT;
+    return !marks || staleness_mark(a, &query->_steps, query->sel, err);
+}
+
 static enum server_query_step read_end(struct server_query *query)
 {
     struct err err = {0};
@@ -263,13 +275,10 @@ static enum server_query_step read_end(struct server_query *query)
         return read_lossy(query);
     if (query->_guessed)
         atomic_store(&query->attempt.server->health->kind, query->_kind);
-    bool ok = response_unite(&query->response, &err) && response_unite(&query->_steps, &err);
-    if (!ok || (query->_steps_only && !staleness_end(&query->response, query->sel, &err))) {
+    if (!read_complete(query, &err)) {
         server_query_set_error(query, err.kind, err.text);
         return STEP_FAILED;
     }
-    if (query->_method == READ_QUERY && query->sel->kind == SELECT_INSTANT && !query->_steps_only)
-        staleness_mark(&query->response, &query->_steps, query->sel);
     atomic_fetch_add(&query->attempt.server->traffic->samples, query->response.n_samples);
     return STEP_SUCCEEDED;
 }

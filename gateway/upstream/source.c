@@ -55,6 +55,11 @@ static struct source *hold_recent(struct upstream *u, struct query_ctx *q, struc
 
 /* --- select ------------------------------------------------------------------------------------------------------- */
 
+static struct query_work source_work(const struct query_ctx *q)
+{
+    return (struct query_work){.q = q, .where = "reading from servers"};
+}
+
 struct select_call { /* one call of select */
     struct upstream *u;
     struct request_batch batch;
@@ -107,7 +112,7 @@ static bool unite(struct select_call *s, size_t i, struct series_set *out, struc
 {
     struct group_union all;
     bool ok = true;
-    union_begin(&all, s->batch.q->arena);
+    union_begin(&all, s->batch.q, s->batch.q->arena);
     for (size_t g = 0; ok && g < s->u->groups.n; g++) {
         struct group_query *query = &s->queries[i * s->u->groups.n + g];
         struct err why = {0};
@@ -123,7 +128,7 @@ static bool unite(struct select_call *s, size_t i, struct series_set *out, struc
         }
     }
     union_end(&all);
-    series_sort(all.series, all.n);
+    ok = ok && series_sort(s->batch.q, all.series, all.n, err);
     *out = (struct series_set){.series = all.series, .n = all.n};
     return ok;
 }
@@ -231,8 +236,10 @@ static bool strings(struct upstream *u, struct query_ctx *q, const struct list_q
     *out = (struct str_set){0};
     if (!source_query_lists(u, q, what, &all, err))
         return false;
-    if (all.n_strings > 1)
-        qsort(all.strings, all.n_strings, sizeof *all.strings, source_compare_text);
+    struct query_work work = source_work(q);
+    if (!query_sort(&work, q->arena, all.strings, all.n_strings, sizeof *all.strings, source_compare_text, err) ||
+        !query_charge(&work, all.n_strings, err))
+        return false;
     for (size_t i = 0; i < all.n_strings; i++)
         if (out->n == 0 || !str_eq(all.strings[i], all.strings[out->n - 1]))
             all.strings[out->n++] = all.strings[i];
@@ -275,8 +282,10 @@ static bool source_series(struct source *source, struct query_ctx *q, const stru
     if (!source_query_lists(u, q, &(struct list_question){.kind = LIST_SERIES, .sq = sq, .limit = sq->limit}, &all,
                             err))
         return false;
-    if (all.n_labels > 1)
-        qsort(all.labels, all.n_labels, sizeof *all.labels, source_compare_labels);
+    struct query_work work = source_work(q);
+    if (!query_sort(&work, q->arena, all.labels, all.n_labels, sizeof *all.labels, source_compare_labels, err) ||
+        !query_charge(&work, all.n_labels, err))
+        return false;
     for (size_t i = 0; i < all.n_labels; i++)
         if (out->n == 0 || !labels_equal(all.labels[i], all.labels[out->n - 1]))
             all.labels[out->n++] = all.labels[i];
@@ -307,8 +316,9 @@ static bool source_metadata(struct source *source, struct query_ctx *q, struct s
     if (!source_query_lists(u, q, &(struct list_question){.kind = LIST_METADATA, .name = metric, .limit = limit}, &all,
                             err))
         return false;
-    if (all.n_metadata > 1)
-        qsort(all.metadata, all.n_metadata, sizeof *all.metadata, by_family);
+    struct query_work work = source_work(q);
+    if (!query_sort(&work, q->arena, all.metadata, all.n_metadata, sizeof *all.metadata, by_family, err))
+        return false;
     for (size_t i = 0; i < all.n_metadata; i++)
         if (out->n == 0 || by_family(&all.metadata[i], &all.metadata[out->n - 1]) != 0)
             all.metadata[out->n++] = all.metadata[i];
@@ -363,11 +373,14 @@ static bool source_exemplars(struct source *source, struct query_ctx *q, const s
     } else if (!source_query_lists(u, q, &(struct list_question){.kind = LIST_EXEMPLARS, .sq = sq}, &all, err)) {
         return false;
     }
-    if (all.n_exemplars > 1)
-        qsort(all.exemplars, all.n_exemplars, sizeof *all.exemplars, exemplars_by_labels);
+    struct query_work work = source_work(q);
+    if (!query_sort(&work, q->arena, all.exemplars, all.n_exemplars, sizeof *all.exemplars, exemplars_by_labels, err))
+        return false;
     for (size_t i = 0, end; i < all.n_exemplars; i = end) {
         for (end = i + 1; end < all.n_exemplars && labels_equal(all.exemplars[i].labels, all.exemplars[end].labels); )
             end++;
+        if (!query_charge(&work, (end - i) * QUERY_CHARGE_WRITE, err))
+            return false;
         all.exemplars[out->n++] = unite_exemplars(q->arena, &all.exemplars[i], end - i);
     }
     out->items = all.exemplars;

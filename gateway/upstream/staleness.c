@@ -47,6 +47,8 @@ static void staleness_end_series(struct arena *a, struct series *s, const struct
 bool staleness_end(struct response *a, const struct select *sel, struct err *err)
 {
     for (size_t i = 0; i < a->n; i++) {
+        if (!query_charge(&a->work, QUERY_CHARGE_LABELS + a->series[i].n_samples, err))
+            return false;
         for (uint32_t k = 0; k < a->series[i].n_samples; k++)
             if (!on_grid(sel, a->series[i].samples[k].t))
                 return err_set(err, ERR_BAD_GATEWAY, "response timestamps do not match the requested steps");
@@ -115,16 +117,19 @@ static void mark_series(struct arena *a, struct series *s, const struct series *
     s->n_samples = n;
 }
 
-void staleness_mark(struct response *raw, const struct response *steps, const struct select *sel)
+bool staleness_mark(struct response *raw, const struct response *steps, const struct select *sel, struct err *err)
 {
     struct map by_labels = {0};
-    bool added;
-    for (size_t i = 0; i < steps->n; i++)
+    bool added, ok = query_charge(&raw->work, steps->n * QUERY_CHARGE_LABELS, err);
+    for (size_t i = 0; ok && i < steps->n; i++)
         map_add(&by_labels, str_n(steps->series[i].labels.p, steps->series[i].labels.n),
                 &added)->value.p = &steps->series[i];
-    for (size_t i = 0; i < raw->n; i++) {
+    for (size_t i = 0; ok && i < raw->n; i++) {
         struct series *s = &raw->series[i];
-        mark_series(raw->arena, s, map_get(&by_labels, str_n(s->labels.p, s->labels.n)), sel);
+        ok = query_charge(&raw->work, QUERY_CHARGE_LABELS + s->n_samples + step_count(sel), err);
+        if (ok)
+            mark_series(raw->arena, s, map_get(&by_labels, str_n(s->labels.p, s->labels.n)), sel);
     }
     map_free(&by_labels);
+    return ok;
 }

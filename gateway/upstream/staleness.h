@@ -8,11 +8,12 @@
 
 /* A value that ends at its step: a stale marker 1 ms behind each value that the next step lacks. Looking back over
  * the result finds at every step what was there, and nothing else. False: there are values at other times than the
- * steps. */
+ * steps, or the query must end. */
 bool staleness_end(struct response *a, const struct select *sel, struct err *err) MUST_USE;
 
 /* Puts stale markers into raw samples that came without: where a raw sample should be seen at a step and the server's
- * own answer (steps) has none, a marker must lie between the two. */
-void staleness_mark(struct response *raw, const struct response *steps, const struct select *sel);
+ * own answer (steps) has none, a marker must lie between the two. False: the query must end. */
+bool staleness_mark(struct response *raw, const struct response *steps, const struct select *sel,
+                    struct err *err) MUST_USE;
 
 #endif

@@ -3,11 +3,10 @@
 
 #include "base/map.h"
 
-#include <stdlib.h>
-
-void union_begin(struct group_union *u, struct arena *a)
+void union_begin(struct group_union *u, const struct query_ctx *q, struct arena *a)
 {
-    *u = (struct group_union){.arena = a, ._seen = mem_zalloc(sizeof *u->_seen)};
+    *u = (struct group_union){.work = {.q = q, .where = "reading from servers"}, .arena = a,
+                              ._seen = mem_zalloc(sizeof *u->_seen)};
 }
 
 void union_end(struct group_union *u)
@@ -40,6 +39,8 @@ bool union_add(struct group_union *u, const struct group *g, const struct respon
     for (size_t i = 0; i < response->n; i++) {
         const struct series *s = &response->series[i];
         bool added;
+        if (!query_charge(&u->work, QUERY_CHARGE_LABELS, err))
+            return false;
         struct map_entry *e = map_add(u->_seen, str_n(s->labels.p, s->labels.n), &added);
         if (added) {
             e->value.u = u->n;
@@ -49,6 +50,8 @@ bool union_add(struct group_union *u, const struct group *g, const struct respon
         const struct group *owner = u->owners[e->value.u];
         if (g->overlap != OVERLAP_MERGE || owner->overlap != OVERLAP_MERGE)
             return twice(owner, g, s->labels, err);
+        if (!query_charge(&u->work, s->n_samples + u->series[e->value.u].n_samples, err))
+            return false;
         merge_pieces(u->arena, &u->series[e->value.u], s);
     }
     return true;
@@ -59,11 +62,8 @@ static int series_by_labels(const void *a, const void *b)
     return labels_cmp(((const struct series *)a)->labels, ((const struct series *)b)->labels);
 }
 
-void series_sort(struct series *series, size_t n)
+bool series_sort(const struct query_ctx *q, struct series *series, size_t n, struct err *err)
 {
-    size_t i = 1;
-    while (i < n && series_by_labels(&series[i - 1], &series[i]) <= 0)
-        i++;
-    if (i < n)
-        qsort(series, n, sizeof *series, series_by_labels);
+    struct query_work work = {.q = q, .where = "reading from servers"};
+    return query_sort(&work, q->arena, series, n, sizeof *series, series_by_labels, err);
 }

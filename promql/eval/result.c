@@ -6,8 +6,7 @@
 #include "promql/eval/eval_internal.h"
 
 #include "base/text/duration.h"
-
-#include <stdlib.h>
+#include "model/query_work.h"
 
 static void result_drop_names(struct eval *ev, struct value *v)
 {
@@ -44,37 +43,12 @@ static int result_compare_labels(const void *a, const void *b)
     return labels_cmp(((const struct promql_series *)a)->labels, ((const struct promql_series *)b)->labels);
 }
 
-/* Merges the sorted ranges from[a..b) and from[b..c) into to[a..c). */
-static void merge_runs(struct eval *ev, const struct promql_series *from, struct promql_series *to, size_t a, size_t b,
-                       size_t c)
-{
-    for (size_t i = a, j = b, k = a; k < c; k++) {
-        eval_charge(ev, 8);
-        to[k] = i < b && (j == c || result_compare_labels(&from[i], &from[j]) <= 0) ? from[i++] : from[j++];
-    }
-}
-
-/* Sorts runs by qsort and merges them in pairs, checking the deadline in between. It must not be checked within
- * qsort, whose memory would leak. */
 static void sort_series(struct eval *ev, struct promql_result *out)
 {
-    enum { RUN = 4096 };
     int64_t start = clock_mono_ns();
-    size_t n = out->n;
-    for (size_t a = 0; a < n; a += RUN) {
-        eval_check(ev);
-        qsort(out->series + a, n - a < RUN ? n - a : RUN, sizeof *out->series, result_compare_labels);
-    }
-    struct promql_series *from = out->series, *to = n > RUN ? ARENA_ARRAY(ev->arena, struct promql_series, n) : NULL;
-    for (size_t run = RUN; run < n; run *= 2) {
-        for (size_t a = 0; a < n; a += 2 * run) {
-            size_t b = n - a < run ? n : a + run, c = n - b < run ? n : b + run;
-            merge_runs(ev, from, to, a, b, c);
-        }
-        out->series = to;
-        to = from;
-        from = out->series;
-    }
+    struct query_work work = {.q = ev->q, .where = "expression evaluation"};
+    if (!query_sort(&work, ev->arena, out->series, out->n, sizeof *out->series, result_compare_labels, ev->err))
+        eval_stop(ev);
     ev->stats.sort_ns = clock_mono_ns() - start;
 }
 

@@ -34,7 +34,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     arena_init(&arena, 0);
     struct response answer = {.arena = &arena, .group = &group, .notes = &notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
-    struct decoder *d = decoder(data[0] % 3, &answer);
+    struct label_list list = {.arena = &arena, .group = &group, .notes = &notes};
+    unsigned which = data[0] % 5;
+    struct decoder *d = which < 3 ? decoder(which, &answer) : which == 3 ? strings_decoder_new(&list)
+                                                                        : series_decoder_new(&list);
     struct str rest = str_n(data + 2, size - 2);
     size_t piece = (size_t)data[1] + 1;
     bool ok = true;

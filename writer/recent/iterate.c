@@ -4,6 +4,8 @@
 
 #include "writer/recent/postings_match.h"
 
+enum { LABEL_BYTES = 16 }; /* of labels that are matched one by one: they count as another series (postings_match.c) */
+
 struct visiting {
     struct stripe *stripe;
     struct query_ctx *query;
@@ -77,8 +79,11 @@ bool stripe_visit(struct stripe *p, struct query_ctx *q, const struct matcher *m
             recent_series_sort(p, s);
             going = visit(s, arg);
         }
-        if (++asked % STRIPE_SLICE == 0)
+        asked += 1 + (s && chosen.n_rest > 0 ? s->label_bytes / LABEL_BYTES : 0);
+        if (asked >= STRIPE_SLICE) {
+            asked = 0;
             going = iterate_yield(&v) && going;
+        }
     }
     stripe_unlock(p);
     arena_restore_limit(q->arena, v.saved);

@@ -2,7 +2,7 @@
 /* Label queries: names and values of labels, label sets, metadata of families. */
 #include "writer/recent/iterate.h"
 
-#include <stdlib.h>
+#include "model/query_work.h"
 
 static bool overlaps(const struct recent_series *s, int64_t t_min, int64_t t_max)
 {
@@ -109,15 +109,16 @@ static int label_query_compare_text(const void *a, const void *b)
     return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
-static bool finish_strings(struct str_set *set, size_t limit, bool ok)
+static bool finish_strings(struct query_ctx *q, struct str_set *set, size_t limit, struct err *err)
 {
-    if (set->n > 1)
-        qsort(set->items, set->n, sizeof *set->items, label_query_compare_text);
+    struct query_work work = {.q = q, .where = "reading the recent store"};
+    if (!query_sort(&work, q->arena, set->items, set->n, sizeof *set->items, label_query_compare_text, err))
+        return false;
     if (limit > 0 && set->n > limit) {
         set->n = limit;
         set->truncated = true;
     }
-    return ok;
+    return true;
 }
 
 bool recent_label_values(struct source *source, struct query_ctx *q, struct str name, const struct series_query *sq,
@@ -125,7 +126,8 @@ bool recent_label_values(struct source *source, struct query_ctx *q, struct str 
 {
     struct label_gather g = {.arena = q->arena, .query = sq, .name = name, .strings = out};
     *out = (struct str_set){0};
-    return finish_strings(out, sq->limit, label_query_gather(recent_from_source(source), q, &g, gather_strings, err));
+    return label_query_gather(recent_from_source(source), q, &g, gather_strings, err) &&
+           finish_strings(q, out, sq->limit, err);
 }
 
 bool recent_label_names(struct source *source, struct query_ctx *q, const struct series_query *sq, struct str_set *out,

@@ -143,6 +143,39 @@ static void test_zstd_frames(void **state UNUSED)
     buf_free(&back);
 }
 
+static bool count_down(void *arg) { return (*(unsigned *)arg)-- > 0; }
+
+/* Whatever the sizes of pieces: nothing is lost where the output is just full. */
+static void test_gzip_while(void **state UNUSED)
+{
+    struct buf in = {0}, packed = {0}, back = {0};
+    struct err err = {0};
+    unsigned state_of = 1, asked;
+    while (in.n < 3 << 20) {
+        state_of = state_of * 1103515245 + 12345;
+        buf_add_char(&in, (char)(in.n < 1 << 20 ? state_of >> 16 : state_of >> 30));
+    }
+    for (size_t n = in.n; n > in.n - 40000; n -= 4999) {
+        asked = UINT32_MAX;
+        assert_true(gzip_pack_while(&packed, str_n(in.p, n), 1, count_down, &asked));
+        assert_true(decompress(CODEC_GZIP, NULL, buf_str(&packed), in.n, &back, &err));
+        assert_int_equal(back.n, n);
+        assert_memory_equal(back.p, in.p, n);
+        buf_clear(&packed);
+        buf_clear(&back);
+    }
+    for (unsigned stop = 0; stop < 24; stop++) { /* 128 KiB each */
+        asked = stop;
+        assert_false(gzip_pack_while(&packed, buf_str(&in), 1, count_down, &asked));
+        assert_int_equal(asked, UINT32_MAX);
+        assert_true(packed.n <= (stop + 1) * (128 << 10));
+        buf_clear(&packed);
+    }
+    buf_free(&in);
+    buf_free(&packed);
+    buf_free(&back);
+}
+
 static void test_gunzip_in_pieces(void **state UNUSED)
 {
     struct buf packed = {0}, back = {0};
@@ -259,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_bombs),
         cmocka_unit_test(test_zstd_frames),
+        cmocka_unit_test(test_gzip_while),
         cmocka_unit_test(test_gunzip_in_pieces),
         cmocka_unit_test(test_gunzip_padding),
         cmocka_unit_test(test_deflate),

@@ -50,7 +50,7 @@ static void check_marks(const char *raw, const char *steps, const struct select 
     struct response shown = {.arena = &t.arena, .series = &at, .n = at.n_samples > 0};
     t.response.series = &s;
     t.response.n = 1;
-    staleness_mark(&t.response, &shown, sel);
+    assert_true(staleness_mark(&t.response, &shown, sel, &t.err));
     assert_string_equal(responses_text(&t), want);
     responses_end(&t);
 }

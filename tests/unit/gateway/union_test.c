@@ -16,7 +16,7 @@ static void begin(struct pair *p, enum overlap overlap)
     arena_init(&p->arena, 0);
     p->east = (struct group){.name = STR("east"), .overlap = overlap};
     p->west = (struct group){.name = STR("west"), .overlap = overlap};
-    union_begin(&p->all, &p->arena);
+    union_begin(&p->all, NULL, &p->arena);
 }
 
 static bool add(struct pair *p, const struct group *g, const char *text)

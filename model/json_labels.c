@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/upstream/json_labels.h"
+#include "model/json_labels.h"
 
 void json_labels_start(struct json_labels *l)
 {

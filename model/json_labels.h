@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Builds label bytes from a JSON object of label names and values, member by member. Servers send them sorted, so that
  * they are appended directly; only unsorted ones need a builder. */
-#ifndef GATEWAY_UPSTREAM_JSON_LABELS_H
-#define GATEWAY_UPSTREAM_JSON_LABELS_H
+#ifndef MODEL_JSON_LABELS_H
+#define MODEL_JSON_LABELS_H
 
 #include "model/labels.h"
 
