@@ -97,6 +97,7 @@ static bool read_recent(struct group_query *l, struct response *to, struct err *
 {
     struct select sel = l->sight;
     struct series_set set = {0};
+    sel.kind = SELECT_RANGE; /* the merge reads all samples, not the newest of each point */
     if (sel.t_min < l->recent.from)
         sel.t_min = l->recent.from;
     struct query_ctx *q = l->request.batch->q;

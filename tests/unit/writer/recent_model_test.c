@@ -32,6 +32,7 @@ struct fixture {
     struct buf bytes;
     struct listed series[SERIES];
     uint64_t rng;
+    size_t decoded, undecoded; /* series of instant selectors: read from chunks, or not */
 };
 
 static void start(struct fixture *f, int64_t budget, int64_t retention, uint64_t seed)
@@ -120,7 +121,7 @@ static void put_batch(struct fixture *f, unsigned lane, int64_t now)
         struct sample samples[MOST];
         size_t n = rng_below(&f->rng, i % 5 ? 3 : MOST + 1);
         for (size_t k = 0; k < n; k++) {
-            samples[k] = (struct sample){random_time(f, now), random_value(f)};
+            samples[k] = (struct sample){i % 4 == 1 ? now + (int64_t)k : random_time(f, now), random_value(f)};
             list_sample(&f->series[i], samples[k]);
         }
         rw_append_series(&f->bytes, f->series[i].labels, samples, n);
@@ -178,10 +179,36 @@ static size_t count(const struct fixture *f, int64_t t_min, int64_t t_max)
     return sum;
 }
 
+/* An instant selector gets the newest sample of the window, and perhaps others. */
+static void check_newest(struct fixture *f, struct series_set *all, int64_t t_min, int64_t t_max)
+{
+    struct select sel = {.kind = SELECT_INSTANT, .t_min = t_min, .t_max = t_max, .start = t_max, .end = t_max, .window = 1};
+    struct series_set set;
+    struct err err;
+    struct source *source = recent_source(f->store);
+    assert_true(source->ops->select(source, &f->q, &sel, 1, &set, &err));
+    assert_int_equal(set.n, all->n);
+    for (size_t i = 0; i < set.n; i++) {
+        struct series s, newest;
+        assert_true(series_set_get(all, i, &s, &err) && series_set_get(&set, i, &newest, &err));
+        assert_true(labels_equal(s.labels, newest.labels));
+        assert_int_equal(s.n_hists, newest.n_hists);
+        assert_int_equal(s.n_samples > 0, newest.n_samples > 0);
+        if (s.n_samples == 0)
+            continue;
+        const struct sample *a = &s.samples[s.n_samples - 1], *b = &newest.samples[newest.n_samples - 1];
+        assert_int_equal(a->t, b->t);
+        assert_true(double_bits(a->v) == double_bits(b->v));
+        f->decoded += newest.n_samples > 1;
+        f->undecoded += s.n_samples > newest.n_samples;
+    }
+    series_set_release(&set);
+}
+
 static void check_window(struct fixture *f, int64_t t_min, int64_t t_max)
 {
     struct arena_mark mark = arena_mark(&f->arena);
-    struct select sel = {.t_min = t_min, .t_max = t_max};
+    struct select sel = {.kind = SELECT_RANGE, .t_min = t_min, .t_max = t_max};
     struct series_set set;
     struct err err;
     struct source *source = recent_source(f->store);
@@ -193,6 +220,7 @@ static void check_window(struct fixture *f, int64_t t_min, int64_t t_max)
         points += check_series(find(f, s.labels), &s, t_min, t_max);
     }
     assert_int_equal(points, count(f, t_min, t_max));
+    check_newest(f, &set, t_min, t_max);
     series_set_release(&set);
     arena_release(&f->arena, mark);
 }
@@ -223,6 +251,7 @@ static void answers_as_a_list_would(void **state)
         struct recent_stats st;
         recent_stats(f.store, &st);
         assert_true(k == 0 || st.evicted_samples > 0);
+        assert_true(f.decoded > 500 && f.undecoded > 200);
         assert_true(st.chunk_bytes + st.index_bytes <= (uint64_t)kinds[k].budget);
         stop(&f);
     }
