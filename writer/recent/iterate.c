@@ -89,3 +89,81 @@ bool stripe_visit(struct stripe *p, struct query_ctx *q, const struct matcher *m
     arena_restore_limit(q->arena, v.saved);
     return !v.ended;
 }
+
+/* --- the index ---------------------------------------------------------------------------------------------------- */
+
+struct index_walk {
+    struct visiting v;
+    const struct index_visit *visit;
+    uint64_t evicted;  /* the stripe's, when the walk began: an eviction moves the ids of a posting */
+    unsigned asked;
+    bool broken;
+};
+
+static bool index_walk_pause(struct index_walk *w)
+{
+    w->broken = !iterate_index_unchanged(&w->v) || w->evicted != w->v.stripe->evicted_series;
+    return !w->broken;
+}
+
+static bool posting_counts(struct index_walk *w, const struct posting *posting)
+{
+    struct stripe *p = w->v.stripe;
+    for (uint32_t i = 0; i < posting->n; i++) {
+        struct recent_series *s = p->series[posting_ids(posting)[i]];
+        if (s) {
+            recent_series_sort(p, s);
+            if (w->visit->counts(s, w->visit->arg))
+                return true;
+        }
+        if (++w->asked % STRIPE_SLICE == 0 && !index_walk_pause(w))
+            return false;
+    }
+    return false;
+}
+
+/* only_one: whether any value counts. */
+static bool walk_values(struct index_walk *w, const struct name_postings *names, bool only_one)
+{
+    struct map_walk walk = {0};
+    for (const struct map_entry *e; !w->broken && (e = map_walk_next(&names->values, &walk));) {
+        const struct posting *posting = e->value.p;
+        if (!posting_counts(w, posting))
+            continue;
+        if (only_one)
+            return true;
+        w->visit->found(str_n(posting->value, posting->value_bytes), w->visit->arg);
+        if (++w->asked % STRIPE_SLICE == 0)
+            (void)index_walk_pause(w);
+    }
+    return false;
+}
+
+static void walk_names(struct index_walk *w)
+{
+    struct map_walk walk = {0};
+    for (const struct map_entry *e; !w->broken && (e = map_walk_next(&w->v.stripe->index.names, &walk));) {
+        const struct name_postings *names = e->value.p;
+        if (walk_values(w, names, true))
+            w->visit->found(names->name, w->visit->arg);
+    }
+}
+
+bool stripe_visit_index(struct stripe *p, struct query_ctx *q, struct str name, const struct index_visit *visit,
+                        bool *complete, struct err *err)
+{
+    struct index_walk w = {.v = {.stripe = p, .query = q, .saved = arena_suspend_limit(q->arena), .err = err},
+                           .visit = visit};
+    stripe_lock(p);
+    w.v.pruned = p->pruned;
+    w.evicted = p->evicted_series;
+    const struct name_postings *names = name.n > 0 ? index_name(&p->index, name) : NULL;
+    if (names)
+        walk_values(&w, names, false);
+    else if (name.n == 0)
+        walk_names(&w);
+    stripe_unlock(p);
+    arena_restore_limit(q->arena, w.v.saved);
+    *complete = !w.broken;
+    return !w.v.ended;
+}

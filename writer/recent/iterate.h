@@ -13,6 +13,17 @@ typedef bool visit_fn(struct recent_series *s, void *arg);
 bool stripe_visit(struct stripe *p, struct query_ctx *q, const struct matcher *m, size_t n, visit_fn *visit, void *arg,
                   struct err *err) MUST_USE;
 
+/* Values of a label, or label names if `name` is empty, of the series that `counts` accepts: taken from the index, so that
+ * the cost is one series per value, not all of them. `found` may get a value twice. *complete false: while the lock was
+ * released the stripe lost series; the caller has to visit them all. */
+struct index_visit {
+    visit_fn *counts;
+    void (*found)(struct str text, void *arg); /* under the lock */
+    void *arg;
+};
+bool stripe_visit_index(struct stripe *p, struct query_ctx *q, struct str name, const struct index_visit *visit,
+                        bool *complete, struct err *err) MUST_USE;
+
 /* An arena whose budget is exhausted longjmps out of the query, which must not happen under a lock. So the budget is
  * lifted during a slice and checked between slices. */
 struct arena_limits { size_t max; void (*on_full)(struct arena *a, size_t wanted, void *arg); };

@@ -8,6 +8,8 @@ static bool overlaps(const struct recent_series *s, int64_t t_min, int64_t t_max
 {
     if (s->newest < t_min)
         return false;
+    if (s->newest <= t_max && s->newest > INT64_MIN) /* the usual case reads no chunk; INT64_MIN: perhaps no sample */
+        return true;
     for (const struct chunk *c = s->first; c && c->t_min <= t_max; c = c->next)
         if (c->t_max >= t_min)
             return true;
@@ -90,11 +92,31 @@ static bool gather_exemplars(struct recent_series *s, void *arg)
     return true;
 }
 
+static bool series_in_window(struct recent_series *s, void *arg)
+{
+    const struct label_gather *g = arg;
+    return overlaps(s, g->query->t_min, g->query->t_max);
+}
+
+static void gather_found(struct str text, void *arg) { gather_str(arg, text); }
+
+/* False: the index does not serve this request, or the query has ended. */
+static bool gather_from_index(struct stripe *p, struct query_ctx *q, struct label_gather *g, bool *ok, struct err *err)
+{
+    struct index_visit visit = {series_in_window, gather_found, g};
+    bool complete = false;
+    if (g->strings && g->query->n_sets == 0)
+        *ok = stripe_visit_index(p, q, g->name, &visit, &complete, err);
+    return complete;
+}
+
 static bool label_query_gather(struct recent *store, struct query_ctx *q, struct label_gather *g, visit_fn *visit,
                                struct err *err)
 {
     bool ok = true;
     for (unsigned i = 0; ok && i < store->n_stripes; i++) {
+        if (gather_from_index(&store->stripes[i], q, g, &ok, err) || !ok)
+            continue;
         if (g->query->n_sets == 0)
             ok = stripe_visit(&store->stripes[i], q, NULL, 0, visit, g, err);
         for (size_t k = 0; ok && k < g->query->n_sets; k++)

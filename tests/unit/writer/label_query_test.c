@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Values and names of labels from the index: the same as from the labels of all series, whatever happens between slices. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "writer/recent/iterate.h"
+#include "model/remote_write.h"
+
+#include <stdio.h>
+
+enum { BUDGET = 256 << 20, SERIES = 3000, LENGTH = 100000 };
+
+static struct recent *store;
+static struct arena arena;
+static struct notes notes;
+static struct query_ctx query;
+static uint64_t seed;
+
+static uint64_t next_random(void)
+{
+    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+    return seed;
+}
+
+static int open_store(void **state UNUSED)
+{
+    seed = 7;
+    arena_init(&arena, 0);
+    notes = (struct notes){.arena = &arena};
+    query = (struct query_ctx){.arena = &arena, .notes = &notes};
+    store = recent_new(&(struct recent_conf){.budget = BUDGET, .retention = LENGTH}, 2, 0);
+    return 0;
+}
+
+static int close_store(void **state UNUSED)
+{
+    recent_unref(store);
+    arena_free(&arena);
+    return 0;
+}
+
+static void add_series(struct buf *b, const char *instance, const char *label, const char *value, int64_t t)
+{
+    struct label items[] = {{STR(METRIC_NAME), STR("m")}, {STR("instance"), str_of(instance)}, {str_of(label), str_of(value)}};
+    rw_append_series(b, labels_from(&arena, items, LEN(items)), &(struct sample){t, 1}, 1);
+}
+
+/* Every series has its own instance and one of 40 other labels with one of 10 values; samples at one or two times. */
+static void fill_store(void)
+{
+    struct buf b = {0};
+    char instance[16], label[16], value[16];
+    for (int i = 0; i < SERIES; i++) {
+        snprintf(instance, sizeof instance, "i%d", i);
+        snprintf(label, sizeof label, "l%d", (int)(next_random() % 40));
+        snprintf(value, sizeof value, "v%d", (int)(next_random() % 10));
+        int64_t t = (int64_t)(next_random() % LENGTH);
+        buf_clear(&b);
+        add_series(&b, instance, label, value, t);
+        if (i % 3 == 0)
+            add_series(&b, instance, label, value, (int64_t)(next_random() % LENGTH)); /* perhaps late */
+        recent_take(store, (unsigned)i % 2, buf_str(&b), 0);
+    }
+    buf_free(&b);
+}
+
+static struct str_set list(struct str name, struct series_query sq)
+{
+    struct str_set out;
+    struct err err;
+    struct source *s = recent_source(store);
+    assert_true(name.n > 0 ? s->ops->label_values(s, &query, name, &sq, &out, &err)
+                           : s->ops->label_names(s, &query, &sq, &out, &err));
+    return out;
+}
+
+/* A matcher that all series fulfil has them visited one by one. */
+static size_t assert_same_list(struct str name, int64_t t_min, int64_t t_max)
+{
+    struct matcher all;
+    struct err err;
+    assert_true(matcher_init(&all, &arena, MATCH_EQ, STR(METRIC_NAME), STR("m"), &err));
+    const struct matcher *sets[] = {&all};
+    struct str_set visited = list(name, (struct series_query){.sets = sets, .set_sizes = (size_t[]){1}, .n_sets = 1,
+                                                              .t_min = t_min, .t_max = t_max});
+    struct str_set indexed = list(name, (struct series_query){.t_min = t_min, .t_max = t_max});
+    assert_int_equal(indexed.n, visited.n);
+    for (size_t i = 0; i < indexed.n; i++)
+        assert_true(str_eq(indexed.items[i], visited.items[i]));
+    matchers_free(&all, 1);
+    return indexed.n;
+}
+
+static void lists_are_those_of_the_series(void **state UNUSED)
+{
+    char label[16];
+    size_t found = 0;
+    fill_store();
+    assert_int_equal(assert_same_list(STR_NONE, INT64_MIN, INT64_MAX), 42);
+    assert_int_equal(assert_same_list(STR("instance"), INT64_MIN, INT64_MAX), SERIES);
+    assert_int_equal(assert_same_list(STR("absent"), INT64_MIN, INT64_MAX), 0);
+    assert_int_equal(assert_same_list(STR_NONE, LENGTH + 1, INT64_MAX), 0);
+    for (int i = 0; i < 60; i++) {
+        int64_t t_min = (int64_t)(next_random() % LENGTH), t_max = t_min + (int64_t)(next_random() % (i % 2 ? 300 : 20000));
+        snprintf(label, sizeof label, "l%d", i % 40);
+        found += assert_same_list(str_of(label), t_min, t_max);
+        assert_same_list(STR("instance"), t_min, t_max);
+        assert_same_list(STR_NONE, t_min, t_max);
+    }
+    assert_true(found > 60);
+}
+
+/* --- between slices ----------------------------------------------------------------------------------------------- */
+
+/* A batch that arrives while the lock is taken is staged, and appended when the walk releases the lock. */
+struct disturbed { struct buf batch; int64_t now; unsigned counted; size_t found; };
+
+static bool count_and_disturb(struct recent_series *s UNUSED, void *arg)
+{
+    struct disturbed *d = arg;
+    if (d->counted++ == 10 && d->batch.n > 0)
+        recent_take(store, 0, buf_str(&d->batch), d->now);
+    return true;
+}
+
+static void count_found(struct str text UNUSED, void *arg) { ((struct disturbed *)arg)->found++; }
+
+static bool walk_disturbed(struct disturbed *d)
+{
+    struct err err;
+    bool complete;
+    struct index_visit visit = {count_and_disturb, count_found, d};
+    assert_true(stripe_visit_index(&store->stripes[0], &query, STR("instance"), &visit, &complete, &err));
+    buf_free(&d->batch);
+    return complete;
+}
+
+static void series_may_arrive_during_the_walk(void **state UNUSED)
+{
+    struct disturbed d = {0};
+    char instance[16];
+    fill_store();
+    for (int i = 0; i < 4 * SERIES; i++) {
+        snprintf(instance, sizeof instance, "new%d", i);
+        add_series(&d.batch, instance, "x", "y", LENGTH);
+    }
+    assert_true(walk_disturbed(&d));
+    assert_true(d.found >= SERIES / 2); /* all of the stripe, some perhaps twice */
+    assert_int_equal(assert_same_list(STR("instance"), INT64_MIN, INT64_MAX), 5 * SERIES);
+}
+
+static void a_walk_during_an_eviction_is_not_complete(void **state UNUSED)
+{
+    struct disturbed d = {.now = 10 * LENGTH};
+    fill_store();
+    add_series(&d.batch, "late", "x", "y", 10 * LENGTH);
+    assert_false(walk_disturbed(&d));
+    assert_true(assert_same_list(STR("instance"), INT64_MIN, INT64_MAX) < SERIES);
+}
+
+static void a_query_that_ended_ends_the_walk(void **state UNUSED)
+{
+    atomic_bool canceled = true;
+    struct err err;
+    struct str_set out;
+    struct source *s = recent_source(store);
+    struct series_query sq = {.t_min = INT64_MIN, .t_max = INT64_MAX};
+    fill_store();
+    query.canceled = &canceled;
+    assert_false(s->ops->label_values(s, &query, STR("instance"), &sq, &out, &err));
+    assert_int_equal(err.kind, ERR_CANCELED);
+    struct disturbed d = {0};
+    struct index_visit visit = {count_and_disturb, count_found, &d};
+    bool complete;
+    assert_false(stripe_visit_index(&store->stripes[0], &query, STR("instance"), &visit, &complete, &err));
+    assert_true(d.counted < SERIES / 2);
+}
+
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, open_store, close_store)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_STORE(lists_are_those_of_the_series), WITH_STORE(series_may_arrive_during_the_walk),
+        WITH_STORE(a_walk_during_an_eviction_is_not_complete), WITH_STORE(a_query_that_ended_ends_the_walk)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
