@@ -23,9 +23,30 @@ struct distances {
 
 /* --- intervals ---------------------------------------------------------------------------------------------------- */
 
+/* The usual kind, at a third of the cost. */
+static void measure_gaps_of_floats(struct replica *r)
+{
+    const struct sample *s = (const struct sample *)(const void *)r->s.items;
+    int64_t least = INT64_MAX, most = 0;
+    bool markers = r->s.n > 0 && is_stale(s[0].v);
+    for (size_t i = 1; i < r->s.n; i++) {
+        int64_t gap = s[i].t - s[i - 1].t;
+        least = gap < least ? gap : least;
+        most = gap > most ? gap : most;
+        markers |= is_stale(s[i].v);
+    }
+    r->least = least;
+    r->most = most;
+    r->markers = markers;
+}
+
 static void measure_gaps(struct replica *r)
 {
     r->measured = true;
+    if (r->s.kind == SEQUENCE_FLOATS) {
+        measure_gaps_of_floats(r);
+        return;
+    }
     r->least = INT64_MAX;
     r->most = 0;
     r->markers = r->s.n > 0 && sequence_stale(&r->s, 0);
