@@ -45,14 +45,13 @@ static void check_to(int64_t to, const char *a, const char *b, const char *want)
 }
 
 /* The spans of each replica that a merged series carries, in seconds: "A [-inf..60] [44..90 since 50]; B". */
-static void check_spans(int64_t to, const char *a, const char *b, const char *want)
+static void check_spans_by(const struct merge_rule *rule, int64_t to, const char *a, const char *b, const char *want)
 {
-    static const struct merge_rule automatic = {.ms = 10000, .automatic = true};
     struct arena arena;
     struct buf text = {0};
     arena_init(&arena, 0);
     struct series x = series_of(&arena, a), y = series_of(&arena, b), into = x;
-    struct merge_job job = {.rule = &automatic, .arena = &arena, .from = 0, .to = to};
+    struct merge_job job = {.rule = rule, .arena = &arena, .from = 0, .to = to};
     merge_replicas(&job, (const struct series *const[]){&x, &y}, (unsigned[]){0, 1}, 2, &into);
     for (uint32_t i = 0; i < into.n_replicas; i++) {
         const struct series_replica *r = &into.replicas[i];
@@ -239,8 +238,17 @@ static void lone_marker_in_a_gap(void **state UNUSED)
              "m 1@0 2@30000 3@60000 stale@105000 stale@120000");
 }
 
+static void check_spans(int64_t to, const char *a, const char *b, const char *want)
+{
+    static const struct merge_rule automatic = {.ms = 10000, .automatic = true};
+    check_spans_by(&automatic, to, a, b, want);
+}
+
 static void spans_of_complete_replicas(void **state UNUSED)
 {
+    /* prefer_max is about the samples of both */
+    check_spans_by(&larger, 90000, "m 1@0 2@15000 3@30000 5@60000 6@75000 7@90000",
+                   "m 10@5000 11@20000 12@35000 13@50000 14@65000 15@80000", "");
     /* nothing is missing: the first one, alone */
     check_spans(60000, "m 1@0 2@15000 3@30000 4@45000 5@60000", "m 10@5000 11@20000 12@35000 13@50000", "");
     /* a scrape is lost: until it is overdue, and from 1.1 intervals before the next one on */
