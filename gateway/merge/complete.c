@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Where each independent replica is complete, so that a range function sees one replica per window.
+/* Finds the spans in which each independent replica is complete, so that a range function uses one replica per window.
  *
- * A merged sequence changes from one replica to another around a gap, and where it does neighbours are between half and
- * one and a half intervals apart: a rate whose window begins or ends there is off by up to an interval. What one
- * complete replica answers for the window is not. So a series that was merged carries its replicas, each with the
- * spans in which it is complete; a window that no span holds sees the merged sequence.
+ * A merged sequence changes from one replica to another around a gap, where neighbouring samples are between half and
+ * one and a half intervals apart: a rate whose window begins or ends there is off by up to an interval, while a rate
+ * over one complete replica is exact. So a merged series also carries its replicas, each with the spans in which it is
+ * complete; a window that is in no span uses the merged sequence.
  *
- * 1. A replica is overdue from 1.1 intervals behind a live sample on, or from its stale marker. It is incomplete from
- *    the first moment of that at which another replica is alive: that one's latest sample is live and it is not
- * overdue.
- *    When none is alive before the next live sample, there was nothing to be seen, and the span goes on.
- * 2. That depends on nothing that comes later, so that an instant query, for which nothing comes later, and a range
- *    query agree. When a target ends, the replica that scraped it first is incomplete only until the others have seen
- *    the end, too: the window's end must lie behind that.
- * 3. The next span begins 1.1 intervals before the next live sample. So does the first one, if another replica reaches
- *    further back.
+ * 1. A replica is overdue from 1.1 intervals after a live sample on, or from its stale marker on. It is incomplete from
+ *    the first time at which it is overdue and another replica is alive, that is, the latest sample of the other is
+ *    live and it is not overdue. If none is alive before the next live sample, there was nothing to scrape, and the
+ *    span continues.
+ * 2. This does not depend on later samples, so that instant and range queries agree. When a target ends, the replica
+ *    that scraped it first is incomplete only until the others have noticed the end, too: the window must end after
+ *    that.
+ * 3. The next span begins 1.1 intervals before the next live sample. So does the first one, if another replica has
+ *    older samples.
  */
 #include "gateway/merge/merge_internal.h"
 
@@ -45,7 +45,7 @@ static bool other_is_alive(const struct merging *m, size_t r, int64_t due, int64
     return *t < before;
 }
 
-/* No window begins before m->from. */
+/* Windows begin at m->from at the earliest. */
 static int64_t first_span_start(const struct merging *m, size_t r)
 {
     int64_t reach = live_time(&m->replicas[r].s, 0, SERIES_FAR) - near_interval(m->replicas[r].interval);

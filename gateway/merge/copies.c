@@ -80,7 +80,7 @@ static int64_t time_of(const struct times *s, size_t i)
     return t;
 }
 
-/* How far from sample i another one may be to be the same scrape: half of the way to its neighbours. */
+/* Maximum distance of a sample of the same scrape from sample i: half of the distance to its neighbours. */
 static int64_t reach_of(const struct times *s, size_t i)
 {
     int64_t back = i > 0 ? time_of(s, i) - time_of(s, i - 1) : INT64_MAX;
@@ -89,14 +89,14 @@ static int64_t reach_of(const struct times *s, size_t i)
     return gap == INT64_MAX ? 0 : gap / 2;
 }
 
-/* One sample alone is near by the other side's interval. */
+/* A single sample is compared by the interval of the other replica. */
 static bool is_near(int64_t far, int64_t reach_x, int64_t reach_y)
 {
     int64_t reach = reach_x == 0 || (reach_y > 0 && reach_y < reach_x) ? reach_y : reach_x;
     return far <= reach;
 }
 
-/* From the newest: of each pair of neighbours in time, equal or near. */
+/* Compares neighbouring samples, the newest first: equal, or near. */
 static void compare_times(struct evidence *e, const struct times *x, const struct times *y, const struct sample *vx,
                           const struct sample *vy)
 {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Do two replicas hold copies of one stream, or did each scrape by itself? Decided per pair of replicas and value of
- * the `job` label, by default: by itself.
+/* Decides whether two replicas have copies of one stream or scraped independently, per pair of replicas and value of
+ * the label `job`. The default is independently.
  *
- * Copies have equal timestamps and values; two scrapers are milliseconds to half an interval apart. All series of a
- * fetch that both replicas have are counted, and the counts of earlier fetches are remembered for fetches that show
- * too little, such as single samples. Copies need a clear majority: of two scrapers with equal offsets most timestamps
- * are equal too. A new fetch outweighs the memory, so that a changed setup is noticed. The memory survives reloads of
- * the configuration.
+ * Copies have equal timestamps and values; independent scrapes are milliseconds to half an interval apart. The samples
+ * of all series that both replicas have are compared, and the counts of earlier fetches are remembered for fetches with
+ * too few samples. Copies require a clear majority, since independent scrapers with equal offsets have mostly equal
+ * timestamps, too. A new fetch outweighs the memory, so that a changed setup is noticed. The memory survives reloads.
  */
 #ifndef GATEWAY_MERGE_COPIES_H
 #define GATEWAY_MERGE_COPIES_H
@@ -18,7 +17,7 @@ struct evidence { uint32_t equal, apart; }; /* comparisons of samples */
 
 enum {
     COPIES_PERCENT = 95,     /* of the comparisons are equal: copies */
-    COPIES_MIN = 10,         /* comparisons below which the presumption holds */
+    COPIES_MIN = 10,         /* minimum number of comparisons for a decision other than the default */
     COPIES_MEMORY = 128,     /* comparisons that are remembered per pair and job */
     COPIES_JOBS = 256,       /* jobs that are remembered per pair; one hash slot each */
     COPIES_PER_SERIES = 32   /* comparisons per series and fetch, the newest */
@@ -37,8 +36,8 @@ void copies_memory_free(struct copies_memory *m);
 void copies_memory_adopt(struct copies_memory *m, struct copies_memory *old);
 
 void copies_compare(struct evidence *e, const struct series *x, const struct series *y);
-/* The verdict on replicas i and k for a job, from a fetch's evidence and the memory, which it updates. presumed: what
- * holds without evidence. */
+/* Decides for replicas i and k and a job by the comparisons of a fetch and the memory, which it updates. presumed: the
+ * result without comparisons. */
 bool copies_decide(struct copies_memory *m, size_t i, size_t k, struct str job, struct evidence seen, bool presumed);
 
 #endif

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Promxy's rule (L the last sample of the base before a gap, N the first behind it, B the buffer): the other's samples
- * with L + B < t < N - B fill it. What is different, because it doubled counts or made false counter resets:
- *   - a gap is one by the base's median interval, and wide in comparison with the other's spacing there: a target whose
- *     interval was raised has no gaps
- *   - the base is the first replica, not the longer one, which changes with the window
- *   - the window's edges are no gaps while a sample is not overdue there
- *   - a stale marker is one replica's opinion. Where it stands, nothing is doubled: the other's samples count from the
+/* Follows promxy's rule: with L the last sample of the base before a gap, N the first one after it, and B the buffer,
+ * samples of the other replica with L + B < t < N - B fill the gap. The differences avoid doubled counts and false
+ * counter resets:
+ *   - a gap is defined by the base's median interval, and must be wide compared with the other's spacing there: a
+ *     target whose interval was raised has no gaps
+ *   - the base is the first replica, not the longest one, which depends on the window
+ *   - the edges of the window are no gaps unless a sample is overdue there
+ *   - a stale marker belongs to one replica only. At a marker nothing is doubled: the other's samples are used from the
  *     marker on, and one of them may be nearer to N than the buffer
  */
 #include "gateway/merge/merge_internal.h"
 
 enum { ENOUGH_GAPS = 3, MOST_GAPS = 64 };
-enum { CLOCKS_MS = 2000 }; /* that clocks of replicas may differ: samples of two of them, nearer, have no sure order */
+enum { CLOCKS_MS = 2000 }; /* tolerated difference of clocks: the order of samples nearer to each other is uncertain */
 static const int64_t FAR = SERIES_FAR;
 
 struct distances {
     int64_t buffer;
     int64_t gap;   /* a gap of the base is wider */
-    int64_t late;  /* at an edge the other has a sample this far beyond the base's, else there is no gap */
-    int64_t slack; /* a gap that a marker ends is wider by this: markers come up to an interval late */
+    int64_t late;  /* at an edge there is a gap only if the other has a sample this far beyond the base's */
+    int64_t slack; /* a gap that ends with a marker is wider by this: markers are up to an interval late */
 };
 
 /* --- intervals ---------------------------------------------------------------------------------------------------- */
@@ -60,7 +61,7 @@ static void measure_gaps(struct replica *r)
 
 static size_t sample_gaps(const struct sequence *s, int64_t *gaps, size_t n)
 {
-    size_t stride = s->n / MOST_GAPS + 1; /* gaps all over the sequence, not only those of its beginning */
+    size_t stride = s->n / MOST_GAPS + 1; /* samples gaps over the complete sequence */
     for (size_t i = 1; i < s->n && n < MOST_GAPS; i += stride)
         if (sequence_time(s, i) > sequence_time(s, i - 1))
             gaps[n++] = sequence_time(s, i) - sequence_time(s, i - 1);
@@ -91,7 +92,7 @@ static int64_t upper_median(int64_t *gaps, size_t n)
     return gaps[wanted];
 }
 
-/* Too few samples of its own: the intervals of all replicas. None: twice the configured buffer. */
+/* With too few samples, the intervals of all replicas are used; without any, twice the configured buffer. */
 static void find_interval(struct merging *m, struct replica *r)
 {
     int64_t gaps[MOST_GAPS];
@@ -125,9 +126,9 @@ static bool same_samples(const struct sequence *x, const struct sequence *y)
     return x->kind == SEQUENCE_FLOATS && x->n == y->n && memcmp(x->items, y->items, x->n * x->size) == 0;
 }
 
-/* Did the other copy go on where one has a marker? It is live at `next` and right before, not farther apart than
- * samples of a series that lives. Of a marker that was not stored but found between two responses the time is a guess.
- * */
+/* Whether the other copy continues where one has a marker: it has a live sample at `next` and one shortly before, not
+ * farther apart than samples of a live series. The time of a marker that was derived from two responses is an
+ * estimate. */
 static bool copy_goes_on(const struct sequence *other, size_t next)
 {
     if (next == 0 || next == other->n || sequence_stale(other, next - 1) || sequence_stale(other, next))
@@ -160,9 +161,9 @@ static struct sequence unite_copies(struct arena *a, struct sequence x, struct s
 
 static const int64_t NOWHERE = INT64_MAX;
 
-/* What another replica says to a marker at t: nothing (t), that the series lives (NOWHERE), or that it lived and has
- * not been seen since: the marker holds from when the next sample is overdue, or from the other's own marker. *at moves
- * forward, to the other's first sample behind t. */
+/* Time from which a marker at t is valid according to another replica: t, if it has no opinion; NOWHERE, if the series
+ * is alive there; otherwise when its next sample is overdue, or its own marker. *at moves forward to the other's first
+ * sample after t. */
 static int64_t other_opinion(const struct merging *m, const struct replica *other, int64_t t, size_t *at)
 {
     const struct sequence *s = &other->whole;
@@ -212,8 +213,8 @@ static void overrule_markers(struct merging *m, struct replica *r)
 
 /* --- gaps --------------------------------------------------------------------------------------------------------- */
 
-/* begins, ends: there is a base sample, and which times they have; ended: it is a marker. beside: the wider one of the
- * gaps beside it; 0: there is none. */
+/* begins, ends: whether there is a base sample, and its time; ended: it is a marker. beside: the wider one of the
+ * adjacent gaps; 0: none. */
 struct gap { int64_t after, before, beside; bool begins, ends, ended; };
 
 static bool gap_is_wide(const struct distances *d, const struct gap *g)
@@ -226,7 +227,7 @@ static bool gap_is_visited(const struct distances *d, const struct gap *g, bool 
     return (stale && !(g->ends && g->ended)) || g->before - g->after > d->gap;
 }
 
-/* Is the gap wide in comparison with those beside it, or with the other's spacing there? If not, the interval was
+/* Whether the gap is wide compared with adjacent ones or with the other's spacing there. If not, the interval was
  * raised. */
 static bool gap_stands_out(const struct gap *g, const struct sequence *other, size_t i)
 {
@@ -237,8 +238,8 @@ static bool gap_stands_out(const struct gap *g, const struct sequence *other, si
     return near == FAR || width > merge_max_gap(near) || (g->beside > 0 && width > merge_max_gap(g->beside));
 }
 
-/* Does this sample of the other fill the gap? stale: the sequence ends before it, as far as it is merged. A gap that
- * is only as wide as a late marker takes no live sample of a series that lives. */
+/* Whether this sample of the other fills the gap. stale: the merged sequence so far ends with a marker. A gap that is
+ * only as wide as a late marker is not filled with live samples of a live series. */
 static bool sample_fills(const struct distances *d, const struct gap *g, const struct sequence *other, size_t i,
                          bool stale)
 {
@@ -316,7 +317,7 @@ static bool merge_is_gapless(const struct merging *m, const struct replica *r)
            m->to - sequence_last(&r->s) <= near;
 }
 
-/* Without measuring it: may the other's samples be clearly closer together than this interval? */
+/* Estimates whether the other's samples may be clearly closer together than this interval. */
 static bool may_be_denser(const struct sequence *other, int64_t interval)
 {
     if (other->n < 2)
@@ -328,7 +329,7 @@ static bool may_be_denser(const struct sequence *other, int64_t interval)
     return merge_max_gap(least < end ? least : end) < interval;
 }
 
-/* The usual case, at the least cost: the first replica is complete, and no other one is denser. */
+/* The usual case, checked first: the first replica is complete, and no other one is denser. */
 static bool first_is_complete(struct merging *m)
 {
     struct replica *r = &m->replicas[0];
@@ -342,7 +343,7 @@ static bool first_is_complete(struct merging *m)
     return true;
 }
 
-/* Replicas that scrape clearly less often than another one, or have nothing, come last. */
+/* Replicas that scrape clearly less often than another one, or have no samples, are last. */
 static void sort_sparse_last(struct merging *m)
 {
     int64_t least = INT64_MAX;
@@ -359,7 +360,7 @@ static void sort_sparse_last(struct merging *m)
     m->replicas = sorted;
 }
 
-/* Of two samples of one scrape the larger value. promxy does not look at the first sample, and neither do we. */
+/* Uses the larger value of two samples of one scrape, except for the first sample, as promxy does. */
 static void prefer_larger(struct sequence_out *out, const struct sequence *other, int64_t buffer)
 {
     struct sample *mine = (struct sample *)(void *)out->items;
@@ -460,7 +461,7 @@ void merge_pieces(struct arena *a, struct series *into, const struct series *mor
 {
     const struct series *both[] = {into, more};
     enum sequence_kind kind = sequence_kind_of(both, 2);
-    into->replicas = NULL; /* none of them has it all */
+    into->replicas = NULL; /* none of them is complete */
     into->n_replicas = 0;
     sequence_to(a, unite_copies(a, sequence_from(a, into, kind), sequence_from(a, more, kind)), into);
 }

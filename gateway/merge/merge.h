@@ -25,7 +25,7 @@ enum { MERGE_DEFAULT_MS = 10000 };
 struct merge_rule {
     int64_t ms;      /* the buffer */
     bool automatic;  /* half of the median interval; ms only where no interval is seen */
-    bool prefer_max; /* of two samples within the buffer the larger one; no window uses one replica alone (complete.c) */
+    bool prefer_max; /* use the larger of two samples within the buffer, and no window of one replica (complete.c) */
 };
 struct merge_job {
     const struct merge_rule *rule;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What merge.c and complete.c share: the replicas of one series while they are merged. */
+/* Private to gateway/merge/: the replicas of one series while they are merged. */
 #ifndef GATEWAY_MERGE_MERGE_INTERNAL_H
 #define GATEWAY_MERGE_MERGE_INTERNAL_H
 
@@ -7,7 +7,7 @@
 #include "gateway/merge/sequence.h"
 
 struct replica {
-    struct sequence s;       /* without the markers that others overrule */
+    struct sequence s;       /* without stale markers that other replicas contradict */
     struct sequence whole;
     bool measured;           /* the rest is known */
     int64_t least, most;     /* between neighbours, ms */
@@ -17,12 +17,12 @@ struct replica {
 };
 struct merging {
     struct merge_job *job;
-    struct replica *replicas; size_t n; /* in the order in which they are preferred, once they are measured */
+    struct replica *replicas; size_t n; /* in order of preference, after they are measured */
     int64_t from, to;
 };
 
 static inline int64_t merge_max_gap(int64_t t) { return t + t / 2; }
-/* As long as a sample is younger than 1.1 intervals, the next one is not overdue; rate() extends to an edge so near. */
+/* The next sample is overdue 1.1 intervals after one; rate() extrapolates to an edge that near. */
 static inline int64_t near_interval(int64_t interval) { return interval + (interval > 0 ? (interval - 1) / 10 : 0); }
 
 /* complete.c: fills into->replicas. */

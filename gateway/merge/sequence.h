@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The samples of one series as one sequence in time: floats, histograms, or both kinds side by side. */
+/* The samples of a series as one sequence in time: floats, histograms, or both kinds mixed. */
 #ifndef GATEWAY_MERGE_SEQUENCE_H
 #define GATEWAY_MERGE_SEQUENCE_H
 

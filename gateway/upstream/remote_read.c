@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/*   ReadRequest  { repeated Query queries = 1; repeated ResponseType accepted_response_types = 2 }   SAMPLES = 0
+/* Encodes requests and decodes responses:
+ *   ReadRequest  { repeated Query queries = 1; repeated ResponseType accepted_response_types = 2 }   SAMPLES = 0
  *   Query        { start = 1; end = 2; repeated Matcher matchers = 3; Hints hints = 4 }
  *   ReadResponse { repeated QueryResult results = 1 }     QueryResult { repeated TimeSeries timeseries = 1 }
- * A QueryResult has the shape of a WriteRequest, so that the walk of remote write reads it. The answer is one snappy
- * block: it is kept until it is whole.
+ * A QueryResult has the form of a WriteRequest, so that the walk of remote write decodes it. The response is one snappy
+ * block, which is buffered until it is complete.
  */
 #include "gateway/upstream/remote_read.h"
 #include "gateway/upstream/response.h"
@@ -25,7 +26,7 @@ static void remote_read_add_matcher(struct buf *query, enum match_type type, str
     buf_free(&b);
 }
 
-/* NAME="VALUE" as a regular expression: the server drops such matchers on its external labels when they are plain. */
+/* NAME="VALUE" as a regular expression: the server drops equality matchers on its external labels. */
 static void remote_read_add_literal(struct buf *query, struct str name, struct str value)
 {
     struct buf b = {0};
@@ -51,7 +52,7 @@ static void add_hints(struct buf *query, const struct select *sel)
     buf_free(&b);
 }
 
-/* Those of the first READ_EXACT external labels that are in `own` are wanted, the others are not. */
+/* Requires those of the first READ_EXACT external labels that are in `own`, and excludes the others. */
 static void add_own_labels(struct buf *query, struct labels external, unsigned own)
 {
     struct labels_iter it = labels_iter(external);
@@ -92,7 +93,7 @@ void read_request(struct buf *out, const struct matcher *m, size_t n, struct lab
     buf_free(&request);
 }
 
-/* --- the answer --------------------------------------------------------------------------------------------------- */
+/* --- the response ------------------------------------------------------------------------------------------------- */
 
 struct remote_read_response {
     struct decoder decoder;
@@ -126,7 +127,7 @@ static bool decode_histogram(struct remote_read_response *r, const struct rw_wal
     return why.kind == ERR_BAD_DATA ? blame_series(w, why.text, err) : err_wrap(err, "remote_read");
 }
 
-/* Server labels with names that are not ours to judge were checked by the walk. */
+/* The walk has checked the labels; names outside the legacy character set are accepted. */
 static bool remote_read_add_series(struct remote_read_response *r, const struct rw_walk *w, struct err *err)
 {
     if (!w->labels_ok)

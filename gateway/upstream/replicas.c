@@ -80,7 +80,7 @@ static bool compare_rows(struct rows *t, struct err *err)
     return true;
 }
 
-/* A configured buffer says that the servers scrape by themselves; the recent store never does. */
+/* A configured buffer means that the servers scrape independently; the recent store never does. */
 static bool hold_copies(const struct rows *t, const struct job_pairs *job, size_t x, size_t y)
 {
     const struct group *g = t->r->group;
@@ -141,7 +141,7 @@ static void merge_tell_fill(struct trace_source *s, int64_t t)
     s->filled++;
 }
 
-/* The column that owns each float sample of the result: the first with the same time and value. */
+/* Finds the column that owns each float sample of the result: the first with the same time and value. */
 static uint8_t *merge_owners(struct rows *t, const struct series **row, const struct series *out)
 {
     uint8_t *owners = ARENA_ARRAY(t->arena, uint8_t, out->n_samples);
@@ -222,7 +222,7 @@ bool replicas_merge(struct replicas *r, struct response *out, struct err *err)
     return ok;
 }
 
-/* What a window may see of a replica lies there though the merged sequence has nothing. */
+/* A replica may have samples for a window in which the merged sequence has none. */
 static bool replica_reaches(const struct series *s, int64_t from)
 {
     for (uint32_t i = 0; i < s->n_replicas; i++) {

@@ -52,7 +52,7 @@ static bool out_of_order(struct labels labels, struct err *err)
     return false;
 }
 
-/* Those in the window, which are side by side: *first and how many. */
+/* Samples in the window, which are adjacent: returns their number; *first: the first one. */
 static bool cut_samples(const struct response *a, const struct sample *s, size_t n, size_t *first, size_t *count)
 {
     *first = *count = 0;

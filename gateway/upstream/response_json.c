@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The answer of query and query_range, read as a stream:
+/* Decodes responses of query and query_range as a stream:
  *   {"status":"success","warnings":[..],"infos":[..],
  *    "data":{"resultType":"matrix","result":[{"metric":{..},"values":[[t,"v"],..],"histograms":[..]},..]}}
- * `place` says inside which value the reader stands. Nearly all bytes are in "values", which json_pairs takes whole
- * pairs from. Keys that are not known are skipped. Histograms are only noted: this form loses their layout.
+ * `place` is the value that the decoder is in. Nearly all bytes are in "values", from which json_pairs reads complete
+ * pairs. Unknown keys are skipped. Of histograms only the presence is recorded: this form lacks their layout.
  */
 #include "gateway/upstream/response.h"
 
@@ -20,13 +20,13 @@ struct json_response {
     struct decoder decoder;
     struct response *response;
     struct json_reader r;
-    enum json_position place, back; /* back: where to go on after SKIP and after lists of notes */
+    enum json_position place, back; /* back: the place after SKIP and after lists of notes */
     bool succeeded, failed, has_result;
-    bool in_values;               /* behind the [ of "values" */
-    unsigned value_part;          /* of "value": which token comes next */
+    bool in_values;               /* after the [ of "values" */
+    unsigned value_part;          /* of "value": the next token */
     char error[256];
     struct json_labels names;
-    struct labels labels;         /* of the series under way */
+    struct labels labels;         /* of the current series */
     bool has_labels;
     struct json_pair *pairs; size_t n, cap;
 };
@@ -185,7 +185,7 @@ static bool json_response_token(struct json_response *j, enum json_token token, 
     }
 }
 
-/* Reads what has arrived. False: damaged; else the bytes are used up. */
+/* Decodes the bytes that have arrived. False: invalid. */
 static bool json_response_read(struct json_response *j, struct err *err)
 {
     for (;;) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Short answers, kept until they are whole and then read as a tree: metadata, exemplars, what a server tells of itself.
- * Long lists: response_names.c. */
+/* Short responses, buffered until they are complete and then decoded as a tree: metadata, exemplars, status of a
+ * server. Long lists: response_names.c. */
 #include "gateway/upstream/response.h"
 
 #include "base/protobuf.h"
@@ -21,7 +21,7 @@ struct list_response {
     struct buf body;
 };
 
-/* What servers tell of themselves is short. */
+/* Limit of status responses, which are short. */
 enum { KIND_MAX = 64 << 10, EXTERNAL_MAX = 8 << 20 };
 
 static bool odd(struct err *err) { return err_set(err, ERR_BAD_GATEWAY, "cannot parse the response: unexpected JSON"); }
@@ -134,14 +134,14 @@ static unsigned version_number(struct str text)
     return release ? SERVER_VERSION(part[0], part[1], part[2]) : SERVER_VERSION_NONE;
 }
 
-/* Every Prometheus says which revision it was built from; VictoriaMetrics says at most the version of the Prometheus
- * that it resembles. */
+/* Every Prometheus reports the revision that it was built from; VictoriaMetrics reports at most the version of the
+ * Prometheus that it emulates. */
 static bool take_kind(struct list_response *t, const struct json_tree *data, struct err *err UNUSED)
 {
     bool bare = json_tree_get(data, "revision") == NULL && json_tree_get(data, "goVersion") == NULL;
     t->build->kind = bare ? SERVER_VICTORIAMETRICS : SERVER_PROMETHEUS;
     t->build->version = SERVER_VERSION_NONE;
-    if (!bare && json_tree_get(data, "application") == NULL) /* others name themselves, and count on their own */
+    if (!bare && json_tree_get(data, "application") == NULL) /* others report their name, and have their own versions */
         t->build->version = version_number(json_tree_str(json_tree_get(data, "version")));
     return true;
 }

@@ -19,7 +19,7 @@ static struct str without_slashes(struct str s)
     return s;
 }
 
-/* People write path_prefix: /api/v1 because that is where their queries go; the API's own path is added anyway. */
+/* Users set path_prefix: /api/v1, the path of their queries; remove it, since the API's path is added. */
 static struct str server_normalize_prefix(struct str prefix)
 {
     prefix = without_slashes(prefix);
@@ -76,7 +76,7 @@ static struct str_map join_maps(struct arena *a, const struct str_map *x, const 
     return out;
 }
 
-/* The group's http_headers go out with every request, remote_read too. */
+/* The group's http_headers are sent with every request, including remote_read. */
 static struct client_profile *make_profile(struct arena *a, const struct server_group_conf *conf, struct err *err)
 {
     struct http_conf http = conf->http;
@@ -96,7 +96,7 @@ static void add_pairs(struct buf *out, const struct str_map *map)
     }
 }
 
-/* A header may say whose data a server returns. */
+/* A header may select the tenant. */
 static uint64_t server_key(const struct server *s, const struct server_group_conf *conf)
 {
     struct buf all = {0};
@@ -109,8 +109,7 @@ static uint64_t server_key(const struct server *s, const struct server_group_con
     return key;
 }
 
-/* Which servers of two configurations are the same one: what is found out about it depends on this, and on nothing
- * else. */
+/* The key that identifies a server over configurations: everything that its health depends on. */
 static struct server_health *server_find_health(const struct server *s, const struct server_group_conf *conf)
 {
     struct buf key = {0};
@@ -182,8 +181,8 @@ static const char *server_state_name(enum server_state state)
     return names[state];
 }
 
-/* A line when a server cannot be reached and one when it can again, by whichever worker sees it first; log.c limits
- * them where a server comes and goes. */
+/* One line when a server becomes unreachable and one when it is reachable again, by the first worker to notice; log.c
+ * limits them if the state flaps. */
 static void log_unreachable(struct server *s, const char *why)
 {
     int64_t none = 0;
@@ -196,7 +195,7 @@ static void log_unreachable(struct server *s, const char *why)
     mem_free(url);
 }
 
-/* Another program may listen at the address of a server that was away. */
+/* After an outage another program may be listening at the server's address. */
 static void server_forget(struct server *s)
 {
     if (!s->kind_configured)
@@ -254,7 +253,7 @@ void server_failed(struct server *s, bool reached, const char *why)
         atomic_store(&s->health->paused_until,
                      clock_mono_ms() + (pause > SERVER_LONGEST_PAUSE_MS ? SERVER_LONGEST_PAUSE_MS : pause));
     }
-    atomic_store(&s->health->answered, true); /* after the failures are counted: it is not up between */
+    atomic_store(&s->health->answered, true); /* after counting failures: not shown as up in between */
     mutex_lock(&s->health->mutex);
     snprintf(s->health->last_error, sizeof s->health->last_error, "%s", why);
     mutex_unlock(&s->health->mutex);

@@ -71,8 +71,8 @@ static void server_query_add_selector(struct buf *form, const struct server_quer
     buf_free(&text);
 }
 
-/* Raw samples of the whole window, as a range selector at its end. Before Prometheus 3 the window is closed on both
- * sides; what is too early is dropped by the answer. */
+/* Raw samples of the window, by a range selector at its end. Before Prometheus 3 the window is closed on both sides;
+ * the response drops samples that are too early. */
 static void server_query_window(struct server_query *query)
 {
     struct buf form = {0};
@@ -114,7 +114,7 @@ static void server_query_export(struct server_query *query)
     send_form(query, "/api/v1/export", &form, export_decoder_new(&query->response), &query->response);
 }
 
-/* The answer is kept whole outside the arena, and its samples take about as much inside. */
+/* The complete response is buffered outside of the arena, and its samples need about as much inside. */
 static void server_query_read(struct server_query *query)
 {
     struct buf body = {0};
@@ -124,8 +124,8 @@ static void server_query_read(struct server_query *query)
     send_form(query, NULL, &body, remote_read_decoder_new(&query->response, max), &query->response);
 }
 
-/* Values at the steps are enough, and less to carry than raw samples: nothing is compared, and nobody asks when they
- * were taken. */
+/* Values at steps are sufficient, and less to transfer than raw samples, if nothing is compared and sample times are
+ * not needed. */
 static bool needs_steps(const struct server_query *query)
 {
     return query->sel->kind == SELECT_INSTANT && !query->compare && !query->sel->wants_origin;
@@ -213,8 +213,8 @@ static void external_begin(struct server_query *query)
                                                  .decoder = external_labels_decoder_new(a, &query->_external)});
 }
 
-/* They have to be known to be taken off. A server that has no such page has none; one that does not show it is asked by
- * the query API. */
+/* External labels must be known to be removed. A server without this endpoint has none; one that denies access is read
+ * by the query API. */
 static enum server_query_step external_end(struct server_query *query)
 {
     bool failed = query->_err.kind != ERR_NONE;
@@ -228,9 +228,9 @@ static enum server_query_step external_end(struct server_query *query)
     return STEP_READ;
 }
 
-/* --- READ: the answers -------------------------------------------------------------------------------------------- */
+/* --- READ: the responses ------------------------------------------------------------------------------------------ */
 
-/* The server does not know the method that was tried: another one, and it is remembered. */
+/* The server does not support the method that was tried: use another one, and remember that. */
 static enum server_query_step read_failed(struct server_query *query)
 {
     struct server *s = query->attempt.server;
@@ -350,7 +350,7 @@ static void server_query_start(struct attempt *a)
     if (server_query_batch(query)->q->trace)
         query->_text = server_query_text(query);
     bool forgotten = query->_kind == SERVER_PROMETHEUS && server_version(a->server) == 0 &&
-                     atomic_load(&a->server->health->answered); /* it was away, and may have changed */
+                     atomic_load(&a->server->health->answered); /* it was unreachable, and may have been replaced */
     server_query_enter(query, query->_kind == SERVER_AUTO || forgotten ? STEP_PROBE : step_of_kind(query));
 }
 

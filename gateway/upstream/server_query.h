@@ -38,19 +38,19 @@ enum server_query_step { STEP_PROBE, STEP_LABELS, STEP_READ, STEP_SUCCEEDED, STE
 struct server_query {
     struct attempt attempt;
     const struct select *sel;
-    const struct matcher *matchers; size_t n_matchers; /* without those on the group's labels */
+    const struct matcher *matchers; size_t n_matchers; /* without those on labels of the group */
     bool compare;              /* raw samples are needed */
     struct response response;  /* SUCCEEDED: each label set once; lookback is still to be applied */
 
     struct str _text;          /* for explain */
     enum server_query_step _step;
     enum read_method _method;
-    bool _steps_only;          /* the answer holds values at steps */
+    bool _steps_only;          /* the response has values at steps */
     struct response _steps;
     struct labels _external;   /* of the server, once READ_REMOTE is chosen */
     enum server_kind _kind;
     struct server_build _build;
-    bool _guessed;             /* _kind is: the server has no buildinfo. The first answer shows whether it is right */
+    bool _guessed;             /* _kind is a guess without buildinfo; the first response shows whether it is right */
     struct err _err;           /* of the step: its first failure, and the HTTP status that came with it */
     int _status;
     struct fetch *_fetches[64]; unsigned _n_fetches, _left;

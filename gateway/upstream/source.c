@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The whole as a struct source. select: every selector × group × replica is asked at once, then replicas are merged,
- * then groups united. Equal selectors are asked once.
+/* Server groups and the recent store as a struct source. select: all selectors × groups × replicas are queried
+ * concurrently, equal selectors once; then replicas are merged and groups united.
  */
 #include "gateway/upstream/source.h"
 
@@ -28,8 +28,8 @@ static void source_add_recent(struct upstream *u, struct recent_link link)
         u->env.recent_put(link.source);
 }
 
-/* The recent store alone answers: what it gives is read later, so the reference lives as long as the query's arena.
- * It is taken last, because the arena may jump out of here. */
+/* The recent store is the only source: its series are read later, so the reference lives as long as the query's arena.
+ * It is taken last, since the arena may leave this function by longjmp. */
 struct open_series_set { void (*put)(struct source *s); struct source *source; };
 static void put_held(void *arg)
 {
@@ -66,7 +66,7 @@ struct select_call { /* one call of select */
     struct recent_link recent;
     const struct select *sels; size_t n;
     struct group_query *queries;     /* n × groups */
-    bool *started;                   /* of each; false: the group has nothing to do with it */
+    bool *started;                   /* of each; false: the group cannot match */
 };
 
 static bool source_same_matchers(const struct select *a, const struct select *b)
@@ -187,7 +187,7 @@ static bool source_select(struct source *source, struct query_ctx *q, const stru
     return recent && recent->ops->select(recent, q, sels, n, out, err);
 }
 
-/* Without a budget while the plan is made, so that the arena does not jump past memory that is not in it. */
+/* Plans without a budget, so that the arena does not leave by longjmp while other memory is allocated. */
 static bool source_plan(struct source *source, struct query_ctx *q, const struct plan_question *question,
                         struct source_plan *out)
 {

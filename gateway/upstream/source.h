@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What upstream.c keeps and source.c reads. */
+/* State shared by upstream.c and source.c. */
 #ifndef GATEWAY_UPSTREAM_SOURCE_H
 #define GATEWAY_UPSTREAM_SOURCE_H
 

@@ -59,8 +59,8 @@ bool staleness_end(struct response *a, const struct select *sel, struct err *err
 
 /* --- marks -------------------------------------------------------------------------------------------------------- */
 
-/* The two answers are not of the same moment: a sample that arrived between them is in one only. A marker never comes
- * so soon. */
+/* The two responses are not of the same moment: a sample that arrived in between is in one of them only. A marker is
+ * never that recent. */
 enum { SOON_MS = 1000, MOST_GAPS = 64 };
 
 static int staleness_compare_gaps(const void *a, const void *b)
@@ -69,7 +69,7 @@ static int staleness_compare_gaps(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* How far samples of the series are apart, 0 = cannot be said. */
+/* Interval between samples of the series, 0 = unknown. */
 static int64_t interval(const struct series *s)
 {
     int64_t gaps[MOST_GAPS];
@@ -82,7 +82,7 @@ static int64_t interval(const struct series *s)
     return gaps[n / 2];
 }
 
-/* The marker lies behind `after` and not behind `before`; most likely where a sample would have been. */
+/* The marker is after `after` and not after `before`, most likely where the next sample would have been. */
 static struct sample marker(int64_t last, int64_t gap, int64_t after, int64_t before)
 {
     int64_t t = gap > 0 ? last + ((after - last) / gap + 1) * gap : after + 1;

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Values at steps, which a server has already looked back for, made fit to stand beside raw samples. Results in the
- * arena. */
+/* Converts values at steps, to which a server has applied its lookback, so that they can be used beside raw samples.
+ * Results are in the arena. */
 #ifndef GATEWAY_UPSTREAM_STALENESS_H
 #define GATEWAY_UPSTREAM_STALENESS_H
 
 #include "gateway/upstream/response.h"
 
-/* A value that ends at its step: a stale marker 1 ms behind each value that the next step lacks. Looking back over
- * the result finds at every step what was there, and nothing else. False: there are values at other times than the
- * steps, or the query must end. */
+/* Ends values at their steps: adds a stale marker 1 ms after each value that has none at the next step, so that
+ * lookback finds exactly these values. False: there are values at other times than the steps, or the query must end. */
 bool staleness_end(struct response *a, const struct select *sel, struct err *err) MUST_USE;
 
-/* Puts stale markers into raw samples that came without: where a raw sample should be seen at a step and the server's
- * own answer (steps) has none, a marker must lie between the two. False: the query must end. */
+/* Adds stale markers to raw samples that were returned without: if lookback finds a raw sample at a step at which the
+ * server's own result (steps) has no value, there must be a marker in between. False: the query must end. */
 bool staleness_mark(struct response *raw, const struct response *steps, const struct select *sel,
                     struct err *err) MUST_USE;
 

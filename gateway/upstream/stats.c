@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What server groups tell on /metrics. */
+/* Metrics of server groups. */
 #include "gateway/upstream/stats.h"
 #include "base/text/duration.h"
 #include "base/text/num.h"
@@ -36,7 +36,7 @@ static void upstream_collect_family(struct upstream *u, struct stats_out *o, con
         }
 }
 
-/* Under promxy's names, with the group besides. */
+/* With promxy's names, and the additional label group. */
 static void collect_promxy(struct upstream *u, struct stats_out *o)
 {
     stats_family(o, latency_family, STATS_SUMMARY, "Completed requests to servers of groups, by call");
@@ -52,7 +52,7 @@ static void collect_promxy(struct upstream *u, struct stats_out *o)
     for (size_t g = 0, servers = 0; g < u->groups.n; g++) {
         const struct group *group = &u->groups.items[g];
         char ordinal[24] = "";
-        servers += group->n_servers; /* groups of one entry of the list stand together */
+        servers += group->n_servers; /* groups of one configured group are adjacent */
         if (g + 1 < u->groups.n && u->groups.items[g + 1].position == group->position)
             continue;
         ordinal[num_format_i64(ordinal, (int64_t)group->position)] = 0;
@@ -92,7 +92,7 @@ static double coverage_of_group(const struct coverage_status *s, enum which whic
     }
 }
 
-/* Shards of a group are one: the sum, or of their ages the largest. */
+/* Shards of a group are combined: sums, or the largest age. */
 static void collect_coverage_groups(struct upstream *u, const struct coverage_status *all, struct stats_out *o,
                                     const char *name, enum stats_kind kind, const char *help, enum which which)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Counters of what happens between servers, groups and the recent store. */
+/* Counters of server groups. */
 #ifndef GATEWAY_UPSTREAM_STATS_H
 #define GATEWAY_UPSTREAM_STATS_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The series of all groups in one set: each label set once. */
+/* Unites the series of all groups in one set without duplicate label sets. */
 #ifndef GATEWAY_UPSTREAM_UNION_H
 #define GATEWAY_UPSTREAM_UNION_H
 
@@ -12,14 +12,15 @@ struct group_union {
     const struct group **owners; size_t owners_cap; /* of series[i] */
     struct map *_seen;
 };
-/* q: whose deadline ends union_add; may be NULL */
+/* q: its deadline ends union_add; may be NULL */
 void union_begin(struct group_union *u, const struct query_ctx *q, struct arena *a);
-/* A series that another group has too: united when both groups say `overlap: merge`, else an error that names both. */
+/* A series that another group has as well is merged if both groups have `overlap: merge`, otherwise an error that names
+ * both. */
 bool union_add(struct group_union *u, const struct group *g, const struct response *response, struct err *err) MUST_USE;
 void union_end(struct group_union *u);
 
-/* The evaluator must see one order whichever replica answered first and however a server orders its series: ties of
- * topk and sums of floats depend on it. Servers mostly sort, so that a check is enough. False: the query must end. */
+/* Sorts series, so that their order depends neither on which replica responded first nor on the server: ties of topk
+ * and sums of floats depend on it. Most servers sort, so a check is usually sufficient. False: the query must end. */
 bool series_sort(const struct query_ctx *q, struct series *series, size_t n, struct err *err) MUST_USE;
 
 #endif

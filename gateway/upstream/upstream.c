@@ -22,7 +22,7 @@ static bool is_written_by(const struct server_group_conf *group, struct str dest
     return false;
 }
 
-/* Two shards of a group may lie on one server: a series of /metrics stands there once. */
+/* Two shards of a group may be on one server, whose metrics are exposed once. */
 static void upstream_show_traffic_once(struct upstream *u)
 {
     struct map shown = {0};
@@ -34,7 +34,7 @@ static void upstream_show_traffic_once(struct upstream *u)
     map_free(&shown);
 }
 
-/* Nothing is borrowed from the configuration: the groups' texts are copied. */
+/* Borrows nothing from the configuration: texts of groups are copied. */
 struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env,
                               struct err *err)
 {

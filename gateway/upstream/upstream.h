@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The servers that queries are answered from: server groups of replicas, and the recent store. As a struct source,
- * with the answers of replicas merged and of groups united, as if one Prometheus held everything.
+/* The upstream: the servers that queries read from, in groups of replicas, and the recent store. As a struct source, it
+ * merges samples of replicas and unites series of groups, as if a single Prometheus had all of them.
  *
- * One per configuration, immutable but for health and statistics (atomics), refcounted. Called by query workers:
- * query_ctx.user is the struct worker, whose loop is turned until the last answer is there.
+ * One per configuration, immutable except health and statistics (atomics), reference counted. Called by query workers:
+ * query_ctx.user is the struct worker, whose loop runs until the last response has arrived.
  */
 #ifndef GATEWAY_UPSTREAM_UPSTREAM_H
 #define GATEWAY_UPSTREAM_UPSTREAM_H
@@ -30,7 +30,7 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     int64_t timeout;                   /* ms of one request; default from the query's timeout */
     bool ignore_error, downgrade_error;
     int overlap, read_mode, kind, push_down;
-    struct str_list coverage_by;       /* labels that series have from their targets; empty: job, instance */
+    struct str_list coverage_by;       /* labels that identify the target of a series; empty: job, instance */
     bool trust_untargeted;
     struct str_list written_by;        /* names of the destinations that fill the group */
     struct http_conf http;             /* promxy's http_client: */
@@ -44,11 +44,11 @@ struct loop;
 struct server_registry;
 struct coverage_registry;
 struct upstream_env {
-    /* Of what outlives an upstream; NULL: ones of its own, which end with it. */
+    /* State that outlives an upstream; NULL: private ones, which end with it. */
     struct server_registry *registry;
     struct coverage_registry *coverage;
-    size_t max_response;                 /* bytes of one downstream answer; 0 = 1 GiB */
-    /* The recent store, and the destination whose stream it keeps ("" = everything); NULL when off. get gives a
+    size_t max_response;                 /* bytes of one downstream response; 0 = 1 GiB */
+    /* The recent store, and the destination whose samples it stores ("" = all samples); NULL: disabled. get returns a
      * reference. */
     struct source *(*recent_get)(void *arg);
     void (*recent_put)(struct source *s);
@@ -59,7 +59,7 @@ struct upstream_env {
 };
 struct upstream *upstream_new(const struct server_group_conf *groups, size_t n, const struct upstream_env *env,
                               struct err *err) MUST_USE;
-/* After a reload: what the previous one found out about pairs of servers that stay. Both may be in use. */
+/* After a reload: takes over what `previous` knows about pairs of servers that remain. Both may be in use. */
 void upstream_adopt(struct upstream *u, struct upstream *previous);
 struct upstream *upstream_ref(struct upstream *u);
 void upstream_unref(struct upstream *u);
@@ -67,13 +67,13 @@ struct source *upstream_source(struct upstream *u); /* borrowed */
 
 struct server_status {                 /* for /targets and metrics */
     struct str group, url;
-    const char *state;                 /* "unknown" until it was asked, "up", "down" */
+    const char *state;                 /* "unknown" before the first request, "up", "down" */
     struct str last_error; int64_t last_error_at, last_ok_at;
     uint64_t requests, failures, bytes, samples; double seconds;
     const char *kind;
 };
 void upstream_status(struct upstream *u, struct arena *a, struct server_status **out, size_t *n);
-extern struct stats_group upstream_stats;                            /* to be registered at the start */
-void upstream_collect(struct upstream *u, struct stats_out *out);    /* what is counted for each server */
+extern struct stats_group upstream_stats;                            /* registered by metrics_start */
+void upstream_collect(struct upstream *u, struct stats_out *out);    /* metrics of each server */
 
 #endif

@@ -208,7 +208,7 @@ def sentences():
         for literal in re.findall(r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*', code):
             literal = re.sub(r'"\s*"', "", literal)
             if " " in literal and not re.search(r"<\w+|\{[\w-]+:", literal):
-                yield path, literal
+                yield path, re.sub(r'\\"[^"\\]*\\"', "", literal)  # without quoted names
 
 
 def test_texts_use_the_terms_of_the_field():
