@@ -55,7 +55,7 @@ void coverage_take_name(struct coverage *c, const struct coverage_work *w, const
 void coverage_name_expr(const struct coverage *c, struct str name, struct buf *out);
 
 /* For COVERAGE_HOURS: what the label __part__ says: of each target the scrapes with `up` 1 (up), and the extremes of
- * scrape_samples_post_metric_relabeling (least, most). To be evaluated at from + 1 h, from + 2 h ... to. */
+ * scrape_samples_post_metric_relabeling (minimum, maximum). To be evaluated at from + 1 h, from + 2 h ... to. */
 extern const char coverage_hours_expr[];
 enum { COVERAGE_HOUR_MS = 3600000 };
 

@@ -2,7 +2,7 @@
 /* The past by scrapes per hour: most hours of most targets can be decided without their samples.
  *
  * 1. An hour of a target on a replica is complete when it has as many scrapes with `up` 1 as intervals, or one more,
- *    and its least scrape_samples_post_metric_relabeling is not below a sibling's largest. (Scrapes of one scraper are
+ *    and its minimum of scrape_samples_post_metric_relabeling is not below a sibling's largest. (Scrapes of one scraper are
  *    an interval apart, so that as many as intervals leave no place for a missed one. An interval that does not divide
  *    an hour is never decided so.)
  * 2. An hour in which a replica has no scrape is a gap when the hour of a sibling is complete.
@@ -16,10 +16,10 @@ enum { HOURS_SUSPECTS = 64, HOURS_MAX = 48 };
 
 const char coverage_hours_expr[] =
     "label_replace(sum_over_time(up[1h]),\"__part__\",\"up\",\"\",\"\")"
-    " or label_replace(min_over_time(scrape_samples_post_metric_relabeling[1h]),\"__part__\",\"least\",\"\",\"\")"
-    " or label_replace(max_over_time(scrape_samples_post_metric_relabeling[1h]),\"__part__\",\"most\",\"\",\"\")";
+    " or label_replace(min_over_time(scrape_samples_post_metric_relabeling[1h]),\"__part__\",\"minimum\",\"\",\"\")"
+    " or label_replace(max_over_time(scrape_samples_post_metric_relabeling[1h]),\"__part__\",\"maximum\",\"\",\"\")";
 
-struct hour { double scrapes, least, most; };   /* NaN: no value */
+struct hour { double scrapes, minimum, maximum; };   /* NaN: no value */
 struct hours_row {
     struct labels labels;
     const struct coverage_target *target;       /* NULL: not known */
@@ -71,7 +71,7 @@ static void hours_sort_series(struct hours_intake *in, size_t replica)
             if (hour < 0 || hour >= (int64_t)in->n_hours)
                 continue;
             struct hour *h = hour_of(in, row, replica, (size_t)hour);
-            double *to = str_is(part, "up") ? &h->scrapes : str_is(part, "least") ? &h->least : &h->most;
+            double *to = str_is(part, "up") ? &h->scrapes : str_is(part, "minimum") ? &h->minimum : &h->maximum;
             *to = s->samples[k].v;
         }
     }
@@ -94,9 +94,9 @@ static bool hour_is_complete(const struct hours_intake *in, const struct hours_r
 {
     const struct hour *own = hour_of(in, row, r, h);
     double wanted = row->target ? hours_scrapes(row->target->seen[r].interval) : 0;
-    bool complete = wanted > 0 && own->scrapes >= wanted && own->scrapes <= wanted + 1 && !isnan(own->least);
+    bool complete = wanted > 0 && own->scrapes >= wanted && own->scrapes <= wanted + 1 && !isnan(own->minimum);
     for (size_t k = 0; k < in->c->n && complete; k++)
-        complete = k == r || !hour_is_alive(in, row, k, h) || own->least >= hour_of(in, row, k, h)->most;
+        complete = k == r || !hour_is_alive(in, row, k, h) || own->minimum >= hour_of(in, row, k, h)->maximum;
     return complete;
 }
 

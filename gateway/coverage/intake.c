@@ -13,7 +13,7 @@
 
 enum {
     PERIOD_LEAST_MS = 2000,
-    BYTES_PER_SECOND = 256 << 10, /* of readings forward, on average */
+    BYTES_PER_SECOND = 512 << 10, /* of readings forward, on average */
     PAUSE_MS = 30000,           /* after one that failed */
     SAMPLE_BYTES = 24,
     ODD_READINGS = 5,           /* until another interval is believed */

@@ -133,7 +133,7 @@ static bool is_selected(const struct coverage_work *work, const char *instance)
 static size_t scraper_hours(struct world *w, size_t r, const struct scraper *s, const struct coverage_work *work,
                             struct series *out)
 {
-    static const char *const parts[] = {"up", "least", "most"};
+    static const char *const parts[] = {"up", "minimum", "maximum"};
     size_t hours = (size_t)((work->to - work->from) / HOUR), n = 0;
     struct sample *values[3];
     for (int part = 0; part < 3; part++)
