@@ -24,7 +24,7 @@ struct names_response {
 
 static bool names_odd(const struct names_response *t, struct err *err)
 {
-    return err_set(err, ERR_BAD_GATEWAY, "the answer has an unexpected form at byte %llu",
+    return err_set(err, ERR_BAD_GATEWAY, "cannot parse the response: unexpected JSON at byte %llu",
                    (unsigned long long)t->r.offset);
 }
 
