@@ -5,7 +5,7 @@
 
 #include "base/compress.h"
 
-enum { RELABEL_CACHE_MAX = 1 << 20, TEXTS_MAX = 64 << 20, SCRATCH_RESET = 256 << 10 };
+enum { SCRATCH_RESET = 256 << 10 };
 
 static bool same_map(struct str_map a, struct str_map b)
 {
@@ -107,8 +107,7 @@ void stream_labels_free(struct stream_labels *l)
     for (size_t i = 0; i < l->n_additions; i++)
         buf_free(&l->additions[i].wire);
     mem_free(l->additions);
-    mem_free(l->entries);
-    buf_free(&l->texts);
+    relabel_cache_free(&l->cache);
     buf_free(&l->out);
     builder_free(&l->builder);
     arena_free(&l->scratch);
@@ -137,69 +136,6 @@ static bool run_chain(struct stream_labels *l, struct labels in, struct labels *
     return kept;
 }
 
-/* --- relabel cache ------------------------------------------------------------------------------------------------ */
-
-static void relabel_cache_clear(struct stream_labels *l)
-{
-    memset(l->entries, 0, l->cap * sizeof *l->entries);
-    l->n = 0;
-    buf_clear(&l->texts);
-}
-
-static struct relabel_entry *relabel_cache_slot(struct relabel_entry *slots, size_t cap, uint64_t hash)
-{
-    size_t i = hash & (cap - 1);
-    while (slots[i].n_kind != RELABEL_ENTRY_NONE && slots[i].hash != hash)
-        i = (i + 1) & (cap - 1);
-    return &slots[i];
-}
-
-static void relabel_cache_grow(struct stream_labels *l)
-{
-    size_t cap = l->cap ? l->cap * 2 : 256;
-    struct relabel_entry *slots = mem_zalloc(cap * sizeof *slots);
-    for (size_t i = 0; i < l->cap; i++)
-        if (l->entries[i].n_kind != RELABEL_ENTRY_NONE)
-            *relabel_cache_slot(slots, cap, l->entries[i].hash) = l->entries[i];
-    mem_free(l->entries);
-    l->entries = slots;
-    l->cap = cap;
-}
-
-static void relabel_cache_put(struct stream_labels *l, uint64_t hash, struct labels in, bool kept, struct labels out)
-{
-    if (l->n >= RELABEL_CACHE_MAX || l->texts.n > TEXTS_MAX)
-        relabel_cache_clear(l);
-    if (l->n * 4 >= l->cap * 3)
-        relabel_cache_grow(l);
-    struct relabel_entry *v = relabel_cache_slot(l->entries, l->cap, hash);
-    l->n++;
-    v->hash = hash;
-    if (!kept) {
-        v->n_kind = RELABEL_ENTRY_DROPPED;
-    } else if (labels_equal(in, out)) {
-        v->n_kind = RELABEL_ENTRY_SAME;
-    } else {
-        v->at = (uint32_t)l->texts.n;
-        v->n_kind = out.n << 2 | RELABEL_ENTRY_CHANGED;
-        buf_add(&l->texts, &out.count, sizeof out.count);
-        buf_add(&l->texts, out.p, out.n);
-    }
-}
-
-static bool relabel_cache_get(const struct stream_labels *l, const struct relabel_entry *v, struct labels in,
-                              struct labels *out)
-{
-    enum relabel_result kind = v->n_kind & 3;
-    *out = in;
-    if (kind == RELABEL_ENTRY_CHANGED) {
-        memcpy(&out->count, l->texts.p + v->at, sizeof out->count);
-        out->p = (const uint8_t *)l->texts.p + v->at + sizeof out->count;
-        out->n = v->n_kind >> 2;
-    }
-    return kind != RELABEL_ENTRY_DROPPED;
-}
-
 bool stream_labels_apply(struct stream_labels *l, struct labels in, struct labels *out)
 {
     const struct stream *s = l->stream;
@@ -207,13 +143,11 @@ bool stream_labels_apply(struct stream_labels *l, struct labels in, struct label
         *out = l->n_additions ? splice_additions(l, in) : in;
         return out->count > 0;
     }
-    uint64_t hash = hash_keyed(in.p, in.n); /* the only key of the cache */
-    if (l->cap > 0) {
-        struct relabel_entry *v = relabel_cache_slot(l->entries, l->cap, hash);
-        if (v->n_kind != RELABEL_ENTRY_NONE)
-            return relabel_cache_get(l, v, in, out);
-    }
+    uint64_t hash = hash_keyed(in.p, in.n);
+    enum relabel_result known = relabel_cache_get(&l->cache, hash, in, out);
+    if (known != RELABEL_ENTRY_NONE)
+        return known != RELABEL_ENTRY_DROPPED;
     bool kept = run_chain(l, in, out);
-    relabel_cache_put(l, hash, in, kept, *out);
+    relabel_cache_put(&l->cache, hash, in, kept, *out);
     return kept;
 }

@@ -6,6 +6,7 @@
 #define WRITER_PIPELINE_STREAM_H
 
 #include "model/relabel.h"
+#include "writer/pipeline/relabel_cache.h"
 #include "writer/writer.h"
 
 struct destination;
@@ -23,17 +24,11 @@ struct stream {
 bool stream_same(const struct stream *s, struct relabel_rules rules, struct str_map external, struct str_map extra,
                  unsigned shards);
 
-/* Relabel cache: 16 bytes per series, by hash of its labels; cleared completely over a limit. Not used without rules:
- * splicing a few labels into sorted ones is cheaper than a lookup. */
-enum relabel_result { RELABEL_ENTRY_NONE, RELABEL_ENTRY_SAME, RELABEL_ENTRY_DROPPED, RELABEL_ENTRY_CHANGED };
-/* CHANGED: bytes at `at` of texts; n_kind = n << 2 | kind */
-struct relabel_entry { uint64_t hash; uint32_t at, n_kind; };
 struct addition { struct str name; struct buf wire; bool override; }; /* override: replaces an existing label */
 struct stream_labels {
     const struct stream *stream;
     struct addition *additions; size_t n_additions; /* external and extra labels by name; used without rules */
-    struct relabel_entry *entries; size_t n, cap;
-    struct buf texts;
+    struct relabel_cache cache; /* used with rules only: without, splicing is cheaper than a lookup */
     struct labels_builder builder;
     struct arena scratch;
     struct buf out;
