@@ -2,24 +2,29 @@
 /* One lane's part of the writer: flushing pending blocks on a timer, and switching from one topology to the next. */
 #include "writer/lane.h"
 
+#include "base/text/duration.h"
 #include "writer/stats.h"
 
 /* --- flushing ----------------------------------------------------------------------------------------------------- */
 
-static void seal_due(struct writer_lane *l, int64_t until)
+/* Until clock_mono_ns() reaches end_ns. */
+static void seal_due(struct writer_lane *l, int64_t until, int64_t end_ns)
 {
     for (size_t i = 0; i < l->n_streams; i++)
         for (unsigned shard = 0; shard < l->streams[i].stream->shards; shard++) {
             struct pending *p = &l->streams[i].pending[shard];
-            if (list_linked(&p->node) && p->due <= until)
-                writer_lane_seal(l, l->streams[i].stream, shard, p);
+            if (!list_linked(&p->node) || p->due > until)
+                continue;
+            writer_lane_seal(l, l->streams[i].stream, shard, p);
+            if (clock_mono_ns() >= end_ns)
+                return;
         }
 }
 
 static void run_flush(struct loop_timer *timer)
 {
     struct writer_lane *l = CONTAINER(timer, struct writer_lane, flush);
-    seal_due(l, loop_mono(l->loop));
+    seal_due(l, loop_mono(l->loop), loop_slice_end(l->loop)); /* what is left is due in the next turn */
     int64_t next = INT64_MAX;
     for (struct list *n = l->open.next; n != &l->open; n = n->next) {
         int64_t due = CONTAINER(n, struct pending, node)->due;
@@ -29,7 +34,7 @@ static void run_flush(struct loop_timer *timer)
         loop_timer_at(l->loop, &l->flush, next);
 }
 
-void writer_lane_seal_all(struct writer_lane *l) { seal_due(l, INT64_MAX); }
+void writer_lane_seal_all(struct writer_lane *l) { seal_due(l, INT64_MAX, INT64_MAX); }
 
 /* --- topologies --------------------------------------------------------------------------------------------------- */
 

@@ -376,7 +376,9 @@ static void run_descriptors(struct loop *l)
 
 int64_t loop_slice_end(const struct loop *l)
 {
-    int64_t now = clock_mono_ns(), end = l->turning && !l->clock_set ? l->start_ns + TURN_NS : now + TURN_NS;
+    int64_t now = clock_mono_ns(), end = l->turning ? l->start_ns + TURN_NS : now + TURN_NS;
+    if (l->clock_set)
+        return INT64_MAX;
     return end > now + SLICE_MIN_NS ? end : now + SLICE_MIN_NS;
 }
 
