@@ -16,11 +16,12 @@
     X(RANK_SCRAPE_LANE, "scrape lane")                                                                                 \
     X(RANK_FAILURE_LOG, "failure log")                                                                                 \
     X(RANK_WRITER, "writer")                                                                                           \
+    X(RANK_QUEUE_WALK, "queue walk")             /* a visit takes the locks of the recent store */                    \
     X(RANK_STRIPE_QUERIES, "recent store queries")                                                                     \
     X(RANK_STRIPE_NEXT, "recent store next")                                                                           \
     X(RANK_STRIPE, "recent store stripe")                                                                              \
     X(RANK_DESTINATION, "destination")                                                                                 \
-    X(RANK_QUEUE_LIFE, "queue life")                                                                                   \
+    X(RANK_FILE_THREAD, "file thread")                                                                                 \
     X(RANK_QUEUE_DIR, "queue directory")                                                                               \
     X(RANK_QUEUE_INTAKE, "queue intake")                                                                               \
     X(RANK_QUEUE_LOCK, "queue lock file")                                                                              \

@@ -223,7 +223,8 @@ static bool start_writer(struct program *p, struct err *err)
     const struct flags *f = &s->flags;
     struct writer_env env = {.main = s->control, .lanes = p->lane_loops, .n_lanes = s->n_lanes,
                              .queue_dir = f->queue_dir, .flush_interval = f->flush_interval,
-                             .show_urls = f->remote_write.show_url, .id = s->id, .interrupted = stop_is_requested};
+                             .show_urls = f->remote_write.show_url, .id = s->id, .interrupted = stop_is_requested,
+                             .late_opened = services_reopen, .late_arg = s};
     s->writer = writer_new(&env, err);
     return s->writer != NULL;
 }

@@ -2,15 +2,15 @@
 /* Scan for orphaned queues. A directory with a generation (gNNNN-sSS) is a queue. Queue directories locked by another
  * process are in use and not orphaned.
  *
- * The disk may hang, so the scan runs on its own thread, and main polls for its end. A scan still running when the
- * writer is freed is abandoned: its thread frees it.
+ * The disk may hang, so the scan runs on its own thread (base/os/file_thread.h), and main polls for its end. A scan still
+ * running when the writer is freed is abandoned.
  */
 #include "writer/orphans.h"
 
 #include "base/os/dir.h"
+#include "base/os/file_thread.h"
 #include "base/telemetry/log.h"
 #include "base/text/num.h"
-#include "base/os/thread.h"
 #include "base/text/utf8.h"
 #include "writer/writer_internal.h"
 
@@ -72,10 +72,8 @@ struct orphans_scan {
     char **configured; size_t n; /* identities */
     bool locked;                 /* the writer already holds the lock */
     struct orphan_list found;
-    struct thread *thread;
-    atomic_int state;
+    struct file_thread *thread;
 };
-enum { SCAN_RUNNING, SCAN_DONE, SCAN_ABANDONED };
 
 static bool is_configured(const struct orphans_scan *scan, const char *identity)
 {
@@ -137,8 +135,9 @@ static void log_orphans(const struct orphan_list *list)
     }
 }
 
-static void free_orphans_scan(struct orphans_scan *scan)
+static void free_orphans_scan(void *arg)
 {
+    struct orphans_scan *scan = arg;
     for (size_t i = 0; i < scan->n; i++)
         mem_free(scan->configured[i]);
     mem_free(scan->configured);
@@ -147,14 +146,11 @@ static void free_orphans_scan(struct orphans_scan *scan)
     mem_free(scan);
 }
 
-static void run_orphans_scan(void *arg)
+static void run_orphans_scan(void *arg, struct file_thread *self UNUSED)
 {
     struct orphans_scan *scan = arg;
-    int running = SCAN_RUNNING;
     if (scan->locked || queue_dir_unlocked(scan))
         list_orphans(scan);
-    if (!atomic_compare_exchange_strong(&scan->state, &running, SCAN_DONE))
-        free_orphans_scan(scan);
 }
 
 static void publish_orphans(struct writer *w, struct orphans_scan *scan)
@@ -177,11 +173,11 @@ static void run_orphans_timer(struct loop_timer *timer)
         orphans_find(w);
         return;
     }
-    if (atomic_load(&scan->state) == SCAN_RUNNING) {
+    if (!file_thread_at(scan->thread, FILE_ENDED)) {
         loop_timer_in(w->env.main, timer, ORPHANS_POLL);
         return;
     }
-    thread_join(scan->thread);
+    (void)!file_thread_end(scan->thread, INT64_MAX);
     publish_orphans(w, scan);
     free_orphans_scan(scan);
     w->orphans_scan = NULL;
@@ -193,6 +189,8 @@ static void run_orphans_timer(struct loop_timer *timer)
 
 void orphans_find(struct writer *w)
 {
+    if (w->late.lock) /* without a lock the scan takes it for a moment, and would keep our own thread from it */
+        return;
     w->orphans_timer.run = run_orphans_timer;
     w->orphans_rescan = w->orphans_scan != NULL;
     loop_timer_in(w->env.main, &w->orphans_timer, ORPHANS_POLL);
@@ -200,11 +198,11 @@ void orphans_find(struct writer *w)
         return;
     struct orphans_scan *scan = mem_zalloc(sizeof *scan);
     *scan = (struct orphans_scan){.dir = mem_strdup(w->dir), .locked = w->queue_lock != NULL};
-    atomic_init(&scan->state, SCAN_RUNNING);
     scan->configured = mem_zalloc((w->n + 1) * sizeof *scan->configured);
     for (; scan->n < w->n; scan->n++)
         scan->configured[scan->n] = mem_strdup(w->destinations[scan->n]->identity);
-    scan->thread = thread_start("queue-scan", run_orphans_scan, scan);
+    scan->thread = file_thread_start(&(struct file_thread_conf){.name = "queue-scan", .run = run_orphans_scan,
+                                                                .release = free_orphans_scan, .arg = scan});
     if (scan->thread)
         w->orphans_scan = scan;
     else /* out of threads: retried at the next call */
@@ -214,15 +212,9 @@ void orphans_find(struct writer *w)
 void orphans_stop(struct writer *w)
 {
     struct orphans_scan *scan = w->orphans_scan;
-    int running = SCAN_RUNNING;
     loop_timer_stop(w->env.main, &w->orphans_timer);
-    struct thread *thread = scan ? scan->thread : NULL; /* after being abandoned the scan belongs to its thread */
-    if (scan && atomic_compare_exchange_strong(&scan->state, &running, SCAN_ABANDONED)) {
-        thread_detach(thread);
-    } else if (scan) {
-        thread_join(thread);
+    if (scan && file_thread_end(scan->thread, 0))
         free_orphans_scan(scan);
-    }
     w->orphans_scan = NULL;
     free_orphans(&w->orphans);
 }

@@ -16,7 +16,7 @@ struct refill {
     uint64_t samples;
 };
 
-static void refill_block(void *arg, unsigned shard, const struct block *b)
+static bool refill_block(void *arg, unsigned shard, const struct block *b)
 {
     struct refill *f = arg;
     struct err err;
@@ -24,14 +24,16 @@ static void refill_block(void *arg, unsigned shard, const struct block *b)
     if (b->codec == CODEC_ZSTD && f->packer.zstd == NULL)
         f->packer.zstd = zstd_new();
     if (!decompress(b->codec, f->packer.zstd, str_n(b->bytes, b->n), BLOCK_MAX_BYTES, &f->packer.raw, &err))
-        return;
+        return true;
     recent_take(f->store, shard % f->n_lanes, buf_str(&f->packer.raw), f->now);
     if (f->begins[shard] == INT64_MAX)
         f->begins[shard] = b->t_max;
     f->samples += b->n_samples;
+    return true;
 }
 
-void refill_recent(struct recent *r, const struct recent_conf *c, struct destination *d, int64_t now)
+void refill_recent(struct recent *r, const struct recent_conf *c, struct destination *d, int64_t now,
+                   bool (*interrupted)(void))
 {
     const struct queue_generation *g;
     size_t n = queue_generations(d->queue, &g);
@@ -40,8 +42,7 @@ void refill_recent(struct recent *r, const struct recent_conf *c, struct destina
     packer_init(&f.packer);
     for (unsigned i = 0; i < shards; i++)
         f.begins[i] = INT64_MAX;
-    queue_walk(d->queue, (uint64_t)c->budget / 2, refill_block, &f);
-    int64_t from = INT64_MIN;
+    int64_t from = queue_walk(d->queue, (uint64_t)c->budget / 2, interrupted, refill_block, &f) ? INT64_MIN : now;
     for (unsigned i = 0; i < shards; i++) {
         bool unused = queue_shard_state(g[n - 1].shards[i]).next == 0;
         int64_t begin = unused ? INT64_MIN : f.begins[i] == INT64_MAX ? now : f.begins[i];

@@ -7,6 +7,8 @@
 #include "writer/send/destination.h"
 #include "writer/recent/recent.h"
 
-void refill_recent(struct recent *r, const struct recent_conf *c, struct destination *d, int64_t now);
+/* interrupted: as of queue_walk */
+void refill_recent(struct recent *r, const struct recent_conf *c, struct destination *d, int64_t now,
+                   bool (*interrupted)(void));
 
 #endif

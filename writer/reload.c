@@ -79,13 +79,36 @@ static struct destination *writer_find_destination(const struct writer *w, const
     return NULL;
 }
 
-static struct destination *open_new_destination(struct writer *w, const struct destination_conf *c, size_t at,
-                                                struct err *err)
+static struct destination *writer_new_destination(struct writer *w, const struct destination_conf *c, size_t at,
+                                                  struct queue *queue)
 {
-    struct destination *d = destination_open(c, at, &w->env, w->queue_lock, err);
-    for (unsigned i = 0; d && i < w->env.n_lanes; i++)
+    struct destination *d = destination_new(c, at, &w->env, queue);
+    for (unsigned i = 0; i < w->env.n_lanes; i++)
         d->per_lane[i] = destination_lane_new(d, w->env.lanes[i]);
     return d;
+}
+
+/* All new queues are opened side by side. */
+static bool begin_new_queues(struct writer *w, const struct writer_plan *from, struct err *err)
+{
+    bool ok = true;
+    for (size_t i = 0; i < from->n && ok; i++) {
+        char *identity = destination_identity(&from->destinations[i]);
+        ok = writer_find_destination(w, identity)
+             || (retire_wait(w, identity, err) && late_begin(w, &from->destinations[i], identity, err));
+        mem_free(identity);
+    }
+    return ok;
+}
+
+/* True with dest NULL: its queue hangs. */
+static bool draft_new_destination(struct writer *w, const char *identity, size_t at, struct draft *out, struct err *err)
+{
+    struct queue *queue;
+    enum queue_opened opened = w->queue_lock ? late_take(w, identity, &queue, err) : QUEUE_HANGS;
+    if (opened == QUEUE_OPEN)
+        out->dest = writer_new_destination(w, out->conf, at, queue);
+    return opened != QUEUE_FAILED;
 }
 
 static bool draft_destination(struct writer *w, const struct destination_conf *c, size_t at, struct draft *out,
@@ -98,10 +121,9 @@ static bool draft_destination(struct writer *w, const struct destination_conf *c
     char *identity = destination_identity(c);
     out->dest = writer_find_destination(w, identity);
     out->is_new = out->dest == NULL;
-    if (out->is_new && retire_wait(w, identity, err))
-        out->dest = open_new_destination(w, c, at, err);
+    bool ok = !out->is_new || draft_new_destination(w, identity, at, out, err);
     mem_free(identity);
-    return out->dest && destination_grow(out->dest, (unsigned)c->queue.shards, &out->grown, err);
+    return ok && (out->dest == NULL || destination_grow(out->dest, (unsigned)c->queue.shards, &out->grown, err));
 }
 
 static void discard_draft(struct draft *d)
@@ -138,17 +160,18 @@ static struct topology *topology_for_change(const struct writer_change *c, struc
     return p;
 }
 
-static bool lock_queues(struct writer *w, struct err *err)
+static bool open_queues(struct writer *w, const struct writer_plan *from, struct err *err)
 {
-    if (w->queue_lock == NULL)
-        w->queue_lock = queue_lock_new(w->dir, err);
-    return w->queue_lock != NULL;
+    enum queue_opened locked = from->n > 0 ? late_lock(w, err) : QUEUE_OPEN;
+    return locked == QUEUE_HANGS || (locked == QUEUE_OPEN && begin_new_queues(w, from, err));
 }
 
 struct writer_change *writer_prepare(struct writer *w, const struct writer_plan *from, struct err *err)
 {
-    if ((from->n > 0 && !lock_queues(w, err)) || !check_names(from, err))
+    if (!check_names(from, err) || !open_queues(w, from, err)) {
+        late_sweep(w);
         return NULL;
+    }
     struct writer_change *c = mem_dup(&(struct writer_change){.w = w, .from = *from, .n = from->n}, sizeof *c);
     c->drafts = mem_zalloc((c->n + 1) * sizeof *c->drafts);
     bool ok = true;
@@ -177,6 +200,7 @@ void writer_cancel(struct writer_change *c)
         discard_draft(&c->drafts[i]);
     if (c->recent)
         recent_unref(c->recent);
+    late_sweep(c->w);
     free_change(c);
 }
 
@@ -341,6 +365,10 @@ static void add_destination(struct writer *w, struct destination *d)
 /* Applies limits at once; hands the generation and the settings to the lanes. */
 static void commit_draft(struct writer *w, struct draft *d)
 {
+    if (d->dest == NULL) { /* its queue hangs */
+        dest_settings_free(d->settings);
+        return;
+    }
     struct queue_limits limits = destination_limits(d->conf);
     queue_limit(d->dest->queue, &limits);
     if (d->grown)
@@ -380,6 +408,8 @@ static void name_destinations(const struct writer_change *c)
     hide_leaving(c);
     for (size_t i = 0; i < c->n; i++) {
         struct draft *d = &c->drafts[i];
+        if (d->dest == NULL)
+            continue;
         const char *before = d->dest->name;
         destination_set_name(d->dest, d->conf, i, c->w->env.show_urls);
         d->named = d->is_new || d->dest->leaving || d->dest->name != before;
@@ -399,8 +429,9 @@ static void refill_new_store(const struct writer_change *c)
 {
     const struct recent_conf *conf = c->from.recent;
     for (size_t i = 0; c->recent && c->recent != c->w->recent && i < c->n; i++)
-        if (c->drafts[i].is_new && conf->like.n > 0 && str_eq(c->drafts[i].conf->name, conf->like))
-            refill_recent(c->recent, conf, c->drafts[i].dest, loop_now(c->w->env.main));
+        if (c->drafts[i].is_new && c->drafts[i].dest && conf->like.n > 0 && str_eq(c->drafts[i].conf->name, conf->like))
+            refill_recent(c->recent, conf, c->drafts[i].dest, loop_now(c->w->env.main),
+                          c->w->env.interrupted);
 }
 
 /* A store that is reused holds the old topology's stream: with a different relabel chain it is complete from now on
@@ -428,6 +459,14 @@ static void writer_use_recent(struct writer *w, const struct recent_conf *c, str
         recent_unref(old);
 }
 
+static unsigned count_late(const struct writer_change *c)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < c->n; i++)
+        n += c->drafts[i].dest == NULL;
+    return n;
+}
+
 void writer_commit(struct writer_change *c, void (*release)(void *arg), void *release_arg)
 {
     struct writer *w = c->w;
@@ -436,12 +475,14 @@ void writer_commit(struct writer_change *c, void (*release)(void *arg), void *re
         commit_draft(w, &c->drafts[i]);
     name_destinations(c);
     for (size_t i = 0; i < c->n; i++)
-        if (c->drafts[i].is_new)
+        if (c->drafts[i].is_new && c->drafts[i].dest)
             destination_log_backlog(c->drafts[i].dest);
     c->topology->release = release;
     c->topology->release_arg = release_arg;
     writer_reload_check_chain(w, c->topology);
     writer_use_recent(w, c->from.recent, c->recent);
     writer_install_topology(w, c->topology);
+    atomic_store(&w->n_late, count_late(c));
+    late_sweep(w);
     free_change(c);
 }

@@ -287,6 +287,8 @@ static void writer_collect(struct stats_out *out, void *arg)
     writer_each_destination(w, write_statuses, &(struct stats_visit){out, NULL});
     stats_family(out, "sluice_remotewrite_samples_dropped_total", STATS_COUNTER, "Samples dropped, by reason");
     writer_each_destination(w, write_dropped, &(struct stats_visit){out, NULL});
+    stats_single(out, "sluice_queues_hung", STATS_GAUGE,
+                 "Destinations that are not in use because their queue directories do not respond", writer_late(w));
     orphans_collect(w, out);
     write_recent(w, out);
 }

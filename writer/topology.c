@@ -36,8 +36,8 @@ static struct stream *stream_for(struct topology *p, const struct destination_co
     struct stream *s = &p->streams[p->n_streams++];
     *s = (struct stream){.rules = rules, .external = external, .extra = c->extra_labels,
                          .shards = (unsigned)c->queue.shards};
-    s->destinations = mem_zalloc((p->n + 1) * sizeof *s->destinations);
-    s->generations = mem_zalloc((p->n + 1) * sizeof *s->generations);
+    s->destinations = mem_zalloc(p->_cap * sizeof *s->destinations);
+    s->generations = mem_zalloc(p->_cap * sizeof *s->generations);
     return s;
 }
 
@@ -65,12 +65,14 @@ struct topology *topology_new(const struct writer_plan *from, struct destination
 {
     struct topology *p = mem_zalloc(sizeof *p);
     refs_init(&p->refs);
-    p->n = from->n;
-    p->destinations = mem_zalloc((from->n + 1) * sizeof *p->destinations);
-    p->streams = mem_zalloc((from->n + 1) * sizeof *p->streams);
+    p->_cap = from->n + 1;
+    p->destinations = mem_zalloc(p->_cap * sizeof *p->destinations);
+    p->streams = mem_zalloc(p->_cap * sizeof *p->streams);
     for (size_t i = 0; i < from->n; i++) {
+        if (dests[i] == NULL)
+            continue;
         struct stream *s = stream_for(p, &from->destinations[i], from->external_labels);
-        p->destinations[i] = dests[i];
+        p->destinations[p->n++] = dests[i];
         s->destinations[s->n++] = dests[i];
         s->metadata = s->metadata || from->destinations[i].send_metadata;
     }

@@ -14,13 +14,13 @@ struct topology {
     enum topology_phase phase; /* main's; changed by reload.c */
     unsigned lanes_pending;    /* main's: lanes that have not finished the phase */
     struct stream *streams; size_t n_streams;
-    struct destination **destinations; size_t n;
+    struct destination **destinations; size_t n, _cap;
     struct recent *recent;
     /* frees the configuration's memory, which rules and labels point into */
     void (*release)(void *arg); void *release_arg;
 };
 
-/* Main. dests[i] belongs to from->destinations[i]; recent may be NULL. NULL: recent.like names no destination. */
+/* Main. dests[i] belongs to from->destinations[i], NULL: it is left out; recent may be NULL. NULL: recent.like names no destination. */
 struct topology *topology_new(const struct writer_plan *from, struct destination *const *dests, struct recent *recent,
                               struct err *err) MUST_USE;
 void topology_choose_generations(struct topology *p); /* main, when the new generations exist */

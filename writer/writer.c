@@ -17,6 +17,7 @@ struct writer *writer_new(const struct writer_env *env, struct err *err UNUSED)
     w->env.queue_dir = str_of(w->dir);
     mutex_init(&w->lock, RANK_WRITER);
     list_init(&w->retiring);
+    late_init(w);
     w->lanes = mem_zalloc(env->n_lanes * sizeof *w->lanes);
     for (unsigned i = 0; i < env->n_lanes; i++)
         writer_lane_init(&w->lanes[i], i, env->n_lanes, env->lanes[i], w->lanes, flush_ms);
@@ -28,6 +29,7 @@ void writer_free(struct writer *w)
 {
     writer_stats_stop(w);
     orphans_stop(w);
+    late_free(w);
     for (unsigned i = 0; i < w->env.n_lanes; i++)
         writer_lane_free(&w->lanes[i]);
     mem_free(w->lanes);
@@ -133,6 +135,7 @@ void writer_stop(struct writer *w, int64_t grace_ms, void (*done)(void *arg), vo
 /* --- status; any thread ------------------------------------------------------------------------------------------- */
 
 bool writer_ready(struct writer *w) { return atomic_load(&w->ready); }
+unsigned writer_late(struct writer *w) { return atomic_load(&w->n_late); }
 bool writer_has_streams(struct writer *w) { return atomic_load(&w->has_streams); }
 
 struct source *writer_recent(struct writer *w)

@@ -76,6 +76,9 @@ struct writer_env {
     bool show_urls;                   /* in metrics, pages and logs; otherwise "1:secret-url" as in vmagent */
     const char *id;                   /* of this process, sent with requests (base/http/via.h); NULL = none is sent */
     bool (*interrupted)(void);        /* polled while queues are read; true aborts; NULL = never */
+    /* Main: a queue directory that hung when the configuration came into force responds; apply the configuration
+     * again. NULL = such destinations stay out of use until the next change. */
+    void (*late_opened)(void *arg); void *late_arg;
 };
 struct writer_plan {                  /* the settings of a new configuration */
     const struct destination_conf *destinations; size_t n;
@@ -94,7 +97,8 @@ char *writer_destination_name(const struct destination_conf *c, size_t position,
 /* Applies a new configuration in two steps. prepare does everything that can fail and changes nothing that is in force;
  * commit cannot fail. Only one change may be prepared at a time. The plan's memory must live until `release` is called,
  * or until cancel. Destinations whose identity (name, or URL without query) is unchanged keep their queue. The queues
- * of removed destinations are closed and stay on disk, unsent.
+ * of removed destinations are closed and stay on disk, unsent. A new destination whose queue directory hangs is left out
+ * (writer/late.h).
  */
 struct writer_change;
 struct writer_change *writer_prepare(struct writer *w, const struct writer_plan *topology, struct err *err) MUST_USE;
@@ -104,6 +108,8 @@ void writer_cancel(struct writer_change *c);
  * stopped. */
 void writer_await(struct writer *w, struct loop_task *task);
 bool writer_ready(struct writer *w); /* any thread: the first configuration is in force; before that sinks are busy */
+/* Any thread: destinations of the configuration that are left out because their queue directories hang. */
+unsigned writer_late(struct writer *w);
 bool writer_has_streams(struct writer *w); /* any thread: samples written to a sink have a receiver, on every lane */
 struct sink *writer_sink(struct writer *w, unsigned lane);
 /* Seals pending blocks, sends for at most grace_ms, writes the rest to disk, syncs, and calls `done` on the main loop.

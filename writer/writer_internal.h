@@ -4,6 +4,7 @@
 #define WRITER_WRITER_INTERNAL_H
 
 #include "writer/lane.h"
+#include "writer/late.h"
 #include "writer/orphans.h"
 #include "writer/recent/recent.h"
 #include "writer/stats.h"
@@ -25,6 +26,8 @@ struct writer {
     unsigned rollouts;         /* topologies that are not yet in force on all lanes */
     struct loop_task **awaiting; size_t n_awaiting, _cap_awaiting; /* posted when rollouts is 0 */
     atomic_bool ready, has_streams;
+    struct late_opens late;    /* queue directories that hang (late.c) */
+    atomic_uint n_late;        /* destinations that are left out for it */
     struct list retiring;      /* removed destinations (retire.c) */
     struct orphan_list orphans; /* under the lock (orphans.c) */
     struct loop_timer orphans_timer;

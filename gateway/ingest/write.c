@@ -266,6 +266,11 @@ static bool write_check_open(struct services *s, struct http_request *r, struct 
     }
     if (via_has(http_header(r, VIA_HEADER), s->id))
         return write_refuse_loop(err);
+    if (writer_late(s->writer) > 0) { /* accepted, the samples would never reach these destinations */
+        err_set(err, ERR_UNAVAILABLE, "the queue directory of a destination does not respond; retry later");
+        err->retry_after = RETRY_SECONDS;
+        return false;
+    }
     return writer_has_streams(s->writer)
            || err_set(err, ERR_NOT_FOUND, "cannot store samples: no destination is configured; add remote_write or "
                       "recent to the configuration");

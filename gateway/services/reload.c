@@ -152,6 +152,20 @@ bool services_apply(struct services *s, struct config *c, struct err *err)
     return ok;
 }
 
+void services_reopen(void *services)
+{
+    struct services *s = services;
+    struct err err;
+    if (atomic_load(&s->state) == SERVICES_STOPPING || s->_config == NULL)
+        return;
+    struct writer_change *change = prepare_writer(s, s->_config, &err);
+    if (change)
+        writer_commit(change, reload_release_config, config_ref(s->_config));
+    else
+        log_error("remote_write", "cannot use a destination whose queue directory responds again; reload the configuration "
+                  "to retry", "err", err.text);
+}
+
 /* An empty file is valid at the start. If the running configuration is not empty, the file is probably being written at
  * the moment, and applying it would stop everything: it is refused. */
 static struct config *load_again(struct services *s, struct err *err)

@@ -77,6 +77,9 @@ static inline bool services_ready(const struct services *s) { return atomic_load
 /* Control thread: applies `c`, whose reference it takes, all or nothing: on false the previous configuration keeps
  * running. */
 bool services_apply(struct services *s, struct config *c, struct err *err) MUST_USE;
+/* Control thread: applies the destinations of the running configuration again, since a queue directory that hung
+ * responds (writer_env.late_opened). */
+void services_reopen(void *services);
 /* Control thread: loads the file again, applies it and logs the result. */
 bool services_reload(struct services *s, struct err *err);
 /* Any thread: requests a reload from the control thread; done runs in `loop` once all lanes use the new configuration

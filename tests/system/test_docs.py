@@ -153,6 +153,7 @@ def test_every_thread_is_in_the_architecture():
     for text in (text for path, text in sources().items() if path != "base/os/thread.c"):
         calls = re.findall(r"thread_start\((\w+|\"[^\"]+\"),", re.sub(r"/\*.*?\*/", "", text, flags=re.S))
         names |= {call.strip('"') for call in calls if call[0] == '"'}
+        names |= set(re.findall(r'struct file_thread_conf\)?(?: \w+ =)? ?\{\.name = "([^"]+)"', text))
         if any(call == "name" for call in calls):
             names |= {name.replace("%u", "N") for name in re.findall(r'snprintf\(name, sizeof name, "([^"]+)"', text)}
     table = re.search(r"^\| thread \|.*?\n\n", read("docs/architecture.md"), re.M | re.S).group()

@@ -8,10 +8,11 @@ import glob
 import os
 import re
 import shutil
-import subprocess
 import time
 
+from bad_disk import BadDisk
 from lib import *
+from test_hung_disks import push_status, remote_write, scrape, start
 
 INTERVAL_MS = 200
 
@@ -25,23 +26,6 @@ def run(name, options="", **more):
     exporter, sink = ScriptedExporter(page=noise), RecordingSink()
     config = scripted_config(exporter, sink, interval_ms=INTERVAL_MS, destination=options)
     return exporter, sink, Sluice(config, name=name, start=False, **more)
-
-
-class BadDisk:
-    """bad_disk.c for the queue of a Sluice that is started with data_folder= and env= of this."""
-
-    def __init__(self):
-        self.data_folder, self.path, library = f"{folder()}/disk", f"{folder()}/faults", f"{folder()}/bad_disk.so"
-        here = os.path.dirname(os.path.abspath(__file__))
-        if subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, f"{here}/bad_disk.c", "-ldl"]).returncode:
-            raise Skip("a C compiler")
-        self.env = {"LD_PRELOAD": library, "BAD_DISK_DIR": self.data_folder, "BAD_DISK": self.path}
-        self.set("")
-
-    def set(self, faults):
-        with open(f"{self.path}.new", "w", encoding="utf-8") as f:
-            f.write(faults)
-        os.rename(f"{self.path}.new", self.path)
 
 
 def delete(path):
@@ -303,3 +287,29 @@ def test_deleted_parts():
         assert len(missing) < exporter.n // 2, f"{what}: {len(missing)} of {exporter.n} scrapes timed out"
         sluice.stop()
         print(f"{what or 'root'}: {exporter.n} pages, {len(missing)} of them timed out")
+
+
+def threads(sluice):
+    return [open(f"/proc/{sluice.p.pid}/task/{t}/comm", encoding="utf-8").read().strip()
+            for t in os.listdir(f"/proc/{sluice.p.pid}/task")]
+
+
+@seconds(60)
+def test_a_hung_queue_that_is_not_wanted_any_more_is_closed():
+    disk = BadDisk("a-")
+    exporter, a = ScriptedExporter(page=lambda n, ms: f"page {n}\n"), RecordingSink()
+    a.status = 503
+    sluice = Sluice(scrape(exporter) + remote_write(a), data_folder=disk.data_folder, env=disk.env)
+    wait_until(lambda: exporter.n > 5, 10, "pages in the queue of a")
+    time.sleep(1)
+    sluice.stop()
+    disk.set("hang")
+    start(sluice)
+    assert sluice.reconfigure(scrape(exporter) + "recent: {}\n").status == 200
+    assert sluice.metric("sluice_queues_hung") == 0 and push_status(sluice) == 204
+    disk.set("")
+    wait_until(lambda: "queue-io" not in threads(sluice), 5, "its thread has ended")
+    a.status = 204
+    assert sluice.reconfigure(scrape(exporter) + remote_write(a)).status == 200
+    wait_until(lambda: len(pages(a)) > 5, 10, "the queue is intact")
+    sluice.stop()

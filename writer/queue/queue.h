@@ -27,13 +27,23 @@ struct queue_limits {
     bool keep_all;          /* nothing is dropped for space: writers check queue_bytes first */
 };
 struct queue_options {
-    bool (*interrupted)(void); /* polled while files are read; true aborts the opening; NULL = never */
+    bool (*interrupted)(void); /* for queue_open: polled while files are read; true aborts it; NULL = never */
     const char *dir;        /* created when it does not exist */
     struct queue_lock *lock; /* of the parent directory; NULL = no other process uses it */
     unsigned shards;        /* another number on disk becomes an older generation, which is sent first */
     struct queue_limits limits;
 };
 struct queue *queue_open(const struct queue_options *o, struct err *err) MUST_USE;
+/* The same in steps, for a disk that may hang. begin starts the io thread, end waits for it: until it has read the
+ * directory, or has done nothing for hang_ms (QUEUE_HANGS: the opening goes on, and end may be called again), or
+ * `interrupted` is true. QUEUE_FAILED: the queue is gone. cancel: closes it, or abandons it while its disk hangs; it may
+ * then open files later, and closes them. */
+enum { QUEUE_HANG_MS = 5000 };
+struct queue *queue_open_begin(const struct queue_options *o, struct err *err) MUST_USE;
+enum queue_opened queue_open_end(struct queue *q, int64_t hang_ms, bool (*interrupted)(void), struct err *err) MUST_USE;
+bool queue_open_hangs(struct queue *q);
+void queue_open_notify(struct queue *q, struct loop *home, struct loop_task *task); /* posted when it is read */
+void queue_open_cancel(struct queue *q);
 /* Main; after the last call of every lane. queue_end: writes what was posted, retries for retry_ms, syncs, ends the io
  * thread, and posts `ended` to the loop `home` (both may be NULL). Blocks that are not written by then are counted as
  * dropped and logged. queue_close: waits for the end, starting it if needed; gives up on a disk that does not respond
@@ -49,9 +59,10 @@ struct queue_generation { uint32_t number; unsigned n_shards; struct queue_shard
 /* Oldest first; new blocks go to the last one. queue_open deletes older ones that have nothing to send. */
 size_t queue_generations(const struct queue *q, const struct queue_generation **out);
 /* Visits every valid record on disk of the newest generation, delivered ones too, oldest first per shard, at most the
- * newest max_bytes of each shard. Main, right after queue_open. */
-typedef void queue_visit(void *arg, unsigned shard, const struct block *b);
-void queue_walk(struct queue *q, uint64_t max_bytes, queue_visit *visit, void *arg);
+ * newest max_bytes of each shard. Main, once, right after queue_open; the io thread calls visit, meanwhile main waits.
+ * False: not all of them, because the disk hangs, `interrupted` became true, or a visit returned false. */
+typedef bool queue_visit(void *arg, unsigned shard, const struct block *b);
+bool queue_walk(struct queue *q, uint64_t max_bytes, bool (*interrupted)(void), queue_visit *visit, void *arg) MUST_USE;
 /* Adds a generation with another number of shards behind the others while the queue is in use (a reload). Waits for the
  * io thread, at most five seconds. queue_shrink removes it again if it was never used. */
 const struct queue_generation *queue_grow(struct queue *q, unsigned shards, struct err *err) MUST_USE;

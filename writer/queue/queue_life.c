@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Opening and closing a queue. Both run on its io thread, and main waits with a limit: the disk may be slow or hang.
  *
- * 1. Open: the io thread reads the directories. Main waits and polls `interrupted`; once that is true, the io thread
- *    stops reading.
- * 2. End: the io thread writes what the lanes have handed over. Failed writes are retried until a deadline; then the
+ * 1. Open: the io thread reads the directories. Main waits while it makes progress, and polls `interrupted`; once that
+ *    is true, the io thread stops reading. If the disk hangs, main goes on without the queue, and is told later.
+ * 2. Walk: the io thread reads the blocks again for whoever wants them, before any lane uses the queue.
+ * 3. End: the io thread writes what the lanes have handed over. Failed writes are retried until a deadline; then the
  *    blocks are dropped, counted and logged in one line.
- * 3. Abandon: an io thread that does not return from its disk in time is detached. It frees the queue itself when the
- *    disk responds.
+ * 4. Abandon: an io thread that does not return from its disk in time frees the queue itself when the disk responds.
  */
 #include "writer/queue/queue_state.h"
 
@@ -17,8 +17,6 @@
 #include <errno.h>
 
 enum {
-    POLL_MS = 20,         /* interval at which main polls `interrupted` */
-    GIVE_UP_MS = 1000,    /* time that the io thread then gets */
     CLOSE_MS = 5000,      /* longest wait in queue_close */
     RETRY_END_MS = 100
 };
@@ -71,50 +69,54 @@ void queue_log_abandoned(struct queue *q)
                    &lost, "no response before the deadline");
 }
 
+struct queue_walk_job {
+    struct loop_task task;
+    struct queue *queue;
+    uint64_t max_bytes;
+    struct mutex lock;  /* held during a visit */
+    queue_visit *visit; /* NULL: nobody wants more; under the lock */
+    void *arg;
+    bool complete;      /* the io thread's until FILE_WALKED */
+};
+
+static void queue_walk_free(struct queue_walk_job *j)
+{
+    if (j)
+        mutex_free(&j->lock);
+    mem_free(j);
+}
+
 static void free_queue(struct queue *q)
 {
+    queue_walk_free(q->life.walk);
     queue_dir_each(&q->queue_dir, shard_forget_unwritten, NULL);
     intake_free(&q->intake);
     queue_dir_close(&q->queue_dir);
     if (q->loop)
         loop_free(q->loop);
-    mutex_free(&q->life.lock);
-    cond_free(&q->life.changed);
     mem_free(q);
 }
 
 /* --- the io thread ------------------------------------------------------------------------------------------------ */
 
-static bool queue_open_files(struct queue *q)
-{
-    struct err err = {0};
-    bool ok = queue_dir_open(&q->queue_dir, q->life.shards, &err);
-    if (ok)
-        queue_start_checks(q);
-    mutex_lock(&q->life.lock);
-    q->life.err = err;
-    q->life.open_ok = ok;
-    q->life.opened = true;
-    ok = ok && !q->life.abandoned;
-    cond_signal(&q->life.changed);
-    mutex_unlock(&q->life.lock);
-    return ok;
-}
-
-static void run_queue_io(void *arg)
+static void run_queue_io(void *arg, struct file_thread *self)
 {
     struct queue *q = arg;
-    if (queue_open_files(q))
+    q->life.self = self;
+    q->life.open_ok = queue_dir_open(&q->queue_dir, q->life.shards, &q->life.err);
+    if (q->life.open_ok)
+        queue_start_checks(q);
+    bool ok = q->life.open_ok; /* main's from here on */
+    file_thread_reach(self, FILE_OPENED);
+    if (ok && !file_thread_abandoned(self))
         loop_run(q->loop);
-    mutex_lock(&q->life.lock);
-    bool abandoned = q->life.abandoned;
-    q->life.ended = true;
-    if (q->life.on_ended && !abandoned)
-        loop_post(q->life.home, q->life.on_ended);
-    cond_signal(&q->life.changed);
-    mutex_unlock(&q->life.lock);
-    if (abandoned)
-        free_queue(q);
+}
+
+static void queue_release(void *arg)
+{
+    struct queue *q = arg;
+    queue_stop_checks(q);
+    free_queue(q);
 }
 
 static void queue_try_end(struct queue *q)
@@ -132,45 +134,17 @@ static void queue_try_end(struct queue *q)
 static void run_queue_retry_end(struct loop_timer *timer) { queue_try_end(CONTAINER(timer, struct queue, life.retry)); }
 static void run_queue_end(struct loop_task *task) { queue_try_end(CONTAINER(task, struct queue, life.end)); }
 
-/* --- main --------------------------------------------------------------------------------------------------------- */
+bool queue_interrupted(struct queue *q) { return !file_thread_goes_on(q->life.self); }
 
-static void queue_abandon(struct queue *q) /* with life.lock held */
-{
-    q->life.abandoned = true;
-    thread_detach(q->thread);
-    atomic_store(&q->lock, NULL);
-}
-
-/* False: interrupted, and the io thread has not returned. */
-static bool queue_wait_opened(struct queue *q, bool (*interrupted)(void))
-{
-    int64_t give_up_at = INT64_MAX;
-    mutex_lock(&q->life.lock);
-    while (!q->life.opened && clock_mono_ms() < give_up_at) {
-        if (give_up_at == INT64_MAX && interrupted && interrupted()) {
-            atomic_store(&q->life.interrupted, true);
-            give_up_at = clock_mono_ms() + GIVE_UP_MS;
-        }
-        cond_wait_ms(&q->life.changed, &q->life.lock, POLL_MS);
-    }
-    bool opened = q->life.opened;
-    if (!opened)
-        queue_abandon(q);
-    mutex_unlock(&q->life.lock);
-    return opened;
-}
-
-bool queue_interrupted(const struct queue *q)
-{
-    return atomic_load_explicit(&q->life.interrupted, memory_order_relaxed);
-}
+/* --- main: opening ------------------------------------------------------------------------------------------------ */
 
 /* False with errno. */
 static bool queue_start_thread(struct queue *q)
 {
     q->loop = loop_new();
     intake_init(&q->intake, q->loop, queue_run_work);
-    q->thread = q->loop ? thread_start("queue-io", run_queue_io, q) : NULL;
+    struct file_thread_conf c = {.name = "queue-io", .run = run_queue_io, .release = queue_release, .arg = q};
+    q->thread = q->loop ? file_thread_start(&c) : NULL;
     return q->thread != NULL;
 }
 
@@ -182,7 +156,7 @@ static struct queue *queue_not_started(struct queue *q, struct err *err)
     return NULL;
 }
 
-struct queue *queue_open(const struct queue_options *o, struct err *err)
+struct queue *queue_open_begin(const struct queue_options *o, struct err *err)
 {
     struct queue *q = mem_zalloc(sizeof *q);
     q->queue_dir.queue = q;
@@ -190,32 +164,111 @@ struct queue *queue_open(const struct queue_options *o, struct err *err)
     atomic_store(&q->lock, o->lock);
     queue_limit(q, &o->limits);
     queue_space_init(&q->space);
-    mutex_init(&q->life.lock, RANK_QUEUE_LIFE);
-    cond_init(&q->life.changed);
     q->life.shards = o->shards;
     q->life.end.run = run_queue_end;
     q->life.retry.run = run_queue_retry_end;
-    if (!queue_start_thread(q))
-        return queue_not_started(q, err);
-    if (!queue_wait_opened(q, o->interrupted)) {
+    return queue_start_thread(q) ? q : queue_not_started(q, err);
+}
+
+/* False: it is abandoned. */
+static bool queue_join(struct queue *q, int64_t until)
+{
+    if (!file_thread_end(q->thread, until))
+        return false;
+    free_queue(q);
+    return true;
+}
+
+enum queue_opened queue_open_end(struct queue *q, int64_t hang_ms, bool (*interrupted)(void), struct err *err)
+{
+    switch (file_thread_wait(q->thread, FILE_OPENED, hang_ms, interrupted)) {
+    case FILE_HANGS: return QUEUE_HANGS;
+    case FILE_INTERRUPTED:
         err_set(err, ERR_CANCELED, "%s: interrupted while reading the queue directory; its disk does not respond",
-                o->dir);
-        return NULL;
+                q->queue_dir.dir);
+        queue_open_cancel(q);
+        return QUEUE_FAILED;
+    case FILE_REACHED: break;
     }
     if (q->life.open_ok)
-        return q;
+        return QUEUE_OPEN;
     *err = q->life.err;
-    thread_join(q->thread);
-    free_queue(q);
+    (void)!queue_join(q, INT64_MAX);
+    return QUEUE_FAILED;
+}
+
+void queue_open_notify(struct queue *q, struct loop *home, struct loop_task *task)
+{
+    file_thread_notify(q->thread, FILE_OPENED, home, task);
+}
+
+bool queue_open_hangs(struct queue *q) { return !file_thread_at(q->thread, FILE_OPENED); }
+
+void queue_open_cancel(struct queue *q)
+{
+    if (queue_open_hangs(q)) {
+        atomic_store(&q->lock, NULL); /* which may be freed before the disk responds */
+        (void)!queue_join(q, 0);
+    } else if (q->life.open_ok) {
+        queue_close(q);
+    } else {
+        (void)!queue_join(q, INT64_MAX);
+    }
+}
+
+struct queue *queue_open(const struct queue_options *o, struct err *err)
+{
+    struct queue *q = queue_open_begin(o, err);
+    if (q == NULL)
+        return NULL;
+    enum queue_opened opened = queue_open_end(q, QUEUE_HANG_MS, o->interrupted, err);
+    if (opened == QUEUE_OPEN)
+        return q;
+    if (opened == QUEUE_HANGS) {
+        err_set(err, ERR_UNAVAILABLE, "%s: the disk does not respond", o->dir);
+        queue_open_cancel(q);
+    }
     return NULL;
 }
 
-void queue_walk(struct queue *q, uint64_t max_bytes, queue_visit *visit, void *arg)
+/* --- main: walking ------------------------------------------------------------------------------------------------ */
+
+static bool walk_visit(void *arg, unsigned shard, const struct block *b)
 {
-    const struct queue_generation *g = queue_dir_newest(&q->queue_dir);
-    for (unsigned i = 0; i < g->n_shards; i++)
-        shard_files_walk(g->shards[i], max_bytes / g->n_shards, visit, arg, i);
+    struct queue_walk_job *j = arg;
+    mutex_lock(&j->lock);
+    bool wanted = file_thread_goes_on(j->queue->life.self) && j->visit && j->visit(j->arg, shard, b);
+    mutex_unlock(&j->lock);
+    return wanted;
 }
+
+static void run_queue_walk(struct loop_task *task)
+{
+    struct queue_walk_job *j = CONTAINER(task, struct queue_walk_job, task);
+    const struct queue_generation *g = queue_dir_newest(&j->queue->queue_dir);
+    bool ok = true;
+    for (unsigned i = 0; i < g->n_shards && ok; i++)
+        ok = shard_files_walk(g->shards[i], j->max_bytes / g->n_shards, walk_visit, j, i);
+    j->complete = ok; /* main's from here on */
+    file_thread_reach(j->queue->life.self, FILE_WALKED);
+}
+
+bool queue_walk(struct queue *q, uint64_t max_bytes, bool (*interrupted)(void), queue_visit *visit, void *arg)
+{
+    struct queue_walk_job *j = q->life.walk = mem_zalloc(sizeof *j);
+    *j = (struct queue_walk_job){.task.run = run_queue_walk, .queue = q, .max_bytes = max_bytes, .visit = visit,
+                                 .arg = arg};
+    mutex_init(&j->lock, RANK_QUEUE_WALK);
+    file_thread_set_active(q->thread);
+    loop_post(q->loop, &j->task);
+    bool ended = file_thread_wait(q->thread, FILE_WALKED, QUEUE_HANG_MS, interrupted) == FILE_REACHED;
+    mutex_lock(&j->lock);
+    j->visit = NULL;
+    mutex_unlock(&j->lock);
+    return ended && j->complete;
+}
+
+/* --- main: in use, and the end ------------------------------------------------------------------------------------ */
 
 void queue_limit(struct queue *q, const struct queue_limits *limits)
 {
@@ -227,40 +280,25 @@ void queue_limit(struct queue *q, const struct queue_limits *limits)
 
 void queue_end(struct queue *q, int64_t retry_ms, struct loop *home, struct loop_task *on_ended)
 {
-    mutex_lock(&q->life.lock);
     q->life.until = clock_mono_ms() + retry_ms;
-    q->life.home = home;
-    q->life.on_ended = on_ended;
-    mutex_unlock(&q->life.lock);
+    if (on_ended)
+        file_thread_notify(q->thread, FILE_ENDED, home, on_ended);
     loop_post(q->loop, &q->life.end); /* after everything that the lanes have posted */
 }
 
-bool queue_ended(struct queue *q)
-{
-    mutex_lock(&q->life.lock);
-    bool ended = q->life.ended;
-    mutex_unlock(&q->life.lock);
-    return ended;
-}
+bool queue_ended(struct queue *q) { return file_thread_at(q->thread, FILE_ENDED); }
 
 void queue_close(struct queue *q)
 {
     int64_t limit = clock_mono_ms() + CLOSE_MS;
     if (q->life.until == 0)
         queue_end(q, 0, NULL, NULL);
-    mutex_lock(&q->life.lock);
-    while (!q->life.ended && clock_mono_ms() < limit)
-        cond_wait_ms(&q->life.changed, &q->life.lock, limit - clock_mono_ms());
-    bool ended = q->life.ended;
-    if (!ended)
-        queue_abandon(q);
-    mutex_unlock(&q->life.lock);
-    if (!ended) {
+    file_thread_set_active(q->thread);
+    if (file_thread_wait(q->thread, FILE_ENDED, CLOSE_MS, NULL) != FILE_REACHED) {
         queue_log_abandoned(q);
-        return;
+        atomic_store(&q->lock, NULL);
     }
-    thread_join(q->thread);
-    free_queue(q);
+    (void)!queue_join(q, limit);
 }
 
 /* --- changing the number of shards -------------------------------------------------------------------------------- */

@@ -84,6 +84,75 @@ void queue_lock_free(struct queue_lock *l)
     mem_free(l);
 }
 
+/* --- on a thread of its own --------------------------------------------------------------------------------------- */
+
+struct queue_lock_request {
+    struct file_thread *thread;
+    char *dir;
+    struct queue_lock *lock; /* the thread's until it ends */
+    struct err err;
+};
+
+static void run_lock_request(void *arg, struct file_thread *self UNUSED)
+{
+    struct queue_lock_request *r = arg;
+    r->lock = queue_lock_new(r->dir, &r->err);
+}
+
+static void lock_request_release(void *arg)
+{
+    struct queue_lock_request *r = arg;
+    queue_lock_free(r->lock);
+    mem_free(r->dir);
+    mem_free(r);
+}
+
+struct queue_lock_request *queue_lock_begin(const char *dir, struct err *err)
+{
+    struct queue_lock_request *r = mem_zalloc(sizeof *r);
+    r->dir = mem_strdup(dir);
+    r->thread = file_thread_start(&(struct file_thread_conf){.name = "queue-lock", .run = run_lock_request,
+                                                             .release = lock_request_release, .arg = r});
+    if (r->thread)
+        return r;
+    err_set(err, ERR_UNAVAILABLE, "%s: cannot start a thread that locks the queue directory: %s; raise the limit of "
+            "threads (ulimit -u, pids cgroup)", dir, strerror(errno));
+    lock_request_release(r);
+    return NULL;
+}
+
+enum queue_opened queue_lock_end(struct queue_lock_request *r, int64_t hang_ms, bool (*interrupted)(void),
+                                 struct queue_lock **lock, struct err *err)
+{
+    switch (file_thread_wait(r->thread, FILE_ENDED, hang_ms, interrupted)) {
+    case FILE_HANGS: return QUEUE_HANGS;
+    case FILE_INTERRUPTED:
+        err_set(err, ERR_CANCELED, "%s: interrupted while locking the queue directory; its disk does not respond",
+                r->dir);
+        queue_lock_cancel(r);
+        return QUEUE_FAILED;
+    case FILE_REACHED: break;
+    }
+    *lock = r->lock;
+    *err = r->err;
+    r->lock = NULL;
+    queue_lock_cancel(r);
+    return *lock ? QUEUE_OPEN : QUEUE_FAILED;
+}
+
+void queue_lock_notify(struct queue_lock_request *r, struct loop *home, struct loop_task *task)
+{
+    file_thread_notify(r->thread, FILE_ENDED, home, task);
+}
+
+void queue_lock_cancel(struct queue_lock_request *r)
+{
+    if (file_thread_end(r->thread, 0))
+        lock_request_release(r);
+}
+
+/* --- deleted files ------------------------------------------------------------------------------------------------ */
+
 static bool lock_file_restore(struct queue_lock *l)
 {
     int fd = lock_file_open(l->dir, l->path);

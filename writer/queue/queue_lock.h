@@ -8,10 +8,19 @@
 #define WRITER_QUEUE_QUEUE_LOCK_H
 
 #include "base/err.h"
+#include "base/os/file_thread.h"
 
 struct queue_lock;
 /* Creates dir if it does not exist. NULL: in use by another process, or an error. */
 struct queue_lock *queue_lock_new(const char *dir, struct err *err) MUST_USE;
+/* The same on a thread of its own, as queue_open_begin and its siblings (queue.h). */
+struct queue_lock_request;
+enum queue_opened { QUEUE_OPEN, QUEUE_FAILED, QUEUE_HANGS };
+struct queue_lock_request *queue_lock_begin(const char *dir, struct err *err) MUST_USE;
+enum queue_opened queue_lock_end(struct queue_lock_request *r, int64_t hang_ms, bool (*interrupted)(void),
+                                 struct queue_lock **lock, struct err *err) MUST_USE;
+void queue_lock_notify(struct queue_lock_request *r, struct loop *home, struct loop_task *task);
+void queue_lock_cancel(struct queue_lock_request *r);
 void queue_lock_free(struct queue_lock *l); /* NULL is fine */
 /* Any thread; reads the disk. Creates and locks the file again when it was deleted. False with errno: the directory is
  * not usable now; EBUSY: another process has locked it. */

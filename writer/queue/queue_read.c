@@ -115,7 +115,7 @@ bool shard_files_read(struct queue_shard *s, struct queue_read *r)
     return !r->failed && r->n < LEN(r->items) && bytes < r->max_bytes;
 }
 
-static void walk_segment(struct queue_shard *s, const struct segment *g, queue_visit *visit, void *arg, unsigned index)
+static bool walk_segment(struct queue_shard *s, const struct segment *g, queue_visit *visit, void *arg, unsigned index)
 {
     char path[SEGMENT_PATH];
     shard_segment_path(s, g->name, path);
@@ -123,19 +123,23 @@ static void walk_segment(struct queue_shard *s, const struct segment *g, queue_v
     uint64_t at = 0, skipped = 0;
     struct record r;
     struct block *b;
-    while (fd >= 0 && segment_next(fd, g->size, &at, &r, &b, &skipped) == SEGMENT_RECORD) {
-        visit(arg, index, b);
+    bool wanted = true;
+    while (fd >= 0 && wanted && segment_next(fd, g->size, &at, &r, &b, &skipped) == SEGMENT_RECORD) {
+        wanted = visit(arg, index, b);
         block_unref(b);
     }
     if (fd >= 0)
         close(fd);
+    return wanted;
 }
 
-void shard_files_walk(struct queue_shard *s, uint64_t max_bytes, queue_visit *visit, void *arg, unsigned index)
+bool shard_files_walk(struct queue_shard *s, uint64_t max_bytes, queue_visit *visit, void *arg, unsigned index)
 {
     size_t first = s->n;
     for (uint64_t bytes = 0; first > 0 && (bytes += s->segments[first - 1].size) <= max_bytes;)
         first--;
-    for (size_t i = first; i < s->n; i++)
-        walk_segment(s, &s->segments[i], visit, arg, index);
+    bool wanted = true;
+    for (size_t i = first; i < s->n && wanted; i++)
+        wanted = walk_segment(s, &s->segments[i], visit, arg, index);
+    return wanted;
 }

@@ -59,7 +59,7 @@ uint64_t queue_segment_bytes(const struct queue *q); /* size at which a new segm
 uint64_t queue_reuse_bytes(const struct queue *q);
 bool queue_dir_usable(struct queue *q);              /* false with errno: another process uses the directory */
 bool queue_locked_out(const struct queue *q);        /* the last result of queue_dir_usable */
-bool queue_interrupted(const struct queue *q);       /* while opening: stop reading files */
+bool queue_interrupted(struct queue *q);             /* while opening, for each record: stop reading files */
 /* queue, dir and descriptors (-1) must be set */
 bool shard_files_open(struct queue_shard *s, struct err *err) MUST_USE;
 void shard_files_close(struct queue_shard *s);
@@ -73,7 +73,8 @@ bool shard_files_read(struct queue_shard *s, struct queue_read *r);
 bool shard_files_sync(struct queue_shard *s);
 /* Deletes the oldest segment and counts the undelivered blocks in it as dropped. */
 void shard_files_drop_oldest(struct queue_shard *s);
-void shard_files_walk(struct queue_shard *s, uint64_t max_bytes, queue_visit *visit, void *arg, unsigned index);
+/* False: a visit has ended it. */
+bool shard_files_walk(struct queue_shard *s, uint64_t max_bytes, queue_visit *visit, void *arg, unsigned index);
 uint64_t shard_files_bytes(const struct queue_shard *s);
 void shard_files_free_delivered(struct queue_shard *s, uint64_t min_bytes);
 bool shard_files_write_position(struct queue_shard *s); /* if it is stale; false with errno */

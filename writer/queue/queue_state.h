@@ -3,6 +3,7 @@
 #ifndef WRITER_QUEUE_QUEUE_STATE_H
 #define WRITER_QUEUE_QUEUE_STATE_H
 
+#include "base/os/file_thread.h"
 #include "base/os/thread.h"
 #include "writer/queue/queue_dir.h"
 #include "writer/queue/queue_intake.h"
@@ -10,17 +11,14 @@
 
 /* Opening and closing: main waits for the io thread. */
 struct queue_life {
-    struct mutex lock;         /* guards the fields below */
-    struct cond changed;
-    bool opened, open_ok, ended;
-    bool abandoned;            /* main has stopped waiting: the io thread frees everything when the disk responds */
-    struct err err;            /* why opening failed */
+    struct file_thread *self;  /* the io thread's */
     unsigned shards;
-    atomic_bool interrupted;   /* stop reading files */
+    bool open_ok;              /* the io thread's until FILE_OPENED */
+    struct err err;            /* then: why opening failed */
     int64_t until;             /* mono ms; failed writes are retried until then */
     struct loop_timer retry;
     struct loop_task end;
-    struct loop *home; struct loop_task *on_ended; /* posted when the queue has ended; may be NULL */
+    struct queue_walk_job *walk;
 };
 
 struct queue {
@@ -32,7 +30,7 @@ struct queue {
     atomic_ullong max_memory;
     atomic_bool sync_writes, keep_all; /* as in struct queue_limits */
     struct loop *loop;
-    struct thread *thread;
+    struct file_thread *thread;
     struct loop_timer sync, check; /* check: once a second, always */
     struct queue_space space;
     int write_errno;                  /* errno of the last failed write */

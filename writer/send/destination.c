@@ -164,11 +164,10 @@ struct queue_limits destination_limits(const struct destination_conf *c)
                                  .keep_all = c->on_full == FULL_PUSH_BACK};
 }
 
-struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env,
-                                     struct queue_lock *lock, struct err *err)
+struct destination *destination_new(const struct destination_conf *c, size_t position, const struct writer_env *env,
+                                    struct queue *queue)
 {
     struct destination *d = mem_zalloc(sizeof *d);
-    struct buf path = {0};
     d->identity = destination_identity(c);
     destination_set_name(d, c, position, env->show_urls);
     d->lanes = env->lanes;
@@ -178,15 +177,7 @@ struct destination *destination_open(const struct destination_conf *c, size_t po
     mutex_init(&d->lock, RANK_DESTINATION);
     d->outage.period = OUTAGE_PERIOD;
     atomic_init(&d->zstd, c->protocol != PROTOCOL_SNAPPY);
-    buf_printf(&path, "%.*s/%s", STR_ARG(env->queue_dir), d->identity);
-    struct queue_options o = {.dir = buf_z(&path), .shards = (unsigned)c->queue.shards,
-                              .limits = destination_limits(c), .lock = lock, .interrupted = env->interrupted};
-    d->queue = queue_open(&o, err);
-    buf_free(&path);
-    if (d->queue == NULL) {
-        destination_close(d);
-        return NULL;
-    }
+    d->queue = queue;
     const struct queue_generation *found;
     size_t n = queue_generations(d->queue, &found);
     for (size_t i = 0; i < n; i++)

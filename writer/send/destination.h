@@ -66,8 +66,9 @@ struct destination {
     bool leaving;               /* a plan without it is coming into force, or it has no place yet: it is not shown */
 };
 
-struct destination *destination_open(const struct destination_conf *c, size_t position, const struct writer_env *env,
-                                     struct queue_lock *lock, struct err *err) MUST_USE;
+/* Takes the open queue. */
+struct destination *destination_new(const struct destination_conf *c, size_t position, const struct writer_env *env,
+                                    struct queue *queue);
 /* Logs the undelivered samples that destination_open has found in the queue, if any. */
 void destination_log_backlog(const struct destination *d);
 /* Changing the number of shards adds a generation behind the existing ones. destination_grow creates it on disk (*grown

@@ -20,12 +20,17 @@ static const struct queue_generation *grown;
 static struct destination *open_destination(void)
 {
     struct err err = {0};
+    char path[200];
     loop = loop_new();
     struct writer_env env = {.main = loop, .lanes = &loop, .n_lanes = 1, .queue_dir = str_of(dir)};
     struct destination_conf conf = {.name = STR("d"), .url = STR("http://127.0.0.1:1/"), .queue.shards = 2};
-    struct destination *d = destination_open(&conf, 0, &env, NULL, &err);
-    if (d == NULL)
+    char *identity = destination_identity(&conf);
+    snprintf(path, sizeof path, "%s/%s", dir, identity);
+    mem_free(identity);
+    struct queue *queue = queue_open(&(struct queue_options){.dir = path, .shards = 2}, &err);
+    if (queue == NULL)
         fail_msg("%s", err.text);
+    struct destination *d = destination_new(&conf, 0, &env, queue);
     lane = d->per_lane[0] = destination_lane_new(d, loop);
     assert_true(destination_grow(d, 1, &grown, &err));
     assert_non_null(grown);

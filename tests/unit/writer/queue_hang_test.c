@@ -408,6 +408,43 @@ static void a_hung_disk_does_not_hold_the_start(void **state UNUSED)
     queue_close(q);
 }
 
+static bool count_visit(void *arg, unsigned shard UNUSED, const struct block *b UNUSED)
+{
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return true;
+}
+
+static bool visit_three(void *arg, unsigned shard UNUSED, const struct block *b UNUSED)
+{
+    return atomic_fetch_add((atomic_int *)arg, 1) < 2;
+}
+
+/* The blocks are read by the io thread: main goes on without them, and nobody visits one afterwards. */
+static void a_walk_is_interrupted(void **state UNUSED)
+{
+    static atomic_int n;
+    struct queue *q = hang_queue((struct queue_limits){0});
+    put_blocks(q, 0, 10, (struct pending_acks){0});
+    queue_close(q);
+    q = hang_queue((struct queue_limits){0});
+    atomic_store(&hang, true);
+    int64_t begin = clock_mono_ms();
+    assert_false(queue_walk(q, 1 << 30, always, count_visit, &n));
+    assert_true(clock_mono_ms() - begin < 3000);
+    int before = atomic_load(&n);
+    atomic_store(&hang, false);
+    queue_close(q);
+    assert_int_equal(atomic_load(&n), before);
+    q = hang_queue((struct queue_limits){0});
+    assert_false(queue_walk(q, 1 << 30, NULL, visit_three, &n));
+    assert_int_equal(atomic_load(&n), before + 3);
+    queue_close(q);
+    q = hang_queue((struct queue_limits){0});
+    assert_true(queue_walk(q, 1 << 30, NULL, count_visit, &n));
+    assert_int_equal(atomic_load(&n), before + 13);
+    queue_close(q);
+}
+
 #define HANG_TEST(name) cmocka_unit_test_setup_teardown(name, hang_setup, hang_teardown)
 
 int main(void)
@@ -418,6 +455,7 @@ int main(void)
         HANG_TEST(blocks_that_the_end_cannot_write_are_counted),
         HANG_TEST(blocks_in_deleted_files_are_counted_at_the_end), HANG_TEST(a_delivered_backlog_is_freed),
         HANG_TEST(a_deleted_lock_is_taken_again), HANG_TEST(a_taken_directory_is_left_alone),
-        HANG_TEST(opening_is_interrupted), HANG_TEST(a_hung_disk_does_not_hold_the_start)};
+        HANG_TEST(opening_is_interrupted), HANG_TEST(a_hung_disk_does_not_hold_the_start),
+        HANG_TEST(a_walk_is_interrupted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
  * $BAD_DISK each time, words in any order:
  *
  *   hang          writes, syncs and reads do not return until the word is gone
+ *   lock          the same of opening the file "lock"
  *   write=ERRNO   pwrite, pwritev and ftruncate fail, and so does opening for writing
  */
 #define _GNU_SOURCE
@@ -75,6 +76,10 @@ int open(const char *path, int flags, ...)
     va_end(args);
     const char *dir = getenv("BAD_DISK_DIR");
     char text[128] = "";
+    size_t n = strlen(path), tail = strlen("/lock");
+    if (dir && strncmp(path, dir, strlen(dir)) == 0 && n > tail && strcmp(path + n - tail, "/lock") == 0)
+        for (faults(text); strstr(text, "lock"); faults(text))
+            usleep(20000);
     if (dir && strncmp(path, dir, strlen(dir)) == 0 && (flags & (O_WRONLY | O_RDWR)))
         faults(text);
     const char *at = strstr(text, "write=");
