@@ -146,7 +146,7 @@ static bool names_read(struct names_response *t, struct err *err)
         if (token == JSON_MORE || token == JSON_END)
             return true;
         if (token == JSON_ERROR)
-            return err_set(err, ERR_BAD_GATEWAY, "the answer is not JSON: %s", t->r.err.text);
+            return err_set(err, ERR_BAD_GATEWAY, "the response is not JSON: %s", t->r.err.text);
         if (!names_token(t, token, err))
             return false;
     }
@@ -164,7 +164,7 @@ static bool names_finish(struct decoder *d, struct err *err)
     struct names_response *t = CONTAINER(d, struct names_response, decoder);
     json_finish(&t->r);
     return names_read(t, err) &&
-           (t->succeeded || err_set(err, ERR_BAD_GATEWAY, "it answered with an error: %s", t->error));
+           (t->succeeded || err_set(err, ERR_BAD_GATEWAY, "the server returned an error: %s", t->error));
 }
 
 static void names_free(struct decoder *d)

@@ -100,22 +100,22 @@ static void notes(void **state)
 static void what_is_no_list(void **state)
 {
     struct lists *l = *state;
-    refuses(l, strings_decoder_new, "{\"status\":\"error\",\"error\":\"too much\"}", "it answered with an error: too much");
-    refuses(l, strings_decoder_new, "{\"data\":[\"a\"]}", "it answered with an error: ");
-    refuses(l, strings_decoder_new, "", "the answer is not JSON");
-    refuses(l, strings_decoder_new, "{\"status\":\"success\",\"data\":[\"a\"", "the answer is not JSON");
-    refuses(l, strings_decoder_new, "<html>", "the answer is not JSON");
-    refuses(l, strings_decoder_new, "[\"a\"]", "an unexpected form");
-    refuses(l, strings_decoder_new, "{\"status\":\"success\",\"data\":\"a\"}", "an unexpected form");
-    refuses(l, strings_decoder_new, "{\"status\":\"success\",\"data\":[1]}", "an unexpected form");
-    refuses(l, strings_decoder_new, "{\"status\":\"success\",\"data\":[{\"a\":\"b\"}]}", "an unexpected form");
-    refuses(l, strings_decoder_new, "{\"status\":\"success\",\"data\":[[\"a\"]]}", "an unexpected form");
-    refuses(l, strings_decoder_new, "{\"status\":\"success\",\"warnings\":\"w\"}", "an unexpected form");
-    refuses(l, strings_decoder_new, "{\"status\":1}", "an unexpected form");
-    refuses(l, series_decoder_new, "{\"status\":\"success\",\"data\":[\"a\"]}", "an unexpected form");
-    refuses(l, series_decoder_new, "{\"status\":\"success\",\"data\":[{\"a\":1}]}", "an unexpected form");
-    refuses(l, series_decoder_new, "{\"status\":\"success\",\"data\":[{\"a\":null}]}", "an unexpected form");
-    refuses(l, series_decoder_new, "{\"status\":\"success\",\"data\":[{\"a\":{\"b\":\"c\"}}]}", "an unexpected form");
+    refuses(l, strings_decoder_new, "{\"status\":\"error\",\"error\":\"too much\"}", "the server returned an error: too much");
+    refuses(l, strings_decoder_new, "{\"data\":[\"a\"]}", "the server returned an error: ");
+    refuses(l, strings_decoder_new, "", "the response is not JSON");
+    refuses(l, strings_decoder_new, "{\"status\":\"success\",\"data\":[\"a\"", "the response is not JSON");
+    refuses(l, strings_decoder_new, "<html>", "the response is not JSON");
+    refuses(l, strings_decoder_new, "[\"a\"]", "unexpected JSON");
+    refuses(l, strings_decoder_new, "{\"status\":\"success\",\"data\":\"a\"}", "unexpected JSON");
+    refuses(l, strings_decoder_new, "{\"status\":\"success\",\"data\":[1]}", "unexpected JSON");
+    refuses(l, strings_decoder_new, "{\"status\":\"success\",\"data\":[{\"a\":\"b\"}]}", "unexpected JSON");
+    refuses(l, strings_decoder_new, "{\"status\":\"success\",\"data\":[[\"a\"]]}", "unexpected JSON");
+    refuses(l, strings_decoder_new, "{\"status\":\"success\",\"warnings\":\"w\"}", "unexpected JSON");
+    refuses(l, strings_decoder_new, "{\"status\":1}", "unexpected JSON");
+    refuses(l, series_decoder_new, "{\"status\":\"success\",\"data\":[\"a\"]}", "unexpected JSON");
+    refuses(l, series_decoder_new, "{\"status\":\"success\",\"data\":[{\"a\":1}]}", "unexpected JSON");
+    refuses(l, series_decoder_new, "{\"status\":\"success\",\"data\":[{\"a\":null}]}", "unexpected JSON");
+    refuses(l, series_decoder_new, "{\"status\":\"success\",\"data\":[{\"a\":{\"b\":\"c\"}}]}", "unexpected JSON");
 }
 
 int main(void)
