@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Handlers of the API that ask no upstream: status, targets, life cycle. */
+/* Handlers of the API that read no upstream: status, targets, lifecycle. */
 #ifndef GATEWAY_API_API_H
 #define GATEWAY_API_API_H
 
@@ -16,7 +16,7 @@ void api_empty_rules(struct http_request *r);
 void api_empty_alerts(struct http_request *r);
 void api_alertmanagers(struct http_request *r);
 
-/* targets.c: on workers, they may be large. */
+/* targets.c: on workers, since responses may be large. */
 void api_targets(struct http_request *r);
 void api_scrape_pools(struct http_request *r);
 void api_targets_metadata(struct http_request *r);
@@ -26,10 +26,10 @@ void api_reload(struct http_request *r); /* finishes by itself */
 void api_quit(struct http_request *r);
 void api_healthy(struct http_request *r);
 void api_ready(struct http_request *r);
-void api_ready_vmagent(struct http_request *r); /* 425 until every job had its first discovery */
+void api_ready_vmagent(struct http_request *r); /* 425 until every job has completed its first discovery */
 void api_ping(struct http_request *r);
 
-/* {"status":"success","data": ... }: what is written between the two is the data. */
+/* The envelope {"status":"success","data": ... }: the caller writes the data between both calls. */
 void api_begin(struct http_request *r, struct json_writer *w);
 void api_end(struct json_writer *w);
 

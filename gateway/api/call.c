@@ -57,7 +57,7 @@ static bool api_call_run(struct api_call *c, struct http_request *r, api_body *b
                            .work = {.q = &s->q, .where = "rendering the result"}};
     bool ok = query_session_run(s, api_work_run, &work, &c->err);
     r->deadline_mono = s->q.deadline_mono;
-    if (!ok) { /* the reply is an error then, which is short */
+    if (!ok) { /* the response is then an error, which is short */
         buf_charge_anyway(&r->out, NULL);
         r->out.max = 0;
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What requests of the query API have in common. The dispatcher has given each a query_session: source, budget,
- * deadline, notes. api_respond runs a body in it and puts the envelope around what the body wrote:
+/* Common parts of the query API. The dispatcher has given each request a query_session: source, budget, deadline,
+ * notes. api_respond runs a body in it and writes the envelope:
  *
  *   {"status":"success","data":DATA,"warnings":[...],"infos":[...]}
  *
- * A body appends DATA to `json` and returns true, or fills `err` and returns false. It may also set the request's
- * status to 204: no data at all. When the memory of a query is spent, the body ends by a jump (session.h).
+ * A body appends DATA to `json` and returns true, or sets `err` and returns false. It may set the request's status to
+ * 204: no data. If the memory of a query is used up, the body ends by longjmp (session.h).
  */
 #ifndef GATEWAY_API_CALL_H
 #define GATEWAY_API_CALL_H
@@ -27,7 +27,7 @@ struct api_call { /* of one worker */
 typedef bool api_body(struct api_call *c);
 void api_respond(struct http_request *r, api_body *body);
 
-/* The same without the envelope: the body writes the whole reply. */
+/* Likewise without the envelope: the body writes the complete response. */
 void api_respond_plain(struct http_request *r, api_body *body,
                        void (*fail)(struct http_request *r, const struct err *err));
 
@@ -35,14 +35,14 @@ void api_respond_plain(struct http_request *r, api_body *body,
 bool api_charge(struct api_call *c, uint64_t units) MUST_USE;
 /* Sorts in the request's arena; false: the query must end. */
 bool api_sort(struct api_call *c, void *items, size_t n, size_t size, query_compare *compare) MUST_USE;
-/* The parameter `query` as a tree that goes with the arena; NULL with the parser's words. */
+/* Parses the parameter `query`; the tree is freed with the arena. NULL: err has the parser's error. */
 struct expr *api_parse(struct api_call *c);
 /* The deadline: so many ms from the request's arrival. */
 void api_deadline(struct api_call *c, int64_t timeout);
 /* Between the two the reply takes no more memory than the budget has left; false, with ERR_LIMIT: it would be more. */
 void api_reply_begin(struct api_call *c);
 bool api_reply_end(struct api_call *c) MUST_USE;
-/* ,"warnings":[...] and ,"infos":[...]: at most ten of each, and how many more there are. */
+/* Writes ,"warnings":[...] and ,"infos":[...]: at most ten of each, and the number of further ones. */
 void api_write_notes(struct json_writer *w, const struct notes *n);
 
 #endif

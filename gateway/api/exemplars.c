@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Exemplars of the series that an expression's selectors name. They travel as prometheus.Exemplar messages:
+/* Exemplars of the series that the selectors of an expression match, in the form of prometheus.Exemplar messages:
  *   Exemplar { repeated Label labels = 1; double value = 2; int64 timestamp = 3; }
  */
 #include "gateway/api/call.h"
@@ -29,7 +29,7 @@ static struct exemplar read_exemplar(struct str message, struct buf *labels)
     return e;
 }
 
-/* Their labels stand in whatever order they were sent. */
+/* Their labels are in the order in which they were sent. */
 static void write_exemplar_labels(struct json_writer *w, struct labels l)
 {
     struct labels_iter it = labels_iter(l);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* /federate: the newest sample of every selected series, not older than the lookback, in the text exposition format,
- * sorted by metric, with the time of each and the external labels; and with an empty instance where there is none, so
- * that a scraper with honor_labels puts no instance of its own there. Native histograms have no form in this format and
- * are left out. Names beyond the legacy character set are quoted for scrapers that accept it (escaping=allow-utf-8);
- * for others each such character becomes an underscore, as Prometheus does it.
+/* /federate: the newest sample of each selected series within the lookback, in the text exposition format, sorted by
+ * metric, with timestamps and external labels. Series without instance get an empty one, so that a scraper with
+ * honor_labels does not add its own. Native histograms cannot be represented and are skipped. Names beyond the legacy
+ * character set are quoted for scrapers that accept it (escaping=allow-utf-8); for others each such character becomes
+ * an underscore, as in Prometheus.
  */
 #include "base/text/num.h"
 #include "base/text/duration.h"
@@ -104,7 +104,7 @@ static void write_escaped(struct buf *out, struct str name, bool metric)
     }
 }
 
-/* The text format escapes these three alone. */
+/* The text format escapes only these three. */
 static void federate_write_value(struct buf *out, struct str value)
 {
     buf_add_char(out, '"');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* format_query and parse_query: the text again, laid out, and its tree. */
+/* format_query and parse_query: the formatted expression, and its syntax tree. */
 #include "gateway/api/call.h"
 #include "gateway/api/query.h"
 #include "promql/promql.h"

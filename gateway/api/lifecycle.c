@@ -19,7 +19,7 @@ static void on_reloaded(void *arg, const struct err *err)
     http_finish(r);
 }
 
-/* A GET reloads where vmagent's flags are used; browsers and crawlers of the others must not. */
+/* GET reloads only with vmagent's flags; with others, browsers and crawlers must not reload. */
 void api_reload(struct http_request *r)
 {
     if (!lifecycle_allowed(r, r->services->flags.enable_reload))

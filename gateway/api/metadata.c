@@ -58,7 +58,7 @@ static void write_one(struct json_writer *w, const struct metadata *m)
     json_end_object(w);
 }
 
-/* Those of one metric, from i on; returns where the next one's begin. */
+/* Writes the entries of one metric, from i on; returns the index of the next metric. */
 static size_t write_family(struct json_writer *w, const struct families *all, size_t i, int64_t most)
 {
     const struct metadata *first = &all->items[i];

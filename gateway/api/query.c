@@ -11,7 +11,7 @@
 struct query_request {
     struct query_params params;
     bool stats;
-    struct query_trace *trace; /* NULL: nobody asks how the result came about */
+    struct query_trace *trace; /* NULL: no explanation is requested */
 };
 
 static bool query_begin_trace(struct api_call *c, struct query_request *a)
@@ -38,7 +38,7 @@ static bool read_common(struct api_call *c, struct query_request *a)
     return param_flag(f, "explain", &explain, &c->err) && (!explain || query_begin_trace(c, a));
 }
 
-/* Errors of the text and of its type are the parameter's fault, and say so. */
+/* Syntax and type errors are errors of the parameter. */
 static bool api_query_run(struct api_call *c, const struct query_params *params, struct query_result *result)
 {
     if (query_run(&c->session->service, c->q, params, result, &c->err))
@@ -97,7 +97,7 @@ static bool query_range(struct api_call *c)
     return read_range(c, &a) && answer(c, &a);
 }
 
-/* Runs the query and tells how its result came about, without the result. A range query when there is a `step`. */
+/* Runs the query and explains how its result was made, without the result. A range query if there is a `step`. */
 static bool explain(struct api_call *c)
 {
     struct query_request a = {0};

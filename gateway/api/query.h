@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The query API of Prometheus, as http_handlers: /api/v1/query and its kin, and /federate. What each takes and answers:
- * docs/http-api.md. All run on workers: they ask the upstream, wait and compute.
+/* Handlers of the query API of Prometheus: /api/v1/query and related ones, and /federate. Parameters and responses are
+ * in docs/http-api.md. All run on workers: they query the upstream, wait and compute.
  *
  * Files: call.c (envelope and memory of the response), query.c (query, query_range), series.c (series, labels, label
- * values), metadata.c, format.c, exemplars.c, federate.c. What they share with other callers is in gateway/query/.
+ * values), metadata.c, format.c, exemplars.c, federate.c. Code that other callers use as well is in gateway/query/.
  */
 #ifndef GATEWAY_API_QUERY_H
 #define GATEWAY_API_QUERY_H
@@ -12,7 +12,7 @@
 
 void api_query(struct http_request *r);
 void api_query_range(struct http_request *r);
-void api_explain(struct http_request *r); /* how the result of a query came about: trace.h */
+void api_explain(struct http_request *r); /* how the result of a query was made: trace.h */
 void api_query_exemplars(struct http_request *r);
 void api_format_query(struct http_request *r);
 void api_parse_query(struct http_request *r);
@@ -23,6 +23,6 @@ void api_metadata(struct http_request *r);
 void api_status_coverage(struct http_request *r);
 void api_federate(struct http_request *r);
 
-extern struct stats_histogram query_durations; /* instant and range queries; metrics_start registers it */
+extern struct stats_histogram query_durations; /* of instant and range queries; registered by metrics_start */
 
 #endif

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Series, label names and label values. The upstream may give more than the limit; what is given here is the first of
- * them in order.
+/* Series, label names and label values. The upstream may return more than the limit; the response has the first ones in
+ * order.
  */
 #include "gateway/api/call.h"
 #include "gateway/query/params.h"
 #include "gateway/api/query.h"
 #include "gateway/query/render.h"
 
-/* limit, start, end and match[], in the order in which Prometheus complains about them. */
+/* limit, start, end and match[], in the order in which Prometheus checks them. */
 static bool api_series_read_params(struct api_call *c, struct series_query *sq, bool prefixed)
 {
     const struct form *f = &c->r->form;
@@ -22,7 +22,7 @@ static bool api_series_read_params(struct api_call *c, struct series_query *sq, 
     return true;
 }
 
-/* Nothing lies in a window that ends before it begins; no error. */
+/* A window that ends before it begins is empty, and no error. */
 static bool api_series_needs_match(const struct series_query *sq) { return sq->t_min > sq->t_max; }
 
 static size_t api_series_limit(struct api_call *c, size_t n, size_t limit, bool truncated)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Data sources choose their features by this version: it is that of the API which is answered, not the program's. */
+/* Data sources choose features by this version: it is that of the implemented API, not of sluice. */
 #define API_VERSION "3.5.0"
 
 void api_begin(struct http_request *r, struct json_writer *w)

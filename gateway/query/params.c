@@ -34,7 +34,7 @@ bool param_window(const struct form *f, int64_t *start, int64_t *end, struct err
 
 /* ---- durations ---- */
 
-/* Float seconds, below a millisecond rounded down, or Prometheus' form. Nanoseconds must fit 64 bits, as in Go. */
+/* Float seconds, rounded down to milliseconds, or Prometheus' form. Nanoseconds must fit into 64 bits, as in Go. */
 static bool params_read_duration(struct str s, int64_t *ms, struct err *err)
 {
     double seconds;
@@ -78,7 +78,7 @@ static bool params_grid_time(const struct form *f, const char *name, int64_t *ms
     return params_read_time(form_get(f, name), ms, err) || invalid(err, name);
 }
 
-/* A step below a millisecond would be none at all. */
+/* A step below a millisecond would become zero. */
 static bool grid_step(const struct form *f, int64_t *ms, struct err *err)
 {
     if (!params_read_duration(form_get(f, "step"), ms, err))
@@ -207,7 +207,7 @@ static int params_hex_digit(char c)
     return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
 }
 
-/* Behind an underscore: "_" is an underscore, "2e_" the code point U+2E, of at most six digits. */
+/* After an underscore: "_" is an underscore, "2e_" the code point U+2E, of at most six digits. */
 static bool params_unescape_rune(struct str *s, struct buf *out)
 {
     uint32_t rune = 0;

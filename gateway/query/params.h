@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Parameters of the query API: from the text of a form to values, with the errors that Prometheus gives (ERR_BAD_DATA).
- * An empty parameter is an absent one. Times and durations are milliseconds. Pure; any thread.
+/* Parses parameters of the query API, with the errors of Prometheus (ERR_BAD_DATA). An empty parameter counts as
+ * absent. Times and durations are in milliseconds. Pure; any thread.
  */
 #ifndef GATEWAY_QUERY_PARAMS_H
 #define GATEWAY_QUERY_PARAMS_H
@@ -11,7 +11,7 @@
 enum { PARAM_MAX_STEPS = 11000 };
 
 bool param_time(const struct form *f, const char *name, int64_t fallback, int64_t *ms, struct err *err) MUST_USE;
-/* start and end of the requests about labels: INT64_MIN and INT64_MAX when absent, which is everything. */
+/* start and end of requests for labels: INT64_MIN and INT64_MAX if absent. */
 bool param_window(const struct form *f, int64_t *start, int64_t *end, struct err *err) MUST_USE;
 struct grid_params { int64_t start, end, step; };
 bool param_grid(const struct form *f, struct grid_params *g, struct err *err) MUST_USE; /* start, end, step: required */
@@ -21,19 +21,19 @@ bool param_lookback(const struct form *f, int64_t fallback, int64_t *ms, struct 
 /* 1 or true, 0 or false; absent: false */
 bool param_flag(const struct form *f, const char *name, bool *on, struct err *err) MUST_USE;
 bool param_limit(const struct form *f, size_t *limit, struct err *err) MUST_USE; /* 0 = none */
-/* Those of /metadata: any whole number, -1 when absent. */
+/* Limits of /metadata: any integer, -1 if absent. */
 bool param_number(const struct form *f, const char *name, int64_t *n, struct err *err) MUST_USE;
 
-/* One selector, in the arena (which has no budget, or jumps when it is spent); its regexes go with the arena. */
+/* A selector, in the arena (which has no budget, or leaves by longjmp); its regexes are freed with the arena. */
 bool param_selector(struct arena *a, struct str text, const struct matcher **set, size_t *size,
                     struct err *err) MUST_USE;
-/* All match[], in the same way. */
+/* All match[], likewise. */
 struct selector_params { const struct matcher **sets; size_t *sizes, n; };
 bool param_selectors(struct arena *a, const struct form *f, struct selector_params *out, struct err *err) MUST_USE;
-/* Each must ask for more than everything. */
+/* Each must have a matcher that does not match the empty string. */
 bool param_selectors_narrow(const struct selector_params *s, struct err *err) MUST_USE;
 
-/* The name in /label/NAME/values; U__ escapes are undone. */
+/* The name in /label/NAME/values, with U__ escapes decoded. */
 bool param_label_name(struct arena *a, struct str text, struct str *name, struct err *err) MUST_USE;
 
 #endif

@@ -199,7 +199,8 @@ static struct plan_value plan_subquery(struct planner *p, struct expr *e, const 
 
 /* --- calls -------------------------------------------------------------------------------------------------------- */
 
-/* The label names that label_replace(v, dst, replacement, src, regex) and label_join(v, dst, separator, src...) name. */
+/* The label names that label_replace(v, dst, replacement, src, regex) and label_join(v, dst, separator, src...)
+ * name. */
 static plan_names plan_renamed(const struct planner *p, const struct expr *e)
 {
     struct str *names = ARENA_ARRAY(p->arena, struct str, e->u.call.n_args);

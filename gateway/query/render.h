@@ -6,8 +6,8 @@
 #include "base/json/json_write.h"
 #include "promql/promql.h"
 
-/* {"resultType":"matrix","result":[...]} without the closing brace, so that stats can follow. False with an error: the
- * query's deadline passed, or its client left, and the rest is missing. */
+/* Writes {"resultType":"matrix","result":[...]} without the closing brace, so that stats can follow. False with an
+ * error: the deadline passed or the client disconnected, and the output is incomplete. */
 bool render_result(struct json_writer *w, const struct promql_result *result, const struct query_ctx *q,
                    struct err *err) MUST_USE;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The query service: parses and evaluates PromQL for whoever asks (the API, the command line), and knows nothing of
- * HTTP. Memory, deadline and cancellation of a query come with its struct query_ctx: on a worker from a query_session
- * (session.h). One query belongs to one thread.
+/* The query service: parses and evaluates PromQL for the API and the command line, independent of HTTP. Memory,
+ * deadline and cancellation of a query are in its struct query_ctx, which on a worker is that of a query_session
+ * (session.h). A query belongs to one thread.
  */
 #ifndef GATEWAY_QUERY_SERVICE_H
 #define GATEWAY_QUERY_SERVICE_H
@@ -18,19 +18,19 @@ struct query_service {             /* where queries read from, and the program's
 };
 struct query_params {              /* of one query */
     struct str text;
-    struct expr *tree;             /* of text, the caller's; NULL: query_run parses it */
-    bool range;                    /* at start, start + step ... end; else at start */
+    struct expr *tree;             /* of text, owned by the caller; NULL: query_run parses it */
+    bool range;                    /* at start, start + step ... end; otherwise at start */
     int64_t start, end, step;      /* ms */
     int64_t lookback;              /* ms; 0 = the service's */
-    size_t limit;                  /* most series; the others are left out, with a warning. 0 = no limit */
+    size_t limit;                  /* maximum series; further ones are dropped with a warning. 0 = no limit */
     bool per_step_stats;
 };
 struct query_result { struct promql_result value; };
 
-/* The value and its statistics live in the query's arena; notes go to q->notes. Errors as promql.h says. */
+/* Value and statistics are in the query's arena; annotations are appended to q->notes. Errors as in promql.h. */
 bool query_run(const struct query_service *s, struct query_ctx *q, const struct query_params *params,
                struct query_result *result, struct err *err) MUST_USE;
-/* The tree of a text, which goes with the query's arena; NULL with the parser's words. */
+/* Parses a text; the tree is freed with the query's arena. NULL: err has the parser's error. */
 struct expr *query_parse(struct query_ctx *q, struct str text, struct err *err);
 void query_note_truncated(struct query_ctx *q); /* the warning about a limit */
 

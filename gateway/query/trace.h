@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is told about the work for a query: /api/v1/explain and explain=1. Decisions of the planner, every request to a
- * server, and how responses became one. Kept in the query's arena, only when it is asked for (query_ctx.trace). One
- * thread, the query's.
+/* The trace of a query for /api/v1/explain and explain=1: decisions of the planner, requests to servers, and how
+ * responses were merged. In the query's arena, recorded only on request (query_ctx.trace). Used by the query's thread
+ * only.
  */
 #ifndef GATEWAY_QUERY_TRACE_H
 #define GATEWAY_QUERY_TRACE_H
@@ -20,8 +20,8 @@ struct trace_request {
 struct trace_source {           /* a server, or the recent store, in a merge */
     struct str server;
     uint64_t series, samples;   /* that it had */
-    uint64_t used;              /* samples of the result that are its own: the first source that has one owns it */
-    uint64_t filled;            /* those that fill gaps of the source from which most of the series comes */
+    uint64_t used;              /* samples of the result that are its own; a sample belongs to the first source */
+    uint64_t filled;            /* those that fill gaps of the source with most samples of the series */
     int64_t filled_from, filled_to; /* the times of these, Unix ms */
 };
 struct trace_merge {
@@ -33,12 +33,12 @@ struct query_trace {
     struct arena *arena;
     int64_t started;            /* clock_mono_ms of the first request */
     const struct plan *plan;    /* NULL: there is none */
-    struct str abandoned;       /* why what was pushed down is not used; empty: it is */
+    struct str abandoned;       /* why results of push-down were not used; empty: they were */
     struct trace_request *requests; size_t n_requests, _cap_requests;
     struct trace_merge *merges; size_t n_merges, _cap_merges;
 };
 
-/* Each takes a copy of the texts; t may be NULL. */
+/* Texts are copied; t may be NULL. */
 void trace_request(struct query_trace *t, const struct trace_request *request);
 void trace_merge(struct query_trace *t, const struct trace_merge *merge);
 void trace_abandon(struct query_trace *t, const char *why);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The pool: one mutex guards the queues and the counts. Threads are started when there is work and no idle one, so that
- * a program without queries has none, but for one of class admin: metrics are shown also when the system has no thread
- * or descriptor left.
+/* The pool: one mutex guards queues and counters. Threads are started when there is work and no idle thread, so that a
+ * program without queries has none, except one of class admin: metrics are served even if no thread or descriptor is
+ * left.
  */
 #include "gateway/query/worker.h"
 
@@ -17,7 +17,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Memory of a large query is kept for the next one for a moment, and released when none comes. */
+/* Memory of a large query is kept for the next one, and released if there is none for SPARE_MS. */
 enum { SPARE_BLOCKS = 16, SPARE_MS = 1000, TURN_POLL_MS = 50, WAITING_PER_WORKER = 16 };
 static const struct { const char *name; int nice; const char *remedy; } classes[WORKER_CLASSES] = {
     [WORKER_QUERY] = {"query", 10, "find slow queries and servers on /metrics, or raise --query.max-concurrency"},
@@ -37,7 +37,7 @@ struct workers {
     struct worker_conf conf;
     struct worker_queue {
         struct cond work;
-        struct member *members; unsigned n, most; /* started ones; how many there may be */
+        struct member *members; unsigned n, most; /* running threads; their maximum number */
         struct list tasks;
         unsigned n_waiting, n_idle, most_waiting;
         unsigned n_refused; int64_t full_since; /* refused while it is full, monotonic ms; 0 and 0 otherwise */
@@ -124,7 +124,7 @@ static struct worker_task *queue_pop(struct workers *p, enum worker_class class)
     return t;
 }
 
-/* Spare memory comes with the turn. */
+/* Spare memory is assigned with the turn. */
 static struct worker_task *next_task(struct member *m)
 {
     struct workers *p = m->worker._pool;
@@ -144,7 +144,7 @@ static struct worker_task *next_task(struct member *m)
     return t;
 }
 
-/* Those of one worker are enough. */
+/* Keeps the spare memory of one worker. */
 static void put_spare(struct member *m, bool large)
 {
     struct workers *p = m->worker._pool;
@@ -158,7 +158,7 @@ static void put_spare(struct member *m, bool large)
     arena_spare_free(&m->spare);
 }
 
-/* What a task took from its arena ends with it: the result is elsewhere. */
+/* Releases the task's arena memory; the result is not in it. */
 static void worker_run_task(struct member *m, struct worker_task *t)
 {
     struct arena *a = t->arena;
@@ -191,7 +191,7 @@ static void worker_run(void *arg)
     loop_free(w->loop);
 }
 
-/* One that cannot start is no harm as long as there are others: the task waits for them. */
+/* If the thread cannot be started, tasks wait for other threads of the class. */
 static void start_member(struct workers *p, enum worker_class class)
 {
     struct worker_queue *q = &p->queues[class];
@@ -220,7 +220,7 @@ static void start_member(struct workers *p, enum worker_class class)
     m->worker.loop = NULL;
 }
 
-/* A thread takes two descriptors and more for its requests. The system gives the lowest free one. */
+/* A thread needs two descriptors, and more for its requests. The system assigns the lowest free one. */
 static bool worker_descriptors_left(const struct workers *p)
 {
     if (p->conf.max_fd == 0)
@@ -300,7 +300,7 @@ bool worker_withdraw(struct workers *p, struct worker_task *t)
 
 /* ---- turns ---- */
 
-/* Queries that would run into the memory limit together may fit one after the other. */
+/* Queries that would exceed the memory limit together may succeed one after the other. */
 static bool turn_must_wait(const struct workers *p)
 {
     struct budget *b = p->conf.memory;
@@ -342,7 +342,7 @@ void worker_turn_end(struct worker *w)
     self_member(w)->spare.most = SPARE_BLOCKS;
 }
 
-/* Queued tasks are run first: their clients wait, and were told to end soon. */
+/* Runs queued tasks first: their clients are waiting, and they have been canceled. */
 void workers_stop(struct workers *p)
 {
     mutex_lock(&p->mutex);

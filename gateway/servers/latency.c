@@ -3,7 +3,7 @@
 
 const char latency_family[] = "server_group_request_duration_seconds";
 
-/* The names are promxy's; it has no export, and reads the status of a server for nothing. */
+/* Names of calls are promxy's, which has neither export nor status requests. */
 static const struct { const char *path, *name; } latency_calls[] = {
     [LATENCY_QUERY] = {"/query", "query"}, [LATENCY_QUERY_RANGE] = {"/query_range", "query_range"},
     [LATENCY_EXPORT] = {"/export", "export"}, [LATENCY_READ] = {"/read", "remote_read"},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* How many requests a server answered and how long they took, by call and outcome: what promxy's dashboard asks for as
- * server_group_request_duration_seconds. Workers count, any thread reads. Requests that a query gave up do not count.
+/* Number and duration of a server's completed requests by call and outcome, for promxy's metric
+ * server_group_request_duration_seconds. Workers count, any thread reads. Requests that a query canceled do not count.
  */
 #ifndef GATEWAY_SERVERS_LATENCY_H
 #define GATEWAY_SERVERS_LATENCY_H

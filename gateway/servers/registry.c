@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-/* Entries of one sort: by key, and those without a user in the order in which they lost the last one. */
+/* Entries of one kind: by key, and unused ones in the order in which they became unused. */
 struct registry_table {
     struct map entries; /* struct registry_entry */
     struct list unused;
@@ -60,7 +60,7 @@ void server_registry_free(struct server_registry *r)
 {
     registry_free_unused(r, &r->health, 0);
     registry_free_unused(r, &r->traffic, 0);
-    assert(r->health.entries.n == 0 && r->traffic.entries.n == 0); /* somebody still uses an entry */
+    assert(r->health.entries.n == 0 && r->traffic.entries.n == 0); /* an entry is still in use */
     map_free(&r->health.entries);
     map_free(&r->traffic.entries);
     mutex_free(&r->mutex);
