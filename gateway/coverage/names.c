@@ -2,7 +2,7 @@
 /* Where the series of metrics come from: for each name that queries asked for, what the servers said last. */
 #include "gateway/coverage/coverage_internal.h"
 
-enum { RETRY_MS = 60000, RETRY_SOON_MS = 2000, PERCENT = 99, OVERHEAD = 64 };
+enum { RETRY_MS = 60000, RETRY_SOON_MS = 2000, RETRY_LATE_MS = 300000, PERCENT = 99, OVERHEAD = 64 };
 
 static void coverage_name_free(struct coverage *c, struct coverage_name *n)
 {
@@ -120,7 +120,7 @@ static int64_t coverage_name_pause(const struct coverage_name *n, int64_t now)
     if (n->origin == ORIGIN_ELSEWHERE || (n->origin == ORIGIN_TARGETS && n->lacking == 0))
         return COVERAGE_NAME_MS;
     bool unknown = n->origin == ORIGIN_UNKNOWN;
-    return unknown ? coverage_max(RETRY_SOON_MS, coverage_min(now - n->first_at, RETRY_MS)) : RETRY_MS;
+    return unknown ? coverage_max(RETRY_SOON_MS, coverage_min(now - n->first_at, RETRY_LATE_MS)) : RETRY_MS;
 }
 
 static bool coverage_name_failed(const struct coverage *c, const struct coverage_reading *readings)
