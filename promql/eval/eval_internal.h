@@ -57,6 +57,8 @@ struct range_window { /* buffers for one series, reused for the next; starts zer
     struct sample *visible; size_t visible_cap;
     struct hist_sample *visible_hists; size_t visible_hists_cap;
 };
+/* Index of the first sample after t; n when there is none. */
+uint32_t samples_first_after(const struct sample *s, uint32_t n, int64_t t);
 /* A window sees the samples from its end - back (exclusive) to its end + ahead. */
 struct window_reach { int64_t back, ahead; };
 struct window_reach window_reach(const struct range_input *in);

@@ -5,7 +5,7 @@
 
 #include "model/histogram/histogram_math.h"
 
-static uint32_t first_after(const struct sample *s, uint32_t n, int64_t t) /* binary search */
+uint32_t samples_first_after(const struct sample *s, uint32_t n, int64_t t)
 {
     uint32_t lo = 0, hi = n;
     while (lo < hi) {
@@ -29,7 +29,7 @@ static uint32_t first_hist_after(const struct hist_sample *s, uint32_t n, int64_
 static void window_load_floats(struct eval *ev, struct range_window *f, const struct series *s, int64_t after,
                                int64_t last, struct range_input *in)
 {
-    uint32_t from = first_after(s->samples, s->n_samples, after), to = first_after(s->samples, s->n_samples, last);
+    uint32_t from = samples_first_after(s->samples, s->n_samples, after), to = samples_first_after(s->samples, s->n_samples, last);
     uint32_t stale = from;
     while (stale < to && !is_stale(s->samples[stale].v))
         stale++;

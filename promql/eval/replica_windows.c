@@ -101,6 +101,17 @@ static bool next_period(const struct eval *ev, const struct range_window *f, con
     return found;
 }
 
+/* Copies the samples of a period, from index *at on, which moves behind them. Returns how many there are. */
+static uint32_t copy_period(const struct series *from, struct window_period p, uint32_t *at, struct sample *to)
+{
+    *at += samples_first_after(from->samples + *at, from->n_samples - *at, p.after);
+    uint32_t n = samples_first_after(from->samples + *at, from->n_samples - *at, p.last);
+    if (n > 0)
+        memcpy(to, from->samples + *at, n * sizeof *to);
+    *at += n;
+    return n;
+}
+
 static struct series samples_in_windows(struct eval *ev, const struct range_window *f, const struct range_input *in,
                                         uint32_t replica, struct range_window *own)
 {
@@ -110,12 +121,10 @@ static struct series samples_in_windows(struct eval *ev, const struct range_wind
     arena_grow(ev->arena, &own->visible_hists, &own->visible_hists_cap, all.n_hists, sizeof *own->visible_hists);
     eval_charge(ev, all.n_samples + all.n_hists);
     for (uint32_t i = 0, s = 0, h = 0; next_period(ev, f, in, replica, &i, &p);) {
-        while (s < all.n_samples && all.samples[s].t <= p.after)
-            s++;
+        if (s < all.n_samples)
+            out.n_samples += copy_period(&all, p, &s, own->visible + out.n_samples);
         while (h < all.n_hists && all.hists[h].t <= p.after)
             h++;
-        while (s < all.n_samples && all.samples[s].t <= p.last)
-            own->visible[out.n_samples++] = all.samples[s++];
         while (h < all.n_hists && all.hists[h].t <= p.last)
             own->visible_hists[out.n_hists++] = all.hists[h++];
     }
