@@ -82,7 +82,6 @@ struct route {
     bool changes_state;        /* refused if a page of another site sends it */
     bool always;               /* served even if connections or memory are exhausted, or no configuration is loaded */
     bool logged;               /* requests are logged */
-    const char *auth_key;      /* flag with the key of this route; reserved, not checked yet */
     size_t max_body;           /* bytes; 0 = 1 MiB, or max_push for ROUTE_PUSH */
 };
 /* For routes with `finishes`: the response is complete. */
