@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Connections of the client: how many, to whom, when they fail and when they are closed. */
+#include "client_fixture.h"
+
+#include "base/os/thread.h"
+#include "base/telemetry/stats.h"
+#include "base/text/duration.h"
+
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static void no_more_than_max_inflight_run(void **state UNUSED)
+{
+    enum { N = 20 };
+    struct client_result res[N] = {{.done = 0}};
+    int all = 0;
+    for (int i = 0; i < N; i++) {
+        struct client_request req = client_get("/once", &res[i]);
+        req.slot = (uint32_t)i;
+        client_start(&req, &res[i]);
+    }
+    assert_int_equal(client_inflight(client_tested), 2);
+    assert_int_equal(client_waiting(client_tested), N - 2);
+    for (int64_t end = clock_mono_ms() + 10000; all < N && clock_mono_ms() < end; loop_turn(client_loop, 100)) {
+        assert_true(client_inflight(client_tested) <= 2);
+        all = 0;
+        for (int i = 0; i < N; i++)
+            all += res[i].done;
+    }
+    assert_int_equal(client_inflight(client_tested), 0);
+    for (int i = 0; i < N; i++)
+        buf_free(&res[i].body);
+}
+
+/* Requests to peers that did not respond last time leave half of the places to the others. */
+static void doubtful_requests_hold_up_each_other_only(void **state UNUSED)
+{
+    enum { N = 3 };
+    struct client_result hung[N] = {{.done = 0}}, res = {.done = 0};
+    for (int i = 0; i < N; i++) {
+        struct client_request req = client_get("/silent", &hung[i]);
+        req.doubtful = true;
+        req.timeout_ms = 200;
+        client_start(&req, &hung[i]);
+    }
+    assert_int_equal(client_inflight(client_tested), 1);
+    assert_int_equal(client_waiting(client_tested), N - 1);
+    struct client_request req = client_get("/x", &res);
+    req.url = client_url(&client_other, "/x");
+    int64_t before = clock_mono_ms();
+    client_perform(&req, &res);
+    assert_int_equal(res.reply.status, 200);
+    assert_in_range(clock_mono_ms() - before, 0, 180);
+    while (!hung[N - 1].done)
+        loop_turn(client_loop, 100);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(hung[i].reply.err.kind, ERR_GATEWAY_TIME);
+    assert_int_equal(client_inflight(client_tested), 0);
+    buf_free(&res.body);
+}
+
+static void canceled_calls_say_nothing(void **state UNUSED)
+{
+    struct client_result res[3] = {{.done = 0}};
+    struct client_call *calls[3];
+    for (int i = 0; i < 3; i++) {
+        struct client_request req = client_get("/silent", &res[i]);
+        calls[i] = client_start(&req, &res[i]);
+    }
+    loop_turn(client_loop, 10);
+    client_cancel(calls[2]); /* waiting */
+    client_cancel(calls[0]); /* running */
+    assert_int_equal(client_inflight(client_tested) + client_waiting(client_tested), 1);
+    loop_turn(client_loop, 10);
+    assert_int_equal(res[0].done + res[1].done + res[2].done, 0);
+    /* the third is canceled by client_free */
+}
+
+static atomic_bool opening;
+
+static void open_and_close(void *arg UNUSED)
+{
+    while (opening)
+        close(eventfd(0, EFD_CLOEXEC));
+}
+
+/* The number of a socket that was never connected is free for another thread before the client hears of its end. */
+static void a_connection_that_is_never_made(void **state UNUSED)
+{
+    struct full_server full;
+    struct client_result res = {.done = 0};
+    open_full_server(&full);
+    opening = true;
+    struct thread *other = thread_start("opens", open_and_close, NULL);
+    for (int i = 0; i < 100; i++) {
+        struct client_request req = client_get("/", &res);
+        char url[64];
+        snprintf(url, sizeof url, "http://127.0.0.1:%u/", full.port);
+        req.url = url;
+        req.connect_timeout_ms = 2;
+        client_perform(&req, &res);
+        assert_int_equal(res.reply.err.kind, ERR_GATEWAY_TIME);
+        assert_non_null(strstr(res.reply.err.text, "timed out connecting"));
+    }
+    opening = false;
+    thread_join(other);
+    close_full_server(&full);
+    buf_free(&res.body);
+}
+
+/* Descriptors end between the socket and what it is watched by: that call fails, the client lives. */
+static void a_connection_that_cannot_be_watched(void **state UNUSED)
+{
+    struct client_result res = {.done = 0};
+    struct rlimit before, few;
+    client_free(client_tested); /* curl holds some descriptors from the start */
+    client_tested = client_new(client_loop, &(struct client_settings){.max_inflight = 2});
+    struct client_request req = client_get("/x", &res);
+    client_perform(&(struct client_request){.method = "GET", .url = "http://127.0.0.1:1/", .done = client_done,
+                                            .arg = &res}, &res);
+    int next = dup(2);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){(rlim_t)next + 1, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    req.timeout_ms = 200;
+    client_perform(&req, &res);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(res.reply.status, 0);
+    if (strstr(res.reply.err.text, "cannot watch a connection: Too many open files") == NULL)
+        fail_msg("%s", res.reply.err.text);
+    client_perform(&req, &res);
+    assert_int_equal(res.reply.status, 200);
+    buf_free(&res.body);
+}
+
+#define TEST_STATS(X) X(OPEN_CONNECTIONS, "open_connections", STATS_GAUGE, "Open connections")
+enum test_stat { TEST_STATS(STATS_ID) };
+static struct stats_group test_stats = STATS_GROUP(TEST_STATS);
+
+static void replace_client(unsigned idle_seconds)
+{
+    client_free(client_tested);
+    stats_register(&test_stats);
+    client_tested = client_new(client_loop, &(struct client_settings){.idle_seconds = idle_seconds, .stats = &test_stats,
+                                                        .connections_row = OPEN_CONNECTIONS});
+}
+
+static void turn_until_closed(struct http_server *s, unsigned closed, struct client_request *also)
+{
+    struct client_result *res = also ? also->arg : NULL;
+    for (int i = 0; i < 400 && s->closed < closed; i++) {
+        if (also)
+            client_perform(also, res);
+        loop_turn(client_loop, 10);
+    }
+    assert_int_equal(s->closed, closed);
+}
+
+static void connections_of_an_idle_client_are_closed(void **state UNUSED)
+{
+    struct client_result res = {.done = 0};
+    replace_client(1);
+    struct client_request req = client_get("/x", &res);
+    client_perform(&req, &res);
+    assert_int_equal(stats_sum(&test_stats, OPEN_CONNECTIONS), 1);
+    turn_until_closed(&client_server, 1, NULL);
+    assert_int_equal(stats_sum(&test_stats, OPEN_CONNECTIONS), 0);
+    client_perform(&req, &res);
+    assert_int_equal(res.reply.status, 200);
+    assert_int_equal(client_server.accepted, 2);
+    buf_free(&res.body);
+}
+
+static void connections_to_one_peer_are_closed_while_others_are_busy(void **state UNUSED)
+{
+    struct client_result res = {.done = 0};
+    replace_client(1);
+    struct client_request gone = client_get("/x", &res), stays = client_get("/x", &res);
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/x", client_other.port);
+    gone.url = url;
+    client_perform(&gone, &res);
+    turn_until_closed(&client_other, 1, &stays);
+    assert_int_equal(client_server.closed, 0);
+    assert_int_equal(stats_sum(&test_stats, OPEN_CONNECTIONS), 1);
+    buf_free(&res.body);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLIENT_TEST(no_more_than_max_inflight_run),
+        CLIENT_TEST(doubtful_requests_hold_up_each_other_only),
+        CLIENT_TEST(canceled_calls_say_nothing),
+        CLIENT_TEST(a_connection_that_is_never_made),
+        CLIENT_TEST(a_connection_that_cannot_be_watched),
+        CLIENT_TEST(connections_of_an_idle_client_are_closed),
+        CLIENT_TEST(connections_to_one_peer_are_closed_while_others_are_busy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

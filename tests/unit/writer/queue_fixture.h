@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A queue in a directory of its own, without a writer: numbered blocks go in and come out. */
+#ifndef TESTS_UNIT_QUEUE_FIXTURE_H
+#define TESTS_UNIT_QUEUE_FIXTURE_H
+
+#include "writer/queue/queue_shard.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+extern char queue_dir[256];
+extern struct loop *queue_home; /* of reads; the test's */
+
+struct queue *queue_open_here(unsigned shards);
+struct queue_shard *queue_newest_shard(struct queue *q, unsigned i); /* of the newest generation */
+struct block *numbered_block(uint32_t number, size_t n);
+uint32_t block_number(const struct block *b);
+void queue_read_from(struct queue_shard *s, struct queue_read *r, uint64_t from); /* waits; release: queue_read_drop */
+void queue_read_drop(struct queue_read *r);
+void spoil_file(const char *path, long at, const char *bytes, size_t n);
+
+int queue_make_dir(void **state);
+int queue_remove_dir(void **state);
+#define QUEUE_TEST(name) cmocka_unit_test_setup_teardown(name, queue_make_dir, queue_remove_dir)
+
+#endif
