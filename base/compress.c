@@ -72,7 +72,7 @@ static char *compress_reserve(struct buf *out, size_t n)
     return out->p + out->n;
 }
 
-void snappy_pack(struct buf *out, struct str in)
+void compress_snappy(struct buf *out, struct str in)
 {
     size_t n = snappy_max_compressed_length(in.n);
     char *to = compress_reserve(out, n);
@@ -96,7 +96,7 @@ void zstd_free(struct zstd *z)
     mem_free(z);
 }
 
-void zstd_pack(struct zstd *z, struct buf *out, struct str in, int level)
+void compress_zstd(struct zstd *z, struct buf *out, struct str in, int level)
 {
     if (z->pack == NULL)
         z->pack = ZSTD_createCCtx();
@@ -111,7 +111,7 @@ enum { GZIP_WRAPPER = 16, ANY_WRAPPER = 32 }; /* added to zlib's window bits */
 
 static bool always_go_on(void *arg UNUSED) { return true; }
 
-void gzip_pack(struct buf *out, struct str in, int level)
+void compress_gzip(struct buf *out, struct str in, int level)
 {
     (void)!gzip_pack_while(out, in, level, always_go_on, NULL);
 }

@@ -20,9 +20,9 @@ void zstd_free(struct zstd *z);
 
 /* Appends to `out`; out->max is ignored. The default zstd level is 1: measured faster and denser than 3 on remote
  * write data. */
-void snappy_pack(struct buf *out, struct str in);
-void zstd_pack(struct zstd *z, struct buf *out, struct str in, int level);
-void gzip_pack(struct buf *out, struct str in, int level); /* level 1..9 */
+void compress_snappy(struct buf *out, struct str in);
+void compress_zstd(struct zstd *z, struct buf *out, struct str in, int level);
+void compress_gzip(struct buf *out, struct str in, int level); /* level 1..9 */
 /* The same as long as go_on() is true, which is asked every 128 KiB of input or 64 KiB of output, about once a
  * millisecond. False: stopped, or no memory; what was appended to `out` is of no use. */
 bool gzip_pack_while(struct buf *out, struct str in, int level, bool (*go_on)(void *arg), void *arg) MUST_USE;

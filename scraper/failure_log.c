@@ -43,15 +43,15 @@ static void tally_error(struct failure_log_tally *t, const char *err)
 
 static void log_failing_summary(struct failure_log_tally *t, const char *job)
 {
-    size_t most = 0;
+    size_t most_common = 0;
     char targets[24], with_error[24];
     for (size_t i = 1; i < LEN(t->errors); i++)
-        if (t->errors[i].n > t->errors[most].n)
-            most = i;
+        if (t->errors[i].n > t->errors[most_common].n)
+            most_common = i;
     snprintf(targets, sizeof targets, "%zu", t->targets);
-    snprintf(with_error, sizeof with_error, "%zu", t->errors[most].n);
+    snprintf(with_error, sizeof with_error, "%zu", t->errors[most_common].n);
     log_warn("scrape", "cannot scrape more targets of the job; retrying at the next interval", "job", job, "targets",
-             targets, "most_common_err", t->errors[most].text, "targets_with_it", with_error);
+             targets, "most_common_err", t->errors[most_common].text, "targets_with_it", with_error);
 }
 
 static void log_summary(struct failure_log *f)

@@ -25,10 +25,10 @@ static inline void identity_set_release(struct identity_set *s, struct mem_relea
     *s = (struct identity_set){0};
 }
 
-static inline void identity_set_start(struct identity_set *s, size_t most)
+static inline void identity_set_start(struct identity_set *s, size_t max_elements)
 {
     size_t cap = 64;
-    while (cap < most * 2)
+    while (cap < max_elements * 2)
         cap *= 2;
     /* a huge table is faster zeroed by the kernel page by page */
     if (cap > s->cap || cap < s->cap / 16 || cap > IDENTITY_SET_KEEP) {

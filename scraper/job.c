@@ -230,7 +230,7 @@ void job_set_unref(struct job_set *g)
 /* ---- active jobs ---- */
 
 /* labeldrop and labelkeep depend on names only, which are equal in a template group. */
-static void find_reads(struct job_run *j)
+static void find_reads(struct running_job *j)
 {
     size_t cap = 0;
     for (size_t i = 0; i < j->metric_rules.n; i++) {
@@ -247,14 +247,14 @@ static void find_reads(struct job_run *j)
     }
 }
 
-struct job_run *job_run_new(struct job_set *g, const struct scrape_job *conf, struct err *err)
+struct running_job *running_job_new(struct job_set *g, const struct scrape_job *conf, struct err *err)
 {
     struct client_profile *profile = http_conf_profile(&conf->http, err);
     if (profile == NULL) {
         err_wrap(err, "job \"%.*s\"", STR_ARG(conf->job_name));
         return NULL;
     }
-    struct job_run *j = mem_zalloc(sizeof *j);
+    struct running_job *j = mem_zalloc(sizeof *j);
     refs_init(&j->refs);
     arena_init(&j->arena, 0);
     j->job_set = job_set_ref(g);
@@ -269,13 +269,13 @@ struct job_run *job_run_new(struct job_set *g, const struct scrape_job *conf, st
     return j;
 }
 
-struct job_run *job_run_ref(struct job_run *j)
+struct running_job *running_job_ref(struct running_job *j)
 {
     refs_take(&j->refs);
     return j;
 }
 
-void job_run_unref(struct job_run *j)
+void running_job_unref(struct running_job *j)
 {
     if (j == NULL || !refs_drop(&j->refs))
         return;
@@ -286,7 +286,7 @@ void job_run_unref(struct job_run *j)
     mem_free(j);
 }
 
-bool job_run_reads(const struct job_run *j, struct str label)
+bool running_job_reads(const struct running_job *j, struct str label)
 {
     for (size_t i = 0; i < j->reads.n; i++)
         if (str_eq(j->reads.items[i], label))

@@ -25,7 +25,7 @@ struct job_set *job_set_new(struct loop *main);
 struct job_set *job_set_ref(struct job_set *g);
 void job_set_unref(struct job_set *g);
 
-struct job_run {
+struct running_job {
     struct refs refs;
     struct job_set *job_set;
     const struct scrape_job *conf;
@@ -39,9 +39,9 @@ struct job_run {
     struct arena arena;
     struct failure_log failures;
 };
-struct job_run *job_run_new(struct job_set *g, const struct scrape_job *conf, struct err *err); /* NULL: err */
-struct job_run *job_run_ref(struct job_run *j);
-void job_run_unref(struct job_run *j);
-bool job_run_reads(const struct job_run *j, struct str label);
+struct running_job *running_job_new(struct job_set *g, const struct scrape_job *conf, struct err *err); /* NULL: err */
+struct running_job *running_job_ref(struct running_job *j);
+void running_job_unref(struct running_job *j);
+bool running_job_reads(const struct running_job *j, struct str label);
 
 #endif

@@ -74,7 +74,7 @@ static void scrape_lane_forget_target(struct scrape_lane *l, struct target *t)
     loop_timer_stop(l->loop, &t->timer);
     scrape_cache_clear(&t->last, &l->interner);
     template_group_unref(&l->interner, t->templates);
-    job_run_unref(t->job);
+    running_job_unref(t->job);
     t->templates = NULL;
     t->job = NULL;
     mutex_lock(&l->mutex);
@@ -96,7 +96,7 @@ static void set_job(struct scrape_lane *l, const struct target_change *a)
     struct target *t = a->target;
     struct template_group *c = template_group_get(&l->interner, a->job, &t->labels);
     template_group_unref(&l->interner, t->templates);
-    job_run_unref(t->job);
+    running_job_unref(t->job);
     t->templates = c;
     t->job = a->job;
     t->over_limit = a->over_limit;

@@ -47,7 +47,7 @@ void scrape_lane_free(struct scrape_lane *l); /* after scrape_lane_stop */
  * the other. The lane frees the message. References are transferred. */
 struct target_change {
     struct target *target;
-    struct job_run *job;
+    struct running_job *job;
     int64_t interval, timeout;
     bool over_limit;
     struct target *predecessor; /* of an added target: one of `removed` with the same labels, whose series it inherits;

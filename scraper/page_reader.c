@@ -76,7 +76,7 @@ static inline void stage_line(struct page_reader *r, uint32_t id, bool dropped)
     *s = (struct staged){.v = e->value, .t = timed ? e->t : r->t, .id = timed ? id | ID_TIMED : id,
                          .type = (uint8_t)r->type, .skip = dropped,
                          .at = (uint32_t)(e->series.p - r->text.p), .n = (uint32_t)e->series.n};
-    r->result->kept += !dropped;
+    r->result->post_relabeling += !dropped;
 }
 
 /* Resynchronizes on an unexpected line: either the lines between have vanished, or it is new and they will follow. */
@@ -195,7 +195,8 @@ static void note_metadata(struct page_reader *r, enum exposition_kind kind)
     if (r->n_metadata == r->metadata_cap)
         mem_grow(&r->metadata, &r->metadata_cap, r->n_metadata + 1, sizeof *r->metadata);
     r->metadata[r->n_metadata++] = (struct metadata_line){
-        (uint32_t)(e->name.p - r->text.p), (uint32_t)e->name.n, (uint32_t)(e->text.p - r->text.p), (uint32_t)e->text.n, kind};
+        .name_at = (uint32_t)(e->name.p - r->text.p), .name_n = (uint32_t)e->name.n,
+        .text_at = (uint32_t)(e->text.p - r->text.p), .text_n = (uint32_t)e->text.n, .kind = kind};
 }
 
 /* The vmagent dialect skips lines that it cannot parse. */

@@ -7,7 +7,8 @@
 
 struct page_result {
     struct err err;              /* why the page is invalid */
-    size_t scraped, kept;        /* lines; lines left by metric_relabel_configs */
+    size_t scraped;              /* lines */
+    size_t post_relabeling;      /* lines that metric_relabel_configs keeps */
     size_t added;                /* series that the last page did not have */
     size_t duplicates;           /* samples of a series and time that an earlier line has */
     size_t invalid_lines;        /* that were skipped */

@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct job_run *job)
+struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct running_job *job)
 {
     struct pool *p = mem_zalloc(sizeof *p);
     pool_change(p, conf, g, job);
@@ -35,7 +35,7 @@ static bool same_files(const struct scrape_job *a, const struct scrape_job *b)
     return same;
 }
 
-void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct job_run *job)
+void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job)
 {
     /* otherwise a file that is invalid now keeps its previous targets */
     if (p->conf == NULL || !same_files(p->conf, conf)) {
@@ -43,7 +43,7 @@ void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *
         p->files = mem_zalloc((conf->file_sd_configs.n + 1) * sizeof *p->files);
     }
     p->conf = conf;
-    job_run_unref(p->job);
+    running_job_unref(p->job);
     p->job = job;
     job_set_ref(g);
     if (p->job_set)
@@ -77,7 +77,7 @@ void pool_free(struct pool *p)
     clear_dropped(p);
     mem_free(p->dropped);
     free_shown(&p->file_status);
-    job_run_unref(p->job);
+    running_job_unref(p->job);
     job_set_unref(p->job_set);
     mem_free(p);
 }
@@ -335,7 +335,7 @@ static void pool_note_removed(struct pool_sync *s, struct target *t)
 static void note(struct target_change **items, size_t *n, size_t *cap, struct target_change what)
 {
     target_ref(what.target);
-    job_run_ref(what.job);
+    running_job_ref(what.job);
     if (*n == *cap)
         mem_grow(items, cap, *n + 1, sizeof **items);
     (*items)[(*n)++] = what;

@@ -20,7 +20,7 @@ struct pool_files {                     /* status of the job's files; owned */
 struct pool {
     const struct scrape_job *conf;      /* of the newest apply: determines the targets */
     struct job_set *job_set;      /* of conf; a reference */
-    struct job_run *job;                /* settings used for scraping; possibly of an older apply */
+    struct running_job *job;                /* settings used for scraping; possibly of an older apply */
     struct file_discovery *files;       /* one per file_sd_config */
     struct target **targets;
     size_t n, cap;
@@ -42,11 +42,11 @@ struct pool_sync {
     uint64_t seed;
 };
 /* Transfers the reference of job, not that of g. */
-struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct job_run *job);
+struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct running_job *job);
 void pool_free(struct pool *p);
 /* Sets a new configuration of the same job; transfers the reference of job. Must be followed by pool_refresh and
  * pool_sync. */
-void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct job_run *job);
+void pool_change(struct pool *p, const struct scrape_job *conf, struct job_set *g, struct running_job *job);
 /* Reads files; true when targets may have changed. Locks the mutex, the scraper's, while file_status changes. */
 bool pool_refresh(struct pool *p, struct mutex *mutex);
 /* Builds the targets again and records for each lane which are removed, changed or added. */

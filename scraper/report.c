@@ -23,7 +23,7 @@ static const struct { const char *name; size_t offset; } automatic[] = {
     {"up", offsetof(struct scrape_report, up)},
     {"scrape_duration_seconds", offsetof(struct scrape_report, duration)},
     {"scrape_samples_scraped", offsetof(struct scrape_report, scraped)},
-    {"scrape_samples_post_metric_relabeling", offsetof(struct scrape_report, kept)},
+    {"scrape_samples_post_metric_relabeling", offsetof(struct scrape_report, post_relabeling)},
     {"scrape_series_added", offsetof(struct scrape_report, added)},
     {"scrape_timeout_seconds", offsetof(struct scrape_report, timeout)},
     {"scrape_response_size_bytes", offsetof(struct scrape_report, bytes)}};

@@ -6,7 +6,13 @@
 
 #include "scraper/lane.h"
 
-struct scrape_report { double up, duration, scraped, kept, added, timeout, bytes; }; /* seconds; lines; series; bytes */
+struct scrape_report {
+    double up;
+    double duration, timeout;              /* seconds */
+    double scraped, post_relabeling;       /* lines */
+    double added;                          /* series */
+    double bytes;                          /* of the response, decompressed */
+};
 
 void report_write(struct target *t, const struct scrape_report *r, int64_t time);
 void report_end(struct target *t, int64_t time); /* stale markers for the automatic series */

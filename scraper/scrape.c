@@ -115,7 +115,11 @@ static void scrape_fail(struct scrape *s, const struct page_result *p, const str
     struct err shown = *err;
     if (p) /* the error may quote the target's response */
         client_hide_secrets_in(t->job->profile, t->url, shown.text, sizeof shown.text);
-    struct scrape_report r = {.scraped = p ? (double)p->scraped : 0, .kept = p ? (double)p->kept : 0};
+    struct scrape_report r = {0};
+    if (p) {
+        r.scraped = (double)p->scraped;
+        r.post_relabeling = (double)p->post_relabeling;
+    }
     ending_add(t, s->t);
     stats_add(&scrape_stats, SCRAPES_FAILED, 1);
     scrape_publish(s, &r, &shown);
@@ -164,14 +168,15 @@ static bool update_metadata(struct scrape_lane *l, struct target *t, const struc
         set_metadata(l, t, known);
         return false;
     }
-    metadata_build_start(&l->metadata_builder, &l->metadata, hash, p->reader.text, p->reader.metadata, p->reader.n_metadata);
+    metadata_build_start(&l->metadata_builder, &l->metadata, hash, p->reader.text, p->reader.metadata,
+                         p->reader.n_metadata);
     return true;
 }
 
 static bool within_limit(const struct target *t, struct page_result *r)
 {
     int64_t limit = t->job->conf->sample_limit;
-    size_t samples = t->job->conf->page.limit_counts_lines ? r->kept : r->kept - r->duplicates;
+    size_t samples = t->job->conf->page.limit_counts_lines ? r->post_relabeling : r->post_relabeling - r->duplicates;
     if (limit <= 0 || samples <= (size_t)limit)
         return true;
     stats_add(&scrape_stats, SAMPLE_LIMIT, 1);
@@ -198,7 +203,7 @@ static void page_failed(struct scrape_lane *l, struct scrape *s)
 static void page_done(struct scrape_lane *l, struct scrape *s)
 {
     const struct page_result *p = &l->page.result;
-    struct scrape_report r = {.up = 1, .scraped = (double)p->scraped, .kept = (double)p->kept,
+    struct scrape_report r = {.up = 1, .scraped = (double)p->scraped, .post_relabeling = (double)p->post_relabeling,
                               .added = (double)p->added};
     count_page(&l->page);
     stats_add(&scrape_stats, ROWS_READ, (double)p->scraped);

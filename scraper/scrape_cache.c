@@ -6,9 +6,9 @@
 
 enum { FRAME_BYTES = 64 << 10 };
 
-bool scrape_cache_clear_some(struct scrape_cache *x, struct interner *in, size_t most)
+bool scrape_cache_clear_some(struct scrape_cache *x, struct interner *in, size_t lines)
 {
-    for (; x->n > 0 && most > 0; most--)
+    for (; x->n > 0 && lines > 0; lines--)
         if (!id_uncached(x->ids[--x->n]))
             entry_unref(in, x->templates, id_entry(x->ids[x->n]));
     if (x->n > 0)
@@ -34,7 +34,7 @@ void scrape_cache_flush_texts(struct scrape_cache *x, struct buf *frame)
     size_t at = x->texts.n;
     uint32_t n = 0;
     buf_add(&x->texts, &n, sizeof n);
-    snappy_pack(&x->texts, buf_str(frame));
+    compress_snappy(&x->texts, buf_str(frame));
     n = (uint32_t)(x->texts.n - at - sizeof n);
     memcpy(x->texts.p + at, &n, sizeof n);
     buf_clear(frame);

@@ -37,8 +37,8 @@ struct scrape_cache {
 };
 
 void scrape_cache_clear(struct scrape_cache *x, struct interner *in);
-/* Clears up to `most` lines; true while there are more. */
-bool scrape_cache_clear_some(struct scrape_cache *x, struct interner *in, size_t most);
+/* Clears up to `lines` lines; true while there are more. */
+bool scrape_cache_clear_some(struct scrape_cache *x, struct interner *in, size_t lines);
 
 /* A frame is a 4-byte length and that many snappy-compressed bytes: complete texts, each a 4-byte length and its bytes,
  * about 64 KiB together, to bound the time of one (de)compression. */

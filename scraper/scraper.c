@@ -9,7 +9,7 @@
 
 enum { SHARE_OF_FILES = 6, FILES_A_LANE_MIN = 16 }; /* a new connection may need two descriptors */
 
-static void file_watch_poll(struct discovery *d);
+static void poll_target_files(struct file_watch *w);
 
 static void flush_failure_logs(struct loop_timer *t)
 {
@@ -24,8 +24,8 @@ static unsigned scrapes_at_once(unsigned n_lanes)
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
         return FILES_A_LANE_MIN;
-    rlim_t most = files.rlim_cur / SHARE_OF_FILES / n_lanes;
-    return most < FILES_A_LANE_MIN ? FILES_A_LANE_MIN : most > INT32_MAX ? INT32_MAX : (unsigned)most;
+    rlim_t max = files.rlim_cur / SHARE_OF_FILES / n_lanes;
+    return max < FILES_A_LANE_MIN ? FILES_A_LANE_MIN : max > INT32_MAX ? INT32_MAX : (unsigned)max;
 }
 
 struct scraper *scraper_new(const struct scraper_env *env)
@@ -38,7 +38,7 @@ struct scraper *scraper_new(const struct scraper_env *env)
         scrape_lane_init(&s->lanes[i], env->lanes[i], env->sinks[i], env->user_agent, max_inflight);
     mutex_init(&s->mutex, RANK_SCRAPER);
     stats_kept_init(&s->kept, 1);
-    discovery_init(&s->discovery, env->main, file_watch_poll);
+    file_watch_init(&s->file_watch, env->main, poll_target_files);
     s->flush.run = flush_failure_logs;
     loop_timer_in(env->main, &s->flush, FAILURE_LOG_FLUSH_MS);
     scrape_stats_register();
@@ -63,9 +63,9 @@ static void sync_send(struct pool_sync *sync)
     mem_free(sync->changes);
 }
 
-static void file_watch_poll(struct discovery *d)
+static void poll_target_files(struct file_watch *w)
 {
-    struct scraper *s = CONTAINER(d, struct scraper, discovery);
+    struct scraper *s = CONTAINER(w, struct scraper, file_watch);
     struct pool_sync sync = sync_start(s);
     for (size_t i = 0; i < s->n_pools; i++)
         if (pool_refresh(s->pools[i], &s->mutex))
@@ -91,9 +91,9 @@ static bool named_before(const struct scrape_job *jobs, size_t i)
     return false;
 }
 
-/* Creates one job_run per job, or reuses the previous one if nothing that affects a running target has changed. */
+/* Creates one running_job per job, or reuses the previous one if nothing that affects a running target has changed. */
 static bool make_runs(struct scraper *s, const struct scrape_job *jobs, size_t n, struct job_set *g,
-                      struct job_run **runs, struct err *err)
+                      struct running_job **runs, struct err *err)
 {
     for (size_t i = 0; i < n; i++) {
         if (named_before(jobs, i))
@@ -101,7 +101,7 @@ static bool make_runs(struct scraper *s, const struct scrape_job *jobs, size_t n
                            STR_ARG(jobs[i].job_name));
         struct pool *before = find_pool(s, jobs[i].job_name);
         bool same = before && before->job->conf->fingerprint == jobs[i].fingerprint;
-        runs[i] = same ? job_run_ref(before->job) : job_run_new(g, &jobs[i], err);
+        runs[i] = same ? running_job_ref(before->job) : running_job_new(g, &jobs[i], err);
         if (runs[i] == NULL)
             return false;
     }
@@ -131,7 +131,7 @@ static struct pool *take_pool(struct scraper *s, struct str name)
 }
 
 static struct pool *scraper_add_pool(struct scraper *s, const struct scrape_job *conf, struct job_set *g,
-                                     struct job_run *run)
+                                     struct running_job *run)
 {
     struct pool *p = pool_new(conf, g, run);
     double invalid_ever;
@@ -149,7 +149,7 @@ static void scraper_end_pool(struct scraper *s, struct pool *p, struct pool_sync
 
 /* Reuses existing pools in the new order, creates new ones and removes the rest. */
 static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, size_t n, struct job_set *g,
-                           struct job_run **runs, struct pool_sync *sync)
+                           struct running_job **runs, struct pool_sync *sync)
 {
     struct pool **pools = mem_zalloc((n + 1) * sizeof *pools);
     for (size_t i = 0; i < n; i++) {
@@ -166,7 +166,7 @@ static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, siz
 }
 
 static void scraper_install_jobs(struct scraper *s, const struct scrape_job *jobs, size_t n, struct job_set *g,
-                                 struct job_run **runs)
+                                 struct running_job **runs)
 {
     struct pool_sync sync = sync_start(s);
     mutex_lock(&s->mutex);
@@ -177,7 +177,7 @@ static void scraper_install_jobs(struct scraper *s, const struct scrape_job *job
         pool_sync(s->pools[i], &sync);
     }
     sync_send(&sync);
-    discovery_watch(&s->discovery, jobs, n);
+    file_watch_set_jobs(&s->file_watch, jobs, n);
     atomic_store(&s->ready, true);
 }
 
@@ -185,7 +185,7 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
                    void (*release)(void *arg), void *release_arg, struct err *err)
 {
     struct job_set *job_set = job_set_new(s->env.main);
-    struct job_run **runs = mem_zalloc((n + 1) * sizeof *runs);
+    struct running_job **runs = mem_zalloc((n + 1) * sizeof *runs);
     bool ok = make_runs(s, jobs, n, job_set, runs, err);
     if (ok) {
         job_set->release = release;
@@ -195,7 +195,7 @@ bool scraper_apply(struct scraper *s, const struct scrape_job *jobs, size_t n, c
         scraper_install_jobs(s, jobs, n, job_set, runs);
     }
     for (size_t i = 0; !ok && i < n; i++)
-        job_run_unref(runs[i]);
+        running_job_unref(runs[i]);
     mem_free(runs);
     job_set_unref(job_set);
     return ok;
@@ -239,7 +239,7 @@ static void stop_lane(struct loop_task *task)
 
 void scraper_stop(struct scraper *s, void (*done)(void *arg), void *arg)
 {
-    discovery_stop(&s->discovery);
+    file_watch_stop(&s->file_watch);
     loop_timer_stop(s->env.main, &s->flush);
     s->stop_done = done;
     s->stop_arg = arg;

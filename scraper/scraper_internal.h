@@ -15,7 +15,7 @@ struct stopping { struct loop_task task; struct scraper *scraper; struct scrape_
 struct scraper {
     struct scraper_env env;
     struct scrape_lane *lanes;
-    struct discovery discovery;
+    struct file_watch file_watch;
     struct target_builder builder;
     struct mutex mutex;          /* guards pools and their lists, which other threads read */
     struct pool **pools;

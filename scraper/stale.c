@@ -58,10 +58,10 @@ static bool last_identity(const struct scrape_cache *x, const struct target_labe
 }
 
 /* Identities that the set does not contain have ended; marks ensure that duplicate series get one marker. */
-bool markers_find_gone(struct marker_writer *w, size_t most)
+bool markers_find_gone(struct marker_writer *w, size_t lines)
 {
     const struct scrape_cache *x = w->last;
-    for (; w->found < x->n && most > 0; w->found++, most--) {
+    for (; w->found < x->n && lines > 0; w->found++, lines--) {
         uint32_t id = x->ids[w->found];
         uint64_t identity;
         if (!last_identity(x, w->target, id, &w->found_uncached, &identity))
@@ -78,9 +78,9 @@ bool markers_find_gone(struct marker_writer *w, size_t most)
 }
 
 /* Moves to the line; if it is uncached, its text is the next one. False: not yet there. */
-static bool step_to(struct marker_writer *w, uint32_t line, size_t *most)
+static bool step_to(struct marker_writer *w, uint32_t line, size_t *lines)
 {
-    for (; w->at < line && *most > 0; w->at++, --*most)
+    for (; w->at < line && *lines > 0; w->at++, --*lines)
         if (id_uncached(w->last->ids[w->at])) {
             scrape_cache_next_text(w->last, &w->texts);
             w->at_uncached++;
@@ -104,13 +104,13 @@ static void write_batch(struct marker_writer *w, size_t to, int64_t t)
 {
     enum { ABOUT = 200 }; /* estimated bytes of a marker */
     struct sample marker = {t, stale_nan()};
-    size_t from = w->written, most = LINES_PAST;
+    size_t from = w->written, lines = LINES_PAST;
     if (sink_begin(w->sink, &(struct sink_batch){.source = w->source, .bytes = (to - from) * ABOUT}) == SINK_BUSY) {
         w->busy += to - from;
         w->written = to;
         return;
     }
-    for (; w->written < to && step_to(w, w->removed[w->written], &most); w->written++)
+    for (; w->written < to && step_to(w, w->removed[w->written], &lines); w->written++)
         sink_series(w->sink, &(struct series_in){.labels = vanished_labels(w), .samples = &marker, .n_samples = 1});
     sink_commit(w->sink, NULL, NULL);
     w->markers += w->written - from;
@@ -137,13 +137,13 @@ void markers_end_begin(struct marker_writer *w, uint64_t source, const struct ta
     identity_set_start(&w->set, last->n);
 }
 
-bool markers_end_some(struct marker_writer *w, int64_t t, size_t most)
+bool markers_end_some(struct marker_writer *w, int64_t t, size_t lines)
 {
     if (w->found < w->last->n) {
-        markers_find_gone(w, most);
+        markers_find_gone(w, lines);
         return true;
     }
-    if (markers_write(w, t) || scrape_cache_clear_some(w->last, w->interner, most))
+    if (markers_write(w, t) || scrape_cache_clear_some(w->last, w->interner, lines))
         return true;
     marker_writer_end(w);
     return false;

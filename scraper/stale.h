@@ -34,16 +34,16 @@ void marker_writer_end(struct marker_writer *w);
 /* Starts for a target; resets the counts. */
 void marker_writer_start(struct marker_writer *w, uint64_t source, const struct target_labels *target,
                          struct scrape_cache *last);
-/* Adds the lines of *last that `set` does not contain to `removed`; checks up to `most` lines. True while there are
+/* Adds the lines of *last that `set` does not contain to `removed`; checks up to `lines` lines. True while there are
  * more. */
-bool markers_find_gone(struct marker_writer *w, size_t most);
+bool markers_find_gone(struct marker_writer *w, size_t lines);
 /* Writes one batch; true while there are more. */
 bool markers_write(struct marker_writer *w, int64_t t);
-/* Ends every series of *last. markers_end_begin starts; each markers_end_some writes markers for about `most` lines at
+/* Ends every series of *last. markers_end_begin starts; each markers_end_some writes markers for about `lines` lines at
  * time t and clears them. True while there are more. */
 void markers_end_begin(struct marker_writer *w, uint64_t source, const struct target_labels *target,
                        struct scrape_cache *last);
-bool markers_end_some(struct marker_writer *w, int64_t t, size_t most);
+bool markers_end_some(struct marker_writer *w, int64_t t, size_t lines);
 /* Both, to the end. */
 void markers_end_all(struct marker_writer *w, uint64_t source, const struct target_labels *target,
                      struct scrape_cache *last, int64_t t);

@@ -33,7 +33,7 @@ struct target {
     const char *mechanism;        /* "static" or "file" */
     struct scrape_lane *lane;            /* NULL until the main thread has assigned one */
     /* Main thread only: */
-    const struct job_run *wanted; /* settings last sent to the lane; borrowed from the pool */
+    const struct running_job *wanted; /* settings last sent to the lane; borrowed from the pool */
     int64_t wanted_interval, wanted_timeout;
     bool wanted_over_limit;
     bool seen;                    /* mark used by pool_sync */
@@ -46,7 +46,7 @@ struct target {
     int64_t failing_since;        /* wall time of the first failure in a row */
     bool failure_logged;
     bool timed_out;                    /* the last scrape timed out */
-    struct job_run *job;
+    struct running_job *job;
     struct template_group *templates;
     struct scrape_cache last;
     struct scrape *scrape;        /* in progress; NULL = none */

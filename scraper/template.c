@@ -53,21 +53,21 @@ void interner_free(struct interner *in)
 
 /* ---- template groups ---- */
 
-static struct str template_group_key(struct interner *in, const struct job_run *job, const struct target_labels *t)
+static struct str template_group_key(struct interner *in, const struct running_job *job, const struct target_labels *t)
 {
     struct buf *b = &in->wire;
     buf_clear(b);
     buf_add(b, &job, sizeof job);
     struct labels_iter it = labels_iter(t->wire);
     for (struct label l; labels_next(&it, &l); ) {
-        bool read = job_run_reads(job, l.name);
+        bool read = running_job_reads(job, l.name);
         labels_append(b, l.name, read ? l.value : STR_NONE);
         buf_add_char(b, read ? 'v' : 'n'); /* a value that is read may be empty */
     }
     return buf_str(b);
 }
 
-struct template_group *template_group_get(struct interner *in, struct job_run *job, const struct target_labels *t)
+struct template_group *template_group_get(struct interner *in, struct running_job *job, const struct target_labels *t)
 {
     struct str key = template_group_key(in, job, t);
     struct template_group *c = map_get(&in->template_groups, key);
@@ -76,7 +76,7 @@ struct template_group *template_group_get(struct interner *in, struct job_run *j
     c = mem_zalloc(sizeof *c);
     c->refs = 1;
     c->n_labels = t->wire.count;
-    c->job = job_run_ref(job);
+    c->job = running_job_ref(job);
     c->key = str_n(mem_dup(key.p, key.n), key.n);
     map_set(&in->template_groups, c->key, c);
     return c;
@@ -99,7 +99,7 @@ void template_group_unref(struct interner *in, struct template_group *c)
     mem_release_add(&in->release, c->free, c->free_cap * sizeof *c->free);
     map_free(&c->ids);
     mem_free((char *)c->key.p);
-    job_run_unref(c->job);
+    running_job_unref(c->job);
     mem_free(c);
 }
 
@@ -245,11 +245,11 @@ static void export_automatic(struct interner *in)
             builder_set(&in->builder, STR(METRIC_NAME), arena_printf(&in->scratch, "exported_%s", names[i]));
 }
 
-static bool limit_error(struct err *err, const char *limit, struct str metric, const char *what, size_t n, int64_t most)
+static bool limit_error(struct err *err, const char *limit, struct str metric, const char *what, size_t n, int64_t max)
 {
     metric = str_first(metric, 50);
     return err_set(err, ERR_LIMIT, "%s exceeded (metric: %.*s, %s: %zu, limit: %lld)", limit, STR_ARG(metric), what, n,
-                   (long long)most);
+                   (long long)max);
 }
 
 static bool check_limits(const struct scrape_job *job, struct labels l, struct err *err)

@@ -59,7 +59,7 @@ _Static_assert(sizeof(struct template_entry) == offsetof(struct template_entry, 
 struct template_group {
     uint32_t refs;
     uint32_t n_labels;
-    struct job_run *job;
+    struct running_job *job;
     struct str key;
     struct template_entry **entries; /* by id; NULL = free */
     uint32_t n, n_free;
@@ -83,7 +83,7 @@ void interner_init(struct interner *in);
 void interner_free(struct interner *in); /* all groups must be unreferenced */
 
 /* Returns a reference. */
-struct template_group *template_group_get(struct interner *in, struct job_run *job, const struct target_labels *t);
+struct template_group *template_group_get(struct interner *in, struct running_job *job, const struct target_labels *t);
 struct template_group *template_group_ref(struct template_group *c);
 void template_group_unref(struct interner *in, struct template_group *c);
 

@@ -99,7 +99,7 @@ static void sink_push_block(struct writer_lane *l, struct pending_place to, stru
         struct destination_lane *dl = to.stream->destinations[i]->per_lane[l->id];
         struct block **b = &packed[dl->codec];
         if (*b == NULL)
-            *b = block_pack(&l->packer, dl->codec, raw, c->n_samples, t_min, t_max);
+            *b = block_compress(&l->packer, dl->codec, raw, c->n_samples, t_min, t_max);
         for (size_t r = 0; r < acks.n; r++)
             ack_ref(acks.acks[r]);
         shard_push(destination_lane_shard(dl, to.stream->generations[i], to.shard), block_ref(*b), acks);

@@ -89,7 +89,7 @@ void read_request(struct buf *out, const struct matcher *m, size_t n, struct lab
     for (unsigned own = 0; own < queries; own++)
         remote_read_add_query(&request, m, n, external, own, sel);
     pb_add_int(&request, 2, 0);
-    snappy_pack(out, buf_str(&request));
+    compress_snappy(out, buf_str(&request));
     buf_free(&request);
 }
 

@@ -7,17 +7,17 @@
 #include "base/os/loop.h"
 #include "scraper/scraper.h"
 
-struct discovery {
+struct file_watch {
     struct loop *loop;
-    void (*look)(struct discovery *d); /* the struct is embedded in the owner's */
+    void (*poll)(struct file_watch *w); /* the struct is embedded in the owner's */
     struct loop_fd events;
     struct loop_timer timer;
     int64_t interval;          /* 0 = no files */
     bool watching;
 };
-void discovery_init(struct discovery *d, struct loop *loop, void (*look)(struct discovery *d));
+void file_watch_init(struct file_watch *w, struct loop *loop, void (*poll)(struct file_watch *w));
 /* Watches the directories of these jobs' files, and no others. */
-void discovery_watch(struct discovery *d, const struct scrape_job *jobs, size_t n);
-void discovery_stop(struct discovery *d);
+void file_watch_set_jobs(struct file_watch *w, const struct scrape_job *jobs, size_t n);
+void file_watch_stop(struct file_watch *w);
 
 #endif

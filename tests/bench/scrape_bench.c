@@ -24,7 +24,7 @@ static void metadata(struct sink *s UNUSED, const struct metadata *m UNUSED) {}
 static void commit(struct sink *s UNUSED, void (*done)(void *, bool) UNUSED, void *arg UNUSED) {}
 static const struct sink_ops ops = {begin, series, metadata, commit, NULL};
 
-struct bench { struct counter sink; struct interner interner; struct page page; struct job_run job; struct arena arena; };
+struct bench { struct counter sink; struct interner interner; struct page page; struct running_job job; struct arena arena; };
 struct source { struct target_labels labels; struct template_group *cohort; struct scrape_cache last; };
 
 static void page_text(struct buf *out, int target, int round)

@@ -52,7 +52,7 @@ static struct count_values run(struct str pages, size_t budget, bool strict)
 {
     static const struct label own[] = {{{"instance", 8}, {"i", 1}}, {{"job", 3}, {"j", 1}}};
     struct scrape_job conf = {.honor_timestamps = true, .broken_lines_fail = strict};
-    struct job_run job = {.conf = &conf, .refs = 1};
+    struct running_job job = {.conf = &conf, .refs = 1};
     struct count_values sink = {.sink.ops = &ops};
     struct interner in;
     struct page page;

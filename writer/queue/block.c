@@ -44,14 +44,14 @@ void block_unref(struct block *b)
         mem_free(b);
 }
 
-struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min,
+struct block *block_compress(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min,
                          int64_t t_max)
 {
     buf_clear(&p->packed);
     if (codec == CODEC_ZSTD)
-        zstd_pack(packer_zstd(p), &p->packed, raw, 1);
+        compress_zstd(packer_zstd(p), &p->packed, raw, 1);
     else
-        snappy_pack(&p->packed, raw);
+        compress_snappy(&p->packed, raw);
     struct block *b = mem_alloc(sizeof *b + p->packed.n);
     *b = (struct block){.codec = codec, .n_samples = n_samples, .raw_n = (uint32_t)raw.n, .t_min = t_min,
                         .t_max = t_max, .n = p->packed.n};
@@ -77,7 +77,7 @@ struct block *block_recode(struct packer *p, const struct block *b, enum codec t
 {
     if (!block_decompress(p, b, err))
         return NULL;
-    return block_pack(p, to, buf_str(&p->raw), b->n_samples, b->t_min, b->t_max);
+    return block_compress(p, to, buf_str(&p->raw), b->n_samples, b->t_min, b->t_max);
 }
 
 struct block *block_join(struct packer *p, const struct block *a, const struct block *b, struct err *err)
@@ -86,7 +86,7 @@ struct block *block_join(struct packer *p, const struct block *a, const struct b
         return NULL;
     /* a block with metadata only has no times */
     const struct block *first = a->n_samples > 0 ? a : b, *other = b->n_samples > 0 ? b : a;
-    return block_pack(p, a->codec, buf_str(&p->raw), a->n_samples + b->n_samples,
+    return block_compress(p, a->codec, buf_str(&p->raw), a->n_samples + b->n_samples,
                       first->t_min < other->t_min ? first->t_min : other->t_min,
                       first->t_max > other->t_max ? first->t_max : other->t_max);
 }
@@ -171,7 +171,7 @@ static bool halve_series(struct rw_walk *w, struct str raw, struct buf half[2])
 static struct block *block_compress_part(struct packer *p, struct rw_walk *w, const struct block *from, struct str raw)
 {
     struct extent m = block_measure(w, raw);
-    return block_pack(p, from->codec, raw, m.n_samples, m.t_min, m.t_max);
+    return block_compress(p, from->codec, raw, m.n_samples, m.t_min, m.t_max);
 }
 
 bool block_split(struct packer *p, const struct block *b, struct block *half[2], struct err *err)

@@ -30,7 +30,7 @@ void packer_init(struct packer *p);
 void packer_free(struct packer *p);
 
 struct block *block_new(size_t n) MUST_USE; /* one reference, bytes not set; NULL: out of memory */
-struct block *block_pack(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min,
+struct block *block_compress(struct packer *p, enum codec codec, struct str raw, uint32_t n_samples, int64_t t_min,
                          int64_t t_max);
 static inline struct block *block_ref(struct block *b)
 {

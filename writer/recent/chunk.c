@@ -113,8 +113,8 @@ static uint8_t *put_value(uint8_t *p, uint8_t *tag, double before, double v)
  * 65.) */
 static struct chunk *chunk_grow(struct chunk *c)
 {
-    size_t least = (size_t)c->size + CHUNK_SAMPLE_BYTES, quarter = least + c->size / 4u;
-    size_t likely = least + (size_t)c->size * (CHUNK_SAMPLES - c->n) / (c->n + 1u);
+    size_t min = (size_t)c->size + CHUNK_SAMPLE_BYTES, quarter = min + c->size / 4u;
+    size_t likely = min + (size_t)c->size * (CHUNK_SAMPLES - c->n) / (c->n + 1u);
     uint16_t cap = chunk_capacity_for(likely < quarter ? likely : quarter);
     c = mem_realloc(c, chunk_memory_for(cap));
     c->cap = cap;
@@ -124,12 +124,12 @@ static struct chunk *chunk_grow(struct chunk *c)
 /* Another sample equal to the last one only increments the count in its tag. */
 static bool repeats(struct chunk *c, const struct chunk_tail *tail, int64_t dt, double v)
 {
-    if (c->run == 0 || dt != tail->dt || double_bits(v) != double_bits(tail->v))
+    if (c->repeat_tag == 0 || dt != tail->dt || double_bits(v) != double_bits(tail->v))
         return false;
-    uint8_t *tag = &c->bytes[c->run - 1];
+    uint8_t *tag = &c->bytes[c->repeat_tag - 1];
     *tag = (uint8_t)(*tag + (1 << REST_SHIFT));
     if (*tag >> REST_SHIFT == MOST_REPEATS)
-        c->run = 0;
+        c->repeat_tag = 0;
     return true;
 }
 
@@ -150,7 +150,7 @@ struct chunk *chunk_append(struct chunk *c, struct chunk_tail *tail, int64_t t, 
             p = put_varint(p, chunk_zigzag(minus(dt, tail->dt)));
         }
         p = put_value(p, tag, tail->v, v);
-        c->run = (*tag & VALUE_MASK) == SAME ? (uint16_t)(c->size + 1) : 0;
+        c->repeat_tag = (*tag & VALUE_MASK) == SAME ? (uint16_t)(c->size + 1) : 0;
         c->size = (uint16_t)(p - c->bytes);
     }
     c->n++;

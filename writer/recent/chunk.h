@@ -13,7 +13,7 @@ struct chunk {
     struct chunk *next;          /* the series' next newer chunk */
     struct refs refs;
     uint16_t n, size, cap;       /* samples, bytes, capacity */
-    uint16_t run;                /* offset of the tag that counts equal samples, plus one; 0: none */
+    uint16_t repeat_tag;         /* offset of the tag that counts equal samples, plus one; 0: none */
     uint8_t bytes[];
 };
 struct chunk_tail { int64_t t, dt; double v; }; /* the last sample, from which the next one is encoded */

@@ -76,7 +76,7 @@ static void posting_grow(struct index *x, struct posting *p)
 {
     uint32_t cap = p->n + p->n / 2 + 1, *ids = mem_realloc(p->cap ? p->at.ids : NULL, cap * sizeof *ids);
     if (p->cap == 0)
-        memcpy(ids, p->at.few, p->n * sizeof *ids);
+        memcpy(ids, p->at.inline_ids, p->n * sizeof *ids);
     x->bytes += ids_bytes(cap) - ids_bytes(p->cap);
     p->at.ids = ids;
     p->cap = cap;
@@ -84,13 +84,13 @@ static void posting_grow(struct index *x, struct posting *p)
 
 static void shrink(struct index *x, struct posting *p)
 {
-    uint32_t *ids = p->at.ids, cap = p->n > POSTING_FEW ? p->n : 0;
+    uint32_t *ids = p->at.ids, cap = p->n > POSTING_INLINE ? p->n : 0;
     x->bytes -= ids_bytes(p->cap) - ids_bytes(cap);
     p->cap = cap;
     if (cap) {
         p->at.ids = mem_realloc(ids, cap * sizeof *ids);
     } else {
-        memcpy(p->at.few, ids, p->n * sizeof *ids);
+        memcpy(p->at.inline_ids, ids, p->n * sizeof *ids);
         mem_free(ids);
     }
 }
@@ -101,21 +101,21 @@ void index_add(struct index *x, struct labels labels, uint32_t id)
     struct label l;
     while (labels_next(&it, &l)) {
         struct posting *p = posting_for(x, l);
-        if (p->n == (p->cap ? p->cap : POSTING_FEW))
+        if (p->n == (p->cap ? p->cap : POSTING_INLINE))
             posting_grow(x, p);
-        (p->cap ? p->at.ids : p->at.few)[p->n++] = id;
+        (p->cap ? p->at.ids : p->at.inline_ids)[p->n++] = id;
     }
 }
 
 static void posting_fit(struct index *x, struct posting *p)
 {
-    if (p->cap > POSTING_FEW && p->n * 2 < p->cap)
+    if (p->cap > POSTING_INLINE && p->n * 2 < p->cap)
         shrink(x, p);
 }
 
 static void posting_take_out(struct index *x, struct posting *p, uint32_t id, const struct index_owner *o)
 {
-    uint32_t *ids = p->cap ? p->at.ids : p->at.few, i = 0;
+    uint32_t *ids = p->cap ? p->at.ids : p->at.inline_ids, i = 0;
     while (i < p->n && ids[i] != id)
         i++;
     if (i == p->n)
@@ -128,7 +128,7 @@ static void posting_take_out(struct index *x, struct posting *p, uint32_t id, co
 
 static void posting_take_out_gone(struct index *x, struct posting *p, const struct index_owner *o)
 {
-    uint32_t *ids = p->cap ? p->at.ids : p->at.few, kept = 0;
+    uint32_t *ids = p->cap ? p->at.ids : p->at.inline_ids, kept = 0;
     for (uint32_t i = 0; i < p->n; i++)
         if (o->is_gone(o->arg, ids[i]))
             o->released(o->arg, ids[i]);

@@ -7,11 +7,11 @@
 #include "base/map.h"
 #include "model/labels.h"
 
-enum { POSTING_FEW = 2 };
+enum { POSTING_INLINE = 2 };
 struct posting { /* one piece of memory: values of one series, such as ids, are many */
-    uint32_t n, cap;              /* ids; cap 0: they are in `few` */
+    uint32_t n, cap;              /* ids; cap 0: they are in `inline_ids` */
     uint32_t gone;                /* of n: removed, but not yet taken out */
-    union { uint32_t *ids, few[POSTING_FEW]; } at;
+    union { uint32_t *ids, inline_ids[POSTING_INLINE]; } at;
     uint32_t value_bytes; char value[];
 };
 struct name_postings { struct str name; struct map values; /* value -> struct posting */ };
@@ -36,6 +36,6 @@ struct index_owner {
 void index_remove(struct index *x, struct labels l, uint32_t id, const struct index_owner *o);
 const struct name_postings *index_name(const struct index *x, struct str name); /* NULL: nobody has it */
 /* n of them, in any order */
-static inline const uint32_t *posting_ids(const struct posting *p) { return p->cap ? p->at.ids : p->at.few; }
+static inline const uint32_t *posting_ids(const struct posting *p) { return p->cap ? p->at.ids : p->at.inline_ids; }
 
 #endif

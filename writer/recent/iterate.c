@@ -57,7 +57,7 @@ static bool is_selected(const struct visiting *v, const struct postings_match *c
 {
     if (v->pruned != v->stripe->pruned || v->reused != v->stripe->reused)
         return matchers_match(m, n, recent_series_labels(s));
-    return chosen->n_rest == 0 || postings_match_check(chosen, recent_series_labels(s));
+    return chosen->n_remaining == 0 || postings_match_check(chosen, recent_series_labels(s));
 }
 
 bool stripe_visit(struct stripe *p, struct query_ctx *q, const struct matcher *m, size_t n, visit_fn *visit, void *arg,
@@ -79,7 +79,7 @@ bool stripe_visit(struct stripe *p, struct query_ctx *q, const struct matcher *m
             recent_series_sort(p, s);
             going = visit(s, arg);
         }
-        asked += 1 + (s && chosen.n_rest > 0 ? s->label_bytes / LABEL_BYTES : 0);
+        asked += 1 + (s && chosen.n_remaining > 0 ? s->label_bytes / LABEL_BYTES : 0);
         if (asked >= STRIPE_SLICE) {
             asked = 0;
             going = iterate_yield(&v) && going;

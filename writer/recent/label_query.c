@@ -13,7 +13,7 @@ static bool overlaps(const struct recent_series *s, int64_t t_min, int64_t t_max
     for (const struct chunk *c = s->first; c && c->t_min <= t_max; c = c->next)
         if (c->t_max >= t_min)
             return true;
-    const struct recent_extra *r = s->rest;
+    const struct recent_extra *r = s->extra;
     return (s->open && chunk_overlaps(s->open, t_min, t_max)) ||
            (r && r->n_late > 0 && r->late[0].t <= t_max && r->late[r->n_late - 1].t >= t_min) ||
            (r && r->n_hists > 0 && r->hists[0].t <= t_max && r->hists[r->n_hists - 1].t >= t_min);
@@ -75,7 +75,7 @@ static bool gather_labels(struct recent_series *s, void *arg)
 static bool gather_exemplars(struct recent_series *s, void *arg)
 {
     struct label_gather *g = arg;
-    const struct recent_extra *r = s->rest;
+    const struct recent_extra *r = s->extra;
     if (r == NULL || r->n_exemplars == 0 || map_find(&g->seen, str_n(s->label_text, s->label_bytes)))
         return true;
     bool added;

@@ -134,16 +134,16 @@ static bool postings_apply_matcher(struct postings_matcher *k, const struct matc
 void postings_match_build(struct postings_match *s, const struct index *x, size_t n_ids, struct arena *a,
                           const struct matcher *m, size_t n, struct postings_pause pause)
 {
-    *s = (struct postings_match){.n_ids = n_ids, .rest = ARENA_ARRAY(a, const struct matcher *, n)};
+    *s = (struct postings_match){.n_ids = n_ids, .remaining = ARENA_ARRAY(a, const struct matcher *, n)};
     struct postings_matcher k = {.out = s, .index = x, .arena = a, .pause = pause};
-    size_t n_rest = 0;
+    size_t n_remaining = 0;
     k.scratch = new_bits(&k, 0);
     for (size_t i = 0; i < n; i++)
         if (!apply_named(&k, &m[i]))
-            s->rest[n_rest++] = &m[i];
-    for (size_t i = 0; i < n_rest; i++)
-        if (!postings_apply_matcher(&k, s->rest[i]))
-            s->rest[s->n_rest++] = s->rest[i];
+            s->remaining[n_remaining++] = &m[i];
+    for (size_t i = 0; i < n_remaining; i++)
+        if (!postings_apply_matcher(&k, s->remaining[i]))
+            s->remaining[s->n_remaining++] = s->remaining[i];
 }
 
 size_t postings_match_next(const struct postings_match *s, size_t id)
@@ -161,8 +161,8 @@ size_t postings_match_next(const struct postings_match *s, size_t id)
 
 bool postings_match_check(const struct postings_match *s, struct labels l)
 {
-    for (size_t i = 0; i < s->n_rest; i++)
-        if (!matchers_match(s->rest[i], 1, l))
+    for (size_t i = 0; i < s->n_remaining; i++)
+        if (!matchers_match(s->remaining[i], 1, l))
             return false;
     return true;
 }

@@ -10,16 +10,16 @@
 
 struct postings_match {
     uint64_t *bits; size_t n_ids;            /* NULL: all series */
-    const struct matcher **rest; size_t n_rest; /* matchers to check for each selected series, where that is cheaper */
+    const struct matcher **remaining; size_t n_remaining; /* to be checked for each selected series, if that is cheaper */
 };
 /* Called regularly while the values of a name are evaluated. It may release the lock for a moment, during which series
- * may be added. False: other changes were made, or the time is up; matchers not yet evaluated are added to `rest`. */
+ * may be added. False: other changes were made, or the time is up; matchers not yet evaluated are in `remaining`. */
 struct postings_pause { bool (*fn)(void *arg); void *arg; };
 
 void postings_match_build(struct postings_match *s, const struct index *x, size_t n_ids, struct arena *a,
                           const struct matcher *m, size_t n, struct postings_pause pause);
 /* The first selected id >= `id`; n_ids or more: none. */
 size_t postings_match_next(const struct postings_match *s, size_t id);
-bool postings_match_check(const struct postings_match *s, struct labels l); /* checks the matchers in `rest` */
+bool postings_match_check(const struct postings_match *s, struct labels l); /* checks the matchers in `remaining` */
 
 #endif

@@ -65,18 +65,18 @@ static void free_exemplars(struct stripe *p, struct recent_extra *r, uint32_t n)
         memmove(r->exemplars, r->exemplars + n, r->n_exemplars * sizeof *r->exemplars);
 }
 
-static struct recent_extra *rest_of(struct stripe *p, struct recent_series *s)
+static struct recent_extra *extra_of(struct stripe *p, struct recent_series *s)
 {
-    if (s->rest == NULL) {
-        s->rest = mem_zalloc(sizeof *s->rest);
-        stripe_count(p, (long long)mem_block(sizeof *s->rest));
+    if (s->extra == NULL) {
+        s->extra = mem_zalloc(sizeof *s->extra);
+        stripe_count(p, (long long)mem_block(sizeof *s->extra));
     }
-    return s->rest;
+    return s->extra;
 }
 
-static void free_rest(struct stripe *p, struct recent_series *s)
+static void free_extra(struct stripe *p, struct recent_series *s)
 {
-    struct recent_extra *r = s->rest;
+    struct recent_extra *r = s->extra;
     if (r == NULL)
         return;
     for (uint32_t i = 0; i < r->n_hists; i++)
@@ -91,7 +91,7 @@ static void free_rest(struct stripe *p, struct recent_series *s)
     mem_free(r->hists);
     mem_free(r->late);
     mem_free(r);
-    s->rest = NULL;
+    s->extra = NULL;
 }
 
 void recent_series_free(struct stripe *p, struct recent_series *s)
@@ -102,7 +102,7 @@ void recent_series_free(struct stripe *p, struct recent_series *s)
     }
     if (s->open)
         free_chunk(p, s->open);
-    free_rest(p, s);
+    free_extra(p, s);
     stripe_count(p, -(long long)mem_block(series_memory_for(s->label_bytes)));
     mem_free(s);
 }
@@ -198,7 +198,7 @@ void recent_series_add_sample(struct stripe *p, struct recent_series *s, int64_t
     if (s->open ? t > s->tail.t : s->last == NULL || t > s->last->t_max)
         series_append_sample(p, s, t, v);
     else if (t != s->tail.t) /* otherwise a duplicate */
-        add_late(p, rest_of(p, s), t, v);
+        add_late(p, extra_of(p, s), t, v);
 }
 
 static void sort_histograms(struct stripe *p, struct recent_extra *r)
@@ -211,7 +211,7 @@ static void sort_histograms(struct stripe *p, struct recent_extra *r)
 
 void recent_series_add_histogram(struct stripe *p, struct recent_series *s, struct str message)
 {
-    struct recent_extra *r = rest_of(p, s);
+    struct recent_extra *r = extra_of(p, s);
     int64_t t = rw_hist_time(message);
     bool in_order = follows_all(r->hists, r->hists_sorted, r->n_hists, sizeof *r->hists, t);
     if (!in_order && has_time(r->hists, r->hists_sorted, r->n_hists, sizeof *r->hists, t))
@@ -230,7 +230,7 @@ void recent_series_add_histogram(struct stripe *p, struct recent_series *s, stru
 
 void recent_series_settle(struct stripe *p, struct recent_series *s)
 {
-    struct recent_extra *r = s->rest;
+    struct recent_extra *r = s->extra;
     if (r && late_tail_due(r->n_late, r->late_sorted))
         sort_late(p, r);
     if (r && late_tail_due(r->n_hists, r->hists_sorted))
@@ -239,7 +239,7 @@ void recent_series_settle(struct stripe *p, struct recent_series *s)
 
 void recent_series_sort(struct stripe *p, struct recent_series *s)
 {
-    struct recent_extra *r = s->rest;
+    struct recent_extra *r = s->extra;
     if (r && r->late_sorted < r->n_late)
         sort_late(p, r);
     if (r && r->hists_sorted < r->n_hists)
@@ -260,7 +260,7 @@ void recent_series_add_exemplar(struct stripe *p, struct recent_series *s, struc
     int64_t t = rw_exemplar_time(message);
     if (message.n == 0 || message.n > SERIES_EXEMPLAR_BYTES)
         return;
-    struct recent_extra *r = rest_of(p, s);
+    struct recent_extra *r = extra_of(p, s);
     if (r->exemplars == NULL) {
         r->exemplars = mem_zalloc(SERIES_EXEMPLARS * sizeof *r->exemplars);
         stripe_count(p, (long long)mem_block(SERIES_EXEMPLARS * sizeof *r->exemplars));
@@ -322,15 +322,15 @@ int64_t recent_series_drop_until(struct stripe *p, struct recent_series *s, int6
     recent_series_sort(p, s);
     for (; s->first && s->first->t_max <= edge; drop_first_chunk(p, s))
         newest = s->first->t_max;
-    if (s->rest == NULL)
+    if (s->extra == NULL)
         return newest;
-    int64_t late = drop_late_until(p, s->rest, edge), hist = drop_histograms_until(p, s->rest, edge);
+    int64_t late = drop_late_until(p, s->extra, edge), hist = drop_histograms_until(p, s->extra, edge);
     uint32_t k = 0;
-    while (k < s->rest->n_exemplars && s->rest->exemplars[k].t <= edge)
+    while (k < s->extra->n_exemplars && s->extra->exemplars[k].t <= edge)
         k++;
-    free_exemplars(p, s->rest, k);
-    if (s->rest->n_late == 0 && s->rest->n_hists == 0 && s->rest->n_exemplars == 0)
-        free_rest(p, s);
+    free_exemplars(p, s->extra, k);
+    if (s->extra->n_late == 0 && s->extra->n_hists == 0 && s->extra->n_exemplars == 0)
+        free_extra(p, s);
     newest = late > newest ? late : newest;
     return hist > newest ? hist : newest;
 }
@@ -339,7 +339,7 @@ int64_t recent_series_oldest(struct stripe *p, struct recent_series *s)
 {
     recent_series_sort(p, s);
     const struct chunk *c = s->first ? s->first : s->open;
-    const struct recent_extra *r = s->rest;
+    const struct recent_extra *r = s->extra;
     int64_t oldest = c ? c->t_min : INT64_MAX;
     if (r && r->n_late > 0 && r->late[0].t < oldest)
         oldest = r->late[0].t;

@@ -21,7 +21,7 @@ struct recent_extra { /* data that few series have */
 struct recent_series { /* 80 bytes and its labels, in one allocation */
     struct chunk *first, *last;   /* sealed, oldest first */
     struct chunk *open;           /* NULL, or at least one sample */
-    struct recent_extra *rest;    /* NULL, or at least one late sample, histogram or exemplar */
+    struct recent_extra *extra;    /* NULL, or at least one late sample, histogram or exemplar */
     struct chunk_tail tail;       /* of the newest chunk */
     int64_t newest;               /* time of the newest sample */
     uint32_t id, next;            /* next: the series that followed it in the last batch; a prediction that saves a

@@ -5,7 +5,7 @@
  * then nothing is copied or decoded. Labels are copied rather than referenced: a copy takes 10 ns, two updates of a shared counter no less. */
 #include "writer/recent/iterate.h"
 
-struct snapshot_rest {
+struct snapshot_extra {
     struct sample *late; uint32_t n_late;
     uint32_t n_hists; struct recent_histogram *hists; /* messages, in the arena */
     const struct hist_sample *decoded;              /* decoded by the first load */
@@ -13,9 +13,9 @@ struct snapshot_rest {
 struct snapshot { /* one series, within the window */
     struct chunk *first; uint32_t n_chunks;   /* referenced; this many from `first` on: the last one's next may
                                                * change */
-    uint32_t most;                            /* maximum number of float samples */
+    uint32_t max_samples;                      /* maximum number of float samples */
     const struct chunk *open;                 /* a copy in the arena, or NULL */
-    struct snapshot_rest *rest;               /* or NULL */
+    struct snapshot_extra *extra;               /* or NULL */
     const struct sample *newest;              /* in the arena: the only sample; or NULL */
 };
 struct snapshot_read { /* series_set.impl */
@@ -37,15 +37,15 @@ static void take_chunks(const struct snapshot_read *r, const struct recent_serie
                 out->first = c;
             chunk_ref(c);
             out->n_chunks++;
-            out->most += c->n;
+            out->max_samples += c->n;
         }
     if (s->open && chunk_overlaps(s->open, r->t_min, r->t_max)) {
         out->open = chunk_copy(s->open, r->arena);
-        out->most += s->open->n;
+        out->max_samples += s->open->n;
     }
 }
 
-static void copy_late(const struct snapshot_read *r, const struct recent_extra *from, struct snapshot_rest *to)
+static void copy_late(const struct snapshot_read *r, const struct recent_extra *from, struct snapshot_extra *to)
 {
     uint32_t first = recent_series_late_before(from, r->t_min);
     uint32_t end = r->t_max < INT64_MAX ? recent_series_late_before(from, r->t_max + 1) : from->n_late;
@@ -56,7 +56,7 @@ static void copy_late(const struct snapshot_read *r, const struct recent_extra *
     memcpy(to->late, from->late + first, to->n_late * sizeof *to->late);
 }
 
-static void copy_histograms(const struct snapshot_read *r, const struct recent_extra *from, struct snapshot_rest *to)
+static void copy_histograms(const struct snapshot_read *r, const struct recent_extra *from, struct snapshot_extra *to)
 {
     uint32_t first = 0, end = from->n_hists;
     while (first < end && from->hists[first].t < r->t_min)
@@ -70,23 +70,23 @@ static void copy_histograms(const struct snapshot_read *r, const struct recent_e
     }
 }
 
-static void take_rest(const struct snapshot_read *r, const struct recent_extra *from, struct snapshot *out)
+static void take_extra(const struct snapshot_read *r, const struct recent_extra *from, struct snapshot *out)
 {
-    out->rest = ARENA_NEW(r->arena, struct snapshot_rest);
-    copy_late(r, from, out->rest);
-    copy_histograms(r, from, out->rest);
-    out->most += out->rest->n_late;
+    out->extra = ARENA_NEW(r->arena, struct snapshot_extra);
+    copy_late(r, from, out->extra);
+    copy_histograms(r, from, out->extra);
+    out->max_samples += out->extra->n_late;
 }
 
 static bool take_newest(const struct snapshot_read *r, const struct recent_series *s, struct snapshot *out)
 {
     bool chunks = s->open || s->last; /* the tail is that of the newest, sealed or not */
-    if (!r->newest_suffices || s->rest || !chunks || s->tail.t < r->t_min || s->tail.t > r->t_max)
+    if (!r->newest_suffices || s->extra || !chunks || s->tail.t < r->t_min || s->tail.t > r->t_max)
         return false;
     struct sample *newest = ARENA_NEW(r->arena, struct sample);
     *newest = (struct sample){s->tail.t, s->tail.v};
     out->newest = newest;
-    out->most = 1;
+    out->max_samples = 1;
     return true;
 }
 
@@ -98,9 +98,9 @@ static bool take_snapshot(struct recent_series *s, void *arg)
         return true;
     if (!take_newest(r, s, &taken))
         take_chunks(r, s, &taken);
-    if (s->rest)
-        take_rest(r, s->rest, &taken);
-    if (taken.most == 0 && (taken.rest == NULL || taken.rest->n_hists == 0))
+    if (s->extra)
+        take_extra(r, s->extra, &taken);
+    if (taken.max_samples == 0 && (taken.extra == NULL || taken.extra->n_hists == 0))
         return true;
     if (r->n == r->cap) {
         size_t cap = r->cap;
@@ -133,7 +133,7 @@ static uint32_t merge_late(struct sample *samples, uint32_t n, const struct samp
 }
 
 /* An evaluator may keep a histogram as long as the query lasts: they are decoded once, into its arena. */
-static bool load_histograms(struct snapshot_read *r, struct snapshot_rest *s, struct series *out, struct err *err)
+static bool load_histograms(struct snapshot_read *r, struct snapshot_extra *s, struct series *out, struct err *err)
 {
     if (s->decoded == NULL) {
         struct hist_sample *hists = ARENA_ARRAY(r->arena, struct hist_sample, s->n_hists);
@@ -178,18 +178,18 @@ static bool snapshot_load(struct series_set *set, size_t i, struct series *out, 
         out->n_samples = 1;
         return true;
     }
-    if (s->most > r->buffer_cap) {
-        r->buffer_cap = s->most;
+    if (s->max_samples > r->buffer_cap) {
+        r->buffer_cap = s->max_samples;
         r->buffer = mem_realloc(r->buffer, r->buffer_cap * sizeof *r->buffer);
     }
     uint32_t n = decode_chunks(r, s);
-    if (s->rest)
-        n = merge_late(r->buffer, n, s->rest->late, s->rest->n_late);
+    if (s->extra)
+        n = merge_late(r->buffer, n, s->extra->late, s->extra->n_late);
     out->samples = r->buffer;
     out->n_samples = n;
     out->hists = NULL;
     out->n_hists = 0;
-    return s->rest == NULL || s->rest->n_hists == 0 || load_histograms(r, s->rest, out, err);
+    return s->extra == NULL || s->extra->n_hists == 0 || load_histograms(r, s->extra, out, err);
 }
 
 static void snapshot_release(struct series_set *set)

@@ -9,7 +9,7 @@
 enum { MAX_FAMILIES = 20000 };
 /* What of a sweep is done with a batch: see stripe_sweep. A batch of 32 KiB adds about 200 new series, 100 KiB. A
  * sixteenth of a budget of 64 MiB is 40 of them, in which all 200,000 series that fit into it are looked at. */
-enum { SWEEP_LEAST = 1024, SWEEP_SHARE = 2, SWEEP_MOST = 8192 };
+enum { SWEEP_MIN = 1024, SWEEP_SHARE = 2, SWEEP_MAX = 8192 };
 /* What a series takes in the table of labels, three quarters full at most, and in the lists of ids. */
 enum { TABLE_BYTES = 2 * sizeof(struct map_entry) + 2 * sizeof(struct recent_series *) + 2 * sizeof(uint16_t) };
 
@@ -279,9 +279,9 @@ void stripe_take(struct stripe *p, struct str bytes, int64_t now)
         else if (f.number == FIELD_METADATA)
             stripe_add_metadata(p, f.bytes);
     }
-    size_t work = SWEEP_LEAST + bytes.n / SWEEP_SHARE;
+    size_t work = SWEEP_MIN + bytes.n / SWEEP_SHARE;
     if (atomic_load_explicit(&p->store->bytes, memory_order_relaxed) > p->store->budget)
         stripe_evict(p, now);
     else
-        stripe_sweep(p, now, work < SWEEP_MOST ? work : SWEEP_MOST);
+        stripe_sweep(p, now, work < SWEEP_MAX ? work : SWEEP_MAX);
 }

@@ -14,7 +14,7 @@ struct http_server client_server, client_other;
 static void gzip_response(struct server_response *r, struct str path, struct str body)
 {
     struct buf compressed = {0};
-    gzip_pack(&compressed, body, 6);
+    compress_gzip(&compressed, body, 6);
     bool truncated = str_eq(path, STR("/gzip/cut")), brotli = str_eq(path, STR("/gzip/br"));
     snprintf(r->headers, sizeof r->headers, "Content-Encoding: %s\r\n", brotli ? "br" : "gzip");
     buf_add_str(&r->body, str_first(buf_str(&compressed), truncated ? compressed.n - 9 : compressed.n));

@@ -34,9 +34,9 @@ static int teardown(void **state UNUSED)
 static void pack(enum codec c, struct buf *out, struct str in)
 {
     switch (c) {
-    case CODEC_SNAPPY: snappy_pack(out, in); break;
-    case CODEC_ZSTD: zstd_pack(z, out, in, 1); break;
-    case CODEC_GZIP: gzip_pack(out, in, 6); break;
+    case CODEC_SNAPPY: compress_snappy(out, in); break;
+    case CODEC_ZSTD: compress_zstd(z, out, in, 1); break;
+    case CODEC_GZIP: compress_gzip(out, in, 6); break;
     default: buf_add_str(out, in);
     }
 }
@@ -119,7 +119,7 @@ static void test_bombs(void **state UNUSED)
     assert_true(buf_reserve(&zeros, 64 << 20));
     memset(zeros.p, 0, 64 << 20);
     zeros.n = 64 << 20;
-    gzip_pack(&packed, buf_str(&zeros), 9);
+    compress_gzip(&packed, buf_str(&zeros), 9);
     assert_false(decompress(CODEC_GZIP, z, buf_str(&packed), BIG, &back, &err));
     assert_int_equal(err.kind, ERR_TOO_LARGE);
     assert_true(back.cap < 4 * BIG);
@@ -132,8 +132,8 @@ static void test_zstd_frames(void **state UNUSED)
 {
     struct buf packed = {0}, back = {0};
     struct err err = {0};
-    zstd_pack(z, &packed, str_n(text, 1000), 3);
-    zstd_pack(z, &packed, str_n(text + 1000, 200000), 1);
+    compress_zstd(z, &packed, str_n(text, 1000), 3);
+    compress_zstd(z, &packed, str_n(text + 1000, 200000), 1);
     assert_true(decompress(CODEC_ZSTD, z, buf_str(&packed), 201000, &back, &err));
     assert_int_equal(back.n, 201000);
     assert_memory_equal(back.p, text, 201000);
@@ -181,8 +181,8 @@ static void test_gunzip_in_pieces(void **state UNUSED)
     struct buf packed = {0}, back = {0};
     struct gunzip *g = gunzip_new();
     struct err err = {0};
-    gzip_pack(&packed, str_n(text, 100000), 6);
-    gzip_pack(&packed, str_n(text + 100000, 100), 6); /* a second member */
+    compress_gzip(&packed, str_n(text, 100000), 6);
+    compress_gzip(&packed, str_n(text + 100000, 100), 6); /* a second member */
     for (size_t piece = 1; piece < packed.n; piece = piece * 3 + 1) {
         bool done = false;
         for (size_t at = 0; at < packed.n; at += piece)
@@ -204,7 +204,7 @@ static void test_gunzip_padding(void **state UNUSED)
 {
     struct buf packed = {0}, back = {0};
     struct err err = {0};
-    gzip_pack(&packed, STR("text"), 6);
+    compress_gzip(&packed, STR("text"), 6);
     buf_add(&packed, "\0\0\x1f\x8b", 4);
     for (size_t piece = 1; piece <= packed.n; piece++) {
         struct gunzip *g = gunzip_new();

@@ -85,7 +85,7 @@ static void respond(struct buf *packed, const struct buf *result)
 {
     struct buf response = {0};
     pb_add_bytes(&response, 1, buf_str(result));
-    snappy_pack(packed, buf_str(&response));
+    compress_snappy(packed, buf_str(&response));
     buf_free(&response);
 }
 
@@ -129,7 +129,7 @@ static void external_labels(void **state UNUSED)
     rw_append_series(&own, labels, samples, 1);
     pb_add_bytes(&response, 1, buf_str(&added));
     pb_add_bytes(&response, 1, buf_str(&own));
-    snappy_pack(&packed, buf_str(&response));
+    compress_snappy(&packed, buf_str(&response));
     assert_true(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&packed), packed.n, &t.err));
     assert_string_equal(responses_text(&t), "m 1.5@1000; m{a=\"1\"} 1.5@1000");
     buf_free(&added);
@@ -171,7 +171,7 @@ static void what_is_wrong(void **state UNUSED)
     responses_begin(&t);
     assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX), STR("not snappy at all"), 100, &t.err));
     assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
-    snappy_pack(&damaged, STR("\x0a\x7fshort"));
+    compress_snappy(&damaged, STR("\x0a\x7fshort"));
     assert_false(responses_feed(remote_read_decoder_new(&t.response, MAX), buf_str(&damaged), 100, &t.err));
     assert_non_null(strstr(t.err.text, "corrupted"));
     rw_append_series(&result, (struct labels){0}, &(struct sample){1, 1}, 1);

@@ -14,7 +14,7 @@ struct feed {
     struct loop *loop;
     struct job_set *job_set;
     struct scrape_job job;
-    struct job_run *run;
+    struct running_job *run;
     struct interner interner;
     struct recorder sink;
     struct page page;
@@ -34,7 +34,7 @@ static void feed_open(struct feed *f, const char *yaml)
     must_load_job(&f->arena, yaml, &f->job);
     f->loop = loop_new();
     f->job_set = job_set_new(f->loop);
-    f->run = job_run_new(f->job_set, &f->job, &err);
+    f->run = running_job_new(f->job_set, &f->job, &err);
     assert_non_null(f->run);
     interner_init(&f->interner);
     recorder_init(&f->sink);
@@ -49,7 +49,7 @@ static void feed_close(struct feed *f)
     interner_free(&f->interner);
     recorder_free(&f->sink);
     f->job_set->synchronous = true;
-    job_run_unref(f->run);
+    running_job_unref(f->run);
     job_set_unref(f->job_set);
     loop_free(f->loop);
     arena_free(&f->arena);
@@ -227,7 +227,7 @@ static void rules_drop_and_rewrite(void **state)
     assert_line(&f.sink, "m{host=\"i\", job=\"j\"} 1 @1000");
     assert_int_equal(f.sink.samples, 1);
     assert_int_equal(f.page.result.scraped, 3);
-    assert_int_equal(f.page.result.kept, 1);
+    assert_int_equal(f.page.result.post_relabeling, 1);
     assert_int_equal(f.page.result.added, 1);
     assert_true(show(&f, &s, "go_a 1\nm 2\ngo_b 1\n", 2000));
     assert_true(f.page.reader.same);
@@ -553,7 +553,7 @@ static void new_rules_keep_what_they_do_not_change(void **state UNUSED)
     must_load_job(&f.arena,
                   "{job_name: j, metric_relabel_configs: [{source_labels: [__name__], regex: b, action: drop}]}",
                   &other);
-    struct job_run *run = job_run_new(f.job_set, &other, &err);
+    struct running_job *run = running_job_new(f.job_set, &other, &err);
     struct template_group *c = template_group_get(&f.interner, run, &s.labels);
     template_group_unref(&f.interner, s.templates);
     s.templates = c;
@@ -563,7 +563,7 @@ static void new_rules_keep_what_they_do_not_change(void **state UNUSED)
     assert_line(&f.sink, "b{instance=\"i:1\", job=\"j\"} stale @2000");
     assert_int_equal(f.sink.samples, 2);
     source_close(&f, &s);
-    job_run_unref(run);
+    running_job_unref(run);
     feed_close(&f);
 }
 

@@ -47,7 +47,7 @@ static struct block *filled(unsigned n)
     pending_mark(&p);
     for (unsigned i = 0; i < n; i++)
         add(&p, i, 1000 + i);
-    struct block *b = block_pack(&packer, CODEC_ZSTD, buf_str(&p.raw), n, 1000, 1000 + n - 1);
+    struct block *b = block_compress(&packer, CODEC_ZSTD, buf_str(&p.raw), n, 1000, 1000 + n - 1);
     pending_free(&p);
     return b;
 }
@@ -106,7 +106,7 @@ static void one_series_is_halved_by_samples(void **state)
     struct err err;
     struct block *half[2];
     rw_append_series(&raw, series_labels(1), s, 9);
-    struct block *b = block_pack(&packer, CODEC_SNAPPY, buf_str(&raw), 9, 1, 9);
+    struct block *b = block_compress(&packer, CODEC_SNAPPY, buf_str(&raw), 9, 1, 9);
     assert_true(block_split(&packer, b, half, &err));
     assert_int_equal(half[0]->n_samples, 4);
     assert_int_equal(half[1]->t_min, 5);
@@ -128,7 +128,7 @@ static void a_sample_and_a_histogram_part(void **state)
     struct str message = str_n(hist, sizeof hist);
     assert_int_equal(rw_hist_time(message), 9);
     rw_append_full(&raw, series_labels(1), &s, 1, &message, 1, NULL, 0);
-    struct block *b = block_pack(&packer, CODEC_SNAPPY, buf_str(&raw), 2, 7, 9);
+    struct block *b = block_compress(&packer, CODEC_SNAPPY, buf_str(&raw), 2, 7, 9);
     assert_true(block_split(&packer, b, half, &err));
     for (int i = 0; i < 2; i++) {
         assert_int_equal(half[i]->n_samples, 1);

@@ -325,7 +325,7 @@ static void what_comes_twice_takes_nothing(void **state)
                 recent_series_seal(p, p->series[0]); /* as stripe_seal_slice() does */
         }
     }
-    assert_null(p->series[0]->rest);
+    assert_null(p->series[0]->extra);
     assert_int_equal(p->samples, 500);
     stop(&f);
 }
