@@ -362,6 +362,7 @@ void workers_free(struct workers *p)
         mem_free(p->queues[i].members);
         cond_free(&p->queues[i].work);
     }
+    arena_spare_free(&p->spare);
     cond_free(&p->turn);
     mutex_free(&p->mutex);
     mem_free(p);
