@@ -216,6 +216,7 @@ static void a_file_without_records_is_no_trap(void **state)
     close(fd);
     q = queue_open_here(1);
     assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, FIRST);
+    assert_int_equal(access(path, F_OK), -1); /* its name is free for the next blocks */
     for (uint32_t i = FIRST; i < 3 * FIRST; i++)
         queue_write(queue_newest_shard(q, 0), numbered_block(i, 8 << 20), i, (struct pending_acks){0});
     queue_close(q);

@@ -97,17 +97,23 @@ static void put(struct fixture *f, unsigned lane, const char *name, unsigned i, 
     recent_take(f->store, lane, buf_str(&f->bytes), now);
 }
 
-static struct series_set query(struct fixture *f, enum match_type type, const char *value, int64_t t_min, int64_t t_max)
+static struct series_set query_label(struct fixture *f, const char *label, enum match_type type, const char *value,
+                                     int64_t t_min, int64_t t_max)
 {
     struct matcher *m = arena_zalloc(&f->arena, sizeof *m);
     struct err err;
-    assert_true(matcher_init(m, &f->arena, type, STR("instance"), str_of(value), &err));
+    assert_true(matcher_init(m, &f->arena, type, str_of(label), str_of(value), &err));
     struct select sel = {.matchers = m, .n_matchers = 1, .t_min = t_min, .t_max = t_max};
     struct series_set set;
     struct source *s = recent_source(f->store);
     assert_true(s->ops->select(s, &f->q, &sel, 1, &set, &err));
     matchers_free(m, 1);
     return set;
+}
+
+static struct series_set query(struct fixture *f, enum match_type type, const char *value, int64_t t_min, int64_t t_max)
+{
+    return query_label(f, "instance", type, value, t_min, t_max);
 }
 
 static void answers_what_was_put(void **state)
@@ -405,8 +411,9 @@ static void places_are_used_again(void **state)
     struct recent_stats st;
     for (int64_t round = 0; round < ROUNDS; round++) {
         int64_t now = round * 20000;
+        const char *name = (const char *const[]){"m0", "m1", "m2", "m3", "m4", "m5", "m6"}[round % 7];
         for (unsigned i = 0; i < SERIES; i++)
-            put(&f, 0, "m", (unsigned)(round % 7) * SERIES + i, now, (double)round, now);
+            put(&f, 0, name, (unsigned)(round % 7) * SERIES + i, now, (double)round, now);
         recent_stats(f.store, &st);
         assert_true(st.series <= (AGE + 2) * SERIES);
         for (unsigned i = 0; i < 7; i++) {
@@ -417,6 +424,10 @@ static void places_are_used_again(void **state)
             for (int64_t r = round; r >= 0 && r > round - AGE; r--)
                 want = want || r % 7 == i;
             assert_int_equal(set.n, want);
+            series_set_release(&set);
+            snprintf(value, sizeof value, "m%u", i); /* long postings, out of which ids are taken late */
+            set = query_label(&f, METRIC_NAME, MATCH_EQ, value, now - (AGE - 1) * 20000, now);
+            assert_int_equal(set.n, want * SERIES);
             series_set_release(&set);
         }
     }
