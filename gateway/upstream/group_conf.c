@@ -109,6 +109,8 @@ static const char *const schemes[] = {"http", "https", NULL};
 static const char *const overlaps[] = {[OVERLAP_NONE] = "none", [OVERLAP_MERGE] = "merge", NULL};
 static const char *const read_modes[] = {
     [READ_MERGE] = "merge", [READ_HEDGE] = "hedge", [READ_FIRST] = "first_available", NULL};
+static const char *const compressions[] = {
+    [COMPRESSION_AUTO] = "auto", [COMPRESSION_ON] = "on", [COMPRESSION_OFF] = "off", NULL};
 static const char *const push_downs[] = {
     [PUSH_VERIFIED] = "verified", [PUSH_TRUSTED] = "trusted", [PUSH_OFF] = "off", NULL};
 static const char *const kinds[] = {
@@ -157,6 +159,9 @@ static const struct conf_row rows[] = {
     {CONF_ENUM, "read_mode", ROW(read_mode), .preset = "merge", .names = read_modes,
      .help = "`merge`: query all replicas; `hedge`: query a second one if the first is slow; `first_available`: query "
              "a second one if the first fails"},
+    {CONF_ENUM, "compression", ROW(compression), .preset = "auto", .names = compressions,
+     .help = "Whether responses are requested compressed, which costs the servers more time than a fast network takes; "
+             "`auto`: except from this host"},
     {CONF_ENUM, "push_down", ROW(push_down), .preset = "verified", .names = push_downs,
      .help = "Sub-expressions that servers evaluate: `verified`: those whose value is known to equal that of the raw "
              "samples; `trusted`: also aggregations over groups without distinguishing labels, which are assumed to "

@@ -135,7 +135,7 @@ static void server_probe_send(struct server_probe *probe)
         .method = "GET", .url = buf_z(&probe->url), .profile = s->profile, .headers = &via, .n_headers = 1,
         .slot = s->slot,
         .timeout_ms = s->timeout > 0 && s->timeout < PROBE_TIMEOUT_MS ? s->timeout : PROBE_TIMEOUT_MS,
-        .connect_timeout_ms = s->dial_timeout, .max_body = PROBE_MAX_BODY, .accept_gzip = true,
+        .connect_timeout_ms = s->dial_timeout, .max_body = PROBE_MAX_BODY, .accept_gzip = s->wants_gzip,
         .data = server_probe_on_data,
         .done = server_probe_on_done, .arg = probe});
 }

@@ -124,6 +124,11 @@ static struct server_health *server_find_health(const struct server *s, const st
     return health;
 }
 
+static bool server_on_this_host(const struct url *url)
+{
+    return str_is(url->host, "localhost") || str_is(url->host, "::1") || str_starts(url->host, STR("127."));
+}
+
 bool server_init(struct server *s, struct arena *a, const struct server_group_conf *conf,
                  struct server_registry *registry, struct str scheme, struct str address, struct str path_prefix,
                  struct err *err)
@@ -133,6 +138,8 @@ bool server_init(struct server *s, struct arena *a, const struct server_group_co
     if (!url_parse(host, &parsed, err))
         return false; /* the error names the URL, without its password */
     *s = (struct server){.group = conf->name, .wants_read = conf->remote_read,
+                         .wants_gzip = conf->compression == COMPRESSION_ON ||
+                                       (conf->compression == COMPRESSION_AUTO && !server_on_this_host(&parsed)),
                          .kind_configured = conf->kind != SERVER_AUTO,
                          .timeout = conf->timeout, .dial_timeout = conf->dial_timeout};
     s->url = server_join_url(a, host, server_normalize_prefix(path_prefix));

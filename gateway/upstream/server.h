@@ -25,6 +25,7 @@ struct server {
     struct client_profile *profile;
     int64_t timeout, dial_timeout; /* ms; timeout 0: what is left of the query's */
     bool wants_read;               /* remote_read: true */
+    bool wants_gzip;               /* of responses */
     bool kind_configured;          /* kind is not auto */
     uint32_t slot;                 /* which of a client's multis */
     uint64_t key;                  /* of the URL and everything sent with each request: stable over reloads */

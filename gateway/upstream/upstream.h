@@ -15,6 +15,7 @@
 enum server_kind { SERVER_AUTO, SERVER_PROMETHEUS, SERVER_VICTORIAMETRICS };
 enum overlap { OVERLAP_NONE, OVERLAP_MERGE };
 enum read_mode { READ_MERGE, READ_HEDGE, READ_FIRST };
+enum compression { COMPRESSION_AUTO, COMPRESSION_ON, COMPRESSION_OFF };
 enum push_down { PUSH_VERIFIED, PUSH_TRUSTED, PUSH_OFF };
 
 struct server_group_conf {             /* rows in upstream/group_conf.c; promxy's names */
@@ -29,7 +30,7 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     struct http_headers group_http_headers;
     int64_t timeout;                   /* ms of one request; default from the query's timeout */
     bool ignore_error, downgrade_error;
-    int overlap, read_mode, kind, push_down;
+    int overlap, read_mode, kind, push_down, compression;
     struct str_list coverage_by;       /* labels that identify the target of a series; empty: job, instance */
     bool trust_untargeted;
     struct str_list written_by;        /* names of the destinations that fill the group */

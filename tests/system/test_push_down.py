@@ -229,3 +229,16 @@ def test_explain_tells_of_plan_requests_and_merges():
     assert sluice.get("/api/v1/query", {"query": "m", "explain": "maybe"}).status == 400
     failed = sluice.get("/api/v1/query", {"query": "m", "time": START + 60}).json()
     assert "explain" not in failed["data"]
+
+
+def test_responses_of_this_host_are_not_compressed():
+    server = Prometheus("", "--storage.tsdb.retention.time=100y")
+    assert push(server.write_url, without_group(samples_of("a"))).status in (200, 204)
+    sizes = {}
+    for how in ("auto", "on", "off"):
+        sluice = Sluice(f"server_groups: [{{compression: {how}, static_configs: [{{targets: ['{server.address}']}}]}}]\n",
+                        name=f"sluice-{how}")
+        wait_until(lambda s=sluice: s.metric("sluice_upstream_up") == 1)
+        request, = explain(sluice, "m", start=START, end=START + 900, step=15)["requests"]
+        sizes[how] = request["bytes"]
+    assert sizes["auto"] == sizes["off"] > 3 * sizes["on"], sizes
