@@ -8,11 +8,9 @@
 #include "gateway/upstream/push.h"
 #include "gateway/upstream/union.h"
 
-#include <stdlib.h>
-
 /* --- the recent store --------------------------------------------------------------------------------------------- */
 
-static struct recent_link source_use_recent(struct upstream *u)
+struct recent_link source_use_recent(struct upstream *u)
 {
     struct recent_link link = {0};
     if (u->env.recent_get)
@@ -22,35 +20,10 @@ static struct recent_link source_use_recent(struct upstream *u)
     return link;
 }
 
-static void source_add_recent(struct upstream *u, struct recent_link link)
+void source_put_recent(struct upstream *u, struct recent_link link)
 {
     if (link.source)
         u->env.recent_put(link.source);
-}
-
-/* The recent store is the only source: its series are read later, so the reference lives as long as the query's arena.
- * It is taken last, since the arena may leave this function by longjmp. */
-struct open_series_set { void (*put)(struct source *s); struct source *source; };
-static void put_held(void *arg)
-{
-    struct open_series_set *h = arg;
-    if (h->source)
-        h->put(h->source);
-}
-
-static struct source *hold_recent(struct upstream *u, struct query_ctx *q, struct err *err)
-{
-    struct open_series_set *h = ARENA_NEW(q->arena, struct open_series_set);
-    if (h == NULL || !arena_at_end(q->arena, put_held, h)) {
-        err_set(err, ERR_LIMIT, "the query exceeds its memory limit (--query.max-memory)");
-        return NULL;
-    }
-    *h = (struct open_series_set){u->env.recent_put, source_use_recent(u).source};
-    if (h->source == NULL)
-        err_set(err, ERR_UNAVAILABLE,
-                "no server group and no recent store to read from; add server_groups or `recent: {}`"
-                                       " to the configuration");
-    return h->source;
 }
 
 /* --- select ------------------------------------------------------------------------------------------------------- */
@@ -172,7 +145,7 @@ static enum exec_outcome source_query_groups(struct upstream *u, struct query_ct
         outcome = push_collect(push, err);
     if (!ok || (outcome == EXEC_DONE && !source_collect(&s, out, err)))
         outcome = EXEC_FAILED;
-    source_add_recent(u, s.recent);
+    source_put_recent(u, s.recent);
     batch_end(&s.batch);
     return outcome;
 }
@@ -180,11 +153,7 @@ static enum exec_outcome source_query_groups(struct upstream *u, struct query_ct
 static bool source_select(struct source *source, struct query_ctx *q, const struct select *sels, size_t n,
                           struct series_set *out, struct err *err)
 {
-    struct upstream *u = upstream_of(source);
-    if (!u->env.recent_alone)
-        return source_query_groups(u, q, NULL, sels, n, out, err) == EXEC_DONE;
-    struct source *recent = hold_recent(u, q, err);
-    return recent && recent->ops->select(recent, q, sels, n, out, err);
+    return source_query_groups(upstream_of(source), q, NULL, sels, n, out, err) == EXEC_DONE;
 }
 
 /* Plans without a budget, so that the arena does not leave by longjmp while other memory is allocated. */
@@ -193,13 +162,11 @@ static bool source_plan(struct source *source, struct query_ctx *q, const struct
 {
     struct upstream *u = upstream_of(source);
     struct request_batch none;
-    if (u->env.recent_alone)
-        return false;
     struct recent_link recent = source_use_recent(u);
     batch_begin(&none, q, 0);
     bool some = push_plan(u, q, question, recent.source ? recent.from : INT64_MAX, out);
     batch_end(&none);
-    source_add_recent(u, recent);
+    source_put_recent(u, recent);
     return some;
 }
 
@@ -216,7 +183,7 @@ static bool source_query_lists(struct upstream *u, struct query_ctx *q, const st
 {
     struct list_scope scope = {&u->groups, source_use_recent(u), u->env.max_response};
     bool ok = label_query_run(&scope, q, what, out, err);
-    source_add_recent(u, scope.recent);
+    source_put_recent(u, scope.recent);
     return ok;
 }
 
@@ -251,22 +218,15 @@ static bool strings(struct upstream *u, struct query_ctx *q, const struct list_q
 static bool label_names(struct source *source, struct query_ctx *q, const struct series_query *sq, struct str_set *out,
                         struct err *err)
 {
-    struct upstream *u = upstream_of(source);
-    if (!u->env.recent_alone)
-        return strings(u, q, &(struct list_question){.kind = LIST_NAMES, .sq = sq, .limit = sq->limit}, out, err);
-    struct source *recent = hold_recent(u, q, err);
-    return recent && recent->ops->label_names(recent, q, sq, out, err);
+    struct list_question what = {.kind = LIST_NAMES, .sq = sq, .limit = sq->limit};
+    return strings(upstream_of(source), q, &what, out, err);
 }
 
 static bool source_label_values(struct source *source, struct query_ctx *q, struct str name,
                                 const struct series_query *sq, struct str_set *out, struct err *err)
 {
-    struct upstream *u = upstream_of(source);
-    if (!u->env.recent_alone)
-        return strings(u, q, &(struct list_question){.kind = LIST_VALUES, .name = name, .sq = sq, .limit = sq->limit},
-                       out, err);
-    struct source *recent = hold_recent(u, q, err);
-    return recent && recent->ops->label_values(recent, q, name, sq, out, err);
+    struct list_question what = {.kind = LIST_VALUES, .name = name, .sq = sq, .limit = sq->limit};
+    return strings(upstream_of(source), q, &what, out, err);
 }
 
 static bool source_series(struct source *source, struct query_ctx *q, const struct series_query *sq,
@@ -274,10 +234,6 @@ static bool source_series(struct source *source, struct query_ctx *q, const stru
 {
     struct upstream *u = upstream_of(source);
     struct label_list all;
-    if (u->env.recent_alone) {
-        struct source *recent = hold_recent(u, q, err);
-        return recent && recent->ops->series(recent, q, sq, out, err);
-    }
     *out = (struct labels_set){0};
     if (!source_query_lists(u, q, &(struct list_question){.kind = LIST_SERIES, .sq = sq, .limit = sq->limit}, &all,
                             err))
@@ -308,10 +264,6 @@ static bool source_metadata(struct source *source, struct query_ctx *q, struct s
 {
     struct upstream *u = upstream_of(source);
     struct label_list all;
-    if (u->env.recent_alone) {
-        struct source *recent = hold_recent(u, q, err);
-        return recent && recent->ops->metadata(recent, q, metric, limit, out, err);
-    }
     *out = (struct metadata_set){0};
     if (!source_query_lists(u, q, &(struct list_question){.kind = LIST_METADATA, .name = metric, .limit = limit}, &all,
                             err))
@@ -326,65 +278,16 @@ static bool source_metadata(struct source *source, struct query_ctx *q, struct s
     return true;
 }
 
-static int exemplars_by_labels(const void *a, const void *b)
-{
-    return labels_cmp(((const struct exemplar_series *)a)->labels, ((const struct exemplar_series *)b)->labels);
-}
-
-static int exemplars_by_time(const void *a, const void *b)
-{
-    struct str x = *(const struct str *)a, y = *(const struct str *)b;
-    int64_t s = rw_exemplar_time(x), t = rw_exemplar_time(y);
-    return s != t ? (s < t ? -1 : 1) : str_cmp(x, y);
-}
-
-/* n neighbours with the same labels, of replicas and groups, as one: by time, each exemplar once. */
-static struct exemplar_series unite_exemplars(struct arena *a, const struct exemplar_series *s, size_t n)
-{
-    struct exemplar_series one = {.labels = s->labels};
-    size_t total = 0, kept = 0;
-    for (size_t i = 0; i < n; i++)
-        total += s[i].n;
-    one.exemplars = ARENA_ARRAY(a, struct str, total);
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < s[i].n; k++)
-            one.exemplars[one.n++] = s[i].exemplars[k];
-    if (one.n > 1)
-        qsort(one.exemplars, one.n, sizeof *one.exemplars, exemplars_by_time);
-    for (size_t i = 0; i < one.n; i++)
-        if (kept == 0 || !str_eq(one.exemplars[i], one.exemplars[kept - 1]))
-            one.exemplars[kept++] = one.exemplars[i];
-    one.n = kept;
-    return one;
-}
-
 static bool source_exemplars(struct source *source, struct query_ctx *q, const struct series_query *sq,
                              struct exemplar_set *out, struct err *err)
 {
-    struct upstream *u = upstream_of(source);
     struct label_list all;
     *out = (struct exemplar_set){0};
-    if (u->env.recent_alone) {
-        struct source *recent = hold_recent(u, q, err);
-        if (recent == NULL || !recent->ops->exemplars(recent, q, sq, out, err))
-            return false;
-        all = (struct label_list){.exemplars = out->items, .n_exemplars = out->n};
-        out->n = 0;
-    } else if (!source_query_lists(u, q, &(struct list_question){.kind = LIST_EXEMPLARS, .sq = sq}, &all, err)) {
+    if (!source_query_lists(upstream_of(source), q, &(struct list_question){.kind = LIST_EXEMPLARS, .sq = sq}, &all,
+                            err))
         return false;
-    }
-    struct query_work work = source_work(q);
-    if (!query_sort(&work, q->arena, all.exemplars, all.n_exemplars, sizeof *all.exemplars, exemplars_by_labels, err))
-        return false;
-    for (size_t i = 0, end; i < all.n_exemplars; i = end) {
-        for (end = i + 1; end < all.n_exemplars && labels_equal(all.exemplars[i].labels, all.exemplars[end].labels); )
-            end++;
-        if (!query_charge(&work, (end - i) * QUERY_CHARGE_WRITE, err))
-            return false;
-        all.exemplars[out->n++] = unite_exemplars(q->arena, &all.exemplars[i], end - i);
-    }
-    out->items = all.exemplars;
-    return true;
+    *out = (struct exemplar_set){all.exemplars, all.n_exemplars};
+    return exemplars_unite(q, out, err);
 }
 
 const struct source_ops upstream_source_ops = {.select = source_select, .label_names = label_names,

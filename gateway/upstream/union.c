@@ -3,6 +3,8 @@
 
 #include "base/map.h"
 
+#include <stdlib.h>
+
 void union_begin(struct group_union *u, const struct query_ctx *q, struct arena *a)
 {
     *u = (struct group_union){.work = {.q = q, .where = "reading from servers"}, .arena = a,
@@ -66,4 +68,56 @@ bool series_sort(const struct query_ctx *q, struct series *series, size_t n, str
 {
     struct query_work work = {.q = q, .where = "reading from servers"};
     return query_sort(&work, q->arena, series, n, sizeof *series, series_by_labels, err);
+}
+
+/* --- exemplars ---------------------------------------------------------------------------------------------------- */
+
+static int exemplars_by_labels(const void *a, const void *b)
+{
+    return labels_cmp(((const struct exemplar_series *)a)->labels, ((const struct exemplar_series *)b)->labels);
+}
+
+static int exemplars_by_time(const void *a, const void *b)
+{
+    struct str x = *(const struct str *)a, y = *(const struct str *)b;
+    int64_t s = rw_exemplar_time(x), t = rw_exemplar_time(y);
+    return s != t ? (s < t ? -1 : 1) : str_cmp(x, y);
+}
+
+/* n neighbours with the same labels, of replicas and groups, as one: by time, each exemplar once. */
+static struct exemplar_series unite_exemplars(struct arena *a, const struct exemplar_series *s, size_t n)
+{
+    struct exemplar_series one = {.labels = s->labels};
+    size_t total = 0, kept = 0;
+    for (size_t i = 0; i < n; i++)
+        total += s[i].n;
+    one.exemplars = ARENA_ARRAY(a, struct str, total);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < s[i].n; k++)
+            one.exemplars[one.n++] = s[i].exemplars[k];
+    if (one.n > 1)
+        qsort(one.exemplars, one.n, sizeof *one.exemplars, exemplars_by_time);
+    for (size_t i = 0; i < one.n; i++)
+        if (kept == 0 || !str_eq(one.exemplars[i], one.exemplars[kept - 1]))
+            one.exemplars[kept++] = one.exemplars[i];
+    one.n = kept;
+    return one;
+}
+
+bool exemplars_unite(const struct query_ctx *q, struct exemplar_set *set, struct err *err)
+{
+    struct query_work work = {.q = q, .where = "reading from servers"};
+    struct exemplar_series *all = set->items;
+    size_t n = set->n;
+    set->n = 0;
+    if (!query_sort(&work, q->arena, all, n, sizeof *all, exemplars_by_labels, err))
+        return false;
+    for (size_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && labels_equal(all[i].labels, all[end].labels);)
+            end++;
+        if (!query_charge(&work, (end - i) * QUERY_CHARGE_WRITE, err))
+            return false;
+        all[set->n++] = unite_exemplars(q->arena, &all[i], end - i);
+    }
+    return true;
 }

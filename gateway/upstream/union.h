@@ -23,4 +23,7 @@ void union_end(struct group_union *u);
  * and sums of floats depend on it. Most servers sort, so a check is usually sufficient. False: the query must end. */
 bool series_sort(const struct query_ctx *q, struct series *series, size_t n, struct err *err) MUST_USE;
 
+/* Series with the same labels, of replicas and groups, as one, with each exemplar once, by time; in place. */
+bool exemplars_unite(const struct query_ctx *q, struct exemplar_set *set, struct err *err) MUST_USE;
+
 #endif
