@@ -94,8 +94,8 @@ remote_write: [{{url: 'http://127.0.0.1:9/write'}}]
     assert sluice.reconfigure("remote_write: [{url: 'http://127.0.0.1:9/write'}]\n").status == 200
     wait_until(lambda: sluice.metric("vm_promscrape_stale_samples_created_total") >= stale + 300000, 20, "markers")
     exporter.stop()
-    assert longer_than(sluice, 0.05) == 0, lane_turns(sluice)
-    assert longer_than(sluice, 0.01) < 0.03, lane_turns(sluice)
+    assert longer_than(sluice, 0.02) == 0, lane_turns(sluice)
+    assert longer_than(sluice, 0.005) < 0.01, lane_turns(sluice)
 
 
 @seconds(60)
