@@ -119,7 +119,7 @@ static void begin_stop(struct program *p)
     struct services *s = &p->services;
     if (s->scraper == NULL || atomic_exchange(&p->stopping, true))
         return;
-    services_unwatch_config(s);
+    services_stop_reloads(s);
     server_probe_stop(s->prober);
     coverage_reader_stop(s->coverage_reader);
     coverage_reader_stop(s->coverage_reader);
@@ -155,9 +155,8 @@ static void on_control_late(void *arg)
 static void on_sighup(struct loop_task *task)
 {
     struct services *s = &CONTAINER(task, struct program, hangup)->services;
-    struct err err;
     if (services_ready(s))
-        (void)!services_reload(s, &err);
+        services_reload(s);
 }
 
 static void on_signal(struct acceptor *a, void *arg, int signal)
@@ -373,6 +372,10 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
     if (s->writer && writer_abandoned(s->writer)) {
         (void)!stop_log_thread(p);
         _exit(1); /* threads blocked by a disk may still use what tear_down frees */
+    }
+    if (!services_end_reloads(s)) {
+        (void)!stop_log_thread(p);
+        _exit(!ok);
     }
     tear_down(p);
     log_info("main", "stopped");

@@ -14,16 +14,16 @@
 #include "gateway/background/coverage_reader.h"
 #include "gateway/coverage/coverage.h"
 #include "gateway/servers/registry.h"
-#include "gateway/services/reload_log.h"
+#include "gateway/services/load.h"
 #include "gateway/upstream/probe.h"
 
 #include <stdio.h>
-#include <sys/stat.h>
 
 void services_init(struct services *s)
 {
     s->started = clock_wall_ms();
     via_make_id(s->id);
+    s->_load = config_load_new(s);
     s->servers = server_registry_new();
     s->prober = server_prober_new(s->control, s->id);
     s->coverage = coverage_registry_new();
@@ -166,41 +166,11 @@ void services_reopen(void *services)
                   "to retry", "err", err.text);
 }
 
-/* An empty file is valid at the start. If the running configuration is not empty, the file is probably being written at
- * the moment, and applying it would stop everything: it is refused. */
-static struct config *load_again(struct services *s, struct err *err)
+bool services_end_reloads(struct services *s)
 {
-    struct conf_errors errors = {0};
-    struct config *c = config_load(&s->flags, &errors, err);
-    for (struct str rest = buf_str(&errors.text), line; errors.n > 1 && rest.n > 0;) {
-        str_cut(&rest, '\n', &line);
-        char *z = str_dup(line);
-        log_error("config", "invalid configuration", "err", z);
-        mem_free(z);
-    }
-    buf_free(&errors.text);
-    if (c == NULL || !c->empty || s->_config == NULL || s->_config->empty)
-        return c;
-    err_set(err, ERR_BAD_DATA, "%.*s: the file is empty; write {} into it if that is intended",
-            STR_ARG(s->flags.config_file));
-    config_unref(c);
-    return NULL;
-}
-
-bool services_reload(struct services *s, struct err *err)
-{
-    if (atomic_load(&s->state) == SERVICES_STOPPING) /* since the request was posted */
-        return err_set(err, ERR_UNAVAILABLE, "the program is stopping");
-    struct config *before = services_config(s), *c = load_again(s, err);
-    bool ok = c != NULL && services_apply(s, c, err);
-    atomic_store(&s->reload_ok, ok);
-    if (ok)
-        reload_log(s, before, c); /* the running configuration has a reference */
-    else
-        log_error("config", "reload failed; keeping the running configuration", "err", err->text);
-    config_unref(before);
-    mem_trim();
-    return ok;
+    bool ended = config_load_free(s->_load);
+    s->_load = NULL;
+    return ended;
 }
 
 void services_free(struct services *s)
@@ -212,84 +182,3 @@ void services_free(struct services *s)
     coverage_registry_free(s->coverage);
     mutex_free(&s->_mutex);
 }
-
-/* ---- requested by HTTP ---- */
-
-struct reload_request {
-    struct loop_task task;
-    struct services *services;
-    struct loop *loop;
-    void (*done)(void *arg, const struct err *err);
-    void *arg;
-    bool ok;
-    struct err err;
-};
-
-static void reload_on_result(struct loop_task *task)
-{
-    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
-    ask->done(ask->arg, ask->ok ? NULL : &ask->err);
-    mem_free(ask);
-}
-
-static void on_in_force(struct loop_task *task)
-{
-    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
-    ask->task.run = reload_on_result;
-    loop_post(ask->loop, &ask->task);
-}
-
-static void reload_on_request(struct loop_task *task)
-{
-    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
-    ask->ok = services_reload(ask->services, &ask->err);
-    ask->task.run = on_in_force;
-    if (ask->ok)
-        writer_await(ask->services->writer, &ask->task);
-    else
-        on_in_force(&ask->task);
-}
-
-void services_request_reload(struct services *s, struct loop *loop, void (*done)(void *arg, const struct err *err),
-                             void *arg)
-{
-    struct reload_request *ask = mem_zalloc(sizeof *ask);
-    *ask = (struct reload_request){.task.run = reload_on_request, .services = s, .loop = loop, .done = done,
-                                   .arg = arg};
-    loop_post(s->control, &ask->task);
-}
-
-/* ---- watching the file ---- */
-
-/* True if the file differs from the last check. */
-static bool file_changed(struct services *s)
-{
-    struct stat now;
-    if (stat(s->flags.config_file.p, &now) < 0)
-        return false;
-    bool changed = now.st_size != s->_watch.size || now.st_mtim.tv_sec != s->_watch.time.tv_sec
-                   || now.st_mtim.tv_nsec != s->_watch.time.tv_nsec;
-    s->_watch.size = now.st_size;
-    s->_watch.time = now.st_mtim;
-    return changed;
-}
-
-static void on_watch(struct loop_timer *t)
-{
-    struct services *s = CONTAINER(t, struct services, _watch.timer);
-    struct err err;
-    if (file_changed(s))
-        (void)!services_reload(s, &err);
-    loop_timer_in(s->control, t, s->flags.config_check_interval);
-}
-
-void services_watch_config(struct services *s)
-{
-    if (s->flags.config_check_interval == 0 || s->flags.config_file.n == 0)
-        return;
-    file_changed(s);
-    s->_watch.timer.run = on_watch;
-    loop_timer_in(s->control, &s->_watch.timer, s->flags.config_check_interval);
-}
-
-void services_unwatch_config(struct services *s) { loop_timer_stop(s->control, &s->_watch.timer); }

@@ -19,8 +19,6 @@
 #include "gateway/query/service.h"
 #include "base/http/via.h"
 
-#include <sys/types.h>
-#include <time.h>
 
 enum services_state { SERVICES_STARTING, SERVICES_READY, SERVICES_STOPPING };
 
@@ -32,12 +30,7 @@ struct lane_services { /* of one lane; used on its thread only */
     struct write_buffers *write;   /* gateway/ingest/write.h; created at the first push */
 };
 
-struct config_watch {              /* on the control thread */
-    struct loop_timer timer;
-    struct timespec time;          /* modification time and size of the file at the last check */
-    off_t size;
-};
-
+struct config_load;
 struct services {
     struct flags flags;
     struct loop *control;          /* loop of the control thread */
@@ -57,7 +50,7 @@ struct services {
     _Atomic bool reload_ok;        /* result of the last load of the configuration */
     _Atomic int64_t reloaded_at;   /* Unix ms of the last successful one */
     void (*request_quit)(struct services *s); /* any thread: stops the program in order */
-    struct config_watch _watch;
+    struct config_load *_load;     /* control thread: reloads (load.c) */
     struct mutex _mutex;           /* guards the two below */
     struct config *_config;
     struct upstream *_upstream;
@@ -80,14 +73,20 @@ bool services_apply(struct services *s, struct config *c, struct err *err) MUST_
 /* Control thread: applies the destinations of the running configuration again, since a queue directory that hung
  * responds (writer_env.late_opened). */
 void services_reopen(void *services);
-/* Control thread: loads the file again, applies it and logs the result. */
-bool services_reload(struct services *s, struct err *err);
+
+/* ---- load.c ---- */
+
+/* Control thread: loads the file again on a thread of its own, then applies it and logs the result. */
+void services_reload(struct services *s);
 /* Any thread: requests a reload from the control thread; done runs in `loop` once all lanes use the new configuration
  * (err NULL), or with the error. */
 void services_request_reload(struct services *s, struct loop *loop, void (*done)(void *arg, const struct err *err),
                              void *arg);
 /* Control thread: checks the file every --promscrape.configCheckInterval and reloads when it has changed. */
 void services_watch_config(struct services *s);
-void services_unwatch_config(struct services *s);
+void services_stop_reloads(struct services *s); /* control thread: requests get an error from now on */
+/* Control thread, before services_free. False: a file system hangs, and a thread may still read `s`: nothing of it may
+ * be freed, and the process must exit. */
+bool services_end_reloads(struct services *s) MUST_USE;
 
 #endif

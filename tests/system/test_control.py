@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A control thread that is busy or hangs: connections are accepted, health checks answered, and a stop is heard."""
+import concurrent.futures
 import os
 import signal
 import time
@@ -17,12 +18,12 @@ def hang(sluice):
     os.mkfifo(sluice.config_path)
     os.kill(sluice.p.pid, signal.SIGHUP)
 
-    def feed():
-        wait_until(lambda: writer() is not None, 5, "the configuration file is being read")
+    def feed(path=sluice.config_path):
+        wait_until(lambda: writer(path) is not None, 5, "the configuration file is being read")
 
-    def writer():
+    def writer(path):
         try:
-            fd = os.open(sluice.config_path, os.O_WRONLY | os.O_NONBLOCK)
+            fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:
             return None
         os.write(fd, CONFIG.encode())
@@ -63,13 +64,30 @@ def test_reload_blocks_no_client():
 
 
 def test_stop_is_heard_during_a_reload():
+    """And does not wait for the file."""
+    sluice = Sluice(CONFIG)
+    hang(sluice)
+    time.sleep(0.2)
+    os.kill(sluice.p.pid, signal.SIGTERM)
+    assert sluice.wait_exit(3) == 0
+    assert "msg=stopping" in sluice.log()
+
+
+def test_reloads_during_a_reload():
+    """Each request is answered, by a load that began after it."""
     sluice = Sluice(CONFIG)
     feed = hang(sluice)
     time.sleep(0.2)
-    os.kill(sluice.p.pid, signal.SIGTERM)
-    wait_until(lambda: ask(sluice, "/-/ready")[0] == 503, 1, "not ready any more")
-    assert ask(sluice, "/-/healthy")[0] == 200
-    assert "msg=stopping" in sluice.log()
-    assert sluice.alive()
-    feed()
-    assert sluice.p.wait(10) == 0
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(sluice.post, "/-/reload") for _ in range(3)]
+        time.sleep(0.5)
+        assert not any(answer.done() for answer in answers)
+        fifo = sluice.config_path + ".hangs"
+        os.rename(sluice.config_path, fifo)
+        with open(sluice.config_path, "w", encoding="utf-8") as f:
+            f.write(CONFIG.replace("job_name: a", "job_name: b"))
+        feed(fifo)
+        assert [answer.result().status for answer in answers] == [200, 200, 200]
+    assert "job_name: b" in sluice.get("/config").text
+    assert sluice.log().count("msg=\"configuration reloaded") == 2
+    sluice.stop()

@@ -313,3 +313,24 @@ def test_a_hung_queue_that_is_not_wanted_any_more_is_closed():
     assert sluice.reconfigure(scrape(exporter) + remote_write(a)).status == 200
     wait_until(lambda: len(pages(a)) > 5, 10, "the queue is intact")
     sluice.stop()
+
+
+@seconds(60)
+def test_a_configuration_that_hangs():
+    """A reload of it is refused after 10 s, others at once; it is loaded when its file system responds."""
+    sluice = Sluice("recent: {}\n")
+    os.unlink(sluice.config_path)
+    os.mkfifo(sluice.config_path)
+    for least, most in ((9, 15), (0, 1)):
+        began = time.monotonic()
+        answer = sluice.post("/-/reload", timeout=30)
+        took = time.monotonic() - began
+        assert answer.status == 500 and "does not respond" in answer.text and least < took < most, (answer, took)
+    assert sluice.metric("prometheus_config_last_reload_successful") == 0
+    os.rename(sluice.config_path, f"{sluice.config_path}.hangs")
+    write_file("sluice.yml", "recent: {budget: 32MiB}\n")
+    with open(f"{sluice.config_path}.hangs", "w", encoding="utf-8") as f:
+        f.write("{}\n")
+    wait_until(lambda: sluice.metric("prometheus_config_last_reload_successful") == 1, 5, "it is loaded again")
+    assert "budget: 32MiB" in sluice.get("/config").text
+    sluice.stop()

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/services/load.h"
+
+#include "base/list.h"
+#include "base/os/file_thread.h"
+#include "base/telemetry/log.h"
+#include "base/text/duration.h"
+#include "gateway/services/reload_log.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+struct reload_request { /* by HTTP */
+    struct loop_task task;
+    struct list node;
+    struct services *services;
+    struct loop *loop;
+    void (*done)(void *arg, const struct err *err);
+    void *arg;
+    bool ok;
+    struct err err;
+};
+
+struct config_load {
+    struct services *services;
+    struct file_thread *thread;   /* NULL: none is under way */
+    struct loop_task ended;
+    struct loop_timer late, check; /* check: the next --promscrape.configCheckInterval */
+    struct list requests, later;  /* of struct reload_request: of the load under way, and of the next one */
+    bool again;                   /* another load is wanted after it */
+    bool hangs;                   /* it was reported */
+    bool if_changed;              /* the load under way looks at the file first */
+    /* The thread's until it has ended. */
+    struct timespec time;         /* of the file at the last look */
+    off_t size;
+    bool changed;
+    struct config *config;        /* NULL: not loaded, see err */
+    struct conf_errors errors;
+    struct err err;
+};
+
+struct config_load *config_load_new(struct services *s)
+{
+    struct config_load *l = mem_zalloc(sizeof *l);
+    l->services = s;
+    list_init(&l->requests);
+    list_init(&l->later);
+    return l;
+}
+
+/* ---- the thread ---- */
+
+/* True if the file differs from the last check. */
+static bool file_changed(struct config_load *l)
+{
+    struct stat now;
+    if (stat(l->services->flags.config_file.p, &now) < 0)
+        return false;
+    bool changed = now.st_size != l->size || now.st_mtim.tv_sec != l->time.tv_sec
+                   || now.st_mtim.tv_nsec != l->time.tv_nsec;
+    l->size = now.st_size;
+    l->time = now.st_mtim;
+    return changed;
+}
+
+static void run_config_load(void *arg, struct file_thread *self UNUSED)
+{
+    struct config_load *l = arg;
+    l->changed = !l->if_changed || file_changed(l);
+    if (l->changed)
+        l->config = config_load(&l->services->flags, &l->errors, &l->err);
+}
+
+static void config_load_release(void *arg UNUSED) {} /* the process exits: config_load_free returned false */
+
+/* ---- requests ---- */
+
+static void reload_on_result(struct loop_task *task)
+{
+    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
+    ask->done(ask->arg, ask->ok ? NULL : &ask->err);
+    mem_free(ask);
+}
+
+static void on_in_force(struct loop_task *task)
+{
+    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
+    ask->task.run = reload_on_result;
+    loop_post(ask->loop, &ask->task);
+}
+
+static void reload_answer(struct list *requests, const struct err *err)
+{
+    for (struct list *node; (node = list_pop_front(requests)) != NULL;) {
+        struct reload_request *ask = CONTAINER(node, struct reload_request, node);
+        ask->task.run = on_in_force;
+        ask->ok = err == NULL;
+        if (err)
+            ask->err = *err;
+        if (ask->ok)
+            writer_await(ask->services->writer, &ask->task);
+        else
+            on_in_force(&ask->task);
+    }
+}
+
+/* ---- one load ---- */
+
+static void load_log_errors(struct config_load *l)
+{
+    for (struct str rest = buf_str(&l->errors.text), line; l->errors.n > 1 && rest.n > 0;) {
+        str_cut(&rest, '\n', &line);
+        char *z = str_dup(line);
+        log_error("config", "invalid configuration", "err", z);
+        mem_free(z);
+    }
+    buf_free(&l->errors.text);
+    l->errors = (struct conf_errors){0};
+}
+
+/* An empty file is valid at the start. If the running configuration is not empty, the file is probably being written at
+ * the moment, and applying it would stop everything: it is refused. */
+static bool load_refuse_empty(struct config_load *l, const struct config *before)
+{
+    if (l->config == NULL || !l->config->empty || before == NULL || before->empty)
+        return false;
+    err_set(&l->err, ERR_BAD_DATA, "%.*s: the file is empty; write {} into it if that is intended",
+            STR_ARG(l->services->flags.config_file));
+    config_unref(l->config);
+    l->config = NULL;
+    return true;
+}
+
+static bool load_apply(struct config_load *l)
+{
+    struct services *s = l->services;
+    struct config *before = services_config(s);
+    (void)load_refuse_empty(l, before);
+    struct config *c = l->config;
+    l->config = NULL;
+    bool ok = c != NULL && services_apply(s, c, &l->err);
+    atomic_store(&s->reload_ok, ok);
+    if (ok)
+        reload_log(s, before, c); /* the running configuration has a reference */
+    else
+        log_error("config", "reload failed; keeping the running configuration", "err", l->err.text);
+    config_unref(before);
+    mem_trim();
+    return ok;
+}
+
+static void load_begin(struct config_load *l, bool if_changed);
+
+static void load_on_ended(struct loop_task *task)
+{
+    struct config_load *l = CONTAINER(task, struct config_load, ended);
+    bool stale = l->hangs, stopping = atomic_load(&l->services->state) == SERVICES_STOPPING;
+    (void)!file_thread_end(l->thread, INT64_MAX);
+    l->thread = NULL;
+    l->hangs = false;
+    loop_timer_stop(l->services->control, &l->late);
+    load_log_errors(l);
+    if (stopping)
+        err_set(&l->err, ERR_UNAVAILABLE, "the program is stopping");
+    bool ok = !stale && !stopping && l->changed && load_apply(l);
+    config_unref(l->config); /* of a load that came too late */
+    l->config = NULL;
+    reload_answer(&l->requests, ok ? NULL : &l->err);
+    if (stopping || (!stale && !l->again))
+        return;
+    while (!list_empty(&l->later))
+        list_push_back(&l->requests, list_pop_front(&l->later));
+    l->again = false;
+    load_begin(l, false);
+}
+
+static void load_on_late(struct loop_timer *t)
+{
+    struct config_load *l = CONTAINER(t, struct config_load, late);
+    l->hangs = true;
+    atomic_store(&l->services->reload_ok, false);
+    log_error("config", "cannot read the configuration: the file, or one that it names, does not respond; keeping the "
+              "running configuration, and loading it again when the file system responds", "file",
+              l->services->flags.config_file.n > 0 ? l->services->flags.config_file.p : "");
+    struct err err;
+    err_set(&err, ERR_UNAVAILABLE, "%.*s, or a file that it names, does not respond; the running configuration is kept",
+            STR_ARG(l->services->flags.config_file));
+    reload_answer(&l->requests, &err);
+    reload_answer(&l->later, &err);
+}
+
+static void load_begin(struct config_load *l, bool if_changed)
+{
+    l->if_changed = if_changed;
+    l->ended.run = load_on_ended;
+    l->late.run = load_on_late;
+    l->err = (struct err){0};
+    l->thread = file_thread_start(&(struct file_thread_conf){.name = "config-load", .run = run_config_load,
+                                                             .release = config_load_release, .arg = l});
+    if (l->thread == NULL) {
+        err_set(&l->err, ERR_UNAVAILABLE, "cannot start a thread that loads the configuration: %s; raise the limit of "
+                "threads (ulimit -u, pids cgroup)", strerror(errno));
+        log_error("config", "reload failed; keeping the running configuration", "err", l->err.text);
+        atomic_store(&l->services->reload_ok, false);
+        reload_answer(&l->requests, &l->err);
+        return;
+    }
+    loop_timer_in(l->services->control, &l->late, LOAD_HANG_MS);
+    file_thread_notify(l->thread, FILE_ENDED, l->services->control, &l->ended);
+}
+
+void services_reload(struct services *s)
+{
+    struct config_load *l = s->_load;
+    if (atomic_load(&s->state) == SERVICES_STOPPING)
+        return;
+    if (l->thread)
+        l->again = true;
+    else
+        load_begin(l, false);
+}
+
+static void reload_on_request(struct loop_task *task)
+{
+    struct reload_request *ask = CONTAINER(task, struct reload_request, task);
+    struct config_load *l = ask->services->_load;
+    if (atomic_load(&ask->services->state) == SERVICES_STOPPING) { /* l may be freed */
+        err_set(&ask->err, ERR_UNAVAILABLE, "the program is stopping");
+        on_in_force(&ask->task);
+        return;
+    }
+    list_push_back(l->thread ? &l->later : &l->requests, &ask->node);
+    if (l->hangs)
+        load_on_late(&l->late);
+    else
+        services_reload(ask->services);
+}
+
+void services_request_reload(struct services *s, struct loop *loop, void (*done)(void *arg, const struct err *err),
+                             void *arg)
+{
+    struct reload_request *ask = mem_zalloc(sizeof *ask);
+    *ask = (struct reload_request){.task.run = reload_on_request, .services = s, .loop = loop, .done = done,
+                                   .arg = arg};
+    loop_post(s->control, &ask->task);
+}
+
+/* ---- watching the file ---- */
+
+static void on_watch(struct loop_timer *t)
+{
+    struct config_load *l = CONTAINER(t, struct config_load, check);
+    if (l->thread == NULL)
+        load_begin(l, true);
+    loop_timer_in(l->services->control, t, l->services->flags.config_check_interval);
+}
+
+void services_watch_config(struct services *s)
+{
+    if (s->flags.config_check_interval == 0 || s->flags.config_file.n == 0)
+        return;
+    file_changed(s->_load);
+    s->_load->check.run = on_watch;
+    loop_timer_in(s->control, &s->_load->check, s->flags.config_check_interval);
+}
+
+void services_stop_reloads(struct services *s)
+{
+    struct config_load *l = s->_load;
+    struct err err;
+    loop_timer_stop(s->control, &l->check);
+    loop_timer_stop(s->control, &l->late);
+    err_set(&err, ERR_UNAVAILABLE, "the program is stopping");
+    reload_answer(&l->requests, &err);
+    reload_answer(&l->later, &err);
+}
+
+bool config_load_free(struct config_load *l)
+{
+    services_stop_reloads(l->services);
+    if (l->thread && !file_thread_end(l->thread, clock_mono_ms() + 100))
+        return false;
+    loop_unpost(l->services->control, &l->ended);
+    config_unref(l->config);
+    buf_free(&l->errors.text);
+    mem_free(l);
+    return true;
+}
