@@ -27,7 +27,7 @@ enum err_kind {
     ERR_TOO_LARGE,    /* a body over its limit: 413 bad_data */
     ERR_NOT_FOUND,    /* 404 not_found */
     ERR_UNSUPPORTED,  /* 415 bad_data: content type or encoding */
-    ERR_LOOP,         /* a query came back to where it was sent from: 508 loop_detected */
+    ERR_LOOP,         /* a query came back to its sender: 508 loop_detected */
     ERR_KINDS
 };
 

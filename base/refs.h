@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Reference counts. An object begins with one reference, its creator's; whoever drops the last one frees it.
+/* Reference counts. An object starts with one reference, its creator's; the thread that releases the last one frees it.
  *
- * A reference may be taken by a thread that has one, or that holds a lock under which the object cannot end. A count
- * that is taken or dropped after its end tells of a use after free: the process ends with the name of the function,
- * before it can damage a sample. Builds with a sanitizer also overwrite freed memory (mem_free), so that a count in it
- * is recognized for certain.
+ * A thread may acquire a reference if it has one, or holds a lock under which the object cannot be freed. Acquiring or
+ * releasing a count that has reached zero is a use after free: the process ends with the name of the function, before
+ * data is corrupted. Builds with a sanitizer also overwrite freed memory (mem_free), so that such a count is always
+ * recognized.
  *
  * struct refs: any thread. The functions with _own: a plain counter that only one thread uses.
  */

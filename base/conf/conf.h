@@ -125,7 +125,7 @@ bool conf_scalar(struct conf_context *c, const struct conf_row *row, struct str 
  * is, unless the number of errors grew beyond `before`. */
 bool conf_errors_continue(const struct conf_context *c, size_t before, const struct err *err) MUST_USE;
 static inline size_t conf_error_count(const struct conf_context *c) { return c->errors ? c->errors->n : 0; }
-/* Unless the same line is there already, of a flag that goes for several destinations. */
+/* Adds the line unless it is a duplicate, as of a flag that applies to several destinations. */
 void conf_errors_add(struct conf_errors *e, const char *line);
 /* Sets err to the first error and the number of further ones. Returns false. */
 bool conf_errors_first(const struct conf_errors *e, struct err *err);

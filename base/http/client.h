@@ -98,8 +98,8 @@ struct client_request {
     /* the peer did not respond last time: such requests use at most half of max_inflight and have a queue of their
      * own, so that they delay only each other */
     bool doubtful;
-    /* data: a piece of the decoded body; false ends the call (err in *err, or ERR_CANCELED). *reply has the status
-     * already. done: called exactly once, unless the call is canceled; the call is freed when it returns. */
+    /* data: a part of the decoded body; false ends the call (err in *err, or ERR_CANCELED). *reply already has the
+     * status. done: called exactly once, unless the call is canceled; the call is freed when it returns. */
     bool (*data)(void *arg, const struct client_reply *reply, struct str piece, struct err *err);
     void (*done)(void *arg, const struct client_reply *reply);
     void *arg;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A profile never changes. Its files (credentials, header values, certificates) are watched: a request takes what was
+/* A profile is immutable. Its files (credentials, header values, certificates) are watched: a request uses the content
  * read last, and reads no file itself.
  *
- * curl has no option for the name in the TLS handshake. For tls server_name the URL's host is replaced by that name (so
- * it is what is sent and verified), CONNECT_TO leads the connection to the real host, and Host: says the real one.
+ * curl has no option for the name in the TLS handshake. For server_name of tls_config the URL's host is replaced by
+ * that name, which is then sent and verified; CONNECT_TO directs the connection to the real host, which Host: contains.
  */
 #include "base/http/client_profile.h"
 
@@ -21,7 +21,7 @@
 
 enum { MOST_REDIRECTS = 10 };
 
-struct profile_value { /* given, or the content of a file, or neither */
+struct profile_value { /* configured, or the content of a file, or none */
     char *text;
     struct watched_file *file;
 };
@@ -77,8 +77,8 @@ static bool check_header(const char *line, struct err *err)
     return true;
 }
 
-/* What becomes part of a header line. A text block of YAML ends in a line break, which would end the whole head
- * early. The value is a secret: it is not shown. */
+/* Checks a text that becomes part of a header line. A text block of YAML ends in a line break, which would end the head
+ * early. The value is secret: it is not part of the error. */
 static bool check_word(const char *key, const char *text, struct err *err)
 {
     for (; text && *text; text++)
@@ -263,7 +263,7 @@ void client_header_add(struct curl_slist **list, const char *line)
         *list = longer;
 }
 
-/* curl takes "Name:" without a value as an order to send no such header; with a semicolon it sends it empty. */
+/* "Name:" without a value makes curl omit the header; with a semicolon it sends it empty. */
 static bool add_header_file(const struct header_file *h, struct curl_slist **headers, struct err *err)
 {
     struct buf line = {0};
@@ -384,8 +384,8 @@ static bool apply_pem(const struct profile_value *v, CURL *easy, CURLoption opti
     return true;
 }
 
-/* Without CAPATH: curl would look for authorities in the system's folder at each handshake, also when others are given,
- * and would not keep in memory what it has read of the system's file. */
+/* Without CAPATH: curl would search the system's directory for authorities at each handshake, even if others are
+ * configured, and would not cache the contents of the system's file. */
 static bool apply_tls(const struct client_profile *p, CURL *easy, struct client_profile_hold *hold, struct err *err)
 {
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, p->ssl_version);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Owner and thread share a struct, which whoever is the last frees: the owner in file_thread_end after the thread has
- * ended, or the thread if it was abandoned before. `lock` decides which of the two it is.
+/* Owner and thread share a struct, freed by the last one: the owner in file_thread_end after the thread has ended, or
+ * the thread if it was abandoned before. `lock` decides which of the two it is.
  */
 #include "base/os/file_thread.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Leader and followers. All threads run the same loop: the leader sleeps until the next file is due, takes it out of
- * the list, makes sure that another thread exists, and looks at it without a lock. Followers sleep two periods longer
- * than that, so they find something to do only when the leader hangs; whoever sleeps first is the leader. As all files
- * have the same period, a file that was looked at goes to the end of the list, which so is sorted by time.
+/* Leader and followers. All threads run the same loop: the leader sleeps until the next file is due, removes it from
+ * the list, makes sure that another thread exists, and checks it without a lock. Followers sleep two periods longer, so
+ * they have work only if the leader hangs; the first thread to sleep is the leader. Since all files have the same
+ * period, a checked file is appended to the list, which thus is sorted by time.
  */
 #include "base/os/watched_file.h"
 
@@ -23,7 +23,7 @@
 enum {
     LOOK_EVERY_MS = 1000,
     FOLLOWER_PERIODS = 2,
-    HUNG_PERIODS = 3,    /* a look that takes so long is an error */
+    HUNG_PERIODS = 3,    /* a check that takes longer is an error */
     FIRST_LOOK_MS = 200, /* most that watched_file_new waits */
     REFRESH_THREADS = 16
 };
@@ -39,7 +39,7 @@ struct watched_file {
     enum watched_kind kind;
     /* Guarded by the registry's lock. */
     struct list node;
-    unsigned users;      /* 0: freed when nobody looks at it */
+    unsigned users;      /* 0: freed after the check in progress */
     int64_t due;         /* monotonic ms of the next look, or of the beginning of the one under way */
     bool looking, looked;
     bool hang_told;      /* in the log */
@@ -212,7 +212,7 @@ static void tell_hung_looks(int64_t now)
 
 static void refresh_thread(void *arg);
 
-/* There is a thread that looks at nothing, or there can be none. */
+/* Makes sure that an idle thread exists, if one can be started. */
 static void ensure_follower(void)
 {
     if (n_threads > n_looking || n_threads == REFRESH_THREADS)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Counters of things that a reload removed (destinations, jobs), by the name under which /metrics showed them, for when
- * they come back: a series that returns goes on where it was.
+/* Counters of objects that a reload has removed (destinations, jobs), by their name on /metrics, so that a series
+ * continues where it was if the object returns.
  *
- * One row of n numbers for each name. Of names that do not come back the STATS_KEPT_MAX that were kept last stay. No
- * thread of its own: its owner's lock guards it.
+ * One row of n numbers per name, of the STATS_KEPT_MAX names removed last. Guarded by a lock of its owner.
  */
 #ifndef BASE_TELEMETRY_STATS_KEPT_H
 #define BASE_TELEMETRY_STATS_KEPT_H

@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Whole time goes and not single series, so that the store stays complete from its edge on, which is what makes it a
- * replica that can be trusted. Of the time that a stripe covers the oldest eighth goes.
+/* Eviction removes a span of time of all series, not single series, so that the store is complete from its edge on and
+ * can serve as a replica: the oldest eighth of the time that a stripe covers.
  *
- *   1. A sweep looks at all series: it drops what is not newer than its edge and finds what time the rest covers. It is
- *      done in steps, one with each batch (stripe_sweep), as large as the batch: no step depends on how many series
- *      there are. One begins every SWEEP_MS, for what is older than the retention, and whenever less than a sixteenth of
- *      the budget is left.
- *   2. The oldest eighth may hold next to nothing, when most samples are of the same time. So a sweep adds up in which
- *      eighth something can go next, of each series, and if it has not made room the next sweep begins at once, with the
- *      first edge that is worth it.
- *   3. When the budget is reached all the same, sweeps are done with larger steps until a sixteenth is free again
- *      (stripe_evict). A small store is within its budget after one step; a large one may exceed it by what comes in
- *      during a few dozen batches.
+ *   1. A sweep visits all series, drops chunks that are not newer than its edge, and computes the time that the rest
+ *      covers. It is done in steps, one with each batch (stripe_sweep), in proportion to the batch: no step depends on
+ *      the number of series. A sweep starts every SWEEP_MS, for samples older than the retention, and whenever less
+ *      than a sixteenth of the budget is left.
+ *   2. The oldest eighth may be nearly empty if most samples have the same time. So a sweep also counts the bytes that
+ *      can be evicted next by eighths; if it has not freed enough, the next one starts at once, with the first edge
+ *      that does.
+ *   3. If the budget is reached nevertheless, sweeps use larger steps until a sixteenth is free (stripe_evict). A small
+ *      store is within its budget after one step; a large one may exceed it by the samples of a few dozen batches.
  *
- * Only sealed chunks can go. So all open ones are sealed, in a sweep, whenever a stripe has grown by a quarter of its
- * share: with few samples of many series the oldest slice would else be everything.
+ * Only sealed chunks can be evicted. So a sweep seals all open ones whenever a stripe has grown by a quarter of its
+ * share: otherwise, with few samples of many series, the oldest slice would be everything.
  */
 #include "writer/recent/stripe.h"
 
 enum { SLICES = 4, SWEEP_MS = 10000, DROP_WORK = 16, INDEX_ROOM = 1 << 16, EVICT_WORK = 8192 /* 1 ms */,
        SERIES_BYTES = 512 /* of one with a sample: itself, its chunk and its share of the index, about */ };
 
-/* The store is whole behind what went. */
+/* The store is complete after the evicted time. */
 static void move_edge(struct recent *r, int64_t to)
 {
     long long from = atomic_load(&r->from), next = to < INT64_MAX ? to + 1 : INT64_MAX;
@@ -51,7 +50,7 @@ static unsigned eighth_of(struct time_span span, int64_t t)
     return eighth < 1 ? 1 : eighth > EIGHTHS ? EIGHTHS : (unsigned)eighth;
 }
 
-/* Bytes that the store may hold before room must be made. */
+/* Bytes of the store above which samples must be evicted. */
 static size_t enough_room(const struct recent *r)
 {
     size_t budget = atomic_load(&r->budget);
@@ -96,7 +95,7 @@ static int64_t sweep_series(struct stripe *p, struct recent_series *s, bool *dro
     return gone;
 }
 
-/* The edge of the next sweep, where an eighth of what is wanted can go; INT64_MIN: there is room. */
+/* Edge of the next sweep, up to which an eighth of the bytes needed can be evicted; INT64_MIN: nothing to evict. */
 static int64_t next_edge(const struct stripe *p)
 {
     const struct sweep *w = &p->sweep;
@@ -168,7 +167,7 @@ static bool sweep_begin(struct stripe *p, int64_t now)
     return true;
 }
 
-/* `work`: series to look at; dropping one counts as DROP_WORK. */
+/* `work`: number of series to visit; dropping one counts as DROP_WORK. */
 void stripe_sweep(struct stripe *p, int64_t now, size_t work)
 {
     if (p->sweep.on || sweep_begin(p, now))

@@ -8,9 +8,9 @@
 #include "model/labels.h"
 
 enum { POSTING_INLINE = 2 };
-struct posting { /* one piece of memory: values of one series, such as ids, are many */
+struct posting { /* one allocation, since labels such as ids have many values with a single series */
     uint32_t n, cap;              /* ids; cap 0: they are in `inline_ids` */
-    uint32_t gone;                /* of n: removed, but not yet taken out */
+    uint32_t gone;                /* of n: removed, but still listed */
     union { uint32_t *ids, inline_ids[POSTING_INLINE]; } at;
     uint32_t value_bytes; char value[];
 };
@@ -18,16 +18,16 @@ struct name_postings { struct str name; struct map values; /* value -> struct po
 struct index {
     struct map names;
     size_t bytes;
-    size_t room;      /* ids that may still be looked at in this step, to take out removed ones */
+    size_t room;      /* ids that this step may still scan to delete removed ones */
     uint64_t emptied; /* values that nobody had any more, ever */
 };
 
 void index_free(struct index *x);
 void index_add(struct index *x, struct labels l, uint32_t id);
-/* Takes the id of a series that is gone out of its postings, and forgets values that nobody has any more. Out of a long
- * posting it is taken later, together with others, so that a removal costs the same however many series there are:
- * `is_gone` tells which. `released` is called once for each label, now or later; until the last time the id is listed
- * somewhere and must not be used again. */
+/* Deletes the id of a removed series from its postings, and values that no series has any more. From long postings it
+ * is deleted later, together with others, so that the cost of a removal does not depend on the number of series:
+ * `is_gone` tells which ids to delete. `released` is called once per label, now or later; until the last call the id is
+ * still listed and must not be reused. */
 struct index_owner {
     bool (*is_gone)(const void *arg, uint32_t id);
     void (*released)(void *arg, uint32_t id);

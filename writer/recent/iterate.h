@@ -13,9 +13,9 @@ typedef bool visit_fn(struct recent_series *s, void *arg);
 bool stripe_visit(struct stripe *p, struct query_ctx *q, const struct matcher *m, size_t n, visit_fn *visit, void *arg,
                   struct err *err) MUST_USE;
 
-/* Values of a label, or label names if `name` is empty, of the series that `counts` accepts: taken from the index, so that
- * the cost is one series per value, not all of them. `found` may get a value twice. *complete false: while the lock was
- * released the stripe lost series; the caller has to visit them all. */
+/* Values of a label, or label names if `name` is empty, of the series that `counts` accepts: read from the index, so
+ * that the cost is one series per value, not all of them. `found` may be called with duplicates. *complete false:
+ * series were removed while the lock was released; the caller must visit all series. */
 struct index_visit {
     visit_fn *counts;
     void (*found)(struct str text, void *arg); /* under the lock */
