@@ -78,6 +78,10 @@ static struct spans find_spans(const struct merging *m, size_t r)
             span.end_from = marker ? t : -SERIES_FAR;
         }
         due = !marker ? t + near + 1 : due < SERIES_FAR ? t : due;
+        if (marker)
+            continue;
+        i = sequence_skip_regular(s, i + 1, near + 1) - 1;
+        due = sequence_time(s, i) + near + 1;
     }
     if (due <= m->to && other_is_alive(m, r, due, m->to + 1, cursors, &since))
         span.end_to = since - 1;

@@ -295,7 +295,9 @@ static size_t fill_gaps(const struct merging *m, const struct distances *d, cons
             g.beside = gap_beside(base, i);
             filled += fill_gap(d, &g, other, &at, stale, out);
         }
-        g.after = g.before;
+        if (!g.ended)
+            i = sequence_skip_regular(base, i + 1, d->gap) - 1;
+        g.after = sequence_time(base, i);
         g.begins = true;
         stale = g.ended;
     }

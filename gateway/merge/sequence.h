@@ -31,6 +31,17 @@ static inline bool sequence_stale(const struct sequence *s, size_t i)
     return is_stale(v);
 }
 
+/* The first sample from i on (i > 0) that is a stale marker, or further than `gap` behind the one before it. May be
+ * earlier: only floats are looked at. */
+static inline size_t sequence_skip_regular(const struct sequence *s, size_t i, int64_t gap)
+{
+    const struct sample *v = (const struct sample *)(const void *)s->items;
+    if (s->kind == SEQUENCE_FLOATS)
+        while (i < s->n && v[i].t - v[i - 1].t <= gap && !is_stale(v[i].v))
+            i++;
+    return i;
+}
+
 /* Samples i to end - 1. */
 static inline void sequence_put_range(struct sequence_out *out, const struct sequence *s, size_t i, size_t end)
 {
