@@ -38,9 +38,9 @@ def check(storage):
     down = exporter.n
     wait_until(lambda: exporter.n > down + 10, 30)
     exporter.status = 503
-    time.sleep(1.5)
+    found = wait_until(lambda: all(got == exporter.numbers() for got in values(sluice, time.time()).values())
+                       and values(sluice, time.time()), what="the recent store has the last scrape")
     now = time.time()
-    found = values(sluice, now)
     assert set(found) == stored, f"labels {set(found)}, the storage has {stored}"
     for labels, got in found.items():
         assert got == exporter.numbers(), f"{dict(labels)}: {got}, served {exporter.numbers()}"

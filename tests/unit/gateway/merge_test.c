@@ -240,7 +240,6 @@ static void lone_marker_in_a_gap(void **state UNUSED)
 
 static void check_spans(int64_t to, const char *a, const char *b, const char *want)
 {
-    static const struct merge_rule automatic = {.ms = 10000, .automatic = true};
     check_spans_by(&automatic, to, a, b, want);
 }
 
