@@ -36,6 +36,7 @@ CHANGES = {
     "          - targets/*.json": "relative paths are shown as they are used, from the file's directory on",
     f"          - {OLD}/targets/*.yml": "likewise",
     f"          - {OLD}/targets/*.json": "likewise",
+    "    push_down: verified": "a new key, with its default",
 }
 
 
