@@ -76,9 +76,9 @@ def test_lists_of_the_recent_store():
     sluice = Sluice("recent: {retention: 0}\n", "--query.timeout=30ms")
     now = int(time.time())
     letters = random.Random(1)
-    for first in range(0, 2000, 500):
-        series = [({"__name__": "m", "i": f"i{i:06}", "pod": "".join(letters.choices("ab", k=8000))}, [(now * 1000, i)])
-                  for i in range(first, first + 500)]
+    for first in range(0, 8000, 2000):
+        series = [({"__name__": "m", "i": f"i{i:06}", "pod": "".join(letters.choices("ab", k=1000))}, [(now * 1000, i)])
+                  for i in range(first, first + 2000)]
         assert push(f"{sluice.url}/api/v1/write", series).status == 204
     heavy = "m{pod=~'.*a.{12}b.{13}[cd]'}"  # no two values take the automaton through the same states
     for match in ("m", heavy, heavy.replace("=~", "!~"), heavy.replace("m{", "m{i=~'i.*',")):

@@ -4,7 +4,7 @@
 
 #include "writer/recent/postings_match.h"
 
-enum { LABEL_BYTES = 16 }; /* of labels that are matched one by one: they count as another series (postings_match.c) */
+enum { LABEL_BYTES = 8 }; /* of labels that are matched one by one: they count as another series (postings_match.c) */
 
 struct visiting {
     struct stripe *stripe;
