@@ -71,7 +71,7 @@ void scrape_lane_change_post(struct scrape_lane_change *c);
  * it: false while there is more to do. */
 bool scrape_lane_stop(struct scrape_lane *l);
 
-/* Start and end of a scrape (scrape.c). */
+/* Start and end of a scrape (scrape.c), and work on its response (page_work.c). */
 void scrape_arm(struct target *t);               /* sets the timer to the next tick */
 void scrape_cancel(struct target *t);
 void scrape_work(struct scrape_lane *l);         /* a slice of the lane's work */

@@ -166,7 +166,7 @@ class Watcher:
     def run(self):
         while not self.ended:
             began = time.time()
-            answer = request(self.sluice.url + self.path)
+            answer = request(self.sluice.url + self.path, timeout=300)
             assert answer.status == 200, answer
             self.took.append((began, time.time() - began))
             time.sleep(max(0, self.every - self.took[-1][1]))

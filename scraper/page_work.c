@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Work on complete responses, in slices of the lane's loop: one page after the other, each step by step, until the
+ * slice ends. Series of large targets that failed or were removed, and what earlier pages have left, go first. */
+#include "base/text/duration.h"
+#include "scraper/ending.h"
+#include "scraper/scrape_internal.h"
+#include "scraper/scrape_stats.h"
+
+enum {
+    STEP_LINES = 512,
+    COMPARE_LINES = 1024,      /* lines per step of which only ids are compared */
+    METADATA_FAMILIES = 500,   /* per step, all of which may be new */
+};
+
+/* ---- metadata ---- */
+
+static void send_new_family(void *arg, const struct metadata *m)
+{
+    struct scrape_lane *l = arg;
+    sink_metadata(l->sink, m);
+}
+
+static void set_metadata(struct scrape_lane *l, struct target *t, struct metadata_list *list)
+{
+    mutex_lock(&l->mutex);
+    struct metadata_list *before = t->metadata;
+    t->metadata = list;
+    mutex_unlock(&l->mutex);
+    metadata_unref(&l->metadata, before);
+}
+
+/* Families that are new to the lane are sent at once. */
+static bool store_metadata(struct scrape_lane *l, struct target *t)
+{
+    enum { ABOUT = 20000 };
+    bool open = sink_begin(l->sink, &(struct sink_batch){.source = t->source, .bytes = ABOUT}) == SINK_OK;
+    bool more = metadata_store_some(&l->metadata_builder, METADATA_FAMILIES, open ? send_new_family : NULL, l);
+    if (open)
+        sink_commit(l->sink, NULL, NULL);
+    if (!more)
+        set_metadata(l, t, metadata_build_end(&l->metadata_builder));
+    return more;
+}
+
+/* True while there is more to do. */
+static bool update_metadata(struct scrape_lane *l, struct target *t, const struct page *p)
+{
+    uint64_t hash = p->result.metadata_hash;
+    if (l->metadata_builder.store)
+        return metadata_collect_some(&l->metadata_builder, STEP_LINES) || store_metadata(l, t);
+    if ((t->metadata ? t->metadata->hash : 0) == hash)
+        return false;
+    struct metadata_list *known = hash ? metadata_find(&l->metadata, hash) : NULL;
+    if (known || hash == 0) {
+        set_metadata(l, t, known);
+        return false;
+    }
+    metadata_build_start(&l->metadata_builder, &l->metadata, hash, p->reader.text, p->reader.metadata,
+                         p->reader.n_metadata);
+    return true;
+}
+
+/* ---- the steps of a page ---- */
+
+static void count_page(const struct page *p)
+{
+    const struct page_result *r = &p->result;
+    if (p->markers.markers)
+        stats_add(&scrape_stats, STALE_MARKERS, (double)p->markers.markers);
+    if (p->markers.busy)
+        stats_add(&scrape_stats, SAMPLES_BUSY, (double)p->markers.busy);
+    if (r->busy)
+        stats_add(&scrape_stats, SAMPLES_BUSY, (double)r->busy);
+    if (r->duplicates)
+        stats_add(&scrape_stats, DUPLICATES, (double)r->duplicates);
+    if (r->invalid_lines)
+        stats_add(&scrape_stats, LINES_INVALID, (double)r->invalid_lines);
+    if (r->uncached_lines)
+        stats_add(&scrape_stats, SERIES_COLD, (double)r->uncached_lines);
+}
+
+static bool within_limit(const struct target *t, struct page_result *r)
+{
+    int64_t limit = t->job->conf->sample_limit;
+    size_t samples = t->job->conf->page.limit_counts_lines ? r->post_relabeling : r->post_relabeling - r->duplicates;
+    if (limit <= 0 || samples <= (size_t)limit)
+        return true;
+    stats_add(&scrape_stats, SAMPLE_LIMIT, 1);
+    stats_add(&scrape_stats, P_SAMPLE_LIMIT, 1);
+    return err_set(&r->err, ERR_LIMIT, "sample limit exceeded: %zu samples, sample_limit is %lld", samples,
+                   (long long)limit);
+}
+
+/* The page ends in slices: it refers to neither the scrape nor the target any more. */
+static void end_page(struct scrape_lane *l, struct scrape *s)
+{
+    list_remove(&s->node);
+    l->reading = false;
+    l->page_ends = true;
+}
+
+static void page_failed(struct scrape_lane *l, struct scrape *s)
+{
+    struct err err = l->page.result.err;
+    end_page(l, s);
+    scrape_fail(s, &l->page.result, &err);
+}
+
+static void page_done(struct scrape_lane *l, struct scrape *s)
+{
+    const struct page_result *p = &l->page.result;
+    struct scrape_report r = {.up = 1, .scraped = (double)p->scraped, .post_relabeling = (double)p->post_relabeling,
+                              .added = (double)p->added};
+    count_page(&l->page);
+    stats_add(&scrape_stats, ROWS_READ, (double)p->scraped);
+    stats_observe(&scrape_samples, (double)p->scraped);
+    stats_observe(&scrape_sizes, (double)s->body.n);
+    end_page(l, s);
+    scrape_publish(s, &r, NULL);
+}
+
+static bool parse_some(struct page *p, bool *ok)
+{
+    enum page_state state = page_parse(p, STEP_LINES);
+    if (state == PAGE_INVALID && p->result.err.kind == ERR_LIMIT)
+        stats_add(&scrape_stats, LABEL_LIMIT, 1);
+    *ok = state != PAGE_INVALID;
+    return state == PAGE_MORE;
+}
+
+/* Executes one step of the current page; false when it is finished. */
+static bool step(struct scrape_lane *l, struct scrape *s)
+{
+    struct page *p = &l->page;
+    bool more = false, ok = true;
+    switch (s->step) {
+    case STEP_PARSE: more = parse_some(p, &ok); break;
+    case STEP_COMPARE: /* finds the duplicates, which do not count as samples */
+        more = page_compare(p, COMPARE_LINES);
+        ok = more || within_limit(s->target, &p->result);
+        break;
+    case STEP_WRITE: more = page_write(p); break;
+    case STEP_MARK: more = page_mark_vanished(p, s->t); break;
+    case STEP_METADATA: more = update_metadata(l, s->target, p); break;
+    case STEP_UPDATE: more = page_update_cache(p, COMPARE_LINES); break;
+    }
+    if (!ok)
+        page_failed(l, s);
+    else if (!more && s->step == STEP_UPDATE)
+        page_done(l, s);
+    else
+        s->step += !more;
+    return l->reading;
+}
+
+static struct scrape *next_page(struct scrape_lane *l)
+{
+    if (list_empty(&l->waiting))
+        return NULL;
+    struct scrape *s = CONTAINER(l->waiting.next, struct scrape, node);
+    if (!l->reading && l->stopping)
+        return NULL;
+    if (!l->reading) {
+        struct target *t = s->target;
+        page_start(&l->page, t->source, &t->labels, t->templates, &t->last, buf_str(&s->body), s->t);
+        l->reading = true;
+    }
+    return s;
+}
+
+/* ---- slices ---- */
+
+/* One step of what is to be done first: ending series, so that no marker follows a newer sample; releasing what pages
+ * and targets have left, so that not much of it waits; the page. False: nothing is left to do. */
+static bool work_step(struct scrape_lane *l, int64_t until)
+{
+    if (!endings_work(l, until))
+        return true;
+    if (l->page_ends) {
+        l->page_ends = page_end(&l->page, COMPARE_LINES);
+        return true;
+    }
+    if (mem_release_some(&l->interner.release) || metadata_free_unused(&l->metadata, METADATA_FAMILIES))
+        return true;
+    struct scrape *s = next_page(l);
+    return s && (step(l, s), true);
+}
+
+void scrape_work(struct scrape_lane *l)
+{
+    int64_t until = loop_slice_end(l->loop);
+    while (work_step(l, until))
+        if (clock_mono_ns() >= until) {
+            loop_post(l->loop, &l->work);
+            return;
+        }
+}
+
+bool scrape_finish_page(struct scrape_lane *l, int64_t until)
+{
+    for (;;) {
+        if (l->reading)
+            step(l, CONTAINER(l->waiting.next, struct scrape, node));
+        else if (l->page_ends)
+            l->page_ends = page_end(&l->page, COMPARE_LINES);
+        else
+            return true;
+        if (clock_mono_ns() >= until)
+            return false;
+    }
+}
+
+const struct target *scrape_being_read(const struct scrape_lane *l)
+{
+    return l->reading ? CONTAINER(l->waiting.next, struct scrape, node)->target : NULL;
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A scrape in progress: scrape.c sends the request and publishes the result, page_work.c works on the page. */
+#ifndef SCRAPER_SCRAPE_INTERNAL_H
+#define SCRAPER_SCRAPE_INTERNAL_H
+
+#include "base/http/client.h"
+#include "scraper/lane.h"
+#include "scraper/report.h"
+
+struct scrape {
+    struct target *target;
+    struct client_call *call;  /* NULL when the response is complete */
+    struct list node;          /* in lane.waiting, when the response is complete */
+    struct buf body;
+    int64_t start_ns;
+    int64_t queued;            /* loop_mono ms at which it was passed to the client */
+    int64_t t;                 /* timestamp of its samples */
+    enum scrape_step { STEP_PARSE, STEP_COMPARE, STEP_WRITE, STEP_MARK, STEP_METADATA, STEP_UPDATE } step;
+};
+
+/* Both write the automatic series, publish the state for the API, free the scrape and arm the target's next one. */
+void scrape_publish(struct scrape *s, struct scrape_report *r, const struct err *err); /* err NULL: it succeeded */
+/* Ends the target's series. p: of a page that was read, or NULL. */
+void scrape_fail(struct scrape *s, const struct page_result *p, const struct err *err);
+
+#endif
