@@ -196,7 +196,8 @@ static void intake_plan(struct coverage *c, const struct coverage_intake *in, in
     c->hourly = (int64_t)in->samples * COVERAGE_HOUR_MS / coverage_max(took, 1) + 1;
     c->period = coverage_clamp(c->shortest / 2, PERIOD_LEAST_MS, COVERAGE_READ_MS);
     c->period = coverage_max(c->period, (int64_t)(bytes * 1000 / BYTES_PER_SECOND));
-    c->next_at = in->work->to < now ? now : now + c->period;
+    bool behind = in->work->to + c->period < now; /* more of it is to be read than what came meanwhile */
+    c->next_at = behind ? now : now + c->period;
 }
 
 static bool intake_note_replicas(struct coverage *c, const struct coverage_reading *readings)

@@ -39,6 +39,7 @@ struct world {
     size_t n;
     unsigned readings;
     uint64_t samples;
+    int64_t reading_takes; /* ms */
 };
 
 static void world_begin(struct world *w, size_t n, bool trust)
@@ -192,6 +193,7 @@ static void world_read(struct world *w, const struct coverage_work *work)
         reading->bytes = reading->n * 100;
     }
     w->readings++;
+    w->now += w->reading_takes;
     if (work->kind == COVERAGE_HOURS)
         coverage_take_hours(w->coverage, &w->arena, work, readings, w->now);
     else if (work->kind == COVERAGE_SAMPLES)
@@ -271,6 +273,23 @@ static void healthy_pair(void **state UNUSED)
         assert_string_equal(holes(&w, 1, T0 - HOUR, w.now), "");
         world_run(&w, S);
     }
+    world_end(&w);
+}
+
+/* What comes while a reading is under way waits for the next one, so that metrics and the past have their turns. */
+static void readings_take_time(void **state UNUSED)
+{
+    struct world w;
+    world_begin(&w, 2, false);
+    scraped(&w, 0, "node", "a:1", 15 * S, 0);
+    scraped(&w, 1, "node", "a:1", 15 * S, 7 * S);
+    w.reading_takes = 20;
+    holes(&w, 0, T0 - HOUR, T0);
+    world_settle(&w);
+    holes(&w, 0, T0 - HOUR, T0);
+    world_settle(&w);
+    assert_string_equal(holes(&w, 0, T0 - HOUR, w.now), "");
+    assert_true(w.readings < 10);
     world_end(&w);
 }
 
@@ -837,6 +856,7 @@ static void span_lists(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(readings_take_time),
         cmocka_unit_test(healthy_pair), cmocka_unit_test(one_server_is_complete), cmocka_unit_test(missed_scrapes),
         cmocka_unit_test(down_on_one_side), cmocka_unit_test(fewer_series_on_one_side),
         cmocka_unit_test(without_kept_counts), cmocka_unit_test(other_intervals), cmocka_unit_test(interval_changes),
