@@ -103,12 +103,12 @@ static const char *query_origin(struct coverage *c, const struct coverage_query 
     if (n == NULL)
         return "too many metrics are queried";
     if (n->checked_at == 0 || q->now - n->checked_at > 2 * COVERAGE_NAME_MS)
-        return "where the metric's series come from is not known yet";
+        return "the targets of the metric's series are not known yet";
     *lacking = n->lacking;
     switch (n->origin) {
     case ORIGIN_TARGETS: return NULL;
     case ORIGIN_ELSEWHERE: return "the metric has series that are not scraped from a target";
-    default: return "where the metric's series come from could not be found out";
+    default: return "the targets of the metric's series could not be determined";
     }
 }
 
@@ -121,7 +121,8 @@ static const char *query_unknown(struct coverage *c, const struct coverage_query
     if (c->full_until > 0)
         return "the group has too many targets";
     if (coverage_span_empty(c->known))
-        return c->failed ? "the servers' `up` series could not be read" : "the servers' `up` series are not read yet";
+        return c->failed ? "the servers' `up` series could not be read"
+                         : "the servers' `up` series have not been read yet";
     if (c->targets.n == 0)
         return "the servers have no `up` series";
     return c->trust_untargeted ? NULL : why;

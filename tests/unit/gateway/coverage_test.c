@@ -265,7 +265,7 @@ static void healthy_pair(void **state UNUSED)
     world_begin(&w, 2, false);
     scraped(&w, 0, "node", "a:1", 15 * S, 0);
     scraped(&w, 1, "node", "a:1", 15 * S, 7 * S);
-    assert_string_equal(holes(&w, 0, T0 - HOUR, T0), "? the servers' `up` series are not read yet");
+    assert_string_equal(holes(&w, 0, T0 - HOUR, T0), "? the servers' `up` series have not been read yet");
     world_settle(&w);
     world_run(&w, 120 * S);
     for (int i = 0; i < 60; i++) { /* at any moment between two readings */
