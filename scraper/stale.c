@@ -4,7 +4,7 @@
 #include "scraper/stale.h"
 
 enum {
-    MARKER_BATCH = 500,  /* markers per batch for the sink */
+    MARKER_BATCH = 200,  /* markers per batch for the sink: 1 ms if their labels must be derived */
     LINES_PAST = 5000,  /* lines of the last scrape skipped per step */
 };
 
