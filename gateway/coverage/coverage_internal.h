@@ -11,9 +11,7 @@
 enum { COVERAGE_REPLICAS = 64, COVERAGE_NAMES = 2048, COVERAGE_NAME_LENGTH = 256 };
 
 struct coverage_seen {         /* of a target on a replica */
-    /* Latest runs of good scrapes and of a live target (gaps.h); to is COVERAGE_NEVER: none yet. */
-    struct coverage_span run, alive;
-    int64_t absent_since;      /* end of the run before `run`; COVERAGE_NEVER: there is none */
+    struct target_latest latest; /* runs (gaps.h) */
     int64_t interval;          /* ms; 0 = not known */
     /* Where the target is expected: its next scrape is overdue at due, and from overdue_from on nothing is known then.
      * INT64_MAX: it is not expected. As of the last reading. */
@@ -87,8 +85,7 @@ static inline struct str coverage_label_key(struct labels l)
 }
 static inline void coverage_forget_run(struct coverage_seen *seen)
 {
-    seen->run = seen->alive = (struct coverage_span){0, COVERAGE_NEVER};
-    seen->absent_since = COVERAGE_NEVER;
+    seen->latest = COVERAGE_NO_RUNS;
     seen->due = INT64_MAX;
 }
 /* How long after its last good scrape a target counts as scraped still. */

@@ -6,6 +6,7 @@
 enum { INTERVAL_SAMPLES = 16, UNKNOWN_INTERVAL_MS = 60000 };
 
 static int64_t one_and_a_half(int64_t interval) { return interval + interval / 2; }
+static int64_t gaps_edge(int64_t interval) { return interval + interval / 10; } /* from then on a scrape is overdue */
 
 static int gaps_compare_i64(const void *a, const void *b)
 {
@@ -70,13 +71,16 @@ static bool scrape_is_good(const struct target_scrapes *replicas, size_t n, size
     return true;
 }
 
-struct run_list { struct coverage_span *items; size_t n; };
+/* --- runs --------------------------------------------------------------------------------------------------------- */
 
-static struct run_list runs_begin(struct arena *a, size_t most, struct coverage_span before)
+struct run_list { struct coverage_span *items; size_t n; };
+struct target_runs { struct run_list scraped, alive, good; bool lives; /* in these samples */ };
+
+static struct run_list runs_begin(struct arena *a, size_t most, const struct latest_run *before)
 {
     struct run_list l = {.items = ARENA_ARRAY(a, struct coverage_span, most + 1)};
-    if (before.to != COVERAGE_NEVER)
-        l.items[l.n++] = before;
+    if (before->run.to != COVERAGE_NEVER)
+        l.items[l.n++] = before->run;
     return l;
 }
 
@@ -91,27 +95,38 @@ static void runs_add(struct run_list *l, int64_t t, int64_t near)
         l->items[l->n++] = (struct coverage_span){t, t};
 }
 
+static struct latest_run runs_latest(const struct run_list *l, const struct latest_run *before)
+{
+    struct latest_run latest = *before;
+    if (l->n > 1)
+        latest.previous = l->items[l->n - 2].to;
+    if (l->n > 0)
+        latest.run = l->items[l->n - 1];
+    return latest;
+}
+
 static void find_runs(struct arena *a, const struct target_scrapes *replicas, size_t n, size_t r,
-                      struct target_gaps *out)
+                      struct target_runs *out)
 {
     const struct target_scrapes *own = &replicas[r];
     int64_t near = one_and_a_half(gaps_interval_of(replicas, n, r));
     size_t *cursors = ARENA_ARRAY(a, size_t, n), kept = 0;
-    struct run_list good = runs_begin(a, own->n_up, own->before), alive = runs_begin(a, own->n_up, own->alive_before);
+    *out = (struct target_runs){runs_begin(a, own->n_up, &own->before.scraped),
+                                runs_begin(a, own->n_up, &own->before.alive),
+                                runs_begin(a, own->n_up, &own->before.good), false};
     for (size_t i = 0; i < own->n_up; i++) {
+        int64_t t = own->up[i].t;
+        if (is_stale(own->up[i].v))
+            continue;
+        runs_add(&out->scraped, t, near);
         if (own->up[i].v != 1)
             continue;
-        runs_add(&alive, own->up[i].t, near);
+        runs_add(&out->alive, t, near);
+        out->lives = true;
         if (scrape_is_good(replicas, n, r, near, i, &kept, cursors))
-            runs_add(&good, own->up[i].t, near);
+            runs_add(&out->good, t, near);
     }
-    out->runs = good.items;
-    out->n_runs = good.n;
-    out->alive = alive.items;
-    out->n_alive = alive.n;
 }
-
-/* --- gaps --------------------------------------------------------------------------------------------------------- */
 
 static int gaps_compare_runs(const void *a, const void *b)
 {
@@ -119,77 +134,163 @@ static int gaps_compare_runs(const void *a, const void *b)
     return x->from < y->from ? -1 : x->from > y->from;
 }
 
-/* When the target is alive on replicas other than r. */
-static size_t sibling_runs(const struct target_scrapes *replicas, const struct target_gaps *all, size_t n, size_t r,
-                           struct coverage_span *runs)
+static void runs_unite(struct run_list *l)
 {
-    size_t many = 0, kept = 0;
-    for (size_t k = 0; k < n; k++)
-        for (size_t i = 0; k != r && !replicas[k].ignored && i < all[k].n_alive; i++)
-            runs[many++] = all[k].alive[i];
-    if (many > 1)
-        qsort(runs, many, sizeof *runs, gaps_compare_runs);
-    for (size_t i = 0; i < many; i++) {
-        if (kept == 0 || runs[i].from > runs[kept - 1].to)
-            runs[kept++] = runs[i];
-        else if (runs[i].to > runs[kept - 1].to)
-            runs[kept - 1].to = runs[i].to;
+    size_t kept = 0;
+    if (l->n > 1)
+        qsort(l->items, l->n, sizeof *l->items, gaps_compare_runs);
+    for (size_t i = 0; i < l->n; i++) {
+        if (kept == 0 || l->items[i].from > l->items[kept - 1].to)
+            l->items[kept++] = l->items[i];
+        else if (l->items[i].to > l->items[kept - 1].to)
+            l->items[kept - 1].to = l->items[i].to;
     }
-    return kept;
+    l->n = kept;
 }
 
-/* An absence is the open interval (after, before). *first: of the runs; those before it end before the absence. */
-static void gaps_in_absence(struct target_gaps *out, int64_t after, int64_t before, int64_t near,
-                            const struct coverage_span *runs, size_t n_runs, size_t *first)
+/* --- gaps --------------------------------------------------------------------------------------------------------- */
+
+struct gaps_search { /* of one replica */
+    struct target_gaps *out;
+    struct arena *arena;
+    size_t cap;
+    int64_t near, edge;  /* 1.5 intervals; what may be missing at an end of an absence */
+    int64_t until;
+};
+
+static void gaps_add(struct gaps_search *g, int64_t from, int64_t to)
 {
-    while (*first < n_runs && runs[*first].to <= after)
+    if (from > to)
+        return;
+    arena_grow(g->arena, &g->out->gaps, &g->cap, g->out->n_gaps + 1, sizeof *g->out->gaps);
+    g->out->gaps[g->out->n_gaps++] = (struct coverage_span){from, to};
+}
+
+/* An absence is the open interval (after, before). *first: of the siblings' runs; those before it end before it. */
+static void gaps_in_absence(struct gaps_search *g, int64_t after, int64_t before, const struct run_list *siblings,
+                            size_t *first)
+{
+    while (*first < siblings->n && siblings->items[*first].to <= after)
         (*first)++;
-    for (size_t i = *first; i < n_runs && runs[i].from < before; i++) {
-        int64_t from = runs[i].from > after ? runs[i].from : after + 1;
-        int64_t to = runs[i].to < before ? runs[i].to : before - 1;
-        bool inside = runs[i].from > after && runs[i].to < before - near;
-        if (to - from + 2 <= near && !inside)
+    for (size_t i = *first; i < siblings->n && siblings->items[i].from < before; i++) {
+        const struct coverage_span *run = &siblings->items[i];
+        int64_t from = run->from > after ? run->from : after + 1;
+        int64_t to = run->to < before ? run->to : before - 1;
+        bool inside = run->from > after && run->to < before - g->near;
+        if (to - from + 2 <= g->edge && !inside)
             continue;
-        if (runs[i].to < before)
-            to = to + near < before ? to + near : before - 1;
-        out->gaps[out->n_gaps++] = (struct coverage_span){from, to};
+        if (run->to < before)
+            to = to + g->near < before ? to + g->near : before - 1;
+        gaps_add(g, from, to);
     }
 }
 
-static void gaps_of_replica(const struct target_scrapes *replicas, size_t n, size_t r, int64_t until,
-                            struct target_gaps *all, const struct coverage_span *runs, size_t n_runs)
+/* Between runs of a kind. What lies before the first one is decided, where it continues a run of an earlier reading. */
+static void gaps_between_runs(struct gaps_search *g, const struct run_list *own, const struct latest_run *earlier,
+                              const struct run_list *siblings)
 {
-    struct target_gaps *own = &all[r];
-    int64_t near = one_and_a_half(gaps_interval_of(replicas, n, r)), after = COVERAGE_NEVER;
-    bool continues = replicas[r].before.to != COVERAGE_NEVER;
+    bool continues = earlier->run.to != COVERAGE_NEVER;
+    int64_t after = continues ? earlier->previous : COVERAGE_NEVER;
     size_t first = 0;
-    if (continues)
-        after = replicas[r].absent_since;
-    for (size_t i = 0; i < own->n_runs; i++) {
-        bool decided = i == 0 && continues && after == COVERAGE_NEVER; /* with earlier samples */
+    for (size_t i = 0; i < own->n; i++) {
+        bool decided = i == 0 && continues && after == COVERAGE_NEVER;
         if (!decided)
-            gaps_in_absence(own, after, own->runs[i].from, near, runs, n_runs, &first);
-        after = own->runs[i].to;
+            gaps_in_absence(g, after, own->items[i].from, siblings, &first);
+        after = own->items[i].to;
     }
-    gaps_in_absence(own, after, until + 1, near, runs, n_runs, &first);
+    gaps_in_absence(g, after, g->until + 1, siblings, &first);
+}
+
+/* Scrapes that are not good although the target is alive on a sibling then. */
+static void gaps_at_bad_scrapes(struct gaps_search *g, const struct target_scrapes *own, const struct run_list *good,
+                                const struct run_list *siblings)
+{
+    size_t run = 0, sibling = 0;
+    int64_t decided = own->before.good.previous; /* good runs before it are not known any more */
+    for (size_t i = 0; i < own->n_up; i++) {
+        int64_t t = own->up[i].t;
+        while (run < good->n && good->items[run].to < t)
+            run++;
+        while (sibling < siblings->n && siblings->items[sibling].to < t)
+            sibling++;
+        bool alive = sibling < siblings->n && siblings->items[sibling].from <= t;
+        bool bad = t > decided && (run == good->n || good->items[run].from > t);
+        if (!alive || !bad || is_stale(own->up[i].v))
+            continue;
+        int64_t before = run > 0 && t - good->items[run - 1].to <= g->near ? good->items[run - 1].to + 1 : t;
+        int64_t after = run < good->n && good->items[run].from - t <= g->near ? good->items[run].from - 1 : t;
+        gaps_add(g, before, after);
+    }
+}
+
+static struct run_list siblings_begin(struct arena *a, const struct target_runs *all, size_t n)
+{
+    size_t most = 0;
+    for (size_t k = 0; k < n; k++)
+        most += all[k].scraped.n + all[k].alive.n;
+    return (struct run_list){.items = ARENA_ARRAY(a, struct coverage_span, most)};
+}
+
+static void siblings_add(struct run_list *to, const struct run_list *runs)
+{
+    for (size_t i = 0; i < runs->n; i++)
+        to->items[to->n++] = runs->items[i];
+}
+
+/* A live target stands until its next scrape fails or is overdue. */
+static void siblings_add_standing(struct run_list *to, const struct run_list *alive,
+                                  const struct target_scrapes *scrapes, int64_t edge)
+{
+    size_t next = 0;
+    for (size_t i = 0; i < alive->n; i++) {
+        struct coverage_span run = alive->items[i];
+        while (next < scrapes->n_up && scrapes->up[next].t <= run.to)
+            next++;
+        run.to += edge;
+        if (next < scrapes->n_up && scrapes->up[next].t <= run.to)
+            run.to = scrapes->up[next].t - 1;
+        to->items[to->n++] = run;
+    }
+}
+
+static void gaps_of_replica(struct gaps_search *g, const struct target_scrapes *replicas, size_t n, size_t r,
+                            const struct target_runs *all)
+{
+    struct run_list scraped = siblings_begin(g->arena, all, n), alive = siblings_begin(g->arena, all, n);
+    struct run_list standing = siblings_begin(g->arena, all, n);
+    for (size_t k = 0; k < n; k++) {
+        if (k == r || replicas[k].ignored)
+            continue;
+        siblings_add(&scraped, &all[k].scraped);
+        siblings_add(&alive, &all[k].alive);
+        siblings_add_standing(&standing, &all[k].alive, &replicas[k], gaps_edge(gaps_interval_of(replicas, n, k)));
+    }
+    runs_unite(&standing);
+    runs_unite(&scraped);
+    runs_unite(&alive);
+    gaps_between_runs(g, &all[r].scraped, &replicas[r].before.scraped, &scraped);
+    gaps_between_runs(g, &all[r].good, &replicas[r].before.good, &alive);
+    gaps_at_bad_scrapes(g, &replicas[r], &all[r].good, &standing);
 }
 
 void gaps_find(struct arena *a, const struct target_scrapes *replicas, size_t n, int64_t until,
                struct target_gaps *out)
 {
-    size_t all = 0;
-    for (size_t r = 0; r < n; r++) {
-        out[r] = (struct target_gaps){0};
+    struct target_runs *all = ARENA_ARRAY(a, struct target_runs, n);
+    for (size_t r = 0; r < n; r++)
         if (!replicas[r].ignored)
-            find_runs(a, replicas, n, r, &out[r]);
-        all += out[r].n_alive;
-    }
-    struct coverage_span *runs = ARENA_ARRAY(a, struct coverage_span, all);
+            find_runs(a, replicas, n, r, &all[r]);
     for (size_t r = 0; r < n; r++) {
+        int64_t interval = gaps_interval_of(replicas, n, r);
+        struct gaps_search g = {.out = &out[r], .arena = a, .near = one_and_a_half(interval),
+                                .edge = gaps_edge(interval), .until = until};
+        out[r] = (struct target_gaps){.latest = replicas[r].before};
         if (replicas[r].ignored)
             continue;
-        size_t n_runs = sibling_runs(replicas, out, n, r, runs);
-        out[r].gaps = ARENA_ARRAY(a, struct coverage_span, n_runs + out[r].n_runs + 1);
-        gaps_of_replica(replicas, n, r, until, out, runs, n_runs);
+        gaps_of_replica(&g, replicas, n, r, all);
+        out[r].latest = (struct target_latest){runs_latest(&all[r].scraped, &replicas[r].before.scraped),
+                                               runs_latest(&all[r].alive, &replicas[r].before.alive),
+                                               runs_latest(&all[r].good, &replicas[r].before.good)};
+        out[r].alive = all[r].lives;
     }
 }

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The scrapes of one target on the replicas of a group, compared: where each replica has a gap.
  *
- * 1. A target is alive on a replica when `up` is 1. The scrape is good when, besides, there is a
- *    scrape_samples_post_metric_relabeling of the same timestamp that is not below all values that a sibling has within
- *    1.5 intervals. (A sibling whose values nearby are all larger kept series that this replica dropped; where the
- *    number of series changes, the two see it one scrape apart.)
- * 2. Such scrapes at most 1.5 intervals apart form a run, of good ones and of a live target. The interval is the
- *    replica's own, so that replicas may have different ones.
- * 3. Between its runs of good scrapes a replica is absent. A stretch of an absence in which the target is alive on a
- *    sibling is a gap when it is longer than 1.5 intervals, or when the siblings' runs begin and end inside it. So two
- *    scrapers that see a target begin or end one scrape apart have no gap, and neither has a replica while the target
- *    is down for all. A replica that is itself alive but has no good scrapes has a gap wherever a sibling is alive.
- * 4. A gap that ends because the siblings' run does is prolonged by the 1.5 intervals in which their last sample
+ * 1. A target is scraped on a replica when it has a sample of `up`, and alive when that is 1. The scrape is good when,
+ *    besides, there is a scrape_samples_post_metric_relabeling of the same timestamp that is not below all values that
+ *    a sibling has within 1.5 intervals. (A sibling whose values nearby are all larger kept series that this replica
+ *    dropped; where the number of series changes, the two see it one scrape apart.)
+ * 2. Such scrapes at most 1.5 intervals apart form runs: of a scraped target, of a live one, of good scrapes. The
+ *    interval is the replica's own, so that replicas may have different ones.
+ * 3. A replica is absent between its runs of scrapes; a gap is where a sibling scrapes the target meanwhile. It is
+ *    absent, too, between its runs of good scrapes; a gap is where the target is alive on a sibling meanwhile. Not
+ *    counted is what is at most 1.1 intervals at the beginning or end of an absence: two scrapers see a target begin
+ *    and end as far apart.
+ * 4. A scrape that is not good is a gap, from the good one before it to the next, when the target is alive on a sibling
+ *    then, whose next scrape neither has failed nor is overdue: it was not the target.
+ * 5. A gap that ends because the siblings' run does is prolonged by the 1.5 intervals in which their last sample
  *    stands.
+ *
+ * So a target that is down for all has no gap, but for the first failed scrape of the replica that sees it first, and
+ * a replica of which no scrape is good has one wherever a sibling is alive.
  *
  * Pure functions over arrays; results in the arena.
  */
@@ -24,21 +29,25 @@
 
 static const int64_t COVERAGE_NEVER = INT64_MIN / 4; /* earlier than any time; sums of a few stay in range */
 
+/* The latest run of a kind, and the end of the one before: siblings may show only now that they had scrapes between the
+ * two. Each COVERAGE_NEVER: there is none. */
+struct latest_run { struct coverage_span run; int64_t previous; };
+struct target_latest { struct latest_run scraped, alive, good; };
+static const struct target_latest COVERAGE_NO_RUNS = {{{0, COVERAGE_NEVER}, COVERAGE_NEVER},
+                                                      {{0, COVERAGE_NEVER}, COVERAGE_NEVER},
+                                                      {{0, COVERAGE_NEVER}, COVERAGE_NEVER}};
+
 struct target_scrapes { /* of one replica, ascending in time */
     bool ignored;                                   /* the replica takes no part: nothing is known of it */
     const struct sample *up; size_t n_up;
     const struct sample *kept; size_t n_kept;       /* scrape_samples_post_metric_relabeling */
-    /* The latest runs so far, of good scrapes and of a live target; to is COVERAGE_NEVER: none. */
-    struct coverage_span before, alive_before;
-    /* The end of the run before `before`, COVERAGE_NEVER: none. Siblings may show only now that they had scrapes
-     * between the two. */
-    int64_t absent_since;
+    struct target_latest before;                    /* from earlier readings */
     int64_t interval;                               /* median, ms; 0 = not known */
 };
 struct target_gaps { /* of one replica */
-    struct coverage_span *runs; size_t n_runs;      /* ascending; `before` is the first of them, perhaps prolonged */
-    struct coverage_span *alive; size_t n_alive;    /* the same of a live target */
+    struct target_latest latest;                    /* `before` and what followed */
     struct coverage_span *gaps; size_t n_gaps;
+    bool alive;                                     /* the target was, in these samples */
 };
 /* `until`: how far the samples have been read. */
 void gaps_find(struct arena *a, const struct target_scrapes *replicas, size_t n, int64_t until,

@@ -2,9 +2,9 @@
 /* The past by scrapes per hour: most hours of most targets can be decided without their samples.
  *
  * 1. An hour of a target on a replica is complete when it has as many scrapes with `up` 1 as intervals, or one more,
- *    and its minimum of scrape_samples_post_metric_relabeling is not below a sibling's largest. (Scrapes of one scraper are
- *    an interval apart, so that as many as intervals leave no place for a missed one. An interval that does not divide
- *    an hour is never decided so.)
+ *    and its minimum of scrape_samples_post_metric_relabeling is not below a sibling's largest. (Scrapes of one scraper
+ *    are an interval apart, so that as many as intervals leave no place for a missed one. An interval that does not
+ *    divide an hour is never decided so.)
  * 2. An hour in which a replica has no scrape is a gap when the hour of a sibling is complete.
  * 3. Every other hour in which the target is alive somewhere is suspect. Suspects are read sample by sample, by their
  *    value of the last label of coverage_by, over the newest hours that have some, as long as they are at most

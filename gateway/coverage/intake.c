@@ -92,9 +92,7 @@ static void intake_prepare_row(const struct coverage_intake *in, struct intake_r
         struct target_scrapes *s = &row->scrapes[r];
         const struct coverage_seen *seen = row->target ? &row->target->seen[r] : NULL;
         s->ignored = in->readings[r].state != COVERAGE_READ;
-        s->before = seen && !in->work->past ? seen->run : (struct coverage_span){0, COVERAGE_NEVER};
-        s->alive_before = seen && !in->work->past ? seen->alive : (struct coverage_span){0, COVERAGE_NEVER};
-        s->absent_since = seen ? seen->absent_since : COVERAGE_NEVER;
+        s->before = seen && !in->work->past ? seen->latest : COVERAGE_NO_RUNS;
         s->interval = gaps_interval(s->up, s->n_up);
         if (seen && seen->interval > 0 && s->n_up < 4)
             s->interval = seen->interval;
@@ -136,12 +134,7 @@ static void intake_apply_replica(struct coverage_intake *in, struct coverage_tar
     intake_learn_interval(seen, s);
     if (s->n_up > 0)
         seen->ended = is_stale(s->up[s->n_up - 1].v);
-    if (found->n_runs > 1)
-        seen->absent_since = found->runs[found->n_runs - 2].to;
-    if (found->n_runs > 0)
-        seen->run = found->runs[found->n_runs - 1];
-    if (found->n_alive > 0)
-        seen->alive = found->alive[found->n_alive - 1];
+    seen->latest = found->latest;
 }
 
 static bool row_found_gaps(const struct coverage *c, const struct target_gaps *found)
@@ -179,7 +172,7 @@ static void intake_rows(struct coverage_intake *in)
         intake_prepare_row(in, &in->rows[i]);
         gaps_find(in->arena, in->rows[i].scrapes, in->c->n, in->work->to, found);
         for (size_t r = 0; r < in->c->n; r++)
-            in->alive = in->alive || found[r].n_alive > 0;
+            in->alive = in->alive || found[r].alive;
         intake_apply_row(in, &in->rows[i], found);
         arena_release(in->arena, mark);
     }

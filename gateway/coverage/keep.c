@@ -6,13 +6,19 @@
 
 enum { KEEP_FULL_MS = COVERAGE_HOUR_MS };
 
-/* When the target began to be alive where it still was at this reading: since then it is expected everywhere.
- * INT64_MAX: it has ended. */
-static int64_t target_expected_since(const struct coverage *c, const struct coverage_target *t)
+static const struct coverage_span *latest_run(const struct coverage_target *t, size_t r, bool alive)
+{
+    const struct target_latest *latest = &t->seen[r].latest;
+    return alive ? &latest->alive.run : &latest->scraped.run;
+}
+
+/* When the target began to be alive (or to be scraped) where it still was at this reading: since then it is expected
+ * everywhere. INT64_MAX: it has ended. */
+static int64_t target_expected_since(const struct coverage *c, const struct coverage_target *t, bool alive)
 {
     int64_t since = INT64_MAX;
     for (size_t r = 0; r < c->n; r++) {
-        const struct coverage_span *run = &t->seen[r].alive;
+        const struct coverage_span *run = latest_run(t, r, alive);
         bool stands = run->to != COVERAGE_NEVER && run->to + coverage_slack(c, t, r) >= c->known.to;
         if (stands && !c->unreached[r] && !t->seen[r].ended)
             since = coverage_min(since, run->from);
@@ -20,17 +26,27 @@ static int64_t target_expected_since(const struct coverage *c, const struct cove
     return since;
 }
 
-/* A replica that cannot be reached is not complete anyway. */
+static void target_expect(const struct coverage *c, struct coverage_target *t, size_t r, int64_t since, int64_t last)
+{
+    struct coverage_seen *seen = &t->seen[r];
+    last = coverage_max(last, since - 1);
+    if (since == INT64_MAX || last + coverage_slack(c, t, r) >= seen->due)
+        return;
+    seen->due = last + coverage_slack(c, t, r);
+    seen->overdue_from = last + 1;
+}
+
+/* Good scrapes of a live target, scrapes of any. A replica that cannot be reached is not complete anyway. */
 static void target_set_due(struct coverage *c, struct coverage_target *t)
 {
-    int64_t since = target_expected_since(c, t);
+    int64_t alive = target_expected_since(c, t, true), scraped = target_expected_since(c, t, false);
     for (size_t r = 0; r < c->n; r++) {
-        struct coverage_seen *seen = &t->seen[r];
-        int64_t last = coverage_max(seen->run.to, since - 1);
-        bool expected = since != INT64_MAX && !c->unreached[r];
-        seen->due = expected ? last + coverage_slack(c, t, r) : INT64_MAX;
-        seen->overdue_from = last + 1;
-        c->due[r] = coverage_min(c->due[r], seen->due);
+        t->seen[r].due = INT64_MAX;
+        if (c->unreached[r])
+            continue;
+        target_expect(c, t, r, alive, t->seen[r].latest.good.run.to);
+        target_expect(c, t, r, scraped, t->seen[r].latest.scraped.run.to);
+        c->due[r] = coverage_min(c->due[r], t->seen[r].due);
     }
 }
 
@@ -58,7 +74,7 @@ static bool target_is_useless(const struct coverage *c, const struct coverage_ta
 {
     bool useless = t->seen_at < c->known.to - COVERAGE_HOUR_MS;
     for (size_t r = 0; r < c->n && useless; r++)
-        useless = t->seen[r].gaps.n == 0 && t->seen[r].alive.to < c->known.to - COVERAGE_HOUR_MS;
+        useless = t->seen[r].gaps.n == 0 && t->seen[r].latest.scraped.run.to < c->known.to - COVERAGE_HOUR_MS;
     return useless;
 }
 

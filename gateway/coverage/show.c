@@ -5,7 +5,8 @@ static void show_replica(const struct coverage *c, const struct coverage_target 
                          struct coverage_replica_status *out)
 {
     const struct coverage_seen *seen = &t->seen[r];
-    if (seen->alive.to != COVERAGE_NEVER && seen->alive.to + coverage_slack(c, t, r) >= c->known.to)
+    int64_t last = seen->latest.alive.run.to;
+    if (last != COVERAGE_NEVER && last + coverage_slack(c, t, r) >= c->known.to)
         out->targets++;
     for (uint32_t i = 0; i < seen->gaps.n; i++)
         out->gap_seconds += (double)(seen->gaps.items[i].to - seen->gaps.items[i].from + 1) / 1000;

@@ -323,10 +323,10 @@ static void down_on_one_side(void **state UNUSED)
     world_begin(&w, 2, false);
     struct scraper *a = scraped(&w, 0, "node", "a:1", 15 * S, 0), *b = scraped(&w, 1, "node", "a:1", 15 * S, 7 * S);
     cut(a, T0 - 600 * S, T0 - 540 * S, CUT_DOWN);
-    cut(a, T0 - 300 * S, T0 - 240 * S, CUT_DOWN); /* the target itself */
+    cut(a, T0 - 300 * S, T0 - 240 * S, CUT_DOWN); /* the target itself, which a sees first */
     cut(b, T0 - 300 * S, T0 - 240 * S, CUT_DOWN);
     world_ask(&w, T0 - HOUR);
-    assert_string_equal(holes(&w, 0, T0 - HOUR, w.now), "-614..-540");
+    assert_string_equal(holes(&w, 0, T0 - HOUR, w.now), "-614..-540 -314..-300");
     assert_string_equal(holes(&w, 1, T0 - HOUR, w.now), "");
     world_end(&w);
 }
@@ -407,10 +407,10 @@ static void beginnings_and_ends(void **state UNUSED)
     for (size_t r = 0; r < 2; r++) {
         scraped(&w, r, "node", "a:1", 15 * S, (int64_t)r * 7 * S);
         struct scraper *s = scraped(&w, r, "node", "b:1", 15 * S, (int64_t)r * 7 * S);
-        s->from = T0 - 1000 * S + (int64_t)r * 12 * S; /* discovered one after the other */
-        s->to = T0 - 500 * S + (int64_t)r * 12 * S;
-        scraped(&w, r, "node", "c:1", 15 * S, (int64_t)r * 7 * S)->from = T0 + 30 * S + (int64_t)r * 12 * S;
-        scraped(&w, r, "node", "d:1", 15 * S, (int64_t)r * 7 * S)->to = T0 + 60 * S + (int64_t)r * 12 * S;
+        s->from = T0 - 1000 * S + (int64_t)r * 5 * S; /* discovered one after the other */
+        s->to = T0 - 500 * S + (int64_t)r * 5 * S;
+        scraped(&w, r, "node", "c:1", 15 * S, (int64_t)r * 7 * S)->from = T0 + 30 * S + (int64_t)r * 5 * S;
+        scraped(&w, r, "node", "d:1", 15 * S, (int64_t)r * 7 * S)->to = T0 + 60 * S + (int64_t)r * 5 * S;
     }
     world_ask(&w, T0 - HOUR);
     for (int i = 0; i < 200; i++) {
@@ -422,6 +422,36 @@ static void beginnings_and_ends(void **state UNUSED)
             assert_string_equal(holes(&w, 1, T0 - HOUR, w.now), "");
         world_run(&w, S);
     }
+    world_end(&w);
+}
+
+/* One side sees it a scrape earlier, or longer: those the other one lacks. */
+static void late_discovery(void **state UNUSED)
+{
+    struct world w;
+    world_begin(&w, 2, false);
+    scraped(&w, 0, "node", "a:1", 15 * S, 0)->from = T0 - 1000 * S;
+    scraped(&w, 1, "node", "a:1", 15 * S, 7 * S)->from = T0 - 960 * S;
+    world_ask(&w, T0 - HOUR);
+    assert_string_equal(holes(&w, 0, T0 - HOUR, w.now), "");
+    assert_string_equal(holes(&w, 1, T0 - HOUR, w.now), "-990..-953");
+    world_end(&w);
+}
+
+/* Scrapes fail on one side while the other one's next to them succeed, or nothing is scraped by one side while the
+ * other sees the target down. */
+static void failures_beside(void **state UNUSED)
+{
+    struct world w;
+    world_begin(&w, 2, false);
+    struct scraper *a = scraped(&w, 0, "node", "a:1", 15 * S, 0), *b = scraped(&w, 1, "node", "a:1", 15 * S, 0);
+    cut(a, T0 - 600 * S, T0 - 590 * S, CUT_DOWN);
+    cut(b, T0 - 585 * S, T0 - 580 * S, CUT_DOWN);  /* as a is up again */
+    cut(a, T0 - 300 * S, T0 - 200 * S, CUT_DOWN);
+    cut(b, T0 - 300 * S, T0 - 200 * S, CUT_MISSED);
+    world_ask(&w, T0 - HOUR);
+    assert_string_equal(holes(&w, 0, T0 - HOUR, w.now), "-614..-585 -314..-300");
+    assert_string_equal(holes(&w, 1, T0 - HOUR, w.now), "-599..-570 -314..-195");
     world_end(&w);
 }
 
@@ -477,6 +507,23 @@ static void a_replica_stops_scraping(void **state UNUSED)
     }
     /* the last scrape is at 45 or 50 s */
     assert_true(noticed > T0 + 60 * S && noticed <= T0 + 85 * S);
+    world_end(&w);
+}
+
+/* Gaps that are found while they happen, one after the other. */
+static void newest_gaps(void **state UNUSED)
+{
+    struct world w;
+    world_begin(&w, 2, false);
+    struct scraper *a = scraped(&w, 0, "node", "a:1", S, 0);
+    scraped(&w, 1, "node", "a:1", S, 400);
+    world_ask(&w, T0 - HOUR);
+    cut(a, T0 + 20 * S, T0 + 25 * S, CUT_MISSED);
+    cut(a, T0 + 30 * S, T0 + 35 * S, CUT_DOWN);
+    cut(a, T0 + 40 * S, T0 + 45 * S, CUT_FEWER);
+    world_run(&w, 80 * S);
+    assert_string_equal(holes(&w, 0, T0 - HOUR, w.now), "19..24 29..34 39..44");
+    assert_string_equal(holes(&w, 1, T0 - HOUR, w.now), "");
     world_end(&w);
 }
 
@@ -861,10 +908,12 @@ int main(void)
         cmocka_unit_test(down_on_one_side), cmocka_unit_test(fewer_series_on_one_side),
         cmocka_unit_test(without_kept_counts), cmocka_unit_test(other_intervals), cmocka_unit_test(interval_changes),
         cmocka_unit_test(beginnings_and_ends), cmocka_unit_test(partial_replica),
+        cmocka_unit_test(late_discovery), cmocka_unit_test(failures_beside),
         cmocka_unit_test(short_lived_target), cmocka_unit_test(a_replica_stops_scraping),
-        cmocka_unit_test(a_replica_lags), cmocka_unit_test(nothing_is_known_of_what_was_not_read),
+        cmocka_unit_test(newest_gaps), cmocka_unit_test(a_replica_lags), cmocka_unit_test(nothing_is_known_of_what_was_not_read),
         cmocka_unit_test(a_server_is_stopped), cmocka_unit_test(a_server_returns_with_more),
-        cmocka_unit_test(a_server_is_back_at_once), cmocka_unit_test(a_server_refuses), cmocka_unit_test(where_series_come_from),
+        cmocka_unit_test(a_server_is_back_at_once), cmocka_unit_test(a_server_refuses),
+        cmocka_unit_test(where_series_come_from),
         cmocka_unit_test(trusted_without_target), cmocka_unit_test(without_up_nothing_is_complete),
         cmocka_unit_test(time_without_evidence), cmocka_unit_test(targets_of_one_key), cmocka_unit_test(the_expression),
         cmocka_unit_test(rests_when_nobody_queries), cmocka_unit_test(reads_incrementally),
