@@ -165,7 +165,7 @@ static const struct conf_row rows[] = {
     {CONF_ENUM, "push_down", ROW(push_down), .preset = "verified", .names = push_downs,
      .help = "Sub-expressions that servers evaluate: `verified`: those whose value is known to equal that of the raw "
              "samples; `trusted`: also aggregations over groups without distinguishing labels, which are assumed to "
-             "share no series; `off`: none"},
+             "share no series; `off`: none, and replicas are merged even where one is known to be complete"},
     {CONF_ENUM, "kind", ROW(kind), .preset = "auto", .names = kinds, .help = "Kind of the servers; `auto` detects it"},
     {CONF_STRINGS, "coverage_by", ROW(coverage_by),
      .help = "Labels that identify the target of a series; job and instance by default. Gaps of replicas are found by "

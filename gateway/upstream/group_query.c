@@ -21,21 +21,37 @@ static bool recent_adds(const struct group_query *l)
     return recent_covers(l) || (l->recent.source && sel->t_max >= l->recent.from && raw_anyway);
 }
 
+static bool merges(const struct group *g) { return g->n_servers > 1 && g->read_mode == READ_MERGE; }
+
 /* Responses that are compared sample by sample must be raw samples, not values at steps. */
-static bool compares(const struct group_query *l)
+static bool compares(const struct group_query *l, bool alone)
 {
     const struct group *g = l->group;
-    bool several = g->n_servers > 1 && g->read_mode == READ_MERGE;
-    return several || g->overlap == OVERLAP_MERGE || recent_adds(l) || l->sel->wants_origin;
+    return (merges(g) && !alone) || g->overlap == OVERLAP_MERGE || recent_adds(l) || l->sel->wants_origin;
+}
+
+/* The first replica that is known to have everything that the selector reads: its samples are those of the group, and
+ * nothing has to be merged. NULL: there is none. */
+static struct attempt *group_complete_replica(const struct group_query *l, const struct matcher *matchers, size_t n)
+{
+    const struct group *g = l->group;
+    struct coverage_query query = {matchers, n, l->sel->t_min, l->sel->t_max, clock_wall_ms()};
+    struct coverage_result known;
+    if (!merges(g) || g->push_down == PUSH_OFF || g->rule.prefer_max || recent_adds(l))
+        return NULL;
+    coverage_ask(g->coverage, l->request.batch->q->arena, &query, &known);
+    for (size_t i = 0; i < g->n_servers; i++)
+        if (coverage_complete(&known, i) && server_state(g->servers[i]) != SERVER_DOWN)
+            return l->request.attempts[i];
+    return NULL;
 }
 
 /* Samples before a short window show intervals and gaps at its beginning. */
 static void group_query_set_sight(struct group_query *l)
 {
-    bool several = l->group->n_servers > 1 && l->group->read_mode == READ_MERGE;
     int64_t from = l->sel->t_max > INT64_MIN + SIGHT_MS ? l->sel->t_max - SIGHT_MS : INT64_MIN;
     l->sight = *l->sel;
-    if (several && from < l->sel->t_min)
+    if (merges(l->group) && from < l->sel->t_min)
         l->sight.t_min = from;
 }
 
@@ -49,11 +65,13 @@ bool group_query_start(struct group_query *l, struct request_batch *batch)
     l->queries = ARENA_ARRAY(batch->q->arena, struct server_query, l->group->n_servers);
     group_request_init(&l->request, batch, l->group, l->group->read_mode, &server_query_ops, l->queries,
                        sizeof *l->queries);
+    l->request.complete = group_complete_replica(l, matchers, n);
     for (size_t i = 0; i < l->request.n; i++) {
-        l->queries[i].sel = &l->sight;
+        bool alone = l->request.complete == l->request.attempts[i];
+        l->queries[i].sel = alone ? l->sel : &l->sight;
         l->queries[i].matchers = matchers;
         l->queries[i].n_matchers = n;
-        l->queries[i].compare = compares(l);
+        l->queries[i].compare = compares(l, alone);
     }
     group_request_start(&l->request);
     return true;

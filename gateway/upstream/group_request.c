@@ -79,7 +79,9 @@ static void ask_all(struct group_request *r)
 
 void group_request_start(struct group_request *r)
 {
-    if (r->mode == READ_MERGE)
+    if (r->complete)
+        attempt_enter(r->complete, ATTEMPT_RUNNING);
+    else if (r->mode == READ_MERGE)
         ask_all(r);
     else
         ask_next(r);
@@ -102,6 +104,10 @@ void attempt_failed(struct attempt *a, const struct err *err)
     struct group_request *r = a->request;
     attempt_enter(a, ATTEMPT_FAILED);
     a->err = *err;
+    if (r->complete == a) {
+        r->complete = NULL;
+        ask_all(r);
+    }
     bool wait = r->mode == READ_MERGE && has_attempt(r, ATTEMPT_RUNNING);
     if (!wait && !has_attempt(r, ATTEMPT_SUCCEEDED))
         ask_next(r);
@@ -137,7 +143,7 @@ void group_request_note_missed(const struct group_request *r)
     struct notes *notes = r->batch->q->notes;
     for (size_t i = 0; i < r->n; i++) {
         const struct attempt *a = r->attempts[i];
-        bool paused = a->state == ATTEMPT_IDLE && r->mode == READ_MERGE;
+        bool paused = a->state == ATTEMPT_IDLE && r->mode == READ_MERGE && r->complete == NULL;
         stats_add(&upstream_stats, REPLICAS_MISSED, paused || a->state == ATTEMPT_FAILED);
         if (a->state == ATTEMPT_FAILED)
             notes_info(notes, "another replica responded for %s", a->err.text);

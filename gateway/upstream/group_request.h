@@ -21,6 +21,9 @@
  * server is queried if no other is left. The timer runs for three times the usual response time of the server.
  *
  * On the worker's thread, within one request_batch: requests run in batch_wait.
+ *
+ * A replica that is known to be complete (`complete`, gateway/coverage) is queried alone under READ_MERGE; if it fails,
+ * the request goes on as if there were none.
  */
 #ifndef GATEWAY_UPSTREAM_GROUP_REQUEST_H
 #define GATEWAY_UPSTREAM_GROUP_REQUEST_H
@@ -45,6 +48,7 @@ struct group_request {
     enum read_mode mode;
     const struct attempt_ops *ops;
     struct attempt **attempts; size_t n; /* in order of preference */
+    struct attempt *complete;    /* READ_MERGE: queried alone, since it has everything; all, if it fails. NULL: none */
     struct loop_timer _hedge;
 };
 /* Creates an idle attempt for each server of the group. Items of `size` bytes begin with a struct attempt. */

@@ -24,6 +24,19 @@ def test_complete_copies():
     assert comparison.without_raw >= 0.6 * comparison.distributive
 
 
+def test_raw_samples_come_from_one_complete_replica():
+    pushing, merging = push_down.start_replicas("24", [], [(3900, 4300)])
+    window = {"query": "temperature[5m]", "time": promql_data.BEGIN + 900}
+    push_down.await_coverage(pushing, promql_data.BEGIN + 900)
+    explained = pushing.data("/api/v1/explain", window)
+    assert len(explained["requests"]) == 1 and not explained["merged"], explained
+    assert len(merging.data("/api/v1/explain", window)["requests"]) == 2
+    same_answer(pushing.data("/api/v1/query", window), merging.data("/api/v1/query", window))
+    window["time"] = promql_data.BEGIN + 4200 # the first has all of it, too
+    assert len(pushing.data("/api/v1/explain", window)["requests"]) == 1
+    same_answer(pushing.data("/api/v1/query", window), merging.data("/api/v1/query", window))
+
+
 @seconds(240)
 def test_copies_with_gaps():
     random_queries("22", 200, [(1500, 2100), (5000, 5030)], [(3900, 4300)])

@@ -144,6 +144,37 @@ static void merge_asks_all_and_waits_for_all(void **state)
     assert_string_equal(arena_z(&w->arena, w->notes.infos.items[0]), "another replica responded for a is down");
 }
 
+static void start_complete(struct world *w, size_t complete)
+{
+    group_request_init(&w->request, &w->batch, &w->group, READ_MERGE, &fake_ops, w->fakes, sizeof *w->fakes);
+    w->request.complete = &w->fakes[complete].attempt;
+    group_request_start(&w->request);
+}
+
+static void a_complete_server_is_asked_alone(void **state)
+{
+    struct world *w = *state;
+    start_complete(w, 1);
+    check(w, "iri");
+    answer(w, 1);
+    check(w, "iai");
+    group_request_note_missed(&w->request);
+    assert_int_equal(w->notes.infos.n, 0);
+}
+
+static void without_the_complete_server_all_are_asked(void **state)
+{
+    struct world *w = *state;
+    start_complete(w, 1);
+    refuse(w, 1, ERR_UNAVAILABLE, "b is down");
+    check(w, "rfr");
+    answer(w, 0);
+    answer(w, 2);
+    check(w, "afa");
+    group_request_note_missed(&w->request);
+    assert_int_equal(w->notes.infos.n, 1);
+}
+
 static void merge_asks_a_paused_server_when_all_others_failed(void **state)
 {
     struct world *w = *state;
@@ -278,6 +309,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(merge_asks_all_and_waits_for_all, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_complete_server_is_asked_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_the_complete_server_all_are_asked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(merge_asks_a_paused_server_when_all_others_failed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(merge_leaves_a_paused_server_alone_when_another_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(merge_asks_all_when_all_are_paused, set_up, tear_down),
