@@ -37,6 +37,7 @@ CHANGES = {
     f"          - {OLD}/targets/*.yml": "likewise",
     f"          - {OLD}/targets/*.json": "likewise",
     "    push_down: verified": "a new key, with its default",
+    "    compression: auto": "likewise",
 }
 
 
