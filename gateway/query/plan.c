@@ -211,10 +211,27 @@ static plan_names plan_renamed(const struct planner *p, const struct expr *e)
     return plan_names_of(p, names, n);
 }
 
-static bool plan_fixed_with_offset(const struct expr *e)
+static const struct expr *plan_plain(const struct expr *e)
 {
     while (e->kind == EXPR_STEP_INVARIANT || e->kind == EXPR_PAREN)
         e = e->kind == EXPR_PAREN ? e->u.paren.inner : e->u.invariant.inner;
+    return e->kind == EXPR_MATRIX ? e->u.matrix.selector : e;
+}
+
+/* The labels that absent() makes depend on the order of matchers on one label, and printing sorts them. */
+static bool plan_repeats_labels(const struct expr *selector)
+{
+    const struct matcher *m = selector->u.selector.matchers;
+    for (size_t i = 0; selector->kind == EXPR_SELECTOR && i < selector->u.selector.n_matchers; i++)
+        for (size_t k = 0; k < i; k++)
+            if (str_eq(m[i].name, m[k].name))
+                return true;
+    return false;
+}
+
+static bool plan_fixed_with_offset(const struct expr *e)
+{
+    e = plan_plain(e);
     return e->kind == EXPR_SELECTOR && e->u.selector.shift.at != AT_NONE && e->u.selector.shift.offset != 0;
 }
 
@@ -237,6 +254,8 @@ static const char *plan_call_refused(struct planner *p, const struct expr *e, co
         return one || plan_apart(p, v, v->present) ? NULL
                : plan_why(p, "buckets of one histogram may be in several server groups");
     case DISTRIBUTES_MATCHERS:
+        if (plan_repeats_labels(plan_plain(e->u.call.args[0])))
+            return plan_why(p, "%s() depends on the order of matchers", fn->name);
         return one && !labeled ? NULL
                : one ? plan_why(p, "%s() makes labels from the matchers, also from those on labels of the group",
                                 fn->name)

@@ -122,6 +122,8 @@ static const struct { enum layout layout; const char *query, *wanted; } cases[] 
     {ONE, "quantile(0.9, x)", "A quantile(0.9, x)"},
     {ONE, "histogram_quantile(0.9, sum by (le) (rate(b[5m])))", "A histogram_quantile(0.9, sum by (le) (rate(b[5m])))"},
     {ONE, "absent(x)", "A absent(x)"},
+    {ONE, "absent(x{a=\"1\",b=\"2\",a!=\"\"})", "A x{a!=\"\",a=\"1\",b=\"2\"}"},
+    {ONE, "absent_over_time(x{a=~\".+\",a=\"1\"}[5m])", "raw x{a=\"1\",a=~\".+\"}"},
     {ONE, "a / on (x) group_left (y) b", "A a / on (x) group_left (y) b"},
     {ONE, "max_over_time(sum(x)[5m:])", "A max_over_time(sum(x)[5m:30s])"},
     {ONE, "avg(x)", "A avg(x)"},

@@ -8,7 +8,7 @@
 
 #include "corpus.h"
 
-#include "promql/ast/ast.h"
+#include "promql/ast/tree.h"
 
 #include <math.h>
 
@@ -327,6 +327,88 @@ static void parts_of_a_cut_are_one_value(void **state)
     promql_free(raw);
 }
 
+/* --- a source that plans ------------------------------------------------------------------------------------------ */
+
+struct planning_source { /* of m{a="1"} it fetches 7 at every step */
+    struct source source;
+    struct source *store;
+    struct source_ops ops;
+    enum exec_outcome outcome;
+    struct series_set set;
+    unsigned planned, executed, selected;
+};
+
+static bool planning_select(struct source *s, struct query_ctx *q, const struct select *sel, size_t n,
+                            struct series_set *out, struct err *err)
+{
+    struct planning_source *p = CONTAINER(s, struct planning_source, source);
+    p->selected++;
+    return p->store->ops->select(p->store, q, sel, n, out, err);
+}
+
+static struct expr *fetched_for_selectors(struct expr *e, void *arg)
+{
+    struct planning_source *p = arg;
+    if (e->kind == EXPR_SELECTOR) {
+        e->kind = EXPR_FETCHED;
+        e->u.fetched.set = &p->set;
+    }
+    return e;
+}
+
+static bool planning_plan(struct source *s, struct query_ctx *q, const struct plan_question *question,
+                          struct source_plan *out)
+{
+    struct planning_source *p = CONTAINER(s, struct planning_source, source);
+    p->planned++;
+    out->tree = expr_rewrite(&(struct expr_rewriter){.arena = q->arena, .leave = fetched_for_selectors, .arg = p},
+                             question->tree);
+    return true;
+}
+
+static enum exec_outcome planning_exec(struct source *s, struct query_ctx *q UNUSED, struct source_plan *plan UNUSED,
+                                       const struct select *sel UNUSED, size_t n, struct series_set *out UNUSED,
+                                       struct err *err)
+{
+    struct planning_source *p = CONTAINER(s, struct planning_source, source);
+    assert_int_equal(n, 0);
+    p->executed++;
+    if (p->outcome == EXEC_FAILED)
+        err_set(err, ERR_UNAVAILABLE, "it failed");
+    return p->outcome;
+}
+
+/* A plan in doubt changes nothing but the way; one that failed is the error. */
+static void plans_are_executed_or_abandoned(void **state)
+{
+    struct fixture *f = *state;
+    struct sample sevens[] = {{0, 7}, {MINUTE, 7}};
+    struct label a = {STR("a"), STR("1")};
+    struct series series = {.labels = labels_from(&f->arena, &a, 1), .samples = sevens, .n_samples = 2};
+    struct planning_source p = {.store = &f->store.source, .set = {.series = &series, .n = 1, .exact = true},
+                                .ops = {.select = planning_select, .plan = planning_plan, .exec = planning_exec}};
+    struct promql_result out, raw;
+    p.source.ops = &p.ops;
+    f->params.end = MINUTE;
+    assert_true(eval(f, "sum(m)", &raw));
+    struct expr *e = promql_parse(&f->arena, STR("sum(m)"), &(struct promql_syntax){0}, &f->err);
+    p.outcome = EXEC_DONE;
+    assert_true(promql_eval(e, STR("sum(m)"), &f->params, &p.source, &f->q, &out, &f->err));
+    assert_true(point(&out, 0) == 7 && point(&out, 1) == 7 && p.selected == 0);
+    p.outcome = EXEC_DOUBT;
+    assert_true(promql_eval(e, STR("sum(m)"), &f->params, &p.source, &f->q, &out, &f->err));
+    assert_true(point(&out, 1) == point(&raw, 1) && point(&raw, 1) != 7);
+    assert_int_equal(p.selected, 1);
+    p.outcome = EXEC_FAILED;
+    assert_false(promql_eval(e, STR("sum(m)"), &f->params, &p.source, &f->q, &out, &f->err));
+    assert_string_equal(f->err.text, "it failed");
+    assert_int_equal(p.executed, 3);
+    f->params.delayed_name_removal = true; /* which servers do not know */
+    assert_true(promql_eval(e, STR("sum(m)"), &f->params, &p.source, &f->q, &out, &f->err));
+    assert_int_equal(p.planned, 3);
+    promql_free(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +425,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(names_go_at_once_or_at_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(fetched_parts_are_taken_as_they_are, setup, teardown),
         cmocka_unit_test_setup_teardown(parts_of_a_cut_are_one_value, setup, teardown),
+        cmocka_unit_test_setup_teardown(plans_are_executed_or_abandoned, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
