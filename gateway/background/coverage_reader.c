@@ -21,7 +21,7 @@ struct coverage_reader {
     struct budget *memory;
     struct upstream *upstream;
     struct loop_timer tick;
-    size_t next;                   /* group that is looked at first */
+    size_t next;                   /* group that is checked first */
     atomic_bool stopping;
     struct reader_task tasks[READINGS_AT_ONCE];
 };
@@ -81,7 +81,7 @@ static bool reader_begin_group(struct coverage_reader *r, struct reader_task *t,
     return true;
 }
 
-/* Groups take turns. */
+/* Starts with another group each time. */
 static void reader_begin(struct coverage_reader *r)
 {
     size_t n = r->upstream && !atomic_load(&r->stopping) ? r->upstream->groups.n : 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Samples are read as a query reads them: by export, remote_read or query (server_query.h). Scrapes per hour and where
- * series come from are asked by expressions, which every server evaluates itself.
+/* Samples are read as by a query: by export, remote_read or query (server_query.h). Scrapes per hour and targets of
+ * series are requested by expressions, which every server evaluates.
  */
 #include "gateway/background/coverage_reading.h"
 
@@ -31,7 +31,7 @@ static void reading_add_samples(struct reading *r, size_t i, const struct respon
         r->results[i].bytes += (uint64_t)response->series[k].labels.n * LABEL_BYTES;
 }
 
-/* `up` and its companion, of all targets or of those that the work names. 0: an invalid regular expression. */
+/* Selects `up` and its companion, for all targets or those that the work names. 0: an invalid regular expression. */
 static size_t reading_matchers(const struct coverage_reading_job *job, struct matcher m[2], struct err *err)
 {
     static const char series[] = "up|scrape_samples_post_metric_relabeling";
@@ -176,7 +176,7 @@ static bool reading_of_expr(struct reading *r)
 
 /* --- both --------------------------------------------------------------------------------------------------------- */
 
-/* A server that was not asked is paused: a query would not ask it either. A response with a warning may be partial. */
+/* A server that was not queried is paused: queries skip it, too. A response with a warning may be partial. */
 static void reading_judge(struct reading *r, bool ok)
 {
     for (size_t i = 0; i < r->request.n; i++) {
