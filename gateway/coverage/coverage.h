@@ -57,7 +57,7 @@
 #include "model/matcher.h"
 
 enum {
-    COVERAGE_BYTES = 16 << 20,      /* of a group: about 45,000 targets on two replicas */
+    COVERAGE_BYTES = 16 << 20,      /* of a group: about 35,000 targets on two replicas */
     COVERAGE_SPANS = 16,            /* of a result and replica */
     COVERAGE_READ_MS = 10000,       /* between two readings: half of the shortest interval, at most this; more for
                                      * large groups */
