@@ -371,10 +371,33 @@ static struct plan_value plan_aggregate(struct planner *p, struct expr *e, const
 
 /* --- operations --------------------------------------------------------------------------------------------------- */
 
+/* Of the listed labels, those that groups add. */
+static size_t plan_count_names(const struct planner *p, const struct matching *m)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_labels; i++)
+        n += plan_names_of(p, &m->labels[i], 1) != 0;
+    return n;
+}
+
 static plan_names plan_matching_names(const struct planner *p, const struct matching *m, plan_names present)
 {
     plan_names listed = plan_names_of(p, m->labels, m->n_labels);
     return m->on ? present & listed : present & ~listed;
+}
+
+/* Several groups: matches are within a group. But that a side has duplicates is an error also where the other side has
+ * nothing in that group, of which the group's servers know nothing: then there must be none. */
+static const char *plan_join_spreads(struct planner *p, const struct expr *e, const struct plan_value *l,
+                                     const struct plan_value *r)
+{
+    const struct matching *m = e->u.binary.matching;
+    bool by_all = !m->on && plan_count_names(p, m) == m->n_labels;
+    if (!plan_apart(p, l, plan_matching_names(p, m, l->present)))
+        return "it matches series of different server groups";
+    for (size_t i = 0; by_all && i < l->n_needs + r->n_needs; i++)
+        by_all = plan_one_name(i < l->n_needs ? l->needs[i].selector : r->needs[i - l->n_needs].selector);
+    return by_all || binary_is_set(e->u.binary.op) ? NULL : "duplicates of one side are known only with all server groups";
 }
 
 /* NULL: both sides are vectors that can be pushed together. */
@@ -392,9 +415,7 @@ static const char *plan_join_refused(struct planner *p, const struct expr *e, co
         return "only one side has the labels of the server group";
     if (plan_names_of(p, m->include, m->n_include) != 0)
         return "it includes a label of a server group";
-    if (l->n_routed > 1 && !plan_apart(p, l, plan_matching_names(p, m, l->present)))
-        return "it matches series of different server groups";
-    return NULL;
+    return l->n_routed > 1 ? plan_join_spreads(p, e, l, r) : NULL;
 }
 
 static struct plan_value plan_join(struct planner *p, const struct expr *e, struct plan_value l,

@@ -50,7 +50,7 @@ enum distribution {
     DISTRIBUTES_GROUP,    /* the series of a group of an aggregation; parts can be aggregated again */
     DISTRIBUTES_MATCHERS, /* everything; the labels of the result are those of the selector's matchers */
     DISTRIBUTES_ALL,      /* everything */
-    DISTRIBUTES_HERE      /* everything, and an order of series that is not the servers' */
+    DISTRIBUTES_HERE      /* everything; releases of servers differ in the result or in the order of its series */
 };
 
 struct matching {

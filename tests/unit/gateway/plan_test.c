@@ -122,6 +122,7 @@ static const struct { enum layout layout; const char *query, *wanted; } cases[] 
     {ONE, "quantile(0.9, x)", "A quantile(0.9, x)"},
     {ONE, "histogram_quantile(0.9, sum by (le) (rate(b[5m])))", "A histogram_quantile(0.9, sum by (le) (rate(b[5m])))"},
     {ONE, "absent(x)", "A absent(x)"},
+    {ONE, "histogram_fraction(0, 3, rate(b[5m]))", "A rate(b[5m])"},
     {ONE, "absent(x{a=\"1\",b=\"2\",a!=\"\"})", "A x{a!=\"\",a=\"1\",b=\"2\"}"},
     {ONE, "absent_over_time(x{a=~\".+\",a=\"1\"}[5m])", "raw x{a=\"1\",a=~\".+\"}"},
     {ONE, "a / on (x) group_left (y) b", "A a / on (x) group_left (y) b"},
@@ -210,6 +211,10 @@ static const struct { enum layout layout; const char *query, *wanted; } cases[] 
     {TWO, "sum(spiky > 5)", "+A sum(spiky > 5); +B sum(spiky > 5)"},
     {TWO, "a / b", "A a / ignoring (sg) b -> {sg=\"eu\"}; B a / ignoring (sg) b -> {sg=\"us\"}"},
     {TWO, "a and on (sg, x) b", "A a and on (x) b -> {sg=\"eu\"}; B a and on (x) b -> {sg=\"us\"}"},
+    {TWO, "a / ignoring (x) b", "A a -> {sg=\"eu\"}; B a -> {sg=\"us\"}; A b -> {sg=\"eu\"}; B b -> {sg=\"us\"}"},
+    {TWO, "a unless ignoring (x) b", "A a unless ignoring (x, sg) b -> {sg=\"eu\"}; "
+                                     "B a unless ignoring (x, sg) b -> {sg=\"us\"}"},
+    {TWO, "{x=\"1\"} / b", "A {x=\"1\"} -> {sg=\"eu\"}; B {x=\"1\"} -> {sg=\"us\"}; A b -> {sg=\"eu\"}; B b -> {sg=\"us\"}"},
     {TWO, "a / on (x) b", "A a -> {sg=\"eu\"}; B a -> {sg=\"us\"}; A b -> {sg=\"eu\"}; B b -> {sg=\"us\"}"},
     {TWO, "a{sg=\"eu\"} / on (x) b{sg=\"us\"}", "A a -> {sg=\"eu\"}; B b -> {sg=\"us\"}"},
     {TWO, "a{sg=\"eu\"} / on (x) b{sg=\"eu\"}", "A a / on (x) b"},
