@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Queries over HTTP through sluice beside the same queries sent to one of its servers.
 
-Two Prometheus, then two VictoriaMetrics, are replicas of one stream: 5,000 series every 15 s over HOURS=2.75, in which
-each replica lacks what a restart cost it, and one job for four minutes. VictoriaMetrics computes every query anew
-(-search.disableCache). sluice has both in one server group. Each row is
+Two Prometheus, then two VictoriaMetrics, are replicas of one stream: 5,000 series of 250 targets, `up` and the number
+of series, every 15 s over HOURS=2.75 until now and AHEAD=480 s beyond, so that the targets are alive while they are
+queried. Each replica lacks what a restart cost it, and one job for four minutes: the first in the hour that is queried,
+the second before it.
+VictoriaMetrics computes every query anew (-search.disableCache). sluice has both in one server group. Each row is
 
-    p50 ms of the server, of sluice, their ratio; CPU ms of sluice per query; cold: p50 ms of the first query of COLD=3
-    programs just started, each after one request that opens its connections; then the goals, of ratio and CPU
+    p50 ms of the server, of sluice, their ratio; CPU ms of sluice per query, once it knows the replicas' gaps; cold: p50
+    ms of the first query of COLD=3 programs just started, each after one request that opens its connections; the goals,
+    of ratio and CPU. sluice has twice LEARN=40 seconds to learn of the gaps
 
 Requests to the server, to sluice and (PROMXY=path of its program) to promxy alternate, over one connection each that
 stays open, uncompressed, ROUNDS=15 times. A ratio is the median of the ratios of the rounds. Results are checked: a
@@ -30,14 +33,15 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import lib  # noqa: E402
 import wire  # noqa: E402
 
-ROUNDS, COLD = (int(os.environ.get(name, n)) for name, n in (("ROUNDS", 15), ("COLD", 3)))
+ROUNDS, COLD, LEARN = (int(os.environ.get(name, n)) for name, n in (("ROUNDS", 15), ("COLD", 3), ("LEARN", 40)))
 SCRAPE, JOBS, INSTANCES, EACH = 15, 10, 250, 20  # INSTANCES * EACH series
-BEGIN = 1_700_006_400
-END = BEGIN + int(float(os.environ.get("HOURS", 2.75)) * 3600)
+END = int(time.time()) // SCRAPE * SCRAPE  # of the queries
+BEGIN = END - int(float(os.environ.get("HOURS", 2.75)) * 3600)
+LAST = END + int(os.environ.get("AHEAD", 480))
 SERIES, HOUR = INSTANCES * EACH, 3600
 FIFTH = 'bench_total{job=~"job-[01]"}'  # 1,000 series
-GAPS = {"a": (END - 2100, END - 2040), "b": (END - 1980, END - 1920)}  # a rolling restart
-FAILING = {"a": ("job-3", END - 1200, END - 960), "b": ("job-7", END - 700, END - 460)}
+GAPS = {"a": (END - 2100, END - 2040), "b": (END - 5700, END - 5640)}
+FAILING = {"a": ("job-3", END - 1200, END - 960), "b": ("job-7", END - 5400, END - 5160)}
 
 
 def instant(query):
@@ -74,23 +78,29 @@ def bodies(batch=1000, part=900):
     """{replica: remote write} in order of time: the samples of a quarter of an hour, some series at once."""
     r = random.Random(1)
     heads, totals, rates = [], [], []
-    for i in range(SERIES):
-        labels = labels_of(i)
+
+    def add(labels, total, rate):
         heads.append((b"".join(wire.field(1, wire.field(1, k) + wire.field(2, labels[k])) for k in sorted(labels)), labels["job"]))
-        totals.append(r.randrange(1 << 20))
-        rates.append(r.randrange(1, 1000))
+        totals.append(total)
+        rates.append(rate)
+    for i in range(SERIES):
+        add(labels_of(i), r.randrange(1 << 20), r.randrange(1, 1000))
+    for i in range(0, SERIES, EACH):
+        labels = labels_of(i)
+        for name, value in ("up", 1), ("scrape_samples_post_metric_relabeling", EACH):
+            add({"__name__": name, "job": labels["job"], "instance": labels["instance"]}, value, 0)
     pack = struct.Struct("<d").pack
-    for start in range(BEGIN, END + 1, part):
-        times = list(range(start, min(start + part, END + 1), SCRAPE))
+    for start in range(BEGIN, LAST + 1, part):
+        times = list(range(start, min(start + part, LAST + 1), SCRAPE))
         ends = [b"\x10" + wire.varint(t * 1000) for t in times]
         begins = [b"\x12" + wire.varint(9 + len(end)) + b"\x09" for end in ends]
-        for first in range(0, SERIES, batch):
+        for first in range(0, len(heads), batch):
             out = {replica: bytearray() for replica in GAPS}
-            for i in range(first, min(first + batch, SERIES)):
+            for i in range(first, min(first + batch, len(heads))):
                 head, job = heads[i]
                 samples = []
                 for begin, end in zip(begins, ends):
-                    totals[i] += rates[i] + r.getrandbits(4)
+                    totals[i] += rates[i] + r.getrandbits(4) if rates[i] else 0
                     samples.append(begin + pack(totals[i]) + end)
                 for replica, body in out.items():
                     kept = [s for t, s in zip(times, samples) if has(replica, job, t)]
@@ -217,10 +227,26 @@ def report(row, took, spent, first):
           "".join(f"   promxy {p50[i]:.1f} ms, {ratios[i]:.2f}, {spent[i]:.1f} ms" for i in range(2, len(p50))), flush=True)
 
 
+def learn(sluice):
+    """Until sluice knows which replicas are complete, as it does a while after its first queries."""
+    began, plan = time.monotonic(), [{}]
+
+    def pushed():
+        plan[0] = sluice.program.data("/api/v1/explain", request[1])["plan"][0]
+        return plan[0]["evaluated"] != "raw"
+    for what, request in ("now", instant("sum(bench_total)")), ("for the hour", hour("sum(bench_total)")):
+        try:
+            lib.wait_until(pushed, LEARN, every=1)
+            print(f"  {what} sluice knows which replicas are complete: {time.monotonic() - began:.0f} s")
+        except AssertionError:
+            print(f"  {what} sluice does not know which replicas are complete: {plan[0]}")
+
+
 def compare(name, pair):
     print(f"{name:22} {'direct':>8} {'sluice':>8} {'ratio':>6} {'CPU ms':>8} {'cold':>8}   {'goals':>11}")
     direct, sluice = Client(pair[0]), Client(start_sluice(pair))
     more = [Client(Promxy(pair))] if os.environ.get("PROMXY") else []
+    learn(sluice)
     peak = 0
     for row in ROWS:
         if os.environ.get("ROWS", "") in row[0]:
