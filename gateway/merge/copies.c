@@ -80,20 +80,24 @@ static int64_t time_of(const struct times *s, size_t i)
     return t;
 }
 
-/* Maximum distance of a sample of the same scrape from sample i: half of the distance to its neighbours. */
-static int64_t reach_of(const struct times *s, size_t i)
+/* Of neighbouring samples, among the newest. */
+static int64_t least_distance(const struct times *s)
 {
-    int64_t back = i > 0 ? time_of(s, i) - time_of(s, i - 1) : INT64_MAX;
-    int64_t on = i + 1 < s->n ? time_of(s, i + 1) - time_of(s, i) : INT64_MAX;
-    int64_t gap = back < on ? back : on;
-    return gap == INT64_MAX ? 0 : gap / 2;
+    int64_t least = INT64_MAX;
+    for (size_t i = s->n, left = COPIES_PER_SERIES; i > 1 && left > 0; i--, left--) {
+        int64_t distance = time_of(s, i - 1) - time_of(s, i - 2);
+        least = distance < least ? distance : least;
+    }
+    return least;
 }
 
-/* A single sample is compared by the interval of the other replica. */
-static bool is_near(int64_t far, int64_t reach_x, int64_t reach_y)
+/* Maximum distance of two samples of one moment: half of the scrape interval. The distance to a sample's own
+ * neighbours would not do: beside gaps of both replicas it is two intervals, and samples of one stream that are an
+ * interval apart would count as two scrapes of one moment. 0: the interval is unknown. */
+static int64_t reach_of(const struct times *x, const struct times *y)
 {
-    int64_t reach = reach_x == 0 || (reach_y > 0 && reach_y < reach_x) ? reach_y : reach_x;
-    return far <= reach;
+    int64_t a = least_distance(x), b = least_distance(y), least = a < b ? a : b;
+    return least == INT64_MAX ? 0 : least / 2;
 }
 
 /* Compares neighbouring samples, the newest first: equal, or near. */
@@ -101,9 +105,12 @@ static void compare_times(struct evidence *e, const struct times *x, const struc
                           const struct sample *vy)
 {
     unsigned left = COPIES_PER_SERIES;
+    int64_t reach = -1;
     for (size_t i = x->n, k = y->n; i > 0 && k > 0 && left > 0; left--) {
         int64_t apart = time_of(x, i - 1) - time_of(y, k - 1), far = apart < 0 ? -apart : apart;
-        bool near = is_near(far, reach_of(x, i - 1), reach_of(y, k - 1));
+        if (far > 0 && reach < 0)
+            reach = reach_of(x, y);
+        bool near = far == 0 || far <= reach;
         bool marker = vx && (is_stale(vx[i - 1].v) || is_stale(vy[k - 1].v));
         if (apart == 0 && !marker && (vx == NULL || same_value(vx[i - 1].v, vy[k - 1].v)))
             e->equal++;
