@@ -33,6 +33,7 @@ enum {
     BATCH = 64,
     TURN_NS = 2 * 1000 * 1000,
     KIND_NS = 1000 * 1000, /* for timers, and for events */
+    SLICE_NS = 1500 * 1000, /* the last step of a slice may take long, such as compressing a block */
     SLICE_MIN_NS = 500 * 1000,
 };
 
@@ -376,7 +377,7 @@ static void run_descriptors(struct loop *l)
 
 int64_t loop_slice_end(const struct loop *l)
 {
-    int64_t now = clock_mono_ns(), end = l->turning ? l->start_ns + TURN_NS : now + TURN_NS;
+    int64_t now = clock_mono_ns(), end = (l->turning ? l->start_ns : now) + SLICE_NS;
     if (l->clock_set)
         return INT64_MAX;
     return end > now + SLICE_MIN_NS ? end : now + SLICE_MIN_NS;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a lane is away from its loop while everything that is large comes at once: TARGETS (100,000) targets that are
-scraped now and then, a reload that exchanges a tenth of them, a page of 256 MB, a push of 32 MiB, 600,000 new series,
-and /metrics and /targets each second.
+"""How long a lane is away from its loop while everything that is large comes at once: TARGETS (100,000) targets that
+are scraped now and then, a reload that exchanges a tenth of them, a page of 256 MB with 65,536 HELP lines, a push of
+32 MiB, 600,000 new series, and /metrics and /targets each second.
 
 Three bounds hold. The CPU time of a turn, which the load of the machine does not change: 99.9 % are below 5 ms. While
 the machine has idle time: 99 % of the scrapes of other targets begin within 10 ms of their slots, and 99 % of the
@@ -27,7 +27,9 @@ SMALL = b"".join(b"small%d 1\n" % i for i in range(5))
 
 def large():
     n = page_bytes // 128
-    return b"".join(b'large_metric_%03d{id="%09d",text="%s"} %d\n' % (i % 1000, i, b"x" * 78, i) for i in range(n))
+    families = b"".join(b"# HELP large_family_%06d text\n" % i for i in range(page_bytes // 4096))
+    return families + b"".join(
+        b'large_metric_%03d{id="%09d",text="%s"} %d\n' % (i % 1000, i, b"x" * 78, i) for i in range(n))
 
 async def serve(reader, writer):
     try:
@@ -224,7 +226,8 @@ def test_a_lane_is_never_long_away_from_its_loop():
         """Until its stale markers are written."""
         series = PAGE_BYTES // 128
         sluice.reconfigure(config(port, fast_port))
-        wait_until(lambda: sluice.metric("vm_promscrape_stale_samples_created_total") >= series, 300, "markers", every=1)
+        written = lambda: sluice.metric("vm_promscrape_stale_samples_created_total")
+        wait_until(lambda: written() >= series, 300, "markers", every=1)
 
     phase("quiet", lambda: time.sleep(5))
     phase("reload", lambda: (write_targets(port, 1), sluice.reconfigure(config(port, fast_port)), time.sleep(6)))
@@ -242,7 +245,8 @@ def test_a_lane_is_never_long_away_from_its_loop():
     print(describe("/-/healthy while the machine has idle time", healthy_idle))
     print(f"idle {idle.share():.0%}, steal {steal_s() - steal:.1f} s, waited for a CPU "
           f"{waited_s(sluice.p.pid) - waited:.1f} s in {time.time() - began:.0f} s")
-    print(f"turns over 5 ms: {longer_than(counts, 0.005):.4%}, worst up to {max(b for b, n in counts if n)} s", counts)
+    worst = max(bound for bound, n in counts if n)
+    print(f"turns over 5 ms: {longer_than(counts, 0.005):.4%}, worst up to {worst} s", counts)
     assert longer_than(counts, 0.005) < 0.001, counts
     assert percentile(late_idle, 0.99) < 10, describe("scrapes after their slots", late_idle)
     assert percentile(healthy_idle, 0.99) < 100, describe("health checks", healthy_idle)

@@ -17,7 +17,7 @@
  */
 #include "writer/recent/stripe.h"
 
-enum { SLICES = 4, SWEEP_MS = 10000, DROP_WORK = 16, INDEX_ROOM = 1 << 16, EVICT_WORK = 8192 /* 1 ms */,
+enum { SLICES = 4, SWEEP_MS = 10000, DROP_WORK = 16, INDEX_ROOM = 1 << 16, EVICT_WORK = 4096 /* 0.5 ms */,
        SERIES_BYTES = 512 /* of one with a sample: itself, its chunk and its share of the index, about */ };
 
 /* The store is complete after the evicted time. */

@@ -393,7 +393,7 @@ static void a_slice_ends_with_the_turn_but_is_never_empty(void **state UNUSED)
     loop_turn(l, 0);
     loop_post(l, &late.task);
     loop_turn(l, 0);
-    assert_in_range(early.left_ns, 500000, 2000000);
+    assert_in_range(early.left_ns, 500000, 1500000);
     assert_in_range(late.left_ns, 500000, 1000000); /* 500000, and what it took to ask */
     loop_free(l);
 }
