@@ -7,7 +7,7 @@
 
 #include "model/remote_write.h"
 
-static const struct pending_block empty_block = {0, 0, INT64_MAX, INT64_MIN};
+static const struct pending_block empty_block = {.t_min = INT64_MAX, .t_max = INT64_MIN};
 
 void pending_free(struct pending *p)
 {
@@ -46,7 +46,8 @@ static void pending_close_block(struct pending *p)
 static void close_if_full(struct pending *p)
 {
     size_t begin = p->n_blocks ? p->blocks[p->n_blocks - 1].end : 0;
-    if (p->open.n_samples >= BLOCK_SAMPLES || p->raw.n - begin >= BLOCK_RAW_BYTES)
+    if (p->open.n_samples >= BLOCK_SAMPLES || p->open.n_metadata >= BLOCK_SAMPLES ||
+        p->raw.n - begin >= BLOCK_RAW_BYTES)
         pending_close_block(p);
 }
 
@@ -79,6 +80,8 @@ void pending_add_metadata(struct pending *p, const struct metadata *m)
 {
     rw_append_metadata(&p->raw, m);
     p->open.end = p->raw.n;
+    p->open.n_metadata++;
+    close_if_full(p);
 }
 
 static void pending_join_block(struct pending *to, struct str bytes, const struct pending_block *c)
@@ -86,6 +89,7 @@ static void pending_join_block(struct pending *to, struct str bytes, const struc
     buf_add_str(&to->raw, bytes);
     to->open.end = to->raw.n;
     to->open.n_samples += c->n_samples;
+    to->open.n_metadata += c->n_metadata;
     if (c->n_samples > 0) {
         pending_extend_times(&to->open, c->t_min);
         pending_extend_times(&to->open, c->t_max);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Pending blocks of one shard of one stream: raw bytes that are not sealed yet. Owned by one lane.
  *
- * A batch appends series after the mark; abort goes back to the mark. Whenever about 2,000 samples are reached a block
- * boundary is recorded, so that sealing creates one block per range without copying.
+ * A batch appends series after the mark; abort goes back to the mark. Whenever about 2,000 samples, or as many families
+ * of metadata, are reached a block boundary is recorded, so that sealing creates one block per range without copying.
  */
 #ifndef WRITER_PIPELINE_PENDING_H
 #define WRITER_PIPELINE_PENDING_H
@@ -11,7 +11,11 @@
 #include "model/sink.h"
 
 struct ack;
-struct pending_block { size_t end; uint32_t n_samples; int64_t t_min, t_max; }; /* ends at byte `end` of raw */
+struct pending_block { /* ends at byte `end` of raw */
+    size_t end;
+    uint32_t n_samples, n_metadata; /* n_metadata: families */
+    int64_t t_min, t_max;
+};
 struct pending {
     struct buf raw;
     struct pending_block *blocks; size_t n_blocks, _cap_blocks; /* the closed ones */
