@@ -10,7 +10,7 @@ VictoriaMetrics computes every query anew (-search.disableCache). sluice has bot
 
     p50 ms of the server, of sluice, their ratio; CPU ms of sluice per query, once it knows the replicas' gaps; cold: p50
     ms of the first query of COLD=3 programs just started, each after one request that opens its connections; the goals,
-    of ratio and CPU. sluice has twice LEARN=40 seconds to learn of the gaps
+    of ratio and CPU. sluice has LEARN=40 seconds to learn of the gaps
 
 Requests to the server, to sluice and (PROMXY=path of its program) to promxy alternate, over one connection each that
 stays open, uncompressed, ROUNDS=15 times. A ratio is the median of the ratios of the rounds. Results are checked: a
@@ -228,18 +228,19 @@ def report(row, took, spent, first):
 
 
 def learn(sluice):
-    """Until sluice knows which replicas are complete, as it does a while after its first queries."""
-    began, plan = time.monotonic(), [{}]
+    """Until sluice knows which replicas are complete over the hour, as it does a while after its first queries."""
+    began, selector = time.monotonic(), [None]
 
-    def pushed():
-        plan[0] = sluice.program.data("/api/v1/explain", request[1])["plan"][0]
-        return plan[0]["evaluated"] != "raw"
-    for what, request in ("now", instant("sum(bench_total)")), ("for the hour", hour("sum(bench_total)")):
-        try:
-            lib.wait_until(pushed, LEARN, every=1)
-            print(f"  {what} sluice knows which replicas are complete: {time.monotonic() - began:.0f} s")
-        except AssertionError:
-            print(f"  {what} sluice does not know which replicas are complete: {plan[0]}")
+    def known():
+        sluice.ask(("ask for the metric", instant("count(bench_total)")))
+        data = sluice.program.data("/api/v1/status/coverage", {"match[]": "bench_total", "start": END - HOUR - 300, "end": END})
+        selector[0] = data["groups"][0]["selectors"][0]
+        return "unknown" not in selector[0]
+    try:
+        lib.wait_until(known, LEARN, every=1)
+        print(f"  known which replicas are complete after {time.monotonic() - began:.0f} s")
+    except AssertionError:
+        print(f"  not known which replicas are complete: {selector[0]}")
 
 
 def compare(name, pair):
