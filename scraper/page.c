@@ -113,7 +113,8 @@ static struct labels staged_labels(struct page *p, const struct staged *s)
 
 bool page_write(struct page *p)
 {
-    size_t from = p->written, to = p->reader.n - from > PAGE_BATCH ? from + PAGE_BATCH : p->reader.n;
+    size_t batch = p->reader.same ? PAGE_BATCH : PAGE_BATCH_CHANGED;
+    size_t from = p->written, to = p->reader.n - from > batch ? from + batch : p->reader.n;
     if (from == to)
         return false;
     p->written = to;
