@@ -62,9 +62,9 @@ static bool always(void) { return true; }
 /* It takes longer than it may hang, and is waited for. */
 static void slow_work_is_no_hang(void **state UNUSED)
 {
-    struct file_thread *t = start_disk(300);
-    assert_int_equal(file_thread_wait(t, FILE_OPENED, 100, NULL), FILE_REACHED);
-    assert_int_equal(file_thread_wait(t, FILE_ENDED, 100, NULL), FILE_REACHED);
+    struct file_thread *t = start_disk(800);
+    assert_int_equal(file_thread_wait(t, FILE_OPENED, 500, NULL), FILE_REACHED);
+    assert_int_equal(file_thread_wait(t, FILE_ENDED, 500, NULL), FILE_REACHED);
     assert_true(file_thread_at(t, FILE_WALKED)); /* an ended thread has reached everything */
     assert_true(file_thread_end(t, 0));
     assert_int_equal(atomic_load(&n_released), 0);
