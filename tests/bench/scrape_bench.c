@@ -95,6 +95,7 @@ static void bench_open(struct bench *b, size_t budget)
 {
     static const struct scrape_job conf = {.honor_timestamps = true, .broken_lines_fail = true};
     *b = (struct bench){.sink.sink.ops = &ops, .job.conf = &conf};
+    refs_init(&b->job.refs);
     interner_init(&b->interner);
     b->interner.private_max = budget;
     page_init(&b->page, &b->interner, &b->sink.sink);
