@@ -2,6 +2,7 @@
 """A disk that fails or hangs (bad_disk.c, so it needs a compiler)."""
 import os
 import subprocess
+import tempfile
 
 from lib import Skip, folder
 
@@ -11,7 +12,9 @@ class BadDisk:
     whose names begin so."""
 
     def __init__(self, part=""):
-        self.data_folder, self.path, library = f"{folder()}/disk", f"{folder()}/faults", f"{folder()}/bad_disk.so"
+        self.data_folder, self.path = f"{folder()}/disk", f"{folder()}/faults"
+        self.library = tempfile.TemporaryDirectory() # LD_PRELOAD takes no path with a blank
+        library = f"{self.library.name}/bad_disk.so"
         here = os.path.dirname(os.path.abspath(__file__))
         if subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, f"{here}/bad_disk.c", "-ldl"]).returncode:
             raise Skip("a C compiler")
