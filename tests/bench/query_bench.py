@@ -159,8 +159,9 @@ class Promxy(lib.HTTPProcess):
 
     def __init__(self, pair):
         port = lib.free_port()
+        reads = str(isinstance(pair[0], lib.Prometheus)).lower() # VictoriaMetrics has no remote_read
         path = lib.write_file("promxy.yml", "promxy:\n  server_groups:\n  - static_configs: [{targets: "
-                              f"['{pair[0].address}', '{pair[1].address}']}}]\n    anti_affinity: 10s\n    remote_read: true\n")
+                              f"['{pair[0].address}', '{pair[1].address}']}}]\n    anti_affinity: 10s\n    remote_read: {reads}\n")
         super().__init__("promxy", [os.environ["PROMXY"], f"--config={path}", f"--bind-addr=127.0.0.1:{port}"], port)
         self.wait_ready(60)
 
