@@ -163,20 +163,31 @@ uint64_t labels_hash_prometheus(struct labels l)
     return h;
 }
 
+/* Bytes of the first pair, with its tag and length. */
+static size_t pair_size(const struct labels_iter *it)
+{
+    size_t n;
+    const uint8_t *p = trusted_length(it->p + 1, &n);
+    return (size_t)(p - it->p) + n;
+}
+
+/* Sorting series compares those of one metric, which share most labels: equal pairs are compared as bytes. */
 int labels_cmp(struct labels a, struct labels b)
 {
     struct labels_iter ia = labels_iter(a), ib = labels_iter(b);
-    struct label la, lb;
-    for (;;) {
-        bool more_a = labels_next(&ia, &la), more_b = labels_next(&ib, &lb);
-        if (!more_a || !more_b)
-            return more_a - more_b;
-        int c = str_cmp(la.name, lb.name);
-        if (c == 0)
-            c = str_cmp(la.value, lb.value);
-        if (c != 0)
-            return c;
+    while (ia.p < ia.end && ib.p < ib.end) {
+        size_t n = pair_size(&ia);
+        if (n != pair_size(&ib) || memcmp(ia.p, ib.p, n) != 0)
+            break;
+        ia.p += n;
+        ib.p += n;
     }
+    struct label la, lb;
+    bool more_a = labels_next(&ia, &la), more_b = labels_next(&ib, &lb);
+    if (!more_a || !more_b)
+        return more_a - more_b;
+    int c = str_cmp(la.name, lb.name);
+    return c ? c : str_cmp(la.value, lb.value);
 }
 
 struct labels labels_copy(struct arena *a, struct labels l)
