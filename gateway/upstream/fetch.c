@@ -145,6 +145,15 @@ static void status_error(const struct fetch *f, const struct client_reply *reply
     buf_free(&shown);
 }
 
+/* Prefixes the error with group and server. Errors of the client begin with method and URL. */
+static void name_server(const struct fetch *f, bool has_url, struct err *err)
+{
+    const struct server *s = f->plan.server;
+    if (!has_url)
+        err_wrap(err, "%.*s%s", STR_ARG(s->shown), f->plan.path ? f->plan.path : "");
+    err_wrap(err, "server group \"%.*s\"", STR_ARG(s->group));
+}
+
 static bool on_data(void *arg, const struct client_reply *reply, struct str piece, struct err *err)
 {
     struct fetch *f = arg;
@@ -157,19 +166,13 @@ static bool on_data(void *arg, const struct client_reply *reply, struct str piec
     f->damaged = !f->plan.decoder->feed(f->plan.decoder, piece, err);
     f->samples += f->plan.n_samples ? *f->plan.n_samples - before : 0;
     if (!f->damaged && over_budget(f->batch, err)) {
+        struct err named = *err;
+        if (named.kind == ERR_LIMIT) /* or all queries in flight have exceeded theirs */
+            name_server(f, false, &named);
         f->damaged = true;
-        batch_fail(f->batch, err);
+        batch_fail(f->batch, &named);
     }
     return !f->damaged;
-}
-
-/* Prefixes the error with group and server. Errors of the client begin with method and URL. */
-static void name_server(const struct fetch *f, bool has_url, struct err *err)
-{
-    const struct server *s = f->plan.server;
-    if (!has_url)
-        err_wrap(err, "%.*s%s", STR_ARG(s->shown), f->plan.path ? f->plan.path : "");
-    err_wrap(err, "server group \"%.*s\"", STR_ARG(s->group));
 }
 
 static void fetch_tell(const struct fetch *f, const struct client_reply *reply, bool ok, const struct err *err)

@@ -317,6 +317,8 @@ static void push_pass_notes(const struct push_call *c)
 {
     struct notes *to = c->batch->q->notes;
     for (size_t r = 0; r < c->plan->n_requests; r++) {
+        if (push_first_equal(c->plan, r) == r)
+            group_request_note_missed(&c->queries[r]->request);
         const struct notes *from = &c->queries[r]->notes;
         for (size_t i = 0; i < from->warnings.n; i++)
             notes_warn(to, "%.*s", STR_ARG(push_note_text(from->warnings.items[i])));

@@ -44,14 +44,21 @@ static void staleness_end_series(struct arena *a, struct series *s, const struct
     s->n_samples = n;
 }
 
+static bool staleness_check_steps(const struct series *s, const struct select *sel, struct err *err)
+{
+    for (uint32_t i = 0; i < s->n_samples; i++)
+        if (!on_grid(sel, s->samples[i].t))
+            return err_set(err, ERR_BAD_GATEWAY, "response timestamps do not match the requested steps");
+    return true;
+}
+
 bool staleness_end(struct response *a, const struct select *sel, struct err *err)
 {
     for (size_t i = 0; i < a->n; i++) {
         if (!query_charge(&a->work, QUERY_CHARGE_LABELS + a->series[i].n_samples, err))
             return false;
-        for (uint32_t k = 0; k < a->series[i].n_samples; k++)
-            if (!on_grid(sel, a->series[i].samples[k].t))
-                return err_set(err, ERR_BAD_GATEWAY, "response timestamps do not match the requested steps");
+        if (!staleness_check_steps(&a->series[i], sel, err))
+            return false;
         staleness_end_series(a->arena, &a->series[i], sel);
     }
     return true;
@@ -120,7 +127,9 @@ static void mark_series(struct arena *a, struct series *s, const struct series *
 bool staleness_mark(struct response *raw, const struct response *steps, const struct select *sel, struct err *err)
 {
     struct map by_labels = {0};
-    bool added, ok = query_charge(&raw->work, steps->n * QUERY_CHARGE_LABELS, err);
+    bool added, ok = query_charge(&raw->work, steps->n * QUERY_CHARGE_LABELS + steps->n_samples, err);
+    for (size_t i = 0; ok && i < steps->n; i++)
+        ok = staleness_check_steps(&steps->series[i], sel, err);
     for (size_t i = 0; ok && i < steps->n; i++)
         map_add(&by_labels, str_n(steps->series[i].labels.p, steps->series[i].labels.n),
                 &added)->value.p = &steps->series[i];

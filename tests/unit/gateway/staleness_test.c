@@ -55,6 +55,20 @@ static void check_marks(const char *raw, const char *steps, const struct select 
     responses_end(&t);
 }
 
+static void steps_beside_samples_at_other_times_are_an_error(void **state UNUSED)
+{
+    const struct select sel = {.start = 1000, .end = 5000, .step = 1000, .window = 300000};
+    struct responses t;
+    responses_begin(&t);
+    struct series s = series_of(&t.arena, "m 1@500 2@2500"), at = series_of(&t.arena, "m 1@1000 1@2007 2@3000");
+    struct response shown = {.arena = &t.arena, .series = &at, .n = 1};
+    t.response.series = &s;
+    t.response.n = 1;
+    assert_false(staleness_mark(&t.response, &shown, &sel, &t.err));
+    assert_non_null(strstr(t.err.text, "do not match the requested steps"));
+    responses_end(&t);
+}
+
 static void marker_where_a_sample_was_due(void **state UNUSED)
 {
     const struct select seven = {.start = 3000, .end = 66000, .step = 7000, .window = 300000};
@@ -88,7 +102,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(values_end_at_their_step),
         cmocka_unit_test(other_times_are_an_error),
-                                       cmocka_unit_test(marker_where_a_sample_was_due), cmocka_unit_test(one_step),
+                                       cmocka_unit_test(steps_beside_samples_at_other_times_are_an_error),
+        cmocka_unit_test(marker_where_a_sample_was_due), cmocka_unit_test(one_step),
                                        cmocka_unit_test(no_marker_without_a_reason)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
