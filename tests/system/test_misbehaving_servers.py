@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Server groups in front of servers that hang, lie, or send what is no response: a healthy replica beside one gives its own
+result, and without one the error names the server and tells what was wrong."""
+import concurrent.futures
+import json
+import os
+import re
+import socket
+import struct
+import threading
+import time
+import urllib.parse
+
+import fakes
+from lib import *
+
+START, END, STEP = 1000, 1300, 20
+TIMEOUT = 2  # seconds, of a request to a server
+SLACK = 2 if os.path.basename(OUT) == "release" else 6
+BUILDINFO = b'{"status":"success","data":{"version":"3.5.3","revision":"x"}}'
+STATUS_CONFIG = b'{"status":"success","data":{"yaml":"global: {}"}}'
+
+
+def result(kind, series):
+    return {"status": "success", "data": {"resultType": kind, "result": series}}
+
+
+def series_of(times, total):
+    """Two series whose values tell their times, or their sum."""
+    if total:
+        return [{"metric": {}, "values": [[t, str(3 * t)] for t in times]}]
+    return [{"metric": {"__name__": "m", "i": str(i)}, "values": [[t, str(t * i)] for t in times]} for i in (1, 2)]
+
+
+class Healthy(fakes.Fake):
+    """A Prometheus 3.5.3 with samples of m{i="1"} and m{i="2"} every 20 s; it knows `m`, `m[...]` and `sum(m)`."""
+
+    def answer(self, request, body):
+        path, _, query = request.path.partition("?")
+        if path.endswith("/status/buildinfo"):
+            return request.reply(200, BUILDINFO)
+        if path.endswith("/status/config"):
+            return request.reply(200, STATUS_CONFIG)
+        form = {k: v[0] for k, v in urllib.parse.parse_qs(query + "&" + body.decode("latin-1")).items()}
+        return self.evaluate(request, path, form, self.response(form))
+
+    def response(self, form):
+        total, window = form.get("query", "").startswith("sum"), re.search(r"\[(\d+)ms\]", form.get("query", ""))
+        if "step" in form:
+            first, last, step = (int(float(form[k])) for k in ("start", "end", "step"))
+            return result("matrix", series_of(range(first, last + 1, step), total))
+        last = int(float(form.get("time", END)))
+        if window:
+            first = last - int(window.group(1)) // 1000
+            return result("matrix", series_of(range((first // STEP + 1) * STEP, last + 1, STEP), total))
+        return result("vector", [{"metric": s["metric"], "value": s["values"][0]} for s in series_of([last], total)])
+
+    def evaluate(self, request, path, form, right):
+        return request.reply(200, json.dumps(right).encode())
+
+
+class Misbehaving(Healthy):
+    """Tells what it is, and answers queries by fault(self, request, the right response)."""
+
+    def __init__(self, fault):
+        self.fault, self.ended = fault, threading.Event()
+        super().__init__()
+
+    def evaluate(self, request, path, form, right):
+        request.close_connection = True
+        return self.fault(self, request, right)
+
+
+# --- the faults: fault(server, request, right response) ---------------------------------------------------------------
+
+def hang_before_headers(server, request, right):
+    server.ended.wait(20)
+
+
+def hang_after_headers(server, request, right):
+    request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n")
+    server.ended.wait(20)
+
+
+def reset_in_the_middle(server, request, right):
+    body = json.dumps(right).encode()
+    request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:len(body) // 2])
+    time.sleep(0.05)
+    request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    request.connection.close()
+
+
+def truncated_json(server, request, right):
+    body = json.dumps(right).encode()
+    request.reply(200, body[:len(body) * 2 // 3])
+
+
+def invalid_json(server, request, right):
+    request.reply(200, json.dumps(right).replace('"values": [[', '"values": [{[').replace('"value": [', '"value": [{').encode())
+
+
+def error_with_200(server, request, right):
+    request.reply(200, b'{"status":"error","errorType":"internal","error":"the head is corrupt"}')
+
+
+def unauthorized(server, request, right):
+    request.reply(401, b'{"message":"who are you?"}', Content_Type="application/json")
+
+
+def html(server, request, right):
+    request.reply(200, b"<html><body>Sign in</body></html>", Content_Type="text/html")
+
+
+def endless(server, request, head, more):
+    """10 GiB, but less than the limit of 1 GiB within the timeout."""
+    request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10737418240\r\n\r\n" + head)
+    while not server.ended.is_set():
+        request.wfile.write(more)
+        time.sleep(0.001)
+
+
+def endless_blanks(server, request, right):
+    endless(server, request, b'{"status":"success",', b" " * 65536)
+
+
+def endless_string(server, request, right):
+    endless(server, request, b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"a":"', b"a" * 65536)
+
+
+def endless_unknown_key(server, request, right):
+    endless(server, request, b'{"status":"success","more":[', b'"x",' * 16384)
+
+
+def endless_series(server, request, right):
+    one = b'{"metric":{"i":"x"},"values":[' + b",".join(b'[%d,"1"]' % t for t in range(START, END)) + b"]},"
+    endless(server, request, b'{"status":"success","data":{"resultType":"matrix","result":[', one * 10)
+
+
+def endless_samples(server, request, right):
+    one = b",".join(b'[%d,"1"]' % t for t in range(START, START + 4000)) + b","
+    endless(server, request, b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[', one)
+
+
+def wrong_times(server, request, right):
+    for s in right["data"]["result"]:
+        s["values"] = [[t + 7, v] for t, v in s["values"]]
+    request.reply(200, json.dumps(right).encode())
+
+
+def slow_drip(server, request, right):
+    body = json.dumps(right).encode() + b" " * 500
+    request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+    for i in range(len(body)):
+        if server.ended.wait(0.1):
+            break
+        request.wfile.write(body[i:i + 1])
+
+
+def redirect_loop(server, request, right):
+    request.reply(302, b"", Location=f"http://{server.address}{request.path}")
+
+
+def wrong_type(server, request, right):
+    request.reply(200, json.dumps(result("scalar", [START, "1"])).encode())
+
+
+def labels_are_numbers(server, request, right):
+    request.reply(200, json.dumps(right).replace('"metric": {', '"metric": {"x": NaN, ').encode())
+
+
+def values_are_objects(server, request, right):
+    for s in right["data"]["result"]:
+        s["values"] = [[t, {"v": v}] for t, v in s["values"]]
+    request.reply(200, json.dumps(right).encode())
+
+
+def duplicate_series(server, request, right):
+    right["data"]["result"] *= 2
+    request.reply(200, json.dumps(right).encode())
+
+
+def duplicate_times(server, request, right):
+    for s in right["data"]["result"]:
+        s["values"] = [p for p in s["values"] for _ in range(2)]
+    request.reply(200, json.dumps(right).encode())
+
+
+def broken_utf8(server, request, right):
+    request.reply(200, json.dumps(right).encode().replace(b'"metric": {', b'"metric": {"x": "\xff\xfe", '))
+
+
+LATE, NO_JSON, MEMORY = "timed out after", "invalid JSON at byte", "MiB of memory"
+FAULTS = {  # what the error tells, and its status where no replica is beside the server
+    hang_before_headers: (LATE, 504), hang_after_headers: (LATE, 504), slow_drip: (LATE, 504),
+    endless_blanks: (LATE, 504), endless_unknown_key: (LATE, 504), endless_string: ("string or number too long", 502),
+    endless_samples: (MEMORY, 422), endless_series: (MEMORY, 422),
+    reset_in_the_middle: ("reset by peer", 502), truncated_json: (NO_JSON, 502), invalid_json: (NO_JSON, 502),
+    error_with_200: ("the server returned an error: the head is corrupt", 502), unauthorized: ("HTTP 401: who are you?", 502),
+    html: (NO_JSON, 502), wrong_times: ("timestamps do not match the requested steps", 502),
+    redirect_loop: ("more than 10 redirects", 502), wrong_type: ("cannot parse the response", 502),
+    labels_are_numbers: (NO_JSON, 502), values_are_objects: ("expected a pair of a time and a quoted number", 502),
+    duplicate_series: ("duplicate series", 422), duplicate_times: ("out of order", 502)}
+SLOW = {fault for fault, (words, _) in FAULTS.items() if words == LATE}
+MODES = {"merge": {"read_mode": "merge", "push_down": "off"}, "hedge": {"read_mode": "hedge", "push_down": "off"},
+         "pushed": {"read_mode": "hedge"}, "first": {"read_mode": "first_available"}}  # the last two are pushed to
+PUSHED = ("pushed", "first")
+
+
+def in_mode(mode, fault, beside):
+    """Without a hedge a first server that is slow is waited for. What exceeds the memory of the query ends it, unless it is
+    a single series that does."""
+    return not (mode == "first" and fault in SLOW or beside and fault == endless_series)
+
+
+class Case:
+    """One query over a group of a server with a fault, and with `beside` a healthy replica behind it."""
+
+    def __init__(self, mode, bad, good, timeout=TIMEOUT):
+        self.mode, self.bad, self.beside = mode, bad, good is not None
+        self.name = f"{mode}-{bad.fault.__name__}-{'beside' if good else 'alone'}"
+        servers = [s.address for s in (bad, good) if s]
+        self.group = {"name": self.name, "labels": {"case": self.name}, "remote_read": False, **MODES[mode],
+                      "static_configs": [{"targets": servers}], **({"timeout": f"{timeout}s"} if timeout else {})}
+        self.servers = len(servers)
+
+    def ask(self, sluice, **more):
+        selector, began = f'm{{case="{self.name}"}}', time.monotonic()
+        answer = sluice.get("/api/v1/query_range", {"query": f"sum({selector})" if self.mode in PUSHED else selector,
+                                                    "start": START, "end": END, "step": STEP, **more})
+        return answer, time.monotonic() - began
+
+    def names_server(self, text):
+        return f'"{self.name}"' in text and self.bad.address in text and FAULTS[self.bad.fault][0] in text
+
+    def check(self, answer, took, timeout=TIMEOUT):
+        words, status = FAULTS[self.bad.fault]
+        waits = timeout if self.bad.fault in SLOW else 0
+        if not self.beside:
+            assert answer.status == status and self.names_server(answer.json()["error"]), (self.name, answer)
+            assert waits * 0.8 <= took < waits * (2 if self.mode in PUSHED else 1) + SLACK, (self.name, took)
+            return
+        assert answer.status == 200, (self.name, answer)
+        own = series_of(range(START, END + 1, STEP), self.mode in PUSHED)
+        for s in own:
+            s["metric"].update({"case": self.name} if self.mode not in PUSHED else {})
+        same_answer(answer.json()["data"], result("matrix", own)["data"], self.name)
+        infos = answer.json().get("infos", [])
+        assert "warnings" not in answer.json() and len(infos) <= 1 and all(map(self.names_server, infos)), (self.name, answer)
+        if self.mode in ("merge", "first"):
+            assert infos and waits * 0.8 <= took < waits + SLACK, (self.name, took, infos)
+        else:
+            assert took < TIMEOUT and LATE not in str(infos), (self.name, took, infos)
+
+
+def start_sluice(cases, *flags):
+    sluice = Sluice(json.dumps({"server_groups": [c.group for c in cases]}), *flags)
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == sum(c.servers for c in cases))
+    return sluice
+
+
+def peak_rss(sluice):
+    with open(f"/proc/{sluice.p.pid}/status", encoding="ascii") as f:
+        return int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1)) << 10
+
+
+def check_mode(mode):
+    good, bad = Healthy(), [Misbehaving(fault) for fault in FAULTS]
+    cases = [Case(mode, b, g) for b in bad for g in (good, None) if in_mode(mode, b.fault, g)]
+    sluice = start_sluice(cases, "--query.max-memory=16MiB")
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        for case, outcome in zip(cases, pool.map(lambda c: c.ask(sluice), cases)):
+            case.check(*outcome)
+    for b in bad:
+        b.ended.set()
+    if os.path.basename(OUT) == "release":
+        assert peak_rss(sluice) <= 100 << 20, f"{peak_rss(sluice) >> 20} MiB"
+    if mode in PUSHED:
+        assert sluice.metric("sluice_upstream_pushed_total") >= len(FAULTS) / 2
+
+
+def test_merged_replicas():
+    check_mode("merge")
+
+
+def test_hedged_replicas():
+    check_mode("hedge")
+
+
+def test_pushed_to_hedged_replicas():
+    check_mode("pushed")
+
+
+def test_pushed_to_the_first_replica():
+    check_mode("first")
+
+
+def test_without_a_timeout_of_the_group():
+    """A server that hangs costs the query's timeout, and the result, or an error that names it, still arrives."""
+    good, bad = Healthy(), Misbehaving(hang_after_headers)
+    cases = [Case("merge", bad, good, None), Case("merge", bad, None, None), Case("pushed", bad, None, None)]
+    sluice = start_sluice(cases)
+    for case in cases:
+        case.check(*case.ask(sluice, timeout="1s"), timeout=1)
+    bad.ended.set()
+
+
+def test_broken_utf8_is_not_passed_on():
+    bad = Misbehaving(broken_utf8)
+    sluice = start_sluice([Case("merge", bad, None)])
+    labels = [s["metric"]["x"] for s in sluice.query_range("m", START, END, STEP)["result"]]
+    assert labels == ["\ufffd\ufffd"] * 2, labels
