@@ -6,7 +6,10 @@
 #include "scraper/lane.h"
 #include "scraper/scrape_stats.h"
 
-enum { AT_ONCE = 500 /* series */, LINES = 1024 };
+enum {
+    AT_ONCE = 500, /* series */
+    LINES = 256,   /* per step; each may touch a page of a new table */
+};
 
 struct ending {
     struct list node;         /* of lane.endings */

@@ -8,7 +8,7 @@
 
 enum {
     STEP_LINES = 512,
-    COMPARE_LINES = 1024,      /* lines per step of which only ids are compared */
+    COMPARE_LINES = 256,       /* lines per step of which only ids are compared; each may touch a page of a new table */
     METADATA_FAMILIES = 500,   /* per step, all of which may be new */
 };
 
