@@ -61,9 +61,16 @@ acyclic() {
     done | sort -u | tsort 2>&1 >/dev/null | sed -n "s|^tsort: \\($1.*\\)|\\1|p" | tr '\n' ' ')
     [ -z "$cycle" ] || say "$1: directories include each other in a cycle: $cycle"
 }
+# objects LAYER   the object files that are as new as their sources: older ones hold calls that may be gone.
+objects() {
+    find "$1" -name '*.c' | while read -r file; do
+        object=$out/${file%c}o
+        [ ! -e "$object" ] || [ "$object" -ot "$file" ] || echo "$object"
+    done
+}
 # acyclic_objects LAYER   the same of what their object files call, if they are built.
 acyclic_objects() {
-    cycle=$(find "$1" -name '*.c' | sed "s|^|$out/|; s|c\$|o|" | xargs nm -gA 2>/dev/null | awk -v skip="$out/" '
+    cycle=$(objects "$1" | xargs -r nm -gA 2>/dev/null | awk -v skip="$out/" '
         { file = $1; sub(/:.*/, "", file); dir = substr(file, length(skip) + 1); sub(/\/[^\/]*$/, "", dir) }
         $(NF - 1) == "U" { uses[dir " " $NF]; next }
         { home[$NF] = dir }
