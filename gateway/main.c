@@ -122,7 +122,6 @@ static void begin_stop(struct program *p)
     services_stop_reloads(s);
     server_probe_stop(s->prober);
     coverage_reader_stop(s->coverage_reader);
-    coverage_reader_stop(s->coverage_reader);
     scraper_stop(s->scraper, on_scraper_stopped, s);
 }
 
