@@ -197,12 +197,7 @@ static void start_member(struct workers *p, enum worker_class class)
     struct worker_queue *q = &p->queues[class];
     struct member *m = &q->members[q->n];
     char name[32];
-    switch (class) {
-    case WORKER_QUERY: snprintf(name, sizeof name, "query %u", q->n); break;
-    case WORKER_BACKGROUND: snprintf(name, sizeof name, "background %u", q->n); break;
-    case WORKER_PUSH: snprintf(name, sizeof name, "push %u", q->n); break;
-    default: snprintf(name, sizeof name, "admin %u", q->n);
-    }
+    snprintf(name, sizeof name, "%s %u", classes[class].name, q->n);
     m->worker._pool = p;
     m->worker.id = q->n;
     m->worker.class = class;
