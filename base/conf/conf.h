@@ -50,6 +50,13 @@ enum conf_type {
 };
 
 struct str_list { struct str *items; size_t n; };
+static inline bool str_list_has(const struct str_list *list, const char *text)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (str_is(list->items[i], text))
+            return true;
+    return false;
+}
 struct str_map { struct str *keys, *values; size_t n; };
 struct multimap { struct str *keys; struct str_list *values; size_t n; };
 struct conf_items { void *items; size_t n; }; /* n adjacent structs of the section's size */

@@ -50,11 +50,8 @@ static void config_warn(void *arg, const char *text)
 static void config_note_ignored(void *arg, const char *key)
 {
     struct loader *l = arg;
-    const struct str_list *list = &l->config->ignored;
-    for (size_t i = 0; i < list->n; i++)
-        if (str_is(list->items[i], key))
-            return;
-    append_text(l, &l->config->ignored, &l->cap_ignored, key);
+    if (!str_list_has(&l->config->ignored, key))
+        append_text(l, &l->config->ignored, &l->cap_ignored, key);
 }
 
 static bool config_read_file(const char *path, struct buf *out, struct err *err)

@@ -359,9 +359,8 @@ static bool flags_check_set(const struct flags *f, struct err *err)
 /* The default of --config.auto-reload-interval in Prometheus, which has an effect with this feature only. */
 static void flags_reload_by_feature(struct flags *f)
 {
-    for (size_t i = 0; i < f->enable_features.n; i++)
-        if (str_is(f->enable_features.items[i], "auto-reload-config") && f->config_check_interval == 0)
-            f->config_check_interval = 30 * 1000;
+    if (str_list_has(&f->enable_features, "auto-reload-config") && f->config_check_interval == 0)
+        f->config_check_interval = 30 * 1000;
 }
 
 /* "pre", "/pre" and "/pre/" are the same prefix. */

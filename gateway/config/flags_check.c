@@ -50,14 +50,6 @@ static void judge_append(struct flags *f, struct str_list *list, size_t *cap, st
     list->items[list->n++] = text;
 }
 
-static bool was_judged(const struct str_list *names, const char *name)
-{
-    for (size_t i = 0; i < names->n; i++)
-        if (str_is(names->items[i], name))
-            return true;
-    return false;
-}
-
 static void refuse_use(struct flags *f, const struct inert_flag *i)
 {
     char text[400];
@@ -81,7 +73,7 @@ static void judge_feature(struct flags *f, struct str name, size_t *warnings_cap
         return;
     }
     judge_append(f, &f->warnings, warnings_cap, line);
-    if (!was_judged(&f->ignored, "enable-feature"))
+    if (!str_list_has(&f->ignored, "enable-feature"))
         judge_append(f, &f->ignored, ignored_cap, STR("enable-feature"));
 }
 
@@ -92,9 +84,9 @@ bool flags_judge(struct flags *f, const struct inert_use *uses, size_t n, struct
         judge_feature(f, f->enable_features.items[i], &warnings_cap, &ignored_cap);
     for (size_t k = 0; k < n; k++) {
         const struct inert_flag *i = uses[k].flag;
-        if (i->class == INERT_TUNES && !was_judged(&f->tuning, i->name))
+        if (i->class == INERT_TUNES && !str_list_has(&f->tuning, i->name))
             judge_append(f, &f->tuning, &tuning_cap, str_of(i->name));
-        if (i->class == INERT_TUNES || flag_takes_no_value(&uses[k]) || was_judged(&f->ignored, i->name))
+        if (i->class == INERT_TUNES || flag_takes_no_value(&uses[k]) || str_list_has(&f->ignored, i->name))
             continue;
         bool accepted = conf_accepts_inert(&f->accept_inert, "", i->name);
         if (!accepted && (i->class == INERT_GUARDS || f->strict)) {

@@ -47,22 +47,14 @@ struct upstream *services_upstream(struct services *s)
     return u;
 }
 
-static bool services_feature(const struct services *s, const char *name)
-{
-    const struct str_list *on = &s->flags.enable_features;
-    for (size_t i = 0; i < on->n; i++)
-        if (str_is(on->items[i], name))
-            return true;
-    return false;
-}
-
 struct query_service services_query_service(const struct services *s, const struct config *c, struct upstream *u)
 {
+    const struct str_list *features = &s->flags.enable_features;
     return (struct query_service){.source = u ? upstream_source(u) : NULL, .lookback = s->flags.query_lookback,
                                   .subquery_step = c->global.evaluation_interval,
                                   .max_samples = s->flags.query_max_samples,
-                                  .delayed_name_removal = services_feature(s, "promql-delayed-name-removal"),
-                                  .per_step_stats = services_feature(s, "promql-per-step-stats")};
+                                  .delayed_name_removal = str_list_has(features, "promql-delayed-name-removal"),
+                                  .per_step_stats = str_list_has(features, "promql-per-step-stats")};
 }
 
 static void reload_release_config(void *arg) { config_unref(arg); }
