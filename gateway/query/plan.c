@@ -25,14 +25,14 @@ void plan_decide(struct planner *p, const struct expr *e, enum plan_where where,
     struct str text = p->question->text;
     bool written = e->pos < e->end && e->end <= text.n;
     plan->decisions[plan->n_decisions++] = (struct plan_decision){
-        written ? str_n(text.p + e->pos, e->end - e->pos) : plan_text_of(p->arena, e), where, str_of(why), e->pos};
+        written ? str_n(text.p + e->pos, e->end - e->pos) : plan_text_of(p->arena, e), where, str_of(why)};
 }
 
 static struct plan_value plan_visit(struct planner *p, struct expr **slot, const struct grid *g);
 
 static const struct plan_value constant = {.kind = PLAN_CONSTANT}, evaluated_here = {.kind = PLAN_HERE};
 
-/* The node is evaluated here: its arguments that can be pushed are cut out. */
+/* The node is evaluated here, because of `why`. The caller cuts out those of its arguments that can be pushed. */
 static struct plan_value plan_here(struct planner *p, const struct expr *e, const char *why)
 {
     plan_decide(p, e, PLAN_LOCAL, why);
@@ -108,13 +108,6 @@ static struct plan_value plan_selector(struct planner *p, const struct expr *e, 
 
 /* --- arguments ---------------------------------------------------------------------------------------------------- */
 
-static void plan_raw_matrix(struct planner *p, const struct expr *e)
-{
-    const struct expr *inner = e->kind == EXPR_SUBQUERY ? NULL : e;
-    if (inner)
-        plan_decide(p, inner, PLAN_RAW, "its samples are needed here");
-}
-
 /* What is cut out of a node that is evaluated here. A range vector has no value at a step: of a subquery the inner
  * expression is cut out, of a selector raw samples are read. */
 static void plan_cut_child(struct planner *p, struct expr **slot, const struct plan_value *v, const struct grid *g)
@@ -130,7 +123,7 @@ static void plan_cut_child(struct planner *p, struct expr **slot, const struct p
     } else if (e->kind == EXPR_PAREN) {
         plan_cut_child(p, &e->u.paren.inner, v, g);
     } else if (e->kind == EXPR_MATRIX) {
-        plan_raw_matrix(p, e);
+        plan_decide(p, e, PLAN_RAW, "its samples are needed here");
     } else if (e->kind == EXPR_SUBQUERY) {
         if (grid_of_subquery(g, e, p->question->subquery_step, &inner, &steps) && inner.n > 0) {
             struct plan_value of_inner = plan_visit(p, &e->u.subquery.inner, &inner);
@@ -251,8 +244,7 @@ static const char *plan_call_refused(struct planner *p, const struct expr *e, co
             return "series of different server groups may become equal";
         return plan_renamed(p, e) == 0 ? NULL : plan_why(p, "%s() names a label of a server group", fn->name);
     case DISTRIBUTES_LE:
-        return one || plan_apart(p, v, v->present) ? NULL
-               : plan_why(p, "buckets of one histogram may be in several server groups");
+        return one || plan_apart(p, v, v->present) ? NULL : "buckets of one histogram may be in several server groups";
     case DISTRIBUTES_MATCHERS:
         if (plan_repeats_labels(plan_plain(e->u.call.args[0])))
             return plan_why(p, "%s() depends on the order of matchers", fn->name);

@@ -24,7 +24,6 @@
 #ifndef GATEWAY_QUERY_PLAN_H
 #define GATEWAY_QUERY_PLAN_H
 
-#include "base/json/json_write.h"
 #include "promql/plan.h"
 
 enum { PLAN_MAX_SELECTORS = 64, PLAN_MAX_REQUESTS = 512 }; /* of a piece; of a plan, which is empty beyond it */
@@ -53,7 +52,6 @@ struct plan_env {
 
 /* A sub-expression that is fetched. Its sets are those of EXPR_FETCHED nodes, filled by the caller. */
 struct plan_piece {
-    struct str text;         /* the sub-expression */
     struct series_set *sets; /* 2 */
     bool average;            /* sums in sets[0], counts in sets[1]: PLAN_PART_LABEL of a series says which */
     bool aggregated;         /* groups may have equal label sets, which are aggregated again; otherwise it is an error */
@@ -70,12 +68,11 @@ struct plan_request {
     struct labels labels;    /* to be added to the results */
 };
 
-/* What is told about the decisions, in their order. */
+/* Where a node of the query is evaluated, and why, for explain. */
 struct plan_decision {
-    struct str text;         /* of a node */
+    struct str text;         /* the node */
     enum plan_where { PLAN_PUSHED, PLAN_CUT, PLAN_RAW, PLAN_LOCAL } where;
-    struct str why;
-    uint32_t pos;            /* of the node in the query */
+    struct str why;          /* empty: it is pushed as it is */
 };
 
 struct plan {
@@ -83,15 +80,11 @@ struct plan {
     int64_t lookback;        /* of all requests, ms */
     struct plan_piece *pieces; size_t n_pieces, _cap_pieces;
     struct plan_request *requests; size_t n_requests, _cap_requests;
-    struct plan_decision *decisions; size_t n_decisions, _cap_decisions;
+    struct plan_decision *decisions; size_t n_decisions, _cap_decisions; /* in the order in which they were made */
 };
 
 /* Plans a prepared tree. The tree is not changed. */
 void plan_make(struct arena *a, const struct plan_question *question, const struct plan_env *env, struct plan *out);
-
-/* The decisions as a JSON array: [{"expr":"sum(x)","where":"pushed","why":"..."}]. */
-void plan_show(struct json_writer *w, const struct plan *p);
-const char *plan_where_name(enum plan_where where);
 
 /* --- what a group's labels mean for a query (plan_labels.c) ------------------------------------------------------- */
 

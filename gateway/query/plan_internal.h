@@ -5,7 +5,6 @@
  *   plan_labels.c   label names of groups; matchers; whether labels tell groups apart
  *   plan_steps.c    which server for which steps, and what takes the node's place
  *   plan_text.c     a node as text for the servers of one group
- *   plan_show.c     decisions for explain
  */
 #ifndef GATEWAY_QUERY_PLAN_INTERNAL_H
 #define GATEWAY_QUERY_PLAN_INTERNAL_H

@@ -136,7 +136,7 @@ static size_t plan_add_piece(struct planner *p, const struct expr *e, const stru
     struct plan *plan = p->plan;
     arena_grow(p->arena, &plan->pieces, &plan->_cap_pieces, plan->n_pieces + 1, sizeof *plan->pieces);
     struct plan_piece *piece = &plan->pieces[plan->n_pieces];
-    *piece = (struct plan_piece){.text = plan_text_of(p->arena, e), .average = plan_is_average(e, v),
+    *piece = (struct plan_piece){.average = plan_is_average(e, v),
                                  .aggregated = v->kind == PLAN_PARTS && !plan_selects_series(e->u.aggregate.op),
                                  .steps = grid_part(steps, run->first, run->n),
                                  .first_request = plan->n_requests};

@@ -54,6 +54,23 @@ static void trace_key_seconds(struct json_writer *w, const char *key, int64_t ms
     json_ms(w, ms);
 }
 
+static const char *trace_where_name(enum plan_where where)
+{
+    static const char *const names[] = {
+        [PLAN_PUSHED] = "pushed", [PLAN_CUT] = "cut", [PLAN_RAW] = "raw", [PLAN_LOCAL] = "here"};
+    return names[where];
+}
+
+static void trace_show_decision(struct json_writer *w, const struct plan_decision *d)
+{
+    json_begin_object(w);
+    trace_key_str(w, "expr", d->text);
+    trace_key_str(w, "evaluated", str_of(trace_where_name(d->where)));
+    if (d->why.n > 0)
+        trace_key_str(w, "reason", d->why);
+    json_end_object(w);
+}
+
 static void trace_show_request(struct json_writer *w, const struct trace_request *r)
 {
     json_begin_object(w);
@@ -107,7 +124,7 @@ static void trace_print_plan(struct buf *out, const struct query_trace *t)
 {
     for (size_t i = 0; t->plan && i < t->plan->n_decisions; i++) {
         const struct plan_decision *d = &t->plan->decisions[i];
-        buf_printf(out, "%-6s %.*s%s%.*s\n", plan_where_name(d->where), STR_ARG(d->text), d->why.n ? ": " : "",
+        buf_printf(out, "%-6s %.*s%s%.*s\n", trace_where_name(d->where), STR_ARG(d->text), d->why.n ? ": " : "",
                    STR_ARG(d->why));
     }
     if (t->abandoned.n > 0)
@@ -156,7 +173,10 @@ void trace_show(struct json_writer *w, const struct query_trace *t)
     struct buf text = {0};
     json_begin_object(w);
     json_key(w, "plan");
-    plan_show(w, t->plan ? t->plan : &(struct plan){0});
+    json_begin_array(w);
+    for (size_t i = 0; t->plan && i < t->plan->n_decisions; i++)
+        trace_show_decision(w, &t->plan->decisions[i]);
+    json_end_array(w);
     if (t->abandoned.n > 0)
         trace_key_str(w, "abandoned", t->abandoned);
     json_key(w, "requests");

@@ -6,6 +6,7 @@
 #ifndef GATEWAY_QUERY_TRACE_H
 #define GATEWAY_QUERY_TRACE_H
 
+#include "base/json/json_write.h"
 #include "gateway/query/plan.h"
 
 struct trace_request {
