@@ -15,10 +15,8 @@
 
 #include "base/os/process.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 enum {
     IDLE_MS = 120000,
@@ -56,14 +54,6 @@ static void divide_memory(const struct flags *f, unsigned n_lanes, struct http_l
     http->idle = (unsigned)size_max(idle / n_lanes, 1);
 }
 
-static size_t lowest_free_descriptor(void)
-{
-    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0 ? (size_t)fd : 0;
-}
-
 static size_t descriptor_limit(void)
 {
     struct rlimit files = {.rlim_cur = RLIM_INFINITY};
@@ -75,7 +65,8 @@ static void divide_descriptors(const struct flags *f, unsigned n_lanes, unsigned
 {
     size_t limit = descriptor_limit();
     size_t reserved = size_min(limit / 4, RESERVED_FILES + FILES_PER_WORKER * (size_t)workers);
-    size_t open = lowest_free_descriptor() + FILES_PER_LANE * n_lanes + FILES_ACCEPTOR + f->listen.n;
+    int lowest = process_lowest_free_fd();
+    size_t open = (size_t)(lowest < 0 ? 0 : lowest) + FILES_PER_LANE * n_lanes + FILES_ACCEPTOR + f->listen.n;
     size_t places = size_min((size_t)f->max_connections, limit - reserved > open ? limit - reserved - open : 0);
     http->max_fd = (int)(limit - reserved);
     http->places = (unsigned)size_max(places / n_lanes, 1);

@@ -7,6 +7,7 @@
 #include "base/telemetry/log.h"
 #include "base/os/thread.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,6 +85,14 @@ uint64_t process_memory(void)
 {
     uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), group = cgroup_memory();
     return group > 0 && group < machine ? group : machine;
+}
+
+int process_lowest_free_fd(void)
+{
+    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0)
+        close(fd);
+    return fd;
 }
 
 static double cpu_seconds(const struct timeval *t) { return (double)t->tv_sec + (double)t->tv_usec / 1e6; }

@@ -7,14 +7,13 @@
 #include "gateway/http/http_sockets.h"
 
 #include "base/compress.h"
+#include "base/os/process.h"
 #include "gateway/http/http_connection.h"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum { HEAD_MS = 10000, READER_MS = 30000, READER_BYTES_PER_MS = 64, SWEEP_MS = 1000, EVICTED_PART = 32 };
 
@@ -148,9 +147,7 @@ static void limit_idle(struct http_sockets *s)
 /* Closes connections if targets and servers need their descriptors. */
 static void free_descriptors(struct http_sockets *s)
 {
-    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
-    if (fd >= 0)
-        close(fd);
+    int fd = process_lowest_free_fd();
     if (s->n - s->n_closing > s->limits->min_places && (fd < 0 || descriptors_scarce(s->limits, fd)))
         make_places(s, fd < 0 ? s->n / 2 : (unsigned)(fd - s->limits->max_fd) + 1);
 }

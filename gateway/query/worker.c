@@ -8,10 +8,10 @@
 #include "base/telemetry/log.h"
 #include "base/telemetry/stats.h"
 #include "base/text/duration.h"
+#include "base/os/process.h"
 #include "base/os/thread.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -215,14 +215,12 @@ static void start_member(struct workers *p, enum worker_class class)
     m->worker.loop = NULL;
 }
 
-/* A thread needs two descriptors, and more for its requests. The system assigns the lowest free one. */
+/* A thread needs two descriptors, and more for its requests. */
 static bool worker_descriptors_left(const struct workers *p)
 {
     if (p->conf.max_fd == 0)
         return true;
-    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
-    if (fd >= 0)
-        close(fd);
+    int fd = process_lowest_free_fd();
     return fd >= 0 && fd < p->conf.max_fd;
 }
 
