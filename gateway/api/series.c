@@ -23,7 +23,7 @@ static bool api_series_read_params(struct api_call *c, struct series_query *sq, 
 }
 
 /* A window that ends before it begins is empty, and no error. */
-static bool api_series_needs_match(const struct series_query *sq) { return sq->t_min > sq->t_max; }
+static bool api_series_window_empty(const struct series_query *sq) { return sq->t_min > sq->t_max; }
 
 static size_t api_series_limit(struct api_call *c, size_t n, size_t limit, bool truncated)
 {
@@ -81,7 +81,7 @@ static bool api_series_list(struct api_call *c)
         return err_set(&c->err, ERR_BAD_DATA, "no match[] parameter provided");
     if (!api_series_read_params(c, &sq, true))
         return false;
-    if (!api_series_needs_match(&sq) && !c->source->ops->series(c->source, c->q, &sq, &set, &c->err))
+    if (!api_series_window_empty(&sq) && !c->source->ops->series(c->source, c->q, &sq, &set, &c->err))
         return false;
     return api_series_write_labels(c, &sq, &set);
 }
@@ -92,7 +92,7 @@ static bool labels(struct api_call *c)
     struct str_set set = {0};
     if (!api_series_read_params(c, &sq, false))
         return false;
-    if (!api_series_needs_match(&sq) && !c->source->ops->label_names(c->source, c->q, &sq, &set, &c->err))
+    if (!api_series_window_empty(&sq) && !c->source->ops->label_names(c->source, c->q, &sq, &set, &c->err))
         return false;
     return write_strings(c, &sq, &set);
 }
@@ -104,7 +104,7 @@ static bool api_label_values_list(struct api_call *c)
     struct str name;
     if (!param_label_name(c->q->arena, c->r->tail, &name, &c->err) || !api_series_read_params(c, &sq, false))
         return false;
-    if (!api_series_needs_match(&sq) && !c->source->ops->label_values(c->source, c->q, name, &sq, &set, &c->err))
+    if (!api_series_window_empty(&sq) && !c->source->ops->label_values(c->source, c->q, name, &sq, &set, &c->err))
         return false;
     return write_strings(c, &sq, &set);
 }
