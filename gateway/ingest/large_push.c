@@ -250,7 +250,6 @@ static struct push *next_push(const struct write_buffers *w)
     return p && p->phase != PUSH_DECOMPRESS ? p : NULL;
 }
 
-
 void push_queue_work(struct loop_task *task)
 {
     struct write_buffers *w = CONTAINER(task, struct write_buffers, work);

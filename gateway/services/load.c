@@ -120,22 +120,21 @@ static void load_log_errors(struct config_load *l)
 
 /* An empty file is valid at the start. If the running configuration is not empty, the file is probably being written at
  * the moment, and applying it would stop everything: it is refused. */
-static bool load_refuse_empty(struct config_load *l, const struct config *before)
+static void load_refuse_empty(struct config_load *l, const struct config *before)
 {
     if (l->config == NULL || !l->config->empty || before == NULL || before->empty)
-        return false;
+        return;
     err_set(&l->err, ERR_BAD_DATA, "%.*s: the file is empty; write {} into it if that is intended",
             STR_ARG(l->services->flags.config_file));
     config_unref(l->config);
     l->config = NULL;
-    return true;
 }
 
 static bool load_apply(struct config_load *l)
 {
     struct services *s = l->services;
     struct config *before = services_config(s);
-    (void)load_refuse_empty(l, before);
+    load_refuse_empty(l, before);
     struct config *c = l->config;
     l->config = NULL;
     bool ok = c != NULL && services_apply(s, c, &l->err);

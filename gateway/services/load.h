@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Loads the configuration for a reload, on a thread of its own, which may hang: the file, or one that it names, may lie
- * on a mount that does not respond. The control thread goes on meanwhile, applies what was loaded, and answers those
- * who requested it. One load at a time; requests that arrive during one are served by the next. After LOAD_HANG_MS
- * without an end, those who wait are told; when the mount responds the files are loaded once more.
+/* Reloads: a separate thread loads the configuration, because the file, or a file that it names, may be on a mount that
+ * does not respond. The control thread keeps running meanwhile; then it applies the configuration and responds to the
+ * requests for the reload. There is one load at a time; requests that arrive during a load wait for the next one. A
+ * load that takes longer than LOAD_HANG_MS fails the waiting requests; when the mount responds, the files are loaded
+ * again.
  *
- * The control thread, but for the thread itself.
+ * Call on the control thread.
  */
 #ifndef GATEWAY_SERVICES_LOAD_H
 #define GATEWAY_SERVICES_LOAD_H

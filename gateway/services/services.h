@@ -12,13 +12,12 @@
 #ifndef GATEWAY_SERVICES_SERVICES_H
 #define GATEWAY_SERVICES_SERVICES_H
 
+#include "base/http/via.h"
 #include "base/os/loop.h"
 #include "base/os/thread.h"
 #include "gateway/config/config.h"
 #include "gateway/http/http.h"
 #include "gateway/query/service.h"
-#include "base/http/via.h"
-
 
 enum services_state { SERVICES_STARTING, SERVICES_READY, SERVICES_STOPPING };
 
@@ -76,7 +75,8 @@ void services_reopen(void *services);
 
 /* ---- load.c ---- */
 
-/* Control thread: loads the file again on a thread of its own, then applies it and logs the result. */
+/* Control thread: reloads the file without waiting: a separate thread loads it, then the control thread applies it and
+ * logs the result. */
 void services_reload(struct services *s);
 /* Any thread: requests a reload from the control thread; done runs in `loop` once all lanes use the new configuration
  * (err NULL), or with the error. */
