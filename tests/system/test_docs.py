@@ -155,7 +155,10 @@ def test_every_thread_is_in_the_architecture():
         names |= {call.strip('"') for call in calls if call[0] == '"'}
         names |= set(re.findall(r'struct file_thread_conf\)?(?: \w+ =)? ?\{\.name = "([^"]+)"', text))
         if any(call == "name" for call in calls):
-            names |= {name.replace("%u", "N") for name in re.findall(r'snprintf\(name, sizeof name, "([^"]+)"', text)}
+            formats = set(re.findall(r'snprintf\(name, sizeof name, "([^"]+)"', text))
+            if "%s %u" in formats: # workers: a class's name and a number
+                formats |= {f"{worker} %u" for worker in re.findall(r'\[WORKER_\w+\] = \{"(\w+)"', text)}
+            names |= {name.replace("%u", "N") for name in formats - {"%s %u"}}
     table = re.search(r"^\| thread \|.*?\n\n", read("docs/architecture.md"), re.M | re.S).group()
     told = {re.sub(r"`| \(.*", "", cells[0]) for cells in rows(table)}
     assert told == names and len(names) > 6, f"only in the sources {names - told}, only in the page {told - names}"
