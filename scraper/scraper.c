@@ -142,7 +142,8 @@ static struct pool *scraper_add_pool(struct scraper *s, const struct scrape_job 
 
 static void scraper_end_pool(struct scraper *s, struct pool *p, struct pool_sync *sync)
 {
-    stats_keep(&s->kept, p->conf->job_name, &(double){(double)p->invalid_ever});
+    double invalid_ever = (double)p->invalid_ever;
+    stats_keep(&s->kept, p->conf->job_name, &invalid_ever);
     pool_end(p, sync);
     pool_free(p);
 }

@@ -32,8 +32,10 @@ static void rows_are_limited(void **state UNUSED)
     stats_kept_init(&k, 1);
     for (int i = 0; i < STATS_KEPT_MAX + MORE; i++) {
         snprintf(name, sizeof name, "%d", i);
-        stats_keep(&k, str_of(name), &(double){i + 1});
-        stats_keep(&k, STR("0"), &(double){1}); /* it stays the newest */
+        value = i + 1;
+        stats_keep(&k, str_of(name), &value);
+        value = 1;
+        stats_keep(&k, STR("0"), &value); /* it stays the newest */
     }
     for (int i = 0; i < STATS_KEPT_MAX + MORE; i++) {
         snprintf(name, sizeof name, "%d", i);

@@ -260,7 +260,8 @@ static void test_budget(void **state UNUSED)
     struct arena small;
     struct buf wire = {0};
     struct err err = {0};
-    struct histogram h = {.positive = {&(struct span){0, 1}, 1, &(double){1}, 1}}, back;
+    double count = 1;
+    struct histogram h = {.positive = {&(struct span){0, 1}, 1, &count, 1}}, back;
     int64_t t;
     histogram_encode(&wire, &h, 1);
     arena_init(&small, 16);
