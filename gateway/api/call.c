@@ -52,9 +52,9 @@ static bool api_work_run(void *arg)
 static bool api_call_run(struct api_call *c, struct http_request *r, api_body *body)
 {
     struct query_session *s = r->query;
-    struct api_work work = {c, body};
     *c = (struct api_call){.r = r, .session = s, .q = &s->q, .source = s->service.source, .json.out = &r->out,
                            .work = {.q = &s->q, .where = "rendering the result"}};
+    struct api_work work = {c, body};
     bool ok = query_session_run(s, api_work_run, &work, &c->err);
     r->deadline_mono = s->q.deadline_mono;
     if (!ok) { /* the response is then an error, which is short */
