@@ -170,6 +170,8 @@ static uint64_t fingerprint(const struct yaml *node, const struct scrape_job *jo
     add_i64(&b, job->scrape_timeout);
     add_i64(&b, job->sample_limit);
     add_i64(&b, job->label_limit);
+    add_i64(&b, job->label_name_length_limit);
+    add_i64(&b, job->label_value_length_limit);
     add_i64(&b, job->body_size_limit);
     add_i64(&b, job->honor_timestamps + 2 * job->no_stale_markers + 4 * job->broken_lines_fail);
     uint64_t hash = hash_bytes(b.p, b.n);

@@ -341,6 +341,24 @@ static void test_inherited_limits(void **state UNUSED)
     end(c);
 }
 
+/* A reload keeps a job whose fingerprint is the same running as it is. */
+static void test_inherited_limits_are_fingerprinted(void **state UNUSED)
+{
+    static const char *const limits[] = {"sample_limit", "label_limit", "label_name_length_limit",
+                                         "label_value_length_limit", "body_size_limit"};
+    struct config *c = load("scrape_configs: [{job_name: a}]\n");
+    uint64_t unlimited = c->jobs[0].fingerprint;
+    end(c);
+    for (size_t i = 0; i < LEN(limits); i++) {
+        char text[100];
+        snprintf(text, sizeof text, "global: {%s: 7}\nscrape_configs: [{job_name: a}]\n", limits[i]);
+        c = load(text);
+        if (c->jobs[0].fingerprint == unlimited)
+            fail_msg("%s", limits[i]);
+        end(c);
+    }
+}
+
 static void test_common_rules(void **state UNUSED)
 {
     const char *rule = "global:\n  metric_relabel_configs: [{action: labeldrop, regex: x}]\nscrape_configs:\n- job_name: a\n"
@@ -543,7 +561,8 @@ int main(void)
         cmocka_unit_test(test_inert_keys), cmocka_unit_test(test_all_errors_at_once),
         cmocka_unit_test(test_errors_of_all_files_at_once), cmocka_unit_test(test_kinds_of_discovery),
         cmocka_unit_test(test_what_the_start_needs), cmocka_unit_test(test_inherited_limits),
-        cmocka_unit_test(test_common_rules), cmocka_unit_test(test_vmagent),
+        cmocka_unit_test(test_inherited_limits_are_fingerprinted), cmocka_unit_test(test_common_rules),
+        cmocka_unit_test(test_vmagent),
         cmocka_unit_test(test_a_long_file_with_placeholders), cmocka_unit_test(test_promxy),
         cmocka_unit_test(test_destinations), cmocka_unit_test(test_relabel_files), cmocka_unit_test(test_recent),
         cmocka_unit_test(test_errors), cmocka_unit_test(test_masked_loads)};
