@@ -30,6 +30,18 @@ void mem_release_buf(struct mem_release *q, struct buf *b)
     b->over = b->starved = false;
 }
 
+void mem_release_items(struct mem_release *q, void *items, size_t *cap, size_t size, size_t keep)
+{
+    if (*cap <= keep)
+        return;
+    void *p;
+    memcpy(&p, items, sizeof p); /* as in mem_grow */
+    mem_release_add(q, p, *cap * size);
+    p = NULL;
+    memcpy(items, &p, sizeof p);
+    *cap = 0;
+}
+
 bool mem_release_some(struct mem_release *q)
 {
     struct released_block *b = q->first;

@@ -262,12 +262,7 @@ struct uncached *page_reader_take_uncached(struct page_reader *r)
 /* Memory beyond what a usual page takes is returned to the system. */
 static void release_lines(struct page_reader *r, void *items, size_t *cap, size_t size)
 {
-    void **p = items;
-    if (*cap <= STAGE_KEEP)
-        return;
-    mem_release_add(&r->interner->release, *p, *cap * size);
-    *p = NULL;
-    *cap = 0;
+    mem_release_items(&r->interner->release, items, cap, size, STAGE_KEEP);
 }
 
 bool page_reader_end(struct page_reader *r, size_t lines)

@@ -25,11 +25,7 @@ void marker_writer_end(struct marker_writer *w)
 {
     enum { KEEP = 32768 };
     identity_set_release(&w->set, &w->interner->release);
-    if (w->removed_cap <= KEEP)
-        return;
-    mem_release_add(&w->interner->release, w->removed, w->removed_cap * sizeof *w->removed);
-    w->removed = NULL;
-    w->removed_cap = 0;
+    mem_release_items(&w->interner->release, &w->removed, &w->removed_cap, sizeof *w->removed, KEEP);
 }
 
 void marker_writer_start(struct marker_writer *w, uint64_t source, const struct target_labels *target,
@@ -100,6 +96,7 @@ static struct labels vanished_labels(struct marker_writer *w)
                               uncached_type(&x->uncached[w->at_uncached++]), &d, &err);
     return ok ? d.labels : (struct labels){0};
 }
+
 static void write_batch(struct marker_writer *w, size_t to, int64_t t)
 {
     enum { ABOUT = 200 }; /* estimated bytes of a marker */

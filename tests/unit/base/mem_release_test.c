@@ -46,11 +46,29 @@ static void a_buffer_gives_its_memory_and_budget(void **state UNUSED)
     assert_false(mem_release_some(&q));
 }
 
+static void only_a_large_array_is_taken(void **state UNUSED)
+{
+    enum { N = 1 << 20 };
+    struct mem_release q = {0};
+    size_t cap = N;
+    uint32_t *items = mem_alloc(N * sizeof *items), *before = items;
+    mem_release_items(&q, &items, &cap, sizeof *items, N);
+    assert_ptr_equal(items, before);
+    assert_int_equal(cap, N);
+    mem_release_items(&q, &items, &cap, sizeof *items, N - 1);
+    assert_null(items);
+    assert_int_equal(cap, 0);
+    assert_non_null(q.first);
+    mem_release_items(&q, &items, &cap, sizeof *items, 0);
+    mem_release_all(&q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(large_blocks_are_released_in_slices),
         cmocka_unit_test(a_buffer_gives_its_memory_and_budget),
+        cmocka_unit_test(only_a_large_array_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
