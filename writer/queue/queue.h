@@ -27,17 +27,15 @@ struct queue_limits {
     bool keep_all;          /* nothing is dropped for space: writers check queue_bytes first */
 };
 struct queue_options {
-    bool (*interrupted)(void); /* for queue_open: polled while files are read; true aborts it; NULL = never */
     const char *dir;        /* created when it does not exist */
     struct queue_lock *lock; /* of the parent directory; NULL = no other process uses it */
     unsigned shards;        /* another number on disk becomes an older generation, which is sent first */
     struct queue_limits limits;
 };
-struct queue *queue_open(const struct queue_options *o, struct err *err) MUST_USE;
-/* The same in steps, for a disk that may hang. begin starts the io thread, end waits for it: until it has read the
+/* Opens in steps, since the disk may hang. begin starts the io thread, end waits for it: until it has read the
  * directory, or has done nothing for hang_ms (QUEUE_HANGS: the opening goes on, and end may be called again), or
- * `interrupted` is true. QUEUE_FAILED: the queue is gone. cancel: closes it, or abandons it while its disk hangs; it may
- * then open files later, and closes them. */
+ * `interrupted` is true (NULL: never). QUEUE_FAILED: the queue is gone. cancel: closes it, or abandons it while its
+ * disk hangs; it may then open files later, and closes them. */
 enum { QUEUE_HANG_MS = 5000 };
 struct queue *queue_open_begin(const struct queue_options *o, struct err *err) MUST_USE;
 enum queue_opened queue_open_end(struct queue *q, int64_t hang_ms, bool (*interrupted)(void), struct err *err) MUST_USE;

@@ -216,21 +216,6 @@ void queue_open_cancel(struct queue *q)
     }
 }
 
-struct queue *queue_open(const struct queue_options *o, struct err *err)
-{
-    struct queue *q = queue_open_begin(o, err);
-    if (q == NULL)
-        return NULL;
-    enum queue_opened opened = queue_open_end(q, QUEUE_HANG_MS, o->interrupted, err);
-    if (opened == QUEUE_OPEN)
-        return q;
-    if (opened == QUEUE_HANGS) {
-        err_set(err, ERR_UNAVAILABLE, "%s: the disk does not respond", o->dir);
-        queue_open_cancel(q);
-    }
-    return NULL;
-}
-
 /* --- main: walking ------------------------------------------------------------------------------------------------ */
 
 static bool walk_visit(void *arg, unsigned shard, const struct block *b)

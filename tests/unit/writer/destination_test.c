@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/dies.h"
+#include "queue_fixture.h"
 #include "writer/send/destination_lane.h"
 
 #include <stdio.h>
@@ -27,7 +28,7 @@ static struct destination *open_destination(void)
     char *identity = destination_identity(&conf);
     snprintf(path, sizeof path, "%s/%s", dir, identity);
     mem_free(identity);
-    struct queue *queue = queue_open(&(struct queue_options){.dir = path, .shards = 2}, &err);
+    struct queue *queue = queue_open(&(struct queue_options){.dir = path, .shards = 2}, NULL, &err);
     if (queue == NULL)
         fail_msg("%s", err.text);
     struct destination *d = destination_new(&conf, 0, &env, queue);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/text/duration.h"
+#include "queue_fixture.h"
 #include "writer_fixture.h"
 #include "writer/queue/queue_shard.h"
 #include "writer/queue/queue_space.h"
@@ -51,7 +52,7 @@ static int fault_teardown(void **state)
 static struct queue *fault_queue(unsigned shards, struct queue_limits limits)
 {
     struct err err = {0};
-    struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = shards, .limits = limits}, &err);
+    struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = shards, .limits = limits}, NULL, &err);
     if (q == NULL)
         fail_msg("%s", err.text);
     return q;

@@ -23,10 +23,25 @@ int queue_remove_dir(void **state)
     return system(command);
 }
 
+struct queue *queue_open(const struct queue_options *o, bool (*interrupted)(void), struct err *err)
+{
+    struct queue *q = queue_open_begin(o, err);
+    if (q == NULL)
+        return NULL;
+    enum queue_opened opened = queue_open_end(q, QUEUE_HANG_MS, interrupted, err);
+    if (opened == QUEUE_OPEN)
+        return q;
+    if (opened == QUEUE_HANGS) {
+        err_set(err, ERR_UNAVAILABLE, "%s: the disk does not respond", o->dir);
+        queue_open_cancel(q);
+    }
+    return NULL;
+}
+
 struct queue *queue_open_here(unsigned shards)
 {
     struct err err = {0};
-    struct queue *q = queue_open(&(struct queue_options){.dir = queue_dir, .shards = shards}, &err);
+    struct queue *q = queue_open(&(struct queue_options){.dir = queue_dir, .shards = shards}, NULL, &err);
     if (q == NULL)
         fail_msg("%s", err.text);
     return q;

@@ -14,6 +14,8 @@
 extern char queue_dir[256];
 extern struct loop *queue_home; /* of reads; the test's */
 
+/* In one step; NULL: err is set. interrupted: as for queue_open_end */
+struct queue *queue_open(const struct queue_options *o, bool (*interrupted)(void), struct err *err);
 struct queue *queue_open_here(unsigned shards);
 struct queue_shard *queue_newest_shard(struct queue *q, unsigned i); /* of the newest generation */
 struct block *numbered_block(uint32_t number, size_t n);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/text/duration.h"
+#include "queue_fixture.h"
 #include "writer_fixture.h"
 #include "writer/queue/queue_shard.h"
 
@@ -65,7 +66,7 @@ static int hang_teardown(void **state UNUSED)
 static struct queue *hang_queue(struct queue_limits limits)
 {
     struct err err = {0};
-    struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = 1, .limits = limits}, &err);
+    struct queue *q = queue_open(&(struct queue_options){.dir = dir, .shards = 1, .limits = limits}, NULL, &err);
     if (q == NULL)
         fail_msg("%s", err.text);
     return q;
@@ -343,7 +344,7 @@ static void a_taken_directory_is_left_alone(void **state UNUSED)
     struct stat st;
     struct queue_lock *l = queue_lock_new(dir, &err);
     snprintf(path, sizeof path, "%s/queue", dir);
-    struct queue *q = queue_open(&(struct queue_options){.dir = path, .lock = l, .shards = 1}, &err);
+    struct queue *q = queue_open(&(struct queue_options){.dir = path, .lock = l, .shards = 1}, NULL, &err);
     assert_non_null(q);
     delete_queues();
     assert_true(locked_by_child(child));
@@ -380,7 +381,7 @@ static void opening_is_interrupted(void **state UNUSED)
     queue_close(q);
     atomic_store(&slow, true); /* the first poll comes before the end of the first read */
     int64_t begin = clock_mono_ms();
-    q = queue_open(&(struct queue_options){.dir = dir, .shards = 1, .interrupted = always}, &err);
+    q = queue_open(&(struct queue_options){.dir = dir, .shards = 1}, always, &err);
     atomic_store(&slow, false);
     assert_null(q);
     assert_int_equal(err.kind, ERR_CANCELED);
@@ -399,7 +400,7 @@ static void a_hung_disk_does_not_hold_the_start(void **state UNUSED)
     queue_close(q);
     atomic_store(&hang, true);
     int64_t begin = clock_mono_ms();
-    assert_null(queue_open(&(struct queue_options){.dir = dir, .shards = 1, .interrupted = always}, &err));
+    assert_null(queue_open(&(struct queue_options){.dir = dir, .shards = 1}, always, &err));
     assert_true(clock_mono_ms() - begin < 3000);
     assert_int_equal(err.kind, ERR_CANCELED);
     atomic_store(&hang, false);

@@ -44,7 +44,7 @@ static void a_large_block_hurts_no_other(void **state)
     enum { LIMIT = 1 << 20 };
     struct err err = {0};
     struct queue *q = queue_open(&(struct queue_options){.dir = queue_dir, .shards = 1, .limits.max_bytes = LIMIT},
-                                 &err);
+                                 NULL, &err);
     assert_non_null(q);
     queue_write(queue_newest_shard(q, 0), numbered_block(1, 100), 0, (struct pending_acks){0});
     queue_write(queue_newest_shard(q, 0), numbered_block(2, LIMIT / 2), 1, (struct pending_acks){0});
@@ -93,7 +93,7 @@ static void old_segments_go_first(void **state)
     queue_home = loop_new();
     struct err err;
     struct queue *q = queue_open(&(struct queue_options){.dir = queue_dir, .shards = 1, .limits.max_bytes = 40 << 20},
-                                 &err);
+                                 NULL, &err);
     assert_non_null(q);
     for (uint32_t i = 0; i < 100; i++)
         queue_write(queue_newest_shard(q, 0), numbered_block(i, 1 << 20), i, (struct pending_acks){0});
@@ -115,7 +115,7 @@ static void small_limits_hold(void **state)
     struct err err;
     enum { SHARDS = 4, LIMIT = 1 << 20, BLOCKS = 400, SIZE = 10000 };
     struct queue *q = queue_open(&(struct queue_options){.dir = queue_dir, .shards = SHARDS, .limits.max_bytes = LIMIT},
-                                 &err);
+                                 NULL, &err);
     assert_non_null(q);
     for (uint32_t i = 0; i < BLOCKS; i++)
         queue_write(queue_newest_shard(q, i % SHARDS), numbered_block(i, SIZE), i / SHARDS, (struct pending_acks){0});
