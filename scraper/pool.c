@@ -263,24 +263,30 @@ static void find_all(struct pool *p, struct pool_sync *s, struct found_targets *
     }
 }
 
-/* Appends what is said of all invalid targets of a job, and of all duplicates, a line each. */
-static void describe_found(const struct pool *p, const struct found_targets *f, struct buf *out)
+/* The same as log_found, for pool_check. */
+static void warn_of_found(const struct pool *p, const struct found_targets *f, void (*warn)(void *arg, const char *text),
+                          void *arg)
 {
+    struct buf line = {0};
     if (p->invalid_total > 0) {
-        buf_printf(out, "job \"%.*s\": invalid target ", STR_ARG(p->conf->job_name));
-        url_redact_address(out, f->first_invalid);
-        buf_printf(out, ": %s", f->invalid_err.text);
+        buf_printf(&line, "job \"%.*s\": invalid target ", STR_ARG(p->conf->job_name));
+        url_redact_address(&line, f->first_invalid);
+        buf_printf(&line, ": %s", f->invalid_err.text);
         if (p->invalid_total > 1)
-            buf_printf(out, " (and %zu more)", p->invalid_total - 1);
-        buf_add_z(out, "; it is not scraped\n");
+            buf_printf(&line, " (and %zu more)", p->invalid_total - 1);
+        buf_add_z(&line, "; it is not scraped");
+        warn(arg, buf_z(&line));
     }
     if (f->duplicates > 0 && !p->conf->suppress_duplicates) {
-        buf_printf(out, "job \"%.*s\": duplicate target ", STR_ARG(p->conf->job_name));
-        url_redact(out, f->first_duplicate->url);
+        buf_clear(&line);
+        buf_printf(&line, "job \"%.*s\": duplicate target ", STR_ARG(p->conf->job_name));
+        url_redact(&line, f->first_duplicate->url);
         if (f->duplicates > 1)
-            buf_printf(out, " (and %zu more)", f->duplicates - 1);
-        buf_add_z(out, "; it is scraped once\n");
+            buf_printf(&line, " (and %zu more)", f->duplicates - 1);
+        buf_add_z(&line, "; it is scraped once");
+        warn(arg, buf_z(&line));
     }
+    buf_free(&line);
 }
 
 void pool_check(const struct scrape_job *conf, struct target_builder *builder, void (*warn)(void *arg, const char *text),
@@ -289,26 +295,17 @@ void pool_check(const struct scrape_job *conf, struct target_builder *builder, v
     struct pool p = {.conf = conf, .files = mem_zalloc((conf->file_sd_configs.n + 1) * sizeof *p.files)};
     struct pool_sync s = {.builder = builder};
     struct found_targets f = {0};
-    struct buf text = {0};
-    struct str line;
     for (size_t i = 0; i < conf->file_sd_configs.n; i++) {
         p.files[i].failed = warn;
         p.files[i].arg = arg;
         file_discovery_refresh(&p.files[i], (const struct file_sd *)conf->file_sd_configs.items + i);
     }
     find_all(&p, &s, &f);
-    describe_found(&p, &f, &text);
-    for (struct str rest = buf_str(&text); rest.n > 0;) {
-        str_cut(&rest, '\n', &line);
-        char *z = str_dup(line);
-        warn(arg, z);
-        mem_free(z);
-    }
+    warn_of_found(&p, &f, warn, arg);
     for (size_t i = 0; i < f.n; i++)
         target_unref(f.items[i]);
     mem_free(f.items);
     map_free(&f.ids);
-    buf_free(&text);
     clear_dropped(&p);
     mem_free(p.dropped);
     free_files(&p);

@@ -23,7 +23,7 @@ struct pool {
     struct running_job *job;                /* settings used for scraping; possibly of an older apply */
     struct file_discovery *files;       /* one per file_sd_config */
     struct target **targets;
-    size_t n, cap;
+    size_t n;
     struct pool_dropped *dropped;       /* including invalid targets */
     size_t n_dropped, dropped_cap;      /* stored */
     size_t dropped_total, invalid_total;
