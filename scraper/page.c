@@ -58,7 +58,7 @@ static void find_duplicates(struct page *p, size_t end)
     }
 }
 
-static bool begin_settle(struct page *p)
+static bool page_begin_compare(struct page *p)
 {
     p->comparing = true;
     p->result.uncached_lines = p->reader.n_uncached;
@@ -73,7 +73,7 @@ static bool begin_settle(struct page *p)
 
 bool page_compare(struct page *p, size_t lines)
 {
-    if (!p->comparing && !begin_settle(p))
+    if (!p->comparing && !page_begin_compare(p))
         return false;
     if (p->compared < p->reader.n) {
         find_duplicates(p, p->reader.n - p->compared > lines ? p->compared + lines : p->reader.n);
@@ -102,11 +102,12 @@ static size_t batch_bytes(const struct page *p, size_t from, size_t to)
 
 static struct labels staged_labels(struct page *p, const struct staged *s)
 {
+    const struct page_reader *r = &p->reader;
     if (!id_uncached(s->id))
-        return entry_splice(p->reader.templates, p->reader.templates->entries[id_entry(s->id)], p->reader.target, &p->labels);
+        return entry_splice(r->templates, r->templates->entries[id_entry(s->id)], r->target, &p->labels);
     struct derived d;
     struct err err; /* it was derived successfully before */
-    bool ok = template_derive(p->reader.interner, p->reader.templates, p->reader.target, str_n(p->reader.text.p + s->at, s->n),
+    bool ok = template_derive(r->interner, r->templates, r->target, str_n(r->text.p + s->at, s->n),
                               (enum bounds_type)s->type, &d, &err);
     return ok ? d.labels : (struct labels){0};
 }
@@ -118,8 +119,8 @@ bool page_write(struct page *p)
     if (from == to)
         return false;
     p->written = to;
-    if (sink_begin(p->sink, &(struct sink_batch){.source = p->reader.source, .bytes = batch_bytes(p, from,
-                                                                                           to)}) == SINK_BUSY) {
+    struct sink_batch about = {.source = p->reader.source, .bytes = batch_bytes(p, from, to)};
+    if (sink_begin(p->sink, &about) == SINK_BUSY) {
         for (size_t i = from; i < to; i++)
             p->result.busy += !p->reader.stage[i].skip;
         return to < p->reader.n;
@@ -137,8 +138,8 @@ bool page_write(struct page *p)
 
 /* ---- updating the cache ---- */
 
-/* Allocates; false if the last cache stays unchanged. */
-static bool begin_adopt(struct page *p)
+/* Allocates; false if the last cache stays as it is. */
+static bool page_begin_update(struct page *p)
 {
     struct page_reader *r = &p->reader;
     if (r->same && !p->last->duplicates)
@@ -153,7 +154,7 @@ static bool begin_adopt(struct page *p)
     return true;
 }
 
-static bool adopt_lines(struct page *p, size_t lines)
+static bool page_update_lines(struct page *p, size_t lines)
 {
     struct page_reader *r = &p->reader;
     struct scrape_cache *x = &p->next;
@@ -178,12 +179,12 @@ bool page_update_cache(struct page *p, size_t lines)
 {
     switch (p->updating) {
     case UPDATE_BEGIN:
-        if (!begin_adopt(p))
+        if (!page_begin_update(p))
             return false;
         p->updating = UPDATE_LINES;
         return true;
     case UPDATE_LINES:
-        if (!adopt_lines(p, lines))
+        if (!page_update_lines(p, lines))
             p->updating = UPDATE_CLEAR;
         return true;
     case UPDATE_CLEAR:
