@@ -19,8 +19,8 @@ static void resend_metadata(struct loop_task *task)
     if (list_empty(&l->targets) || l->metadata.families.n == 0)
         return;
     const struct target *any = CONTAINER(l->targets.next, struct target, node);
-    if (sink_begin(l->sink, &(struct sink_batch){.source = any->source,
-                                                 .bytes = FAMILIES * FAMILY_BYTES}) == SINK_BUSY)
+    struct sink_batch about = {.source = any->source, .bytes = FAMILIES * FAMILY_BYTES};
+    if (sink_begin(l->sink, &about) == SINK_BUSY)
         return;
     struct map_entry *e = NULL;
     for (int i = 0; i < FAMILIES && (e = map_walk_next(&l->metadata.families, &l->resent)); i++)

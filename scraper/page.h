@@ -22,8 +22,8 @@
 #include "scraper/page_reader.h"
 #include "scraper/stale.h"
 
-/* Samples per batch for the sink. Those of a page with other lines than the last one may all be new to the recent store:
- * then a batch takes 1 ms. */
+/* Samples per batch for the sink. Those of a page with other lines than the last one may all be new to the recent
+ * store: then a batch takes 1 ms. */
 enum { PAGE_BATCH = 500, PAGE_BATCH_CHANGED = 200 };
 
 struct page {

@@ -12,7 +12,6 @@
 #include "base/telemetry/log.h"
 #include "base/text/num.h"
 #include "base/text/duration.h"
-#include "base/text/url.h"
 #include "scraper/ending.h"
 #include "scraper/schedule.h"
 #include "scraper/scrape_internal.h"

@@ -112,8 +112,8 @@ static uint64_t seed_of(const struct str_map *labels)
 {
     uint64_t seed = 0;
     for (size_t i = 0; i < labels->n; i++) {
-        struct label pair = {labels->keys[i], labels->values[i]};
-        seed += hash_bytes(pair.name.p, pair.name.n) * 31 + hash_bytes(pair.value.p, pair.value.n);
+        struct str name = labels->keys[i], value = labels->values[i];
+        seed += hash_bytes(name.p, name.n) * 31 + hash_bytes(value.p, value.n);
     }
     return seed;
 }

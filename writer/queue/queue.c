@@ -14,7 +14,6 @@
 #include "writer/queue/queue_state.h"
 
 #include "base/telemetry/log.h"
-#include "base/text/num.h"
 #include "base/text/duration.h"
 
 #include <errno.h>

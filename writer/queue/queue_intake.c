@@ -15,7 +15,6 @@
 #include "writer/queue/queue_intake.h"
 
 #include "base/telemetry/log.h"
-#include "base/text/num.h"
 #include "base/text/duration.h"
 
 enum { STALLED_MS = 2000 };

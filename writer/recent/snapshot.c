@@ -2,7 +2,8 @@
 /* Select: a snapshot of the matching series. Under a stripe's lock, some series at a time, it copies labels, references
  * sealed chunks and copies the open one. Samples are decoded later, one series at a time, when the evaluator reads
  * them. An instant selector at one point wants the newest sample, usually the one from which the next would be encoded:
- * then nothing is copied or decoded. Labels are copied rather than referenced: a copy takes 10 ns, two updates of a shared counter no less. */
+ * then nothing is copied or decoded. Labels are copied rather than referenced: a copy takes 10 ns, two updates of a
+ * shared counter no less. */
 #include "writer/recent/iterate.h"
 
 struct snapshot_extra {
@@ -213,7 +214,8 @@ static bool select_one(struct recent *store, struct query_ctx *q, const struct s
 {
     struct snapshot_read *r = mem_alloc(sizeof *r);
     *r = (struct snapshot_read){.arena = q->arena, .set = out, .t_min = sel->t_min, .t_max = sel->t_max,
-                                .newest_suffices = sel->kind == SELECT_INSTANT && sel->start == sel->end && sel->window > 0};
+                                .newest_suffices = sel->kind == SELECT_INSTANT && sel->start == sel->end &&
+                                                   sel->window > 0};
     *out = (struct series_set){.load = snapshot_load, .release = snapshot_release, .impl = r};
     for (unsigned i = 0; i < store->n_stripes; i++)
         if (!stripe_visit(&store->stripes[i], q, sel->matchers, sel->n_matchers, take_snapshot, r, err))

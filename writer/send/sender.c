@@ -23,7 +23,6 @@
  */
 #include "base/http/client.h"
 #include "base/telemetry/log.h"
-#include "base/text/num.h"
 #include "base/text/duration.h"
 #include "base/text/url.h"
 #include "writer/send/destination_lane.h"

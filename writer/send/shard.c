@@ -3,7 +3,6 @@
 #include "writer/send/destination_lane.h"
 
 #include "base/telemetry/log.h"
-#include "base/text/duration.h"
 #include "writer/queue/block.h"
 
 enum { READ_BYTES = 1 << 20, READ_BYTES_FAILING = 64 << 10, READ_RETRY_MS = 1000 };
