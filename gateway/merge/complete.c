@@ -55,7 +55,7 @@ static int64_t first_span_start(const struct merging *m, size_t r)
     return -SERIES_FAR;
 }
 
-static void spans_add(struct arena *a, struct spans *spans, struct series_span span)
+static void series_spans_add(struct arena *a, struct spans *spans, struct series_span span)
 {
     arena_grow(a, &spans->items, &spans->cap, spans->n + 1, sizeof *spans->items);
     spans->items[spans->n++] = span;
@@ -73,7 +73,7 @@ static struct spans find_spans(const struct merging *m, size_t r)
         int64_t t = sequence_time(s, i);
         bool marker = sequence_stale(s, i);
         if (t > due && other_is_alive(m, r, due, t, cursors, &since)) {
-            spans_add(a, &spans, (struct series_span){span.start, span.end_from, since - 1});
+            series_spans_add(a, &spans, (struct series_span){span.start, span.end_from, since - 1});
             span.start = marker ? span.start : t - near;
             span.end_from = marker ? t : -SERIES_FAR;
         }
@@ -86,7 +86,7 @@ static struct spans find_spans(const struct merging *m, size_t r)
     if (due <= m->to && other_is_alive(m, r, due, m->to + 1, cursors, &since))
         span.end_to = since - 1;
     if (due < SERIES_FAR)
-        spans_add(a, &spans, span);
+        series_spans_add(a, &spans, span);
     return spans;
 }
 
