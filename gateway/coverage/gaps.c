@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/coverage/gaps.h"
 
+#include "gateway/coverage/spans.h"
+
 #include <stdlib.h>
 
 enum { INTERVAL_SAMPLES = 16, UNKNOWN_INTERVAL_MS = 60000 };
@@ -128,26 +130,6 @@ static void find_runs(struct arena *a, const struct target_scrapes *replicas, si
     }
 }
 
-static int gaps_compare_runs(const void *a, const void *b)
-{
-    const struct coverage_span *x = a, *y = b;
-    return x->from < y->from ? -1 : x->from > y->from;
-}
-
-static void runs_unite(struct run_list *l)
-{
-    size_t kept = 0;
-    if (l->n > 1)
-        qsort(l->items, l->n, sizeof *l->items, gaps_compare_runs);
-    for (size_t i = 0; i < l->n; i++) {
-        if (kept == 0 || l->items[i].from > l->items[kept - 1].to)
-            l->items[kept++] = l->items[i];
-        else if (l->items[i].to > l->items[kept - 1].to)
-            l->items[kept - 1].to = l->items[i].to;
-    }
-    l->n = kept;
-}
-
 /* --- gaps --------------------------------------------------------------------------------------------------------- */
 
 struct gaps_search { /* of one replica */
@@ -265,9 +247,9 @@ static void gaps_of_replica(struct gaps_search *g, const struct target_scrapes *
         siblings_add(&alive, &all[k].alive);
         siblings_add_standing(&standing, &all[k].alive, &replicas[k], gaps_edge(gaps_interval_of(replicas, n, k)));
     }
-    runs_unite(&standing);
-    runs_unite(&scraped);
-    runs_unite(&alive);
+    standing.n = spans_join(standing.items, standing.n);
+    scraped.n = spans_join(scraped.items, scraped.n);
+    alive.n = spans_join(alive.items, alive.n);
     gaps_between_runs(g, &all[r].scraped, &replicas[r].before.scraped, &scraped);
     gaps_between_runs(g, &all[r].good, &replicas[r].before.good, &alive);
     gaps_at_bad_scrapes(g, &replicas[r], &all[r].good, &standing);
