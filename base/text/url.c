@@ -290,3 +290,9 @@ void form_add(struct buf *out, const char *name, struct str value)
     buf_printf(out, "%s%s=", out->n ? "&" : "", name);
     url_encode(out, value);
 }
+
+void form_add_ms(struct buf *out, const char *name, int64_t ms)
+{
+    form_add(out, name, (struct str){0});
+    buf_add_ms(out, ms);
+}

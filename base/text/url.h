@@ -38,6 +38,7 @@ struct form { struct form_field *fields; size_t n, _cap; };
 bool form_parse(struct arena *a, struct form *f, struct str text, struct err *err) MUST_USE;
 /* appends "&name=value" with the value encoded; no & at the start */
 void form_add(struct buf *out, const char *name, struct str value);
+void form_add_ms(struct buf *out, const char *name, int64_t ms); /* in seconds: "&time=1.500" */
 /* the last field of that name, so that a body added after the URL wins; {NULL,0} when absent */
 struct str form_get(const struct form *f, const char *name);
 size_t form_count(const struct form *f, const char *name);

@@ -91,11 +91,6 @@ static void expr_fetched(void *arg, const struct err *err, int status UNUSED)
         attempt_succeeded(&query->attempt);
 }
 
-static void reading_add_time(struct buf *form, const char *name, int64_t ms)
-{
-    buf_printf(form, "&%s=%lld.%03d", name, (long long)(ms / 1000), (int)(ms % 1000));
-}
-
 /* At the end of each hour, or at one time. */
 static const char *reading_form(const struct coverage_reading_job *job, struct buf *form)
 {
@@ -109,12 +104,12 @@ static const char *reading_form(const struct coverage_reading_job *job, struct b
     form_add(form, "query", buf_str(&expr));
     buf_free(&expr);
     if (!hours) {
-        reading_add_time(form, "time", w->to);
+        form_add_ms(form, "time", w->to);
         return "/api/v1/query";
     }
-    reading_add_time(form, "start", w->from + COVERAGE_HOUR_MS);
-    reading_add_time(form, "end", w->to);
-    reading_add_time(form, "step", COVERAGE_HOUR_MS);
+    form_add_ms(form, "start", w->from + COVERAGE_HOUR_MS);
+    form_add_ms(form, "end", w->to);
+    form_add_ms(form, "step", COVERAGE_HOUR_MS);
     return "/api/v1/query_range";
 }
 

@@ -4,7 +4,6 @@
  */
 #include "gateway/upstream/label_queries.h"
 
-#include "base/text/num.h"
 #include "base/text/url.h"
 #include "gateway/upstream/stats.h"
 
@@ -35,14 +34,10 @@ static void add_times(struct buf *form, const struct server *s, const struct ser
 {
     const int64_t most = (int64_t)253402300799 * 1000;
     bool vm = server_kind(s) != SERVER_PROMETHEUS;
-    if (vm || sq->t_min > -most) {
-        buf_printf(form, "%sstart=", form->n ? "&" : "");
-        buf_add_ms(form, vm ? vm_time(sq->t_min) : sq->t_min);
-    }
-    if (sq->t_max < most) {
-        buf_printf(form, "%send=", form->n ? "&" : "");
-        buf_add_ms(form, vm ? vm_time(sq->t_max) : sq->t_max);
-    }
+    if (vm || sq->t_min > -most)
+        form_add_ms(form, "start", vm ? vm_time(sq->t_min) : sq->t_min);
+    if (sq->t_max < most)
+        form_add_ms(form, "end", vm ? vm_time(sq->t_max) : sq->t_max);
 }
 
 static void add_matches(struct buf *form, const struct label_query *in)

@@ -2,7 +2,6 @@
 #include "gateway/upstream/push_query.h"
 
 #include "base/text/duration.h"
-#include "base/text/num.h"
 #include "base/text/url.h"
 
 enum { PUSH_MAX_POINTS = 11000 }; /* of a series in a response of Prometheus */
@@ -52,24 +51,18 @@ static void push_fetched(void *arg, const struct err *err, int status UNUSED)
     }
 }
 
-static void push_add_ms(struct buf *form, const char *name, int64_t ms)
-{
-    buf_printf(form, "&%s=", name);
-    buf_add_ms(form, ms);
-}
-
 static void push_send(struct push_attempt *p, const struct grid *steps)
 {
     const struct push_query *query = push_query_of(&p->attempt);
     struct buf form = {0};
     form_add(&form, "query", query->text);
-    push_add_ms(&form, "lookback_delta", query->lookback);
+    form_add_ms(&form, "lookback_delta", query->lookback);
     if (query->steps.n == 1) {
-        push_add_ms(&form, "time", steps->start);
+        form_add_ms(&form, "time", steps->start);
     } else {
-        push_add_ms(&form, "start", steps->start);
-        push_add_ms(&form, "end", grid_end(steps));
-        push_add_ms(&form, "step", steps->step);
+        form_add_ms(&form, "start", steps->start);
+        form_add_ms(&form, "end", grid_end(steps));
+        form_add_ms(&form, "step", steps->step);
     }
     p->_left++;
     fetch_send(query->request.batch, &(struct fetch_plan){

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/server_query.h"
 
-#include "base/text/num.h"
 #include "base/text/duration.h"
 #include "base/text/url.h"
 #include "gateway/upstream/remote_read.h"
@@ -54,12 +53,6 @@ static void send_form(struct server_query *query, const char *path, struct buf *
     buf_free(form);
 }
 
-static void add_ms(struct buf *form, const char *name, int64_t ms)
-{
-    buf_printf(form, "%s%s=", form->n ? "&" : "", name);
-    buf_add_ms(form, ms);
-}
-
 static void server_query_add_selector(struct buf *form, const struct server_query *query, const char *name,
                                       int64_t range)
 {
@@ -78,7 +71,7 @@ static void server_query_window(struct server_query *query)
     struct buf form = {0};
     const struct select *sel = query->sel;
     server_query_add_selector(&form, query, "query", sel->t_max - sel->t_min + 1);
-    add_ms(&form, "time", sel->t_max);
+    form_add_ms(&form, "time", sel->t_max);
     send_form(query, "/api/v1/query", &form, json_decoder_new(&query->response),
               &query->response);
 }
@@ -91,13 +84,13 @@ static void server_query_steps(struct server_query *query, struct response *to)
         struct buf form = {0};
         last = one || (sel->end - start) / sel->step < MAX_POINTS ? sel->end : start + (MAX_POINTS - 1) * sel->step;
         server_query_add_selector(&form, query, "query", 0);
-        add_ms(&form, "lookback_delta", sel->window);
+        form_add_ms(&form, "lookback_delta", sel->window);
         if (one) {
-            add_ms(&form, "time", start);
+            form_add_ms(&form, "time", start);
         } else {
-            add_ms(&form, "start", start);
-            add_ms(&form, "end", last);
-            add_ms(&form, "step", sel->step);
+            form_add_ms(&form, "start", start);
+            form_add_ms(&form, "end", last);
+            form_add_ms(&form, "step", sel->step);
         }
         send_form(query, one ? "/api/v1/query" : "/api/v1/query_range", &form, json_decoder_new(to), to);
         if (one || query->_err.kind)
@@ -109,8 +102,8 @@ static void server_query_export(struct server_query *query)
 {
     struct buf form = {0};
     server_query_add_selector(&form, query, "match[]", 0);
-    add_ms(&form, "start", query->sel->t_min > 0 ? query->sel->t_min : 0);
-    add_ms(&form, "end", query->sel->t_max > 0 ? query->sel->t_max : 0);
+    form_add_ms(&form, "start", query->sel->t_min > 0 ? query->sel->t_min : 0);
+    form_add_ms(&form, "end", query->sel->t_max > 0 ? query->sel->t_max : 0);
     send_form(query, "/api/v1/export", &form, export_decoder_new(&query->response), &query->response);
 }
 
