@@ -290,7 +290,7 @@ void fetch_send(struct request_batch *r, const struct fetch_plan *plan)
         .method = plan->get ? "GET" : "POST", .url = buf_z(&f->url), .profile = s->profile, .body = f->plan.form,
         .headers = headers, .n_headers = n_headers,
         .slot = s->slot, .timeout_ms = time_left(r, s), .connect_timeout_ms = s->dial_timeout,
-        .max_body = r->max_response, .accept_gzip = plan->path != NULL && s->wants_gzip, .data = on_data, .done = fetch_on_done,
-        .arg = f});
+        .max_body = r->max_response, .accept_gzip = plan->path != NULL && s->wants_gzip,
+        .data = on_data, .done = fetch_on_done, .arg = f});
     *plan->slot = f;
 }

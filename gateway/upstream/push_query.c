@@ -19,8 +19,6 @@ static void push_name_server(const struct push_attempt *p, struct err *err)
     err_wrap(err, "server group \"%.*s\"", STR_ARG(s->group));
 }
 
-static void push_attempt_fail(struct push_attempt *p, const struct err *err) { attempt_failed(&p->attempt, err); }
-
 static void push_cancel_fetches(struct push_attempt *p)
 {
     for (unsigned i = 0; i < p->_n_fetches; i++)
@@ -41,10 +39,10 @@ static void push_fetched(void *arg, const struct err *err, int status UNUSED)
     if (p->_left > 0)
         return;
     if (p->_err.kind != ERR_NONE) {
-        push_attempt_fail(p, &p->_err);
+        attempt_failed(&p->attempt, &p->_err);
     } else if (!response_unite(&p->response, &why)) {
         push_name_server(p, &why);
-        push_attempt_fail(p, &why);
+        attempt_failed(&p->attempt, &why);
     } else {
         atomic_fetch_add(&p->attempt.server->traffic->samples, p->response.n_samples);
         attempt_succeeded(&p->attempt);
@@ -78,8 +76,8 @@ static void push_attempt_start(struct attempt *a)
     struct push_query *query = push_query_of(a);
     struct query_ctx *q = query->request.batch->q;
     uint32_t n = (query->steps.n - 1) / PUSH_MAX_POINTS + 1;
-    p->response = (struct response){.work = {.q = q, .where = "reading from servers"}, .arena = q->arena, .group = &query->labels_only, .notes = &query->notes,
-                                    .server = a->server, .t_min = INT64_MIN, .t_max = INT64_MAX,
+    p->response = (struct response){.work = reading_work(q), .arena = q->arena, .group = &query->labels_only,
+                                    .notes = &query->notes, .server = a->server, .t_min = INT64_MIN, .t_max = INT64_MAX,
                                     .budget = query->request.batch->budget};
     p->_err = (struct err){0};
     p->_n_fetches = p->_left = 0;

@@ -20,6 +20,12 @@ struct decoder {
     void (*free)(struct decoder *d);
 };
 
+/* Work of a query that reads from servers, whose deadline ends it. */
+static inline struct query_work reading_work(const struct query_ctx *q)
+{
+    return (struct query_work){.q = q, .where = "reading from servers"};
+}
+
 struct response { /* series of one server; several requests may fill one response */
     struct query_work work;      /* work of decoding and merging is charged to it */
     struct arena *arena;

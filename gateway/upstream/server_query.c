@@ -72,8 +72,7 @@ static void server_query_window(struct server_query *query)
     const struct select *sel = query->sel;
     server_query_add_selector(&form, query, "query", sel->t_max - sel->t_min + 1);
     form_add_ms(&form, "time", sel->t_max);
-    send_form(query, "/api/v1/query", &form, json_decoder_new(&query->response),
-              &query->response);
+    send_form(query, "/api/v1/query", &form, json_decoder_new(&query->response), &query->response);
 }
 
 static void server_query_steps(struct server_query *query, struct response *to)
@@ -127,9 +126,9 @@ static bool needs_steps(const struct server_query *query)
 static void server_query_reset_response(const struct server_query *query, struct response *a)
 {
     const struct query_ctx *q = server_query_batch(query)->q;
-    *a = (struct response){.work = {.q = q, .where = "reading from servers"}, .arena = q->arena, .group = server_query_group(query), .notes = q->notes,
-                           .server = query->attempt.server, .t_min = query->sel->t_min, .t_max = query->sel->t_max,
-                           .budget = server_query_batch(query)->budget};
+    *a = (struct response){.work = reading_work(q), .arena = q->arena, .group = server_query_group(query),
+                           .notes = q->notes, .server = query->attempt.server, .t_min = query->sel->t_min,
+                           .t_max = query->sel->t_max, .budget = server_query_batch(query)->budget};
 }
 
 static void read_begin(struct server_query *query)
@@ -169,8 +168,7 @@ static enum server_query_step step_of_kind(struct server_query *query)
                                                                         : reads ? READ_REMOTE : READ_QUERY);
 }
 
-/* --- PROBE: what kind of server, and which version?
- * ------------------------------------------------------------------------- */
+/* --- PROBE: kind and version of the server ------------------------------------------------------------------------ */
 
 static void probe_begin(struct server_query *query)
 {

@@ -28,11 +28,6 @@ void source_put_recent(struct upstream *u, struct recent_link link)
 
 /* --- select ------------------------------------------------------------------------------------------------------- */
 
-static struct query_work source_work(const struct query_ctx *q)
-{
-    return (struct query_work){.q = q, .where = "reading from servers"};
-}
-
 struct select_call { /* one call of select */
     struct upstream *u;
     struct request_batch batch;
@@ -203,7 +198,7 @@ static bool strings(struct upstream *u, struct query_ctx *q, const struct list_q
     *out = (struct str_set){0};
     if (!source_query_lists(u, q, what, &all, err))
         return false;
-    struct query_work work = source_work(q);
+    struct query_work work = reading_work(q);
     if (!query_sort(&work, q->arena, all.strings, all.n_strings, sizeof *all.strings, source_compare_text, err) ||
         !query_charge(&work, all.n_strings, err))
         return false;
@@ -238,7 +233,7 @@ static bool source_series(struct source *source, struct query_ctx *q, const stru
     if (!source_query_lists(u, q, &(struct list_question){.kind = LIST_SERIES, .sq = sq, .limit = sq->limit}, &all,
                             err))
         return false;
-    struct query_work work = source_work(q);
+    struct query_work work = reading_work(q);
     if (!query_sort(&work, q->arena, all.labels, all.n_labels, sizeof *all.labels, source_compare_labels, err) ||
         !query_charge(&work, all.n_labels, err))
         return false;
@@ -268,7 +263,7 @@ static bool source_metadata(struct source *source, struct query_ctx *q, struct s
     if (!source_query_lists(u, q, &(struct list_question){.kind = LIST_METADATA, .name = metric, .limit = limit}, &all,
                             err))
         return false;
-    struct query_work work = source_work(q);
+    struct query_work work = reading_work(q);
     if (!query_sort(&work, q->arena, all.metadata, all.n_metadata, sizeof *all.metadata, by_family, err))
         return false;
     for (size_t i = 0; i < all.n_metadata; i++)

@@ -7,8 +7,7 @@
 
 void union_begin(struct group_union *u, const struct query_ctx *q, struct arena *a)
 {
-    *u = (struct group_union){.work = {.q = q, .where = "reading from servers"}, .arena = a,
-                              ._seen = mem_zalloc(sizeof *u->_seen)};
+    *u = (struct group_union){.work = reading_work(q), .arena = a, ._seen = mem_zalloc(sizeof *u->_seen)};
 }
 
 void union_end(struct group_union *u)
@@ -66,7 +65,7 @@ static int series_by_labels(const void *a, const void *b)
 
 bool series_sort(const struct query_ctx *q, struct series *series, size_t n, struct err *err)
 {
-    struct query_work work = {.q = q, .where = "reading from servers"};
+    struct query_work work = reading_work(q);
     return query_sort(&work, q->arena, series, n, sizeof *series, series_by_labels, err);
 }
 
@@ -106,7 +105,7 @@ static struct exemplar_series unite_exemplars(struct arena *a, const struct exem
 
 bool exemplars_unite(const struct query_ctx *q, struct exemplar_set *set, struct err *err)
 {
-    struct query_work work = {.q = q, .where = "reading from servers"};
+    struct query_work work = reading_work(q);
     struct exemplar_series *all = set->items;
     size_t n = set->n;
     set->n = 0;
