@@ -102,24 +102,16 @@ static bool add_target(struct group_list *list, size_t first, struct arena *a, c
     return true;
 }
 
-/* The recent store is the last of the replicas; its key is 0. */
-static void group_remember_copies(struct group *g)
-{
-    uint64_t *keys = mem_zalloc((g->n_servers + 1) * sizeof *keys);
-    for (size_t i = 0; i < g->n_servers; i++)
-        keys[i] = g->servers[i]->key;
-    g->copies = mem_zalloc(sizeof *g->copies);
-    copies_memory_init(g->copies, keys, g->n_servers + 1);
-    mem_free(keys);
-}
-
-static void group_find_coverage(struct group *g, const struct server_group_conf *conf,
+/* Keys identify replicas over reloads. For copies the recent store is the last of them; its key is 0. */
+static void group_init_replicas(struct group *g, const struct server_group_conf *conf,
                                 struct coverage_registry *registry)
 {
     struct str by_default[] = {STR("job"), STR("instance")};
     uint64_t *keys = mem_zalloc((g->n_servers + 1) * sizeof *keys);
     for (size_t i = 0; i < g->n_servers; i++)
         keys[i] = g->servers[i]->key;
+    g->copies = mem_zalloc(sizeof *g->copies);
+    copies_memory_init(g->copies, keys, g->n_servers + 1);
     g->coverages = registry;
     g->coverage = coverage_get(registry, &(struct coverage_conf){
         .group = g->name, .labels = g->labels, .replicas = keys, .n_replicas = g->n_servers,
@@ -144,8 +136,7 @@ bool groups_add(struct group_list *list, struct arena *a, const struct server_gr
                        STR_ARG(named.name));
     for (size_t i = first; i < list->n; i++) {
         list->items[i].position = position;
-        group_remember_copies(&list->items[i]);
-        group_find_coverage(&list->items[i], conf, env->coverage);
+        group_init_replicas(&list->items[i], conf, env->coverage);
     }
     return true;
 }
