@@ -11,12 +11,14 @@
 
 #include <math.h>
 
+struct list_response;
+typedef bool take_tree(struct list_response *t, const struct json_tree *data, struct err *err);
 struct list_response {
     struct decoder decoder;
     struct label_list *list;
     struct server_build *build;
     struct arena *arena; struct labels *external;
-    bool (*take)(struct list_response *t, const struct json_tree *data, struct err *err);
+    take_tree *take;
     size_t max;                  /* bytes of the body */
     struct buf body;
 };
@@ -27,7 +29,7 @@ enum { KIND_MAX = 64 << 10, EXTERNAL_MAX = 8 << 20 };
 static bool odd(struct err *err) { return err_set(err, ERR_BAD_GATEWAY, "cannot parse the response: unexpected JSON"); }
 
 static bool take_label_set(struct label_list *l, struct json_labels *names, const struct json_tree *object,
-                           struct err *err)
+                           struct labels *out, struct err *err)
 {
     struct json_tree_member m = {0};
     struct labels labels;
@@ -43,7 +45,7 @@ static bool take_label_set(struct label_list *l, struct json_labels *names, cons
     }
     if (!json_labels_end(names, &labels, err))
         return false;
-    l->labels[l->n_labels++] = group_labels(l->group, l->arena, labels);
+    *out = group_labels(l->group, l->arena, labels);
     return true;
 }
 
@@ -96,10 +98,8 @@ static bool take_exemplar_series(struct label_list *l, struct json_labels *names
 {
     const struct json_tree *list = json_tree_get(entry, "exemplars");
     struct exemplar_series s = {.n = json_tree_count(list)};
-    arena_grow(l->arena, &l->labels, &l->cap_labels, l->n_labels + 1, sizeof *l->labels);
-    if (!take_label_set(l, names, json_tree_get(entry, "seriesLabels"), err))
+    if (!take_label_set(l, names, json_tree_get(entry, "seriesLabels"), &s.labels, err))
         return false;
-    s.labels = l->labels[--l->n_labels];
     s.exemplars = ARENA_ARRAY(l->arena, struct str, s.n);
     for (size_t i = 0; i < s.n; i++)
         if (!take_exemplar(l, json_tree_at(list, i), &s.exemplars[i], err))
@@ -205,9 +205,7 @@ static void list_response_free(struct decoder *d)
     mem_free(t);
 }
 
-typedef bool take_tree(struct list_response *t, const struct json_tree *data, struct err *err);
-
-static struct list_response *tree_answer(take_tree *take)
+static struct list_response *list_response_new(take_tree *take)
 {
     struct list_response *t = mem_zalloc(sizeof *t);
     t->decoder = (struct decoder){list_response_feed, list_response_finish, list_response_free};
@@ -216,11 +214,9 @@ static struct list_response *tree_answer(take_tree *take)
     return t;
 }
 
-static struct decoder *list_decoder(struct label_list *a,
-                                    bool (*take)(struct list_response *t, const struct json_tree *data,
-                                                 struct err *err))
+static struct decoder *list_decoder(struct label_list *a, take_tree *take)
 {
-    struct list_response *t = tree_answer(take);
+    struct list_response *t = list_response_new(take);
     t->list = a;
     return &t->decoder;
 }
@@ -230,7 +226,7 @@ struct decoder *exemplars_decoder_new(struct label_list *a) { return list_decode
 
 struct decoder *buildinfo_decoder_new(struct server_build *out)
 {
-    struct list_response *t = tree_answer(take_kind);
+    struct list_response *t = list_response_new(take_kind);
     t->build = out;
     t->max = KIND_MAX;
     return &t->decoder;
@@ -238,7 +234,7 @@ struct decoder *buildinfo_decoder_new(struct server_build *out)
 
 struct decoder *external_labels_decoder_new(struct arena *a, struct labels *out)
 {
-    struct list_response *t = tree_answer(take_external);
+    struct list_response *t = list_response_new(take_external);
     t->arena = a;
     t->external = out;
     t->max = EXTERNAL_MAX;
