@@ -192,8 +192,6 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
 {
     struct fetch *f = arg;
     struct err err = {0};
-    bool by_proxy = reply->status == 502 || reply->status == 504; /* the server cannot be reached */
-    bool reached = (reply->status != 0 && !by_proxy) || f->damaged || reply->err.kind == ERR_TOO_LARGE;
     uint64_t before = f->plan.n_samples ? *f->plan.n_samples : 0; /* some decoders have all samples at the end only */
     bool ok = reply->status / 100 == 2 && f->plan.decoder->finish(f->plan.decoder, &err);
     f->samples += f->plan.n_samples ? *f->plan.n_samples - before : 0;
@@ -212,7 +210,7 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
     if (ok)
         server_succeeded(f->plan.server, reply->total_ms, reply->body_bytes);
     else if (f->batch->err.kind == ERR_NONE)
-        server_failed(f->plan.server, reached, err.text);
+        server_failed(f->plan.server, reply, f->damaged, err.text);
     if (reply->status == 508)
         server_log_loop(f->plan.server);
     latency_count(&f->plan.server->traffic->latency, f->plan.path, ok, reply->total_ms);

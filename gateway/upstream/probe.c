@@ -75,7 +75,6 @@ static bool server_probe_note(struct server_probe *probe, const struct client_re
 {
     struct server *s = probe->server;
     struct err err = {0};
-    bool by_proxy = reply->status == 502 || reply->status == 504;
     bool ok = reply->status / 100 == 2 && probe->decoder->finish(probe->decoder, &err);
     if (reply->status == 0)
         err = reply->err;
@@ -86,8 +85,7 @@ static bool server_probe_note(struct server_probe *probe, const struct client_re
     } else {
         client_hide_secrets_in(s->profile, s->sent_url, err.text, sizeof err.text);
         err_wrap(&err, "server group \"%.*s\"", STR_ARG(s->group));
-        server_failed(s, (reply->status != 0 && !by_proxy) || probe->failed || reply->err.kind == ERR_TOO_LARGE,
-                      err.text);
+        server_failed(s, reply, probe->failed, err.text);
         if (reply->status == 508)
             server_log_loop(s);
     }

@@ -11,14 +11,6 @@ static struct push_query *push_query_of(const struct attempt *a)
     return CONTAINER(a->request, struct push_query, request);
 }
 
-/* Errors of requests name the server already. */
-static void push_name_server(const struct push_attempt *p, struct err *err)
-{
-    const struct server *s = p->attempt.server;
-    err_wrap(err, "%.*s", STR_ARG(s->shown));
-    err_wrap(err, "server group \"%.*s\"", STR_ARG(s->group));
-}
-
 static void push_cancel_fetches(struct push_attempt *p)
 {
     for (unsigned i = 0; i < p->_n_fetches; i++)
@@ -41,7 +33,7 @@ static void push_fetched(void *arg, const struct err *err, int status UNUSED)
     if (p->_err.kind != ERR_NONE) {
         attempt_failed(&p->attempt, &p->_err);
     } else if (!response_unite(&p->response, &why)) {
-        push_name_server(p, &why);
+        server_blame(p->attempt.server, &why); /* errors of requests name it already */
         attempt_failed(&p->attempt, &why);
     } else {
         atomic_fetch_add(&p->attempt.server->traffic->samples, p->response.n_samples);

@@ -244,12 +244,19 @@ void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes)
     atomic_fetch_add(&s->traffic->nanoseconds, (uint64_t)took_ms * 1000000);
 }
 
-void server_failed(struct server *s, bool reached, const char *why)
+/* A proxy in front of the server reports by 502 and 504 that it cannot reach it. */
+static bool server_was_reached(const struct client_reply *reply, bool damaged)
+{
+    bool by_proxy = reply->status == 502 || reply->status == 504;
+    return (reply->status != 0 && !by_proxy) || damaged || reply->err.kind == ERR_TOO_LARGE;
+}
+
+void server_failed(struct server *s, const struct client_reply *reply, bool damaged, const char *why)
 {
     atomic_fetch_add(&s->traffic->requests, 1);
     atomic_fetch_add(&s->traffic->failures, 1);
     atomic_store(&s->health->last_error_at, clock_wall_ms());
-    if (reached) {
+    if (server_was_reached(reply, damaged)) {
         atomic_store(&s->health->failures_in_row, 0);
         server_reached(s);
     } else {
@@ -292,6 +299,12 @@ void server_set_external(struct server *s, struct labels labels)
     buf_add(&s->health->external, labels.p, labels.n);
     s->health->external_until = clock_mono_ms() + SERVER_EXTERNAL_MS;
     mutex_unlock(&s->health->mutex);
+}
+
+void server_blame(const struct server *s, struct err *err)
+{
+    err_wrap(err, "%.*s", STR_ARG(s->shown));
+    err_wrap(err, "server group \"%.*s\"", STR_ARG(s->group));
 }
 
 void server_hide_secrets(const struct server *s, struct str text, struct buf *out)

@@ -46,13 +46,15 @@ void server_free(struct server *s);
 bool server_ready(struct server *s);
 void server_asked(struct server *s); /* a request is being sent */
 void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes);
-/* reached: it responded with an error; this does not pause it. */
-void server_failed(struct server *s, bool reached, const char *why);
+/* damaged: the response was bad, not the network. A server that responded with an error is not paused. */
+void server_failed(struct server *s, const struct client_reply *reply, bool damaged, const char *why);
 /* It responded with 508: queries to it come back to this process (base/http/via.h). */
 void server_log_loop(const struct server *s);
 /* external_labels of the server, a copy in the arena. False: they must be requested (/api/v1/status/config). */
 bool server_external(struct server *s, struct arena *a, struct labels *out);
 void server_set_external(struct server *s, struct labels labels);
+/* Prefixes an error with the server and its group. */
+void server_blame(const struct server *s, struct err *err);
 /* Appends a text of the server; secrets that it repeats are masked. */
 void server_hide_secrets(const struct server *s, struct str text, struct buf *out);
 void server_show(struct server *s, struct arena *a, struct server_status *out);

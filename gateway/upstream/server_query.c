@@ -20,12 +20,6 @@ static struct request_batch *server_query_batch(const struct server_query *query
     return query->attempt.request->batch;
 }
 
-static void server_query_set_error(struct server_query *query, enum err_kind kind, const char *what)
-{
-    const struct server *s = query->attempt.server;
-    err_set(&query->_err, kind, "server group \"%.*s\": %.*s: %s", STR_ARG(s->group), STR_ARG(s->shown), what);
-}
-
 /* --- READ: the requests ------------------------------------------------------------------------------------------- */
 
 static void server_query_send(struct server_query *query, struct fetch_plan plan)
@@ -240,8 +234,9 @@ static enum server_query_step read_lossy(struct server_query *query)
 {
     if (!atomic_load(&query->attempt.server->health->cannot_read))
         return step_of_method(query, READ_REMOTE);
-    server_query_set_error(query, ERR_EXEC, "the response has native histograms, whose JSON is incomplete, and the "
-                           "server does not support remote_read");
+    err_set(&query->_err, ERR_EXEC, "the response has native histograms, whose JSON is incomplete, and the server does "
+            "not support remote_read");
+    server_blame(query->attempt.server, &query->_err);
     return STEP_FAILED;
 }
 
@@ -259,15 +254,14 @@ static bool read_complete(struct server_query *query, struct err *err)
 
 static enum server_query_step read_end(struct server_query *query)
 {
-    struct err err = {0};
     if (query->_err.kind != ERR_NONE)
         return read_failed(query);
     if (query->response.lossy || query->_steps.lossy)
         return read_lossy(query);
     if (query->_guessed)
         atomic_store(&query->attempt.server->health->kind, query->_kind);
-    if (!read_complete(query, &err)) {
-        server_query_set_error(query, err.kind, err.text);
+    if (!read_complete(query, &query->_err)) {
+        server_blame(query->attempt.server, &query->_err);
         return STEP_FAILED;
     }
     atomic_fetch_add(&query->attempt.server->traffic->samples, query->response.n_samples);
