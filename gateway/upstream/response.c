@@ -143,12 +143,14 @@ static bool apart(const struct series *x, const struct series *y)
     return last[0] < first[1] || last[1] < first[0];
 }
 
-static bool clash(struct labels labels, struct err *err)
+/* The configuration is at fault if labels were added or removed here, otherwise the server. */
+static bool clash(const struct response *a, struct labels labels, struct err *err)
 {
     struct buf name = {0};
+    bool relabeled = a->group->labels.count > 0 || a->external.count > 0;
     labels_print(&name, labels);
-    err_set(err, ERR_EXEC, "duplicate series %s in the response; check whether a label of the group replaces one that "
-            "distinguishes series", buf_z(&name));
+    err_set(err, relabeled ? ERR_EXEC : ERR_BAD_GATEWAY, "duplicate series %s in the response%s", buf_z(&name),
+            relabeled ? "; check whether a label of the group replaces one that distinguishes series" : "");
     buf_free(&name);
     return false;
 }
@@ -173,7 +175,7 @@ bool response_unite(struct response *a, struct err *err)
             ok = query_charge(&a->work, s->n_samples + a->series[e->value.u].n_samples, err);
             merge_pieces(a->arena, &a->series[e->value.u], s);
         } else {
-            ok = clash(s->labels, err);
+            ok = clash(a, s->labels, err);
         }
     }
     a->n = kept;
