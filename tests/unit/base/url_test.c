@@ -145,6 +145,15 @@ static void test_form(void **state UNUSED)
     arena_free(&a);
 }
 
+static void test_form_times(void **state UNUSED)
+{
+    struct buf b = {0};
+    form_add_ms(&b, "start", -1500);
+    form_add_ms(&b, "end", 1751883600050);
+    assert_string_equal(buf_z(&b), "start=-1.500&end=1751883600.050");
+    buf_free(&b);
+}
+
 static void test_form_limit(void **state UNUSED)
 {
     struct arena a;
@@ -167,7 +176,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),      cmocka_unit_test(test_parse_bad), cmocka_unit_test(test_redact),
         cmocka_unit_test(test_escapes),    cmocka_unit_test(test_join),      cmocka_unit_test(test_form),
-        cmocka_unit_test(test_form_limit), cmocka_unit_test(test_redact_address), cmocka_unit_test(test_userinfo),
+        cmocka_unit_test(test_form_limit), cmocka_unit_test(test_form_times), cmocka_unit_test(test_redact_address),
+        cmocka_unit_test(test_userinfo),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
