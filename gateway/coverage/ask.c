@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The decision on a query. Everything that speaks against a replica within the query's time is collected as spans of
- * time: what is not known, gaps of targets, and targets whose last scrape is too old.
+/* Decides which replicas are complete for a query. The times for which a replica is not known to be complete are
+ * collected as spans: unknown time, gaps of targets, and targets whose last scrape is overdue.
  */
 #include "gateway/coverage/coverage_internal.h"
 
 struct coverage_asking { /* of one replica */
     const struct coverage_query *q;
-    int64_t to;           /* of the query, not beyond now */
+    int64_t to;           /* of the query, but not after now */
     struct coverage_span *items; size_t n, cap;
     unsigned n_targets;
 };
@@ -39,7 +39,7 @@ static bool coverage_has_key(const struct coverage *c, struct str name)
     return false;
 }
 
-/* Can the target have series that the query selects? */
+/* Whether the target can have series that the query selects. */
 static bool target_concerns(const struct coverage *c, const struct coverage_target *t, const struct coverage_query *q,
                             bool narrow)
 {
@@ -67,7 +67,7 @@ static void asking_add_target(struct coverage *c, const struct coverage_target *
         asking_add(ask, seen->overdue_from, ask->to);
 }
 
-/* All targets only when some are overdue; otherwise those that have gaps are enough. */
+/* Reads all targets only if some are overdue; otherwise those with gaps are sufficient. */
 static void asking_collect(struct coverage *c, size_t r, struct coverage_asking *ask, bool narrow)
 {
     bool stands = !c->resumed && ask->to <= c->known.to + 2 * c->period, overdue = c->due[r] < ask->to;
@@ -83,7 +83,7 @@ static void asking_collect(struct coverage *c, size_t r, struct coverage_asking 
         asking_add_target(c, e->value.p, r, ask, narrow);
 }
 
-/* --- which metric ------------------------------------------------------------------------------------------------- */
+/* --- the metric --------------------------------------------------------------------------------------------------- */
 
 static struct str query_metric(const struct coverage_query *q)
 {
@@ -93,7 +93,7 @@ static struct str query_metric(const struct coverage_query *q)
     return (struct str){0};
 }
 
-/* Why the series that are selected cannot be attributed to targets; NULL: they can. */
+/* Why the selected series cannot be attributed to targets; NULL: they can. */
 static const char *query_origin(struct coverage *c, const struct coverage_query *q, uint64_t *lacking)
 {
     struct str metric = query_metric(q);
@@ -157,7 +157,7 @@ bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_que
     *out = (struct coverage_result){.replicas = ARENA_ARRAY(a, struct coverage_replica, c->n), .n = c->n};
     if (c->n == 1)
         return true;
-    /* The arena may jump out of here when it is full: nothing is allocated in it while the mutex is held. */
+    /* A full arena leaves the query by longjmp, so nothing is allocated in it while the mutex is held. */
     struct coverage_asking *all = mem_zalloc(c->n * sizeof *all);
     mutex_lock(&c->mutex);
     coverage_note(c, q->from, q->now);

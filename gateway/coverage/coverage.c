@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Groups by what they are made of, and what is known of one. */
+/* The registry of groups by their configuration, and the targets of a group. */
 #include "gateway/coverage/coverage_internal.h"
 
-enum { EDGE_MS = 2000 /* the reader looks once a second, and a reading takes time */, UNKNOWN_INTERVAL_MS = 60000 };
+enum { EDGE_MS = 2000 /* the reader checks once a second, and a reading takes time */, UNKNOWN_INTERVAL_MS = 60000 };
 static const int64_t SHOWN_LATE_MS = 30000; /* VictoriaMetrics' -search.latencyOffset */
 
 struct coverage_registry {

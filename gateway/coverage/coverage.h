@@ -1,52 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Which replicas of a server group are complete over a time window, so that one of them may be asked instead of all.
+/* Decides which replicas of a server group are complete over a time window, so that one of them can be queried instead
+ * of all.
  *
  * Coverage is evidence, never absence of evidence: whatever is not known to be complete is not complete, and the caller
  * merges raw samples instead.
  *
  * The evidence. A target is the label set of an `up` series; all replicas of the group together tell which targets
- * there are. A scrape is good on a replica when its `up` is 1 and its `scrape_samples_post_metric_relabeling` is there
- * and not below all of a sibling's values within 1.5 intervals of it. A replica has a gap in a target where its good
+ * there are. A scrape is good on a replica when its `up` is 1 and its `scrape_samples_post_metric_relabeling` exists
+ * and is not below all of a sibling's values within 1.5 intervals of it. A replica has a gap in a target where its good
  * scrapes are more than 1.5 median intervals apart while scrapes of a sibling with `up` 1 follow one another, for
  * longer than 1.5 intervals (gaps.h). So these are gaps: missed scrapes, a replica that is down, that lags, or that
- * lacks half of the targets; `up` that is 0 on one side only; relabeling that drops series on one side only. These are
- * none: a target that is down everywhere, and the beginning or end of one, which two scrapers see at different moments.
+ * lacks half of the targets; `up` that is 0 on one side only; relabeling that drops series on one side only. These
+ * are not: a target that is down everywhere, and the start or end of a target, which two scrapers see at different
+ * times.
  *
  * Which series belong to targets. Gaps of `up` say nothing about recording rules, pushes and federated series. A
  * selector is decided only when it names one metric (`__name__` with =) of which the servers have shown that each
  * series comes from a target: its labels `coverage_by` (job and instance by default) are those of an `up` series whose
  * last sample has the same timestamp, which one scrape gives and nothing else does. A replica that has fewer series of
- * the metric than a sibling is not complete for it, whatever its targets say. This is queried in the background when a
- * metric is first asked for, and again after COVERAGE_NAME_MS; meanwhile the result is "unknown". Only the present is
+ * the metric than a sibling is not complete for it, whatever its targets say. This is requested in the background when
+ * a metric is first queried, and again after COVERAGE_NAME_MS; meanwhile the result is "unknown". Only the present is
  * checked: that a metric had the same origin in the past is assumed. Metrics with timestamps of their own (cadvisor's)
  * are never attributed. With `trust_untargeted: true` every selector of the group is decided: series without a target
  * are then assumed to be complete wherever all targets are.
  *
  * Targets are narrowed by the selector's matchers on the `coverage_by` labels, for which attributed series and their
- * targets have the same values: a gap of job="a" is none for a selector with job="b".
+ * targets have the same values: a gap of job="a" does not affect a selector with job="b".
  *
  * The newest samples. A replica counts as complete up to now while the last good scrape of each of its targets is
  * younger than 1.5 intervals, or than one interval and the time between two readings (COVERAGE_READ_MS); 30 s more for
  * VictoriaMetrics, which shows samples late. A replica that stops scraping is therefore noticed that much later.
  *
- * A replica that cannot be reached gives no evidence, and would give none to a merge either: the others are compared
- * without it until it is back; then what was learned meanwhile is forgotten and read again, with it.
+ * An unreachable replica provides no evidence, and would provide no samples to a merge either: the others are compared
+ * without it until it is reachable again; then what was learned meanwhile is discarded and read again, with it.
  *
- * A group of one server needs no evidence: the value of the group is its response. Everything is complete then.
+ * A group of one server needs no evidence: its response is the value of the group. It is always complete.
  *
- * What is not seen: two replicas that each drop other series of a target, equally many; a hole in one series while its
- * target's `up` has none. Sampling queries against raw results (the planner's audit) is there for that.
+ * Not detected: two replicas that each drop other series of a target, equally many; a gap in one series of a target
+ * whose `up` has none.
  *
- * Threads. coverage_ask: any, under a mutex of the group for microseconds (at the end of a
- * reading for milliseconds, with ten thousands of targets); no request is ever sent. What the servers say is brought by
- * the reader (gateway/background), by the calls of coverage_intake.h.
+ * Threads. coverage_ask: any; it takes the mutex of the group for microseconds (at the end of a reading for
+ * milliseconds, with tens of thousands of targets) and sends no request. The reader (gateway/background) requests what
+ * is missing and passes on the responses (coverage_intake.h).
  *
- * Ownership. A struct coverage belongs to the registry, is counted by its users, and is found again by what it is made
- * of: a reload that changes none of a group's servers keeps what is known. It knows replicas by number, in the order of
+ * Ownership. A struct coverage belongs to the registry, is reference counted by its users, and has its configuration as
+ * its key: a reload that changes none of a group's servers keeps what is known. Replicas are numbered in the order of
  * group.servers.
  *
- * Memory. At most COVERAGE_BYTES a group, for targets, gaps and metric names. When gaps exceed their part the oldest
- * are forgotten, with all knowledge of their time; when targets do, nothing is known any more and coverage_ask says so.
+ * Memory. At most COVERAGE_BYTES per group, for targets, gaps and metric names. If they exceed it, the older half of
+ * the known time is discarded; if less than an hour would be left, everything is, and coverage_ask reports that there
+ * are too many targets.
  */
 #ifndef GATEWAY_COVERAGE_COVERAGE_H
 #define GATEWAY_COVERAGE_COVERAGE_H
@@ -57,18 +60,18 @@
 #include "model/matcher.h"
 
 enum {
-    COVERAGE_BYTES = 16 << 20,      /* of a group: about 35,000 targets on two replicas */
-    COVERAGE_SPANS = 16,            /* of a result and replica */
-    COVERAGE_READ_MS = 10000,       /* between two readings: half of the shortest interval, at most this; more for
-                                     * large groups */
-    COVERAGE_IDLE_MS = 600000,      /* a group that was not queried for so long is not read */
-    COVERAGE_NAME_MS = 600000,      /* a metric's origin is asked for again */
+    COVERAGE_BYTES = 16 << 20,      /* per group: about 35,000 targets on two replicas */
+    COVERAGE_SPANS = 16,            /* per result and replica */
+    COVERAGE_READ_MS = 10000,       /* between two readings: at most this and half of the shortest interval; more
+                                     * for large groups */
+    COVERAGE_IDLE_MS = 600000,      /* a group that was not queried for this long is not read */
+    COVERAGE_NAME_MS = 600000,      /* the origin of a metric is requested again */
 };
 static const int64_t COVERAGE_PAST_MS = 31ll * 86400000; /* how far back the reader goes for queries */
 
 struct coverage_registry;
 struct coverage_registry *coverage_registry_new(void);
-void coverage_registry_free(struct coverage_registry *r); /* every user has put its own */
+void coverage_registry_free(struct coverage_registry *r); /* after all references are released */
 
 struct coverage_conf {
     struct str group;               /* its name, for metrics and pages */
@@ -78,30 +81,30 @@ struct coverage_conf {
     bool trust_untargeted;
 };
 struct coverage;
-/* The coverage of a group that is configured so; everything in conf is copied. */
+/* A reference to the coverage of the group with this configuration, which is copied. */
 struct coverage *coverage_get(struct coverage_registry *r, const struct coverage_conf *conf);
 void coverage_put(struct coverage_registry *r, struct coverage *c);
 
 struct coverage_query {
-    const struct matcher *matchers; size_t n_matchers; /* as the group's servers get them (group_route) */
+    const struct matcher *matchers; size_t n_matchers; /* as they are sent to the group's servers (group_route) */
     int64_t from, to;               /* Unix ms, both included: every sample that can affect the result, so from the
                                      * first step minus offset, range and lookback to the last step minus offset */
     int64_t now;
 };
 struct coverage_span { int64_t from, to; }; /* Unix ms, both included, within the query's */
 struct coverage_replica {
-    /* Where the replica is not known to be complete, ascending, without overlap; none: it is complete over [from, to].
-     * A window may be evaluated on the replica alone when it overlaps none of them. */
+    /* Times for which the replica is not known to be complete, ascending, without overlap; none: it is complete over
+     * [from, to]. A window may be evaluated on the replica alone if it overlaps none of them. */
     struct coverage_span spans[COVERAGE_SPANS];
     unsigned n_spans;
-    unsigned n_targets;             /* that have a gap within [from, to] */
+    unsigned n_targets;             /* targets with a gap within [from, to] */
 };
 struct coverage_result {
     struct coverage_replica *replicas; size_t n; /* in the arena, by the group's order */
-    const char *unknown;            /* why nothing is known, for explain; NULL: something is. Static text */
+    const char *unknown;            /* why nothing is known, for explain, static text; NULL: something is known */
 };
 /* Never waits for a server. The group counts as queried: what is not known since `from` is read in the background.
- * False when some replica's spans are not empty. */
+ * True if all replicas are complete. */
 bool coverage_ask(struct coverage *c, struct arena *a, const struct coverage_query *query, struct coverage_result *out);
 static inline bool coverage_complete(const struct coverage_result *a, size_t replica)
 {

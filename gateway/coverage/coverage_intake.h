@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* How the reader (gateway/background) learns what a group's servers are to be asked, and brings their responses.
+/* Interface of the reader (gateway/background): which requests a group's servers need next, and their responses.
  *
- * Known is one interval of time, which grows at both ends: forward to the present as long as the group is queried, and
- * backward to the earliest time that queries needed. Its past is kept. Every reading is one interval of all replicas.
- * One thread at a time per group.
+ * The known time is one interval, which grows at both ends: forward to the present as long as the group is queried, and
+ * backward to the earliest time that queries needed. Each reading covers one interval of all replicas. One thread at a
+ * time per group.
  */
 #ifndef GATEWAY_COVERAGE_COVERAGE_INTAKE_H
 #define GATEWAY_COVERAGE_COVERAGE_INTAKE_H
@@ -12,10 +12,10 @@
 #include "model/series.h"
 
 enum coverage_work_kind {
-    COVERAGE_REST,    /* nothing now; it may be something else a second later */
+    COVERAGE_REST,    /* nothing now; call again a second later */
     COVERAGE_SAMPLES, /* the samples of coverage_matcher within [from, to] */
     COVERAGE_HOURS,   /* scrapes per hour, of the hours that end after `from` and not after `to`: coverage_hours_expr */
-    COVERAGE_NAME,    /* where the series of the metric `name` come from: coverage_name_expr */
+    COVERAGE_NAME,    /* whether the series of the metric `name` come from targets: coverage_name_expr */
 };
 struct coverage_work {
     enum coverage_work_kind kind;
@@ -29,8 +29,8 @@ void coverage_next(struct coverage *c, struct arena *a, int64_t now, struct cove
 
 enum coverage_reading_state {
     COVERAGE_READ,        /* complete */
-    COVERAGE_UNREACHED,   /* the replica does not answer, as it would not answer a query */
-    COVERAGE_FAILED,      /* it answers, but not this: nothing is learned of the whole group */
+    COVERAGE_UNREACHED,   /* the replica does not respond, and would not respond to a query */
+    COVERAGE_FAILED,      /* it responds with an error: nothing is learned about the group */
 };
 struct coverage_reading { /* of one replica, in the group's order */
     enum coverage_reading_state state;
@@ -38,11 +38,11 @@ struct coverage_reading { /* of one replica, in the group's order */
     /* COVERAGE_SAMPLES: series of `up` and scrape_samples_post_metric_relabeling, ascending in time.
      * COVERAGE_HOURS: the expression's values at the end of each hour. */
     const struct series *series; size_t n;
-    uint64_t bytes;       /* about what the response was large */
-    /* COVERAGE_NAME: series of the metric now; those whose key is not that of a target; those of another time */
+    uint64_t bytes;       /* approximate size of the response */
+    /* COVERAGE_NAME: current series of the metric; those whose key no target has; those with another timestamp */
     double all, alone, other;
 };
-/* For the work that coverage_next gave last. `a` is scratch memory. */
+/* Responses to the work that coverage_next returned last. `a` is scratch memory. */
 void coverage_take_samples(struct coverage *c, struct arena *a, const struct coverage_work *w,
                            const struct coverage_reading *readings, int64_t now);
 void coverage_take_hours(struct coverage *c, struct arena *a, const struct coverage_work *w,
@@ -50,12 +50,12 @@ void coverage_take_hours(struct coverage *c, struct arena *a, const struct cover
 void coverage_take_name(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
                         int64_t now);
 
-/* For COVERAGE_NAME: an expression with at most three values, whose label __part__ is all, alone or other. It is to be
- * evaluated at the time `to` of the work. */
+/* For COVERAGE_NAME: an expression with at most three values, whose label __part__ is all, alone or other. Evaluate it
+ * at the time `to` of the work. */
 void coverage_name_expr(const struct coverage *c, struct str name, struct buf *out);
 
-/* For COVERAGE_HOURS: what the label __part__ says: of each target the scrapes with `up` 1 (up), and the extremes of
- * scrape_samples_post_metric_relabeling (minimum, maximum). To be evaluated at from + 1 h, from + 2 h ... to. */
+/* For COVERAGE_HOURS: for each target the number of scrapes with `up` 1 (label __part__ is up), and the extremes of
+ * scrape_samples_post_metric_relabeling (minimum, maximum). Evaluate it at from + 1 h, from + 2 h ... to. */
 extern const char coverage_hours_expr[];
 enum { COVERAGE_HOUR_MS = 3600000 };
 
@@ -64,16 +64,16 @@ struct coverage_replica_status { unsigned targets, gaps; double gap_seconds; boo
 struct coverage_target_status { struct labels labels; size_t replica; struct coverage_span last; }; /* its last gap */
 struct coverage_status {
     struct str group;
-    int64_t known_from, known_to; /* Unix ms; known_from > known_to: nothing */
+    int64_t known_from, known_to; /* Unix ms; known_from > known_to: nothing is known */
     int64_t queried_at;           /* Unix ms; 0: never */
     uint64_t bytes;
-    uint64_t readings, failed;    /* of samples and of where series come from, so far */
+    uint64_t readings, failed;    /* total, of samples and of origins of series */
     const char *trouble;          /* why nothing is known, or NULL */
     struct coverage_replica_status *replicas; size_t n;
-    struct coverage_target_status *targets; size_t n_targets; /* with gaps, at most most_targets */
+    struct coverage_target_status *targets; size_t n_targets; /* those with gaps, at most most_targets */
     unsigned names, names_attributed;
 };
-/* `a` may be a query's arena. Labels live as long as it. */
+/* `a` may be a query's arena; labels are valid as long as it is. */
 void coverage_show(struct coverage *c, struct arena *a, size_t most_targets, struct coverage_status *out);
 
 #endif

@@ -10,64 +10,64 @@
 
 enum { COVERAGE_REPLICAS = 64, COVERAGE_NAMES = 2048, COVERAGE_NAME_LENGTH = 256 };
 
-struct coverage_seen {         /* of a target on a replica */
+struct coverage_seen {         /* one target on one replica */
     struct target_latest latest; /* runs (gaps.h) */
-    int64_t interval;          /* ms; 0 = not known */
-    /* Where the target is expected: its next scrape is overdue at due, and from overdue_from on nothing is known then.
-     * INT64_MAX: it is not expected. As of the last reading. */
+    int64_t interval;          /* ms; 0 = unknown */
+    /* As of the last reading: when the next scrape is overdue, and since when the replica is incomplete if it is.
+     * INT64_MAX: no scrape is expected. */
     int64_t due, overdue_from;
     bool ended;                /* its latest sample is a stale marker */
-    unsigned odd;              /* readings in a row in which scrapes were further apart than that */
+    unsigned odd;              /* consecutive readings with a longer interval */
     struct span_list gaps;     /* within the known time */
 };
 struct coverage_target {
-    struct labels labels;      /* of `up` without its name; own memory */
+    struct labels labels;      /* of `up` without the metric name; owned */
     int64_t seen_at;           /* the latest sample on any replica */
     struct coverage_seen seen[];
 };
 
 enum coverage_origin { ORIGIN_UNKNOWN, ORIGIN_TARGETS, ORIGIN_ELSEWHERE };
-struct coverage_name {         /* a metric that queries asked for */
-    struct str name;           /* own memory, which is the key in the map */
+struct coverage_name {         /* a queried metric */
+    struct str name;           /* owned; key of the map */
     enum coverage_origin origin;
-    uint64_t lacking;          /* bits: replicas that have fewer of its series than a sibling */
+    uint64_t lacking;          /* bits: replicas with fewer series of it than a sibling */
     int64_t first_at, asked_at, checked_at, due; /* Unix ms */
 };
 
 struct coverage {
     struct buf key;            /* in the registry */
-    unsigned users;            /* under the registry's mutex */
+    unsigned users;            /* references; under the registry's mutex */
     struct str group;
     size_t n;                  /* replicas */
     struct str *by; size_t n_by;
     bool trust_untargeted;
 
-    struct mutex mutex;        /* for what follows */
+    struct mutex mutex;        /* protects what follows */
     struct map targets;        /* struct coverage_target, by label bytes */
     struct map names;          /* struct coverage_name */
     struct coverage_target **gappy; size_t n_gappy, cap_gappy; /* targets that have gaps, as of the last reading */
-    int64_t *due;              /* by replica: the earliest of its targets' */
-    size_t bytes;              /* of targets, gaps and names, about */
-    int64_t full_until;        /* there are too many targets: nothing is read before; 0 = no */
-    bool failed;               /* the last reading did */
-    unsigned halved;           /* how often the first reading failed */
-    bool resumed;              /* runs were forgotten: the next reading forward must find them again */
+    int64_t *due;              /* by replica: the earliest `due` of its targets */
+    size_t bytes;              /* approximate memory of targets, gaps and names */
+    int64_t full_until;        /* too many targets: nothing is read until then; 0 = no */
+    bool failed;               /* the last reading failed */
+    unsigned halved;           /* number of times the first reading failed */
+    bool resumed;              /* runs were discarded: the next reading forward finds them again */
     struct coverage_span known;    /* from > to: nothing */
-    struct coverage_span settled;  /* the part of it in which every replica took part; from > to: none */
-    struct span_list barren;   /* parts of it in which no target was alive anywhere: no evidence either */
+    struct coverage_span settled;  /* the part of it that all replicas were read for; from > to: none */
+    struct span_list barren;   /* parts of it in which no target was alive on any replica: no evidence */
     bool *unreached, *shows_late;  /* by replica, at the last reading */
-    int64_t longest, shortest; /* intervals of live targets, ms; 0 = not known */
+    int64_t longest, shortest; /* scrape intervals of live targets, ms; 0 = unknown */
     int64_t period;            /* ms between two readings */
-    int64_t hourly;            /* samples that an hour has; 0 = not known */
+    int64_t hourly;            /* samples per hour; 0 = unknown */
     int64_t queried_at, wanted_from; /* Unix ms */
     uint64_t readings, readings_failed;
-    int64_t oldest;            /* nothing before it is read: it did not fit */
-    /* What scrapes per hour could not decide: targets, as a regular expression on the last label of `by`, and the time
-     * that is to be read for them alone. */
+    int64_t oldest;            /* nothing before it is read, since it exceeded the memory */
+    /* Targets that scrapes per hour could not decide, as a regular expression on the last label of `by`, and the time
+     * for which only their samples must be read. */
     struct buf suspects;
     struct coverage_span suspected;
-    int64_t raw_to;            /* down to here the past is read sample by sample; INT64_MAX: it is not */
-    int64_t next_at, next_past_at; /* when to read forward and backward again */
+    int64_t raw_to;            /* the past since then is read as samples, not hours; INT64_MAX: none */
+    int64_t next_at, next_past_at; /* when to read forward and backward next */
 };
 
 static const struct coverage_span COVERAGE_NOTHING = {1, 0};
@@ -78,7 +78,7 @@ static inline int64_t coverage_clamp(int64_t ms, int64_t least, int64_t most)
 {
     return coverage_max(least, coverage_min(ms, most));
 }
-/* Of a target's labels in the map. */
+/* Key of a target's labels in the map. */
 static inline struct str coverage_label_key(struct labels l)
 {
     return l.n ? (struct str){(const char *)l.p, l.n} : STR("");
@@ -88,25 +88,25 @@ static inline void coverage_forget_run(struct coverage_seen *seen)
     seen->latest = COVERAGE_NO_RUNS;
     seen->due = INT64_MAX;
 }
-/* How long after its last good scrape a target counts as scraped still. */
+/* Time after the last good scrape during which a target still counts as scraped, ms. */
 int64_t coverage_slack(const struct coverage *c, const struct coverage_target *t, size_t replica);
-/* Forgets what is known outside of `keep`, and the latest runs; the mutex is held. */
+/* Discards what is known outside of `keep`, and the latest runs; the mutex is held. */
 void coverage_forget(struct coverage *c, struct coverage_span keep);
 void coverage_free_target(struct coverage *c, struct coverage_target *t);
 
 /* intake.c; the mutex is held. */
 bool coverage_refuse(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
-                     int64_t now); /* the reading is not to be used */
-/* Everything since `from` is known. barren: no target was alive since then and before what was known. */
+                     int64_t now); /* true: the reading must not be used */
+/* Everything since `from` is known now. barren: no target was alive between `from` and the time known before. */
 void coverage_extend_past(struct coverage *c, const struct coverage_reading *readings, int64_t from, bool barren);
 void coverage_end_past(struct coverage *c, int64_t now); /* after the last of them */
 /* coverage.c; the mutex is held. */
 struct coverage_target *coverage_add_target(struct coverage *c, struct labels labels);
 void coverage_add_gap(struct coverage *c, struct coverage_target *t, size_t replica, struct coverage_span gap);
 /* keep.c; the mutex is held. */
-void coverage_sweep(struct coverage *c);               /* frees targets that tell nothing any more */
-void coverage_limit(struct coverage *c, int64_t now);  /* to COVERAGE_BYTES */
-void coverage_index(struct coverage *c);               /* for queries; after every other change */
+void coverage_sweep(struct coverage *c);               /* frees ended targets without gaps */
+void coverage_limit(struct coverage *c, int64_t now);  /* discards what exceeds COVERAGE_BYTES */
+void coverage_index(struct coverage *c);               /* prepares what queries read; after all other changes */
 
 /* names.c; the mutex is held. */
 struct coverage_name *coverage_name_asked(struct coverage *c, struct str name, int64_t now);

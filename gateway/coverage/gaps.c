@@ -8,7 +8,7 @@
 enum { INTERVAL_SAMPLES = 16, UNKNOWN_INTERVAL_MS = 60000 };
 
 static int64_t one_and_a_half(int64_t interval) { return interval + interval / 2; }
-static int64_t gaps_edge(int64_t interval) { return interval + interval / 10; } /* from then on a scrape is overdue */
+static int64_t gaps_edge(int64_t interval) { return interval + interval / 10; } /* then a scrape is overdue */
 
 static int gaps_compare_i64(const void *a, const void *b)
 {
@@ -28,7 +28,7 @@ int64_t gaps_interval(const struct sample *samples, size_t n)
     return apart[many / 2];
 }
 
-/* A replica that has no interval yet is measured by that of a sibling. */
+/* The interval of a replica; while that is unknown, the shortest one of its siblings. */
 static int64_t gaps_interval_of(const struct target_scrapes *replicas, size_t n, size_t r)
 {
     int64_t least = 0;
@@ -42,7 +42,7 @@ static int64_t gaps_interval_of(const struct target_scrapes *replicas, size_t n,
 
 /* --- good scrapes ------------------------------------------------------------------------------------------------- */
 
-/* Does the sibling keep more at every scrape near t? The cursor is the first of its samples that may be near. */
+/* Whether the sibling keeps more samples at every scrape near t. *cursor: its first sample that may be near. */
 static bool keeps_less(double kept, int64_t t, int64_t near, const struct target_scrapes *sibling, size_t *cursor)
 {
     bool any = false;
@@ -76,7 +76,7 @@ static bool scrape_is_good(const struct target_scrapes *replicas, size_t n, size
 /* --- runs --------------------------------------------------------------------------------------------------------- */
 
 struct run_list { struct coverage_span *items; size_t n; };
-struct target_runs { struct run_list scraped, alive, good; bool lives; /* in these samples */ };
+struct target_runs { struct run_list scraped, alive, good; bool lives; /* alive in these samples */ };
 
 static struct run_list runs_begin(struct arena *a, size_t most, const struct latest_run *before)
 {
@@ -136,7 +136,7 @@ struct gaps_search { /* of one replica */
     struct target_gaps *out;
     struct arena *arena;
     size_t cap;
-    int64_t near, edge;  /* 1.5 intervals; what may be missing at an end of an absence */
+    int64_t near, edge;  /* 1.5 intervals; what is not counted at an end of an absence */
     int64_t until;
 };
 
@@ -148,7 +148,7 @@ static void gaps_add(struct gaps_search *g, int64_t from, int64_t to)
     g->out->gaps[g->out->n_gaps++] = (struct coverage_span){from, to};
 }
 
-/* An absence is the open interval (after, before). *first: of the siblings' runs; those before it end before it. */
+/* An absence is the open interval (after, before). *first: the first run of siblings that may overlap it. */
 static void gaps_in_absence(struct gaps_search *g, int64_t after, int64_t before, const struct run_list *siblings,
                             size_t *first)
 {
@@ -167,7 +167,8 @@ static void gaps_in_absence(struct gaps_search *g, int64_t after, int64_t before
     }
 }
 
-/* Between runs of a kind. What lies before the first one is decided, where it continues a run of an earlier reading. */
+/* Adds the gaps between runs of a kind. If the first run continues the only run of earlier readings, the time before it
+ * was decided by these. */
 static void gaps_between_runs(struct gaps_search *g, const struct run_list *own, const struct latest_run *earlier,
                               const struct run_list *siblings)
 {
@@ -183,12 +184,12 @@ static void gaps_between_runs(struct gaps_search *g, const struct run_list *own,
     gaps_in_absence(g, after, g->until + 1, siblings, &first);
 }
 
-/* Scrapes that are not good although the target is alive on a sibling then. */
+/* Adds gaps at scrapes that are not good although the target is alive on a sibling at that time. */
 static void gaps_at_bad_scrapes(struct gaps_search *g, const struct target_scrapes *own, const struct run_list *good,
                                 const struct run_list *siblings)
 {
     size_t run = 0, sibling = 0;
-    int64_t decided = own->before.good.previous; /* good runs before it are not known any more */
+    int64_t decided = own->before.good.previous; /* good runs before it are no longer known */
     for (size_t i = 0; i < own->n_up; i++) {
         int64_t t = own->up[i].t;
         while (run < good->n && good->items[run].to < t)
@@ -219,7 +220,7 @@ static void siblings_add(struct run_list *to, const struct run_list *runs)
         to->items[to->n++] = runs->items[i];
 }
 
-/* A live target stands until its next scrape fails or is overdue. */
+/* A target counts as alive until its next scrape fails or is overdue. */
 static void siblings_add_standing(struct run_list *to, const struct run_list *alive,
                                   const struct target_scrapes *scrapes, int64_t edge)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The scrapes of one target on the replicas of a group, compared: where each replica has a gap.
+/* Compares the scrapes of one target on the replicas of a group, and finds the gaps of each replica.
  *
  * 1. A target is scraped on a replica when it has a sample of `up`, and alive when that is 1. The scrape is good when,
  *    besides, there is a scrape_samples_post_metric_relabeling of the same timestamp that is not below all values that
@@ -7,17 +7,16 @@
  *    dropped; where the number of series changes, the two see it one scrape apart.)
  * 2. Such scrapes at most 1.5 intervals apart form runs: of a scraped target, of a live one, of good scrapes. The
  *    interval is the replica's own, so that replicas may have different ones.
- * 3. A replica is absent between its runs of scrapes; a gap is where a sibling scrapes the target meanwhile. It is
- *    absent, too, between its runs of good scrapes; a gap is where the target is alive on a sibling meanwhile. Not
- *    counted is what is at most 1.1 intervals at the beginning or end of an absence: two scrapers see a target begin
- *    and end as far apart.
- * 4. A scrape that is not good is a gap, from the good one before it to the next, when the target is alive on a sibling
- *    then, whose next scrape neither has failed nor is overdue: it was not the target.
- * 5. A gap that ends because the siblings' run does is prolonged by the 1.5 intervals in which their last sample
- *    stands.
+ * 3. A replica is absent between its runs of scrapes; it has a gap where a sibling scrapes the target meanwhile. It is
+ *    also absent between its runs of good scrapes; it has a gap where the target is alive on a sibling meanwhile. Up to
+ *    1.1 intervals at the start or end of an absence are not a gap: two scrapers see a target start and end that far
+ *    apart.
+ * 4. A scrape that is not good is a gap, from the previous good one to the next, if the target is alive on a sibling at
+ *    that time, whose next scrape neither fails nor is overdue: then the target was not the cause.
+ * 5. A gap that ends with the siblings' run is extended by the 1.5 intervals for which their last sample is valid.
  *
- * So a target that is down for all has no gap, but for the first failed scrape of the replica that sees it first, and
- * a replica of which no scrape is good has one wherever a sibling is alive.
+ * So a target that is down for all replicas has no gap, except for the first failed scrape of the replica that sees it
+ * first, and a replica without good scrapes has a gap wherever the target is alive on a sibling.
  *
  * Pure functions over arrays; results in the arena.
  */
@@ -29,8 +28,8 @@
 
 static const int64_t COVERAGE_NEVER = INT64_MIN / 4; /* earlier than any time; sums of a few stay in range */
 
-/* The latest run of a kind, and the end of the one before: siblings may show only now that they had scrapes between the
- * two. Each COVERAGE_NEVER: there is none. */
+/* The latest run of a kind, and the end of the one before: scrapes of siblings between the two may arrive later.
+ * COVERAGE_NEVER: there is none. */
 struct latest_run { struct coverage_span run; int64_t previous; };
 struct target_latest { struct latest_run scraped, alive, good; };
 static const struct target_latest COVERAGE_NO_RUNS = {{{0, COVERAGE_NEVER}, COVERAGE_NEVER},
@@ -38,18 +37,18 @@ static const struct target_latest COVERAGE_NO_RUNS = {{{0, COVERAGE_NEVER}, COVE
                                                       {{0, COVERAGE_NEVER}, COVERAGE_NEVER}};
 
 struct target_scrapes { /* of one replica, ascending in time */
-    bool ignored;                                   /* the replica takes no part: nothing is known of it */
+    bool ignored;                                   /* nothing is known of the replica */
     const struct sample *up; size_t n_up;
     const struct sample *kept; size_t n_kept;       /* scrape_samples_post_metric_relabeling */
     struct target_latest before;                    /* from earlier readings */
-    int64_t interval;                               /* median, ms; 0 = not known */
+    int64_t interval;                               /* median, ms; 0 = unknown */
 };
 struct target_gaps { /* of one replica */
-    struct target_latest latest;                    /* `before` and what followed */
+    struct target_latest latest;                    /* `before`, continued by these samples */
     struct coverage_span *gaps; size_t n_gaps;
-    bool alive;                                     /* the target was, in these samples */
+    bool alive;                                     /* the target was alive in these samples */
 };
-/* `until`: how far the samples have been read. */
+/* until: end of the time for which samples have been read. */
 void gaps_find(struct arena *a, const struct target_scrapes *replicas, size_t n, int64_t until,
                struct target_gaps *out);
 /* Median distance of n ascending samples, of the last 16 of them; 0 below two. */

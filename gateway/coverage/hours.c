@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The past by scrapes per hour: most hours of most targets can be decided without their samples.
+/* Decides the past by scrapes per hour: most hours of most targets need no samples.
  *
  * 1. An hour of a target on a replica is complete when it has as many scrapes with `up` 1 as intervals, or one more,
- *    and its minimum of scrape_samples_post_metric_relabeling is not below a sibling's largest. (Scrapes of one scraper
- *    are an interval apart, so that as many as intervals leave no place for a missed one. An interval that does not
- *    divide an hour is never decided so.)
- * 2. An hour in which a replica has no scrape is a gap when the hour of a sibling is complete.
- * 3. Every other hour in which the target is alive somewhere is suspect. Suspects are read sample by sample, by their
- *    value of the last label of coverage_by, over the newest hours that have some, as long as they are at most
- *    HOURS_SUSPECTS. Where one hour has more, everything of it is read.
+ *    and its minimum of scrape_samples_post_metric_relabeling is not below the maximum of a sibling. (Scrapes of one
+ *    scraper are an interval apart: if there are as many as intervals, none was missed. If the interval does not divide
+ *    an hour, no hour is complete.)
+ * 2. An hour in which a replica has no scrape is a gap if the hour of a sibling is complete.
+ * 3. Every other hour in which the target is alive on a replica is suspect. Samples of suspect targets are read,
+ *    selected by their value of the last label of coverage_by, over the newest adjacent hours that have at most
+ *    HOURS_SUSPECTS of them. If a single hour has more, its samples are read for all targets.
  */
 #include "gateway/coverage/coverage_internal.h"
 
@@ -22,7 +22,7 @@ const char coverage_hours_expr[] =
 struct hour { double scrapes, minimum, maximum; };   /* NaN: no value */
 struct hours_row {
     struct labels labels;
-    const struct coverage_target *target;       /* NULL: not known */
+    const struct coverage_target *target;       /* NULL: unknown */
     struct hour *hours;                         /* by replica and hour */
     uint64_t suspect;                           /* bits: hours */
 };
@@ -77,7 +77,7 @@ static void hours_sort_series(struct hours_intake *in, size_t replica)
     }
 }
 
-/* Scrapes of an hour; 0: the interval does not divide it, or is not known. */
+/* Scrapes per hour; 0: the interval does not divide an hour, or is unknown. */
 static double hours_scrapes(int64_t interval)
 {
     int64_t second = (interval + 500) / 1000, off = interval - second * 1000;
@@ -116,7 +116,7 @@ static void hours_find_suspects(struct hours_intake *in)
                 in->rows[i].suspect |= 1ull << h;
 }
 
-/* --- which suspects are read -------------------------------------------------------------------------------------- */
+/* --- suspects to read --------------------------------------------------------------------------------------------- */
 
 static void hours_quote_value(struct buf *out, struct str value)
 {
@@ -129,8 +129,8 @@ static void hours_quote_value(struct buf *out, struct str value)
     }
 }
 
-/* Appends the suspects' values of one hour that are not in `known` yet. False: there would be too many, or a target
- * without the label. */
+/* Appends the label values of an hour's suspects that are not in `known` yet. False: there are too many, or a target
+ * lacks the label. */
 static bool hours_add_suspects(const struct hours_intake *in, size_t hour, struct map *known, struct buf *out)
 {
     struct str label = in->c->by[in->c->n_by - 1];
@@ -160,8 +160,8 @@ static bool hour_has_suspects(const struct hours_intake *in, size_t hour)
     return false;
 }
 
-/* From the newest hour backward: hours without suspects, then hours that have some. Both as the first hour of them;
- * where the second is the first, the next hour has too many. `suspects`: of the latter. */
+/* Divides the hours, the newest first: *clean is the first of the newest ones, which have no suspects, and *read the
+ * first of those before them that have few enough, which `suspects` selects. Equal: the hour before has too many. */
 static void hours_divide(const struct hours_intake *in, size_t *clean, size_t *read, struct buf *suspects)
 {
     struct map known = {0};
@@ -179,9 +179,9 @@ static void hours_divide(const struct hours_intake *in, size_t *clean, size_t *r
     map_free(&known);
 }
 
-/* --- applied ------------------------------------------------------------------------------------------------------ */
+/* --- results ------------------------------------------------------------------------------------------------------ */
 
-/* Its scrapes before and after the hour are at most an interval away from it. */
+/* The scrapes before and after the hour are at most an interval away from it. */
 static void hours_apply_gap(struct hours_intake *in, const struct hours_row *row, size_t h)
 {
     struct coverage *c = in->c;

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Grows the known time by what the servers send.
+/* Extends the known time by the samples of a reading.
  *
- * Forward: a reading begins a little before the end of what is known, for samples that arrived late, and continues the
- * latest run of each target and replica, which is all that is remembered of earlier samples. Backward: a reading
- * overlaps the beginning of what is known by three intervals, so that an absence that begins before it is seen whole;
- * it stands for itself.
+ * Forward: a reading begins shortly before the end of the known time, for samples that arrived late, and continues the
+ * latest run of each target and replica; nothing else is remembered of earlier samples. Backward: a reading overlaps
+ * the start of the known time by three intervals, so that it has both ends of an absence there; it is independent of
+ * other readings.
  *
- * Only the reader changes targets. It reads them without the mutex and takes it to write, a target at a time, so that
- * queries never wait for a reading; the known time is moved last.
+ * Only the reader changes targets. It reads them without the mutex and locks it to write, one target at a time, so that
+ * queries never wait for a reading; the known time is changed last.
  */
 #include "gateway/coverage/coverage_internal.h"
 
 enum {
     PERIOD_LEAST_MS = 2000,
-    BYTES_PER_SECOND = 512 << 10, /* of readings forward, on average */
-    PAUSE_MS = 30000,           /* after one that failed */
+    BYTES_PER_SECOND = 512 << 10, /* average rate of readings forward */
+    PAUSE_MS = 30000,           /* after a failed reading */
     SAMPLE_BYTES = 24,
-    ODD_READINGS = 5,           /* until another interval is believed */
+    ODD_READINGS = 5,           /* after which a longer interval is adopted */
     MOST_HALVED = 2,
 };
 
@@ -26,7 +26,7 @@ static const char *const kept_name = "scrape_samples_post_metric_relabeling";
 
 struct intake_row { /* one target in one reading */
     struct labels labels;
-    struct coverage_target *target; /* NULL: not known yet */
+    struct coverage_target *target; /* NULL: unknown yet */
     struct target_scrapes *scrapes; /* by replica */
 };
 struct coverage_intake {
@@ -37,7 +37,7 @@ struct coverage_intake {
     struct map by_labels;           /* index of rows */
     struct intake_row *rows; size_t n, cap;
     uint64_t samples;
-    bool alive;                     /* some target is, somewhere */
+    bool alive;                     /* a target is, on any replica */
 };
 
 static struct intake_row *intake_row_of(struct coverage_intake *in, struct labels labels)
@@ -85,7 +85,7 @@ static bool row_has_up(const struct coverage_intake *in, const struct intake_row
     return false;
 }
 
-/* What earlier readings tell: the latest run, forward, and the interval where this reading shows none. */
+/* Adds what earlier readings have shown: forward the latest run, and the interval if this reading has few samples. */
 static void intake_prepare_row(const struct coverage_intake *in, struct intake_row *row)
 {
     for (size_t r = 0; r < in->c->n; r++) {
@@ -99,9 +99,9 @@ static void intake_prepare_row(const struct coverage_intake *in, struct intake_r
     }
 }
 
-/* --- applied to what is known ------------------------------------------------------------------------------------- */
+/* --- targets to coverage ------------------------------------------------------------------------------------------ */
 
-/* A few scrapes in a row that are further apart are missed ones; many are another interval. */
+/* A few consecutive distances that are longer are missed scrapes; many are another interval. */
 static void intake_learn_interval(struct coverage_seen *seen, const struct target_scrapes *s)
 {
     int64_t interval = gaps_interval(s->up, s->n_up);
@@ -119,7 +119,7 @@ static void intake_apply_replica(struct coverage_intake *in, struct coverage_tar
     struct coverage_seen *seen = &t->seen[r];
     const struct target_scrapes *s = &row->scrapes[r];
     bool alone = coverage_span_empty(in->c->known) || in->work->past;
-    int64_t from = alone ? in->work->from : in->c->known.from; /* forward, an absence may have begun in the past */
+    int64_t from = alone ? in->work->from : in->c->known.from; /* forward: an absence may begin earlier */
     for (size_t i = 0; i < found->n_gaps; i++) {
         struct coverage_span gap = {coverage_max(found->gaps[i].from, from), found->gaps[i].to};
         if (gap.from <= gap.to)
@@ -178,7 +178,7 @@ static void intake_rows(struct coverage_intake *in)
     }
 }
 
-/* --- afterwards; the mutex is held -------------------------------------------------------------------------------- */
+/* --- the known time; the mutex is held ---------------------------------------------------------------------------- */
 
 static void intake_plan(struct coverage *c, const struct coverage_intake *in, int64_t now)
 {
@@ -189,7 +189,7 @@ static void intake_plan(struct coverage *c, const struct coverage_intake *in, in
     c->hourly = (int64_t)in->samples * COVERAGE_HOUR_MS / coverage_max(took, 1) + 1;
     c->period = coverage_clamp(c->shortest / 2, PERIOD_LEAST_MS, COVERAGE_READ_MS);
     c->period = coverage_max(c->period, (int64_t)(bytes * 1000 / BYTES_PER_SECOND));
-    bool behind = in->work->to + c->period < now; /* more of it is to be read than what came meanwhile */
+    bool behind = in->work->to + c->period < now; /* this reading did not reach the present */
     c->next_at = behind ? now : now + c->period;
 }
 
@@ -255,7 +255,7 @@ static unsigned count_readings(const struct coverage *c, const struct coverage_r
     return n;
 }
 
-/* A replica is back: what was learned without it is forgotten. */
+/* When a replica is reachable again, discards what was learned without it. */
 static bool intake_returned(struct coverage *c, const struct coverage_reading *readings)
 {
     bool back = false;
@@ -279,7 +279,7 @@ bool coverage_refuse(struct coverage *c, const struct coverage_work *w, const st
     c->readings_failed += failed || none;
     if (failed && w->past) {
         c->next_past_at = now + PAUSE_MS;
-        c->hourly *= 2; /* it may have been too much at once */
+        c->hourly *= 2; /* the reading may have been too large */
         c->suspected = COVERAGE_NOTHING;
         c->raw_to = w->from;
     } else if (failed || none) {

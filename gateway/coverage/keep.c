@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is done with what is known after each reading: ended targets are freed, memory is limited, and what queries look
- * at is prepared. The mutex is held.
- */
+/* After each reading: frees ended targets, limits memory, and prepares what queries read. The mutex is held. */
 #include "gateway/coverage/coverage_internal.h"
 
 enum { KEEP_FULL_MS = COVERAGE_HOUR_MS };
@@ -12,8 +10,8 @@ static const struct coverage_span *latest_run(const struct coverage_target *t, s
     return alive ? &latest->alive.run : &latest->scraped.run;
 }
 
-/* When the target began to be alive (or to be scraped) where it still was at this reading: since then it is expected
- * everywhere. INT64_MAX: it has ended. */
+/* Start of the earliest run in which the target is still alive (or scraped) at this reading: since then it is expected
+ * on all replicas. INT64_MAX: it has ended. */
 static int64_t target_expected_since(const struct coverage *c, const struct coverage_target *t, bool alive)
 {
     int64_t since = INT64_MAX;
@@ -36,7 +34,7 @@ static void target_expect(const struct coverage *c, struct coverage_target *t, s
     seen->overdue_from = last + 1;
 }
 
-/* Good scrapes of a live target, scrapes of any. A replica that cannot be reached is not complete anyway. */
+/* Expects good scrapes of live targets, and scrapes of all. An unreachable replica is incomplete anyway. */
 static void target_set_due(struct coverage *c, struct coverage_target *t)
 {
     int64_t alive = target_expected_since(c, t, true), scraped = target_expected_since(c, t, false);
@@ -50,7 +48,8 @@ static void target_set_due(struct coverage *c, struct coverage_target *t)
     }
 }
 
-/* What queries look at instead of all targets. */
+/* Lists the targets with gaps, and when the first scrape of each replica is overdue, so that queries need not read all
+ * targets. */
 void coverage_index(struct coverage *c)
 {
     c->n_gappy = 0;
@@ -69,7 +68,7 @@ void coverage_index(struct coverage *c)
     }
 }
 
-/* Targets that ended and have no gap tell nothing any more. */
+/* Whether the target has ended and has no gap. */
 static bool target_is_useless(const struct coverage *c, const struct coverage_target *t)
 {
     bool useless = t->seen_at < c->known.to - COVERAGE_HOUR_MS;
@@ -111,7 +110,8 @@ static void keep_free_targets(struct coverage *c)
     c->n_gappy = 0;
 }
 
-/* Over its memory: the older half of the time is forgotten, and is not read again; when that is not enough, all is. */
+/* Above the limit, discards the older half of the known time, which is not read again, or everything if the known time
+ * is short already. */
 void coverage_limit(struct coverage *c, int64_t now)
 {
     size_t held = c->bytes + c->targets.cap * sizeof(struct map_entry);

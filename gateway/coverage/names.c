@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Where the series of metrics come from: for each name that queries asked for, what the servers said last. */
+/* Origins of series: for each queried metric, the last responses of the servers. */
 #include "gateway/coverage/coverage_internal.h"
 
 enum { RETRY_MS = 60000, RETRY_SOON_MS = 2000, RETRY_LATE_MS = 300000, PERCENT = 99, OVERHEAD = 64 };
@@ -18,7 +18,7 @@ void coverage_names_free(struct coverage *c)
     map_free(&c->names);
 }
 
-/* The name that was not asked for the longest time. False: all were asked for within COVERAGE_IDLE_MS. */
+/* Frees the least recently queried name. False: all were queried within COVERAGE_IDLE_MS. */
 static bool coverage_names_evict(struct coverage *c, int64_t now)
 {
     struct coverage_name *oldest = NULL;
@@ -33,7 +33,7 @@ static bool coverage_names_evict(struct coverage *c, int64_t now)
     return true;
 }
 
-/* NULL: there are too many. */
+/* The entry of a queried metric, created if there is none. NULL: there are too many. */
 struct coverage_name *coverage_name_asked(struct coverage *c, struct str name, int64_t now)
 {
     struct coverage_name *n = map_get(&c->names, name);
@@ -61,8 +61,8 @@ struct coverage_name *coverage_name_due(struct coverage *c, int64_t now)
     return NULL;
 }
 
-/* timestamp() of a selector gives the time of its last sample: all samples of a scrape have that of its `up`. Series
- * whose key several `up` have come from the one that was scraped last, or are found to be of another time. */
+/* timestamp() of a selector is the time of its last sample: all samples of a scrape have that of its `up`. Series whose
+ * key several `up` series have are compared with the one that was scraped last. */
 void coverage_name_expr(const struct coverage *c, struct str name, struct buf *out)
 {
     struct buf by = {0}, metric = {0};
@@ -91,8 +91,8 @@ void coverage_name_expr(const struct coverage *c, struct str name, struct buf *o
     buf_free(&by);
 }
 
-/* Each replica that answers must have shown that all its series are of targets; some may have fewer of them, where a
- * percent may be scraped at other moments. */
+/* All series of each reachable replica must come from targets. A replica lacks series if it has fewer than a sibling; a
+ * percent is tolerated, since the replicas scrape at different times. */
 static void coverage_name_decide(struct coverage *c, struct coverage_name *n, const struct coverage_reading *readings)
 {
     double most = 0;
@@ -114,7 +114,8 @@ static void coverage_name_decide(struct coverage *c, struct coverage_name *n, co
             n->lacking |= 1ull << i;
 }
 
-/* A metric that a target has just begun to expose is known soon; one that nobody has is asked for ever more rarely. */
+/* A metric that targets have just started to expose is known soon; a metric without series is requested less and less
+ * often. */
 static int64_t coverage_name_pause(const struct coverage_name *n, int64_t now)
 {
     if (n->origin == ORIGIN_ELSEWHERE || (n->origin == ORIGIN_TARGETS && n->lacking == 0))

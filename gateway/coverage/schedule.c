@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is to be read of a group next: the newest samples, where a metric's series come from, the past. */
+/* Decides what to read from a group next: the newest samples, the origin of a metric, or the past. */
 #include "gateway/coverage/coverage_internal.h"
 
 enum {
     FIRST_MS = 300000,          /* the first reading of a group */
-    LEAST_MS = 60000, MOST_MS = 3600000, /* by how much readings overlap */
+    LEAST_MS = 60000, MOST_MS = 3600000, /* overlap of readings */
     CHUNK_LEAST_MS = 120000, CHUNK_MOST_MS = 6 * COVERAGE_HOUR_MS, CHUNK_SAMPLES = 400000, /* of one reading */
-    HOURS_LEAST_MS = 6 * COVERAGE_HOUR_MS, HOURS_MOST = 24, /* scrapes per hour, and hours of one reading */
+    HOURS_LEAST_MS = 6 * COVERAGE_HOUR_MS, HOURS_MOST = 24, /* minimum time, and hours of one reading */
     SETTLED_MS = 2000, SETTLED_LATE_MS = 40000, /* VictoriaMetrics */
 };
 
@@ -32,7 +32,7 @@ static bool needs_forward(const struct coverage *c, int64_t now, struct coverage
     return w->to > c->known.to;
 }
 
-/* Scrapes per hour are much less to fetch than samples, where a reading would not hold many hours of these. */
+/* Scrapes per hour are much smaller than samples; they are used where one reading has few hours of samples. */
 static bool needs_hours(const struct coverage *c, int64_t wanted, struct coverage_work *w)
 {
     int64_t to = (c->known.from + COVERAGE_HOUR_MS - 1) / COVERAGE_HOUR_MS * COVERAGE_HOUR_MS;
@@ -58,7 +58,7 @@ static bool needs_past(const struct coverage *c, int64_t now, struct coverage_wo
     return true;
 }
 
-/* A scrape is seen whole only when it is old enough. */
+/* Age after which all series of a scrape are visible. */
 static int64_t schedule_settling(const struct coverage *c)
 {
     bool late = false;

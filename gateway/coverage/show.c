@@ -21,8 +21,8 @@ static void show_names(const struct coverage *c, struct coverage_status *out)
     }
 }
 
-/* A query's arena may jump out of an allocation, which must not happen while the mutex is held: until it is released,
- * labels lie in `text`. */
+/* A full arena leaves the query by longjmp, which must not happen while the mutex is held: labels are copied to `text`
+ * first. */
 struct shown_target { size_t at; struct labels labels; size_t replica; struct coverage_span last; };
 struct shown_targets { struct buf text; struct shown_target *items; size_t n, cap; };
 

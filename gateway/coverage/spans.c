@@ -78,7 +78,7 @@ size_t spans_join(struct coverage_span *items, size_t n)
     return kept;
 }
 
-/* The distance that the n - most nearest pairs of neighbours do not exceed, by halving. */
+/* The smallest distance up to which neighbours must be joined so that at most `most` spans are left, by bisection. */
 static int64_t spans_distance(const struct coverage_span *items, size_t n, size_t most)
 {
     int64_t low = 0, high = items[n - 1].to - items[0].from;

@@ -4,11 +4,9 @@
  * A reload creates all servers of the configuration anew (gateway/upstream/server.h). Two kinds of state are kept:
  *
  *   health    kind, pauses, last error, external labels. Keyed by URL and client settings, so that a server with
- *   another
- *             login or proxy starts as unknown.
+ *             another login or proxy starts as unknown.
  *   traffic   counters, exposed on /metrics with the labels group and url, which are the key. They never go backwards
- *   while
- *             the process runs.
+ *             while the process runs.
  *
  * Entries are reference counted by servers. Unused ones are kept for servers that return, the SERVERS_UNUSED most
  * recently used ones of each kind. A removed server exposes no metrics; one that returns continues its counters.

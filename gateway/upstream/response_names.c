@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The answers that may be long lists, read as a stream: names and values of labels, and label sets of series.
+/* Decodes responses that may be long lists as a stream: names and values of labels, and label sets of series.
  *   {"status":"success","data":["a","b"] or [{"__name__":"up","job":"x"}],"warnings":[..],"infos":[..]}
- * `place` says inside which value the reader stands. Keys that are not known are skipped.
+ * `place` is the value that the decoder is in. Unknown keys are skipped.
  */
 #include "gateway/upstream/response.h"
 
 #include "base/json/json_read.h"
 #include "model/json_labels.h"
 
-enum name_place { NAMES_TOP, NAMES_STATUS, NAMES_ERROR, NAMES_WARNINGS, NAMES_INFOS, NAMES_DATA, NAMES_SET, NAMES_SKIP };
+enum name_place {
+    NAMES_TOP, NAMES_STATUS, NAMES_ERROR, NAMES_WARNINGS, NAMES_INFOS, NAMES_DATA, NAMES_SET, NAMES_SKIP
+};
 struct names_response {
     struct decoder decoder;
     struct label_list *list;
     bool sets;                   /* label sets, not strings */
     struct json_reader r;
     enum name_place place;
-    bool begun;                  /* behind the first { of the document */
-    bool inside;                 /* behind the [ of a list, or the { of a label set */
+    bool begun;                  /* after the first { of the document */
+    bool inside;                 /* after the [ of a list, or the { of a label set */
     bool succeeded;
     char error[256];
     struct json_labels names;

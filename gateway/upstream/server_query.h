@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One server's answer to one selector: which way it is asked, and what is done when it does not know that way.
+/* One selector at one server: the method by which it is requested, and what to do if the server does not support it.
  *
  *   VictoriaMetrics                 export: raw samples with stale markers
  *   Prometheus, remote_read: true   remote_read: raw samples with stale markers and native histograms
@@ -8,7 +8,7 @@
  *   else, an instant selector       query or query_range: the value at each step. Where replicas are compared or the
  *                                   samples' own times are wanted, `sel[range]` too; from both together stale markers
  *                                   are put back (staleness.h)
- * JSON cannot carry native histograms: where they appear in it remote_read is tried.
+ * JSON cannot carry native histograms: if a response has some, remote_read is tried.
  *
  * The attempt at a server (group_request.h) passes through these steps while it runs:
  *

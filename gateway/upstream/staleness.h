@@ -11,7 +11,8 @@
 bool staleness_end(struct response *a, const struct select *sel, struct err *err) MUST_USE;
 
 /* Adds stale markers to raw samples that were returned without: if lookback finds a raw sample at a step at which the
- * server's own result (steps) has no value, there must be a marker in between. False: there are values in steps at other times, or the query must end. */
+ * server's own result (steps) has no value, there must be a marker in between. False: there are values in steps at
+ * other times, or the query must end. */
 bool staleness_mark(struct response *raw, const struct response *steps, const struct select *sel,
                     struct err *err) MUST_USE;
 
