@@ -94,7 +94,10 @@ int64_t coverage_slack(const struct coverage *c, const struct coverage_target *t
 void coverage_forget(struct coverage *c, struct coverage_span keep);
 void coverage_free_target(struct coverage *c, struct coverage_target *t);
 
-/* intake.c; the mutex is held. */
+/* intake.c */
+unsigned coverage_count_readings(const struct coverage *c, const struct coverage_reading *readings,
+                                 enum coverage_reading_state state);
+/* The mutex is held. */
 bool coverage_refuse(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
                      int64_t now); /* true: the reading must not be used */
 /* Everything since `from` is known now. barren: no target was alive between `from` and the time known before. */

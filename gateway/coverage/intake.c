@@ -246,8 +246,8 @@ static void intake_extend(struct coverage *c, const struct coverage_intake *in, 
 
 /* --- the call ----------------------------------------------------------------------------------------------------- */
 
-static unsigned count_readings(const struct coverage *c, const struct coverage_reading *readings,
-                               enum coverage_reading_state state)
+unsigned coverage_count_readings(const struct coverage *c, const struct coverage_reading *readings,
+                                 enum coverage_reading_state state)
 {
     unsigned n = 0;
     for (size_t r = 0; r < c->n; r++)
@@ -273,8 +273,8 @@ static bool intake_returned(struct coverage *c, const struct coverage_reading *r
 bool coverage_refuse(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
                      int64_t now)
 {
-    bool failed = count_readings(c, readings, COVERAGE_FAILED) > 0;
-    bool none = count_readings(c, readings, COVERAGE_READ) == 0;
+    bool failed = coverage_count_readings(c, readings, COVERAGE_FAILED) > 0;
+    bool none = coverage_count_readings(c, readings, COVERAGE_READ) == 0;
     c->readings++;
     c->readings_failed += failed || none;
     if (failed && w->past) {

@@ -124,21 +124,13 @@ static int64_t coverage_name_pause(const struct coverage_name *n, int64_t now)
     return unknown ? coverage_max(RETRY_SOON_MS, coverage_min(now - n->first_at, RETRY_LATE_MS)) : RETRY_MS;
 }
 
-static bool coverage_name_failed(const struct coverage *c, const struct coverage_reading *readings)
-{
-    bool failed = false;
-    for (size_t i = 0; i < c->n; i++)
-        failed = failed || readings[i].state == COVERAGE_FAILED;
-    return failed;
-}
-
 void coverage_take_name(struct coverage *c, const struct coverage_work *w, const struct coverage_reading *readings,
                         int64_t now)
 {
     mutex_lock(&c->mutex);
     struct coverage_name *n = map_get(&c->names, w->name);
     c->readings++;
-    bool failed = coverage_name_failed(c, readings);
+    bool failed = coverage_count_readings(c, readings, COVERAGE_FAILED) > 0;
     c->readings_failed += failed;
     if (n) {
         coverage_name_decide(c, n, readings);
