@@ -127,10 +127,5 @@ def main():
 
 
 if __name__ == "__main__":
-    lib.begin("promql_bench", 1800)
-    try:
+    with lib.script("promql_bench", 1800):
         main()
-    except lib.Skip as why:
-        print(f"skipped: needs {why}")
-    finally:
-        lib.end(keep=False)

@@ -275,10 +275,5 @@ def main():
 
 
 if __name__ == "__main__":
-    lib.begin("query_bench", 1800)
-    try:
+    with lib.script("query_bench", 1800):
         main()
-    except lib.Skip as why:
-        print(f"skipped: needs {why}")
-    finally:
-        lib.end(keep=False)

@@ -162,8 +162,5 @@ def run():
 
 
 if __name__ == "__main__":
-    lib.begin("scrape_bench", 3600)
-    try:
+    with lib.script("scrape_bench", 3600):
         run()
-    finally:
-        lib.end(keep=False)

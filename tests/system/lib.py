@@ -6,6 +6,7 @@ it more than two minutes, @alone runs it after all others on an idle machine. Wh
 ends, and sluice must then leave with code 0 (a sanitizer's report is a failure). Its files lie in folder(), which
 stays when it fails.
 """
+import contextlib
 import gzip
 import json
 import os
@@ -83,6 +84,18 @@ def end(keep):
     if clean and not keep:
         shutil.rmtree(_test["folder"], ignore_errors=True)
     return clean
+
+
+@contextlib.contextmanager
+def script(name, limit):
+    """What a program of its own starts is stopped when the block ends. A Skip is printed and goes no further."""
+    begin(name, limit)
+    try:
+        yield
+    except Skip as why:
+        print(f"skipped: needs {why}")
+    finally:
+        end(keep=False)
 
 
 def folder():

@@ -195,12 +195,10 @@ def main():
     parser.add_argument("--seed", default=str(int(time.time())))
     parser.add_argument("--queries", type=int, default=2000)
     options = parser.parse_args()
-    lib.begin("push_down", 24 * 3600)
-    try:
+    with lib.script("push_down", 24 * 3600):
         comparison = run(options.layout, options.seed, options.queries)
-    finally:
-        lib.end(keep=False)
-    return 1 if comparison.wrong else 0
+        return 1 if comparison.wrong else 0
+    return 2  # skipped
 
 
 if __name__ == "__main__":
