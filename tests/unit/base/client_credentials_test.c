@@ -4,8 +4,8 @@
 
 #include "base/os/watched_file.h"
 #include "base/text/duration.h"
+#include "tests/unit/files.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -47,14 +47,6 @@ static void credentials_are_sent_but_not_to_another_host(void **state UNUSED)
     assert_non_null(strstr(http_server_last_request(&client_server), "\r\nAuthorization: Basic dTpw\r\n"));
     client_profile_unref(p);
     buf_free(&res.body);
-}
-
-static void write_file(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
 }
 
 static void a_token_file_is_read_again(void **state UNUSED)

@@ -6,6 +6,7 @@
 #include "base/telemetry/log.h"
 #include "base/telemetry/stats.h"
 #include "base/text/duration.h"
+#include "tests/unit/files.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,18 +96,6 @@ static int tear_down(void **state UNUSED)
     return 0;
 }
 
-/* As kubelet and vault do: a new file takes the old one's place. */
-static void put_file(const char *path, const char *text)
-{
-    char other[80];
-    snprintf(other, sizeof other, "%s.new", path);
-    FILE *f = fopen(other, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-    assert_int_equal(rename(other, path), 0);
-}
-
 static bool has_text(struct watched_file *f, const char *text)
 {
     struct file_text *t = watched_file_text(f, NULL);
@@ -156,17 +145,17 @@ static size_t logged(const char *part)
 
 static void a_changed_file_is_read_again(void **state UNUSED)
 {
-    put_file(path_a, " first \n");
-    put_file(path_b, "bytes\n\n");
+    replace_file(path_a, " first \n");
+    replace_file(path_b, "bytes\n\n");
     struct watched_file *a = watched_file_new(path_a, WATCHED_LINE), *b = watched_file_new(path_b, WATCHED_BYTES);
     assert_true(has_text(a, "first"));
     assert_true(has_text(b, "bytes\n\n"));
     struct file_text *held = watched_file_text(a, NULL);
-    put_file(path_a, "second");
+    replace_file(path_a, "second");
     assert_true(soon_has_text(a, "second"));
     assert_string_equal(held->text, "first");
     file_text_unref(held);
-    put_file(path_a, "");
+    replace_file(path_a, "");
     assert_true(soon_has_text(a, ""));
     watched_file_free(a);
     watched_file_free(b);
@@ -174,7 +163,7 @@ static void a_changed_file_is_read_again(void **state UNUSED)
 
 static void a_deleted_file_keeps_its_content(void **state UNUSED)
 {
-    put_file(path_a, "kept");
+    replace_file(path_a, "kept");
     struct watched_file *a = watched_file_new(path_a, WATCHED_LINE);
     double before = errors();
     assert_int_equal(unlink(path_a), 0);
@@ -182,7 +171,7 @@ static void a_deleted_file_keeps_its_content(void **state UNUSED)
     assert_true(errors() >= before + 2);
     assert_true(has_text(a, "kept"));
     assert_int_equal(logged("its last content stays in use"), 1);
-    put_file(path_a, "back");
+    replace_file(path_a, "back");
     assert_true(soon_has_text(a, "back"));
     usleep(50000);
     assert_int_equal(logged("is read again"), 1);
@@ -195,7 +184,7 @@ static void a_file_that_comes_later_is_read(void **state UNUSED)
     assert_error(a, path_a);
     assert_error(a, "No such file");
     assert_int_equal(logged("requests that need it fail"), 1);
-    put_file(path_a, "here");
+    replace_file(path_a, "here");
     assert_true(soon_has_text(a, "here"));
     watched_file_free(a);
 }
@@ -204,7 +193,7 @@ static void odd_files_are_refused(void **state UNUSED)
 {
     static const char *const bad[] = {"two\nlines", "a\rb"};
     for (size_t i = 0; i < LEN(bad); i++) {
-        put_file(path_a, bad[i]);
+        replace_file(path_a, bad[i]);
         struct watched_file *a = watched_file_new(path_a, WATCHED_LINE);
         assert_error(a, "more than one line");
         watched_file_free(a);
@@ -230,8 +219,8 @@ static void odd_files_are_refused(void **state UNUSED)
 
 static void a_file_that_hangs_holds_nobody(void **state UNUSED)
 {
-    put_file(path_a, "slow");
-    put_file(path_b, "quick");
+    replace_file(path_a, "slow");
+    replace_file(path_b, "quick");
     close_gate();
     double before = errors();
     int64_t began = clock_mono_ms();
@@ -241,7 +230,7 @@ static void a_file_that_hangs_holds_nobody(void **state UNUSED)
     struct watched_file *also = watched_file_new(path_a, WATCHED_BYTES); /* a second look that hangs */
     struct watched_file *b = watched_file_new(path_b, WATCHED_LINE);
     assert_true(soon_has_text(b, "quick"));
-    put_file(path_b, "changed");
+    replace_file(path_b, "changed");
     assert_true(soon_has_text(b, "changed"));
     for (began = clock_mono_ms(); errors() < before + 2 && clock_mono_ms() - began < SOON_MS; usleep(10000)) {}
     assert_int_equal(errors(), before + 2);
@@ -257,13 +246,13 @@ static void a_file_that_hangs_holds_nobody(void **state UNUSED)
 
 static void a_file_that_begins_to_hang_keeps_its_content(void **state UNUSED)
 {
-    put_file(path_a, "slow");
-    put_file(path_b, "quick");
+    replace_file(path_a, "slow");
+    replace_file(path_b, "quick");
     struct watched_file *a = watched_file_new(path_a, WATCHED_LINE), *b = watched_file_new(path_b, WATCHED_LINE);
     close_gate();
     usleep(3 * PERIOD_MS * 1000); /* it is looked at meanwhile */
-    put_file(path_a, "later");
-    put_file(path_b, "changed");
+    replace_file(path_a, "later");
+    replace_file(path_b, "changed");
     assert_true(soon_has_text(b, "changed"));
     assert_true(has_text(a, "slow"));
     watched_file_free(a); /* while a thread looks at it */
@@ -279,7 +268,7 @@ static void users_share_and_threads_end(void **state UNUSED)
 {
     thread_join(thread_start("first", do_nothing, NULL)); /* a sanitizer starts a thread of its own along with it */
     size_t before = threads();
-    put_file(path_a, "shared");
+    replace_file(path_a, "shared");
     struct watched_file *a = watched_file_new(path_a, WATCHED_LINE), *again = watched_file_new(path_a, WATCHED_LINE);
     assert_ptr_equal(a, again);
     assert_in_range(threads(), before + 1, before + 2);
@@ -308,12 +297,12 @@ static void take_texts(void *arg)
 
 static void threads_take_whole_contents(void **state UNUSED)
 {
-    put_file(path_a, "one 1");
+    replace_file(path_a, "one 1");
     struct watched_file *a = watched_file_new(path_a, WATCHED_LINE);
     struct thread *takers[4];
     for (size_t i = 0; i < LEN(takers); i++)
         takers[i] = thread_start("taker", take_texts, a);
-    put_file(path_a, "two 2");
+    replace_file(path_a, "two 2");
     assert_true(soon_has_text(a, "two 2"));
     atomic_store(&stop_taking, true);
     for (size_t i = 0; i < LEN(takers); i++)

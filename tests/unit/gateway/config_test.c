@@ -8,6 +8,7 @@
 
 #include "base/text/duration.h"
 #include "gateway/config/config.h"
+#include "tests/unit/files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,10 +22,7 @@ static void put(const char *name, const char *text)
 {
     char path[256];
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
+    write_file(path, text);
 }
 
 static void parse_flags(const char *config_flag, const char *const *more)

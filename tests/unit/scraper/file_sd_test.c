@@ -3,6 +3,7 @@
 #include "scraper/discovery/file_sd.h"
 
 #include "recording_sink.h"
+#include "tests/unit/files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,12 +66,10 @@ static void in_folder(const struct folder *d, const char *name, char out[100])
 
 static void put(const struct folder *d, const char *name, const char *target)
 {
-    char path[100];
+    char path[100], text[100];
     in_folder(d, name, path);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fprintf(f, "[{\"targets\": [\"%s\"]}]", target);
-    fclose(f);
+    snprintf(text, sizeof text, "[{\"targets\": [\"%s\"]}]", target);
+    write_file(path, text);
 }
 
 static void delete(const struct folder *d, const char *name)

@@ -3,6 +3,7 @@
 #include "scraper/scraper.h"
 
 #include "scraper_fixture.h"
+#include "tests/unit/files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -324,17 +325,6 @@ static void dropped_targets_are_remembered(void **state UNUSED)
     fixture_close(&f);
 }
 
-static void write_file(const char *path, const char *text)
-{
-    char temporary[200];
-    snprintf(temporary, sizeof temporary, "%s.new", path);
-    FILE *f = fopen(temporary, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-    assert_int_equal(rename(temporary, path), 0);
-}
-
 static size_t active_targets(struct scraper_fixture *f)
 {
     struct arena a = {0};
@@ -361,18 +351,18 @@ static void files_are_watched(void **state UNUSED)
     snprintf(one, sizeof one, "%s/one.json", dir);
     snprintf(two, sizeof two, "%s/two.yml", dir);
     snprintf(yaml, sizeof yaml, JOB "file_sd_configs: [{files: ['%s/*.json', '%s/two.yml']}]\n", dir, dir);
-    write_file(one, "[{\"targets\": [\"a:1\", \"a:2\"]}]");
+    replace_file(one, "[{\"targets\": [\"a:1\", \"a:2\"]}]");
     fixture_open(&f);
     must_apply(&f, yaml);
     assert_int_equal(active_targets(&f), 2);
-    write_file(two, "- targets: [b:1]\n");
+    replace_file(two, "- targets: [b:1]\n");
     wait_for_targets(&f, 3);
-    write_file(one, "[{\"targets\": [\"a:1\"");
+    replace_file(one, "[{\"targets\": [\"a:1\"");
     turns(&f, 5);
     advance_clock(&f, 200);
     turns(&f, 5);
     assert_int_equal(active_targets(&f), 3); /* a broken file keeps its targets */
-    write_file(one, "[{\"targets\": [\"a:1\"]}]");
+    replace_file(one, "[{\"targets\": [\"a:1\"]}]");
     wait_for_targets(&f, 2);
     assert_int_equal(unlink(one), 0);
     wait_for_targets(&f, 1);
