@@ -6,7 +6,6 @@
 #include "base/telemetry/stats.h"
 #include "base/text/duration.h"
 
-#include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -96,9 +95,7 @@ static void a_connection_that_is_never_made(void **state UNUSED)
     struct thread *other = thread_start("opens", open_and_close, NULL);
     for (int i = 0; i < 100; i++) {
         struct client_request req = client_get("/", &res);
-        char url[64];
-        snprintf(url, sizeof url, "http://127.0.0.1:%u/", full.port);
-        req.url = url;
+        req.url = full.url;
         req.connect_timeout_ms = 2;
         client_perform(&req, &res);
         assert_int_equal(res.reply.err.kind, ERR_GATEWAY_TIME);
@@ -178,11 +175,10 @@ static void connections_to_one_peer_are_closed_while_others_are_busy(void **stat
 {
     struct client_result res = {.done = 0};
     replace_client(1);
-    struct client_request gone = client_get("/x", &res), stays = client_get("/x", &res);
-    char url[64];
-    snprintf(url, sizeof url, "http://127.0.0.1:%d/x", client_other.port);
-    gone.url = url;
+    struct client_request gone = client_get("/x", &res);
+    gone.url = client_url(&client_other, "/x");
     client_perform(&gone, &res);
+    struct client_request stays = client_get("/x", &res);
     turn_until_closed(&client_other, 1, &stays);
     assert_int_equal(client_server.closed, 0);
     assert_int_equal(stats_sum(&test_stats, OPEN_CONNECTIONS), 1);

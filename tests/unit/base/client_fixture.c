@@ -138,7 +138,7 @@ void open_full_server(struct full_server *s)
     assert_int_equal(bind(s->fd, (struct sockaddr *)&at, size), 0);
     assert_int_equal(listen(s->fd, 0), 0);
     assert_int_equal(getsockname(s->fd, (struct sockaddr *)&at, &size), 0);
-    s->port = ntohs(at.sin_port);
+    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%u/", ntohs(at.sin_port));
     for (size_t i = 0; i < LEN(s->waiting); i++) {
         s->waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         (void)!connect(s->waiting[i], (struct sockaddr *)&at, size);

@@ -33,7 +33,7 @@ struct client_call *client_start(const struct client_request *req, struct client
 void client_perform(const struct client_request *req, struct client_result *res); /* waits for the end */
 
 /* A server whose line of waiting connections is full: the kernel answers no more of them. */
-struct full_server { int fd, waiting[4]; unsigned port; };
+struct full_server { int fd, waiting[4]; char url[64]; };
 void open_full_server(struct full_server *s);
 void close_full_server(struct full_server *s);
 

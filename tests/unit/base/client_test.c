@@ -211,9 +211,7 @@ static void failures_of_dialing_and_of_gzip(void **state UNUSED)
     struct full_server full;
     open_full_server(&full);
     struct client_request req = client_get("/", &res);
-    char url[64];
-    snprintf(url, sizeof url, "http://127.0.0.1:%u/", full.port);
-    req.url = url;
+    req.url = full.url;
     req.connect_timeout_ms = 50;
     client_perform(&req, &res);
     assert_true(res.reply.dial_failed);
