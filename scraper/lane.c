@@ -99,7 +99,7 @@ static void set_job(struct scrape_lane *l, const struct target_change *a)
     running_job_unref(t->job);
     t->templates = c;
     t->job = a->job;
-    t->over_limit = a->over_limit;
+    t->exceeded_limit = a->exceeded_limit;
     mutex_lock(&l->mutex);
     t->interval = a->interval;
     t->timeout = a->timeout;

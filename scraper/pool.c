@@ -340,19 +340,19 @@ static void note(struct target_change **items, size_t *n, size_t *cap, struct ta
 
 /* The target found again may have a new interval or settings; its labels and URL are equal. */
 static void pool_note_kept(struct pool *p, struct pool_sync *s, struct target *t, const struct target *again,
-                           bool over_limit)
+                           int64_t exceeded_limit)
 {
     t->seen = true;
     if (t->wanted == p->job && t->wanted_interval == again->interval && t->wanted_timeout == again->timeout &&
-        t->wanted_over_limit == over_limit)
+        t->wanted_exceeded_limit == exceeded_limit)
         return;
     t->wanted = p->job;
     t->wanted_interval = again->interval;
     t->wanted_timeout = again->timeout;
-    t->wanted_over_limit = over_limit;
+    t->wanted_exceeded_limit = exceeded_limit;
     struct scrape_lane_change *c = change_of(s, t->lane);
     note(&c->changed, &c->n_changed, &c->changed_cap,
-         (struct target_change){t, p->job, again->interval, again->timeout, over_limit, NULL});
+         (struct target_change){t, p->job, again->interval, again->timeout, exceeded_limit, NULL});
 }
 
 /* A target is scraped by the lane that owns its shard: the writer's shard is id % shards, owned by lane shard % lanes.
@@ -364,13 +364,14 @@ static size_t lane_of_target(const struct pool_sync *s, const struct target *t)
 }
 
 /* On the predecessor's lane, if there is one, where the state of its series is. */
-static void note_new(struct pool *p, struct pool_sync *s, struct target *t, struct target *predecessor, bool over_limit)
+static void note_new(struct pool *p, struct pool_sync *s, struct target *t, struct target *predecessor,
+                     int64_t exceeded_limit)
 {
     t->seen = true;
     t->wanted = p->job;
     t->wanted_interval = t->interval;
     t->wanted_timeout = t->timeout;
-    t->wanted_over_limit = over_limit;
+    t->wanted_exceeded_limit = exceeded_limit;
     t->lane = predecessor ? predecessor->lane : &s->lanes[lane_of_target(s, t)];
     if (predecessor) {
         t->source = predecessor->source;
@@ -378,14 +379,14 @@ static void note_new(struct pool *p, struct pool_sync *s, struct target *t, stru
     }
     struct scrape_lane_change *c = change_of(s, t->lane);
     note(&c->added, &c->n_added, &c->added_cap,
-         (struct target_change){t, p->job, t->interval, t->timeout, over_limit, predecessor});
+         (struct target_change){t, p->job, t->interval, t->timeout, exceeded_limit, predecessor});
 }
 
 static struct str labels_key(const struct target *t) { return str_n(t->labels.wire.p, t->labels.wire.n); }
 
 /* Pairs each removed target with one added target with equal labels: a reload changed its URL (params, path, scheme),
  * and its series continue. */
-static void note_all_new(struct pool *p, struct pool_sync *s, const struct found_targets *f, bool over_limit)
+static void note_all_new(struct pool *p, struct pool_sync *s, const struct found_targets *f, int64_t exceeded_limit)
 {
     struct map removed = {0};
     for (size_t i = 0; i < p->n; i++)
@@ -398,13 +399,13 @@ static void note_all_new(struct pool *p, struct pool_sync *s, const struct found
         struct target *predecessor = map_get(&removed, labels_key(t));
         if (predecessor)
             map_set(&removed, labels_key(t), NULL);
-        note_new(p, s, t, predecessor, over_limit);
+        note_new(p, s, t, predecessor, exceeded_limit);
     }
     map_free(&removed);
 }
 
 /* Existing targets replace their newly built equals. */
-static void pool_compare_targets(struct pool *p, struct pool_sync *s, struct found_targets *f, bool over_limit)
+static void pool_compare_targets(struct pool *p, struct pool_sync *s, struct found_targets *f, int64_t exceeded_limit)
 {
     struct map before = {0};
     for (size_t i = 0; i < p->n; i++) {
@@ -415,12 +416,12 @@ static void pool_compare_targets(struct pool *p, struct pool_sync *s, struct fou
         struct target *old = map_get(&before, id_key(f->items[i]));
         if (old == NULL)
             continue;
-        pool_note_kept(p, s, old, f->items[i], over_limit);
+        pool_note_kept(p, s, old, f->items[i], exceeded_limit);
         target_unref(f->items[i]);
         f->items[i] = old;
     }
     map_free(&before);
-    note_all_new(p, s, f, over_limit);
+    note_all_new(p, s, f, exceeded_limit);
     for (size_t i = 0; i < p->n; i++)
         if (!p->targets[i]->seen)
             pool_note_removed(s, p->targets[i]);
@@ -434,15 +435,15 @@ void pool_sync(struct pool *p, struct pool_sync *s)
     clear_dropped(p);
     find_all(p, s, &f);
     log_found(p, &f);
-    bool over_limit = p->conf->target_limit > 0 && f.n > (size_t)p->conf->target_limit;
+    int64_t limit = p->conf->target_limit, exceeded_limit = limit > 0 && f.n > (size_t)limit ? limit : 0;
     map_free(&f.ids);
-    pool_compare_targets(p, s, &f, over_limit);
+    pool_compare_targets(p, s, &f, exceeded_limit);
     mem_free(p->targets);
     p->targets = f.items;
     p->n = f.n;
     mutex_unlock(s->mutex);
     log_emptied(p, before);
-    stats_add(&scrape_stats, P_TARGET_LIMIT, over_limit);
+    stats_add(&scrape_stats, P_TARGET_LIMIT, exceeded_limit > 0);
 }
 
 void pool_end(struct pool *p, struct pool_sync *s)

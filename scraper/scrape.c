@@ -250,10 +250,10 @@ static void fire(struct loop_timer *timer)
     s->body = l->spare;
     l->spare = (struct buf){0};
     t->scrape = s;
-    if (t->over_limit) {
+    if (t->exceeded_limit > 0) {
         struct err err;
         err_set(&err, ERR_LIMIT, "target_limit exceeded: the job has more than %lld targets",
-                (long long)t->job->conf->target_limit);
+                (long long)t->exceeded_limit);
         scrape_fail(s, NULL, &err);
         return;
     }

@@ -34,8 +34,7 @@ struct target {
     struct scrape_lane *lane;            /* NULL until the main thread has assigned one */
     /* Main thread only: */
     const struct running_job *wanted; /* settings last sent to the lane; borrowed from the pool */
-    int64_t wanted_interval, wanted_timeout;
-    bool wanted_over_limit;
+    int64_t wanted_interval, wanted_timeout, wanted_exceeded_limit;
     bool seen;                    /* mark used by pool_sync */
     /* Lane only: */
     struct list node;
@@ -51,7 +50,7 @@ struct target {
     struct scrape_cache last;
     struct scrape *scrape;        /* in progress; NULL = none */
     bool leaving;                 /* a change takes it away: no scrape begins any more */
-    bool over_limit;                 /* the job exceeds its target_limit: every scrape fails */
+    int64_t exceeded_limit;       /* the job's target_limit if it has more targets: every scrape fails; else 0 */
     /* Changed by the lane under its mutex: */
     int64_t interval, timeout;
     struct target_live live;

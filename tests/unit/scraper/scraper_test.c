@@ -186,6 +186,16 @@ static void a_target_limit_fails_all(void **state UNUSED)
     turns(&f, 5);
     assert_int_equal(atomic_load(&f.server.requests), 0);
     assert_int_equal(recorder_containing(&f.sink, "up{"), 2);
+    must_apply(&f, JOB "target_limit: 2\nstatic_configs: [{targets: ['127.0.0.1:%', 'localhost:%', 'h:1']}]\n");
+    next_scrape(&f);
+    turns(&f, 5);
+    struct arena a = {0};
+    struct scraper_targets now;
+    scraper_targets(f.scraper, &a, &now);
+    assert_int_equal(now.n_active, 3);
+    for (size_t i = 0; i < now.n_active; i++)
+        assert_true(str_is(now.active[i].last_error, "target_limit exceeded: the job has more than 2 targets"));
+    arena_free(&a);
     fixture_close(&f);
 }
 
