@@ -215,7 +215,7 @@ static bool start_lanes(struct program *p, struct err *err)
     return true;
 }
 
-static bool start_writer(struct program *p, struct err *err)
+static void start_writer(struct program *p)
 {
     struct services *s = &p->services;
     const struct flags *f = &s->flags;
@@ -223,8 +223,7 @@ static bool start_writer(struct program *p, struct err *err)
                              .queue_dir = f->queue_dir, .flush_interval = f->flush_interval,
                              .show_urls = f->remote_write.show_url, .id = s->id, .interrupted = stop_is_requested,
                              .late_opened = services_reopen, .late_arg = s};
-    s->writer = writer_new(&env, err);
-    return s->writer != NULL;
+    s->writer = writer_new(&env);
 }
 
 static void start_scraper(struct program *p)
@@ -249,10 +248,11 @@ static bool start_acceptor(struct program *p, struct err *err)
 
 static bool main_start(struct program *p, struct config *c, struct err *err)
 {
-    if (!start_lanes(p, err) || !start_acceptor(p, err) || !start_writer(p, err)) {
+    if (!start_lanes(p, err) || !start_acceptor(p, err)) {
         config_unref(c);
         return false;
     }
+    start_writer(p);
     start_scraper(p);
     return services_apply(&p->services, c, err);
 }

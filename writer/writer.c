@@ -8,7 +8,7 @@
 
 /* --- create and free ---------------------------------------------------------------------------------------------- */
 
-struct writer *writer_new(const struct writer_env *env, struct err *err UNUSED)
+struct writer *writer_new(const struct writer_env *env)
 {
     struct writer *w = mem_zalloc(sizeof *w);
     int64_t flush_ms = env->flush_interval ? env->flush_interval : 1000;

@@ -86,7 +86,7 @@ struct writer_plan {                  /* the settings of a new configuration */
     struct str_map external_labels;
 };
 /* Creates the writer; starts nothing and opens no file. */
-struct writer *writer_new(const struct writer_env *env, struct err *err) MUST_USE;
+struct writer *writer_new(const struct writer_env *env);
 /* Checks the i-th destination against those before it: names must be unique, and without a name URLs without their
  * query, since they identify the queue's directory. */
 bool writer_check_destination(const struct destination_conf *all, size_t i, struct err *err) MUST_USE;

@@ -69,7 +69,7 @@ struct destination {
 /* Takes the open queue. */
 struct destination *destination_new(const struct destination_conf *c, size_t position, const struct writer_env *env,
                                     struct queue *queue);
-/* Logs the undelivered samples that destination_open has found in the queue, if any. */
+/* Logs the undelivered samples that the queue had when it was opened, if any. */
 void destination_log_backlog(const struct destination *d);
 /* Changing the number of shards adds a generation behind the existing ones. destination_grow creates it on disk (*grown
  * NULL: the number is unchanged); then it is published to the lanes, or removed with queue_shrink. Its shards belong to

@@ -230,7 +230,7 @@ static void the_folder_has_one_owner(void **state UNUSED)
     struct err err = {0};
     struct writer_env env = {.main = fixture.main, .lanes = fixture.lanes, .n_lanes = FIXTURE_LANES,
                              .queue_dir = str_of(fixture.dir)};
-    struct writer *other = writer_new(&env, &err);
+    struct writer *other = writer_new(&env);
     assert_null(writer_prepare(other, &(struct writer_plan){.destinations = &d, .n = 1}, &err));
     assert_non_null(strstr(err.text, "in use by another process"));
     writer_free(other);
