@@ -1,20 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/coverage/gaps.h"
 
+#include "base/median.h"
 #include "gateway/coverage/spans.h"
-
-#include <stdlib.h>
 
 enum { INTERVAL_SAMPLES = 16, UNKNOWN_INTERVAL_MS = 60000 };
 
 static int64_t one_and_a_half(int64_t interval) { return interval + interval / 2; }
 static int64_t gaps_edge(int64_t interval) { return interval + interval / 10; } /* then a scrape is overdue */
-
-static int gaps_compare_i64(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return x < y ? -1 : x > y;
-}
 
 int64_t gaps_interval(const struct sample *samples, size_t n)
 {
@@ -22,10 +15,7 @@ int64_t gaps_interval(const struct sample *samples, size_t n)
     size_t many = 0;
     for (size_t i = n; i > 1 && many < INTERVAL_SAMPLES; i--)
         apart[many++] = samples[i - 1].t - samples[i - 2].t;
-    if (many == 0)
-        return 0;
-    qsort(apart, many, sizeof *apart, gaps_compare_i64);
-    return apart[many / 2];
+    return many ? upper_median(apart, many) : 0;
 }
 
 /* The interval of a replica; while that is unknown, the shortest one of its siblings. */

@@ -11,6 +11,8 @@
  */
 #include "gateway/merge/merge_internal.h"
 
+#include "base/median.h"
+
 enum { ENOUGH_GAPS = 3, MOST_GAPS = 64 };
 enum { CLOCKS_MS = 2000 }; /* tolerated difference of clocks: the order of samples nearer to each other is uncertain */
 static const int64_t FAR = SERIES_FAR;
@@ -66,30 +68,6 @@ static size_t sample_gaps(const struct sequence *s, int64_t *gaps, size_t n)
         if (sequence_time(s, i) > sequence_time(s, i - 1))
             gaps[n++] = sequence_time(s, i) - sequence_time(s, i - 1);
     return n;
-}
-
-/* gaps[n / 2] if they were sorted: by quickselect, which partitions them around a pivot until only that one is left. */
-static int64_t upper_median(int64_t *gaps, size_t n)
-{
-    size_t first = 0, last = n - 1, wanted = n / 2;
-    while (first < last) {
-        int64_t pivot = gaps[first + (last - first) / 2];
-        size_t i = first, k = last;
-        for (;; i++, k--) {
-            for (; gaps[i] < pivot; i++) {}
-            for (; gaps[k] > pivot; k--) {}
-            if (i >= k)
-                break;
-            int64_t swapped = gaps[i];
-            gaps[i] = gaps[k];
-            gaps[k] = swapped;
-        }
-        if (wanted <= k) /* gaps[first..k] <= pivot <= gaps[k + 1..last] */
-            last = k;
-        else
-            first = k + 1;
-    }
-    return gaps[wanted];
 }
 
 /* With too few samples, the intervals of all replicas are used; without any, twice the configured buffer. */

@@ -2,8 +2,7 @@
 #include "gateway/upstream/staleness.h"
 
 #include "base/map.h"
-
-#include <stdlib.h>
+#include "base/median.h"
 
 static uint64_t step_count(const struct select *sel)
 {
@@ -70,12 +69,6 @@ bool staleness_end(struct response *a, const struct select *sel, struct err *err
  * never that recent. */
 enum { SOON_MS = 1000, MOST_GAPS = 64 };
 
-static int staleness_compare_gaps(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* Interval between samples of the series, 0 = unknown. */
 static int64_t interval(const struct series *s)
 {
@@ -83,10 +76,7 @@ static int64_t interval(const struct series *s)
     size_t n = 0;
     for (uint32_t i = 1; i < s->n_samples && n < MOST_GAPS; i += s->n_samples / MOST_GAPS + 1)
         gaps[n++] = s->samples[i].t - s->samples[i - 1].t;
-    if (n == 0)
-        return 0;
-    qsort(gaps, n, sizeof *gaps, staleness_compare_gaps);
-    return gaps[n / 2];
+    return n ? upper_median(gaps, n) : 0;
 }
 
 /* The marker is after `after` and not after `before`, most likely where the next sample would have been. */
