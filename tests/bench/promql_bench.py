@@ -15,7 +15,6 @@ import lib  # noqa: E402
 import wire  # noqa: E402
 
 ROUNDS = int(os.environ.get("ROUNDS", 25))
-TICKS = os.sysconf("SC_CLK_TCK")
 BEGIN, SECONDS, SCRAPE = 1_700_006_400, 3600, 15
 COUNTERS, HISTOGRAMS, PAIRS, BOUNDS = 10000, 1000, 5000, ("0.005", "0.01", "0.05", "0.1", "0.5", "1", "2.5", "5", "10", "+Inf")
 FIFTH, QUARTER = 5, 4
@@ -76,17 +75,10 @@ def load(servers):
             assert answer.status in (200, 204), f"{server.url}: {answer}"
 
 
-def cpu(server):
-    with open(f"/proc/{server.p.pid}/stat", encoding="utf-8") as f:
-        user, system = f.read().rsplit(")", 1)[1].split()[11:13]
-    return (int(user) + int(system)) / TICKS
-
-
 def memory(server):
     """Resident megabytes: now, and at most."""
-    with open(f"/proc/{server.p.pid}/status", encoding="utf-8") as f:
-        found = dict(line.split(":", 1) for line in f)
-    return [int(found[key].split()[0]) / 1024 for key in ("VmRSS", "VmHWM")]
+    found = server.memory_kib()
+    return [found[key] / 1024 for key in ("VmRSS", "VmHWM")]
 
 
 def ask(server, query, step):
@@ -99,14 +91,14 @@ def ask(server, query, step):
 def measure(server, query, step):
     """Its answer, CPU and wall seconds a query."""
     answer = ask(server, query, step).json()["data"]
-    busy, began = cpu(server), time.monotonic()
+    busy, began = server.cpu_seconds(), time.monotonic()
     for _ in range(ROUNDS):
         ask(server, query, step)
-    return answer, (cpu(server) - busy) / ROUNDS, (time.monotonic() - began) / ROUNDS
+    return answer, (server.cpu_seconds() - busy) / ROUNDS, (time.monotonic() - began) / ROUNDS
 
 
 def line(name, ours, theirs, goal, form="%.3f"):
-    ratio = theirs / max(ours, 1 / TICKS / ROUNDS)
+    ratio = theirs / ours
     print(f"{name:20} {form % ours:>9} {form % theirs:>11} {ratio:7.1f} x   at least {goal} x   "
           f"{'reached' if ratio >= goal else 'MISSED'}", flush=True)
 

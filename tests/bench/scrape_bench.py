@@ -10,7 +10,6 @@ import http.server
 import multiprocessing
 import os
 import random
-import re
 import sys
 import time
 
@@ -21,7 +20,6 @@ TARGETS, SERIES, WARM, SECONDS = (int(os.environ.get(name, n)) for name, n in
                                   (("TARGETS", 200), ("SERIES", 1000), ("WARM", 30), ("SECONDS", 60)))
 INTERVAL = 5
 CHURN_A_SCRAPE = SERIES * 5 // 100 * INTERVAL / 60
-TICKS = os.sysconf("SC_CLK_TCK")
 MODES = ("idle", "user", "system", "iowait")
 CONFIG = """
 global: {{scrape_interval: {interval}s}}
@@ -111,30 +109,17 @@ def serve_sink(port, wire_bytes):
     Counting(("127.0.0.1", port), Handler).serve_forever()
 
 
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-        fields = f.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def memory_mib(pid):
-    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
-        kb = dict(re.findall(r"^(\w+):\s+(\d+) kB", f.read(), re.M))
-    return int(kb["VmRSS"]) / 1024, int(kb["RssAnon"]) / 1024
-
-
 def measure(program, pages, wire_bytes):
     time.sleep(WARM)
-    pid = program.p.pid
-    before = time.monotonic(), cpu_seconds(pid), pages.value, wire_bytes.value
+    before = time.monotonic(), program.cpu_seconds(), pages.value, wire_bytes.value
     time.sleep(SECONDS)
-    after = time.monotonic(), cpu_seconds(pid), pages.value, wire_bytes.value
+    after = time.monotonic(), program.cpu_seconds(), pages.value, wire_bytes.value
     took, cpu, scrapes, sent = (b - a for a, b in zip(before, after))
     samples = scrapes * SERIES
-    rss, anon = memory_mib(pid)
+    memory = program.memory_kib()
     program.stop()
-    return {"samples/s": samples / took, "CPU s per million samples": cpu / samples * 1e6, "RSS MiB": rss,
-            "anonymous MiB": anon, "bytes per sample": sent / samples}
+    return {"samples/s": samples / took, "CPU s per million samples": cpu / samples * 1e6, "RSS MiB": memory["VmRSS"] / 1024,
+            "anonymous MiB": memory["RssAnon"] / 1024, "bytes per sample": sent / samples}
 
 
 def run():

@@ -272,6 +272,15 @@ class Process:
     def alive(self):
         return self.p is not None and self.p.poll() is None
 
+    def memory_kib(self):
+        """{"VmRSS": n, "VmHWM": n, ...}"""
+        with open(f"/proc/{self.p.pid}/status", encoding="utf-8") as f:
+            return {name: int(kib) for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", f.read(), re.M)}
+
+    def cpu_seconds(self):
+        """Of all threads since the start, by the kernel's clock of this process."""
+        return time.clock_gettime(~self.p.pid << 3 | 2)
+
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
             return f.read()

@@ -107,7 +107,7 @@ server_groups:
         if self.n % 5 in (1, 2):
             self.removals.append((began, now_ms()))
         time.sleep(BETWEEN)
-        self.figures.append((len(os.listdir(f"/proc/{self.sluice.p.pid}/fd")), resident(self.sluice.p.pid)))
+        self.figures.append((len(os.listdir(f"/proc/{self.sluice.p.pid}/fd")), self.sluice.memory_kib()["VmRSS"]))
 
     def run(self, reloads):
         threads = [threading.Thread(target=self.repeat, args=(job,)) for job in (self.push_one, self.query_one, self.poll)]
@@ -189,8 +189,3 @@ def counters(text):
         if kind != "gauge" and not quantile:
             found[series] = float(value)
     return found
-
-
-def resident(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as f:
-        return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))

@@ -54,9 +54,8 @@ def is_closed(s):
         return True
 
 
-def rss(sluice):
-    with open(f"/proc/{sluice.p.pid}/status", encoding="ascii") as f:
-        return int(re.search(r"VmHWM:\s+(\d+)", f.read())[1]) << 10
+def peak_rss(sluice):
+    return sluice.memory_kib()["VmHWM"] << 10
 
 
 def closed(sluice, reason):
@@ -122,7 +121,7 @@ def test_longest_idle_connection_is_replaced():
 
 def test_bodies_under_way_are_bounded():
     sluice = Sluice("recent: {}\n", "--memory.allowedBytes=64MiB", "-maxInsertRequestSize=4MiB")
-    before, pushes, statuses = rss(sluice), [], []
+    before, pushes, statuses = peak_rss(sluice), [], []
     for i in range(30):
         how = "Transfer-Encoding: chunked" if i % 2 else "Content-Length: 4000000"
         s = connect(sluice, f"POST /api/v1/write HTTP/1.1\r\nHost: x\r\n{how}\r\n\r\n")
@@ -142,7 +141,7 @@ def test_bodies_under_way_are_bounded():
             statuses.append(status_of(s))
         except OSError:
             pass
-    assert rss(sluice) - before < 25 << 20, f"{before >> 20} -> {rss(sluice) >> 20} MiB"
+    assert peak_rss(sluice) - before < 25 << 20, f"{before >> 20} -> {peak_rss(sluice) >> 20} MiB"
     assert statuses.count(503) > 10 and set(statuses) == {503}, statuses
     assert refused(sluice, "body_memory") > 10
     push_series(sluice, 10)  # small bodies fit beside one that is too large for the rest
@@ -184,7 +183,7 @@ def test_unread_responses_are_bounded():
     push_series(sluice, 20000)
     query = {"query": "m", "time": int(time.time()) + 1}
     size = len(sluice.get("/api/v1/query", query).body)
-    before, readers = rss(sluice), []
+    before, readers = peak_rss(sluice), []
     for _ in range(100):
         readers.append(connect(sluice, get("/api/v1/query?query=m"), 4096))
         time.sleep(0.01)
@@ -193,7 +192,7 @@ def test_unread_responses_are_bounded():
     assert answer.status == 200 and len(answer.body) == size, (answer.status, len(answer.body), size)
     wait_until(lambda: closed(sluice, "slow_reader") > 5, 5, sluice.metrics)
     assert sluice.metric("sluice_http_response_bytes") <= 16 << 20  # 8, and one of 4 for each lane
-    assert rss(sluice) - before < 150 << 20, f"{before >> 20} -> {rss(sluice) >> 20} MiB of {100 * size >> 20}"
+    assert peak_rss(sluice) - before < 150 << 20, f"{before >> 20} -> {peak_rss(sluice) >> 20} MiB of {100 * size >> 20}"
     for s in readers:
         s.close()
 
@@ -218,7 +217,7 @@ def test_queries_share_their_memory():
     for t in threads:
         t.join()
     assert set(statuses) == {200, 503} and len(statuses) == 21, statuses
-    assert rss(sluice) < 130 << 20
+    assert peak_rss(sluice) < 130 << 20
     assert sluice.metric("sluice_query_memory_bytes") < 1 << 20, "what queries took is given back"
 
 

@@ -259,11 +259,6 @@ def start_sluice(cases, *flags):
     return sluice
 
 
-def peak_rss(sluice):
-    with open(f"/proc/{sluice.p.pid}/status", encoding="ascii") as f:
-        return int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1)) << 10
-
-
 def check_mode(mode):
     good, bad = Healthy(), [Misbehaving(fault) for fault in FAULTS]
     cases = [Case(mode, b, g) for b in bad for g in (good, None) if in_mode(mode, b.fault, g)]
@@ -274,7 +269,7 @@ def check_mode(mode):
     for b in bad:
         b.ended.set()
     if os.path.basename(OUT) == "release":
-        assert peak_rss(sluice) <= 100 << 20, f"{peak_rss(sluice) >> 20} MiB"
+        assert sluice.memory_kib()["VmHWM"] <= 100 << 10, sluice.memory_kib()
     if mode in PUSHED:
         assert sluice.metric("sluice_upstream_pushed_total") >= len(FAULTS) / 2
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """deploy/quickstart.yml: ready at once, small, and it answers what the README promises."""
-import re
 import time
 
 from lib import *
@@ -13,11 +12,6 @@ def quickstart(**more):
         text = f.read()
     assert "8429" in text, "quickstart.yml scrapes its own port"
     return Sluice(text.replace("8429", str(port)), port=port, ready=False, **more)
-
-
-def memory_kb(pid):
-    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
-        return {name: int(kb) for name, kb in re.findall(r"^(\w+):\s+(\d+) kB", f.read(), re.M)}
 
 
 @alone
@@ -41,7 +35,7 @@ def test_memory_after_a_minute():
     sluice = quickstart()
     sluice.wait_ready()
     time.sleep(60)
-    m = memory_kb(sluice.p.pid)
+    m = sluice.memory_kib()
     print(f"RssAnon {m['RssAnon']} kB, VmRSS {m['VmRSS']} kB")
     assert sluice.query("count({__name__=~'.+'})")["result"], "it scrapes itself"
     assert m["RssAnon"] <= 6 * 1024 and m["VmRSS"] <= 20 * 1024, f"RssAnon {m['RssAnon']} kB, VmRSS {m['VmRSS']} kB"
