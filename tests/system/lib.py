@@ -26,9 +26,10 @@ from wire import STALE, is_stale
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OUT = os.environ.get("OUT", "build/release")
+RELEASE = os.path.basename(OUT) == "release"  # no sanitizer
 PEERS = f"{ROOT}/build/peers/bin"
-__all__ = ["ROOT", "OUT", "Skip", "seconds", "alone", "folder", "write_file", "free_port", "wait_until", "request",
-           "push", "same_answer", "now_ms", "FLUSH_MS", "SLACK_MS", "flushed_before", "scripted_config", "mount_disk",
+__all__ = ["ROOT", "OUT", "RELEASE", "Skip", "seconds", "alone", "folder", "write_file", "free_port", "wait_until",
+           "request", "push", "same_answer", "now_ms", "FLUSH_MS", "SLACK_MS", "flushed_before", "scripted_config", "mount_disk",
            "Process", "HTTPProcess", "Sluice", "Prometheus", "VictoriaMetrics", "NodeExporter", "VMAgent",
            "ScriptedExporter", "RecordingSink", "STALE", "is_stale", "wire", "release_build", "peer",
            "lane_turns"]
@@ -111,7 +112,7 @@ def write_file(name, text):
 
 def release_build():
     """Figures of time and memory mean something only without a sanitizer."""
-    if os.path.basename(OUT) != "release":
+    if not RELEASE:
         raise Skip("a release build")
 
 

@@ -174,7 +174,7 @@ server_groups:
         print(f"{self.n} reloads, {len(self.served())} pages, {len(self.pushed)} pushes, {len(self.counters)} counters "
               f"in {self.polls} polls; descriptors {descriptors}, resident KiB {memory}")
         assert descriptors[1] <= descriptors[0] + 2, f"descriptors: {[n for n, _ in part]}"
-        if os.path.basename(OUT) == "release":
+        if RELEASE:
             assert memory[1] <= memory[0] + 1024, f"resident KiB: {[kib for _, kib in part]}"
 
 

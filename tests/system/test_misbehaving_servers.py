@@ -3,7 +3,6 @@
 result, and without one the error names the server and tells what was wrong."""
 import concurrent.futures
 import json
-import os
 import re
 import socket
 import struct
@@ -16,7 +15,7 @@ from lib import *
 
 START, END, STEP = 1000, 1300, 20
 TIMEOUT = 2  # seconds, of a request to a server
-SLACK = 2 if os.path.basename(OUT) == "release" else 6
+SLACK = 2 if RELEASE else 6
 BUILDINFO = b'{"status":"success","data":{"version":"3.5.3","revision":"x"}}'
 STATUS_CONFIG = b'{"status":"success","data":{"yaml":"global: {}"}}'
 
@@ -268,7 +267,7 @@ def check_mode(mode):
             case.check(*outcome)
     for b in bad:
         b.ended.set()
-    if os.path.basename(OUT) == "release":
+    if RELEASE:
         assert sluice.memory_kib()["VmHWM"] <= 100 << 10, sluice.memory_kib()
     if mode in PUSHED:
         assert sluice.metric("sluice_upstream_pushed_total") >= len(FAULTS) / 2
