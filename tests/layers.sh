@@ -95,11 +95,15 @@ for f in $(find $layers -name '*.[ch]' ! -name '*_tables.*'); do
     [ "$n" -le 600 ] || say "$f: $n lines; split it by subject (at most 600)"
 done
 
-# A backtrace reads as a story: a static function is defined once in the tree, a struct, enum or union tag too.
-awk '/^static .*[a-z_0-9]\(/ && !/;$/ && !/^static [^(]*=/ {
-         name = $0; sub(/^static (inline |_Noreturn )*/, "", name)
-         gsub(/[A-Z_]+\([^)]*\) /, "", name)
+# A backtrace reads as a story: a static function is defined once in the tree and has the name of no other function;
+# a struct, enum or union tag is defined once too.
+awk '/^[a-z].* .*[a-z_0-9]\(/ && !/^static .*;$/ && !/^typedef / && !/^[^(]*=/ {
+         name = $0; gsub(/[A-Z_]+\([^)]*\) /, "", name)
          sub(/\(.*/, "", name); sub(/.*[ *]/, "", name)
+         if (!/^static /) {
+             global[name] = FILENAME
+             next
+         }
          if (name in at && at[name] != FILENAME)
              print FILENAME ": static " name "() is also in " at[name] "; give it the name of its subject"
          at[name] = FILENAME
@@ -109,6 +113,11 @@ awk '/^static .*[a-z_0-9]\(/ && !/;$/ && !/^static [^(]*=/ {
          if (tag in defined && defined[tag] != FILENAME)
              print FILENAME ": the tag " tag " is also defined in " defined[tag]
          defined[tag] = FILENAME
+     }
+     END {
+         for (name in at)
+             if (name in global && global[name] != at[name])
+                 print at[name] ": static " name "() has the name of a function of " global[name]
      }' $(find $layers -name '*.[ch]' | sort) >"${TMPDIR:-/tmp}/names.$$"
 while read -r line; do say "$line"; done <"${TMPDIR:-/tmp}/names.$$"
 rm -f "${TMPDIR:-/tmp}/names.$$"
