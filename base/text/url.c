@@ -46,6 +46,18 @@ static const char *split_authority(struct str s, struct url *u)
     return split_port(str_skip(s, login.n + 1), u);
 }
 
+bool address_split(struct str address, struct str *host, struct str *port)
+{
+    const char *colon = address.n ? memrchr(address.p, ':', address.n) : NULL;
+    if (colon == NULL)
+        return false;
+    *host = str_n(address.p, (size_t)(colon - address.p));
+    *port = str_skip(address, host->n + 1);
+    if (host->n >= 2 && host->p[0] == '[' && host->p[host->n - 1] == ']')
+        *host = str_n(host->p + 1, host->n - 2);
+    return true;
+}
+
 /* Consumes the part before the first of `stops`. */
 static struct str url_cut_until(struct str *s, const char *stops)
 {

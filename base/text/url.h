@@ -13,6 +13,9 @@ struct url {
 };
 bool url_parse(struct str s, struct url *u, struct err *err) MUST_USE; /* http and https only */
 
+/* "host:port", "[v6]:port" or ":port"; host without [], neither is checked. False: there is no colon. */
+bool address_split(struct str address, struct str *host, struct str *port) MUST_USE;
+
 /* Percent-decoding; plus: '+' is a space too (forms). False for an invalid escape. Output in the arena. */
 bool url_decode(struct arena *a, struct str s, bool plus, struct str *out) MUST_USE;
 void url_encode(struct buf *out, struct str s);      /* keeps unreserved characters (RFC 3986 2.3) */

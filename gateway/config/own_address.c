@@ -71,20 +71,6 @@ static bool host_reaches(struct str host, struct str listen_host)
     return memcmp(&to, &own, sizeof to) == 0 || (local && ip_is_loopback(&own));
 }
 
-static bool listen_split(struct str address, struct str *host, struct str *port)
-{
-    size_t colon = address.n;
-    while (colon > 0 && address.p[colon - 1] != ':')
-        colon--;
-    if (colon == 0)
-        return false;
-    *host = str_first(address, colon - 1);
-    *port = str_skip(address, colon);
-    if (host->n >= 2 && host->p[0] == '[' && host->p[host->n - 1] == ']')
-        *host = str_n(host->p + 1, host->n - 2);
-    return true;
-}
-
 struct str own_address_of_url(struct str url, const struct str_list *listen)
 {
     struct url u;
@@ -93,7 +79,7 @@ struct str own_address_of_url(struct str url, const struct str_list *listen)
     struct str port = u.port.n > 0 ? u.port : STR("80");
     for (size_t i = 0; i < listen->n; i++) {
         struct str own_host, own_port;
-        if (listen_split(listen->items[i], &own_host, &own_port) && str_eq(port, own_port) &&
+        if (address_split(listen->items[i], &own_host, &own_port) && str_eq(port, own_port) &&
             host_reaches(u.host, own_host))
             return listen->items[i];
     }

@@ -89,20 +89,15 @@ static void on_clients(struct loop_fd *w, uint32_t events UNUSED)
     }
 }
 
-/* Splits "host:port", "[v6]:port" or ":port" into strings for getaddrinfo. */
+/* Strings for getaddrinfo. */
 static bool listen_split_address(struct str address, char host[256], char port[16], struct err *err)
 {
-    size_t colon = address.n;
-    while (colon > 0 && address.p[colon - 1] != ':')
-        colon--;
-    if (colon == 0 || address.n - colon == 0 || address.n - colon > 15 || colon > 255)
+    struct str h, p;
+    if (!address_split(address, &h, &p) || p.n == 0 || p.n > 15 || address.n - p.n > 255)
         return err_set(err, ERR_BAD_DATA, "cannot listen on \"%.*s\": expected host:port or :port",
                        STR_ARG(address));
-    struct str h = str_first(address, colon - 1);
-    if (h.n >= 2 && h.p[0] == '[' && h.p[h.n - 1] == ']')
-        h = str_n(h.p + 1, h.n - 2);
     snprintf(host, 256, "%.*s", STR_ARG(h));
-    snprintf(port, 16, "%.*s", STR_ARG(str_skip(address, colon)));
+    snprintf(port, 16, "%.*s", STR_ARG(p));
     return true;
 }
 

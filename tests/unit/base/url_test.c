@@ -45,6 +45,21 @@ static void test_parse_bad(void **state UNUSED)
     assert_null(strstr(err.text, "hu/"));
 }
 
+static void test_address(void **state UNUSED)
+{
+    static const struct { const char *address, *host, *port; } cases[] = {
+        {"h:80", "h", "80"}, {":80", "", "80"}, {"[::1]:80", "::1", "80"}, {"::1:80", "::1", "80"},
+        {"h:", "h", ""}, {"[]:80", "", "80"}, {"[:80", "[", "80"}, {":", "", ""}};
+    struct str host, port;
+    for (size_t i = 0; i < LEN(cases); i++) {
+        assert_true(address_split(str_of(cases[i].address), &host, &port));
+        if (!str_is(host, cases[i].host) || !str_is(port, cases[i].port))
+            fail_msg("\"%s\": host \"%.*s\", port \"%.*s\"", cases[i].address, STR_ARG(host), STR_ARG(port));
+    }
+    assert_false(address_split(STR("h"), &host, &port));
+    assert_false(address_split(STR(""), &host, &port));
+}
+
 static void test_redact(void **state UNUSED)
 {
     static const char *const cases[][2] = {
@@ -177,7 +192,7 @@ int main(void)
         cmocka_unit_test(test_parse),      cmocka_unit_test(test_parse_bad), cmocka_unit_test(test_redact),
         cmocka_unit_test(test_escapes),    cmocka_unit_test(test_join),      cmocka_unit_test(test_form),
         cmocka_unit_test(test_form_limit), cmocka_unit_test(test_form_times), cmocka_unit_test(test_redact_address),
-        cmocka_unit_test(test_userinfo),
+        cmocka_unit_test(test_userinfo),   cmocka_unit_test(test_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
