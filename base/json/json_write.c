@@ -162,3 +162,30 @@ void json_key(struct json_writer *w, const char *key)
     buf_add(w->out, "\":", 2);
     w->comma = false;
 }
+
+void json_field_str(struct json_writer *w, const char *key, struct str s)
+{
+    json_key(w, key);
+    json_str(w, s);
+}
+
+void json_field_z(struct json_writer *w, const char *key, const char *z) { json_field_str(w, key, str_of(z)); }
+
+void json_field_bool(struct json_writer *w, const char *key, bool v)
+{
+    json_key(w, key);
+    json_bool(w, v);
+}
+
+void json_field_i64(struct json_writer *w, const char *key, int64_t v)
+{
+    json_key(w, key);
+    json_i64(w, v);
+}
+
+void json_field_u64(struct json_writer *w, const char *key, uint64_t v)
+{
+    json_key(w, key);
+    before_value(w);
+    buf_add_u64(w->out, v);
+}

@@ -3,7 +3,7 @@
  * One thread at a time. (libjansson uses the names json_object, json_array and json_null.)
  *
  *   struct json_writer w = {.out = &buf};
- *   json_begin_object(&w); json_key(&w, "status"); json_z(&w, "success"); json_end_object(&w);
+ *   json_begin_object(&w); json_field_z(&w, "status", "success"); json_end_object(&w);
  */
 #ifndef BASE_JSON_JSON_WRITE_H
 #define BASE_JSON_JSON_WRITE_H
@@ -32,6 +32,13 @@ void json_ms(struct json_writer *w, int64_t ms);            /* a number in secon
 void json_num_str(struct json_writer *w, double v);         /* "1.5": a sample value in quotes */
 void json_put_null(struct json_writer *w);
 void json_raw(struct json_writer *w, struct str text);      /* text that is valid JSON */
+
+/* A key and its value. */
+void json_field_str(struct json_writer *w, const char *key, struct str s);
+void json_field_z(struct json_writer *w, const char *key, const char *z);
+void json_field_bool(struct json_writer *w, const char *key, bool v);
+void json_field_i64(struct json_writer *w, const char *key, int64_t v);
+void json_field_u64(struct json_writer *w, const char *key, uint64_t v);
 
 /* The escaped contents of a string, without quotes. */
 void json_escape(struct buf *out, struct str s);

@@ -25,30 +25,17 @@ static void coverage_put_time(struct json_writer *w, const char *key, int64_t ms
     json_double(w, (double)ms / 1000);
 }
 
-static void coverage_put_number(struct json_writer *w, const char *key, uint64_t n)
-{
-    json_key(w, key);
-    json_i64(w, (int64_t)n);
-}
-
-static void coverage_put_text(struct json_writer *w, const char *key, struct str text)
-{
-    json_key(w, key);
-    json_str(w, text);
-}
-
 /* --- what is known ------------------------------------------------------------------------------------------------ */
 
 static void put_coverage_replica(struct json_writer *w, const struct server *s, const struct coverage_replica_status *r)
 {
     json_begin_object(w);
-    coverage_put_text(w, "url", s->shown_url);
-    coverage_put_number(w, "targets", r->targets);
-    coverage_put_number(w, "gaps", r->gaps);
+    json_field_str(w, "url", s->shown_url);
+    json_field_u64(w, "targets", r->targets);
+    json_field_u64(w, "gaps", r->gaps);
     json_key(w, "gapSeconds");
     json_double(w, r->gap_seconds);
-    json_key(w, "reachable");
-    json_bool(w, !r->unreached);
+    json_field_bool(w, "reachable", !r->unreached);
     json_end_object(w);
 }
 
@@ -60,7 +47,7 @@ static void put_coverage_gaps(struct json_writer *w, const struct group *g, cons
         json_begin_object(w);
         json_key(w, "target");
         render_labels(w, s->targets[i].labels);
-        coverage_put_text(w, "url", g->servers[s->targets[i].replica]->shown_url);
+        json_field_str(w, "url", g->servers[s->targets[i].replica]->shown_url);
         coverage_put_time(w, "from", s->targets[i].last.from);
         coverage_put_time(w, "to", s->targets[i].last.to);
         json_end_object(w);
@@ -78,9 +65,9 @@ static void put_coverage_known(struct coverage_call *call, const struct group *g
         coverage_put_time(w, "knownTo", s.known_to);
     }
     if (s.trouble)
-        coverage_put_text(w, "trouble", str_of(s.trouble));
-    coverage_put_number(w, "metrics", s.names);
-    coverage_put_number(w, "metricsOfTargets", s.names_attributed);
+        json_field_z(w, "trouble", s.trouble);
+    json_field_u64(w, "metrics", s.names);
+    json_field_u64(w, "metricsOfTargets", s.names_attributed);
     json_key(w, "replicas");
     json_begin_array(w);
     for (size_t i = 0; i < s.n; i++)
@@ -116,17 +103,16 @@ static void put_coverage_decision(struct coverage_call *call, const struct group
     coverage_ask(g->coverage, a, &q, &result);
     matchers_print(&text, q.matchers, q.n_matchers);
     json_begin_object(w);
-    coverage_put_text(w, "selector", buf_str(&text));
+    json_field_str(w, "selector", buf_str(&text));
     buf_free(&text);
     if (result.unknown)
-        coverage_put_text(w, "unknown", str_of(result.unknown));
+        json_field_z(w, "unknown", result.unknown);
     json_key(w, "replicas");
     json_begin_array(w);
     for (size_t i = 0; i < result.n; i++) {
         json_begin_object(w);
-        coverage_put_text(w, "url", g->servers[i]->shown_url);
-        json_key(w, "complete");
-        json_bool(w, coverage_complete(&result, i));
+        json_field_str(w, "url", g->servers[i]->shown_url);
+        json_field_bool(w, "complete", coverage_complete(&result, i));
         put_coverage_spans(w, &result.replicas[i]);
         json_end_object(w);
     }
@@ -154,7 +140,7 @@ static bool coverage_body(struct api_call *c)
     json_begin_array(call.w);
     for (size_t g = 0; g < groups->n; g++) {
         json_begin_object(call.w);
-        coverage_put_text(call.w, "group", groups->items[g].name);
+        json_field_str(call.w, "group", groups->items[g].name);
         put_coverage_known(&call, &groups->items[g]);
         json_key(call.w, "selectors");
         json_begin_array(call.w);

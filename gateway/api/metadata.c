@@ -49,8 +49,7 @@ static bool api_metadata_collect(struct api_call *c, struct str metric, struct f
 static void write_one(struct json_writer *w, const struct metadata *m)
 {
     json_begin_object(w);
-    json_key(w, "type");
-    json_z(w, metric_type_name(m->type));
+    json_field_z(w, "type", metric_type_name(m->type));
     json_key(w, "unit");
     json_html_str(w, m->unit);
     json_key(w, "help");

@@ -15,28 +15,21 @@ void api_begin(struct http_request *r, struct json_writer *w)
     r->content_type = "application/json";
     *w = (struct json_writer){.out = &r->out};
     json_begin_object(w);
-    json_key(w, "status");
-    json_z(w, "success");
+    json_field_z(w, "status", "success");
     json_key(w, "data");
 }
 
 void api_end(struct json_writer *w) { json_end_object(w); }
 
-static void status_member(struct json_writer *w, const char *key, const char *value)
-{
-    json_key(w, key);
-    json_z(w, value);
-}
-
 static void put_version(struct json_writer *w)
 {
     json_begin_object(w);
-    status_member(w, "version", API_VERSION);
-    status_member(w, "revision", "sluice-" VERSION);
-    status_member(w, "branch", "");
-    status_member(w, "buildUser", "");
-    status_member(w, "buildDate", "");
-    status_member(w, "goVersion", "");
+    json_field_z(w, "version", API_VERSION);
+    json_field_z(w, "revision", "sluice-" VERSION);
+    json_field_z(w, "branch", "");
+    json_field_z(w, "buildUser", "");
+    json_field_z(w, "buildDate", "");
+    json_field_z(w, "goVersion", "");
     json_end_object(w);
 }
 
@@ -59,7 +52,7 @@ static void put_time(struct json_writer *w, const char *key, int64_t ms)
 {
     struct buf text = {0};
     buf_add_rfc3339(&text, ms);
-    status_member(w, key, buf_z(&text));
+    json_field_z(w, key, buf_z(&text));
     buf_free(&text);
 }
 
@@ -72,23 +65,18 @@ void api_runtimeinfo(struct http_request *r)
     api_begin(r, &w);
     json_begin_object(&w);
     put_time(&w, "startTime", r->services->started);
-    status_member(&w, "CWD", folder ? folder : "");
-    status_member(&w, "hostname", name);
+    json_field_z(&w, "CWD", folder ? folder : "");
+    json_field_z(&w, "hostname", name);
     put_time(&w, "serverTime", clock_wall_ms());
-    json_key(&w, "reloadConfigSuccess");
-    json_bool(&w, atomic_load(&r->services->reload_ok));
+    json_field_bool(&w, "reloadConfigSuccess", atomic_load(&r->services->reload_ok));
     put_time(&w, "lastConfigTime", atomic_load(&r->services->reloaded_at));
-    json_key(&w, "corruptionCount");
-    json_i64(&w, 0);
-    json_key(&w, "goroutineCount");
-    json_i64(&w, 0);
-    json_key(&w, "GOMAXPROCS");
-    json_i64(&w, r->services->n_lanes);
-    json_key(&w, "GOMEMLIMIT");
-    json_i64(&w, 0);
-    status_member(&w, "GOGC", "");
-    status_member(&w, "GODEBUG", "");
-    status_member(&w, "storageRetention", "");
+    json_field_i64(&w, "corruptionCount", 0);
+    json_field_i64(&w, "goroutineCount", 0);
+    json_field_i64(&w, "GOMAXPROCS", r->services->n_lanes);
+    json_field_i64(&w, "GOMEMLIMIT", 0);
+    json_field_z(&w, "GOGC", "");
+    json_field_z(&w, "GODEBUG", "");
+    json_field_z(&w, "storageRetention", "");
     json_end_object(&w);
     api_end(&w);
     free(folder);

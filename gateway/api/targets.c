@@ -11,17 +11,11 @@
 
 /* ---- /api/v1/targets ---- */
 
-static void put_text(struct json_writer *w, const char *key, struct str value)
-{
-    json_key(w, key);
-    json_str(w, value);
-}
-
 static void put_duration(struct json_writer *w, const char *key, int64_t ms)
 {
     struct buf text = {0};
     buf_add_duration(&text, ms);
-    put_text(w, key, buf_str(&text));
+    json_field_str(w, key, buf_str(&text));
     buf_free(&text);
 }
 
@@ -33,22 +27,21 @@ static void put_active(struct json_writer *w, const struct target_status *t)
     render_labels(w, t->discovered);
     json_key(w, "labels");
     render_labels(w, t->labels);
-    put_text(w, "scrapePool", t->job);
-    put_text(w, "scrapeUrl", t->url);
-    put_text(w, "globalUrl", t->url);
-    put_text(w, "lastError", t->last_error);
+    json_field_str(w, "scrapePool", t->job);
+    json_field_str(w, "scrapeUrl", t->url);
+    json_field_str(w, "globalUrl", t->url);
+    json_field_str(w, "lastError", t->last_error);
     if (t->last_scrape > 0)
         buf_add_rfc3339(&text, t->last_scrape);
     else
         buf_add_z(&text, "0001-01-01T00:00:00Z");
-    put_text(w, "lastScrape", buf_str(&text));
+    json_field_str(w, "lastScrape", buf_str(&text));
     json_key(w, "lastScrapeDuration");
     json_double(w, t->last_duration);
-    put_text(w, "health", str_of(target_health_name(t->health)));
+    json_field_z(w, "health", target_health_name(t->health));
     put_duration(w, "scrapeInterval", t->interval);
     put_duration(w, "scrapeTimeout", t->timeout);
-    json_key(w, "lastSamplesScraped");
-    json_i64(w, (int64_t)t->last_samples);
+    json_field_i64(w, "lastSamplesScraped", (int64_t)t->last_samples);
     json_end_object(w);
     buf_free(&text);
 }
@@ -75,9 +68,9 @@ static void put_dropped(struct json_writer *w, const struct scraper_targets *t, 
         json_begin_object(w);
         json_key(w, "discoveredLabels");
         render_labels(w, t->dropped[i].discovered);
-        put_text(w, "scrapePool", t->dropped[i].job);
+        json_field_str(w, "scrapePool", t->dropped[i].job);
         if (t->dropped[i].error.n > 0)
-            put_text(w, "lastError", t->dropped[i].error);
+            json_field_str(w, "lastError", t->dropped[i].error);
         json_end_object(w);
     }
     json_end_array(w);
@@ -136,10 +129,10 @@ static void put_metadata(struct json_writer *w, const struct target_metadata *m,
     json_key(w, "target");
     render_labels(w, m->target);
     if (!metric_named)
-        put_text(w, "metric", m->metadata.family);
-    put_text(w, "type", str_of(metric_type_name(m->metadata.type)));
-    put_text(w, "help", m->metadata.help);
-    put_text(w, "unit", m->metadata.unit);
+        json_field_str(w, "metric", m->metadata.family);
+    json_field_z(w, "type", metric_type_name(m->metadata.type));
+    json_field_str(w, "help", m->metadata.help);
+    json_field_str(w, "unit", m->metadata.unit);
     json_end_object(w);
 }
 

@@ -47,10 +47,8 @@ void http_error(struct http_request *r, const struct err *e)
     buf_clear(&r->out);
     struct json_writer w = {.out = &r->out};
     json_begin_object(&w);
-    json_key(&w, "status");
-    json_z(&w, "error");
-    json_key(&w, "errorType");
-    json_z(&w, err_type(e->kind));
+    json_field_z(&w, "status", "error");
+    json_field_z(&w, "errorType", err_type(e->kind));
     json_key(&w, "error");
     json_html_str(&w, str_of(e->text));
     json_end_object(&w);

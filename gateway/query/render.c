@@ -227,8 +227,7 @@ bool render_result(struct json_writer *w, const struct promql_result *result, co
     static const char *const names[] = {
         [PROMQL_SCALAR] = "scalar", [PROMQL_VECTOR] = "vector", [PROMQL_MATRIX] = "matrix", [PROMQL_STRING] = "string"};
     json_begin_object(w);
-    json_key(w, "resultType");
-    json_z(w, names[result->type]);
+    json_field_z(w, "resultType", names[result->type]);
     json_key(w, "result");
     switch (result->type) {
     case PROMQL_SCALAR: render_scalar(w, result); break;
@@ -282,10 +281,8 @@ void render_stats(struct json_writer *w, const struct promql_stats *s, int64_t q
     json_begin_object(w);
     if (s->per_step)
         add_per_step(w, s, grid);
-    json_key(w, "totalQueryableSamples");
-    json_i64(w, (int64_t)s->samples);
-    json_key(w, "peakSamples");
-    json_i64(w, (int64_t)s->peak_samples);
+    json_field_i64(w, "totalQueryableSamples", (int64_t)s->samples);
+    json_field_i64(w, "peakSamples", (int64_t)s->peak_samples);
     json_end_object(w);
     json_end_object(w);
 }

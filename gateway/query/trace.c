@@ -36,18 +36,6 @@ void trace_abandon(struct query_trace *t, const char *why)
 
 /* --- JSON --------------------------------------------------------------------------------------------------------- */
 
-static void trace_key_str(struct json_writer *w, const char *key, struct str value)
-{
-    json_key(w, key);
-    json_str(w, value);
-}
-
-static void trace_key_number(struct json_writer *w, const char *key, uint64_t value)
-{
-    json_key(w, key);
-    json_i64(w, (int64_t)value);
-}
-
 static void trace_key_seconds(struct json_writer *w, const char *key, int64_t ms)
 {
     json_key(w, key);
@@ -64,38 +52,38 @@ static const char *trace_where_name(enum plan_where where)
 static void trace_show_decision(struct json_writer *w, const struct plan_decision *d)
 {
     json_begin_object(w);
-    trace_key_str(w, "expr", d->text);
-    trace_key_str(w, "evaluated", str_of(trace_where_name(d->where)));
+    json_field_str(w, "expr", d->text);
+    json_field_z(w, "evaluated", trace_where_name(d->where));
     if (d->why.n > 0)
-        trace_key_str(w, "reason", d->why);
+        json_field_str(w, "reason", d->why);
     json_end_object(w);
 }
 
 static void trace_show_request(struct json_writer *w, const struct trace_request *r)
 {
     json_begin_object(w);
-    trace_key_str(w, "group", r->group);
-    trace_key_str(w, "server", r->server);
-    trace_key_str(w, "path", r->path);
-    trace_key_str(w, "query", r->query);
+    json_field_str(w, "group", r->group);
+    json_field_str(w, "server", r->server);
+    json_field_str(w, "path", r->path);
+    json_field_str(w, "query", r->query);
     trace_key_seconds(w, "begin", r->begin_ms);
     trace_key_seconds(w, "seconds", r->took_ms);
-    trace_key_number(w, "status", (uint64_t)r->status);
-    trace_key_number(w, "bytes", r->bytes);
-    trace_key_number(w, "samples", r->samples);
+    json_field_i64(w, "status", r->status);
+    json_field_u64(w, "bytes", r->bytes);
+    json_field_u64(w, "samples", r->samples);
     if (r->error.n > 0)
-        trace_key_str(w, "error", r->error);
+        json_field_str(w, "error", r->error);
     json_end_object(w);
 }
 
 static void trace_show_source(struct json_writer *w, const struct trace_source *s)
 {
     json_begin_object(w);
-    trace_key_str(w, "server", s->server);
-    trace_key_number(w, "series", s->series);
-    trace_key_number(w, "samples", s->samples);
-    trace_key_number(w, "used", s->used);
-    trace_key_number(w, "filled", s->filled);
+    json_field_str(w, "server", s->server);
+    json_field_u64(w, "series", s->series);
+    json_field_u64(w, "samples", s->samples);
+    json_field_u64(w, "used", s->used);
+    json_field_u64(w, "filled", s->filled);
     if (s->filled > 0) {
         trace_key_seconds(w, "filledFrom", s->filled_from);
         trace_key_seconds(w, "filledTo", s->filled_to);
@@ -106,10 +94,10 @@ static void trace_show_source(struct json_writer *w, const struct trace_source *
 static void trace_show_merge(struct json_writer *w, const struct trace_merge *m)
 {
     json_begin_object(w);
-    trace_key_str(w, "group", m->group);
-    trace_key_str(w, "selector", m->selector);
-    trace_key_number(w, "series", m->series);
-    trace_key_number(w, "samples", m->samples);
+    json_field_str(w, "group", m->group);
+    json_field_str(w, "selector", m->selector);
+    json_field_u64(w, "series", m->series);
+    json_field_u64(w, "samples", m->samples);
     json_key(w, "sources");
     json_begin_array(w);
     for (size_t i = 0; i < m->n; i++)
@@ -178,7 +166,7 @@ void trace_show(struct json_writer *w, const struct query_trace *t)
         trace_show_decision(w, &t->plan->decisions[i]);
     json_end_array(w);
     if (t->abandoned.n > 0)
-        trace_key_str(w, "abandoned", t->abandoned);
+        json_field_str(w, "abandoned", t->abandoned);
     json_key(w, "requests");
     json_begin_array(w);
     for (size_t i = 0; i < t->n_requests; i++)
@@ -190,7 +178,7 @@ void trace_show(struct json_writer *w, const struct query_trace *t)
         trace_show_merge(w, &t->merges[i]);
     json_end_array(w);
     trace_print(&text, t);
-    trace_key_str(w, "text", buf_str(&text));
+    json_field_str(w, "text", buf_str(&text));
     buf_free(&text);
     json_end_object(w);
 }

@@ -12,18 +12,6 @@ static void key_text(struct json_writer *w, const char *key, struct str text)
     json_html_str(w, text);
 }
 
-static void key_bool(struct json_writer *w, const char *key, bool v)
-{
-    json_key(w, key);
-    json_bool(w, v);
-}
-
-static void key_i64(struct json_writer *w, const char *key, int64_t v)
-{
-    json_key(w, key);
-    json_i64(w, v);
-}
-
 static void key_expr(struct json_writer *w, const char *key, const struct expr *e)
 {
     json_key(w, key);
@@ -75,7 +63,7 @@ static void write_operator(struct json_writer *w, const char *op, const struct d
     key_text(w, "op", str_of(op));
     key_duration(w, "rhs", right);
     key_text(w, "type", STR("durationExpr"));
-    key_bool(w, "wrapped", wrapped);
+    json_field_bool(w, "wrapped", wrapped);
 }
 
 static void write_operation(struct json_writer *w, const struct duration_expr *left, const char *op,
@@ -110,7 +98,7 @@ static void write_duration(struct json_writer *w, const struct duration_expr *d)
     unsigned_d.plus = false;
     json_begin_object(w);
     if (d->kind == DUR_NUMBER) {
-        key_bool(w, "duration", d->as_duration);
+        json_field_bool(w, "duration", d->as_duration);
         key_text(w, "type", STR("numberLiteral"));
         key_value(w, d->seconds);
     } else if (d->kind == DUR_NEG || d->kind == DUR_PAREN) {
@@ -136,7 +124,7 @@ static void key_duration(struct json_writer *w, const char *key, const struct du
 
 static void write_offset(struct json_writer *w, const struct time_shift *s)
 {
-    key_i64(w, "offset", s->offset);
+    json_field_i64(w, "offset", s->offset);
     key_duration(w, "offsetExpr", s->offset_expr);
 }
 
@@ -178,15 +166,15 @@ static void write_matchers(struct json_writer *w, const struct expr *e)
 /* A vector selector, or the matrix selector around it. */
 static void write_selector(struct json_writer *w, const struct expr *e, const struct expr *matrix)
 {
-    key_bool(w, "anchored", e->u.selector.anchored);
+    json_field_bool(w, "anchored", e->u.selector.anchored);
     write_matchers(w, e);
     key_text(w, "name", e->u.selector.name);
     write_offset(w, &e->u.selector.shift);
     if (matrix) {
-        key_i64(w, "range", matrix->u.matrix.range);
+        json_field_i64(w, "range", matrix->u.matrix.range);
         key_duration(w, "rangeExpr", matrix->u.matrix.range_expr);
     }
-    key_bool(w, "smoothed", e->u.selector.smoothed);
+    json_field_bool(w, "smoothed", e->u.selector.smoothed);
     write_at(w, &e->u.selector.shift);
     write_timestamp(w, &e->u.selector.shift);
     key_text(w, "type", matrix ? STR("matrixSelector") : STR("vectorSelector"));
@@ -196,10 +184,10 @@ static void write_subquery(struct json_writer *w, const struct expr *e)
 {
     key_expr(w, "expr", e->u.subquery.inner);
     write_offset(w, &e->u.subquery.shift);
-    key_i64(w, "range", e->u.subquery.range);
+    json_field_i64(w, "range", e->u.subquery.range);
     key_duration(w, "rangeExpr", e->u.subquery.range_expr);
     write_at(w, &e->u.subquery.shift);
-    key_i64(w, "step", e->u.subquery.step);
+    json_field_i64(w, "step", e->u.subquery.step);
     key_duration(w, "stepExpr", e->u.subquery.step_expr);
     write_timestamp(w, &e->u.subquery.shift);
     key_text(w, "type", STR("subquery"));
@@ -234,7 +222,7 @@ static void write_matching(struct json_writer *w, const struct matching *m)
     json_end_object(w);
     key_strings(w, "include", m->include, m->n_include);
     key_strings(w, "labels", m->labels, m->n_labels);
-    key_bool(w, "on", m->on);
+    json_field_bool(w, "on", m->on);
     json_end_object(w);
 }
 
@@ -242,8 +230,8 @@ static void write_matching(struct json_writer *w, const struct matching *m)
 static void write_chain(struct json_writer *w, const struct expr *e)
 {
     const struct expr *b = e;
-    key_bool(w, "bool", b->u.binary.is_bool);
-    for (; b->u.binary.left->kind == EXPR_BINARY; key_bool(w, "bool", b->u.binary.is_bool)) {
+    json_field_bool(w, "bool", b->u.binary.is_bool);
+    for (; b->u.binary.left->kind == EXPR_BINARY; json_field_bool(w, "bool", b->u.binary.is_bool)) {
         b = b->u.binary.left;
         json_key(w, "lhs");
         json_begin_object(w);
@@ -282,7 +270,7 @@ static void write_call(struct json_writer *w, const struct expr *e)
     json_end_array(w);
     key_text(w, "name", str_of(fn->name));
     key_text(w, "returnType", str_of(type_word(fn->returns)));
-    key_i64(w, "variadic", fn->variadic);
+    json_field_i64(w, "variadic", fn->variadic);
     json_end_object(w);
     key_text(w, "type", STR("call"));
 }
@@ -294,7 +282,7 @@ static void write_aggregate(struct json_writer *w, const struct expr *e)
     key_text(w, "op", str_of(aggregate_op_text(e->u.aggregate.op)));
     key_expr(w, "param", e->u.aggregate.param);
     key_text(w, "type", STR("aggregation"));
-    key_bool(w, "without", e->u.aggregate.without);
+    json_field_bool(w, "without", e->u.aggregate.without);
 }
 
 static void write_members(struct json_writer *w, const struct expr *e)

@@ -10,6 +10,21 @@
 #include <jansson.h>
 #include <math.h>
 
+static void test_fields(void **state UNUSED)
+{
+    struct buf b = {0};
+    struct json_writer w = {.out = &b};
+    json_begin_object(&w);
+    json_field_str(&w, "a", STR("x\"y"));
+    json_field_z(&w, "b", "z");
+    json_field_bool(&w, "c", false);
+    json_field_i64(&w, "d", -5);
+    json_field_u64(&w, "e", UINT64_MAX);
+    json_end_object(&w);
+    assert_string_equal(buf_z(&b), "{\"a\":\"x\\\"y\",\"b\":\"z\",\"c\":false,\"d\":-5,\"e\":18446744073709551615}");
+    buf_free(&b);
+}
+
 static void test_document(void **state UNUSED)
 {
     struct buf b = {0};
@@ -99,7 +114,7 @@ static void test_limit(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_document),
+        cmocka_unit_test(test_document), cmocka_unit_test(test_fields),
         cmocka_unit_test(test_escapes),
         cmocka_unit_test(test_all_bytes),
         cmocka_unit_test(test_limit),
