@@ -31,8 +31,11 @@ void arena_restore_limit(struct arena *a, struct arena_limits saved)
 
 static bool iterate_must_end(const struct visiting *v)
 {
-    if (v->saved.max && v->query->arena->used > v->saved.max)
-        return !err_set(v->err, ERR_LIMIT, "query needs more than %zu MiB of memory", v->saved.max >> 20);
+    const struct arena *a = v->query->arena;
+    if (arena_over(a, v->saved.max)) {
+        arena_full_error(a, v->saved.max, v->err);
+        return true;
+    }
     return query_ended(v->query, "reading the recent store", v->err);
 }
 

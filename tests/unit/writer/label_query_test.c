@@ -181,10 +181,34 @@ static void a_query_that_ended_ends_the_walk(void **state UNUSED)
 
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, open_store, close_store)
 
+/* Both limits are lifted under the lock and checked between slices. */
+static void memory_is_limited_between_slices(void **state UNUSED)
+{
+    enum { LIMIT = 64 << 10, PLENTY = 64 << 20 };
+    const struct series_query all = {.t_max = LENGTH};
+    struct budget of_all_queries = {.max = LIMIT};
+    struct labels_set found;
+    struct err err = {0};
+    fill_store();
+    struct arena limited;
+    arena_init(&limited, LIMIT);
+    query.arena = &limited;
+    assert_false(recent_series(recent_source(store), &query, &all, &found, &err));
+    assert_int_equal(err.kind, ERR_LIMIT);
+    arena_free(&limited);
+    arena_init(&limited, PLENTY);
+    assert_true(arena_charge(&limited, &of_all_queries));
+    assert_false(recent_series(recent_source(store), &query, &all, &found, &err));
+    assert_int_equal(err.kind, ERR_UNAVAILABLE);
+    assert_true(limited.used < 8 * LIMIT);
+    arena_free(&limited);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_STORE(lists_are_those_of_the_series), WITH_STORE(series_may_arrive_during_the_walk),
-        WITH_STORE(a_walk_during_an_eviction_is_not_complete), WITH_STORE(a_query_that_ended_ends_the_walk)};
+        WITH_STORE(a_walk_during_an_eviction_is_not_complete), WITH_STORE(a_query_that_ended_ends_the_walk),
+        WITH_STORE(memory_is_limited_between_slices)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
