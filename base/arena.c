@@ -138,7 +138,7 @@ void arena_full_error(const struct arena *a, size_t max, struct err *err)
     err->retry_after = 2;
 }
 
-/* Without a limit of its own the arena exceeds the budget: its owner cannot handle a failure at this point. */
+/* An arena without a limit may exceed the budget, since its owner cannot handle a failed allocation. */
 static bool arena_take_shared(struct arena *a, size_t size)
 {
     if (a->max == 0)

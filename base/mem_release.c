@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The blocks form a list, whose nodes are in the blocks themselves. A large block is a mapping of its own, which shrinks
- * from its end (mremap), so that the node at its beginning stays. */
+/* A list of blocks; each node is stored at the beginning of its block. malloc maps a large block separately, and
+ * realloc shrinks the mapping at its end (mremap), which keeps the node. */
 #include "base/mem_release.h"
 
 enum {

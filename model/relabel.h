@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Relabel rules: every action of Prometheus (replace keep drop keepequal dropequal hashmod labelmap labeldrop
  * labelkeep lowercase uppercase; the last two change only ASCII letters, Prometheus' all of Unicode), vmagent's
- * actions except graphite, vmagent's `if`, and its {{name}} in `replacement`. Rules are immutable and shared by threads; the builder holds the
- * state.
+ * actions except graphite, vmagent's `if`, and its {{name}} in `replacement`. Rules are immutable and shared by
+ * threads; the builder holds the state.
  *
  * Source: https://prometheus.io/docs/prometheus/latest/configuration/configuration/#relabel_config
  *         https://docs.victoriametrics.com/victoriametrics/relabeling/

@@ -8,8 +8,8 @@
  * handles are pooled: max_inflight limits concurrent requests, further ones are queued in order.
  *
  * Credentials, TLS, proxy and headers are a `struct client_profile`: immutable, refcounted, made once per
- * configuration section. Threads of their own look at its files (bearer_token_file, ca_file, ...) once a second
- * (base/os/watched_file.h): a request uses the last content, and fails while there is none.
+ * configuration section. Its files (bearer_token_file, ca_file, ...) are checked once a second by other threads
+ * (base/os/watched_file.h): a request uses the content read last, and fails while there is none.
  */
 #ifndef BASE_HTTP_CLIENT_H
 #define BASE_HTTP_CLIENT_H
@@ -38,7 +38,7 @@ struct client_profile_conf { /* NUL-terminated strings or NULL; copied */
     const struct client_header_file *header_files; /* headers with values in files, n_header_files of them */
     size_t n_header_files;
 };
-bool client_profile_check(const struct client_profile_conf *c, struct err *err) MUST_USE; /* could it be made? */
+bool client_profile_check(const struct client_profile_conf *c, struct err *err) MUST_USE; /* whether it is valid */
 struct client_profile *client_profile_new(const struct client_profile_conf *c, struct err *err) MUST_USE;
 struct client_profile *client_profile_ref(struct client_profile *p); /* any thread */
 void client_profile_unref(struct client_profile *p);

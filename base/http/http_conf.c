@@ -64,8 +64,8 @@ const struct conf_section authorization_section = {"authorization", sizeof(struc
 
 static const struct conf_row tls_rows[] = {
     ROW(CONF_STRING, tls_conf, ca, "Trusted certificate authorities, PEM text"),
-    ROW(CONF_FILE, tls_conf, ca_file, "PEM file of the trusted certificate authorities, re-read each second; the system's "
-        "by default"),
+    ROW(CONF_FILE, tls_conf, ca_file, "PEM file of the trusted certificate authorities, re-read each second; the "
+        "system's by default"),
     ROW(CONF_STRING, tls_conf, cert, "PEM text of the client certificate"),
     ROW(CONF_FILE, tls_conf, cert_file, "PEM file of the client certificate, re-read each second"),
     ROW(CONF_SECRET, tls_conf, key, "PEM text of the certificate's key"),

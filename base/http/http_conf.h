@@ -59,7 +59,8 @@ void http_headers_print(struct buf *out, const void *field, unsigned indent);
 
 /* Accepts at most one kind of credentials; otherwise an error at the node. */
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err) MUST_USE;
-bool http_conf_check_profile(const struct http_conf *h, struct err *err) MUST_USE; /* could the next make it? */
+/* Whether http_conf_profile would succeed. */
+bool http_conf_check_profile(const struct http_conf *h, struct err *err) MUST_USE;
 struct client_profile *http_conf_profile(const struct http_conf *h, struct err *err) MUST_USE;
 
 #endif

@@ -47,7 +47,7 @@ struct loop {
     int64_t now, mono;
     int64_t start_ns;           /* clock_mono_ns at the start of the turn */
     uint32_t turn;              /* its number */
-    size_t tasks_left;          /* of the tasks being run: those that were posted when the last of earlier ones had run */
+    size_t tasks_left;          /* of the tasks being run, which were posted before the first of them ran */
     bool tasks_stop;            /* the loop stops after them */
     bool stopped;
     const struct stats_histogram *turns; /* or NULL */
@@ -187,8 +187,8 @@ void loop_timer_stop(struct loop *l, struct loop_timer *t)
         timer_heap_settle(l, i, moved);
 }
 
-/* True if the loop should do something else: `ns` have passed since the time. With a clock of its own, which is a
- * test's, a turn runs everything. */
+/* Whether `ns` have passed since `since_ns`, so that the loop should do something else. Never with a test's clock: a
+ * turn then runs everything. */
 static bool loop_time_is_up(const struct loop *l, int64_t since_ns, int64_t ns)
 {
     return !l->clock_set && clock_mono_ns() - since_ns >= ns;

@@ -51,8 +51,8 @@ void loop_turn(struct loop *l, int64_t wait_ms);  /* one turn; waits at most wai
 struct stats_histogram;
 void loop_observe_turns(struct loop *l, const struct stats_histogram *h);
 
-/* When work on the loop's thread that was begun now must return to the loop, in terms of clock_mono_ns: 1.5 ms after the
- * turn began, but not before 0.5 ms from now; never with a test's clock. */
+/* The clock_mono_ns at which work that begins now on the loop's thread must return to the loop: 1.5 ms after the start
+ * of the turn, but at least 0.5 ms from now; never with a test's clock. */
 int64_t loop_slice_end(const struct loop *l);
 
 int64_t loop_now(const struct loop *l);

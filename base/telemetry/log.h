@@ -29,8 +29,8 @@ void log_setup(enum log_level min, enum log_format format, int fd); /* fd 2 exce
 bool log_level_parse(struct str s, enum log_level *level) MUST_USE;
 
 void log_run(void *arg); /* body of the writing thread; returns after log_stop. arg is not used */
-/* Ends log_run when all lines are written, after 2 s at most. False: stderr is blocked. The thread may then never end, so
- * do not join it; further lines are dropped. */
+/* Ends log_run when all lines are written, after 2 s at most. False: stderr is blocked. The thread may then never end,
+ * so do not join it; further lines are dropped. */
 bool log_stop(void) MUST_USE;
 uint64_t log_dropped(void); /* lines since the start that should have been written, but were not */
 

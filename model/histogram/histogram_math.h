@@ -49,8 +49,8 @@ struct histogram *histogram_trim_upper(struct arena *a, const struct histogram *
 struct histogram *histogram_trim_lower(struct arena *a, const struct histogram *h, double at);
 
 /* --- comparison --------------------------------------------------------------------------------------------------- */
+bool histogram_same_bounds(const struct histogram *x, const struct histogram *y); /* custom bounds */
 /* Bitwise equality, ignoring the hint and the split of the spans. */
-bool histogram_same_bounds(const struct histogram *x, const struct histogram *y); /* custom ones */
 bool histogram_equal(const struct histogram *x, const struct histogram *y);
 /* Whether `now` was reset since `before`. The hint of `now` decides when it is RESET_YES or RESET_NO. */
 bool histogram_was_reset(struct arena *scratch, const struct histogram *now, const struct histogram *before);

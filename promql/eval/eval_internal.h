@@ -33,7 +33,7 @@ double prepare_duration(struct eval *ev, const struct duration_expr *d); /* seco
 #define TIME_MAX (INT64_C(1) << 61)
 
 /* --- grids and windows -------------------------------------------------------------------------------------------- */
-/* The grid of a subquery's inner expression within a grid (promql/ast/grid.h); ERR_LIMIT where it has too many steps. */
+/* The grid of a subquery's inner expression within a grid (promql/ast/grid.h); ERR_LIMIT if it has too many. */
 struct grid subquery_grid(struct eval *ev, const struct grid *g, const struct expr *subquery);
 
 /* --- range_window.c: the windows of one series for a range function ----------------------------------------------- */

@@ -29,7 +29,8 @@ static uint32_t first_hist_after(const struct hist_sample *s, uint32_t n, int64_
 static void window_load_floats(struct eval *ev, struct range_window *f, const struct series *s, int64_t after,
                                int64_t last, struct range_input *in)
 {
-    uint32_t from = samples_first_after(s->samples, s->n_samples, after), to = samples_first_after(s->samples, s->n_samples, last);
+    uint32_t from = samples_first_after(s->samples, s->n_samples, after);
+    uint32_t to = samples_first_after(s->samples, s->n_samples, last);
     uint32_t stale = from;
     while (stale < to && !is_stale(s->samples[stale].v))
         stale++;

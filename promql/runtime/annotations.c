@@ -24,8 +24,8 @@ static struct source_position annotation_position(const struct eval *ev, const s
     return (struct source_position){line, (unsigned)(pos - start) + 1};
 }
 
-/* Of annotations that differ only in their position Prometheus keeps one, with the position of the last. until: of those
- * that agree up to this text, too; NULL: in all of it. */
+/* Of annotations that differ only in their position Prometheus keeps one, with the position of the last; with `until`
+ * also of those that differ only after this text. */
 static void annotate(struct eval *ev, struct note_list *list, const char *kind, const struct expr *at,
                      const char *until, const char *format, va_list args)
 {

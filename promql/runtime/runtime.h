@@ -104,7 +104,7 @@ struct buf *eval_buf(struct eval *ev); /* freed at the end; may be freed earlier
 /* Selects series during the evaluation (info()). `out` is in the arena; the set is released at the end of the query. */
 void eval_select(struct eval *ev, const struct select *sel, struct series_set *out);
 
-/* --- samples held and read (state.c) ------------------------------------------------------------------------------- */
+/* --- samples held and read (state.c) ------------------------------------------------------------------------------ */
 void eval_hold(struct eval *ev, uint64_t samples);  /* adds samples held by the query; ERR_LIMIT over the limit */
 /* Counts `samples` as read at step i of ev->grid. */
 void eval_count_read(struct eval *ev, uint32_t i, uint64_t samples);
@@ -115,7 +115,7 @@ struct sample_budget { uint64_t samples, *per_step; };
 struct sample_budget sample_budget_pause(struct eval *ev);
 uint64_t sample_budget_resume(struct eval *ev, struct sample_budget t);
 
-/* --- annotations.c ------------------------------------------------------------------------------------------------- */
+/* --- annotations.c ------------------------------------------------------------------------------------------------ */
 /* Annotations: adds the prefix "PromQL warning: " or "PromQL info: " and the position " (line:column)" of `at`. Equal
  * texts are one annotation (with the last position), but formatting has a cost: annotate once per row, not once per
  * step, where possible. */
@@ -129,7 +129,7 @@ const char *eval_number_text(struct eval *ev, double v);     /* as by Go's %g */
 const char *eval_for_metric(struct eval *ev, struct labels l);
 void eval_check_quantile(struct eval *ev, const struct expr *at, double q);
 
-/* --- rows.c -------------------------------------------------------------------------------------------------------- */
+/* --- rows.c ------------------------------------------------------------------------------------------------------- */
 struct row *value_add_row(struct eval *ev, struct value *v, struct labels labels); /* all absent, h NULL */
 double *eval_column(struct eval *ev);                             /* grid.n values, all absent */
 void column_clear(double *v, uint32_t n);
