@@ -40,9 +40,9 @@ enum {
 };
 
 #define RESOLVER_STATS(X)                                                                                            \
-    X(DNS_LOOKUPS, "sluice_dns_lookups_total", STATS_COUNTER, "Host name lookups")                                \
+    X(DNS_LOOKUPS, "sluice_dns_lookups_total", STATS_COUNTER, "Host name lookups")                                   \
     X(DNS_FAILURES, "sluice_dns_lookup_failures_total", STATS_COUNTER, "Lookups without an address")                 \
-    X(DNS_HITS, "sluice_dns_cache_hits_total", STATS_COUNTER, "Host names resolved from the cache")     \
+    X(DNS_HITS, "sluice_dns_cache_hits_total", STATS_COUNTER, "Host names resolved from the cache")                  \
     X(DNS_STALE, "sluice_dns_stale_responses_total", STATS_COUNTER,                                                  \
       "Host names resolved to addresses past their TTL because the name server did not respond")
 enum resolver_stat { RESOLVER_STATS(STATS_ID) };
@@ -55,7 +55,7 @@ static struct stats_histogram lookup_durations = {.name = "sluice_dns_lookup_dur
 
 struct resolver_name {
     struct list used;        /* in resolver.names_used */
-    struct list todo;        /* in resolver.todo, until the thread has started the lookup */
+    struct list queued;      /* in resolver.lookup_queue, until the thread has started the lookup */
     struct list waiting;     /* requests */
     char *addresses;         /* NULL: none known */
     const char *why;         /* of the last failed lookup; a constant */
@@ -72,7 +72,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct resolver { /* under `mutex`, except fields of the thread */
     struct map names;
     struct list names_used; /* least recently used first */
-    struct list todo;
+    struct list lookup_queue; /* names whose lookup the thread has not started */
     struct thread *thread;  /* NULL until the first lookup */
     struct loop *loop;
     struct loop_task start;
@@ -157,11 +157,11 @@ static void resolver_on_result(void *arg, const struct dns_result *r)
     pthread_mutex_unlock(&mutex);
 }
 
-static struct resolver_name *resolver_take_todo(bool *refresh)
+static struct resolver_name *resolver_next_lookup(bool *refresh)
 {
     pthread_mutex_lock(&mutex);
-    struct list *node = list_pop_front(&resolver.todo);
-    struct resolver_name *n = node ? CONTAINER(node, struct resolver_name, todo) : NULL;
+    struct list *node = list_pop_front(&resolver.lookup_queue);
+    struct resolver_name *n = node ? CONTAINER(node, struct resolver_name, queued) : NULL;
     *refresh = n && n->addresses;
     pthread_mutex_unlock(&mutex);
     return n;
@@ -173,7 +173,7 @@ static void resolver_look_up_some(void)
     bool refresh;
     if (loop_timer_armed(&resolver.next_portion))
         return;
-    for (unsigned i = 0; i < PORTION && (n = resolver_take_todo(&refresh)) != NULL; i++) {
+    for (unsigned i = 0; i < PORTION && (n = resolver_next_lookup(&refresh)) != NULL; i++) {
         n->overdue.run = resolver_on_overdue;
         if (refresh)
             loop_timer_in(resolver.loop, &n->overdue, STALE_MS);
@@ -268,7 +268,7 @@ static bool resolver_look_up(struct resolver_name *n, int64_t now)
         return false;
     n->asking = true;
     n->asked_at = now;
-    list_push_back(&resolver.todo, &n->todo);
+    list_push_back(&resolver.lookup_queue, &n->queued);
     loop_post(resolver.loop, &resolver.start);
     return true;
 }
@@ -371,7 +371,7 @@ void resolver_retain(void)
     if (refs++ == 0) {
         pthread_mutex_lock(&mutex);
         list_init(&resolver.names_used);
-        list_init(&resolver.todo);
+        list_init(&resolver.lookup_queue);
         pthread_mutex_unlock(&mutex);
         stats_collector(resolver_collect, NULL);
     }
