@@ -109,14 +109,7 @@ void compress_zstd(struct zstd *z, struct buf *out, struct str in, int level)
 
 enum { GZIP_WRAPPER = 16, ANY_WRAPPER = 32 }; /* added to zlib's window bits */
 
-static bool always_go_on(void *arg UNUSED) { return true; }
-
-void compress_gzip(struct buf *out, struct str in, int level)
-{
-    (void)!gzip_pack_while(out, in, level, always_go_on, NULL);
-}
-
-bool gzip_pack_while(struct buf *out, struct str in, int level, bool (*go_on)(void *arg), void *arg)
+bool compress_gzip(struct buf *out, struct str in, int level, bool (*go_on)(void *arg), void *arg)
 {
     enum { PIECE = 128 << 10 };
     z_stream s = {0};
@@ -134,7 +127,7 @@ bool gzip_pack_while(struct buf *out, struct str in, int level, bool (*go_on)(vo
             s.avail_out = STEP;
             result = deflate(&s, left ? Z_NO_FLUSH : Z_FINISH);
             out->n += STEP - s.avail_out;
-            going = go_on(arg);
+            going = go_on == NULL || go_on(arg);
         } while (going && s.avail_out == 0);
     } while (going && left > 0 && (result == Z_OK || result == Z_BUF_ERROR)); /* the latter: the output was just full */
     deflateEnd(&s);

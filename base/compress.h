@@ -22,10 +22,9 @@ void zstd_free(struct zstd *z);
  * write data. */
 void compress_snappy(struct buf *out, struct str in);
 void compress_zstd(struct zstd *z, struct buf *out, struct str in, int level);
-void compress_gzip(struct buf *out, struct str in, int level); /* level 1..9 */
-/* The same as long as go_on() is true, which is asked every 128 KiB of input or 64 KiB of output, about once a
- * millisecond. False: stopped, or no memory; what was appended to `out` is of no use. */
-bool gzip_pack_while(struct buf *out, struct str in, int level, bool (*go_on)(void *arg), void *arg) MUST_USE;
+/* level 1..9. go_on (may be NULL) is called every 128 KiB of input or 64 KiB of output, about once a millisecond; when
+ * it returns false the compression stops. False: stopped, or no memory; the data appended to `out` is incomplete. */
+bool compress_gzip(struct buf *out, struct str in, int level, bool (*go_on)(void *arg), void *arg) MUST_USE;
 
 /* Appends the decompressed data, at most `max` bytes; nothing on failure. */
 bool decompress(enum codec c, struct zstd *z, struct str in, size_t max, struct buf *out, struct err *err) MUST_USE;

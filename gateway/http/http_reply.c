@@ -81,7 +81,7 @@ void http_compress(struct http_request *r)
     if (r->compressed || r->out.n < MIN_COMPRESSED_BYTES || !http_accepts_gzip(r))
         return;
     struct buf compressed = {0};
-    if (!gzip_pack_while(&compressed, buf_str(&r->out), 1, compress_in_time, r)) {
+    if (!compress_gzip(&compressed, buf_str(&r->out), 1, compress_in_time, r)) {
         buf_free(&compressed);
         return;
     }
