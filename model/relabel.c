@@ -255,21 +255,11 @@ bool relabel_apply(struct relabel_rules r, struct labels_builder *b)
     return true;
 }
 
-static bool same_names(struct str_list a, struct str_list b)
-{
-    if (a.n != b.n)
-        return false;
-    for (size_t i = 0; i < a.n; i++)
-        if (!str_eq(a.items[i], b.items[i]))
-            return false;
-    return true;
-}
-
 static bool same_rule(const struct relabel_rule *a, const struct relabel_rule *b)
 {
     return a->action == b->action && a->modulus == b->modulus && a->xxhash == b->xxhash &&
-           a->ends_chain == b->ends_chain && a->refers == b->refers && same_names(a->source_labels, b->source_labels) &&
-           same_names(a->if_texts, b->if_texts) &&
+           a->ends_chain == b->ends_chain && a->refers == b->refers &&
+           str_list_equal(a->source_labels, b->source_labels) && str_list_equal(a->if_texts, b->if_texts) &&
            str_eq(a->separator, b->separator) && str_eq(a->target_label, b->target_label) &&
            str_eq(a->regex_text, b->regex_text) && str_eq(a->replacement, b->replacement);
 }

@@ -57,6 +57,7 @@ static inline bool str_list_has(const struct str_list *list, const char *text)
             return true;
     return false;
 }
+bool str_list_equal(struct str_list a, struct str_list b); /* in the same order */
 struct str_map { struct str *keys, *values; size_t n; };
 struct multimap { struct str *keys; struct str_list *values; size_t n; };
 struct conf_items { void *items; size_t n; }; /* n adjacent structs of the section's size */

@@ -2,28 +2,28 @@
 /* Compares two values of a section row by row, secrets included, to report what a reload has changed. */
 #include "base/conf/conf.h"
 
-static bool lists_equal(const struct str_list *a, const struct str_list *b)
+bool str_list_equal(struct str_list a, struct str_list b)
 {
-    if (a->n != b->n)
+    if (a.n != b.n)
         return false;
-    for (size_t i = 0; i < a->n; i++)
-        if (!str_eq(a->items[i], b->items[i]))
+    for (size_t i = 0; i < a.n; i++)
+        if (!str_eq(a.items[i], b.items[i]))
             return false;
     return true;
 }
 
 static bool maps_equal(const struct str_map *a, const struct str_map *b)
 {
-    return lists_equal(&(struct str_list){a->keys, a->n}, &(struct str_list){b->keys, b->n})
-           && lists_equal(&(struct str_list){a->values, a->n}, &(struct str_list){b->values, b->n});
+    return str_list_equal((struct str_list){a->keys, a->n}, (struct str_list){b->keys, b->n})
+           && str_list_equal((struct str_list){a->values, a->n}, (struct str_list){b->values, b->n});
 }
 
 static bool multimaps_equal(const struct multimap *a, const struct multimap *b)
 {
-    if (!lists_equal(&(struct str_list){a->keys, a->n}, &(struct str_list){b->keys, b->n}))
+    if (!str_list_equal((struct str_list){a->keys, a->n}, (struct str_list){b->keys, b->n}))
         return false;
     for (size_t i = 0; i < a->n; i++)
-        if (!lists_equal(&a->values[i], &b->values[i]))
+        if (!str_list_equal(a->values[i], b->values[i]))
             return false;
     return true;
 }
@@ -75,7 +75,7 @@ static bool fields_equal(const struct conf_row *row, const void *a, const void *
     case CONF_STRINGS:
     case CONF_ADDRESSES:
     case CONF_FILES:
-    case CONF_HEADERS: return lists_equal(a, b);
+    case CONF_HEADERS: return str_list_equal(*(const struct str_list *)a, *(const struct str_list *)b);
     case CONF_MAP: return maps_equal(a, b);
     case CONF_MULTIMAP: return multimaps_equal(a, b);
     case CONF_SECTION: return conf_equal(row->section, a, b);
