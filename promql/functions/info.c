@@ -10,6 +10,8 @@
  */
 #include "promql/functions/functions_internal.h"
 
+#include "promql/ast/tree.h"
+
 #include <stdlib.h>
 
 enum { IDENTIFYING = 2 };
@@ -115,60 +117,25 @@ static bool add_identity(struct info *x, const struct value *base, struct str na
     return true;
 }
 
-static bool find_shift(const struct expr *e, struct time_shift *shift);
-
-static bool find_shift_in_chain(const struct expr *e, struct time_shift *shift)
-{
-    const struct expr *b = binary_chain_start(e);
-    bool found = find_shift(b->u.binary.left, shift);
-    for (; !found; b = b->u.binary.next) {
-        found = find_shift(b->u.binary.right, shift);
-        if (b == e)
-            break;
-    }
-    return found;
-}
+struct shift_search { struct time_shift shift; bool found; };
 
 /* The first selector in the tree, and the sum of its time shift and those of the enclosing subqueries. */
-static bool find_shift(const struct expr *e, struct time_shift *shift)
+static void info_find_shift(struct expr **node, void *search)
 {
-    switch (e->kind) {
-    case EXPR_SELECTOR:
-        *shift = e->u.selector.shift;
-        return true;
-    case EXPR_MATRIX:
-        return find_shift(e->u.matrix.selector, shift);
-    case EXPR_SUBQUERY:
-        if (!find_shift(e->u.subquery.inner, shift))
-            return false;
-        if (shift->at == AT_NONE) {
-            int64_t offset = shift->offset + e->u.subquery.shift.offset;
-            *shift = e->u.subquery.shift;
-            shift->offset = offset;
-        }
-        return true;
-    case EXPR_PAREN:
-        return find_shift(e->u.paren.inner, shift);
-    case EXPR_STEP_INVARIANT:
-        return find_shift(e->u.invariant.inner, shift);
-    case EXPR_UNARY:
-        return find_shift(e->u.unary.inner, shift);
-    case EXPR_BINARY:
-        return find_shift_in_chain(e, shift);
-    case EXPR_AGGREGATE:
-        return find_shift(e->u.aggregate.inner, shift) ||
-               (e->u.aggregate.param && find_shift(e->u.aggregate.param, shift));
-    case EXPR_CALL:
-        for (size_t i = 0; i < e->u.call.n_args; i++)
-            if (find_shift(e->u.call.args[i], shift))
-                return true;
-        return false;
-    case EXPR_NUMBER:
-    case EXPR_STRING:
-    case EXPR_FETCHED: case EXPR_CUT:
-        break;
+    const struct expr *e = *node;
+    struct shift_search *s = search;
+    if (s->found)
+        return;
+    if (e->kind == EXPR_SELECTOR) {
+        *s = (struct shift_search){e->u.selector.shift, true};
+        return;
     }
-    return false;
+    expr_children(e, info_find_shift, search);
+    if (e->kind == EXPR_SUBQUERY && s->found && s->shift.at == AT_NONE) {
+        int64_t offset = s->shift.offset + e->u.subquery.shift.offset;
+        s->shift = e->u.subquery.shift;
+        s->shift.offset = offset;
+    }
 }
 
 static void fetch(struct info *x, const struct value *base)
@@ -186,8 +153,10 @@ static void fetch(struct info *x, const struct value *base)
         list_add(ev, &all, &x->names.items[i]);
     struct expr *selector = ARENA_NEW(ev->arena, struct expr);
     *selector = (struct expr){.kind = EXPR_SELECTOR, .type = VALUE_VECTOR, .pos = x->call->pos, .end = x->call->end};
-    struct time_shift *shift = &selector->u.selector.shift;
-    find_shift(x->call->u.call.args[0], shift);
+    struct shift_search search = {.found = false};
+    info_find_shift(&x->call->u.call.args[0], &search);
+    const struct time_shift *shift = &search.shift;
+    selector->u.selector.shift = *shift;
     bool still = shift->at != AT_NONE;
     int64_t first = (still ? shift->at_time : ev->grid.start) - shift->offset,
             last = still ? first : grid_end(&ev->grid) - shift->offset;
