@@ -135,7 +135,7 @@ bool promql_eval(struct expr *e, struct str text, const struct promql_params *p,
     *out = (struct promql_result){0};
     struct run r = {.expr = e, .out = out};
     r.ev = (struct eval){.q = q, .arena = arena, .source = src, .nodes = &eval_nodes, .params = p, .text = text,
-                         .grid = grid, .outer = grid,
+                         .work = {.q = q, .where = "expression evaluation"}, .grid = grid, .outer = grid,
                          .lookback = p->lookback > 0 ? p->lookback : LOOKBACK_MS,
                          .max_samples = p->max_samples ? p->max_samples : MAX_SAMPLES,
                          .delayed_names = p->delayed_name_removal, .err = err};

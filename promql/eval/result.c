@@ -6,7 +6,6 @@
 #include "promql/eval/eval_internal.h"
 
 #include "base/text/duration.h"
-#include "model/query_work.h"
 
 static void result_drop_names(struct eval *ev, struct value *v)
 {
@@ -46,8 +45,7 @@ static int result_compare_labels(const void *a, const void *b)
 static void sort_series(struct eval *ev, struct promql_result *out)
 {
     int64_t start = clock_mono_ns();
-    struct query_work work = {.q = ev->q, .where = "expression evaluation"};
-    if (!query_sort(&work, ev->arena, out->series, out->n, sizeof *out->series, result_compare_labels, ev->err))
+    if (!query_sort(&ev->work, ev->arena, out->series, out->n, sizeof *out->series, result_compare_labels, ev->err))
         eval_stop(ev);
     ev->stats.sort_ns = clock_mono_ns() - start;
 }

@@ -20,6 +20,7 @@
 #ifndef PROMQL_RUNTIME_RUNTIME_H
 #define PROMQL_RUNTIME_RUNTIME_H
 
+#include "model/query_work.h"
 #include "promql/ast/ast.h"
 #include "promql/ast/grid.h"
 #include "promql/promql.h"
@@ -78,7 +79,7 @@ struct eval {
     uint64_t *per_step;               /* outer.n counters, or NULL */
     struct forced *forced;            /* functions/histogram.c: buckets that histogram_quantile() had to fix so far */
     struct eval_end *ends;
-    int64_t until_check;              /* units of work until the deadline is checked again */
+    struct query_work work;           /* see eval_charge */
     struct err *err;
     jmp_buf stop;
 };
@@ -87,17 +88,15 @@ struct eval {
 _Noreturn void eval_fail(struct eval *ev, enum err_kind kind, const char *format, ...) PRINTF(3, 4);
 _Noreturn void eval_stop(struct eval *ev); /* ev->err must be set */
 void eval_check(struct eval *ev);          /* deadline and cancellation */
-/* Checks them every 65,536 units of work, at most about a millisecond; `n` units are about to be done. A unit is a
- * few nanoseconds: reading one value. Every loop whose length depends on data or the query is charged, so that a
- * query ends within 100 ms of its deadline. The call may not return: register resources outside the arena before. */
-/* making a label set, formatting a number, adding a histogram */
-enum { CHARGE_LABELS = 32, CHARGE_TEXT = 64, CHARGE_HISTOGRAM = 128 };
+/* query_charge (model/query_work.h): `n` units of work are about to be done, a unit being the reading of one value. The
+ * call may not return: register resources outside the arena before. */
 static inline void eval_charge(struct eval *ev, uint64_t n)
 {
-    ev->until_check -= (int64_t)n;
-    if (ev->until_check < 0)
-        eval_check(ev);
+    if (!query_charge(&ev->work, n, ev->err))
+        eval_stop(ev);
 }
+/* making a label set, formatting a number, adding a histogram */
+enum { CHARGE_LABELS = QUERY_CHARGE_LABELS, CHARGE_TEXT = 64, CHARGE_HISTOGRAM = 128 };
 void eval_on_end(struct eval *ev, void (*fn)(void *arg), void *arg);
 struct buf *eval_buf(struct eval *ev); /* freed at the end; may be freed earlier by buf_free */
 

@@ -20,9 +20,7 @@ void eval_fail(struct eval *ev, enum err_kind kind, const char *format, ...)
 
 void eval_check(struct eval *ev)
 {
-    enum { WORK_BETWEEN_CHECKS = 1 << 16 };
-    ev->until_check = WORK_BETWEEN_CHECKS;
-    if (query_ended(ev->q, "expression evaluation", ev->err))
+    if (!query_work_check(&ev->work, ev->err))
         eval_stop(ev);
 }
 
