@@ -47,7 +47,7 @@ struct watched_file {
     struct stat seen;
     bool failing;
     /* Guarded by `lock`. */
-    pthread_mutex_t lock;
+    struct mutex lock;
     struct file_text *now; /* NULL: nothing was read yet */
     struct err err;        /* then: why */
 };
@@ -87,22 +87,22 @@ void file_text_unref(struct file_text *t)
 
 struct file_text *watched_file_text(struct watched_file *f, struct err *err)
 {
-    pthread_mutex_lock(&f->lock);
+    mutex_lock(&f->lock);
     struct file_text *t = f->now;
     if (t)
         refs_take(&t->_refs);
     else if (err)
         *err = f->err;
-    pthread_mutex_unlock(&f->lock);
+    mutex_unlock(&f->lock);
     return t;
 }
 
 static void watched_keep(struct watched_file *f, struct file_text *text)
 {
-    pthread_mutex_lock(&f->lock);
+    mutex_lock(&f->lock);
     struct file_text *old = f->now;
     f->now = text;
-    pthread_mutex_unlock(&f->lock);
+    mutex_unlock(&f->lock);
     file_text_unref(old);
 }
 
@@ -173,9 +173,9 @@ static void watched_look(struct watched_file *f)
     if (ok)
         return;
     stats_add(&file_refresh_stats, FILE_REFRESH_ERRORS, 1);
-    pthread_mutex_lock(&f->lock);
+    mutex_lock(&f->lock);
     f->err = err;
-    pthread_mutex_unlock(&f->lock);
+    mutex_unlock(&f->lock);
     if (began)
         log_warn("files", kept ? "cannot read file with credentials or certificates; its last content stays in use"
                                : "cannot read file with credentials or certificates; requests that need it fail",
@@ -187,7 +187,7 @@ static void watched_look(struct watched_file *f)
 static void watched_free_memory(struct watched_file *f)
 {
     file_text_unref(f->now);
-    pthread_mutex_destroy(&f->lock);
+    mutex_free(&f->lock);
     mem_free(f->path);
     mem_free(f);
 }
@@ -308,7 +308,7 @@ static struct watched_file *watched_add(const char *path, enum watched_kind kind
     struct watched_file *f = mem_zalloc(sizeof *f);
     f->path = mem_strdup(path);
     f->kind = kind;
-    pthread_mutex_init(&f->lock, NULL);
+    mutex_init(&f->lock, RANK_LEAF);
     err_set(&f->err, ERR_BAD_GATEWAY, "%s is not read yet; if that stays, its file system does not respond", path);
     list_push_front(&idle_files, &f->node);
     n_files++;
