@@ -117,8 +117,8 @@ static bool load_if(struct conf_context *c, const struct yaml *node, struct rela
 static bool relabel_conf_check(struct conf_context *c, const struct yaml *node, void *value, struct err *err)
 {
     struct relabel_rule *r = value;
-    r->xxhash = c->xxhash_hashmod;
-    r->refers = c->xxhash_hashmod && r->action == RELABEL_REPLACE &&
+    r->xxhash = c->vmagent_relabeling;
+    r->refers = c->vmagent_relabeling && r->action == RELABEL_REPLACE &&
                 str_find_str(r->replacement, STR("{{")) < r->replacement.n;
     for (size_t i = 0; i < r->source_labels.n; i++)
         if (!label_name_valid(r->source_labels.items[i]))

@@ -70,7 +70,7 @@ struct conf_context {
     const char *file;        /* for messages */
     struct str dir;          /* directory for relative paths */
     bool loose_durations;    /* the vmagent dialect: 1.5h, seconds without unit */
-    bool xxhash_hashmod;     /* the vmagent dialect: hashmod by XXH64 instead of MD5, {{label}} in replacement */
+    bool vmagent_relabeling; /* the vmagent dialect: hashmod by XXH64 instead of MD5, {{label}} in replacement */
     bool lenient_keys;       /* unknown keys are warnings (promscrape.config.strictParse=false) */
     void (*warn)(void *arg, const char *text); /* FILE:LINE: ... ; each warning once per load */
     void *warn_arg;

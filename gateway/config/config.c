@@ -388,7 +388,7 @@ struct config *config_load(const struct flags *f, struct conf_errors *errors, st
     struct loader l = {.flags = f, .config = c, .err = err};
     l.conf = (struct conf_context){.arena = &c->arena, .file = "the configuration", .warn = config_warn, .warn_arg = &l,
                                    .loose_durations = dialects[f->dialect].loose_durations,
-                                   .xxhash_hashmod = dialects[f->dialect].xxhash_hashmod,
+                                   .vmagent_relabeling = dialects[f->dialect].vmagent_relabeling,
                                    .lenient_keys = !f->strict_parse, .ignored = config_note_ignored,
                                    .strict = f->strict,
                                    .accept_inert = &f->accept_inert, .errors = errors ? errors : &found};

@@ -25,7 +25,7 @@ const struct dialect_defaults dialects[4] = {
     [DIALECT_VMAGENT] = {.name = "vmagent", .config_flag = "promscrape.config", .flags = vmagent_flags,
                          .reload_open = true, .page = {.any_names = true, .drops_reserved = true,
                                                        .limit_counts_lines = true},
-                         .xxhash_hashmod = true, .instance_is_host = true, .loose_durations = true,
+                         .vmagent_relabeling = true, .instance_is_host = true, .loose_durations = true,
                          .environment = true},
     [DIALECT_PROMXY] = {.name = "promxy", .config_flag = "config", .flags = promxy_flags,
                         .honor_timestamps = true, .broken_lines_fail = true},

@@ -17,7 +17,7 @@ struct dialect_defaults {
     bool honor_timestamps;             /* default of scrape jobs */
     bool broken_lines_fail;            /* an invalid line fails the scrape; otherwise it is skipped and counted */
     struct page_rules page;            /* how scrape responses are parsed */
-    bool xxhash_hashmod;               /* hashmod by XXH64 and {{label}} in replacement, as in vmagent */
+    bool vmagent_relabeling;           /* hashmod by XXH64 and {{label}} in replacement, as in vmagent */
     bool instance_is_host;             /* the label instance is host:port even if the address is a URL or has no port */
     bool keep_params;                  /* `params` of a job are sent even if their label is empty or removed */
     bool expand_labels;                /* ${NAME} in external_labels is replaced by the environment variable */

@@ -17,7 +17,7 @@ static const struct conf_section holder_section = {.name = "", .size = sizeof(st
 /* The rules of a YAML list; false with the error. */
 static bool load_rules(struct arena *a, bool vmagent, struct str yaml, struct relabel_rules *rules, struct err *err)
 {
-    struct conf_context c = {.arena = a, .file = "case", .xxhash_hashmod = vmagent};
+    struct conf_context c = {.arena = a, .file = "case", .vmagent_relabeling = vmagent};
     struct yaml *list = yaml_parse(a, yaml, "case", err);
     if (list == NULL)
         return false;
