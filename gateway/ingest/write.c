@@ -77,22 +77,20 @@ static bool write_check_content_type(struct http_request *r, struct err *err)
     return true;
 }
 
-static bool choose_codec(struct http_request *r, enum codec *codec, struct err *err)
+static bool write_check_encoding(struct http_request *r, struct err *err)
 {
+    enum codec codec = CODEC_SNAPPY;
     struct str encoding = http_header(r, "Content-Encoding");
-    bool known = encoding.n == 0 || codec_from_name(encoding, codec);
-    if (!known || (*codec != CODEC_SNAPPY && *codec != CODEC_ZSTD))
-        return err_set(err, ERR_UNSUPPORTED, "%.*s encoding (compression) is not accepted by this server; only snappy "
-                       "and zstd are acceptable", STR_ARG(encoding));
-    *codec = str_starts(r->body, STR("\x28\xb5\x2f\xfd")) ? CODEC_ZSTD : CODEC_SNAPPY;
-    return true;
+    bool known = encoding.n == 0 || codec_from_name(encoding, &codec);
+    if (known && (codec == CODEC_SNAPPY || codec == CODEC_ZSTD))
+        return true;
+    return err_set(err, ERR_UNSUPPORTED, "%.*s encoding (compression) is not accepted by this server; only snappy "
+                   "and zstd are acceptable", STR_ARG(encoding));
 }
 
 bool write_decompress(struct http_request *r, struct zstd **zstd, size_t max, struct buf *out, struct err *err)
 {
-    enum codec codec = CODEC_SNAPPY;
-    if (!choose_codec(r, &codec, err))
-        return false;
+    enum codec codec = str_starts(r->body, STR("\x28\xb5\x2f\xfd")) ? CODEC_ZSTD : CODEC_SNAPPY;
     if (codec == CODEC_ZSTD && *zstd == NULL)
         *zstd = zstd_new();
     buf_clear(out);
@@ -104,10 +102,9 @@ size_t write_max_body(const struct write_buffers *w) { return (size_t)w->service
 /* False and *large: the body exceeds DIRECT_BYTES, which its declared length tells before decompression. */
 static bool read_small_body(struct http_request *r, struct write_buffers *w, bool *large, struct err *err)
 {
-    enum codec codec = CODEC_SNAPPY;
     size_t max = write_max_body(w);
     *large = false;
-    if (!write_check_content_type(r, err) || !choose_codec(r, &codec, err))
+    if (!write_check_content_type(r, err) || !write_check_encoding(r, err))
         return false;
     if (write_decompress(r, &w->zstd, max < DIRECT_BYTES ? max : DIRECT_BYTES, &w->body, err))
         return true;
