@@ -22,7 +22,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SIZE = 5000, SAMPLES = 10 };
 static char base[256], dir[300];
 static struct loop *home;
 static bool done;
@@ -58,26 +57,6 @@ static struct queue *fault_queue(unsigned shards, struct queue_limits limits)
     return q;
 }
 
-static struct queue_shard *fault_shard(struct queue *q, unsigned i)
-{
-    const struct queue_generation *g;
-    size_t n = queue_generations(q, &g);
-    return g[n - 1].shards[i];
-}
-
-static void write_blocks(struct queue *q, unsigned shard, uint64_t from, uint64_t to)
-{
-    for (uint64_t i = from; i < to; i++) {
-        struct block *b = block_new(SIZE);
-        b->codec = CODEC_SNAPPY;
-        b->n_samples = SAMPLES;
-        b->t_min = b->t_max = (int64_t)i + 1;
-        b->raw_n = 160;
-        memset(b->bytes, (int)i, SIZE);
-        queue_write(fault_shard(q, shard), b, i, (struct pending_acks){0});
-    }
-}
-
 static void fault_read_done(struct queue_read *r UNUSED) { done = true; }
 
 /* How many blocks [from, ...) the shard has. They are ascending, and those before the first one are missing. */
@@ -87,7 +66,7 @@ static uint64_t read_all(struct queue *q, unsigned shard, uint64_t from, uint64_
     struct queue_read r = {.home = home, .from = from, .max_bytes = 1 << 20, .done = fault_read_done};
     for (*first = UINT64_MAX;; r.from = r.next) {
         done = false;
-        queue_read(fault_shard(q, shard), &r);
+        queue_read(queue_newest_shard(q, shard), &r);
         while (!done)
             loop_turn(home, 100);
         assert_false(r.failed);
@@ -107,16 +86,16 @@ static void memory_drops_the_oldest(void **state UNUSED)
 {
     enum { ON_DISK = 4, ALL = 40, IN_MEMORY = 10 };
     uint64_t first;
-    struct queue *q = fault_queue(1, (struct queue_limits){.max_memory = IN_MEMORY * (SIZE + 200)});
-    write_blocks(q, 0, 0, ON_DISK);
+    struct queue *q = fault_queue(1, (struct queue_limits){.max_memory = IN_MEMORY * (TEST_BLOCK_BYTES + 200)});
+    queue_write_blocks(q, 0, 0, ON_DISK);
     assert_int_equal(read_all(q, 0, 0, &first), ON_DISK);
-    fixture_limit_files(ON_DISK * (SIZE + RECORD_HEADER));
-    write_blocks(q, 0, ON_DISK, ALL);
+    fixture_limit_files(ON_DISK * (TEST_BLOCK_BYTES + RECORD_HEADER));
+    queue_write_blocks(q, 0, ON_DISK, ALL);
     uint64_t kept = read_all(q, 0, ON_DISK, &first); /* counts as held by the lane from here on */
     assert_true(kept >= IN_MEMORY && kept < ALL - ON_DISK && first + kept == ALL);
     assert_int_equal(queue_stats(q)->blocks_dropped, ALL - ON_DISK - kept);
-    assert_int_equal(queue_stats(q)->samples_dropped, (ALL - ON_DISK - kept) * SAMPLES);
-    assert_int_equal(queue_stats(q)->bytes_dropped, (ALL - ON_DISK - kept) * SIZE);
+    assert_int_equal(queue_stats(q)->samples_dropped, (ALL - ON_DISK - kept) * TEST_BLOCK_SAMPLES);
+    assert_int_equal(queue_stats(q)->bytes_dropped, (ALL - ON_DISK - kept) * TEST_BLOCK_BYTES);
     assert_true(queue_failing(q) && queue_unwritten_bytes(q) > 0);
     fixture_unlimit_files();
     queue_close(q); /* writes what is left */
@@ -133,18 +112,18 @@ static void blocks_in_memory_are_not_dropped(void **state UNUSED)
     for (int held = 0; held < 2; held++) {
         uint64_t first;
         struct queue *q = fault_queue(1, (struct queue_limits){.max_bytes = LIMIT});
-        uint64_t begin = queue_shard_state(fault_shard(q, 0)).next;
-        queue_hold(fault_shard(q, 0), held ? UINT64_MAX : 0);
-        write_blocks(q, 0, begin, begin + ALL);
+        uint64_t begin = queue_shard_state(queue_newest_shard(q, 0)).next;
+        queue_hold(queue_newest_shard(q, 0), held ? UINT64_MAX : 0);
+        queue_write_blocks(q, 0, begin, begin + ALL);
         uint64_t left = read_all(q, 0, begin, &first);
-        assert_true(left < LIMIT / SIZE + 1 && first == begin + ALL - left);
+        assert_true(left < LIMIT / TEST_BLOCK_BYTES + 1 && first == begin + ALL - left);
         assert_int_equal(queue_stats(q)->blocks_dropped, held ? 0 : ALL - left);
-        queue_hold(fault_shard(q, 0), 0);
+        queue_hold(queue_newest_shard(q, 0), 0);
         if (held)
-            write_blocks(q, 0, begin, begin + ALL);
+            queue_write_blocks(q, 0, begin, begin + ALL);
         assert_int_equal(read_all(q, 0, begin, &first), left);
         assert_int_equal(queue_stats(q)->blocks_dropped, ALL - left);
-        queue_ack(fault_shard(q, 0), begin + ALL);
+        queue_ack(queue_newest_shard(q, 0), begin + ALL);
         queue_close(q);
     }
 }
@@ -167,15 +146,15 @@ static void a_full_disk_recovers(void **state UNUSED)
     for (uint64_t begin = 0; begin < 3 * ALL; begin += ALL) {
         struct queue *q = fault_queue(SHARDS, (struct queue_limits){.max_memory = 16 << 20});
         for (unsigned i = 0; i < SHARDS; i++)
-            assert_int_equal(queue_shard_state(fault_shard(q, i)).first, begin); /* nothing delivered is left */
+            assert_int_equal(queue_shard_state(queue_newest_shard(q, i)).first, begin); /* nothing delivered is left */
         for (unsigned i = 0; i < SHARDS; i++)
-            write_blocks(q, i, begin, begin + ALL);
+            queue_write_blocks(q, i, begin, begin + ALL);
         for (unsigned i = 0; i < SHARDS; i++)
             assert_int_equal(read_all(q, i, begin, &first), ALL);
         assert_true(queue_failing(q));
         assert_int_equal(queue_stats(q)->blocks_dropped, 0);
         for (unsigned i = 0; i < SHARDS; i++)
-            queue_ack(fault_shard(q, i), begin + ALL);
+            queue_ack(queue_newest_shard(q, i), begin + ALL);
         read_all(q, 0, begin + ALL, &first); /* behind the acks */
         assert_int_equal(queue_bytes(q) + queue_unwritten_bytes(q), 0);
         queue_close(q);
@@ -194,16 +173,16 @@ static void delivered_bytes_make_way_for_other_queues(void **state UNUSED)
     snprintf(dir, sizeof dir, "%.250s/idle", whole);
     struct queue *idle = fault_queue(SHARDS, (struct queue_limits){0});
     for (unsigned i = 0; i < SHARDS; i++) {
-        write_blocks(idle, i, 0, DELIVERED);
-        queue_ack(fault_shard(idle, i), DELIVERED);
+        queue_write_blocks(idle, i, 0, DELIVERED);
+        queue_ack(queue_newest_shard(idle, i), DELIVERED);
     }
     snprintf(dir, sizeof dir, "%.250s/busy", whole);
     struct queue *busy = fault_queue(1, (struct queue_limits){.max_memory = 16 << 20});
-    write_blocks(busy, 0, 0, ALL);
+    queue_write_blocks(busy, 0, 0, ALL);
     for (int64_t until = clock_mono_ms() + 5000; queue_unwritten_bytes(busy) > 0 && clock_mono_ms() < until;)
         usleep(10000);
     assert_int_equal(queue_unwritten_bytes(busy), 0);
-    assert_true(queue_bytes(busy) > ALL * SIZE);
+    assert_true(queue_bytes(busy) > ALL * TEST_BLOCK_BYTES);
     queue_close(busy);
     queue_close(idle);
     snprintf(dir, sizeof dir, "%s", whole);
@@ -220,7 +199,7 @@ static void a_full_disk_drops_the_oldest(void **state UNUSED)
     struct queue *q = fault_queue(SHARDS, (struct queue_limits){.max_memory = 512 << 10});
     for (uint64_t i = 0; i < ALL; i++)
         for (unsigned s = 0; s < SHARDS; s++)
-            write_blocks(q, s, i, i + 1);
+            queue_write_blocks(q, s, i, i + 1);
     for (unsigned s = 0; s < SHARDS; s++) {
         uint64_t n = read_all(q, s, 0, &first);
         kept += n;
@@ -229,7 +208,7 @@ static void a_full_disk_drops_the_oldest(void **state UNUSED)
         newest = first > newest ? first : newest;
     }
     assert_int_equal(queue_stats(q)->blocks_dropped, SHARDS * ALL - kept);
-    assert_true(kept * SIZE > 700 << 10 && newest - oldest < 40);
+    assert_true(kept * TEST_BLOCK_BYTES > 700 << 10 && newest - oldest < 40);
     queue_close(q);
     assert_int_equal(umount2(dir, MNT_DETACH), 0);
 }
@@ -251,28 +230,28 @@ static void a_deleted_directory_is_restored(void **state UNUSED)
     char command[400];
     uint64_t first;
     struct queue *q = fault_queue(2, (struct queue_limits){0});
-    write_blocks(q, 0, 0, ALL);
-    write_blocks(q, 1, 0, ALL);
-    queue_ack(fault_shard(q, 1), ALL / 2);
+    queue_write_blocks(q, 0, 0, ALL);
+    queue_write_blocks(q, 1, 0, ALL);
+    queue_ack(queue_newest_shard(q, 1), ALL / 2);
     assert_int_equal(read_all(q, 0, 0, &first), ALL);
     snprintf(command, sizeof command, "rm -rf %s", base);
     assert_int_equal(system(command), 0);
     fixture_pass_second(q);
     wait_for_files();
-    write_blocks(q, 0, ALL, 2 * ALL);
+    queue_write_blocks(q, 0, ALL, 2 * ALL);
     assert_int_equal(read_all(q, 1, ALL / 2, &first), ALL / 2);
     queue_close(q);
     q = fault_queue(2, (struct queue_limits){0});
     assert_int_equal(read_all(q, 0, 0, &first), 2 * ALL);
-    assert_int_equal(queue_shard_state(fault_shard(q, 1)).first, ALL / 2);
+    assert_int_equal(queue_shard_state(queue_newest_shard(q, 1)).first, ALL / 2);
     snprintf(command, sizeof command, "rm -rf %s/*", dir); /* no segment of this run is open for writing */
     assert_int_equal(system(command), 0);
     fixture_pass_second(q);
     wait_for_files();
     uint64_t left = read_all(q, 0, 0, &first) + read_all(q, 1, ALL / 2, &first);
     assert_int_equal(queue_stats(q)->blocks_dropped + left, 2 * ALL + ALL / 2);
-    assert_int_equal(queue_stats(q)->samples_dropped, queue_stats(q)->blocks_dropped * SAMPLES);
-    write_blocks(q, 0, 2 * ALL, 2 * ALL + 1);
+    assert_int_equal(queue_stats(q)->samples_dropped, queue_stats(q)->blocks_dropped * TEST_BLOCK_SAMPLES);
+    queue_write_blocks(q, 0, 2 * ALL, 2 * ALL + 1);
     assert_int_equal(read_all(q, 0, 2 * ALL, &first), 1);
     queue_close(q);
 }
@@ -285,21 +264,21 @@ static void deleted_segments_are_counted(void **state UNUSED)
         char command[400];
         uint64_t first, all = ALL;
         struct queue *q = fault_queue(1, (struct queue_limits){.max_bytes = LIMIT});
-        uint64_t begin = queue_shard_state(fault_shard(q, 0)).next;
-        write_blocks(q, 0, begin, begin + ALL);
-        while (queue_bytes(q) < ALL * SIZE)
+        uint64_t begin = queue_shard_state(queue_newest_shard(q, 0)).next;
+        queue_write_blocks(q, 0, begin, begin + ALL);
+        while (queue_bytes(q) < ALL * TEST_BLOCK_BYTES)
             usleep(1000);
         snprintf(command, sizeof command, "rm $(ls %s/*/*/*.seg | sed -n %dp)", dir, which == 0 ? 2 : 1);
         assert_int_equal(system(command), 0);
         if (which == 1) { /* over the limit: the oldest is to be dropped, and is not there */
-            write_blocks(q, 0, begin + ALL, begin + ALL + MORE);
+            queue_write_blocks(q, 0, begin + ALL, begin + ALL + MORE);
             all += MORE;
         }
         uint64_t left = read_all(q, 0, begin, &first);
         assert_true(left > 0 && left < all - 20);
         assert_int_equal(queue_stats(q)->blocks_dropped + left, all);
-        assert_int_equal(queue_stats(q)->samples_dropped, queue_stats(q)->blocks_dropped * SAMPLES);
-        queue_ack(fault_shard(q, 0), begin + all);
+        assert_int_equal(queue_stats(q)->samples_dropped, queue_stats(q)->blocks_dropped * TEST_BLOCK_SAMPLES);
+        queue_ack(queue_newest_shard(q, 0), begin + all);
         queue_close(q);
     }
 }
@@ -313,15 +292,15 @@ static void a_position_deleted_on_a_full_disk_is_restored(void **state UNUSED)
     if (!mount_small_disk())
         skip();
     struct queue *q = fault_queue(1, (struct queue_limits){0});
-    write_blocks(q, 0, 0, ALL);
-    while (queue_bytes(q) < ALL * SIZE)
+    queue_write_blocks(q, 0, 0, ALL);
+    while (queue_bytes(q) < ALL * TEST_BLOCK_BYTES)
         usleep(1000);
     snprintf(path, sizeof path, "%s/g0001-s01/00/position", dir);
     snprintf(command, sizeof command, "rm %s; dd if=/dev/zero of=%s/filler bs=1k 2>/dev/null; test -s %s/filler", path,
              dir, dir);
     assert_int_equal(system(command), 0);
     fixture_pass_second(q);
-    queue_ack(fault_shard(q, 0), ALL / 2);
+    queue_ack(queue_newest_shard(q, 0), ALL / 2);
     fixture_pass_second(q);
     snprintf(command, sizeof command, "rm %s/filler", dir);
     assert_int_equal(system(command), 0);

@@ -74,6 +74,23 @@ uint32_t block_number(const struct block *b)
     return number;
 }
 
+struct block *sized_block(uint64_t number)
+{
+    struct block *b = block_new(TEST_BLOCK_BYTES);
+    b->codec = CODEC_SNAPPY;
+    b->n_samples = TEST_BLOCK_SAMPLES;
+    b->t_min = b->t_max = (int64_t)number + 1;
+    b->raw_n = 160;
+    memset(b->bytes, (int)number, TEST_BLOCK_BYTES);
+    return b;
+}
+
+void queue_write_blocks(struct queue *q, unsigned shard, uint64_t from, uint64_t to)
+{
+    for (uint64_t i = from; i < to; i++)
+        queue_write(queue_newest_shard(q, shard), sized_block(i), i, (struct pending_acks){0});
+}
+
 struct loop *queue_home;
 static bool queue_was_read;
 static void queue_note_read(struct queue_read *r UNUSED) { queue_was_read = true; }

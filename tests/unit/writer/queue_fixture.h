@@ -20,6 +20,10 @@ struct queue *queue_open_here(unsigned shards);
 struct queue_shard *queue_newest_shard(struct queue *q, unsigned i); /* of the newest generation */
 struct block *numbered_block(uint32_t number, size_t n);
 uint32_t block_number(const struct block *b);
+/* Blocks of the same size, whose number is in their times only. */
+enum { TEST_BLOCK_BYTES = 5000, TEST_BLOCK_SAMPLES = 10 };
+struct block *sized_block(uint64_t number);
+void queue_write_blocks(struct queue *q, unsigned shard, uint64_t from, uint64_t to); /* without acks */
 void queue_read_from(struct queue_shard *s, struct queue_read *r, uint64_t from); /* waits; release: queue_read_drop */
 void queue_read_drop(struct queue_read *r);
 void spoil_file(const char *path, long at, const char *bytes, size_t n);

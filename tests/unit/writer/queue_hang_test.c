@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SIZE = 5000, SAMPLES = 10, STALLED_MS = 2000 };
+enum { STALLED_MS = 2000 };
 static char dir[256];
 static atomic_bool slow, hang, hanging; /* hanging: a call waits */
 
@@ -72,26 +72,6 @@ static struct queue *hang_queue(struct queue_limits limits)
     return q;
 }
 
-static struct queue_shard *only_shard(struct queue *q)
-{
-    const struct queue_generation *g;
-    size_t n = queue_generations(q, &g);
-    return g[n - 1].shards[0];
-}
-
-static void put_blocks(struct queue *q, uint64_t from, uint64_t to, struct pending_acks acks)
-{
-    for (uint64_t i = from; i < to; i++) {
-        struct block *b = block_new(SIZE);
-        b->codec = CODEC_SNAPPY;
-        b->n_samples = SAMPLES;
-        b->t_min = b->t_max = (int64_t)i + 1;
-        b->raw_n = 160;
-        memset(b->bytes, (int)i, SIZE);
-        queue_write(only_shard(q), b, i, acks);
-    }
-}
-
 static void wait_ended(struct queue *q)
 {
     for (int64_t until = clock_mono_ms() + 10000; !queue_ended(q) && clock_mono_ms() < until;)
@@ -103,7 +83,7 @@ static void wait_ended(struct queue *q)
 static unsigned read_memory(struct queue *q, uint64_t from, uint64_t *first)
 {
     struct queue_read r = {.from = from, .max_bytes = 1 << 20};
-    assert_true(queue_read_memory(only_shard(q), &r));
+    assert_true(queue_read_memory(queue_newest_shard(q, 0), &r));
     *first = r.n ? r.items[0].seq : UINT64_MAX;
     for (unsigned i = 0; i < r.n; i++) {
         assert_int_equal(r.items[i].block->bytes[0], (uint8_t)r.items[i].seq);
@@ -123,7 +103,7 @@ static void stall_seconds(void)
 static void stall(struct queue *q)
 {
     atomic_store(&hang, true);
-    put_blocks(q, 0, 1, (struct pending_acks){0});
+    queue_write_blocks(q, 0, 0, 1);
     stall_seconds();
 }
 
@@ -131,20 +111,20 @@ static void a_hung_disk_costs_no_more_than_its_limit(void **state UNUSED)
 {
     enum { LIMIT = 10, ALL = 50 };
     uint64_t first;
-    struct queue *q = hang_queue((struct queue_limits){.max_memory = LIMIT * (SIZE + 200)});
+    struct queue *q = hang_queue((struct queue_limits){.max_memory = LIMIT * (TEST_BLOCK_BYTES + 200)});
     stall(q);
-    assert_false(queue_read_memory(only_shard(q), &(struct queue_read){.from = UINT64_MAX}) == false);
-    put_blocks(q, 1, ALL, (struct pending_acks){0});
+    assert_false(queue_read_memory(queue_newest_shard(q, 0), &(struct queue_read){.from = UINT64_MAX}) == false);
+    queue_write_blocks(q, 0, 1, ALL);
     assert_true(queue_failing(q));
-    assert_true(queue_unwritten_bytes(q) <= LIMIT * (SIZE + 200));
+    assert_true(queue_unwritten_bytes(q) <= LIMIT * (TEST_BLOCK_BYTES + 200));
     unsigned kept = read_memory(q, 1, &first);
     assert_true(kept >= LIMIT - 2 && kept < LIMIT && first == ALL - kept);
     assert_int_equal(queue_stats(q)->blocks_dropped, ALL - 1 - kept);
-    assert_int_equal(queue_stats(q)->samples_dropped, (ALL - 1 - kept) * SAMPLES);
+    assert_int_equal(queue_stats(q)->samples_dropped, (ALL - 1 - kept) * TEST_BLOCK_SAMPLES);
     atomic_store(&hang, false);
     queue_close(q);
     q = hang_queue((struct queue_limits){0});
-    assert_int_equal(queue_shard_state(only_shard(q)).next, ALL);
+    assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, ALL);
     queue_close(q);
 }
 
@@ -153,22 +133,22 @@ static void delivered_blocks_do_not_wait_for_the_disk(void **state UNUSED)
 {
     enum { ALL = 40 };
     uint64_t first;
-    struct queue *q = hang_queue((struct queue_limits){.max_memory = 10 * SIZE});
-    queue_hold(only_shard(q), UINT64_MAX);
+    struct queue *q = hang_queue((struct queue_limits){.max_memory = 10 * TEST_BLOCK_BYTES});
+    queue_hold(queue_newest_shard(q, 0), UINT64_MAX);
     atomic_store(&hang, true);
-    put_blocks(q, 0, ALL, (struct pending_acks){0});
+    queue_write_blocks(q, 0, 0, ALL);
     stall_seconds();
-    put_blocks(q, ALL, ALL + 1, (struct pending_acks){0});
+    queue_write_blocks(q, 0, ALL, ALL + 1);
     assert_int_equal(read_memory(q, 1, &first), ALL);
-    queue_ack(only_shard(q), ALL);
+    queue_ack(queue_newest_shard(q, 0), ALL);
     assert_int_equal(read_memory(q, ALL, &first), 1);
-    assert_true(queue_unwritten_bytes(q) < 3 * SIZE); /* the one that is being written, and the young one */
+    assert_true(queue_unwritten_bytes(q) < 3 * TEST_BLOCK_BYTES); /* the one that is being written, and the young one */
     assert_int_equal(queue_stats(q)->blocks_dropped, 0);
     atomic_store(&hang, false);
     queue_close(q);
     q = hang_queue((struct queue_limits){0});
-    assert_int_equal(queue_shard_state(only_shard(q)).first, ALL);
-    assert_int_equal(queue_shard_state(only_shard(q)).next, ALL + 1);
+    assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).first, ALL);
+    assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, ALL + 1);
     queue_close(q);
 }
 
@@ -184,7 +164,8 @@ static void a_push_waits_only_so_long(void **state UNUSED)
     struct queue *q = hang_queue((struct queue_limits){0});
     atomic_store(&hang, true);
     struct ack *r = ack_new(home, on_told, NULL);
-    put_blocks(q, 0, 1, (struct pending_acks){.acks = (struct ack *const[]){r}, .n = 1});
+    queue_write(queue_newest_shard(q, 0), sized_block(0), 0,
+                (struct pending_acks){.acks = (struct ack *const[]){r}, .n = 1});
     for (fake_ms = 0; fake_ms < ACK_TIMEOUT_MS; fake_ms += ACK_TIMEOUT_MS / 4) {
         loop_turn(home, 0);
         assert_int_equal(told, 0);
@@ -203,7 +184,7 @@ static void the_end_does_not_wait(void **state UNUSED)
 {
     struct queue *q = hang_queue((struct queue_limits){0});
     atomic_store(&hang, true);
-    put_blocks(q, 0, 3, (struct pending_acks){0});
+    queue_write_blocks(q, 0, 0, 3);
     int64_t begin = clock_mono_ms();
     queue_end(q, 100, NULL, NULL);
     assert_false(queue_ended(q));
@@ -219,10 +200,10 @@ static void blocks_that_the_end_cannot_write_are_counted(void **state UNUSED)
 {
     for (int full = 0; full < 2; full++) {
         struct queue *q = hang_queue((struct queue_limits){.max_memory = 1 << 20});
-        uint64_t begin = queue_shard_state(only_shard(q)).next;
+        uint64_t begin = queue_shard_state(queue_newest_shard(q, 0)).next;
         fixture_limit_files(1);
-        put_blocks(q, begin, begin + 10, (struct pending_acks){0});
-        queue_ack(only_shard(q), begin + 3);
+        queue_write_blocks(q, 0, begin, begin + 10);
+        queue_ack(queue_newest_shard(q, 0), begin + 3);
         queue_end(q, 600, NULL, NULL);
         usleep(200000);
         assert_false(queue_ended(q)); /* it retries */
@@ -230,7 +211,7 @@ static void blocks_that_the_end_cannot_write_are_counted(void **state UNUSED)
             fixture_unlimit_files();
         wait_ended(q);
         assert_int_equal(queue_stats(q)->blocks_dropped, full ? 7 : 0);
-        assert_int_equal(queue_stats(q)->samples_dropped, full ? 7 * SAMPLES : 0);
+        assert_int_equal(queue_stats(q)->samples_dropped, full ? 7 * TEST_BLOCK_SAMPLES : 0);
         fixture_unlimit_files();
         queue_close(q);
     }
@@ -241,8 +222,8 @@ static void blocks_in_deleted_files_are_counted_at_the_end(void **state UNUSED)
 {
     char command[600];
     struct queue *q = hang_queue((struct queue_limits){0});
-    put_blocks(q, 0, 10, (struct pending_acks){0});
-    while (queue_bytes(q) < 10 * SIZE)
+    queue_write_blocks(q, 0, 0, 10);
+    while (queue_bytes(q) < 10 * TEST_BLOCK_BYTES)
         usleep(1000);
     snprintf(command, sizeof command, "rm -rf %s && touch %s", dir, dir);
     assert_int_equal(system(command), 0);
@@ -257,22 +238,22 @@ static void a_delivered_backlog_is_freed(void **state UNUSED)
 {
     enum { ALL = 300 };
     struct queue *q = hang_queue((struct queue_limits){0});
-    put_blocks(q, 0, ALL, (struct pending_acks){0});
+    queue_write_blocks(q, 0, 0, ALL);
     queue_close(q);
     q = hang_queue((struct queue_limits){0});
     char path[400];
     struct stat st;
     snprintf(path, sizeof path, "%s/g0001-s01/00/0000000000000000.seg", dir);
-    assert_true(stat(path, &st) == 0 && st.st_size > ALL * SIZE);
-    queue_ack(only_shard(q), ALL);
+    assert_true(stat(path, &st) == 0 && st.st_size > ALL * TEST_BLOCK_BYTES);
+    queue_ack(queue_newest_shard(q, 0), ALL);
     for (int64_t until = clock_mono_ms() + 5000; stat(path, &st) == 0 && clock_mono_ms() < until;)
         usleep(1000);
     assert_int_equal(stat(path, &st), -1);
-    put_blocks(q, ALL, ALL + 1, (struct pending_acks){0});
+    queue_write_blocks(q, 0, ALL, ALL + 1);
     queue_close(q);
     q = hang_queue((struct queue_limits){0});
-    assert_int_equal(queue_shard_state(only_shard(q)).first, ALL);
-    assert_int_equal(queue_shard_state(only_shard(q)).next, ALL + 1);
+    assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).first, ALL);
+    assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, ALL + 1);
     queue_close(q);
 }
 
@@ -349,10 +330,10 @@ static void a_taken_directory_is_left_alone(void **state UNUSED)
     delete_queues();
     assert_true(locked_by_child(child));
     fixture_pass_second(q);
-    put_blocks(q, 0, 5, (struct pending_acks){0});
+    queue_write_blocks(q, 0, 0, 5);
     fixture_pass_second(q);
     assert_int_equal(stat(path, &st), -1);
-    assert_true(queue_unwritten_bytes(q) > 5 * SIZE);
+    assert_true(queue_unwritten_bytes(q) > 5 * TEST_BLOCK_BYTES);
     end_child(child);
     queue_end(q, 2000, NULL, NULL);
     wait_ended(q);
@@ -376,7 +357,7 @@ static void opening_is_interrupted(void **state UNUSED)
         b->t_min = b->t_max = 1;
         b->raw_n = 16;
         memset(b->bytes, 0, 10);
-        queue_write(only_shard(q), b, i, (struct pending_acks){0});
+        queue_write(queue_newest_shard(q, 0), b, i, (struct pending_acks){0});
     }
     queue_close(q);
     atomic_store(&slow, true); /* the first poll comes before the end of the first read */
@@ -387,7 +368,7 @@ static void opening_is_interrupted(void **state UNUSED)
     assert_int_equal(err.kind, ERR_CANCELED);
     assert_true(clock_mono_ms() - begin < 1000);
     q = hang_queue((struct queue_limits){0}); /* nothing was changed */
-    assert_int_equal(queue_shard_state(only_shard(q)).next, ALL);
+    assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, ALL);
     queue_close(q);
 }
 
@@ -396,7 +377,7 @@ static void a_hung_disk_does_not_hold_the_start(void **state UNUSED)
 {
     struct err err = {0};
     struct queue *q = hang_queue((struct queue_limits){0});
-    put_blocks(q, 0, 10, (struct pending_acks){0});
+    queue_write_blocks(q, 0, 0, 10);
     queue_close(q);
     atomic_store(&hang, true);
     int64_t begin = clock_mono_ms();
@@ -406,7 +387,7 @@ static void a_hung_disk_does_not_hold_the_start(void **state UNUSED)
     atomic_store(&hang, false);
     usleep(100000);
     q = hang_queue((struct queue_limits){0});
-    assert_int_equal(queue_shard_state(only_shard(q)).next, 10);
+    assert_int_equal(queue_shard_state(queue_newest_shard(q, 0)).next, 10);
     queue_close(q);
 }
 
@@ -426,7 +407,7 @@ static void a_walk_is_interrupted(void **state UNUSED)
 {
     static atomic_int n;
     struct queue *q = hang_queue((struct queue_limits){0});
-    put_blocks(q, 0, 10, (struct pending_acks){0});
+    queue_write_blocks(q, 0, 0, 10);
     queue_close(q);
     q = hang_queue((struct queue_limits){0});
     atomic_store(&hang, true);
