@@ -119,8 +119,7 @@ static void expr_start(struct attempt *a)
     const struct coverage_reading_job *job = query->reading->job;
     struct buf form = {0};
     const char *path = reading_form(job, &form);
-    query->response = (struct response){.arena = job->arena, .group = job->group, .notes = &query->reading->notes,
-                                        .server = a->server, .t_min = INT64_MIN, .t_max = INT64_MAX};
+    query->response = batch_response(a->request->batch, job->group, a->server);
     fetch_send(a->request->batch, &(struct fetch_plan){
         .server = a->server, .path = path, .form = buf_str(&form), .decoder = json_decoder_new(&query->response),
         .done = expr_fetched, .arg = query, .slot = &query->fetch});

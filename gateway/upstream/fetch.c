@@ -103,6 +103,12 @@ void batch_end(struct request_batch *r)
     r->q->arena->on_full = r->_on_full;
 }
 
+struct response batch_response(const struct request_batch *r, const struct group *group, const struct server *server)
+{
+    return (struct response){.work = reading_work(r->q), .arena = r->q->arena, .group = group, .notes = r->q->notes,
+                             .server = server, .t_min = INT64_MIN, .t_max = INT64_MAX, .budget = r->budget};
+}
+
 /* --- one request -------------------------------------------------------------------------------------------------- */
 
 /* The server's error text: "error" of the API, "message" of a gateway, or the beginning of the body. */

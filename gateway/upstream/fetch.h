@@ -37,6 +37,8 @@ static inline bool batch_charge(struct request_batch *r, uint64_t units, struct 
 }
 void batch_fail(struct request_batch *r, const struct err *why); /* from a callback; the first error is kept */
 void batch_end(struct request_batch *r); /* required; the arena may leave the query again afterwards */
+/* An empty response of a server to a request of the batch, for samples of any time. */
+struct response batch_response(const struct request_batch *r, const struct group *group, const struct server *server);
 
 struct fetch_plan {
     struct server *server;

@@ -68,9 +68,8 @@ static void push_attempt_start(struct attempt *a)
     struct push_query *query = push_query_of(a);
     struct query_ctx *q = query->request.batch->q;
     uint32_t n = (query->steps.n - 1) / PUSH_MAX_POINTS + 1;
-    p->response = (struct response){.work = reading_work(q), .arena = q->arena, .group = &query->labels_only,
-                                    .notes = &query->notes, .server = a->server, .t_min = INT64_MIN, .t_max = INT64_MAX,
-                                    .budget = query->request.batch->budget};
+    p->response = batch_response(query->request.batch, &query->labels_only, a->server);
+    p->response.notes = &query->notes;
     p->_err = (struct err){0};
     p->_n_fetches = p->_left = 0;
     p->_fetches = ARENA_ARRAY(q->arena, struct fetch *, n);

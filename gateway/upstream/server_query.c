@@ -119,10 +119,9 @@ static bool needs_steps(const struct server_query *query)
 
 static void server_query_reset_response(const struct server_query *query, struct response *a)
 {
-    const struct query_ctx *q = server_query_batch(query)->q;
-    *a = (struct response){.work = reading_work(q), .arena = q->arena, .group = server_query_group(query),
-                           .notes = q->notes, .server = query->attempt.server, .t_min = query->sel->t_min,
-                           .t_max = query->sel->t_max, .budget = server_query_batch(query)->budget};
+    *a = batch_response(server_query_batch(query), server_query_group(query), query->attempt.server);
+    a->t_min = query->sel->t_min;
+    a->t_max = query->sel->t_max;
 }
 
 static void read_begin(struct server_query *query)

@@ -304,3 +304,23 @@ def test_broken_utf8_is_not_passed_on():
     sluice = start_sluice([Case("merge", bad, None)])
     labels = [s["metric"]["x"] for s in sluice.query_range("m", START, END, STEP)["result"]]
     assert labels == ["\ufffd\ufffd"] * 2, labels
+
+
+class EndlessReading(Misbehaving):
+    """Answers the expression by which the coverage of a metric is read without end, all other queries as a healthy server."""
+
+    def evaluate(self, request, path, form, right):
+        if not form["query"].startswith("label_replace"):
+            return Healthy.evaluate(self, request, path, form, right)
+        return super().evaluate(request, path, form, right)
+
+
+def test_endless_response_to_a_reading_in_the_background():
+    bad = EndlessReading(endless_samples)
+    case = Case("merge", bad, Healthy())
+    del case.group["push_down"]  # with "off" coverage is not read
+    sluice = start_sluice([case], "--log.level=debug")
+    assert sluice.query_range("m", START, END, STEP)["result"]
+    wait_until(lambda: "cannot read the coverage of a server" in sluice.log(), timeout=30)
+    bad.ended.set()
+    assert "a single series exceeds the limit of 64 MiB of memory" in sluice.log()
