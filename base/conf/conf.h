@@ -59,6 +59,7 @@ static inline bool str_list_has(const struct str_list *list, const char *text)
 }
 bool str_list_equal(struct str_list a, struct str_list b); /* in the same order */
 struct str_map { struct str *keys, *values; size_t n; };
+bool str_map_equal(const struct str_map *a, const struct str_map *b); /* likewise */
 struct multimap { struct str *keys; struct str_list *values; size_t n; };
 struct conf_items { void *items; size_t n; }; /* n adjacent structs of the section's size */
 
@@ -94,6 +95,7 @@ struct conf_row {
     bool (*custom)(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
     /* CUSTOM; NULL = not printed. Writes the text after `key:`: " value\n", or "\n" and lines indented by `indent`. */
     void (*print)(struct buf *out, const void *field, unsigned indent);
+    bool (*equal)(const void *a, const void *b); /* for conf_equal; NULL: equal if print writes the same */
     const char *form;                /* CUSTOM: the type in the documentation; NULL = "any" */
     const char *alias;               /* another accepted name of the key */
     bool required;
@@ -120,7 +122,7 @@ static inline bool conf_is_set(const struct yaml *node, const char *name)
 
 /* Writes YAML with secrets masked: all keys but durations < 0, which mean "not set". */
 void conf_print(struct buf *out, const struct conf_section *s, const void *value, unsigned indent);
-/* True if all keys have the same values, secrets included; a CUSTOM key is compared as it is printed. */
+/* True if all keys have the same values, secrets included. */
 bool conf_equal(const struct conf_section *s, const void *a, const void *b);
 /* Writes one Markdown table row per conf_row: | `name` | type | default | meaning |. docs/configuration.md is checked
  * against it. */

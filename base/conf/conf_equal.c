@@ -12,7 +12,7 @@ bool str_list_equal(struct str_list a, struct str_list b)
     return true;
 }
 
-static bool maps_equal(const struct str_map *a, const struct str_map *b)
+bool str_map_equal(const struct str_map *a, const struct str_map *b)
 {
     return str_list_equal((struct str_list){a->keys, a->n}, (struct str_list){b->keys, b->n})
            && str_list_equal((struct str_list){a->values, a->n}, (struct str_list){b->values, b->n});
@@ -49,6 +49,8 @@ static bool optionals_equal(const struct conf_section *s, const void *a, const v
 static bool customs_equal(const struct conf_row *row, const void *a, const void *b)
 {
     struct buf x = {0}, y = {0};
+    if (row->equal)
+        return row->equal(a, b);
     if (row->print) {
         row->print(&x, a, 0);
         row->print(&y, b, 0);
@@ -76,7 +78,7 @@ static bool fields_equal(const struct conf_row *row, const void *a, const void *
     case CONF_ADDRESSES:
     case CONF_FILES:
     case CONF_HEADERS: return str_list_equal(*(const struct str_list *)a, *(const struct str_list *)b);
-    case CONF_MAP: return maps_equal(a, b);
+    case CONF_MAP: return str_map_equal(a, b);
     case CONF_MULTIMAP: return multimaps_equal(a, b);
     case CONF_SECTION: return conf_equal(row->section, a, b);
     case CONF_OPTIONAL: return optionals_equal(row->section, a, b);

@@ -167,6 +167,12 @@ void http_headers_print(struct buf *out, const void *field, unsigned indent)
     }
 }
 
+bool http_headers_equal(const void *a, const void *b)
+{
+    const struct http_headers *x = a, *y = b;
+    return str_map_equal(&x->values, &y->values) && str_map_equal(&x->files, &y->files);
+}
+
 /* ---- the complete configuration ---- */
 
 bool http_conf_check(const struct yaml *node, const struct http_conf *h, struct err *err)

@@ -31,7 +31,8 @@ struct http_conf {
 /* Rows to include in a section: HTTP_CONF_ROWS(struct scrape_conf, http). Uses offsetof(type, field.x). */
 extern const struct conf_section basic_auth_section, authorization_section, tls_section;
 bool http_headers_custom(struct conf_context *c, const struct yaml *node, void *field, struct err *err);
-void http_headers_print(struct buf *out, const void *field, unsigned indent);
+void http_headers_print(struct buf *out, const void *field, unsigned indent); /* without the values */
+bool http_headers_equal(const void *a, const void *b);
 #define HTTP_CONF_ROWS(type, field)                                                                                   \
     {CONF_OPTIONAL, "basic_auth", offsetof(type, field.basic_auth), .section = &basic_auth_section,                   \
      .help = "User name and password"},                                                                               \
@@ -52,7 +53,7 @@ void http_headers_print(struct buf *out, const void *field, unsigned indent);
      .help = "Accepted; HTTP/1.1 is used"},                                                                           \
     {CONF_HEADERS, "headers", offsetof(type, field.headers), .help = "Extra request headers, `Name: value`"},         \
     {CONF_CUSTOM, "http_headers", offsetof(type, field.http_headers), .custom = http_headers_custom,                  \
-     .print = http_headers_print, .form = "mapping",                                                                  \
+     .print = http_headers_print, .equal = http_headers_equal, .form = "mapping",                                     \
      .help = "Extra request headers: name to `{values: [...], secrets: [...], files: [...]}`"}, \
     {CONF_GUARD, "oauth2", 0, .help = "Requests would be sent without credentials"},                         \
     {CONF_GUARD, "proxy_connect_header", 0, .help = "Requests to the proxy would be sent without these headers"}

@@ -144,7 +144,7 @@ static const struct conf_row rows[] = {
      .help = "Path of remote_read after path_prefix"},
     {CONF_MULTIMAP, "query_params", ROW(query_params), .help = "URL parameters to add to requests"},
     {CONF_CUSTOM, "http_headers", ROW(group_http_headers), .custom = read_headers,
-     .print = http_headers_print, .form = "mapping",
+     .print = http_headers_print, .equal = http_headers_equal, .form = "mapping",
      .help = "HTTP headers to add to requests"},
     {CONF_SECTION, "http_client", ROW(http), .section = &client_section,
      .help = "Credentials, TLS, proxy, dial_timeout"},

@@ -51,6 +51,23 @@ static void everything_at_once(void **state UNUSED)
     client_profile_unref(p);
 }
 
+/* A reload reports a section as changed even if the change is not printed. */
+static void changed_secrets_are_a_change(void **state UNUSED)
+{
+    static const char *const texts[] = {
+        "{}", "bearer_token: a", "bearer_token: b", "http_headers: {X-A: {secrets: [a]}}",
+        "http_headers: {X-A: {secrets: [b]}}", "http_headers: {X-B: {secrets: [a]}}",
+        "http_headers: {X-A: {values: [b, a]}}", "http_headers: {X-A: {files: [a]}}",
+        "http_headers: {X-A: {files: [b]}}"};
+    struct job x, y;
+    struct err err = {0};
+    for (size_t i = 0; i < LEN(texts); i++)
+        for (size_t k = 0; k < LEN(texts); k++) {
+            assert_true(load(texts[i], &x, &err) && load(texts[k], &y, &err));
+            assert_int_equal(conf_equal(&job_section, &x, &y), i == k);
+        }
+}
+
 static void nothing_is_fine_too(void **state UNUSED)
 {
     struct job job;
@@ -113,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_at_once),
+        cmocka_unit_test(changed_secrets_are_a_change),
         cmocka_unit_test(nothing_is_fine_too),
         cmocka_unit_test(contradictions_are_refused),
         cmocka_unit_test(no_secret_is_printed),
