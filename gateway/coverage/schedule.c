@@ -47,11 +47,11 @@ static bool needs_hours(const struct coverage *c, int64_t wanted, struct coverag
 static bool needs_past(const struct coverage *c, int64_t now, struct coverage_work *w)
 {
     int64_t wanted = coverage_max(c->wanted_from, coverage_max(now - COVERAGE_PAST_MS, c->oldest));
+    bool suspects = !coverage_span_empty(c->suspected);
     if (coverage_span_empty(c->known) || c->known.from <= wanted || now < c->next_past_at || c->resumed)
         return false;
-    if (coverage_span_empty(c->suspected) && needs_hours(c, wanted, w))
+    if (!suspects && needs_hours(c, wanted, w))
         return true;
-    bool suspects = !coverage_span_empty(c->suspected);
     int64_t from = coverage_max(wanted, c->known.from - schedule_chunk(c));
     *w = (struct coverage_work){.kind = COVERAGE_SAMPLES, .past = true, .from = suspects ? c->suspected.from : from,
                                 .to = coverage_min(c->known.from + schedule_margin(c), c->known.to)};
@@ -81,14 +81,14 @@ void coverage_next(struct coverage *c, struct arena *a, int64_t now, struct cove
         if (!coverage_span_empty(c->known) && now - c->known.to > COVERAGE_PAST_MS)
             coverage_forget(c, COVERAGE_NOTHING);
     }
-    if (asleep || needs_forward(c, now, out)) {
-        ;
-    } else if ((due = coverage_name_due(c, now)) != NULL) {
-        *out = (struct coverage_work){.kind = COVERAGE_NAME, .to = now - schedule_settling(c)};
-        n = due->name.n;
-        memcpy(name, due->name.p, n);
-    } else if (!needs_past(c, now, out)) {
-        *out = (struct coverage_work){.kind = COVERAGE_REST};
+    if (!asleep && !needs_forward(c, now, out)) {
+        if ((due = coverage_name_due(c, now)) != NULL) {
+            *out = (struct coverage_work){.kind = COVERAGE_NAME, .to = now - schedule_settling(c)};
+            n = due->name.n;
+            memcpy(name, due->name.p, n);
+        } else if (!needs_past(c, now, out)) {
+            *out = (struct coverage_work){.kind = COVERAGE_REST};
+        }
     }
     if (out->kind == COVERAGE_SAMPLES && out->past && !coverage_span_empty(c->suspected))
         buf_add_str(&only, buf_str(&c->suspects));
