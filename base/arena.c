@@ -124,6 +124,20 @@ bool arena_charge(struct arena *a, struct budget *budget)
     return true;
 }
 
+struct arena_limits arena_suspend_limit(struct arena *a)
+{
+    struct arena_limits saved = {a->max, a->on_full};
+    a->max = 0;
+    a->on_full = NULL;
+    return saved;
+}
+
+void arena_restore_limit(struct arena *a, struct arena_limits saved)
+{
+    a->max = saved.max;
+    a->on_full = saved.on_full;
+}
+
 bool arena_over(const struct arena *a, size_t max) { return (max && a->used > max) || budget_exceeded(a->budget); }
 
 void arena_full_error(const struct arena *a, size_t max, struct err *err)

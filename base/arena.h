@@ -48,6 +48,11 @@ bool arena_charge(struct arena *a, struct budget *budget) MUST_USE;
 /* Sets `err` to the reason why the arena, limited to `max` bytes, failed: the query's limit, or the limit of all
  * queries. */
 void arena_full_error(const struct arena *a, size_t max, struct err *err);
+/* on_full may longjmp out of the caller, which must not happen under a lock. Until the limit is restored the arena
+ * allocates anyway; its owner checks arena_over with saved.max. */
+struct arena_limits { size_t max; void (*on_full)(struct arena *a, size_t wanted, void *arg); };
+struct arena_limits arena_suspend_limit(struct arena *a);
+void arena_restore_limit(struct arena *a, struct arena_limits saved);
 /* whether more is used than `max` (0 = no limit) or the shared budget allow */
 bool arena_over(const struct arena *a, size_t max);
 

@@ -88,9 +88,8 @@ size_t scraper_target_count(struct scraper *s)
 void scraper_targets(struct scraper *s, struct arena *a, struct scraper_targets *out)
 {
     size_t active = 0, dropped = 0;
-    size_t budget = a->max;
     *out = (struct scraper_targets){0};
-    a->max = 0; /* a full arena may longjmp out of the caller, which must not happen under a lock */
+    struct arena_limits saved = arena_suspend_limit(a);
     mutex_lock(&s->mutex);
     for (size_t i = 0; i < s->n_pools; i++) {
         active += s->pools[i]->n;
@@ -103,7 +102,7 @@ void scraper_targets(struct scraper *s, struct arena *a, struct scraper_targets 
     for (size_t i = 0; i < s->n_pools; i++)
         copy_pool(s->pools[i], a, out, &room);
     mutex_unlock(&s->mutex);
-    a->max = budget;
+    arena_restore_limit(a, saved);
     qsort(out->active, out->n_active, sizeof *out->active, by_job_url_labels);
 }
 
@@ -129,16 +128,16 @@ static void copy_metadata(const struct target *t, struct arena *a, struct str me
 
 void scraper_metadata(struct scraper *s, struct arena *a, struct str metric, struct target_metadata **out, size_t *n)
 {
-    size_t cap = 0, budget = a->max;
+    size_t cap = 0;
     *out = NULL;
     *n = 0;
-    a->max = 0; /* as in scraper_targets */
+    struct arena_limits saved = arena_suspend_limit(a);
     mutex_lock(&s->mutex);
     for (size_t i = 0; i < s->n_pools; i++)
         for (size_t k = 0; k < s->pools[i]->n; k++)
             copy_metadata(s->pools[i]->targets[k], a, metric, out, n, &cap);
     mutex_unlock(&s->mutex);
-    a->max = budget;
+    arena_restore_limit(a, saved);
 }
 
 /* ---- /metrics ---- */

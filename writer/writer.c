@@ -184,8 +184,7 @@ static void copy_status(struct destination *d, struct arena *a, struct destinati
 
 void writer_status(struct writer *w, struct arena *a, struct destination_status **out, size_t *n)
 {
-    size_t budget = a->max;
-    a->max = 0; /* a full arena may longjmp out of the caller, which must not happen under a lock */
+    struct arena_limits saved = arena_suspend_limit(a);
     mutex_lock(&w->lock);
     *n = 0;
     *out = ARENA_ARRAY(a, struct destination_status, w->n);
@@ -193,5 +192,5 @@ void writer_status(struct writer *w, struct arena *a, struct destination_status 
         if (!w->destinations[i]->leaving)
             copy_status(w->destinations[i], a, &(*out)[(*n)++]);
     mutex_unlock(&w->lock);
-    a->max = budget;
+    arena_restore_limit(a, saved);
 }

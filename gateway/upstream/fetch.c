@@ -29,11 +29,9 @@ struct fetch {
 
 void batch_begin(struct request_batch *r, struct query_ctx *q, size_t max_response)
 {
-    *r = (struct request_batch){.q = q, .worker = q->user, .max_response = max_response, .budget = q->arena->max,
-                                ._on_full = q->arena->on_full};
+    *r = (struct request_batch){.q = q, .worker = q->user, .max_response = max_response,
+                                .limits = arena_suspend_limit(q->arena)};
     list_init(&r->in_flight);
-    q->arena->max = 0;
-    q->arena->on_full = NULL;
 }
 
 void batch_fail(struct request_batch *r, const struct err *why)
@@ -44,9 +42,9 @@ void batch_fail(struct request_batch *r, const struct err *why)
 
 static bool over_budget(const struct request_batch *r, struct err *err)
 {
-    if (!arena_over(r->q->arena, r->budget))
+    if (!arena_over(r->q->arena, r->limits.max))
         return false;
-    arena_full_error(r->q->arena, r->budget, err);
+    arena_full_error(r->q->arena, r->limits.max, err);
     return true;
 }
 
@@ -99,14 +97,13 @@ bool batch_wait(struct request_batch *r, struct err *err)
 void batch_end(struct request_batch *r)
 {
     cancel_all(r);
-    r->q->arena->max = r->budget;
-    r->q->arena->on_full = r->_on_full;
+    arena_restore_limit(r->q->arena, r->limits);
 }
 
 struct response batch_response(const struct request_batch *r, const struct group *group, const struct server *server)
 {
     return (struct response){.work = reading_work(r->q), .arena = r->q->arena, .group = group, .notes = r->q->notes,
-                             .server = server, .t_min = INT64_MIN, .t_max = INT64_MAX, .budget = r->budget};
+                             .server = server, .t_min = INT64_MIN, .t_max = INT64_MAX, .budget = r->limits.max};
 }
 
 /* --- one request -------------------------------------------------------------------------------------------------- */

@@ -14,11 +14,10 @@ struct request_batch {
     struct query_ctx *q;
     struct worker *worker;
     size_t max_response;          /* bytes of one response */
-    size_t budget;              /* of the query's arena; 0 = none */
+    struct arena_limits limits;   /* of the query's arena */
     struct list in_flight;      /* struct fetch */
     struct err err;             /* why the batch ends; set by batch_fail */
     int64_t _left;              /* units of work until the next check */
-    void (*_on_full)(struct arena *a, size_t wanted, void *arg);
 };
 void batch_begin(struct request_batch *r, struct query_ctx *q, size_t max_response);
 /* Waits until no request is in flight. False: the query must end (timeout, client disconnected, memory, or batch_fail),

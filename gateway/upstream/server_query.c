@@ -105,7 +105,7 @@ static void server_query_read(struct server_query *query)
 {
     struct buf body = {0};
     const struct request_batch *r = server_query_batch(query);
-    size_t max = r->budget && r->budget < r->max_response ? r->budget : r->max_response;
+    size_t max = r->limits.max && r->limits.max < r->max_response ? r->limits.max : r->max_response;
     read_request(&body, query->matchers, query->n_matchers, query->_external, query->sel);
     send_form(query, NULL, &body, remote_read_decoder_new(&query->response, max), &query->response);
 }

@@ -15,20 +15,7 @@ struct visiting {
     struct err *err;
 };
 
-struct arena_limits arena_suspend_limit(struct arena *a)
-{
-    struct arena_limits saved = {a->max, a->on_full};
-    a->max = 0;
-    a->on_full = NULL;
-    return saved;
-}
-
-void arena_restore_limit(struct arena *a, struct arena_limits saved)
-{
-    a->max = saved.max;
-    a->on_full = saved.on_full;
-}
-
+/* The limit of the query's memory is lifted during a slice and checked between slices. */
 static bool iterate_must_end(const struct visiting *v)
 {
     const struct arena *a = v->query->arena;

@@ -24,12 +24,6 @@ struct index_visit {
 bool stripe_visit_index(struct stripe *p, struct query_ctx *q, struct str name, const struct index_visit *visit,
                         bool *complete, struct err *err) MUST_USE;
 
-/* An arena whose budget is exhausted longjmps out of the query, which must not happen under a lock. So the budget is
- * lifted during a slice and checked between slices. */
-struct arena_limits { size_t max; void (*on_full)(struct arena *a, size_t wanted, void *arg); };
-struct arena_limits arena_suspend_limit(struct arena *a);
-void arena_restore_limit(struct arena *a, struct arena_limits saved);
-
 /* recent.c's source operations: select in snapshot.c, the others in label_query.c. */
 bool recent_select(struct source *s, struct query_ctx *q, const struct select *sel, size_t n, struct series_set *out,
                    struct err *err);
