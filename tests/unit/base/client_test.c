@@ -107,10 +107,11 @@ static void the_data_callback_ends_or_cancels_a_call(void **state UNUSED)
     buf_free(&res.body);
 }
 
-/* `where` is a path of server one, or a URL. */
-static void expect_error(const char *where, int64_t timeout_ms, enum err_kind kind, const char *words)
+/* `where` is a path of server one, or a URL. Returns what follows `words` in the error. */
+static const char *expect_error(const char *where, int64_t timeout_ms, enum err_kind kind, const char *words)
 {
-    struct client_result res = {.done = 0};
+    static struct client_result res;
+    res = (struct client_result){.done = 0};
     struct client_request req = client_get(where, &res);
     if (where[0] != '/')
         req.url = where;
@@ -118,10 +119,19 @@ static void expect_error(const char *where, int64_t timeout_ms, enum err_kind ki
     client_perform(&req, &res);
     assert_int_equal(res.reply.status, 0);
     assert_int_equal(res.reply.err.kind, kind);
-    if (strstr(res.reply.err.text, words) == NULL)
+    const char *at = strstr(res.reply.err.text, words);
+    if (at == NULL)
         fail_msg("\"%s\" does not say \"%s\"", res.reply.err.text, words);
     assert_int_equal(strncmp(res.reply.err.text, "GET ", 4), 0);
     buf_free(&res.body);
+    return at + strlen(words);
+}
+
+/* The error states the time that passed, which a busy machine makes longer than the timeout. */
+static void expect_timeout(const char *where, int64_t timeout_ms)
+{
+    const char *after = expect_error(where, timeout_ms, ERR_GATEWAY_TIME, "timed out after ");
+    assert_in_range(strtoll(after, NULL, 10), timeout_ms, 20 * timeout_ms);
 }
 
 static void expect_status(const char *path, int status)
@@ -159,7 +169,7 @@ static void failures_are_told_in_words(void **state UNUSED)
 {
     expect_error("http://127.0.0.1:1/x", 1000, ERR_BAD_GATEWAY, "GET http://127.0.0.1:1/x: connection refused");
     expect_error("http://name.invalid/x", 5000, ERR_BAD_GATEWAY, "could not resolve host: name.invalid");
-    expect_error("/silent", 100, ERR_GATEWAY_TIME, "timed out after 10");
+    expect_timeout("/silent", 100);
     expect_error("/cut", 1000, ERR_BAD_GATEWAY, "connection closed before the response was complete");
     expect_error("/drop", 1000, ERR_BAD_GATEWAY, "closed the connection without a response");
     expect_error("/loop", 1000, ERR_BAD_GATEWAY, "more than 10 redirects");
@@ -167,7 +177,7 @@ static void failures_are_told_in_words(void **state UNUSED)
     struct client_result res = {.done = 0};
     struct client_request req = client_get("/x", &res);
     client_perform(&req, &res);
-    expect_error("/silent", 100, ERR_GATEWAY_TIME, "timed out after 10"); /* on the connection that was kept */
+    expect_timeout("/silent", 100); /* on the connection that was kept */
     buf_free(&res.body);
     char tls[64];
     snprintf(tls, sizeof tls, "https://127.0.0.1:%d/", client_other.port); /* its answer to a handshake is "HTTP/1.1 200 OK" */
