@@ -119,7 +119,7 @@ static void expr_start(struct attempt *a)
     const struct coverage_reading_job *job = query->reading->job;
     struct buf form = {0};
     const char *path = reading_form(job, &form);
-    query->response = batch_response(a->request->batch, job->group, a->server);
+    query->response = batch_response(a->request->batch, job->group->labels, a->server);
     fetch_send(a->request->batch, &(struct fetch_plan){
         .server = a->server, .path = path, .form = buf_str(&form), .decoder = json_decoder_new(&query->response),
         .done = expr_fetched, .arg = query, .slot = &query->fetch});

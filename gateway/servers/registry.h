@@ -26,7 +26,7 @@ enum { SERVERS_UNUSED = 1024 };
 
 struct server_health {
     atomic_int kind;               /* enum server_kind; AUTO: unknown */
-    atomic_uint version;           /* of Prometheus, by SERVER_VERSION (server.h); 0 = unknown */
+    atomic_uint version;           /* of Prometheus, by SERVER_VERSION (server_kind.h); 0 = unknown */
     atomic_bool cannot_read;       /* the server does not support remote_read */
     _Atomic int64_t asked_at;      /* clock_mono_ms when a request was last sent; 0 = never */
     atomic_bool answered;          /* a request has ended, whichever way */

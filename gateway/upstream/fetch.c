@@ -100,10 +100,10 @@ void batch_end(struct request_batch *r)
     arena_restore_limit(r->q->arena, r->limits);
 }
 
-struct response batch_response(const struct request_batch *r, const struct group *group, const struct server *server)
+struct response batch_response(const struct request_batch *r, struct labels added, const struct server *server)
 {
-    return (struct response){.work = reading_work(r->q), .arena = r->q->arena, .group = group, .notes = r->q->notes,
-                             .server = server, .t_min = INT64_MIN, .t_max = INT64_MAX, .budget = r->limits.max};
+    return (struct response){.work = reading_work(r->q), .arena = r->q->arena, .added = added, .notes = r->q->notes,
+                             .secrets = server_secrets(server), .t_min = INT64_MIN, .t_max = INT64_MAX, .budget = r->limits.max};
 }
 
 /* --- one request -------------------------------------------------------------------------------------------------- */

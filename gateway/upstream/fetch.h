@@ -7,8 +7,9 @@
 #ifndef GATEWAY_UPSTREAM_FETCH_H
 #define GATEWAY_UPSTREAM_FETCH_H
 
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/response.h"
 #include "gateway/query/worker.h"
+#include "gateway/upstream/group.h"
 
 struct request_batch {
     struct query_ctx *q;
@@ -37,7 +38,11 @@ static inline bool batch_charge(struct request_batch *r, uint64_t units, struct 
 void batch_fail(struct request_batch *r, const struct err *why); /* from a callback; the first error is kept */
 void batch_end(struct request_batch *r); /* required; the arena may leave the query again afterwards */
 /* An empty response of a server to a request of the batch, for samples of any time. */
-struct response batch_response(const struct request_batch *r, const struct group *group, const struct server *server);
+struct response batch_response(const struct request_batch *r, struct labels added, const struct server *server);
+static inline struct response_secrets server_secrets(const struct server *s)
+{
+    return (struct response_secrets){.profile = s->profile, .url = s->sent_url};
+}
 
 struct fetch_plan {
     struct server *server;

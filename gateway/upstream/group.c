@@ -10,21 +10,6 @@ bool group_route(const struct group *g, struct arena *a, const struct matcher *m
     return labels_route(g->labels, a, m, n, out, n_out);
 }
 
-struct labels group_labels(const struct group *g, struct arena *a, struct labels from)
-{
-    if (g->labels.count == 0)
-        return labels_copy(a, from);
-    struct labels_builder b = {0};
-    struct labels_iter it = labels_iter(g->labels);
-    struct label l;
-    builder_start(&b, from);
-    while (labels_next(&it, &l))
-        builder_set(&b, l.name, l.value);
-    struct labels out = builder_labels(&b, a);
-    builder_free(&b);
-    return out;
-}
-
 /* --- from the configuration --------------------------------------------------------------------------------------- */
 
 static struct str or_empty(struct str s) { return s.p ? s : STR(""); }

@@ -34,8 +34,6 @@ struct group {
 /* Matchers to send to the servers, in the arena; false: no series of the group can match. */
 bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
                  size_t *n_out);
-/* The labels of a series of this group, in the arena. `from` may be scratch memory. */
-struct labels group_labels(const struct group *g, struct arena *a, struct labels from);
 
 /* Appends the groups of one configured group, with their servers, to *groups (mem_grow). All texts are in `a` or
  * borrowed from conf. */

@@ -121,7 +121,7 @@ static bool read_recent(struct group_query *l, struct response *to, struct err *
     struct query_ctx *q = l->request.batch->q;
     if (!group_route(l->group, q->arena, sel.matchers, sel.n_matchers, &sel.matchers, &sel.n_matchers))
         return true;
-    *to = (struct response){.arena = q->arena, .group = l->group, .notes = q->notes,
+    *to = (struct response){.arena = q->arena, .added = l->group->labels, .notes = q->notes,
                             .t_min = sel.t_min, .t_max = sel.t_max};
     bool ok = l->recent.source->ops->select(l->recent.source, q, &sel, 1, &set, err);
     ok = ok && copy_series(l, &set, to, err);

@@ -124,8 +124,8 @@ static void label_attempt_start(struct attempt *a)
     struct buf form = {0}, path = {0};
     make_form(&form, in, a->server);
     make_path(&path, in);
-    at->response = (struct label_list){.arena = batch->q->arena, .group = in->group, .notes = batch->q->notes,
-                                       .server = a->server, .probe = in->own};
+    at->response = (struct label_list){.arena = batch->q->arena, .added = in->group->labels, .notes = batch->q->notes,
+                                       .secrets = server_secrets(a->server), .probe = in->own};
     fetch_send(batch, &(struct fetch_plan){
         .server = a->server, .path = arena_z(batch->q->arena, buf_str(&path)), .form = buf_str(&form),
         .decoder = decoder_for(in->what->kind, &at->response),
@@ -251,12 +251,12 @@ static bool add_recent(struct label_query *in, struct label_list *out, struct er
     add_strings(in, strings.items, strings.n, out);
     for (size_t i = 0; ok && i < labels.n; i++) {
         ok = batch_charge(in->request.batch, QUERY_CHARGE_LABELS, err);
-        add_label_set(out, group_labels(in->group, q->arena, labels.items[i]));
+        add_label_set(out, labels_override(q->arena, labels.items[i], in->group->labels));
     }
     for (size_t i = 0; i < metadata.n; i++)
         add_metadata(out, &metadata.items[i]);
     for (size_t i = 0; i < exemplars.n; i++) {
-        exemplars.items[i].labels = group_labels(in->group, q->arena, exemplars.items[i].labels);
+        exemplars.items[i].labels = labels_override(q->arena, exemplars.items[i].labels, in->group->labels);
         add_exemplars(out, &exemplars.items[i]);
     }
     return ok;

@@ -9,7 +9,7 @@
 #include "base/os/loop.h"
 #include "base/text/duration.h"
 #include "base/http/via.h"
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/response.h"
 #include "gateway/upstream/source.h"
 
 #include <sys/random.h>

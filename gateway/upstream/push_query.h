@@ -15,7 +15,7 @@ struct push_attempt {
 };
 struct push_query {
     struct group_request request;
-    struct group labels_only;   /* labels that the response adds to series: not always all labels of the group */
+    struct labels added;        /* set on every series: not always all labels of the group */
     struct str text;
     struct grid steps;
     int64_t lookback;

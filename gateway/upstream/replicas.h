@@ -9,7 +9,7 @@
 #ifndef GATEWAY_UPSTREAM_REPLICAS_H
 #define GATEWAY_UPSTREAM_REPLICAS_H
 
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/response.h"
 #include "gateway/upstream/fetch.h"
 
 struct replicas {

@@ -307,11 +307,6 @@ void server_blame(const struct server *s, struct err *err)
     err_wrap(err, "server group \"%.*s\"", STR_ARG(s->group));
 }
 
-void server_hide_secrets(const struct server *s, struct str text, struct buf *out)
-{
-    client_hide_secrets(s->profile, s->sent_url, text, out);
-}
-
 const char *server_kind_name(enum server_kind kind)
 {
     static const char *const names[] = {[SERVER_AUTO] = "unknown", [SERVER_PROMETHEUS] = "prometheus",

@@ -55,8 +55,6 @@ bool server_external(struct server *s, struct arena *a, struct labels *out);
 void server_set_external(struct server *s, struct labels labels);
 /* Prefixes an error with the server and its group. */
 void server_blame(const struct server *s, struct err *err);
-/* Appends a text of the server; secrets that it repeats are masked. */
-void server_hide_secrets(const struct server *s, struct str text, struct buf *out);
 void server_show(struct server *s, struct arena *a, struct server_status *out);
 /* Unknown until a request has ended, a query's or a probe's (probe.h); down while requests do not reach it. */
 enum server_state { SERVER_UNKNOWN, SERVER_UP, SERVER_DOWN };
@@ -65,9 +63,6 @@ static inline enum server_kind server_kind(const struct server *s)
 {
     return (enum server_kind)atomic_load(&s->health->kind);
 }
-/* A version as one number. SERVER_VERSION_NONE: unknown, or not a release of Prometheus. */
-#define SERVER_VERSION(major, minor, patch) ((unsigned)(major) << 20 | (unsigned)(minor) << 10 | (unsigned)(patch))
-#define SERVER_VERSION_NONE 1u
 static inline unsigned server_version(const struct server *s) { return atomic_load(&s->health->version); }
 const char *server_kind_name(enum server_kind kind);
 

@@ -3,8 +3,8 @@
 
 #include "base/text/duration.h"
 #include "base/text/url.h"
-#include "gateway/upstream/remote_read.h"
-#include "gateway/upstream/staleness.h"
+#include "gateway/upstream/decode/remote_read.h"
+#include "gateway/upstream/decode/staleness.h"
 
 enum { MAX_POINTS = 11000 }; /* Prometheus gives 11,001 at most */
 
@@ -119,7 +119,7 @@ static bool needs_steps(const struct server_query *query)
 
 static void server_query_reset_response(const struct server_query *query, struct response *a)
 {
-    *a = batch_response(server_query_batch(query), server_query_group(query), query->attempt.server);
+    *a = batch_response(server_query_batch(query), server_query_group(query)->labels, query->attempt.server);
     a->t_min = query->sel->t_min;
     a->t_max = query->sel->t_max;
 }

@@ -3,7 +3,8 @@
 #ifndef GATEWAY_UPSTREAM_UNION_H
 #define GATEWAY_UPSTREAM_UNION_H
 
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/response.h"
+#include "gateway/upstream/group.h"
 
 struct group_union {
     struct query_work work;

@@ -10,9 +10,9 @@
 
 #include "base/http/http_conf.h"
 #include "base/telemetry/stats.h"
+#include "gateway/servers/server_kind.h"
 #include "model/source.h"
 
-enum server_kind { SERVER_AUTO, SERVER_PROMETHEUS, SERVER_VICTORIAMETRICS };
 enum overlap { OVERLAP_NONE, OVERLAP_MERGE };
 enum read_mode { READ_MERGE, READ_HEDGE, READ_FIRST };
 enum compression { COMPRESSION_AUTO, COMPRESSION_ON, COMPRESSION_OFF };

@@ -19,7 +19,7 @@
 
 #include "base/text/num.h"
 #include "base/text/duration.h"
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/response.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,10 +56,9 @@ static double decode(struct str body, size_t *used)
 {
     struct arena arena;
     struct notes notes = {.arena = &arena};
-    struct group group = {0};
     struct err err;
     arena_init(&arena, 0);
-    struct response answer = {.arena = &arena, .group = &group, .notes = &notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
+    struct response answer = {.arena = &arena, .notes = &notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
     int64_t start = clock_cpu_ns();
     struct decoder *d = json_decoder_new(&answer);
     bool ok = true;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Answers of servers, in pieces: no bytes may crash a decoder, and whatever it takes must be in order and once
  * each. The first byte says which decoder, the second the size of the pieces. */
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/response.h"
 
 #include <stdlib.h>
 
@@ -28,13 +28,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena arena;
     struct notes notes = {.arena = &arena};
-    struct group group = {0};
     struct err err = {0};
     if (size < 2)
         return 0;
     arena_init(&arena, 0);
-    struct response answer = {.arena = &arena, .group = &group, .notes = &notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
-    struct label_list list = {.arena = &arena, .group = &group, .notes = &notes};
+    struct response answer = {.arena = &arena, .notes = &notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
+    struct label_list list = {.arena = &arena, .notes = &notes};
     unsigned which = data[0] % 5;
     struct decoder *d = which < 3 ? decoder(which, &answer) : which == 3 ? strings_decoder_new(&list)
                                                                         : series_decoder_new(&list);

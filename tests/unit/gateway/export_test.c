@@ -64,7 +64,7 @@ static void two_series_that_became_one(void **state UNUSED)
     struct responses t;
     responses_begin(&t);
     const struct label label = {STR("a"), STR("x")};
-    t.group.labels = labels_from(&t.arena, &label, 1);
+    t.response.added = labels_from(&t.arena, &label, 1);
     struct str text = STR("{\"metric\":{\"a\":\"1\"},\"values\":[1,2],\"timestamps\":[1,5]}\n"
                           "{\"metric\":{\"a\":\"2\"},\"values\":[3],\"timestamps\":[3]}");
     assert_true(responses_feed(export_decoder_new(&t.response), text, 30, &t.err));

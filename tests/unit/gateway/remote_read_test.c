@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The request as protobuf-c reads it; answers as remote write's own code writes them. */
-#include "gateway/upstream/remote_read.h"
+#include "gateway/upstream/decode/remote_read.h"
 
 #include "base/protobuf.h"
 #include "base/compress.h"

@@ -14,7 +14,7 @@ static int set_up(void **state)
 {
     static struct lists l;
     responses_begin(&l.t);
-    l.list = (struct label_list){.arena = &l.t.arena, .group = &l.t.group, .notes = &l.t.notes};
+    l.list = (struct label_list){.arena = &l.t.arena, .notes = &l.t.notes};
     *state = &l;
     return 0;
 }
@@ -79,9 +79,9 @@ static void label_sets(void **state)
     check(l, series_decoder_new, "{\"status\":\"success\",\"data\":[{\"__name__\":\"up\",\"job\":\"x\"},{},{\"b\":\"2\",\"a\":\"1\","
           "\"c\":\"\"}]}", "up{job=\"x\"} {} {a=\"1\", b=\"2\"} ");
     const struct label pair = {STR("zone"), STR("west")};
-    l->t.group.labels = labels_from(&l->t.arena, &pair, 1);
+    l->list.added = labels_from(&l->t.arena, &pair, 1);
     check(l, series_decoder_new, "{\"status\":\"success\",\"data\":[{\"a\":\"1\"}]}", "{a=\"1\", zone=\"west\"} ");
-    l->t.group.labels = (struct labels){0};
+    l->list.added = (struct labels){0};
 }
 
 static void notes(void **state)

@@ -8,7 +8,7 @@ void responses_begin(struct responses *t)
     memset(t, 0, sizeof *t);
     arena_init(&t->arena, 0);
     t->notes.arena = &t->arena;
-    t->response = (struct response){.arena = &t->arena, .group = &t->group, .notes = &t->notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
+    t->response = (struct response){.arena = &t->arena, .notes = &t->notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
 }
 
 void responses_end(struct responses *t) { arena_free(&t->arena); }

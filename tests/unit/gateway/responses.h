@@ -3,12 +3,11 @@
 #ifndef TESTS_UNIT_GATEWAY_RESPONSES_H
 #define TESTS_UNIT_GATEWAY_RESPONSES_H
 
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/response.h"
 
 struct responses {
     struct arena arena;
     struct notes notes;
-    struct group group;
     struct response response;
     struct err err;
 };

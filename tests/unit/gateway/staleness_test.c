@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Lookback that a server has applied already, taken back. */
-#include "gateway/upstream/staleness.h"
+#include "gateway/upstream/decode/staleness.h"
 #include "tests/unit/gateway/responses.h"
 
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/upstream/staleness.h"
+#include "gateway/upstream/decode/staleness.h"
 
 #include "base/map.h"
 #include "base/median.h"

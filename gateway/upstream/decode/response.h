@@ -5,10 +5,11 @@
  * error then); free at any time. Errors tell what is wrong with the response, not its server. Nothing in a response is
  * trusted. Series are appended to a struct response, in the query's arena, each allocated once at its final size.
  */
-#ifndef GATEWAY_UPSTREAM_RESPONSE_H
-#define GATEWAY_UPSTREAM_RESPONSE_H
+#ifndef GATEWAY_UPSTREAM_DECODE_RESPONSE_H
+#define GATEWAY_UPSTREAM_DECODE_RESPONSE_H
 
-#include "gateway/upstream/group.h"
+#include "base/http/client.h"
+#include "gateway/servers/server_kind.h"
 #include "model/notes.h"
 #include "model/query_work.h"
 #include "model/remote_write.h"
@@ -26,12 +27,15 @@ static inline struct query_work reading_work(const struct query_ctx *q)
     return (struct query_work){.q = q, .where = "reading from servers"};
 }
 
+/* What a server may repeat in its notes and nobody may see: the arguments of client_hide_secrets. Zeroed: nothing. */
+struct response_secrets { struct client_profile *profile; struct str url; };
+
 struct response { /* series of one server; several requests may fill one response */
     struct query_work work;      /* work of decoding and merging is charged to it */
     struct arena *arena;
-    const struct group *group;   /* its labels are added */
+    struct labels added;         /* set on every series: the labels of the group */
     struct notes *notes;         /* warnings and infos of the server */
-    const struct server *server; /* its secrets are masked in notes; NULL: none */
+    struct response_secrets secrets; /* masked in notes */
     struct labels external;      /* removed from series that have them with these values */
     unsigned own;                /* bits: those of these labels that the series have themselves; they are kept */
     int64_t t_min, t_max;        /* samples outside of it are dropped */
@@ -41,8 +45,8 @@ struct response { /* series of one server; several requests may fill one respons
     bool lossy;                  /* the response had native histograms in a form that is incomplete */
 };
 /* Appends a warning or info of a server; secrets that it repeats are masked. */
-void answer_warn(struct notes *n, const struct server *from, struct str text);
-void answer_info(struct notes *n, const struct server *from, struct str text);
+void response_warn(struct notes *n, struct response_secrets secrets, struct str text);
+void response_info(struct notes *n, struct response_secrets secrets, struct str text);
 /* Whether a series being decoded may have more than n samples, which are not in the arena yet. */
 bool response_check_budget(const struct response *a, size_t n, struct err *err) MUST_USE;
 /* Appends a series. labels and the arrays may be scratch memory; histograms' contents must be in the arena. Samples
@@ -62,9 +66,9 @@ struct decoder *remote_read_decoder_new(struct response *a, size_t max);
 /* Lists: data of /api/v1/labels, label/NAME/values (strings), series (label sets), metadata, appended to `items`. */
 struct label_list {
     struct arena *arena;
-    const struct group *group;
+    struct labels added;         /* set on every label set of a series */
     struct notes *notes;
-    const struct server *server;
+    struct response_secrets secrets;
     bool probe;                  /* the request has our own limit: warnings that it was reached are dropped */
     struct str *strings; size_t n_strings, cap_strings;
     struct labels *labels; size_t n_labels, cap_labels;

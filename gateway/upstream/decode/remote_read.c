@@ -6,8 +6,8 @@
  * A QueryResult has the form of a WriteRequest, so that the walk of remote write decodes it. The response is one snappy
  * block, which is buffered until it is complete.
  */
-#include "gateway/upstream/remote_read.h"
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/remote_read.h"
+#include "gateway/upstream/decode/response.h"
 
 #include "base/compress.h"
 #include "base/protobuf.h"

@@ -4,8 +4,8 @@
  * SAMPLES; VictoriaMetrics and Thanos do not serve it. Requests are encoded here, responses are decoded by
  * remote_read_decoder_new (response.h). Source: https://prometheus.io/docs/prometheus/latest/querying/remote_read_api/
  */
-#ifndef GATEWAY_UPSTREAM_REMOTE_READ_H
-#define GATEWAY_UPSTREAM_REMOTE_READ_H
+#ifndef GATEWAY_UPSTREAM_DECODE_REMOTE_READ_H
+#define GATEWAY_UPSTREAM_DECODE_REMOTE_READ_H
 
 #include "model/source.h"
 

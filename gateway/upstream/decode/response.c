@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/response.h"
 
 #include "base/map.h"
-#include "gateway/upstream/server.h"
+#include "gateway/merge/merge.h"
 
-static struct str note_without_secrets(const struct server *from, struct str text, struct buf *out)
+static struct str note_without_secrets(struct response_secrets secrets, struct str text, struct buf *out)
 {
-    if (from)
-        server_hide_secrets(from, text, out);
-    return from ? buf_str(out) : text;
+    if (secrets.profile)
+        client_hide_secrets(secrets.profile, secrets.url, text, out);
+    return secrets.profile ? buf_str(out) : text;
 }
 
-void answer_warn(struct notes *n, const struct server *from, struct str text)
+void response_warn(struct notes *n, struct response_secrets secrets, struct str text)
 {
     struct buf shown = {0};
-    text = note_without_secrets(from, text, &shown);
+    text = note_without_secrets(secrets, text, &shown);
     notes_warn(n, "%.*s", STR_ARG(text));
     buf_free(&shown);
 }
 
-void answer_info(struct notes *n, const struct server *from, struct str text)
+void response_info(struct notes *n, struct response_secrets secrets, struct str text)
 {
     struct buf shown = {0};
-    text = note_without_secrets(from, text, &shown);
+    text = note_without_secrets(secrets, text, &shown);
     notes_info(n, "%.*s", STR_ARG(text));
     buf_free(&shown);
 }
@@ -31,7 +31,7 @@ void answer_info(struct notes *n, const struct server *from, struct str text)
 void label_list_warn(const struct label_list *l, struct str text)
 {
     if (!l->probe || str_find_str(text, STR("truncated due to limit")) == text.n)
-        answer_warn(l->notes, l->server, text);
+        response_warn(l->notes, l->secrets, text);
 }
 
 bool response_check_budget(const struct response *a, size_t n, struct err *err)
@@ -89,12 +89,12 @@ static struct labels own_labels(const struct response *a, struct labels from)
     struct labels_iter it = labels_iter(a->external);
     struct label l;
     if (a->external.count == 0)
-        return group_labels(a->group, a->arena, from);
+        return labels_override(a->arena, from, a->added);
     builder_start(&b, from);
     for (unsigned i = 0; labels_next(&it, &l); i++)
         if ((i >= 32 || !(a->own >> i & 1)) && str_eq(builder_get(&b, l.name), l.value))
             builder_del(&b, l.name);
-    struct labels own = group_labels(a->group, a->arena, builder_labels(&b, a->arena));
+    struct labels own = labels_override(a->arena, builder_labels(&b, a->arena), a->added);
     builder_free(&b);
     return own;
 }
@@ -147,7 +147,7 @@ static bool apart(const struct series *x, const struct series *y)
 static bool clash(const struct response *a, struct labels labels, struct err *err)
 {
     struct buf name = {0};
-    bool relabeled = a->group->labels.count > 0 || a->external.count > 0;
+    bool relabeled = a->added.count > 0 || a->external.count > 0;
     labels_print(&name, labels);
     err_set(err, relabeled ? ERR_EXEC : ERR_BAD_GATEWAY, "duplicate series %s in the response%s", buf_z(&name),
             relabeled ? "; check whether a label of the group replaces one that distinguishes series" : "");

@@ -5,7 +5,7 @@
  * `place` is the value that the decoder is in. Nearly all bytes are in "values", from which json_pairs reads complete
  * pairs. Unknown keys are skipped. Of histograms only the presence is recorded: this form lacks their layout.
  */
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/response.h"
 
 #include "base/json/json_read.h"
 #include "base/text/num.h"
@@ -110,9 +110,9 @@ static bool take_value(struct json_response *j, enum json_token token)
 static bool take_note(struct json_response *j, enum json_token token)
 {
     if (token == JSON_STRING && j->place == WARNINGS)
-        answer_warn(j->response->notes, j->response->server, j->r.text);
+        response_warn(j->response->notes, j->response->secrets, j->r.text);
     else if (token == JSON_STRING)
-        answer_info(j->response->notes, j->response->server, j->r.text);
+        response_info(j->response->notes, j->response->secrets, j->r.text);
     else if (token == JSON_END_ARRAY || token == JSON_NULL)
         j->place = TOP;
     else

@@ -3,7 +3,7 @@
  *   {"metric":{..},"values":[1,null,"Infinity"],"timestamps":[ms,ms,ms]}
  * null is a stale marker, since VictoriaMetrics stores no other NaN (it drops them at ingestion).
  */
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/response.h"
 
 #include "base/json/json_read.h"
 #include "model/json_labels.h"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Converts values at steps, to which a server has applied its lookback, so that they can be used beside raw samples.
  * Results are in the arena. */
-#ifndef GATEWAY_UPSTREAM_STALENESS_H
-#define GATEWAY_UPSTREAM_STALENESS_H
+#ifndef GATEWAY_UPSTREAM_DECODE_STALENESS_H
+#define GATEWAY_UPSTREAM_DECODE_STALENESS_H
 
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/response.h"
 
 /* Ends values at their steps: adds a stale marker 1 ms after each value that has none at the next step, so that
  * lookback finds exactly these values. False: there are values at other times than the steps, or the query must end. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Short responses, buffered until they are complete and then decoded as a tree: metadata, exemplars, status of a
  * server. Long lists: response_names.c. */
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/response.h"
 
 #include "base/protobuf.h"
 #include "base/json/json_tree.h"
@@ -45,7 +45,7 @@ static bool take_label_set(struct label_list *l, struct json_labels *names, cons
     }
     if (!json_labels_end(names, &labels, err))
         return false;
-    *out = group_labels(l->group, l->arena, labels);
+    *out = labels_override(l->arena, labels, l->added);
     return true;
 }
 
@@ -166,7 +166,7 @@ static void take_notes(const struct label_list *l, const struct json_tree *root)
     for (size_t i = 0; i < json_tree_count(warnings); i++)
         label_list_warn(l, json_tree_str(json_tree_at(warnings, i)));
     for (size_t i = 0; i < json_tree_count(infos); i++)
-        answer_info(l->notes, l->server, json_tree_str(json_tree_at(infos, i)));
+        response_info(l->notes, l->secrets, json_tree_str(json_tree_at(infos, i)));
 }
 
 static bool list_response_feed(struct decoder *d, struct str piece, struct err *err)

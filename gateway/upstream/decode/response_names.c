@@ -3,7 +3,7 @@
  *   {"status":"success","data":["a","b"] or [{"__name__":"up","job":"x"}],"warnings":[..],"infos":[..]}
  * `place` is the value that the decoder is in. Unknown keys are skipped.
  */
-#include "gateway/upstream/response.h"
+#include "gateway/upstream/decode/response.h"
 
 #include "base/json/json_read.h"
 #include "model/json_labels.h"
@@ -83,7 +83,7 @@ static bool names_note(struct names_response *t, enum json_token token)
     if (t->place == NAMES_WARNINGS)
         label_list_warn(l, t->r.text);
     else
-        answer_info(l->notes, l->server, t->r.text);
+        response_info(l->notes, l->secrets, t->r.text);
     return true;
 }
 
@@ -122,7 +122,7 @@ static bool names_label(struct names_response *t, enum json_token token, struct 
     if (!json_labels_end(&t->names, &labels, err))
         return false;
     arena_grow(l->arena, &l->labels, &l->cap_labels, l->n_labels + 1, sizeof *l->labels);
-    l->labels[l->n_labels++] = group_labels(l->group, l->arena, labels);
+    l->labels[l->n_labels++] = labels_override(l->arena, labels, l->added);
     return true;
 }
 
