@@ -9,22 +9,6 @@
 #define UNUSED_KEY(name_, why) {.type = CONF_ACCEPTED, .name = name_, .help = why}
 #define GUARD_KEY(name_, why) {.type = CONF_GUARD, .name = name_, .help = why}
 
-static const struct conf_row static_rows[] = {
-    {CONF_ADDRESSES, "targets", offsetof(struct static_group, targets), .help = "Addresses, `host:port`"},
-    {CONF_MAP, "labels", offsetof(struct static_group, labels), .help = "Labels of these targets"},
-    {0}};
-const struct conf_section static_group_section = {
-    "static_config", sizeof(struct static_group), static_rows, NULL, "Targets with common labels"};
-
-static const struct conf_row file_rows[] = {
-    {CONF_FILES, "files", offsetof(struct file_sd, files), .required = true,
-     .help = "JSON or YAML files; the last path element may contain `*`, `?` and `[]`"},
-    {CONF_DURATION, "refresh_interval", offsetof(struct file_sd, refresh_interval),
-     .help = "Maximum time between reads; changes are detected immediately with inotify. Default: 5m"},
-    {0}};
-const struct conf_section file_sd_section = {"file_sd_config", sizeof(struct file_sd), file_rows, NULL,
-                                             "Files that list targets"};
-
 static const char *const unlimited = "0";
 static const struct conf_row job_rows[] = {
     JOB(STRING, "job_name", job_name), .required = true, .help = "Name of the job and value of the label `job`"},

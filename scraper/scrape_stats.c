@@ -2,6 +2,8 @@
 /* Counters and histograms of the scraper. */
 #include "scraper/scrape_stats.h"
 
+#include "scraper/discovery/file_sd.h"
+
 struct stats_group scrape_stats = STATS_GROUP(SCRAPE_STATS);
 
 static const double seconds[] = {0.001, 0.005, 0.02, 0.1, 0.5, 2, 10};
@@ -17,6 +19,7 @@ struct stats_histogram scrape_samples = {"vm_promscrape_scraped_samples", "Sampl
 void scrape_stats_register(void)
 {
     stats_register(&scrape_stats);
+    stats_register(&file_sd_stats);
     stats_register_histogram(&scrape_durations);
     stats_register_histogram(&scrape_sizes);
     stats_register_histogram(&scrape_samples);

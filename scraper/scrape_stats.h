@@ -42,9 +42,7 @@
     X(P_BODY_LIMIT, "prometheus_target_scrapes_exceeded_body_size_limit_total", STATS_COUNTER,                     \
       "Scrapes that exceeded body_size_limit")                                                                     \
     X(P_TARGET_LIMIT, "prometheus_target_scrape_pool_exceeded_target_limit_total", STATS_COUNTER,                  \
-      "Times a job exceeded target_limit")                                                                         \
-    X(SD_READ_ERRORS, "prometheus_sd_file_read_errors_total", STATS_COUNTER,                                       \
-      "Failed reads of file_sd_configs files")
+      "Times a job exceeded target_limit")
 enum scrape_stat { SCRAPE_STATS(STATS_ID) };
 
 extern struct stats_group scrape_stats;

@@ -166,6 +166,19 @@ static void exchange_pools(struct scraper *s, const struct scrape_job *jobs, siz
     s->n_pools = n;
 }
 
+static void watch_target_files(struct scraper *s, const struct scrape_job *jobs, size_t n)
+{
+    size_t n_items = 0, k = 0;
+    for (size_t i = 0; i < n; i++)
+        n_items += jobs[i].file_sd_configs.n;
+    const struct file_sd **items = mem_alloc((n_items + 1) * sizeof *items);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < jobs[i].file_sd_configs.n; j++)
+            items[k++] = (const struct file_sd *)jobs[i].file_sd_configs.items + j;
+    file_watch_set(&s->file_watch, items, k);
+    mem_free(items);
+}
+
 static void scraper_install_jobs(struct scraper *s, const struct scrape_job *jobs, size_t n, struct job_set *g,
                                  struct running_job **runs)
 {
@@ -178,7 +191,7 @@ static void scraper_install_jobs(struct scraper *s, const struct scrape_job *job
         pool_sync(s->pools[i], &sync);
     }
     sync_send(&sync);
-    file_watch_set_jobs(&s->file_watch, jobs, n);
+    watch_target_files(s, jobs, n);
     atomic_store(&s->ready, true);
 }
 

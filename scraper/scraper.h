@@ -6,7 +6,7 @@
  * lane. scraper_targets and scraper_metadata may be called by any thread: they copy state that a lane publishes once
  * per scrape under its mutex.
  *
- * Files: job.c (configuration), discovery/file_sd.c and file_watch.c (target files), target.c (labels, URL, identity),
+ * Files: job.c (configuration), discovery/ (target groups: sd_conf.c, file_sd.c, file_watch.c), target.c (labels, URL, identity),
  * pool.c (the targets of a job), schedule.c (times), lane.c (one lane), scrape.c and report.c (one scrape),
  * failure_log.c, page.c (from text to samples), template.c (texts and labels shared by targets), scrape_cache.c (a
  * target's last scrape), stale.c, metadata.c, scraper.c (apply and stop), status.c (state for the API).
@@ -26,6 +26,7 @@
 #include "base/os/loop.h"
 #include "model/relabel.h"
 #include "model/sink.h"
+#include "scraper/discovery/sd_conf.h"
 
 enum { SCRAPE_BODY_MAX = 16 << 20 };
 
@@ -77,9 +78,7 @@ struct scrape_job {                   /* one scrape_configs entry, as configured
     struct page_rules page;
     uint64_t fingerprint;              /* of all settings that affect a running target; set by scrape_job_finish */
 };
-struct static_group { struct str_list targets; struct str_map labels; };
-struct file_sd { struct str_list files; int64_t refresh_interval; };
-extern const struct conf_section scrape_job_section, static_group_section, file_sd_section;
+extern const struct conf_section scrape_job_section;
 
 /* Applies the globals' defaults to a parsed job and checks it (timeout <= interval or, in the loose dialect, clamped).
  * `node` is the YAML node that the job was loaded from. */

@@ -81,8 +81,9 @@ acyclic_objects() {
 acyclic base
 acyclic promql promql/promql.h
 acyclic writer writer/writer.h
+acyclic scraper
 acyclic gateway
-for layer in base promql writer gateway; do acyclic_objects $layer; done
+for layer in $layers; do acyclic_objects $layer; done
 
 # A directory has at most 25 sources, except siblings behind one table; a source has at most 600 lines, except tables.
 for d in $(find $layers -type d | sort); do

@@ -11,7 +11,6 @@
 #include "base/json/json_tree.h"
 #include "base/telemetry/log.h"
 #include "base/map.h"
-#include "scraper/scrape_stats.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +20,8 @@
 #include <unistd.h>
 
 enum { FILE_MAX = 32 << 20 };
+
+struct stats_group file_sd_stats = STATS_GROUP(FILE_SD_STATS);
 
 /* ---- parsing ---- */
 
@@ -164,7 +165,7 @@ static void report_file(const struct file_discovery *d, const char *path, const 
         d->failed(d->arg, err->text);
         return;
     }
-    stats_add(&scrape_stats, SD_READ_ERRORS, 1);
+    stats_add(&file_sd_stats, SD_READ_ERRORS, 1);
     log_warn("file_sd", "cannot load targets file; keeping its previous targets", "file", path, "err", err->text);
 }
 
@@ -176,7 +177,7 @@ static void report_directory(const struct file_discovery *d, const char *pattern
         d->failed(d->arg, err.text);
         return;
     }
-    stats_add(&scrape_stats, SD_READ_ERRORS, 1);
+    stats_add(&file_sd_stats, SD_READ_ERRORS, 1);
     log_warn("file_sd", "cannot read directory of target files; keeping previous targets", "files", pattern);
 }
 

@@ -4,7 +4,14 @@
 #ifndef SCRAPER_DISCOVERY_FILE_SD_H
 #define SCRAPER_DISCOVERY_FILE_SD_H
 
-#include "scraper/scraper.h"
+#include "base/telemetry/stats.h"
+#include "scraper/discovery/sd_conf.h"
+
+#define FILE_SD_STATS(X)                                                              \
+    X(SD_READ_ERRORS, "prometheus_sd_file_read_errors_total", STATS_COUNTER,          \
+      "Failed reads of file_sd_configs files")
+enum file_sd_stat { FILE_SD_STATS(STATS_ID) };
+extern struct stats_group file_sd_stats; /* registered by scrape_stats_register */
 
 struct sd_stamp { uint64_t inode, size; int64_t changed_ns; };
 struct sd_file {

@@ -56,25 +56,11 @@ static void watch_directory(struct file_watch *w, struct str path)
     mem_free(dir);
 }
 
-static void watch_job(struct file_watch *w, const struct scrape_job *job)
+void file_watch_set(struct file_watch *w, const struct file_sd *const *items, size_t n)
 {
-    for (size_t i = 0; i < job->file_sd_configs.n; i++) {
-        const struct file_sd *sd = (const struct file_sd *)job->file_sd_configs.items + i;
-        if (w->interval == 0 || sd->refresh_interval < w->interval)
-            w->interval = sd->refresh_interval;
-        for (size_t k = 0; w->watching && k < sd->files.n; k++)
-            watch_directory(w, sd->files.items[k]);
-    }
-}
-
-void file_watch_set_jobs(struct file_watch *w, const struct scrape_job *jobs, size_t n)
-{
-    bool any = false;
     file_watch_stop(w);
     w->interval = 0;
-    for (size_t i = 0; i < n; i++)
-        any = any || jobs[i].file_sd_configs.n > 0;
-    if (!any)
+    if (n == 0)
         return;
     w->events.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     w->watching = w->events.fd >= 0;
@@ -82,7 +68,11 @@ void file_watch_set_jobs(struct file_watch *w, const struct scrape_job *jobs, si
         close(w->events.fd);
         w->watching = false;
     }
-    for (size_t i = 0; i < n; i++)
-        watch_job(w, &jobs[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (w->interval == 0 || items[i]->refresh_interval < w->interval)
+            w->interval = items[i]->refresh_interval;
+        for (size_t k = 0; w->watching && k < items[i]->files.n; k++)
+            watch_directory(w, items[i]->files.items[k]);
+    }
     loop_timer_in(w->loop, &w->timer, w->interval);
 }

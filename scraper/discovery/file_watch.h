@@ -5,7 +5,7 @@
 #define SCRAPER_DISCOVERY_FILE_WATCH_H
 
 #include "base/os/loop.h"
-#include "scraper/scraper.h"
+#include "scraper/discovery/sd_conf.h"
 
 struct file_watch {
     struct loop *loop;
@@ -16,8 +16,8 @@ struct file_watch {
     bool watching;
 };
 void file_watch_init(struct file_watch *w, struct loop *loop, void (*poll)(struct file_watch *w));
-/* Watches the directories of these jobs' files, and no others. */
-void file_watch_set_jobs(struct file_watch *w, const struct scrape_job *jobs, size_t n);
+/* Watches the directories of the files of these items, and no others. */
+void file_watch_set(struct file_watch *w, const struct file_sd *const *items, size_t n);
 void file_watch_stop(struct file_watch *w);
 
 #endif
