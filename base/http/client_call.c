@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One HTTP request: sets curl's options, decodes the response and fills the reply.
- *
- * Bodies are decompressed here and not by libcurl, which accepts a truncated compressed body as complete: samples
- * missing from a scrape response would then look as if they had disappeared.
- */
+/* One HTTP request: sets curl's options, and fills the reply. */
 #include "base/http/client_call.h"
 
+#include "base/http/client_body.h"
 #include "base/http/client_error.h"
 #include "base/http/client_names.h"
 #include "base/http/client_profile.h"
-#include "base/compress.h"
 #include "base/text/url.h"
 
 #include <curl/curl.h>
 #include <string.h>
 
 enum { BUFFER = 16 << 10, CONNECT_MS = 5000 };
-enum { DECOMPRESS_CHUNK = 512 }; /* compressed bytes: they expand to half a megabyte at most */
 
 /* ---- the request ---- */
 
@@ -40,21 +35,12 @@ void client_call_free(struct client_call *call)
     curl_slist_free_all(call->own_headers);
     client_profile_release(&call->hold);
     client_profile_unref(call->profile);
-    gunzip_free(call->gunzip);
-    buf_free(&call->decompressed);
+    client_body_free(call);
     mem_free(call->url);
     mem_free(call);
 }
 
 /* ---- the response arrives ---- */
-
-static void keep(char *to, size_t size, struct str *slice, struct str value)
-{
-    value = str_trim(value);
-    *slice = str_n(to, value.n < size ? value.n : size - 1);
-    if (slice->n > 0)
-        memcpy(to, value.p, slice->n);
-}
 
 static int status_of(const struct client_call *call)
 {
@@ -89,82 +75,27 @@ static void keep_headers_from(struct client_call *call, struct str location)
 static size_t call_on_header(char *p, size_t one UNUSED, size_t n, void *arg)
 {
     struct client_call *call = arg;
-    struct client_reply *r = &call->reply;
     struct str value = str_n(p, n), name;
     if (str_starts(value, STR("HTTP/"))) /* a new head: after a redirect or a 100 */
-        r->content_type = r->content_encoding = r->retry_after = r->location = STR_NONE;
+        client_body_forget_head(call);
     else if (str_trim(value).n == 0)
         call->head_complete = status_of(call) >= 200;
     else if (str_cut(&value, ':', &name) && value.p) {
-        if (str_ieq(name, STR("content-type")))
-            keep(call->content_type, sizeof call->content_type, &r->content_type, value);
-        else if (str_ieq(name, STR("content-encoding")))
-            keep(call->content_encoding, sizeof call->content_encoding, &r->content_encoding, value);
-        else if (str_ieq(name, STR("retry-after")))
-            keep(call->retry_after, sizeof call->retry_after, &r->retry_after, value);
-        else if (str_ieq(name, STR("location"))) {
-            keep(call->location, sizeof call->location, &r->location, value);
+        client_body_take_header(call, name, str_trim(value));
+        if (str_ieq(name, STR("location")))
             keep_headers_from(call, str_trim(value));
-        }
     }
     return n;
-}
-
-/* False: the call ends; reply.err has the reason. */
-static bool call_deliver(struct client_call *call, struct str piece)
-{
-    struct client_reply *r = &call->reply;
-    if (call->req.max_body && piece.n > call->req.max_body - call->body)
-        return err_set(&r->err, ERR_TOO_LARGE, "response body exceeds %zu bytes", call->req.max_body);
-    call->body += piece.n;
-    if (call->req.data == NULL || piece.n == 0)
-        return true;
-    r->status = status_of(call);
-    struct err err = {0};
-    if (call->req.data(call->req.arg, r, piece, &err))
-        return call->state != CALL_CANCELED;
-    if (err.kind == ERR_NONE)
-        err_set(&err, ERR_CANCELED, "response no longer needed");
-    r->err = err;
-    return false;
-}
-
-static bool call_deliver_compressed(struct client_call *call, struct str compressed)
-{
-    if (call->gunzip == NULL)
-        call->gunzip = gunzip_new();
-    for (size_t at = 0; at < compressed.n; at += DECOMPRESS_CHUNK) {
-        struct str piece = str_first(str_skip(compressed, at), DECOMPRESS_CHUNK);
-        struct err err;
-        buf_clear(&call->decompressed);
-        if (!gunzip_feed(call->gunzip, piece, SIZE_MAX / 2, &call->decompressed, &call->complete_body, &err)) {
-            call->corrupted_body = true;
-            return false;
-        }
-        if (!call_deliver(call, buf_str(&call->decompressed)))
-            return false;
-    }
-    return true;
-}
-
-static bool is_identity_encoding(struct str encoding) { return encoding.n == 0 || str_ieq(encoding, STR("identity")); }
-
-static bool is_gzip(struct str encoding)
-{
-    return str_ieq(encoding, STR("gzip")) || str_ieq(encoding, STR("x-gzip")) || str_ieq(encoding, STR("deflate"));
 }
 
 /* Returning less than n ends the transfer with CURLE_WRITE_ERROR. */
 static size_t on_body(char *p, size_t one UNUSED, size_t n, void *arg)
 {
     struct client_call *call = arg;
-    struct str piece = str_n(p, n), encoding = call->reply.content_encoding;
     if (call->state == CALL_CANCELED)
         return 0;
-    if (!call->req.accept_gzip || is_identity_encoding(encoding))
-        return call_deliver(call, piece) ? n : 0;
-    call->corrupted_body = !is_gzip(encoding);
-    return !call->corrupted_body && call_deliver_compressed(call, piece) ? n : 0;
+    call->reply.status = status_of(call);
+    return client_body_take(call, str_n(p, n)) ? n : 0;
 }
 
 static int64_t info_ms(CURL *easy, CURLINFO info)
@@ -198,7 +129,7 @@ void client_call_ended(struct client_call *call, int code)
     long connects = 0;
     if (call->req.status_only && call->head_complete && call->state != CALL_CANCELED)
         code = CURLE_OK;
-    else if (call->corrupted_body || (code == CURLE_OK && call->gunzip && !call->complete_body))
+    else if (code == CURLE_OK ? !client_body_end(call) : call->corrupted_body)
         code = CURLE_BAD_CONTENT_ENCODING;
     curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);

@@ -3,6 +3,7 @@
  * server_name replaces the URL's host (client_profile.c), but the connection goes to the real one. */
 #include "base/http/client_names.h"
 
+#include "base/http/client_body.h"
 #include "base/http/client_profile.h"
 #include "base/http/resolver.h"
 #include "base/text/url.h"
@@ -157,7 +158,6 @@ static void names_prepare(struct client_names *names)
 {
     struct client_call *call = names->call;
     const struct client_request *req = &call->req;
-    struct client_reply *r = &call->reply;
     call->before_ms = names_spent(names);
     curl_easy_setopt(call->easy, CURLOPT_RESOLVE, names->known);
     curl_easy_setopt(call->easy, CURLOPT_DNS_CACHE_TIMEOUT, (long)KEEP_ADDRESSES_S);
@@ -168,7 +168,7 @@ static void names_prepare(struct client_names *names)
     curl_slist_free_all(call->own_headers);
     call->own_headers = NULL;
     call->head_complete = false;
-    r->content_type = r->content_encoding = r->retry_after = r->location = STR_NONE;
+    client_body_forget_head(call);
 }
 
 static bool names_take(struct client_names *names)
