@@ -24,6 +24,27 @@ struct arena_end {
 
 void arena_init(struct arena *a, size_t max) { *a = (struct arena){.max = max}; }
 
+/* The arena whose limits apply. */
+static struct arena *arena_limited(struct arena *a) { return a->parent ? a->parent : a; }
+
+/* Memory of a child counts for its parent, too. The shared budget is charged by arena_take_shared. */
+static void arena_count(struct arena *a, size_t size)
+{
+    a->used += size;
+    a->peak = a->used > a->peak ? a->used : a->peak;
+    if (a->parent)
+        arena_count(a->parent, size);
+}
+
+static void arena_uncount(struct arena *a, size_t size)
+{
+    a->used -= size;
+    if (a->parent)
+        arena_uncount(a->parent, size);
+    else
+        budget_give(a->budget, size);
+}
+
 /* A block stays poisoned while it is spare. */
 static void arena_release_block(struct arena *a, struct arena_block *b)
 {
@@ -66,14 +87,14 @@ static void free_until(struct arena *a, struct arena_block **list, struct arena_
     while (*list != keep) {
         struct arena_block *b = *list;
         *list = b->next;
-        a->used -= sizeof *b + b->cap;
-        budget_give(a->budget, sizeof *b + b->cap);
-        arena_release_block(a, b);
+        arena_uncount(a, sizeof *b + b->cap);
+        arena_release_block(arena_limited(a), b);
     }
 }
 
 static void *arena_refuse(struct arena *a, size_t n)
 {
+    a = arena_limited(a);
     if (a->on_full)
         a->on_full(a, n, a->on_full_arg);
     return NULL;
@@ -81,10 +102,11 @@ static void *arena_refuse(struct arena *a, size_t n)
 
 bool arena_at_end(struct arena *a, void (*fn)(void *arg), void *arg)
 {
-    void (*on_full)(struct arena *, size_t, void *) = a->on_full;
-    a->on_full = NULL; /* fn runs before the jump */
+    struct arena *limited = arena_limited(a);
+    void (*on_full)(struct arena *, size_t, void *) = limited->on_full;
+    limited->on_full = NULL; /* fn runs before the jump */
     struct arena_end *end = arena_alloc(a, sizeof *end);
-    a->on_full = on_full;
+    limited->on_full = on_full;
     if (end == NULL) {
         fn(arg);
         return arena_refuse(a, sizeof *end) != NULL;
@@ -92,6 +114,14 @@ bool arena_at_end(struct arena *a, void (*fn)(void *arg), void *arg)
     *end = (struct arena_end){a->_ends, fn, arg};
     a->_ends = end;
     return true;
+}
+
+static void arena_free_child(void *child) { arena_free(child); }
+
+bool arena_child_init(struct arena *child, struct arena *parent)
+{
+    *child = (struct arena){.parent = parent};
+    return arena_at_end(parent, arena_free_child, child);
 }
 
 static void end_until(struct arena *a, struct arena_end *keep)
@@ -162,8 +192,9 @@ static bool arena_take_shared(struct arena *a, size_t size)
     return true;
 }
 
-static bool arena_add_block(struct arena *a, struct arena_block **list, size_t n)
+static bool arena_add_block(struct arena *owner, struct arena_block **list, size_t n)
 {
+    struct arena *a = arena_limited(owner);
     size_t cap = *list ? (*list)->cap * 2 : FIRST_BLOCK;
     if (cap > LARGEST_BLOCK)
         cap = LARGEST_BLOCK;
@@ -192,9 +223,7 @@ static bool arena_add_block(struct arena *a, struct arena_block **list, size_t n
     b->cap = cap;
     mem_poison(b->bytes, cap);
     *list = b;
-    a->used += size;
-    if (a->used > a->peak)
-        a->peak = a->used;
+    arena_count(owner, size);
     return true;
 }
 

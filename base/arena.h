@@ -32,6 +32,7 @@ struct arena {
     size_t max;                            /* budget in bytes, 0 = none */
     size_t peak;
     struct budget *budget;                 /* shared budget to which `used` is charged; NULL = none */
+    struct arena *parent;                  /* its limits apply, and its `used` includes this one's; NULL: none */
     bool starved;                          /* the last failure was caused by the shared budget */
     void (*on_full)(struct arena *a, size_t wanted, void *arg); /* must not return; NULL: allocation returns NULL */
     void *on_full_arg;
@@ -42,6 +43,11 @@ struct arena {
 
 void arena_init(struct arena *a, size_t max);
 void arena_free(struct arena *a);  /* returns everything to the system; the arena can be used again */
+
+/* An arena whose memory counts as its parent's: limits, budget, spare blocks and on_full are the parent's. arena_free
+ * returns its memory early; otherwise it is freed with the parent, or when that is released to an earlier mark. The
+ * struct must live as long. A child has no children. False: the parent is full. */
+bool arena_child_init(struct arena *child, struct arena *parent) MUST_USE;
 
 /* Charges the arena's memory to a budget until arena_free. False when the budget's rest is too small. */
 bool arena_charge(struct arena *a, struct budget *budget) MUST_USE;

@@ -23,6 +23,7 @@ struct query_ctx {
     int64_t deadline_mono;        /* clock_mono_ms; 0 = none */
     const atomic_bool *canceled;  /* may be NULL */
     void *user;                   /* the gateway's own state of this query; its sources know the type */
+    void *remembered;             /* what a source remembers of this query between calls; its own, in the arena */
     struct query_trace *trace;    /* what sources tell of their work, for explain; NULL: nothing is told */
 };
 /* True when the query must end: fills err with ERR_TIMEOUT ("query timed out in " where) or ERR_CANCELED. */

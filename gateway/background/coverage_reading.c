@@ -68,7 +68,8 @@ static bool reading_of_samples(struct reading *r)
     bool ok = batch_wait(&r->batch, &err);
     group_request_stop(&r->request);
     for (size_t i = 0; i < r->request.n && ok; i++)
-        reading_add_samples(r, i, &queries[i].response);
+        if (queries[i].attempt.state == ATTEMPT_SUCCEEDED)
+            reading_add_samples(r, i, &queries[i].response);
     matchers_free(matchers, n);
     return ok;
 }
@@ -119,10 +120,10 @@ static void expr_start(struct attempt *a)
     const struct coverage_reading_job *job = query->reading->job;
     struct buf form = {0};
     const char *path = reading_form(job, &form);
-    query->response = batch_response(a->request->batch, job->group->labels, a->server);
+    query->response = batch_response(a->request->batch, job->group->labels, a->server, &a->arena);
     fetch_send(a->request->batch, &(struct fetch_plan){
         .server = a->server, .path = path, .form = buf_str(&form), .decoder = json_decoder_new(&query->response),
-        .done = expr_fetched, .arg = query, .slot = &query->fetch});
+        .arena = &a->arena, .done = expr_fetched, .arg = query, .slot = &query->fetch});
     buf_free(&form);
 }
 
@@ -161,6 +162,8 @@ static bool reading_of_expr(struct reading *r)
     bool ok = batch_wait(&r->batch, &err);
     group_request_stop(&r->request);
     for (size_t i = 0; i < r->request.n && ok; i++) {
+        if (queries[i].attempt.state != ATTEMPT_SUCCEEDED)
+            continue;
         r->results[i].series = queries[i].response.series;
         r->results[i].n = queries[i].response.n;
         reading_add_origin(&r->results[i], &queries[i].response);

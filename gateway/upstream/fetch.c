@@ -57,6 +57,31 @@ bool batch_check(struct request_batch *r, struct err *err)
     return !over_budget(r, err) && !query_ended(r->q, "reading from servers", err);
 }
 
+/* --- servers that are given up ------------------------------------------------------------------------------------ */
+
+struct given_up { const struct server_health *server; struct err err; struct given_up *next; };
+
+bool batch_gave_up(const struct request_batch *r, const struct server *s, struct err *err)
+{
+    for (const struct given_up *g = r->q->remembered; g; g = g->next)
+        if (g->server == s->health) {
+            *err = g->err;
+            return true;
+        }
+    return false;
+}
+
+/* When the requests of a plan fail, a query starts again without it: a server that hangs must not cost a second
+ * timeout, nor one that never ends the memory of another response. */
+static void batch_give_up(struct request_batch *r, const struct server *s, const struct err *err)
+{
+    struct given_up *g = ARENA_NEW(r->q->arena, struct given_up);
+    *g = (struct given_up){s->health, *err, r->q->remembered};
+    r->q->remembered = g;
+}
+
+/* --- the end of a request ----------------------------------------------------------------------------------------- */
+
 static void free_fetch(struct fetch *f)
 {
     list_remove(&f->node);
@@ -74,6 +99,33 @@ void fetch_cancel(struct fetch *f)
     free_fetch(f);
 }
 
+/* The request whose response has more than twice as much memory as everything else of the query. NULL: none. */
+static struct fetch *batch_excessive(const struct request_batch *r)
+{
+    struct fetch *largest = NULL;
+    for (struct list *node = r->in_flight.next; node != &r->in_flight; node = node->next) {
+        struct fetch *f = CONTAINER(node, struct fetch, node);
+        if (f->plan.arena && (largest == NULL || f->plan.arena->used > largest->plan.arena->used))
+            largest = f;
+    }
+    return largest && largest->plan.arena->used / 2 > r->q->arena->used - largest->plan.arena->used ? largest : NULL;
+}
+
+static void fetch_on_done(void *arg, const struct client_reply *reply);
+
+/* Not within a callback of the client: the end of one request may start or cancel others. */
+static void batch_drop_excessive(struct request_batch *r)
+{
+    struct client_reply reply = {0};
+    struct fetch *f = over_budget(r, &reply.err) ? batch_excessive(r) : NULL;
+    if (f == NULL)
+        return;
+    client_cancel(f->call);
+    f->damaged = true;
+    reply.total_ms = clock_mono_ms() - f->begin;
+    fetch_on_done(f, &reply);
+}
+
 static void cancel_all(struct request_batch *r)
 {
     while (!list_empty(&r->in_flight))
@@ -87,6 +139,7 @@ bool batch_wait(struct request_batch *r, struct err *err)
         worker_turn_end(r->worker);
     while (ok && !list_empty(&r->in_flight)) {
         loop_turn(r->worker->loop, POLL_MS);
+        batch_drop_excessive(r);
         ok = batch_check(r, err);
     }
     ok = ok && worker_turn_begin(r->worker, r->q, err) && batch_check(r, err);
@@ -100,9 +153,10 @@ void batch_end(struct request_batch *r)
     arena_restore_limit(r->q->arena, r->limits);
 }
 
-struct response batch_response(const struct request_batch *r, struct labels added, const struct server *server)
+struct response batch_response(const struct request_batch *r, struct labels added, const struct server *server,
+                               struct arena *arena)
 {
-    return (struct response){.work = reading_work(r->q), .arena = r->q->arena, .added = added, .notes = r->q->notes,
+    return (struct response){.work = reading_work(r->q), .arena = arena, .added = added, .notes = r->q->notes,
                              .secrets = server_secrets(server), .t_min = INT64_MIN, .t_max = INT64_MAX, .budget = r->limits.max};
 }
 
@@ -157,6 +211,25 @@ static void name_server(const struct fetch *f, bool has_url, struct err *err)
     err_wrap(err, "server group \"%.*s\"", STR_ARG(s->group));
 }
 
+/* False: the request fails, alone or with the query. If another one is excessive, that ends after this turn of the
+ * loop. */
+static bool fetch_fits(const struct fetch *f, struct err *err)
+{
+    struct err why = {0};
+    if (!over_budget(f->batch, &why))
+        return true;
+    const struct fetch *excessive = batch_excessive(f->batch);
+    if (excessive && excessive != f)
+        return true;
+    *err = why;
+    if (excessive == NULL) {
+        if (why.kind == ERR_LIMIT) /* or all queries in flight have exceeded theirs */
+            name_server(f, false, &why);
+        batch_fail(f->batch, &why);
+    }
+    return false;
+}
+
 static bool on_data(void *arg, const struct client_reply *reply, struct str piece, struct err *err)
 {
     struct fetch *f = arg;
@@ -168,13 +241,7 @@ static bool on_data(void *arg, const struct client_reply *reply, struct str piec
     uint64_t before = f->plan.n_samples ? *f->plan.n_samples : 0;
     f->damaged = !f->plan.decoder->feed(f->plan.decoder, piece, err);
     f->samples += f->plan.n_samples ? *f->plan.n_samples - before : 0;
-    if (!f->damaged && over_budget(f->batch, err)) {
-        struct err named = *err;
-        if (named.kind == ERR_LIMIT) /* or all queries in flight have exceeded theirs */
-            name_server(f, false, &named);
-        f->damaged = true;
-        batch_fail(f->batch, &named);
-    }
+    f->damaged = f->damaged || !fetch_fits(f, err);
     return !f->damaged;
 }
 
@@ -197,6 +264,7 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
     struct err err = {0};
     uint64_t before = f->plan.n_samples ? *f->plan.n_samples : 0; /* some decoders have all samples at the end only */
     bool ok = reply->status / 100 == 2 && f->plan.decoder->finish(f->plan.decoder, &err);
+    ok = ok && fetch_fits(f, &err);
     f->samples += f->plan.n_samples ? *f->plan.n_samples - before : 0;
     if (err.kind == ERR_TIMEOUT || err.kind == ERR_CANCELED) /* of the query, while it was decoded */
         batch_fail(f->batch, &err);
@@ -206,9 +274,12 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
         status_error(f, reply, &err);
     if (!ok && err.kind == ERR_TOO_LARGE)
         err.kind = ERR_LIMIT;
+    bool late = reply->status == 0 && !f->damaged && err.kind == ERR_GATEWAY_TIME;
     if (!ok) {
         client_hide_secrets_in(f->plan.server->profile, f->plan.server->sent_url, err.text, sizeof err.text);
         name_server(f, reply->status == 0 && !f->damaged && reply->err.kind != ERR_TOO_LARGE, &err);
+        if (late || err.kind == ERR_LIMIT)
+            batch_give_up(f->batch, f->plan.server, &err);
     }
     if (ok)
         server_succeeded(f->plan.server, reply->total_ms, reply->body_bytes);

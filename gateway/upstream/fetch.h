@@ -3,6 +3,9 @@
  *
  * The arena of a query leaves the query by longjmp when its budget is used up. That must not happen while curl is on
  * the stack: a batch lifts the budget, checks it after every part of a response, and restores it in batch_end.
+ *
+ * If the memory of the query is used up and one response has more than twice as much as everything else, only that
+ * request fails: replicas have about the same samples, so its server lies. Otherwise the query fails.
  */
 #ifndef GATEWAY_UPSTREAM_FETCH_H
 #define GATEWAY_UPSTREAM_FETCH_H
@@ -37,8 +40,9 @@ static inline bool batch_charge(struct request_batch *r, uint64_t units, struct 
 }
 void batch_fail(struct request_batch *r, const struct err *why); /* from a callback; the first error is kept */
 void batch_end(struct request_batch *r); /* required; the arena may leave the query again afterwards */
-/* An empty response of a server to a request of the batch, for samples of any time. */
-struct response batch_response(const struct request_batch *r, struct labels added, const struct server *server);
+/* An empty response of a server to a request of the batch, for samples of any time. arena: of its series. */
+struct response batch_response(const struct request_batch *r, struct labels added, const struct server *server,
+                               struct arena *arena);
 static inline struct response_secrets server_secrets(const struct server *s)
 {
     return (struct response_secrets){.profile = s->profile, .url = s->sent_url};
@@ -50,6 +54,7 @@ struct fetch_plan {
     struct str form;            /* parameters, or with path NULL the body */
     bool get;                   /* parameters are part of the URL */
     struct decoder *decoder;    /* owned by the fetch */
+    const struct arena *arena;  /* a child of the query's, of what is decoded; NULL: it may not fail alone */
     /* err NULL: decoded. status: of HTTP, 0 without a complete response. Not called for requests that batch_wait
      * cancels. */
     void (*done)(void *arg, const struct err *err, int status);
@@ -59,6 +64,8 @@ struct fetch_plan {
     struct str query;           /* selector or expression; valid until `done` */
     const uint64_t *n_samples;  /* that the decoder counts */
 };
+/* A server that has cost this query its timeout or memory is not requested again: fills err. */
+bool batch_gave_up(const struct request_batch *r, const struct server *s, struct err *err);
 void fetch_send(struct request_batch *r, const struct fetch_plan *plan); /* form is copied */
 void fetch_cancel(struct fetch *f);                                     /* no callback */
 

@@ -10,13 +10,19 @@ enum { HEDGE_MIN_MS = 20, HEDGE_UNKNOWN_MS = 250 };
 static void attempt_enter(struct attempt *a, enum attempt_state next)
 {
     enum attempt_state before = a->state;
+    struct err why;
     a->state = next;
     if (next == ATTEMPT_RUNNING) {
         a->err = (struct err){0};
-        a->request->ops->start(a);
+        if (batch_gave_up(a->request->batch, a->server, &why))
+            attempt_failed(a, &why);
+        else
+            a->request->ops->start(a);
     } else if (next == ATTEMPT_IDLE && before == ATTEMPT_RUNNING) {
         a->request->ops->cancel(a);
     }
+    if (next == ATTEMPT_IDLE || next == ATTEMPT_FAILED)
+        arena_free(&a->arena);
 }
 
 static bool has_attempt(const struct group_request *r, enum attempt_state state)
@@ -129,6 +135,8 @@ void group_request_init(struct group_request *r, struct request_batch *batch, co
     for (size_t i = 0; i < r->n; i++) {
         r->attempts[i] = (struct attempt *)(void *)((char *)items + i * size);
         *r->attempts[i] = (struct attempt){.request = r, .server = group->servers[i]};
+        if (!arena_child_init(&r->attempts[i]->arena, batch->q->arena)) /* a batch has no limit: there is space */
+            continue;
     }
 }
 

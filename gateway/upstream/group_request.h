@@ -37,6 +37,7 @@ struct attempt { /* at one server; first member of the caller's struct */
     struct server *server;
     enum attempt_state state;
     struct err err;              /* FAILED */
+    struct arena arena;          /* for the response; freed with the query's, or when the attempt fails or is canceled */
 };
 struct attempt_ops {
     void (*start)(struct attempt *a);  /* sends the request; attempt_succeeded or attempt_failed follows */

@@ -124,11 +124,11 @@ static void label_attempt_start(struct attempt *a)
     struct buf form = {0}, path = {0};
     make_form(&form, in, a->server);
     make_path(&path, in);
-    at->response = (struct label_list){.arena = batch->q->arena, .added = in->group->labels, .notes = batch->q->notes,
+    at->response = (struct label_list){.arena = &a->arena, .added = in->group->labels, .notes = batch->q->notes,
                                        .secrets = server_secrets(a->server), .probe = in->own};
     fetch_send(batch, &(struct fetch_plan){
         .server = a->server, .path = arena_z(batch->q->arena, buf_str(&path)), .form = buf_str(&form),
-        .decoder = decoder_for(in->what->kind, &at->response),
+        .decoder = decoder_for(in->what->kind, &at->response), .arena = &a->arena,
         .get = in->what->kind == LIST_VALUES || in->what->kind == LIST_METADATA,
         .done = label_attempt_done, .arg = at, .slot = &at->fetch});
     buf_free(&form);

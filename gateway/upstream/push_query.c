@@ -57,7 +57,7 @@ static void push_send(struct push_attempt *p, const struct grid *steps)
     p->_left++;
     fetch_send(query->request.batch, &(struct fetch_plan){
         .server = p->attempt.server, .path = query->steps.n == 1 ? "/api/v1/query" : "/api/v1/query_range",
-        .form = buf_str(&form), .decoder = json_decoder_new(&p->response), .done = push_fetched, .arg = p,
+        .form = buf_str(&form), .decoder = json_decoder_new(&p->response), .arena = &p->attempt.arena, .done = push_fetched, .arg = p,
         .slot = &p->_fetches[p->_n_fetches++], .query = query->text, .n_samples = &p->response.n_samples});
     buf_free(&form);
 }
@@ -68,7 +68,7 @@ static void push_attempt_start(struct attempt *a)
     struct push_query *query = push_query_of(a);
     struct query_ctx *q = query->request.batch->q;
     uint32_t n = (query->steps.n - 1) / PUSH_MAX_POINTS + 1;
-    p->response = batch_response(query->request.batch, query->added, a->server);
+    p->response = batch_response(query->request.batch, query->added, a->server, &a->arena);
     p->response.notes = &query->notes;
     p->_err = (struct err){0};
     p->_n_fetches = p->_left = 0;

@@ -31,6 +31,7 @@ static void server_query_send(struct server_query *query, struct fetch_plan plan
         return;
     }
     plan.server = query->attempt.server;
+    plan.arena = &query->attempt.arena;
     plan.done = server_query_fetched;
     plan.arg = query;
     plan.slot = &query->_fetches[query->_n_fetches++];
@@ -117,15 +118,17 @@ static bool needs_steps(const struct server_query *query)
     return query->sel->kind == SELECT_INSTANT && !query->compare && !query->sel->wants_origin;
 }
 
-static void server_query_reset_response(const struct server_query *query, struct response *a)
+static void server_query_reset_response(struct server_query *query, struct response *a)
 {
-    *a = batch_response(server_query_batch(query), server_query_group(query)->labels, query->attempt.server);
+    *a = batch_response(server_query_batch(query), server_query_group(query)->labels, query->attempt.server,
+                        &query->attempt.arena);
     a->t_min = query->sel->t_min;
     a->t_max = query->sel->t_max;
 }
 
 static void read_begin(struct server_query *query)
 {
+    arena_free(&query->attempt.arena); /* of a method that failed */
     server_query_reset_response(query, &query->response);
     server_query_reset_response(query, &query->_steps);
     query->response.external = query->_method == READ_REMOTE ? query->_external : (struct labels){0};

@@ -99,6 +99,9 @@ static struct labels own_labels(const struct response *a, struct labels from)
     return own;
 }
 
+/* Labels are added or removed here. */
+static bool response_relabels(const struct response *a) { return a->added.count > 0 || a->external.count > 0; }
+
 bool response_add(struct response *a, struct labels labels, const struct sample *samples, size_t n,
                   const struct hist_sample *hists, size_t n_hists,
                   struct err *err)
@@ -118,6 +121,10 @@ bool response_add(struct response *a, struct labels labels, const struct sample 
         .n_samples = (uint32_t)n, .n_hists = (uint32_t)n_hists,
         .hists = response_copy_items(a->arena, n_hists ? hists + first_hist : NULL, n_hists, sizeof *hists)};
     a->n_samples += n + n_hists;
+    if (response_relabels(a)) {
+        arena_grow(a->arena, &a->sent, &a->sent_cap, a->n, sizeof *a->sent);
+        a->sent[a->n - 1] = labels_hash(labels);
+    }
     return true;
 }
 
@@ -143,14 +150,13 @@ static bool apart(const struct series *x, const struct series *y)
     return last[0] < first[1] || last[1] < first[0];
 }
 
-/* The configuration is at fault if labels were added or removed here, otherwise the server. */
-static bool clash(const struct response *a, struct labels labels, struct err *err)
+/* The server is at fault if it sent these labels twice, otherwise the configuration. */
+static bool clash(struct labels labels, bool sent_twice, struct err *err)
 {
     struct buf name = {0};
-    bool relabeled = a->added.count > 0 || a->external.count > 0;
     labels_print(&name, labels);
-    err_set(err, relabeled ? ERR_EXEC : ERR_BAD_GATEWAY, "duplicate series %s in the response%s", buf_z(&name),
-            relabeled ? "; check whether a label of the group replaces one that distinguishes series" : "");
+    err_set(err, sent_twice ? ERR_BAD_GATEWAY : ERR_EXEC, "duplicate series %s in the response%s", buf_z(&name),
+            sent_twice ? "" : "; check whether a label of the group replaces one that distinguishes series");
     buf_free(&name);
     return false;
 }
@@ -170,12 +176,14 @@ bool response_unite(struct response *a, struct err *err)
         struct map_entry *e = map_add(&seen, str_n(s->labels.p, s->labels.n), &added);
         if (added) {
             e->value.u = kept;
+            if (a->sent)
+                a->sent[kept] = a->sent[i];
             a->series[kept++] = *s;
         } else if (apart(&a->series[e->value.u], s)) {
             ok = query_charge(&a->work, s->n_samples + a->series[e->value.u].n_samples, err);
             merge_pieces(a->arena, &a->series[e->value.u], s);
         } else {
-            ok = clash(a, s->labels, err);
+            ok = clash(s->labels, a->sent == NULL || a->sent[e->value.u] == a->sent[i], err);
         }
     }
     a->n = kept;

@@ -41,6 +41,7 @@ struct response { /* series of one server; several requests may fill one respons
     int64_t t_min, t_max;        /* samples outside of it are dropped */
     size_t budget;               /* maximum bytes of the samples of one series; 0 = no limit */
     struct series *series; size_t n, cap;
+    uint64_t *sent; size_t sent_cap; /* by series, where labels are added or removed here: hash of the server's labels */
     uint64_t n_samples;
     bool lossy;                  /* the response had native histograms in a form that is incomplete */
 };
@@ -54,8 +55,8 @@ bool response_check_budget(const struct response *a, size_t n, struct err *err) 
 bool response_add(struct response *a, struct labels labels, const struct sample *samples, size_t n,
                   const struct hist_sample *hists, size_t n_hists,
                   struct err *err) MUST_USE;
-/* Concatenates duplicate label sets, which are parts of one series. False: they overlap in time, so they are two series
- * that became equal by the group's labels. */
+/* Concatenates duplicate label sets, which are parts of one series. False: they overlap in time. Either the server sent
+ * one series twice (ERR_BAD_GATEWAY), or two became equal by the group's labels (ERR_EXEC). */
 bool response_unite(struct response *a, struct err *err) MUST_USE;
 
 struct decoder *json_decoder_new(struct response *a); /* for /api/v1/query and query_range: vector or matrix */

@@ -87,6 +87,23 @@ static void duplicates_of_the_server(void **state UNUSED)
     responses_end(&t);
 }
 
+static void duplicates_of_the_server_in_a_group_with_labels(void **state UNUSED)
+{
+    struct responses t;
+    responses_begin(&t);
+    const struct label label = {STR("g"), STR("x")};
+    t.response.added = labels_from(&t.arena, &label, 1);
+    struct str text = STR("{\"metric\":{\"a\":\"2\"},\"values\":[1],\"timestamps\":[1]}\n"
+                          "{\"metric\":{\"a\":\"2\"},\"values\":[1],\"timestamps\":[2]}\n" /* a part of the same series */
+                          "{\"metric\":{\"a\":\"1\"},\"values\":[1,2],\"timestamps\":[1,5]}\n"
+                          "{\"metric\":{\"a\":\"1\"},\"values\":[3],\"timestamps\":[3]}");
+    assert_true(responses_feed(export_decoder_new(&t.response), text, 30, &t.err));
+    assert_false(response_unite(&t.response, &t.err));
+    assert_string_equal(t.err.text, "duplicate series {a=\"1\", g=\"x\"} in the response");
+    assert_int_equal(t.err.kind, ERR_BAD_GATEWAY);
+    responses_end(&t);
+}
+
 static void larger_than_the_budget(void **state UNUSED)
 {
     struct responses t;
@@ -103,6 +120,7 @@ static void larger_than_the_budget(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(pieces_of_one_series), cmocka_unit_test(larger_than_the_budget),
-        cmocka_unit_test(two_series_that_became_one), cmocka_unit_test(duplicates_of_the_server), cmocka_unit_test(what_is_wrong)};
+        cmocka_unit_test(two_series_that_became_one), cmocka_unit_test(duplicates_of_the_server),
+        cmocka_unit_test(duplicates_of_the_server_in_a_group_with_labels), cmocka_unit_test(what_is_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
