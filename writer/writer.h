@@ -44,8 +44,7 @@ struct destination_conf {             /* one remote_write entry */
     struct str_map extra_labels;      /* -remoteWrite.label: set last, overrides */
     struct queue_conf {               /* queue_config, with Prometheus' names where they apply */
         int64_t shards;               /* default 8; -remoteWrite.queues */
-        int64_t capacity, max_shards, min_shards, max_samples_per_send, batch_send_deadline, min_backoff, max_backoff;
-        bool retry_on_http_429;       /* accepted: 429 is always retried */
+        int64_t min_backoff, max_backoff;
         int64_t sample_age_limit;     /* ms; older blocks are dropped and counted; 0 = unlimited */
     } queue;
     int protocol;                     /* enum wire_protocol */

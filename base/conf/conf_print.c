@@ -255,6 +255,8 @@ void conf_document(struct buf *out, const struct conf_section *s)
             buf_add_z(out, "Not supported yet, an error without `--accept-inert`: ");
         if (row->type == CONF_ACCEPTED)
             buf_add_z(out, "Ignored with a warning: ");
+        if (row->type == CONF_IGNORED)
+            buf_add_z(out, "Ignored: ");
         document_text(out, row->help);
         if (row->alias)
             buf_printf(out, " (also `%s`)", row->alias);

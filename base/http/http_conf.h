@@ -24,7 +24,7 @@ struct http_conf {
     struct str bearer_token, bearer_token_file;
     struct tls_conf tls;
     struct str proxy_url, no_proxy;
-    bool proxy_from_environment, follow_redirects, enable_http2;
+    bool proxy_from_environment, follow_redirects;
     struct str_list headers;      /* vmagent: "Name: value" */
     struct http_headers http_headers;
 };
@@ -49,8 +49,7 @@ bool http_headers_equal(const void *a, const void *b);
      .help = "Take the proxy from HTTP_PROXY and friends"},                                                           \
     {CONF_BOOL, "follow_redirects", offsetof(type, field.follow_redirects), .preset = "true",                         \
      .help = "Follow 3xx responses"},                                                                                 \
-    {CONF_BOOL, "enable_http2", offsetof(type, field.enable_http2), .preset = "true",                                 \
-     .help = "Accepted; HTTP/1.1 is used"},                                                                           \
+    {CONF_IGNORED, "enable_http2", 0, .help = "HTTP/1.1 is always used"},                                             \
     {CONF_HEADERS, "headers", offsetof(type, field.headers), .help = "Extra request headers, `Name: value`"},         \
     {CONF_CUSTOM, "http_headers", offsetof(type, field.http_headers), .custom = http_headers_custom,                  \
      .print = http_headers_print, .equal = http_headers_equal, .form = "mapping",                                     \

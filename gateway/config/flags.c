@@ -223,8 +223,7 @@ static struct str flag_value_text(const struct flags_parser *p, const char *flag
 /* The variable of "remoteWrite.url" is the prefix and remoteWrite_url. {NULL,0}: not set. */
 static struct str environment_of_flag(struct flags_parser *p, const char *flag)
 {
-    struct str prefix = flag_value_text(p, "envflag.prefix");
-    char *name = arena_z(&p->out->arena, arena_printf(&p->out->arena, "%.*s%s", STR_ARG(prefix), flag));
+    char *name = arena_z(&p->out->arena, arena_printf(&p->out->arena, "%.*s%s", STR_ARG(p->out->env_prefix), flag));
     for (char *c = name; *c; c++)
         *c = *c == '.' ? '_' : *c;
     const char *value = getenv(name);
@@ -243,9 +242,10 @@ static bool flags_read_environment(struct flags_parser *p)
     static const struct conf_row enable_row = {.type = CONF_BOOL};
     struct str text = flag_value_text(p, "envflag.enable");
     struct conf_context c = {.arena = &p->out->arena};
-    bool enabled = false;
-    if (text.n > 0 && !conf_scalar(&c, &enable_row, text, &enabled, p->err))
+    if (text.n > 0 && !conf_scalar(&c, &enable_row, text, &p->out->env_enable, p->err))
         return err_wrap(p->err, "--envflag.enable");
+    bool enabled = p->out->env_enable;
+    p->out->env_prefix = flag_value_text(p, "envflag.prefix");
     for (size_t i = 0; enabled && i < n_flag_rows; i++) {
         const struct flag_row *f = &flag_rows[i];
         if (p->given[i].n == 0 && !flags_read_variable(p, f, f->row.name))

@@ -34,7 +34,7 @@ struct flags {
     bool strict_parse;
     int64_t config_check_interval;
     int64_t max_scrape_size; bool no_stale_markers; int64_t file_sd_interval;
-    int64_t max_insert_size; int64_t max_concurrent_inserts;
+    int64_t max_insert_size;
     struct remote_write_flags {        /* -remoteWrite.*: item i applies to url i, a single item to all */
         struct str_list url, basic_auth_username, basic_auth_username_file, basic_auth_password,
             basic_auth_password_file, bearer_token, bearer_token_file, tls_ca_file, tls_cert_file, tls_key_file,

@@ -157,6 +157,7 @@ const struct inert_flag inert_flags[] = {
     TUNES("http.maxGracefulShutdownDuration"),
     TUNES("http.shutdownDelay"),
     TUNES("insert.maxQueueDuration"),
+    TUNES("maxConcurrentInserts"),
     TUNES("internStringCacheExpireDuration"),
     TUNES("internStringMaxLen"),
     TUNES("loggerErrorsPerSecondLimit"),

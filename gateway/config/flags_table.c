@@ -100,8 +100,6 @@ const struct flag_row flag_rows[] = {
              .help = "Interval for checking files of file_sd_configs for changes that inotify does not report"}},
     {.row = {CONF_SIZE, "maxInsertRequestSize", AT(max_insert_size), .preset = "32MiB", .min = 1, .max = 1ll << 40,
              .help = "Maximum size of a push request, decompressed"}},
-    {.row = {CONF_INT, "maxConcurrentInserts", AT(max_concurrent_inserts), .preset = "0", .min = 0, .max = 1 << 20,
-             .help = "Accepted for compatibility; ignored: a lane stores one push at a time"}},
 
     {.row = {CONF_STRINGS, "remoteWrite.url", RW(url),
              .help = "Remote write URL; may be repeated. The n-th value of each flag below applies to the n-th URL, a "

@@ -84,8 +84,6 @@ static bool check_static(struct conf_context *c UNUSED, const struct yaml *node,
 static const struct conf_section static_section = {
     "server_group_static", sizeof(struct group_static), static_rows, check_static, "Servers by address"};
 
-/* http_client is a separate mapping in the file, but its keys are fields of the group. */
-struct group_client { struct http_conf http; int64_t dial_timeout; };
 #define CLIENT(field) offsetof(struct group_client, field)
 static const struct conf_row client_rows[] = {
     {CONF_DURATION, "dial_timeout", CLIENT(dial_timeout), .preset = "2s", .min = 1, .max = 3600000,
@@ -103,8 +101,6 @@ static const struct conf_section client_section = {
     "HTTP client settings for requests to servers"};
 
 #define ROW(field) offsetof(struct server_group_conf, field)
-_Static_assert(ROW(dial_timeout) - ROW(http) == CLIENT(dial_timeout),
-               "http and dial_timeout must be adjacent, as in struct group_client");
 static const char *const schemes[] = {"http", "https", NULL};
 static const char *const overlaps[] = {[OVERLAP_NONE] = "none", [OVERLAP_MERGE] = "merge", NULL};
 static const char *const read_modes[] = {
@@ -146,7 +142,7 @@ static const struct conf_row rows[] = {
     {CONF_CUSTOM, "http_headers", ROW(group_http_headers), .custom = read_headers,
      .print = http_headers_print, .equal = http_headers_equal, .form = "mapping",
      .help = "HTTP headers to add to requests"},
-    {CONF_SECTION, "http_client", ROW(http), .section = &client_section,
+    {CONF_SECTION, "http_client", ROW(client), .section = &client_section,
      .help = "Credentials, TLS, proxy, dial_timeout"},
     {CONF_DURATION, "timeout", ROW(timeout), .preset = "0s",
      .help = "Request timeout, including the body; 0 = the rest of the query's timeout"},

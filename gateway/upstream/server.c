@@ -79,10 +79,10 @@ static struct str_map join_maps(struct arena *a, const struct str_map *x, const 
 /* The group's http_headers are sent with every request, including remote_read. */
 static struct client_profile *make_profile(struct arena *a, const struct server_group_conf *conf, struct err *err)
 {
-    struct http_conf http = conf->http;
+    struct http_conf http = conf->client.http;
     const struct http_headers *more = &conf->group_http_headers;
-    http.http_headers.values = join_maps(a, &conf->http.http_headers.values, &more->values);
-    http.http_headers.files = join_maps(a, &conf->http.http_headers.files, &more->files);
+    http.http_headers.values = join_maps(a, &conf->client.http.http_headers.values, &more->values);
+    http.http_headers.files = join_maps(a, &conf->client.http.http_headers.files, &more->files);
     return http_conf_profile(&http, err);
 }
 
@@ -102,7 +102,7 @@ static uint64_t server_key(const struct server *s, const struct server_group_con
     struct buf all = {0};
     buf_add_str(&all, s->sent_url);
     buf_add_char(&all, '\0');
-    add_pairs(&all, &conf->http.http_headers.values);
+    add_pairs(&all, &conf->client.http.http_headers.values);
     add_pairs(&all, &conf->group_http_headers.values);
     uint64_t key = hash_bytes(all.p, all.n);
     buf_free(&all);
@@ -141,7 +141,7 @@ bool server_init(struct server *s, struct arena *a, const struct server_group_co
                          .wants_gzip = conf->compression == COMPRESSION_ON ||
                                        (conf->compression == COMPRESSION_AUTO && !server_on_this_host(&parsed)),
                          .kind_configured = conf->kind != SERVER_AUTO,
-                         .timeout = conf->timeout, .dial_timeout = conf->dial_timeout};
+                         .timeout = conf->timeout, .dial_timeout = conf->client.dial_timeout};
     s->url = server_join_url(a, host, server_normalize_prefix(path_prefix));
     s->read_url = server_join_url(a, s->url, conf->remote_read_path);
     s->params = form_of(a, &conf->query_params);

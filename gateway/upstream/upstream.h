@@ -34,8 +34,7 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     struct str_list coverage_by;       /* labels that identify the target of a series; empty: job, instance */
     bool trust_untargeted;
     struct str_list written_by;        /* names of the destinations that fill the group */
-    struct http_conf http;             /* promxy's http_client: */
-    int64_t dial_timeout;
+    struct group_client { struct http_conf http; int64_t dial_timeout; } client; /* promxy's http_client */
 };
 struct group_static { struct str_list targets; struct str_map labels; };
 extern const struct conf_section server_group_section;
