@@ -3,6 +3,7 @@
 
 #include "base/text/num.h"
 #include "base/text/duration.h"
+#include "gateway/config/external_url.h"
 #include "gateway/query/params.h"
 #include "gateway/query/render.h"
 #include "gateway/services/services.h"
@@ -19,7 +20,7 @@ static void put_duration(struct json_writer *w, const char *key, int64_t ms)
     buf_free(&text);
 }
 
-static void put_active(struct json_writer *w, const struct target_status *t)
+static void put_active(struct json_writer *w, const struct flags *f, const struct target_status *t)
 {
     struct buf text = {0};
     json_begin_object(w);
@@ -29,7 +30,9 @@ static void put_active(struct json_writer *w, const struct target_status *t)
     render_labels(w, t->labels);
     json_field_str(w, "scrapePool", t->job);
     json_field_str(w, "scrapeUrl", t->url);
-    json_field_str(w, "globalUrl", t->url);
+    external_url_of_target(&text, f, t->url);
+    json_field_str(w, "globalUrl", buf_str(&text));
+    buf_clear(&text);
     json_field_str(w, "lastError", t->last_error);
     if (t->last_scrape > 0)
         buf_add_rfc3339(&text, t->last_scrape);
@@ -48,13 +51,14 @@ static void put_active(struct json_writer *w, const struct target_status *t)
 
 static bool wanted_pool(struct str pool, struct str job) { return pool.n == 0 || str_eq(pool, job); }
 
-static void put_actives(struct json_writer *w, const struct scraper_targets *t, struct str pool, bool wanted)
+static void put_actives(struct json_writer *w, const struct flags *f, const struct scraper_targets *t, struct str pool,
+                        bool wanted)
 {
     json_key(w, "activeTargets");
     json_begin_array(w);
     for (size_t i = 0; wanted && i < t->n_active; i++)
         if (wanted_pool(pool, t->active[i].job))
-            put_active(w, &t->active[i]);
+            put_active(w, f, &t->active[i]);
     json_end_array(w);
 }
 
@@ -92,7 +96,7 @@ void api_targets(struct http_request *r)
     scraper_targets(r->services->scraper, &r->arena, &t);
     api_begin(r, &w);
     json_begin_object(&w);
-    put_actives(&w, &t, pool, active || any);
+    put_actives(&w, &r->services->flags, &t, pool, active || any);
     put_dropped(&w, &t, pool, dropped || any);
     json_end_object(&w);
     api_end(&w);

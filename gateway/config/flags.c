@@ -12,6 +12,7 @@
 #include "base/regex/regex.h"
 #include "gateway/config/dialect.h"
 #include "gateway/config/environment.h"
+#include "gateway/config/external_url.h"
 #include "gateway/config/flags_table.h"
 
 #include <stdlib.h>
@@ -363,23 +364,16 @@ static void flags_reload_by_feature(struct flags *f)
         f->config_check_interval = 30 * 1000;
 }
 
-/* "pre", "/pre" and "/pre/" are the same prefix. */
-static void flags_normalize_prefix(struct flags *f)
+static bool flags_is_set(const struct flags *f, const char *name)
 {
-    struct str s = f->path_prefix;
-    while (s.n > 0 && s.p[0] == '/')
-        s = str_skip(s, 1);
-    while (s.n > 0 && s.p[s.n - 1] == '/')
-        s.n--;
-    f->path_prefix = s.n > 0 ? arena_printf(&f->arena, "/%.*s", STR_ARG(s)) : STR("");
+    return f->all[flags_find_row(str_of(name)) - flag_rows].set;
 }
 
 /* An explicit false disables /-/reload in dialects that enable it by default, too. */
 static void flags_open_reload(struct flags *f)
 {
-    const struct flag_row *row = flags_find_row(STR("web.enable-lifecycle"));
-    bool given = f->all[row - flag_rows].set;
-    f->enable_reload = f->enable_lifecycle || (!given && dialects[f->dialect].reload_open);
+    bool refused = flags_is_set(f, "web.enable-lifecycle") && !f->enable_lifecycle;
+    f->enable_reload = f->enable_lifecycle || (!refused && dialects[f->dialect].reload_open);
 }
 
 bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
@@ -402,10 +396,9 @@ bool flags_parse(int argc, char **argv, struct flags *out, struct err *err)
         out->all[i].secret = flag_rows[i].secret;
         out->all[i].value = flag_shown_value(&p, &flag_rows[i]);
     }
-    flags_normalize_prefix(out);
     flags_open_reload(out);
     flags_reload_by_feature(out);
-    return flags_check_set(out, err) && flags_judge(out, p.uses, p.n_uses, err);
+    return external_url_apply(out, flags_is_set(out, "web.route-prefix"), err) && flags_check_set(out, err) && flags_judge(out, p.uses, p.n_uses, err);
 }
 
 void flags_free(struct flags *f)

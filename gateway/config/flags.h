@@ -24,6 +24,7 @@ struct flags {
     int64_t memory_bytes; double memory_percent; /* for queries and HTTP; bytes 0 = the percentage */
     int64_t max_connections, read_timeout;
     struct str path_prefix, external_url, cors_origin;
+    struct str link_prefix;            /* of paths in pages: path of external_url; not set: path_prefix */
     struct str log_level, log_format;
     bool enable_lifecycle;             /* /-/reload and /-/quit over HTTP */
     bool enable_reload;                /* /-/reload over HTTP: also if the dialect enables it by default */

@@ -35,9 +35,10 @@ const struct flag_row flag_rows[] = {
     {.row = {CONF_BOOL, "help", AT(help), .preset = "false", .help = "Print this help and exit"}, .also = {"h"}},
 
     {.row = {CONF_STRING, "web.route-prefix", AT(path_prefix), .preset = "",
-             .help = "Prefix of all HTTP paths"}, .also = {"http.pathPrefix"}},
+             .help = "Prefix of all HTTP paths; by default the path of `--web.external-url`"}, .also = {"http.pathPrefix"}},
     {.row = {CONF_STRING, "web.external-url", AT(external_url), .preset = "",
-             .help = "External URL of this server. Accepted for compatibility; ignored"}},
+             .help = "URL under which users reach this server, for example through a reverse proxy: for links and "
+                     "`globalUrl` of targets"}},
     {.row = {CONF_INT, "web.max-connections", AT(max_connections), .preset = "16384", .min = 8, .max = 1 << 20,
              .help = "Maximum number of client connections; lowered if the limit of open files requires it"}},
     {.row = {CONF_DURATION, "web.read-timeout", AT(read_timeout), .preset = "1m", .min = 1, .max = YEAR,

@@ -37,7 +37,7 @@ void html_begin(struct http_request *r, const char *title)
 {
     static const struct { const char *path, *name; } links[] = {
         {"/targets", "Targets"}, {"/metrics", "Metrics"}, {"/config", "Configuration"}, {"/flags", "Flags"}};
-    const char *prefix = r->services->flags.path_prefix.p;
+    const char *prefix = r->services->flags.link_prefix.p;
     r->content_type = "text/html; charset=utf-8";
     buf_printf(&r->out, "<!doctype html><html lang=en><meta charset=utf-8>"
                         "<meta name=viewport content='width=device-width,initial-scale=1'><title>%s - sluice</title>"

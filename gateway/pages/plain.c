@@ -23,7 +23,7 @@ static const char reload_path[] = "/-/reload"; /* requires POST: a form in HTML 
 
 void page_index(struct http_request *r)
 {
-    const char *prefix = r->services->flags.path_prefix.p;
+    const char *prefix = r->services->flags.link_prefix.p;
     if (!html_wanted(r)) {
         buf_add_z(&r->out, "sluice " VERSION "\n\n");
         for (size_t i = 0; i < LEN(links); i++)
@@ -97,7 +97,7 @@ void page_flags(struct http_request *r)
 
 static void html_reloaded(struct http_request *r, const struct err *err)
 {
-    const char *prefix = r->services->flags.path_prefix.p;
+    const char *prefix = r->services->flags.link_prefix.p;
     html_begin(r, err ? "Reload failed" : "Configuration reloaded");
     if (err) {
         buf_add_z(&r->out, "<p>The previous configuration keeps running. Correct the file and reload again."

@@ -98,3 +98,25 @@ def test_targets_page_without_targets_says_what_to_do():
     sluice.reconfigure("scrape_configs:\n- job_name: x\n  static_configs: [{targets: ['127.0.0.1:1']}]\n")
     wait_until(lambda: "No target matches the filter. <a href='?'>" in html_page(sluice, "/targets?q=nowhere"),
                what="a filter without match")
+
+
+def test_external_url():
+    """As in Prometheus: the path begins the links, the rest replaces the host of targets on this machine."""
+    port, exporter = free_port(), ScriptedExporter()
+    config = f"""
+scrape_configs:
+- {{job_name: own, metrics_path: /metrics, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}
+- {{job_name: near, static_configs: [{{targets: ['{exporter.address}']}}]}}
+"""
+    sluice = Sluice(config, "--web.external-url=https://metrics.example:8443/sluice/", "--web.route-prefix=/", port=port)
+    assert "href='/sluice/targets'" in html_page(sluice, "/") and "action='/sluice/-/reload'" in html_page(sluice, "/")
+    urls = {t["scrapePool"]: (t["scrapeUrl"], t["globalUrl"]) for t in sluice.data("/api/v1/targets")["activeTargets"]}
+    assert urls["own"] == (f"http://127.0.0.1:{port}/metrics", "https://metrics.example:8443/metrics"), urls
+    assert urls["near"][1] == f"http://metrics.example:{exporter.port}/metrics", urls
+    sluice.stop()
+
+    below = Sluice("{}", "--web.external-url=https://metrics.example/sluice", start=False, name="below")
+    below.ready_path = "/sluice/-/ready"
+    below.start().wait_ready()
+    assert below.get("/targets").status == 404 and below.get("/sluice/targets").status == 200
+    assert "href='/sluice/targets'" in below.get("/sluice/", headers=HTML).text

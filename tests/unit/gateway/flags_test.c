@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "gateway/config/flags.h"
+#include "gateway/config/external_url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +103,46 @@ static void test_forms_of_values(void **state UNUSED)
     for (size_t i = 0; i < LEN(prefixes); i++) {
         assert_true(PARSE(&f, prefixes[i][0]));
         assert_string_equal(f.path_prefix.p, prefixes[i][1]);
+        flags_free(&f);
+    }
+}
+
+static void test_external_url(void **state UNUSED)
+{
+    static const struct { const char *url, *prefix, *route, *links; } set[] = {
+        {"--web.external-url=https://p.example/prom/", NULL, "/prom", "/prom"},
+        {"--web.external-url=https://p.example/prom", "--web.route-prefix=/", "", "/prom"},
+        {"--web.external-url=https://p.example", "--web.route-prefix=x", "/x", ""},
+        {"--web.external-url=/prometheus/", NULL, "/prometheus", "/prometheus"},
+        {"--web.external-url=", "--web.route-prefix=x", "/x", "/x"}};
+    struct flags f;
+    for (size_t i = 0; i < LEN(set); i++) {
+        assert_true(set[i].prefix ? PARSE(&f, set[i].url, set[i].prefix) : PARSE(&f, set[i].url));
+        assert_string_equal(f.path_prefix.p, set[i].route);
+        assert_string_equal(f.link_prefix.p, set[i].links);
+        flags_free(&f);
+    }
+    assert_false(PARSE(&f, "--web.external-url=p.example/x"));
+    flags_free(&f);
+    assert_false(PARSE(&f, "--web.external-url=http://p.example/'onload='x"));
+    flags_free(&f);
+
+    static const struct { const char *url, *target, *global; } targets[] = {
+        {"https://p.example/prom", "http://localhost:9090/prom/metrics", "https://p.example/prom/metrics"},
+        {"https://p.example:8443", "http://127.0.0.1:9090/metrics?a=b", "https://p.example:8443/metrics?a=b"},
+        {"https://p.example:8443", "http://u:p@[::1]:9100/metrics", "http://u:p@p.example:9100/metrics"},
+        {"https://[2001:db8::1]/", "http://localhost/metrics", "http://[2001:db8::1]/metrics"},
+        {"https://p.example", "http://node:9090/metrics", "http://node:9090/metrics"},
+        {"/prom", "http://localhost:9090/metrics", "http://localhost:9090/metrics"},
+        {"", "http://localhost:9090/metrics", "http://localhost:9090/metrics"}};
+    for (size_t i = 0; i < LEN(targets); i++) {
+        char flag[100];
+        struct buf out = {0};
+        snprintf(flag, sizeof flag, "--web.external-url=%s", targets[i].url);
+        assert_true(PARSE(&f, "--web.listen-address=:9090", flag));
+        external_url_of_target(&out, &f, str_of(targets[i].target));
+        assert_string_equal(buf_z(&out), targets[i].global);
+        buf_free(&out);
         flags_free(&f);
     }
 }
@@ -298,6 +338,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_dialects), cmocka_unit_test(test_forms_of_values),
+        cmocka_unit_test(test_external_url),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_items_with_quotes_and_brackets),
         cmocka_unit_test(test_switches),
