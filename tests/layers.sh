@@ -123,6 +123,59 @@ awk '/^[a-z].* .*[a-z_0-9]\(/ && !/^static .*;$/ && !/^typedef / && !/^[^(]*=/ {
 while read -r line; do say "$line"; done <"${TMPDIR:-/tmp}/names.$$"
 rm -f "${TMPDIR:-/tmp}/names.$$"
 
+# A key or flag that is stored is read: each field of a struct that configuration rows fill (one with a conf_section, and
+# those named below) occurs as .field or ->field elsewhere than in offsetof, in a definition of a row or left of an assignment.
+# A key without effect has a row of type CONF_IGNORED or CONF_ACCEPTED and no field.
+awk 'BEGIN { filled["flags"] = filled["http_conf"] = filled["scrape_globals"] = 1 }
+     FNR == 1 { comment = 0 }
+     {
+         if (pass == 1) {
+             if (/conf_section [a-z_]+ = /)
+                 section = 3
+             if (section-- > 0 && match($0, /sizeof\(struct [a-z_0-9]+\)/))
+                 filled[substr($0, RSTART + 14, RLENGTH - 15)] = 1
+             next
+         }
+         gsub(/"([^"\\]|\\.)*"/, "\"\"")
+         gsub(/\/\*[^*]*\*+([^\/*][^*]*\*+)*\//, "")
+         if (comment) { if (!sub(/.*\*\//, "")) next; comment = 0 }
+         if (sub(/\/\*.*/, "")) comment = 1
+     }
+     pass == 2 {
+         text = $0
+         if (depth == 0) {
+             if (!match($0, /^(typedef )?struct [a-z_0-9]+ \{/)) next
+             tag = $0; sub(/^(typedef )?struct /, "", tag); sub(/ .*/, "", tag)
+             if (!(tag in filled)) next
+             text = substr($0, RLENGTH + 1); depth = 1; body = ""
+         }
+         body = body text " "
+         depth += gsub(/\{/, "{", text) - gsub(/\}/, "}", text)
+         if (depth == 0) {
+             gsub(/(struct|enum|union) [a-z_0-9]* *\{/, ";", body); gsub(/[{}]/, ";", body)
+             n = split(body, declarators, /[;,]/)
+             for (i = 1; i < n; i++) {
+                 field = declarators[i]; gsub(/\[.*\]/, "", field); gsub(/[ \t]+$/, "", field); sub(/.*[ *(]/, "", field)
+                 if (field ~ /^[a-z_0-9]+$/)
+                     home[field] = home[field] ? home[field] : FILENAME ": " tag "." field
+             }
+         }
+     }
+     pass == 3 {
+         gsub(/offsetof\([^()]*\)/, "")
+         text = $0
+         while (match(text, /(\.|->)[a-z_0-9]+/)) {
+             field = substr(text, RSTART, RLENGTH); sub(/^(\.|->)/, "", field)
+             text = substr(text, RSTART + RLENGTH)
+             if (text !~ /^ *=[^=]/)
+                 used[field] = 1
+         }
+     }
+     END { for (field in home) if (!(field in used)) print home[field] " is set and never read; use it, or let its row be CONF_IGNORED" }' \
+    $(for pass in 1 2 3; do echo "pass=$pass"; find $layers -name '*.[ch]' | sort; done) >"${TMPDIR:-/tmp}/unread.$$"
+while read -r line; do say "$line"; done <"${TMPDIR:-/tmp}/unread.$$"
+rm -f "${TMPDIR:-/tmp}/unread.$$"
+
 # Every source file belongs to an archive: the Makefile builds all that lies below the layers' directories, at any depth.
 for f in $(find . -name .git -prune -o -path "./${BUILD:-build}" -prune -o -path ./tests -prune -o \
            \( -name '*.c' -o -name '*.cc' \) -print | sed 's|^\./||' | sort); do

@@ -61,6 +61,19 @@ OFFENCES = [
      "static planted_declared() has the name of a function of base/map.h"),
     ("model/labels.c", "struct planted {\n    int n;\n};\n", None),
     ("model/matcher.c", "struct planted {\n    int n;\n};\n", "the tag planted is also defined in model/labels.c"),
+    ("scraper/job.c", """
+struct planted_conf {
+    int64_t read, planted_unread; /* ms */
+    struct { bool planted_switch; } inner;
+};
+static const struct conf_section planted_section = {"planted", sizeof(struct planted_conf)};
+static int64_t planted_use(struct planted_conf *c)
+{
+    c->planted_unread = offsetof(struct planted_conf, planted_unread); /* c->planted_unread */
+    return c->read + strlen("c->planted_switch");
+}
+""", "planted_conf.planted_unread is set and never read"),
+    ("scraper/job.h", "", "planted_conf.planted_switch is set and never read"),
     ("writer/sink.c", "\n" * 600, "split it by subject (at most 600)"),
     ("tools/stray.c", "int stray;\n", "no archive builds it"),
 ]
@@ -80,4 +93,5 @@ def test_layers_finds_planted_offences():
         assert code == 1
         for path, _, message in OFFENCES:
             assert message is None or message in out, f"{path}: {message} not in\n{out}"
+        assert out.count("never read") == 2, out
         assert "model/many: 26 sources" in out
