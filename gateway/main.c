@@ -12,6 +12,7 @@
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "gateway/acceptor.h"
+#include "gateway/background/breaker_checks.h"
 #include "gateway/background/coverage_reader.h"
 #include "gateway/cli/cli_promql.h"
 #include "gateway/dispatch.h"
@@ -121,6 +122,7 @@ static void begin_stop(struct program *p)
         return;
     services_stop_reloads(s);
     server_probe_stop(s->prober);
+    breaker_checks_stop(s->breaker_checks);
     coverage_reader_stop(s->coverage_reader);
     scraper_stop(s->scraper, on_scraper_stopped, s);
 }

@@ -90,8 +90,8 @@ static void html_server(struct buf *out, const struct server_status *s, int64_t 
     html_text(out, s->group);
     buf_add_z(out, "<td data-k=Server>");
     html_text(out, s->url);
-    buf_printf(out, "<td data-k=Kind>%s<td class=%s data-k=State>%s<td class=n data-k=Requests>",
-               s->kind ? s->kind : "", s->state, s->state);
+    buf_printf(out, "<td data-k=Kind>%s<td class=%s data-k=State>%s<td data-k=Breaker>%s<td class=n data-k=Requests>",
+               s->kind ? s->kind : "", s->state, s->state, s->breaker);
     html_count(out, s->requests);
     buf_add_z(out, "<td class=n data-k=Failures>");
     html_count(out, s->failures);
@@ -114,7 +114,7 @@ static void html_servers(struct http_request *r, int64_t now)
                            "<code>server_groups: [{static_configs: [{targets: ['HOST:PORT']}]}]</code> "
                            "to the configuration file to query Prometheus or VictoriaMetrics servers.");
     else
-        buf_add_z(&r->out, "<table><tr><th>Group<th>Server<th>Kind<th>State<th>Requests"
+        buf_add_z(&r->out, "<table><tr><th>Group<th>Server<th>Kind<th>State<th>Breaker<th>Requests"
                            "<th>Failures<th>Mean time<th>Received<th>Last success<th>Last error");
     for (size_t i = 0; i < n; i++)
         html_server(&r->out, &items[i], now);
@@ -134,9 +134,9 @@ static void text_servers(struct http_request *r, int64_t now)
         buf_add_z(out, "server groups:\n");
     for (size_t i = 0; i < n; i++) {
         const struct server_status *s = &items[i];
-        buf_printf(out, "\tgroup=%.*s, url=%.*s, kind=%s, state=%s, requests=%" PRIu64 ", failures=%" PRIu64
+        buf_printf(out, "\tgroup=%.*s, url=%.*s, kind=%s, state=%s, breaker=%s, requests=%" PRIu64 ", failures=%" PRIu64
                         ", mean_time=%.0fms",
-                   STR_ARG(s->group), STR_ARG(s->url), s->kind ? s->kind : "", s->state, s->requests,
+                   STR_ARG(s->group), STR_ARG(s->url), s->kind ? s->kind : "", s->state, s->breaker, s->requests,
                    s->failures, mean_ms(s));
         text_last(out, s->last_ok_at, s->last_error, now);
     }

@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/os/thread.h"
+#include "gateway/servers/breaker.h"
 #include "gateway/servers/latency.h"
 
 #include <stdatomic.h>
@@ -30,8 +31,7 @@ struct server_health {
     atomic_bool cannot_read;       /* the server does not support remote_read */
     _Atomic int64_t asked_at;      /* clock_mono_ms when a request was last sent; 0 = never */
     atomic_bool answered;          /* a request has ended, whichever way */
-    atomic_uint failures_in_row;
-    _Atomic int64_t paused_until;  /* clock_mono_ms */
+    struct breaker breaker;
     _Atomic int64_t last_ok_at, last_error_at; /* Unix ms */
     _Atomic int64_t failing_since; /* Unix ms of the first of these failures, which was logged; 0 = none */
     struct mutex mutex;            /* for what follows */
@@ -42,6 +42,9 @@ struct server_health {
 
 struct server_traffic {
     atomic_uint_fast64_t requests, failures, bytes, samples, nanoseconds;
+    atomic_uint_fast64_t hedges;   /* requests to another server because this one was late */
+    atomic_uint_fast64_t hung;     /* requests given up because a check showed that the server hangs */
+    _Atomic int64_t fastest_ms;    /* the shortest request that succeeded, plus 1; 0 = none has */
     struct latency latency;
 };
 

@@ -11,6 +11,7 @@
 
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
+#include "gateway/background/breaker_checks.h"
 #include "gateway/background/coverage_reader.h"
 #include "gateway/coverage/coverage.h"
 #include "gateway/servers/registry.h"
@@ -26,6 +27,7 @@ void services_init(struct services *s)
     s->_load = config_load_new(s);
     s->servers = server_registry_new();
     s->prober = server_prober_new(s->control, s->id);
+    s->breaker_checks = breaker_checks_new(s->control, s->id);
     s->coverage = coverage_registry_new();
     s->coverage_reader = coverage_reader_new(s->control, s->id);
     mutex_init(&s->_mutex, RANK_SERVICES);
@@ -134,6 +136,7 @@ bool services_apply(struct services *s, struct config *c, struct err *err)
     if (ok) {
         note_success(s, c);
         server_probe_all(s->prober, u);
+        breaker_checks_use(s->breaker_checks, u);
         coverage_reader_use(s->coverage_reader, s->workers, &s->queries, u);
     } else {
         if (u)
@@ -168,6 +171,7 @@ bool services_end_reloads(struct services *s)
 void services_free(struct services *s)
 {
     server_prober_free(s->prober);
+    breaker_checks_free(s->breaker_checks);
     coverage_reader_free(s->coverage_reader);
     reload_swap_config(s, NULL, NULL);
     server_registry_free(s->servers); /* behind the last upstream */

@@ -41,6 +41,7 @@ struct services {
     struct scraper *scraper;
     struct server_registry *servers; /* what is known and counted of downstream servers, over reloads */
     struct server_prober *prober;  /* control thread */
+    struct breaker_checks *breaker_checks; /* control thread */
     struct coverage_registry *coverage; /* which replicas are complete, over reloads */
     struct coverage_reader *coverage_reader; /* control thread */
     int64_t started;               /* Unix ms */

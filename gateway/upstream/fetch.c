@@ -5,6 +5,7 @@
 #include "base/text/duration.h"
 #include "base/text/url.h"
 #include "gateway/query/trace.h"
+#include "gateway/upstream/server_check.h"
 
 #include <limits.h>
 
@@ -32,6 +33,8 @@ void batch_begin(struct request_batch *r, struct query_ctx *q, size_t max_respon
     *r = (struct request_batch){.q = q, .worker = q->user, .max_response = max_response,
                                 .limits = arena_suspend_limit(q->arena)};
     list_init(&r->in_flight);
+    list_init(&r->requests);
+    list_init(&r->checks);
 }
 
 void batch_fail(struct request_batch *r, const struct err *why)
@@ -128,6 +131,7 @@ static void batch_drop_excessive(struct request_batch *r)
 
 static void cancel_all(struct request_batch *r)
 {
+    server_check_cancel_all(r);
     while (!list_empty(&r->in_flight))
         fetch_cancel(CONTAINER(r->in_flight.next, struct fetch, node));
 }

@@ -20,6 +20,10 @@ struct request_batch {
     size_t max_response;          /* bytes of one response */
     struct arena_limits limits;   /* of the query's arena */
     struct list in_flight;      /* struct fetch */
+    struct list requests;       /* struct group_request, from its start to its stop */
+    struct list checks;         /* struct server_check, of servers that are late; batch_wait does not wait for them */
+    /* A check has ended; hangs: the error that says so, or NULL. */
+    void (*checked)(struct request_batch *r, struct server *s, const struct err *hangs);
     struct err err;             /* why the batch ends; set by batch_fail */
     int64_t _left;              /* units of work until the next check */
 };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/group_request.h"
 
+#include "gateway/upstream/server_check.h"
 #include "gateway/upstream/stats.h"
 
-enum { HEDGE_MIN_MS = 20, HEDGE_UNKNOWN_MS = 250 };
+enum { HEDGE_MIN_MS = 20, HEDGE_UNKNOWN_MS = 250, LATE_MIN_MS = 50, LATE_AGAIN_MS = 1000 };
 
 /* --- attempts ----------------------------------------------------------------------------------------------------- */
 
@@ -53,6 +54,18 @@ static int64_t hedge_delay(const struct server *s)
     return ms < HEDGE_MIN_MS ? HEDGE_MIN_MS : ms;
 }
 
+static int64_t request_elapsed(const struct group_request *r)
+{
+    return loop_mono(r->batch->worker->loop) - r->_begin;
+}
+
+static void arm_late_timer(struct group_request *r, int64_t ms)
+{
+    loop_timer_in(r->batch->worker->loop, &r->_late, ms);
+}
+
+static void group_requests_checked(struct request_batch *batch, struct server *s, const struct err *hangs);
+
 /* --- events ------------------------------------------------------------------------------------------------------- */
 
 static void ask_next(struct group_request *r)
@@ -61,8 +74,8 @@ static void ask_next(struct group_request *r)
     if (a == NULL)
         return;
     attempt_enter(a, ATTEMPT_RUNNING);
-    if (r->mode == READ_HEDGE && has_attempt(r, ATTEMPT_IDLE))
-        loop_timer_in(r->batch->worker->loop, &r->_hedge, hedge_delay(a->server));
+    if (a->state == ATTEMPT_RUNNING && (has_attempt(r, ATTEMPT_IDLE) || r->dispensable))
+        arm_late_timer(r, hedge_delay(a->server));
 }
 
 static void ask_idle(struct attempt *a)
@@ -83,10 +96,19 @@ static void ask_all(struct group_request *r)
         ask_idle(r->attempts[i]);
 }
 
+static void ask_complete(struct group_request *r)
+{
+    arm_late_timer(r, hedge_delay(r->complete->server));
+    attempt_enter(r->complete, ATTEMPT_RUNNING);
+}
+
 void group_request_start(struct group_request *r)
 {
+    list_push_back(&r->batch->requests, &r->_node);
+    r->batch->checked = group_requests_checked;
+    r->_begin = loop_mono(r->batch->worker->loop);
     if (r->complete)
-        attempt_enter(r->complete, ATTEMPT_RUNNING);
+        ask_complete(r);
     else if (r->mode == READ_MERGE)
         ask_all(r);
     else
@@ -97,9 +119,13 @@ void attempt_succeeded(struct attempt *a)
 {
     struct group_request *r = a->request;
     attempt_enter(a, ATTEMPT_SUCCEEDED);
-    if (r->mode == READ_MERGE)
+    if (r->mode == READ_MERGE) {
+        int64_t half = request_elapsed(r) / 2;
+        if (has_attempt(r, ATTEMPT_RUNNING) && !loop_timer_armed(&r->_late))
+            arm_late_timer(r, half > LATE_MIN_MS ? half : LATE_MIN_MS);
         return;
-    group_request_stop(r);
+    }
+    loop_timer_stop(r->batch->worker->loop, &r->_late);
     for (size_t i = 0; i < r->n; i++)
         if (r->attempts[i]->state == ATTEMPT_RUNNING)
             attempt_enter(r->attempts[i], ATTEMPT_IDLE);
@@ -119,18 +145,61 @@ void attempt_failed(struct attempt *a, const struct err *err)
         ask_next(r);
 }
 
-static void on_hedge_timer(struct loop_timer *t)
+/* --- late servers ------------------------------------------------------------------------------------------------- */
+
+/* Whether there is, or may be, a response without this one. */
+static bool attempt_is_dispensable(const struct attempt *a)
 {
-    struct group_request *r = CONTAINER(t, struct group_request, _hedge);
-    if (!has_attempt(r, ATTEMPT_SUCCEEDED))
+    const struct group_request *r = a->request;
+    for (size_t i = 0; i < r->n; i++)
+        if (r->attempts[i] != a && r->attempts[i]->state != ATTEMPT_FAILED)
+            return true;
+    return r->dispensable;
+}
+
+static void on_late_timer(struct loop_timer *t)
+{
+    struct group_request *r = CONTAINER(t, struct group_request, _late);
+    bool hedges = r->mode == READ_HEDGE && has_attempt(r, ATTEMPT_IDLE);
+    if (r->mode != READ_MERGE && has_attempt(r, ATTEMPT_SUCCEEDED))
+        return;
+    for (size_t i = 0; i < r->n; i++) {
+        struct attempt *a = r->attempts[i];
+        if (a->state == ATTEMPT_RUNNING && attempt_is_dispensable(a))
+            server_check_begin(r->batch, a->server, request_elapsed(r));
+        atomic_fetch_add(&a->server->traffic->hedges, hedges && a->state == ATTEMPT_RUNNING);
+    }
+    if (hedges)
         ask_next(r);
+}
+
+static void request_checked(struct group_request *r, const struct server *s, const struct err *hangs)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        struct attempt *a = r->attempts[i];
+        if (a->server != s || a->state != ATTEMPT_RUNNING || !attempt_is_dispensable(a))
+            continue;
+        if (hangs) {
+            attempt_enter(a, ATTEMPT_IDLE);
+            attempt_failed(a, hangs);
+        } else if (!loop_timer_armed(&r->_late)) {
+            int64_t again = 2 * request_elapsed(r);
+            arm_late_timer(r, again > LATE_AGAIN_MS ? again : LATE_AGAIN_MS);
+        }
+    }
+}
+
+static void group_requests_checked(struct request_batch *batch, struct server *s, const struct err *hangs)
+{
+    for (struct list *n = batch->requests.next; n != &batch->requests; n = n->next)
+        request_checked(CONTAINER(n, struct group_request, _node), s, hangs);
 }
 
 void group_request_init(struct group_request *r, struct request_batch *batch, const struct group *group,
                         enum read_mode mode, const struct attempt_ops *ops, void *items, size_t size)
 {
     *r = (struct group_request){.batch = batch, .group = group, .mode = mode, .ops = ops, .n = group->n_servers,
-                                ._hedge.run = on_hedge_timer};
+                                ._late.run = on_late_timer};
     r->attempts = ARENA_ARRAY(batch->q->arena, struct attempt *, r->n);
     for (size_t i = 0; i < r->n; i++) {
         r->attempts[i] = (struct attempt *)(void *)((char *)items + i * size);
@@ -140,7 +209,12 @@ void group_request_init(struct group_request *r, struct request_batch *batch, co
     }
 }
 
-void group_request_stop(struct group_request *r) { loop_timer_stop(r->batch->worker->loop, &r->_hedge); }
+void group_request_stop(struct group_request *r)
+{
+    loop_timer_stop(r->batch->worker->loop, &r->_late);
+    if (list_linked(&r->_node))
+        list_remove(&r->_node);
+}
 
 /* --- the result --------------------------------------------------------------------------------------------------- */
 

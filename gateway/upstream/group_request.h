@@ -15,10 +15,16 @@
  *   attempt_succeeded   -                                        cancel running ones: one response is enough
  *   attempt_failed      none has responded and none is running:  none has responded: start the next
  *                       start the next, which was paused
- *   hedge timer         -                                        none has responded: start the next (READ_HEDGE)
+ *   late timer          check the running ones                   none has responded: check the running ones, and start
+ *                                                                the next (READ_HEDGE)
+ *   a check fails       the running one at this server fails     likewise
  *
  * The next is the first idle one in the order of `attempts` that is not paused, otherwise the first idle one: a paused
- * server is queried if no other is left. The timer runs for three times the usual response time of the server.
+ * server is queried if no other is left.
+ *
+ * A server that hangs costs the time until it is late, and that of the check (server_check.h). It is late after three
+ * times its usual response time, or, of replicas that are merged, after half as long again as the first response took.
+ * A request that is the last hope is not checked: it has time until the deadline.
  *
  * On the worker's thread, within one request_batch: requests run in batch_wait.
  *
@@ -50,7 +56,10 @@ struct group_request {
     const struct attempt_ops *ops;
     struct attempt **attempts; size_t n; /* in order of preference */
     struct attempt *complete;    /* READ_MERGE: queried alone, since it has everything; all, if it fails. NULL: none */
-    struct loop_timer _hedge;
+    bool dispensable;            /* the caller can do without a response */
+    struct loop_timer _late;
+    struct list _node;           /* of request_batch.requests */
+    int64_t _begin;              /* loop_mono */
 };
 /* Creates an idle attempt for each server of the group. Items of `size` bytes begin with a struct attempt. */
 void group_request_init(struct group_request *r, struct request_batch *batch, const struct group *group,

@@ -93,6 +93,7 @@ void push_query_start(struct push_query *query, struct request_batch *batch, con
     query->attempts = ARENA_ARRAY(batch->q->arena, struct push_attempt, group->n_servers);
     group_request_init(&query->request, batch, group, chosen ? READ_FIRST : group->read_mode, &push_attempt_ops,
                        query->attempts, sizeof *query->attempts);
+    query->request.dispensable = group->n_servers > 1; /* raw samples of the others */
     if (chosen) { /* no other has the same value */
         query->request.attempts += query->server;
         query->request.n = 1;

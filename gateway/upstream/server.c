@@ -166,19 +166,11 @@ void server_free(struct server *s)
     server_traffic_put(s->registry, s->traffic);
 }
 
-bool server_ready(struct server *s)
-{
-    int64_t until = atomic_load(&s->health->paused_until), now = clock_mono_ms();
-    if (atomic_load(&s->health->failures_in_row) < SERVER_PATIENCE)
-        return true;
-    return now >= until && atomic_compare_exchange_strong(&s->health->paused_until, &until, now + SERVER_PAUSE_MS);
-}
-
 enum server_state server_state(struct server *s)
 {
     if (!atomic_load(&s->health->answered))
         return SERVER_UNKNOWN;
-    return atomic_load(&s->health->failures_in_row) > 0 ? SERVER_DOWN : SERVER_UP;
+    return breaker_failing(&s->health->breaker) ? SERVER_DOWN : SERVER_UP;
 }
 
 static const char *server_state_name(enum server_state state)
@@ -235,7 +227,11 @@ void server_asked(struct server *s) { atomic_store(&s->health->asked_at, clock_m
 
 void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes)
 {
-    atomic_store(&s->health->failures_in_row, 0);
+    int64_t fastest = atomic_load(&s->traffic->fastest_ms);
+    while ((fastest == 0 || took_ms + 1 < fastest) &&
+           !atomic_compare_exchange_weak(&s->traffic->fastest_ms, &fastest, took_ms + 1)) {
+    }
+    breaker_succeed(&s->health->breaker);
     server_reached(s);
     atomic_store(&s->health->last_ok_at, clock_wall_ms());
     atomic_store(&s->health->answered, true);
@@ -251,26 +247,36 @@ static bool server_was_reached(const struct client_reply *reply, bool damaged)
     return (reply->status != 0 && !by_proxy) || damaged || reply->err.kind == ERR_TOO_LARGE;
 }
 
-void server_failed(struct server *s, const struct client_reply *reply, bool damaged, const char *why)
+static void server_note_error(struct server *s, const char *why)
 {
     atomic_fetch_add(&s->traffic->requests, 1);
     atomic_fetch_add(&s->traffic->failures, 1);
     atomic_store(&s->health->last_error_at, clock_wall_ms());
-    if (server_was_reached(reply, damaged)) {
-        atomic_store(&s->health->failures_in_row, 0);
-        server_reached(s);
-    } else {
-        log_unreachable(s, why);
-        unsigned n = atomic_fetch_add(&s->health->failures_in_row, 1) + 1;
-        unsigned doubled = n > SERVER_PATIENCE ? n - SERVER_PATIENCE : 0;
-        int64_t pause = doubled > 5 ? SERVER_LONGEST_PAUSE_MS : (int64_t)SERVER_PAUSE_MS << doubled;
-        atomic_store(&s->health->paused_until,
-                     clock_mono_ms() + (pause > SERVER_LONGEST_PAUSE_MS ? SERVER_LONGEST_PAUSE_MS : pause));
-    }
-    atomic_store(&s->health->answered, true); /* after counting failures: not shown as up in between */
     mutex_lock(&s->health->mutex);
     snprintf(s->health->last_error, sizeof s->health->last_error, "%s", why);
     mutex_unlock(&s->health->mutex);
+}
+
+void server_failed(struct server *s, const struct client_reply *reply, bool damaged, const char *why)
+{
+    server_note_error(s, why);
+    if (server_was_reached(reply, damaged)) {
+        breaker_succeed(&s->health->breaker);
+        server_reached(s);
+    } else {
+        log_unreachable(s, why);
+        breaker_fail(&s->health->breaker, clock_mono_ms());
+    }
+    atomic_store(&s->health->answered, true); /* after counting failures: not shown as up in between */
+}
+
+void server_hangs(struct server *s, const char *why)
+{
+    server_note_error(s, why);
+    atomic_fetch_add(&s->traffic->hung, 1);
+    log_unreachable(s, why);
+    breaker_trip(&s->health->breaker, clock_mono_ms());
+    atomic_store(&s->health->answered, true);
 }
 
 void server_log_loop(const struct server *s)
@@ -319,6 +325,7 @@ void server_show(struct server *s, struct arena *a, struct server_status *out)
     *out = (struct server_status){
         .group = arena_str(a, s->group), .url = arena_str(a, s->shown_url),
         .state = server_state_name(server_state(s)),
+        .breaker = breaker_state_name(breaker_state(&s->health->breaker, clock_mono_ms())),
         .last_error_at = atomic_load(&s->health->last_error_at), .last_ok_at = atomic_load(&s->health->last_ok_at),
         .requests = atomic_load(&s->traffic->requests), .failures = atomic_load(&s->traffic->failures),
         .bytes = atomic_load(&s->traffic->bytes),

@@ -11,8 +11,6 @@
 #include "gateway/servers/registry.h"
 #include "gateway/upstream/upstream.h"
 
-/* Consecutive failures after which a server is paused if another one can respond. */
-enum { SERVER_PATIENCE = 3, SERVER_PAUSE_MS = 1000, SERVER_LONGEST_PAUSE_MS = 30000 };
 enum { SERVER_EXTERNAL_MS = 60000 }; /* a server may be reconfigured */
 
 struct server {
@@ -41,13 +39,14 @@ bool server_init(struct server *s, struct arena *a, const struct server_group_co
                  struct err *err) MUST_USE;
 void server_free(struct server *s);
 
-/* False while it is paused: it is then queried only if no other server is left. One caller per pause gets true, to
- * retry it. */
-bool server_ready(struct server *s);
+/* False while its breaker is not closed: it is then queried only if no other server is left. */
+static inline bool server_ready(const struct server *s) { return breaker_closed(&s->health->breaker); }
 void server_asked(struct server *s); /* a request is being sent */
 void server_succeeded(struct server *s, int64_t took_ms, uint64_t bytes);
 /* damaged: the response was bad, not the network. A server that responded with an error is not paused. */
 void server_failed(struct server *s, const struct client_reply *reply, bool damaged, const char *why);
+/* It neither responded to a request nor to a check (server_check.h): opens its breaker. */
+void server_hangs(struct server *s, const char *why);
 /* It responded with 508: queries to it come back to this process (base/http/via.h). */
 void server_log_loop(const struct server *s);
 /* external_labels of the server, a copy in the arena. False: they must be requested (/api/v1/status/config). */

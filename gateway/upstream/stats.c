@@ -8,7 +8,7 @@
 
 struct stats_group upstream_stats = STATS_GROUP(UPSTREAM_STATS);
 
-enum which { REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP, TARGETS, GAPS };
+enum which { REQUESTS, FAILURES, BYTES, SAMPLES, SECONDS, UP, HEDGES, HUNG, BREAKER, TARGETS, GAPS };
 
 static double value(struct server *s, enum which which)
 {
@@ -19,6 +19,9 @@ static double value(struct server *s, enum which which)
     case SAMPLES: return (double)atomic_load(&s->traffic->samples);
     case SECONDS: return (double)atomic_load(&s->traffic->nanoseconds) / 1e9;
     case UP: return server_state(s) == SERVER_UP;
+    case HEDGES: return (double)atomic_load(&s->traffic->hedges);
+    case HUNG: return (double)atomic_load(&s->traffic->hung);
+    case BREAKER: return breaker_state(&s->health->breaker, clock_mono_ms());
     default: return 0;
     }
 }
@@ -150,4 +153,11 @@ void upstream_collect(struct upstream *u, struct stats_out *o)
     upstream_collect_family(u, o, "sluice_upstream_up", STATS_GAUGE,
                             "1 if the last request reached the server, 0 if not; absent before the first query or "
                             "probe", UP);
+    upstream_collect_family(u, o, "sluice_upstream_hedges_total", STATS_COUNTER,
+                            "Requests sent to another server because this one was late", HEDGES);
+    upstream_collect_family(u, o, "sluice_upstream_hung_total", STATS_COUNTER,
+                            "Canceled requests to a server that hangs, as a check has shown", HUNG);
+    upstream_collect_family(u, o, "sluice_upstream_breaker_state", STATS_GAUGE,
+                            "Circuit breaker of the server: 0 closed, 1 half-open, 2 open: not queried if others are "
+                            "left", BREAKER);
 }

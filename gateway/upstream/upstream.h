@@ -68,6 +68,7 @@ struct source *upstream_source(struct upstream *u); /* borrowed */
 struct server_status {                 /* for /targets and metrics */
     struct str group, url;
     const char *state;                 /* "unknown" before the first request, "up", "down" */
+    const char *breaker;               /* "closed", "half-open", "open" */
     struct str last_error; int64_t last_error_at, last_ok_at;
     uint64_t requests, failures, bytes, samples; double seconds;
     const char *kind;

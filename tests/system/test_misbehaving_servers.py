@@ -14,7 +14,7 @@ import fakes
 from lib import *
 
 START, END, STEP = 1000, 1300, 20
-TIMEOUT = 2  # seconds, of a request to a server
+TIMEOUT = 3  # seconds, of a request to a server
 SLACK = 2 if RELEASE else 6
 BUILDINFO = b'{"status":"success","data":{"version":"3.5.3","revision":"x"}}'
 STATUS_CONFIG = b'{"status":"success","data":{"yaml":"global: {}"}}'
@@ -200,15 +200,12 @@ FAULTS = {  # what the error tells, and its status where no replica is beside th
     redirect_loop: ("more than 10 redirects", 502), wrong_type: ("cannot parse the response", 502),
     labels_are_numbers: (NO_JSON, 502), values_are_objects: ("expected a pair of a time and a quoted number", 502),
     duplicate_series: ("duplicate series", 502), duplicate_times: ("out of order", 502)}
+HEDGE = 1.1  # seconds at most until a server is late, and a check of it has failed
+HUNG = "does not respond, to another query neither"  # a healthy one may seem so on a busy machine
 SLOW = {fault for fault, (words, _) in FAULTS.items() if words == LATE}
 MODES = {"merge": {"read_mode": "merge", "push_down": "off"}, "hedge": {"read_mode": "hedge", "push_down": "off"},
          "pushed": {"read_mode": "hedge"}, "first": {"read_mode": "first_available"}}  # the last two are pushed to
 PUSHED = ("pushed", "first")
-
-
-def in_mode(mode, fault, beside):
-    """Without a hedge a first server that is slow is waited for."""
-    return not (mode == "first" and fault in SLOW)
 
 
 class Case:
@@ -229,7 +226,8 @@ class Case:
         return answer, time.monotonic() - began
 
     def names_server(self, text):
-        return f'"{self.name}"' in text and self.bad.address in text and FAULTS[self.bad.fault][0] in text
+        told = FAULTS[self.bad.fault][0] in text or self.beside and HUNG in text
+        return f'"{self.name}"' in text and self.bad.address in text and told
 
     def check(self, answer, took, timeout=TIMEOUT):
         words, status = FAULTS[self.bad.fault]
@@ -244,11 +242,10 @@ class Case:
             s["metric"].update({"case": self.name} if self.mode not in PUSHED else {})
         same_answer(answer.json()["data"], result("matrix", own)["data"], self.name)
         infos = answer.json().get("infos", [])
-        assert "warnings" not in answer.json() and len(infos) <= 1 and all(map(self.names_server, infos)), (self.name, answer)
+        assert "warnings" not in answer.json() and len(infos) <= 1 and all(map(self.names_server, infos)), (self.name, infos)
         if self.mode in ("merge", "first"):
-            assert infos and waits * 0.8 <= took < waits + SLACK, (self.name, took, infos)
-        else:
-            assert took < TIMEOUT and LATE not in str(infos), (self.name, took, infos)
+            assert infos, self.name
+        assert took < HEDGE + SLACK / 2, (self.name, took, infos)
 
 
 def start_sluice(cases, *flags):
@@ -259,7 +256,7 @@ def start_sluice(cases, *flags):
 
 def check_mode(mode):
     good, bad = Healthy(), [Misbehaving(fault) for fault in FAULTS]
-    cases = [Case(mode, b, g) for b in bad for g in (good, None) if in_mode(mode, b.fault, g)]
+    cases = [Case(mode, b, g) for b in bad for g in (good, None)]
     sluice = start_sluice(cases, "--query.max-memory=16MiB")
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         for case, outcome in zip(cases, pool.map(lambda c: c.ask(sluice), cases)):
@@ -288,10 +285,75 @@ def test_pushed_to_the_first_replica():
     check_mode("first")
 
 
+class Changing(Healthy):
+    """Responds to queries after `usual` seconds, and while it is `hung` not at all."""
+
+    def __init__(self, usual):
+        self.usual, self.hung, self.ended = usual, False, threading.Event()
+        super().__init__()
+
+    def evaluate(self, request, path, form, right):
+        self.ended.wait(10 if self.hung else 0 if form["query"] == "vector(1)" else self.usual)
+        if not self.hung:
+            request.reply(200, json.dumps(right).encode())
+
+
+def check_costs(mode, usual, hedge):
+    """The first query pays for one hedge, later ones for nothing until the server responds again."""
+    first, second = servers = Changing(usual), Changing(usual)
+    case = Case(mode, Misbehaving(hang_before_headers), None, None)
+    case.group["static_configs"] = [{"targets": [s.address for s in servers]}]
+    sluice = Sluice(json.dumps({"server_groups": [case.group]}))
+    wait_until(lambda: sluice.metric("sluice_upstream_up") == 2)
+
+    def ask(most):
+        times = []
+        while not times or times[-1] > most and len(times) < 3 and not first.hung:
+            answer, took = case.ask(sluice)
+            times.append(took)
+            assert answer.status == 200 and "warnings" not in answer.json(), answer
+        assert times[-1] <= most, (mode, times, most)
+        return answer.json()
+
+    def state():
+        return sluice.metric("sluice_upstream_breaker_state", first.address)
+
+    for _ in range(3):
+        right = ask(usual * 1.5 + SLACK / 5)
+    assert "infos" not in right and state() == 0
+    first.hung = True
+    result = ask(usual * 1.5 + hedge + SLACK / 5)
+    assert result["data"] == right["data"]
+    if mode == "hedge":  # the other one was asked, and the check is made afterwards
+        wait_until(lambda: state() > 0)
+    else:
+        assert first.address in str(result["infos"]) and HUNG in str(result["infos"]), result
+        assert state() > 0 and sluice.metric("sluice_upstream_hung_total") == 1
+    assert ask(usual * 1.5 + SLACK / 5)["data"] == right["data"]
+    assert "breaker=" in sluice.get("/targets").text and "breaker=closed" in sluice.get("/targets").text
+    first.hung = False
+    first.ended.set()
+    wait_until(lambda: state() == 0)
+    first.ended.clear()
+    assert "infos" not in ask(usual * 1.5 + SLACK / 5)
+
+
+def test_a_hung_replica_costs_one_hedge():
+    check_costs("merge", 0.2, 0.25)  # the check, since the response came after 0.2 s, and it is late after 0.1 s more
+
+
+def test_a_hung_server_with_hedges_costs_one_hedge():
+    check_costs("hedge", 0.2, 0.6)
+
+
+def test_a_hung_first_server_costs_one_hedge():
+    check_costs("first", 0.2, 0.85)
+
+
 def test_without_a_timeout_of_the_group():
-    """A server that hangs costs the query's timeout, and the result, or an error that names it, still arrives."""
-    good, bad = Healthy(), Misbehaving(hang_after_headers)
-    cases = [Case("merge", bad, good, None), Case("merge", bad, None, None), Case("pushed", bad, None, None)]
+    """A server that hangs costs the query's timeout if there is no other, and the error names it."""
+    bad = Misbehaving(hang_after_headers)
+    cases = [Case("merge", bad, None, None), Case("pushed", bad, None, None)]
     sluice = start_sluice(cases)
     for case in cases:
         case.check(*case.ask(sluice, timeout="1s"), timeout=1)

@@ -8,8 +8,13 @@
 
 #include "base/text/duration.h"
 #include "gateway/upstream/group_request.h"
+#include "gateway/upstream/server_check.h"
 
+#include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { SERVERS = 3 };
 struct fake { struct attempt attempt; unsigned started, canceled; bool fails_at_once; };
@@ -27,7 +32,21 @@ struct world {
     struct fake fakes[SERVERS];
     struct group_request request;
     int64_t now;
+    int silent; /* a socket that accepts connections, and never responds */
+    char url[64];
 };
+
+static bool listen_silently(struct world *w)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    w->silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(w->silent, (struct sockaddr *)&at, size) || listen(w->silent, 16) ||
+        getsockname(w->silent, (struct sockaddr *)&at, &size))
+        return false;
+    snprintf(w->url, sizeof w->url, "http://127.0.0.1:%d", ntohs(at.sin_port));
+    return true;
+}
 
 static int64_t world_now(void *arg) { return ((struct world *)arg)->now; }
 
@@ -59,13 +78,14 @@ static int set_up(void **state)
     w.notes.arena = &w.arena;
     w.q = (struct query_ctx){.arena = &w.arena, .notes = &w.notes, .user = &w.worker};
     w.worker.loop = loop_new();
-    if (w.worker.loop == NULL)
+    if (w.worker.loop == NULL || !listen_silently(&w))
         return 1;
     loop_set_clock(w.worker.loop, (struct loop_clock){world_now, world_now, &w});
     loop_turn(w.worker.loop, 0);
     for (size_t i = 0; i < SERVERS; i++) {
         w.servers[i].shown = (struct str[]){STR("a"), STR("b"), STR("c")}[i];
         w.servers[i].health = &w.health[i];
+        w.servers[i].url = str_of(w.url);
         w.servers[i].traffic = &w.traffic[i];
         w.order[i] = &w.servers[i];
     }
@@ -79,6 +99,9 @@ static int tear_down(void **state)
     struct world *w = *state;
     group_request_stop(&w->request);
     batch_end(&w->batch);
+    if (w->worker.client)
+        client_free(w->worker.client);
+    close(w->silent);
     loop_free(w->worker.loop);
     arena_free(&w->arena);
     return 0;
@@ -86,8 +109,8 @@ static int tear_down(void **state)
 
 static void pause_server(struct world *w, size_t i)
 {
-    atomic_store(&w->health[i].failures_in_row, SERVER_PATIENCE);
-    atomic_store(&w->health[i].paused_until, clock_mono_ms() + 3600000);
+    atomic_store(&w->health[i].breaker.failures, BREAKER_PATIENCE);
+    atomic_store(&w->health[i].breaker.pause_ends, clock_mono_ms() + 3600000);
 }
 
 static void start(struct world *w, enum read_mode mode)
@@ -215,7 +238,7 @@ static void first_asks_the_next_after_a_failure_only(void **state)
     struct world *w = *state;
     start(w, READ_FIRST);
     check(w, "rii");
-    pass(w, 60000);
+    pass(w, 249);
     check(w, "rii");
     refuse(w, 0, ERR_UNAVAILABLE, "a");
     check(w, "fri");
@@ -255,7 +278,10 @@ static void hedge_asks_another_after_three_times_the_usual(void **state)
     check(w, "iai");
     assert_int_equal(w->fakes[0].canceled, 1);
     assert_int_equal(w->fakes[2].canceled, 1);
-    assert_false(loop_timer_armed(&w->request._hedge));
+    assert_false(loop_timer_armed(&w->request._late));
+    assert_int_equal(atomic_load(&w->traffic[0].hedges), 2);
+    assert_int_equal(atomic_load(&w->traffic[1].hedges), 1);
+    assert_int_equal(atomic_load(&w->traffic[2].hedges), 0);
 }
 
 static void hedge_stops_with_the_request(void **state)
@@ -275,6 +301,104 @@ static void hedge_asks_at_once_after_a_failure(void **state)
     check(w, "fri");
 }
 
+/* The end of a check that was begun. */
+static void checked(struct world *w, size_t i, bool hangs)
+{
+    struct err err = error_of(ERR_GATEWAY_TIME, "hangs");
+    assert_false(list_empty(&w->batch.checks));
+    server_check_cancel_all(&w->batch);
+    w->batch.checked(&w->batch, &w->servers[i], hangs ? &err : NULL);
+}
+
+static void merge_gives_up_a_server_that_hangs(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_MERGE);
+    pass(w, 10000);
+    answer(w, 1);
+    pass(w, 4999); /* half as long again */
+    assert_true(list_empty(&w->batch.checks));
+    pass(w, 2);
+    checked(w, 0, true);
+    check(w, "far");
+    assert_int_equal(w->fakes[0].canceled, 1);
+    w->batch.checked(&w->batch, &w->servers[2], NULL);
+    check(w, "far");
+    pass(w, 2 * 15001 - 1); /* twice what has passed */
+    assert_true(list_empty(&w->batch.checks));
+    pass(w, 1);
+    checked(w, 2, true);
+    check(w, "faf");
+}
+
+static void merge_does_not_check_while_nobody_has_responded(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_MERGE);
+    pass(w, 60000);
+    assert_true(list_empty(&w->batch.checks));
+    check(w, "rrr");
+}
+
+static void a_complete_server_that_hangs_is_given_up(void **state)
+{
+    struct world *w = *state;
+    start_complete(w, 1);
+    pass(w, 251);
+    checked(w, 1, true);
+    check(w, "rfr");
+}
+
+static void first_asks_the_next_when_a_server_hangs(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_FIRST);
+    pass(w, 251);
+    check(w, "rii");
+    checked(w, 0, false);
+    check(w, "rii");
+    pass(w, 1001);
+    checked(w, 0, true);
+    check(w, "fri");
+    pass(w, 251);
+    checked(w, 1, true);
+    check(w, "ffr");
+    pass(w, 60000); /* the last one has time until the deadline */
+    assert_true(list_empty(&w->batch.checks));
+    w->batch.checked(&w->batch, &w->servers[2], &(struct err){.kind = ERR_GATEWAY_TIME});
+    check(w, "ffr");
+}
+
+static void one_check_is_for_all_requests_of_a_batch(void **state)
+{
+    struct world *w = *state;
+    static struct group_request other;
+    static struct fake fakes[SERVERS];
+    memset(fakes, 0, sizeof fakes);
+    start(w, READ_FIRST);
+    group_request_init(&other, &w->batch, &w->group, READ_FIRST, &fake_ops, fakes, sizeof *fakes);
+    group_request_start(&other);
+    pass(w, 251);
+    assert_ptr_equal(w->batch.checks.next->next, &w->batch.checks);
+    checked(w, 0, true);
+    check(w, "fri");
+    assert_int_equal(fakes[0].attempt.state, ATTEMPT_FAILED);
+    assert_int_equal(fakes[1].attempt.state, ATTEMPT_RUNNING);
+    group_request_stop(&other);
+}
+
+static void a_check_at_the_end_of_a_batch_leaves_a_suspicion(void **state)
+{
+    struct world *w = *state;
+    start(w, READ_HEDGE);
+    pass(w, 251);
+    check(w, "rri");
+    answer(w, 1);
+    server_check_cancel_all(&w->batch);
+    assert_true(breaker_needs_check(&w->health[0].breaker, clock_mono_ms()));
+    assert_false(breaker_needs_check(&w->health[1].breaker, clock_mono_ms()));
+}
+
 static void attempts_may_fail_while_they_start(void **state)
 {
     struct world *w = *state;
@@ -283,6 +407,7 @@ static void attempts_may_fail_while_they_start(void **state)
     for (enum read_mode mode = READ_MERGE; mode <= READ_FIRST; mode++) {
         start(w, mode);
         check(w, "fff");
+        group_request_stop(&w->request);
     }
     for (size_t i = 0; i < SERVERS; i++)
         assert_int_equal(w->fakes[i].started, 3);
@@ -319,6 +444,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(hedge_asks_another_after_three_times_the_usual, set_up, tear_down),
         cmocka_unit_test_setup_teardown(hedge_stops_with_the_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(hedge_asks_at_once_after_a_failure, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(merge_gives_up_a_server_that_hangs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(merge_does_not_check_while_nobody_has_responded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_complete_server_that_hangs_is_given_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(first_asks_the_next_when_a_server_hangs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_check_is_for_all_requests_of_a_batch, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_check_at_the_end_of_a_batch_leaves_a_suspicion, set_up, tear_down),
         cmocka_unit_test_setup_teardown(attempts_may_fail_while_they_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_worst_error_is_reported, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_any_error_the_group_is_named, set_up, tear_down),

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The circuit breaker of a downstream server: whether queries are sent to it while other servers can respond.
+ *
+ *   CLOSED      queries are sent to it
+ *   OPEN        it is not queried until a pause has passed
+ *   HALF_OPEN   the pause has passed: a check in the background (gateway/upstream/probe.h) decides
+ *
+ *   CLOSED -- BREAKER_PATIENCE failures in a row, or breaker_trip --> OPEN -- pause --> HALF_OPEN
+ *   HALF_OPEN -- the check fails --> OPEN, for twice as long; any success --> CLOSED
+ *
+ * A failure is one to reach the server; one that responds with an error is reachable. A server that was slower than
+ * another one is suspected: it is checked at once, and queried meanwhile; a failure opens its breaker. Pauses vary by a quarter, so that servers
+ * which failed together are not checked together. Any thread; times are clock_mono_ms.
+ */
+#ifndef GATEWAY_SERVERS_BREAKER_H
+#define GATEWAY_SERVERS_BREAKER_H
+
+#include "base/str.h"
+
+#include <stdatomic.h>
+
+enum { BREAKER_PATIENCE = 3, BREAKER_PAUSE_MS = 1000, BREAKER_LONGEST_PAUSE_MS = 30000 };
+enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
+
+struct breaker { /* zeroed: closed */
+    atomic_uint failures;          /* in a row */
+    _Atomic int64_t pause_ends;    /* while it is not closed */
+    atomic_bool suspected;
+};
+
+enum breaker_state breaker_state(const struct breaker *b, int64_t now);
+const char *breaker_state_name(enum breaker_state state);
+static inline bool breaker_closed(const struct breaker *b) { return atomic_load(&b->failures) < BREAKER_PATIENCE; }
+static inline bool breaker_failing(const struct breaker *b) { return atomic_load(&b->failures) > 0; }
+void breaker_succeed(struct breaker *b);
+void breaker_fail(struct breaker *b, int64_t now);
+void breaker_trip(struct breaker *b, int64_t now);  /* opens a closed one at once; a failure of another */
+void breaker_suspect(struct breaker *b);
+/* Whether the server is to be checked now: it is half-open or suspected. */
+bool breaker_needs_check(const struct breaker *b, int64_t now);
+
+#endif
