@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Handlers of the API that read no upstream: status, targets, lifecycle. */
+/* Handlers of the API that read no upstream: status, lifecycle. */
 #ifndef GATEWAY_API_API_H
 #define GATEWAY_API_API_H
 
@@ -12,14 +12,6 @@ void api_runtimeinfo(struct http_request *r);
 void api_status_config(struct http_request *r);
 void api_status_flags(struct http_request *r);
 void api_version(struct http_request *r);
-void api_empty_rules(struct http_request *r);
-void api_empty_alerts(struct http_request *r);
-void api_alertmanagers(struct http_request *r);
-
-/* targets.c: on workers, since responses may be large. */
-void api_targets(struct http_request *r);
-void api_scrape_pools(struct http_request *r);
-void api_targets_metadata(struct http_request *r);
 
 /* lifecycle.c */
 void api_reload(struct http_request *r); /* finishes by itself */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/api/call.h"
 
+#include "gateway/reports/report.h"
 #include "gateway/services/services.h"
 
 #include <stdio.h>
@@ -38,7 +39,20 @@ bool api_reply_end(struct api_call *c)
     return false;
 }
 
+void api_lift_limits(struct api_call *c)
+{
+    (void)arena_suspend_limit(c->q->arena);
+    buf_charge_anyway(&c->r->out, NULL);
+}
+
 void api_deadline(struct api_call *c, int64_t timeout) { c->q->deadline_mono = c->r->started_mono + timeout; }
+
+void api_report_deadline(struct api_call *c)
+{
+    int64_t deadline = c->r->started_mono + REPORT_TIMEOUT_MS;
+    if (c->q->deadline_mono == 0 || c->q->deadline_mono > deadline)
+        c->q->deadline_mono = deadline;
+}
 
 struct api_work { struct api_call *call; api_body *body; };
 

@@ -105,37 +105,3 @@ void api_status_flags(struct http_request *r)
     json_end_object(&w);
     api_end(&w);
 }
-
-/* ---- what data sources ask for and there is none of: rules and alerts ---- */
-
-static void empty(struct http_request *r, const char *first, const char *second)
-{
-    struct json_writer w;
-    api_begin(r, &w);
-    json_begin_object(&w);
-    json_key(&w, first);
-    json_begin_array(&w);
-    json_end_array(&w);
-    if (second) {
-        json_key(&w, second);
-        json_begin_array(&w);
-        json_end_array(&w);
-    }
-    json_end_object(&w);
-    api_end(&w);
-}
-
-void api_empty_rules(struct http_request *r)
-{
-    struct str type = form_get(&r->form, "type");
-    struct err err;
-    if (type.n == 0 || str_ieq(type, STR("alert")) || str_ieq(type, STR("record"))) {
-        empty(r, "groups", NULL);
-        return;
-    }
-    err_set(&err, ERR_BAD_DATA, "invalid parameter \"type\": not supported value \"%.*s\"", STR_ARG(type));
-    http_error(r, &err);
-}
-
-void api_empty_alerts(struct http_request *r) { empty(r, "alerts", NULL); }
-void api_alertmanagers(struct http_request *r) { empty(r, "activeAlertmanagers", "droppedAlertmanagers"); }

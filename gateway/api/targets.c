@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/api/api.h"
+/* Targets, their pools and metadata: sluice's own first, then those of the servers of all groups (gateway/reports). */
+#include "gateway/api/query.h"
 
 #include "base/text/num.h"
 #include "base/text/duration.h"
+#include "gateway/api/call.h"
 #include "gateway/config/external_url.h"
 #include "gateway/query/params.h"
 #include "gateway/query/render.h"
+#include "gateway/reports/alerts.h"
+#include "gateway/reports/targets.h"
 #include "gateway/services/services.h"
-
-#include <stdlib.h>
 
 /* ---- /api/v1/targets ---- */
 
@@ -49,130 +51,286 @@ static void put_active(struct json_writer *w, const struct flags *f, const struc
     buf_free(&text);
 }
 
-static bool wanted_pool(struct str pool, struct str job) { return pool.n == 0 || str_eq(pool, job); }
-
-static void put_actives(struct json_writer *w, const struct flags *f, const struct scraper_targets *t, struct str pool,
-                        bool wanted)
+static int api_targets_compare(const void *a, const void *b)
 {
-    json_key(w, "activeTargets");
-    json_begin_array(w);
-    for (size_t i = 0; wanted && i < t->n_active; i++)
-        if (wanted_pool(pool, t->active[i].job))
-            put_active(w, f, &t->active[i]);
-    json_end_array(w);
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
-static void put_dropped(struct json_writer *w, const struct scraper_targets *t, struct str pool, bool wanted)
+/* They are copied under locks, where the arena must not jump. What servers reported is in the arena already. */
+static void api_own_targets(struct api_call *c, struct scraper_targets *out)
 {
-    json_key(w, "droppedTargets");
-    json_begin_array(w);
-    for (size_t i = 0; wanted && i < t->n_dropped; i++) {
-        if (!wanted_pool(pool, t->dropped[i].job))
-            continue;
-        json_begin_object(w);
-        json_key(w, "discoveredLabels");
-        render_labels(w, t->dropped[i].discovered);
-        json_field_str(w, "scrapePool", t->dropped[i].job);
-        if (t->dropped[i].error.n > 0)
-            json_field_str(w, "lastError", t->dropped[i].error);
-        json_end_object(w);
+    api_lift_limits(c);
+    scraper_targets(c->r->services->scraper, c->q->arena, out);
+}
+
+static bool wanted_pool(struct str pool, struct str job) { return pool.n == 0 || str_eq(pool, job); }
+
+struct targets_filter { struct str pool; bool active, dropped; };
+
+struct targets_reply {
+    struct targets_filter filter;
+    struct scraper_targets own;
+    struct target_list active, dropped; /* of servers */
+    struct dropped_counts counts;
+};
+
+static bool put_actives(struct api_call *c, const struct targets_reply *t)
+{
+    json_key(&c->json, "activeTargets");
+    json_begin_array(&c->json);
+    for (size_t i = 0; t->filter.active && i < t->own.n_active; i++) {
+        if (!api_charge(c, QUERY_CHARGE_WRITE))
+            return false;
+        if (wanted_pool(t->filter.pool, t->own.active[i].job))
+            put_active(&c->json, &c->r->services->flags, &t->own.active[i]);
     }
-    json_end_array(w);
-    json_key(w, "droppedTargetCounts");
+    for (size_t i = 0; t->filter.active && i < t->active.n; i++) {
+        if (!api_charge(c, QUERY_CHARGE_WRITE))
+            return false;
+        if (wanted_pool(t->filter.pool, t->active.items[i].pool))
+            target_write(&c->json, &t->active.items[i], true);
+    }
+    json_end_array(&c->json);
+    return true;
+}
+
+static void put_own_dropped(struct json_writer *w, const struct dropped_target *t)
+{
     json_begin_object(w);
-    for (size_t i = 0; i < t->n_pools; i++) {
-        json_key_str(w, t->pools[i].job);
-        json_i64(w, (int64_t)(t->pools[i].dropped + t->pools[i].invalid));
-    }
+    json_key(w, "discoveredLabels");
+    render_labels(w, t->discovered);
+    json_field_str(w, "scrapePool", t->job);
+    if (t->error.n > 0)
+        json_field_str(w, "lastError", t->error);
     json_end_object(w);
 }
 
-void api_targets(struct http_request *r)
+static bool put_dropped(struct api_call *c, const struct targets_reply *t)
 {
-    struct scraper_targets t;
-    struct json_writer w;
-    struct str state = form_get(&r->form, "state"), pool = form_get(&r->form, "scrapePool");
-    bool active = str_ieq(state, STR("active")), dropped = str_ieq(state, STR("dropped")), any = !active && !dropped;
-    scraper_targets(r->services->scraper, &r->arena, &t);
-    api_begin(r, &w);
-    json_begin_object(&w);
-    put_actives(&w, &r->services->flags, &t, pool, active || any);
-    put_dropped(&w, &t, pool, dropped || any);
-    json_end_object(&w);
-    api_end(&w);
+    json_key(&c->json, "droppedTargets");
+    json_begin_array(&c->json);
+    for (size_t i = 0; t->filter.dropped && i < t->own.n_dropped; i++) {
+        if (!api_charge(c, QUERY_CHARGE_WRITE))
+            return false;
+        if (wanted_pool(t->filter.pool, t->own.dropped[i].job))
+            put_own_dropped(&c->json, &t->own.dropped[i]);
+    }
+    for (size_t i = 0; t->filter.dropped && i < t->dropped.n; i++) {
+        if (!api_charge(c, QUERY_CHARGE_WRITE))
+            return false;
+        if (wanted_pool(t->filter.pool, t->dropped.items[i].pool))
+            target_write(&c->json, &t->dropped.items[i], false);
+    }
+    json_end_array(&c->json);
+    return true;
 }
 
-static int by_job(const void *a, const void *b)
+/* Pools of the same name are one. */
+static bool put_dropped_counts(struct api_call *c, const struct targets_reply *t)
 {
-    return str_cmp(((const struct pool_status *)a)->job, ((const struct pool_status *)b)->job);
+    struct map *pools = report_map(c->q->arena);
+    bool added;
+    for (size_t i = 0; i < t->own.n_pools; i++)
+        if (wanted_pool(t->filter.pool, t->own.pools[i].job))
+            map_add(pools, t->own.pools[i].job, &added)->value.u += t->own.pools[i].dropped + t->own.pools[i].invalid;
+    for (size_t i = 0; i < t->counts.n; i++)
+        if (wanted_pool(t->filter.pool, t->counts.items[i].pool))
+            map_add(pools, t->counts.items[i].pool, &added)->value.u += t->counts.items[i].n;
+    struct str *names = ARENA_ARRAY(c->q->arena, struct str, pools->n);
+    size_t n = 0;
+    for (struct map_entry *e = map_next(pools, NULL); e; e = map_next(pools, e))
+        names[n++] = e->key;
+    if (!api_sort(c, names, n, sizeof *names, api_targets_compare))
+        return false;
+    json_key(&c->json, "droppedTargetCounts");
+    json_begin_object(&c->json);
+    for (size_t i = 0; i < n; i++) {
+        json_key_str(&c->json, names[i]);
+        json_i64(&c->json, (int64_t)map_find(pools, names[i])->value.u);
+    }
+    json_end_object(&c->json);
+    return true;
 }
 
-void api_scrape_pools(struct http_request *r)
+static bool api_targets_form(void *arg, const struct group *g UNUSED, struct buf *form)
 {
-    struct scraper_targets t;
-    struct json_writer w;
-    scraper_targets(r->services->scraper, &r->arena, &t);
-    if (t.n_pools > 0)
-        qsort(t.pools, t.n_pools, sizeof *t.pools, by_job);
-    api_begin(r, &w);
-    json_begin_object(&w);
-    json_key(&w, "scrapePools");
-    json_begin_array(&w);
-    for (size_t i = 0; i < t.n_pools; i++)
-        json_str(&w, t.pools[i].job);
-    json_end_array(&w);
-    json_end_object(&w);
-    api_end(&w);
+    const struct targets_filter *f = arg;
+    if (!f->active || !f->dropped)
+        form_add(form, "state", f->active ? STR("active") : STR("dropped"));
+    if (f->pool.n > 0)
+        form_add(form, "scrapePool", f->pool);
+    return true;
+}
+
+static bool api_targets_list(struct api_call *c)
+{
+    struct targets_reply t = {.filter.pool = form_get(&c->r->form, "scrapePool")};
+    struct report_set reports;
+    struct str state = form_get(&c->r->form, "state");
+    t.filter.active = !str_ieq(state, STR("dropped"));
+    t.filter.dropped = !str_ieq(state, STR("active"));
+    api_report_deadline(c);
+    struct report_question what = {.path = "/api/v1/targets", .form = api_targets_form, .arg = &t.filter};
+    if (!reports_fetch(c->source, c->q, &what, &reports, &c->err) ||
+        !targets_merge(&reports, &t.active, &t.dropped, &t.counts, &c->work, &c->err))
+        return false;
+    api_own_targets(c, &t.own);
+    json_begin_object(&c->json);
+    bool ok = put_actives(c, &t) && put_dropped(c, &t) && put_dropped_counts(c, &t);
+    json_end_object(&c->json);
+    return ok;
+}
+
+/* ---- /api/v1/scrape_pools ---- */
+
+static bool api_scrape_pools_list(struct api_call *c)
+{
+    struct scraper_targets own;
+    struct report_set reports;
+    struct map *pools = report_map(c->q->arena);
+    api_report_deadline(c);
+    if (!reports_fetch(c->source, c->q, &(struct report_question){.path = "/api/v1/scrape_pools"}, &reports, &c->err))
+        return false;
+    api_own_targets(c, &own);
+    for (size_t i = 0; i < own.n_pools; i++)
+        map_set(pools, own.pools[i].job, NULL);
+    for (size_t i = 0; i < reports.n; i++) {
+        const struct json_value *v = json_value_items(json_value_get(reports.items[i].data, "scrapePools"));
+        for (; v; v = v->next)
+            map_set(pools, json_value_text(v), NULL);
+    }
+    struct str *names = ARENA_ARRAY(c->q->arena, struct str, pools->n);
+    size_t n = 0;
+    for (struct map_entry *e = map_next(pools, NULL); e; e = map_next(pools, e))
+        names[n++] = e->key;
+    if (!api_sort(c, names, n, sizeof *names, api_targets_compare))
+        return false;
+    json_begin_object(&c->json);
+    json_key(&c->json, "scrapePools");
+    json_begin_array(&c->json);
+    for (size_t i = 0; i < n; i++)
+        json_str(&c->json, names[i]);
+    json_end_array(&c->json);
+    json_end_object(&c->json);
+    return true;
 }
 
 /* ---- /api/v1/targets/metadata ---- */
 
-static void put_metadata(struct json_writer *w, const struct target_metadata *m, bool metric_named)
-{
-    json_begin_object(w);
-    json_key(w, "target");
-    render_labels(w, m->target);
-    if (!metric_named)
-        json_field_str(w, "metric", m->metadata.family);
-    json_field_z(w, "type", metric_type_name(m->metadata.type));
-    json_field_str(w, "help", m->metadata.help);
-    json_field_str(w, "unit", m->metadata.unit);
-    json_end_object(w);
-}
+struct metadata_filter { const struct matcher *matchers; size_t n; int64_t limit; struct str metric; };
 
-struct metadata_filter { const struct matcher *matchers; size_t n; int64_t limit; };
-
-static bool api_targets_read_filter(struct http_request *r, struct metadata_filter *f, struct err *err)
+static bool api_targets_read_filter(struct api_call *c, struct metadata_filter *f)
 {
-    struct str match = form_get(&r->form, "match_target"), limit = form_get(&r->form, "limit");
-    *f = (struct metadata_filter){.limit = -1};
+    struct str match = form_get(&c->r->form, "match_target"), limit = form_get(&c->r->form, "limit");
+    *f = (struct metadata_filter){.limit = -1, .metric = form_get(&c->r->form, "metric")};
     if (limit.n > 0 && !num_parse_i64(limit, &f->limit))
-        return err_set(err, ERR_BAD_DATA, "limit must be a number");
-    if (match.n > 0 && !param_selector(&r->arena, match, &f->matchers, &f->n, err))
-        return err_wrap(err, "invalid parameter \"match_target\"");
+        return err_set(&c->err, ERR_BAD_DATA, "limit must be a number");
+    if (match.n > 0 && !param_selector(c->q->arena, match, &f->matchers, &f->n, &c->err))
+        return err_wrap(&c->err, "invalid parameter \"match_target\"");
     return true;
 }
 
-void api_targets_metadata(struct http_request *r)
+/* Servers do not know the labels of their group. */
+static bool api_targets_metadata_form(void *arg, const struct group *g, struct buf *form)
 {
-    struct metadata_filter f;
-    struct err err;
-    struct json_writer w;
+    const struct metadata_filter *f = arg;
+    struct buf text = {0};
+    bool some = true;
+    for (size_t i = 0; some && i < f->n; i++) {
+        struct str own = labels_get(g->labels, f->matchers[i].name);
+        if (own.p)
+            some = matcher_value(&f->matchers[i], own);
+        else {
+            buf_add_char(&text, text.n ? ',' : '{');
+            matcher_print(&text, &f->matchers[i]);
+        }
+    }
+    if (text.n > 0) {
+        buf_add_char(&text, '}');
+        form_add(form, "match_target", buf_str(&text));
+    }
+    if (f->metric.n > 0)
+        form_add(form, "metric", f->metric);
+    buf_free(&text);
+    return some;
+}
+
+static void put_metadata(struct json_writer *w, const struct metadata_filter *f, struct labels target,
+                         struct str metric, struct str type, struct str help, struct str unit)
+{
+    json_begin_object(w);
+    json_key(w, "target");
+    render_labels(w, target);
+    if (f->metric.n == 0)
+        json_field_str(w, "metric", metric);
+    json_field_str(w, "type", type);
+    json_field_str(w, "help", help);
+    json_field_str(w, "unit", unit);
+    json_end_object(w);
+}
+
+static bool put_own_metadata(struct api_call *c, struct metadata_filter *f)
+{
     struct target_metadata *found;
     size_t n;
-    struct str metric = form_get(&r->form, "metric");
-    if (!api_targets_read_filter(r, &f, &err)) {
-        http_error(r, &err);
-        return;
+    api_lift_limits(c);
+    scraper_metadata(c->r->services->scraper, c->q->arena, f->metric, &found, &n);
+    for (size_t i = 0; i < n && f->limit != 0; i++) {
+        const struct metadata *m = &found[i].metadata;
+        if (!api_charge(c, QUERY_CHARGE_WRITE))
+            return false;
+        if (!matchers_match(f->matchers, f->n, found[i].target))
+            continue;
+        put_metadata(&c->json, f, found[i].target, m->family, str_of(metric_type_name(m->type)), m->help, m->unit);
+        f->limit--;
     }
-    scraper_metadata(r->services->scraper, &r->arena, metric, &found, &n);
-    api_begin(r, &w);
-    json_begin_array(&w);
-    for (size_t i = 0; i < n && f.limit != 0; i++)
-        if (matchers_match(f.matchers, f.n, found[i].target)) {
-            put_metadata(&w, &found[i], metric.n > 0);
-            f.limit--;
-        }
-    json_end_array(&w);
-    api_end(&w);
+    return true;
 }
+
+/* Replicas report the same target once each. */
+static bool put_reported_metadata(struct api_call *c, struct metadata_filter *f, const struct report_set *reports,
+                                  const struct report *r, struct map *known)
+{
+    for (const struct json_value *v = json_value_items(r->data); v && f->limit != 0; v = v->next) {
+        struct labels target;
+        bool added;
+        struct str metric = json_value_text(json_value_get(v, "metric")),
+                   type = json_value_text(json_value_get(v, "type")), help = json_value_text(json_value_get(v, "help")),
+                   unit = json_value_text(json_value_get(v, "unit"));
+        if (!api_charge(c, QUERY_CHARGE_WRITE))
+            return false;
+        if (!report_labels(reports, r, json_value_get(v, "target"), NULL, &target) ||
+            !matchers_match(f->matchers, f->n, target))
+            continue;
+        struct str parts[] = {report_labels_text(target), metric, type, help, unit};
+        map_add(known, report_key(c->q->arena, NULL, parts, LEN(parts)), &added);
+        if (!added)
+            continue;
+        put_metadata(&c->json, f, target, metric, type, help, unit);
+        f->limit--;
+    }
+    return true;
+}
+
+static bool api_targets_metadata_list(struct api_call *c)
+{
+    struct metadata_filter f;
+    struct report_set reports;
+    struct map *known = report_map(c->q->arena);
+    if (!api_targets_read_filter(c, &f))
+        return false;
+    api_report_deadline(c);
+    struct report_question what = {.path = "/api/v1/targets/metadata", .form = api_targets_metadata_form, .arg = &f};
+    if (!reports_fetch(c->source, c->q, &what, &reports, &c->err))
+        return false;
+    json_begin_array(&c->json);
+    bool ok = put_own_metadata(c, &f);
+    for (size_t i = 0; ok && i < reports.n; i++)
+        ok = put_reported_metadata(c, &f, &reports, &reports.items[i], known);
+    json_end_array(&c->json);
+    return ok;
+}
+
+void api_targets(struct http_request *r) { api_respond(r, api_targets_list); }
+void api_scrape_pools(struct http_request *r) { api_respond(r, api_scrape_pools_list); }
+void api_targets_metadata(struct http_request *r) { api_respond(r, api_targets_metadata_list); }
