@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Sets up the context of each request by the attributes of its route: refuses it while the program is not ready, or if
- * a query has come back to the process that sent it; otherwise gives it a snapshot of the configuration, which it keeps
- * until its response is complete. Before the first configuration is applied, only routes with `always` (health,
- * metrics) and pushes, which check by themselves, are served. On its worker a query also gets a session: the current
- * upstream, deadline and budget.
+/* Sets up the context of each request by the attributes of its route: refuses it without the route's key, while the
+ * program is not ready, or if a query has come back to the process that sent it; otherwise gives it a snapshot of the
+ * configuration, which it keeps until its response is complete. Before the first configuration is applied, only routes
+ * with `always` (health, metrics) and pushes, which check by themselves, are served. On its worker a query also gets a
+ * session: the current upstream, deadline and budget.
  */
 #include "gateway/dispatch.h"
 
@@ -34,9 +34,24 @@ static bool refuse_loop(struct http_request *r)
     return true;
 }
 
+/* Texts of vmagent. */
+static bool refuse_key(struct http_request *r)
+{
+    struct str sent = form_get(&r->form, "authKey");
+    enum auth_key key = (enum auth_key)r->route->auth_key;
+    if (auth_key_matches(&r->services->flags.auth_keys, key, sent))
+        return false;
+    http_text(r, 401, "");
+    buf_printf(&r->out, sent.n == 0 ? "Expected to receive non-empty authKey when -%s is set\n"
+                                    : "The provided authKey doesn't match -%s\n", auth_key_flag(key));
+    return true;
+}
+
 static bool dispatch_begin(struct http_request *r)
 {
     const struct route *route = r->route;
+    if (route->auth_key != AUTH_KEY_NONE && refuse_key(r))
+        return false;
     if (route->needs_ready && !services_ready(r->services))
         return refuse_not_ready(r);
     if (route->refuses_loops && refuse_loop(r))

@@ -3,6 +3,7 @@
 
 #include "gateway/api/api.h"
 #include "gateway/api/query.h"
+#include "gateway/config/auth_key.h"
 #include "gateway/ingest/write.h"
 #include "gateway/pages/pages.h"
 
@@ -18,9 +19,10 @@ enum { READ = HTTP_GET, FORM = HTTP_GET | HTTP_POST };
 const struct route routes[] = {
     {READ, "/", page_index, PAGE},
     {READ, "/targets", page_targets, PAGE},
-    {READ, "/metrics", page_metrics, .class = ROUTE_ADMIN, .on_worker = true, .always = true},
-    {READ, "/config", page_config, PAGE},
-    {READ, "/flags", page_flags, PAGE},
+    {READ, "/metrics", page_metrics, .class = ROUTE_ADMIN, .on_worker = true, .always = true,
+     .auth_key = AUTH_KEY_METRICS},
+    {READ, "/config", page_config, PAGE, .auth_key = AUTH_KEY_CONFIG},
+    {READ, "/flags", page_flags, PAGE, .auth_key = AUTH_KEY_FLAGS},
     {READ, "/favicon.ico", api_ping, STATUS},
 
     {READ, "/-/healthy", api_healthy, HEALTH},
@@ -30,7 +32,7 @@ const struct route routes[] = {
     {FORM, "/ping", api_ping, STATUS},
     {READ, "/version", api_version, STATUS},
     {HTTP_GET | HTTP_POST | HTTP_PUT, "/-/reload", api_reload, STATUS, .finishes = true, .changes_state = true,
-     .logged = true},
+     .logged = true, .auth_key = AUTH_KEY_RELOAD},
     {HTTP_POST | HTTP_PUT, "/-/quit", api_quit, STATUS, .changes_state = true, .logged = true},
 
     {HTTP_POST, "/api/v1/write", api_write, PUSH, .changes_state = true},
@@ -58,9 +60,9 @@ const struct route routes[] = {
     {READ, "/api/v1/alertmanagers", api_alertmanagers, QUERY},
     {READ, "/api/v1/status/buildinfo", api_buildinfo, STATUS, .refuses_loops = true},
     {READ, "/api/v1/status/runtimeinfo", api_runtimeinfo, STATUS},
-    {READ, "/api/v1/status/config", api_status_config, REPORT},
+    {READ, "/api/v1/status/config", api_status_config, REPORT, .auth_key = AUTH_KEY_CONFIG},
     {FORM, "/api/v1/status/coverage", api_status_coverage, QUERY},
-    {READ, "/api/v1/status/flags", api_status_flags, REPORT},
+    {READ, "/api/v1/status/flags", api_status_flags, REPORT, .auth_key = AUTH_KEY_FLAGS},
 };
 const size_t n_routes = LEN(routes);
 

@@ -350,6 +350,8 @@ static bool flags_check_set(const struct flags *f, struct err *err)
         return err_set(err, ERR_BAD_DATA, "--log.format: \"%.*s\" is not one of logfmt, json", STR_ARG(f->log_format));
     if (!(f->memory_percent >= 1 && f->memory_percent <= 100))
         return err_set(err, ERR_BAD_DATA, "--memory.allowedPercent: %g is out of range: 1 to 100", f->memory_percent);
+    if (!auth_keys_check(&f->auth_keys, err))
+        return false;
     struct regex *re = regex_new(f->cors_origin, err);
     if (re == NULL)
         return err_wrap(err, "--web.cors.origin");

@@ -7,6 +7,7 @@
 #define GATEWAY_CONFIG_FLAGS_H
 
 #include "base/conf/conf.h"
+#include "gateway/config/auth_key.h"
 
 enum dialect { DIALECT_SLUICE, DIALECT_PROMETHEUS, DIALECT_VMAGENT, DIALECT_PROMXY };
 
@@ -26,6 +27,7 @@ struct flags {
     struct str path_prefix, external_url, cors_origin;
     struct str link_prefix;            /* of paths in pages: path of external_url; not set: path_prefix */
     struct str log_level, log_format;
+    struct auth_keys auth_keys;
     bool enable_lifecycle;             /* /-/reload and /-/quit over HTTP */
     bool enable_reload;                /* /-/reload over HTTP: also if the dialect enables it by default */
     bool suppress_scrape_errors, suppress_duplicate_targets;

@@ -14,11 +14,6 @@
 
 const struct inert_flag inert_flags[] = {
     /* vmagent */
-    GUARDS("configAuthKey", "/config would not require the key"),
-    GUARDS("flagsAuthKey", "/flags would not require the key"),
-    GUARDS("metricsAuthKey", "/metrics would not require the key"),
-    GUARDS("pprofAuthKey", "endpoints do not support auth keys"),
-    GUARDS("reloadAuthKey", "/-/reload would not require the key"),
     GUARDS("httpAuth.username", "all requests would be served without authentication"),
     GUARDS("httpAuth.password", "all requests would be served without authentication"),
     GUARDS_SWITCH("tls", "HTTP would be served without TLS"),
@@ -150,6 +145,7 @@ const struct inert_flag inert_flags[] = {
     TUNES_SWITCH("remoteWrite.keepDanglingQueues"),
     TUNES_SWITCH("sortLabels"),
     TUNES("blockcache.missesBeforeCaching"),
+    TUNES("pprofAuthKey"), /* there is no /debug/pprof */
     TUNES("cacheExpireDuration"),
     TUNES("fs.maxConcurrency"),
     TUNES("http.connTimeout"),

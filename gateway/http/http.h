@@ -82,6 +82,7 @@ struct route {
     bool changes_state;        /* refused if a page of another site sends it */
     bool always;               /* served even if connections or memory are exhausted, or no configuration is loaded */
     bool logged;               /* requests are logged */
+    unsigned char auth_key;    /* key that hooks.begin requires; 0 = none */
     size_t max_body;           /* bytes; 0 = 1 MiB, or max_push for ROUTE_PUSH */
 };
 /* For routes with `finishes`: the response is complete. */

@@ -37,7 +37,9 @@ void page_index(struct http_request *r)
         buf_printf(&r->out, "<tr><td><a href='%s%s'><code>%s%s</code></a><td>%s", prefix, links[i].path, prefix,
                    links[i].path, links[i].what);
     buf_add_z(&r->out, "</table>");
-    if (r->services->flags.enable_reload)
+    if (r->services->flags.auth_keys.values[AUTH_KEY_RELOAD].n > 0)
+        buf_add_z(&r->out, "<p>Reloading the configuration file requires the key of <code>-reloadAuthKey</code>.");
+    else if (r->services->flags.enable_reload)
         buf_printf(&r->out, "<form method=post action='%s%s'><button>Reload the configuration file</button></form>",
                    prefix, reload_path);
     else

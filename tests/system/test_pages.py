@@ -100,6 +100,27 @@ def test_targets_page_without_targets_says_what_to_do():
                what="a filter without match")
 
 
+def test_auth_keys():
+    """As in vmagent: a parameter of the URL or of a form; without a key the endpoint is open."""
+    keys = {"config": ["/config", "/api/v1/status/config"], "flags": ["/flags", "/api/v1/status/flags"],
+            "metrics": ["/metrics"], "reload": ["/-/reload"]}
+    sluice = Sluice("{}", *[f"-{name}AuthKey=key-of-{name}" for name in keys], name="keys")
+    for name, paths in keys.items():
+        for path in paths:
+            send = sluice.post if name == "reload" else sluice.get
+            answer = send(path)
+            assert answer.status == 401 and answer.text == \
+                f"Expected to receive non-empty authKey when -{name}AuthKey is set\n", answer
+            answer = send(path + "?authKey=other")
+            assert answer.status == 401 and answer.text == f"The provided authKey doesn't match -{name}AuthKey\n", answer
+            assert send(path + f"?authKey=key-of-{name}").status == 200, path
+    assert sluice.post("/-/reload", b"authKey=key-of-reload",
+                       headers={"Content-Type": "application/x-www-form-urlencoded"}).status == 200
+    assert "<form" not in html_page(sluice, "/") and sluice.get("/targets").status == 200
+    shown = sluice.get("/flags?authKey=key-of-flags").text + sluice.log()
+    assert "key-of" not in shown and '-metricsAuthKey="secret"' in shown, shown
+
+
 def test_external_url():
     """As in Prometheus: the path begins the links, the rest replaces the host of targets on this machine."""
     port, exporter = free_port(), ScriptedExporter()

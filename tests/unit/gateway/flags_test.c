@@ -213,17 +213,35 @@ static void test_inert(void **state UNUSED)
     assert_int_equal(f.tuning.n, 3);
     assert_str(f.tuning.items[1], "promscrape.gceSDCheckInterval");
     flags_free(&f);
-    assert_false(PARSE(&f, "-reloadAuthKey=x", "-graphiteListenAddr=:2003", "-tls", "-enableTCP6"));
+    assert_false(PARSE(&f, "-httpAuth.password=x", "-graphiteListenAddr=:2003", "-tls", "-enableTCP6"));
     assert_int_equal(f.errors.n, 3);
     assert_non_null(strstr(buf_z(&f.errors.text), "--graphiteListenAddr is not supported yet: the listener would not be opened; "));
-    assert_non_null(strstr(err.text, "--reloadAuthKey is not supported yet: /-/reload would not require the key; remove it, or start "
-                                     "with --accept-inert=reloadAuthKey to ignore it (and 2 more"));
+    assert_non_null(strstr(err.text, "--httpAuth.password is not supported yet: all requests would be served without authentication; remove it, or start "
+                                     "with --accept-inert=httpAuth.password to ignore it (and 2 more"));
     flags_free(&f);
-    assert_true(PARSE(&f, "-reloadAuthKey=x", "--web.config.file=w.yml", "--accept-inert=reloadAuthKey,web.config.file"));
+    assert_true(PARSE(&f, "-httpAuth.password=x", "--web.config.file=w.yml", "--accept-inert=httpAuth.password,web.config.file"));
     assert_int_equal(f.ignored.n, 2);
     flags_free(&f);
     assert_false(PARSE(&f, "--strict", "-loggerTimezone=UTC"));
     assert_non_null(strstr(err.text, "--loggerTimezone is ignored: logs are written to stderr, in UTC, with fixed fields; remove it, or start without --strict"));
+    flags_free(&f);
+}
+
+static void test_auth_keys(void **state UNUSED)
+{
+    struct flags f;
+    assert_true(PARSE(&f, "-metricsAuthKey=abc", "-pprofAuthKey=x"));
+    assert_true(auth_key_matches(&f.auth_keys, AUTH_KEY_METRICS, STR("abc")));
+    assert_false(auth_key_matches(&f.auth_keys, AUTH_KEY_METRICS, STR("abd")));
+    assert_false(auth_key_matches(&f.auth_keys, AUTH_KEY_METRICS, STR("ab")));
+    assert_false(auth_key_matches(&f.auth_keys, AUTH_KEY_METRICS, STR("abcd")));
+    assert_false(auth_key_matches(&f.auth_keys, AUTH_KEY_METRICS, STR_NONE));
+    assert_true(auth_key_matches(&f.auth_keys, AUTH_KEY_CONFIG, STR_NONE));
+    assert_true(auth_key_matches(&f.auth_keys, AUTH_KEY_NONE, STR("x")));
+    assert_str(shown(&f, "metricsAuthKey"), "secret");
+    flags_free(&f);
+    assert_false(PARSE(&f, "-reloadAuthKey=file:///etc/key"));
+    assert_non_null(strstr(err.text, "--reloadAuthKey: keys are not read from files"));
     flags_free(&f);
 }
 
@@ -262,11 +280,11 @@ static void test_flags_from_the_environment(void **state UNUSED)
     assert_str(f.listen.items[0], ":7");
     assert_str(f.log_level, "WARN"); /* the command line wins */
     flags_free(&f);
-    setenv("VM_reloadAuthKey", "x", 1);
+    setenv("VM_remoteWrite_rateLimit", "x", 1);
     assert_false(PARSE(&f, "-envflag.enable", "-envflag.prefix=VM_"));
-    assert_non_null(strstr(err.text, "--reloadAuthKey is not supported yet"));
+    assert_non_null(strstr(err.text, "--remoteWrite.rateLimit is not supported yet"));
     flags_free(&f);
-    unsetenv("VM_reloadAuthKey");
+    unsetenv("VM_remoteWrite_rateLimit");
     assert_true(PARSE(&f, "-envflag.prefix=VM_"));
     assert_int_equal(f.remote_write.url.n, 0);
     flags_free(&f);
@@ -342,7 +360,7 @@ int main(void)
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_items_with_quotes_and_brackets),
         cmocka_unit_test(test_switches),
-        cmocka_unit_test(test_environment), cmocka_unit_test(test_inert), cmocka_unit_test(test_features),
+        cmocka_unit_test(test_environment), cmocka_unit_test(test_inert), cmocka_unit_test(test_features), cmocka_unit_test(test_auth_keys),
         cmocka_unit_test(test_flags_from_the_environment), cmocka_unit_test(test_errors), cmocka_unit_test(test_documents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
