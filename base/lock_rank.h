@@ -13,7 +13,6 @@
     X(RANK_STATS, "stats")                       /* rendering; collectors take the locks below */                      \
     X(RANK_SERVICES, "services")                 /* current configuration and upstream */                              \
     X(RANK_SCRAPER, "scraper")                                                                                         \
-    X(RANK_SCRAPE_LANE, "scrape lane")                                                                                 \
     X(RANK_FAILURE_LOG, "failure log")                                                                                 \
     X(RANK_WRITER, "writer")                                                                                           \
     X(RANK_QUEUE_WALK, "queue walk")             /* a visit takes the locks of the recent store */                    \

@@ -2,6 +2,7 @@
 /* Memory. --memory.allowedBytes, or a percentage of the machine's memory, is divided:
  *
  *     running queries            1/2    at most four times --query.max-memory
+ *     pages and reports          1/8    at least 64 MiB
  *     unread responses           1/8    at most 256 MiB
  *     request bodies             1/8    at most 128 MiB, at least one push
  *     idle connections           1/64   36 KiB each; at most 256 MiB
@@ -20,7 +21,7 @@
 
 enum {
     IDLE_MS = 120000,
-    MAX_BODIES = 128 << 20, MAX_RESPONSES = 256 << 20, MAX_IDLE = 256 << 20, /* bytes */
+    MAX_BODIES = 128 << 20, MAX_RESPONSES = 256 << 20, MAX_IDLE = 256 << 20, MIN_REPORTS = 64 << 20, /* bytes */
     RESERVED_FILES = 64, FILES_PER_WORKER = 5, FILES_PER_LANE = 4, FILES_ACCEPTOR = 3,
     MAX_ACCEPTED = 256, MIN_ACCEPTED = 4,
     MIN_PLACES = 16
@@ -43,11 +44,13 @@ static size_t allowed_memory(const struct flags *f)
     return f->memory_bytes > 0 ? (size_t)f->memory_bytes : (size_t)((double)process_memory() / 100 * f->memory_percent);
 }
 
-static void divide_memory(const struct flags *f, unsigned n_lanes, struct http_limits *http, struct budget *queries)
+static void divide_memory(const struct flags *f, unsigned n_lanes, struct http_limits *http, struct budget *queries,
+                          struct budget *reports)
 {
     size_t all = allowed_memory(f), query = (size_t)f->query_memory, push = (size_t)f->max_insert_size / 6 * 7 + 64;
     size_t idle = size_min(all / 64, MAX_IDLE) / HTTP_CONNECTION_MEMORY;
     queries->max = size_min(all / 2, query > SIZE_MAX / 4 ? SIZE_MAX : 4 * query);
+    reports->max = size_max(all / 8, MIN_REPORTS);
     http->responses.max = size_min(all / 8, MAX_RESPONSES);
     http->bodies.max = size_max(size_min(all / 8, MAX_BODIES), push);
     http->body_share = size_max(http->bodies.max / 2, push);
@@ -80,12 +83,12 @@ int limits_worker_fd(const struct http_limits *http)
 }
 
 void limits_divide(const struct flags *f, unsigned n_lanes, unsigned workers, struct http_limits *http,
-                   struct budget *queries)
+                   struct budget *queries, struct budget *reports)
 {
     http_limits_init(http);
     http->idle_timeout = IDLE_MS;
     http->read_timeout = f->read_timeout;
     http->queue_timeout = f->query_queue_timeout;
-    divide_memory(f, n_lanes, http, queries);
+    divide_memory(f, n_lanes, http, queries, reports);
     divide_descriptors(f, n_lanes, workers, http);
 }

@@ -10,7 +10,7 @@
 void limits_raise_files(void);
 /* Main thread, before lanes start. n_lanes, workers: their numbers. Free with http_limits_free. */
 void limits_divide(const struct flags *f, unsigned n_lanes, unsigned workers, struct http_limits *http,
-                   struct budget *queries);
+                   struct budget *queries, struct budget *reports);
 /* Workers may use half of the descriptors reserved from connections: the highest descriptor that a worker may open. */
 int limits_worker_fd(const struct http_limits *http);
 

@@ -191,7 +191,7 @@ static bool start_lanes(struct program *p, struct err *err)
     unsigned n = f->lanes > 0 ? (unsigned)f->lanes : cores;
     unsigned queries = f->query_concurrency > 0 ? (unsigned)f->query_concurrency : QUERIES;
     size_t max_insert = (size_t)f->max_insert_size;
-    limits_divide(f, n, queries + PAGES + BACKGROUND, &s->http, &s->queries);
+    limits_divide(f, n, queries + PAGES + BACKGROUND, &s->http, &s->queries, &s->reports);
     struct listener_conf conf = {.services = s, .hooks = dispatch_hooks,
                                  .max_push = max_insert + max_insert / 6 + 32, /* snappy's maximum compressed length */
                                  .routes = routes, .n_routes = n_routes, .prefix = f->path_prefix.p,

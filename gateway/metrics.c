@@ -42,6 +42,8 @@ static void collect_limits(struct stats_out *o, struct services *s)
                    "Bytes of responses that clients have not read yet", &http->responses);
     collect_budget(o, "sluice_query_memory_bytes", "sluice_query_memory_bytes_max", "Memory of running queries",
                    &s->queries);
+    collect_budget(o, "sluice_report_memory_bytes", "sluice_report_memory_bytes_max",
+                   "Memory of pages and reports about all targets in flight", &s->reports);
     stats_single(o, "sluice_query_memory_refused_total", STATS_COUNTER,
                  "Allocations refused because running queries used up the memory of all queries",
                  (double)atomic_load(&s->queries.refused));

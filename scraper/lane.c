@@ -49,7 +49,6 @@ void scrape_lane_init(struct scrape_lane *l, struct loop *loop, struct sink *sin
     list_init(&l->waiting);
     list_init(&l->endings);
     list_init(&l->changes);
-    mutex_init(&l->mutex, RANK_SCRAPE_LANE);
     interner_init(&l->interner);
     page_init(&l->page, &l->interner, sink);
     marker_writer_init(&l->stale, &l->interner, sink);
@@ -61,11 +60,17 @@ void scrape_lane_free(struct scrape_lane *l)
     marker_writer_free(&l->stale);
     interner_free(&l->interner);
     metadata_free(&l->metadata);
-    mutex_free(&l->mutex);
     buf_free(&l->spare);
 }
 
 /* ---- targets ---- */
+
+void scrape_lane_drop_metadata(struct scrape_lane *l, struct metadata_list *list)
+{
+    metadata_unref(&l->metadata, list);
+    if (l->metadata.unused)
+        loop_post(l->loop, &l->work);
+}
 
 /* Releases the lane's part of the target. */
 static void scrape_lane_forget_target(struct scrape_lane *l, struct target *t)
@@ -77,13 +82,8 @@ static void scrape_lane_forget_target(struct scrape_lane *l, struct target *t)
     running_job_unref(t->job);
     t->templates = NULL;
     t->job = NULL;
-    mutex_lock(&l->mutex);
-    struct metadata_list *metadata = t->metadata;
+    scrape_lane_drop_metadata(l, t->metadata);
     t->metadata = NULL;
-    mutex_unlock(&l->mutex);
-    metadata_unref(&l->metadata, metadata);
-    if (l->metadata.unused)
-        loop_post(l->loop, &l->work);
     list_remove(&t->node);
     l->n_targets--;
     stats_add(&scrape_stats, SCRAPERS_STOPPED, 1);
@@ -100,10 +100,8 @@ static void set_job(struct scrape_lane *l, const struct target_change *a)
     t->templates = c;
     t->job = a->job;
     t->exceeded_limit = a->exceeded_limit;
-    mutex_lock(&l->mutex);
     t->interval = a->interval;
     t->timeout = a->timeout;
-    mutex_unlock(&l->mutex);
 }
 
 static void scrape_lane_add_target(struct scrape_lane *l, const struct target_change *a)

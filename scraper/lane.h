@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One lane's part of the scraper: its targets, templates, HTTP client and queue of responses to be parsed. Used by the
- * lane's thread only; the main thread posts scrape_lane_change. The mutex guards the state that the API reads
- * (target.live, target.metadata and the metadata store); the lane locks it once a scrape. */
+ * lane's thread only; the main thread posts scrape_lane_change, and workers post requests for the state of its targets
+ * (snapshot.h). */
 #ifndef SCRAPER_LANE_H
 #define SCRAPER_LANE_H
 
-#include "base/os/thread.h"
 #include "scraper/metadata.h"
 #include "scraper/page.h"
 #include "scraper/target.h"
@@ -22,7 +21,6 @@ struct scrape_lane {
     struct interner interner;
     struct metadata_store metadata;
     struct metadata_builder metadata_builder; /* of the current page; its store is NULL when it builds nothing */
-    struct mutex mutex;
     struct page page;
     struct marker_writer stale;  /* for failing and removed targets, independent of the page being parsed */
     struct list endings;         /* large failed or removed targets whose series are being ended (ending.c) */
@@ -65,6 +63,9 @@ struct scrape_lane_change {
 };
 struct scrape_lane_change *scrape_lane_change_new(struct scrape_lane *l);
 void scrape_lane_change_post(struct scrape_lane_change *c);
+
+/* Drops a reference; what becomes unused is freed in slices. NULL is fine. */
+void scrape_lane_drop_metadata(struct scrape_lane *l, struct metadata_list *list);
 
 /* On the lane's thread: cancels scrapes and drops targets; no stale markers but those of changes under way. A slice of
  * it: false while there is more to do. */

@@ -134,6 +134,8 @@ struct metadata_list *metadata_build_end(struct metadata_builder *b)
     return l;
 }
 
+void metadata_ref(struct metadata_list *l) { refs_take_own(&l->refs); }
+
 void metadata_unref(struct metadata_store *store, struct metadata_list *l)
 {
     if (l == NULL || !refs_drop_own(&l->refs))

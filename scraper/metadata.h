@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* HELP, TYPE and UNIT of targets, stored once per lane: families by content, and lists of families by the hash of a
- * response's metadata lines, so that ten thousand identical exporters share one list. The lane's thread only; other
- * threads read lists that targets refer to, under the lane's mutex, which the lane holds when it changes such a
- * reference. A list without references and its families are seen by the lane only. */
+ * response's metadata lines, so that ten thousand identical exporters share one list. The lane's thread only, but
+ * for lists to which a snapshot has a reference: other threads may read these, which are immutable while they have
+ * references. */
 #ifndef SCRAPER_METADATA_H
 #define SCRAPER_METADATA_H
 
@@ -16,7 +16,7 @@ struct scrape_family {
     struct metadata metadata;
 };
 struct metadata_list {
-    uint32_t refs;       /* number of targets */
+    uint32_t refs;       /* number of targets, and of states in snapshots */
     uint64_t hash;
     uint32_t n;
     struct metadata_list *next_unused;
@@ -51,6 +51,7 @@ bool metadata_store_some(struct metadata_builder *b, size_t families,
                          void (*learned)(void *arg, const struct metadata *m), void *arg);
 struct metadata_list *metadata_build_end(struct metadata_builder *b); /* a reference */
 
+void metadata_ref(struct metadata_list *l);
 void metadata_unref(struct metadata_store *m, struct metadata_list *l); /* NULL is fine */
 bool metadata_free_unused(struct metadata_store *m, size_t families);   /* true while there is more */
 void metadata_free(struct metadata_store *m); /* all lists must be unreferenced */

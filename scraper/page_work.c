@@ -22,10 +22,8 @@ static void send_new_family(void *arg, const struct metadata *m)
 
 static void set_metadata(struct scrape_lane *l, struct target *t, struct metadata_list *list)
 {
-    mutex_lock(&l->mutex);
     struct metadata_list *before = t->metadata;
     t->metadata = list;
-    mutex_unlock(&l->mutex);
     metadata_unref(&l->metadata, before);
 }
 

@@ -69,15 +69,14 @@ void report_end(struct target *t, int64_t time)
 
 static void set_error(struct target_live *live, const struct err *err)
 {
-    mem_free(live->last_error);
-    live->last_error = err ? mem_strdup(err->text) : NULL;
+    target_error_unref(live->last_error);
+    live->last_error = err ? target_error_new(err->text) : NULL;
 }
 
 void report_publish(struct target *t, const struct scrape_report *r, const struct err *err, int64_t time)
 {
     struct target_live *live = &t->live;
-    mutex_lock(&t->lane->mutex);
-    live->health = err ? HEALTH_DOWN : HEALTH_UP;
+    atomic_store_explicit(&t->health, err ? HEALTH_DOWN : HEALTH_UP, memory_order_relaxed);
     if (err || live->last_error)
         set_error(live, err);
     live->last_scrape = time;
@@ -86,5 +85,4 @@ void report_publish(struct target *t, const struct scrape_report *r, const struc
     live->failures += err != NULL;
     live->last_samples = (uint64_t)r->scraped;
     live->last_bytes = (uint64_t)r->bytes;
-    mutex_unlock(&t->lane->mutex);
 }

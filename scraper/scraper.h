@@ -3,13 +3,14 @@
  * with `up` and the other automatic series, stale markers, relabeling and limits as in Prometheus.
  *
  * Threads: scraper_* functions are called by the main thread, which also runs discovery; each target belongs to one
- * lane. scraper_targets and scraper_metadata may be called by any thread: they copy state that a lane publishes once
- * per scrape under its mutex.
+ * lane. scraper_targets and scraper_metadata are for workers: they ask the lanes for the state of their targets and
+ * wait for it (snapshot.h).
  *
  * Files: job.c (configuration), discovery/ (target groups: sd_conf.c, file_sd.c, file_watch.c), target.c (labels, URL, identity),
  * pool.c (the targets of a job), schedule.c (times), lane.c (one lane), scrape.c and report.c (one scrape),
  * failure_log.c, page.c (from text to samples), template.c (texts and labels shared by targets), scrape_cache.c (a
- * target's last scrape), stale.c, metadata.c, scraper.c (apply and stop), status.c (state for the API).
+ * target's last scrape), stale.c, metadata.c, scraper.c (apply and stop), snapshot.c (copies of the lanes' state),
+ * status.c (state for the API).
  *
  * Concurrency: a target has at most one scrape in progress. Scrapes of different targets do not wait for each other
  * until a third of the process's file descriptors is used by scrapes; then they queue, and targets whose last scrape
@@ -27,6 +28,8 @@
 #include "model/relabel.h"
 #include "model/sink.h"
 #include "scraper/discovery/sd_conf.h"
+
+#include <stdatomic.h>
 
 enum { SCRAPE_BODY_MAX = 16 << 20 };
 
@@ -135,11 +138,30 @@ struct scraper_targets {
     struct dropped_target *dropped; size_t n_dropped; /* at most 10,000 */
     struct pool_status *pools; size_t n_pools; /* all jobs, including empty ones */
 };
-void scraper_targets(struct scraper *s, struct arena *a, struct scraper_targets *out);
+/* How a worker reads the state of targets. */
+struct scraper_read {
+    struct budget *memory;             /* charged with the snapshot while it is read; NULL = unlimited */
+    int64_t deadline_mono;             /* clock_mono_ms; 0 = none */
+    const atomic_bool *canceled;       /* may be NULL */
+    struct loop *loop;                 /* run while waiting, if the caller's thread is also that of a lane; else NULL */
+};
+size_t scraper_pools(struct scraper *s, struct arena *a, struct pool_status **out); /* of all jobs; any thread */
+/* On a worker. False: memory or the deadline is exceeded, or the request was canceled. */
+bool scraper_targets(struct scraper *s, const struct scraper_read *read, struct arena *a, struct scraper_targets *out,
+                     struct err *err) MUST_USE;
 
+/* HELP, TYPE and UNIT of active targets; metric empty = all. `visit` is called for each, in the order of the targets, and
+ * may return false to end: the result is then false too. Its arguments are valid during the call, from which it must
+ * return (no longjmp). */
 struct target_metadata { struct labels target; struct metadata metadata; };
-/* HELP and TYPE of active targets; metric empty = all. */
-void scraper_metadata(struct scraper *s, struct arena *a, struct str metric, struct target_metadata **out, size_t *n);
+struct metadata_visit {
+    struct str metric;
+    bool distinct;                     /* targets that expose the same are visited once */
+    bool (*visit)(void *arg, const struct target_metadata *m, struct err *err);
+    void *arg;
+};
+bool scraper_metadata(struct scraper *s, const struct scraper_read *read, const struct metadata_visit *v,
+                      struct err *err) MUST_USE;
 
 bool scraper_ready(struct scraper *s); /* every job has completed its first discovery */
 size_t scraper_target_count(struct scraper *s); /* of all jobs; any thread */

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The scraper's main struct, for scraper.c (apply, stop) and status.c (state for the API).
- *
- * Lock order: scraper.mutex, then one lane.mutex. */
+/* The scraper's main struct, for scraper.c (apply, stop) and status.c (state for the API). */
 #ifndef SCRAPER_SCRAPER_INTERNAL_H
 #define SCRAPER_SCRAPER_INTERNAL_H
 
@@ -17,7 +15,7 @@ struct scraper {
     struct scrape_lane *lanes;
     struct file_watch file_watch;
     struct target_builder builder;
-    struct mutex mutex;          /* guards pools and their lists, which other threads read */
+    struct mutex mutex;          /* guards pools and their lists, which other threads read; lanes never lock it */
     struct pool **pools;
     size_t n_pools;
     struct stats_kept kept;      /* counters of jobs that a reload removed; main */

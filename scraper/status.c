@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* State of targets for the API and /metrics. Any thread; everything is copied under the mutexes. */
+/* State of targets for the API and /metrics. Workers; the mutex guards what main knows, the lanes' part is a snapshot.
+ * */
 #include "scraper/scraper_internal.h"
 
+#include "base/map.h"
 #include "base/text/url.h"
+#include "scraper/snapshot.h"
 
 #include <stdlib.h>
 
@@ -34,24 +37,19 @@ static struct labels shown_discovered(struct arena *a, struct labels in)
     return out;
 }
 
-static void copy_target(const struct target *t, struct arena *a, struct target_status *out)
+static void copy_target(const struct target_state *from, struct arena *a, struct target_status *out)
 {
-    *out = (struct target_status){.job = arena_str(a, t->job_name), .url = shown_address(a, t->url), .id = t->id};
+    const struct target *t = from->target;
+    const struct target_live *live = &from->live;
+    *out = (struct target_status){.job = arena_str(a, t->job_name), .url = shown_address(a, t->url), .id = t->id,
+                                  .health = from->health, .interval = from->interval, .timeout = from->timeout,
+                                  .last_scrape = live->last_scrape, .last_duration = live->last_duration,
+                                  .scrapes = live->scrapes, .failures = live->failures,
+                                  .last_samples = live->last_samples, .last_bytes = live->last_bytes};
     out->discovered = shown_discovered(a, t->discovered);
     out->labels = labels_copy(a, t->labels.wire);
-    mutex_lock(&t->lane->mutex);
-    const struct target_live *live = &t->live;
-    out->interval = t->interval;
-    out->timeout = t->timeout;
-    out->health = live->health;
-    out->last_error = arena_str(a, str_of(live->last_error));
-    out->last_scrape = live->last_scrape;
-    out->last_duration = live->last_duration;
-    out->scrapes = live->scrapes;
-    out->failures = live->failures;
-    out->last_samples = live->last_samples;
-    out->last_bytes = live->last_bytes;
-    mutex_unlock(&t->lane->mutex);
+    if (live->last_error)
+        out->last_error = arena_str(a, str_of(live->last_error->text));
 }
 
 static int by_job_url_labels(const void *x, const void *y)
@@ -63,16 +61,41 @@ static int by_job_url_labels(const void *x, const void *y)
     return c ? c : labels_cmp(a->labels, b->labels);
 }
 
-static void copy_pool(const struct pool *p, struct arena *a, struct scraper_targets *out, size_t *room)
+/* What main knows; under the mutex. */
+static size_t copy_pools(const struct scraper *s, struct arena *a, struct pool_status **out)
 {
-    struct str job = arena_str(a, p->conf->job_name);
-    out->pools[out->n_pools++] = (struct pool_status){job, p->dropped_total, p->invalid_total,
-                                                     arena_str(a, str_of(p->file_status.missing))};
-    for (size_t i = 0; i < p->n; i++)
-        copy_target(p->targets[i], a, &out->active[out->n_active++]);
-    for (size_t i = 0; i < p->n_dropped && *room > 0; i++, --*room)
-        out->dropped[out->n_dropped++] = (struct dropped_target){job, shown_discovered(a, p->dropped[i].discovered),
-                                                                  arena_str(a, str_of(p->dropped[i].error))};
+    *out = ARENA_ARRAY(a, struct pool_status, s->n_pools);
+    for (size_t i = 0; i < s->n_pools; i++) {
+        const struct pool *p = s->pools[i];
+        (*out)[i] = (struct pool_status){arena_str(a, p->conf->job_name), p->dropped_total, p->invalid_total,
+                                         arena_str(a, str_of(p->file_status.missing))};
+    }
+    return s->n_pools;
+}
+
+static void copy_dropped(const struct scraper *s, struct arena *a, struct scraper_targets *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_pools; i++)
+        n += s->pools[i]->n_dropped;
+    size_t room = n < DROPPED_MAX ? n : DROPPED_MAX;
+    out->dropped = ARENA_ARRAY(a, struct dropped_target, room);
+    for (size_t i = 0; i < s->n_pools; i++) {
+        const struct pool *p = s->pools[i];
+        for (size_t k = 0; k < p->n_dropped && out->n_dropped < room; k++)
+            out->dropped[out->n_dropped++] = (struct dropped_target){out->pools[i].job,
+                shown_discovered(a, p->dropped[k].discovered), arena_str(a, str_of(p->dropped[k].error))};
+    }
+}
+
+size_t scraper_pools(struct scraper *s, struct arena *a, struct pool_status **out)
+{
+    struct arena_limits saved = arena_suspend_limit(a);
+    mutex_lock(&s->mutex);
+    size_t n = copy_pools(s, a, out);
+    mutex_unlock(&s->mutex);
+    arena_restore_limit(a, saved);
+    return n;
 }
 
 size_t scraper_target_count(struct scraper *s)
@@ -85,72 +108,102 @@ size_t scraper_target_count(struct scraper *s)
     return n;
 }
 
-void scraper_targets(struct scraper *s, struct arena *a, struct scraper_targets *out)
+/* Under the mutex. */
+static struct target_snapshot *scraper_snapshot(struct scraper *s, const struct scraper_read *read, struct err *err)
 {
-    size_t active = 0, dropped = 0;
-    *out = (struct scraper_targets){0};
-    struct arena_limits saved = arena_suspend_limit(a);
-    mutex_lock(&s->mutex);
-    for (size_t i = 0; i < s->n_pools; i++) {
-        active += s->pools[i]->n;
-        dropped += s->pools[i]->n_dropped;
-    }
-    size_t room = dropped < DROPPED_MAX ? dropped : DROPPED_MAX;
-    out->active = ARENA_ARRAY(a, struct target_status, active);
-    out->dropped = ARENA_ARRAY(a, struct dropped_target, room);
-    out->pools = ARENA_ARRAY(a, struct pool_status, s->n_pools);
+    struct snapshot_targets *pools = mem_zalloc((s->n_pools + 1) * sizeof *pools);
     for (size_t i = 0; i < s->n_pools; i++)
-        copy_pool(s->pools[i], a, out, &room);
-    mutex_unlock(&s->mutex);
-    arena_restore_limit(a, saved);
+        pools[i] = (struct snapshot_targets){s->pools[i]->targets, s->pools[i]->n};
+    struct target_snapshot *made = snapshot_new(pools, s->n_pools, s->lanes, s->env.n_lanes, s->env.main, read->memory, err);
+    mem_free(pools);
+    return made;
+}
+
+/* Between targets: the arena may exceed its limits by one of them. */
+static bool copy_targets(const struct target_snapshot *from, struct arena *a, size_t max, struct scraper_targets *out,
+                         struct err *err)
+{
+    out->active = ARENA_ARRAY(a, struct target_status, from->n + 1);
+    for (size_t i = 0; i < from->n; i++) {
+        if (arena_over(a, max)) {
+            arena_full_error(a, max, err);
+            return false;
+        }
+        copy_target(&from->states[i], a, &out->active[out->n_active++]);
+    }
     qsort(out->active, out->n_active, sizeof *out->active, by_job_url_labels);
+    return true;
+}
+
+bool scraper_targets(struct scraper *s, const struct scraper_read *read, struct arena *a, struct scraper_targets *out,
+                     struct err *err)
+{
+    *out = (struct scraper_targets){0};
+    struct arena_limits saved = arena_suspend_limit(a); /* on_full must not jump: the snapshot would be lost */
+    mutex_lock(&s->mutex);
+    struct target_snapshot *from = scraper_snapshot(s, read, err);
+    if (from) {
+        out->n_pools = copy_pools(s, a, &out->pools);
+        copy_dropped(s, a, out);
+    }
+    mutex_unlock(&s->mutex);
+    bool ok = from != NULL;
+    if (from) {
+        snapshot_begin(from, false);
+        ok = snapshot_wait(from, read, err) && copy_targets(from, a, saved.max, out, err);
+        snapshot_end(from);
+    }
+    arena_restore_limit(a, saved);
+    return ok;
 }
 
 /* ---- metadata ---- */
 
-static void copy_metadata(const struct target *t, struct arena *a, struct str metric, struct target_metadata **out,
-                          size_t *n, size_t *cap)
+static bool visit_target(const struct target_state *t, const struct metadata_visit *v, struct err *err)
 {
-    struct labels labels = {0};
-    mutex_lock(&t->lane->mutex);
-    for (uint32_t i = 0; t->metadata && i < t->metadata->n; i++) {
-        const struct metadata *m = &t->metadata->families[i]->metadata;
-        if (metric.n > 0 && !str_eq(metric, m->family))
-            continue;
-        if (labels.p == NULL)
-            labels = labels_copy(a, t->labels.wire);
-        arena_grow(a, out, cap, *n + 1, sizeof **out);
-        (*out)[(*n)++] = (struct target_metadata){
-            labels, {arena_str(a, m->family), arena_str(a, m->help), arena_str(a, m->unit), m->type}};
+    for (uint32_t i = 0; i < t->metadata->n; i++) {
+        struct target_metadata m = {t->target->labels.wire, t->metadata->families[i]->metadata};
+        if ((v->metric.n == 0 || str_eq(v->metric, m.metadata.family)) && !v->visit(v->arg, &m, err))
+            return false;
     }
-    mutex_unlock(&t->lane->mutex);
+    return true;
 }
 
-void scraper_metadata(struct scraper *s, struct arena *a, struct str metric, struct target_metadata **out, size_t *n)
+static bool visit_targets(const struct target_snapshot *from, const struct scraper_read *read, const struct metadata_visit *v,
+                          struct err *err)
 {
-    size_t cap = 0;
-    *out = NULL;
-    *n = 0;
-    struct arena_limits saved = arena_suspend_limit(a);
+    struct map seen = {0};
+    bool ok = true;
+    for (size_t i = 0; i < from->n && ok; i++) {
+        bool added = true;
+        const struct target_state *t = &from->states[i];
+        if (t->metadata == NULL)
+            continue;
+        if (v->distinct)
+            map_add(&seen, str_n(&t->metadata, sizeof t->metadata), &added);
+        ok = !added || (!snapshot_read_ended(read, err) && visit_target(t, v, err));
+    }
+    map_free(&seen);
+    return ok;
+}
+
+bool scraper_metadata(struct scraper *s, const struct scraper_read *read, const struct metadata_visit *v,
+                      struct err *err)
+{
     mutex_lock(&s->mutex);
-    for (size_t i = 0; i < s->n_pools; i++)
-        for (size_t k = 0; k < s->pools[i]->n; k++)
-            copy_metadata(s->pools[i]->targets[k], a, metric, out, n, &cap);
+    struct target_snapshot *from = scraper_snapshot(s, read, err);
     mutex_unlock(&s->mutex);
-    arena_restore_limit(a, saved);
+    if (from == NULL)
+        return false;
+    snapshot_begin(from, true);
+    bool ok = snapshot_wait(from, read, err) && visit_targets(from, read, v, err);
+    snapshot_end(from);
+    return ok;
 }
 
 /* ---- /metrics ---- */
 
 struct pool_counts { size_t up, down; };
-
-static enum target_health health_of(const struct target *t)
-{
-    mutex_lock(&t->lane->mutex);
-    enum target_health health = t->live.health;
-    mutex_unlock(&t->lane->mutex);
-    return health;
-}
 
 static struct pool_counts count_pool(const struct pool *p, const char *mechanism)
 {
@@ -158,7 +211,8 @@ static struct pool_counts count_pool(const struct pool *p, const char *mechanism
     for (size_t i = 0; i < p->n; i++) {
         if (mechanism && !str_is(str_of(mechanism), p->targets[i]->mechanism))
             continue;
-        *(health_of(p->targets[i]) == HEALTH_UP ? &c.up : &c.down) += 1;
+        bool up = atomic_load_explicit(&p->targets[i]->health, memory_order_relaxed) == HEALTH_UP;
+        *(up ? &c.up : &c.down) += 1;
     }
     return c;
 }

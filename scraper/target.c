@@ -329,6 +329,28 @@ void target_unref(struct target *t)
 {
     if (!refs_drop(&t->refs))
         return;
-    mem_free(t->live.last_error);
+    target_error_unref(t->live.last_error);
     mem_free(t);
+}
+
+struct target_error *target_error_new(const char *text)
+{
+    size_t n = strlen(text) + 1;
+    struct target_error *e = mem_alloc(sizeof *e + n);
+    refs_init(&e->refs);
+    memcpy(e->text, text, n);
+    return e;
+}
+
+struct target_error *target_error_ref(struct target_error *e)
+{
+    if (e)
+        refs_take(&e->refs);
+    return e;
+}
+
+void target_error_unref(struct target_error *e)
+{
+    if (e && refs_drop(&e->refs))
+        mem_free(e);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A target: its labels, URL and identity. Created by the main thread, which keeps one reference; the lane that scrapes
- * it has another, and status readers hold theirs while they copy. */
+ * it has another, and snapshots have theirs. */
 #ifndef SCRAPER_TARGET_H
 #define SCRAPER_TARGET_H
 
@@ -8,10 +8,15 @@
 #include "scraper/scrape_cache.h"
 #include "scraper/job.h"
 
-/* State for the API. Guarded by the mutex of the target's lane. */
+/* Text of an error. Immutable; any thread may take and drop references. */
+struct target_error { struct refs refs; char text[]; };
+struct target_error *target_error_new(const char *text); /* one reference */
+struct target_error *target_error_ref(struct target_error *e); /* NULL is fine */
+void target_error_unref(struct target_error *e);
+
+/* State for the API: the lane's; other threads ask the lane for a copy (snapshot.h). */
 struct target_live {
-    enum target_health health;
-    char *last_error; /* owned; NULL = none */
+    struct target_error *last_error; /* a reference; NULL = none */
     int64_t last_scrape;
     double last_duration;
     uint64_t scrapes, failures, last_samples, last_bytes;
@@ -51,10 +56,11 @@ struct target {
     struct scrape *scrape;        /* in progress; NULL = none */
     bool leaving;                 /* a change takes it away: no scrape begins any more */
     int64_t exceeded_limit;       /* the job's target_limit if it has more targets: every scrape fails; else 0 */
-    /* Changed by the lane under its mutex: */
     int64_t interval, timeout;
     struct target_live live;
     struct metadata_list *metadata;
+    /* Set by the lane, read by any thread: */
+    atomic_int health;            /* enum target_health */
 };
 
 enum target_result { TARGET_CREATED, TARGET_DROPPED, TARGET_INVALID };

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 
 _Static_assert(sizeof(struct mutex) >= sizeof(pthread_mutex_t), "struct mutex is too small for this C library");
 _Static_assert(sizeof(struct cond) >= sizeof(pthread_cond_t), "struct cond is too small for this C library");
+_Static_assert(sizeof(struct semaphore) >= sizeof(sem_t), "struct semaphore is too small for this C library");
 
 struct thread {
     struct refs refs; /* one held by the thread until it runs, one by the owner */
@@ -158,6 +160,26 @@ bool cond_wait_ms(struct cond *c, struct mutex *m, int64_t ms)
 
 void cond_signal(struct cond *c) { must(pthread_cond_signal(cond_of(c)), "cond_signal"); }
 void cond_broadcast(struct cond *c) { must(pthread_cond_broadcast(cond_of(c)), "cond_broadcast"); }
+
+static sem_t *semaphore_of(struct semaphore *s) { return (void *)s; }
+
+static void semaphore_must(int rc, const char *what) { must(rc ? errno : 0, what); }
+
+void semaphore_init(struct semaphore *s) { semaphore_must(sem_init(semaphore_of(s), 0, 0), "semaphore_init"); }
+void semaphore_free(struct semaphore *s) { semaphore_must(sem_destroy(semaphore_of(s)), "semaphore_free"); }
+void semaphore_post(struct semaphore *s) { semaphore_must(sem_post(semaphore_of(s)), "semaphore_post"); }
+
+bool semaphore_wait_ms(struct semaphore *s, int64_t ms)
+{
+    struct timespec until = clock_mono_after(ms < 0 ? 0 : ms);
+    int rc;
+    while ((rc = sem_clockwait(semaphore_of(s), CLOCK_MONOTONIC, &until)) < 0 && errno == EINTR) {
+    }
+    if (rc < 0 && errno == ETIMEDOUT)
+        return false;
+    semaphore_must(rc, "semaphore_wait_ms");
+    return true;
+}
 
 unsigned thread_cores(void)
 {

@@ -34,6 +34,13 @@ bool cond_wait_ms(struct cond *c, struct mutex *m, int64_t ms); /* false on time
 void cond_signal(struct cond *c);
 void cond_broadcast(struct cond *c);
 
+/* Counts posts. Posting never waits, whatever the threads that wait are doing. */
+struct semaphore { void *_impl[4]; };
+void semaphore_init(struct semaphore *s); /* at 0 */
+void semaphore_free(struct semaphore *s); /* after the last post that was waited for */
+void semaphore_post(struct semaphore *s);
+bool semaphore_wait_ms(struct semaphore *s, int64_t ms) MUST_USE; /* takes one post; false on timeout; below 0 is 0 */
+
 unsigned thread_cores(void); /* cores available to the process: affinity and cgroup cpu.max, at least 1 */
 
 #endif

@@ -39,12 +39,6 @@ bool api_reply_end(struct api_call *c)
     return false;
 }
 
-void api_lift_limits(struct api_call *c)
-{
-    (void)arena_suspend_limit(c->q->arena);
-    buf_charge_anyway(&c->r->out, NULL);
-}
-
 void api_deadline(struct api_call *c, int64_t timeout) { c->q->deadline_mono = c->r->started_mono + timeout; }
 
 void api_report_deadline(struct api_call *c)

@@ -43,9 +43,6 @@ void api_report_deadline(struct api_call *c); /* the sooner of it and REPORT_TIM
 /* Between the two the reply takes no more memory than the budget has left; false, with ERR_LIMIT: it would be more. */
 void api_reply_begin(struct api_call *c);
 bool api_reply_end(struct api_call *c) MUST_USE;
-/* From here on the call has no limit of memory: for what sluice itself keeps, which is shown whatever a query may
- * take. */
-void api_lift_limits(struct api_call *c);
 /* Writes ,"warnings":[...] and ,"infos":[...]: at most ten of each, and the number of further ones. */
 void api_write_notes(struct json_writer *w, const struct notes *n);
 

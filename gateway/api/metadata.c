@@ -20,27 +20,47 @@ static int api_metadata_compare(const struct metadata *a, const struct metadata 
 
 static int by_content(const void *a, const void *b) { return api_metadata_compare(a, b); }
 
-/* The scraper copies under its locks, where the arena must not jump: what is too much is found by the next allocation.
- * */
-static void own_families(struct api_call *c, struct str metric, struct target_metadata **own, size_t *n)
+struct own_families { struct api_call *call; size_t max; struct metadata *items; size_t n, cap; };
+
+static bool api_metadata_add_own(void *arg, const struct target_metadata *found, struct err *err)
 {
-    size_t budget = c->q->arena->max;
-    c->q->arena->max = 0;
-    scraper_metadata(c->r->services->scraper, c->q->arena, metric, own, n);
-    c->q->arena->max = budget;
+    struct own_families *own = arg;
+    struct arena *a = own->call->q->arena;
+    const struct metadata *m = &found->metadata;
+    arena_grow(a, &own->items, &own->cap, own->n + 1, sizeof *own->items);
+    own->items[own->n++] = (struct metadata){arena_str(a, m->family), arena_str(a, m->help), arena_str(a, m->unit),
+                                             m->type};
+    if (arena_over(a, own->max)) {
+        arena_full_error(a, own->max, err);
+        return false;
+    }
+    return query_charge(&own->call->work, QUERY_CHARGE_LABELS, err);
+}
+
+/* The visit must not jump: the arena has no limit of its own meanwhile. */
+static bool api_metadata_own(struct api_call *c, struct str metric, struct own_families *own)
+{
+    struct arena_limits saved = arena_suspend_limit(c->q->arena);
+    *own = (struct own_families){.call = c, .max = saved.max};
+    struct scraper_read read = {.memory = &c->r->services->queries, .deadline_mono = c->q->deadline_mono,
+                                .canceled = c->q->canceled};
+    struct metadata_visit visit = {.metric = metric, .distinct = true, .visit = api_metadata_add_own, .arg = own};
+    bool ok = scraper_metadata(c->r->services->scraper, &read, &visit, &c->err);
+    arena_restore_limit(c->q->arena, saved);
+    return ok;
 }
 
 static bool api_metadata_collect(struct api_call *c, struct str metric, struct families *out)
 {
-    struct target_metadata *own;
+    struct own_families own;
     struct metadata_set others = {0};
-    size_t n_own;
     if (!c->source->ops->metadata(c->source, c->q, metric, 0, &others, &c->err))
         return false;
-    own_families(c, metric, &own, &n_own);
-    out->items = ARENA_ARRAY(c->q->arena, struct metadata, n_own + others.n);
-    for (size_t i = 0; i < n_own; i++)
-        out->items[out->n++] = own[i].metadata;
+    if (!api_metadata_own(c, metric, &own))
+        return false;
+    out->items = ARENA_ARRAY(c->q->arena, struct metadata, own.n + others.n);
+    for (size_t i = 0; i < own.n; i++)
+        out->items[out->n++] = own.items[i];
     for (size_t i = 0; i < others.n; i++)
         out->items[out->n++] = others.items[i];
     return api_sort(c, out->items, out->n, sizeof *out->items, by_content);

@@ -11,6 +11,7 @@
 #include "gateway/reports/alerts.h"
 #include "gateway/reports/targets.h"
 #include "gateway/services/services.h"
+#include "gateway/services/target_state.h"
 
 /* ---- /api/v1/targets ---- */
 
@@ -54,13 +55,6 @@ static void put_active(struct json_writer *w, const struct flags *f, const struc
 static int api_targets_compare(const void *a, const void *b)
 {
     return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-
-/* They are copied under locks, where the arena must not jump. What servers reported is in the arena already. */
-static void api_own_targets(struct api_call *c, struct scraper_targets *out)
-{
-    api_lift_limits(c);
-    scraper_targets(c->r->services->scraper, c->q->arena, out);
 }
 
 static bool wanted_pool(struct str pool, struct str job) { return pool.n == 0 || str_eq(pool, job); }
@@ -174,26 +168,28 @@ static bool api_targets_list(struct api_call *c)
     if (!reports_fetch(c->source, c->q, &what, &reports, &c->err) ||
         !targets_merge(&reports, &t.active, &t.dropped, &t.counts, &c->work, &c->err))
         return false;
-    api_own_targets(c, &t.own);
+    /* what servers reported is in the arena already */
+    if (!services_targets(c->r, c->q->deadline_mono, &t.own, &c->err))
+        return false;
     json_begin_object(&c->json);
     bool ok = put_actives(c, &t) && put_dropped(c, &t) && put_dropped_counts(c, &t);
     json_end_object(&c->json);
-    return ok;
+    return ok && services_report_complete(c->r, &c->err);
 }
 
 /* ---- /api/v1/scrape_pools ---- */
 
 static bool api_scrape_pools_list(struct api_call *c)
 {
-    struct scraper_targets own;
+    struct pool_status *own;
     struct report_set reports;
     struct map *pools = report_map(c->q->arena);
     api_report_deadline(c);
     if (!reports_fetch(c->source, c->q, &(struct report_question){.path = "/api/v1/scrape_pools"}, &reports, &c->err))
         return false;
-    api_own_targets(c, &own);
-    for (size_t i = 0; i < own.n_pools; i++)
-        map_set(pools, own.pools[i].job, NULL);
+    size_t n_own = scraper_pools(c->r->services->scraper, c->q->arena, &own);
+    for (size_t i = 0; i < n_own; i++)
+        map_set(pools, own[i].job, NULL);
     for (size_t i = 0; i < reports.n; i++) {
         const struct json_value *v = json_value_items(json_value_get(reports.items[i].data, "scrapePools"));
         for (; v; v = v->next)
@@ -269,22 +265,29 @@ static void put_metadata(struct json_writer *w, const struct metadata_filter *f,
     json_end_object(w);
 }
 
+struct own_metadata { struct api_call *call; struct metadata_filter *filter; };
+
+/* Ends the visit also when the limit is reached. */
+static bool api_targets_visit_metadata(void *arg, const struct target_metadata *found, struct err *err)
+{
+    struct own_metadata *own = arg;
+    struct api_call *c = own->call;
+    struct metadata_filter *f = own->filter;
+    const struct metadata *m = &found->metadata;
+    if (f->limit == 0 || c->r->out.over || !query_charge(&c->work, QUERY_CHARGE_WRITE, err))
+        return false;
+    if (!matchers_match(f->matchers, f->n, found->target))
+        return true;
+    put_metadata(&c->json, f, found->target, m->family, str_of(metric_type_name(m->type)), m->help, m->unit);
+    f->limit--;
+    return true;
+}
+
 static bool put_own_metadata(struct api_call *c, struct metadata_filter *f)
 {
-    struct target_metadata *found;
-    size_t n;
-    api_lift_limits(c);
-    scraper_metadata(c->r->services->scraper, c->q->arena, f->metric, &found, &n);
-    for (size_t i = 0; i < n && f->limit != 0; i++) {
-        const struct metadata *m = &found[i].metadata;
-        if (!api_charge(c, QUERY_CHARGE_WRITE))
-            return false;
-        if (!matchers_match(f->matchers, f->n, found[i].target))
-            continue;
-        put_metadata(&c->json, f, found[i].target, m->family, str_of(metric_type_name(m->type)), m->help, m->unit);
-        f->limit--;
-    }
-    return true;
+    struct own_metadata own = {c, f};
+    struct metadata_visit visit = {.metric = f->metric, .visit = api_targets_visit_metadata, .arg = &own};
+    return services_targets_metadata(c->r, c->q->deadline_mono, &visit, &c->err) || f->limit == 0 || c->r->out.over;
 }
 
 /* Replicas report the same target once each. */
@@ -328,7 +331,7 @@ static bool api_targets_metadata_list(struct api_call *c)
     for (size_t i = 0; ok && i < reports.n; i++)
         ok = put_reported_metadata(c, &f, &reports, &reports.items[i], known);
     json_end_array(&c->json);
-    return ok;
+    return ok && services_report_complete(c->r, &c->err);
 }
 
 void api_targets(struct http_request *r) { api_respond(r, api_targets_list); }

@@ -8,6 +8,7 @@
 #include "base/text/duration.h"
 #include "gateway/query/params.h"
 #include "gateway/services/services.h"
+#include "gateway/services/target_state.h"
 #include "gateway/pages/backends.h"
 #include "gateway/pages/html.h"
 #include "gateway/pages/pages.h"
@@ -393,13 +394,13 @@ static void html_targets(struct targets_view *v)
     html_pages(v, first, end);
 }
 
-static void refuse_filter(struct http_request *r, const struct err *err)
+static void targets_page_fail(struct http_request *r, const struct err *err)
 {
-    if (!html_wanted(r)) {
-        http_text(r, 400, err->text);
+    int status = err_http_status(err->kind);
+    http_text(r, status, html_wanted(r) ? "" : err->text);
+    http_retry_after(r, err->retry_after);
+    if (!html_wanted(r))
         return;
-    }
-    r->status = 400;
     html_begin(r, "Status");
     buf_add_z(&r->out, "<p class=down>");
     html_text(&r->out, str_of(err->text));
@@ -412,10 +413,14 @@ void page_targets(struct http_request *r)
     struct targets_view v = {.r = r, .now = clock_wall_ms()};
     struct err err;
     if (!targets_page_read_filter(r, &v.filter, &err)) {
-        refuse_filter(r, &err);
+        targets_page_fail(r, &err);
         return;
     }
-    scraper_targets(r->services->scraper, &r->arena, &v.all);
+    int64_t timeout = r->services->flags.query_timeout;
+    if (!services_targets(r, timeout > 0 ? r->started_mono + timeout : 0, &v.all, &err)) {
+        targets_page_fail(r, &err);
+        return;
+    }
     targets_page_select(&v);
     count_jobs(&v);
     if (!html_wanted(r)) {
@@ -428,4 +433,6 @@ void page_targets(struct http_request *r)
         html_end(r);
     }
     buf_free(&v.text);
+    if (!services_report_complete(r, &err))
+        targets_page_fail(r, &err);
 }

@@ -37,6 +37,7 @@ struct services {
     struct workers *workers;       /* gateway/query/worker.h */
     struct http_limits http;       /* limits of clients */
     struct budget queries;         /* memory of running queries: arenas, decoders, rendered results */
+    struct budget reports;         /* memory of pages and reports about all targets */
     struct writer *writer;
     struct scraper *scraper;
     struct server_registry *servers; /* what is known and counted of downstream servers, over reloads */

@@ -49,6 +49,31 @@ static void a_mutex_keeps_threads_apart_and_a_cond_wakes(void **state UNUSED)
     mutex_free(&s.mutex);
 }
 
+static void post_thousand(void *arg)
+{
+    for (int i = 0; i < 1000; i++)
+        semaphore_post(arg);
+}
+
+static void a_semaphore_counts_posts(void **state UNUSED)
+{
+    struct semaphore s;
+    struct thread *threads[4];
+    semaphore_init(&s);
+    assert_false(semaphore_wait_ms(&s, 0));
+    int64_t began = clock_mono_ms();
+    assert_false(semaphore_wait_ms(&s, 20));
+    assert_true(clock_mono_ms() - began >= 19);
+    for (unsigned i = 0; i < LEN(threads); i++)
+        threads[i] = thread_start("posts", post_thousand, &s);
+    for (int i = 0; i < 4000; i++)
+        assert_true(semaphore_wait_ms(&s, 10000));
+    assert_false(semaphore_wait_ms(&s, 0));
+    for (unsigned i = 0; i < LEN(threads); i++)
+        thread_join(threads[i]);
+    semaphore_free(&s);
+}
+
 /* Detached at once, some before they run: each does its work all the same. */
 static void a_detached_thread_needs_no_owner(void **state UNUSED)
 {
@@ -120,6 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mutex_keeps_threads_apart_and_a_cond_wakes),
+        cmocka_unit_test(a_semaphore_counts_posts),
         cmocka_unit_test(a_detached_thread_needs_no_owner),
         cmocka_unit_test(a_timed_wait_ends),
         cmocka_unit_test(signals_stay_with_the_main_thread),

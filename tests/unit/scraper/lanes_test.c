@@ -68,21 +68,51 @@ static size_t team_close(struct team *t, const char *part)
     return lines;
 }
 
+/* Reads all state over and over, and leaves some requests early. */
+struct reader { struct scraper *scraper; atomic_bool ended; struct thread *thread; size_t reads; };
+
+static void read_state(void *arg)
+{
+    struct reader *r = arg;
+    while (!atomic_load(&r->ended)) {
+        struct arena a = {0};
+        struct scraper_targets t;
+        struct metadata_seen seen = {0};
+        struct metadata_visit visit = {.visit = note_metadata, .arg = &seen};
+        struct err err;
+        struct scraper_read read = {.deadline_mono = r->reads++ % 3 ? 0 : 1};
+        bool ok = scraper_targets(r->scraper, &read, &a, &t, &err);
+        ok = scraper_metadata(r->scraper, &read, &visit, &err) && ok;
+        assert_true(ok || read.deadline_mono > 0);
+        arena_free(&a);
+        usleep(2000);
+    }
+}
+
 static void lanes_work_beside_each_other(void **state UNUSED)
 {
     struct team team;
+    struct reader readers[2];
     struct arena a = {0};
     struct scraper_targets t;
-    struct target_metadata *m;
-    size_t n, up = 0;
+    size_t n = 0, up = 0;
     team_open(&team);
     http_server_respond(&team.f.server, 200, "# TYPE m gauge\nm{a=\"b\"} 1\nn 2\n");
+    for (int i = 0; i < 2; i++) {
+        readers[i] = (struct reader){.scraper = team.scraper};
+        readers[i].thread = thread_start("reader", read_state, &readers[i]);
+    }
     for (int round = 0; round < 4; round++) {
         apply_many(team.scraper, &team.f, &prometheus_globals, round * 4, MANY + round * 4);
         run_for(team.main, 250);
-        scraper_targets(team.scraper, &a, &t);
-        scraper_metadata(team.scraper, &a, STR_NONE, &m, &n);
+        must_read_targets(team.scraper, NULL, &a, &t);
+        n = must_read_metadata(team.scraper, NULL, STR_NONE).n;
         assert_int_equal(t.n_active, MANY);
+    }
+    for (int i = 0; i < 2; i++) {
+        atomic_store(&readers[i].ended, true);
+        thread_join(readers[i].thread);
+        assert_true(readers[i].reads > 10);
     }
     for (size_t i = 0; i < t.n_active; i++)
         up += t.active[i].health == HEALTH_UP;

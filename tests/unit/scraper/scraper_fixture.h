@@ -113,4 +113,32 @@ static inline void must_apply(struct scraper_fixture *f, const char *format)
         fail_msg("%s", err.text);
 }
 
+/* ---- the state of targets ---- */
+
+static inline void must_read_targets(struct scraper *s, struct loop *loop, struct arena *a, struct scraper_targets *out)
+{
+    struct err err;
+    if (!scraper_targets(s, &(struct scraper_read){.loop = loop}, a, out, &err))
+        fail_msg("%s", err.text);
+}
+
+struct metadata_seen { size_t n; enum metric_type type; /* of the last one */ };
+static inline bool note_metadata(void *arg, const struct target_metadata *m, struct err *err UNUSED)
+{
+    struct metadata_seen *seen = arg;
+    seen->n++;
+    seen->type = m->metadata.type;
+    return true;
+}
+
+static inline struct metadata_seen must_read_metadata(struct scraper *s, struct loop *loop, struct str metric)
+{
+    struct err err;
+    struct metadata_seen seen = {0};
+    struct metadata_visit visit = {.metric = metric, .visit = note_metadata, .arg = &seen};
+    if (!scraper_metadata(s, &(struct scraper_read){.loop = loop}, &visit, &err))
+        fail_msg("%s", err.text);
+    return seen;
+}
+
 #endif

@@ -34,7 +34,7 @@ static void next_scrape(struct scraper_fixture *f)
 static struct target_status the_target(struct scraper_fixture *f, struct arena *a)
 {
     struct scraper_targets t;
-    scraper_targets(f->scraper, a, &t);
+    must_read_targets(f->scraper, f->loop, a, &t);
     assert_int_equal(t.n_active, 1);
     return t.active[0];
 }
@@ -72,13 +72,10 @@ static void a_scrape_from_timer_to_report(void **state UNUSED)
     assert_int_equal(t.last_scrape, 1010000);
     assert_int_equal(t.scrapes, 1);
     assert_int_equal(t.last_samples, 1);
-    struct target_metadata *m;
-    size_t n;
-    scraper_metadata(f.scraper, &a, STR("m"), &m, &n);
-    assert_int_equal(n, 1);
-    assert_int_equal(m[0].metadata.type, METRIC_COUNTER);
-    scraper_metadata(f.scraper, &a, STR("n"), &m, &n);
-    assert_int_equal(n, 0);
+    struct metadata_seen seen = must_read_metadata(f.scraper, f.loop, STR("m"));
+    assert_int_equal(seen.n, 1);
+    assert_int_equal(seen.type, METRIC_COUNTER);
+    assert_int_equal(must_read_metadata(f.scraper, f.loop, STR("n")).n, 0);
     next_scrape(&f);
     assert_int_equal(f.sink.metadata, 0); /* known */
     assert_line(&f.sink, "m{instance=\"i\", job=\"j\"} 1 @1020000");
@@ -191,7 +188,7 @@ static void a_target_limit_fails_all(void **state UNUSED)
     turns(&f, 5);
     struct arena a = {0};
     struct scraper_targets now;
-    scraper_targets(f.scraper, &a, &now);
+    must_read_targets(f.scraper, f.loop, &a, &now);
     assert_int_equal(now.n_active, 3);
     for (size_t i = 0; i < now.n_active; i++)
         assert_true(str_is(now.active[i].last_error, "target_limit exceeded: the job has more than 2 targets"));
@@ -310,7 +307,7 @@ static void a_removed_target_ends_with_markers(void **state UNUSED)
     assert_int_equal(f.sink.samples, 9);
     struct arena a = {0};
     struct scraper_targets t;
-    scraper_targets(f.scraper, &a, &t);
+    must_read_targets(f.scraper, f.loop, &a, &t);
     assert_int_equal(t.n_active, 0);
     assert_int_equal(t.n_pools, 1);
     arena_free(&a);
@@ -325,7 +322,7 @@ static void dropped_targets_are_remembered(void **state UNUSED)
     fixture_open(&f);
     must_apply(&f, JOB "relabel_configs: [{source_labels: [__address__], regex: 'b.*', action: drop}]\n"
                        "static_configs: [{targets: [c, 'b:1', a, a, 'b:2']}]\n");
-    scraper_targets(f.scraper, &a, &t);
+    must_read_targets(f.scraper, f.loop, &a, &t);
     assert_int_equal(t.n_active, 2);
     assert_true(str_is(t.active[0].url, "http://a/metrics"));
     assert_int_equal(t.n_dropped, 2);
@@ -339,7 +336,7 @@ static size_t active_targets(struct scraper_fixture *f)
 {
     struct arena a = {0};
     struct scraper_targets t;
-    scraper_targets(f->scraper, &a, &t);
+    must_read_targets(f->scraper, f->loop, &a, &t);
     arena_free(&a);
     return t.n_active;
 }
