@@ -7,10 +7,15 @@
  */
 #include "gateway/dispatch.h"
 
+#include "base/telemetry/log.h"
+#include "base/text/duration.h"
+#include "base/text/num.h"
 #include "gateway/query/session.h"
 #include "base/http/via.h"
 #include "gateway/query/worker.h"
 #include "gateway/services/services.h"
+
+enum { MAX_PASSED_BYTES = 512 };
 
 struct offload { /* a request on a worker */
     struct worker_task task;
@@ -68,9 +73,52 @@ static void dispatch_end(struct http_request *r)
     r->config = NULL;
 }
 
+/* ---- queries ---- */
+
+struct stats_group dispatch_stats = STATS_GROUP(DISPATCH_STATS);
+
+/* Headers that connect a query with the requests to servers that it causes. Longer ones are not passed on. */
+static void dispatch_pass_headers(struct http_request *r, struct worker *w)
+{
+    static const char *const names[WORKER_PASSED] = {"traceparent", "tracestate", "X-Request-Id"};
+    w->n_passed = 0;
+    for (size_t i = 0; i < LEN(names); i++) {
+        struct str value = http_header(r, names[i]);
+        if (value.n > 0 && value.n <= MAX_PASSED_BYTES)
+            w->passed[w->n_passed++] = arena_printf(&r->arena, "%s: %.*s", names[i], STR_ARG(value)).p;
+    }
+}
+
+static void dispatch_log_slow(struct http_request *r, const struct active_query *q)
+{
+    int64_t ms = clock_mono_ms() - r->started_mono, threshold = r->services->flags.query_slow;
+    struct buf duration = {0};
+    char id[ACTIVE_ID_SIZE], start[NUM_MAX + 1], end[NUM_MAX + 1], step[NUM_MAX + 1];
+    if (threshold == 0 || ms <= threshold)
+        return;
+    stats_add(&dispatch_stats, SLOW_QUERIES, 1);
+    buf_add_duration(&duration, ms);
+    start[num_format_i64(start, q->start)] = end[num_format_i64(end, q->end)] = step[num_format_i64(step, q->step)] = 0;
+    active_id_print(q->id, id);
+    log_warn("query", "slow query", "duration", buf_z(&duration), "path", arena_z(&r->arena, q->path), "query",
+             arena_z(&r->arena, q->query), "start", start, "end", end, "step", step, "client", arena_z(&r->arena, q->client), "id", id,
+             "request_id", arena_z(&r->arena, http_header(r, "X-Request-Id")), "traceparent",
+             arena_z(&r->arena, http_header(r, "traceparent")));
+    buf_free(&duration);
+}
+
+static struct str dispatch_query_text(const struct http_request *r)
+{
+    struct str query = form_get(&r->form, "query");
+    return query.n > 0 ? query : form_get(&r->form, "match[]");
+}
+
 static void dispatch_query(struct http_request *r, http_handler *run)
 {
     struct services *services = r->services;
+    struct active_query active = {.path = r->path, .query = dispatch_query_text(r), .client = http_client(r),
+                                  .started_mono = r->started_mono};
+    char id[ACTIVE_ID_SIZE];
     struct upstream *upstream = services_upstream(services);
     struct query_service service = services_query_service(services, r->config, upstream);
     int64_t timeout = services->flags.query_timeout;
@@ -78,11 +126,18 @@ static void dispatch_query(struct http_request *r, http_handler *run)
     query_session_begin(&session, &(struct query_session_conf){
         .service = &service, .arena = &r->arena, .memory = (size_t)services->flags.query_memory,
         .shared = &services->queries, .deadline_mono = timeout > 0 ? r->started_mono + timeout : 0,
-        .canceled = &r->canceled});
+        .canceled = &r->canceled, .active = &active});
+    active_add(&services->active, &active);
+    active_id_print(active.id, id);
     r->query = &session;
     worker_self()->via = via_line(&r->arena, http_header(r, VIA_HEADER), services->id);
+    dispatch_pass_headers(r, worker_self());
     run(r);
     worker_self()->via = NULL;
+    worker_self()->n_passed = 0;
+    active_remove(&services->active, &active);
+    http_header_add(r, QUERY_ID_HEADER, str_of(id));
+    dispatch_log_slow(r, &active);
     r->query = NULL;
     query_session_end(&session);
     upstream_unref(upstream);

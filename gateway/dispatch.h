@@ -4,8 +4,15 @@
 #ifndef GATEWAY_DISPATCH_H
 #define GATEWAY_DISPATCH_H
 
+#include "base/telemetry/stats.h"
 #include "gateway/http/http.h"
 
+#define QUERY_ID_HEADER "X-Sluice-Query-Id" /* of the responses to queries: their id in active_queries and logs */
+#define DISPATCH_STATS(X)                                                     \
+    X(SLOW_QUERIES, "vm_slow_queries_total", STATS_COUNTER,                   \
+      "Queries that took longer than --query.slow-threshold")
+enum dispatch_stat { DISPATCH_STATS(STATS_ID) };
+extern struct stats_group dispatch_stats;
 extern const struct http_hooks dispatch_hooks; /* require listener_conf.services */
 
 #endif

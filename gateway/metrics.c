@@ -5,6 +5,7 @@
 #include "base/os/process.h"
 #include "base/os/watched_file.h"
 #include "gateway/api/query.h"
+#include "gateway/dispatch.h"
 #include "gateway/ingest/write.h"
 #include "gateway/lane.h"
 #include "gateway/services/services.h"
@@ -111,6 +112,7 @@ void metrics_start(struct services *s)
 {
     stats_register(&http_stats);
     stats_register(&write_stats);
+    stats_register(&dispatch_stats);
     stats_register(&upstream_stats);
     stats_register_histogram(&query_durations);
     stats_register_histogram(&lane_turns);

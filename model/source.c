@@ -10,6 +10,10 @@ bool query_ended(const struct query_ctx *q, const char *where, struct err *err)
         err_set(err, ERR_CANCELED, "query was canceled in %s", where);
         return true;
     }
+    if (q->stopped && atomic_load_explicit(q->stopped, memory_order_relaxed)) {
+        err_set(err, ERR_CANCELED, "query was canceled by an operator in %s", where);
+        return true;
+    }
     if (q->deadline_mono && clock_mono_ms() >= q->deadline_mono) {
         err_set(err, ERR_TIMEOUT, "query timed out in %s", where);
         return true;

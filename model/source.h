@@ -21,7 +21,8 @@ struct query_ctx {
     struct arena *arena;
     struct notes *notes;
     int64_t deadline_mono;        /* clock_mono_ms; 0 = none */
-    const atomic_bool *canceled;  /* may be NULL */
+    const atomic_bool *canceled;  /* its client has left; may be NULL */
+    const atomic_bool *stopped;   /* an operator has canceled it; may be NULL */
     void *user;                   /* the gateway's own state of this query; its sources know the type */
     void *remembered;             /* what a source remembers of this query between calls; its own, in the arena */
     struct query_trace *trace;    /* what sources tell of their work, for explain; NULL: nothing is told */

@@ -21,6 +21,10 @@ void api_ready(struct http_request *r);
 void api_ready_vmagent(struct http_request *r); /* 425 until every job has completed its first discovery */
 void api_ping(struct http_request *r);
 
+/* active_queries.c */
+void api_active_queries(struct http_request *r);
+void api_cancel_query(struct http_request *r);
+
 /* The envelope {"status":"success","data": ... }: the caller writes the data between both calls. */
 void api_begin(struct http_request *r, struct json_writer *w);
 void api_end(struct json_writer *w);

@@ -41,6 +41,8 @@ static bool read_common(struct api_call *c, struct query_request *a)
 /* Syntax and type errors are errors of the parameter. */
 static bool api_query_run(struct api_call *c, const struct query_params *params, struct query_result *result)
 {
+    active_set_times(&c->r->services->active, c->session->active, params->start,
+                     params->range ? params->end : params->start, params->step);
     if (query_run(&c->session->service, c->q, params, result, &c->err))
         return true;
     return c->err.kind == ERR_BAD_DATA ? err_wrap(&c->err, "invalid parameter \"query\"") : false;

@@ -19,6 +19,8 @@
 #include "gateway/http/http_spare.h"
 
 #include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,6 +240,18 @@ static enum MHD_Result send_response(struct http_connection *c)
 struct str http_header(struct http_request *r, const char *name)
 {
     return str_of(MHD_lookup_connection_value(r->_connection->mhd, MHD_HEADER_KIND, name));
+}
+
+struct str http_client(struct http_request *r)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->_connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    char host[INET6_ADDRSTRLEN], port[8];
+    const struct sockaddr *from = info ? info->client_addr : NULL;
+    socklen_t n = from && from->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    if (from == NULL || getnameinfo(from, n, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV))
+        return STR("");
+    return arena_printf(&r->arena, from->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
 static enum MHD_Result http_on_header(void *arg, enum MHD_ValueKind kind UNUSED, const char *name, const char *value)

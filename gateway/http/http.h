@@ -57,6 +57,8 @@ struct http_request { /* used by one thread at a time, the loop or a worker */
 /* A header of the request; {NULL, 0} if absent. Call from the loop or from a handler on a worker. */
 struct str http_header(struct http_request *r, const char *name);
 bool http_accepts_gzip(struct http_request *r);
+/* host:port of the client, in the request's arena. Call where http_header may be. */
+struct str http_client(struct http_request *r);
 /* Adds a header to the response; both texts are copied. A value with control characters, which could end the header, is
  * not sent. http_text and http_error start a new response and remove headers added before. */
 void http_header_add(struct http_request *r, const char *name, struct str value);

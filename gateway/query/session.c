@@ -7,10 +7,11 @@ enum { RETRY_SECONDS = 2 };
 
 void query_session_begin(struct query_session *s, const struct query_session_conf *conf)
 {
-    *s = (struct query_session){.service = *conf->service, .notes.arena = conf->arena, ._memory = conf->memory,
-                                ._shared = conf->shared};
+    *s = (struct query_session){.service = *conf->service, .notes.arena = conf->arena, .active = conf->active,
+                                ._memory = conf->memory, ._shared = conf->shared};
     s->q = (struct query_ctx){.arena = conf->arena, .notes = &s->notes, .deadline_mono = conf->deadline_mono,
-                              .canceled = conf->canceled, .user = worker_self()};
+                              .canceled = conf->canceled,
+                              .stopped = conf->active ? &conf->active->stopped : NULL, .user = worker_self()};
 }
 
 static void session_on_full(struct arena *a, size_t wanted UNUSED, void *arg)

@@ -13,6 +13,7 @@
 #ifndef GATEWAY_QUERY_SESSION_H
 #define GATEWAY_QUERY_SESSION_H
 
+#include "gateway/query/active.h"
 #include "gateway/query/service.h"
 
 #include <setjmp.h>
@@ -25,11 +26,13 @@ struct query_session_conf {
     struct budget *shared;         /* of all queries; NULL = none */
     int64_t deadline_mono;         /* clock_mono_ms; 0 = none. The work may shorten it (q.deadline_mono) */
     const atomic_bool *canceled;   /* may be NULL */
+    struct active_query *active;   /* may be NULL */
 };
 struct query_session {
     struct query_service service;
     struct query_ctx q;            /* for sources and query_run */
     struct notes notes;            /* q.notes */
+    struct active_query *active;   /* may be NULL */
     void (*end)(void *arg);        /* the work may set it: called by query_session_end in any case */
     void *end_arg;
     size_t _memory;

@@ -18,6 +18,8 @@ enum worker_class {
     WORKER_QUERY, WORKER_ADMIN, WORKER_BACKGROUND, WORKER_PUSH /* decompresses large bodies */, WORKER_CLASSES
 };
 
+enum { WORKER_PASSED = 3 };
+
 struct workers;
 struct worker { /* query_ctx.user of every query */
     unsigned id;
@@ -26,7 +28,8 @@ struct worker { /* query_ctx.user of every query */
     enum worker_class class;
     struct workers *_pool;
     bool _has_turn;
-    const char *via;         /* header of requests to servers (via.h), while a query is being answered */
+    /* Header lines of requests to servers, while a query is being answered: via.h, and those that a query passes on. */
+    const char *via, *passed[WORKER_PASSED]; unsigned n_passed;
 };
 struct client *worker_client(struct worker *w);
 

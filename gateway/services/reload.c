@@ -23,6 +23,7 @@
 void services_init(struct services *s)
 {
     s->started = clock_wall_ms();
+    active_queries_init(&s->active);
     via_make_id(s->id);
     s->_load = config_load_new(s);
     s->servers = server_registry_new();
@@ -176,5 +177,6 @@ void services_free(struct services *s)
     reload_swap_config(s, NULL, NULL);
     server_registry_free(s->servers); /* behind the last upstream */
     coverage_registry_free(s->coverage);
+    active_queries_free(&s->active);
     mutex_free(&s->_mutex);
 }

@@ -17,6 +17,7 @@
 #include "base/os/thread.h"
 #include "gateway/config/config.h"
 #include "gateway/http/http.h"
+#include "gateway/query/active.h"
 #include "gateway/query/service.h"
 
 enum services_state { SERVICES_STARTING, SERVICES_READY, SERVICES_STOPPING };
@@ -38,6 +39,7 @@ struct services {
     struct http_limits http;       /* limits of clients */
     struct budget queries;         /* memory of running queries: arenas, decoders, rendered results */
     struct budget reports;         /* memory of pages and reports about all targets */
+    struct active_queries active;  /* the running queries themselves */
     struct writer *writer;
     struct scraper *scraper;
     struct server_registry *servers; /* what is known and counted of downstream servers, over reloads */

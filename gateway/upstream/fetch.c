@@ -328,7 +328,7 @@ static void fetch_make_url(struct fetch *f)
     }
 }
 
-enum { FETCH_HEADERS = 5 };
+enum { FETCH_HEADERS = 5 + WORKER_PASSED };
 
 static size_t fetch_headers(const struct request_batch *r, const struct fetch_plan *plan,
                             const char *headers[FETCH_HEADERS])
@@ -342,6 +342,8 @@ static size_t fetch_headers(const struct request_batch *r, const struct fetch_pl
         headers[n++] = read[i];
     if (r->worker->via)
         headers[n++] = r->worker->via;
+    for (unsigned i = 0; i < r->worker->n_passed; i++)
+        headers[n++] = r->worker->passed[i];
     return n;
 }
 

@@ -221,6 +221,7 @@ int http_fixture_set_up(void **state UNUSED)
     http_limits_init(&f->limits);
     f->main_loop = loop_new();
     mutex_init(&f->services._mutex, RANK_SERVICES);
+    active_queries_init(&f->services.active);
     f->services.workers = workers_new(&(struct worker_conf){.workers = {FIXTURE_WORKERS, 1},
                                                             .waiting = FIXTURE_WAITING});
     for (unsigned i = 0; i < FIXTURE_LANES; i++) {
@@ -247,6 +248,7 @@ int http_fixture_tear_down(void **state UNUSED)
     for (unsigned i = 0; i < FIXTURE_LANES; i++)
         lane_join(http_fixture.lanes[i]);
     workers_free(http_fixture.services.workers);
+    active_queries_free(&http_fixture.services.active);
     mutex_free(&http_fixture.services._mutex);
     for (unsigned i = 0; i < FIXTURE_LANES; i++)
         lane_free(http_fixture.lanes[i]);
