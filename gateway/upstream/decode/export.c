@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Decodes VictoriaMetrics' /api/v1/export: one JSON object per line, each a series or a part of one:
  *   {"metric":{..},"values":[1,null,"Infinity"],"timestamps":[ms,ms,ms]}
- * null is a stale marker, since VictoriaMetrics stores no other NaN (it drops them at ingestion).
+ * null is a stale marker, since VictoriaMetrics stores no other NaN (it drops them at ingestion). A sample that was
+ * written twice is there twice.
  */
 #include "gateway/upstream/decode/response.h"
 
@@ -85,7 +86,7 @@ static bool export_end_line(struct export_response *x, struct err *err)
     if (x->n_values != x->n_times)
         return err_set(err, ERR_BAD_GATEWAY, "an exported series has %zu values and %zu timestamps", x->n_values,
                        x->n_times);
-    size_t n = x->n_values;
+    size_t n = samples_drop_duplicates(x->samples, x->n_values);
     x->n_values = x->n_times = 0;
     x->place = LINES;
     struct labels labels = x->labels;

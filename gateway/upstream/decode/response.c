@@ -41,6 +41,19 @@ bool response_check_budget(const struct response *a, size_t n, struct err *err)
     return err_set(err, ERR_LIMIT, "a single series exceeds the limit of %zu MiB of memory", a->budget >> 20);
 }
 
+size_t samples_drop_duplicates(struct sample *samples, size_t n)
+{
+    size_t kept = n > 0;
+    for (size_t i = 1; i < n; i++) {
+        struct sample *last = &samples[kept - 1];
+        if (samples[i].t != last->t)
+            samples[kept++] = samples[i];
+        else if (is_stale(last->v) || samples[i].v > last->v)
+            last->v = samples[i].v;
+    }
+    return kept;
+}
+
 static bool in_window(const struct response *a, int64_t t) { return t >= a->t_min && t <= a->t_max; }
 
 static bool out_of_order(struct labels labels, struct err *err)

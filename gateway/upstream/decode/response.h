@@ -50,6 +50,9 @@ void response_warn(struct notes *n, struct response_secrets secrets, struct str 
 void response_info(struct notes *n, struct response_secrets secrets, struct str text);
 /* Whether a series being decoded may have more than n samples, which are not in the arena yet. */
 bool response_check_budget(const struct response *a, size_t n, struct err *err) MUST_USE;
+/* VictoriaMetrics returns a sample that was written twice twice. Of samples (sorted by time) with equal times the largest
+ * value stays, as in its own deduplication, but a stale marker only where nothing else is. Returns their number. */
+size_t samples_drop_duplicates(struct sample *samples, size_t n);
 /* Appends a series. labels and the arrays may be scratch memory; histograms' contents must be in the arena. Samples
  * that are out of order are an error. A series without samples in the window is skipped. */
 bool response_add(struct response *a, struct labels labels, const struct sample *samples, size_t n,

@@ -59,6 +59,12 @@ static void what_is_wrong(void **state UNUSED)
     fails("unsupported path requested", "invalid JSON");
 }
 
+static void samples_that_were_written_twice(void **state UNUSED)
+{
+    is("{\"metric\":{\"a\":\"1\"},\"values\":[1,2,2,7,5,null,6,8,null,null],\"timestamps\":[1,2,2,3,3,4,4,5,5,6]}",
+       "{a=\"1\"} 1@1 2@2 7@3 6@4 8@5 stale@6");
+}
+
 static void two_series_that_became_one(void **state UNUSED)
 {
     struct responses t;
@@ -119,7 +125,8 @@ static void larger_than_the_budget(void **state UNUSED)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(pieces_of_one_series), cmocka_unit_test(larger_than_the_budget),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(pieces_of_one_series),
+        cmocka_unit_test(samples_that_were_written_twice), cmocka_unit_test(larger_than_the_budget),
         cmocka_unit_test(two_series_that_became_one), cmocka_unit_test(duplicates_of_the_server),
         cmocka_unit_test(duplicates_of_the_server_in_a_group_with_labels), cmocka_unit_test(what_is_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
