@@ -219,6 +219,7 @@ static enum json_token json_read_value(struct json_reader *r)
     case 't': return json_read_word(r, STR("true"), JSON_TRUE);
     case 'f': return json_read_word(r, STR("false"), JSON_FALSE);
     case 'n': return json_read_word(r, STR("null"), JSON_NULL);
+    case 'N': return r->nan ? json_read_word(r, STR("NaN"), JSON_NULL) : json_reader_fail(r, "expected a value");
     default: return in_number(*r->_p) ? json_read_number(r) : json_reader_fail(r, "expected a value");
     }
 }

@@ -28,6 +28,7 @@ struct json_reader {
     double number;
     size_t max_string;   /* 0 = 1 MiB */
     bool many;           /* set by the caller: a sequence of documents, as in JSON lines; it may be empty */
+    bool nan;            /* set by the caller: the word NaN, which is not JSON, is JSON_NULL */
     uint64_t offset;     /* of the next byte to read, for messages */
     struct err err;      /* set when JSON_ERROR was returned */
     /* private */

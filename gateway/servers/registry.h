@@ -29,6 +29,10 @@ struct server_health {
     atomic_int kind;               /* enum server_kind; AUTO: unknown */
     atomic_uint version;           /* of Prometheus, by SERVER_VERSION (server_kind.h); 0 = unknown */
     atomic_bool cannot_read;       /* the server does not support remote_read */
+    atomic_int blocks;             /* of VictoriaMetrics: enum server_blocks */
+    _Atomic int64_t blocks_until;  /* clock_mono_ms: when to request that again */
+    _Atomic int64_t wasteful_window, wasteful_until; /* ms: of windows up to this, most of a block is not needed;
+                                                      * clock_mono_ms: until then */
     _Atomic int64_t asked_at;      /* clock_mono_ms when a request was last sent; 0 = never */
     atomic_bool answered;          /* a request has ended, whichever way */
     struct breaker breaker;

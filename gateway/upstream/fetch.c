@@ -285,13 +285,14 @@ static void fetch_on_done(void *arg, const struct client_reply *reply)
         if (late || err.kind == ERR_LIMIT)
             batch_give_up(f->batch, f->plan.server, &err);
     }
-    if (ok)
+    bool served = ok || (f->plan.refusal && *f->plan.refusal != BLOCKS_WANTED);
+    if (served)
         server_succeeded(f->plan.server, reply->total_ms, reply->body_bytes);
     else if (f->batch->err.kind == ERR_NONE)
         server_failed(f->plan.server, reply, f->damaged, err.text);
     if (reply->status == 508)
         server_log_loop(f->plan.server);
-    latency_count(&f->plan.server->traffic->latency, f->plan.path, ok, reply->total_ms);
+    latency_count(&f->plan.server->traffic->latency, f->plan.path, served, reply->total_ms);
     fetch_tell(f, reply, ok, &err);
     struct fetch_plan plan = f->plan;
     free_fetch(f);

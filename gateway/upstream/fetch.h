@@ -10,7 +10,7 @@
 #ifndef GATEWAY_UPSTREAM_FETCH_H
 #define GATEWAY_UPSTREAM_FETCH_H
 
-#include "gateway/upstream/decode/response.h"
+#include "gateway/upstream/decode/export_blocks.h"
 #include "gateway/query/worker.h"
 #include "gateway/upstream/group.h"
 
@@ -64,6 +64,7 @@ struct fetch_plan {
     void (*done)(void *arg, const struct err *err, int status);
     void *arg;
     struct fetch **slot;        /* points to the fetch while it is in flight, otherwise NULL */
+    const enum blocks_refusal *refusal; /* set by a decoder that failed through no fault of the server; NULL: none */
     /* For explain; both may be absent. */
     struct str query;           /* selector or expression; valid until `done` */
     const uint64_t *n_samples;  /* that the decoder counts */

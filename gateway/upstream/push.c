@@ -14,7 +14,13 @@
 
 /* Expressions that servers of a kind and version evaluate as we do. Before Prometheus 3 ranges and lookback include
  * their left edge, and VictoriaMetrics has its own functions and lookback, so that even a selector has another
- * result. */
+ * result.
+ *
+ * MetricsQL has no rate() that extrapolates. Its value can be composed of five rollups (first and last value, their
+ * times, the count), but that takes the server 230 ms for sum(rate(m[5m])) of 5,000 series at one step and 480 ms at 241
+ * steps; its own rate takes 20 and 30 ms. The blocks of the samples (export_blocks.h) take it 10 ms, its JSON export 29
+ * and 97 ms, and default_rollup(m[5m]), which is the value of m in PromQL, 30 ms as JSON. So nothing is pushed: blocks
+ * are read. */
 static const struct push_ability {
     enum server_kind kind;
     unsigned since;            /* version */

@@ -201,6 +201,7 @@ static void server_forget(struct server *s)
         atomic_store(&s->health->kind, SERVER_AUTO);
     atomic_store(&s->health->version, 0);
     atomic_store(&s->health->cannot_read, false);
+    atomic_store(&s->health->blocks, BLOCKS_UNKNOWN);
     mutex_lock(&s->health->mutex);
     s->health->external_until = 0;
     mutex_unlock(&s->health->mutex);
@@ -305,6 +306,28 @@ void server_set_external(struct server *s, struct labels labels)
     buf_add(&s->health->external, labels.p, labels.n);
     s->health->external_until = clock_mono_ms() + SERVER_EXTERNAL_MS;
     mutex_unlock(&s->health->mutex);
+}
+
+enum server_blocks server_blocks(const struct server *s, int64_t window)
+{
+    const struct server_health *h = s->health;
+    int64_t now = clock_mono_ms();
+    enum server_blocks blocks = (enum server_blocks)atomic_load(&h->blocks);
+    if (window <= atomic_load(&h->wasteful_window) && now < atomic_load(&h->wasteful_until))
+        return BLOCKS_REFUSED;
+    return now < atomic_load(&h->blocks_until) ? blocks : BLOCKS_UNKNOWN;
+}
+
+void server_set_blocks(struct server *s, enum server_blocks blocks)
+{
+    atomic_store(&s->health->blocks, (int)blocks);
+    atomic_store(&s->health->blocks_until, clock_mono_ms() + SERVER_BLOCKS_MS);
+}
+
+void server_set_wasteful(struct server *s, int64_t window)
+{
+    atomic_store(&s->health->wasteful_window, window);
+    atomic_store(&s->health->wasteful_until, clock_mono_ms() + SERVER_WASTEFUL_MS);
 }
 
 void server_blame(const struct server *s, struct err *err)

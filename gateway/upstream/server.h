@@ -11,7 +11,8 @@
 #include "gateway/servers/registry.h"
 #include "gateway/upstream/upstream.h"
 
-enum { SERVER_EXTERNAL_MS = 60000 }; /* a server may be reconfigured */
+enum { SERVER_EXTERNAL_MS = 60000, SERVER_BLOCKS_MS = 300000 }; /* a server may be reconfigured */
+enum { SERVER_WASTEFUL_MS = 60000 }; /* blocks of the newest samples are short */
 
 struct server {
     struct str group;              /* its name, for messages */
@@ -52,6 +53,12 @@ void server_log_loop(const struct server *s);
 /* external_labels of the server, a copy in the arena. False: they must be requested (/api/v1/status/config). */
 bool server_external(struct server *s, struct arena *a, struct labels *out);
 void server_set_external(struct server *s, struct labels labels);
+/* Whether VictoriaMetrics' native export of a window (ms) is what its JSON export is, at less cost. UNKNOWN: its flags
+ * must be requested. */
+enum server_blocks { BLOCKS_UNKNOWN, BLOCKS_WHOLE, BLOCKS_REFUSED };
+enum server_blocks server_blocks(const struct server *s, int64_t window);
+void server_set_blocks(struct server *s, enum server_blocks blocks);
+void server_set_wasteful(struct server *s, int64_t window); /* it was not, for this window */
 /* Prefixes an error with the server and its group. */
 void server_blame(const struct server *s, struct err *err);
 void server_show(struct server *s, struct arena *a, struct server_status *out);

@@ -3,6 +3,7 @@
 
 #include "base/text/duration.h"
 #include "base/text/url.h"
+#include "gateway/upstream/decode/export_blocks.h"
 #include "gateway/upstream/decode/remote_read.h"
 #include "gateway/upstream/decode/staleness.h"
 
@@ -44,7 +45,8 @@ static void send_form(struct server_query *query, const char *path, struct buf *
                       const struct response *to)
 {
     server_query_send(query, (struct fetch_plan){.path = path, .form = buf_str(form), .decoder = decoder,
-                                                 .query = query->_text, .n_samples = &to->n_samples});
+                                                 .query = query->_text, .n_samples = &to->n_samples,
+                                                 .refusal = &query->_refusal});
     buf_free(form);
 }
 
@@ -98,7 +100,11 @@ static void server_query_export(struct server_query *query)
     server_query_add_selector(&form, query, "match[]", 0);
     form_add_ms(&form, "start", query->sel->t_min > 0 ? query->sel->t_min : 0);
     form_add_ms(&form, "end", query->sel->t_max > 0 ? query->sel->t_max : 0);
-    send_form(query, "/api/v1/export", &form, export_decoder_new(&query->response), &query->response);
+    if (query->_method == READ_BLOCKS)
+        send_form(query, "/api/v1/export/native", &form, blocks_decoder_new(&query->response, &query->_refusal),
+                  &query->response);
+    else
+        send_form(query, "/api/v1/export", &form, export_decoder_new(&query->response), &query->response);
 }
 
 /* The complete response is buffered outside of the arena, and its samples need about as much inside. */
@@ -133,7 +139,8 @@ static void read_begin(struct server_query *query)
     server_query_reset_response(query, &query->_steps);
     query->response.external = query->_method == READ_REMOTE ? query->_external : (struct labels){0};
     query->_steps_only = query->_method == READ_QUERY && needs_steps(query);
-    if (query->_method == READ_EXPORT)
+    query->_refusal = BLOCKS_WANTED;
+    if (query->_method == READ_BLOCKS || query->_method == READ_EXPORT)
         server_query_export(query);
     else if (query->_method == READ_REMOTE)
         server_query_read(query);
@@ -148,6 +155,15 @@ static void read_begin(struct server_query *query)
 
 /* --- the method --------------------------------------------------------------------------------------------------- */
 
+static int64_t server_query_length(const struct server_query *query) { return query->sel->t_max - query->sel->t_min; }
+
+static enum server_query_step step_of_export(struct server_query *query)
+{
+    enum server_blocks blocks = server_blocks(query->attempt.server, server_query_length(query));
+    query->_method = blocks == BLOCKS_REFUSED ? READ_EXPORT : READ_BLOCKS;
+    return blocks == BLOCKS_UNKNOWN ? STEP_FLAGS : STEP_READ;
+}
+
 static enum server_query_step step_of_method(struct server_query *query, enum read_method method)
 {
     query->_method = method;
@@ -160,8 +176,9 @@ static enum server_query_step step_of_kind(struct server_query *query)
 {
     const struct server *s = query->attempt.server;
     bool reads = s->wants_read && !atomic_load(&s->health->cannot_read) && !needs_steps(query);
-    return step_of_method(query, query->_kind == SERVER_VICTORIAMETRICS ? READ_EXPORT
-                                                                        : reads ? READ_REMOTE : READ_QUERY);
+    if (query->_kind == SERVER_VICTORIAMETRICS)
+        return step_of_export(query);
+    return step_of_method(query, reads ? READ_REMOTE : READ_QUERY);
 }
 
 /* --- PROBE: kind and version of the server ------------------------------------------------------------------------ */
@@ -215,11 +232,44 @@ static enum server_query_step external_end(struct server_query *query)
     return STEP_READ;
 }
 
+/* --- FLAGS: the native export of VictoriaMetrics is not deduplicated ---------------------------------------------- */
+
+static void server_query_flags(struct server_query *query)
+{
+    server_query_send(query, (struct fetch_plan){.path = "/metrics", .get = true,
+                                                 .decoder = flags_decoder_new(&query->_whole)});
+}
+
+static enum server_query_step server_query_flags_end(struct server_query *query)
+{
+    bool failed = query->_err.kind != ERR_NONE;
+    if (failed && query->_status == 0)
+        return STEP_FAILED;
+    query->_method = !failed && query->_whole ? READ_BLOCKS : READ_EXPORT;
+    if (query->_status != 429 && query->_status / 100 != 5) /* otherwise the next query requests them again */
+        server_set_blocks(query->attempt.server, query->_method == READ_BLOCKS ? BLOCKS_WHOLE : BLOCKS_REFUSED);
+    return STEP_READ;
+}
+
 /* --- READ: the responses ------------------------------------------------------------------------------------------ */
+
+/* The JSON export instead of the native one. */
+static enum server_query_step server_query_export_text(struct server_query *query)
+{
+    struct server *s = query->attempt.server;
+    if (query->_refusal == BLOCKS_WASTEFUL)
+        server_set_wasteful(s, server_query_length(query));
+    else
+        server_set_blocks(s, BLOCKS_REFUSED);
+    query->_method = READ_EXPORT;
+    return STEP_READ;
+}
 
 /* The server does not support the method that was tried: use another one, and remember that. */
 static enum server_query_step read_failed(struct server_query *query)
 {
+    if (query->_method == READ_BLOCKS && (query->_refusal || (query->_status / 100 == 4 && query->_status != 429)))
+        return server_query_export_text(query);
     struct server *s = query->attempt.server;
     bool unknown = query->_status == 404 || query->_status == 405 || query->_status == 415 || query->_status == 501;
     if ((!unknown && !(query->_guessed && query->_status / 100 == 4)) || query->_method == READ_QUERY)
@@ -278,6 +328,7 @@ static const struct {
 } steps[] = {
     [STEP_PROBE] = {probe_begin, probe_end},
     [STEP_LABELS] = {external_begin, external_end},
+    [STEP_FLAGS] = {server_query_flags, server_query_flags_end},
     [STEP_READ] = {read_begin, read_end},
 };
 

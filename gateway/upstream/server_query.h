@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One selector at one server: the method by which it is requested, and what to do if the server does not support it.
  *
- *   VictoriaMetrics                 export: raw samples with stale markers
+ *   VictoriaMetrics                 export: raw samples with stale markers; as blocks, if its metrics show that it does
+ *                                   not deduplicate
  *   Prometheus, remote_read: true   remote_read: raw samples with stale markers and native histograms
  *   else, a range selector          `sel[range]` by /query: raw samples without stale markers, which range functions do
  *                                   not see anyway
@@ -18,6 +19,10 @@
  *           +----- unreachable --> FAILED
  *
  *   method -- export, query -------------------------------------> READ
+ *     +------ blocks -- flags of the server known ----------------> READ
+ *     |            +-> FLAGS -- it does not deduplicate ----------> READ
+ *     |                   +---- it does, not shown: method := export
+ *     |                   +---- unreachable --> FAILED
  *     +------ remote_read -- external labels known --------------> READ
  *                  +-> LABELS -- labels, or none ----------------> READ
  *                         +----- not shown: method := query -----> READ
@@ -25,6 +30,7 @@
  *
  *   READ -- complete --> SUCCEEDED
  *     +---- the server does not know the method: method := query --------------> READ
+ *     +---- blocks that are not supported, understood or needed: method := export
  *     +---- native histograms in JSON: method := remote_read --> method
  *     +---- any other error --> FAILED
  */
@@ -33,8 +39,8 @@
 
 #include "gateway/upstream/group_request.h"
 
-enum read_method { READ_EXPORT, READ_REMOTE, READ_QUERY };
-enum server_query_step { STEP_PROBE, STEP_LABELS, STEP_READ, STEP_SUCCEEDED, STEP_FAILED };
+enum read_method { READ_BLOCKS, READ_EXPORT, READ_REMOTE, READ_QUERY };
+enum server_query_step { STEP_PROBE, STEP_LABELS, STEP_FLAGS, STEP_READ, STEP_SUCCEEDED, STEP_FAILED };
 struct server_query {
     struct attempt attempt;
     const struct select *sel;
@@ -45,6 +51,8 @@ struct server_query {
     struct str _text;          /* for explain */
     enum server_query_step _step;
     enum read_method _method;
+    bool _whole;               /* of READ_BLOCKS: the server returns everything it has stored; */
+    enum blocks_refusal _refusal; /* the response is refused */
     bool _steps_only;          /* the response has values at steps */
     struct response _steps;
     struct labels _external;   /* of the server, once READ_REMOTE is chosen */

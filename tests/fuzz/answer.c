@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Answers of servers, in pieces: no bytes may crash a decoder, and whatever it takes must be in order and once
  * each. The first byte says which decoder, the second the size of the pieces. */
-#include "gateway/upstream/decode/response.h"
+#include "gateway/upstream/decode/export_blocks.h"
 
 #include <stdlib.h>
 
@@ -9,7 +9,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct decoder *decoder(unsigned which, struct response *a)
 {
-    return which == 0 ? json_decoder_new(a) : which == 1 ? export_decoder_new(a) : remote_read_decoder_new(a, 1 << 20);
+    static enum blocks_refusal refusal;
+    return which == 0 ? json_decoder_new(a) : which == 1 ? export_decoder_new(a)
+         : which == 2 ? blocks_decoder_new(a, &refusal) : remote_read_decoder_new(a, 1 << 20);
 }
 
 static void check(const struct response *a)
@@ -34,8 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena, 0);
     struct response answer = {.arena = &arena, .notes = &notes, .t_min = INT64_MIN, .t_max = INT64_MAX};
     struct label_list list = {.arena = &arena, .notes = &notes};
-    unsigned which = data[0] % 5;
-    struct decoder *d = which < 3 ? decoder(which, &answer) : which == 3 ? strings_decoder_new(&list)
+    unsigned which = data[0] % 6;
+    struct decoder *d = which < 4 ? decoder(which, &answer) : which == 4 ? strings_decoder_new(&list)
                                                                         : series_decoder_new(&list);
     struct str rest = str_n(data + 2, size - 2);
     size_t piece = (size_t)data[1] + 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Decodes VictoriaMetrics' /api/v1/export: one JSON object per line, each a series or a part of one:
  *   {"metric":{..},"values":[1,null,"Infinity"],"timestamps":[ms,ms,ms]}
- * null is a stale marker, since VictoriaMetrics stores no other NaN (it drops them at ingestion). A sample that was
+ * null, and NaN of older releases, is a stale marker, since VictoriaMetrics stores no other NaN (it drops them at ingestion). A sample that was
  * written twice is there twice.
  */
 #include "gateway/upstream/decode/response.h"
@@ -167,6 +167,6 @@ struct decoder *export_decoder_new(struct response *a)
     x->decoder = (struct decoder){export_feed, export_finish, free_export};
     x->response = a;
     json_reader_init(&x->r);
-    x->r.many = true;
+    x->r.many = x->r.nan = true;
     return &x->decoder;
 }

@@ -61,8 +61,8 @@ static void what_is_wrong(void **state UNUSED)
 
 static void samples_that_were_written_twice(void **state UNUSED)
 {
-    is("{\"metric\":{\"a\":\"1\"},\"values\":[1,2,2,7,5,null,6,8,null,null],\"timestamps\":[1,2,2,3,3,4,4,5,5,6]}",
-       "{a=\"1\"} 1@1 2@2 7@3 6@4 8@5 stale@6");
+    is("{\"metric\":{\"a\":\"1\"},\"values\":[NaN,2,2,7,5,null,6,8,null,null],\"timestamps\":[1,2,2,3,3,4,4,5,5,6]}",
+       "{a=\"1\"} stale@1 2@2 7@3 6@4 8@5 stale@6");
 }
 
 static void two_series_that_became_one(void **state UNUSED)
