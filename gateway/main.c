@@ -75,7 +75,7 @@ static void set_up_log(const struct flags *f)
         level = LOG_INFO;
     log_setup(level, str_is(f->log_format, "json") ? LOG_JSON : LOG_LOGFMT, 2);
     for (size_t i = 0; i < f->warnings.n; i++)
-        log_warn("flags", f->warnings.items[i].p);
+        log_warn("flags", "warning about a flag", LOG_STR("warning", f->warnings.items[i]));
     for (size_t i = 0; i < f->tuning.n; i++)
         log_debug("flags", "flag accepted for compatibility; ignored", "flag", f->tuning.items[i].p);
 }
@@ -292,13 +292,9 @@ static void tear_down(struct program *p)
 
 static void log_ready(const struct services *s, const struct config *c, const char *address)
 {
-    char jobs[24], targets[24], destinations[24], groups[24];
-    snprintf(jobs, sizeof jobs, "%zu", c->n_jobs);
-    snprintf(targets, sizeof targets, "%zu", scraper_target_count(s->scraper));
-    snprintf(destinations, sizeof destinations, "%zu", c->n_destinations);
-    snprintf(groups, sizeof groups, "%zu", c->n_groups);
-    log_info("main", "ready", "version", VERSION, "address", address, "jobs", jobs, "targets", targets, "destinations",
-             destinations, "server_groups", groups, "recent", c->recent ? "true" : "false");
+    log_info("main", "ready", "version", VERSION, "address", address, LOG_U64("jobs", c->n_jobs),
+             LOG_U64("targets", scraper_target_count(s->scraper)), LOG_U64("destinations", c->n_destinations),
+             LOG_U64("server_groups", c->n_groups), LOG_BOOL("recent", c->recent != NULL));
 }
 
 /* The greeting is printed on a terminal only: the output of a daemon may be parsed line by line. */

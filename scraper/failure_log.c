@@ -3,7 +3,6 @@
 #include "scraper/failure_log.h"
 
 #include "base/telemetry/log.h"
-#include "base/text/duration.h"
 #include "base/text/url.h"
 
 #include <stdio.h>
@@ -41,31 +40,26 @@ static void tally_error(struct failure_log_tally *t, const char *err)
     }
 }
 
-static void log_failing_summary(struct failure_log_tally *t, const char *job)
+static void log_failing_summary(struct failure_log_tally *t, struct str job)
 {
     size_t most_common = 0;
-    char targets[24], with_error[24];
     for (size_t i = 1; i < LEN(t->errors); i++)
         if (t->errors[i].n > t->errors[most_common].n)
             most_common = i;
-    snprintf(targets, sizeof targets, "%zu", t->targets);
-    snprintf(with_error, sizeof with_error, "%zu", t->errors[most_common].n);
-    log_warn("scrape", "cannot scrape more targets of the job; retrying at the next interval", "job", job, "targets",
-             targets, "most_common_err", t->errors[most_common].text, "targets_with_it", with_error);
+    log_warn("scrape", "cannot scrape more targets of the job; retrying at the next interval", LOG_STR("job", job),
+             LOG_U64("targets", t->targets), "most_common_err", t->errors[most_common].text,
+             LOG_U64("targets_with_it", t->errors[most_common].n));
 }
 
 static void log_summary(struct failure_log *f)
 {
-    char *job = str_dup(f->job), recovered[24];
     if (f->failing.targets > 0)
-        log_failing_summary(&f->failing, job);
-    if (f->recovered > 0) {
-        snprintf(recovered, sizeof recovered, "%zu", f->recovered);
-        log_info("scrape", "more targets of the job are scraped again", "job", job, "targets", recovered);
-    }
+        log_failing_summary(&f->failing, f->job);
+    if (f->recovered > 0)
+        log_info("scrape", "more targets of the job are scraped again", LOG_STR("job", f->job),
+                 LOG_U64("targets", f->recovered));
     f->failing = (struct failure_log_tally){0};
     f->recovered = 0;
-    mem_free(job);
 }
 
 static void begin_minute(struct failure_log *f, int64_t now)
@@ -105,12 +99,10 @@ void failure_log_failing(struct failure_log *f, struct str url, const char *err,
     begin_minute(f, now);
     if (f->lines < FAILURE_LOG_LINES) {
         struct buf shown = {0};
-        char *job = str_dup(f->job);
         url_redact(&shown, url);
-        log_warn("scrape", "cannot scrape target; retrying at the next interval", "job", job, "target",
-                 buf_z(&shown), "err", err);
+        log_warn("scrape", "cannot scrape target; retrying at the next interval", LOG_STR("job", f->job),
+                 LOG_STR("target", buf_str(&shown)), "err", err);
         f->lines++;
-        mem_free(job);
         buf_free(&shown);
     } else {
         tally_error(&f->failing, err);
@@ -123,16 +115,12 @@ void failure_log_recovered(struct failure_log *f, struct str url, int64_t failin
     mutex_lock(&f->mutex);
     begin_minute(f, now);
     if (f->lines < FAILURE_LOG_LINES) {
-        struct buf shown = {0}, since = {0};
-        char *job = str_dup(f->job);
+        struct buf shown = {0};
         url_redact(&shown, url);
-        buf_add_duration(&since, failing_ms);
-        log_info("scrape", "target is scraped again", "job", job, "target", buf_z(&shown), "failed_for",
-                 buf_z(&since));
+        log_info("scrape", "target is scraped again", LOG_STR("job", f->job), LOG_STR("target", buf_str(&shown)),
+                 LOG_DURATION("failed_for", failing_ms));
         f->lines++;
-        mem_free(job);
         buf_free(&shown);
-        buf_free(&since);
     } else {
         f->recovered++;
     }

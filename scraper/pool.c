@@ -7,7 +7,6 @@
 #include "base/text/url.h"
 #include "scraper/scrape_stats.h"
 
-#include <stdio.h>
 
 struct pool *pool_new(const struct scrape_job *conf, struct job_set *g, struct running_job *job)
 {
@@ -186,21 +185,19 @@ static void found_add(struct found_targets *f, struct target *t)
 /* Logs one line for all invalid targets of a job, and one for all duplicates: there may be thousands. */
 static void log_found(const struct pool *p, const struct found_targets *f)
 {
-    char *job = str_dup(p->conf->job_name), n[24];
+    struct str job = p->conf->job_name;
     struct buf shown = {0};
     if (p->invalid_total > 0) {
         url_redact_address(&shown, f->first_invalid);
-        snprintf(n, sizeof n, "%zu", p->invalid_total);
-        log_warn("scrape", "invalid target; not scraping it", "job", job, "address", buf_z(&shown), "err",
-                 f->invalid_err.text, "invalid_targets", n);
+        log_warn("scrape", "invalid target; not scraping it", LOG_STR("job", job), LOG_STR("address", buf_str(&shown)),
+                 "err", f->invalid_err.text, LOG_U64("invalid_targets", p->invalid_total));
     }
     if (f->duplicates > 0 && !p->conf->suppress_duplicates) {
         buf_clear(&shown);
         url_redact(&shown, f->first_duplicate->url);
-        snprintf(n, sizeof n, "%zu", f->duplicates);
-        log_warn("scrape", "duplicate target; scraping it once", "job", job, "target", buf_z(&shown), "duplicates", n);
+        log_warn("scrape", "duplicate target; scraping it once", LOG_STR("job", job),
+                 LOG_STR("target", buf_str(&shown)), LOG_U64("duplicates", f->duplicates));
     }
-    mem_free(job);
     buf_free(&shown);
 }
 
@@ -209,15 +206,13 @@ static void log_emptied(struct pool *p, size_t before)
 {
     if (p->was_emptied ? p->n == 0 : p->n > 0 || before == 0)
         return;
-    char *job = str_dup(p->conf->job_name), n[24];
+    struct str job = p->conf->job_name;
     p->was_emptied = p->n == 0;
-    snprintf(n, sizeof n, "%zu", p->was_emptied ? before : p->n);
     if (p->was_emptied)
-        log_warn("scrape", "job has no targets any more; check its discovery and relabel_configs", "job", job,
-                 "before", n);
+        log_warn("scrape", "job has no targets any more; check its discovery and relabel_configs", LOG_STR("job", job),
+                 LOG_U64("before", before));
     else
-        log_info("scrape", "job has targets again", "job", job, "targets", n);
-    mem_free(job);
+        log_info("scrape", "job has targets again", LOG_STR("job", job), LOG_U64("targets", p->n));
 }
 
 static void note_invalid(struct pool *p, struct found_targets *f, const struct target_builder *m, struct str address,

@@ -10,7 +10,6 @@
  * of the last successful scrape.
  */
 #include "base/telemetry/log.h"
-#include "base/text/num.h"
 #include "base/text/duration.h"
 #include "scraper/ending.h"
 #include "scraper/schedule.h"
@@ -229,10 +228,8 @@ static void watch_clock(struct scrape_lane *l)
     l->last_mono = mono;
     if (step > -STEP_MS && step < STEP_MS)
         return;
-    char ms[NUM_MAX + 1];
-    ms[num_format_i64(ms, step)] = 0;
     log_warn("scrape", step < 0 ? "the system clock was set back; timestamps follow it"
-                                : "the system clock was set forward; timestamps follow it", "step_ms", ms);
+                                : "the system clock was set forward; timestamps follow it", LOG_I64("step_ms", step));
 }
 
 static void fire(struct loop_timer *timer)

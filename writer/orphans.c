@@ -10,7 +10,6 @@
 #include "base/os/dir.h"
 #include "base/os/file_thread.h"
 #include "base/telemetry/log.h"
-#include "base/text/num.h"
 #include "base/text/utf8.h"
 #include "writer/writer_internal.h"
 
@@ -125,14 +124,11 @@ static void free_orphans(struct orphan_list *list)
 
 static void log_orphans(const struct orphan_list *list)
 {
-    for (size_t i = 0; i < list->n; i++) {
-        char bytes[24];
-        bytes[num_format_u64(bytes, list->items[i].bytes)] = 0;
+    for (size_t i = 0; i < list->n; i++)
         log_warn("remote_write",
                  "queue directory of a destination that is not configured; its samples are sent once it "
                  "is configured again, delete the directory if they are not wanted", "dir", list->items[i].dir,
-                 "bytes", bytes);
-    }
+                 LOG_U64("bytes", list->items[i].bytes));
 }
 
 static void free_orphans_scan(void *arg)

@@ -5,7 +5,6 @@
 #include "writer/refill.h"
 
 #include "base/telemetry/log.h"
-#include "base/text/num.h"
 
 struct refill {
     struct recent *store;
@@ -50,11 +49,8 @@ void refill_recent(struct recent *r, const struct recent_conf *c, struct destina
     }
     if (f.samples > 0 && n == 1)
         recent_set_from(r, from);
-    if (f.samples > 0) {
-        char text[24];
-        text[num_format_u64(text, f.samples)] = 0;
-        log_info("recent", "refilled from the queue on disk", "name", d->name, "samples", text);
-    }
+    if (f.samples > 0)
+        log_info("recent", "refilled from the queue on disk", "name", d->name, LOG_U64("samples", f.samples));
     packer_free(&f.packer);
     mem_free(f.begins);
 }

@@ -7,7 +7,6 @@
  * 3. Main closes the destination. Its queue directory stays on disk.
  */
 #include "base/telemetry/log.h"
-#include "base/text/num.h"
 #include "writer/writer_internal.h"
 
 #include <unistd.h>
@@ -85,11 +84,9 @@ static void run_retire_lane_again(struct loop_timer *timer)
 /* A reload has removed the destination while blocks were pending. */
 static void log_backlog(const struct destination *d)
 {
-    char bytes[24];
-    bytes[num_format_u64(bytes, queue_bytes(d->queue))] = 0;
     log_warn("remote_write", "destination removed with undelivered samples; its queue directory stays until the "
              "destination is configured again or the directory is deleted", "name", d->name, "dir", d->identity,
-             "pending_bytes", bytes);
+             LOG_U64("pending_bytes", queue_bytes(d->queue)));
 }
 
 void retire_add(struct writer *w, struct destination *d)

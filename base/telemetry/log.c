@@ -74,14 +74,18 @@ static bool log_needs_no_quotes(struct str s) /* needs no quotes in logfmt */
     return s.n > 0;
 }
 
-static void log_add_pair(struct buf *to, const char *key, const char *value)
+static void log_add_key(struct buf *to, const char *key)
 {
-    struct str v = str_of(value);
-    bool quote = line_format == LOG_JSON || !log_needs_no_quotes(v);
     if (line_format == LOG_JSON)
         buf_printf(to, "%c\"%s\":", to->n ? ',' : '{', key);
     else
         buf_printf(to, "%s%s=", to->n ? " " : "", key);
+}
+
+static void log_add_text(struct buf *to, const char *key, struct str v)
+{
+    bool quote = line_format == LOG_JSON || !log_needs_no_quotes(v);
+    log_add_key(to, key);
     if (quote)
         buf_add_char(to, '"');
     if (quote)
@@ -94,13 +98,63 @@ static void log_add_pair(struct buf *to, const char *key, const char *value)
         buf_add_char(to, '"');
 }
 
-static void begin_line(struct buf *to, enum log_level level, const char *component, const char *msg)
+static void log_add_pair(struct buf *to, const char *key, const char *value) { log_add_text(to, key, str_of(value)); }
+
+/* A value that both formats write without quotes. */
+static void log_add_plain(struct buf *to, const char *key, const char *format, ...) PRINTF(3, 4);
+static void log_add_plain(struct buf *to, const char *key, const char *format, ...)
+{
+    char text[32];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    log_add_key(to, key);
+    buf_add_z(to, text);
+}
+
+/* Adds a duration or a time. */
+static void log_add_clock(struct buf *to, const char *key, int64_t ms, void (*print)(struct buf *out, int64_t ms))
 {
     char text[64];
-    struct buf time = {.p = text, .cap = sizeof text, .max = sizeof text};
-    buf_add_rfc3339(&time, clock_wall_ms());
+    struct buf value = {.p = text, .cap = sizeof text, .max = sizeof text};
+    print(&value, ms);
+    log_add_text(to, key, buf_str(&value));
+}
+
+const char log_field_str[] = "str", log_field_u64[] = "u64", log_field_i64[] = "i64", log_field_bool[] = "bool",
+           log_field_ms[] = "ms", log_field_time[] = "time";
+
+/* Each field is a key and a text, or one of the above, a key and a value of that type. */
+static void log_add_fields(struct buf *to, va_list args)
+{
+    for (const char *type; (type = va_arg(args, const char *)) != NULL;) {
+        const char *key = type;
+        if (type == log_field_str) {
+            key = va_arg(args, const char *);
+            log_add_text(to, key, va_arg(args, struct str));
+        } else if (type == log_field_u64) {
+            key = va_arg(args, const char *);
+            log_add_plain(to, key, "%llu", (unsigned long long)va_arg(args, uint64_t));
+        } else if (type == log_field_i64) {
+            key = va_arg(args, const char *);
+            log_add_plain(to, key, "%lld", (long long)va_arg(args, int64_t));
+        } else if (type == log_field_bool) {
+            key = va_arg(args, const char *);
+            log_add_plain(to, key, "%s", va_arg(args, int) ? "true" : "false");
+        } else if (type == log_field_ms || type == log_field_time) {
+            key = va_arg(args, const char *);
+            log_add_clock(to, key, va_arg(args, int64_t), type == log_field_ms ? buf_add_duration : buf_add_rfc3339);
+        } else {
+            log_add_pair(to, key, va_arg(args, const char *));
+        }
+    }
+}
+
+static void begin_line(struct buf *to, enum log_level level, const char *component, const char *msg)
+{
     buf_clear(to);
-    log_add_pair(to, "time", buf_z(&time));
+    log_add_clock(to, "time", clock_wall_ms(), buf_add_rfc3339);
     log_add_pair(to, "level", names[level]);
     log_add_pair(to, "component", component);
     log_add_pair(to, "msg", msg);
@@ -157,10 +211,8 @@ bool log_stop(void) { return log_writer_stop(STOP_MS); }
 
 static void log_suppressed(struct log_site *site)
 {
-    char n[16];
-    snprintf(n, sizeof n, "%u", site->suppressed);
     begin_line(&line, site->level, site->component, site->msg);
-    log_add_pair(&line, "suppressed", n);
+    log_add_plain(&line, "suppressed", "%u", site->suppressed);
     log_write_line();
     site->suppressed = 0;
 }
@@ -218,8 +270,7 @@ void log_write(struct log_site *site, enum log_level level, const char *componen
     site->msg = msg;
     if (admit(site, now)) {
         begin_line(&line, level, component, msg);
-        for (const char *key; (key = va_arg(args, const char *)) != NULL;)
-            log_add_pair(&line, key, va_arg(args, const char *));
+        log_add_fields(&line, args);
         log_write_line();
     }
     pthread_mutex_unlock(&mutex);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Log lines on stderr: logfmt (default) or JSON, one complete line per event, from any thread.
+/* Log lines on stderr: logfmt (default) or JSON with the same fields, one complete line per event, from any thread.
  *
- *   log_warn("scrape", "scrape failed", "target", url, "err", e.text)   component, message, then pairs of C strings
- *   time=2026-11-22T10:00:00.000Z level=warn component=scrape msg="scrape failed" target=... err=...
+ *   log_warn("queue", "queue is almost full", "dir", dir, LOG_U64("free_bytes", n))   component, message, fields
+ *   time=2026-11-22T10:00:00.000Z level=warn component=queue msg="queue is almost full" dir=/data free_bytes=4096
  *
- * The component and the message are constants of the call site: they are not copied. A NULL value is written as an
- * empty one; a value over 4 KB is truncated.
+ * A field is a key and a C string, or one of the LOG_ macros below; values are quoted where the format requires it. The
+ * component and the message are constants of the call site: they are not copied. A NULL text is written as an empty one;
+ * a text over 4 KB is truncated.
  *
  * Repetition. Each call site is limited: the first 10 lines in a minute are printed, then one line per minute reports
  * the number suppressed. vm_log_messages_total{level} counts all of them.
@@ -44,12 +45,21 @@ struct log_site { /* one static per call site; private */
 void log_write(struct log_site *site, enum log_level level, const char *component, const char *msg, ...)
     __attribute__((sentinel));
 
+static inline struct str log_str_value(struct str s) { return s; } /* checks the type */
+extern const char log_field_str[], log_field_u64[], log_field_i64[], log_field_bool[], log_field_ms[], log_field_time[];
+#define LOG_STR(key, text)     log_field_str, (key), log_str_value(text)
+#define LOG_U64(key, n)        log_field_u64, (key), (uint64_t)(n)   /* a number in JSON, as is LOG_I64 */
+#define LOG_I64(key, n)        log_field_i64, (key), (int64_t)(n)
+#define LOG_BOOL(key, b)       log_field_bool, (key), (int)(b)       /* true, false */
+#define LOG_DURATION(key, ms)  log_field_ms, (key), (int64_t)(ms)    /* 1m30s */
+#define LOG_TIME(key, unix_ms) log_field_time, (key), (int64_t)(unix_ms) /* 2026-11-22T10:00:00.000Z */
+
 #define LOG_AT(level, ...)                                     \
     do {                                                       \
         static struct log_site log_site_;                      \
         log_write(&log_site_, (level), __VA_ARGS__, NULL);     \
     } while (0)
-/* component, message, then pairs: key (const char *), value (const char *), ... */
+/* component, message, fields: "key", const char *, or a LOG_ macro */
 #define log_debug(...) LOG_AT(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...)  LOG_AT(LOG_INFO, __VA_ARGS__)
 #define log_warn(...)  LOG_AT(LOG_WARN, __VA_ARGS__)

@@ -14,7 +14,6 @@
 #include "gateway/http/http.h"
 
 #include "base/telemetry/log.h"
-#include "base/text/num.h"
 #include "gateway/http/http_connection.h"
 #include "gateway/http/http_spare.h"
 
@@ -195,12 +194,9 @@ static void http_count_request(const struct http_request *r)
 static void log_request(struct http_connection *c)
 {
     const struct http_request *r = &c->r;
-    char status[NUM_MAX + 1], ms[NUM_MAX + 1];
-    if (r->route == NULL || !r->route->logged)
-        return;
-    status[num_format_i64(status, r->status)] = 0;
-    ms[num_format_i64(ms, loop_mono(c->server->loop) - r->started_mono)] = 0;
-    log_info("http", "request", "path", r->route->path, "status", status, "ms", ms);
+    if (r->route && r->route->logged)
+        log_info("http", "request", "path", r->route->path, LOG_I64("status", r->status),
+                 LOG_I64("ms", loop_mono(c->server->loop) - r->started_mono));
 }
 
 /* Counts the bytes of the response until the client has read them. Beyond the limit waiting responses are dropped,

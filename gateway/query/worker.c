@@ -86,28 +86,21 @@ static void tidy(struct workers *p)
 static void worker_log_full(struct workers *p, enum worker_class class)
 {
     struct worker_queue *q = &p->queues[class];
-    char busy[24], waiting[24];
     if (q->n_refused++ > 0)
         return;
     q->full_since = clock_mono_ms();
-    snprintf(busy, sizeof busy, "%u", q->n - q->n_idle);
-    snprintf(waiting, sizeof waiting, "%u", q->n_waiting);
     log_warn("query", "all workers are busy and the queue is full; refusing requests with 503", "class",
-             classes[class].name, "running", busy, "waiting", waiting, "remedy", classes[class].remedy);
+             classes[class].name, LOG_U64("running", q->n - q->n_idle), LOG_U64("waiting", q->n_waiting),
+             "remedy", classes[class].remedy);
 }
 
 static void worker_log_free(struct workers *p, enum worker_class class)
 {
     struct worker_queue *q = &p->queues[class];
-    char refused[24];
-    struct buf lasted = {0};
     if (q->n_refused == 0 || q->n_waiting > q->most_waiting / 2)
         return;
-    snprintf(refused, sizeof refused, "%u", q->n_refused);
-    buf_add_duration(&lasted, clock_mono_ms() - q->full_since);
-    log_info("query", "workers accept requests again", "class", classes[class].name, "refused", refused, "after",
-             buf_z(&lasted));
-    buf_free(&lasted);
+    log_info("query", "workers accept requests again", "class", classes[class].name, LOG_U64("refused", q->n_refused),
+             LOG_DURATION("after", clock_mono_ms() - q->full_since));
     q->n_refused = 0;
 }
 

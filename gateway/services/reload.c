@@ -127,7 +127,7 @@ static void note_success(struct services *s, const struct config *c)
 {
     atomic_store(&s->reloaded_at, clock_wall_ms());
     for (size_t i = 0; i < c->warnings.n; i++)
-        log_warn("config", c->warnings.items[i].p);
+        log_warn("config", "warning about the configuration", LOG_STR("warning", c->warnings.items[i]));
 }
 
 bool services_apply(struct services *s, struct config *c, struct err *err)

@@ -5,8 +5,6 @@
 
 #include "base/telemetry/log.h"
 
-#include <stdio.h>
-
 enum { MAX_NAMES = 20 }; /* per list; the others are counted */
 
 struct name_list { struct buf text; size_t n; };
@@ -151,16 +149,12 @@ static bool log_section_changes(const struct config *before, const struct config
 
 void reload_log(const struct services *s, const struct config *before, const struct config *now)
 {
-    char jobs[24], targets[24], destinations[24], groups[24];
     bool any = log_section_changes(before, now);
     any = log_job_changes(before, now) || any;
     any = log_destination_changes(s, before, now) || any;
     any = log_group_changes(before, now) || any;
-    snprintf(jobs, sizeof jobs, "%zu", now->n_jobs);
-    snprintf(targets, sizeof targets, "%zu", scraper_target_count(s->scraper));
-    snprintf(destinations, sizeof destinations, "%zu", now->n_destinations);
-    snprintf(groups, sizeof groups, "%zu", now->n_groups);
-    log_info("config", any ? "configuration reloaded" : "configuration reloaded; nothing changed", "jobs", jobs,
-             "targets", targets, "destinations", destinations, "server_groups", groups, "recent",
-             now->recent ? "true" : "false");
+    log_info("config", any ? "configuration reloaded" : "configuration reloaded; nothing changed",
+             LOG_U64("jobs", now->n_jobs), LOG_U64("targets", scraper_target_count(s->scraper)),
+             LOG_U64("destinations", now->n_destinations), LOG_U64("server_groups", now->n_groups),
+             LOG_BOOL("recent", now->recent != NULL));
 }

@@ -187,11 +187,8 @@ static void log_unreachable(struct server *s, const char *why)
     int64_t none = 0;
     if (!atomic_compare_exchange_strong(&s->health->failing_since, &none, clock_wall_ms()))
         return;
-    char *group = str_dup(s->group), *url = str_dup(s->shown_url);
     log_warn("upstream", "cannot reach server of a server group; reading from its replicas and retrying with later "
-             "queries", "group", group, "server", url, "err", why);
-    mem_free(group);
-    mem_free(url);
+             "queries", LOG_STR("group", s->group), LOG_STR("server", s->shown_url), "err", why);
 }
 
 /* After an outage another program may be listening at the server's address. */
@@ -213,15 +210,9 @@ static void server_reached(struct server *s)
     if (since == 0 || !atomic_compare_exchange_strong(&s->health->failing_since, &since, 0))
         return;
     server_forget(s);
-    char *group = str_dup(s->group), *url = str_dup(s->shown_url);
-    struct buf lasting = {0};
     int64_t ms = clock_wall_ms() - since;
-    buf_add_duration(&lasting, ms > 0 ? ms : 0);
-    log_info("upstream", "server of a server group is reachable again", "group", group, "server", url, "failed_for",
-             buf_z(&lasting));
-    buf_free(&lasting);
-    mem_free(group);
-    mem_free(url);
+    log_info("upstream", "server of a server group is reachable again", LOG_STR("group", s->group),
+             LOG_STR("server", s->shown_url), LOG_DURATION("failed_for", ms > 0 ? ms : 0));
 }
 
 void server_asked(struct server *s) { atomic_store(&s->health->asked_at, clock_mono_ms()); }
@@ -282,11 +273,8 @@ void server_hangs(struct server *s, const char *why)
 
 void server_log_loop(const struct server *s)
 {
-    char *group = str_dup(s->group), *url = str_dup(s->shown_url);
     log_error("upstream", "server of a server group leads back to this sluice; queries to it fail with 508, remove it "
-              "from server_groups", "group", group, "server", url);
-    mem_free(group);
-    mem_free(url);
+              "from server_groups", LOG_STR("group", s->group), LOG_STR("server", s->shown_url));
 }
 
 bool server_external(struct server *s, struct arena *a, struct labels *out)

@@ -94,7 +94,7 @@ def test_greeting_is_for_people():
     sluice = Sluice(DESTINATION, "--log.format=json", start=False)
     assert on_terminal(sluice) == ""
     ready = next(line for line in sluice.log().splitlines() if '"ready"' in line)
-    assert '"destinations":"1"' in ready and '"server_groups":"0"' in ready and '"recent":"false"' in ready, ready
+    assert '"destinations":1' in ready and '"server_groups":0' in ready and '"recent":false' in ready, ready
     plain = Sluice(DESTINATION, name="plain")
     lines = wait_until(lambda: "msg=ready" in plain.log() and plain.log(), 10, "the ready line").splitlines()
     assert all(line.startswith("time=") for line in lines), lines

@@ -11,7 +11,6 @@
 #include "writer/queue/queue_state.h"
 
 #include "base/telemetry/log.h"
-#include "base/text/num.h"
 #include "base/text/duration.h"
 
 #include <errno.h>
@@ -40,10 +39,8 @@ static void shard_forget_unwritten(struct queue_shard *s, void *arg UNUSED)
 
 static void queue_log_lost(const char *msg, const struct queue *q, const struct block_sum *lost, const char *reason)
 {
-    char blocks[24], samples[24];
-    blocks[num_format_u64(blocks, lost->blocks)] = 0;
-    samples[num_format_u64(samples, lost->samples)] = 0;
-    log_error("queue", msg, "dir", q->queue_dir.dir, "lost_blocks", blocks, "lost_samples", samples, "err", reason);
+    log_error("queue", msg, "dir", q->queue_dir.dir, LOG_U64("lost_blocks", lost->blocks),
+              LOG_U64("lost_samples", lost->samples), "err", reason);
 }
 
 static void queue_count_lost(struct queue *q)

@@ -11,7 +11,6 @@
 
 #include "base/os/dir.h"
 #include "base/telemetry/log.h"
-#include "base/text/num.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -160,12 +159,8 @@ bool shard_files_restore(struct queue_shard *s, struct restored *r)
 
 void shard_log_restored(const char *dir, const struct restored *r)
 {
-    char kept[24], blocks[24], samples[24];
-    kept[num_format_u64(kept, r->kept_bytes)] = 0;
-    blocks[num_format_u64(blocks, r->lost_blocks)] = 0;
-    samples[num_format_u64(samples, r->lost_samples)] = 0;
     if (r->shards > 0 || r->kept_bytes > 0 || r->lost_blocks > 0)
         log_error("queue", "queue files were deleted while in use; created them again from open files, and dropped "
-                  "the blocks of the other files", "dir", dir, "kept_bytes", kept, "dropped_blocks", blocks,
-                  "dropped_samples", samples);
+                  "the blocks of the other files", "dir", dir, LOG_U64("kept_bytes", r->kept_bytes),
+                  LOG_U64("dropped_blocks", r->lost_blocks), LOG_U64("dropped_samples", r->lost_samples));
 }

@@ -11,7 +11,6 @@
 
 #include "base/os/dir.h"
 #include "base/telemetry/log.h"
-#include "base/text/num.h"
 #include "base/text/duration.h"
 
 #include <dirent.h>
@@ -145,11 +144,8 @@ static bool scan_segment(struct queue_shard *s, struct segment *g, struct err *e
     if (queue_interrupted(s->queue))
         return err_set(err, ERR_CANCELED, "%s: interrupted while reading the queue directory", s->dir);
     g->corrupted = skipped > 0;
-    if (g->corrupted) {
-        char text[32];
-        text[num_format_u64(text, skipped)] = 0;
-        log_warn("queue", "corrupted records skipped in queue file", "file", path, "bytes", text);
-    }
+    if (g->corrupted)
+        log_warn("queue", "corrupted records skipped in queue file", "file", path, LOG_U64("bytes", skipped));
     return true;
 }
 

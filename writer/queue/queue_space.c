@@ -77,20 +77,18 @@ static void format_bytes(char text[24], uint64_t n) { text[num_format_u64(text, 
 
 static void log_low_space(struct queue_space *s, const struct queue_space_use *use, int64_t now)
 {
-    char free[24], waiting[24], limit[24], seconds[24];
+    char limit[24], seconds[24];
     double until = atomic_load(&s->until_full);
     s->warned = true;
     s->warned_at = now;
-    format_bytes(free, atomic_load(&s->free));
-    format_bytes(waiting, use->bytes);
     format_bytes(limit, use->max_bytes);
     format_bytes(seconds, isfinite(until) ? (uint64_t)until : 0);
     log_warn("queue", use->keep_all ? "queue is almost full; when it is full, pushes are refused with 429; "
                                       "free disk space or raise max_disk_bytes"
                                     : "queue is almost full; when it is full, the oldest samples are dropped; "
                                       "free disk space or raise max_disk_bytes",
-             "dir", use->dir, "free_bytes", free, "pending_bytes", waiting, "max_disk_bytes",
-             use->max_bytes ? limit : "none", "seconds_until_full", isfinite(until) ? seconds : "unknown");
+             "dir", use->dir, LOG_U64("free_bytes", atomic_load(&s->free)), LOG_U64("pending_bytes", use->bytes),
+             "max_disk_bytes", use->max_bytes ? limit : "none", "seconds_until_full", isfinite(until) ? seconds : "unknown");
 }
 
 void queue_space_update(struct queue_space *s, const struct queue_space_use *use, int64_t now)

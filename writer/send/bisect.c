@@ -19,7 +19,6 @@
 #include "writer/send/destination_lane.h"
 
 #include "base/telemetry/log.h"
-#include "base/text/num.h"
 
 enum { SPARE_REQUESTS = 16, LEAST_REQUESTS = 8, REQUESTS_PER_PAUSE = 8, MOST_DOUBLINGS = 3 };
 
@@ -62,12 +61,9 @@ static int64_t pause_after(const struct shard *s)
 
 static void log_drop(struct shard *s, const struct block_summary *sum, int status, const char *why)
 {
-    char code[24], samples[24], series[24];
-    code[num_format_i64(code, status)] = 0;
-    samples[num_format_u64(samples, shard_head(s)->n_samples)] = 0;
-    series[num_format_u64(series, sum->n_series)] = 0;
-    log_error("remote_write", "samples rejected by the destination; dropped", "name", s->dest->name, "status", code,
-              "samples", samples, "series", series, "example", sum->example, "response", why);
+    log_error("remote_write", "samples rejected by the destination; dropped", "name", s->dest->name,
+              LOG_I64("status", status), LOG_U64("samples", shard_head(s)->n_samples),
+              LOG_U64("series", sum->n_series), "example", sum->example, "response", why);
 }
 
 static void bisect_drop(struct shard *s, const struct block_summary *sum, enum drop_reason reason, int status,

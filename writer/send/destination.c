@@ -10,7 +10,6 @@
 
 #include <assert.h>
 #include <ctype.h>
-#include <inttypes.h>
 #include <stdio.h>
 
 /* --- settings ----------------------------------------------------------------------------------------------------- */
@@ -188,17 +187,10 @@ struct destination *destination_new(const struct destination_conf *c, size_t pos
 void destination_log_backlog(const struct destination *d)
 {
     struct queue_backlog b = queue_backlog(d->queue);
-    char blocks[24], samples[24], bytes[24];
-    struct buf oldest = {0};
-    if (b.blocks == 0)
-        return;
-    snprintf(blocks, sizeof blocks, "%" PRIu64, b.blocks);
-    snprintf(samples, sizeof samples, "%" PRIu64, b.samples);
-    snprintf(bytes, sizeof bytes, "%" PRIu64, b.bytes);
-    buf_add_rfc3339(&oldest, b.oldest);
-    log_info("remote_write", "queue has undelivered samples; sending them first", "name", d->name, "blocks", blocks,
-             "samples", samples, "bytes", bytes, "oldest", buf_z(&oldest));
-    buf_free(&oldest);
+    if (b.blocks > 0)
+        log_info("remote_write", "queue has undelivered samples; sending them first", "name", d->name,
+                 LOG_U64("blocks", b.blocks), LOG_U64("samples", b.samples), LOG_U64("bytes", b.bytes),
+                 LOG_TIME("oldest", b.oldest));
 }
 
 bool destination_grow(struct destination *d, unsigned shards, const struct queue_generation **grown, struct err *err)

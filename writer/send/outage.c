@@ -8,9 +8,6 @@
 
 #include <stdio.h>
 
-/* Texts for log fields: one allocation each, freed together. */
-struct outage_texts { struct buf since, lasting, oldest, pending, space; };
-
 static void outage_print_bytes(struct buf *b, uint64_t n)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
@@ -33,26 +30,26 @@ static void add_space(struct buf *b, uint64_t limit, uint64_t queued, uint64_t f
         outage_print_bytes(b, space);
 }
 
-static void outage_log(struct destination_lane *dl, const struct outage *o, struct outage_texts *t)
+/* What the lines of an outage tell, in whole seconds. */
+struct outage_facts { int64_t since, lasting, oldest; struct buf pending, space; };
+
+static struct outage_facts outage_facts(const struct destination_lane *dl, const struct outage *o)
 {
     struct destination *d = dl->dest;
     uint64_t memory = atomic_load_explicit(&d->pending_bytes, memory_order_relaxed), disk = queue_bytes(d->queue);
-    uint64_t pending = disk > memory ? disk : memory;
     int64_t oldest = destination_oldest_pending(d), now = loop_now(dl->loop);
-    buf_add_rfc3339(&t->since, o->since / 1000 * 1000);
-    buf_add_duration(&t->lasting, (loop_mono(dl->loop) - o->since_mono) / 1000 * 1000);
-    buf_add_duration(&t->oldest, oldest > 0 && oldest < now ? (now - oldest) / 1000 * 1000 : 0);
-    outage_print_bytes(&t->pending, pending);
-    add_space(&t->space, dl->settings->max_disk_bytes, disk, queue_free_bytes(d->queue));
+    struct outage_facts f = {.since = o->since / 1000 * 1000,
+                             .lasting = (loop_mono(dl->loop) - o->since_mono) / 1000 * 1000,
+                             .oldest = oldest > 0 && oldest < now ? (now - oldest) / 1000 * 1000 : 0};
+    outage_print_bytes(&f.pending, disk > memory ? disk : memory);
+    add_space(&f.space, dl->settings->max_disk_bytes, disk, queue_free_bytes(d->queue));
+    return f;
 }
 
-static void outage_free_texts(struct outage_texts *t)
+static void outage_facts_free(struct outage_facts *f)
 {
-    buf_free(&t->since);
-    buf_free(&t->lasting);
-    buf_free(&t->oldest);
-    buf_free(&t->pending);
-    buf_free(&t->space);
+    buf_free(&f->pending);
+    buf_free(&f->space);
 }
 
 static void log_begin(const struct destination_lane *dl, int status, const char *why)
@@ -69,14 +66,13 @@ static void log_begin(const struct destination_lane *dl, int status, const char 
 
 static void log_still(struct destination_lane *dl, const struct outage *o)
 {
-    struct outage_texts t = {.since = {0}};
+    struct outage_facts f = outage_facts(dl, o);
     const char *remedy = response_remedy(o->status);
-    outage_log(dl, o, &t);
     LOG_AT(remedy ? LOG_ERROR : LOG_WARN, "remote_write", "remote write still failing; queueing samples and retrying",
-           "name", dl->dest->name, "since", buf_z(&t.since), "for", buf_z(&t.lasting), "pending", buf_z(&t.pending),
-           "oldest", buf_z(&t.oldest), "space_left", buf_z(&t.space), "err", o->why,
-           "remedy", remedy ? remedy : "none");
-    outage_free_texts(&t);
+           "name", dl->dest->name, LOG_TIME("since", f.since), LOG_DURATION("for", f.lasting),
+           LOG_STR("pending", buf_str(&f.pending)), LOG_DURATION("oldest", f.oldest),
+           LOG_STR("space_left", buf_str(&f.space)), "err", o->why, "remedy", remedy ? remedy : "none");
+    outage_facts_free(&f);
 }
 
 void outage_failed(struct destination_lane *dl, int status, const char *why)
@@ -139,12 +135,11 @@ void outage_over(struct destination_lane *dl)
     struct outage o;
     if (!outage_remove_lane(dl, &o))
         return;
-    struct outage_texts t = {.since = {0}};
-    outage_log(dl, &o, &t);
+    struct outage_facts f = outage_facts(dl, &o);
     log_info("remote_write", "remote write recovered; sending queued samples", "name", dl->dest->name,
-             "since", buf_z(&t.since), "after", buf_z(&t.lasting), "pending", buf_z(&t.pending),
-             "oldest", buf_z(&t.oldest));
-    outage_free_texts(&t);
+             LOG_TIME("since", f.since), LOG_DURATION("after", f.lasting), LOG_STR("pending", buf_str(&f.pending)),
+             LOG_DURATION("oldest", f.oldest));
+    outage_facts_free(&f);
 }
 
 void outage_leave(struct destination_lane *dl)

@@ -64,6 +64,22 @@ static void a_line_of_escapes_is_printed(void **state UNUSED)
     assert_in_range(strlen(log_capture_text()), 4 * 6 * 4096, 4 * 6 * 4096 + 200);
 }
 
+static void values_have_types(void **state UNUSED)
+{
+    for (enum log_format format = LOG_LOGFMT; format <= LOG_JSON; format++) {
+        log_capture_setup(LOG_INFO, format);
+        log_info("a", "b", LOG_U64("big", UINT64_MAX), LOG_I64("low", INT64_MIN), "text", "x=y", LOG_BOOL("on", 1 << 8),
+                 LOG_STR("part", str_first(STR("a bc"), 3)), LOG_STR("none", STR_NONE), LOG_DURATION("for", 90000),
+                 LOG_TIME("since", 1700000000123), LOG_U64("n", 3));
+        const char *s = log_capture_text();
+        assert_non_null(strstr(s, format == LOG_JSON
+            ? "\"msg\":\"b\",\"big\":18446744073709551615,\"low\":-9223372036854775808,\"text\":\"x=y\",\"on\":true,"
+              "\"part\":\"a b\",\"none\":\"\",\"for\":\"1m30s\",\"since\":\"2023-11-14T22:13:20.123Z\",\"n\":3}\n"
+            : "msg=b big=18446744073709551615 low=-9223372036854775808 text=\"x=y\" on=true part=\"a b\" none=\"\" for=1m30s "
+              "since=2023-11-14T22:13:20.123Z n=3\n"));
+    }
+}
+
 static void chatter(const char *component) { log_info(component, "again"); }
 
 static void repeated_lines_are_limited_and_the_suppressed_are_counted(void **state UNUSED)
@@ -137,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_logfmt_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_json_line, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(values_have_types, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lower_levels_are_counted_not_printed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_huge_value_is_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_line_of_escapes_is_printed, set_up, tear_down),
