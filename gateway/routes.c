@@ -50,6 +50,7 @@ const struct route routes[] = {
     {FORM, "/api/v1/labels", api_labels, QUERY},
     {READ, "/api/v1/label/*/values", api_label_values, QUERY},
     {READ, "/api/v1/metadata", api_metadata, QUERY},
+    {HTTP_POST, "/api/v1/read", api_read, QUERY},
     {READ, "/federate", api_federate, QUERY},
 
     {READ, "/api/v1/targets", api_targets, QUERY},

@@ -51,6 +51,7 @@ struct http_request { /* used by one thread at a time, the loop or a worker */
     const char *content_type;  /* "text/plain; charset=utf-8" unless the handler sets it */
     struct buf headers;        /* further headers, see http_header_add */
     bool compressed;           /* `out` is gzip */
+    bool identity;             /* set by the handler: `out` is sent as it is */
     void *user;                /* for handlers that finish later */
     struct http_connection *_connection;
 };

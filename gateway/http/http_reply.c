@@ -78,7 +78,7 @@ static bool compress_in_time(void *arg)
 
 void http_compress(struct http_request *r)
 {
-    if (r->compressed || r->out.n < MIN_COMPRESSED_BYTES || !http_accepts_gzip(r))
+    if (r->compressed || r->identity || r->out.n < MIN_COMPRESSED_BYTES || !http_accepts_gzip(r))
         return;
     struct buf compressed = {0};
     if (!compress_gzip(&compressed, buf_str(&r->out), 1, compress_in_time, r)) {
