@@ -12,7 +12,11 @@ struct note_list {
     uint32_t *_slots; /* hash table: index of a text in items, plus one */
     size_t _n_slots;  /* a power of two, more than twice n; or 0 */
 };
-struct notes { struct arena *arena; struct note_list warnings, infos; };
+struct notes {
+    struct arena *arena;
+    struct note_list warnings, infos;
+    bool partial; /* the result lacks what a source that failed may have */
+};
 
 void notes_warn(struct notes *n, const char *format, ...) PRINTF(2, 3);
 void notes_info(struct notes *n, const char *format, ...) PRINTF(2, 3);

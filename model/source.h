@@ -17,12 +17,14 @@
 
 /* The context of every call: deadline, cancellation, arena and notes. */
 struct query_trace;
+enum partial_response { PARTIAL_AS_CONFIGURED, PARTIAL_ALLOWED, PARTIAL_DENIED }; /* when a source fails */
 struct query_ctx {
     struct arena *arena;
     struct notes *notes;
     int64_t deadline_mono;        /* clock_mono_ms; 0 = none */
     const atomic_bool *canceled;  /* its client has left; may be NULL */
     const atomic_bool *stopped;   /* an operator has canceled it; may be NULL */
+    enum partial_response partial;
     void *user;                   /* the gateway's own state of this query; its sources know the type */
     void *remembered;             /* what a source remembers of this query between calls; its own, in the arena */
     struct query_trace *trace;    /* what sources tell of their work, for explain; NULL: nothing is told */

@@ -2,6 +2,7 @@
 #include "gateway/api/call.h"
 
 #include "gateway/reports/report.h"
+#include "gateway/query/params.h"
 #include "gateway/services/services.h"
 
 #include <stdio.h>
@@ -54,7 +55,7 @@ static bool api_work_run(void *arg)
 {
     struct api_work *w = arg;
     charge_reply_buffer(w->call);
-    return w->body(w->call);
+    return param_partial(&w->call->r->form, &w->call->q->partial, &w->call->err) && w->body(w->call);
 }
 
 static bool api_call_run(struct api_call *c, struct http_request *r, api_body *body)
@@ -116,6 +117,8 @@ void api_respond(struct http_request *r, api_body *body)
         buf_clear(&r->out);
     } else {
         c.json.comma = true;
+        if (c.q->notes->partial)
+            json_field_bool(&c.json, "isPartial", true);
         api_write_notes(&c.json, c.q->notes);
         buf_add_char(&r->out, '}');
     }

@@ -128,6 +128,16 @@ bool param_flag(const struct form *f, const char *name, bool *on, struct err *er
     return invalid(err, name);
 }
 
+bool param_partial(const struct form *f, enum partial_response *partial, struct err *err)
+{
+    bool allowed, denied;
+    if (!param_flag(f, "partial_response", &allowed, err) || !param_flag(f, "deny_partial_response", &denied, err))
+        return false;
+    denied = denied || (!allowed && form_get(f, "partial_response").n > 0);
+    *partial = denied ? PARTIAL_DENIED : allowed ? PARTIAL_ALLOWED : PARTIAL_AS_CONFIGURED;
+    return true;
+}
+
 bool param_limit(const struct form *f, size_t *limit, struct err *err)
 {
     struct str s = form_get(f, "limit");

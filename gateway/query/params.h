@@ -6,7 +6,7 @@
 #define GATEWAY_QUERY_PARAMS_H
 
 #include "base/text/url.h"
-#include "model/matcher.h"
+#include "model/source.h"
 
 enum { PARAM_MAX_STEPS = 11000 };
 
@@ -20,6 +20,8 @@ bool param_timeout(const struct form *f, int64_t cap, int64_t *ms, struct err *e
 bool param_lookback(const struct form *f, int64_t fallback, int64_t *ms, struct err *err) MUST_USE;
 /* 1 or true, 0 or false; absent: false */
 bool param_flag(const struct form *f, const char *name, bool *on, struct err *err) MUST_USE;
+/* partial_response, or deny_partial_response (VictoriaMetrics) */
+bool param_partial(const struct form *f, enum partial_response *partial, struct err *err) MUST_USE;
 bool param_limit(const struct form *f, size_t *limit, struct err *err) MUST_USE; /* 0 = none */
 /* Limits of /metadata: any integer, -1 if absent. */
 bool param_number(const struct form *f, const char *name, int64_t *n, struct err *err) MUST_USE;

@@ -10,6 +10,15 @@ bool group_route(const struct group *g, struct arena *a, const struct matcher *m
     return labels_route(g->labels, a, m, n, out, n_out);
 }
 
+enum group_failure group_failure(const struct group *g, const struct query_ctx *q)
+{
+    switch (q->partial) {
+    case PARTIAL_ALLOWED: return g->failure == GROUP_REQUIRED ? GROUP_WARNED : g->failure;
+    case PARTIAL_DENIED: return GROUP_REQUIRED;
+    default: return g->failure;
+    }
+}
+
 /* --- from the configuration --------------------------------------------------------------------------------------- */
 
 static struct str or_empty(struct str s) { return s.p ? s : STR(""); }
@@ -56,7 +65,8 @@ static struct group *group_with(struct group_list *list, size_t first, const str
         .overlap = (enum overlap)conf->overlap, .read_mode = (enum read_mode)conf->read_mode,
         .push_down = (enum push_down)conf->push_down,
         .one_writer = conf->written_by.n > 0 && conf->written_by.items[0].n > 0,
-        .ignore_error = conf->ignore_error, .downgrade_error = conf->downgrade_error,
+        .failure = conf->ignore_error ? GROUP_IGNORED
+                   : conf->downgrade_error || conf->partial_response ? GROUP_WARNED : GROUP_REQUIRED,
         .rule = {.ms = conf->anti_affinity.automatic ? MERGE_DEFAULT_MS : conf->anti_affinity.ms,
                  .automatic = conf->anti_affinity.automatic || conf->anti_affinity_dynamic,
                  .prefer_max = conf->prefer_max}};

@@ -14,6 +14,9 @@
 #include "gateway/merge/merge.h"
 #include "gateway/upstream/server.h"
 
+/* What a query does without the group: fails, warns, or neither. */
+enum group_failure { GROUP_REQUIRED, GROUP_WARNED, GROUP_IGNORED };
+
 struct group {
     struct str name;
     struct labels labels;            /* added to series */
@@ -22,7 +25,7 @@ struct group {
     enum overlap overlap;
     enum read_mode read_mode;
     enum push_down push_down;
-    bool ignore_error, downgrade_error;
+    enum group_failure failure;      /* as configured; group_failure() for a query */
     size_t position;                 /* in server_groups */
     bool recent;                     /* the recent store has the samples written to it */
     bool one_writer;                 /* written_by is set: servers have copies unless their samples differ */
@@ -34,6 +37,7 @@ struct group {
 /* Matchers to send to the servers, in the arena; false: no series of the group can match. */
 bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
                  size_t *n_out);
+enum group_failure group_failure(const struct group *g, const struct query_ctx *q);
 
 /* Appends the groups of one configured group, with their servers, to *groups (mem_grow). All texts are in `a` or
  * borrowed from conf. */

@@ -150,6 +150,8 @@ static const struct conf_row rows[] = {
      .help = "If the group fails, return results of the others without a warning"},
     {CONF_BOOL, "downgrade_error", ROW(downgrade_error),
      .help = "If the group fails, return results of the others with a warning"},
+    {CONF_BOOL, "partial_response", ROW(partial_response),
+     .help = "As `downgrade_error`. Requests may set it for all groups by their parameter of this name"},
     {CONF_ENUM, "overlap", ROW(overlap), .preset = "none", .names = overlaps,
      .help = "`none`: a series that another group has as well is an error; `merge`: their samples are merged"},
     {CONF_ENUM, "read_mode", ROW(read_mode), .preset = "merge", .names = read_modes,

@@ -133,7 +133,7 @@ static bool read_recent(struct group_query *l, struct response *to, struct err *
  * that only the lookback of the first ones is cut, or if the group is allowed to fail anyway. */
 static bool recent_suffices(const struct group_query *l)
 {
-    bool excused = l->group->ignore_error || l->group->downgrade_error;
+    bool excused = group_failure(l->group, l->request.batch->q) != GROUP_REQUIRED;
     return l->sel->start >= l->recent.from || (excused && l->sel->t_max >= l->recent.from);
 }
 

@@ -269,9 +269,14 @@ void group_request_error(const struct group_request *r, struct err *err)
         err_wrap(err, "none of %zu servers responded", failed);
 }
 
-bool group_may_fail(const struct group *g, struct notes *notes, const struct err *why)
+bool group_may_fail(const struct group *g, struct query_ctx *q, const struct err *why)
 {
-    if (g->downgrade_error && !g->ignore_error)
-        notes_warn(notes, "%s", why->text);
-    return g->ignore_error || g->downgrade_error;
+    enum group_failure failure = group_failure(g, q);
+    if (failure == GROUP_REQUIRED)
+        return false;
+    if (failure == GROUP_WARNED)
+        notes_warn(q->notes, "%s", why->text);
+    stats_add(&upstream_stats, PARTIAL, !q->notes->partial);
+    q->notes->partial = true;
+    return true;
 }

@@ -78,7 +78,7 @@ void group_request_note_missed(const struct group_request *r);    /* infos about
 /* No server responded: one error that names group and servers, of the most severe class. */
 void group_request_error(const struct group_request *r, struct err *err);
 
-/* Whether the group is allowed to fail; adds a warning unless ignore_error is set. */
-bool group_may_fail(const struct group *g, struct notes *notes, const struct err *why);
+/* Whether the query may do without the group: the result is then partial, with a warning unless it is ignored. */
+bool group_may_fail(const struct group *g, struct query_ctx *q, const struct err *why);
 
 #endif

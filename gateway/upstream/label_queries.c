@@ -302,7 +302,7 @@ bool label_query_run(const struct list_scope *scope, struct query_ctx *q, const 
         group_request_stop(&asked[i].request);
     for (size_t i = 0; ok && i < n; i++)
         if (!label_query_collect(&asked[i], out, &why) && (ok = batch_check(&r, err)) &&
-            !group_may_fail(asked[i].group, q->notes, &why)) {
+            !group_may_fail(asked[i].group, q, &why)) {
             *err = why;
             ok = false;
         }

@@ -90,7 +90,7 @@ static bool unite(struct select_call *s, size_t i, struct series_set *out, struc
             ok = union_add(&all, query->group, &query->response, err) && batch_check(&s->batch, err);
         else if (!batch_check(&s->batch, err))
             ok = false;
-        else if (!group_may_fail(query->group, s->batch.q->notes, &why)) {
+        else if (!group_may_fail(query->group, s->batch.q, &why)) {
             *err = why;
             ok = false;
         }

@@ -15,6 +15,8 @@
     X(PUSHED, "sluice_upstream_pushed_total", STATS_COUNTER, "Sub-expressions that servers evaluated") \
     X(PUSH_ABANDONED, "sluice_upstream_push_abandoned_total", STATS_COUNTER,                 \
       "Queries evaluated from raw samples because a pushed sub-expression failed or was in doubt") \
+    X(PARTIAL, "sluice_upstream_partial_results_total", STATS_COUNTER,                       \
+      "Results without a group that failed and was allowed to fail")                         \
     X(GROUPS_FAILED, "sluice_upstream_groups_failed_total", STATS_COUNTER, "Queries that a group failed to serve")
 enum upstream_stat { UPSTREAM_STATS(STATS_ID) };
 

@@ -29,7 +29,7 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     struct multimap query_params;
     struct http_headers group_http_headers;
     int64_t timeout;                   /* ms of one request; default from the query's timeout */
-    bool ignore_error, downgrade_error;
+    bool ignore_error, downgrade_error, partial_response; /* the last two mean the same */
     int overlap, read_mode, kind, push_down, compression;
     struct str_list coverage_by;       /* labels that identify the target of a series; empty: job, instance */
     bool trust_untargeted;

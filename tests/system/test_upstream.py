@@ -99,6 +99,35 @@ def test_errors_that_the_configuration_forgives():
         assert any('"bad"' in w for w in answer.get("warnings", [])) == warned, answer
 
 
+def test_partial_results():
+    """A request decides for all groups, otherwise each group for itself."""
+    good, bad = FakePrometheus(vector(1000, 1, a="b")), FakePrometheus(status=500)
+    cases = (  # keys of the bad group, parameters, status, whether there is a warning
+        ({}, {}, 502, None), ({}, {"partial_response": "1"}, 200, True), ({}, {"deny_partial_response": "0"}, 502, None),
+        ({"partial_response": True}, {}, 200, True), ({"partial_response": True}, {"partial_response": "false"}, 502, None),
+        ({"downgrade_error": True}, {"deny_partial_response": "1"}, 502, None),
+        ({"ignore_error": True}, {"partial_response": "1"}, 200, False), ({"ignore_error": True}, {"partial_response": "0"}, 502, None))
+    paths = {"/api/v1/query": {"query": '{a="b"}', "time": 1000}, "/api/v1/labels": {}, "/api/v1/series": {"match[]": "up"},
+             "/federate": {"match[]": "up"}}
+    started = {}
+    for keys, form, status, warned in cases:
+        key = str(keys)
+        if key not in started:
+            started[key] = Sluice(groups(group("good", good, remote_read=False), group("bad", bad, **keys)), name=f"g{len(started)}")
+        before = started[key].metric("sluice_upstream_partial_results_total")
+        for path, more in paths.items():
+            good.body = vector(1000, 1, a="b") if path in ("/api/v1/query", "/federate") else {"status": "success", "data": []}
+            answer = started[key].get(path, {**more, **form})
+            assert answer.status == status, (keys, form, path, answer)
+            if path == "/federate":
+                continue
+            told = answer.json()
+            assert told.get("isPartial", False) == (status == 200), (keys, form, answer)
+            assert any('"bad"' in w for w in told.get("warnings", [])) == bool(warned), (keys, form, answer)
+        assert started[key].metric("sluice_upstream_partial_results_total") - before == (len(paths) if status == 200 else 0)
+    assert started["{}"].get("/api/v1/query", {"query": "1", "partial_response": "2"}).status == 400
+
+
 def test_recent_stands_in_for_its_time_only():
     """The storage is down. Every point in the time of the recent store is answered, with a warning when the look back is cut;
     points before it are an error that says since when, unless the group may be left out."""

@@ -54,6 +54,29 @@ static void times(void **state)
     assert_int_equal(err.kind, ERR_BAD_DATA);
 }
 
+static void partial_responses(void **state)
+{
+    (void)state;
+    static const struct { const char *form; enum partial_response wanted; } good[] = {
+        {"", PARTIAL_AS_CONFIGURED}, {"partial_response=", PARTIAL_AS_CONFIGURED}, {"partial_response=1", PARTIAL_ALLOWED},
+        {"partial_response=true", PARTIAL_ALLOWED}, {"partial_response=0", PARTIAL_DENIED},
+        {"partial_response=false", PARTIAL_DENIED}, {"deny_partial_response=1", PARTIAL_DENIED},
+        {"deny_partial_response=0", PARTIAL_AS_CONFIGURED}, {"deny_partial_response=1&partial_response=1", PARTIAL_DENIED}};
+    static const char *const bad[] = {"partial_response=yes", "deny_partial_response=2"};
+    enum partial_response is;
+    struct err err;
+    for (size_t i = 0; i < LEN(good); i++) {
+        struct form f = form(good[i].form);
+        assert_true(param_partial(&f, &is, &err));
+        assert_int_equal(is, good[i].wanted);
+    }
+    for (size_t i = 0; i < LEN(bad); i++) {
+        struct form f = form(bad[i]);
+        assert_false(param_partial(&f, &is, &err));
+        assert_int_equal(err.kind, ERR_BAD_DATA);
+    }
+}
+
 static void window_is_everything_when_absent(void **state)
 {
     (void)state;
@@ -196,6 +219,7 @@ static void label_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(partial_responses, set_up, tear_down),
         cmocka_unit_test_setup_teardown(times, set_up, tear_down),
         cmocka_unit_test_setup_teardown(window_is_everything_when_absent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(timeouts, set_up, tear_down),
