@@ -35,13 +35,4 @@ struct gunzip *gunzip_new(void);
 void gunzip_free(struct gunzip *g);
 bool gunzip_feed(struct gunzip *g, struct str in, size_t max, struct buf *out, bool *done, struct err *err) MUST_USE;
 
-/* XXH3-64 for data on disk or shared with peers, and for checksums. Not collision-resistant against an attacker. */
-uint64_t hash_bytes(const void *p, size_t n);
-/* XXH3-64 under a secret that the process draws at start, for hash tables and identities in memory. A peer that
- * chooses all inputs can neither predict their slots nor make two collide. As fast as hash_bytes. */
-uint64_t hash_keyed(const void *p, size_t n);
-/* XXH64 with seed 0, where peers use it (hashmod of VictoriaMetrics, limitk order, sharding) */
-uint64_t hash_xxh64(const void *p, size_t n);
-void hash_md5(const void *p, size_t n, uint8_t out[16]); /* Prometheus' hashmod */
-
 #endif

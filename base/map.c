@@ -14,7 +14,7 @@
  *      their hashes, so that probes pass through them; so does a deleted one (key.n = NO_KEY).
  */
 #include "base/map.h"
-#include "base/compress.h"
+#include "base/hash.h"
 
 enum { FIRST_CAP = 16, MOVED_AT_ONCE = 8, MOVED_IN_ONE_STEP = 1024 /* slots of a table that moves completely */ };
 #define NO_KEY SIZE_MAX

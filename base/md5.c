@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* MD5 (RFC 1321). Its only use is hashmod of relabeling, which Prometheus defines by it; no security depends on it. */
-#include "base/compress.h"
+#include "base/hash.h"
 
 #include <string.h>
 

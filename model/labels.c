@@ -3,7 +3,7 @@
  * length of a pair lets labels_get skip names that do not match. */
 #include "model/labels.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 #include "base/text/utf8.h"
 #include "base/varint.h"
 

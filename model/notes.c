@@ -2,7 +2,7 @@
 /* Collects warnings and infos of a query without duplicates. */
 #include "model/notes.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * arena. */
 #include "model/relabel.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 #include "base/text/num.h"
 
 static struct str relabel_value_of(const struct labels_builder *b, struct str name)

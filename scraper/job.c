@@ -2,8 +2,8 @@
 /* scrape_configs: configuration rows, inherited defaults, and data derived from a job once. */
 #include "scraper/job.h"
 
-#include "base/compress.h"
 #include "base/conf/conf_sd.h"
+#include "base/hash.h"
 
 #define JOB(type_, name_, field_) {.type = CONF_##type_, .name = name_, .offset = offsetof(struct scrape_job, field_)
 #define UNUSED_KEY(name_, why) {.type = CONF_ACCEPTED, .name = name_, .help = why}

@@ -2,7 +2,7 @@
 /* A page after it is parsed: comparing it with the last one, writing its samples, and making it the last one. */
 #include "scraper/page.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 
 void page_init(struct page *p, struct interner *in, struct sink *sink)
 {

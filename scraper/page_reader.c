@@ -8,7 +8,7 @@
  */
 #include "scraper/page_reader.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 
 enum {
     RESYNC = 16,             /* missing lines that are skipped before the fast path is given up for this page */

@@ -2,7 +2,7 @@
 /* Applies configurations, follows discovery, stops. Main thread. */
 #include "scraper/scraper_internal.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 #include "scraper/scrape_stats.h"
 
 #include <sys/resource.h>

@@ -10,7 +10,7 @@
  */
 #include "scraper/target.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 #include "base/text/duration.h"
 #include "base/text/url.h"
 #include "base/text/utf8.h"

@@ -7,7 +7,7 @@
  */
 #include "scraper/template.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 #include "base/refs.h"
 #include "base/text/num.h"
 #include "model/exposition.h"

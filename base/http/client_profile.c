@@ -7,7 +7,7 @@
  */
 #include "base/http/client_profile.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 #include "base/os/watched_file.h"
 #include "base/refs.h"
 #include "base/text/secrets.h"

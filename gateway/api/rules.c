@@ -4,7 +4,7 @@
  */
 #include "gateway/api/query.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 #include "base/text/num.h"
 #include "gateway/api/call.h"
 #include "gateway/query/params.h"

@@ -12,7 +12,7 @@
  */
 #include "gateway/config/config.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 #include "gateway/config/config_file.h"
 #include "gateway/config/dialect.h"
 #include "gateway/config/environment.h"

@@ -6,7 +6,7 @@
  */
 #include "gateway/http/http_sockets.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 #include "base/os/process.h"
 #include "gateway/http/http_connection.h"
 

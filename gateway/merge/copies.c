@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/merge/copies.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 
 static size_t pair_index(size_t i, size_t k) { return i < k ? k * (k - 1) / 2 + i : i * (i - 1) / 2 + k; }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/server.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "base/text/url.h"

@@ -3,7 +3,7 @@
  * with rules, the result for each label set is cached per lane. */
 #include "writer/pipeline/stream.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 
 enum { SCRATCH_RESET = 256 << 10 };
 

@@ -2,7 +2,7 @@
 /* Reads and writes the position file of a queue shard (format: position.h). */
 #include "writer/queue/position.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 #include "base/telemetry/log.h"
 
 #include <errno.h>

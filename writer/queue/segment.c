@@ -19,6 +19,8 @@
  */
 #include "writer/queue/segment.h"
 
+#include "base/hash.h"
+
 #include <errno.h>
 #include <unistd.h>
 

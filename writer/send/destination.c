@@ -2,7 +2,7 @@
 /* A destination's settings, identity, generations of shards and counters. */
 #include "writer/send/destination.h"
 
-#include "base/compress.h"
+#include "base/hash.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "base/text/url.h"

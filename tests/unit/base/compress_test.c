@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/compress.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <zlib.h>

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/compress.h"
+#include "base/hash.h"
 #include "base/map.h"
 
 #include <stdio.h>

@@ -2,6 +2,8 @@
 /* Damage to files of the queue costs the record or position that it hits and no other. */
 #include "queue_fixture.h"
 
+#include "base/hash.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
