@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """One client can take down or starve only itself: connections, bodies, responses and queries beyond their limits."""
+import ctypes
 import os
 import re
+import shutil
 import socket
+import subprocess
 import threading
 import time
 
+from crowd import ask_at_once, heavy_queries, push_heavy
 from fakes import Fake
 from lib import *
+from steady import SteadyTargets
 
 GROUP = "server_groups: [{{static_configs: [{{targets: ['{}']}}], kind: prometheus, remote_read: false}}]\n"
 
@@ -74,21 +79,25 @@ def push_series(sluice, n, samples=1):
     wait_until(lambda: sluice.query("count(m)")["result"][0]["value"][1] == str(n))
 
 
+def run_out_of_descriptors(limit):
+    sluice = Sluice("recent: {}\n", name=f"sluice-{limit}", start=False)
+    sluice.command = ["prlimit", f"--nofile={limit}:{limit}", "--"] + sluice.command
+    sluice.start().wait_ready()
+    crowd = [connect(sluice) for _ in range(limit + 50)]
+    assert sluice.get("/-/healthy", timeout=5).status == 200
+    crowd += [connect(sluice, get("/api/v1/query?query=1")) for _ in range(limit)]
+    wait_until(lambda: closed(sluice, "evicted") > 50, 10)
+    assert sluice.query("1+1")["result"][1] == "2"
+    wait_until(lambda: len(os.listdir(f"/proc/{sluice.p.pid}/fd")) <= limit - 4, 3, "descriptors are left for targets")
+    for s in crowd:
+        s.close()
+    wait_until(lambda: sluice.metric("sluice_http_connections") <= 2, 10)
+    sluice.stop()
+
+
 def test_no_descriptor_is_left():
     for limit in (64, 256):
-        sluice = Sluice("recent: {}\n", name=f"sluice-{limit}", start=False)
-        sluice.command = ["prlimit", f"--nofile={limit}:{limit}", "--"] + sluice.command
-        sluice.start().wait_ready()
-        crowd = [connect(sluice) for _ in range(limit + 50)]
-        assert sluice.get("/-/healthy", timeout=5).status == 200
-        crowd += [connect(sluice, get("/api/v1/query?query=1")) for _ in range(limit)]
-        wait_until(lambda: closed(sluice, "evicted") > 50, 10)
-        assert sluice.query("1+1")["result"][1] == "2"
-        wait_until(lambda: len(os.listdir(f"/proc/{sluice.p.pid}/fd")) <= limit - 4, 3, "descriptors are left for targets")
-        for s in crowd:
-            s.close()
-        wait_until(lambda: sluice.metric("sluice_http_connections") <= 2, 10)
-        sluice.stop()
+        run_out_of_descriptors(limit)
 
 
 def test_health_while_all_connections_are_at_work():
@@ -262,3 +271,107 @@ def test_a_full_queue_of_requests_is_logged():
     assert [status_of(s) for s in clients] == [200] * 17
     wait_until(lambda: "accept requests again" in sluice.log())
     assert re.findall(r'msg="workers accept requests again" class=query refused=3 after=\S+', sluice.log())
+
+
+def own_user():
+    """A user id that no other process has: the limit of threads counts those of the user."""
+    if os.geteuid() or not shutil.which("setpriv"):
+        raise Skip("root, for processes of another user")
+    return 1000000 + os.getpid()
+
+
+def test_few_threads():
+    """Whatever number of threads there may be: it says that it cannot start, or runs with what there is."""
+    release_build()  # a sanitizer starts threads of its own
+    user, steady = own_user(), SteadyTargets(n=2)
+    os.chmod(folder(), 0o777)
+    config = f"scrape_configs:\n{steady.job()}recent: {{}}\n"
+    ran, refused = 0, set()
+    for limit in range(1, 14):
+        sluice = Sluice(config, "--lanes=2", name=f"sluice-{limit}", start=False)
+        sluice.command = ["setpriv", f"--reuid={user}", "--clear-groups", "prlimit", f"--nproc={limit}", "--"] + sluice.command
+        sluice.start()
+        wait_until(lambda: not sluice.alive() or answers(sluice, "/-/ready") == 200, 20, f"a start with {limit} threads")
+        if not sluice.alive():
+            assert sluice.p.returncode == 1 and "thread" in sluice.log(), (limit, sluice.p.returncode, sluice.log())
+            continue
+        ran += 1
+        statuses = [answers(sluice, path) for path in ("/-/healthy", "/metrics", "/api/v1/query?query=1", "/targets",
+                                                       "/api/v1/query?query=up", "/config")]
+        assert set(statuses) <= {200, 503} and statuses[0] == 200, (limit, statuses)
+        refused.update(statuses)
+        status = push(f"{sluice.url}/api/v1/write", [({"__name__": "m"}, [(now_ms(), 1.0)])]).status
+        assert status in (204, 503), (limit, status)
+        time.sleep(0.3)
+        assert sluice.alive(), (limit, sluice.log())
+        assert sluice.stop() == 0, (limit, sluice.log())
+    assert ran > 3 and 503 in refused, (ran, refused)
+
+
+def answers(sluice, path):
+    """The status; 0 without a response. A refusal must say when to come again."""
+    try:
+        answer = sluice.get(path, timeout=5)
+    except OSError:
+        return 0
+    assert answer.status != 503 or not path.startswith("/api") or answer.headers["Retry-After"], (path, answer)
+    return answer.status
+
+
+def zstd(data):
+    library = ctypes.CDLL("libzstd.so.1")
+    library.ZSTD_compressBound.restype = library.ZSTD_compress.restype = ctypes.c_size_t
+    room = library.ZSTD_compressBound(ctypes.c_size_t(len(data)))
+    out = ctypes.create_string_buffer(room)
+    n = library.ZSTD_compress(out, ctypes.c_size_t(room), data, ctypes.c_size_t(len(data)), 3)
+    return out.raw[:n]
+
+
+def test_pushes_that_walk_back_in_time():
+    """A series in 200,000 messages with one sample each, newest first, and 100,000 empty histograms: 300 KiB on the wire
+    that must not hold a lane."""
+    release_build()
+    sluice = Sluice("recent: {}\n", "--lanes=1")
+    now = now_ms()
+    one = wire.write_request([({"__name__": "one"}, [(now, 1.0)])])
+    h = wire.write_request([({"__name__": "h"}, [])])
+    time_of = lambda i: one.replace(wire.varint(now), wire.varint(now - i))  # all have the same length
+    samples = b"".join(map(time_of, range(200000)))
+    histograms = b"".join(b"\x22\x07\x78" + wire.varint(now - i) for i in range(100000))
+    for body in (samples, wire.field(1, h[2:] + histograms)):
+        packed, waits, ended = zstd(body), [], threading.Event()
+
+        def watch(waits=waits, ended=ended):
+            while not ended.is_set():
+                began = time.monotonic()
+                assert sluice.get("/-/healthy").status == 200
+                waits.append(time.monotonic() - began)
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        began = time.monotonic()
+        answer = request(f"{sluice.url}/api/v1/write", data=packed, headers={
+            "Content-Type": "application/x-protobuf", "Content-Encoding": "zstd"})
+        took = time.monotonic() - began
+        ended.set()
+        watcher.join()
+        assert answer.status == 204 and took < 1, (answer, took)
+        assert max(waits) < 0.5, max(waits)
+    assert sluice.metric("vmagent_rows_inserted_total", "promremotewrite") == 300000
+
+
+@seconds(60)
+def test_a_crowd_of_queries_leaves_scrapes_in_time():
+    """Short form of tests/torture/test_isolation_at_scale.py."""
+    release_build()
+    steady = SteadyTargets(series=200)
+    sluice = Sluice(f"scrape_configs:\n{steady.job()}recent: {{}}\n", "--memory.allowedBytes=256MiB",
+                    "--query.max-queue-duration=2s")
+    now = push_heavy(sluice)
+    steady.wait()
+    before, began = peak_rss(sluice), time.time()
+    statuses = ask_at_once(sluice, heavy_queries(now), 400, seconds=0)
+    ended = time.time()
+    time.sleep(1.5)
+    steady.must_be_in_time("400 queries at once", began, ended, f"; {statuses}")
+    assert set(statuses) == {200, 503}, statuses
+    assert peak_rss(sluice) - before < 256 << 20, peak_rss(sluice) - before
