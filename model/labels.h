@@ -88,8 +88,6 @@ struct labels labels_keep(struct arena *a, struct labels l, const struct str *na
 struct labels labels_drop(struct arena *a, struct labels l, const struct str *names, size_t n_names);
 /* sets the label, or deletes it for an empty value */
 struct labels labels_with(struct arena *a, struct labels l, struct str name, struct str value);
-/* sets all labels of `over`; l may be scratch memory */
-struct labels labels_override(struct arena *a, struct labels l, struct labels over);
 struct labels labels_from(struct arena *a, const struct label *items, size_t n);  /* any order */
 
 #endif

@@ -62,21 +62,6 @@ struct labels labels_with(struct arena *a, struct labels l, struct str name, str
     return (struct labels){(const uint8_t *)p, (uint32_t)size, l.count + (pair > 0) - (order == 0)};
 }
 
-struct labels labels_override(struct arena *a, struct labels l, struct labels over)
-{
-    if (over.count == 0)
-        return labels_copy(a, l);
-    struct labels_builder b = {0};
-    struct labels_iter it = labels_iter(over);
-    struct label pair;
-    builder_start(&b, l);
-    while (labels_next(&it, &pair))
-        builder_set(&b, pair.name, pair.value);
-    struct labels out = builder_labels(&b, a);
-    builder_free(&b);
-    return out;
-}
-
 struct labels labels_from(struct arena *a, const struct label *items, size_t n)
 {
     struct labels_builder b = {0};

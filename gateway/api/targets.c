@@ -213,12 +213,12 @@ static bool api_scrape_pools_list(struct api_call *c)
 
 /* ---- /api/v1/targets/metadata ---- */
 
-struct metadata_filter { const struct matcher *matchers; size_t n; int64_t limit; struct str metric; };
+struct metadata_filter { struct arena *arena; const struct matcher *matchers; size_t n; int64_t limit; struct str metric; };
 
 static bool api_targets_read_filter(struct api_call *c, struct metadata_filter *f)
 {
     struct str match = form_get(&c->r->form, "match_target"), limit = form_get(&c->r->form, "limit");
-    *f = (struct metadata_filter){.limit = -1, .metric = form_get(&c->r->form, "metric")};
+    *f = (struct metadata_filter){.arena = c->q->arena, .limit = -1, .metric = form_get(&c->r->form, "metric")};
     if (limit.n > 0 && !num_parse_i64(limit, &f->limit))
         return err_set(&c->err, ERR_BAD_DATA, "limit must be a number");
     if (match.n > 0 && !param_selector(c->q->arena, match, &f->matchers, &f->n, &c->err))
@@ -226,29 +226,23 @@ static bool api_targets_read_filter(struct api_call *c, struct metadata_filter *
     return true;
 }
 
-/* Servers do not know the labels of their group. */
+/* Servers do not know how their group shows labels. */
 static bool api_targets_metadata_form(void *arg, const struct group *g, struct buf *form)
 {
     const struct metadata_filter *f = arg;
-    struct buf text = {0};
-    bool some = true;
-    for (size_t i = 0; some && i < f->n; i++) {
-        struct str own = labels_get(g->labels, f->matchers[i].name);
-        if (own.p)
-            some = matcher_value(&f->matchers[i], own);
-        else {
-            buf_add_char(&text, text.n ? ',' : '{');
-            matcher_print(&text, &f->matchers[i]);
-        }
-    }
-    if (text.n > 0) {
-        buf_add_char(&text, '}');
+    const struct matcher *own;
+    size_t n;
+    if (!view_translate(&g->view, f->arena, f->matchers, f->n, &own, &n))
+        return false;
+    if (n > 0) {
+        struct buf text = {0};
+        matchers_print(&text, own, n);
         form_add(form, "match_target", buf_str(&text));
+        buf_free(&text);
     }
     if (f->metric.n > 0)
         form_add(form, "metric", f->metric);
-    buf_free(&text);
-    return some;
+    return true;
 }
 
 static void put_metadata(struct json_writer *w, const struct metadata_filter *f, struct labels target,

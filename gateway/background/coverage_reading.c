@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Samples are read as by a query: by export, remote_read or query (server_query.h). Scrapes per hour and targets of
- * series are requested by expressions, which every server evaluates.
+ * series are requested by expressions, which every server evaluates. Labels are those that the servers have: the group's
+ * view (gateway/view) does not apply to them, nor to the matchers that coverage is asked about.
  */
 #include "gateway/background/coverage_reading.h"
 
@@ -120,7 +121,7 @@ static void expr_start(struct attempt *a)
     const struct coverage_reading_job *job = query->reading->job;
     struct buf form = {0};
     const char *path = reading_form(job, &form);
-    query->response = batch_response(a->request->batch, job->group->labels, a->server, &a->arena);
+    query->response = batch_response(a->request->batch, NULL, a->server, &a->arena);
     fetch_send(a->request->batch, &(struct fetch_plan){
         .server = a->server, .path = path, .form = buf_str(&form), .decoder = json_decoder_new(&query->response),
         .arena = &a->arena, .done = expr_fetched, .arg = query, .slot = &query->fetch});

@@ -303,7 +303,7 @@ static bool config_load_groups(struct loader *l, void *arg UNUSED)
     const struct yaml *promxy = yaml_get(l->document, "promxy"), *old = yaml_get(l->document, "promxy_server");
     if (!config_check_written_by(l, f->server_groups, yaml_get(l->document, "server_groups"))
         || !config_check_written_by(l, f->promxy.server_groups, yaml_get(promxy, "server_groups"))
-        || !config_check_written_by(l, f->promxy_server.server_groups, yaml_get(old, "server_groups"))
+        || !config_check_written_by(l, f->promxy_server.server_groups, old && old->kind == YAML_LIST ? old : yaml_get(old, "server_groups"))
         || !config_join(l, f->server_groups, f->promxy.server_groups, size, &f->server_groups)
         || !config_join(l, f->server_groups, f->promxy_server.server_groups, size, &f->server_groups))
         return false;

@@ -65,16 +65,19 @@ static const struct conf_row promxy_rows[] = {
 static const struct conf_section promxy_section = {"promxy", sizeof(struct promxy_conf), promxy_rows, NULL,
                                                    "promxy's section for `server_groups`"};
 
+/* The old name; in the oldest files it is the list of server groups. */
 static bool old_promxy(struct conf_context *c, const struct yaml *node, void *field, struct err *err)
 {
     char text[512];
     snprintf(text, sizeof text, "%s:%u: promxy_server is deprecated; rename it to promxy", node->file,
              node->line);
     c->warn(c->warn_arg, text);
-    if (node->kind == YAML_LIST)
-        return conf_err(node, err, "promxy_server: expected a mapping, got a list; write promxy: {server_groups: [...]} with "
-                        "these items");
-    return conf_load(c, &promxy_section, node, field, err);
+    if (node->kind != YAML_LIST)
+        return conf_load(c, &promxy_section, node, field, err);
+    struct yaml key = {.kind = YAML_SCALAR, .line = node->line, .file = node->file, .text = STR("server_groups")};
+    struct yaml groups = *node;
+    struct yaml map = {.kind = YAML_MAP, .line = node->line, .file = node->file, .keys = &key, .items = &groups, .n = 1};
+    return conf_load(c, &promxy_section, &map, field, err);
 }
 
 static const struct conf_row file_rows[] = {
@@ -93,7 +96,8 @@ static const struct conf_row file_rows[] = {
     {CONF_SECTION, "promxy", FILE_AT(promxy), .section = &promxy_section,
      .help = "promxy's section for `server_groups`"},
     {CONF_CUSTOM, "promxy_server", FILE_AT(promxy_server), .custom = old_promxy,
-     .form = "[promxy](#promxy)", .help = "Deprecated name of `promxy`"},
+     .form = "[promxy](#promxy)",
+     .help = "Deprecated name of `promxy`, or of its `server_groups`"},
     GUARD("remote_read", "Its servers would not be queried; add them to `server_groups`"),
     ACCEPTED("rule_files", "Rules are not evaluated"),
     ACCEPTED("alerting", "Alerts are not sent"),

@@ -60,8 +60,9 @@ static const char *plan_selector_refused(struct planner *p, const struct expr *e
     bool disjoint = true;
     for (size_t g = 0; g < p->env->n_groups; g++) {
         const struct plan_group *group = &p->env->groups[g];
-        if (v->routed[g] && group->refusal)
-            return plan_why(p, "server group \"%.*s\": %s", STR_ARG(group->name), group->refusal);
+        const char *refusal = group->refusal ? group->refusal : p->views[g]->refusal;
+        if (v->routed[g] && refusal)
+            return plan_why(p, "server group \"%.*s\": %s", STR_ARG(group->name), refusal);
         disjoint = disjoint && (!v->routed[g] || group->disjoint);
     }
     if (v->n_routed == 1 || plan_apart(p, v, v->present))
@@ -88,8 +89,7 @@ static struct plan_value plan_selector(struct planner *p, const struct expr *e, 
     const struct matcher *matchers;
     size_t n;
     for (size_t g = 0; g < p->env->n_groups; g++) {
-        routed[g] = labels_route(p->env->groups[g].labels, p->arena, e->u.selector.matchers, e->u.selector.n_matchers,
-                                 &matchers, &n);
+        routed[g] = view_route(p->views[g], p->arena, e->u.selector.matchers, e->u.selector.n_matchers, &matchers, &n);
         v.n_routed += routed[g];
     }
     v.routed = routed;
@@ -228,11 +228,20 @@ static bool plan_fixed_with_offset(const struct expr *e)
     return e->kind == EXPR_SELECTOR && e->u.selector.shift.at != AT_NONE && e->u.selector.shift.offset != 0;
 }
 
+/* Do servers of some routed group get more matchers? */
+static bool plan_injects(const struct planner *p, const struct plan_value *v)
+{
+    for (size_t g = 0; g < p->env->n_groups; g++)
+        if (v->routed[g] && p->views[g]->n_injected > 0)
+            return true;
+    return false;
+}
+
 /* NULL: the call can be pushed with its argument v. */
 static const char *plan_call_refused(struct planner *p, const struct expr *e, const struct plan_value *v)
 {
     const struct function *fn = e->u.call.fn;
-    bool one = v->n_routed == 1, labeled = plan_names_of_groups(p, v) != 0;
+    bool one = v->n_routed == 1, labeled = plan_names_of_groups(p, v) != 0 || plan_injects(p, v);
     if (fn->attributes & FUNCTION_EXPERIMENTAL)
         return plan_why(p, "%s() is experimental: servers may not have it", fn->name);
     if (fn->id == FN_TIMESTAMP && plan_fixed_with_offset(e->u.call.args[0]))
@@ -249,8 +258,7 @@ static const char *plan_call_refused(struct planner *p, const struct expr *e, co
         if (plan_repeats_labels(plan_plain(e->u.call.args[0])))
             return plan_why(p, "%s() depends on the order of matchers", fn->name);
         return one && !labeled ? NULL
-               : one ? plan_why(p, "%s() makes labels from the matchers, also from those on labels of the group",
-                                fn->name)
+               : one ? plan_why(p, "%s() makes labels from the matchers, which are others for the servers", fn->name)
                      : plan_why(p, "%s() needs the series of all server groups", fn->name);
     default:
         return plan_why(p, "%s() needs the series of all server groups", fn->name);
@@ -310,6 +318,13 @@ static bool plan_keeps_name(const struct expr *e)
     return false;
 }
 
+/* A copied label is kept by the servers while any of its names is shown. What a node drops must then be known from the
+ * node alone, which it is while all names are shown. */
+static bool plan_lost_a_copy(const struct planner *p, const struct plan_value *v)
+{
+    return v->present != plan_names_of_groups(p, v) && plan_copies_labels(p, v);
+}
+
 static const char *plan_aggregate_refused(struct planner *p, const struct expr *e, const struct plan_value *v)
 {
     enum aggregate_op op = e->u.aggregate.op;
@@ -322,6 +337,8 @@ static const char *plan_aggregate_refused(struct planner *p, const struct expr *
         return "its parameter is not a literal";
     if (op == AGG_COUNT_VALUES && plan_names_of(p, &param->u.string, 1) != 0)
         return "its label is one of a server group";
+    if (e->u.aggregate.without && plan_lost_a_copy(p, v))
+        return "a server's label that is shown under several names is shown under some of them only";
     return NULL;
 }
 
@@ -384,7 +401,7 @@ static const char *plan_join_spreads(struct planner *p, const struct expr *e, co
                                      const struct plan_value *r)
 {
     const struct matching *m = e->u.binary.matching;
-    bool by_all = !m->on && plan_count_names(p, m) == m->n_labels;
+    bool by_all = !m->on && plan_count_names(p, m) == m->n_labels && !plan_renames_labels(p, l);
     if (!plan_apart(p, l, plan_matching_names(p, m, l->present)))
         return "it matches series of different server groups";
     for (size_t i = 0; by_all && i < l->n_needs + r->n_needs; i++)
@@ -407,6 +424,8 @@ static const char *plan_join_refused(struct planner *p, const struct expr *e, co
         return "only one side has the labels of the server group";
     if (plan_names_of(p, m->include, m->n_include) != 0)
         return "it includes a label of a server group";
+    if (!m->on && plan_lost_a_copy(p, l))
+        return "a server's label that is shown under several names is shown under some of them only";
     return l->n_routed > 1 ? plan_join_spreads(p, e, l, r) : NULL;
 }
 

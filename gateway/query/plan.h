@@ -14,8 +14,9 @@
  *                                           group, topk, bottomk; avg is sum and count, fetched in one request
  * Everything else is evaluated here, over the largest parts that can be pushed.
  *
- * Groups have labels that their servers do not know. Matchers on them are answered here (labels_route); they are taken
- * from and added to the lists of by, without, on and ignoring, and added to the results where they belong.
+ * Groups show other labels than their servers have (gateway/view). Matchers on them are answered here or translated
+ * (view_route); in the lists of by, without, on and ignoring they are replaced by those that the servers have; the
+ * results get them where they belong.
  *
  * Where it is pushed. For every step the first server of a group that has no gap in what the step reads; consecutive
  * steps with the same servers are one request. Steps for which a group has no such server are evaluated here
@@ -24,6 +25,7 @@
 #ifndef GATEWAY_QUERY_PLAN_H
 #define GATEWAY_QUERY_PLAN_H
 
+#include "gateway/view/view.h"
 #include "promql/plan.h"
 
 enum { PLAN_MAX_SELECTORS = 64, PLAN_MAX_REQUESTS = 512 }; /* of a piece; of a plan, which is empty beyond it */
@@ -35,6 +37,7 @@ struct plan_gaps { const struct plan_span *spans; size_t n; }; /* of one server;
 struct plan_group {
     struct str name;
     struct labels labels;    /* added to its series */
+    const struct label_view *view; /* what else it changes, with these labels; NULL: nothing */
     size_t n_servers;        /* to choose from; 1 where any of them may respond */
     const char *refusal;     /* why nothing may be pushed to it; NULL: it may */
     bool subqueries;         /* its servers evaluate subqueries as we do */
@@ -65,7 +68,7 @@ struct plan_piece {
 struct plan_request {
     size_t piece, group, server;
     struct str text;         /* for the server */
-    struct labels labels;    /* to be added to the results */
+    struct label_view view;  /* of the results' labels */
 };
 
 /* Where a node of the query is evaluated, and why, for explain. */
@@ -85,12 +88,5 @@ struct plan {
 
 /* Plans a prepared tree. The tree is not changed. */
 void plan_make(struct arena *a, const struct plan_question *question, const struct plan_env *env, struct plan *out);
-
-/* --- what a group's labels mean for a query (plan_labels.c) ------------------------------------------------------- */
-
-/* Matchers for the servers of a group with these labels, in the arena: those on its labels are answered here. False: no
- * series of the group can match. */
-bool labels_route(struct labels group, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
-                  size_t *n_out);
 
 #endif

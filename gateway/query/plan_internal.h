@@ -11,7 +11,7 @@
 
 #include "gateway/query/plan.h"
 
-/* A set of the label names that groups add, a bit each. */
+/* A set of the label names that the views of groups touch, a bit each. */
 typedef uint64_t plan_names;
 enum { PLAN_NAMES_MAX = 64 };
 
@@ -38,7 +38,8 @@ struct planner {
     const struct plan_env *env;
     struct plan *plan;
     const struct plan_question *question;
-    struct str *names; size_t n_names; /* that the groups' labels have: bit i of plan_names is names[i] */
+    const struct label_view **views; /* of each group */
+    struct str *names; size_t n_names; /* that the groups' views touch: bit i of plan_names is names[i] */
     bool too_many_names;
 };
 
@@ -55,7 +56,12 @@ plan_names plan_names_of_groups(const struct planner *p, const struct plan_value
 plan_names plan_names_of_group(const struct planner *p, size_t group);
 /* Does some label of these tell any two routed groups apart? */
 bool plan_apart(const struct planner *p, const struct plan_value *v, plan_names names);
-struct labels plan_labels_added(const struct planner *p, size_t group, plan_names present);
+/* How the results show the servers' labels if only these labels of the view are present. */
+struct label_view plan_view_of(const struct planner *p, size_t group, plan_names present);
+/* Whether some routed group shows a label of its servers under another name. */
+bool plan_renames_labels(const struct planner *p, const struct plan_value *v);
+/* Whether some routed group shows one label of its servers under several names. */
+bool plan_copies_labels(const struct planner *p, const struct plan_value *v);
 
 /* --- plan_steps.c --- */
 /* Puts what is fetched for *slot in its place, for the steps that have servers. */

@@ -1,31 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/query/plan_internal.h"
 
-static const struct matcher any_name = {
-    .type = MATCH_NE, .name = {METRIC_NAME, sizeof METRIC_NAME - 1}, .value = {"", 0}};
-
-bool labels_route(struct labels group, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
-                  size_t *n_out)
-{
-    struct matcher *kept = ARENA_ARRAY(a, struct matcher, n + 1);
-    size_t n_kept = 0;
-    bool selective = false;
-    for (size_t i = 0; i < n; i++) {
-        struct str value = labels_get(group, m[i].name);
-        if (value.p && !matcher_value(&m[i], value))
-            return false;
-        if (value.p)
-            continue;
-        selective = selective || !matcher_matches_empty(&m[i]);
-        kept[n_kept++] = m[i];
-    }
-    if (!selective) /* servers refuse a selector that matches everything unless it says so */
-        kept[n_kept++] = any_name;
-    *out = kept;
-    *n_out = n_kept;
-    return true;
-}
-
 static size_t plan_name_index(const struct planner *p, struct str name)
 {
     size_t i = 0;
@@ -34,19 +9,34 @@ static size_t plan_name_index(const struct planner *p, struct str name)
     return i;
 }
 
+static bool plan_add_name(struct planner *p, struct str name)
+{
+    if (plan_name_index(p, name) < p->n_names)
+        return true;
+    p->too_many_names = p->n_names == PLAN_NAMES_MAX;
+    if (!p->too_many_names)
+        p->names[p->n_names++] = name;
+    return !p->too_many_names;
+}
+
+static const struct label_view *plan_view_of_group(const struct planner *p, const struct plan_group *group)
+{
+    if (group->view)
+        return group->view;
+    struct label_view *v = ARENA_NEW(p->arena, struct label_view);
+    *v = view_of_labels(p->arena, group->labels);
+    return v;
+}
+
 void plan_names_init(struct planner *p)
 {
     p->names = ARENA_ARRAY(p->arena, struct str, PLAN_NAMES_MAX);
+    p->views = ARENA_ARRAY(p->arena, const struct label_view *, p->env->n_groups);
     for (size_t g = 0; g < p->env->n_groups; g++) {
-        struct labels_iter it = labels_iter(p->env->groups[g].labels);
-        for (struct label l; labels_next(&it, &l);) {
-            if (plan_name_index(p, l.name) < p->n_names)
-                continue;
-            p->too_many_names = p->n_names == PLAN_NAMES_MAX;
-            if (p->too_many_names)
-                return;
-            p->names[p->n_names++] = l.name;
-        }
+        const struct label_view *v = p->views[g] = plan_view_of_group(p, &p->env->groups[g]);
+        for (size_t i = 0; i < v->n && !p->too_many_names; i++)
+            (void)(plan_add_name(p, v->items[i].name) &&
+                   (v->items[i].from != VIEW_LABEL || plan_add_name(p, v->items[i].of)));
     }
 }
 
@@ -63,9 +53,8 @@ plan_names plan_names_of(const struct planner *p, const struct str *items, size_
 plan_names plan_names_of_group(const struct planner *p, size_t group)
 {
     plan_names found = 0;
-    struct labels_iter it = labels_iter(p->env->groups[group].labels);
-    for (struct label l; labels_next(&it, &l);)
-        found |= (plan_names)1 << plan_name_index(p, l.name);
+    for (size_t i = 0; i < p->n_names; i++)
+        found |= view_touches(p->views[group], p->names[i]) ? (plan_names)1 << i : 0;
     return found;
 }
 
@@ -77,11 +66,12 @@ plan_names plan_names_of_groups(const struct planner *p, const struct plan_value
     return found;
 }
 
-static bool plan_two_apart(const struct planner *p, struct labels a, struct labels b, plan_names names)
+static bool plan_two_apart(const struct planner *p, const struct label_view *a, const struct label_view *b,
+                           plan_names names)
 {
     for (size_t i = 0; i < p->n_names; i++) {
-        struct str x = labels_get(a, p->names[i]), y = labels_get(b, p->names[i]);
-        if (names >> i & 1 && x.p && y.p && !str_eq(x, y))
+        const struct view_label *x = view_find(a, p->names[i]), *y = view_find(b, p->names[i]);
+        if (names >> i & 1 && x && y && x->from == VIEW_CONSTANT && y->from == VIEW_CONSTANT && !str_eq(x->of, y->of))
             return true;
     }
     return false;
@@ -91,20 +81,51 @@ bool plan_apart(const struct planner *p, const struct plan_value *v, plan_names 
 {
     for (size_t a = 0; a < p->env->n_groups; a++)
         for (size_t b = a + 1; v->routed[a] && b < p->env->n_groups; b++)
-            if (v->routed[b] && !plan_two_apart(p, p->env->groups[a].labels, p->env->groups[b].labels, names))
+            if (v->routed[b] && !plan_two_apart(p, p->views[a], p->views[b], names))
                 return false;
     return true;
 }
 
-struct labels plan_labels_added(const struct planner *p, size_t group, plan_names present)
+struct label_view plan_view_of(const struct planner *p, size_t group, plan_names present)
 {
-    struct labels_builder b = {0};
-    struct labels_iter it = labels_iter(p->env->groups[group].labels);
-    builder_start(&b, (struct labels){0});
-    for (struct label l; labels_next(&it, &l);)
-        if (present >> plan_name_index(p, l.name) & 1)
-            builder_set(&b, l.name, l.value);
-    struct labels out = builder_labels(&b, p->arena);
-    builder_free(&b);
+    const struct label_view *v = p->views[group];
+    struct view_label *items = ARENA_ARRAY(p->arena, struct view_label, p->n_names);
+    struct label_view out = {.items = items};
+    for (size_t i = 0; i < p->n_names; i++) {
+        const struct view_label *item = view_find(v, p->names[i]);
+        if (!view_touches(v, p->names[i]))
+            continue;
+        if (!(present >> i & 1))
+            items[out.n++] = (struct view_label){.name = p->names[i], .from = VIEW_NOTHING};
+        else if (item)
+            items[out.n++] = *item;
+    }
     return out;
+}
+
+bool plan_renames_labels(const struct planner *p, const struct plan_value *v)
+{
+    for (size_t g = 0; g < p->env->n_groups; g++)
+        for (size_t i = 0; v->routed[g] && i < p->views[g]->n; i++)
+            if (p->views[g]->items[i].from == VIEW_LABEL)
+                return true;
+    return false;
+}
+
+static bool plan_view_copies(const struct label_view *v)
+{
+    for (size_t i = 0; i < v->n; i++)
+        for (size_t k = 0; v->items[i].from == VIEW_LABEL && k <= i; k++)
+            if (k < i ? v->items[k].from == VIEW_LABEL && str_eq(v->items[k].of, v->items[i].of)
+                      : view_find(v, v->items[i].of) == NULL)
+                return true;
+    return false;
+}
+
+bool plan_copies_labels(const struct planner *p, const struct plan_value *v)
+{
+    for (size_t g = 0; g < p->env->n_groups; g++)
+        if (v->routed[g] && plan_view_copies(p->views[g]))
+            return true;
+    return false;
 }

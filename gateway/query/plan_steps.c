@@ -35,8 +35,8 @@ static void plan_ask_gaps(struct step_choice *c)
         for (size_t g = 0; g < p->env->n_groups; g++) {
             const struct matcher *m;
             size_t n;
-            if (!c->v->routed[g] || !labels_route(p->env->groups[g].labels, p->arena, s->u.selector.matchers,
-                                                  s->u.selector.n_matchers, &m, &n))
+            if (!c->v->routed[g] ||
+                !view_route(p->views[g], p->arena, s->u.selector.matchers, s->u.selector.n_matchers, &m, &n))
                 continue;
             p->env->gaps(p->env->arg, g, m, n, need->from + (need->fixed ? 0 : begin), need->to + (need->fixed ? 0 : end),
                          &c->gaps[i * n_servers + c->first_server[g]], &c->why);
@@ -146,7 +146,7 @@ static size_t plan_add_piece(struct planner *p, const struct expr *e, const stru
         arena_grow(p->arena, &plan->requests, &plan->_cap_requests, plan->n_requests + 1, sizeof *plan->requests);
         plan->requests[plan->n_requests++] = (struct plan_request){
             .piece = plan->n_pieces, .group = g, .server = (size_t)run->servers[g],
-            .text = plan_text_for(p, e, g, piece->average), .labels = plan_labels_added(p, g, v->present)};
+            .text = plan_text_for(p, e, g, piece->average), .view = plan_view_of(p, g, v->present)};
         piece->n_requests++;
     }
     return plan->n_pieces++;

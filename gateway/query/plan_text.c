@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A node as text for the servers of one group: without the group's labels, with every time resolved (offsets and @ as
- * numbers, the step of subqueries written out), so that it means the same to a server with other defaults.
+/* A node as text for the servers of one group: with the labels that its servers have, and with every time resolved
+ * (offsets and @ as numbers, the step of subqueries written out), so that it means the same to a server with other
+ * defaults.
  *
- * A server may have a label of the same name as the group's, which the group's replaces. Grouping and matching must
- * not see it: it is left out of by and on, and added to without and ignoring.
+ * A server may have a label of the same name as one that the group adds or replaces. Grouping and matching must not see
+ * it: it is left out of by and on, and added to without and ignoring.
  */
 #include "gateway/query/plan_internal.h"
 
-struct group_text { struct planner *planner; struct labels labels; };
+struct group_text { struct planner *planner; const struct label_view *view; };
 
 struct str plan_text_of(struct arena *a, const struct expr *e)
 {
@@ -18,27 +19,56 @@ struct str plan_text_of(struct arena *a, const struct expr *e)
     return out;
 }
 
-static void plan_strip_names(struct group_text *t, const struct str **items, size_t *n)
+static bool plan_has_name(const struct str *items, size_t n, struct str name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(items[i], name))
+            return true;
+    return false;
+}
+
+/* The servers' labels for the listed ones: of by and on. */
+static void plan_names_kept(struct group_text *t, const struct str **items, size_t *n)
 {
     struct str *kept = ARENA_ARRAY(t->planner->arena, struct str, *n + 1);
     size_t n_kept = 0;
-    for (size_t i = 0; i < *n; i++)
-        if (labels_get(t->labels, (*items)[i]).p == NULL)
-            kept[n_kept++] = (*items)[i];
+    for (size_t i = 0; i < *n; i++) {
+        const struct view_label *item = view_find(t->view, (*items)[i]);
+        struct str name = item == NULL ? (*items)[i] : item->from == VIEW_LABEL ? item->of : STR_NONE;
+        if (name.n > 0 && !plan_has_name(kept, n_kept, name))
+            kept[n_kept++] = name;
+    }
     *items = kept;
     *n = n_kept;
 }
 
-static void plan_add_names(struct group_text *t, const struct str **items, size_t *n)
+/* Is the server's label needed for one that is shown and not listed? */
+static bool plan_name_needed(const struct label_view *v, const struct str *listed, size_t n, struct str name)
 {
-    struct str *all = ARENA_ARRAY(t->planner->arena, struct str, *n + t->labels.count);
-    struct labels_iter it = labels_iter(t->labels);
+    if (view_find(v, name) == NULL && !plan_has_name(listed, n, name))
+        return true;
+    for (size_t i = 0; i < v->n; i++)
+        if (v->items[i].from == VIEW_LABEL && str_eq(v->items[i].of, name) &&
+            !plan_has_name(listed, n, v->items[i].name))
+            return true;
+    return false;
+}
+
+/* The servers' labels to drop so that the listed ones are dropped: of without and ignoring. */
+static void plan_names_dropped(struct group_text *t, const struct str **items, size_t *n)
+{
+    const struct label_view *v = t->view;
+    struct str *all = ARENA_ARRAY(t->planner->arena, struct str, *n + 2 * v->n + 1);
     size_t n_all = 0;
-    plan_strip_names(t, items, n);
     for (size_t i = 0; i < *n; i++)
-        all[n_all++] = (*items)[i];
-    for (struct label l; labels_next(&it, &l);)
-        all[n_all++] = l.name;
+        if (!view_touches(v, (*items)[i]))
+            all[n_all++] = (*items)[i];
+    for (size_t i = 0; i < v->n; i++) {
+        const struct str names[] = {v->items[i].name, v->items[i].from == VIEW_LABEL ? v->items[i].of : STR_NONE};
+        for (size_t k = 0; k < LEN(names); k++)
+            if (names[k].n > 0 && !plan_has_name(all, n_all, names[k]) && !plan_name_needed(v, *items, *n, names[k]))
+                all[n_all++] = names[k];
+    }
     *items = all;
     *n = n_all;
 }
@@ -48,9 +78,9 @@ static void plan_text_matching(struct group_text *t, struct expr *e)
     struct matching *m = ARENA_NEW(t->planner->arena, struct matching);
     *m = *e->u.binary.matching;
     if (m->on)
-        plan_strip_names(t, &m->labels, &m->n_labels);
+        plan_names_kept(t, &m->labels, &m->n_labels);
     else
-        plan_add_names(t, &m->labels, &m->n_labels);
+        plan_names_dropped(t, &m->labels, &m->n_labels);
     e->u.binary.matching = m;
 }
 
@@ -62,8 +92,8 @@ static bool plan_text_enter(struct expr *e, void *arg)
     switch (e->kind) {
     case EXPR_SELECTOR:
         plan_text_shift(&e->u.selector.shift);
-        labels_route(t->labels, t->planner->arena, e->u.selector.matchers, e->u.selector.n_matchers,
-                     &e->u.selector.matchers, &e->u.selector.n_matchers);
+        view_route(t->view, t->planner->arena, e->u.selector.matchers, e->u.selector.n_matchers,
+                   &e->u.selector.matchers, &e->u.selector.n_matchers);
         break;
     case EXPR_MATRIX:
         e->u.matrix.range_expr = NULL;
@@ -75,12 +105,12 @@ static bool plan_text_enter(struct expr *e, void *arg)
         break;
     case EXPR_AGGREGATE:
         if (e->u.aggregate.without)
-            plan_add_names(t, &e->u.aggregate.labels, &e->u.aggregate.n_labels);
+            plan_names_dropped(t, &e->u.aggregate.labels, &e->u.aggregate.n_labels);
         else
-            plan_strip_names(t, &e->u.aggregate.labels, &e->u.aggregate.n_labels);
+            plan_names_kept(t, &e->u.aggregate.labels, &e->u.aggregate.n_labels);
         break;
     case EXPR_BINARY:
-        if (e->u.binary.matching && t->labels.count > 0)
+        if (e->u.binary.matching && t->view->n > 0)
             plan_text_matching(t, e);
         break;
     default: break;
@@ -121,7 +151,7 @@ static struct str plan_text_average(struct arena *a, struct expr *e)
 
 struct str plan_text_for(struct planner *p, const struct expr *e, size_t group, bool average)
 {
-    struct group_text t = {p, p->env->groups[group].labels};
+    struct group_text t = {p, p->views[group]};
     struct expr_rewriter r = {p->arena, plan_text_enter, plan_text_leave, &t};
     struct expr *own = expr_rewrite(&r, e);
     return average ? plan_text_average(p->arena, own) : plan_text_of(p->arena, own);

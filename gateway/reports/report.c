@@ -190,7 +190,7 @@ bool report_labels(const struct report_set *set, const struct report *r, const s
     if (ok && own)
         *own = labels_copy(set->q->arena, labels);
     if (ok && all)
-        *all = labels_override(set->q->arena, labels, r->group->labels);
+        *all = view_show(&r->group->view, set->q->arena, labels);
     arena_restore_limit(set->q->arena, limits);
     json_labels_free(&names);
     if (!ok) {

@@ -157,10 +157,10 @@ void batch_end(struct request_batch *r)
     arena_restore_limit(r->q->arena, r->limits);
 }
 
-struct response batch_response(const struct request_batch *r, struct labels added, const struct server *server,
+struct response batch_response(const struct request_batch *r, const struct label_view *view, const struct server *server,
                                struct arena *arena)
 {
-    return (struct response){.work = reading_work(r->q), .arena = arena, .added = added, .notes = r->q->notes,
+    return (struct response){.work = reading_work(r->q), .arena = arena, .view = view, .notes = r->q->notes,
                              .secrets = server_secrets(server), .t_min = INT64_MIN, .t_max = INT64_MAX, .budget = r->limits.max};
 }
 

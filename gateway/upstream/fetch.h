@@ -45,7 +45,7 @@ static inline bool batch_charge(struct request_batch *r, uint64_t units, struct 
 void batch_fail(struct request_batch *r, const struct err *why); /* from a callback; the first error is kept */
 void batch_end(struct request_batch *r); /* required; the arena may leave the query again afterwards */
 /* An empty response of a server to a request of the batch, for samples of any time. arena: of its series. */
-struct response batch_response(const struct request_batch *r, struct labels added, const struct server *server,
+struct response batch_response(const struct request_batch *r, const struct label_view *view, const struct server *server,
                                struct arena *arena);
 static inline struct response_secrets server_secrets(const struct server *s)
 {

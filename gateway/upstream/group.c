@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/upstream/group.h"
 
-#include "gateway/query/plan.h"
 #include "model/relabel.h"
 
 bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
                  size_t *n_out)
 {
-    return labels_route(g->labels, a, m, n, out, n_out);
+    return view_route(&g->view, a, m, n, out, n_out);
 }
 
 enum group_failure group_failure(const struct group *g, const struct query_ctx *q)
@@ -130,8 +129,12 @@ bool groups_add(struct group_list *list, struct arena *a, const struct server_gr
         return err_set(err, ERR_BAD_DATA, "server group \"%.*s\": relabel_configs drop all targets",
                        STR_ARG(named.name));
     for (size_t i = first; i < list->n; i++) {
-        list->items[i].position = position;
-        group_init_replicas(&list->items[i], conf, env->coverage);
+        struct group *g = &list->items[i];
+        g->position = position;
+        if (!view_make(&g->view, a, g->labels, conf->metrics_relabel_configs.items, conf->metrics_relabel_configs.n,
+                       &conf->inject_matchers, err))
+            return err_wrap(err, "server group \"%.*s\"", STR_ARG(named.name));
+        group_init_replicas(g, conf, env->coverage);
     }
     return true;
 }

@@ -13,6 +13,7 @@
 #include "gateway/merge/copies.h"
 #include "gateway/merge/merge.h"
 #include "gateway/upstream/server.h"
+#include "gateway/view/view.h"
 
 /* What a query does without the group: fails, warns, or neither. */
 enum group_failure { GROUP_REQUIRED, GROUP_WARNED, GROUP_IGNORED };
@@ -20,6 +21,7 @@ enum group_failure { GROUP_REQUIRED, GROUP_WARNED, GROUP_IGNORED };
 struct group {
     struct str name;
     struct labels labels;            /* added to series */
+    struct label_view view;          /* how series are shown: with these labels, and relabeled */
     struct server **servers; size_t n_servers;
     struct merge_rule rule;
     enum overlap overlap;
@@ -34,7 +36,8 @@ struct group {
     struct coverage_registry *coverages;
 };
 
-/* Matchers to send to the servers, in the arena; false: no series of the group can match. */
+/* Matchers to send to the servers, in the arena; false: no series of the group can match. Where
+ * view_routes_exactly is false, the caller filters the results by the original matchers. */
 bool group_route(const struct group *g, struct arena *a, const struct matcher *m, size_t n, const struct matcher **out,
                  size_t *n_out);
 enum group_failure group_failure(const struct group *g, const struct query_ctx *q);

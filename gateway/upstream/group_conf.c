@@ -7,6 +7,7 @@
 #include "base/conf/conf_sd.h"
 #include "base/text/duration.h"
 #include "base/text/url.h"
+#include "gateway/view/view.h"
 #include "model/relabel.h"
 
 #define GUARD(key, why) {.type = CONF_GUARD, .name = key, .help = why}
@@ -124,6 +125,11 @@ static const struct conf_row rows[] = {
      .help = "Labels added to every series of the group; a query whose matchers exclude them does not read the group"},
     {CONF_SECTIONS, "relabel_configs", ROW(relabel_configs), .section = &relabel_section,
      .help = "Relabeling of targets; remaining labels are added to their series"},
+    {CONF_SECTIONS, "metrics_relabel_configs", ROW(metrics_relabel_configs), .section = &view_rule_section,
+     .help = "Changes of the labels of results; queries are rewritten to match. Series that differ in a dropped label "
+             "only are replicas and merged"},
+    {CONF_STRINGS, "inject_matchers", ROW(inject_matchers),
+     .help = "Matchers on the servers' labels, as `cluster=\"a\"`, added to every selector that is sent to them"},
     {CONF_CUSTOM, "anti_affinity", ROW(anti_affinity), .preset = "auto", .custom = read_anti_affinity,
      .print = print_anti_affinity, .form = "duration or `auto`",
      .help = "Distance below which samples of two independent replicas count as the same scrape: a duration, or `auto` "
@@ -180,8 +186,6 @@ static const struct conf_row rows[] = {
     GUARD("relative_time_range", "The group would be queried for all times"),
     GUARD("absolute_time_range", "The group would be queried for all times"),
     GUARD("label_filter", "The group would be queried for series that the filter hides"),
-    GUARD("inject_matchers", "Queries would see series that the matchers hide"),
-    GUARD("metrics_relabel_configs", "Results would have the servers' labels"),
     {.type = CONF_ACCEPTED, .name = "native_histogram", .help = "Native histograms are fetched by `remote_read`"},
     {.type = CONF_ACCEPTED, .name = "align_query_range_with_step", .help = "Steps are not aligned"},
     CONF_SD_ROW("file", "Its servers would not be queried"),

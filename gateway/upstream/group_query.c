@@ -27,7 +27,7 @@ static bool merges(const struct group *g) { return g->n_servers > 1 && g->read_m
 static bool compares(const struct group_query *l, bool alone)
 {
     const struct group *g = l->group;
-    return (merges(g) && !alone) || g->overlap == OVERLAP_MERGE || recent_adds(l) || l->sel->wants_origin;
+    return (merges(g) && !alone) || g->view.unites || g->overlap == OVERLAP_MERGE || recent_adds(l) || l->sel->wants_origin;
 }
 
 /* The first replica that is known to have everything that the selector reads: its samples are those of the group, and
@@ -51,7 +51,7 @@ static void group_query_set_sight(struct group_query *l)
 {
     int64_t from = l->sel->t_max > INT64_MIN + SIGHT_MS ? l->sel->t_max - SIGHT_MS : INT64_MIN;
     l->sight = *l->sel;
-    if (merges(l->group) && from < l->sel->t_min)
+    if ((merges(l->group) || l->group->view.unites) && from < l->sel->t_min)
         l->sight.t_min = from;
 }
 
@@ -68,7 +68,8 @@ bool group_query_start(struct group_query *l, struct request_batch *batch)
     l->request.complete = group_complete_replica(l, matchers, n);
     for (size_t i = 0; i < l->request.n; i++) {
         bool alone = l->request.complete == l->request.attempts[i];
-        l->queries[i].sel = alone ? l->sel : &l->sight;
+        l->queries[i].sel = alone && !l->group->view.unites ? l->sel : &l->sight;
+        l->queries[i].view = &l->group->view;
         l->queries[i].matchers = matchers;
         l->queries[i].n_matchers = n;
         l->queries[i].compare = compares(l, alone);
@@ -121,10 +122,10 @@ static bool read_recent(struct group_query *l, struct response *to, struct err *
     struct query_ctx *q = l->request.batch->q;
     if (!group_route(l->group, q->arena, sel.matchers, sel.n_matchers, &sel.matchers, &sel.n_matchers))
         return true;
-    *to = (struct response){.arena = q->arena, .added = l->group->labels, .notes = q->notes,
-                            .t_min = sel.t_min, .t_max = sel.t_max};
+    *to = (struct response){.work = reading_work(q), .arena = q->arena, .view = &l->group->view,
+                            .rule = &l->group->rule, .notes = q->notes, .t_min = sel.t_min, .t_max = sel.t_max};
     bool ok = l->recent.source->ops->select(l->recent.source, q, &sel, 1, &set, err);
-    ok = ok && copy_series(l, &set, to, err);
+    ok = ok && copy_series(l, &set, to, err) && (!l->group->view.unites || response_unite(to, err));
     series_set_release(&set);
     return ok;
 }
@@ -198,13 +199,29 @@ static bool merge_all(struct group_query *l, struct err *err)
     return true;
 }
 
+/* The servers may have been asked for more series than the selector selects. */
+static void group_query_filter(struct group_query *l)
+{
+    struct response *a = &l->response;
+    size_t kept = 0;
+    if (view_routes_exactly(&l->group->view, l->sel->matchers, l->sel->n_matchers))
+        return;
+    for (size_t i = 0; i < a->n; i++)
+        if (matchers_match(l->sel->matchers, l->sel->n_matchers, a->series[i].labels))
+            a->series[kept++] = a->series[i];
+    a->n = kept;
+}
+
 bool group_query_collect(struct group_query *l, struct err *err)
 {
     struct err why = {0};
-    if (!group_request_answered(&l->request)) {
+    bool answered = group_request_answered(&l->request), ok;
+    if (answered)
+        group_request_note_missed(&l->request);
+    else
         group_request_error(&l->request, &why);
-        return recent_alone(l, &why, err);
-    }
-    group_request_note_missed(&l->request);
-    return merge_all(l, err);
+    ok = answered ? merge_all(l, err) : recent_alone(l, &why, err);
+    if (ok)
+        group_query_filter(l);
+    return ok;
 }

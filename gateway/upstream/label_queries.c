@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Labels of a group exist in our results only, so servers are not queried for them: a name or value of such a label is
- * part of the result if the server has any matching series.
+ * part of the result if the server has any matching series. Names and values of other labels are those that the group's
+ * view shows (gateway/view). Where the view does not route the selectors exactly, series are requested, filtered by the
+ * selectors, and their names or values taken.
+ *
+ * Metadata has no selectors: for a group with inject_matchers the names of its metrics are requested, too, and other
+ * families dropped.
  */
 #include "gateway/upstream/label_queries.h"
 
 #include "base/text/url.h"
 #include "gateway/upstream/stats.h"
+
+#include <stdlib.h>
 
 struct label_query { /* one group */
     const struct list_scope *scope;
@@ -13,6 +20,9 @@ struct label_query { /* one group */
     const struct group *group;
     struct series_query routed;      /* match[] to send to its servers */
     bool own;                        /* the values of a label that the group adds are requested */
+    bool inexact;                    /* the servers' series must be filtered by the selectors */
+    enum list_kind asked;            /* of the servers */
+    const struct view_label *shows;  /* VALUES: how the label is shown; NULL: as it is */
     struct group_request request;
     struct label_attempt *attempts;  /* one per server */
 };
@@ -20,7 +30,10 @@ struct label_attempt {
     struct attempt attempt;
     const struct label_query *of;
     struct label_list response;
-    struct fetch *fetch;
+    struct label_list names;         /* METADATA of a group with inject_matchers: of its metrics */
+    struct fetch *fetch, *fetch_names;
+    unsigned left;                   /* requests */
+    struct err err;
 };
 
 /* --- the request -------------------------------------------------------------------------------------------------- */
@@ -63,9 +76,15 @@ static void add_expression(struct buf *form, const struct label_query *in)
     buf_free(&text);
 }
 
+static bool hides_metadata(const struct label_query *in)
+{
+    return in->what->kind == LIST_METADATA && in->group->view.n_injected > 0;
+}
+
 static void make_form(struct buf *form, const struct label_query *in, const struct server *s)
 {
-    size_t limit = in->own ? 1 : in->what->limit;
+    bool fewer = in->inexact || in->group->view.unites || in->group->view.changes_case; /* than the server returns */
+    size_t limit = in->own ? 1 : fewer || hides_metadata(in) ? 0 : in->what->limit;
     if (in->what->kind == LIST_METADATA) {
         if (in->what->name.n > 0)
             form_add(form, "metric", in->what->name);
@@ -80,11 +99,16 @@ static void make_form(struct buf *form, const struct label_query *in, const stru
         buf_printf(form, "%slimit=%zu", form->n ? "&" : "", limit);
 }
 
-static struct str requested_name(const struct label_query *in) { return in->own ? STR(METRIC_NAME) : in->what->name; }
+static struct str requested_name(const struct label_query *in)
+{
+    if (in->own)
+        return STR(METRIC_NAME);
+    return in->shows ? in->shows->of : in->what->name;
+}
 
 static void make_path(struct buf *path, const struct label_query *in)
 {
-    switch (in->what->kind) {
+    switch (in->asked) {
     case LIST_NAMES: buf_add_z(path, "/api/v1/labels"); break;
     case LIST_SERIES: buf_add_z(path, "/api/v1/series"); break;
     case LIST_METADATA: buf_add_z(path, "/api/v1/metadata"); break;
@@ -107,13 +131,45 @@ static struct decoder *decoder_for(enum list_kind kind, struct label_list *a)
     }
 }
 
+static void label_attempt_cancel(struct attempt *a)
+{
+    struct label_attempt *at = CONTAINER(a, struct label_attempt, attempt);
+    if (at->fetch)
+        fetch_cancel(at->fetch);
+    if (at->fetch_names)
+        fetch_cancel(at->fetch_names);
+}
+
 static void label_attempt_done(void *arg, const struct err *err, int status UNUSED)
 {
     struct label_attempt *at = arg;
-    if (err)
-        attempt_failed(&at->attempt, err);
+    at->left--;
+    if (err) {
+        at->err = *err;
+        label_attempt_cancel(&at->attempt);
+        at->left = 0;
+    }
+    if (at->left > 0)
+        return;
+    if (at->err.kind != ERR_NONE)
+        attempt_failed(&at->attempt, &at->err);
     else
         attempt_succeeded(&at->attempt);
+}
+
+static void label_attempt_ask_names(struct label_attempt *at)
+{
+    struct request_batch *batch = at->attempt.request->batch;
+    struct buf form = {0};
+    at->names = at->response;
+    at->left++;
+    add_matches(&form, at->of);
+    add_times(&form, at->attempt.server, &at->of->routed);
+    fetch_send(batch, &(struct fetch_plan){
+        .server = at->attempt.server, .path = "/api/v1/label/" METRIC_NAME "/values", .form = buf_str(&form),
+        .decoder = strings_decoder_new(&at->names), .arena = &at->attempt.arena, .get = true, .done = label_attempt_done, .arg = at,
+        .slot = &at->fetch_names});
+    buf_free(&form);
 }
 
 static void label_attempt_start(struct attempt *a)
@@ -124,35 +180,39 @@ static void label_attempt_start(struct attempt *a)
     struct buf form = {0}, path = {0};
     make_form(&form, in, a->server);
     make_path(&path, in);
-    at->response = (struct label_list){.arena = &a->arena, .added = in->group->labels, .notes = batch->q->notes,
+    at->left = 1;
+    at->err = (struct err){0};
+    at->response = (struct label_list){.arena = &a->arena, .view = &in->group->view, .notes = batch->q->notes,
                                        .secrets = server_secrets(a->server), .probe = in->own};
     fetch_send(batch, &(struct fetch_plan){
         .server = a->server, .path = arena_z(batch->q->arena, buf_str(&path)), .form = buf_str(&form),
-        .decoder = decoder_for(in->what->kind, &at->response), .arena = &a->arena,
-        .get = in->what->kind == LIST_VALUES || in->what->kind == LIST_METADATA,
+        .decoder = decoder_for(in->asked, &at->response), .arena = &a->arena,
+        .get = in->asked == LIST_VALUES || in->asked == LIST_METADATA,
         .done = label_attempt_done, .arg = at, .slot = &at->fetch});
     buf_free(&form);
     buf_free(&path);
-}
-
-static void label_attempt_cancel(struct attempt *a)
-{
-    fetch_cancel(CONTAINER(a, struct label_attempt, attempt)->fetch);
+    if (hides_metadata(in))
+        label_attempt_ask_names(at);
 }
 
 static const struct attempt_ops label_attempt_ops = {label_attempt_start, label_attempt_cancel};
 
 /* --- which groups ------------------------------------------------------------------------------------------------- */
 
+/* Without selectors, inject_matchers are one. */
 static bool route(struct label_query *in, struct arena *a)
 {
-    const struct series_query *sq = in->what->sq;
-    if (sq == NULL)
-        return true;
-    const struct matcher **sets = ARENA_ARRAY(a, const struct matcher *, sq->n_sets);
-    size_t *sizes = ARENA_ARRAY(a, size_t, sq->n_sets), n = 0;
-    for (size_t i = 0; i < sq->n_sets; i++)
+    static const struct series_query everything = {.t_min = INT64_MIN, .t_max = INT64_MAX};
+    const struct series_query *sq = in->what->sq ? in->what->sq : &everything;
+    const struct label_view *view = &in->group->view;
+    const struct matcher **sets = ARENA_ARRAY(a, const struct matcher *, sq->n_sets + 1);
+    size_t *sizes = ARENA_ARRAY(a, size_t, sq->n_sets + 1), n = 0;
+    for (size_t i = 0; i < sq->n_sets; i++) {
         n += group_route(in->group, a, sq->sets[i], sq->set_sizes[i], &sets[n], &sizes[n]);
+        in->inexact = in->inexact || !view_routes_exactly(view, sq->sets[i], sq->set_sizes[i]);
+    }
+    if (sq->n_sets == 0 && view->n_injected > 0)
+        n += group_route(in->group, a, NULL, 0, &sets[0], &sizes[0]);
     in->routed = *sq;
     in->routed.sets = sets;
     in->routed.set_sizes = sizes;
@@ -165,7 +225,11 @@ static bool label_query_start(struct label_query *in, struct request_batch *batc
 {
     if (!route(in, batch->q->arena))
         return false;
-    in->own = in->what->kind == LIST_VALUES && labels_get(in->group->labels, in->what->name).p;
+    in->shows = in->what->kind == LIST_VALUES ? view_find(&in->group->view, in->what->name) : NULL;
+    if (in->shows && in->shows->from == VIEW_NOTHING)
+        return false;
+    in->asked = in->inexact && in->what->kind != LIST_EXEMPLARS ? LIST_SERIES : in->what->kind;
+    in->own = in->shows && in->shows->from == VIEW_CONSTANT && !in->inexact;
     in->attempts = ARENA_ARRAY(batch->q->arena, struct label_attempt, in->group->n_servers);
     group_request_init(&in->request, batch, in->group, READ_MERGE, &label_attempt_ops, in->attempts,
                        sizeof *in->attempts);
@@ -183,52 +247,124 @@ static void label_list_add(struct label_list *out, struct str s)
     out->strings[out->n_strings++] = s;
 }
 
-static void add_strings(const struct label_query *in, const struct str *items, size_t n, struct label_list *out)
+/* Names that the view shows for the servers' names. */
+static void add_names(const struct label_query *in, const struct str *items, size_t n, struct label_list *out)
 {
-    struct labels_iter it = labels_iter(in->group->labels);
-    struct label l;
-    if (in->own) {
-        if (n > 0)
-            label_list_add(out, labels_get(in->group->labels, in->what->name));
-        return;
+    const struct label_view *v = &in->group->view;
+    for (size_t i = 0; i < n; i++) {
+        if (view_find(v, items[i]) == NULL)
+            label_list_add(out, items[i]);
+        for (size_t k = 0; k < v->n; k++)
+            if (v->items[k].from == VIEW_LABEL && str_eq(v->items[k].of, items[i]))
+                label_list_add(out, v->items[k].name);
     }
-    for (size_t i = 0; i < n; i++)
-        label_list_add(out, items[i]);
-    while (in->what->kind == LIST_NAMES && n > 0 && labels_next(&it, &l))
-        label_list_add(out, l.name);
+    for (size_t k = 0; n > 0 && k < v->n; k++)
+        if (v->items[k].from == VIEW_CONSTANT)
+            label_list_add(out, v->items[k].name);
 }
 
-static void add_label_set(struct label_list *out, struct labels l)
+static void add_strings(const struct label_query *in, const struct str *items, size_t n, struct label_list *out)
 {
+    if (in->own && n > 0)
+        label_list_add(out, in->shows->of);
+    else if (in->what->kind == LIST_NAMES)
+        add_names(in, items, n, out);
+    for (size_t i = 0; i < n && !in->own && in->what->kind == LIST_VALUES; i++)
+        label_list_add(out, in->shows ? view_show_value(in->shows, out->arena, items[i]) : items[i]);
+}
+
+static bool label_query_selects(const struct label_query *in, struct labels l)
+{
+    const struct series_query *sq = in->what->sq;
+    for (size_t i = 0; in->inexact && i < sq->n_sets; i++)
+        if (matchers_match(sq->sets[i], sq->set_sizes[i], l))
+            return true;
+    return !in->inexact;
+}
+
+/* A label set as it is shown, or what is requested of it. */
+static void add_label_set(const struct label_query *in, struct label_list *out, struct labels l)
+{
+    struct labels_iter it = labels_iter(l);
+    struct str value = in->what->kind == LIST_VALUES ? labels_get(l, in->what->name) : STR_NONE;
+    if (!label_query_selects(in, l))
+        return;
+    if (value.n > 0)
+        label_list_add(out, value);
+    for (struct label each; in->what->kind == LIST_NAMES && labels_next(&it, &each);)
+        label_list_add(out, each.name);
+    if (in->what->kind != LIST_SERIES)
+        return;
     arena_grow(out->arena, &out->labels, &out->cap_labels, out->n_labels + 1, sizeof *out->labels);
     out->labels[out->n_labels++] = l;
 }
 
-static void add_metadata(struct label_list *out, const struct metadata *m)
+static int label_compare_names(const void *a, const void *b)
 {
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* Has a family a metric of these sorted names? */
+static bool metadata_has_metric(struct str family, const struct label_list *names)
+{
+    static const char *const suffixes[] = {"", "_total", "_bucket", "_sum", "_count", "_created", "_info", "_gsum", "_gcount"};
+    bool found = false;
+    for (size_t i = 0; i < LEN(suffixes) && !found; i++) {
+        struct buf name = {0};
+        buf_printf(&name, "%.*s%s", STR_ARG(family), suffixes[i]);
+        struct str key = buf_str(&name);
+        found = names->n_strings && bsearch(&key, names->strings, names->n_strings, sizeof key, label_compare_names);
+        buf_free(&name);
+    }
+    return found;
+}
+
+static void add_metadata(struct label_list *out, const struct metadata *m, const struct label_list *names)
+{
+    if (names && !metadata_has_metric(m->family, names))
+        return;
     arena_grow(out->arena, &out->metadata, &out->cap_metadata, out->n_metadata + 1, sizeof *out->metadata);
     out->metadata[out->n_metadata++] = *m;
 }
 
-static void add_exemplars(struct label_list *out, const struct exemplar_series *s)
+static void add_exemplars(const struct label_query *in, struct label_list *out, const struct exemplar_series *s)
 {
+    if (!label_query_selects(in, s->labels))
+        return;
     arena_grow(out->arena, &out->exemplars, &out->cap_exemplars, out->n_exemplars + 1, sizeof *out->exemplars);
     out->exemplars[out->n_exemplars++] = *s;
 }
 
-static bool label_query_add_server(const struct label_query *in, const struct label_list *a, struct label_list *out,
+static bool label_query_add_server(const struct label_query *in, const struct label_attempt *at, struct label_list *out,
                                    struct err *err)
 {
-    size_t n = a->n_strings + a->n_labels + a->n_metadata + a->n_exemplars;
+    const struct label_list *a = &at->response, *names = hides_metadata(in) ? &at->names : NULL;
+    size_t n = a->n_strings + a->n_labels + a->n_metadata + a->n_exemplars + (names ? names->n_strings : 0);
     if (!batch_charge(in->request.batch, n, err))
         return false;
+    if (names && names->n_strings > 1)
+        qsort(names->strings, names->n_strings, sizeof *names->strings, label_compare_names);
     add_strings(in, a->strings, a->n_strings, out);
     for (size_t i = 0; i < a->n_labels; i++)
-        add_label_set(out, a->labels[i]);
+        add_label_set(in, out, a->labels[i]);
     for (size_t i = 0; i < a->n_metadata; i++)
-        add_metadata(out, &a->metadata[i]);
+        add_metadata(out, &a->metadata[i], names);
     for (size_t i = 0; i < a->n_exemplars; i++)
-        add_exemplars(out, &a->exemplars[i]);
+        add_exemplars(in, out, &a->exemplars[i]);
+    return true;
+}
+
+/* Of the metrics that inject_matchers leave. */
+static bool recent_names(struct label_query *in, struct label_list *out, struct err *err)
+{
+    struct source *s = in->scope->recent.source;
+    struct query_ctx *q = in->request.batch->q;
+    struct str_set found = {0};
+    if (!s->ops->label_values(s, q, STR(METRIC_NAME), &in->routed, &found, err))
+        return false;
+    *out = (struct label_list){.arena = q->arena, .strings = found.items, .n_strings = found.n};
+    if (found.n > 1)
+        qsort(found.items, found.n, sizeof *found.items, label_compare_names);
     return true;
 }
 
@@ -240,24 +376,28 @@ static bool add_recent(struct label_query *in, struct label_list *out, struct er
     struct labels_set labels = {0};
     struct metadata_set metadata = {0};
     struct exemplar_set exemplars = {0};
+    struct label_list names = {0};
     bool ok = true;
-    switch (in->what->kind) {
+    switch (in->asked) {
     case LIST_NAMES: ok = s->ops->label_names(s, q, &in->routed, &strings, err); break;
     case LIST_VALUES: ok = s->ops->label_values(s, q, requested_name(in), &in->routed, &strings, err); break;
     case LIST_SERIES: ok = s->ops->series(s, q, &in->routed, &labels, err); break;
-    case LIST_METADATA: ok = s->ops->metadata(s, q, in->what->name, in->what->limit, &metadata, err); break;
+    case LIST_METADATA:
+        ok = s->ops->metadata(s, q, in->what->name, hides_metadata(in) ? 0 : in->what->limit, &metadata, err) &&
+             (!hides_metadata(in) || recent_names(in, &names, err));
+        break;
     case LIST_EXEMPLARS: ok = s->ops->exemplars(s, q, &in->routed, &exemplars, err); break;
     }
     add_strings(in, strings.items, strings.n, out);
     for (size_t i = 0; ok && i < labels.n; i++) {
         ok = batch_charge(in->request.batch, QUERY_CHARGE_LABELS, err);
-        add_label_set(out, labels_override(q->arena, labels.items[i], in->group->labels));
+        add_label_set(in, out, view_show(&in->group->view, q->arena, labels.items[i]));
     }
     for (size_t i = 0; i < metadata.n; i++)
-        add_metadata(out, &metadata.items[i]);
+        add_metadata(out, &metadata.items[i], names.arena ? &names : NULL);
     for (size_t i = 0; i < exemplars.n; i++) {
-        exemplars.items[i].labels = labels_override(q->arena, exemplars.items[i].labels, in->group->labels);
-        add_exemplars(out, &exemplars.items[i]);
+        exemplars.items[i].labels = view_show(&in->group->view, q->arena, exemplars.items[i].labels);
+        add_exemplars(in, out, &exemplars.items[i]);
     }
     return ok;
 }
@@ -269,7 +409,7 @@ static bool label_query_collect(struct label_query *in, struct label_list *out, 
     bool recent = g->recent && in->scope->recent.source;
     for (size_t i = 0; i < in->request.n; i++)
         if (in->attempts[i].attempt.state == ATTEMPT_SUCCEEDED &&
-            !label_query_add_server(in, &in->attempts[i].response, out, err))
+            !label_query_add_server(in, &in->attempts[i], out, err))
             return false;
     if (group_request_answered(&in->request)) {
         group_request_note_missed(&in->request);

@@ -132,7 +132,7 @@ static void push_describe_groups(struct push_planning *p)
     p->groups = ARENA_ARRAY(p->arena, struct plan_group, list->n);
     for (size_t i = 0; i < list->n; i++) {
         const struct group *g = &list->items[i];
-        p->groups[i] = (struct plan_group){.name = g->name, .labels = g->labels,
+        p->groups[i] = (struct plan_group){.name = g->name, .labels = g->labels, .view = &g->view,
                                            .n_servers = push_chooses(g) ? g->n_servers : 1,
                                            .disjoint = g->push_down == PUSH_TRUSTED};
         p->groups[i].refusal = push_group_refusal(g, &p->groups[i].subqueries);
@@ -172,7 +172,7 @@ static size_t push_first_equal(const struct plan *plan, size_t i)
         const struct plan_request *r = &plan->requests[k];
         const struct grid *g = &plan->pieces[r->piece].steps;
         if (k == i || (r->group == wanted->group && r->server == wanted->server && str_eq(r->text, wanted->text) &&
-                       labels_equal(r->labels, wanted->labels) && g->start == steps->start && g->step == steps->step &&
+                       view_equal(&r->view, &wanted->view) && g->start == steps->start && g->step == steps->step &&
                        g->n == steps->n))
             return k;
     }
@@ -194,7 +194,7 @@ struct push_call *push_start(struct upstream *u, struct request_batch *batch, co
         struct push_query *query = c->queries[i] = ARENA_NEW(batch->q->arena, struct push_query);
         *query = (struct push_query){.text = r->text, .steps = plan->pieces[r->piece].steps,
                                      .lookback = plan->lookback, .server = r->server};
-        push_query_start(query, batch, &u->groups.items[r->group], r->labels);
+        push_query_start(query, batch, &u->groups.items[r->group], &r->view);
     }
     return c;
 }

@@ -68,7 +68,7 @@ static void push_attempt_start(struct attempt *a)
     struct push_query *query = push_query_of(a);
     struct query_ctx *q = query->request.batch->q;
     uint32_t n = (query->steps.n - 1) / PUSH_MAX_POINTS + 1;
-    p->response = batch_response(query->request.batch, query->added, a->server, &a->arena);
+    p->response = batch_response(query->request.batch, query->view, a->server, &a->arena);
     p->response.notes = &query->notes;
     p->_err = (struct err){0};
     p->_n_fetches = p->_left = 0;
@@ -85,10 +85,10 @@ static void push_attempt_cancel(struct attempt *a) { push_cancel_fetches(CONTAIN
 static const struct attempt_ops push_attempt_ops = {push_attempt_start, push_attempt_cancel};
 
 void push_query_start(struct push_query *query, struct request_batch *batch, const struct group *group,
-                      struct labels labels)
+                      const struct label_view *view)
 {
     bool chosen = group->read_mode == READ_MERGE;
-    query->added = labels;
+    query->view = view;
     query->notes = (struct notes){.arena = batch->q->arena};
     query->attempts = ARENA_ARRAY(batch->q->arena, struct push_attempt, group->n_servers);
     group_request_init(&query->request, batch, group, chosen ? READ_FIRST : group->read_mode, &push_attempt_ops,

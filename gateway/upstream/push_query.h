@@ -15,7 +15,7 @@ struct push_attempt {
 };
 struct push_query {
     struct group_request request;
-    struct labels added;        /* set on every series: not always all labels of the group */
+    const struct label_view *view; /* how the response shows labels: not always all that the group shows */
     struct str text;
     struct grid steps;
     int64_t lookback;
@@ -24,7 +24,7 @@ struct push_query {
     struct push_attempt *attempts;
 };
 void push_query_start(struct push_query *query, struct request_batch *batch, const struct group *group,
-                      struct labels labels);
+                      const struct label_view *view);
 /* NULL: no server responded; err says why. */
 struct response *push_query_response(struct push_query *query, struct err *err);
 

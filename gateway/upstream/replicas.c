@@ -208,7 +208,7 @@ bool replicas_merge(struct replicas *r, struct response *out, struct err *err)
 {
     struct rows t = {.r = r, .arena = r->batch->q->arena};
     bool ok = true;
-    *out = (struct response){.arena = t.arena, .added = r->group->labels, .notes = r->batch->q->notes};
+    *out = (struct response){.arena = t.arena, .view = &r->group->view, .notes = r->batch->q->notes};
     for (size_t i = 0; ok && i < r->n; i++)
         ok = r->responses[i] == NULL || add_rows(&t, i, err);
     ok = ok && compare_rows(&t, err);

@@ -126,8 +126,8 @@ static bool needs_steps(const struct server_query *query)
 
 static void server_query_reset_response(struct server_query *query, struct response *a)
 {
-    *a = batch_response(server_query_batch(query), server_query_group(query)->labels, query->attempt.server,
-                        &query->attempt.arena);
+    *a = batch_response(server_query_batch(query), query->view, query->attempt.server, &query->attempt.arena);
+    a->rule = &server_query_group(query)->rule;
     a->t_min = query->sel->t_min;
     a->t_max = query->sel->t_max;
 }

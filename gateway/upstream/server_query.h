@@ -45,6 +45,7 @@ struct server_query {
     struct attempt attempt;
     const struct select *sel;
     const struct matcher *matchers; size_t n_matchers; /* without those on labels of the group */
+    const struct label_view *view; /* how the labels are shown; NULL: as they are */
     bool compare;              /* raw samples are needed */
     struct response response;  /* SUCCEEDED: each label set once; lookback is still to be applied */
 

@@ -24,6 +24,8 @@ struct server_group_conf {             /* rows in upstream/group_conf.c; promxy'
     struct conf_items static_configs;  /* struct group_static */
     struct conf_items relabel_configs; /* on the targets */
     struct anti_affinity_conf { bool automatic; int64_t ms; } anti_affinity; /* auto, or a duration */
+    struct conf_items metrics_relabel_configs; /* struct view_rule */
+    struct str_list inject_matchers;
     bool anti_affinity_dynamic, prefer_max;
     bool remote_read; struct str remote_read_path;
     struct multimap query_params;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gateway/upstream/decode/response.h"
+#include "gateway/upstream/decode/stored.h"
 
 #include "base/map.h"
 #include "gateway/merge/merge.h"
@@ -96,24 +96,34 @@ static void *response_copy_items(struct arena *a, const void *items, size_t n, s
     return to ? memcpy(to, items, n * size) : NULL;
 }
 
-static struct labels own_labels(const struct response *a, struct labels from)
+/* As the server has them itself; maybe `from`, which may be scratch memory. */
+static struct labels response_own_labels(const struct response *a, struct labels from)
 {
     struct labels_builder b = {0};
     struct labels_iter it = labels_iter(a->external);
     struct label l;
     if (a->external.count == 0)
-        return labels_override(a->arena, from, a->added);
+        return from;
     builder_start(&b, from);
     for (unsigned i = 0; labels_next(&it, &l); i++)
         if ((i >= 32 || !(a->own >> i & 1)) && str_eq(builder_get(&b, l.name), l.value))
             builder_del(&b, l.name);
-    struct labels own = labels_override(a->arena, builder_labels(&b, a->arena), a->added);
+    struct labels own = builder_labels(&b, a->arena);
     builder_free(&b);
     return own;
 }
 
-/* Labels are added or removed here. */
-static bool response_relabels(const struct response *a) { return a->added.count > 0 || a->external.count > 0; }
+/* Labels are changed here. */
+static bool response_relabels(const struct response *a)
+{
+    return (a->view && a->view->n > 0) || a->external.count > 0;
+}
+
+static void response_keep_stored(struct response *a, struct labels own)
+{
+    arena_grow(a->arena, &a->stored, &a->stored_cap, a->n + 1, sizeof *a->stored);
+    a->stored[a->n] = labels_copy(a->arena, own);
+}
 
 bool response_add(struct response *a, struct labels labels, const struct sample *samples, size_t n,
                   const struct hist_sample *hists, size_t n_hists,
@@ -128,9 +138,13 @@ bool response_add(struct response *a, struct labels labels, const struct sample 
         return out_of_order(labels, err);
     if (n + n_hists == 0)
         return true;
+    labels = response_own_labels(a, labels);
+    if (a->view && a->view->unites)
+        response_keep_stored(a, labels);
     arena_grow(a->arena, &a->series, &a->cap, a->n + 1, sizeof *a->series);
     a->series[a->n++] = (struct series){
-        .labels = own_labels(a, labels), .samples = response_copy_items(a->arena, samples + first, n, sizeof *samples),
+        .labels = view_show(a->view, a->arena, labels),
+        .samples = response_copy_items(a->arena, samples + first, n, sizeof *samples),
         .n_samples = (uint32_t)n, .n_hists = (uint32_t)n_hists,
         .hists = response_copy_items(a->arena, n_hists ? hists + first_hist : NULL, n_hists, sizeof *hists)};
     a->n_samples += n + n_hists;
@@ -155,7 +169,7 @@ static void bounds(const struct series *s, int64_t *first, int64_t *last)
     }
 }
 
-static bool apart(const struct series *x, const struct series *y)
+bool response_apart(const struct series *x, const struct series *y)
 {
     int64_t first[2], last[2];
     bounds(x, &first[0], &last[0]);
@@ -163,8 +177,7 @@ static bool apart(const struct series *x, const struct series *y)
     return last[0] < first[1] || last[1] < first[0];
 }
 
-/* The server is at fault if it sent these labels twice, otherwise the configuration. */
-static bool clash(struct labels labels, bool sent_twice, struct err *err)
+bool response_clash(struct labels labels, bool sent_twice, struct err *err)
 {
     struct buf name = {0};
     labels_print(&name, labels);
@@ -176,6 +189,8 @@ static bool clash(struct labels labels, bool sent_twice, struct err *err)
 
 bool response_unite(struct response *a, struct err *err)
 {
+    if (a->stored && a->n > 1)
+        return stored_unite(a, err);
     struct map seen = {0};
     size_t kept = 0;
     bool ok = true;
@@ -192,11 +207,11 @@ bool response_unite(struct response *a, struct err *err)
             if (a->sent)
                 a->sent[kept] = a->sent[i];
             a->series[kept++] = *s;
-        } else if (apart(&a->series[e->value.u], s)) {
+        } else if (response_apart(&a->series[e->value.u], s)) {
             ok = query_charge(&a->work, s->n_samples + a->series[e->value.u].n_samples, err);
             merge_pieces(a->arena, &a->series[e->value.u], s);
         } else {
-            ok = clash(s->labels, a->sent == NULL || a->sent[e->value.u] == a->sent[i], err);
+            ok = response_clash(s->labels, a->sent == NULL || a->sent[e->value.u] == a->sent[i], err);
         }
     }
     a->n = kept;

@@ -9,7 +9,9 @@
 #define GATEWAY_UPSTREAM_DECODE_RESPONSE_H
 
 #include "base/http/client.h"
+#include "gateway/merge/merge.h"
 #include "gateway/servers/server_kind.h"
+#include "gateway/view/view.h"
 #include "model/notes.h"
 #include "model/query_work.h"
 #include "model/remote_write.h"
@@ -33,7 +35,8 @@ struct response_secrets { struct client_profile *profile; struct str url; };
 struct response { /* series of one server; several requests may fill one response */
     struct query_work work;      /* work of decoding and merging is charged to it */
     struct arena *arena;
-    struct labels added;         /* set on every series: the labels of the group */
+    const struct label_view *view; /* how the labels are shown; NULL: as they are */
+    const struct merge_rule *rule; /* of series that the view unites; NULL if it unites none */
     struct notes *notes;         /* warnings and infos of the server */
     struct response_secrets secrets; /* masked in notes */
     struct labels external;      /* removed from series that have them with these values */
@@ -42,6 +45,7 @@ struct response { /* series of one server; several requests may fill one respons
     size_t budget;               /* maximum bytes of the samples of one series; 0 = no limit */
     struct series *series; size_t n, cap;
     uint64_t *sent; size_t sent_cap; /* by series, where labels are added or removed here: hash of the server's labels */
+    struct labels *stored; size_t stored_cap; /* of each series, as the server has them; kept if the view unites series */
     uint64_t n_samples;
     bool lossy;                  /* the response had native histograms in a form that is incomplete */
 };
@@ -58,8 +62,9 @@ size_t samples_drop_duplicates(struct sample *samples, size_t n);
 bool response_add(struct response *a, struct labels labels, const struct sample *samples, size_t n,
                   const struct hist_sample *hists, size_t n_hists,
                   struct err *err) MUST_USE;
-/* Concatenates duplicate label sets, which are parts of one series. False: they overlap in time. Either the server sent
- * one series twice (ERR_BAD_GATEWAY), or two became equal by the group's labels (ERR_EXEC). */
+/* Each label set once. Duplicates are parts of one series, which are concatenated. If they overlap in time, the server
+ * sent one series twice (ERR_BAD_GATEWAY), or several became equal: they are replicas if the view unites such series
+ * (stored.h), otherwise an error (ERR_EXEC). */
 bool response_unite(struct response *a, struct err *err) MUST_USE;
 
 struct decoder *json_decoder_new(struct response *a); /* for /api/v1/query and query_range: vector or matrix */
@@ -70,7 +75,7 @@ struct decoder *remote_read_decoder_new(struct response *a, size_t max);
 /* Lists: data of /api/v1/labels, label/NAME/values (strings), series (label sets), metadata, appended to `items`. */
 struct label_list {
     struct arena *arena;
-    struct labels added;         /* set on every label set of a series */
+    const struct label_view *view; /* how label sets of series are shown; NULL: as they are */
     struct notes *notes;
     struct response_secrets secrets;
     bool probe;                  /* the request has our own limit: warnings that it was reached are dropped */

@@ -45,7 +45,7 @@ static bool take_label_set(struct label_list *l, struct json_labels *names, cons
     }
     if (!json_labels_end(names, &labels, err))
         return false;
-    *out = labels_override(l->arena, labels, l->added);
+    *out = view_show(l->view, l->arena, labels);
     return true;
 }
 

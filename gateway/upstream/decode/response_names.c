@@ -122,7 +122,7 @@ static bool names_label(struct names_response *t, enum json_token token, struct 
     if (!json_labels_end(&t->names, &labels, err))
         return false;
     arena_grow(l->arena, &l->labels, &l->cap_labels, l->n_labels + 1, sizeof *l->labels);
-    l->labels[l->n_labels++] = labels_override(l->arena, labels, l->added);
+    l->labels[l->n_labels++] = view_show(l->view, l->arena, labels);
     return true;
 }
 

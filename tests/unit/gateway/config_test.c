@@ -207,8 +207,8 @@ static void test_headers(void **state UNUSED)
 /* Keys of the peers that do nothing here: named, in the line of the key, and an error where they guard something. */
 static void test_inert_keys(void **state UNUSED)
 {
-    refused("server_groups:\n- static_configs: [{targets: ['a:1']}]\n  inject_matchers:\n    - 'a=\"b\"'\n", 3,
-            "server_group.inject_matchers is not supported yet: Queries would see series");
+    refused("server_groups:\n- static_configs: [{targets: ['a:1']}]\n  consul_sd_configs:\n    - server: x\n", 3,
+            "server_group.consul_sd_configs is not supported yet: Its servers would not be queried");
     refused("tls_server_config:\n\n  client_auth_type: RequireAndVerifyClientCert\n", 1, "--accept-inert=tls_server_config");
     refused("scrape_configs:\n- job_name: a\n  consul_sd_configs:\n  - server: x\n", 3, "scrape_config.consul_sd_configs is not");
     static const char *const accepted[] = {"--accept-inert=scrape_config.series_limit,kubernetes_sd_configs", NULL};
@@ -432,7 +432,13 @@ static void test_promxy(void **state UNUSED)
     assert_str(c->ignored.items[0], "rule_files");
     assert_null(c->recent);
     end(c);
-    refused("global: {}\npromxy_server:\n- static_configs: [{targets: ['a:1']}]\n", 2, "write promxy: {server_groups: [...]}");
+    c = load("global: {}\npromxy_server:\n- static_configs: [{targets: ['a:1']}]\n  anti_affinity: 10s\n  scheme: http\n"
+             "  path_prefix: /api/v1\n- static_configs: [{targets: ['b:1']}]\n");
+    assert_int_equal(c->n_groups, 2);
+    assert_true(warned(c, "main.yml:2: promxy_server is deprecated"));
+    assert_true(shows(c, "a:1"));
+    end(c);
+    refused("promxy_server:\n- static_configs: [{targets: ['a:1']}]\n- anti_afinity: 1s\n", 3, "did you mean \"anti_affinity\"");
 }
 
 static void test_destinations(void **state UNUSED)

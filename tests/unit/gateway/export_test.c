@@ -70,7 +70,8 @@ static void two_series_that_became_one(void **state UNUSED)
     struct responses t;
     responses_begin(&t);
     const struct label label = {STR("a"), STR("x")};
-    t.response.added = labels_from(&t.arena, &label, 1);
+    struct label_view view = view_of_labels(&t.arena, labels_from(&t.arena, &label, 1));
+    t.response.view = &view;
     struct str text = STR("{\"metric\":{\"a\":\"1\"},\"values\":[1,2],\"timestamps\":[1,5]}\n"
                           "{\"metric\":{\"a\":\"2\"},\"values\":[3],\"timestamps\":[3]}");
     assert_true(responses_feed(export_decoder_new(&t.response), text, 30, &t.err));
@@ -98,7 +99,8 @@ static void duplicates_of_the_server_in_a_group_with_labels(void **state UNUSED)
     struct responses t;
     responses_begin(&t);
     const struct label label = {STR("g"), STR("x")};
-    t.response.added = labels_from(&t.arena, &label, 1);
+    struct label_view view = view_of_labels(&t.arena, labels_from(&t.arena, &label, 1));
+    t.response.view = &view;
     struct str text = STR("{\"metric\":{\"a\":\"2\"},\"values\":[1],\"timestamps\":[1]}\n"
                           "{\"metric\":{\"a\":\"2\"},\"values\":[1],\"timestamps\":[2]}\n" /* a part of the same series */
                           "{\"metric\":{\"a\":\"1\"},\"values\":[1,2],\"timestamps\":[1,5]}\n"
@@ -123,11 +125,42 @@ static void larger_than_the_budget(void **state UNUSED)
     responses_end(&t);
 }
 
+/* Two replicas, told apart by a label that is dropped: `a` in two parts, `b` fills its gap. The order of lines does not
+ * matter. */
+static void stored_replicas(void **state UNUSED)
+{
+    static const char *const lines[] = {
+        "{\"metric\":{\"r\":\"b\"},\"values\":[7,7,7,7,7,7],\"timestamps\":[12000,22000,32000,42000,52000,62000]}\n",
+        "{\"metric\":{\"r\":\"a\"},\"values\":[3,3],\"timestamps\":[50000,60000]}\n",
+        "{\"metric\":{\"r\":\"a\"},\"values\":[1,1],\"timestamps\":[10000,20000]}\n"};
+    static const struct view_rule drop = {VIEW_LABELDROP, {"r", 1}, {0}};
+    static const struct merge_rule rule = {.ms = MERGE_DEFAULT_MS, .automatic = true};
+    for (size_t first = 0; first < LEN(lines); first++) {
+        struct responses t;
+        struct label_view view;
+        responses_begin(&t);
+        assert_true(view_make(&view, &t.arena, (struct labels){0}, &drop, 1, &(struct str_list){0}, &t.err));
+        t.response.view = &view;
+        t.response.rule = &rule;
+        t.response.t_min = 0;
+        t.response.t_max = 70000;
+        struct decoder *d = export_decoder_new(&t.response);
+        for (size_t i = 0; i < LEN(lines); i++)
+            assert_true(d->feed(d, str_of(lines[(first + i) % LEN(lines)]), &t.err));
+        assert_true(d->finish(d, &t.err));
+        d->free(d);
+        assert_true(response_unite(&t.response, &t.err));
+        assert_string_equal(responses_text(&t), "{} 1@10000 1@20000 7@32000 7@42000 3@50000 3@60000");
+        responses_end(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(pieces_of_one_series),
         cmocka_unit_test(samples_that_were_written_twice), cmocka_unit_test(larger_than_the_budget),
-        cmocka_unit_test(two_series_that_became_one), cmocka_unit_test(duplicates_of_the_server),
+        cmocka_unit_test(two_series_that_became_one), cmocka_unit_test(stored_replicas),
+        cmocka_unit_test(duplicates_of_the_server),
         cmocka_unit_test(duplicates_of_the_server_in_a_group_with_labels), cmocka_unit_test(what_is_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,6 +97,12 @@ static void what_is_wrong(void **state UNUSED)
     fails("{static_configs: [{targets: ['a:1']}], anti_afinity: 3s}", "did you mean \"anti_affinity\"");
     fails("{static_configs: [{targets: ['a:1']}], anti_affinity: quick}", "f.yml:1: server_group.anti_affinity");
     fails("{static_configs: [{targets: ['a:1']}], label_filter: {dynamic_labels: [a]}}", "server_group.label_filter is not supported yet");
+    fails("{static_configs: [{targets: ['a:1']}], inject_matchers: [a]}", "inject_matchers: \"a\" is not a matcher");
+    fails("{static_configs: [{targets: ['a:1']}], metrics_relabel_configs: [{action: keep, source_label: a}]}", "action");
+    fails("{static_configs: [{targets: ['a:1']}], metrics_relabel_configs: [{action: labeldrop, source_label: a, "
+          "target_label: b}]}", "labeldrop has no target_label");
+    fails("{static_configs: [{targets: ['a:1']}], metrics_relabel_configs: [{source_label: a}]}",
+          "replace requires a valid target_label");
     fails("{static_configs: [{targets: ['a:1']}], dns_sd_configs: [{names: [a]}]}", "server_group.dns_sd_configs is not supported yet");
     fails("{static_configs: [{targets: ['http://a:1']}]}", "is not host:port");
     fails("{labels: {a: b}}", "static_configs is required");

@@ -14,8 +14,9 @@
 
 enum { MINUTE = 60000, HOUR = 60 * MINUTE };
 
-/* Groups by layout: one without labels, one with, two told apart by a label, two that are not, two declared disjoint. */
-enum layout { ONE, ONE_LABELED, TWO, TWO_ALIKE, TWO_DISJOINT, LAYOUTS };
+/* Groups by layout: one without labels, one with, one whose label job is shown as task, or as both; two told apart by a
+ * label, two that are not, two declared disjoint. */
+enum layout { ONE, ONE_LABELED, RENAMED, COPIED, TWO, TWO_ALIKE, TWO_DISJOINT, LAYOUTS };
 struct fixture_gaps { size_t group, server; struct plan_span span; };
 static struct planning {
     struct arena arena;
@@ -34,6 +35,15 @@ static void set_label(struct plan_group *g, const char *name, const char *value)
     g->labels = labels_from(&f.arena, &l, 1);
 }
 
+static void set_view(struct plan_group *g, bool drop)
+{
+    static const struct view_rule rules[] = {{VIEW_REPLACE, {"job", 3}, {"task", 4}}, {VIEW_LABELDROP, {"job", 3}, {0}}};
+    struct label_view *v = ARENA_NEW(&f.arena, struct label_view);
+    struct err err;
+    assert_true(view_make(v, &f.arena, g->labels, rules, drop ? 2 : 1, &(struct str_list){0}, &err));
+    g->view = v;
+}
+
 static void planning_begin(enum layout layout)
 {
     f = (struct planning){.n_groups = layout >= TWO ? 2 : 1, .grid = {HOUR, MINUTE, 11}};
@@ -45,6 +55,8 @@ static void planning_begin(enum layout layout)
         set_label(&f.groups[0], "sg", "eu");
     if (layout == TWO)
         set_label(&f.groups[1], "sg", "us");
+    if (layout == RENAMED || layout == COPIED)
+        set_view(&f.groups[0], layout == RENAMED);
 }
 
 static void planning_end(void)
@@ -94,6 +106,23 @@ static void count_raw(struct expr **e, void *text)
     }
 }
 
+/* What the results show differently: constants; task=job, -job. */
+static void add_view(const struct plan_request *r)
+{
+    bool relabeled = f.groups[r->group].view != NULL;
+    const char *before = " -> {";
+    for (size_t i = 0; i < r->view.n; i++) {
+        const struct view_label *item = &r->view.items[i];
+        if (item->from != VIEW_CONSTANT && !relabeled)
+            continue;
+        buf_printf(&f.text, "%s%s%.*s", before, item->from == VIEW_NOTHING ? "-" : "", STR_ARG(item->name));
+        if (item->from != VIEW_NOTHING)
+            buf_printf(&f.text, item->from == VIEW_CONSTANT ? "=\"%.*s\"" : "=%.*s", STR_ARG(item->of));
+        before = ", ";
+    }
+    buf_add_z(&f.text, str_is(str_of(before), ", ") ? "}" : "");
+}
+
 static const char *planned(const char *query)
 {
     plan_query(query);
@@ -106,10 +135,7 @@ static const char *planned(const char *query)
             buf_printf(&f.text, "%zu[%lld,%u]", r->server, (long long)(piece->steps.start - f.grid.start) / MINUTE,
                        piece->steps.n);
         buf_printf(&f.text, " %.*s", STR_ARG(r->text));
-        if (r->labels.count > 0) {
-            buf_add_z(&f.text, " -> ");
-            labels_print(&f.text, r->labels);
-        }
+        add_view(r);
     }
     count_raw(&f.plan.tree, &f.text);
     return f.text.n ? buf_z(&f.text) : "nothing";
@@ -165,6 +191,29 @@ static const struct { enum layout layout; const char *query, *wanted; } cases[] 
     {ONE_LABELED, "label_join(x, \"y\", \"-\", \"a\", \"b\")",
      "A label_join(x, \"y\", \"-\", \"a\", \"b\") -> {sg=\"eu\"}"},
     {ONE_LABELED, "count_values(\"sg\", x)", "A x -> {sg=\"eu\"}"},
+    /* labels that the view renames: the servers get their own names, the results those that are shown */
+    {RENAMED, "x{task=\"a\",job=\"\"}", "A x{job=\"a\"} -> {task=job, -job}"},
+    {RENAMED, "x{job=\"a\"}", "raw x{job=\"a\"}"},
+    {RENAMED, "sum by (task, a) (x)", "A sum by (job, a) (x) -> {task=job, -job}"},
+    {RENAMED, "sum by (job) (x)", "A sum(x) -> {-task, -job}"},
+    {RENAMED, "sum without (a) (x)", "A sum without (a, task) (x) -> {task=job, -job}"},
+    {RENAMED, "sum without (task) (x)", "A sum without (task, job) (x) -> {-task, -job}"},
+    {RENAMED, "sum without (job) (x)", "A sum without (task) (x) -> {task=job, -job}"},
+    {RENAMED, "a / on (task) b", "A a / on (job) b -> {task=job, -job}"},
+    {RENAMED, "a / ignoring (task) b", "A a / ignoring (task, job) b -> {-task, -job}"},
+    {RENAMED, "a * on (x) group_left (task) b", "A a -> {task=job, -job}; A b -> {task=job, -job}"},
+    {RENAMED, "label_replace(x, \"y\", \"\", \"task\", \"\")", "A x -> {task=job, -job}"},
+    {RENAMED, "absent(x)", "A x -> {task=job, -job}"},
+    {RENAMED, "sum(m / (2 * 3))", "A sum(m / (2 * 3)) -> {-task, -job}"},
+    {COPIED, "x{task=\"a\"}", "A x{job=\"a\"} -> {task=job}"},
+    {COPIED, "sum by (task) (x)", "A sum by (job) (x) -> {task=job, -job}"},
+    {COPIED, "sum by (job) (x)", "A sum by (job) (x) -> {-task}"},
+    {COPIED, "sum without (task) (x)", "A sum without (task) (x) -> {-task}"},
+    {COPIED, "sum without (job) (x)", "A sum without (task) (x) -> {task=job, -job}"},
+    {COPIED, "sum without (job, task) (x)", "A sum without (task, job) (x) -> {-task, -job}"},
+    {COPIED, "max without (task) (sum without (job) (x))", "A sum without (task) (x) -> {task=job, -job}"},
+    {COPIED, "sum without (task) (x) / ignoring (a) max without (task) (x)",
+     "A sum without (task) (x) -> {-task}; A max without (task) (x) -> {-task}"},
     /* two groups: each series alone, aggregated again, or within a group */
     {TWO, "rate(x[5m])", "A rate(x[5m]) -> {sg=\"eu\"}; B rate(x[5m]) -> {sg=\"us\"}"},
     {TWO, "x{sg=\"us\"}", "B x -> {sg=\"us\"}"},

@@ -86,7 +86,8 @@ static void window_and_group_labels(void **state UNUSED)
     struct responses t;
     responses_begin(&t);
     const struct label label = {STR("dc"), STR("x")};
-    t.response.added = labels_from(&t.arena, &label, 1);
+    struct label_view view = view_of_labels(&t.arena, labels_from(&t.arena, &label, 1));
+    t.response.view = &view;
     t.response.t_min = 2000;
     t.response.t_max = 3000;
     assert_true(responses_feed(json_decoder_new(&t.response),

@@ -79,9 +79,10 @@ static void label_sets(void **state)
     check(l, series_decoder_new, "{\"status\":\"success\",\"data\":[{\"__name__\":\"up\",\"job\":\"x\"},{},{\"b\":\"2\",\"a\":\"1\","
           "\"c\":\"\"}]}", "up{job=\"x\"} {} {a=\"1\", b=\"2\"} ");
     const struct label pair = {STR("zone"), STR("west")};
-    l->list.added = labels_from(&l->t.arena, &pair, 1);
+    struct label_view view = view_of_labels(&l->t.arena, labels_from(&l->t.arena, &pair, 1));
+    l->list.view = &view;
     check(l, series_decoder_new, "{\"status\":\"success\",\"data\":[{\"a\":\"1\"}]}", "{a=\"1\", zone=\"west\"} ");
-    l->list.added = (struct labels){0};
+    l->list.view = NULL;
 }
 
 static void notes(void **state)

@@ -191,11 +191,6 @@ static void test_shapes(void **state UNUSED)
         }
     }
     assert_text(labels_with(&arena, (struct labels){0}, STR("a"), STR("b")), "{a=\"b\"}");
-    struct label over[] = {{STR("job"), STR("y")}, {STR("zone"), STR("z")}}, job = {STR("job"), STR("x")};
-    struct labels first = labels_from(&arena, &job, 1), second = labels_from(&arena, over, 2);
-    assert_text(labels_override(&arena, first, second), "{job=\"y\", zone=\"z\"}");
-    assert_text(labels_override(&arena, second, first), "{job=\"x\", zone=\"z\"}");
-    assert_text(labels_override(&arena, first, (struct labels){0}), "{job=\"x\"}");
     assert_true(labels_equal(labels_copy(&arena, l), l));
 }
 
