@@ -24,6 +24,7 @@
     X(RANK_QUEUE_DIR, "queue directory")                                                                               \
     X(RANK_QUEUE_INTAKE, "queue intake")                                                                               \
     X(RANK_QUEUE_LOCK, "queue lock file")                                                                              \
+    X(RANK_FILE_WORK, "file work")                                                                                     \
     X(RANK_COPIES, "copies")                                                                                           \
     X(RANK_COVERAGE, "coverage")                 /* of a group */                                                      \
     X(RANK_SERVER, "downstream server")                                                                                \

@@ -7,8 +7,8 @@
  *    connections are received by the acceptor (acceptor.h).
  * 4. On a stop, ends scraper and writer, then joins and frees everything in reverse order.
  */
+#include "base/os/file_work.h"
 #include "base/os/process.h"
-#include "base/os/watched_file.h"
 #include "base/telemetry/log.h"
 #include "base/text/duration.h"
 #include "gateway/acceptor.h"
@@ -37,6 +37,7 @@ enum {
     SWEEP_MS = 60000,
     GRACE_MS = 5000,    /* for sending what is pending at a stop */
     CONTROL_MS = 20000, /* for the control thread to notice a stop */
+    FILES_MS = 200,     /* for threads that read files to end */
     QUERIES = 20,       /* query workers by default */
     PAGES = 2,          /* workers for pages, /metrics and reports */
     BACKGROUND = 2,     /* workers that read what servers have, for coverage */
@@ -378,7 +379,7 @@ static bool main_run(struct program *p, struct config *c, struct err *err)
     log_info("main", "stopped");
     loop_timer_stop(s->control, &p->sweep);
     loop_free(s->control);
-    watched_file_await_threads();
+    file_work_await_threads(FILES_MS);
     if (!stop_log_thread(p))
         err->text[0] = 0; /* stderr is blocked: printing the error would hang */
     return ok;

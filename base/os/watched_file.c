@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Leader and followers. All threads run the same loop: the leader sleeps until the next file is due, removes it from
- * the list, makes sure that another thread exists, and checks it without a lock. Followers sleep two periods longer, so
- * they have work only if the leader hangs; the first thread to sleep is the leader. Since all files have the same
- * period, a checked file is appended to the list, which thus is sorted by time.
- */
+/* Each file is a work on files (base/os/file_work.h) that queues itself again after each check. The last user of a file
+ * that is being checked leaves it to that check, which then frees it. */
 #include "base/os/watched_file.h"
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/os/file_work.h"
 #include "base/os/thread.h"
 #include "base/telemetry/log.h"
 #include "base/telemetry/stats.h"
@@ -22,10 +20,8 @@
 
 enum {
     LOOK_EVERY_MS = 1000,
-    FOLLOWER_PERIODS = 2,
-    HUNG_PERIODS = 3,    /* a check that takes longer is an error */
-    FIRST_LOOK_MS = 200, /* most that watched_file_new waits */
-    REFRESH_THREADS = 16
+    HUNG_PERIODS = 3,   /* a check that takes longer is an error */
+    FIRST_LOOK_MS = 200 /* most that watched_file_new waits */
 };
 
 #define FILE_REFRESH_STATS(X)                                                \
@@ -37,12 +33,12 @@ static struct stats_group file_refresh_stats = STATS_GROUP(FILE_REFRESH_STATS);
 struct watched_file {
     char *path;
     enum watched_kind kind;
+    struct file_work work;
     /* Guarded by the registry's lock. */
-    struct list node;
-    unsigned users;      /* 0: freed after the check in progress */
-    int64_t due;         /* monotonic ms of the next look, or of the beginning of the one under way */
-    bool looking, looked;
-    bool hang_told;      /* in the log */
+    struct list node;      /* in watched_files */
+    unsigned users;
+    int64_t looking_since; /* clock_mono_ms; 0: no thread looks at it */
+    bool looked;
     /* The looking thread's. */
     struct stat seen;
     bool failing;
@@ -53,11 +49,8 @@ struct watched_file {
 };
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
-static pthread_cond_t due_changed = PTHREAD_COND_INITIALIZER, look_ended = PTHREAD_COND_INITIALIZER;
-static struct list idle_files = {&idle_files, &idle_files}, looked_at = {&looked_at, &looked_at};
-static unsigned n_files; /* that have users */
-static unsigned n_threads, n_looking;
-static bool leader_sleeps;
+static pthread_cond_t look_ended = PTHREAD_COND_INITIALIZER;
+static struct list watched_files = {&watched_files, &watched_files};
 
 static atomic_int look_every_ms = LOOK_EVERY_MS;
 static _Atomic(void (*)(const char *path)) look_hook;
@@ -106,7 +99,7 @@ static void watched_keep(struct watched_file *f, struct file_text *text)
     file_text_unref(old);
 }
 
-/* ---- a look, without the registry's lock ---- */
+/* ---- a look ---- */
 
 static bool watched_same_file(const struct stat *a, const struct stat *b)
 {
@@ -182,158 +175,97 @@ static void watched_look(struct watched_file *f)
                  "file", f->path, "err", err.text);
 }
 
-/* ---- the threads, with the registry's lock ---- */
+static struct watched_file *watched_of_work(struct file_work *w) { return CONTAINER(w, struct watched_file, work); }
 
-static void watched_free_memory(struct watched_file *f)
+static void watched_set_looking(struct watched_file *f, bool looking)
 {
+    pthread_mutex_lock(&registry_lock);
+    f->looking_since = looking ? clock_mono_ms() : 0;
+    f->looked = f->looked || !looking;
+    pthread_cond_broadcast(&look_ended);
+    pthread_mutex_unlock(&registry_lock);
+}
+
+static void watched_run(struct file_work *w)
+{
+    struct watched_file *f = watched_of_work(w);
+    watched_set_looking(f, true);
+    watched_look(f);
+    watched_set_looking(f, false);
+    file_work_in(w, look_every_ms);
+}
+
+static void watched_hangs(struct file_work *w)
+{
+    stats_add(&file_refresh_stats, FILE_REFRESH_ERRORS, 1);
+    log_warn("files", "file with credentials or certificates hangs; its last content, if any, stays in use", "file",
+             watched_of_work(w)->path);
+}
+
+static void watched_release(struct file_work *w)
+{
+    struct watched_file *f = watched_of_work(w);
     file_text_unref(f->now);
     mutex_free(&f->lock);
     mem_free(f->path);
     mem_free(f);
 }
 
-static struct watched_file *watched_at(const struct list *node) { return CONTAINER(node, struct watched_file, node); }
-
-/* Files at which a thread has looked for long; the oldest look is the first. */
-static void tell_hung_looks(int64_t now)
-{
-    for (struct list *node = looked_at.next; node != &looked_at; node = node->next) {
-        struct watched_file *f = watched_at(node);
-        if (now - f->due < HUNG_PERIODS * look_every_ms)
-            return;
-        if (f->hang_told)
-            continue;
-        f->hang_told = true;
-        stats_add(&file_refresh_stats, FILE_REFRESH_ERRORS, 1);
-        log_warn("files", "file with credentials or certificates hangs; its last content, if any, stays in use", "file",
-                 f->path);
-    }
-}
-
-static void refresh_thread(void *arg);
-
-/* Makes sure that an idle thread exists, if one can be started. */
-static void ensure_follower(void)
-{
-    if (n_threads > n_looking || n_threads == REFRESH_THREADS)
-        return;
-    struct thread *t = thread_start("file-refresh", refresh_thread, NULL);
-    if (t == NULL) {
-        log_error("files", "cannot start a thread that reads files with credentials; raise the limit of threads "
-                  "(ulimit -u, pids cgroup)", "err", strerror(errno));
-        return;
-    }
-    thread_detach(t);
-    n_threads++;
-}
-
-static void look_at_first(int64_t now)
-{
-    struct watched_file *f = watched_at(list_pop_front(&idle_files));
-    list_push_back(&looked_at, &f->node);
-    f->due = now;
-    f->looking = true;
-    n_looking++;
-    ensure_follower();
-    pthread_mutex_unlock(&registry_lock);
-    watched_look(f);
-    pthread_mutex_lock(&registry_lock);
-    n_looking--;
-    f->looking = f->hang_told = false;
-    f->looked = true;
-    list_remove(&f->node);
-    if (f->users == 0)
-        watched_free_memory(f);
-    else {
-        f->due = clock_mono_ms() + look_every_ms;
-        list_push_back(&idle_files, &f->node);
-    }
-    pthread_cond_broadcast(&look_ended);
-}
-
-static void wait_for_change(pthread_cond_t *cond, int64_t until)
-{
-    struct timespec t = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
-    pthread_cond_clockwait(cond, &registry_lock, CLOCK_MONOTONIC, &t);
-}
-
-static void sleep_until_due(int64_t now)
-{
-    int64_t due = list_empty(&idle_files) ? now + look_every_ms : watched_at(idle_files.next)->due;
-    if (leader_sleeps) {
-        wait_for_change(&due_changed, due + FOLLOWER_PERIODS * look_every_ms);
-        return;
-    }
-    leader_sleeps = true;
-    wait_for_change(&due_changed, due);
-    leader_sleeps = false;
-}
-
-/* One leader and one follower are enough, and none when there are no files. */
-static bool thread_is_needed(void)
-{
-    return n_files > 0 && n_threads - n_looking <= 2;
-}
-
-static void refresh_thread(void *arg UNUSED)
-{
-    pthread_mutex_lock(&registry_lock);
-    while (thread_is_needed()) {
-        int64_t now = clock_mono_ms();
-        tell_hung_looks(now);
-        if (!list_empty(&idle_files) && watched_at(idle_files.next)->due <= now)
-            look_at_first(now);
-        else
-            sleep_until_due(now);
-    }
-    n_threads--;
-    pthread_cond_broadcast(&look_ended);
-    pthread_mutex_unlock(&registry_lock);
-}
-
 /* ---- users ---- */
 
-static struct watched_file *watched_find(const struct list *files, const char *path, enum watched_kind kind)
+static struct watched_file *watched_at(const struct list *node) { return CONTAINER(node, struct watched_file, node); }
+
+static struct watched_file *watched_find(const char *path, enum watched_kind kind)
 {
-    for (struct list *node = files->next; node != files; node = node->next) {
-        struct watched_file *f = watched_at(node);
-        if (f->kind == kind && f->users > 0 && strcmp(f->path, path) == 0)
-            return f;
-    }
+    for (struct list *node = watched_files.next; node != &watched_files; node = node->next)
+        if (watched_at(node)->kind == kind && strcmp(watched_at(node)->path, path) == 0)
+            return watched_at(node);
     return NULL;
 }
 
 static struct watched_file *watched_add(const char *path, enum watched_kind kind)
 {
     struct watched_file *f = mem_zalloc(sizeof *f);
+    f->work = (struct file_work){.run = watched_run, .hangs = watched_hangs, .release = watched_release,
+                                 .hang_ms = HUNG_PERIODS * look_every_ms};
     f->path = mem_strdup(path);
     f->kind = kind;
     mutex_init(&f->lock, RANK_LEAF);
     err_set(&f->err, ERR_BAD_GATEWAY, "%s is not read yet; if that stays, its file system does not respond", path);
-    list_push_front(&idle_files, &f->node);
-    n_files++;
-    ensure_follower();
-    pthread_cond_broadcast(&due_changed);
+    list_push_back(&watched_files, &f->node);
     return f;
 }
 
 static bool some_look_hangs(int64_t now)
 {
-    return !list_empty(&looked_at) && now - watched_at(looked_at.next)->due >= FIRST_LOOK_MS;
+    for (struct list *node = watched_files.next; node != &watched_files; node = node->next)
+        if (watched_at(node)->looking_since > 0 && now - watched_at(node)->looking_since >= FIRST_LOOK_MS)
+            return true;
+    return false;
+}
+
+/* With the lock. */
+static void await_first_look(struct watched_file *f)
+{
+    int64_t now = clock_mono_ms(), until = now + FIRST_LOOK_MS;
+    struct timespec t = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    for (; !f->looked && now < until && !some_look_hangs(now); now = clock_mono_ms())
+        pthread_cond_clockwait(&look_ended, &registry_lock, CLOCK_MONOTONIC, &t);
 }
 
 struct watched_file *watched_file_new(const char *path, enum watched_kind kind)
 {
     pthread_mutex_lock(&registry_lock);
-    struct watched_file *f = watched_find(&idle_files, path, kind);
-    if (f == NULL)
-        f = watched_find(&looked_at, path, kind);
-    if (f == NULL)
+    struct watched_file *f = watched_find(path, kind);
+    bool added = f == NULL;
+    if (added)
         f = watched_add(path, kind);
     f->users++;
-    int64_t now = clock_mono_ms(), until = now + FIRST_LOOK_MS;
-    for (; !f->looked && now < until && n_threads > 0 && !some_look_hangs(now); now = clock_mono_ms())
-        wait_for_change(&look_ended, until);
+    pthread_mutex_unlock(&registry_lock);
+    if (added && !file_work_in(&f->work, 0))
+        return f;
+    pthread_mutex_lock(&registry_lock);
+    await_first_look(f);
     pthread_mutex_unlock(&registry_lock);
     return f;
 }
@@ -343,22 +275,10 @@ void watched_file_free(struct watched_file *f)
     if (f == NULL)
         return;
     pthread_mutex_lock(&registry_lock);
-    if (--f->users == 0) {
-        if (--n_files == 0)
-            pthread_cond_broadcast(&due_changed);
-        if (!f->looking) {
-            list_remove(&f->node);
-            watched_free_memory(f);
-        }
-    }
+    bool last = --f->users == 0;
+    if (last)
+        list_remove(&f->node);
     pthread_mutex_unlock(&registry_lock);
-}
-
-void watched_file_await_threads(void)
-{
-    pthread_mutex_lock(&registry_lock);
-    for (int64_t now = clock_mono_ms(), until = now + FIRST_LOOK_MS; n_threads > n_looking && now < until;
-         now = clock_mono_ms())
-        wait_for_change(&look_ended, until);
-    pthread_mutex_unlock(&registry_lock);
+    if (last && file_work_drop(&f->work))
+        watched_release(&f->work);
 }

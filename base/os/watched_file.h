@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Small files (passwords, tokens, certificates) whose current content is needed by threads that must not wait for a
- * disk. Separate threads, named "file-refresh", check each file once a second and read it if its time, size or inode
+ * disk. Threads for files (base/os/file_work.h) check each file once a second and read it if its time, size or inode
  * has changed; other threads use the content read last, which is immutable and reference counted. A file that cannot be
  * read any more keeps its last content; this is logged once, and each failed check is counted in
- * sluice_file_refresh_errors_total.
- *
- * A file system that hangs blocks only the thread that checks its file: before a thread checks a file, another one
- * exists for the other files, up to 16. Users of the same path share a watched file. If there is none, the threads end.
+ * sluice_file_refresh_errors_total. A file system that hangs blocks only the check of its file. Users of the same path
+ * share a watched file.
  */
 #ifndef BASE_OS_WATCHED_FILE_H
 #define BASE_OS_WATCHED_FILE_H
@@ -40,8 +38,6 @@ void watched_file_free(struct watched_file *f); /* any thread; never waits; NULL
 struct file_text *watched_file_text(struct watched_file *f, struct err *err) MUST_USE;
 
 void watched_file_register_stats(void); /* once, before other threads start */
-/* After the last watched_file_free: waits for the threads' end, but not for those that hang. */
-void watched_file_await_threads(void);
 void watched_file_set_period(int ms); /* for tests: the second between looks; before the first file */
 /* For tests: called by the thread that is about to check a file; it may hang. NULL: none. */
 void watched_file_set_look_hook(void (*hook)(const char *path));

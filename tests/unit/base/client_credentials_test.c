@@ -2,6 +2,7 @@
 /* Profiles of the client: credentials, from where they are read and to whom they are sent. */
 #include "client_fixture.h"
 
+#include "base/os/file_work.h"
 #include "base/os/watched_file.h"
 #include "base/text/duration.h"
 #include "tests/unit/files.h"

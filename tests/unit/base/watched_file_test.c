@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/os/file_work.h"
 #include "base/os/watched_file.h"
 
 #include "base/buf.h"
@@ -86,7 +87,7 @@ static int tear_down(void **state UNUSED)
 {
     if (gate_closed)
         open_gate();
-    watched_file_await_threads();
+    file_work_await_threads(200);
     log_setup(LOG_INFO, LOG_LOGFMT, 2);
     close(log_pipe[0]);
     close(log_pipe[1]);
@@ -258,7 +259,7 @@ static void a_file_that_begins_to_hang_keeps_its_content(void **state UNUSED)
     watched_file_free(a); /* while a thread looks at it */
     watched_file_free(b);
     int64_t began = clock_mono_ms();
-    watched_file_await_threads();
+    file_work_await_threads(200);
     assert_in_range(clock_mono_ms() - began, 0, 2000);
 }
 
@@ -275,7 +276,7 @@ static void users_share_and_threads_end(void **state UNUSED)
     watched_file_free(a);
     assert_true(has_text(again, "shared"));
     watched_file_free(again);
-    watched_file_await_threads();
+    file_work_await_threads(200);
     for (int i = 0; i < 100 && threads() > before; i++)
         usleep(10000);
     assert_int_equal(threads(), before);
